@@ -1,0 +1,224 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Pos is a place in a configuration file. Line and Col count from 1; Col counts
+// bytes. A node built by a program has the zero Pos.
+type Pos struct {
+	File string
+	Line int
+	Col  int
+}
+
+// String gives "FILE:LINE:COL", and the file alone when there is no line.
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
+}
+
+// Arg is one word after a directive's name.
+type Arg struct {
+	Text  string // the value: without its quotes, escapes resolved as nginx does
+	Quote byte   // '"', '\'' or 0
+	Pos   Pos    // of the first byte, the opening quote included
+	Raw   string // as written; printed instead of Text unless empty
+
+	fresh    bool      // begins on a later line than the word before it
+	comments []Comment // between the word before and this one
+}
+
+// End gives the position just past the word; the zero Pos when the word has none.
+func (a Arg) End() Pos {
+	if a.Pos.Line == 0 {
+		return a.Pos
+	}
+	return a.Pos.past(a.Raw)
+}
+
+// past gives the position after the text s that begins at p.
+func (p Pos) past(s string) Pos {
+	if i := strings.LastIndexByte(s, '\n'); i >= 0 {
+		p.Line += strings.Count(s, "\n")
+		p.Col = len(s) - i
+		return p
+	}
+	p.Col += len(s)
+	return p
+}
+
+// Comment is one comment, from its '#' to the end of the line.
+type Comment struct {
+	Text  string // with the '#', without trailing white space
+	Blank bool   // an empty line stands before it
+
+	trails bool // stands on the line of the word before it
+}
+
+// Node is a directive: a name, arguments and, for a block, the directives in
+// its braces. The root of a file is a Node without a name whose Block is true.
+type Node struct {
+	Name     string // the value of the first word: unquoted, unescaped
+	Pos      Pos    // of the name
+	Raw      string // the name as written; printed instead of Name unless empty
+	Args     []Arg
+	Children []*Node
+	Block    bool // written with braces
+	Close    Pos  // of the '}'; the zero Pos for the root and for simple directives
+
+	Comments []Comment // on lines of their own before the directive
+	Blank    bool      // an empty line stands between what is before and the name
+	Trailing string    // comment on the line of the ';' or '{'
+	Footer   []Comment // on lines of their own before the '}'
+	AfterEnd string    // comment on the line of the '}'
+}
+
+// NewNode builds a simple directive; printing quotes the words that need it.
+func NewNode(name string, args ...string) *Node {
+	n := &Node{Name: name}
+	for _, text := range args {
+		n.Args = append(n.Args, Arg{Text: text})
+	}
+	return n
+}
+
+// NewBlock builds a directive with braces around children.
+func NewBlock(name string, args []string, children ...*Node) *Node {
+	n := NewNode(name, args...)
+	n.Block, n.Children = true, children
+	return n
+}
+
+// Arg gives the text of argument i, counted from 0, and "" past the end.
+func (n *Node) Arg(i int) string {
+	if i < 0 || i >= len(n.Args) {
+		return ""
+	}
+	return n.Args[i].Text
+}
+
+// SwallowedLine gives the first argument that stands on a later line than the
+// directive's name. When a directive has too many arguments, that one is likely
+// the next directive's name and the ';' missing at UnterminatedAt.
+func (n *Node) SwallowedLine() (Arg, bool) {
+	i := n.swallowed()
+	if i < 0 {
+		return Arg{}, false
+	}
+	return n.Args[i], true
+}
+
+// UnterminatedAt gives the position just past the last word before the line
+// that SwallowedLine found, where a missing ';' belongs.
+func (n *Node) UnterminatedAt() (Pos, bool) {
+	switch i := n.swallowed(); i {
+	case -1:
+		return Pos{}, false
+	case 0:
+		return n.nameEnd(), true
+	default:
+		return n.Args[i-1].End(), true
+	}
+}
+
+func (n *Node) swallowed() int {
+	return slices.IndexFunc(n.Args, func(a Arg) bool { return a.Pos.Line > n.Pos.Line })
+}
+
+// nameEnd gives the position just past the name.
+func (n *Node) nameEnd() Pos {
+	if n.Pos.Line == 0 {
+		return n.Pos
+	}
+	return n.Pos.past(n.Raw)
+}
+
+// end gives the position just past the directive's last word.
+func (n *Node) end() Pos {
+	if len(n.Args) == 0 {
+		return n.nameEnd()
+	}
+	return n.Args[len(n.Args)-1].End()
+}
+
+// Error is one mistake in a configuration.
+type Error struct {
+	Pos  Pos
+	Msg  string
+	Hint string // what may help, a sentence without a full stop; often empty
+}
+
+// Error gives "FILE:LINE:COL: message", without the hint.
+func (e *Error) Error() string {
+	if e.Pos == (Pos{}) {
+		return e.Msg
+	}
+	return e.Pos.String() + ": " + e.Msg
+}
+
+// Errors are the mistakes of one load, in the order they were found until Sort.
+type Errors []*Error
+
+// Add appends a mistake.
+func (e *Errors) Add(pos Pos, format string, args ...any) {
+	e.AddHint(pos, "", format, args...)
+}
+
+// AddHint appends a mistake together with what may help.
+func (e *Errors) AddHint(pos Pos, hint, format string, args ...any) {
+	*e = append(*e, &Error{Pos: pos, Msg: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// Error joins the mistakes, one a line.
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, err := range e {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives the mistakes to errors.Is and errors.As.
+func (e Errors) Unwrap() []error {
+	errs := make([]error, len(e))
+	for i, err := range e {
+		errs[i] = err
+	}
+	return errs
+}
+
+// Err gives nil when there is no mistake, else e.
+func (e Errors) Err() error {
+	if len(e) == 0 {
+		return nil
+	}
+	return e
+}
+
+// Sort orders the mistakes by file, line and column. Files come in the order
+// given (Tree.Files), others after them in the order of their first mistake.
+func (e Errors) Sort(files ...string) {
+	order := make(map[string]int)
+	for _, name := range files {
+		if _, ok := order[name]; !ok {
+			order[name] = len(order)
+		}
+	}
+	for _, err := range e {
+		if _, ok := order[err.Pos.File]; !ok {
+			order[err.Pos.File] = len(order)
+		}
+	}
+	slices.SortStableFunc(e, func(a, b *Error) int {
+		return cmp.Or(
+			cmp.Compare(order[a.Pos.File], order[b.Pos.File]),
+			cmp.Compare(a.Pos.Line, b.Pos.Line),
+			cmp.Compare(a.Pos.Col, b.Pos.Col))
+	})
+}

@@ -1,0 +1,46 @@
+package config
+
+import "math"
+
+// Nearest gives the known name that is most likely meant by name: the fewest
+// insertions, deletions, substitutions and swaps of neighbours away, the first
+// such in known. It gives "" when none is at most two and less than half the
+// name's length away.
+func Nearest(name string, known []string) string {
+	best, least := "", math.MaxInt
+	for _, k := range known {
+		d := editDistance(name, k, 2)
+		if d <= 2 && 2*d < len(name) && d < least {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// editDistance counts the edits (optimal string alignment) between the bytes
+// of a and b; it gives more than limit without counting further when the
+// lengths alone say so.
+func editDistance(a, b string, limit int) int {
+	if len(a)-len(b) > limit || len(b)-len(a) > limit {
+		return limit + 1
+	}
+	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		before, above, row = above, row, before
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(row[j-1]+1, above[j]+1, above[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}

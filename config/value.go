@@ -1,0 +1,118 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// ParseSize reads nginx's notation of a number of bytes: digits, then one of
+// k, m or g in either case, or nothing. It refuses what does not fit an int64.
+func ParseSize(s string) (int64, error) {
+	digits, unit := s, int64(1)
+	if s != "" {
+		switch s[len(s)-1] {
+		case 'k', 'K':
+			unit = 1 << 10
+		case 'm', 'M':
+			unit = 1 << 20
+		case 'g', 'G':
+			unit = 1 << 30
+		}
+		if unit > 1 {
+			digits = s[:len(s)-1]
+		}
+	}
+	var v int64
+	for i := range len(digits) {
+		d := int64(digits[i]) - '0'
+		if d < 0 || d > 9 {
+			return 0, notSize(s)
+		}
+		if v > (math.MaxInt64-d)/10 {
+			return 0, fmt.Errorf("size %q is too large", s)
+		}
+		v = v*10 + d
+	}
+	if digits == "" {
+		return 0, notSize(s)
+	}
+	if v > math.MaxInt64/unit {
+		return 0, fmt.Errorf("size %q is too large", s)
+	}
+	return v * unit, nil
+}
+
+func notSize(s string) error {
+	return fmt.Errorf("%q is not a size: digits and at most one of k, m, g", s)
+}
+
+// timeUnit is a unit of nginx's notation of times. Units of one value must
+// descend by rank.
+type timeUnit struct {
+	rank   int
+	length time.Duration
+}
+
+const (
+	rankSecond = 7
+	rankBare   = 9
+)
+
+var timeUnits = map[string]timeUnit{
+	"y":  {1, 365 * 24 * time.Hour},
+	"M":  {2, 30 * 24 * time.Hour},
+	"w":  {3, 7 * 24 * time.Hour},
+	"d":  {4, 24 * time.Hour},
+	"h":  {5, time.Hour},
+	"m":  {6, time.Minute},
+	"s":  {rankSecond, time.Second},
+	"ms": {8, time.Millisecond},
+	" ":  {rankBare, time.Second},
+}
+
+// ParseTime reads nginx's notation of a time: numbers with the units y M w d h
+// m s ms, which must descend ("1h 30m", "1h30m"); a number without one is
+// seconds. A year is 365 days and a month 30. Unlike nginx, which refuses y
+// and M for times kept in milliseconds and ms for those kept in seconds, it
+// takes every unit. It refuses what does not fit a time.Duration.
+func ParseTime(s string) (time.Duration, error) {
+	var total, value time.Duration
+	seen, rank := false, 0
+	for i := 0; i < len(s); {
+		if d := s[i] - '0'; d <= 9 {
+			if value > (math.MaxInt64-time.Duration(d))/10 {
+				return 0, fmt.Errorf("time %q is too long", s)
+			}
+			value, seen = value*10+time.Duration(d), true
+			i++
+			continue
+		}
+		name := s[i : i+1]
+		if name == "m" && i+1 < len(s) && s[i+1] == 's' {
+			name = "ms"
+		}
+		unit, ok := timeUnits[name]
+		// A bare number may only be the last, as nginx's order of units has it.
+		if !ok || unit.rank <= rank || unit.rank == rankBare && rank >= rankSecond {
+			return 0, notTime(s)
+		}
+		if value > (math.MaxInt64-total)/unit.length {
+			return 0, fmt.Errorf("time %q is too long", s)
+		}
+		total, value, rank = total+value*unit.length, 0, unit.rank
+		for i += len(name); i < len(s) && s[i] == ' '; i++ {
+		}
+	}
+	if !seen {
+		return 0, notTime(s)
+	}
+	if value > (math.MaxInt64-total)/time.Second {
+		return 0, fmt.Errorf("time %q is too long", s)
+	}
+	return total + value*time.Second, nil
+}
+
+func notTime(s string) error {
+	return fmt.Errorf("%q is not a time: numbers with y, M, w, d, h, m, s, ms in this order, or plain seconds", s)
+}
