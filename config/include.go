@@ -1,0 +1,293 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Source is where configuration files are read from.
+type Source interface {
+	// ReadFile gives a file's content; a missing file's error is fs.ErrNotExist.
+	ReadFile(name string) ([]byte, error)
+	// Glob gives the names that match, in the order and by the rules of
+	// glob(3) in the C locale, as nginx uses it; none is not an error.
+	Glob(pattern string) ([]string, error)
+}
+
+// OS is the file system of the machine.
+func OS() Source { return osSource{} }
+
+type osSource struct{}
+
+func (osSource) ReadFile(name string) ([]byte, error) { return os.ReadFile(name) }
+
+func (osSource) Glob(pattern string) ([]string, error) {
+	names, err := filepath.Glob(goPattern(pattern))
+	if err != nil {
+		return nil, fmt.Errorf("cannot match %q: %w", pattern, err)
+	}
+	return visible(pattern, names), nil
+}
+
+// Memory is a Source of files by name, for tests and generated configurations.
+type Memory map[string][]byte
+
+// ReadFile gives the content stored under name.
+func (m Memory) ReadFile(name string) ([]byte, error) {
+	content, ok := m[name]
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return content, nil
+}
+
+// Glob matches pattern against the stored names.
+func (m Memory) Glob(pattern string) ([]string, error) {
+	var names []string
+	for name := range m {
+		ok, err := path.Match(goPattern(pattern), name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot match %q: %w", pattern, err)
+		}
+		if ok {
+			names = append(names, name)
+		}
+	}
+	return visible(pattern, names), nil
+}
+
+// visible sorts the names and drops those with a hidden part that the pattern
+// does not begin with a dot for.
+func visible(pattern string, names []string) []string {
+	parts := strings.Split(path.Clean(pattern), "/")
+	names = slices.DeleteFunc(names, func(name string) bool {
+		for i, part := range strings.Split(name, "/") {
+			if i < len(parts) && strings.HasPrefix(part, ".") && strings.IndexAny(parts[i], "*?[") == 0 {
+				return true
+			}
+		}
+		return false
+	})
+	slices.Sort(names)
+	return names
+}
+
+// goPattern writes a pattern of glob(3) as path.Match wants it: [!a] is [^a],
+// a ']' may come first in brackets, and a '[' that nothing closes is itself.
+func goPattern(pattern string) string {
+	var out strings.Builder
+	for i := 0; i < len(pattern); i++ {
+		c := pattern[i]
+		switch {
+		case c == '\\' && i+1 < len(pattern):
+			out.WriteString(pattern[i : i+2])
+			i++
+		case c == '[' && bracketEnd(pattern, i) > 0:
+			end := bracketEnd(pattern, i)
+			out.WriteString(goBracket(pattern[i+1 : end]))
+			i = end
+		case c == '[' || c == '\\':
+			out.WriteString(`\` + string(c))
+		default:
+			out.WriteByte(c)
+		}
+	}
+	return out.String()
+}
+
+// bracketEnd gives the offset of the ']' for the '[' at i; 0 when none closes it.
+func bracketEnd(pattern string, i int) int {
+	from := i + 1
+	if from < len(pattern) && (pattern[from] == '!' || pattern[from] == '^') {
+		from++
+	}
+	from++ // a first ']' is a member
+	for j := from; j < len(pattern) && pattern[j] != '/'; j++ {
+		switch pattern[j] {
+		case '\\':
+			j++
+		case ']':
+			return j
+		}
+	}
+	return 0
+}
+
+func goBracket(set string) string {
+	out := "["
+	if set[0] == '!' || set[0] == '^' {
+		out, set = "[^", set[1:]
+	}
+	if strings.HasPrefix(set, "]") {
+		out, set = out+`\]`, set[1:]
+	}
+	return out + strings.ReplaceAll(set, "[", `\[`) + "]"
+}
+
+// Tree is a configuration with its includes followed.
+type Tree struct {
+	Root     *Node             // the included directives stand in their include's place
+	Files    []string          // every file once, in the order read, the main one first
+	Contents map[string][]byte // of each of Files, as read
+}
+
+// Dump writes every file once, each below the line "# configuration file
+// NAME:", as nginx -T does.
+func Dump(w io.Writer, t *Tree) error {
+	for _, name := range t.Files {
+		if _, err := fmt.Fprintf(w, "# configuration file %s:\n%s\n", name, t.Contents[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Loader reads a configuration that may be spread over files.
+type Loader struct {
+	Source Source
+	// Prefix is the directory that relative includes start from; when it is
+	// empty, the main file's.
+	Prefix string
+	// Builtin are files by base name (mime.types) that stand in for included
+	// ones that do not exist. In positions they are named "NAME (built in)".
+	Builtin map[string][]byte
+}
+
+// LoadFile reads the configuration in main and what it includes from src;
+// prefix is as in Loader.
+func LoadFile(main string, src Source, prefix string) (*Tree, error) {
+	return Loader{Source: src, Prefix: prefix}.Load(main)
+}
+
+// Load reads main and, wherever an include stands, the files it names: those
+// that a pattern matches, sorted, or the one file, which must exist. The tree
+// is never nil and holds what could be understood. Mistakes inside the files
+// are Errors in the order of Tree.Files; when main itself cannot be read the
+// error is the Source's, wrapped.
+func (l Loader) Load(main string) (*Tree, error) {
+	if l.Prefix == "" {
+		l.Prefix = filepath.Dir(main)
+	}
+	ld := loading{Loader: l, tree: &Tree{Contents: make(map[string][]byte)}}
+	content, err := l.Source.ReadFile(main)
+	if err != nil {
+		ld.tree.Root, _ = Parse(main, nil)
+		return ld.tree, fmt.Errorf("cannot read configuration %q: %w", main, reason(err))
+	}
+	ld.tree.Root = ld.parse(main, content, 0)
+	ld.errs.Sort(ld.tree.Files...)
+	return ld.tree, ld.errs.Err()
+}
+
+// loading is one run of a Loader.
+type loading struct {
+	Loader
+	tree  *Tree
+	errs  Errors
+	chain []string // the files being read, each included by the one before
+}
+
+// parse gives the directives of one file with its includes followed; depth
+// counts the blocks around it.
+func (ld *loading) parse(name string, content []byte, depth int) *Node {
+	root, err := Parse(name, content)
+	if _, again := ld.tree.Contents[name]; !again {
+		ld.tree.Files = append(ld.tree.Files, name)
+		ld.tree.Contents[name] = content
+		if errs, ok := err.(Errors); ok {
+			ld.errs = append(ld.errs, errs...)
+		}
+	}
+	ld.chain = append(ld.chain, name)
+	root.Children = ld.follow(root.Children, depth)
+	ld.chain = ld.chain[:len(ld.chain)-1]
+	return root
+}
+
+// follow replaces the includes among nodes, and those in their blocks.
+func (ld *loading) follow(nodes []*Node, depth int) []*Node {
+	out := make([]*Node, 0, len(nodes))
+	for _, n := range nodes {
+		switch {
+		case n.Name == "include":
+			out = append(out, ld.include(n, depth)...)
+			continue
+		case n.Block && depth == maxDepth:
+			ld.errs.Add(n.Pos, "blocks are nested deeper than %d", maxDepth)
+			continue
+		case n.Block:
+			n.Children = ld.follow(n.Children, depth+1)
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// include gives the directives of the files that n names.
+func (ld *loading) include(n *Node, depth int) []*Node {
+	switch {
+	case n.Block:
+		ld.errs.Add(n.Pos, `directive "include" takes no block; it ends with ";"`)
+		return nil
+	case len(n.Args) != 1:
+		e := &Error{Pos: n.Pos, Msg: fmt.Sprintf(`directive "include" takes one file name, not %d`, len(n.Args))}
+		if at, ok := n.UnterminatedAt(); ok {
+			e.Hint = fmt.Sprintf(`is the ";" missing at the end of line %d?`, at.Line)
+		}
+		ld.errs = append(ld.errs, e)
+		return nil
+	}
+	name := n.Arg(0)
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(ld.Prefix, name)
+	}
+	if !strings.ContainsAny(n.Arg(0), "*?[") {
+		return ld.file(n, name, depth)
+	}
+	names, err := ld.Source.Glob(name)
+	if err != nil {
+		ld.errs.Add(n.Args[0].Pos, "%s", err)
+	}
+	var nodes []*Node
+	for _, name := range names {
+		nodes = append(nodes, ld.file(n, name, depth)...)
+	}
+	return nodes
+}
+
+// file gives the directives of the file name, which the node at includes.
+func (ld *loading) file(at *Node, name string, depth int) []*Node {
+	pos := at.Args[0].Pos
+	if i := slices.Index(ld.chain, name); i >= 0 {
+		cycle := append(slices.Clone(ld.chain[i:]), name)
+		ld.errs.Add(pos, "files include each other in a circle: %s", strings.Join(cycle, " -> "))
+		return nil
+	}
+	content, err := ld.Source.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if builtin, ok := ld.Builtin[filepath.Base(name)]; ok {
+			name, content, err = filepath.Base(name)+" (built in)", builtin, nil
+		}
+	}
+	if err != nil {
+		ld.errs.Add(pos, "cannot include %q: %s", name, reason(err))
+		return nil
+	}
+	return ld.parse(name, content, depth).Children
+}
+
+// reason is err without the operation and the path, which our messages name.
+func reason(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}

@@ -1,0 +1,237 @@
+package config
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxWord bounds a word's bytes between its quotes. nginx allows 4096.
+const maxWord = 4 * 4096
+
+type tokenKind byte
+
+const (
+	tokenEnd     tokenKind = iota // of the file
+	tokenWord                     // a name or an argument
+	tokenComment                  // text from '#' to the end of the line
+	tokenSemi
+	tokenOpen
+	tokenClose
+)
+
+// token is one piece of a file. newlines counts the line ends between it and
+// the token before.
+type token struct {
+	kind     tokenKind
+	text     string
+	raw      string
+	quote    byte
+	pos      Pos
+	newlines int
+}
+
+// lexer cuts a file into tokens exactly where nginx's ngx_conf_read_token does.
+// Mistakes go to errs, and lexing goes on where the next directive may begin.
+type lexer struct {
+	file string
+	src  []byte
+	at   int // offset of the next byte
+	line int
+	bol  int // offset of the line's first byte
+	errs *Errors
+
+	closed bool // the last token was a quoted word, so white space must follow
+	force  bool // the last word was cut off, so a ';' follows in its place
+}
+
+func newLexer(file string, src []byte, errs *Errors) *lexer {
+	return &lexer{file: file, src: bytes.TrimPrefix(src, []byte("\xef\xbb\xbf")), line: 1, errs: errs}
+}
+
+func (l *lexer) pos() Pos { return Pos{File: l.file, Line: l.line, Col: l.at - l.bol + 1} }
+
+// next gives the next token; at the end of the file it gives tokenEnd for ever.
+func (l *lexer) next() token {
+	if l.force {
+		l.force = false
+		return token{kind: tokenSemi, pos: l.pos()}
+	}
+	if l.closed {
+		l.closed = false
+		l.checkGap()
+	}
+	t := token{newlines: l.skipSpace(), pos: l.pos()}
+	if l.at == len(l.src) {
+		return t
+	}
+	switch l.src[l.at] {
+	case ';':
+		t.kind = tokenSemi
+	case '{':
+		t.kind = tokenOpen
+	case '}':
+		t.kind = tokenClose
+	case '#':
+		t.kind = tokenComment
+		line, _, _ := bytes.Cut(l.src[l.at:], []byte("\n"))
+		l.at += len(line)
+		t.text = strings.TrimRight(string(line), " \t\r")
+		return t
+	default:
+		t.kind = tokenWord
+		l.word(&t)
+		return t
+	}
+	l.at++
+	return t
+}
+
+// skipSpace passes white space and gives the number of line ends in it.
+func (l *lexer) skipSpace() int {
+	newlines := 0
+	for l.at < len(l.src) && isSpace(l.src[l.at]) {
+		l.at++
+		if l.src[l.at-1] == '\n' {
+			newlines++
+			l.line++
+			l.bol = l.at
+		}
+	}
+	return newlines
+}
+
+// word reads the word that begins here into t.
+func (l *lexer) word(t *token) {
+	start := l.at
+	if c := l.src[start]; c == '"' || c == '\'' {
+		t.quote = c
+		start++
+	}
+	end, ok := l.wordEnd(start, t.quote)
+	if t.quote != 0 {
+		if !ok || !l.closes(l.at, end) {
+			l.cut(t, start, end, ok)
+			return
+		}
+		l.closed = true
+	} else if !ok {
+		l.errs.Add(t.pos, "word is longer than %d bytes: \"%.10s...\"", maxWord, l.src[start:])
+	}
+	t.text = unescape(string(l.src[start:end]))
+	if t.quote != 0 {
+		end++
+	}
+	t.raw = string(l.src[l.at:end])
+	l.moveTo(end)
+}
+
+// wordEnd gives the offset of the first byte after a word's content that
+// begins at start. It gives false for a quoted word that does not end in time,
+// and for any other that is too long.
+func (l *lexer) wordEnd(start int, quote byte) (int, bool) {
+	variable := false
+	for i := start; i < len(l.src); i++ {
+		if quote != 0 && i-start >= maxWord {
+			return i, false
+		}
+		c := l.src[i]
+		if c == '{' && variable {
+			continue
+		}
+		variable = c == '$'
+		switch {
+		case c == '\\':
+			i++
+		case quote != 0 && c == quote,
+			quote == 0 && (isSpace(c) || c == ';' || c == '{'):
+			return i, i-start < maxWord
+		}
+	}
+	return len(l.src), quote == 0 && len(l.src)-start < maxWord
+}
+
+// closes tells whether the quoted word from open to end is one, and not the
+// stretch between a quote that was forgotten and the next string's opening one.
+func (l *lexer) closes(open, end int) bool {
+	return l.gapAt(end+1) || !bytes.ContainsRune(l.src[open:end], '\n')
+}
+
+// gapAt tells whether a word may have ended with the quote before offset i.
+func (l *lexer) gapAt(i int) bool {
+	return i >= len(l.src) || isSpace(l.src[i]) || strings.IndexByte(";{)", l.src[i]) >= 0
+}
+
+// checkGap reports a byte that directly follows a closing quote; it is then
+// read as the beginning of the next word.
+func (l *lexer) checkGap() {
+	if !l.gapAt(l.at) {
+		l.errs.Add(l.pos(), "unexpected %s after a closing quote", l.show(l.at))
+	}
+}
+
+// cut ends a string without a closing quote on the line where it was opened:
+// before a ';' or '{' that ends the line, else with the line.
+func (l *lexer) cut(t *token, start, end int, found bool) {
+	name := `'"'`
+	if t.quote == '\'' {
+		name = `"'"`
+	}
+	switch {
+	case found:
+		l.errs.Add(t.pos, "string has no closing %s: it would end at line %d, directly before %s",
+			name, l.line+bytes.Count(l.src[start:end], []byte("\n")), l.show(end+1))
+	case end-start >= maxWord:
+		l.errs.Add(t.pos, "string is longer than %d bytes, probably it lacks the closing %s", maxWord, name)
+	default:
+		l.errs.Add(t.pos, "string has no closing %s", name)
+	}
+	line, _, _ := bytes.Cut(l.src[start:], []byte("\n"))
+	line = bytes.TrimRight(line, " \t\r")
+	if n := len(line) - 1; n >= 0 && (line[n] == ';' || line[n] == '{') {
+		line = line[:n]
+	} else {
+		l.force = true
+	}
+	t.text = string(line)
+	t.raw = string(l.src[l.at : start+len(line)])
+	l.moveTo(start + len(line))
+}
+
+// show quotes the character at offset i for a message.
+func (l *lexer) show(i int) string {
+	_, size := utf8.DecodeRune(l.src[i:])
+	return `"` + string(l.src[i:i+size]) + `"`
+}
+
+// moveTo passes everything before offset i.
+func (l *lexer) moveTo(i int) {
+	passed := l.src[l.at:i]
+	if n := bytes.LastIndexByte(passed, '\n'); n >= 0 {
+		l.line += bytes.Count(passed, []byte("\n"))
+		l.bol = l.at + n + 1
+	}
+	l.at = i
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+// unescape resolves \" \' \\ \t \r \n; other backslashes stay, for regular
+// expressions.
+func unescape(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '\\' && i+1 < len(s) {
+			if k := strings.IndexByte(`"'\trn`, s[i+1]); k >= 0 {
+				c = "\"'\\\t\r\n"[k]
+				i++
+			}
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}

@@ -1,0 +1,191 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+)
+
+const (
+	maxDepth    = 64  // blocks inside blocks
+	maxMistakes = 100 // after which a file is not worth reading on
+)
+
+// Parse reads one file. It gives the root, which holds what could be
+// understood and is never nil, and all mistakes found, as Errors. Directives
+// named include are nodes as any other; Loader follows them.
+func Parse(file string, src []byte) (*Node, error) {
+	p := parser{root: &Node{Block: true, Pos: Pos{File: file, Line: 1, Col: 1}}}
+	p.open = []*Node{p.root}
+	p.lex = newLexer(file, src, &p.errs)
+	if i := bytes.IndexByte(p.lex.src, 0); i >= 0 {
+		p.lex.moveTo(i)
+		p.errs.Add(p.lex.pos(), "unexpected NUL byte: this is not a text file")
+		return p.root, p.errs
+	}
+	for p.step() {
+	}
+	p.errs.Sort()
+	return p.root, p.errs.Err()
+}
+
+// parser builds nodes out of tokens, without recursion.
+type parser struct {
+	lex  *lexer
+	errs Errors
+	root *Node
+	open []*Node // the blocks around the next directive, the root first
+	cur  *Node   // the directive being read; nil between directives
+
+	lead   []Comment // for the next directive, or the block's end
+	inside []Comment // for the next argument of cur
+	trail  *string   // takes a comment on the line of the last ';', '{' or '}'
+}
+
+// step takes one token; it gives false when there is nothing more to read.
+func (p *parser) step() bool {
+	t := p.lex.next()
+	switch t.kind {
+	case tokenEnd:
+		p.end(t)
+		return false
+	case tokenComment:
+		p.comment(t)
+	case tokenWord:
+		p.word(t)
+	case tokenSemi:
+		p.semi(t)
+	case tokenOpen:
+		if len(p.open) > maxDepth {
+			p.errs.Add(t.pos, "blocks are nested deeper than %d", maxDepth)
+			return false
+		}
+		p.openBlock(t)
+	case tokenClose:
+		p.closeBlock(t)
+	}
+	if len(p.errs) >= maxMistakes {
+		p.errs.Add(t.pos, "too many mistakes, the rest of the file was not read")
+		return false
+	}
+	return true
+}
+
+func (p *parser) comment(t token) {
+	c := Comment{Text: t.text, Blank: t.newlines > 1, trails: t.newlines == 0}
+	switch {
+	case p.cur != nil:
+		p.inside = append(p.inside, c)
+	case c.trails && p.trail != nil && *p.trail == "":
+		*p.trail = c.Text
+	default:
+		p.lead = append(p.lead, c)
+	}
+}
+
+func (p *parser) word(t token) {
+	if p.cur == nil {
+		p.cur = &Node{Name: t.text, Raw: t.raw, Pos: t.pos, Comments: p.lead, Blank: t.newlines > 1}
+		p.lead = nil
+		return
+	}
+	p.cur.Args = append(p.cur.Args, Arg{
+		Text: t.text, Quote: t.quote, Pos: t.pos, Raw: t.raw,
+		fresh: t.newlines > 0, comments: p.inside,
+	})
+	p.inside = nil
+}
+
+func (p *parser) semi(t token) {
+	if p.cur == nil {
+		p.errs.Add(t.pos, `unexpected ";": there is no directive before it`)
+		return
+	}
+	p.finish()
+}
+
+// finish ends the directive being read and gives it to its block.
+func (p *parser) finish() {
+	n := p.cur
+	p.cur = nil
+	block := p.open[len(p.open)-1]
+	block.Children = append(block.Children, n)
+	p.trail = &n.Trailing
+	// Comments between the last word and its ';' or '{' move behind it.
+	for i, c := range p.inside {
+		if i == 0 && c.trails {
+			n.Trailing = c.Text
+			continue
+		}
+		c.trails = false
+		p.lead = append(p.lead, c)
+	}
+	p.inside = nil
+}
+
+func (p *parser) openBlock(t token) {
+	if p.cur == nil {
+		p.errs.Add(t.pos, `unexpected "{": there is no directive before it`)
+		p.open = append(p.open, &Node{Block: true, Pos: t.pos})
+		return
+	}
+	n := p.cur
+	n.Block = true
+	p.finish()
+	p.open = append(p.open, n)
+}
+
+func (p *parser) closeBlock(t token) {
+	p.unterminated()
+	last := len(p.open) - 1
+	if last == 0 {
+		p.errs.Add(t.pos, `unexpected "}": no block is open`)
+		return
+	}
+	n := p.open[last]
+	p.open = p.open[:last]
+	n.Close = t.pos
+	n.Footer, p.lead = p.lead, nil
+	p.trail = &n.AfterEnd
+}
+
+func (p *parser) end(t token) {
+	p.unterminated()
+	p.root.Footer = p.lead
+	hint := p.suspect()
+	for i := len(p.open) - 1; i > 0; i-- {
+		n := p.open[i]
+		name := "a block"
+		if n.Name != "" {
+			name = fmt.Sprintf("%q", n.Name)
+		}
+		p.errs.AddHint(t.pos, hint, `unexpected end of file: %s opened at line %d has no closing "}"`, name, n.Pos.Line)
+	}
+}
+
+// unterminated reports and ends a directive that a '}' or the end of the file
+// interrupts.
+func (p *parser) unterminated() {
+	if p.cur == nil {
+		return
+	}
+	p.errs.Add(p.cur.end(), `directive %q is not terminated by ";"`, p.cur.Name)
+	p.finish()
+}
+
+// suspect names the block that most likely lacks its '}' by indentation: the
+// first open one of which a later child stands no deeper than the block itself
+// although the first child does.
+func (p *parser) suspect() string {
+	for _, n := range p.open[1:] {
+		if len(n.Children) == 0 || n.Children[0].Pos.Col <= n.Pos.Col {
+			continue
+		}
+		for _, c := range n.Children[1:] {
+			if c.Pos.Col <= n.Pos.Col && c.Pos.Line > n.Pos.Line {
+				return fmt.Sprintf("by its indentation, %q opened at line %d should end before line %d",
+					n.Name, n.Pos.Line, c.Pos.Line)
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,195 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Format gives the file in the one layout that Print has; formatting the
+// result again changes nothing. A file with mistakes gives its Errors.
+func Format(file string, src []byte) ([]byte, error) {
+	root, err := Parse(file, src)
+	if err != nil {
+		return nil, err
+	}
+	var buf bytes.Buffer
+	if err := Print(&buf, root); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
+
+// Print writes a tree as text that parses to an equal tree: a directive a
+// line, four spaces for each block, one space between words, at most one empty
+// line in a row. Comments stay, and words stay as they were written; line
+// breaks between arguments stay too, indented once. Words of nodes that a
+// program built are quoted where they must be; it refuses words that no
+// quoting can carry (a NUL byte, more than 16 KiB).
+func Print(w io.Writer, root *Node) error {
+	var p printer
+	if root.Name == "" && root.Block {
+		p.body(root, 0)
+	} else {
+		p.node(root, 0)
+	}
+	if p.err != nil {
+		return p.err
+	}
+	_, err := w.Write(p.buf.Bytes())
+	return err
+}
+
+type printer struct {
+	buf bytes.Buffer
+	err error
+}
+
+// body prints what stands between a block's braces.
+func (p *printer) body(n *Node, depth int) {
+	first := true
+	blank := func(wanted bool) {
+		if wanted && !first {
+			p.buf.WriteByte('\n')
+		}
+		first = false
+	}
+	comments := func(list []Comment) {
+		for _, c := range list {
+			blank(c.Blank)
+			p.indent(depth)
+			p.comment(c.Text)
+			p.buf.WriteByte('\n')
+		}
+	}
+	for _, child := range n.Children {
+		comments(child.Comments)
+		blank(child.Blank)
+		p.node(child, depth)
+	}
+	comments(n.Footer)
+}
+
+func (p *printer) node(n *Node, depth int) {
+	p.indent(depth)
+	p.word(Arg{Text: n.Name, Raw: n.Raw})
+	for i, a := range n.Args {
+		p.arg(n, i, a, depth+1)
+	}
+	if !n.Block {
+		p.buf.WriteByte(';')
+		p.trailing(n.Trailing)
+		return
+	}
+	if len(n.Children) == 0 && len(n.Footer) == 0 && n.Trailing == "" {
+		p.buf.WriteString(" {}")
+		p.trailing(n.AfterEnd)
+		return
+	}
+	p.buf.WriteString(" {")
+	p.trailing(n.Trailing)
+	p.body(n, depth+1)
+	p.indent(depth)
+	p.buf.WriteByte('}')
+	p.trailing(n.AfterEnd)
+}
+
+// arg prints argument i with what separates it from the word before.
+func (p *printer) arg(n *Node, i int, a Arg, depth int) {
+	for _, c := range a.comments {
+		if c.trails {
+			p.buf.WriteByte(' ')
+		} else {
+			p.buf.WriteByte('\n')
+			p.indent(depth)
+		}
+		p.comment(c.Text)
+	}
+	switch {
+	case a.fresh:
+		p.buf.WriteByte('\n')
+		p.indent(depth)
+	case a.Quote == 0 && strings.HasPrefix(a.Text, ")") && p.endsQuoted(n, i):
+		// if ($a = "b"): the parenthesis is a word that need not stand apart.
+	default:
+		p.buf.WriteByte(' ')
+	}
+	p.word(a)
+}
+
+// endsQuoted tells whether the word before argument i was printed in quotes.
+func (p *printer) endsQuoted(n *Node, i int) bool {
+	before := n.Raw
+	if i > 0 {
+		before = n.Args[i-1].Raw
+	}
+	return before != "" && (before[0] == '"' || before[0] == '\'')
+}
+
+// trailing ends the line, after the comment if there is one.
+func (p *printer) trailing(text string) {
+	if text != "" {
+		p.buf.WriteByte(' ')
+		p.comment(text)
+	}
+	p.buf.WriteByte('\n')
+}
+
+// comment prints a comment; one that a program wrote may lack the '#'.
+func (p *printer) comment(text string) {
+	if !strings.HasPrefix(text, "#") {
+		text = "# " + text
+	}
+	p.buf.WriteString(strings.ReplaceAll(text, "\n", " "))
+}
+
+func (p *printer) indent(depth int) {
+	for range depth {
+		p.buf.WriteString("    ")
+	}
+}
+
+func (p *printer) word(a Arg) {
+	text := a.Raw
+	if text == "" {
+		text = a.Text
+		if a.Quote != 0 || !isBare(text) {
+			text = quoted(text, a.Quote)
+		}
+		if p.err == nil && (strings.IndexByte(text, 0) >= 0 || len(text) >= maxWord) {
+			p.err = fmt.Errorf("cannot print %.20q: it has a NUL byte or more than %d bytes", a.Text, maxWord)
+		}
+	}
+	p.buf.WriteString(text)
+}
+
+// isBare tells whether text, without quotes, reads as the one word it is.
+func isBare(text string) bool {
+	var errs Errors
+	l := newLexer("", []byte(text), &errs)
+	t := l.next()
+	return t.kind == tokenWord && t.quote == 0 && t.text == text && t.raw == text && len(errs) == 0 &&
+		!strings.HasSuffix(text, `\`)
+}
+
+// quoted gives text in quotes of the kind asked for; 0 leaves the choice.
+func quoted(text string, quote byte) string {
+	if quote == 0 {
+		quote = '"'
+		if strings.Contains(text, `"`) && !strings.Contains(text, "'") {
+			quote = '\''
+		}
+	}
+	out := []byte{quote}
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == quote,
+			c == '\\' && (i+1 == len(text) || strings.IndexByte(`"'\trn`, text[i+1]) >= 0):
+			out = append(out, '\\')
+		}
+		out = append(out, c)
+	}
+	return string(append(out, quote))
+}
