@@ -151,7 +151,10 @@ func (p *parser) closeBlock(t token) {
 func (p *parser) end(t token) {
 	p.unterminated()
 	p.root.Footer = p.lead
-	hint := p.suspect()
+	if len(p.open) == 1 {
+		return
+	}
+	hint := suspect(p.root)
 	for i := len(p.open) - 1; i > 0; i-- {
 		n := p.open[i]
 		name := "a block"
@@ -172,20 +175,30 @@ func (p *parser) unterminated() {
 	p.finish()
 }
 
-// suspect names the block that most likely lacks its '}' by indentation: the
-// first open one of which a later child stands no deeper than the block itself
-// although the first child does.
-func (p *parser) suspect() string {
-	for _, n := range p.open[1:] {
-		if len(n.Children) == 0 || n.Children[0].Pos.Col <= n.Pos.Col {
-			continue
-		}
-		for _, c := range n.Children[1:] {
-			if c.Pos.Col <= n.Pos.Col && c.Pos.Line > n.Pos.Line {
-				return fmt.Sprintf("by its indentation, %q opened at line %d should end before line %d",
-					n.Name, n.Pos.Line, c.Pos.Line)
-			}
+// suspect names, by indentation, the block that most likely lacks its '}': the
+// innermost first one whose later child, or end, stands too far left.
+func suspect(n *Node) string {
+	for _, c := range n.Children {
+		if hint := suspect(c); hint != "" {
+			return hint
 		}
 	}
-	return ""
+	// Without an indented first child the file's layout says nothing.
+	if n.Name == "" || len(n.Children) == 0 || n.Children[0].Pos.Col <= n.Pos.Col {
+		return ""
+	}
+	line := 0
+	for _, c := range n.Children[1:] {
+		if c.Pos.Col <= n.Pos.Col {
+			line = c.Pos.Line
+			break
+		}
+	}
+	if line == 0 && n.Close.Line > n.Pos.Line && n.Close.Col < n.Pos.Col {
+		line = n.Close.Line
+	}
+	if line <= n.Pos.Line {
+		return ""
+	}
+	return fmt.Sprintf("by its indentation, %q opened at line %d should end before line %d", n.Name, n.Pos.Line, line)
 }

@@ -1,0 +1,72 @@
+package config
+
+import (
+	"testing"
+	"time"
+)
+
+// TestParseSize holds nginx 1.22's answers for client_max_body_size.
+func TestParseSize(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want int64
+	}{
+		{"0", 0},
+		{"1", 1},
+		{"007m", 7 << 20},
+		{"1k", 1 << 10},
+		{"1K", 1 << 10},
+		{"8M", 8 << 20},
+		{"2g", 2 << 30},
+		{"9223372036854775807", 1<<63 - 1},
+		{"8589934591g", 8589934591 << 30},
+	} {
+		if got, err := ParseSize(c.in); err != nil || got != c.want {
+			t.Errorf("%q: got %d, %v", c.in, got, err)
+		}
+	}
+	for _, in := range []string{"", "k", "1t", "10kk", "-1", "+1", "0x1", "1 k", " 1", "1.5m", "9223372036854775808", "8796093022208m", "8589934592g"} {
+		if got, err := ParseSize(in); err == nil {
+			t.Errorf("%q: got %d, want an error", in, got)
+		}
+	}
+}
+
+// TestParseTime holds nginx 1.22's answers for client_header_timeout and, for
+// y and M, for the second argument of keepalive_timeout.
+func TestParseTime(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want time.Duration
+	}{
+		{"0", 0},
+		{"90", 90 * time.Second},
+		{"500ms", 500 * time.Millisecond},
+		{"30s", 30 * time.Second},
+		{"5m", 5 * time.Minute},
+		{"1h 30m", 90 * time.Minute},
+		{"1h  30m", 90 * time.Minute},
+		{"1h30m", 90 * time.Minute},
+		{"1h30", time.Hour + 30*time.Second},
+		{"1s 500ms", 1500 * time.Millisecond},
+		{"30s 5", 35 * time.Second},
+		{"5ms 3", 3*time.Second + 5*time.Millisecond},
+		{"5 6", 11 * time.Second},
+		{"1hm", time.Hour},
+		{"5 ", 5 * time.Second},
+		{"2d", 48 * time.Hour},
+		{"1w", 168 * time.Hour},
+		{"1M", 30 * 24 * time.Hour},
+		{"1y 1M", 395 * 24 * time.Hour},
+		{"292y", 292 * 365 * 24 * time.Hour},
+	} {
+		if got, err := ParseTime(c.in); err != nil || got != c.want {
+			t.Errorf("%q: got %s, %v", c.in, got, err)
+		}
+	}
+	for _, in := range []string{"", "h", "s", "1S", "1.5s", "-1", "30m1h", "1m1m", "1M1y", "1 30m", "30s 5 1", "1h,30m", "293y", "99999999999999999999"} {
+		if got, err := ParseTime(in); err == nil {
+			t.Errorf("%q: got %s, want an error", in, got)
+		}
+	}
+}
