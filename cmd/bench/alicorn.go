@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// alicornFile is the counterpart of nginxFile and its application server.
+const alicornFile = `%[1]serror_log stderr warn;
+app bench {
+    wsgi %[2]s;
+    directory %[3]s;
+    python /usr/bin/python3;
+    workers %[4]d;
+    threads %[5]d;
+%[6]s}
+client_max_body_size 200m;
+client_body_buffer_size 128k;
+client_body_temp_path %[7]s/body;
+keepalive_timeout 75s;
+keepalive_requests 1000000000;
+default_type application/octet-stream;
+server {
+    listen %[8]s;
+    access_log off;
+    location /static/ {
+        alias %[9]s/;
+    }
+    location / {
+        app_pass bench;
+    }
+}
+`
+
+// alicorn is the program of this module, built once per run.
+type alicorn struct {
+	dir   string // where the binary goes
+	build func() (string, error)
+}
+
+// newAlicorn builds nothing yet: the modes without alicorn do not need it.
+func newAlicorn(dir string) *alicorn {
+	a := &alicorn{dir: dir}
+	a.build = sync.OnceValues(a.buildBinary)
+	return a
+}
+
+func (a *alicorn) buildBinary() (string, error) {
+	path := filepath.Join(a.dir, "alicorn")
+	out, err := exec.Command("go", "build", "-o", path, "alicorn/cmd/alicorn").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("cannot build alicorn: %w\n%s", err, out)
+	}
+	return path, nil
+}
+
+func (a *alicorn) version() (string, error) {
+	path, err := a.build()
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command(path, "version").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("cannot ask alicorn for its version: %w\n%s", err, out)
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return first, nil
+}
+
+// start starts `alicorn run` for the site, with its runtime directories of its own.
+func (a *alicorn) start(s *site) (*server, error) {
+	binary, err := a.build()
+	if err != nil {
+		return nil, err
+	}
+	server, err := newServer(s, "alicorn")
+	if err != nil {
+		return nil, err
+	}
+	file, err := server.write("alicorn.conf", a.configuration(s, server))
+	if err != nil {
+		return nil, err
+	}
+	verbs := verbs{binary: binary, file: file, env: runtimeDirectories(server.dir)}
+	server.reload = func(ctx context.Context) error {
+		_, err := verbs.run(ctx, "reload")
+		return err
+	}
+	server.workers = func(ctx context.Context) ([]int, error) {
+		return verbs.workers(ctx, server.processes[0].pid())
+	}
+	return started(server, server.launch(binary, []string{"run", "-c", file}, verbs.env))
+}
+
+func (a *alicorn) configuration(s *site, server *server) string {
+	var more strings.Builder
+	if s.maxRequests > 0 {
+		fmt.Fprintf(&more, "    max_requests %d;\n", s.maxRequests)
+	}
+	if line := userLine(); line != "" {
+		more.WriteString("    " + line)
+	}
+	return fmt.Sprintf(alicornFile, userLine(), s.app, s.dir, s.workers, s.threads, more.String(),
+		server.dir, server.addr, s.staticDir())
+}
+
+// runtimeDirectories keeps sockets and state below dir, as systemd would set them.
+func runtimeDirectories(dir string) []string {
+	var env []string
+	for _, kind := range []string{"RUNTIME", "STATE", "CACHE", "LOGS"} {
+		env = append(env, kind+"_DIRECTORY="+filepath.Join(dir, strings.ToLower(kind)))
+	}
+	return env
+}
+
+// verbs runs alicorn's commands that speak to a running server.
+type verbs struct {
+	binary, file string
+	env          []string
+}
+
+func (v verbs) run(ctx context.Context, verb string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, v.binary, append([]string{verb, "-c", v.file}, args...)...)
+	cmd.Env = append(os.Environ(), v.env...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("alicorn %s: %w\n%s", verb, err, strings.TrimSpace(stderr.String()))
+	}
+	return out, nil
+}
+
+// status is what benchmarks read of `alicorn status --json`.
+type status struct {
+	Generation int `json:"generation"`
+	Apps       []struct {
+		Name    string `json:"name"`
+		Workers []struct {
+			PID   int    `json:"pid"`
+			State string `json:"state"`
+		} `json:"workers"`
+	} `json:"apps"`
+}
+
+// workers returns the pids of ready workers as status tells them, or, when it
+// does not answer, the Python processes below root.
+func (v verbs) workers(ctx context.Context, root int) ([]int, error) {
+	out, err := v.run(ctx, "status", "--json")
+	if err != nil {
+		pids, treeErr := pythonsBelow(root)
+		if len(pids) == 0 {
+			return nil, errors.Join(err, treeErr)
+		}
+		return pids, nil
+	}
+	return readyWorkers(out)
+}
+
+func readyWorkers(statusJSON []byte) ([]int, error) {
+	var s status
+	if err := json.Unmarshal(statusJSON, &s); err != nil {
+		return nil, fmt.Errorf("cannot read alicorn's status: %w", err)
+	}
+	var pids []int
+	for _, app := range s.Apps {
+		for _, worker := range app.Workers {
+			if worker.State == "ready" {
+				pids = append(pids, worker.PID)
+			}
+		}
+	}
+	return pids, nil
+}
+
+func pythonsBelow(root int) ([]int, error) {
+	tree, err := proc.tree(root)
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, pid := range tree {
+		if strings.Contains(proc.command(pid), "python") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// comparison is what one run measures, and with what.
+type comparison struct {
+	rounds      int
+	duration    time.Duration // of one measurement
+	connections []int
+	cases       []benchCase
+	peers       []peer
+	missing     []string // peers that are not installed
+	site        *site
+	progress    io.Writer
+}
+
+// sample is one measurement of one server.
+type sample struct {
+	rate     float64 // requests a second
+	cpu      float64 // microseconds a request, over the server's process tree
+	p50, p99 time.Duration
+	memory   int64 // bytes, right after the load
+	memoryBy string
+	errors   []string
+}
+
+// series is every sample of one server in one case at one number of connections.
+type series struct {
+	server  string
+	samples []sample
+}
+
+// table holds the servers' series of one case at one number of connections.
+type table struct {
+	title       string
+	connections int
+	rows        []series
+}
+
+// runCompare measures all servers side by side and prints a table per case.
+func runCompare(ctx context.Context, args []string) (err error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	rounds := flags.Int("rounds", 5, "measurements of each server, whose median counts")
+	duration := flags.Duration("duration", 4*time.Second, "of one measurement, in whole seconds")
+	caseList := flags.String("cases", "", "cases by name, separated by commas (default all)")
+	serverList := flags.String("servers", "", "servers by name, separated by commas (default all installed)")
+	connections := flags.String("connections", "1,32,512", "numbers of connections, separated by commas")
+	write := flags.Bool("write", false, "write cmd/bench/RESULTS.md")
+	if err := parseFlags(flags, args); err != nil {
+		return err
+	}
+	if *rounds < 1 || *duration < time.Second {
+		return errors.New("-rounds must be at least 1 and -duration at least 1s")
+	}
+	c := &comparison{rounds: *rounds, duration: *duration, progress: os.Stderr}
+	if c.cases, err = chooseCases(*caseList); err != nil {
+		return err
+	}
+	if c.connections, err = parseNumbers(*connections); err != nil {
+		return err
+	}
+	if _, err := program("wrk"); err != nil {
+		return errors.New("cannot find wrk; deploy/test.sh installs it")
+	}
+	if c.site, err = newSite(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(c.site.dir)) }()
+	if c.peers, c.missing, err = choosePeers(newAlicorn(c.site.dir), *serverList); err != nil {
+		return err
+	}
+	machine, err := describe(c.peers)
+	if err != nil {
+		return err
+	}
+	tables, err := c.run(ctx)
+	if err != nil {
+		return err
+	}
+	return c.finish(machine, tables, *write)
+}
+
+// finish prints the report and returns an error if any request failed.
+func (c *comparison) finish(machine machine, tables []table, write bool) error {
+	report := c.report(machine, tables)
+	if _, err := io.WriteString(os.Stdout, report); err != nil {
+		return err
+	}
+	if write {
+		path, err := resultsFile()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(report), 0o644); err != nil {
+			return err
+		}
+	}
+	if failures := failures(tables); len(failures) > 0 {
+		return fmt.Errorf("requests failed:\n%s", strings.Join(failures, "\n"))
+	}
+	return nil
+}
+
+// run measures group after group: the cases of one application (or none, for
+// files) share running servers.
+func (c *comparison) run(ctx context.Context) ([]table, error) {
+	var tables []table
+	for _, app := range []string{"", helloApp, flaskApp} {
+		var group []benchCase
+		for _, bc := range c.cases {
+			if bc.app == app {
+				group = append(group, bc)
+			}
+		}
+		if len(group) == 0 {
+			continue
+		}
+		groupTables, err := c.runGroup(ctx, group)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, groupTables...)
+	}
+	return tables, nil
+}
+
+func (c *comparison) runGroup(ctx context.Context, group []benchCase) (tables []table, err error) {
+	site := *c.site
+	if app := group[0].app; app != "" {
+		site.app = app
+	}
+	var servers []*server
+	defer func() {
+		for _, s := range servers {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	for _, p := range c.peers {
+		if !p.serves(group[0]) {
+			continue
+		}
+		s, err := p.start(&site)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, s)
+		if err := s.ready(ctx, group[0]); err != nil {
+			return nil, err
+		}
+	}
+	for _, bc := range group {
+		caseTables, err := c.runCase(ctx, bc, servers)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, caseTables...)
+	}
+	return tables, nil
+}
+
+// runCase checks and warms every server, then measures.
+func (c *comparison) runCase(ctx context.Context, bc benchCase, servers []*server) ([]table, error) {
+	for _, s := range servers {
+		if err := s.check(ctx, bc); err != nil {
+			return nil, err
+		}
+		if _, err := c.load(bc, s, 8, time.Second).run(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var tables []table
+	for _, connections := range c.connections {
+		t := table{title: bc.title, connections: connections, rows: make([]series, len(servers))}
+		for round := range c.rounds {
+			for i, s := range servers {
+				sample, err := measure(ctx, s, c.load(bc, s, connections, c.duration))
+				if err != nil {
+					return nil, fmt.Errorf("%s, %s: %w", s.name, bc.title, err)
+				}
+				t.rows[i].server = s.name
+				t.rows[i].samples = append(t.rows[i].samples, sample)
+				fmt.Fprintf(c.progress, "%s, %d connections, round %d: %s %.0f/s\n",
+					bc.title, connections, round+1, s.name, sample.rate)
+			}
+		}
+		tables = append(tables, t)
+	}
+	return tables, nil
+}
+
+func (c *comparison) load(bc benchCase, s *server, connections int, duration time.Duration) load {
+	l := load{url: s.url(bc.path), connections: connections, duration: duration}
+	if bc.script != "" {
+		l.script = filepath.Join(c.site.dir, bc.script)
+	}
+	return l
+}
+
+// measure runs the load and reads what the server's processes used for it.
+func measure(ctx context.Context, s *server, l load) (sample, error) {
+	before, err := s.usage()
+	if err != nil {
+		return sample{}, err
+	}
+	r, err := l.run(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := s.usage()
+	if err != nil {
+		return sample{}, err
+	}
+	if r.requests == 0 {
+		return sample{}, fmt.Errorf("no request was answered within %v: %s", l.duration, strings.Join(r.errors, ", "))
+	}
+	cpu := float64((after.cpu - before.cpu).Microseconds()) / float64(r.requests)
+	return sample{rate: r.rate, cpu: cpu, p50: r.p50, p99: r.p99,
+		memory: after.memory, memoryBy: after.memoryBy, errors: r.errors}, nil
+}
+
+// failures lists what went wrong, a line for each measurement with errors.
+func failures(tables []table) []string {
+	var lines []string
+	for _, t := range tables {
+		for _, row := range t.rows {
+			for _, s := range row.samples {
+				if len(s.errors) > 0 {
+					lines = append(lines, fmt.Sprintf("%s, %d connections, %s: %s",
+						t.title, t.connections, row.server, strings.Join(s.errors, ", ")))
+				}
+			}
+		}
+	}
+	return lines
+}
+
+// median returns the middle value of what pick takes from each sample.
+func median[T int64 | float64 | time.Duration](samples []sample, pick func(sample) T) T {
+	values := make([]T, len(samples))
+	for i, s := range samples {
+		values[i] = pick(s)
+	}
+	slices.Sort(values)
+	middle := len(values) / 2
+	if len(values)%2 == 1 {
+		return values[middle]
+	}
+	return (values[middle-1] + values[middle]) / 2
+}
+
+func parseNumbers(list string) ([]int, error) {
+	var numbers []int
+	for _, field := range fields(list) {
+		n, err := strconv.Atoi(field)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is not a number of connections", field)
+		}
+		numbers = append(numbers, n)
+	}
+	if len(numbers) == 0 {
+		return nil, errors.New("-connections names no number")
+	}
+	return numbers, nil
+}
+
+// resultsFile returns the path of RESULTS.md in the module's checkout.
+func resultsFile() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "alicorn").Output()
+	if err != nil {
+		return "", fmt.Errorf("cannot find the module's directory: %w", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(out)), "cmd", "bench", "RESULTS.md"), nil
+}

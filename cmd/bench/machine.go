@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+)
+
+// machine is the shape of where results come from, and what ran there.
+type machine struct {
+	lines []string
+}
+
+// String returns a Markdown list.
+func (m machine) String() string {
+	return "- " + strings.Join(m.lines, "\n- ") + "\n"
+}
+
+// describe collects the machine's shape and the versions of everything that runs.
+func describe(peers []peer) (machine, error) {
+	kernel, err := exec.Command("uname", "-srm").Output()
+	if err != nil {
+		return machine{}, fmt.Errorf("cannot ask for the kernel's version: %w", err)
+	}
+	m := machine{lines: []string{
+		fmt.Sprintf("%d cores, %s", runtime.NumCPU(), valueIn("/proc/cpuinfo", "model name")),
+		"memory: " + valueIn("/proc/meminfo", "MemTotal"),
+		"kernel: " + strings.TrimSpace(string(kernel)),
+		"system: " + strings.Trim(valueIn("/etc/os-release", "PRETTY_NAME"), `"`),
+		runtime.Version(),
+	}}
+	for _, p := range peers {
+		version, err := p.version()
+		if err != nil {
+			return machine{}, err
+		}
+		m.lines = append(m.lines, p.name+": "+version)
+	}
+	for _, ask := range []string{
+		"import sys; print('Python', sys.version.split()[0])",
+		"from importlib.metadata import version; print('Flask', version('flask'))",
+	} {
+		out, err := exec.Command("/usr/bin/python3", "-c", ask).Output()
+		if err != nil {
+			return machine{}, fmt.Errorf("cannot run /usr/bin/python3: %w", err)
+		}
+		m.lines = append(m.lines, strings.TrimSpace(string(out)))
+	}
+	m.lines = append(m.lines, wrkVersion())
+	return m, nil
+}
+
+// wrkVersion reads the first line of wrk's help, for which it exits with 1.
+func wrkVersion() string {
+	out, _ := exec.Command("wrk", "-v").Output()
+	first, _, _ := strings.Cut(string(out), "\n")
+	first, _, _ = strings.Cut(first, "[")
+	return strings.TrimSpace(first)
+}
+
+// valueIn returns the value of the first "name : value" or "name=value" line of
+// a file, or "unknown".
+func valueIn(path, name string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "unknown"
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			return strings.TrimSpace(strings.TrimLeft(rest, " \t:="))
+		}
+	}
+	return "unknown"
+}

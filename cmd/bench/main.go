@@ -1,0 +1,74 @@
+// Command bench runs alicorn beside the servers it replaces, on equal
+// applications and files, and reports what each costs.
+//
+//	go run ./cmd/bench          requests/s, CPU, latency and memory, driven by wrk
+//	go run ./cmd/bench shield   how long slow clients occupy a worker
+//	go run ./cmd/bench stall    what one slow request does to the others
+//	go run ./cmd/bench chaos    failed requests during reloads, recycling, kills
+//
+// Every server runs in the foreground below one temporary directory, from a
+// configuration written there, on loopback, and is stopped by its pid and waited
+// for. Peers take turns within each round, so that noise of the machine is
+// shared by all. Each answer is compared with the right one before it is timed.
+//
+// Measuring reads /proc, so it needs Linux.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// errBroken is returned when the measurement worked and its rule did not hold.
+var errBroken = errors.New("the rule is broken")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run picks the mode by the first argument; flags without one are the comparison's.
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return runCompare(ctx, args)
+	}
+	switch args[0] {
+	case "shield":
+		return runShield(ctx, args[1:])
+	case "stall":
+		return runStall(ctx, args[1:])
+	case "chaos":
+		return runChaos(ctx, args[1:])
+	}
+	return fmt.Errorf("unknown mode %q; there are shield, stall and chaos", args[0])
+}
+
+// parseFlags parses args and refuses what is left over.
+func parseFlags(flags *flag.FlagSet, args []string) error {
+	if err := flags.Parse(args); err != nil {
+		return flag.ErrHelp
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return nil
+}
+
+// fields splits a list separated by commas, without empty items.
+func fields(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}

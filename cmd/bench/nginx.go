@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// nginxFile is nginx as its tutorials and tuning guides have it: a worker per
+// core, no access log, cached descriptors for files, connections kept for long.
+// Buffers for request bodies are the same size as in alicornFile.
+const nginxFile = `daemon off;
+%[1]sworker_processes %[2]d;
+worker_rlimit_nofile 16384;
+pid %[3]s/nginx.pid;
+error_log stderr warn;
+events {
+    worker_connections 4096;
+}
+http {
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_timeout 75s;
+    keepalive_requests 1000000000;
+    client_max_body_size 200m;
+    client_body_buffer_size 128k;
+    client_body_temp_path %[3]s/body;
+    proxy_temp_path %[3]s/proxy;
+    fastcgi_temp_path %[3]s/fastcgi;
+    uwsgi_temp_path %[3]s/uwsgi;
+    scgi_temp_path %[3]s/scgi;
+    open_file_cache max=1000 inactive=60s;
+    default_type application/octet-stream;
+    server {
+        listen %[4]s backlog=1024;
+        location /static/ {
+            alias %[5]s/;
+        }
+%[6]s    }
+}
+`
+
+const gunicornLocation = `        location / {
+            proxy_pass http://unix:%s;
+            proxy_set_header Host $host;
+            proxy_set_header X-Real-IP $remote_addr;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }
+`
+
+// uwsgiLocation has the parameters of nginx's uwsgi_params file.
+const uwsgiLocation = `        location / {
+            uwsgi_pass unix:%s;
+            uwsgi_param QUERY_STRING $query_string;
+            uwsgi_param REQUEST_METHOD $request_method;
+            uwsgi_param CONTENT_TYPE $content_type;
+            uwsgi_param CONTENT_LENGTH $content_length;
+            uwsgi_param REQUEST_URI $request_uri;
+            uwsgi_param PATH_INFO $document_uri;
+            uwsgi_param DOCUMENT_ROOT $document_root;
+            uwsgi_param SERVER_PROTOCOL $server_protocol;
+            uwsgi_param REQUEST_SCHEME $scheme;
+            uwsgi_param HTTPS $https if_not_empty;
+            uwsgi_param REMOTE_ADDR $remote_addr;
+            uwsgi_param REMOTE_PORT $remote_port;
+            uwsgi_param SERVER_PORT $server_port;
+            uwsgi_param SERVER_NAME $server_name;
+        }
+`
+
+// userLine keeps servers started as root from dropping to a user who could not
+// read the temporary directory's files; nobody else may write it.
+func userLine() string {
+	if os.Geteuid() == 0 {
+		return "user root;\n"
+	}
+	return ""
+}
+
+// startNginx starts nginx alone, for files.
+func startNginx(s *site) (*server, error) {
+	server, err := newServer(s, "nginx")
+	if err != nil {
+		return nil, err
+	}
+	return started(server, server.launchNginx(s, ""))
+}
+
+// startGunicorn starts nginx in front of gunicorn's sync workers.
+func startGunicorn(s *site) (*server, error) {
+	server, err := newServer(s, "nginx+gunicorn")
+	if err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(server.dir, "app.sock")
+	if err := server.launchNginx(s, fmt.Sprintf(gunicornLocation, socket)); err != nil {
+		return started(server, err)
+	}
+	args := []string{"--bind", "unix:" + socket, "--workers", strconv.Itoa(s.workers),
+		"--chdir", s.dir, "--log-level", "warning", "--timeout", "60"}
+	if s.threads > 1 {
+		args = append(args, "--threads", strconv.Itoa(s.threads))
+	}
+	if s.maxRequests > 0 {
+		args = append(args, "--max-requests", strconv.Itoa(s.maxRequests))
+	}
+	path, err := program("gunicorn")
+	if err == nil {
+		err = server.launch(path, append(args, s.app), nil)
+	}
+	return started(server, err)
+}
+
+// startUwsgi starts nginx in front of uWSGI's processes.
+func startUwsgi(s *site) (*server, error) {
+	server, err := newServer(s, "nginx+uwsgi")
+	if err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(server.dir, "app.sock")
+	if err := server.launchNginx(s, fmt.Sprintf(uwsgiLocation, socket)); err != nil {
+		return started(server, err)
+	}
+	args := []string{"--master", "--plugin", "python3", "--socket", socket,
+		"--processes", strconv.Itoa(s.workers), "--chdir", s.dir, "--module", s.app,
+		"--listen", strconv.Itoa(min(1024, maxBacklog())),
+		"--need-app", "--die-on-term", "--disable-logging"}
+	if s.threads > 1 {
+		args = append(args, "--threads", strconv.Itoa(s.threads))
+	}
+	if s.maxRequests > 0 {
+		args = append(args, "--max-requests", strconv.Itoa(s.maxRequests))
+	}
+	path, err := program("uwsgi")
+	if err == nil {
+		err = server.launch(path, args, nil)
+	}
+	return started(server, err)
+}
+
+// started returns the server, or stops what already runs of it when err is set.
+func started(s *server, err error) (*server, error) {
+	if err != nil {
+		return nil, fmt.Errorf("cannot start %s: %w", s.name, errors.Join(err, s.stop()))
+	}
+	if s.reload == nil {
+		s.reload = s.hangUp
+	}
+	if s.workers == nil {
+		s.workers = s.pythons
+	}
+	return s, nil
+}
+
+func (s *server) launchNginx(site *site, location string) error {
+	file, err := s.write("nginx.conf", fmt.Sprintf(nginxFile, userLine(), runtime.NumCPU(), s.dir, s.addr, site.staticDir(), location))
+	if err != nil {
+		return err
+	}
+	path, err := program("nginx")
+	if err != nil {
+		return err
+	}
+	return s.launch(path, []string{"-p", s.dir, "-c", file, "-e", "stderr"}, nil)
+}
+
+// hangUp asks the application server to replace its workers, as HUP does for
+// gunicorn and uWSGI.
+func (s *server) hangUp(context.Context) error {
+	return s.processes[len(s.processes)-1].cmd.Process.Signal(syscall.SIGHUP)
+}
+
+// pythons returns the processes below the application server's first one: with
+// gunicorn and uWSGI the workers.
+func (s *server) pythons(context.Context) ([]int, error) {
+	tree, err := proc.tree(s.processes[len(s.processes)-1].pid())
+	if err != nil || len(tree) == 0 {
+		return nil, err
+	}
+	return tree[1:], nil
+}
+
+// maxBacklog returns the kernel's bound on connections that wait to be accepted.
+func maxBacklog() int {
+	data, err := os.ReadFile("/proc/sys/net/core/somaxconn")
+	if err != nil {
+		return 128
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil {
+		return 128
+	}
+	return n
+}
+
+func nginxVersion() (string, error) { return versionOf("nginx", "-v") }
+
+func gunicornVersion() (string, error) { return versionOf("gunicorn", "--version") }
+
+func uwsgiVersion() (string, error) {
+	version, err := versionOf("uwsgi", "--version")
+	return "uWSGI " + version, err
+}

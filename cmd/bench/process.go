@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// stopDeadline is how long a server may take from TERM to its end.
+const stopDeadline = 15 * time.Second
+
+// process is a program that runs until stop. Its output goes to a file.
+type process struct {
+	name string
+	cmd  *exec.Cmd
+	log  string
+	done chan struct{} // closed once the program was waited for
+	err  error         // how it ended; read it after done
+}
+
+// startProcess runs path in dir with an environment of its own, so that
+// variables of the caller (VIRTUAL_ENV, PYTHONPATH, ...) reach no server. It has
+// its own process group: Ctrl-C is for us, and we stop it.
+func startProcess(dir, path string, args, env []string) (*process, error) {
+	name := filepath.Base(path)
+	log, err := os.Create(filepath.Join(dir, name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(path, args...)
+	cmd.Dir = dir
+	cmd.Env = append([]string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=" + dir,
+		"LANG=C.UTF-8",
+		"PYTHONDONTWRITEBYTECODE=1",
+	}, env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("cannot start %s: %w", path, err)
+	}
+	p := &process{name: name, cmd: cmd, log: log.Name(), done: make(chan struct{})}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// pid returns the process's id, which stays its own until stop returned.
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// exited reports whether the program has ended.
+func (p *process) exited() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop ends the program with TERM and waits for it; one that does not end is
+// killed with all its descendants, and that is an error.
+func (p *process) stop() error {
+	if p.exited() {
+		return fmt.Errorf("%s had ended: %v\n%s", p.name, p.err, p.logTail())
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("cannot stop %s: %w", p.name, err)
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-time.After(stopDeadline):
+	}
+	tree, err := proc.tree(p.pid())
+	for _, pid := range tree {
+		err = errors.Join(err, syscall.Kill(pid, syscall.SIGKILL))
+	}
+	<-p.done
+	return errors.Join(fmt.Errorf("%s did not stop within %v and was killed", p.name, stopDeadline), err)
+}
+
+// logTail returns the end of the program's output, for error messages.
+func (p *process) logTail() string {
+	data, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	if len(data) > 2000 {
+		data = data[len(data)-2000:]
+	}
+	return string(bytes.TrimSpace(data))
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// report returns the results as Markdown, aligned to be read as text too.
+func (c *comparison) report(m machine, tables []table) string {
+	var b strings.Builder
+	b.WriteString("# Benchmarks\n\n")
+	fmt.Fprintf(&b, "Written by `go run ./cmd/bench`. Each figure is the median of %s of %v; servers took "+
+		"turns within a round. wrk drove each with one thread on the same machine. CPU is user and system "+
+		"time over the server's whole process tree. Memory is read right after the load.\n\n", plural(c.rounds, "round"), c.duration)
+	b.WriteString(m.String())
+	if len(c.missing) > 0 {
+		fmt.Fprintf(&b, "\nNot installed: %s.\n", strings.Join(c.missing, ", "))
+	}
+	for _, t := range tables {
+		fmt.Fprintf(&b, "\n## %s, %s\n\n", t.title, plural(t.connections, "connection"))
+		writeAligned(&b, t.cells())
+	}
+	if lines := failures(tables); len(lines) > 0 {
+		fmt.Fprintf(&b, "\n## Failures\n\n- %s\n", strings.Join(lines, "\n- "))
+	}
+	return b.String()
+}
+
+// cells returns the table's header and rows. Ratios are requests/s and CPU over
+// those of nginx with each application server, or of nginx alone for files.
+func (t table) cells() [][]string {
+	var bases []series
+	for _, row := range t.rows {
+		if slices.Contains(pairNames, row.server) {
+			bases = append(bases, row)
+		}
+	}
+	header := []string{"server", "requests/s", "CPU µs/request", "p50", "p99", "memory", "errors"}
+	for _, base := range bases {
+		header = append(header, "rate / "+base.server, "CPU / "+base.server)
+	}
+	cells := [][]string{header}
+	for _, row := range t.rows {
+		cells = append(cells, row.cells(bases))
+	}
+	return cells
+}
+
+func (s series) cells(bases []series) []string {
+	var wrong int
+	for _, sample := range s.samples {
+		wrong += len(sample.errors)
+	}
+	cells := []string{
+		s.server,
+		fmt.Sprintf("%.0f", s.rate()),
+		fmt.Sprintf("%.1f", s.cpu()),
+		milliseconds(median(s.samples, func(s sample) time.Duration { return s.p50 })),
+		milliseconds(median(s.samples, func(s sample) time.Duration { return s.p99 })),
+		fmt.Sprintf("%d MiB %s", median(s.samples, func(s sample) int64 { return s.memory })>>20, s.samples[0].memoryBy),
+		fmt.Sprint(wrong),
+	}
+	for _, base := range bases {
+		cells = append(cells, ratio(s.rate(), base.rate()), ratio(s.cpu(), base.cpu()))
+	}
+	return cells
+}
+
+func (s series) rate() float64 {
+	return median(s.samples, func(s sample) float64 { return s.rate })
+}
+
+func (s series) cpu() float64 {
+	return median(s.samples, func(s sample) float64 { return s.cpu })
+}
+
+// ratio is empty where the base is too small to have been measured.
+func ratio(value, base float64) string {
+	if base == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", value/base)
+}
+
+// milliseconds prints with three digits that count.
+func milliseconds(d time.Duration) string {
+	ms := float64(d) / float64(time.Millisecond)
+	switch {
+	case ms < 1:
+		return fmt.Sprintf("%.3f ms", ms)
+	case ms < 100:
+		return fmt.Sprintf("%.1f ms", ms)
+	}
+	return fmt.Sprintf("%.0f ms", ms)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// writeAligned writes a Markdown table: the first column to the left, numbers to
+// the right.
+func writeAligned(b *strings.Builder, rows [][]string) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for n, row := range rows {
+		for i, cell := range row {
+			padding := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i == 0 {
+				b.WriteString("| " + cell + padding + " |")
+				continue
+			}
+			b.WriteString(" " + padding + cell + " |")
+		}
+		b.WriteByte('\n')
+		if n == 0 {
+			writeRule(b, widths)
+		}
+	}
+}
+
+func writeRule(b *strings.Builder, widths []int) {
+	for i, width := range widths {
+		if i == 0 {
+			b.WriteString("|" + strings.Repeat("-", width+2) + "|")
+			continue
+		}
+		b.WriteString(strings.Repeat("-", width+1) + ":|")
+	}
+	b.WriteByte('\n')
+}

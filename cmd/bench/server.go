@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// startDeadline is how long a server may take to its first right answer.
+const startDeadline = 20 * time.Second
+
+// peer is one kind of server.
+type peer struct {
+	name string
+	// serves tells which cases it takes part in.
+	serves func(c benchCase) bool
+	// programs are looked up before it starts; with one missing it is not installed.
+	programs []string
+	// version returns what to print beside results.
+	version func() (string, error)
+	// start starts it for the site; the caller stops what it returns.
+	start func(s *site) (*server, error)
+}
+
+// server is a peer that runs.
+type server struct {
+	name      string
+	dir       string
+	addr      string // host:port
+	processes []*process
+	// reload replaces workers without losing a request; nil where it is not known how.
+	reload func(ctx context.Context) error
+	// workers lists the pids of the workers that are ready.
+	workers func(ctx context.Context) ([]int, error)
+}
+
+// url returns the address of a path on the server.
+func (s *server) url(path string) string { return "http://" + s.addr + path }
+
+// roots returns the pids that its other processes descend from.
+func (s *server) roots() []int {
+	pids := make([]int, len(s.processes))
+	for i, p := range s.processes {
+		pids[i] = p.pid()
+	}
+	return pids
+}
+
+// usage sums over the server's whole process tree.
+func (s *server) usage() (usage, error) { return proc.usage(s.roots()...) }
+
+// launch adds a process to the server.
+func (s *server) launch(path string, args, env []string) error {
+	p, err := startProcess(s.dir, path, args, env)
+	if err != nil {
+		return err
+	}
+	s.processes = append(s.processes, p)
+	return nil
+}
+
+// stop ends every process, front first, and waits for each.
+func (s *server) stop() error {
+	var errs []error
+	for _, p := range s.processes {
+		if err := p.stop(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ready waits until the server gives the right answer to c. It fails at once when
+// one of the server's processes ends.
+func (s *server) ready(ctx context.Context, c benchCase) error {
+	deadline := time.Now().Add(startDeadline)
+	for {
+		err := s.check(ctx, c)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		for _, p := range s.processes {
+			if p.exited() {
+				return fmt.Errorf("%s: %s ended: %v\n%s", s.name, p.name, p.err, p.logTail())
+			}
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s: not ready within %v: %w\n%s", s.name, startDeadline, err, s.logs())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// check sends one request of the case and compares the answer's whole body.
+func (s *server) check(ctx context.Context, c benchCase) error {
+	request, err := http.NewRequestWithContext(ctx, c.method(), s.url(c.path), bytes.NewReader(c.body))
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s of %s: status %d\n%.300s", c.name, s.name, response.StatusCode, body)
+	}
+	if want := c.want(); !bytes.Equal(bytes.TrimSpace(body), bytes.TrimSpace(want)) {
+		return fmt.Errorf("%s of %s: body is %.60q (%d bytes), want %.60q (%d bytes)",
+			c.name, s.name, body, len(body), want, len(want))
+	}
+	return nil
+}
+
+func (s *server) logs() string {
+	var b strings.Builder
+	for _, p := range s.processes {
+		fmt.Fprintf(&b, "%s: %s\n", p.name, p.logTail())
+	}
+	return b.String()
+}
+
+// withServers starts the named servers one after the other, on a site that shape
+// has changed, and stops each after measure.
+func withServers(ctx context.Context, list string, shape func(*site), measure func(*server) error) (err error) {
+	site, err := newSite()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(site.dir)) }()
+	shape(site)
+	peers, _, err := choosePeers(newAlicorn(site.dir), list)
+	if err != nil {
+		return err
+	}
+	for _, p := range peers {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s, err := p.start(site)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(measure(s), s.stop()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newServer makes the directory and chooses the port of a server.
+func newServer(s *site, name string) (*server, error) {
+	dir, err := s.serverDir(strings.ReplaceAll(name, "+", "-"))
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	return &server{name: name, dir: dir, addr: addr}, nil
+}
+
+// write writes a configuration file into the server's directory.
+func (s *server) write(name, text string) (path string, err error) {
+	path = filepath.Join(s.dir, name)
+	return path, os.WriteFile(path, []byte(text), 0o644)
+}
+
+// freeAddress returns a loopback address whose port nobody listens on.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
+
+// program returns where a program is: the distribution's place first, since a
+// version manager's wrapper in PATH would run another Python than the others'.
+func program(name string) (string, error) {
+	for _, dir := range []string{"/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return exec.LookPath(name)
+}

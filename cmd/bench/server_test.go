@@ -1,0 +1,110 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestCheckComparesTheWholeAnswer(t *testing.T) {
+	tests := []struct {
+		name   string
+		status int
+		body   string
+		fails  bool
+	}{
+		{"right", 200, "65536", false},
+		{"right but for a newline", 200, "65536\n", false},
+		{"too long", 200, "65536 and more", true},
+		{"another status", 404, "65536", true},
+		{"empty", 200, "", true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if body, err := io.ReadAll(r.Body); err != nil || r.Method != http.MethodPost || string(body) != "sent" {
+					t.Errorf("%s with %q, %v, want a POST of the body", r.Method, body, err)
+				}
+				w.WriteHeader(test.status)
+				io.WriteString(w, test.body)
+			}))
+			defer backend.Close()
+			s := &server{name: "backend", addr: backend.Listener.Addr().String()}
+			c := benchCase{name: "upload", path: "/upload", body: []byte("sent"), want: func() []byte { return []byte("65536") }}
+			if err := s.check(t.Context(), c); (err != nil) != test.fails {
+				t.Errorf("check = %v, want an error: %v", err, test.fails)
+			}
+		})
+	}
+}
+
+func TestChooseCases(t *testing.T) {
+	tests := []struct {
+		name, list string
+		count      int
+		fails      bool
+	}{
+		{"all", "", 8, false},
+		{"one", "hello", 1, false},
+		{"two with spaces", "hello, static-1k", 2, false},
+		{"unknown", "hello,static-1", 0, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			cases, err := chooseCases(test.list)
+			if (err != nil) != test.fails || len(cases) != test.count {
+				t.Errorf("chooseCases(%q) = %d cases, %v", test.list, len(cases), err)
+			}
+		})
+	}
+}
+
+func TestEveryCaseHasItsFiles(t *testing.T) {
+	s, err := newSite()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(s.dir)
+	for _, c := range allCases() {
+		if c.script != "" {
+			if _, err := os.Stat(filepath.Join(s.dir, c.script)); err != nil {
+				t.Error(err)
+			}
+		}
+		if c.isStatic() {
+			data, err := os.ReadFile(filepath.Join(s.dir, c.path))
+			if err != nil || string(data) != string(c.want()) {
+				t.Errorf("%s: the file is not what is wanted: %v", c.name, err)
+			}
+		}
+	}
+}
+
+func TestTransferKeepsToItsRate(t *testing.T) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n, err := io.Copy(io.Discard, r.Body); r.Method == http.MethodPost && (err != nil || n != 1<<20) {
+			t.Errorf("received %d bytes, %v", n, err)
+		}
+		if r.Method == http.MethodGet {
+			w.Write(make([]byte, 1<<20))
+		}
+	}))
+	defer backend.Close()
+	transfer := transfer{size: 1 << 20, rate: 10 << 20}
+	for name, run := range map[string]func() error{
+		"upload":   func() error { return transfer.upload(t.Context(), backend.Listener.Addr().String()) },
+		"download": func() error { return transfer.download(t.Context(), backend.Listener.Addr().String()) },
+	} {
+		started := time.Now()
+		if err := run(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if took := time.Since(started); took < 100*time.Millisecond {
+			t.Errorf("%s took %v, want at least 100ms", name, took)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+)
+
+//go:embed apps
+var apps embed.FS
+
+// staticFiles are the files that every server gives out below /static/.
+var staticFiles = []struct {
+	name string
+	size int
+}{
+	{"1k", 1 << 10},
+	{"100k", 100 << 10},
+	{"10m", 10 << 20},
+}
+
+// site is what all servers of one run have in common: the temporary directory
+// with applications and files, and the shape of their pools.
+type site struct {
+	dir         string
+	app         string // module:callable
+	workers     int
+	threads     int
+	maxRequests int // zero: workers are not recycled
+}
+
+// newSite fills a new temporary directory, readable by every user so that
+// servers may drop privileges. The caller removes dir.
+func newSite() (*site, error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, err
+	}
+	s := &site{dir: dir, app: "hello:app", workers: 2, threads: 1}
+	if err := s.fill(); err != nil {
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("cannot fill %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func (s *site) fill() error {
+	if err := os.Chmod(s.dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(s.staticDir(), 0o755); err != nil {
+		return err
+	}
+	for _, file := range staticFiles {
+		path := filepath.Join(s.staticDir(), file.name)
+		if err := os.WriteFile(path, staticContent(file.size), 0o644); err != nil {
+			return err
+		}
+	}
+	return fs.WalkDir(apps, "apps", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := apps.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(s.dir, entry.Name()), data, 0o644)
+	})
+}
+
+func (s *site) staticDir() string { return filepath.Join(s.dir, "static") }
+
+// serverDir makes the directory for one server's configuration, sockets and logs.
+func (s *site) serverDir(name string) (string, error) {
+	dir, err := os.MkdirTemp(s.dir, name)
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755)
+}
+
+// staticContent returns size bytes that do not compress, the same in every run.
+func staticContent(size int) []byte {
+	random := rand.New(rand.NewPCG(1, uint64(size)))
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(random.Uint32())
+	}
+	return data
+}
