@@ -1,0 +1,126 @@
+"""What a callable is: a WSGI application, an ASGI one, or a factory."""
+
+import functools
+import inspect
+import sys
+
+FRAMEWORKS = ("flask", "django", "bottle", "falcon", "pyramid", "cherrypy", "web2py", "tornado",
+              "fastapi", "starlette", "quart", "sanic", "litestar", "channels")
+SPELLED = {"cherrypy": "CherryPy", "web2py": "web2py", "fastapi": "FastAPI"}
+
+
+def problem(application):
+    """Says why the object cannot be run as a WSGI application, or returns None."""
+    if not callable(application):
+        return "is a %s, which is not callable" % type(application).__name__
+    if is_asgi(application):
+        return "is an ASGI application; this version runs WSGI applications"
+    if _is_async(application):
+        return "is a coroutine function, not a WSGI application"
+    if not _takes(application, 2):
+        return "is not a WSGI application: it does not take (environ, start_response)"
+    return None
+
+
+def is_asgi(value):
+    """Whether a call of value makes a coroutine of (scope, receive, send)."""
+    return _is_async(value) and _takes(value, 3)
+
+
+def is_factory(value, named):
+    """Whether the function makes an application: it needs no argument, and either cannot
+    take WSGI's two or is named as a factory."""
+    if not inspect.isfunction(value) or _is_async(value):
+        return False
+    return named or _takes(value, 0) and not _takes(value, 2)
+
+
+def mismatch(factory, arguments, keywords):
+    """Says why the factory does not take the arguments, or returns None."""
+    signature = _signature(factory)
+    if signature is None:
+        return None
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+def instances(module):
+    """Returns {name: object} of the applications the module holds, one name for each."""
+    found, seen = {}, set()
+    for name, value in sorted(vars(module).items()):
+        if name.startswith("__") or id(value) in seen or not _looks_wsgi(module, value):
+            continue
+        seen.add(id(value))
+        found[name] = value
+    if found:
+        return found
+    return {name: value for name, value in sorted(vars(module).items())
+            if not inspect.isclass(value) and is_asgi(value)}
+
+
+def framework(application):
+    """Returns the name of the framework whose application it is, or "WSGI"."""
+    for package in _packages(type(application)):
+        if package in FRAMEWORKS:
+            return SPELLED.get(package, package.capitalize())
+    return "Django" if django_settings() else "WSGI"
+
+
+def django_settings():
+    """Returns Django's settings where the application has configured them, or None."""
+    conf = sys.modules.get("django.conf")
+    return conf.settings if conf is not None and conf.settings.configured else None
+
+
+def is_from(application, package):
+    """Whether the application's class comes from the package or derives from one there."""
+    return package in _packages(type(application))
+
+
+def _packages(kind):
+    return [base.__module__.partition(".")[0] for base in kind.__mro__]
+
+
+def _looks_wsgi(module, value):
+    if inspect.isclass(value) or inspect.ismodule(value) or not callable(value):
+        return False
+    if inspect.isfunction(value) and value.__module__ != module.__name__:
+        return False
+    if is_from(value, "flask") and hasattr(value, "wsgi_app"):
+        return True
+    signature = None if _is_async(value) else _signature(value)
+    if signature is None:
+        return False
+    names = [name for name, parameter in signature.parameters.items()
+             if parameter.default is parameter.empty]
+    return len(names) == 2 and names[0].startswith("env") and "start" in names[1]
+
+
+def _is_async(value):
+    while isinstance(value, functools.partial):
+        value = value.func
+    if inspect.isclass(value):
+        return False
+    return inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(
+        getattr(type(value), "__call__", None))
+
+
+def _takes(value, count):
+    signature = _signature(value)
+    if signature is None:
+        return True  # written in C: only a call tells
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _signature(value):
+    try:
+        return inspect.signature(value)
+    except (TypeError, ValueError):
+        return None

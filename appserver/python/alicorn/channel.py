@@ -1,0 +1,221 @@
+"""The channel to the front, and the slots that answer requests on it.
+
+A process has one channel, a SEQPACKET socket that all its threads receive from, and one
+slot per thread. A slot holds one request at a time, marks it started in the shared status
+page, and sends its body bytes within a window of credit that the front refills through
+the slot's eventfd. A frame is sent whole or not at all, so threads need no lock.
+"""
+
+import io
+import marshal
+import mmap
+import os
+import select
+import socket
+from array import array
+
+from . import frames
+from .frames import DATA, END, FRAME, HEAD, HEADER, SIZED
+
+CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+TRUNCATED = socket.MSG_TRUNC | socket.MSG_CTRUNC
+DESCRIPTORS = socket.CMSG_SPACE(2 * array("i").itemsize)
+COPIED = 16384  # bytes; a body up to this is copied behind its head, which beats an iovec
+INPUT_BUFFER = 65536  # bytes read at once from a spooled body
+
+
+class ChannelClosed(Exception):
+    """The front is gone, or this process is a fork that has no business on the channel."""
+
+
+class ProtocolError(Exception):
+    """The front sent what the protocol does not allow."""
+
+
+class Channel:
+    """The process's end of the socket, its status page and its credit descriptors."""
+
+    def __init__(self):
+        self.socket = socket.socket(fileno=frames.CHANNEL_FD)
+        self.socket.setblocking(True)
+        self.pid = os.getpid()
+        self.leaving = False
+        self._page = None
+        for descriptor in range(frames.ZIP_FD, frames.CREDIT_FD):
+            os.set_inheritable(descriptor, False)
+        os.register_at_fork(after_in_child=self._abandon)
+
+    def init(self):
+        """Receives the first frame; returns its settings, or None when the front went away."""
+        frame = self.socket.recv(FRAME + 1)
+        if not frame:
+            return None
+        if frame[0] != frames.INIT:
+            raise ProtocolError("the first frame is %r" % frame[:1])
+        return marshal.loads(memoryview(frame)[HEADER.size:])
+
+    def slots(self, count, window):
+        """Returns count slots; call once. window is in bytes, at least 1."""
+        self._page = mmap.mmap(frames.STATUS_FD, 0)
+        marks = memoryview(self._page).cast("I")
+        for index in range(count):
+            os.set_inheritable(frames.CREDIT_FD + index, False)
+        return [Slot(self, index, marks, window) for index in range(count)]
+
+    def report(self, kind, value, slot=0, id=0):
+        """Sends a frame that carries one marshalled value."""
+        self.send(frames.control(kind, slot, id, value))
+
+    def leave(self, reason):
+        """Asks the front, once, to retire this worker. Safe in a signal handler."""
+        if not self.leaving:
+            self.leaving = True
+            try:
+                self.report(frames.LEAVING, frames.plain(reason))
+            except ChannelClosed:
+                pass  # then the next receive ends the worker
+
+    def send(self, frame):
+        """Sends one frame, waiting for room; raises ChannelClosed."""
+        try:
+            self.socket.send(frame, NOSIGNAL)
+        except OSError as error:
+            raise ChannelClosed(str(error)) from None
+
+    @property
+    def abandoned(self):
+        """Whether this is a child that the application forked."""
+        return os.getpid() != self.pid
+
+    def _abandon(self):
+        # A fork that returned into our loop would take requests and answer for its parent.
+        self.socket.close()
+
+
+class Slot:
+    """One thread's place on the channel. Only that thread may use it."""
+
+    def __init__(self, channel, index, marks, window):
+        self.channel = channel
+        self.index = index
+        self._window = window
+        self._credit = window
+        self._marks = marks
+        self._mark = index * frames.MARK_STRIDE
+        self._buffer = memoryview(bytearray(FRAME))
+        self._buffers = [self._buffer]
+        self._payload = self._buffer[SIZED.size:]
+        self._recvmsg_into = channel.socket.recvmsg_into
+        self._send = channel.send
+
+    def receive(self):
+        """Waits for a request; returns (id, environ, input), or None to retire.
+
+        environ is a fresh dict of str, or None when the request's descriptors were lost;
+        input is a binary file with exactly the body, for the caller to close.
+        """
+        try:
+            size, ancillary, flags, _ = self._recvmsg_into(self._buffers, DESCRIPTORS, CLOEXEC)
+        except OSError as error:
+            raise ChannelClosed(str(error)) from None
+        if not size:
+            return None
+        kind, frame_flags, _, id, length = SIZED.unpack_from(self._buffer)
+        if kind != frames.REQUEST or flags & socket.MSG_TRUNC:
+            raise ProtocolError("unexpected frame %r of %d bytes" % (chr(kind), size))
+        if frame_flags or ancillary or flags & TRUNCATED:
+            return self._receive_descriptors(frame_flags, id, ancillary, flags)
+        # loads stops where the dict ends, so the body behind it needs no slicing away
+        environ = marshal.loads(self._payload)
+        length += SIZED.size
+        return id, environ, io.BytesIO(self._buffer[length:size]) if size > length else io.BytesIO()
+
+    def start(self, id):
+        """Marks the request started: from here on the front will not give it to another."""
+        self._marks[self._mark] = id
+
+    def head(self, id, payload, body, end):
+        """Sends a response head (marshalled) with the body bytes that follow it."""
+        size = len(body)
+        if size <= COPIED and size <= self._credit and len(payload) <= COPIED:
+            self._credit -= size
+            self._send(SIZED.pack(HEAD, end, self.index, id, len(payload)) + payload + body)
+            return
+        first = min(size, FRAME - SIZED.size - len(payload), self._window)
+        self._spend(first)
+        body = memoryview(body)
+        last = end and first == size
+        self._sendmsg(SIZED.pack(HEAD, last, self.index, id, len(payload)), payload, body[:first])
+        if first < size:
+            self._data(id, body[first:], end)
+
+    def data(self, id, body, end):
+        """Sends body bytes, in as many frames as they need; end marks the last."""
+        size = len(body)
+        if size <= COPIED and size <= self._credit:
+            self._credit -= size
+            self._send(HEADER.pack(DATA, end, self.index, id) + body)
+            return
+        self._data(id, memoryview(body), end)
+
+    def file(self, id, payload, descriptor):
+        """Sends a head whose body the front reads from the descriptor's current position."""
+        header = SIZED.pack(HEAD, END | frames.FILE, self.index, id, len(payload))
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))]
+        self._sendmsg(header, payload, ancillary=rights)
+
+    def abort(self, id, reason):
+        """Tells the front that a response which has begun cannot be completed."""
+        self.channel.report(frames.ABORTED, frames.plain(reason), self.index, id)
+
+    def complain(self, id, text):
+        """Has the front log what the application did wrong in this request."""
+        self.channel.report(frames.LOG, ("error", frames.plain(text)), self.index, id)
+
+    def _data(self, id, body, end):
+        most = min(FRAME - HEADER.size, self._window)
+        for start in range(0, len(body), most):
+            part = body[start:start + most]
+            self._spend(len(part))
+            last = end and start + most >= len(body)
+            self._sendmsg(HEADER.pack(DATA, last, self.index, id), part)
+
+    def _sendmsg(self, *parts, ancillary=()):
+        try:
+            self.channel.socket.sendmsg(parts, ancillary, NOSIGNAL)
+        except OSError as error:
+            raise ChannelClosed(str(error)) from None
+
+    def _spend(self, size):
+        descriptor = frames.CREDIT_FD + self.index
+        while self._credit < size:
+            if self.channel.abandoned:
+                raise ChannelClosed("forked")
+            # An eventfd knows no hang-up: the channel's own tells that the front has died.
+            waiter = select.poll()
+            waiter.register(descriptor, select.POLLIN)
+            waiter.register(self.channel.socket, 0)
+            ready = dict(waiter.poll())
+            if descriptor not in ready:
+                raise ChannelClosed("the front has gone")
+            self._credit += int.from_bytes(os.read(descriptor, 8), "little")
+        self._credit -= size
+
+    def _receive_descriptors(self, frame_flags, id, ancillary, flags):
+        held = array("i")
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                held.frombytes(data[:len(data) - len(data) % held.itemsize])
+        wanted = bool(frame_flags & frames.BODY_FD) + bool(frame_flags & frames.ENVIRON_FD)
+        if flags & socket.MSG_CTRUNC or len(held) != wanted:
+            for descriptor in held:
+                os.close(descriptor)
+            return id, None, io.BytesIO()
+        files = [open(descriptor, "rb", INPUT_BUFFER) for descriptor in held]
+        if frame_flags & frames.ENVIRON_FD:
+            with files.pop(0) as file:
+                environ = marshal.loads(file.read())
+        else:
+            environ = marshal.loads(self._payload)
+        return id, environ, files[0] if files else io.BytesIO()

@@ -1,0 +1,39 @@
+"""The vocabulary of the worker protocol: frame types, flags, layouts, descriptors.
+
+A frame is one SEQPACKET message of at most FRAME bytes: ``type flags slot id`` (HEADER),
+little-endian, then a payload. Requests and response heads add the length of a marshalled
+part (SIZED), which is followed by body bytes.
+"""
+
+import marshal
+import struct
+
+ZIP_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, CREDIT_FD = 3, 4, 5, 6, 7
+
+FRAME = 65536  # bytes; the largest frame
+HEADER = struct.Struct("<BBHI")
+SIZED = struct.Struct("<BBHII")
+MARK_STRIDE = 16  # 32-bit words from one slot's started mark to the next
+
+INIT, REQUEST = ord("I"), ord("R")
+READY, FAILED, HEAD, DATA = ord("K"), ord("F"), ord("H"), ord("D")
+ABORTED, LEAVING, LOG = ord("X"), ord("B"), ord("L")
+
+BODY_FD, ENVIRON_FD = 1, 2  # flags of REQUEST
+END, FILE = 1, 2  # flags of HEAD and DATA
+
+TEXT = 15000  # characters; the longest text that a report carries (any UTF-8 of it fits a frame)
+
+
+def control(kind, slot, id, value):
+    """Returns a frame whose payload is the marshalled value."""
+    return HEADER.pack(kind, 0, slot, id) + marshal.dumps(value, 2)
+
+
+def plain(text):
+    """Returns text as an exact str that UTF-8 can carry, its middle cut when it is long."""
+    text = str.__str__(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    if len(text) <= TEXT:
+        return text
+    half = TEXT // 2
+    return text[:half] + "\n[... %d characters left out ...]\n" % (len(text) - TEXT) + text[-half:]

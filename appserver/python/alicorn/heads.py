@@ -1,0 +1,148 @@
+"""Response heads: status and headers checked, marshalled, and remembered.
+
+What leaves here is well formed: a status of three digits, names that are RFC 9110 tokens,
+values without control characters but the tab, all latin-1, no hop-by-hop header, at most
+one Content-Length. Anything else raises Refused with a text that names the header.
+"""
+
+import marshal
+import re
+from collections import namedtuple
+
+from .frames import FRAME, SIZED
+
+STATUS = re.compile(r"[1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?")
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+DIGITS = re.compile(r"[0-9]{1,18}")
+HOP_BY_HOP = frozenset((
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
+    "trailers", "transfer-encoding", "upgrade",
+))
+ORDINARY, LENGTH = False, True
+MOST_NAMES = 1024  # header names remembered
+MOST_HEADS = 256  # whole heads remembered
+LONGEST_HEAD = 2048  # bytes; a longer one is not remembered
+
+
+class Refused(Exception):
+    """The application answered what a server must not send (PEP 3333, RFC 9110)."""
+
+
+Head = namedtuple("Head", "payload length bodyless")
+"""payload: marshalled (status, headers, None). length: Content-Length, or None.
+bodyless: the status forbids a body (1xx, 204, 304)."""
+
+
+class Names(dict):
+    """Header names seen -> ORDINARY or LENGTH; refuses the rest on first sight."""
+
+    def __missing__(self, name):
+        if not isinstance(name, str):
+            raise Refused("the header name %r is not a str" % (name,))
+        if not TOKEN.fullmatch(name):
+            raise Refused("the header name %r is not valid" % name)
+        lower = name.lower()
+        if lower in HOP_BY_HOP:
+            raise Refused("the header %r is hop-by-hop: it belongs to the server" % name)
+        kind = LENGTH if lower == "content-length" else ORDINARY
+        if len(self) < MOST_NAMES:
+            self[str.__str__(name)] = kind
+        return kind
+
+
+class Heads:
+    """Builds heads; one instance serves all threads."""
+
+    def __init__(self):
+        self._names = Names()
+        self._known = {}
+
+    def head(self, status, headers, size):
+        """Returns the Head for what start_response was given.
+
+        size is the body's length where it is known, which adds the Content-Length that
+        the application left out; else None. Neither argument is changed.
+        """
+        key = None
+        try:
+            key = status, size, tuple(headers)
+            known = self._known.get(key)
+            if known is not None:
+                return known
+        except TypeError:
+            pass  # not hashable: the checks below say what is wrong, if anything is
+        checked, length, bodyless = self._check(status, headers, size)
+        head = Head(self._payload(status, checked, None), length, bodyless)
+        if key is not None and len(head.payload) <= LONGEST_HEAD:
+            if len(self._known) >= MOST_HEADS:
+                self._known.clear()
+            self._known[key] = head
+        return head
+
+    def file_head(self, status, headers, size):
+        """Returns the Head of an answer whose body is size bytes of a file.
+
+        Its payload tells the front to send length bytes of the descriptor beside it;
+        length exceeds size when the application declared more than the file has.
+        """
+        checked, length, bodyless = self._check(status, headers, size)
+        return Head(self._payload(status, checked, length), length, bodyless)
+
+    def _payload(self, status, headers, file_length):
+        payload = marshal.dumps((str.__str__(status), headers, file_length), 2)
+        if len(payload) > FRAME - SIZED.size:
+            raise Refused("the response's head takes %d bytes; at most %d are allowed"
+                          % (len(payload), FRAME - SIZED.size))
+        return payload
+
+    def _check(self, status, headers, size):
+        bodyless = self._check_status(status)
+        if not isinstance(headers, (list, tuple)):
+            raise Refused("the headers are a %s, not a list" % type(headers).__name__)
+        checked, length = [], None
+        for pair in headers:
+            name, value = self._check_pair(pair)
+            if self._names[name]:
+                if length is not None and length != value:
+                    raise Refused("the header 'Content-Length' has two values, %r and %r"
+                                  % (length, value))
+                if length is None and not DIGITS.fullmatch(value):
+                    raise Refused("the header 'Content-Length' has the value %r" % value)
+                if length is not None or bodyless and status[:3] != "304":
+                    continue
+                length = value
+            checked.append((name, value))
+        if length is not None:
+            return checked, int(length), bodyless
+        if size is not None and not bodyless:
+            checked.append(("Content-Length", str(size)))
+            length = size
+        return checked, length, bodyless
+
+    @staticmethod
+    def _check_status(status):
+        if not isinstance(status, str):
+            raise Refused("the status %r is not a str" % (status,))
+        if not STATUS.fullmatch(status):
+            raise Refused("the status %r is not three digits and a reason" % status)
+        return status[0] == "1" or status[:3] in ("204", "304")
+
+    @staticmethod
+    def _check_pair(pair):
+        try:
+            name, value = pair
+        except (TypeError, ValueError):
+            raise Refused("the header %r is not a (name, value) tuple" % (pair,)) from None
+        if type(name) is not str or type(value) is not str:
+            if not isinstance(name, str):
+                raise Refused("the header name %r is not a str" % (name,))
+            if not isinstance(value, str):
+                raise Refused("the header %r has a value of type %s, not str"
+                              % (name, type(value).__name__))
+            # marshal refuses subclasses, such as Django's SafeString and enumerations
+            name, value = str.__str__(name), str.__str__(value)
+        if not (value.isascii() and value.isprintable()) and not VALUE.fullmatch(value):
+            raise Refused("the header %r has a value with characters that are not allowed: %r"
+                          % (name, value[:200]))
+        return name, value

@@ -1,0 +1,144 @@
+"""The worker process: boot, threads, signals, exit code.
+
+With one thread the application runs in the main thread, so that signals can interrupt it;
+with more the main thread waits for them and handles signals.
+"""
+
+import faulthandler
+import gc
+import os
+import signal
+import sys
+import threading
+
+from . import failure, frames, loader, statics, wsgi
+from .channel import Channel, ChannelClosed
+from .heads import Heads
+
+BOOT_FAILED = 3  # exit code
+
+
+class Worker:
+    """One process's run: slots that serve until the front retires them."""
+
+    def __init__(self, channel, settings):
+        self.channel = channel
+        self.settings = settings
+        self.code = 0
+
+    def boot(self):
+        """Imports the application and announces it; raises loader.LoadError."""
+        settings = self.settings
+        found = loader.load(settings)
+        served, notes = [], []
+        if settings.get("report_static"):
+            served, notes = statics.report(found.application)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._terminate)
+        heads = Heads()
+        slots = self.channel.slots(settings["threads"], settings["window"])
+        servers = [wsgi.Server(found.application, slot, heads, settings) for slot in slots]
+        gc.collect()
+        gc.freeze()  # what the import made stays: no later collection need walk it
+        self.channel.report(frames.READY, {
+            "pid": os.getpid(),
+            "version": "%d.%d.%d" % sys.version_info[:3],
+            "executable": sys.executable,
+            "threads": len(servers),
+            "app": frames.plain(found.name),
+            "framework": found.framework,
+            "static": served,
+            "notes": notes,
+        })
+        return servers
+
+    def run(self, servers):
+        """Serves until retired; returns the process's exit code."""
+        if len(servers) == 1:
+            self._serve(servers[0])
+            return self.code
+        threads = [threading.Thread(target=self._serve, args=(server,), daemon=True,
+                                    name="alicorn-%d" % server.slot.index) for server in servers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                try:
+                    thread.join()
+                except (SystemExit, KeyboardInterrupt) as stop:  # an application's handler
+                    self._leave(stop)
+        return self.code
+
+    def _serve(self, server):
+        while True:
+            try:
+                server.run()
+                break
+            except ChannelClosed:
+                break
+            except KeyboardInterrupt as stop:
+                self._leave(stop)  # requests that are here already are served
+            except SystemExit as stop:
+                self._leave(stop)
+                break
+            except BaseException:
+                self.code = 1
+                self._broken()
+                break
+        if self.channel.abandoned:
+            exit_now(self.code)
+
+    def _leave(self, stop):
+        if isinstance(stop, SystemExit):
+            self.code = stop.code
+            reason = "the application called sys.exit(%s)" % (
+                "" if stop.code is None else ascii(stop.code))
+        else:
+            reason = type(stop).__name__
+        if not self.channel.abandoned:
+            self.channel.leave(reason)
+
+    def _broken(self):
+        # A defect in the worker or the front: without this slot the process is of no use.
+        sys.excepthook(*sys.exc_info())
+        exit_now(1)
+
+    def _terminate(self, number, frame):
+        if not self.channel.abandoned:
+            self.channel.leave("SIGTERM")
+            return
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a fork dies of it as it would have
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main():
+    """Runs ``worker NAME`` to its end; does not return."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
+    channel = Channel()
+    settings = channel.init()
+    if settings is None:
+        sys.exit(0)
+    faulthandler.register(settings["dump_signal"], file=frames.DIAGNOSTICS_FD, all_threads=True,
+                          chain=False)
+    worker = Worker(channel, settings)
+    try:
+        servers = worker.boot()
+    except ChannelClosed:
+        exit_now(0)
+    except loader.LoadError as error:
+        channel.report(frames.FAILED, {"message": frames.plain(str(error)),
+                                       "traceback": frames.plain(error.traceback)})
+        exit_now(BOOT_FAILED)
+    sys.exit(worker.run(servers))
+
+
+def exit_now(code):
+    """Ends the process without waiting for the application's threads."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass  # a closed stream has nothing to lose
+    if code is not None and not isinstance(code, int):
+        code = 1
+    os._exit((code or 0) & 0xff)

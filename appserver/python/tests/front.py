@@ -1,0 +1,280 @@
+"""A front that is just large enough to drive a worker process by its protocol."""
+
+import fcntl
+import io
+import marshal
+import mmap
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+import zipfile
+from array import array
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = HERE.parent
+HEADER = struct.Struct("<BBHI")
+DEADLINE = 20  # seconds that anything may take
+ENVIRON = {
+    "SCRIPT_NAME": "", "QUERY_STRING": "", "SERVER_NAME": "localhost", "SERVER_PORT": "80",
+    "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "127.0.0.1", "wsgi.url_scheme": "http",
+    "HTTP_HOST": "localhost",
+}
+
+
+class Frame:
+    def __init__(self, data, descriptors=()):
+        self.kind, self.flags, self.slot, self.id = HEADER.unpack_from(data)
+        self.kind = chr(self.kind)
+        self.payload = data[HEADER.size:]
+        self.descriptors = descriptors
+        self.size = len(data)
+
+    @property
+    def value(self):
+        return marshal.loads(self.payload)
+
+    def __repr__(self):
+        return "%s flags=%d slot=%d id=%d %r" % (
+            self.kind, self.flags, self.slot, self.id, self.payload[:80])
+
+
+class Answer:
+    """What a client would have got, put together from the frames of one request."""
+
+    def __init__(self):
+        self.frames, self.logs = [], []
+        self.status = self.headers = self.file_length = self.aborted = None
+        self.body = b""
+        self.complete = False
+
+    def add(self, frame):
+        self.frames.append(frame)
+        if frame.kind == "L":
+            self.logs.append(frame.value[1])
+            return
+        data = frame.payload
+        if frame.kind == "X":
+            self.aborted = frame.value
+        elif frame.kind == "H":
+            assert self.status is None, "two heads"
+            length, = struct.unpack_from("<I", data)
+            self.status, self.headers, self.file_length = marshal.loads(data[4:4 + length])
+            data = data[4 + length:]
+            if frame.flags & 2:
+                data = self.file(frame)
+        if frame.kind in "HD":
+            self.body += data
+            self.complete = bool(frame.flags & 1)
+
+    def file(self, frame):
+        descriptor, = frame.descriptors
+        data = b""
+        while len(data) < self.file_length:
+            part = os.read(descriptor, self.file_length - len(data))
+            assert part, "the file is shorter than announced"
+            data += part
+        os.close(descriptor)
+        return data
+
+    @property
+    def kinds(self):
+        return "".join(frame.kind for frame in self.frames)
+
+    def header(self, name):
+        values = [value for key, value in self.headers if key.lower() == name.lower()]
+        return values[0] if values else None
+
+
+class Front:
+    """One worker process; use as a context manager."""
+
+    def __init__(self, app, directory, threads=1, window=1 << 20, python=sys.executable,
+                 environ=None, **settings):
+        self.threads, self.window = threads, window
+        self.settings = dict({
+            "app": app, "kind": "wsgi", "directory": str(directory), "pythonpath": [],
+            "threads": threads, "window": window, "dump_signal": int(signal.SIGUSR2),
+            "environ": {"SERVER_SOFTWARE": "front"}, "report_static": False, "tried": "",
+        }, **settings)
+        self.last = 0
+        self.answers, self.left_reason, self.code = {}, None, None
+        self.channel, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel.settimeout(DEADLINE)
+        self.status = os.memfd_create("status")
+        os.ftruncate(self.status, 4096)
+        self.page = mmap.mmap(self.status, 4096)
+        self.diagnostics, diagnostics = os.pipe()
+        self.credit = [os.eventfd(0) for _ in range(threads)]
+        self.stdout, self.stderr = os.memfd_create("stdout"), os.memfd_create("stderr")
+        with open(os.devnull) as null:
+            self.pid = self._spawn(python, environ, [
+                null.fileno(), self.stdout, self.stderr, package(), self.theirs.fileno(),
+                self.status, diagnostics] + self.credit)
+        os.close(diagnostics)
+        self.channel.send(HEADER.pack(ord("I"), 0, 0, 0) + marshal.dumps(self.settings, 2))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.code is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+        self.channel.close()
+        self.theirs.close()
+        for descriptor in [self.status, self.diagnostics, self.stdout, self.stderr] + self.credit:
+            os.close(descriptor)
+
+    @staticmethod
+    def _spawn(python, environ, descriptors):
+        # above all targets, so that none overwrites another's source
+        high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 200) for number in descriptors]
+        actions = [(os.POSIX_SPAWN_DUP2, number, target) for target, number in enumerate(high)]
+        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in high]
+        environ = dict(os.environ, PYTHONUNBUFFERED="1", **(environ or {}))
+        try:
+            return os.posix_spawn(str(python), [str(python), "/proc/self/fd/3", "worker", "web-1"],
+                                  environ, file_actions=actions)
+        finally:
+            for number in high:
+                os.close(number)
+
+    def boot(self):
+        """Returns what the worker announces: ready or failed, asserted by the caller."""
+        frame = self.receive()
+        assert frame is not None, "no frame; stderr: " + self.errors()
+        return frame.kind, frame.value
+
+    def ready(self):
+        kind, value = self.boot()
+        assert kind == "K", value
+        return value
+
+    def request(self, path="/", method="GET", body=b"", spooled=False, long=False, **environ):
+        """Sends a request; returns its id."""
+        self.last += 1
+        environ = dict(ENVIRON, PATH_INFO=path, REQUEST_METHOD=method, **environ)
+        if body or method == "POST":
+            environ.setdefault("CONTENT_LENGTH", str(len(body)))
+        marshalled = marshal.dumps(environ, 2)
+        flags, descriptors = 0, []
+        if long:
+            flags, descriptors = flags | 2, descriptors + [memory(marshalled)]
+            marshalled = b""
+        if spooled:
+            flags, descriptors, body = flags | 1, descriptors + [memory(body)], b""
+        frame = HEADER.pack(ord("R"), flags, 0, self.last)
+        frame += struct.pack("<I", len(marshalled)) + marshalled + body
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))]
+        self.channel.sendmsg([frame], rights if descriptors else [])
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return self.last
+
+    def receive(self):
+        """Returns the next frame of any kind; None when the worker has died."""
+        deadline = time.monotonic() + DEADLINE
+        while not select.select([self.channel], [], [], 0.02)[0]:
+            if self.exited() and not select.select([self.channel], [], [], 0)[0]:
+                return None
+            assert time.monotonic() < deadline, "no frame; stderr: " + self.errors()
+        data, ancillary, flags, _ = self.channel.recvmsg(1 << 17, socket.CMSG_SPACE(16))
+        assert not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
+        assert len(data) <= 65536
+        held = array("i")
+        for _, _, rights in ancillary:
+            held.frombytes(rights)
+        return Frame(data, held) if data else None
+
+    def step(self):
+        """Receives one frame and files it; returns it."""
+        frame = self.receive()
+        if frame is None:
+            return None
+        if frame.kind == "B":
+            self.left_reason = frame.value
+        else:
+            self.answers.setdefault(frame.id, Answer()).add(frame)
+        return frame
+
+    def answer(self, id):
+        """Returns the Answer to the request once it is complete or aborted."""
+        answer = self.answers.setdefault(id, Answer())
+        while not (answer.complete or answer.aborted):
+            assert self.step() is not None, "the worker died; stderr: " + self.errors()
+        return answer
+
+    def get(self, path="/", **more):
+        """Sends a request, then a second that flushes out what comes after the answer."""
+        answer = self.answer(self.request(path, **more))
+        self.answer(self.request("/nothing"))
+        return answer
+
+    def grant(self, slot, size):
+        os.write(self.credit[slot], struct.pack("<Q", size))
+
+    def mark(self, slot):
+        return struct.unpack_from("<I", self.page, 64 * slot)[0]
+
+    def retire(self):
+        """Shuts the channel down for writing and returns the exit code."""
+        self.channel.shutdown(socket.SHUT_WR)
+        while self.step() is not None:
+            pass
+        return self.wait()
+
+    def exited(self):
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = exit_code(status)
+        return self.code is not None
+
+    def wait(self):
+        deadline = time.monotonic() + DEADLINE
+        while not self.exited():
+            assert time.monotonic() < deadline, "the worker does not end: " + self.errors()
+            time.sleep(0.005)
+        return self.code
+
+    def errors(self):
+        return contents(self.stderr)
+
+    def output(self):
+        return contents(self.stdout)
+
+    def dump(self):
+        """Returns what the diagnostics pipe holds, waiting for the first of it."""
+        assert select.select([self.diagnostics], [], [], DEADLINE)[0], "no stacks"
+        return os.read(self.diagnostics, 65536).decode()
+
+
+def package():
+    """Returns a descriptor of the zip that the binary would embed."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.write(str(PACKAGE / "__main__.py"), "__main__.py")
+        for path in sorted((PACKAGE / "alicorn").glob("*.py")):
+            archive.write(str(path), "alicorn/" + path.name)
+    return memory(held.getvalue())
+
+
+def memory(data):
+    descriptor = os.memfd_create("data")
+    with open(os.dup(descriptor), "wb") as file:
+        file.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def contents(descriptor):
+    return os.pread(descriptor, 1 << 22, 0).decode("utf-8", "replace")
+
+
+def exit_code(status):
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
