@@ -116,8 +116,8 @@ func (p *parser) finish() {
 			n.Trailing = c.Text
 			continue
 		}
-		c.trails = false
 		p.lead = append(p.lead, c)
+		p.trail = nil // what follows must not overtake it
 	}
 	p.inside = nil
 }
