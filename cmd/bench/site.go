@@ -85,10 +85,8 @@ func (s *site) serverDir(name string) (string, error) {
 
 // staticContent returns size bytes that do not compress, the same in every run.
 func staticContent(size int) []byte {
-	random := rand.New(rand.NewPCG(1, uint64(size)))
+	var seed [32]byte
 	data := make([]byte, size)
-	for i := range data {
-		data[i] = byte(random.Uint32())
-	}
+	rand.NewChaCha8(seed).Read(data)
 	return data
 }
