@@ -1,0 +1,18 @@
+// Package config is the configuration language: nginx's grammar, and the
+// machinery that gives directives their meaning.
+//
+// The model, from text to settings:
+//
+//	Parse, Load      text, with includes, becomes a tree of Nodes that know their place
+//	Schema           which directives exist, where they may stand, what sets them
+//	Scope            one block being read: a copy of its parent's settings
+//	Key[T]           one feature's typed settings inside every Scope
+//	Load             one reading: errors, warnings, deferred checks, Resources
+//
+// A block's settings start as a copy of its parent's, taken after all the
+// parent's simple directives, so the order inside a block does not matter.
+// There are no merge functions and no unset values: what a block does not
+// say, it has inherited. Every mistake is reported with its position, not
+// only the first. The package knows no directive and no request; features
+// declare theirs beside their behaviour.
+package config

@@ -1,0 +1,60 @@
+package config
+
+// Key gives access to one feature's settings, a T, in any Scope. T is copied
+// by assignment when a block opens, so it holds values, List and pointers to
+// what all blocks share, never a bare map or slice.
+type Key[T any] struct {
+	index int
+	zero  func() T
+	// Enter resets, in a newly opened block, what it must not inherit. May be nil.
+	Enter func(s *Scope, c *T)
+	// Leave runs when every directive of the block, nested ones too, has been
+	// read: it derives defaults and checks combinations. May be nil.
+	Leave func(s *Scope, c *T) error
+}
+
+// NewKey returns a Key whose main Scope starts with defaults().
+func NewKey[T any](defaults func() T) *Key[T] { return &Key[T]{zero: defaults} }
+
+// In returns the settings of s, to read or, from a Setter, to change.
+func (k *Key[T]) In(s *Scope) *T { return s.values[k.index].(*T) }
+
+func (k *Key[T]) register(index int) { k.index = index }
+
+func (k *Key[T]) defaults() any { c := k.zero(); return &c }
+
+func (k *Key[T]) copyOf(from any) any { c := *from.(*T); return &c }
+
+func (k *Key[T]) enter(s *Scope) {
+	if k.Enter != nil {
+		k.Enter(s, k.In(s))
+	}
+}
+
+func (k *Key[T]) leave(s *Scope) error {
+	if k.Leave == nil {
+		return nil
+	}
+	return k.Leave(s, k.In(s))
+}
+
+// List is an inherited list: the first item that a block adds itself drops
+// the inherited ones, as nginx's add_header, error_page, access_log do.
+type List[E any] struct {
+	items []E
+	owner *Scope
+}
+
+// Add appends e for the block s.
+func (l *List[E]) Add(s *Scope, e E) {
+	if l.owner != s {
+		l.items, l.owner = nil, s
+	}
+	l.items = append(l.items, e)
+}
+
+// Clear makes the list empty for the block s, as "off" does.
+func (l *List[E]) Clear(s *Scope) { l.items, l.owner = nil, s }
+
+// Items returns the list in effect. It must not be changed.
+func (l *List[E]) Items() []E { return l.items }

@@ -1,0 +1,272 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// Scope is one block while it is read: its settings, what it said itself, and
+// its place among the blocks. After the Load it stays readable.
+type Scope struct {
+	Node    *Node // the block's directive; the root for the main Scope
+	Context Context
+	Parent  *Scope
+	// Blocks are the Scopes opened inside, in the order of the file.
+	Blocks []*Scope
+
+	load   *Load
+	values []any
+	own    map[string]*Node
+}
+
+// Load returns the reading that this Scope belongs to.
+func (s *Scope) Load() *Load { return s.load }
+
+// Own returns the directive of that name which this block itself carries
+// (the last one), or nil when the value is inherited or the default.
+func (s *Scope) Own(name string) *Node { return s.own[name] }
+
+// Nearest returns the directive of that name which is in effect here: this
+// block's or the nearest ancestor's, or nil. Messages name its position.
+func (s *Scope) Nearest(name string) *Node {
+	for ; s != nil; s = s.Parent {
+		if n := s.own[name]; n != nil {
+			return n
+		}
+	}
+	return nil
+}
+
+// Main returns the Scope of the file itself.
+func (s *Scope) Main() *Scope {
+	for s.Parent != nil {
+		s = s.Parent
+	}
+	return s
+}
+
+// Enclosing returns s or its nearest ancestor in one of the contexts, or nil.
+func (s *Scope) Enclosing(in Context) *Scope {
+	for s != nil && s.Context&in == 0 {
+		s = s.Parent
+	}
+	return s
+}
+
+// Load is one reading of a configuration against a Schema.
+type Load struct {
+	Schema    *Schema
+	Resources *Resources
+	// Prefix is the directory that relative paths of logs and roots start
+	// from (-p); ConfDir the one for certificates and includes.
+	Prefix  string
+	ConfDir string
+
+	errs     Errors
+	warnings []Warning
+	deferred []func() error
+	shared   map[string]any
+}
+
+// Warning is advice that `check` prints and a start logs: nothing is wrong
+// enough to refuse. Verbose ones are printed by `check -v` only.
+type Warning struct {
+	Pos     Pos
+	Msg     string
+	Verbose bool
+}
+
+// Warn records advice about the place pos.
+func (l *Load) Warn(pos Pos, format string, args ...any) {
+	l.warnings = append(l.warnings, Warning{Pos: pos, Msg: fmt.Sprintf(format, args...)})
+}
+
+// Note records advice that only `check -v` prints.
+func (l *Load) Note(pos Pos, format string, args ...any) {
+	l.warnings = append(l.warnings, Warning{Pos: pos, Msg: fmt.Sprintf(format, args...), Verbose: true})
+}
+
+// Warnings returns all advice, in the order it was found.
+func (l *Load) Warnings() []Warning { return l.warnings }
+
+// Fail records a mistake at pos; reading goes on.
+func (l *Load) Fail(pos Pos, format string, args ...any) { l.errs.Add(pos, format, args...) }
+
+// FailWith records err, at pos unless it carries positions of its own.
+func (l *Load) FailWith(pos Pos, err error) {
+	var one *Error
+	var many Errors
+	switch {
+	case err == nil:
+	case errors.As(err, &many):
+		l.errs = append(l.errs, many...)
+	case errors.As(err, &one):
+		l.errs = append(l.errs, one)
+	default:
+		l.errs.Add(pos, "%s", err)
+	}
+}
+
+// Defer asks for check to run when every directive has been read: references
+// between blocks, variables, combinations. Deferred functions may defer more.
+// An error is reported at pos unless it has a position.
+func (l *Load) Defer(pos Pos, check func() error) {
+	l.deferred = append(l.deferred, func() error {
+		l.FailWith(pos, check())
+		return nil
+	})
+}
+
+// Finish runs the deferred checks (once; later calls run what was deferred
+// since) and returns every mistake found so far, sorted by place, or nil.
+func (l *Load) Finish() error {
+	for len(l.deferred) > 0 {
+		d := l.deferred
+		l.deferred = nil
+		for _, f := range d {
+			f()
+		}
+	}
+	if len(l.errs) == 0 {
+		return nil
+	}
+	l.errs.Sort()
+	return l.errs
+}
+
+// Read gives the tree its meaning: it runs every directive's setter, simple
+// ones before blocks, and returns the main Scope. Mistakes are kept in l;
+// Finish returns them.
+func (l *Load) Read(root *Node) *Scope {
+	main := &Scope{Node: root, Context: Main | HTTP, load: l, own: map[string]*Node{}}
+	main.values = make([]any, len(l.Schema.settings))
+	for i, k := range l.Schema.settings {
+		main.values[i] = k.defaults()
+	}
+	main.read(root.Children)
+	return main
+}
+
+func (s *Scope) read(nodes []*Node) {
+	type block struct {
+		d *Directive
+		n *Node
+	}
+	var blocks []block
+	for _, n := range nodes {
+		d := s.check(n)
+		switch {
+		case d == nil:
+		case d.Opens != 0:
+			blocks = append(blocks, block{d, n})
+		case d.NoEffect:
+			s.load.Note(n.Pos, "%q has no effect here: %s", n.Name, d.Help)
+		default:
+			s.load.FailWith(n.Pos, d.Set(s, n))
+		}
+	}
+	for _, b := range blocks {
+		s.open(b.d, b.n)
+	}
+	for _, k := range s.load.Schema.settings {
+		s.load.FailWith(s.Node.Pos, k.leave(s))
+	}
+}
+
+// check validates place, arity, block and repetition; it reports and returns
+// nil when the directive cannot be used.
+func (s *Scope) check(n *Node) *Directive {
+	d, elsewhere := s.load.Schema.lookup(n.Name, s.Context)
+	l := s.load
+	switch {
+	case d == nil && elsewhere != 0:
+		l.Fail(n.Pos, "directive %q is not allowed in %s (allowed in: %s)", n.Name, s.where(), elsewhere)
+	case d == nil:
+		l.errs = append(l.errs, unknown(n, l.Schema.namesIn(s.Context)))
+	case len(n.Args) < d.Args.Min || d.Args.Max >= 0 && len(n.Args) > d.Args.Max:
+		l.errs = append(l.errs, wrongArity(n, d))
+	case d.Block && !n.Block:
+		l.Fail(n.Pos, "directive %q needs a block: %s { ... }", n.Name, n.Name)
+	case !d.Block && n.Block:
+		l.Fail(n.Pos, "directive %q takes no block; it ends with \";\"", n.Name)
+	case !d.Repeat && s.own[n.Name] != nil:
+		l.Fail(n.Pos, "directive %q is duplicate; the first is at %s", n.Name, s.own[n.Name].Pos)
+	default:
+		s.own[n.Name] = n
+		return d
+	}
+	return nil
+}
+
+func unknown(n *Node, known []string) *Error {
+	e := &Error{Pos: n.Pos, Msg: fmt.Sprintf("unknown directive %q", n.Name)}
+	if near := Nearest(n.Name, known); near != "" {
+		e.Hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return e
+}
+
+func wrongArity(n *Node, d *Directive) *Error {
+	e := &Error{Pos: n.Pos, Msg: fmt.Sprintf("directive %q takes %s, not %d", n.Name, d.Args, len(n.Args))}
+	if _, ok := n.SwallowedLine(); ok {
+		e.Hint = fmt.Sprintf("is the \";\" missing at the end of line %d?", n.Pos.Line)
+		if at, ok := n.UnterminatedAt(); ok {
+			e.Pos = at
+		}
+	}
+	return e
+}
+
+func (s *Scope) where() string {
+	if s.Parent == nil {
+		return "main"
+	}
+	return fmt.Sprintf("%q", s.Node.Name)
+}
+
+func (s *Scope) open(d *Directive, n *Node) {
+	child := &Scope{Node: n, Context: d.Opens, Parent: s, load: s.load, own: map[string]*Node{}}
+	child.values = make([]any, len(s.values))
+	for i, k := range s.load.Schema.settings {
+		child.values[i] = k.copyOf(s.values[i])
+	}
+	for _, k := range s.load.Schema.settings {
+		k.enter(child)
+	}
+	s.Blocks = append(s.Blocks, child)
+	if d.Set != nil {
+		s.load.FailWith(n.Pos, d.Set(child, n))
+	}
+	child.read(n.Children)
+}
+
+// Shared returns the T that belongs to l, made on first use: state that a
+// feature keeps for one reading as a whole (registries of names).
+func Shared[T any](l *Load, make func() *T) *T {
+	key := fmt.Sprintf("%T", (*T)(nil))
+	if v, ok := l.shared[key]; ok {
+		return v.(*T)
+	}
+	if l.shared == nil {
+		l.shared = map[string]any{}
+	}
+	v := make()
+	l.shared[key] = v
+	return v
+}
+
+// Path makes name absolute, from the prefix directory, as nginx does for
+// roots, logs and temporary paths.
+func (l *Load) Path(name string) string { return absolute(l.Prefix, name) }
+
+// ConfPath makes name absolute, from the configuration's directory, as nginx
+// does for certificates and password files.
+func (l *Load) ConfPath(name string) string { return absolute(l.ConfDir, name) }
+
+func absolute(dir, name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}

@@ -1,0 +1,196 @@
+package proxy
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"alicorn/config"
+)
+
+// Version is this program's version, as $alicorn_version and server_tokens show it.
+const Version = "0.1.0"
+
+// Options are what the program, not the configuration, decides.
+type Options struct {
+	// MaxBodySize is client_max_body_size's default: nginx's 1m, or more
+	// where no operator has thought about it (serve).
+	MaxBodySize int64
+	// TempDir is client_body_temp_path's default.
+	TempDir string
+}
+
+// serverBlock is what a server block says besides its Core settings.
+type serverBlock struct {
+	listens config.List[*Listen]
+	names   config.List[serverName]
+}
+
+// locationBlock is what a location block says of its own name.
+type locationBlock struct {
+	kind  LocationKind
+	name  string
+	regex *Regexp
+}
+
+// core is the module of this package's own directives.
+type core struct {
+	settings *config.Key[coreSettings]
+}
+
+type coreSettings struct {
+	Core
+	server   serverBlock
+	location locationBlock
+}
+
+// NewCore returns the module that declares http, server, location, listen,
+// server_name and the settings in Core. It stands first in the list.
+func NewCore(o Options) Module {
+	k := config.NewKey(func() coreSettings { return coreSettings{Core: defaultCore(o)} })
+	k.Enter = func(s *config.Scope, c *coreSettings) {
+		c.scope = s
+		c.Internal = false
+		if s.Context == config.Server {
+			c.server = serverBlock{}
+		}
+	}
+	m := core{k}
+	return Module{
+		Name:       "core",
+		Settings:   k,
+		Directives: append(m.blocks(), m.simple()...),
+		Variables:  coreVariables(),
+	}
+}
+
+func defaultCore(o Options) Core {
+	return Core{
+		MaxBodySize: o.MaxBodySize, BodyBufferSize: 16 << 10, BodyTempPath: o.TempDir,
+		HeaderTimeout: 60 * time.Second, BodyTimeout: 60 * time.Second, SendTimeout: 60 * time.Second,
+		KeepaliveTimeout: 75 * time.Second, KeepaliveRequests: 1000, KeepaliveTime: time.Hour,
+		LingeringTime: 30 * time.Second, LingeringTimeout: 5 * time.Second,
+		HeaderBufferSize: 1 << 10, LargeBuffers: 4, LargeBufferSize: 8 << 10,
+		IgnoreInvalid: true, MergeSlashes: true, ServerTokens: true, ChunkedEncoding: true,
+		AbsoluteRedirect: true, PortInRedirect: true, LogNotFound: true,
+		LimitRate: &Template{text: "0"},
+	}
+}
+
+// coreOf returns the settings of scope s. It exists for Compile only.
+func coreOf(s *config.Scope, modules []Module) *coreSettings {
+	return modules[0].Settings.(*config.Key[coreSettings]).In(s)
+}
+
+func (m core) blocks() []config.Directive {
+	return []config.Directive{
+		{Name: "http", In: config.Main, Block: true, Opens: config.HTTP, Args: config.NoArgs,
+			Help: "Holds the servers and what they share. Optional: server and everything that may stand in http may stand at the top of the file as well."},
+		{Name: "server", In: config.HTTP, Block: true, Opens: config.Server, Args: config.NoArgs, Repeat: true,
+			Help: "A virtual server: the addresses it listens on, its names and its locations."},
+		{Name: "location", In: config.Server | config.Location, Block: true, Opens: config.Location, Repeat: true,
+			Args: config.Arity{Min: 1, Max: 2}, Syntax: "[= | ~ | ~* | ^~] URI | @NAME", Set: m.setLocation,
+			Help: "Settings for the paths it matches: = exactly, a prefix, ^~ a prefix that regular expressions do not override, ~ and ~* a regular expression with and without regard to case, @ a name for internal redirects. The longest prefix wins unless a regular expression, in the order of the file, matches."},
+		{Name: "listen", In: config.Server, Args: config.SomeArg, Repeat: true, Set: m.setListen,
+			Syntax:  "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [ssl] [reuseport] [backlog=N] [ipv6only=on|off]",
+			Default: "*:80, or *:8000 without root",
+			Help:    "An address the server accepts connections on. default_server makes it the one for hosts that no server_name matches; otherwise the first in the file is."},
+		{Name: "server_name", In: config.Server, Args: config.SomeArg, Repeat: true, Set: m.setServerName, Syntax: "NAME ...",
+			Help: "The hosts this server answers: exact names, *.example.com, .example.com, www.example.*, or ~REGEX whose groups become variables."},
+		{Name: "error_page", In: config.AnyLevel | config.LocationIf, Args: config.Arity{Min: 2, Max: -1}, Repeat: true, Set: m.setErrorPage,
+			Syntax: "CODE ... [=[RESPONSE]] URI | @NAME",
+			Help:   "What answers in place of a status page: an internal redirect to a path (as GET) or a named location, or a redirect to a URL. =CODE changes the status, = takes that of whatever answers."},
+	}
+}
+
+func (m core) setLocation(s *config.Scope, n *config.Node) error {
+	c := &m.settings.In(s).location
+	*c = locationBlock{}
+	mod, name := "", n.Arg(0)
+	if len(n.Args) == 2 {
+		mod, name = n.Arg(0), n.Arg(1)
+	} else {
+		mod, name = splitModifier(name)
+	}
+	if at := s.Parent.Enclosing(config.Location); at != nil {
+		if err := checkNested(m.settings.In(at).location, mod, name); err != nil {
+			return err
+		}
+	}
+	c.name = name
+	switch mod {
+	case "":
+		if c.kind = LocationPrefix; strings.HasPrefix(name, "@") {
+			c.kind = LocationNamed
+		}
+	case "=":
+		c.kind = LocationExact
+	case "^~":
+		c.kind = LocationPrefixStop
+	case "~", "~*":
+		c.kind = LocationRegex
+		re, err := ParseRegexp(s.Load(), n.Pos, name, mod == "~*")
+		c.regex = re
+		return err
+	default:
+		return fmt.Errorf("invalid location modifier %q; it is one of =, ~, ~*, ^~", mod)
+	}
+	return nil
+}
+
+// splitModifier reads "=/path" and "~*re", written without a space.
+func splitModifier(word string) (mod, name string) {
+	for _, m := range []string{"=", "^~", "~*", "~"} {
+		if rest, ok := strings.CutPrefix(word, m); ok {
+			return m, rest
+		}
+	}
+	return "", word
+}
+
+func checkNested(outer locationBlock, mod, name string) error {
+	switch {
+	case outer.kind == LocationExact:
+		return fmt.Errorf("location %q cannot be inside the exact location %q", name, outer.name)
+	case outer.kind == LocationNamed:
+		return fmt.Errorf("location %q cannot be inside the named location %q", name, outer.name)
+	case mod == "" && strings.HasPrefix(name, "@"):
+		return fmt.Errorf("named location %q can be on the server level only", name)
+	case mod != "~" && mod != "~*" && outer.kind != LocationRegex && !strings.HasPrefix(name, outer.name):
+		return fmt.Errorf("location %q is outside location %q", name, outer.name)
+	}
+	return nil
+}
+
+func (m core) setServerName(s *config.Scope, n *config.Node) error {
+	c := m.settings.In(s)
+	for _, a := range n.Args {
+		name := strings.ToLower(a.Text)
+		if pattern, ok := strings.CutPrefix(a.Text, "~"); ok {
+			re, err := ParseRegexp(s.Load(), a.Pos, pattern, true)
+			if err != nil {
+				return err
+			}
+			c.server.names.Add(s, serverName{name: a.Text, regex: re})
+			continue
+		}
+		if name == "$hostname" {
+			name = hostname()
+		}
+		if bad := strings.Trim(name, "*"); strings.Contains(bad, "*") || strings.ContainsAny(name, "/ ") ||
+			strings.Contains(name, "*") && !strings.HasPrefix(name, "*.") && !strings.HasSuffix(name, ".*") {
+			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("invalid server name %q; an asterisk stands alone at the start or end: *.example.com, www.example.*", a.Text)}
+		}
+		c.server.names.Add(s, serverName{name: strings.TrimSuffix(name, ".")})
+	}
+	return nil
+}
+
+func atoiIn(text string, low, high int) (int, error) {
+	v, err := strconv.Atoi(text)
+	if err != nil || v < low || v > high {
+		return 0, fmt.Errorf("%q is not a whole number from %d to %d", text, low, high)
+	}
+	return v, nil
+}

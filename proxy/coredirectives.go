@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"time"
+
+	"alicorn/config"
+)
+
+// simple is the table of directives that set one field of Core.
+func (m core) simple() []config.Directive {
+	k := m.settings
+	flag := func(name, help, def string, field func(c *Core) *bool) config.Directive {
+		return config.Directive{Name: name, In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off", Default: def, Help: help,
+			Set: config.Flag(k, func(c *coreSettings) *bool { return field(&c.Core) })}
+	}
+	duration := func(name, help, def string, field func(c *Core) *time.Duration) config.Directive {
+		return config.Directive{Name: name, In: config.AnyLevel, Args: config.OneArg, Syntax: "TIME", Default: def, Help: help,
+			Set: config.Duration(k, func(c *coreSettings) *time.Duration { return field(&c.Core) })}
+	}
+	size := func(name, help, def string, field func(c *Core) *int64) config.Directive {
+		return config.Directive{Name: name, In: config.AnyLevel, Args: config.OneArg, Syntax: "SIZE", Default: def, Help: help,
+			Set: config.Size(k, func(c *coreSettings) *int64 { return field(&c.Core) })}
+	}
+	serverOnly := func(d config.Directive) config.Directive {
+		d.In = config.HTTP | config.Server
+		return d
+	}
+	return []config.Directive{
+		size("client_max_body_size", "The largest request body; past it the answer is 413. 0 is no bound.", "1m; 100m under serve",
+			func(c *Core) *int64 { return &c.MaxBodySize }),
+		size("client_body_buffer_size", "How much of a request body is kept in memory; the rest goes to a file in client_body_temp_path.", "16k",
+			func(c *Core) *int64 { return &c.BodyBufferSize }),
+		{Name: "client_body_temp_path", In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 4}, Syntax: "DIRECTORY [LEVEL ...]",
+			Default: "client_body in the cache directory", Set: m.setTempPath,
+			Help: "Where request bodies past client_body_buffer_size are kept, in files without a name. Levels are accepted and not needed: no file has a name."},
+		serverOnly(duration("client_header_timeout", "How long a client may take to send a request's head; then 408.", "60s",
+			func(c *Core) *time.Duration { return &c.HeaderTimeout })),
+		duration("client_body_timeout", "The longest pause between two reads of a request body; then 408.", "60s",
+			func(c *Core) *time.Duration { return &c.BodyTimeout }),
+		duration("send_timeout", "The longest pause between two writes to the client; then the connection is closed.", "60s",
+			func(c *Core) *time.Duration { return &c.SendTimeout }),
+		{Name: "keepalive_timeout", In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 2}, Syntax: "TIME [HEADER_TIME]", Default: "75s", Set: m.setKeepalive,
+			Help: "How long an idle connection stays open; 0 closes it after each response. The second value is sent as \"Keep-Alive: timeout=\"."},
+		{Name: "keepalive_requests", In: config.AnyLevel, Args: config.OneArg, Syntax: "NUMBER", Default: "1000",
+			Help: "How many requests one connection serves before it is closed.",
+			Set:  config.Int(k, 0, 1<<31-1, func(c *coreSettings) *int { return &c.KeepaliveRequests })},
+		duration("keepalive_time", "How long a connection serves requests before it is closed after the next response.", "1h",
+			func(c *Core) *time.Duration { return &c.KeepaliveTime }),
+		{Name: "lingering_close", In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off | always", Default: "on",
+			Help: "Whether what a client still sends is read and dropped before its connection is closed, so that it sees the response: on when more may come, always, or off.",
+			Set: config.Enum(k, []config.Choice[Lingering]{{Word: "on", Value: LingeringOn}, {Word: "off", Value: LingeringOff}, {Word: "always", Value: LingeringAlways}},
+				func(c *coreSettings) *Lingering { return &c.Lingering })},
+		duration("lingering_time", "How long, in all, a closing connection is read.", "30s", func(c *Core) *time.Duration { return &c.LingeringTime }),
+		duration("lingering_timeout", "The longest wait for more data on a closing connection.", "5s", func(c *Core) *time.Duration { return &c.LingeringTimeout }),
+		serverOnly(size("client_header_buffer_size", "The first buffer for a request's head.", "1k", func(c *Core) *int64 { return &c.HeaderBufferSize })),
+		{Name: "large_client_header_buffers", In: config.HTTP | config.Server, Args: config.TwoArgs, Syntax: "NUMBER SIZE", Default: "4 8k", Set: m.setLargeBuffers,
+			Help: "How many buffers of which size a larger head may take. A request line longer than one is answered 414, a header line 400."},
+		serverOnly(flag("ignore_invalid_headers", "Drops header lines with invalid names; off answers them 400.", "on", func(c *Core) *bool { return &c.IgnoreInvalid })),
+		serverOnly(flag("underscores_in_headers", "Keeps header names with underscores, which could pass for others in CGI-like variables.", "off", func(c *Core) *bool { return &c.Underscores })),
+		serverOnly(flag("merge_slashes", "Treats several slashes in a path as one.", "on", func(c *Core) *bool { return &c.MergeSlashes })),
+		flag("server_tokens", "Shows the version in the Server field and on status pages.", "on", func(c *Core) *bool { return &c.ServerTokens }),
+		flag("reset_timedout_connection", "Resets connections that timed out, which frees their memory at once.", "off", func(c *Core) *bool { return &c.ResetTimedOut }),
+		flag("chunked_transfer_encoding", "Uses chunked framing for HTTP/1.1 responses of unknown length; off ends them by closing.", "on", func(c *Core) *bool { return &c.ChunkedEncoding }),
+		flag("recursive_error_pages", "Lets an error while an error page is made lead to another error page.", "off", func(c *Core) *bool { return &c.RecursivePages }),
+		flag("absolute_redirect", "Redirects of our own carry scheme and host.", "on", func(c *Core) *bool { return &c.AbsoluteRedirect }),
+		flag("server_name_in_redirect", "Absolute redirects name the first server_name instead of the request's host.", "off", func(c *Core) *bool { return &c.ServerNameInRedir }),
+		flag("port_in_redirect", "Absolute redirects carry the port when it is not the scheme's own.", "on", func(c *Core) *bool { return &c.PortInRedirect }),
+		flag("log_not_found", "Logs files that are not found.", "on", func(c *Core) *bool { return &c.LogNotFound }),
+		{Name: "internal", In: config.Location, Args: config.NoArgs,
+			Help: "The location answers internal redirects only; a client's request for it is 404.",
+			Set:  func(s *config.Scope, n *config.Node) error { k.In(s).Internal = true; return nil }},
+	}
+}
+
+func (m core) setTempPath(s *config.Scope, n *config.Node) error {
+	m.settings.In(s).BodyTempPath = s.Load().Path(n.Arg(0))
+	return nil
+}
+
+func (m core) setKeepalive(s *config.Scope, n *config.Node) error {
+	c := m.settings.In(s)
+	var err error
+	if c.KeepaliveTimeout, err = config.ParseTime(n.Arg(0)); err != nil {
+		return err
+	}
+	c.KeepaliveHeader = 0
+	if len(n.Args) == 2 {
+		c.KeepaliveHeader, err = config.ParseTime(n.Arg(1))
+	}
+	return err
+}
+
+func (m core) setLargeBuffers(s *config.Scope, n *config.Node) error {
+	c := m.settings.In(s)
+	var err error
+	if c.LargeBuffers, err = atoiIn(n.Arg(0), 1, 1024); err != nil {
+		return err
+	}
+	c.LargeBufferSize, err = config.ParseSize(n.Arg(1))
+	return err
+}

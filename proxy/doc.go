@@ -1,0 +1,22 @@
+// Package proxy is the heart of the front tier: one request's value, the way
+// it takes, and the generations of configuration that it meets.
+//
+// The model:
+//
+//	Exchange    one request and its response; pooled, valid until its log phase ends
+//	Stream      what a protocol loop (http1, ...) gives an Exchange to read and answer on
+//	Module      a feature: settings, directives, variables, and what it adds to a Location
+//	Location    compiled settings: short slices of ready functions for each phase
+//	Generation  one immutable compiled configuration: listeners -> servers -> locations
+//	Engine      serves the current Generation, swaps it by one pointer, drains the old one
+//
+// Phases run in nginx's order: post-read, server rewrite, find location,
+// rewrite, preaccess, access, precontent, content, then the response's header
+// and body filters, then log. A handler responds and returns nil, or returns
+// an error and leaves the response alone: a Status, a Redirect or a failure;
+// one place turns errors into error_page, an internal redirect (at most 10)
+// or a status page.
+//
+// The package knows no content handler and no wire protocol: both are given
+// to it as interface values.
+package proxy

@@ -1,0 +1,267 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ServeConn speaks a protocol on an accepted connection until it ends. c is
+// filled but for TLS. For a Site with TLS, nc is a *tls.Conn whose handshake
+// has not run. It is called on a goroutine of its own and closes nc. The
+// context is never cancelled for graceful ends: see LiveConn.
+type ServeConn func(e *Engine, nc net.Conn, c *Conn)
+
+// LiveConn is a connection being served, as the Engine ends it.
+type LiveConn interface {
+	// Drain lets the exchange in progress end, with "Connection: close", and
+	// then closes; it closes at once when none is in progress. It does not block.
+	Drain()
+	// Close cuts the connection now.
+	Close() error
+}
+
+// Engine serves the current Generation on its listeners. Generations are
+// swapped by one pointer; each request takes the one that is current when its
+// head is complete.
+type Engine struct {
+	current atomic.Pointer[Generation]
+	serve   ServeConn
+	nextID  atomic.Uint64
+	down    atomic.Bool
+	accepts sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[*Conn]LiveConn
+	wake  chan struct{} // closed and replaced when a connection or request ends while someone waits
+	wait  atomic.Int32  // how many wait
+}
+
+// NewEngine returns an Engine that serves connections with serve.
+func NewEngine(serve ServeConn) *Engine {
+	return &Engine{serve: serve, conns: map[*Conn]LiveConn{}, wake: make(chan struct{})}
+}
+
+// Current returns the running Generation, nil before the first Swap.
+func (e *Engine) Current() *Generation { return e.current.Load() }
+
+// Swap makes g current, starts to accept on its new listeners, and returns
+// the Generation before, which still serves its requests in progress: Drain
+// it, then release its Resources.
+func (e *Engine) Swap(g *Generation) *Generation {
+	old := e.current.Swap(g)
+	for _, l := range g.Listeners {
+		if !l.started {
+			l.started = true
+			e.accepts.Add(1)
+			go e.accept(l)
+		}
+	}
+	if old != nil {
+		e.closeRemoved(old, g)
+	}
+	return old
+}
+
+// closeRemoved closes listeners of old that g does not use.
+func (e *Engine) closeRemoved(old, g *Generation) {
+	for _, l := range old.Listeners {
+		if _, kept := g.sites[l]; !kept {
+			l.Close()
+		}
+	}
+}
+
+func (e *Engine) accept(l *Listener) {
+	defer e.accepts.Done()
+	var pause time.Duration
+	for {
+		nc, err := l.net.Accept()
+		if err == nil {
+			pause = 0
+			e.start(nc, l)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		if g := e.Current(); g != nil && g.ErrorLog != nil {
+			g.ErrorLog.Log(context.Background(), LevelCrit, "cannot accept on "+l.Address+": "+err.Error())
+		}
+		time.Sleep(pause) // out of descriptors, most often: let some close
+	}
+}
+
+func (e *Engine) start(nc net.Conn, l *Listener) {
+	c := &Conn{ID: e.nextID.Add(1)}
+	c.fill(nc, l)
+	site := e.siteOf(c)
+	if site == nil || e.down.Load() {
+		nc.Close()
+		return
+	}
+	if site.TLS != nil {
+		nc = tls.Server(nc, site.TLS)
+	}
+	go e.serve(e, nc, c)
+}
+
+// Register tells the Engine of a connection that it may have to end; false
+// when the Engine is shutting down and the connection is to be closed.
+func (e *Engine) Register(c *Conn, lc LiveConn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.down.Load() {
+		return false
+	}
+	e.conns[c] = lc
+	return true
+}
+
+// Unregister forgets a connection that has ended.
+func (e *Engine) Unregister(c *Conn) {
+	e.mu.Lock()
+	delete(e.conns, c)
+	e.mu.Unlock()
+	e.notify()
+}
+
+// Connections returns how many connections are open.
+func (e *Engine) Connections() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.conns)
+}
+
+// Draining reports that the process is ending: responses say Connection: close.
+func (e *Engine) Draining() bool { return e.down.Load() }
+
+// connUse is the Generation that a connection's request is using. It is a
+// hazard pointer: set, then checked against the current one, so that no
+// counter is shared by all connections.
+type connUse struct{ g atomic.Pointer[Generation] }
+
+// enter takes the current Generation for a request on c.
+func (e *Engine) enter(c *Conn) *Generation {
+	for {
+		g := e.current.Load()
+		c.use.g.Store(g)
+		if e.current.Load() == g {
+			return g
+		}
+	}
+}
+
+// exit gives it back.
+func (e *Engine) exit(c *Conn) {
+	c.use.g.Store(nil)
+	e.notify()
+}
+
+func (e *Engine) notify() {
+	if e.wait.Load() == 0 {
+		return
+	}
+	e.mu.Lock()
+	close(e.wake)
+	e.wake = make(chan struct{})
+	e.mu.Unlock()
+}
+
+// waitUntil blocks until done, called with e.mu held, is true or ctx ends.
+func (e *Engine) waitUntil(ctx context.Context, done func() bool) error {
+	e.wait.Add(1)
+	defer e.wait.Add(-1)
+	for {
+		e.mu.Lock()
+		ok, wake := done(), e.wake
+		e.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Drain waits until no request uses g. When ctx ends first, the connections
+// that still do are cut.
+func (e *Engine) Drain(ctx context.Context, g *Generation) error {
+	err := e.waitUntil(ctx, func() bool {
+		for c := range e.conns {
+			if c.use.g.Load() == g {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		e.cut(func(c *Conn) bool { return c.use.g.Load() == g })
+	}
+	return err
+}
+
+// Shutdown stops accepting, lets requests in progress end and closes every
+// connection. When ctx ends first, what is left is cut.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	e.mu.Lock()
+	e.down.Store(true)
+	live := make([]LiveConn, 0, len(e.conns))
+	for _, lc := range e.conns {
+		live = append(live, lc)
+	}
+	e.mu.Unlock()
+	if g := e.Current(); g != nil {
+		for _, l := range g.Listeners {
+			l.Close()
+		}
+	}
+	for _, lc := range live {
+		lc.Drain()
+	}
+	err := e.waitUntil(ctx, func() bool { return len(e.conns) == 0 })
+	if err != nil {
+		e.cut(func(*Conn) bool { return true })
+	}
+	e.accepts.Wait()
+	return err
+}
+
+func (e *Engine) cut(which func(c *Conn) bool) {
+	e.mu.Lock()
+	var live []LiveConn
+	for c, lc := range e.conns {
+		if which(c) {
+			live = append(live, lc)
+		}
+	}
+	e.mu.Unlock()
+	for _, lc := range live {
+		lc.Close()
+	}
+}
+
+// siteOf returns the Site that c arrived on in the current Generation, nil
+// when nothing listens there any more.
+func (e *Engine) siteOf(c *Conn) *Site {
+	g := e.current.Load()
+	return g.siteOf(c)
+}
+
+// Defaults returns the settings that hold before a request's server is known:
+// those of the address's default server. nil when the listener was removed.
+func (e *Engine) Defaults(c *Conn) *Core {
+	s := e.siteOf(c)
+	if s == nil {
+		return nil
+	}
+	return s.Default.Root.Core
+}

@@ -1,0 +1,184 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"alicorn/config"
+)
+
+// errorPage is one error_page directive.
+type errorPage struct {
+	codes    []Status
+	override int  // =CODE
+	keep     bool // "=": the status of whatever answers
+	named    string
+	uri      *Template
+}
+
+func (m core) setErrorPage(s *config.Scope, n *config.Node) error {
+	p := &errorPage{}
+	last := len(n.Args) - 1
+	codes := n.Args[:last]
+	if w := codes[len(codes)-1].Text; strings.HasPrefix(w, "=") {
+		codes = codes[:len(codes)-1]
+		if w == "=" {
+			p.keep = true
+		} else if v, err := atoiIn(w[1:], 200, 599); err != nil {
+			return err
+		} else {
+			p.override = v
+		}
+	}
+	if len(codes) == 0 {
+		return errors.New("error_page needs at least one status code")
+	}
+	for _, a := range codes {
+		v, err := atoiIn(a.Text, 300, 599)
+		if err != nil || v == 499 {
+			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%q is not a status from 300 to 599 (499 cannot have a page)", a.Text)}
+		}
+		p.codes = append(p.codes, Status(v))
+	}
+	if uri := n.Arg(last); strings.HasPrefix(uri, "@") {
+		p.named = uri
+	} else {
+		p.uri = ParseTemplate(s.Load(), n.Args[last].Pos, uri)
+	}
+	m.settings.In(s).errorPages.Add(s, p)
+	return nil
+}
+
+func (c *Core) errorPage(status Status) *errorPage {
+	for _, p := range c.errorPages.Items() {
+		for _, code := range p.codes {
+			if code == status {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+// answerError responds to err, or returns the internal redirect that does.
+func (x *Exchange) answerError(err error) error {
+	status, level, reason := classify(err)
+	if reason != "" {
+		x.Log(level, "%s", reason)
+	}
+	x.Res.Header.Reset()
+	x.Res.ContentType, x.Res.Length = "", -1
+	switch status {
+	case StatusClosed, StatusClientClosed:
+		x.Res.Status = int(status)
+		x.Res.Abort()
+		return Done
+	}
+	if x.status.inPage && !x.Core().RecursivePages {
+		return x.plainStatus(status)
+	}
+	p := x.Core().errorPage(status)
+	if p == nil {
+		return x.plainStatus(status)
+	}
+	return x.errorPage(p, status)
+}
+
+func classify(err error) (status Status, level Level, reason string) {
+	var f *Fail
+	switch {
+	case errors.As(err, &f):
+		return f.Status, f.Level, f.Reason
+	case errors.Is(err, ErrClientGone):
+		return StatusClientClosed, LevelInfo, err.Error()
+	case errors.As(err, &status):
+		return status, LevelInfo, ""
+	}
+	return 500, LevelError, err.Error()
+}
+
+// errorPage follows p for status.
+func (x *Exchange) errorPage(p *errorPage, status Status) error {
+	x.status.inPage = true
+	switch {
+	case p.override != 0:
+		x.status.override = p.override
+	case p.keep:
+		x.status.override = 0
+	default:
+		x.status.override = status.Code()
+	}
+	x.Res.Status = status.Code()
+	if p.named != "" {
+		return &Redirect{URI: p.named, Named: true}
+	}
+	uri := p.uri.String(x)
+	if !strings.HasPrefix(uri, "/") {
+		code := 302
+		switch p.override {
+		case 301, 302, 303, 307, 308:
+			code = p.override
+		}
+		x.status.override = 0
+		return orDone(x.Res.RedirectTo(code, uri))
+	}
+	if x.Req.Method != "HEAD" {
+		x.Req.Method = "GET"
+	}
+	path, args, _ := strings.Cut(uri, "?")
+	return &Redirect{URI: path, Args: args}
+}
+
+func (x *Exchange) plainStatus(status Status) error {
+	switch status {
+	case 400, 408, 413, 414, 501, 505, StatusHeaderTooLarge, StatusCertError, StatusNoCert, StatusHTTPToHTTPS:
+		x.stream.DropConnection()
+	}
+	code := status.Code()
+	if x.status.override != 0 {
+		code = x.status.override
+	}
+	return orDone(x.Res.Reply(code, "text/html", statusPageOf(x, status)))
+}
+
+func orDone(err error) error {
+	if err == nil {
+		return Done
+	}
+	return err
+}
+
+// statusPage is the small page of a status, in nginx's form.
+func statusPage(x *Exchange, code int) []byte { return statusPageOf(x, Status(code)) }
+
+func statusPageOf(x *Exchange, status Status) []byte {
+	code := status.Code()
+	text := strconv.Itoa(code) + " " + StatusText(code)
+	detail := ""
+	switch status {
+	case StatusHeaderTooLarge:
+		detail = "<center>Request Header Or Cookie Too Large</center>\r\n"
+	case StatusHTTPToHTTPS:
+		detail = "<center>The plain HTTP request was sent to HTTPS port</center>\r\n"
+	}
+	name := "alicorn"
+	if x.Server != nil && x.Core().ServerTokens {
+		name += "/" + Version
+	}
+	return fmt.Appendf(nil, "<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n<center><h1>%s</h1></center>\r\n%s<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
+		text, text, detail, name)
+}
+
+// bodyTooLarge is the 413 that names what bounds it.
+func (x *Exchange) bodyTooLarge(size int64) error {
+	c := x.Core()
+	reason := fmt.Sprintf("client intended to send too large body: %d bytes; client_max_body_size is %d", size, c.MaxBodySize)
+	if n := c.MaxBodyNode(); n != nil {
+		reason += fmt.Sprintf(" (%s:%d)", n.Pos.File, n.Pos.Line)
+	} else {
+		reason += " by default"
+	}
+	return &Fail{Status: 413, Level: LevelError, Reason: reason}
+}

@@ -1,0 +1,191 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Request is what the client asked. A protocol loop fills the fields up to
+// Header and ContentLength; the Engine fills the rest when it routes. Strings
+// may alias the connection's buffer: they are valid until the log phase ends.
+type Request struct {
+	Method string // a token, case as sent
+	Target string // request-target as received: $request_uri
+	Line   string // the request line as received: $request
+	Proto  string // "HTTP/1.1"
+	Major  uint8
+	Minor  uint8
+	Scheme string // "http" or "https"
+	// Authority is the host of the target or Host field with its port, as
+	// received and checked; "" when an HTTP/1.0 client gave none.
+	Authority     string
+	Header        Header
+	ContentLength int64 // -1: not known (chunked)
+	Chunked       bool
+
+	Host    string // lower case, no port, no trailing dot: $host
+	Path    string // decoded, normalised; changed by internal redirects: $uri
+	Args    string // without "?": $args
+	HasArgs bool   // the target had a "?"
+}
+
+// Upstream is what is known of the content's origin, for variables and logs.
+type Upstream struct {
+	App    string        // the app's name; "" when no app was asked
+	Worker string        // the worker that answered: $app_worker
+	Queue  time.Duration // waiting for a worker
+	Time   time.Duration // from dispatch to the end of the response
+	Tries  int
+}
+
+// Exchange is one request and its response. It belongs to one goroutine.
+// After the log phase it is used for another request: nothing may keep it,
+// or a string of its Request, unless it copied.
+type Exchange struct {
+	Req  Request
+	Res  Response
+	Conn *Conn
+
+	Server     *Server
+	Location   *Location
+	Generation *Generation
+	Start      time.Time // when the first byte of the request was there
+	Upstream   Upstream
+	Internal   bool   // an internal redirect led here
+	User       string // $remote_user, once authenticated
+	Filename   string // $request_filename override by static; "" before
+
+	stream    Stream
+	redirects int
+	status    status
+	requestID string
+	captures  []string // $1.. of the last regular expression that matched
+	vars      []string // values of named captures, by Variable slot
+	bodyRead  int64
+}
+
+// status is where error_page processing stands.
+type status struct {
+	override int  // error_page's =code; 0: none
+	keep     bool // error_page's "=": the status of whatever answers
+	inPage   bool // an error page is being made
+}
+
+var exchanges = sync.Pool{New: func() any { return new(Exchange) }}
+
+// NewExchange returns an empty Exchange for a request on c, answered on st.
+func NewExchange(c *Conn, st Stream) *Exchange {
+	x := exchanges.Get().(*Exchange)
+	x.Conn, x.stream = c, st
+	x.Res.x = x
+	x.Res.Length = -1
+	return x
+}
+
+// Release gives x back. The caller must not use it again.
+func (x *Exchange) Release() {
+	x.Reset()
+	x.Conn, x.stream = nil, nil
+	exchanges.Put(x)
+}
+
+// Reset makes x ready for the connection's next request.
+func (x *Exchange) Reset() {
+	h, rh := x.Req.Header, x.Res.Header
+	h.Reset()
+	rh.Reset()
+	captures, vars := x.captures[:0], x.vars
+	clear(vars)
+	*x = Exchange{Conn: x.Conn, stream: x.stream, captures: captures, vars: vars}
+	x.Req.Header = h
+	x.Res = Response{x: x, Header: rh, Length: -1}
+}
+
+// Stream returns the wire. Handlers use Response's methods instead; it is for
+// what has no response, as tunnels and body spools.
+func (x *Exchange) Stream() Stream { return x.stream }
+
+// ReadBody reads the request body, decoded, up to client_max_body_size; past
+// it the error is a *Fail with Status 413 that names the directive and line.
+func (x *Exchange) ReadBody(p []byte) (int, error) {
+	n, err := x.stream.ReadBody(p)
+	x.bodyRead += int64(n)
+	if limit := x.Core().MaxBodySize; limit > 0 && x.bodyRead > limit {
+		return 0, x.bodyTooLarge(x.bodyRead)
+	}
+	return n, err
+}
+
+// Body returns the request body as a Reader over ReadBody.
+func (x *Exchange) Body() io.Reader { return bodyReader{x} }
+
+type bodyReader struct{ x *Exchange }
+
+func (b bodyReader) Read(p []byte) (int, error) { return b.x.ReadBody(p) }
+
+// Core returns the core settings in effect: the location's, the server's
+// before a location is found.
+func (x *Exchange) Core() *Core {
+	if x.Location != nil {
+		return x.Location.Core
+	}
+	return x.Server.Root.Core
+}
+
+// RequestID returns $request_id: 32 hexadecimal digits, random, the same for
+// the life of the request.
+func (x *Exchange) RequestID() string {
+	if x.requestID == "" {
+		x.requestID = newRequestID()
+	}
+	return x.requestID
+}
+
+// Logs reports whether a line at level would be written, so that costly
+// messages are made only then.
+func (x *Exchange) Logs(level Level) bool {
+	l := x.logger()
+	return l != nil && l.Enabled(context.Background(), level)
+}
+
+// Log writes one line to the location's error log, with nginx's suffix:
+// client, server, request, host.
+func (x *Exchange) Log(level Level, format string, args ...any) {
+	l := x.logger()
+	if l == nil || !l.Enabled(context.Background(), level) {
+		return
+	}
+	msg := fmt.Appendf(nil, format, args...)
+	msg = x.appendWho(msg)
+	l.LogAttrs(context.Background(), level, string(msg), slog.Uint64("cid", x.Conn.ID))
+}
+
+func (x *Exchange) logger() *slog.Logger {
+	switch {
+	case x.Location != nil:
+		return x.Location.Core.ErrorLog
+	case x.Server != nil:
+		return x.Server.Root.Core.ErrorLog
+	case x.Generation != nil:
+		return x.Generation.ErrorLog
+	}
+	return nil
+}
+
+func (x *Exchange) appendWho(dst []byte) []byte {
+	dst = append(append(dst, ", client: "...), x.Conn.RemoteAddr...)
+	if x.Server != nil {
+		dst = append(append(dst, ", server: "...), x.Server.Name...)
+	}
+	if x.Req.Line != "" {
+		dst = append(append(append(dst, `, request: "`...), printable(x.Req.Line)...), '"')
+	}
+	if x.Req.Authority != "" {
+		dst = append(append(append(dst, `, host: "`...), printable(x.Req.Authority)...), '"')
+	}
+	return dst
+}

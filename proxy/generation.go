@@ -1,0 +1,285 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"alicorn/config"
+)
+
+// Generation is one configuration, compiled. What a request can reach of it
+// does not change.
+type Generation struct {
+	Listeners []*Listener
+	Servers   []*Server
+	// ErrorLog is the log for what belongs to no request; set by the errorlog module.
+	ErrorLog  *slog.Logger
+	Resources *config.Resources
+
+	sites  map[*Listener]*listenerSites
+	all    []*Site
+	orphan *Site // for connections whose listener this generation does not have
+	starts []func(ctx context.Context) error
+	stops  []func(ctx context.Context)
+}
+
+// Compile turns a configuration that was read without a mistake into a
+// Generation. Listeners are bound through l.Resources. On error nothing is
+// kept but what l.Resources holds; the caller releases that. modules[0] is
+// the core.
+func Compile(l *config.Load, main *config.Scope, modules []Module) (*Generation, error) {
+	if err := l.Finish(); err != nil {
+		return nil, err
+	}
+	g := &Generation{Resources: l.Resources, sites: map[*Listener]*listenerSites{}}
+	c := &compiler{load: l, modules: modules, g: g}
+	for _, s := range serverScopes(main) {
+		g.Servers = append(g.Servers, c.server(s))
+	}
+	if err := l.Finish(); err != nil {
+		return nil, err
+	}
+	c.listen()
+	for _, m := range modules {
+		if m.Generation != nil {
+			l.FailWith(main.Node.Pos, m.Generation(main, g))
+		}
+	}
+	if err := l.Finish(); err != nil {
+		return nil, err
+	}
+	for _, sv := range g.Servers {
+		sv.locations.index()
+	}
+	return g, nil
+}
+
+func serverScopes(main *config.Scope) []*config.Scope {
+	var out []*config.Scope
+	for _, b := range main.Blocks {
+		switch b.Node.Name {
+		case "server":
+			out = append(out, b)
+		case "http":
+			out = append(out, serverScopes(b)...)
+		}
+	}
+	return out
+}
+
+// OnStart adds what must succeed before the Generation may serve: pools
+// becoming ready. Starts run at the same time.
+func (g *Generation) OnStart(f func(ctx context.Context) error) { g.starts = append(g.starts, f) }
+
+// OnStop adds what ends once no request uses the Generation any more.
+func (g *Generation) OnStop(f func(ctx context.Context)) { g.stops = append(g.stops, f) }
+
+// Start runs the starts. On error everything is stopped again and the errors
+// are joined.
+func (g *Generation) Start(ctx context.Context) error {
+	errs := make([]error, len(g.starts))
+	var wg sync.WaitGroup
+	for i, f := range g.starts {
+		wg.Go(func() { errs[i] = f(ctx) })
+	}
+	wg.Wait()
+	err := errors.Join(errs...)
+	if err != nil {
+		g.Stop(ctx)
+	}
+	return err
+}
+
+// Stop runs the stops, at the same time, and waits for them. When ctx ends
+// they stop at once.
+func (g *Generation) Stop(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, f := range g.stops {
+		wg.Go(func() { f(ctx) })
+	}
+	wg.Wait()
+}
+
+// Sites returns the addresses and their servers.
+func (g *Generation) Sites() []*Site { return g.all }
+
+// siteOf returns the Site that c's connection arrived on, nil when this
+// generation has none.
+func (g *Generation) siteOf(c *Conn) *Site {
+	if c.site.generation == g {
+		return c.site.site
+	}
+	site := g.orphan
+	if ls := g.sites[c.Listener]; ls != nil {
+		site = ls.any
+		if s := ls.addr[c.LocalAddr]; s != nil {
+			site = s
+		}
+	}
+	c.site = addrSite{g, site}
+	return site
+}
+
+type compiler struct {
+	load    *config.Load
+	modules []Module
+	g       *Generation
+}
+
+func (c *compiler) settings(s *config.Scope) *coreSettings { return coreOf(s, c.modules) }
+
+func (c *compiler) server(s *config.Scope) *Server {
+	cs := c.settings(s)
+	sv := &Server{Pos: s.Node.Pos, Scope: s, Listens: cs.server.listens.Items(), names: cs.server.names.Items(), named: map[string]*Location{}}
+	if len(sv.names) > 0 {
+		sv.Name = sv.names[0].name
+	}
+	if len(sv.names) == 0 {
+		sv.names = []serverName{{}}
+	}
+	if len(sv.Listens) == 0 {
+		sv.Listens = []*Listen{defaultListen(sv.Pos)}
+	}
+	sv.Root = c.location(s, sv, LocationServer)
+	sv.rewrite = sv.Root.phases[ServerRewrite]
+	c.nested(s, sv, &sv.locations)
+	return sv
+}
+
+func (c *compiler) nested(s *config.Scope, sv *Server, into *locations) {
+	for _, b := range s.Blocks {
+		if b.Node.Name != "location" {
+			continue
+		}
+		l := c.location(b, sv, c.settings(b).location.kind)
+		if l.Kind == LocationNamed {
+			if other := sv.named[l.Name]; other != nil {
+				c.load.Fail(l.Pos, "duplicate location %q; the first is at %s", l.Name, other.Pos)
+			}
+			sv.named[l.Name] = l
+		} else {
+			if other := into.duplicate(l); other != nil {
+				c.load.Fail(l.Pos, "duplicate location %q; the first is at %s", l.Name, other.Pos)
+			}
+			into.add(l)
+		}
+		c.nested(b, sv, &l.tree)
+	}
+}
+
+func (c *compiler) location(s *config.Scope, sv *Server, kind LocationKind) *Location {
+	cs := c.settings(s)
+	l := &Location{Name: cs.location.name, Kind: kind, Pos: s.Node.Pos, Core: &cs.Core, Server: sv, Regex: cs.location.regex}
+	if kind == LocationServer {
+		l.Name, l.Regex = "", nil
+	}
+	for _, m := range c.modules {
+		if m.Compile != nil {
+			c.load.FailWith(l.Pos, m.Compile(s, l))
+		}
+	}
+	return l
+}
+
+// listen binds the addresses of all servers and groups servers by address.
+func (c *compiler) listen() {
+	sites, order := c.sitesByKey()
+	opened := map[string]*Listener{}
+	for _, key := range order {
+		e := sites[key]
+		bound := key
+		if w := e.listen.wildcard(); w != "" && sites[w] != nil {
+			bound = w
+		}
+		if opened[bound] == nil {
+			l, err := c.open(sites[bound].listen)
+			if err != nil {
+				c.load.FailWith(sites[bound].listen.Pos, err)
+				continue
+			}
+			opened[bound] = l
+			c.g.Listeners = append(c.g.Listeners, l)
+			c.g.sites[l] = &listenerSites{any: sites[bound].site}
+		}
+		e.site.Listener = opened[bound]
+		if bound != key {
+			c.specific(c.g.sites[opened[bound]], e)
+		}
+	}
+	if len(order) > 0 {
+		c.g.orphan = c.union()
+	}
+}
+
+type siteEntry struct {
+	site     *Site
+	listen   *Listen // the directive whose options the socket has
+	explicit *Listen // the one that said default_server
+}
+
+func (c *compiler) sitesByKey() (map[string]*siteEntry, []string) {
+	sites := map[string]*siteEntry{}
+	var order []string
+	for _, sv := range c.g.Servers {
+		for _, l := range sv.Listens {
+			e := sites[l.key()]
+			if e == nil {
+				e = &siteEntry{site: &Site{Default: sv}, listen: l}
+				sites[l.key()] = e
+				order = append(order, l.key())
+				c.g.all = append(c.g.all, e.site)
+			}
+			c.join(e, sv, l)
+		}
+	}
+	return sites, order
+}
+
+func (c *compiler) join(e *siteEntry, sv *Server, l *Listen) {
+	if l.Default {
+		if e.explicit != nil {
+			c.load.Fail(l.Pos, "a duplicate default server for %s; the first is at %s", l.Address, e.explicit.Pos)
+		}
+		e.explicit, e.site.Default = l, sv
+	}
+	if l.Options.Backlog != 0 || l.Options.ReusePort {
+		e.listen = l
+	}
+	e.site.SSL = e.site.SSL || l.SSL
+	e.site.Servers = append(e.site.Servers, sv)
+	for _, name := range e.site.names.add(sv) {
+		c.load.Warn(l.Pos, "conflicting server name %q on %s, ignored", name, l.Address)
+	}
+}
+
+func (c *compiler) open(l *Listen) (*Listener, error) {
+	key := fmt.Sprintf("listen %s reuseport=%v", l.key(), l.Options.ReusePort)
+	return config.Hold(c.load.Resources, key, func() (*Listener, error) {
+		return openListener(c.load.Resources.Host, key, l.Network, l.Address, l.Options)
+	})
+}
+
+func (c *compiler) specific(ls *listenerSites, e *siteEntry) {
+	host, _, err := net.SplitHostPort(e.listen.Address)
+	if err != nil {
+		return
+	}
+	if ls.addr == nil {
+		ls.addr = map[string]*Site{}
+	}
+	ls.addr[host] = e.site
+}
+
+// union is the Site of connections that outlive their listener: every server
+// by name, the first one by default.
+func (c *compiler) union() *Site {
+	u := &Site{Default: c.g.all[0].Default, Servers: c.g.Servers}
+	for _, sv := range c.g.Servers {
+		u.names.add(sv)
+	}
+	return u
+}

@@ -1,0 +1,206 @@
+package proxy
+
+import (
+	"iter"
+	"strings"
+)
+
+// Field is one header field line. Name keeps the case it came with; Value has
+// no surrounding white space.
+type Field struct {
+	Name, Value string
+	id          FieldID
+}
+
+// Header is an ordered list of field lines. Names compare without case.
+// Fields that the package knows (FieldID) are found by index, others by a
+// scan. The zero value is an empty Header.
+type Header struct {
+	fields []Field
+	first  [numFieldIDs]uint8 // position+1 of the first line; 0: none; 255: scan
+}
+
+// FieldID names a field that the package finds without comparing strings.
+type FieldID uint8
+
+// The indexed fields. FieldOther is every other name.
+const (
+	FieldOther FieldID = iota
+	FieldHost
+	FieldConnection
+	FieldContentLength
+	FieldContentType
+	FieldTransferEncoding
+	FieldExpect
+	FieldUpgrade
+	FieldTE
+	FieldCookie
+	FieldUserAgent
+	FieldReferer
+	FieldAuthorization
+	FieldAcceptEncoding
+	FieldIfModifiedSince
+	FieldIfUnmodifiedSince
+	FieldIfNoneMatch
+	FieldIfMatch
+	FieldIfRange
+	FieldRange
+	FieldXForwardedFor
+	FieldDate
+	FieldServer
+	FieldLocation
+	FieldLastModified
+	FieldETag
+	FieldCacheControl
+	FieldContentEncoding
+	FieldVary
+	FieldAcceptRanges
+	FieldSetCookie
+	FieldKeepAlive
+	numFieldIDs
+)
+
+var fieldNames = [numFieldIDs]string{
+	FieldHost: "Host", FieldConnection: "Connection", FieldContentLength: "Content-Length",
+	FieldContentType: "Content-Type", FieldTransferEncoding: "Transfer-Encoding", FieldExpect: "Expect",
+	FieldUpgrade: "Upgrade", FieldTE: "TE", FieldCookie: "Cookie", FieldUserAgent: "User-Agent",
+	FieldReferer: "Referer", FieldAuthorization: "Authorization", FieldAcceptEncoding: "Accept-Encoding",
+	FieldIfModifiedSince: "If-Modified-Since", FieldIfUnmodifiedSince: "If-Unmodified-Since",
+	FieldIfNoneMatch: "If-None-Match", FieldIfMatch: "If-Match", FieldIfRange: "If-Range", FieldRange: "Range",
+	FieldXForwardedFor: "X-Forwarded-For", FieldDate: "Date", FieldServer: "Server", FieldLocation: "Location",
+	FieldLastModified: "Last-Modified", FieldETag: "ETag", FieldCacheControl: "Cache-Control",
+	FieldContentEncoding: "Content-Encoding", FieldVary: "Vary", FieldAcceptRanges: "Accept-Ranges",
+	FieldSetCookie: "Set-Cookie", FieldKeepAlive: "Keep-Alive",
+}
+
+// fieldsByLength narrows FieldIDOf to the few names of one length.
+var fieldsByLength = func() (t [24][]FieldID) {
+	for id := FieldHost; id < numFieldIDs; id++ {
+		n := len(fieldNames[id])
+		t[n] = append(t[n], id)
+	}
+	return t
+}()
+
+// FieldIDOf recognises a field name, without case.
+func FieldIDOf(name string) FieldID {
+	if len(name) >= len(fieldsByLength) {
+		return FieldOther
+	}
+	for _, id := range fieldsByLength[len(name)] {
+		if strings.EqualFold(fieldNames[id], name) {
+			return id
+		}
+	}
+	return FieldOther
+}
+
+// Len returns the number of field lines.
+func (h *Header) Len() int { return len(h.fields) }
+
+// At returns line i, in the order of arrival.
+func (h *Header) At(i int) Field { return h.fields[i] }
+
+// All iterates over the field lines in order.
+func (h *Header) All() iter.Seq[Field] {
+	return func(yield func(Field) bool) {
+		for _, f := range h.fields {
+			if !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// Add appends a line.
+func (h *Header) Add(name, value string) { h.AddID(FieldIDOf(name), name, value) }
+
+// AddID appends a line whose name has been recognised already.
+func (h *Header) AddID(id FieldID, name, value string) {
+	if id != FieldOther && h.first[id] == 0 {
+		h.first[id] = uint8(min(len(h.fields)+1, 255))
+	}
+	h.fields = append(h.fields, Field{Name: name, Value: value, id: id})
+}
+
+// Lookup returns the first value of an indexed field and whether it is there.
+func (h *Header) Lookup(id FieldID) (string, bool) {
+	i := int(h.first[id])
+	if i == 0 {
+		return "", false
+	}
+	if i < 255 {
+		return h.fields[i-1].Value, true
+	}
+	for _, f := range h.fields[254:] {
+		if f.id == id {
+			return f.Value, true
+		}
+	}
+	return "", false
+}
+
+// Value returns the first value of an indexed field, "" when it is not there.
+func (h *Header) Value(id FieldID) string {
+	v, _ := h.Lookup(id)
+	return v
+}
+
+// Get returns the first value of the field name, "" when it is not there.
+func (h *Header) Get(name string) string {
+	if id := FieldIDOf(name); id != FieldOther {
+		return h.Value(id)
+	}
+	for i := range h.fields {
+		if h.fields[i].id == FieldOther && strings.EqualFold(h.fields[i].Name, name) {
+			return h.fields[i].Value
+		}
+	}
+	return ""
+}
+
+// Set replaces every line of that name by one.
+func (h *Header) Set(name, value string) {
+	h.Del(name)
+	h.Add(name, value)
+}
+
+// Del removes every line of that name.
+func (h *Header) Del(name string) {
+	id := FieldIDOf(name)
+	if id != FieldOther && h.first[id] == 0 {
+		return
+	}
+	kept := h.fields[:0]
+	for _, f := range h.fields {
+		if f.id == id && (id != FieldOther || strings.EqualFold(f.Name, name)) {
+			continue
+		}
+		kept = append(kept, f)
+	}
+	if len(kept) == len(h.fields) {
+		return
+	}
+	clear(h.fields[len(kept):])
+	h.fields = kept
+	h.reindex()
+}
+
+// Reset empties the Header and keeps its memory.
+func (h *Header) Reset() {
+	clear(h.fields)
+	h.fields = h.fields[:0]
+	h.first = [numFieldIDs]uint8{}
+}
+
+func (h *Header) reindex() {
+	h.first = [numFieldIDs]uint8{}
+	for i, f := range h.fields {
+		if f.id != FieldOther && h.first[f.id] == 0 {
+			h.first[f.id] = uint8(min(i+1, 255))
+		}
+	}
+}
+
+// ID returns the indexed identity of the field's name, FieldOther for others.
+func (f Field) ID() FieldID { return f.id }

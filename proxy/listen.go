@@ -1,0 +1,154 @@
+package proxy
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"alicorn/config"
+)
+
+// Listen is one listen directive.
+type Listen struct {
+	Pos     config.Pos
+	Network string // "tcp4", "tcp6" or "unix"
+	Address string // "0.0.0.0:80", "[::]:80", "/run/x.sock"
+	Default bool
+	SSL     bool
+	Options config.ListenOptions
+}
+
+// key identifies the address.
+func (l *Listen) key() string { return l.Network + "/" + l.Address }
+
+// wildcard returns the key of the address that covers l's port for all hosts
+// of its family.
+func (l *Listen) wildcard() string {
+	_, port, err := net.SplitHostPort(l.Address)
+	switch {
+	case err != nil || l.Network == "unix":
+		return ""
+	case l.Network == "tcp6":
+		return "tcp6/[::]:" + port
+	}
+	return "tcp4/0.0.0.0:" + port
+}
+
+func (m core) setListen(s *config.Scope, n *config.Node) error {
+	l, err := parseListen(n)
+	if err != nil {
+		return err
+	}
+	c := m.settings.In(s)
+	for _, other := range c.server.listens.Items() {
+		if other.key() == l.key() {
+			return fmt.Errorf("listen %s is duplicate; the first is at %s", n.Arg(0), other.Pos)
+		}
+	}
+	c.server.listens.Add(s, l)
+	return nil
+}
+
+func parseListen(n *config.Node) (*Listen, error) {
+	l := &Listen{Pos: n.Pos, Options: config.ListenOptions{V6Only: true}}
+	if err := l.parseAddress(n.Arg(0)); err != nil {
+		return nil, &config.Error{Pos: n.Args[0].Pos, Msg: err.Error()}
+	}
+	for _, a := range n.Args[1:] {
+		if err := l.parseOption(a.Text); err != nil {
+			return nil, &config.Error{Pos: a.Pos, Msg: err.Error()}
+		}
+	}
+	return l, nil
+}
+
+func (l *Listen) parseAddress(text string) error {
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		if path == "" {
+			return fmt.Errorf("no path in the unix domain socket %q", text)
+		}
+		if len(path) > 107 {
+			return fmt.Errorf("the socket path %q is %d bytes long; the system allows 107", path, len(path))
+		}
+		l.Network, l.Address = "unix", path
+		return nil
+	}
+	host, port := text, "80"
+	if _, err := strconv.Atoi(text); err == nil {
+		host, port = "*", text
+	} else if h, p, err := net.SplitHostPort(text); err == nil {
+		host, port = h, p
+	} else if strings.HasPrefix(text, "[") {
+		host = strings.Trim(text, "[]")
+	}
+	if p, err := strconv.Atoi(port); err != nil || p < 0 || p > 65535 {
+		return fmt.Errorf("invalid port in %q of the listen directive", text)
+	}
+	return l.resolve(text, host, port)
+}
+
+func (l *Listen) resolve(text, host, port string) error {
+	l.Network = "tcp4"
+	if host == "*" || host == "" {
+		l.Address = "0.0.0.0:" + port
+		return nil
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		addrs, lookErr := net.LookupIP(host)
+		if lookErr != nil || len(addrs) == 0 {
+			return fmt.Errorf("host not found in %q of the listen directive", text)
+		}
+		ip, _ = netip.AddrFromSlice(addrs[0])
+		ip = ip.Unmap()
+	}
+	if ip.Is6() {
+		l.Network = "tcp6"
+	}
+	l.Address = net.JoinHostPort(ip.String(), port)
+	return nil
+}
+
+func (l *Listen) parseOption(text string) error {
+	name, value, _ := strings.Cut(text, "=")
+	var err error
+	switch name {
+	case "default_server", "default":
+		l.Default = true
+	case "ssl":
+		l.SSL = true
+	case "reuseport":
+		l.Options.ReusePort = true
+	case "backlog":
+		l.Options.Backlog, err = atoiIn(value, 1, 1<<20)
+	case "ipv6only":
+		if value != "on" && value != "off" {
+			return fmt.Errorf("ipv6only takes on or off, not %q", value)
+		}
+		l.Options.V6Only = value == "on"
+	default:
+		return fmt.Errorf("invalid parameter %q of listen; it takes default_server, ssl, reuseport, backlog=N, ipv6only=on|off", text)
+	}
+	return err
+}
+
+// defaultListen is what a server without listen gets: port 80, or 8000 for a
+// user who may not bind it.
+func defaultListen(pos config.Pos) *Listen {
+	port := "80"
+	if os.Geteuid() != 0 {
+		port = "8000"
+	}
+	return &Listen{Pos: pos, Network: "tcp4", Address: "0.0.0.0:" + port}
+}
+
+func hostname() string {
+	h, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(h)
+}

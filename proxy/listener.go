@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"net"
+	"os"
+	"strconv"
+	"sync/atomic"
+
+	"alicorn/config"
+)
+
+// Listener is a bound socket. It is a Resource: reloads keep it while some
+// server listens on its address.
+type Listener struct {
+	Network string // "tcp4", "tcp6" or "unix"
+	Address string // as bound: "0.0.0.0:80", "[::]:80", "/run/x.sock"
+	Key     string // identifies it across reloads
+
+	file    *os.File
+	net     net.Listener
+	closed  atomic.Bool
+	started bool
+}
+
+// openListener binds a Listener through host.
+func openListener(h config.Host, key, network, address string, o config.ListenOptions) (*Listener, error) {
+	f, err := h.Listen(network, address, o)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{Network: network, Address: address, Key: key, file: f}
+	if l.net, err = net.FileListener(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Addr returns the address it is bound to; with port 0, the port it got.
+func (l *Listener) Addr() net.Addr { return l.net.Addr() }
+
+// File returns the listening descriptor, to hand it to another process.
+func (l *Listener) File() *os.File { return l.file }
+
+// Closed reports that no configuration listens here any more: its connections
+// close after their next response.
+func (l *Listener) Closed() bool { return l.closed.Load() }
+
+// Close stops accepting. Connections go on; Closed tells them.
+func (l *Listener) Close() error {
+	if l.closed.Swap(true) {
+		return nil
+	}
+	l.file.Close()
+	return l.net.Close()
+}
+
+// Site is the servers that listen on one address, as one Generation has them:
+// the default server and the names.
+type Site struct {
+	Listener *Listener
+	Default  *Server
+	Servers  []*Server
+	// SSL says that "listen ... ssl" stands for this address.
+	SSL bool
+	// TLS is what connections do their handshake with; set by the ssl module
+	// for every Site with SSL before the Generation runs.
+	TLS *tls.Config
+
+	names serverNames
+}
+
+// addrSite is the sites of one socket: a socket bound to a wildcard address
+// serves listen directives of specific addresses of its port too.
+type addrSite struct {
+	generation *Generation
+	site       *Site
+}
+
+// listenerSites maps local addresses of a socket to Sites.
+type listenerSites struct {
+	any  *Site            // the socket's own address
+	addr map[string]*Site // more specific local addresses; nil when none
+}
+
+// fill sets what c shows of nc's addresses.
+func (c *Conn) fill(nc net.Conn, l *Listener) {
+	c.Listener = l
+	if l.Network == "unix" {
+		c.RemoteAddr, c.LocalAddr = "unix:", "unix:"+l.Address
+		return
+	}
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		ap := a.AddrPort()
+		ip := ap.Addr().Unmap()
+		c.RemoteAddr, c.RemotePort = ip.String(), strconv.Itoa(int(ap.Port()))
+		c.RemoteBinary = string(ip.AsSlice())
+	}
+	if a, ok := nc.LocalAddr().(*net.TCPAddr); ok {
+		ap := a.AddrPort()
+		c.LocalAddr, c.LocalPort = ap.Addr().Unmap().String(), strconv.Itoa(int(ap.Port()))
+	}
+}

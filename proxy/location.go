@@ -1,0 +1,130 @@
+package proxy
+
+import (
+	"log/slog"
+	"time"
+
+	"alicorn/config"
+)
+
+// Location is a compiled location block, or a server's own settings for
+// requests that no location matches. It is immutable once its Generation runs.
+type Location struct {
+	Name string // as written, without the modifier; "@name" for named ones
+	Kind LocationKind
+	Pos  config.Pos
+	Core *Core
+
+	Server *Server
+	Regex  *Regexp // for regular expression locations
+
+	phases        [numPhases][]Action
+	content       Handler
+	slash         bool
+	headerFilters []HeaderFilter
+	logs          []func(x *Exchange)
+	tree          locations // nested ones
+}
+
+// LocationKind is how a location's name matches a path.
+type LocationKind uint8
+
+// The kinds, in the words of nginx's location directive.
+const (
+	LocationPrefix     LocationKind = iota // location /x
+	LocationExact                          // location = /x
+	LocationPrefixStop                     // location ^~ /x
+	LocationRegex                          // location ~ x, ~* x
+	LocationNamed                          // location @x
+	LocationServer                         // the server's own settings
+)
+
+// On adds an action to a phase; actions run in the order of modules.
+func (l *Location) On(p Phase, a Action) { l.phases[p] = append(l.phases[p], a) }
+
+// SetContent makes h the content. A location has one: the first module that
+// sets it wins, so the fallback (static files) stands last in the list.
+func (l *Location) SetContent(h Handler) {
+	if l.content == nil {
+		l.content = h
+	}
+}
+
+// HasContent reports whether a module has given the location its content.
+func (l *Location) HasContent() bool { return l.content != nil }
+
+// RedirectSlash makes a request for the location's name without its last
+// slash a 301 to the name, as nginx does for proxied prefix locations.
+func (l *Location) RedirectSlash() { l.slash = true }
+
+// FilterHeader adds a filter of the response's head.
+func (l *Location) FilterHeader(f HeaderFilter) { l.headerFilters = append(l.headerFilters, f) }
+
+// OnLog adds a step of the log phase. It runs after the response, also for
+// aborted ones; x.Res.Status is then what was or would have been sent.
+func (l *Location) OnLog(f func(x *Exchange)) { l.logs = append(l.logs, f) }
+
+// Core is the settings of this package's own directives, in effect for one
+// location. Fields are immutable once compiled.
+type Core struct {
+	MaxBodySize       int64 // client_max_body_size; 0: no bound
+	BodyBufferSize    int64 // client_body_buffer_size
+	BodyTempPath      string
+	HeaderTimeout     time.Duration // client_header_timeout
+	BodyTimeout       time.Duration // client_body_timeout, between two reads
+	SendTimeout       time.Duration // send_timeout, between two writes
+	KeepaliveTimeout  time.Duration // 0: no keep-alive
+	KeepaliveHeader   time.Duration // Keep-Alive: timeout=; 0: none
+	KeepaliveRequests int
+	KeepaliveTime     time.Duration // keepalive_time
+	LingeringTime     time.Duration // lingering_time
+	LingeringTimeout  time.Duration // lingering_timeout
+	Lingering         Lingering     // lingering_close
+	HeaderBufferSize  int64         // client_header_buffer_size
+	LargeBuffers      int           // large_client_header_buffers NUMBER
+	LargeBufferSize   int64         // large_client_header_buffers SIZE
+	IgnoreInvalid     bool          // ignore_invalid_headers
+	Underscores       bool          // underscores_in_headers
+	MergeSlashes      bool
+	ServerTokens      bool
+	ResetTimedOut     bool // reset_timedout_connection
+	ChunkedEncoding   bool // chunked_transfer_encoding
+	Internal          bool
+	RecursivePages    bool
+	AbsoluteRedirect  bool
+	ServerNameInRedir bool
+	PortInRedirect    bool
+	LogNotFound       bool
+	ErrorLog          *slog.Logger // set by the errorlog module
+	LimitRate         *Template    // limit_rate, not enforced by the core itself
+
+	errorPages config.List[*errorPage]
+	scope      *config.Scope
+}
+
+// Lingering is lingering_close: how a connection with an unread body is closed.
+type Lingering uint8
+
+// The values of lingering_close.
+const (
+	LingeringOn Lingering = iota
+	LingeringOff
+	LingeringAlways
+)
+
+// MaxBodyNode returns the client_max_body_size directive in effect, nil for
+// the default: the log line of a 413 names it.
+func (c *Core) MaxBodyNode() *config.Node { return c.scope.Nearest("client_max_body_size") }
+
+// Server is a compiled server block.
+type Server struct {
+	Name      string // the first server_name, "" without one: $server_name
+	Pos       config.Pos
+	Scope     *config.Scope
+	Root      *Location // the server's own settings
+	Listens   []*Listen
+	names     []serverName
+	locations locations
+	named     map[string]*Location
+	rewrite   []Action // server rewrite phase
+}

@@ -1,0 +1,111 @@
+package proxy
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+
+	regexp2 "github.com/dlclark/regexp2/v2"
+)
+
+// Regexp is a PCRE pattern as nginx's configurations have them: run by Go's
+// regexp, in linear time, when it can; by a backtracking engine with a time
+// limit when the pattern needs lookaround or back-references.
+type Regexp struct {
+	Pattern string
+	fast    *regexp.Regexp
+	slow    *regexp2.Regexp
+	names   []string // group names by number; "" for unnamed
+	slots   []int    // variable slot of each group; -1 for unnamed
+}
+
+// regexpTimeout bounds one match of a backtracking pattern.
+const regexpTimeout = 100 * time.Millisecond
+
+// CompileRegexp compiles pattern; fold ignores case ("~*"). The error is one
+// sentence about the pattern.
+func CompileRegexp(pattern string, fold bool) (*Regexp, error) {
+	r := &Regexp{Pattern: pattern}
+	p := pattern
+	if fold {
+		p = "(?i)" + p
+	}
+	if re, err := regexp.Compile(p); err == nil {
+		r.fast, r.names = re, re.SubexpNames()
+		return r, nil
+	}
+	opts := regexp2.RegexOptions(regexp2.None)
+	if fold {
+		opts = regexp2.IgnoreCase
+	}
+	re, err := regexp2.Compile(pattern, opts)
+	if err != nil {
+		return nil, fmt.Errorf("regular expression %q: %w", pattern, err)
+	}
+	re.MatchTimeout = regexpTimeout
+	r.slow = re
+	for _, n := range re.GetGroupNumbers() {
+		name := re.GroupNameFromNumber(n)
+		if len(name) > 0 && name[0] >= '0' && name[0] <= '9' {
+			name = ""
+		}
+		r.names = append(r.names, name)
+	}
+	return r, nil
+}
+
+// Backtracking reports that the pattern needs the engine without linear time.
+func (r *Regexp) Backtracking() bool { return r.slow != nil }
+
+// MatchString reports whether the pattern occurs in text, and captures nothing.
+func (r *Regexp) MatchString(text string) bool {
+	if r.fast != nil {
+		return r.fast.MatchString(text)
+	}
+	ok, err := r.slow.MatchString(text)
+	return ok && err == nil
+}
+
+// Match reports whether the pattern occurs in text; if so x's $1.. and the
+// named variables become its groups. A match that takes too long is none.
+func (r *Regexp) Match(x *Exchange, text string) bool {
+	if r.fast != nil {
+		return r.matchFast(x, text)
+	}
+	m, err := r.slow.FindStringMatch(text)
+	if err != nil || m == nil {
+		return false
+	}
+	x.captures = x.captures[:0]
+	for i, g := range m.Groups() {
+		x.captures = append(x.captures, g.String())
+		r.name(x, i, g.String())
+	}
+	return true
+}
+
+func (r *Regexp) matchFast(x *Exchange, text string) bool {
+	if len(r.names) == 1 {
+		return r.fast.MatchString(text)
+	}
+	loc := r.fast.FindStringSubmatchIndex(text)
+	if loc == nil {
+		return false
+	}
+	x.captures = x.captures[:0]
+	for i := 0; i < len(loc); i += 2 {
+		group := ""
+		if loc[i] >= 0 {
+			group = text[loc[i]:loc[i+1]]
+		}
+		x.captures = append(x.captures, group)
+		r.name(x, i/2, group)
+	}
+	return true
+}
+
+func (r *Regexp) name(x *Exchange, group int, value string) {
+	if group < len(r.slots) && r.slots[group] >= 0 {
+		x.SetVar(r.slots[group], value)
+	}
+}

@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+)
+
+// Response is the answer to an Exchange. A handler sets Status, ContentType,
+// Length and Header, calls Send, writes the body, and calls Finish; or uses
+// Reply for a body that is ready.
+type Response struct {
+	Status      int
+	ContentType string // the Content-Type field; "" sends none
+	Charset     string
+	// Length is the body's length, sent as Content-Length; -1 when unknown.
+	Length int64
+	// Header holds the other fields. Date, Server, Connection, Content-Type,
+	// Content-Length and Transfer-Encoding do not belong in it; a Server or
+	// Date field given here replaces ours.
+	Header Header
+	// Written counts body bytes given to the wire: $body_bytes_sent.
+	Written int64
+
+	x        *Exchange
+	sent     bool
+	bodyless bool
+	done     bool
+	aborted  bool
+	filters  []BodyFilter
+}
+
+// Sent reports whether the head has gone to the wire, after which the status
+// cannot change any more.
+func (r *Response) Sent() bool { return r.sent }
+
+// Finished reports whether the response is complete or given up.
+func (r *Response) Finished() bool { return r.done }
+
+// Bodyless reports, once the head was sent, that no body goes out: HEAD, 204
+// and 304 and 1xx. Writes are then accepted and dropped.
+func (r *Response) Bodyless() bool { return r.bodyless }
+
+// Use installs a body filter; called by a HeaderFilter. Filters installed
+// first see the body first.
+func (r *Response) Use(f BodyFilter) { r.filters = append(r.filters, f) }
+
+// Filtered reports whether a body filter is installed.
+func (r *Response) Filtered() bool { return len(r.filters) > 0 }
+
+// Send runs the header filters and queues the head.
+func (r *Response) Send() error {
+	x := r.x
+	if x.status.override != 0 && r.Status >= 200 {
+		r.Status = x.status.override
+	}
+	r.bodyless = x.Req.Method == "HEAD" || r.Status == 204 || r.Status == 304 || r.Status < 200
+	if x.Location != nil {
+		for _, f := range x.Location.headerFilters {
+			if err := f(x); err != nil {
+				return err
+			}
+		}
+	}
+	if r.Status == 204 {
+		r.Length = -1
+	}
+	r.sent = true
+	return x.stream.WriteHead(x, r.bodyless)
+}
+
+// Write sends body bytes through the filters. p is not kept.
+func (r *Response) Write(p []byte) (int, error) {
+	if r.bodyless || len(p) == 0 {
+		return len(p), nil
+	}
+	if len(r.filters) > 0 {
+		if err := r.filters[0].Write(tail{r, 1}, p); err != nil {
+			return 0, err
+		}
+		return len(p), nil
+	}
+	return r.write(p)
+}
+
+func (r *Response) write(p []byte) (int, error) {
+	n, err := r.x.stream.Write(p)
+	r.Written += int64(n)
+	return n, err
+}
+
+// SendFile sends n bytes of f from off, by the kernel where no filter is installed.
+func (r *Response) SendFile(f *os.File, off, n int64) error {
+	if r.bodyless || n == 0 {
+		return nil
+	}
+	if len(r.filters) == 0 {
+		err := r.x.stream.SendFile(f, off, n)
+		if err == nil {
+			r.Written += n
+		}
+		return err
+	}
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	m, err := io.CopyBuffer(onlyWriter{r}, io.NewSectionReader(f, off, n), *buf)
+	if err == nil && m < n {
+		return errShortFile
+	}
+	return err
+}
+
+var errShortFile = errors.New("file shrank while it was sent")
+
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+type onlyWriter struct{ io.Writer }
+
+// Flush sends what filters and wire hold back.
+func (r *Response) Flush() error {
+	if len(r.filters) > 0 && !r.bodyless {
+		if err := r.filters[0].Flush(tail{r, 1}); err != nil {
+			return err
+		}
+	}
+	return r.x.stream.Flush()
+}
+
+// Finish ends the response. After an error of Write it must not be called;
+// returning the error from the handler aborts.
+func (r *Response) Finish() error {
+	if r.done {
+		return nil
+	}
+	for i, f := range r.filters {
+		if r.bodyless {
+			break
+		}
+		if err := f.Finish(tail{r, i + 1}); err != nil {
+			return err
+		}
+	}
+	r.close()
+	return r.x.stream.Finish()
+}
+
+// Abort gives up a response that was begun: the client sees that it is cut.
+func (r *Response) Abort() {
+	if r.done {
+		return
+	}
+	r.close()
+	r.aborted = true
+	r.x.stream.Abort()
+}
+
+func (r *Response) close() {
+	r.done = true
+	for _, f := range r.filters {
+		f.Close()
+	}
+	r.filters = r.filters[:0]
+}
+
+// Reply gives a whole response: status, content type and body.
+func (r *Response) Reply(status int, contentType string, body []byte) error {
+	r.Status, r.ContentType, r.Length = status, contentType, int64(len(body))
+	if err := r.Send(); err != nil {
+		return err
+	}
+	if _, err := r.Write(body); err != nil {
+		return err
+	}
+	return r.Finish()
+}
+
+// RedirectTo answers with status (301, 302, 303, 307, 308) and a Location.
+func (r *Response) RedirectTo(status int, location string) error {
+	r.Header.Set("Location", location)
+	return r.Reply(status, "text/html", statusPage(r.x, status))
+}
+
+// tail is the rest of the filter chain from index i on.
+type tail struct {
+	r *Response
+	i int
+}
+
+// Write passes p to the next filter, or to the wire.
+func (t tail) Write(p []byte) (int, error) {
+	if t.i == len(t.r.filters) {
+		return t.r.write(p)
+	}
+	if err := t.r.filters[t.i].Write(tail{t.r, t.i + 1}, p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Flush flushes the rest of the chain; the wire is flushed by Response.Flush.
+func (t tail) Flush() error {
+	if t.i == len(t.r.filters) {
+		return nil
+	}
+	return t.r.filters[t.i].Flush(tail{t.r, t.i + 1})
+}
+
+// ContentLengthText returns Length as the field's value.
+func (r *Response) ContentLengthText() string { return strconv.FormatInt(r.Length, 10) }

@@ -1,0 +1,278 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+)
+
+// Serve takes x, whose request head is complete, through the phases until its
+// response has ended and its log lines are written. x.Conn must be registered.
+func (e *Engine) Serve(x *Exchange) { e.serveWith(x, nil) }
+
+// ServeError answers a request that could not be read, with err's status:
+// error_page and the log phase see it like any other. The fields of x.Req are
+// as far as they are known.
+func (e *Engine) ServeError(x *Exchange, err error) {
+	x.stream.DropConnection()
+	e.serveWith(x, err)
+}
+
+func (e *Engine) serveWith(x *Exchange, err error) {
+	g := e.enter(x.Conn)
+	defer e.exit(x.Conn)
+	x.Generation = g
+	site := g.siteOf(x.Conn)
+	if err == nil {
+		err = x.prepare(site)
+	} else {
+		x.Server = site.Default
+		x.Req.Host = hostOf(x.Req.Authority)
+	}
+	defer x.log()
+	defer x.rescue()
+	x.run(err)
+}
+
+// prepare finds the server and the path.
+func (x *Exchange) prepare(site *Site) error {
+	r := &x.Req
+	r.Host = hostOf(r.Authority)
+	x.Server = site.serverFor(x, r.Host)
+	if r.Host == "" {
+		r.Host = x.Server.Name
+	}
+	target := r.Target
+	if i := strings.Index(target, "://"); i > 0 && target[0] != '/' {
+		target = target[i+3:]
+		if j := strings.IndexAny(target, "/?"); j < 0 {
+			target = "/"
+		} else if target = target[j:]; target[0] == '?' {
+			target = "/" + target
+		}
+		r.Target = target
+	}
+	var ok bool
+	r.Path, r.Args, r.HasArgs, ok = parseTarget(target, x.Server.Root.Core.MergeSlashes)
+	if !ok {
+		r.Path = "/"
+		return &Fail{Status: 400, Level: LevelInfo, Reason: "client sent invalid request target"}
+	}
+	return nil
+}
+
+// hostOf returns authority's host: lower case, without port and trailing dot.
+func hostOf(authority string) string {
+	host := authority
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
+		host = host[:i]
+	}
+	host = strings.TrimSuffix(host, ".")
+	for i := 0; i < len(host); i++ {
+		if c := host[i]; c >= 'A' && c <= 'Z' {
+			return strings.ToLower(host)
+		}
+	}
+	return host
+}
+
+// run drives x until its response is complete or given up.
+func (x *Exchange) run(err error) {
+	if err == nil {
+		err = x.enterServer()
+	}
+	for err != nil && err != Done {
+		if x.Res.sent || x.Res.done {
+			x.cut(err)
+			return
+		}
+		var r *Redirect
+		if errors.As(err, &r) {
+			err = x.follow(r)
+			continue
+		}
+		err = x.answerError(err)
+	}
+	if !x.Res.done {
+		if err := x.Res.Finish(); err != nil {
+			x.cut(err)
+		}
+	}
+}
+
+// enterServer runs the server's phases and then the location's.
+func (x *Exchange) enterServer() error {
+	if err := x.do(x.Server.Root.phases[PostRead]); err != nil {
+		return err
+	}
+	if err := x.do(x.Server.rewrite); err != nil {
+		return err
+	}
+	return x.enterPath()
+}
+
+// enterPath finds the location for the path and runs it.
+func (x *Exchange) enterPath() error {
+	l, how := x.Server.locations.find(x, x.Req.Path)
+	switch {
+	case l == nil:
+		l = x.Server.Root
+	case how == matchSlash:
+		x.Location = l
+		return x.RedirectPath(301, l.Name)
+	}
+	x.Location = l
+	if l.Core.Internal && !x.Internal {
+		return Status(404)
+	}
+	return x.enterLocation()
+}
+
+func (x *Exchange) enterLocation() error {
+	l := x.Location
+	if limit := l.Core.MaxBodySize; limit > 0 && x.Req.ContentLength > limit && !x.status.inPage {
+		return x.bodyTooLarge(x.Req.ContentLength)
+	}
+	for p := Rewrite; p < numPhases; p++ {
+		if err := x.do(l.phases[p]); err != nil {
+			return err
+		}
+	}
+	if l.content == nil {
+		return Status(404)
+	}
+	return l.content.Serve(x)
+}
+
+func (x *Exchange) do(actions []Action) error {
+	for _, a := range actions {
+		if err := a(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow goes where an internal redirect leads.
+func (x *Exchange) follow(r *Redirect) error {
+	if x.redirects++; x.redirects > maxInternalRedirects {
+		x.status.inPage = true // no error page can help
+		return &Fail{Status: 500, Level: LevelError, Reason: "rewrite or internal redirection cycle while redirecting to \"" + r.URI + "\""}
+	}
+	x.Internal = true
+	if r.Named {
+		l := x.Server.named[r.URI]
+		if l == nil {
+			return &Fail{Status: 500, Level: LevelError, Reason: "could not find named location \"" + r.URI + "\""}
+		}
+		x.Location = l
+		return x.enterLocation()
+	}
+	x.Req.Path, x.Req.Args, x.Req.HasArgs = r.URI, r.Args, r.Args != ""
+	x.Filename = ""
+	return x.enterPath()
+}
+
+// cut gives up a response whose head has gone out.
+func (x *Exchange) cut(err error) {
+	level := LevelError
+	if errors.Is(err, ErrClientGone) {
+		level = LevelInfo
+	}
+	x.Log(level, "%s while sending response to client", err)
+	x.Res.Abort()
+}
+
+// rescue turns a panic of a handler into a logged failure of this request only.
+func (x *Exchange) rescue() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	x.Log(LevelAlert, "internal error: %v\n%s", v, debug.Stack())
+	if x.Res.sent || x.Res.done {
+		x.Res.Abort()
+		return
+	}
+	defer func() {
+		if recover() != nil {
+			x.Res.Abort()
+		}
+	}()
+	x.status.inPage = true
+	x.run(Status(500))
+}
+
+func (x *Exchange) log() {
+	l := x.Location
+	if l == nil {
+		l = x.Server.Root
+	}
+	for _, f := range l.logs {
+		f(x)
+	}
+}
+
+// RedirectPath answers with a redirect to a path of this server: absolute or
+// not as absolute_redirect, server_name_in_redirect and port_in_redirect say.
+// The request's arguments are kept. path is decoded; it is encoded here.
+func (x *Exchange) RedirectPath(status int, path string) error {
+	loc := EscapePath(x.appendOrigin(make([]byte, 0, 128)), path)
+	if x.Req.Args != "" {
+		loc = append(append(loc, '?'), x.Req.Args...)
+	}
+	if err := x.Res.RedirectTo(status, string(loc)); err != nil {
+		return err
+	}
+	return Done
+}
+
+// AbsoluteLocation completes a redirect's target: one that begins with "/"
+// gets scheme, host and port as absolute_redirect asks; others stay.
+func (x *Exchange) AbsoluteLocation(target string) string {
+	if !strings.HasPrefix(target, "/") {
+		return target
+	}
+	return string(append(x.appendOrigin(make([]byte, 0, 128)), target...))
+}
+
+// appendOrigin appends scheme://host[:port] when redirects are absolute.
+func (x *Exchange) appendOrigin(dst []byte) []byte {
+	c := x.Core()
+	if !c.AbsoluteRedirect {
+		return dst
+	}
+	host := x.Req.Host
+	if c.ServerNameInRedir && x.Server.Name != "" {
+		host = x.Server.Name
+	}
+	if host == "" {
+		host = x.Conn.LocalAddr
+		if strings.Contains(host, ":") && !strings.HasPrefix(host, "unix:") {
+			host = "[" + host + "]"
+		}
+	}
+	dst = append(append(append(dst, x.Req.Scheme...), "://"...), host...)
+	port := x.Conn.LocalPort
+	if !c.PortInRedirect || port == "" || x.Req.Scheme == "http" && port == "80" || x.Req.Scheme == "https" && port == "443" {
+		return dst
+	}
+	return append(append(dst, ':'), port...)
+}
+
+func newRequestID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// LogTo writes a line that belongs to no request.
+func (g *Generation) LogTo(level Level, msg string, attrs ...slog.Attr) {
+	if g.ErrorLog != nil {
+		g.ErrorLog.LogAttrs(context.Background(), level, msg, attrs...)
+	}
+}

@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"os"
+)
+
+// Stream is one request's wire, given to its Exchange by a protocol loop. It
+// is used by one goroutine, the Exchange's, and only until Engine.Serve
+// returns. Errors of the wire are sticky and wrap ErrClientGone.
+type Stream interface {
+	// WriteHead queues the status line and header of x.Res, with the fields
+	// that belong to the protocol (Date, Server, Connection, framing). It is
+	// called at most once. bodyless: no body will follow (HEAD, 204, 304).
+	WriteHead(x *Exchange, bodyless bool) error
+	// Interim sends a 1xx response at once; protocols without them ignore it.
+	Interim(status int, h *Header) error
+	// Write sends body bytes, perhaps later; p is not kept.
+	Write(p []byte) (int, error)
+	// SendFile sends n bytes of f from offset off. A file that turns out
+	// shorter is an error and the response cannot be completed.
+	SendFile(f *os.File, off, n int64) error
+	// Flush sends what is queued.
+	Flush() error
+	// Finish ends the body and sends what is queued. It fails when fewer bytes
+	// than x.Res.Length were written.
+	Finish() error
+	// Abort gives up: the response ends in the way that tells the client it
+	// is incomplete, and the connection is not reused.
+	Abort()
+	// ReadBody reads the decoded request body; io.EOF at its end. It sends
+	// 100 Continue when the client waits for it. Malformed framing is
+	// Status(400), a pause longer than client_body_timeout Status(408).
+	ReadBody(p []byte) (int, error)
+	// Gone reports, without blocking, that the client has closed or reset.
+	Gone() bool
+	// BytesSent and BytesRead count wire bytes of this exchange so far:
+	// $bytes_sent and $request_length.
+	BytesSent() int64
+	BytesRead() int64
+	// DropConnection closes the connection after this exchange.
+	DropConnection()
+}
+
+// Conn is what is known of the client's connection. It lives as long as the
+// connection and is written by its protocol loop only.
+type Conn struct {
+	ID       uint64 // $connection; unique in this process
+	Listener *Listener
+	// RemoteAddr and RemotePort are text, ready for logs: "192.0.2.1", "4711";
+	// "unix:" and "" for unix sockets. RemoteBinary is 4 or 16 bytes of network order.
+	RemoteAddr   string
+	RemotePort   string
+	RemoteBinary string
+	LocalAddr    string // "192.0.2.7", or "unix:/path"
+	LocalPort    string
+	TLS          *tls.ConnectionState // nil without TLS
+	Requests     int                  // $connection_requests: 1 for the first
+
+	use  connUse // the generation in use; see Engine
+	site addrSite
+}

@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"strings"
+
+	"alicorn/config"
+)
+
+// Getter appends a variable's value to dst. found false means nginx's "not
+// found": nothing in a string, "-" in a log.
+type Getter func(x *Exchange, dst []byte) (value []byte, found bool)
+
+// Variable declares one variable, or a family by prefix (http_, arg_).
+type Variable struct {
+	Name string // without "$"
+	Get  Getter
+	// Family makes the Getter for the rest of a name that begins with Name.
+	// Exactly one of Get and Family is set.
+	Family func(rest string) Getter
+}
+
+// Template is a directive's value with variables, compiled. The zero value is
+// the empty string. It is ready once its Load has finished.
+type Template struct {
+	text  string // whole text when there are no variables
+	parts []part
+}
+
+type part struct {
+	literal string
+	get     Getter
+}
+
+// Static returns the text and true when the template has no variables.
+func (t *Template) Static() (string, bool) { return t.text, len(t.parts) == 0 }
+
+// IsEmpty reports whether the template is the empty string.
+func (t *Template) IsEmpty() bool { return t == nil || t.text == "" && len(t.parts) == 0 }
+
+// Append appends the value for x; a variable that is not found adds nothing.
+func (t *Template) Append(x *Exchange, dst []byte) []byte {
+	if len(t.parts) == 0 {
+		return append(dst, t.text...)
+	}
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.get == nil {
+			dst = append(dst, p.literal...)
+		} else {
+			dst, _ = p.get(x, dst)
+		}
+	}
+	return dst
+}
+
+// String returns the value for x as a string of its own.
+func (t *Template) String(x *Exchange) string {
+	if len(t.parts) == 0 {
+		return t.text
+	}
+	return string(t.Append(x, make([]byte, 0, 64)))
+}
+
+// Piece is a part of a template for those who format it themselves (logs
+// escape variables, not literals): either Literal, or Get with the Name.
+type Piece struct {
+	Literal string
+	Name    string
+	Get     Getter
+}
+
+// ParseTemplate compiles text of the directive at pos. Unknown variables are
+// reported when l finishes: captures are known only then.
+func ParseTemplate(l *config.Load, pos config.Pos, text string) *Template {
+	t := &Template{text: text}
+	if !strings.Contains(text, "$") {
+		return t
+	}
+	ParsePieces(l, pos, text, func(pieces []Piece) {
+		for _, p := range pieces {
+			t.parts = append(t.parts, part{p.Literal, p.Get})
+		}
+		t.text = ""
+	})
+	return t
+}
+
+// ParsePieces splits text at its variables and gives the pieces to done once
+// every variable is known. Mistakes are recorded in l.
+func ParsePieces(l *config.Load, pos config.Pos, text string, done func([]Piece)) {
+	pieces, err := split(text)
+	if err != nil {
+		l.FailWith(pos, err)
+		return
+	}
+	l.Defer(pos, func() error {
+		for i := range pieces {
+			if pieces[i].Name == "" {
+				continue
+			}
+			g, err := registryOf(l).lookup(pieces[i].Name)
+			if err != nil {
+				return err
+			}
+			pieces[i].Get = g
+		}
+		done(pieces)
+		return nil
+	})
+}
+
+// SetTemplate is a Setter for a value with variables.
+func SetTemplate[T any](k *config.Key[T], field func(c *T) **Template) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		*field(k.In(s)) = ParseTemplate(s.Load(), n.Args[0].Pos, n.Arg(0))
+		return nil
+	}
+}

@@ -1,0 +1,216 @@
+package proxy
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// coreVariables are the variables that every request can fill.
+func coreVariables() []Variable {
+	text := func(name string, f func(x *Exchange) string) Variable {
+		return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) { return append(dst, f(x)...), true }}
+	}
+	// nonempty is not found when it is empty, which logs show as "-"
+	nonempty := func(name string, f func(x *Exchange) string) Variable {
+		return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+			v := f(x)
+			return append(dst, v...), v != ""
+		}}
+	}
+	number := func(name string, f func(x *Exchange) int64) Variable {
+		return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) { return strconv.AppendInt(dst, f(x), 10), true }}
+	}
+	field := func(name string, id FieldID) Variable {
+		return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+			v, ok := x.Req.Header.Lookup(id)
+			return append(dst, v...), ok
+		}}
+	}
+	host, pid := hostname(), strconv.Itoa(os.Getpid())
+	return append([]Variable{
+		text("uri", func(x *Exchange) string { return x.Req.Path }),
+		text("document_uri", func(x *Exchange) string { return x.Req.Path }),
+		text("request_uri", func(x *Exchange) string { return x.Req.Target }),
+		nonempty("args", func(x *Exchange) string { return x.Req.Args }),
+		nonempty("query_string", func(x *Exchange) string { return x.Req.Args }),
+		text("is_args", func(x *Exchange) string {
+			if x.Req.Args != "" {
+				return "?"
+			}
+			return ""
+		}),
+		text("host", func(x *Exchange) string { return x.Req.Host }),
+		text("hostname", func(*Exchange) string { return host }),
+		text("pid", func(*Exchange) string { return pid }),
+		text("request_method", func(x *Exchange) string { return x.Req.Method }),
+		text("scheme", func(x *Exchange) string { return x.Req.Scheme }),
+		text("https", func(x *Exchange) string {
+			if x.Req.Scheme == "https" {
+				return "on"
+			}
+			return ""
+		}),
+		text("server_name", func(x *Exchange) string { return x.Server.Name }),
+		text("server_addr", func(x *Exchange) string { return x.Conn.LocalAddr }),
+		text("server_port", func(x *Exchange) string { return x.Conn.LocalPort }),
+		text("server_protocol", func(x *Exchange) string { return x.Req.Proto }),
+		text("remote_addr", func(x *Exchange) string { return x.Conn.RemoteAddr }),
+		text("remote_port", func(x *Exchange) string { return x.Conn.RemotePort }),
+		text("binary_remote_addr", func(x *Exchange) string { return x.Conn.RemoteBinary }),
+		nonempty("remote_user", remoteUser),
+		nonempty("request", func(x *Exchange) string { return x.Req.Line }),
+		text("request_id", (*Exchange).RequestID),
+		number("request_length", func(x *Exchange) int64 { return x.stream.BytesRead() }),
+		number("bytes_sent", func(x *Exchange) int64 { return x.stream.BytesSent() }),
+		number("body_bytes_sent", func(x *Exchange) int64 { return x.Res.Written }),
+		number("connection", func(x *Exchange) int64 { return int64(x.Conn.ID) }),
+		number("connection_requests", func(x *Exchange) int64 { return int64(x.Conn.Requests) }),
+		text("alicorn_version", func(*Exchange) string { return Version }),
+		{Name: "status", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+			if s := x.Res.Status; s < 100 {
+				return append(dst, "000"...), true
+			}
+			return strconv.AppendInt(dst, int64(x.Res.Status), 10), true
+		}},
+		{Name: "limit_rate", Get: func(x *Exchange, dst []byte) ([]byte, bool) { return x.Core().LimitRate.Append(x, dst), true }},
+		field("content_type", FieldContentType),
+		field("content_length", FieldContentLength),
+	}, append(timeVariables(), families()...)...)
+}
+
+func timeVariables() []Variable {
+	return []Variable{
+		{Name: "request_time", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+			return AppendMillis(dst, time.Since(x.Start)), true
+		}},
+		{Name: "msec", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+			return AppendMillis(dst, time.Duration(time.Now().UnixNano())), true
+		}},
+		{Name: "time_local", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+			return time.Now().AppendFormat(dst, "02/Jan/2006:15:04:05 -0700"), true
+		}},
+		{Name: "time_iso8601", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+			return time.Now().AppendFormat(dst, "2006-01-02T15:04:05-07:00"), true
+		}},
+	}
+}
+
+// AppendMillis appends d as seconds with three decimals: "0.004".
+func AppendMillis(dst []byte, d time.Duration) []byte {
+	ms := max(d.Milliseconds(), 0)
+	dst = strconv.AppendInt(dst, ms/1000, 10)
+	ms %= 1000
+	return append(dst, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
+}
+
+func families() []Variable {
+	return []Variable{
+		{Name: "http_", Family: requestField},
+		{Name: "sent_http_", Family: sentField},
+		{Name: "arg_", Family: argument},
+		{Name: "cookie_", Family: cookie},
+	}
+}
+
+// requestField is $http_NAME: every line of the field, joined by ", "
+// (Cookie by "; "), as nginx does since 1.23.
+func requestField(rest string) Getter {
+	name := strings.ReplaceAll(rest, "_", "-")
+	sep := ", "
+	if strings.EqualFold(name, "cookie") {
+		sep = "; "
+	}
+	return func(x *Exchange, dst []byte) ([]byte, bool) {
+		return appendField(dst, &x.Req.Header, name, sep)
+	}
+}
+
+func appendField(dst []byte, h *Header, name, sep string) ([]byte, bool) {
+	found := false
+	id := FieldIDOf(name)
+	for i := range h.fields {
+		f := &h.fields[i]
+		if f.id != id || id == FieldOther && !matchesVariable(f.Name, name) {
+			continue
+		}
+		if found {
+			dst = append(dst, sep...)
+		}
+		dst, found = append(dst, f.Value...), true
+	}
+	return dst, found
+}
+
+// matchesVariable compares a field's name with a variable's: without case,
+// underscores of the field counting as hyphens.
+func matchesVariable(field, name string) bool {
+	if strings.EqualFold(field, name) {
+		return true
+	}
+	return strings.IndexByte(field, '_') >= 0 && strings.EqualFold(strings.ReplaceAll(field, "_", "-"), name)
+}
+
+func sentField(rest string) Getter {
+	name := strings.ReplaceAll(strings.ToLower(rest), "_", "-")
+	switch name {
+	case "content-type":
+		return func(x *Exchange, dst []byte) ([]byte, bool) {
+			return append(dst, x.Res.ContentType...), x.Res.ContentType != ""
+		}
+	case "content-length":
+		return func(x *Exchange, dst []byte) ([]byte, bool) {
+			if x.Res.Length < 0 {
+				return dst, false
+			}
+			return strconv.AppendInt(dst, x.Res.Length, 10), true
+		}
+	}
+	return func(x *Exchange, dst []byte) ([]byte, bool) {
+		return appendField(dst, &x.Res.Header, name, ", ")
+	}
+}
+
+// argument is $arg_NAME: the first argument of that name, without case, raw.
+func argument(name string) Getter {
+	return func(x *Exchange, dst []byte) ([]byte, bool) {
+		for rest := x.Req.Args; rest != ""; {
+			var pair string
+			pair, rest, _ = strings.Cut(rest, "&")
+			if k, v, ok := strings.Cut(pair, "="); ok && strings.EqualFold(k, name) {
+				return append(dst, v...), true
+			}
+		}
+		return dst, false
+	}
+}
+
+// cookie is $cookie_NAME.
+func cookie(name string) Getter {
+	return func(x *Exchange, dst []byte) ([]byte, bool) {
+		for i := range x.Req.Header.fields {
+			f := &x.Req.Header.fields[i]
+			if f.id != FieldCookie {
+				continue
+			}
+			for rest := f.Value; rest != ""; {
+				var pair string
+				pair, rest, _ = strings.Cut(rest, ";")
+				if k, v, ok := strings.Cut(strings.TrimLeft(pair, " \t"), "="); ok && k == name {
+					return append(dst, v...), true
+				}
+			}
+		}
+		return dst, false
+	}
+}
+
+// remoteUser is the user of Basic authentication, checked or not, as nginx
+// shows it.
+func remoteUser(x *Exchange) string {
+	if x.User != "" {
+		return x.User
+	}
+	return basicUser(x.Req.Header.Value(FieldAuthorization))
+}
