@@ -1,10 +1,11 @@
 """Tracebacks of the application's failures, without the worker's own frames."""
 
+import importlib
 import sys
 import traceback
 
 OURS = __file__.rpartition("/")[0] + "/"
-IMPORT = "<frozen importlib"
+IMPORT = ("<frozen importlib", importlib.__file__)
 
 
 def text(error):
@@ -34,7 +35,7 @@ def _trim(report, seen):
         return
     seen.add(id(report))
     report.stack[:] = [frame for frame in report.stack
-                       if not frame.filename.startswith((OURS, IMPORT))]
+                       if not frame.filename.startswith((OURS,) + IMPORT)]
     _trim(report.__cause__, seen)
     _trim(report.__context__, seen)
     for part in getattr(report, "exceptions", None) or ():

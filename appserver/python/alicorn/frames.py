@@ -23,6 +23,7 @@ BODY_FD, ENVIRON_FD = 1, 2  # flags of REQUEST
 END, FILE = 1, 2  # flags of HEAD and DATA
 
 TEXT = 15000  # characters; the longest text that a report carries (any UTF-8 of it fits a frame)
+SENTENCE = 1000  # characters; the longest message beside such a text
 
 
 def control(kind, slot, id, value):
@@ -30,10 +31,10 @@ def control(kind, slot, id, value):
     return HEADER.pack(kind, 0, slot, id) + marshal.dumps(value, 2)
 
 
-def plain(text):
-    """Returns text as an exact str that UTF-8 can carry, its middle cut when it is long."""
+def plain(text, most=TEXT):
+    """Returns text as an exact str that UTF-8 can carry, its middle cut to most characters."""
     text = str.__str__(text).encode("utf-8", "backslashreplace").decode("utf-8")
-    if len(text) <= TEXT:
+    if len(text) <= most:
         return text
-    half = TEXT // 2
+    half = most // 2
     return text[:half] + "\n[... %d characters left out ...]\n" % (len(text) - TEXT) + text[-half:]

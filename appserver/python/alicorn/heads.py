@@ -64,14 +64,13 @@ class Heads:
         size is the body's length where it is known, which adds the Content-Length that
         the application left out; else None. Neither argument is changed.
         """
-        key = None
         try:
             key = status, size, tuple(headers)
             known = self._known.get(key)
             if known is not None:
                 return known
         except TypeError:
-            pass  # not hashable: the checks below say what is wrong, if anything is
+            key = None  # not hashable: the checks below say what is wrong, if anything is
         checked, length, bodyless = self._check(status, headers, size)
         head = Head(self._payload(status, checked, None), length, bodyless)
         if key is not None and len(head.payload) <= LONGEST_HEAD:

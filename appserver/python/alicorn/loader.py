@@ -141,7 +141,7 @@ def _import_error(name, error):
     elif isinstance(error, ImportError):
         message = "cannot import %s: %s, with %s" % (name, error, _python({}))
     else:
-        message = "cannot import %s: %s: %s" % (name, type(error).__name__, error)
+        message = "cannot import %s: %s" % (name, _said(error))
     return LoadError(message, failure.text(error))
 
 
@@ -248,5 +248,11 @@ def _called(module, name, factory, arguments, keywords):
     try:
         return factory(*arguments, **keywords)
     except BaseException as error:
-        raise LoadError("the factory %s failed: %s: %s" % (where, type(error).__name__, error),
+        raise LoadError("the factory %s failed: %s" % (where, _said(error)),
                         failure.text(error)) from None
+
+
+def _said(error):
+    """Returns an exception's type and the first line of its text."""
+    text = str(error).strip()
+    return "%s: %s" % (type(error).__name__, text.splitlines()[0] if text else "no message")

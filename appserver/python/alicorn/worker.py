@@ -25,6 +25,7 @@ class Worker:
         self.channel = channel
         self.settings = settings
         self.code = 0
+        self.servers, self.threads = [], []
 
     def boot(self):
         """Imports the application and announces it; raises loader.LoadError."""
@@ -37,37 +38,41 @@ class Worker:
             signal.signal(signal.SIGTERM, self._terminate)
         heads = Heads()
         slots = self.channel.slots(settings["threads"], settings["window"])
-        servers = [wsgi.Server(found.application, slot, heads, settings) for slot in slots]
+        self.servers = [wsgi.Server(found.application, slot, heads, settings) for slot in slots]
         gc.collect()
         gc.freeze()  # what the import made stays: no later collection need walk it
+        if len(slots) > 1:
+            self._start_threads()
         self.channel.report(frames.READY, {
             "pid": os.getpid(),
             "version": "%d.%d.%d" % sys.version_info[:3],
             "executable": sys.executable,
-            "threads": len(servers),
-            "app": frames.plain(found.name),
+            "threads": len(slots),
+            "app": frames.plain(found.name, frames.SENTENCE),
             "framework": found.framework,
             "static": served,
             "notes": notes,
         })
-        return servers
 
-    def run(self, servers):
-        """Serves until retired; returns the process's exit code."""
-        if len(servers) == 1:
-            self._serve(servers[0])
+    def run(self):
+        """Serves until retired; returns the exit code, as sys.exit() takes it."""
+        if not self.threads:
+            self._serve(self.servers[0])
             return self.code
-        threads = [threading.Thread(target=self._serve, args=(server,), daemon=True,
-                                    name="alicorn-%d" % server.slot.index) for server in servers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                try:
+        while True:
+            try:
+                for thread in self.threads:
                     thread.join()
-                except (SystemExit, KeyboardInterrupt) as stop:  # an application's handler
-                    self._leave(stop)
-        return self.code
+                return self.code
+            except (SystemExit, KeyboardInterrupt) as stop:  # from the application's handler
+                self._leave(stop)
+
+    def _start_threads(self):
+        for server in self.servers:
+            name = "alicorn-%d" % server.slot.index
+            thread = threading.Thread(target=self._serve, args=(server,), name=name, daemon=True)
+            thread.start()
+            self.threads.append(thread)
 
     def _serve(self, server):
         while True:
@@ -82,9 +87,9 @@ class Worker:
                 self._leave(stop)
                 break
             except BaseException:
-                self.code = 1
-                self._broken()
-                break
+                # A defect of the worker or the front: without this slot it is of no use.
+                sys.excepthook(*sys.exc_info())
+                exit_now(1)
         if self.channel.abandoned:
             exit_now(self.code)
 
@@ -97,11 +102,6 @@ class Worker:
             reason = type(stop).__name__
         if not self.channel.abandoned:
             self.channel.leave(reason)
-
-    def _broken(self):
-        # A defect in the worker or the front: without this slot the process is of no use.
-        sys.excepthook(*sys.exc_info())
-        exit_now(1)
 
     def _terminate(self, number, frame):
         if not self.channel.abandoned:
@@ -122,14 +122,14 @@ def main():
                           chain=False)
     worker = Worker(channel, settings)
     try:
-        servers = worker.boot()
+        worker.boot()
     except ChannelClosed:
         exit_now(0)
     except loader.LoadError as error:
-        channel.report(frames.FAILED, {"message": frames.plain(str(error)),
+        channel.report(frames.FAILED, {"message": frames.plain(str(error), frames.SENTENCE),
                                        "traceback": frames.plain(error.traceback)})
         exit_now(BOOT_FAILED)
-    sys.exit(worker.run(servers))
+    sys.exit(worker.run())
 
 
 def exit_now(code):

@@ -1,0 +1,294 @@
+"""Applications that the tests run: the path's first segment picks one."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import UserDict
+
+TEXT = [("Content-Type", "text/plain")]
+seen = {}
+events = []
+
+
+class SafeString(str):
+    """A str subclass, as Django's."""
+
+
+class Closing:
+    """An iterable that records its close()."""
+
+    def __init__(self, parts, name="closed"):
+        self.parts = iter(parts)
+        self.name = name
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        part = next(self.parts)
+        if isinstance(part, BaseException):
+            raise part
+        return part
+
+    def close(self):
+        events.append(self.name)
+
+
+def text(start_response, body, *headers, status="200 OK"):
+    start_response(status, TEXT + list(headers))
+    return [body if isinstance(body, bytes) else repr(body).encode()]
+
+
+def hello(environ, start_response):
+    start_response("200 OK", TEXT + [("Content-Length", "5")])
+    return [b"hello"]
+
+
+def nothing(environ, start_response):
+    start_response("204 No Content", [])
+    return []
+
+
+def happened(environ, start_response):
+    """Answers what earlier requests recorded."""
+    body = text(start_response, ",".join(events).encode())
+    del events[:]
+    return body
+
+
+def shows_environ(environ, start_response):
+    shown = {key: value if isinstance(value, (str, tuple, bool)) else type(value).__name__
+             for key, value in environ.items()}
+    return text(start_response, shown)
+
+
+def body(environ, start_response):
+    """Reads the body as QUERY_STRING says, an expression over `i`."""
+    result = eval(environ["QUERY_STRING"], {"i": environ["wsgi.input"]})
+    return text(start_response, repr(result).encode())
+
+
+def keep_input(environ, start_response):
+    previous = seen.get("input")
+    seen["input"] = environ["wsgi.input"]
+    return text(start_response, previous is not None and previous.closed)
+
+
+def answers(environ, start_response):
+    """Answers status, headers and parts as the test wrote them."""
+    scope = {"SafeString": SafeString, "Closing": Closing, "environ": environ, "io": io,
+             "tempfile": tempfile, "sys": sys, "UserDict": UserDict, "os": os}
+    status, headers, parts = eval(environ["QUERY_STRING"], scope)
+    start_response(status, headers)
+    return parts
+
+
+def generator(environ, start_response):
+    start_response("200 OK", TEXT)
+    yield b""
+    for part in environ["QUERY_STRING"].split(","):
+        yield part.encode()
+
+
+def paced(environ, start_response):
+    """Yields, then waits until a file appears: the first part must have arrived by then."""
+    start_response("200 OK", TEXT)
+    yield b"first"
+    while not os.path.exists(environ["QUERY_STRING"]):
+        time.sleep(0.01)
+    yield b"second"
+
+
+def lazy_start(environ, start_response):
+    yield b""
+    start_response("200 OK", TEXT)
+    yield b"late"
+
+
+def writes(environ, start_response):
+    write = start_response("200 OK", TEXT)
+    write(b"one,")
+    write(b"two,")
+    return [b"three"]
+
+
+def writes_nothing(environ, start_response):
+    write = start_response("200 OK", TEXT)
+    write(b"")
+    seen["opened"] = True
+    return []
+
+
+def writes_too_many(environ, start_response):
+    write = start_response("200 OK", [("Content-Length", "3")])
+    write(b"12345")
+    write(b"6")
+    return []
+
+
+def twice(environ, start_response):
+    start_response("200 OK", TEXT)
+    start_response("201 Created", TEXT)
+    return [b"unreachable"]
+
+
+def replaced(environ, start_response):
+    start_response("200 OK", TEXT)
+    try:
+        raise KeyError("early")
+    except KeyError:
+        start_response("503 Busy", TEXT, sys.exc_info())
+    return [b"replaced"]
+
+
+def too_late(environ, start_response):
+    start_response("200 OK", TEXT)
+    yield b"begun"
+    try:
+        raise KeyError("late mistake")
+    except KeyError:
+        start_response("500 Oops", TEXT, sys.exc_info())
+    events.append("start_response returned")
+
+
+def raises(environ, start_response):
+    raise ValueError("no\nanswer")
+
+
+def raises_base(environ, start_response):
+    class Timeout(BaseException):
+        pass
+    raise Timeout("as gevent's")
+
+
+def raises_late(environ, start_response):
+    start_response("200 OK", TEXT)
+    return Closing([b"some", ValueError("halfway")])
+
+
+def raises_in_close(environ, start_response):
+    start_response("200 OK", TEXT)
+
+    class Failing(Closing):
+        def close(self):
+            raise ValueError("close failed")
+    return Failing([b"all"])
+
+
+def forgets_start(environ, start_response):
+    return [b"headless"]
+
+
+def returns_none(environ, start_response):
+    start_response("200 OK", TEXT)
+
+
+def returns_str(environ, start_response):
+    start_response("200 OK", TEXT)
+    return "text"
+
+
+def exits(environ, start_response):
+    sys.exit(int(environ["QUERY_STRING"] or 7))
+
+
+def exits_late(environ, start_response):
+    start_response("200 OK", TEXT)
+    return Closing([b"some", SystemExit(9)], "exit closed")
+
+
+def interrupted(environ, start_response):
+    raise KeyboardInterrupt
+
+
+def file(environ, start_response):
+    """QUERY_STRING: an expression that opens a file; headers in HTTP_X_HEADERS."""
+    opened = eval(environ["QUERY_STRING"], {"tempfile": tempfile, "io": io, "open": open})
+    headers = eval(environ.get("HTTP_X_HEADERS", "[]"))
+    for read in range(int(environ.get("HTTP_X_READ", "0"))):
+        opened.readline()
+    start_response("200 OK", headers)
+    seen["file"] = opened
+    return environ["wsgi.file_wrapper"](opened, 1000)
+
+
+def file_closed(environ, start_response):
+    return text(start_response, seen["file"].closed)
+
+
+def prints(environ, start_response):
+    print("on stdout")
+    os.write(1, b"H\x00\x00\x00 raw bytes\n")
+    environ["wsgi.errors"].write("on stderr\n")
+    return text(start_response, b"quiet")
+
+
+def waits(environ, start_response):
+    """Sleeps until the file named by QUERY_STRING exists."""
+    while not os.path.exists(environ["QUERY_STRING"]):
+        time.sleep(0.01)
+    return text(start_response, threading.current_thread().name.encode())
+
+
+def descriptors(environ, start_response):
+    """Lists what a child of the application inherits."""
+    command = [sys.executable, "-c", "import os; print(sorted(map(int, os.listdir('/proc/self/fd'))))"]
+    listed = subprocess.run(command, close_fds=False, stdout=subprocess.PIPE, check=True)
+    return text(start_response, listed.stdout)
+
+
+def forks(environ, start_response):
+    """The child returns into the worker as if it were the worker."""
+    pid = os.fork()
+    if pid == 0:
+        return text(start_response, b"the child answers")
+    _, status = os.waitpid(pid, 0)
+    return text(start_response, os.WEXITSTATUS(status))
+
+
+def forks_exit(environ, start_response):
+    pid = os.fork()
+    if pid == 0:
+        sys.exit(21)
+    _, status = os.waitpid(pid, 0)
+    return text(start_response, os.WEXITSTATUS(status))
+
+
+def exhausts(environ, start_response):
+    """Uses up the open files, or gives them back."""
+    if environ["QUERY_STRING"] == "release":
+        seen.pop("held").clear()
+        return text(start_response, b"released")
+    held = seen["held"] = []
+    try:
+        while True:
+            held.append(open(os.devnull))
+    except OSError:
+        return text(start_response, b"exhausted")
+
+
+def terminates(environ, start_response):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return text(start_response, b"still here")
+
+
+def interrupts(environ, start_response):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+    return text(start_response, b"not interrupted")
+
+
+def big(environ, start_response):
+    size, parts = map(int, environ["QUERY_STRING"].split(","))
+    start_response("200 OK", TEXT)
+    return [bytes([65 + index]) * size for index in range(parts)]
+
+
+def app(environ, start_response):
+    name = environ["PATH_INFO"].split("/")[1] or "hello"
+    return globals()[name](environ, start_response)

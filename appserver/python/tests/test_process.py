@@ -1,0 +1,300 @@
+"""The worker process: credit, threads, signals, exits, forks, descriptors."""
+
+import ast
+import os
+import select
+import signal
+import socket
+import time
+
+import pytest
+
+
+def poll(condition, what):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.005)
+
+
+def test_ready_says_what_runs(own):
+    front = own(threads=3)
+    ready = front.ready()
+    assert ready["pid"] == front.pid
+    assert ready["threads"] == 3
+    assert ready["app"] == "applications:app"
+    assert ready["framework"] == "WSGI"
+    assert os.path.samefile(ready["executable"], os.readlink("/proc/%d/exe" % front.pid))
+    assert ready["version"].startswith("3.")
+    assert (ready["static"], ready["notes"]) == ([], [])
+
+
+def test_started_is_marked_before_the_application_runs(own, tmp_path):
+    front = own()
+    front.ready()
+    flag = tmp_path / "flag"
+    first = front.request("/waits", QUERY_STRING=str(flag))
+    second = front.request("/hello")
+    poll(lambda: front.mark(0) == first, "never marked")
+    assert front.mark(0) != second
+    flag.touch()
+    front.answer(second)
+    assert front.mark(0) == second
+
+
+def test_a_queued_request_can_be_taken_back(own, tmp_path):
+    front = own()
+    front.ready()
+    flag = tmp_path / "flag"
+    first = front.request("/waits", QUERY_STRING=str(flag))
+    second = front.request("/hello")
+    poll(lambda: front.mark(0) == first, "never marked")
+    taken = front.theirs.recv(65536, socket.MSG_DONTWAIT)
+    assert int.from_bytes(taken[4:8], "little") == second
+    flag.touch()
+    assert front.answer(first).complete
+    assert front.retire() == 0
+    assert second not in front.answers
+
+
+@pytest.mark.parametrize("size, parts, window", [
+    (1000, 5, 1 << 20), (200000, 1, 1 << 20), (200000, 3, 1 << 20), (65536, 1, 65536),
+    (100000, 2, 10000), (1000, 3, 1), (40000, 2, 65536),
+])
+def test_body_frames_stay_within_the_window(own, size, parts, window):
+    front = own(window=window)
+    front.ready()
+    if window == 1:
+        size, parts = 7, 3
+    id = front.request("/big", QUERY_STRING="%d,%d" % (size, parts))
+    left, answer = window, None
+    while answer is None or not answer.complete:
+        if answer is not None and left < min(window, 65536):
+            front.grant(0, window - left)
+            left = window
+        before = len(answer.body) if answer else 0
+        assert front.step() is not None
+        answer = front.answers[id]
+        left -= len(answer.body) - before
+        assert left >= 0, "the window is overdrawn"
+    assert answer.body == b"".join(bytes([65 + part]) * size for part in range(parts))
+
+
+def test_the_window_carries_over_between_requests(own):
+    front = own(window=10)
+    front.ready()
+    assert front.answer(front.request("/hello")).complete
+    assert front.answer(front.request("/hello")).complete
+    third = front.request("/hello")
+    poll(lambda: front.mark(0) == third, "never marked")
+    assert not select.select([front.channel], [], [], 0.1)[0]
+    front.grant(0, 5)
+    assert front.answer(third).complete
+
+
+def test_a_front_that_dies_frees_a_worker_without_credit(own):
+    front = own(window=10)
+    front.ready()
+    id = front.request("/big", QUERY_STRING="100,1")
+    poll(lambda: front.mark(0) == id, "never marked")
+    front.channel.close()
+    front.theirs.close()
+    assert front.wait() == 0
+
+
+def test_a_front_that_dies_ends_an_endless_response(own):
+    front = own()
+    front.ready()
+    front.request("/answers", QUERY_STRING="('200 OK', [], iter(lambda: b'x', None))")
+    front.receive()
+    front.channel.close()
+    front.theirs.close()
+    assert front.wait() == 0
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_retiring_finishes_what_runs(own, tmp_path, threads):
+    front = own(threads=threads)
+    front.ready()
+    flag = tmp_path / "flag"
+    ids = [front.request("/waits", QUERY_STRING=str(flag)) for _ in range(threads)]
+    poll(lambda: {front.mark(slot) for slot in range(threads)} == set(ids), "never marked")
+    front.channel.shutdown(socket.SHUT_WR)
+    flag.touch()
+    for id in ids:
+        assert front.answer(id).complete
+    assert front.wait() == 0
+
+
+def test_threads_run_requests_side_by_side(own, tmp_path):
+    front = own(threads=4)
+    front.ready()
+    flag = tmp_path / "flag"
+    ids = [front.request("/waits", QUERY_STRING=str(flag)) for _ in range(3)]
+    environ = front.answer(front.request("/shows_environ")).body
+    assert ast.literal_eval(environ.decode())["wsgi.multithread"] is True
+    flag.touch()
+    names = {front.answer(id).body for id in ids}
+    assert len(names) == 3 and all(name.startswith(b"alicorn-") for name in names)
+
+
+def test_one_thread_is_the_main_thread(shared):
+    assert shared.get("/waits", QUERY_STRING="/").body == b"MainThread"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_sys_exit_answers_500_and_ends_the_worker_with_its_code(own, threads):
+    front = own(threads=threads)
+    front.ready()
+    answer = front.answer(front.request("/exits", QUERY_STRING="7"))
+    assert answer.status == "500 Internal Server Error"
+    assert front.step().kind == "B" and "sys.exit(7)" in front.left_reason
+    assert front.retire() == 7
+
+
+def test_sys_exit_after_the_head_aborts(own):
+    front = own()
+    front.ready()
+    answer = front.answer(front.request("/exits_late"))
+    assert (answer.body, answer.complete) == (b"some", False)
+    assert front.retire() == 9
+
+
+def test_sys_exit_lets_other_threads_finish(own, tmp_path):
+    front = own(threads=2)
+    front.ready()
+    flag = tmp_path / "flag"
+    slow = front.request("/waits", QUERY_STRING=str(flag))
+    front.answer(front.request("/exits", QUERY_STRING="5"))
+    front.channel.shutdown(socket.SHUT_WR)
+    flag.touch()
+    assert front.answer(slow).complete
+    assert front.wait() == 5
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("how", ["sent", "raised", "by itself"])
+def test_termination_is_a_request_to_be_retired(own, threads, how):
+    front = own(threads=threads)
+    front.ready()
+    if how == "sent":
+        os.kill(front.pid, signal.SIGTERM)
+    else:
+        front.answer(front.request("/interrupted" if how == "raised" else "/terminates"))
+    while front.left_reason is None:
+        assert front.step() is not None
+    assert front.left_reason == ("KeyboardInterrupt" if how == "raised" else "SIGTERM")
+    assert front.answer(front.request("/hello")).complete, "what was on its way is served"
+    assert front.retire() == 0
+
+
+def test_interrupt_from_the_terminal_is_ignored(own):
+    front = own()
+    front.ready()
+    assert front.get("/interrupts").body == b"not interrupted"
+    assert front.left_reason is None
+
+
+def test_application_keeps_its_own_handler(own, tmp_path):
+    (tmp_path / "handler.py").write_text(
+        "import signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return []\n")
+    for threads in (1, 2):
+        front = own("handler:app", tmp_path, threads=threads)
+        front.ready()
+        front.answer(front.request())  # the worker has left its boot behind
+        os.kill(front.pid, signal.SIGTERM)
+        assert front.step().kind == "B"
+        assert front.retire() == 4
+
+
+def test_atexit_runs(own, tmp_path):
+    (tmp_path / "leaves.py").write_text(
+        "import atexit\natexit.register(print, 'left')\n"
+        "def app(environ, start_response): pass\n")
+    front = own("leaves:app", tmp_path)
+    front.ready()
+    assert front.retire() == 0
+    assert front.output() == "left\n"
+
+
+@pytest.mark.parametrize("when", ["import", "request"])
+def test_stacks_are_dumped_on_demand(own, tmp_path, when):
+    (tmp_path / "hangs.py").write_text(
+        "import time\n"
+        "def hang():\n    print('hanging')\n    time.sleep(60)\n"
+        "def app(environ, start_response):\n    hang()\n"
+        + ("hang()\n" if when == "import" else ""))
+    front = own("hangs:app", tmp_path)
+    if when == "request":
+        front.ready()
+        front.request("/")
+    poll(lambda: "hanging" in front.output(), "never hung")
+    os.kill(front.pid, signal.SIGUSR2)
+    assert "hangs.py" in front.dump()
+
+
+def test_children_inherit_no_descriptor_of_ours(own):
+    front = own(threads=2)
+    front.ready()
+    inherited = ast.literal_eval(front.get("/descriptors").body.decode())
+    # 3 is what lists them; above 8 may be what the tests themselves were given
+    assert [number for number in inherited if number < 9] == [0, 1, 2, 3]
+
+
+def test_a_fork_that_returns_cannot_answer(own):
+    front = own()
+    front.ready()
+    answer = front.answer(front.request("/forks"))
+    assert answer.body == b"0"
+    assert front.answer(front.request("/hello")).body == b"hello"
+
+
+def test_a_fork_exits_as_it_asked(own):
+    front = own()
+    front.ready()
+    assert front.answer(front.request("/forks_exit")).body == b"21"
+    assert front.left_reason is None
+
+
+def test_descriptors_do_not_leak(own, tmp_path):
+    front = own()
+    front.ready()
+
+    def held():
+        return len(os.listdir("/proc/%d/fd" % front.pid))
+    before = held()
+    for _ in range(5):
+        front.get("/body", method="POST", body=b"x", spooled=True, long=True, QUERY_STRING="i")
+        front.get("/file", QUERY_STRING="open(%r, 'rb')" % __file__)
+        front.get("/raises", method="POST", body=b"x", spooled=True)
+    assert held() <= before + 1  # the last file an application keeps
+
+
+def test_lost_descriptors_are_answered_500(own):
+    front = own()
+    front.ready()
+    front.get("/exhausts")
+    answer = front.get("/body", method="POST", body=b"x", spooled=True)
+    assert answer.status[:3] == "500" and "open files" in answer.logs[0]
+    front.get("/exhausts", QUERY_STRING="release")
+    assert front.get("/body", method="POST", body=b"x", spooled=True,
+                     QUERY_STRING="i.read()").body == b"b'x'"
+
+
+def test_what_the_front_must_not_send_ends_the_worker(own):
+    front = own()
+    front.ready()
+    front.channel.send(b"Z" * 20)
+    assert front.wait() == 1
+    assert "ProtocolError" in front.errors()
+
+
+def test_a_front_that_sends_nothing_ends_the_worker(own):
+    front = own()
+    front.ready()
+    front.channel.shutdown(socket.SHUT_WR)
+    assert front.wait() == 0
