@@ -7,7 +7,6 @@ one Content-Length. Anything else raises Refused with a text that names the head
 
 import marshal
 import re
-from collections import namedtuple
 
 from .frames import FRAME, SIZED
 
@@ -21,17 +20,13 @@ HOP_BY_HOP = frozenset((
 ))
 ORDINARY, LENGTH = False, True
 MOST_NAMES = 1024  # header names remembered
+MOST_STATUSES = 64
 MOST_HEADS = 256  # whole heads remembered
 LONGEST_HEAD = 2048  # bytes; a longer one is not remembered
 
 
 class Refused(Exception):
     """The application answered what a server must not send (PEP 3333, RFC 9110)."""
-
-
-Head = namedtuple("Head", "payload length bodyless")
-"""payload: marshalled (status, headers, None). length: Content-Length, or None.
-bodyless: the status forbids a body (1xx, 204, 304)."""
 
 
 class Names(dict):
@@ -51,15 +46,34 @@ class Names(dict):
         return kind
 
 
+class Statuses(dict):
+    """Statuses seen -> whether they forbid a body; refuses bad ones on first sight."""
+
+    def __missing__(self, status):
+        if not isinstance(status, str):
+            raise Refused("the status %r is not a str" % (status,))
+        if not STATUS.fullmatch(status):
+            raise Refused("the status %r is not three digits and a reason" % status)
+        bodyless = status[0] == "1" or status[:3] in ("204", "304")
+        if len(self) < MOST_STATUSES:
+            self[str.__str__(status)] = bodyless
+        return bodyless
+
+
 class Heads:
-    """Builds heads; one instance serves all threads."""
+    """Builds heads; one instance serves all threads.
+
+    A head is (payload, length, bodyless): the marshalled (status, headers, file_length), the
+    Content-Length or None, and whether the status forbids a body (1xx, 204, 304).
+    """
 
     def __init__(self):
         self._names = Names()
+        self._statuses = Statuses()
         self._known = {}
 
     def head(self, status, headers, size):
-        """Returns the Head for what start_response was given.
+        """Returns the head for what start_response was given.
 
         size is the body's length where it is known, which adds the Content-Length that
         the application left out; else None. Neither argument is changed.
@@ -72,21 +86,22 @@ class Heads:
         except TypeError:
             key = None  # not hashable: the checks below say what is wrong, if anything is
         checked, length, bodyless = self._check(status, headers, size)
-        head = Head(self._payload(status, checked, None), length, bodyless)
-        if key is not None and len(head.payload) <= LONGEST_HEAD:
+        payload = self._payload(status, checked, None)
+        head = payload, length, bodyless
+        if key is not None and len(payload) <= LONGEST_HEAD:
             if len(self._known) >= MOST_HEADS:
                 self._known.clear()
             self._known[key] = head
         return head
 
     def file_head(self, status, headers, size):
-        """Returns the Head of an answer whose body is size bytes of a file.
+        """Returns the head of an answer whose body is size bytes of a file.
 
         Its payload tells the front to send length bytes of the descriptor beside it;
         length exceeds size when the application declared more than the file has.
         """
         checked, length, bodyless = self._check(status, headers, size)
-        return Head(self._payload(status, checked, length), length, bodyless)
+        return self._payload(status, checked, length), length, bodyless
 
     def _payload(self, status, headers, file_length):
         payload = marshal.dumps((str.__str__(status), headers, file_length), 2)
@@ -96,21 +111,24 @@ class Heads:
         return payload
 
     def _check(self, status, headers, size):
-        bodyless = self._check_status(status)
+        try:
+            bodyless = self._statuses[status]
+        except TypeError:
+            raise Refused("the status %r is not a str" % (status,)) from None
         if not isinstance(headers, (list, tuple)):
             raise Refused("the headers are a %s, not a list" % type(headers).__name__)
-        checked, length = [], None
+        checked, length, names = [], None, self._names
         for pair in headers:
-            name, value = self._check_pair(pair)
-            if self._names[name]:
-                if length is not None and length != value:
-                    raise Refused("the header 'Content-Length' has two values, %r and %r"
-                                  % (length, value))
-                if length is None and not DIGITS.fullmatch(value):
-                    raise Refused("the header 'Content-Length' has the value %r" % value)
-                if length is not None or bodyless and status[:3] != "304":
+            try:
+                name, value = pair
+            except (TypeError, ValueError):
+                raise Refused("the header %r is not a (name, value) tuple" % (pair,)) from None
+            if not (type(name) is type(value) is str and value.isascii() and value.isprintable()):
+                name, value = checked_pair(name, value)
+            if names[name]:
+                if length is not None and length == value or bodyless and status[:3] != "304":
                     continue
-                length = value
+                length = checked_length(length, value)
             checked.append((name, value))
         if length is not None:
             return checked, int(length), bodyless
@@ -119,29 +137,26 @@ class Heads:
             length = size
         return checked, length, bodyless
 
-    @staticmethod
-    def _check_status(status):
-        if not isinstance(status, str):
-            raise Refused("the status %r is not a str" % (status,))
-        if not STATUS.fullmatch(status):
-            raise Refused("the status %r is not three digits and a reason" % status)
-        return status[0] == "1" or status[:3] in ("204", "304")
 
-    @staticmethod
-    def _check_pair(pair):
-        try:
-            name, value = pair
-        except (TypeError, ValueError):
-            raise Refused("the header %r is not a (name, value) tuple" % (pair,)) from None
-        if type(name) is not str or type(value) is not str:
-            if not isinstance(name, str):
-                raise Refused("the header name %r is not a str" % (name,))
-            if not isinstance(value, str):
-                raise Refused("the header %r has a value of type %s, not str"
-                              % (name, type(value).__name__))
-            # marshal refuses subclasses, such as Django's SafeString and enumerations
-            name, value = str.__str__(name), str.__str__(value)
-        if not (value.isascii() and value.isprintable()) and not VALUE.fullmatch(value):
-            raise Refused("the header %r has a value with characters that are not allowed: %r"
-                          % (name, value[:200]))
-        return name, value
+def checked_pair(name, value):
+    """Returns name and value as exact str, which marshal insists on; checks the value."""
+    if not isinstance(name, str):
+        raise Refused("the header name %r is not a str" % (name,))
+    if not isinstance(value, str):
+        raise Refused("the header %r has a value of type %s, not str"
+                      % (name, type(value).__name__))
+    # subclasses are common: Django's SafeString, enumerations
+    name, value = str.__str__(name), str.__str__(value)
+    if not VALUE.fullmatch(value):
+        raise Refused("the header %r has a value with characters that are not allowed: %r"
+                      % (name, value[:200]))
+    return name, value
+
+
+def checked_length(known, value):
+    """Returns a Content-Length's value; known is an earlier header's, or None."""
+    if known is not None:
+        raise Refused("the header 'Content-Length' has two values, %r and %r" % (known, value))
+    if not DIGITS.fullmatch(value):
+        raise Refused("the header 'Content-Length' has the value %r" % value)
+    return value

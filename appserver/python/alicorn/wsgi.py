@@ -124,7 +124,7 @@ class Response:
             self.slot.abort(self.id, "the application failed after its response had begun")
         else:
             self.opened = True
-            payload = self.heads.head(ERROR_STATUS, ERROR_HEADERS, None).payload
+            payload = self.heads.head(ERROR_STATUS, ERROR_HEADERS, None)[0]
             self.slot.head(self.id, payload, b"" if self.bodyless else ERROR_BODY, END)
 
     def _send_list(self, parts):
@@ -174,7 +174,7 @@ class Response:
         descriptor, size = rest
         payload, length, bodyless = self.heads.file_head(self.status, self.headers, size)
         if bodyless or self.bodyless or length == 0:
-            payload = self.heads.head(self.status, self.headers, size).payload
+            payload = self.heads.head(self.status, self.headers, size)[0]
             self.slot.head(self.id, payload, b"", END)
         elif length > size:
             return False  # iterating it finds out how many bytes are missing
