@@ -28,7 +28,7 @@ class LoadError(Exception):
     """One sentence on why there is no application; traceback is empty or the import's."""
 
     def __init__(self, message, traceback=""):
-        super().__init__(message)
+        super().__init__(" ".join(message.splitlines()))
         self.traceback = traceback
 
 
@@ -92,7 +92,7 @@ def _import_file(path, settings):
     if folder not in sys.path:
         sys.path.insert(0, folder)
     if extension == ".wsgi" or not all(name.isidentifier() for name in names):
-        return _import_path(path, stem)
+        return _import_path(path, stem, settings)
     module = _import_module(".".join(names), settings)
     loaded = getattr(module, "__file__", None)
     if not loaded or not os.path.samefile(loaded, path):
@@ -101,7 +101,7 @@ def _import_file(path, settings):
     return module
 
 
-def _import_path(path, stem):
+def _import_path(path, stem, settings):
     name = "".join(letter if letter.isalnum() else "_" for letter in stem)
     if name in sys.modules:
         name = "_wsgi_" + name
@@ -111,7 +111,7 @@ def _import_path(path, stem):
     try:
         source.exec_module(module)
     except BaseException as error:
-        raise _import_error(path, error) from None
+        raise _import_error(path, error, settings) from None
     return module
 
 
@@ -128,10 +128,10 @@ def _import_module(name, settings):
         raise LoadError("cannot import %s: %s, with %s" % (name, error, _python(settings)),
                         failure.text(error)) from None
     except BaseException as error:
-        raise _import_error(name, error) from None
+        raise _import_error(name, error, settings) from None
 
 
-def _import_error(name, error):
+def _import_error(name, error, settings):
     if isinstance(error, SystemExit):
         message = "importing %s called sys.exit(%s): guard it with if __name__ == '__main__'" % (
             name, "" if error.code is None else ascii(error.code))
@@ -139,7 +139,7 @@ def _import_error(name, error):
         message = "cannot import %s: %s in %s, line %s" % (
             name, error.msg, error.filename, error.lineno)
     elif isinstance(error, ImportError):
-        message = "cannot import %s: %s, with %s" % (name, error, _python({}))
+        message = "cannot import %s: %s, with %s" % (name, error, _python(settings))
     else:
         message = "cannot import %s: %s" % (name, _said(error))
     return LoadError(message, failure.text(error))

@@ -139,6 +139,13 @@ def test_failed_import_names_interpreter_and_what_was_tried(own, tree):
     assert sys.executable in value["message"] and "tried .venv, venv" in value["message"]
 
 
+def test_a_wsgi_file_that_cannot_import_names_what_was_tried(own, tree):
+    front = own("site.wsgi", tree({"site.wsgi": "raise ImportError('two\\nlines')"}), tried="tried .venv")
+    _, value = front.boot()
+    assert "two lines, with %s" % sys.executable in value["message"]
+    assert "tried .venv" in value["message"]
+
+
 def test_traceback_starts_in_the_application(own, tree):
     front = own("mod:app", tree({"mod.py": "import other\n", "other.py": "def f():\n    1 / 0\nf()\n"}))
     _, value = front.boot()
