@@ -1,0 +1,417 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// Each file in testdata/script is one behaviour, told with a configuration,
+// files, requests and the answers expected. Besides testscript's own, there are
+// the commands
+//
+//	run [ARG...]                      start "alicorn run -c alicorn.conf ARG...", wait until it listens
+//	serve [ARG...]                    start "alicorn serve ARG...", wait until it listens
+//	alicorn ARG...                    run the program to its end
+//	http [FLAG...] METHOD URI [FIELD: VALUE]...   print the answer: status line, fields, body
+//	raw [-open] FILE                  send the file's bytes and, unless -open, no more; print all that comes back
+//	await FILE REGEXP                 wait until the file matches
+//	signal NAME                       send a signal to the server
+//	stopped [CODE]                    stop the server if it runs; its exit code
+//
+// In files, __PORT__ to __PORT3__ are free ports, __WORK__ is the script's
+// folder, and a line with only "# directive: NAME" in the script says whose
+// end-to-end case it is.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, scriptParams(filepath.Join("testdata", "script")))
+}
+
+func scriptParams(dir string) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
+		RequireExplicitExec: true,
+		Setup:               setupScript,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"run":     func(ts *testscript.TestScript, neg bool, args []string) { startServer(ts, neg, "run", args) },
+			"serve":   func(ts *testscript.TestScript, neg bool, args []string) { startServer(ts, neg, "serve", args) },
+			"alicorn": runAlicorn,
+			"http":    sendHTTP,
+			"raw":     sendRaw,
+			"await":   awaitFile,
+			"signal":  signalServer,
+			"stopped": stopServer,
+		},
+	}
+}
+
+type serverKey struct{}
+
+// scriptServer is the server that a script has started.
+type scriptServer struct {
+	cmd    *exec.Cmd
+	stderr *os.File
+	done   chan struct{}
+	ports  []string
+}
+
+func setupScript(env *testscript.Env) error {
+	srv := &scriptServer{}
+	env.Values[serverKey{}] = srv
+	pairs := []string{"__WORK__", env.WorkDir}
+	for i := range 3 {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		srv.ports = append(srv.ports, port)
+		name := "PORT"
+		if i > 0 {
+			name += strconv.Itoa(i + 1)
+		}
+		env.Setenv(name, port)
+		pairs = append(pairs, "__"+name+"__", port)
+	}
+	env.Setenv("RUNTIME_DIRECTORY", filepath.Join(env.WorkDir, "run"))
+	env.Setenv("STATE_DIRECTORY", filepath.Join(env.WorkDir, "state"))
+	env.Setenv("CACHE_DIRECTORY", filepath.Join(env.WorkDir, "cache"))
+	env.Setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+	env.Defer(func() { srv.kill() })
+	return prepareFiles(env.WorkDir, strings.NewReplacer(pairs...))
+}
+
+// prepareFiles fills in ports and lets every user read the folder, since the
+// front does not run as root.
+func prepareFiles(dir string, r *strings.Replacer) error {
+	for d := dir; len(d) > len(os.TempDir()); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			return err
+		}
+	}
+	return filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		old, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(path, []byte(r.Replace(string(old))), 0o644)
+	})
+}
+
+func serverOf(ts *testscript.TestScript) *scriptServer {
+	return ts.Value(serverKey{}).(*scriptServer)
+}
+
+func startServer(ts *testscript.TestScript, neg bool, verb string, args []string) {
+	if neg {
+		ts.Fatalf("use \"! alicorn %s\" for a start that fails", verb)
+	}
+	srv := serverOf(ts)
+	if verb == "run" {
+		args = append([]string{"-c", "alicorn.conf"}, args...)
+	}
+	stderr, err := os.Create(ts.MkAbs("stderr"))
+	ts.Check(err)
+	srv.stderr = stderr
+	srv.cmd = alicornCommand(ts, append([]string{verb}, args...))
+	srv.cmd.Stdout, srv.cmd.Stderr = stderr, stderr
+	ts.Check(srv.cmd.Start())
+	srv.done = make(chan struct{})
+	go func() { srv.cmd.Wait(); close(srv.done) }()
+	srv.awaitListening(ts)
+}
+
+func alicornCommand(ts *testscript.TestScript, args []string) *exec.Cmd {
+	exe, err := os.Executable()
+	ts.Check(err)
+	cmd := exec.Command(exe, args...)
+	cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "HOME", "RUNTIME_DIRECTORY", "STATE_DIRECTORY", "CACHE_DIRECTORY", "TMPDIR"} {
+		if v := ts.Getenv(name); v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	for _, pair := range strings.Fields(ts.Getenv("EXTRA")) {
+		cmd.Env = append(cmd.Env, pair)
+	}
+	cmd.Env = append(cmd.Env, reexecEnv+"=1")
+	return cmd
+}
+
+// awaitListening waits until the first port answers, which is the case as
+// soon as the listeners are bound; requests then wait for the start to end.
+func (s *scriptServer) awaitListening(ts *testscript.TestScript) {
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		nc, err := net.Dial("tcp4", "127.0.0.1:"+s.ports[0])
+		if err == nil {
+			nc.Close()
+			return
+		}
+		select {
+		case <-s.done:
+			ts.Fatalf("alicorn ended with code %d:\n%s", s.cmd.ProcessState.ExitCode(), ts.ReadFile("stderr"))
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("alicorn does not listen on port %s:\n%s", s.ports[0], ts.ReadFile("stderr"))
+		}
+	}
+}
+
+func (s *scriptServer) kill() {
+	if s.cmd == nil {
+		return
+	}
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.done:
+	case <-time.After(10 * time.Second):
+		s.cmd.Process.Kill()
+		<-s.done
+	}
+	s.stderr.Close()
+	s.cmd = nil
+}
+
+func runAlicorn(ts *testscript.TestScript, neg bool, args []string) {
+	cmd := alicornCommand(ts, args)
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		ts.Fatalf("cannot run alicorn: %v", err)
+	}
+	ts.Setenv("code", strconv.Itoa(cmd.ProcessState.ExitCode()))
+	if (err != nil) != neg {
+		ts.Fatalf("alicorn %s: exit code %d", strings.Join(args, " "), cmd.ProcessState.ExitCode())
+	}
+}
+
+func stopServer(ts *testscript.TestScript, neg bool, args []string) {
+	s := serverOf(ts)
+	if s.cmd == nil {
+		ts.Fatalf("no server was started")
+	}
+	cmd := s.cmd
+	s.kill()
+	want := 0
+	if len(args) > 0 {
+		want, _ = strconv.Atoi(args[0])
+	}
+	if code := cmd.ProcessState.ExitCode(); code != want {
+		ts.Fatalf("alicorn ended with %v, not with code %d:\n%s", cmd.ProcessState, want, ts.ReadFile("stderr"))
+	}
+}
+
+func signalServer(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "QUIT": syscall.SIGQUIT, "HUP": syscall.SIGHUP,
+		"USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2, "TTIN": syscall.SIGTTIN, "TTOU": syscall.SIGTTOU, "WINCH": syscall.SIGWINCH, "KILL": syscall.SIGKILL}
+	sig, ok := signals[args[0]]
+	if !ok {
+		ts.Fatalf("unknown signal %q", args[0])
+	}
+	ts.Check(serverOf(ts).cmd.Process.Signal(sig))
+}
+
+func awaitFile(ts *testscript.TestScript, neg bool, args []string) {
+	re, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && re.Match(text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not match %q after 10 s:\n%s", args[0], args[1], text)
+		}
+	}
+}
+
+// httpFlags are the flags of the http command.
+type httpFlags struct {
+	port, unix, body, proto string
+	tls, gunzip, bodyOnly   bool
+	times                   int
+	serverName              string
+}
+
+func parseHTTPFlags(ts *testscript.TestScript, args []string) (httpFlags, []string) {
+	f := httpFlags{port: serverOf(ts).ports[0], proto: "HTTP/1.1", times: 1}
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		name, value, _ := strings.Cut(args[0][1:], "=")
+		switch name {
+		case "port":
+			n, _ := strconv.Atoi(value)
+			f.port = serverOf(ts).ports[n-1]
+		case "unix":
+			f.unix = ts.MkAbs(value)
+		case "body":
+			f.body = ts.MkAbs(value)
+		case "proto":
+			f.proto = value
+		case "tls":
+			f.tls, f.serverName = true, value
+		case "gunzip":
+			f.gunzip = true
+		case "bodyonly":
+			f.bodyOnly = true
+		case "times":
+			f.times, _ = strconv.Atoi(value)
+		default:
+			ts.Fatalf("unknown flag %s", args[0])
+		}
+		args = args[1:]
+	}
+	if len(args) < 2 {
+		ts.Fatalf("usage: http [FLAG...] METHOD URI [FIELD: VALUE]...")
+	}
+	return f, args
+}
+
+// sendHTTP prints the answer as it came, without carriage returns; chunked
+// framing is decoded. The exit state is "failed" when there was no answer.
+func sendHTTP(ts *testscript.TestScript, neg bool, args []string) {
+	f, args := parseHTTPFlags(ts, args)
+	for range f.times {
+		text, err := f.exchange(args)
+		if (err != nil) != neg {
+			ts.Fatalf("http %s: %v", strings.Join(args, " "), err)
+		}
+		ts.Stdout().Write(text)
+	}
+}
+
+func (f *httpFlags) exchange(args []string) ([]byte, error) {
+	nc, err := f.dial()
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(30 * time.Second))
+	var req bytes.Buffer
+	fmt.Fprintf(&req, "%s %s %s\r\n", args[0], args[1], f.proto)
+	host := "Host: 127.0.0.1\r\n"
+	for _, h := range args[2:] {
+		if strings.HasPrefix(strings.ToLower(h), "host:") {
+			host = ""
+		}
+		fmt.Fprintf(&req, "%s\r\n", h)
+	}
+	req.WriteString(host)
+	if f.body != "" {
+		body, err := os.ReadFile(f.body)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&req, "Content-Length: %d\r\nConnection: close\r\n\r\n%s", len(body), body)
+	} else {
+		req.WriteString("Connection: close\r\n\r\n")
+	}
+	go nc.Write(req.Bytes())
+	answer, err := io.ReadAll(nc)
+	if len(answer) == 0 && err == nil {
+		err = errors.New("the connection was closed without an answer")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.present(answer)
+}
+
+func (f *httpFlags) dial() (net.Conn, error) {
+	if f.unix != "" {
+		return net.Dial("unix", f.unix)
+	}
+	addr := "127.0.0.1:" + f.port
+	if f.tls {
+		return (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, ServerName: f.serverName}}).DialContext(context.Background(), "tcp4", addr)
+	}
+	return net.Dial("tcp4", addr)
+}
+
+func (f *httpFlags) present(answer []byte) ([]byte, error) {
+	head, body, _ := bytes.Cut(answer, []byte("\r\n\r\n"))
+	if regexp.MustCompile(`(?i)\r\ntransfer-encoding: chunked`).Match(head) {
+		var err error
+		if body, err = dechunk(body); err != nil {
+			return nil, err
+		}
+	}
+	if f.gunzip {
+		zr, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		if body, err = io.ReadAll(zr); err != nil {
+			return nil, err
+		}
+	}
+	if f.bodyOnly {
+		return append(body, '\n'), nil
+	}
+	head = bytes.ReplaceAll(head, []byte("\r"), nil)
+	return append(append(append(head, "\n\n"...), body...), '\n'), nil
+}
+
+func dechunk(b []byte) ([]byte, error) {
+	var out []byte
+	for {
+		line, rest, ok := bytes.Cut(b, []byte("\r\n"))
+		n, err := strconv.ParseInt(string(line), 16, 32)
+		if !ok || err != nil || len(rest) < int(n)+2 {
+			return out, fmt.Errorf("chunked body is cut after %d bytes", len(out))
+		}
+		if n == 0 {
+			return out, nil
+		}
+		out, b = append(out, rest[:n]...), rest[n+2:]
+	}
+}
+
+// sendRaw sends a file, with "\n" as CRLF and \xNN, \r, \n escapes inside
+// lines resolved, and prints what comes back until the server closes.
+func sendRaw(ts *testscript.TestScript, neg bool, args []string) {
+	open := len(args) > 1 && args[0] == "-open"
+	if open {
+		args = args[1:]
+	}
+	nc, err := net.Dial("tcp4", "127.0.0.1:"+serverOf(ts).ports[0])
+	ts.Check(err)
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(15 * time.Second))
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), "\n", "\r\n")
+	if plain, err := strconv.Unquote(`"` + strings.NewReplacer("\r", `\r`, "\n", `\n`, `"`, `\"`).Replace(text) + `"`); err == nil {
+		text = plain
+	}
+	go func() {
+		io.WriteString(nc, text)
+		if !open {
+			nc.(*net.TCPConn).CloseWrite()
+		}
+	}()
+	answer, err := io.ReadAll(nc)
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		ts.Fatalf("raw: %v", err)
+	}
+	ts.Stdout().Write(bytes.ReplaceAll(answer, []byte("\r"), nil))
+}
