@@ -1,0 +1,224 @@
+package proxytest
+
+import (
+	"bytes"
+	"io"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"alicorn/proxy"
+)
+
+// Request is what Do asks. Zero fields mean GET / of host "localhost" by
+// HTTP/1.1 from 127.0.0.1 on the first listener.
+type Request struct {
+	Method  string
+	Target  string
+	Host    string // Authority; "-": none
+	HTTP10  bool
+	Fields  []string // "Name: value"; Host does not belong here
+	Body    string
+	Chunked bool   // the body's length is not announced
+	Listen  string // the address of a listen directive, as in Server.Addr
+	Local   string // the local IP address the connection came to
+	Remote  string // the client's IP address
+	HTTPS   bool
+	// Err, when not nil, is what was wrong with the request's head: the
+	// request goes through Engine.ServeError.
+	Err error
+	// Gone makes the client leave after this many bytes of response body; 0: never.
+	Gone int
+}
+
+// Get asks for target; fields are lines "Name: value".
+func (s *Server) Get(target string, fields ...string) *Recorder {
+	return s.Do(Request{Target: target, Fields: fields})
+}
+
+// Do takes r through all phases, on the calling goroutine, and returns the
+// response after the log phase.
+func (s *Server) Do(r Request) *Recorder {
+	s.t.Helper()
+	rec := &Recorder{request: strings.NewReader(r.Body), gone: r.Gone}
+	c := s.conn(r)
+	if !s.Engine.Register(c, rec) {
+		s.t.Fatal("the server is shutting down")
+	}
+	defer s.Engine.Unregister(c)
+	x := proxy.NewExchange(c, rec)
+	defer x.Release()
+	fill(x, r)
+	rec.read = int64(len(x.Req.Line)+4) + int64(len(r.Body))
+	if r.Err != nil {
+		s.Engine.ServeError(x, r.Err)
+	} else {
+		s.Engine.Serve(x)
+	}
+	return rec
+}
+
+func (s *Server) conn(r Request) *proxy.Conn {
+	remote, err := netip.ParseAddr(or(r.Remote, "127.0.0.1"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c := &proxy.Conn{ID: s.nextID.Add(1), RemoteAddr: remote.String(), RemotePort: "50000", RemoteBinary: string(remote.AsSlice()),
+		LocalAddr: or(r.Local, "127.0.0.1"), LocalPort: "80", Requests: 1}
+	for _, l := range s.Engine.Current().Listeners {
+		if r.Listen == "" || l.Address == r.Listen {
+			c.Listener = l
+			return c
+		}
+	}
+	s.t.Fatalf("nothing listens on %q", r.Listen)
+	return nil
+}
+
+func fill(x *proxy.Exchange, r Request) {
+	x.Start = time.Now()
+	q := &x.Req
+	q.Method, q.Target, q.Authority = or(r.Method, "GET"), or(r.Target, "/"), or(r.Host, "localhost")
+	q.Proto, q.Major, q.Minor, q.Scheme = "HTTP/1.1", 1, 1, "http"
+	if r.HTTP10 {
+		q.Proto, q.Minor = "HTTP/1.0", 0
+	}
+	if r.HTTPS {
+		q.Scheme = "https"
+	}
+	q.Line = q.Method + " " + q.Target + " " + q.Proto
+	if r.Host == "-" {
+		q.Authority = ""
+	} else {
+		q.Header.Add("Host", q.Authority)
+	}
+	for _, f := range r.Fields {
+		name, value, _ := strings.Cut(f, ":")
+		q.Header.Add(name, strings.TrimSpace(value))
+	}
+	switch {
+	case r.Chunked:
+		q.Chunked, q.ContentLength = true, -1
+		q.Header.Add("Transfer-Encoding", "chunked")
+	case r.Body != "":
+		q.ContentLength = int64(len(r.Body))
+		q.Header.Add("Content-Length", strconv.Itoa(len(r.Body)))
+	}
+}
+
+func or(s, instead string) string {
+	if s == "" {
+		return instead
+	}
+	return s
+}
+
+// Recorder is a proxy.Stream that keeps the response. Header holds what the
+// client would see of the response's own fields, Content-Type and
+// Content-Length among them, but none of the protocol's.
+type Recorder struct {
+	Status   int
+	Length   int64 // the announced length of the body; -1: none
+	Header   proxy.Header
+	Body     bytes.Buffer
+	Bodyless bool
+	Heads    int   // how often WriteHead was called
+	Interims []int // 1xx responses
+	Flushes  int
+	Finished bool
+	Aborted  bool
+	Dropped  bool // the connection is not to be reused
+
+	request *strings.Reader
+	gone    int
+	read    int64
+}
+
+// NewRecorder returns a Recorder whose request has this body, for tests that
+// make their Exchange themselves.
+func NewRecorder(body string) *Recorder { return &Recorder{request: strings.NewReader(body)} }
+
+// Text returns the body.
+func (r *Recorder) Text() string { return r.Body.String() }
+
+// WriteHead keeps status and fields.
+func (r *Recorder) WriteHead(x *proxy.Exchange, bodyless bool) error {
+	r.Heads++
+	r.Status, r.Length, r.Bodyless = x.Res.Status, x.Res.Length, bodyless
+	if t := x.Res.ContentType; t != "" {
+		if x.Res.Charset != "" {
+			t += "; charset=" + x.Res.Charset
+		}
+		r.Header.Add("Content-Type", strings.Clone(t))
+	}
+	if r.Length >= 0 {
+		r.Header.Add("Content-Length", strconv.FormatInt(r.Length, 10))
+	}
+	for f := range x.Res.Header.All() {
+		r.Header.Add(strings.Clone(f.Name), strings.Clone(f.Value))
+	}
+	return nil
+}
+
+// Interim keeps the status.
+func (r *Recorder) Interim(status int, _ *proxy.Header) error {
+	r.Interims = append(r.Interims, status)
+	return nil
+}
+
+// Write keeps p, until the client has gone.
+func (r *Recorder) Write(p []byte) (int, error) {
+	if r.gone > 0 && r.Body.Len()+len(p) > r.gone {
+		return 0, proxy.ErrClientGone
+	}
+	return r.Body.Write(p)
+}
+
+// SendFile keeps the file's bytes.
+func (r *Recorder) SendFile(f *os.File, off, n int64) error {
+	m, err := io.Copy(writerOnly{r}, io.NewSectionReader(f, off, n))
+	if err == nil && m < n {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+type writerOnly struct{ io.Writer }
+
+// Flush counts.
+func (r *Recorder) Flush() error { r.Flushes++; return nil }
+
+// Finish fails when less than Length was written.
+func (r *Recorder) Finish() error {
+	r.Finished = true
+	if !r.Bodyless && r.Length >= 0 && int64(r.Body.Len()) != r.Length {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+
+// Abort keeps that the response was cut.
+func (r *Recorder) Abort() { r.Aborted, r.Dropped = true, true }
+
+// ReadBody reads the request's body.
+func (r *Recorder) ReadBody(p []byte) (int, error) { return r.request.Read(p) }
+
+// Gone reports whether the client's bound was reached.
+func (r *Recorder) Gone() bool { return r.gone > 0 && r.Body.Len() >= r.gone }
+
+// BytesSent returns the body's length.
+func (r *Recorder) BytesSent() int64 { return int64(r.Body.Len()) }
+
+// BytesRead returns the length of request line and body.
+func (r *Recorder) BytesRead() int64 { return r.read }
+
+// DropConnection keeps that it was called.
+func (r *Recorder) DropConnection() { r.Dropped = true }
+
+// Drain does nothing: an Exchange on a Recorder ends by itself.
+func (r *Recorder) Drain() {}
+
+// Close does nothing.
+func (r *Recorder) Close() error { return nil }
