@@ -1,0 +1,357 @@
+package http1
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"alicorn/proxy"
+)
+
+// conn is one connection and the wire of the exchange on it.
+type conn struct {
+	e    *proxy.Engine
+	nc   net.Conn
+	info *proxy.Conn
+	raw  syscall.RawConn // nil for TLS
+	core *proxy.Core     // of the default server, then of the exchange's location
+
+	state   atomic.Int32
+	started time.Time // when the connection was accepted
+
+	// The read side: buf[r:w] is read and not yet consumed.
+	buf      []byte
+	pooled   *[]byte // where buf came from; nil when it has grown
+	bodyBuf  *[]byte // framing of a body, once the head's buffer is used up
+	headBuf  []byte  // the head's buffer while buf is bodyBuf's
+	headPool *[]byte
+	r, w     int
+	tryRead  func(fd uintptr) bool
+	readErr  error
+	armed    [2]time.Time // read and write deadlines in effect
+
+	body      body
+	bytesRead int64
+	bytesSent int64
+	out       []byte
+	outPool   *[]byte
+
+	chunked, simple       bool
+	bodyless, headWritten bool
+	left                  int64 // of a response with a length; -1: unknown
+	keepAlive             bool  // what the client wants
+	mustClose, aborted    bool
+	closing               bool // the response said Connection: close
+	err                   error
+}
+
+// The states of a connection, as Drain sees it.
+const (
+	stateIdle int32 = iota
+	stateActive
+	stateDraining // active; close after the response
+	stateClosed
+)
+
+const bufferSize = 4 << 10
+
+func newBuffer() any { b := make([]byte, bufferSize); return &b }
+
+var (
+	readBuffers  = sync.Pool{New: newBuffer}
+	bodyBuffers  = sync.Pool{New: newBuffer}
+	writeBuffers = sync.Pool{New: newBuffer}
+)
+
+// Serve speaks HTTP/1.1 on nc until it closes; it is a proxy.ServeConn.
+func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
+	c := &conn{e: e, nc: nc, info: info, started: time.Now()}
+	if !e.Register(info, c) {
+		nc.Close()
+		return
+	}
+	defer e.Unregister(info)
+	defer c.finish()
+	if c.core = e.Defaults(info); c.core == nil {
+		return
+	}
+	if t, ok := nc.(*tls.Conn); ok {
+		if !c.handshake(t) {
+			return
+		}
+	} else if s, ok := nc.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn()
+		c.tryRead = c.readReady
+	}
+	c.loop()
+}
+
+func (c *conn) handshake(t *tls.Conn) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), c.core.HeaderTimeout)
+	defer cancel()
+	err := t.HandshakeContext(ctx)
+	if err == nil {
+		state := t.ConnectionState()
+		c.info.TLS = &state
+		return true
+	}
+	var notTLS tls.RecordHeaderError
+	if errors.As(err, &notTLS) && notTLS.Conn != nil && plainHTTP(notTLS.RecordHeader[:]) {
+		c.nc = notTLS.Conn
+		c.refusePlain()
+	}
+	return false
+}
+
+// plainHTTP recognises a request line where a TLS record was due.
+func plainHTTP(b []byte) bool { return isToken(bytes.TrimRight(b, " ")) }
+
+// refusePlain answers a plain request on a TLS port: 497, sent as 400.
+func (c *conn) refusePlain() {
+	x := proxy.NewExchange(c.info, c)
+	defer x.Release()
+	c.beginExchange(x)
+	x.Req.Method, x.Req.Proto, x.Req.Major, x.Req.Minor, x.Req.Scheme = "GET", "HTTP/1.1", 1, 1, "http"
+	c.mustClose = true
+	c.e.ServeError(x, proxy.StatusHTTPToHTTPS)
+	c.linger()
+}
+
+// loop serves requests until the connection is to be closed.
+func (c *conn) loop() {
+	var x *proxy.Exchange
+	defer func() {
+		if x != nil {
+			x.Release()
+		}
+	}()
+	for {
+		if c.r == c.w && !c.awaitRequest(&x) {
+			return
+		}
+		if !c.state.CompareAndSwap(stateIdle, stateActive) {
+			return
+		}
+		if x == nil {
+			x = proxy.NewExchange(c.info, c)
+		}
+		c.serveOne(x)
+		if c.shouldClose() {
+			c.closeConn()
+			return
+		}
+		c.reset()
+		x.Reset()
+		if !c.state.CompareAndSwap(stateActive, stateIdle) {
+			return
+		}
+	}
+}
+
+// awaitRequest waits for the first byte of a request. While it waits the
+// connection holds neither buffer nor Exchange.
+func (c *conn) awaitRequest(x **proxy.Exchange) bool {
+	c.releaseRead()
+	timeout := c.core.KeepaliveTimeout
+	if c.info.Requests == 0 {
+		timeout = c.core.HeaderTimeout
+	}
+	c.readDeadline(timeout)
+	if c.raw == nil {
+		if *x != nil {
+			(*x).Release()
+			*x = nil
+		}
+		var one [1]byte
+		n, err := c.nc.Read(one[:])
+		if n == 0 || err != nil && err != io.EOF {
+			return false
+		}
+		c.takeRead()
+		c.buf[0], c.w = one[0], 1
+		return true
+	}
+	c.readErr = nil
+	err := c.raw.Read(c.tryRead)
+	return err == nil && c.readErr == nil && c.w > 0
+}
+
+// readReady reads into a buffer taken only for the attempt.
+func (c *conn) readReady(fd uintptr) bool {
+	c.takeRead()
+	n, err := ignoringEINTR(int(fd), c.buf)
+	if err == syscall.EAGAIN {
+		c.releaseRead()
+		return false
+	}
+	if n > 0 {
+		c.w = n
+	} else if c.readErr = err; err == nil {
+		c.readErr = io.EOF
+	}
+	return true
+}
+
+func ignoringEINTR(fd int, p []byte) (int, error) {
+	for {
+		n, err := syscall.Read(fd, p)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+func (c *conn) takeRead() {
+	if c.buf == nil {
+		c.pooled = readBuffers.Get().(*[]byte)
+		c.buf = *c.pooled
+	}
+	c.r, c.w = 0, 0
+}
+
+func (c *conn) releaseRead() {
+	if c.pooled != nil {
+		readBuffers.Put(c.pooled)
+	}
+	if c.bodyBuf != nil {
+		bodyBuffers.Put(c.bodyBuf)
+	}
+	c.buf, c.pooled, c.bodyBuf, c.r, c.w = nil, nil, nil, 0, 0
+}
+
+// beginExchange prepares c for x, whose first byte is there.
+func (c *conn) beginExchange(x *proxy.Exchange) {
+	x.Start = time.Now()
+	c.info.Requests++
+	c.bytesRead, c.bytesSent = 0, 0
+	c.left, c.err = -1, nil
+	c.headWritten, c.aborted, c.closing, c.simple, c.keepAlive = false, false, false, false, false
+	x.Req.Scheme = "http"
+	if c.info.TLS != nil {
+		x.Req.Scheme = "https"
+	}
+	c.body = body{ended: true}
+}
+
+// serveOne reads one request head and has it served.
+func (c *conn) serveOne(x *proxy.Exchange) {
+	c.beginExchange(x)
+	var h head
+	err := c.readHead(x, &h)
+	if err == errSilent {
+		c.mustClose, c.aborted = true, true
+		return
+	}
+	c.keepAlive = x.Req.Major == 1 && !h.close && (x.Req.Minor > 0 || h.keepAlive)
+	if err != nil {
+		c.mustClose = true
+		c.e.ServeError(x, err)
+	} else {
+		c.body.begin(&x.Req, &h)
+		c.e.Serve(x)
+		c.core = x.Core()
+	}
+	if c.out != nil {
+		c.send(nil)
+	}
+}
+
+// shouldClose decides, after a response, whether the connection ends.
+func (c *conn) shouldClose() bool {
+	return c.aborted || c.err != nil || c.closing || c.simple || !c.drain() || c.mustClose
+}
+
+// reset makes c ready for the next request: what was read behind the body
+// moves to the start of a buffer.
+func (c *conn) reset() {
+	if c.headBuf != nil {
+		rest := c.buf[c.r:c.w]
+		c.buf, c.pooled = c.headBuf, c.headPool
+		c.headBuf, c.headPool = nil, nil
+		c.r, c.w = 0, copy(c.buf, rest)
+		return
+	}
+	if c.r == c.w || c.r == 0 {
+		return
+	}
+	c.w = copy(c.buf, c.buf[c.r:c.w])
+	c.r = 0
+}
+
+// keepHead sets the head's buffer aside: the request's strings alias it.
+func (c *conn) keepHead() {
+	if c.headBuf == nil {
+		c.headBuf, c.headPool = c.buf, c.pooled
+		c.buf, c.pooled = nil, nil
+	}
+}
+
+// finish gives everything back and closes.
+func (c *conn) finish() {
+	c.state.Store(stateClosed)
+	c.nc.Close()
+	if c.headBuf != nil {
+		c.buf, c.pooled = c.headBuf, c.headPool
+	}
+	c.releaseRead()
+	c.releaseOut()
+}
+
+// Drain is proxy.LiveConn's.
+func (c *conn) Drain() {
+	if c.state.CompareAndSwap(stateActive, stateDraining) {
+		return
+	}
+	if c.state.CompareAndSwap(stateIdle, stateClosed) {
+		c.nc.Close()
+	}
+}
+
+// Close cuts the connection.
+func (c *conn) Close() error {
+	c.state.Store(stateClosed)
+	return c.nc.Close()
+}
+
+// DropConnection closes the connection after this exchange.
+func (c *conn) DropConnection() { c.mustClose = true }
+
+// BytesRead is $request_length.
+func (c *conn) BytesRead() int64 { return c.bytesRead }
+
+// BytesSent is $bytes_sent.
+func (c *conn) BytesSent() int64 { return c.bytesSent }
+
+// deadlines in effect are left alone when they are this much of the timeout
+// too early at most: arming a timer for each read costs more than the read's
+// own bookkeeping.
+const slack = 8
+
+func (c *conn) readDeadline(d time.Duration) {
+	if want, move := c.arm(0, d); move {
+		c.nc.SetReadDeadline(want)
+	}
+}
+
+func (c *conn) writeDeadline(d time.Duration) {
+	if want, move := c.arm(1, d); move {
+		c.nc.SetWriteDeadline(want)
+	}
+}
+
+func (c *conn) arm(i int, d time.Duration) (time.Time, bool) {
+	want := time.Now().Add(d)
+	early := want.Sub(c.armed[i])
+	if early >= 0 && early < d/slack {
+		return want, false
+	}
+	c.armed[i] = want
+	return want, true
+}

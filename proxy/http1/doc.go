@@ -1,0 +1,19 @@
+// Package http1 is the server side of HTTP/1.1 (RFC 9112): one goroutine per
+// connection reads requests in place into Exchanges and writes what the Engine
+// answers.
+//
+// A request head is parsed inside the connection's read buffer; the strings of
+// the Exchange's Request alias it. The buffer is therefore left alone until
+// the exchange has ended: the body is read after the head, into the caller's
+// memory, and pipelined requests stay behind it. While a connection idles it
+// holds no buffer: the wait for the first byte is a wait for readiness.
+//
+// Parsing is strict where leniency has led to request smuggling, and as nginx
+// reads where the RFC leaves a choice: a bare LF ends a header line but is an
+// error in chunk framing; Content-Length beside Transfer-Encoding, repeated or
+// malformed lengths, obsolete folding, white space before the colon, control
+// characters and several Host fields are 400; codings but chunked are 501.
+//
+// Heads, small bodies and chunk framing are gathered in one pooled buffer and
+// leave in one write.
+package http1

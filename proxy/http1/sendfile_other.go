@@ -1,0 +1,16 @@
+//go:build !linux
+
+package http1
+
+import (
+	"os"
+)
+
+// kernelSend copies: the system's sendfile differs, and this platform is for
+// development.
+func (c *conn) kernelSend(f *os.File, off, n int64) error {
+	if c.left >= 0 {
+		c.left += n
+	}
+	return c.copyFile(f, off, n)
+}

@@ -1,0 +1,391 @@
+package http1
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"alicorn/proxy"
+)
+
+const (
+	serverName    = "Server: alicorn\r\n"
+	serverVersion = "Server: alicorn/" + proxy.Version + "\r\n"
+)
+
+// date is the Date line of one second.
+type date struct {
+	second int64
+	line   []byte
+}
+
+var lastDate atomic.Pointer[date]
+
+// appendDate appends the Date field, made once a second for all connections.
+func appendDate(dst []byte) []byte {
+	now := time.Now()
+	d := lastDate.Load()
+	if d == nil || d.second != now.Unix() {
+		d = &date{second: now.Unix(), line: now.UTC().AppendFormat(nil, "Date: Mon, 02 Jan 2006 15:04:05 GMT\r\n")}
+		lastDate.Store(d)
+	}
+	return append(dst, d.line...)
+}
+
+func (c *conn) buffer() {
+	if c.out == nil {
+		c.outPool = writeBuffers.Get().(*[]byte)
+		c.out = (*c.outPool)[:0]
+	}
+}
+
+func (c *conn) releaseOut() {
+	if c.outPool != nil {
+		writeBuffers.Put(c.outPool)
+	}
+	c.out, c.outPool = nil, nil
+}
+
+// WriteHead queues the head of x's response; see proxy.Stream.
+func (c *conn) WriteHead(x *proxy.Exchange, bodyless bool) error {
+	c.headWritten, c.bodyless, c.chunked = true, bodyless, false
+	c.core = x.Core()
+	c.buffer()
+	c.decideClose(x, bodyless)
+	if c.simple {
+		return nil // an HTTP/0.9 response is the body alone
+	}
+	r := &x.Res
+	b := appendStatusLine(c.out, r.Status)
+	b = c.appendOwn(b, r)
+	b = c.appendFraming(b, x, bodyless)
+	if c.closing {
+		b = append(b, "Connection: close\r\n"...)
+	} else {
+		if x.Req.Minor == 0 || c.core.KeepaliveHeader > 0 {
+			b = append(b, "Connection: keep-alive\r\n"...)
+		}
+		if c.core.KeepaliveHeader > 0 {
+			b = append(b, "Keep-Alive: timeout="...)
+			b = append(strconv.AppendInt(b, int64(c.core.KeepaliveHeader/time.Second), 10), '\r', '\n')
+		}
+	}
+	c.out = append(c.appendFields(b, x), '\r', '\n')
+	return nil
+}
+
+// decideClose settles whether the connection goes on, and the body's framing.
+func (c *conn) decideClose(x *proxy.Exchange, bodyless bool) {
+	core := c.core
+	c.closing = c.mustClose || !c.keepAlive || c.simple || core.KeepaliveTimeout == 0 ||
+		c.info.Requests >= core.KeepaliveRequests || c.e.Draining() || c.info.Listener.Closed() ||
+		c.state.Load() != stateActive || time.Since(c.started) > core.KeepaliveTime
+	c.left = x.Res.Length
+	if c.left < 0 && !bodyless {
+		if x.Req.Major == 1 && x.Req.Minor > 0 && core.ChunkedEncoding {
+			c.chunked = true
+		} else {
+			c.closing = true
+		}
+	}
+}
+
+func appendStatusLine(b []byte, status int) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(b, ' ')
+	return append(append(b, proxy.StatusText(status)...), '\r', '\n')
+}
+
+// appendOwn appends the fields that are ours unless the response has them.
+func (c *conn) appendOwn(b []byte, r *proxy.Response) []byte {
+	if _, ok := r.Header.Lookup(proxy.FieldServer); !ok {
+		if c.core.ServerTokens {
+			b = append(b, serverVersion...)
+		} else {
+			b = append(b, serverName...)
+		}
+	}
+	if _, ok := r.Header.Lookup(proxy.FieldDate); !ok {
+		b = appendDate(b)
+	}
+	if r.ContentType != "" && fieldValue(r.ContentType) {
+		b = append(append(b, "Content-Type: "...), r.ContentType...)
+		if r.Charset != "" {
+			b = append(append(b, "; charset="...), r.Charset...)
+		}
+		b = append(b, '\r', '\n')
+	}
+	return b
+}
+
+func (c *conn) appendFraming(b []byte, x *proxy.Exchange, bodyless bool) []byte {
+	switch status := x.Res.Status; {
+	case status < 200 || status == 204 || status == 304:
+	case x.Res.Length >= 0:
+		b = append(b, "Content-Length: "...)
+		b = append(strconv.AppendInt(b, x.Res.Length, 10), '\r', '\n')
+	case c.chunked:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return b
+}
+
+// appendFields appends the response's other fields. One that could change
+// the message's shape never goes out.
+func (c *conn) appendFields(b []byte, x *proxy.Exchange) []byte {
+	h := &x.Res.Header
+	for i := range h.Len() {
+		f := h.At(i)
+		switch f.ID() {
+		case proxy.FieldConnection, proxy.FieldContentLength, proxy.FieldTransferEncoding, proxy.FieldKeepAlive:
+			continue
+		}
+		if !isToken([]byte(f.Name)) || !fieldValue(f.Value) {
+			x.Log(proxy.LevelError, "response header field %q is not well-formed and was dropped", f.Name)
+			continue
+		}
+		b = append(append(append(append(b, f.Name...), ": "...), f.Value...), '\r', '\n')
+	}
+	return b
+}
+
+func fieldValue(v string) bool {
+	for i := 0; i < len(v); i++ {
+		if v[i] < ' ' && v[i] != '\t' || v[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// Interim sends a 1xx response.
+func (c *conn) Interim(status int, h *proxy.Header) error {
+	if c.simple || c.headWritten || !c.keepAlive && c.core == nil {
+		return nil
+	}
+	c.buffer()
+	c.out = appendStatusLine(c.out, status)
+	for i := range h.Len() {
+		if f := h.At(i); isToken([]byte(f.Name)) && fieldValue(f.Value) {
+			c.out = append(append(append(append(c.out, f.Name...), ": "...), f.Value...), '\r', '\n')
+		}
+	}
+	c.out = append(c.out, '\r', '\n')
+	return c.send(nil)
+}
+
+func (c *conn) continue100() error {
+	if c.headWritten {
+		return nil
+	}
+	c.buffer()
+	c.out = append(c.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
+	return c.send(nil)
+}
+
+// errTooLong is a body longer than the Content-Length that was sent.
+var errTooLong = errors.New("response body is longer than its Content-Length")
+
+// Write queues or sends body bytes.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	if c.bodyless || len(p) == 0 {
+		return len(p), nil
+	}
+	if c.left >= 0 {
+		if int64(len(p)) > c.left {
+			return 0, errTooLong
+		}
+		c.left -= int64(len(p))
+	}
+	c.buffer()
+	if c.chunked {
+		c.out = append(strconv.AppendInt(c.out, int64(len(p)), 16), '\r', '\n')
+	}
+	var err error
+	if len(c.out)+len(p)+2 <= cap(c.out) {
+		c.out = append(c.out, p...)
+	} else {
+		err = c.send(p)
+	}
+	if c.chunked && err == nil {
+		c.buffer()
+		c.out = append(c.out, '\r', '\n')
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// send writes what is queued and then p.
+func (c *conn) send(p []byte) error {
+	if c.err != nil {
+		return c.err
+	}
+	if len(c.out) == 0 && len(p) == 0 {
+		return nil
+	}
+	c.writeDeadline(c.sendTimeout())
+	var n int64
+	var err error
+	if len(p) == 0 {
+		var m int
+		m, err = c.nc.Write(c.out)
+		n = int64(m)
+	} else {
+		bufs := net.Buffers{c.out, p}
+		n, err = bufs.WriteTo(c.nc)
+	}
+	c.bytesSent += n
+	c.releaseOut()
+	if err != nil {
+		return c.fail(err)
+	}
+	return nil
+}
+
+func (c *conn) sendTimeout() time.Duration {
+	if c.core == nil {
+		return 60 * time.Second
+	}
+	return c.core.SendTimeout
+}
+
+// fail makes err sticky.
+func (c *conn) fail(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.core.ResetTimedOut {
+		c.resetOnClose()
+	}
+	c.err = fmt.Errorf("%w (%w)", proxy.ErrClientGone, err)
+	return c.err
+}
+
+func (c *conn) resetOnClose() {
+	if t, ok := c.nc.(*net.TCPConn); ok {
+		t.SetLinger(0)
+	}
+}
+
+// Flush sends what is queued.
+func (c *conn) Flush() error { return c.send(nil) }
+
+// Finish ends the response.
+func (c *conn) Finish() error {
+	if c.err != nil {
+		return c.err
+	}
+	if !c.bodyless && c.left > 0 {
+		c.Abort()
+		return errors.New("response body is shorter than its Content-Length")
+	}
+	if c.chunked {
+		c.buffer()
+		c.out = append(c.out, "0\r\n\r\n"...)
+	}
+	return c.send(nil)
+}
+
+// Abort gives the response up: what follows is a close without its end.
+func (c *conn) Abort() {
+	c.aborted, c.mustClose = true, true
+	if c.headWritten {
+		c.send(nil)
+	}
+}
+
+// Gone reports a reset connection. A client that has only ended its sending
+// side still wants its answer.
+func (c *conn) Gone() bool {
+	if c.raw == nil {
+		return c.err != nil
+	}
+	gone := false
+	c.raw.Control(func(fd uintptr) {
+		var one [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		gone = err != nil && err != syscall.EAGAIN && err != syscall.EINTR
+	})
+	return gone
+}
+
+// closeConn ends the connection so that the client sees the whole response.
+func (c *conn) closeConn() {
+	if c.err != nil || c.core.Lingering == proxy.LingeringOff {
+		return
+	}
+	if c.mustClose || c.r < c.w || !c.body.ended || c.core.Lingering == proxy.LingeringAlways {
+		c.linger()
+	}
+}
+
+// linger ends the sending side and reads for a while what the client still
+// sends: closing with unread data would reset the connection and take the
+// response back. lingering_time bounds it all, lingering_timeout each wait.
+func (c *conn) linger() {
+	t, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || t.CloseWrite() != nil {
+		return
+	}
+	buf := bodyBuffers.Get().(*[]byte)
+	defer bodyBuffers.Put(buf)
+	end := time.Now().Add(c.core.LingeringTime)
+	for time.Now().Before(end) {
+		c.nc.SetReadDeadline(time.Now().Add(min(c.core.LingeringTimeout, time.Until(end))))
+		if n, err := c.nc.Read(*buf); err != nil || n == 0 {
+			return
+		}
+	}
+}
+
+// SendFile sends part of a file; see proxy.Stream.
+func (c *conn) SendFile(f *os.File, off, n int64) error {
+	if c.err != nil {
+		return c.err
+	}
+	if c.left >= 0 && n > c.left {
+		return errTooLong
+	}
+	if c.chunked || c.raw == nil || n <= copyLimit {
+		return c.copyFile(f, off, n)
+	}
+	c.left -= max(min(n, c.left), 0)
+	return c.kernelSend(f, off, n)
+}
+
+// copyLimit is the size up to which a file is read and written with the head
+// in one call instead of sent by the kernel.
+const copyLimit = 64 << 10
+
+var fileBuffers = sync.Pool{New: func() any { b := make([]byte, copyLimit); return &b }}
+
+func (c *conn) copyFile(f *os.File, off, n int64) error {
+	buf := fileBuffers.Get().(*[]byte)
+	defer fileBuffers.Put(buf)
+	for n > 0 {
+		m, err := f.ReadAt((*buf)[:min(int64(len(*buf)), n)], off)
+		if m == 0 {
+			if err == nil || err == io.EOF {
+				err = errShrank
+			}
+			return err
+		}
+		if _, err := c.Write((*buf)[:m]); err != nil {
+			return err
+		}
+		off, n = off+int64(m), n-int64(m)
+	}
+	return nil
+}
+
+var errShrank = errors.New("file shrank while it was sent")
