@@ -1,0 +1,153 @@
+// Package ssl is TLS as the configuration has it: the directives and
+// variables that begin with ssl_. It gives every Site with "listen ... ssl" its
+// crypto/tls.Config; the certificates and their choice are package alicorn/tls.
+//
+// A client's SNI chooses the server by the rules of server_name, and so its
+// certificates and protocol versions; the default server answers other names
+// and clients without SNI. Certificates are read once for each generation.
+package ssl
+
+import (
+	stdtls "crypto/tls"
+	"fmt"
+	"strings"
+	"time"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/tls"
+)
+
+type settings struct {
+	certs   config.List[file]
+	keys    config.List[file]
+	options tls.Options
+}
+
+// file is an argument that names a file.
+type file struct {
+	path string // absolute
+	pos  config.Pos
+}
+
+type module struct{ settings *config.Key[settings] }
+
+// New returns the module.
+func New() proxy.Module {
+	m := module{config.NewKey(func() settings { return settings{} })}
+	return proxy.Module{
+		Name:       "ssl",
+		Settings:   m.settings,
+		Directives: append(m.directives(), withoutEffect()...),
+		Variables:  variables(),
+		Generation: m.generation,
+	}
+}
+
+const levels = config.HTTP | config.Server
+
+func (m module) directives() []config.Directive {
+	files := func(field func(c *settings) *config.List[file]) config.Setter {
+		return func(s *config.Scope, n *config.Node) error { return addFile(field(m.settings.In(s)), s, n) }
+	}
+	return []config.Directive{
+		{Name: "ssl_certificate", In: levels, Args: config.OneArg, Repeat: true, Syntax: "FILE",
+			Set:  files(func(c *settings) *config.List[file] { return &c.certs }),
+			Help: "A file with the server's certificate and those of its issuers, in PEM format, the server's own first. Relative to the configuration's directory. May be given several times with keys of different types (ECDSA and RSA); each client gets the one it can verify. Unlike in nginx the name has no variables."},
+		{Name: "ssl_certificate_key", In: levels, Args: config.OneArg, Repeat: true, Syntax: "FILE",
+			Set:  files(func(c *settings) *config.List[file] { return &c.keys }),
+			Help: "The file with the private key, in PEM format and without a password. The first belongs to the first ssl_certificate, and so on. It is read with the rights of the user that started the server."},
+		{Name: "ssl_protocols", In: levels, Args: config.SomeArg, Set: m.setProtocols,
+			Syntax: "[TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3]", Default: "TLSv1.2 TLSv1.3",
+			Help: "The versions of TLS that clients may use. Those between the oldest and the newest cannot be left out; SSLv2 and SSLv3 do not exist here. Unlike in nginx each server of an address has its own."},
+		{Name: "ssl_session_tickets", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "on",
+			Set:  m.setTickets,
+			Help: "Lets clients resume sessions by tickets, which saves a signature for each connection. Keys change every day and survive reloads. off means that no session resumes."},
+	}
+}
+
+func withoutEffect() []config.Directive {
+	accepted := func(name, syntax, why string) config.Directive {
+		return config.Directive{Name: name, In: levels, Args: config.Arity{Min: 1, Max: 2}, NoEffect: true, Syntax: syntax, Help: why}
+	}
+	return []config.Directive{
+		accepted("ssl_ciphers", "LIST", "Go's crypto/tls chooses among ciphers that are safe today: TLS 1.3's own, and before it those with ECDHE."),
+		accepted("ssl_prefer_server_ciphers", "on | off", "Go's crypto/tls orders ciphers by safety and by what client and server have in hardware."),
+		accepted("ssl_session_cache", "off | none | [builtin[:SIZE]] [shared:NAME:SIZE]", "sessions resume by tickets, which need no memory here; see ssl_session_tickets."),
+		accepted("ssl_session_timeout", "TIME", "tickets are good for seven days at most, as TLS 1.3 allows; see ssl_session_tickets."),
+		accepted("ssl_dhparam", "FILE", "ciphers with finite-field Diffie-Hellman do not exist here; ECDHE takes their place."),
+	}
+}
+
+func addFile(l *config.List[file], s *config.Scope, n *config.Node) error {
+	a := n.Args[0]
+	for _, prefix := range []string{"data:", "engine:", "store:"} {
+		if strings.HasPrefix(a.Text, prefix) {
+			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s takes a file, not %q", n.Name, prefix)}
+		}
+	}
+	if strings.Contains(a.Text, "$") {
+		return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s takes no variables: %q", n.Name, a.Text)}
+	}
+	l.Add(s, file{s.Load().ConfPath(a.Text), a.Pos})
+	return nil
+}
+
+func (m module) setProtocols(s *config.Scope, n *config.Node) error {
+	names := make([]string, len(n.Args))
+	for i, a := range n.Args {
+		names[i] = a.Text
+	}
+	o := &m.settings.In(s).options
+	var err error
+	if o.MinVersion, o.MaxVersion, err = tls.VersionRange(names); err != nil {
+		return &config.Error{Pos: n.Args[0].Pos, Msg: "ssl_protocols: " + err.Error()}
+	}
+	return nil
+}
+
+func (m module) setTickets(s *config.Scope, n *config.Node) error {
+	on := true
+	set := config.Flag(m.settings, func(*settings) *bool { return &on })
+	err := set(s, n)
+	m.settings.In(s).options.NoTickets = !on
+	return err
+}
+
+// generation loads every server's certificates and gives the Sites with TLS
+// their Config. A server that has certificates but no "listen ... ssl" has
+// them checked too: nginx does, and a mistake is best found early.
+func (m module) generation(main *config.Scope, g *proxy.Generation) error {
+	tickets, err := config.Hold(g.Resources, "ssl session tickets", func() (*tls.Tickets, error) {
+		return tls.NewTickets(time.Now), nil
+	})
+	if err != nil {
+		return err
+	}
+	ld := loader{load: main.Load(), pairs: map[[2]string]*stdtls.Certificate{}, warned: map[string]bool{}}
+	ids := map[*proxy.Server]*tls.Identity{}
+	for _, sv := range g.Servers {
+		if id := ld.identity(sv, m.settings.In(sv.Scope)); id != nil {
+			ids[sv] = id
+		}
+	}
+	for _, site := range g.Sites() {
+		if site.SSL {
+			ld.checkDefault(site, m.settings.In(site.Default.Scope))
+			site.TLS = siteConfig(site, ids, tickets)
+		}
+	}
+	return nil
+}
+
+// siteConfig returns the Config of one address. A server without certificates,
+// which the address's other servers make speak TLS, shows the default
+// server's, as in nginx. Where not even that has one, the loader has failed.
+func siteConfig(site *proxy.Site, ids map[*proxy.Server]*tls.Identity, tickets *tls.Tickets) *stdtls.Config {
+	return tls.NewConfig(func(name string) *tls.Identity {
+		if id := ids[site.Lookup(name)]; id != nil {
+			return id
+		}
+		return ids[site.Default]
+	}, tickets)
+}

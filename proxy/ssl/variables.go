@@ -1,0 +1,32 @@
+package ssl
+
+import (
+	stdtls "crypto/tls"
+
+	"alicorn/proxy"
+	"alicorn/tls"
+)
+
+// variables are what a handshake tells of itself. Without TLS none is found.
+func variables() []proxy.Variable {
+	text := func(name string, f func(c *stdtls.ConnectionState) string) proxy.Variable {
+		return proxy.Variable{Name: name, Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
+			if x.Conn.TLS == nil {
+				return dst, false
+			}
+			v := f(x.Conn.TLS)
+			return append(dst, v...), v != ""
+		}}
+	}
+	return []proxy.Variable{
+		text("ssl_protocol", func(c *stdtls.ConnectionState) string { return tls.VersionName(c.Version) }),
+		text("ssl_cipher", func(c *stdtls.ConnectionState) string { return tls.CipherName(c.CipherSuite) }),
+		text("ssl_server_name", func(c *stdtls.ConnectionState) string { return c.ServerName }),
+		text("ssl_session_reused", func(c *stdtls.ConnectionState) string {
+			if c.DidResume {
+				return "r"
+			}
+			return "."
+		}),
+	}
+}

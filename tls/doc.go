@@ -1,0 +1,13 @@
+// Package tls gives crypto/tls what a front with many servers needs:
+// certificates from files, checked when they are read; the choice among a
+// server's certificates (RSA and ECDSA side by side); the choice of the server
+// by SNI; and keys for session tickets that survive a reload.
+//
+//	Pair       a certificate chain and its key, read through config.Host
+//	Identity   what one server shows: its certificates, its protocol versions
+//	NewConfig  the crypto/tls.Config of one address: SNI chooses the Identity
+//	Tickets    ticket keys, shared by all addresses, rotated daily
+//
+// Everything but Tickets is immutable once made, so a handshake takes no lock
+// but Go's own. The package knows no request and no directive.
+package tls

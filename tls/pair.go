@@ -1,0 +1,115 @@
+package tls
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"alicorn/config"
+)
+
+// LoadPair reads a chain of certificates (PEM, the server's own first) and
+// its private key through h. The result's Leaf is set. Errors are one
+// sentence that names the file at fault.
+func LoadPair(h config.Host, certFile, keyFile string) (*tls.Certificate, error) {
+	chain, err := h.ReadFile(certFile)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read certificate %q: %w", certFile, reason(err))
+	}
+	key, err := h.ReadFile(keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read certificate key %q: %w", keyFile, reason(err))
+	}
+	if err := checkChain(chain, certFile); err != nil {
+		return nil, err
+	}
+	if err := checkKey(key, keyFile); err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	switch {
+	case err == nil:
+		return &pair, nil
+	case strings.Contains(err.Error(), "does not match"):
+		return nil, fmt.Errorf("certificate key %q does not belong to the first certificate in %q", keyFile, certFile)
+	case strings.Contains(err.Error(), "private key"):
+		return nil, fmt.Errorf("cannot use certificate key %q: %s", keyFile, bare(err))
+	}
+	return nil, fmt.Errorf("cannot use certificate %q: %s", certFile, bare(err))
+}
+
+// checkChain says in plain words what crypto/tls would say in PEM's.
+func checkChain(content []byte, file string) error {
+	if !hasBlock(content, func(b *pem.Block) bool { return b.Type == "CERTIFICATE" }) {
+		return fmt.Errorf("cannot use certificate %q: it holds no certificate in PEM format", file)
+	}
+	return nil
+}
+
+func checkKey(content []byte, file string) error {
+	if hasBlock(content, func(b *pem.Block) bool { return b.Type == "ENCRYPTED PRIVATE KEY" || b.Headers["DEK-Info"] != "" }) {
+		return fmt.Errorf("cannot use certificate key %q: it is encrypted with a password", file)
+	}
+	if !hasBlock(content, func(b *pem.Block) bool { return b.Type == "PRIVATE KEY" || strings.HasSuffix(b.Type, " PRIVATE KEY") }) {
+		return fmt.Errorf("cannot use certificate key %q: it holds no private key in PEM format", file)
+	}
+	return nil
+}
+
+func hasBlock(content []byte, which func(b *pem.Block) bool) bool {
+	for rest := bytes.Clone(content); ; {
+		var b *pem.Block
+		if b, rest = pem.Decode(rest); b == nil {
+			return false
+		}
+		if which(b) {
+			return true
+		}
+	}
+}
+
+// bare is err's text without the prefixes of Go's packages.
+func bare(err error) string {
+	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "tls: "), "x509: ")
+}
+
+// reason is err without the operation and the path, which our messages name.
+func reason(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// Doubt returns why clients that ask for name at time now will refuse cert, in
+// a few words: expired, not valid yet, for other names; "" when it is fine.
+// With an empty name only the time is checked.
+func Doubt(cert *tls.Certificate, name string, now time.Time) string {
+	leaf := cert.Leaf
+	switch {
+	case now.After(leaf.NotAfter):
+		return "expired on " + leaf.NotAfter.UTC().Format(time.DateOnly)
+	case now.Before(leaf.NotBefore):
+		return "is not valid before " + leaf.NotBefore.UTC().Format(time.DateTime) + " UTC"
+	case name != "" && leaf.VerifyHostname(name) != nil:
+		return fmt.Sprintf("is not for %q but for %s", name, namesOf(cert))
+	}
+	return ""
+}
+
+func namesOf(cert *tls.Certificate) string {
+	names := append([]string(nil), cert.Leaf.DNSNames...)
+	for _, ip := range cert.Leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		return "no name"
+	}
+	return strings.Join(names, ", ")
+}
