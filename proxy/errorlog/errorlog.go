@@ -1,0 +1,212 @@
+// Package errorlog is the error_log directive: a slog.Handler that writes
+// nginx's lines to one or more destinations, each from its own level on.
+//
+//	2026/11/20 10:00:00 [error] PID#PID: *CID message, client: ...
+//
+// An event is one line; a message of several lines (a traceback) goes on in
+// lines that begin with a tab.
+package errorlog
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/logfile"
+)
+
+// Options are what the program decides.
+type Options struct {
+	// Default is the destination when the configuration names none: "stderr"
+	// or a path. Level is its level.
+	Default string
+	Level   proxy.Level
+}
+
+type settings struct {
+	logs config.List[target]
+}
+
+// target is one error_log directive.
+type target struct {
+	dest  string
+	level proxy.Level
+	pos   config.Pos
+}
+
+var levels = []config.Choice[proxy.Level]{
+	{Word: "debug", Value: proxy.LevelDebug}, {Word: "info", Value: proxy.LevelInfo}, {Word: "notice", Value: proxy.LevelNotice},
+	{Word: "warn", Value: proxy.LevelWarn}, {Word: "error", Value: proxy.LevelError}, {Word: "crit", Value: proxy.LevelCrit},
+	{Word: "alert", Value: proxy.LevelAlert}, {Word: "emerg", Value: proxy.LevelEmerg},
+}
+
+// Module returns the feature.
+func Module(o Options) proxy.Module {
+	k := config.NewKey(func() settings { return settings{} })
+	m := module{o, k}
+	return proxy.Module{
+		Name:     "errorlog",
+		Settings: k,
+		Directives: []config.Directive{{
+			Name: "error_log", In: config.Main | config.AnyLevel, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Set: m.set,
+			Syntax: "FILE | stderr | syslog:server=ADDRESS[,...] [debug | info | notice | warn | error | crit | alert | emerg]", Default: "stderr error",
+			Help: "Where errors are logged, and from which level on. Several may be given. A file is relative to the prefix directory; its folder is made when it is missing.",
+		}},
+		Compile: func(s *config.Scope, l *proxy.Location) (err error) {
+			l.Core.ErrorLog, err = m.logger(s)
+			return err
+		},
+		Generation: func(s *config.Scope, g *proxy.Generation) (err error) {
+			g.ErrorLog, err = m.logger(s)
+			return err
+		},
+	}
+}
+
+type module struct {
+	o Options
+	k *config.Key[settings]
+}
+
+func (m module) set(s *config.Scope, n *config.Node) error {
+	t := target{dest: n.Arg(0), level: proxy.LevelError, pos: n.Pos}
+	if len(n.Args) == 2 {
+		level, ok := levelNamed(n.Arg(1))
+		if !ok {
+			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("%q is no level; the levels are debug, info, notice, warn, error, crit, alert, emerg", n.Arg(1))}
+		}
+		t.level = level
+	}
+	m.k.In(s).logs.Add(s, t)
+	return nil
+}
+
+func levelNamed(word string) (proxy.Level, bool) {
+	for _, l := range levels {
+		if l.Word == word {
+			return l.Value, true
+		}
+	}
+	return 0, false
+}
+
+// logger opens the destinations in effect in s.
+func (m module) logger(s *config.Scope) (*slog.Logger, error) {
+	targets := m.k.In(s).logs.Items()
+	if len(targets) == 0 {
+		targets = []target{{dest: m.o.Default, level: m.o.Level}}
+	}
+	h := &Handler{}
+	for _, t := range targets {
+		w, err := logfile.Open(s.Load(), t.dest, logfile.Options{})
+		if err != nil {
+			if t.pos.Line == 0 {
+				return nil, err
+			}
+			return nil, &config.Error{Pos: t.pos, Msg: err.Error()}
+		}
+		h.outs = append(h.outs, out{w, t.level})
+	}
+	return slog.New(h), nil
+}
+
+// Handler is a slog.Handler that writes nginx's error log lines.
+type Handler struct {
+	outs  []out
+	attrs string
+}
+
+type out struct {
+	w     io.Writer
+	level proxy.Level
+}
+
+// NewHandler returns a Handler for one destination.
+func NewHandler(w io.Writer, level proxy.Level) *Handler { return &Handler{outs: []out{{w, level}}} }
+
+// Enabled reports whether some destination takes the level.
+func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
+	for _, o := range h.outs {
+		if level >= o.level {
+			return true
+		}
+	}
+	return false
+}
+
+var lines = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+
+// Handle writes one event.
+func (h *Handler) Handle(_ context.Context, r slog.Record) error {
+	buf := lines.Get().(*[]byte)
+	defer lines.Put(buf)
+	b := r.Time.AppendFormat((*buf)[:0], "2006/01/02 15:04:05 [")
+	b = append(append(b, LevelName(r.Level)...), "] "...)
+	b = strconv.AppendInt(b, int64(os.Getpid()), 10)
+	b = strconv.AppendInt(append(b, '#'), int64(os.Getpid()), 10)
+	b = append(b, ": "...)
+	rest := h.attrs
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "cid" {
+			b = append(strconv.AppendUint(append(b, '*'), a.Value.Uint64(), 10), ' ')
+		} else {
+			rest += ", " + a.Key + ": " + a.Value.String()
+		}
+		return true
+	})
+	b = appendLines(appendLines(b, r.Message), rest)
+	b = append(b, '\n')
+	for _, o := range h.outs {
+		if r.Level >= o.level {
+			o.w.Write(b)
+		}
+	}
+	*buf = b
+	return nil
+}
+
+// appendLines appends text so that only its first line begins a line.
+func appendLines(b []byte, text string) []byte {
+	text = strings.TrimRight(text, "\n")
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\n':
+			b = append(b, '\n', '\t')
+		case c < ' ' && c != '\t', c == 0x7f:
+			b = fmt.Appendf(b, "\\x%02X", c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
+}
+
+// WithAttrs returns a Handler that ends each line with attrs.
+func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	n := *h
+	for _, a := range attrs {
+		n.attrs += ", " + a.Key + ": " + a.Value.String()
+	}
+	return &n
+}
+
+// WithGroup returns h: lines have no groups.
+func (h *Handler) WithGroup(string) slog.Handler { return h }
+
+// LevelName is the level's name in nginx's words.
+func LevelName(level slog.Level) string {
+	name := "debug"
+	for _, l := range levels {
+		if level >= l.Value {
+			name = l.Word
+		}
+	}
+	return name
+}

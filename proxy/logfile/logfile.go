@@ -1,0 +1,197 @@
+// Package logfile is where logs go: files, the standard error stream and
+// syslog. A destination is a Resource: one object for each name, kept across
+// reloads, reopened by USR1, closed when no configuration writes to it.
+//
+// A Write carries whole lines and reaches the destination as one write, so
+// that lines of several writers never mix. Writes never fail towards the
+// caller: a log that cannot be written must not stop a request.
+package logfile
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"alicorn/config"
+)
+
+// Sink is a destination of log lines.
+type Sink interface {
+	io.Writer
+	// Reopen opens the destination again, as after logrotate moved it.
+	Reopen(h config.Host) error
+	io.Closer
+}
+
+// Options are the parameters of a destination.
+type Options struct {
+	Buffer  int           // bytes held back; 0: every line at once
+	Flush   time.Duration // the longest time a line is held back; 0: until the buffer is full
+	MaxSize int64         // rotate when the file has grown past it; 0: never
+	Keep    int           // rotated files kept
+}
+
+// Open returns the Sink for dest: "stderr", "syslog:...", or a file's path,
+// relative to the prefix directory.
+func Open(l *config.Load, dest string, o Options) (Sink, error) {
+	switch {
+	case dest == "stderr":
+		return config.Hold(l.Resources, "log stderr", func() (Sink, error) { return stderr{}, nil })
+	case strings.HasPrefix(dest, "syslog:"):
+		return config.Hold(l.Resources, "log "+dest, func() (Sink, error) { return newSyslog(dest) })
+	}
+	path := l.Path(dest)
+	key := "log " + path
+	if o != (Options{}) {
+		key = fmt.Sprintf("log %s %v", path, o)
+	}
+	return config.Hold(l.Resources, key, func() (Sink, error) { return openFile(l.Resources.Host, path, o) })
+}
+
+// stderr is the process's standard error stream.
+type stderr struct{}
+
+func (stderr) Write(p []byte) (int, error) { return os.Stderr.Write(p) }
+func (stderr) Reopen(config.Host) error    { return nil }
+func (stderr) Close() error                { return nil }
+
+// File is a log file.
+type File struct {
+	path string
+	host config.Host
+	o    Options
+
+	mu      sync.Mutex
+	f       *os.File
+	size    int64
+	buf     []byte
+	timer   *time.Timer
+	stopped bool // rotation failed once: not tried again until reopened
+}
+
+func openFile(h config.Host, path string, o Options) (*File, error) {
+	f, err := h.Append(path)
+	if err != nil {
+		return nil, err
+	}
+	lf := &File{path: path, host: h, o: o, f: f}
+	lf.measure()
+	if o.Buffer > 0 {
+		lf.buf = make([]byte, 0, o.Buffer)
+	}
+	return lf, nil
+}
+
+func (f *File) measure() {
+	if st, err := f.f.Stat(); err == nil {
+		f.size = st.Size()
+	}
+}
+
+// Write appends whole lines.
+func (f *File) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.o.Buffer == 0 || len(p) > f.o.Buffer {
+		f.flush()
+		f.write(p)
+		return len(p), nil
+	}
+	if len(f.buf)+len(p) > f.o.Buffer {
+		f.flush()
+	}
+	if len(f.buf) == 0 && f.o.Flush > 0 {
+		f.schedule()
+	}
+	f.buf = append(f.buf, p...)
+	return len(p), nil
+}
+
+func (f *File) schedule() {
+	if f.timer != nil {
+		f.timer.Reset(f.o.Flush)
+		return
+	}
+	f.timer = time.AfterFunc(f.o.Flush, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.flush()
+	})
+}
+
+func (f *File) flush() {
+	if len(f.buf) > 0 {
+		f.write(f.buf)
+		f.buf = f.buf[:0]
+	}
+}
+
+func (f *File) write(p []byte) {
+	if f.f == nil {
+		return
+	}
+	n, _ := f.f.Write(p)
+	f.size += int64(n)
+	if f.o.MaxSize > 0 && f.size > f.o.MaxSize && !f.stopped {
+		f.rotate()
+	}
+}
+
+// rotate moves NAME to NAME.1, NAME.1 to NAME.2 and so on, and goes on in a
+// new file.
+func (f *File) rotate() {
+	for i := f.o.Keep; i >= 1; i-- {
+		from := fmt.Sprintf("%s.%d", f.path, i-1)
+		if i == 1 {
+			from = f.path
+		}
+		if err := os.Rename(from, fmt.Sprintf("%s.%d", f.path, i)); err != nil && !os.IsNotExist(err) {
+			f.stopped = true
+			fmt.Fprintf(os.Stderr, "cannot rotate %s: %v\n", f.path, err)
+			return
+		}
+	}
+	if err := f.reopen(f.host); err != nil {
+		f.stopped = true
+		fmt.Fprintf(os.Stderr, "cannot reopen %s after rotation: %v\n", f.path, err)
+	}
+}
+
+// Reopen opens the path again and leaves the old file.
+func (f *File) Reopen(h config.Host) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.flush()
+	f.stopped = false
+	return f.reopen(h)
+}
+
+func (f *File) reopen(h config.Host) error {
+	n, err := h.Append(f.path)
+	if err != nil {
+		return err
+	}
+	f.f.Close()
+	f.f = n
+	f.measure()
+	return nil
+}
+
+// Close writes what was held back and closes the file.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.f == nil {
+		return nil
+	}
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	f.flush()
+	err := f.f.Close()
+	f.f = nil
+	return err
+}
