@@ -86,7 +86,11 @@ func (r *Regexp) Match(x *Exchange, text string) bool {
 
 func (r *Regexp) matchFast(x *Exchange, text string) bool {
 	if len(r.names) == 1 {
-		return r.fast.MatchString(text)
+		ok := r.fast.MatchString(text)
+		if ok {
+			x.captures = x.captures[:0] // as nginx: no groups, no $1 of an earlier match
+		}
+		return ok
 	}
 	loc := r.fast.FindStringSubmatchIndex(text)
 	if loc == nil {
