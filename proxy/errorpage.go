@@ -136,11 +136,9 @@ func (x *Exchange) plainStatus(status Status) error {
 	case 400, 408, 413, 414, 501, 505, StatusHeaderTooLarge, StatusCertError, StatusNoCert, StatusHTTPToHTTPS:
 		x.stream.DropConnection()
 	}
-	code := status.Code()
-	if x.status.override != 0 {
-		code = x.status.override
-	}
-	return orDone(x.Res.Reply(code, "text/html", statusPageOf(x, status)))
+	// an error page that failed does not lend its code to the failure
+	x.status.override = 0
+	return orDone(x.Res.Reply(status.Code(), "text/html", statusPageOf(x, status)))
 }
 
 func orDone(err error) error {

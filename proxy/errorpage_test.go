@@ -1,0 +1,214 @@
+package proxy_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"alicorn/proxy"
+	"alicorn/proxy/proxytest"
+)
+
+// errorPages is one server in the words of both: SAY and FAIL are say and
+// fail here, return there.
+const errorPages = `
+	error_page 404 /server404;
+	location = /server404 { SAY server404; }
+	location /plain { FAIL 500; }
+	location /inherited { FAIL 404; }
+	location /keeps { error_page 404 /page; FAIL 404; }
+	location /own-hides-inherited { error_page 500 /page; FAIL 404; }
+	location /code { error_page 404 =200 /page; FAIL 404; }
+	location /code/none { error_page 404 =204 /page; FAIL 404; }
+	location /equals { error_page 404 = /page; FAIL 404; }
+	location /equals/failing { error_page 404 = /failing; FAIL 404; }
+	location /list { error_page 500 502 503 504 /page; FAIL 503; }
+	location /several { error_page 500 /other; error_page 503 /page; FAIL 503; }
+	location /first { error_page 503 /page; error_page 503 /other; FAIL 503; }
+	location /named { error_page 404 @named; FAIL 404; }
+	location /named/equals { error_page 404 = @named; FAIL 404; }
+	location /named/code { error_page 404 =201 @named; FAIL 404; }
+	location /named/missing { error_page 404 @missing; FAIL 404; }
+	location /url { error_page 404 http://other.example/x; FAIL 404; }
+	location /url/301 { error_page 404 =301 http://other.example/x; FAIL 404; }
+	location /url/200 { error_page 404 =200 http://other.example/x; FAIL 404; }
+	location /url/variable { error_page 404 http://$host$uri; FAIL 404; }
+	location /variable { error_page 404 /$arg_to; FAIL 404; }
+	location /args { error_page 404 /args-page?from=$uri; FAIL 404; }
+	location /args/fixed { error_page 404 /args-page?a=b; FAIL 404; }
+	location /args/kept { error_page 404 /args-page; FAIL 404; }
+	location /failing-page { error_page 404 /failing; FAIL 404; }
+	location /failing-page/200 { error_page 404 =200 /failing; FAIL 404; }
+	location /chain { error_page 404 /chain2; FAIL 404; }
+	location /recursive { recursive_error_pages on; error_page 404 /recursive2; FAIL 404; }
+	location /recursive2 { recursive_error_pages on; error_page 500 =202 /page; FAIL 500; }
+	location /loop { recursive_error_pages on; error_page 404 /loop; FAIL 404; }
+	location /closed { error_page 404 /internal; FAIL 404; }
+	location /internal { internal; error_page 404 /page; SAY "internal:$uri"; }
+	location /chain2 { error_page 500 /page; FAIL 500; }
+	location /failing { FAIL 500; }
+	location /page { SAY "page:$uri:$args:$request_method:$request_uri"; }
+	location /args-page { SAY "args:$args"; }
+	location /other { SAY other; }
+	location @named { SAY "named:$uri"; }
+`
+
+var errorTargets = []string{"/plain", "/inherited", "/keeps", "/own-hides-inherited", "/code", "/code/none", "/equals", "/equals/failing",
+	"/list", "/several", "/first", "/named", "/named/equals", "/named/code", "/named/missing", "/url", "/url/301", "/url/200", "/url/variable",
+	"/variable?to=page", "/variable?to=other", "/args", "/args/fixed", "/args/kept?x=y", "/failing-page", "/failing-page/200", "/chain",
+	"/recursive", "/loop", "/closed", "/internal", "/page", "/nowhere", "/keeps?x=1"}
+
+func TestErrorPagesAreThoseOfNginx(t *testing.T) {
+	theirs := strings.NewReplacer("SAY", "return 200", "FAIL", "return").Replace(errorPages)
+	mine := strings.NewReplacer("SAY", "say", "FAIL", "fail").Replace(errorPages)
+	n := startNginx(t, "server { listen unix:DIR/pages; "+theirs+" }")
+	s := start(t, "server { listen 80; absolute_redirect off; "+mine+" }")
+	for _, target := range errorTargets {
+		for _, method := range []string{"GET", "POST", "HEAD"} {
+			r := s.Do(proxytest.Request{Method: method, Target: target, Host: "h"})
+			got := page(r.Status, r.Text(), r.Header.Get("Location"))
+			if want := n.page(t, method, target); got != want {
+				t.Errorf("%s %s:\n ours  %s\n nginx %s", method, target, got, want)
+			}
+		}
+	}
+}
+
+// page shows what is compared: the text of status pages is each server's own.
+func page(status int, body, location string) string {
+	if strings.HasPrefix(body, "<html>") {
+		body = "status page"
+	}
+	return fmt.Sprintf("%d %q %q", status, body, location)
+}
+
+func (n nginx) page(t *testing.T, method, target string) string {
+	t.Helper()
+	nc, err := net.Dial("unix", filepath.Join(n.dir, "pages"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprintf(nc, "%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", method, target)
+	res, err := http.ReadResponse(bufio.NewReader(nc), &http.Request{Method: method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page(res.StatusCode, string(body), res.Header.Get("Location"))
+}
+
+func TestACycleOfInternalRedirectsIs500AfterTen(t *testing.T) {
+	s := start(t, `server { listen 80; location /a { goto /b; } location /b { goto /a; }
+		location /named { goto @n; } location @n { goto @n; }
+		location /1 { goto /2; } location /2 { goto /3; } location /3 { goto /4; } location /4 { goto /5; } location /5 { goto /6; }
+		location /6 { goto /7; } location /7 { goto /8; } location /8 { goto /9; } location /9 { goto /x; } location /x { goto /y; } location /y { say there; } }`)
+	for _, target := range []string{"/a", "/named"} {
+		if r := s.Get(target); r.Status != 500 || r.Heads != 1 {
+			t.Errorf("%s: got %d", target, r.Status)
+		}
+	}
+	if !strings.Contains(s.Log.String(), "error: rewrite or internal redirection cycle while redirecting to") {
+		t.Errorf("log: %s", s.Log)
+	}
+	if r := s.Get("/1"); r.Text() != "there" {
+		t.Errorf("ten redirects: got %d %q", r.Status, r.Text())
+	}
+}
+
+func TestRequestsThatCannotBeReadHaveErrorPages(t *testing.T) {
+	s := start(t, `server { listen 80; error_page 400 /bad; error_page 414 =200 /long; error_page 494 /big; error_page 497 =301 https://$host$request_uri;
+		location /bad { say bad:$status; } location /long { say long; } location /big { say big; } location / { say root; } }`)
+	for _, c := range []struct {
+		err          error
+		status       int
+		text, target string
+	}{
+		{proxy.Status(400), 400, "bad:400", "/x"},
+		{proxy.Status(414), 200, "long", "/x"},
+		{proxy.StatusHeaderTooLarge, 400, "big", "/x"},
+		{&proxy.Fail{Status: 408, Level: proxy.LevelInfo, Reason: "client timed out"}, 408, "", "/x"},
+		{nil, 400, "bad:400", "/%"},
+	} {
+		r := s.Do(proxytest.Request{Target: c.target, Err: c.err})
+		if r.Status != c.status || c.text != "" && r.Text() != c.text {
+			t.Errorf("%v: got %d %q", c.err, r.Status, r.Text())
+		}
+		if c.err != nil && !r.Dropped {
+			t.Errorf("%v: the connection would be reused", c.err)
+		}
+	}
+	if r := s.Do(proxytest.Request{Target: "/a?b", Host: "h.example", Err: proxy.StatusHTTPToHTTPS}); r.Status != 301 || r.Header.Get("Location") != "https://h.example/a?b" {
+		t.Errorf("497: got %d %q", r.Status, r.Header.Get("Location"))
+	}
+}
+
+func TestABodyPastTheBoundIs413AndNamesTheDirective(t *testing.T) {
+	s := start(t, "server { listen 80;\n client_max_body_size 10;\n error_page 413 /page;\nlocation / { read; } location /page { say page; } location /free { client_max_body_size 0; read; } }")
+	for _, c := range []struct {
+		r      proxytest.Request
+		status int
+		text   string
+	}{
+		{proxytest.Request{Method: "POST", Body: "0123456789"}, 200, "10"},
+		{proxytest.Request{Method: "POST", Body: "0123456789a"}, 413, "page"},
+		{proxytest.Request{Method: "POST", Body: "0123456789a", Chunked: true}, 413, "page"},
+		{proxytest.Request{Method: "POST", Body: strings.Repeat("x", 9000), Target: "/free"}, 200, "9000"},
+	} {
+		if r := s.Do(c.r); r.Status != c.status || r.Text() != c.text {
+			t.Errorf("%d bytes: got %d %q", len(c.r.Body), r.Status, r.Text())
+		}
+	}
+	want := "error: client intended to send too large body: 11 bytes; client_max_body_size is 10 (" + s.Dir + "/alicorn.conf:2), client: 127.0.0.1"
+	if strings.Count(s.Log.String(), want) != 2 {
+		t.Errorf("log: %s", s.Log)
+	}
+}
+
+func TestHandlersThatPanicFailOnlyTheirRequest(t *testing.T) {
+	s := start(t, `server { listen 80; error_page 500 /page; location / { panic; } location /page { say page; } }`)
+	if r := s.Get("/"); r.Status != 500 || r.Heads != 1 {
+		t.Errorf("got %d", r.Status)
+	}
+	if got := s.Log.String(); !strings.Contains(got, "alert: internal error: as asked") {
+		t.Errorf("log: %s", got)
+	}
+	if r := s.Get("/page"); r.Text() != "page" {
+		t.Errorf("got %q", r.Text())
+	}
+}
+
+func TestStatus444ClosesWithoutAResponse(t *testing.T) {
+	s := start(t, `server { listen 80; location / { fail 444; } }`)
+	if r := s.Get("/"); r.Heads != 0 || !r.Aborted {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestMistakesOfErrorPageAreNamed(t *testing.T) {
+	for text, want := range map[string]string{
+		"error_page 200 /x;":       `"200" is not a status from 300 to 599`,
+		"error_page 499 /x;":       `499 cannot have a page`,
+		"error_page 404;":          `takes at least 2 arguments, not 1`,
+		"error_page =200 /x;":      `needs at least one status code`,
+		"error_page 404 =x /x;":    `"x" is not a whole number from 200 to 599`,
+		"error_page 404 /$nonsuch": `unknown variable "$nonsuch"`,
+	} {
+		err := mistakes(t, "server { "+strings.TrimSuffix(text, ";")+"; }")
+		var errs interface{ Unwrap() []error }
+		if !errors.As(err, &errs) || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "/conf/alicorn.conf:1:") {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+}
