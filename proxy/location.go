@@ -98,8 +98,11 @@ type Core struct {
 	ErrorLog          *slog.Logger // set by the errorlog module
 	LimitRate         *Template    // limit_rate, not enforced by the core itself
 
-	errorPages config.List[*errorPage]
-	scope      *config.Scope
+	DefaultType string // default_type
+	errorPages  config.List[*errorPage]
+	types       *Types
+	typesOf     *config.Scope // the block that types was read in
+	scope       *config.Scope
 }
 
 // Lingering is lingering_close: how a connection with an unread body is closed.

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"alicorn/appserver"
+	"alicorn/config"
+
+	"github.com/spf13/cobra"
+)
+
+func checkCommand() *cobra.Command {
+	var o options
+	var dump, verbose bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Read the configuration and report every mistake",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return check(cmd.OutOrStdout(), os.Stderr, o, dump, verbose)
+		},
+	}
+	o.declare(cmd.Flags())
+	cmd.Flags().BoolVar(&dump, "dump", false, "print the configuration with everything it includes")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "also say what has no effect and what is slow")
+	return cmd
+}
+
+// checkHost stands in for the system: nothing is bound, no log is opened, so
+// that a check works beside the running server.
+type checkHost struct{ localHost }
+
+// Listen returns a socket that is bound to nothing that matters.
+func (checkHost) Listen(string, string, config.ListenOptions) (*os.File, error) {
+	return listenTCP("tcp4", "127.0.0.1:0", config.ListenOptions{})
+}
+
+// Append opens the null device.
+func (checkHost) Append(string) (*os.File, error) { return os.OpenFile(os.DevNull, os.O_WRONLY, 0) }
+
+func check(out, errs io.Writer, o options, dump, verbose bool) error {
+	p := fileProgram(o)
+	tree, err := p.read()
+	res := config.NewResources(checkHost{})
+	defer res.Release()
+	ld, err := p.compile(tree, err, res, appserver.NewRuntime(appserver.Options{}))
+	if ld != nil && !o.quiet {
+		for _, w := range ld.load.Warnings() {
+			if verbose || !w.Verbose {
+				fmt.Fprintf(errs, "%s: warning: %s\n", w.Pos, w.Msg)
+			}
+		}
+	}
+	if err != nil {
+		report(err)
+		if !o.quiet {
+			fmt.Fprintf(errs, "alicorn: configuration file %s test failed\n", o.file())
+		}
+		return &exitError{exitFailed, nil}
+	}
+	if !o.quiet {
+		fmt.Fprintf(errs, "alicorn: configuration file %s test is successful\n", o.file())
+	}
+	if dump {
+		return failed(config.Dump(out, tree))
+	}
+	return nil
+}
+
+func fmtCommand() *cobra.Command {
+	var write bool
+	cmd := &cobra.Command{
+		Use:   "fmt [FILE...]",
+		Short: "Print configuration files in one form; -w changes the files",
+		RunE: func(cmd *cobra.Command, files []string) error {
+			if len(files) == 0 {
+				return failed(formatStream(cmd.InOrStdin(), cmd.OutOrStdout()))
+			}
+			for _, f := range files {
+				if err := formatFile(f, cmd.OutOrStdout(), write); err != nil {
+					return failed(err)
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVarP(&write, "write", "w", false, "write the result back to each file")
+	return cmd
+}
+
+func formatStream(in io.Reader, out io.Writer) error {
+	text, err := io.ReadAll(in)
+	if err != nil {
+		return err
+	}
+	done, err := config.Format("<standard input>", text)
+	if err == nil {
+		_, err = out.Write(done)
+	}
+	return err
+}
+
+func formatFile(name string, out io.Writer, write bool) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	done, err := config.Format(name, text)
+	if err != nil {
+		return err
+	}
+	if !write {
+		_, err = out.Write(done)
+		return err
+	}
+	if string(done) == string(text) {
+		return nil
+	}
+	st, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, done, st.Mode().Perm())
+}

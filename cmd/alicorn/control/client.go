@@ -1,0 +1,88 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+)
+
+// Client speaks to one running server.
+type Client struct {
+	Socket string
+	http   http.Client
+}
+
+// NewClient returns a Client for a socket; it connects with the first call.
+func NewClient(socket string) *Client {
+	c := &Client{Socket: socket}
+	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}
+	return c
+}
+
+// Running returns a Client for each server that answers in dir.
+func Running(ctx context.Context, dir string) []*Client {
+	paths, _ := filepath.Glob(filepath.Join(dir, "control-*.sock"))
+	var out []*Client
+	for _, p := range paths {
+		c := NewClient(p)
+		if _, err := c.Status(ctx); err == nil {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Status asks for the server's state.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var st Status
+	body, err := c.call(ctx, http.MethodGet, "/status")
+	if err == nil {
+		err = json.Unmarshal(body, &st)
+	}
+	return st, err
+}
+
+// Post asks for an action: "/reload", "/reopen", "/stop", "/scale?by=1". The
+// error is what the server says.
+func (c *Client) Post(ctx context.Context, path string) error {
+	_, err := c.call(ctx, http.MethodPost, path)
+	return err
+}
+
+// ErrNotRunning means that no server answers on the socket.
+var ErrNotRunning = errors.New("no server of this configuration is running")
+
+func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://alicorn"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && op.Op == "dial":
+		return nil, ErrNotRunning
+	case err != nil:
+		return nil, fmt.Errorf("cannot speak to the server: %w", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode < 300 {
+		return body, nil
+	}
+	var f failure
+	if json.Unmarshal(body, &f) == nil && f.Error != "" {
+		return nil, errors.New(f.Error)
+	}
+	return nil, fmt.Errorf("the server answered %s", resp.Status)
+}

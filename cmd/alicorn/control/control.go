@@ -1,0 +1,155 @@
+// Package control is how the verbs speak to a running server: HTTP with JSON
+// on a unix socket of mode 0600 in the runtime directory, one socket for each
+// configuration. Only the server's own user, and root, can reach it.
+//
+//	GET  /status   Status
+//	POST /reload   ends when the new configuration serves, or says why not
+//	POST /reopen   reopens logs
+//	POST /stop     starts a graceful stop; ?now=1 stops at once
+//	POST /scale    ?by=1 or ?by=-1, one worker more or fewer in each pool
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// Server is what the API controls.
+type Server interface {
+	Status() Status
+	// Reload returns when the newest configuration serves, or with the reason
+	// that it does not; the old one then goes on.
+	Reload(ctx context.Context) error
+	Reopen() error
+	Stop(now bool)
+	Scale(by int)
+}
+
+// Status is what a server says of itself.
+type Status struct {
+	Version    string    `json:"version"`
+	PID        int       `json:"pid"`
+	Generation int       `json:"generation"`
+	Started    time.Time `json:"started"`
+	Config     string    `json:"config"`
+	Listeners  []string  `json:"listeners"`
+	Apps       []App     `json:"apps"`
+}
+
+// App is one pool.
+type App struct {
+	Name    string   `json:"name"`
+	Queue   int      `json:"queue"`
+	Workers []Worker `json:"workers"`
+}
+
+// Worker is one worker process.
+type Worker struct {
+	Name     string  `json:"name"`
+	PID      int     `json:"pid"`
+	State    string  `json:"state"`
+	Age      float64 `json:"age_seconds"`
+	Requests int64   `json:"requests"`
+	Memory   int64   `json:"memory_bytes"`
+	Request  string  `json:"request,omitempty"`
+}
+
+// SocketPath is where the server of that name (a configuration's path, or
+// addresses) has its socket.
+func SocketPath(dir, name string) string {
+	sum := sha256.Sum256([]byte(name))
+	readable := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, filepath.Base(name))
+	if len(readable) > 24 {
+		readable = readable[:24]
+	}
+	return filepath.Join(dir, "control-"+readable+"-"+hex.EncodeToString(sum[:4])+".sock")
+}
+
+// Listen makes the socket. A socket left by a server that is gone is replaced.
+func Listen(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if nc, err := net.Dial("unix", path); err == nil {
+		nc.Close()
+		return nil, fmt.Errorf("a server of this configuration runs already; see alicorn status")
+	}
+	os.Remove(path)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Run serves the API on l until ctx ends.
+func Run(ctx context.Context, l net.Listener, s Server) error {
+	hs := &http.Server{Handler: routes(s), ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan error, 1)
+	go func() { done <- hs.Serve(l) }()
+	<-ctx.Done()
+	hs.Close()
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func routes(s Server) http.Handler {
+	r := chi.NewRouter()
+	r.Get("/status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(s.Status())
+	})
+	r.Post("/reload", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Reload(r.Context())) })
+	r.Post("/reopen", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.Reopen()) })
+	r.Post("/stop", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, nil)
+		s.Stop(r.URL.Query().Get("now") != "")
+	})
+	r.Post("/scale", func(w http.ResponseWriter, r *http.Request) {
+		by, err := strconv.Atoi(r.URL.Query().Get("by"))
+		if err == nil {
+			s.Scale(by)
+		}
+		answer(w, err)
+	})
+	return r
+}
+
+// failure is the answer to what did not succeed.
+type failure struct {
+	Error string `json:"error"`
+}
+
+func answer(w http.ResponseWriter, err error) {
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusConflict)
+	json.NewEncoder(w).Encode(failure{err.Error()})
+}

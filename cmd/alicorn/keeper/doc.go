@@ -1,0 +1,19 @@
+// Package keeper is the process that was started: it takes from the operating
+// system what needs privileges, and moves the server through its life.
+//
+// The model:
+//
+//	Local      what a configuration takes: listeners, logs, key files (config.Host)
+//	Front      the side that speaks HTTP, in this process or in a child of its own
+//	Keeper     start, reload, reopen, stop: one goroutine owns the state
+//	Child      a Front in a process without privileges, over a socketpair
+//
+// Started as root there are two processes. The keeper reads no client byte; it
+// reads the configuration itself and gives the front only what that reading
+// named: an address to listen on, a log, a key, a worker of an app. The front
+// is not trusted: what it asks beyond that is refused, and it signals only
+// workers that were started for it. Not root, the same Front runs in the
+// keeper's process, without a wire.
+//
+// A reload that fails at any step leaves the running configuration serving.
+package keeper

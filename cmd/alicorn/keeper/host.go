@@ -1,0 +1,67 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"alicorn/config"
+)
+
+// Local takes things from the operating system with this process's own rights.
+// It is a config.Host.
+type Local struct {
+	// Owner gets the log files that are opened, so that a front without
+	// privileges may rotate them; the zero Identity changes nothing.
+	Owner Identity
+}
+
+// Listen binds a socket as nginx does. Errors are one sentence that names the
+// address, the reason and what may help.
+func (h *Local) Listen(network, address string, o config.ListenOptions) (*os.File, error) {
+	if network == "unix" {
+		return listenUnix(address, o)
+	}
+	return listenTCP(network, address, o)
+}
+
+// Append opens a log file and creates it and its directory when missing.
+func (h *Local) Append(path string) (*os.File, error) {
+	f, err := openLog(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return nil, fmt.Errorf("cannot create the log directory %s: %w", filepath.Dir(path), cause(err))
+		}
+		f, err = openLog(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open log %s: %w", path, cause(err))
+	}
+	h.own(f)
+	return f, nil
+}
+
+// own gives a regular file with one name to the Owner.
+func (h *Local) own(f *os.File) {
+	if os.Geteuid() != 0 || h.Owner.UID == 0 {
+		return
+	}
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && links(st) == 1 {
+		// A file that stays root's can be written all the same: it is open.
+		_ = f.Chown(h.Owner.UID, h.Owner.GID)
+	}
+}
+
+// ReadFile reads a certificate, key or password file.
+func (h *Local) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
+
+// cause is err without the operation and the path, which our messages name.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}

@@ -1,0 +1,54 @@
+package keeper
+
+import (
+	"fmt"
+	"os/user"
+	"strconv"
+)
+
+// Identity is a user to run as.
+type Identity struct {
+	Name     string
+	UID, GID int
+	Groups   []int // supplementary ones
+}
+
+// lookupIdentity finds a user by name, and its group as nginx does: the one
+// given, else the one of the user's name, else the user's own.
+func lookupIdentity(name, group string) (Identity, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return Identity{}, fmt.Errorf("there is no user %q", name)
+	}
+	id := Identity{Name: name}
+	id.UID, _ = strconv.Atoi(u.Uid)
+	id.GID, _ = strconv.Atoi(u.Gid)
+	wanted := group
+	if wanted == "" {
+		wanted = name
+	}
+	g, err := user.LookupGroup(wanted)
+	switch {
+	case err == nil:
+		id.GID, _ = strconv.Atoi(g.Gid)
+	case group != "":
+		return Identity{}, fmt.Errorf("there is no group %q", group)
+	}
+	ids, _ := u.GroupIds()
+	for _, text := range ids {
+		if n, err := strconv.Atoi(text); err == nil {
+			id.Groups = append(id.Groups, n)
+		}
+	}
+	return id, nil
+}
+
+// defaultIdentity is nginx's: Debian builds it with www-data, upstream with nobody.
+func defaultIdentity() Identity {
+	for _, name := range []string{"www-data", "nobody"} {
+		if id, err := lookupIdentity(name, ""); err == nil {
+			return id
+		}
+	}
+	return Identity{Name: "65534", UID: 65534, GID: 65534}
+}

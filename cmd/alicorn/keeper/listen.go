@@ -1,0 +1,174 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/config"
+)
+
+// defaultBacklog is nginx's on Linux.
+const defaultBacklog = 511
+
+// maxSocketPath is the longest path of a unix socket (sun_path less its NUL).
+const maxSocketPath = 107
+
+func listenTCP(network, address string, o config.ListenOptions) (*os.File, error) {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %q: it is no address and port", address)
+	}
+	family, sa := unix.AF_INET, unix.Sockaddr(nil)
+	if network == "tcp6" {
+		family, sa = unix.AF_INET6, &unix.SockaddrInet6{Port: int(ap.Port()), Addr: ap.Addr().As16(), ZoneId: zoneID(ap.Addr().Zone())}
+	} else {
+		sa = &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().Unmap().As4()}
+	}
+	fd, err := socket(family)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	if err = prepareTCP(fd, network, o); err == nil {
+		err = bindListen(fd, sa, o)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, explainTCP(address, ap.Port(), err)
+	}
+	return os.NewFile(uintptr(fd), "listen "+address), nil
+}
+
+func prepareTCP(fd int, network string, o config.ListenOptions) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return err
+	}
+	if o.ReusePort {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return err
+		}
+	}
+	if network != "tcp6" {
+		return nil
+	}
+	only := 0
+	if o.V6Only {
+		only = 1
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only)
+}
+
+func bindListen(fd int, sa unix.Sockaddr, o config.ListenOptions) error {
+	if err := unix.Bind(fd, sa); err != nil {
+		return err
+	}
+	backlog := o.Backlog
+	if backlog == 0 {
+		backlog = defaultBacklog
+	}
+	return unix.Listen(fd, backlog)
+}
+
+func socket(family int) (int, error) {
+	fd, err := unix.Socket(family, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(fd)
+	}
+	return fd, err
+}
+
+func zoneID(zone string) uint32 {
+	if i, err := net.InterfaceByName(zone); err == nil {
+		return uint32(i.Index)
+	}
+	return 0
+}
+
+// explainTCP says in one sentence why address cannot be bound.
+func explainTCP(address string, port uint16, err error) error {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return fmt.Errorf("cannot listen on %s: the port is in use by %s", address, portHolder(port))
+	case errors.Is(err, unix.EACCES) && port < 1024:
+		return fmt.Errorf("cannot listen on %s: ports below 1024 need a permission; give it with \"sudo setcap cap_net_bind_service=+ep %s\", or in the systemd unit with AmbientCapabilities=CAP_NET_BIND_SERVICE", address, executable())
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return fmt.Errorf("cannot listen on %s: this machine has no such address", address)
+	}
+	return fmt.Errorf("cannot listen on %s: %w", address, err)
+}
+
+func executable() string {
+	if exe, err := os.Executable(); err == nil {
+		return exe
+	}
+	return os.Args[0]
+}
+
+// listenUnix binds path, which a server that has ended may have left behind.
+// As nginx's, the socket takes connections from every user; its directory
+// decides who reaches it.
+func listenUnix(path string, o config.ListenOptions) (*os.File, error) {
+	return bindUnix(path, 0o666, o)
+}
+
+func bindUnix(path string, mode os.FileMode, o config.ListenOptions) (*os.File, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("cannot listen on unix:%s: the path is %d bytes long and the system allows %d", path, len(path), maxSocketPath)
+	}
+	if err := clearSocket(path); err != nil {
+		return nil, fmt.Errorf("cannot listen on unix:%s: %w", path, err)
+	}
+	fd, err := socket(unix.AF_UNIX)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on unix:%s: %w", path, err)
+	}
+	if err = bindListen(fd, &unix.SockaddrUnix{Name: path}, o); err == nil {
+		err = os.Chmod(path, mode)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, explainUnix(path, err)
+	}
+	return os.NewFile(uintptr(fd), "listen unix:"+path), nil
+}
+
+func explainUnix(path string, err error) error {
+	err = cause(err)
+	dir := filepath.Dir(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("cannot listen on unix:%s: the directory %s does not exist", path, dir)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("cannot listen on unix:%s: no permission to write to %s", path, dir)
+	}
+	return fmt.Errorf("cannot listen on unix:%s: %w", path, err)
+}
+
+// clearSocket removes a socket that nobody listens on. It refuses to remove a
+// live one, and anything that is not a socket.
+func clearSocket(path string) error {
+	st, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return cause(err)
+	case st.Mode()&fs.ModeSocket == 0:
+		return errors.New("there is a file of that name which is not a socket")
+	}
+	nc, err := net.Dial("unix", path)
+	if err == nil {
+		nc.Close()
+		return errInUse
+	}
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		return err
+	}
+	return cause(os.Remove(path))
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+
+	"alicorn/appserver"
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/errorlog"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// program is a configuration to run, wherever it comes from.
+type program struct {
+	options options
+	// read returns the configuration; each reload calls it again.
+	read func() (*config.Tree, error)
+	// name is what the control API and the log call it: the file, or serve's addresses.
+	name    string
+	maxBody int64 // client_max_body_size's default
+	folders folders
+}
+
+// fileProgram runs the configuration file that o names.
+func fileProgram(o options) *program {
+	p := &program{options: o, name: o.file(), maxBody: 1 << 20, folders: findFolders()}
+	p.read = p.readFile
+	return p
+}
+
+func (p *program) readFile() (*config.Tree, error) {
+	l := config.Loader{Source: config.OS(), Builtin: builtinFiles()}
+	tree, err := l.Load(p.options.file())
+	if errors.Is(err, fs.ErrNotExist) && p.options.config == "" {
+		return nil, fmt.Errorf("there is no configuration: neither ./alicorn.conf nor /etc/alicorn/alicorn.conf exists; name one with -c FILE, or serve an application with \"alicorn serve\"")
+	}
+	if err != nil {
+		return tree, err
+	}
+	return tree, p.addGlobal(tree)
+}
+
+// addGlobal puts the directives of -g before the file's.
+func (p *program) addGlobal(tree *config.Tree) error {
+	if p.options.global == "" {
+		return nil
+	}
+	extra, err := config.Parse("-g", []byte(p.options.global))
+	if err != nil {
+		return err
+	}
+	tree.Root.Children = append(extra.Children, tree.Root.Children...)
+	return nil
+}
+
+// loaded is a configuration that was read and compiled.
+type loaded struct {
+	tree       *config.Tree
+	load       *config.Load
+	main       *config.Scope
+	process    *processSettings
+	generation *proxy.Generation
+}
+
+// compile gives tree its meaning, taking what it needs through res. Mistakes
+// of reading and of meaning are reported together.
+func (p *program) compile(tree *config.Tree, readErr error, res *config.Resources, apps *appserver.Runtime) (*loaded, error) {
+	if tree == nil {
+		return nil, readErr
+	}
+	proc := newProcess()
+	mods := modules(p.features(apps))
+	l := &config.Load{Schema: schemaOf(mods, proc), Resources: res, Prefix: p.options.directory(), ConfDir: filepath.Dir(p.options.file())}
+	l.FailWith(config.Pos{File: p.name}, readErr)
+	proxy.Declare(l, mods)
+	ld := &loaded{tree: tree, load: l}
+	ld.main = l.Read(tree.Root)
+	ld.process = proc.settings(ld.main)
+	g, err := proxy.Compile(l, ld.main, mods)
+	if err == nil && len(g.Servers) == 0 {
+		err = fmt.Errorf("%s: there is no server { } block, so there is nothing to serve", p.name)
+	}
+	ld.generation = g
+	return ld, err
+}
+
+func (p *program) features(apps *appserver.Runtime) features {
+	log := errorlog.Options{Default: "stderr", Level: proxy.LevelError}
+	if e := p.options.errorLog; e != "" {
+		log.Default = e
+	}
+	return features{
+		core:     proxy.Options{MaxBodySize: p.maxBody, TempDir: filepath.Join(p.folders.cache, "client_body")},
+		errorLog: log,
+		apps:     apps,
+	}
+}

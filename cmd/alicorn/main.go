@@ -1,0 +1,145 @@
+// Command alicorn is a web server and application server in one: it reads
+// nginx-style configuration, serves static files, and runs supervised pools of
+// Python workers.
+//
+// One file is one verb; modules.go lists the features in order; load.go reads
+// a configuration, server.go runs it and swaps it, keeper/ holds privileges,
+// control/ is how the verbs speak to a running server.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"alicorn/config"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1 // bad configuration or a start that failed
+	exitUsage  = 2
+	exitApp    = 3 // an application did not come up at first start
+)
+
+func main() { os.Exit(run(context.Background(), os.Args[1:])) }
+
+// run is the program: it returns the exit code.
+func run(ctx context.Context, args []string) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		exit = &exitError{exitUsage, err}
+	}
+	report(exit.err)
+	return exit.code
+}
+
+// exitError is an error with the exit code that it ends the program with. A
+// nil err says nothing more.
+type exitError struct {
+	code int
+	err  error
+}
+
+// Error returns the cause's words.
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *exitError) Unwrap() error { return e.err }
+
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return err
+	}
+	return &exitError{exitFailed, err}
+}
+
+// report prints err: each mistake of a configuration on a line of its own,
+// with its hint.
+func report(err error) {
+	var many config.Errors
+	switch {
+	case err == nil:
+	case errors.As(err, &many):
+		for _, e := range many {
+			fmt.Fprintln(os.Stderr, mistake(e))
+		}
+	default:
+		fmt.Fprintf(os.Stderr, "alicorn: %s\n", err)
+	}
+}
+
+func mistake(e *config.Error) string {
+	if e.Hint == "" {
+		return e.Error()
+	}
+	return e.Error() + "; " + e.Hint
+}
+
+// nginxFlags are the flags that nginx's command line has too.
+type nginxFlags struct {
+	test, dump, quiet, version, build bool
+	signal                            string
+	options
+}
+
+func rootCommand() *cobra.Command {
+	var f nginxFlags
+	root := &cobra.Command{
+		Use:           "alicorn",
+		Short:         "A web server and application server in one",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	flags := root.Flags()
+	flags.BoolVarP(&f.test, "test", "t", false, "check the configuration and end, as nginx -t")
+	flags.BoolVarP(&f.dump, "dump", "T", false, "check the configuration and print it, as nginx -T")
+	flags.StringVarP(&f.signal, "signal", "s", "", "send `SIGNAL` to the running server: stop, quit, reload, reopen")
+	flags.BoolVarP(&f.version, "version", "v", false, "print the version")
+	flags.BoolVarP(&f.build, "build", "V", false, "print the version and how it was built")
+	f.options.declare(flags)
+	root.AddCommand(runCommand(), checkCommand(), fmtCommand(), reloadCommand(), stopCommand(), reopenCommand(),
+		statusCommand(), versionCommand())
+	root.AddCommand(extraCommands()...)
+	root.SetHelpCommand(helpCommand())
+	return root
+}
+
+// run does what nginx does with these flags.
+func (f *nginxFlags) run(cmd *cobra.Command) error {
+	switch {
+	case f.version || f.build:
+		return printVersion(cmd.OutOrStdout(), f.build)
+	case f.dump:
+		return check(cmd.OutOrStdout(), os.Stderr, f.options, true, false)
+	case f.test:
+		return check(cmd.OutOrStdout(), os.Stderr, f.options, false, false)
+	case f.signal != "":
+		return sendSignal(cmd.Context(), f.options, f.signal)
+	case f.options.given(cmd.Flags()):
+		return runServer(cmd.Context(), f.options)
+	}
+	return cmd.Help()
+}

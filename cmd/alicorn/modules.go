@@ -1,0 +1,47 @@
+package main
+
+import (
+	"alicorn/appserver"
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/errorlog"
+	"alicorn/proxy/header"
+	"alicorn/proxy/rewrite"
+	"alicorn/proxy/ssl"
+)
+
+// features is what the program decides about the modules.
+type features struct {
+	core     proxy.Options
+	errorLog errorlog.Options
+	apps     *appserver.Runtime
+}
+
+// modules is THE ordered list of features. Within a phase, actions and filters
+// run in this order; the fallback for content, static files, comes last.
+func modules(f features) []proxy.Module {
+	return []proxy.Module{
+		proxy.NewCore(f.core),
+		errorlog.Module(f.errorLog),
+		ssl.New(),
+		rewrite.Module(),
+		header.Module(),
+		appserver.Module(f.apps),
+	}
+}
+
+// process is the module of directives about the process itself. It is apart
+// from the list, since nothing of it concerns a request.
+type process struct {
+	key *config.Key[processSettings]
+}
+
+// schemaOf returns the Schema of the modules and of the process's directives.
+func schemaOf(mods []proxy.Module, p process) *config.Schema {
+	sc := config.NewSchema()
+	sc.Add(p.key, p.directives())
+	for _, m := range mods {
+		sc.Add(m.Settings, m.Directives)
+	}
+	return sc
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+)
+
+// options are the flags that say which configuration is meant.
+type options struct {
+	config   string
+	prefix   string
+	errorLog string
+	global   string
+	quiet    bool
+}
+
+func (o *options) declare(flags *pflag.FlagSet) {
+	flags.StringVarP(&o.config, "config", "c", "", "configuration `FILE` (default ./alicorn.conf, else /etc/alicorn/alicorn.conf)")
+	flags.StringVarP(&o.prefix, "prefix", "p", "", "`DIRECTORY` that relative paths start from (default: the configuration's)")
+	flags.StringVarP(&o.errorLog, "error-log", "e", "", "error log `FILE`, or stderr, until the configuration says otherwise")
+	flags.StringVarP(&o.global, "global", "g", "", "`DIRECTIVES` read before the file, at its top level")
+	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
+}
+
+// given reports whether any of them was set.
+func (o *options) given(flags *pflag.FlagSet) bool {
+	for _, name := range []string{"config", "prefix", "error-log", "global"} {
+		if flags.Changed(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// file returns the configuration file: absolute, from -c, else the first of
+// the default places that exists.
+func (o *options) file() string {
+	name := o.config
+	if name == "" {
+		name = "/etc/alicorn/alicorn.conf"
+		if _, err := os.Stat("alicorn.conf"); err == nil {
+			name = "alicorn.conf"
+		}
+	} else if o.prefix != "" && !filepath.IsAbs(name) {
+		name = filepath.Join(o.prefix, name)
+	}
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return name
+	}
+	return abs
+}
+
+// directory returns the prefix: -p, else the configuration's folder.
+func (o *options) directory() string {
+	if o.prefix == "" {
+		return filepath.Dir(o.file())
+	}
+	abs, err := filepath.Abs(o.prefix)
+	if err != nil {
+		return o.prefix
+	}
+	return abs
+}
+
+// folders are where a server keeps what is not configuration: systemd's
+// directories, else the system's where we may write, else the user's.
+type folders struct{ run, state, cache, logs string }
+
+func findFolders() folders {
+	return folders{
+		run:   folder("RUNTIME_DIRECTORY", "/run/alicorn", os.Getenv("XDG_RUNTIME_DIR")),
+		state: folder("STATE_DIRECTORY", "/var/lib/alicorn", xdg("XDG_STATE_HOME", ".local/state")),
+		cache: folder("CACHE_DIRECTORY", "/var/cache/alicorn", xdg("XDG_CACHE_HOME", ".cache")),
+		logs:  folder("LOGS_DIRECTORY", "/var/log/alicorn", xdg("XDG_STATE_HOME", ".local/state")),
+	}
+}
+
+func xdg(name, fallback string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, fallback)
+	}
+	return ""
+}
+
+// folder returns the one that systemd names, else system when it can be made,
+// else "alicorn" under user, else a folder of our own among temporary files.
+func folder(variable, system, user string) string {
+	if v := os.Getenv(variable); v != "" {
+		return filepath.SplitList(v)[0]
+	}
+	if os.Geteuid() == 0 || writable(system) {
+		return system
+	}
+	if user != "" {
+		return filepath.Join(user, "alicorn")
+	}
+	return filepath.Join(os.TempDir(), "alicorn-"+itoa(os.Geteuid()))
+}
+
+func writable(dir string) bool {
+	probe, err := os.CreateTemp(dir, ".alicorn-*")
+	if err != nil {
+		return false
+	}
+	probe.Close()
+	os.Remove(probe.Name())
+	return true
+}

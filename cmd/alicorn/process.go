@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"os/user"
+	"strconv"
+	"time"
+
+	"alicorn/config"
+)
+
+// processSettings is what the configuration says about the process.
+type processSettings struct {
+	User, Group     string
+	UserPos         config.Pos
+	PIDFile         string
+	Daemon          bool
+	ShutdownTimeout time.Duration // 0: as long as it takes
+}
+
+func newProcess() process {
+	return process{config.NewKey(func() processSettings { return processSettings{} })}
+}
+
+// settings returns what main says.
+func (p process) settings(main *config.Scope) *processSettings { return p.key.In(main) }
+
+func (p process) directives() []config.Directive {
+	return append([]config.Directive{
+		{Name: "user", In: config.Main, Args: config.Arity{Min: 1, Max: 2}, Syntax: "USER [GROUP]", Default: "www-data, else nobody", Set: p.setUser,
+			Help: "Who serves, when the program is started as root: the process that speaks to clients runs as this user; only the keeper, which never does, stays root."},
+		{Name: "pid", In: config.Main, Args: config.OneArg, Syntax: "FILE", Set: p.setPID,
+			Help: "A file that holds the process ID of the running server, the process that was started. Relative to the prefix directory."},
+		{Name: "daemon", In: config.Main, Args: config.OneArg, Syntax: "on | off", Default: "off",
+			Help: "Runs in the background: the command returns when the server is serving, with its exit code when it cannot.",
+			Set:  config.Flag(p.key, func(c *processSettings) *bool { return &c.Daemon })},
+		{Name: "worker_shutdown_timeout", In: config.Main, Args: config.OneArg, Syntax: "TIME",
+			Help: "How long requests in progress may take to end, after a reload or when the server stops; then their connections are closed. Without it they have as long as they take.",
+			Set:  config.Duration(p.key, func(c *processSettings) *time.Duration { return &c.ShutdownTimeout })},
+		{Name: "events", In: config.Main, Block: true, Opens: config.Events, Args: config.NoArgs,
+			Help: "nginx's settings of connection processing; accepted, and none of them is needed here."},
+	}, withoutEffect()...)
+}
+
+// withoutEffect are directives of nginx that mean nothing here.
+func withoutEffect() []config.Directive {
+	none := func(in config.Context, args config.Arity, why string, names ...string) (out []config.Directive) {
+		for _, n := range names {
+			out = append(out, config.Directive{Name: n, In: in, Args: args, NoEffect: true, Repeat: true, Help: why})
+		}
+		return out
+	}
+	all := none(config.Main, config.SomeArg, "one process with a goroutine for each connection uses every CPU.",
+		"worker_processes", "worker_cpu_affinity", "worker_priority", "thread_pool")
+	all = append(all, none(config.Main, config.SomeArg, "the limit is raised to the system's hard limit at start.", "worker_rlimit_nofile")...)
+	all = append(all, none(config.Main, config.OneArg, "there are no nginx worker processes to manage.",
+		"master_process", "worker_rlimit_core", "working_directory", "lock_file", "timer_resolution", "debug_points")...)
+	all = append(all, none(config.Main, config.OneArg, "features are built in; nothing is loaded.", "load_module", "pcre_jit", "ssl_engine")...)
+	all = append(all, none(config.Main, config.OneArg, "workers of an application get variables by env inside app { }.", "env")...)
+	all = append(all, none(config.Events, config.OneArg, "connections are bounded by descriptors only, and Go's runtime waits for them.",
+		"worker_connections", "use", "multi_accept", "accept_mutex", "accept_mutex_delay", "worker_aio_requests", "debug_connection")...)
+	all = append(all, none(config.AnyLevel, config.SomeArg, "sockets are set up for low latency and full segments already.",
+		"tcp_nodelay", "tcp_nopush", "server_names_hash_bucket_size", "server_names_hash_max_size", "types_hash_max_size",
+		"types_hash_bucket_size", "variables_hash_max_size", "variables_hash_bucket_size", "connection_pool_size", "request_pool_size",
+		"output_buffers", "postpone_output", "client_body_in_single_buffer", "keepalive_disable", "sendfile_max_chunk")...)
+	return all
+}
+
+func (p process) setUser(s *config.Scope, n *config.Node) error {
+	c := p.key.In(s)
+	c.User, c.UserPos = n.Arg(0), n.Pos
+	if c.Group = n.Arg(1); c.Group == "" {
+		c.Group = c.User
+	}
+	return nil
+}
+
+func (p process) setPID(s *config.Scope, n *config.Node) error {
+	p.key.In(s).PIDFile = s.Load().Path(n.Arg(0))
+	return nil
+}
+
+// identity is who the front runs as.
+type identity struct {
+	name     string
+	uid, gid int
+	groups   []int
+}
+
+// front returns the identity that user asks for, or the default one.
+func (c *processSettings) front() (identity, error) {
+	name, group := c.User, c.Group
+	if name == "" {
+		name = "nobody"
+		if _, err := user.Lookup("www-data"); err == nil {
+			name = "www-data"
+		}
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return identity{}, &config.Error{Pos: c.UserPos, Msg: fmt.Sprintf("user: there is no user %q", name)}
+	}
+	id := identity{name: name}
+	id.uid, _ = strconv.Atoi(u.Uid)
+	id.gid, _ = strconv.Atoi(u.Gid)
+	if group != "" && group != name {
+		g, err := user.LookupGroup(group)
+		if err != nil {
+			return identity{}, &config.Error{Pos: c.UserPos, Msg: fmt.Sprintf("user: there is no group %q", group)}
+		}
+		id.gid, _ = strconv.Atoi(g.Gid)
+	}
+	groups, _ := u.GroupIds()
+	for _, g := range groups {
+		if n, err := strconv.Atoi(g); err == nil {
+			id.groups = append(id.groups, n)
+		}
+	}
+	return id, nil
+}

@@ -1,0 +1,350 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"alicorn/appserver"
+	"alicorn/cmd/alicorn/control"
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
+)
+
+// server runs a program: it owns the Engine, the generations and their
+// Resources. One goroutine, in run, decides; reloads and drains run beside it.
+type server struct {
+	p      *program
+	host   config.Host
+	apps   *appserver.Runtime
+	engine *proxy.Engine
+	start  time.Time
+
+	commands chan command
+	drains   sync.WaitGroup
+
+	mu         sync.Mutex
+	current    *loaded
+	generation int
+}
+
+// command is what signals and the control API ask of the server.
+type command struct {
+	verb  verb
+	reply chan error // may be nil
+}
+
+type verb int
+
+const (
+	verbStop verb = iota // again while stopping: now
+	verbStopNow
+	verbReload
+	verbReopen
+	verbScaleUp
+	verbScaleDown
+)
+
+func newServer(p *program, host config.Host, launcher appserver.Launcher) *server {
+	return &server{
+		p: p, host: host, start: time.Now(), engine: proxy.NewEngine(http1.Serve), commands: make(chan command),
+		apps: appserver.NewRuntime(appserver.Options{Launcher: launcher, TempDir: filepath.Join(p.folders.cache, "responses"), Version: proxy.Version, ReportStatic: true}),
+	}
+}
+
+// open reads and starts the first generation. The server then serves.
+func (s *server) open(ctx context.Context) error {
+	tree, err := s.p.read()
+	ld, err := s.bring(ctx, tree, err, config.NewResources(s.host))
+	if err != nil {
+		return err
+	}
+	s.swap(ld)
+	return nil
+}
+
+// bring makes a generation that is ready to serve. On error nothing is left of it.
+func (s *server) bring(ctx context.Context, tree *config.Tree, readErr error, res *config.Resources) (*loaded, error) {
+	ld, err := s.p.compile(tree, readErr, res, s.apps)
+	if err == nil {
+		err = ld.generation.Start(ctx)
+	}
+	if err != nil {
+		res.Release()
+		return nil, err
+	}
+	for _, w := range ld.load.Warnings() {
+		if !w.Verbose {
+			ld.generation.LogTo(proxy.LevelWarn, w.Pos.String()+": "+w.Msg)
+		}
+	}
+	return ld, nil
+}
+
+// swap makes ld current and drains what it replaces.
+func (s *server) swap(ld *loaded) {
+	s.mu.Lock()
+	old := s.current
+	s.current = ld
+	s.generation++
+	s.mu.Unlock()
+	s.engine.Swap(ld.generation)
+	if old != nil {
+		s.drains.Go(func() { s.drain(old) })
+	}
+}
+
+// drain lets the requests of old end, then its workers, then lets go of what
+// only it held.
+func (s *server) drain(old *loaded) {
+	ctx, cancel := old.process.shutdownContext()
+	defer cancel()
+	s.engine.Drain(ctx, old.generation)
+	old.generation.Stop(ctx)
+	old.generation.Resources.Release()
+}
+
+// shutdownContext ends after worker_shutdown_timeout, if there is one.
+func (c *processSettings) shutdownContext() (context.Context, context.CancelFunc) {
+	if c.ShutdownTimeout == 0 {
+		return context.WithCancel(context.Background())
+	}
+	return context.WithTimeout(context.Background(), c.ShutdownTimeout)
+}
+
+// run serves until a stop has been carried out. ctx ending stops at once.
+func (s *server) run(ctx context.Context) error {
+	r := &reloader{s: s, done: make(chan error, 1)}
+	for {
+		select {
+		case c := <-s.commands:
+			switch c.verb {
+			case verbStop, verbStopNow:
+				respond(c.reply, nil)
+				return s.stop(ctx, c.verb == verbStopNow)
+			case verbReload:
+				r.ask(ctx, c.reply)
+			case verbReopen:
+				respond(c.reply, s.reopen())
+			case verbScaleUp:
+				s.scale(1)
+			case verbScaleDown:
+				s.scale(-1)
+			}
+		case err := <-r.done:
+			r.finished(ctx, err)
+		case <-ctx.Done():
+			return s.stop(ctx, true)
+		}
+	}
+}
+
+func respond(reply chan error, err error) {
+	if reply != nil {
+		reply <- err
+	}
+}
+
+// stop ends serving: gracefully until a second stop, or now.
+func (s *server) stop(ctx context.Context, now bool) error {
+	ld := s.loaded()
+	end, cancel := ld.process.shutdownContext()
+	defer cancel()
+	if now {
+		cancel()
+	}
+	go func() {
+		for {
+			select {
+			case c := <-s.commands:
+				if c.verb == verbStop || c.verb == verbStopNow {
+					cancel()
+				}
+				respond(c.reply, errStopping)
+			case <-ctx.Done():
+				cancel()
+				return
+			case <-end.Done():
+				return
+			}
+		}
+	}()
+	s.engine.Shutdown(end)
+	ld.generation.Stop(end)
+	s.drains.Wait()
+	ld.generation.LogTo(proxy.LevelNotice, "stopped")
+	ld.generation.Resources.Release()
+	return nil
+}
+
+var errStopping = errors.New("the server is stopping")
+
+// reloader runs one reload at a time. What is asked for meanwhile becomes one
+// more reload, of the newest configuration, and every caller gets its result.
+type reloader struct {
+	s       *server
+	running bool
+	waiting []chan error // for the running one
+	next    []chan error // for the one after it
+	again   bool
+	done    chan error
+}
+
+func (r *reloader) ask(ctx context.Context, reply chan error) {
+	if r.running {
+		r.next, r.again = append(r.next, reply), true
+		return
+	}
+	r.running, r.waiting = true, append(r.waiting, reply)
+	go func() { r.done <- r.s.reload(ctx) }()
+}
+
+func (r *reloader) finished(ctx context.Context, err error) {
+	for _, reply := range r.waiting {
+		respond(reply, err)
+	}
+	next, again := r.next, r.again
+	*r = reloader{s: r.s, done: r.done}
+	if again {
+		r.ask(ctx, nil)
+		r.waiting = append(r.waiting, next...)
+	}
+}
+
+// reload replaces the running generation by one of the newest configuration.
+// When that does not come up, nothing changes.
+func (s *server) reload(ctx context.Context) error {
+	old := s.loaded()
+	tree, err := s.p.read()
+	ld, err := s.bring(ctx, tree, err, old.generation.Resources.Next(s.host))
+	if err != nil {
+		old.generation.LogTo(proxy.LevelEmerg, "reload failed, the old configuration goes on: "+words(err))
+		return errors.New(words(err))
+	}
+	s.swap(ld)
+	ld.generation.LogTo(proxy.LevelNotice, "reloaded")
+	return nil
+}
+
+// words are the lines of err, with the hints of a configuration's mistakes.
+func words(err error) string {
+	var many config.Errors
+	if !errors.As(err, &many) {
+		return err.Error()
+	}
+	var b strings.Builder
+	for i, e := range many {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(mistake(e))
+	}
+	return b.String()
+}
+
+// reopen opens every log file again.
+func (s *server) reopen() error {
+	var errs []error
+	s.loaded().generation.Resources.Each(func(key string, v any) {
+		if r, ok := v.(interface{ Reopen(h config.Host) error }); ok {
+			if err := r.Reopen(s.host); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func (s *server) scale(by int) {
+	for _, p := range s.apps.Pools() {
+		p.Scale(by)
+	}
+}
+
+func (s *server) loaded() *loaded {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current
+}
+
+// send hands a command to run; it gives up when ctx ends.
+func (s *server) send(ctx context.Context, c command) error {
+	select {
+	case s.commands <- c:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Reload implements control.Server.
+func (s *server) Reload(ctx context.Context) error { return s.ask(ctx, verbReload) }
+
+// Reopen implements control.Server.
+func (s *server) Reopen() error { return s.ask(context.Background(), verbReopen) }
+
+func (s *server) ask(ctx context.Context, v verb) error {
+	reply := make(chan error, 1)
+	if err := s.send(ctx, command{v, reply}); err != nil {
+		return err
+	}
+	select {
+	case err := <-reply:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stop implements control.Server.
+func (s *server) Stop(now bool) {
+	v := verbStop
+	if now {
+		v = verbStopNow
+	}
+	go s.send(context.Background(), command{verb: v})
+}
+
+// Scale implements control.Server.
+func (s *server) Scale(by int) {
+	v := verbScaleUp
+	if by < 0 {
+		v = verbScaleDown
+	}
+	s.send(context.Background(), command{verb: v})
+}
+
+// Status implements control.Server.
+func (s *server) Status() control.Status {
+	s.mu.Lock()
+	ld, n := s.current, s.generation
+	s.mu.Unlock()
+	st := control.Status{Version: proxy.Version, PID: serverPID(), Generation: n, Started: s.start, Config: s.p.name, Apps: []control.App{}}
+	for _, l := range ld.generation.Listeners {
+		st.Listeners = append(st.Listeners, strings.TrimPrefix(l.Addr().String(), "@"))
+	}
+	for _, p := range s.apps.Pools() {
+		st.Apps = append(st.Apps, appStatus(p))
+	}
+	return st
+}
+
+// control runs the control API until ctx ends. Where its socket cannot be
+// made, signals still work.
+func (s *server) control(ctx context.Context, log *slog.Logger) {
+	path := control.SocketPath(s.p.folders.run, s.p.name)
+	l, err := control.Listen(path)
+	if err != nil {
+		log.Warn(fmt.Sprintf("no control socket at %s, so verbs cannot reach this server, signals can: %s", path, cause(err)))
+		return
+	}
+	defer os.Remove(path)
+	control.Run(ctx, l, s)
+}

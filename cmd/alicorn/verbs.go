@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"alicorn/cmd/alicorn/control"
+	"alicorn/proxy"
+
+	"github.com/spf13/cobra"
+)
+
+// target finds the running server that a verb means: the one of -c, the one
+// of the default configuration when it runs, or the only one there is.
+func target(ctx context.Context, o options) (*control.Client, error) {
+	dir := findFolders().run
+	c := control.NewClient(control.SocketPath(dir, o.file()))
+	if _, err := c.Status(ctx); err == nil || o.config != "" {
+		return c, err
+	}
+	switch all := control.Running(ctx, dir); len(all) {
+	case 0:
+		return nil, errors.New("no alicorn is running (as far as " + dir + " shows)")
+	case 1:
+		return all[0], nil
+	default:
+		return nil, several(ctx, all)
+	}
+}
+
+func several(ctx context.Context, all []*control.Client) error {
+	var b strings.Builder
+	b.WriteString("several servers are running; name one with -c FILE:")
+	for _, c := range all {
+		if st, err := c.Status(ctx); err == nil {
+			fmt.Fprintf(&b, "\n  %s (pid %d)", st.Config, st.PID)
+		}
+	}
+	return errors.New(b.String())
+}
+
+// verbCommand is a verb that posts to the running server.
+func verbCommand(use, short string, do func(cmd *cobra.Command, c *control.Client) error) *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := target(cmd.Context(), o)
+			if err == nil {
+				err = do(cmd, c)
+			}
+			return failed(err)
+		},
+	}
+	o.declare(cmd.Flags())
+	return cmd
+}
+
+func reloadCommand() *cobra.Command {
+	return verbCommand("reload", "Load the configuration and the applications' code anew, without losing a request",
+		func(cmd *cobra.Command, c *control.Client) error { return c.Post(cmd.Context(), "/reload") })
+}
+
+func reopenCommand() *cobra.Command {
+	return verbCommand("reopen", "Open the log files again, after they were moved",
+		func(cmd *cobra.Command, c *control.Client) error { return c.Post(cmd.Context(), "/reopen") })
+}
+
+func stopCommand() *cobra.Command {
+	var now bool
+	cmd := verbCommand("stop", "Finish the requests in progress and stop",
+		func(cmd *cobra.Command, c *control.Client) error { return stopAndWait(cmd.Context(), c, now) })
+	cmd.Flags().BoolVar(&now, "now", false, "do not wait for requests in progress")
+	return cmd
+}
+
+// stopAndWait returns when the server is gone.
+func stopAndWait(ctx context.Context, c *control.Client, now bool) error {
+	path := "/stop"
+	if now {
+		path += "?now=1"
+	}
+	if err := c.Post(ctx, path); err != nil {
+		return err
+	}
+	for {
+		if _, err := c.Status(ctx); err != nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// sendSignal is nginx's -s.
+func sendSignal(ctx context.Context, o options, name string) error {
+	c, err := target(ctx, o)
+	if err != nil {
+		return failed(err)
+	}
+	switch name {
+	case "reload", "reopen":
+		return failed(c.Post(ctx, "/"+name))
+	case "quit":
+		return failed(stopAndWait(ctx, c, false))
+	case "stop":
+		return failed(stopAndWait(ctx, c, true))
+	}
+	return &exitError{exitUsage, fmt.Errorf("invalid option: -s %q; it takes stop, quit, reload or reopen", name)}
+}
+
+func statusCommand() *cobra.Command {
+	var asJSON bool
+	cmd := verbCommand("status", "Show the running server: listeners, applications, workers, queues",
+		func(cmd *cobra.Command, c *control.Client) error {
+			st, err := c.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(st)
+			}
+			return printStatus(cmd.OutOrStdout(), st)
+		})
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printStatus(w io.Writer, st control.Status) error {
+	fmt.Fprintf(w, "alicorn %s, pid %d, up %s, generation %d\nconfiguration %s\nlistening on  %s\n", st.Version, st.PID,
+		time.Since(st.Started).Round(time.Second), st.Generation, st.Config, strings.Join(st.Listeners, ", "))
+	for _, a := range st.Apps {
+		fmt.Fprintf(w, "\napp %s: %d workers, %d waiting\n", a.Name, len(a.Workers), a.Queue)
+		t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "  WORKER\tPID\tSTATE\tAGE\tREQUESTS\tMEMORY\tNOW")
+		for _, k := range a.Workers {
+			fmt.Fprintf(t, "  %s\t%d\t%s\t%s\t%d\t%d MiB\t%s\n", k.Name, k.PID, k.State,
+				(time.Duration(k.Age) * time.Second).String(), k.Requests, k.Memory>>20, k.Request)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return printVersion(cmd.OutOrStdout(), true) },
+	}
+}
+
+func printVersion(w io.Writer, build bool) error {
+	text := "alicorn version: alicorn/" + proxy.Version + "\n"
+	if build {
+		text += "built with " + runtime.Version() + " for " + runtime.GOOS + "/" + runtime.GOARCH + "\n"
+	}
+	_, err := io.WriteString(w, text)
+	return failed(err)
+}
+
+// helpCommand prints a verb's help, or a directive's manual entry.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [VERB | DIRECTIVE]", Short: "Help about a verb, or the manual of a directive",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root := cmd.Root()
+			if len(args) == 0 {
+				return root.Help()
+			}
+			if sub, _, err := root.Find(args); err == nil && sub != root {
+				return sub.Help()
+			}
+			return printManual(cmd.OutOrStdout(), args[0])
+		},
+	}
+}
