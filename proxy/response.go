@@ -60,6 +60,7 @@ func (r *Response) Send() error {
 	if x.Location != nil {
 		for _, f := range x.Location.headerFilters {
 			if err := f(x); err != nil {
+				r.dropFilters() // they are not for the status page
 				return err
 			}
 		}
@@ -158,6 +159,10 @@ func (r *Response) Abort() {
 
 func (r *Response) close() {
 	r.done = true
+	r.dropFilters()
+}
+
+func (r *Response) dropFilters() {
 	for _, f := range r.filters {
 		f.Close()
 	}

@@ -27,6 +27,10 @@ func (e *Engine) serveWith(x *Exchange, err error) {
 	defer e.exit(x.Conn)
 	x.Generation = g
 	site := g.siteOf(x.Conn)
+	if site == nil { // a reload left no server at all
+		x.Res.Abort()
+		return
+	}
 	if err == nil {
 		err = x.prepare(site)
 	} else {
@@ -208,6 +212,11 @@ func (x *Exchange) rescue() {
 }
 
 func (x *Exchange) log() {
+	defer func() {
+		if v := recover(); v != nil {
+			x.Log(LevelAlert, "internal error in the log phase: %v\n%s", v, debug.Stack())
+		}
+	}()
 	l := x.Location
 	if l == nil {
 		l = x.Server.Root

@@ -256,7 +256,9 @@ func (c *conn) serveOne(x *proxy.Exchange) {
 	} else {
 		c.body.begin(&x.Req, &h)
 		c.e.Serve(x)
-		c.core = x.Core()
+		if x.Server != nil { // nil: a reload left no server, the exchange was aborted
+			c.core = x.Core()
+		}
 	}
 	if c.out != nil {
 		c.send(nil)
