@@ -70,6 +70,9 @@ func (x *Exchange) answerError(err error) error {
 	}
 	x.Res.Header.Reset()
 	x.Res.ContentType, x.Res.Length = "", -1
+	if f := (*Fail)(nil); errors.As(err, &f) && f.RetryAfter > 0 {
+		x.Res.Header.Add("Retry-After", strconv.Itoa(f.RetryAfter))
+	}
 	switch status {
 	case StatusClosed, StatusClientClosed:
 		x.Res.Status = int(status)

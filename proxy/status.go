@@ -67,6 +67,8 @@ type Fail struct {
 	Status Status
 	Level  Level
 	Reason string
+	// RetryAfter, in seconds, goes out as Retry-After unless it is 0.
+	RetryAfter int
 }
 
 // Error returns the reason.

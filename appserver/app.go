@@ -1,0 +1,59 @@
+package appserver
+
+import (
+	"time"
+
+	"alicorn/config"
+)
+
+// Balance is how a pool picks a worker for a request.
+type Balance uint8
+
+// The ways to balance.
+const (
+	LeastConn  Balance = iota // the worker with the fewest outstanding requests
+	RoundRobin                // the worker with the fewest requests so far
+)
+
+// App is one `app` block, complete and checked. It does not change.
+type App struct {
+	Name       string
+	Pos        config.Pos
+	WSGI       string // as the wsgi directive gives it
+	Directory  string // absolute
+	PythonPath []string
+	Workers    int
+	Threads    int
+	Balance    Balance
+
+	Timeout         time.Duration // of one request, from its start in the worker
+	GracefulTimeout time.Duration // for a retiring worker's requests
+	StartupTimeout  time.Duration // from exec to ready
+	QueueTimeout    time.Duration // of a request that no worker has taken
+	Backlog         int           // requests that may wait
+	MaxRequests     int           // 0: no recycling
+	MaxJitter       int
+
+	python      string
+	virtualenv  string
+	env         []string // NAME=VALUE of env and env_file, in order
+	credentials credentials
+	interpreter interpreter
+	pool        *Pool
+}
+
+// Tried describes how the interpreter was found, for messages: which ones
+// were looked at, and the other environments that there are.
+func (a *App) Tried() string { return a.interpreter.describe() }
+
+// Interpreter returns the path of the application's Python; "" when pipenv
+// has to be asked at start.
+func (a *App) Interpreter() string { return a.interpreter.Path }
+
+func newApp(name string, pos config.Pos) *App {
+	return &App{
+		Name: name, Pos: pos, Workers: autoWorkers(), Threads: 1,
+		Timeout: 30 * time.Second, GracefulTimeout: 30 * time.Second, StartupTimeout: 60 * time.Second,
+		QueueTimeout: 30 * time.Second, Backlog: 2048,
+	}
+}

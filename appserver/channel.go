@@ -1,0 +1,187 @@
+package appserver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxFrame is the size of the largest frame (PROTOCOL.md).
+const maxFrame = 64 << 10
+
+// sendBuffer is asked for in both directions: room for the requests queued
+// ahead of a worker, and for responses that the front has yet to read.
+const sendBuffer = 1 << 20
+
+// channel is the front's side of a worker's socket pair. Receiving belongs to
+// one goroutine; sending, taking back and close to holders of the pool's lock.
+type channel struct {
+	ours  *os.File // non-blocking, in the netpoller
+	fd    int      // ours
+	conn  syscall.RawConn
+	taken int // a duplicate of the worker's end, which stays blocking; -1 once closed
+
+	receive func(fd uintptr) bool
+	in      received
+	buf     []byte // where receive reads to
+	oob     []byte
+	take    []byte
+}
+
+// received is what one recvmsg gave.
+type received struct {
+	n, oobn, flags int
+	err            error
+}
+
+var errChannelClosed = errors.New("channel is closed")
+
+// newChannel returns the front's side and the worker's end. The caller closes
+// the latter once the worker has it.
+func newChannel() (*channel, *os.File, error) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot make a worker's channel: %w", err)
+	}
+	for _, fd := range []int{ours, theirs} {
+		enlarge(fd)
+	}
+	unix.SetNonblock(ours, true)
+	dup, err := unix.FcntlInt(uintptr(theirs), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		unix.Close(ours)
+		unix.Close(theirs)
+		return nil, nil, fmt.Errorf("cannot make a worker's channel: %w", err)
+	}
+	f := os.NewFile(uintptr(ours), "worker channel")
+	conn, err := f.SyscallConn()
+	if err != nil {
+		f.Close()
+		unix.Close(theirs)
+		unix.Close(dup)
+		return nil, nil, fmt.Errorf("cannot make a worker's channel: %w", err)
+	}
+	c := &channel{ours: f, fd: ours, conn: conn, taken: dup, oob: make([]byte, unix.CmsgSpace(4*4))}
+	c.receive = func(fd uintptr) bool {
+		c.in = recvmsg(int(fd), c.buf, c.oob)
+		return c.in.err != unix.EAGAIN
+	}
+	return c, os.NewFile(uintptr(theirs), "worker channel"), nil
+}
+
+// enlarge asks for a larger buffer; the kernel gives what it allows.
+func enlarge(fd int) {
+	if forceSendBuffer(fd, sendBuffer) != nil {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer)
+	}
+}
+
+func recvmsg(fd int, p, oob []byte) received {
+	for {
+		n, oobn, flags, _, err := unix.Recvmsg(fd, p, oob, unix.MSG_DONTWAIT|recvFlags)
+		if err == unix.EINTR {
+			continue
+		}
+		return received{n, oobn, flags, err}
+	}
+}
+
+// read receives one frame into p, waiting for it, and the descriptors that
+// came along. n is 0 at the end. It is for one goroutine.
+func (c *channel) read(p []byte) (n int, files []int, err error) {
+	c.buf = p
+	err = c.conn.Read(c.receive)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.in, err = recvmsg(c.fd, p, c.oob), nil
+		if c.in.err == unix.EAGAIN {
+			return 0, nil, nil
+		}
+	}
+	if err == nil {
+		err = c.in.err
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	if c.in.oobn > 0 {
+		files = descriptors(c.oob[:c.in.oobn])
+	}
+	if c.in.flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		closeAll(files)
+		return 0, nil, errors.New("frame is truncated")
+	}
+	return c.in.n, files, nil
+}
+
+// finish makes read give what is there and then end, instead of waiting.
+func (c *channel) finish() { c.ours.SetReadDeadline(time.Unix(1, 0)) }
+
+// send sends a frame with descriptors, without waiting: EAGAIN says that the
+// worker has no room for it now.
+func (c *channel) send(frame []byte, oob []byte) error {
+	if c.taken < 0 {
+		return errChannelClosed
+	}
+	for {
+		_, err := unix.SendmsgN(c.fd, frame, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// takeBack receives, as the worker would have, the oldest frame that the
+// worker has not. ok is false when there is none. Descriptors that came with
+// it are closed: the request still has its own.
+func (c *channel) takeBack() (frame []byte, ok bool) {
+	if c.taken < 0 {
+		return nil, false
+	}
+	if c.take == nil {
+		c.take = make([]byte, maxFrame)
+	}
+	var oob [64]byte
+	in := recvmsg(c.taken, c.take, oob[:])
+	if in.err != nil || in.n == 0 {
+		return nil, false
+	}
+	if in.oobn > 0 {
+		closeAll(descriptors(oob[:in.oobn]))
+	}
+	return c.take[:in.n], true
+}
+
+func (c *channel) close() {
+	if c.taken >= 0 {
+		unix.Close(c.taken)
+		c.taken = -1
+	}
+	c.ours.Close()
+}
+
+func descriptors(oob []byte) []int {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	var all []int
+	for _, m := range messages {
+		if fds, err := unix.ParseUnixRights(&m); err == nil {
+			for _, fd := range fds {
+				unix.CloseOnExec(fd)
+			}
+			all = append(all, fds...)
+		}
+	}
+	return all
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}

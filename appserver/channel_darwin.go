@@ -1,0 +1,106 @@
+package appserver
+
+import (
+	"encoding/binary"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	bundlePath = "/dev/fd/3"
+	recvFlags  = 0
+	dumpSignal = syscall.SIGUSR2
+)
+
+// socketPair returns datagram sockets: macOS has no SEQPACKET for unix sockets.
+func socketPair() (ours, theirs int, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return -1, -1, err
+	}
+	for _, fd := range fds {
+		unix.CloseOnExec(fd)
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, sendBuffer)
+	}
+	return fds[0], fds[1], nil
+}
+
+func forceSendBuffer(fd, size int) error {
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size)
+}
+
+// endWrites gives each thread an empty datagram: datagrams have no end.
+func (c *channel) endWrites(threads int) {
+	for range threads {
+		unix.SendmsgN(c.fd, nil, nil, nil, unix.MSG_DONTWAIT)
+	}
+}
+
+func sealedFile(name string, data []byte) (*os.File, error) {
+	f, err := unlinked(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func pageFile(size int) (*os.File, error) {
+	f, err := unlinked("alicorn-status")
+	if err != nil {
+		return nil, err
+	}
+	return f, f.Truncate(int64(size))
+}
+
+func unlinked(name string) (*os.File, error) {
+	f, err := os.CreateTemp("", name)
+	if err != nil {
+		return nil, err
+	}
+	return f, os.Remove(f.Name())
+}
+
+// credit is a slot's pipe, as macOS has no eventfd: 8 bytes are one addition.
+type credit struct{ fd int }
+
+func newCredit() (credit, *os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return credit{-1}, nil, err
+	}
+	defer w.Close()
+	fd, err := unix.FcntlInt(w.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		r.Close()
+		return credit{-1}, nil, err
+	}
+	unix.SetNonblock(fd, true)
+	return credit{fd}, r, nil
+}
+
+func (c credit) give(n int) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(n))
+	unix.Write(c.fd, b[:])
+}
+
+func (c credit) close() { unix.Close(c.fd) }
+
+func pipe(fds []int) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := unix.Pipe(fds); err != nil {
+		return err
+	}
+	unix.CloseOnExec(fds[0])
+	unix.CloseOnExec(fds[1])
+	return nil
+}

@@ -1,0 +1,107 @@
+package appserver
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	bundlePath = "/proc/self/fd/3"
+	recvFlags  = unix.MSG_CMSG_CLOEXEC
+	// dumpSignal asks a worker for its Python stacks: a real-time signal that
+	// neither libc nor applications are known to use.
+	dumpSignal = syscall.Signal(54)
+)
+
+func socketPair() (ours, theirs int, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	return fds[0], fds[1], err
+}
+
+func forceSendBuffer(fd, size int) error {
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size)
+}
+
+// endWrites gives the worker the end of its channel.
+func (c *channel) endWrites(int) { unix.Shutdown(c.fd, unix.SHUT_WR) }
+
+// sealedFile returns an unnamed file in memory that nobody can change.
+func sealedFile(name string, data []byte) (*os.File, error) {
+	f, err := memoryFile(name, unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return nil, err
+	}
+	seals := unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot seal %s: %w", name, err)
+	}
+	return f, nil
+}
+
+func memoryFile(name string, flags int) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|flags)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a file in memory: %w", err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// pageFile returns a file of size zeros for the status page. It is sealed
+// against shrinking: a shorter file would kill the process that reads its map.
+func pageFile(size int) (*os.File, error) {
+	f, err := memoryFile("alicorn-status", unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Truncate(int64(size)); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// credit is a slot's eventfd: what the front adds, the worker may send.
+type credit struct{ fd int }
+
+// newCredit returns it and the worker's descriptor, for the caller to close.
+func newCredit() (credit, *os.File, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return credit{-1}, nil, fmt.Errorf("cannot make an eventfd: %w", err)
+	}
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		unix.Close(fd)
+		return credit{-1}, nil, err
+	}
+	return credit{fd}, os.NewFile(uintptr(dup), "credit"), nil
+}
+
+// give adds n bytes. A worker that has filled its counter itself, so that
+// adding would block, gets nothing.
+func (c credit) give(n int) {
+	poll := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLOUT}}
+	if ready, err := unix.Poll(poll, 0); err != nil || ready == 0 {
+		return
+	}
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(n))
+	unix.Write(c.fd, b[:])
+}
+
+func (c credit) close() { unix.Close(c.fd) }
+
+func pipe(fds []int) error { return unix.Pipe2(fds, unix.O_CLOEXEC) }

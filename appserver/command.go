@@ -1,0 +1,92 @@
+package appserver
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Command is how an application's worker is executed, before its name is
+// appended to Args. It depends on the configuration and the environment of
+// the process that starts workers, on nothing else.
+type Command struct {
+	Path     string
+	Args     []string // Args[0] included
+	Env      []string
+	Dir      string
+	UID, GID int
+	Groups   []int
+	Switch   bool // to UID, GID and Groups; else our own stay
+}
+
+// Command returns the app's. It may run pipenv, for at most 15 seconds.
+func (a *App) Command() (Command, error) {
+	in := a.interpreter
+	if in.Pipenv {
+		var err error
+		if in, err = a.askPipenv(); err != nil {
+			return Command{}, fmt.Errorf("app %q: %w", a.Name, err)
+		}
+	}
+	c := a.credentials
+	return Command{
+		Path: in.Path, Args: []string{in.Path, bundlePath, "worker"},
+		Env: a.environment(in), Dir: a.Directory,
+		UID: c.UID, GID: c.GID, Groups: c.Groups, Switch: c.Switch,
+	}, nil
+}
+
+func (c credentials) syscall() *syscall.Credential {
+	return Command{UID: c.UID, GID: c.GID, Groups: c.Groups}.credential()
+}
+
+func (c Command) credential() *syscall.Credential {
+	groups := make([]uint32, len(c.Groups))
+	for i, g := range c.Groups {
+		groups[i] = uint32(g)
+	}
+	return &syscall.Credential{Uid: uint32(c.UID), Gid: uint32(c.GID), Groups: groups}
+}
+
+// notInherited are variables that mean our process, not a worker.
+var notInherited = []string{"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID", "PYTHONHOME", "VIRTUAL_ENV"}
+
+// environment returns a worker's: ours, the environment's own additions, the
+// user's, then what env and env_file say. Later values win.
+func (a *App) environment(in interpreter) []string {
+	vars := map[string]string{}
+	var order []string
+	set := func(name, value string) {
+		if _, known := vars[name]; !known {
+			order = append(order, name)
+		}
+		vars[name] = value
+	}
+	for _, e := range os.Environ() {
+		if name, value, ok := strings.Cut(e, "="); ok && !slices.Contains(notInherited, name) {
+			set(name, value)
+		}
+	}
+	set("PYTHONUNBUFFERED", "1")
+	if in.Env != "" {
+		set("VIRTUAL_ENV", in.Env)
+		set("PATH", filepath.Join(in.Env, "bin")+":"+vars["PATH"])
+	}
+	if c := a.credentials; c.Switch {
+		set("HOME", c.Home)
+		set("USER", c.Name)
+		set("LOGNAME", c.Name)
+	}
+	for _, e := range a.env {
+		name, value, _ := strings.Cut(e, "=")
+		set(name, value)
+	}
+	env := make([]string, len(order))
+	for i, name := range order {
+		env[i] = name + "=" + vars[name]
+	}
+	return env
+}

@@ -1,0 +1,131 @@
+package appserver
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+
+	"alicorn/config"
+)
+
+// credentials are whose process a worker is. Without Switch it is ours.
+type credentials struct {
+	Switch   bool
+	UID, GID int
+	Groups   []int
+	Name     string // the user's name, or its number
+	Home     string
+	user     string // as the directives say
+	group    string
+}
+
+func setUser(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		c := &k.In(s).app.credentials
+		c.user = n.Arg(0)
+		if len(n.Args) == 2 {
+			c.group = n.Arg(1)
+		}
+		return nil
+	}
+}
+
+func setGroup(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		k.In(s).app.credentials.group = n.Arg(0)
+		return nil
+	}
+}
+
+// identify finds whose processes the workers are: the directives', else the
+// owner of the directory when we are root, else ours.
+func (a *App) identify(s *config.Scope) error {
+	c := &a.credentials
+	n := s.Own("user")
+	if n == nil {
+		n = s.Own("group")
+	}
+	if os.Geteuid() != 0 {
+		return a.identifySelf(n)
+	}
+	pos, name := a.Pos, c.user
+	if n != nil {
+		pos = n.Args[0].Pos
+	}
+	if name == "" {
+		name = ownerName(s, a.Directory)
+	}
+	if err := c.resolve(name, c.group); err != nil {
+		return &config.Error{Pos: pos, Msg: fmt.Sprintf("app %q: %s", a.Name, err)}
+	}
+	c.Switch = c.UID != 0 || c.group != ""
+	return nil
+}
+
+func (a *App) identifySelf(n *config.Node) error {
+	c := &a.credentials
+	if n == nil {
+		return nil
+	}
+	var other credentials
+	name := c.user
+	if name == "" {
+		name = strconv.Itoa(os.Geteuid())
+	}
+	if err := other.resolve(name, c.group); err != nil {
+		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("app %q: %s", a.Name, err)}
+	}
+	if other.UID != os.Geteuid() || c.group != "" && other.GID != os.Getegid() {
+		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("app %q cannot run as %q: only root can change a worker's user or group, and this process is not root", a.Name, other.Name)}
+	}
+	return nil
+}
+
+// ownerName returns the owner of dir; for what belongs to root the user of
+// the front, since workers are root only where `user root;` says so.
+func ownerName(s *config.Scope, dir string) string {
+	if st, err := os.Stat(dir); err == nil {
+		if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Uid != 0 {
+			return strconv.Itoa(int(sys.Uid))
+		}
+	}
+	if n := s.Main().Own("user"); n != nil && n.Arg(0) != "root" {
+		return n.Arg(0)
+	}
+	return "nobody"
+}
+
+func (c *credentials) resolve(name, group string) error {
+	u, err := user.Lookup(name)
+	if err != nil {
+		if u, err = user.LookupId(name); err != nil {
+			if _, notNumber := strconv.Atoi(name); notNumber != nil {
+				return fmt.Errorf("there is no user %q", name)
+			}
+			u = &user.User{Uid: name, Gid: name, Username: name, HomeDir: "/"}
+		}
+	}
+	c.Name, c.Home = u.Username, u.HomeDir
+	c.UID, _ = strconv.Atoi(u.Uid)
+	c.GID, _ = strconv.Atoi(u.Gid)
+	ids, _ := u.GroupIds()
+	c.Groups = c.Groups[:0]
+	for _, id := range ids {
+		if gid, err := strconv.Atoi(id); err == nil {
+			c.Groups = append(c.Groups, gid)
+		}
+	}
+	if group == "" {
+		return nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		if g, err = user.LookupGroupId(group); err != nil {
+			return fmt.Errorf("there is no group %q", group)
+		}
+	}
+	c.GID, _ = strconv.Atoi(g.Gid)
+	return nil
+}

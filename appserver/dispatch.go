@@ -1,0 +1,264 @@
+package appserver
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/proxy"
+)
+
+// grantAfter is how long a request has waited when its own goroutine is asked
+// to send it, which finds out whether the client is still there.
+const grantAfter = 50 * time.Millisecond
+
+// submit gives r to a worker or to the queue; then the pool holds r too.
+func (p *Pool) submit(r *request) *proxy.Fail {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return &proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: fmt.Sprintf("app %q is stopped", p.app.Name), RetryAfter: 1}
+	}
+	p.wakeTick()
+	if p.queue.length == 0 {
+		if w := p.pick(); w != nil {
+			r.refs.Add(1)
+			p.give(w, r)
+			return nil
+		}
+	}
+	if p.queue.length >= p.app.Backlog {
+		p.refused++
+		return &proxy.Fail{Status: 503, Level: proxy.LevelError, RetryAfter: 1,
+			Reason: fmt.Sprintf("app %q has %d requests waiting, which is its backlog", p.app.Name, p.queue.length)}
+	}
+	r.refs.Add(1)
+	r.queued = time.Now()
+	p.queue.pushBack(r)
+	p.dispatch()
+	return nil
+}
+
+// dispatch gives waiting requests to workers that have room.
+func (p *Pool) dispatch() {
+	for p.queue.first != nil {
+		w := p.pick()
+		if w == nil {
+			return
+		}
+		r := p.queue.first
+		p.queue.remove(r)
+		if !r.withdrawn && time.Since(r.queued) > grantAfter {
+			w.add(r)
+			r.at = placeGranted
+			if r.stage.CompareAndSwap(stageWaiting, stageGranted) {
+				r.tell()
+				continue
+			}
+		}
+		if r.at == placeGranted {
+			w.remove(r)
+		}
+		if !p.give(w, r) {
+			return
+		}
+	}
+}
+
+// pick returns the worker for the next request, nil when none has room. A
+// worker that is idle comes before one that has to queue it.
+func (p *Pool) pick() *worker {
+	var best *worker
+	for _, w := range p.ready {
+		if w.room() <= 0 {
+			continue
+		}
+		if best == nil || p.better(w, best) {
+			best = w
+		}
+	}
+	return best
+}
+
+func (p *Pool) better(a, b *worker) bool {
+	if a.stuck != b.stuck {
+		return b.stuck
+	}
+	if p.app.Balance == RoundRobin {
+		if ai, bi := a.outstanding < a.threads, b.outstanding < b.threads; ai != bi {
+			return ai
+		}
+		return a.assigned < b.assigned
+	}
+	return a.outstanding < b.outstanding
+}
+
+// give sends r to w; where that fails r waits at the head of the queue.
+func (p *Pool) give(w *worker, r *request) bool {
+	w.add(r)
+	return p.transmit(w, r)
+}
+
+func (p *Pool) transmit(w *worker, r *request) bool {
+	r.at = placeWorker
+	if r.rights != nil && r.sent {
+		r.rewind()
+	}
+	r.sent = true
+	b := r.frame
+	b[4], b[5], b[6], b[7] = byte(r.id), byte(r.id>>8), byte(r.id>>16), byte(r.id>>24)
+	err := w.channel.send(b, r.rights)
+	if err == nil {
+		return true
+	}
+	w.remove(r)
+	w.assigned--
+	p.requeue(r)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS) {
+		w.full = true
+		return false
+	}
+	w.stuck = true
+	p.post(event{kind: eventViolation, w: w, text: "cannot be sent a request: " + err.Error()})
+	return false
+}
+
+// requeue puts r at the head of the queue: it has waited longest.
+func (p *Pool) requeue(r *request) {
+	if r.queued.IsZero() {
+		r.queued = time.Now()
+	}
+	r.stage.CompareAndSwap(stageGranted, stageWaiting)
+	p.queue.pushFront(r)
+}
+
+// complete ends r's stay at w, whose response has come, and gives w more to do.
+func (p *Pool) complete(w *worker, r *request) {
+	w.remove(r)
+	w.served++
+	p.served++
+	w.progress = p.now.Load()
+	w.slow, w.stuck, w.full = false, false, false
+	if w.limit > 0 && w.served >= w.limit && !w.tired {
+		w.tired = true
+		p.post(event{kind: eventTired, w: w})
+	}
+	if w.state != Ready {
+		if w.outstanding == 0 {
+			p.post(event{kind: eventIdle, w: w})
+		}
+		return
+	}
+	p.dispatch()
+	for w.outstanding < w.threads && p.queue.length == 0 && p.steal(w) {
+	}
+}
+
+// steal gives the idle worker w a request that waits at another one.
+func (p *Pool) steal(w *worker) bool {
+	var from *worker
+	most := 0
+	for _, v := range p.ready {
+		n := v.outstanding - v.threads
+		if v.stuck {
+			n = v.outstanding
+		}
+		if v != w && n > most {
+			from, most = v, n
+		}
+	}
+	if from == nil || w.state != Ready {
+		return false
+	}
+	r := p.takeOne(from)
+	if r == nil {
+		return false
+	}
+	return p.give(w, r)
+}
+
+// takeOne takes the oldest request back that w has not received, nil when
+// there is none.
+func (p *Pool) takeOne(w *worker) *request {
+	for {
+		b, ok := w.channel.takeBack()
+		if !ok {
+			return nil
+		}
+		if len(b) < headerSize || b[0] != frameRequest {
+			continue // the first frame, of a worker that died before it
+		}
+		id := uint32(b[4]) | uint32(b[5])<<8 | uint32(b[6])<<16 | uint32(b[7])<<24
+		r := w.find(id)
+		if r == nil || r.answering {
+			continue
+		}
+		w.remove(r)
+		w.assigned--
+		return r
+	}
+}
+
+// takeAll takes back what w has not received; it waits again, in its order.
+func (p *Pool) takeAll(w *worker) {
+	var all []*request
+	for r := p.takeOne(w); r != nil; r = p.takeOne(w) {
+		all = append(all, r)
+	}
+	for _, r := range w.table {
+		if r != nil && r.at == placeGranted {
+			w.remove(r)
+			w.assigned--
+			all = append(all, r)
+		}
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		p.requeue(all[i])
+	}
+}
+
+// granted sends r, for which a worker was kept, unless its client has gone.
+// It runs on r's goroutine.
+func (p *Pool) granted(r *request, gone bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !r.stage.CompareAndSwap(stageGranted, stageWaiting) || r.at != placeGranted {
+		return
+	}
+	w := r.worker
+	if !gone {
+		p.transmit(w, r)
+		return
+	}
+	w.remove(r)
+	w.assigned--
+	p.dispatch()
+	r.drop()
+}
+
+// withdraw takes r, whose client has gone, out of the queue. It reports false
+// when a worker has it already.
+func (p *Pool) withdraw(r *request) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.at != placeQueued {
+		return false
+	}
+	p.queue.remove(r)
+	r.drop()
+	return true
+}
+
+// abandon says that nobody waits for r's answer any more. What its worker
+// still sends is dropped.
+func (p *Pool) abandon(r *request) {
+	p.mu.Lock()
+	r.withdrawn = true
+	slot, w := r.slot, r.worker
+	p.mu.Unlock()
+	if back := r.out.Drop(); slot >= 0 && w != nil {
+		w.slots[slot].repay(back)
+	}
+}

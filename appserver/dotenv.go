@@ -1,0 +1,140 @@
+package appserver
+
+import (
+	"fmt"
+	"strings"
+)
+
+// parseDotenv reads the lines NAME=VALUE of a dotenv file: comments, "export",
+// 'literal' and "escaped" values, which may span lines. Variables that steer
+// the dynamic loader are refused. Errors begin with the line's number.
+func parseDotenv(text string) ([]string, error) {
+	d := dotenv{text: strings.TrimPrefix(text, "\ufeff"), line: 1}
+	var vars []string
+	for {
+		d.skip(" \t\r\n")
+		switch {
+		case d.text == "":
+			return vars, nil
+		case d.text[0] == '#':
+			d.take(lineEnd(d.text))
+			continue
+		}
+		line := d.line
+		name, value, err := d.assignment()
+		if err != nil {
+			return nil, fmt.Errorf("%d: %w", line, err)
+		}
+		vars = append(vars, name+"="+value)
+	}
+}
+
+// dotenv is what is left of the text, and the line that it begins on.
+type dotenv struct {
+	text string
+	line int
+}
+
+func (d *dotenv) take(n int) string {
+	s := d.text[:n]
+	d.line += strings.Count(s, "\n")
+	d.text = d.text[n:]
+	return s
+}
+
+func (d *dotenv) skip(set string) { d.take(len(d.text) - len(strings.TrimLeft(d.text, set))) }
+
+func lineEnd(s string) int {
+	if i := strings.IndexByte(s, '\n'); i >= 0 {
+		return i
+	}
+	return len(s)
+}
+
+func (d *dotenv) assignment() (name, value string, err error) {
+	if rest, ok := strings.CutPrefix(d.text, "export"); ok && rest != "" && strings.IndexByte(" \t", rest[0]) >= 0 {
+		d.take(len("export"))
+		d.skip(" \t")
+	}
+	end := lineEnd(d.text)
+	eq := strings.IndexByte(d.text[:end], '=')
+	if eq < 0 {
+		return "", "", fmt.Errorf("%q is not NAME=VALUE", strings.TrimSpace(d.text[:end]))
+	}
+	name = strings.TrimSpace(d.take(eq))
+	d.take(1)
+	switch {
+	case !isEnvName(name):
+		return "", "", fmt.Errorf("%q is not the name of an environment variable", name)
+	case strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "DYLD_"):
+		return "", "", fmt.Errorf("%s is refused: it would change which libraries the worker's interpreter loads; set it with \"env\" if that is meant", name)
+	}
+	d.skip(" \t")
+	value, err = d.value()
+	if err == nil && strings.IndexByte(value, 0) >= 0 {
+		err = fmt.Errorf("the value of %s contains a NUL byte", name)
+	}
+	return name, value, err
+}
+
+func (d *dotenv) value() (string, error) {
+	if d.text != "" && (d.text[0] == '"' || d.text[0] == '\'') {
+		return d.quoted(d.text[0])
+	}
+	v := d.take(lineEnd(d.text))
+	if strings.HasPrefix(v, "#") {
+		return "", nil
+	}
+	for _, mark := range []string{" #", "\t#"} {
+		if i := strings.Index(v, mark); i >= 0 {
+			v = v[:i]
+		}
+	}
+	return strings.TrimSpace(v), nil
+}
+
+func (d *dotenv) quoted(quote byte) (string, error) {
+	d.take(1)
+	var b strings.Builder
+	for i := 0; i < len(d.text); i++ {
+		switch c := d.text[i]; {
+		case c == quote:
+			d.take(i + 1)
+			rest := strings.TrimSpace(d.take(lineEnd(d.text)))
+			if rest != "" && rest[0] != '#' {
+				return "", fmt.Errorf("%q follows the closing quote", rest)
+			}
+			return b.String(), nil
+		case c == '\\' && i+1 < len(d.text):
+			i++
+			unescape(&b, d.text[i], quote)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return "", fmt.Errorf("the closing %c is missing", quote)
+}
+
+func unescape(b *strings.Builder, c, quote byte) {
+	if quote == '"' {
+		if i := strings.IndexByte(`nrt"\$`, c); i >= 0 {
+			b.WriteByte("\n\r\t\"\\$"[i])
+			return
+		}
+	} else if c == '\'' || c == '\\' {
+		b.WriteByte(c)
+		return
+	}
+	b.WriteByte('\\')
+	b.WriteByte(c)
+}
+
+func isEnvName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c != '_' && c != '.' && c != '-' && !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z') && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}

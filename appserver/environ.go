@@ -1,0 +1,243 @@
+package appserver
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"alicorn/proxy"
+)
+
+// The environ's keys, marshalled. Values follow them.
+type environKey string
+
+func keyOf(name string) environKey {
+	return environKey(string([]byte{typeShortASCII, byte(len(name))}) + name)
+}
+
+var (
+	keyMethod      = keyOf("REQUEST_METHOD")
+	keyScript      = keyOf("SCRIPT_NAME") + environKey([]byte{typeShortASCII, 0})
+	keyPath        = keyOf("PATH_INFO")
+	keyQuery       = keyOf("QUERY_STRING")
+	keyRaw         = keyOf("RAW_URI")
+	keyURI         = keyOf("REQUEST_URI")
+	keyProtocol    = keyOf("SERVER_PROTOCOL")
+	keyRemote      = keyOf("REMOTE_ADDR")
+	keyRemotePort  = keyOf("REMOTE_PORT")
+	keyRemoteUser  = keyOf("REMOTE_USER")
+	keyServer      = keyOf("SERVER_NAME")
+	keyPort        = keyOf("SERVER_PORT")
+	keyScheme      = keyOf("wsgi.url_scheme")
+	keyHTTPS       = keyOf("HTTPS") + environKey(append([]byte{typeShortASCII, 2}, "on"...))
+	keyType        = keyOf("CONTENT_TYPE")
+	keyLength      = keyOf("CONTENT_LENGTH")
+	keyHost        = keyOf("HTTP_HOST")
+	keyCookie      = keyOf("HTTP_COOKIE")
+	keyOfAgent     = keyOf("HTTP_USER_AGENT")
+	keyOfReferer   = keyOf("HTTP_REFERER")
+	keyOfEncodings = keyOf("HTTP_ACCEPT_ENCODING")
+)
+
+// manyFields is how many field lines are joined by comparing each with each.
+const manyFields = 64
+
+// appendEnviron appends the marshalled environ of x's request, as PEP 3333
+// and CGI (RFC 3875) have it. length is the body's, -1 for none.
+func appendEnviron(dst []byte, x *proxy.Exchange, length int64) []byte {
+	r := &x.Req
+	dst = append(dst, typeDict)
+	dst = appendPair(dst, keyMethod, r.Method)
+	dst = append(dst, keyScript...)
+	dst = appendPair(dst, keyPath, r.Path)
+	dst = appendPair(dst, keyQuery, r.Args)
+	dst = appendPair(dst, keyRaw, r.Target)
+	dst = appendPair(dst, keyURI, r.Target)
+	dst = appendPair(dst, keyProtocol, r.Proto)
+	dst = appendPair(dst, keyRemote, x.Conn.RemoteAddr)
+	dst = appendPair(dst, keyRemotePort, x.Conn.RemotePort)
+	if x.User != "" {
+		dst = appendPair(dst, keyRemoteUser, x.User)
+	}
+	dst = appendPair(dst, keyServer, serverName(x))
+	dst = appendPair(dst, keyPort, serverPort(x))
+	dst = appendPair(dst, keyScheme, r.Scheme)
+	if r.Scheme == "https" {
+		dst = append(dst, keyHTTPS...)
+	}
+	if length >= 0 {
+		var digits [20]byte
+		text := strconv.AppendInt(digits[:0], length, 10)
+		dst = append(append(dst, keyLength...), typeShortASCII, byte(len(text)))
+		dst = append(dst, text...)
+	}
+	dst = appendFields(dst, r)
+	return append(dst, typeNull)
+}
+
+func appendPair(dst []byte, k environKey, v string) []byte {
+	return appendText(append(dst, k...), v)
+}
+
+// serverName returns a name that is never empty, as PEP 3333 asks.
+func serverName(x *proxy.Exchange) string {
+	if x.Server != nil {
+		if n := x.Server.Name; n != "" && n != "_" && n[0] != '~' && strings.IndexByte(n, '*') < 0 {
+			return strings.TrimPrefix(n, ".")
+		}
+	}
+	switch {
+	case x.Req.Host != "":
+		return x.Req.Host
+	case isAddress(x.Conn.LocalAddr):
+		return x.Conn.LocalAddr
+	}
+	return "localhost"
+}
+
+func isAddress(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
+}
+
+func serverPort(x *proxy.Exchange) string {
+	switch {
+	case x.Conn.LocalPort != "":
+		return x.Conn.LocalPort
+	case x.Req.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
+
+// appendFields appends the header. Names with an underscore are dropped: they
+// would pass for the ones that proxies set. So are Proxy (it would become the
+// HTTP_PROXY that clients of the application obey) and hop-by-hop fields.
+func appendFields(dst []byte, r *proxy.Request) []byte {
+	h := &r.Header
+	if r.Authority != "" {
+		dst = appendPair(dst, keyHost, r.Authority)
+	}
+	var seen map[string]struct{}
+	if h.Len() > manyFields {
+		seen = make(map[string]struct{}, h.Len())
+	}
+	for i := range h.Len() {
+		f := h.At(i)
+		switch f.ID() {
+		case proxy.FieldHost:
+			if r.Authority != "" {
+				continue
+			}
+		case proxy.FieldContentType:
+			if v, _ := h.Lookup(proxy.FieldContentType); v == f.Value && firstOf(h, i) {
+				dst = appendPair(dst, keyType, f.Value)
+			}
+			continue
+		case proxy.FieldContentLength, proxy.FieldTransferEncoding, proxy.FieldConnection, proxy.FieldKeepAlive, proxy.FieldUpgrade, proxy.FieldTE:
+			continue
+		case proxy.FieldOther:
+			if dropped(f.Name) {
+				continue
+			}
+		}
+		if seen != nil {
+			name := strings.ToLower(f.Name)
+			if _, again := seen[name]; again {
+				continue
+			}
+			seen[name] = struct{}{}
+		} else if !firstOf(h, i) {
+			continue
+		}
+		dst = appendField(dst, h, i)
+	}
+	return dst
+}
+
+func dropped(name string) bool {
+	if strings.IndexByte(name, '_') >= 0 {
+		return true
+	}
+	switch len(name) {
+	case 5:
+		return strings.EqualFold(name, "proxy")
+	case 7:
+		return strings.EqualFold(name, "trailer")
+	case 16:
+		return strings.EqualFold(name, "proxy-connection")
+	case 19:
+		return strings.EqualFold(name, "proxy-authorization")
+	}
+	return false
+}
+
+func sameName(a, b proxy.Field) bool {
+	return a.ID() == b.ID() && len(a.Name) == len(b.Name) && (a.ID() != proxy.FieldOther || strings.EqualFold(a.Name, b.Name))
+}
+
+func firstOf(h *proxy.Header, i int) bool {
+	f := h.At(i)
+	for j := range i {
+		if sameName(h.At(j), f) {
+			return false
+		}
+	}
+	return true
+}
+
+// appendField appends field line i and the later ones of its name, joined.
+func appendField(dst []byte, h *proxy.Header, i int) []byte {
+	f := h.At(i)
+	sep := ","
+	switch f.ID() {
+	case proxy.FieldCookie:
+		sep = "; "
+		dst = append(dst, keyCookie...)
+	case proxy.FieldUserAgent:
+		dst = append(dst, keyOfAgent...)
+	case proxy.FieldReferer:
+		dst = append(dst, keyOfReferer...)
+	case proxy.FieldAcceptEncoding:
+		dst = append(dst, keyOfEncodings...)
+	default:
+		dst = appendFieldKey(dst, f.Name)
+	}
+	mark := len(dst)
+	dst = appendText(dst, f.Value)
+	joined := ""
+	for j := i + 1; j < h.Len(); j++ {
+		if g := h.At(j); sameName(g, f) {
+			if joined == "" {
+				joined = f.Value
+			}
+			joined += sep + g.Value
+		}
+	}
+	if joined != "" {
+		dst = appendText(dst[:mark], joined)
+	}
+	return dst
+}
+
+func appendFieldKey(dst []byte, name string) []byte {
+	n := len(name) + len("HTTP_")
+	if n < 256 {
+		dst = append(dst, typeShortASCII, byte(n))
+	} else {
+		dst = binary.LittleEndian.AppendUint32(append(dst, typeUnicode), uint32(n))
+	}
+	dst = append(dst, "HTTP_"...)
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c == '-':
+			c = '_'
+		case c >= 'a' && c <= 'z':
+			c -= 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}

@@ -1,0 +1,174 @@
+package appserver
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"alicorn/proxy"
+)
+
+// head is a response's head as a worker gave it, checked. Its strings are its
+// own, so that it can serve many responses.
+type head struct {
+	status      int
+	contentType string
+	length      int64 // Content-Length; -1 without one
+	file        int64 // bytes of a file that follow; -1 without one
+	fields      []headField
+}
+
+type headField struct {
+	id          proxy.FieldID
+	name, value string
+}
+
+const (
+	maxHeads = 256  // remembered by a worker's reader
+	headSize = 1024 // bytes of the longest that is remembered
+)
+
+// heads remembers heads by their marshalled bytes: most applications answer
+// with few different ones. It is for one goroutine.
+type heads map[string]*head
+
+func (m heads) parse(data []byte) (*head, error) {
+	if h := m[string(data)]; h != nil {
+		return h, nil
+	}
+	text := string(data)
+	h, err := parseHead(text)
+	if err == nil && len(data) <= headSize {
+		if len(m) >= maxHeads {
+			clear(m)
+		}
+		m[text] = h
+	}
+	return h, err
+}
+
+// parseHead reads (status, [(name, value), ...], file_length) and checks it:
+// nothing in it may break the response's framing.
+func parseHead(text string) (*head, error) {
+	d := decoder{data: []byte(text)}
+	if n, err := d.open(typeTuple); err != nil || n != 3 {
+		return nil, errMarshal
+	}
+	status, err := d.text()
+	if err != nil {
+		return nil, err
+	}
+	h := &head{length: -1, file: -1}
+	if h.status, err = parseStatus(string(status)); err != nil {
+		return nil, err
+	}
+	n, err := d.open(typeList, typeTuple)
+	if err != nil {
+		return nil, err
+	}
+	for range n {
+		if err := h.field(&d); err != nil {
+			return nil, err
+		}
+	}
+	switch t := d.byte(); t {
+	case typeNone:
+	case typeInt, typeLong:
+		if h.file, err = d.number(t); err != nil || h.file < 0 {
+			return nil, errMarshal
+		}
+	default:
+		return nil, errMarshal
+	}
+	if len(d.data) > 0 {
+		return nil, errMarshal
+	}
+	return h, nil
+}
+
+func parseStatus(s string) (int, error) {
+	if len(s) >= 3 && (len(s) == 3 || s[3] == ' ') {
+		if code, err := strconv.Atoi(s[:3]); err == nil && code >= 200 && code <= 999 {
+			return code, nil
+		}
+	}
+	return 0, fmt.Errorf("the status %q is not one of a final response", s)
+}
+
+func (h *head) field(d *decoder) error {
+	if n, err := d.open(typeTuple, typeList); err != nil || n != 2 {
+		return errMarshal
+	}
+	name, err := d.text()
+	if err != nil {
+		return err
+	}
+	utf, err := d.text()
+	if err != nil {
+		return err
+	}
+	if !isToken(name) {
+		return fmt.Errorf("the header name %q is not valid", name)
+	}
+	value, ok := latin1(utf)
+	if !ok {
+		return fmt.Errorf("the header %q has a value that is not allowed: %q", name, utf)
+	}
+	f := headField{proxy.FieldIDOf(string(name)), string(name), value}
+	switch f.id {
+	case proxy.FieldConnection, proxy.FieldKeepAlive, proxy.FieldTransferEncoding, proxy.FieldUpgrade, proxy.FieldTE:
+		return nil
+	case proxy.FieldContentLength:
+		n, err := strconv.ParseUint(value, 10, 62)
+		if err != nil || h.length >= 0 && int64(n) != h.length {
+			return fmt.Errorf("the header \"Content-Length\" has the value %q", value)
+		}
+		h.length = int64(n)
+		return nil
+	case proxy.FieldContentType:
+		h.contentType = value
+		return nil
+	case proxy.FieldOther:
+		if strings.EqualFold(f.name, "trailer") || strings.EqualFold(f.name, "proxy-connection") || strings.EqualFold(f.name, "proxy-authenticate") {
+			return nil
+		}
+	}
+	h.fields = append(h.fields, f)
+	return nil
+}
+
+// latin1 turns UTF-8 of characters below 256 into their bytes and checks them
+// as RFC 9110 section 5.5 has field values.
+func latin1(utf []byte) (string, bool) {
+	b := make([]byte, 0, len(utf))
+	for _, r := range string(utf) {
+		if r > 0xff || r < 0x20 && r != '\t' || r == 0x7f {
+			return "", false
+		}
+		b = append(b, byte(r))
+	}
+	return strings.Trim(string(b), " \t"), true
+}
+
+func isToken(name []byte) bool {
+	for _, c := range name {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("()<>@,;:\\\"/[]?={}", c) >= 0 {
+			return false
+		}
+	}
+	return len(name) > 0
+}
+
+// apply gives x's response the head. size is the whole body's where it is
+// known, else -1.
+func (h *head) apply(x *proxy.Exchange, size int64) {
+	r := &x.Res
+	r.Status, r.ContentType, r.Length = h.status, h.contentType, h.length
+	if h.length < 0 && size >= 0 && x.Req.Method != "HEAD" && h.status != 304 {
+		r.Length = size
+	}
+	for i := range h.fields {
+		f := &h.fields[i]
+		r.Header.AddID(f.id, f.name, f.value)
+	}
+}

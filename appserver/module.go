@@ -1,0 +1,170 @@
+package appserver
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+// Options are what the program, not the configuration, decides.
+type Options struct {
+	// Launcher starts workers; nil: they are children of this process. One
+	// that is given is taken to have checked users, directories and
+	// interpreters itself, with privileges that this process may lack.
+	Launcher Launcher
+	// TempDir is where responses go that memory does not hold; "": the system's.
+	TempDir string
+	// ReportStatic asks workers for their static folders (see Report).
+	ReportStatic bool
+	// Version is $alicorn_version, for SERVER_SOFTWARE.
+	Version string
+}
+
+// Runtime is what the pools of all generations share.
+type Runtime struct {
+	o      Options
+	bundle bundle
+
+	mu    sync.Mutex
+	pools []*Pool // running ones, old generations' too
+}
+
+// NewRuntime returns a Runtime; it starts nothing.
+func NewRuntime(o Options) *Runtime { return &Runtime{o: o} }
+
+// Pools returns the running pools: those of the newest generation last.
+func (rt *Runtime) Pools() []*Pool {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return append([]*Pool(nil), rt.pools...)
+}
+
+func (rt *Runtime) add(p *Pool) {
+	rt.mu.Lock()
+	rt.pools = append(rt.pools, p)
+	rt.mu.Unlock()
+}
+
+func (rt *Runtime) remove(p *Pool) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	for i, q := range rt.pools {
+		if q == p {
+			rt.pools = append(rt.pools[:i:i], rt.pools[i+1:]...)
+			return
+		}
+	}
+}
+
+// Module returns the feature: app, app_pass, and what belongs to them.
+func Module(rt *Runtime) proxy.Module {
+	k := newKey(rt.o)
+	return proxy.Module{
+		Name:       "appserver",
+		Settings:   k,
+		Directives: append(appDirectives(k), passDirectives(k)...),
+		Variables: []proxy.Variable{{Name: "app_worker", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
+			return append(dst, x.Upstream.Worker...), x.Upstream.Worker != ""
+		}}},
+		Compile: func(s *config.Scope, l *proxy.Location) error {
+			c := k.In(s)
+			if c.pass == nil {
+				return nil
+			}
+			l.SetContent(&handler{pool: c.pass.poolOf(rt), buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir})
+			if l.Kind == proxy.LocationPrefix || l.Kind == proxy.LocationPrefixStop {
+				if len(l.Name) > 1 && l.Name[len(l.Name)-1] == '/' {
+					l.RedirectSlash()
+				}
+			}
+			return nil
+		},
+		Generation: func(s *config.Scope, g *proxy.Generation) error {
+			for _, app := range Apps(s) {
+				p := app.poolOf(rt)
+				g.OnStart(func(ctx context.Context) error { return p.Start(ctx, logOf(g)) })
+				g.OnStop(p.Stop)
+			}
+			return nil
+		},
+	}
+}
+
+// poolOf returns the pool of this app, which is its generation's.
+func (a *App) poolOf(rt *Runtime) *Pool {
+	if a.pool == nil {
+		a.pool = newPool(rt, a)
+	}
+	return a.pool
+}
+
+func logOf(g *proxy.Generation) func() *slog.Logger {
+	return func() *slog.Logger { return g.ErrorLog }
+}
+
+func appDirectives(k *key) []config.Directive {
+	in := config.App
+	return []config.Directive{
+		{Name: "app", In: config.HTTP, Block: true, Opens: in, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openApp(k),
+			Help: "An application that this server runs itself: what it is, and the workers that run it. Locations give it requests with app_pass."},
+		{Name: "wsgi", In: in, Args: config.OneArg, Syntax: "MODULE:CALLABLE | MODULE:FACTORY(ARGS) | MODULE | FILE.py | FILE.wsgi",
+			Set:  config.String(k, func(c *settings) *string { return &c.app.WSGI }),
+			Help: "The WSGI application (PEP 3333), named as FLASK_APP names one. It is imported in every worker."},
+		{Name: "directory", In: in, Args: config.OneArg, Syntax: "DIR", Default: "the prefix of the configuration", Set: setDirectory(k),
+			Help: "The working directory of the workers and the first entry of sys.path. Started as root, workers run as its owner unless user says otherwise."},
+		{Name: "python", In: in, Args: config.OneArg, Syntax: "PATH | NAME", Set: config.String(k, func(c *settings) *string { return &c.app.python }),
+			Help: "The interpreter: a path, a program in PATH, or the name of an environment in $WORKON_HOME or ~/.virtualenvs. Without python and virtualenv it is the first that exists of $VIRTUAL_ENV, .venv and venv in directory, pipenv --venv, and python3 in PATH."},
+		{Name: "virtualenv", In: in, Args: config.OneArg, Syntax: "DIR | NAME", Set: config.String(k, func(c *settings) *string { return &c.app.virtualenv }),
+			Help: "The virtual environment whose interpreter runs the workers: a folder, or a name in $WORKON_HOME or ~/.virtualenvs."},
+		{Name: "env", In: in, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "NAME VALUE | NAME=VALUE", Set: setEnv(k),
+			Help: "Sets an environment variable of the workers. Among env and env_file the last one wins. Unlike nginx's env of the main level, it needs a value: workers inherit the server's environment anyway."},
+		{Name: "env_file", In: in, Args: config.OneArg, Repeat: true, Syntax: "FILE", Set: setEnvFile(k),
+			Help: "Sets environment variables from a file of NAME=VALUE lines in dotenv's syntax: comments, export, quotes. LD_* and DYLD_* are refused."},
+		{Name: "workers", In: in, Args: config.OneArg, Syntax: "auto | N", Default: "auto", Set: setWorkers(k),
+			Help: "How many processes run the application. auto is the number of CPUs that this server's cgroup may use, at least 2."},
+		{Name: "threads", In: in, Args: config.OneArg, Default: "1", Syntax: "N", Set: config.Int(k, 1, maxThreads, func(c *settings) *int { return &c.app.Threads }),
+			Help: "How many requests one worker runs at a time, each in a thread. With 1 the application runs in the main thread."},
+		{Name: "timeout", In: in, Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.Timeout }),
+			Help: "The longest that one request may run. Past it the client gets 504, the worker's Python stacks go to the error log, and the worker is replaced."},
+		{Name: "graceful_timeout", In: in, Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.GracefulTimeout }),
+			Help: "How long a worker that is being replaced may go on with the requests it runs before it is ended by TERM and then KILL."},
+		{Name: "startup_timeout", In: in, Args: config.OneArg, Default: "60s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.StartupTimeout }),
+			Help: "How long a worker may take to import the application. Past it the error log gets its Python stacks, and the worker is ended."},
+		{Name: "max_requests", In: in, Args: config.Arity{Min: 1, Max: 2}, Default: "0", Syntax: "N [JITTER]", Set: setMaxRequests(k),
+			Help: "Replaces a worker after N requests, plus a random number up to JITTER so that not all are replaced at once; 0 never does. The new worker is ready before the old one retires."},
+		{Name: "backlog", In: in, Args: config.OneArg, Default: "2048", Syntax: "N", Set: config.Int(k, 0, 1<<20, func(c *settings) *int { return &c.app.Backlog }),
+			Help: "How many requests may wait for a worker. Past it the answer is 503 with Retry-After."},
+		{Name: "queue_timeout", In: in, Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.QueueTimeout }),
+			Help: "How long a request may wait for a worker. Past it the answer is 503."},
+		{Name: "user", In: in, Args: config.Arity{Min: 1, Max: 2}, Default: "the owner of directory, when started as root", Syntax: "USER [GROUP]", Set: setUser(k),
+			Help: "Whose processes the workers are; only root can choose. A directory that belongs to root gives the front's user: workers are root only where user root is written."},
+		{Name: "group", In: in, Args: config.OneArg, Default: "the user's group", Syntax: "GROUP", Set: setGroup(k),
+			Help: "The group of the workers' processes, in place of the user's own."},
+		{Name: "least_conn", In: in, Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = LeastConn; return nil },
+			Help: "Gives a request to the worker with the fewest outstanding ones; a stalled worker gets none. This is the default."},
+		{Name: "round_robin", In: in, Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = RoundRobin; return nil },
+			Help: "Gives requests to the workers evenly, as far as no worker is left idle while a request waits."},
+	}
+}
+
+func passDirectives(k *key) []config.Directive {
+	return []config.Directive{
+		{Name: "app_pass", In: config.Location | config.LocationIf, Args: config.OneArg, Syntax: "NAME", Set: setPass(k),
+			Help: "Gives the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded; SCRIPT_NAME is empty."},
+		{Name: "app_buffers", In: config.AnyLevel, Args: config.TwoArgs, Default: "8 32k", Syntax: "NUMBER SIZE", Set: setBuffers(k),
+			Help: "How much of a response that its client has not taken yet may wait in memory: NUMBER times SIZE. More goes to a temporary file."},
+		{Name: "app_max_temp_file_size", In: config.AnyLevel, Args: config.OneArg, Default: "1024m", Syntax: "SIZE",
+			Set:  config.Size(k, func(c *settings) *int64 { return &c.maxTemp }),
+			Help: "How much of a response that memory does not hold may wait in a temporary file, so that a slow reader does not hold a worker. Past it, and with 0, the worker waits for the client."},
+		{Name: "app_temp_path", In: config.AnyLevel, Args: config.OneArg, Syntax: "DIR", Default: "the temporary directory",
+			Set: func(s *config.Scope, n *config.Node) error {
+				k.In(s).tempDir = absolute(s, n.Arg(0))
+				return nil
+			},
+			Help: "The folder for temporary files of responses; they have no names there. Unlike nginx's it takes no levels."},
+	}
+}

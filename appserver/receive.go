@@ -1,0 +1,275 @@
+package appserver
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/proxy"
+)
+
+// frames are receive buffers, of which response blocks may take one along.
+var frames = sync.Pool{New: func() any { b := make([]byte, maxFrame); return &b }}
+
+// read handles what the worker sends, until its channel ends or it breaks the
+// protocol. It is one goroutine, and alone in delivering responses.
+func (w *worker) read() {
+	buf := frames.Get().(*[]byte)
+	defer func() { frames.Put(buf) }()
+	for {
+		n, files, err := w.channel.read(*buf)
+		if err == nil && n == 0 {
+			return
+		}
+		kept := false
+		if err == nil {
+			kept, err = w.handle((*buf)[:n], buf, files)
+		}
+		if err != nil {
+			w.pool.post(event{kind: eventViolation, w: w, text: err.Error()})
+			return
+		}
+		if kept {
+			buf = frames.Get().(*[]byte)
+		}
+	}
+}
+
+// handle takes one frame. kept says that a response now owns buf. An error is
+// a breach of the protocol.
+func (w *worker) handle(b []byte, buf *[]byte, files []int) (kept bool, err error) {
+	f, err := parseFrame(b)
+	if err == nil && len(files) > 0 && (f.kind != frameHead || f.flags&flagFile == 0 || len(files) > 1) {
+		err = fmt.Errorf("frame %q comes with descriptors", f.kind)
+	}
+	if err != nil {
+		closeAll(files)
+		return false, err
+	}
+	switch f.kind {
+	case frameHead:
+		return w.onHead(f, buf, files)
+	case frameData:
+		return w.onData(f, buf)
+	case frameAborted:
+		return false, w.onAborted(f)
+	}
+	return false, w.onReport(f)
+}
+
+func (w *worker) onReport(f frame) error {
+	v, err := decode(f.payload)
+	if err != nil {
+		return err
+	}
+	e := event{w: w}
+	switch f.kind {
+	case frameReady:
+		e.kind = eventReady
+		e.report, err = newReport(v)
+	case frameFailed:
+		e.kind = eventBootFailed
+		m, _ := v.(map[string]any)
+		e.boot = &BootError{App: w.pool.app.Name, Worker: w.name, Message: textIn(m, "message"), Traceback: textIn(m, "traceback")}
+	case frameLeaving:
+		e.kind = eventLeaving
+		e.text, _ = v.(string)
+	case frameLog:
+		l, _ := v.([]any)
+		if len(l) != 2 {
+			return errMarshal
+		}
+		text, _ := l[1].(string)
+		w.log(proxy.LevelError, "%s", printable(text))
+		return nil
+	}
+	if err == nil {
+		w.pool.post(e)
+	}
+	return err
+}
+
+func textIn(m map[string]any, name string) string {
+	s, _ := m[name].(string)
+	return printable(s)
+}
+
+// printable keeps a worker's text from ruling the terminal that shows it.
+func printable(s string) string {
+	clean := []byte(nil)
+	for i, r := range s {
+		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r == utf8.RuneError {
+			if clean == nil {
+				clean = append(clean, s[:i]...)
+			}
+			clean = append(clean, '?')
+		} else if clean != nil {
+			clean = utf8.AppendRune(clean, r)
+		}
+	}
+	if clean == nil {
+		return s
+	}
+	return string(clean)
+}
+
+// onHead takes a response's first frame. A whole response is handed over
+// before the pool's lock is taken again for the next request of the worker.
+func (w *worker) onHead(f frame, buf *[]byte, files []int) (kept bool, err error) {
+	h, err := w.heads.parse(f.sized)
+	if err == nil && (h.file >= 0) != (f.flags&flagFile != 0 && len(files) == 1 && f.flags&flagEnd != 0 && len(f.payload) == 0) {
+		err = errFrame
+	}
+	p := w.pool
+	p.mu.Lock()
+	r := w.find(f.id)
+	if err == nil {
+		err = w.accept(r, f, true)
+	}
+	if err != nil {
+		p.mu.Unlock()
+		closeAll(files)
+		return false, err
+	}
+	end := f.flags&flagEnd != 0
+	if end {
+		p.complete(w, r)
+	}
+	withdrawn := r.withdrawn
+	p.mu.Unlock()
+
+	r.head, r.by = h, w
+	slot := &w.slots[r.slot]
+	switch {
+	case h.file >= 0:
+		if err := r.takeFile(files[0], h.file); err != nil {
+			r.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: w.name + " gave a file that cannot be sent: " + err.Error()})
+			r.drop()
+			return false, nil
+		}
+		r.whole = true
+	case end:
+		r.whole = true
+		if kept = len(f.payload) > smallBody && !withdrawn; kept {
+			r.text, r.block = f.payload, buf
+		} else if !withdrawn {
+			r.text = append(r.small[:0], f.payload...)
+		}
+		slot.repay(int64(len(f.payload)))
+	default:
+		kept = w.put(r, f.payload, buf)
+	}
+	if !r.stage.CompareAndSwap(stageWaiting, stageHead) {
+		r.stage.CompareAndSwap(stageGranted, stageHead)
+	}
+	r.tell()
+	if end {
+		r.drop()
+	}
+	return kept, nil
+}
+
+func (w *worker) onData(f frame, buf *[]byte) (kept bool, err error) {
+	p := w.pool
+	end := f.flags&flagEnd != 0
+	p.mu.Lock()
+	r := w.find(f.id)
+	if err = w.accept(r, f, false); err == nil && end {
+		p.complete(w, r)
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	kept = w.put(r, f.payload, buf)
+	if end {
+		r.out.End()
+	}
+	r.tell()
+	if end {
+		r.drop()
+	}
+	return kept, nil
+}
+
+func (w *worker) onAborted(f frame) error {
+	v, err := decode(f.payload)
+	if err != nil {
+		return err
+	}
+	reason, _ := v.(string)
+	p := w.pool
+	p.mu.Lock()
+	r := w.find(f.id)
+	if err = w.accept(r, f, false); err == nil {
+		p.complete(w, r)
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	r.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: w.name + ": " + printable(reason)})
+	r.drop()
+	return nil
+}
+
+// accept checks that a frame may come now: the request is the worker's, the
+// slot is its own, and the bytes are within the credit.
+func (w *worker) accept(r *request, f frame, first bool) error {
+	switch {
+	case r == nil:
+		return fmt.Errorf("frame %q for request %#x, which it does not have", f.kind, f.id)
+	case int(f.slot) >= len(w.slots):
+		return fmt.Errorf("frame %q from slot %d of %d", f.kind, f.slot, len(w.slots))
+	case first == r.answering || !first && r.slot != int32(f.slot):
+		return fmt.Errorf("frame %q out of order", f.kind)
+	}
+	s := &w.slots[f.slot]
+	if first {
+		if s.current != nil {
+			return fmt.Errorf("slot %d answers two requests", f.slot)
+		}
+		s.current, r.slot, r.answering = r, int32(f.slot), true
+	}
+	if n := int64(len(f.payload)); n > 0 && f.kind != frameAborted && s.credit.Add(-n) < 0 {
+		return fmt.Errorf("slot %d sends more than it has credit for", f.slot)
+	}
+	return nil
+}
+
+// put queues a block of r's response and returns credit for it unless the
+// bounds of what may wait are exceeded.
+func (w *worker) put(r *request, data []byte, buf *[]byte) (kept bool) {
+	if len(data) <= smallBody {
+		buf = nil
+	}
+	kept, over, err := r.out.Put(data, buf)
+	if err != nil {
+		r.fail(&proxy.Fail{Status: 500, Level: proxy.LevelCrit, Reason: err.Error()})
+		r.out.Drop()
+	}
+	if !over {
+		w.slots[r.slot].repay(int64(len(data)))
+	}
+	return kept
+}
+
+// takeFile makes the descriptor, at its current position, the response's body.
+func (r *request) takeFile(fd int, size int64) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		unix.Close(fd)
+		return fmt.Errorf("not a regular file")
+	}
+	r.file = os.NewFile(uintptr(fd), "application's file")
+	var err error
+	r.offset, err = r.file.Seek(0, io.SeekCurrent)
+	if err == nil && r.offset+size > st.Size {
+		err = fmt.Errorf("shorter than the %d bytes announced", size)
+	}
+	return err
+}

@@ -1,0 +1,230 @@
+package appserver
+
+import (
+	"encoding/binary"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/proxy"
+	"alicorn/proxy/upstream"
+)
+
+// place is where a request stands on its way.
+type place uint8
+
+const (
+	placeOutside place = iota // not given to the pool, or done
+	placeQueued               // in the pool's queue
+	placeGranted              // a worker is kept for it; its goroutine has to send it
+	placeWorker               // sent to a worker
+)
+
+// What the Exchange's goroutine is told.
+const (
+	stageWaiting uint32 = iota
+	stageHead           // head is there: the response goes on
+	stageFailed         // failure says why there is none
+	stageGranted
+)
+
+// request is one Exchange's request on its way to a worker and back. Fields
+// of the second group are the pool's, under its lock; those of the third are
+// written by the worker's reader and published by stage and wake.
+type request struct {
+	frame   []byte // ready but for its id
+	rights  []byte // control message with its descriptors; nil without
+	body    upstream.Body
+	environ *os.File
+
+	at        place
+	worker    *worker
+	id        uint32
+	slot      int32 // of the thread that answers; -1 before
+	answering bool  // a frame for it has come
+	withdrawn bool  // its Exchange has gone: nobody waits for the answer
+	sent      bool  // once; descriptors are rewound before the next time
+	deaths    int   // workers that died holding it, unstarted
+	queued    time.Time
+	started   int64 // when the tick saw it started; 0 before
+	prev      *request
+	next      *request
+
+	stage   atomic.Uint32
+	wake    chan struct{}
+	refs    atomic.Int32
+	head    *head
+	whole   bool   // the first frame was all: text is the body
+	text    []byte // in small, or in block
+	small   []byte
+	block   *[]byte
+	file    *os.File
+	offset  int64
+	out     upstream.WriteBehind
+	broken  atomic.Bool // the response ended too early; failure says why
+	failure atomic.Pointer[proxy.Fail]
+	by      *worker // whose answer it is
+
+	sentBody int64 // bytes given to the client
+}
+
+const smallBody = 4 << 10
+
+var requests = sync.Pool{New: func() any {
+	return &request{wake: make(chan struct{}, 1), frame: make([]byte, 0, 2048), small: make([]byte, 0, smallBody)}
+}}
+
+// newRequest returns a request held by the Exchange's goroutine and, from
+// submit on, by the pool.
+func newRequest() *request {
+	r := requests.Get().(*request)
+	r.refs.Store(1)
+	r.slot = -1
+	return r
+}
+
+// drop gives one hold back; after the last r is used again.
+func (r *request) drop() {
+	if r.refs.Add(-1) > 0 {
+		return
+	}
+	r.body.Close()
+	if r.environ != nil {
+		r.environ.Close()
+	}
+	if r.file != nil {
+		r.file.Close()
+	}
+	if r.block != nil {
+		frames.Put(r.block)
+	}
+	r.out.Reset()
+	select {
+	case <-r.wake:
+	default:
+	}
+	frame := r.frame[:0]
+	if cap(frame) > maxFrame+1024 {
+		frame = make([]byte, 0, 2048)
+	}
+	r.clear(frame)
+	requests.Put(r)
+}
+
+func (r *request) clear(frame []byte) {
+	r.frame, r.rights, r.environ = frame, nil, nil
+	r.at, r.worker, r.id, r.slot, r.answering, r.withdrawn, r.sent, r.deaths, r.started = placeOutside, nil, 0, -1, false, false, false, 0, 0
+	r.queued = time.Time{}
+	r.prev, r.next, r.head, r.whole, r.text, r.block, r.file, r.offset, r.by, r.sentBody = nil, nil, nil, false, nil, nil, nil, 0, nil, 0
+	r.stage.Store(stageWaiting)
+	r.broken.Store(false)
+	r.failure.Store(nil)
+}
+
+// tell wakes the Exchange's goroutine.
+func (r *request) tell() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// fail ends the request without a response, or its response too early.
+func (r *request) fail(f *proxy.Fail) {
+	r.failure.Store(f)
+	r.broken.Store(true)
+	r.out.End()
+	r.stage.CompareAndSwap(stageWaiting, stageFailed)
+	r.stage.CompareAndSwap(stageGranted, stageFailed)
+	r.tell()
+}
+
+// encode makes the frame of x's request, whose body has been read.
+func (r *request) encode(x *proxy.Exchange) error {
+	length := x.Req.ContentLength
+	if x.Req.Chunked {
+		length = r.body.Length
+	}
+	b := appendHeader(r.frame[:0], frameRequest, 0, 0)
+	b = append(b, 0, 0, 0, 0)
+	b = appendEnviron(b, x, length)
+	size := len(b) - sizedSize
+	var flags byte
+	var fds [2]int
+	rights := fds[:0]
+	if len(b)+len(r.body.Inline) > maxFrame {
+		f, err := upstream.Memory(b[sizedSize:])
+		if err != nil {
+			return err
+		}
+		r.environ, b, size = f, b[:sizedSize], 0
+		flags |= flagEnvironFD
+		rights = append(rights, int(f.Fd()))
+	}
+	binary.LittleEndian.PutUint32(b[headerSize:], uint32(size))
+	if r.body.File != nil {
+		flags |= flagBodyFD
+		rights = append(rights, int(r.body.File.Fd()))
+	}
+	b[1] = flags
+	if len(rights) > 0 {
+		r.rights = unix.UnixRights(rights...)
+	}
+	r.frame = append(b, r.body.Inline...)
+	return nil
+}
+
+// rewind makes descriptors read from their start again.
+func (r *request) rewind() {
+	for _, f := range []*os.File{r.body.File, r.environ} {
+		if f != nil {
+			f.Seek(0, 0)
+		}
+	}
+}
+
+// queue is the requests that wait for a worker, oldest first.
+type queue struct {
+	first, last *request
+	length      int
+}
+
+func (q *queue) pushBack(r *request) {
+	r.at, r.prev, r.next = placeQueued, q.last, nil
+	if q.last != nil {
+		q.last.next = r
+	} else {
+		q.first = r
+	}
+	q.last = r
+	q.length++
+}
+
+func (q *queue) pushFront(r *request) {
+	r.at, r.prev, r.next = placeQueued, nil, q.first
+	if q.first != nil {
+		q.first.prev = r
+	} else {
+		q.last = r
+	}
+	q.first = r
+	q.length++
+}
+
+func (q *queue) remove(r *request) {
+	if r.prev != nil {
+		r.prev.next = r.next
+	} else {
+		q.first = r.next
+	}
+	if r.next != nil {
+		r.next.prev = r.prev
+	} else {
+		q.last = r.prev
+	}
+	r.at, r.prev, r.next = placeOutside, nil, nil
+	q.length--
+}

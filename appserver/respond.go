@@ -1,0 +1,173 @@
+package appserver
+
+import (
+	"fmt"
+	"time"
+
+	"alicorn/proxy"
+)
+
+// handler is the content of a location with app_pass.
+type handler struct {
+	pool    *Pool
+	buffers int64
+	maxTemp int64
+	tempDir string
+}
+
+// inlineBody is the largest body that travels in the request's frame.
+const inlineBody = 48 << 10
+
+// Serve gives x's request to a worker and its answer to the client.
+func (h *handler) Serve(x *proxy.Exchange) error {
+	p := h.pool
+	x.Upstream.App = p.app.Name
+	r := newRequest()
+	defer r.drop()
+	core := x.Core()
+	if err := r.body.ReadBody(x, inlineBody, core.BodyBufferSize, core.BodyTempPath); err != nil {
+		return err
+	}
+	if err := r.encode(x); err != nil {
+		return err
+	}
+	r.out.Memory, r.out.Disk, r.out.Dir = h.buffers, h.maxTemp, h.tempDir
+	start := time.Now()
+	x.Upstream.Tries++
+	if fail := p.submit(r); fail != nil {
+		return fail
+	}
+	err := h.wait(x, r)
+	if err == nil {
+		err = h.respond(x, r)
+	}
+	x.Upstream.Time = time.Since(start)
+	if !r.queued.IsZero() && x.Upstream.Queue == 0 {
+		x.Upstream.Queue = x.Upstream.Time
+	}
+	return err
+}
+
+// wait waits for the response's head.
+func (h *handler) wait(x *proxy.Exchange, r *request) error {
+	for {
+		<-r.wake
+		switch r.stage.Load() {
+		case stageHead:
+			x.Upstream.Worker = r.by.name
+			return nil
+		case stageFailed:
+			f := r.failure.Load()
+			h.pool.abandon(r)
+			return f
+		case stageGranted:
+			gone := x.Stream().Gone()
+			h.pool.granted(r, gone)
+			if gone {
+				return proxy.StatusClientClosed
+			}
+			x.Upstream.Queue = time.Since(r.queued)
+		default: // the tick asks
+			if x.Stream().Gone() && h.pool.withdraw(r) {
+				return proxy.StatusClientClosed
+			}
+		}
+	}
+}
+
+// respond sends the response as it comes.
+func (h *handler) respond(x *proxy.Exchange, r *request) error {
+	if r.whole {
+		return r.respondWhole(x)
+	}
+	r.head.apply(x, -1)
+	if err := x.Res.Send(); err != nil {
+		h.pool.abandon(r)
+		return err
+	}
+	if err := h.stream(x, r); err != nil {
+		h.pool.abandon(r)
+		return err
+	}
+	if n := x.Res.Length; n >= 0 && r.sentBody < n && !x.Res.Bodyless() {
+		return fmt.Errorf("%s ended its response after %d of %d bytes", x.Upstream.Worker, r.sentBody, n)
+	}
+	return x.Res.Finish()
+}
+
+func (r *request) respondWhole(x *proxy.Exchange) error {
+	if r.file != nil {
+		r.head.apply(x, r.head.file)
+		if x.Res.Length > r.head.file {
+			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: x.Upstream.Worker + " announced more bytes than its file has"}
+		}
+		n := r.head.file
+		if x.Res.Length >= 0 {
+			n = min(n, x.Res.Length)
+		}
+		if err := x.Res.Send(); err != nil {
+			return err
+		}
+		if err := x.Res.SendFile(r.file, r.offset, n); err != nil {
+			return err
+		}
+		return x.Res.Finish()
+	}
+	body := r.text
+	r.head.apply(x, int64(len(body)))
+	bodyless := x.Req.Method == "HEAD" || x.Res.Status == 204 || x.Res.Status == 304
+	if n := x.Res.Length; n >= 0 && n != int64(len(body)) && !bodyless {
+		if n > int64(len(body)) {
+			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: fmt.Sprintf("%s gave %d bytes with a Content-Length of %d", x.Upstream.Worker, len(body), n)}
+		}
+		body = body[:n]
+	}
+	if err := x.Res.Send(); err != nil {
+		return err
+	}
+	if _, err := x.Res.Write(body); err != nil {
+		return err
+	}
+	return x.Res.Finish()
+}
+
+// stream copies blocks to the client until the response ends.
+func (h *handler) stream(x *proxy.Exchange, r *request) error {
+	slot := &r.by.slots[r.slot]
+	for {
+		b, ok, ended, back := r.out.Next()
+		slot.repay(back)
+		if !ok {
+			if r.broken.Load() {
+				return r.failure.Load()
+			}
+			if ended {
+				return nil
+			}
+			if err := x.Res.Flush(); err != nil {
+				return err
+			}
+			<-r.wake
+			continue
+		}
+		if n := x.Res.Length; n >= 0 && r.sentBody+b.Size > n {
+			b.Size = n - r.sentBody
+			if b.Data != nil {
+				b.Data = b.Data[:b.Size]
+			}
+		}
+		r.sentBody += b.Size
+		var err error
+		if b.File != nil {
+			err = x.Res.SendFile(b.File, b.Offset, b.Size)
+		} else {
+			_, err = x.Res.Write(b.Data)
+		}
+		if b.Buffer != nil {
+			frames.Put(b.Buffer)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,278 @@
+package appserver
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"alicorn/config"
+)
+
+// settings is what blocks say about applications: inside `app` the App being
+// described, elsewhere what locations inherit or pass to.
+type settings struct {
+	app  *App
+	pass *App // app_pass of this very location
+
+	buffers int64  // app_buffers: memory that one response may wait in
+	maxTemp int64  // app_max_temp_file_size
+	tempDir string // app_temp_path
+	keeper  bool   // another, privileged process starts workers and has checked what they need
+}
+
+type key = config.Key[settings]
+
+func newKey(o Options) *key {
+	k := config.NewKey(func() settings {
+		return settings{buffers: 8 * 32 << 10, maxTemp: 1 << 30, tempDir: o.TempDir, keeper: o.Launcher != nil}
+	})
+	k.Enter = func(s *config.Scope, c *settings) { c.app, c.pass = nil, nil }
+	k.Leave = func(s *config.Scope, c *settings) error {
+		if s.Context != config.App || c.app == nil {
+			return nil
+		}
+		return c.app.complete(s, c.keeper)
+	}
+	return k
+}
+
+// apps are the applications of one reading, in the order of the file.
+type apps struct {
+	list []*App
+}
+
+func appsOf(l *config.Load) *apps { return config.Shared(l, func() *apps { return &apps{} }) }
+
+func (a *apps) find(name string) *App {
+	for _, app := range a.list {
+		if app.Name == name {
+			return app
+		}
+	}
+	return nil
+}
+
+func (a *apps) names() []string {
+	names := make([]string, len(a.list))
+	for i, app := range a.list {
+		names[i] = app.Name
+	}
+	return names
+}
+
+// Apps returns the applications of the configuration that main was read from.
+// It is complete once the Load has finished without a mistake.
+func Apps(main *config.Scope) []*App { return appsOf(main.Load()).list }
+
+func openApp(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		name := n.Arg(0)
+		k.In(s).app = newApp(name, n.Pos)
+		if name == "" || strings.ContainsAny(name, "/: \t\n\"'$") {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid app name %q; letters, digits, \"-\", \"_\" and \".\" make one", name)}
+		}
+		all := appsOf(s.Load())
+		if other := all.find(name); other != nil {
+			return fmt.Errorf("app %q is duplicate; the first is at %s", name, other.Pos)
+		}
+		all.list = append(all.list, k.In(s).app)
+		return nil
+	}
+}
+
+func (a *App) complete(s *config.Scope, keeper bool) error {
+	if a.WSGI == "" {
+		return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("app %q has no \"wsgi\": it names the application, as in wsgi app:app", a.Name)}
+	}
+	pos := a.Pos
+	if n := s.Own("directory"); n != nil {
+		pos = n.Args[0].Pos
+	}
+	if a.Directory == "" {
+		a.Directory = absolute(s, ".")
+	}
+	if err := isDirectory(a.Directory); err != nil && !keeper {
+		return &config.Error{Pos: pos, Msg: fmt.Sprintf("directory of app %q: %s", a.Name, err)}
+	}
+	if s.Own("python") != nil && s.Own("virtualenv") != nil {
+		return &config.Error{Pos: s.Own("virtualenv").Pos, Msg: fmt.Sprintf("app %q has both \"python\" and \"virtualenv\"; one of them names its interpreter", a.Name)}
+	}
+	if s.Own("least_conn") != nil && s.Own("round_robin") != nil {
+		return &config.Error{Pos: s.Own("round_robin").Pos, Msg: fmt.Sprintf("app %q has both \"least_conn\" and \"round_robin\"", a.Name)}
+	}
+	if !keeper {
+		if err := a.identify(s); err != nil {
+			return err
+		}
+	}
+	in, err := findInterpreter(a.search())
+	if err != nil && !keeper {
+		if n := s.Own("python"); n != nil {
+			pos = n.Args[0].Pos
+		} else if n := s.Own("virtualenv"); n != nil {
+			pos = n.Args[0].Pos
+		}
+		return &config.Error{Pos: pos, Msg: fmt.Sprintf("app %q: %s", a.Name, err)}
+	}
+	a.interpreter = in
+	return nil
+}
+
+func isDirectory(path string) error {
+	st, err := os.Stat(path)
+	switch {
+	case os.IsNotExist(err):
+		return fmt.Errorf("%s does not exist", path)
+	case err != nil:
+		return fmt.Errorf("cannot use directory: %w", err)
+	case !st.IsDir():
+		return fmt.Errorf("%s is not a directory", path)
+	}
+	return nil
+}
+
+// absolute makes path absolute as -p says.
+func absolute(s *config.Scope, path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(s.Load().Prefix, path)
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+func setDirectory(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		k.In(s).app.Directory = absolute(s, n.Arg(0))
+		return nil
+	}
+}
+
+func setEnv(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		name, value := n.Arg(0), n.Arg(1)
+		if len(n.Args) == 1 {
+			var ok bool
+			if name, value, ok = strings.Cut(name, "="); !ok {
+				return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("env takes NAME VALUE or NAME=VALUE, not %q alone", n.Arg(0))}
+			}
+		}
+		if !isEnvName(name) || strings.IndexByte(value, 0) >= 0 {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid name of an environment variable: %q", name)}
+		}
+		a := k.In(s).app
+		a.env = append(a.env, name+"="+value)
+		return nil
+	}
+}
+
+func setEnvFile(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		path := absolute(s, n.Arg(0))
+		b, err := os.ReadFile(path)
+		switch {
+		case err != nil && k.In(s).keeper:
+			return nil // it may be readable for the keeper alone, which is who needs it
+		case err != nil:
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("cannot read env_file: %s", err)}
+		}
+		vars, err := parseDotenv(string(b))
+		if err != nil {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("env_file %s:%s", path, err)}
+		}
+		a := k.In(s).app
+		a.env = append(a.env, vars...)
+		return nil
+	}
+}
+
+func setWorkers(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		a := k.In(s).app
+		if n.Arg(0) == "auto" {
+			return nil
+		}
+		v, err := strconv.Atoi(n.Arg(0))
+		if err != nil || v < 1 || v > 1024 {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("workers takes \"auto\" or a whole number from 1 to 1024, not %q", n.Arg(0))}
+		}
+		a.Workers = v
+		return nil
+	}
+}
+
+func setMaxRequests(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		a := k.In(s).app
+		for i, field := range []*int{&a.MaxRequests, &a.MaxJitter} {
+			if i >= len(n.Args) {
+				break
+			}
+			v, err := strconv.Atoi(n.Arg(i))
+			if err != nil || v < 0 || v > math.MaxInt32 {
+				return &config.Error{Pos: n.Args[i].Pos, Msg: fmt.Sprintf("max_requests: %q is not a whole number from 0 to %d", n.Arg(i), math.MaxInt32)}
+			}
+			*field = v
+		}
+		return nil
+	}
+}
+
+// positive sets a time that must not be 0.
+func positive(k *key, field func(a *App) *time.Duration) config.Setter {
+	set := config.Duration(k, func(c *settings) *time.Duration { return field(c.app) })
+	return func(s *config.Scope, n *config.Node) error {
+		if err := set(s, n); err != nil {
+			return err
+		}
+		if *field(k.In(s).app) == 0 {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("%s must be longer than 0", n.Name)}
+		}
+		return nil
+	}
+}
+
+func setBuffers(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		count, err := strconv.Atoi(n.Arg(0))
+		if err != nil || count < 1 || count > 1<<16 {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("app_buffers: %q is not a whole number from 1 to 65536", n.Arg(0))}
+		}
+		size, err := config.ParseSize(n.Arg(1))
+		if err != nil || size < 1 || size > 1<<30 {
+			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("app_buffers: %q is not a size from 1 to 1g", n.Arg(1))}
+		}
+		k.In(s).buffers = int64(count) * size
+		return nil
+	}
+}
+
+func setPass(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		name, pos := n.Arg(0), n.Args[0].Pos
+		l := s.Load()
+		l.Defer(pos, func() error {
+			app := appsOf(l).find(name)
+			if app == nil {
+				e := &config.Error{Pos: pos, Msg: fmt.Sprintf("there is no app %q", name)}
+				if near := config.Nearest(name, appsOf(l).names()); near != "" {
+					e.Hint = fmt.Sprintf("did you mean %q?", near)
+				}
+				return e
+			}
+			k.In(s).pass = app
+			return nil
+		})
+		return nil
+	}
+}

@@ -1,0 +1,77 @@
+package appserver
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// PoolStatus is a pool at one moment, for `alicorn status`.
+type PoolStatus struct {
+	App      string         `json:"app"`
+	WSGI     string         `json:"wsgi"`
+	Found    string         `json:"found,omitempty"` // the application as a worker found it
+	Python   string         `json:"python,omitempty"`
+	Version  string         `json:"python_version,omitempty"`
+	Queue    int            `json:"queue"`
+	Requests uint64         `json:"requests"` // answered
+	Refused  uint64         `json:"refused"`  // by the backlog
+	Workers  []WorkerStatus `json:"workers"`
+}
+
+// WorkerStatus is one of its workers.
+type WorkerStatus struct {
+	Name        string  `json:"name"`
+	PID         int     `json:"pid"`
+	State       string  `json:"state"`       // starting, ready, busy, leaving, condemned
+	Age         float64 `json:"age"`         // seconds
+	Requests    uint64  `json:"requests"`    // answered
+	Outstanding int     `json:"outstanding"` // running or waiting at it
+	Running     float64 `json:"running"`     // seconds of its longest request so far
+	Memory      int64   `json:"memory"`      // bytes: its proportional share where that can be read, else its resident size
+}
+
+// Status returns the pool's state.
+func (p *Pool) Status() PoolStatus {
+	p.mu.Lock()
+	s := PoolStatus{App: p.app.Name, WSGI: p.app.WSGI, Queue: p.queue.length, Requests: p.served, Refused: p.refused}
+	now := time.Now()
+	for _, w := range p.workers {
+		ws := WorkerStatus{Name: w.name, PID: w.process.Pid(), State: w.state.String(), Age: now.Sub(w.born).Seconds(), Requests: w.served, Outstanding: w.outstanding}
+		if w.state == Ready && w.outstanding > 0 {
+			ws.State = "busy"
+		}
+		for _, r := range w.table {
+			if r != nil && r.started > 0 {
+				ws.Running = max(ws.Running, now.Sub(time.Unix(0, r.started)).Seconds())
+			}
+		}
+		s.Workers = append(s.Workers, ws)
+	}
+	if len(p.ready) > 0 {
+		r := p.ready[0].report
+		s.Found, s.Python, s.Version = r.App, r.Executable, r.Version
+	}
+	p.mu.Unlock()
+	for i := range s.Workers {
+		s.Workers[i].Memory = memoryOf(s.Workers[i].PID)
+	}
+	return s
+}
+
+func memoryOf(pid int) int64 {
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid)); err == nil {
+		for line := range strings.Lines(string(b)) {
+			var kb int64
+			if n, _ := fmt.Sscanf(line, "Pss: %d kB", &kb); n == 1 {
+				return kb << 10
+			}
+		}
+	}
+	var size, resident int64
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid)); err == nil {
+		fmt.Sscan(string(b), &size, &resident)
+	}
+	return resident * int64(os.Getpagesize())
+}

@@ -1,0 +1,377 @@
+package appserver
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"alicorn/proxy"
+)
+
+type eventKind uint8
+
+// What happens to a pool.
+const (
+	eventReady      eventKind = iota // the application has imported
+	eventBootFailed                  // it has not, and says why
+	eventExited                      // the process has ended and all it sent was read
+	eventLeaving                     // it asks to be retired
+	eventViolation                   // it broke the protocol
+	eventTired                       // it has had max_requests
+	eventIdle                        // its last request ended after it left
+	eventScaled
+)
+
+type event struct {
+	kind   eventKind
+	w      *worker
+	text   string
+	exit   Exit
+	report Report
+	boot   *BootError
+}
+
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 30 * time.Second
+	stableAfter  = 10 * time.Second // a worker that lives this long ends a row of failures
+	dumpTime     = 300 * time.Millisecond
+	killAfter    = 2 * time.Second
+)
+
+// run supervises: events in, then an idempotent reconcile.
+func (p *Pool) run() {
+	defer func() {
+		p.ticker.Stop()
+		p.rt.remove(p)
+		close(p.done)
+	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	stopping := p.stopping
+	var cut <-chan struct{}
+	for {
+		select {
+		case e := <-p.events:
+			p.on(e)
+		case <-p.ticker.C:
+			p.tick(time.Now())
+		case <-timer.C:
+		case <-stopping:
+			stopping, cut = nil, p.stop.Done()
+			p.retireAll()
+		case <-cut:
+			cut = nil
+			p.hurry()
+		}
+		next, ended := p.reconcile(time.Now())
+		if ended {
+			return
+		}
+		timer.Reset(time.Until(next))
+	}
+}
+
+func (p *Pool) on(e event) {
+	w := e.w
+	if w != nil && w.state == Dead {
+		return
+	}
+	switch e.kind {
+	case eventReady:
+		p.onReady(w, e.report)
+	case eventBootFailed:
+		w.boot = e.boot
+	case eventExited:
+		p.onExit(w, e.exit)
+	case eventLeaving:
+		w.log(proxy.LevelNotice, "leaves: %s", e.text)
+		p.retire(w, Leaving, e.text)
+	case eventViolation:
+		w.log(proxy.LevelAlert, "broke the worker protocol: %s", e.text)
+		p.retire(w, Condemned, "it broke the worker protocol")
+		w.termed, w.killed = true, true
+		w.signal(syscall.SIGKILL)
+	case eventIdle:
+		if w.state == Condemned && !w.killed {
+			w.deadline = time.Now() // the others have finished
+		}
+	}
+}
+
+func (p *Pool) onReady(w *worker, r Report) {
+	if w.state != Starting {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.report, w.state, w.deadline = r, Ready, time.Time{}
+	for i, v := range p.ready {
+		if i == 0 || v.assigned < w.assigned {
+			w.assigned = v.assigned
+		}
+	}
+	p.ready = append(p.ready, w)
+	p.lastBoot = ""
+	p.dispatch()
+	for w.outstanding < w.threads && p.queue.length == 0 && p.steal(w) {
+	}
+}
+
+// retire takes w's waiting requests back and lets it finish what it runs.
+func (p *Pool) retire(w *worker, to State, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.state >= to {
+		return
+	}
+	first := w.state < Leaving
+	w.state, w.reason = to, reason
+	p.ready = slices.DeleteFunc(p.ready, func(v *worker) bool { return v == w })
+	if first {
+		p.takeAll(w)
+		w.channel.endWrites(w.threads)
+		w.deadline = time.Now().Add(p.app.GracefulTimeout)
+	}
+	p.dispatch()
+}
+
+func (p *Pool) retireAll() {
+	for _, w := range slices.Clone(p.workers) {
+		p.retire(w, Leaving, "the pool stops")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.queue.first != nil {
+		p.expire(p.queue.first, "stopped before a worker was free")
+	}
+}
+
+// hurry gives every worker TERM now.
+func (p *Pool) hurry() {
+	for _, w := range p.workers {
+		if !w.termed {
+			w.deadline = time.Now()
+		}
+	}
+}
+
+// reconcile makes the workers what they should be. It returns when it has to
+// be called again at the latest, and whether the pool has ended.
+func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
+	next = now.Add(time.Hour)
+	p.mu.Lock()
+	want, closed := p.want, p.closed
+	p.mu.Unlock()
+	for _, w := range slices.Clone(p.workers) {
+		if !w.deadline.IsZero() {
+			if !now.Before(w.deadline) {
+				p.overdue(w, now)
+			}
+			if !w.deadline.IsZero() && w.deadline.Before(next) {
+				next = w.deadline
+			}
+		}
+	}
+	if closed {
+		return next, len(p.workers) == 0
+	}
+	fresh, tired := p.count()
+	for fresh < want {
+		if now.Before(p.nextStart) {
+			if p.nextStart.Before(next) {
+				next = p.nextStart
+			}
+			break
+		}
+		if !p.startOne(now) {
+			continue
+		}
+		fresh++
+	}
+	p.retireSpare(want, tired)
+	p.tellStarted(want)
+	return next, false
+}
+
+// count returns the workers that start or serve and stay, and those to be replaced.
+func (p *Pool) count() (fresh int, tired []*worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		switch {
+		case w.state > Ready:
+		case w.tired:
+			tired = append(tired, w)
+		default:
+			fresh++
+		}
+	}
+	return fresh, tired
+}
+
+// retireSpare retires what is replaced or too many, once enough are ready.
+func (p *Pool) retireSpare(want int, tired []*worker) {
+	p.mu.Lock()
+	ready := len(p.ready)
+	var newest *worker
+	for _, w := range p.ready {
+		if !w.tired && (newest == nil || w.number > newest.number) {
+			newest = w
+		}
+	}
+	p.mu.Unlock()
+	for _, w := range tired {
+		if ready <= want {
+			return
+		}
+		ready--
+		p.retire(w, Leaving, "it has had max_requests")
+	}
+	if ready > want && newest != nil {
+		p.retire(newest, Leaving, "the pool is made smaller")
+		p.post(event{kind: eventScaled})
+	}
+}
+
+func (p *Pool) startOne(now time.Time) bool {
+	number := 1
+	for slices.ContainsFunc(p.workers, func(w *worker) bool { return w.number == number }) {
+		number++
+	}
+	w, err := p.newWorker(number)
+	if err != nil {
+		p.bootFailed(&BootError{App: p.app.Name, Worker: fmt.Sprintf("%s:%d", p.app.Name, number), Message: err.Error()})
+		return false
+	}
+	w.deadline = now.Add(p.app.StartupTimeout)
+	p.mu.Lock()
+	p.workers = append(p.workers, w)
+	p.mu.Unlock()
+	return true
+}
+
+func (p *Pool) tellStarted(want int) {
+	if p.up {
+		return
+	}
+	p.mu.Lock()
+	ready := len(p.ready)
+	p.mu.Unlock()
+	if ready >= want {
+		p.up = true
+		p.started <- nil
+	}
+}
+
+// bootFailed logs why an application does not come up, a repeated reason in
+// one line, and puts the next start off. The first start fails altogether.
+func (p *Pool) bootFailed(e *BootError) {
+	p.backOff()
+	if !p.up {
+		p.up = true
+		p.started <- e
+		return
+	}
+	text := e.Message + e.Traceback
+	if text == p.lastBoot {
+		p.logf(proxy.LevelError, "%s did not come up again: %s", e.Worker, e.Message)
+		return
+	}
+	p.lastBoot = text
+	p.logf(proxy.LevelError, "%s: %s", e.Worker, e.Error())
+}
+
+func (p *Pool) backOff() {
+	d := min(firstBackoff<<min(p.failures, 16), lastBackoff)
+	p.failures++
+	p.nextStart = time.Now().Add(d)
+}
+
+// overdue does what follows when w's deadline has passed.
+func (p *Pool) overdue(w *worker, now time.Time) {
+	switch {
+	case w.state == Starting:
+		w.boot = &BootError{App: p.app.Name, Worker: w.name,
+			Message: fmt.Sprintf("it was not ready within startup_timeout (%s); %s", p.app.StartupTimeout, bootMessage)}
+		w.signal(dumpSignal)
+		p.retire(w, Condemned, "startup_timeout")
+		w.deadline = now.Add(dumpTime)
+		w.termed = true // an import that hangs has nothing to finish
+	case !w.termed:
+		w.termed = true
+		w.signal(syscall.SIGTERM)
+		w.deadline = now.Add(killAfter)
+	case !w.killed:
+		w.killed = true
+		w.signal(syscall.SIGKILL)
+		w.deadline = time.Time{}
+	default:
+		w.deadline = time.Time{}
+	}
+}
+
+// onExit settles what a worker that has died leaves behind.
+func (p *Pool) onExit(w *worker, exit Exit) {
+	was := w.state
+	p.mu.Lock()
+	w.state = Dead
+	p.ready = slices.DeleteFunc(p.ready, func(v *worker) bool { return v == w })
+	p.workers = slices.DeleteFunc(p.workers, func(v *worker) bool { return v == w })
+	lost := p.settle(w, exit)
+	p.mu.Unlock()
+	w.group.Wait()
+	w.discard()
+	if now := time.Now(); was == Ready && now.Sub(w.born) > stableAfter {
+		p.failures = 0
+	}
+	switch {
+	case p.isClosed() && w.boot == nil:
+	case was == Starting || w.boot != nil:
+		if w.boot == nil {
+			w.boot = &BootError{App: p.app.Name, Worker: w.name, Message: fmt.Sprintf("worker %s ended with %s before the application was ready", w.name, exit)}
+		}
+		p.bootFailed(w.boot)
+	case was == Ready:
+		w.log(proxy.LevelError, "exited: %s; it held %d started requests", exit, lost)
+		p.backOff()
+	case was == Condemned:
+		w.log(proxy.LevelNotice, "ended: %s; %s", exit, w.reason)
+	}
+}
+
+func (p *Pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+// settle gives back what the dead worker had not started and fails the rest.
+func (p *Pool) settle(w *worker, exit Exit) (lost int) {
+	p.takeAll(w)
+	again := w.unstarted()
+	for i := len(again) - 1; i >= 0; i-- {
+		r := again[i]
+		w.remove(r)
+		r.slot = -1
+		if r.deaths++; r.deaths <= 3 && !p.closed {
+			p.requeue(r)
+			continue
+		}
+		r.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: fmt.Sprintf("%d workers in a row died before they started the request, the last was %s", r.deaths, w.name)})
+		r.drop()
+	}
+	for _, r := range w.table {
+		if r == nil {
+			continue
+		}
+		lost++
+		w.remove(r)
+		r.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError,
+			Reason: fmt.Sprintf("worker %s (pid %d) ended while it ran the request: %s", w.name, w.process.Pid(), exit)})
+		r.drop()
+	}
+	p.dispatch()
+	return lost
+}

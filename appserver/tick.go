@@ -1,0 +1,133 @@
+package appserver
+
+import (
+	"fmt"
+	"time"
+
+	"alicorn/proxy"
+)
+
+const (
+	tickEvery = 10 * time.Millisecond
+	longAfter = 20 * time.Millisecond  // a request that runs longer has nothing queued behind it
+	askEvery  = 200 * time.Millisecond // how often waiting requests look for their client
+	restAfter = time.Second / tickEvery
+)
+
+// tick looks at what runs and waits: it finds long requests and takes back
+// what waits behind them, ends what is past its time, and stops itself when
+// nothing has been outstanding for a while.
+func (p *Pool) tick(now time.Time) {
+	p.now.Store(now.UnixNano())
+	var late []*worker
+	p.mu.Lock()
+	busy := p.queue.length > 0
+	for _, w := range p.workers {
+		if w.outstanding > 0 {
+			busy = true
+			if p.inspect(w, now) {
+				late = append(late, w)
+			}
+		}
+	}
+	p.inspectQueue(now)
+	p.dispatch()
+	if p.idleTicks++; busy {
+		p.idleTicks = 0
+	}
+	if p.idleTicks < int(restAfter) {
+		p.ticker.Reset(tickEvery)
+	} else {
+		p.ticking, p.idleTicks = false, 0
+	}
+	p.mu.Unlock()
+	for _, w := range late {
+		p.condemn(w, now)
+	}
+}
+
+// inspect looks at one worker; true means that a request is past its time.
+func (p *Pool) inspect(w *worker, now time.Time) bool {
+	late, waiting := false, 0
+	for _, r := range w.table {
+		switch {
+		case r == nil:
+		case r.at == placeGranted || !w.hasStarted(r):
+			waiting++
+		case r.started == 0:
+			r.started = now.UnixNano()
+		case r.answering && w.slots[r.slot].credit.Load() < window/2 && w.slots[r.slot].owed.Load() == 0:
+			r.started += int64(tickEvery) // its client is slow, not the application
+		case now.UnixNano()-r.started > int64(p.app.Timeout) && !r.broken.Load():
+			late = true
+			p.timeOut(w, r)
+		}
+	}
+	still := now.UnixNano() - w.progress
+	if waiting > 0 && still > int64(longAfter) {
+		w.slow = true
+		w.stuck = waiting == w.outstanding
+		if waiting > 1 || !w.stuck || len(p.ready) > 1 && p.idle(w) {
+			p.takeAll(w)
+		}
+	} else if waiting == 0 {
+		w.stuck = false
+	}
+	return late || waiting > 0 && w.stuck && still > int64(p.app.Timeout)
+}
+
+// idle reports whether a worker other than w has nothing to do.
+func (p *Pool) idle(w *worker) bool {
+	for _, v := range p.ready {
+		if v != w && !v.stuck && v.outstanding < v.threads {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Pool) timeOut(w *worker, r *request) {
+	r.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
+		Reason: fmt.Sprintf("worker %s (pid %d) took longer than its timeout of %s", w.name, w.process.Pid(), p.app.Timeout)})
+}
+
+// condemn has w write its stacks and replaces it. Its other threads may finish.
+func (p *Pool) condemn(w *worker, now time.Time) {
+	if w.state >= Condemned {
+		return
+	}
+	w.signal(dumpSignal)
+	p.retire(w, Condemned, "a request took longer than timeout")
+	p.mu.Lock()
+	others := 0
+	for _, r := range w.table {
+		if r != nil && !r.broken.Load() {
+			others++
+		}
+	}
+	p.mu.Unlock()
+	if others == 0 {
+		w.deadline = now.Add(dumpTime)
+	}
+}
+
+// inspectQueue ends what has waited too long and has the rest look for its client.
+func (p *Pool) inspectQueue(now time.Time) {
+	ask := now.UnixNano()/int64(askEvery) != (now.UnixNano()-int64(tickEvery))/int64(askEvery)
+	for r := p.queue.first; r != nil; {
+		next := r.next
+		if now.Sub(r.queued) > p.app.QueueTimeout {
+			p.expire(r, fmt.Sprintf("waited longer than queue_timeout (%s) for a worker", p.app.QueueTimeout))
+		} else if ask {
+			r.tell()
+		}
+		r = next
+	}
+}
+
+// expire answers a waiting request with 503. The lock is held.
+func (p *Pool) expire(r *request, why string) {
+	p.queue.remove(r)
+	r.fail(&proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: fmt.Sprintf("request for app %q %s", p.app.Name, why), RetryAfter: 1})
+	r.drop()
+}

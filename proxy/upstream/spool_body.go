@@ -1,0 +1,198 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"alicorn/proxy"
+)
+
+// Body is a request body that has been read completely: Inline, or a file.
+type Body struct {
+	Inline []byte   // valid until Close
+	File   *os.File // position 0; nil when the body is Inline
+	Length int64
+
+	block *[]byte
+}
+
+var blocks = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
+// Close releases what the body holds.
+func (b *Body) Close() {
+	if b.File != nil {
+		b.File.Close()
+	}
+	if b.block != nil {
+		blocks.Put(b.block)
+	}
+	*b = Body{}
+}
+
+// ReadBody reads x's request body: up to inline bytes (64 KiB at most) into
+// memory of this process, up to memory bytes into a file in memory, more into
+// an unnamed file in dir, which is made when it is missing. Errors of
+// x.ReadBody are returned as they are. The caller closes b also after errors.
+func (b *Body) ReadBody(x *proxy.Exchange, inline int, memory int64, dir string) error {
+	if x.Req.ContentLength == 0 && !x.Req.Chunked {
+		return nil
+	}
+	b.block = blocks.Get().(*[]byte)
+	buf := *b.block
+	inline = min(inline, len(buf), int(min(memory, int64(len(buf)))))
+	n, err := fill(x, buf)
+	b.Length = int64(n)
+	if err == io.EOF && n <= inline {
+		b.Inline = buf[:n]
+		return nil
+	}
+	if err != nil && err != io.EOF {
+		return err
+	}
+	s := spool{memory: memory, dir: dir, known: x.Req.ContentLength}
+	for {
+		if werr := s.write(buf[:n]); werr != nil {
+			s.close()
+			return werr
+		}
+		if err == io.EOF {
+			break
+		}
+		if n, err = fill(x, buf); err != nil && err != io.EOF {
+			s.close()
+			return err
+		}
+		b.Length += int64(n)
+	}
+	b.File = s.file
+	return s.rewind()
+}
+
+// fill reads until p is full or the body ends, which is io.EOF, or fails.
+func fill(x *proxy.Exchange, p []byte) (int, error) {
+	n := 0
+	for n < len(p) {
+		m, err := x.ReadBody(p[n:])
+		n += m
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// spool is a file being written that moves from memory to disk when it grows.
+type spool struct {
+	memory int64
+	dir    string
+	known  int64 // the length to come, -1 when unknown
+	file   *os.File
+	size   int64
+	disk   bool
+}
+
+func (s *spool) write(p []byte) error {
+	var err error
+	switch {
+	case s.file == nil:
+		s.disk = max(s.known, int64(len(p))) > s.memory
+		err = s.open()
+	case !s.disk && s.size+int64(len(p)) > s.memory:
+		err = s.toDisk()
+	}
+	if err != nil {
+		return err
+	}
+	n, err := s.file.Write(p)
+	s.size += int64(n)
+	if err != nil {
+		return fmt.Errorf("cannot write a request body to %q: %w", s.dir, err)
+	}
+	return nil
+}
+
+func (s *spool) open() (err error) {
+	if s.disk {
+		s.file, err = TempFile(s.dir)
+	} else {
+		s.file, err = memoryFile("alicorn-body")
+	}
+	return err
+}
+
+func (s *spool) toDisk() error {
+	mem := s.file
+	defer mem.Close()
+	if _, err := mem.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	s.disk = true
+	if err := s.open(); err != nil {
+		s.file = nil
+		return err
+	}
+	if _, err := io.Copy(s.file, mem); err != nil {
+		return fmt.Errorf("cannot write a request body to %q: %w", s.dir, err)
+	}
+	return nil
+}
+
+func (s *spool) rewind() error {
+	_, err := s.file.Seek(0, io.SeekStart)
+	return err
+}
+
+func (s *spool) close() {
+	if s.file != nil {
+		s.file.Close()
+	}
+}
+
+// TempFile returns a new file without a name in dir ("": the system's folder
+// for temporary files). A missing dir is made, for this process alone.
+func TempFile(dir string) (*os.File, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	f, err := unnamedFile(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("cannot make a folder for temporary files: %w", err)
+		}
+		f, err = unnamedFile(dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a temporary file in %q: %w", filepath.Clean(dir), err)
+	}
+	return f, nil
+}
+
+// named makes a file and removes its name, where the system cannot make one without.
+func named(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "alicorn-*")
+	if err != nil {
+		return nil, err
+	}
+	return f, os.Remove(f.Name())
+}
+
+// Memory returns a file in memory with data, at position 0.
+func Memory(data []byte) (*os.File, error) {
+	f, err := memoryFile("alicorn-data")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

@@ -1,0 +1,144 @@
+package upstream
+
+import (
+	"fmt"
+	"os"
+	"sync"
+)
+
+// WriteBehind holds the blocks of one response between the producer that
+// receives them from an upstream and the Exchange's goroutine that gives them
+// to the client. Order is kept: memory first, then, once that is full, an
+// unnamed file, until the client has caught up. Put and End belong to the
+// producer, Next to the consumer; Drop may come from either.
+type WriteBehind struct {
+	Memory int64  // bytes kept in memory
+	Disk   int64  // bytes kept in the file; 0: no file
+	Dir    string // where the file is made
+
+	mu       sync.Mutex
+	queue    []Block
+	memory   int64
+	file     *os.File
+	readAt   int64
+	writeAt  int64
+	withheld int64
+	ended    bool
+	dropped  bool
+}
+
+// Block is a part of a response: Data, or Size bytes of File from Offset.
+type Block struct {
+	Data   []byte
+	File   *os.File
+	Offset int64
+	Size   int64
+	Buffer *[]byte // what Data lies in; nil for memory of its own
+}
+
+// Put adds data, which it copies unless buffer, which data lies in, is given
+// and kept: then kept is true and the block carries it. Over says that the
+// bounds are exceeded: the upstream must wait until Next has given withheld
+// bytes back.
+func (w *WriteBehind) Put(data []byte, buffer *[]byte) (kept, over bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.dropped || len(data) == 0:
+		return false, false, nil
+	case w.writeAt > w.readAt || w.memory+int64(len(data)) > w.Memory && w.Disk > 0:
+		over, err = w.toFile(data)
+		return false, over, err
+	}
+	b := Block{Data: data, Size: int64(len(data)), Buffer: buffer}
+	if buffer == nil {
+		b.Data = append([]byte(nil), data...)
+	}
+	w.queue = append(w.queue, b)
+	w.memory += b.Size
+	if over = w.memory > w.Memory; over {
+		w.withheld += b.Size
+	}
+	return buffer != nil, over, nil
+}
+
+func (w *WriteBehind) toFile(data []byte) (over bool, err error) {
+	if w.file == nil {
+		if w.file, err = TempFile(w.Dir); err != nil {
+			return false, err
+		}
+	}
+	n, err := w.file.WriteAt(data, w.writeAt)
+	w.writeAt += int64(n)
+	if err != nil {
+		return false, fmt.Errorf("cannot write a response to %q: %w", w.Dir, err)
+	}
+	if over = w.writeAt-w.readAt > w.Disk; over {
+		w.withheld += int64(len(data))
+	}
+	return over, nil
+}
+
+// End says that nothing more comes.
+func (w *WriteBehind) End() {
+	w.mu.Lock()
+	w.ended = true
+	w.mu.Unlock()
+}
+
+// Next takes the oldest block. ok is false when there is none now; ended that
+// there will be none. back is how many withheld bytes the upstream may be
+// given credit for.
+func (w *WriteBehind) Next() (b Block, ok, ended bool, back int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case len(w.queue) > 0:
+		b, ok = w.queue[0], true
+		w.queue[0] = Block{}
+		if w.queue = w.queue[1:]; len(w.queue) == 0 {
+			w.queue = nil
+		}
+		w.memory -= b.Size
+	case w.writeAt > w.readAt:
+		b = Block{File: w.file, Offset: w.readAt, Size: min(w.writeAt-w.readAt, 1<<20)}
+		w.readAt += b.Size
+		ok = true
+	default:
+		w.readAt, w.writeAt = 0, 0 // the client has caught up: the file's space is used again
+	}
+	if w.memory <= w.Memory && w.writeAt-w.readAt <= w.Disk {
+		back, w.withheld = w.withheld, 0
+	}
+	return b, ok, w.ended && !ok, back
+}
+
+// Idle reports that no block waits: what was written should be flushed.
+func (w *WriteBehind) Idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue) == 0 && w.writeAt == w.readAt
+}
+
+// Drop forgets what is held and whatever comes; back as for Next.
+func (w *WriteBehind) Drop() (back int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dropped = true
+	w.queue, w.memory = nil, 0
+	if w.file != nil {
+		w.file.Close()
+		w.file = nil
+	}
+	w.readAt, w.writeAt = 0, 0
+	back, w.withheld = w.withheld, 0
+	return back
+}
+
+// Reset makes w ready for another response. Nobody else may use it meanwhile.
+func (w *WriteBehind) Reset() {
+	if w.file != nil {
+		w.file.Close()
+	}
+	*w = WriteBehind{queue: w.queue[:0]}
+}
