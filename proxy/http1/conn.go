@@ -111,7 +111,10 @@ func (c *conn) handshake(t *tls.Conn) bool {
 }
 
 // plainHTTP recognises a request line where a TLS record was due.
-func plainHTTP(b []byte) bool { return isToken(bytes.TrimRight(b, " ")) }
+func plainHTTP(b []byte) bool {
+	method, _, _ := bytes.Cut(b, []byte(" "))
+	return isToken(method)
+}
 
 // refusePlain answers a plain request on a TLS port: 497, sent as 400.
 func (c *conn) refusePlain() {

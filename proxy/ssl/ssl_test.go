@@ -119,6 +119,30 @@ func TestOpenSSLClientsAreServed(t *testing.T) {
 	}
 }
 
+func TestTicketsAreGivenUnlessSwitchedOff(t *testing.T) {
+	dir := t.TempDir()
+	certificates(t, dir, "a", "b")
+	for setting, want := range map[string]bool{"": true, "ssl_session_tickets on;": true, "ssl_session_tickets off;": false} {
+		s := proxytest.New(t, configOf(dir, setting+twoServers))
+		out, err := exec.Command("openssl", "s_client", "-connect", s.Addr("127.0.0.1:443"), "-tls1_2").CombinedOutput()
+		if got := strings.Contains(string(out), "TLS session ticket:"); err != nil || got != want {
+			t.Errorf("%q: a ticket was given: %v, %v", setting, got, err)
+		}
+	}
+}
+
+func TestPlainRequestsOnATLSPortAreToldSo(t *testing.T) {
+	dir := t.TempDir()
+	certificates(t, dir, "a", "b")
+	s := proxytest.New(t, configOf(dir, twoServers))
+	nc := s.Dial("127.0.0.1:443")
+	io.WriteString(nc, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+	answer, err := io.ReadAll(nc)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") || !strings.Contains(string(answer), "The plain HTTP request was sent to HTTPS port") {
+		t.Errorf("got %q, %v", answer, err)
+	}
+}
+
 func TestSessionsResumeAfterAReload(t *testing.T) {
 	dir := t.TempDir()
 	pool := certificates(t, dir, "a", "b")
