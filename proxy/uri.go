@@ -36,6 +36,15 @@ func NormalizePath(raw string, merge bool) (string, bool) {
 	return cleanPath(decoded, merge)
 }
 
+// CleanPath resolves "." and ".." in an absolute, decoded path; ok is false
+// when it leads above the root or holds a NUL.
+func CleanPath(path string) (clean string, ok bool) {
+	if path == "" || path[0] != '/' || strings.IndexByte(path, 0) >= 0 {
+		return "", false
+	}
+	return cleanPath([]byte(path), false)
+}
+
 // isNormal reports that there is nothing to decode, merge or resolve.
 func isNormal(raw string, merge bool) bool {
 	for i := 0; i < len(raw); i++ {

@@ -8,6 +8,7 @@ import (
 	"alicorn/proxy/header"
 	"alicorn/proxy/rewrite"
 	"alicorn/proxy/ssl"
+	"alicorn/static"
 )
 
 // features is what the program decides about the modules.
@@ -27,6 +28,7 @@ func modules(f features) []proxy.Module {
 		rewrite.Module(),
 		header.Module(),
 		appserver.Module(f.apps),
+		static.Module(),
 	}
 }
 

@@ -1,0 +1,104 @@
+package static
+
+import (
+	"strings"
+	"time"
+
+	"alicorn/proxy"
+)
+
+// validators are what a client may compare with, RFC 9110 section 8.8.
+type validators struct {
+	etag     string // "" when ETags are off
+	modified time.Time
+}
+
+// precondition evaluates the If-* fields in the order of RFC 9110 section
+// 13.2.2 and returns 412, 304, or 0 to go on.
+func (st *site) precondition(r *proxy.Request, v validators) int {
+	h := &r.Header
+	if value, ok := h.Lookup(proxy.FieldIfMatch); ok {
+		if !matchAny(h, proxy.FieldIfMatch, value, v.etag, true) {
+			return 412
+		}
+	} else if value, ok := h.Lookup(proxy.FieldIfUnmodifiedSince); ok {
+		if t, ok := parseDate(value); ok && v.modified.After(t) {
+			return 412
+		}
+	}
+	if value, ok := h.Lookup(proxy.FieldIfNoneMatch); ok {
+		if matchAny(h, proxy.FieldIfNoneMatch, value, v.etag, false) {
+			return 304
+		}
+		return 0
+	}
+	if value, ok := h.Lookup(proxy.FieldIfModifiedSince); ok && st.modified != modifiedOff {
+		t, ok := parseDate(value)
+		if ok && (v.modified.Equal(t) || st.modified == modifiedBefore && v.modified.Before(t)) {
+			return 304
+		}
+	}
+	return 0
+}
+
+// matchAny compares every line of the field with etag.
+func matchAny(h *proxy.Header, id proxy.FieldID, first, etag string, strong bool) bool {
+	if matchList(first, etag, strong) {
+		return true
+	}
+	for i := range h.Len() {
+		if f := h.At(i); f.ID() == id && matchList(f.Value, etag, strong) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchList compares an entity tag with a list of them: strongly, where weak
+// tags never match, or weakly. "*" matches any.
+func matchList(list, etag string, strong bool) bool {
+	if strings.TrimSpace(list) == "*" {
+		return true
+	}
+	for list != "" {
+		list = strings.TrimLeft(list, " \t,")
+		weak := strings.HasPrefix(list, "W/")
+		list = strings.TrimPrefix(list, "W/")
+		if !strings.HasPrefix(list, "\"") {
+			return false
+		}
+		end := strings.IndexByte(list[1:], '"')
+		if end < 0 {
+			return false
+		}
+		tag := list[:end+2]
+		list = list[end+2:]
+		if tag == etag && !(strong && weak) {
+			return true
+		}
+	}
+	return false
+}
+
+// rangeApplies evaluates If-Range: a strong ETag or the exact date.
+func (st *site) rangeApplies(r *proxy.Request, v validators) bool {
+	value, ok := r.Header.Lookup(proxy.FieldIfRange)
+	if !ok {
+		return true
+	}
+	if strings.HasPrefix(value, "\"") {
+		return value == v.etag
+	}
+	t, ok := parseDate(value)
+	return ok && v.modified.Equal(t)
+}
+
+// parseDate reads an HTTP date in its three forms, RFC 9110 section 5.6.7.
+func parseDate(s string) (time.Time, bool) {
+	for _, layout := range []string{httpDate, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}

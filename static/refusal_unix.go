@@ -1,0 +1,68 @@
+//go:build unix
+
+package static
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// refusing finds the first part of name that is missing or that this process
+// may not pass, and says so: "/home/ubuntu is 0750 and belongs to
+// ubuntu:ubuntu; this process runs as www-data". "" when it is name itself
+// that is missing.
+func refusing(name string) string {
+	parts := strings.Split(strings.Trim(filepath.Clean(name), "/"), "/")
+	for i := range parts {
+		path := "/" + strings.Join(parts[:i+1], "/")
+		last := i == len(parts)-1
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && last:
+			return ""
+		case errors.Is(err, fs.ErrNotExist):
+			return path + " does not exist"
+		case err != nil:
+			return ""
+		case !last && !info.IsDir():
+			return path + " is not a directory"
+		}
+		need := uint32(1) // search, for a directory on the way
+		if last && !info.IsDir() {
+			need = 4
+		}
+		if syscall.Access(path, need) != nil {
+			return describe(path, info)
+		}
+	}
+	return ""
+}
+
+func describe(path string, info os.FileInfo) string {
+	owner := ""
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		owner = fmt.Sprintf(" and belongs to %s:%s", userName(int(st.Uid)), groupName(int(st.Gid)))
+	}
+	return fmt.Sprintf("%s is %04o%s; this process runs as %s", path, info.Mode().Perm(), owner, userName(os.Geteuid()))
+}
+
+func userName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(uid)
+}
+
+func groupName(gid int) string {
+	if g, err := user.LookupGroupId(strconv.Itoa(gid)); err == nil {
+		return g.Name
+	}
+	return strconv.Itoa(gid)
+}
