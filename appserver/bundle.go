@@ -53,8 +53,8 @@ func zipWorker() ([]byte, error) {
 		_, err = f.Write(data)
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = w.Close()
 	}
-	return buf.Bytes(), w.Close()
+	return buf.Bytes(), err
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,8 +62,37 @@ func (w *worker) copyLines(f *os.File, level proxy.Level) {
 
 func (w *worker) logLine(level proxy.Level, line []byte) {
 	if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+		w.early.add(line)
 		w.log(level, "%s", line)
 	}
+}
+
+// lastLines are the last lines that a worker has printed before it was ready:
+// they say why it never was.
+type lastLines struct {
+	mu    sync.Mutex
+	lines []string
+	off   bool
+}
+
+func (l *lastLines) add(line []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.off {
+		return
+	}
+	if l.lines = append(l.lines, string(line)); len(l.lines) > 40 {
+		l.lines = l.lines[1:]
+	}
+}
+
+// end stops keeping lines and returns those kept.
+func (l *lastLines) end() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := strings.Join(l.lines, "\n")
+	l.lines, l.off = nil, true
+	return text
 }
 
 // log writes a line to the error log under the worker's name.

@@ -107,6 +107,7 @@ func (p *Pool) onReady(w *worker, r Report) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.report, w.state, w.deadline = r, Ready, time.Time{}
+	w.early.end()
 	for i, v := range p.ready {
 		if i == 0 || v.assigned < w.assigned {
 			w.assigned = v.assigned
@@ -160,39 +161,40 @@ func (p *Pool) hurry() {
 // reconcile makes the workers what they should be. It returns when it has to
 // be called again at the latest, and whether the pool has ended.
 func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
-	next = now.Add(time.Hour)
 	p.mu.Lock()
 	want, closed := p.want, p.closed
 	p.mu.Unlock()
 	for _, w := range slices.Clone(p.workers) {
-		if !w.deadline.IsZero() {
-			if !now.Before(w.deadline) {
-				p.overdue(w, now)
-			}
-			if !w.deadline.IsZero() && w.deadline.Before(next) {
-				next = w.deadline
-			}
+		if !w.deadline.IsZero() && !now.Before(w.deadline) {
+			p.overdue(w, now)
 		}
 	}
 	if closed {
-		return next, len(p.workers) == 0
+		return p.nextDeadline(now), len(p.workers) == 0
 	}
 	fresh, tired := p.count()
-	for fresh < want {
-		if now.Before(p.nextStart) {
-			if p.nextStart.Before(next) {
-				next = p.nextStart
-			}
-			break
+	for fresh < want && !now.Before(p.nextStart) {
+		if p.startOne(now) {
+			fresh++
 		}
-		if !p.startOne(now) {
-			continue
-		}
-		fresh++
 	}
 	p.retireSpare(want, tired)
 	p.tellStarted(want)
+	next = p.nextDeadline(now)
+	if fresh < want && p.nextStart.Before(next) {
+		next = p.nextStart
+	}
 	return next, false
+}
+
+func (p *Pool) nextDeadline(now time.Time) time.Time {
+	next := now.Add(time.Hour)
+	for _, w := range p.workers {
+		if !w.deadline.IsZero() && w.deadline.Before(next) {
+			next = w.deadline
+		}
+	}
+	return next
 }
 
 // count returns the workers that start or serve and stay, and those to be replaced.
@@ -331,6 +333,9 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 	case was == Starting || w.boot != nil:
 		if w.boot == nil {
 			w.boot = &BootError{App: p.app.Name, Worker: w.name, Message: fmt.Sprintf("worker %s ended with %s before the application was ready", w.name, exit)}
+		}
+		if w.boot.Traceback == "" {
+			w.boot.Traceback = w.early.end()
 		}
 		p.bootFailed(w.boot)
 	case was == Ready:

@@ -81,6 +81,7 @@ type worker struct {
 	boot     *BootError
 
 	output []*os.File // read ends, by its goroutines
+	early  lastLines  // what it printed before it was ready
 }
 
 // slot is one thread of a worker.

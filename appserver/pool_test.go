@@ -1,0 +1,378 @@
+package appserver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"alicorn/proxy"
+	"alicorn/proxy/proxytest"
+)
+
+// site is a server whose app `web` is testdata/app.py.
+type site struct {
+	*proxytest.Server
+	rt *Runtime
+}
+
+func configText(t testing.TB, settings string) string {
+	dir, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf(`
+app web { wsgi app:app; directory %s; python /usr/bin/python3; user root; env PYTHONDONTWRITEBYTECODE=1; %s }
+server { listen 127.0.0.1:8080; client_max_body_size 200m; app_buffers 4 32k; location / { app_pass web; } }`, dir, settings)
+}
+
+func newSite(t testing.TB, settings string) *site {
+	t.Helper()
+	rt := NewRuntime(Options{})
+	return &site{proxytest.New(t, proxytest.Config{Text: configText(t, settings), Modules: []proxy.Module{Module(rt)}}), rt}
+}
+
+func (s *site) pool(t testing.TB) *Pool {
+	t.Helper()
+	pools := s.rt.Pools()
+	if len(pools) == 0 {
+		t.Fatal("no pool runs")
+	}
+	return pools[len(pools)-1]
+}
+
+func expect(t testing.TB, r *proxytest.Recorder, status int, body string) {
+	t.Helper()
+	if r.Status != status || !strings.Contains(r.Text(), body) {
+		t.Errorf("got %d %.200q, want %d with %q", r.Status, r.Text(), status, body)
+	}
+}
+
+func TestARequestIsAnswered(t *testing.T) {
+	s := newSite(t, "workers 2;")
+	r := s.Get("/")
+	expect(t, r, 200, "hello")
+	if r.Length != 5 || !r.Finished {
+		t.Errorf("length %d, finished %v", r.Length, r.Finished)
+	}
+}
+
+func TestTheEnvironIsCGIs(t *testing.T) {
+	s := newSite(t, "workers 1;")
+	r := s.Do(proxytest.Request{Method: "POST", Target: "/environ/../environ?x=%20", Host: "shop.example:81", Body: "abc",
+		Fields: []string{"X-Thing: 1", "X-Other: caf\xe9", "x-thing: 2", "X_Spoof: 3", "Proxy: evil", "Cookie: a=1", "Cookie: b=2",
+			"Connection: close", "Transfer-Encoding: chunked", "Content-Type: text/x", "Content-Length: 3"}})
+	for _, line := range []string{
+		"HTTP_X_THING='1,2'", "HTTP_X_OTHER='caf\\xe9'", "HTTP_COOKIE='a=1; b=2'", "HTTP_HOST='shop.example:81'", "CONTENT_TYPE='text/x'",
+		"CONTENT_LENGTH='3'", "PATH_INFO='/environ'", "QUERY_STRING='x=%20'", "REQUEST_URI='/environ/../environ?x=%20'", "RAW_URI='/environ/../environ?x=%20'",
+		"SCRIPT_NAME=''", "REMOTE_ADDR='127.0.0.1'", "SERVER_PORT='80'", "wsgi.url_scheme='http'", "SERVER_NAME='shop.example'",
+	} {
+		if !strings.Contains("\n"+r.Text()+"\n", "\n"+line+"\n") {
+			t.Errorf("%s is missing", line)
+		}
+	}
+	for _, name := range []string{"SPOOF", "HTTP_PROXY", "HTTP_CONNECTION", "HTTP_TRANSFER", "HTTP_CONTENT"} {
+		if strings.Contains(r.Text(), name) {
+			t.Errorf("the environ has %s", name)
+		}
+	}
+	if t.Failed() {
+		t.Log(r.Text())
+	}
+}
+
+func TestBodiesOfAllSizesArriveWhole(t *testing.T) {
+	s := newSite(t, "workers 1;")
+	for _, size := range []int{0, 1, 16 << 10, 16<<10 + 1, 48 << 10, 64 << 10, 64<<10 + 1, 300 << 10, 5 << 20} {
+		for _, chunked := range []bool{false, true} {
+			body := strings.Repeat("b", size)
+			r := s.Do(proxytest.Request{Method: "POST", Target: "/echo", Body: body, Chunked: chunked})
+			if r.Status != 200 || r.Text() != body || size > 0 && r.Header.Get("X-Length") != strconv.Itoa(size) {
+				t.Errorf("size %d chunked %v: status %d, %d bytes back, CONTENT_LENGTH %s", size, chunked, r.Status, r.Body.Len(), r.Header.Get("X-Length"))
+			}
+		}
+	}
+}
+
+func TestAHugeEnvironTravelsByDescriptor(t *testing.T) {
+	s := newSite(t, "workers 1;")
+	var fields []string
+	for i := range 100 {
+		fields = append(fields, fmt.Sprintf("X-Field-%d: %s", i, strings.Repeat("v", 1000)))
+	}
+	r := s.Do(proxytest.Request{Method: "POST", Target: "/environ", Fields: fields, Body: "abc"})
+	expect(t, r, 200, "HTTP_X_FIELD_99='vvv")
+}
+
+func TestResponsesOfAllKindsArrive(t *testing.T) {
+	s := newSite(t, "workers 1;")
+	self, err := os.ReadFile("testdata/app.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method, target string
+		status, size   int
+	}{
+		{"GET", "/whole?0", 200, 0}, {"GET", "/whole?5000", 200, 5000}, {"GET", "/whole?300000", 200, 300000},
+		{"GET", "/big?40", 200, 40 << 16}, {"GET", "/file", 200, len(self) - 3}, {"HEAD", "/whole?5000", 200, 0},
+		{"HEAD", "/file", 200, 0}, {"GET", "/none", 204, 0}, {"GET", "/generate", 200, 6}, {"GET", "/raise", 500, 22},
+		{"GET", "/length?5", 200, 5}, {"GET", "/length?3", 200, 3},
+	} {
+		r := s.Do(proxytest.Request{Method: c.method, Target: c.target})
+		if r.Status != c.status || r.Body.Len() != c.size || !r.Finished {
+			t.Errorf("%s %s: status %d, %d bytes, finished %v; want %d, %d bytes", c.method, c.target, r.Status, r.Body.Len(), r.Finished, c.status, c.size)
+		}
+	}
+	if r := s.Get("/length?9"); !r.Aborted {
+		t.Errorf("a response shorter than its Content-Length was not cut: %d %q", r.Status, r.Text())
+	}
+	if r := s.Get("/generate"); r.Flushes < 3 {
+		t.Errorf("a generator's response was flushed %d times", r.Flushes)
+	}
+	s.Log.Wait(t, "closed the response")
+}
+
+func TestOutputGoesToTheLogUnderTheWorkersName(t *testing.T) {
+	s := newSite(t, "workers 1;")
+	expect(t, s.Get("/print"), 200, "printed")
+	s.Log.Wait(t, "web:1: to stdout")
+	s.Log.Wait(t, "web:1: to stderr")
+}
+
+func TestADeathCostsTheStartedRequestOnly(t *testing.T) {
+	s := newSite(t, "workers 2;")
+	r := s.Get("/die")
+	if r.Status != 502 {
+		t.Errorf("status %d, want 502", r.Status)
+	}
+	s.Log.Wait(t, "SIGKILL")
+	s.Log.Wait(t, "GET /die")
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			if i == 5 {
+				s.Get("/die")
+				return
+			}
+			expect(t, s.Get("/sleep?0.01"), 200, "slept")
+		})
+	}
+	wg.Wait()
+}
+
+func TestADeathAfterTheHeadCutsTheResponse(t *testing.T) {
+	s := newSite(t, "workers 1;")
+	if r := s.Get("/die-later"); !r.Aborted || r.Text() != "begun" {
+		t.Errorf("aborted %v, body %q", r.Aborted, r.Text())
+	}
+	expect(t, s.Get("/"), 200, "hello")
+}
+
+func TestSysExitCostsOneWorker(t *testing.T) {
+	s := newSite(t, "workers 1;")
+	if r := s.Get("/exit"); r.Status != 500 {
+		t.Errorf("status %d, want 500", r.Status)
+	}
+	expect(t, s.Get("/"), 200, "hello")
+}
+
+func TestATimeoutIsA504WithTheStack(t *testing.T) {
+	s := newSite(t, "workers 1; timeout 300ms; graceful_timeout 100ms;")
+	start := time.Now()
+	r := s.Get("/sleep?20")
+	if d := time.Since(start); r.Status != 504 || d > 2*time.Second {
+		t.Errorf("status %d after %s, want 504", r.Status, d)
+	}
+	s.Log.Wait(t, "in stuck_here")
+	expect(t, s.Get("/"), 200, "hello")
+}
+
+func TestNoRequestWaitsBehindASlowOne(t *testing.T) {
+	for _, balance := range []string{"least_conn;", "round_robin;"} {
+		s := newSite(t, "workers 2;"+balance)
+		var wg sync.WaitGroup
+		wg.Go(func() { expect(t, s.Get("/sleep?1"), 200, "slept") })
+		for end := time.Now().Add(800 * time.Millisecond); time.Now().Before(end); {
+			var batch sync.WaitGroup
+			for range 4 {
+				batch.Go(func() {
+					start := time.Now()
+					expect(t, s.Get("/"), 200, "hello")
+					if d := time.Since(start); d > 100*time.Millisecond {
+						t.Errorf("%s a request waited %s", balance, d)
+					}
+				})
+			}
+			batch.Wait()
+		}
+		wg.Wait()
+	}
+}
+
+func TestAStoppedWorkerGetsNoRequests(t *testing.T) {
+	s := newSite(t, "workers 2;")
+	pid := s.pool(t).Status().Workers[0].PID
+	syscall.Kill(pid, syscall.SIGSTOP)
+	defer syscall.Kill(pid, syscall.SIGCONT)
+	start := time.Now()
+	for range 200 {
+		expect(t, s.Get("/"), 200, "hello")
+	}
+	if d := time.Since(start); d > 2*time.Second {
+		t.Errorf("200 requests beside a stopped worker took %s", d)
+	}
+}
+
+func TestRoundRobinIsEven(t *testing.T) {
+	s := newSite(t, "workers 2; round_robin;")
+	for range 100 {
+		s.Get("/")
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 200 {
+				s.Get("/")
+			}
+		})
+	}
+	wg.Wait()
+	st := s.pool(t).Status()
+	a, b := int64(st.Workers[0].Requests), int64(st.Workers[1].Requests)
+	if d := max(a-b, b-a); a+b != 1700 || d > 34 {
+		t.Errorf("the workers had %d and %d requests", a, b)
+	}
+}
+
+func TestRecyclingLosesNothing(t *testing.T) {
+	s := newSite(t, "workers 2; max_requests 50 10;")
+	var mu sync.Mutex
+	pids := map[string]bool{}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); {
+				r := s.Get("/pid")
+				if r.Status != 200 {
+					t.Errorf("status %d", r.Status)
+				}
+				mu.Lock()
+				pids[r.Text()] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(pids) < 4 {
+		t.Errorf("the requests saw %d workers", len(pids))
+	}
+}
+
+func TestReloadsUnderLoadLoseNothing(t *testing.T) {
+	s := newSite(t, "workers 1;")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					expect(t, s.Get("/"), 200, "hello")
+				}
+			}
+		})
+	}
+	for i := range 3 {
+		if err := s.Reload(configText(t, fmt.Sprintf("workers 1; threads %d;", i+1))); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if n := len(s.rt.Pools()); n != 1 {
+		t.Errorf("%d pools run", n)
+	}
+}
+
+func TestTheBacklogIsBounded(t *testing.T) {
+	s := newSite(t, "workers 1; backlog 2; queue_timeout 300ms;")
+	var wg sync.WaitGroup
+	wg.Go(func() { s.Get("/sleep?0.8") })
+	proxytest.Eventually(t, func() bool { return s.pool(t).Status().Workers[0].State == "busy" }, "busy")
+	time.Sleep(50 * time.Millisecond) // past longAfter, so that nothing is queued ahead
+	for range 2 {
+		wg.Go(func() {
+			if r := s.Get("/"); r.Status != 503 {
+				t.Errorf("status %d after queue_timeout, want 503", r.Status)
+			}
+		})
+	}
+	proxytest.Eventually(t, func() bool { return s.pool(t).Status().Queue == 2 }, "two wait")
+	if r := s.Get("/"); r.Status != 503 || r.Header.Get("Retry-After") != "1" {
+		t.Errorf("status %d, Retry-After %q past the backlog", r.Status, r.Header.Get("Retry-After"))
+	}
+	wg.Wait()
+}
+
+func TestAnApplicationThatCannotImportIsABootError(t *testing.T) {
+	rt := NewRuntime(Options{})
+	err := func() (err error) {
+		dir := t.TempDir()
+		os.WriteFile(filepath.Join(dir, "broken.py"), []byte("import nosuchmodule\n"), 0o644)
+		s := newSiteWith(t, rt, "")
+		return s.Reload(fmt.Sprintf("app web { wsgi broken:app; directory %s; python /usr/bin/python3; user root; }", dir))
+	}()
+	var boot *BootError
+	if !errors.As(err, &boot) || !strings.Contains(boot.Message+boot.Traceback, "nosuchmodule") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func newSiteWith(t testing.TB, rt *Runtime, text string) *site {
+	if text == "" {
+		text = "server { listen 127.0.0.1:8080; }"
+	}
+	return &site{proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(rt)}}), rt}
+}
+
+func TestAStartThatHangsShowsWhere(t *testing.T) {
+	rt := NewRuntime(Options{})
+	dir := t.TempDir()
+	os.WriteFile(filepath.Join(dir, "hangs.py"), []byte("import time\ndef hangs_here():\n    time.sleep(30)\nhangs_here()\n"), 0o644)
+	s := newSiteWith(t, rt, "")
+	err := s.Reload(fmt.Sprintf("app web { wsgi hangs:app; workers 1; directory %s; python /usr/bin/python3; user root; startup_timeout 1s; }", dir))
+	if err == nil || !strings.Contains(err.Error(), "app.run() at import") {
+		t.Errorf("got %v", err)
+	}
+	s.Log.Wait(t, "hangs_here")
+}
+
+func TestScalingChangesTheNumberOfWorkers(t *testing.T) {
+	s := newSite(t, "workers 1;")
+	p := s.pool(t)
+	ready := func(n int) {
+		t.Helper()
+		proxytest.Eventually(t, func() bool { return len(p.Status().Workers) == n }, "%d workers", n)
+	}
+	p.Scale(+2)
+	ready(3)
+	p.Scale(-2)
+	ready(1)
+	expect(t, s.Get("/"), 200, "hello")
+}
+
+func TestGarbageCostsTheWorkerOnly(t *testing.T) {
+	s := newSite(t, "workers 1;")
+	s.Get("/print?frame")
+	s.Log.Wait(t, "broke the worker protocol")
+	expect(t, s.Get("/"), 200, "hello")
+}

@@ -1,0 +1,96 @@
+"""The application of the Go tests: each path is one behaviour."""
+
+import os
+import signal
+import sys
+import time
+
+
+def text(start_response, body, status="200 OK", headers=()):
+    start_response(status, [("Content-Type", "text/plain")] + list(headers))
+    return [body if isinstance(body, bytes) else body.encode("latin-1")]
+
+
+def stuck_here(seconds):
+    time.sleep(seconds)
+
+
+class Closing:
+    def __init__(self, parts):
+        self.parts = iter(parts)
+
+    def __iter__(self):
+        return self.parts
+
+    def close(self):
+        print("closed the response")
+
+
+def app(environ, start_response):
+    path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
+    if path == "/pid":
+        return text(start_response, str(os.getpid()))
+    if path == "/sleep":
+        stuck_here(float(query))
+        return text(start_response, "slept")
+    if path == "/environ":
+        return text(start_response, "\n".join("%s=%s" % (k, ascii(v)) for k, v in sorted(environ.items())))
+    if path == "/env":
+        return text(start_response, os.environ.get(query, "-"))
+    if path == "/echo":
+        body = environ["wsgi.input"].read()
+        return text(start_response, body, headers=[("X-Length", environ.get("CONTENT_LENGTH", "-")),
+                                                   ("X-Type", type(environ["wsgi.input"]).__name__)])
+    if path == "/size":
+        return text(start_response, str(len(environ["wsgi.input"].read())))
+    if path == "/big":
+        start_response("200 OK", [("Content-Type", "application/octet-stream")])
+        block = bytes(range(256)) * 256
+        return (block for _ in range(int(query)))
+    if path == "/whole":
+        return text(start_response, b"w" * int(query))
+    if path == "/file":
+        file = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "app.py"), "rb")
+        file.seek(3)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return environ["wsgi.file_wrapper"](file)
+    if path == "/die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if path == "/die-once":
+        if not os.path.exists(query):
+            open(query, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return text(start_response, "alive")
+    if path == "/die-later":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+
+        def parts():
+            yield b"begun"
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return parts()
+    if path == "/exit":
+        sys.exit(7)
+    if path == "/raise":
+        raise ValueError("on purpose")
+    if path == "/print":
+        print("x" * 5000)
+        print("to stdout")
+        print("to stderr", file=sys.stderr)
+        os.write(4, b"nonsense") if query == "frame" else None
+        return text(start_response, "printed")
+    if path == "/generate":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+
+        def parts():
+            for i in range(3):
+                yield b"%d," % i
+                time.sleep(0.05)
+        return Closing(parts())
+    if path == "/none":
+        start_response("204 No Content", [])
+        return []
+    if path == "/length":
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", query)])
+        return [b"12345"]
+    return text(start_response, "hello")
