@@ -4,6 +4,7 @@ import (
 	"alicorn/appserver"
 	"alicorn/config"
 	"alicorn/proxy"
+	"alicorn/proxy/accesslog"
 	"alicorn/proxy/errorlog"
 	"alicorn/proxy/header"
 	"alicorn/proxy/rewrite"
@@ -24,6 +25,7 @@ func modules(f features) []proxy.Module {
 	return []proxy.Module{
 		proxy.NewCore(f.core),
 		errorlog.Module(f.errorLog),
+		accesslog.Module(),
 		ssl.New(),
 		rewrite.Module(),
 		header.Module(),
