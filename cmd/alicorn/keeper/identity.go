@@ -13,9 +13,9 @@ type Identity struct {
 	Groups   []int // supplementary ones
 }
 
-// lookupIdentity finds a user by name, and its group as nginx does: the one
+// LookupIdentity finds a user by name, and its group as nginx does: the one
 // given, else the one of the user's name, else the user's own.
-func lookupIdentity(name, group string) (Identity, error) {
+func LookupIdentity(name, group string) (Identity, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
 		return Identity{}, fmt.Errorf("there is no user %q", name)
@@ -43,10 +43,10 @@ func lookupIdentity(name, group string) (Identity, error) {
 	return id, nil
 }
 
-// defaultIdentity is nginx's: Debian builds it with www-data, upstream with nobody.
-func defaultIdentity() Identity {
+// DefaultIdentity is nginx's: Debian builds it with www-data, upstream with nobody.
+func DefaultIdentity() Identity {
 	for _, name := range []string{"www-data", "nobody"} {
-		if id, err := lookupIdentity(name, ""); err == nil {
+		if id, err := LookupIdentity(name, ""); err == nil {
 			return id
 		}
 	}

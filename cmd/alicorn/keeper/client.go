@@ -1,0 +1,241 @@
+package keeper
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"alicorn/appserver"
+	"alicorn/config"
+)
+
+// Client is the front's end of the wire. It is a config.Host and an
+// appserver.Launcher. Calls may come from any goroutine; they fail once the
+// keeper is gone.
+type Client struct {
+	w        *wire
+	commands chan int
+	done     chan struct{}
+
+	mu      sync.Mutex
+	lastID  uint64
+	calls   map[uint64]chan reply
+	workers map[int]*remoteProcess
+	gone    bool
+}
+
+type reply struct {
+	m       *message
+	files   []*os.File
+	process *remoteProcess // of a launch
+}
+
+// NewClient takes over the socket fd. Run must be running for calls to end.
+func NewClient(fd int) (*Client, error) {
+	w, err := newWire(fd)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the wire to the keeper: %w", err)
+	}
+	return &Client{w: w, commands: make(chan int, 64), done: make(chan struct{}), calls: map[uint64]chan reply{}, workers: map[int]*remoteProcess{}}, nil
+}
+
+// Commands yields the numbers that the keeper's Command was called with.
+func (c *Client) Commands() <-chan int { return c.commands }
+
+// Run receives until the wire ends, and returns why.
+func (c *Client) Run() error {
+	defer c.end()
+	for {
+		m, files, err := c.w.read()
+		if err != nil {
+			return err
+		}
+		c.on(m, files)
+	}
+}
+
+func (c *Client) on(m *message, files []*os.File) {
+	switch m.Kind {
+	case answer:
+		c.mu.Lock()
+		ch := c.calls[m.ID]
+		delete(c.calls, m.ID)
+		var p *remoteProcess
+		if m.PID > 0 {
+			// Known before its exit can be told, which comes after.
+			p = &remoteProcess{c: c, pid: m.PID, exited: make(chan appserver.Exit, 1)}
+			c.workers[m.PID] = p
+		}
+		c.mu.Unlock()
+		if ch != nil {
+			ch <- reply{m, files, p}
+			return
+		}
+	case tellExit:
+		c.mu.Lock()
+		p := c.workers[m.PID]
+		delete(c.workers, m.PID)
+		c.mu.Unlock()
+		if p != nil {
+			p.exited <- appserver.Exit{Code: m.Code, Signal: syscall.Signal(m.Number)}
+		}
+	case tellCommand:
+		select {
+		case c.commands <- m.Number:
+		default: // 64 signals wait already
+		}
+	}
+	closeAll(files)
+}
+
+// end fails every call in progress.
+func (c *Client) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = true
+	for id, ch := range c.calls {
+		delete(c.calls, id)
+		close(ch)
+	}
+	close(c.done)
+}
+
+// call asks and waits for the answer.
+func (c *Client) call(m *message, files ...*os.File) (reply, error) {
+	ch := make(chan reply, 1)
+	c.mu.Lock()
+	if c.gone {
+		c.mu.Unlock()
+		return reply{}, errKeeperGone
+	}
+	c.lastID++
+	m.ID = c.lastID
+	c.calls[m.ID] = ch
+	c.mu.Unlock()
+	if err := c.w.write(m, files...); err != nil {
+		c.mu.Lock()
+		delete(c.calls, m.ID)
+		c.mu.Unlock()
+		return reply{}, fmt.Errorf("cannot ask the keeper: %w", err)
+	}
+	r, ok := <-ch
+	if !ok {
+		return reply{}, errKeeperGone
+	}
+	if err := r.m.Failure.err(); err != nil {
+		closeAll(r.files)
+		return reply{}, err
+	}
+	return r, nil
+}
+
+// file asks for one descriptor.
+func (c *Client) file(m *message) (*os.File, error) {
+	r, err := c.call(m)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.files) != 1 {
+		closeAll(r.files)
+		return nil, errors.New("the keeper sent no descriptor")
+	}
+	return r.files[0], nil
+}
+
+// Listen implements config.Host.
+func (c *Client) Listen(network, address string, o config.ListenOptions) (*os.File, error) {
+	return c.file(&message{Kind: askListen, Network: network, Address: address, Listen: o})
+}
+
+// Append implements config.Host.
+func (c *Client) Append(path string) (*os.File, error) {
+	return c.file(&message{Kind: askAppend, Address: path})
+}
+
+// ReadFile implements config.Host.
+func (c *Client) ReadFile(path string) ([]byte, error) {
+	r, err := c.call(&message{Kind: askFile, Address: path})
+	if err != nil {
+		return nil, err
+	}
+	return r.m.body, nil
+}
+
+// Control returns the listening socket of the control API.
+func (c *Client) Control() (*os.File, error) { return c.file(&message{Kind: askControl}) }
+
+// Read returns the configuration as the keeper has read it, anew for each
+// call but the first, and decodes what the keeper was given for the front
+// into program. Afterwards Settle must say what became of it.
+func (c *Client) Read(builtin map[string][]byte, program any) (*config.Tree, error) {
+	r, err := c.call(&message{Kind: askRead})
+	if err != nil {
+		return nil, err
+	}
+	var t text
+	if err := json.Unmarshal(r.m.body, &t); err != nil {
+		return nil, fmt.Errorf("cannot read the configuration that the keeper sent: %w", err)
+	}
+	if err := json.Unmarshal(t.Program, program); err != nil {
+		return nil, fmt.Errorf("cannot read what the keeper was started with: %w", err)
+	}
+	tree, err := config.Loader{Source: config.Memory(t.Contents), Builtin: builtin}.Load(t.Main)
+	return tree, err
+}
+
+// Settle says that the configuration read last serves, or does not come up.
+func (c *Client) Settle(ok bool) { c.tell(&message{Kind: tellSettle, OK: ok}) }
+
+// Serving says that the first configuration serves; status is for the keeper's own use.
+func (c *Client) Serving(status any) {
+	body, err := json.Marshal(status)
+	if err != nil {
+		body = []byte("null")
+	}
+	c.tell(&message{Kind: tellServing, body: body})
+}
+
+// Stopping says that the front is to end, so that nothing listens any more
+// and the end is no accident.
+func (c *Client) Stopping() { c.tell(&message{Kind: tellStopping}) }
+
+// Reopened says that logs are to be opened again.
+func (c *Client) Reopened() { c.tell(&message{Kind: tellReopened}) }
+
+// tell sends what has no answer; that the keeper is gone shows in Run.
+func (c *Client) tell(m *message) { _ = c.w.write(m) }
+
+// Launch implements appserver.Launcher: the keeper starts a worker of the app
+// as its own reading says.
+func (c *Client) Launch(app, worker string, files []*os.File) (appserver.Process, error) {
+	r, err := c.call(&message{Kind: askLaunch, App: app, Worker: worker}, files...)
+	if err != nil {
+		return nil, err
+	}
+	closeAll(r.files)
+	if r.process == nil {
+		return nil, errors.New("the keeper named no process")
+	}
+	return r.process, nil
+}
+
+// remoteProcess is a worker that the keeper started.
+type remoteProcess struct {
+	c      *Client
+	pid    int
+	exited chan appserver.Exit
+}
+
+// Pid returns the process id.
+func (p *remoteProcess) Pid() int { return p.pid }
+
+// Signal asks the keeper to send s; it does not wait until that is done.
+func (p *remoteProcess) Signal(s syscall.Signal) error {
+	return p.c.w.write(&message{Kind: askSignal, PID: p.pid, Number: int(s)})
+}
+
+// Exited yields the exit, once the keeper has told it.
+func (p *remoteProcess) Exited() <-chan appserver.Exit { return p.exited }

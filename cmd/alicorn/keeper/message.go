@@ -1,0 +1,88 @@
+package keeper
+
+import (
+	"encoding/json"
+	"errors"
+
+	"alicorn/config"
+)
+
+// kind says what a message asks or tells.
+type kind string
+
+// The front asks; the keeper answers with the same ID.
+const (
+	askRead    kind = "read"    // the configuration to load
+	askListen  kind = "listen"  // a listening socket that it names
+	askAppend  kind = "append"  // a log that it names
+	askFile    kind = "file"    // the content of a file that it names
+	askLaunch  kind = "launch"  // a worker of an app that it names
+	askSignal  kind = "signal"  // for a worker that was launched
+	askControl kind = "control" // the control API's socket
+)
+
+// Either side tells; there is no answer.
+const (
+	tellSettle   kind = "settle"   // front: the configuration read last serves, or not
+	tellServing  kind = "serving"  // front: the first configuration serves
+	tellStopping kind = "stopping" // front: it was told to stop
+	tellReopened kind = "reopened" // front: it was told to reopen logs
+	tellCommand  kind = "command"  // keeper: a signal came
+	tellExit     kind = "exit"     // keeper: a worker ended
+	answer       kind = "answer"
+)
+
+// message is what one datagram carries. Every kind uses a few of the fields.
+type message struct {
+	ID      uint64               `json:"id,omitempty"`
+	Kind    kind                 `json:"kind"`
+	Network string               `json:"network,omitempty"`
+	Address string               `json:"address,omitempty"` // also a path
+	Listen  config.ListenOptions `json:"listen,omitzero"`
+	App     string               `json:"app,omitempty"`
+	Worker  string               `json:"worker,omitempty"`
+	PID     int                  `json:"pid,omitempty"`
+	Number  int                  `json:"number,omitempty"` // a signal, a Command
+	Code    int                  `json:"code,omitempty"`
+	OK      bool                 `json:"ok,omitempty"`
+	Failure *failure             `json:"failure,omitempty"`
+	// HasBody says that the last descriptor is a file with the body: what is
+	// too long for a datagram.
+	HasBody bool   `json:"has_body,omitempty"`
+	body    []byte // read from, or to be written to, that file
+}
+
+// failure is an error as it crosses the wire.
+type failure struct {
+	Text     string          `json:"text,omitempty"`
+	Mistakes []*config.Error `json:"mistakes,omitempty"`
+}
+
+func newFailure(err error) *failure {
+	if err == nil {
+		return nil
+	}
+	var many config.Errors
+	if errors.As(err, &many) {
+		return &failure{Mistakes: many}
+	}
+	return &failure{Text: err.Error()}
+}
+
+func (f *failure) err() error {
+	switch {
+	case f == nil:
+		return nil
+	case len(f.Mistakes) > 0:
+		return config.Errors(f.Mistakes)
+	}
+	return errors.New(f.Text)
+}
+
+// text is a configuration as the keeper read it: every file's content.
+type text struct {
+	Main     string            `json:"main"`
+	Files    []string          `json:"files"`
+	Contents map[string][]byte `json:"contents"`
+	Program  json.RawMessage   `json:"program"`
+}
