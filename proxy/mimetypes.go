@@ -138,5 +138,4 @@ var mimeTypes = []struct{ extension, contentType string }{
 	{"yml", "application/yaml"},
 	{"zip", "application/zip"},
 	{"zst", "application/zstd"},
-	{"{", "types"},
 }

@@ -130,7 +130,7 @@ func startServer(ts *testscript.TestScript, neg bool, verb string, args []string
 	if verb == "run" {
 		args = append([]string{"-c", "alicorn.conf"}, args...)
 	}
-	stderr, err := os.Create(ts.MkAbs("stderr"))
+	stderr, err := os.Create(ts.MkAbs("server.log"))
 	ts.Check(err)
 	srv.stderr = stderr
 	srv.cmd = alicornCommand(ts, append([]string{verb}, args...))
@@ -158,22 +158,24 @@ func alicornCommand(ts *testscript.TestScript, args []string) *exec.Cmd {
 	return cmd
 }
 
-// awaitListening waits until the first port answers, which is the case as
-// soon as the listeners are bound; requests then wait for the start to end.
+// awaitListening waits until the server serves: it then has its control
+// socket.
 func (s *scriptServer) awaitListening(ts *testscript.TestScript) {
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		nc, err := net.Dial("tcp4", "127.0.0.1:"+s.ports[0])
-		if err == nil {
-			nc.Close()
-			return
+		sockets, _ := filepath.Glob(filepath.Join(ts.MkAbs("run"), "control-*.sock"))
+		for _, path := range sockets {
+			if nc, err := net.Dial("unix", path); err == nil {
+				nc.Close()
+				return
+			}
 		}
 		select {
 		case <-s.done:
-			ts.Fatalf("alicorn ended with code %d:\n%s", s.cmd.ProcessState.ExitCode(), ts.ReadFile("stderr"))
+			ts.Fatalf("alicorn ended with code %d:\n%s", s.cmd.ProcessState.ExitCode(), ts.ReadFile("server.log"))
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("alicorn does not listen on port %s:\n%s", s.ports[0], ts.ReadFile("stderr"))
+			ts.Fatalf("alicorn does not serve after 20 s:\n%s", ts.ReadFile("server.log"))
 		}
 	}
 }
@@ -219,7 +221,7 @@ func stopServer(ts *testscript.TestScript, neg bool, args []string) {
 		want, _ = strconv.Atoi(args[0])
 	}
 	if code := cmd.ProcessState.ExitCode(); code != want {
-		ts.Fatalf("alicorn ended with %v, not with code %d:\n%s", cmd.ProcessState, want, ts.ReadFile("stderr"))
+		ts.Fatalf("alicorn ended with %v, not with code %d:\n%s", cmd.ProcessState, want, ts.ReadFile("server.log"))
 	}
 }
 
@@ -252,6 +254,7 @@ type httpFlags struct {
 	port, unix, body, proto string
 	tls, gunzip, bodyOnly   bool
 	times                   int
+	until                   *regexp.Regexp // repeat until the answer matches
 	serverName              string
 }
 
@@ -275,6 +278,9 @@ func parseHTTPFlags(ts *testscript.TestScript, args []string) (httpFlags, []stri
 			f.gunzip = true
 		case "bodyonly":
 			f.bodyOnly = true
+		case "until":
+			f.until = regexp.MustCompile(value)
+			f.times = 1 << 30
 		case "times":
 			f.times, _ = strconv.Atoi(value)
 		default:
@@ -292,12 +298,19 @@ func parseHTTPFlags(ts *testscript.TestScript, args []string) (httpFlags, []stri
 // framing is decoded. The exit state is "failed" when there was no answer.
 func sendHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	f, args := parseHTTPFlags(ts, args)
+	deadline := time.Now().Add(15 * time.Second)
 	for range f.times {
 		text, err := f.exchange(args)
 		if (err != nil) != neg {
 			ts.Fatalf("http %s: %v", strings.Join(args, " "), err)
 		}
 		ts.Stdout().Write(text)
+		if f.until != nil && f.until.Match(text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("http %s: no answer has been like %q", strings.Join(args, " "), f.until)
+		}
 	}
 }
 
