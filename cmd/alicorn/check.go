@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"alicorn/appserver"
+	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
 
 	"github.com/spf13/cobra"
@@ -30,11 +31,11 @@ func checkCommand() *cobra.Command {
 
 // checkHost stands in for the system: nothing is bound, no log is opened, so
 // that a check works beside the running server.
-type checkHost struct{ localHost }
+type checkHost struct{ *keeper.Local }
 
 // Listen returns a socket that is bound to nothing that matters.
-func (checkHost) Listen(string, string, config.ListenOptions) (*os.File, error) {
-	return listenTCP("tcp4", "127.0.0.1:0", config.ListenOptions{})
+func (h checkHost) Listen(string, string, config.ListenOptions) (*os.File, error) {
+	return h.Local.Listen("tcp4", "127.0.0.1:0", config.ListenOptions{})
 }
 
 // Append opens the null device.
@@ -43,7 +44,7 @@ func (checkHost) Append(string) (*os.File, error) { return os.OpenFile(os.DevNul
 func check(out, errs io.Writer, o options, dump, verbose bool) error {
 	p := fileProgram(o)
 	tree, err := p.read()
-	res := config.NewResources(checkHost{})
+	res := config.NewResources(checkHost{&keeper.Local{}})
 	defer res.Release()
 	ld, err := p.compile(tree, err, res, appserver.NewRuntime(appserver.Options{}))
 	if ld != nil && !o.quiet {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"alicorn/appserver"
+	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/errorlog"
@@ -99,4 +100,19 @@ func (p *program) features(apps *appserver.Runtime) features {
 		errorLog: log,
 		apps:     apps,
 	}
+}
+
+// peek returns what the configuration says of the process, before anything is
+// taken from the system for it. Mistakes are left to compile.
+func (p *program) peek() *processSettings {
+	tree, err := p.read()
+	if tree == nil || tree.Root == nil || err != nil {
+		return &processSettings{}
+	}
+	proc := newProcess()
+	mods := modules(p.features(appserver.NewRuntime(appserver.Options{})))
+	l := &config.Load{Schema: schemaOf(mods, proc), Resources: config.NewResources(checkHost{&keeper.Local{}}), Prefix: p.options.directory(), ConfDir: filepath.Dir(p.options.file())}
+	defer l.Resources.Release()
+	proxy.Declare(l, mods)
+	return proc.settings(l.Read(tree.Root))
 }

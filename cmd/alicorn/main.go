@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 
+	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
 
 	"github.com/spf13/cobra"
@@ -30,9 +31,16 @@ func main() { os.Exit(run(context.Background(), os.Args[1:])) }
 
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string) int {
+	if fd := os.Getenv(keeper.WireEnv); fd != "" {
+		return exitCode(runFront(ctx, fd))
+	}
 	root := rootCommand()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	return exitCode(root.ExecuteContext(ctx))
+}
+
+// exitCode prints err and returns the code that the program ends with.
+func exitCode(err error) int {
 	if err == nil {
 		return exitOK
 	}

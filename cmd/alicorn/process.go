@@ -2,19 +2,19 @@ package main
 
 import (
 	"fmt"
-	"os/user"
-	"strconv"
+	"os"
 	"time"
 
+	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
 )
 
 // processSettings is what the configuration says about the process.
 type processSettings struct {
-	User, Group     string
-	UserPos         config.Pos
+	User            keeper.Identity // whose process the front is; without a Name the default one
 	PIDFile         string
 	Daemon          bool
+	OneProcess      bool
 	ShutdownTimeout time.Duration // 0: as long as it takes
 }
 
@@ -34,6 +34,8 @@ func (p process) directives() []config.Directive {
 		{Name: "daemon", In: config.Main, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Help: "Runs in the background: the command returns when the server is serving, with its exit code when it cannot.",
 			Set:  config.Flag(p.key, func(c *processSettings) *bool { return &c.Daemon })},
+		{Name: "master_process", In: config.Main, Args: config.OneArg, Syntax: "on | off", Default: "on", Set: p.setMaster,
+			Help: "off serves in the process that was started, even as root and with its privileges: for debugging only. Not started as root it is one process anyway."},
 		{Name: "worker_shutdown_timeout", In: config.Main, Args: config.OneArg, Syntax: "TIME",
 			Help: "How long requests in progress may take to end, after a reload or when the server stops; then their connections are closed. Without it they have as long as they take.",
 			Set:  config.Duration(p.key, func(c *processSettings) *time.Duration { return &c.ShutdownTimeout })},
@@ -54,7 +56,7 @@ func withoutEffect() []config.Directive {
 		"worker_processes", "worker_cpu_affinity", "worker_priority", "thread_pool")
 	all = append(all, none(config.Main, config.SomeArg, "the limit is raised to the system's hard limit at start.", "worker_rlimit_nofile")...)
 	all = append(all, none(config.Main, config.OneArg, "there are no nginx worker processes to manage.",
-		"master_process", "worker_rlimit_core", "working_directory", "lock_file", "timer_resolution", "debug_points")...)
+		"worker_rlimit_core", "working_directory", "lock_file", "timer_resolution", "debug_points")...)
 	all = append(all, none(config.Main, config.OneArg, "features are built in; nothing is loaded.", "load_module", "pcre_jit", "ssl_engine")...)
 	all = append(all, none(config.Main, config.OneArg, "workers of an application get variables by env inside app { }.", "env")...)
 	all = append(all, none(config.Events, config.OneArg, "connections are bounded by descriptors only, and Go's runtime waits for them.",
@@ -67,54 +69,28 @@ func withoutEffect() []config.Directive {
 }
 
 func (p process) setUser(s *config.Scope, n *config.Node) error {
-	c := p.key.In(s)
-	c.User, c.UserPos = n.Arg(0), n.Pos
-	if c.Group = n.Arg(1); c.Group == "" {
-		c.Group = c.User
+	id, err := keeper.LookupIdentity(n.Arg(0), n.Arg(1))
+	if err != nil {
+		return &config.Error{Pos: n.Args[0].Pos, Msg: "user: " + err.Error()}
 	}
+	if euid := os.Geteuid(); euid != 0 && id.UID != euid {
+		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("cannot run as user %q: only root can change users, and this process is not root", n.Arg(0))}
+	}
+	p.key.In(s).User = id
+	return nil
+}
+
+func (p process) setMaster(s *config.Scope, n *config.Node) error {
+	c := p.key.In(s)
+	on := config.Flag(p.key, func(c *processSettings) *bool { return &c.OneProcess })
+	if err := on(s, n); err != nil {
+		return err
+	}
+	c.OneProcess = !c.OneProcess
 	return nil
 }
 
 func (p process) setPID(s *config.Scope, n *config.Node) error {
 	p.key.In(s).PIDFile = s.Load().Path(n.Arg(0))
 	return nil
-}
-
-// identity is who the front runs as.
-type identity struct {
-	name     string
-	uid, gid int
-	groups   []int
-}
-
-// front returns the identity that user asks for, or the default one.
-func (c *processSettings) front() (identity, error) {
-	name, group := c.User, c.Group
-	if name == "" {
-		name = "nobody"
-		if _, err := user.Lookup("www-data"); err == nil {
-			name = "www-data"
-		}
-	}
-	u, err := user.Lookup(name)
-	if err != nil {
-		return identity{}, &config.Error{Pos: c.UserPos, Msg: fmt.Sprintf("user: there is no user %q", name)}
-	}
-	id := identity{name: name}
-	id.uid, _ = strconv.Atoi(u.Uid)
-	id.gid, _ = strconv.Atoi(u.Gid)
-	if group != "" && group != name {
-		g, err := user.LookupGroup(group)
-		if err != nil {
-			return identity{}, &config.Error{Pos: c.UserPos, Msg: fmt.Sprintf("user: there is no group %q", group)}
-		}
-		id.gid, _ = strconv.Atoi(g.Gid)
-	}
-	groups, _ := u.GroupIds()
-	for _, g := range groups {
-		if n, err := strconv.Atoi(g); err == nil {
-			id.groups = append(id.groups, n)
-		}
-	}
-	return id, nil
 }

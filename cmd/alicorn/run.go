@@ -9,9 +9,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"alicorn/appserver"
+	"alicorn/cmd/alicorn/control"
+	"alicorn/cmd/alicorn/keeper"
 	"alicorn/proxy"
 	"alicorn/proxy/errorlog"
 
@@ -35,10 +38,26 @@ func runServer(ctx context.Context, o options) error {
 	return start(ctx, fileProgram(o), nil)
 }
 
-// start runs p until it is stopped. ready, if not nil, is called once it serves.
-func start(ctx context.Context, p *program, ready func(s *server)) error {
+// start runs p until it is stopped. ready, if not nil, is called once it
+// serves, in the process that was started.
+func start(ctx context.Context, p *program, ready func(control.Status)) error {
+	if isInit() {
+		return superviseAsInit()
+	}
+	settings := p.peek()
+	if settings.Daemon && !isDaemon() {
+		return daemonize()
+	}
 	raiseFileLimit()
-	s := newServer(p, localHost{}, nil)
+	if os.Geteuid() == 0 && keeper.Supported && !settings.OneProcess {
+		return keep(ctx, p, settings, ready)
+	}
+	return serveHere(ctx, p, ready)
+}
+
+// serveHere runs p in this process.
+func serveHere(ctx context.Context, p *program, ready func(control.Status)) error {
+	s := newServer(p, &keeper.Local{}, nil)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stopSignals := s.signals(ctx, cancel)
@@ -46,20 +65,35 @@ func start(ctx context.Context, p *program, ready func(s *server)) error {
 	if err := s.open(ctx); err != nil {
 		return startError(err)
 	}
-	if err := s.writePID(); err != nil {
+	pid, err := writePID(s.loaded().process.PIDFile)
+	if err != nil {
+		s.run(cancelled())
 		return failed(err)
 	}
-	defer s.removePID()
+	defer removePID(pid)
 	if ready != nil {
-		ready(s)
+		ready(s.Status())
 	}
+	announce()
+	return failed(s.runWithControl(ctx))
+}
+
+// runWithControl serves, and speaks to the verbs, until it is stopped.
+func (s *server) runWithControl(ctx context.Context) error {
 	apiCtx, endAPI := context.WithCancel(ctx)
-	apiDone := make(chan struct{})
-	go func() { defer close(apiDone); s.control(apiCtx, s.log()) }()
+	var api sync.WaitGroup
+	api.Go(func() { s.control(apiCtx, s.log()) })
 	err := s.run(ctx)
 	endAPI()
-	<-apiDone
-	return failed(err)
+	api.Wait()
+	return err
+}
+
+// cancelled returns a context that has ended: for stops without waiting.
+func cancelled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
 
 // startError gives a failed start its exit code.
@@ -79,12 +113,19 @@ func (s *server) log() *slog.Logger {
 	return slog.New(errorlog.NewHandler(os.Stderr, proxy.LevelNotice))
 }
 
-// signals turns signals into commands until the returned function is called.
-// While the server starts, TERM, INT and QUIT end the start.
-func (s *server) signals(ctx context.Context, abort context.CancelFunc) (stop func()) {
+// listenForSignals returns the signals that mean something. WINCH, which nginx
+// takes for the end of its worker processes, means nothing: a terminal sends it.
+func listenForSignals() chan os.Signal {
 	ch := make(chan os.Signal, 16)
 	signal.Notify(ch, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGTTIN, syscall.SIGTTOU)
 	signal.Ignore(syscall.SIGWINCH, syscall.SIGPIPE)
+	return ch
+}
+
+// signals turns signals into commands until the returned function is called.
+// While the server starts, TERM, INT and QUIT end the start.
+func (s *server) signals(ctx context.Context, abort context.CancelFunc) (stop func()) {
+	ch := listenForSignals()
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -106,9 +147,7 @@ func (s *server) signals(ctx context.Context, abort context.CancelFunc) (stop fu
 }
 
 func (s *server) signal(ctx context.Context, sig os.Signal, abort context.CancelFunc) {
-	verbs := map[os.Signal]verb{syscall.SIGTERM: verbStop, syscall.SIGINT: verbStop, syscall.SIGQUIT: verbStop, syscall.SIGHUP: verbReload,
-		syscall.SIGUSR1: verbReopen, syscall.SIGTTIN: verbScaleUp, syscall.SIGTTOU: verbScaleDown}
-	v := verbs[sig]
+	v := verbOf(sig)
 	if s.loaded() == nil {
 		if v == verbStop {
 			abort()
@@ -118,28 +157,50 @@ func (s *server) signal(ctx context.Context, sig os.Signal, abort context.Cancel
 	go s.send(ctx, command{verb: v})
 }
 
-func serverPID() int { return os.Getpid() }
-
-// writePID writes the pid file once the listeners are bound, as nginx does.
-func (s *server) writePID() error {
-	path := s.loaded().process.PIDFile
-	if path == "" {
-		return nil
+// verbOf is what a signal asks for.
+func verbOf(sig os.Signal) verb {
+	switch sig {
+	case syscall.SIGHUP:
+		return verbReload
+	case syscall.SIGUSR1:
+		return verbReopen
+	case syscall.SIGTTIN:
+		return verbScaleUp
+	case syscall.SIGTTOU:
+		return verbScaleDown
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("cannot make the folder of pid file %s: %w", path, cause(err))
-	}
-	if err := os.WriteFile(path, []byte(itoa(serverPID())+"\n"), 0o644); err != nil {
-		return fmt.Errorf("cannot write pid file %s: %w", path, cause(err))
-	}
-	return nil
+	return verbStop
 }
 
-func (s *server) removePID() {
-	path := s.loaded().process.PIDFile
-	if text, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(text)) == itoa(serverPID()) {
+// writePID writes the pid file once the listeners are bound, as nginx does. It
+// returns what removePID takes.
+func writePID(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", fmt.Errorf("cannot make the folder of pid file %s: %w", path, cause(err))
+	}
+	if err := os.WriteFile(path, []byte(itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		return "", fmt.Errorf("cannot write pid file %s: %w", path, cause(err))
+	}
+	return path, nil
+}
+
+// removePID removes the pid file unless another server has taken it.
+func removePID(path string) {
+	if text, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(text)) == itoa(os.Getpid()) {
 		os.Remove(path)
 	}
+}
+
+// cause returns the system's words for err without the operation and the path.
+func cause(err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
 }
 
 // raiseFileLimit lets the process have as many descriptors as the system allows it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"alicorn/appserver"
 	"alicorn/cmd/alicorn/control"
+	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/http1"
@@ -24,6 +26,7 @@ type server struct {
 	p      *program
 	host   config.Host
 	apps   *appserver.Runtime
+	link   *keeper.Client // to the keeper; nil in one process
 	engine *proxy.Engine
 	start  time.Time
 
@@ -76,6 +79,9 @@ func (s *server) bring(ctx context.Context, tree *config.Tree, readErr error, re
 	if err == nil {
 		err = ld.generation.Start(ctx)
 	}
+	if s.link != nil {
+		s.link.Settle(err == nil)
+	}
 	if err != nil {
 		res.Release()
 		return nil, err
@@ -96,6 +102,9 @@ func (s *server) swap(ld *loaded) {
 	s.generation++
 	s.mu.Unlock()
 	s.engine.Swap(ld.generation)
+	if old != nil && s.link == nil {
+		keeper.RemoveSockets(old.generation, ld.generation)
+	}
 	if old != nil {
 		s.drains.Go(func() { s.drain(old) })
 	}
@@ -155,6 +164,9 @@ func respond(reply chan error, err error) {
 // stop ends serving: gracefully until a second stop, or now.
 func (s *server) stop(ctx context.Context, now bool) error {
 	ld := s.loaded()
+	if s.link != nil {
+		s.link.Stopping()
+	}
 	end, cancel := ld.process.shutdownContext()
 	defer cancel()
 	if now {
@@ -180,6 +192,9 @@ func (s *server) stop(ctx context.Context, now bool) error {
 	ld.generation.Stop(end)
 	s.drains.Wait()
 	ld.generation.LogTo(proxy.LevelNotice, "stopped")
+	if s.link == nil {
+		keeper.RemoveSockets(ld.generation, nil)
+	}
 	ld.generation.Resources.Release()
 	return nil
 }
@@ -251,6 +266,9 @@ func words(err error) string {
 
 // reopen opens every log file again.
 func (s *server) reopen() error {
+	if s.link != nil {
+		s.link.Reopened()
+	}
 	var errs []error
 	s.loaded().generation.Resources.Each(func(key string, v any) {
 		if r, ok := v.(interface{ Reopen(h config.Host) error }); ok {
@@ -326,7 +344,7 @@ func (s *server) Status() control.Status {
 	s.mu.Lock()
 	ld, n := s.current, s.generation
 	s.mu.Unlock()
-	st := control.Status{Version: proxy.Version, PID: serverPID(), Generation: n, Started: s.start, Config: s.p.name, Apps: []control.App{}}
+	st := control.Status{Version: proxy.Version, PID: s.pid(), Generation: n, Started: s.start, Config: s.p.name, Apps: []control.App{}}
 	for _, l := range ld.generation.Listeners {
 		st.Listeners = append(st.Listeners, strings.TrimPrefix(l.Addr().String(), "@"))
 	}
@@ -336,15 +354,39 @@ func (s *server) Status() control.Status {
 	return st
 }
 
+// pid is the process that was started.
+func (s *server) pid() int {
+	if s.link != nil {
+		return os.Getppid()
+	}
+	return os.Getpid()
+}
+
 // control runs the control API until ctx ends. Where its socket cannot be
 // made, signals still work.
 func (s *server) control(ctx context.Context, log *slog.Logger) {
 	path := control.SocketPath(s.p.folders.run, s.p.name)
-	l, err := control.Listen(path)
+	l, err := s.controlListener(path)
 	if err != nil {
-		log.Warn(fmt.Sprintf("no control socket at %s, so verbs cannot reach this server, signals can: %s", path, cause(err)))
+		log.Warn(fmt.Sprintf("no control socket at %s, so verbs cannot reach this server, signals can: %s", path, err))
 		return
 	}
-	defer os.Remove(path)
-	control.Run(ctx, l, s)
+	if s.link == nil {
+		defer os.Remove(path)
+	}
+	if err := control.Run(ctx, l, s); err != nil {
+		log.Warn("the control socket failed: " + err.Error())
+	}
+}
+
+func (s *server) controlListener(path string) (net.Listener, error) {
+	if s.link == nil {
+		return control.Listen(path)
+	}
+	f, err := s.link.Control()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return net.FileListener(f)
 }

@@ -51,9 +51,14 @@ type Status struct {
 
 // App is one pool.
 type App struct {
-	Name    string   `json:"name"`
-	Queue   int      `json:"queue"`
-	Workers []Worker `json:"workers"`
+	Name          string   `json:"name"`
+	WSGI          string   `json:"wsgi"`
+	Found         string   `json:"found,omitempty"`     // the application as a worker found it
+	Framework     string   `json:"framework,omitempty"` // Flask, Django, WSGI
+	Python        string   `json:"python,omitempty"`
+	PythonVersion string   `json:"python_version,omitempty"`
+	Queue         int      `json:"queue"` // requests waiting for a worker
+	Workers       []Worker `json:"workers"`
 }
 
 // Worker is one worker process.

@@ -102,8 +102,7 @@ func (k *Keeper) readForFront() ([]byte, error) {
 	if unseen == nil {
 		r, err := k.read()
 		if err != nil {
-			k.log(proxy.LevelEmerg, "reload failed, the old configuration goes on: "+err.Error())
-			return nil, err
+			return nil, err // the front logs it
 		}
 		k.mu.Lock()
 		k.pending = r

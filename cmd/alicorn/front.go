@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"alicorn/cmd/alicorn/keeper"
+	"alicorn/config"
+)
+
+// runFront is the front process: it serves what the keeper at the other end
+// of the descriptor has read, and ends with it.
+func runFront(ctx context.Context, descriptor string) error {
+	fd, err := strconv.Atoi(descriptor)
+	if err != nil {
+		return &exitError{exitUsage, fmt.Errorf("%s is for alicorn's own use", keeper.WireEnv)}
+	}
+	os.Unsetenv(keeper.WireEnv)
+	// Signals are the keeper's: a service manager may send them to all of us.
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
+		syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGWINCH, syscall.SIGPIPE)
+	raiseFileLimit()
+	link, err := keeper.NewClient(fd)
+	if err != nil {
+		return failed(err)
+	}
+	go func() {
+		err := link.Run()
+		fmt.Fprintf(os.Stderr, "alicorn: the keeper process is gone (%v), the front ends\n", err)
+		os.Exit(exitFailed) // without the keeper nothing can be started or stopped in order
+	}()
+	return serveFor(ctx, link)
+}
+
+// serveFor serves until the keeper says stop.
+func serveFor(ctx context.Context, link *keeper.Client) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p, tree, readErr := programOf(link)
+	if p == nil {
+		return failed(readErr)
+	}
+	s := newServer(p, link, link)
+	s.link = link
+	go s.obey(ctx, cancel)
+	ld, err := s.bring(ctx, tree, readErr, config.NewResources(link))
+	if err != nil {
+		return startError(err)
+	}
+	s.swap(ld)
+	link.Serving(s.Status())
+	return failed(s.runWithControl(ctx))
+}
+
+// programOf is the program that the keeper runs, and its first configuration.
+func programOf(link *keeper.Client) (*program, *config.Tree, error) {
+	var im image
+	tree, err := link.Read(builtinFiles(), &im)
+	if tree == nil {
+		return nil, nil, err
+	}
+	p := im.program()
+	p.read = func() (*config.Tree, error) {
+		tree, err := link.Read(builtinFiles(), &im)
+		if err != nil {
+			return tree, err
+		}
+		return tree, p.addGlobal(tree)
+	}
+	return p, tree, errors.Join(err, p.addGlobal(tree))
+}
+
+// obey carries out what the keeper passes on.
+func (s *server) obey(ctx context.Context, abort context.CancelFunc) {
+	for {
+		select {
+		case n := <-s.link.Commands():
+			v := verb(n)
+			if s.loaded() == nil && (v == verbStop || v == verbStopNow) {
+				abort()
+				return
+			}
+			go s.send(ctx, command{verb: v})
+		case <-ctx.Done():
+			return
+		}
+	}
+}

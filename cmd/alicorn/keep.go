@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"alicorn/appserver"
+	"alicorn/cmd/alicorn/control"
+	"alicorn/cmd/alicorn/keeper"
+	"alicorn/config"
+)
+
+// image is a program as the front is told of it.
+type image struct {
+	Config, Prefix, ErrorLog, Global string
+	Name                             string
+	MaxBody                          int64
+	Run, State, Cache, Logs          string
+}
+
+func (p *program) image() image {
+	o, f := p.options, p.folders
+	return image{o.config, o.prefix, o.errorLog, o.global, p.name, p.maxBody, f.run, f.state, f.cache, f.logs}
+}
+
+func (i image) program() *program {
+	return &program{
+		options: options{config: i.Config, prefix: i.Prefix, errorLog: i.ErrorLog, global: i.Global},
+		name:    i.Name, maxBody: i.MaxBody, folders: folders{i.Run, i.State, i.Cache, i.Logs},
+	}
+}
+
+// keep runs p in two processes: this one, with privileges, and the front.
+func keep(ctx context.Context, p *program, settings *processSettings, ready func(control.Status)) error {
+	user := settings.User
+	if user.Name == "" {
+		user = keeper.DefaultIdentity()
+	}
+	p.options.config, p.options.prefix = p.options.file(), p.options.directory()
+	encoded, err := json.Marshal(p.image())
+	if err != nil {
+		return failed(err)
+	}
+	if err := ownFolders(p.folders, user); err != nil {
+		return failed(err)
+	}
+	socket := control.SocketPath(p.folders.run, p.name)
+	bound := false
+	defer func() {
+		if bound {
+			os.Remove(socket)
+		}
+	}()
+	var pid string
+	defer func() { removePID(pid) }()
+	k := keeper.New(keeper.Options{
+		Host: &keeper.Local{Owner: user}, User: user, Program: encoded,
+		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen),
+		Read: p.readForKeeper,
+		Control: func() (*os.File, error) {
+			f, err := controlFor(socket, user)
+			bound = bound || err == nil
+			return f, err
+		},
+		Serving: func(status json.RawMessage) (err error) {
+			if pid, err = writePID(settings.PIDFile); err != nil {
+				return err
+			}
+			var st control.Status
+			if err := json.Unmarshal(status, &st); err != nil {
+				return fmt.Errorf("cannot read the front's status: %w", err)
+			}
+			if ready != nil {
+				ready(st)
+			}
+			announce()
+			return nil
+		},
+	})
+	code, err := runKeeper(ctx, k)
+	if err != nil || code != exitOK {
+		return &exitError{max(code, exitFailed), err}
+	}
+	return nil
+}
+
+// runKeeper runs k with the signals that this process gets.
+func runKeeper(ctx context.Context, k *keeper.Keeper) (int, error) {
+	ch := listenForSignals()
+	defer signal.Stop(ch)
+	numbers := make(chan int)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case sig := <-ch:
+				select {
+				case numbers <- int(verbOf(sig)):
+				case <-done:
+					return
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return k.Run(ctx, numbers)
+}
+
+// readForKeeper reads the configuration and compiles it, taking through res.
+func (p *program) readForKeeper(res *config.Resources) (*keeper.Reading, error) {
+	tree, err := p.read()
+	ld, err := p.compile(tree, err, res, appserver.NewRuntime(appserver.Options{}))
+	if err != nil {
+		return nil, err
+	}
+	main := p.options.file()
+	if len(tree.Files) > 0 {
+		main = tree.Files[0]
+	}
+	return &keeper.Reading{Main: main, Tree: tree, Generation: ld.generation, Apps: appserver.Apps(ld.main)}, nil
+}
+
+// ownFolders makes the folders that the front writes to, and gives them to it.
+func ownFolders(f folders, user keeper.Identity) error {
+	for _, dir := range []string{f.state, f.cache} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			if errors.Is(err, os.ErrPermission) || isReadOnly(err) {
+				continue // a read-only container: what needs the folder says so
+			}
+			return fmt.Errorf("cannot make folder %s: %w", dir, cause(err))
+		}
+		if err := os.Chown(dir, user.UID, user.GID); err != nil {
+			return fmt.Errorf("cannot give folder %s to user %q: %w", dir, user.Name, cause(err))
+		}
+	}
+	return nil
+}
+
+// controlFor binds the control API's socket for the front.
+func controlFor(path string, user keeper.Identity) (*os.File, error) {
+	l, err := control.Listen(path)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	ul := l.(*net.UnixListener)
+	ul.SetUnlinkOnClose(false)
+	if err := os.Chown(path, user.UID, user.GID); err != nil {
+		os.Remove(path)
+		return nil, fmt.Errorf("cannot give %s to user %q: %w", filepath.Base(path), user.Name, cause(err))
+	}
+	return ul.File()
+}
