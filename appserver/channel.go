@@ -27,6 +27,8 @@ type channel struct {
 
 	receive func(fd uintptr) bool
 	in      received
+	inbox   inbox
+	outbox  outbox
 	buf     []byte // where receive reads to
 	oob     []byte
 	take    []byte
@@ -67,7 +69,7 @@ func newChannel() (*channel, *os.File, error) {
 	}
 	c := &channel{ours: f, fd: ours, conn: conn, taken: dup, oob: make([]byte, unix.CmsgSpace(4*4))}
 	c.receive = func(fd uintptr) bool {
-		c.in = recvmsg(int(fd), c.buf, c.oob)
+		c.in = c.inbox.receive(int(fd), c.buf, c.oob)
 		return c.in.err != unix.EAGAIN
 	}
 	return c, os.NewFile(uintptr(theirs), "worker channel"), nil
@@ -80,6 +82,7 @@ func enlarge(fd int) {
 	}
 }
 
+// recvmsg receives without waiting.
 func recvmsg(fd int, p, oob []byte) received {
 	for {
 		n, oobn, flags, _, err := unix.Recvmsg(fd, p, oob, unix.MSG_DONTWAIT|recvFlags)
@@ -96,7 +99,7 @@ func (c *channel) read(p []byte) (n int, files []int, err error) {
 	c.buf = p
 	err = c.conn.Read(c.receive)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		c.in, err = recvmsg(c.fd, p, c.oob), nil
+		c.in, err = c.inbox.receive(c.fd, p, c.oob), nil
 		if c.in.err == unix.EAGAIN {
 			return 0, nil, nil
 		}
@@ -126,12 +129,7 @@ func (c *channel) send(frame []byte, oob []byte) error {
 	if c.taken < 0 {
 		return errChannelClosed
 	}
-	for {
-		_, err := unix.SendmsgN(c.fd, frame, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		if err != unix.EINTR {
-			return err
-		}
-	}
+	return c.outbox.send(c.fd, frame, oob)
 }
 
 // takeBack receives, as the worker would have, the oldest frame that the

@@ -29,6 +29,21 @@ func socketPair() (ours, theirs int, err error) {
 	return fds[0], fds[1], nil
 }
 
+type inbox struct{}
+
+func (inbox) receive(fd int, p, oob []byte) received { return recvmsg(fd, p, oob) }
+
+type outbox struct{}
+
+func (outbox) send(fd int, frame, oob []byte) error {
+	for {
+		_, err := unix.SendmsgN(fd, frame, oob, nil, unix.MSG_DONTWAIT)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
 func forceSendBuffer(fd, size int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +21,61 @@ const (
 func socketPair() (ours, theirs int, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	return fds[0], fds[1], err
+}
+
+// inbox and outbox are the arguments of recvmsg and sendmsg, kept so that a
+// frame costs no allocation. Neither call waits, so the scheduler need not be
+// told of them.
+type inbox struct {
+	header unix.Msghdr
+	vector unix.Iovec
+}
+
+func (b *inbox) receive(fd int, p, oob []byte) received {
+	b.vector.Base = &p[0]
+	b.vector.SetLen(len(p))
+	b.header = unix.Msghdr{Iov: &b.vector, Control: &oob[0]}
+	b.header.SetIovlen(1)
+	b.header.SetControllen(len(oob))
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.header)), unix.MSG_DONTWAIT|recvFlags)
+		switch errno {
+		case 0:
+			return received{n: int(n), oobn: int(b.header.Controllen), flags: int(b.header.Flags)}
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return received{err: unix.EAGAIN}
+		}
+		return received{err: errno}
+	}
+}
+
+type outbox struct {
+	header unix.Msghdr
+	vector unix.Iovec
+}
+
+func (b *outbox) send(fd int, frame, oob []byte) error {
+	b.vector.Base = &frame[0]
+	b.vector.SetLen(len(frame))
+	b.header = unix.Msghdr{Iov: &b.vector}
+	b.header.SetIovlen(1)
+	if len(oob) > 0 {
+		b.header.Control = &oob[0]
+		b.header.SetControllen(len(oob))
+	}
+	for {
+		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.header)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		switch errno {
+		case 0:
+			b.header, b.vector = unix.Msghdr{}, unix.Iovec{}
+			return nil
+		case unix.EINTR:
+			continue
+		}
+		return errno
+	}
 }
 
 func forceSendBuffer(fd, size int) error {

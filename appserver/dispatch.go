@@ -103,6 +103,9 @@ func (p *Pool) give(w *worker, r *request) bool {
 
 func (p *Pool) transmit(w *worker, r *request) bool {
 	r.at = placeWorker
+	if !r.queued.IsZero() {
+		r.waited = time.Since(r.queued)
+	}
 	if r.rights != nil && r.sent {
 		r.rewind()
 	}
@@ -146,7 +149,7 @@ func (p *Pool) complete(w *worker, r *request) {
 		p.post(event{kind: eventTired, w: w})
 	}
 	if w.state != Ready {
-		if w.outstanding == 0 {
+		if w.state == Condemned && !w.runsOthers() {
 			p.post(event{kind: eventIdle, w: w})
 		}
 		return
@@ -252,13 +255,18 @@ func (p *Pool) withdraw(r *request) bool {
 }
 
 // abandon says that nobody waits for r's answer any more. What its worker
-// still sends is dropped.
-func (p *Pool) abandon(r *request) {
+// still sends is dropped. It returns the name of the worker that had it.
+func (p *Pool) abandon(r *request) string {
 	p.mu.Lock()
 	r.withdrawn = true
 	slot, w := r.slot, r.worker
 	p.mu.Unlock()
-	if back := r.out.Drop(); slot >= 0 && w != nil {
+	back := r.out.Drop()
+	if w == nil {
+		return ""
+	}
+	if slot >= 0 {
 		w.slots[slot].repay(back)
 	}
+	return w.name
 }

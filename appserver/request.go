@@ -49,7 +49,8 @@ type request struct {
 	sent      bool  // once; descriptors are rewound before the next time
 	deaths    int   // workers that died holding it, unstarted
 	queued    time.Time
-	started   int64 // when the tick saw it started; 0 before
+	waited    time.Duration // for a worker; 0 when one was free
+	started   int64         // when the tick saw it started; 0 before
 	prev      *request
 	next      *request
 
@@ -117,7 +118,7 @@ func (r *request) drop() {
 func (r *request) clear(frame []byte) {
 	r.frame, r.rights, r.environ = frame, nil, nil
 	r.at, r.worker, r.id, r.slot, r.answering, r.withdrawn, r.sent, r.deaths, r.started = placeOutside, nil, 0, -1, false, false, false, 0, 0
-	r.queued = time.Time{}
+	r.queued, r.waited = time.Time{}, 0
 	r.prev, r.next, r.head, r.whole, r.text, r.block, r.file, r.offset, r.by, r.sentBody = nil, nil, nil, false, nil, nil, nil, 0, nil, 0
 	r.stage.Store(stageWaiting)
 	r.broken.Store(false)

@@ -42,9 +42,6 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 		err = h.respond(x, r)
 	}
 	x.Upstream.Time = time.Since(start)
-	if !r.queued.IsZero() && x.Upstream.Queue == 0 {
-		x.Upstream.Queue = x.Upstream.Time
-	}
 	return err
 }
 
@@ -54,11 +51,13 @@ func (h *handler) wait(x *proxy.Exchange, r *request) error {
 		<-r.wake
 		switch r.stage.Load() {
 		case stageHead:
-			x.Upstream.Worker = r.by.name
+			x.Upstream.Worker, x.Upstream.Queue = r.by.name, r.waited
 			return nil
 		case stageFailed:
 			f := r.failure.Load()
-			h.pool.abandon(r)
+			if x.Upstream.Worker = h.pool.abandon(r); f == nil {
+				return proxy.Status(502)
+			}
 			return f
 		case stageGranted:
 			gone := x.Stream().Gone()
@@ -66,7 +65,6 @@ func (h *handler) wait(x *proxy.Exchange, r *request) error {
 			if gone {
 				return proxy.StatusClientClosed
 			}
-			x.Upstream.Queue = time.Since(r.queued)
 		default: // the tick asks
 			if x.Stream().Gone() && h.pool.withdraw(r) {
 				return proxy.StatusClientClosed

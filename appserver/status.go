@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strings"
@@ -24,12 +25,13 @@ type PoolStatus struct {
 type WorkerStatus struct {
 	Name        string  `json:"name"`
 	PID         int     `json:"pid"`
-	State       string  `json:"state"`       // starting, ready, busy, leaving, condemned
-	Age         float64 `json:"age"`         // seconds
-	Requests    uint64  `json:"requests"`    // answered
-	Outstanding int     `json:"outstanding"` // running or waiting at it
-	Running     float64 `json:"running"`     // seconds of its longest request so far
-	Memory      int64   `json:"memory"`      // bytes: its proportional share where that can be read, else its resident size
+	State       string  `json:"state"`             // starting, ready, busy, leaving, condemned
+	Age         float64 `json:"age"`               // seconds
+	Requests    uint64  `json:"requests"`          // answered
+	Outstanding int     `json:"outstanding"`       // running or waiting at it
+	Running     float64 `json:"running"`           // seconds of its longest request so far
+	Request     string  `json:"request,omitempty"` // that request: method and target
+	Memory      int64   `json:"memory"`            // bytes: its proportional share where that can be read, else its resident size
 }
 
 // Status returns the pool's state.
@@ -43,8 +45,11 @@ func (p *Pool) Status() PoolStatus {
 			ws.State = "busy"
 		}
 		for _, r := range w.table {
-			if r != nil && r.started > 0 {
-				ws.Running = max(ws.Running, now.Sub(time.Unix(0, r.started)).Seconds())
+			if r == nil || r.started == 0 {
+				continue
+			}
+			if d := now.Sub(time.Unix(0, r.started)).Seconds(); d > ws.Running {
+				ws.Running, ws.Request = d, printable(environValue(r.frame, keyMethod)+" "+environValue(r.frame, keyURI))
 			}
 		}
 		s.Workers = append(s.Workers, ws)
@@ -58,6 +63,15 @@ func (p *Pool) Status() PoolStatus {
 		s.Workers[i].Memory = memoryOf(s.Workers[i].PID)
 	}
 	return s
+}
+
+// environValue finds a short value in a request's frame; "" when it is not there.
+func environValue(frame []byte, k environKey) string {
+	_, rest, ok := bytes.Cut(frame, []byte(k))
+	if !ok || len(rest) < 2 || rest[0] != typeShortASCII || len(rest) < 2+int(rest[1]) {
+		return ""
+	}
+	return string(rest[2 : 2+int(rest[1])])
 }
 
 func memoryOf(pid int) int64 {

@@ -35,7 +35,7 @@ type event struct {
 const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 30 * time.Second
-	stableAfter  = 10 * time.Second // a worker that lives this long ends a row of failures
+	stableAfter  = time.Second // a worker that lives this long ends a row of failures
 	dumpTime     = 300 * time.Millisecond
 	killAfter    = 2 * time.Second
 )
@@ -86,7 +86,9 @@ func (p *Pool) on(e event) {
 	case eventExited:
 		p.onExit(w, e.exit)
 	case eventLeaving:
-		w.log(proxy.LevelNotice, "leaves: %s", e.text)
+		if w.state < Leaving {
+			w.log(proxy.LevelNotice, "leaves: %s", printable(e.text))
+		}
 		p.retire(w, Leaving, e.text)
 	case eventViolation:
 		w.log(proxy.LevelAlert, "broke the worker protocol: %s", e.text)
@@ -325,9 +327,6 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 	p.mu.Unlock()
 	w.group.Wait()
 	w.discard()
-	if now := time.Now(); was == Ready && now.Sub(w.born) > stableAfter {
-		p.failures = 0
-	}
 	switch {
 	case p.isClosed() && w.boot == nil:
 	case was == Starting || w.boot != nil:
@@ -340,7 +339,11 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 		p.bootFailed(w.boot)
 	case was == Ready:
 		w.log(proxy.LevelError, "exited: %s; it held %d started requests", exit, lost)
-		p.backOff()
+		if time.Since(w.born) > stableAfter {
+			p.failures = 0
+		} else {
+			p.backOff()
+		}
 	case was == Condemned:
 		w.log(proxy.LevelNotice, "ended: %s; %s", exit, w.reason)
 	}

@@ -99,14 +99,9 @@ func (p *Pool) condemn(w *worker, now time.Time) {
 	w.signal(dumpSignal)
 	p.retire(w, Condemned, "a request took longer than timeout")
 	p.mu.Lock()
-	others := 0
-	for _, r := range w.table {
-		if r != nil && !r.broken.Load() {
-			others++
-		}
-	}
+	others := w.runsOthers()
 	p.mu.Unlock()
-	if others == 0 {
+	if !others {
 		w.deadline = now.Add(dumpTime)
 	}
 }

@@ -310,6 +310,16 @@ func (w *worker) room() int {
 	return w.threads + ahead - w.outstanding
 }
 
+// runsOthers reports whether it runs requests that somebody waits for.
+func (w *worker) runsOthers() bool {
+	for _, r := range w.table {
+		if r != nil && !r.broken.Load() {
+			return true
+		}
+	}
+	return false
+}
+
 func (w *worker) signal(s syscall.Signal) {
 	if w.process != nil {
 		w.process.Signal(s)
