@@ -14,6 +14,7 @@ type options struct {
 	errorLog string
 	global   string
 	quiet    bool
+	pidFile  string // for verbs: of the server that is meant
 }
 
 func (o *options) declare(flags *pflag.FlagSet) {

@@ -32,6 +32,8 @@ type server struct {
 
 	commands chan command
 	drains   sync.WaitGroup
+	draining context.Context // of the drains; ends when a stop may not wait for them
+	cut      context.CancelFunc
 
 	mu         sync.Mutex
 	current    *loaded
@@ -56,7 +58,9 @@ const (
 )
 
 func newServer(p *program, host config.Host, launcher appserver.Launcher) *server {
+	draining, cut := context.WithCancel(context.Background())
 	return &server{
+		draining: draining, cut: cut,
 		p: p, host: host, start: time.Now(), engine: proxy.NewEngine(http1.Serve), commands: make(chan command),
 		apps: appserver.NewRuntime(appserver.Options{Launcher: launcher, TempDir: filepath.Join(p.folders.cache, "responses"), Version: proxy.Version, ReportStatic: true}),
 	}
@@ -113,7 +117,7 @@ func (s *server) swap(ld *loaded) {
 // drain lets the requests of old end, then its workers, then lets go of what
 // only it held.
 func (s *server) drain(old *loaded) {
-	ctx, cancel := old.process.shutdownContext()
+	ctx, cancel := old.process.shutdownContext(s.draining)
 	defer cancel()
 	s.engine.Drain(ctx, old.generation)
 	old.generation.Stop(ctx)
@@ -121,11 +125,11 @@ func (s *server) drain(old *loaded) {
 }
 
 // shutdownContext ends after worker_shutdown_timeout, if there is one.
-func (c *processSettings) shutdownContext() (context.Context, context.CancelFunc) {
+func (c *processSettings) shutdownContext(parent context.Context) (context.Context, context.CancelFunc) {
 	if c.ShutdownTimeout == 0 {
-		return context.WithCancel(context.Background())
+		return context.WithCancel(parent)
 	}
-	return context.WithTimeout(context.Background(), c.ShutdownTimeout)
+	return context.WithTimeout(parent, c.ShutdownTimeout)
 }
 
 // run serves until a stop has been carried out. ctx ending stops at once.
@@ -137,6 +141,7 @@ func (s *server) run(ctx context.Context) error {
 			switch c.verb {
 			case verbStop, verbStopNow:
 				respond(c.reply, nil)
+				r.abandon()
 				return s.stop(ctx, c.verb == verbStopNow)
 			case verbReload:
 				r.ask(ctx, c.reply)
@@ -150,6 +155,7 @@ func (s *server) run(ctx context.Context) error {
 		case err := <-r.done:
 			r.finished(ctx, err)
 		case <-ctx.Done():
+			r.abandon()
 			return s.stop(ctx, true)
 		}
 	}
@@ -167,8 +173,9 @@ func (s *server) stop(ctx context.Context, now bool) error {
 	if s.link != nil {
 		s.link.Stopping()
 	}
-	end, cancel := ld.process.shutdownContext()
+	end, cancel := ld.process.shutdownContext(s.draining)
 	defer cancel()
+	context.AfterFunc(end, s.cut)
 	if now {
 		cancel()
 	}
@@ -210,6 +217,7 @@ type reloader struct {
 	next    []chan error // for the one after it
 	again   bool
 	done    chan error
+	cancel  context.CancelFunc // of the running one
 }
 
 func (r *reloader) ask(ctx context.Context, reply chan error) {
@@ -218,10 +226,12 @@ func (r *reloader) ask(ctx context.Context, reply chan error) {
 		return
 	}
 	r.running, r.waiting = true, append(r.waiting, reply)
+	ctx, r.cancel = context.WithCancel(ctx)
 	go func() { r.done <- r.s.reload(ctx) }()
 }
 
 func (r *reloader) finished(ctx context.Context, err error) {
+	r.cancel()
 	for _, reply := range r.waiting {
 		respond(reply, err)
 	}
@@ -230,6 +240,21 @@ func (r *reloader) finished(ctx context.Context, err error) {
 	if again {
 		r.ask(ctx, nil)
 		r.waiting = append(r.waiting, next...)
+	}
+}
+
+// abandon ends the running reload, if there is one, and answers who waits.
+func (r *reloader) abandon() {
+	if !r.running {
+		return
+	}
+	r.cancel()
+	err := <-r.done
+	for _, reply := range r.waiting {
+		respond(reply, err)
+	}
+	for _, reply := range r.next {
+		respond(reply, errStopping)
 	}
 }
 

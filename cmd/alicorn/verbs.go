@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -17,22 +20,52 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// target finds the running server that a verb means: the one of -c, the one
-// of the default configuration when it runs, or the only one there is.
+// target finds the running server that a verb means: the one whose pid file
+// is given, the one of -c, the one of the default configuration when it runs,
+// or the only one there is.
 func target(ctx context.Context, o options) (*control.Client, error) {
 	dir := findFolders().run
+	if o.pidFile != "" {
+		return withPID(ctx, dir, o.pidFile)
+	}
 	c := control.NewClient(control.SocketPath(dir, o.file()))
 	if _, err := c.Status(ctx); err == nil || o.config != "" {
 		return c, err
 	}
 	switch all := control.Running(ctx, dir); len(all) {
 	case 0:
-		return nil, errors.New("no alicorn is running (as far as " + dir + " shows)")
+		return nil, fmt.Errorf("no alicorn is running, as far as %s shows", dir)
 	case 1:
 		return all[0], nil
 	default:
 		return nil, several(ctx, all)
 	}
+}
+
+// withPID finds the running server whose process id is in the file.
+func withPID(ctx context.Context, dir, file string) (*control.Client, error) {
+	pid, err := readPID(file)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range control.Running(ctx, dir) {
+		if st, err := c.Status(ctx); err == nil && st.PID == pid {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("no alicorn with pid %d, which %s names, is running, as far as %s shows", pid, file, dir)
+}
+
+func readPID(file string) (int, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read pid file %s: %w", file, cause(err))
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 1 {
+		return 0, fmt.Errorf("pid file %s holds no process id", file)
+	}
+	return pid, nil
 }
 
 func several(ctx context.Context, all []*control.Client) error {
@@ -60,6 +93,7 @@ func verbCommand(use, short string, do func(cmd *cobra.Command, c *control.Clien
 		},
 	}
 	o.declare(cmd.Flags())
+	cmd.Flags().StringVar(&o.pidFile, "pid", "", "`FILE` with the process id of the server that is meant")
 	return cmd
 }
 
@@ -102,21 +136,47 @@ func stopAndWait(ctx context.Context, c *control.Client, now bool) error {
 	}
 }
 
-// sendSignal is nginx's -s.
+// sendSignal is nginx's -s. Where there is no control socket, it signals the
+// process that the configuration's pid file names.
 func sendSignal(ctx context.Context, o options, name string) error {
+	signals := map[string]syscall.Signal{"reload": syscall.SIGHUP, "reopen": syscall.SIGUSR1, "quit": syscall.SIGQUIT, "stop": syscall.SIGTERM}
+	sig, ok := signals[name]
+	if !ok {
+		return &exitError{exitUsage, fmt.Errorf("invalid option: -s %q; it takes stop, quit, reload or reopen", name)}
+	}
 	c, err := target(ctx, o)
 	if err != nil {
-		return failed(err)
+		pid := fileProgram(o).peek().PIDFile
+		if pid == "" {
+			return failed(err)
+		}
+		return failed(signalPID(pid, sig, name == "stop"))
 	}
 	switch name {
-	case "reload", "reopen":
-		return failed(c.Post(ctx, "/"+name))
 	case "quit":
 		return failed(stopAndWait(ctx, c, false))
 	case "stop":
 		return failed(stopAndWait(ctx, c, true))
 	}
-	return &exitError{exitUsage, fmt.Errorf("invalid option: -s %q; it takes stop, quit, reload or reopen", name)}
+	return failed(c.Post(ctx, "/"+name))
+}
+
+// signalPID signals the process of the pid file; hard stops need two signals.
+func signalPID(file string, sig syscall.Signal, twice bool) error {
+	pid, err := readPID(file)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, sig); err != nil {
+		return fmt.Errorf("cannot signal process %d, which %s names: %w", pid, file, err)
+	}
+	if twice {
+		time.Sleep(100 * time.Millisecond) // two at once would count as one
+		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("cannot signal process %d: %w", pid, err)
+		}
+	}
+	return nil
 }
 
 func statusCommand() *cobra.Command {

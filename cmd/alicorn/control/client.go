@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Client speaks to one running server.
@@ -26,14 +29,18 @@ func NewClient(socket string) *Client {
 	return c
 }
 
-// Running returns a Client for each server that answers in dir.
+// Running returns a Client for each server that answers in dir. Sockets that
+// nobody listens on any more are removed.
 func Running(ctx context.Context, dir string) []*Client {
 	paths, _ := filepath.Glob(filepath.Join(dir, "control-*.sock"))
 	var out []*Client
 	for _, p := range paths {
 		c := NewClient(p)
-		if _, err := c.Status(ctx); err == nil {
+		switch _, err := c.Status(ctx); {
+		case err == nil:
 			out = append(out, c)
+		case errors.Is(err, syscall.ECONNREFUSED):
+			os.Remove(p)
 		}
 	}
 	return out
@@ -56,6 +63,20 @@ func (c *Client) Post(ctx context.Context, path string) error {
 	return err
 }
 
+// dialError is ErrNotRunning with the reason.
+type dialError struct{ op *net.OpError }
+
+// Error gives ErrNotRunning's words, or why the server cannot be asked.
+func (e *dialError) Error() string {
+	if errors.Is(e.op, fs.ErrPermission) {
+		return "no permission to use the server's control socket: only its own user and root can"
+	}
+	return ErrNotRunning.Error()
+}
+
+// Unwrap gives both to errors.Is.
+func (e *dialError) Unwrap() []error { return []error{ErrNotRunning, e.op} }
+
 // ErrNotRunning means that no server answers on the socket.
 var ErrNotRunning = errors.New("no server of this configuration is running")
 
@@ -68,7 +89,7 @@ func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) 
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op) && op.Op == "dial":
-		return nil, ErrNotRunning
+		return nil, &dialError{op}
 	case err != nil:
 		return nil, fmt.Errorf("cannot speak to the server: %w", err)
 	}
