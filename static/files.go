@@ -3,7 +3,6 @@ package static
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -91,11 +90,7 @@ func (st *site) sendPart(x *proxy.Exchange, f *os.File, off, n int64) error {
 	if err := x.Res.Send(); err != nil {
 		return err
 	}
-	if !st.sendfile {
-		if _, err := io.CopyN(&x.Res, io.NewSectionReader(f, off, n), n); err != nil {
-			return err
-		}
-	} else if err := x.Res.SendFile(f, off, n); err != nil {
+	if err := x.Res.SendFile(f, off, n); err != nil {
 		return err
 	}
 	return x.Res.Finish()

@@ -44,7 +44,6 @@ type settings struct {
 	gzip      gzipStatic
 	encoded   bool
 	expires   *expires
-	sendfile  bool
 }
 
 type modifiedSince uint8
@@ -69,7 +68,7 @@ type module struct{ k *config.Key[settings] }
 // of locations that have none.
 func Module() proxy.Module {
 	m := module{config.NewKey(func() settings {
-		return settings{exactSize: true, etag: true, maxRanges: -1, sendfile: true}
+		return settings{exactSize: true, etag: true, maxRanges: -1}
 	})}
 	m.k.Enter = func(s *config.Scope, c *settings) { c.try = nil }
 	return proxy.Module{
@@ -187,7 +186,8 @@ func (m module) answers() []config.Directive {
 		flag("autoindex_exact_size", "on", "Lists exact sizes; off rounds them to K, M and G.", func(c *settings) *bool { return &c.exactSize }),
 		flag("autoindex_localtime", "off", "Lists times in the local zone instead of UTC.", func(c *settings) *bool { return &c.localTime }),
 		flag("etag", "on", "Sends an ETag made of time and size.", func(c *settings) *bool { return &c.etag }),
-		flag("sendfile", "on", "Sends larger files by the kernel; off copies them.", func(c *settings) *bool { return &c.sendfile }),
+		{Name: "sendfile", In: config.AnyLevel | config.LocationIf, Args: config.OneArg, NoEffect: true,
+			Help: "files above 64 KiB are sent by the kernel and smaller ones copied, which measured best."},
 		{Name: "if_modified_since", In: config.AnyLevel, Args: config.OneArg, Syntax: "off | exact | before", Default: "exact",
 			Help: "When If-Modified-Since makes the answer 304: for exactly the file's time, for its time or later, or never.",
 			Set: config.Enum(k, []config.Choice[modifiedSince]{{Word: "exact", Value: modifiedExact}, {Word: "before", Value: modifiedBefore}, {Word: "off", Value: modifiedOff}},

@@ -30,8 +30,13 @@ import (
 //	serve [ARG...]                    start "alicorn serve ARG...", wait until it listens
 //	alicorn ARG...                    run the program to its end
 //	http [FLAG...] METHOD URI [FIELD: VALUE]...   print the answer: status line, fields, body
-//	raw [-open] FILE                  send the file's bytes and, unless -open, no more; print all that comes back
+//	raw [-open] [-linger=HOW] FILE    send the file's bytes and, unless -open, no more; print all that comes back;
+//	                                  -linger goes on sending, HOW quiet after half a second or busy all the time,
+//	                                  and prints "closed" when the server has closed its end meanwhile, or "open"
+//	hold METHOD URI                   send a request and read nothing of the answer
+//	release                           read what hold left; print "end", "reset" or "timeout"
 //	await FILE REGEXP                 wait until the file matches
+//	status REGEXP                     wait until "alicorn status --json" matches
 //	signal NAME                       send a signal to the server
 //	stopped [CODE]                    stop the server if it runs; its exit code
 //
@@ -57,6 +62,9 @@ func scriptParams(dir string) testscript.Params {
 			"await":   awaitFile,
 			"signal":  signalServer,
 			"stopped": stopServer,
+			"status":  awaitStatus,
+			"hold":    holdRequest,
+			"release": releaseHeld,
 		},
 	}
 }
@@ -69,6 +77,7 @@ type scriptServer struct {
 	stderr *os.File
 	done   chan struct{}
 	ports  []string
+	held   net.Conn
 }
 
 func setupScript(env *testscript.Env) error {
@@ -249,6 +258,19 @@ func awaitFile(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+func awaitStatus(ts *testscript.TestScript, neg bool, args []string) {
+	re := regexp.MustCompile(args[0])
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		text, err := alicornCommand(ts, []string{"status", "--json", "-c", "alicorn.conf"}).CombinedOutput()
+		if err == nil && re.Match(text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the status does not match %q after 10 s:\n%s", args[0], text)
+		}
+	}
+}
+
 // httpFlags are the flags of the http command.
 type httpFlags struct {
 	port, unix, body, proto string
@@ -404,9 +426,12 @@ func dechunk(b []byte) ([]byte, error) {
 // sendRaw sends a file, with "\n" as CRLF and \xNN, \r, \n escapes inside
 // lines resolved, and prints what comes back until the server closes.
 func sendRaw(ts *testscript.TestScript, neg bool, args []string) {
-	open := len(args) > 1 && args[0] == "-open"
-	if open {
-		args = args[1:]
+	open, linger := false, ""
+	for ; len(args) > 1; args = args[1:] {
+		open = open || args[0] == "-open"
+		if how, ok := strings.CutPrefix(args[0], "-linger="); ok {
+			open, linger = true, how
+		}
 	}
 	nc, err := net.Dial("tcp4", "127.0.0.1:"+serverOf(ts).ports[0])
 	ts.Check(err)
@@ -427,4 +452,51 @@ func sendRaw(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("raw: %v", err)
 	}
 	ts.Stdout().Write(bytes.ReplaceAll(answer, []byte("\r"), nil))
+	if linger != "" {
+		fmt.Fprintf(ts.Stdout(), "\n%s\n", lingering(nc, linger == "busy"))
+	}
+}
+
+// lingering plays a client that goes on sending after the answer's end, for
+// half a second, or that pauses for as long and sends then.
+func lingering(nc net.Conn, busy bool) string {
+	for range 10 {
+		if busy {
+			if _, err := io.WriteString(nc, "more"); err != nil {
+				return "closed"
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	// The first write after a close is answered with a reset, the second fails.
+	for range 2 {
+		if _, err := io.WriteString(nc, "more"); err != nil {
+			return "closed"
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return "open"
+}
+
+func holdRequest(ts *testscript.TestScript, neg bool, args []string) {
+	nc, err := net.Dial("tcp4", "127.0.0.1:"+serverOf(ts).ports[0])
+	ts.Check(err)
+	serverOf(ts).held = nc
+	ts.Defer(func() { nc.Close() })
+	_, err = fmt.Fprintf(nc, "%s %s HTTP/1.1\r\nHost: held\r\n\r\n", args[0], args[1])
+	ts.Check(err)
+}
+
+func releaseHeld(ts *testscript.TestScript, neg bool, args []string) {
+	nc := serverOf(ts).held
+	nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_, err := io.Copy(io.Discard, nc)
+	switch {
+	case err == nil:
+		fmt.Fprintln(ts.Stdout(), "end")
+	case errors.Is(err, syscall.ECONNRESET):
+		fmt.Fprintln(ts.Stdout(), "reset")
+	default:
+		fmt.Fprintln(ts.Stdout(), "timeout")
+	}
 }

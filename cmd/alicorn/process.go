@@ -39,8 +39,8 @@ func (p process) directives() []config.Directive {
 		{Name: "worker_shutdown_timeout", In: config.Main, Args: config.OneArg, Syntax: "TIME",
 			Help: "How long requests in progress may take to end, after a reload or when the server stops; then their connections are closed. Without it they have as long as they take.",
 			Set:  config.Duration(p.key, func(c *processSettings) *time.Duration { return &c.ShutdownTimeout })},
-		{Name: "events", In: config.Main, Block: true, Opens: config.Events, Args: config.NoArgs,
-			Help: "nginx's settings of connection processing; accepted, and none of them is needed here."},
+		{Name: "events", In: config.Main, Block: true, Opens: config.Events, Args: config.NoArgs, NoEffect: true,
+			Help: "connections need no settings."},
 	}, withoutEffect()...)
 }
 
