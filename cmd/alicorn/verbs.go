@@ -115,8 +115,13 @@ func stopCommand() *cobra.Command {
 	return cmd
 }
 
-// stopAndWait returns when the server is gone.
+// stopAndWait returns when the server is gone: first its socket, then its
+// process, which removes the pid file last.
 func stopAndWait(ctx context.Context, c *control.Client, now bool) error {
+	st, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
 	path := "/stop"
 	if now {
 		path += "?now=1"
@@ -124,8 +129,13 @@ func stopAndWait(ctx context.Context, c *control.Client, now bool) error {
 	if err := c.Post(ctx, path); err != nil {
 		return err
 	}
-	for {
-		if _, err := c.Status(ctx); err != nil {
+	for answers := true; ; {
+		if answers {
+			_, err := c.Status(ctx)
+			answers = err == nil
+		}
+		// Another user's process answers EPERM: it is there.
+		if !answers && errors.Is(syscall.Kill(st.PID, 0), syscall.ESRCH) {
 			return nil
 		}
 		select {
