@@ -129,13 +129,16 @@ func stopAndWait(ctx context.Context, c *control.Client, now bool) error {
 	if err := c.Post(ctx, path); err != nil {
 		return err
 	}
-	for answers := true; ; {
-		if answers {
-			_, err := c.Status(ctx)
-			answers = err == nil
+	var silent time.Time
+	for {
+		if silent.IsZero() {
+			if _, err := c.Status(ctx); err != nil {
+				silent = time.Now()
+			}
 		}
-		// Another user's process answers EPERM: it is there.
-		if !answers && errors.Is(syscall.Kill(st.PID, 0), syscall.ESRCH) {
+		// Another user's process answers EPERM: it is there. One that its parent
+		// never reaps stays for good.
+		if !silent.IsZero() && (errors.Is(syscall.Kill(st.PID, 0), syscall.ESRCH) || time.Since(silent) > 10*time.Second) {
 			return nil
 		}
 		select {
