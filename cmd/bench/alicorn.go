@@ -172,7 +172,7 @@ func readyWorkers(statusJSON []byte) ([]int, error) {
 	var pids []int
 	for _, app := range s.Apps {
 		for _, worker := range app.Workers {
-			if worker.State == "ready" {
+			if worker.State == "ready" || worker.State == "busy" {
 				pids = append(pids, worker.PID)
 			}
 		}
