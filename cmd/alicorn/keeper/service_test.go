@@ -1,0 +1,332 @@
+package keeper
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"alicorn/appserver"
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+const patience = 10 * time.Second
+
+// fixture is a Keeper that serves a Client of this process.
+type fixture struct {
+	*Keeper
+	client *Client
+	dir    string
+	main   string
+}
+
+// newFixture keeps the configuration text; DIR in it is a folder.
+func newFixture(t *testing.T, text string) *fixture {
+	t.Helper()
+	f := &fixture{dir: t.TempDir()}
+	for _, d := range []string{f.dir, filepath.Dir(f.dir)} { // workers are another user's
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.main = filepath.Join(f.dir, "alicorn.conf")
+	f.configure(t, text)
+	f.Keeper = New(Options{
+		Host: &Local{}, Program: json.RawMessage(`"told"`), Stop: 1, StopNow: 2, Reopen: 3,
+		Read: f.compile, Control: func() (*os.File, error) { return nil, errors.New("no control socket") },
+	})
+	first, err := f.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.pending, f.unseen = first, first
+	x, y, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := newWire(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.client, err = NewClient(y); err != nil {
+		t.Fatal(err)
+	}
+	served, received := make(chan struct{}), make(chan struct{})
+	go func() { defer close(served); f.serve(w) }()
+	go func() { defer close(received); f.client.Run() }()
+	t.Cleanup(func() {
+		f.client.w.Close()
+		<-received
+		<-served
+		w.Close()
+		f.killWorkers()
+		f.end()
+	})
+	return f
+}
+
+func (f *fixture) configure(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(f.main, []byte(strings.ReplaceAll(text, "DIR", f.dir)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keyDirective stands for what reads a key and opens a log.
+func keyDirective() proxy.Module {
+	k := config.NewKey(func() struct{} { return struct{}{} })
+	return proxy.Module{Name: "key", Settings: k, Directives: []config.Directive{
+		{Name: "key", In: config.Main, Args: config.OneArg, Help: "reads a file", Set: func(s *config.Scope, n *config.Node) error {
+			_, err := s.Load().Resources.Host.ReadFile(n.Arg(0))
+			return err
+		}},
+		{Name: "log", In: config.Main, Args: config.OneArg, Help: "opens a log", Set: func(s *config.Scope, n *config.Node) error {
+			r := s.Load().Resources
+			_, err := config.Hold(r, "log "+n.Arg(0), func() (*os.File, error) { return r.Host.Append(n.Arg(0)) })
+			return err
+		}},
+	}}
+}
+
+func (f *fixture) compile(res *config.Resources) (*Reading, error) {
+	tree, err := config.LoadFile(f.main, config.OS(), "")
+	if err != nil {
+		return nil, err
+	}
+	mods := []proxy.Module{proxy.NewCore(proxy.Options{}), keyDirective(), appserver.Module(appserver.NewRuntime(appserver.Options{}))}
+	schema := config.NewSchema()
+	for _, m := range mods {
+		schema.Add(m.Settings, m.Directives)
+	}
+	l := &config.Load{Schema: schema, Resources: res, Prefix: f.dir, ConfDir: f.dir}
+	proxy.Declare(l, mods)
+	main := l.Read(tree.Root)
+	g, err := proxy.Compile(l, main, mods)
+	if err != nil {
+		return nil, err
+	}
+	return &Reading{Main: f.main, Tree: tree, Generation: g, Apps: appserver.Apps(main)}, nil
+}
+
+const fixtureText = `
+key DIR/key.pem; log DIR/made/access.log;
+app web { wsgi app:app; directory DIR; python /usr/bin/python3; }
+server { listen unix:DIR/web.sock; location / { app_pass web; } }
+`
+
+func withKey(t *testing.T) *fixture {
+	t.Helper()
+	dir := t.TempDir()
+	key := filepath.Join(dir, "key.pem")
+	if err := os.WriteFile(key, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return newFixture(t, strings.ReplaceAll(fixtureText, "DIR/key.pem", key))
+}
+
+func TestTheFrontGetsTheConfigurationAsTheKeeperReadIt(t *testing.T) {
+	t.Parallel()
+	f := withKey(t)
+	var told string
+	tree, err := f.client.Read(nil, &told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told != "told" || len(tree.Root.Children) != 4 || tree.Root.Children[0].Pos.File != f.main {
+		t.Errorf("told %q, %d directives, the first at %s", told, len(tree.Root.Children), tree.Root.Children[0].Pos)
+	}
+}
+
+func TestTheFrontGetsOnlyWhatTheConfigurationNames(t *testing.T) {
+	t.Parallel()
+	f := withKey(t)
+	named := f.pending.Tree.Root.Children[0].Arg(0)
+	if text, err := f.client.ReadFile(named); err != nil || string(text) != "secret" {
+		t.Errorf("the key: %q, %v", text, err)
+	}
+	log, err := f.client.Append(filepath.Join(f.dir, "made/access.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if _, err := log.WriteString("line\n"); err != nil {
+		t.Error(err)
+	}
+	l, err := f.client.Listen("unix", filepath.Join(f.dir, "web.sock"), config.ListenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	for what, ask := range map[string]func() error{
+		"a file":           func() error { _, err := f.client.ReadFile("/etc/shadow"); return err },
+		"a log as a file":  func() error { _, err := f.client.ReadFile(filepath.Join(f.dir, "made/access.log")); return err },
+		"a log":            func() error { _, err := f.client.Append(filepath.Join(f.dir, "other.log")); return err },
+		"a file as a log":  func() error { _, err := f.client.Append(named); return err },
+		"an address":       func() error { _, err := f.client.Listen("tcp4", "127.0.0.1:1", config.ListenOptions{}); return err },
+		"an app":           func() error { _, err := f.client.Launch("other", "other:1", nil); return err },
+		"a control socket": func() error { _, err := f.client.Control(); return err },
+		"the unknown":      func() error { _, err := f.client.call(&message{Kind: "format disks"}); return err },
+	} {
+		if err := ask(); err == nil {
+			t.Errorf("the front got %s that no configuration names", what)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(f.dir, "other.log")); err == nil {
+		t.Error("a log that no configuration names was made")
+	}
+}
+
+// launch starts a "worker" whose code is program, at the place of the bundle.
+func (f *fixture) launch(t *testing.T, program string) appserver.Process {
+	t.Helper()
+	code := filepath.Join(t.TempDir(), "worker.py")
+	if err := os.WriteFile(code, []byte(program), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.Open(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer script.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	p, err := f.client.Launch("web", "web:1", []*os.File{null, null, null, script})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func awaitExit(t *testing.T, p appserver.Process) appserver.Exit {
+	t.Helper()
+	select {
+	case e := <-p.Exited():
+		return e
+	case <-time.After(patience):
+		t.Fatal("the exit was not told")
+		return appserver.Exit{}
+	}
+}
+
+func TestWorkersAreLaunchedSignalledAndReaped(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, strings.ReplaceAll(fixtureText, "key DIR/key.pem;", ""))
+	if e := awaitExit(t, f.launch(t, "import sys; sys.exit(7)")); e.Code != 7 {
+		t.Errorf("exit %v, want code 7", e)
+	}
+	p := f.launch(t, "import time; time.sleep(60)")
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if e := awaitExit(t, p); e.Signal != syscall.SIGTERM {
+		t.Errorf("exit %v, want SIGTERM", e)
+	}
+	if err := syscall.Kill(p.Pid(), 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("process %d was not reaped: %v", p.Pid(), err)
+	}
+}
+
+func TestTheFrontSignalsNobodyElse(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, strings.ReplaceAll(fixtureText, "key DIR/key.pem;", ""))
+	other := f.launch(t, "import time; time.sleep(60)")
+	victim, err := os.StartProcess("/bin/sleep", []string{"sleep", "60"}, &os.ProcAttr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { victim.Kill(); victim.Wait() }()
+	stranger := &remoteProcess{c: f.client, pid: victim.Pid}
+	if err := stranger.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	// Signals are carried out in order: once the second is, the first was.
+	other.Signal(syscall.SIGKILL)
+	awaitExit(t, other)
+	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", victim.Pid)); err != nil || strings.Contains(string(text), ") Z ") {
+		t.Errorf("a process that no front was given was killed: %s %v", text, err)
+	}
+}
+
+func TestAReadingThatDoesNotServeIsForgotten(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "server { listen unix:DIR/one.sock; }")
+	var told string
+	if _, err := f.client.Read(nil, &told); err != nil {
+		t.Fatal(err)
+	}
+	f.client.Settle(true)
+	f.configure(t, "server { listen unix:DIR/one.sock; listen unix:DIR/two.sock; }")
+	if _, err := f.client.Read(nil, &told); err != nil {
+		t.Fatal(err)
+	}
+	exists := func(name string) bool { _, err := os.Stat(filepath.Join(f.dir, name)); return err == nil }
+	if !exists("two.sock") {
+		t.Fatal("the new address was not bound")
+	}
+	f.client.Settle(false)
+	f.configure(t, "serve { }")
+	if _, err := f.client.Read(nil, &told); err == nil || !strings.Contains(err.Error(), f.main+":1:1: unknown directive") {
+		t.Errorf("a mistake is told as %v", err)
+	}
+	if exists("two.sock") || !exists("one.sock") {
+		t.Errorf("one.sock %v, two.sock %v; want the first only", exists("one.sock"), exists("two.sock"))
+	}
+	f.configure(t, "server { listen unix:DIR/three.sock; }")
+	if _, err := f.client.Read(nil, &told); err != nil {
+		t.Fatal(err)
+	}
+	f.client.Settle(true)
+	if _, err := f.client.Listen("unix", filepath.Join(f.dir, "one.sock"), config.ListenOptions{}); err == nil {
+		t.Error("an address that no configuration has any more was given out")
+	}
+	if exists("one.sock") || !exists("three.sock") {
+		t.Errorf("one.sock %v, three.sock %v; want the last only", exists("one.sock"), exists("three.sock"))
+	}
+}
+
+func TestCallsFailWhenTheKeeperIsGone(t *testing.T) {
+	t.Parallel()
+	x, y, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewClient(y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.w.Close()
+	asked := make(chan error, 1)
+	go func() { _, err := c.ReadFile("/x"); asked <- err }()
+	ran := make(chan error, 1)
+	go func() { ran <- c.Run() }()
+	w, err := newWire(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.read(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	for name, ch := range map[string]chan error{"a call": asked, "Run": ran} {
+		select {
+		case err := <-ch:
+			if err == nil {
+				t.Errorf("%s ended without an error", name)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%s did not end", name)
+		}
+	}
+	if _, err := c.Append("/x"); !errors.Is(err, errKeeperGone) {
+		t.Errorf("a later call gives %v", err)
+	}
+}
