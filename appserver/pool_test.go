@@ -221,6 +221,10 @@ func TestAStoppedWorkerGetsNoRequests(t *testing.T) {
 	pid := s.pool(t).Status().Workers[0].PID
 	syscall.Kill(pid, syscall.SIGSTOP)
 	defer syscall.Kill(pid, syscall.SIGCONT)
+	proxytest.Eventually(t, func() bool {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return strings.Contains(string(b), ") T ")
+	}, "the worker is stopped")
 	start := time.Now()
 	for range 200 {
 		expect(t, s.Get("/"), 200, "hello")

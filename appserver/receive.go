@@ -121,7 +121,7 @@ func printable(s string) string {
 // before the pool's lock is taken again for the next request of the worker.
 func (w *worker) onHead(f frame, buf *[]byte, files []int) (kept bool, err error) {
 	h, err := w.heads.parse(f.sized)
-	if err == nil && (h.file >= 0) != (f.flags&flagFile != 0 && len(files) == 1 && f.flags&flagEnd != 0 && len(f.payload) == 0) {
+	if sent := f.flags&flagFile != 0; err == nil && (sent != (h.file >= 0) || sent && (len(files) != 1 || f.flags&flagEnd == 0 || len(f.payload) > 0)) {
 		err = errFrame
 	}
 	p := w.pool

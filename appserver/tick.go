@@ -56,7 +56,7 @@ func (p *Pool) inspect(w *worker, now time.Time) bool {
 			waiting++
 		case r.started == 0:
 			r.started = now.UnixNano()
-		case r.answering && w.slots[r.slot].credit.Load() < window/2 && w.slots[r.slot].owed.Load() == 0:
+		case r.answering && r.out.Full():
 			r.started += int64(tickEvery) // its client is slow, not the application
 		case now.UnixNano()-r.started > int64(p.app.Timeout) && !r.broken.Load():
 			late = true

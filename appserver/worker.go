@@ -313,7 +313,7 @@ func (w *worker) room() int {
 // runsOthers reports whether it runs requests that somebody waits for.
 func (w *worker) runsOthers() bool {
 	for _, r := range w.table {
-		if r != nil && !r.broken.Load() {
+		if r != nil && !r.broken.Load() && w.hasStarted(r) {
 			return true
 		}
 	}

@@ -120,6 +120,13 @@ func (w *WriteBehind) Idle() bool {
 	return len(w.queue) == 0 && w.writeAt == w.readAt
 }
 
+// Full reports that the bounds are exceeded: the upstream waits for the client.
+func (w *WriteBehind) Full() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.withheld > 0
+}
+
 // Drop forgets what is held and whatever comes; back as for Next.
 func (w *WriteBehind) Drop() (back int64) {
 	w.mu.Lock()

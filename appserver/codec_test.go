@@ -1,0 +1,118 @@
+package appserver
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"alicorn/proxy"
+)
+
+// interpreters returns every CPython from 3.8 on that is found here.
+func interpreters(t *testing.T) []string {
+	home, _ := os.UserHomeDir()
+	found, _ := filepath.Glob(filepath.Join(home, ".pyenv/versions/3.*/bin/python"))
+	found = append(found, "/usr/bin/python3")
+	var all []string
+	for _, p := range found {
+		if exec.Command(p, "-c", "import sys; sys.exit(sys.version_info < (3, 8))").Run() == nil {
+			all = append(all, p)
+		}
+	}
+	if len(all) == 0 {
+		t.Fatal("no Python 3.8 or newer is here")
+	}
+	return all
+}
+
+// TestTheCodecIsEveryInterpretersMarshal sends an environ to each and reads
+// what each makes of a response's head.
+func TestTheCodecIsEveryInterpretersMarshal(t *testing.T) {
+	x := proxy.NewExchange(&proxy.Conn{RemoteAddr: "::1", RemotePort: "1", LocalAddr: "::1", LocalPort: "80"}, nil)
+	r := &x.Req
+	r.Method, r.Target, r.Proto, r.Scheme, r.Path = "GET", "/x", "HTTP/1.1", "https", "/caf\xc3\xa9"
+	long := strings.Repeat("v", 300)
+	r.Header.Add("X-Long", long)
+	r.Header.Add("X-Latin", "\xe9\xff")
+	r.Header.Add("X-"+strings.Repeat("n", 300), "1")
+	data := appendEnviron(nil, x, 7)
+	script := fmt.Sprintf(`
+import marshal, sys
+e = marshal.loads(bytes.fromhex(%q))
+assert e["PATH_INFO"] == "/caf\xc3\xa9", e
+assert e["HTTP_X_LONG"] == "v" * 300 and e["HTTP_X_LATIN"] == "\xe9\xff", e
+assert e["HTTP_X_" + "N" * 300] == "1" and e["CONTENT_LENGTH"] == "7" and e["HTTPS"] == "on", e
+assert all(type(k) is str and type(v) is str for k, v in e.items())
+print(marshal.dumps(("200 OK", [("X-Latin", "\xe9\xff"), ("Content-Length", "5")], 1 << 40), 2).hex())
+print(marshal.dumps({"a": [1, -2, 1 << 40, None, True, False, b"b", ("t",)]}, 2).hex())
+`, hex.EncodeToString(data))
+	for _, python := range interpreters(t) {
+		out, err := exec.Command(python, "-c", script).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", python, err, out)
+			continue
+		}
+		lines := strings.Fields(string(out))
+		encoded, _ := hex.DecodeString(lines[0])
+		h, err := parseHead(string(encoded))
+		if err != nil || h.status != 200 || h.length != 5 || h.file != 1<<40 || h.fields[0].value != "\xe9\xff" {
+			t.Errorf("%s: head %+v, %v", python, h, err)
+		}
+		encoded, _ = hex.DecodeString(lines[1])
+		v, err := decode(encoded)
+		want := map[string]any{"a": []any{int64(1), int64(-2), int64(1 << 40), nil, true, false, []byte("b"), []any{"t"}}}
+		if err != nil || !reflect.DeepEqual(v, want) {
+			t.Errorf("%s: %v, %v", python, v, err)
+		}
+	}
+}
+
+func TestMalformedMarshalIsRefused(t *testing.T) {
+	deep := bytes.Repeat([]byte("[\x01\x00\x00\x00"), 6)
+	for _, c := range []struct {
+		name string
+		data []byte
+	}{
+		{"empty", nil}, {"unknown type", []byte("c")}, {"string past the end", []byte("u\xff\x00\x00\x00a")},
+		{"huge list", []byte("[\xff\xff\xff\x7f")}, {"too deep", append(deep, 'N')}, {"rest", []byte("NN")},
+		{"key that is no str", []byte("{i\x01\x00\x00\x00N0")}, {"dict without its end", []byte("{")},
+		{"long past 64 bits", append([]byte("l\x06\x00\x00\x00"), bytes.Repeat([]byte{1}, 12)...)},
+		{"long of large digits", []byte("l\x01\x00\x00\x00\xff\xff")}, {"reference", []byte("r\x00\x00\x00\x00")},
+	} {
+		if v, err := decode(c.data); err == nil {
+			t.Errorf("%s: %v", c.name, v)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(appendValue(nil, map[string]any{"a": []string{"b"}, "n": 1, "t": true, "x": nil}))
+	f.Add([]byte("l\x03\x00\x00\x00\x01\x00\x02\x00\x03\x00"))
+	f.Fuzz(func(t *testing.T, data []byte) { decode(data) })
+}
+
+func FuzzFrame(f *testing.F) {
+	f.Add(append(appendHeader(nil, frameHead, flagEnd, 1), sizedHead("200 OK", "Content-Length", "3")...))
+	f.Add(appendHeader(nil, frameData, 0, 7))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		fr, err := parseFrame(data)
+		if err != nil || fr.kind != frameHead {
+			return
+		}
+		h, err := parseHead(string(fr.sized))
+		if err != nil {
+			return
+		}
+		for _, field := range h.fields {
+			if strings.ContainsAny(field.name+field.value, "\r\n\x00") {
+				t.Errorf("field %q: %q", field.name, field.value)
+			}
+		}
+	})
+}

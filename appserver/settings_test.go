@@ -1,0 +1,180 @@
+package appserver
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"alicorn/proxy"
+	"alicorn/proxy/proxytest"
+)
+
+func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
+	dir := t.TempDir()
+	os.WriteFile(filepath.Join(dir, "bad.env"), []byte("A=1\nLD_PRELOAD=/x\n"), 0o600)
+	os.WriteFile(filepath.Join(dir, "python"), []byte("#!/bin/sh\n"), 0o600)
+	for _, c := range []struct{ text, want string }{
+		{"app a { }", `1:1: app "a" has no "wsgi"`},
+		{"app a { wsgi x; directory DIR/none; }", "none does not exist"},
+		{"app a { wsgi x; directory DIR/bad.env; }", "is not a directory"},
+		{"app a { wsgi x; python DIR/none; }", "1:24: app \"a\": python DIR/none does not exist"},
+		{"app a { wsgi x; python DIR/python; }", "is not an executable file"},
+		{"app a { wsgi x; virtualenv nowhere; }", `no environment "nowhere"`},
+		{"app a { wsgi x; workers none; }", `"auto" or a whole number`},
+		{"app a { wsgi x; workers 0; }", `"auto" or a whole number`},
+		{"app a { wsgi x; threads 0; }", "from 1 to"},
+		{"app a { wsgi x; timeout 0; }", "longer than 0"},
+		{"app a { wsgi x; timeout soon; }", "not a time"},
+		{"app a { wsgi x; max_requests many; }", "not a whole number"},
+		{"app a { wsgi x; user nobody-has-this-name; }", "there is no user"},
+		{"app a { wsgi x; group nobody-has-this-name; }", "there is no group"},
+		{"app a { wsgi x; env NAME; }", "NAME VALUE or NAME=VALUE"},
+		{"app a { wsgi x; env 1A=2; }", "invalid name"},
+		{"app a { wsgi x; env_file DIR/none.env; }", "cannot read env_file"},
+		{"app a { wsgi x; env_file DIR/bad.env; }", "bad.env:2: LD_PRELOAD is refused"},
+		{"app a { wsgi x; least_conn; round_robin; }", "both"},
+		{"app a { wsgi x; worker 2; }", `unknown directive "worker"`},
+		{"app a { wsgi x; } app a { wsgi y; }", `app "a" is duplicate`},
+		{"app shop { wsgi x; } server { listen 127.0.0.1:1; location / { app_pass shpo; } }", `there is no app "shpo"`},
+		{"app_buffers 0 8k;", "from 1 to 65536"},
+	} {
+		text := strings.ReplaceAll(c.text, "DIR", dir)
+		_, err := proxytest.Check(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(NewRuntime(Options{}))}})
+		if want := strings.ReplaceAll(c.want, "DIR", dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s\n\tgot  %v\n\twant %s", text, err, want)
+		}
+	}
+}
+
+func TestSettingsReachTheApp(t *testing.T) {
+	dir := t.TempDir()
+	os.WriteFile(filepath.Join(dir, "a.env"), []byte("B=file\nC=file\n"), 0o600)
+	text := fmt.Sprintf(`app a { wsgi m:app; directory %s; python /usr/bin/python3; user root; workers 3; threads 4; timeout 5s; graceful_timeout 6s;
+		startup_timeout 7s; queue_timeout 8s; backlog 9; max_requests 10 11; round_robin; env A 1; env B=2; env_file %s/a.env; env C=3; }`, dir, dir)
+	all := Apps(proxytest.Scope(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(NewRuntime(Options{}))}}))
+	a := all[0]
+	if a.Workers != 3 || a.Threads != 4 || a.Timeout != 5*time.Second || a.GracefulTimeout != 6*time.Second || a.StartupTimeout != 7*time.Second ||
+		a.QueueTimeout != 8*time.Second || a.Backlog != 9 || a.MaxRequests != 10 || a.MaxJitter != 11 || a.Balance != RoundRobin {
+		t.Errorf("%+v", a)
+	}
+	c, err := a.Command()
+	if err != nil || c.Path != "/usr/bin/python3" || c.Dir != dir || c.Switch {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for _, want := range []string{"A=1", "B=file", "C=3", "PYTHONUNBUFFERED=1"} {
+		if !slices.Contains(c.Env, want) {
+			t.Errorf("the environment lacks %s", want)
+		}
+	}
+}
+
+func TestTheUserIsTheDirectorysOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("only root can change users; what others get is tested by the mistakes")
+		return
+	}
+	owned := t.TempDir()
+	if err := os.Chown(owned, 1234, 1234); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		settings string
+		switches bool
+		uid      int
+	}{
+		{"directory " + owned, true, 1234},
+		{"user root; directory " + owned, false, 0},
+		{"directory " + t.TempDir(), true, 65534}, // nobody: root only when written
+	} {
+		all := Apps(proxytest.Scope(t, proxytest.Config{Text: "app a { wsgi m:app; python /usr/bin/python3; " + c.settings + "; }", Modules: []proxy.Module{Module(NewRuntime(Options{}))}}))
+		cmd, err := all[0].Command()
+		if err != nil || cmd.Switch != c.switches || cmd.UID != c.uid {
+			t.Errorf("%s: switch %v, uid %d, %v", c.settings, cmd.Switch, cmd.UID, err)
+		}
+	}
+}
+
+func TestDotenv(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want []string
+		err  string
+	}{
+		{"A=1\nB = two words # comment\n\n# c\nexport C=3", []string{"A=1", "B=two words", "C=3"}, ""},
+		{"A='l $x \\n'\nB=\"a\\nb \\\"q\\\"\"", []string{"A=l $x \\n", "B=a\nb \"q\""}, ""},
+		{"A=\"one\ntwo\" # c\nB=x#y", []string{"A=one\ntwo", "B=x#y"}, ""},
+		{"A=\nB=#c", []string{"A=", "B="}, ""},
+		{"exported=1", []string{"exported=1"}, ""},
+		{"A=1\nnothing", nil, "2: \"nothing\" is not NAME=VALUE"},
+		{"A=\"x", nil, "1: the closing \" is missing"},
+		{"A='x' y", nil, "follows the closing quote"},
+		{"1A=x", nil, "not the name"},
+		{"DYLD_INSERT_LIBRARIES=x", nil, "refused"},
+	} {
+		got, err := parseDotenv(c.text)
+		if c.err == "" && (err != nil || !slices.Equal(got, c.want)) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%q: %q, %v", c.text, got, err)
+		}
+	}
+}
+
+func TestTheInterpreterIsTheFirstThatExists(t *testing.T) {
+	dir, home := t.TempDir(), t.TempDir()
+	env := func(path string) string {
+		os.MkdirAll(filepath.Join(path, "bin"), 0o755)
+		os.WriteFile(filepath.Join(path, "bin/python"), []byte("#!/bin/sh\n"), 0o755)
+		return path
+	}
+	env(filepath.Join(home, ".virtualenvs/shop"))
+	none := func(string) string { return "" }
+	find := func(s search) string {
+		s.directory, s.home = dir, home
+		if s.getenv == nil {
+			s.getenv = none
+		}
+		in, err := findInterpreter(s)
+		if err != nil {
+			return err.Error()
+		}
+		return in.Path
+	}
+	steps := []struct {
+		name, want string
+		s          search
+		prepare    string
+	}{
+		{"PATH", "python3", search{}, ""},
+		{"venv", dir + "/venv/bin/python", search{}, "venv"},
+		{".venv before venv", dir + "/.venv/bin/python", search{}, ".venv"},
+		{"$VIRTUAL_ENV before .venv", dir + "/active/bin/python", search{getenv: func(string) string { return dir + "/active" }}, "active"},
+		{"virtualenv by name", home + "/.virtualenvs/shop/bin/python", search{virtualenv: "shop"}, ""},
+		{"virtualenv by path", dir + "/active/bin/python", search{virtualenv: "./active"}, ""},
+		{"python by name of an environment", home + "/.virtualenvs/shop/bin/python", search{python: "shop"}, ""},
+		{"python that is missing", "does not exist", search{python: "./none"}, ""},
+	}
+	for _, c := range steps {
+		if c.prepare != "" {
+			env(filepath.Join(dir, c.prepare))
+		}
+		if got := find(c.s); !strings.HasSuffix(got, c.want) {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestAutoWorkersFollowTheQuota(t *testing.T) {
+	root := t.TempDir()
+	os.MkdirAll(filepath.Join(root, "a/b"), 0o755)
+	if n := quotaCPUs(root, "/a/b"); n != 0 {
+		t.Errorf("without a quota: %d", n)
+	}
+	os.WriteFile(filepath.Join(root, "a/cpu.max"), []byte("250000 100000\n"), 0o644)
+	os.WriteFile(filepath.Join(root, "a/b/cpu.max"), []byte("max 100000\n"), 0o644)
+	if n := quotaCPUs(root, "/a/b"); n != 3 {
+		t.Errorf("with 2.5 CPUs: %d, want 3", n)
+	}
+}

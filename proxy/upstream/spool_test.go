@@ -1,0 +1,118 @@
+package upstream
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"alicorn/proxy"
+	"alicorn/proxy/proxytest"
+)
+
+// read spools body as a request would have it.
+func read(t *testing.T, body string, chunked bool, inline int, memory int64, dir string) *Body {
+	t.Helper()
+	s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:80; }"})
+	rec := proxytest.NewRecorder(body)
+	x := proxy.NewExchange(&proxy.Conn{}, rec)
+	x.Server = s.Engine.Current().Servers[0]
+	x.Req.ContentLength, x.Req.Chunked = int64(len(body)), chunked
+	if chunked {
+		x.Req.ContentLength = -1
+	}
+	b := &Body{}
+	if err := b.ReadBody(x, inline, memory, dir); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestBodiesGoWhereTheirSizeSays(t *testing.T) {
+	const inline, memory = 100, 200 << 10
+	for _, c := range []struct {
+		size         int
+		file, onDisk bool
+	}{{0, false, false}, {100, false, false}, {101, true, false}, {150 << 10, true, false}, {200 << 10, true, false}, {200<<10 + 1, true, true}, {900 << 10, true, true}} {
+		for _, chunked := range []bool{false, true} {
+			dir := filepath.Join(t.TempDir(), "made")
+			body := strings.Repeat("x", c.size)
+			b := read(t, body, chunked, inline, memory, dir)
+			got := b.Inline
+			if b.File != nil {
+				got, _ = io.ReadAll(b.File)
+			}
+			_, err := os.Stat(dir)
+			if string(got) != body || b.Length != int64(c.size) || (b.File != nil) != c.file || (err == nil) != c.onDisk {
+				t.Errorf("size %d, chunked %v: %d bytes back, file %v, disk %v", c.size, chunked, len(got), b.File != nil, err == nil)
+			}
+			if names, _ := os.ReadDir(dir); len(names) > 0 {
+				t.Errorf("size %d left %v", c.size, names)
+			}
+			b.Close()
+		}
+	}
+}
+
+func TestAResponseKeepsItsOrderThroughMemoryAndDisk(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		memory, disk int64
+		batch        int // blocks put before blocks are taken
+		over         bool
+	}{
+		{"memory", 1 << 20, 1 << 20, 3, false},
+		{"disk", 10, 1 << 20, 8, false},
+		{"past the disk", 10, 20, 8, true},
+		{"no disk", 10, 0, 8, true},
+	} {
+		w := &WriteBehind{Memory: c.memory, Disk: c.disk, Dir: t.TempDir()}
+		var want, got bytes.Buffer
+		var over bool
+		var withheld, back int64
+		take := func() {
+			for {
+				b, ok, _, n := w.Next()
+				back += n
+				if !ok {
+					return
+				}
+				if b.File != nil {
+					io.Copy(&got, io.NewSectionReader(b.File, b.Offset, b.Size))
+				} else {
+					got.Write(b.Data)
+				}
+			}
+		}
+		for round := range 5 {
+			for i := range c.batch {
+				block := bytes.Repeat([]byte{byte('a' + round), byte('0' + i)}, 4)
+				want.Write(block)
+				_, o, err := w.Put(block, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if over = over || o; o {
+					withheld += int64(len(block))
+				}
+			}
+			if o := w.Full(); o != c.over {
+				t.Errorf("%s: full %v", c.name, o)
+			}
+			take()
+		}
+		w.End()
+		if _, ok, ended, _ := w.Next(); ok || !ended {
+			t.Errorf("%s: no end", c.name)
+		}
+		if got.String() != want.String() || over != c.over || back != withheld {
+			t.Errorf("%s: order kept %v, over %v, %d of %d withheld bytes came back", c.name, got.String() == want.String(), over, back, withheld)
+		}
+		w.Drop()
+		if kept, o, err := w.Put([]byte("x"), nil); kept || o || err != nil || !w.Idle() {
+			t.Errorf("%s: something is kept after Drop", c.name)
+		}
+	}
+}
