@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -121,11 +122,21 @@ func (p *program) readForKeeper(res *config.Resources) (*keeper.Reading, error) 
 	if err != nil {
 		return nil, err
 	}
-	main := p.options.file()
-	if len(tree.Files) > 0 {
-		main = tree.Files[0]
+	if len(tree.Files) == 0 {
+		if tree, err = p.written(tree); err != nil {
+			return nil, err
+		}
 	}
-	return &keeper.Reading{Main: main, Tree: tree, Generation: ld.generation, Apps: appserver.Apps(ld.main)}, nil
+	return &keeper.Reading{Main: tree.Files[0], Tree: tree, Generation: ld.generation, Apps: appserver.Apps(ld.main)}, nil
+}
+
+// written is a tree that no file holds, with the text that it stands for.
+func (p *program) written(tree *config.Tree) (*config.Tree, error) {
+	var text bytes.Buffer
+	if err := config.Print(&text, tree.Root); err != nil {
+		return nil, fmt.Errorf("cannot write the configuration for the front: %w", err)
+	}
+	return &config.Tree{Root: tree.Root, Files: []string{p.name}, Contents: map[string][]byte{p.name: text.Bytes()}}, nil
 }
 
 // ownFolders makes the folders that the front writes to, and gives them to it.

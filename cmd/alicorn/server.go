@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"alicorn/appserver"
@@ -35,6 +36,7 @@ type server struct {
 	draining context.Context // of the drains; ends when a stop may not wait for them
 	cut      context.CancelFunc
 
+	queued     atomic.Int64 // reloads that wait for the running one
 	mu         sync.Mutex
 	current    *loaded
 	generation int
@@ -223,6 +225,7 @@ type reloader struct {
 func (r *reloader) ask(ctx context.Context, reply chan error) {
 	if r.running {
 		r.next, r.again = append(r.next, reply), true
+		r.s.queued.Store(int64(len(r.next)))
 		return
 	}
 	r.running, r.waiting = true, append(r.waiting, reply)
@@ -237,6 +240,7 @@ func (r *reloader) finished(ctx context.Context, err error) {
 	}
 	next, again := r.next, r.again
 	*r = reloader{s: r.s, done: r.done}
+	r.s.queued.Store(0)
 	if again {
 		r.ask(ctx, nil)
 		r.waiting = append(r.waiting, next...)

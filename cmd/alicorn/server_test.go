@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"alicorn/cmd/alicorn/keeper"
+	"alicorn/config"
+)
+
+const patience = 10 * time.Second
+
+// fakeProgram is a program whose configuration the test decides on, and when
+// it is there to be read.
+type fakeProgram struct {
+	*program
+	dir string
+
+	mu    sync.Mutex
+	text  string
+	reads int
+	hold  chan struct{} // when not nil, a read waits until it is closed
+	held  chan struct{} // receives when a read waits
+}
+
+func newFakeProgram(t *testing.T, text string) *fakeProgram {
+	f := &fakeProgram{dir: t.TempDir(), held: make(chan struct{}, 16)}
+	f.program = &program{name: "test", folders: folders{run: f.dir, state: f.dir, cache: f.dir}, maxBody: 1 << 20,
+		options: options{config: filepath.Join(f.dir, "alicorn.conf")}}
+	f.program.read = f.readText
+	f.set(text)
+	return f
+}
+
+// set makes text the configuration from now on.
+func (f *fakeProgram) set(text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.text = "error_log " + filepath.Join(f.dir, "error.log") + " info;\n" + text
+}
+
+// block makes reads wait until the returned function is called.
+func (f *fakeProgram) block() (release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ch := make(chan struct{})
+	f.hold = ch
+	return func() {
+		f.mu.Lock()
+		f.hold = nil
+		f.mu.Unlock()
+		close(ch)
+	}
+}
+
+func (f *fakeProgram) readText() (*config.Tree, error) {
+	f.mu.Lock()
+	f.reads++
+	hold := f.hold
+	f.mu.Unlock()
+	if hold != nil {
+		f.held <- struct{}{}
+		<-hold
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	root, err := config.Parse("test.conf", []byte(f.text))
+	return &config.Tree{Root: root}, err
+}
+
+func (f *fakeProgram) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reads
+}
+
+// serving starts f and returns what stops it; the server has stopped when
+// that returns.
+func serving(t *testing.T, f *fakeProgram) (s *server, stop func()) {
+	t.Helper()
+	s = newServer(f.program, &keeper.Local{}, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := s.open(ctx); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			s.Stop(false)
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(patience):
+				t.Error("the server does not stop")
+			}
+			cancel()
+		})
+	}
+	t.Cleanup(stop)
+	return s, stop
+}
+
+// body returns what the server answers on its first listener.
+func body(t *testing.T, s *server) string {
+	t.Helper()
+	nc, err := net.Dial("tcp4", s.loaded().generation.Listeners[0].Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+	answer, err := io.ReadAll(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(answer), "\r\n\r\n")
+	return text
+}
+
+func answering(text string) string {
+	return fmt.Sprintf("server { listen 127.0.0.1:0; return 200 %q; }", text)
+}
+
+func TestReloadServesTheNewConfigurationOnTheSameListener(t *testing.T) {
+	t.Parallel()
+	f := newFakeProgram(t, answering("first"))
+	s, _ := serving(t, f)
+	before := s.loaded().generation.Listeners[0].Addr().String()
+	f.set(answering("second"))
+	if err := s.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := body(t, s); got != "second" {
+		t.Errorf("answer %q", got)
+	}
+	if after := s.loaded().generation.Listeners[0].Addr().String(); after != before {
+		t.Errorf("listens on %s, before on %s", after, before)
+	}
+	if n := s.Status().Generation; n != 2 {
+		t.Errorf("generation %d, want 2", n)
+	}
+}
+
+func TestABrokenConfigurationChangesNothingAndIsExplained(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, text, want string }{
+		{"syntax", "server {", "test.conf:2:9: unexpected end of file"},
+		{"meaning", "server { listn 80; }", `test.conf:2:10: unknown directive "listn"; did you mean "listen"?`},
+		{"resources", "server { listen 192.0.2.1:1; }", "test.conf:2:10: cannot listen on 192.0.2.1:1: this machine has no such address"},
+		{"nothing to serve", "", "there is nothing to serve"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFakeProgram(t, answering("first"))
+			s, _ := serving(t, f)
+			f.set(tc.text)
+			err := s.Reload(t.Context())
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %q, want %q", err, tc.want)
+			}
+			if got := body(t, s); got != "first" {
+				t.Errorf("answer %q", got)
+			}
+		})
+	}
+}
+
+func TestReloadsAskedForDuringAReloadBecomeOne(t *testing.T) {
+	t.Parallel()
+	f := newFakeProgram(t, answering("first"))
+	s, _ := serving(t, f)
+	release := f.block()
+	results := make(chan error, 4)
+	ask := func() { go func() { results <- s.Reload(context.Background()) }() }
+	ask()
+	<-f.held
+	for range 3 {
+		ask()
+	}
+	for deadline := time.Now().Add(patience); s.queued.Load() < 3; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d reloads wait, want 3", s.queued.Load())
+		}
+	}
+	f.set("broken")
+	release()
+	failures := 0
+	for range 4 {
+		select {
+		case err := <-results:
+			if err != nil {
+				failures++
+			}
+		case <-time.After(patience):
+			t.Fatal("a caller got no result")
+		}
+	}
+	if failures != 4 {
+		t.Errorf("%d callers were told of the mistake, want all 4", failures)
+	}
+	if n := f.count(); n != 3 {
+		t.Errorf("the configuration was read %d times, want 3: at start, and for two reloads", n)
+	}
+}
+
+func TestAStopEndsAReloadInProgress(t *testing.T) {
+	t.Parallel()
+	f := newFakeProgram(t, answering("first"))
+	s, stop := serving(t, f)
+	release := f.block()
+	result := make(chan error, 1)
+	go func() { result <- s.Reload(context.Background()) }()
+	<-f.held
+	time.AfterFunc(50*time.Millisecond, release)
+	stop()
+	select {
+	case <-result:
+	case <-time.After(patience):
+		t.Fatal("the caller of the reload got no result")
+	}
+	if _, err := net.Dial("tcp4", s.loaded().generation.Listeners[0].Addr().String()); err == nil {
+		t.Error("something listens after the stop")
+	}
+}
+
+func TestStartFailsWithTheRightExitCode(t *testing.T) {
+	t.Parallel()
+	app := `app web { wsgi missing:app; python /usr/bin/python3; workers 1; }
+server { listen 127.0.0.1:0; location / { app_pass web; } }`
+	for _, tc := range []struct {
+		name, text string
+		want       int
+	}{
+		{"a mistake", "server { listn 80; }", exitFailed},
+		{"an address", "server { listen 192.0.2.1:1; }", exitFailed},
+		{"an application", app, exitApp},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(newFakeProgram(t, tc.text).program, &keeper.Local{}, nil)
+			err := startError(s.open(t.Context()))
+			var exit *exitError
+			if !errors.As(err, &exit) || exit.code != tc.want {
+				t.Errorf("%v, want exit code %d", err, tc.want)
+			}
+		})
+	}
+}
