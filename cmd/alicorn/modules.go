@@ -5,6 +5,7 @@ import (
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/accesslog"
+	"alicorn/proxy/compress"
 	"alicorn/proxy/errorlog"
 	"alicorn/proxy/header"
 	"alicorn/proxy/rewrite"
@@ -28,7 +29,9 @@ func modules(f features) []proxy.Module {
 		accesslog.Module(),
 		ssl.New(),
 		rewrite.Module(),
+		static.Expires(),
 		header.Module(),
+		compress.Module(),
 		appserver.Module(f.apps),
 		static.Module(),
 	}

@@ -1,0 +1,193 @@
+// Package compress is nginx's gzip module: it compresses responses on their
+// way to clients that take gzip.
+//
+// A header filter decides, from nginx's conditions, and then turns the
+// response into another representation: Content-Encoding is gzip, the length
+// is unknown, ranges are not offered and the ETag is weak. A body filter does
+// the work with a writer from a pool; what a handler flushes reaches the
+// client at once. The fields of a HEAD are those of the GET, where nginx
+// leaves a HEAD alone (RFC 9110 section 9.3.2).
+package compress
+
+import (
+	"strings"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+type settings struct {
+	on        bool
+	vary      bool
+	level     int
+	minLength int64
+	minor     uint8 // gzip_http_version: of HTTP/1
+	types     config.List[string]
+	proxied   config.List[proxied]
+	disabled  config.List[agent]
+}
+
+// Module returns the feature.
+func Module() proxy.Module {
+	k := config.NewKey(func() settings { return settings{level: 1, minLength: 20, minor: 1} })
+	pools := newPools()
+	return proxy.Module{
+		Name:       "compress",
+		Settings:   k,
+		Directives: directives(k),
+		Compile: func(s *config.Scope, l *proxy.Location) error {
+			if c := k.In(s); c.on {
+				l.FilterHeader(newFilter(c, pools).apply)
+			}
+			return nil
+		},
+	}
+}
+
+// filter is the settings of one location, ready for use.
+type filter struct {
+	level     int
+	minLength int64
+	minor     uint8
+	vary      bool
+	anyType   bool
+	types     []string
+	proxied   proxied
+	disabled  []agent
+	pools     *pools
+}
+
+func newFilter(c *settings, p *pools) *filter {
+	f := &filter{level: c.level, minLength: c.minLength, minor: c.minor, vary: c.vary,
+		types: []string{"text/html"}, disabled: c.disabled.Items(), pools: p}
+	for _, t := range c.types.Items() {
+		f.types = append(f.types, t)
+		f.anyType = f.anyType || t == "*"
+	}
+	for _, flag := range c.proxied.Items() {
+		f.proxied |= flag
+	}
+	return f
+}
+
+func (f *filter) apply(x *proxy.Exchange) error {
+	if !f.suitable(&x.Res) {
+		return nil
+	}
+	if f.vary && !varies(&x.Res.Header) {
+		x.Res.Header.Add("Vary", "Accept-Encoding")
+	}
+	if !f.wanted(x) {
+		return nil
+	}
+	r := &x.Res
+	r.Length = -1
+	r.Header.Del("Accept-Ranges")
+	r.Header.Set("Content-Encoding", "gzip")
+	weaken(&r.Header)
+	if !r.Bodyless() {
+		r.Use(f.pools.take(f.level))
+	}
+	return nil
+}
+
+// suitable reports whether the response is one to compress, whoever asks.
+func (f *filter) suitable(r *proxy.Response) bool {
+	switch r.Status {
+	case 200, 403, 404:
+	default:
+		return false
+	}
+	if r.Length >= 0 && r.Length < f.minLength {
+		return false
+	}
+	if r.Header.Value(proxy.FieldContentEncoding) != "" {
+		return false
+	}
+	return f.anyType || f.hasType(r.ContentType)
+}
+
+func (f *filter) hasType(t string) bool {
+	t, _, _ = strings.Cut(t, ";")
+	t = strings.TrimRight(t, " \t")
+	for _, want := range f.types {
+		if strings.EqualFold(t, want) {
+			return true
+		}
+	}
+	return false
+}
+
+// wanted reports whether this client gets gzip.
+func (f *filter) wanted(x *proxy.Exchange) bool {
+	accept, ok := x.Req.Header.Lookup(proxy.FieldAcceptEncoding)
+	if !ok {
+		return false
+	}
+	q := proxy.CodingQuality(accept, "gzip")
+	if q == 0 || q < proxy.CodingQuality(accept, "identity") {
+		return false
+	}
+	if x.Req.Major == 1 && x.Req.Minor < f.minor || x.Req.Major < 1 {
+		return false
+	}
+	if x.Req.Header.Get("Via") != "" && !f.proxied.allow(x) {
+		return false
+	}
+	return !f.refused(x)
+}
+
+func (f *filter) refused(x *proxy.Exchange) bool {
+	if len(f.disabled) == 0 {
+		return false
+	}
+	name, ok := x.Req.Header.Lookup(proxy.FieldUserAgent)
+	if !ok {
+		return false
+	}
+	for i := range f.disabled {
+		if f.disabled[i].match(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// varies reports whether a Vary field says already that the response depends
+// on Accept-Encoding.
+func varies(h *proxy.Header) bool {
+	for i := range h.Len() {
+		f := h.At(i)
+		if f.ID() == proxy.FieldVary && hasToken(f.Value, "Accept-Encoding", "*") {
+			return true
+		}
+	}
+	return false
+}
+
+// hasToken reports whether one of the names, without case, is an element of
+// the list; what follows an element's "=" does not matter.
+func hasToken(list string, names ...string) bool {
+	for item := range strings.SplitSeq(list, ",") {
+		item, _, _ = strings.Cut(item, "=")
+		for _, name := range names {
+			if strings.EqualFold(strings.TrimSpace(item), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// weaken makes the ETag say that the bytes are not those it was made for; one
+// that is not an entity tag is dropped.
+func weaken(h *proxy.Header) {
+	tag, ok := h.Lookup(proxy.FieldETag)
+	switch {
+	case !ok, strings.HasPrefix(tag, "W/"):
+	case strings.HasPrefix(tag, `"`):
+		h.Set("ETag", "W/"+tag)
+	default:
+		h.Del("ETag")
+	}
+}
