@@ -70,8 +70,13 @@ func (x *Exchange) answerError(err error) error {
 	}
 	x.Res.Header.Reset()
 	x.Res.ContentType, x.Res.Length = "", -1
-	if f := (*Fail)(nil); errors.As(err, &f) && f.RetryAfter > 0 {
-		x.Res.Header.Add("Retry-After", strconv.Itoa(f.RetryAfter))
+	if f := (*Fail)(nil); errors.As(err, &f) {
+		if f.RetryAfter > 0 {
+			x.Res.Header.Add("Retry-After", strconv.Itoa(f.RetryAfter))
+		}
+		if f.Field.Name != "" {
+			x.Res.Header.Add(f.Field.Name, f.Field.Value)
+		}
 	}
 	switch status {
 	case StatusClosed, StatusClientClosed:

@@ -69,6 +69,9 @@ type Fail struct {
 	Reason string
 	// RetryAfter, in seconds, goes out as Retry-After unless it is 0.
 	RetryAfter int
+	// Field goes out with the status unless its Name is "": Allow with 405,
+	// Content-Range with 416.
+	Field Field
 }
 
 // Error returns the reason.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -21,81 +22,116 @@ const (
 	listJSON
 )
 
-// maxEntries bounds a list; larger folders are refused rather than read whole.
-const maxEntries = 100_000
+// entry is a line of a list.
+type entry struct {
+	name string
+	info os.FileInfo // of what a link leads to, unless it leads nowhere
+}
 
 // list answers with the folder's entries: folders first, by name; names that
 // begin with a dot are left out, as in nginx.
 func (st *site) list(x *proxy.Exchange, dir string) error {
+	entries, err := readFolder(dir)
+	if err != nil {
+		return st.refuse(x, "opendir()", dir, err)
+	}
+	if len(entries) == maxEntries {
+		x.Log(proxy.LevelWarn, "the list of %q shows only %d names", dir, maxEntries)
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		if a.info.IsDir() != b.info.IsDir() {
+			if a.info.IsDir() {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.name, b.name)
+	})
+	if st.format == listJSON {
+		return x.Res.Reply(200, "application/json", listJSONOf(entries))
+	}
+	return x.Res.Reply(200, "text/html", st.listHTML(x.Req.Path, entries))
+}
+
+// maxEntries bounds a list, so that one request cannot take all memory.
+const maxEntries = 100_000
+
+func readFolder(dir string) ([]entry, error) {
 	f, err := os.Open(dir)
 	if err != nil {
-		return st.refuse(x, dir, err)
+		return nil, err
 	}
 	defer f.Close()
-	entries, err := f.ReadDir(maxEntries)
-	if err != nil && len(entries) > 0 {
-		return st.refuse(x, dir, err)
+	all, err := f.ReadDir(maxEntries)
+	if err != nil && err != io.EOF {
+		return nil, err
 	}
-	var infos []os.FileInfo
-	for _, e := range entries {
+	entries := make([]entry, 0, len(all))
+	for _, e := range all {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
 		info, err := os.Stat(dir + e.Name())
 		if err != nil {
-			continue // a dangling link, or gone meanwhile
-		}
-		infos = append(infos, info)
-	}
-	slices.SortFunc(infos, func(a, b os.FileInfo) int {
-		if a.IsDir() != b.IsDir() {
-			if a.IsDir() {
-				return -1
+			if info, err = e.Info(); err != nil {
+				continue // gone meanwhile
 			}
-			return 1
 		}
-		return cmp.Compare(a.Name(), b.Name())
-	})
-	if st.format == listJSON {
-		return x.Res.Reply(200, "application/json", st.listJSON(infos))
+		entries = append(entries, entry{e.Name(), info})
 	}
-	return x.Res.Reply(200, "text/html", st.listHTML(x.Req.Path, infos))
+	return entries, nil
 }
 
-func (st *site) listHTML(path string, infos []os.FileInfo) []byte {
+func (st *site) listHTML(path string, entries []entry) []byte {
 	title := html.EscapeString(path)
 	b := fmt.Appendf(nil, "<html>\r\n<head><title>Index of %s</title></head>\r\n<body>\r\n<h1>Index of %s</h1><hr><pre><a href=\"../\">../</a>\r\n", title, title)
-	for _, info := range infos {
-		name := info.Name()
-		if info.IsDir() {
-			name += "/"
-		}
-		shown, pad := shorten(name)
+	for _, e := range entries {
 		b = append(b, "<a href=\""...)
-		b = append(b, html.EscapeString(string(escapeName(name)))...)
-		b = fmt.Appendf(b, "\">%s</a>%s %s %s\r\n", html.EscapeString(shown), pad, st.when(info.ModTime()), st.size(info))
+		b = escapeName(b, e.name)
+		if e.info.IsDir() {
+			b = append(b, '/')
+		}
+		b = append(b, "\">"...)
+		b = appendShown(b, e)
+		b = append(append(append(b, ' '), st.when(e.info.ModTime())...), ' ')
+		b = append(append(b, st.size(e.info)...), '\r', '\n')
 	}
 	return append(b, "</pre><hr></body>\r\n</html>\r\n"...)
 }
 
-// escapeName makes a name a relative reference: one with a colon would be
-// taken for a scheme.
-func escapeName(name string) []byte {
-	b := proxy.EscapePath(nil, name)
-	if i := strings.IndexByte(name, ':'); i >= 0 {
-		return append([]byte("./"), b...)
+// escapeName makes a name a relative reference that needs no escapes in HTML:
+// only unreserved characters stay, RFC 3986 section 2.3.
+func escapeName(dst []byte, name string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '.', c == '_', c == '~':
+			dst = append(dst, c)
+		default:
+			dst = append(dst, '%', hex[c>>4], hex[c&15])
+		}
 	}
-	return b
+	return dst
 }
 
+// nameWidth is the width of a list's first column, in characters.
 const nameWidth = 50
 
-func shorten(name string) (shown, pad string) {
-	n := utf8.RuneCountInString(name)
-	if n <= nameWidth {
-		return name, strings.Repeat(" ", nameWidth-n)
+// appendShown appends the name as it is shown, the end of its link, and what
+// fills the column.
+func appendShown(b []byte, e entry) []byte {
+	n := utf8.RuneCountInString(e.name)
+	if n > nameWidth {
+		b = append(b, html.EscapeString(string([]rune(e.name)[:nameWidth-3]))...)
+		return append(b, "..&gt;</a>"...)
 	}
-	return string([]rune(name)[:nameWidth-3]) + "..>", ""
+	b = append(b, html.EscapeString(e.name)...)
+	if e.info.IsDir() && n < nameWidth {
+		b = append(b, '/')
+		n++
+	}
+	b = append(b, "</a>"...)
+	return append(b, strings.Repeat(" ", nameWidth-n)...)
 }
 
 func (st *site) when(t time.Time) string {
@@ -122,25 +158,35 @@ func (st *site) size(info os.FileInfo) string {
 	}
 }
 
-func (st *site) listJSON(infos []os.FileInfo) []byte {
-	b := []byte("[\r\n")
-	for i, info := range infos {
-		name, _ := json.Marshal(info.Name())
-		kind := "file"
-		if info.IsDir() {
-			kind = "directory"
-		} else if !info.Mode().IsRegular() {
-			kind = "other"
-		}
-		b = fmt.Appendf(b, "{ \"name\":%s, \"type\":%q, \"mtime\":%q", name, kind, info.ModTime().UTC().Format(httpDate))
-		if kind == "file" {
-			b = fmt.Appendf(b, ", \"size\":%d", info.Size())
-		}
-		b = append(b, " }"...)
-		if i < len(infos)-1 {
+func listJSONOf(entries []entry) []byte {
+	b := []byte("[")
+	for i, e := range entries {
+		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, "\r\n"...)
+		b = append(b, "\r\n{ \"name\":"...)
+		b = appendJSON(b, e.name)
+		kind := "other"
+		switch mode := e.info.Mode(); {
+		case mode.IsDir():
+			kind = "directory"
+		case mode.IsRegular():
+			kind = "file"
+		}
+		b = fmt.Appendf(b, ", \"type\":%q, \"mtime\":%q", kind, formatDate(e.info.ModTime().Unix()))
+		if kind == "file" {
+			b = fmt.Appendf(b, ", \"size\":%d", e.info.Size())
+		}
+		b = append(b, " }"...)
 	}
-	return append(b, ']')
+	return append(b, "\r\n]"...)
+}
+
+// appendJSON appends name as a JSON string; bytes that are no UTF-8 become U+FFFD.
+func appendJSON(b []byte, name string) []byte {
+	text, err := json.Marshal(name)
+	if err != nil {
+		return append(b, `""`...)
+	}
+	return append(b, text...)
 }

@@ -2,39 +2,35 @@ package static
 
 import (
 	"strings"
-	"time"
 
 	"alicorn/proxy"
 )
 
-// validators are what a client may compare with, RFC 9110 section 8.8.
-type validators struct {
-	etag     string // "" when ETags are off
-	modified time.Time
-}
-
 // precondition evaluates the If-* fields in the order of RFC 9110 section
 // 13.2.2 and returns 412, 304, or 0 to go on.
-func (st *site) precondition(r *proxy.Request, v validators) int {
+func (st *site) precondition(r *proxy.Request, v *validators, etag string) int {
 	h := &r.Header
 	if value, ok := h.Lookup(proxy.FieldIfMatch); ok {
-		if !matchAny(h, proxy.FieldIfMatch, value, v.etag, true) {
+		if !matchAny(h, proxy.FieldIfMatch, value, etag, true) {
 			return 412
 		}
 	} else if value, ok := h.Lookup(proxy.FieldIfUnmodifiedSince); ok {
-		if t, ok := parseDate(value); ok && v.modified.After(t) {
+		if t, ok := parseDate(value); ok && v.modified > t {
 			return 412
 		}
 	}
 	if value, ok := h.Lookup(proxy.FieldIfNoneMatch); ok {
-		if matchAny(h, proxy.FieldIfNoneMatch, value, v.etag, false) {
+		if matchAny(h, proxy.FieldIfNoneMatch, value, etag, false) {
 			return 304
 		}
 		return 0
 	}
 	if value, ok := h.Lookup(proxy.FieldIfModifiedSince); ok && st.modified != modifiedOff {
+		if value == v.lastModified {
+			return 304
+		}
 		t, ok := parseDate(value)
-		if ok && (v.modified.Equal(t) || st.modified == modifiedBefore && v.modified.Before(t)) {
+		if ok && (v.modified == t || st.modified == modifiedBefore && v.modified < t) {
 			return 304
 		}
 	}
@@ -81,24 +77,14 @@ func matchList(list, etag string, strong bool) bool {
 }
 
 // rangeApplies evaluates If-Range: a strong ETag or the exact date.
-func (st *site) rangeApplies(r *proxy.Request, v validators) bool {
+func rangeApplies(r *proxy.Request, v *validators, etag string) bool {
 	value, ok := r.Header.Lookup(proxy.FieldIfRange)
 	if !ok {
 		return true
 	}
-	if strings.HasPrefix(value, "\"") {
-		return value == v.etag
+	if strings.HasSuffix(value, "\"") {
+		return value == etag
 	}
 	t, ok := parseDate(value)
-	return ok && v.modified.Equal(t)
-}
-
-// parseDate reads an HTTP date in its three forms, RFC 9110 section 5.6.7.
-func parseDate(s string) (time.Time, bool) {
-	for _, layout := range []string{httpDate, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, true
-		}
-	}
-	return time.Time{}, false
+	return ok && v.modified == t
 }

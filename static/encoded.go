@@ -1,8 +1,6 @@
 package static
 
 import (
-	"os"
-	"strconv"
 	"strings"
 
 	"alicorn/proxy"
@@ -14,51 +12,70 @@ type encoding struct{ name, suffix string }
 // encodings, in the order that decides between equal qualities.
 var encodings = []encoding{{"zstd", ".zst"}, {"br", ".br"}, {"gzip", ".gz"}}
 
-// openBest opens the variant of name that the client likes best, or name.
-func (st *site) openBest(x *proxy.Exchange, name string) (*os.File, os.FileInfo, encoding, error) {
-	if st.gzip == gzipAlways {
-		if f, info, err := open(name + ".gz"); err == nil {
-			return f, info, encoding{"gzip", ".gz"}, nil
+const gzipIndex = 2
+
+// varies reports that what is sent depends on Accept-Encoding.
+func (st *site) varies() bool { return st.encoded || st.gzip == gzipOn }
+
+// openBest opens the variant of lk.name that the client likes best, or the
+// file itself.
+func (st *site) openBest(x *proxy.Exchange, lk *lookup) (encoding, error) {
+	switch {
+	case st.gzip == gzipAlways:
+		if lk.openVariant(encodings[gzipIndex]) {
+			return encodings[gzipIndex], nil
 		}
-	} else if accept, ok := x.Req.Header.Lookup(proxy.FieldAcceptEncoding); ok && (st.encoded || st.gzip == gzipOn) {
-		if f, info, enc := st.openVariant(name, accept); f != nil {
-			return f, info, enc, nil
+	case st.varies():
+		if accept, ok := x.Req.Header.Lookup(proxy.FieldAcceptEncoding); ok {
+			if enc, ok := st.openAccepted(lk, accept); ok {
+				return enc, nil
+			}
 		}
 	}
-	f, info, err := open(name)
-	return f, info, encoding{}, err
+	return encoding{}, lk.open("")
 }
 
-// openVariant tries the encodings in the order of the client's qualities.
-func (st *site) openVariant(name, accept string) (*os.File, os.FileInfo, encoding) {
-	identity := quality(accept, "identity")
+// openAccepted tries the encodings in the order of the client's qualities.
+func (st *site) openAccepted(lk *lookup, accept string) (encoding, bool) {
+	floor := 1
+	if names(accept, "identity") {
+		floor = max(proxy.CodingQuality(accept, "identity"), 1)
+	}
 	var tried [3]bool
 	for {
-		best, q := -1, 0
+		best, most := -1, floor-1
 		for i, e := range encodings {
-			if tried[i] || !st.encoded && e.name != "gzip" {
+			if tried[i] || !st.encoded && i != gzipIndex {
 				continue
 			}
-			if v := quality(accept, e.name); v > q {
-				best, q = i, v
+			if q := proxy.CodingQuality(accept, e.name); q > most {
+				best, most = i, q
 			}
 		}
-		if best < 0 || identity > q && named(accept, "identity") {
-			return nil, nil, encoding{}
+		if best < 0 {
+			return encoding{}, false
 		}
 		tried[best] = true
-		f, info, err := open(name + encodings[best].suffix)
-		if err != nil {
-			continue
+		if lk.openVariant(encodings[best]) {
+			return encodings[best], true
 		}
-		if info.Mode().IsRegular() {
-			return f, info, encodings[best]
-		}
-		f.Close()
 	}
 }
 
-func named(accept, coding string) bool {
+// openVariant opens the file with e's suffix, if it is a regular one.
+func (lk *lookup) openVariant(e encoding) bool {
+	if lk.open(e.suffix) != nil {
+		return false
+	}
+	if !lk.file.isRegular() {
+		lk.close()
+		return false
+	}
+	return true
+}
+
+// names reports whether an Accept-Encoding field names the coding itself.
+func names(accept, coding string) bool {
 	for item := range strings.SplitSeq(accept, ",") {
 		name, _, _ := strings.Cut(item, ";")
 		if strings.EqualFold(strings.TrimSpace(name), coding) {
@@ -66,38 +83,4 @@ func named(accept, coding string) bool {
 		}
 	}
 	return false
-}
-
-// quality returns the weight, in thousandths, that an Accept-Encoding field
-// gives a coding; 0 refuses it. RFC 9110 section 12.5.3.
-func quality(accept, coding string) int {
-	q, any := -1, 0
-	for item := range strings.SplitSeq(accept, ",") {
-		name, params, _ := strings.Cut(item, ";")
-		name = strings.TrimSpace(name)
-		switch w := weight(params); {
-		case strings.EqualFold(name, coding), coding == "gzip" && strings.EqualFold(name, "x-gzip"):
-			q = w
-		case name == "*":
-			any = w
-		}
-	}
-	if q >= 0 {
-		return q
-	}
-	return any
-}
-
-func weight(params string) int {
-	for p := range strings.SplitSeq(params, ";") {
-		k, v, ok := strings.Cut(strings.TrimSpace(p), "=")
-		if ok && strings.EqualFold(strings.TrimSpace(k), "q") {
-			f, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
-			if err != nil || f < 0 || f > 1 {
-				return 0
-			}
-			return int(f * 1000)
-		}
-	}
-	return 1000
 }

@@ -1,118 +1,208 @@
 package static
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"alicorn/config"
 	"alicorn/proxy"
 )
 
-// expires is one expires directive.
-type expires struct {
+// Expires returns the feature that sets Expires and Cache-Control on any
+// content. As in nginx its fields come before those of add_header, so it
+// stands before that module in the list.
+func Expires() proxy.Module {
+	k := config.NewKey(func() expiresSettings { return expiresSettings{} })
+	return proxy.Module{
+		Name:     "expires",
+		Settings: k,
+		Directives: []config.Directive{{
+			Name: "expires", In: config.AnyLevel | config.LocationIf, Args: config.Arity{Min: 1, Max: 2},
+			Syntax: "[modified] TIME | @TIME | epoch | max | off", Default: "off", Set: setExpires(k),
+			Help: "Sets Expires and Cache-Control on responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308: a time from now, or from the file's change; a negative one says not to cache; @TIME is a time of day; epoch says not to cache, max for ten years. May have variables; a value that is none of these sets nothing.",
+		}},
+		Compile: func(s *config.Scope, l *proxy.Location) error {
+			if d := k.In(s).directive; d != nil {
+				l.FilterHeader(d.filter)
+			}
+			return nil
+		},
+	}
+}
+
+type expiresSettings struct{ directive *expiresDirective }
+
+// expiresDirective is one expires directive.
+type expiresDirective struct {
+	expiry
+	modified bool
+	value    *proxy.Template // not nil: the expiry is read for each response
+	last     atomic.Pointer[expiresText]
+}
+
+// expiry is a value of the directive.
+type expiry struct {
 	kind expiresKind
-	d    time.Duration
+	d    time.Duration // whole seconds
 }
 
 type expiresKind uint8
 
 const (
-	expiresAccess   expiresKind = iota // d from now
-	expiresModified                    // d from the file's change
-	expiresDaily                       // at the time of day d
+	expiresOff      expiresKind = iota
+	expiresAccess               // d from now
+	expiresModified             // d from the file's change
+	expiresDaily                // at the time of day d
 	expiresEpoch
 	expiresMax
 )
 
-func (m module) setExpires(s *config.Scope, n *config.Node) error {
-	c := m.k.In(s)
-	word := n.Arg(0)
-	e := &expires{}
-	if len(n.Args) == 2 {
-		if word != "modified" {
-			return fmt.Errorf("expires: invalid parameter %q; only \"modified\" goes before a time", word)
+func setExpires(k *config.Key[expiresSettings]) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		c := k.In(s)
+		d, word := &expiresDirective{}, n.Arg(0)
+		if len(n.Args) == 2 {
+			if word != "modified" {
+				return fmt.Errorf("expires: invalid parameter %q; only \"modified\" goes before a time", word)
+			}
+			d.modified, word = true, n.Arg(1)
 		}
-		e.kind, word = expiresModified, n.Arg(1)
-	}
-	switch word {
-	case "off":
-		c.expires = nil
-		return nil
-	case "epoch":
-		e.kind = expiresEpoch
-	case "max":
-		e.kind = expiresMax
-	default:
+		if strings.Contains(word, "$") {
+			d.value = proxy.ParseTemplate(s.Load(), n.Args[len(n.Args)-1].Pos, word)
+			c.directive = d
+			return nil
+		}
 		var err error
-		if e.d, err = expiresTime(e, word); err != nil {
+		if d.expiry, err = parseExpiry(word, d.modified); err != nil {
 			return fmt.Errorf("expires: %w", err)
 		}
+		c.directive = d
+		if d.kind == expiresOff {
+			c.directive = nil
+		}
+		return nil
 	}
-	c.expires = e
-	return nil
 }
 
-func expiresTime(e *expires, word string) (time.Duration, error) {
-	if at, ok := strings.CutPrefix(word, "@"); ok && e.kind == expiresAccess {
-		e.kind = expiresDaily
-		d, err := config.ParseTime(at)
-		if err == nil && d >= 24*time.Hour {
-			err = fmt.Errorf("%q is no time of day", word)
+func parseExpiry(word string, modified bool) (expiry, error) {
+	e := expiry{kind: expiresAccess}
+	if modified {
+		e.kind = expiresModified
+	} else {
+		switch word {
+		case "off":
+			return expiry{kind: expiresOff}, nil
+		case "epoch":
+			return expiry{kind: expiresEpoch}, nil
+		case "max":
+			return expiry{kind: expiresMax}, nil
 		}
-		return d, err
 	}
-	text, minus := strings.CutPrefix(word, "-")
-	d, err := config.ParseTime(strings.TrimPrefix(text, "+"))
+	text, minus := word, false
+	switch {
+	case strings.HasPrefix(word, "@") && modified:
+		return e, errors.New("a time of day cannot be used with \"modified\"")
+	case strings.HasPrefix(word, "@"):
+		e.kind, text = expiresDaily, word[1:]
+	case strings.HasPrefix(word, "+"):
+		text = word[1:]
+	case strings.HasPrefix(word, "-"):
+		text, minus = word[1:], true
+	}
+	d, err := config.ParseTime(text)
+	if err != nil {
+		return e, err
+	}
+	e.d = d.Truncate(time.Second)
+	if e.kind == expiresDaily && e.d > 24*time.Hour {
+		return e, fmt.Errorf("%q is no time of day", word)
+	}
 	if minus {
-		d = -d
+		e.d = -e.d
 	}
-	return d, err
+	return e, nil
+}
+
+// expiresText is what one second's responses with the same Last-Modified get.
+type expiresText struct {
+	now          int64
+	from         string // Last-Modified, when it matters
+	expires, age string
 }
 
 // filter is the header filter.
-func (e *expires) filter(x *proxy.Exchange) error {
+func (d *expiresDirective) filter(x *proxy.Exchange) error {
 	switch x.Res.Status {
 	case 200, 201, 204, 206, 301, 302, 303, 304, 307, 308:
 	default:
 		return nil
 	}
-	h := &x.Res.Header
-	switch e.kind {
-	case expiresEpoch:
-		h.Set("Expires", "Thu, 01 Jan 1970 00:00:01 GMT")
-		h.Set("Cache-Control", "no-cache")
-		return nil
-	case expiresMax:
-		h.Set("Expires", "Thu, 31 Dec 2037 23:55:55 GMT")
-		h.Set("Cache-Control", "max-age=315360000")
-		return nil
+	h, e := &x.Res.Header, d.expiry
+	if d.value != nil {
+		var err error
+		if e, err = parseExpiry(d.value.String(x), d.modified); err != nil {
+			return nil // as nginx: nothing is set
+		}
 	}
-	now := time.Now()
-	at := e.at(now, h)
-	h.Set("Expires", string(at.UTC().AppendFormat(nil, httpDate)))
-	age := int64(at.Sub(now).Round(time.Second) / time.Second)
-	if age < 0 || e.kind != expiresDaily && e.d < 0 {
-		h.Set("Cache-Control", "no-cache")
-	} else {
-		h.Set("Cache-Control", "max-age="+strconv.FormatInt(age, 10))
+	now, from := time.Now(), ""
+	if e.kind == expiresModified {
+		from = h.Value(proxy.FieldLastModified)
+	}
+	t := d.last.Load()
+	if t == nil || d.value != nil || t.now != now.Unix() || t.from != from {
+		t = e.text(now, strings.Clone(from))
+		d.last.Store(t)
+	}
+	if t.expires != "" {
+		h.Set("Expires", t.expires)
+		h.Set("Cache-Control", t.age)
 	}
 	return nil
 }
 
-func (e *expires) at(now time.Time, h *proxy.Header) time.Time {
+// text makes the fields' values for a moment; empty ones for off.
+func (e expiry) text(now time.Time, lastModified string) *expiresText {
+	t := &expiresText{now: now.Unix(), from: lastModified}
+	switch e.kind {
+	case expiresOff:
+		return t
+	case expiresEpoch:
+		t.expires, t.age = "Thu, 01 Jan 1970 00:00:01 GMT", "no-cache"
+		return t
+	case expiresMax:
+		t.expires, t.age = "Thu, 31 Dec 2037 23:55:55 GMT", "max-age=315360000"
+		return t
+	}
+	at := e.at(now, lastModified)
+	t.expires = formatDate(at)
+	if age := at - t.now; age < 0 || e.d < 0 {
+		t.age = "no-cache"
+	} else {
+		t.age = "max-age=" + strconv.FormatInt(age, 10)
+	}
+	return t
+}
+
+// at is the moment of expiry, in seconds since 1970.
+func (e expiry) at(now time.Time, lastModified string) int64 {
+	d := int64(e.d / time.Second)
 	switch e.kind {
 	case expiresModified:
-		if t, ok := parseDate(h.Value(proxy.FieldLastModified)); ok {
-			return t.Add(e.d)
+		if t, ok := parseDate(lastModified); ok {
+			return t + d
 		}
 	case expiresDaily:
-		midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
-		if at := midnight.Add(e.d); at.After(now) {
+		clock := func(days int) int64 {
+			return time.Date(now.Year(), now.Month(), now.Day()+days, 0, 0, int(d), 0, now.Location()).Unix()
+		}
+		if at := clock(0); at > now.Unix() {
 			return at
 		}
-		return midnight.AddDate(0, 0, 1).Add(e.d)
+		return clock(1)
 	}
-	return now.Add(e.d)
+	return now.Unix() + d
 }

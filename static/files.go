@@ -4,161 +4,188 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"alicorn/proxy"
 )
 
-// Serve gives the file that the path maps to.
+// errNotAllowed is 405 with the field that RFC 9110 section 15.5.6 asks for.
+var errNotAllowed = &proxy.Fail{Status: 405, Field: proxy.Field{Name: "Allow", Value: "GET, HEAD"}}
+
+// Serve gives the file that the path maps to. As in nginx, a POST learns
+// first whether there is a file.
 func (st *site) Serve(x *proxy.Exchange) error {
-	if m := x.Req.Method; m != "GET" && m != "HEAD" {
-		if !x.Internal || m != "POST" {
-			return proxy.Status(405)
-		}
+	switch x.Req.Method {
+	case "GET", "HEAD", "POST":
+	default:
+		return errNotAllowed
 	}
+	lk := newLookup()
+	defer lk.release()
 	path := x.Req.Path
+	var ok bool
+	if lk.name, ok = st.appendName(x, lk.name, path); !ok {
+		return st.outside(x, lk)
+	}
 	if strings.HasSuffix(path, "/") {
-		return st.serveDirectory(x, path)
+		return st.serveDirectory(x, lk)
 	}
-	name, ok := st.filename(x, path)
-	if !ok {
-		return proxy.Status(404)
-	}
-	return st.serveFile(x, name)
-}
-
-func (st *site) serveFile(x *proxy.Exchange, name string) error {
-	f, info, enc, err := st.openBest(x, name)
+	enc, err := st.openBest(x, lk)
 	if err != nil {
-		return st.refuse(x, name, err)
+		return st.refuse(x, "open()", string(lk.name), err)
 	}
-	defer f.Close()
-	switch mode := info.Mode(); {
-	case mode.IsDir():
-		return x.RedirectPath(301, x.Req.Path+"/")
-	case !mode.IsRegular():
-		return &proxy.Fail{Status: 403, Level: proxy.LevelCrit, Reason: fmt.Sprintf("%q is not a regular file", name)}
+	switch {
+	case lk.file.isDir():
+		return x.RedirectPath(301, path+"/")
+	case !lk.file.isRegular():
+		return st.irregular(lk)
+	case x.Req.Method == "POST":
+		return errNotAllowed
 	}
-	return st.send(x, f, info, name, enc)
+	return st.answer(x, lk, enc)
 }
 
-// send answers with an open regular file.
-func (st *site) send(x *proxy.Exchange, f *os.File, info os.FileInfo, name string, enc encoding) error {
-	r := &x.Res
-	r.Status, r.Length = 200, info.Size()
-	r.ContentType = x.Core().TypeOf(x.Req.Path)
-	if strings.HasSuffix(x.Req.Path, "/") {
-		r.ContentType = x.Core().TypeOf(name)
-	}
-	if enc.name != "" {
-		r.Header.Add("Content-Encoding", enc.name)
-	}
-	if st.encoded || st.gzip == gzipOn {
-		r.Header.Add("Vary", "Accept-Encoding")
-	}
-	v := validators{modified: info.ModTime().Truncate(time.Second)}
-	r.Header.Add("Last-Modified", string(v.modified.UTC().AppendFormat(nil, httpDate)))
+func (st *site) outside(x *proxy.Exchange, lk *lookup) error {
+	return st.notFound(x, fmt.Sprintf("%q leads out of the alias or root %q", x.Req.Path, st.rootText(x)))
+}
+
+func (st *site) irregular(lk *lookup) error {
+	return &proxy.Fail{Status: 404, Level: proxy.LevelCrit, Reason: fmt.Sprintf("%q is not a regular file", lk.name)}
+}
+
+// answer responds with the open, regular file.
+func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding) error {
+	r, size := &x.Res, lk.file.size
+	v := st.table.of(lk.file.modified, size)
+	etag := ""
 	if st.etag {
-		v.etag = etagOf(info)
-		r.Header.Add("ETag", v.etag)
+		etag = v.etag
 	}
-	switch status := st.precondition(&x.Req, v); status {
-	case 304:
-		r.Status, r.Length = 304, -1
-		return errors.Join(r.Send(), r.Finish())
-	case 412:
-		r.Header.Reset()
+	status := st.precondition(&x.Req, v, etag)
+	if status == 412 {
 		return proxy.Status(412)
 	}
+	if st.varies() {
+		r.Header.AddID(proxy.FieldVary, "Vary", "Accept-Encoding")
+	}
+	r.Header.AddID(proxy.FieldLastModified, "Last-Modified", v.lastModified)
+	if st.etag {
+		r.Header.AddID(proxy.FieldETag, "ETag", etag)
+	}
+	if status == 304 {
+		r.Status, r.Length = 304, -1
+		return sendHead(r)
+	}
+	if enc.name != "" {
+		r.Header.AddID(proxy.FieldContentEncoding, "Content-Encoding", enc.name)
+	}
+	r.ContentType = x.Core().TypeOf(x.Req.Path)
 	if st.maxRanges != 0 {
-		r.Header.Add("Accept-Ranges", "bytes")
-		if value, ok := x.Req.Header.Lookup(proxy.FieldRange); ok && st.rangeApplies(&x.Req, v) {
-			if done, err := st.sendRanges(x, f, info.Size(), value); done {
+		r.Header.AddID(proxy.FieldAcceptRanges, "Accept-Ranges", "bytes")
+		if value, ok := x.Req.Header.Lookup(proxy.FieldRange); ok && rangeApplies(&x.Req, v, etag) {
+			if done, err := st.sendRanges(x, lk, value); done {
 				return err
 			}
 		}
 	}
-	return st.sendPart(x, f, 0, info.Size())
+	r.Status = 200
+	return sendPart(r, lk, 0, size)
+}
+
+func sendHead(r *proxy.Response) error {
+	if err := r.Send(); err != nil {
+		return err
+	}
+	return r.Finish()
 }
 
 // sendPart sends the head and n bytes from off.
-func (st *site) sendPart(x *proxy.Exchange, f *os.File, off, n int64) error {
-	if err := x.Res.Send(); err != nil {
+func sendPart(r *proxy.Response, lk *lookup, off, n int64) error {
+	r.Length = n
+	if err := r.Send(); err != nil {
 		return err
 	}
-	if err := x.Res.SendFile(f, off, n); err != nil {
+	if err := lk.send(r, off, n); err != nil {
 		return err
 	}
-	return x.Res.Finish()
+	return r.Finish()
 }
 
-const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"
-
-// etagOf is nginx's: time and size in hexadecimal.
-func etagOf(info os.FileInfo) string {
-	b := append(make([]byte, 0, 32), '"')
-	b = strconv.AppendInt(b, info.ModTime().Unix(), 16)
-	b = strconv.AppendInt(append(b, '-'), info.Size(), 16)
-	return string(append(b, '"'))
-}
-
-// serveDirectory answers for a path that ends in a slash: an index file, a
-// list, or 403.
-func (st *site) serveDirectory(x *proxy.Exchange, path string) error {
-	dir, ok := st.filename(x, path)
-	if !ok {
-		return proxy.Status(404)
+// serveDirectory answers for a path that ends in a slash, whose folder is
+// lk.name: an index file, a list, or 403.
+func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
+	if len(lk.name) == 0 || lk.name[len(lk.name)-1] != '/' {
+		lk.name = append(lk.name, '/')
 	}
+	end := len(lk.name)
+	missing := ""
 	for _, t := range st.indexes {
-		name := t.String(x)
-		if strings.HasPrefix(name, "/") {
-			return &proxy.Redirect{URI: name, Args: x.Req.Args}
+		lk.name = t.Append(x, lk.name[:end])
+		index := lk.name[end:]
+		if len(index) > 0 && index[0] == '/' {
+			return &proxy.Redirect{URI: string(index), Args: x.Req.Args}
 		}
-		info, err := os.Stat(dir + name)
-		if err == nil && !info.IsDir() {
-			return &proxy.Redirect{URI: path + name, Args: x.Req.Args}
+		_, err := lk.test()
+		switch {
+		case err == nil:
+			return &proxy.Redirect{URI: x.Req.Path + string(index), Args: x.Req.Args}
+		case !errors.Is(err, syscall.ENOENT):
+			return st.refuse(x, "stat()", string(lk.name), err)
+		case missing == "":
+			missing = string(lk.name)
 		}
-		if err != nil && errors.Is(err, fs.ErrPermission) {
-			return st.refuse(x, dir+name, err)
-		}
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return st.refuse(x, dir, err)
+	lk.name = lk.name[:end]
+	dir, err := lk.test()
+	switch {
+	case errors.Is(err, syscall.ENOENT) && missing != "":
+		return st.notFound(x, fmt.Sprintf("%q is not found (%s)", missing, words(err)), missing)
+	case err != nil:
+		return st.refuse(x, "stat()", string(lk.name), err)
+	case !dir:
+		return st.refuse(x, "stat()", string(lk.name), syscall.ENOTDIR)
+	case st.autoindex && x.Req.Method != "POST":
+		return st.list(x, string(lk.name))
 	}
-	if !info.IsDir() {
-		return proxy.Status(404)
-	}
-	if st.autoindex {
-		return st.list(x, dir)
-	}
-	return &proxy.Fail{Status: 403, Level: proxy.LevelError, Reason: fmt.Sprintf("directory index of %q is forbidden", dir)}
+	return &proxy.Fail{Status: 403, Level: proxy.LevelError, Reason: fmt.Sprintf("directory index of %q is forbidden", lk.name)}
 }
 
-// refuse turns the error of opening name into a status, with a log line that
-// says which part of the path refuses.
-func (st *site) refuse(x *proxy.Exchange, name string, err error) error {
-	var status proxy.Status
+// refuse turns the error of a system call on name into a status, with a log
+// line that says which part of the path refuses.
+func (st *site) refuse(x *proxy.Exchange, call, name string, err error) error {
+	reason := fmt.Sprintf("%s %q failed (%s)", call, name, words(err))
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.EINVAL):
-		status = 404
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENXIO):
-		status = 403
-	default:
-		return &proxy.Fail{Status: 500, Level: proxy.LevelCrit, Reason: fmt.Sprintf("open() %q failed (%s)", name, words(err))}
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
+		return st.notFound(x, reason, name)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ELOOP):
+		if x.Logs(proxy.LevelError) {
+			reason += because(name)
+		}
+		return &proxy.Fail{Status: 403, Level: proxy.LevelError, Reason: reason}
+	case errors.Is(err, syscall.ENXIO): // a socket
+		return &proxy.Fail{Status: 404, Level: proxy.LevelCrit, Reason: fmt.Sprintf("%q is not a regular file", name)}
 	}
-	if status == 404 && !x.Core().LogNotFound {
-		return status
+	return &proxy.Fail{Status: 500, Level: proxy.LevelCrit, Reason: reason}
+}
+
+// notFound is 404, with its reason unless log_not_found is off.
+func (st *site) notFound(x *proxy.Exchange, reason string, name ...string) error {
+	if !x.Core().LogNotFound {
+		return proxy.Status(404)
 	}
-	reason := fmt.Sprintf("open() %q failed (%s)", name, words(err))
+	if len(name) > 0 && x.Logs(proxy.LevelError) {
+		reason += because(name[0])
+	}
+	return &proxy.Fail{Status: 404, Level: proxy.LevelError, Reason: reason}
+}
+
+func because(name string) string {
 	if why := refusing(name); why != "" {
-		reason += ": " + why
+		return ": " + why
 	}
-	return &proxy.Fail{Status: status, Level: proxy.LevelError, Reason: reason}
+	return ""
 }
 
 // words are the system's number and words, as nginx logs them.

@@ -4,7 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"os"
+	"math"
 	"strconv"
 	"strings"
 
@@ -18,34 +18,52 @@ func (s span) contentRange(size int64) string {
 	return fmt.Sprintf("bytes %d-%d/%d", s.start, s.end-1, size)
 }
 
+// rangeResult says what becomes of a Range field.
+type rangeResult uint8
+
+const (
+	rangeIgnored rangeResult = iota // the whole file is sent
+	rangeTaken
+	rangeUnsatisfiable // 416
+)
+
 // parseRanges reads a Range field for a file of that size, RFC 9110 section
-// 14.1.2. ok is false when the field is to be ignored: another unit, bad
-// syntax, more than limit ranges, or ranges that are longer in sum than the
-// file. No spans with ok mean that none can be satisfied.
-func parseRanges(value string, size int64, limit int) (spans []span, ok bool) {
-	set, found := strings.CutPrefix(value, "bytes=")
-	if !found {
-		return nil, false
+// 14.1.2, and decides as nginx: another unit, more than limit ranges
+// (limit >= 0) or ranges that are longer in sum than the file are ignored;
+// bad syntax and ranges that all lie behind the end are unsatisfiable.
+func parseRanges(value string, size int64, limit int) ([]span, rangeResult) {
+	if len(value) < 6 || !strings.EqualFold(value[:6], "bytes=") {
+		return nil, rangeIgnored
 	}
-	n, total := 0, int64(0)
-	for spec := range strings.SplitSeq(set, ",") {
-		spec = strings.Trim(spec, " \t")
-		if spec == "" {
+	var spans []span
+	total := int64(0)
+	for rest := value[6:]; rest != ""; {
+		var spec string
+		spec, rest, _ = strings.Cut(rest, ",")
+		if spec = strings.Trim(spec, " \t"); spec == "" {
 			continue
 		}
-		if n++; limit >= 0 && n > limit {
-			return nil, false
-		}
-		s, valid := parseSpan(spec, size)
-		if !valid {
-			return nil, false
-		}
-		if s.start < s.end {
+		s, ok := parseSpan(spec, size)
+		switch {
+		case !ok:
+			return nil, rangeUnsatisfiable
+		case s.start < s.end:
+			if limit >= 0 && len(spans) == limit {
+				return nil, rangeIgnored
+			}
 			spans = append(spans, s)
 			total += s.end - s.start
+		case s.start == 0:
+			return nil, rangeIgnored // of an empty file
 		}
 	}
-	return spans, n > 0 && total <= size
+	switch {
+	case len(spans) == 0:
+		return nil, rangeUnsatisfiable
+	case total > size:
+		return nil, rangeIgnored
+	}
+	return spans, rangeTaken
 }
 
 // parseSpan reads one range; one that cannot be satisfied is empty.
@@ -54,71 +72,73 @@ func parseSpan(spec string, size int64) (span, bool) {
 	if !ok {
 		return span{}, false
 	}
+	first, last = strings.TrimRight(first, " \t"), strings.TrimLeft(last, " \t")
 	if first == "" {
 		n, ok := digits(last)
 		return span{max(size-n, 0), size}, ok
 	}
-	start, ok1 := digits(first)
+	start, ok := digits(first)
 	if last == "" {
-		return span{min(start, size), size}, ok1
+		return span{start, size}, ok
 	}
 	end, ok2 := digits(last)
-	if !ok1 || !ok2 || end < start {
-		return span{}, false
-	}
-	return span{min(start, size), min(end, size-1) + 1}, true
+	return span{start, min(end, size-1) + 1}, ok && ok2
 }
 
+// digits reads a decimal number; what is too large for a file is the largest.
 func digits(s string) (int64, bool) {
-	if s == "" || len(s) > 18 || strings.Trim(s, "0123456789") != "" {
+	if s == "" {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	return n, err == nil
+	n := int64(0)
+	for i := range len(s) {
+		d := s[i] - '0'
+		if d > 9 {
+			return 0, false
+		}
+		if n > (math.MaxInt64-9)/10 {
+			n = math.MaxInt64 / 10
+		}
+		n = n*10 + int64(d)
+	}
+	return n, true
 }
 
 // sendRanges answers a Range request; done is false when the field is to be
 // ignored.
-func (st *site) sendRanges(x *proxy.Exchange, f *os.File, size int64, value string) (done bool, err error) {
-	spans, ok := parseRanges(value, size, st.maxRanges)
+func (st *site) sendRanges(x *proxy.Exchange, lk *lookup, value string) (done bool, err error) {
+	size := lk.file.size
+	spans, result := parseRanges(value, size, st.maxRanges)
 	r := &x.Res
 	switch {
-	case !ok:
+	case result == rangeIgnored:
 		return false, nil
-	case len(spans) == 0:
-		r.Header.Reset()
-		r.Header.Add("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
-		return true, unsatisfiable(x)
+	case result == rangeUnsatisfiable:
+		return true, &proxy.Fail{Status: 416, Field: proxy.Field{Name: "Content-Range", Value: "bytes */" + strconv.FormatInt(size, 10)}}
 	case len(spans) == 1:
 		s := spans[0]
-		r.Status, r.Length = 206, s.end-s.start
+		r.Status = 206
 		r.Header.Add("Content-Range", s.contentRange(size))
-		return true, st.sendPart(x, f, s.start, r.Length)
+		return true, sendPart(r, lk, s.start, s.end-s.start)
 	}
-	return true, sendMultipart(x, f, size, spans)
-}
-
-// unsatisfiable answers 416 with the size that the client needs to know.
-func unsatisfiable(x *proxy.Exchange) error {
-	body := "<html>\r\n<head><title>416 Requested Range Not Satisfiable</title></head>\r\n<body>\r\n<center><h1>416 Requested Range Not Satisfiable</h1></center>\r\n<hr><center>alicorn</center>\r\n</body>\r\n</html>\r\n"
-	return x.Res.Reply(416, "text/html", []byte(body))
+	return true, sendMultipart(r, lk, spans)
 }
 
 // sendMultipart sends several ranges as multipart/byteranges, RFC 9110
 // section 14.6, in nginx's layout.
-func sendMultipart(x *proxy.Exchange, f *os.File, size int64, spans []span) error {
+func sendMultipart(r *proxy.Response, lk *lookup, spans []span) error {
+	size := lk.file.size
 	var seed [8]byte
 	rand.Read(seed[:])
 	boundary := fmt.Sprintf("%020d", binary.BigEndian.Uint64(seed[:]))
-	r := &x.Res
+	head := "\r\n--" + boundary + "\r\n"
+	if r.ContentType != "" {
+		head += "Content-Type: " + r.ContentType + "\r\n"
+	}
 	heads := make([]string, len(spans))
 	end := "\r\n--" + boundary + "--\r\n"
 	length := int64(len(end))
 	for i, s := range spans {
-		head := "\r\n--" + boundary + "\r\n"
-		if r.ContentType != "" {
-			head += "Content-Type: " + r.ContentType + "\r\n"
-		}
 		heads[i] = head + "Content-Range: " + s.contentRange(size) + "\r\n\r\n"
 		length += int64(len(heads[i])) + s.end - s.start
 	}
@@ -130,7 +150,7 @@ func sendMultipart(x *proxy.Exchange, f *os.File, size int64, spans []span) erro
 		if _, err := r.Write([]byte(heads[i])); err != nil {
 			return err
 		}
-		if err := r.SendFile(f, s.start, s.end-s.start); err != nil {
+		if err := lk.send(r, s.start, s.end-s.start); err != nil {
 			return err
 		}
 	}

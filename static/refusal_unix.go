@@ -15,8 +15,8 @@ import (
 )
 
 // refusing finds the first part of name that is missing or that this process
-// may not pass, and says so: "/home/ubuntu is 0750 and belongs to
-// ubuntu:ubuntu; this process runs as www-data". "" when it is name itself
+// may not pass, and says so: "/home/ubuntu" is 0750 and belongs to
+// ubuntu:ubuntu; the server runs as www-data. "" when it is name itself
 // that is missing.
 func refusing(name string) string {
 	parts := strings.Split(strings.Trim(filepath.Clean(name), "/"), "/")
@@ -28,11 +28,11 @@ func refusing(name string) string {
 		case errors.Is(err, fs.ErrNotExist) && last:
 			return ""
 		case errors.Is(err, fs.ErrNotExist):
-			return path + " does not exist"
+			return strconv.Quote(path) + " does not exist"
 		case err != nil:
 			return ""
 		case !last && !info.IsDir():
-			return path + " is not a directory"
+			return strconv.Quote(path) + " is not a directory"
 		}
 		need := uint32(1) // search, for a directory on the way
 		if last && !info.IsDir() {
@@ -50,7 +50,7 @@ func describe(path string, info os.FileInfo) string {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		owner = fmt.Sprintf(" and belongs to %s:%s", userName(int(st.Uid)), groupName(int(st.Gid)))
 	}
-	return fmt.Sprintf("%s is %04o%s; this process runs as %s", path, info.Mode().Perm(), owner, userName(os.Geteuid()))
+	return fmt.Sprintf("%q is %04o%s; the server runs as %s", path, info.Mode().Perm(), owner, userName(os.Geteuid()))
 }
 
 func userName(uid int) string {

@@ -1,9 +1,10 @@
 package static
 
 import (
-	"os"
+	"errors"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"alicorn/config"
 	"alicorn/proxy"
@@ -13,7 +14,6 @@ import (
 type tryFiles struct {
 	tests []tryTest
 	last  *proxy.Template
-	named string
 	code  proxy.Status // =CODE; 0: none
 }
 
@@ -29,16 +29,14 @@ func (m module) setTry(s *config.Scope, n *config.Node) error {
 		path, dir := strings.CutSuffix(a.Text, "/")
 		t.tests = append(t.tests, tryTest{proxy.ParseTemplate(s.Load(), a.Pos, path), dir})
 	}
-	switch last := n.Args[end]; {
-	case strings.HasPrefix(last.Text, "="):
-		code, err := strconv.Atoi(last.Text[1:])
+	last := n.Args[end]
+	if text, ok := strings.CutPrefix(last.Text, "="); ok {
+		code, err := strconv.Atoi(text)
 		if err != nil || code < 100 || code > 999 {
 			return &config.Error{Pos: last.Pos, Msg: "invalid code in try_files: " + last.Text}
 		}
 		t.code = proxy.Status(code)
-	case strings.HasPrefix(last.Text, "@"):
-		t.named = last.Text
-	default:
+	} else {
 		t.last = proxy.ParseTemplate(s.Load(), last.Pos, last.Text)
 	}
 	m.k.In(s).try = t
@@ -47,46 +45,92 @@ func (m module) setTry(s *config.Scope, n *config.Node) error {
 
 // run looks for the first test that exists and makes it the request's path.
 func (t *tryFiles) run(st *site, x *proxy.Exchange) error {
+	lk := newLookup()
+	defer lk.release()
 	for i := range t.tests {
-		path := t.tests[i].path.String(x)
-		if !strings.HasPrefix(path, "/") {
-			path = "/" + path
-		}
-		if t.tests[i].dir && !strings.HasSuffix(path, "/") {
-			path += "/"
-		}
-		name, ok := st.tryName(x, path)
+		path, ok := st.tryName(x, lk, t.tests[i].path)
 		if !ok {
 			continue
 		}
-		info, err := os.Stat(name)
-		if err == nil && info.IsDir() == t.tests[i].dir && (info.IsDir() || info.Mode().IsRegular()) {
-			x.Req.Path = path
+		dir, err := lk.test()
+		if err == nil && dir == t.tests[i].dir {
+			st.found(x, lk, path, dir)
 			return nil
 		}
+		if err != nil && !absent(err) {
+			x.Log(proxy.LevelCrit, "stat() %q failed (%s)%s", lk.name, words(err), because(string(lk.name)))
+		}
 	}
-	switch {
-	case t.code != 0:
+	if t.code != 0 {
 		return t.code
-	case t.named != "":
-		return &proxy.Redirect{URI: t.named, Named: true}
 	}
-	path, args, found := strings.Cut(t.last.String(x), "?")
-	if !found {
-		args = x.Req.Args
+	last := t.last.String(x)
+	if strings.HasPrefix(last, "@") {
+		return &proxy.Redirect{URI: last, Named: true}
 	}
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path
+	path, args, _ := strings.Cut(last, "?")
+	path, ok := proxy.CleanPath(rooted(path))
+	if !ok {
+		return proxy.Status(404)
 	}
 	return &proxy.Redirect{URI: path, Args: args}
 }
 
-// tryName is the file of a test. Under an alias the location's name is cut
-// from the path, as for requests.
-func (st *site) tryName(x *proxy.Exchange, path string) (string, bool) {
-	clean, ok := proxy.CleanPath(path)
-	if !ok {
+func absent(err error) bool {
+	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
+}
+
+// tryName makes lk.name the file of a test and returns the path that it has
+// under the root or alias. Under an alias the location's name is cut from a
+// value with variables, as in nginx.
+func (st *site) tryName(x *proxy.Exchange, lk *lookup, t *proxy.Template) (path string, ok bool) {
+	lk.name = t.Append(x, lk.name[:0])
+	if string(lk.name) == x.Req.Path {
+		path = x.Req.Path
+	} else {
+		path = rooted(string(lk.name))
+	}
+	if climbs(lk.name) {
+		if path, ok = proxy.CleanPath(path); !ok {
+			return "", false
+		}
+	}
+	if st.root.kind == aliasPrefix {
+		if _, static := t.Static(); !static {
+			if rest, cut := strings.CutPrefix(path, st.root.name); cut && (strings.HasSuffix(st.root.name, "/") || rest == "" || rest[0] == '/') {
+				path = rest
+			}
+		}
+	}
+	if lk.name, ok = st.appendRoot(x, lk.name[:0]); !ok {
 		return "", false
 	}
-	return st.filename(x, clean)
+	if path != "" {
+		lk.name = join(lk.name, 0, path)
+	}
+	return path, true
+}
+
+func rooted(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return path
+	}
+	return "/" + path
+}
+
+// found makes the file lk.name, whose path under the root or alias is path,
+// what the request is for.
+func (st *site) found(x *proxy.Exchange, lk *lookup, path string, dir bool) {
+	switch st.root.kind {
+	case rootPlain:
+		x.Req.Path = path
+	case aliasPrefix:
+		if uri := string(join([]byte(st.root.name), 0, path)); path != "" && uri != x.Req.Path {
+			x.Req.Path = uri
+		}
+	case aliasWhole:
+		if !dir {
+			x.Req.Path, x.Filename = path, string(lk.name)
+		}
+	}
 }

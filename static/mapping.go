@@ -1,0 +1,190 @@
+package static
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+// root is a root or alias directive.
+type root struct {
+	path *proxy.Template
+	kind rootKind
+	name string // of the location that an alias stands in
+}
+
+type rootKind uint8
+
+const (
+	rootPlain   rootKind = iota
+	aliasPrefix          // replaces the location's name in the path
+	aliasWhole           // in a regular expression location: the whole file name
+)
+
+func (m module) mapping() []config.Directive {
+	return []config.Directive{
+		{Name: "root", In: config.AnyLevel | config.LocationIf, Args: config.OneArg, Syntax: "DIRECTORY", Default: "html", Set: m.setRoot,
+			Help: "The folder that paths are looked up in: root /www; serves /a/b from /www/a/b. Relative to the prefix directory; may have variables, whose values cannot lead out with \"..\"."},
+		{Name: "alias", In: config.Location, Args: config.OneArg, Syntax: "PATH", Set: m.setAlias,
+			Help: "Replaces the location's name in the path: location /i/ { alias /www/images/; } serves /i/a.png from /www/images/a.png. In a regular expression location it is the whole file name, with captures. Unlike nginx's, the result stays under the alias: location /i { alias /www/images/; } serves neither /i../x nor /ix."},
+		{Name: "index", In: config.AnyLevel, Args: config.SomeArg, Repeat: true, Syntax: "FILE ...", Default: "index.html", Set: m.setIndex,
+			Help: "The files that answer for a folder, the first that exists, by an internal redirect; a last one that begins with / is redirected to without a look. May have variables."},
+		{Name: "try_files", In: config.Server | config.Location, Args: config.Arity{Min: 2, Max: -1}, Syntax: "FILE ... URI | =CODE | @NAME", Set: m.setTry,
+			Help: "Serves the first file that exists (a folder, when the name ends in /), else redirects internally to the last word, whose arguments replace the request's, or answers with its status. Not inherited. Unlike nginx's, names are normalised and cannot lead out with \"..\"."},
+	}
+}
+
+func (m module) setRoot(s *config.Scope, n *config.Node) error {
+	if s.Own("alias") != nil {
+		return errors.New("\"root\" and \"alias\" cannot stand in one location")
+	}
+	path, err := pathTemplate(s, n)
+	if err != nil {
+		return err
+	}
+	m.k.In(s).root = root{path: path}
+	return nil
+}
+
+func (m module) setAlias(s *config.Scope, n *config.Node) error {
+	if s.Own("root") != nil {
+		return errors.New("\"root\" and \"alias\" cannot stand in one location")
+	}
+	name, kind := locationName(s.Node)
+	if strings.HasPrefix(name, "@") {
+		return errors.New("\"alias\" cannot be used inside a named location")
+	}
+	if kind == aliasPrefix && strings.HasSuffix(n.Arg(0), "/") != strings.HasSuffix(name, "/") {
+		s.Load().Warn(n.Pos, "location %q and alias %q should both end in a slash, or neither", name, n.Arg(0))
+	}
+	path, err := pathTemplate(s, n)
+	if err != nil {
+		return err
+	}
+	m.k.In(s).root = root{path, kind, name}
+	return nil
+}
+
+// locationName returns the name that the location n matches by.
+func locationName(n *config.Node) (name string, kind rootKind) {
+	mod, name := "", n.Arg(len(n.Args)-1)
+	if len(n.Args) == 2 {
+		mod = n.Arg(0)
+	} else {
+		for _, m := range []string{"=", "^~", "~*", "~"} {
+			if rest, ok := strings.CutPrefix(name, m); ok {
+				mod, name = m, rest
+				break
+			}
+		}
+	}
+	if strings.HasPrefix(mod, "~") {
+		return name, aliasWhole
+	}
+	return name, aliasPrefix
+}
+
+// circular are the variables that are made of the root themselves.
+var circular = []string{"document_root", "realpath_root", "request_filename"}
+
+func pathTemplate(s *config.Scope, n *config.Node) (*proxy.Template, error) {
+	text := n.Arg(0)
+	for _, v := range circular {
+		if strings.Contains(text, "$"+v) || strings.Contains(text, "${"+v) {
+			return nil, &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("the variable $%s cannot be used in %q: it is made of it", v, n.Name)}
+		}
+	}
+	if !strings.HasPrefix(text, "$") {
+		text = s.Load().Path(text)
+	}
+	if strings.Contains(text+"/", "/../") {
+		text = filepath.Clean(text)
+	}
+	if strings.HasSuffix(n.Arg(0), "/") && !strings.HasSuffix(text, "/") {
+		text += "/"
+	}
+	return proxy.ParseTemplate(s.Load(), n.Args[0].Pos, text), nil
+}
+
+func (m module) setIndex(s *config.Scope, n *config.Node) error {
+	for i, a := range n.Args {
+		if strings.HasPrefix(a.Text, "/") && i < len(n.Args)-1 {
+			s.Load().Warn(a.Pos, "only the last index parameter should be \"absolute\"")
+		}
+		m.k.In(s).index.Add(s, proxy.ParseTemplate(s.Load(), a.Pos, a.Text))
+	}
+	return nil
+}
+
+// appendRoot appends the root or alias. ok is false when the value of a
+// variable leads out of it.
+func (st *site) appendRoot(x *proxy.Exchange, dst []byte) (_ []byte, ok bool) {
+	if text, static := st.root.path.Static(); static {
+		return append(dst, text...), true
+	}
+	start := len(dst)
+	dst = st.root.path.Append(x, dst)
+	return dst, !climbs(dst[start:])
+}
+
+// climbs reports that a name has a ".." segment or a NUL.
+func climbs(name []byte) bool {
+	for i := bytes.IndexByte(name, '.'); i >= 0; {
+		if dotDot(name, i) {
+			return true
+		}
+		next := bytes.IndexByte(name[i+1:], '.')
+		if next < 0 {
+			break
+		}
+		i += 1 + next
+	}
+	return bytes.IndexByte(name, 0) >= 0
+}
+
+func dotDot(name []byte, i int) bool {
+	return i+1 < len(name) && name[i+1] == '.' && (i == 0 || name[i-1] == '/') && (i+2 == len(name) || name[i+2] == '/')
+}
+
+// appendName appends the name of the file that path, a normal one, maps to.
+// ok is false for paths that the alias does not cover.
+func (st *site) appendName(x *proxy.Exchange, dst []byte, path string) (_ []byte, ok bool) {
+	if st.root.kind == aliasWhole && x.Filename != "" {
+		return append(dst, x.Filename...), true
+	}
+	start := len(dst)
+	if dst, ok = st.appendRoot(x, dst); !ok {
+		return dst, false
+	}
+	switch st.root.kind {
+	case aliasWhole:
+		return dst, true
+	case aliasPrefix:
+		rest, covered := strings.CutPrefix(path, st.root.name)
+		if !covered || rest == "" {
+			return dst, covered
+		}
+		if !strings.HasSuffix(st.root.name, "/") && rest[0] != '/' {
+			// "/static../secret" would leave the alias; "/staticfile" never meant it
+			return dst, false
+		}
+		return join(dst, start, rest), true
+	}
+	return join(dst, start, path), true
+}
+
+// join appends rest to the folder dst[start:], with one slash between.
+func join(dst []byte, start int, rest string) []byte {
+	if len(dst) > start && dst[len(dst)-1] == '/' {
+		dst = dst[:len(dst)-1]
+	}
+	if !strings.HasPrefix(rest, "/") {
+		dst = append(dst, '/')
+	}
+	return append(dst, rest...)
+}
