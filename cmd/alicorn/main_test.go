@@ -2,20 +2,36 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"alicorn/config"
 )
 
-// reexecEnv makes the test binary behave as alicorn itself.
-const reexecEnv = "ALICORN_TEST_REEXEC"
+// reexecEnv makes the test binary behave as alicorn itself; with the value
+// reexecAsInit as a container's first process.
+const (
+	reexecEnv    = "ALICORN_TEST_REEXEC"
+	reexecAsInit = "init"
+)
 
 func TestMain(m *testing.M) {
-	if os.Getenv(reexecEnv) != "" {
-		os.Exit(run(context.Background(), os.Args[1:]))
+	switch os.Getenv(reexecEnv) {
+	case "":
+		os.Exit(m.Run())
+	case reexecAsInit:
+		if os.Getenv(initEnv) == "" {
+			if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(exitFailed)
+			}
+			os.Exit(exitCode(superviseAsInit()))
+		}
 	}
-	os.Exit(m.Run())
+	os.Exit(run(context.Background(), os.Args[1:]))
 }
 
 func testSchema() *config.Schema { return manualSchema() }

@@ -49,6 +49,8 @@ var netHTTP = map[string]string{
 	"cmd/alicorn":         "what the command serves to its own verbs",
 	"cmd/bench":           "it is a client",
 	"proxy":               "status texts and names of methods; no server",
+	"proxy/compress":      "it reads dates of header fields; no server",
+	"static":              "it reads and writes dates of header fields; no server",
 }
 
 // sourceFile is one parsed file.

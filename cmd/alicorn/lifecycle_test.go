@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// As a container's first process alicorn reaps what loses its parent, passes
+// signals on, and ends with the server's code. The test's process gets its
+// orphans as a subreaper does, which needs no namespace.
+func TestFirstProcessReapsOrphansAndPassesSignalsOn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sock := filepath.Join(dir, "web.sock")
+	files := map[string]string{
+		"alicorn.conf": "error_log error.log notice;\napp web { wsgi app:app; workers 1; python /usr/bin/python3; directory " + dir + "; }\n" +
+			"server { listen unix:" + sock + "; location / { app_pass web; } }\n",
+		"app.py": `import os, time
+def app(environ, start_response):
+    child = os.fork()
+    if child == 0:
+        if os.fork() == 0:
+            time.sleep(0.05)
+        os._exit(0)
+    os.waitpid(child, 0)
+    start_response("200 OK", [])
+    return [b"orphaned"]
+`}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := initCommand(t, dir, "run", "-c", "alicorn.conf")
+	if answer := awaitAnswer(t, sock); !strings.HasSuffix(answer, "orphaned") {
+		t.Errorf("answer %q", answer)
+	}
+	// The orphan ends 50 ms later, and is reaped if nothing of it stays.
+	time.Sleep(100 * time.Millisecond)
+	awaitCondition(t, "the orphan is not reaped", func() bool { return zombies(t, cmd.Process.Pid) == 0 })
+	if n := children(t, cmd.Process.Pid); n != 1 {
+		t.Errorf("the first process has %d children, want the server alone", n)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the end: %v", err)
+	}
+}
+
+func TestFirstProcessEndsWithTheServersCode(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "alicorn.conf"), []byte("sever { }"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := initCommand(t, dir, "check", "-c", "alicorn.conf")
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed {
+		t.Errorf("%v, want exit code %d", err, exitFailed)
+	}
+}
+
+// initCommand starts the program as if it were a container's first process.
+func initCommand(t *testing.T, dir string, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), reexecEnv+"="+reexecAsInit,
+		"RUNTIME_DIRECTORY="+dir+"/run", "STATE_DIRECTORY="+dir+"/state", "CACHE_DIRECTORY="+dir+"/cache")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			cmd.Process.Signal(syscall.SIGTERM)
+			cmd.Wait()
+		}
+	})
+	return cmd
+}
+
+// awaitAnswer returns the answer to GET / once there is one.
+func awaitAnswer(t *testing.T, sock string) (answer string) {
+	t.Helper()
+	awaitCondition(t, "nothing answers on "+sock, func() bool {
+		nc, err := net.Dial("unix", sock)
+		if err != nil {
+			return false
+		}
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(patience))
+		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+		text, err := io.ReadAll(nc)
+		answer = string(text)
+		return err == nil && answer != ""
+	})
+	return answer
+}
+
+func awaitCondition(t *testing.T, failure string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(failure)
+		}
+	}
+}
+
+// states gives the states of pid's children.
+func states(t *testing.T, pid int) []string {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, name := range stats {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		if f := strings.Fields(rest); len(f) > 1 && f[1] == itoa(pid) {
+			out = append(out, f[0])
+		}
+	}
+	return out
+}
+
+func children(t *testing.T, pid int) int { return len(states(t, pid)) }
+
+func zombies(t *testing.T, pid int) (n int) {
+	for _, s := range states(t, pid) {
+		if s == "Z" {
+			n++
+		}
+	}
+	return n
+}
