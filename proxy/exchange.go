@@ -58,6 +58,8 @@ type Exchange struct {
 	Internal   bool   // an internal redirect led here
 	User       string // $remote_user, once authenticated
 	Filename   string // $request_filename override by static; "" before
+	// LimitStatus is limit_req's decision, made once a request; 0: none yet.
+	LimitStatus uint8
 
 	stream    Stream
 	redirects int

@@ -8,6 +8,7 @@ import (
 	"alicorn/proxy/compress"
 	"alicorn/proxy/errorlog"
 	"alicorn/proxy/header"
+	"alicorn/proxy/limit"
 	"alicorn/proxy/rewrite"
 	"alicorn/proxy/ssl"
 	"alicorn/static"
@@ -30,6 +31,7 @@ func modules(f features) []proxy.Module {
 		ssl.New(),
 		rewrite.Module(),
 		static.Expires(),
+		limit.Module(),
 		header.Module(),
 		compress.Module(),
 		appserver.Module(f.apps),

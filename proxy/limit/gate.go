@@ -1,0 +1,153 @@
+package limit
+
+import (
+	"sync"
+	"time"
+
+	"alicorn/proxy"
+)
+
+// gate is the limits of one location.
+type gate struct {
+	limits     []*limit
+	status     proxy.Status
+	level      proxy.Level
+	delayLevel proxy.Level
+	dryRun     bool
+}
+
+// maxKey bounds the length of a key, as in nginx.
+const maxKey = 65535
+
+var keys = sync.Pool{New: func() any { b := make([]byte, 0, 64); return &b }}
+
+// pass counts a request once, before the first internal redirect; it delays
+// or refuses it.
+func (g *gate) pass(x *proxy.Exchange) error {
+	if x.LimitStatus != undecided {
+		return nil
+	}
+	buf := keys.Get().(*[]byte)
+	v := g.judge(x, buf)
+	keys.Put(buf)
+	switch {
+	case v.zone == nil:
+		return nil // every key is empty
+	case v.refused:
+		return g.refuse(x, v)
+	case v.delay == 0:
+		x.LimitStatus = passed
+		return nil
+	}
+	return g.delay(x, v)
+}
+
+// verdict is what the limits say of a request. zone is the decisive one; nil
+// when no limit applies.
+type verdict struct {
+	zone    *zone
+	excess  int64
+	delay   time.Duration
+	refused bool
+}
+
+// judge first asks every zone, then counts the request in all of them. One
+// zone needs no asking: its count refuses or is kept.
+func (g *gate) judge(x *proxy.Exchange, buf *[]byte) (v verdict) {
+	last := len(g.limits) - 1
+	for _, l := range g.limits[:last] {
+		key, ok := l.key(x, buf)
+		if !ok {
+			continue
+		}
+		v.zone = l.zone
+		if v.excess = l.zone.ask(key); v.excess > l.burst {
+			v.refused = true
+			return v
+		}
+	}
+	v.excess = 0
+	for i := last; i >= 0; i-- {
+		l := g.limits[i]
+		key, ok := l.key(x, buf)
+		if !ok {
+			continue
+		}
+		bound := l.burst
+		if i < last {
+			bound = unbounded // it was admitted when it was asked
+		}
+		excess, ok := l.zone.count(key, bound)
+		if !ok {
+			return verdict{zone: l.zone, excess: excess, refused: true}
+		}
+		if d := l.wait(excess); v.zone == nil || d > v.delay || i == last {
+			v.zone, v.excess, v.delay = l.zone, excess, d
+		}
+	}
+	return v
+}
+
+// key returns the hash of the request's key; it is not limited without one.
+func (l *limit) key(x *proxy.Exchange, buf *[]byte) (hash, bool) {
+	b := l.zone.key.Append(x, (*buf)[:0])
+	*buf = b
+	if len(b) == 0 {
+		return hash{}, false
+	}
+	if len(b) > maxKey {
+		x.Log(proxy.LevelError, "the value of the %q key is more than %d bytes", l.zone.keyText, maxKey)
+		return hash{}, false
+	}
+	return l.zone.states.hash(b), true
+}
+
+// wait returns how long a request with this excess waits.
+func (l *limit) wait(excess int64) time.Duration {
+	if excess <= l.delay {
+		return 0
+	}
+	return time.Duration((excess-l.delay)*1000/l.zone.rate) * time.Millisecond
+}
+
+func (g *gate) refuse(x *proxy.Exchange, v verdict) error {
+	if g.dryRun {
+		x.LimitStatus = rejectedDryRun
+		x.Log(g.level, "limiting requests, dry run, excess: %d.%03d by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
+		return nil
+	}
+	x.LimitStatus = rejected
+	x.Log(g.level, "limiting requests, excess: %d.%03d by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
+	return g.status
+}
+
+func (g *gate) delay(x *proxy.Exchange, v verdict) error {
+	if g.dryRun {
+		x.LimitStatus = delayedDryRun
+		x.Log(g.delayLevel, "delaying request, dry run, excess: %d.%03d, by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
+		return nil
+	}
+	x.LimitStatus = delayed
+	x.Log(g.delayLevel, "delaying request, excess: %d.%03d, by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
+	return wait(x, v.delay)
+}
+
+// lookEvery is how often a delayed request looks whether its client is there.
+const lookEvery = time.Second
+
+func wait(x *proxy.Exchange, d time.Duration) error {
+	end := time.Now().Add(d)
+	timer := time.NewTimer(min(d, lookEvery))
+	defer timer.Stop()
+	for {
+		<-timer.C
+		if x.Stream().Gone() {
+			return proxy.ErrClientGone
+		}
+		left := time.Until(end)
+		if left <= 0 {
+			return nil
+		}
+		timer.Reset(min(left, lookEvery))
+	}
+}

@@ -1,0 +1,85 @@
+// Package limit is nginx's limit_req module: the rate of requests by key.
+//
+// A zone holds one state per key: how far its requests exceed the rate, in
+// thousandths of a request, and when the last one was counted. A request adds
+// 1000 and the time since then takes rate thousandths per second away. Over
+// the burst it is refused and counts nowhere; over the delay it waits until it
+// is not. With several zones each must admit the request before any counts it.
+//
+// golang.org/x/time/rate is not used, as its tokens are continuous: nginx
+// rounds the rate (1r/m is 16 thousandths per second) and what leaks in a
+// millisecond, tells the excess in its log lines, and asks before it counts.
+//
+// Zones outlive configurations. Their memory is bounded by their size; the
+// state used least recently makes room. A key is kept as its 128-bit hash.
+package limit
+
+import (
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+type settings struct {
+	limits config.List[*limit]
+	zones  *zones // of the whole configuration
+	status int
+	level  proxy.Level
+	dryRun bool
+}
+
+// limit is one limit_req directive. Counts are in thousandths of a request.
+type limit struct {
+	zone  *zone
+	burst int64
+	delay int64
+}
+
+// Module returns the feature.
+func Module() proxy.Module {
+	k := config.NewKey(func() settings {
+		return settings{zones: newZones(), status: 503, level: proxy.LevelError}
+	})
+	return proxy.Module{
+		Name:       "limit",
+		Settings:   k,
+		Directives: directives(k),
+		Variables:  []proxy.Variable{{Name: "limit_req_status", Get: appendDecision}},
+		Compile: func(s *config.Scope, l *proxy.Location) error {
+			c := k.In(s)
+			if limits := c.limits.Items(); len(limits) > 0 {
+				g := &gate{limits: limits, status: proxy.Status(c.status), dryRun: c.dryRun, level: c.level, delayLevel: lower(c.level)}
+				l.On(proxy.PreAccess, g.pass)
+			}
+			return nil
+		},
+	}
+}
+
+// lower returns the level for delays: one below that of refusals.
+func lower(l proxy.Level) proxy.Level {
+	switch l {
+	case proxy.LevelError:
+		return proxy.LevelWarn
+	case proxy.LevelWarn:
+		return proxy.LevelNotice
+	}
+	return proxy.LevelInfo
+}
+
+// decision is what became of a request: Exchange.LimitStatus.
+type decision = uint8
+
+const (
+	undecided decision = iota
+	passed
+	delayed
+	rejected
+	delayedDryRun
+	rejectedDryRun
+)
+
+var decisions = [...]string{"", "PASSED", "DELAYED", "REJECTED", "DELAYED_DRY_RUN", "REJECTED_DRY_RUN"}
+
+func appendDecision(x *proxy.Exchange, dst []byte) ([]byte, bool) {
+	return append(dst, decisions[x.LimitStatus]...), x.LimitStatus != undecided
+}
