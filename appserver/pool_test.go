@@ -380,3 +380,21 @@ func TestGarbageCostsTheWorkerOnly(t *testing.T) {
 	s.Log.Wait(t, "broke the worker protocol")
 	expect(t, s.Get("/"), 200, "hello")
 }
+
+func TestAWorkerRunsAsTheDirectorysOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("only root can change users")
+		return
+	}
+	dir := t.TempDir()
+	os.Chmod(filepath.Dir(dir), 0o755)
+	os.WriteFile(filepath.Join(dir, "who.py"), []byte(`import os
+def app(environ, start_response):
+    start_response("200 OK", [])
+    status = open("/proc/self/status").read()
+    return [(" ".join(l for l in status.splitlines() if l.startswith(("Uid", "Gid", "Groups"))) + os.environ["HOME"]).encode()]
+`), 0o644)
+	os.Chown(dir, 1234, 1234)
+	s := newSiteWith(t, NewRuntime(Options{}), fmt.Sprintf("app web { wsgi who:app; directory %s; workers 1; python /usr/bin/python3; } server { listen 127.0.0.1:8080; location / { app_pass web; } }", dir))
+	expect(t, s.Get("/"), 200, "Uid:\t1234\t1234\t1234\t1234 Gid:\t1234\t1234\t1234\t1234 Groups:\t1234 /")
+}

@@ -143,7 +143,6 @@ func (w *worker) onHead(f frame, buf *[]byte, files []int) (kept bool, err error
 	p.mu.Unlock()
 
 	r.head, r.by = h, w
-	slot := &w.slots[r.slot]
 	switch {
 	case h.file >= 0:
 		if err := r.takeFile(files[0], h.file); err != nil {
@@ -151,15 +150,8 @@ func (w *worker) onHead(f frame, buf *[]byte, files []int) (kept bool, err error
 			r.drop()
 			return false, nil
 		}
-		r.whole = true
 	case end:
-		r.whole = true
-		if kept = len(f.payload) > smallBody && !withdrawn; kept {
-			r.text, r.block = f.payload, buf
-		} else if !withdrawn {
-			r.text = append(r.small[:0], f.payload...)
-		}
-		slot.repay(int64(len(f.payload)))
+		kept = w.hold(r, f.payload, buf, withdrawn)
 	default:
 		kept = w.put(r, f.payload, buf)
 	}
@@ -171,6 +163,21 @@ func (w *worker) onHead(f frame, buf *[]byte, files []int) (kept bool, err error
 		r.drop()
 	}
 	return kept, nil
+}
+
+// hold keeps the body of a response that one frame carries whole.
+func (w *worker) hold(r *request, body []byte, buf *[]byte, withdrawn bool) (kept bool) {
+	r.whole = true
+	w.slots[r.slot].repay(int64(len(body)))
+	switch {
+	case withdrawn:
+	case len(body) > smallBody:
+		r.text, r.block = body, buf
+		return true
+	default:
+		r.text = append(r.small[:0], body...)
+	}
+	return false
 }
 
 func (w *worker) onData(f frame, buf *[]byte) (kept bool, err error) {
@@ -265,6 +272,7 @@ func (r *request) takeFile(fd int, size int64) error {
 		unix.Close(fd)
 		return fmt.Errorf("not a regular file")
 	}
+	r.whole = true
 	r.file = os.NewFile(uintptr(fd), "application's file")
 	var err error
 	r.offset, err = r.file.Seek(0, io.SeekCurrent)
