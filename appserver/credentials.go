@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -128,4 +130,41 @@ func (c *credentials) resolve(name, group string) error {
 	}
 	c.GID, _ = strconv.Atoi(g.Gid)
 	return nil
+}
+
+// reaches reports whether this user can execute path: may pass every folder
+// on the way to it and run the file.
+func (c credentials) reaches(path string) bool {
+	if c.UID == 0 {
+		return true
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	for ; ; real = filepath.Dir(real) {
+		info, err := os.Stat(real)
+		if err != nil || !c.executes(info) {
+			return false
+		}
+		if real == filepath.Dir(real) {
+			return true
+		}
+	}
+}
+
+// executes judges the permission to execute, or to search a folder.
+func (c credentials) executes(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return true
+	}
+	switch mode := info.Mode().Perm(); {
+	case int(st.Uid) == c.UID:
+		return mode&0o100 != 0
+	case int(st.Gid) == c.GID || slices.Contains(c.Groups, int(st.Gid)):
+		return mode&0o010 != 0
+	default:
+		return mode&0o001 != 0
+	}
 }

@@ -41,6 +41,7 @@ type search struct {
 	directory          string
 	home               string
 	getenv             func(string) string
+	may                func(path string) bool // whether the worker's user can run it; nil: ours
 }
 
 func (a *App) search() search {
@@ -48,7 +49,11 @@ func (a *App) search() search {
 	if !a.credentials.Switch {
 		home, _ = os.UserHomeDir()
 	}
-	return search{a.python, a.virtualenv, a.Directory, home, os.Getenv}
+	s := search{python: a.python, virtualenv: a.virtualenv, directory: a.Directory, home: home, getenv: os.Getenv}
+	if a.credentials.Switch {
+		s.may = a.credentials.reaches
+	}
+	return s
 }
 
 // findInterpreter picks the first that exists of python, virtualenv,
@@ -72,7 +77,7 @@ func findInterpreter(s search) (interpreter, error) {
 		}
 		in.tried = append(in.tried, "pipenv (not installed)")
 	}
-	return in.fromPath()
+	return s.fromPath(in)
 }
 
 // implicitEnv looks at the environments that need no naming.
@@ -97,14 +102,22 @@ func (s search) implicitEnv() (in interpreter) {
 	return in
 }
 
-// fromPath takes python3 of PATH.
-func (in interpreter) fromPath() (interpreter, error) {
-	path, err := exec.LookPath("python3")
-	if err != nil {
-		return in, fmt.Errorf("cannot find an interpreter: there is no python3 in PATH; looked at %s", strings.Join(in.tried, ", "))
+// fromPath takes the first python3 of PATH that the worker's user can reach:
+// root's own, under its home, is of no use to another user.
+func (s search) fromPath(in interpreter) (interpreter, error) {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path, err := filepath.Abs(filepath.Join(dir, "python3"))
+		if err != nil || executable(path) != nil {
+			continue
+		}
+		if s.may != nil && !s.may(path) {
+			in.tried = append(in.tried, path+" (not for the worker's user)")
+			continue
+		}
+		in.Path = path
+		return in, nil
 	}
-	in.Path, err = filepath.Abs(path)
-	return in, err
+	return in, fmt.Errorf("cannot find an interpreter: there is no python3 in PATH; looked at %s", strings.Join(in.tried, ", "))
 }
 
 func (s search) explicitPython() (interpreter, error) {
@@ -248,5 +261,5 @@ func (a *App) askPipenv() (interpreter, error) {
 		return in, executable(path)
 	}
 	in.tried = append(in.tried, "pipenv --venv (no environment)")
-	return in.fromPath()
+	return a.search().fromPath(in)
 }

@@ -12,4 +12,4 @@ func builtinFiles() map[string][]byte {
 }
 
 // extraCommands are the verbs besides those of a running server.
-func extraCommands() []*cobra.Command { return nil }
+func extraCommands() []*cobra.Command { return []*cobra.Command{serveCommand()} }

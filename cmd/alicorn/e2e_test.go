@@ -171,7 +171,7 @@ func alicornCommand(ts *testscript.TestScript, args []string) *exec.Cmd {
 // socket.
 func (s *scriptServer) awaitListening(ts *testscript.TestScript) {
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		sockets, _ := filepath.Glob(filepath.Join(ts.MkAbs("run"), "control-*.sock"))
+		sockets, _ := filepath.Glob(filepath.Join(ts.Getenv("RUNTIME_DIRECTORY"), "control-*.sock"))
 		for _, path := range sockets {
 			if nc, err := net.Dial("unix", path); err == nil {
 				nc.Close()

@@ -46,11 +46,9 @@ var edges = []struct {
 // netHTTP says who may import net/http, and why.
 var netHTTP = map[string]string{
 	"cmd/alicorn/control": "the control API is not in a client's way",
-	"cmd/alicorn":         "what the command serves to its own verbs",
 	"cmd/bench":           "it is a client",
 	"proxy":               "status texts and names of methods; no server",
 	"proxy/compress":      "it reads dates of header fields; no server",
-	"static":              "it reads and writes dates of header fields; no server",
 }
 
 // sourceFile is one parsed file.

@@ -24,6 +24,9 @@ Found = namedtuple("Found", "application name framework")
 application it is, such as "Flask", or "WSGI"."""
 
 
+DEMO = "alicorn.demo:app"  # the name of the application in demo.py
+
+
 class LoadError(Exception):
     """One sentence on why there is no application; traceback is empty or the import's."""
 
@@ -37,6 +40,8 @@ def load(settings):
 
     Changes the working directory, sys.path and sys.argv. Raises LoadError.
     """
+    if settings["app"] == DEMO:
+        return _demo()
     _enter(settings)
     target, _, expression = settings["app"].partition(":")
     module = _import_target(target, settings)
@@ -45,6 +50,13 @@ def load(settings):
     if problem:
         raise LoadError("%s:%s %s" % (module.__name__, name, problem))
     return Found(application, "%s:%s" % (module.__name__, name), callables.framework(application))
+
+
+def _demo():
+    """The application that comes with this package; it needs no directory."""
+    from . import demo
+
+    return Found(demo.app, DEMO, callables.framework(demo.app))
 
 
 def _enter(settings):
@@ -69,7 +81,9 @@ def _import_target(target, settings):
     if target.startswith("/") and not directory:
         directory = "/"
     directory = os.path.join(os.getcwd(), directory) if directory else os.getcwd()
-    if rest.endswith((".py", ".wsgi")):
+    # "shop.wsgi" is a module of a Django project unless there is such a file.
+    path = os.path.join(directory, rest)
+    if rest.endswith(".py") or rest.endswith(".wsgi") and (rest != target or os.path.isfile(path)):
         return _import_file(os.path.normpath(os.path.join(directory, rest)), settings)
     if directory != os.getcwd():
         if not os.path.isdir(directory):

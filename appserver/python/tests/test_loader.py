@@ -50,6 +50,8 @@ FACTORY = ("def make(*names, **keywords):\n"
      "mod:create_app", "mod:create_app()", b"made"),
     ({"mod.py": "def build():\n    " + (WSGI % ("run", "built")).replace("\n", "\n    ")
                 + "\n    return run\n"}, "mod:build", "mod:build()", b"built"),
+    ({"shop/__init__.py": "", "shop/wsgi.py": WSGI % ("application", "a module called wsgi")},
+     "shop.wsgi:application", "shop.wsgi:application", b"a module called wsgi"),
     ({"site.wsgi": WSGI % ("application", "wsgi file")}, "site.wsgi", "_wsgi_site:application",
      b"wsgi file"),
     ({"my-app.py": WSGI % ("app", "dashed")}, "my-app.py", "my_app:app", b"dashed"),
@@ -116,7 +118,7 @@ ASYNC = "async def app(scope, receive, send): pass\n"
     ({"mod.py": FACTORY}, "mod:make(os.getcwd())", "are not literals"),
     ({"mod.py": FACTORY}, "mod:make(", "'make(' is not a name or a call of a factory"),
     ({"mod.py": FACTORY}, "mod:make()()", "is not a name or a call of a factory"),
-    ({}, "site.wsgi", "cannot import the application: there is no file DIRECTORY/site.wsgi"),
+    ({}, "sub/site.wsgi", "cannot import the application: there is no file DIRECTORY/sub/site.wsgi"),
     ({}, "src/mod:app", "cannot import src/mod: there is no directory DIRECTORY/src"),
     ({"signal.py": WSGI % ("app", "")}, "signal.py",
      "DIRECTORY/signal.py cannot be imported: its name 'signal' belongs to a module of Python"),

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"alicorn/appserver"
+	"alicorn/cmd/alicorn/control"
+	"alicorn/cmd/alicorn/keeper"
+	"alicorn/config"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve [APP]",
+		Short: "Serve a Python application without a configuration",
+		Long: "Serves a WSGI application: MODULE:NAME, MODULE:FACTORY(), a module, or a .py or .wsgi file. Without APP\n" +
+			"it is FLASK_APP, wsgi.py, app.py, asgi.py, main.py or a Django project. Flags are gunicorn's; gunicorn.conf.py,\n" +
+			"GUNICORN_CMD_ARGS, WEB_CONCURRENCY and PORT are honoured. --print-config shows the configuration it builds.",
+		Args: cobra.MaximumNArgs(1),
+	}
+	flags := newServeFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return serve(cmd, flags, args) }
+	return cmd
+}
+
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{exitUsage, err}
+}
+
+func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
+	f, err := command.layers(cmd.Context())
+	if err != nil {
+		return usage(err)
+	}
+	if len(args) > 0 {
+		f.wsgiApp = args[0]
+	}
+	dir, err := filepath.Abs(f.chdir)
+	if err != nil || !isDirectory(dir) {
+		return usage(fmt.Errorf("--chdir: there is no folder %q", f.chdir))
+	}
+	app, err := discover(dir, f.wsgiApp, os.Getenv)
+	if err != nil {
+		return &exitError{exitApp, err}
+	}
+	f.defaultBind(app)
+	p, err := f.program(app, dir)
+	if err != nil {
+		return usage(err)
+	}
+	if len(f.static) == 0 && !app.demo && !isDaemon() {
+		if err := p.addStatics(cmd.Context(), f, app); err != nil {
+			return startError(err)
+		}
+	}
+	if f.printConfig {
+		tree, err := p.read()
+		if err == nil {
+			_, err = cmd.OutOrStdout().Write(tree.Contents[tree.Files[0]])
+		}
+		return failed(err)
+	}
+	return start(cmd.Context(), p, func(st control.Status) { fmt.Fprintln(os.Stderr, startLine(st, app, f)) })
+}
+
+// layers puts the sources of settings over each other as gunicorn does:
+// environment, configuration file, GUNICORN_CMD_ARGS, command line.
+func (f *serveFlags) layers(ctx context.Context) (*serveFlags, error) {
+	all := newServeFlags(pflag.NewFlagSet("serve", pflag.ContinueOnError))
+	if n := os.Getenv("WEB_CONCURRENCY"); n != "" {
+		if err := all.set.Set("workers", n); err != nil {
+			return nil, fmt.Errorf("WEB_CONCURRENCY: %w", err)
+		}
+	}
+	words, err := splitArgs(os.Getenv("GUNICORN_CMD_ARGS"))
+	if err != nil {
+		return nil, err
+	}
+	variable := newServeFlags(pflag.NewFlagSet("GUNICORN_CMD_ARGS", pflag.ContinueOnError))
+	if err := variable.set.Parse(words); err != nil {
+		return nil, fmt.Errorf("GUNICORN_CMD_ARGS: %w", err)
+	}
+	file, err := f.configFile(ctx, variable)
+	if err != nil {
+		return nil, err
+	}
+	for _, layer := range []*serveFlags{file, variable, f} {
+		if layer == nil {
+			continue
+		}
+		if err := all.merge(layer); err != nil {
+			return nil, err
+		}
+	}
+	return all, all.judgeRefused(file)
+}
+
+// configFile reads gunicorn's configuration file: the one that is named, else
+// ./gunicorn.conf.py if there is one.
+func (f *serveFlags) configFile(ctx context.Context, variable *serveFlags) (*serveFlags, error) {
+	name := f.config
+	if name == "" {
+		name = variable.config
+	}
+	name = strings.TrimPrefix(name, "file:")
+	if name == "" {
+		if name = "gunicorn.conf.py"; !isRegular(name) {
+			return nil, nil
+		}
+	}
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return nil, err
+	}
+	if !isRegular(abs) {
+		return nil, fmt.Errorf("there is no configuration file %s", name)
+	}
+	return gunicornConfig(ctx, somePython(filepath.Dir(abs)), abs)
+}
+
+// somePython is the interpreter that a folder's own environment has, else
+// python3 in PATH.
+func somePython(dir string) string {
+	for _, env := range []string{os.Getenv("VIRTUAL_ENV"), filepath.Join(dir, ".venv"), filepath.Join(dir, "venv")} {
+		if p := filepath.Join(env, "bin", "python"); env != "" && isRegular(p) {
+			return p
+		}
+	}
+	if p, err := exec.LookPath("python3"); err == nil {
+		return p
+	}
+	return "python3"
+}
+
+// judgeRefused names settings without an equivalent: those of a file in a
+// line each, those of a command line as an error.
+func (f *serveFlags) judgeRefused(file *serveFlags) error {
+	var errs []error
+	for _, r := range f.refused {
+		if file != nil && slices.Contains(file.refused, r) {
+			fmt.Fprintf(os.Stderr, "alicorn: %s has no equivalent here: %s\n", r.name, r.reason)
+			continue
+		}
+		errs = append(errs, fmt.Errorf("%s has no equivalent here: %s", r.name, r.reason))
+	}
+	return errors.Join(errs...)
+}
+
+// defaultBind chooses the address when none was given: PORT on every address,
+// as platforms expect, else the loopback. The demo never leaves the machine.
+func (f *serveFlags) defaultBind(app found) {
+	switch port := os.Getenv("PORT"); {
+	case len(f.binds) > 0:
+	case port != "" && !app.demo:
+		f.binds = []string{"0.0.0.0:" + port}
+	case port != "":
+		f.binds = []string{"127.0.0.1:" + port}
+	default:
+		f.binds = []string{"127.0.0.1:8000"}
+	}
+}
+
+// program is what serve runs: one tree, built once. Static folders are asked
+// for once, before the first start: a reload loads new code, not new flags.
+func (f *serveFlags) program(app found, dir string) (*program, error) {
+	statics, err := f.staticFlags(dir)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := f.tree(app, statics)
+	if err != nil {
+		return nil, err
+	}
+	where, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	p := &program{
+		options: options{config: filepath.Join(where, "serve.conf"), prefix: where},
+		name:    "serve " + strings.Join(f.binds, " "), maxBody: 100 << 20, folders: findFolders(),
+	}
+	p.read = func() (*config.Tree, error) { return tree, nil }
+	return p, nil
+}
+
+// addStatics asks the application, in a worker that serves nobody, which
+// static folders its framework has, and adds them to the configuration.
+func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) error {
+	report, err := p.probe(ctx, f, app)
+	if err != nil {
+		return err
+	}
+	for _, note := range report.Notes {
+		fmt.Fprintf(os.Stderr, "alicorn: %s\n", note)
+	}
+	var statics []staticDir
+	for _, s := range report.Static {
+		if strings.HasPrefix(s[0], "/") && s[0] != "/" && isDirectory(s[1]) {
+			statics = append(statics, newStaticDir(s[0], s[1]))
+		}
+	}
+	tree, err := f.tree(app, statics)
+	if err != nil {
+		return err
+	}
+	p.read = func() (*config.Tree, error) { return tree, nil }
+	return nil
+}
+
+// probe starts one worker of the application and returns what it reports.
+func (p *program) probe(ctx context.Context, f *serveFlags, app found) (appserver.Report, error) {
+	one := *f
+	one.workers = 1
+	tree, err := one.tree(app, nil)
+	rt := appserver.NewRuntime(appserver.Options{TempDir: p.folders.cache, ReportStatic: true})
+	res := config.NewResources(checkHost{&keeper.Local{}})
+	defer res.Release()
+	ld, err := p.compile(tree, err, res, rt)
+	if err != nil {
+		return appserver.Report{}, err
+	}
+	if err := ld.generation.Start(ctx); err != nil {
+		return appserver.Report{}, err
+	}
+	defer ld.generation.Stop(ctx)
+	for _, pool := range rt.Pools() {
+		if r, ok := pool.Report(); ok {
+			return r, nil
+		}
+	}
+	return appserver.Report{}, errors.New("the application's worker ended before it could be asked for its static folders")
+}
+
+// startLine is the one line that a start prints.
+func startLine(st control.Status, app found, f *serveFlags) string {
+	what, python, workers := "WSGI app '"+app.app+"'", "", 0
+	if len(st.Apps) > 0 {
+		a := st.Apps[0]
+		workers = len(a.Workers)
+		python = " " + shortPath(a.Python) + " " + a.PythonVersion + ","
+		if a.Framework != "" {
+			what = a.Framework + " app '" + a.Found + "'"
+		}
+	}
+	if app.demo {
+		what = "Demo"
+	} else {
+		what += " from " + app.from
+	}
+	plural := "s"
+	if workers == 1 {
+		plural = ""
+	}
+	return what + "," + python + " " + strconv.Itoa(workers) + " worker" + plural + ", " + strings.Join(f.urls(st), " ") + ", Ctrl-C stops"
+}
+
+func shortPath(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && !strings.HasPrefix(rel, "..") {
+			return rel
+		}
+	}
+	return path
+}
+
+func (f *serveFlags) urls(st control.Status) []string {
+	scheme := "http://"
+	if f.certificate != "" {
+		scheme = "https://"
+	}
+	var urls []string
+	for _, l := range st.Listeners {
+		if strings.HasPrefix(l, "/") {
+			urls = append(urls, "unix:"+l)
+		} else {
+			urls = append(urls, scheme+l)
+		}
+	}
+	return urls
+}
+
+func isDirectory(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// found is the application that serve serves.
+type found struct {
+	app       string // as the wsgi directive takes it
+	directory string
+	from      string // what it was found by, for the start line
+	demo      bool
+}
+
+// demoApp is the application that comes with the program.
+const demoApp = "alicorn.demo:app"
+
+// discover finds the application in dir: what is named, else FLASK_APP, the
+// usual files, a Django project, and only where there is nothing of Python at
+// all, the demo.
+func discover(dir, name string, getenv func(string) string) (found, error) {
+	if name == "" {
+		name = getenv("FLASK_APP")
+	}
+	if name != "" {
+		return found{app: name, directory: dir, from: fromOf(name)}, nil
+	}
+	var tried []string
+	for _, file := range []string{"wsgi.py", "app.py", "asgi.py", "main.py"} {
+		if isRegular(filepath.Join(dir, file)) {
+			return found{app: strings.TrimSuffix(file, ".py"), directory: dir, from: "./" + file}, nil
+		}
+		tried = append(tried, file)
+	}
+	matches, _ := filepath.Glob(filepath.Join(dir, "*", "wsgi.py"))
+	if isRegular(filepath.Join(dir, "manage.py")) && len(matches) == 1 {
+		pkg := filepath.Base(filepath.Dir(matches[0]))
+		return found{app: pkg + ".wsgi:application", directory: dir, from: "./" + pkg + "/wsgi.py"}, nil
+	}
+	if len(matches) > 1 {
+		return found{}, fmt.Errorf("there are several applications here (%s); name one: alicorn serve MODULE:NAME", strings.Join(relative(dir, matches), ", "))
+	}
+	tried = append(tried, "manage.py with */wsgi.py")
+	if signs := pythonSigns(dir); len(signs) > 0 {
+		return found{}, fmt.Errorf("no application was found in %s (there is %s): tried FLASK_APP (not set), %s; name it: alicorn serve MODULE:NAME",
+			dir, strings.Join(signs, ", "), strings.Join(tried, ", "))
+	}
+	return found{app: demoApp, directory: "/", from: "the demo", demo: true}, nil
+}
+
+// fromOf is where an application that was named comes from.
+func fromOf(name string) string {
+	file, _, _ := strings.Cut(name, ":")
+	if strings.HasSuffix(file, ".py") || strings.HasSuffix(file, ".wsgi") || strings.Contains(file, "/") {
+		return file
+	}
+	return "./" + strings.ReplaceAll(file, ".", "/") + ".py"
+}
+
+// pythonSigns are the things in dir that make it look like a Python project.
+func pythonSigns(dir string) []string {
+	var signs []string
+	for _, pattern := range []string{"*.py", "pyproject.toml", "requirements.txt", "requirements", "Pipfile", "setup.cfg", "poetry.lock", "uv.lock", "*/wsgi.py"} {
+		if m, _ := filepath.Glob(filepath.Join(dir, pattern)); len(m) > 0 {
+			signs = append(signs, relative(dir, m[:1])...)
+		}
+	}
+	return signs
+}
+
+func relative(dir string, paths []string) []string {
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		if out[i] = p; strings.HasPrefix(p, dir+"/") {
+			out[i] = p[len(dir)+1:]
+		}
+	}
+	return out
+}
+
+func isRegular(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular()
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// gunicornSetting is one of gunicorn's settings: its name in gunicorn.conf.py,
+// its flag here, or the reason why it has no equivalent.
+type gunicornSetting struct {
+	name    string
+	flag    string
+	short   string
+	refusal string
+	boolean bool
+}
+
+var gunicornSettings = []gunicornSetting{
+	{name: "bind", flag: "bind"}, {name: "backlog", flag: "backlog"}, {name: "workers", flag: "workers"}, {name: "threads", flag: "threads"},
+	{name: "timeout", flag: "timeout"}, {name: "graceful_timeout", flag: "graceful-timeout"}, {name: "keepalive", flag: "keep-alive"},
+	{name: "max_requests", flag: "max-requests"}, {name: "max_requests_jitter", flag: "max-requests-jitter"}, {name: "chdir", flag: "chdir"},
+	{name: "pythonpath", flag: "pythonpath"}, {name: "raw_env", flag: "env"}, {name: "user", flag: "user"}, {name: "group", flag: "group"},
+	{name: "daemon", flag: "daemon"}, {name: "pidfile", flag: "pid"}, {name: "accesslog", flag: "access-logfile"}, {name: "errorlog", flag: "error-logfile"},
+	{name: "loglevel", flag: "log-level"}, {name: "certfile", flag: "certfile"}, {name: "keyfile", flag: "keyfile"}, {name: "worker_class", flag: "worker-class"},
+	{name: "reuse_port", flag: "reuse-port"}, {name: "capture_output", flag: "capture-output"},
+	{name: "preload_app", flag: "preload", boolean: true, refusal: "workers import the application themselves"},
+	{name: "reload", flag: "reload", boolean: true, refusal: "\"alicorn reload\" loads changed code without losing a request"},
+	{name: "worker_connections", flag: "worker-connections", refusal: "connections are held by the front and cost a worker nothing"},
+	{name: "limit_request_line", flag: "limit-request-line", refusal: "use large_client_header_buffers in a configuration"},
+	{name: "limit_request_fields", flag: "limit-request-fields", refusal: "use large_client_header_buffers in a configuration"},
+	{name: "limit_request_field_size", flag: "limit-request-field_size", refusal: "use large_client_header_buffers in a configuration"},
+	{name: "access_log_format", flag: "access-logformat", refusal: "use log_format in a configuration"},
+	{name: "logconfig", flag: "log-config", refusal: "the front writes its logs itself; use error_log and access_log in a configuration"},
+	{name: "logger_class", flag: "logger-class", refusal: "the front writes its logs itself"},
+	{name: "statsd_host", flag: "statsd-host", refusal: "there are no statsd metrics"},
+	{name: "proc_name", flag: "name", short: "n", refusal: "processes are named after the program"},
+	{name: "umask", flag: "umask", short: "m", refusal: "workers keep the umask of the process that starts them"},
+	{name: "worker_tmp_dir", flag: "worker-tmp-dir", refusal: "workers need no temporary folder for a heartbeat"},
+	{name: "forwarded_allow_ips", flag: "forwarded-allow-ips", refusal: "clients reach the front itself; no other proxy is trusted"},
+	{name: "proxy_protocol", flag: "proxy-protocol", boolean: true, refusal: "the PROXY protocol is not read"},
+}
+
+// gunicornConfig evaluates a gunicorn.conf.py with the application's Python
+// and returns its settings as a layer.
+func gunicornConfig(ctx context.Context, python, file string) (*serveFlags, error) {
+	values, err := evaluate(ctx, python, file)
+	if err != nil {
+		return nil, err
+	}
+	f := newServeFlags(pflag.NewFlagSet("gunicorn.conf.py", pflag.ContinueOnError))
+	for _, name := range sortedKeys(values) {
+		v := values[name]
+		i := slices.IndexFunc(gunicornSettings, func(g gunicornSetting) bool { return g.name == name })
+		switch {
+		case name == "wsgi_app":
+			f.wsgiApp, _ = v.(string)
+		case i < 0:
+		case gunicornSettings[i].refusal != "":
+			f.refused = append(f.refused, refusal{name + " in " + file, gunicornSettings[i].refusal})
+		default:
+			if err := f.take(gunicornSettings[i].flag, v); err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", file, name, err)
+			}
+		}
+	}
+	return f, nil
+}
+
+func sortedKeys(m map[string]any) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// take sets a flag from a Python value.
+func (f *serveFlags) take(flag string, v any) error {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case []any:
+		for _, e := range v {
+			if err := f.set.Set(flag, fmt.Sprint(e)); err != nil {
+				return err
+			}
+		}
+		return nil
+	case float64:
+		return f.set.Set(flag, strconv.FormatInt(int64(v), 10))
+	default:
+		return f.set.Set(flag, fmt.Sprint(v))
+	}
+}
+
+// readSettings prints a configuration file's plain values as JSON, behind a
+// mark that what the file itself prints cannot be taken for.
+const readSettings = `
+import json, sys
+mark, path = sys.argv[1:3]
+names = {"__file__": path, "__name__": "__config__"}
+with open(path, "rb") as f:
+    exec(compile(f.read(), path, "exec"), names)
+plain = {k: v for k, v in names.items() if not k.startswith("_") and isinstance(v, (str, int, float, bool, list, tuple, type(None)))}
+print("\n" + mark + json.dumps(plain, default=str))
+`
+
+const evaluateTime = 15 * time.Second
+
+func evaluate(ctx context.Context, python, file string) (map[string]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, evaluateTime)
+	defer cancel()
+	mark := fmt.Sprintf("alicorn-settings-%d-%d ", os.Getpid(), time.Now().UnixNano())
+	cmd := exec.CommandContext(ctx, python, "-c", readSettings, mark, file)
+	cmd.Dir = filepath.Dir(file)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("cannot evaluate %s with %s: %w\n%s", file, python, err, strings.TrimSpace(errs.String()))
+	}
+	_, text, found := strings.Cut(out.String(), mark)
+	values := map[string]any{}
+	if !found {
+		return nil, fmt.Errorf("cannot evaluate %s: it ended before its end", file)
+	}
+	return values, json.Unmarshal([]byte(text), &values)
+}
+
+// splitArgs splits GUNICORN_CMD_ARGS into words, as a shell would.
+func splitArgs(text string) ([]string, error) {
+	var args []string
+	var word strings.Builder
+	quote, inWord := rune(0), false
+	for _, c := range text {
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(c)
+		case c == '\'' || c == '"':
+			quote, inWord = c, true
+		case c == ' ' || c == '\t' || c == '\n':
+			if inWord {
+				args = append(args, word.String())
+			}
+			word.Reset()
+			inWord = false
+		default:
+			word.WriteRune(c)
+			inWord = true
+		}
+	}
+	if quote != 0 {
+		return nil, fmt.Errorf("GUNICORN_CMD_ARGS: the closing %c is missing", quote)
+	}
+	if inWord {
+		args = append(args, word.String())
+	}
+	return args, nil
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"alicorn/config"
+)
+
+// staticDir is a folder served under a URL without the application.
+type staticDir struct{ url, dir string }
+
+// tree builds the configuration that the flags stand for. Its text is a file
+// that "alicorn run" would run the same way.
+func (f *serveFlags) tree(app found, statics []staticDir) (*config.Tree, error) {
+	server, err := f.server(app, statics)
+	if err != nil {
+		return nil, err
+	}
+	root := &config.Node{Block: true, Children: append(f.global(), f.app(app), server)}
+	var text bytes.Buffer
+	if err := config.Print(&text, root); err != nil {
+		return nil, err
+	}
+	const name = "serve.conf"
+	parsed, err := config.Parse(name, text.Bytes())
+	return &config.Tree{Root: parsed, Files: []string{name}, Contents: map[string][]byte{name: text.Bytes()}}, err
+}
+
+// global are the directives of the whole program.
+func (f *serveFlags) global() []*config.Node {
+	nodes := []*config.Node{config.NewNode("client_max_body_size", "100m")}
+	log := f.errorLog
+	if log == "" || log == "-" {
+		log = "stderr"
+	}
+	nodes = append(nodes, config.NewNode("error_log", log, f.level()))
+	if f.accessLog != "" {
+		log := f.accessLog
+		if log == "-" {
+			log = "/dev/stdout"
+		}
+		nodes = append(nodes, config.NewNode("access_log", log))
+	}
+	if f.user != "" {
+		nodes = append(nodes, config.NewNode("user", f.user))
+	}
+	if f.pid != "" {
+		nodes = append(nodes, config.NewNode("pid", f.pid))
+	}
+	if f.daemon {
+		nodes = append(nodes, config.NewNode("daemon", "on"))
+	}
+	if f.has("keep-alive") {
+		nodes = append(nodes, config.NewNode("keepalive_timeout", strconv.Itoa(f.keepalive)+"s"))
+	}
+	return nodes
+}
+
+func (f *serveFlags) level() string {
+	switch f.logLevel {
+	case "debug":
+		return "debug"
+	case "warning":
+		return "warn"
+	case "error":
+		return "error"
+	case "critical":
+		return "crit"
+	}
+	return "notice"
+}
+
+// app is the app block.
+func (f *serveFlags) app(app found) *config.Node {
+	n := []*config.Node{config.NewNode("wsgi", app.app), config.NewNode("directory", app.directory)}
+	number := func(name string, v int, unit string) {
+		if v > 0 {
+			n = append(n, config.NewNode(name, strconv.Itoa(v)+unit))
+		}
+	}
+	number("workers", f.workers, "")
+	number("threads", f.threads, "")
+	if f.has("timeout") && f.timeout == 0 {
+		n = append(n, config.NewNode("timeout", "1y"))
+	}
+	number("timeout", f.timeout, "s")
+	number("graceful_timeout", f.grace, "s")
+	if f.maxRequests > 0 {
+		args := []string{strconv.Itoa(f.maxRequests)}
+		if f.jitter > 0 {
+			args = append(args, strconv.Itoa(f.jitter))
+		}
+		n = append(n, config.NewNode("max_requests", args...))
+	}
+	if len(f.pythonpath) > 0 {
+		n = append(n, config.NewNode("env", "PYTHONPATH="+strings.ReplaceAll(strings.Join(f.pythonpath, ":"), ",", ":")))
+	}
+	for _, e := range f.env {
+		n = append(n, config.NewNode("env", e))
+	}
+	if f.user != "" {
+		n = append(n, config.NewNode("user", f.user))
+	}
+	if f.group != "" {
+		n = append(n, config.NewNode("group", f.group))
+	}
+	return config.NewBlock("app", []string{"app"}, n...)
+}
+
+// server is the server block: addresses, static folders, the application.
+func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error) {
+	var n []*config.Node
+	for _, bind := range f.binds {
+		address, err := listenAddress(bind)
+		if err != nil {
+			return nil, err
+		}
+		args := []string{address}
+		if f.certificate != "" {
+			args = append(args, "ssl")
+		}
+		if f.reusePort {
+			args = append(args, "reuseport")
+		}
+		if f.backlog > 0 {
+			args = append(args, "backlog="+strconv.Itoa(f.backlog))
+		}
+		n = append(n, config.NewNode("listen", args...))
+	}
+	if f.certificate != "" {
+		key := f.key
+		if key == "" {
+			key = f.certificate
+		}
+		n = append(n, config.NewNode("ssl_certificate", f.certificate), config.NewNode("ssl_certificate_key", key))
+	}
+	n = append(n, staticLocations(statics)...)
+	n = append(n, config.NewBlock("location", []string{"/"}, config.NewNode("app_pass", "app")))
+	return config.NewBlock("server", nil, n...), nil
+}
+
+// staticLocations serve the folders. Several folders of one URL, as Django's
+// finders have in development, are looked through in their order.
+func staticLocations(statics []staticDir) []*config.Node {
+	folders := map[string][]string{}
+	var urls []string
+	for _, s := range statics {
+		if folders[s.url] == nil {
+			urls = append(urls, s.url)
+		}
+		folders[s.url] = append(folders[s.url], s.dir)
+	}
+	var n []*config.Node
+	for i, url := range urls {
+		dirs := folders[url]
+		if len(dirs) == 1 {
+			n = append(n, config.NewBlock("location", []string{"^~", url}, config.NewNode("alias", dirs[0])))
+			continue
+		}
+		match := []string{"~", "^" + regexp.QuoteMeta(url) + "(?<static_file>.+)$"}
+		for j, dir := range dirs {
+			next := "=404"
+			if j < len(dirs)-1 {
+				next = fmt.Sprintf("@static-%d-%d", i+1, j+2)
+			}
+			n = append(n, config.NewBlock("location", match, config.NewNode("root", dir), config.NewNode("try_files", "/$static_file", next)))
+			match = []string{next}
+		}
+	}
+	return n
+}
+
+// listenAddress turns gunicorn's HOST:PORT, HOST, :PORT, unix:PATH and fd-less
+// forms into what listen takes.
+func listenAddress(bind string) (string, error) {
+	if path, ok := strings.CutPrefix(bind, "unix:"); ok {
+		abs, err := filepath.Abs(strings.TrimPrefix(path, "//"))
+		return "unix:" + abs, err
+	}
+	bind = strings.TrimPrefix(strings.TrimPrefix(bind, "tcp://"), "http://")
+	if _, err := strconv.Atoi(bind); err == nil {
+		bind = ":" + bind
+	}
+	host, port, err := net.SplitHostPort(bind)
+	if err != nil {
+		host, port = strings.Trim(bind, "[]"), "8000"
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return "", fmt.Errorf("--bind %q has no valid port", bind)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// staticFlags reads --static URL=DIR.
+func (f *serveFlags) staticFlags(dir string) ([]staticDir, error) {
+	var out []staticDir
+	for _, s := range f.static {
+		url, folder, ok := strings.Cut(s, "=")
+		if !ok || !strings.HasPrefix(url, "/") || folder == "" {
+			return nil, fmt.Errorf("--static %q is not URL=DIR, as in --static /static/=./static", s)
+		}
+		if !filepath.IsAbs(folder) {
+			folder = filepath.Join(dir, folder)
+		}
+		if !isDirectory(folder) {
+			return nil, fmt.Errorf("--static %s: there is no folder %s", s, folder)
+		}
+		out = append(out, newStaticDir(url, folder))
+	}
+	return out, nil
+}
+
+func newStaticDir(url, dir string) staticDir {
+	return staticDir{strings.TrimRight(url, "/") + "/", strings.TrimRight(dir, "/") + "/"}
+}
