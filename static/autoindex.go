@@ -1,6 +1,7 @@
 package static
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -141,10 +142,13 @@ func (st *site) when(t time.Time) string {
 	return t.UTC().Format("02-Jan-2006 15:04")
 }
 
+// size is a column of 19 characters with exact sizes, else of 7.
 func (st *site) size(info os.FileInfo) string {
 	switch n := info.Size(); {
-	case info.IsDir():
+	case info.IsDir() && st.exactSize:
 		return fmt.Sprintf("%19s", "-")
+	case info.IsDir():
+		return fmt.Sprintf("%7s", "-")
 	case st.exactSize:
 		return fmt.Sprintf("%19d", n)
 	case n >= 1<<30:
@@ -154,7 +158,7 @@ func (st *site) size(info os.FileInfo) string {
 	case n >= 10_000:
 		return fmt.Sprintf("%6dK", (n+1<<9)>>10)
 	default:
-		return fmt.Sprintf("%6d ", n)
+		return fmt.Sprintf("%7d", n)
 	}
 }
 
@@ -184,9 +188,11 @@ func listJSONOf(entries []entry) []byte {
 
 // appendJSON appends name as a JSON string; bytes that are no UTF-8 become U+FFFD.
 func appendJSON(b []byte, name string) []byte {
-	text, err := json.Marshal(name)
-	if err != nil {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if e.Encode(name) != nil {
 		return append(b, `""`...)
 	}
-	return append(b, text...)
+	return append(b, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
 }

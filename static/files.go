@@ -127,6 +127,9 @@ func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
 		if len(index) > 0 && index[0] == '/' {
 			return &proxy.Redirect{URI: string(index), Args: x.Req.Args}
 		}
+		if climbs(index) {
+			return st.outside(x, lk)
+		}
 		_, err := lk.test()
 		switch {
 		case err == nil:

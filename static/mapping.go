@@ -151,8 +151,8 @@ func dotDot(name []byte, i int) bool {
 	return i+1 < len(name) && name[i+1] == '.' && (i == 0 || name[i-1] == '/') && (i+2 == len(name) || name[i+2] == '/')
 }
 
-// appendName appends the name of the file that path, a normal one, maps to.
-// ok is false for paths that the alias does not cover.
+// appendName appends the name of the file that path maps to. ok is false for
+// paths that lead out of the root or that the alias does not cover.
 func (st *site) appendName(x *proxy.Exchange, dst []byte, path string) (_ []byte, ok bool) {
 	if st.root.kind == aliasWhole && x.Filename != "" {
 		return append(dst, x.Filename...), true
@@ -161,10 +161,13 @@ func (st *site) appendName(x *proxy.Exchange, dst []byte, path string) (_ []byte
 	if dst, ok = st.appendRoot(x, dst); !ok {
 		return dst, false
 	}
-	switch st.root.kind {
-	case aliasWhole:
+	if st.root.kind == aliasWhole {
 		return dst, true
-	case aliasPrefix:
+	}
+	if x.Internal && climbs([]byte(path)) { // redirects may be made of variables
+		return dst, false
+	}
+	if st.root.kind == aliasPrefix {
 		rest, covered := strings.CutPrefix(path, st.root.name)
 		if !covered || rest == "" {
 			return dst, covered

@@ -32,7 +32,7 @@ const (
 // (limit >= 0) or ranges that are longer in sum than the file are ignored;
 // bad syntax and ranges that all lie behind the end are unsatisfiable.
 func parseRanges(value string, size int64, limit int) ([]span, rangeResult) {
-	if len(value) < 6 || !strings.EqualFold(value[:6], "bytes=") {
+	if len(value) < 7 || !strings.EqualFold(value[:6], "bytes=") {
 		return nil, rangeIgnored
 	}
 	var spans []span

@@ -58,7 +58,10 @@ func modules() []proxy.Module {
 }
 
 // start serves text, in which ROOT is the folder root.
-func start(t testing.TB, root, text string) *proxytest.Server {
+func start(t testing.TB, root, text string) *proxytest.Server { return startWith(t, root, text) }
+
+// startWith is start with more modules.
+func startWith(t testing.TB, root, text string, more ...proxy.Module) *proxytest.Server {
 	t.Helper()
-	return proxytest.New(t, proxytest.Config{Text: strings.ReplaceAll(text, "ROOT", root), Modules: modules(), Serve: http1.Serve})
+	return proxytest.New(t, proxytest.Config{Text: strings.ReplaceAll(text, "ROOT", root), Modules: append(more, modules()...), Serve: http1.Serve})
 }
