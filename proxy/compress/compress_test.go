@@ -100,6 +100,9 @@ func TestACompressedResponseIsAnotherRepresentation(t *testing.T) {
 		if got := gunzip(t, r.Body.Bytes()); got != page || r.Body.Len() >= len(page) {
 			t.Errorf("%d bytes decode to %q", r.Body.Len(), got)
 		}
+		if mtime := r.Body.Bytes()[4:8]; !bytes.Equal(mtime, make([]byte, 4)) {
+			t.Errorf("the header has the time %x", mtime)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package compress
 
 import (
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -19,9 +20,10 @@ func (p *pools) take(level int) *writer {
 	if w == nil {
 		w = &writer{pool: &p[level]}
 		w.gzip, _ = gzip.NewWriterLevel(w.out(), level) // level was checked when it was read
-		return w
+	} else {
+		w.gzip.Reset(w.out())
 	}
-	w.gzip.Reset(w.out())
+	w.gzip.ModTime = time.Unix(0, 0) // none (RFC 1952 section 2.3.1); the zero Time is not
 	return w
 }
 
