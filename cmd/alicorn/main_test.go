@@ -6,8 +6,6 @@ import (
 	"os"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"alicorn/config"
 )
 
@@ -24,7 +22,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case reexecAsInit:
 		if os.Getenv(initEnv) == "" {
-			if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			if err := becomeSubreaper(); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(exitFailed)
 			}
