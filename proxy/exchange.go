@@ -147,6 +147,10 @@ func (x *Exchange) RequestID() string {
 	return x.requestID
 }
 
+// GivenStatus returns the response's status where error_page has settled it,
+// so that preconditions and ranges do not apply; else 0.
+func (x *Exchange) GivenStatus() int { return x.status.override }
+
 // Logs reports whether a line at level would be written, so that costly
 // messages are made only then.
 func (x *Exchange) Logs(level Level) bool {

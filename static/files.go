@@ -63,14 +63,19 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding) error {
 	if st.etag {
 		etag = v.etag
 	}
-	status := st.precondition(&x.Req, v, etag)
+	status, given := 0, x.GivenStatus()
+	if given == 0 {
+		status = st.precondition(&x.Req, v, etag)
+	}
 	if status == 412 {
 		return proxy.Status(412)
 	}
 	if st.varies() {
 		r.Header.AddID(proxy.FieldVary, "Vary", "Accept-Encoding")
 	}
-	r.Header.AddID(proxy.FieldLastModified, "Last-Modified", v.lastModified)
+	if given == 0 || given == 200 {
+		r.Header.AddID(proxy.FieldLastModified, "Last-Modified", v.lastModified)
+	}
 	if st.etag {
 		r.Header.AddID(proxy.FieldETag, "ETag", etag)
 	}
@@ -82,7 +87,7 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding) error {
 		r.Header.AddID(proxy.FieldContentEncoding, "Content-Encoding", enc.name)
 	}
 	r.ContentType = x.Core().TypeOf(x.Req.Path)
-	if st.maxRanges != 0 {
+	if st.maxRanges != 0 && given == 0 {
 		r.Header.AddID(proxy.FieldAcceptRanges, "Accept-Ranges", "bytes")
 		if value, ok := x.Req.Header.Lookup(proxy.FieldRange); ok && rangeApplies(&x.Req, v, etag) {
 			if done, err := st.sendRanges(x, lk, value); done {

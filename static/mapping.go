@@ -1,7 +1,6 @@
 package static
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -133,22 +132,18 @@ func (st *site) appendRoot(x *proxy.Exchange, dst []byte) (_ []byte, ok bool) {
 }
 
 // climbs reports that a name has a ".." segment or a NUL.
-func climbs(name []byte) bool {
-	for i := bytes.IndexByte(name, '.'); i >= 0; {
-		if dotDot(name, i) {
+func climbs[T string | []byte](name T) bool {
+	for i := range len(name) {
+		switch name[i] {
+		case 0:
 			return true
+		case '.':
+			if i+1 < len(name) && name[i+1] == '.' && (i == 0 || name[i-1] == '/') && (i+2 == len(name) || name[i+2] == '/') {
+				return true
+			}
 		}
-		next := bytes.IndexByte(name[i+1:], '.')
-		if next < 0 {
-			break
-		}
-		i += 1 + next
 	}
-	return bytes.IndexByte(name, 0) >= 0
-}
-
-func dotDot(name []byte, i int) bool {
-	return i+1 < len(name) && name[i+1] == '.' && (i == 0 || name[i-1] == '/') && (i+2 == len(name) || name[i+2] == '/')
+	return false
 }
 
 // appendName appends the name of the file that path maps to. ok is false for
@@ -164,7 +159,7 @@ func (st *site) appendName(x *proxy.Exchange, dst []byte, path string) (_ []byte
 	if st.root.kind == aliasWhole {
 		return dst, true
 	}
-	if x.Internal && climbs([]byte(path)) { // redirects may be made of variables
+	if x.Internal && climbs(path) { // redirects may be made of variables
 		return dst, false
 	}
 	if st.root.kind == aliasPrefix {

@@ -153,6 +153,12 @@ const sameServer = `
 	location /idxnone/ { alias ROOT/dir/; index nothing.html; }
 	location /vars/ { return 200 "$document_root|$request_filename|$realpath_root"; }
 	location /varsalias/ { alias ROOT/sub/; return 200 "$document_root|$request_filename|$realpath_root"; }
+	location /err/ { error_page 404 /a.txt; }
+	location /err200/ { error_page 404 =200 /a.txt; }
+	location /errkeep/ { error_page 404 = /a.txt; }
+	location /err405/ { error_page 405 =200 /a.txt; alias ROOT/sub/; }
+	location /err403/ { error_page 403 =404 /dir2/; }
+	location /err416/ { error_page 416 /b.html; alias ROOT/sub/; }
 	location /host/ { root ROOT/$arg_r; }
 `
 
@@ -176,6 +182,8 @@ var sameRequests = []string{
 	"GET /a.txt|If-None-Match: ETAG", "GET /a.txt|If-None-Match: W/ETAG", `GET /a.txt|If-None-Match: "x", ETAG`, "GET /a.txt|If-None-Match: *", `GET /a.txt|If-None-Match: "x"`, "HEAD /a.txt|If-None-Match: ETAG", "GET /noetag/a.txt|If-None-Match: ETAG", "GET /noetag/a.txt|If-None-Match: *", "GET /noetag/a.txt",
 	"GET /a.txt|If-Match: ETAG", "GET /a.txt|If-Match: W/ETAG", `GET /a.txt|If-Match: "x"`, "GET /a.txt|If-Match: *", "GET /a.txt|If-Unmodified-Since: " + changedText, "GET /a.txt|If-Unmodified-Since: Fri, 17 May 2024 10:20:29 GMT", "GET /a.txt|If-Unmodified-Since: Fri, 17 May 2024 10:20:31 GMT", "GET /a.txt|If-Match: ETAG|Range: bytes=0-1", "GET /a.txt|If-None-Match: ETAG|Range: bytes=0-1",
 	"GET /gz/a.txt", "GET /gz/a.txt|Accept-Encoding: gzip", "GET /gz/a.txt|Accept-Encoding: gzip;q=0", "GET /gz/a.txt|Accept-Encoding: deflate", "GET /gz/b.txt|Accept-Encoding: gzip", "GET /gz/only.txt|Accept-Encoding: gzip", "GET /gz/d|Accept-Encoding: gzip", "GET /gzalways/a.txt", "GET /gzalways/b.txt", "GET /gz/a.txt|Accept-Encoding: gzip|If-Modified-Since: " + changedText,
+	"GET /err/x", "HEAD /err/x", "GET /err/x|If-None-Match: ETAG", "GET /err/x|Range: bytes=0-1", "GET /err/x|If-Match: *", "GET /err200/x", "GET /errkeep/x|Range: bytes=0-1",
+	"POST /err405/a.txt", "PUT /err405/a.txt", "GET /err403/", "GET /err416/a.txt|Range: bytes=0-0",
 	"GET /idx/?i=b", "GET /idx/?i=nothing", "GET /idx/", "GET /idxnone/", "GET /idxnone/nothing/", "GET /vars/a%20b", "GET /varsalias/a.txt", "GET /host/a.txt?r=sub", "GET /host/a.txt?r=nothing", "GET /host/a.txt",
 }
 

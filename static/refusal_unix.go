@@ -35,7 +35,7 @@ func refusing(name string) string {
 			return strconv.Quote(path) + " is not a directory"
 		}
 		need := uint32(1) // search, for a directory on the way
-		if last && !info.IsDir() {
+		if last {
 			need = 4
 		}
 		if syscall.Access(path, need) != nil {

@@ -1,0 +1,244 @@
+package static_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/proxy"
+	"alicorn/proxy/proxytest"
+)
+
+func TestMistakesAreNamed(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"root /a; root /b;", "duplicate"},
+		{"location / { root /a; alias /b; }", `"root" and "alias" cannot stand in one location`},
+		{"location @x { alias /b; }", "named location"},
+		{"root $document_root/x;", "$document_root cannot be used"},
+		{"location / { alias ${realpath_root}/x; }", "$realpath_root cannot be used"},
+		{"root /x/$request_filename;", "$request_filename cannot be used"},
+		{"root /x/$nonsense;", "unknown variable"},
+		{"alias /x;", "not allowed"},
+		{"try_files $uri;", "at least 2 arguments"},
+		{"try_files $uri =4x4;", "invalid code"},
+		{"autoindex_format xml;", "is not one of"},
+		{"autoindex maybe;", `"on" or "off"`},
+		{"gzip_static sometimes;", "is not one of"},
+		{"expires soon;", "expires"},
+		{"expires changed 1h;", `only "modified" goes before a time`},
+		{"expires modified @1h;", "cannot be used"},
+		{"max_ranges -1;", "whole number"},
+		{"if_modified_since after;", "is not one of"},
+	} {
+		_, err := proxytest.Check(t, proxytest.Config{Text: "server { listen 80; " + c.text + " }", Modules: modules()})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.text, err, c.want)
+		}
+	}
+}
+
+func TestSlashesThatDoNotMatchAreWarnedOf(t *testing.T) {
+	for text, want := range map[string]bool{
+		"location /i { alias /srv/i/; }":        true,
+		"location /i/ { alias /srv/i; }":        true,
+		"location ^~ /i { alias /srv/i/; }":     true,
+		"location /i/ { alias /srv/i/; }":       false,
+		"location /i { alias /srv/i; }":         false,
+		"location = /i.png { alias /srv/i.x; }": false,
+		"location ~ ^/i/ { alias /srv/i; }":     false,
+	} {
+		warnings, err := proxytest.Check(t, proxytest.Config{Text: "server { listen 80; " + text + " }", Modules: modules()})
+		got := false
+		for _, w := range warnings {
+			got = got || strings.Contains(w.Msg, "both end in a slash")
+		}
+		if err != nil || got != want {
+			t.Errorf("%s: got %v, %v", text, warnings, err)
+		}
+	}
+}
+
+func TestRelativeRootsStartAtThePrefix(t *testing.T) {
+	root := folder(t, map[string]string{"html/a.txt": "default", "x/a.txt": "x"})
+	s := proxytest.New(t, proxytest.Config{Dir: root, Modules: modules(), Text: "server { listen 80; location /x/ { root .; } location /up/ { alias x/../html/; } }"})
+	for target, want := range map[string]string{"/a.txt": "default", "/x/a.txt": "x", "/up/a.txt": "default"} {
+		if r := s.Get(target); r.Text() != want {
+			t.Errorf("%s: got %d %q, log %s", target, r.Status, r.Text(), s.Log)
+		}
+	}
+}
+
+func TestPrecompressedFilesFollowAcceptEncoding(t *testing.T) {
+	s := start(t, folder(t, map[string]string{"a.css": "plain", "a.css.gz": "gz", "a.css.br": "brot", "a.css.zst": "zstan", "b.css": "plain", "b.css.gz": "gz", "c.css": "plain", "c.css.br/": ""}),
+		"server { listen 80; root ROOT; precompressed on; }")
+	for _, c := range []struct{ target, accept, encoding, body string }{
+		{"/a.css", "", "", "plain"},
+		{"/a.css", "gzip", "gzip", "gz"},
+		{"/a.css", "gzip, br", "br", "brot"},
+		{"/a.css", "gzip, deflate, br, zstd", "zstd", "zstan"},
+		{"/a.css", "zstd;q=0.5, br;q=0.8, gzip;q=0.7", "br", "brot"},
+		{"/a.css", "zstd;q=0, br;q=0, gzip", "gzip", "gz"},
+		{"/a.css", "*", "zstd", "zstan"},
+		{"/a.css", "*;q=0", "", "plain"},
+		{"/a.css", "*, zstd;q=0", "br", "brot"},
+		{"/a.css", "identity, gzip;q=0.5", "", "plain"},
+		{"/a.css", "identity;q=0.5, gzip", "gzip", "gz"},
+		{"/a.css", "identity, gzip", "gzip", "gz"},
+		{"/a.css", "x-gzip", "gzip", "gz"},
+		{"/a.css", "GZIP;Q=1.0", "gzip", "gz"},
+		{"/a.css", "gzip;q=x", "", "plain"},
+		{"/b.css", "br, zstd", "", "plain"},
+		{"/b.css", "br, gzip;q=0.1", "gzip", "gz"},
+		{"/c.css", "br", "", "plain"},
+	} {
+		var fields []string
+		if c.accept != "" {
+			fields = []string{"Accept-Encoding: " + c.accept}
+		}
+		r := s.Get(c.target, fields...)
+		if h := &r.Header; r.Text() != c.body || h.Get("Content-Encoding") != c.encoding || h.Get("Vary") != "Accept-Encoding" || h.Get("Content-Type") != "text/css" ||
+			!strings.HasSuffix(h.Get("ETag"), "-"+string('0'+byte(len(c.body)))+`"`) {
+			t.Errorf("%s, Accept-Encoding %q: got %d %q %+v", c.target, c.accept, r.Status, r.Text(), r.Header)
+		}
+	}
+	r := s.Get("/a.css", "Accept-Encoding: gzip", "Range: bytes=1-")
+	if r.Status != 206 || r.Text() != "z" || r.Header.Get("Content-Encoding") != "gzip" || r.Header.Get("Content-Range") != "bytes 1-1/2" {
+		t.Errorf("a range of a variant: got %d %q %+v", r.Status, r.Text(), r.Header)
+	}
+}
+
+func TestUnsatisfiableRangesNameTheSize(t *testing.T) {
+	s := start(t, folder(t, map[string]string{"a.txt": "0123456789", "page.html": "page"}),
+		"server { listen 80; root ROOT; location /p/ { alias ROOT/; error_page 416 /page.html; } }")
+	for target, page := range map[string]string{"/a.txt": "416 Requested Range Not Satisfiable", "/p/a.txt": "page"} {
+		r := s.Get(target, "Range: bytes=10-")
+		if r.Status != 416 || r.Header.Get("Content-Range") != "bytes */10" || !strings.Contains(r.Text(), page) {
+			t.Errorf("%s: got %d %q %+v", target, r.Status, r.Text(), r.Header)
+		}
+	}
+}
+
+func TestNotModifiedKeepsWhatCachesNeed(t *testing.T) {
+	s := start(t, folder(t, map[string]string{"a.txt": "a"}), "server { listen 80; root ROOT; expires 1h; gzip_static on; }")
+	full := s.Get("/a.txt")
+	r := s.Get("/a.txt", "If-None-Match: "+full.Header.Get("ETag"))
+	if r.Status != 304 || r.Length != -1 || r.Header.Get("Content-Type") != "" {
+		t.Fatalf("got %d %+v", r.Status, r.Header)
+	}
+	for _, name := range []string{"ETag", "Last-Modified", "Cache-Control", "Expires", "Vary"} {
+		if v := r.Header.Get(name); v == "" || name != "Expires" && v != full.Header.Get(name) {
+			t.Errorf("%s: got %q, with 200 it is %q", name, v, full.Header.Get(name))
+		}
+	}
+}
+
+func TestExpiresFollowsTheClock(t *testing.T) {
+	root := folder(t, map[string]string{"a.txt": "a", "b.txt": "b"})
+	s := start(t, root, "server { listen 80; root ROOT; expires 1h; location /m/ { alias ROOT/; expires modified 1h; } }")
+	for range 2 {
+		at, err := http.ParseTime(s.Get("/a.txt").Header.Get("Expires"))
+		if left := time.Until(at); err != nil || left < 59*time.Minute || left > time.Hour {
+			t.Errorf("expires in %s, %v", left, err)
+		}
+	}
+	later := changed.Add(24 * time.Hour)
+	if err := os.Chtimes(filepath.Join(root, "b.txt"), later, later); err != nil {
+		t.Fatal(err)
+	}
+	for target, want := range map[string]time.Time{"/m/a.txt": changed, "/m/b.txt": later} {
+		if got := s.Get(target).Header.Get("Expires"); got != want.Add(time.Hour).Format(http.TimeFormat) {
+			t.Errorf("%s: got %s, want an hour after %s", target, got, want)
+		}
+	}
+}
+
+// asNobody runs f on a thread that has given up root's rights for good.
+func asNobody(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if os.Geteuid() == 0 {
+			unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
+		}
+		f()
+	}()
+	<-done
+}
+
+func TestTheLogNamesTheFolderThatRefuses(t *testing.T) {
+	root := folder(t, map[string]string{"home/site/a.txt": "a", "b.txt": "b", "list/x": ""})
+	for name, mode := range map[string]os.FileMode{"home": 0o700, "b.txt": 0o600, "list": 0o711} {
+		if os.Geteuid() != 0 {
+			mode = 0
+		}
+		if err := os.Chmod(filepath.Join(root, name), mode); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Chmod(filepath.Join(root, name), 0o755) })
+	}
+	for dir := filepath.Dir(root); dir != os.TempDir() && len(dir) > 1; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := start(t, root, "server { listen 80; root ROOT; autoindex on; location /try/ { try_files /home/site/a.txt =404; } }")
+	for _, c := range []struct {
+		target, who string
+		status      int
+	}{
+		{"/home/site/a.txt", "home", 403},
+		{"/home/site/", "home", 403},
+		{"/b.txt", "b.txt", 403},
+		{"/list/", "list", 403},
+		{"/try/", "home", 404},
+	} {
+		s.Log.Reset()
+		var r *proxytest.Recorder
+		asNobody(func() { r = s.Get(c.target) })
+		want := `(13: Permission denied): "` + filepath.Join(root, c.who) + `" is 0`
+		if r.Status != c.status || !strings.Contains(s.Log.String(), want) || !strings.Contains(s.Log.String(), "; the server runs as ") {
+			t.Errorf("%s: got %d, log %q", c.target, r.Status, s.Log)
+		}
+	}
+}
+
+// quiet is a Stream that keeps nothing, so that only the handler allocates.
+type quiet struct{ proxytest.Recorder }
+
+func (*quiet) WriteHead(*proxy.Exchange, bool) error { return nil }
+func (*quiet) Write(p []byte) (int, error)           { return len(p), nil }
+func (*quiet) Finish() error                         { return nil }
+
+func TestServingASmallFileAllocatesNothing(t *testing.T) {
+	s := start(t, folder(t, map[string]string{"a.css": strings.Repeat("a", 1000), "a.css.gz": "gz"}),
+		"server { listen 80; root ROOT; location /e/ { alias ROOT/; expires 1h; } location /z/ { alias ROOT/; precompressed on; } location /t/ { alias ROOT/; try_files $uri =404; } }")
+	c := &proxy.Conn{ID: 1, Listener: s.Engine.Current().Listeners[0], RemoteAddr: "127.0.0.1", LocalAddr: "127.0.0.1", LocalPort: "80", Requests: 1}
+	st := &quiet{}
+	if !s.Engine.Register(c, &st.Recorder) {
+		t.Fatal("the server is shutting down")
+	}
+	defer s.Engine.Unregister(c)
+	x := proxy.NewExchange(c, st)
+	for _, q := range []struct{ target, field, value string }{
+		{"/a.css", "", ""}, {"/e/a.css", "", ""}, {"/z/a.css", "Accept-Encoding", "gzip, br"}, {"/a.css", "If-None-Match", `"66472f6e-3e8"`}, {"/a.css", "If-Modified-Since", changedText},
+	} {
+		n := testing.AllocsPerRun(200, func() {
+			x.Reset()
+			x.Req.Method, x.Req.Target, x.Req.Authority, x.Req.Proto, x.Req.Major, x.Req.Minor, x.Req.Scheme = "GET", q.target, "h", "HTTP/1.1", 1, 1, "http"
+			if q.field != "" {
+				x.Req.Header.Add(q.field, q.value)
+			}
+			s.Engine.Serve(x)
+		})
+		if n > 0.5 {
+			t.Errorf("%s %s: %v allocations", q.target, q.field, n)
+		}
+	}
+}
