@@ -4,12 +4,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
 	"alicorn/proxy/proxytest"
@@ -154,57 +151,6 @@ func TestExpiresFollowsTheClock(t *testing.T) {
 	for target, want := range map[string]time.Time{"/m/a.txt": changed, "/m/b.txt": later} {
 		if got := s.Get(target).Header.Get("Expires"); got != want.Add(time.Hour).Format(http.TimeFormat) {
 			t.Errorf("%s: got %s, want an hour after %s", target, got, want)
-		}
-	}
-}
-
-// asNobody runs f on a thread that has given up root's rights for good.
-func asNobody(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if os.Geteuid() == 0 {
-			unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
-		}
-		f()
-	}()
-	<-done
-}
-
-func TestTheLogNamesTheFolderThatRefuses(t *testing.T) {
-	root := folder(t, map[string]string{"home/site/a.txt": "a", "b.txt": "b", "list/x": ""})
-	for name, mode := range map[string]os.FileMode{"home": 0o700, "b.txt": 0o600, "list": 0o711} {
-		if os.Geteuid() != 0 {
-			mode = 0
-		}
-		if err := os.Chmod(filepath.Join(root, name), mode); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { os.Chmod(filepath.Join(root, name), 0o755) })
-	}
-	for dir := filepath.Dir(root); dir != os.TempDir() && len(dir) > 1; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := start(t, root, "server { listen 80; root ROOT; autoindex on; location /try/ { try_files /home/site/a.txt =404; } }")
-	for _, c := range []struct {
-		target, who string
-		status      int
-	}{
-		{"/home/site/a.txt", "home", 403},
-		{"/home/site/", "home", 403},
-		{"/b.txt", "b.txt", 403},
-		{"/list/", "list", 403},
-		{"/try/", "home", 404},
-	} {
-		s.Log.Reset()
-		var r *proxytest.Recorder
-		asNobody(func() { r = s.Get(c.target) })
-		want := `(13: Permission denied): "` + filepath.Join(root, c.who) + `" is 0`
-		if r.Status != c.status || !strings.Contains(s.Log.String(), want) || !strings.Contains(s.Log.String(), "; the server runs as ") {
-			t.Errorf("%s: got %d, log %q", c.target, r.Status, s.Log)
 		}
 	}
 }

@@ -18,6 +18,7 @@ package static
 
 import (
 	"path/filepath"
+	"slices"
 
 	"alicorn/config"
 	"alicorn/proxy"
@@ -70,7 +71,7 @@ func Module() proxy.Module {
 	return proxy.Module{
 		Name:       "static",
 		Settings:   m.k,
-		Directives: append(m.mapping(), m.answers()...),
+		Directives: slices.Concat(m.mapping(), m.answers(), withoutEffect()),
 		Variables:  variables(),
 		Compile:    m.compile,
 	}
@@ -115,8 +116,6 @@ func (m module) answers() []config.Directive {
 		flag("autoindex_exact_size", "on", "Lists exact sizes; off rounds them to K, M and G.", func(c *settings) *bool { return &c.exactSize }),
 		flag("autoindex_localtime", "off", "Lists times in the local zone instead of UTC.", func(c *settings) *bool { return &c.localTime }),
 		flag("etag", "on", "Sends an ETag made of time and size.", func(c *settings) *bool { return &c.etag }),
-		{Name: "sendfile", In: config.AnyLevel | config.LocationIf, Args: config.OneArg, NoEffect: true,
-			Help: "files above 64 KiB are sent by the kernel and smaller ones copied, which measured best."},
 		{Name: "if_modified_since", In: config.AnyLevel, Args: config.OneArg, Syntax: "off | exact | before", Default: "exact",
 			Help: "When If-Modified-Since makes the answer 304: for exactly the file's time, for its time or later, or never.",
 			Set: config.Enum(k, []config.Choice[modifiedSince]{{Word: "exact", Value: modifiedExact}, {Word: "before", Value: modifiedBefore}, {Word: "off", Value: modifiedOff}},
@@ -125,12 +124,27 @@ func (m module) answers() []config.Directive {
 			Help: "How many ranges one request may ask for; with more the whole file is sent. 0 ignores ranges.",
 			Set:  config.Int(k, 0, 1<<20, func(c *settings) *int { return &c.maxRanges })},
 		{Name: "gzip_static", In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off | always", Default: "off",
-			Help: "Sends FILE.gz in place of FILE to clients that take gzip, or to all.",
+			Help: "on sends FILE.gz in place of FILE to clients that take gzip, with Vary: Accept-Encoding; always sends it to all. Clients may ask for ranges of it. For .br and .zst files see precompressed.",
 			Set: config.Enum(k, []config.Choice[gzipStatic]{{Word: "off", Value: gzipOff}, {Word: "on", Value: gzipOn}, {Word: "always", Value: gzipAlways}},
 				func(c *settings) *gzipStatic { return &c.gzip })},
-		flag("precompressed", "off", "Sends FILE.zst, FILE.br or FILE.gz in place of FILE, the one that the client's Accept-Encoding likes best. nginx has only gzip_static.",
+		flag("precompressed", "off", "Sends FILE.zst, FILE.br or FILE.gz in place of FILE: the one that the client's Accept-Encoding weighs highest, in this order when equal, unless it weighs identity higher. Answers carry Vary: Accept-Encoding. nginx itself has only gzip_static.",
 			func(c *settings) *bool { return &c.encoded }),
 	}
+}
+
+// withoutEffect are nginx's directives about how bytes get from disk to socket.
+func withoutEffect() (all []config.Directive) {
+	for _, d := range []struct{ name, why string }{
+		{"sendfile", "files above 64 KiB are sent by the kernel and smaller ones copied, which measured best."},
+		{"aio", "a read that waits for the disk holds no other request up."},
+		{"aio_write", "a write that waits for the disk holds no other request up."},
+		{"directio", "files go through the system's cache."},
+		{"directio_alignment", "files go through the system's cache."},
+		{"read_ahead", "the system reads ahead by itself."},
+	} {
+		all = append(all, config.Directive{Name: d.name, In: config.AnyLevel | config.LocationIf, Args: config.OneArg, NoEffect: true, Help: d.why})
+	}
+	return all
 }
 
 func variables() []proxy.Variable {
