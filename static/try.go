@@ -57,7 +57,7 @@ func (t *tryFiles) run(st *site, x *proxy.Exchange) error {
 			st.found(x, lk, path, dir)
 			return nil
 		}
-		if err != nil && !absent(err) {
+		if err != nil && !absent(err) && x.Logs(proxy.LevelCrit) {
 			x.Log(proxy.LevelCrit, "stat() %q failed (%s)%s", lk.name, words(err), because(string(lk.name)))
 		}
 	}
