@@ -64,18 +64,28 @@ func announce() {
 	if err != nil {
 		return
 	}
+	detach()
 	pipe := os.NewFile(uintptr(fd), "parent")
 	defer pipe.Close()
+	pipe.WriteString("serving\n")
+}
+
+// detach leaves the standard streams, in the background, so that whoever reads
+// them sees their end.
+func detach() {
+	if os.Getenv(daemonEnv) == "" {
+		return
+	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err == nil {
-		defer null.Close()
-		for _, std := range []int{0, 1, 2} {
-			if err := unix.Dup2(int(null.Fd()), std); err != nil {
-				break
-			}
+	if err != nil {
+		return
+	}
+	defer null.Close()
+	for std := range 3 {
+		if err := unix.Dup2(int(null.Fd()), std); err != nil {
+			return
 		}
 	}
-	pipe.WriteString("serving\n")
 }
 
 // initEnv tells a process that its parent reaps orphans for it.

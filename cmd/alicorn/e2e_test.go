@@ -103,8 +103,21 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("STATE_DIRECTORY", filepath.Join(env.WorkDir, "state"))
 	env.Setenv("CACHE_DIRECTORY", filepath.Join(env.WorkDir, "cache"))
 	env.Setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
-	env.Defer(func() { srv.kill() })
+	env.Defer(func() {
+		srv.kill()
+		endDaemons(env.WorkDir)
+	})
 	return prepareFiles(env.WorkDir, strings.NewReplacer(pairs...))
+}
+
+// endDaemons stops servers in the background that a failed script has left.
+func endDaemons(dir string) {
+	files, _ := filepath.Glob(filepath.Join(dir, "*.pid"))
+	for _, f := range files {
+		if pid, err := readPID(f); err == nil {
+			syscall.Kill(pid, syscall.SIGTERM)
+		}
+	}
 }
 
 // prepareFiles fills in ports and lets every user read the folder, since the
@@ -164,6 +177,7 @@ func alicornCommand(ts *testscript.TestScript, args []string) *exec.Cmd {
 		cmd.Env = append(cmd.Env, pair)
 	}
 	cmd.Env = append(cmd.Env, reexecEnv+"=1")
+	cmd.WaitDelay = 5 * time.Second // a server in the background must not keep our pipes
 	return cmd
 }
 

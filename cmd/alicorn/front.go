@@ -53,6 +53,7 @@ func serveFor(ctx context.Context, link *keeper.Client) error {
 		return startError(err)
 	}
 	s.swap(ld)
+	detach()
 	link.Serving(s.Status())
 	return failed(s.runWithControl(ctx))
 }

@@ -1,0 +1,141 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fake is a server that notes what it is told.
+type fake struct {
+	calls  chan string
+	reload error
+}
+
+func (f *fake) Status() Status {
+	return Status{Version: "1", PID: 42, Config: "/x", Apps: []App{{Name: "web", Queue: 3}}}
+}
+func (f *fake) Reload(ctx context.Context) error { f.calls <- "reload"; return f.reload }
+func (f *fake) Reopen() error                    { f.calls <- "reopen"; return nil }
+func (f *fake) Stop(now bool) {
+	if now {
+		f.calls <- "stop now"
+	} else {
+		f.calls <- "stop"
+	}
+}
+func (f *fake) Scale(by int) { f.calls <- map[int]string{1: "more", -1: "fewer"}[by] }
+
+// running serves f and returns a Client of it.
+func running(t *testing.T, f *fake) *Client {
+	t.Helper()
+	path := SocketPath(filepath.Join(t.TempDir(), "run"), "/etc/alicorn/alicorn.conf")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Run(ctx, l, f) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return NewClient(path)
+}
+
+func TestTheClientGetsStatusAndActions(t *testing.T) {
+	t.Parallel()
+	f := &fake{calls: make(chan string, 1)}
+	c := running(t, f)
+	st, err := c.Status(t.Context())
+	if err != nil || st.PID != 42 || len(st.Apps) != 1 || st.Apps[0].Queue != 3 {
+		t.Errorf("status %+v, %v", st, err)
+	}
+	for path, want := range map[string]string{"/reload": "reload", "/reopen": "reopen", "/stop": "stop", "/stop?now=1": "stop now", "/scale?by=1": "more", "/scale?by=-1": "fewer"} {
+		if err := c.Post(t.Context(), path); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		select {
+		case got := <-f.calls:
+			if got != want {
+				t.Errorf("%s does %q, want %q", path, got, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s does nothing", path)
+		}
+	}
+	for _, path := range []string{"/scale?by=many", "/dance"} {
+		if err := c.Post(t.Context(), path); err == nil {
+			t.Errorf("%s succeeded", path)
+		}
+	}
+}
+
+func TestAFailedReloadIsToldInTheServersWords(t *testing.T) {
+	t.Parallel()
+	want := "/etc/alicorn/alicorn.conf:3:1: unknown directive \"sever\"\nand more"
+	c := running(t, &fake{calls: make(chan string, 1), reload: errors.New(want)})
+	if err := c.Post(t.Context(), "/reload"); err == nil || err.Error() != want {
+		t.Errorf("error %q, want %q", err, want)
+	}
+}
+
+func TestTheSocketIsPrivateAndHasOneServer(t *testing.T) {
+	t.Parallel()
+	c := running(t, &fake{})
+	st, err := os.Stat(c.Socket)
+	if err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v; want 0600", st.Mode(), err)
+	}
+	if l, err := Listen(c.Socket); err == nil {
+		l.Close()
+		t.Error("a second server took the socket")
+	}
+}
+
+func TestSocketsOfServersThatAreGoneAreRemoved(t *testing.T) {
+	t.Parallel()
+	c := running(t, &fake{})
+	dir := filepath.Dir(c.Socket)
+	dead := SocketPath(dir, "/gone.conf")
+	l, err := net.Listen("unix", dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	var names []string
+	for _, r := range Running(t.Context(), dir) {
+		names = append(names, r.Socket)
+	}
+	if !slices.Equal(names, []string{c.Socket}) {
+		t.Errorf("running: %v, want %s alone", names, c.Socket)
+	}
+	if _, err := os.Stat(dead); err == nil {
+		t.Error("the dead socket is still there")
+	}
+	if _, err := NewClient(dead).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("error %v, want ErrNotRunning", err)
+	}
+}
+
+func TestSocketNamesTellConfigurationsApart(t *testing.T) {
+	t.Parallel()
+	a, b := SocketPath("/run/alicorn", "/a/alicorn.conf"), SocketPath("/run/alicorn", "/b/alicorn.conf")
+	if a == b {
+		t.Errorf("two configurations share %s", a)
+	}
+	long := SocketPath("/run/user/1000/alicorn", "serve "+strings.Repeat("127.0.0.1:8000 ", 20))
+	if len(long) > 107 {
+		t.Errorf("%s is too long for a socket", long)
+	}
+}
