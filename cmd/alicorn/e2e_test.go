@@ -158,8 +158,9 @@ func startServer(ts *testscript.TestScript, neg bool, verb string, args []string
 	srv.cmd = alicornCommand(ts, append([]string{verb}, args...))
 	srv.cmd.Stdout, srv.cmd.Stderr = stderr, stderr
 	ts.Check(srv.cmd.Start())
-	srv.done = make(chan struct{})
-	go func() { srv.cmd.Wait(); close(srv.done) }()
+	cmd, done := srv.cmd, make(chan struct{}) // the script may start another
+	srv.done = done
+	go func() { cmd.Wait(); close(done) }()
 	srv.awaitListening(ts)
 }
 

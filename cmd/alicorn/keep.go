@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 
 	"alicorn/appserver"
 	"alicorn/cmd/alicorn/control"
@@ -51,44 +52,65 @@ func keep(ctx context.Context, p *program, settings *processSettings, ready func
 	if err := ownFolders(p.folders, user); err != nil {
 		return failed(err)
 	}
-	socket := control.SocketPath(p.folders.run, p.name)
-	bound := false
-	defer func() {
-		if bound {
-			os.Remove(socket)
-		}
-	}()
-	var pid string
-	defer func() { removePID(pid) }()
-	k := keeper.New(keeper.Options{
+	var made leftovers
+	defer made.remove()
+	code, err := runKeeper(ctx, keeper.New(keeper.Options{
 		Host: &keeper.Local{Owner: user}, User: user, Program: encoded,
 		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen),
-		Read: p.readForKeeper,
-		Control: func() (*os.File, error) {
-			f, err := controlFor(socket, user)
-			bound = bound || err == nil
-			return f, err
-		},
-		Serving: func(status json.RawMessage) (err error) {
-			if pid, err = writePID(settings.PIDFile); err != nil {
-				return err
-			}
-			var st control.Status
-			if err := json.Unmarshal(status, &st); err != nil {
-				return fmt.Errorf("cannot read the front's status: %w", err)
-			}
-			if ready != nil {
-				ready(st)
-			}
-			announce()
-			return nil
-		},
-	})
-	code, err := runKeeper(ctx, k)
+		Read:    p.readForKeeper,
+		Control: func() (*os.File, error) { return made.control(control.SocketPath(p.folders.run, p.name), user) },
+		Serving: func(status json.RawMessage) error { return made.serving(settings.PIDFile, status, ready) },
+	}))
 	if err != nil || code != exitOK {
 		return &exitError{max(code, exitFailed), err}
 	}
 	return nil
+}
+
+// leftovers are the files that a keeper makes and removes at its end.
+type leftovers struct {
+	mu          sync.Mutex
+	pid, socket string
+}
+
+// serving writes the pid file and tells who waits, once the front serves.
+func (m *leftovers) serving(pidFile string, status json.RawMessage, ready func(control.Status)) error {
+	pid, err := writePID(pidFile)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.pid = pid
+	m.mu.Unlock()
+	var st control.Status
+	if err := json.Unmarshal(status, &st); err != nil {
+		return fmt.Errorf("cannot read the front's status: %w", err)
+	}
+	if ready != nil {
+		ready(st)
+	}
+	announce()
+	return nil
+}
+
+// control binds the control API's socket for the front.
+func (m *leftovers) control(path string, user keeper.Identity) (*os.File, error) {
+	f, err := controlFor(path, user)
+	if err == nil {
+		m.mu.Lock()
+		m.socket = path
+		m.mu.Unlock()
+	}
+	return f, err
+}
+
+func (m *leftovers) remove() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.socket != "" {
+		os.Remove(m.socket)
+	}
+	removePID(m.pid)
 }
 
 // runKeeper runs k with the signals that this process gets.

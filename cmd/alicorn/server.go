@@ -3,18 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
-	"net"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"alicorn/appserver"
-	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
 	"alicorn/proxy"
@@ -210,89 +204,6 @@ func (s *server) stop(ctx context.Context, now bool) error {
 
 var errStopping = errors.New("the server is stopping")
 
-// reloader runs one reload at a time. What is asked for meanwhile becomes one
-// more reload, of the newest configuration, and every caller gets its result.
-type reloader struct {
-	s       *server
-	running bool
-	waiting []chan error // for the running one
-	next    []chan error // for the one after it
-	again   bool
-	done    chan error
-	cancel  context.CancelFunc // of the running one
-}
-
-func (r *reloader) ask(ctx context.Context, reply chan error) {
-	if r.running {
-		r.next, r.again = append(r.next, reply), true
-		r.s.queued.Store(int64(len(r.next)))
-		return
-	}
-	r.running, r.waiting = true, append(r.waiting, reply)
-	ctx, r.cancel = context.WithCancel(ctx)
-	go func() { r.done <- r.s.reload(ctx) }()
-}
-
-func (r *reloader) finished(ctx context.Context, err error) {
-	r.cancel()
-	for _, reply := range r.waiting {
-		respond(reply, err)
-	}
-	next, again := r.next, r.again
-	*r = reloader{s: r.s, done: r.done}
-	r.s.queued.Store(0)
-	if again {
-		r.ask(ctx, nil)
-		r.waiting = append(r.waiting, next...)
-	}
-}
-
-// abandon ends the running reload, if there is one, and answers who waits.
-func (r *reloader) abandon() {
-	if !r.running {
-		return
-	}
-	r.cancel()
-	err := <-r.done
-	for _, reply := range r.waiting {
-		respond(reply, err)
-	}
-	for _, reply := range r.next {
-		respond(reply, errStopping)
-	}
-}
-
-// reload replaces the running generation by one of the newest configuration.
-// When that does not come up, nothing changes.
-func (s *server) reload(ctx context.Context) error {
-	old := s.loaded()
-	tree, err := s.p.read()
-	ld, err := s.bring(ctx, tree, err, old.generation.Resources.Next(s.host))
-	if err != nil {
-		old.generation.LogTo(proxy.LevelEmerg, "reload failed, the old configuration goes on: "+words(err))
-		return errors.New(words(err))
-	}
-	s.swap(ld)
-	ld.generation.LogTo(proxy.LevelNotice, "reloaded")
-	return nil
-}
-
-// words are the lines of err, with the hints of a configuration's mistakes.
-func words(err error) string {
-	var many config.Errors
-	if !errors.As(err, &many) {
-		return err.Error()
-	}
-	var b strings.Builder
-	for i, e := range many {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString(mistake(e))
-	}
-	return b.String()
-}
-
 // reopen opens every log file again.
 func (s *server) reopen() error {
 	if s.link != nil {
@@ -329,93 +240,4 @@ func (s *server) send(ctx context.Context, c command) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// Reload implements control.Server.
-func (s *server) Reload(ctx context.Context) error { return s.ask(ctx, verbReload) }
-
-// Reopen implements control.Server.
-func (s *server) Reopen() error { return s.ask(context.Background(), verbReopen) }
-
-func (s *server) ask(ctx context.Context, v verb) error {
-	reply := make(chan error, 1)
-	if err := s.send(ctx, command{v, reply}); err != nil {
-		return err
-	}
-	select {
-	case err := <-reply:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// Stop implements control.Server.
-func (s *server) Stop(now bool) {
-	v := verbStop
-	if now {
-		v = verbStopNow
-	}
-	go s.send(context.Background(), command{verb: v})
-}
-
-// Scale implements control.Server.
-func (s *server) Scale(by int) {
-	v := verbScaleUp
-	if by < 0 {
-		v = verbScaleDown
-	}
-	s.send(context.Background(), command{verb: v})
-}
-
-// Status implements control.Server.
-func (s *server) Status() control.Status {
-	s.mu.Lock()
-	ld, n := s.current, s.generation
-	s.mu.Unlock()
-	st := control.Status{Version: proxy.Version, PID: s.pid(), Generation: n, Started: s.start, Config: s.p.name, Apps: []control.App{}}
-	for _, l := range ld.generation.Listeners {
-		st.Listeners = append(st.Listeners, strings.TrimPrefix(l.Addr().String(), "@"))
-	}
-	for _, p := range s.apps.Pools() {
-		st.Apps = append(st.Apps, appStatus(p))
-	}
-	return st
-}
-
-// pid is the process that was started.
-func (s *server) pid() int {
-	if s.link != nil {
-		return os.Getppid()
-	}
-	return os.Getpid()
-}
-
-// control runs the control API until ctx ends. Where its socket cannot be
-// made, signals still work.
-func (s *server) control(ctx context.Context, log *slog.Logger) {
-	path := control.SocketPath(s.p.folders.run, s.p.name)
-	l, err := s.controlListener(path)
-	if err != nil {
-		log.Warn(fmt.Sprintf("no control socket at %s, so verbs cannot reach this server, signals can: %s", path, err))
-		return
-	}
-	if s.link == nil {
-		defer os.Remove(path)
-	}
-	if err := control.Run(ctx, l, s); err != nil {
-		log.Warn("the control socket failed: " + err.Error())
-	}
-}
-
-func (s *server) controlListener(path string) (net.Listener, error) {
-	if s.link == nil {
-		return control.Listen(path)
-	}
-	f, err := s.link.Control()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return net.FileListener(f)
 }

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+
+	"alicorn/cmd/alicorn/control"
+	"alicorn/proxy"
+)
+
+// Reload implements control.Server.
+func (s *server) Reload(ctx context.Context) error { return s.ask(ctx, verbReload) }
+
+// Reopen implements control.Server.
+func (s *server) Reopen() error { return s.ask(context.Background(), verbReopen) }
+
+func (s *server) ask(ctx context.Context, v verb) error {
+	reply := make(chan error, 1)
+	if err := s.send(ctx, command{v, reply}); err != nil {
+		return err
+	}
+	select {
+	case err := <-reply:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stop implements control.Server.
+func (s *server) Stop(now bool) {
+	v := verbStop
+	if now {
+		v = verbStopNow
+	}
+	go s.send(context.Background(), command{verb: v})
+}
+
+// Scale implements control.Server.
+func (s *server) Scale(by int) {
+	v := verbScaleUp
+	if by < 0 {
+		v = verbScaleDown
+	}
+	s.send(context.Background(), command{verb: v})
+}
+
+// Status implements control.Server.
+func (s *server) Status() control.Status {
+	s.mu.Lock()
+	ld, n := s.current, s.generation
+	s.mu.Unlock()
+	st := control.Status{Version: proxy.Version, PID: s.pid(), Generation: n, Started: s.start, Config: s.p.name, Apps: []control.App{}}
+	for _, l := range ld.generation.Listeners {
+		st.Listeners = append(st.Listeners, strings.TrimPrefix(l.Addr().String(), "@"))
+	}
+	for _, p := range s.apps.Pools() {
+		st.Apps = append(st.Apps, appStatus(p))
+	}
+	return st
+}
+
+// pid is the process that was started.
+func (s *server) pid() int {
+	if s.link != nil {
+		return os.Getppid()
+	}
+	return os.Getpid()
+}
+
+// control runs the control API until ctx ends. Where its socket cannot be
+// made, signals still work.
+func (s *server) control(ctx context.Context, log *slog.Logger) {
+	path := control.SocketPath(s.p.folders.run, s.p.name)
+	l, err := s.controlListener(path)
+	if err != nil {
+		log.Warn(fmt.Sprintf("no control socket at %s, so verbs cannot reach this server, signals can: %s", path, err))
+		return
+	}
+	if s.link == nil {
+		defer os.Remove(path)
+	}
+	if err := control.Run(ctx, l, s); err != nil {
+		log.Warn("the control socket failed: " + err.Error())
+	}
+}
+
+func (s *server) controlListener(path string) (net.Listener, error) {
+	if s.link == nil {
+		return control.Listen(path)
+	}
+	f, err := s.link.Control()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return net.FileListener(f)
+}
