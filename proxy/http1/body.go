@@ -100,7 +100,7 @@ func (c *conn) readRaw(p []byte) (int, error) {
 		c.bytesRead += int64(n)
 		return n, nil
 	}
-	c.readDeadline(c.core.BodyTimeout)
+	c.readDeadline(c.bodyTimeout())
 	n, err := c.nc.Read(p)
 	c.bytesRead += int64(n)
 	if n > 0 {
@@ -116,7 +116,7 @@ func (c *conn) readByte() (byte, error) {
 		}
 		// The head's bytes stay where they are: strings of the request alias
 		// them. Framing is read into a buffer of its own.
-		c.readDeadline(c.core.BodyTimeout)
+		c.readDeadline(c.bodyTimeout())
 		n, err := c.nc.Read(*c.bodyBuf)
 		if n == 0 {
 			if err == nil || err == io.EOF {
@@ -270,18 +270,38 @@ func (c *conn) trailers() error {
 	}
 }
 
+// bodyTimeout is how long a read of the body may wait: client_body_timeout of
+// the location that reads it, lingering_timeout when it is dropped.
+func (c *conn) bodyTimeout() time.Duration {
+	switch {
+	case c.draining:
+		return c.core.LingeringTimeout
+	case c.x.Server != nil:
+		return c.x.Core().BodyTimeout
+	}
+	return c.core.BodyTimeout
+}
+
+// drainable reports that what is left of the body can be read and dropped: a
+// client that waits for 100 Continue may never send it (RFC 9110 section
+// 10.1.1), and a large rest costs more than a new connection.
+func (c *conn) drainable() bool {
+	return c.body.err == nil && !c.body.await100 && c.body.left <= maxDrain
+}
+
 // drain reads what is left of the body so that the connection can go on, as
 // long as that is little and comes soon. It reports whether it got to the end.
 func (c *conn) drain() bool {
 	if c.body.ended {
 		return true
 	}
-	if c.mustClose || c.body.err != nil || c.body.await100 || c.body.left > maxDrain {
+	if c.mustClose || !c.drainable() {
 		return false
 	}
+	c.draining = true
 	buf := bodyBuffers.Get().(*[]byte)
 	defer bodyBuffers.Put(buf)
-	deadline := time.Now().Add(c.core.LingeringTimeout)
+	deadline := time.Now().Add(c.core.LingeringTime)
 	for total := 0; total <= maxDrain && time.Now().Before(deadline); {
 		n, err := c.ReadBody(*buf)
 		total += n

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,9 +24,11 @@ type conn struct {
 	info *proxy.Conn
 	raw  syscall.RawConn // nil for TLS
 	core *proxy.Core     // of the default server, then of the exchange's location
+	x    *proxy.Exchange // nil while the connection idles
 
-	state   atomic.Int32
-	started time.Time // when the connection was accepted
+	state    atomic.Int32
+	started  time.Time // when the connection was accepted
+	headEnds time.Time // when the head being read is given up
 
 	// The read side: buf[r:w] is read and not yet consumed.
 	buf      []byte
@@ -34,6 +38,7 @@ type conn struct {
 	headPool *[]byte
 	r, w     int
 	tryRead  func(fd uintptr) bool
+	one      [1]byte // the first byte, where readiness cannot be waited for
 	readErr  error
 	armed    [2]time.Time // read and write deadlines in effect
 
@@ -42,13 +47,19 @@ type conn struct {
 	bytesSent int64
 	out       []byte
 	outPool   *[]byte
+	vector    [2][]byte   // what vectored writes out of
+	vectored  net.Buffers // vector, as it is consumed
+	file      *fileSend   // made by the first file that the kernel sends
 
 	chunked, simple       bool
 	bodyless, headWritten bool
 	left                  int64 // of a response with a length; -1: unknown
+	interim               bool  // the client understands 1xx responses
 	keepAlive             bool  // what the client wants
+	draining              bool  // what is read of the body is dropped
 	mustClose, aborted    bool
 	closing               bool // the response said Connection: close
+	resets                bool // the close will be a reset
 	err                   error
 }
 
@@ -79,6 +90,7 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 	}
 	defer e.Unregister(info)
 	defer c.finish()
+	defer c.rescue()
 	if c.core = e.Defaults(info); c.core == nil {
 		return
 	}
@@ -118,9 +130,9 @@ func plainHTTP(b []byte) bool {
 
 // refusePlain answers a plain request on a TLS port: 497, sent as 400.
 func (c *conn) refusePlain() {
-	x := proxy.NewExchange(c.info, c)
-	defer x.Release()
-	c.beginExchange(x)
+	c.x = proxy.NewExchange(c.info, c)
+	c.beginExchange()
+	x := c.x
 	x.Req.Method, x.Req.Proto, x.Req.Major, x.Req.Minor, x.Req.Scheme = "GET", "HTTP/1.1", 1, 1, "http"
 	c.mustClose = true
 	c.e.ServeError(x, proxy.StatusHTTPToHTTPS)
@@ -129,38 +141,51 @@ func (c *conn) refusePlain() {
 
 // loop serves requests until the connection is to be closed.
 func (c *conn) loop() {
-	var x *proxy.Exchange
-	defer func() {
-		if x != nil {
-			x.Release()
-		}
-	}()
 	for {
-		if c.r == c.w && !c.awaitRequest(&x) {
+		if c.r == c.w && !c.awaitRequest() {
 			return
 		}
 		if !c.state.CompareAndSwap(stateIdle, stateActive) {
 			return
 		}
-		if x == nil {
-			x = proxy.NewExchange(c.info, c)
-		}
-		c.serveOne(x)
-		if c.shouldClose() {
-			c.closeConn()
+		// The settings of a server are known only when the head was read; a
+		// reload may have changed the default's.
+		if c.core = c.e.Defaults(c.info); c.core == nil {
 			return
 		}
-		c.reset()
-		x.Reset()
-		if !c.state.CompareAndSwap(stateActive, stateIdle) {
+		if c.x == nil {
+			c.x = proxy.NewExchange(c.info, c)
+		}
+		c.serveOne(c.x)
+		if c.shouldClose() || !c.nextRequest() {
+			c.closeConn()
 			return
 		}
 	}
 }
 
+// nextRequest makes c ready for another request; false when it is to close.
+func (c *conn) nextRequest() bool {
+	c.reset()
+	c.x.Reset()
+	return c.state.CompareAndSwap(stateActive, stateIdle)
+}
+
+// rescue keeps a mistake of ours from ending the process: it costs the
+// connection. (The Engine rescues handlers itself.)
+func (c *conn) rescue() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if c.core != nil && c.core.ErrorLog != nil {
+		c.core.ErrorLog.Log(context.Background(), proxy.LevelAlert, fmt.Sprintf("internal error: %v\n%s", v, debug.Stack()), "client", c.info.RemoteAddr)
+	}
+}
+
 // awaitRequest waits for the first byte of a request. While it waits the
 // connection holds neither buffer nor Exchange.
-func (c *conn) awaitRequest(x **proxy.Exchange) bool {
+func (c *conn) awaitRequest() bool {
 	c.releaseRead()
 	timeout := c.core.KeepaliveTimeout
 	if c.info.Requests == 0 {
@@ -168,17 +193,13 @@ func (c *conn) awaitRequest(x **proxy.Exchange) bool {
 	}
 	c.readDeadline(timeout)
 	if c.raw == nil {
-		if *x != nil {
-			(*x).Release()
-			*x = nil
-		}
-		var one [1]byte
-		n, err := c.nc.Read(one[:])
+		c.releaseExchange()
+		n, err := c.nc.Read(c.one[:])
 		if n == 0 || err != nil && err != io.EOF {
 			return false
 		}
 		c.takeRead()
-		c.buf[0], c.w = one[0], 1
+		c.buf[0], c.w = c.one[0], 1
 		return true
 	}
 	c.readErr = nil
@@ -192,6 +213,7 @@ func (c *conn) readReady(fd uintptr) bool {
 	n, err := ignoringEINTR(int(fd), c.buf)
 	if err == syscall.EAGAIN {
 		c.releaseRead()
+		c.releaseExchange()
 		return false
 	}
 	if n > 0 {
@@ -208,6 +230,13 @@ func ignoringEINTR(fd int, p []byte) (int, error) {
 		if err != syscall.EINTR {
 			return n, err
 		}
+	}
+}
+
+func (c *conn) releaseExchange() {
+	if c.x != nil {
+		c.x.Release()
+		c.x = nil
 	}
 }
 
@@ -229,13 +258,16 @@ func (c *conn) releaseRead() {
 	c.buf, c.pooled, c.bodyBuf, c.r, c.w = nil, nil, nil, 0, 0
 }
 
-// beginExchange prepares c for x, whose first byte is there.
-func (c *conn) beginExchange(x *proxy.Exchange) {
+// beginExchange prepares c for c.x, whose first byte is there.
+func (c *conn) beginExchange() {
+	x := c.x
 	x.Start = time.Now()
+	c.headEnds = x.Start.Add(c.core.HeaderTimeout)
 	c.info.Requests++
 	c.bytesRead, c.bytesSent = 0, 0
 	c.left, c.err = -1, nil
 	c.headWritten, c.aborted, c.closing, c.simple, c.keepAlive = false, false, false, false, false
+	c.chunked, c.bodyless, c.interim, c.draining = false, false, false, false
 	x.Req.Scheme = "http"
 	if c.info.TLS != nil {
 		x.Req.Scheme = "https"
@@ -245,14 +277,15 @@ func (c *conn) beginExchange(x *proxy.Exchange) {
 
 // serveOne reads one request head and has it served.
 func (c *conn) serveOne(x *proxy.Exchange) {
-	c.beginExchange(x)
+	c.beginExchange()
 	var h head
 	err := c.readHead(x, &h)
 	if err == errSilent {
 		c.mustClose, c.aborted = true, true
 		return
 	}
-	c.keepAlive = x.Req.Major == 1 && !h.close && (x.Req.Minor > 0 || h.keepAlive)
+	c.interim = x.Req.Major == 1 && x.Req.Minor > 0
+	c.keepAlive = !h.close && (c.interim || x.Req.Major == 1 && h.keepAlive)
 	if err != nil {
 		c.mustClose = true
 		c.e.ServeError(x, err)
@@ -302,6 +335,7 @@ func (c *conn) keepHead() {
 func (c *conn) finish() {
 	c.state.Store(stateClosed)
 	c.nc.Close()
+	c.releaseExchange()
 	if c.headBuf != nil {
 		c.buf, c.pooled = c.headBuf, c.headPool
 	}
@@ -342,6 +376,14 @@ const slack = 8
 func (c *conn) readDeadline(d time.Duration) {
 	if want, move := c.arm(0, d); move {
 		c.nc.SetReadDeadline(want)
+	}
+}
+
+// readDeadlineAt sets a deadline that does not move while bytes trickle in.
+func (c *conn) readDeadlineAt(at time.Time) {
+	if c.armed[0] != at {
+		c.armed[0] = at
+		c.nc.SetReadDeadline(at)
 	}
 }
 

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 	"unsafe"
 
@@ -42,6 +43,16 @@ func isToken(b []byte) bool {
 		}
 	}
 	return len(b) > 0
+}
+
+// isName is isToken for text.
+func isName(s string) bool {
+	for i := range len(s) {
+		if !tokenByte[s[i]] {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // head is what the fields of one request say of its framing.
@@ -135,7 +146,7 @@ func checkTarget(r *proxy.Request) error {
 func validHost(h string) bool {
 	if strings.HasPrefix(h, "[") {
 		end := strings.IndexByte(h, ']')
-		if end < 2 || strings.Trim(h[1:end], "0123456789abcdefABCDEF:.") != "" {
+		if end < 2 || !validLiteral(h[1:end]) {
 			return false
 		}
 		return end == len(h)-1 || h[end+1] == ':' && validPort(h[end+2:])
@@ -146,17 +157,40 @@ func validHost(h string) bool {
 	}
 	for i := 0; i < len(name); i++ {
 		c := name[i]
-		if !nameByte[c] && strings.IndexByte("._~%!$&'()*+,;=", c) < 0 && c < 0x80 {
+		switch {
+		case c == '.' && i+1 < len(name) && name[i+1] == '.':
+			return false // as nginx: no two dots in a row
+		case c == '%' && (i+2 >= len(name) || hexValue(name[i+1]) < 0 || hexValue(name[i+2]) < 0):
 			return false
-		}
-		if c >= 0x80 || c == '.' && i+1 < len(name) && name[i+1] == '.' {
+		case !nameByte[c] && strings.IndexByte("._~%!$&'()*+,;=", c) < 0:
 			return false
 		}
 	}
 	return name != "."
 }
 
-func validPort(p string) bool { return len(p) <= 5 && strings.Trim(p, "0123456789") == "" }
+// validLiteral checks what stands in brackets: an IPv6 address without a zone,
+// or the form that RFC 3986 keeps for later ones ("v1.x").
+func validLiteral(s string) bool {
+	if s[0] == 'v' || s[0] == 'V' {
+		version, rest, _ := strings.Cut(s[1:], ".")
+		return version != "" && rest != "" && strings.Trim(version, "0123456789abcdefABCDEF") == "" &&
+			strings.IndexFunc(rest, func(c rune) bool { return c >= 0x80 || !nameByte[c] && !strings.ContainsRune("._~!$&'()*+,;=:", c) }) < 0
+	}
+	a, err := netip.ParseAddr(s)
+	return err == nil && a.Is6() && a.Zone() == ""
+}
+
+// validPort takes an empty port, as RFC 3986 does, and numbers up to 65535.
+func validPort(p string) bool {
+	n := 0
+	for i := range len(p) {
+		if n = n*10 + int(p[i]-'0'); p[i] < '0' || p[i] > '9' || n > 65535 {
+			return false
+		}
+	}
+	return true
+}
 
 // parseField reads one header line without its line end. drop reports a field
 // that the settings say to ignore.
@@ -214,7 +248,7 @@ func (h *head) note(r *proxy.Request, id proxy.FieldID, value string) error {
 		if h.hosts++; h.hosts > 1 {
 			return bad("several Host fields")
 		}
-		if value != "" && !validHost(value) {
+		if !validHost(value) {
 			return bad("an invalid Host field")
 		}
 		if r.Authority == "" {

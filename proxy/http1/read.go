@@ -40,21 +40,21 @@ func (c *conn) readHead(x *proxy.Exchange, h *head) error {
 
 func (c *conn) skipEmptyLines() error {
 	for lines := 0; ; {
-		for c.r < c.w && (c.buf[c.r] == '\r' || c.buf[c.r] == '\n') {
-			if c.buf[c.r] == '\n' {
-				lines++
+		switch {
+		case c.r == c.w, c.buf[c.r] == '\r' && c.r+1 == c.w:
+			if err := c.fill(); err != nil {
+				return errSilent
 			}
+			continue
+		case c.buf[c.r] == '\n':
 			c.r++
-			c.bytesRead++
+		case c.buf[c.r] == '\r' && c.buf[c.r+1] == '\n':
+			c.r += 2
+		default:
+			return nil // a bare CR is no token: the method is then invalid
 		}
-		if lines > maxEmptyLines {
+		if lines++; lines > maxEmptyLines {
 			return bad("too many empty lines before a request")
-		}
-		if c.r < c.w {
-			return nil
-		}
-		if err := c.fill(); err != nil {
-			return errSilent
 		}
 	}
 }
@@ -66,7 +66,7 @@ func (c *conn) scanHead() (int, error) {
 	for at, first := c.r, true; ; {
 		i := bytes.IndexByte(c.buf[at:c.w], '\n')
 		if i < 0 {
-			if err := c.tooLong(c.w-line, first); err != nil {
+			if err := c.tooLong(c.w-line, c.w-c.r, first); err != nil {
 				return 0, err
 			}
 			at = c.w
@@ -82,7 +82,7 @@ func (c *conn) scanHead() (int, error) {
 		if n := nl - line; n == 0 || n == 1 && c.buf[line] == '\r' {
 			return nl + 1, nil
 		}
-		if err := c.tooLong(nl-line, first); err != nil {
+		if err := c.tooLong(nl-line, nl-c.r, first); err != nil {
 			return 0, err
 		}
 		if first && bytes.Count(c.buf[line:nl], space) < 2 {
@@ -92,8 +92,8 @@ func (c *conn) scanHead() (int, error) {
 	}
 }
 
-// tooLong judges the length of the line being read and of the head so far.
-func (c *conn) tooLong(line int, first bool) error {
+// tooLong judges the length of the line being read and of the head up to it.
+func (c *conn) tooLong(line, head int, first bool) error {
 	limit := max(c.core.HeaderBufferSize, c.core.LargeBufferSize)
 	total := c.core.HeaderBufferSize + int64(c.core.LargeBuffers)*c.core.LargeBufferSize
 	switch {
@@ -101,7 +101,7 @@ func (c *conn) tooLong(line int, first bool) error {
 		return &proxy.Fail{Status: 414, Level: proxy.LevelInfo, Reason: "client sent too long URI"}
 	case int64(line) > limit:
 		return &proxy.Fail{Status: proxy.StatusHeaderTooLarge, Level: proxy.LevelInfo, Reason: "client sent too long header line"}
-	case int64(c.w-c.r) > total:
+	case int64(head) > total:
 		return &proxy.Fail{Status: proxy.StatusHeaderTooLarge, Level: proxy.LevelInfo, Reason: "client sent too large request"}
 	}
 	return nil
@@ -124,7 +124,7 @@ func (c *conn) fill() error {
 		c.releaseRead()
 		c.buf, c.r, c.w = grown, r, w
 	}
-	c.readDeadline(c.core.HeaderTimeout)
+	c.readDeadlineAt(c.headEnds)
 	n, err := c.nc.Read(c.buf[c.w:])
 	c.w += n
 	if n > 0 {

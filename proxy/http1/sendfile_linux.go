@@ -2,68 +2,86 @@ package http1
 
 import (
 	"os"
-	"syscall"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
 
-// sendChunk is how much one wait for the client may cover: send_timeout is
-// renewed after each.
+// sendChunk is how much one call may send: send_timeout is renewed after each.
 const sendChunk = 1 << 20
 
-// kernelSend sends the queued head, marked as not the last, and then the file
-// by sendfile(2), from an offset of its own: f's position stays.
-func (c *conn) kernelSend(f *os.File, off, n int64) error {
-	if err := c.sendMore(); err != nil {
-		return err
+// fileSend is one call in progress to the kernel. Its methods are what
+// syscall.RawConn calls, bound once for the connection.
+type fileSend struct {
+	queued  []byte // by sendmsg
+	in      int    // by sendfile
+	off     int64
+	n       int
+	sent    int
+	err     error
+	msg, io func(fd uintptr) bool
+}
+
+// message sends what is queued with MSG_MORE, so that it shares a segment with
+// what follows.
+func (f *fileSend) message(fd uintptr) bool {
+	for {
+		f.sent, f.err = unix.SendmsgN(int(fd), f.queued, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		if f.err != unix.EINTR {
+			return f.err != unix.EAGAIN
+		}
 	}
-	in := int(f.Fd())
+}
+
+// sendfile sends from an offset of its own: the file's position stays.
+func (f *fileSend) sendfile(fd uintptr) bool {
+	for {
+		f.sent, f.err = unix.Sendfile(int(fd), f.in, &f.off, f.n)
+		if f.err != unix.EINTR {
+			return f.err != unix.EAGAIN
+		}
+	}
+}
+
+// kernelSend sends the queued head, marked as not the last, and then the file
+// by sendfile(2).
+func (c *conn) kernelSend(f *os.File, off, n int64) error {
+	if c.file == nil {
+		c.file = &fileSend{}
+		c.file.msg, c.file.io = c.file.message, c.file.sendfile
+	}
+	s := c.file
+	for s.queued = c.out; len(s.queued) > 0; s.queued = s.queued[s.sent:] {
+		if err := c.kernelCall(s.msg); err != nil {
+			return err
+		}
+	}
+	c.releaseOut()
+	defer runtime.KeepAlive(f)
+	s.in, s.off = int(f.Fd()), off
 	for n > 0 {
-		sent, err := 0, error(nil)
-		c.writeDeadline(c.sendTimeout())
-		werr := c.raw.Write(func(fd uintptr) bool {
-			for {
-				sent, err = unix.Sendfile(int(fd), in, &off, int(min(n, sendChunk)))
-				if err != unix.EINTR {
-					return err != unix.EAGAIN
-				}
-			}
-		})
-		if werr != nil {
-			return c.fail(werr)
+		s.n = int(min(n, sendChunk))
+		if err := c.kernelCall(s.io); err != nil {
+			return err
 		}
-		if err != nil {
-			return c.fail(err)
-		}
-		if sent == 0 {
+		if s.sent == 0 {
 			return errShrank
 		}
-		n -= int64(sent)
-		c.bytesSent += int64(sent)
+		n -= int64(s.sent)
 	}
 	return nil
 }
 
-// sendMore sends what is queued with MSG_MORE, so that it shares a segment
-// with what follows.
-func (c *conn) sendMore() error {
-	b := c.out
-	for len(b) > 0 {
-		n, err := 0, error(nil)
-		c.writeDeadline(c.sendTimeout())
-		werr := c.raw.Write(func(fd uintptr) bool {
-			n, err = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
-			return err != syscall.EAGAIN && err != syscall.EINTR
-		})
-		if werr == nil {
-			werr = err
-		}
-		if werr != nil {
-			return c.fail(werr)
-		}
-		c.bytesSent += int64(n)
-		b = b[n:]
+// kernelCall makes call once the socket can take something.
+func (c *conn) kernelCall(call func(fd uintptr) bool) error {
+	c.writeDeadline(c.sendTimeout())
+	err := c.raw.Write(call)
+	if err == nil {
+		err = c.file.err
 	}
-	c.releaseOut()
+	if err != nil {
+		return c.fail(err)
+	}
+	c.bytesSent += int64(c.file.sent)
 	return nil
 }

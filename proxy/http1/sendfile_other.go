@@ -2,9 +2,10 @@
 
 package http1
 
-import (
-	"os"
-)
+import "os"
+
+// fileSend is needed where the kernel sends files.
+type fileSend struct{}
 
 // kernelSend copies: the system's sendfile differs, and this platform is for
 // development.

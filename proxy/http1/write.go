@@ -1,6 +1,8 @@
 package http1
 
 import (
+	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -86,7 +88,7 @@ func (c *conn) decideClose(x *proxy.Exchange, bodyless bool) {
 	core := c.core
 	c.closing = c.mustClose || !c.keepAlive || c.simple || core.KeepaliveTimeout == 0 ||
 		c.info.Requests >= core.KeepaliveRequests || c.e.Draining() || c.info.Listener.Closed() ||
-		c.state.Load() != stateActive || time.Since(c.started) > core.KeepaliveTime
+		c.state.Load() != stateActive || !c.body.ended && !c.drainable() || time.Since(c.started) > core.KeepaliveTime
 	c.left = x.Res.Length
 	if c.left < 0 && !bodyless {
 		if x.Req.Major == 1 && x.Req.Minor > 0 && core.ChunkedEncoding {
@@ -118,7 +120,7 @@ func (c *conn) appendOwn(b []byte, r *proxy.Response) []byte {
 	}
 	if r.ContentType != "" && fieldValue(r.ContentType) {
 		b = append(append(b, "Content-Type: "...), r.ContentType...)
-		if r.Charset != "" {
+		if r.Charset != "" && fieldValue(r.Charset) {
 			b = append(append(b, "; charset="...), r.Charset...)
 		}
 		b = append(b, '\r', '\n')
@@ -148,7 +150,7 @@ func (c *conn) appendFields(b []byte, x *proxy.Exchange) []byte {
 		case proxy.FieldConnection, proxy.FieldContentLength, proxy.FieldTransferEncoding, proxy.FieldKeepAlive:
 			continue
 		}
-		if !isToken([]byte(f.Name)) || !fieldValue(f.Value) {
+		if !isName(f.Name) || !fieldValue(f.Value) {
 			x.Log(proxy.LevelError, "response header field %q is not well-formed and was dropped", f.Name)
 			continue
 		}
@@ -168,13 +170,13 @@ func fieldValue(v string) bool {
 
 // Interim sends a 1xx response.
 func (c *conn) Interim(status int, h *proxy.Header) error {
-	if c.simple || c.headWritten || !c.keepAlive && c.core == nil {
+	if !c.interim || c.headWritten {
 		return nil
 	}
 	c.buffer()
 	c.out = appendStatusLine(c.out, status)
 	for i := range h.Len() {
-		if f := h.At(i); isToken([]byte(f.Name)) && fieldValue(f.Value) {
+		if f := h.At(i); isName(f.Name) && fieldValue(f.Value) {
 			c.out = append(append(append(append(c.out, f.Name...), ": "...), f.Value...), '\r', '\n')
 		}
 	}
@@ -244,8 +246,10 @@ func (c *conn) send(p []byte) error {
 		m, err = c.nc.Write(c.out)
 		n = int64(m)
 	} else {
-		bufs := net.Buffers{c.out, p}
-		n, err = bufs.WriteTo(c.nc)
+		c.vector = [2][]byte{c.out, p}
+		c.vectored = c.vector[:]
+		n, err = c.vectored.WriteTo(c.nc)
+		c.vector = [2][]byte{}
 	}
 	c.bytesSent += n
 	c.releaseOut()
@@ -271,9 +275,15 @@ func (c *conn) fail(err error) error {
 	return c.err
 }
 
+// resetOnClose makes the close of the connection a reset.
 func (c *conn) resetOnClose() {
-	if t, ok := c.nc.(*net.TCPConn); ok {
+	nc := c.nc
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	if t, ok := nc.(*net.TCPConn); ok {
 		t.SetLinger(0)
+		c.resets = true
 	}
 }
 
@@ -296,10 +306,16 @@ func (c *conn) Finish() error {
 	return c.send(nil)
 }
 
-// Abort gives the response up: what follows is a close without its end.
+// Abort gives the response up: what follows is a close without its end. A
+// response that ends with the connection can only be told apart from a whole
+// one by a reset; one that never began (444) is reset as nginx does.
 func (c *conn) Abort() {
 	c.aborted, c.mustClose = true, true
-	if c.headWritten {
+	switch {
+	case !c.headWritten && c.err == nil && c.core.ResetTimedOut,
+		c.headWritten && !c.bodyless && !c.chunked && c.left < 0:
+		c.resetOnClose()
+	case c.headWritten:
 		c.send(nil)
 	}
 }
@@ -310,23 +326,36 @@ func (c *conn) Gone() bool {
 	if c.raw == nil {
 		return c.err != nil
 	}
-	gone := false
-	c.raw.Control(func(fd uintptr) {
-		var one [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		gone = err != nil && err != syscall.EAGAIN && err != syscall.EINTR
+	_, err := c.peek()
+	return err != nil && err != syscall.EAGAIN && err != syscall.EINTR
+}
+
+// peek looks at the socket's next byte without waiting; EAGAIN when there is
+// none or, for TLS, when it cannot tell.
+func (c *conn) peek() (n int, err error) {
+	if c.raw == nil {
+		return 0, syscall.EAGAIN
+	}
+	ctl := c.raw.Control(func(fd uintptr) {
+		n, _, err = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	})
-	return gone
+	return n, cmp.Or(ctl, err)
 }
 
 // closeConn ends the connection so that the client sees the whole response.
 func (c *conn) closeConn() {
-	if c.err != nil || c.core.Lingering == proxy.LingeringOff {
+	if c.err != nil || c.resets || c.core.Lingering == proxy.LingeringOff {
 		return
 	}
-	if c.mustClose || c.r < c.w || !c.body.ended || c.core.Lingering == proxy.LingeringAlways {
+	if c.mustClose || c.r < c.w || !c.body.ended || c.core.Lingering == proxy.LingeringAlways || c.unread() {
 		c.linger()
 	}
+}
+
+// unread reports that the client has sent what nobody has read yet.
+func (c *conn) unread() bool {
+	n, err := c.peek()
+	return n > 0 && err == nil
 }
 
 // linger ends the sending side and reads for a while what the client still
