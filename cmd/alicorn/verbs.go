@@ -136,9 +136,7 @@ func stopAndWait(ctx context.Context, c *control.Client, now bool) error {
 				silent = time.Now()
 			}
 		}
-		// Another user's process answers EPERM: it is there. One that its parent
-		// never reaps stays for good.
-		if !silent.IsZero() && (errors.Is(syscall.Kill(st.PID, 0), syscall.ESRCH) || time.Since(silent) > 10*time.Second) {
+		if !silent.IsZero() && (hasEnded(st.PID) || time.Since(silent) > 10*time.Second) {
 			return nil
 		}
 		select {
@@ -147,6 +145,16 @@ func stopAndWait(ctx context.Context, c *control.Client, now bool) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// hasEnded says that the process is gone, or waits for its parent only.
+// Another user's process answers EPERM: it is there.
+func hasEnded(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return true
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
 // sendSignal is nginx's -s. Where there is no control socket, it signals the
