@@ -162,15 +162,15 @@ func (p *program) written(tree *config.Tree) (*config.Tree, error) {
 }
 
 // ownFolders makes the folders that the front writes to, and gives them to it.
+// Where that cannot be, as in a read-only container, whatever needs the folder
+// says so: most configurations need none.
 func ownFolders(f folders, user keeper.Identity) error {
 	for _, dir := range []string{f.state, f.cache} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			if errors.Is(err, os.ErrPermission) || isReadOnly(err) {
-				continue // a read-only container: what needs the folder says so
-			}
-			return fmt.Errorf("cannot make folder %s: %w", dir, cause(err))
+		if os.MkdirAll(dir, 0o755) != nil {
+			continue
 		}
-		if err := os.Chown(dir, user.UID, user.GID); err != nil {
+		err := os.Chown(dir, user.UID, user.GID)
+		if err != nil && !errors.Is(err, os.ErrPermission) && !isReadOnly(err) {
 			return fmt.Errorf("cannot give folder %s to user %q: %w", dir, user.Name, cause(err))
 		}
 	}
