@@ -19,11 +19,13 @@ type body struct {
 	err       error
 	trailer   int // bytes of the trailer section so far
 	extension int // bytes of chunk extensions of the current chunk
+	overhead  int // and of all chunks
 }
 
 // Bounds of what chunked framing may carry besides data.
 const (
-	maxExtension = 1 << 10
+	maxExtension = 1 << 10  // in one chunk
+	maxOverhead  = 16 << 10 // extensions of all chunks
 	maxTrailer   = 8 << 10
 )
 
@@ -217,8 +219,9 @@ func (c *conn) chunkExtension(ch byte) error {
 			return err
 		}
 		b.extension++
+		b.overhead++
 		switch {
-		case b.extension > maxExtension, ch < ' ' && ch != '\t' && ch != '\r', ch == 0x7f:
+		case b.extension > maxExtension, b.overhead > maxOverhead, ch < ' ' && ch != '\t' && ch != '\r', ch == 0x7f:
 			return bad("an invalid chunk extension")
 		case ch == ';':
 			seen = true

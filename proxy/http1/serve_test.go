@@ -152,7 +152,7 @@ func summary(answer string) string {
 }
 
 func BenchmarkKeepAlive(b *testing.B) {
-	s := newServer(b, "")
+	s := newServer(b, "keepalive_requests 1000000000;")
 	nc := s.Dial("127.0.0.1:8000")
 	defer nc.Close()
 	r := bufio.NewReader(nc)
