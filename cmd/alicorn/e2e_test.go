@@ -45,14 +45,15 @@ import (
 // end-to-end case it is.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, scriptParams(filepath.Join("testdata", "script")))
+	testscript.Run(t, scriptParams(filepath.Join("testdata", "script"), 10*time.Second))
 }
 
-func scriptParams(dir string) testscript.Params {
+// scriptParams has scripts wait for each condition as long as patience.
+func scriptParams(dir string, patience time.Duration) testscript.Params {
 	return testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
-		Setup:               setupScript,
+		Setup:               func(env *testscript.Env) error { return setupScript(env, patience) },
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"run":     func(ts *testscript.TestScript, neg bool, args []string) { startServer(ts, neg, "run", args) },
 			"serve":   func(ts *testscript.TestScript, neg bool, args []string) { startServer(ts, neg, "serve", args) },
@@ -78,10 +79,12 @@ type scriptServer struct {
 	done   chan struct{}
 	ports  []string
 	held   net.Conn
+
+	patience time.Duration
 }
 
-func setupScript(env *testscript.Env) error {
-	srv := &scriptServer{}
+func setupScript(env *testscript.Env, patience time.Duration) error {
+	srv := &scriptServer{patience: patience}
 	env.Values[serverKey{}] = srv
 	pairs := []string{"__WORK__", env.WorkDir}
 	for i := range 3 {
@@ -185,7 +188,7 @@ func alicornCommand(ts *testscript.TestScript, args []string) *exec.Cmd {
 // awaitListening waits until the server serves: it then has its control
 // socket.
 func (s *scriptServer) awaitListening(ts *testscript.TestScript) {
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(2 * s.patience); ; {
 		sockets, _ := filepath.Glob(filepath.Join(ts.Getenv("RUNTIME_DIRECTORY"), "control-*.sock"))
 		for _, path := range sockets {
 			if nc, err := net.Dial("unix", path); err == nil {
@@ -203,7 +206,7 @@ func (s *scriptServer) awaitListening(ts *testscript.TestScript) {
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("alicorn does not serve after 20 s:\n%s", ts.ReadFile("server.log"))
+			ts.Fatalf("alicorn does not serve in time:\n%s", ts.ReadFile("server.log"))
 		}
 	}
 }
@@ -215,7 +218,7 @@ func (s *scriptServer) kill() {
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(s.patience):
 		s.cmd.Process.Kill()
 		<-s.done
 	}
@@ -266,26 +269,26 @@ func signalServer(ts *testscript.TestScript, neg bool, args []string) {
 func awaitFile(ts *testscript.TestScript, neg bool, args []string) {
 	re, err := regexp.Compile("(?m)" + args[1])
 	ts.Check(err)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(serverOf(ts).patience); ; time.Sleep(5 * time.Millisecond) {
 		text, err := os.ReadFile(ts.MkAbs(args[0]))
 		if err == nil && re.Match(text) {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("%s does not match %q after 10 s:\n%s", args[0], args[1], text)
+			ts.Fatalf("%s does not match %q in time:\n%s", args[0], args[1], text)
 		}
 	}
 }
 
 func awaitStatus(ts *testscript.TestScript, neg bool, args []string) {
 	re := regexp.MustCompile(args[0])
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(serverOf(ts).patience); ; time.Sleep(5 * time.Millisecond) {
 		text, err := alicornCommand(ts, []string{"status", "--json", "-c", "alicorn.conf"}).CombinedOutput()
 		if err == nil && re.Match(text) {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("the status does not match %q after 10 s:\n%s", args[0], text)
+			ts.Fatalf("the status does not match %q in time:\n%s", args[0], text)
 		}
 	}
 }
@@ -297,10 +300,11 @@ type httpFlags struct {
 	times                   int
 	until                   *regexp.Regexp // repeat until the answer matches
 	serverName              string
+	patience                time.Duration
 }
 
 func parseHTTPFlags(ts *testscript.TestScript, args []string) (httpFlags, []string) {
-	f := httpFlags{port: serverOf(ts).ports[0], proto: "HTTP/1.1", times: 1}
+	f := httpFlags{port: serverOf(ts).ports[0], proto: "HTTP/1.1", times: 1, patience: serverOf(ts).patience}
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
 		name, value, _ := strings.Cut(args[0][1:], "=")
 		switch name {
@@ -339,7 +343,7 @@ func parseHTTPFlags(ts *testscript.TestScript, args []string) (httpFlags, []stri
 // framing is decoded. The exit state is "failed" when there was no answer.
 func sendHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	f, args := parseHTTPFlags(ts, args)
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(2 * serverOf(ts).patience)
 	for range f.times {
 		text, err := f.exchange(args)
 		if (err != nil) != neg {
@@ -361,7 +365,7 @@ func (f *httpFlags) exchange(args []string) ([]byte, error) {
 		return nil, err
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(30 * time.Second))
+	nc.SetDeadline(time.Now().Add(3 * f.patience))
 	var req bytes.Buffer
 	fmt.Fprintf(&req, "%s %s %s\r\n", args[0], args[1], f.proto)
 	host := "Host: 127.0.0.1\r\n"
@@ -455,7 +459,7 @@ func sendRaw(ts *testscript.TestScript, neg bool, args []string) {
 	nc, err := net.Dial("tcp4", "127.0.0.1:"+serverOf(ts).ports[0])
 	ts.Check(err)
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(15 * time.Second))
+	nc.SetDeadline(time.Now().Add(serverOf(ts).patience))
 	text := strings.ReplaceAll(ts.ReadFile(args[0]), "\n", "\r\n")
 	if plain, err := strconv.Unquote(`"` + strings.NewReplacer("\r", `\r`, "\n", `\n`, `"`, `\"`).Replace(text) + `"`); err == nil {
 		text = plain
