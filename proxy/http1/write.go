@@ -1,17 +1,11 @@
 package http1
 
 import (
-	"cmp"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"strconv"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"alicorn/proxy"
@@ -275,18 +269,6 @@ func (c *conn) fail(err error) error {
 	return c.err
 }
 
-// resetOnClose makes the close of the connection a reset.
-func (c *conn) resetOnClose() {
-	nc := c.nc
-	if t, ok := nc.(*tls.Conn); ok {
-		nc = t.NetConn()
-	}
-	if t, ok := nc.(*net.TCPConn); ok {
-		t.SetLinger(0)
-		c.resets = true
-	}
-}
-
 // Flush sends what is queued.
 func (c *conn) Flush() error { return c.send(nil) }
 
@@ -319,102 +301,3 @@ func (c *conn) Abort() {
 		c.send(nil)
 	}
 }
-
-// Gone reports a reset connection. A client that has only ended its sending
-// side still wants its answer.
-func (c *conn) Gone() bool {
-	if c.raw == nil {
-		return c.err != nil
-	}
-	_, err := c.peek()
-	return err != nil && err != syscall.EAGAIN && err != syscall.EINTR
-}
-
-// peek looks at the socket's next byte without waiting; EAGAIN when there is
-// none or, for TLS, when it cannot tell.
-func (c *conn) peek() (n int, err error) {
-	if c.raw == nil {
-		return 0, syscall.EAGAIN
-	}
-	ctl := c.raw.Control(func(fd uintptr) {
-		n, _, err = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	})
-	return n, cmp.Or(ctl, err)
-}
-
-// closeConn ends the connection so that the client sees the whole response.
-func (c *conn) closeConn() {
-	if c.err != nil || c.resets || c.core.Lingering == proxy.LingeringOff {
-		return
-	}
-	if c.mustClose || c.r < c.w || !c.body.ended || c.core.Lingering == proxy.LingeringAlways || c.unread() {
-		c.linger()
-	}
-}
-
-// unread reports that the client has sent what nobody has read yet.
-func (c *conn) unread() bool {
-	n, err := c.peek()
-	return n > 0 && err == nil
-}
-
-// linger ends the sending side and reads for a while what the client still
-// sends: closing with unread data would reset the connection and take the
-// response back. lingering_time bounds it all, lingering_timeout each wait.
-func (c *conn) linger() {
-	t, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || t.CloseWrite() != nil {
-		return
-	}
-	buf := bodyBuffers.Get().(*[]byte)
-	defer bodyBuffers.Put(buf)
-	end := time.Now().Add(c.core.LingeringTime)
-	for time.Now().Before(end) {
-		c.nc.SetReadDeadline(time.Now().Add(min(c.core.LingeringTimeout, time.Until(end))))
-		if n, err := c.nc.Read(*buf); err != nil || n == 0 {
-			return
-		}
-	}
-}
-
-// SendFile sends part of a file; see proxy.Stream.
-func (c *conn) SendFile(f *os.File, off, n int64) error {
-	if c.err != nil {
-		return c.err
-	}
-	if c.left >= 0 && n > c.left {
-		return errTooLong
-	}
-	if c.chunked || c.raw == nil || n <= copyLimit {
-		return c.copyFile(f, off, n)
-	}
-	c.left -= max(min(n, c.left), 0)
-	return c.kernelSend(f, off, n)
-}
-
-// copyLimit is the size up to which a file is read and written with the head
-// in one call instead of sent by the kernel.
-const copyLimit = 64 << 10
-
-var fileBuffers = sync.Pool{New: func() any { b := make([]byte, copyLimit); return &b }}
-
-func (c *conn) copyFile(f *os.File, off, n int64) error {
-	buf := fileBuffers.Get().(*[]byte)
-	defer fileBuffers.Put(buf)
-	for n > 0 {
-		m, err := f.ReadAt((*buf)[:min(int64(len(*buf)), n)], off)
-		if m == 0 {
-			if err == nil || err == io.EOF {
-				err = errShrank
-			}
-			return err
-		}
-		if _, err := c.Write((*buf)[:m]); err != nil {
-			return err
-		}
-		off, n = off+int64(m), n-int64(m)
-	}
-	return nil
-}
-
-var errShrank = errors.New("file shrank while it was sent")

@@ -1,0 +1,58 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+)
+
+// SendFile sends part of a file; see proxy.Stream.
+func (c *conn) SendFile(f *os.File, off, n int64) error {
+	if c.err != nil {
+		return c.err
+	}
+	if c.left >= 0 && n > c.left {
+		return errTooLong
+	}
+	if c.chunked || c.raw == nil || n <= copyLimit {
+		return c.copyFile(f, off, n)
+	}
+	c.left -= max(min(n, c.left), 0)
+	return c.kernelSend(f, off, n)
+}
+
+// copyLimit is the size up to which a file is read and written with the head
+// in one call instead of sent by the kernel. Microseconds a response on one
+// loopback connection, client included (BenchmarkFile, 2 cores):
+//
+//	          4 KB  16 KB  64 KB  256 KB  1 MB  16 MB
+//	copied    16.9   18.7   31.9    79.0   402   6250
+//	sendfile  18.5   19.8   26.7    54.2   443   6820
+//
+// From 1 MB on the client's own copying decides, and sendfile is taken for the
+// processor time that it leaves to others.
+const copyLimit = 32 << 10
+
+var fileBuffers = sync.Pool{New: func() any { b := make([]byte, copyLimit); return &b }}
+
+func (c *conn) copyFile(f *os.File, off, n int64) error {
+	buf := fileBuffers.Get().(*[]byte)
+	defer fileBuffers.Put(buf)
+	for n > 0 {
+		m, err := f.ReadAt((*buf)[:min(int64(len(*buf)), n)], off)
+		if m == 0 {
+			if err == nil || err == io.EOF {
+				err = errShrank
+			}
+			return err
+		}
+		if _, err := c.Write((*buf)[:m]); err != nil {
+			return err
+		}
+		off, n = off+int64(m), n-int64(m)
+	}
+	return nil
+}
+
+var errShrank = errors.New("file shrank while it was sent")
