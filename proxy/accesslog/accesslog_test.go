@@ -1,0 +1,81 @@
+package accesslog
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/proxytest"
+)
+
+// reply answers every request.
+func reply() proxy.Module {
+	return proxy.Module{Name: "reply", Compile: func(_ *config.Scope, l *proxy.Location) error {
+		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error { return x.Res.Reply(200, "text/plain", []byte("hello")) }))
+		return nil
+	}}
+}
+
+func TestNoRequestCanForgeALine(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		esc  escaping
+		in   string
+		want string
+	}{
+		{"plain", escapeDefault, "curl/8", "curl/8"},
+		{"quote and backslash", escapeDefault, `a"b\c`, `a\x22b\x5Cc`},
+		{"line end", escapeDefault, "a\nb", `a\x0Ab`},
+		{"beyond ASCII", escapeDefault, "é", `\xC3\xA9`},
+		{"json quote", escapeJSON, `a"b\c`, `a\"b\\c`},
+		{"json control", escapeJSON, "a\n\x01", `a\n\u0001`},
+		{"json keeps UTF-8", escapeJSON, "é", "é"},
+		{"json replaces what is none", escapeJSON, "a\xffb", `a\uFFFDb`},
+		{"none", escapeNone, `a"b`, `a"b`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := string(c.esc.escape([]byte("keep"+c.in), 4)); got != "keep"+c.want {
+				t.Errorf("escaped to %q, want %q", got, "keep"+c.want)
+			}
+		})
+	}
+}
+
+func TestLinesFollowTheirFormatAndCondition(t *testing.T) {
+	dir := t.TempDir()
+	s := proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{Module(), reply()}, Text: `
+		log_format short '$request_method $uri $status $body_bytes_sent "$http_x"';
+		server { listen 127.0.0.1:8000; access_log a.log short if=$arg_log; access_log b.log; }`})
+	s.Get("/one?log=1", "X: y")
+	s.Get("/two?log=0")
+	s.Get("/three")
+	a, err := os.ReadFile(filepath.Join(dir, "a.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "GET /one 200 5 \"y\"\n"; string(a) != want {
+		t.Errorf("a.log has %q, want %q", a, want)
+	}
+	b, _ := os.ReadFile(filepath.Join(dir, "b.log"))
+	if lines := strings.Count(string(b), "\n"); lines != 3 || !strings.Contains(string(b), `" 200 5 "-" "-"`) {
+		t.Errorf("b.log, in the combined format, has %d lines:\n%s", lines, b)
+	}
+}
+
+func TestMistakesOfAccessLogAreNamed(t *testing.T) {
+	for text, want := range map[string]string{
+		`access_log a.log shrt;`:              "unknown log format \"shrt\"",
+		`access_log a.log combined flush=1s;`: "no buffer is defined",
+		`access_log a.log combined bogus=1;`:  "invalid parameter \"bogus=1\"",
+		`access_log $host.log;`:               "variables in the path",
+	} {
+		_, err := proxytest.Check(t, proxytest.Config{Modules: []proxy.Module{Module(), reply()}, Dir: t.TempDir(),
+			Text: "log_format short '$uri'; server { listen 127.0.0.1:8000; " + text + " }"})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}

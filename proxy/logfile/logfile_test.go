@@ -1,0 +1,99 @@
+package logfile
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"alicorn/config"
+	"alicorn/proxy/proxytest"
+)
+
+func open(t *testing.T, dest string, o Options) (Sink, string) {
+	t.Helper()
+	dir := t.TempDir()
+	l := &config.Load{Resources: config.NewResources(proxytest.NewHost()), Prefix: dir}
+	s, err := Open(l, dest, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Resources.Release)
+	return s, filepath.Join(dir, dest)
+}
+
+func content(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestAReopenedLogGoesOnInANewFile(t *testing.T) {
+	s, path := open(t, "x.log", Options{})
+	s.Write([]byte("one\n"))
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	s.Write([]byte("two\n"))
+	if err := s.Reopen(proxytest.NewHost()); err != nil {
+		t.Fatal(err)
+	}
+	s.Write([]byte("three\n"))
+	if old, now := content(t, path+".old"), content(t, path); old != "one\ntwo\n" || now != "three\n" {
+		t.Errorf("the old file has %q, the new one %q", old, now)
+	}
+}
+
+func TestBufferedLinesAreWrittenInTimeAndAtTheEnd(t *testing.T) {
+	s, path := open(t, "x.log", Options{Buffer: 1 << 10, Flush: 10 * time.Millisecond})
+	s.Write([]byte("one\n"))
+	proxytest.Eventually(t, func() bool { return content(t, path) == "one\n" }, "the buffer was not flushed")
+	s.Write([]byte("two\n"))
+	s.Close()
+	if got := content(t, path); got != "one\ntwo\n" {
+		t.Errorf("after the end the file has %q", got)
+	}
+}
+
+func TestAGrownLogIsRotated(t *testing.T) {
+	s, path := open(t, "x.log", Options{MaxSize: 10, Keep: 2})
+	for _, line := range []string{"first line\n", "second line\n", "third line\n", "4\n"} {
+		s.Write([]byte(line))
+	}
+	if got := []string{content(t, path), content(t, path+".1"), content(t, path+".2")}; strings.Join(got, "|") != "4\n|third line\n|second line\n" {
+		t.Errorf("the files have %q", got)
+	}
+}
+
+func TestSyslogGetsOneDatagramForEachLine(t *testing.T) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	s, _ := open(t, "syslog:server="+pc.LocalAddr().String()+",facility=local3,severity=warn,tag=shop,nohostname", Options{})
+	s.Write([]byte("hello\n"))
+	pc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	buf := make([]byte, 512)
+	n, _, err := pc.ReadFrom(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(buf[:n]); !strings.HasPrefix(got, "<156>") || !strings.HasSuffix(got, " shop: hello") {
+		t.Errorf("the datagram is %q", got)
+	}
+}
+
+func TestSyslogMistakesAreNamed(t *testing.T) {
+	for _, dest := range []string{"syslog:", "syslog:server=a,facility=none", "syslog:server=a,bogus=1"} {
+		l := &config.Load{Resources: config.NewResources(proxytest.NewHost())}
+		if _, err := Open(l, dest, Options{}); err == nil {
+			t.Errorf("%q was accepted", dest)
+		}
+	}
+}
