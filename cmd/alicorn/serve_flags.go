@@ -16,36 +16,34 @@ import (
 type serveFlags struct {
 	set *pflag.FlagSet
 
-	binds          []string // HOST:PORT, :PORT, PORT or unix:PATH
-	backlog        int      // connections that wait for accept
-	reusePort      bool
-	workers        int
-	threads        int
-	timeout        int // seconds, 0: none
-	grace          int // seconds
-	keepalive      int // seconds
-	maxRequests    int
-	jitter         int
-	chdir          string
-	pythonpath     []string
-	env            []string // NAME=VALUE
-	user, group    string
-	daemon         bool
-	pid            string
-	accessLog      string // "-" is standard output
-	errorLog       string // "-" is standard error
-	logLevel       string
-	certificate    string
-	key            string
-	config         string
-	static         []string // URL=DIR
-	workerClass    string
-	capture        bool
-	printConfig    bool
-	refused        []refusal
-	conf           bool // this layer is gunicorn.conf.py's
-	wsgiApp        string
-	configFromEnvi bool
+	binds       []string // HOST:PORT, :PORT, PORT or unix:PATH
+	backlog     int      // connections that wait for accept
+	reusePort   bool
+	workers     int
+	threads     int
+	timeout     int // seconds, 0: none
+	grace       int // seconds
+	keepalive   int // seconds
+	maxRequests int
+	jitter      int
+	chdir       string
+	pythonpath  []string
+	env         []string // NAME=VALUE
+	user, group string
+	daemon      bool
+	pid         string
+	accessLog   string // "-" is standard output
+	errorLog    string // "-" is standard error
+	logLevel    string
+	certificate string
+	key         string
+	config      string
+	static      []string // URL=DIR
+	workerClass string
+	capture     bool
+	printConfig bool
+	refused     []refusal
+	wsgiApp     string
 }
 
 // refusal is a setting of gunicorn's that was given and has no equivalent.

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestBindTakesGunicornsForms(t *testing.T) {
+	for bind, want := range map[string]string{
+		"127.0.0.1:8000": "127.0.0.1:8000", ":8000": "0.0.0.0:8000", "8000": "0.0.0.0:8000", "0.0.0.0": "0.0.0.0:8000",
+		"[::1]:9000": "[::1]:9000", "unix:/run/x.sock": "unix:/run/x.sock", "tcp://127.0.0.1:1": "127.0.0.1:1",
+	} {
+		if got, err := listenAddress(bind); got != want || err != nil {
+			t.Errorf("%q is %q (%v), want %q", bind, got, err, want)
+		}
+	}
+	if _, err := listenAddress("127.0.0.1:http"); err == nil {
+		t.Error("a port that is no number was accepted")
+	}
+}
+
+func TestArgumentsAreSplitAsByAShell(t *testing.T) {
+	got, err := splitArgs(`-w 4  --env 'A=b c' --bind="x y"`)
+	if want := []string{"-w", "4", "--env", "A=b c", "--bind=x y"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("split into %q (%v), want %q", got, err, want)
+	}
+	if _, err := splitArgs(`'open`); err == nil {
+		t.Error("an open quote was accepted")
+	}
+}
+
+func TestAnApplicationIsFound(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		files string
+		flask string
+		want  string
+		err   string
+	}{
+		{"wsgi.py before app.py", "app.py wsgi.py", "", "wsgi", ""},
+		{"main.py", "main.py", "", "main", ""},
+		{"FLASK_APP", "app.py", "shop:make()", "shop:make()", ""},
+		{"a Django project", "manage.py shop/wsgi.py", "", "shop.wsgi:application", ""},
+		{"two Django projects", "manage.py a/wsgi.py b/wsgi.py", "", "", "several applications"},
+		{"nothing of Python", "index.html", "", demoApp, ""},
+		{"a project without an application", "pyproject.toml", "", "", "there is pyproject.toml"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for f := range strings.FieldsSeq(c.files) {
+				path := filepath.Join(dir, f)
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, nil, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := discover(dir, "", func(string) string { return c.flask })
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("found %q, %v; want an error with %q", got.app, err, c.err)
+				}
+				return
+			}
+			if got.app != c.want || err != nil {
+				t.Errorf("found %q (%v), want %q", got.app, err, c.want)
+			}
+		})
+	}
+}
