@@ -140,7 +140,9 @@ func TestAConnectionClosedBetweenRequestsIsAFailure(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
 	c := &keptConn{conn: client, reader: bufio.NewReader(client), head: []byte("GET / HTTP/1.1\r\n\r\n")}
+	closed := make(chan struct{})
 	go func() {
+		defer close(closed)
 		defer server.Close()
 		if _, err := http.ReadRequest(bufio.NewReader(server)); err == nil {
 			io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\npid")
@@ -149,6 +151,7 @@ func TestAConnectionClosedBetweenRequestsIsAFailure(t *testing.T) {
 	if _, err := c.request([]byte("pid")); err != nil {
 		t.Fatal(err)
 	}
+	<-closed
 	_, err := c.request([]byte("pid"))
 	if err == nil {
 		t.Fatal("the second request succeeded on a closed connection")

@@ -131,7 +131,7 @@ type keptConn struct {
 // request sends one request and returns its answer's body if it is right.
 func (c *keptConn) request(prefix []byte) ([]byte, error) {
 	if err := c.conn.SetDeadline(time.Now().Add(requestDeadline)); err != nil {
-		return nil, &requestError{stage: "write", err: err}
+		return nil, &requestError{stage: c.stage("write"), err: err}
 	}
 	if _, err := c.conn.Write(c.head); err != nil {
 		return nil, &requestError{stage: c.stage("write"), err: err}
