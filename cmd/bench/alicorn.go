@@ -27,7 +27,7 @@ client_body_temp_path %[7]s/body;
 keepalive_timeout 75s;
 keepalive_requests 1000000000;
 default_type application/octet-stream;
-server {
+%[10]s%[11]sserver {
     listen %[8]s;
     access_log off;
     location /static/ {
@@ -96,6 +96,8 @@ func (a *alicorn) start(s *site) (*server, error) {
 	server.workers = func(ctx context.Context) ([]int, error) {
 		return verbs.workers(ctx, server.processes[0].pid())
 	}
+	server.front = func() ([]int, error) { return frontBelow(server.processes[0].pid()) }
+	server.goroutines = verbs.goroutines
 	return started(server, server.launch(binary, []string{"run", "-c", file}, verbs.env))
 }
 
@@ -108,7 +110,19 @@ func (a *alicorn) configuration(s *site, server *server) string {
 		more.WriteString("    " + line)
 	}
 	return fmt.Sprintf(alicornFile, userLine(), s.app, s.dir, s.workers, s.threads, more.String(),
-		server.dir, server.addr, s.staticDir())
+		server.dir, server.addr, s.staticDir(), s.directives, a.fileCache())
+}
+
+// fileCache is nginxFile's line about descriptors of files, where alicorn has it.
+func (a *alicorn) fileCache() string {
+	path, err := a.build()
+	if err == nil {
+		err = exec.Command(path, "help", "open_file_cache").Run()
+	}
+	if err != nil {
+		return ""
+	}
+	return "open_file_cache max=1000 inactive=60s;\n"
 }
 
 // runtimeDirectories keeps sockets and state below dir, as systemd would set them.
@@ -141,6 +155,7 @@ func (v verbs) run(ctx context.Context, verb string, args ...string) ([]byte, er
 // status is what benchmarks read of `alicorn status --json`.
 type status struct {
 	Generation int `json:"generation"`
+	Goroutines int `json:"goroutines"`
 	Apps       []struct {
 		Name    string `json:"name"`
 		Workers []struct {
@@ -164,6 +179,19 @@ func (v verbs) workers(ctx context.Context, root int) ([]int, error) {
 	return readyWorkers(out)
 }
 
+// goroutines returns how many the front has.
+func (v verbs) goroutines(ctx context.Context) (int, error) {
+	out, err := v.run(ctx, "status", "--json")
+	if err != nil {
+		return 0, err
+	}
+	var s status
+	if err := json.Unmarshal(out, &s); err != nil {
+		return 0, fmt.Errorf("cannot read alicorn's status: %w", err)
+	}
+	return s.Goroutines, nil
+}
+
 func readyWorkers(statusJSON []byte) ([]int, error) {
 	var s status
 	if err := json.Unmarshal(statusJSON, &s); err != nil {
@@ -180,14 +208,19 @@ func readyWorkers(statusJSON []byte) ([]int, error) {
 	return pids, nil
 }
 
-func pythonsBelow(root int) ([]int, error) {
+func pythonsBelow(root int) ([]int, error) { return below(root, true) }
+
+// frontBelow returns root and its descendants that are no Python.
+func frontBelow(root int) ([]int, error) { return below(root, false) }
+
+func below(root int, python bool) ([]int, error) {
 	tree, err := proc.tree(root)
 	if err != nil {
 		return nil, err
 	}
 	var pids []int
 	for _, pid := range tree {
-		if strings.Contains(proc.command(pid), "python") {
+		if strings.Contains(proc.command(pid), "python") == python {
 			pids = append(pids, pid)
 		}
 	}

@@ -5,6 +5,9 @@
 //	go run ./cmd/bench shield   how long slow clients occupy a worker
 //	go run ./cmd/bench stall    what one slow request does to the others
 //	go run ./cmd/bench chaos    failed requests during reloads, recycling, kills
+//	go run ./cmd/bench idle     what connections that wait cost the front
+//	go run ./cmd/bench leak     what a million requests leave behind
+//	go run ./cmd/bench slow     when clients that send a byte a second are cut
 //
 // Every server runs in the foreground below one temporary directory, from a
 // configuration written there, on loopback, and is stopped by its pid and waited
@@ -19,8 +22,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -46,15 +51,14 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		return runCompare(ctx, args)
 	}
-	switch args[0] {
-	case "shield":
-		return runShield(ctx, args[1:])
-	case "stall":
-		return runStall(ctx, args[1:])
-	case "chaos":
-		return runChaos(ctx, args[1:])
+	modes := map[string]func(context.Context, []string) error{
+		"shield": runShield, "stall": runStall, "chaos": runChaos, "idle": runIdle, "leak": runLeak, "slow": runSlow,
 	}
-	return fmt.Errorf("unknown mode %q; there are shield, stall and chaos", args[0])
+	mode := modes[args[0]]
+	if mode == nil {
+		return fmt.Errorf("unknown mode %q; there are %s", args[0], strings.Join(slices.Sorted(maps.Keys(modes)), ", "))
+	}
+	return mode(ctx, args[1:])
 }
 
 // parseFlags parses args and refuses what is left over.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,14 +13,15 @@ import (
 
 // nginxFile is nginx as its tutorials and tuning guides have it: a worker per
 // core, no access log, cached descriptors for files, connections kept for long.
-// Buffers for request bodies are the same size as in alicornFile.
+// Buffers for request bodies are the same size as in alicornFile, and so are
+// the site's further directives.
 const nginxFile = `daemon off;
-%[1]sworker_processes %[2]d;
-worker_rlimit_nofile 16384;
+%[1]sworker_processes auto;
+worker_rlimit_nofile %[2]d;
 pid %[3]s/nginx.pid;
 error_log stderr warn;
 events {
-    worker_connections 4096;
+    worker_connections %[7]d;
 }
 http {
     access_log off;
@@ -38,7 +38,7 @@ http {
     scgi_temp_path %[3]s/scgi;
     open_file_cache max=1000 inactive=60s;
     default_type application/octet-stream;
-    server {
+%[8]s    server {
         listen %[4]s backlog=1024;
         location /static/ {
             alias %[5]s/;
@@ -157,11 +157,15 @@ func started(s *server, err error) (*server, error) {
 	if s.workers == nil {
 		s.workers = s.pythons
 	}
+	if s.front == nil {
+		s.front = func() ([]int, error) { return proc.tree(s.processes[0].pid()) }
+	}
 	return s, nil
 }
 
 func (s *server) launchNginx(site *site, location string) error {
-	file, err := s.write("nginx.conf", fmt.Sprintf(nginxFile, userLine(), runtime.NumCPU(), s.dir, s.addr, site.staticDir(), location))
+	file, err := s.write("nginx.conf", fmt.Sprintf(nginxFile, userLine(), max(site.connections, 16384), s.dir, s.addr, site.staticDir(), location,
+		site.connections, site.directives))
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,11 @@ func (c *comparison) report(m machine, tables []table) string {
 	if len(c.missing) > 0 {
 		fmt.Fprintf(&b, "\nNot installed: %s.\n", strings.Join(c.missing, ", "))
 	}
+	if rows := summary(tables); len(rows) > 1 {
+		b.WriteString("\n## alicorn against the others\n\nRequests/s over theirs: above 1 alicorn is faster. " +
+			"CPU and p99 are alicorn's over theirs too: below 1 it needs less.\n\n")
+		writeAligned(&b, rows)
+	}
 	for _, t := range tables {
 		fmt.Fprintf(&b, "\n## %s, %s\n\n", t.title, plural(t.connections, "connection"))
 		writeAligned(&b, t.cells())
@@ -29,18 +34,36 @@ func (c *comparison) report(m machine, tables []table) string {
 	return b.String()
 }
 
-// cells returns the table's header and rows. Ratios are requests/s and CPU over
-// those of nginx with each application server, or of nginx alone for files.
-func (t table) cells() [][]string {
-	var bases []series
-	for _, row := range t.rows {
-		if slices.Contains(pairNames, row.server) {
-			bases = append(bases, row)
+// summary has a row for each case, number of connections and server that alicorn
+// is compared with.
+func summary(tables []table) [][]string {
+	rows := [][]string{{"case", "connections", "against", "rate", "CPU", "p99"}}
+	for _, t := range tables {
+		i := slices.IndexFunc(t.rows, func(s series) bool { return s.server == "alicorn" })
+		if i < 0 {
+			continue
+		}
+		own := t.rows[i]
+		for _, base := range t.bases() {
+			rows = append(rows, []string{t.title, fmt.Sprint(t.connections), base.server,
+				ratio(own.rate(), base.rate()) + "x", ratio(own.cpu(), base.cpu()) + "x", ratio(own.p99(), base.p99()) + "x"})
 		}
 	}
+	return rows
+}
+
+// bases are the servers whose results the others' are divided by.
+func (t table) bases() []series {
+	return slices.DeleteFunc(slices.Clone(t.rows), func(s series) bool { return !slices.Contains(pairNames, s.server) })
+}
+
+// cells returns the table's header and rows. Ratios are requests/s, CPU and p99
+// over those of nginx with each application server, or of nginx alone for files.
+func (t table) cells() [][]string {
+	bases := t.bases()
 	header := []string{"server", "requests/s", "CPU µs/request", "p50", "p99", "memory", "errors"}
 	for _, base := range bases {
-		header = append(header, "rate / "+base.server, "CPU / "+base.server)
+		header = append(header, "rate / "+base.server, "CPU / "+base.server, "p99 / "+base.server)
 	}
 	cells := [][]string{header}
 	for _, row := range t.rows {
@@ -59,12 +82,12 @@ func (s series) cells(bases []series) []string {
 		fmt.Sprintf("%.0f", s.rate()),
 		fmt.Sprintf("%.1f", s.cpu()),
 		milliseconds(median(s.samples, func(s sample) time.Duration { return s.p50 })),
-		milliseconds(median(s.samples, func(s sample) time.Duration { return s.p99 })),
+		milliseconds(time.Duration(s.p99())),
 		fmt.Sprintf("%d MiB %s", median(s.samples, func(s sample) int64 { return s.memory })>>20, s.samples[0].memoryBy),
 		fmt.Sprint(wrong),
 	}
 	for _, base := range bases {
-		cells = append(cells, ratio(s.rate(), base.rate()), ratio(s.cpu(), base.cpu()))
+		cells = append(cells, ratio(s.rate(), base.rate()), ratio(s.cpu(), base.cpu()), ratio(s.p99(), base.p99()))
 	}
 	return cells
 }
@@ -75,6 +98,10 @@ func (s series) rate() float64 {
 
 func (s series) cpu() float64 {
 	return median(s.samples, func(s sample) float64 { return s.cpu })
+}
+
+func (s series) p99() float64 {
+	return float64(median(s.samples, func(s sample) time.Duration { return s.p99 }))
 }
 
 // ratio is empty where the base is too small to have been measured.

@@ -36,10 +36,11 @@ func TestTableComparesWithEachOfNginxsPairs(t *testing.T) {
 	}
 	cells := table{rows: []series{row("alicorn", 600, 20), row("nginx+gunicorn", 200, 80), row("nginx+uwsgi", 400, 0)}}.cells()
 	want := []string{
-		"server,requests/s,CPU µs/request,p50,p99,memory,errors,rate / nginx+gunicorn,CPU / nginx+gunicorn,rate / nginx+uwsgi,CPU / nginx+uwsgi",
-		"alicorn,600,20.0,0.500 ms,2.0 ms,3 MiB PSS,0,3.00,0.25,1.50,-",
-		"nginx+gunicorn,200,80.0,0.500 ms,2.0 ms,3 MiB PSS,0,1.00,1.00,0.50,-",
-		"nginx+uwsgi,400,0.0,0.500 ms,2.0 ms,3 MiB PSS,0,2.00,0.00,1.00,-",
+		"server,requests/s,CPU µs/request,p50,p99,memory,errors," +
+			"rate / nginx+gunicorn,CPU / nginx+gunicorn,p99 / nginx+gunicorn,rate / nginx+uwsgi,CPU / nginx+uwsgi,p99 / nginx+uwsgi",
+		"alicorn,600,20.0,0.500 ms,2.0 ms,3 MiB PSS,0,3.00,0.25,1.00,1.50,-,1.00",
+		"nginx+gunicorn,200,80.0,0.500 ms,2.0 ms,3 MiB PSS,0,1.00,1.00,1.00,0.50,-,1.00",
+		"nginx+uwsgi,400,0.0,0.500 ms,2.0 ms,3 MiB PSS,0,2.00,0.00,1.00,1.00,-,1.00",
 	}
 	for i, row := range cells {
 		if got := strings.Join(row, ","); got != want[i] {
@@ -65,5 +66,24 @@ func TestWriteAligned(t *testing.T) {
 	want := "| name   |   µs |\n|--------|-----:|\n| a      |    1 |\n| longer | 1234 |\n"
 	if b.String() != want {
 		t.Errorf("writeAligned wrote\n%s, want\n%s", b.String(), want)
+	}
+}
+
+func TestSummaryHasARowForEachComparison(t *testing.T) {
+	row := func(server string, rate, cpu float64, p99 time.Duration) series {
+		return series{server: server, samples: []sample{{rate: rate, cpu: cpu, p99: p99}}}
+	}
+	rows := summary([]table{
+		{title: "hello", connections: 32, rows: []series{row("alicorn", 100, 10, 4), row("nginx+gunicorn", 20, 40, 2), row("nginx+uwsgi", 50, 20, 8), row("unit", 1, 1, 1)}},
+		{title: "static", connections: 1, rows: []series{row("nginx", 1, 1, 1)}},
+	})
+	want := []string{"case,connections,against,rate,CPU,p99", "hello,32,nginx+gunicorn,5.00x,0.25x,2.00x", "hello,32,nginx+uwsgi,2.00x,0.50x,0.50x"}
+	for i, row := range rows {
+		if i >= len(want) || strings.Join(row, ",") != want[i] {
+			t.Errorf("row %d is %v", i, row)
+		}
+	}
+	if len(rows) != len(want) {
+		t.Errorf("%d rows, want %d", len(rows), len(want))
 	}
 }

@@ -41,6 +41,11 @@ type server struct {
 	reload func(ctx context.Context) error
 	// workers lists the pids of the workers that are ready.
 	workers func(ctx context.Context) ([]int, error)
+	// front lists the pids of the processes that speak to clients, with those
+	// that manage them.
+	front func() ([]int, error)
+	// goroutines counts those of the front; nil where there are none.
+	goroutines func(ctx context.Context) (int, error)
 }
 
 // url returns the address of a path on the server.

@@ -30,6 +30,9 @@ type site struct {
 	workers     int
 	threads     int
 	maxRequests int // zero: workers are not recycled
+	connections int // that a process of nginx may have
+	// directives are further lines that mean the same to nginx and alicorn.
+	directives string
 }
 
 // newSite fills a new temporary directory, readable by every user so that
@@ -39,7 +42,7 @@ func newSite() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{dir: dir, app: "hello:app", workers: 2, threads: 1}
+	s := &site{dir: dir, app: "hello:app", workers: 2, threads: 1, connections: 4096}
 	if err := s.fill(); err != nil {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("cannot fill %s: %w", dir, err)

@@ -46,6 +46,7 @@ type Status struct {
 	Started    time.Time `json:"started"`
 	Config     string    `json:"config"`
 	Listeners  []string  `json:"listeners"`
+	Goroutines int       `json:"goroutines"` // of the process that serves
 	Apps       []App     `json:"apps"`
 }
 
