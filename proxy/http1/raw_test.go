@@ -1,0 +1,132 @@
+package http1_test
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The parts that most cases share.
+const (
+	host    = "Host: a\r\n"
+	last    = "Connection: close\r\n"
+	get     = "GET / HTTP/1.1\r\n" + host
+	post    = "POST / HTTP/1.1\r\n" + host
+	coded   = post + "Transfer-Encoding: chunked\r\n\r\n"
+	chunked = post + "Transfer-Encoding: chunked\r\n" + last + "\r\n"
+	next    = "GET /next HTTP/1.1\r\n" + host + last + "\r\n"
+	// probe follows every request of a wireCase. What is refused, and what says
+	// Connection: close, must leave it without an answer.
+	probe = "GET /probe HTTP/1.1\r\n" + host + last + "\r\n"
+)
+
+func long(n int) string { return strings.Repeat("a", n) }
+
+// wireCase is bytes that a client sends and the whole of what comes back: the
+// status of each answer, behind 200 the body, which says what was understood
+// (method, path, host, request body), and at last what became of the connection:
+//
+//	open    a further request, sent right behind, was answered
+//	closed  the further request was not answered, and the connection was closed
+//	ended   the client ended its side instead; then the server did
+//
+// In want a status may be a choice, "400/501".
+type wireCase struct{ name, request, want, nginx, why string }
+
+// same is a case that nginx 1.22 answers as we do.
+func same(name, request, want string) wireCase { return wireCase{name, request, want, want, ""} }
+
+// ours is a case where we choose differently from nginx; why names the rule.
+// nginx "-" cannot be compared.
+func ours(name, request, want, nginx, why string) wireCase {
+	return wireCase{name, request, want, nginx, why}
+}
+
+// runCases sends the cases to us and to nginx, over TCP and a unix socket, with
+// the same settings of the server. rule is what they are judged by, unless
+// they say it themselves.
+func runCases(t *testing.T, settings, rule string, cases []wireCase) {
+	settings = "lingering_timeout 100ms; client_header_timeout 5s; " + settings
+	s := newServer(t, settings)
+	dir := startNginx(t, settings)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			why := cmp.Or(c.why, rule)
+			if got := outcome(t, s.Dial("127.0.0.1:8000"), c); !matches(got, c.want) {
+				t.Errorf("answer %q, want %q (%s)", got, c.want, why)
+			}
+			if c.nginx == "-" {
+				return
+			}
+			nc, err := net.Dial("unix", filepath.Join(dir, "s"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := outcome(t, nc, c); !matches(got, c.nginx) {
+				t.Errorf("nginx answers %q, expected %q (%s)", got, c.nginx, why)
+			}
+		})
+	}
+}
+
+// outcome sends c's request on nc and summarises what comes back.
+func outcome(t *testing.T, nc net.Conn, c wireCase) string {
+	t.Helper()
+	defer nc.Close()
+	ends := strings.HasSuffix(c.want, "ended")
+	nc.SetDeadline(time.Now().Add(4 * time.Second))
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		if ends {
+			io.WriteString(nc, c.request)
+			nc.(interface{ CloseWrite() error }).CloseWrite()
+			return
+		}
+		io.WriteString(nc, c.request+probe)
+	}()
+	answer, err := io.ReadAll(nc)
+	nc.Close()
+	<-sent
+	got := summary(string(answer))
+	rest, probed := strings.CutSuffix(got, "200 GET /probe a []")
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return got + " hangs"
+	case err != nil:
+		return got + " " + err.Error()
+	case probed:
+		return rest + "open"
+	case ends:
+		return strings.TrimSpace(strings.TrimPrefix(got, "-") + " ended")
+	}
+	return strings.TrimSpace(strings.TrimPrefix(got, "-") + " closed")
+}
+
+// matches compares word by word; a word of want may be a choice.
+func matches(got, want string) bool {
+	if got == want {
+		return true
+	}
+	g, w := strings.Split(got, " "), strings.Split(want, " ")
+	if len(g) != len(w) {
+		return false
+	}
+	for i, word := range w {
+		a, b, choice := strings.Cut(word, "/")
+		if g[i] != word && (!choice || len(a) != 3 || g[i] != a && g[i] != b) {
+			return false
+		}
+	}
+	return true
+}
+
+// rawCase is bytes that a client sends, ending its side after them, and the
+// summary of all that may come back.
+type rawCase struct{ name, request, want string }
