@@ -16,6 +16,7 @@ type processSettings struct {
 	Daemon          bool
 	OneProcess      bool
 	ShutdownTimeout time.Duration // 0: as long as it takes
+	GC              gcSettings
 }
 
 func newProcess() process {
@@ -39,6 +40,7 @@ func (p process) directives() []config.Directive {
 		{Name: "worker_shutdown_timeout", In: config.Main, Args: config.OneArg, Syntax: "TIME",
 			Help: "How long requests in progress may take to end, after a reload or when the server stops; then their connections are closed. Without it they have as long as they take.",
 			Set:  config.Duration(p.key, func(c *processSettings) *time.Duration { return &c.ShutdownTimeout })},
+		p.gcDirective(),
 		{Name: "events", In: config.Main, Block: true, Opens: config.Events, Args: config.NoArgs, NoEffect: true,
 			Help: "connections need no settings."},
 	}, withoutEffect()...)

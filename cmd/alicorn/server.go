@@ -101,6 +101,7 @@ func (s *server) swap(ld *loaded) {
 	s.current = ld
 	s.generation++
 	s.mu.Unlock()
+	ld.process.GC.apply()
 	s.engine.Swap(ld.generation)
 	if old != nil && s.link == nil {
 		keeper.RemoveSockets(old.generation, ld.generation)

@@ -55,7 +55,7 @@ func (s *server) Status() control.Status {
 	s.mu.Lock()
 	ld, n := s.current, s.generation
 	s.mu.Unlock()
-	st := control.Status{Version: proxy.Version, PID: s.pid(), Generation: n, Started: s.start, Config: s.p.name, Goroutines: runtime.NumGoroutine(), Apps: []control.App{}}
+	st := control.Status{Version: proxy.Version, PID: s.pid(), Generation: n, Started: s.start, Config: s.p.name, Goroutines: runtime.NumGoroutine(), GC: gcInEffect(), Apps: []control.App{}}
 	for _, l := range ld.generation.Listeners {
 		st.Listeners = append(st.Listeners, strings.TrimPrefix(l.Addr().String(), "@"))
 	}

@@ -47,7 +47,14 @@ type Status struct {
 	Config     string    `json:"config"`
 	Listeners  []string  `json:"listeners"`
 	Goroutines int       `json:"goroutines"` // of the process that serves
+	GC         GC        `json:"gc"`
 	Apps       []App     `json:"apps"`
+}
+
+// GC is what Go's garbage collector goes by in the process that serves.
+type GC struct {
+	Percent int   `json:"percent"` // as GOGC; -1: off
+	Memory  int64 `json:"memory"`  // bytes, as GOMEMLIMIT; 0: no limit
 }
 
 // App is one pool.

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+
+	"alicorn/cmd/alicorn/control"
+	"alicorn/config"
+)
+
+// defaultGC is how the front collects garbage when the configuration does not
+// say: on an idle front the difference to Go's 100 is a few megabytes, under
+// load it halves the collections.
+const defaultGC = 200
+
+// gcSettings is what the gc directive says of Go's garbage collector. The
+// environment variables GOGC and GOMEMLIMIT win, each over its own part.
+type gcSettings struct {
+	Percent int   // growth of the heap between collections, as GOGC; -1: off; 0: not said
+	Memory  int64 // bytes that collections try to stay below, as GOMEMLIMIT; 0: no limit
+}
+
+// The bounds of percent=, and the least memory=, below which nothing but
+// collecting would be done.
+const (
+	minGCPercent = 10
+	maxGCPercent = 10_000
+	minGCMemory  = 16 << 20
+)
+
+func (p process) gcDirective() config.Directive {
+	return config.Directive{
+		Name: "gc", In: config.Main, Args: config.Arity{Min: 1, Max: 2}, Syntax: "[percent=NUMBER | percent=off] [memory=SIZE]",
+		Default: fmt.Sprintf("percent=%d", defaultGC), Set: p.setGC,
+		Help: "When the process that speaks to clients collects garbage, in the words of Go: percent is GOGC, by how much its memory may grow between two collections (10 to 10000), so that more costs less CPU time and more memory; memory is GOMEMLIMIT, a size (16m at least) near which collections become more frequent whatever percent says. percent=off needs memory. Set at the start and at each reload. Where the environment has GOGC or GOMEMLIMIT, that one wins. The workers of applications have nothing to do with it.",
+	}
+}
+
+func (p process) setGC(s *config.Scope, n *config.Node) error {
+	var c gcSettings
+	for _, a := range n.Args {
+		name, value, _ := strings.Cut(a.Text, "=")
+		var err error
+		switch {
+		case name == "percent" && c.Percent == 0:
+			c.Percent, err = gcPercent(value)
+		case name == "memory" && c.Memory == 0:
+			c.Memory, err = config.ParseSize(value)
+			if err == nil && c.Memory < minGCMemory {
+				err = fmt.Errorf("memory=%s is below 16m", value)
+			}
+		default:
+			err = fmt.Errorf("invalid parameter %q; gc takes percent= and memory=, each once", a.Text)
+		}
+		if err != nil {
+			return &config.Error{Pos: a.Pos, Msg: err.Error()}
+		}
+	}
+	if c.Percent < 0 && c.Memory == 0 {
+		return fmt.Errorf("gc percent=off needs memory=SIZE: nothing would ever be collected")
+	}
+	p.key.In(s).GC = c
+	return nil
+}
+
+func gcPercent(value string) (int, error) {
+	if value == "off" {
+		return -1, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < minGCPercent || n > maxGCPercent {
+		return 0, fmt.Errorf("percent=%s is neither off nor a number from %d to %d", value, minGCPercent, maxGCPercent)
+	}
+	return n, nil
+}
+
+// apply gives this process's collector the settings that the environment does
+// not decide.
+func (c gcSettings) apply() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(cmp.Or(c.Percent, defaultGC))
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(cmp.Or(c.Memory, math.MaxInt64))
+	}
+}
+
+// gcInEffect is what this process's collector goes by.
+func gcInEffect() control.GC {
+	samples := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
+	metrics.Read(samples)
+	gc := control.GC{Percent: -1}
+	if n := samples[0].Value.Uint64(); n <= math.MaxInt32 {
+		gc.Percent = int(n)
+	}
+	if n := samples[1].Value.Uint64(); n < math.MaxInt64 {
+		gc.Memory = int64(n)
+	}
+	return gc
+}

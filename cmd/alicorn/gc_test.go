@@ -1,0 +1,38 @@
+package main
+
+import (
+	"math"
+	"runtime/debug"
+	"testing"
+
+	"alicorn/cmd/alicorn/control"
+)
+
+func TestTheEnvironmentWinsOverTheGCDirective(t *testing.T) {
+	percent, memory := debug.SetGCPercent(100), debug.SetMemoryLimit(math.MaxInt64)
+	defer debug.SetGCPercent(percent)
+	defer debug.SetMemoryLimit(memory)
+	said := gcSettings{Percent: 150, Memory: 1 << 30}
+	for _, c := range []struct {
+		name, gogc, limit string
+		settings          gcSettings
+		want              control.GC
+	}{
+		{"nothing is said", "", "", gcSettings{}, control.GC{Percent: defaultGC}},
+		{"the directive alone", "", "", said, control.GC{Percent: 150, Memory: 1 << 30}},
+		{"GOGC", "100", "", said, control.GC{Percent: 100, Memory: 1 << 30}},
+		{"GOMEMLIMIT", "", "1GiB", gcSettings{Percent: -1, Memory: 1 << 20}, control.GC{Percent: -1}},
+		{"both", "100", "1GiB", said, control.GC{Percent: 100}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			debug.SetGCPercent(100) // what the variables would have said at the start
+			debug.SetMemoryLimit(math.MaxInt64)
+			t.Setenv("GOGC", c.gogc)
+			t.Setenv("GOMEMLIMIT", c.limit)
+			c.settings.apply()
+			if got := gcInEffect(); got != c.want {
+				t.Errorf("in effect is %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
