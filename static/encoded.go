@@ -22,7 +22,7 @@ func (st *site) varies() bool { return st.encoded || st.gzip == gzipOn }
 func (st *site) openBest(x *proxy.Exchange, lk *lookup) (encoding, error) {
 	switch {
 	case st.gzip == gzipAlways:
-		if lk.openVariant(encodings[gzipIndex]) {
+		if st.openVariant(lk, encodings[gzipIndex]) {
 			return encodings[gzipIndex], nil
 		}
 	case st.varies():
@@ -32,7 +32,7 @@ func (st *site) openBest(x *proxy.Exchange, lk *lookup) (encoding, error) {
 			}
 		}
 	}
-	return encoding{}, lk.open("")
+	return encoding{}, st.open(lk, "")
 }
 
 // openAccepted tries the encodings in the order of the client's qualities.
@@ -56,15 +56,15 @@ func (st *site) openAccepted(lk *lookup, accept string) (encoding, bool) {
 			return encoding{}, false
 		}
 		tried[best] = true
-		if lk.openVariant(encodings[best]) {
+		if st.openVariant(lk, encodings[best]) {
 			return encodings[best], true
 		}
 	}
 }
 
 // openVariant opens the file with e's suffix, if it is a regular one.
-func (lk *lookup) openVariant(e encoding) bool {
-	if lk.open(e.suffix) != nil {
+func (st *site) openVariant(lk *lookup, e encoding) bool {
+	if st.open(lk, e.suffix) != nil {
 		return false
 	}
 	if !lk.file.isRegular() {

@@ -57,8 +57,10 @@ func (st *site) irregular(lk *lookup) error {
 
 // answer responds with the open, regular file.
 func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding) error {
-	r, size := &x.Res, lk.file.size
-	v := st.table.of(lk.file.modified, size)
+	r, size, v := &x.Res, lk.file.size, lk.file.v
+	if v == nil {
+		v = st.table.of(lk.file.modified, size)
+	}
 	etag := ""
 	if st.etag {
 		etag = v.etag
@@ -135,7 +137,7 @@ func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
 		if climbs(index) {
 			return st.outside(x, lk)
 		}
-		_, err := lk.test()
+		_, err := st.test(lk)
 		switch {
 		case err == nil:
 			return &proxy.Redirect{URI: x.Req.Path + string(index), Args: x.Req.Args}
@@ -146,7 +148,7 @@ func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
 		}
 	}
 	lk.name = lk.name[:end]
-	dir, err := lk.test()
+	dir, err := st.test(lk)
 	switch {
 	case errors.Is(err, syscall.ENOENT) && missing != "":
 		return st.notFound(x, fmt.Sprintf("%q is not found (%s)", missing, words(err)), missing)

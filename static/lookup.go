@@ -13,20 +13,25 @@ import (
 // lookup is one request's way from a path to an open file. It is pooled: its
 // buffers are used again, and a file it holds is closed by release.
 type lookup struct {
-	name []byte // the file's name; see site.appendName
-	stat unix.Stat_t
-	file file
-	buf  []byte // for reading small files
+	name  []byte // the file's name; see site.appendName. Ends in NUL while it is asked for
+	links linkRule
+	table *validatorTable
+	stat  unix.Stat_t
+	file  file
+	buf   []byte // for reading small files
 }
 
 // file is what is open. The descriptor is bare because an os.File costs two
 // system calls and three allocations more.
 type file struct {
-	fd       int
+	fd       int // -1: none, as for a folder that a cache knows
 	size     int64
-	modified int64 // seconds since 1970
+	modified int64 // seconds since 1970; 0 when v is known
 	mode     uint32
-	sender   *os.File // owns fd once it is not nil
+	sender   *os.File    // owns fd once it is not nil
+	shared   *descriptor // owns fd and sender: others use them too
+	content  []byte      // every byte, when it is not nil
+	v        *validators // nil: not made yet
 }
 
 const (
@@ -50,6 +55,8 @@ func (lk *lookup) release() {
 
 func (lk *lookup) close() {
 	switch f := &lk.file; {
+	case f.shared != nil:
+		f.shared.release()
 	case f.sender != nil:
 		f.sender.Close()
 	case f.fd >= 0:
@@ -58,12 +65,27 @@ func (lk *lookup) close() {
 	lk.file = file{fd: -1}
 }
 
-// open opens the file called lk.name with suffix, without waiting whatever it is.
-func (lk *lookup) open(suffix string) error {
+// open opens the file called lk.name with suffix, without waiting whatever it
+// is, by the cache where there is one.
+func (st *site) open(lk *lookup, suffix string) (err error) {
 	plain := len(lk.name)
 	lk.name = append(append(lk.name, suffix...), 0)
-	fd, err := openFile(lk.name)
+	if c := st.opened.cache; c != nil {
+		lk.table = st.table
+		err = c.open(lk, &st.opened)
+	} else {
+		err = lk.openName()
+	}
 	lk.name = lk.name[:plain]
+	return err
+}
+
+// key is the name that is asked for, without its NUL.
+func (lk *lookup) key() []byte { return lk.name[:len(lk.name)-1] }
+
+// openName opens the file that lk's name leads to.
+func (lk *lookup) openName() error {
+	fd, err := openFile(lk.name)
 	if err != nil {
 		return err
 	}
@@ -77,14 +99,27 @@ func (lk *lookup) open(suffix string) error {
 	return nil
 }
 
-// test reports whether there is a file called lk.name, and whether it is a folder.
-func (lk *lookup) test() (dir bool, err error) {
+// look fills lk.stat for the name, without opening what it is of.
+func (lk *lookup) look() error {
 	for {
-		err = unix.Stat(string(lk.name), &lk.stat)
-		if err != unix.EINTR {
-			break
+		if err := unix.Stat(string(lk.key()), &lk.stat); err != unix.EINTR {
+			return err
 		}
 	}
+}
+
+// test reports whether there is a file called lk.name, and whether it is a
+// folder. With a cache the file is opened, as in nginx: it is asked for next.
+func (st *site) test(lk *lookup) (dir bool, err error) {
+	if st.opened.cache != nil {
+		err = st.open(lk, "")
+		dir = lk.file.isDir()
+		lk.close()
+		return dir, err
+	}
+	lk.name = append(lk.name, 0)
+	err = lk.look()
+	lk.name = lk.name[:len(lk.name)-1]
 	return uint32(lk.stat.Mode)&unix.S_IFMT == unix.S_IFDIR, err
 }
 
@@ -93,13 +128,16 @@ func (f *file) isRegular() bool { return f.mode&unix.S_IFMT == unix.S_IFREG }
 
 // send writes n bytes of the open file from off.
 func (lk *lookup) send(r *proxy.Response, off, n int64) error {
+	f := &lk.file
 	switch {
 	case n == 0 || r.Bodyless():
 		return nil
+	case f.content != nil:
+		_, err := r.Write(f.content[off : off+n])
+		return err
 	case n <= smallFile:
 		return lk.copy(r, off, int(n))
 	}
-	f := &lk.file
 	if f.sender == nil {
 		f.sender = os.NewFile(uintptr(f.fd), string(lk.name))
 	}
@@ -110,8 +148,17 @@ func (lk *lookup) copy(r *proxy.Response, off int64, n int) error {
 	if lk.buf == nil {
 		lk.buf = make([]byte, smallFile)
 	}
-	for have := 0; have < n; {
-		m, err := unix.Pread(lk.file.fd, lk.buf[have:n], off+int64(have))
+	if err := lk.read(lk.buf[:n], off); err != nil {
+		return err
+	}
+	_, err := r.Write(lk.buf[:n])
+	return err
+}
+
+// read fills p from off.
+func (lk *lookup) read(p []byte, off int64) error {
+	for have := 0; have < len(p); {
+		m, err := unix.Pread(lk.file.fd, p[have:], off+int64(have))
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
@@ -122,6 +169,5 @@ func (lk *lookup) copy(r *proxy.Response, off int64, n int) error {
 			have += m
 		}
 	}
-	_, err := r.Write(lk.buf[:n])
-	return err
+	return nil
 }

@@ -10,15 +10,20 @@
 //	encoded    precompressed files beside a file
 //	expires    Expires and Cache-Control
 //	refusal    which part of a path refuses, for the log
+//	opencache  open_file_cache: names, what was found, their order
+//	snapshot   what one look at a file found; descriptor, memory: its bytes
 //
-// Nothing is cached: a changed file is seen by the next request. A file is
-// opened without blocking, so that a FIFO cannot hold the request, and only
-// regular files are served. What is announced is sent or the connection ends.
+// Without open_file_cache nothing is kept: a changed file is seen by the next
+// request. With it a response is made from one snapshot, so that its head and
+// its bytes are of the same version of the file. A file is opened without
+// blocking, so that a FIFO cannot hold the request, and only regular files are
+// served. What is announced is sent or the connection ends.
 package static
 
 import (
 	"path/filepath"
 	"slices"
+	"time"
 
 	"alicorn/config"
 	"alicorn/proxy"
@@ -38,6 +43,7 @@ type settings struct {
 	maxRanges int // -1: no bound
 	gzip      gzipStatic
 	encoded   bool
+	opened    cacheUse
 }
 
 type modifiedSince uint8
@@ -65,15 +71,16 @@ type module struct {
 // of locations that have none.
 func Module() proxy.Module {
 	m := module{config.NewKey(func() settings {
-		return settings{exactSize: true, etag: true, maxRanges: -1}
+		return settings{exactSize: true, etag: true, maxRanges: -1, opened: cacheUse{valid: time.Minute, minUses: 1}}
 	}), new(validatorTable)}
 	m.k.Enter = func(s *config.Scope, c *settings) { c.try = nil }
 	return proxy.Module{
 		Name:       "static",
 		Settings:   m.k,
-		Directives: slices.Concat(m.mapping(), m.answers(), withoutEffect()),
+		Directives: slices.Concat(m.mapping(), m.answers(), m.caching(), withoutEffect()),
 		Variables:  variables(),
 		Compile:    m.compile,
+		Generation: closeCaches,
 	}
 }
 
@@ -92,6 +99,9 @@ func (m module) compile(s *config.Scope, l *proxy.Location) error {
 	}
 	if len(st.indexes) == 0 {
 		st.indexes = []*proxy.Template{proxy.ParseTemplate(s.Load(), s.Node.Pos, "index.html")}
+	}
+	if st.opened.cache != nil && st.opened.memory == nil {
+		st.opened.memory = st.opened.cache.memory
 	}
 	if c.try != nil {
 		l.On(proxy.PreContent, func(x *proxy.Exchange) error { return c.try.run(st, x) })

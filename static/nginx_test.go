@@ -219,24 +219,47 @@ func sameFolder(t *testing.T) string {
 }
 
 func TestAnswersAreThoseOfNginx(t *testing.T) {
-	www := sameFolder(t)
+	for name, c := range map[string]struct {
+		text  string
+		times int
+	}{
+		"without cache": {"", 1},
+		"with cache":    {"open_file_cache max=1000; open_file_cache_errors on;", 3},
+		"small cache":   {"open_file_cache max=2 inactive=1s; open_file_cache_min_uses 2;", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			www := sameFolder(t)
+			ours, nginx := bothServe(t, www, c.text+sameServer)
+			for _, r := range sameRequests {
+				r = strings.ReplaceAll(r, "ETAG", fmt.Sprintf(`"%x-14"`, changed.Unix()))
+				r = strings.ReplaceAll(r, "LONG", strings.Repeat("x", 300))
+				for range c.times {
+					if want, got := ask(t, nginx(), r), ask(t, ours(), r); got != want {
+						t.Errorf("%s\n ours  %s\n nginx %s", r, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// bothServe starts us and nginx with one server, in whose text ROOT is www,
+// and returns how to connect to each.
+func bothServe(t *testing.T, www, text string) (ours, nginx func() net.Conn) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "nginx") // short: socket paths are bounded
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	text := strings.ReplaceAll(sameServer, "ROOT", www)
+	text = strings.ReplaceAll(text, "ROOT", www)
 	startNginx(t, dir, "server { listen unix:"+dir+"/sock; "+text+" }")
 	s := start(t, www, "server { listen 80; default_type text/plain; "+text+" }")
-	for _, r := range sameRequests {
-		r = strings.ReplaceAll(r, "ETAG", fmt.Sprintf(`"%x-14"`, changed.Unix()))
-		r = strings.ReplaceAll(r, "LONG", strings.Repeat("x", 300))
+	return func() net.Conn { return s.Dial("") }, func() net.Conn {
 		nc, err := net.Dial("unix", filepath.Join(dir, "sock"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want, got := ask(t, nc, r), ask(t, s.Dial(""), r); got != want {
-			t.Errorf("%s\n ours  %s\n nginx %s", r, got, want)
-		}
+		return nc
 	}
 }

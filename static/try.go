@@ -52,7 +52,7 @@ func (t *tryFiles) run(st *site, x *proxy.Exchange) error {
 		if !ok {
 			continue
 		}
-		dir, err := lk.test()
+		dir, err := st.test(lk)
 		if err == nil && dir == t.tests[i].dir {
 			st.found(x, lk, path, dir)
 			return nil

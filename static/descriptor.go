@@ -1,0 +1,50 @@
+package static
+
+import (
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// descriptor is an open file that several requests and a cache share. It is
+// closed when the last of them releases it.
+type descriptor struct {
+	fd   int
+	file *os.File // owns fd once it is not nil: for files that the kernel sends
+	refs atomic.Int32
+}
+
+// newDescriptor returns a descriptor that its caller holds.
+func newDescriptor(fd int, name string, size int64) *descriptor {
+	d := &descriptor{fd: fd}
+	if size > smallFile {
+		d.file = os.NewFile(uintptr(fd), name)
+	}
+	d.refs.Store(1)
+	return d
+}
+
+// hold adds a holder, unless the last one has left already.
+func (d *descriptor) hold() bool {
+	for {
+		n := d.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if d.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (d *descriptor) release() {
+	if d.refs.Add(-1) > 0 {
+		return
+	}
+	if d.file != nil {
+		d.file.Close()
+	} else {
+		unix.Close(d.fd)
+	}
+}

@@ -1,0 +1,4 @@
+package static
+
+// linkRule says which symbolic links a name may lead through.
+type linkRule struct{}

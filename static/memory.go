@@ -1,0 +1,61 @@
+package static
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// memory is an open_file_cache_memory directive: how many bytes of files may
+// be kept, and the largest file.
+type memory struct {
+	max, file int64
+	used      atomic.Int64
+}
+
+const (
+	defaultMemory     = 16 << 20
+	defaultMemoryFile = 64 << 10
+)
+
+func (m *memory) reserve(n int64) bool {
+	if m.used.Add(n) <= m.max {
+		return true
+	}
+	m.used.Add(-n)
+	return false
+}
+
+func (m *memory) free(n int64) { m.used.Add(-n) }
+
+// settled is how long ago a file must have been changed before its bytes are
+// kept: a change that follows another within the file system's resolution of
+// time would not show. The coarsest in use counts two seconds.
+const settled = 2 * time.Second
+
+// suits reports whether the file that s describes may be kept in m.
+func (m *memory) suits(s *snapshot) bool {
+	if m.max == 0 || s.open == nil || s.mode&unix.S_IFMT != unix.S_IFREG || s.id.size > m.file {
+		return false
+	}
+	age := time.Since(time.Unix(s.id.modified.Unix()))
+	return age < 0 || age > settled
+}
+
+// readWhole reads all bytes of the file that lk has open. ok is false when it
+// is not, or not any more, what s describes.
+func (s *snapshot) readWhole(lk *lookup) (content []byte, ok bool) {
+	content = make([]byte, s.id.size)
+	if err := lk.read(content, 0); err != nil {
+		return nil, false
+	}
+	return content, s.unchanged(lk)
+}
+
+// remembered is s with its bytes and without a descriptor.
+func (s *snapshot) remembered(content []byte, m *memory) *snapshot {
+	t := &snapshot{id: s.id, mode: s.mode, v: s.v, content: content, memory: m}
+	t.checked.Store(s.checked.Load())
+	return t
+}

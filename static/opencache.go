@@ -1,0 +1,217 @@
+package static
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// openCache is an open_file_cache directive: the names looked for lately and
+// what was found. It lives as long as its Generation, as in nginx, so that a
+// reload forgets everything.
+//
+// A hit takes no lock and writes nothing that two processors share, but for a
+// descriptor's count of holders: a bucket is a chain of nodes that readers
+// follow while mu's owner inserts and removes, and a node's snapshot is
+// replaced as a whole. Everything else happens under mu, never a system call.
+type openCache struct {
+	max      int
+	inactive time.Duration
+	memory   *memory // unless a block has its own
+
+	born    time.Time
+	seed    maphash.Seed
+	buckets []atomic.Pointer[node]
+	sweepAt atomic.Int64 // when to look for inactive nodes next
+
+	mu     sync.Mutex
+	count  int
+	list   node // its after is the node queued last, its before the one queued first
+	closed bool
+}
+
+// node is one name in the cache. Times are nanoseconds since the cache was
+// made.
+type node struct {
+	name  string
+	hash  uint64
+	links linkRule
+	next  atomic.Pointer[node] // in its bucket
+	snap  atomic.Pointer[snapshot]
+	used  atomic.Int64 // not more exact than usedStep
+	tried atomic.Int64 // when there was no room in memory last
+
+	// Under the cache's mu.
+	before, after *node
+	queued        int64
+	uses          int
+	gone          bool
+}
+
+const (
+	maxBuckets = 1 << 16
+	// usedStep keeps hits from writing: they note their time this often.
+	usedStep = int64(50 * time.Millisecond)
+	// busy is how long after its last use a node's bytes are not dropped for
+	// another's, and how long after a refusal memory is asked for again.
+	busy = int64(time.Second)
+)
+
+func newOpenCache(limit int, inactive time.Duration) *openCache {
+	c := &openCache{max: limit, inactive: inactive, born: time.Now(), seed: maphash.MakeSeed(),
+		memory: &memory{max: defaultMemory, file: defaultMemoryFile}}
+	c.buckets = make([]atomic.Pointer[node], min(1<<bits.Len(uint(limit)), maxBuckets))
+	c.list.before, c.list.after = &c.list, &c.list
+	c.sweepAt.Store(c.sweepStep())
+	return c
+}
+
+// cacheUse is how a block uses its cache.
+type cacheUse struct {
+	cache   *openCache // nil: open_file_cache off
+	valid   time.Duration
+	minUses int
+	errors  bool
+	memory  *memory // nil: the cache's own
+}
+
+func (c *openCache) now() int64 { return int64(time.Since(c.born)) }
+
+func (c *openCache) bucket(hash uint64) *atomic.Pointer[node] {
+	return &c.buckets[hash&uint64(len(c.buckets)-1)]
+}
+
+func (c *openCache) find(name []byte, links linkRule) (*node, uint64) {
+	hash := maphash.Bytes(c.seed, name)
+	for n := c.bucket(hash).Load(); n != nil; n = n.next.Load() {
+		if n.hash == hash && n.links == links && n.name == string(name) {
+			return n, hash
+		}
+	}
+	return nil, hash
+}
+
+// open makes the file that lk names what it has open: from the cache, or from
+// the system. The error is the system's, or a remembered one.
+func (c *openCache) open(lk *lookup, u *cacheUse) error {
+	now := c.now()
+	if now > c.sweepAt.Load() {
+		c.sweep(now)
+	}
+	n, hash := c.find(lk.key(), lk.links)
+	if n == nil {
+		return c.read(lk, u, now, &node{hash: hash}, nil)
+	}
+	if now-n.used.Load() > usedStep {
+		n.used.Store(now)
+	}
+	s := n.snap.Load()
+	if s == nil || now-s.checked.Load() >= int64(u.valid) && !s.recheck(lk, now) || !s.give(lk) {
+		return c.read(lk, u, now, n, s)
+	}
+	if s.open != nil && u.memory.suits(s) {
+		return c.remember(lk, u, now, n, s)
+	}
+	return s.err
+}
+
+// read looks at the file itself and keeps what it finds in n in place of old.
+func (c *openCache) read(lk *lookup, u *cacheUse, now int64, n *node, old *snapshot) error {
+	err := lk.openName()
+	if err != nil && (!u.errors || !lasting(err)) {
+		c.drop(n)
+		return err
+	}
+	if err == nil && !lk.file.isRegular() && !lk.file.isDir() {
+		c.drop(n) // nobody's pipe is to be kept open
+		return nil
+	}
+	s := newSnapshot(lk, lk.table, err)
+	s.checked.Store(now)
+	c.keep(lk, u, now, n, old, s)
+	return err
+}
+
+// keep makes s what n holds, unless n holds something other than old by now
+// or a kept file must be asked for more often first.
+func (c *openCache) keep(lk *lookup, u *cacheUse, now int64, n *node, old, s *snapshot) {
+	c.mu.Lock()
+	var evicted *snapshot
+	if n.before == nil && !n.gone {
+		if other, _ := c.find(lk.key(), lk.links); other != nil || c.closed {
+			c.mu.Unlock()
+			return
+		}
+		if c.count >= c.max {
+			evicted = c.remove(c.coldest())
+		}
+		n.name, n.links, n.queued = string(lk.key()), lk.links, now
+		n.used.Store(now)
+		c.insert(n)
+	}
+	n.uses++
+	kept := !n.gone && n.snap.Load() == old && (s.open == nil || old != nil || n.uses >= u.minUses)
+	if kept {
+		if s.open != nil {
+			s.open.hold()
+		}
+		n.snap.Store(s)
+	}
+	c.mu.Unlock()
+	if evicted != nil {
+		evicted.release()
+	}
+	switch {
+	case kept && old != nil:
+		old.release()
+	case !kept && s.memory != nil:
+		s.memory.free(s.id.size)
+	}
+}
+
+// remember reads the file that lk has open into memory, if there is room.
+func (c *openCache) remember(lk *lookup, u *cacheUse, now int64, n *node, s *snapshot) error {
+	if tried := n.tried.Load(); tried != 0 && now-tried < busy {
+		return nil
+	}
+	if m := u.memory; !m.reserve(s.id.size) && !(c.makeRoom(m, s.id.size, now) && m.reserve(s.id.size)) {
+		n.tried.Store(now)
+		return nil
+	}
+	content, ok := s.readWhole(lk)
+	if !ok {
+		u.memory.free(s.id.size)
+		lk.close()
+		return c.read(lk, u, now, n, s)
+	}
+	lk.file.content = content
+	c.keep(lk, u, now, n, s, s.remembered(content, u.memory))
+	return nil
+}
+
+// makeRoom drops files that were not used lately until m has room for n bytes.
+func (c *openCache) makeRoom(m *memory, n, now int64) bool {
+	const most = 64 // nodes to look at
+	if n > m.max {
+		return false
+	}
+	var dropped []*snapshot
+	c.mu.Lock()
+	room := m.max - m.used.Load()
+	at := c.coldest()
+	for i := 0; i < most && room < n && at != &c.list; i++ {
+		next := at.before
+		if s := at.snap.Load(); s != nil && s.memory == m && now-at.used.Load() > busy {
+			room += s.id.size
+			dropped = append(dropped, c.remove(at))
+		}
+		at = next
+	}
+	c.mu.Unlock()
+	for _, s := range dropped {
+		s.release()
+	}
+	return room >= n
+}

@@ -1,0 +1,102 @@
+package static
+
+import "time"
+
+// insert makes n findable and the last to be evicted. mu is held.
+func (c *openCache) insert(n *node) {
+	b := c.bucket(n.hash)
+	n.next.Store(b.Load())
+	b.Store(n)
+	c.queue(n)
+	c.count++
+}
+
+func (c *openCache) queue(n *node) {
+	n.before, n.after = &c.list, c.list.after
+	n.before.after, n.after.before = n, n
+}
+
+func (n *node) unqueue() { n.before.after, n.after.before = n.after, n.before }
+
+// remove takes n out and returns what it held, for the caller to release once
+// mu is free. Readers that stand on n still find the rest of its bucket.
+func (c *openCache) remove(n *node) *snapshot {
+	at := c.bucket(n.hash)
+	for at.Load() != n {
+		at = &at.Load().next
+	}
+	at.Store(n.next.Load())
+	n.unqueue()
+	n.gone = true
+	c.count--
+	return n.snap.Swap(nil)
+}
+
+// coldest returns the node that has not been used for longest: hits leave the
+// queue alone, so one that was used since it was queued is queued again. There
+// is at least one node, and mu is held.
+func (c *openCache) coldest() *node {
+	for range c.count {
+		n := c.list.before
+		used := n.used.Load()
+		if used <= n.queued {
+			break
+		}
+		n.queued = used
+		n.unqueue()
+		c.queue(n)
+	}
+	return c.list.before
+}
+
+// drop removes n, if it is in the cache.
+func (c *openCache) drop(n *node) {
+	c.mu.Lock()
+	var s *snapshot
+	if n.before != nil && !n.gone {
+		s = c.remove(n)
+	}
+	c.mu.Unlock()
+	if s != nil {
+		s.release()
+	}
+}
+
+// sweepStep is how often inactive nodes are looked for.
+func (c *openCache) sweepStep() int64 { return int64(max(c.inactive/4, 100*time.Millisecond)) }
+
+// sweep removes what was not used for the inactive time. One request in a
+// while does it for all; without requests everything stays, as in nginx.
+func (c *openCache) sweep(now int64) {
+	if at := c.sweepAt.Load(); now <= at || !c.sweepAt.CompareAndSwap(at, now+c.sweepStep()) {
+		return
+	}
+	c.removeAll(func(n *node) bool { return now-n.used.Load() > int64(c.inactive) })
+}
+
+// close gives up every file. Requests that still run hold theirs, and open
+// others for themselves.
+func (c *openCache) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.removeAll(func(*node) bool { return true })
+}
+
+func (c *openCache) removeAll(which func(n *node) bool) {
+	var dropped []*snapshot
+	c.mu.Lock()
+	for n := c.list.before; n != &c.list; {
+		next := n.before
+		if which(n) {
+			if s := c.remove(n); s != nil {
+				dropped = append(dropped, s)
+			}
+		}
+		n = next
+	}
+	c.mu.Unlock()
+	for _, s := range dropped {
+		s.release()
+	}
+}
