@@ -1,4 +1,4 @@
-"""The channel to the front, and the slots that answer requests on it.
+"""The channel to the front, and the slots that answer requests on it and on the lane.
 
 A process has one channel, a SEQPACKET socket that all its threads receive from, and one
 slot per thread. A slot holds one request at a time, marks it started in the shared status
@@ -15,13 +15,15 @@ import socket
 from array import array
 
 from . import frames
-from .frames import DATA, END, FRAME, HEAD, HEADER, SIZED
+from .frames import DATA, END, ENTRY, FRAME, HEAD, HEADER, SIZED
+from .lane import Lane
 
 CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 TRUNCATED = socket.MSG_TRUNC | socket.MSG_CTRUNC
 DESCRIPTORS = socket.CMSG_SPACE(2 * array("i").itemsize)
 COPIED = 16384  # bytes; a body up to this is copied behind its head, which beats an iovec
+WAKE_UP = HEADER.pack(frames.WAKE, 0, 0, 0)
 INPUT_BUFFER = 65536  # bytes read at once from a spooled body
 
 
@@ -41,6 +43,7 @@ class Channel:
         self.socket.setblocking(True)
         self.pid = os.getpid()
         self.leaving = False
+        self.lane = None
         self._page = None
         for descriptor in range(frames.ZIP_FD, frames.CREDIT_FD):
             os.set_inheritable(descriptor, False)
@@ -53,14 +56,18 @@ class Channel:
             return None
         if frame[0] != frames.INIT:
             raise ProtocolError("the first frame is %r" % frame[:1])
-        return marshal.loads(memoryview(frame)[HEADER.size:])
+        settings = marshal.loads(memoryview(frame)[HEADER.size:])
+        lane, threads = settings.get("lane"), settings["threads"]
+        for offset in range(threads + 2 if lane else threads):
+            os.set_inheritable(frames.CREDIT_FD + offset, False)
+        if lane:
+            self.lane = Lane(lane, threads)
+        return settings
 
     def slots(self, count, window):
         """Returns count slots; call once. window is in bytes, at least 1."""
         self._page = mmap.mmap(frames.STATUS_FD, 0)
         marks = memoryview(self._page).cast("I")
-        for index in range(count):
-            os.set_inheritable(frames.CREDIT_FD + index, False)
         return [Slot(self, index, marks, window) for index in range(count)]
 
     def report(self, kind, value, slot=0, id=0):
@@ -91,6 +98,8 @@ class Channel:
     def _abandon(self):
         # A fork that returned into our loop would take requests and answer for its parent.
         self.socket.close()
+        if self.lane:
+            self.lane.abandon()
 
 
 class Slot:
@@ -99,6 +108,7 @@ class Slot:
     def __init__(self, channel, index, marks, window):
         self.channel = channel
         self.index = index
+        self._lane = channel.lane
         self._window = window
         self._credit = window
         self._marks = marks
@@ -115,21 +125,8 @@ class Slot:
         environ is a fresh dict of str, or None when the request's descriptors were lost;
         input is a binary file with exactly the body, for the caller to close.
         """
-        try:
-            size, ancillary, flags, _ = self._recvmsg_into(self._buffers, DESCRIPTORS, CLOEXEC)
-        except OSError as error:
-            raise ChannelClosed(str(error)) from None
-        if not size:
-            return None
-        kind, frame_flags, _, id, length = SIZED.unpack_from(self._buffer)
-        if kind != frames.REQUEST or flags & socket.MSG_TRUNC:
-            raise ProtocolError("unexpected frame %r of %d bytes" % (chr(kind), size))
-        if frame_flags or ancillary or flags & TRUNCATED:
-            return self._receive_descriptors(frame_flags, id, ancillary, flags)
-        # loads stops where the dict ends, so the body behind it needs no slicing away
-        environ = marshal.loads(self._payload)
-        length += SIZED.size
-        return id, environ, io.BytesIO(self._buffer[length:size]) if size > length else io.BytesIO()
+        taken = self._lane and self._lane.take()
+        return self._decode(*taken) if taken else self._wait()
 
     def start(self, id):
         """Marks the request started: from here on the front will not give it to another."""
@@ -140,7 +137,12 @@ class Slot:
         size = len(body)
         if size <= COPIED and size <= self._credit and len(payload) <= COPIED:
             self._credit -= size
-            self._send(SIZED.pack(HEAD, end, self.index, id, len(payload)) + payload + body)
+            frame = SIZED.pack(HEAD, end, self.index, id, len(payload)) + payload + body
+            wake = self._lane.answer(frame) if end and self._lane else None
+            if wake is None:
+                self._send(frame)
+            elif wake:
+                self._send(WAKE_UP)
             return
         first = min(size, FRAME - SIZED.size - len(payload), self._window)
         self._spend(first)
@@ -172,6 +174,53 @@ class Slot:
     def complain(self, id, text):
         """Has the front log what the application did wrong in this request."""
         self.channel.report(frames.LOG, ("error", frames.plain(text)), self.index, id)
+
+    def _wait(self):
+        """Receives from the channel, or from the lane what is put there at this moment."""
+        lane = self._lane
+        while True:
+            if lane:
+                lane.doze()
+            try:
+                taken = lane and lane.claim()
+                if taken:
+                    return self._decode(*taken)
+                size, ancillary, flags, _ = self._recvmsg_into(
+                    self._buffers, DESCRIPTORS, CLOEXEC)
+            except OSError as error:
+                raise ChannelClosed(str(error)) from None
+            finally:
+                if lane:
+                    lane.wake()
+            if not size:
+                return None
+            if lane and self._buffer[0] == frames.WAKE:
+                taken = lane.take()
+                if taken:
+                    return self._decode(*taken)
+                continue
+            return self._request(size, ancillary, flags)
+
+    def _request(self, size, ancillary, flags):
+        kind, frame_flags, _, id, length = SIZED.unpack_from(self._buffer)
+        if kind != frames.REQUEST or flags & socket.MSG_TRUNC:
+            raise ProtocolError("unexpected frame %r of %d bytes" % (chr(kind), size))
+        if frame_flags or ancillary or flags & TRUNCATED:
+            return self._receive_descriptors(frame_flags, id, ancillary, flags)
+        # loads stops where the dict ends, so the body behind it needs no slicing away
+        environ = marshal.loads(self._payload)
+        length += SIZED.size
+        return id, environ, io.BytesIO(self._buffer[length:size]) if size > length else io.BytesIO()
+
+    @staticmethod
+    def _decode(entry, payload):
+        """Returns the request in an entry of the lane."""
+        size, kind, flags, _, id, length = ENTRY.unpack_from(entry)
+        size -= SIZED.size
+        if kind != frames.REQUEST or flags or not length <= size <= len(payload):
+            raise ProtocolError("unexpected frame %r in the lane" % chr(kind))
+        environ = marshal.loads(payload)
+        return id, environ, io.BytesIO(payload[length:size]) if size > length else io.BytesIO()
 
     def _data(self, id, body, end):
         most = min(FRAME - HEADER.size, self._window)

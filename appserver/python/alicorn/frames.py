@@ -8,14 +8,15 @@ part (SIZED), which is followed by body bytes.
 import marshal
 import struct
 
-ZIP_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, CREDIT_FD = 3, 4, 5, 6, 7
+ZIP_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, CREDIT_FD = 3, 4, 5, 6, 7  # the lane's follow
 
 FRAME = 65536  # bytes; the largest frame
 HEADER = struct.Struct("<BBHI")
 SIZED = struct.Struct("<BBHII")
+ENTRY = struct.Struct("<IBBHII")  # of the lane: the frame's length, then SIZED
 MARK_STRIDE = 16  # 32-bit words from one slot's started mark to the next
 
-INIT, REQUEST = ord("I"), ord("R")
+INIT, REQUEST, WAKE = ord("I"), ord("R"), ord("W")
 READY, FAILED, HEAD, DATA = ord("K"), ord("F"), ord("H"), ord("D")
 ABORTED, LEAVING, LOG = ord("X"), ord("B"), ord("L")
 

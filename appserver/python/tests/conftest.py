@@ -6,23 +6,26 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from front import Front  # noqa: E402
+from front import Front, Lane  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def shared():
-    """A worker for tests that leave it as they found it."""
-    with Front("applications:app", HERE) as front:
+@pytest.fixture(scope="module", params=[None, "lane", "mixed"], ids=["channel", "lane", "mixed"])
+def shared(request):
+    """A worker for tests that leave it as they found it, with each way there is to it."""
+    lane = Lane(8, 4) if request.param else None
+    with Front("applications:app", HERE, lane=lane, by=request.param) as front:
         front.ready()
         yield front
 
 
-@pytest.fixture
-def own():
+@pytest.fixture(params=[None, "lane"], ids=["channel", "lane"])
+def own(request):
     """Starts workers of the test's own; own(app=..., directory=..., **settings)."""
     fronts = []
 
     def start(app="applications:app", directory=HERE, **settings):
+        if request.param and "lane" not in settings:
+            settings.update(lane=Lane(8, 4), by=request.param)
         fronts.append(Front(app, directory, **settings))
         return fronts[-1]
 

@@ -90,19 +90,79 @@ class Answer:
         return values[0] if values else None
 
 
+class Lane:
+    """The front's side of the lane, which refuses to break its rules."""
+
+    ASLEEP, PUT, WAITING, ANSWERED, READ = range(0, 320, 64)
+
+    def __init__(self, requests, responses, entry=16384):
+        self.settings = {"requests": requests, "responses": responses, "entry": entry}
+        self.requests, self.responses, self.entry = requests, responses, entry
+        size = 4096 + (requests + responses) * entry
+        self.file = os.memfd_create("lane")
+        os.ftruncate(self.file, size)
+        self.page = mmap.mmap(self.file, size)
+        self.tokens = os.eventfd(0, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.ids = []  # of the requests put, oldest first
+
+    def word(self, offset):
+        return struct.unpack_from("<I", self.page, offset)[0]
+
+    def write(self, offset, value):
+        struct.pack_into("<I", self.page, offset, value & 0xffffffff)
+
+    def put(self, frame, id):
+        assert len(self.ids) < self.requests, "no room for another request"
+        put = self.word(self.PUT)
+        start = 4096 + put % self.requests * self.entry
+        assert len(frame) + 4 <= self.entry
+        self.page[start:start + 4 + len(frame)] = struct.pack("<I", len(frame)) + frame
+        self.write(self.PUT, put + 1)
+        self.ids.append(id)
+        os.eventfd_write(self.tokens, 1)
+
+    def take_back(self):
+        """Takes the newest request back; returns its id, None when the worker has them all."""
+        try:
+            os.eventfd_read(self.tokens)
+        except BlockingIOError:
+            return None
+        self.write(self.PUT, self.word(self.PUT) - 1)
+        return self.ids.pop()
+
+    def receive(self):
+        """Returns the oldest response that was not read, or None."""
+        read = self.word(self.READ)
+        if read == self.word(self.ANSWERED):
+            return None
+        start = 4096 + (self.requests + read % self.responses) * self.entry
+        length, = struct.unpack_from("<I", self.page, start)
+        assert length + 4 <= self.entry
+        frame = self.page[start + 4:start + 4 + length]
+        self.write(self.READ, read + 1)
+        return frame
+
+
 class Front:
-    """One worker process; use as a context manager."""
+    """One worker process; use as a context manager.
+
+    With a lane requests go `by` it, by the "channel", or "mixed", in turn.
+    """
 
     def __init__(self, app, directory, threads=1, window=1 << 20, python=sys.executable,
-                 environ=None, **settings):
+                 environ=None, lane=None, by="lane", **settings):
+        self.lane, self.by = lane, by
         self.threads, self.window = threads, window
         self.settings = dict({
             "app": app, "kind": "wsgi", "directory": str(directory), "pythonpath": [],
             "threads": threads, "window": window, "dump_signal": int(signal.SIGUSR2),
             "environ": {"SERVER_SOFTWARE": "front"}, "report_static": False, "tried": "",
+            "lane": lane.settings if lane else None,
         }, **settings)
         self.last = 0
         self.answers, self.left_reason, self.code = {}, None, None
+        self.woken = self.sent = 0  # W frames either way
+        self.way = []  # "lane" or "channel", of each response frame
         self.channel, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.settimeout(DEADLINE)
         self.status = os.memfd_create("status")
@@ -114,7 +174,8 @@ class Front:
         with open(os.devnull) as null:
             self.pid = self._spawn(python, environ, [
                 null.fileno(), self.stdout, self.stderr, package(), self.theirs.fileno(),
-                self.status, diagnostics] + self.credit)
+                self.status, diagnostics] + self.credit
+                + ([lane.file, lane.tokens] if lane else []))
         os.close(diagnostics)
         self.channel.send(HEADER.pack(ord("I"), 0, 0, 0) + marshal.dumps(self.settings, 2))
 
@@ -129,6 +190,9 @@ class Front:
         self.theirs.close()
         for descriptor in [self.status, self.diagnostics, self.stdout, self.stderr] + self.credit:
             os.close(descriptor)
+        if self.lane:
+            os.close(self.lane.file)
+            os.close(self.lane.tokens)
 
     @staticmethod
     def _spawn(python, environ, descriptors):
@@ -170,14 +234,55 @@ class Front:
             flags, descriptors, body = flags | 1, descriptors + [memory(body)], b""
         frame = HEADER.pack(ord("R"), flags, 0, self.last)
         frame += struct.pack("<I", len(marshalled)) + marshalled + body
+        if self._takes_lane(frame, descriptors):
+            self.lane.put(frame, self.last)
+            self.nudge()
+            return self.last
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))]
         self.channel.sendmsg([frame], rights if descriptors else [])
         for descriptor in descriptors:
             os.close(descriptor)
         return self.last
 
+    def _takes_lane(self, frame, descriptors):
+        if not self.lane or descriptors or len(frame) + 4 > self.lane.entry:
+            return False
+        return self.by == "lane" or self.by == "mixed" and self.last % 2 == 1
+
+    def nudge(self):
+        """Wakes a thread that waits, or is about to; to be called after each put()."""
+        if self.lane.word(Lane.WAITING):
+            self.sent += 1
+            self.channel.send(HEADER.pack(ord("W"), 0, 0, 0))
+
+    def asleep(self, value):
+        self.lane.write(Lane.ASLEEP, value)
+
     def receive(self):
         """Returns the next frame of any kind; None when the worker has died."""
+        while self.lane:
+            data = self.lane.receive()
+            if data:
+                return self._passed(Frame(data), "lane")
+            self.asleep(1)
+            data = self.lane.receive()  # put before the worker could see that
+            frame = Frame(data) if data else self._receive()
+            self.asleep(0)
+            if data:
+                return self._passed(frame, "lane")
+            if frame is None or frame.kind != "W":
+                return self._passed(frame, "channel")
+            self.woken += 1
+        return self._receive()
+
+    def _passed(self, frame, way):
+        if frame is not None and frame.id:
+            self.way.append(way)
+            if frame.kind in "HDX" and (frame.flags & 1 or frame.kind == "X"):
+                self.lane.ids = [id for id in self.lane.ids if id != frame.id]
+        return frame
+
+    def _receive(self):
         deadline = time.monotonic() + DEADLINE
         while not select.select([self.channel], [], [], 0.02)[0]:
             if self.exited() and not select.select([self.channel], [], [], 0)[0]:
@@ -213,6 +318,8 @@ class Front:
         """Sends a request, then a second that flushes out what comes after the answer."""
         answer = self.answer(self.request(path, **more))
         self.answer(self.request("/nothing"))
+        while select.select([self.channel], [], [], 0)[0]:
+            self.step()  # the lane's answers overtake the channel's
         return answer
 
     def grant(self, slot, size):
@@ -248,10 +355,12 @@ class Front:
     def output(self):
         return contents(self.stdout)
 
-    def dump(self):
-        """Returns what the diagnostics pipe holds, waiting for the first of it."""
-        assert select.select([self.diagnostics], [], [], DEADLINE)[0], "no stacks"
-        return os.read(self.diagnostics, 65536).decode()
+    def dumps(self, text):
+        """Waits until the diagnostics pipe has brought the text; asserted by the caller."""
+        held = ""
+        while text not in held and select.select([self.diagnostics], [], [], DEADLINE)[0]:
+            held += os.read(self.diagnostics, 65536).decode()
+        return text in held
 
 
 def package():
