@@ -20,12 +20,12 @@ func TestTheEnvironmentWinsOverTheGCDirective(t *testing.T) {
 	}{
 		{"nothing is said", "", "", gcSettings{}, control.GC{Percent: defaultGC}},
 		{"the directive alone", "", "", said, control.GC{Percent: 150, Memory: 1 << 30}},
-		{"GOGC", "100", "", said, control.GC{Percent: 100, Memory: 1 << 30}},
+		{"GOGC", "120", "", said, control.GC{Percent: 120, Memory: 1 << 30}},
 		{"GOMEMLIMIT", "", "1GiB", gcSettings{Percent: -1, Memory: 1 << 20}, control.GC{Percent: -1}},
-		{"both", "100", "1GiB", said, control.GC{Percent: 100}},
+		{"both", "120", "1GiB", said, control.GC{Percent: 120}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			debug.SetGCPercent(100) // what the variables would have said at the start
+			debug.SetGCPercent(120) // what the variables would have said at the start
 			debug.SetMemoryLimit(math.MaxInt64)
 			t.Setenv("GOGC", c.gogc)
 			t.Setenv("GOMEMLIMIT", c.limit)
