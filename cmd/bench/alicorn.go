@@ -27,7 +27,8 @@ client_body_temp_path %[7]s/body;
 keepalive_timeout 75s;
 keepalive_requests 1000000000;
 default_type application/octet-stream;
-%[10]s%[11]sserver {
+open_file_cache max=1000 inactive=60s;
+%[10]sserver {
     listen %[8]s;
     access_log off;
     location /static/ {
@@ -110,19 +111,7 @@ func (a *alicorn) configuration(s *site, server *server) string {
 		more.WriteString("    " + line)
 	}
 	return fmt.Sprintf(alicornFile, userLine(), s.app, s.dir, s.workers, s.threads, more.String(),
-		server.dir, server.addr, s.staticDir(), s.directives, a.fileCache())
-}
-
-// fileCache is nginxFile's line about descriptors of files, where alicorn has it.
-func (a *alicorn) fileCache() string {
-	path, err := a.build()
-	if err == nil {
-		err = exec.Command(path, "help", "open_file_cache").Run()
-	}
-	if err != nil {
-		return ""
-	}
-	return "open_file_cache max=1000 inactive=60s;\n"
+		server.dir, server.addr, s.staticDir(), s.directives)
 }
 
 // runtimeDirectories keeps sockets and state below dir, as systemd would set them.

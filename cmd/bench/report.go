@@ -21,7 +21,7 @@ func (c *comparison) report(m machine, tables []table) string {
 	}
 	if rows := summary(tables); len(rows) > 1 {
 		b.WriteString("\n## alicorn against the others\n\nRequests/s over theirs: above 1 alicorn is faster. " +
-			"CPU and p99 are alicorn's over theirs too: below 1 it needs less.\n\n")
+			"CPU and latencies are alicorn's over theirs too: below 1 it needs less.\n\n")
 		writeAligned(&b, rows)
 	}
 	for _, t := range tables {
@@ -37,7 +37,7 @@ func (c *comparison) report(m machine, tables []table) string {
 // summary has a row for each case, number of connections and server that alicorn
 // is compared with.
 func summary(tables []table) [][]string {
-	rows := [][]string{{"case", "connections", "against", "rate", "CPU", "p99"}}
+	rows := [][]string{{"case", "connections", "against", "rate", "CPU", "p50", "p99"}}
 	for _, t := range tables {
 		i := slices.IndexFunc(t.rows, func(s series) bool { return s.server == "alicorn" })
 		if i < 0 {
@@ -46,7 +46,8 @@ func summary(tables []table) [][]string {
 		own := t.rows[i]
 		for _, base := range t.bases() {
 			rows = append(rows, []string{t.title, fmt.Sprint(t.connections), base.server,
-				ratio(own.rate(), base.rate()) + "x", ratio(own.cpu(), base.cpu()) + "x", ratio(own.p99(), base.p99()) + "x"})
+				ratio(own.rate(), base.rate()) + "x", ratio(own.cpu(), base.cpu()) + "x",
+				ratio(own.p50(), base.p50()) + "x", ratio(own.p99(), base.p99()) + "x"})
 		}
 	}
 	return rows
@@ -81,7 +82,7 @@ func (s series) cells(bases []series) []string {
 		s.server,
 		fmt.Sprintf("%.0f", s.rate()),
 		fmt.Sprintf("%.1f", s.cpu()),
-		milliseconds(median(s.samples, func(s sample) time.Duration { return s.p50 })),
+		milliseconds(time.Duration(s.p50())),
 		milliseconds(time.Duration(s.p99())),
 		fmt.Sprintf("%d MiB %s", median(s.samples, func(s sample) int64 { return s.memory })>>20, s.samples[0].memoryBy),
 		fmt.Sprint(wrong),
@@ -98,6 +99,10 @@ func (s series) rate() float64 {
 
 func (s series) cpu() float64 {
 	return median(s.samples, func(s sample) float64 { return s.cpu })
+}
+
+func (s series) p50() float64 {
+	return float64(median(s.samples, func(s sample) time.Duration { return s.p50 }))
 }
 
 func (s series) p99() float64 {

@@ -71,13 +71,13 @@ func TestWriteAligned(t *testing.T) {
 
 func TestSummaryHasARowForEachComparison(t *testing.T) {
 	row := func(server string, rate, cpu float64, p99 time.Duration) series {
-		return series{server: server, samples: []sample{{rate: rate, cpu: cpu, p99: p99}}}
+		return series{server: server, samples: []sample{{rate: rate, cpu: cpu, p50: p99 / 2, p99: p99}}}
 	}
 	rows := summary([]table{
 		{title: "hello", connections: 32, rows: []series{row("alicorn", 100, 10, 4), row("nginx+gunicorn", 20, 40, 2), row("nginx+uwsgi", 50, 20, 8), row("unit", 1, 1, 1)}},
 		{title: "static", connections: 1, rows: []series{row("nginx", 1, 1, 1)}},
 	})
-	want := []string{"case,connections,against,rate,CPU,p99", "hello,32,nginx+gunicorn,5.00x,0.25x,2.00x", "hello,32,nginx+uwsgi,2.00x,0.50x,0.50x"}
+	want := []string{"case,connections,against,rate,CPU,p50,p99", "hello,32,nginx+gunicorn,5.00x,0.25x,2.00x,2.00x", "hello,32,nginx+uwsgi,2.00x,0.50x,0.50x,0.50x"}
 	for i, row := range rows {
 		if i >= len(want) || strings.Join(row, ",") != want[i] {
 			t.Errorf("row %d is %v", i, row)
