@@ -55,7 +55,7 @@ func (m core) simple() []config.Directive {
 		serverOnly(size("client_header_buffer_size", "The first buffer for a request's head.", "1k", func(c *Core) *int64 { return &c.HeaderBufferSize })),
 		{Name: "large_client_header_buffers", In: config.HTTP | config.Server, Args: config.TwoArgs, Syntax: "NUMBER SIZE", Default: "4 8k", Set: m.setLargeBuffers,
 			Help: "How many buffers of which size a larger head may take. A request line longer than one is answered 414, a header line 400."},
-		serverOnly(flag("ignore_invalid_headers", "Drops header lines with invalid names; off answers them 400.", "on", func(c *Core) *bool { return &c.IgnoreInvalid })),
+		serverOnly(flag("ignore_invalid_headers", "Drops header lines with names of other characters than letters, digits and hyphens; off passes them on.", "on", func(c *Core) *bool { return &c.IgnoreInvalid })),
 		serverOnly(flag("underscores_in_headers", "Keeps header names with underscores, which could pass for others in CGI-like variables.", "off", func(c *Core) *bool { return &c.Underscores })),
 		serverOnly(flag("merge_slashes", "Treats several slashes in a path as one.", "on", func(c *Core) *bool { return &c.MergeSlashes })),
 		flag("server_tokens", "Shows the version in the Server field and on status pages.", "on", func(c *Core) *bool { return &c.ServerTokens }),

@@ -73,26 +73,30 @@ var fieldNames = [numFieldIDs]string{
 	FieldSetCookie: "Set-Cookie", FieldKeepAlive: "Keep-Alive",
 }
 
-// fieldsByLength narrows FieldIDOf to the few names of one length.
-var fieldsByLength = func() (t [24][]FieldID) {
+// fieldsByShape has the one indexed field, or none, of each length and of each
+// value of fieldShape: no two share both.
+var fieldsByShape = func() (t [24][32]FieldID) {
 	for id := FieldHost; id < numFieldIDs; id++ {
-		n := len(fieldNames[id])
-		t[n] = append(t[n], id)
+		name := fieldNames[id]
+		t[len(name)][fieldShape(name)] = id
 	}
 	return t
 }()
 
+// fieldShape mixes the first and last letters of name, without case. name is
+// not empty.
+func fieldShape(name string) uint8 { return (3*name[0] + name[len(name)-1]) % 32 }
+
 // FieldIDOf recognises a field name, without case.
 func FieldIDOf(name string) FieldID {
-	if len(name) >= len(fieldsByLength) {
+	if name == "" || len(name) >= len(fieldsByShape) {
 		return FieldOther
 	}
-	for _, id := range fieldsByLength[len(name)] {
-		if strings.EqualFold(fieldNames[id], name) {
-			return id
-		}
+	id := fieldsByShape[len(name)][fieldShape(name)]
+	if id == FieldOther || name != fieldNames[id] && !strings.EqualFold(name, fieldNames[id]) {
+		return FieldOther
 	}
-	return FieldOther
+	return id
 }
 
 // Len returns the number of field lines.

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -12,6 +13,7 @@ import (
 // body decodes one request body.
 type body struct {
 	left      int64 // bytes of the body, or of the current chunk, not yet read
+	read      int64 // bytes read so far
 	chunked   bool
 	ended     bool
 	inChunk   bool // a chunk's data has begun: its CRLF is still to come
@@ -73,6 +75,7 @@ func (c *conn) readBody(p []byte) (int, error) {
 	}
 	n, err := c.readRaw(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
+	b.read += int64(n)
 	if b.left == 0 && !b.chunked {
 		b.ended = true
 	}
@@ -148,6 +151,10 @@ func (c *conn) nextChunk() error {
 	size, err := c.chunkSize()
 	if err != nil {
 		return err
+	}
+	if limit := c.bodyCore().MaxBodySize; limit > 0 && size > limit-b.read {
+		return &proxy.Fail{Status: 413, Level: proxy.LevelError,
+			Reason: fmt.Sprintf("client intended to send too large chunked body: %d+%d bytes", b.read, size)}
 	}
 	if b.left = size; size == 0 {
 		if err := c.trailers(); err != nil {
@@ -276,13 +283,18 @@ func (c *conn) trailers() error {
 // bodyTimeout is how long a read of the body may wait: client_body_timeout of
 // the location that reads it, lingering_timeout when it is dropped.
 func (c *conn) bodyTimeout() time.Duration {
-	switch {
-	case c.draining:
+	if c.draining {
 		return c.core.LingeringTimeout
-	case c.x.Server != nil:
-		return c.x.Core().BodyTimeout
 	}
-	return c.core.BodyTimeout
+	return c.bodyCore().BodyTimeout
+}
+
+// bodyCore returns the settings of the location that reads the body.
+func (c *conn) bodyCore() *proxy.Core {
+	if c.x.Server != nil {
+		return c.x.Core()
+	}
+	return c.core
 }
 
 // drainable reports that what is left of the body can be read and dropped: a

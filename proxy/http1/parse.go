@@ -2,7 +2,7 @@ package http1
 
 import (
 	"bytes"
-	"net/netip"
+	"math"
 	"strings"
 	"unsafe"
 
@@ -18,48 +18,12 @@ func view(b []byte) string {
 	return unsafe.String(&b[0], len(b))
 }
 
-// tokenByte marks the bytes of a token, RFC 9110 section 5.6.2.
-var tokenByte = func() (t [256]bool) {
-	for c := range 256 {
-		t[c] = c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' ||
-			c > 0 && strings.IndexByte("!#$%&'*+-.^_`|~", byte(c)) >= 0
-	}
-	return t
-}()
-
-// nameByte marks the bytes that nginx takes in a field name; underscores are
-// judged apart.
-var nameByte = func() (t [256]bool) {
-	for c := range 256 {
-		t[c] = c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-'
-	}
-	return t
-}()
-
-func isToken(b []byte) bool {
-	for _, c := range b {
-		if !tokenByte[c] {
-			return false
-		}
-	}
-	return len(b) > 0
-}
-
-// isName is isToken for text.
-func isName(s string) bool {
-	for i := range len(s) {
-		if !tokenByte[s[i]] {
-			return false
-		}
-	}
-	return s != ""
-}
-
 // head is what the fields of one request say of its framing.
 type head struct {
 	hosts, lengths, codings int
 	length                  int64
 	expect                  string
+	unknown                 bool // a coding that is not chunked alone
 	close, keepAlive        bool
 }
 
@@ -99,27 +63,25 @@ func parseVersion(r *proxy.Request, v []byte) error {
 	}
 	r.Proto, r.Major, r.Minor = view(v), v[5]-'0', v[7]-'0'
 	switch {
+	case r.Major == 1:
+		return nil
 	case r.Method == "PRI" && r.Major == 2:
 		return bad("an HTTP/2 preface to an HTTP/1.1 server")
 	case r.Major > 1:
 		return proxy.Status(505)
-	case r.Major == 0:
-		return bad("invalid version")
 	}
-	return nil
+	return bad("invalid version")
 }
 
 func validTarget(t []byte) bool {
-	for _, c := range t {
-		if c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	return len(t) > 0
+	return len(t) > 0 && consistsOf(t, inTarget, '!')
 }
 
 // checkTarget judges the form of the target for its method (RFC 9112 section
-// 3.2) and takes the authority of the absolute form, which overrides Host.
+// 3.2) and takes the authority of the absolute form, which overrides Host. The
+// authority form is CONNECT's alone, and that is 405. The asterisk form is 400,
+// as nginx answers it: there is nothing to ask of the server as a whole that
+// its configuration does not say of a path.
 func checkTarget(r *proxy.Request) error {
 	switch {
 	case r.Method == "CONNECT" || r.Method == "TRACE":
@@ -142,103 +104,64 @@ func checkTarget(r *proxy.Request) error {
 	return nil
 }
 
-// validHost checks uri-host [":" port], RFC 3986 section 3.2.2.
-func validHost(h string) bool {
-	if strings.HasPrefix(h, "[") {
-		end := strings.IndexByte(h, ']')
-		if end < 2 || !validLiteral(h[1:end]) {
-			return false
-		}
-		return end == len(h)-1 || h[end+1] == ':' && validPort(h[end+2:])
-	}
-	name, port, found := strings.Cut(h, ":")
-	if found && !validPort(port) || name == "" {
-		return false
-	}
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		switch {
-		case c == '.' && i+1 < len(name) && name[i+1] == '.':
-			return false // as nginx: no two dots in a row
-		case c == '%' && (i+2 >= len(name) || hexValue(name[i+1]) < 0 || hexValue(name[i+2]) < 0):
-			return false
-		case !nameByte[c] && strings.IndexByte("._~%!$&'()*+,;=", c) < 0:
-			return false
-		}
-	}
-	return name != "."
-}
-
-// validLiteral checks what stands in brackets: an IPv6 address without a zone,
-// or the form that RFC 3986 keeps for later ones ("v1.x").
-func validLiteral(s string) bool {
-	if s[0] == 'v' || s[0] == 'V' {
-		version, rest, _ := strings.Cut(s[1:], ".")
-		return version != "" && rest != "" && strings.Trim(version, "0123456789abcdefABCDEF") == "" &&
-			strings.IndexFunc(rest, func(c rune) bool { return c >= 0x80 || !nameByte[c] && !strings.ContainsRune("._~!$&'()*+,;=:", c) }) < 0
-	}
-	a, err := netip.ParseAddr(s)
-	return err == nil && a.Is6() && a.Zone() == ""
-}
-
-// validPort takes an empty port, as RFC 3986 does, and numbers up to 65535.
-func validPort(p string) bool {
-	n := 0
-	for i := range len(p) {
-		if n = n*10 + int(p[i]-'0'); p[i] < '0' || p[i] > '9' || n > 65535 {
-			return false
-		}
-	}
-	return true
-}
-
 // parseField reads one header line without its line end. drop reports a field
 // that the settings say to ignore.
 func (h *head) parseField(r *proxy.Request, core *proxy.Core, line []byte) (drop bool, err error) {
 	if line[0] == ' ' || line[0] == '\t' {
 		return false, bad("obsolete line folding")
 	}
-	colon := bytes.IndexByte(line, ':')
-	if colon < 0 {
-		return false, bad("a header line without a colon")
+	colon := 0
+	for colon < len(line) && classes[line[colon]]&inName != 0 {
+		colon++
 	}
-	name := line[:colon]
-	if drop, err = checkName(name, core); err != nil {
-		return false, err
-	}
-	value := bytes.Trim(line[colon+1:], " \t")
-	for _, c := range value {
-		if c < ' ' && c != '\t' || c == 0x7f {
-			return false, bad("a control character in a header field")
+	if colon == 0 || colon == len(line) || line[colon] != ':' {
+		if colon, drop, err = oddName(line, core); err != nil {
+			return false, err
 		}
+	}
+	value := line[colon+1:]
+	for len(value) > 0 && (value[0] == ' ' || value[0] == '\t') {
+		value = value[1:]
+	}
+	for n := len(value); n > 0 && (value[n-1] == ' ' || value[n-1] == '\t'); n = len(value) {
+		value = value[:n-1]
+	}
+	if !consistsOf(value, inValue, ' ') {
+		return false, bad("a control character in a header field")
 	}
 	if drop {
 		return true, nil
 	}
-	id := proxy.FieldIDOf(view(name))
-	r.Header.AddID(id, view(name), view(value))
+	name := view(line[:colon])
+	id := proxy.FieldIDOf(name)
+	r.Header.AddID(id, name, view(value))
 	return false, h.note(r, id, view(value))
 }
 
-func checkName(name []byte, core *proxy.Core) (drop bool, err error) {
-	if len(name) == 0 {
-		return false, bad("a header field without a name")
-	}
-	for _, c := range name {
-		switch {
-		case nameByte[c]:
+// oddName judges a name of other bytes than letters, digits and hyphens: nginx
+// passes it on when ignore_invalid_headers is off, and one with underscores
+// when underscores_in_headers is on. White space, control characters and bytes
+// above ASCII are refused in any case, as RFC 9112 section 5.1 wants of the
+// first; nginx drops the last.
+func oddName(line []byte, core *proxy.Core) (colon int, drop bool, err error) {
+	for ; colon < len(line) && line[colon] != ':'; colon++ {
+		switch c := line[colon]; {
+		case classes[c]&inName != 0:
 		case c == '_':
 			drop = drop || !core.Underscores
-		case c <= ' ' || c >= 0x7f:
-			return false, bad("white space or a control character in a header name")
+		case classes[c]&inOddName == 0:
+			return 0, false, bad("white space or a control character in a header name")
 		default:
 			drop = true
 		}
 	}
-	if drop && !core.IgnoreInvalid {
-		return false, bad("an invalid header name")
+	switch colon {
+	case len(line):
+		return 0, false, bad("a header line without a colon")
+	case 0:
+		return 0, false, bad("a header field without a name")
 	}
-	return drop, nil
+	return colon, drop && core.IgnoreInvalid, nil
 }
 
 // note takes what a field says of framing and of the connection.
@@ -261,9 +184,10 @@ func (h *head) note(r *proxy.Request, id proxy.FieldID, value string) error {
 		}
 		h.length = n
 	case proxy.FieldTransferEncoding:
-		if h.codings++; h.codings > 1 || !strings.EqualFold(value, "chunked") {
-			return &proxy.Fail{Status: 501, Level: proxy.LevelInfo, Reason: "client sent an unknown Transfer-Encoding"}
+		if h.codings++; h.codings > 1 {
+			return bad("several Transfer-Encoding fields")
 		}
+		h.unknown = !strings.EqualFold(value, "chunked")
 	case proxy.FieldConnection:
 		h.connection(value)
 	case proxy.FieldExpect:
@@ -277,28 +201,33 @@ func (h *head) connection(value string) {
 		var option string
 		option, value, _ = strings.Cut(value, ",")
 		option = strings.Trim(option, " \t")
-		h.close = h.close || strings.EqualFold(option, "close")
-		h.keepAlive = h.keepAlive || strings.EqualFold(option, "keep-alive")
+		switch len(option) {
+		case len("close"):
+			h.close = h.close || strings.EqualFold(option, "close")
+		case len("keep-alive"):
+			h.keepAlive = h.keepAlive || strings.EqualFold(option, "keep-alive")
+		}
 	}
 }
 
+// parseLength reads a Content-Length: digits only, of a number that int64 holds.
 func parseLength(v string) (int64, bool) {
-	if v == "" || len(v) > 18 {
-		return 0, false
-	}
 	var n int64
-	for i := 0; i < len(v); i++ {
-		if v[i] < '0' || v[i] > '9' {
+	for i := range len(v) {
+		digit := int64(v[i]) - '0'
+		if digit < 0 || digit > 9 || n > (math.MaxInt64-digit)/10 {
 			return 0, false
 		}
-		n = n*10 + int64(v[i]-'0')
+		n = n*10 + digit
 	}
-	return n, true
+	return n, v != ""
 }
 
 // finish judges the head as a whole.
 func (h *head) finish(r *proxy.Request) error {
 	switch {
+	case h.unknown:
+		return &proxy.Fail{Status: 501, Level: proxy.LevelInfo, Reason: "client sent an unknown Transfer-Encoding"}
 	case h.codings > 0 && h.lengths > 0:
 		return bad("both Content-Length and Transfer-Encoding")
 	case h.codings > 0 && r.Minor == 0:

@@ -1,0 +1,99 @@
+package http1
+
+import "encoding/binary"
+
+// byteClass says what a byte may be part of.
+type byteClass uint8
+
+const (
+	// inName: a field name that nginx takes; underscores are judged apart.
+	inName byteClass = 1 << iota
+	// inOddName: any other field name: visible ASCII.
+	inOddName
+	// inHost: a reg-name without escapes, RFC 3986 section 3.2.2.
+	inHost
+	// inValue: a field value, RFC 9110 section 5.5.
+	inValue
+	// inTarget: a request target; nginx takes bytes above ASCII in one too.
+	inTarget
+)
+
+const alphanumeric = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// tokenByte marks the bytes of a token, RFC 9110 section 5.6.2.
+var tokenByte = func() (t [256]bool) {
+	for _, c := range []byte(alphanumeric + "!#$%&'*+-.^_`|~") {
+		t[c] = true
+	}
+	return t
+}()
+
+// classes gives the classes of each byte.
+var classes = func() (t [256]byteClass) {
+	set := func(c byteClass, bytes string) {
+		for i := range len(bytes) {
+			t[bytes[i]] |= c
+		}
+	}
+	set(inName, alphanumeric+"-")
+	set(inHost, alphanumeric+"-._~!$&'()*+,;=")
+	for c := range 256 {
+		if c > ' ' && c < 0x7f && c != ':' {
+			t[c] |= inOddName
+		}
+		if c >= ' ' && c != 0x7f || c == '\t' {
+			t[c] |= inValue
+		}
+		if c > ' ' && c != 0x7f {
+			t[c] |= inTarget
+		}
+	}
+	return t
+}()
+
+func isToken(b []byte) bool {
+	for _, c := range b {
+		if !tokenByte[c] {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// isName is isToken for text.
+func isName(s string) bool {
+	for i := range len(s) {
+		if !tokenByte[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// consistsOf reports whether each byte of b is of class, which has every byte
+// from below, at least, to 0x7e and from 0x80 on. Eight bytes at a time are
+// compared with the two bounds; only what is outside is looked up.
+func consistsOf(b []byte, class byteClass, below uint64) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		x := binary.LittleEndian.Uint64(b)
+		del := x ^ 0x7f*ones
+		if ((x-below*ones)&^x|(del-ones)&^del)&highs != 0 && !allOf(b[:8], class) {
+			return false
+		}
+	}
+	return allOf(b, class)
+}
+
+func allOf(b []byte, class byteClass) bool {
+	for _, c := range b {
+		if classes[c]&class == 0 {
+			return false
+		}
+	}
+	return true
+}
