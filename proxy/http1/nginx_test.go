@@ -32,7 +32,7 @@ func startNginx(t testing.TB, settings string) (dir string) {
 		upstream backend { server unix:%[1]s/backend; }
 		connection_pool_size 256;
 		server { listen unix:%[1]s/s; set $path x; %[2]s
-			location / { proxy_pass http://backend/$path; proxy_http_version 1.1; proxy_pass_request_headers off;
+			location / { proxy_pass http://backend/$path; proxy_http_version 1.1; proxy_pass_request_headers off; proxy_ignore_client_abort on;
 				proxy_set_header X-Path $uri; proxy_set_header X-Host $host; } } }`, dir, settings)
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {

@@ -27,6 +27,9 @@ type head struct {
 	close, keepAlive        bool
 }
 
+// continue100 is the one expectation, RFC 9110 section 10.1.1.
+const continue100 = "100-continue"
+
 func bad(reason string) error {
 	return &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: "client sent " + reason}
 }
@@ -46,7 +49,11 @@ func parseLine(r *proxy.Request, line []byte) (simple bool, err error) {
 		if r.Method != "GET" || !validTarget(rest) {
 			return false, bad("invalid request line")
 		}
-		r.Target, r.Proto, r.Minor, r.Major = view(rest), "HTTP/0.9", 9, 0
+		r.Target = view(rest)
+		if err := checkTarget(r); err != nil {
+			return false, err
+		}
+		r.Proto, r.Minor, r.Major = "HTTP/0.9", 9, 0
 		return true, nil
 	}
 	target, version := rest[:sp], rest[sp+1:]
@@ -65,7 +72,7 @@ func parseVersion(r *proxy.Request, v []byte) error {
 	switch {
 	case r.Major == 1:
 		return nil
-	case r.Method == "PRI" && r.Major == 2:
+	case r.Major == 2 && r.Method == "PRI" && r.Target == "*":
 		return bad("an HTTP/2 preface to an HTTP/1.1 server")
 	case r.Major > 1:
 		return proxy.Status(505)
@@ -94,7 +101,7 @@ func checkTarget(r *proxy.Request) error {
 		return bad("invalid request target")
 	}
 	authority := rest
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		authority = rest[:i]
 	}
 	if authority == "" || !validHost(authority) {
@@ -190,8 +197,10 @@ func (h *head) note(r *proxy.Request, id proxy.FieldID, value string) error {
 		h.unknown = !strings.EqualFold(value, "chunked")
 	case proxy.FieldConnection:
 		h.connection(value)
-	case proxy.FieldExpect:
-		h.expect = value
+	case proxy.FieldExpect: // a list: what is not understood counts
+		if h.expect == "" || !strings.EqualFold(value, continue100) {
+			h.expect = value
+		}
 	}
 	return nil
 }
@@ -234,7 +243,7 @@ func (h *head) finish(r *proxy.Request) error {
 		return bad("Transfer-Encoding in an HTTP/1.0 request")
 	case h.hosts == 0 && r.Minor > 0:
 		return bad("an HTTP/1.1 request without a Host field")
-	case h.expect != "" && r.Minor > 0 && !strings.EqualFold(h.expect, "100-continue"):
+	case h.expect != "" && r.Minor > 0 && !strings.EqualFold(h.expect, continue100):
 		return proxy.Status(417)
 	}
 	r.ContentLength, r.Chunked = h.length, false
