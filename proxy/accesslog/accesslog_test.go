@@ -34,6 +34,9 @@ func TestNoRequestCanForgeALine(t *testing.T) {
 		{"json control", escapeJSON, "a\n\x01", `a\n\u0001`},
 		{"json keeps UTF-8", escapeJSON, "é", "é"},
 		{"json replaces what is none", escapeJSON, "a\xffb", `a\uFFFDb`},
+		{"a replacement character is no mistake", escapeJSON, "\ufffd\"", "\ufffd\\\""},
+		{"longer than any buffer", escapeDefault, strings.Repeat(`"x`, 400), strings.Repeat(`\x22x`, 400)},
+		{"cut UTF-8", escapeJSON, "a\xe2\x82", `a\uFFFD\uFFFD`},
 		{"none", escapeNone, `a"b`, `a"b`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -52,16 +55,48 @@ func TestLinesFollowTheirFormatAndCondition(t *testing.T) {
 	s.Get("/one?log=1", "X: y")
 	s.Get("/two?log=0")
 	s.Get("/three")
-	a, err := os.ReadFile(filepath.Join(dir, "a.log"))
-	if err != nil {
-		t.Fatal(err)
+	read := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
 	}
-	if want := "GET /one 200 5 \"y\"\n"; string(a) != want {
+	proxytest.Eventually(t, func() bool { return strings.Count(read("b.log"), "\n") == 3 }, "b.log does not get three lines")
+	if b := read("b.log"); !strings.Contains(b, `" 200 5 "-" "-"`) {
+		t.Errorf("b.log is not in the combined format:\n%s", b)
+	}
+	proxytest.Eventually(t, func() bool { return read("a.log") != "" }, "a.log stays empty")
+	if a, want := read("a.log"), "GET /one 200 5 \"y\"\n"; a != want {
 		t.Errorf("a.log has %q, want %q", a, want)
 	}
-	b, _ := os.ReadFile(filepath.Join(dir, "b.log"))
-	if lines := strings.Count(string(b), "\n"); lines != 3 || !strings.Contains(string(b), `" 200 5 "-" "-"`) {
-		t.Errorf("b.log, in the combined format, has %d lines:\n%s", lines, b)
+}
+
+func TestLinesWaitForTheBufferThatTheLogNames(t *testing.T) {
+	dir := t.TempDir()
+	s := proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{Module(), reply()}, Text: `
+		log_format short '$uri';
+		server { listen 127.0.0.1:8000; access_log full.log short buffer=16; access_log timed.log short buffer=1k flush=20ms;
+			access_log batch.log short; }`})
+	read := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	s.Get("/one")
+	s.Get("/two")
+	const two = "/one\n/two\n"
+	for _, name := range []string{"timed.log", "batch.log"} {
+		proxytest.Eventually(t, func() bool { return read(name) == two }, "%s does not get both lines in time", name)
+	}
+	if got := read("full.log"); got != "" {
+		t.Errorf("a buffer of 16 bytes that holds 10 was written: %q", got)
+	}
+	s.Get("/three")
+	if got := read("full.log"); got != two {
+		t.Errorf("with a line too much for the buffer the file has %q, want %q", got, two)
 	}
 }
 

@@ -20,11 +20,17 @@ const (
 type format struct {
 	pieces   []proxy.Piece
 	escaping escaping
+	clock    clock
 }
 
 func newFormat(l *config.Load, pos config.Pos, text string, esc escaping) *format {
 	f := &format{escaping: esc}
-	proxy.ParsePieces(l, pos, text, func(pieces []proxy.Piece) { f.pieces = pieces })
+	proxy.ParsePieces(l, pos, text, func(pieces []proxy.Piece) {
+		f.pieces = pieces
+		for i := range pieces {
+			f.clock.take(&pieces[i])
+		}
+	})
 	return f
 }
 
@@ -53,52 +59,57 @@ func (f *format) appendLine(x *proxy.Exchange, b []byte) []byte {
 
 // escape escapes b[start:] in place.
 func (e escaping) escape(b []byte, start int) []byte {
+	if e == escapeNone {
+		return b
+	}
+	special := &specials[e]
 	for i := start; i < len(b); i++ {
-		if e.special(b[i]) {
+		if special[b[i]] {
 			return e.rewrite(b, i)
 		}
 	}
 	return b
 }
 
-func (e escaping) special(c byte) bool {
-	switch e {
-	case escapeDefault:
-		return c < ' ' || c == '"' || c == '\\' || c >= 0x7f
-	case escapeJSON:
-		return c < ' ' || c == '"' || c == '\\' || c >= 0x80
+// specials are the bytes that an escaping does not leave as they are, without
+// a closer look.
+var specials = func() (t [escapeNone][256]bool) {
+	for c := range 256 {
+		control := c < ' ' || c == '"' || c == '\\'
+		t[escapeDefault][c] = control || c >= 0x7f
+		t[escapeJSON][c] = control || c >= 0x80
 	}
-	return false
-}
+	return t
+}()
 
 const upperHex = "0123456789ABCDEF"
 
-// rewrite escapes from i on, where the first special byte is.
+// rewrite escapes from i on, where the first special byte is. What it makes is
+// first put behind what it reads.
 func (e escaping) rewrite(b []byte, i int) []byte {
-	var stack [256]byte
-	tail := append(stack[:0], b[i:]...)
-	b = b[:i]
-	for n := 0; n < len(tail); n++ {
-		c := tail[n]
+	raw := b[i:]
+	end := len(b)
+	special := &specials[e]
+	for n := 0; n < len(raw); n++ {
+		c := raw[n]
 		switch {
-		case !e.special(c):
+		case !special[c]:
 			b = append(b, c)
 		case e == escapeDefault:
 			b = append(b, '\\', 'x', upperHex[c>>4], upperHex[c&15])
 		case c >= 0x80:
-			size := 1
-			if r, width := utf8.DecodeRune(tail[n:]); r != utf8.RuneError {
-				size = width
-				b = append(b, tail[n:n+size]...)
-			} else {
+			r, width := utf8.DecodeRune(raw[n:])
+			if r == utf8.RuneError && width == 1 {
 				b = append(b, "\\uFFFD"...)
+			} else {
+				b = append(b, raw[n:n+width]...)
 			}
-			n += size - 1
+			n += width - 1
 		default:
 			b = appendJSON(b, c)
 		}
 	}
-	return b
+	return append(b[:i], b[end:]...)
 }
 
 func appendJSON(b []byte, c byte) []byte {
