@@ -1,7 +1,9 @@
-// Package header is the add_header directive.
+// Package header is the add_header directive: fields that the configuration
+// adds to responses, whoever made them.
 package header
 
 import (
+	"fmt"
 	"strings"
 
 	"alicorn/config"
@@ -12,7 +14,9 @@ type settings struct {
 	added config.List[field]
 }
 
+// field is one add_header directive.
 type field struct {
+	id     proxy.FieldID
 	name   string
 	value  *proxy.Template
 	always bool
@@ -41,7 +45,15 @@ func Module() proxy.Module {
 
 func set(k *config.Key[settings]) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
-		f := field{name: n.Arg(0), value: proxy.ParseTemplate(s.Load(), n.Args[1].Pos, n.Arg(1))}
+		name := n.Arg(0)
+		if !isName(name) {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("%q is no name of a header field", name)}
+		}
+		f := field{id: proxy.FieldIDOf(name), name: name, value: proxy.ParseTemplate(s.Load(), n.Args[1].Pos, unfold(n.Arg(1)))}
+		switch f.id {
+		case proxy.FieldConnection, proxy.FieldContentLength, proxy.FieldTransferEncoding, proxy.FieldKeepAlive:
+			s.Load().Warn(n.Args[0].Pos, "add_header %s has no effect: that field is the connection's own", name)
+		}
 		if len(n.Args) == 3 {
 			if n.Arg(2) != "always" {
 				return &config.Error{Pos: n.Args[2].Pos, Msg: "the third argument of add_header can only be \"always\""}
@@ -62,6 +74,29 @@ func ordinary(status int) bool {
 	return false
 }
 
+// isName reports whether s is a token (RFC 9110 section 5.6.2).
+func isName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`()<>@,;:\"/[]?={}`, c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// unfold makes one line of a value that was written in several, as long
+// policies are: HTTP has no fields of several lines any more.
+func unfold(value string) string {
+	lines := strings.FieldsFunc(value, func(r rune) bool { return r == '\n' || r == '\r' })
+	if len(lines) < 2 {
+		return strings.Trim(value, "\r\n")
+	}
+	for i := range lines {
+		lines[i] = strings.Trim(lines[i], " \t")
+	}
+	return strings.TrimSpace(strings.Join(lines, " "))
+}
+
 func add(x *proxy.Exchange, added []field) {
 	for i := range added {
 		f := &added[i]
@@ -69,16 +104,15 @@ func add(x *proxy.Exchange, added []field) {
 			continue
 		}
 		value := f.value.String(x)
-		switch {
-		case strings.EqualFold(f.name, "Last-Modified") || strings.EqualFold(f.name, "ETag"):
+		switch f.id {
+		case proxy.FieldLastModified, proxy.FieldETag:
 			x.Res.Header.Del(f.name)
-			if value != "" {
-				x.Res.Header.Add(f.name, value)
-			}
-		case strings.EqualFold(f.name, "Content-Type"):
+		case proxy.FieldContentType:
 			x.Res.ContentType = value
-		case value != "":
-			x.Res.Header.Add(f.name, value)
+			continue
+		}
+		if value != "" {
+			x.Res.Header.AddID(f.id, f.name, value)
 		}
 	}
 }
