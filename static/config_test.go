@@ -32,6 +32,17 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"expires modified @1h;", "cannot be used"},
 		{"max_ranges -1;", "whole number"},
 		{"if_modified_since after;", "is not one of"},
+		{"open_file_cache on;", "max=N, inactive=TIME, off"},
+		{"open_file_cache max=0;", `"max=0": 0 is no number of files`},
+		{"open_file_cache max=x;", "invalid open_file_cache parameter"},
+		{"open_file_cache max=10 off;", `invalid open_file_cache parameter "off"`},
+		{"open_file_cache max=10 inactive=soon;", "is not a time"},
+		{"open_file_cache inactive=10s;", `must have the parameter "max"`},
+		{"open_file_cache_min_uses 0;", "whole number"},
+		{"open_file_cache_memory on;", "is not a size"},
+		{"open_file_cache_memory 1m 1k;", "there may be file=SIZE"},
+		{"open_file_cache_memory off file=1k;", "there may be file=SIZE"},
+		{"open_file_cache_memory 1m file=big;", "is not a size"},
 	} {
 		_, err := proxytest.Check(t, proxytest.Config{Text: "server { listen 80; " + c.text + " }", Modules: modules()})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -161,10 +172,17 @@ type quiet struct{ proxytest.Recorder }
 func (*quiet) WriteHead(*proxy.Exchange, bool) error { return nil }
 func (*quiet) Write(p []byte) (int, error)           { return len(p), nil }
 func (*quiet) Finish() error                         { return nil }
+func (*quiet) SendFile(*os.File, int64, int64) error { return nil }
 
-func TestServingASmallFileAllocatesNothing(t *testing.T) {
-	s := start(t, folder(t, map[string]string{"a.css": strings.Repeat("a", 1000), "a.css.gz": "gz"}),
-		"server { listen 80; root ROOT; location /e/ { alias ROOT/; expires 1h; } location /z/ { alias ROOT/; precompressed on; } location /t/ { alias ROOT/; try_files $uri =404; } }")
+func TestServingAFileAllocatesNothing(t *testing.T) {
+	for _, cache := range []string{"", "open_file_cache max=10;", "open_file_cache max=10; open_file_cache_memory off;", "open_file_cache max=10; open_file_cache_errors on;"} {
+		t.Run(cache, func(t *testing.T) { servingAllocates(t, cache, cache != "") })
+	}
+}
+
+func servingAllocates(t *testing.T, text string, cached bool) {
+	s := start(t, folder(t, map[string]string{"a.css": strings.Repeat("a", 1000), "a.css.gz": "gz", "big": strings.Repeat("b", 100_000)}), text+
+		"server { listen 80; root ROOT; location /e/ { alias ROOT/; expires 1h; } location /z/ { alias ROOT/; precompressed on; } location /t/ { root ROOT; try_files /a.css =404; } }")
 	c := &proxy.Conn{ID: 1, Listener: s.Engine.Current().Listeners[0], RemoteAddr: "127.0.0.1", LocalAddr: "127.0.0.1", LocalPort: "80", Requests: 1}
 	st := &quiet{}
 	if !s.Engine.Register(c, &st.Recorder) {
@@ -172,9 +190,16 @@ func TestServingASmallFileAllocatesNothing(t *testing.T) {
 	}
 	defer s.Engine.Unregister(c)
 	x := proxy.NewExchange(c, st)
-	for _, q := range []struct{ target, field, value string }{
-		{"/a.css", "", ""}, {"/e/a.css", "", ""}, {"/z/a.css", "Accept-Encoding", "gzip, br"}, {"/a.css", "If-None-Match", `"66472f6e-3e8"`}, {"/a.css", "If-Modified-Since", changedText},
+	for _, q := range []struct {
+		target, field, value string
+		cachedOnly           bool
+	}{
+		{"/a.css", "", "", false}, {"/e/a.css", "", "", false}, {"/z/a.css", "Accept-Encoding", "gzip, br", false}, {"/a.css", "If-None-Match", `"66472f6e-3e8"`, false}, {"/a.css", "If-Modified-Since", changedText, false},
+		{"/big", "", "", true}, {"/t/", "", "", true},
 	} {
+		if q.cachedOnly && !cached {
+			continue
+		}
 		n := testing.AllocsPerRun(200, func() {
 			x.Reset()
 			x.Req.Method, x.Req.Target, x.Req.Authority, x.Req.Proto, x.Req.Major, x.Req.Minor, x.Req.Scheme = "GET", q.target, "h", "HTTP/1.1", 1, 1, "http"

@@ -83,14 +83,14 @@ func (c *openCache) bucket(hash uint64) *atomic.Pointer[node] {
 	return &c.buckets[hash&uint64(len(c.buckets)-1)]
 }
 
-func (c *openCache) find(name []byte, links linkRule) (*node, uint64) {
+func (c *openCache) find(name []byte, links linkRule) *node {
 	hash := maphash.Bytes(c.seed, name)
 	for n := c.bucket(hash).Load(); n != nil; n = n.next.Load() {
 		if n.hash == hash && n.links == links && n.name == string(name) {
-			return n, hash
+			return n
 		}
 	}
-	return nil, hash
+	return nil
 }
 
 // open makes the file that lk names what it has open: from the cache, or from
@@ -100,9 +100,9 @@ func (c *openCache) open(lk *lookup, u *cacheUse) error {
 	if now > c.sweepAt.Load() {
 		c.sweep(now)
 	}
-	n, hash := c.find(lk.key(), lk.links)
+	n := c.find(lk.key(), lk.links)
 	if n == nil {
-		return c.read(lk, u, now, &node{hash: hash}, nil)
+		return c.read(lk, u, now, nil, nil)
 	}
 	if now-n.used.Load() > usedStep {
 		n.used.Store(now)
@@ -135,21 +135,20 @@ func (c *openCache) read(lk *lookup, u *cacheUse, now int64, n *node, old *snaps
 }
 
 // keep makes s what n holds, unless n holds something other than old by now
-// or a kept file must be asked for more often first.
+// or a file must be asked for more often before it is kept. A nil n is the
+// name's new node.
 func (c *openCache) keep(lk *lookup, u *cacheUse, now int64, n *node, old, s *snapshot) {
 	c.mu.Lock()
 	var evicted *snapshot
-	if n.before == nil && !n.gone {
-		if other, _ := c.find(lk.key(), lk.links); other != nil || c.closed {
+	if n == nil {
+		if c.closed || c.find(lk.key(), lk.links) != nil {
 			c.mu.Unlock()
 			return
 		}
 		if c.count >= c.max {
 			evicted = c.remove(c.coldest())
 		}
-		n.name, n.links, n.queued = string(lk.key()), lk.links, now
-		n.used.Store(now)
-		c.insert(n)
+		n = c.insert(lk, now)
 	}
 	n.uses++
 	kept := !n.gone && n.snap.Load() == old && (s.open == nil || old != nil || n.uses >= u.minUses)

@@ -1,14 +1,20 @@
 package static
 
-import "time"
+import (
+	"hash/maphash"
+	"time"
+)
 
-// insert makes n findable and the last to be evicted. mu is held.
-func (c *openCache) insert(n *node) {
+// insert makes a node for lk's name, the last to be evicted. mu is held.
+func (c *openCache) insert(lk *lookup, now int64) *node {
+	n := &node{name: string(lk.key()), hash: maphash.Bytes(c.seed, lk.key()), links: lk.links, queued: now}
+	n.used.Store(now)
 	b := c.bucket(n.hash)
 	n.next.Store(b.Load())
 	b.Store(n)
 	c.queue(n)
 	c.count++
+	return n
 }
 
 func (c *openCache) queue(n *node) {
@@ -49,11 +55,14 @@ func (c *openCache) coldest() *node {
 	return c.list.before
 }
 
-// drop removes n, if it is in the cache.
+// drop removes n, if it is still in the cache.
 func (c *openCache) drop(n *node) {
+	if n == nil {
+		return
+	}
 	c.mu.Lock()
 	var s *snapshot
-	if n.before != nil && !n.gone {
+	if !n.gone {
 		s = c.remove(n)
 	}
 	c.mu.Unlock()

@@ -85,7 +85,9 @@ func absent(err error) bool {
 // value with variables, as in nginx.
 func (st *site) tryName(x *proxy.Exchange, lk *lookup, t *proxy.Template) (path string, ok bool) {
 	lk.name = t.Append(x, lk.name[:0])
-	if string(lk.name) == x.Req.Path {
+	if text, static := t.Static(); static {
+		path = rooted(text)
+	} else if string(lk.name) == x.Req.Path {
 		path = x.Req.Path
 	} else {
 		path = rooted(string(lk.name))
