@@ -69,10 +69,14 @@ func coreVariables() []Variable {
 		number("connection_requests", func(x *Exchange) int64 { return int64(x.Conn.Requests) }),
 		text("alicorn_version", func(*Exchange) string { return Version }),
 		{Name: "status", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
-			if s := x.Res.Status; s < 100 {
+			s := x.Res.Status
+			if x.status.override != 0 {
+				s = x.status.override // an error page is made, for this status
+			}
+			if s < 100 {
 				return append(dst, "000"...), true
 			}
-			return strconv.AppendInt(dst, int64(x.Res.Status), 10), true
+			return strconv.AppendInt(dst, int64(s), 10), true
 		}},
 		{Name: "limit_rate", Get: func(x *Exchange, dst []byte) ([]byte, bool) { return x.Core().LimitRate.Append(x, dst), true }},
 		field("content_type", FieldContentType),

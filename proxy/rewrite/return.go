@@ -76,28 +76,29 @@ func isURL(s string) bool {
 	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "$scheme")
 }
 
-// give responds. A text has the content type of the path, as in nginx.
+// give responds. A text has the content type of the path, and a redirect is
+// subject to error_page, as in nginx.
 func (a *answer) give(x *proxy.Exchange) error {
-	var err error
-	switch {
-	case a.code == 301 || a.code == 302 || a.code == 303 || a.code == 307 || a.code == 308:
-		target := ""
-		if a.text != nil {
-			target = a.text.String(x)
-		}
-		if target == "" {
+	text := ""
+	if a.text != nil {
+		text = a.text.String(x)
+	}
+	switch a.code {
+	case 301, 302, 303, 307, 308:
+		if text == "" {
 			return proxy.Status(a.code)
 		}
-		err = x.Res.RedirectTo(a.code, x.AbsoluteLocation(target))
-	case a.text != nil:
-		err = x.Res.Reply(a.code, x.Core().TypeOf(x.Req.Path), []byte(a.text.String(x)))
-	case a.code >= 300 || a.code == 0:
+		return &proxy.Fail{Status: proxy.Status(a.code), Field: proxy.Field{Name: "Location", Value: x.AbsoluteLocation(text)}}
+	}
+	if a.text == nil && (a.code >= 400 || a.code == 0) {
 		return proxy.Status(a.code)
-	default:
-		err = x.Res.Reply(a.code, x.Core().TypeOf(x.Req.Path), nil)
 	}
-	if err == nil {
-		err = proxy.Done
+	contentType := ""
+	if a.code != 204 {
+		contentType = x.Core().TypeOf(x.Req.Path)
 	}
-	return err
+	if err := x.Res.Reply(a.code, contentType, []byte(text)); err != nil {
+		return err
+	}
+	return proxy.Done
 }
