@@ -22,7 +22,7 @@ func (st *site) Serve(x *proxy.Exchange) error {
 	default:
 		return errNotAllowed
 	}
-	lk := newLookup()
+	lk := st.newLookup(x)
 	defer lk.release()
 	path := x.Req.Path
 	var ok bool
@@ -34,7 +34,7 @@ func (st *site) Serve(x *proxy.Exchange) error {
 	}
 	enc, err := st.openBest(x, lk)
 	if err != nil {
-		return st.refuse(x, "open()", string(lk.name), err)
+		return st.refuse(x, st.openCall(), string(lk.name), err)
 	}
 	switch {
 	case lk.file.isDir():
@@ -45,6 +45,14 @@ func (st *site) Serve(x *proxy.Exchange) error {
 		return errNotAllowed
 	}
 	return st.answer(x, lk, enc)
+}
+
+// openCall is the system call that opens files, for the log.
+func (st *site) openCall() string {
+	if st.links.kind != linksFollowed {
+		return "openat()"
+	}
+	return "open()"
 }
 
 func (st *site) outside(x *proxy.Exchange, lk *lookup) error {

@@ -14,6 +14,7 @@ import (
 // buffers are used again, and a file it holds is closed by release.
 type lookup struct {
 	name  []byte // the file's name; see site.appendName. Ends in NUL while it is asked for
+	from  []byte // of names, is not checked for links; see linkSettings
 	links linkRule
 	table *validatorTable
 	stat  unix.Stat_t
@@ -45,7 +46,13 @@ var errShrank = errors.New("file shrank while it was sent")
 
 var lookups = sync.Pool{New: func() any { return &lookup{name: make([]byte, 0, 256), file: file{fd: -1}} }}
 
-func newLookup() *lookup { return lookups.Get().(*lookup) }
+func (st *site) newLookup(x *proxy.Exchange) *lookup {
+	lk := lookups.Get().(*lookup)
+	if lk.from = lk.from[:0]; st.links.from != nil {
+		lk.from = st.links.from.Append(x, lk.from)
+	}
+	return lk
+}
 
 func (lk *lookup) release() {
 	lk.close()
@@ -70,6 +77,7 @@ func (lk *lookup) close() {
 func (st *site) open(lk *lookup, suffix string) (err error) {
 	plain := len(lk.name)
 	lk.name = append(append(lk.name, suffix...), 0)
+	lk.links = lk.rule(st.links.kind)
 	if c := st.opened.cache; c != nil {
 		lk.table = st.table
 		err = c.open(lk, &st.opened)
@@ -85,7 +93,7 @@ func (lk *lookup) key() []byte { return lk.name[:len(lk.name)-1] }
 
 // openName opens the file that lk's name leads to.
 func (lk *lookup) openName() error {
-	fd, err := openFile(lk.name)
+	fd, err := lk.links.open(lk.name)
 	if err != nil {
 		return err
 	}
@@ -99,8 +107,16 @@ func (lk *lookup) openName() error {
 	return nil
 }
 
-// look fills lk.stat for the name, without opening what it is of.
+// look fills lk.stat for the name.
 func (lk *lookup) look() error {
+	if lk.links.kind != linksFollowed {
+		fd, err := lk.links.open(lk.name)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Fstat(fd, &lk.stat)
+	}
 	for {
 		if err := unix.Stat(string(lk.key()), &lk.stat); err != unix.EINTR {
 			return err
@@ -118,6 +134,7 @@ func (st *site) test(lk *lookup) (dir bool, err error) {
 		return dir, err
 	}
 	lk.name = append(lk.name, 0)
+	lk.links = lk.rule(st.links.kind)
 	err = lk.look()
 	lk.name = lk.name[:len(lk.name)-1]
 	return uint32(lk.stat.Mode)&unix.S_IFMT == unix.S_IFDIR, err

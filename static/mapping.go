@@ -101,13 +101,18 @@ func pathTemplate(s *config.Scope, n *config.Node) (*proxy.Template, error) {
 	if !strings.HasPrefix(text, "$") {
 		text = s.Load().Path(text)
 	}
-	if strings.Contains(text+"/", "/../") {
-		text = filepath.Clean(text)
+	return proxy.ParseTemplate(s.Load(), n.Args[0].Pos, withoutParents(text, strings.HasSuffix(n.Arg(0), "/"))), nil
+}
+
+// withoutParents resolves the ".." in a name, which ends in a slash if it is to.
+func withoutParents(name string, slash bool) string {
+	if strings.Contains(name+"/", "/../") {
+		name = filepath.Clean(name)
 	}
-	if strings.HasSuffix(n.Arg(0), "/") && !strings.HasSuffix(text, "/") {
-		text += "/"
+	if slash && !strings.HasSuffix(name, "/") {
+		name += "/"
 	}
-	return proxy.ParseTemplate(s.Load(), n.Args[0].Pos, text), nil
+	return name
 }
 
 func (m module) setIndex(s *config.Scope, n *config.Node) error {

@@ -9,6 +9,7 @@
 //	ranges     Range, RFC 9110 section 14
 //	encoded    precompressed files beside a file
 //	expires    Expires and Cache-Control
+//	links      disable_symlinks
 //	refusal    which part of a path refuses, for the log
 //	opencache  open_file_cache: names, what was found, their order
 //	snapshot   what one look at a file found; descriptor, memory: its bytes
@@ -44,6 +45,7 @@ type settings struct {
 	gzip      gzipStatic
 	encoded   bool
 	opened    cacheUse
+	links     linkSettings
 }
 
 type modifiedSince uint8
@@ -77,7 +79,7 @@ func Module() proxy.Module {
 	return proxy.Module{
 		Name:       "static",
 		Settings:   m.k,
-		Directives: slices.Concat(m.mapping(), m.answers(), m.caching(), withoutEffect()),
+		Directives: slices.Concat(m.mapping(), m.answers(), m.caching(), []config.Directive{m.links()}, withoutEffect()),
 		Variables:  variables(),
 		Compile:    m.compile,
 		Generation: closeCaches,

@@ -37,7 +37,7 @@ func newShelf(t *testing.T, c *openCache, sizes ...int) *shelf {
 
 func (s *shelf) ask(file int) error {
 	st := &site{settings: settings{opened: s.use}, table: new(validatorTable)}
-	lk := newLookup()
+	lk := st.newLookup(nil)
 	defer lk.release()
 	lk.name = append(lk.name, filepath.Join(s.dir, fmt.Sprint(file))...)
 	return st.open(lk, "")

@@ -6,11 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFile opens name, which ends in NUL, without copying it.
-func openFile(name []byte) (int, error) {
-	dir := unix.AT_FDCWD
+// searchFlags open a folder on the way: only the right to search it is needed.
+const searchFlags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
+
+// openFile opens name, which ends in NUL, in the folder dir, without copying it.
+func openFile(dir int, name []byte, flags int) (int, error) {
 	for {
-		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), openFlags|unix.O_LARGEFILE, 0, 0, 0)
+		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), uintptr(flags|unix.O_LARGEFILE), 0, 0, 0)
 		switch errno {
 		case 0:
 			return int(fd), nil
@@ -19,4 +21,15 @@ func openFile(name []byte) (int, error) {
 			return -1, errno
 		}
 	}
+}
+
+// openWithoutLinks opens name, which ends in NUL, in one call. ok is false
+// for any error: kernels before 5.6 and some sandboxes lack the call, and its
+// errors do not tell which part of the name is the link.
+func openWithoutLinks(dir int, name []byte) (fd int, ok bool) {
+	if len(name) == 1 {
+		return -1, false
+	}
+	fd, err := unix.Openat2(dir, string(name[:len(name)-1]), &unix.OpenHow{Flags: openFlags, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	return fd, err == nil
 }

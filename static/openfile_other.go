@@ -4,12 +4,18 @@ package static
 
 import "golang.org/x/sys/unix"
 
-// openFile opens name, which ends in NUL.
-func openFile(name []byte) (int, error) {
+// searchFlags open a folder on the way: the right to read it is needed.
+const searchFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
+
+// openFile opens name, which ends in NUL, in the folder dir.
+func openFile(dir int, name []byte, flags int) (int, error) {
 	for {
-		fd, err := unix.Open(string(name[:len(name)-1]), openFlags, 0)
+		fd, err := unix.Openat(dir, string(name[:len(name)-1]), flags, 0)
 		if err != unix.EINTR {
 			return fd, err
 		}
 	}
 }
+
+// openWithoutLinks is a call that only Linux has.
+func openWithoutLinks(int, []byte) (fd int, ok bool) { return -1, false }

@@ -45,7 +45,7 @@ func (m module) setTry(s *config.Scope, n *config.Node) error {
 
 // run looks for the first test that exists and makes it the request's path.
 func (t *tryFiles) run(st *site, x *proxy.Exchange) error {
-	lk := newLookup()
+	lk := st.newLookup(x)
 	defer lk.release()
 	for i := range t.tests {
 		path, ok := st.tryName(x, lk, t.tests[i].path)
