@@ -235,12 +235,12 @@ func parseLength(v string) (int64, bool) {
 // finish judges the head as a whole.
 func (h *head) finish(r *proxy.Request) error {
 	switch {
+	case h.codings > 0 && r.Minor == 0:
+		return bad("Transfer-Encoding in an HTTP/1.0 request")
 	case h.unknown:
 		return &proxy.Fail{Status: 501, Level: proxy.LevelInfo, Reason: "client sent an unknown Transfer-Encoding"}
 	case h.codings > 0 && h.lengths > 0:
 		return bad("both Content-Length and Transfer-Encoding")
-	case h.codings > 0 && r.Minor == 0:
-		return bad("Transfer-Encoding in an HTTP/1.0 request")
 	case h.hosts == 0 && r.Minor > 0:
 		return bad("an HTTP/1.1 request without a Host field")
 	case h.expect != "" && r.Minor > 0 && !strings.EqualFold(h.expect, continue100):
