@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"alicorn/proxy/eventloop"
 )
 
 // maxFrame is the size of the largest frame (PROTOCOL.md).
@@ -18,10 +20,12 @@ const maxFrame = 64 << 10
 const sendBuffer = 1 << 20
 
 // channel is the front's side of a worker's socket pair. Receiving belongs to
-// one goroutine; sending, taking back and close to holders of the pool's lock.
+// one goroutine at a time; sending, taking back and close to holders of the
+// pool's lock.
 type channel struct {
-	ours  *os.File // non-blocking, in the netpoller
-	fd    int      // ours
+	ours  *os.File // non-blocking, in the netpoller; nil where a loop polls
+	event *eventloop.Descriptor
+	fd    int // non-blocking
 	conn  syscall.RawConn
 	taken int // a duplicate of the worker's end, which stays blocking; -1 once closed
 
@@ -42,9 +46,9 @@ type received struct {
 
 var errChannelClosed = errors.New("channel is closed")
 
-// newChannel returns the front's side and the worker's end. The caller closes
-// the latter once the worker has it.
-func newChannel() (*channel, *os.File, error) {
+// newChannel returns the front's side, in loop if there is one, and the
+// worker's end. The caller closes the latter once the worker has it.
+func newChannel(loop *eventloop.Loop) (*channel, *os.File, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot make a worker's channel: %w", err)
@@ -59,20 +63,34 @@ func newChannel() (*channel, *os.File, error) {
 		unix.Close(theirs)
 		return nil, nil, fmt.Errorf("cannot make a worker's channel: %w", err)
 	}
-	f := os.NewFile(uintptr(ours), "worker channel")
-	conn, err := f.SyscallConn()
-	if err != nil {
-		f.Close()
+	c := &channel{fd: ours, taken: dup, oob: make([]byte, unix.CmsgSpace(4*4))}
+	if err := c.poll(loop); err != nil {
 		unix.Close(theirs)
 		unix.Close(dup)
 		return nil, nil, fmt.Errorf("cannot make a worker's channel: %w", err)
 	}
-	c := &channel{ours: f, fd: ours, conn: conn, taken: dup, oob: make([]byte, unix.CmsgSpace(4*4))}
+	return c, os.NewFile(uintptr(theirs), "worker channel"), nil
+}
+
+// poll has loop, or the netpoller, wait for the channel. It closes the
+// descriptor where it fails.
+func (c *channel) poll(loop *eventloop.Loop) (err error) {
+	if loop != nil {
+		if c.event, err = loop.Add(c.fd, nil, 0); err != nil {
+			unix.Close(c.fd)
+		}
+		return err
+	}
+	c.ours = os.NewFile(uintptr(c.fd), "worker channel")
+	if c.conn, err = c.ours.SyscallConn(); err != nil {
+		c.ours.Close()
+		return err
+	}
 	c.receive = func(fd uintptr) bool {
 		c.in = c.inbox.receive(int(fd), c.buf, c.oob)
 		return c.in.err != unix.EAGAIN
 	}
-	return c, os.NewFile(uintptr(theirs), "worker channel"), nil
+	return nil
 }
 
 // enlarge asks for a larger buffer; the kernel gives what it allows.
@@ -94,21 +112,32 @@ func recvmsg(fd int, p, oob []byte) received {
 }
 
 // read receives one frame into p, waiting for it, and the descriptors that
-// came along. n is 0 at the end. It is for one goroutine.
+// came along. n is 0 at the end.
 func (c *channel) read(p []byte) (n int, files []int, err error) {
 	c.buf = p
 	err = c.conn.Read(c.receive)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		c.in, err = c.inbox.receive(c.fd, p, c.oob), nil
-		if c.in.err == unix.EAGAIN {
+		n, files, err = c.tryRead(p)
+		if err == unix.EAGAIN {
 			return 0, nil, nil
 		}
-	}
-	if err == nil {
-		err = c.in.err
+		return n, files, err
 	}
 	if err != nil {
 		return 0, nil, err
+	}
+	return c.received()
+}
+
+// tryRead receives what is there; unix.EAGAIN when there is nothing.
+func (c *channel) tryRead(p []byte) (n int, files []int, err error) {
+	c.in = c.inbox.receive(c.fd, p, c.oob)
+	return c.received()
+}
+
+func (c *channel) received() (n int, files []int, err error) {
+	if c.in.err != nil {
+		return 0, nil, c.in.err
 	}
 	if c.in.oobn > 0 {
 		files = descriptors(c.oob[:c.in.oobn])
@@ -157,6 +186,10 @@ func (c *channel) close() {
 	if c.taken >= 0 {
 		unix.Close(c.taken)
 		c.taken = -1
+	}
+	if c.event != nil {
+		c.event.Close()
+		return
 	}
 	c.ours.Close()
 }

@@ -3,6 +3,7 @@ package appserver
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,7 +55,7 @@ func (p *Pool) dispatch() {
 			w.add(r)
 			r.at = placeGranted
 			if r.stage.CompareAndSwap(stageWaiting, stageGranted) {
-				r.tell()
+				r.tell(nil)
 				continue
 			}
 		}
@@ -112,8 +113,17 @@ func (p *Pool) transmit(w *worker, r *request) bool {
 	r.sent = true
 	b := r.frame
 	b[4], b[5], b[6], b[7] = byte(r.id), byte(r.id>>8), byte(r.id>>16), byte(r.id>>24)
+	if w.takesByLane(r) && w.lane.put(r.id, b) {
+		if w.lane.waiting() {
+			w.wake()
+		}
+		return true
+	}
 	err := w.channel.send(b, r.rights)
 	if err == nil {
+		if w.lane != nil {
+			w.lane.last = r.id
+		}
 		return true
 	}
 	w.remove(r)
@@ -126,6 +136,28 @@ func (p *Pool) transmit(w *worker, r *request) bool {
 	w.stuck = true
 	p.post(event{kind: eventViolation, w: w, text: "cannot be sent a request: " + err.Error()})
 	return false
+}
+
+// takesByLane reports whether r can go by the worker's lane: the worker is
+// awake, has received what was sent before by the channel, and the entry that
+// comes next is free.
+func (w *worker) takesByLane(r *request) bool {
+	l := w.lane
+	if l == nil || r.rights != nil || len(r.frame) > laneEntry-4 || l.waiting() {
+		return false
+	}
+	return w.hasReceived(l.last) && w.hasReceived(l.ids[l.puts&(l.size-1)])
+}
+
+// hasReceived reports whether the worker needs the frame of request id no more.
+func (w *worker) hasReceived(id uint32) bool {
+	r := w.find(id)
+	return r == nil || w.hasStarted(r)
+}
+
+// wake has a worker that waits for its channel look at its lane.
+func (w *worker) wake() {
+	w.channel.send(appendHeader(w.wakeUp[:0], frameWake, 0, 0), nil)
 }
 
 // requeue puts r at the head of the queue: it has waited longest.
@@ -182,18 +214,14 @@ func (p *Pool) steal(w *worker) bool {
 	return p.give(w, r)
 }
 
-// takeOne takes the oldest request back that w has not received, nil when
-// there is none.
+// takeOne takes a request back that w has not received, nil when there is
+// none: the oldest of its channel, the newest of its lane.
 func (p *Pool) takeOne(w *worker) *request {
 	for {
-		b, ok := w.channel.takeBack()
+		id, ok := w.takeBack()
 		if !ok {
 			return nil
 		}
-		if len(b) < headerSize || b[0] != frameRequest {
-			continue // the first frame, of a worker that died before it
-		}
-		id := uint32(b[4]) | uint32(b[5])<<8 | uint32(b[6])<<16 | uint32(b[7])<<24
 		r := w.find(id)
 		if r == nil || r.answering {
 			continue
@@ -202,6 +230,23 @@ func (p *Pool) takeOne(w *worker) *request {
 		w.assigned--
 		return r
 	}
+}
+
+// takeBack returns the id of a request that w will not receive any more.
+func (w *worker) takeBack() (id uint32, ok bool) {
+	for {
+		b, ok := w.channel.takeBack()
+		if !ok {
+			break
+		}
+		if len(b) >= headerSize && b[0] == frameRequest { // else a wake-up, or the first frame, of a worker that died before it
+			return uint32(b[4]) | uint32(b[5])<<8 | uint32(b[6])<<16 | uint32(b[7])<<24, true
+		}
+	}
+	if w.lane != nil && w.channel.taken >= 0 {
+		return w.lane.takeBack()
+	}
+	return 0, false
 }
 
 // takeAll takes back what w has not received; it waits again, in its order.
@@ -217,6 +262,7 @@ func (p *Pool) takeAll(w *worker) {
 			all = append(all, r)
 		}
 	}
+	slices.SortFunc(all, func(a, b *request) int { return int(a.id>>indexBits) - int(b.id>>indexBits) })
 	for i := len(all) - 1; i >= 0; i-- {
 		p.requeue(all[i])
 	}

@@ -16,6 +16,7 @@ const (
 	frameAborted = 'X'
 	frameLeaving = 'B'
 	frameLog     = 'L'
+	frameWake    = 'W'
 
 	flagEnd       = 1 // of head and data
 	flagFile      = 2 // of head
@@ -48,7 +49,7 @@ func parseFrame(b []byte) (frame, error) {
 		payload: b[headerSize:],
 	}
 	switch f.kind {
-	case frameReady, frameFailed, frameData, frameAborted, frameLeaving, frameLog:
+	case frameReady, frameFailed, frameData, frameAborted, frameLeaving, frameLog, frameWake:
 		return f, nil
 	case frameHead:
 		if len(b) < sizedSize {

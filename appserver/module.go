@@ -8,6 +8,7 @@ import (
 
 	"alicorn/config"
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 )
 
 // Options are what the program, not the configuration, decides.
@@ -20,6 +21,8 @@ type Options struct {
 	TempDir string
 	// ReportStatic asks workers for their static folders (see Report).
 	ReportStatic bool
+	// Loops read what workers send; nil: a goroutine for each worker does.
+	Loops *eventloop.Group
 	// Version is $alicorn_version, for SERVER_SOFTWARE.
 	Version string
 }

@@ -148,11 +148,17 @@ func (p *Pool) post(e event) {
 }
 
 // initFrame returns the first frame that a worker gets.
-func (p *Pool) initFrame() []byte {
+func (w *worker) initFrame() []byte {
+	p := w.pool
 	a := p.app
 	b := appendHeader(nil, frameInit, 0, 0)
+	var shared any
+	if w.lane != nil {
+		shared = w.lane.describe()
+	}
 	return appendValue(b, map[string]any{
-		"app": a.WSGI, "kind": "wsgi", "directory": a.Directory, "pythonpath": a.PythonPath,
+		"lane": shared,
+		"app":  a.WSGI, "kind": "wsgi", "directory": a.Directory, "pythonpath": a.PythonPath,
 		"threads": a.Threads, "window": window, "dump_signal": int(dumpSignal),
 		"environ": map[string]any{
 			"SERVER_SOFTWARE": "alicorn/" + proxy.Version, "GATEWAY_INTERFACE": "CGI/1.1",

@@ -10,55 +10,84 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 )
 
 // frames are receive buffers, of which response blocks may take one along.
 var frames = sync.Pool{New: func() any { b := make([]byte, maxFrame); return &b }}
 
+// outcome is what a frame leads to.
+type outcome struct {
+	kept bool     // a response owns the buffer now
+	tell *request // whose Exchange goes on; nil: none
+	done bool     // the pool's hold of it ends
+}
+
+// deliver lets the Exchange go on, inline where t leads.
+func (o outcome) deliver(t *eventloop.Turn) {
+	if o.tell == nil {
+		return
+	}
+	o.tell.tell(t)
+	if o.done {
+		o.tell.drop()
+	}
+}
+
 // read handles what the worker sends, until its channel ends or it breaks the
-// protocol. It is one goroutine, and alone in delivering responses.
+// protocol, on a goroutine of its own.
 func (w *worker) read() {
-	buf := frames.Get().(*[]byte)
-	defer func() { frames.Put(buf) }()
 	for {
+		buf := w.buffer()
 		n, files, err := w.channel.read(*buf)
 		if err == nil && n == 0 {
 			return
 		}
-		kept := false
+		var o outcome
 		if err == nil {
-			kept, err = w.handle((*buf)[:n], buf, files)
+			o, err = w.handle((*buf)[:n], buf, files)
 		}
 		if err != nil {
 			w.pool.post(event{kind: eventViolation, w: w, text: err.Error()})
 			return
 		}
-		if kept {
-			buf = frames.Get().(*[]byte)
-		}
+		o.deliver(nil)
 	}
 }
 
-// handle takes one frame. kept says that a response now owns buf. An error is
-// a breach of the protocol.
-func (w *worker) handle(b []byte, buf *[]byte, files []int) (kept bool, err error) {
+// buffer returns what to receive into.
+func (w *worker) buffer() *[]byte {
+	if w.receiving == nil {
+		w.receiving = frames.Get().(*[]byte)
+	}
+	return w.receiving
+}
+
+// handle takes one frame, received in buf. An error is a breach of the protocol.
+func (w *worker) handle(b []byte, buf *[]byte, files []int) (o outcome, err error) {
 	f, err := parseFrame(b)
 	if err == nil && len(files) > 0 && (f.kind != frameHead || f.flags&flagFile == 0 || len(files) > 1) {
 		err = fmt.Errorf("frame %q comes with descriptors", f.kind)
 	}
 	if err != nil {
 		closeAll(files)
-		return false, err
+		return o, err
 	}
 	switch f.kind {
+	case frameWake:
 	case frameHead:
-		return w.onHead(f, buf, files)
+		o, err = w.onHead(f, buf, files)
 	case frameData:
-		return w.onData(f, buf)
+		o, err = w.onData(f, buf)
 	case frameAborted:
-		return false, w.onAborted(f)
+		err = w.onAborted(f)
+	default:
+		err = w.onReport(f)
 	}
-	return false, w.onReport(f)
+	if o.kept {
+		w.receiving = nil
+	}
+	return o, err
 }
 
 func (w *worker) onReport(f frame) error {
@@ -119,7 +148,7 @@ func printable(s string) string {
 
 // onHead takes a response's first frame. A whole response is handed over
 // before the pool's lock is taken again for the next request of the worker.
-func (w *worker) onHead(f frame, buf *[]byte, files []int) (kept bool, err error) {
+func (w *worker) onHead(f frame, buf *[]byte, files []int) (o outcome, err error) {
 	h, err := w.heads.parse(f.sized)
 	if sent := f.flags&flagFile != 0; err == nil && (sent != (h.file >= 0) || sent && (len(files) != 1 || f.flags&flagEnd == 0 || len(f.payload) > 0)) {
 		err = errFrame
@@ -133,7 +162,7 @@ func (w *worker) onHead(f frame, buf *[]byte, files []int) (kept bool, err error
 	if err != nil {
 		p.mu.Unlock()
 		closeAll(files)
-		return false, err
+		return o, err
 	}
 	end := f.flags&flagEnd != 0
 	if end {
@@ -148,21 +177,18 @@ func (w *worker) onHead(f frame, buf *[]byte, files []int) (kept bool, err error
 		if err := r.takeFile(files[0], h.file); err != nil {
 			r.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: w.name + " gave a file that cannot be sent: " + err.Error()})
 			r.drop()
-			return false, nil
+			return o, nil
 		}
 	case end:
-		kept = w.hold(r, f.payload, buf, withdrawn)
+		o.kept = w.hold(r, f.payload, buf, withdrawn)
 	default:
-		kept = w.put(r, f.payload, buf)
+		o.kept = w.put(r, f.payload, buf)
 	}
 	if !r.stage.CompareAndSwap(stageWaiting, stageHead) {
 		r.stage.CompareAndSwap(stageGranted, stageHead)
 	}
-	r.tell()
-	if end {
-		r.drop()
-	}
-	return kept, nil
+	o.tell, o.done = r, end
+	return o, nil
 }
 
 // hold keeps the body of a response that one frame carries whole.
@@ -180,7 +206,7 @@ func (w *worker) hold(r *request, body []byte, buf *[]byte, withdrawn bool) (kep
 	return false
 }
 
-func (w *worker) onData(f frame, buf *[]byte) (kept bool, err error) {
+func (w *worker) onData(f frame, buf *[]byte) (o outcome, err error) {
 	p := w.pool
 	end := f.flags&flagEnd != 0
 	p.mu.Lock()
@@ -190,17 +216,14 @@ func (w *worker) onData(f frame, buf *[]byte) (kept bool, err error) {
 	}
 	p.mu.Unlock()
 	if err != nil {
-		return false, err
+		return o, err
 	}
-	kept = w.put(r, f.payload, buf)
+	o.kept = w.put(r, f.payload, buf)
 	if end {
 		r.out.End()
 	}
-	r.tell()
-	if end {
-		r.drop()
-	}
-	return kept, nil
+	o.tell, o.done = r, end
+	return o, nil
 }
 
 func (w *worker) onAborted(f frame) error {

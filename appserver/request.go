@@ -55,7 +55,7 @@ type request struct {
 	next      *request
 
 	stage   atomic.Uint32
-	wake    chan struct{}
+	waiter  waiter
 	refs    atomic.Int32
 	head    *head
 	whole   bool   // the first frame was all: text is the body
@@ -75,7 +75,7 @@ type request struct {
 const smallBody = 4 << 10
 
 var requests = sync.Pool{New: func() any {
-	return &request{wake: make(chan struct{}, 1), frame: make([]byte, 0, 2048), small: make([]byte, 0, smallBody)}
+	return &request{waiter: waiter{wake: make(chan struct{}, 1)}, frame: make([]byte, 0, 2048), small: make([]byte, 0, smallBody)}
 }}
 
 // newRequest returns a request held by the Exchange's goroutine and, from
@@ -103,10 +103,7 @@ func (r *request) drop() {
 		frames.Put(r.block)
 	}
 	r.out.Reset()
-	select {
-	case <-r.wake:
-	default:
-	}
+	r.waiter.reset()
 	frame := r.frame[:0]
 	if cap(frame) > maxFrame+1024 {
 		frame = make([]byte, 0, 2048)
@@ -125,14 +122,6 @@ func (r *request) clear(frame []byte) {
 	r.failure.Store(nil)
 }
 
-// tell wakes the Exchange's goroutine.
-func (r *request) tell() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
 // fail ends the request without a response, or its response too early.
 func (r *request) fail(f *proxy.Fail) {
 	r.failure.Store(f)
@@ -140,7 +129,7 @@ func (r *request) fail(f *proxy.Fail) {
 	r.out.End()
 	r.stage.CompareAndSwap(stageWaiting, stageFailed)
 	r.stage.CompareAndSwap(stageGranted, stageFailed)
-	r.tell()
+	r.tell(nil)
 }
 
 // encode makes the frame of x's request, whose body has been read.

@@ -20,10 +20,25 @@ const inlineBody = 48 << 10
 
 // Serve gives x's request to a worker and its answer to the client.
 func (h *handler) Serve(x *proxy.Exchange) error {
-	p := h.pool
-	x.Upstream.App = p.app.Name
+	x.Upstream.App = h.pool.app.Name
 	r := newRequest()
-	defer r.drop()
+	if err := h.send(x, r); err != nil {
+		r.drop()
+		return err
+	}
+	if x.Stream().Suspends() {
+		return x.Suspend(r)
+	}
+	for {
+		<-r.waiter.wake
+		if ready, err := h.look(x, r); ready {
+			return h.finish(x, r, err)
+		}
+	}
+}
+
+// send reads the body and submits the request.
+func (h *handler) send(x *proxy.Exchange, r *request) error {
 	core := x.Core()
 	if err := r.body.ReadBody(x, inlineBody, core.BodyBufferSize, core.BodyTempPath); err != nil {
 		return err
@@ -32,45 +47,51 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 		return err
 	}
 	r.out.Memory, r.out.Disk, r.out.Dir = h.buffers, h.maxTemp, h.tempDir
-	start := time.Now()
+	w := &r.waiter
+	w.x, w.handler, w.began = x, h, time.Now()
+	w.async.Store(x.Stream().Suspends())
 	x.Upstream.Tries++
-	if fail := p.submit(r); fail != nil {
+	if fail := h.pool.submit(r); fail != nil {
 		return fail
 	}
-	err := h.wait(x, r)
+	return nil
+}
+
+// finish sends the answer, or returns why there is none, and lets r go.
+func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	if err == nil {
 		err = h.respond(x, r)
 	}
-	x.Upstream.Time = time.Since(start)
+	x.Upstream.Time = time.Since(r.waiter.began)
+	r.drop()
 	return err
 }
 
-// wait waits for the response's head.
-func (h *handler) wait(x *proxy.Exchange, r *request) error {
-	for {
-		<-r.wake
-		switch r.stage.Load() {
-		case stageHead:
-			x.Upstream.Worker, x.Upstream.Queue = r.by.name, r.waited
-			return nil
-		case stageFailed:
-			f := r.failure.Load()
-			if x.Upstream.Worker = h.pool.abandon(r); f == nil {
-				return proxy.Status(502)
-			}
-			return f
-		case stageGranted:
-			gone := x.Stream().Gone()
-			h.pool.granted(r, gone)
-			if gone {
-				return proxy.StatusClientClosed
-			}
-		default: // the tick asks
-			if x.Stream().Gone() && h.pool.withdraw(r) {
-				return proxy.StatusClientClosed
-			}
+// look finds out what has happened to r. ready is false while there is nothing
+// to do but wait.
+func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
+	switch r.stage.Load() {
+	case stageHead:
+		x.Upstream.Worker, x.Upstream.Queue = r.by.name, r.waited
+		return true, nil
+	case stageFailed:
+		f := r.failure.Load()
+		if x.Upstream.Worker = h.pool.abandon(r); f == nil {
+			return true, proxy.Status(502)
+		}
+		return true, f
+	case stageGranted:
+		gone := x.Stream().Gone()
+		h.pool.granted(r, gone)
+		if gone {
+			return true, proxy.StatusClientClosed
+		}
+	default: // the tick asks
+		if x.Stream().Gone() && h.pool.withdraw(r) {
+			return true, proxy.StatusClientClosed
 		}
 	}
+	return false, nil
 }
 
 // respond sends the response as it comes.
@@ -78,6 +99,7 @@ func (h *handler) respond(x *proxy.Exchange, r *request) error {
 	if r.whole {
 		return r.respondWhole(x)
 	}
+	r.hold(x)
 	r.head.apply(x, -1)
 	if err := x.Res.Send(); err != nil {
 		h.pool.abandon(r)
@@ -145,7 +167,7 @@ func (h *handler) stream(x *proxy.Exchange, r *request) error {
 			if err := x.Res.Flush(); err != nil {
 				return err
 			}
-			<-r.wake
+			<-r.waiter.wake
 			continue
 		}
 		if n := x.Res.Length; n >= 0 && r.sentBody+b.Size > n {

@@ -114,7 +114,7 @@ func (p *Pool) inspectQueue(now time.Time) {
 		if now.Sub(r.queued) > p.app.QueueTimeout {
 			p.expire(r, fmt.Sprintf("waited longer than queue_timeout (%s) for a worker", p.app.QueueTimeout))
 		} else if ask {
-			r.tell()
+			r.tell(nil)
 		}
 		r = next
 	}

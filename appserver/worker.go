@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 )
 
 // State is where a worker stands in its life.
@@ -56,7 +57,13 @@ type worker struct {
 	slots   []slot
 	heads   heads
 	born    time.Time
-	group   sync.WaitGroup // its goroutines
+	group   sync.WaitGroup  // its goroutines
+	loop    *eventloop.Loop // that it is read in; nil: by a goroutine
+	lane    *lane           // nil where there is none
+
+	reading   sync.Mutex // of one who receives; guards what follows
+	receiving *[]byte
+	ended     bool // nothing more is received
 
 	state       State
 	table       []*request // by the low bits of ids
@@ -70,7 +77,8 @@ type worker struct {
 	slow        bool   // its running request is long: nothing is queued behind it
 	stuck       bool   // it does not start what it has been sent
 	full        bool   // its socket has no room
-	progress    int64  // when a response last ended, or it stopped being idle
+	wakeUp      [headerSize]byte
+	progress    int64 // when a response last ended, or it stopped being idle
 	report      Report
 
 	// The supervisor's own.
@@ -128,6 +136,9 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 			w.limit += uint64(rand.IntN(p.app.MaxJitter + 1))
 		}
 	}
+	if loops := p.rt.o.Loops; loops != nil {
+		w.loop = loops.Next()
+	}
 	files, err := w.prepare()
 	if err == nil {
 		w.process, err = p.launch(w.name, files)
@@ -164,7 +175,7 @@ func (w *worker) prepare() (files []*os.File, err error) {
 		}
 	}
 	var theirs *os.File
-	if w.channel, theirs, err = newChannel(); err != nil {
+	if w.channel, theirs, err = newChannel(w.loop); err != nil {
 		return append(files, ends[2]), err
 	}
 	files = append(files, w.pool.zip, theirs)
@@ -186,29 +197,42 @@ func (w *worker) prepare() (files []*os.File, err error) {
 		}
 		files = append(files, f)
 	}
-	return files, nil
+	if w.loop != nil {
+		var shared []*os.File
+		w.lane, shared, err = newLane(w.threads + ahead)
+		files = append(files, shared...)
+	}
+	return files, err
 }
 
 func (w *worker) start() {
-	if err := w.channel.send(w.pool.initFrame(), nil); err != nil {
+	if err := w.channel.send(w.initFrame(), nil); err != nil {
 		w.log(proxy.LevelError, "cannot send to worker: %s", err)
 	}
 	levels := [...]proxy.Level{proxy.LevelNotice, proxy.LevelError, proxy.LevelError}
 	for i, f := range w.output {
 		w.group.Go(func() { w.copyLines(f, levels[i]) })
 	}
-	readerDone := make(chan struct{})
-	w.group.Go(func() {
-		defer close(readerDone)
-		w.read()
-	})
+	finish := w.drain
+	if w.loop != nil {
+		w.loop.AddSource(w)
+	} else {
+		done := make(chan struct{})
+		w.group.Go(func() {
+			defer close(done)
+			w.read()
+		})
+		finish = func() {
+			w.channel.finish()
+			<-done
+		}
+	}
 	w.group.Go(func() {
 		exit := <-w.process.Exited()
 		for _, f := range w.output {
 			f.SetReadDeadline(time.Now().Add(afterlife))
 		}
-		w.channel.finish()
-		<-readerDone
+		finish()
 		w.pool.post(event{kind: eventExited, w: w, exit: exit})
 	})
 }
@@ -235,6 +259,12 @@ func (w *worker) discard() {
 	if w.page != nil {
 		unix.Munmap(w.page)
 		w.page = nil
+	}
+	if w.lane != nil {
+		w.reading.Lock()
+		w.ended = true
+		w.lane.close()
+		w.reading.Unlock()
 	}
 }
 

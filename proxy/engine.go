@@ -3,17 +3,17 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
+
+	"alicorn/proxy/eventloop"
 )
 
-// ServeConn speaks a protocol on an accepted connection until it ends. c is
-// filled but for TLS. For a Site with TLS, nc is a *tls.Conn whose handshake
-// has not run. It is called on a goroutine of its own and closes nc. The
-// context is never cancelled for graceful ends: see LiveConn.
+// ServeConn speaks a protocol on an accepted connection until it ends, and
+// closes it. c is filled but for TLS. For a Site with TLS, nc is a *tls.Conn
+// whose handshake has not run. It is called on a goroutine of its own; where
+// nc is an *eventloop.Conn, on a loop's leader, and then only starts nc.
 type ServeConn func(e *Engine, nc net.Conn, c *Conn)
 
 // LiveConn is a connection being served, as the Engine ends it.
@@ -31,9 +31,9 @@ type LiveConn interface {
 type Engine struct {
 	current atomic.Pointer[Generation]
 	serve   ServeConn
+	loops   *eventloop.Group // nil: a goroutine for each connection
 	nextID  atomic.Uint64
 	down    atomic.Bool
-	accepts sync.WaitGroup
 
 	mu    sync.Mutex
 	conns map[*Conn]LiveConn
@@ -41,9 +41,11 @@ type Engine struct {
 	wait  atomic.Int32  // how many wait
 }
 
-// NewEngine returns an Engine that serves connections with serve.
-func NewEngine(serve ServeConn) *Engine {
-	return &Engine{serve: serve, conns: map[*Conn]LiveConn{}, wake: make(chan struct{})}
+// NewEngine returns an Engine that serves connections with serve: in loops,
+// which the caller closes after Shutdown, or where they are nil on a goroutine
+// each.
+func NewEngine(serve ServeConn, loops *eventloop.Group) *Engine {
+	return &Engine{serve: serve, loops: loops, conns: map[*Conn]LiveConn{}, wake: make(chan struct{})}
 }
 
 // Current returns the running Generation, nil before the first Swap.
@@ -55,10 +57,10 @@ func (e *Engine) Current() *Generation { return e.current.Load() }
 func (e *Engine) Swap(g *Generation) *Generation {
 	old := e.current.Swap(g)
 	for _, l := range g.Listeners {
-		if !l.started {
-			l.started = true
-			e.accepts.Add(1)
-			go e.accept(l)
+		if l.accepts == nil && !l.Closed() {
+			if err := e.listen(l); err != nil {
+				e.logAccept("cannot accept on " + l.Address + ": " + err.Error())
+			}
 		}
 	}
 	if old != nil {
@@ -74,41 +76,6 @@ func (e *Engine) closeRemoved(old, g *Generation) {
 			l.Close()
 		}
 	}
-}
-
-func (e *Engine) accept(l *Listener) {
-	defer e.accepts.Done()
-	var pause time.Duration
-	for {
-		nc, err := l.net.Accept()
-		if err == nil {
-			pause = 0
-			e.start(nc, l)
-			continue
-		}
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		if g := e.Current(); g != nil && g.ErrorLog != nil {
-			g.ErrorLog.Log(context.Background(), LevelCrit, "cannot accept on "+l.Address+": "+err.Error())
-		}
-		time.Sleep(pause) // out of descriptors, most often: let some close
-	}
-}
-
-func (e *Engine) start(nc net.Conn, l *Listener) {
-	c := &Conn{ID: e.nextID.Add(1)}
-	c.fill(nc, l)
-	site := e.siteOf(c)
-	if site == nil || e.down.Load() {
-		nc.Close()
-		return
-	}
-	if site.TLS != nil {
-		nc = tls.Server(nc, site.TLS)
-	}
-	go e.serve(e, nc, c)
 }
 
 // Register tells the Engine of a connection that it may have to end; false
@@ -231,7 +198,6 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	if err != nil {
 		e.cut(func(*Conn) bool { return true })
 	}
-	e.accepts.Wait()
 	return err
 }
 
@@ -248,6 +214,8 @@ func (e *Engine) cut(which func(c *Conn) bool) {
 		lc.Close()
 	}
 }
+
+func tlsServer(nc net.Conn, s *Site) net.Conn { return tls.Server(nc, s.TLS) }
 
 // siteOf returns the Site that c arrived on in the current Generation, nil
 // when nothing listens there any more.

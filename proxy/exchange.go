@@ -68,6 +68,7 @@ type Exchange struct {
 	captures  []string // $1.. of the last regular expression that matched
 	vars      []string // values of named captures, by Variable slot
 	bodyRead  int64
+	pending   Continuation // of a suspended exchange
 }
 
 // status is where error_page processing stands.

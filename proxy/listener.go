@@ -1,13 +1,18 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"os"
 	"strconv"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"alicorn/config"
+	"alicorn/proxy/eventloop"
 )
 
 // Listener is a bound socket. It is a Resource: reloads keep it while some
@@ -18,10 +23,14 @@ type Listener struct {
 	Key     string // identifies it across reloads
 
 	file    *os.File
-	net     net.Listener
+	addr    net.Addr
+	accepts acceptor // nil until the Engine starts it
 	closed  atomic.Bool
-	started bool
 }
+
+// acceptor accepts on a Listener's socket until Close, which waits for what is
+// under way.
+type acceptor interface{ Close() error }
 
 // openListener binds a Listener through host.
 func openListener(h config.Host, key, network, address string, o config.ListenOptions) (*Listener, error) {
@@ -30,15 +39,26 @@ func openListener(h config.Host, key, network, address string, o config.ListenOp
 		return nil, err
 	}
 	l := &Listener{Network: network, Address: address, Key: key, file: f}
-	if l.net, err = net.FileListener(f); err != nil {
+	var sa unix.Sockaddr
+	if e := l.control(func(fd int) { sa, err = unix.Getsockname(fd) }); e != nil || err != nil {
 		f.Close()
-		return nil, err
+		return nil, fmt.Errorf("cannot tell the address of a socket: %w", cmp.Or(e, err))
 	}
+	l.addr = eventloop.Addr(sa)
 	return l, nil
 }
 
+// control calls f with the descriptor and leaves its flags alone.
+func (l *Listener) control(f func(fd int)) error {
+	raw, err := l.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(func(fd uintptr) { f(int(fd)) })
+}
+
 // Addr returns the address it is bound to; with port 0, the port it got.
-func (l *Listener) Addr() net.Addr { return l.net.Addr() }
+func (l *Listener) Addr() net.Addr { return l.addr }
 
 // File returns the listening descriptor, to hand it to another process.
 func (l *Listener) File() *os.File { return l.file }
@@ -52,8 +72,10 @@ func (l *Listener) Close() error {
 	if l.closed.Swap(true) {
 		return nil
 	}
-	l.file.Close()
-	return l.net.Close()
+	if l.accepts != nil {
+		l.accepts.Close()
+	}
+	return l.file.Close()
 }
 
 // Site is the servers that listen on one address, as one Generation has them:

@@ -11,7 +11,8 @@ import (
 )
 
 // Serve takes x, whose request head is complete, through the phases until its
-// response has ended and its log lines are written. x.Conn must be registered.
+// response has ended and its log lines are written, or it is Suspended.
+// x.Conn must be registered.
 func (e *Engine) Serve(x *Exchange) { e.serveWith(x, nil) }
 
 // ServeError answers a request that could not be read, with err's status:
@@ -24,11 +25,11 @@ func (e *Engine) ServeError(x *Exchange, err error) {
 
 func (e *Engine) serveWith(x *Exchange, err error) {
 	g := e.enter(x.Conn)
-	defer e.exit(x.Conn)
 	x.Generation = g
 	site := g.siteOf(x.Conn)
 	if site == nil { // a reload left no server at all
 		x.Res.Abort()
+		e.exit(x.Conn)
 		return
 	}
 	if err == nil {
@@ -37,7 +38,7 @@ func (e *Engine) serveWith(x *Exchange, err error) {
 		x.Server = site.Default
 		x.Req.Host = hostOf(x.Req.Authority)
 	}
-	defer x.log()
+	defer e.leave(x)
 	defer x.rescue()
 	x.run(err)
 }
@@ -89,7 +90,15 @@ func (x *Exchange) run(err error) {
 	if err == nil {
 		err = x.enterServer()
 	}
+	x.settle(err)
+}
+
+// settle does what err asks for until there is nothing left to do.
+func (x *Exchange) settle(err error) {
 	for err != nil && err != Done {
+		if err == errSuspended {
+			return
+		}
 		if x.Res.sent || x.Res.done {
 			x.cut(err)
 			return
@@ -197,6 +206,7 @@ func (x *Exchange) rescue() {
 	if v == nil {
 		return
 	}
+	x.pending = nil
 	x.Log(LevelAlert, "internal error: %v\n%s", v, debug.Stack())
 	if x.Res.sent || x.Res.done {
 		x.Res.Abort()

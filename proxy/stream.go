@@ -3,11 +3,13 @@ package proxy
 import (
 	"crypto/tls"
 	"os"
+
+	"alicorn/proxy/eventloop"
 )
 
 // Stream is one request's wire, given to its Exchange by a protocol loop. It
-// is used by one goroutine, the Exchange's, and only until Engine.Serve
-// returns. Errors of the wire are sticky and wrap ErrClientGone.
+// is used by one goroutine at a time, the Exchange's, and only until
+// Engine.Serve or Resume has ended the exchange. Errors of the wire are sticky and wrap ErrClientGone.
 type Stream interface {
 	// WriteHead queues the status line and header of x.Res, with the fields
 	// that belong to the protocol (Date, Server, Connection, framing). It is
@@ -38,6 +40,15 @@ type Stream interface {
 	// $bytes_sent and $request_length.
 	BytesSent() int64
 	BytesRead() int64
+	// Suspends reports that the exchange can wait without its goroutine.
+	Suspends() bool
+	// Resume goes on with a suspended exchange that was parked, on the
+	// caller's goroutine: t is the turn it leads, nil when it does not.
+	Resume(t *eventloop.Turn)
+	// Detach is to be called before the handler's goroutine waits for something
+	// else than the stream, or works for long: other connections go on. It
+	// costs nothing the second time.
+	Detach()
 	// DropConnection closes the connection after this exchange.
 	DropConnection()
 }

@@ -45,7 +45,10 @@ func serveFor(ctx context.Context, link *keeper.Client) error {
 	if p == nil {
 		return failed(readErr)
 	}
-	s := newServer(p, link, link)
+	s, err := newServer(p, link, link)
+	if err != nil {
+		return failed(err)
+	}
 	s.link = link
 	go s.obey(ctx, cancel)
 	ld, err := s.bring(ctx, tree, readErr, config.NewResources(link))

@@ -57,7 +57,10 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 
 // serveHere runs p in this process.
 func serveHere(ctx context.Context, p *program, ready func(control.Status)) error {
-	s := newServer(p, &keeper.Local{}, nil)
+	s, err := newServer(p, &keeper.Local{}, nil)
+	if err != nil {
+		return failed(err)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stopSignals := s.signals(ctx, cancel)

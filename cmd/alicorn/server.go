@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 	"alicorn/proxy/http1"
 )
 
@@ -21,7 +23,8 @@ type server struct {
 	p      *program
 	host   config.Host
 	apps   *appserver.Runtime
-	link   *keeper.Client // to the keeper; nil in one process
+	link   *keeper.Client   // to the keeper; nil in one process
+	loops  *eventloop.Group // nil where the system has none
 	engine *proxy.Engine
 	start  time.Time
 
@@ -53,13 +56,18 @@ const (
 	verbScaleDown
 )
 
-func newServer(p *program, host config.Host, launcher appserver.Launcher) *server {
+// newServer starts the event loops, which end with run.
+func newServer(p *program, host config.Host, launcher appserver.Launcher) (*server, error) {
+	loops, err := eventloop.New(max(runtime.GOMAXPROCS(0)/2, 1))
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return nil, err
+	}
 	draining, cut := context.WithCancel(context.Background())
 	return &server{
-		draining: draining, cut: cut,
-		p: p, host: host, start: time.Now(), engine: proxy.NewEngine(http1.Serve), commands: make(chan command),
-		apps: appserver.NewRuntime(appserver.Options{Launcher: launcher, TempDir: filepath.Join(p.folders.cache, "responses"), Version: proxy.Version, ReportStatic: true}),
-	}
+		draining: draining, cut: cut, loops: loops,
+		p: p, host: host, start: time.Now(), engine: proxy.NewEngine(http1.Serve, loops), commands: make(chan command),
+		apps: appserver.NewRuntime(appserver.Options{Launcher: launcher, Loops: loops, TempDir: filepath.Join(p.folders.cache, "responses"), Version: proxy.Version, ReportStatic: true}),
+	}, nil
 }
 
 // open reads and starts the first generation. The server then serves.
@@ -192,9 +200,12 @@ func (s *server) stop(ctx context.Context, now bool) error {
 			}
 		}
 	}()
-	s.engine.Shutdown(end)
+	whole := s.engine.Shutdown(end) == nil
 	ld.generation.Stop(end)
 	s.drains.Wait()
+	if whole && s.loops != nil { // else exchanges that were cut may still be ending
+		defer s.loops.Close()
+	}
 	ld.generation.LogTo(proxy.LevelNotice, "stopped")
 	if s.link == nil {
 		keeper.RemoveSockets(ld.generation, nil)

@@ -86,7 +86,10 @@ func (f *fakeProgram) count() int {
 // that returns.
 func serving(t *testing.T, f *fakeProgram) (s *server, stop func()) {
 	t.Helper()
-	s = newServer(f.program, &keeper.Local{}, nil)
+	s, err := newServer(f.program, &keeper.Local{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
 		t.Fatal(err)
@@ -250,8 +253,11 @@ server { listen 127.0.0.1:0; location / { app_pass web; } }`
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(newFakeProgram(t, tc.text).program, &keeper.Local{}, nil)
-			err := startError(s.open(t.Context()))
+			s, err := newServer(newFakeProgram(t, tc.text).program, &keeper.Local{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = startError(s.open(t.Context()))
 			var exit *exitError
 			if !errors.As(err, &exit) || exit.code != tc.want {
 				t.Errorf("%v, want exit code %d", err, tc.want)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 )
 
 // closeConn ends the connection so that the client sees the whole response.
@@ -38,7 +39,7 @@ func (c *conn) linger() {
 	defer bodyBuffers.Put(buf)
 	end := time.Now().Add(c.core.LingeringTime)
 	for time.Now().Before(end) {
-		c.nc.SetReadDeadline(time.Now().Add(min(c.core.LingeringTimeout, time.Until(end))))
+		c.readDeadlineAt(time.Now().Add(min(c.core.LingeringTimeout, time.Until(end))))
 		if n, err := c.nc.Read(*buf); err != nil || n == 0 {
 			return
 		}
@@ -51,8 +52,12 @@ func (c *conn) resetOnClose() {
 	if t, ok := nc.(*tls.Conn); ok {
 		nc = t.NetConn()
 	}
-	if t, ok := nc.(*net.TCPConn); ok {
+	switch t := nc.(type) {
+	case *net.TCPConn:
 		t.SetLinger(0)
+		c.resets = true
+	case *eventloop.Conn:
+		t.ResetOnClose()
 		c.resets = true
 	}
 }
@@ -60,6 +65,9 @@ func (c *conn) resetOnClose() {
 // Gone reports a reset connection. A client that has only ended its sending
 // side still wants its answer.
 func (c *conn) Gone() bool {
+	if c.under != nil {
+		return c.err != nil || c.under.Gone()
+	}
 	if c.raw == nil {
 		return c.err != nil
 	}
@@ -72,6 +80,9 @@ func (c *conn) Gone() bool {
 func (c *conn) peek() (n int, err error) {
 	if c.raw == nil {
 		return 0, syscall.EAGAIN
+	}
+	if c.sock != nil {
+		return c.sock.Peek(&c.one)
 	}
 	ctl := c.raw.Control(func(fd uintptr) {
 		n, _, err = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)

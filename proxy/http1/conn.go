@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 )
 
 // conn is one connection and the wire of the exchange on it.
@@ -23,10 +24,15 @@ type conn struct {
 	nc   net.Conn
 	info *proxy.Conn
 	raw  syscall.RawConn // nil for TLS
-	core *proxy.Core     // of the default server, then of the exchange's location
-	x    *proxy.Exchange // nil while the connection idles
+	// sock is nc where a loop calls the connection, and nil where a goroutine
+	// serves it throughout. under is the loop's socket in both cases, beneath
+	// TLS too; nil without loops.
+	sock, under *eventloop.Conn
+	core        *proxy.Core     // of the default server, then of the exchange's location
+	x           *proxy.Exchange // nil while the connection idles
 
 	state    atomic.Int32
+	begun    bool      // the exchange is parked; who drives c next resumes it
 	started  time.Time // when the connection was accepted
 	headEnds time.Time // when the head being read is given up
 
@@ -84,17 +90,22 @@ var (
 // Serve speaks HTTP/1.1 on nc until it closes; it is a proxy.ServeConn.
 func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 	c := &conn{e: e, nc: nc, info: info, started: time.Now()}
+	if s, ok := nc.(*eventloop.Conn); ok {
+		c.sock, c.under = s, s
+		c.raw, _ = s.SyscallConn()
+		c.startEvents()
+		return
+	}
 	if !e.Register(info, c) {
 		nc.Close()
 		return
 	}
-	defer e.Unregister(info)
-	defer c.finish()
-	defer c.rescue()
+	defer c.end()
 	if c.core = e.Defaults(info); c.core == nil {
 		return
 	}
 	if t, ok := nc.(*tls.Conn); ok {
+		c.under, _ = t.NetConn().(*eventloop.Conn)
 		if !c.handshake(t) {
 			return
 		}
@@ -102,14 +113,14 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 		c.raw, _ = s.SyscallConn()
 		c.tryRead = c.readReady
 	}
-	c.loop()
+	c.serve()
 }
 
 func (c *conn) handshake(t *tls.Conn) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), c.core.HeaderTimeout)
-	defer cancel()
-	err := t.HandshakeContext(ctx)
+	t.SetDeadline(c.started.Add(c.core.HeaderTimeout))
+	err := t.Handshake()
 	if err == nil {
+		t.SetDeadline(time.Time{})
 		state := t.ConnectionState()
 		c.info.TLS = &state
 		return true
@@ -139,29 +150,54 @@ func (c *conn) refusePlain() {
 	c.linger()
 }
 
-// loop serves requests until the connection is to be closed.
-func (c *conn) loop() {
+// serve serves requests until the connection is to be closed, or waits for
+// its loop, which it reports.
+func (c *conn) serve() (waits bool) {
 	for {
-		if c.r == c.w && !c.awaitRequest() {
-			return
+		if !c.begun {
+			if c.r == c.w {
+				if waits, more := c.awaitRequest(); !more {
+					return waits
+				}
+			}
+			if !c.beginRequest() {
+				return false
+			}
+			c.serveOne(c.x)
 		}
-		if !c.state.CompareAndSwap(stateIdle, stateActive) {
-			return
+		for c.x.Suspended() {
+			if !c.begun {
+				c.begun = true
+				if c.x.Park() {
+					return true
+				}
+			}
+			c.begun = false
+			c.e.Resume(c.x)
 		}
-		// The settings of a server are known only when the head was read; a
-		// reload may have changed the default's.
-		if c.core = c.e.Defaults(c.info); c.core == nil {
-			return
-		}
-		if c.x == nil {
-			c.x = proxy.NewExchange(c.info, c)
-		}
-		c.serveOne(c.x)
+		c.endOne(c.x)
 		if c.shouldClose() || !c.nextRequest() {
 			c.closeConn()
-			return
+			return false
 		}
 	}
+}
+
+// beginRequest readies c for a request whose first bytes are there; false when
+// the connection is to be closed.
+func (c *conn) beginRequest() bool {
+	if !c.state.CompareAndSwap(stateIdle, stateActive) {
+		return false
+	}
+	// The settings of a server are known only when the head was read; a
+	// reload may have changed the default's.
+	if c.core = c.e.Defaults(c.info); c.core == nil {
+		return false
+	}
+	if c.x == nil {
+		c.x = proxy.NewExchange(c.info, c)
+	}
+	return true
 }
 
 // nextRequest makes c ready for another request; false when it is to close.
@@ -171,40 +207,48 @@ func (c *conn) nextRequest() bool {
 	return c.state.CompareAndSwap(stateActive, stateIdle)
 }
 
-// rescue keeps a mistake of ours from ending the process: it costs the
-// connection. (The Engine rescues handlers itself.)
-func (c *conn) rescue() {
-	v := recover()
-	if v == nil {
-		return
-	}
-	if c.core != nil && c.core.ErrorLog != nil {
+// end closes the connection. A mistake of ours that brought the end is logged
+// and costs no more than the connection. (The Engine rescues handlers itself.)
+func (c *conn) end() {
+	if v := recover(); v != nil && c.core != nil && c.core.ErrorLog != nil {
 		c.core.ErrorLog.Log(context.Background(), proxy.LevelAlert, fmt.Sprintf("internal error: %v\n%s", v, debug.Stack()), "client", c.info.RemoteAddr)
 	}
+	c.finish()
+	c.e.Unregister(c.info)
 }
 
 // awaitRequest waits for the first byte of a request. While it waits the
-// connection holds neither buffer nor Exchange.
-func (c *conn) awaitRequest() bool {
+// connection holds neither buffer nor Exchange. Where a loop does the waiting,
+// waits is true and the loop goes on.
+func (c *conn) awaitRequest() (waits, more bool) {
 	c.releaseRead()
 	timeout := c.core.KeepaliveTimeout
 	if c.info.Requests == 0 {
 		timeout = c.core.HeaderTimeout
 	}
-	c.readDeadline(timeout)
-	if c.raw == nil {
-		c.releaseExchange()
-		n, err := c.nc.Read(c.one[:])
-		if n == 0 || err != nil && err != io.EOF {
-			return false
-		}
-		c.takeRead()
-		c.buf[0], c.w = c.one[0], 1
-		return true
+	switch {
+	case c.sock != nil:
+		return c.awaitEvent(timeout)
+	case c.raw == nil:
+		return false, c.awaitByte(timeout)
 	}
+	c.readDeadline(timeout)
 	c.readErr = nil
 	err := c.raw.Read(c.tryRead)
-	return err == nil && c.readErr == nil && c.w > 0
+	return false, err == nil && c.readErr == nil && c.w > 0
+}
+
+// awaitByte reads where readiness cannot be waited for.
+func (c *conn) awaitByte(timeout time.Duration) bool {
+	c.releaseExchange()
+	c.readDeadline(timeout)
+	n, err := c.nc.Read(c.one[:])
+	if n == 0 || err != nil && err != io.EOF {
+		return false
+	}
+	c.takeRead()
+	c.buf[0], c.w = c.one[0], 1
+	return true
 }
 
 // readReady reads into a buffer taken only for the attempt.
@@ -261,7 +305,7 @@ func (c *conn) releaseRead() {
 // beginExchange prepares c for c.x, whose first byte is there.
 func (c *conn) beginExchange() {
 	x := c.x
-	x.Start = time.Now()
+	x.Start = c.now()
 	c.headEnds = x.Start.Add(c.core.HeaderTimeout)
 	c.info.Requests++
 	c.bytesRead, c.bytesSent = 0, 0
@@ -292,9 +336,13 @@ func (c *conn) serveOne(x *proxy.Exchange) {
 	} else {
 		c.body.begin(&x.Req, &h)
 		c.e.Serve(x)
-		if x.Server != nil { // nil: a reload left no server, the exchange was aborted
-			c.core = x.Core()
-		}
+	}
+}
+
+// endOne ends what serveOne began, once the exchange is through.
+func (c *conn) endOne(x *proxy.Exchange) {
+	if x.Server != nil { // nil: there was no request, or no server any more
+		c.core = x.Core()
 	}
 	if c.out != nil {
 		c.send(nil)
@@ -349,13 +397,22 @@ func (c *conn) Drain() {
 		return
 	}
 	if c.state.CompareAndSwap(stateIdle, stateClosed) {
-		c.nc.Close()
+		c.cut()
 	}
 }
 
 // Close cuts the connection.
 func (c *conn) Close() error {
 	c.state.Store(stateClosed)
+	return c.cut()
+}
+
+// cut makes the connection fail; who serves it then closes it.
+func (c *conn) cut() error {
+	if c.under != nil {
+		c.under.Cut()
+		return nil
+	}
 	return c.nc.Close()
 }
 

@@ -8,6 +8,11 @@ import "time"
 const slack = 8
 
 func (c *conn) readDeadline(d time.Duration) {
+	if c.sock != nil {
+		c.sock.SetReadDeadline(time.Time{})
+		c.sock.SetReadTimeout(d)
+		return
+	}
 	if want, move := c.arm(0, d); move {
 		c.nc.SetReadDeadline(want)
 	}
@@ -15,6 +20,11 @@ func (c *conn) readDeadline(d time.Duration) {
 
 // readDeadlineAt sets a deadline that does not move while bytes trickle in.
 func (c *conn) readDeadlineAt(at time.Time) {
+	if c.sock != nil {
+		c.sock.SetReadTimeout(0)
+		c.sock.SetReadDeadline(at)
+		return
+	}
 	if c.armed[0] != at {
 		c.armed[0] = at
 		c.nc.SetReadDeadline(at)
@@ -22,6 +32,10 @@ func (c *conn) readDeadlineAt(at time.Time) {
 }
 
 func (c *conn) writeDeadline(d time.Duration) {
+	if c.sock != nil {
+		c.sock.SetWriteTimeout(d)
+		return
+	}
 	if want, move := c.arm(1, d); move {
 		c.nc.SetWriteDeadline(want)
 	}

@@ -25,8 +25,7 @@ type date struct {
 var lastDate atomic.Pointer[date]
 
 // appendDate appends the Date field, made once a second for all connections.
-func appendDate(dst []byte) []byte {
-	now := time.Now()
+func appendDate(dst []byte, now time.Time) []byte {
 	d := lastDate.Load()
 	if d == nil || d.second != now.Unix() {
 		d = &date{second: now.Unix(), line: now.UTC().AppendFormat(nil, "Date: Mon, 02 Jan 2006 15:04:05 GMT\r\n")}
@@ -82,7 +81,7 @@ func (c *conn) decideClose(x *proxy.Exchange, bodyless bool) {
 	core := c.core
 	c.closing = c.mustClose || !c.keepAlive || c.simple || core.KeepaliveTimeout == 0 ||
 		c.info.Requests >= core.KeepaliveRequests || c.e.Draining() || c.info.Listener.Closed() ||
-		c.state.Load() != stateActive || !c.body.ended && !c.drainable() || time.Since(c.started) > core.KeepaliveTime
+		c.state.Load() != stateActive || !c.body.ended && !c.drainable() || c.now().Sub(c.started) > core.KeepaliveTime
 	c.left = x.Res.Length
 	if c.left < 0 && !bodyless {
 		if x.Req.Major == 1 && x.Req.Minor > 0 && core.ChunkedEncoding {
@@ -110,7 +109,7 @@ func (c *conn) appendOwn(b []byte, r *proxy.Response) []byte {
 		}
 	}
 	if _, ok := r.Header.Lookup(proxy.FieldDate); !ok {
-		b = appendDate(b)
+		b = appendDate(b, c.now())
 	}
 	if r.ContentType != "" && fieldValue(r.ContentType) {
 		b = append(append(b, "Content-Type: "...), r.ContentType...)
@@ -235,11 +234,16 @@ func (c *conn) send(p []byte) error {
 	c.writeDeadline(c.sendTimeout())
 	var n int64
 	var err error
-	if len(p) == 0 {
+	switch {
+	case len(p) == 0:
 		var m int
 		m, err = c.nc.Write(c.out)
 		n = int64(m)
-	} else {
+	case c.sock != nil:
+		var m int
+		m, err = c.sock.WriteBoth(c.out, p)
+		n = int64(m)
+	default:
 		c.vector = [2][]byte{c.out, p}
 		c.vectored = c.vector[:]
 		n, err = c.vectored.WriteTo(c.nc)

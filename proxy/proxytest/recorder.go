@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 )
 
 // Request is what Do asks. Zero fields mean GET / of host "localhost" by
@@ -213,6 +214,15 @@ func (r *Recorder) BytesSent() int64 { return int64(r.Body.Len()) }
 
 // BytesRead returns the length of request line and body.
 func (r *Recorder) BytesRead() int64 { return r.read }
+
+// Suspends is false: handlers wait.
+func (r *Recorder) Suspends() bool { return false }
+
+// Resume is never called.
+func (r *Recorder) Resume(*eventloop.Turn) {}
+
+// Detach does nothing.
+func (r *Recorder) Detach() {}
 
 // DropConnection keeps that it was called.
 func (r *Recorder) DropConnection() { r.Dropped = true }

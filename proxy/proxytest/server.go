@@ -24,6 +24,7 @@ import (
 
 	"alicorn/config"
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 )
 
 // patience bounds every wait of this package: long enough for a busy machine.
@@ -43,13 +44,17 @@ type Config struct {
 	// Serve is the protocol loop of accepted connections (http1.Serve). When
 	// nil they are closed at once, and only Get and Do are of use.
 	Serve proxy.ServeConn
+	// Goroutines has a goroutine serve each connection, as where the system
+	// has no event loop, instead of a loop.
+	Goroutines bool
 }
 
 // Server is a running Engine.
 type Server struct {
 	Engine *proxy.Engine
-	Log    *Log   // the error log of every server and location
-	Dir    string // Config.Dir
+	Loops  *eventloop.Group // nil without
+	Log    *Log             // the error log of every server and location
+	Dir    string           // Config.Dir
 
 	t       testing.TB
 	host    *Host
@@ -67,7 +72,10 @@ func New(t testing.TB, c Config) *Server {
 	if serve == nil {
 		serve = func(_ *proxy.Engine, nc net.Conn, _ *proxy.Conn) { nc.Close() }
 	}
-	s.Engine = proxy.NewEngine(serve)
+	if !c.Goroutines {
+		s.Loops = loops(t)
+	}
+	s.Engine = proxy.NewEngine(serve, s.Loops)
 	if err := s.Reload(c.Text); err != nil {
 		t.Fatalf("cannot start the configuration:\n%v", err)
 	}
@@ -159,7 +167,20 @@ func (s *Server) compile(text string) (*config.Load, *proxy.Generation, error) {
 	return l, g, err
 }
 
+// loops returns nil where the system has none.
+func loops(t testing.TB) *eventloop.Group {
+	t.Helper()
+	g, err := eventloop.New(1)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		t.Fatal(err)
+	}
+	return g
+}
+
 func (s *Server) end() {
+	if s.Loops != nil {
+		defer s.Loops.Close()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := s.Engine.Shutdown(ctx); err != nil {

@@ -1,0 +1,10 @@
+package appserver
+
+import "os"
+
+// newLane returns nil: everything goes by the channel.
+func newLane(int) (*lane, []*os.File, error) { return nil, nil, nil }
+
+func (l *lane) close()          {}
+func (l *lane) addToken() bool  { return false }
+func (l *lane) takeToken() bool { return false }

@@ -1,0 +1,135 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/proxy/eventloop"
+)
+
+// listen begins to accept on l: by the loops where the Engine has some, else on
+// a goroutine.
+func (e *Engine) listen(l *Listener) error {
+	if e.loops == nil {
+		return e.listenBlocking(l)
+	}
+	own := -1
+	var err error
+	if c := l.control(func(fd int) { own, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }); c != nil || err != nil {
+		return cmp.Or(c, err)
+	}
+	unix.SetNonblock(own, true)
+	if l.Network != "unix" { // accepted sockets inherit these
+		unix.SetsockoptInt(own, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		unix.SetsockoptInt(own, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	}
+	a := &eventAcceptor{fd: own}
+	a.listener, err = e.loops.Listen(own, func(nc *eventloop.Conn) { e.startEvent(nc, l) }, func(err error) { e.acceptFailed(l, err) })
+	if err != nil {
+		unix.Close(own)
+		return err
+	}
+	l.accepts = a
+	return nil
+}
+
+type eventAcceptor struct {
+	listener *eventloop.Listener
+	fd       int
+}
+
+// Close stops accepting.
+func (a *eventAcceptor) Close() error {
+	a.listener.Close()
+	return unix.Close(a.fd)
+}
+
+func (e *Engine) startEvent(nc *eventloop.Conn, l *Listener) {
+	c := &Conn{ID: e.nextID.Add(1)}
+	c.fill(nc, l)
+	site := e.siteOf(c)
+	switch {
+	case site == nil || e.down.Load():
+		nc.Close()
+	case site.TLS != nil:
+		if nc.StartOwned() != nil {
+			nc.Close()
+			return
+		}
+		go e.serve(e, tlsServer(nc, site), c)
+	default:
+		e.serve(e, nc, c)
+	}
+}
+
+// blockingAcceptor accepts on a goroutine.
+type blockingAcceptor struct {
+	net  net.Listener
+	done sync.WaitGroup
+}
+
+// Close stops accepting.
+func (a *blockingAcceptor) Close() error {
+	err := a.net.Close()
+	a.done.Wait()
+	return err
+}
+
+func (e *Engine) listenBlocking(l *Listener) error {
+	nl, err := net.FileListener(l.file)
+	if err != nil {
+		return err
+	}
+	a := &blockingAcceptor{net: nl}
+	a.done.Go(func() { e.acceptBlocking(l, nl) })
+	l.accepts = a
+	return nil
+}
+
+func (e *Engine) acceptBlocking(l *Listener, nl net.Listener) {
+	var pause time.Duration
+	for {
+		nc, err := nl.Accept()
+		if err == nil {
+			pause = 0
+			e.start(nc, l)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		e.acceptFailed(l, err)
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		time.Sleep(pause) // out of descriptors, most often: let some close
+	}
+}
+
+func (e *Engine) start(nc net.Conn, l *Listener) {
+	c := &Conn{ID: e.nextID.Add(1)}
+	c.fill(nc, l)
+	site := e.siteOf(c)
+	if site == nil || e.down.Load() {
+		nc.Close()
+		return
+	}
+	if site.TLS != nil {
+		nc = tlsServer(nc, site)
+	}
+	go e.serve(e, nc, c)
+}
+
+func (e *Engine) acceptFailed(l *Listener, err error) {
+	e.logAccept("cannot accept on " + l.Address + ": " + err.Error())
+}
+
+func (e *Engine) logAccept(msg string) {
+	if g := e.Current(); g != nil && g.ErrorLog != nil {
+		g.ErrorLog.Log(context.Background(), LevelCrit, msg)
+	}
+}

@@ -1,0 +1,258 @@
+package eventloop
+
+import (
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Conn is a stream socket in a Loop, as a net.Conn: a Read or Write that would
+// wait detaches and waits. Unlike other net.Conns it is for one goroutine at a
+// time; only Cut, Gone and Acquire may be called beside it.
+type Conn struct {
+	Descriptor
+	peer, own          unix.Sockaddr
+	readDue, writeDue  int64         // deadlines by the Loop's clock; 0: none
+	readWait, sendWait time.Duration // bounds of each wait; 0: none
+	gather             writev
+}
+
+// Start begins to call h: when the connection is readable, or after timeout.
+// Before, the Conn has no owner.
+func (c *Conn) Start(h Handler, timeout time.Duration) error {
+	return c.start(c.loop, c.fd, h, timeout)
+}
+
+// StartOwned registers the Conn for a goroutine that owns it throughout.
+func (c *Conn) StartOwned() error {
+	c.state.Store(owned)
+	return c.start(c.loop, c.fd, nil, 0)
+}
+
+// Read reads what is there, waiting for it until the read deadline.
+func (c *Conn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		n, err := c.TryRead(p)
+		switch {
+		case n > 0:
+			return n, nil
+		case err == nil:
+			return 0, io.EOF
+		case err != unix.EAGAIN:
+			return 0, c.fail("read", err)
+		}
+		c.Detach()
+		if err := c.waitRead(c.bound(c.readDue, c.readWait)); err != nil {
+			return 0, c.fail("read", err)
+		}
+	}
+}
+
+// Write writes all of p, waiting for room until the write deadline.
+func (c *Conn) Write(p []byte) (int, error) {
+	done := 0
+	for done < len(p) {
+		n, err := c.TryWrite(p[done:])
+		done += max(n, 0)
+		if err == nil {
+			continue
+		}
+		if err != unix.EAGAIN {
+			return done, c.fail("write", err)
+		}
+		if err := c.room(); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// WriteBoth writes a and then b, in one call where the socket has room.
+func (c *Conn) WriteBoth(a, b []byte) (int, error) {
+	if len(a) == 0 || len(b) == 0 {
+		n, err := c.Write(a)
+		if err == nil {
+			var m int
+			m, err = c.Write(b)
+			n += m
+		}
+		return n, err
+	}
+	c.state.And(^writable)
+	n, err := c.gather.write(c.fd, a, b)
+	if err != nil && err != unix.EAGAIN {
+		return 0, c.fail("write", err)
+	}
+	n = max(n, 0)
+	if n < len(a) {
+		m, err := c.Write(a[n:])
+		n += m
+		if err != nil {
+			return n, err
+		}
+	}
+	m, err := c.Write(b[n-len(a):])
+	return n + m, err
+}
+
+// room waits until something can be written.
+func (c *Conn) room() error {
+	c.Detach()
+	if err := c.waitWrite(c.bound(c.writeDue, c.sendWait)); err != nil {
+		return c.fail("write", err)
+	}
+	return nil
+}
+
+func (c *Conn) fail(op string, err error) error {
+	return &net.OpError{Op: op, Net: c.network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: wrap(op, err)}
+}
+
+func wrap(op string, err error) error {
+	if _, ok := err.(syscall.Errno); ok {
+		return os.NewSyscallError(op, err)
+	}
+	return err
+}
+
+// CloseWrite ends the sending side.
+func (c *Conn) CloseWrite() error {
+	return os.NewSyscallError("shutdown", unix.Shutdown(c.fd, unix.SHUT_WR))
+}
+
+// ResetOnClose has Close send a reset.
+func (c *Conn) ResetOnClose() {
+	unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}
+
+// Peek looks at the next byte without waiting: unix.EAGAIN when there is none,
+// 0 and nil at the end.
+func (c *Conn) Peek(b *[1]byte) (int, error) {
+	n, _, err := unix.Recvfrom(c.fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return n, err
+}
+
+// SetDeadline sets both deadlines.
+func (c *Conn) SetDeadline(t time.Time) error {
+	c.readDue, c.writeDue = c.due(t), c.due(t)
+	return nil
+}
+
+// SetReadDeadline bounds the waits of Read. Zero lifts the bound.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.readDue = c.due(t)
+	return nil
+}
+
+// SetWriteDeadline bounds the waits of Write.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.writeDue = c.due(t)
+	return nil
+}
+
+// SetReadTimeout bounds each wait of Read from when it begins, beside the
+// deadline. It costs nothing where no wait follows. 0 lifts the bound.
+func (c *Conn) SetReadTimeout(d time.Duration) { c.readWait = d }
+
+// SetWriteTimeout bounds each wait of Write.
+func (c *Conn) SetWriteTimeout(d time.Duration) { c.sendWait = d }
+
+func (c *Conn) bound(due int64, wait time.Duration) int64 {
+	if wait > 0 {
+		if end := c.loop.clock() + int64(wait); due == 0 || end < due {
+			return end
+		}
+	}
+	return due
+}
+
+func (c *Conn) due(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(c.loop.since(t), 1)
+}
+
+// LocalAddr returns the address the client connected to.
+func (c *Conn) LocalAddr() net.Addr {
+	if c.own == nil {
+		c.own, _ = unix.Getsockname(c.fd)
+	}
+	return Addr(c.own)
+}
+
+// RemoteAddr returns the client's address.
+func (c *Conn) RemoteAddr() net.Addr { return Addr(c.peer) }
+
+func (c *Conn) network() string {
+	if _, ok := c.peer.(*unix.SockaddrUnix); ok {
+		return "unix"
+	}
+	return "tcp"
+}
+
+// Addr returns sa as package net has it.
+func Addr(sa unix.Sockaddr) net.Addr {
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	case *unix.SockaddrInet6:
+		t := &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+		if a.ZoneId != 0 {
+			if i, err := net.InterfaceByIndex(int(a.ZoneId)); err == nil {
+				t.Zone = i.Name
+			}
+		}
+		return t
+	case *unix.SockaddrUnix:
+		return &net.UnixAddr{Name: strings.TrimPrefix(a.Name, "@"), Net: "unix"}
+	}
+	return &net.TCPAddr{}
+}
+
+// SyscallConn gives access to the descriptor: Read and Write call f until it
+// returns true, waiting as Conn's own methods do.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return (*rawConn)(c), nil }
+
+type rawConn Conn
+
+func (r *rawConn) Control(f func(fd uintptr)) error {
+	f(uintptr(r.fd))
+	return nil
+}
+
+func (r *rawConn) Read(f func(fd uintptr) bool) error {
+	c := (*Conn)(r)
+	for {
+		c.Forget()
+		if f(uintptr(c.fd)) {
+			c.Missed() // f need not have read all
+			return nil
+		}
+		c.Detach()
+		if err := c.waitRead(c.bound(c.readDue, c.readWait)); err != nil {
+			return c.fail("read", err)
+		}
+	}
+}
+
+func (r *rawConn) Write(f func(fd uintptr) bool) error {
+	c := (*Conn)(r)
+	for {
+		c.state.And(^writable)
+		if f(uintptr(c.fd)) {
+			return nil
+		}
+		if err := c.room(); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,275 @@
+package eventloop
+
+import (
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Handler is what a Loop calls when its Descriptor is ready, or past the
+// deadline that Idle gave. The goroutine owns the descriptor then, until it
+// calls Idle (and that returns true) or Close.
+type Handler interface {
+	Ready(t *Turn)
+}
+
+// Bits of a Descriptor's state.
+const (
+	readable   uint32 = 1 << iota // since the last read began
+	writable                      // since the last write began
+	halfClosed                    // the peer has ended its sending side
+	dead                          // closed both ways, or failed
+	owned                         // a goroutine works on it
+	waitRead                      // that goroutine waits
+	waitWrite
+	expired // the deadline has passed
+)
+
+// Descriptor is a descriptor in a Loop. Its methods are for the goroutine that
+// owns it, but for Cut, Gone and Acquire.
+type Descriptor struct {
+	loop    *Loop
+	fd      int
+	tag     int32
+	writes  bool // polled for writing too: a write has had to wait
+	state   atomic.Uint32
+	handler Handler
+	turn    *Turn // under which the owner runs; nil when it does not lead
+	wake    chan struct{}
+	timer   timer
+
+	mu     sync.Mutex // orders Cut and Close
+	closed bool
+}
+
+// Add registers fd, which must not block, and takes it over. h is called when
+// it is readable, or when timeout has passed (0: never). Nobody owns it at first.
+// Without a handler readiness is only noted: see Readable.
+func (l *Loop) Add(fd int, h Handler, timeout time.Duration) (*Descriptor, error) {
+	d := &Descriptor{}
+	return d, d.start(l, fd, h, timeout)
+}
+
+func (d *Descriptor) start(l *Loop, fd int, h Handler, timeout time.Duration) error {
+	d.loop, d.fd, d.handler = l, fd, h
+	d.timer.reset()
+	l.table.put(d)
+	if timeout > 0 {
+		l.timers.set(d, l.clock()+int64(timeout))
+	}
+	if err := l.poller.watch(fd, d.tag, false); err != nil {
+		l.table.drop(d)
+		return os.NewSyscallError("epoll_ctl", err)
+	}
+	return nil
+}
+
+// FD returns the number, for system calls that do not wait.
+func (d *Descriptor) FD() int { return d.fd }
+
+// Detach is Turn.Detach where the owner leads, and does nothing where it does not.
+func (d *Descriptor) Detach() {
+	if t := d.turn; t != nil {
+		d.turn = nil
+		t.Detach()
+	}
+}
+
+// Enter says that the owner now runs under t; nil: on a goroutine of its own.
+func (d *Descriptor) Enter(t *Turn) { d.turn = t }
+
+// Turn returns what Enter or the Loop set.
+func (d *Descriptor) Turn() *Turn { return d.turn }
+
+// Idle gives the descriptor back to the Loop: its Handler is called when it is
+// readable or after timeout (0: never). It returns false, and the caller goes
+// on owning it, when there is something to read.
+func (d *Descriptor) Idle(timeout time.Duration) bool {
+	due := int64(0)
+	t := d.turn
+	if timeout > 0 {
+		if t != nil {
+			due = d.loop.since(t.now) + int64(timeout)
+		} else {
+			due = d.loop.clock() + int64(timeout)
+		}
+	}
+	d.loop.timers.set(d, due)
+	d.turn = nil
+	for {
+		s := d.state.Load()
+		if s&(readable|halfClosed|dead) != 0 {
+			d.turn = t
+			return false
+		}
+		if d.state.CompareAndSwap(s, s&^(owned|expired)) {
+			return true
+		}
+	}
+}
+
+// Acquire takes the descriptor if nobody owns it. Anyone may call it.
+func (d *Descriptor) Acquire() bool {
+	for {
+		s := d.state.Load()
+		if s&owned != 0 {
+			return false
+		}
+		if d.state.CompareAndSwap(s, s|owned) {
+			return true
+		}
+	}
+}
+
+// Expired reports whether the Handler was called because of the deadline.
+func (d *Descriptor) Expired() bool { return d.state.Load()&expired != 0 }
+
+// Gone reports that the connection is closed both ways or has failed. Anyone
+// may call it.
+func (d *Descriptor) Gone() bool { return d.state.Load()&dead != 0 }
+
+// Readable reports that there may be something to read, or the end.
+func (d *Descriptor) Readable() bool { return d.state.Load()&(readable|halfClosed|dead) != 0 }
+
+// TryRead reads without waiting: unix.EAGAIN when there is nothing, 0 and nil
+// at the end.
+func (d *Descriptor) TryRead(p []byte) (int, error) {
+	d.state.And(^readable)
+	n, err := read(d.fd, p)
+	if n == len(p) {
+		d.state.Or(readable)
+	}
+	return n, err
+}
+
+// TryWrite writes without waiting: unix.EAGAIN when there is no room.
+func (d *Descriptor) TryWrite(p []byte) (int, error) {
+	d.state.And(^writable)
+	return write(d.fd, p)
+}
+
+// Missed says that a read of the caller's own has left something behind.
+func (d *Descriptor) Missed() { d.state.Or(readable) }
+
+// Forget says that the caller is about to read all there is.
+func (d *Descriptor) Forget() { d.state.And(^readable) }
+
+// WaitRead waits until a read may give something; os.ErrDeadlineExceeded after
+// the deadline (a Loop's clock; 0: none). The owner must have detached.
+func (d *Descriptor) waitRead(due int64) error {
+	return d.wait(readable|halfClosed|dead, waitRead, due)
+}
+
+func (d *Descriptor) waitWrite(due int64) error {
+	if !d.writes {
+		d.writes = true
+		if err := d.loop.poller.watch(d.fd, d.tag, true); err != nil {
+			return os.NewSyscallError("epoll_ctl", err)
+		}
+	}
+	return d.wait(writable|dead, waitWrite, due)
+}
+
+func (d *Descriptor) wait(want, flag uint32, due int64) error {
+	if d.wake == nil {
+		d.wake = make(chan struct{}, 1)
+	}
+	if due != 0 && d.loop.clock() >= due {
+		return os.ErrDeadlineExceeded
+	}
+	d.loop.timers.set(d, due)
+	for {
+		s := d.state.Load()
+		if s&want != 0 {
+			return nil
+		}
+		if d.state.CompareAndSwap(s, (s|flag)&^expired) {
+			break
+		}
+	}
+	<-d.wake
+	if s := d.state.Load(); s&want == 0 && s&expired != 0 {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// readiness notes what the poller told and returns what is to be done: run the
+// handler, or nothing.
+func (d *Descriptor) readiness(bits uint32) (run bool) {
+	for {
+		s := d.state.Load()
+		next := s | bits
+		waits := s & (waitRead | waitWrite)
+		run = s&owned == 0 && d.handler != nil && bits&(readable|halfClosed|dead) != 0
+		tell := bits&(readable|halfClosed|dead) != 0 && waits&waitRead != 0 || bits&(writable|dead) != 0 && waits&waitWrite != 0
+		if run {
+			next |= owned
+		}
+		if tell {
+			next &^= waitRead | waitWrite
+		}
+		if d.state.CompareAndSwap(s, next) {
+			if tell {
+				d.wake <- struct{}{}
+				d.loop.readied = true
+			}
+			return run
+		}
+	}
+}
+
+// expire is readiness for the deadline.
+func (d *Descriptor) expire() (run bool) {
+	for {
+		if due := d.timer.due.Load(); due == 0 || due > d.loop.clock() {
+			return false // it has worked since; the next deadline has a timer
+		}
+		s := d.state.Load()
+		next := s | expired
+		tell := s&(waitRead|waitWrite) != 0
+		switch {
+		case s&owned == 0:
+			next |= owned
+		case tell:
+			next &^= waitRead | waitWrite
+		default:
+			return false // it works; deadlines are for waiting
+		}
+		if d.state.CompareAndSwap(s, next) {
+			if tell {
+				d.wake <- struct{}{}
+				d.loop.readied = true
+			}
+			return !tell
+		}
+	}
+}
+
+// Cut ends the connection both ways: the owner's reads and writes fail. Anyone
+// may call it.
+func (d *Descriptor) Cut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		unix.Shutdown(d.fd, unix.SHUT_RDWR)
+	}
+}
+
+// Close closes the descriptor, which the caller owns. A second call returns
+// net.ErrClosed.
+func (d *Descriptor) Close() error {
+	d.loop.timers.remove(d)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return net.ErrClosed
+	}
+	d.closed = true
+	d.loop.table.drop(d)
+	return unix.Close(d.fd) // which the poller forgets
+}

@@ -1,0 +1,145 @@
+package eventloop
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Group is the Loops of a process. Close it when every Descriptor is closed.
+type Group struct {
+	loops []*Loop
+	turn  atomic.Uint32
+	watch watch
+	wg    sync.WaitGroup
+}
+
+// New starts n Loops, at least one; errors.ErrUnsupported where the system has
+// no poller for them.
+func New(n int) (*Group, error) {
+	g := &Group{}
+	for range max(n, 1) {
+		l, err := newLoop(g)
+		if err != nil {
+			for _, l := range g.loops {
+				l.poller.close()
+			}
+			return nil, err
+		}
+		g.loops = append(g.loops, l)
+	}
+	g.watch.start(g)
+	g.wg.Add(len(g.loops))
+	for _, l := range g.loops {
+		go l.run()
+	}
+	return g, nil
+}
+
+// Next returns one of the Loops, each in its turn.
+func (g *Group) Next() *Loop { return g.loops[int(g.turn.Add(1))%len(g.loops)] }
+
+// Spare returns how many goroutines are kept to lead again. A nil Group has none.
+func (g *Group) Spare() int {
+	if g == nil {
+		return 0
+	}
+	n := 0
+	for _, l := range g.loops {
+		l.mu.Lock()
+		n += len(l.followers)
+		l.mu.Unlock()
+	}
+	return n
+}
+
+// Close ends the Loops and waits for their goroutines.
+func (g *Group) Close() {
+	for _, l := range g.loops {
+		l.closing.Store(true)
+		l.poller.ring()
+	}
+	g.wg.Wait()
+	g.watch.stop()
+	for _, l := range g.loops {
+		l.poller.close()
+	}
+}
+
+// watchEvery is how long a handler may run before another goroutine leads in
+// its place, and at most twice that.
+const watchEvery = 5 * time.Millisecond
+
+// watch takes the lead from handlers that run long. It ticks only while some
+// Loop works, and for a second after.
+type watch struct {
+	quiet   atomic.Bool // it waits for work
+	waiting atomic.Int32
+	wake    chan struct{}
+	done    chan struct{}
+	ended   chan struct{}
+}
+
+func (w *watch) start(g *Group) {
+	w.wake, w.done, w.ended = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	go w.run(g)
+}
+
+func (w *watch) stop() {
+	close(w.done)
+	<-w.ended
+}
+
+// rest and work are called around a Loop's wait.
+func (w *watch) rest() { w.waiting.Add(1) }
+
+func (w *watch) work() {
+	w.waiting.Add(-1)
+	if w.quiet.Load() && w.quiet.CompareAndSwap(true, false) {
+		w.wake <- struct{}{}
+	}
+}
+
+func (w *watch) run(g *Group) {
+	defer close(w.ended)
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	seen := make([]uint32, len(g.loops))
+	leaders := make([]*Turn, len(g.loops))
+	for idle := 0; ; {
+		select {
+		case <-tick.C:
+		case <-w.done:
+			return
+		}
+		for i, l := range g.loops {
+			t := l.leader.Load()
+			if t == nil {
+				continue
+			}
+			if t != leaders[i] {
+				leaders[i], seen[i] = t, t.step.Load()
+				continue
+			}
+			seen[i] = t.watch(seen[i])
+		}
+		if idle++; int(w.waiting.Load()) < len(g.loops) {
+			idle = 0
+		}
+		if idle < int(time.Second/watchEvery) {
+			continue
+		}
+		tick.Stop()
+		if w.quiet.Store(true); int(w.waiting.Load()) == len(g.loops) {
+			select {
+			case <-w.wake:
+			case <-w.done:
+				return
+			}
+		} else if !w.quiet.CompareAndSwap(true, false) {
+			<-w.wake
+		}
+		idle = 0
+		tick.Reset(watchEvery)
+	}
+}

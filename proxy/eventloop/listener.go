@@ -1,0 +1,111 @@
+package eventloop
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listener accepts on a listening socket in every Loop of a Group.
+type Listener struct {
+	fd     int
+	accept func(*Conn)
+	failed func(error)
+
+	mu     sync.RWMutex // held for reading while accepting
+	closed bool
+	places []*place
+}
+
+// place is a Listener in one Loop.
+type place struct {
+	Descriptor
+	l *Listener
+}
+
+// atOnce bounds what is accepted before other descriptors have their turn.
+const atOnce = 32
+
+// pause is how long accepting rests after an error: out of descriptors, most
+// often, of which others may free some.
+const pause = 100 * time.Millisecond
+
+// Listen calls accept, on a leader's goroutine, with each connection of fd, a
+// listening socket that does not block and that the caller keeps open until
+// Close has returned. Errors of accept(2) go to failed, at most one a pause.
+func (g *Group) Listen(fd int, accept func(*Conn), failed func(error)) (*Listener, error) {
+	l := &Listener{fd: fd, accept: accept, failed: failed}
+	for _, loop := range g.loops {
+		p := &place{l: l}
+		p.loop, p.fd, p.handler = loop, fd, p
+		p.timer.reset()
+		loop.table.put(&p.Descriptor)
+		l.places = append(l.places, p)
+		if err := loop.poller.watchListener(fd, p.tag); err != nil {
+			l.Close()
+			return nil, os.NewSyscallError("epoll_ctl", err)
+		}
+	}
+	return l, nil
+}
+
+// Ready accepts what waits.
+func (p *place) Ready(t *Turn) {
+	if p.Expired() { // a pause has passed
+		p.loop.poller.watchListener(p.fd, p.tag)
+	}
+	p.state.And(^readable)
+	rest := time.Duration(0)
+	for range atOnce {
+		done, err := p.acceptOne()
+		if err != nil {
+			p.l.failed(err)
+			p.loop.poller.forget(p.fd)
+			rest = pause
+		}
+		if done || err != nil {
+			break
+		}
+	}
+	p.Idle(rest)
+}
+
+func (p *place) acceptOne() (done bool, err error) {
+	l := p.l
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return true, nil
+	}
+	fd, sa, err := accept(l.fd)
+	switch err {
+	case nil:
+	case unix.EINTR, unix.ECONNABORTED:
+		return false, nil
+	case unix.EAGAIN:
+		return true, nil
+	default:
+		return true, os.NewSyscallError("accept", err)
+	}
+	c := &Conn{peer: sa}
+	c.loop, c.fd = p.loop, fd
+	l.accept(c)
+	return false, nil
+}
+
+// Close stops accepting; no call of accept is under way once it returns.
+func (l *Listener) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	l.closed = true
+	for _, p := range l.places {
+		p.loop.poller.forget(l.fd)
+		p.loop.timers.remove(&p.Descriptor)
+		p.loop.table.drop(&p.Descriptor)
+	}
+}

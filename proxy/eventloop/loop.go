@@ -1,0 +1,257 @@
+package eventloop
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Source is work that a Loop looks for in each of its turns.
+type Source interface {
+	// Poll handles what is there and reports whether there was anything. It
+	// stops when t was handed over, and may then be running on several
+	// goroutines at once.
+	Poll(t *Turn) bool
+	// Sleep says that the Loop is about to wait (true) or has stopped waiting:
+	// while it waits, new work must make a Descriptor of the Loop ready. It
+	// reports whether there is work already, and handles none.
+	Sleep(asleep bool) (pending bool)
+}
+
+// Loop is one poller with its leader.
+type Loop struct {
+	group   *Group
+	poller  *poller
+	table   table
+	timers  timers
+	base    time.Time
+	leader  atomic.Pointer[Turn]
+	waiting atomic.Bool // in the poller
+	closing atomic.Bool
+
+	// The leader's own.
+	count, next int // of the poller's events: how many there are and which is next
+	readied     bool
+
+	mu        sync.Mutex
+	followers []chan struct{} // goroutines that have handed the lead over and ended their work
+	sources   atomic.Pointer[[]Source]
+}
+
+// maxFollowers bounds the goroutines that wait to lead again. Keeping some
+// saves the growth of new stacks.
+const maxFollowers = 64
+
+func newLoop(g *Group) (*Loop, error) {
+	p, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	l := &Loop{group: g, poller: p, base: time.Now()}
+	l.timers.loop = l
+	l.timers.first.Store(never)
+	l.sources.Store(new([]Source))
+	return l, nil
+}
+
+// clock is the time of this Loop's deadlines: nanoseconds since it was made.
+func (l *Loop) clock() int64 { return int64(time.Since(l.base)) }
+
+func (l *Loop) since(t time.Time) int64 { return int64(t.Sub(l.base)) }
+
+// AddSource has s looked at from now on.
+func (l *Loop) AddSource(s Source) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := append([]Source(nil), *l.sources.Load()...)
+	all = append(all, s)
+	l.sources.Store(&all)
+	l.poller.ring() // the leader may wait without having told s
+}
+
+// RemoveSource ends that. A Poll may still be under way.
+func (l *Loop) RemoveSource(s Source) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []Source
+	for _, o := range *l.sources.Load() {
+		if o != s {
+			all = append(all, o)
+		}
+	}
+	l.sources.Store(&all)
+}
+
+// nudge has a waiting leader look at its timers.
+func (l *Loop) nudge() {
+	if l.waiting.Load() {
+		l.poller.ring()
+	}
+}
+
+// follow has another goroutine lead.
+func (l *Loop) follow() {
+	l.mu.Lock()
+	n := len(l.followers)
+	if n == 0 {
+		l.mu.Unlock()
+		l.group.wg.Add(1)
+		go l.run()
+		return
+	}
+	next := l.followers[n-1]
+	l.followers = l.followers[:n-1]
+	l.mu.Unlock()
+	next <- struct{}{}
+}
+
+// run leads; once it has handed over and ended its handler, it waits to lead again.
+func (l *Loop) run() {
+	defer l.group.wg.Done()
+	t := &Turn{loop: l}
+	var call chan struct{}
+	for {
+		t.step.Store(0)
+		l.leader.Store(t)
+		if l.lead(t) {
+			return
+		}
+		if call == nil {
+			call = make(chan struct{}, 1)
+		}
+		l.mu.Lock()
+		if len(l.followers) >= maxFollowers || l.closing.Load() {
+			l.mu.Unlock()
+			return
+		}
+		l.followers = append(l.followers, call)
+		l.mu.Unlock()
+		if _, ok := <-call; !ok {
+			return
+		}
+	}
+}
+
+// lead handles what is ready until the lead is handed over, or the Loop ends,
+// which it reports.
+func (l *Loop) lead(t *Turn) (ended bool) {
+	t.now = time.Now()
+	for {
+		if !l.handleEvents(t) {
+			return false
+		}
+		worked, leads := l.pollSources(t)
+		if !leads || !l.expire(t) {
+			return false
+		}
+		if l.closing.Load() {
+			l.end()
+			return true
+		}
+		l.next, l.count = 0, l.poller.poll()
+		if l.count == 0 && !worked {
+			l.sleep()
+		}
+		t.now = time.Now()
+	}
+}
+
+func (l *Loop) handleEvents(t *Turn) (leads bool) {
+	for l.next < l.count {
+		fd, tag, bits := l.poller.event(l.next)
+		l.next++
+		if fd == bellFD {
+			l.poller.silence()
+			continue
+		}
+		d := l.table.find(fd, tag)
+		if d == nil || !d.readiness(bits) {
+			continue
+		}
+		if !l.handle(t, d) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *Loop) handle(t *Turn, d *Descriptor) (leads bool) {
+	t.enter()
+	d.turn = t
+	d.handler.Ready(t)
+	return t.leave()
+}
+
+func (l *Loop) pollSources(t *Turn) (worked, leads bool) {
+	for _, s := range *l.sources.Load() {
+		t.enter()
+		if s.Poll(t) {
+			worked = true
+		}
+		if !t.leave() {
+			return worked, false
+		}
+	}
+	return worked, true
+}
+
+func (l *Loop) expire(t *Turn) (leads bool) {
+	for {
+		now := l.since(t.now)
+		d := l.timers.next(now)
+		if d == nil {
+			return true
+		}
+		if d.expire() && !l.handle(t, d) {
+			return false
+		}
+	}
+}
+
+// sleep waits for events, having told the Sources.
+func (l *Loop) sleep() {
+	if l.readied {
+		l.readied = false
+		runtime.Gosched() // what was readied runs before this thread waits in the kernel
+		if l.count = l.poller.poll(); l.count > 0 {
+			return
+		}
+	}
+	sources := *l.sources.Load()
+	pending := false
+	for _, s := range sources {
+		pending = s.Sleep(true) || pending
+	}
+	if !pending {
+		l.wait()
+	}
+	for _, s := range sources {
+		s.Sleep(false)
+	}
+}
+
+func (l *Loop) wait() {
+	l.waiting.Store(true)
+	defer l.waiting.Store(false)
+	l.group.watch.rest()
+	defer l.group.watch.work()
+	if l.closing.Load() {
+		return
+	}
+	d := time.Duration(-1)
+	if first := l.timers.first.Load(); first != never {
+		d = max(time.Duration(first-l.clock()), 0)
+	}
+	l.count = l.poller.wait(d)
+}
+
+// end wakes every follower for good.
+func (l *Loop) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, call := range l.followers {
+		close(call)
+	}
+	l.followers = nil
+}

@@ -1,0 +1,183 @@
+package eventloop
+
+import (
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller is an epoll instance and an eventfd that ends a wait.
+type poller struct {
+	ep, bell int
+	events   [128]unix.EpollEvent
+}
+
+const (
+	bellFD      = -1 // what the eventfd's events carry in place of a descriptor
+	readEvents  = unix.EPOLLIN | unix.EPOLLRDHUP
+	acceptFlags = unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
+)
+
+func newPoller() (*poller, error) {
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make an epoll instance: %w", err)
+	}
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(ep)
+		return nil, fmt.Errorf("cannot make an eventfd: %w", err)
+	}
+	p := &poller{ep: ep, bell: bell}
+	if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, bell, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: bellFD}); err != nil {
+		p.close()
+		return nil, fmt.Errorf("cannot poll an eventfd: %w", err)
+	}
+	return p, nil
+}
+
+func (p *poller) close() {
+	unix.Close(p.ep)
+	unix.Close(p.bell)
+}
+
+// watch registers fd for reading, and for writing too where write is set.
+func (p *poller) watch(fd int, tag int32, write bool) error {
+	e := unix.EpollEvent{Events: readEvents | unix.EPOLLET, Fd: int32(fd), Pad: tag}
+	op := unix.EPOLL_CTL_ADD
+	if write {
+		e.Events |= unix.EPOLLOUT
+		op = unix.EPOLL_CTL_MOD
+	}
+	return unix.EpollCtl(p.ep, op, fd, &e)
+}
+
+// watchListener registers a listening socket, which wakes one loop of many.
+func (p *poller) watchListener(fd int, tag int32) error {
+	return unix.EpollCtl(p.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE, Fd: int32(fd), Pad: tag})
+}
+
+func (p *poller) forget(fd int) { unix.EpollCtl(p.ep, unix.EPOLL_CTL_DEL, fd, nil) }
+
+// poll returns how many events are there without waiting. The scheduler need
+// not be told of a call that does not wait.
+func (p *poller) poll() int {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.ep), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// wait waits for events, at most d; without limit when d is negative.
+func (p *poller) wait(d time.Duration) int {
+	ms := -1
+	if d >= 0 {
+		ms = int(min((d+time.Millisecond-1)/time.Millisecond, 1<<30))
+	}
+	n, err := unix.EpollWait(p.ep, p.events[:], ms)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// ring ends a wait.
+func (p *poller) ring() {
+	one := uint64(1)
+	unix.Write(p.bell, (*[8]byte)(unsafe.Pointer(&one))[:])
+}
+
+func (p *poller) event(i int) (fd int, tag int32, ready uint32) {
+	e := &p.events[i]
+	if e.Events&(unix.EPOLLIN|unix.EPOLLPRI) != 0 {
+		ready |= readable
+	}
+	if e.Events&unix.EPOLLOUT != 0 {
+		ready |= writable
+	}
+	if e.Events&unix.EPOLLRDHUP != 0 {
+		ready |= halfClosed
+	}
+	if e.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		ready |= dead
+	}
+	return int(e.Fd), e.Pad, ready
+}
+
+// silence empties the bell, so that a later ring is an edge again.
+func (p *poller) silence() {
+	var b [8]byte
+	unix.Read(p.bell, b[:])
+}
+
+// read and write are for sockets that do not block.
+func read(fd int, b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return 0, unix.EAGAIN // a constant, which costs no allocation
+		default:
+			return 0, errno
+		}
+	}
+}
+
+func write(fd int, b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return 0, unix.EAGAIN
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// writev gathers two buffers; vector and header are the caller's, kept so that
+// a call costs no allocation.
+type writev struct {
+	header unix.Msghdr
+	vector [2]unix.Iovec
+}
+
+func (w *writev) write(fd int, a, b []byte) (int, error) {
+	w.vector[0].Base, w.vector[1].Base = &a[0], &b[0]
+	w.vector[0].SetLen(len(a))
+	w.vector[1].SetLen(len(b))
+	w.header.Iov = &w.vector[0]
+	w.header.SetIovlen(2)
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&w.header)), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		switch errno {
+		case 0:
+			*w = writev{}
+			return int(n), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return 0, unix.EAGAIN
+		default:
+			return 0, errno
+		}
+	}
+}
+
+func accept(fd int) (int, unix.Sockaddr, error) {
+	return unix.Accept4(fd, acceptFlags)
+}

@@ -1,0 +1,34 @@
+//go:build unix && !linux
+
+package eventloop
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller is only there on Linux: New fails before anything else is called.
+type poller struct{}
+
+const bellFD = -1
+
+func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
+
+func (p *poller) close()                                        {}
+func (p *poller) watch(fd int, tag int32, write bool) error     { return errors.ErrUnsupported }
+func (p *poller) watchListener(fd int, tag int32) error         { return errors.ErrUnsupported }
+func (p *poller) forget(fd int)                                 {}
+func (p *poller) poll() int                                     { return 0 }
+func (p *poller) wait(d time.Duration) int                      { return 0 }
+func (p *poller) ring()                                         {}
+func (p *poller) silence()                                      {}
+func (p *poller) event(i int) (fd int, tag int32, ready uint32) { return bellFD, 0, 0 }
+func read(fd int, b []byte) (int, error)                        { return unix.Read(fd, b) }
+func write(fd int, b []byte) (int, error)                       { return unix.Write(fd, b) }
+func accept(fd int) (int, unix.Sockaddr, error)                 { return unix.Accept(fd) }
+
+type writev struct{}
+
+func (w *writev) write(fd int, a, b []byte) (int, error) { return unix.Writev(fd, [][]byte{a, b}) }

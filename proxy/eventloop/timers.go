@@ -1,0 +1,121 @@
+package eventloop
+
+import (
+	"container/heap"
+	"math"
+	"sync"
+	"sync/atomic"
+)
+
+// timer is a Descriptor's place among the timers of its Loop.
+type timer struct {
+	due   atomic.Int64 // the deadline that holds, by the Loop's clock; 0: none
+	armed atomic.Int64 // when the timer fires, at or before due; never when it is not set
+	index int          // in the heap
+}
+
+const never = math.MaxInt64
+
+func (t *timer) reset() { t.armed.Store(never) }
+
+// timers are the deadlines of a Loop's Descriptors, earliest first.
+type timers struct {
+	mu    sync.Mutex
+	heap  timerHeap
+	first atomic.Int64 // when the first fires; never when none is set
+	loop  *Loop
+}
+
+// set gives d a deadline, 0 for none. One that is later than the timer in place
+// waits for it to fire.
+func (t *timers) set(d *Descriptor, due int64) {
+	d.timer.due.Store(due)
+	if due == 0 || due >= d.timer.armed.Load() {
+		return
+	}
+	t.mu.Lock()
+	fresh := d.timer.armed.Load() == never
+	d.timer.armed.Store(due)
+	if fresh {
+		heap.Push(&t.heap, d)
+	} else {
+		heap.Fix(&t.heap, d.timer.index)
+	}
+	earlier := t.note()
+	t.mu.Unlock()
+	if earlier {
+		t.loop.nudge()
+	}
+}
+
+// note publishes when the first timer fires; true when that is earlier than before.
+func (t *timers) note() bool {
+	first := int64(never)
+	if len(t.heap) > 0 {
+		first = t.heap[0].timer.armed.Load()
+	}
+	return t.first.Swap(first) > first
+}
+
+func (t *timers) remove(d *Descriptor) {
+	d.timer.due.Store(0)
+	if d.timer.armed.Load() == never {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d.timer.armed.Load() != never {
+		heap.Remove(&t.heap, d.timer.index)
+		d.timer.armed.Store(never)
+		t.note()
+	}
+}
+
+// next returns a Descriptor whose deadline has passed, nil when none has.
+func (t *timers) next(now int64) *Descriptor {
+	if t.first.Load() > now {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer t.note()
+	for len(t.heap) > 0 {
+		d := t.heap[0]
+		if d.timer.armed.Load() > now {
+			return nil
+		}
+		due := d.timer.due.Load()
+		if due > now {
+			d.timer.armed.Store(due)
+			heap.Fix(&t.heap, 0)
+			continue
+		}
+		heap.Pop(&t.heap)
+		d.timer.armed.Store(never)
+		if due != 0 {
+			return d
+		}
+	}
+	return nil
+}
+
+type timerHeap []*Descriptor
+
+func (h timerHeap) Len() int           { return len(h) }
+func (h timerHeap) Less(i, j int) bool { return h[i].timer.armed.Load() < h[j].timer.armed.Load() }
+func (h timerHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].timer.index, h[j].timer.index = i, j
+}
+func (h *timerHeap) Push(x any) {
+	d := x.(*Descriptor)
+	d.timer.index = len(*h)
+	*h = append(*h, d)
+}
+func (h *timerHeap) Pop() any {
+	old := *h
+	d := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return d
+}

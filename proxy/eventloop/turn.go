@@ -1,0 +1,60 @@
+package eventloop
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Turn is a goroutine's time as the leader of a Loop. Handlers get it to find
+// out whether they still hold the lead.
+type Turn struct {
+	loop *Loop
+	// step is even while the goroutine leads between handlers, odd inside one,
+	// and left once another goroutine leads. It counts, so that the watch can
+	// tell one long handler from many short ones.
+	step atomic.Uint32
+	now  time.Time
+}
+
+const left = ^uint32(0)
+
+// enter begins a handler's time.
+func (t *Turn) enter() { t.step.Store(t.step.Load() + 1) }
+
+// leave ends it; false when the lead was handed over meanwhile.
+func (t *Turn) leave() bool {
+	s := t.step.Load()
+	return s != left && t.step.CompareAndSwap(s, (s+1)&^(1<<31))
+}
+
+// Detach hands the lead to another goroutine; the caller may then wait. It is
+// for the handler's goroutine, and costs nothing the second time.
+func (t *Turn) Detach() {
+	if s := t.step.Load(); s != left && t.step.CompareAndSwap(s, left) {
+		t.loop.follow()
+	}
+}
+
+// Left reports whether another goroutine leads.
+func (t *Turn) Left() bool { return t.step.Load() == left }
+
+// Readied says that the handler has made another goroutine runnable, which
+// should run before the Loop waits.
+func (t *Turn) Readied() {
+	if !t.Left() {
+		t.loop.readied = true
+	}
+}
+
+// Now returns the time at which this turn's readiness was learned.
+func (t *Turn) Now() time.Time { return t.now }
+
+// watch takes the lead from a handler that has been running since seen was
+// read, and reports what step is.
+func (t *Turn) watch(seen uint32) uint32 {
+	s := t.step.Load()
+	if s == seen && s&1 == 1 && s != left && t.step.CompareAndSwap(s, left) {
+		t.loop.follow()
+	}
+	return s
+}

@@ -1,0 +1,91 @@
+package http1
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/proxy/eventloop"
+)
+
+// startEvents has the loop call c when its first request is there.
+func (c *conn) startEvents() {
+	if !c.e.Register(c.info, c) {
+		c.nc.Close()
+		return
+	}
+	if c.core = c.e.Defaults(c.info); c.core == nil || c.sock.Start(c, c.core.HeaderTimeout) != nil {
+		c.end()
+	}
+}
+
+// Ready is eventloop.Handler's: the connection idles and has something to read,
+// or has idled too long.
+func (c *conn) Ready(*eventloop.Turn) {
+	if c.sock.Expired() {
+		c.state.CompareAndSwap(stateIdle, stateClosed)
+	}
+	c.drive()
+}
+
+// Suspends is proxy.Stream's: a loop calls the connection again.
+func (c *conn) Suspends() bool { return c.sock != nil }
+
+// Detach is proxy.Stream's.
+func (c *conn) Detach() {
+	if c.sock != nil {
+		c.sock.Detach()
+	}
+}
+
+// Resume goes on with a suspended exchange; see proxy.Stream.
+func (c *conn) Resume(t *eventloop.Turn) {
+	c.sock.Enter(t)
+	c.drive()
+}
+
+// drive serves until the connection waits for its loop or ends.
+func (c *conn) drive() {
+	waits := false
+	defer func() {
+		if !waits {
+			c.end()
+		}
+	}()
+	if !c.begun && c.state.Load() == stateClosed {
+		return
+	}
+	waits = c.serve()
+}
+
+// awaitEvent reads what is there, or leaves the connection to its loop.
+func (c *conn) awaitEvent(timeout time.Duration) (waits, more bool) {
+	for {
+		if c.sock.Readable() {
+			c.takeRead()
+			n, err := c.sock.TryRead(c.buf)
+			if n > 0 {
+				c.w = n
+				return false, true
+			}
+			c.releaseRead()
+			if err != unix.EAGAIN {
+				return false, false
+			}
+		}
+		c.releaseExchange()
+		if c.sock.Idle(timeout) {
+			return true, false
+		}
+	}
+}
+
+// now is the time, as old as the loop's turn where c runs in one.
+func (c *conn) now() time.Time {
+	if c.sock != nil {
+		if t := c.sock.Turn(); t != nil {
+			return t.Now()
+		}
+	}
+	return time.Now()
+}
