@@ -61,6 +61,11 @@ func runCases(t *testing.T, settings, rule string, cases []wireCase) {
 			if got := outcome(t, s.Dial("127.0.0.1:8000"), c); !matches(got, c.want) {
 				t.Errorf("answer %q, want %q (%s)", got, c.want, why)
 			}
+			if len(c.request) < 2000 {
+				if got := outcome(t, &byByte{s.Dial("127.0.0.1:8000")}, c); !matches(got, c.want) {
+					t.Errorf("a byte at a time: answer %q, want %q (%s)", got, c.want, why)
+				}
+			}
 			if c.nginx == "-" {
 				return
 			}
@@ -74,6 +79,20 @@ func runCases(t *testing.T, settings, rule string, cases []wireCase) {
 		})
 	}
 }
+
+// byByte is a connection that sends each byte by itself.
+type byByte struct{ net.Conn }
+
+// Write sends p a byte at a time.
+func (b *byByte) Write(p []byte) (n int, err error) {
+	for ; n < len(p) && err == nil; n++ {
+		_, err = b.Conn.Write(p[n : n+1])
+	}
+	return n, err
+}
+
+// CloseWrite ends the sending side.
+func (b *byByte) CloseWrite() error { return b.Conn.(*net.TCPConn).CloseWrite() }
 
 // outcome sends c's request on nc and summarises what comes back.
 func outcome(t *testing.T, nc net.Conn, c wireCase) string {
