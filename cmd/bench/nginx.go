@@ -164,8 +164,7 @@ func started(s *server, err error) (*server, error) {
 }
 
 func (s *server) launchNginx(site *site, location string) error {
-	file, err := s.write("nginx.conf", fmt.Sprintf(nginxFile, userLine(), max(site.connections, 16384), s.dir, s.addr, site.staticDir(), location,
-		site.connections, site.directives))
+	file, err := s.write("nginx.conf", s.nginxConfiguration(site, location))
 	if err != nil {
 		return err
 	}
@@ -174,6 +173,12 @@ func (s *server) launchNginx(site *site, location string) error {
 		return err
 	}
 	return s.launch(path, []string{"-p", s.dir, "-c", file, "-e", "stderr"}, nil)
+}
+
+// nginxConfiguration is nginx's for the site, with a location besides the files'.
+func (s *server) nginxConfiguration(site *site, location string) string {
+	return fmt.Sprintf(nginxFile, userLine(), max(site.connections, 16384), s.dir, s.addr, site.staticDir(), location,
+		site.connections, site.directives)
 }
 
 // hangUp asks the application server to replace its workers, as HUP does for

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -79,6 +82,46 @@ func TestEveryCaseHasItsFiles(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join(s.dir, c.path))
 			if err != nil || string(data) != string(c.want()) {
 				t.Errorf("%s: the file is not what is wanted: %v", c.name, err)
+			}
+		}
+	}
+}
+
+// What both configurations say of files, connections and logs is the same, so
+// that neither is slower by its words.
+func TestConfigurationsAreTakenAndEqual(t *testing.T) {
+	site, err := newSite()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(site.dir)
+	site.directives = "client_header_timeout 5s;\n"
+	var texts []string
+	for name, location := range map[string]string{"nginx": "", "nginx+gunicorn": fmt.Sprintf(gunicornLocation, "/none"), "nginx+uwsgi": fmt.Sprintf(uwsgiLocation, "/none")} {
+		s, err := newServer(site, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := s.nginxConfiguration(site, location)
+		file, err := s.write("nginx.conf", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := program("nginx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(path, "-t", "-q", "-p", s.dir, "-c", file, "-e", filepath.Join(s.dir, "error.log")).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("nginx refuses the configuration of %s: %v\n%s", name, err, out)
+		}
+		texts = append(texts, text)
+	}
+	texts = append(texts, new(alicorn).configuration(site, &server{dir: site.dir, addr: "127.0.0.1:1"}))
+	for _, line := range []string{"access_log off;", "open_file_cache max=1000 inactive=60s;", "keepalive_requests 1000000000;", "keepalive_timeout 75s;",
+		"client_body_buffer_size 128k;", "client_max_body_size 200m;", "client_header_timeout 5s;"} {
+		for _, text := range texts {
+			if !strings.Contains(text, line) {
+				t.Errorf("%q is missing in\n%s", line, text)
 			}
 		}
 	}
