@@ -15,8 +15,8 @@ import socket
 from array import array
 
 from . import frames
-from .frames import DATA, END, ENTRY, FRAME, HEAD, HEADER, SIZED
-from .lane import Lane
+from .frames import DATA, END, FRAME, HEAD, HEADER, SIZED, ProtocolError
+from .lane import Lane, SharedLane, store
 
 CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
@@ -29,10 +29,6 @@ INPUT_BUFFER = 65536  # bytes read at once from a spooled body
 
 class ChannelClosed(Exception):
     """The front is gone, or this process is a fork that has no business on the channel."""
-
-
-class ProtocolError(Exception):
-    """The front sent what the protocol does not allow."""
 
 
 class Channel:
@@ -56,12 +52,15 @@ class Channel:
             return None
         if frame[0] != frames.INIT:
             raise ProtocolError("the first frame is %r" % frame[:1])
-        settings = marshal.loads(memoryview(frame)[HEADER.size:])
+        return self.prepare(marshal.loads(memoryview(frame)[HEADER.size:]))
+
+    def prepare(self, settings):
+        """Opens the lane that the settings promise; returns them."""
         lane, threads = settings.get("lane"), settings["threads"]
         for offset in range(threads + 2 if lane else threads):
             os.set_inheritable(frames.CREDIT_FD + offset, False)
         if lane:
-            self.lane = Lane(lane, threads)
+            self.lane = (SharedLane if threads > 1 else Lane)(lane, threads)
         return settings
 
     def slots(self, count, window):
@@ -102,13 +101,20 @@ class Channel:
             self.lane.abandon()
 
 
+def nothing(certain=False):
+    """Stands for the take() of a lane that there is not."""
+
+
 class Slot:
     """One thread's place on the channel. Only that thread may use it."""
 
     def __init__(self, channel, index, marks, window):
         self.channel = channel
         self.index = index
-        self._lane = channel.lane
+        lane = self._lane = channel.lane
+        self._room = lane.largest if lane else 0  # bytes of a frame in the lane
+        self._answer = lane.answer if lane else None
+        self.take = lane.take if lane else nothing  # as wait(), or None where that must wait
         self._window = window
         self._credit = window
         self._marks = marks
@@ -119,14 +125,35 @@ class Slot:
         self._recvmsg_into = channel.socket.recvmsg_into
         self._send = channel.send
 
-    def receive(self):
-        """Waits for a request; returns (id, environ, input), or None to retire.
+    def wait(self):
+        """Waits for a request on the channel, and on the lane for what is put there now.
 
-        environ is a fresh dict of str, or None when the request's descriptors were lost;
-        input is a binary file with exactly the body, for the caller to close.
+        Returns (id, environ, input), or None to retire. environ is a fresh dict of str, or
+        None when the request's descriptors were lost; input is a binary file with exactly
+        the body, for the caller to close.
         """
-        taken = self._lane and self._lane.take()
-        return self._decode(*taken) if taken else self._wait()
+        lane = self._lane
+        while True:
+            if lane:
+                lane.doze()
+            try:
+                request = self.take(True)
+                if request:
+                    return request
+                size, ancillary, flags, _ = self._recvmsg_into(
+                    self._buffers, DESCRIPTORS, CLOEXEC)
+            except OSError as error:
+                raise ChannelClosed(str(error)) from None
+            finally:
+                if lane:
+                    lane.wake()
+            if not size:
+                return None
+            if not lane or self._buffer[0] != frames.WAKE:
+                return self._request(size, ancillary, flags)
+            request = self.take()
+            if request:
+                return request
 
     def start(self, id):
         """Marks the request started: from here on the front will not give it to another."""
@@ -136,13 +163,12 @@ class Slot:
         """Sends a response head (marshalled) with the body bytes that follow it."""
         size = len(body)
         if size <= COPIED and size <= self._credit and len(payload) <= COPIED:
-            self._credit -= size
-            frame = SIZED.pack(HEAD, end, self.index, id, len(payload)) + payload + body
-            wake = self._lane.answer(frame) if end and self._lane else None
-            if wake is None:
-                self._send(frame)
-            elif wake:
-                self._send(WAKE_UP)
+            if end:
+                framed = SIZED.size + len(payload) + size
+                self.answer(id, (store, framed, len(payload), payload), body)
+            else:
+                self._credit -= size
+                self._send(SIZED.pack(HEAD, 0, self.index, id, len(payload)) + payload + body)
             return
         first = min(size, FRAME - SIZED.size - len(payload), self._window)
         self._spend(first)
@@ -151,6 +177,22 @@ class Slot:
         self._sendmsg(SIZED.pack(HEAD, last, self.index, id, len(payload)), payload, body[:first])
         if first < size:
             self._data(id, body[first:], end)
+
+    def answer(self, id, whole, body):
+        """Sends a whole response: one of Heads.whole, and the body it is for."""
+        write, framed, length, payload = whole
+        size = len(body)
+        if size > self._credit:
+            self.head(id, payload, body, END)
+            return
+        self._credit -= size
+        if framed <= self._room:
+            wake = self._answer(write, framed, self.index, id, length, payload, body)
+            if wake is not None:
+                if wake:
+                    self._send(WAKE_UP)
+                return
+        self._send(SIZED.pack(HEAD, END, self.index, id, length) + payload + body)
 
     def data(self, id, body, end):
         """Sends body bytes, in as many frames as they need; end marks the last."""
@@ -175,32 +217,6 @@ class Slot:
         """Has the front log what the application did wrong in this request."""
         self.channel.report(frames.LOG, ("error", frames.plain(text)), self.index, id)
 
-    def _wait(self):
-        """Receives from the channel, or from the lane what is put there at this moment."""
-        lane = self._lane
-        while True:
-            if lane:
-                lane.doze()
-            try:
-                taken = lane and lane.claim()
-                if taken:
-                    return self._decode(*taken)
-                size, ancillary, flags, _ = self._recvmsg_into(
-                    self._buffers, DESCRIPTORS, CLOEXEC)
-            except OSError as error:
-                raise ChannelClosed(str(error)) from None
-            finally:
-                if lane:
-                    lane.wake()
-            if not size:
-                return None
-            if lane and self._buffer[0] == frames.WAKE:
-                taken = lane.take()
-                if taken:
-                    return self._decode(*taken)
-                continue
-            return self._request(size, ancillary, flags)
-
     def _request(self, size, ancillary, flags):
         kind, frame_flags, _, id, length = SIZED.unpack_from(self._buffer)
         if kind != frames.REQUEST or flags & socket.MSG_TRUNC:
@@ -211,16 +227,6 @@ class Slot:
         environ = marshal.loads(self._payload)
         length += SIZED.size
         return id, environ, io.BytesIO(self._buffer[length:size]) if size > length else io.BytesIO()
-
-    @staticmethod
-    def _decode(entry, payload):
-        """Returns the request in an entry of the lane."""
-        size, kind, flags, _, id, length = ENTRY.unpack_from(entry)
-        size -= SIZED.size
-        if kind != frames.REQUEST or flags or not length <= size <= len(payload):
-            raise ProtocolError("unexpected frame %r in the lane" % chr(kind))
-        environ = marshal.loads(payload)
-        return id, environ, io.BytesIO(payload[length:size]) if size > length else io.BytesIO()
 
     def _data(self, id, body, end):
         most = min(FRAME - HEADER.size, self._window)

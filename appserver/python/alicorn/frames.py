@@ -27,6 +27,10 @@ TEXT = 15000  # characters; the longest text that a report carries (any UTF-8 of
 SENTENCE = 1000  # characters; the longest message beside such a text
 
 
+class ProtocolError(Exception):
+    """The front sent what the protocol does not allow."""
+
+
 def control(kind, slot, id, value):
     """Returns a frame whose payload is the marshalled value."""
     return HEADER.pack(kind, 0, slot, id) + marshal.dumps(value, 2)

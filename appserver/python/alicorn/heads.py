@@ -7,8 +7,9 @@ one Content-Length. Anything else raises Refused with a text that names the head
 
 import marshal
 import re
+import struct
 
-from .frames import FRAME, SIZED
+from .frames import ENTRY, FRAME, SIZED
 
 STATUS = re.compile(r"[1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?")
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -22,6 +23,7 @@ ORDINARY, LENGTH = False, True
 MOST_NAMES = 1024  # header names remembered
 MOST_STATUSES = 64
 MOST_HEADS = 256  # whole heads remembered
+MOST_WHOLE = 16384  # bytes of a body that is copied behind its head
 LONGEST_HEAD = 2048  # bytes; a longer one is not remembered
 
 
@@ -71,6 +73,10 @@ class Heads:
         self._names = Names()
         self._statuses = Statuses()
         self._known = {}
+        # (status, size, *headers) -> (pack_into, framed, length, payload) of heads seen twice
+        # whose bodies of size bytes end in the same frame of framed bytes: lane.store()'s
+        # fields, which pack_into writes with the rest of them.
+        self.whole = {}
 
     def head(self, status, headers, size):
         """Returns the head for what start_response was given.
@@ -79,9 +85,10 @@ class Heads:
         the application left out; else None. Neither argument is changed.
         """
         try:
-            key = status, size, tuple(headers)
+            key = (status, size, *headers)
             known = self._known.get(key)
             if known is not None:
+                self._learn(key, *known)
                 return known
         except TypeError:
             key = None  # not hashable: the checks below say what is wrong, if anything is
@@ -102,6 +109,15 @@ class Heads:
         """
         checked, length, bodyless = self._check(status, headers, size)
         return self._payload(status, checked, length), length, bodyless
+
+    def _learn(self, key, payload, length, bodyless):
+        size = key[1]
+        if size is None or size != length or bodyless or size > MOST_WHOLE or key in self.whole:
+            return
+        if len(self.whole) >= MOST_HEADS:
+            self.whole.clear()
+        form = struct.Struct("%s%ds%ds" % (ENTRY.format, len(payload), size))
+        self.whole[key] = form.pack_into, form.size - 4, len(payload), payload
 
     def _payload(self, status, headers, file_length):
         payload = marshal.dumps((str.__str__(status), headers, file_length), 2)

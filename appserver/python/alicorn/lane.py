@@ -13,60 +13,66 @@ Each counts modulo 2^32. PROTOCOL.md says what either side may rely on.
 
 import mmap
 import os
+import struct
 import threading
+from io import BytesIO
+from marshal import loads
+from os import read
 
 from . import frames
+from .frames import END, ENTRY, HEAD, ProtocolError
 
 PAGE = 4096  # bytes before the first entry
 LINE = 16  # words from one shared word to the next
 ASLEEP, PUT, WAITING, ANSWERED, READ = range(0, 5 * LINE, LINE)
 COUNT = (1 << 32) - 1
+REQUEST = frames.REQUEST  # in a word with the flags and the slot, which are zero
+WORDS = struct.Struct("<IIII")  # ENTRY, its type, flags and slot in one
+FRAMED = ENTRY.size - 4  # bytes of a frame before its payload
 STRONG = ("x86_64", "amd64", "i386", "i686")  # machines that keep the order of stores
 
 
 class Lane:
-    """This process's side of the lane; its threads share it."""
+    """This process's side of the lane, for its only thread."""
 
     def __init__(self, settings, threads):
         memory, self._tokens = (frames.CREDIT_FD + threads + offset for offset in (0, 1))
-        requests, self._most, size = (settings[key] for key in ("requests", "responses", "entry"))
-        self._memory = mmap.mmap(memory, PAGE + (requests + self._most) * size)
+        requests, responses, size = (settings[key] for key in ("requests", "responses", "entry"))
+        self._memory = mmap.mmap(memory, PAGE + (requests + responses) * size)
         os.close(memory)
         view = memoryview(self._memory)
         self._words = view[:PAGE].cast("I")
-        starts = range(PAGE, PAGE + requests * size, size)
-        self._entries = [view[start:start + size] for start in starts]
-        self._payloads = [entry[frames.ENTRY.size:] for entry in self._entries]
-        self._answers = PAGE + requests * size
-        self._size = size
+        end = PAGE + requests * size
+        entries = [view[start:start + size] for start in range(PAGE, end, size)]
+        self._entries = [(entry, entry[ENTRY.size:]) for entry in entries]
+        self._requests, self._responses = requests, responses
+        self._answers = [end + number * size for number in range(responses)]
+        self.largest = size - 4  # bytes of a frame
         self._taken, self._waiting, self._answered = 0, 0, 0
+        self._full = responses  # the count of answers that there is room for, as last known
         self._lock = threading.Lock()
-        self._order = None
-        if os.uname().machine.lower() not in STRONG:
-            self._order = threading.Lock()
-            self._order.acquire()
+        barrier = threading.Lock()
+        self._acquire, self._release = barrier.acquire, barrier.release
+        barrier.acquire()
+        self._weak = os.uname().machine.lower() not in STRONG
 
-    def take(self):
-        """Returns (entry, payload) of the oldest request there is, or None.
+    def take(self, certain=False):
+        """Returns the oldest request there is, as Slot.wait() does, or None.
 
-        entry is as the front put it, payload begins with the environ. Both are good until
-        the request is marked started or answered.
+        certain: whatever the count of requests says. Its token is what decides.
         """
-        return None if self._words[PUT] == self._taken else self.claim()
-
-    def claim(self):
-        """Does the same whatever the count of requests says: its token is what decides."""
+        taken = self._taken
+        if self._words[PUT] == taken and not certain:
+            return None
         try:
-            with self._lock:
-                os.read(self._tokens, 8)
-                number = self._taken % len(self._entries)
-                self._taken = self._taken + 1 & COUNT
+            read(self._tokens, 8)
         except BlockingIOError:
             return None  # none was put, or the front took it back
-        return self._entries[number], self._payloads[number]
+        self._taken = taken + 1 & COUNT
+        return self._decode(taken)
 
     def doze(self):
-        """Says that the thread is about to block; claim() once more after it."""
+        """Says that the thread is about to block; take(True) comes after it."""
         with self._lock:
             self._waiting += 1
             self._words[WAITING] = self._waiting
@@ -77,24 +83,38 @@ class Lane:
             self._waiting -= 1
             self._words[WAITING] = self._waiting
 
-    def answer(self, frame):
-        """Passes a whole response on: None if the channel must, else whether to wake the front."""
-        size = len(frame) + 4
+    def answer(self, write, framed, slot, id, length, payload, body):
+        """Passes a whole response on: None if the channel must, else whether to wake the front.
+
+        write is store(), or does the same.
+        """
         words = self._words
-        if words[ASLEEP] or size > self._size:
+        answered = self._answered
+        if answered == self._full:
+            self._full = words[READ] + self._responses & COUNT
+        if words[ASLEEP] or answered == self._full:
             return None
-        with self._lock:  # its release also keeps the last load behind the stores
-            answered = self._answered
-            if (answered - words[READ] & COUNT) >= self._most:
-                return None
-            start = self._answers + answered % self._most * self._size
-            self._memory[start:start + size] = len(frame).to_bytes(4, "little") + frame
-            if self._order:
-                self._fence()
-            self._answered = words[ANSWERED] = answered + 1 & COUNT
-            if self._order:
-                self._fence()
+        write(self._memory, self._answers[answered % self._responses],
+              framed, HEAD, END, slot, id, length, payload, body)
+        if self._weak:
+            self._release()
+            self._acquire()
+        self._answered = words[ANSWERED] = answered + 1 & COUNT
+        # A release and the acquire of the same lock after it let nothing pass either way.
+        self._release()
+        self._acquire()
         return words[ASLEEP] == 1
+
+    def _decode(self, taken):
+        entry, payload = self._entries[taken % self._requests]
+        size, kind, id, length = WORDS.unpack_from(entry)
+        # loads stops where the dict ends, so the body behind it needs no slicing away
+        if kind == REQUEST and size == length + FRAMED:
+            return id, loads(payload), BytesIO()
+        size -= FRAMED
+        if kind != REQUEST or not length < size <= len(payload):
+            raise ProtocolError("unexpected frame %08x of %d bytes in the lane" % (kind, size))
+        return id, loads(payload), BytesIO(payload[length:size])
 
     def abandon(self):
         """Leaves the lane to the parent, in a fork: it looks empty and its front asleep."""
@@ -104,7 +124,28 @@ class Lane:
         os.close(self._tokens)
         self._tokens = -1
 
-    def _fence(self):
-        # A release and the acquire of the same lock after it let nothing pass either way.
-        self._order.release()
-        self._order.acquire()
+
+def store(memory, start, framed, kind, flags, slot, id, length, payload, body):
+    """Writes an entry: a frame of framed bytes behind that size."""
+    ENTRY.pack_into(memory, start, framed, kind, flags, slot, id, length)
+    memory[start + ENTRY.size:start + 4 + framed] = payload + body
+
+
+class SharedLane(Lane):
+    """The same for threads."""
+
+    def take(self, certain=False):
+        if self._words[PUT] == self._taken and not certain:
+            return None
+        try:
+            with self._lock:
+                read(self._tokens, 8)
+                taken = self._taken
+                self._taken = taken + 1 & COUNT
+        except BlockingIOError:
+            return None
+        return self._decode(taken)
+
+    def answer(self, *entry):
+        with self._lock:
+            return super().answer(*entry)

@@ -72,17 +72,18 @@ class FileWrapper:
 class Response:
     """The answer to one request: what start_response said and what has been sent of it."""
 
-    status = None
-    headers = None
-    opened = False  # the head has been sent
-    ended = False  # the client has all it will get
-    left = None  # bytes that Content-Length still promises; None without one
+    __slots__ = ("slot", "id", "heads", "bodyless", "status", "headers", "opened", "ended", "left")
 
     def __init__(self, slot, id, heads, bodyless):
         self.slot = slot
         self.id = id
         self.heads = heads
-        self.bodyless = bodyless
+        self.bodyless = bodyless  # whatever the application gives, its head alone is sent
+        self.status = None  # until start_response() has been called
+        self.headers = None
+        self.opened = False  # the head has been sent
+        self.ended = False  # the client has all it will get
+        self.left = None  # bytes that Content-Length still promises; None without one
 
     def start(self, status, headers, exc_info=None):
         """start_response(): keeps status and headers, to be checked when the head is sent."""
@@ -114,6 +115,24 @@ class Response:
             self._send_list(result)
         elif kind is not FileWrapper or self.opened or not self._send_file(result):
             self._send_parts(result)
+
+    def sent(self, parts):
+        """Sends a list that is one body whose head was sent twice before; else returns False."""
+        if len(parts) != 1 or self.bodyless or self.opened:
+            return False
+        body = parts[0]
+        headers = self.headers
+        if type(body) is not bytes or type(headers) is not list:
+            return False
+        try:
+            whole = self.heads.whole.get((self.status, len(body), *headers))
+        except TypeError:
+            return False  # a header that is no tuple
+        if whole is None:
+            return False
+        self.opened = self.ended = True
+        self.slot.answer(self.id, whole, body)
+        return True
 
     def fail(self):
         """Answers 500, or breaks off a response that has begun."""
@@ -223,7 +242,7 @@ class Response:
         return data, self.left == 0
 
     def _too_many(self):
-        if self.left >= 0:
+        if self.left is not None and self.left >= 0:
             self.left = -1
             self.slot.complain(self.id, "the application gave more bytes than its Content-Length; "
                                         "the rest is cut off")
@@ -261,11 +280,12 @@ class Server:
     def run(self):
         """Serves until the front retires the worker; lets SystemExit and KeyboardInterrupt
         through, after the request that raised them has been answered."""
+        take, wait, handle = self.slot.take, self.slot.wait, self.handle
         while True:
-            request = self.slot.receive()
+            request = take() or wait()
             if request is None:
                 return
-            self.handle(*request)
+            handle(*request)
 
     def handle(self, id, environ, input):
         """Answers one request; the application's result is closed whatever happens."""
@@ -279,6 +299,8 @@ class Server:
         try:
             self.slot.start(id)
             result = self.application(environ, response.start)
+            if type(result) is list and response.sent(result):
+                return
             try:
                 response.send(result)
             finally:

@@ -1,9 +1,15 @@
-"""Microseconds of a hello request by stage: ``python3 bench_stages.py`` (no system calls in `handle`)."""
+"""Microseconds of a hello request by stage: ``python3 bench_stages.py``.
 
-import io
+The stages run in this process on a lane of its own; `served` is all of them, with the
+system calls; the last lines are a worker process's CPU time, by lane and by channel.
+"""
+
 import marshal
 import os
+import resource
+import socket
 import sys
+import tempfile
 import timeit
 from pathlib import Path
 
@@ -12,27 +18,15 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from alicorn import channel, frames, heads, wsgi  # noqa: E402
 from applications import hello  # noqa: E402
-from front import ENVIRON, Front  # noqa: E402
+from front import ENVIRON, Front, Lane  # noqa: E402
 
 BROWSER = dict(ENVIRON, PATH_INFO="/hello", REQUEST_METHOD="GET", REQUEST_URI="/hello",
                RAW_URI="/hello", REMOTE_PORT="51234", HTTP_ACCEPT="*/*", HTTP_ACCEPT_LANGUAGE="en",
                HTTP_ACCEPT_ENCODING="gzip, br", HTTP_CONNECTION="keep-alive",
                HTTP_USER_AGENT="Mozilla/5.0 (X11; Linux x86_64)")
-
-
-class Loopback:
-    """A channel whose socket is memory."""
-
-    def __init__(self, frame):
-        self.socket = self
-        self.frame = frame
-
-    def recvmsg_into(self, buffers, *_):
-        buffers[0][:len(self.frame)] = self.frame
-        return len(self.frame), (), 0, None
-
-    def send(self, frame):
-        pass
+ROOM = 256  # requests served at a time
+SETTINGS = {"threads": 1, "window": 1 << 60, "environ": {"SERVER_SOFTWARE": "alicorn"},
+            "lane": {"requests": 16, "responses": ROOM, "entry": 16384}}
 
 
 def varied(environ, start_response):
@@ -40,40 +34,98 @@ def varied(environ, start_response):
     return [b"hello"]
 
 
+def uploaded(environ, start_response):
+    body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d" % len(body)]
+
+
 COUNT = iter(range(1 << 40))
 
 
-def stage(name, call, number=100000):
-    best = min(timeit.repeat(call, number=number, repeat=5)) / number * 1e6
+def stage(name, call, number=100000, each=1):
+    best = min(timeit.repeat(call, number=number, repeat=5)) / number / each * 1e6
     print("%-28s %6.2f us" % (name, best))
 
 
-def main():
-    environ = marshal.dumps(BROWSER, 2)
+def compact(environ):
+    """Marshals as the front does."""
+    short = b"".join(b"z%c%s" % (len(text), text.encode())
+                     for pair in environ.items() for text in pair)
+    assert marshal.loads(b"{" + short + b"0") == environ
+    return b"{" + short + b"0"
+
+
+def bench_slot(lane):
+    """Returns a slot of this process on the lane; its channel is at its end."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.shutdown(socket.SHUT_WR)
+    status = os.memfd_create("status")
+    os.ftruncate(status, 4096)
+    descriptors = [theirs.detach(), status, ours.detach(), os.eventfd(0), lane.file, lane.tokens]
+    for target, number in enumerate(descriptors, 100):
+        os.dup2(number, target)
+    frames.ZIP_FD = 100
+    frames.CHANNEL_FD, frames.STATUS_FD, frames.DIAGNOSTICS_FD, frames.CREDIT_FD = range(100, 104)
+    end = channel.Channel()
+    end.prepare(SETTINGS)
+    return end.slots(1, SETTINGS["window"])[0]
+
+
+def stages():
+    environ = compact(BROWSER)
     frame = frames.SIZED.pack(frames.REQUEST, 0, 0, 1, len(environ)) + environ
-    slot = channel.Slot(Loopback(frame), 0, memoryview(bytearray(64)).cast("I"), 1 << 60)
-    settings = {"threads": 1, "environ": {"SERVER_SOFTWARE": "alicorn"}}
+    lane = Lane(**SETTINGS["lane"])
+    slot = bench_slot(lane)
+    for index in range(lane.requests):
+        start = 4096 + index * lane.entry
+        lane.page[start:start + 4 + len(frame)] = len(frame).to_bytes(4, "little") + frame
+
+    def fill():
+        lane.write(Lane.READ, lane.word(Lane.ANSWERED))
+        lane.write(Lane.PUT, lane.word(Lane.PUT) + ROOM)
+        os.eventfd_write(lane.tokens, ROOM)
+
+    def received():
+        fill()
+        for _ in range(ROOM):
+            slot.take()
+
+    def served():
+        fill()
+        server.run()
+
+    stage("loads", lambda: marshal.loads(environ))
+    stage("receive", received, 200, ROOM)
     for name, application in (("hello", hello), ("varied heads", varied)):
-        server = wsgi.Server(application, slot, heads.Heads(), settings)
-        stage("handle, " + name, lambda: server.handle(1, dict(BROWSER), io.BytesIO()))
-    stage("dict(BROWSER)", lambda: dict(BROWSER))
-    stage("receive", slot.receive)
-    process(8)
+        stage("application, " + name, lambda: application(BROWSER, lambda status, headers: None))
+        server = wsgi.Server(application, slot, heads.Heads(), SETTINGS)
+        stage("served, " + name, served, 200, ROOM)
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        for _ in range(1000):
+            served()
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        for mode in "utime", "stime":
+            print("%-28s %6.2f us" % ("  " + mode, (
+                getattr(after, "ru_" + mode) - getattr(before, "ru_" + mode)) * 1e3 / ROOM))
 
 
-def process(depth, rounds=10000):
+def process(by, depth=8, rounds=5000, path="/hello", app="hello", **more):
     """Measures a worker process's CPU time by request, with `depth` queued ahead."""
-    with Front("applications:hello", HERE, window=1 << 40) as front:
+    lane = Lane(16, 16) if by == "lane" else None
+    with Front("bench_stages:" + app, HERE, window=1 << 40, lane=lane, by=by) as front:
         front.ready()
         before = cpu(front.pid)
         for _ in range(rounds):
-            for _ in range(depth):
-                front.request("/hello")
-            for _ in range(depth):
-                front.channel.recv(65536)
+            left = {front.request(path, **more) for _ in range(depth)}
+            while left:
+                frame = front.receive()
+                if frame.flags & 1:
+                    left.discard(frame.id)
         used = cpu(front.pid)
         for name, start, end in zip(("user", "system"), before, used):
-            print("%-28s %6.2f us" % ("process, " + name, (end - start) / (rounds * depth)))
+            print("%-28s %6.2f us" % ("%s by %s, %s" % (app, by, name),
+                                      (end - start) / (rounds * depth)))
 
 
 def cpu(pid):
@@ -81,6 +133,13 @@ def cpu(pid):
     with open("/proc/%d/stat" % pid) as file:
         fields = file.read().rpartition(")")[2].split()
     return [int(ticks) * 1e6 / os.sysconf("SC_CLK_TCK") for ticks in fields[11:13]]
+
+
+def main():
+    stages()
+    process("lane")
+    process("channel")
+    process("channel", 4, 1000, app="uploaded", method="POST", body=b"x" * 65536, spooled=True)
 
 
 if __name__ == "__main__":

@@ -186,12 +186,15 @@ def test_only_whole_small_answers_go_by_the_lane(laned, path, environ, way):
     front.asleep(0)
     id = front.request(path, **environ)
     frames = []
-    while len(frames) < len(way):
+
+    def arrived():
         data = front.lane.receive()
         if data:
             frames.append(("lane", Frame(data)))
         elif readable(front):
             frames.append(("channel", front._receive()))
+        return len(frames) == len(way)
+    poll(arrived, "not all frames came")
     assert sorted(taken for taken, _ in frames) == sorted(way)
     assert all(frame.id == id for _, frame in frames)
     assert not readable(front, 0.02) and front.lane.receive() is None
