@@ -113,17 +113,11 @@ func (p *Pool) transmit(w *worker, r *request) bool {
 	r.sent = true
 	b := r.frame
 	b[4], b[5], b[6], b[7] = byte(r.id), byte(r.id>>8), byte(r.id>>16), byte(r.id>>24)
-	if w.takesByLane(r) && w.lane.put(r.id, b) {
-		if w.lane.waiting() {
-			w.wake()
-		}
+	if w.lane != nil && w.putInLane(r) {
 		return true
 	}
 	err := w.channel.send(b, r.rights)
 	if err == nil {
-		if w.lane != nil {
-			w.lane.last = r.id
-		}
 		return true
 	}
 	w.remove(r)
@@ -138,15 +132,30 @@ func (p *Pool) transmit(w *worker, r *request) bool {
 	return false
 }
 
-// takesByLane reports whether r can go by the worker's lane: the worker is
-// awake, has received what was sent before by the channel, and the entry that
-// comes next is free.
-func (w *worker) takesByLane(r *request) bool {
+// putInLane passes r by the lane where it can go there. The channel is for what
+// does not fit, and to wake a worker that waits; while it holds something that
+// did not fit, later requests queue behind that.
+func (w *worker) putInLane(r *request) bool {
 	l := w.lane
-	if l == nil || r.rights != nil || len(r.frame) > laneEntry-4 || l.waiting() {
+	fits := r.rights == nil && len(r.frame) <= laneEntry-4 && w.hasReceived(l.ids[l.puts&(l.size-1)])
+	waiting := l.waiting()
+	switch {
+	case !w.hasReceived(l.misfit):
+		l.misfit = r.id
+		return false
+	case waiting && (w.outstanding <= w.threads || w.hasReceived(l.waker)):
+		l.waker = r.id
+		return false
+	case !fits:
+		l.misfit = r.id
+		return false
+	case !l.put(r.id, r.frame):
 		return false
 	}
-	return w.hasReceived(l.last) && w.hasReceived(l.ids[l.puts&(l.size-1)])
+	if l.waiting() && (w.threads > 1 || w.hasReceived(l.waker)) {
+		w.wake()
+	}
+	return true
 }
 
 // hasReceived reports whether the worker needs the frame of request id no more.
@@ -215,7 +224,7 @@ func (p *Pool) steal(w *worker) bool {
 }
 
 // takeOne takes a request back that w has not received, nil when there is
-// none: the oldest of its channel, the newest of its lane.
+// none: the newest of its lane, then the oldest of its channel.
 func (p *Pool) takeOne(w *worker) *request {
 	for {
 		id, ok := w.takeBack()
@@ -234,19 +243,20 @@ func (p *Pool) takeOne(w *worker) *request {
 
 // takeBack returns the id of a request that w will not receive any more.
 func (w *worker) takeBack() (id uint32, ok bool) {
+	if w.lane != nil && w.channel.taken >= 0 { // first: what is in the channel may have to wake the worker for it
+		if id, ok := w.lane.takeBack(); ok {
+			return id, true
+		}
+	}
 	for {
 		b, ok := w.channel.takeBack()
 		if !ok {
-			break
+			return 0, false
 		}
 		if len(b) >= headerSize && b[0] == frameRequest { // else a wake-up, or the first frame, of a worker that died before it
 			return uint32(b[4]) | uint32(b[5])<<8 | uint32(b[6])<<16 | uint32(b[7])<<24, true
 		}
 	}
-	if w.lane != nil && w.channel.taken >= 0 {
-		return w.lane.takeBack()
-	}
-	return 0, false
 }
 
 // takeAll takes back what w has not received; it waits again, in its order.

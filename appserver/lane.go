@@ -18,7 +18,8 @@ type lane struct {
 	size   uint32
 	ids    []uint32 // of the requests in the entries
 	puts   uint32
-	last   uint32 // id of the last request that went by the channel
+	waker  uint32 // id of the last request that was to wake the worker, by the channel
+	misfit uint32 // id of the last one that the lane could not take
 	reads  uint32 // the reader's
 }
 
