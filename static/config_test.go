@@ -189,13 +189,7 @@ func TestServingAFileAllocatesNothing(t *testing.T) {
 func servingAllocates(t *testing.T, text string, cached bool) {
 	s := start(t, folder(t, map[string]string{"a.css": strings.Repeat("a", 1000), "a.css.gz": "gz", "big": strings.Repeat("b", 100_000)}), text+
 		"server { listen 80; root ROOT; location /e/ { alias ROOT/; expires 1h; } location /z/ { alias ROOT/; precompressed on; } location /t/ { root ROOT; try_files /a.css =404; } }")
-	c := &proxy.Conn{ID: 1, Listener: s.Engine.Current().Listeners[0], RemoteAddr: "127.0.0.1", LocalAddr: "127.0.0.1", LocalPort: "80", Requests: 1}
-	st := &quiet{}
-	if !s.Engine.Register(c, &st.Recorder) {
-		t.Fatal("the server is shutting down")
-	}
-	defer s.Engine.Unregister(c)
-	x := proxy.NewExchange(c, st)
+	ask := asker(t, s)
 	for _, q := range []struct {
 		target, field, value string
 		cachedOnly           bool
@@ -206,16 +200,29 @@ func servingAllocates(t *testing.T, text string, cached bool) {
 		if q.cachedOnly && !cached {
 			continue
 		}
-		n := testing.AllocsPerRun(200, func() {
-			x.Reset()
-			x.Req.Method, x.Req.Target, x.Req.Authority, x.Req.Proto, x.Req.Major, x.Req.Minor, x.Req.Scheme = "GET", q.target, "h", "HTTP/1.1", 1, 1, "http"
-			if q.field != "" {
-				x.Req.Header.Add(q.field, q.value)
-			}
-			s.Engine.Serve(x)
-		})
+		n := testing.AllocsPerRun(200, func() { ask(q.target, q.field, q.value) })
 		if n > mostAllocations {
 			t.Errorf("%s %s: %v allocations", q.target, q.field, n)
 		}
+	}
+}
+
+// asker returns a function that takes requests through s, on one connection
+// whose wire keeps nothing.
+func asker(t testing.TB, s *proxytest.Server) func(target, field, value string) {
+	c := &proxy.Conn{ID: 1, Listener: s.Engine.Current().Listeners[0], RemoteAddr: "127.0.0.1", LocalAddr: "127.0.0.1", LocalPort: "80", Requests: 1}
+	st := &quiet{}
+	if !s.Engine.Register(c, &st.Recorder) {
+		t.Fatal("the server is shutting down")
+	}
+	t.Cleanup(func() { s.Engine.Unregister(c) })
+	x := proxy.NewExchange(c, st)
+	return func(target, field, value string) {
+		x.Reset()
+		x.Req.Method, x.Req.Target, x.Req.Authority, x.Req.Proto, x.Req.Major, x.Req.Minor, x.Req.Scheme = "GET", target, "h", "HTTP/1.1", 1, 1, "http"
+		if field != "" {
+			x.Req.Header.Add(field, value)
+		}
+		s.Engine.Serve(x)
 	}
 }

@@ -158,10 +158,25 @@ func (d *expiresDirective) filter(x *proxy.Exchange) error {
 		d.last.Store(t)
 	}
 	if t.expires != "" {
-		h.Set("Expires", t.expires)
-		h.Set("Cache-Control", t.age)
+		t.apply(h)
 	}
 	return nil
+}
+
+// apply sets the two fields. They are seldom there, and then need not be looked
+// for by name.
+func (t *expiresText) apply(h *proxy.Header) {
+	for i := range h.Len() {
+		if h.At(i).ID() == proxy.FieldOther {
+			h.Del("Expires")
+			break
+		}
+	}
+	h.AddID(proxy.FieldOther, "Expires", t.expires)
+	if _, ok := h.Lookup(proxy.FieldCacheControl); ok {
+		h.Del("Cache-Control")
+	}
+	h.AddID(proxy.FieldCacheControl, "Cache-Control", t.age)
 }
 
 // text makes the fields' values for a moment; empty ones for off.

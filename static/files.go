@@ -65,10 +65,7 @@ func (st *site) irregular(lk *lookup) error {
 
 // answer responds with the open, regular file.
 func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding) error {
-	r, size, v := &x.Res, lk.file.size, lk.file.v
-	if v == nil {
-		v = st.table.of(lk.file.modified, size)
-	}
+	r, size, v := &x.Res, lk.file.size, st.validators(&lk.file)
 	etag := ""
 	if st.etag {
 		etag = v.etag
@@ -107,6 +104,13 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding) error {
 	}
 	r.Status = 200
 	return sendPart(r, lk, 0, size)
+}
+
+func (st *site) validators(f *file) *validators {
+	if f.snap != nil {
+		return f.snap.v
+	}
+	return st.table.of(f.modified, f.size)
 }
 
 func sendHead(r *proxy.Response) error {

@@ -27,12 +27,12 @@ type lookup struct {
 type file struct {
 	fd       int // -1: none, as for a folder that a cache knows
 	size     int64
-	modified int64 // seconds since 1970; 0 when v is known
+	modified int64 // seconds since 1970; 0 when snap is known
 	mode     uint32
 	sender   *os.File    // owns fd once it is not nil
 	shared   *descriptor // owns fd and sender: others use them too
 	content  []byte      // every byte, when it is not nil
-	v        *validators // nil: not made yet
+	snap     *snapshot   // what the cache knows of the file; nil: it was not asked
 }
 
 const (

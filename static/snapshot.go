@@ -45,7 +45,7 @@ func newSnapshot(lk *lookup, table *validatorTable, err error) *snapshot {
 	}
 	s.v = table.of(f.modified, f.size)
 	s.open = newDescriptor(f.fd, string(lk.key()), f.size)
-	f.shared, f.sender, f.v = s.open, s.open.file, s.v
+	f.shared, f.sender, f.snap = s.open, s.open.file, s
 	return s
 }
 
@@ -64,13 +64,13 @@ func lasting(err error) bool {
 // more: its descriptor is closed, or its file was changed in place.
 func (s *snapshot) give(lk *lookup) (ok bool) {
 	if s.open == nil {
-		lk.file = file{fd: -1, mode: s.mode, size: s.id.size, content: s.content, v: s.v}
+		lk.file = file{fd: -1, mode: s.mode, size: s.id.size, content: s.content, snap: s}
 		return true
 	}
 	if !s.open.hold() {
 		return false
 	}
-	lk.file = file{fd: s.open.fd, mode: s.mode, size: s.id.size, v: s.v, shared: s.open, sender: s.open.file}
+	lk.file = file{fd: s.open.fd, mode: s.mode, size: s.id.size, snap: s, shared: s.open, sender: s.open.file}
 	if !s.unchanged(lk) {
 		lk.close()
 		return false

@@ -1,0 +1,44 @@
+package static_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// processorTime is what this process has used, in all threads: unlike the
+// time on the wall it says the same on a busy machine.
+func processorTime(b *testing.B) time.Duration {
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// BenchmarkFile is a request's way through the handler, without a wire.
+func BenchmarkFile(b *testing.B) {
+	for _, c := range []struct{ name, text, target string }{
+		{"memory", "open_file_cache max=10;", "/a.css"},
+		{"memory, expires", "open_file_cache max=10; expires 1h;", "/a.css"},
+		{"descriptor, read", "open_file_cache max=10; open_file_cache_memory off;", "/a.css"},
+		{"uncached, read", "", "/a.css"},
+		{"descriptor, sent", "open_file_cache max=10;", "/big"},
+		{"uncached, sent", "", "/big"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			s := start(b, folder(b, map[string]string{"a.css": strings.Repeat("a", 1000), "big": strings.Repeat("b", 100_000)}), c.text+"server { listen 80; root ROOT; }")
+			b.ReportAllocs()
+			before := processorTime(b)
+			b.RunParallel(func(pb *testing.PB) {
+				ask := asker(b, s)
+				for pb.Next() {
+					ask(c.target, "", "")
+				}
+			})
+			b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
+		})
+	}
+}
