@@ -71,6 +71,7 @@ func startBackend(t testing.TB, socket string) {
 			return
 		}
 		text := fmt.Appendf(nil, "%s %s %s [%s]", r.Method, r.Header.Get("X-Path"), r.Header.Get("X-Host"), body)
+		w.Header().Set("Content-Type", "text/plain")
 		w.Header().Set("Content-Length", fmt.Sprint(len(text)))
 		w.Write(text)
 	})}

@@ -10,6 +10,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
+	"alicorn/proxy/proxytest"
 )
 
 // The parts that most cases share.
@@ -53,13 +57,19 @@ func ours(name, request, want, nginx, why string) wireCase {
 // they say it themselves.
 func runCases(t *testing.T, settings, rule string, cases []wireCase) {
 	settings = "lingering_timeout 100ms; client_header_timeout 5s; " + settings
-	s := newServer(t, settings)
-	dir := startNginx(t, settings)
+	s, dir := newServer(t, settings), startNginx(t, settings)
+	// Connections are also served as where the system has no event loop.
+	plain := proxytest.New(t, proxytest.Config{
+		Text: "server { listen 127.0.0.1:8000; " + settings + " }", Modules: []proxy.Module{echo()}, Serve: http1.Serve, Goroutines: true,
+	})
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			why := cmp.Or(c.why, rule)
 			if got := outcome(t, s.Dial("127.0.0.1:8000"), c); !matches(got, c.want) {
 				t.Errorf("answer %q, want %q (%s)", got, c.want, why)
+			}
+			if got := outcome(t, plain.Dial("127.0.0.1:8000"), c); !matches(got, c.want) {
+				t.Errorf("without a loop: answer %q, want %q (%s)", got, c.want, why)
 			}
 			if len(c.request) < 2000 {
 				if got := outcome(t, &byByte{s.Dial("127.0.0.1:8000")}, c); !matches(got, c.want) {
