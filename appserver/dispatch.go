@@ -133,27 +133,24 @@ func (p *Pool) transmit(w *worker, r *request) bool {
 }
 
 // putInLane passes r by the lane where it can go there. The channel is for what
-// does not fit, and to wake a worker that waits; while it holds something that
-// did not fit, later requests queue behind that.
+// does not fit; while it holds that, later requests queue behind it.
 func (w *worker) putInLane(r *request) bool {
 	l := w.lane
 	fits := r.rights == nil && len(r.frame) <= laneEntry-4 && w.hasReceived(l.ids[l.puts&(l.size-1)])
-	waiting := l.waiting()
-	switch {
-	case !w.hasReceived(l.misfit):
+	if !fits || !w.hasReceived(l.misfit) {
 		l.misfit = r.id
-		return false
-	case waiting && (w.outstanding <= w.threads || w.hasReceived(l.waker)):
-		l.waker = r.id
-		return false
-	case !fits:
-		l.misfit = r.id
-		return false
-	case !l.put(r.id, r.frame):
 		return false
 	}
-	if l.waiting() && (w.threads > 1 || w.hasReceived(l.waker)) {
-		w.wake()
+	if !l.put(r.id, r.frame) {
+		return false
+	}
+	if l.waiting() {
+		// A worker that is woken for a turn's first request, and finds it alone,
+		// sleeps again before the second: it is woken when the turn is over.
+		w.owesWake.Store(true)
+		if l.asleep() {
+			w.wake()
+		}
 	}
 	return true
 }
@@ -164,9 +161,21 @@ func (w *worker) hasReceived(id uint32) bool {
 	return r == nil || w.hasStarted(r)
 }
 
-// wake has a worker that waits for its channel look at its lane.
+// wake has a worker that waits for its channel look at its lane. The pool's
+// lock is held.
 func (w *worker) wake() {
-	w.channel.send(appendHeader(w.wakeUp[:0], frameWake, 0, 0), nil)
+	if w.owesWake.Swap(false) && w.lane.waiting() {
+		w.channel.send(appendHeader(w.wakeUp[:0], frameWake, 0, 0), nil)
+	}
+}
+
+// wakeLate is wake for the end of a turn. The reader's lock is held.
+func (w *worker) wakeLate() {
+	if !w.ended && w.owesWake.Load() {
+		w.pool.mu.Lock()
+		w.wake()
+		w.pool.mu.Unlock()
+	}
 }
 
 // requeue puts r at the head of the queue: it has waited longest.

@@ -18,7 +18,6 @@ type lane struct {
 	size   uint32
 	ids    []uint32 // of the requests in the entries
 	puts   uint32
-	waker  uint32 // id of the last request that was to wake the worker, by the channel
 	misfit uint32 // id of the last one that the lane could not take
 	reads  uint32 // the reader's
 }
@@ -104,6 +103,9 @@ func (l *lane) receive(b []byte) (n int, err error) {
 	l.word(laneRead).Store(l.reads)
 	return n, nil
 }
+
+// asleep reports what sleep said last.
+func (l *lane) asleep() bool { return l.word(laneAsleep).Load() != 0 }
 
 // sleep says whether responses have to wake the front, and reports whether
 // there is one already.

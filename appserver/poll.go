@@ -10,6 +10,11 @@ import (
 // Exchanges go on. A frame is received and noted under the reader's lock; what
 // follows from it, which may wait for a client, is not.
 func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
+	if w.owesWake.Load() {
+		w.reading.Lock()
+		w.wakeLate()
+		w.reading.Unlock()
+	}
 	for !t.Left() {
 		o, more := w.receive()
 		if !more {
@@ -29,7 +34,9 @@ func (w *worker) Sleep(asleep bool) (pending bool) {
 		return false
 	}
 	if w.lane != nil {
-		pending = w.lane.sleep(asleep)
+		if pending = w.lane.sleep(asleep); asleep {
+			w.wakeLate()
+		}
 	}
 	return pending || w.channel.event.Readable()
 }

@@ -72,11 +72,12 @@ type worker struct {
 	outstanding int
 	assigned    uint64 // requests given to it, for round_robin
 	served      uint64
-	limit       uint64 // max_requests with jitter; 0: none
-	tired       bool   // at its limit: replaced, then retired
-	slow        bool   // its running request is long: nothing is queued behind it
-	stuck       bool   // it does not start what it has been sent
-	full        bool   // its socket has no room
+	limit       uint64      // max_requests with jitter; 0: none
+	tired       bool        // at its limit: replaced, then retired
+	slow        bool        // its running request is long: nothing is queued behind it
+	stuck       bool        // it does not start what it has been sent
+	full        bool        // its socket has no room
+	owesWake    atomic.Bool // its lane has a request that it has not been woken for
 	wakeUp      [headerSize]byte
 	progress    int64 // when a response last ended, or it stopped being idle
 	report      Report
