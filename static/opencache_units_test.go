@@ -145,3 +145,43 @@ func TestADescriptorIsClosedByItsLastHolder(t *testing.T) {
 		}
 	}
 }
+
+func TestBytesReadWhileAFileChangesAreNotKept(t *testing.T) {
+	for name, content := range map[string]string{"grown": "xyz", "shrunk": "x", "of the same length": "yy"} {
+		t.Run(name, func(t *testing.T) {
+			s := newShelf(t, newOpenCache(10, time.Hour), 2)
+			lk := &lookup{name: append([]byte(filepath.Join(s.dir, "0")), 0), file: file{fd: -1}}
+			if err := lk.openName(); err != nil {
+				t.Fatal(err)
+			}
+			sn := newSnapshot(lk, new(validatorTable), nil)
+			defer sn.release()
+			if got, ok := sn.readWhole(lk); string(got) != "xx" || !ok {
+				t.Errorf("before the change: got %q, %v", got, ok)
+			}
+			if err := os.WriteFile(filepath.Join(s.dir, "0"), []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if got, ok := sn.readWhole(lk); ok {
+				t.Errorf("after the change: got %q", got)
+			}
+		})
+	}
+}
+
+func TestAClosedCacheKeepsNothing(t *testing.T) {
+	s := newShelf(t, newOpenCache(10, time.Hour), 1, 1)
+	s.ask(0)
+	s.use.cache.close()
+	for range 2 {
+		if err := s.ask(0); err != nil {
+			t.Error(err)
+		}
+		if err := s.ask(1); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := s.known(); got != "" {
+		t.Errorf("got %s", got)
+	}
+}
