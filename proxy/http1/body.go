@@ -92,6 +92,9 @@ func (c *conn) bodyError(err error) error {
 	case errors.As(err, &fail):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		if !c.draining && c.bodyCore().ResetTimedOut {
+			c.resetOnClose()
+		}
 		return &proxy.Fail{Status: 408, Level: proxy.LevelInfo, Reason: "client timed out while sending the request body"}
 	}
 	return proxy.ErrClientGone

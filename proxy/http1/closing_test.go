@@ -1,0 +1,250 @@
+package http1_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// peers are servers with the same settings: we and nginx, over TCP.
+type peers map[string]func() net.Conn
+
+func newPeers(t *testing.T, settings string) peers {
+	s := newServer(t, settings)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	startNginx(t, "listen "+addr+" rcvbuf=32k; "+settings)
+	return peers{
+		"we": func() net.Conn { return s.Dial("127.0.0.1:8000") },
+		"nginx": func() net.Conn {
+			nc, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { nc.Close() })
+			return nc
+		},
+	}
+}
+
+// ending reads nc to its end: the summary of what came, "end", "reset" or
+// "hangs", and when it ended.
+func ending(nc net.Conn, patience time.Duration) (string, time.Duration) {
+	began := time.Now()
+	nc.SetDeadline(began.Add(patience))
+	answer, err := io.ReadAll(nc)
+	how := "end"
+	switch {
+	case errors.Is(err, syscall.ECONNRESET):
+		how = "reset"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		how = "hangs"
+	case err != nil:
+		how = err.Error()
+	}
+	return summary(string(answer)) + " " + how, time.Since(began)
+}
+
+// send sends first at once, then trickle a byte every 20 ms, until the server
+// takes no more.
+func send(nc net.Conn, first, trickle string) {
+	io.WriteString(nc, first)
+	for i := range len(trickle) {
+		time.Sleep(20 * time.Millisecond)
+		if _, err := io.WriteString(nc, trickle[i:i+1]); err != nil {
+			return
+		}
+	}
+}
+
+// A timeout is 500 ms in these cases, and a trickle of 50 bytes takes longer.
+func TestTimeouts(t *testing.T) {
+	const settings = "client_header_timeout 500ms; client_body_timeout 500ms; keepalive_timeout 500ms; lingering_timeout 100ms; "
+	normal, resetting := newPeers(t, settings), newPeers(t, settings+"reset_timedout_connection on;")
+	var wg sync.WaitGroup
+	for _, c := range []struct{ name, first, trickle, want, reset, nginx, nginxReset string }{
+		// RFC 9110 section 15.5.9: 408 may be sent, and nginx's manual says that
+		// it is; nginx itself only logs it.
+		{"a request line", "GET / HT", "", "408 end", "", "- end", "- reset"},
+		{"a head", get, "", "408 end", "", "- end", "- reset"},
+		// nginx closes with the trickle unread, which is a reset or not by chance.
+		{"a head that trickles", get + "X: ", long(100), "408 end", "", "", "- reset"},
+		{"a line that trickles", "GET /", long(100), "408 end", "", "", "- reset"},
+		{"fields that trickle", get, strings.Repeat("X:1\r\n", 20), "408 end", "", "", "- reset"},
+		{"a body", post + "Content-Length: 3\r\n\r\nab", "", "408 end", "408/- reset", "- end", "- reset"},
+		{"a chunk", coded + "3\r\na", "", "408 end", "408/- reset", "- end", "- reset"},
+		{"a chunk's size", coded + "3", "", "408 end", "408/- reset", "- end", "- reset"},
+		{"a trailer", coded + "0\r\nX", "", "408 end", "408/- reset", "- end", "- reset"},
+		// A timeout of a body is of one read, so that a trickle may go on.
+		{"a body that trickles", post + last + "Content-Length: 50\r\n\r\n", long(50), "200 POST / a [" + long(50) + "] end", "same", "same", "same"},
+		{"a chunk that trickles", chunked + "32\r\n", long(50) + "\r\n0\r\n\r\n", "200 POST / a [" + long(50) + "] end", "same", "same", "same"},
+		// Idle connections end normally in any case.
+		{"nothing", "", "", "- end", "- end", "- end", "- end"},
+		{"a kept connection", get + "\r\n", "", "200 GET / a [] end", "same", "same", "same"},
+	} {
+		for i, servers := range []peers{normal, resetting} {
+			for who, dial := range servers {
+				want := map[string][]string{"we": {c.want, c.reset}, "nginx": {c.nginx, c.nginxReset}}[who][i]
+				if want == "same" {
+					want = c.want
+				}
+				if want == "" {
+					continue
+				}
+				wg.Go(func() {
+					nc := dial()
+					sent := make(chan struct{})
+					go func() { defer close(sent); send(nc, c.first, c.trickle) }()
+					got, took := ending(nc, 6*time.Second)
+					nc.Close()
+					<-sent
+					if !slices.Contains(choices(want), got) || took < 450*time.Millisecond {
+						t.Errorf("%s, %s, %v: %q after %v, want %q after 500 ms", c.name, who, i == 1, got, took, want)
+					}
+				})
+			}
+		}
+	}
+	wg.Wait()
+}
+
+// choices lists what "a/b c" may be.
+func choices(want string) []string {
+	word, rest, _ := strings.Cut(want, " ")
+	a, b, ok := strings.Cut(word, "/")
+	if !ok || len(a) > 3 {
+		return []string{want}
+	}
+	return []string{a + " " + rest, b + " " + rest}
+}
+
+// A client that reads nothing is cut, and reset when that is asked for.
+func TestReadersThatStallAreReset(t *testing.T) {
+	var wg sync.WaitGroup
+	for settings, want := range map[string]string{"": "end", "reset_timedout_connection on;": "reset"} {
+		for who, dial := range newPeers(t, "send_timeout 500ms; client_max_body_size 20m; lingering_timeout 100ms; "+settings) {
+			wg.Go(func() {
+				const size = 16 << 20
+				nc := dial()
+				defer nc.Close()
+				if _, err := io.WriteString(nc, post+last+"Content-Length: 16777216\r\n\r\n"+long(size)); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(1500 * time.Millisecond) // what is timed is a client that does nothing
+				if got, _ := ending(nc, 6*time.Second); !strings.HasSuffix(got, " "+want) || len(got) >= size {
+					t.Errorf("%s %s: %d bytes, then %.20s, want %s", settings, who, len(got), got[max(0, len(got)-20):], want)
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// keepalive_time: a connection that is old closes after its next response.
+func TestOldConnectionsClose(t *testing.T) {
+	for who, dial := range newPeers(t, "keepalive_time 400ms; lingering_timeout 100ms;") {
+		nc, began := dial(), time.Now()
+		nc.SetDeadline(began.Add(5 * time.Second))
+		buf := make([]byte, 4096)
+		for closing := false; !closing; time.Sleep(20 * time.Millisecond) {
+			if _, err := io.WriteString(nc, get+"\r\n"); err != nil {
+				t.Fatalf("%s: %v", who, err)
+			}
+			n, err := nc.Read(buf)
+			if err != nil {
+				t.Fatalf("%s: %v after %v", who, err, time.Since(began))
+			}
+			closing = bytes.Contains(buf[:n], []byte("Connection: close\r\n"))
+		}
+		if _, err := nc.Read(buf); err != io.EOF {
+			t.Errorf("%s: %v, want the end", who, err)
+		}
+		if took := time.Since(began); took < 400*time.Millisecond || took > 2*time.Second {
+			t.Errorf("%s: closed after %v, want 400 ms", who, took)
+		}
+	}
+}
+
+// taken is how long the server takes bytes that come every 10 ms, after it has
+// answered request.
+func taken(t *testing.T, nc net.Conn, request string) time.Duration {
+	if _, err := io.WriteString(nc, request); err != nil {
+		t.Fatal(err)
+	}
+	nc.SetDeadline(time.Now().Add(8 * time.Second))
+	if _, err := nc.Read(make([]byte, 4096)); err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := io.WriteString(nc, "x"); err != nil {
+			return time.Since(began)
+		}
+	}
+}
+
+func TestLingering(t *testing.T) {
+	more := get + "X : y\r\n\r\nmore"
+	plain := get + last + "\r\n"
+	for _, c := range []struct {
+		name, settings, request string
+		least, most             time.Duration
+	}{
+		{"off", "lingering_close off; lingering_time 3s;", more, 0, 500 * time.Millisecond},
+		// nginx counts lingering_time in seconds of the clock.
+		{"for lingering_time", "lingering_time 2s; lingering_timeout 1s;", more, 900 * time.Millisecond, 3500 * time.Millisecond},
+		{"not where all was read", "lingering_time 3s; lingering_timeout 1s;", plain, 0, 500 * time.Millisecond},
+		{"always", "lingering_close always; lingering_time 2s; lingering_timeout 1s;", plain, 900 * time.Millisecond, 3500 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var wg sync.WaitGroup
+			for who, dial := range newPeers(t, "client_max_body_size 1k; "+c.settings) {
+				wg.Go(func() {
+					if took := taken(t, dial(), c.request); took < c.least || took > c.most {
+						t.Errorf("%s took what came for %v, want %v to %v", who, took, c.least, c.most)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+// lingering_timeout bounds each wait: a client that is silent for longer is
+// not heard any more.
+func TestLingeringEndsInSilence(t *testing.T) {
+	for who, dial := range newPeers(t, "client_max_body_size 1k; lingering_time 20s; lingering_timeout 500ms;") {
+		for silence, heard := range map[time.Duration]bool{100 * time.Millisecond: true, 1500 * time.Millisecond: false} {
+			nc := dial()
+			io.WriteString(nc, post+"Content-Length: 1000000\r\n\r\n")
+			nc.SetDeadline(time.Now().Add(5 * time.Second))
+			_, err := nc.Read(make([]byte, 4096))
+			time.Sleep(silence)
+			for range 2 { // the first byte to a closed connection brings the reset
+				if err == nil {
+					_, err = nc.Write([]byte("x"))
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			if err == nil {
+				_, err = nc.Write([]byte("x"))
+			}
+			if (err == nil) != heard {
+				t.Errorf("%s: writing brings %v; heard %v", who, err, heard)
+			}
+			nc.Close()
+		}
+	}
+}
