@@ -71,6 +71,7 @@ func send(nc net.Conn, first, trickle string) {
 
 // A timeout is 500 ms in these cases, and a trickle of 50 bytes takes longer.
 func TestTimeouts(t *testing.T) {
+	t.Parallel()
 	const settings = "client_header_timeout 500ms; client_body_timeout 500ms; keepalive_timeout 500ms; lingering_timeout 100ms; "
 	normal, resetting := newPeers(t, settings), newPeers(t, settings+"reset_timedout_connection on;")
 	var wg sync.WaitGroup
@@ -79,10 +80,11 @@ func TestTimeouts(t *testing.T) {
 		// it is; nginx itself only logs it.
 		{"a request line", "GET / HT", "", "408 end", "", "- end", "- reset"},
 		{"a head", get, "", "408 end", "", "- end", "- reset"},
-		// nginx closes with the trickle unread, which is a reset or not by chance.
-		{"a head that trickles", get + "X: ", long(100), "408 end", "", "", "- reset"},
-		{"a line that trickles", "GET /", long(100), "408 end", "", "", "- reset"},
-		{"fields that trickle", get, strings.Repeat("X:1\r\n", 20), "408 end", "", "", "- reset"},
+		// Which of the two nginx does to a trickle cannot be told from outside: it
+		// closes with unread bytes, and a write may take the reset's error.
+		{"a head that trickles", get + "X: ", long(100), "408 end", "", "", ""},
+		{"a line that trickles", "GET /", long(100), "408 end", "", "", ""},
+		{"fields that trickle", get, strings.Repeat("X:1\r\n", 20), "408 end", "", "", ""},
 		{"a body", post + "Content-Length: 3\r\n\r\nab", "", "408 end", "408/- reset", "- end", "- reset"},
 		{"a chunk", coded + "3\r\na", "", "408 end", "408/- reset", "- end", "- reset"},
 		{"a chunk's size", coded + "3", "", "408 end", "408/- reset", "- end", "- reset"},
@@ -132,6 +134,7 @@ func choices(want string) []string {
 
 // A client that reads nothing is cut, and reset when that is asked for.
 func TestReadersThatStallAreReset(t *testing.T) {
+	t.Parallel()
 	var wg sync.WaitGroup
 	for settings, want := range map[string]string{"": "end", "reset_timedout_connection on;": "reset"} {
 		for who, dial := range newPeers(t, "send_timeout 500ms; client_max_body_size 20m; lingering_timeout 100ms; "+settings) {
@@ -154,6 +157,7 @@ func TestReadersThatStallAreReset(t *testing.T) {
 
 // keepalive_time: a connection that is old closes after its next response.
 func TestOldConnectionsClose(t *testing.T) {
+	t.Parallel()
 	for who, dial := range newPeers(t, "keepalive_time 400ms; lingering_timeout 100ms;") {
 		nc, began := dial(), time.Now()
 		nc.SetDeadline(began.Add(5 * time.Second))
@@ -195,6 +199,7 @@ func taken(t *testing.T, nc net.Conn, request string) time.Duration {
 }
 
 func TestLingering(t *testing.T) {
+	t.Parallel()
 	more := get + "X : y\r\n\r\nmore"
 	plain := get + last + "\r\n"
 	for _, c := range []struct {
@@ -225,6 +230,7 @@ func TestLingering(t *testing.T) {
 // lingering_timeout bounds each wait: a client that is silent for longer is
 // not heard any more.
 func TestLingeringEndsInSilence(t *testing.T) {
+	t.Parallel()
 	for who, dial := range newPeers(t, "client_max_body_size 1k; lingering_time 20s; lingering_timeout 500ms;") {
 		for silence, heard := range map[time.Duration]bool{100 * time.Millisecond: true, 1500 * time.Millisecond: false} {
 			nc := dial()
