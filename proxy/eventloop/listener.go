@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -56,20 +57,31 @@ func (p *place) Ready(t *Turn) {
 	if p.Expired() { // a pause has passed
 		p.loop.poller.watchListener(p.fd, p.tag)
 	}
-	p.state.And(^readable)
-	rest := time.Duration(0)
-	for range atOnce {
-		done, err := p.acceptOne()
-		if err != nil {
-			p.l.failed(err)
-			p.loop.poller.forget(p.fd)
-			rest = pause
-		}
-		if done || err != nil {
-			break
+	for {
+		p.Forget()
+		if rest, ended := p.acceptSome(); ended || p.Idle(rest) {
+			return
 		}
 	}
-	p.Idle(rest)
+}
+
+// acceptSome accepts until nobody waits, or as many as may come at once: the
+// poller then tells again. rest is how long to leave it after an error.
+func (p *place) acceptSome() (rest time.Duration, ended bool) {
+	for range atOnce {
+		done, err := p.acceptOne()
+		switch {
+		case err == net.ErrClosed:
+			return 0, true
+		case err != nil:
+			p.l.failed(err)
+			p.loop.poller.forget(p.fd)
+			return pause, false
+		case done:
+			return 0, false
+		}
+	}
+	return 0, false
 }
 
 func (p *place) acceptOne() (done bool, err error) {
@@ -77,7 +89,7 @@ func (p *place) acceptOne() (done bool, err error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
-		return true, nil
+		return true, net.ErrClosed
 	}
 	fd, sa, err := accept(l.fd)
 	switch err {
