@@ -30,6 +30,7 @@ func describe(peers []peer) (machine, error) {
 		"kernel: " + strings.TrimSpace(string(kernel)),
 		"system: " + strings.Trim(valueIn("/etc/os-release", "PRETTY_NAME"), `"`),
 		runtime.Version(),
+		"load average before: " + loadAverage(),
 	}}
 	for _, p := range peers {
 		version, err := p.version()
@@ -58,6 +59,16 @@ func wrkVersion() string {
 	first, _, _ := strings.Cut(string(out), "\n")
 	first, _, _ = strings.Cut(first, "[")
 	return strings.TrimSpace(first)
+}
+
+// loadAverage is what else the machine was doing, in the last 1, 5 and 15 minutes.
+func loadAverage() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	words := strings.Fields(string(data))
+	if err != nil || len(words) < 3 {
+		return "unknown"
+	}
+	return strings.Join(words[:3], ", ")
 }
 
 // valueIn returns the value of the first "name : value" or "name=value" line of
