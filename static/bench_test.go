@@ -23,13 +23,15 @@ func BenchmarkFile(b *testing.B) {
 	for _, c := range []struct{ name, text, target string }{
 		{"memory", "open_file_cache max=10;", "/a.css"},
 		{"memory, expires", "open_file_cache max=10; expires 1h;", "/a.css"},
+		{"memory, index", "open_file_cache max=10;", "/d/"},
+		{"memory, try_files", "open_file_cache max=10;", "/try/a.css"},
 		{"descriptor, read", "open_file_cache max=10; open_file_cache_memory off;", "/a.css"},
 		{"uncached, read", "", "/a.css"},
 		{"descriptor, sent", "open_file_cache max=10;", "/big"},
 		{"uncached, sent", "", "/big"},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			s := start(b, folder(b, map[string]string{"a.css": strings.Repeat("a", 1000), "big": strings.Repeat("b", 100_000)}), c.text+"server { listen 80; root ROOT; }")
+			s := start(b, folder(b, map[string]string{"a.css": strings.Repeat("a", 1000), "big": strings.Repeat("b", 100_000), "d/index.html": "index"}), c.text+"server { listen 80; root ROOT; location /try/ { alias ROOT/; try_files $uri =404; } }")
 			b.ReportAllocs()
 			before := processorTime(b)
 			b.RunParallel(func(pb *testing.PB) {

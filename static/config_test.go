@@ -188,14 +188,14 @@ func TestServingAFileAllocatesNothing(t *testing.T) {
 
 func servingAllocates(t *testing.T, text string, cached bool) {
 	s := start(t, folder(t, map[string]string{"a.css": strings.Repeat("a", 1000), "a.css.gz": "gz", "big": strings.Repeat("b", 100_000)}), text+
-		"server { listen 80; root ROOT; location /e/ { alias ROOT/; expires 1h; } location /z/ { alias ROOT/; precompressed on; } location /t/ { root ROOT; try_files /a.css =404; } }")
+		"server { listen 80; root ROOT; location /e/ { alias ROOT/; expires 1h; } location /z/ { alias ROOT/; precompressed on; } location /t/ { root ROOT; try_files /a.css =404; } location /ta/ { alias ROOT/; try_files $uri =404; } }")
 	ask := asker(t, s)
 	for _, q := range []struct {
 		target, field, value string
 		cachedOnly           bool
 	}{
 		{"/a.css", "", "", false}, {"/e/a.css", "", "", false}, {"/z/a.css", "Accept-Encoding", "gzip, br", false}, {"/a.css", "If-None-Match", `"66472f6e-3e8"`, false}, {"/a.css", "If-Modified-Since", changedText, false},
-		{"/big", "", "", true}, {"/t/", "", "", true},
+		{"/big", "", "", true}, {"/t/", "", "", true}, {"/ta/a.css", "", "", true},
 	} {
 		if q.cachedOnly && !cached {
 			continue

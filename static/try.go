@@ -127,8 +127,9 @@ func (st *site) found(x *proxy.Exchange, lk *lookup, path string, dir bool) {
 	case rootPlain:
 		x.Req.Path = path
 	case aliasPrefix:
-		if uri := string(join([]byte(st.root.name), 0, path)); path != "" && uri != x.Req.Path {
-			x.Req.Path = uri
+		lk.name = join(append(lk.name[:0], st.root.name...), 0, path)
+		if path != "" && string(lk.name) != x.Req.Path {
+			x.Req.Path = string(lk.name)
 		}
 	case aliasWhole:
 		if !dir {
