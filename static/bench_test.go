@@ -1,6 +1,8 @@
 package static_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +40,36 @@ func BenchmarkFile(b *testing.B) {
 				ask := asker(b, s)
 				for pb.Next() {
 					ask(c.target, "", "")
+				}
+			})
+			b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
+		})
+	}
+}
+
+// BenchmarkManyFiles asks for more files than the cache keeps, in turn.
+func BenchmarkManyFiles(b *testing.B) {
+	const files = 1000
+	content := map[string]string{}
+	targets := make([]string, files)
+	for i := range targets {
+		targets[i] = fmt.Sprint("/", i)
+		content[targets[i]] = strings.Repeat("x", 1000)
+	}
+	root := folder(b, content)
+	for _, kept := range []int{0, 100, 900, 1000} {
+		b.Run(fmt.Sprint(kept, " kept"), func(b *testing.B) {
+			text := "server { listen 80; root ROOT; }"
+			if kept > 0 {
+				text = fmt.Sprintf("open_file_cache max=%d;", kept) + text
+			}
+			s := start(b, root, text)
+			b.ReportAllocs()
+			before := processorTime(b)
+			b.RunParallel(func(pb *testing.PB) {
+				ask := asker(b, s)
+				for i := rand.IntN(files); pb.Next(); i = (i + 1) % files {
+					ask(targets[i], "", "")
 				}
 			})
 			b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")

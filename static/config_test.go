@@ -181,7 +181,8 @@ func (*quiet) Finish() error                         { return nil }
 func (*quiet) SendFile(*os.File, int64, int64) error { return nil }
 
 func TestServingAFileAllocatesNothing(t *testing.T) {
-	for _, cache := range []string{"", "open_file_cache max=10;", "open_file_cache max=10; open_file_cache_memory off;", "open_file_cache max=10; open_file_cache_errors on;"} {
+	for _, cache := range []string{"", "open_file_cache max=10;", "open_file_cache max=10; open_file_cache_memory off;", "open_file_cache max=10; open_file_cache_errors on;",
+		"open_file_cache max=10; disable_symlinks if_not_owner from=$document_root;"} {
 		t.Run(cache, func(t *testing.T) { servingAllocates(t, cache, cache != "") })
 	}
 }

@@ -16,10 +16,10 @@ type descriptor struct {
 }
 
 // newDescriptor returns a descriptor that its caller holds.
-func newDescriptor(fd int, name string, size int64) *descriptor {
+func newDescriptor(fd int, name []byte, size int64) *descriptor {
 	d := &descriptor{fd: fd}
 	if size > smallFile {
-		d.file = os.NewFile(uintptr(fd), name)
+		d.file = os.NewFile(uintptr(fd), string(name))
 	}
 	d.refs.Store(1)
 	return d

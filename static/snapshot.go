@@ -44,7 +44,7 @@ func newSnapshot(lk *lookup, table *validatorTable, err error) *snapshot {
 		return s
 	}
 	s.v = table.of(f.modified, f.size)
-	s.open = newDescriptor(f.fd, string(lk.key()), f.size)
+	s.open = newDescriptor(f.fd, lk.key(), f.size)
 	f.shared, f.sender, f.snap = s.open, s.open.file, s
 	return s
 }
