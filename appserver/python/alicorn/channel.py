@@ -15,7 +15,7 @@ import socket
 from array import array
 
 from . import frames
-from .frames import DATA, END, FRAME, HEAD, HEADER, SIZED, ProtocolError
+from .frames import DATA, END, FRAME, HEAD, HEADER, LENGTH, PREFIX, SIZED, ProtocolError
 from .lane import Lane, SharedLane, store
 
 CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
@@ -101,7 +101,7 @@ class Channel:
             self.lane.abandon()
 
 
-def nothing(certain=False):
+def nothing():
     """Stands for the take() of a lane that there is not."""
 
 
@@ -112,13 +112,13 @@ class Slot:
         self.channel = channel
         self.index = index
         lane = self._lane = channel.lane
-        self._room = lane.largest if lane else 0  # bytes of a frame in the lane
+        self.room = lane.largest if lane else COPIED  # bytes of a frame that is copied together
         self._answer = lane.answer if lane else None
         self.take = lane.take if lane else nothing  # as wait(), or None where that must wait
         self._window = window
         self._credit = window
-        self._marks = marks
-        self._mark = index * frames.MARK_STRIDE
+        self.marks = marks  # the status page: marks[mark] = id says that a request is started
+        self.mark = index * frames.MARK_STRIDE
         self._buffer = memoryview(bytearray(FRAME))
         self._buffers = [self._buffer]
         self._payload = self._buffer[SIZED.size:]
@@ -130,14 +130,14 @@ class Slot:
 
         Returns (id, environ, input), or None to retire. environ is a fresh dict of str, or
         None when the request's descriptors were lost; input is a binary file with exactly
-        the body, for the caller to close.
+        the body, for the caller to close, or None without one.
         """
         lane = self._lane
         while True:
             if lane:
                 lane.doze()
             try:
-                request = self.take(True)
+                request = lane and lane.claim()
                 if request:
                     return request
                 size, ancillary, flags, _ = self._recvmsg_into(
@@ -155,20 +155,18 @@ class Slot:
             if request:
                 return request
 
-    def start(self, id):
-        """Marks the request started: from here on the front will not give it to another."""
-        self._marks[self._mark] = id
-
     def head(self, id, payload, body, end):
         """Sends a response head (marshalled) with the body bytes that follow it."""
         size = len(body)
-        if size <= COPIED and size <= self._credit and len(payload) <= COPIED:
-            if end:
-                framed = SIZED.size + len(payload) + size
-                self.answer(id, (store, framed, len(payload), payload), body)
+        length = len(payload)
+        if size <= COPIED and size <= self._credit and length <= COPIED:
+            framed = SIZED.size + length + size
+            if end and framed <= self.room:
+                prefix = PREFIX.pack(framed, HEAD, END, self.index)
+                self.answer(id, (store, prefix, LENGTH.pack(length) + payload), body)
             else:
                 self._credit -= size
-                self._send(SIZED.pack(HEAD, 0, self.index, id, len(payload)) + payload + body)
+                self._send(SIZED.pack(HEAD, end, self.index, id, length) + payload + body)
             return
         first = min(size, FRAME - SIZED.size - len(payload), self._window)
         self._spend(first)
@@ -180,19 +178,17 @@ class Slot:
 
     def answer(self, id, whole, body):
         """Sends a whole response: one of Heads.whole, and the body it is for."""
-        write, framed, length, payload = whole
+        write, prefix, head = whole
         size = len(body)
         if size > self._credit:
-            self.head(id, payload, body, END)
+            self.head(id, head[LENGTH.size:], body, END)
             return
         self._credit -= size
-        if framed <= self._room:
-            wake = self._answer(write, framed, self.index, id, length, payload, body)
-            if wake is not None:
-                if wake:
-                    self._send(WAKE_UP)
-                return
-        self._send(SIZED.pack(HEAD, END, self.index, id, length) + payload + body)
+        wake = self._answer and self._answer(write, prefix, id, head, body)
+        if wake is None:
+            self._send(prefix[LENGTH.size:] + LENGTH.pack(id) + head + body)
+        elif wake:
+            self._send(WAKE_UP)
 
     def data(self, id, body, end):
         """Sends body bytes, in as many frames as they need; end marks the last."""
@@ -226,7 +222,7 @@ class Slot:
         # loads stops where the dict ends, so the body behind it needs no slicing away
         environ = marshal.loads(self._payload)
         length += SIZED.size
-        return id, environ, io.BytesIO(self._buffer[length:size]) if size > length else io.BytesIO()
+        return id, environ, io.BytesIO(self._buffer[length:size]) if size > length else None
 
     def _data(self, id, body, end):
         most = min(FRAME - HEADER.size, self._window)
@@ -266,11 +262,11 @@ class Slot:
         if flags & socket.MSG_CTRUNC or len(held) != wanted:
             for descriptor in held:
                 os.close(descriptor)
-            return id, None, io.BytesIO()
+            return id, None, None
         files = [open(descriptor, "rb", INPUT_BUFFER) for descriptor in held]
         if frame_flags & frames.ENVIRON_FD:
             with files.pop(0) as file:
                 environ = marshal.loads(file.read())
         else:
             environ = marshal.loads(self._payload)
-        return id, environ, files[0] if files else io.BytesIO()
+        return id, environ, files[0] if files else None

@@ -13,7 +13,8 @@ ZIP_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, CREDIT_FD = 3, 4, 5, 6, 7  # the 
 FRAME = 65536  # bytes; the largest frame
 HEADER = struct.Struct("<BBHI")
 SIZED = struct.Struct("<BBHII")
-ENTRY = struct.Struct("<IBBHII")  # of the lane: the frame's length, then SIZED
+PREFIX = struct.Struct("<IBBH")  # of an entry in the lane: the frame's length, its type, flags, slot
+LENGTH = struct.Struct("<I")
 MARK_STRIDE = 16  # 32-bit words from one slot's started mark to the next
 
 INIT, REQUEST, WAKE = ord("I"), ord("R"), ord("W")

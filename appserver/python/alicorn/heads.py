@@ -9,7 +9,7 @@ import marshal
 import re
 import struct
 
-from .frames import ENTRY, FRAME, SIZED
+from .frames import END, FRAME, HEAD, LENGTH, PREFIX, SIZED
 
 STATUS = re.compile(r"[1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?")
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -19,11 +19,10 @@ HOP_BY_HOP = frozenset((
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
     "trailers", "transfer-encoding", "upgrade",
 ))
-ORDINARY, LENGTH = False, True
+ORDINARY, SIZE = False, True
 MOST_NAMES = 1024  # header names remembered
 MOST_STATUSES = 64
 MOST_HEADS = 256  # whole heads remembered
-MOST_WHOLE = 16384  # bytes of a body that is copied behind its head
 LONGEST_HEAD = 2048  # bytes; a longer one is not remembered
 
 
@@ -32,7 +31,7 @@ class Refused(Exception):
 
 
 class Names(dict):
-    """Header names seen -> ORDINARY or LENGTH; refuses the rest on first sight."""
+    """Header names seen -> ORDINARY or SIZE; refuses the rest on first sight."""
 
     def __missing__(self, name):
         if not isinstance(name, str):
@@ -42,7 +41,7 @@ class Names(dict):
         lower = name.lower()
         if lower in HOP_BY_HOP:
             raise Refused("the header %r is hop-by-hop: it belongs to the server" % name)
-        kind = LENGTH if lower == "content-length" else ORDINARY
+        kind = SIZE if lower == "content-length" else ORDINARY
         if len(self) < MOST_NAMES:
             self[str.__str__(name)] = kind
         return kind
@@ -63,19 +62,19 @@ class Statuses(dict):
 
 
 class Heads:
-    """Builds heads; one instance serves all threads.
+    """Builds a slot's heads.
 
     A head is (payload, length, bodyless): the marshalled (status, headers, file_length), the
     Content-Length or None, and whether the status forbids a body (1xx, 204, 304).
     """
 
-    def __init__(self):
+    def __init__(self, slot):
+        self._slot = slot
         self._names = Names()
         self._statuses = Statuses()
         self._known = {}
-        # (status, size, *headers) -> (pack_into, framed, length, payload) of heads seen twice
-        # whose bodies of size bytes end in the same frame of framed bytes: lane.store()'s
-        # fields, which pack_into writes with the rest of them.
+        # (status, size, *headers) -> what Slot.answer() takes, of heads seen twice whose
+        # bodies of size bytes end in the same frame. Its write() is made for their lengths.
         self.whole = {}
 
     def head(self, status, headers, size):
@@ -112,12 +111,16 @@ class Heads:
 
     def _learn(self, key, payload, length, bodyless):
         size = key[1]
-        if size is None or size != length or bodyless or size > MOST_WHOLE or key in self.whole:
+        if size is None or size != length or bodyless or key in self.whole:
+            return
+        framed = SIZED.size + len(payload) + size
+        if framed > self._slot.room:
             return
         if len(self.whole) >= MOST_HEADS:
             self.whole.clear()
-        form = struct.Struct("%s%ds%ds" % (ENTRY.format, len(payload), size))
-        self.whole[key] = form.pack_into, form.size - 4, len(payload), payload
+        head = LENGTH.pack(len(payload)) + payload
+        write = struct.Struct("<%dsI%ds%ds" % (PREFIX.size, len(head), size)).pack_into
+        self.whole[key] = write, PREFIX.pack(framed, HEAD, END, self._slot.index), head
 
     def _payload(self, status, headers, file_length):
         payload = marshal.dumps((str.__str__(status), headers, file_length), 2)

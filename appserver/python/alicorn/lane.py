@@ -20,15 +20,14 @@ from marshal import loads
 from os import read
 
 from . import frames
-from .frames import END, ENTRY, HEAD, ProtocolError
+from .frames import LENGTH, SIZED, ProtocolError
 
 PAGE = 4096  # bytes before the first entry
 LINE = 16  # words from one shared word to the next
 ASLEEP, PUT, WAITING, ANSWERED, READ = range(0, 5 * LINE, LINE)
 COUNT = (1 << 32) - 1
 REQUEST = frames.REQUEST  # in a word with the flags and the slot, which are zero
-WORDS = struct.Struct("<IIII")  # ENTRY, its type, flags and slot in one
-FRAMED = ENTRY.size - 4  # bytes of a frame before its payload
+WORDS = struct.Struct("<IIII")  # the frame's length, then SIZED with type, flags and slot in one
 STRONG = ("x86_64", "amd64", "i386", "i686")  # machines that keep the order of stores
 
 
@@ -44,7 +43,7 @@ class Lane:
         self._words = view[:PAGE].cast("I")
         end = PAGE + requests * size
         entries = [view[start:start + size] for start in range(PAGE, end, size)]
-        self._entries = [(entry, entry[ENTRY.size:]) for entry in entries]
+        self._entries = [(entry, entry[WORDS.size:]) for entry in entries]
         self._requests, self._responses = requests, responses
         self._answers = [end + number * size for number in range(responses)]
         self.largest = size - 4  # bytes of a frame
@@ -56,13 +55,10 @@ class Lane:
         barrier.acquire()
         self._weak = os.uname().machine.lower() not in STRONG
 
-    def take(self, certain=False):
-        """Returns the oldest request there is, as Slot.wait() does, or None.
-
-        certain: whatever the count of requests says. Its token is what decides.
-        """
+    def take(self):
+        """Returns the oldest request there is, as Slot.wait() does, or None."""
         taken = self._taken
-        if self._words[PUT] == taken and not certain:
+        if self._words[PUT] == taken:
             return None
         try:
             read(self._tokens, 8)
@@ -71,8 +67,19 @@ class Lane:
         self._taken = taken + 1 & COUNT
         return self._decode(taken)
 
+    def claim(self):
+        """Does as take() whatever the count of requests says: its token is what decides."""
+        try:
+            with self._lock:
+                read(self._tokens, 8)
+                taken = self._taken
+                self._taken = taken + 1 & COUNT
+        except BlockingIOError:
+            return None
+        return self._decode(taken)
+
     def doze(self):
-        """Says that the thread is about to block; take(True) comes after it."""
+        """Says that the thread is about to block; claim() comes after it."""
         with self._lock:
             self._waiting += 1
             self._words[WAITING] = self._waiting
@@ -83,7 +90,7 @@ class Lane:
             self._waiting -= 1
             self._words[WAITING] = self._waiting
 
-    def answer(self, write, framed, slot, id, length, payload, body):
+    def answer(self, write, prefix, id, head, body):
         """Passes a whole response on: None if the channel must, else whether to wake the front.
 
         write is store(), or does the same.
@@ -94,8 +101,7 @@ class Lane:
             self._full = words[READ] + self._responses & COUNT
         if words[ASLEEP] or answered == self._full:
             return None
-        write(self._memory, self._answers[answered % self._responses],
-              framed, HEAD, END, slot, id, length, payload, body)
+        write(self._memory, self._answers[answered % self._responses], prefix, id, head, body)
         if self._weak:
             self._release()
             self._acquire()
@@ -109,9 +115,9 @@ class Lane:
         entry, payload = self._entries[taken % self._requests]
         size, kind, id, length = WORDS.unpack_from(entry)
         # loads stops where the dict ends, so the body behind it needs no slicing away
-        if kind == REQUEST and size == length + FRAMED:
-            return id, loads(payload), BytesIO()
-        size -= FRAMED
+        if kind == REQUEST and size == length + SIZED.size:
+            return id, loads(payload), None
+        size -= SIZED.size
         if kind != REQUEST or not length < size <= len(payload):
             raise ProtocolError("unexpected frame %08x of %d bytes in the lane" % (kind, size))
         return id, loads(payload), BytesIO(payload[length:size])
@@ -125,26 +131,17 @@ class Lane:
         self._tokens = -1
 
 
-def store(memory, start, framed, kind, flags, slot, id, length, payload, body):
-    """Writes an entry: a frame of framed bytes behind that size."""
-    ENTRY.pack_into(memory, start, framed, kind, flags, slot, id, length)
-    memory[start + ENTRY.size:start + 4 + framed] = payload + body
+def store(memory, start, prefix, id, head, body):
+    """Writes an entry; head is preceded by its length."""
+    entry = prefix + LENGTH.pack(id) + head + body
+    memory[start:start + len(entry)] = entry
 
 
 class SharedLane(Lane):
     """The same for threads."""
 
-    def take(self, certain=False):
-        if self._words[PUT] == self._taken and not certain:
-            return None
-        try:
-            with self._lock:
-                read(self._tokens, 8)
-                taken = self._taken
-                self._taken = taken + 1 & COUNT
-        except BlockingIOError:
-            return None
-        return self._decode(taken)
+    def take(self):
+        return None if self._words[PUT] == self._taken else self.claim()
 
     def answer(self, *entry):
         with self._lock:

@@ -13,7 +13,6 @@ import threading
 
 from . import failure, frames, loader, statics, wsgi
 from .channel import Channel, ChannelClosed
-from .heads import Heads
 
 BOOT_FAILED = 3  # exit code
 
@@ -36,9 +35,8 @@ class Worker:
             served, notes = statics.report(found.application)
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._terminate)
-        heads = Heads()
         slots = self.channel.slots(settings["threads"], settings["window"])
-        self.servers = [wsgi.Server(found.application, slot, heads, settings) for slot in slots]
+        self.servers = [wsgi.Server(found.application, slot, settings) for slot in slots]
         gc.collect()
         gc.freeze()  # what the import made stays: no later collection need walk it
         if len(slots) > 1:

@@ -10,11 +10,12 @@ import os
 import stat
 import sys
 import tempfile
+from io import BytesIO
 
 from . import failure
 from .channel import ChannelClosed
 from .frames import END
-from .heads import Refused
+from .heads import Heads, Refused
 
 JOINED = 65536  # bytes; a list of parts up to this is sent as one body
 BLOCK = 65536  # bytes; what a file is read in when it cannot be passed on
@@ -72,18 +73,11 @@ class FileWrapper:
 class Response:
     """The answer to one request: what start_response said and what has been sent of it."""
 
+    # Server.handle() sets what every request needs; an __init__ would cost twice as much.
+    # bodyless: whatever the application gives, its head alone is sent. status is None until
+    # start_response() was called, headers unset. opened: the head has been sent; ended: the
+    # client has all it will get. left, from then on: bytes that Content-Length still promises.
     __slots__ = ("slot", "id", "heads", "bodyless", "status", "headers", "opened", "ended", "left")
-
-    def __init__(self, slot, id, heads, bodyless):
-        self.slot = slot
-        self.id = id
-        self.heads = heads
-        self.bodyless = bodyless  # whatever the application gives, its head alone is sent
-        self.status = None  # until start_response() has been called
-        self.headers = None
-        self.opened = False  # the head has been sent
-        self.ended = False  # the client has all it will get
-        self.left = None  # bytes that Content-Length still promises; None without one
 
     def start(self, status, headers, exc_info=None):
         """start_response(): keeps status and headers, to be checked when the head is sent."""
@@ -116,21 +110,22 @@ class Response:
         elif kind is not FileWrapper or self.opened or not self._send_file(result):
             self._send_parts(result)
 
-    def sent(self, parts):
-        """Sends a list that is one body whose head was sent twice before; else returns False."""
-        if len(parts) != 1 or self.bodyless or self.opened:
+    def sent(self, body):
+        """Sends what is a whole body whose head was sent twice before; else returns False."""
+        status = self.status
+        if type(body) is not bytes or status is None or self.bodyless or self.opened:
             return False
-        body = parts[0]
         headers = self.headers
-        if type(body) is not bytes or type(headers) is not list:
+        if type(headers) is not list:
             return False
         try:
-            whole = self.heads.whole.get((self.status, len(body), *headers))
+            whole = self.heads.whole.get((status, len(body), *headers))
         except TypeError:
             return False  # a header that is no tuple
         if whole is None:
             return False
         self.opened = self.ended = True
+        self.left = 0
         self.slot.answer(self.id, whole, body)
         return True
 
@@ -165,6 +160,7 @@ class Response:
         self.opened = True
         if length == size and not (bodyless or self.bodyless):
             self.ended = True
+            self.left = 0
             self.slot.head(self.id, payload, body, END)
         else:
             self._begin(payload, length, bodyless, body)
@@ -200,6 +196,7 @@ class Response:
         else:
             self.slot.file(self.id, payload, descriptor)
         self.opened = self.ended = True
+        self.left = 0
         return True
 
     def _part(self, data, size=None):
@@ -221,11 +218,11 @@ class Response:
         self._begin(payload, length, bodyless, data)
 
     def _begin(self, payload, length, bodyless, data):
+        self.left = length
         if self.bodyless or bodyless:
             self.bodyless = True
             data, end = b"", True
         else:
-            self.left = length
             data, end = self._fit(data)
         self.ended = end
         self.slot.head(self.id, payload, data, end)
@@ -242,7 +239,7 @@ class Response:
         return data, self.left == 0
 
     def _too_many(self):
-        if self.left is not None and self.left >= 0:
+        if self.left >= 0:
             self.left = -1
             self.slot.complain(self.id, "the application gave more bytes than its Content-Length; "
                                         "the rest is cut off")
@@ -262,10 +259,11 @@ class Response:
 class Server:
     """Runs the requests that a slot receives through one WSGI application."""
 
-    def __init__(self, application, slot, heads, settings):
+    def __init__(self, application, slot, settings):
         self.application = application
         self.slot = slot
-        self.heads = heads
+        self.marks, self.mark = slot.marks, slot.mark
+        self.heads = Heads(slot)
         self.constants = {
             "wsgi.version": (1, 0),
             "wsgi.errors": sys.stderr,
@@ -285,21 +283,28 @@ class Server:
             request = take() or wait()
             if request is None:
                 return
-            handle(*request)
+            id, environ, input = request
+            handle(id, environ, input)
+            request = environ = input = None  # while it waits it holds on to nothing
 
     def handle(self, id, environ, input):
         """Answers one request; the application's result is closed whatever happens."""
+        response = Response()
+        response.slot, response.heads, response.id = self.slot, self.heads, id
+        response.opened = response.ended = False
+        response.status = None
         if environ is None:
+            response.bodyless = False
             self.slot.complain(id, LOST)
-            Response(self.slot, id, self.heads, False).fail()
+            response.fail()
             return
         environ.update(self.constants)
-        environ["wsgi.input"] = input
-        response = Response(self.slot, id, self.heads, environ["REQUEST_METHOD"] == "HEAD")
+        environ["wsgi.input"] = BytesIO() if input is None else input
+        response.bodyless = environ["REQUEST_METHOD"] == "HEAD"
         try:
-            self.slot.start(id)
+            self.marks[self.mark] = id  # from here on the front gives it to no other worker
             result = self.application(environ, response.start)
-            if type(result) is list and response.sent(result):
+            if type(result) is list and len(result) == 1 and response.sent(result[0]):
                 return
             try:
                 response.send(result)
@@ -321,7 +326,8 @@ class Server:
             failure.write(error, environ)
             response.fail()
         finally:
-            input.close()
+            if input is not None:
+                input.close()
 
 
 def checked_size(part):

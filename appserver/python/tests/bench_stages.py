@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from alicorn import channel, frames, heads, wsgi  # noqa: E402
+from alicorn import channel, frames, wsgi  # noqa: E402
 from applications import hello  # noqa: E402
 from front import ENVIRON, Front, Lane  # noqa: E402
 
@@ -99,7 +99,7 @@ def stages():
     stage("receive", received, 200, ROOM)
     for name, application in (("hello", hello), ("varied heads", varied)):
         stage("application, " + name, lambda: application(BROWSER, lambda status, headers: None))
-        server = wsgi.Server(application, slot, heads.Heads(), SETTINGS)
+        server = wsgi.Server(application, slot, SETTINGS)
         stage("served, " + name, served, 200, ROOM)
         before = resource.getrusage(resource.RUSAGE_SELF)
         for _ in range(1000):
