@@ -79,14 +79,22 @@ const (
 // from below, at least, to 0x7e and from 0x80 on. Eight bytes at a time are
 // compared with the two bounds; only what is outside is looked up.
 func consistsOf(b []byte, class byteClass, below uint64) bool {
-	for ; len(b) >= 8; b = b[8:] {
-		x := binary.LittleEndian.Uint64(b)
+	if len(b) < 8 {
+		return allOf(b, class)
+	}
+	for i := 0; ; i += 8 {
+		if i > len(b)-8 {
+			i = len(b) - 8 // the last eight, some of them again
+		}
+		x := binary.LittleEndian.Uint64(b[i:])
 		del := x ^ 0x7f*ones
-		if ((x-below*ones)&^x|(del-ones)&^del)&highs != 0 && !allOf(b[:8], class) {
+		if ((x-below*ones)&^x|(del-ones)&^del)&highs != 0 && !allOf(b[i:i+8], class) {
 			return false
 		}
+		if i == len(b)-8 {
+			return true
+		}
 	}
-	return allOf(b, class)
 }
 
 func allOf(b []byte, class byteClass) bool {
