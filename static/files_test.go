@@ -39,8 +39,14 @@ func TestOtherMethodsLearnWhichAreAllowed(t *testing.T) {
 }
 
 func TestNothingOutsideIsGivenOut(t *testing.T) {
+	for _, cache := range []string{"", "open_file_cache max=100; open_file_cache_errors on;"} {
+		t.Run(cache, func(t *testing.T) { givesNothingOutside(t, cache) })
+	}
+}
+
+func givesNothingOutside(t *testing.T, text string) {
 	root := folder(t, map[string]string{"files/a.txt": "file a", "secret.txt": "secret"})
-	s := start(t, root, `server { listen 80; root ROOT/files;
+	s := start(t, root, text+`server { listen 80; root ROOT/files;
 		location /i { alias ROOT/files/; }
 		location /j/ { alias ROOT/files; }
 		location ~ ^/re(.*)$ { alias ROOT/files/$1; }
@@ -53,9 +59,11 @@ func TestNothingOutsideIsGivenOut(t *testing.T) {
 	for _, target := range []string{"/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/%2e%2e%2fsecret.txt", "/x/../../secret.txt", "/..%5csecret.txt", "/a.txt%00.html",
 		"/i../secret.txt", "/i%2e%2e/secret.txt", "/i..%2fsecret.txt", "/ia.txt", "/j/../secret.txt", "/re../secret.txt", "/re%2e%2e/secret.txt", "/re/../secret.txt", "/arg?f=../secret.txt", "/arg?f=..", "/arg?f=x/../../secret.txt",
 		"/var/secret.txt?f=../..", "/try/?f=../secret.txt", "/try/?f=/../secret.txt", "/tryalias../secret.txt", "/last?f=../../secret.txt", "/idx/?f=../secret.txt", "//../secret.txt", "/./../secret.txt"} {
-		r := s.Get(target)
-		if strings.Contains(r.Text(), "secret") || r.Status < 400 || r.Status > 404 {
-			t.Errorf("%s: got %d %q", target, r.Status, r.Text())
+		for range 2 {
+			r := s.Get(target)
+			if strings.Contains(r.Text(), "secret") || r.Status < 400 || r.Status > 404 {
+				t.Errorf("%s: got %d %q", target, r.Status, r.Text())
+			}
 		}
 	}
 	for _, target := range []string{"/a.txt", "/i/a.txt", "/j/a.txt", "/re/a.txt", "/arg?f=a.txt", "/try/?f=a.txt", "/tryalias/a.txt", "/last?f=a.txt"} {
@@ -80,8 +88,8 @@ func TestOnlyRegularFilesAreServed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := start(t, root, "server { listen 80; root ROOT; location /try/ { try_files /fifo =404; } }")
-	for _, target := range []string{"/fifo", "/socket", "/null", "/zero", "/try/"} {
+	s := start(t, root, "server { listen 80; root ROOT; location /try/ { try_files /fifo =404; } location /c/ { alias ROOT/; open_file_cache max=10; open_file_cache_errors on; } }")
+	for _, target := range []string{"/fifo", "/socket", "/null", "/zero", "/try/", "/c/fifo", "/c/socket", "/c/null", "/c/fifo", "/c/socket", "/c/null"} {
 		s.Log.Reset()
 		if r := s.Get(target); r.Status != 404 {
 			t.Errorf("%s: got %d %q", target, r.Status, r.Text())
@@ -121,6 +129,12 @@ func during(f func()) proxy.Module {
 }
 
 func TestAFileThatChangesWhileItIsSent(t *testing.T) {
+	for _, cache := range []string{"", "open_file_cache max=10; open_file_cache_memory off;"} {
+		t.Run(cache, func(t *testing.T) { changesWhileSent(t, cache) })
+	}
+}
+
+func changesWhileSent(t *testing.T, cache string) {
 	for _, size := range []int{1000, 200_000} {
 		for _, c := range []struct {
 			name   string
@@ -134,12 +148,17 @@ func TestAFileThatChangesWhileItIsSent(t *testing.T) {
 		} {
 			t.Run(fmt.Sprint(c.name, size), func(t *testing.T) {
 				root := folder(t, map[string]string{"a.bin": strings.Repeat("x", size)})
+				asked := 0
 				change := func() {
+					if asked++; asked == 1 {
+						return
+					}
 					if err := c.change(filepath.Join(root, "a.bin")); err != nil {
 						t.Error(err)
 					}
 				}
-				s := startWith(t, root, "server { listen 80; root ROOT; }", during(change))
+				s := startWith(t, root, cache+"server { listen 80; root ROOT; }", during(change))
+				s.Get("/a.bin")
 				nc := s.Dial("")
 				io.WriteString(nc, "GET /a.bin HTTP/1.1\r\nHost: h\r\n\r\n")
 				res, err := http.ReadResponse(bufio.NewReader(nc), nil)
