@@ -24,7 +24,8 @@ TRUNCATED = socket.MSG_TRUNC | socket.MSG_CTRUNC
 DESCRIPTORS = socket.CMSG_SPACE(2 * array("i").itemsize)
 COPIED = 16384  # bytes; a body up to this is copied behind its head, which beats an iovec
 WAKE_UP = HEADER.pack(frames.WAKE, 0, 0, 0)
-INPUT_BUFFER = 65536  # bytes read at once from a spooled body
+AT_ONCE = 262144  # bytes; a body in a descriptor up to this is read before the application runs
+INPUT_BUFFER = 65536  # bytes read at once from a larger one
 
 
 class ChannelClosed(Exception):
@@ -99,6 +100,20 @@ class Channel:
         self.socket.close()
         if self.lane:
             self.lane.abandon()
+
+
+def opened(descriptor, size):
+    """Returns a binary file of a body of size bytes; takes the descriptor over."""
+    if size <= AT_ONCE:
+        try:
+            data = os.read(descriptor, size)
+        except OSError:
+            data = None  # then who reads it is told
+        if data is not None and len(data) == size:
+            os.close(descriptor)
+            return io.BytesIO(data)  # shares them: read(size) copies nothing
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    return open(descriptor, "rb", INPUT_BUFFER)
 
 
 def nothing():
@@ -263,10 +278,9 @@ class Slot:
             for descriptor in held:
                 os.close(descriptor)
             return id, None, None
-        files = [open(descriptor, "rb", INPUT_BUFFER) for descriptor in held]
         if frame_flags & frames.ENVIRON_FD:
-            with files.pop(0) as file:
+            with open(held.pop(0), "rb") as file:
                 environ = marshal.loads(file.read())
         else:
             environ = marshal.loads(self._payload)
-        return id, environ, files[0] if files else None
+        return id, environ, opened(held[0], int(environ["CONTENT_LENGTH"])) if held else None

@@ -25,9 +25,10 @@ class Worker:
         self.settings = settings
         self.code = 0
         self.servers, self.threads = [], []
+        self.ready = None  # what is announced, until it is
 
     def boot(self):
-        """Imports the application and announces it; raises loader.LoadError."""
+        """Imports the application; raises loader.LoadError."""
         settings = self.settings
         found = loader.load(settings)
         served, notes = [], []
@@ -41,7 +42,7 @@ class Worker:
         gc.freeze()  # what the import made stays: no later collection need walk it
         if len(slots) > 1:
             self._start_threads()
-        self.channel.report(frames.READY, {
+        self.ready = {
             "pid": os.getpid(),
             "version": "%d.%d.%d" % sys.version_info[:3],
             "executable": sys.executable,
@@ -50,20 +51,28 @@ class Worker:
             "framework": found.framework,
             "static": served,
             "notes": notes,
-        })
+        }
 
     def run(self):
-        """Serves until retired; returns the exit code, as sys.exit() takes it."""
+        """Announces the application and serves until retired; returns the exit code, as
+        sys.exit() takes it."""
         if not self.threads:
+            self._announce()
             self._serve(self.servers[0])
             return self.code
         while True:
             try:
+                self._announce()  # here, where an interrupt of what follows is handled
                 for thread in self.threads:
                     thread.join()
                 return self.code
             except (SystemExit, KeyboardInterrupt) as stop:  # from the application's handler
                 self._leave(stop)
+
+    def _announce(self):
+        ready, self.ready = self.ready, None
+        if ready:
+            self.channel.report(frames.READY, ready)
 
     def _start_threads(self):
         for server in self.servers:
@@ -121,13 +130,14 @@ def main():
     worker = Worker(channel, settings)
     try:
         worker.boot()
+        code = worker.run()
     except ChannelClosed:
         exit_now(0)
     except loader.LoadError as error:
         channel.report(frames.FAILED, {"message": frames.plain(str(error), frames.SENTENCE),
                                        "traceback": frames.plain(error.traceback)})
         exit_now(BOOT_FAILED)
-    sys.exit(worker.run())
+    sys.exit(code)
 
 
 def exit_now(code):

@@ -1,6 +1,7 @@
 """PEP 3333, rule by rule, on a worker process."""
 
 import ast
+import hashlib
 
 import pytest
 
@@ -55,6 +56,19 @@ def test_input_without_a_body_is_empty_after_a_request_with_one(shared):
 def test_input_is_closed_after_the_request(shared):
     shared.get("/keep_input", method="POST", body=b"x", spooled=True)
     assert shared.get("/keep_input").body == b"True"
+
+
+@pytest.mark.parametrize("size", [0, 1, 262144, 262145, 1000000])
+@pytest.mark.parametrize("expression", [
+    "i.read(int(n))", "i.read()", "b''.join(iter(lambda: i.read(1000), b''))", "b''.join(i)",
+    "b''.join([i.read(10), i.readline(), b''.join(i.readlines())])",
+])
+def test_a_body_in_a_descriptor_is_read_whole(shared, size, expression):
+    body = (b"%d\n" % size * size)[:size]
+    digest = "__import__('hashlib').sha1(%s).hexdigest()" % expression
+    answer = shared.get("/body", method="POST", body=body, spooled=True,
+                        QUERY_STRING="(lambda n: %s)(%d)" % (digest, size))
+    assert answer.body.decode() == repr(hashlib.sha1(body).hexdigest())
 
 
 def test_environ_may_come_in_a_descriptor(shared):
