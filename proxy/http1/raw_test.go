@@ -2,6 +2,7 @@ package http1_test
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
@@ -52,8 +54,8 @@ func ours(name, request, want, nginx, why string) wireCase {
 	return wireCase{name, request, want, nginx, why}
 }
 
-// runCases sends the cases to us and to nginx, over TCP and a unix socket, with
-// the same settings of the server. rule is what they are judged by, unless
+// runCases sends the cases to us, in every way a connection can take, and to
+// nginx, with the same settings of the server. rule is what they are judged by, unless
 // they say it themselves.
 func runCases(t *testing.T, settings, rule string, cases []wireCase) {
 	settings = "lingering_timeout 100ms; client_header_timeout 5s; " + settings
@@ -62,18 +64,19 @@ func runCases(t *testing.T, settings, rule string, cases []wireCase) {
 	plain := proxytest.New(t, proxytest.Config{
 		Text: "server { listen 127.0.0.1:8000; " + settings + " }", Modules: []proxy.Module{echo()}, Serve: http1.Serve, Goroutines: true,
 	})
+	secure := newSecureEcho(t, settings)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			why := cmp.Or(c.why, rule)
-			if got := outcome(t, s.Dial("127.0.0.1:8000"), c); !matches(got, c.want) {
-				t.Errorf("answer %q, want %q (%s)", got, c.want, why)
-			}
-			if got := outcome(t, plain.Dial("127.0.0.1:8000"), c); !matches(got, c.want) {
-				t.Errorf("without a loop: answer %q, want %q (%s)", got, c.want, why)
+			ways := map[string]net.Conn{
+				"": s.Dial("127.0.0.1:8000"), " without a loop": plain.Dial("127.0.0.1:8000"),
+				" over TLS": tls.Client(secure.Dial("127.0.0.1:8443"), &tls.Config{InsecureSkipVerify: true}),
 			}
 			if len(c.request) < 2000 {
-				if got := outcome(t, &byByte{s.Dial("127.0.0.1:8000")}, c); !matches(got, c.want) {
-					t.Errorf("a byte at a time: answer %q, want %q (%s)", got, c.want, why)
+				ways[" a byte at a time"] = &byByte{s.Dial("127.0.0.1:8000")}
+			}
+			for way, nc := range ways {
+				if got := outcome(t, nc, c); !matches(got, c.want) {
+					t.Errorf("answer%s: %q, want %q (%s)", way, got, c.want, cmp.Or(c.why, rule))
 				}
 			}
 			if c.nginx == "-" {
@@ -84,10 +87,30 @@ func runCases(t *testing.T, settings, rule string, cases []wireCase) {
 				t.Fatal(err)
 			}
 			if got := outcome(t, nc, c); !matches(got, c.nginx) {
-				t.Errorf("nginx answers %q, expected %q (%s)", got, c.nginx, why)
+				t.Errorf("nginx answers %q, expected %q (%s)", got, c.nginx, cmp.Or(c.why, rule))
 			}
 		})
 	}
+}
+
+// newSecureEcho is newServer with TLS.
+func newSecureEcho(t *testing.T, settings string) *proxytest.Server {
+	dir := t.TempDir()
+	proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{})
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := echo()
+	content.Generation = func(_ *config.Scope, g *proxy.Generation) error {
+		for _, site := range g.Sites() {
+			site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+		}
+		return nil
+	}
+	return proxytest.New(t, proxytest.Config{
+		Text: "server { listen 127.0.0.1:8443 ssl; " + settings + " }", Modules: []proxy.Module{content}, Serve: http1.Serve,
+	})
 }
 
 // byByte is a connection that sends each byte by itself.
