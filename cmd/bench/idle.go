@@ -39,6 +39,9 @@ func runIdle(ctx context.Context, args []string) error {
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
+	if i.connections < 1 || i.settle >= time.Minute {
+		return errors.New("-connections must be at least 1 and -settle below a minute: servers keep connections for 75s")
+	}
 	i.limit = *limit << 20
 	if err := i.fit(); err != nil {
 		return err
