@@ -16,7 +16,7 @@ from array import array
 
 from . import frames
 from .frames import DATA, END, FRAME, HEAD, HEADER, LENGTH, PREFIX, SIZED, ProtocolError
-from .lane import Lane, SharedLane, store
+from .lane import Lane, SharedLane, shared, store
 
 CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
@@ -40,7 +40,7 @@ class Channel:
         self.socket.setblocking(True)
         self.pid = os.getpid()
         self.leaving = False
-        self.lane = None
+        self.lane = self.bodies = None
         self._page = None
         for descriptor in range(frames.ZIP_FD, frames.CREDIT_FD):
             os.set_inheritable(descriptor, False)
@@ -58,10 +58,18 @@ class Channel:
     def prepare(self, settings):
         """Opens the lane that the settings promise; returns them."""
         lane, threads = settings.get("lane"), settings["threads"]
-        for offset in range(threads + 2 if lane else threads):
+        bodies = settings.get("bodies")
+        extra = (2 if lane else 0) + (1 if bodies else 0)
+        for offset in range(threads + extra):
             os.set_inheritable(frames.CREDIT_FD + offset, False)
         if lane:
             self.lane = (SharedLane if threads > 1 else Lane)(lane, threads)
+        if bodies:
+            descriptor = frames.CREDIT_FD + threads + extra - 1
+            self.bodies = memoryview(mmap.mmap(descriptor, bodies["size"], prot=mmap.PROT_READ))
+            os.close(descriptor)
+            if lane:
+                self.lane.bodies = self.bodies
         return settings
 
     def slots(self, count, window):
@@ -149,10 +157,8 @@ class Slot:
         """
         lane = self._lane
         while True:
-            if lane:
-                lane.doze()
             try:
-                request = lane and lane.claim()
+                request = lane and lane.doze()
                 if request:
                     return request
                 size, ancillary, flags, _ = self._recvmsg_into(
@@ -232,8 +238,10 @@ class Slot:
         kind, frame_flags, _, id, length = SIZED.unpack_from(self._buffer)
         if kind != frames.REQUEST or flags & socket.MSG_TRUNC:
             raise ProtocolError("unexpected frame %r of %d bytes" % (chr(kind), size))
+        if frame_flags == frames.BODY_SHARED and not ancillary:
+            return id, marshal.loads(self._payload), shared(self.channel.bodies, self._payload, length)
         if frame_flags or ancillary or flags & TRUNCATED:
-            return self._receive_descriptors(frame_flags, id, ancillary, flags)
+            return self._receive_descriptors(frame_flags, id, length, ancillary, flags)
         # loads stops where the dict ends, so the body behind it needs no slicing away
         environ = marshal.loads(self._payload)
         length += SIZED.size
@@ -268,7 +276,7 @@ class Slot:
             self._credit += int.from_bytes(os.read(descriptor, 8), "little")
         self._credit -= size
 
-    def _receive_descriptors(self, frame_flags, id, ancillary, flags):
+    def _receive_descriptors(self, frame_flags, id, length, ancillary, flags):
         held = array("i")
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -283,4 +291,6 @@ class Slot:
                 environ = marshal.loads(file.read())
         else:
             environ = marshal.loads(self._payload)
+        if frame_flags & frames.BODY_SHARED:
+            return id, environ, shared(self.channel.bodies, self._payload, length)
         return id, environ, opened(held[0], int(environ["CONTENT_LENGTH"])) if held else None

@@ -13,6 +13,7 @@ ZIP_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, CREDIT_FD = 3, 4, 5, 6, 7  # the 
 FRAME = 65536  # bytes; the largest frame
 HEADER = struct.Struct("<BBHI")
 SIZED = struct.Struct("<BBHII")
+PLACE = struct.Struct("<II")  # of a body in the memory that bodies share
 PREFIX = struct.Struct("<IBBH")  # of an entry in the lane: the frame's length, its type, flags, slot
 LENGTH = struct.Struct("<I")
 MARK_STRIDE = 16  # 32-bit words from one slot's started mark to the next
@@ -21,7 +22,7 @@ INIT, REQUEST, WAKE = ord("I"), ord("R"), ord("W")
 READY, FAILED, HEAD, DATA = ord("K"), ord("F"), ord("H"), ord("D")
 ABORTED, LEAVING, LOG = ord("X"), ord("B"), ord("L")
 
-BODY_FD, ENVIRON_FD = 1, 2  # flags of REQUEST
+BODY_FD, ENVIRON_FD, BODY_SHARED = 1, 2, 4  # flags of REQUEST
 END, FILE = 1, 2  # flags of HEAD and DATA
 
 TEXT = 15000  # characters; the longest text that a report carries (any UTF-8 of it fits a frame)

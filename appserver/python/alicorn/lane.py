@@ -20,19 +20,22 @@ from marshal import loads
 from os import read
 
 from . import frames
-from .frames import LENGTH, SIZED, ProtocolError
+from .frames import LENGTH, PLACE, SIZED, ProtocolError
 
 PAGE = 4096  # bytes before the first entry
 LINE = 16  # words from one shared word to the next
 ASLEEP, PUT, WAITING, ANSWERED, READ = range(0, 5 * LINE, LINE)
 COUNT = (1 << 32) - 1
 REQUEST = frames.REQUEST  # in a word with the flags and the slot, which are zero
+SHARED = REQUEST | frames.BODY_SHARED << 8
 WORDS = struct.Struct("<IIII")  # the frame's length, then SIZED with type, flags and slot in one
 STRONG = ("x86_64", "amd64", "i386", "i686")  # machines that keep the order of stores
 
 
 class Lane:
     """This process's side of the lane, for its only thread."""
+
+    bodies = None  # the memory that bodies share
 
     def __init__(self, settings, threads):
         memory, self._tokens = (frames.CREDIT_FD + threads + offset for offset in (0, 1))
@@ -47,12 +50,10 @@ class Lane:
         self._requests, self._responses = requests, responses
         self._answers = [end + number * size for number in range(responses)]
         self.largest = size - 4  # bytes of a frame
-        self._taken, self._waiting, self._answered = 0, 0, 0
+        self._taken, self._answered = 0, 0
         self._full = responses  # the count of answers that there is room for, as last known
-        self._lock = threading.Lock()
-        barrier = threading.Lock()
-        self._acquire, self._release = barrier.acquire, barrier.release
-        barrier.acquire()
+        lock = threading.Lock()
+        self._acquire, self._release = lock.acquire, lock.release
         self._weak = os.uname().machine.lower() not in STRONG
 
     def take(self):
@@ -63,32 +64,19 @@ class Lane:
         try:
             read(self._tokens, 8)
         except BlockingIOError:
-            return None  # none was put, or the front took it back
+            return None  # the front took it back
         self._taken = taken + 1 & COUNT
         return self._decode(taken)
 
-    def claim(self):
-        """Does as take() whatever the count of requests says: its token is what decides."""
-        try:
-            with self._lock:
-                read(self._tokens, 8)
-                taken = self._taken
-                self._taken = taken + 1 & COUNT
-        except BlockingIOError:
-            return None
-        return self._decode(taken)
-
     def doze(self):
-        """Says that the thread is about to block; claim() comes after it."""
-        with self._lock:
-            self._waiting += 1
-            self._words[WAITING] = self._waiting
+        """Says that the thread is about to block, then takes what the front put before it
+        could see that. wake() comes after it, whatever it returns."""
+        self._words[WAITING] = 1
+        self._barrier()
+        return self.take()
 
     def wake(self):
-        """Takes doze() back."""
-        with self._lock:
-            self._waiting -= 1
-            self._words[WAITING] = self._waiting
+        self._words[WAITING] = 0
 
     def answer(self, write, prefix, id, head, body):
         """Passes a whole response on: None if the channel must, else whether to wake the front.
@@ -103,13 +91,21 @@ class Lane:
             return None
         write(self._memory, self._answers[answered % self._responses], prefix, id, head, body)
         if self._weak:
-            self._release()
-            self._acquire()
+            self._barrier()
         self._answered = words[ANSWERED] = answered + 1 & COUNT
-        # A release and the acquire of the same lock after it let nothing pass either way.
+        if self._weak:
+            self._barrier()
+        self._acquire(False)  # enough of a barrier elsewhere, and a call less
         self._release()
-        self._acquire()
         return words[ASLEEP] == 1
+
+    def _barrier(self):
+        # The release and the acquire after it let nothing pass either way. An interrupt
+        # may come between any two of them: none of them blocks or raises, then or later.
+        self._acquire(False)
+        self._release()
+        self._acquire(False)
+        self._release()
 
     def _decode(self, taken):
         entry, payload = self._entries[taken % self._requests]
@@ -117,6 +113,8 @@ class Lane:
         # loads stops where the dict ends, so the body behind it needs no slicing away
         if kind == REQUEST and size == length + SIZED.size:
             return id, loads(payload), None
+        if kind == SHARED and size == length + SIZED.size + PLACE.size:
+            return id, loads(payload), shared(self.bodies, payload, length)
         size -= SIZED.size
         if kind != REQUEST or not length < size <= len(payload):
             raise ProtocolError("unexpected frame %08x of %d bytes in the lane" % (kind, size))
@@ -126,9 +124,16 @@ class Lane:
         """Leaves the lane to the parent, in a fork: it looks empty and its front asleep."""
         self._words = memoryview(bytearray(PAGE)).cast("I")
         self._words[ASLEEP], self._words[PUT] = 1, self._taken
-        self._lock = threading.Lock()  # the parent's may be held
         os.close(self._tokens)
         self._tokens = -1
+
+
+def shared(bodies, payload, length):
+    """Returns the body whose place follows the environ's length bytes."""
+    start, size = PLACE.unpack_from(payload, length)
+    if bodies is None or start + size > len(bodies):
+        raise ProtocolError("a body of %d bytes at %d of the shared memory" % (size, start))
+    return BytesIO(bytes(bodies[start:start + size]))  # whose read() then copies nothing
 
 
 def store(memory, start, prefix, id, head, body):
@@ -140,9 +145,41 @@ def store(memory, start, prefix, id, head, body):
 class SharedLane(Lane):
     """The same for threads."""
 
+    def __init__(self, settings, threads):
+        super().__init__(settings, threads)
+        self._lock = threading.Lock()
+        self._waiting = 0
+
     def take(self):
-        return None if self._words[PUT] == self._taken else self.claim()
+        if self._words[PUT] == self._taken:
+            return None
+        try:
+            with self._lock:
+                read(self._tokens, 8)
+                taken = self._taken
+                self._taken = taken + 1 & COUNT
+        except BlockingIOError:
+            return None
+        return self._decode(taken)
+
+    def doze(self):
+        with self._lock:
+            self._count(1)
+            self._barrier()
+        return self.take()
+
+    def wake(self):
+        with self._lock:
+            self._count(-1)
 
     def answer(self, *entry):
         with self._lock:
             return super().answer(*entry)
+
+    def abandon(self):
+        super().abandon()
+        self._lock = threading.Lock()  # the parent's may be held
+
+    def _count(self, more):
+        self._waiting += more
+        self._words[WAITING] = self._waiting
