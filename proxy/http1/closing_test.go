@@ -69,10 +69,10 @@ func send(nc net.Conn, first, trickle string) {
 	}
 }
 
-// A timeout is 500 ms in these cases, and a trickle of 50 bytes takes longer.
+// A timeout is 1 s in these cases, and a trickle of 70 bytes takes longer.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
-	const settings = "client_header_timeout 500ms; client_body_timeout 500ms; keepalive_timeout 500ms; lingering_timeout 100ms; "
+	const settings = "client_header_timeout 1s; client_body_timeout 1s; keepalive_timeout 1s; lingering_timeout 100ms; "
 	normal, resetting := newPeers(t, settings), newPeers(t, settings+"reset_timedout_connection on;")
 	var wg sync.WaitGroup
 	for _, c := range []struct{ name, first, trickle, want, reset, nginx, nginxReset string }{
@@ -90,8 +90,8 @@ func TestTimeouts(t *testing.T) {
 		{"a chunk's size", coded + "3", "", "408 end", "408/- reset", "- end", "- reset"},
 		{"a trailer", coded + "0\r\nX", "", "408 end", "408/- reset", "- end", "- reset"},
 		// A timeout of a body is of one read, so that a trickle may go on.
-		{"a body that trickles", post + last + "Content-Length: 50\r\n\r\n", long(50), "200 POST / a [" + long(50) + "] end", "same", "same", "same"},
-		{"a chunk that trickles", chunked + "32\r\n", long(50) + "\r\n0\r\n\r\n", "200 POST / a [" + long(50) + "] end", "same", "same", "same"},
+		{"a body that trickles", post + last + "Content-Length: 70\r\n\r\n", long(70), "200 POST / a [" + long(70) + "] end", "same", "same", "same"},
+		{"a chunk that trickles", chunked + "46\r\n", long(70) + "\r\n0\r\n\r\n", "200 POST / a [" + long(70) + "] end", "same", "same", "same"},
 		// Idle connections end normally in any case.
 		{"nothing", "", "", "- end", "- end", "- end", "- end"},
 		{"a kept connection", get + "\r\n", "", "200 GET / a [] end", "same", "same", "same"},
@@ -109,11 +109,11 @@ func TestTimeouts(t *testing.T) {
 					nc := dial()
 					sent := make(chan struct{})
 					go func() { defer close(sent); send(nc, c.first, c.trickle) }()
-					got, took := ending(nc, 6*time.Second)
+					got, took := ending(nc, 9*time.Second)
 					nc.Close()
 					<-sent
-					if !slices.Contains(choices(want), got) || took < 450*time.Millisecond {
-						t.Errorf("%s, %s, %v: %q after %v, want %q after 500 ms", c.name, who, i == 1, got, took, want)
+					if !slices.Contains(choices(want), got) || took < 900*time.Millisecond {
+						t.Errorf("%s, %s, %v: %q after %v, want %q after 1 s", c.name, who, i == 1, got, took, want)
 					}
 				})
 			}
@@ -145,7 +145,7 @@ func TestReadersThatStallAreReset(t *testing.T) {
 				if _, err := io.WriteString(nc, post+last+"Content-Length: 16777216\r\n\r\n"+long(size)); err != nil {
 					t.Error(err)
 				}
-				time.Sleep(1500 * time.Millisecond) // what is timed is a client that does nothing
+				awaitStall(t, nc.(*net.TCPConn))
 				if got, _ := ending(nc, 6*time.Second); !strings.HasSuffix(got, " "+want) || len(got) >= size {
 					t.Errorf("%s %s: %d bytes, then %.20s, want %s", settings, who, len(got), got[max(0, len(got)-20):], want)
 				}
@@ -153,6 +153,32 @@ func TestReadersThatStallAreReset(t *testing.T) {
 		}
 	}
 	wg.Wait()
+}
+
+// awaitStall returns once no more has come in for twice the timeout, without
+// reading, or a reset has.
+func awaitStall(t *testing.T, nc *net.TCPConn) {
+	raw, err := nc.SyscallConn()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	buf := make([]byte, 16<<20)
+	have, since := 0, time.Now()
+	for end := since.Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		n, reset := 0, false
+		raw.Control(func(fd uintptr) {
+			n, _, err = syscall.Recvfrom(int(fd), buf, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+			reset = err == syscall.ECONNRESET
+		})
+		switch {
+		case reset, n > 0 && n == have && time.Since(since) > time.Second:
+			return
+		case n != have:
+			have, since = n, time.Now()
+		}
+	}
+	t.Error("what comes in never stalls")
 }
 
 // keepalive_time: a connection that is old closes after its next response.
@@ -231,8 +257,8 @@ func TestLingering(t *testing.T) {
 // not heard any more.
 func TestLingeringEndsInSilence(t *testing.T) {
 	t.Parallel()
-	for who, dial := range newPeers(t, "client_max_body_size 1k; lingering_time 20s; lingering_timeout 500ms;") {
-		for silence, heard := range map[time.Duration]bool{100 * time.Millisecond: true, 1500 * time.Millisecond: false} {
+	for who, dial := range newPeers(t, "client_max_body_size 1k; lingering_time 20s; lingering_timeout 1s;") {
+		for silence, heard := range map[time.Duration]bool{100 * time.Millisecond: true, 2500 * time.Millisecond: false} {
 			nc := dial()
 			io.WriteString(nc, post+"Content-Length: 1000000\r\n\r\n")
 			nc.SetDeadline(time.Now().Add(5 * time.Second))
