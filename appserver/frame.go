@@ -18,10 +18,11 @@ const (
 	frameLog     = 'L'
 	frameWake    = 'W'
 
-	flagEnd       = 1 // of head and data
-	flagFile      = 2 // of head
-	flagBodyFD    = 1 // of request
-	flagEnvironFD = 2
+	flagEnd        = 1 // of head and data
+	flagFile       = 2 // of head
+	flagBodyFD     = 1 // of request
+	flagEnvironFD  = 2
+	flagBodyShared = 4
 
 	headerSize = 8
 	sizedSize  = 12

@@ -8,3 +8,8 @@ func newLane(int) (*lane, []*os.File, error) { return nil, nil, nil }
 func (l *lane) close()          {}
 func (l *lane) addToken() bool  { return false }
 func (l *lane) takeToken() bool { return false }
+
+// newArena returns nil: bodies go as descriptors.
+func newArena() (*arena, error) { return nil, nil }
+
+func dropPages([]byte) {}

@@ -19,6 +19,7 @@ type Pool struct {
 	app    *App
 	launch func(worker string, files []*os.File) (Process, error)
 	zip    *os.File
+	arena  *arena // nil where there is none
 	init   []byte
 	logs   atomic.Pointer[func() *slog.Logger]
 	now    atomic.Int64 // coarse: the tick's clock, in nanoseconds
@@ -94,6 +95,11 @@ func (p *Pool) prepare() (err error) {
 	if p.zip, err = p.rt.bundle.open(); err != nil {
 		return err
 	}
+	if p.rt.o.Loops != nil {
+		if p.arena, err = newArena(); err != nil {
+			return err
+		}
+	}
 	if l := p.rt.o.Launcher; l != nil {
 		p.launch = func(worker string, files []*os.File) (Process, error) { return l.Launch(p.app.Name, worker, files) }
 		return nil
@@ -157,8 +163,8 @@ func (w *worker) initFrame() []byte {
 		shared = w.lane.describe()
 	}
 	return appendValue(b, map[string]any{
-		"lane": shared,
-		"app":  a.WSGI, "kind": "wsgi", "directory": a.Directory, "pythonpath": a.PythonPath,
+		"lane": shared, "bodies": p.arena.describe(),
+		"app": a.WSGI, "kind": "wsgi", "directory": a.Directory, "pythonpath": a.PythonPath,
 		"threads": a.Threads, "window": window, "dump_signal": int(dumpSignal),
 		"environ": map[string]any{
 			"SERVER_SOFTWARE": "alicorn/" + proxy.Version, "GATEWAY_INTERFACE": "CGI/1.1",

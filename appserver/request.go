@@ -145,7 +145,7 @@ func (r *request) encode(x *proxy.Exchange) error {
 	var flags byte
 	var fds [2]int
 	rights := fds[:0]
-	if len(b)+len(r.body.Inline) > maxFrame {
+	if len(b)+len(r.body.Inline)+8 > maxFrame {
 		f, err := upstream.Memory(b[sizedSize:])
 		if err != nil {
 			return err
@@ -155,6 +155,11 @@ func (r *request) encode(x *proxy.Exchange) error {
 		rights = append(rights, int(f.Fd()))
 	}
 	binary.LittleEndian.PutUint32(b[headerSize:], uint32(size))
+	if r.body.Shared != nil {
+		flags |= flagBodyShared
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.body.Offset))
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.body.Length))
+	}
 	if r.body.File != nil {
 		flags |= flagBodyFD
 		rights = append(rights, int(r.body.File.Fd()))

@@ -18,6 +18,10 @@ type handler struct {
 // inlineBody is the largest body that travels in the request's frame.
 const inlineBody = 48 << 10
 
+// inlineShared is that where larger bodies can be shared: the rest of a lane's
+// entry is for the environ.
+const inlineShared = laneEntry / 2
+
 // Serve gives x's request to a worker and its answer to the client.
 func (h *handler) Serve(x *proxy.Exchange) error {
 	x.Upstream.App = h.pool.app.Name
@@ -39,8 +43,7 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 
 // send reads the body and submits the request.
 func (h *handler) send(x *proxy.Exchange, r *request) error {
-	core := x.Core()
-	if err := r.body.ReadBody(x, inlineBody, core.BodyBufferSize, core.BodyTempPath); err != nil {
+	if err := h.readBody(x, r); err != nil {
 		return err
 	}
 	if err := r.encode(x); err != nil {
@@ -55,6 +58,16 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 		return fail
 	}
 	return nil
+}
+
+func (h *handler) readBody(x *proxy.Exchange, r *request) error {
+	core := x.Core()
+	if a := h.pool.arena; a != nil {
+		if done, err := r.body.ReadShared(x, a, inlineShared, core.BodyBufferSize); done || err != nil {
+			return err
+		}
+	}
+	return r.body.ReadBody(x, inlineBody, core.BodyBufferSize, core.BodyTempPath)
 }
 
 // finish sends the answer, or returns why there is none, and lets r go.

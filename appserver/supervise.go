@@ -45,6 +45,7 @@ func (p *Pool) run() {
 	defer func() {
 		p.ticker.Stop()
 		p.rt.remove(p)
+		p.arena.close()
 		close(p.done)
 	}()
 	timer := time.NewTimer(0)

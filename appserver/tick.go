@@ -39,6 +39,7 @@ func (p *Pool) tick(now time.Time) {
 		p.ticker.Reset(tickEvery)
 	} else {
 		p.ticking, p.idleTicks = false, 0
+		p.arena.trim()
 	}
 	p.mu.Unlock()
 	for _, w := range late {

@@ -145,7 +145,7 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 		w.process, err = p.launch(w.name, files)
 	}
 	for _, f := range files {
-		if f != p.zip {
+		if f != p.zip && (p.arena == nil || f != p.arena.file) {
 			f.Close()
 		}
 	}
@@ -202,6 +202,9 @@ func (w *worker) prepare() (files []*os.File, err error) {
 		var shared []*os.File
 		w.lane, shared, err = newLane(w.threads + ahead)
 		files = append(files, shared...)
+		if a := w.pool.arena; err == nil && a != nil {
+			files = append(files, a.file)
+		}
 	}
 	return files, err
 }

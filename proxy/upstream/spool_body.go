@@ -11,13 +11,26 @@ import (
 	"alicorn/proxy"
 )
 
-// Body is a request body that has been read completely: Inline, or a file.
+// Body is a request body that has been read completely: Inline, Shared or a
+// file.
 type Body struct {
 	Inline []byte   // valid until Close
-	File   *os.File // position 0; nil when the body is Inline
+	Shared []byte   // a block of a Blocks, at Offset, until Close
+	File   *os.File // position 0; nil when the body is not in a file
+	Offset int64
 	Length int64
 
-	block *[]byte
+	block  *[]byte
+	shared Blocks
+}
+
+// Blocks is memory shared with those that bodies are for.
+type Blocks interface {
+	// Take returns a block for size bytes and where it is in the memory; nil
+	// when there is none.
+	Take(size int64) (block []byte, offset int64)
+	// Give takes the block at offset back.
+	Give(offset int64)
 }
 
 var blocks = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
@@ -30,7 +43,29 @@ func (b *Body) Close() {
 	if b.block != nil {
 		blocks.Put(b.block)
 	}
+	if b.Shared != nil {
+		b.shared.Give(b.Offset)
+	}
 	*b = Body{}
+}
+
+// ReadShared reads x's request body into a block of s, if its length is known,
+// more than inline and at most memory, and there is a block for it: done says
+// so. Errors of x.ReadBody are returned as they are.
+func (b *Body) ReadShared(x *proxy.Exchange, s Blocks, inline int, memory int64) (done bool, err error) {
+	n := x.Req.ContentLength
+	if n <= int64(inline) || n > memory {
+		return false, nil
+	}
+	block, offset := s.Take(n)
+	if block == nil {
+		return false, nil
+	}
+	b.Shared, b.Offset, b.shared, b.Length = block, offset, s, n
+	if m, err := fill(x, block); err != nil && (err != io.EOF || int64(m) < n) {
+		return true, err
+	}
+	return true, nil
 }
 
 // ReadBody reads x's request body: up to inline bytes (64 KiB at most) into

@@ -29,6 +29,8 @@ COUNT = (1 << 32) - 1
 REQUEST = frames.REQUEST  # in a word with the flags and the slot, which are zero
 SHARED = REQUEST | frames.BODY_SHARED << 8
 WORDS = struct.Struct("<IIII")  # the frame's length, then SIZED with type, flags and slot in one
+unpack = WORDS.unpack_from
+PLAIN = SIZED.size  # bytes of a frame besides its environ, where there is no body
 STRONG = ("x86_64", "amd64", "i386", "i686")  # machines that keep the order of stores
 
 
@@ -66,6 +68,11 @@ class Lane:
         except BlockingIOError:
             return None  # the front took it back
         self._taken = taken + 1 & COUNT
+        # _decode(), without its call
+        entry, payload = self._entries[taken % self._requests]
+        size, kind, id, length = unpack(entry)
+        if kind == REQUEST and size == length + PLAIN:
+            return id, loads(payload), None
         return self._decode(taken)
 
     def doze(self):
@@ -109,13 +116,13 @@ class Lane:
 
     def _decode(self, taken):
         entry, payload = self._entries[taken % self._requests]
-        size, kind, id, length = WORDS.unpack_from(entry)
+        size, kind, id, length = unpack(entry)
         # loads stops where the dict ends, so the body behind it needs no slicing away
-        if kind == REQUEST and size == length + SIZED.size:
+        if kind == REQUEST and size == length + PLAIN:
             return id, loads(payload), None
         if kind == SHARED and size == length + SIZED.size + PLACE.size:
             return id, loads(payload), shared(self.bodies, payload, length)
-        size -= SIZED.size
+        size -= PLAIN
         if kind != REQUEST or not length < size <= len(payload):
             raise ProtocolError("unexpected frame %08x of %d bytes in the lane" % (kind, size))
         return id, loads(payload), BytesIO(payload[length:size])
