@@ -56,6 +56,7 @@ type Exchange struct {
 	Start      time.Time // when the first byte of the request was there
 	Upstream   Upstream
 	Internal   bool   // an internal redirect led here
+	Pipelined  bool   // its first bytes came before the response to the request before: $pipe
 	User       string // $remote_user, once authenticated
 	Filename   string // $request_filename override by static; "" before
 	// LimitStatus is limit_req's decision, made once a request; 0: none yet.

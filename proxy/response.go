@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"strconv"
 	"sync"
@@ -179,6 +180,18 @@ func (r *Response) Reply(status int, contentType string, body []byte) error {
 		return err
 	}
 	return r.Finish()
+}
+
+// Upgrade answers with 101 and the fields of Header, which name the protocol in
+// Upgrade, and returns the connection; see Stream. Header filters do not run.
+func (r *Response) Upgrade() (net.Conn, error) {
+	nc, err := r.x.stream.Upgrade(r.x)
+	if err != nil {
+		return nil, err
+	}
+	r.sent, r.done = true, true
+	r.dropFilters()
+	return nc, nil
 }
 
 // RedirectTo answers with status (301, 302, 303, 307, 308) and a Location.

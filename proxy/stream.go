@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"crypto/tls"
+	"errors"
+	"net"
 	"os"
 
 	"alicorn/proxy/eventloop"
@@ -34,7 +36,8 @@ type Stream interface {
 	// 100 Continue when the client waits for it. Malformed framing is
 	// Status(400), a pause longer than client_body_timeout Status(408).
 	ReadBody(p []byte) (int, error)
-	// Gone reports, without blocking, that the client has closed or reset.
+	// Gone reports, without blocking, that the client has closed or reset, or
+	// ended its sending side.
 	Gone() bool
 	// BytesSent and BytesRead count wire bytes of this exchange so far:
 	// $bytes_sent and $request_length.
@@ -49,9 +52,17 @@ type Stream interface {
 	// else than the stream, or works for long: other connections go on. It
 	// costs nothing the second time.
 	Detach()
+	// Upgrade sends x.Res's head as 101 and returns the connection for what
+	// follows it, in both directions (RFC 9110 section 7.8). HTTP has ended on it:
+	// it closes when the handler returns. ErrNoUpgrade: the request or the
+	// protocol does not allow it, and nothing was sent.
+	Upgrade(x *Exchange) (net.Conn, error)
 	// DropConnection closes the connection after this exchange.
 	DropConnection()
 }
+
+// ErrNoUpgrade is a request that cannot leave HTTP.
+var ErrNoUpgrade = errors.New("request cannot be upgraded")
 
 // Conn is what is known of the client's connection. It lives as long as the
 // connection and is written by its protocol loop only.

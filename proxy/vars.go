@@ -67,6 +67,12 @@ func coreVariables() []Variable {
 		number("body_bytes_sent", func(x *Exchange) int64 { return x.Res.Written }),
 		number("connection", func(x *Exchange) int64 { return int64(x.Conn.ID) }),
 		number("connection_requests", func(x *Exchange) int64 { return int64(x.Conn.Requests) }),
+		text("pipe", func(x *Exchange) string {
+			if x.Pipelined {
+				return "p"
+			}
+			return "."
+		}),
 		text("alicorn_version", func(*Exchange) string { return Version }),
 		{Name: "status", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
 			s := x.Res.Status

@@ -29,7 +29,7 @@ func TestVariablesHaveTheirValues(t *testing.T) {
 		{"$request", "POST /a%20b/../c//d?x=1&Y=2&x=3&empty=&flag HTTP/1.1"}, {"$content_type", "text/plain"}, {"$content_length", "5"},
 		{"$http_x_one", "1, 2"}, {"$http_cookie", "a=b; session=s=1; c=d"}, {"$http_user_agent", "test/1"}, {"$http_nothing", ""}, {"$http_x_under", "u"},
 		{"$cookie_a", "b"}, {"$cookie_c", "d"}, {"$cookie_session", "s=1"}, {"$cookie_none", ""},
-		{"$connection", `~\d+`}, {"$connection_requests", "1"}, {"$request_length", `~\d+`}, {"$status", "000"}, {"$body_bytes_sent", "0"}, {"$bytes_sent", "0"},
+		{"$connection", `~\d+`}, {"$connection_requests", "1"}, {"$pipe", "."}, {"$request_length", `~\d+`}, {"$status", "000"}, {"$body_bytes_sent", "0"}, {"$bytes_sent", "0"},
 		{"$request_time", `~\d+\.\d{3}`}, {"$msec", `~\d{10}\.\d{3}`}, {"$time_local", `~\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}`},
 		{"$time_iso8601", `~\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d`}, {"$request_id", `~[0-9a-f]{32}`}, {"$limit_rate", "0"}, {"$alicorn_version", `~\d+\.\d+\.\d+`},
 		{"${uri}x", "/c/dx"}, {"a$uri$is_args${args}z", "a/c/d?x=1&Y=2&x=3&empty=&flagz"}, {"$10", "0"},

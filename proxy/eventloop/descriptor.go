@@ -128,9 +128,9 @@ func (d *Descriptor) Acquire() bool {
 // Expired reports whether the Handler was called because of the deadline.
 func (d *Descriptor) Expired() bool { return d.state.Load()&expired != 0 }
 
-// Gone reports that the connection is closed both ways or has failed. Anyone
-// may call it.
-func (d *Descriptor) Gone() bool { return d.state.Load()&dead != 0 }
+// Gone reports that the peer has ended its sending side, closed or reset: there
+// is nothing to come any more. Anyone may call it.
+func (d *Descriptor) Gone() bool { return d.state.Load()&(halfClosed|dead) != 0 }
 
 // Readable reports that there may be something to read, or the end.
 func (d *Descriptor) Readable() bool { return d.state.Load()&(readable|halfClosed|dead) != 0 }

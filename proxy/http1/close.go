@@ -13,7 +13,7 @@ import (
 
 // closeConn ends the connection so that the client sees the whole response.
 func (c *conn) closeConn() {
-	if c.err != nil || c.resets || c.core.Lingering == proxy.LingeringOff {
+	if c.err != nil || c.resets || c.upgraded || c.core.Lingering == proxy.LingeringOff {
 		return
 	}
 	if c.mustClose || c.r < c.w || !c.body.ended || c.core.Lingering == proxy.LingeringAlways || c.unread() {
@@ -62,8 +62,11 @@ func (c *conn) resetOnClose() {
 	}
 }
 
-// Gone reports a reset connection. A client that has only ended its sending
-// side still wants its answer.
+// Gone reports, as nginx understands it, that the client wants no answer any
+// more: it has closed, reset, or only ended its sending side, which cannot be
+// told from a close. It is asked where a request waits before it is worked on;
+// an answer that is ready goes out to half-closed connections. Without loops
+// only a reset is seen.
 func (c *conn) Gone() bool {
 	if c.under != nil {
 		return c.err != nil || c.under.Gone()

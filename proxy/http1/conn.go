@@ -64,6 +64,7 @@ type conn struct {
 	keepAlive             bool  // what the client wants
 	draining              bool  // what is read of the body is dropped
 	mustClose, aborted    bool
+	upgraded              bool // HTTP has ended here
 	closing               bool // the response said Connection: close
 	resets                bool // the close will be a reset
 	err                   error
@@ -155,7 +156,8 @@ func (c *conn) refusePlain() {
 func (c *conn) serve() (waits bool) {
 	for {
 		if !c.begun {
-			if c.r == c.w {
+			pipelined := c.r < c.w
+			if !pipelined {
 				if waits, more := c.awaitRequest(); !more {
 					return waits
 				}
@@ -163,6 +165,7 @@ func (c *conn) serve() (waits bool) {
 			if !c.beginRequest() {
 				return false
 			}
+			c.x.Pipelined = pipelined
 			c.serveOne(c.x)
 		}
 		for c.x.Suspended() {

@@ -3,6 +3,7 @@ package proxytest
 import (
 	"bytes"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -214,6 +215,9 @@ func (r *Recorder) BytesSent() int64 { return int64(r.Body.Len()) }
 
 // BytesRead returns the length of request line and body.
 func (r *Recorder) BytesRead() int64 { return r.read }
+
+// Upgrade is refused: there is no connection.
+func (r *Recorder) Upgrade(*proxy.Exchange) (net.Conn, error) { return nil, proxy.ErrNoUpgrade }
 
 // Suspends is false: handlers wait.
 func (r *Recorder) Suspends() bool { return false }

@@ -1,0 +1,104 @@
+package http1_test
+
+import (
+	"bufio"
+	"io"
+	"strings"
+	"testing"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
+	"alicorn/proxy/proxytest"
+)
+
+// upgrades is content that leaves HTTP where it can, and sends every line back.
+func upgrades(sent chan<- [2]int64) proxy.Module {
+	return proxy.Module{Name: "upgrades", Compile: func(s *config.Scope, l *proxy.Location) error {
+		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
+			x.Res.Header.Set("Upgrade", "echo")
+			nc, err := x.Res.Upgrade()
+			if err != nil {
+				return x.Res.Reply(426, "text/plain", []byte(err.Error()))
+			}
+			lines := bufio.NewReader(nc)
+			for {
+				line, err := lines.ReadString('\n')
+				if err != nil || line == "bye\n" {
+					sent <- [2]int64{x.Stream().BytesRead(), x.Stream().BytesSent()}
+					return nil
+				}
+				io.WriteString(nc, line)
+			}
+		}))
+		return nil
+	}}
+}
+
+func TestAnUpgradedConnectionIsTheHandlers(t *testing.T) {
+	for _, goroutines := range []bool{false, true} {
+		counts := make(chan [2]int64, 1)
+		s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8000; client_header_timeout 50ms; keepalive_timeout 50ms; }",
+			Modules: []proxy.Module{upgrades(counts)}, Serve: http1.Serve, Goroutines: goroutines})
+		nc := s.Dial("")
+		request := "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+		io.WriteString(nc, request+"with the head\n")
+		r := bufio.NewReader(nc)
+		head := ""
+		for !strings.HasSuffix(head, "\r\n\r\n") {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			head += line
+		}
+		if !strings.HasPrefix(head, "HTTP/1.1 101 Switching Protocols\r\n") || !strings.Contains(head, "\r\nConnection: Upgrade\r\n") ||
+			!strings.Contains(head, "\r\nUpgrade: echo\r\n") || strings.Contains(head, "Content-Length") {
+			t.Errorf("head %q", head)
+		}
+		for _, want := range []string{"with the head\n", "and later\n"} {
+			if want == "and later\n" {
+				io.WriteString(nc, want)
+			}
+			if got, err := r.ReadString('\n'); got != want {
+				t.Errorf("got %q, %v, want %q", got, err, want)
+			}
+		}
+		io.WriteString(nc, "bye\n")
+		if rest, err := io.ReadAll(r); len(rest) > 0 || err != nil {
+			t.Errorf("got %q, %v after the end", rest, err)
+		}
+		c := <-counts
+		if want := int64(len(request) + len("with the head\nand later\nbye\n")); c[0] != want || c[1] != int64(len(head)+len("with the head\nand later\n")) {
+			t.Errorf("counted %v bytes, want %d and %d", c, want, len(head)+24)
+		}
+	}
+}
+
+func TestWhatCannotBeUpgradedStaysHTTP(t *testing.T) {
+	s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8000; }", Modules: []proxy.Module{upgrades(nil)}, Serve: http1.Serve})
+	for _, request := range []string{
+		"GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: echo\r\nContent-Length: 2\r\n\r\nxx",
+	} {
+		if got := s.Raw(request); !strings.HasPrefix(got, "HTTP/1.1 426 ") {
+			t.Errorf("%q: %q", request, got)
+		}
+	}
+}
+
+func TestPipelinedRequestsAreKnown(t *testing.T) {
+	pipe := proxy.Module{Name: "pipe", Compile: func(s *config.Scope, l *proxy.Location) error {
+		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
+			v := map[bool]string{true: "p", false: "."}[x.Pipelined]
+			return x.Res.Reply(200, "text/plain", []byte("["+v+"]"))
+		}))
+		return nil
+	}}
+	s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8000; }", Modules: []proxy.Module{pipe}, Serve: http1.Serve})
+	one := "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+	got := s.Raw(one + one + strings.Replace(one, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1))
+	if strings.Count(got, "[.]") != 1 || strings.Count(got, "[p]") != 2 || strings.Index(got, "[.]") > strings.Index(got, "[p]") {
+		t.Errorf("got %q", got)
+	}
+}
