@@ -23,7 +23,8 @@ type Listener struct {
 // place is a Listener in one Loop.
 type place struct {
 	Descriptor
-	l *Listener
+	l     *Listener
+	rests bool // not polled until its deadline
 }
 
 // atOnce bounds what is accepted before other descriptors have their turn.
@@ -54,20 +55,21 @@ func (g *Group) Listen(fd int, accept func(*Conn), failed func(error)) (*Listene
 
 // Ready accepts what waits.
 func (p *place) Ready(t *Turn) {
-	if p.Expired() { // a pause has passed
-		p.loop.poller.watchListener(p.fd, p.tag)
-	}
 	for {
+		if p.rests && !p.rest(false) {
+			return
+		}
 		p.Forget()
-		if rest, ended := p.acceptSome(); ended || p.Idle(rest) {
+		timeout, ended := p.acceptSome()
+		if ended || p.Idle(timeout) {
 			return
 		}
 	}
 }
 
 // acceptSome accepts until nobody waits, or as many as may come at once: the
-// poller then tells again. rest is how long to leave it after an error.
-func (p *place) acceptSome() (rest time.Duration, ended bool) {
+// poller then tells again. timeout is how long to leave it after an error.
+func (p *place) acceptSome() (timeout time.Duration, ended bool) {
 	for range atOnce {
 		done, err := p.acceptOne()
 		switch {
@@ -75,13 +77,32 @@ func (p *place) acceptSome() (rest time.Duration, ended bool) {
 			return 0, true
 		case err != nil:
 			p.l.failed(err)
-			p.loop.poller.forget(p.fd)
+			if !p.rest(true) {
+				return 0, true
+			}
+			p.Forget() // what another leader has seen meanwhile
 			return pause, false
 		case done:
 			return 0, false
 		}
 	}
 	return 0, false
+}
+
+// rest takes the listening socket from the poller, or gives it back; false
+// when it is closed: its number may be another's.
+func (p *place) rest(on bool) bool {
+	p.l.mu.RLock()
+	defer p.l.mu.RUnlock()
+	if p.l.closed {
+		return false
+	}
+	if p.rests = on; on {
+		p.loop.poller.forget(p.fd)
+	} else {
+		p.loop.poller.watchListener(p.fd, p.tag)
+	}
+	return true
 }
 
 func (p *place) acceptOne() (done bool, err error) {

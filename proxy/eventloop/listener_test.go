@@ -1,0 +1,173 @@
+//go:build linux
+
+package eventloop
+
+import (
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// listenSocket returns a listening socket, and a descriptor of it for Listen.
+func listenSocket(t testing.TB) (net.Listener, int) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		f.Close()
+		ln.Close()
+	})
+	fd := int(f.Fd()) // which makes it block
+	unix.SetNonblock(fd, true)
+	return ln, fd
+}
+
+func dial(t testing.TB, ln net.Listener, n int) {
+	t.Helper()
+	for range n {
+		nc, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+	}
+}
+
+func TestAllThatWaitAreAccepted(t *testing.T) {
+	for _, loops := range []int{1, 3} {
+		g := newGroup(t, loops)
+		ln, fd := listenSocket(t)
+		dial(t, ln, 3*atOnce+5)
+		var accepted atomic.Int32
+		l, err := g.Listen(fd, func(c *Conn) {
+			accepted.Add(1)
+			c.loopless()
+		}, func(err error) { t.Error(err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() bool { return accepted.Load() == 3*atOnce+5 }, "accepting all")
+		dial(t, ln, 1)
+		eventually(t, func() bool { return accepted.Load() == 3*atOnce+6 }, "accepting one more")
+		l.Close()
+	}
+}
+
+// loopless closes a Conn that was never started.
+func (c *Conn) loopless() { unix.Close(c.fd) }
+
+// limit has accept(2) fail for want of descriptors until the returned function
+// is called.
+func limit(t testing.TB) (lift func()) {
+	t.Helper()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	set := func(n uint64) {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: old.Max}); err != nil {
+			t.Error(err)
+		}
+	}
+	set(3)
+	t.Cleanup(func() { set(old.Cur) })
+	return func() { set(old.Cur) }
+}
+
+func TestAcceptingRestsWithoutDescriptorsAndGoesOn(t *testing.T) {
+	g := newGroup(t, 1)
+	ln, fd := listenSocket(t)
+	dial(t, ln, 5)
+	var accepted, failed atomic.Int32
+	lift := limit(t)
+	began := time.Now()
+	l, err := g.Listen(fd, func(c *Conn) {
+		accepted.Add(1)
+		c.loopless()
+	}, func(err error) { failed.Add(1) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return failed.Load() >= 3 }, "failing thrice")
+	if d := time.Since(began); d < 2*pause-pause/10 {
+		t.Errorf("three failures within %s", d)
+	}
+	if n := accepted.Load(); n != 0 {
+		t.Errorf("%d accepted without descriptors", n)
+	}
+	lift()
+	eventually(t, func() bool { return accepted.Load() == 5 }, "accepting after the pause")
+	dial(t, ln, 1)
+	eventually(t, func() bool { return accepted.Load() == 6 }, "accepting as before")
+	l.Close()
+}
+
+// The listener is level-triggered: a leader that takes over meanwhile finds it
+// ready again.
+func TestAcceptingGoesOnWhereTheFailureTookLong(t *testing.T) {
+	g := newGroup(t, 1)
+	ln, fd := listenSocket(t)
+	dial(t, ln, 5)
+	var accepted atomic.Int32
+	lift := limit(t)
+	l, err := g.Listen(fd, func(c *Conn) {
+		accepted.Add(1)
+		c.loopless()
+	}, func(err error) {
+		for end := time.Now().Add(6 * watchEvery); time.Now().Before(end); {
+		}
+		lift()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return accepted.Load() == 5 }, "accepting after the pause")
+	for i := range 3 {
+		dial(t, ln, 1)
+		eventually(t, func() bool { return int(accepted.Load()) == 6+i }, "accepting as before")
+	}
+	l.Close()
+}
+
+func TestCloseWaitsForAcceptsUnderWay(t *testing.T) {
+	g := newGroup(t, 1)
+	ln, fd := listenSocket(t)
+	under, release, closed := make(chan bool), make(chan bool), make(chan bool)
+	l, err := g.Listen(fd, func(c *Conn) {
+		under <- true
+		<-release
+		c.loopless()
+	}, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial(t, ln, 1)
+	within(t, under, "the accept")
+	go func() {
+		l.Close()
+		l.Close() // the second does nothing
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		t.Error("Close has returned while accept was called")
+	case <-time.After(20 * time.Millisecond):
+	}
+	dial(t, ln, 1)
+	close(release)
+	within(t, closed, "Close")
+	select {
+	case <-under:
+		t.Error("accepted after Close")
+	case <-time.After(20 * time.Millisecond):
+	}
+}
