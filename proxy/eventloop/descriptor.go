@@ -27,6 +27,7 @@ const (
 	waitRead                      // that goroutine waits
 	waitWrite
 	expired // the deadline has passed
+	late    // it has passed while a goroutine worked, or was about to wait
 )
 
 // Descriptor is a descriptor in a Loop. Its methods are for the goroutine that
@@ -93,18 +94,25 @@ func (d *Descriptor) Idle(timeout time.Duration) bool {
 	t := d.turn
 	if timeout > 0 {
 		if t != nil {
-			due = d.loop.since(t.now) + int64(timeout)
+			due = d.loop.since(t.Now()) + int64(timeout)
 		} else {
 			due = d.loop.clock() + int64(timeout)
 		}
 	}
-	d.loop.timers.set(d, due)
+	d.deadline(due)
 	d.turn = nil
 	for {
 		s := d.state.Load()
 		if s&(readable|halfClosed|dead) != 0 {
 			d.turn = t
 			return false
+		}
+		if s&late != 0 {
+			if due != 0 && d.loop.clock() >= due {
+				due = d.loop.clock() + int64(time.Millisecond)
+			}
+			d.deadline(due)
+			continue
 		}
 		if d.state.CompareAndSwap(s, s&^(owned|expired)) {
 			return true
@@ -181,11 +189,18 @@ func (d *Descriptor) wait(want, flag uint32, due int64) error {
 	if due != 0 && d.loop.clock() >= due {
 		return os.ErrDeadlineExceeded
 	}
-	d.loop.timers.set(d, due)
+	d.deadline(due)
 	for {
 		s := d.state.Load()
 		if s&want != 0 {
 			return nil
+		}
+		if s&late != 0 {
+			if due != 0 && d.loop.clock() >= due {
+				return os.ErrDeadlineExceeded
+			}
+			d.deadline(due)
+			continue
 		}
 		if d.state.CompareAndSwap(s, (s|flag)&^expired) {
 			break
@@ -196,6 +211,15 @@ func (d *Descriptor) wait(want, flag uint32, due int64) error {
 		return os.ErrDeadlineExceeded
 	}
 	return nil
+}
+
+// deadline sets the deadline of the wait that the owner is about to begin. If
+// it passes before that has begun, late says so.
+func (d *Descriptor) deadline(due int64) {
+	if d.state.Load()&late != 0 {
+		d.state.And(^late)
+	}
+	d.loop.timers.set(d, due)
 }
 
 // readiness notes what the poller told and returns what is to be done: run the
@@ -216,7 +240,7 @@ func (d *Descriptor) readiness(bits uint32) (run bool) {
 		if d.state.CompareAndSwap(s, next) {
 			if tell {
 				d.wake <- struct{}{}
-				d.loop.readied = true
+				d.loop.readied.Store(true)
 			}
 			return run
 		}
@@ -230,22 +254,22 @@ func (d *Descriptor) expire() (run bool) {
 			return false // it has worked since; the next deadline has a timer
 		}
 		s := d.state.Load()
-		next := s | expired
+		var next uint32
 		tell := s&(waitRead|waitWrite) != 0
 		switch {
 		case s&owned == 0:
-			next |= owned
+			next = s | expired | owned
 		case tell:
-			next &^= waitRead | waitWrite
+			next = s&^(waitRead|waitWrite) | expired
 		default:
-			return false // it works; deadlines are for waiting
+			next = s | late // it works: deadlines are for waiting
 		}
 		if d.state.CompareAndSwap(s, next) {
 			if tell {
 				d.wake <- struct{}{}
-				d.loop.readied = true
+				d.loop.readied.Store(true)
 			}
-			return !tell
+			return s&owned == 0
 		}
 	}
 }

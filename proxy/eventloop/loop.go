@@ -31,8 +31,8 @@ type Loop struct {
 	closing atomic.Bool
 
 	// The leader's own.
-	count, next int // of the poller's events: how many there are and which is next
-	readied     bool
+	count, next int         // of the poller's events: how many there are and which is next
+	readied     atomic.Bool // a handler that has just lost the lead may set it, too
 
 	mu        sync.Mutex
 	followers []chan struct{} // goroutines that have handed the lead over and ended their work
@@ -82,6 +82,9 @@ func (l *Loop) RemoveSource(s Source) {
 	}
 	l.sources.Store(&all)
 }
+
+// Wake has a Loop that waits begin another turn.
+func (l *Loop) Wake() { l.poller.ring() }
 
 // nudge has a waiting leader look at its timers.
 func (l *Loop) nudge() {
@@ -211,8 +214,8 @@ func (l *Loop) expire(t *Turn) (leads bool) {
 
 // sleep waits for events, having told the Sources.
 func (l *Loop) sleep() {
-	if l.readied {
-		l.readied = false
+	if l.readied.Load() {
+		l.readied.Store(false)
 		runtime.Gosched() // what was readied runs before this thread waits in the kernel
 		if l.count = l.poller.poll(); l.count > 0 {
 			return

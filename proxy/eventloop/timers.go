@@ -92,7 +92,11 @@ func (t *timers) next(now int64) *Descriptor {
 		}
 		heap.Pop(&t.heap)
 		d.timer.armed.Store(never)
-		if due != 0 {
+		// set may have moved the deadline meanwhile, and seen a timer still.
+		if due = d.timer.due.Load(); due > now {
+			d.timer.armed.Store(due)
+			heap.Push(&t.heap, d)
+		} else if due != 0 {
 			return d
 		}
 	}

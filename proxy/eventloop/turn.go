@@ -42,12 +42,18 @@ func (t *Turn) Left() bool { return t.step.Load() == left }
 // should run before the Loop waits.
 func (t *Turn) Readied() {
 	if !t.Left() {
-		t.loop.readied = true
+		t.loop.readied.Store(true)
 	}
 }
 
-// Now returns the time at which this turn's readiness was learned.
-func (t *Turn) Now() time.Time { return t.now }
+// Now returns the time at which this turn's readiness was learned; the present
+// once another goroutine leads.
+func (t *Turn) Now() time.Time {
+	if t.Left() {
+		return time.Now()
+	}
+	return t.now
+}
 
 // watch takes the lead from a handler that has been running since seen was
 // read, and reports what step is.

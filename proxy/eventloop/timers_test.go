@@ -1,0 +1,224 @@
+//go:build linux
+
+package eventloop
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestIdleTimeouts(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		again   []time.Duration // timeouts given to Idle, each on a byte
+		timeout time.Duration
+		least   time.Duration // the handler is called after that, at the earliest
+	}{
+		{"the first", nil, 30 * time.Millisecond, 30 * time.Millisecond},
+		{"moved later", []time.Duration{80 * time.Millisecond}, 40 * time.Millisecond, 80 * time.Millisecond},
+		{"moved earlier", []time.Duration{30 * time.Millisecond}, time.Hour, 30 * time.Millisecond},
+		{"lifted, then set", []time.Duration{0, 30 * time.Millisecond}, 40 * time.Millisecond, 30 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGroup(t, 1)
+			conn, peer := pair(t, g.Next())
+			idle, expired := make(chan time.Time, 1), make(chan time.Time, 1)
+			again := c.again
+			start(t, conn, func(*Turn) {
+				if conn.Expired() {
+					expired <- time.Now()
+					conn.Close()
+					return
+				}
+				began := time.Now()
+				conn.TryRead(make([]byte, 2))
+				d := again[0]
+				again = again[1:]
+				for !conn.Idle(d) {
+					conn.TryRead(make([]byte, 2))
+				}
+				idle <- began
+			}, c.timeout)
+			began := time.Now()
+			for range c.again {
+				peer.Write([]byte("x"))
+				began = within(t, idle, "idling")
+			}
+			end := within(t, expired, "the timeout")
+			// The turn's time is that of its readiness: a little before the handler's.
+			if d := end.Sub(began); d < c.least-5*time.Millisecond || d > c.least+2*time.Second {
+				t.Errorf("expired after %s, want %s", d, c.least)
+			}
+		})
+	}
+}
+
+func TestALongHandlersIdleTimeoutBeginsAtItsEnd(t *testing.T) {
+	g := newGroup(t, 1)
+	c, peer := pair(t, g.Next())
+	took := make(chan time.Duration, 1)
+	var idled time.Time
+	start(t, c, func(turn *Turn) {
+		if c.Expired() {
+			took <- time.Since(idled)
+			c.Close()
+			return
+		}
+		c.TryRead(make([]byte, 2))
+		for end := time.Now().Add(150 * time.Millisecond); time.Now().Before(end); { // the watch takes the lead
+		}
+		if !turn.Left() || time.Since(turn.Now()) > 50*time.Millisecond {
+			t.Errorf("left %v, its time is %s old", turn.Left(), time.Since(turn.Now()))
+		}
+		idled = time.Now()
+		c.Idle(100 * time.Millisecond)
+	}, 0)
+	peer.Write([]byte("x"))
+	if d := within(t, took, "the timeout"); d < 90*time.Millisecond {
+		t.Errorf("expired %s after it began to idle", d)
+	}
+}
+
+func TestDeadlinesOfReadAndWrite(t *testing.T) {
+	const short, later = 30 * time.Millisecond, 90 * time.Millisecond
+	for _, c := range []struct {
+		name string
+		set  func(c *Conn)
+		wait func(c *Conn) error
+		want time.Duration
+	}{
+		{"read deadline", func(c *Conn) { c.SetReadDeadline(time.Now().Add(short)) }, read1, short},
+		{"read timeout", func(c *Conn) { c.SetReadTimeout(short) }, read1, short},
+		{"the earlier of both", func(c *Conn) { c.SetReadTimeout(time.Hour); c.SetReadDeadline(time.Now().Add(short)) }, read1, short},
+		{"both ways", func(c *Conn) { c.SetDeadline(time.Now().Add(short)) }, read1, short},
+		{"past", func(c *Conn) { c.SetReadDeadline(time.Now().Add(-time.Second)) }, read1, 0},
+		{"moved later", func(c *Conn) {
+			c.SetReadTimeout(short)
+			read1(c)
+			c.SetReadTimeout(later)
+		}, read1, later},
+		{"moved earlier", func(c *Conn) { c.SetReadDeadline(time.Now().Add(time.Hour)); c.SetReadDeadline(time.Now().Add(short)) }, read1, short},
+		{"write deadline", func(c *Conn) { c.SetWriteDeadline(time.Now().Add(short)) }, write1, short},
+		{"write timeout", func(c *Conn) { c.SetWriteTimeout(short) }, write1, short},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGroup(t, 1)
+			conn, _ := pair(t, g.Next())
+			if err := conn.StartOwned(); err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fill(t, conn)
+			c.set(conn)
+			began := time.Now()
+			err := c.wait(conn)
+			if d := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || d < c.want-5*time.Millisecond || d > c.want+2*time.Second {
+				t.Errorf("%v after %s, want %s", err, d, c.want)
+			}
+		})
+	}
+}
+
+func read1(c *Conn) error {
+	_, err := c.Read(make([]byte, 1))
+	return err
+}
+
+func write1(c *Conn) error {
+	_, err := c.Write(make([]byte, 1))
+	return err
+}
+
+func TestALiftedDeadlineDoesNotEndAWait(t *testing.T) {
+	g := newGroup(t, 1)
+	c, peer := pair(t, g.Next())
+	if err := c.StartOwned(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if err := read1(c); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	c.SetReadDeadline(time.Time{})
+	time.AfterFunc(60*time.Millisecond, func() { peer.Write([]byte("x")) })
+	if err := read1(c); err != nil {
+		t.Error(err)
+	}
+}
+
+// A timer may fire between its being set and the wait that it is for.
+func TestTheShortestDeadlinesFire(t *testing.T) {
+	g := newGroup(t, 1)
+	rounds := make(chan bool, 8)
+	for i := range 4 {
+		reader, _ := pair(t, g.Next())
+		if err := reader.StartOwned(); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for n := range 1000 {
+				reader.SetReadDeadline(time.Now().Add(time.Duration(1+(n+i)%40) * time.Microsecond))
+				if err := read1(reader); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("read: %v", err)
+					break
+				}
+			}
+			reader.Close()
+			rounds <- true
+		}()
+		idler, _ := pair(t, g.Next())
+		n := 0
+		start(t, idler, func(*Turn) {
+			if n++; n == 1000 {
+				idler.Close()
+				rounds <- true
+				return
+			}
+			if n%2 == 0 {
+				idler.Detach()
+				runtime.Gosched()
+			}
+			idler.Idle(1)
+		}, 1)
+	}
+	for range 8 {
+		within(t, rounds, "each deadline")
+	}
+}
+
+// A deadline that is moved later while its timer fires keeps a timer.
+func TestMovingADeadlineWhileItFires(t *testing.T) {
+	g := newGroup(t, 1)
+	timers := &timers{loop: g.Next()}
+	timers.first.Store(never)
+	d := &Descriptor{}
+	d.timer.reset()
+	var now atomic.Int64
+	done := make(chan bool)
+	defer func() {
+		now.Store(-1)
+		<-done
+	}()
+	go func() {
+		defer close(done)
+		for n := now.Load(); n >= 0; n = now.Load() {
+			timers.next(n)
+		}
+	}()
+	for i := range int64(100000) {
+		timers.set(d, 2*i+1)
+		now.Store(2*i + 1) // it fires
+		timers.set(d, 2*i+3)
+		timers.mu.Lock()
+		lost := d.timer.armed.Load() == never
+		timers.mu.Unlock()
+		if lost {
+			t.Fatal("no timer for the deadline that holds")
+		}
+	}
+}
