@@ -55,12 +55,12 @@ func (g *Group) Spare() int {
 
 // Close ends the Loops and waits for their goroutines.
 func (g *Group) Close() {
+	g.watch.stop() // first: it starts goroutines
 	for _, l := range g.loops {
 		l.closing.Store(true)
 		l.poller.ring()
 	}
 	g.wg.Wait()
-	g.watch.stop()
 	for _, l := range g.loops {
 		l.poller.close()
 	}
