@@ -171,7 +171,7 @@ func (w *worker) wake() {
 
 // wakeLate is wake for the end of a turn. The reader's lock is held.
 func (w *worker) wakeLate() {
-	if !w.ended && w.owesWake.Load() {
+	if w.owesWake.Load() && !w.ended.Load() {
 		w.pool.mu.Lock()
 		w.wake()
 		w.pool.mu.Unlock()

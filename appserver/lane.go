@@ -107,13 +107,11 @@ func (l *lane) receive(b []byte) (n int, err error) {
 // asleep reports what sleep said last.
 func (l *lane) asleep() bool { return l.word(laneAsleep).Load() != 0 }
 
-// sleep says whether responses have to wake the front, and reports whether
-// there is one already.
-func (l *lane) sleep(asleep bool) (pending bool) {
+// sleep says whether responses have to wake the front.
+func (l *lane) sleep(asleep bool) {
 	v := uint32(0)
 	if asleep {
 		v = 1
 	}
 	l.word(laneAsleep).Store(v)
-	return l.answered()
 }

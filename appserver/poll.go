@@ -10,13 +10,16 @@ import (
 // Exchanges go on. A frame is received and noted under the reader's lock; what
 // follows from it, which may wait for a client, is not.
 func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
-	if w.owesWake.Load() {
-		w.reading.Lock()
-		w.wakeLate()
-		w.reading.Unlock()
-	}
 	for !t.Left() {
+		if !w.reading.TryLock() {
+			return worked // by one that lost the lead while it wrote to a disk
+		}
+		w.wakeLate()
 		o, more := w.receive()
+		w.reading.Unlock()
+		if t.Left() {
+			w.loop.Wake() // who leads now found the reader's lock taken
+		}
 		if !more {
 			return worked
 		}
@@ -26,39 +29,46 @@ func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
 	return worked
 }
 
-// Sleep is eventloop.Source's.
+// Sleep is eventloop.Source's. While somebody reads nothing is pending: the
+// Loop is woken afterwards.
 func (w *worker) Sleep(asleep bool) (pending bool) {
-	w.reading.Lock()
-	defer w.reading.Unlock()
-	if w.ended {
+	if !w.life.TryRLock() {
+		return false // it is being discarded
+	}
+	defer w.life.RUnlock()
+	if w.ended.Load() {
 		return false
 	}
 	if w.lane != nil {
-		if pending = w.lane.sleep(asleep); asleep {
-			w.wakeLate()
-		}
+		w.lane.sleep(asleep)
 	}
-	return pending || w.channel.event.Readable()
+	if !asleep || !w.reading.TryLock() {
+		return false
+	}
+	defer w.reading.Unlock()
+	w.wakeLate()
+	return w.lane != nil && w.lane.answered() || w.channel.event.Readable()
 }
 
 // drain receives what a worker that has exited has left, and ends receiving.
 func (w *worker) drain() {
 	w.loop.RemoveSource(w)
 	w.channel.event.Missed()
-	for o, more := w.receive(); more; o, more = w.receive() {
+	for more := true; more; {
+		var o outcome
+		w.reading.Lock()
+		if o, more = w.receive(); !more {
+			w.ended.Store(true)
+		}
+		w.reading.Unlock()
 		o.deliver(nil)
 	}
-	w.reading.Lock()
-	w.ended = true
-	w.reading.Unlock()
 }
 
 // receive handles the next frame; more is false when there is none. What went
-// by the lane comes before what woke the front.
+// by the lane comes before what woke the front. The reader's lock is held.
 func (w *worker) receive() (o outcome, more bool) {
-	w.reading.Lock()
-	defer w.reading.Unlock()
-	if w.ended {
+	if w.ended.Load() {
 		return o, false
 	}
 	var n int
@@ -80,7 +90,7 @@ func (w *worker) receive() (o outcome, more bool) {
 		o, err = w.handle((*w.receiving)[:n], w.receiving, files)
 	}
 	if err != nil || n == 0 {
-		w.ended = true
+		w.ended.Store(true)
 		if err != nil {
 			w.pool.post(event{kind: eventViolation, w: w, text: err.Error()})
 		}

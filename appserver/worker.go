@@ -61,9 +61,10 @@ type worker struct {
 	loop    *eventloop.Loop // that it is read in; nil: by a goroutine
 	lane    *lane           // nil where there is none
 
-	reading   sync.Mutex // of one who receives; guards what follows
-	receiving *[]byte
-	ended     bool // nothing more is received
+	reading   sync.Mutex   // of one who receives
+	receiving *[]byte      // under reading
+	ended     atomic.Bool  // nothing more is received; set under reading
+	life      sync.RWMutex // held while the lane must stay mapped, beside reading
 
 	state       State
 	table       []*request // by the low bits of ids
@@ -266,8 +267,10 @@ func (w *worker) discard() {
 	}
 	if w.lane != nil {
 		w.reading.Lock()
-		w.ended = true
+		w.life.Lock()
+		w.ended.Store(true)
 		w.lane.close()
+		w.life.Unlock()
 		w.reading.Unlock()
 	}
 }

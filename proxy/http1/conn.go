@@ -101,7 +101,7 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 		nc.Close()
 		return
 	}
-	defer c.end()
+	defer func() { c.end(recover()) }()
 	if c.core = e.Defaults(info); c.core == nil {
 		return
 	}
@@ -210,11 +210,12 @@ func (c *conn) nextRequest() bool {
 	return c.state.CompareAndSwap(stateActive, stateIdle)
 }
 
-// end closes the connection. A mistake of ours that brought the end is logged
-// and costs no more than the connection. (The Engine rescues handlers itself.)
-func (c *conn) end() {
-	if v := recover(); v != nil && c.core != nil && c.core.ErrorLog != nil {
-		c.core.ErrorLog.Log(context.Background(), proxy.LevelAlert, fmt.Sprintf("internal error: %v\n%s", v, debug.Stack()), "client", c.info.RemoteAddr)
+// end closes the connection. A mistake of ours that brought the end, as recover
+// gave it, is logged and costs no more than the connection. (The Engine rescues
+// handlers itself.)
+func (c *conn) end(mistake any) {
+	if mistake != nil && c.core != nil && c.core.ErrorLog != nil {
+		c.core.ErrorLog.Log(context.Background(), proxy.LevelAlert, fmt.Sprintf("internal error: %v\n%s", mistake, debug.Stack()), "client", c.info.RemoteAddr)
 	}
 	c.finish()
 	c.e.Unregister(c.info)

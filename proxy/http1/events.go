@@ -15,7 +15,7 @@ func (c *conn) startEvents() {
 		return
 	}
 	if c.core = c.e.Defaults(c.info); c.core == nil || c.sock.Start(c, c.core.HeaderTimeout) != nil {
-		c.end()
+		c.end(nil)
 	}
 }
 
@@ -49,7 +49,7 @@ func (c *conn) drive() {
 	waits := false
 	defer func() {
 		if !waits {
-			c.end()
+			c.end(recover())
 		}
 	}()
 	if !c.begun && c.state.Load() == stateClosed {
