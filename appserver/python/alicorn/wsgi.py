@@ -327,7 +327,10 @@ class Server:
             response.fail()
         finally:
             if input is not None:
-                input.close()
+                try:
+                    input.close()
+                except Exception:
+                    pass  # the application still has views of it, or made close() its own
 
 
 def checked_size(part):

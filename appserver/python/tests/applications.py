@@ -79,6 +79,26 @@ def keep_input(environ, start_response):
     return text(start_response, previous is not None and previous.closed)
 
 
+def keep_buffer(environ, start_response):
+    seen["buffer"] = environ["wsgi.input"].getbuffer()
+    return text(start_response, b"kept")
+
+
+def writes_late(environ, start_response):
+    """Calls what the request before was given, after its answer was complete."""
+    late = seen.pop("late", None)
+    if late is None:
+        seen["late"] = start_response, start_response("200 OK", TEXT + [("Content-Length", "4")])
+        return [b"kept"]
+    start, write = late
+    write(b"late")
+    try:
+        start("500 Late", [])
+    except AssertionError:
+        return text(start_response, b"refused")
+    return text(start_response, b"accepted")
+
+
 def answers(environ, start_response):
     """Answers status, headers and parts as the test wrote them."""
     scope = {"SafeString": SafeString, "Closing": Closing, "environ": environ, "io": io,

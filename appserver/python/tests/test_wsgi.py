@@ -58,6 +58,24 @@ def test_input_is_closed_after_the_request(shared):
     assert shared.get("/keep_input").body == b"True"
 
 
+@pytest.mark.parametrize("spooled", [False, True], ids=["inline", "descriptor"])
+def test_an_input_that_the_application_holds_on_to_does_no_harm(shared, spooled):
+    answer = shared.get("/keep_buffer", method="POST", body=b"body", spooled=spooled)
+    assert answer.body == b"kept"
+    assert shared.get("/hello").body == b"hello"
+
+
+def test_what_comes_after_an_answer_harms_no_other(own):
+    front = own()
+    front.ready()
+    for _ in range(4):  # an answer whose head is known goes another way
+        first = front.get("/writes_late")
+        answer = front.get("/writes_late")
+        assert (first.body, first.complete) == (b"kept", True)
+        assert (answer.status, answer.body) == ("200 OK", b"refused")
+        assert "more bytes than its Content-Length" in first.logs[0]
+
+
 @pytest.mark.parametrize("size", [0, 1, 262144, 262145, 1000000])
 @pytest.mark.parametrize("expression", [
     "i.read(int(n))", "i.read()", "b''.join(iter(lambda: i.read(1000), b''))", "b''.join(i)",
