@@ -50,7 +50,7 @@ func TestAllThatWaitAreAccepted(t *testing.T) {
 		var accepted atomic.Int32
 		l, err := g.Listen(fd, func(c *Conn) {
 			accepted.Add(1)
-			c.loopless()
+			c.Close()
 		}, func(err error) { t.Error(err) })
 		if err != nil {
 			t.Fatal(err)
@@ -62,8 +62,29 @@ func TestAllThatWaitAreAccepted(t *testing.T) {
 	}
 }
 
-// loopless closes a Conn that was never started.
-func (c *Conn) loopless() { unix.Close(c.fd) }
+// Where the server is ending, say, a connection is closed instead of started.
+func TestClosingAConnInsteadOfStartingItLeavesOthersTimers(t *testing.T) {
+	g := newGroup(t, 1)
+	ln, fd := listenSocket(t)
+	idler, _ := pair(t, g.Next())
+	start(t, idler, func(*Turn) { idler.Close() }, time.Hour)
+	closed := make(chan error, 1)
+	l, err := g.Listen(fd, func(c *Conn) { closed <- c.Close() }, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial(t, ln, 1)
+	if err := within(t, closed, "closing"); err != nil {
+		t.Error(err)
+	}
+	l.Close()
+	timers := &g.loops[0].timers
+	timers.mu.Lock()
+	defer timers.mu.Unlock()
+	if len(timers.heap) != 1 || timers.heap[0] != &idler.Descriptor {
+		t.Errorf("%d timers are left, want the idle connection's", len(timers.heap))
+	}
+}
 
 // limit has accept(2) fail for want of descriptors until the returned function
 // is called.
@@ -92,7 +113,7 @@ func TestAcceptingRestsWithoutDescriptorsAndGoesOn(t *testing.T) {
 	began := time.Now()
 	l, err := g.Listen(fd, func(c *Conn) {
 		accepted.Add(1)
-		c.loopless()
+		c.Close()
 	}, func(err error) { failed.Add(1) })
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +142,7 @@ func TestAcceptingGoesOnWhereTheFailureTookLong(t *testing.T) {
 	lift := limit(t)
 	l, err := g.Listen(fd, func(c *Conn) {
 		accepted.Add(1)
-		c.loopless()
+		c.Close()
 	}, func(err error) {
 		for end := time.Now().Add(6 * watchEvery); time.Now().Before(end); {
 		}
@@ -145,7 +166,7 @@ func TestCloseWaitsForAcceptsUnderWay(t *testing.T) {
 	l, err := g.Listen(fd, func(c *Conn) {
 		under <- true
 		<-release
-		c.loopless()
+		c.Close()
 	}, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)

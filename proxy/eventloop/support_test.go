@@ -44,6 +44,7 @@ func pair(t testing.TB, l *Loop) (*Conn, *net.UnixConn) {
 	}
 	c := &Conn{}
 	c.loop, c.fd = l, fds[0]
+	c.timer.reset()
 	t.Cleanup(func() {
 		nc.Close()
 		c.Cut() // the handler sees the end
