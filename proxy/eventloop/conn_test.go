@@ -1,0 +1,233 @@
+//go:build linux
+
+package eventloop
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestAHalfClosedConnectionCanStillBeAnswered(t *testing.T) {
+	g := newGroup(t, 1)
+	c, peer := pair(t, g.Next())
+	start(t, c, func(*Turn) {
+		defer c.Close()
+		got, err := io.ReadAll(c)
+		if string(got) != "question" || err != nil {
+			t.Errorf("read %q, %v", got, err)
+		}
+		if c.Idle(time.Hour) {
+			t.Error("it idles although the end has come")
+			return
+		}
+		c.Write([]byte("answer"))
+		c.CloseWrite()
+	}, 0)
+	peer.Write([]byte("question"))
+	peer.CloseWrite()
+	if got, err := io.ReadAll(peer); string(got) != "answer" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestALargeWriteArrivesWhole(t *testing.T) {
+	big := make([]byte, 4<<20)
+	for i := range big {
+		big[i] = byte(i * 11)
+	}
+	for _, c := range []struct {
+		name  string
+		write func(c *Conn) (int, error)
+	}{
+		{"Write", func(c *Conn) (int, error) { return c.Write(big) }},
+		{"WriteBoth", func(c *Conn) (int, error) { return c.WriteBoth(big[:1000], big[1000:]) }},
+		{"WriteBoth, the first large", func(c *Conn) (int, error) { return c.WriteBoth(big[:3<<20], big[3<<20:]) }},
+		{"WriteBoth, the first empty", func(c *Conn) (int, error) { return c.WriteBoth(nil, big) }},
+		{"WriteBoth, the second empty", func(c *Conn) (int, error) { return c.WriteBoth(big, nil) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGroup(t, 1)
+			conn, peer := pair(t, g.Next())
+			start(t, conn, func(*Turn) {
+				conn.TryRead(make([]byte, 1))
+				if n, err := c.write(conn); n != len(big) || err != nil {
+					t.Errorf("wrote %d, %v", n, err)
+				}
+				conn.Close()
+			}, 0)
+			peer.Write([]byte("x"))
+			var got bytes.Buffer
+			for buf := make([]byte, 100<<10); ; {
+				n, err := peer.Read(buf)
+				got.Write(buf[:n])
+				if err != nil {
+					break
+				}
+				if got.Len()%7 == 0 {
+					time.Sleep(100 * time.Microsecond)
+				}
+			}
+			if !bytes.Equal(got.Bytes(), big) {
+				t.Errorf("%d bytes arrived, or others", got.Len())
+			}
+		})
+	}
+}
+
+func TestCutEndsWhateverTheOwnerDoes(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		wait func(c *Conn) error
+		flag uint32
+		want error
+	}{
+		{"reading", read1, waitRead, io.EOF},
+		{"writing", func(c *Conn) error { fill(t, c); return write1(c) }, waitWrite, unix.EPIPE},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGroup(t, 1)
+			conn, _ := pair(t, g.Next())
+			if err := conn.StartOwned(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() {
+				err := c.wait(conn)
+				conn.Close()
+				ended <- err
+			}()
+			eventually(t, func() bool { return conn.state.Load()&c.flag != 0 }, "waiting")
+			conn.Cut()
+			if err := within(t, ended, "the end"); !errors.Is(err, c.want) {
+				t.Errorf("it failed with %v, want %v", err, c.want)
+			}
+			conn.Cut() // of what is closed does nothing
+			if err := conn.Close(); err != net.ErrClosed {
+				t.Errorf("a second Close: %v", err)
+			}
+		})
+	}
+}
+
+func TestCutOfAnIdleConnectionCallsItsHandler(t *testing.T) {
+	g := newGroup(t, 1)
+	c, _ := pair(t, g.Next())
+	called := make(chan bool, 1)
+	start(t, c, func(*Turn) {
+		n, err := c.TryRead(make([]byte, 1))
+		called <- c.Gone() && !c.Expired() && n == 0 && err == nil
+		c.Close()
+	}, time.Hour)
+	c.Cut()
+	if !within(t, called, "the handler") {
+		t.Error("the handler does not see the end")
+	}
+}
+
+// Events name a number; by the time they are handled it may be another's.
+func TestAnEventForAClosedDescriptorDoesNotReachItsSuccessor(t *testing.T) {
+	g := newGroup(t, 1)
+	l := g.Next()
+	first, one := pair(t, l)
+	victim, two := pair(t, l)
+	quiet, three := pair(t, l)
+	ready, done := make(chan string, 10), make(chan bool, 1)
+	var heir *Conn
+	start(t, victim, func(*Turn) { ready <- "victim"; victim.Close() }, 0)
+	start(t, first, func(*Turn) {
+		if heir == nil {
+			first.TryRead(make([]byte, 9))
+			// Both become ready in one batch, this one first.
+			one.Write([]byte("x"))
+			two.Write([]byte("x"))
+			heir = &Conn{}
+			for !first.Idle(0) {
+				if n, err := first.TryRead(make([]byte, 9)); n > 0 || err == nil {
+					first.Missed()
+					break
+				}
+			}
+			return
+		}
+		first.TryRead(make([]byte, 9))
+		victim.Close()
+		fd, err := unix.FcntlInt(uintptr(quiet.fd), unix.F_DUPFD_CLOEXEC, victim.fd)
+		if err != nil || fd != victim.fd {
+			t.Errorf("number %d, %v; want %d", fd, err, victim.fd)
+		}
+		heir.loop, heir.fd = l, fd
+		heir.Start(handlerFunc(func(*Turn) { ready <- "heir"; heir.Close() }), 0)
+		done <- true
+		first.Close()
+	}, 0)
+	one.Write([]byte("x"))
+	within(t, done, "the exchange of numbers")
+	select {
+	case who := <-ready:
+		t.Errorf("the %s's handler was called", who)
+	case <-time.After(30 * time.Millisecond):
+	}
+	three.Write([]byte("x"))
+	if who := within(t, ready, "an event of its own"); who != "heir" {
+		t.Errorf("the %s's handler was called", who)
+	}
+}
+
+func TestTagsTellDescriptorsOfOneNumberApart(t *testing.T) {
+	var table table
+	a, b := &Descriptor{fd: 2000}, &Descriptor{fd: 2000}
+	table.put(a)
+	table.put(b)
+	table.drop(a) // too late: the number is b's
+	if table.find(2000, a.tag) != nil || table.find(2000, b.tag) != b {
+		t.Error("the tag of a closed descriptor finds one, or the new one is not found")
+	}
+	table.drop(b)
+	if table.find(2000, b.tag) != nil || table.find(1<<20, 1) != nil || table.find(bellFD, 0) != nil {
+		t.Error("found what is not there")
+	}
+}
+
+// SyscallConn's functions wait as Read and Write do.
+func TestSyscallConnWaits(t *testing.T) {
+	g := newGroup(t, 1)
+	c, peer := pair(t, g.Next())
+	if err := c.StartOwned(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	read := func(fd uintptr) bool {
+		calls++
+		_, err := unix.Read(int(fd), make([]byte, 1))
+		return err != unix.EAGAIN
+	}
+	time.AfterFunc(10*time.Millisecond, func() { peer.Write([]byte("xy")) })
+	if err := raw.Read(read); err != nil || calls != 2 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+	if !c.Readable() {
+		t.Error("what the function left is not noted")
+	}
+	c.SetReadTimeout(10 * time.Millisecond)
+	raw.Read(read)
+	if err := raw.Read(read); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a read of nothing: %v", err)
+	}
+	fill(t, c)
+	c.SetWriteTimeout(10 * time.Millisecond)
+	if err := raw.Write(func(uintptr) bool { return false }); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a write without room: %v", err)
+	}
+}
