@@ -97,6 +97,10 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 		c.startEvents()
 		return
 	}
+	t, overTLS := nc.(*tls.Conn)
+	if overTLS {
+		c.under, _ = t.NetConn().(*eventloop.Conn)
+	}
 	if !e.Register(info, c) {
 		nc.Close()
 		return
@@ -105,8 +109,7 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 	if c.core = e.Defaults(info); c.core == nil {
 		return
 	}
-	if t, ok := nc.(*tls.Conn); ok {
-		c.under, _ = t.NetConn().(*eventloop.Conn)
+	if overTLS {
 		if !c.handshake(t) {
 			return
 		}
