@@ -1,0 +1,345 @@
+package http1_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
+	"alicorn/proxy/http1"
+	"alicorn/proxy/proxytest"
+)
+
+// errand is a Continuation as an application's: somebody else says when what it
+// waits for is there.
+type errand struct {
+	x     *proxy.Exchange
+	then  func(x *proxy.Exchange) error
+	state atomic.Int32
+	parks atomic.Int32
+}
+
+const (
+	errandRuns int32 = iota
+	errandParked
+	errandTold
+)
+
+// Park says that nobody works on x any more, unless the news have come.
+func (e *errand) Park() bool {
+	e.parks.Add(1)
+	if e.state.CompareAndSwap(errandRuns, errandParked) {
+		return true
+	}
+	e.state.Store(errandRuns)
+	return false
+}
+
+// Continue does what the handler would have.
+func (e *errand) Continue(x *proxy.Exchange) error { return e.then(x) }
+
+// tell has x go on: inline where t leads, else on a goroutine.
+func (e *errand) tell(t *eventloop.Turn) {
+	if e.state.CompareAndSwap(errandRuns, errandTold) {
+		return
+	}
+	if e.state.CompareAndSwap(errandParked, errandRuns) {
+		if t != nil && !t.Left() {
+			e.x.Stream().Resume(t)
+		} else {
+			go e.x.Stream().Resume(nil)
+		}
+	}
+}
+
+// courier is a Source that tells errands in a turn of their loop.
+type courier struct {
+	loop *eventloop.Loop
+	mu   sync.Mutex
+	bag  []*errand
+}
+
+func (c *courier) take(e *errand) {
+	c.mu.Lock()
+	c.bag = append(c.bag, e)
+	c.mu.Unlock()
+	c.loop.Wake()
+}
+
+// Poll tells the errands it holds.
+func (c *courier) Poll(t *eventloop.Turn) (worked bool) {
+	for !t.Left() {
+		c.mu.Lock()
+		if len(c.bag) == 0 {
+			c.mu.Unlock()
+			return worked
+		}
+		e := c.bag[0]
+		c.bag = c.bag[1:]
+		c.mu.Unlock()
+		worked = true
+		e.tell(t)
+	}
+	return worked
+}
+
+// Sleep reports whether there are errands.
+func (c *courier) Sleep(bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.bag) > 0
+}
+
+// errands is content that suspends where it can. deliver has an errand told.
+type errands struct {
+	deliver func(e *errand)
+	logged  sync.Map // how often the log phase ran, by path
+	last    atomic.Pointer[errand]
+}
+
+func (s *errands) run(x *proxy.Exchange, then func(x *proxy.Exchange) error) error {
+	e := &errand{x: x, then: then}
+	err := x.Suspend(e)
+	if err == nil {
+		return then(x)
+	}
+	s.last.Store(e)
+	s.deliver(e)
+	return err
+}
+
+// answer does what the path says.
+func (s *errands) answer(x *proxy.Exchange) error {
+	reply := func(x *proxy.Exchange) error { return x.Res.Reply(200, "text/plain", []byte("done "+x.Req.Path)) }
+	switch x.Req.Path {
+	case "/fail":
+		return s.run(x, func(*proxy.Exchange) error { return proxy.Status(503) })
+	case "/panic":
+		return s.run(x, func(*proxy.Exchange) error { panic("in Continue") })
+	case "/again":
+		return s.run(x, func(x *proxy.Exchange) error { return s.run(x, reply) })
+	case "/body":
+		return s.run(x, func(x *proxy.Exchange) error {
+			body, err := io.ReadAll(x.Body())
+			if err != nil {
+				return err
+			}
+			return x.Res.Reply(200, "text/plain", body)
+		})
+	case "/cut":
+		return s.run(x, func(x *proxy.Exchange) error {
+			x.Res.Status, x.Res.Length = 200, 100
+			if err := x.Res.Send(); err != nil {
+				return err
+			}
+			x.Res.Write([]byte("begun"))
+			return errors.New("broken")
+		})
+	}
+	return s.run(x, reply)
+}
+
+func (s *errands) module() proxy.Module {
+	return proxy.Module{Name: "errands", Compile: func(_ *config.Scope, l *proxy.Location) error {
+		l.SetContent(proxy.HandlerFunc(s.answer))
+		l.OnLog(func(x *proxy.Exchange) {
+			n, _ := s.logged.LoadOrStore(strings.Clone(x.Req.Target), new(atomic.Int32))
+			n.(*atomic.Int32).Add(1)
+		})
+		return nil
+	}}
+}
+
+const errandText = "server { listen 127.0.0.1:8000; lingering_timeout 50ms; error_page 503 /sorry; }"
+
+func newErrands(t *testing.T, goroutines bool, deliver func(e *errand)) (*errands, *proxytest.Server) {
+	c := &errands{deliver: deliver}
+	s := proxytest.New(t, proxytest.Config{Text: errandText, Modules: []proxy.Module{c.module()}, Serve: http1.Serve, Goroutines: goroutines})
+	return c, s
+}
+
+func TestSuspendedExchangesGoOnHoweverTheyAreTold(t *testing.T) {
+	carrier := &courier{}
+	for _, c := range []struct {
+		name    string
+		deliver func(e *errand)
+	}{
+		{"before it is parked", func(e *errand) { e.tell(nil) }},
+		{"in a turn", carrier.take},
+		{"from a goroutine", func(e *errand) {
+			go func() {
+				for e.state.Load() != errandParked {
+					time.Sleep(10 * time.Microsecond)
+				}
+				e.tell(nil)
+			}()
+		}},
+		{"at any time", func(e *errand) { go e.tell(nil) }},
+		{"detached", func(e *errand) { e.x.Stream().Detach(); go e.tell(nil) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			errands, s := newErrands(t, false, c.deliver)
+			if c.name == "in a turn" {
+				carrier.loop = s.Loops.Next()
+				carrier.loop.AddSource(carrier)
+			}
+			errands.check(t, s)
+			if errands.last.Load().parks.Load() == 0 {
+				t.Error("nothing was suspended")
+			}
+		})
+	}
+	t.Run("without a loop", func(t *testing.T) {
+		errands, s := newErrands(t, true, nil)
+		errands.check(t, s)
+	})
+}
+
+// check sends requests of all kinds by one connection and compares answers and
+// log lines.
+func (s *errands) check(t *testing.T, server *proxytest.Server) {
+	s.logged.Clear()
+	var request, want strings.Builder
+	for i, c := range []struct{ path, want string }{
+		{"/reply", "200 done /reply"}, {"/fail", "503"}, {"/again", "200 done /again"}, {"/reply", "200 done /reply"},
+		{"/body", "200 abc"}, {"/reply", "200 done /reply"}, {"/panic", "500"}, {"/reply", "200 done /reply"},
+	} {
+		fmt.Fprintf(&request, "POST %s?%d HTTP/1.1\r\n%sContent-Length: 3\r\n\r\nabc", c.path, i, host)
+		fmt.Fprintf(&want, "%s ", c.want)
+	}
+	got := summary(server.Raw(request.String() + next))
+	if want := want.String() + "200 done /next"; got != want {
+		t.Errorf("answers %q, want %q", got, want)
+	}
+	for _, target := range []string{"/reply?0", "/fail?1", "/again?2", "/reply?3", "/body?4", "/reply?5", "/panic?6", "/reply?7", "/next"} {
+		n, ok := s.logged.Load(target)
+		if !ok || n.(*atomic.Int32).Load() != 1 {
+			t.Errorf("%s: logged %v times, want once", target, n)
+		}
+	}
+	server.Log.Wait(t, "in Continue")
+	if answer := server.Raw("GET /cut HTTP/1.1\r\n" + host + "\r\n" + next); !strings.HasSuffix(answer, "\r\n\r\nbegun") {
+		t.Errorf("a response cut short: %q", answer)
+	}
+	if n := server.Engine.Connections(); n > 0 {
+		proxytest.Eventually(t, func() bool { return server.Engine.Connections() == 0 }, "%d connections are left", n)
+	}
+}
+
+// suspend starts a request that waits until the returned function is called.
+func suspend(t *testing.T) (s *proxytest.Server, nc net.Conn, e *errand) {
+	t.Helper()
+	c, s := newErrands(t, false, func(*errand) {})
+	nc = s.Dial("127.0.0.1:8000")
+	io.WriteString(nc, get+"\r\n")
+	proxytest.Eventually(t, func() bool { e = c.last.Load(); return e != nil && e.state.Load() == errandParked }, "it is not parked")
+	return s, nc, e
+}
+
+func TestASuspendedExchangeKeepsItsGeneration(t *testing.T) {
+	s, nc, e := suspend(t)
+	reloaded := make(chan error, 1)
+	go func() { reloaded <- s.Reload(errandText) }()
+	old := e.x.Generation
+	proxytest.Eventually(t, func() bool { return s.Engine.Current() != old }, "no new generation")
+	select {
+	case err := <-reloaded:
+		t.Errorf("drained although an exchange is suspended: %v", err)
+	case <-time.After(30 * time.Millisecond):
+	}
+	e.tell(nil)
+	if err := <-reloaded; err != nil {
+		t.Error(err)
+	}
+	if got := readAnswer(t, nc); got != "200 done /" {
+		t.Errorf("answer %q", got)
+	}
+}
+
+// readAnswer reads the one answer that is on its way.
+func readAnswer(t *testing.T, nc net.Conn) string {
+	t.Helper()
+	var all []byte
+	for buf := make([]byte, 4096); ; {
+		n, err := nc.Read(buf)
+		all = append(all, buf[:n]...)
+		if got := summary(string(all)); err != nil || strings.HasPrefix(got, "200 done") {
+			return got
+		}
+	}
+}
+
+func TestShutdownWaitsForSuspendedExchanges(t *testing.T) {
+	s, nc, e := suspend(t)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Engine.Shutdown(t.Context()) }()
+	proxytest.Eventually(t, s.Engine.Draining, "not draining")
+	select {
+	case err := <-ended:
+		t.Errorf("ended although an exchange is suspended: %v", err)
+	case <-time.After(30 * time.Millisecond):
+	}
+	e.tell(nil)
+	answer, err := io.ReadAll(nc)
+	if !strings.Contains(string(answer), "Connection: close") || err != nil {
+		t.Errorf("answer %q, %v", answer, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASuspendedExchangeOfACutConnectionEndsOnceItIsTold(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cut  func(s *proxytest.Server, nc net.Conn)
+	}{
+		{"by the client", func(_ *proxytest.Server, nc net.Conn) { nc.(*net.TCPConn).SetLinger(0); nc.Close() }},
+		{"by the server", func(s *proxytest.Server, _ net.Conn) {
+			cut, cancel := contextCut()
+			defer cancel()
+			s.Engine.Shutdown(cut)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, nc, e := suspend(t)
+			c.cut(s, nc)
+			proxytest.Eventually(t, e.x.Stream().Gone, "the stream does not say that the client has gone")
+			if n := s.Engine.Connections(); n != 1 {
+				t.Errorf("%d connections while the exchange is suspended", n)
+			}
+			e.tell(nil)
+			proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 0 }, "the connection is not ended")
+		})
+	}
+}
+
+// unsound is a Continuation with a mistake outside of what the Engine rescues.
+type unsound struct{}
+
+func (unsound) Park() bool                     { panic("in Park") }
+func (unsound) Continue(*proxy.Exchange) error { return nil }
+
+func TestAMistakeInAConnectionCostsItAlone(t *testing.T) {
+	s := serve(t, "", func(x *proxy.Exchange) error {
+		if x.Req.Path == "/unsound" {
+			return x.Suspend(unsound{})
+		}
+		return x.Res.Reply(200, "text/plain", []byte("sound"))
+	})
+	if got := s.Raw("GET /unsound HTTP/1.1\r\n" + host + "\r\n"); got != "" {
+		t.Errorf("answer %q", got)
+	}
+	s.Log.Wait(t, "in Park")
+	if got := summary(s.Raw(next)); got != "200 sound" {
+		t.Errorf("then %q", got)
+	}
+}

@@ -1,0 +1,249 @@
+package http1_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
+	"alicorn/proxy/proxytest"
+)
+
+// way is one of those that a connection is served in.
+type way struct {
+	*proxytest.Server
+	secure  bool
+	entered chan bool // a request for /wait has come
+	open    chan bool // it may go on
+}
+
+const largeBody = 8 << 20
+
+func (w *way) answer(x *proxy.Exchange) error {
+	switch x.Req.Path {
+	case "/large":
+		return x.Res.Reply(200, "text/plain", bytes.Repeat([]byte("0123456789abcdef"), largeBody/16))
+	case "/wait":
+		x.Stream().Detach()
+		w.entered <- true
+		<-w.open
+	}
+	body, err := io.ReadAll(x.Body())
+	if err != nil {
+		return err
+	}
+	return x.Res.Reply(200, "text/plain", fmt.Appendf(nil, "%s [%s]", x.Req.Path, body))
+}
+
+func newWay(t *testing.T, secure, goroutines bool, settings string) *way {
+	w := &way{secure: secure, entered: make(chan bool, 8), open: make(chan bool)}
+	content := proxy.Module{Name: "content", Compile: func(_ *config.Scope, l *proxy.Location) error {
+		l.SetContent(proxy.HandlerFunc(w.answer))
+		return nil
+	}}
+	listen := "127.0.0.1:8000"
+	if secure {
+		listen += " ssl"
+		dir := t.TempDir()
+		proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{})
+		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		content.Generation = func(_ *config.Scope, g *proxy.Generation) error {
+			for _, site := range g.Sites() {
+				site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+			}
+			return nil
+		}
+	}
+	w.Server = proxytest.New(t, proxytest.Config{Text: "server { listen " + listen + "; lingering_timeout 50ms; " + settings + " }",
+		Modules: []proxy.Module{content}, Serve: http1.Serve, Goroutines: goroutines})
+	return w
+}
+
+func (w *way) connect() net.Conn {
+	nc := w.Dial("127.0.0.1:8000")
+	if w.secure {
+		return tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+	}
+	return nc
+}
+
+// inAllWays runs test on a loop and on goroutines, in the clear and over TLS.
+func inAllWays(t *testing.T, settings string, test func(t *testing.T, w *way)) {
+	for _, c := range []struct {
+		name               string
+		secure, goroutines bool
+	}{{"loop", false, false}, {"goroutine", false, true}, {"TLS over a loop", true, false}, {"TLS on a goroutine", true, true}} {
+		t.Run(c.name, func(t *testing.T) { test(t, newWay(t, c.secure, c.goroutines, settings)) })
+	}
+}
+
+// expectAnswers reads answers and compares them.
+func expectAnswers(t *testing.T, r *bufio.Reader, want ...string) {
+	t.Helper()
+	for _, body := range want {
+		head := ""
+		for !strings.HasSuffix(head, "\r\n\r\n") {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatalf("%q, then %v", head+line, err)
+			}
+			head += line
+		}
+		got := make([]byte, len(body))
+		if _, err := io.ReadFull(r, got); err != nil || string(got) != body || !strings.HasPrefix(head, "HTTP/1.1 200 ") {
+			t.Errorf("answer %q %q, %v; want %q", head, got, err, body)
+		}
+	}
+}
+
+func TestConnectionsAreServedAlikeInAllWays(t *testing.T) {
+	one := get + "\r\n"
+	body := post + "Content-Length: 6\r\n\r\nabcdef"
+	for _, c := range []struct {
+		name, request string
+		piece         int // bytes written at once; 0: all
+		again         int
+		want          []string
+	}{
+		{"kept alive", one, 0, 5, []string{"/ []"}},
+		{"pipelined", strings.Repeat(one, 40), 0, 2, repeated("/ []", 40)},
+		{"pipelined in odd pieces", strings.Repeat(body, 20), 37, 1, repeated("/ [abcdef]", 20)},
+		{"a head byte by byte", one, 1, 2, []string{"/ []"}},
+		{"a body byte by byte", body, 1, 2, []string{"/ [abcdef]"}},
+		{"chunks byte by byte", coded + "3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n", 1, 2, []string{"/ [abcdef]"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inAllWays(t, "", func(t *testing.T, w *way) {
+				nc := w.connect()
+				r := bufio.NewReader(nc)
+				for range c.again {
+					for rest := c.request; rest != ""; {
+						n := len(rest)
+						if c.piece > 0 {
+							n = min(n, c.piece)
+							time.Sleep(200 * time.Microsecond) // so that it arrives by itself
+						}
+						io.WriteString(nc, rest[:n])
+						rest = rest[n:]
+					}
+					expectAnswers(t, r, c.want...)
+				}
+			})
+		})
+	}
+}
+
+func repeated(s string, n int) (all []string) {
+	for range n {
+		all = append(all, s)
+	}
+	return all
+}
+
+func TestASlowReaderGetsALargeResponseWhole(t *testing.T) {
+	inAllWays(t, "", func(t *testing.T, w *way) {
+		slow, fast := w.connect(), w.connect()
+		io.WriteString(slow, "GET /large HTTP/1.1\r\n"+host+"\r\n")
+		first := make([]byte, 1)
+		if _, err := slow.Read(first); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(fast, get+"\r\n") // while the other waits for room
+		expectAnswers(t, bufio.NewReader(fast), "/ []")
+		r := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(first), slow), 64<<10)
+		expectAnswers(t, r, strings.Repeat("0123456789abcdef", largeBody/16))
+		io.WriteString(slow, get+"\r\n")
+		expectAnswers(t, r, "/ []")
+	})
+}
+
+func TestIdleConnectionsAreClosedInAllWays(t *testing.T) {
+	inAllWays(t, "keepalive_timeout 80ms;", func(t *testing.T, w *way) {
+		nc := w.connect()
+		r := bufio.NewReader(nc)
+		for range 3 { // each request moves the end
+			io.WriteString(nc, get+"\r\n")
+			expectAnswers(t, r, "/ []")
+			time.Sleep(40 * time.Millisecond)
+		}
+		io.WriteString(nc, get+"\r\n")
+		expectAnswers(t, r, "/ []")
+		began := time.Now()
+		if b, err := r.ReadByte(); err != io.EOF {
+			t.Errorf("read %q, %v", b, err)
+		}
+		if d := time.Since(began); d < 60*time.Millisecond || d > 5*time.Second {
+			t.Errorf("closed after %s", d)
+		}
+		proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is known still")
+	})
+}
+
+func TestShutdownInAllWays(t *testing.T) {
+	inAllWays(t, "", func(t *testing.T, w *way) {
+		idle, active := w.connect(), w.connect()
+		ir, ar := bufio.NewReader(idle), bufio.NewReader(active)
+		io.WriteString(idle, get+"\r\n")
+		expectAnswers(t, ir, "/ []")
+		io.WriteString(active, "GET /wait HTTP/1.1\r\n"+host+"\r\n")
+		<-w.entered
+		ended := make(chan error, 1)
+		go func() { ended <- w.Engine.Shutdown(t.Context()) }()
+		if _, err := ir.ReadByte(); err != io.EOF && !w.secure || err == nil {
+			t.Errorf("the idle connection: %v", err)
+		}
+		select {
+		case err := <-ended:
+			t.Errorf("ended while a request was in progress: %v", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+		close(w.open)
+		expectAnswers(t, ar, "/wait []")
+		if _, err := ar.ReadByte(); err != io.EOF {
+			t.Errorf("the active connection: %v", err)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// contextCut is a context that has ended: what is left is cut.
+func contextCut() (context.Context, context.CancelFunc) {
+	return context.WithDeadline(context.Background(), time.Unix(1, 0))
+}
+
+func TestWhatIsLeftAtShutdownIsCutInAllWays(t *testing.T) {
+	for _, c := range []struct{ name, request string }{
+		{"in a head", "GET / HT"},
+		{"in a body", post + "Content-Length: 9\r\n\r\nabc"},
+		{"in a response", "GET /large HTTP/1.1\r\n" + host + "\r\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inAllWays(t, "", func(t *testing.T, w *way) {
+				nc := w.connect()
+				io.WriteString(nc, get+"\r\n")
+				expectAnswers(t, bufio.NewReaderSize(nc, 16), "/ []")
+				io.WriteString(nc, c.request)
+				time.Sleep(20 * time.Millisecond) // it may be read by then, or not: both end
+				cut, cancel := contextCut()
+				defer cancel()
+				w.Engine.Shutdown(cut)
+				proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is not cut")
+			})
+		})
+	}
+}
