@@ -18,9 +18,10 @@ from . import frames
 from .frames import DATA, END, FRAME, HEAD, HEADER, LENGTH, PREFIX, SIZED, ProtocolError
 from .lane import Lane, SharedLane, shared, store
 
-CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-NOSIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
-TRUNCATED = socket.MSG_TRUNC | socket.MSG_CTRUNC
+# As exact int: an operation on socket's own, which are enumerations, costs a microsecond.
+CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+NOSIGNAL = int(getattr(socket, "MSG_NOSIGNAL", 0))
+TRUNC, CTRUNC = int(socket.MSG_TRUNC), int(socket.MSG_CTRUNC)
 DESCRIPTORS = socket.CMSG_SPACE(2 * array("i").itemsize)
 COPIED = 16384  # bytes; a body up to this is copied behind its head, which beats an iovec
 WAKE_UP = HEADER.pack(frames.WAKE, 0, 0, 0)
@@ -236,11 +237,11 @@ class Slot:
 
     def _request(self, size, ancillary, flags):
         kind, frame_flags, _, id, length = SIZED.unpack_from(self._buffer)
-        if kind != frames.REQUEST or flags & socket.MSG_TRUNC:
+        if kind != frames.REQUEST or flags & TRUNC:
             raise ProtocolError("unexpected frame %r of %d bytes" % (chr(kind), size))
         if frame_flags == frames.BODY_SHARED and not ancillary:
             return id, marshal.loads(self._payload), shared(self.channel.bodies, self._payload, length)
-        if frame_flags or ancillary or flags & TRUNCATED:
+        if frame_flags or ancillary or flags & CTRUNC:
             return self._receive_descriptors(frame_flags, id, length, ancillary, flags)
         # loads stops where the dict ends, so the body behind it needs no slicing away
         environ = marshal.loads(self._payload)
@@ -282,7 +283,7 @@ class Slot:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 held.frombytes(data[:len(data) - len(data) % held.itemsize])
         wanted = bool(frame_flags & frames.BODY_FD) + bool(frame_flags & frames.ENVIRON_FD)
-        if flags & socket.MSG_CTRUNC or len(held) != wanted:
+        if flags & CTRUNC or len(held) != wanted:
             for descriptor in held:
                 os.close(descriptor)
             return id, None, None

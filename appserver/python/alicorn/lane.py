@@ -78,9 +78,13 @@ class Lane:
     def doze(self):
         """Says that the thread is about to block, then takes what the front put before it
         could see that. wake() comes after it, whatever it returns."""
-        self._words[WAITING] = 1
-        self._barrier()
-        return self.take()
+        words = self._words
+        words[WAITING] = 1
+        if self._weak:
+            self._barrier()
+        self._acquire(False)  # enough of a barrier elsewhere, and fewer calls
+        self._release()
+        return None if words[PUT] == self._taken else self.take()
 
     def wake(self):
         self._words[WAITING] = 0
@@ -102,7 +106,7 @@ class Lane:
         self._answered = words[ANSWERED] = answered + 1 & COUNT
         if self._weak:
             self._barrier()
-        self._acquire(False)  # enough of a barrier elsewhere, and a call less
+        self._acquire(False)  # as in doze()
         self._release()
         return words[ASLEEP] == 1
 
