@@ -66,7 +66,7 @@ func (c *conn) scanHead() (int, error) {
 	for at, first := c.r, true; ; {
 		i := bytes.IndexByte(c.buf[at:c.w], '\n')
 		if i < 0 {
-			if err := c.tooLong(c.w-line, c.w-c.r, first); err != nil {
+			if err := c.tooLong(c.w-line+1, c.w-c.r, first); err != nil {
 				return 0, err
 			}
 			at = c.w
@@ -82,7 +82,7 @@ func (c *conn) scanHead() (int, error) {
 		if n := nl - line; n == 0 || n == 1 && c.buf[line] == '\r' {
 			return nl + 1, nil
 		}
-		if err := c.tooLong(nl-line, nl-c.r, first); err != nil {
+		if err := c.tooLong(nl-line+1, nl-c.r, first); err != nil {
 			return 0, err
 		}
 		if first && bytes.Count(c.buf[line:nl], space) < 2 {
@@ -92,7 +92,8 @@ func (c *conn) scanHead() (int, error) {
 	}
 }
 
-// tooLong judges the length of the line being read and of the head up to it.
+// tooLong judges the length of the line being read, with its LF, and of the
+// head up to it.
 func (c *conn) tooLong(line, head int, first bool) error {
 	limit := max(c.core.HeaderBufferSize, c.core.LargeBufferSize)
 	total := c.core.HeaderBufferSize + int64(c.core.LargeBuffers)*c.core.LargeBufferSize
@@ -149,6 +150,9 @@ func (c *conn) headError(x *proxy.Exchange, err error) error {
 	case errors.As(err, &fail):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		if c.core.ResetTimedOut {
+			c.resetOnClose()
+		}
 		return &proxy.Fail{Status: 408, Level: proxy.LevelInfo, Reason: "client timed out while sending the request head"}
 	case errors.Is(err, io.EOF):
 		return bad("an incomplete request and closed the connection")
