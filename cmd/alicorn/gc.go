@@ -2,13 +2,16 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
 	"strings"
+	"time"
 
 	"alicorn/cmd/alicorn/control"
 	"alicorn/config"
@@ -38,7 +41,7 @@ func (p process) gcDirective() config.Directive {
 	return config.Directive{
 		Name: "gc", In: config.Main, Args: config.Arity{Min: 1, Max: 2}, Syntax: "[percent=NUMBER | percent=off] [memory=SIZE]",
 		Default: fmt.Sprintf("percent=%d", defaultGC), Set: p.setGC,
-		Help: "When the process that speaks to clients collects garbage, in the words of Go: percent is GOGC, by how much its memory may grow between two collections (10 to 10000), so that more costs less CPU time and more memory; memory is GOMEMLIMIT, a size (16m at least) near which collections become more frequent whatever percent says. percent=off needs memory. Set at the start and at each reload. Where the environment has GOGC or GOMEMLIMIT, that one wins. The workers of applications have nothing to do with it.",
+		Help: "When the process that speaks to clients collects garbage, in the words of Go: percent is GOGC, by how much its memory may grow between two collections (10 to 10000), so that more costs less CPU time and more memory; memory is GOMEMLIMIT, a size (16m at least) near which collections become more frequent whatever percent says. percent=off needs memory. Whatever was not collected for a minute is, so that an idle process gives memory back, unless percent is off. Set at the start and at each reload. Where the environment has GOGC or GOMEMLIMIT, that one wins. The workers of applications have nothing to do with it.",
 	}
 }
 
@@ -93,14 +96,54 @@ func (c gcSettings) apply() {
 
 // gcInEffect is what this process's collector goes by.
 func gcInEffect() control.GC {
-	samples := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
-	metrics.Read(samples)
 	gc := control.GC{Percent: -1}
-	if n := samples[0].Value.Uint64(); n <= math.MaxInt32 {
+	if n := metric("/gc/gogc:percent"); n <= math.MaxInt32 {
 		gc.Percent = int(n)
 	}
-	if n := samples[1].Value.Uint64(); n < math.MaxInt64 {
+	if n := metric("/gc/gomemlimit:bytes"); n < math.MaxInt64 {
 		gc.Memory = int64(n)
 	}
 	return gc
+}
+
+// collectIdle is how long nothing is collected before giveBack does, and
+// keptFree what may stay unused after it: returning memory costs milliseconds,
+// and getting it again does too.
+const (
+	collectIdle = time.Minute
+	keptFree    = 8 << 20
+)
+
+// giveBack collects, until ctx ends, when nothing has been for as long as
+// every, and returns what is then free to the system. Go collects when memory
+// is asked for, and its own timers sleep with a process that does: without this
+// a front that thousands of clients have left would hold what was theirs until
+// new ones come.
+func giveBack(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for seen := collections(); ; seen = collections() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if collections() != seen || gcInEffect().Percent < 0 {
+			continue
+		}
+		runtime.GC()
+		if metric("/memory/classes/heap/free:bytes") > keptFree {
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+// collections counts those of this process.
+func collections() uint64 { return metric("/gc/cycles/total:gc-cycles") }
+
+// metric reads one number of the runtime's.
+func metric(name string) uint64 {
+	samples := []metrics.Sample{{Name: name}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64()
 }

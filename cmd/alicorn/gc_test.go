@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"math"
 	"runtime/debug"
 	"testing"
+	"time"
 
 	"alicorn/cmd/alicorn/control"
 )
@@ -34,5 +36,34 @@ func TestTheEnvironmentWinsOverTheGCDirective(t *testing.T) {
 				t.Errorf("in effect is %+v, want %+v", got, c.want)
 			}
 		})
+	}
+}
+
+func TestAnIdleProcessCollectsUnlessThatIsOff(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	run := func(until func() bool) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			giveBack(ctx, time.Millisecond)
+			close(ended)
+		}()
+		for deadline := time.Now().Add(10 * time.Second); !until() && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		<-ended
+	}
+	before := collections()
+	run(func() bool { return collections() >= before+3 })
+	if collections() < before+3 {
+		t.Error("nothing was collected in ten seconds")
+	}
+	debug.SetGCPercent(-1)
+	before = collections()
+	looks := 0
+	run(func() bool { looks++; return looks > 50 })
+	if n := collections() - before; n > 0 {
+		t.Errorf("%d collections though they are off", n)
 	}
 }

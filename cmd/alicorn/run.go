@@ -86,6 +86,7 @@ func (s *server) runWithControl(ctx context.Context) error {
 	apiCtx, endAPI := context.WithCancel(ctx)
 	var api sync.WaitGroup
 	api.Go(func() { s.control(apiCtx, s.log()) })
+	api.Go(func() { giveBack(apiCtx, collectIdle) })
 	err := s.run(ctx)
 	endAPI()
 	api.Wait()
