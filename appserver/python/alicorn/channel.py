@@ -12,6 +12,7 @@ import mmap
 import os
 import select
 import socket
+import struct
 from array import array
 
 from . import frames
@@ -22,6 +23,8 @@ from .lane import Lane, SharedLane, shared, store
 CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
 NOSIGNAL = int(getattr(socket, "MSG_NOSIGNAL", 0))
 TRUNC, CTRUNC = int(socket.MSG_TRUNC), int(socket.MSG_CTRUNC)
+TRUNCATED = TRUNC | CTRUNC
+PLAIN = struct.Struct("<III")  # SIZED with type, flags and slot in one, the last two mostly zero
 DESCRIPTORS = socket.CMSG_SPACE(2 * array("i").itemsize)
 COPIED = 16384  # bytes; a body up to this is copied behind its head, which beats an iovec
 WAKE_UP = HEADER.pack(frames.WAKE, 0, 0, 0)
@@ -169,6 +172,11 @@ class Slot:
             finally:
                 if lane:
                     lane.wake()
+            kind, id, length = PLAIN.unpack_from(self._buffer)
+            # loads stops where the dict ends, so a body behind it needs no slicing away
+            if kind == frames.REQUEST and size == length + SIZED.size and not (
+                    ancillary or flags & TRUNCATED):
+                return id, marshal.loads(self._payload), None
             if not size:
                 return None
             if not lane or self._buffer[0] != frames.WAKE:
@@ -243,10 +251,9 @@ class Slot:
             return id, marshal.loads(self._payload), shared(self.channel.bodies, self._payload, length)
         if frame_flags or ancillary or flags & CTRUNC:
             return self._receive_descriptors(frame_flags, id, length, ancillary, flags)
-        # loads stops where the dict ends, so the body behind it needs no slicing away
-        environ = marshal.loads(self._payload)
         length += SIZED.size
-        return id, environ, io.BytesIO(self._buffer[length:size]) if size > length else None
+        body = io.BytesIO(self._buffer[length:size]) if size > length else None
+        return id, marshal.loads(self._payload), body
 
     def _data(self, id, body, end):
         most = min(FRAME - HEADER.size, self._window)

@@ -84,6 +84,10 @@ def keep_buffer(environ, start_response):
     return text(start_response, b"kept")
 
 
+def kept_buffer(environ, start_response):
+    return text(start_response, bytes(seen.pop("buffer")))
+
+
 def writes_late(environ, start_response):
     """Calls what the request before was given, after its answer was complete."""
     late = seen.pop("late", None)

@@ -150,14 +150,17 @@ class Front:
     """
 
     def __init__(self, app, directory, threads=1, window=1 << 20, python=sys.executable,
-                 environ=None, lane=None, by="lane", **settings):
+                 environ=None, lane=None, by="lane", bodies=0, **settings):
         self.lane, self.by = lane, by
+        self.bodies = os.memfd_create("bodies")  # of that many bytes, where bodies are shared
+        os.ftruncate(self.bodies, bodies)
         self.threads, self.window = threads, window
         self.settings = dict({
             "app": app, "kind": "wsgi", "directory": str(directory), "pythonpath": [],
             "threads": threads, "window": window, "dump_signal": int(signal.SIGUSR2),
             "environ": {"SERVER_SOFTWARE": "front"}, "report_static": False, "tried": "",
             "lane": lane.settings if lane else None,
+            "bodies": {"size": bodies} if bodies else None,
         }, **settings)
         self.last = 0
         self.answers, self.left_reason, self.code = {}, None, None
@@ -175,7 +178,7 @@ class Front:
             self.pid = self._spawn(python, environ, [
                 null.fileno(), self.stdout, self.stderr, package(), self.theirs.fileno(),
                 self.status, diagnostics] + self.credit
-                + ([lane.file, lane.tokens] if lane else []))
+                + ([lane.file, lane.tokens] if lane else []) + ([self.bodies] if bodies else []))
         os.close(diagnostics)
         self.channel.send(HEADER.pack(ord("I"), 0, 0, 0) + marshal.dumps(self.settings, 2))
 
@@ -188,7 +191,8 @@ class Front:
             self.wait()
         self.channel.close()
         self.theirs.close()
-        for descriptor in [self.status, self.diagnostics, self.stdout, self.stderr] + self.credit:
+        for descriptor in [self.status, self.diagnostics, self.stdout, self.stderr,
+                           self.bodies] + self.credit:
             os.close(descriptor)
         if self.lane:
             os.close(self.lane.file)
@@ -219,8 +223,9 @@ class Front:
         assert kind == "K", value
         return value
 
-    def request(self, path="/", method="GET", body=b"", spooled=False, long=False, **environ):
-        """Sends a request; returns its id."""
+    def request(self, path="/", method="GET", body=b"", spooled=False, long=False, place=None,
+                **environ):
+        """Sends a request; returns its id. Its body may lie at a place in the bodies' memory."""
         self.last += 1
         environ = dict(ENVIRON, PATH_INFO=path, REQUEST_METHOD=method, **environ)
         if body or method == "POST":
@@ -232,6 +237,9 @@ class Front:
             marshalled = b""
         if spooled:
             flags, descriptors, body = flags | 1, descriptors + [memory(body)], b""
+        if place is not None:
+            os.pwrite(self.bodies, body, place)
+            flags, body = flags | 4, struct.pack("<II", place, len(body))
         frame = HEADER.pack(ord("R"), flags, 0, self.last)
         frame += struct.pack("<I", len(marshalled)) + marshalled + body
         if self._takes_lane(frame, descriptors):
@@ -298,9 +306,11 @@ class Front:
 
     def step(self):
         """Receives one frame and files it; returns it."""
-        frame = self.receive()
-        if frame is None:
-            return None
+        return self._file(self.receive())
+
+    def _file(self, frame):
+        if frame is None or frame.kind == "W":
+            return frame
         if frame.kind == "B":
             self.left_reason = frame.value
         else:
@@ -319,7 +329,7 @@ class Front:
         answer = self.answer(self.request(path, **more))
         self.answer(self.request("/nothing"))
         while select.select([self.channel], [], [], 0)[0]:
-            self.step()  # the lane's answers overtake the channel's
+            self._file(self._receive())  # the lane's answers overtake the channel's
         return answer
 
     def grant(self, slot, size):
