@@ -118,6 +118,9 @@ func (p *Pool) transmit(w *worker, r *request) bool {
 	}
 	err := w.channel.send(b, r.rights)
 	if err == nil {
+		if w.lane != nil {
+			w.lane.misfit = r.id
+		}
 		return true
 	}
 	w.remove(r)
@@ -137,11 +140,7 @@ func (p *Pool) transmit(w *worker, r *request) bool {
 func (w *worker) putInLane(r *request) bool {
 	l := w.lane
 	fits := r.rights == nil && len(r.frame) <= laneEntry-4 && w.hasReceived(l.ids[l.puts&(l.size-1)])
-	if !fits || !w.hasReceived(l.misfit) {
-		l.misfit = r.id
-		return false
-	}
-	if !l.put(r.id, r.frame) {
+	if !fits || !w.hasReceived(l.misfit) || !l.put(r.id, r.frame) {
 		return false
 	}
 	if l.waiting() {

@@ -33,6 +33,7 @@ type fake struct {
 	exited  chan Exit
 	killed  chan struct{}
 	once    sync.Once
+	lane    *fakeLane // nil without
 }
 
 func (l *fakes) Launch(app, worker string, files []*os.File) (Process, error) {
@@ -47,12 +48,20 @@ func (l *fakes) Launch(app, worker string, files []*os.File) (Process, error) {
 	if f.page, err = unix.Mmap(int(files[5].Fd()), 0, pageStride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, err
 	}
+	var shared *fakeLane
+	if len(files) > 9 {
+		if shared, err = newFakeLane(files[8], files[9]); err != nil {
+			return nil, err
+		}
+	}
 	l.all = append(l.all, f)
 	l.wg.Go(func() {
 		f.receive() // init
+		f.lane = shared
 		f.send(frameReady, 0, 0, appendValue(nil, map[string]any{"version": "3"}))
 		l.script(f)
 		unix.Munmap(f.page)
+		shared.close()
 		unix.Close(f.channel)
 		f.exited <- Exit{Code: 0}
 	})
@@ -70,20 +79,28 @@ func (f *fake) Signal(s syscall.Signal) error {
 
 // receive waits for a frame and returns its id; false when retired or killed.
 func (f *fake) receive() (uint32, bool) {
+	b, ok := f.frame()
+	if !ok {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint32(b[4:]), true
+}
+
+func (f *fake) frame() ([]byte, bool) {
 	b := make([]byte, maxFrame)
 	for {
 		p := []unix.PollFd{{Fd: int32(f.channel), Events: unix.POLLIN}}
 		unix.Poll(p, 20)
 		n, _, _, _, err := unix.Recvmsg(f.channel, b, nil, unix.MSG_DONTWAIT)
 		if err == nil && n >= headerSize {
-			return binary.LittleEndian.Uint32(b[4:]), true
+			return b[:n], true
 		}
 		if err == nil && n == 0 {
-			return 0, false
+			return nil, false
 		}
 		select {
 		case <-f.killed:
-			return 0, false
+			return nil, false
 		default:
 		}
 	}

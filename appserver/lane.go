@@ -18,7 +18,7 @@ type lane struct {
 	size   uint32
 	ids    []uint32 // of the requests in the entries
 	puts   uint32
-	misfit uint32 // id of the last one that the lane could not take
+	misfit uint32 // id of the last one that went by the channel instead
 	reads  uint32 // the reader's
 }
 
@@ -33,7 +33,7 @@ const (
 	laneRead     = 256
 )
 
-var errLane = errors.New("the lane's counters are out of bounds")
+var errLane = errors.New("the lane's counters or lengths are out of bounds")
 
 // laneLength returns how many entries there are each way for that many requests.
 func laneLength(requests int) uint32 { return 1 << bits.Len(uint(requests-1)) }
@@ -95,7 +95,7 @@ func (l *lane) receive(b []byte) (n int, err error) {
 	}
 	e := l.response(l.reads)
 	size := binary.LittleEndian.Uint32(e)
-	if size > laneEntry-4 {
+	if size < headerSize || size > laneEntry-4 {
 		return 0, errLane
 	}
 	n = copy(b, e[4:4+size])

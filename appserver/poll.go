@@ -10,11 +10,13 @@ import (
 // Exchanges go on. A frame is received and noted under the reader's lock; what
 // follows from it, which may wait for a client, is not.
 func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
-	for !t.Left() {
+	for first := true; !t.Left(); first = false {
 		if !w.reading.TryLock() {
 			return worked // by one that lost the lead while it wrote to a disk
 		}
-		w.wakeLate()
+		if first { // what this turn gives the worker has it woken in the next
+			w.wakeLate()
+		}
 		o, more := w.receive()
 		w.reading.Unlock()
 		if t.Left() {
@@ -83,6 +85,9 @@ func (w *worker) receive() (o outcome, more bool) {
 			return o, false
 		}
 		w.channel.event.Missed() // there may be more
+		if n == 0 && err == nil && w.lane != nil && w.lane.answered() {
+			n, err = w.lane.receive(*w.buffer()) // its last words; the end comes again
+		}
 	default:
 		return o, false
 	}
