@@ -87,6 +87,9 @@ func (w *worker) handle(b []byte, buf *[]byte, files []int) (o outcome, err erro
 	if o.kept {
 		w.receiving = nil
 	}
+	if err == nil && f.ofResponse() {
+		w.slots[f.slot].streams = f.kind != frameAborted && f.flags&flagEnd == 0
+	}
 	return o, err
 }
 
@@ -260,10 +263,15 @@ func (w *worker) accept(r *request, f frame, first bool) error {
 	}
 	s := &w.slots[f.slot]
 	if first {
-		if s.current != nil {
-			return fmt.Errorf("slot %d answers two requests", f.slot)
+		// A whole response may come by the lane while the end of the slot's one
+		// before is in the channel still.
+		if f.flags&flagEnd == 0 {
+			if s.current != nil {
+				return fmt.Errorf("slot %d answers two requests", f.slot)
+			}
+			s.current = r
 		}
-		s.current, r.slot, r.answering = r, int32(f.slot), true
+		r.slot, r.answering = int32(f.slot), true
 	}
 	if n := int64(len(f.payload)); n > 0 && f.kind != frameAborted && s.credit.Add(-n) < 0 {
 		return fmt.Errorf("slot %d sends more than it has credit for", f.slot)
