@@ -3,7 +3,7 @@
 The front starts it as ``python /proc/self/fd/3 worker NAME`` with the descriptors and
 frames that appserver/PROTOCOL.md describes. The story in order: ``worker`` boots,
 ``loader`` imports the application, ``statics`` reports its static folders, and one slot
-per thread (``channel``) receives requests that ``wsgi`` runs; ``heads`` validates what
+per thread (``channel``, ``lane``) receives requests that ``wsgi`` runs; ``heads`` validates what
 the application answers; ``frames`` is the codec's vocabulary.
 
 Standard library only, CPython 3.8 and newer. All modules are imported before the

@@ -331,6 +331,23 @@ def test_children_inherit_no_descriptor_of_the_lane(laned):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+def test_barriers_for_machines_that_reorder_stores_do_not_block(laned, tmp_path, threads):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\n"
+        "os.uname = lambda: os.uname_result(('Linux', 'here', '1', '1', 'aarch64'))\n")
+    front = laned(threads=threads, environ={"PYTHONPATH": str(tmp_path)})
+    front.asleep(0)
+    for _ in range(50):
+        before = front.lane.word(Lane.ANSWERED)
+        id = front.request("/answers", QUERY_STRING="('200 OK', [], [__import__('os')"
+                                                    ".uname().machine.encode()])")
+        published(front, before + 1)
+        assert front.answer(id).body == b"aarch64"
+        waiting(front, threads)
+    assert front.retire() == 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("python", INTERPRETERS)
 def test_the_lane_works_on(laned, python, threads):
     front = laned(python=python, threads=threads, by="mixed")
