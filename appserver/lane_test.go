@@ -435,6 +435,38 @@ func TestABreachOfTheLaneCostsTheWorker(t *testing.T) {
 	}
 }
 
+// A thread ends one response by the channel and gives its next by the lane,
+// where the front looks first.
+func TestTheLaneDoesNotOvertakeAStreamsEnd(t *testing.T) {
+	s := newLaneSite(t, "workers 1;", func(f *fake) {
+		for id, ok := f.next(); ok; id, ok = f.next() {
+			f.start(id)
+			f.send(frameHead, 0, id, append(sizedHead("200 OK"), "stre"...))
+			f.send(frameData, flagEnd, id, []byte("amed"))
+			if id, ok = f.next(); !ok {
+				return
+			}
+			f.start(id)
+			b := wholeResponse(id, "whole")
+			f.lane.publish(b, uint32(len(b)))
+			f.wake()
+		}
+	})
+	for range 100 {
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				if r := s.Get("/"); r.Text() != "streamed" && r.Text() != "whole" {
+					t.Errorf("%d %q", r.Status, r.Text())
+				}
+			})
+		}
+		if wg.Wait(); t.Failed() {
+			t.Fatal(s.Log)
+		}
+	}
+}
+
 // Many clients, two workers that answer now by the lane, now by the channel, and die.
 func TestNothingIsLostBetweenLaneAndChannel(t *testing.T) {
 	s := newLaneSite(t, "workers 2; backlog 1000;", func(f *fake) {

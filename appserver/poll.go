@@ -67,28 +67,14 @@ func (w *worker) drain() {
 	}
 }
 
-// receive handles the next frame; more is false when there is none. What went
-// by the lane comes before what woke the front. The reader's lock is held.
+// receive handles the next frame; more is false when there is none. The
+// reader's lock is held.
 func (w *worker) receive() (o outcome, more bool) {
 	if w.ended.Load() {
 		return o, false
 	}
-	var n int
-	var files []int
-	var err error
-	switch {
-	case w.lane != nil && w.lane.answered():
-		n, err = w.lane.receive(*w.buffer())
-	case w.channel.event.Readable():
-		w.channel.event.Forget()
-		if n, files, err = w.channel.tryRead(*w.buffer()); err == unix.EAGAIN {
-			return o, false
-		}
-		w.channel.event.Missed() // there may be more
-		if n == 0 && err == nil && w.lane != nil && w.lane.answered() {
-			n, err = w.lane.receive(*w.buffer()) // its last words; the end comes again
-		}
-	default:
+	n, files, err := w.next(*w.buffer())
+	if err == unix.EAGAIN {
 		return o, false
 	}
 	if err == nil && n > 0 {
@@ -103,3 +89,28 @@ func (w *worker) receive() (o outcome, more bool) {
 	}
 	return o, true
 }
+
+// next receives a frame into b; unix.EAGAIN when there is none. What went by
+// the lane comes before what woke the front, but for the answer of a thread
+// whose last response has not ended: the rest of that is in the channel.
+func (w *worker) next(b []byte) (n int, files []int, err error) {
+	answered := w.lane != nil && w.lane.answered()
+	if answered && !w.streams(w.lane.answerer()) {
+		n, err = w.lane.receive(b)
+		return n, nil, err
+	}
+	if !answered && !w.channel.event.Readable() {
+		return 0, nil, unix.EAGAIN
+	}
+	w.channel.event.Forget()
+	if n, files, err = w.channel.tryRead(b); err != unix.EAGAIN {
+		w.channel.event.Missed() // there may be more
+	}
+	if w.lane != nil && w.lane.answered() && (n == 0 && err == nil || answered && err == unix.EAGAIN) {
+		n, err = w.lane.receive(b) // before the end, which comes again; or against the protocol
+	}
+	return n, files, err
+}
+
+// streams reports that the slot's response has begun and not ended.
+func (w *worker) streams(slot int) bool { return slot < len(w.slots) && w.slots[slot].streams }

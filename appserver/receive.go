@@ -87,9 +87,6 @@ func (w *worker) handle(b []byte, buf *[]byte, files []int) (o outcome, err erro
 	if o.kept {
 		w.receiving = nil
 	}
-	if err == nil && f.ofResponse() {
-		w.slots[f.slot].streams = f.kind != frameAborted && f.flags&flagEnd == 0
-	}
 	return o, err
 }
 
@@ -276,6 +273,7 @@ func (w *worker) accept(r *request, f frame, first bool) error {
 	if n := int64(len(f.payload)); n > 0 && f.kind != frameAborted && s.credit.Add(-n) < 0 {
 		return fmt.Errorf("slot %d sends more than it has credit for", f.slot)
 	}
+	s.streams = f.kind != frameAborted && f.flags&flagEnd == 0
 	return nil
 }
 

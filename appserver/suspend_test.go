@@ -1,0 +1,216 @@
+package appserver
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"alicorn/proxy/proxytest"
+)
+
+// fetch sends a request with a body of size bytes and returns the answer.
+func fetch(t *testing.T, nc net.Conn, r *bufio.Reader, target string, size int) (status int, body string, err error) {
+	t.Helper()
+	fmt.Fprintf(nc, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", target, size, strings.Repeat("b", size))
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	b, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(b), err
+}
+
+// A real application behind connections and workers of one loop: answers of
+// all kinds by one connection, which goes on after each.
+func TestSuspendedRequestsGetAnswersOfAllKinds(t *testing.T) {
+	s := newLoopSite(t, "workers 2;", Options{})
+	nc := s.Dial("127.0.0.1:8080")
+	r := bufio.NewReader(nc)
+	for range 3 {
+		for _, c := range []struct {
+			target         string
+			size           int
+			status, length int
+		}{
+			{"/", 0, 200, 5}, {"/whole?0", 0, 200, 0}, {"/whole?5000", 0, 200, 5000}, {"/whole?300000", 0, 200, 300000},
+			{"/echo", 10, 200, 10}, {"/echo", 30000, 200, 30000}, {"/echo", 300000, 200, 300000},
+			{"/big?20", 0, 200, 20 << 16}, {"/none", 0, 204, 0}, {"/generate", 0, 200, 6}, {"/raise", 0, 500, 22}, {"/sleep?0.02", 0, 200, 5},
+		} {
+			status, body, err := fetch(t, nc, r, c.target, c.size)
+			if status != c.status || len(body) != c.length || err != nil {
+				t.Errorf("%s: %d, %d bytes, %v; want %d, %d bytes", c.target, status, len(body), err, c.status, c.length)
+			}
+		}
+	}
+}
+
+func TestSuspendedRequestsThatFail(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		script func(f *fake, id uint32)
+		status int
+		log    string
+	}{
+		{"a death", func(f *fake, id uint32) { f.start(id) }, 502, "ended while it ran the request"},
+		{"no end in time", func(f *fake, id uint32) { f.start(id); <-f.killed }, 504, "300ms"},
+		{"an abortion before the head", func(f *fake, id uint32) {
+			f.start(id)
+			f.send(frameAborted, 0, id, appendValue(nil, "gave up"))
+			<-f.killed
+		}, 502, "out of order"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newLaneSite(t, "workers 1; timeout 300ms; graceful_timeout 50ms;", func(f *fake) {
+				if f.number > 0 {
+					f.work()
+					return
+				}
+				if id, ok := f.next(); ok {
+					c.script(f, id)
+				}
+			})
+			nc := s.Dial("127.0.0.1:8080")
+			r := bufio.NewReader(nc)
+			status, _, err := fetch(t, nc, r, "/", 0)
+			if status != c.status || err != nil {
+				t.Errorf("%d, %v; want %d", status, err, c.status)
+			}
+			s.Log.Wait(t, c.log)
+			if status, body, err := fetch(t, nc, r, "/", 0); status != 200 || err != nil {
+				t.Errorf("then by the same connection %d %q, %v", status, body, err)
+			}
+		})
+	}
+}
+
+// A streamed response makes the suspended request a goroutine's.
+func TestAStreamAfterSuspension(t *testing.T) {
+	parts := make(chan string)
+	s := newLaneSite(t, "workers 1;", func(f *fake) {
+		for id, ok := f.next(); ok; id, ok = f.next() {
+			f.start(id)
+			f.send(frameHead, 0, id, sizedHead("200 OK"))
+			for p := range parts {
+				if p == "" {
+					f.send(frameData, flagEnd, id, nil)
+					break
+				}
+				f.send(frameData, 0, id, []byte(p))
+			}
+		}
+	})
+	nc, other := s.Dial("127.0.0.1:8080"), s.Dial("127.0.0.1:8080")
+	r := bufio.NewReader(nc)
+	for range 3 {
+		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []string{"one", "two", strings.Repeat("3", 50000)} {
+			parts <- p
+			got := make([]byte, len(p))
+			if _, err := io.ReadFull(res.Body, got); string(got) != p || err != nil {
+				t.Fatalf("%.20q, %v", got, err)
+			}
+		}
+		// Nobody waits for the stream: the loop refuses others' nonsense meanwhile.
+		fmt.Fprint(other, "GET / HTTP/1.1\r\n\r\n")
+		if b := make([]byte, 12); func() bool { _, err := io.ReadFull(other, b); return err != nil }() || string(b) != "HTTP/1.1 400" {
+			t.Errorf("beside the stream: %q", b)
+		}
+		other = s.Dial("127.0.0.1:8080")
+		parts <- ""
+		if rest, err := io.ReadAll(res.Body); len(rest) > 0 || err != nil {
+			t.Errorf("%q, %v", rest, err)
+		}
+	}
+	close(parts)
+}
+
+func TestShutdownAnswersSuspendedRequests(t *testing.T) {
+	hold := make(chan bool)
+	s := newLaneSite(t, "workers 1;", func(f *fake) {
+		for id, ok := f.next(); ok; id, ok = f.next() {
+			f.start(id)
+			<-hold
+			f.reply(id, "late")
+		}
+	})
+	nc := s.Dial("127.0.0.1:8080")
+	fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	proxytest.Eventually(t, func() bool { return s.outstanding(t) == 1 }, "no request")
+	ended := make(chan error, 1)
+	go func() { ended <- s.Engine.Shutdown(t.Context()) }()
+	proxytest.Eventually(t, s.Engine.Draining, "not draining")
+	close(hold)
+	answer, err := io.ReadAll(nc)
+	if !bytes.HasSuffix(answer, []byte("late")) || !bytes.Contains(answer, []byte("Connection: close")) || err != nil {
+		t.Errorf("%q, %v", answer, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// Many connections with bodies of all sizes, all at once.
+func TestManySuspendedRequestsAtOnce(t *testing.T) {
+	s := newLoopSite(t, "workers 2; threads 2;", Options{})
+	var wg sync.WaitGroup
+	for i := range 16 {
+		nc := s.Dial("127.0.0.1:8080")
+		nc.SetDeadline(time.Now().Add(60 * time.Second))
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(i), 2))
+			r := bufio.NewReader(nc)
+			for range 60 {
+				size := rnd.IntN(1 << rnd.IntN(18))
+				status, body, err := fetch(t, nc, r, "/echo", size)
+				if status != 200 || len(body) != size || err != nil {
+					t.Errorf("a body of %d bytes: %d, %d bytes back, %v", size, status, len(body), err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.Log(s.Log)
+	}
+}
+
+// From the first byte of a request to the last of its answer, by real sockets
+// and the lane, the front allocates nothing.
+func TestARequestByTheLaneDoesNotAllocate(t *testing.T) {
+	s := newLoopSite(t, "workers 1;", Options{})
+	nc := s.Dial("127.0.0.1:8080")
+	nc.SetDeadline(time.Time{})
+	request := []byte("GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: test\r\nAccept: */*\r\nCookie: a=b\r\n\r\n")
+	answer := make([]byte, 4096)
+	once := func() {
+		nc.Write(request)
+		for n := 0; ; {
+			m, err := nc.Read(answer[n:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n += m; bytes.HasSuffix(answer[:n], []byte("hello")) {
+				return
+			}
+		}
+	}
+	for range 300 {
+		once()
+	}
+	if n := testing.AllocsPerRun(600, once); n > mostAllocations {
+		t.Errorf("%.2f allocations a request", n)
+	}
+}
