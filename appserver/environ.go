@@ -123,6 +123,7 @@ func appendFields(dst []byte, r *proxy.Request) []byte {
 	if h.Len() > manyFields {
 		seen = make(map[string]struct{}, h.Len())
 	}
+	repeated := repeatedMarks(h)
 	for i := range h.Len() {
 		f := h.At(i)
 		switch f.ID() {
@@ -142,6 +143,10 @@ func appendFields(dst []byte, r *proxy.Request) []byte {
 				continue
 			}
 		}
+		if repeated&mark(f.Name) == 0 {
+			dst = appendText(appendFieldName(dst, f), f.Value)
+			continue
+		}
 		if seen != nil {
 			name := strings.ToLower(f.Name)
 			if _, again := seen[name]; again {
@@ -154,6 +159,27 @@ func appendFields(dst []byte, r *proxy.Request) []byte {
 		dst = appendField(dst, h, i)
 	}
 	return dst
+}
+
+// repeatedMarks has the marks that more than one field line has: a line whose
+// mark it lacks is the only one of its name, without a comparison.
+func repeatedMarks(h *proxy.Header) (repeated uint64) {
+	var once uint64
+	for i := range h.Len() {
+		m := mark(h.At(i).Name)
+		repeated |= once & m
+		once |= m
+	}
+	return repeated
+}
+
+// mark is a bit that equal names share, whatever their case.
+func mark(name string) uint64 {
+	n := len(name)
+	if n == 0 {
+		return 1
+	}
+	return 1 << ((uint(n)*7 + uint(name[0]|0x20)*3 + uint(name[n-1]|0x20)*5 + uint(name[n/2]|0x20)) & 63)
 }
 
 func dropped(name string) bool {
@@ -191,20 +217,11 @@ func firstOf(h *proxy.Header, i int) bool {
 func appendField(dst []byte, h *proxy.Header, i int) []byte {
 	f := h.At(i)
 	sep := ","
-	switch f.ID() {
-	case proxy.FieldCookie:
+	if f.ID() == proxy.FieldCookie {
 		sep = "; "
-		dst = append(dst, keyCookie...)
-	case proxy.FieldUserAgent:
-		dst = append(dst, keyOfAgent...)
-	case proxy.FieldReferer:
-		dst = append(dst, keyOfReferer...)
-	case proxy.FieldAcceptEncoding:
-		dst = append(dst, keyOfEncodings...)
-	default:
-		dst = appendFieldKey(dst, f.Name)
 	}
-	mark := len(dst)
+	dst = appendFieldName(dst, f)
+	start := len(dst)
 	dst = appendText(dst, f.Value)
 	joined := ""
 	for j := i + 1; j < h.Len(); j++ {
@@ -216,9 +233,24 @@ func appendField(dst []byte, h *proxy.Header, i int) []byte {
 		}
 	}
 	if joined != "" {
-		dst = appendText(dst[:mark], joined)
+		dst = appendText(dst[:start], joined)
 	}
 	return dst
+}
+
+// appendFieldName appends the key of a field.
+func appendFieldName(dst []byte, f proxy.Field) []byte {
+	switch f.ID() {
+	case proxy.FieldCookie:
+		return append(dst, keyCookie...)
+	case proxy.FieldUserAgent:
+		return append(dst, keyOfAgent...)
+	case proxy.FieldReferer:
+		return append(dst, keyOfReferer...)
+	case proxy.FieldAcceptEncoding:
+		return append(dst, keyOfEncodings...)
+	}
+	return appendFieldKey(dst, f.Name)
 }
 
 func appendFieldKey(dst []byte, name string) []byte {
