@@ -88,12 +88,6 @@ func (l *lane) takeBack() (id uint32, ok bool) {
 // answered reports that the worker has published a response.
 func (l *lane) answered() bool { return l.word(laneAnswered).Load() != l.reads }
 
-// answerer returns the slot of the next response, which is not checked yet.
-func (l *lane) answerer() int {
-	e := l.response(l.reads)
-	return int(e[6]) | int(e[7])<<8
-}
-
 // receive copies the next response's frame to b.
 func (l *lane) receive(b []byte) (n int, err error) {
 	if l.word(laneAnswered).Load()-l.reads > l.size {

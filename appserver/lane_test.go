@@ -437,7 +437,7 @@ func TestABreachOfTheLaneCostsTheWorker(t *testing.T) {
 
 // A thread ends one response by the channel and gives its next by the lane,
 // where the front looks first.
-func TestTheLaneDoesNotOvertakeAStreamsEnd(t *testing.T) {
+func TestAnAnswerByTheLaneMayOvertakeAStreamsEnd(t *testing.T) {
 	s := newLaneSite(t, "workers 1;", func(f *fake) {
 		for id, ok := f.next(); ok; id, ok = f.next() {
 			f.start(id)

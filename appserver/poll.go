@@ -91,26 +91,22 @@ func (w *worker) receive() (o outcome, more bool) {
 }
 
 // next receives a frame into b; unix.EAGAIN when there is none. What went by
-// the lane comes before what woke the front, but for the answer of a thread
-// whose last response has not ended: the rest of that is in the channel.
+// the lane comes before what woke the front.
 func (w *worker) next(b []byte) (n int, files []int, err error) {
-	answered := w.lane != nil && w.lane.answered()
-	if answered && !w.streams(w.lane.answerer()) {
+	if w.lane != nil && w.lane.answered() {
 		n, err = w.lane.receive(b)
 		return n, nil, err
 	}
-	if !answered && !w.channel.event.Readable() {
+	if !w.channel.event.Readable() {
 		return 0, nil, unix.EAGAIN
 	}
 	w.channel.event.Forget()
-	if n, files, err = w.channel.tryRead(b); err != unix.EAGAIN {
-		w.channel.event.Missed() // there may be more
+	if n, files, err = w.channel.tryRead(b); err == unix.EAGAIN {
+		return 0, nil, err
 	}
-	if w.lane != nil && w.lane.answered() && (n == 0 && err == nil || answered && err == unix.EAGAIN) {
-		n, err = w.lane.receive(b) // before the end, which comes again; or against the protocol
+	w.channel.event.Missed() // there may be more
+	if n == 0 && err == nil && w.lane != nil && w.lane.answered() {
+		n, err = w.lane.receive(b) // its last words; the end comes again
 	}
 	return n, files, err
 }
-
-// streams reports that the slot's response has begun and not ended.
-func (w *worker) streams(slot int) bool { return slot < len(w.slots) && w.slots[slot].streams }

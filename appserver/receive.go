@@ -273,7 +273,6 @@ func (w *worker) accept(r *request, f frame, first bool) error {
 	if n := int64(len(f.payload)); n > 0 && f.kind != frameAborted && s.credit.Add(-n) < 0 {
 		return fmt.Errorf("slot %d sends more than it has credit for", f.slot)
 	}
-	s.streams = f.kind != frameAborted && f.flags&flagEnd == 0
 	return nil
 }
 

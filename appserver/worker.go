@@ -97,7 +97,6 @@ type worker struct {
 // slot is one thread of a worker.
 type slot struct {
 	current *request // under the pool's lock
-	streams bool     // its response has begun and not ended; under the reader's lock
 	credit  atomic.Int64
 	owed    atomic.Int64
 
