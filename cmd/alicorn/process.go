@@ -54,7 +54,7 @@ func withoutEffect() []config.Directive {
 		}
 		return out
 	}
-	all := none(config.Main, config.SomeArg, "one process with a goroutine for each connection uses every CPU.",
+	all := none(config.Main, config.SomeArg, "one process serves all connections, in event loops for half of the CPUs; the rest is for applications and what waits.",
 		"worker_processes", "worker_cpu_affinity", "worker_priority", "thread_pool")
 	all = append(all, none(config.Main, config.SomeArg, "the limit is raised to the system's hard limit at start.", "worker_rlimit_nofile")...)
 	all = append(all, none(config.Main, config.OneArg, "there are no nginx worker processes to manage.",
