@@ -1,5 +1,6 @@
 // Package appserver runs applications: pools of supervised Python workers
-// that answer requests handed to them as frames over unix sockets.
+// that answer requests handed to them as frames, through shared memory while
+// both sides are awake and over unix sockets otherwise.
 //
 // The model:
 //
@@ -7,7 +8,14 @@
 //	Launcher   starts a worker process: directly, or through the keeper
 //	Pool       an app's workers in one generation; one goroutine reconciles them
 //	worker     one process: its channel, its table of outstanding requests
+//	lane       the memory shared with a worker, beside its channel
+//	arena      the memory shared with all workers of a pool, for request bodies
 //	request    one Exchange's request on its way through queue, worker and back
+//	waiter     the Exchange's side of it: suspended, or a goroutine that waits
+//
+// A worker is a Source of its eventloop.Loop: what it sends is received in the
+// Loop's turns, by one at a time, and the suspended Exchange goes on inline.
+// Without loops each worker has a goroutine that reads its channel.
 //
 // Invariants. The front owns a request until a worker has marked it started:
 // whatever happens to the worker before that, another one gets it. No worker

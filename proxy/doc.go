@@ -15,7 +15,9 @@
 // and body filters, then log. A handler responds and returns nil, or returns
 // an error and leaves the response alone: a Status, a Redirect or a failure;
 // one place turns errors into error_page, an internal redirect (at most 10)
-// or a status page.
+// or a status page. One that has to wait suspends the Exchange, which then
+// needs no goroutine, with a Continuation; it is logged and leaves its
+// Generation when it has ended, whoever resumed it.
 //
 // The package knows no content handler and no wire protocol: both are given
 // to it as interface values.
