@@ -1,3 +1,5 @@
+//go:build linux
+
 package appserver
 
 import (
@@ -13,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
+	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
 )
 
@@ -161,9 +166,22 @@ func TestShutdownAnswersSuspendedRequests(t *testing.T) {
 	}
 }
 
-// Many connections with bodies of all sizes, all at once.
+// Many connections with bodies of all sizes, all at once; workers are read in
+// the connections' loop, or in others.
 func TestManySuspendedRequestsAtOnce(t *testing.T) {
-	s := newLoopSite(t, "workers 2; threads 2;", Options{})
+	t.Run("one loop", func(t *testing.T) { manyAtOnce(t, newLoopSite(t, "workers 2; threads 2;", Options{})) })
+	t.Run("several", func(t *testing.T) {
+		g, err := eventloop.New(3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(g.Close)
+		rt := NewRuntime(Options{Loops: g})
+		manyAtOnce(t, &site{proxytest.New(t, proxytest.Config{Text: configText(t, "workers 3;"), Modules: []proxy.Module{Module(rt)}, Serve: http1.Serve}), rt})
+	})
+}
+
+func manyAtOnce(t *testing.T, s *site) {
 	var wg sync.WaitGroup
 	for i := range 16 {
 		nc := s.Dial("127.0.0.1:8080")
@@ -181,8 +199,7 @@ func TestManySuspendedRequestsAtOnce(t *testing.T) {
 			}
 		})
 	}
-	wg.Wait()
-	if t.Failed() {
+	if wg.Wait(); t.Failed() {
 		t.Log(s.Log)
 	}
 }
