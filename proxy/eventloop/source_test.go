@@ -112,8 +112,8 @@ func TestASourcesWorkIsNeverLost(t *testing.T) {
 				}
 			}
 			eventually(t, func() bool { return s.taken.Load() == 20000 }, "taking all")
-			if n := s.rings.Load(); n == 0 || n == 20000 {
-				t.Errorf("%d rings for 20000 pieces of work", n)
+			if s.rings.Load() == 0 {
+				t.Error("nobody was told that the Loop sleeps")
 			}
 		})
 	}
