@@ -18,6 +18,7 @@ type Listen struct {
 	Address string // "0.0.0.0:80", "[::]:80", "/run/x.sock"
 	Default bool
 	SSL     bool
+	HTTP2   bool // asked for, and noted by check -v: HTTP/1.1 is spoken
 	Options config.ListenOptions
 }
 
@@ -47,6 +48,9 @@ func (m core) setListen(s *config.Scope, n *config.Node) error {
 		if other.key() == l.key() {
 			return fmt.Errorf("listen %s is duplicate; the first is at %s", n.Arg(0), other.Pos)
 		}
+	}
+	if l.HTTP2 {
+		s.Load().Note(n.Pos, "http2 of listen has no effect here: clients that offer HTTP/2 get HTTP/1.1, which all of them speak")
 	}
 	c.server.listens.Add(s, l)
 	return nil
@@ -120,6 +124,8 @@ func (l *Listen) parseOption(text string) error {
 		l.Default = true
 	case "ssl":
 		l.SSL = true
+	case "http2":
+		l.HTTP2 = true
 	case "reuseport":
 		l.Options.ReusePort = true
 	case "backlog":
@@ -130,7 +136,7 @@ func (l *Listen) parseOption(text string) error {
 		}
 		l.Options.V6Only = value == "on"
 	default:
-		return fmt.Errorf("invalid parameter %q of listen; it takes default_server, ssl, reuseport, backlog=N, ipv6only=on|off", text)
+		return fmt.Errorf("invalid parameter %q of listen; it takes default_server, ssl, http2, reuseport, backlog=N, ipv6only=on|off", text)
 	}
 	return err
 }

@@ -15,6 +15,10 @@ type Options struct {
 	MinVersion uint16 // a tls.VersionTLS number; 0: TLS 1.2
 	MaxVersion uint16 // 0: the newest
 	NoTickets  bool   // sessions do not resume
+	// Ciphers are the suites before TLS 1.3, in no order; nil: Go's default.
+	Ciphers []uint16
+	// Curves are the groups for key exchange, in no order; nil: Go's default.
+	Curves []tls.CurveID
 }
 
 // Identity is what one server shows in a handshake.
@@ -32,6 +36,8 @@ func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
 		GetCertificate:         id.certificate,
 		MinVersion:             o.MinVersion,
 		MaxVersion:             o.MaxVersion,
+		CipherSuites:           o.Ciphers,
+		CurvePreferences:       o.Curves,
 		SessionTicketsDisabled: o.NoTickets,
 		NextProtos:             protocols(),
 	}

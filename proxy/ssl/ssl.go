@@ -10,6 +10,7 @@ package ssl
 import (
 	stdtls "crypto/tls"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ func New() proxy.Module {
 	return proxy.Module{
 		Name:       "ssl",
 		Settings:   m.settings,
-		Directives: append(m.directives(), withoutEffect()...),
+		Directives: slices.Concat(m.directives(), m.cipherDirectives(), withoutEffect()),
 		Variables:  variables(),
 		Generation: m.generation,
 	}
@@ -66,19 +67,6 @@ func (m module) directives() []config.Directive {
 	}
 }
 
-func withoutEffect() []config.Directive {
-	accepted := func(name, syntax, why string) config.Directive {
-		return config.Directive{Name: name, In: levels, Args: config.Arity{Min: 1, Max: 2}, NoEffect: true, Syntax: syntax, Help: why}
-	}
-	return []config.Directive{
-		accepted("ssl_ciphers", "LIST", "Go's crypto/tls chooses among ciphers that are safe today: TLS 1.3's own, and before it those with ECDHE."),
-		accepted("ssl_prefer_server_ciphers", "on | off", "Go's crypto/tls orders ciphers by safety and by what client and server have in hardware."),
-		accepted("ssl_session_cache", "off | none | [builtin[:SIZE]] [shared:NAME:SIZE]", "sessions resume by tickets, which need no memory here; see ssl_session_tickets."),
-		accepted("ssl_session_timeout", "TIME", "tickets are good for seven days at most, as TLS 1.3 allows; see ssl_session_tickets."),
-		accepted("ssl_dhparam", "FILE", "ciphers with finite-field Diffie-Hellman do not exist here; ECDHE takes their place."),
-	}
-}
-
 func addFile(l *config.List[file], s *config.Scope, n *config.Node) error {
 	a := n.Args[0]
 	for _, prefix := range []string{"data:", "engine:", "store:"} {
@@ -98,10 +86,14 @@ func (m module) setProtocols(s *config.Scope, n *config.Node) error {
 	for i, a := range n.Args {
 		names[i] = a.Text
 	}
+	return m.useProtocols(s, n, names)
+}
+
+func (m module) useProtocols(s *config.Scope, n *config.Node, names []string) error {
 	o := &m.settings.In(s).options
 	var err error
 	if o.MinVersion, o.MaxVersion, err = tls.VersionRange(names); err != nil {
-		return &config.Error{Pos: n.Args[0].Pos, Msg: "ssl_protocols: " + err.Error()}
+		return &config.Error{Pos: n.Args[0].Pos, Msg: n.Name + ": " + err.Error()}
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ func variables() []proxy.Variable {
 	return []proxy.Variable{
 		text("ssl_protocol", func(c *stdtls.ConnectionState) string { return tls.VersionName(c.Version) }),
 		text("ssl_cipher", func(c *stdtls.ConnectionState) string { return tls.CipherName(c.CipherSuite) }),
+		text("ssl_curve", func(c *stdtls.ConnectionState) string { return tls.CurveName(c.CurveID) }),
 		text("ssl_server_name", func(c *stdtls.ConnectionState) string { return c.ServerName }),
 		text("ssl_session_reused", func(c *stdtls.ConnectionState) string {
 			if c.DidResume {

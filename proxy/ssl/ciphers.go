@@ -1,0 +1,112 @@
+package ssl
+
+import (
+	"fmt"
+	"strings"
+
+	"alicorn/config"
+	"alicorn/tls"
+)
+
+// cipherDirectives are those about ciphers, groups and OpenSSL's own commands.
+func (m module) cipherDirectives() []config.Directive {
+	return []config.Directive{
+		{Name: "ssl_ciphers", In: levels, Args: config.OneArg, Syntax: "LIST", Set: m.setCiphers,
+			Help: "The ciphers before TLS 1.3, as a list of OpenSSL: names (ECDHE-RSA-AES128-GCM-SHA256), words (HIGH, ECDHE+AESGCM), and those taken away (!aNULL, -SHA1). Without it, those that Go's crypto/tls holds safe. Words select among the safe ones; others that exist (AES128-SHA, without forward secrecy) must be named in full. What Go lacks, as all with DHE, is dropped and named by check -v; a list of which nothing is left is an error. Their order does not matter: Go prefers by safety and by what client and server have in hardware. The ciphers of TLS 1.3 are always all on."},
+		{Name: "ssl_ecdh_curve", In: levels, Args: config.OneArg, Syntax: "auto | NAME[:NAME]...", Default: "auto", Set: m.setCurves,
+			Help: "The groups for key exchange, by OpenSSL's names: X25519MLKEM768, SecP256r1MLKEM768, SecP384r1MLKEM1024, X25519, prime256v1 (P-256), secp384r1 (P-384), secp521r1 (P-521). auto is all of them but the largest hybrid, as Go decides. Others are dropped and named by check -v; a list of which nothing is left is an error. Their order does not matter."},
+		{Name: "ssl_conf_command", In: levels, Args: config.TwoArgs, Repeat: true, Syntax: "COMMAND VALUE", Set: m.setCommand,
+			Help: "A command of OpenSSL's SSL_CONF_cmd(3). CipherString, Groups (Curves), Protocol, MinProtocol and MaxProtocol are as ssl_ciphers, ssl_ecdh_curve and ssl_protocols; Options -SessionTicket is ssl_session_tickets off. Ciphersuites and the other Options (PrioritizeChaCha, KTLS, ServerPreference) are Go's own decision here: they have no effect, which check -v tells. Other commands are mistakes."},
+	}
+}
+
+func withoutEffect() []config.Directive {
+	accepted := func(name, syntax, why string) config.Directive {
+		return config.Directive{Name: name, In: levels, Args: config.Arity{Min: 1, Max: 2}, NoEffect: true, Syntax: syntax, Help: why}
+	}
+	return []config.Directive{
+		accepted("ssl_prefer_server_ciphers", "on | off", "Go's crypto/tls orders ciphers by safety and by what client and server have in hardware."),
+		accepted("ssl_session_cache", "off | none | [builtin[:SIZE]] [shared:NAME:SIZE]", "sessions resume by tickets, which need no memory here; see ssl_session_tickets."),
+		accepted("ssl_session_timeout", "TIME", "tickets are good for seven days at most, as TLS 1.3 allows; see ssl_session_tickets."),
+		accepted("ssl_dhparam", "FILE", "ciphers with finite-field Diffie-Hellman do not exist here; ECDHE takes their place."),
+		accepted("ssl_buffer_size", "SIZE", "records begin small and grow with the response, which serves both its first byte and its last."),
+	}
+}
+
+func (m module) setCiphers(s *config.Scope, n *config.Node) error {
+	return m.useCiphers(s, n, n.Args[0])
+}
+
+func (m module) useCiphers(s *config.Scope, n *config.Node, list config.Arg) error {
+	ids, dropped, err := tls.CipherList(list.Text)
+	if err != nil {
+		return &config.Error{Pos: list.Pos, Msg: fmt.Sprintf("%s: %s", n.Name, err)}
+	}
+	noteDropped(s, n, list, dropped)
+	m.settings.In(s).options.Ciphers = ids
+	return nil
+}
+
+func (m module) setCurves(s *config.Scope, n *config.Node) error { return m.useCurves(s, n, n.Args[0]) }
+
+func (m module) useCurves(s *config.Scope, n *config.Node, list config.Arg) error {
+	ids, dropped, err := tls.CurveList(list.Text)
+	if err != nil {
+		return &config.Error{Pos: list.Pos, Msg: fmt.Sprintf("%s: %s", n.Name, err)}
+	}
+	noteDropped(s, n, list, dropped)
+	m.settings.In(s).options.Curves = ids
+	return nil
+}
+
+func noteDropped(s *config.Scope, n *config.Node, list config.Arg, dropped []string) {
+	if len(dropped) > 0 {
+		s.Load().Note(list.Pos, "%s: not known to Go's crypto/tls and dropped: %s", n.Name, strings.Join(dropped, " "))
+	}
+}
+
+func (m module) setCommand(s *config.Scope, n *config.Node) error {
+	command, value := n.Arg(0), n.Args[1]
+	c := m.settings.In(s)
+	switch strings.ToLower(command) {
+	case "cipherstring":
+		return m.useCiphers(s, n, value)
+	case "groups", "curves":
+		return m.useCurves(s, n, value)
+	case "minprotocol", "maxprotocol":
+		oldest, newest, err := tls.VersionRange([]string{value.Text})
+		if err != nil {
+			return &config.Error{Pos: value.Pos, Msg: "ssl_conf_command: " + err.Error()}
+		}
+		if strings.EqualFold(command, "minprotocol") {
+			c.options.MinVersion = oldest
+		} else {
+			c.options.MaxVersion = newest
+		}
+		return nil
+	case "protocol":
+		return m.useProtocols(s, n, strings.Split(value.Text, ","))
+	case "options":
+		return c.useOpenSSLOptions(s, value)
+	case "ciphersuites":
+		s.Load().Note(value.Pos, "ssl_conf_command Ciphersuites has no effect here: Go always uses all three suites of TLS 1.3 that browsers speak")
+		return nil
+	}
+	return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("ssl_conf_command does not know %q; it takes CipherString, Ciphersuites, Groups, MinProtocol, MaxProtocol, Protocol, Options", command)}
+}
+
+// useOpenSSLOptions reads what SSL_CONF_cmd calls Options: names joined by
+// commas, each switched off by "-".
+func (c *settings) useOpenSSLOptions(s *config.Scope, value config.Arg) error {
+	for _, o := range strings.Split(value.Text, ",") {
+		switch strings.TrimPrefix(o, "+") {
+		case "-SessionTicket":
+			c.options.NoTickets = true
+		case "SessionTicket":
+			c.options.NoTickets = false
+		default:
+			s.Load().Note(value.Pos, "ssl_conf_command Options %s has no effect here: Go's crypto/tls decides that", o)
+		}
+	}
+	return nil
+}
