@@ -16,6 +16,7 @@ import (
 	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
+	"alicorn/proxy"
 )
 
 // image is a program as the front is told of it.
@@ -54,13 +55,25 @@ func keep(ctx context.Context, p *program, settings *processSettings, ready func
 	}
 	var made leftovers
 	defer made.remove()
-	code, err := runKeeper(ctx, keeper.New(keeper.Options{
-		Host: &keeper.Local{Owner: user}, User: user, Program: encoded,
-		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen),
+	var k *keeper.Keeper
+	k = keeper.New(keeper.Options{
+		Host: &keeper.Local{Owner: user, Inherited: p.origin.inherited}, User: user, Program: encoded,
+		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen), Alive: int(verbAlive),
 		Read:    p.readForKeeper,
 		Control: func() (*os.File, error) { return made.control(control.SocketPath(p.folders.run, p.name), user) },
-		Serving: func(status json.RawMessage) error { return made.serving(settings.PIDFile, status, ready) },
-	}))
+		Loading: p.origin.notify.reloading, Settled: p.origin.notify.reloaded, Stopping: p.origin.notify.stopping,
+		Serving: func(status json.RawMessage) error {
+			for _, line := range p.origin.inherited.Rest() {
+				k.Log(proxy.LevelWarn, line)
+			}
+			err := made.serving(settings.PIDFile, status, ready)
+			if err == nil {
+				p.origin.notify.ready()
+			}
+			return err
+		},
+	})
+	code, err := runKeeper(ctx, k, p.origin.notify)
 	if err != nil || code != exitOK {
 		return &exitError{max(code, exitFailed), err}
 	}
@@ -114,9 +127,14 @@ func (m *leftovers) remove() {
 }
 
 // runKeeper runs k with the signals that this process gets.
-func runKeeper(ctx context.Context, k *keeper.Keeper) (int, error) {
+func runKeeper(ctx context.Context, k *keeper.Keeper, notify *notifier) (int, error) {
 	ch := listenForSignals()
 	defer signal.Stop(ch)
+	watching, cancel := context.WithCancel(ctx)
+	var watchdog sync.WaitGroup
+	watchdog.Go(func() { notify.watch(watching, k.Alive) })
+	defer watchdog.Wait()
+	defer cancel()
 	numbers := make(chan int)
 	done := make(chan struct{})
 	defer close(done)

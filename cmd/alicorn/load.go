@@ -25,6 +25,7 @@ type program struct {
 	name    string
 	maxBody int64 // client_max_body_size's default
 	folders folders
+	origin  origin
 }
 
 // fileProgram runs the configuration file that o names.

@@ -63,7 +63,9 @@ func (r *reloader) abandon() {
 
 // reload replaces the running generation by one of the newest configuration.
 // When that does not come up, nothing changes.
-func (s *server) reload(ctx context.Context) error {
+func (s *server) reload(ctx context.Context) (err error) {
+	s.p.origin.notify.reloading()
+	defer func() { s.p.origin.notify.reloaded(err == nil) }()
 	old := s.loaded()
 	tree, err := s.p.read()
 	ld, err := s.bring(ctx, tree, err, old.generation.Resources.Next(s.host))

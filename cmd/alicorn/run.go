@@ -49,6 +49,7 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 		return daemonize()
 	}
 	raiseFileLimit()
+	p.origin = takeOrigin()
 	if os.Geteuid() == 0 && keeper.Supported && !settings.OneProcess {
 		return keep(ctx, p, settings, ready)
 	}
@@ -57,7 +58,7 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 
 // serveHere runs p in this process.
 func serveHere(ctx context.Context, p *program, ready func(control.Status)) error {
-	s, err := newServer(p, &keeper.Local{}, nil)
+	s, err := newServer(p, &keeper.Local{Inherited: p.origin.inherited}, nil)
 	if err != nil {
 		return failed(err)
 	}
@@ -74,10 +75,14 @@ func serveHere(ctx context.Context, p *program, ready func(control.Status)) erro
 		return failed(err)
 	}
 	defer removePID(pid)
+	for _, line := range p.origin.inherited.Rest() {
+		s.log().Warn(line)
+	}
 	if ready != nil {
 		ready(s.Status())
 	}
 	announce()
+	p.origin.notify.ready()
 	return failed(s.runWithControl(ctx))
 }
 
@@ -87,6 +92,9 @@ func (s *server) runWithControl(ctx context.Context) error {
 	var api sync.WaitGroup
 	api.Go(func() { s.control(apiCtx, s.log()) })
 	api.Go(func() { giveBack(apiCtx, collectIdle) })
+	api.Go(func() {
+		s.p.origin.notify.watch(apiCtx, func(ctx context.Context) error { return s.ask(ctx, verbAlive) })
+	})
 	err := s.run(ctx)
 	endAPI()
 	api.Wait()

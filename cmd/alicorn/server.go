@@ -54,6 +54,7 @@ const (
 	verbReopen
 	verbScaleUp
 	verbScaleDown
+	verbAlive // answered at once: the server works
 )
 
 // newServer starts the event loops, which end with run.
@@ -152,6 +153,8 @@ func (s *server) run(ctx context.Context) error {
 				r.ask(ctx, c.reply)
 			case verbReopen:
 				respond(c.reply, s.reopen())
+			case verbAlive:
+				s.alive(c.reply)
 			case verbScaleUp:
 				s.scale(1)
 			case verbScaleDown:
@@ -178,6 +181,7 @@ func (s *server) stop(ctx context.Context, now bool) error {
 	if s.link != nil {
 		s.link.Stopping()
 	}
+	s.p.origin.notify.stopping()
 	end, cancel := ld.process.shutdownContext(s.draining)
 	defer cancel()
 	context.AfterFunc(end, s.cut)
@@ -215,6 +219,14 @@ func (s *server) stop(ctx context.Context, now bool) error {
 }
 
 var errStopping = errors.New("the server is stopping")
+
+// alive answers whether the server works.
+func (s *server) alive(reply chan error) {
+	respond(reply, nil)
+	if s.link != nil {
+		s.link.Alive()
+	}
+}
 
 // reopen opens every log file again.
 func (s *server) reopen() error {

@@ -205,6 +205,9 @@ func (c *Client) Stopping() { c.tell(&message{Kind: tellStopping}) }
 // Reopened says that logs are to be opened again.
 func (c *Client) Reopened() { c.tell(&message{Kind: tellReopened}) }
 
+// Alive says that the front works.
+func (c *Client) Alive() { c.tell(&message{Kind: tellAlive}) }
+
 // tell sends what has no answer; that the keeper is gone shows in Run.
 func (c *Client) tell(m *message) { _ = c.w.write(m) }
 

@@ -16,11 +16,16 @@ type Local struct {
 	// Owner gets the log files that are opened, so that a front without
 	// privileges may rotate them; the zero Identity changes nothing.
 	Owner Identity
+	// Inherited sockets are used instead of binding their addresses.
+	Inherited *Inherited
 }
 
 // Listen binds a socket as nginx does. Errors are one sentence that names the
 // address, the reason and what may help.
 func (h *Local) Listen(network, address string, o config.ListenOptions) (*os.File, error) {
+	if f := h.Inherited.take(network, address, o); f != nil {
+		return f, nil
+	}
 	if network == "unix" {
 		return listenUnix(address, o)
 	}

@@ -34,8 +34,15 @@ type Options struct {
 	// Serving is called once, when the first configuration serves, with what
 	// the front said of it. An error stops the server.
 	Serving func(status json.RawMessage) error
+	// Loading is called when a reload begins, Settled when it has ended, and
+	// Stopping, once, when the end begins that was asked for. Each may be nil.
+	Loading  func()
+	Settled  func(ok bool)
+	Stopping func()
 	// Numbers of commands that mean something to the keeper, too.
 	Stop, StopNow, Reopen int
+	// Alive is the number of the command that the front answers at once.
+	Alive int
 	// Front is the program to run as the front; "": this one.
 	Front string
 }
@@ -44,6 +51,7 @@ type Options struct {
 type Keeper struct {
 	o       Options
 	serving chan json.RawMessage // capacity 1: the first one counts
+	alive   chan struct{}        // capacity 1: the front has answered Alive
 	calls   sync.WaitGroup       // questions of the front being answered
 	reaping sync.WaitGroup       // workers being waited for
 
@@ -60,7 +68,7 @@ type Keeper struct {
 
 // New returns a Keeper; it starts nothing.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, serving: make(chan json.RawMessage, 1), workers: map[int]appserver.Process{}}
+	return &Keeper{o: o, serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), workers: map[int]appserver.Process{}}
 }
 
 // Run keeps a front running until it is told to stop, and returns the exit
@@ -103,6 +111,7 @@ func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err err
 			return 0, nil
 		}
 		k.settle(false)
+		k.settled(false)
 		k.mu.Lock()
 		k.unseen, k.stopped = k.current, false
 		k.mu.Unlock()
@@ -234,6 +243,9 @@ func (k *Keeper) command(f *front, number int) {
 func (k *Keeper) stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if !k.stopping && k.o.Stopping != nil {
+		k.o.Stopping()
+	}
 	k.stopping = true
 	for _, r := range []*Reading{k.current, k.pending} {
 		if r != nil {

@@ -27,6 +27,7 @@ const (
 	tellServing  kind = "serving"  // front: the first configuration serves
 	tellStopping kind = "stopping" // front: it was told to stop
 	tellReopened kind = "reopened" // front: it was told to reopen logs
+	tellAlive    kind = "alive"    // front: it was asked whether it works
 	tellCommand  kind = "command"  // keeper: a signal came
 	tellExit     kind = "exit"     // keeper: a worker ended
 	answer       kind = "answer"

@@ -27,12 +27,15 @@ func (k *Keeper) serve(w *wire) {
 		switch m.Kind {
 		case tellSettle:
 			k.settle(m.OK)
+			k.settled(m.OK)
 		case tellServing:
 			k.onServing(m.body)
 		case tellStopping:
 			k.stop()
 		case tellReopened:
 			k.reopen()
+		case tellAlive:
+			k.onAlive()
 		case askSignal:
 			k.signalWorker(m)
 		default:
@@ -100,6 +103,9 @@ func (k *Keeper) readForFront() ([]byte, error) {
 	k.unseen = nil
 	k.mu.Unlock()
 	if unseen == nil {
+		if k.o.Loading != nil {
+			k.o.Loading()
+		}
 		r, err := k.read()
 		if err != nil {
 			return nil, err // the front logs it

@@ -1,0 +1,126 @@
+package keeper
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/config"
+)
+
+// firstInherited is the first descriptor of sd_listen_fds(3).
+const firstInherited = 3
+
+// Inherited are the listening sockets that this process was started with, by
+// systemd's socket activation or by the server that it takes over from. Each
+// is used once, instead of binding its address. The methods may be called on
+// nil, which holds none, and from any goroutine.
+type Inherited struct {
+	mu      sync.Mutex
+	sockets []inherited
+}
+
+type inherited struct {
+	fd               int
+	name             string // of LISTEN_FDNAMES, else the address
+	network, address string // empty for what is no listening stream socket
+}
+
+// TakeInherited takes what LISTEN_FDS names, and the variables out of the
+// environment. LISTEN_PID must name this process unless takeover.
+func TakeInherited(takeover bool) *Inherited {
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	pid := os.Getenv("LISTEN_PID")
+	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
+	for _, name := range []string{"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {
+		os.Unsetenv(name)
+	}
+	if err != nil || n <= 0 || !takeover && pid != strconv.Itoa(os.Getpid()) {
+		return nil
+	}
+	in := new(Inherited)
+	for i := range n {
+		s := inherited{fd: firstInherited + i}
+		unix.CloseOnExec(s.fd)
+		s.network, s.address = listeningAddress(s.fd)
+		s.name = s.address
+		if i < len(names) && names[i] != "" {
+			s.name = names[i] + " (" + s.address + ")"
+		}
+		in.sockets = append(in.sockets, s)
+	}
+	return in
+}
+
+// listeningAddress names the socket fd as a listen directive does.
+func listeningAddress(fd int) (network, address string) {
+	accepts, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	kind, kindErr := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	sa, saErr := unix.Getsockname(fd)
+	if err != nil || kindErr != nil || saErr != nil || accepts == 0 || kind != unix.SOCK_STREAM {
+		return "", ""
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return "tcp4", netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)).String()
+	case *unix.SockaddrInet6:
+		return "tcp6", netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)).String()
+	case *unix.SockaddrUnix:
+		return "unix", sa.Name
+	}
+	return "", ""
+}
+
+// take gives the socket of that address to the caller; nil: there is none.
+func (in *Inherited) take(network, address string, o config.ListenOptions) *os.File {
+	if in == nil {
+		return nil
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for i, s := range in.sockets {
+		if s.network != network || s.address != canonical(network, address) {
+			continue
+		}
+		in.sockets = append(in.sockets[:i:i], in.sockets[i+1:]...)
+		if o.Backlog != 0 {
+			_ = unix.Listen(s.fd, o.Backlog) // it goes on with the one it has
+		}
+		return os.NewFile(uintptr(s.fd), "listen "+address)
+	}
+	return nil
+}
+
+// canonical is address as listeningAddress writes it: sockets know no zones.
+func canonical(network, address string) string {
+	ap, err := netip.ParseAddrPort(address)
+	if network == "unix" || err != nil {
+		return address
+	}
+	return netip.AddrPortFrom(ap.Addr().WithZone(""), ap.Port()).String()
+}
+
+// Rest closes the sockets that nobody took and says of each what it was.
+func (in *Inherited) Rest() []string {
+	if in == nil {
+		return nil
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var out []string
+	for _, s := range in.sockets {
+		unix.Close(s.fd)
+		if s.address == "" {
+			out = append(out, fmt.Sprintf("descriptor %d, which this process was started with, is no listening stream socket; it is closed", s.fd))
+			continue
+		}
+		out = append(out, fmt.Sprintf("no listen directive is for the socket %s, which this process was started with; it is closed", s.name))
+	}
+	in.sockets = nil
+	return out
+}

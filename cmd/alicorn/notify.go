@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// managerVariables are systemd's: they are for the process that it started
+// and reach no other one.
+var managerVariables = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
+
+// notifier tells the service manager that started this process how it fares,
+// as sd_notify(3) has it. A nil notifier tells nobody.
+type notifier struct {
+	address  string        // of the manager's socket; "@" starts an abstract one
+	watchdog time.Duration // how long the manager waits for a sign of life; 0: it does not
+	variable []string      // the variables as they were, for a process that takes over
+
+	mu        sync.Mutex
+	reload    bool // a reload is under way
+	succeeded bool // another process is the main one now
+}
+
+// newNotifier takes the manager's variables out of the environment. takeover
+// says that this process takes over from the one that they name.
+func newNotifier(takeover bool) *notifier {
+	n := &notifier{address: os.Getenv("NOTIFY_SOCKET")}
+	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
+	pid := os.Getenv("WATCHDOG_PID")
+	if err == nil && usec > 0 && (takeover || pid == "" || pid == itoa(os.Getpid())) {
+		n.watchdog = time.Duration(usec) * time.Microsecond
+	}
+	for _, name := range managerVariables {
+		if v, ok := os.LookupEnv(name); ok {
+			n.variable = append(n.variable, name+"="+v)
+			os.Unsetenv(name)
+		}
+	}
+	if n.address == "" {
+		return nil
+	}
+	return n
+}
+
+// environ returns the variables that newNotifier took.
+func (n *notifier) environ() []string {
+	if n == nil {
+		return nil
+	}
+	return n.variable
+}
+
+// ready says that the server serves.
+func (n *notifier) ready() { n.tell("READY=1", "STATUS=Serving") }
+
+// reloading says that a reload has begun.
+func (n *notifier) reloading() {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	n.reload = true
+	n.mu.Unlock()
+	n.tell("RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(monotonic(), 10), "STATUS=Loading the configuration anew")
+}
+
+// reloaded says how the reload ended, if one was under way. The server is
+// ready either way.
+func (n *notifier) reloaded(ok bool) {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	was := n.reload
+	n.reload = false
+	n.mu.Unlock()
+	switch {
+	case was && ok:
+		n.ready()
+	case was:
+		n.tell("READY=1", "STATUS=The last reload failed, the configuration before it goes on")
+	}
+}
+
+// stopping says that the server finishes what is in progress and ends.
+func (n *notifier) stopping() { n.tell("STOPPING=1", "STATUS=Finishing the requests in progress") }
+
+// handOver names the process that is the main one from now on. This one says
+// nothing more.
+func (n *notifier) handOver(pid int) {
+	n.tell("MAINPID=" + itoa(pid))
+	if n != nil {
+		n.mu.Lock()
+		n.succeeded = true
+		n.mu.Unlock()
+	}
+}
+
+// watch gives signs of life until ctx ends, twice in the time that the manager
+// waits for one, as long as alive returns nil.
+func (n *notifier) watch(ctx context.Context, alive func(ctx context.Context) error) {
+	if n == nil || n.watchdog == 0 {
+		return
+	}
+	t := time.NewTicker(n.watchdog / 2)
+	defer t.Stop()
+	for {
+		within, cancel := context.WithTimeout(ctx, n.watchdog/2)
+		if alive(within) == nil {
+			n.tell("WATCHDOG=1")
+		}
+		cancel()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tell sends one datagram. A manager that cannot be reached is of no concern
+// to clients: the server goes on.
+func (n *notifier) tell(lines ...string) {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.succeeded {
+		return
+	}
+	if err := send(n.address, strings.Join(lines, "\n")+"\n"); err != nil {
+		fmt.Fprintf(os.Stderr, "alicorn: cannot tell the service manager %q: %v\n", lines[0], err)
+	}
+}
+
+func send(address, text string) error {
+	nc, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: address, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	_, err = nc.Write([]byte(text))
+	return err
+}
