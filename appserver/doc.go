@@ -1,8 +1,6 @@
 // Package appserver runs applications: pools of supervised Python workers
 // that answer requests handed to them as frames, through shared memory while
-// both sides are awake and over unix sockets otherwise.
-//
-// The model:
+// both sides are awake and over unix sockets otherwise. The model:
 //
 //	App        what `app NAME { }` says, complete: command, credentials, limits
 //	Launcher   starts a worker process: directly, or through the keeper
@@ -15,7 +13,6 @@
 //
 // A worker is a Source of its eventloop.Loop: what it sends is received in the
 // Loop's turns, by one at a time, and the suspended Exchange goes on inline.
-// Without loops each worker has a goroutine that reads its channel.
 //
 // Invariants. The front owns a request until a worker has marked it started:
 // whatever happens to the worker before that, another one gets it. No worker
