@@ -166,6 +166,10 @@ func statusPageOf(x *Exchange, status Status) []byte {
 	switch status {
 	case StatusHeaderTooLarge:
 		detail = "<center>Request Header Or Cookie Too Large</center>\r\n"
+	case StatusCertError:
+		detail = "<center>The SSL certificate error</center>\r\n"
+	case StatusNoCert:
+		detail = "<center>No required SSL certificate was sent</center>\r\n"
 	case StatusHTTPToHTTPS:
 		detail = "<center>The plain HTTP request was sent to HTTPS port</center>\r\n"
 	}

@@ -77,7 +77,10 @@ type Conn struct {
 	LocalAddr    string // "192.0.2.7", or "unix:/path"
 	LocalPort    string
 	TLS          *tls.ConnectionState // nil without TLS
-	Requests     int                  // $connection_requests: 1 for the first
+	// Client is what the ssl module has found of the client's certificate; nil
+	// until it has looked.
+	Client   any
+	Requests int // $connection_requests: 1 for the first
 
 	use  connUse // the generation in use; see Engine
 	site addrSite

@@ -19,6 +19,10 @@ type Options struct {
 	Ciphers []uint16
 	// Curves are the groups for key exchange, in no order; nil: Go's default.
 	Curves []tls.CurveID
+	// Clients, unless nil, has clients asked for a certificate of the CAs that
+	// it shows. A handshake without one, or with one that it would not accept,
+	// succeeds: who serves the connection asks Clients.
+	Clients *Verifier
 }
 
 // Identity is what one server shows in a handshake.
@@ -43,6 +47,10 @@ func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
 	}
 	if o.MinVersion == 0 {
 		id.config.MinVersion = tls.VersionTLS12
+	}
+	if o.Clients != nil {
+		id.config.ClientAuth = tls.RequestClientCert
+		id.config.ClientCAs = o.Clients.shown
 	}
 	return id
 }

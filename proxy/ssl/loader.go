@@ -43,7 +43,9 @@ func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 	if len(certs) == 0 {
 		return nil
 	}
-	return tls.NewIdentity(certs, c.options)
+	o := c.options
+	o.Clients = c.client.verifier
+	return tls.NewIdentity(certs, o)
 }
 
 // missing reports the listen directives of sv that ask for TLS.

@@ -23,6 +23,7 @@ type settings struct {
 	certs   config.List[file]
 	keys    config.List[file]
 	options tls.Options
+	client  clientSettings
 }
 
 // file is an argument that names a file.
@@ -35,12 +36,13 @@ type module struct{ settings *config.Key[settings] }
 
 // New returns the module.
 func New() proxy.Module {
-	m := module{config.NewKey(func() settings { return settings{} })}
+	m := module{config.NewKey(func() settings { return settings{client: clientSettings{depth: 1}} })}
 	return proxy.Module{
 		Name:       "ssl",
 		Settings:   m.settings,
-		Directives: slices.Concat(m.directives(), m.cipherDirectives(), withoutEffect()),
-		Variables:  variables(),
+		Directives: slices.Concat(m.directives(), m.cipherDirectives(), m.clientDirectives(), withoutEffect()),
+		Variables:  append(variables(), m.clientVariables()...),
+		Compile:    m.compile,
 		Generation: m.generation,
 	}
 }

@@ -1,0 +1,131 @@
+package ssl
+
+import (
+	"fmt"
+	"time"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/tls"
+)
+
+// verifyMode is ssl_verify_client.
+type verifyMode uint8
+
+const (
+	verifyOff verifyMode = iota
+	verifyOn
+	verifyOptional
+	verifyOptionalNoCA
+)
+
+// clientSettings are about clients' certificates.
+type clientSettings struct {
+	mode     verifyMode
+	shown    file // CAs whose names go to clients
+	trusted  file // further ones
+	crl      file
+	depth    int
+	verifier *tls.Verifier // nil with verifyOff; made when the server is compiled
+}
+
+func (m module) clientDirectives() []config.Directive {
+	fileOf := func(field func(c *clientSettings) *file) config.Setter {
+		return func(s *config.Scope, n *config.Node) error {
+			*field(&m.settings.In(s).client) = file{s.Load().ConfPath(n.Arg(0)), n.Args[0].Pos}
+			return nil
+		}
+	}
+	return []config.Directive{
+		{Name: "ssl_verify_client", In: levels, Args: config.OneArg, Syntax: "on | off | optional | optional_no_ca", Default: "off",
+			Set: config.Enum(m.settings, []config.Choice[verifyMode]{{Word: "on", Value: verifyOn}, {Word: "off", Value: verifyOff},
+				{Word: "optional", Value: verifyOptional}, {Word: "optional_no_ca", Value: verifyOptionalNoCA}},
+				func(c *settings) *verifyMode { return &c.client.mode }),
+			Help: "Asks clients for a certificate. With on, a request without one is answered 400 (error_page 496); with on and optional, one with a certificate that is not accepted is answered 400 (error_page 495); optional_no_ca also accepts certificates of CAs that are not trusted, for an application that judges them by $ssl_client_cert. $ssl_client_verify is the result. It is decided by the server that the request's Host names, for each connection once, also for sessions that resume."},
+		{Name: "ssl_client_certificate", In: levels, Args: config.OneArg, Syntax: "FILE",
+			Set:  fileOf(func(c *clientSettings) *file { return &c.shown }),
+			Help: "A file with the certificates, in PEM format, of the CAs that sign clients' certificates. Their names are sent to clients. A chain must end at one that signed itself. Relative to the configuration's directory."},
+		{Name: "ssl_trusted_certificate", In: levels, Args: config.OneArg, Syntax: "FILE",
+			Set:  fileOf(func(c *clientSettings) *file { return &c.trusted }),
+			Help: "A file with certificates of CAs, as ssl_client_certificate has them, whose names are not sent to clients. Unlike in older versions of nginx it may stand alone."},
+		{Name: "ssl_crl", In: levels, Args: config.OneArg, Syntax: "FILE",
+			Set:  fileOf(func(c *clientSettings) *file { return &c.crl }),
+			Help: "A file with lists of revoked certificates, in PEM format. With it every CA of a client's chain must have a list in it that has not expired. It is read at each start and reload."},
+		{Name: "ssl_verify_depth", In: levels, Args: config.OneArg, Syntax: "NUMBER", Default: "1",
+			Set:  config.Int(m.settings, 0, 100, func(c *settings) *int { return &c.client.depth }),
+			Help: "How many CAs may stand between a client's certificate and the root."},
+	}
+}
+
+// compile makes a server's Verifier and has its requests pass it.
+func (m module) compile(s *config.Scope, l *proxy.Location) error {
+	if l.Kind != proxy.LocationServer {
+		return nil
+	}
+	c := &m.settings.In(s).client
+	if c.mode == verifyOff {
+		return nil
+	}
+	n := s.Nearest("ssl_verify_client")
+	if c.mode != verifyOptionalNoCA && c.shown.path == "" && c.trusted.path == "" {
+		return &config.Error{Pos: n.Pos, Msg: fmt.Sprintf("no \"ssl_client_certificate\" is defined for \"ssl_verify_client %s\"", n.Arg(0))}
+	}
+	c.verifier = c.newVerifier(s.Load())
+	l.On(proxy.PostRead, c.admit)
+	return nil
+}
+
+// newVerifier reads the files. Mistakes are recorded in l.
+func (c *clientSettings) newVerifier(l *config.Load) *tls.Verifier {
+	h, v := l.Resources.Host, tls.NewVerifier(c.depth)
+	if c.shown.path != "" {
+		l.FailWith(c.shown.pos, v.Trust(h, c.shown.path, true))
+	}
+	if c.trusted.path != "" {
+		l.FailWith(c.trusted.pos, v.Trust(h, c.trusted.path, false))
+	}
+	if c.crl.path != "" {
+		l.FailWith(c.crl.pos, v.Revoke(h, c.crl.path))
+	}
+	return v
+}
+
+// admit refuses requests whose connection has not shown the certificate that
+// the server asks for.
+func (c *clientSettings) admit(x *proxy.Exchange) error {
+	if x.Conn.TLS == nil {
+		return nil
+	}
+	if len(x.Conn.TLS.PeerCertificates) == 0 {
+		if c.mode == verifyOn {
+			return &proxy.Fail{Status: proxy.StatusNoCert, Level: proxy.LevelInfo, Reason: "client sent no required SSL certificate"}
+		}
+		return nil
+	}
+	r := c.judge(x)
+	if r == nil || r.NoCA && c.mode == verifyOptionalNoCA {
+		return nil
+	}
+	return &proxy.Fail{Status: proxy.StatusCertError, Level: proxy.LevelInfo,
+		Reason: fmt.Sprintf("client SSL certificate verify error: (%d:%s)", r.Code, r.Reason)}
+}
+
+// judgement is what a Verifier has said of a connection's client.
+type judgement struct {
+	verifier *tls.Verifier
+	refusal  *tls.Refusal
+}
+
+// judge asks the Verifier, once for each connection, unless a reload or another
+// server has brought another one. There is a certificate.
+func (c *clientSettings) judge(x *proxy.Exchange) *tls.Refusal {
+	if j, ok := x.Conn.Client.(*judgement); ok && j.verifier == c.verifier {
+		return j.refusal
+	}
+	j := &judgement{c.verifier, &tls.Refusal{Reason: "certificate not trusted", Code: 27}}
+	if c.verifier != nil {
+		j.refusal = c.verifier.Verify(x.Conn.TLS.PeerCertificates, time.Now())
+	}
+	x.Conn.Client = j
+	return j.refusal
+}

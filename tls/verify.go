@@ -1,0 +1,193 @@
+package tls
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+
+	"alicorn/config"
+)
+
+// Verifier verifies clients' certificates. Once it verifies it is not changed.
+type Verifier struct {
+	shown         *x509.CertPool
+	roots         *x509.CertPool
+	intermediates []*x509.Certificate // trusted to complete a chain, not to end it
+	crls          []*x509.RevocationList
+	depth         int
+}
+
+// NewVerifier returns a Verifier that trusts nobody yet. depth is how many CAs
+// may stand between a client's certificate and a root.
+func NewVerifier(depth int) *Verifier {
+	return &Verifier{shown: x509.NewCertPool(), roots: x509.NewCertPool(), depth: depth}
+}
+
+// Trust reads CAs from a PEM file through h. With shown their names go to
+// clients. Errors are one sentence that names the file.
+func (v *Verifier) Trust(h config.Host, file string, shown bool) error {
+	return eachBlock(h, file, "certificate", "CERTIFICATE", func(der []byte) error {
+		c, err := x509.ParseCertificate(der)
+		if err == nil {
+			v.trust(c, shown)
+		}
+		return err
+	})
+}
+
+// Revoke reads lists of revoked certificates from a PEM file through h. From
+// then on every CA of a chain must have a list. Errors are as Trust's.
+func (v *Verifier) Revoke(h config.Host, file string) error {
+	return eachBlock(h, file, "revocation list", "X509 CRL", func(der []byte) error {
+		l, err := x509.ParseRevocationList(der)
+		v.crls = append(v.crls, l)
+		return err
+	})
+}
+
+// trust adds a CA. Like OpenSSL it lets a chain end only at one that signed
+// itself.
+func (v *Verifier) trust(c *x509.Certificate, shown bool) {
+	if shown {
+		v.shown.AddCert(c)
+	}
+	if isSelfSigned(c) {
+		v.roots.AddCert(c)
+	} else {
+		v.intermediates = append(v.intermediates, c)
+	}
+}
+
+func isSelfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
+
+// eachBlock calls f with each PEM block of a kind, of which there must be one.
+func eachBlock(h config.Host, file, what, kind string, f func(der []byte) error) error {
+	rest, err := h.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("cannot read %s %q: %w", what, file, reason(err))
+	}
+	found := false
+	for {
+		var b *pem.Block
+		if b, rest = pem.Decode(rest); b == nil {
+			break
+		}
+		if b.Type != kind && b.Type != "TRUSTED "+kind {
+			continue
+		}
+		if err := f(b.Bytes); err != nil {
+			return fmt.Errorf("cannot use %s %q: %s", what, file, bare(err))
+		}
+		found = true
+	}
+	if !found {
+		return fmt.Errorf("cannot use %s %q: it holds no %s in PEM format", what, file, what)
+	}
+	return nil
+}
+
+// Refusal is why a client's certificate is not accepted.
+type Refusal struct {
+	// Reason is OpenSSL's: "certificate has expired".
+	Reason string
+	// Code is OpenSSL's number (X509_V_ERR_...).
+	Code int
+	// NoCA says that only the way to a trusted CA is missing.
+	NoCA bool
+}
+
+// Verify judges chain, the client's own certificate first, at time now; nil
+// when it is accepted. chain is not empty.
+func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) *Refusal {
+	between := x509.NewCertPool()
+	for _, c := range append(chain[1:len(chain):len(chain)], v.intermediates...) {
+		between.AddCert(c)
+	}
+	paths, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: v.roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return refusalOf(chain, err, now)
+	}
+	var last *Refusal
+	for _, path := range paths {
+		if last = v.check(path, now); last == nil {
+			return nil
+		}
+	}
+	return last
+}
+
+// check judges one way to a root.
+func (v *Verifier) check(path []*x509.Certificate, now time.Time) *Refusal {
+	if len(path)-2 > v.depth {
+		return &Refusal{"certificate chain too long", 22, false}
+	}
+	if len(v.crls) == 0 {
+		return nil
+	}
+	for i, c := range path {
+		if r := v.revoked(c, path[min(i+1, len(path)-1)], now); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+func (v *Verifier) revoked(c, issuer *x509.Certificate, now time.Time) *Refusal {
+	missing := &Refusal{"unable to get certificate CRL", 3, false}
+	for _, l := range v.crls {
+		if !bytes.Equal(l.RawIssuer, issuer.RawSubject) {
+			continue
+		}
+		if l.CheckSignatureFrom(issuer) != nil {
+			missing = &Refusal{"CRL signature failure", 8, false}
+			continue
+		}
+		if now.After(l.NextUpdate) && !l.NextUpdate.IsZero() {
+			missing = &Refusal{"CRL has expired", 12, false}
+			continue
+		}
+		for _, e := range l.RevokedCertificateEntries {
+			if e.SerialNumber.Cmp(c.SerialNumber) == 0 {
+				return &Refusal{"certificate revoked", 23, false}
+			}
+		}
+		return nil
+	}
+	return missing
+}
+
+// refusalOf puts Go's error in OpenSSL's words.
+func refusalOf(chain []*x509.Certificate, err error, now time.Time) *Refusal {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) {
+		switch invalid.Reason {
+		case x509.Expired:
+			if invalid.Cert != nil && now.Before(invalid.Cert.NotBefore) {
+				return &Refusal{"certificate is not yet valid", 9, false}
+			}
+			return &Refusal{"certificate has expired", 10, false}
+		case x509.IncompatibleUsage:
+			return &Refusal{"unsuitable certificate purpose", 26, false}
+		case x509.NotAuthorizedToSign:
+			return &Refusal{"invalid CA certificate", 24, false}
+		case x509.TooManyIntermediates:
+			return &Refusal{"path length constraint exceeded", 25, false}
+		}
+		return &Refusal{"certificate rejected", 28, false}
+	}
+	if !errors.As(err, new(x509.UnknownAuthorityError)) {
+		return &Refusal{"certificate rejected", 28, false}
+	}
+	switch {
+	case isSelfSigned(chain[0]):
+		return &Refusal{"self-signed certificate", 18, true}
+	case isSelfSigned(chain[len(chain)-1]):
+		return &Refusal{"self-signed certificate in certificate chain", 19, true}
+	}
+	return &Refusal{"unable to verify the first certificate", 21, true}
+}
