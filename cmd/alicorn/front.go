@@ -53,6 +53,7 @@ func serveFor(ctx context.Context, link *keeper.Client) error {
 	go s.obey(ctx, cancel)
 	ld, err := s.bring(ctx, tree, readErr, config.NewResources(link))
 	if err != nil {
+		link.Failed(words(err))
 		return startError(err)
 	}
 	s.swap(ld)

@@ -53,37 +53,52 @@ func keep(ctx context.Context, p *program, settings *processSettings, ready func
 	if err := ownFolders(p.folders, user); err != nil {
 		return failed(err)
 	}
-	var made leftovers
+	made := leftovers{upgrade: p.upgrade}
 	defer made.remove()
-	var k *keeper.Keeper
+	k := p.keeper(&made, settings, user, encoded, ready)
+	code, err := runKeeper(ctx, k, p.origin.notify)
+	if err != nil || code != exitOK {
+		err = &exitError{max(code, exitFailed), err}
+		p.origin.before.failed(err, k.Reason())
+		return err
+	}
+	return nil
+}
+
+// keeper makes the keeper of p.
+func (p *program) keeper(made *leftovers, settings *processSettings, user keeper.Identity, encoded json.RawMessage, ready func(control.Status)) (k *keeper.Keeper) {
 	k = keeper.New(keeper.Options{
 		Host: &keeper.Local{Owner: user, Inherited: p.origin.inherited}, User: user, Program: encoded,
-		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen), Alive: int(verbAlive),
-		Read:    p.readForKeeper,
-		Control: func() (*os.File, error) { return made.control(control.SocketPath(p.folders.run, p.name), user) },
+		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen), Alive: int(verbAlive), Upgrade: int(verbUpgrade),
+		Read: p.readForKeeper,
+		Control: func() (*os.File, error) {
+			path := control.SocketPath(p.folders.run, p.name)
+			p.origin.before.replaceControl(path)
+			return made.control(path, user)
+		},
 		Loading: p.origin.notify.reloading, Settled: p.origin.notify.reloaded, Stopping: p.origin.notify.stopping,
+		HandOver: p.upgrade.run,
 		Serving: func(status json.RawMessage) error {
 			for _, line := range p.origin.inherited.Rest() {
 				k.Log(proxy.LevelWarn, line)
 			}
 			err := made.serving(settings.PIDFile, status, ready)
 			if err == nil {
+				p.origin.takeOver()
 				p.origin.notify.ready()
 			}
 			return err
 		},
 	})
-	code, err := runKeeper(ctx, k, p.origin.notify)
-	if err != nil || code != exitOK {
-		return &exitError{max(code, exitFailed), err}
-	}
-	return nil
+	return k
 }
 
 // leftovers are the files that a keeper makes and removes at its end.
 type leftovers struct {
-	mu          sync.Mutex
-	pid, socket string
+	upgrade *upgrader
+
+	mu     sync.Mutex
+	socket string
 }
 
 // serving writes the pid file and tells who waits, once the front serves.
@@ -92,9 +107,7 @@ func (m *leftovers) serving(pidFile string, status json.RawMessage, ready func(c
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	m.pid = pid
-	m.mu.Unlock()
+	m.upgrade.wrote(pid)
 	var st control.Status
 	if err := json.Unmarshal(status, &st); err != nil {
 		return fmt.Errorf("cannot read the front's status: %w", err)
@@ -120,10 +133,10 @@ func (m *leftovers) control(path string, user keeper.Identity) (*os.File, error)
 func (m *leftovers) remove() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.socket != "" {
+	if m.socket != "" && !m.upgrade.handedOver() {
 		os.Remove(m.socket)
 	}
-	removePID(m.pid)
+	m.upgrade.removePID()
 }
 
 // runKeeper runs k with the signals that this process gets.

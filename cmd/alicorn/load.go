@@ -26,6 +26,7 @@ type program struct {
 	maxBody int64 // client_max_body_size's default
 	folders folders
 	origin  origin
+	upgrade *upgrader
 }
 
 // fileProgram runs the configuration file that o names.

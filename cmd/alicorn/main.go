@@ -128,7 +128,7 @@ func rootCommand() *cobra.Command {
 	flags.BoolVarP(&f.version, "version", "v", false, "print the version")
 	flags.BoolVarP(&f.build, "build", "V", false, "print the version and how it was built")
 	f.options.declare(flags)
-	root.AddCommand(runCommand(), checkCommand(), fmtCommand(), reloadCommand(), stopCommand(), reopenCommand(),
+	root.AddCommand(runCommand(), checkCommand(), fmtCommand(), reloadCommand(), stopCommand(), reopenCommand(), upgradeCommand(),
 		statusCommand(), versionCommand())
 	root.AddCommand(extraCommands()...)
 	root.SetHelpCommand(helpCommand())

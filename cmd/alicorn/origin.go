@@ -7,9 +7,17 @@ import "alicorn/cmd/alicorn/keeper"
 type origin struct {
 	notify    *notifier         // to the service manager
 	inherited *keeper.Inherited // listening sockets
+	before    *predecessor      // whom this process takes over from
 }
 
 // takeOrigin takes it out of the environment, which children get without it.
 func takeOrigin() origin {
-	return origin{notify: newNotifier(false), inherited: keeper.TakeInherited(false)}
+	before := takePredecessor()
+	return origin{notify: newNotifier(before != nil), inherited: keeper.TakeInherited(before != nil), before: before}
+}
+
+// takeOver ends the start of a process that takes over, which serves now.
+func (o *origin) takeOver() {
+	o.before.takeOver()
+	o.inherited.Own()
 }

@@ -257,6 +257,9 @@ func TestInheritedSocketsAreUsedInsteadOfBinding(t *testing.T) {
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the end: %v", err)
 		}
+		if _, err := os.Stat(sock); err != nil {
+			t.Errorf("%s: the file of a socket that is the service manager's: %v", master, err)
+		}
 	}
 }
 

@@ -45,15 +45,18 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 		return superviseAsInit()
 	}
 	settings := p.peek()
-	if settings.Daemon && !isDaemon() {
+	if settings.Daemon && !isDaemon() && os.Getenv(upgradeEnv) == "" {
 		return daemonize()
 	}
 	raiseFileLimit()
 	p.origin = takeOrigin()
+	p.upgrade = &upgrader{notify: p.origin.notify, inherited: p.origin.inherited}
 	if os.Geteuid() == 0 && keeper.Supported && !settings.OneProcess {
 		return keep(ctx, p, settings, ready)
 	}
-	return serveHere(ctx, p, ready)
+	err := serveHere(ctx, p, ready)
+	p.origin.before.failed(err, "")
+	return err
 }
 
 // serveHere runs p in this process.
@@ -74,7 +77,8 @@ func serveHere(ctx context.Context, p *program, ready func(control.Status)) erro
 		s.run(cancelled())
 		return failed(err)
 	}
-	defer removePID(pid)
+	p.upgrade.wrote(pid)
+	defer p.upgrade.removePID()
 	for _, line := range p.origin.inherited.Rest() {
 		s.log().Warn(line)
 	}
@@ -82,6 +86,7 @@ func serveHere(ctx context.Context, p *program, ready func(control.Status)) erro
 		ready(s.Status())
 	}
 	announce()
+	p.origin.takeOver()
 	p.origin.notify.ready()
 	return failed(s.runWithControl(ctx))
 }
@@ -129,7 +134,7 @@ func (s *server) log() *slog.Logger {
 // takes for the end of its worker processes, means nothing: a terminal sends it.
 func listenForSignals() chan os.Signal {
 	ch := make(chan os.Signal, 16)
-	signal.Notify(ch, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGTTIN, syscall.SIGTTOU)
+	signal.Notify(ch, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU)
 	signal.Ignore(syscall.SIGWINCH, syscall.SIGPIPE)
 	return ch
 }
@@ -176,6 +181,8 @@ func verbOf(sig os.Signal) verb {
 		return verbReload
 	case syscall.SIGUSR1:
 		return verbReopen
+	case syscall.SIGUSR2:
+		return verbUpgrade
 	case syscall.SIGTTIN:
 		return verbScaleUp
 	case syscall.SIGTTOU:

@@ -54,6 +54,7 @@ const (
 	verbReopen
 	verbScaleUp
 	verbScaleDown
+	verbUpgrade
 	verbAlive // answered at once: the server works
 )
 
@@ -113,7 +114,7 @@ func (s *server) swap(ld *loaded) {
 	ld.process.GC.apply()
 	s.engine.Swap(ld.generation)
 	if old != nil && s.link == nil {
-		keeper.RemoveSockets(old.generation, ld.generation)
+		keeper.RemoveSockets(old.generation, ld.generation, s.p.origin.inherited)
 	}
 	if old != nil {
 		s.drains.Go(func() { s.drain(old) })
@@ -141,18 +142,22 @@ func (c *processSettings) shutdownContext(parent context.Context) (context.Conte
 // run serves until a stop has been carried out. ctx ending stops at once.
 func (s *server) run(ctx context.Context) error {
 	r := &reloader{s: s, done: make(chan error, 1)}
+	u := &upgrade{s: s, done: make(chan error, 1)}
 	for {
 		select {
 		case c := <-s.commands:
 			switch c.verb {
 			case verbStop, verbStopNow:
 				respond(c.reply, nil)
+				u.abandon()
 				r.abandon()
 				return s.stop(ctx, c.verb == verbStopNow)
 			case verbReload:
 				r.ask(ctx, c.reply)
 			case verbReopen:
 				respond(c.reply, s.reopen())
+			case verbUpgrade:
+				u.ask(c.reply)
 			case verbAlive:
 				s.alive(c.reply)
 			case verbScaleUp:
@@ -162,7 +167,13 @@ func (s *server) run(ctx context.Context) error {
 			}
 		case err := <-r.done:
 			r.finished(ctx, err)
+		case err := <-u.done:
+			if u.finished(err) {
+				r.abandon()
+				return s.stop(ctx, false)
+			}
 		case <-ctx.Done():
+			u.abandon()
 			r.abandon()
 			return s.stop(ctx, true)
 		}
@@ -211,8 +222,8 @@ func (s *server) stop(ctx context.Context, now bool) error {
 		defer s.loops.Close()
 	}
 	ld.generation.LogTo(proxy.LevelNotice, "stopped")
-	if s.link == nil {
-		keeper.RemoveSockets(ld.generation, nil)
+	if s.link == nil && !s.p.upgrade.handedOver() {
+		keeper.RemoveSockets(ld.generation, nil, s.p.origin.inherited)
 	}
 	ld.generation.Resources.Release()
 	return nil

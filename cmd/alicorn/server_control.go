@@ -83,7 +83,11 @@ func (s *server) control(ctx context.Context, log *slog.Logger) {
 		return
 	}
 	if s.link == nil {
-		defer os.Remove(path)
+		defer func() {
+			if !s.p.upgrade.handedOver() {
+				os.Remove(path)
+			}
+		}()
 	}
 	if err := control.Run(ctx, l, s); err != nil {
 		log.Warn("the control socket failed: " + err.Error())
@@ -92,7 +96,12 @@ func (s *server) control(ctx context.Context, log *slog.Logger) {
 
 func (s *server) controlListener(path string) (net.Listener, error) {
 	if s.link == nil {
-		return control.Listen(path)
+		s.p.origin.before.replaceControl(path)
+		l, err := control.Listen(path)
+		if ul, ok := l.(*net.UnixListener); ok {
+			ul.SetUnlinkOnClose(false) // the name may be another process's by then
+		}
+		return l, err
 	}
 	f, err := s.link.Control()
 	if err != nil {

@@ -107,6 +107,30 @@ func reopenCommand() *cobra.Command {
 		func(cmd *cobra.Command, c *control.Client) error { return c.Post(cmd.Context(), "/reopen") })
 }
 
+func upgradeCommand() *cobra.Command {
+	return verbCommand("upgrade", "Let the program that was installed in the running one's place take over, without losing a request",
+		func(cmd *cobra.Command, c *control.Client) error { return upgradeAndWait(cmd.Context(), c) })
+}
+
+// upgradeAndWait returns when the new server answers on the control socket.
+func upgradeAndWait(ctx context.Context, c *control.Client) error {
+	before, err := c.Status(ctx)
+	if err == nil {
+		err = c.Post(ctx, "/upgrade")
+	}
+	for deadline := time.Now().Add(10 * time.Second); err == nil && time.Now().Before(deadline); {
+		if st, err := control.NewClient(c.Socket).Status(ctx); err == nil && st.PID != before.PID {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return err
+}
+
 func stopCommand() *cobra.Command {
 	var now bool
 	cmd := verbCommand("stop", "Finish the requests in progress and stop",

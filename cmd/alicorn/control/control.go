@@ -5,6 +5,7 @@
 //	GET  /status   Status
 //	POST /reload   ends when the new configuration serves, or says why not
 //	POST /reopen   reopens logs
+//	POST /upgrade  ends when the new program serves, or says why not
 //	POST /stop     starts a graceful stop; ?now=1 stops at once
 //	POST /scale    ?by=1 or ?by=-1, one worker more or fewer in each pool
 package control
@@ -34,6 +35,9 @@ type Server interface {
 	// that it does not; the old one then goes on.
 	Reload(ctx context.Context) error
 	Reopen() error
+	// Upgrade returns when another process has taken over, or with the reason
+	// that it has not; this one then goes on.
+	Upgrade(ctx context.Context) error
 	Stop(now bool)
 	Scale(by int)
 }
@@ -123,7 +127,12 @@ func Run(ctx context.Context, l net.Listener, s Server) error {
 	done := make(chan error, 1)
 	go func() { done <- hs.Serve(l) }()
 	<-ctx.Done()
-	hs.Close()
+	// An answer that is being written, as of an upgrade, still arrives.
+	end, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if hs.Shutdown(end) != nil {
+		hs.Close()
+	}
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -138,6 +147,7 @@ func routes(s Server) http.Handler {
 	})
 	r.Post("/reload", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Reload(r.Context())) })
 	r.Post("/reopen", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.Reopen()) })
+	r.Post("/upgrade", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Upgrade(r.Context())) })
 	r.Post("/stop", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil)
 		s.Stop(r.URL.Query().Get("now") != "")

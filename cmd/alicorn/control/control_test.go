@@ -22,7 +22,9 @@ func (f *fake) Status() Status {
 	return Status{Version: "1", PID: 42, Config: "/x", Apps: []App{{Name: "web", Queue: 3}}}
 }
 func (f *fake) Reload(ctx context.Context) error { f.calls <- "reload"; return f.reload }
-func (f *fake) Reopen() error                    { f.calls <- "reopen"; return nil }
+func (f *fake) Upgrade(context.Context) error    { return nil }
+
+func (f *fake) Reopen() error { f.calls <- "reopen"; return nil }
 func (f *fake) Stop(now bool) {
 	if now {
 		f.calls <- "stop now"

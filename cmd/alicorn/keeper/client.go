@@ -205,6 +205,16 @@ func (c *Client) Stopping() { c.tell(&message{Kind: tellStopping}) }
 // Reopened says that logs are to be opened again.
 func (c *Client) Reopened() { c.tell(&message{Kind: tellReopened}) }
 
+// Upgrade returns when another process of the program has taken over, or with
+// the reason that it has not.
+func (c *Client) Upgrade() error {
+	_, err := c.call(&message{Kind: askUpgrade})
+	return err
+}
+
+// Failed says why the front does not come up.
+func (c *Client) Failed(reason string) { c.tell(&message{Kind: tellFailed, body: []byte(reason)}) }
+
 // Alive says that the front works.
 func (c *Client) Alive() { c.tell(&message{Kind: tellAlive}) }
 

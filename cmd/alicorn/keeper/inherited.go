@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ const firstInherited = 3
 type Inherited struct {
 	mu      sync.Mutex
 	sockets []inherited
+	files   map[string]bool // of unix sockets that are another's to remove; true: for good
 }
 
 type inherited struct {
@@ -43,7 +45,13 @@ func TakeInherited(takeover bool) *Inherited {
 	if err != nil || n <= 0 || !takeover && pid != strconv.Itoa(os.Getpid()) {
 		return nil
 	}
-	in := new(Inherited)
+	in := &Inherited{files: map[string]bool{}}
+	if takeover {
+		for _, file := range filepath.SplitList(os.Getenv(SparedEnv)) {
+			in.files[file] = true
+		}
+		os.Unsetenv(SparedEnv)
+	}
 	for i := range n {
 		s := inherited{fd: firstInherited + i}
 		unix.CloseOnExec(s.fd)
@@ -52,9 +60,44 @@ func TakeInherited(takeover bool) *Inherited {
 		if i < len(names) && names[i] != "" {
 			s.name = names[i] + " (" + s.address + ")"
 		}
+		if s.network == "unix" && !in.files[s.address] {
+			in.files[s.address] = !takeover
+		}
 		in.sockets = append(in.sockets, s)
 	}
 	return in
+}
+
+// SparedEnv tells a process that takes over which socket files stay a service
+// manager's, as a list like PATH.
+const SparedEnv = "ALICORN_SPARED_SOCKETS"
+
+// Own says that this process has taken over: the sockets of the server before
+// it are its own now, and so are their files. A service manager's stay its.
+func (in *Inherited) Own() {
+	if in == nil {
+		return
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for file, forGood := range in.files {
+		if !forGood {
+			delete(in.files, file)
+		}
+	}
+}
+
+// Spared returns the socket files that this process never removes.
+func (in *Inherited) Spared() (files []string) {
+	if in == nil {
+		return nil
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for file := range in.files {
+		files = append(files, file)
+	}
+	return files
 }
 
 // listeningAddress names the socket fd as a listen directive does.

@@ -43,17 +43,24 @@ type Options struct {
 	Stop, StopNow, Reopen int
 	// Alive is the number of the command that the front answers at once.
 	Alive int
+	// Upgrade is the number of the command to upgrade; HandOver starts the
+	// process that takes over the sockets and returns when it serves. After an
+	// error all is as before.
+	Upgrade  int
+	HandOver func(ctx context.Context, sockets []*os.File) error
 	// Front is the program to run as the front; "": this one.
 	Front string
 }
 
 // Keeper is the privileged side of a server of two processes.
 type Keeper struct {
-	o       Options
-	serving chan json.RawMessage // capacity 1: the first one counts
-	alive   chan struct{}        // capacity 1: the front has answered Alive
-	calls   sync.WaitGroup       // questions of the front being answered
-	reaping sync.WaitGroup       // workers being waited for
+	o          Options
+	serving    chan json.RawMessage // capacity 1: the first one counts
+	alive      chan struct{}        // capacity 1: the front has answered Alive
+	handedOver chan struct{}        // capacity 1: another process serves
+	upgrades   sync.WaitGroup       // attempts, and their answers
+	calls      sync.WaitGroup       // questions of the front being answered
+	reaping    sync.WaitGroup       // workers being waited for
 
 	mu       sync.Mutex
 	current  *Reading // of the configuration that serves
@@ -63,12 +70,15 @@ type Keeper struct {
 	workers  map[int]appserver.Process
 	failed   error // why Serving stopped the server
 	stopping bool
-	stopped  bool // no worker is started any more
+	stopped  bool               // no worker is started any more
+	handed   bool               // another process has taken over
+	abandon  context.CancelFunc // ends the upgrade under way; nil: there is none
+	reason   string             // the front's, when it did not come up
 }
 
 // New returns a Keeper; it starts nothing.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), workers: map[int]appserver.Process{}}
+	return &Keeper{o: o, serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), workers: map[int]appserver.Process{}}
 }
 
 // Run keeps a front running until it is told to stop, and returns the exit
@@ -81,6 +91,8 @@ func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err err
 	}
 	k.pending, k.unseen = first, first
 	defer k.end()
+	defer k.upgrades.Wait()
+	defer k.abandonUpgrade()
 	served := false
 	for pause := time.Duration(0); ; {
 		f, err := k.spawn()
@@ -187,6 +199,8 @@ func (k *Keeper) attend(ctx context.Context, f *front, numbers <-chan int) (stat
 		select {
 		case n := <-numbers:
 			k.command(f, n)
+		case <-k.handedOver:
+			k.command(f, k.o.Stop)
 		case status := <-k.serving:
 			served = true
 			k.onFirst(f, status)
@@ -226,7 +240,12 @@ func (k *Keeper) onServing(status []byte) {
 
 // command passes on what a signal means.
 func (k *Keeper) command(f *front, number int) {
+	if number == k.o.Upgrade {
+		k.upgrades.Go(func() { _ = k.upgrade() }) // it has logged why not
+		return
+	}
 	if number == k.o.Stop || number == k.o.StopNow {
+		k.abandonUpgrade()
 		if k.isStopping() {
 			number = k.o.StopNow
 			time.AfterFunc(10*time.Second, func() { _ = f.cmd.Process.Kill() })
@@ -299,7 +318,9 @@ func (k *Keeper) end() {
 	if k.current == nil {
 		return
 	}
-	RemoveSockets(k.current.Generation, nil)
+	if !k.isHandedOver() {
+		RemoveSockets(k.current.Generation, nil, k.o.Host.Inherited)
+	}
 	k.current.Generation.Resources.Release()
 }
 

@@ -19,6 +19,7 @@ const (
 	askLaunch  kind = "launch"  // a worker of an app that it names
 	askSignal  kind = "signal"  // for a worker that was launched
 	askControl kind = "control" // the control API's socket
+	askUpgrade kind = "upgrade" // another process to take over
 )
 
 // Either side tells; there is no answer.
@@ -27,6 +28,7 @@ const (
 	tellServing  kind = "serving"  // front: the first configuration serves
 	tellStopping kind = "stopping" // front: it was told to stop
 	tellReopened kind = "reopened" // front: it was told to reopen logs
+	tellFailed   kind = "failed"   // front: why it does not come up
 	tellAlive    kind = "alive"    // front: it was asked whether it works
 	tellCommand  kind = "command"  // keeper: a signal came
 	tellExit     kind = "exit"     // keeper: a worker ended

@@ -93,9 +93,12 @@ func (h *recorder) ReadFile(path string) ([]byte, error) {
 }
 
 // RemoveSockets removes the files of unix sockets that before listens on and
-// after, which may be nil, does not.
-func RemoveSockets(before, after *proxy.Generation) {
+// after, which may be nil, does not, but for those that in spares.
+func RemoveSockets(before, after *proxy.Generation, in *Inherited) {
 	kept := map[string]bool{}
+	for _, file := range in.Spared() {
+		kept[file] = true
+	}
 	if after != nil {
 		for _, l := range after.Listeners {
 			kept[l.Address] = true

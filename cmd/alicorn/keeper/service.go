@@ -34,6 +34,14 @@ func (k *Keeper) serve(w *wire) {
 			k.stop()
 		case tellReopened:
 			k.reopen()
+		case tellFailed:
+			k.mu.Lock()
+			k.reason = string(m.body)
+			k.mu.Unlock()
+		case askUpgrade:
+			k.upgrades.Go(func() {
+				k.send(w, &message{Kind: answer, ID: m.ID, Failure: newFailure(k.upgrade())})
+			})
 		case tellAlive:
 			k.onAlive()
 		case askSignal:
@@ -158,21 +166,21 @@ func (k *Keeper) settle(ok bool) {
 	switch {
 	case pending == nil:
 	case !ok:
-		removeNew(pending, before)
+		k.removeNew(pending, before)
 		pending.Generation.Resources.Release()
 	case before != nil:
-		RemoveSockets(before.Generation, pending.Generation)
+		RemoveSockets(before.Generation, pending.Generation, k.o.Host.Inherited)
 		before.Generation.Resources.Release()
 	}
 }
 
 // removeNew removes the socket files that only the forgotten reading made.
-func removeNew(forgotten, current *Reading) {
+func (k *Keeper) removeNew(forgotten, current *Reading) {
 	var kept *proxy.Generation
 	if current != nil {
 		kept = current.Generation
 	}
-	RemoveSockets(forgotten.Generation, kept)
+	RemoveSockets(forgotten.Generation, kept, k.o.Host.Inherited)
 }
 
 func (k *Keeper) listener(network, address string) (*os.File, error) {

@@ -1,0 +1,75 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"alicorn/proxy"
+)
+
+var errNotServing = errors.New("the server does not serve yet, or is stopping")
+
+// upgrade lets another process take over the listening sockets; then this one
+// ends as if told to stop. On error nothing has changed.
+func (k *Keeper) upgrade() error {
+	ctx, sockets, err := k.beginUpgrade()
+	if err != nil {
+		return err
+	}
+	err = k.o.HandOver(ctx, sockets)
+	k.abandonUpgrade()
+	if err != nil {
+		k.log(proxy.LevelEmerg, "upgrade failed, the old program goes on: "+err.Error())
+		return err
+	}
+	k.mu.Lock()
+	k.handed = true
+	k.mu.Unlock()
+	k.log(proxy.LevelNotice, "the new program has taken over")
+	k.handedOver <- struct{}{}
+	return nil
+}
+
+// beginUpgrade returns the sockets to hand over; ctx ends with abandonUpgrade.
+func (k *Keeper) beginUpgrade() (context.Context, []*os.File, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.current == nil || k.stopping || k.handed || k.o.HandOver == nil:
+		return nil, nil, errNotServing
+	case k.abandon != nil:
+		return nil, nil, errors.New("an upgrade is under way already")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	k.abandon = cancel
+	var sockets []*os.File
+	for _, l := range k.current.Generation.Listeners {
+		sockets = append(sockets, l.File())
+	}
+	return ctx, sockets, nil
+}
+
+// abandonUpgrade ends the attempt that is under way, if there is one.
+func (k *Keeper) abandonUpgrade() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.abandon != nil {
+		k.abandon()
+		k.abandon = nil
+	}
+}
+
+// isHandedOver says that the names in the file system are another process's.
+func (k *Keeper) isHandedOver() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.handed
+}
+
+// Reason is what the front said of a start that failed; "": nothing.
+func (k *Keeper) Reason() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.reason
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"alicorn/proxy"
+)
+
+// Upgrade implements control.Server.
+func (s *server) Upgrade(ctx context.Context) error {
+	if s.link != nil {
+		return s.link.Upgrade()
+	}
+	return s.ask(ctx, verbUpgrade)
+}
+
+// upgrade is the attempt under way of a server in one process.
+type upgrade struct {
+	s      *server
+	reply  chan error
+	cancel context.CancelFunc // nil while there is none
+	done   chan error
+}
+
+func (u *upgrade) ask(reply chan error) {
+	if u.cancel != nil {
+		respond(reply, errUpgrading)
+		return
+	}
+	var ctx context.Context
+	ctx, u.cancel = context.WithCancel(context.Background())
+	u.reply = reply
+	var sockets []*os.File
+	for _, l := range u.s.loaded().generation.Listeners {
+		sockets = append(sockets, l.File())
+	}
+	go func() { u.done <- u.s.p.upgrade.run(ctx, sockets) }()
+}
+
+// finished says whether the other process has taken over.
+func (u *upgrade) finished(err error) bool {
+	u.cancel()
+	u.cancel = nil
+	g := u.s.loaded().generation
+	if err != nil {
+		g.LogTo(proxy.LevelEmerg, "upgrade failed, the old program goes on: "+err.Error())
+	} else {
+		g.LogTo(proxy.LevelNotice, "the new program has taken over")
+	}
+	respond(u.reply, err)
+	return err == nil
+}
+
+// abandon ends the attempt, if there is one.
+func (u *upgrade) abandon() {
+	if u.cancel != nil {
+		u.cancel()
+		u.finished(<-u.done)
+	}
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"alicorn/cmd/alicorn/keeper"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// upgradeEnv tells a process that it takes over from a running server, and
+	// the descriptor on which it says that it serves.
+	upgradeEnv = "ALICORN_UPGRADE"
+	// upgradePatience is how long a new program may take to come up.
+	upgradePatience = 2 * time.Minute
+	// oldPID is added to the pid file's name while two servers run, as nginx does.
+	oldPID = ".oldbin"
+)
+
+var (
+	errUpgrading   = errors.New("an upgrade is under way already")
+	errInContainer = errors.New("the first process of a container ends with the server that it started; start a container of the new image instead")
+)
+
+// upgrader lets the program at this one's path, which may have been replaced,
+// take over. A nil upgrader has nothing to hand over.
+type upgrader struct {
+	notify    *notifier
+	inherited *keeper.Inherited
+
+	mu      sync.Mutex
+	pidFile string // the one that was written; "": none
+	running bool
+	done    bool
+}
+
+// word is what the new process tells the old one, once, as a line of JSON.
+type word struct {
+	Error string `json:"error,omitempty"` // why it does not come up
+}
+
+// handedOver says that another process has taken over: what is in the file
+// system is its own.
+func (u *upgrader) handedOver() bool {
+	if u == nil {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.done
+}
+
+// wrote names the pid file.
+func (u *upgrader) wrote(pidFile string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.pidFile = pidFile
+}
+
+// removePID removes our pid file, under the name that it has now.
+func (u *upgrader) removePID() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.done && u.pidFile != "" {
+		removePID(u.pidFile + oldPID)
+		return
+	}
+	removePID(u.pidFile)
+}
+
+// run starts the new process with sockets and returns nil once it serves and
+// is the one that the service manager knows. On error it has ended, and all is
+// as before. ctx ending ends the attempt.
+func (u *upgrader) run(ctx context.Context, sockets []*os.File) error {
+	if os.Getenv(initEnv) != "" {
+		return errInContainer
+	}
+	u.mu.Lock()
+	if u.running || u.done {
+		u.mu.Unlock()
+		return errUpgrading
+	}
+	u.running = true
+	pidFile := u.pidFile
+	u.mu.Unlock()
+	if pidFile != "" && os.Rename(pidFile, pidFile+oldPID) != nil {
+		pidFile = "" // somebody else's affair: it is not where we wrote it
+	}
+	err := u.succeed(ctx, sockets)
+	if err != nil && pidFile != "" {
+		_ = os.Rename(pidFile+oldPID, pidFile) // back as it was
+	}
+	u.mu.Lock()
+	u.running, u.done = false, err == nil
+	u.mu.Unlock()
+	return err
+}
+
+func (u *upgrader) succeed(ctx context.Context, sockets []*os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, upgradePatience)
+	defer cancel()
+	cmd, ours, err := u.start(sockets)
+	if err != nil {
+		return err
+	}
+	defer ours.Close()
+	defer context.AfterFunc(ctx, func() { ours.SetDeadline(time.Now()) })()
+	var w word
+	line, err := bufio.NewReader(ours).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &w)
+	}
+	if err != nil || w.Error != "" {
+		state := end(cmd)
+		switch {
+		case w.Error != "":
+			return errors.New(w.Error)
+		case ctx.Err() != nil:
+			return fmt.Errorf("the new program does not serve yet: %w", context.Cause(ctx))
+		}
+		return fmt.Errorf("the new program ended before it served: %s", state)
+	}
+	u.notify.handOver(cmd.Process.Pid)
+	_, _ = ours.Write([]byte("go\n")) // it serves all the same
+	return nil
+}
+
+// start starts the new process; the connection is to it alone.
+func (u *upgrader) start(sockets []*os.File) (*exec.Cmd, net.Conn, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot find this program: %w", err)
+	}
+	ours, theirs, err := connectedPair()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer theirs.Close()
+	cmd := exec.Command(exe, os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), u.notify.environ()...)
+	cmd.Env = append(cmd.Env, keeper.SparedEnv+"="+strings.Join(u.inherited.Spared(), string(os.PathListSeparator)))
+	cmd.Env = append(cmd.Env, "LISTEN_FDS="+itoa(len(sockets)), upgradeEnv+"="+itoa(3+len(sockets)))
+	if os.Getenv(daemonEnv) != "" {
+		cmd.Env = append(cmd.Env, daemonEnv+"=-1") // in the background already, with nobody who waits
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.ExtraFiles = append(sockets[:len(sockets):len(sockets)], theirs)
+	if err := cmd.Start(); err != nil {
+		ours.Close()
+		return nil, nil, fmt.Errorf("cannot start the new program: %w", err)
+	}
+	return cmd, ours, nil
+}
+
+// end waits for a process that failed, which ends by itself, or is made to.
+func end(cmd *exec.Cmd) *os.ProcessState {
+	ask := time.AfterFunc(time.Second, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+	defer ask.Stop()
+	kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	_ = cmd.Wait() // the state tells
+	return cmd.ProcessState
+}
+
+// connectedPair returns both ends of a stream; the second is for a child.
+func connectedPair() (net.Conn, *os.File, error) {
+	syscall.ForkLock.RLock()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(fds[0])
+		unix.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot make a pair of sockets: %w", err)
+	}
+	near, far := os.NewFile(uintptr(fds[0]), "successor"), os.NewFile(uintptr(fds[1]), "predecessor")
+	defer near.Close()
+	nc, err := net.FileConn(near)
+	if err != nil {
+		far.Close()
+		return nil, nil, fmt.Errorf("cannot make a pair of sockets: %w", err)
+	}
+	return nc, far, nil
+}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// upgraded is a server whose binary the test replaces.
+type upgraded struct {
+	t        *testing.T
+	dir, exe string
+	address  string
+	messages *messages
+	cmd      *exec.Cmd
+}
+
+const upgradedApp = "import os\ndef app(environ, start_response):\n    start_response('200 OK', [('Content-Length', '6')])\n    return [b'served']\n"
+
+func startUpgraded(t *testing.T, master string) *upgraded {
+	t.Helper()
+	u := &upgraded{t: t, dir: publicDir(t)}
+	u.exe = filepath.Join(u.dir, "alicorn")
+	u.install(ownProgram(t))
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.address = l.Addr().String()
+	l.Close()
+	write(t, u.dir, "app.py", upgradedApp)
+	write(t, u.dir, "alicorn.conf", master+"error_log error.log notice;\npid alicorn.pid;\n"+
+		"app web { wsgi app:app; workers 1; python /usr/bin/python3; directory "+u.dir+"; }\n"+
+		"server { listen "+u.address+"; listen unix:"+u.dir+"/web.sock; location / { app_pass web; } }\n")
+	address := filepath.Join(u.dir, "notify.sock")
+	u.messages = listenAsManager(t, address)
+	t.Cleanup(u.stop)
+	u.cmd = startWith(t, u.exe, u.dir, nil, "NOTIFY_SOCKET="+address, "WATCHDOG_USEC=200000")
+	awaitText(t, u.messages, `READY=1\n`)
+	return u
+}
+
+// install puts the program at the server's place, as a package manager does.
+func (u *upgraded) install(program string) {
+	u.t.Helper()
+	text, err := os.ReadFile(program)
+	if err == nil {
+		err = os.WriteFile(u.exe+".new", text, 0o755)
+	}
+	if err == nil {
+		err = os.Rename(u.exe+".new", u.exe)
+	}
+	if err != nil {
+		u.t.Fatal(err)
+	}
+}
+
+// verb runs the program from this test's binary.
+func (u *upgraded) verb(args ...string) (string, error) {
+	cmd := exec.Command(ownProgram(u.t), append(args, "-c", "alicorn.conf")...)
+	cmd.Dir = u.dir
+	cmd.Env = append(os.Environ(), reexecEnv+"=1", "RUNTIME_DIRECTORY="+u.dir+"/run")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// stop ends whichever server runs.
+func (u *upgraded) stop() { _, _ = u.verb("stop") }
+
+func (u *upgraded) pid() int {
+	u.t.Helper()
+	pid, err := readPID(filepath.Join(u.dir, "alicorn.pid"))
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	return pid
+}
+
+// load sends requests until the returned function is called, which gives the
+// number of answers and the first failure.
+func (u *upgraded) load() (end func() (int, error)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var answers int
+	var first error
+	note := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		answers++
+		if err != nil && first == nil {
+			first = err
+		}
+	}
+	for range 2 {
+		wg.Go(func() { newConnections(ctx, u.address, note) })
+		wg.Go(func() { keepAlive(ctx, u.address, note) })
+	}
+	return func() (int, error) {
+		cancel()
+		wg.Wait()
+		return answers, first
+	}
+}
+
+func newConnections(ctx context.Context, address string, note func(error)) {
+	for ctx.Err() == nil {
+		note(func() error {
+			nc, err := net.Dial("tcp", address)
+			if err != nil {
+				return err
+			}
+			defer nc.Close()
+			_, _, err = oneRequest(nc, bufio.NewReader(nc))
+			return err
+		}())
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// keepAlive sends requests on one connection until the server closes it
+// between two of them or says that it will, as HTTP allows (RFC 9112, 9.3 and
+// 9.6); a request is lost when its answer has begun and does not end, or when
+// it is refused on a connection of its own.
+func keepAlive(ctx context.Context, address string, note func(error)) {
+	for ctx.Err() == nil {
+		nc, err := net.Dial("tcp", address)
+		if err != nil {
+			note(err)
+			continue
+		}
+		r := bufio.NewReader(nc)
+		for n := 0; ctx.Err() == nil; n++ {
+			closing, begun, err := oneRequest(nc, r)
+			if err != nil && n > 0 && !begun {
+				break
+			}
+			note(err)
+			if err != nil || closing {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		nc.Close()
+	}
+}
+
+// oneRequest sends a request and reads its answer. begun: some of it came.
+func oneRequest(nc net.Conn, r *bufio.Reader) (closing, begun bool, err error) {
+	nc.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(nc, "GET / HTTP/1.1\r\nHost: test\r\n\r\n"); err != nil {
+		return false, false, err
+	}
+	status := ""
+	for {
+		line, err := r.ReadString('\n')
+		begun = begun || line != ""
+		if err != nil {
+			return false, begun, err
+		}
+		if status == "" {
+			status = strings.TrimSpace(line)
+		}
+		closing = closing || strings.EqualFold(strings.TrimSpace(line), "Connection: close")
+		if line == "\r\n" {
+			break
+		}
+	}
+	body := make([]byte, 6)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return closing, true, err
+	}
+	if status != "HTTP/1.1 200 OK" || string(body) != "served" {
+		return closing, true, fmt.Errorf("answer %q %q", status, body)
+	}
+	return closing, true, nil
+}
+
+func TestAnUpgradeLosesNoRequest(t *testing.T) {
+	t.Parallel()
+	for _, master := range masters {
+		u := startUpgraded(t, master)
+		before := u.pid()
+		end := u.load()
+		u.install(ownProgram(t))
+		if out, err := u.verb("upgrade"); err != nil {
+			t.Fatalf("upgrade: %v: %s", err, out)
+		}
+		after := u.pid()
+		if after == before {
+			t.Errorf("%s: the pid file still names %d", master, before)
+		}
+		if err := u.cmd.Wait(); err != nil {
+			t.Errorf("the end of the old server: %v", err)
+		}
+		u.gone("alicorn.pid" + oldPID)
+		// Once more, by signal, on sockets that were inherited.
+		if err := syscall.Kill(after, syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		awaitCondition(t, "the second upgrade does not end", func() bool { return hasEnded(after) })
+		u.gone("alicorn.pid" + oldPID)
+		awaitAnswer(t, filepath.Join(u.dir, "web.sock"))
+		n, err := end()
+		if err != nil || n < 50 {
+			t.Errorf("%s: %d requests, the first failure: %v", master, n, err)
+		}
+		third := u.pid()
+		awaitText(t, u.messages, fmt.Sprintf(`(?s)MAINPID=%d\n--\n.*READY=1\n.*MAINPID=%d\n--\n.*READY=1\n.*WATCHDOG=1\n`, after, third))
+		if strings.Contains(u.messages.String(), "STOPPING=1") {
+			t.Error("the service manager was told that the service stops")
+		}
+		if out, err := u.verb("stop"); err != nil {
+			t.Errorf("stop: %v: %s", err, out)
+		}
+		u.gone("alicorn.pid")
+		u.gone("web.sock")
+	}
+}
+
+// gone waits until the file is not there.
+func (u *upgraded) gone(name string) {
+	u.t.Helper()
+	awaitCondition(u.t, name+" is there still", func() bool {
+		_, err := os.Stat(filepath.Join(u.dir, name))
+		return os.IsNotExist(err)
+	})
+}
+
+func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, master := range masters {
+		u := startUpgraded(t, master)
+		before := u.pid()
+		conf, err := os.ReadFile(filepath.Join(u.dir, "alicorn.conf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := u.load()
+		for _, tc := range []struct{ name, file, text, want string }{
+			{"a file that is no program", "alicorn", "\x7fELFgarbage", "cannot start the new program: "},
+			{"a program that ends", "alicorn", "#!/bin/sh\nexit 7\n", "the new program ended before it served: exit status 7"},
+			{"a mistake in the configuration", "alicorn.conf", "sever { }", `unknown directive "sever"`},
+			{"an application that does not start", "app.py", "raise RuntimeError('broken on purpose')", "broken on purpose"},
+		} {
+			u.install(ownProgram(t))
+			if tc.file == "alicorn" {
+				write(t, u.dir, "broken", tc.text)
+				u.install(filepath.Join(u.dir, "broken"))
+			} else {
+				write(t, u.dir, tc.file, tc.text)
+			}
+			out, err := u.verb("upgrade")
+			if err == nil || !strings.Contains(out, tc.want) {
+				t.Errorf("%s%s: %v: %s; want %q", master, tc.name, err, out, tc.want)
+			}
+			log, _ := os.ReadFile(filepath.Join(u.dir, "error.log"))
+			if !strings.Contains(string(log), "upgrade failed, the old program goes on: ") || !strings.Contains(string(log), tc.want) {
+				t.Errorf("%s%s: the log does not tell: %s", master, tc.name, log)
+			}
+			if pid := u.pid(); pid != before {
+				t.Errorf("%s%s: the pid file names %d, want %d", master, tc.name, pid, before)
+			}
+			write(t, u.dir, "alicorn.conf", string(conf))
+			write(t, u.dir, "app.py", upgradedApp)
+		}
+		u.gone("alicorn.pid" + oldPID)
+		if _, err := os.Stat(filepath.Join(u.dir, "web.sock")); err != nil {
+			t.Errorf("%s: %v", master, err)
+		}
+		if strings.Contains(u.messages.String(), "MAINPID=") {
+			t.Error("the service manager was told of a server that failed")
+		}
+		if n, err := end(); err != nil || n < 50 {
+			t.Errorf("%s: %d requests, the first failure: %v", master, n, err)
+		}
+		if out, err := u.verb("reload"); err != nil {
+			t.Errorf("%s: a reload afterwards: %v: %s", master, err, out)
+		}
+	}
+}
+
+func TestAStopEndsAnUpgradeThatHangs(t *testing.T) {
+	t.Parallel()
+	for _, master := range masters {
+		u := startUpgraded(t, master)
+		write(t, u.dir, "hangs", "#!/bin/sh\necho $$ >hanging.pid\nexec sleep 600\n")
+		u.install(filepath.Join(u.dir, "hangs"))
+		if err := u.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		var hanging int
+		awaitCondition(t, "the new program does not start", func() bool {
+			pid, err := readPID(filepath.Join(u.dir, "hanging.pid"))
+			hanging = pid
+			return err == nil
+		})
+		if err := u.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := u.cmd.Wait(); err != nil {
+			t.Errorf("%s: the end: %v", master, err)
+		}
+		if !hasEnded(hanging) {
+			t.Errorf("%s: the new program is left behind", master)
+		}
+		u.gone("alicorn.pid")
+		u.gone("alicorn.pid" + oldPID)
+	}
+}
