@@ -28,6 +28,8 @@ func (p *Pool) tick(now time.Time) {
 			if p.inspect(w, now) {
 				late = append(late, w)
 			}
+		} else {
+			w.slow, w.stuck = false, false // what it did not start was taken back
 		}
 	}
 	p.inspectQueue(now)

@@ -36,7 +36,7 @@ func (s State) String() string {
 }
 
 const (
-	ahead       = 16        // requests sent to a worker beyond its threads
+	ahead       = 60        // requests sent to a worker beyond its threads
 	window      = 256 << 10 // credit of a slot, in bytes
 	pageStride  = 64
 	indexBits   = 10

@@ -1,0 +1,27 @@
+package appserver
+
+import (
+	"testing"
+	"time"
+
+	"alicorn/config"
+)
+
+// A worker that was starved of processor time looks stuck, and what it had not
+// started goes to others. It must not stay last in line for ever.
+func TestAWorkerThatHasNothingIsNotStuck(t *testing.T) {
+	p := newPool(NewRuntime(Options{}), newApp("web", config.Pos{}))
+	p.ticker = time.NewTimer(time.Hour)
+	defer p.ticker.Stop()
+	starved := &worker{pool: p, state: Ready, threads: 1, slow: true, stuck: true}
+	other := &worker{pool: p, state: Ready, threads: 1, outstanding: 1}
+	p.workers = []*worker{starved}
+	p.ready = []*worker{other, starved}
+	if w := p.pick(); w != other {
+		t.Fatal("a stuck worker came before one that has room")
+	}
+	p.tick(time.Now())
+	if w := p.pick(); w != starved || w.room() != 1+ahead {
+		t.Errorf("the worker is still passed over: stuck %v, slow %v", starved.stuck, starved.slow)
+	}
+}
