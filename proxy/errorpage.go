@@ -162,23 +162,31 @@ func statusPage(x *Exchange, code int) []byte { return statusPageOf(x, Status(co
 func statusPageOf(x *Exchange, status Status) []byte {
 	code := status.Code()
 	text := strconv.Itoa(code) + " " + StatusText(code)
-	detail := ""
-	switch status {
-	case StatusHeaderTooLarge:
-		detail = "<center>Request Header Or Cookie Too Large</center>\r\n"
-	case StatusCertError:
-		detail = "<center>The SSL certificate error</center>\r\n"
-	case StatusNoCert:
-		detail = "<center>No required SSL certificate was sent</center>\r\n"
-	case StatusHTTPToHTTPS:
-		detail = "<center>The plain HTTP request was sent to HTTPS port</center>\r\n"
+	title, detail := text, ""
+	if why := whyBad(status); why != "" {
+		title, detail = "400 "+why, "<center>"+why+"</center>\r\n"
 	}
 	name := "alicorn"
 	if x.Server != nil && x.Core().ServerTokens {
 		name += "/" + Version
 	}
 	return fmt.Appendf(nil, "<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n<center><h1>%s</h1></center>\r\n%s<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
-		text, text, detail, name)
+		title, text, detail, name)
+}
+
+// whyBad is what the page of a 400 adds for nginx's statuses of its own.
+func whyBad(status Status) string {
+	switch status {
+	case StatusHeaderTooLarge:
+		return "Request Header Or Cookie Too Large"
+	case StatusCertError:
+		return "The SSL certificate error"
+	case StatusNoCert:
+		return "No required SSL certificate was sent"
+	case StatusHTTPToHTTPS:
+		return "The plain HTTP request was sent to HTTPS port"
+	}
+	return ""
 }
 
 // bodyTooLarge is the 413 that names what bounds it.

@@ -55,6 +55,14 @@ func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
 	return id
 }
 
+// Rejecting returns the Identity of a server that refuses every handshake with
+// the alert unrecognized_name, for nginx's ssl_reject_handshake.
+func Rejecting() *Identity {
+	// crypto/tls sends that alert where there is no certificate; a session
+	// would resume without one.
+	return &Identity{config: &tls.Config{SessionTicketsDisabled: true}}
+}
+
 // protocols are what ALPN (RFC 7301) may choose.
 func protocols() []string { return []string{"http/1.1"} }
 

@@ -67,7 +67,7 @@ func (a attribute) write(b *strings.Builder) {
 		case strings.IndexByte(`,+"\<>;`, c) >= 0, c == '#' && i == 0, c == ' ' && (i == 0 || i == len(text)-1):
 			b.WriteByte('\\')
 			b.WriteByte(c)
-		case c < ' ' || c == 0x7f:
+		case c < ' ' || c >= 0x7f:
 			fmt.Fprintf(b, "\\%02X", c)
 		default:
 			b.WriteByte(c)

@@ -57,8 +57,8 @@ func (m module) clientDirectives() []config.Directive {
 	}
 }
 
-// compile makes a server's Verifier and has its requests pass it.
-func (m module) compile(s *config.Scope, l *proxy.Location) error {
+// verify makes a server's Verifier and has its requests pass it.
+func (m module) verify(s *config.Scope, l *proxy.Location) error {
 	if l.Kind != proxy.LocationServer {
 		return nil
 	}

@@ -21,6 +21,9 @@ type loader struct {
 // identity returns what sv shows, nil when it has no certificate. Mistakes
 // are recorded.
 func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
+	if c.reject {
+		return tls.Rejecting()
+	}
 	files, keys := c.certs.Items(), c.keys.Items()
 	if len(files) == 0 {
 		ld.missing(sv)
@@ -63,7 +66,7 @@ func (ld *loader) missing(sv *proxy.Server) {
 func (ld *loader) checkDefault(site *proxy.Site, c *settings) {
 	sv := site.Default
 	asks := slices.ContainsFunc(sv.Listens, func(l *proxy.Listen) bool { return l.SSL })
-	if len(c.certs.Items()) == 0 && !asks {
+	if len(c.certs.Items()) == 0 && !asks && !c.reject {
 		ld.load.Fail(sv.Pos, "no \"ssl_certificate\" is defined for this server, the default of an address where another one says \"listen ... ssl\"")
 	}
 }

@@ -24,6 +24,8 @@ type settings struct {
 	keys    config.List[file]
 	options tls.Options
 	client  clientSettings
+	reject  bool
+	hsts    bool
 }
 
 // file is an argument that names a file.
@@ -66,6 +68,12 @@ func (m module) directives() []config.Directive {
 		{Name: "ssl_session_tickets", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set:  m.setTickets,
 			Help: "Lets clients resume sessions by tickets, which saves a signature for each connection. Keys change every day and survive reloads. off means that no session resumes."},
+		{Name: "ssl_reject_handshake", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off",
+			Set:  config.Flag(m.settings, func(c *settings) *bool { return &c.reject }),
+			Help: "Refuses every handshake for this server with the alert unrecognized_name. In the default server it turns away clients that ask for a name that no server has, and needs no certificate."},
+		{Name: "hsts", In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off", Default: "off",
+			Set:  config.Flag(m.settings, func(c *settings) *bool { return &c.hsts }),
+			Help: "Adds \"Strict-Transport-Security: max-age=31536000\" (RFC 6797) to every response over TLS that has none from the application: browsers then use HTTPS only, for a year. Not a directive of nginx, where add_header does it."},
 	}
 }
 
