@@ -7,7 +7,9 @@
 //	Identity   what one server shows: its certificates, its protocol versions
 //	NewConfig  the crypto/tls.Config of one address: SNI chooses the Identity
 //	Tickets    ticket keys, shared by all addresses, rotated daily
+//	Sessions   sessions kept here, where tickets are not wanted
+//	Verifier   the CAs, revocations and depth that clients are judged by
 //
-// Everything but Tickets is immutable once made, so a handshake takes no lock
+// Everything but Tickets and Sessions is immutable once made, so a handshake takes no lock
 // but Go's own. The package knows no request and no directive.
 package tls

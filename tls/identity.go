@@ -7,14 +7,21 @@ import (
 	"crypto/tls"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Options are how a server speaks TLS. The zero value means TLS 1.2 and
-// newer, with session tickets.
+// newer, and that no session resumes.
 type Options struct {
 	MinVersion uint16 // a tls.VersionTLS number; 0: TLS 1.2
 	MaxVersion uint16 // 0: the newest
-	NoTickets  bool   // sessions do not resume
+	// Tickets seal sessions that clients keep; nil: Sessions are used, if any.
+	Tickets *Tickets
+	// Sessions keeps what clients of TLS 1.3 resume where there are no Tickets.
+	// Those of TLS 1.2 then do a full handshake.
+	Sessions *Sessions
+	// SessionLife is how long a session may resume, at most seven days.
+	SessionLife time.Duration
 	// Ciphers are the suites before TLS 1.3, in no order; nil: Go's default.
 	Ciphers []uint16
 	// Curves are the groups for key exchange, in no order; nil: Go's default.
@@ -29,6 +36,7 @@ type Options struct {
 type Identity struct {
 	certs  []*tls.Certificate // those that cost the server least first
 	config *tls.Config
+	older  *tls.Config // for TLS 1.2 and before
 }
 
 // NewIdentity returns the Identity that shows one of certs, of which there is
@@ -37,13 +45,12 @@ func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
 	id := &Identity{certs: slices.Clone(certs)}
 	slices.SortStableFunc(id.certs, func(a, b *tls.Certificate) int { return cost(a) - cost(b) })
 	id.config = &tls.Config{
-		GetCertificate:         id.certificate,
-		MinVersion:             o.MinVersion,
-		MaxVersion:             o.MaxVersion,
-		CipherSuites:           o.Ciphers,
-		CurvePreferences:       o.Curves,
-		SessionTicketsDisabled: o.NoTickets,
-		NextProtos:             protocols(),
+		GetCertificate:   id.certificate,
+		MinVersion:       o.MinVersion,
+		MaxVersion:       o.MaxVersion,
+		CipherSuites:     o.Ciphers,
+		CurvePreferences: o.Curves,
+		NextProtos:       protocols(),
 	}
 	if o.MinVersion == 0 {
 		id.config.MinVersion = tls.VersionTLS12
@@ -52,7 +59,37 @@ func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
 		id.config.ClientAuth = tls.RequestClientCert
 		id.config.ClientCAs = o.Clients.shown
 	}
+	o.resume(id)
 	return id
+}
+
+// resume sets up how sessions resume.
+func (o *Options) resume(id *Identity) {
+	id.older = id.config
+	s := &sessions{tickets: o.Tickets, store: o.Sessions, life: o.SessionLife, now: time.Now}
+	if o.Clients != nil {
+		s.scope = o.Clients.digest.Sum(nil)
+	}
+	switch {
+	case o.Tickets != nil:
+		s.store, s.now = nil, o.Tickets.now
+	case o.Sessions != nil:
+		id.older = id.config.Clone()
+		id.older.SessionTicketsDisabled = true
+	default:
+		id.config.SessionTicketsDisabled = true
+		return
+	}
+	id.config.WrapSession, id.config.UnwrapSession = s.wrap, s.unwrap
+}
+
+// configFor returns the Config for a client's versions.
+func (id *Identity) configFor(hello *tls.ClientHelloInfo) *tls.Config {
+	max := id.config.MaxVersion
+	if (max == 0 || max >= tls.VersionTLS13) && slices.Contains(hello.SupportedVersions, tls.VersionTLS13) {
+		return id.config
+	}
+	return id.older
 }
 
 // Rejecting returns the Identity of a server that refuses every handshake with
@@ -60,7 +97,8 @@ func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
 func Rejecting() *Identity {
 	// crypto/tls sends that alert where there is no certificate; a session
 	// would resume without one.
-	return &Identity{config: &tls.Config{SessionTicketsDisabled: true}}
+	c := &tls.Config{SessionTicketsDisabled: true}
+	return &Identity{config: c, older: c}
 }
 
 // protocols are what ALPN (RFC 7301) may choose.
@@ -101,14 +139,8 @@ func (id *Identity) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 // NewConfig returns the Config for connections to one address. lookup gives
 // the Identity for the name that a client asks for by SNI (RFC 6066), in lower
 // case and "" when it names none; it never returns nil.
-func NewConfig(lookup func(name string) *Identity, tickets *Tickets) *tls.Config {
-	k := &ticketUser{tickets: tickets}
-	c := &tls.Config{NextProtos: protocols()}
-	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		// Keys set here serve this very handshake: Go reads them afterwards.
-		k.refresh(c)
-		return lookup(strings.ToLower(hello.ServerName)).config, nil
-	}
-	k.refresh(c)
-	return c
+func NewConfig(lookup func(name string) *Identity) *tls.Config {
+	return &tls.Config{NextProtos: protocols(), GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		return lookup(strings.ToLower(hello.ServerName)).configFor(hello), nil
+	}}
 }

@@ -3,6 +3,8 @@ package tls
 import (
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/binary"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,15 +21,16 @@ const (
 // serves every address and every reload of a process, so that sessions resume
 // after a reload. A new key is made every day and the old ones still open
 // tickets for a week; it is made by the first handshake that is due, so
-// no goroutine is needed. It must not be shared by servers of which one trusts
-// clients for what another one verified.
+// no goroutine is needed. With keys of its own from files nothing rotates.
 type Tickets struct {
-	now func() time.Time
+	now   func() time.Time
+	fixed bool
 
-	mu    sync.Mutex
-	keys  [][32]byte // newest first
-	due   atomic.Int64
-	edits atomic.Uint64 // how often keys has changed
+	mu   sync.Mutex
+	keys [][32]byte // newest first
+	due  atomic.Int64
+	// seal only holds the keys for EncryptTicket and DecryptTicket.
+	seal tls.Config
 }
 
 // NewTickets returns Tickets with a random key. now is the clock.
@@ -37,10 +40,18 @@ func NewTickets(now func() time.Time) *Tickets {
 	return t
 }
 
+// NewFixedTickets returns Tickets with keys of which the first seals and all
+// open: there is at least one.
+func NewFixedTickets(now func() time.Time, keys [][32]byte) *Tickets {
+	t := &Tickets{now: now, fixed: true}
+	t.seal.SetSessionTicketKeys(keys)
+	return t
+}
+
 // rotate makes a new key when one is due.
 func (t *Tickets) rotate() {
 	now := t.now()
-	if now.UnixNano() < t.due.Load() {
+	if t.fixed || now.UnixNano() < t.due.Load() {
 		return
 	}
 	t.mu.Lock()
@@ -52,24 +63,53 @@ func (t *Tickets) rotate() {
 	rand.Read(key[:])
 	keys := append([][32]byte{key}, t.keys...)
 	t.keys = keys[:min(len(keys), ticketKeys)]
+	t.seal.SetSessionTicketKeys(t.keys)
 	t.due.Store(now.Add(ticketKeyLife).UnixNano())
-	t.edits.Add(1)
 }
 
-// ticketUser keeps one Config's keys as its Tickets have them.
-type ticketUser struct {
+// sessions makes and takes the tickets of one Identity.
+type sessions struct {
 	tickets *Tickets
-	seen    atomic.Uint64
+	store   *Sessions // nil: the ticket holds the session
+	life    time.Duration
+	now     func() time.Time
+	scope   []byte // sessions of another scope do not resume here
 }
 
-func (u *ticketUser) refresh(c *tls.Config) {
-	t := u.tickets
-	t.rotate()
-	if u.seen.Load() == t.edits.Load() {
-		return
+// stampSize is how much the time takes at the front of a session's Extra.
+const stampSize = 8
+
+// wrap is tls.Config.WrapSession.
+func (s *sessions) wrap(c tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
+	stamp := binary.BigEndian.AppendUint64(nil, uint64(s.now().Unix()))
+	ss.Extra = append(ss.Extra, append(stamp, s.scope...))
+	if s.store != nil {
+		return s.store.put(ss)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c.SetSessionTicketKeys(t.keys)
-	u.seen.Store(t.edits.Load())
+	s.tickets.rotate()
+	return s.tickets.seal.EncryptTicket(c, ss)
+}
+
+// unwrap is tls.Config.UnwrapSession. A session that is too old, or that was
+// made where other clients are trusted, does not resume.
+func (s *sessions) unwrap(identity []byte, c tls.ConnectionState) (*tls.SessionState, error) {
+	var ss *tls.SessionState
+	var err error
+	if s.store != nil {
+		ss, err = s.store.take(identity)
+	} else {
+		ss, err = s.tickets.seal.DecryptTicket(identity, c)
+	}
+	if err != nil || ss == nil || len(ss.Extra) == 0 {
+		return nil, err
+	}
+	extra := ss.Extra[0]
+	if len(extra) < stampSize || !slices.Equal(extra[stampSize:], s.scope) {
+		return nil, nil
+	}
+	made := time.Unix(int64(binary.BigEndian.Uint64(extra)), 0)
+	if age := s.now().Sub(made); age >= s.life {
+		return nil, nil
+	}
+	return ss, nil
 }

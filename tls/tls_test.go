@@ -134,7 +134,7 @@ func TestNamesChooseTheIdentityWithoutCase(t *testing.T) {
 			return id
 		}
 		return ids["a.example"]
-	}, tls.NewTickets(time.Now))
+	})
 	for asked, want := range map[string]string{"a.example": "a.example", "B.Example": "b.example", "c.example": "a.example", "": "a.example"} {
 		state, err := shake(t, server, &stdtls.Config{ServerName: asked, NextProtos: []string{"h2", "http/1.1"}})
 		if err != nil {
@@ -152,7 +152,7 @@ func TestEachClientGetsTheKeyTypeItCanVerify(t *testing.T) {
 	proxytest.WriteCertificate(t, dir, "rsa", proxytest.Certificate{RSA: true})
 	proxytest.WriteCertificate(t, dir, "ec", proxytest.Certificate{})
 	id := tls.NewIdentity([]*stdtls.Certificate{load(t, dir, "rsa"), load(t, dir, "ec")}, tls.Options{})
-	server := tls.NewConfig(func(string) *tls.Identity { return id }, tls.NewTickets(time.Now))
+	server := tls.NewConfig(func(string) *tls.Identity { return id })
 	for _, c := range []struct {
 		client *stdtls.Config
 		want   string
@@ -187,7 +187,7 @@ func TestVersionsOutsideTheRangeAreRefused(t *testing.T) {
 		{tls.Options{MaxVersion: stdtls.VersionTLS12}, 0, 0, "TLSv1.2"},
 	} {
 		id := tls.NewIdentity(certs, c.o)
-		server := tls.NewConfig(func(string) *tls.Identity { return id }, tls.NewTickets(time.Now))
+		server := tls.NewConfig(func(string) *tls.Identity { return id })
 		state, err := shake(t, server, &stdtls.Config{MinVersion: c.min, MaxVersion: c.max})
 		if got := tls.VersionName(state.Version); err == nil && got != c.want || (err != nil) != (c.want == "") {
 			t.Errorf("%+v: got %q, %v; want %q", c.o, got, err, c.want)
@@ -221,8 +221,9 @@ func TestSessionsResumeAcrossConfigsAndKeyRotation(t *testing.T) {
 	now := time.Now()
 	tickets := tls.NewTickets(func() time.Time { return now })
 	config := func(o tls.Options) *stdtls.Config {
+		o.SessionLife = 7 * 24 * time.Hour
 		id := tls.NewIdentity([]*stdtls.Certificate{load(t, dir, "a")}, o)
-		return tls.NewConfig(func(string) *tls.Identity { return id }, tickets)
+		return tls.NewConfig(func(string) *tls.Identity { return id })
 	}
 	resumes := func(t *testing.T, server, then *stdtls.Config, version uint16, pass time.Duration) bool {
 		client := &stdtls.Config{ServerName: "a.example", MaxVersion: version, ClientSessionCache: stdtls.NewLRUClientSessionCache(1)}
@@ -237,14 +238,14 @@ func TestSessionsResumeAcrossConfigsAndKeyRotation(t *testing.T) {
 		return state.DidResume
 	}
 	for _, version := range []uint16{stdtls.VersionTLS12, stdtls.VersionTLS13} {
-		before, after := config(tls.Options{}), config(tls.Options{})
+		before, after := config(tls.Options{Tickets: tickets}), config(tls.Options{Tickets: tickets})
 		if !resumes(t, before, before, version, 0) || !resumes(t, before, after, version, 0) {
 			t.Errorf("%s: sessions do not resume", tls.VersionName(version))
 		}
 		if !resumes(t, before, after, version, 25*time.Hour) {
 			t.Errorf("%s: a key is forgotten at its rotation", tls.VersionName(version))
 		}
-		if off := config(tls.Options{NoTickets: true}); resumes(t, off, off, version, 0) {
+		if off := config(tls.Options{}); resumes(t, off, off, version, 0) {
 			t.Errorf("%s: sessions resume without tickets", tls.VersionName(version))
 		}
 	}

@@ -2,10 +2,12 @@ package tls
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"hash"
 	"time"
 
 	"alicorn/config"
@@ -18,12 +20,13 @@ type Verifier struct {
 	intermediates []*x509.Certificate // trusted to complete a chain, not to end it
 	crls          []*x509.RevocationList
 	depth         int
+	digest        hash.Hash // of all CAs: whose sessions are trusted as well
 }
 
 // NewVerifier returns a Verifier that trusts nobody yet. depth is how many CAs
 // may stand between a client's certificate and a root.
 func NewVerifier(depth int) *Verifier {
-	return &Verifier{shown: x509.NewCertPool(), roots: x509.NewCertPool(), depth: depth}
+	return &Verifier{shown: x509.NewCertPool(), roots: x509.NewCertPool(), depth: depth, digest: sha256.New()}
 }
 
 // Trust reads CAs from a PEM file through h. With shown their names go to
@@ -51,6 +54,7 @@ func (v *Verifier) Revoke(h config.Host, file string) error {
 // trust adds a CA. Like OpenSSL it lets a chain end only at one that signed
 // itself.
 func (v *Verifier) trust(c *x509.Certificate, shown bool) {
+	v.digest.Write(c.Raw)
 	if shown {
 		v.shown.AddCert(c)
 	}

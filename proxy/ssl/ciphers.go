@@ -26,8 +26,6 @@ func withoutEffect() []config.Directive {
 	}
 	return []config.Directive{
 		accepted("ssl_prefer_server_ciphers", "on | off", "Go's crypto/tls orders ciphers by safety and by what client and server have in hardware."),
-		accepted("ssl_session_cache", "off | none | [builtin[:SIZE]] [shared:NAME:SIZE]", "sessions resume by tickets, which need no memory here; see ssl_session_tickets."),
-		accepted("ssl_session_timeout", "TIME", "tickets are good for seven days at most, as TLS 1.3 allows; see ssl_session_tickets."),
 		accepted("ssl_dhparam", "FILE", "ciphers with finite-field Diffie-Hellman do not exist here; ECDHE takes their place."),
 		accepted("ssl_buffer_size", "SIZE", "records begin small and grow with the response, which serves both its first byte and its last."),
 	}
@@ -101,9 +99,9 @@ func (c *settings) useOpenSSLOptions(s *config.Scope, value config.Arg) error {
 	for _, o := range strings.Split(value.Text, ",") {
 		switch strings.TrimPrefix(o, "+") {
 		case "-SessionTicket":
-			c.options.NoTickets = true
+			c.resume.tickets = false
 		case "SessionTicket":
-			c.options.NoTickets = false
+			c.resume.tickets = true
 		default:
 			s.Load().Note(value.Pos, "ssl_conf_command Options %s has no effect here: Go's crypto/tls decides that", o)
 		}

@@ -13,9 +13,10 @@ import (
 
 // loader reads the certificates of one configuration, each file once.
 type loader struct {
-	load   *config.Load
-	pairs  map[[2]string]*stdtls.Certificate // nil: could not be read
-	warned map[string]bool
+	load    *config.Load
+	tickets *tls.Tickets                      // of servers without key files
+	pairs   map[[2]string]*stdtls.Certificate // nil: could not be read
+	warned  map[string]bool
 }
 
 // identity returns what sv shows, nil when it has no certificate. Mistakes
@@ -48,6 +49,9 @@ func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 	}
 	o := c.options
 	o.Clients = c.client.verifier
+	if err := c.resume.apply(&o, ld); err != nil {
+		ld.load.FailWith(sv.Pos, err)
+	}
 	return tls.NewIdentity(certs, o)
 }
 

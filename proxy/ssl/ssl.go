@@ -24,6 +24,7 @@ type settings struct {
 	keys    config.List[file]
 	options tls.Options
 	client  clientSettings
+	resume  sessionSettings
 	reject  bool
 	hsts    bool
 }
@@ -38,11 +39,11 @@ type module struct{ settings *config.Key[settings] }
 
 // New returns the module.
 func New() proxy.Module {
-	m := module{config.NewKey(func() settings { return settings{client: clientSettings{depth: 1}} })}
+	m := module{config.NewKey(func() settings { return settings{client: clientSettings{depth: 1}, resume: sessionSettings{tickets: true, life: 24 * time.Hour}} })}
 	return proxy.Module{
 		Name:       "ssl",
 		Settings:   m.settings,
-		Directives: slices.Concat(m.directives(), m.cipherDirectives(), m.clientDirectives(), withoutEffect()),
+		Directives: slices.Concat(m.directives(), m.cipherDirectives(), m.clientDirectives(), m.sessionDirectives(), withoutEffect()),
 		Variables:  append(variables(), m.clientVariables()...),
 		Compile:    m.compile,
 		Generation: m.generation,
@@ -65,9 +66,6 @@ func (m module) directives() []config.Directive {
 		{Name: "ssl_protocols", In: levels, Args: config.SomeArg, Set: m.setProtocols,
 			Syntax: "[TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3]", Default: "TLSv1.2 TLSv1.3",
 			Help: "The versions of TLS that clients may use. Those between the oldest and the newest cannot be left out; SSLv2 and SSLv3 do not exist here. Unlike in nginx each server of an address has its own."},
-		{Name: "ssl_session_tickets", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "on",
-			Set:  m.setTickets,
-			Help: "Lets clients resume sessions by tickets, which saves a signature for each connection. Keys change every day and survive reloads. off means that no session resumes."},
 		{Name: "ssl_reject_handshake", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(m.settings, func(c *settings) *bool { return &c.reject }),
 			Help: "Refuses every handshake for this server with the alert unrecognized_name. In the default server it turns away clients that ask for a name that no server has, and needs no certificate."},
@@ -108,25 +106,15 @@ func (m module) useProtocols(s *config.Scope, n *config.Node, names []string) er
 	return nil
 }
 
-func (m module) setTickets(s *config.Scope, n *config.Node) error {
-	on := true
-	set := config.Flag(m.settings, func(*settings) *bool { return &on })
-	err := set(s, n)
-	m.settings.In(s).options.NoTickets = !on
-	return err
-}
-
 // generation loads every server's certificates and gives the Sites with TLS
 // their Config. A server that has certificates but no "listen ... ssl" has
 // them checked too: nginx does, and a mistake is best found early.
 func (m module) generation(main *config.Scope, g *proxy.Generation) error {
-	tickets, err := config.Hold(g.Resources, "ssl session tickets", func() (*tls.Tickets, error) {
-		return tls.NewTickets(time.Now), nil
-	})
-	if err != nil {
+	ld := loader{load: main.Load(), pairs: map[[2]string]*stdtls.Certificate{}, warned: map[string]bool{}}
+	var err error
+	if ld.tickets, err = sharedTickets(g.Resources); err != nil {
 		return err
 	}
-	ld := loader{load: main.Load(), pairs: map[[2]string]*stdtls.Certificate{}, warned: map[string]bool{}}
 	ids := map[*proxy.Server]*tls.Identity{}
 	for _, sv := range g.Servers {
 		if id := ld.identity(sv, m.settings.In(sv.Scope)); id != nil {
@@ -136,7 +124,7 @@ func (m module) generation(main *config.Scope, g *proxy.Generation) error {
 	for _, site := range g.Sites() {
 		if site.SSL {
 			ld.checkDefault(site, m.settings.In(site.Default.Scope))
-			site.TLS = siteConfig(site, ids, tickets)
+			site.TLS = siteConfig(site, ids)
 		}
 	}
 	return nil
@@ -145,11 +133,11 @@ func (m module) generation(main *config.Scope, g *proxy.Generation) error {
 // siteConfig returns the Config of one address. A server without certificates,
 // which the address's other servers make speak TLS, shows the default
 // server's, as in nginx. Where not even that has one, the loader has failed.
-func siteConfig(site *proxy.Site, ids map[*proxy.Server]*tls.Identity, tickets *tls.Tickets) *stdtls.Config {
+func siteConfig(site *proxy.Site, ids map[*proxy.Server]*tls.Identity) *stdtls.Config {
 	return tls.NewConfig(func(name string) *tls.Identity {
 		if id := ids[site.Lookup(name)]; id != nil {
 			return id
 		}
 		return ids[site.Default]
-	}, tickets)
+	})
 }

@@ -1,0 +1,133 @@
+package ssl
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"alicorn/config"
+	"alicorn/tls"
+)
+
+// sessionSettings are how sessions resume.
+type sessionSettings struct {
+	tickets bool
+	keys    config.List[file]
+	life    time.Duration
+	cache   string // the key of the Resource; "": none
+	size    int64  // of the cache, in bytes
+}
+
+func (m module) sessionDirectives() []config.Directive {
+	return []config.Directive{
+		{Name: "ssl_session_tickets", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "on",
+			Set:  config.Flag(m.settings, func(c *settings) *bool { return &c.resume.tickets }),
+			Help: "Lets clients resume sessions by tickets, which saves a signature for each connection. Keys change every day and survive reloads. With off a session resumes only where ssl_session_cache keeps it."},
+		{Name: "ssl_session_cache", In: levels, Args: config.Arity{Min: 1, Max: 2}, Syntax: "off | none | [builtin[:SIZE]] [shared:NAME:SIZE]", Default: "none",
+			Set:  m.setSessionCache,
+			Help: "Keeps sessions here when ssl_session_tickets is off, 4000 in a megabyte; servers that give the same NAME share them, and reloads keep them. Clients of TLS 1.3 resume so; those of TLS 1.2 do a full handshake, unlike in nginx, as Go's crypto/tls knows no session identifiers. With tickets on, nothing needs to be kept."},
+		{Name: "ssl_session_timeout", In: levels, Args: config.OneArg, Syntax: "TIME", Default: "1d",
+			Set:  config.Duration(m.settings, func(c *settings) *time.Duration { return &c.resume.life }),
+			Help: "How long a session may resume, at most seven days; 0 means not at all. nginx's default is five minutes."},
+		{Name: "ssl_session_ticket_key", In: levels, Args: config.OneArg, Repeat: true, Syntax: "FILE",
+			Set: func(s *config.Scope, n *config.Node) error {
+				m.settings.In(s).resume.keys.Add(s, file{s.Load().ConfPath(n.Arg(0)), n.Args[0].Pos})
+				return nil
+			},
+			Help: "A file of 48 or 80 random bytes from which the key of session tickets is made, so that several machines resume each other's sessions. Given several times, the first seals and all open: to change keys put the new one first and reload. Nothing then rotates by itself. Tickets are not exchanged with nginx."},
+	}
+}
+
+func (m module) setSessionCache(s *config.Scope, n *config.Node) error {
+	c := &m.settings.In(s).resume
+	c.cache = ""
+	for _, a := range n.Args {
+		if err := c.readCache(a.Text); err != nil {
+			return &config.Error{Pos: a.Pos, Msg: "ssl_session_cache: " + err.Error()}
+		}
+	}
+	return nil
+}
+
+// builtinSessions is nginx's default for a cache without a size.
+const builtinSessions = 20480
+
+func (c *sessionSettings) readCache(text string) error {
+	kind, rest, sized := strings.Cut(text, ":")
+	switch kind {
+	case "off", "none":
+		return nil
+	case "builtin":
+		n := builtinSessions
+		if sized {
+			var err error
+			if n, err = strconv.Atoi(rest); err != nil || n < 1 {
+				return fmt.Errorf("%q is not a number of sessions", rest)
+			}
+		}
+		if c.cache == "" {
+			c.cache, c.size = "builtin", int64(n)*256
+		}
+		return nil
+	case "shared":
+		name, size, ok := strings.Cut(rest, ":")
+		if !ok || name == "" {
+			return fmt.Errorf("%q lacks a name and a size: shared:SSL:10m", text)
+		}
+		n, err := config.ParseSize(size)
+		if err != nil {
+			return err
+		}
+		if n < 32<<10 {
+			return fmt.Errorf("%q is too small; at least 32k", text)
+		}
+		c.cache, c.size = rest, n
+		return nil
+	}
+	return fmt.Errorf("%q is not one of off, none, builtin[:SIZE], shared:NAME:SIZE", text)
+}
+
+// apply puts into o what one server's sessions resume with.
+func (c *sessionSettings) apply(o *tls.Options, ld *loader) error {
+	o.SessionLife = c.life
+	if c.tickets {
+		o.Tickets = ld.tickets
+		if keys := c.keys.Items(); len(keys) > 0 {
+			o.Tickets = ld.fixedTickets(keys)
+		}
+		return nil
+	}
+	if c.cache == "" {
+		return nil
+	}
+	var err error
+	o.Sessions, err = config.Hold(ld.load.Resources, "ssl session cache "+c.cache, func() (*tls.Sessions, error) {
+		return tls.NewSessions(c.size), nil
+	})
+	return err
+}
+
+// sharedTickets are those of the whole process.
+func sharedTickets(r *config.Resources) (*tls.Tickets, error) {
+	return config.Hold(r, "ssl session tickets", func() (*tls.Tickets, error) { return tls.NewTickets(time.Now), nil })
+}
+
+// fixedTickets reads key files; nil, with a mistake recorded, when one cannot
+// be used. Nothing of their content gets into messages.
+func (ld *loader) fixedTickets(files []file) *tls.Tickets {
+	var keys [][32]byte
+	for _, f := range files {
+		content, err := ld.load.Resources.Host.ReadFile(f.path)
+		if err == nil && len(content) != 48 && len(content) != 80 {
+			err = fmt.Errorf("session ticket key %q has %d bytes, not 48 or 80", f.path, len(content))
+		}
+		if err != nil {
+			ld.load.FailWith(f.pos, err)
+			return nil
+		}
+		keys = append(keys, sha256.Sum256(append([]byte("alicorn session tickets\x00"), content...)))
+	}
+	return tls.NewFixedTickets(time.Now, keys)
+}
