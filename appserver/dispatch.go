@@ -36,7 +36,9 @@ func (p *Pool) submit(r *request) *proxy.Fail {
 			Reason: fmt.Sprintf("app %q has %d requests waiting, which is its backlog", p.app.Name, p.queue.length)}
 	}
 	r.refs.Add(1)
-	r.queued = time.Now()
+	if r.queued = r.waiter.began; r.queued.IsZero() {
+		r.queued = time.Now()
+	}
 	p.queue.pushBack(r)
 	p.dispatch()
 	return nil
@@ -51,7 +53,8 @@ func (p *Pool) dispatch() {
 		}
 		r := p.queue.first
 		p.queue.remove(r)
-		if !r.withdrawn && time.Since(r.queued) > grantAfter {
+		r.waited = time.Since(r.queued)
+		if !r.withdrawn && r.waited > grantAfter {
 			w.add(r)
 			r.at = placeGranted
 			if r.stage.CompareAndSwap(stageWaiting, stageGranted) {
@@ -104,9 +107,6 @@ func (p *Pool) give(w *worker, r *request) bool {
 
 func (p *Pool) transmit(w *worker, r *request) bool {
 	r.at = placeWorker
-	if !r.queued.IsZero() {
-		r.waited = time.Since(r.queued)
-	}
 	if r.rights != nil && r.sent {
 		r.rewind()
 	}
@@ -296,6 +296,7 @@ func (p *Pool) granted(r *request, gone bool) {
 	}
 	w := r.worker
 	if !gone {
+		r.waited = time.Since(r.queued)
 		p.transmit(w, r)
 		return
 	}

@@ -33,7 +33,7 @@ func (w *waiter) reset() {
 	}
 	w.async.Store(false)
 	w.state.Store(exchangeRuns)
-	w.x, w.handler = nil, nil
+	w.x, w.handler, w.began = nil, nil, time.Time{}
 }
 
 // tell has the Exchange look at its request. One that is suspended goes on
