@@ -15,13 +15,6 @@ import (
 	"time"
 )
 
-// originServer is the program as a service manager starts it.
-type originServer struct {
-	cmd      *exec.Cmd
-	dir      string
-	messages *messages
-}
-
 // messages are what was sent to NOTIFY_SOCKET.
 type messages struct {
 	mu   sync.Mutex
@@ -84,7 +77,13 @@ func write(t *testing.T, dir, name, text string) {
 // its own, and variables.
 func startWith(t *testing.T, exe, dir string, files []*os.File, variables ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("/bin/sh", "-c", `export LISTEN_PID=$$; exec "$0" "$@"`, exe, "run", "-c", "alicorn.conf")
+	return startCommand(t, dir, files, []string{"/bin/sh", "-c", `export LISTEN_PID=$$; exec "$0" "$@"`, exe, "run", "-c", "alicorn.conf"}, variables...)
+}
+
+// startCommand runs a command that becomes the server.
+func startCommand(t *testing.T, dir string, files []*os.File, command []string, variables ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = dir
 	cmd.ExtraFiles = files
 	log, err := os.Create(filepath.Join(dir, "stderr"))

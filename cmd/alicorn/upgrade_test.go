@@ -237,22 +237,25 @@ func (u *upgraded) gone(name string) {
 	})
 }
 
+// brokenUpgrades are what a new program may fail by: the file that is wrong,
+// what is in it, and what is told.
+var brokenUpgrades = []struct{ name, file, text, want string }{
+	{"a file that is no program", "alicorn", "\x7fELFgarbage", "cannot start the new program: "},
+	{"a program that ends", "alicorn", "#!/bin/sh\nexit 7\n", "the new program ended before it served: exit status 7"},
+	{"a mistake in the configuration", "alicorn.conf", "sever { }", `unknown directive "sever"`},
+	{"an application that does not start", "app.py", "raise RuntimeError('broken on purpose')", "broken on purpose"},
+}
+
 func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 	t.Parallel()
 	for _, master := range masters {
 		u := startUpgraded(t, master)
-		before := u.pid()
 		conf, err := os.ReadFile(filepath.Join(u.dir, "alicorn.conf"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		end := u.load()
-		for _, tc := range []struct{ name, file, text, want string }{
-			{"a file that is no program", "alicorn", "\x7fELFgarbage", "cannot start the new program: "},
-			{"a program that ends", "alicorn", "#!/bin/sh\nexit 7\n", "the new program ended before it served: exit status 7"},
-			{"a mistake in the configuration", "alicorn.conf", "sever { }", `unknown directive "sever"`},
-			{"an application that does not start", "app.py", "raise RuntimeError('broken on purpose')", "broken on purpose"},
-		} {
+		for _, tc := range brokenUpgrades {
 			u.install(ownProgram(t))
 			if tc.file == "alicorn" {
 				write(t, u.dir, "broken", tc.text)
@@ -260,17 +263,7 @@ func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 			} else {
 				write(t, u.dir, tc.file, tc.text)
 			}
-			out, err := u.verb("upgrade")
-			if err == nil || !strings.Contains(out, tc.want) {
-				t.Errorf("%s%s: %v: %s; want %q", master, tc.name, err, out, tc.want)
-			}
-			log, _ := os.ReadFile(filepath.Join(u.dir, "error.log"))
-			if !strings.Contains(string(log), "upgrade failed, the old program goes on: ") || !strings.Contains(string(log), tc.want) {
-				t.Errorf("%s%s: the log does not tell: %s", master, tc.name, log)
-			}
-			if pid := u.pid(); pid != before {
-				t.Errorf("%s%s: the pid file names %d, want %d", master, tc.name, pid, before)
-			}
+			u.fails(master+tc.name, tc.want)
 			write(t, u.dir, "alicorn.conf", string(conf))
 			write(t, u.dir, "app.py", upgradedApp)
 		}
@@ -290,6 +283,23 @@ func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
+// fails asks for an upgrade that must be refused with the words wanted.
+func (u *upgraded) fails(name, want string) {
+	u.t.Helper()
+	before := u.pid()
+	out, err := u.verb("upgrade")
+	if err == nil || !strings.Contains(out, want) {
+		u.t.Errorf("%s: %v: %s; want %q", name, err, out, want)
+	}
+	log, _ := os.ReadFile(filepath.Join(u.dir, "error.log"))
+	if !strings.Contains(string(log), "upgrade failed, the old program goes on: ") || !strings.Contains(string(log), want) {
+		u.t.Errorf("%s: the log does not tell: %s", name, log)
+	}
+	if pid := u.pid(); pid != before {
+		u.t.Errorf("%s: the pid file names %d, want %d", name, pid, before)
+	}
+}
+
 func TestAStopEndsAnUpgradeThatHangs(t *testing.T) {
 	t.Parallel()
 	for _, master := range masters {
@@ -305,8 +315,8 @@ func TestAStopEndsAnUpgradeThatHangs(t *testing.T) {
 			hanging = pid
 			return err == nil
 		})
-		if err := u.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
+		if out, err := u.verb("stop"); err != nil {
+			t.Errorf("stop: %v: %s", err, out)
 		}
 		if err := u.cmd.Wait(); err != nil {
 			t.Errorf("%s: the end: %v", master, err)

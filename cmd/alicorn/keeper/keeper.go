@@ -200,7 +200,9 @@ func (k *Keeper) attend(ctx context.Context, f *front, numbers <-chan int) (stat
 		case n := <-numbers:
 			k.command(f, n)
 		case <-k.handedOver:
-			k.command(f, k.o.Stop)
+			if !k.isStopping() {
+				k.command(f, k.o.Stop)
+			}
 		case status := <-k.serving:
 			served = true
 			k.onFirst(f, status)
@@ -245,7 +247,6 @@ func (k *Keeper) command(f *front, number int) {
 		return
 	}
 	if number == k.o.Stop || number == k.o.StopNow {
-		k.abandonUpgrade()
 		if k.isStopping() {
 			number = k.o.StopNow
 			time.AfterFunc(10*time.Second, func() { _ = f.cmd.Process.Kill() })
@@ -266,6 +267,9 @@ func (k *Keeper) stop() {
 		k.o.Stopping()
 	}
 	k.stopping = true
+	if k.abandon != nil {
+		k.abandon()
+	}
 	for _, r := range []*Reading{k.current, k.pending} {
 		if r != nil {
 			r.closeListeners()
