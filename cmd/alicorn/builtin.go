@@ -12,4 +12,6 @@ func builtinFiles() map[string][]byte {
 }
 
 // extraCommands are the verbs besides those of a running server.
-func extraCommands() []*cobra.Command { return []*cobra.Command{serveCommand()} }
+func extraCommands() []*cobra.Command {
+	return []*cobra.Command{serveCommand(), installCommand(), uninstallCommand()}
+}
