@@ -26,6 +26,9 @@ type Options struct {
 	Ciphers []uint16
 	// Curves are the groups for key exchange, in no order; nil: Go's default.
 	Curves []tls.CurveID
+	// Load, unless nil, gives the certificates of each handshake that needs one,
+	// in place of those of the Identity. Its error ends the handshake.
+	Load func(hello *tls.ClientHelloInfo) ([]*tls.Certificate, error)
 	// Clients, unless nil, has clients asked for a certificate of the CAs that
 	// it shows. A handshake without one, or with one that it would not accept,
 	// succeeds: who serves the connection asks Clients.
@@ -35,15 +38,15 @@ type Options struct {
 // Identity is what one server shows in a handshake.
 type Identity struct {
 	certs  []*tls.Certificate // those that cost the server least first
+	load   func(hello *tls.ClientHelloInfo) ([]*tls.Certificate, error)
 	config *tls.Config
 	older  *tls.Config // for TLS 1.2 and before
 }
 
 // NewIdentity returns the Identity that shows one of certs, of which there is
-// at least one: the cheapest that the client can verify.
+// at least one unless o.Load gives them: the cheapest that the client can verify.
 func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
-	id := &Identity{certs: slices.Clone(certs)}
-	slices.SortStableFunc(id.certs, func(a, b *tls.Certificate) int { return cost(a) - cost(b) })
+	id := &Identity{certs: byCost(certs), load: o.Load}
 	id.config = &tls.Config{
 		GetCertificate:   id.certificate,
 		MinVersion:       o.MinVersion,
@@ -85,8 +88,8 @@ func (o *Options) resume(id *Identity) {
 
 // configFor returns the Config for a client's versions.
 func (id *Identity) configFor(hello *tls.ClientHelloInfo) *tls.Config {
-	max := id.config.MaxVersion
-	if (max == 0 || max >= tls.VersionTLS13) && slices.Contains(hello.SupportedVersions, tls.VersionTLS13) {
+	newest := id.config.MaxVersion
+	if (newest == 0 || newest >= tls.VersionTLS13) && slices.Contains(hello.SupportedVersions, tls.VersionTLS13) {
 		return id.config
 	}
 	return id.older
@@ -123,24 +126,56 @@ func cost(c *tls.Certificate) int {
 // left out: SNI has chosen the server already, and a server answers with what
 // it has, also under another name.
 func (id *Identity) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if len(id.certs) == 1 {
-		return id.certs[0], nil
+	certs := id.certs
+	if id.load != nil {
+		loaded, err := id.load(hello)
+		if err != nil {
+			return nil, err
+		}
+		certs = byCost(loaded)
+	}
+	if len(certs) == 1 {
+		return certs[0], nil
 	}
 	nameless := *hello
 	nameless.ServerName = ""
-	for _, c := range id.certs {
+	for _, c := range certs {
 		if nameless.SupportsCertificate(c) == nil {
 			return c, nil
 		}
 	}
-	return id.certs[len(id.certs)-1], nil
+	return certs[len(certs)-1], nil
+}
+
+func byCost(certs []*tls.Certificate) []*tls.Certificate {
+	return slices.SortedStableFunc(slices.Values(certs), func(a, b *tls.Certificate) int { return cost(a) - cost(b) })
 }
 
 // NewConfig returns the Config for connections to one address. lookup gives
 // the Identity for the name that a client asks for by SNI (RFC 6066), in lower
-// case and "" when it names none; it never returns nil.
+// case and "" when it names none, or one that is no host's; it never returns nil.
 func NewConfig(lookup func(name string) *Identity) *tls.Config {
 	return &tls.Config{NextProtos: protocols(), GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		return lookup(strings.ToLower(hello.ServerName)).configFor(hello), nil
+		name := strings.ToLower(hello.ServerName)
+		if !IsHostName(name) {
+			name = ""
+		}
+		return lookup(name).configFor(hello), nil
 	}}
+}
+
+// IsHostName reports whether a name from SNI consists of letters, digits, "-",
+// "_", single dots and bytes beyond ASCII, so that it may be part of a file's
+// name. Clients may send anything.
+func IsHostName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c >= 0x80:
+		case c == '.' && i > 0 && name[i-1] != '.':
+		default:
+			return false
+		}
+	}
+	return name != ""
 }

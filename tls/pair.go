@@ -9,38 +9,71 @@ import (
 	"io/fs"
 	"strings"
 	"time"
-
-	"alicorn/config"
 )
 
+// Files is what LoadPair reads with: a config.Host, or a config.Source for files
+// that the serving process reads itself.
+type Files interface {
+	// ReadFile returns a file's content.
+	ReadFile(path string) ([]byte, error)
+}
+
+// inline is the prefix of a value that is the PEM itself, as nginx has it.
+const inline = "data:"
+
 // LoadPair reads a chain of certificates (PEM, the server's own first) and
-// its private key through h. The result's Leaf is set. Errors are one
-// sentence that names the file at fault.
-func LoadPair(h config.Host, certFile, keyFile string) (*tls.Certificate, error) {
-	chain, err := h.ReadFile(certFile)
+// its private key through h. Each is a path, or "data:" and the content. An
+// encrypted key is opened by the first of the passwords that fits. The result's
+// Leaf is set. Errors are one sentence that names the file at fault, and never
+// what is in it.
+func LoadPair(h Files, certFile, keyFile string, passwords ...string) (*tls.Certificate, error) {
+	chain, err := read(h, certFile)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read certificate %q: %w", certFile, reason(err))
+		return nil, fmt.Errorf("cannot read certificate %q: %w", label(certFile), reason(err))
 	}
-	key, err := h.ReadFile(keyFile)
+	key, err := read(h, keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read certificate key %q: %w", keyFile, reason(err))
+		return nil, fmt.Errorf("cannot read certificate key %q: %w", label(keyFile), reason(err))
 	}
-	if err := checkChain(chain, certFile); err != nil {
+	if err := checkChain(chain, label(certFile)); err != nil {
 		return nil, err
 	}
-	if err := checkKey(key, keyFile); err != nil {
+	if err := checkKey(key, label(keyFile)); err != nil {
 		return nil, err
 	}
-	pair, err := tls.X509KeyPair(chain, key)
+	pair, err := pairOf(chain, key, passwords)
 	switch {
 	case err == nil:
 		return &pair, nil
 	case strings.Contains(err.Error(), "does not match"):
-		return nil, fmt.Errorf("certificate key %q does not belong to the first certificate in %q", keyFile, certFile)
-	case strings.Contains(err.Error(), "private key"):
-		return nil, fmt.Errorf("cannot use certificate key %q: %s", keyFile, bare(err))
+		return nil, fmt.Errorf("certificate key %q does not belong to the first certificate in %q", label(keyFile), label(certFile))
+	case strings.Contains(err.Error(), "private key"), errors.As(err, new(keyError)):
+		return nil, fmt.Errorf("cannot use certificate key %q: %s", label(keyFile), bare(err))
 	}
-	return nil, fmt.Errorf("cannot use certificate %q: %s", certFile, bare(err))
+	return nil, fmt.Errorf("cannot use certificate %q: %s", label(certFile), bare(err))
+}
+
+func pairOf(chain, key []byte, passwords []string) (tls.Certificate, error) {
+	if hasBlock(key, isEncrypted) {
+		return openKey(chain, key, passwords)
+	}
+	return tls.X509KeyPair(chain, key)
+}
+
+func read(h Files, name string) ([]byte, error) {
+	if content, ok := strings.CutPrefix(name, inline); ok {
+		return []byte(content), nil
+	}
+	return h.ReadFile(name)
+}
+
+// label is what messages may say of a file: not the content that is in its
+// place.
+func label(name string) string {
+	if strings.HasPrefix(name, inline) {
+		return inline
+	}
+	return name
 }
 
 // checkChain says in plain words what crypto/tls would say in PEM's.
@@ -52,9 +85,6 @@ func checkChain(content []byte, file string) error {
 }
 
 func checkKey(content []byte, file string) error {
-	if hasBlock(content, func(b *pem.Block) bool { return b.Type == "ENCRYPTED PRIVATE KEY" || b.Headers["DEK-Info"] != "" }) {
-		return fmt.Errorf("cannot use certificate key %q: it is encrypted with a password", file)
-	}
 	if !hasBlock(content, func(b *pem.Block) bool { return b.Type == "PRIVATE KEY" || strings.HasSuffix(b.Type, " PRIVATE KEY") }) {
 		return fmt.Errorf("cannot use certificate key %q: it holds no private key in PEM format", file)
 	}

@@ -6,23 +6,25 @@ import (
 	"sync"
 )
 
-// sessionCost is about what a session takes in memory, as nginx counts: 4000
-// in a megabyte.
-const sessionCost = 256
+// sessionOverhead is about what a session takes in memory besides its state:
+// with it 4000 fit into a megabyte, as in nginx.
+const sessionOverhead = 128
 
 // Sessions are sessions kept by the server, for nginx's ssl_session_cache. When
-// they are full the oldest goes. They may be shared by several Identities.
+// they are full the oldest go. They may be shared by several Identities.
 type Sessions struct {
 	mu    sync.Mutex
-	byID  map[[16]byte][]byte
-	order [][16]byte // a ring, from oldest at next
-	next  int
-	limit int
+	byID  map[sessionID][]byte
+	order []sessionID // oldest first
+	size  int64
+	limit int64
 }
 
-// NewSessions returns Sessions that take about size bytes.
+type sessionID [16]byte
+
+// NewSessions returns Sessions that take about size bytes at most.
 func NewSessions(size int64) *Sessions {
-	return &Sessions{byID: map[[16]byte][]byte{}, limit: max(1, int(size/sessionCost))}
+	return &Sessions{byID: map[sessionID][]byte{}, limit: size}
 }
 
 // put keeps a session and returns what the client names it by.
@@ -31,28 +33,32 @@ func (s *Sessions) put(ss *tls.SessionState) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var id [16]byte
+	var id sessionID
 	rand.Read(id[:])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.order) < s.limit {
-		s.order = append(s.order, id)
-	} else {
-		delete(s.byID, s.order[s.next])
-		s.order[s.next] = id
-		s.next = (s.next + 1) % s.limit
-	}
 	s.byID[id] = state
+	s.order = append(s.order, id)
+	s.size += footprint(state)
+	// Clients' certificates are in there: what is sent decides the size.
+	for s.size > s.limit {
+		oldest := s.order[0]
+		s.order = s.order[1:]
+		s.size -= footprint(s.byID[oldest])
+		delete(s.byID, oldest)
+	}
 	return id[:], nil
 }
 
+func footprint(state []byte) int64 { return int64(len(state) + sessionOverhead) }
+
 // take returns the session that a client names, nil when there is none.
 func (s *Sessions) take(identity []byte) (*tls.SessionState, error) {
-	if len(identity) != 16 {
+	if len(identity) != len(sessionID{}) {
 		return nil, nil
 	}
 	s.mu.Lock()
-	state := s.byID[[16]byte(identity)]
+	state := s.byID[sessionID(identity)]
 	s.mu.Unlock()
 	if state == nil {
 		return nil, nil

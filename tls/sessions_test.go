@@ -46,7 +46,7 @@ func TestSessionsResumeWhereTheyMay(t *testing.T) {
 	fixed := func(keys ...[32]byte) tls.Options {
 		return tls.Options{Tickets: tls.NewFixedTickets(time.Now, keys)}
 	}
-	tickets, kept, full := tls.NewTickets(time.Now), tls.NewSessions(1<<20), tls.NewSessions(1)
+	tickets, kept, full := tls.NewTickets(time.Now), tls.NewSessions(1<<20), tls.NewSessions(300)
 	const v12, v13 = stdtls.VersionTLS12, stdtls.VersionTLS13
 	for _, c := range []struct {
 		name          string
@@ -60,6 +60,7 @@ func TestSessionsResumeWhereTheyMay(t *testing.T) {
 		{"another key", fixed(one), fixed(two), v13, false},
 		{"kept", tls.Options{Sessions: kept}, tls.Options{Sessions: kept}, v13, true},
 		{"kept, TLS 1.2", tls.Options{Sessions: kept}, tls.Options{Sessions: kept}, v12, false},
+		{"kept in little room", tls.Options{Sessions: full}, tls.Options{Sessions: full}, v13, true},
 		{"kept elsewhere", tls.Options{Sessions: kept}, tls.Options{Sessions: tls.NewSessions(1)}, v13, false},
 		{"too old", tls.Options{Tickets: tickets}, tls.Options{Tickets: tickets, SessionLife: 1}, v13, false},
 		{"too old, TLS 1.2", tls.Options{Tickets: tickets}, tls.Options{Tickets: tickets, SessionLife: 1}, v12, false},

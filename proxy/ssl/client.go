@@ -32,7 +32,7 @@ type clientSettings struct {
 func (m module) clientDirectives() []config.Directive {
 	fileOf := func(field func(c *clientSettings) *file) config.Setter {
 		return func(s *config.Scope, n *config.Node) error {
-			*field(&m.settings.In(s).client) = file{s.Load().ConfPath(n.Arg(0)), n.Args[0].Pos}
+			*field(&m.settings.In(s).client) = file{path: s.Load().ConfPath(n.Arg(0)), pos: n.Args[0].Pos}
 			return nil
 		}
 	}
@@ -98,7 +98,7 @@ func (c *clientSettings) admit(x *proxy.Exchange) error {
 	}
 	if len(x.Conn.TLS.PeerCertificates) == 0 {
 		if c.mode == verifyOn {
-			return &proxy.Fail{Status: proxy.StatusNoCert, Level: proxy.LevelInfo, Reason: "client sent no required SSL certificate"}
+			return refuse(x, proxy.StatusNoCert, "client sent no required SSL certificate")
 		}
 		return nil
 	}
@@ -106,8 +106,13 @@ func (c *clientSettings) admit(x *proxy.Exchange) error {
 	if r == nil || r.NoCA && c.mode == verifyOptionalNoCA {
 		return nil
 	}
-	return &proxy.Fail{Status: proxy.StatusCertError, Level: proxy.LevelInfo,
-		Reason: fmt.Sprintf("client SSL certificate verify error: (%d:%s)", r.Code, r.Reason)}
+	return refuse(x, proxy.StatusCertError, fmt.Sprintf("client SSL certificate verify error: (%d:%s)", r.Code, r.Reason))
+}
+
+// refuse ends the connection too: only another one can show another certificate.
+func refuse(x *proxy.Exchange, status proxy.Status, reason string) error {
+	x.Stream().DropConnection()
+	return &proxy.Fail{Status: status, Level: proxy.LevelInfo, Reason: reason}
 }
 
 // judgement is what a Verifier has said of a connection's client.

@@ -2,6 +2,7 @@ package ssl
 
 import (
 	stdtls "crypto/tls"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -13,11 +14,14 @@ import (
 
 // loader reads the certificates of one configuration, each file once.
 type loader struct {
-	load    *config.Load
-	tickets *tls.Tickets                      // of servers without key files
-	pairs   map[[2]string]*stdtls.Certificate // nil: could not be read
-	warned  map[string]bool
+	load       *config.Load
+	generation *proxy.Generation
+	tickets    *tls.Tickets                    // of servers without key files
+	pairs      map[pairKey]*stdtls.Certificate // nil: could not be read
+	warned     map[string]bool
 }
+
+type pairKey struct{ cert, key, passwords string }
 
 // identity returns what sv shows, nil when it has no certificate. Mistakes
 // are recorded.
@@ -25,34 +29,64 @@ func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 	if c.reject {
 		return tls.Rejecting()
 	}
-	files, keys := c.certs.Items(), c.keys.Items()
-	if len(files) == 0 {
-		ld.missing(sv)
-	}
-	if len(keys) > len(files) {
-		ld.load.Fail(keys[len(files)].pos, "no \"ssl_certificate\" is defined for the key %q", keys[len(files)].path)
-		return nil
-	}
-	var certs []*stdtls.Certificate
-	for i, f := range files {
-		if i >= len(keys) {
-			ld.load.Fail(f.pos, "no \"ssl_certificate_key\" is defined for the certificate %q", f.path)
-			return nil
-		}
-		if cert := ld.pair(f, keys[i]); cert != nil {
-			certs = append(certs, cert)
-			ld.doubt(sv, f, cert)
-		}
-	}
-	if len(certs) == 0 {
+	if !ld.counted(sv, c) {
 		return nil
 	}
 	o := c.options
+	if o.MaxVersion != 0 && o.MinVersion > o.MaxVersion {
+		ld.load.Fail(sv.Pos, "ssl_protocols and ssl_conf_command leave no version of TLS")
+	}
 	o.Clients = c.client.verifier
-	if err := c.resume.apply(&o, ld); err != nil {
-		ld.load.FailWith(sv.Pos, err)
+	ld.load.FailWith(sv.Pos, c.resume.apply(&o, ld))
+	if hasVariables(c) {
+		o.Load = ld.perHandshake(sv, c)
+		return tls.NewIdentity(nil, o)
+	}
+	certs := ld.certificates(sv, c)
+	if len(certs) == 0 {
+		return nil
 	}
 	return tls.NewIdentity(certs, o)
+}
+
+// counted reports whether there are as many keys as certificates, and one.
+func (ld *loader) counted(sv *proxy.Server, c *settings) bool {
+	files, keys := c.certs.Items(), c.keys.Items()
+	switch {
+	case len(keys) > len(files):
+		if len(files) == 0 {
+			ld.missing(sv)
+		}
+		ld.load.Fail(keys[len(files)].pos, "no \"ssl_certificate\" is defined for the key %q", keys[len(files)].shown())
+	case len(files) > len(keys):
+		ld.load.Fail(files[len(keys)].pos, "no \"ssl_certificate_key\" is defined for the certificate %q", files[len(keys)].shown())
+	case len(files) == 0:
+		ld.missing(sv)
+	default:
+		return true
+	}
+	return false
+}
+
+// certificates are those whose names have no variables.
+func (ld *loader) certificates(sv *proxy.Server, c *settings) []*stdtls.Certificate {
+	keys, staple := c.keys.Items(), c.stapling.response(ld.load)
+	var certs []*stdtls.Certificate
+	for i, f := range c.certs.Items() {
+		cert := ld.pair(f, keys[i], c.passwords)
+		if cert == nil {
+			continue
+		}
+		ld.doubt(sv, f, cert)
+		c.stapling.note(ld.load, f, cert)
+		if staple != nil {
+			stapled := *cert
+			stapled.OCSPStaple = staple
+			cert = &stapled
+		}
+		certs = append(certs, cert)
+	}
+	return certs
 }
 
 // missing reports the listen directives of sv that ask for TLS.
@@ -75,15 +109,33 @@ func (ld *loader) checkDefault(site *proxy.Site, c *settings) {
 	}
 }
 
-func (ld *loader) pair(cert, key file) *stdtls.Certificate {
-	id := [2]string{cert.path, key.path}
+func (ld *loader) pair(cert, key, passwords file) *stdtls.Certificate {
+	id := pairKey{cert.path, key.path, passwords.path}
 	if c, ok := ld.pairs[id]; ok {
 		return c
 	}
-	c, err := tls.LoadPair(ld.load.Resources.Host, cert.path, key.path)
-	ld.load.FailWith(cert.pos, err)
+	words, err := readPasswords(ld.load.Resources.Host, passwords)
+	var c *stdtls.Certificate
+	if err != nil {
+		ld.load.FailWith(passwords.pos, err)
+	} else {
+		c, err = tls.LoadPair(ld.load.Resources.Host, cert.path, key.path, words...)
+		ld.load.FailWith(cert.pos, err)
+	}
 	ld.pairs[id] = c
 	return c
+}
+
+// readPasswords returns the lines of a password file, none when there is none.
+func readPasswords(h tls.Files, f file) ([]string, error) {
+	if f.path == "" {
+		return nil, nil
+	}
+	content, err := h.ReadFile(f.path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read passwords: %w", err)
+	}
+	return strings.Split(strings.TrimSuffix(string(content), "\n"), "\n"), nil
 }
 
 // doubt warns, once for each, of certificates that clients will refuse.
@@ -95,6 +147,6 @@ func (ld *loader) doubt(sv *proxy.Server, f file, cert *stdtls.Certificate) {
 	why := tls.Doubt(cert, name, time.Now())
 	if key := f.path + why; why != "" && !ld.warned[key] {
 		ld.warned[key] = true
-		ld.load.Warn(f.pos, "certificate %q %s", f.path, why)
+		ld.load.Warn(f.pos, "certificate %q %s", f.shown(), why)
 	}
 }

@@ -30,10 +30,10 @@ func (m module) sessionDirectives() []config.Directive {
 			Help: "Keeps sessions here when ssl_session_tickets is off, 4000 in a megabyte; servers that give the same NAME share them, and reloads keep them. Clients of TLS 1.3 resume so; those of TLS 1.2 do a full handshake, unlike in nginx, as Go's crypto/tls knows no session identifiers. With tickets on, nothing needs to be kept."},
 		{Name: "ssl_session_timeout", In: levels, Args: config.OneArg, Syntax: "TIME", Default: "1d",
 			Set:  config.Duration(m.settings, func(c *settings) *time.Duration { return &c.resume.life }),
-			Help: "How long a session may resume, at most seven days; 0 means not at all. nginx's default is five minutes."},
+			Help: "How long a session may resume, at most seven days; 0 means not at all. A session of TLS 1.2 that resumes has its time again, up to those seven days. nginx's default is five minutes."},
 		{Name: "ssl_session_ticket_key", In: levels, Args: config.OneArg, Repeat: true, Syntax: "FILE",
 			Set: func(s *config.Scope, n *config.Node) error {
-				m.settings.In(s).resume.keys.Add(s, file{s.Load().ConfPath(n.Arg(0)), n.Args[0].Pos})
+				m.settings.In(s).resume.keys.Add(s, file{path: s.Load().ConfPath(n.Arg(0)), pos: n.Args[0].Pos})
 				return nil
 			},
 			Help: "A file of 48 or 80 random bytes from which the key of session tickets is made, so that several machines resume each other's sessions. Given several times, the first seals and all open: to change keys put the new one first and reload. Nothing then rotates by itself. Tickets are not exchanged with nginx."},

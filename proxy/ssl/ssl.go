@@ -4,14 +4,14 @@
 //
 // A client's SNI chooses the server by the rules of server_name, and so its
 // certificates and protocol versions; the default server answers other names
-// and clients without SNI. Certificates are read once for each generation.
+// and clients without SNI. Certificates are
+// read once for each generation, but those whose names have variables. Clients'
+// certificates are judged when a request has come, so that a refusal is HTTP.
 package ssl
 
 import (
 	stdtls "crypto/tls"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"alicorn/config"
@@ -20,30 +20,28 @@ import (
 )
 
 type settings struct {
-	certs   config.List[file]
-	keys    config.List[file]
-	options tls.Options
-	client  clientSettings
-	resume  sessionSettings
-	reject  bool
-	hsts    bool
-}
-
-// file is an argument that names a file.
-type file struct {
-	path string // absolute
-	pos  config.Pos
+	certs     config.List[file]
+	keys      config.List[file]
+	passwords file
+	options   tls.Options
+	client    clientSettings
+	resume    sessionSettings
+	stapling  staplingSettings
+	reject    bool
+	hsts      bool
 }
 
 type module struct{ settings *config.Key[settings] }
 
 // New returns the module.
 func New() proxy.Module {
-	m := module{config.NewKey(func() settings { return settings{client: clientSettings{depth: 1}, resume: sessionSettings{tickets: true, life: 24 * time.Hour}} })}
+	m := module{config.NewKey(func() settings {
+		return settings{client: clientSettings{depth: 1}, resume: sessionSettings{tickets: true, life: 24 * time.Hour}}
+	})}
 	return proxy.Module{
 		Name:       "ssl",
 		Settings:   m.settings,
-		Directives: slices.Concat(m.directives(), m.cipherDirectives(), m.clientDirectives(), m.sessionDirectives(), withoutEffect()),
+		Directives: slices.Concat(m.directives(), m.cipherDirectives(), m.clientDirectives(), m.sessionDirectives(), m.staplingDirectives(), withoutEffect()),
 		Variables:  append(variables(), m.clientVariables()...),
 		Compile:    m.compile,
 		Generation: m.generation,
@@ -57,12 +55,18 @@ func (m module) directives() []config.Directive {
 		return func(s *config.Scope, n *config.Node) error { return addFile(field(m.settings.In(s)), s, n) }
 	}
 	return []config.Directive{
-		{Name: "ssl_certificate", In: levels, Args: config.OneArg, Repeat: true, Syntax: "FILE",
+		{Name: "ssl_certificate", In: levels, Args: config.OneArg, Repeat: true, Syntax: "FILE | data:PEM",
 			Set:  files(func(c *settings) *config.List[file] { return &c.certs }),
-			Help: "A file with the server's certificate and those of its issuers, in PEM format, the server's own first. Relative to the configuration's directory. May be given several times with keys of different types (ECDSA and RSA); each client gets the one it can verify. Unlike in nginx the name has no variables."},
-		{Name: "ssl_certificate_key", In: levels, Args: config.OneArg, Repeat: true, Syntax: "FILE",
+			Help: "A file with the server's certificate and those of its issuers, in PEM format, the server's own first. Relative to the configuration's directory. May be given several times with keys of different types (ECDSA and RSA); each client gets the one it can verify. After data: the PEM itself stands in its place. Variables are for names that differ with the client's SNI, as in certs/$ssl_server_name.crt: such a file is read in each handshake, with the rights of the serving user, and a mistake in it ends the handshake and is logged; a name that no host can have is refused."},
+		{Name: "ssl_certificate_key", In: levels, Args: config.OneArg, Repeat: true, Syntax: "FILE | data:PEM",
 			Set:  files(func(c *settings) *config.List[file] { return &c.keys }),
-			Help: "The file with the private key, in PEM format and without a password. The first belongs to the first ssl_certificate, and so on. It is read with the rights of the user that started the server."},
+			Help: "The file with the private key, in PEM format; see ssl_password_file for encrypted ones. The first belongs to the first ssl_certificate, and so on. It is read with the rights of the user that started the server. data: and variables are as in ssl_certificate."},
+		{Name: "ssl_password_file", In: levels, Args: config.OneArg, Syntax: "FILE",
+			Set: func(s *config.Scope, n *config.Node) error {
+				m.settings.In(s).passwords = file{path: s.Load().ConfPath(n.Arg(0)), pos: n.Args[0].Pos}
+				return nil
+			},
+			Help: "A file with passwords for encrypted keys, one a line; each is tried. Keys may be of PKCS #8 (PBES2 with PBKDF2, and AES or 3DES, as OpenSSL writes them) or of its older format. Opened keys are in memory only."},
 		{Name: "ssl_protocols", In: levels, Args: config.SomeArg, Set: m.setProtocols,
 			Syntax: "[TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3]", Default: "TLSv1.2 TLSv1.3",
 			Help: "The versions of TLS that clients may use. Those between the oldest and the newest cannot be left out; SSLv2 and SSLv3 do not exist here. Unlike in nginx each server of an address has its own."},
@@ -73,20 +77,6 @@ func (m module) directives() []config.Directive {
 			Set:  config.Flag(m.settings, func(c *settings) *bool { return &c.hsts }),
 			Help: "Adds \"Strict-Transport-Security: max-age=31536000\" (RFC 6797) to every response over TLS that has none from the application: browsers then use HTTPS only, for a year. Not a directive of nginx, where add_header does it."},
 	}
-}
-
-func addFile(l *config.List[file], s *config.Scope, n *config.Node) error {
-	a := n.Args[0]
-	for _, prefix := range []string{"data:", "engine:", "store:"} {
-		if strings.HasPrefix(a.Text, prefix) {
-			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s takes a file, not %q", n.Name, prefix)}
-		}
-	}
-	if strings.Contains(a.Text, "$") {
-		return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s takes no variables: %q", n.Name, a.Text)}
-	}
-	l.Add(s, file{s.Load().ConfPath(a.Text), a.Pos})
-	return nil
 }
 
 func (m module) setProtocols(s *config.Scope, n *config.Node) error {
@@ -110,7 +100,7 @@ func (m module) useProtocols(s *config.Scope, n *config.Node, names []string) er
 // their Config. A server that has certificates but no "listen ... ssl" has
 // them checked too: nginx does, and a mistake is best found early.
 func (m module) generation(main *config.Scope, g *proxy.Generation) error {
-	ld := loader{load: main.Load(), pairs: map[[2]string]*stdtls.Certificate{}, warned: map[string]bool{}}
+	ld := loader{load: main.Load(), generation: g, pairs: map[pairKey]*stdtls.Certificate{}, warned: map[string]bool{}}
 	var err error
 	if ld.tickets, err = sharedTickets(g.Resources); err != nil {
 		return err
