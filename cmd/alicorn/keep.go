@@ -69,7 +69,7 @@ func keep(ctx context.Context, p *program, settings *processSettings, ready func
 func (p *program) keeper(made *leftovers, settings *processSettings, user keeper.Identity, encoded json.RawMessage, ready func(control.Status)) (k *keeper.Keeper) {
 	k = keeper.New(keeper.Options{
 		Host: &keeper.Local{Owner: user, Inherited: p.origin.inherited}, User: user, Program: encoded,
-		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen), Alive: int(verbAlive), Upgrade: int(verbUpgrade),
+		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen), Alive: int(verbAlive), Upgrade: int(verbUpgrade), Retire: int(verbRetire),
 		Read: p.readForKeeper,
 		Control: func() (*os.File, error) {
 			path := control.SocketPath(p.folders.run, p.name)

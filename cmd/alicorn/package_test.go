@@ -166,6 +166,7 @@ func (p *packaged) upgradeUnderLoad(second, broken string) {
 		t.Errorf("a broken package replaced server %d by %d", after, pid)
 	}
 	p.dpkg("-i", second)
+	awaitCondition(t, "the old server does not end", func() bool { return hasEnded(after) })
 	if n, err := end(); err != nil || n < 50 {
 		t.Errorf("%d requests, the first failure: %v", n, err)
 	}

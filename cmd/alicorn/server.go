@@ -55,7 +55,8 @@ const (
 	verbScaleUp
 	verbScaleDown
 	verbUpgrade
-	verbAlive // answered at once: the server works
+	verbRetire // another process serves
+	verbAlive  // answered at once: the server works
 )
 
 // newServer starts the event loops, which end with run.
@@ -156,6 +157,9 @@ func (s *server) run(ctx context.Context) error {
 				r.ask(ctx, c.reply)
 			case verbReopen:
 				respond(c.reply, s.reopen())
+			case verbRetire:
+				r.abandon()
+				return s.retire(ctx)
 			case verbUpgrade:
 				u.ask(c.reply)
 			case verbAlive:
@@ -170,7 +174,7 @@ func (s *server) run(ctx context.Context) error {
 		case err := <-u.done:
 			if u.finished(err) {
 				r.abandon()
-				return s.stop(ctx, false)
+				return s.retire(ctx)
 			}
 		case <-ctx.Done():
 			u.abandon()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"time"
 
 	"alicorn/proxy"
 )
@@ -58,4 +59,21 @@ func (u *upgrade) abandon() {
 		u.cancel()
 		u.finished(<-u.done)
 	}
+}
+
+// newcomers is how long connections that were accepted last have to send their
+// first request to the old process.
+const newcomers = 300 * time.Millisecond
+
+// retire stops when another process serves: a connection accepted just before
+// is no idle one, its request is on the way.
+func (s *server) retire(ctx context.Context) error {
+	for _, l := range s.loaded().generation.Listeners {
+		l.Close()
+	}
+	select {
+	case <-time.After(newcomers):
+	case <-ctx.Done():
+	}
+	return s.stop(ctx, false)
 }

@@ -46,7 +46,9 @@ type Options struct {
 	// Upgrade is the number of the command to upgrade; HandOver starts the
 	// process that takes over the sockets and returns when it serves. After an
 	// error all is as before.
+	// Retire is the number of the command to end after it.
 	Upgrade  int
+	Retire   int
 	HandOver func(ctx context.Context, sockets []*os.File) error
 	// Front is the program to run as the front; "": this one.
 	Front string
@@ -201,7 +203,8 @@ func (k *Keeper) attend(ctx context.Context, f *front, numbers <-chan int) (stat
 			k.command(f, n)
 		case <-k.handedOver:
 			if !k.isStopping() {
-				k.command(f, k.o.Stop)
+				k.stop()
+				k.send(f.wire, &message{Kind: tellCommand, Number: k.o.Retire})
 			}
 		case status := <-k.serving:
 			served = true
