@@ -307,3 +307,24 @@ func TestAPanicInTheLogPhaseIsContained(t *testing.T) {
 		t.Errorf("log: %s", got)
 	}
 }
+
+// A connection that was accepted just before the end may have its first request
+// on the way: it is answered. One that stays silent ends soon.
+func TestShutdownAnswersTheFirstRequestOfANewConnection(t *testing.T) {
+	s, _, open := startGate(t)
+	close(open)
+	fresh, silent := connect(s, "127.0.0.1:80"), connect(s, "127.0.0.1:80")
+	proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 2 }, "the connections were not accepted")
+	down := make(chan error, 1)
+	go func() { down <- s.Engine.Shutdown(context.Background()) }()
+	proxytest.Eventually(t, s.Engine.Draining, "Draining is false")
+	if res, _, err := fresh.get("/"); err != nil || !res.Close {
+		t.Errorf("got %v, %v", res, err)
+	}
+	if _, err := silent.r.ReadByte(); err != io.EOF {
+		t.Errorf("a silent connection was not closed: %v", err)
+	}
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+}

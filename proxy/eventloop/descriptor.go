@@ -120,6 +120,14 @@ func (d *Descriptor) Idle(timeout time.Duration) bool {
 	}
 }
 
+// Hurry shortens what is left of an Idle's timeout. Anyone may call it; it has
+// no effect on a descriptor that is owned, or has been since.
+func (d *Descriptor) Hurry(timeout time.Duration) {
+	if due := d.loop.clock() + int64(timeout); d.timer.due.Load() > due {
+		d.loop.timers.set(d, due)
+	}
+}
+
 // Acquire takes the descriptor if nobody owns it. Anyone may call it.
 func (d *Descriptor) Acquire() bool {
 	for {

@@ -76,7 +76,12 @@ const (
 	stateActive
 	stateDraining // active; close after the response
 	stateClosed
+	stateFresh // idle, and nothing has been asked yet
 )
+
+// freshTime is how long a connection on which nothing was asked yet stays open
+// while the process ends: its first request may be on the way.
+const freshTime = time.Second
 
 const bufferSize = 4 << 10
 
@@ -192,7 +197,7 @@ func (c *conn) serve() (waits bool) {
 // beginRequest readies c for a request whose first bytes are there; false when
 // the connection is to be closed.
 func (c *conn) beginRequest() bool {
-	if !c.state.CompareAndSwap(stateIdle, stateActive) {
+	if !c.state.CompareAndSwap(stateIdle, stateActive) && !c.state.CompareAndSwap(stateFresh, stateActive) {
 		return false
 	}
 	// The settings of a server are known only when the head was read; a
@@ -401,6 +406,10 @@ func (c *conn) finish() {
 // Drain is proxy.LiveConn's.
 func (c *conn) Drain() {
 	if c.state.CompareAndSwap(stateActive, stateDraining) {
+		return
+	}
+	if c.state.CompareAndSwap(stateFresh, stateIdle) && c.sock != nil {
+		c.sock.Hurry(freshTime)
 		return
 	}
 	if c.state.CompareAndSwap(stateIdle, stateClosed) {

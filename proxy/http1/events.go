@@ -10,6 +10,7 @@ import (
 
 // startEvents has the loop call c when its first request is there.
 func (c *conn) startEvents() {
+	c.state.Store(stateFresh)
 	if !c.e.Register(c.info, c) {
 		c.nc.Close()
 		return
@@ -23,7 +24,9 @@ func (c *conn) startEvents() {
 // or has idled too long.
 func (c *conn) Ready(*eventloop.Turn) {
 	if c.sock.Expired() {
-		c.state.CompareAndSwap(stateIdle, stateClosed)
+		if !c.state.CompareAndSwap(stateIdle, stateClosed) {
+			c.state.CompareAndSwap(stateFresh, stateClosed)
+		}
 	}
 	c.drive()
 }
