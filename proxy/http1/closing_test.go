@@ -106,15 +106,20 @@ func TestTimeouts(t *testing.T) {
 					continue
 				}
 				wg.Go(func() {
-					nc := dial()
-					sent := make(chan struct{})
-					go func() { defer close(sent); send(nc, c.first, c.trickle) }()
-					got, took := ending(nc, 9*time.Second)
-					nc.Close()
-					<-sent
-					if !slices.Contains(choices(want), got) || took < 900*time.Millisecond {
-						t.Errorf("%s, %s, %v: %q after %v, want %q after 1 s", c.name, who, i == 1, got, took, want)
+					var got string
+					var took time.Duration
+					for range 4 { // on a machine that is held up for a second the first tries may fail
+						nc := dial()
+						sent := make(chan struct{})
+						go func() { defer close(sent); send(nc, c.first, c.trickle) }()
+						got, took = ending(nc, 9*time.Second)
+						nc.Close()
+						<-sent
+						if slices.Contains(choices(want), got) && took > 900*time.Millisecond {
+							return
+						}
 					}
+					t.Errorf("%s, %s, %v: %q after %v, want %q after 1 s", c.name, who, i == 1, got, took, want)
 				})
 			}
 		}
