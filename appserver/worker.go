@@ -39,8 +39,8 @@ const (
 	ahead       = 60        // requests sent to a worker beyond its threads
 	window      = 256 << 10 // credit of a slot, in bytes
 	pageStride  = 64
-	indexBits   = 10
-	maxThreads  = 1<<indexBits - ahead - 1
+	indexBits   = 11
+	maxThreads  = 1015 // which with ahead fits the index
 	bootMessage = "app.run() at import? guard it with if __name__ == \"__main__\""
 )
 

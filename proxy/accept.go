@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -30,7 +31,7 @@ func (e *Engine) listen(l *Listener) error {
 		unix.SetsockoptInt(own, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
 	}
 	a := &eventAcceptor{fd: own}
-	a.listener, err = e.loops.Listen(own, func(nc *eventloop.Conn) { e.startEvent(nc, l) }, func(err error) { e.acceptFailed(l, err) })
+	a.listener, err = e.loops.Listen(own, func(nc *eventloop.Conn) { e.start(nc, l) }, func(err error) { e.acceptFailed(l, err) })
 	if err != nil {
 		unix.Close(own)
 		return err
@@ -48,24 +49,6 @@ type eventAcceptor struct {
 func (a *eventAcceptor) Close() error {
 	a.listener.Close()
 	return unix.Close(a.fd)
-}
-
-func (e *Engine) startEvent(nc *eventloop.Conn, l *Listener) {
-	c := &Conn{ID: e.nextID.Add(1)}
-	c.fill(nc, l)
-	site := e.siteOf(c)
-	switch {
-	case site == nil || e.down.Load():
-		nc.Close()
-	case site.TLS != nil:
-		if nc.StartOwned() != nil {
-			nc.Close()
-			return
-		}
-		go e.serve(e, tlsServer(nc, site), c)
-	default:
-		e.serve(e, nc, c)
-	}
 }
 
 // blockingAcceptor accepts on a goroutine.
@@ -110,6 +93,7 @@ func (e *Engine) acceptBlocking(l *Listener, nl net.Listener) {
 	}
 }
 
+// start has the protocol loop serve nc, on a goroutine unless a loop calls it.
 func (e *Engine) start(nc net.Conn, l *Listener) {
 	c := &Conn{ID: e.nextID.Add(1)}
 	c.fill(nc, l)
@@ -118,18 +102,24 @@ func (e *Engine) start(nc net.Conn, l *Listener) {
 		nc.Close()
 		return
 	}
+	event, inLoop := nc.(*eventloop.Conn)
+	if inLoop && site.TLS == nil {
+		e.serve(e, nc, c)
+		return
+	}
+	if inLoop && event.StartOwned() != nil {
+		nc.Close()
+		return
+	}
 	if site.TLS != nil {
-		nc = tlsServer(nc, site)
+		nc = tls.Server(nc, site.TLS)
 	}
 	go e.serve(e, nc, c)
 }
 
+// acceptFailed logs why l accepts nothing, or not for a while.
 func (e *Engine) acceptFailed(l *Listener, err error) {
-	e.logAccept("cannot accept on " + l.Address + ": " + err.Error())
-}
-
-func (e *Engine) logAccept(msg string) {
 	if g := e.Current(); g != nil && g.ErrorLog != nil {
-		g.ErrorLog.Log(context.Background(), LevelCrit, msg)
+		g.ErrorLog.Log(context.Background(), LevelCrit, "cannot accept on "+l.Address+": "+err.Error())
 	}
 }

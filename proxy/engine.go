@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -59,7 +58,7 @@ func (e *Engine) Swap(g *Generation) *Generation {
 	for _, l := range g.Listeners {
 		if l.accepts == nil && !l.Closed() {
 			if err := e.listen(l); err != nil {
-				e.logAccept("cannot accept on " + l.Address + ": " + err.Error())
+				e.acceptFailed(l, err)
 			}
 		}
 	}
@@ -214,8 +213,6 @@ func (e *Engine) cut(which func(c *Conn) bool) {
 		lc.Close()
 	}
 }
-
-func tlsServer(nc net.Conn, s *Site) net.Conn { return tls.Server(nc, s.TLS) }
 
 // siteOf returns the Site that c arrived on in the current Generation, nil
 // when nothing listens there any more.

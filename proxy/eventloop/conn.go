@@ -13,7 +13,7 @@ import (
 
 // Conn is a stream socket in a Loop, as a net.Conn: a Read or Write that would
 // wait detaches and waits. Unlike other net.Conns it is for one goroutine at a
-// time; only Cut, Gone and Acquire may be called beside it.
+// time; only Cut, Gone and Hurry may be called beside it.
 type Conn struct {
 	Descriptor
 	peer, own          unix.Sockaddr
@@ -76,22 +76,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 }
 
 // WriteBoth writes a and then b, in one call where the socket has room.
-func (c *Conn) WriteBoth(a, b []byte) (int, error) {
-	if len(a) == 0 || len(b) == 0 {
-		n, err := c.Write(a)
-		if err == nil {
-			var m int
-			m, err = c.Write(b)
-			n += m
+func (c *Conn) WriteBoth(a, b []byte) (n int, err error) {
+	if len(a) > 0 && len(b) > 0 {
+		c.state.And(^writable)
+		if n, err = c.gather.write(c.fd, a, b); err != nil && err != unix.EAGAIN {
+			return 0, c.fail("write", err)
 		}
-		return n, err
 	}
-	c.state.And(^writable)
-	n, err := c.gather.write(c.fd, a, b)
-	if err != nil && err != unix.EAGAIN {
-		return 0, c.fail("write", err)
-	}
-	n = max(n, 0)
 	if n < len(a) {
 		m, err := c.Write(a[n:])
 		n += m

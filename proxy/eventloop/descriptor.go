@@ -31,7 +31,7 @@ const (
 )
 
 // Descriptor is a descriptor in a Loop. Its methods are for the goroutine that
-// owns it, but for Cut, Gone and Acquire.
+// owns it, but for Cut, Gone and Hurry.
 type Descriptor struct {
 	loop    *Loop
 	fd      int
@@ -68,9 +68,6 @@ func (d *Descriptor) start(l *Loop, fd int, h Handler, timeout time.Duration) er
 	}
 	return nil
 }
-
-// FD returns the number, for system calls that do not wait.
-func (d *Descriptor) FD() int { return d.fd }
 
 // Detach is Turn.Detach where the owner leads, and does nothing where it does not.
 func (d *Descriptor) Detach() {
@@ -128,19 +125,6 @@ func (d *Descriptor) Hurry(timeout time.Duration) {
 	}
 }
 
-// Acquire takes the descriptor if nobody owns it. Anyone may call it.
-func (d *Descriptor) Acquire() bool {
-	for {
-		s := d.state.Load()
-		if s&owned != 0 {
-			return false
-		}
-		if d.state.CompareAndSwap(s, s|owned) {
-			return true
-		}
-	}
-}
-
 // Expired reports whether the Handler was called because of the deadline.
 func (d *Descriptor) Expired() bool { return d.state.Load()&expired != 0 }
 
@@ -174,7 +158,7 @@ func (d *Descriptor) Missed() { d.state.Or(readable) }
 // Forget says that the caller is about to read all there is.
 func (d *Descriptor) Forget() { d.state.And(^readable) }
 
-// WaitRead waits until a read may give something; os.ErrDeadlineExceeded after
+// waitRead waits until a read may give something; os.ErrDeadlineExceeded after
 // the deadline (a Loop's clock; 0: none). The owner must have detached.
 func (d *Descriptor) waitRead(due int64) error {
 	return d.wait(readable|halfClosed|dead, waitRead, due)

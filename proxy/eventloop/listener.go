@@ -125,7 +125,6 @@ func (p *place) acceptOne() (done bool, err error) {
 	c := &Conn{peer: sa}
 	c.loop, c.fd = p.loop, fd
 	c.timer.reset() // it may be closed without being started
-	c.timer.reset()
 	l.accept(c)
 	return false, nil
 }

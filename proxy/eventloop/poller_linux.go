@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"fmt"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -120,14 +121,8 @@ func read(fd int, b []byte) (int, error) {
 	}
 	for {
 		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return 0, unix.EAGAIN // a constant, which costs no allocation
-		default:
-			return 0, errno
+		if errno != unix.EINTR {
+			return outcome(n, errno)
 		}
 	}
 }
@@ -138,16 +133,22 @@ func write(fd int, b []byte) (int, error) {
 	}
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return 0, unix.EAGAIN
-		default:
-			return 0, errno
+		if errno != unix.EINTR {
+			return outcome(n, errno)
 		}
 	}
+}
+
+// outcome is what a call has done. EAGAIN, which is common, is a constant: an
+// Errno that is made an error is allocated.
+func outcome(n uintptr, errno syscall.Errno) (int, error) {
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EAGAIN:
+		return 0, unix.EAGAIN
+	}
+	return 0, errno
 }
 
 // writev gathers two buffers; vector and header are the caller's, kept so that
@@ -158,6 +159,7 @@ type writev struct {
 }
 
 func (w *writev) write(fd int, a, b []byte) (int, error) {
+	defer func() { *w = writev{} }()
 	w.vector[0].Base, w.vector[1].Base = &a[0], &b[0]
 	w.vector[0].SetLen(len(a))
 	w.vector[1].SetLen(len(b))
@@ -165,15 +167,8 @@ func (w *writev) write(fd int, a, b []byte) (int, error) {
 	w.header.SetIovlen(2)
 	for {
 		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&w.header)), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
-		switch errno {
-		case 0:
-			*w = writev{}
-			return int(n), nil
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return 0, unix.EAGAIN
-		default:
-			return 0, errno
+		if errno != unix.EINTR {
+			return outcome(n, errno)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (c *counter) add() {
 	c.added.Add(1)
 	if c.asleep.Load() {
 		c.rings.Add(1)
-		unix.Write(c.event.FD(), binary.NativeEndian.AppendUint64(nil, 1))
+		unix.Write(c.event.fd, binary.NativeEndian.AppendUint64(nil, 1))
 	}
 }
 

@@ -47,8 +47,8 @@ func pair(t testing.TB, l *Loop) (*Conn, *net.UnixConn) {
 	c.timer.reset()
 	t.Cleanup(func() {
 		nc.Close()
-		c.Cut() // the handler sees the end
-		if c.Acquire() {
+		c.Cut()                           // the handler sees the end
+		if c.state.Or(owned)&owned == 0 { // nobody had it
 			c.Close()
 		}
 	})

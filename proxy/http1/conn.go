@@ -32,7 +32,7 @@ type conn struct {
 	x           *proxy.Exchange // nil while the connection idles
 
 	state    atomic.Int32
-	begun    bool      // the exchange is parked; who drives c next resumes it
+	parked   bool      // the exchange is parked; who drives c next resumes it
 	started  time.Time // when the connection was accepted
 	headEnds time.Time // when the head being read is given up
 
@@ -163,7 +163,7 @@ func (c *conn) refusePlain() {
 // its loop, which it reports.
 func (c *conn) serve() (waits bool) {
 	for {
-		if !c.begun {
+		if !c.parked {
 			pipelined := c.r < c.w
 			if !pipelined {
 				if waits, more := c.awaitRequest(); !more {
@@ -177,13 +177,13 @@ func (c *conn) serve() (waits bool) {
 			c.serveOne(c.x)
 		}
 		for c.x.Suspended() {
-			if !c.begun {
-				c.begun = true
+			if !c.parked {
+				c.parked = true
 				if c.x.Park() {
 					return true
 				}
 			}
-			c.begun = false
+			c.parked = false
 			c.e.Resume(c.x)
 		}
 		c.endOne(c.x)

@@ -55,7 +55,7 @@ func (c *conn) drive() {
 			c.end(recover())
 		}
 	}()
-	if !c.begun && c.state.Load() == stateClosed {
+	if !c.parked && c.state.Load() == stateClosed {
 		return
 	}
 	waits = c.serve()
