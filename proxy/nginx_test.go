@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,37 +23,8 @@ type nginx struct{ dir string }
 // unix:DIR/NAME) until the test ends.
 func startNginx(t *testing.T, servers string) nginx {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nginx") // short: socket paths are bounded
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;
-		events { } http { access_log off; default_type text/plain; root %[1]s/none; absolute_redirect off;
-		client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
-		%[2]s }`, dir, strings.ReplaceAll(servers, "DIR", dir))
-	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("nginx", "-p", dir, "-c", file, "-e", filepath.Join(dir, "error.log"))
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	proxytest.Eventually(t, func() bool {
-		select {
-		case <-ended:
-			t.Fatalf("nginx does not start: %s\n%s", out.String(), conf)
-		default:
-		}
-		_, err := os.Stat(filepath.Join(dir, "pid"))
-		return err == nil
-	}, "nginx does not start: %s", &out)
+	dir := proxytest.NginxDir(t)
+	proxytest.StartNginx(t, dir, "access_log off; default_type text/plain; root DIR/none; absolute_redirect off;\n"+servers)
 	return nginx{dir}
 }
 

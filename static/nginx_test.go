@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -17,37 +16,6 @@ import (
 
 	"alicorn/proxy/proxytest"
 )
-
-// startNginx runs a real nginx with these servers until the test ends.
-func startNginx(t *testing.T, dir, servers string) {
-	t.Helper()
-	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log info;
-		events { } http { include /etc/nginx/mime.types; default_type text/plain; access_log off;
-		client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
-		%[2]s }`, dir, servers)
-	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("nginx", "-p", dir, "-c", file, "-e", filepath.Join(dir, "error.log"))
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	proxytest.Eventually(t, func() bool {
-		select {
-		case <-ended:
-			t.Fatalf("nginx does not start: %s\n%s", out.String(), conf)
-		default:
-		}
-		_, err := os.Stat(filepath.Join(dir, "pid"))
-		return err == nil
-	}, "nginx does not start")
-}
 
 // compared are the fields that must be nginx's.
 var compared = []string{"Content-Type", "Content-Length", "Etag", "Last-Modified", "Location", "Content-Range", "Content-Encoding",
@@ -253,7 +221,7 @@ func bothServe(t *testing.T, www, text string) (ours, nginx func() net.Conn) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	text = strings.ReplaceAll(text, "ROOT", www)
-	startNginx(t, dir, "server { listen unix:"+dir+"/sock; "+text+" }")
+	proxytest.StartNginx(t, dir, "include /etc/nginx/mime.types; default_type text/plain; access_log off; server { listen unix:"+dir+"/sock; "+text+" }")
 	s := start(t, www, "server { listen 80; default_type text/plain; "+text+" }")
 	return func() net.Conn { return s.Dial("") }, func() net.Conn {
 		nc, err := net.Dial("unix", filepath.Join(dir, "sock"))

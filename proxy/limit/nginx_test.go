@@ -6,8 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -46,12 +44,8 @@ func TestWhatNginxDoes(t *testing.T) {
 
 func askNginx(t *testing.T, zones, location string, queries []string) (got []string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nginx") // short: socket paths are bounded
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	stop := startNginx(t, dir, zones+` server { listen unix:`+dir+`/s; add_header X-Limit $limit_req_status always;
+	dir := proxytest.NginxDir(t)
+	stop := proxytest.StartNginx(t, dir, `access_log off; root DIR/none; `+zones+` server { listen unix:DIR/s; add_header X-Limit $limit_req_status always;
 		location / { `+location+` try_files /none =404; } }`)
 	defer stop()
 	for _, q := range queries {
@@ -62,32 +56,6 @@ func askNginx(t *testing.T, zones, location string, queries []string) (got []str
 		got = append(got, fmt.Sprintf("%s: %d %s", q, status, limit))
 	}
 	return got
-}
-
-func startNginx(t *testing.T, dir, http string) (stop func()) {
-	t.Helper()
-	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;
-		events { } http { access_log off; root %[1]s/none;
-		client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s1;
-		%[2]s }`, dir, http)
-	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("nginx", "-p", dir, "-c", file, "-e", filepath.Join(dir, "error.log"))
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	stop = func() { cmd.Process.Kill(); <-ended }
-	proxytest.Eventually(t, func() bool {
-		_, err := os.Stat(filepath.Join(dir, "pid"))
-		return err == nil
-	}, "nginx does not start with\n%s", conf)
-	return stop
 }
 
 func get(t *testing.T, socket, target string) (status int, limit string) {

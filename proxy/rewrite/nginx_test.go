@@ -6,8 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -57,32 +55,8 @@ func TestReturnDoesWhatNginxDoes(t *testing.T) {
 // returns what asks them.
 func startNginx(t *testing.T, servers string) func(host, target string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nginx") // short: socket paths are bounded
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;
-		events { } http { access_log off; root %[1]s/none; server_names_hash_max_size 4096;
-		client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s1;
-		%[2]s }`, dir, strings.ReplaceAll(servers, "LISTEN", "listen unix:"+dir+"/s;"))
-	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("nginx", "-p", dir, "-c", file, "-e", filepath.Join(dir, "error.log"))
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	proxytest.Eventually(t, func() bool {
-		_, err := os.Stat(filepath.Join(dir, "pid"))
-		return err == nil
-	}, "nginx does not start with\n%s", conf)
+	dir := proxytest.NginxDir(t)
+	proxytest.StartNginx(t, dir, "access_log off; root DIR/none;\n"+strings.ReplaceAll(servers, "LISTEN", "listen unix:DIR/s;"))
 	return func(host, target string) string { return askNginx(t, filepath.Join(dir, "s"), host, target) }
 }
 
