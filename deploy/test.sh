@@ -72,6 +72,7 @@ python3-django
 python3-pytest
 apache2-utils ab
 curl curl
+testssl.sh testssl
 openssl openssl
 gcc gcc
 libc6-dev

@@ -1,0 +1,93 @@
+package ssl_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	stdtls "crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// authority is a CA whose certificate is in dir/NAME.crt.
+type authority struct {
+	dir  string
+	cert *x509.Certificate
+	key  crypto.Signer
+}
+
+func newAuthority(t *testing.T, dir, name string) *authority {
+	t.Helper()
+	a := &authority{dir: dir, key: newKey(t, false)}
+	a.cert = &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
+	a.sign(t, name, a.cert, a.key)
+	return a
+}
+
+// server writes a server's certificate for host to dir/NAME.crt and its key to
+// dir/NAME.key, with the life that Let's Encrypt gives.
+func (a *authority) server(t *testing.T, name, host string, withRSA bool) {
+	t.Helper()
+	a.sign(t, name, &x509.Certificate{
+		Subject: pkix.Name{CommonName: host}, DNSNames: []string{host},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, newKey(t, withRSA))
+}
+
+// client writes a client's certificate and key as server does, and returns them.
+func (a *authority) client(t *testing.T, name string) stdtls.Certificate {
+	t.Helper()
+	key := newKey(t, false)
+	der := a.sign(t, name, &x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, key)
+	return stdtls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func (a *authority) sign(t *testing.T, name string, c *x509.Certificate, key crypto.Signer) []byte {
+	t.Helper()
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SerialNumber, c.NotBefore, c.NotAfter = serial, time.Now().Add(-time.Hour), time.Now().Add(89*24*time.Hour)
+	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.write(t, name+".crt", "CERTIFICATE", der)
+	a.write(t, name+".key", "PRIVATE KEY", keyDER)
+	return der
+}
+
+func (a *authority) write(t *testing.T, file, kind string, der []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(a.dir, file), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newKey(t *testing.T, withRSA bool) crypto.Signer {
+	t.Helper()
+	var key crypto.Signer
+	var err error
+	if withRSA {
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
+	} else {
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
