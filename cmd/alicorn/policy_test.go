@@ -27,6 +27,7 @@ var edges = []struct {
 	{"config", nil, "the language knows no directive and no request"},
 	{"proxy/eventloop", nil, "readiness knows no protocol"},
 	{"tls", []string{"config"}, "certificates know no Exchange"},
+	{"tls/acmetest", nil, "a certificate authority for tests is seen from outside"},
 	{"proxy", []string{"config", "proxy/eventloop"}, "the core knows no handler and no wire protocol"},
 	{"proxy/logfile", []string{"config"}, "destinations of logs know no request"},
 	{"proxy/errorlog", []string{"config", "proxy", "proxy/logfile"}, "both logs write to the same kinds of destination"},
@@ -51,6 +52,7 @@ var netHTTP = map[string]string{
 	"cmd/bench":           "it is a client",
 	"proxy":               "status texts and names of methods; no server",
 	"proxy/compress":      "it reads dates of header fields; no server",
+	"tls/acmetest":        "a certificate authority for tests",
 }
 
 // sourceFile is one parsed file.
