@@ -218,6 +218,25 @@ func (s *Site) Lookup(host string) *Server {
 	return s.Default
 }
 
+// Named reports whether host, as Lookup has it, chooses among several servers
+// by a name of one of them.
+func (s *Site) Named(host string) bool {
+	return (len(s.Servers) > 1 || len(s.names.regexes) > 0) && s.names.find(nil, host) != nil
+}
+
+// serverOf returns the server of what comes on c before its host is known: the
+// one that SNI has chosen.
+func (s *Site) serverOf(c *Conn) *Server {
+	if c.TLS == nil || c.TLS.ServerName == "" || len(s.Servers) == 1 {
+		return s.Default
+	}
+	return s.Lookup(strings.ToLower(c.TLS.ServerName))
+}
+
+// Site returns the address that x's connection arrived on, as x's Generation
+// has it.
+func (x *Exchange) Site() *Site { return x.Generation.siteOf(x.Conn) }
+
 func (s *Site) serverFor(x *Exchange, host string) *Server {
 	if len(s.Servers) > 1 || len(s.names.regexes) > 0 {
 		if sv := s.names.find(x, host); sv != nil {

@@ -2,6 +2,8 @@ package ssl
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"alicorn/config"
@@ -41,7 +43,7 @@ func (m module) clientDirectives() []config.Directive {
 			Set: config.Enum(m.settings, []config.Choice[verifyMode]{{Word: "on", Value: verifyOn}, {Word: "off", Value: verifyOff},
 				{Word: "optional", Value: verifyOptional}, {Word: "optional_no_ca", Value: verifyOptionalNoCA}},
 				func(c *settings) *verifyMode { return &c.client.mode }),
-			Help: "Asks clients for a certificate. With on, a request without one is answered 400 (error_page 496); with on and optional, one with a certificate that is not accepted is answered 400 (error_page 495); optional_no_ca also accepts certificates of CAs that are not trusted, for an application that judges them by $ssl_client_cert. $ssl_client_verify is the result. It is decided by the server that the request's Host names, for each connection once, also for sessions that resume."},
+			Help: "Asks clients for a certificate. With on, a request without one is answered 400 (error_page 496); with on and optional, one with a certificate that is not accepted is answered 400 (error_page 495); optional_no_ca also accepts certificates of CAs that are not trusted, for an application that judges them by $ssl_client_cert. $ssl_client_verify is the result. It is decided by the server that the request's Host names, for each connection once, also for sessions that resume. A request that names another host than its handshake did is answered 421, as in nginx."},
 		{Name: "ssl_client_certificate", In: levels, Args: config.OneArg, Syntax: "FILE",
 			Set:  fileOf(func(c *clientSettings) *file { return &c.shown }),
 			Help: "A file with the certificates, in PEM format, of the CAs that sign clients' certificates. Their names are sent to clients. A chain must end at one that signed itself. Relative to the configuration's directory."},
@@ -96,6 +98,9 @@ func (c *clientSettings) admit(x *proxy.Exchange) error {
 	if x.Conn.TLS == nil {
 		return nil
 	}
+	if isMisdirected(x) {
+		return refuse(x, http.StatusMisdirectedRequest, "client attempted to request the server name different from the one that was negotiated")
+	}
 	if len(x.Conn.TLS.PeerCertificates) == 0 {
 		if c.mode == verifyOn {
 			return refuse(x, proxy.StatusNoCert, "client sent no required SSL certificate")
@@ -107,6 +112,16 @@ func (c *clientSettings) admit(x *proxy.Exchange) error {
 		return nil
 	}
 	return refuse(x, proxy.StatusCertError, fmt.Sprintf("client SSL certificate verify error: (%d:%s)", r.Code, r.Reason))
+}
+
+// isMisdirected reports whether the handshake was for another name than the
+// request, so that the client was asked for another certificate, or for none
+// (RFC 9110 section 15.5.20). As in nginx the names count, not the servers, and
+// only names by which the handshake's server was chosen.
+func isMisdirected(x *proxy.Exchange) bool {
+	asked := strings.ToLower(x.Conn.TLS.ServerName)
+	same := asked == x.Req.Host && x.Req.Authority != "" // without it Host is only the server's own name
+	return !same && tls.IsHostName(asked) && x.Site().Named(asked)
 }
 
 // refuse ends the connection too: only another one can show another certificate.

@@ -144,7 +144,7 @@ func TestAnotherServersCATellsNothing(t *testing.T) {
 	defer tc.Close()
 	tc.SetDeadline(time.Now().Add(10 * time.Second))
 	for _, c := range []struct{ host, want string }{
-		{"a.example", "SUCCESS"}, {"c.example", "FAILED:certificate not trusted"}, {"b.example", "400 Bad Request"},
+		{"a.example", "SUCCESS"}, {"c.example", "FAILED:certificate not trusted"}, {"b.example", "421 Misdirected Request"},
 	} {
 		fmt.Fprintf(tc, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", c.host)
 		answer := make([]byte, 4096)

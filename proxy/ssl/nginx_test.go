@@ -1,0 +1,221 @@
+package ssl_test
+
+import (
+	"bufio"
+	stdtls "crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
+	"alicorn/proxy/proxytest"
+	"alicorn/proxy/rewrite"
+	"alicorn/proxy/ssl"
+)
+
+// pair is a configuration that nginx and we serve. LISTEN in it is the address.
+type pair struct {
+	ours  *proxytest.Server
+	nginx string // socket
+}
+
+// beside starts both with their files in dir.
+func beside(t *testing.T, dir, text string) pair {
+	t.Helper()
+	run := proxytest.NginxDir(t)
+	proxytest.StartNginx(t, run, "access_log off; root DIR/none;\n"+strings.NewReplacer("LISTEN", "listen unix:DIR/s", "FILES", dir).Replace(text))
+	return pair{
+		ours: proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{ssl.New(), rewrite.Module()}, Serve: http1.Serve,
+			Text: strings.NewReplacer("LISTEN", "listen 127.0.0.1:443", "FILES", dir).Replace(text)}),
+		nginx: filepath.Join(run, "s"),
+	}
+}
+
+// both returns what f finds on a connection to each.
+func (p pair) both(t *testing.T, f func(nc net.Conn) string) (ours, nginx string) {
+	t.Helper()
+	nc, err := net.Dial("unix", p.nginx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	return f(p.ours.Dial("127.0.0.1:443")), f(nc)
+}
+
+// get is status, Connection and text of the answer over TLS, or the error.
+func get(nc net.Conn, c *stdtls.Config, head string) string {
+	tc := stdtls.Client(nc, c)
+	if err := tc.Handshake(); err != nil {
+		return "no handshake: " + err.Error()
+	}
+	if _, err := io.WriteString(tc, head); err != nil {
+		return "cannot write: " + err.Error()
+	}
+	return answer(tc)
+}
+
+func answer(r io.Reader) string {
+	res, err := http.ReadResponse(bufio.NewReader(r), nil)
+	if err != nil {
+		return "no answer: " + err.Error()
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return "no body: " + err.Error()
+	}
+	text := string(body)
+	if _, title, ok := strings.Cut(text, "<title>"); ok {
+		text, _, _ = strings.Cut(title, "</title>")
+	}
+	closes := ""
+	if res.Close {
+		closes = " closed"
+	}
+	return fmt.Sprintf("%d%s %s", res.StatusCode, closes, text)
+}
+
+// verified are servers that ask for certificates of two authorities, and one
+// that does not.
+var verified = map[string]string{
+	"a": `server { LISTEN ssl; server_name a.example; return 200 a; }`,
+	"b": `server { LISTEN ssl; server_name b.example bb.example; ssl_verify_client on; ssl_client_certificate FILES/one.crt; return 200 "b $ssl_client_verify"; }`,
+	"c": `server { LISTEN ssl; server_name c.example; ssl_verify_client on; ssl_client_certificate FILES/two.crt; return 200 "c $ssl_client_verify"; }`,
+	"d": `server { LISTEN ssl; server_name *.d.example; ssl_verify_client optional; ssl_client_certificate FILES/one.crt; return 200 "d $ssl_client_verify"; }`,
+}
+
+// verifiedText has servers in an order, of which the first is the default.
+func verifiedText(order string) string {
+	text := "ssl_certificate FILES/site.crt; ssl_certificate_key FILES/site.key;"
+	for _, name := range order {
+		text += verified[string(name)]
+	}
+	return text
+}
+
+// TestVerifiedServersAreReachedOnlyByTheirOwnName asks nginx and us for every
+// host by connections made for every name, with every certificate. They differ
+// where no name has chosen the server of the handshake: nginx then takes the
+// default server's word for the certificate, we take only the CA of the server
+// that is asked.
+func TestVerifiedServersAreReachedOnlyByTheirOwnName(t *testing.T) {
+	dir := t.TempDir()
+	one, two := newAuthority(t, dir, "one"), newAuthority(t, dir, "two")
+	one.server(t, "site", "site.example", false)
+	clients := map[string]*stdtls.Certificate{"none": {}, "one": new(one.client(t, "ann")), "two": new(two.client(t, "bob"))}
+	for _, order := range []string{"abcd", "bacd", "cabd", "b", "d"} {
+		p := beside(t, dir, verifiedText(order))
+		for _, sni := range []string{"", "a.example", "b.example", "c.example", "x.d.example", "none.example"} {
+			for _, host := range []string{"a.example", "b.example", "B.example:443", "bb.example", "c.example", "x.d.example", "y.d.example", "none.example", ""} {
+				for who, cert := range clients {
+					ours, nginx := p.both(t, func(nc net.Conn) string {
+						return get(nc, asClient(sni, cert), headFor(host))
+					})
+					own := strings.Contains(ours, "b SUCCESS") && who == "one" || strings.Contains(ours, "c SUCCESS") && who == "two" || strings.Contains(ours, "d SUCCESS") && who == "one"
+					if strings.Contains(ours, "SUCCESS") && !own {
+						t.Errorf("%s: SNI %q, Host %s: a certificate of %s got %s", order, sni, host, who, ours)
+					}
+					unnamed := sni == "" || sni == "none.example"
+					if ours != nginx && !(unnamed && (own || strings.Contains(nginx, "SUCCESS"))) {
+						t.Errorf("%s: SNI %q, Host %s, certificate %s:\nours  %s\nnginx %s", order, sni, host, who, ours, nginx)
+					}
+				}
+			}
+		}
+	}
+}
+
+// headFor is a request for host, by HTTP/1.0 when there is none.
+func headFor(host string) string {
+	if host == "" {
+		return "GET / HTTP/1.0\r\n\r\n"
+	}
+	return "GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
+}
+
+// asClient shows cert whatever the server asks for.
+func asClient(sni string, cert *stdtls.Certificate) *stdtls.Config {
+	return &stdtls.Config{ServerName: sni, InsecureSkipVerify: true,
+		GetClientCertificate: func(*stdtls.CertificateRequestInfo) (*stdtls.Certificate, error) { return cert, nil }}
+}
+
+// oneSession keeps one session, for whatever server.
+type oneSession struct{ state *stdtls.ClientSessionState }
+
+func (c *oneSession) Get(string) (*stdtls.ClientSessionState, bool) { return c.state, c.state != nil }
+
+func (c *oneSession) Put(_ string, state *stdtls.ClientSessionState) { c.state = state }
+
+func TestASessionOfOneServerOpensNoOther(t *testing.T) {
+	dir := t.TempDir()
+	one, two := newAuthority(t, dir, "one"), newAuthority(t, dir, "two")
+	one.server(t, "site", "site.example", false)
+	ann, bob := one.client(t, "ann"), two.client(t, "bob")
+	const missing, refused = "400 closed 400 No required SSL certificate was sent", "400 closed 400 The SSL certificate error"
+	for _, settings := range []string{"", "ssl_session_tickets off; ssl_session_cache shared:S:1m;"} {
+		s := proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{ssl.New(), rewrite.Module()}, Serve: http1.Serve,
+			Text: strings.NewReplacer("LISTEN", "listen 127.0.0.1:443", "FILES", dir).Replace(settings + verifiedText("abcd"))})
+		for _, c := range []struct {
+			from, to    string
+			first, then stdtls.Certificate
+			want        string
+			resumes     bool
+		}{
+			{"a.example", "b.example", ann, stdtls.Certificate{}, missing, false},
+			{"a.example", "a.example", ann, stdtls.Certificate{}, "200 a", true},
+			{"b.example", "b.example", ann, stdtls.Certificate{}, "200 b SUCCESS", true},
+			{"b.example", "bb.example", ann, stdtls.Certificate{}, "200 b SUCCESS", true},
+			{"b.example", "c.example", ann, stdtls.Certificate{}, missing, false},
+			{"b.example", "c.example", ann, ann, refused, false},
+			{"b.example", "a.example", ann, ann, "200 a", false},
+			{"b.example", "b.example", bob, stdtls.Certificate{}, refused, true},
+		} {
+			cache := &oneSession{}
+			ask := func(name string, cert stdtls.Certificate, version uint16) (string, bool) {
+				conf := asClient(name, &cert)
+				conf.ClientSessionCache, conf.MaxVersion = cache, version
+				tc := stdtls.Client(s.Dial("127.0.0.1:443"), conf)
+				defer tc.Close()
+				fmt.Fprintf(tc, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", name)
+				return answer(tc), tc.ConnectionState().DidResume
+			}
+			for _, version := range []uint16{stdtls.VersionTLS12, stdtls.VersionTLS13} {
+				cache.state = nil
+				ask(c.from, c.first, version)
+				got, resumed := ask(c.to, c.then, version)
+				kept := c.resumes && (settings == "" || version == stdtls.VersionTLS13)
+				want := c.want
+				if c.resumes && !kept && c.from != "a.example" {
+					want = missing
+				}
+				if got != want || resumed != kept {
+					t.Errorf("%q %x from %s to %s: got %s, resumed %v; want %s", settings, version, c.from, c.to, got, resumed, want)
+				}
+			}
+		}
+	}
+}
+
+func TestWhatCannotBeReadIsForTheServerOfTheHandshake(t *testing.T) {
+	dir := t.TempDir()
+	newAuthority(t, dir, "ca").server(t, "site", "site.example", false)
+	text := "ssl_certificate FILES/site.crt; ssl_certificate_key FILES/site.key;"
+	for _, name := range []string{"a.example", "b.example", "*.d.example"} {
+		text += `server { LISTEN ssl; server_name ` + name + `; error_page 400 =200 /bad; location / { return 200 "$server_name $host"; } location = /bad { return 200 "bad at $server_name"; } }`
+	}
+	p := beside(t, dir, text)
+	for _, sni := range []string{"", "a.example", "B.example", "x.d.example", "none.example"} {
+		for _, head := range []string{"GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "?\r\n\r\n", "GET / HTTP/1.0\r\nHost: a.example\r\n\r\n"} {
+			ours, nginx := p.both(t, func(nc net.Conn) string { return get(nc, asClient(sni, &stdtls.Certificate{}), head) })
+			if ours != nginx {
+				t.Errorf("SNI %q, %q:\nours  %s\nnginx %s", sni, head, ours, nginx)
+			}
+		}
+	}
+}
