@@ -18,6 +18,7 @@ const (
 	Location
 	LocationIf
 	App
+	ACMEIssuer
 )
 
 // AnyLevel is the usual set for directives that inherit: http, server, location.
@@ -28,7 +29,7 @@ var contextNames = []struct {
 	name string
 }{
 	{Main, "main"}, {Events, "events"}, {HTTP, "http"}, {Server, "server"},
-	{Location, "location"}, {LocationIf, "if in location"}, {App, "app"},
+	{Location, "location"}, {LocationIf, "if in location"}, {App, "app"}, {ACMEIssuer, "acme_issuer"},
 }
 
 // String lists the contexts as the manual does: "http, server, location".

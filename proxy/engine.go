@@ -65,6 +65,9 @@ func (e *Engine) Swap(g *Generation) *Generation {
 	if old != nil {
 		e.closeRemoved(old, g)
 	}
+	for _, f := range g.serves {
+		f()
+	}
 	return old
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 
 	"alicorn/config"
@@ -24,6 +25,7 @@ type Generation struct {
 	all    []*Site
 	orphan *Site // for connections whose listener this generation does not have
 	starts []func(ctx context.Context) error
+	serves []func()
 	stops  []func(ctx context.Context)
 }
 
@@ -39,6 +41,11 @@ func Compile(l *config.Load, main *config.Scope, modules []Module) (*Generation,
 	c := &compiler{load: l, modules: modules, g: g}
 	for _, s := range serverScopes(main) {
 		g.Servers = append(g.Servers, c.server(s))
+	}
+	for _, m := range modules {
+		if m.Servers != nil {
+			l.FailWith(main.Node.Pos, m.Servers(main, g))
+		}
 	}
 	if err := l.Finish(); err != nil {
 		return nil, err
@@ -74,6 +81,10 @@ func serverScopes(main *config.Scope) []*config.Scope {
 // OnStart adds what must succeed before the Generation may serve: pools
 // becoming ready. Starts run at the same time.
 func (g *Generation) OnStart(f func(ctx context.Context) error) { g.starts = append(g.starts, f) }
+
+// OnServe adds what begins when the Generation answers requests: what other
+// hosts may ask it for. It must return soon.
+func (g *Generation) OnServe(f func()) { g.serves = append(g.serves, f) }
 
 // OnStop adds what ends once no request uses the Generation any more.
 func (g *Generation) OnStop(f func(ctx context.Context)) { g.stops = append(g.stops, f) }
@@ -198,7 +209,7 @@ func (c *compiler) listen() {
 		if opened[bound] == nil {
 			l, err := c.open(sites[bound].listen)
 			if err != nil {
-				c.load.FailWith(sites[bound].listen.Pos, err)
+				c.unbound(sites[bound], err)
 				continue
 			}
 			opened[bound] = l
@@ -213,6 +224,16 @@ func (c *compiler) listen() {
 	if len(order) > 0 {
 		c.g.orphan = c.union()
 	}
+}
+
+// unbound records why an address could not be bound.
+func (c *compiler) unbound(e *siteEntry, err error) {
+	if !e.listen.Optional {
+		c.load.FailWith(e.listen.Pos, err)
+		return
+	}
+	c.load.Warn(e.listen.Pos, "%s", err)
+	c.g.all = slices.DeleteFunc(c.g.all, func(s *Site) bool { return s == e.site })
 }
 
 type siteEntry struct {

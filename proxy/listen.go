@@ -19,7 +19,10 @@ type Listen struct {
 	Default bool
 	SSL     bool
 	HTTP2   bool // asked for, and noted by check -v: HTTP/1.1 is spoken
-	Options config.ListenOptions
+	// Optional says that the server does without it where it cannot be bound,
+	// which is a warning: no directive asked for it.
+	Optional bool
+	Options  config.ListenOptions
 }
 
 // key identifies the address.

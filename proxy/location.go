@@ -44,6 +44,9 @@ const (
 // On adds an action to a phase; actions run in the order of modules.
 func (l *Location) On(p Phase, a Action) { l.phases[p] = append(l.phases[p], a) }
 
+// First adds a before the actions that the phase has.
+func (l *Location) First(p Phase, a Action) { l.phases[p] = append([]Action{a}, l.phases[p]...) }
+
 // SetContent makes h the content. A location has one: the first module that
 // sets it wins, so the fallback (static files) stands last in the list.
 func (l *Location) SetContent(h Handler) {
@@ -132,4 +135,16 @@ type Server struct {
 	locations locations
 	named     map[string]*Location
 	rewrite   []Action // server rewrite phase
+}
+
+// Names returns the server's names as server_name has them, in lower case;
+// regular expressions are left out. A server without names has "".
+func (sv *Server) Names() []string {
+	var names []string
+	for _, n := range sv.names {
+		if n.regex == nil {
+			names = append(names, n.name)
+		}
+	}
+	return names
 }

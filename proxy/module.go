@@ -63,6 +63,9 @@ type Module struct {
 	// location matches, for the server's own scope), after the whole
 	// configuration was read without a mistake. It adds what s asks for to l.
 	Compile func(s *config.Scope, l *Location) error
+	// Servers is called once, with the main Scope, after all servers were
+	// compiled and before their addresses are bound: it may add to their Listens.
+	Servers func(s *config.Scope, g *Generation) error
 	// Generation is called once, with the main Scope, after all locations
 	// were compiled: for pools and other things with a life of their own.
 	Generation func(s *config.Scope, g *Generation) error

@@ -11,6 +11,7 @@ import (
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
 	"alicorn/proxy"
+	"alicorn/proxy/acme"
 	"alicorn/proxy/errorlog"
 )
 
@@ -101,6 +102,7 @@ func (p *program) features(apps *appserver.Runtime) features {
 		core:     proxy.Options{MaxBodySize: p.maxBody, TempDir: filepath.Join(p.folders.cache, "client_body")},
 		errorLog: log,
 		apps:     apps,
+		acme:     acme.Options{State: p.folders.state},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/accesslog"
+	"alicorn/proxy/acme"
 	"alicorn/proxy/compress"
 	"alicorn/proxy/errorlog"
 	"alicorn/proxy/header"
@@ -19,16 +20,19 @@ type features struct {
 	core     proxy.Options
 	errorLog errorlog.Options
 	apps     *appserver.Runtime
+	acme     acme.Options
 }
 
 // modules is THE ordered list of features. Within a phase, actions and filters
 // run in this order; the fallback for content, static files, comes last.
 func modules(f features) []proxy.Module {
+	automatic := acme.New(f.acme)
 	return []proxy.Module{
 		proxy.NewCore(f.core),
 		errorlog.Module(f.errorLog),
 		accesslog.Module(),
-		ssl.New(),
+		automatic.Module(),
+		ssl.New(automatic),
 		rewrite.Module(),
 		static.Expires(),
 		limit.Module(),

@@ -27,12 +27,14 @@ var edges = []struct {
 	{"config", nil, "the language knows no directive and no request"},
 	{"proxy/eventloop", nil, "readiness knows no protocol"},
 	{"tls", []string{"config"}, "certificates know no Exchange"},
+	{"tls/acme", nil, "orders know no request"},
 	{"tls/acmetest", nil, "a certificate authority for tests is seen from outside"},
 	{"proxy", []string{"config", "proxy/eventloop"}, "the core knows no handler and no wire protocol"},
 	{"proxy/logfile", []string{"config"}, "destinations of logs know no request"},
 	{"proxy/errorlog", []string{"config", "proxy", "proxy/logfile"}, "both logs write to the same kinds of destination"},
 	{"proxy/accesslog", []string{"config", "proxy", "proxy/logfile"}, "both logs write to the same kinds of destination"},
 	{"proxy/ssl", []string{"config", "proxy", "tls"}, "directives and variables for what tls does"},
+	{"proxy/acme", []string{"config", "proxy", "tls/acme"}, "directives and requests for what tls/acme does"},
 	{"proxy/upstream", []string{"config", "proxy", "tls"}, "connections to upstreams may use TLS"},
 	{"proxy/proxytest", []string{"config", "proxy/eventloop", "proxy"}, "a server for the tests of features"},
 	{"proxy/http1", []string{"config", "proxy/eventloop", "proxy"}, "the loop of a protocol runs in event loops"},
@@ -52,6 +54,8 @@ var netHTTP = map[string]string{
 	"cmd/bench":           "it is a client",
 	"proxy":               "status texts and names of methods; no server",
 	"proxy/compress":      "it reads dates of header fields; no server",
+	"proxy/ssl":           "names of statuses; no server",
+	"tls/acme":            "it is a client of authorities",
 	"tls/acmetest":        "a certificate authority for tests",
 }
 

@@ -1,0 +1,137 @@
+// Package acme is automatic HTTPS: the directives that begin with acme_, and
+// what servers do for package alicorn/tls/acme, which orders certificates.
+//
+// A server with "listen ... ssl" and no ssl_certificate gets a certificate for
+// each of its public names. Its part of a generation is decided once all
+// servers are known: which names, which challenges our listeners can answer,
+// and whether port 80 has to be opened for it. Every server answers HTTP-01,
+// before anything else looks at the request. Certificates live in a Source,
+// a Resource that reloads keep.
+package acme
+
+import (
+	"context"
+	stdtls "crypto/tls"
+	"log/slog"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/tls/acme"
+)
+
+// Options are what the program decides.
+type Options struct {
+	// State is the folder for accounts, keys and certificates.
+	State string
+	// Source is how certificates are kept.
+	Source acme.Options
+}
+
+// Feature is automatic HTTPS for the configurations of one program. The ssl
+// module takes certificates from it.
+type Feature struct {
+	options  Options
+	settings *config.Key[settings]
+}
+
+// New returns the feature.
+func New(o Options) *Feature {
+	f := &Feature{options: o}
+	f.settings = config.NewKey(func() settings { return settings{file: &file{}, redirect: true} })
+	f.settings.Enter = func(s *config.Scope, c *settings) {
+		c.issuer, c.certificate, c.site = acme.Issuer{}, nil, nil
+	}
+	f.settings.Leave = f.leave
+	return f
+}
+
+// Module returns it as a module, which stands before the ssl module.
+func (f *Feature) Module() proxy.Module {
+	return proxy.Module{
+		Name: "acme", Settings: f.settings, Directives: append(f.directives(), f.issuerDirectives()...),
+		Servers: f.servers, Generation: f.generation,
+	}
+}
+
+// Certificates returns what gives sv its certificate in each handshake, nil
+// where sv has to name files. why then says, where that helps, what keeps its
+// certificate from being obtained.
+func (f *Feature) Certificates(sv *proxy.Server) (load func(*stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error), why string) {
+	t := f.settings.In(sv.Scope).site
+	if t == nil {
+		return nil, ""
+	}
+	if len(t.wants) == 0 {
+		return nil, t.why
+	}
+	return t.certificates, ""
+}
+
+// Challenge answers an authority's own handshake; nil for other clients.
+func (f *Feature) Challenge(g *proxy.Generation, hello *stdtls.ClientHelloInfo) *stdtls.Config {
+	if len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != acme.ALPNProtocol {
+		return nil
+	}
+	var c *stdtls.Config
+	g.Resources.Each(func(_ string, v any) {
+		if s, ok := v.(*acme.Source); ok {
+			c = s.Challenge(hello)
+		}
+	})
+	return c
+}
+
+// generation has the source used by g once it serves.
+func (f *Feature) generation(main *config.Scope, g *proxy.Generation) error {
+	var wants []*acme.Want
+	byName := map[string]*acme.Want{}
+	var source *acme.Source
+	http, alpn := reachable(g)
+	for _, sv := range g.Servers {
+		t := f.settings.In(sv.Scope).site
+		if t == nil {
+			continue
+		}
+		for _, w := range t.wants {
+			w.HTTP, w.ALPN = http, alpn
+			if byName[w.Name] == nil {
+				byName[w.Name] = w
+				wants = append(wants, w)
+			}
+			source = t.source
+		}
+		if t.redirect {
+			sv.Root.On(proxy.PostRead, t.toHTTPS)
+		}
+	}
+	if source == nil {
+		return nil
+	}
+	for _, sv := range g.Servers {
+		sv.Root.First(proxy.PostRead, challenge{source}.answer)
+	}
+	g.OnStart(func(context.Context) error { source.Load(wants); return nil })
+	g.OnServe(func() {
+		source.Use(wants, func(level slog.Level, text string) { g.LogTo(level, text) })
+	})
+	return nil
+}
+
+// reachable says which challenges g's listeners can answer. Authorities come
+// to ports 80 and 443; where nothing listens there, as in a container, other
+// ports stand for them.
+func reachable(g *proxy.Generation) (http, alpn bool) {
+	var anyHTTP, anySSL bool
+	for _, site := range g.Sites() {
+		if site.Listener == nil || site.Listener.Network == "unix" {
+			continue
+		}
+		port := portOf(site.Listener.Address)
+		http, alpn = http || !site.SSL && port == "80", alpn || site.SSL && port == "443"
+		anyHTTP, anySSL = anyHTTP || !site.SSL, anySSL || site.SSL
+	}
+	if !http && !alpn {
+		return anyHTTP, anySSL
+	}
+	return http, alpn
+}

@@ -1,0 +1,307 @@
+package acme
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"alicorn/config"
+	"alicorn/tls/acme"
+)
+
+type settings struct {
+	file     *file       // of the whole configuration
+	issuer   acme.Issuer // that this acme_issuer block describes
+	urls     config.List[string]
+	email    string
+	staging  bool
+	hook     config.List[string]
+	redirect bool
+	internal bool
+	resolver string // HOST:PORT; "": the system's
+	// certificate is the acme_certificate of this very server.
+	certificate *certificate
+	site        *site // of a server with automatic certificates
+}
+
+// file is what all blocks of a configuration share.
+type file struct{ issuers []*acme.Issuer }
+
+func (f *file) issuer(name string) *acme.Issuer {
+	for _, i := range f.issuers {
+		if i.Name == name {
+			return i
+		}
+	}
+	return nil
+}
+
+// certificate is an acme_certificate directive.
+type certificate struct {
+	node  *config.Node
+	names []string
+	key   acme.KeyType
+}
+
+const levels = config.HTTP | config.Server
+
+func (f *Feature) directives() []config.Directive {
+	k := f.settings
+	return []config.Directive{
+		{Name: "acme_certificate", In: config.Server, Args: config.SomeArg, Syntax: "ISSUER [NAME ...] [key=ALG:SIZE]", Set: f.setCertificate,
+			Help: "Orders the server's certificates from this acme_issuer: for the names given, else for those of server_name. Unlike with nginx, each name has a certificate of its own, wildcards are possible with acme_dns_hook, and \"ssl_certificate $acme_certificate\" may be left out. key= is ecdsa:256 (the default), ecdsa:384, ecdsa:521, rsa:2048, rsa:3072 or rsa:4096."},
+		{Name: "acme_ca", In: levels, Args: config.SomeArg, Syntax: "URL ...", Default: acme.LetsEncrypt,
+			Set:  config.Strings(k, func(c *settings) *config.List[string] { return &c.urls }),
+			Help: "The directories of the authorities that automatic certificates come from, asked in turn until one gives a certificate. Their terms of service are accepted. Without it those of all acme_issuer blocks are asked, in their order, else Let's Encrypt."},
+		{Name: "acme_email", In: levels, Args: config.OneArg, Syntax: "ADDRESS", Set: config.String(k, func(c *settings) *string { return &c.email }),
+			Help: "Where the authorities of acme_ca, or Let's Encrypt, reach you. None is needed."},
+		{Name: "acme_staging", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off", Set: config.Flag(k, func(c *settings) *bool { return &c.staging }),
+			Help: "Orders from Let's Encrypt's staging directory, whose limits are wide and whose certificates browsers do not trust: to try a set-up out."},
+		{Name: "acme_dns_hook", In: levels, Args: config.SomeArg, Syntax: "COMMAND [ARGUMENT ...]",
+			Set:  config.Strings(k, func(c *settings) *config.List[string] { return &c.hook }),
+			Help: "Answers DNS-01, which wildcards need: COMMAND runs as the serving user, without a shell, with \"present\", the name of a TXT record with its final dot, and its value, and ends with status 0 once the zone's servers answer with it, within ten minutes; later with \"cleanup\" and the same."},
+		{Name: "auto_redirect", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "on", Set: config.Flag(k, func(c *settings) *bool { return &c.redirect }),
+			Help: "Where no server listens on port 80, a server with automatic certificates listens there itself, answers challenges, and sends clients to https:// once a certificate is there (301, or 308 where a method other than GET must be kept). Until then, and with off, it serves."},
+		{Name: "tls_internal", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off", Set: config.Flag(k, func(c *settings) *bool { return &c.internal }),
+			Help: "Takes the certificates of servers without ssl_certificate from a local authority in the state directory, made when it is first needed: for development, localhost and names that no public authority certifies. \"alicorn cert\" says which file to trust."},
+		{Name: "resolver", In: config.AnyLevel, Args: config.SomeArg, Syntax: "ADDRESS[:PORT] [PARAMETER ...]", Set: f.setResolver,
+			Help: "The DNS server that is asked, before a certificate is ordered, whether a name leads to this host; the first one counts. Without it that is the system's. In a location, and its parameters valid=, ipv4=, ipv6= and status_zone=, it has no effect."},
+		{Name: "resolver_timeout", In: config.AnyLevel, Args: config.OneArg, NoEffect: true, Syntax: "TIME",
+			Help: "DNS look-ups end after 15 seconds."},
+		{Name: "acme_shared_zone", In: config.HTTP, Args: config.OneArg, NoEffect: true, Syntax: "zone=NAME:SIZE",
+			Help: "One process has all certificates: there is nothing to share."},
+	}
+}
+
+func (f *Feature) setCertificate(s *config.Scope, n *config.Node) error {
+	c := &certificate{node: n, key: "ecdsa:256"}
+	for _, a := range n.Args[1:] {
+		if key, ok := strings.CutPrefix(a.Text, "key="); ok {
+			var err error
+			if c.key, err = acme.ParseKeyType(key); err != nil {
+				return &config.Error{Pos: a.Pos, Msg: "acme_certificate: " + err.Error()}
+			}
+			continue
+		}
+		name, err := ascii(a.Text)
+		if err == nil {
+			err = acme.Orderable(name)
+		}
+		if err != nil {
+			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("acme_certificate: no certificate can be ordered for %q: %s", a.Text, err)}
+		}
+		c.names = append(c.names, name)
+	}
+	f.settings.In(s).certificate = c
+	return nil
+}
+
+func (f *Feature) setResolver(s *config.Scope, n *config.Node) error {
+	c := f.settings.In(s)
+	first := ""
+	for _, a := range n.Args {
+		if name, _, ok := strings.Cut(a.Text, "="); ok {
+			if name != "valid" && name != "ipv4" && name != "ipv6" && name != "status_zone" {
+				return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("invalid parameter %q of resolver", a.Text)}
+			}
+			s.Load().Note(a.Pos, "%s of resolver has no effect", name)
+			continue
+		}
+		addr, err := resolverAddress(a.Text)
+		if err != nil {
+			return &config.Error{Pos: a.Pos, Msg: err.Error()}
+		}
+		if first == "" {
+			first = addr
+		}
+	}
+	if first == "" {
+		return &config.Error{Pos: n.Pos, Msg: "resolver names no address"}
+	}
+	c.resolver = first
+	return nil
+}
+
+func resolverAddress(text string) (string, error) {
+	if _, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+		return net.JoinHostPort(strings.Trim(text, "[]"), "53"), nil
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = text, "53"
+	}
+	if host == "" || strings.ContainsAny(host, " /") {
+		return "", fmt.Errorf("%q is not the address of a resolver", text)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+func (f *Feature) issuerDirectives() []config.Directive {
+	k := f.settings
+	in := config.ACMEIssuer
+	text := func(field func(i *acme.Issuer) *string) config.Setter {
+		return config.String(k, func(c *settings) *string { return field(&c.issuer) })
+	}
+	return []config.Directive{
+		{Name: "acme_issuer", In: config.HTTP, Block: true, Opens: in, Args: config.OneArg, Repeat: true, Syntax: "NAME",
+			Set: func(s *config.Scope, n *config.Node) error {
+				k.In(s).issuer.Name = n.Arg(0)
+				return nil
+			},
+			Help: "An authority that speaks ACME, for acme_certificate and automatic certificates."},
+		{Name: "uri", In: in, Args: config.OneArg, Syntax: "URL", Set: text(func(i *acme.Issuer) *string { return &i.Directory }),
+			Help: "The authority's directory (RFC 8555 section 7.1.1); it has to be given."},
+		{Name: "contact", In: in, Args: config.OneArg, Repeat: true, Syntax: "URL", Set: f.setContact,
+			Help: "Where the authority reaches you; mailto: may be left out."},
+		{Name: "account_key", In: in, Args: config.OneArg, Syntax: "ALG[:SIZE] | FILE", Default: "ecdsa:256", Set: f.setAccountKey,
+			Help: "The type of the account's private key, which is made and kept in state_path: ecdsa:256, ecdsa:384, ecdsa:521, rsa:2048, rsa:3072 or rsa:4096; or a file with one in PEM format."},
+		{Name: "external_account_key", In: in, Args: config.TwoArgs, Syntax: "ID FILE", Set: f.setExternalKey,
+			Help: "Binds the account to one that the authority knows (RFC 8555 section 7.3.4): its key identifier, and a file with the MAC key in base64url, or the key itself after data:."},
+		{Name: "challenge", In: in, Args: config.OneArg, Syntax: "http-01 | tls-alpn-01 | dns-01", Set: f.setChallenge,
+			Help: "The only type of challenge to use. Without it any that can be answered; in nginx http-01. The number may be left out."},
+		{Name: "profile", In: in, Args: config.Arity{Min: 1, Max: 2}, Syntax: "NAME [require]", Set: f.setProfile,
+			Help: "One of the authority's certificate profiles. When it does not offer that one its default is taken, or with require the order fails."},
+		{Name: "preferred_chain", In: in, Args: config.OneArg, Syntax: "NAME", Set: text(func(i *acme.Issuer) *string { return &i.PreferredChain }),
+			Help: "Takes the chain whose last certificate was issued by this common name, where the authority offers several."},
+		{Name: "ssl_trusted_certificate", In: in, Args: config.OneArg, Syntax: "FILE", Set: f.setRoots,
+			Help: "The certificates that the authority's API is trusted by, in PEM format, in place of the system's."},
+		{Name: "ssl_verify", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
+			Set: func(s *config.Scope, n *config.Node) error {
+				on := n.Arg(0) == "on"
+				if !on && n.Arg(0) != "off" {
+					return fmt.Errorf("ssl_verify takes on or off, not %q", n.Arg(0))
+				}
+				k.In(s).issuer.Insecure = !on
+				return nil
+			},
+			Help: "Whether the certificate of the authority's API is verified."},
+		{Name: "state_path", In: in, Args: config.OneArg, Syntax: "FOLDER", Default: "acme_NAME", Set: f.setState,
+			Help: "Where the account, and the certificates with their keys, are kept; relative to the state directory. It must be writable for the serving user, and may be shared with other processes. \"off\" is refused: each start would order everything again."},
+		{Name: "accept_terms_of_service", In: in, Args: config.NoArgs,
+			Set: func(s *config.Scope, n *config.Node) error {
+				k.In(s).issuer.AcceptTerms = true
+				return nil
+			},
+			Help: "Agrees to the authority's terms of service; most have some, and the log then says where."},
+	}
+}
+
+func (f *Feature) setContact(s *config.Scope, n *config.Node) error {
+	c := f.settings.In(s)
+	c.issuer.Contacts = append(c.issuer.Contacts, contact(n.Arg(0)))
+	return nil
+}
+
+func contact(text string) string {
+	if strings.Contains(text, ":") {
+		return text
+	}
+	return "mailto:" + text
+}
+
+func (f *Feature) setAccountKey(s *config.Scope, n *config.Node) error {
+	i := &f.settings.In(s).issuer
+	if key, err := acme.ParseKeyType(n.Arg(0)); err == nil {
+		i.KeyType = key
+		return nil
+	}
+	content, err := read(s, n, 0)
+	i.AccountKey = content
+	return err
+}
+
+func (f *Feature) setExternalKey(s *config.Scope, n *config.Node) error {
+	i := &f.settings.In(s).issuer
+	i.EABKey = n.Arg(0)
+	if secret, ok := strings.CutPrefix(n.Arg(1), "data:"); ok {
+		i.EABSecret = strings.TrimRight(secret, "=")
+		return nil
+	}
+	content, err := read(s, n, 1)
+	i.EABSecret = strings.TrimRight(strings.TrimSpace(content), "=")
+	return err
+}
+
+func (f *Feature) setChallenge(s *config.Scope, n *config.Node) error {
+	i := &f.settings.In(s).issuer
+	switch n.Arg(0) {
+	case "http", "http-01":
+		i.Challenge = acme.HTTP01
+	case "tls-alpn", "tls-alpn-01":
+		i.Challenge = acme.TLSALPN01
+	case "dns", "dns-01":
+		i.Challenge = acme.DNS01
+	default:
+		return fmt.Errorf("%q is not a challenge; use http-01, tls-alpn-01 or dns-01", n.Arg(0))
+	}
+	return nil
+}
+
+func (f *Feature) setProfile(s *config.Scope, n *config.Node) error {
+	i := &f.settings.In(s).issuer
+	i.Profile = n.Arg(0)
+	if len(n.Args) == 2 {
+		if n.Arg(1) != "require" {
+			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("invalid parameter %q of profile; it takes require", n.Arg(1))}
+		}
+		i.RequireProfile = true
+	}
+	return nil
+}
+
+func (f *Feature) setRoots(s *config.Scope, n *config.Node) error {
+	content, err := read(s, n, 0)
+	f.settings.In(s).issuer.Roots = content
+	return err
+}
+
+func (f *Feature) setState(s *config.Scope, n *config.Node) error {
+	if n.Arg(0) == "off" {
+		return fmt.Errorf("state_path off is not possible: every start would order all certificates again, which authorities limit")
+	}
+	f.settings.In(s).issuer.State = f.state(n.Arg(0))
+	return nil
+}
+
+// state is a folder under the state directory unless it is absolute.
+func (f *Feature) state(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(f.options.State, name)
+}
+
+// read is the content of the file that argument i names.
+func read(s *config.Scope, n *config.Node, i int) (string, error) {
+	content, err := s.Load().Resources.Host.ReadFile(s.Load().ConfPath(n.Arg(i)))
+	if err != nil {
+		return "", &config.Error{Pos: n.Args[i].Pos, Msg: fmt.Sprintf("%s: cannot read the file: %s", n.Name, err)}
+	}
+	return string(content), nil
+}
+
+// leave ends an acme_issuer block.
+func (f *Feature) leave(s *config.Scope, c *settings) error {
+	if s.Context != config.ACMEIssuer {
+		return nil
+	}
+	i := c.issuer
+	if i.State == "" {
+		i.State = f.state("acme_" + i.Name)
+	}
+	switch {
+	case c.file.issuer(i.Name) != nil:
+		return fmt.Errorf("duplicate acme_issuer %q", i.Name)
+	case strings.ContainsAny(i.Name, "/\\"):
+		return fmt.Errorf("acme_issuer %q: a name has no slashes", i.Name)
+	case i.Directory == "":
+		return fmt.Errorf("acme_issuer %q has no uri", i.Name)
+	}
+	if err := i.Check(); err != nil {
+		return fmt.Errorf("acme_issuer %q: %w", i.Name, err)
+	}
+	c.file.issuers = append(c.file.issuers, &i)
+	return nil
+}

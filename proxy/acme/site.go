@@ -1,0 +1,271 @@
+package acme
+
+import (
+	stdtls "crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/idna"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/tls/acme"
+)
+
+// site is the automatic part of one server.
+type site struct {
+	source   *acme.Source
+	wants    []*acme.Want
+	redirect bool   // from the port 80 that was opened for it
+	why      string // there are no wants
+}
+
+// variable is what nginx's own module has a site write.
+const variable = "$acme_certificate"
+
+// servers finds the servers that need certificates, and opens port 80 for them.
+func (f *Feature) servers(main *config.Scope, g *proxy.Generation) error {
+	var errs config.Errors
+	for _, sv := range g.Servers {
+		c := f.settings.In(sv.Scope)
+		automatic, err := f.automatic(sv, c)
+		if err == nil && automatic {
+			c.site, err = f.site(main.Load(), sv, c)
+		}
+		if err != nil {
+			errs.Add(c.pos(sv), "%s", err)
+		}
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	for _, sv := range g.Servers {
+		if c := f.settings.In(sv.Scope); c.site != nil && len(c.site.wants) > 0 && !c.internal {
+			c.site.redirect = openPort80(g, sv) && c.redirect
+		}
+	}
+	return nil
+}
+
+// pos is where mistakes of sv's certificates are.
+func (c *settings) pos(sv *proxy.Server) config.Pos {
+	if c.certificate != nil {
+		return c.certificate.node.Pos
+	}
+	return sv.Pos
+}
+
+// automatic reports whether sv takes its certificates from here.
+func (f *Feature) automatic(sv *proxy.Server, c *settings) (bool, error) {
+	ssl := slices.ContainsFunc(sv.Listens, func(l *proxy.Listen) bool { return l.SSL })
+	named := sv.Scope.Nearest("ssl_certificate")
+	mine := named != nil && named.Arg(0) == variable
+	reject := sv.Scope.Nearest("ssl_reject_handshake")
+	switch {
+	case c.certificate == nil && mine:
+		return false, errors.New("ssl_certificate $acme_certificate needs acme_certificate in the server")
+	case c.certificate != nil && named != nil && !mine:
+		return false, fmt.Errorf("acme_certificate has no use beside the ssl_certificate at %s", named.Pos)
+	case c.certificate != nil && !ssl:
+		return false, errors.New("acme_certificate has no use in a server without \"listen ... ssl\"")
+	case reject != nil && reject.Arg(0) == "on":
+		return false, nil
+	}
+	return ssl && (named == nil || mine), nil
+}
+
+// site decides what sv needs.
+func (f *Feature) site(l *config.Load, sv *proxy.Server, c *settings) (*site, error) {
+	t := &site{}
+	var err error
+	if t.source, err = config.Hold(l.Resources, "acme", func() (*acme.Source, error) {
+		return acme.NewSource(f.options.Source), nil
+	}); err != nil {
+		return nil, err
+	}
+	names, why := namesFor(sv, c)
+	for _, w := range why {
+		l.Note(c.pos(sv), "%s", w)
+	}
+	if len(names) == 0 {
+		t.why = "and none can be obtained: " + strings.Join(why, "; ")
+		if c.certificate != nil {
+			return nil, fmt.Errorf("acme_certificate: no certificate can be ordered: %s", strings.Join(why, "; "))
+		}
+		return t, nil
+	}
+	issuers, err := f.issuers(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		w := &acme.Want{Name: name, Issuers: issuers, DNSHook: slices.Clone(c.hook.Items()), Resolver: c.resolver}
+		if c.certificate != nil {
+			w.Key = c.certificate.key
+		}
+		if c.internal {
+			w.Internal, w.Folder, w.Issuers = true, f.state("acme"), nil
+		}
+		t.wants = append(t.wants, w)
+	}
+	return t, nil
+}
+
+// namesFor are the names of sv to have certificates for; why says of each
+// other one what keeps it out.
+func namesFor(sv *proxy.Server, c *settings) (names, why []string) {
+	candidates := sv.Names()
+	if c.certificate != nil && len(c.certificate.names) > 0 {
+		candidates = c.certificate.names
+	}
+	for _, written := range candidates {
+		forms := []string{written}
+		if bare, ok := strings.CutPrefix(written, "."); ok {
+			forms = []string{bare, "*." + bare}
+		}
+		for _, form := range forms {
+			name, err := ascii(form)
+			if err == nil {
+				err = c.judge(name)
+			}
+			if err != nil {
+				why = append(why, fmt.Sprintf("%q: %s", form, err))
+			} else if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	if c.internal && len(names) == 0 {
+		return []string{"localhost"}, nil
+	}
+	return names, why
+}
+
+// judge returns why there can be no certificate for name.
+func (c *settings) judge(name string) error {
+	switch {
+	case c.internal:
+		if name == "" || name == "_" {
+			return errors.New("it is no name of a host")
+		}
+		return nil
+	case strings.HasPrefix(name, "*.") && len(c.hook.Items()) == 0:
+		return errors.New("a wildcard needs acme_dns_hook")
+	case c.certificate != nil:
+		return acme.Orderable(name) // the operator's own authority may know it
+	}
+	return acme.Public(name)
+}
+
+// ascii is name as certificates have it (RFC 5890).
+func ascii(name string) (string, error) {
+	prefix := ""
+	if bare, ok := strings.CutPrefix(name, "*."); ok {
+		prefix, name = "*.", bare
+	}
+	if strings.ContainsAny(name, "*_") || name == "" {
+		return prefix + name, nil
+	}
+	a, err := idna.Lookup.ToASCII(name)
+	if err != nil {
+		return "", errors.New("it is no name of a host")
+	}
+	return prefix + a, nil
+}
+
+// issuers are those to ask for c's certificates.
+func (f *Feature) issuers(c *settings) ([]*acme.Issuer, error) {
+	if c.certificate != nil {
+		name := c.certificate.node.Arg(0)
+		i := c.file.issuer(name)
+		if i == nil {
+			return nil, fmt.Errorf("acme_certificate: there is no acme_issuer %q", name)
+		}
+		return []*acme.Issuer{i}, nil
+	}
+	urls := c.urls.Items()
+	switch {
+	case c.internal:
+		return nil, nil
+	case c.staging:
+		urls = []string{acme.Staging}
+	case len(urls) == 0 && len(c.file.issuers) > 0:
+		return c.file.issuers, nil
+	case len(urls) == 0:
+		urls = []string{acme.LetsEncrypt}
+	}
+	var out []*acme.Issuer
+	for _, url := range urls {
+		i := &acme.Issuer{Directory: url, AcceptTerms: true, State: f.state("acme")}
+		if c.email != "" {
+			i.Contacts = []string{contact(c.email)}
+		}
+		if err := i.Check(); err != nil {
+			return nil, fmt.Errorf("acme_ca: %w", err)
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+// openPort80 has sv listen on port 80 beside each port 443 of its own, where no
+// server listens on port 80 of that family, and reports whether it did.
+func openPort80(g *proxy.Generation, sv *proxy.Server) (opened bool) {
+	taken := map[string]bool{}
+	for _, other := range g.Servers {
+		for _, l := range other.Listens {
+			if portOf(l.Address) == "80" && !l.Optional {
+				taken[l.Network] = true
+			}
+		}
+	}
+	for _, l := range slices.Clone(sv.Listens) {
+		host, port, err := net.SplitHostPort(l.Address)
+		if err != nil || !l.SSL || port != "443" || taken[l.Network] {
+			continue
+		}
+		opened = true
+		sv.Listens = append(sv.Listens, &proxy.Listen{Pos: l.Pos, Network: l.Network, Address: net.JoinHostPort(host, "80"), Optional: true, Options: config.ListenOptions{V6Only: l.Options.V6Only}})
+	}
+	return opened
+}
+
+func portOf(address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	return port
+}
+
+var errNoCertificate = errors.New("there is no certificate yet")
+
+// certificates is the certificate for a handshake: of the name that the client
+// asks for, else of the first that there is one of.
+func (t *site) certificates(hello *stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error) {
+	for _, w := range t.wants {
+		if covers(w.Name, strings.ToLower(hello.ServerName)) {
+			if c := t.source.Certificate(w.Name); c != nil {
+				return []*stdtls.Certificate{c}, nil
+			}
+		}
+	}
+	for _, w := range t.wants {
+		if c := t.source.Certificate(w.Name); c != nil {
+			return []*stdtls.Certificate{c}, nil
+		}
+	}
+	return nil, errNoCertificate
+}
+
+// covers reports whether a certificate for name is one for host.
+func covers(name, host string) bool {
+	if bare, ok := strings.CutPrefix(name, "*."); ok {
+		_, rest, _ := strings.Cut(host, ".")
+		return rest == bare
+	}
+	return name == host
+}

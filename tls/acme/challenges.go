@@ -1,0 +1,189 @@
+package acme
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3"
+	"github.com/mholt/acmez/v3/acme"
+)
+
+// challenges are what authorities may ask for just now. They are kept in the
+// state as well: with two processes of one state, as during an upgrade, the
+// one that is asked need not be the one that ordered.
+type challenges struct {
+	mu     sync.Mutex
+	tokens map[string]string            // HTTP-01: key authorizations
+	certs  map[string]*tls.Certificate  // TLS-ALPN-01: by name
+	shared map[string]certmagic.Storage // by folder
+}
+
+func newChallenges() *challenges {
+	return &challenges{tokens: map[string]string{}, certs: map[string]*tls.Certificate{}, shared: map[string]certmagic.Storage{}}
+}
+
+// maxToken bounds what is looked for: tokens have 43 characters, names at most
+// 253 (RFC 1035).
+const maxToken = 256
+
+// share makes what other processes present in folder visible here.
+func (c *challenges) share(folder string, s certmagic.Storage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shared[folder] = s
+}
+
+// keyAuthorization is the answer to HTTP-01 for token.
+func (c *challenges) keyAuthorization(token string) (string, bool) {
+	if !isToken(token) {
+		return "", false
+	}
+	c.mu.Lock()
+	answer, ok := c.tokens[token]
+	c.mu.Unlock()
+	if ok {
+		return answer, true
+	}
+	ch, ok := c.elsewhere(HTTP01, token)
+	return ch.KeyAuthorization, ok
+}
+
+// certificate is the answer to TLS-ALPN-01 for name.
+func (c *challenges) certificate(name string) (*tls.Certificate, error) {
+	c.mu.Lock()
+	cert := c.certs[name]
+	c.mu.Unlock()
+	if cert != nil {
+		return cert, nil
+	}
+	if ch, ok := c.elsewhere(TLSALPN01, name); ok {
+		return acmez.TLSALPN01ChallengeCert(ch)
+	}
+	return nil, fmt.Errorf("no challenge for %q is under way", name)
+}
+
+// elsewhere looks for what another process presents.
+func (c *challenges) elsewhere(kind, what string) (ch acme.Challenge, ok bool) {
+	if what == "" || len(what) > maxToken || strings.ContainsAny(what, "/\\\x00") || strings.HasPrefix(what, ".") {
+		return ch, false
+	}
+	c.mu.Lock()
+	shared := slices.Collect(maps.Values(c.shared))
+	c.mu.Unlock()
+	for _, s := range shared {
+		content, err := s.Load(context.Background(), challengeKey(kind, what))
+		if err == nil && json.Unmarshal(content, &ch) == nil && ch.KeyAuthorization != "" {
+			return ch, true
+		}
+	}
+	return ch, false
+}
+
+func challengeKey(kind, what string) string { return "challenges/" + kind + "/" + what + ".json" }
+
+// isToken reports whether s is of the alphabet of tokens (RFC 8555 section 8.3).
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxToken
+}
+
+// solver presents challenges of one type for one order.
+type solver struct {
+	in      *challenges
+	storage certmagic.Storage
+}
+
+func (s solver) what(ch acme.Challenge) string {
+	if ch.Type == HTTP01 {
+		return ch.Token
+	}
+	return ch.Identifier.Value
+}
+
+// Present is acmez.Solver's.
+func (s solver) Present(ctx context.Context, ch acme.Challenge) error {
+	var cert *tls.Certificate
+	if ch.Type == TLSALPN01 {
+		var err error
+		if cert, err = acmez.TLSALPN01ChallengeCert(ch); err != nil {
+			return err
+		}
+	}
+	s.in.mu.Lock()
+	if cert != nil {
+		s.in.certs[s.what(ch)] = cert
+	} else {
+		s.in.tokens[ch.Token] = ch.KeyAuthorization
+	}
+	s.in.mu.Unlock()
+	content, err := json.Marshal(ch)
+	if err != nil {
+		return err
+	}
+	return s.storage.Store(ctx, challengeKey(ch.Type, s.what(ch)), content)
+}
+
+// CleanUp is acmez.Solver's. It is carried out also when ctx has ended.
+func (s solver) CleanUp(ctx context.Context, ch acme.Challenge) error {
+	s.in.mu.Lock()
+	if ch.Type == TLSALPN01 {
+		delete(s.in.certs, s.what(ch))
+	} else {
+		delete(s.in.tokens, ch.Token)
+	}
+	s.in.mu.Unlock()
+	return s.storage.Delete(context.WithoutCancel(ctx), challengeKey(ch.Type, s.what(ch)))
+}
+
+// hook answers DNS-01 by a command of the operator's.
+type hook struct{ command []string }
+
+// hookTimeout is how long the command may take: zones need minutes at some
+// providers.
+const hookTimeout = 10 * time.Minute
+
+// Present has nothing to do yet: the command may take long.
+func (h hook) Present(context.Context, acme.Challenge) error { return nil }
+
+// Wait is acmez.Waiter's: it ends when the record is there.
+func (h hook) Wait(ctx context.Context, ch acme.Challenge) error { return h.run(ctx, "present", ch) }
+
+// CleanUp removes the record.
+func (h hook) CleanUp(ctx context.Context, ch acme.Challenge) error {
+	return h.run(context.WithoutCancel(ctx), "cleanup", ch)
+}
+
+func (h hook) run(ctx context.Context, verb string, ch acme.Challenge) error {
+	ctx, cancel := context.WithTimeout(ctx, hookTimeout)
+	defer cancel()
+	args := append(append([]string(nil), h.command[1:]...), verb, ch.DNS01TXTRecordName()+".", ch.DNS01KeyAuthorization())
+	out, err := exec.CommandContext(ctx, h.command[0], args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("the DNS hook %q failed (%w): %s", h.command[0], err, lastLine(out))
+	}
+	return nil
+}
+
+// lastLine is the last line of a command's output, at most 200 bytes of it.
+func lastLine(out []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	last := lines[len(lines)-1]
+	if len(last) > 200 {
+		last = last[:200]
+	}
+	return last
+}

@@ -1,0 +1,188 @@
+package acme
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
+)
+
+// The directories of Let's Encrypt, by which certificates come unless the
+// configuration says otherwise. Browsers do not trust what Staging issues.
+const (
+	LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
+	Staging     = "https://acme-staging-v02.api.letsencrypt.org/directory"
+)
+
+// The types of challenge, as RFC 8555 and RFC 8737 name them.
+const (
+	HTTP01    = acme.ChallengeTypeHTTP01
+	TLSALPN01 = acme.ChallengeTypeTLSALPN01
+	DNS01     = acme.ChallengeTypeDNS01
+)
+
+// Issuer is a certificate authority and our account there. It is a value:
+// equal Issuers are the same one across configurations.
+type Issuer struct {
+	// Name is what messages call it; "" for one without a name.
+	Name string
+	// Directory is the URL of its directory (RFC 8555 section 7.1.1).
+	Directory string
+	// Contacts are URLs where the authority reaches the operator.
+	Contacts []string
+	// AccountKey is the account's private key in PEM; "": one is made, of the
+	// type KeyType, and kept in the state.
+	AccountKey string
+	KeyType    KeyType
+	// Roots are the certificates in PEM that its API is trusted by; "": the
+	// system's. Insecure trusts any.
+	Roots    string
+	Insecure bool
+	// EABKey and EABSecret bind the account to one that the authority knows
+	// (RFC 8555 section 7.3.4); the secret is in base64url.
+	EABKey, EABSecret string
+	// Challenge is the one type to use; "": any that can be answered.
+	Challenge string
+	// Profile asks for one of the authority's profiles; "": its default.
+	// RequireProfile makes it a mistake when the authority has none of that name.
+	Profile        string
+	RequireProfile bool
+	// PreferredChain is the common name of the root whose chain to take; "":
+	// the first chain.
+	PreferredChain string
+	// AcceptTerms agrees to its terms of service.
+	AcceptTerms bool
+	// State is the folder for the account, and for certificates of names whose
+	// first Issuer it is.
+	State string
+}
+
+// Label is what messages call the issuer: its name, else its host.
+func (i *Issuer) Label() string {
+	if i.Name != "" {
+		return i.Name
+	}
+	if u, err := url.Parse(i.Directory); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return i.Directory
+}
+
+// key is the issuer's part of paths in a Storage: host and path of the URL.
+func (i *Issuer) key() string {
+	u, err := url.Parse(i.Directory)
+	if err != nil {
+		return certmagic.StorageKeys.Safe(i.Directory)
+	}
+	return certmagic.StorageKeys.Safe(strings.Trim(u.Host+"-"+strings.ReplaceAll(strings.Trim(path.Clean("/"+u.Path), "/"), "/", "-"), "-"))
+}
+
+// Check returns what is wrong with i in one sentence.
+func (i *Issuer) Check() error {
+	u, err := url.Parse(i.Directory)
+	if err != nil || u.Host == "" || u.Scheme != "https" {
+		return fmt.Errorf("%q is not the https:// URL of an ACME directory", i.Directory)
+	}
+	if i.Roots != "" {
+		if !x509.NewCertPool().AppendCertsFromPEM([]byte(i.Roots)) {
+			return fmt.Errorf("the trusted certificates hold none in PEM format")
+		}
+	}
+	if i.AccountKey != "" {
+		if _, err := certmagic.PEMDecodePrivateKey([]byte(i.AccountKey)); err != nil {
+			return fmt.Errorf("cannot use the account key: %w", err)
+		}
+	}
+	return nil
+}
+
+// KeyType is a type of private key, as nginx's key= names it.
+type KeyType string
+
+// keyTypes are the values of KeyType; "" means the first.
+var keyTypes = map[KeyType]certmagic.KeyType{
+	"":          certmagic.P256,
+	"ecdsa":     certmagic.P256,
+	"ecdsa:256": certmagic.P256,
+	"ecdsa:384": certmagic.P384,
+	"ecdsa:521": p521,
+	"rsa":       certmagic.RSA2048,
+	"rsa:2048":  certmagic.RSA2048,
+	"rsa:3072":  rsa3072,
+	"rsa:4096":  certmagic.RSA4096,
+}
+
+// ParseKeyType reads ALG[:SIZE].
+func ParseKeyType(text string) (KeyType, error) {
+	if _, ok := keyTypes[KeyType(text)]; !ok || text == "" {
+		return "", fmt.Errorf("%q is not a type of key; use ecdsa:256, ecdsa:384, ecdsa:521, rsa:2048, rsa:3072 or rsa:4096", text)
+	}
+	return KeyType(text), nil
+}
+
+// Want is a name that needs a certificate.
+type Want struct {
+	// Name is in lower case; "*.example.com" is one of its labels' wildcards.
+	Name string
+	// Issuers are asked in turn until one gives a certificate.
+	Issuers []*Issuer
+	Key     KeyType
+	// HTTP and ALPN say which challenges our listeners can answer.
+	HTTP, ALPN bool
+	// DNSHook is the command that answers DNS-01; nil: there is none. It is
+	// called with "present" or "cleanup", the record's name and its value, and
+	// ends when the zone's servers answer with it.
+	DNSHook []string
+	// Resolver is the DNS server, HOST:PORT, that is asked whether the name leads
+	// here, and where authorities are; "": the system's.
+	Resolver string
+	// Internal has the certificate signed by the local authority in Folder
+	// instead of Issuers.
+	Internal bool
+	Folder   string
+}
+
+// same reports whether o asks for the same.
+func (w *Want) same(o *Want) bool {
+	a, errA := json.Marshal(w)
+	b, errB := json.Marshal(o)
+	return errA == nil && errB == nil && string(a) == string(b)
+}
+
+// folder is where the certificate is kept.
+func (w *Want) folder() string {
+	if w.Internal {
+		return w.Folder
+	}
+	return w.Issuers[0].State
+}
+
+// challenges are the types that i may use for w.
+func (w *Want) challenges(i *Issuer) []string {
+	var can []string
+	if w.DNSHook != nil {
+		can = append(can, DNS01)
+	}
+	if !strings.HasPrefix(w.Name, "*.") {
+		if w.HTTP {
+			can = append(can, HTTP01)
+		}
+		if w.ALPN {
+			can = append(can, TLSALPN01)
+		}
+	}
+	if i.Challenge == "" {
+		return can
+	}
+	for _, c := range can {
+		if c == i.Challenge {
+			return []string{c}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package acme
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/caddyserver/certmagic"
+)
+
+// private are the top-level names that no public authority certifies: those
+// reserved by RFC 2606, RFC 6761, RFC 6762, RFC 8375 and RFC 9476, and the
+// usual ones of local networks.
+var private = []string{"test", "example", "invalid", "localhost", "local", "internal", "alt", "onion", "home.arpa", "lan", "home", "corp", "intranet", "localdomain"}
+
+// Orderable returns why no authority can be asked for a certificate of name;
+// nil when one can. Regular expressions of server_name are for the caller to
+// leave out.
+func Orderable(name string) error {
+	bare := strings.TrimPrefix(name, "*.")
+	_, addr := netip.ParseAddr(name)
+	switch {
+	case name == "" || name == "_":
+		return errors.New("it is no name of a host")
+	case addr == nil:
+		return errors.New("it is an address")
+	case bare == "localhost" || strings.HasSuffix(bare, ".localhost"):
+		return errors.New("it is this machine's own name")
+	case !certmagic.SubjectQualifiesForCert(name) || strings.Contains(bare, "*") || strings.Contains(bare, ".."):
+		return errors.New("it is no name of a host")
+	}
+	return nil
+}
+
+// Public returns why no public authority certifies name; nil when one may.
+func Public(name string) error {
+	if err := Orderable(name); err != nil {
+		return err
+	}
+	bare := strings.TrimPrefix(name, "*.")
+	if !strings.Contains(bare, ".") {
+		return errors.New("it has no domain")
+	}
+	for _, top := range private {
+		if strings.HasSuffix(bare, "."+top) {
+			return fmt.Errorf("names under .%s are private", top)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,290 @@
+package acme
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3"
+	"github.com/mholt/acmez/v3/acme"
+)
+
+// orders orders certificates of one Want from one Issuer. It is the
+// certmagic.Issuer of both.
+type orders struct {
+	issuer     *Issuer
+	want       *Want
+	challenges *challenges
+	account    *account          // of the issuer, shared by all its names
+	accounts   certmagic.Storage // where it is kept
+	storage    certmagic.Storage // where the certificate is
+	reach      *reach
+}
+
+// orderTimeout bounds one order, answers to challenges included.
+const orderTimeout = 15 * time.Minute
+
+// IssuerKey is certmagic.Issuer's: the folder for certificates.
+func (o *orders) IssuerKey() string { return o.issuer.key() }
+
+// Issue is certmagic.Issuer's: it orders the certificate that the request
+// describes.
+func (o *orders) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
+	try := attemptOf(ctx)
+	if try == nil {
+		return nil, errNotAsked
+	}
+	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
+	defer cancel()
+	cert, err := o.issue(ctx, csr)
+	if err != nil {
+		err = &orderError{o.issuer.Label(), err}
+		try.add(err)
+		return nil, err
+	}
+	return &certmagic.IssuedCertificate{Certificate: cert.ChainPEM, Metadata: cert}, nil
+}
+
+// orderError says which authority it was.
+type orderError struct {
+	issuer string
+	err    error
+}
+
+// Error names the authority and what it said.
+func (e *orderError) Error() string { return e.issuer + ": " + plain(e.err) }
+
+// Unwrap gives the cause.
+func (e *orderError) Unwrap() error { return e.err }
+
+func (o *orders) issue(ctx context.Context, csr *x509.CertificateRequest) (none acme.Certificate, err error) {
+	can := o.want.challenges(o.issuer)
+	if len(can) == 0 {
+		return none, o.nothingToAnswer()
+	}
+	if err := o.account.limit.wait(); err != nil {
+		return none, err
+	}
+	if !slices.Equal(can, []string{DNS01}) {
+		if err := o.reach.check(ctx, o.want.Name, o.challenges); err != nil {
+			return none, err
+		}
+	}
+	client := o.client(can)
+	for range 2 {
+		registered, err := o.account.get(ctx, client, o.accounts)
+		if err != nil {
+			return none, err
+		}
+		params, err := acmez.OrderParametersFromCSR(registered, csr)
+		if err != nil {
+			return none, err
+		}
+		params.Profile, params.Replaces = o.profile(ctx, client), o.replaced(ctx)
+		chains, err := client.ObtainCertificate(ctx, params)
+		var p acme.Problem
+		if errors.As(err, &p) && p.Type == acme.ProblemTypeAccountDoesNotExist && o.issuer.AccountKey == "" {
+			// The authority was set up anew.
+			if err := o.account.forget(ctx, o.accounts); err != nil {
+				return none, err
+			}
+			continue
+		}
+		if err != nil {
+			return none, err
+		}
+		return o.choose(chains)
+	}
+	return none, errors.New("it does not know the account that it has just registered")
+}
+
+// nothingToAnswer says why no challenge can be used.
+func (o *orders) nothingToAnswer() error {
+	switch {
+	case strings.HasPrefix(o.want.Name, "*."):
+		return errors.New("a wildcard needs acme_dns_hook: authorities verify it by DNS-01 only")
+	case o.issuer.Challenge != "":
+		return fmt.Errorf("challenge %s cannot be answered by any listener", o.issuer.Challenge)
+	}
+	return errors.New("no listener can answer a challenge: neither port 80 for HTTP-01 nor port 443 for TLS-ALPN-01 is served")
+}
+
+// client speaks to the authority and answers by our own listeners only.
+func (o *orders) client(can []string) *acmez.Client {
+	c := &acmez.Client{
+		Client: &acme.Client{
+			Directory: o.issuer.Directory, UserAgent: "alicorn", PollTimeout: 5 * time.Minute,
+			HTTPClient: o.account.http,
+		},
+		ChallengeSolvers: map[string]acmez.Solver{},
+	}
+	for _, kind := range can {
+		if kind == DNS01 {
+			c.ChallengeSolvers[kind] = hook{o.want.DNSHook}
+		} else {
+			c.ChallengeSolvers[kind] = solver{o.challenges, o.storage}
+		}
+	}
+	return c
+}
+
+// profile is the one to ask for: none that the authority does not offer,
+// unless it is required.
+func (o *orders) profile(ctx context.Context, c *acmez.Client) string {
+	name := o.issuer.Profile
+	if name == "" || o.issuer.RequireProfile {
+		return name
+	}
+	dir, err := c.GetDirectory(ctx)
+	if err != nil || dir.Meta == nil {
+		return ""
+	}
+	if _, ok := dir.Meta.Profiles[name]; !ok {
+		return ""
+	}
+	return name
+}
+
+// replaced is the stored certificate that an order replaces, so that the
+// authority counts it as a renewal (RFC 9773 section 5).
+func (o *orders) replaced(ctx context.Context) *x509.Certificate {
+	content, err := o.storage.Load(ctx, certmagic.StorageKeys.SiteCert(o.issuer.key(), o.want.Name))
+	if err != nil {
+		return nil
+	}
+	block, _ := pem.Decode(content)
+	if block == nil {
+		return nil
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || len(leaf.AuthorityKeyId) == 0 {
+		return nil
+	}
+	return leaf
+}
+
+// choose takes the preferred chain.
+func (o *orders) choose(chains []acme.Certificate) (acme.Certificate, error) {
+	if len(chains) == 0 {
+		return acme.Certificate{}, errors.New("it gave no certificate")
+	}
+	for _, c := range chains {
+		if o.issuer.PreferredChain != "" && topIssuer(c.ChainPEM) == o.issuer.PreferredChain {
+			return c, nil
+		}
+	}
+	return chains[0], nil
+}
+
+// topIssuer is the common name of who issued the last certificate of a chain.
+func topIssuer(chain []byte) (name string) {
+	for {
+		var block *pem.Block
+		if block, chain = pem.Decode(chain); block == nil {
+			return name
+		}
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			name = c.Issuer.CommonName
+		}
+	}
+}
+
+// GetRenewalInfo is certmagic.RenewalInfoGetter's (RFC 9773).
+func (o *orders) GetRenewalInfo(ctx context.Context, cert certmagic.Certificate) (acme.RenewalInfo, error) {
+	return o.client(nil).GetRenewalInfo(ctx, cert.Leaf)
+}
+
+// newHTTP returns the client for an authority's API. It waits at most 30 s for
+// an answer's head.
+func newHTTP(i *Issuer, r *reach, l *limit) *http.Client {
+	config := &tls.Config{InsecureSkipVerify: i.Insecure}
+	if i.Roots != "" {
+		config.RootCAs = x509.NewCertPool()
+		config.RootCAs.AppendCertsFromPEM([]byte(i.Roots))
+	}
+	return &http.Client{Timeout: time.Minute, Transport: &limited{limit: l, next: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: r.dial, TLSClientConfig: config, ForceAttemptHTTP2: true,
+		TLSHandshakeTimeout: 15 * time.Second, ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 4,
+	}}}
+}
+
+// limit is an authority's wish to be left alone for a time.
+type limit struct {
+	mu    sync.Mutex
+	until time.Time
+}
+
+// wait returns an error until the time has come.
+func (l *limit) wait() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Now().Before(l.until) {
+		return &limitError{l.until}
+	}
+	return nil
+}
+
+// limitError means that the authority asked for a pause.
+type limitError struct{ until time.Time }
+
+// Error says until when.
+func (e *limitError) Error() string {
+	return "it limits our requests and asked to wait until " + e.until.UTC().Format(time.DateTime) + " UTC"
+}
+
+// limited notes when an authority answers 429 (RFC 6585) with Retry-After.
+type limited struct {
+	limit *limit
+	next  http.RoundTripper
+}
+
+// RoundTrip is http.RoundTripper's.
+func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := l.next.RoundTrip(r)
+	if err != nil || resp.StatusCode != http.StatusTooManyRequests {
+		return resp, err
+	}
+	pause := time.Hour
+	if after := resp.Header.Get("Retry-After"); after != "" {
+		if d, err := time.ParseDuration(after + "s"); err == nil {
+			pause = d
+		} else if at, err := http.ParseTime(after); err == nil {
+			pause = time.Until(at)
+		}
+	}
+	l.limit.mu.Lock()
+	l.limit.until = time.Now().Add(min(max(pause, time.Second), 24*time.Hour))
+	l.limit.mu.Unlock()
+	return resp, err
+}
+
+// plain says an error of the libraries in one sentence.
+func plain(err error) string {
+	var p acme.Problem
+	var u *url.Error
+	switch {
+	case errors.As(err, &p):
+		kind := strings.TrimPrefix(p.Type, "urn:ietf:params:acme:error:")
+		text := p.Detail
+		for _, sub := range p.Subproblems {
+			text += "; " + sub.Detail
+		}
+		if text == "" {
+			text = p.Title
+		}
+		return kind + ": " + text
+	case errors.As(err, &u):
+		return "cannot reach " + u.URL + ": " + u.Err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), "\n", " ")
+}

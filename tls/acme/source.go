@@ -1,0 +1,277 @@
+package acme
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+)
+
+// ChallengePath begins the path of every request of HTTP-01; the token follows
+// (RFC 8555 section 8.3).
+const ChallengePath = "/.well-known/acme-challenge/"
+
+// ALPNProtocol is what a client of TLS-ALPN-01 asks for (RFC 8737).
+const ALPNProtocol = "acme-tls/1"
+
+// Options are what a Source goes by. The zero value is for production.
+type Options struct {
+	// CheckInterval is how often each certificate's age is looked at; 0: ten
+	// minutes.
+	CheckInterval time.Duration
+}
+
+// Source holds the certificates of all names. Its methods may be called at the
+// same time.
+type Source struct {
+	options    Options
+	challenges *challenges
+	turns      chan struct{} // orders at once
+
+	wg     sync.WaitGroup
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	// configs are the certmagic.Config of each name. certmagic asks for them
+	// with its own lock held, which is taken with mu held elsewhere.
+	configs sync.Map
+
+	mu       sync.Mutex
+	cache    *certmagic.Cache // nil until something is wanted
+	sites    map[string]*site
+	storages map[string]*certmagic.FileStorage
+	accounts map[string]*account
+	log      func(level slog.Level, text string)
+	closed   bool
+}
+
+// ordersAtOnce bounds the orders under way: authorities limit them too.
+const ordersAtOnce = 8
+
+// NewSource returns a Source that does nothing before Load or Use.
+func NewSource(o Options) *Source {
+	if o.CheckInterval == 0 {
+		o.CheckInterval = 10 * time.Minute
+	}
+	s := &Source{
+		options: o, challenges: newChallenges(), turns: make(chan struct{}, ordersAtOnce),
+		sites: map[string]*site{}, storages: map[string]*certmagic.FileStorage{}, accounts: map[string]*account{},
+		log: func(slog.Level, string) {},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Load reads the stored certificates of names that are new, so that they can
+// be shown from the first handshake on. It orders nothing. Names that cannot
+// be read are left to Use.
+func (s *Source) Load(wants []*Want) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range wants {
+		if s.sites[w.Name] == nil && !s.closed {
+			s.sites[w.Name] = s.open(w)
+		}
+	}
+}
+
+// Use makes wants the names that certificates are obtained and renewed for;
+// they and nothing else. log gets what happens from now on.
+func (s *Source) Use(wants []*Want, log func(level slog.Level, text string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.log = log
+	keep := map[string]bool{}
+	for _, w := range wants {
+		keep[w.Name] = true
+		old := s.sites[w.Name]
+		if old == nil || !old.want.same(w) {
+			if old != nil {
+				old.end()
+			}
+			s.sites[w.Name] = s.open(w)
+		}
+		s.sites[w.Name].start()
+	}
+	for name, t := range s.sites {
+		if !keep[name] {
+			t.end()
+			delete(s.sites, name)
+			s.configs.Delete(name)
+			s.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: name}})
+		}
+	}
+}
+
+// Close ends what is under way and waits for it.
+func (s *Source) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	cache := s.cache
+	s.mu.Unlock()
+	s.cancel()
+	s.wg.Wait()
+	if cache != nil {
+		cache.Stop()
+	}
+	return nil
+}
+
+// Certificate returns the certificate to show for name, as a Want names it; nil
+// while there is none.
+func (s *Source) Certificate(name string) *tls.Certificate {
+	s.mu.Lock()
+	cache := s.cache
+	s.mu.Unlock()
+	if cache == nil {
+		return nil
+	}
+	newest := newest(cache, name)
+	if newest.Empty() {
+		return nil
+	}
+	return &newest.Certificate
+}
+
+// newest is the certificate of name that lasts longest; empty without one.
+func newest(cache *certmagic.Cache, name string) (best certmagic.Certificate) {
+	for _, c := range cache.AllMatchingCertificates(name) {
+		if slices.Contains(c.Names, name) && (best.Empty() || c.Leaf.NotAfter.After(best.Leaf.NotAfter)) {
+			best = c
+		}
+	}
+	return best
+}
+
+// KeyAuthorization returns what HTTP-01 expects at ChallengePath and token.
+func (s *Source) KeyAuthorization(token string) (string, bool) {
+	return s.challenges.keyAuthorization(token)
+}
+
+// Challenge returns the Config for an authority's handshake of TLS-ALPN-01; nil
+// for every other client.
+func (s *Source) Challenge(hello *tls.ClientHelloInfo) *tls.Config {
+	if len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != ALPNProtocol {
+		return nil
+	}
+	return &tls.Config{
+		NextProtos: []string{ALPNProtocol}, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return s.challenges.certificate(strings.ToLower(hello.ServerName))
+		},
+	}
+}
+
+// Renew orders a new certificate for name now, and returns what came of it.
+func (s *Source) Renew(ctx context.Context, name string) error {
+	s.mu.Lock()
+	t := s.sites[name]
+	started := t != nil && t.started
+	s.mu.Unlock()
+	if !started {
+		return fmt.Errorf("no certificate for %q is managed here", name)
+	}
+	return t.renew(ctx)
+}
+
+// Status returns the state of every name, in their order.
+func (s *Source) Status() []Status {
+	s.mu.Lock()
+	sites := slices.Collect(maps.Values(s.sites))
+	s.mu.Unlock()
+	out := make([]Status, 0, len(sites))
+	for _, t := range sites {
+		out = append(out, t.status())
+	}
+	slices.SortFunc(out, func(a, b Status) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// open makes the site of w and loads what is stored of it. s.mu is held.
+func (s *Source) open(w *Want) *site {
+	if s.cache == nil {
+		s.cache = certmagic.NewCache(certmagic.CacheOptions{
+			GetConfigForCert: s.configFor, RenewCheckInterval: s.options.CheckInterval,
+			OCSPCheckInterval: 365 * 24 * time.Hour, Logger: zap.NewNop(),
+		})
+	}
+	t := &site{source: s, want: w, now: make(chan chan error)}
+	storage := s.storage(w.folder())
+	t.storage = storage
+	t.config = certmagic.New(s.cache, certmagic.Config{
+		Storage: storage, Issuers: s.issuers(w, storage), KeySource: generator{keyTypes[w.Key]}, Logger: zap.NewNop(),
+		OCSP: certmagic.OCSPConfig{DisableStapling: true}, // Let's Encrypt ended OCSP; a responder must delay nothing
+	})
+	s.configs.Store(w.Name, t.config)
+	t.load(s.ctx)
+	return t
+}
+
+// issuers are who certmagic asks, in turn. s.mu is held.
+func (s *Source) issuers(w *Want, storage *certmagic.FileStorage) []certmagic.Issuer {
+	if w.Internal {
+		return []certmagic.Issuer{&local{storage}}
+	}
+	var out []certmagic.Issuer
+	r := newReach(w.Resolver)
+	for _, i := range w.Issuers {
+		out = append(out, &orders{
+			issuer: i, want: w, challenges: s.challenges, reach: r, storage: storage,
+			account: s.account(i, r), accounts: s.storage(i.State),
+		})
+	}
+	return out
+}
+
+// account is the one account of i, however its names find their way. s.mu is
+// held.
+func (s *Source) account(i *Issuer, r *reach) *account {
+	id, _ := json.Marshal(i)
+	a := s.accounts[string(id)]
+	if a == nil {
+		l := &limit{}
+		a = &account{issuer: i, limit: l, http: newHTTP(i, r, l)}
+		s.accounts[string(id)] = a
+	}
+	return a
+}
+
+func (s *Source) storage(folder string) *certmagic.FileStorage {
+	st := s.storages[folder]
+	if st == nil {
+		st = &certmagic.FileStorage{Path: folder}
+		s.storages[folder] = st
+		s.challenges.share(folder, st)
+	}
+	return st
+}
+
+// configFor says how certmagic maintains cert.
+func (s *Source) configFor(cert certmagic.Certificate) (*certmagic.Config, error) {
+	for _, name := range cert.Names {
+		if c, ok := s.configs.Load(name); ok {
+			return c.(*certmagic.Config), nil
+		}
+	}
+	return nil, fmt.Errorf("no certificate for %v is wanted any more", cert.Names)
+}
+
+// tell logs.
+func (s *Source) tell(level slog.Level, format string, args ...any) {
+	s.mu.Lock()
+	log := s.log
+	s.mu.Unlock()
+	log(level, fmt.Sprintf(format, args...))
+}
