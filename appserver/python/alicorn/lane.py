@@ -135,7 +135,8 @@ class Lane:
         """Leaves the lane to the parent, in a fork: it looks empty and its front asleep."""
         self._words = memoryview(bytearray(PAGE)).cast("I")
         self._words[ASLEEP], self._words[PUT] = 1, self._taken
-        os.close(self._tokens)
+        if self._tokens >= 0:  # else it is the fork of a fork
+            os.close(self._tokens)
         self._tokens = -1
 
 

@@ -283,6 +283,18 @@ def forks_exit(environ, start_response):
     return text(start_response, os.WEXITSTATUS(status))
 
 
+def forks_twice(environ, start_response):
+    """As who starts a process that is nobody's child."""
+    pid = os.fork()
+    if pid == 0:
+        second = os.fork()
+        if second == 0:
+            os._exit(22)
+        os._exit(os.WEXITSTATUS(os.waitpid(second, 0)[1]))
+    _, status = os.waitpid(pid, 0)
+    return text(start_response, os.WEXITSTATUS(status))
+
+
 def exhausts(environ, start_response):
     """Uses up the open files, or gives them back."""
     if environ["QUERY_STRING"] == "release":

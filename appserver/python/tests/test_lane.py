@@ -305,6 +305,13 @@ def test_a_fork_touches_nothing_of_the_lane(laned, path):
     assert front.retire() == 0
 
 
+def test_the_fork_of_a_fork_says_nothing(laned):
+    front = laned()
+    assert front.answer(front.request("/forks_twice")).body == b"22"
+    assert front.retire() == 0
+    assert front.errors() == ""
+
+
 def test_an_interrupt_while_waiting_leaves_the_count_right(laned, tmp_path):
     (tmp_path / "raising.py").write_text(
         "import signal\n"
