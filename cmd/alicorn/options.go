@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 )
 
 // options are the flags that say which configuration is meant.
@@ -72,9 +74,9 @@ type folders struct{ run, state, cache, logs string }
 
 func findFolders() folders {
 	return folders{
-		run:   folder("RUNTIME_DIRECTORY", "/run/alicorn", os.Getenv("XDG_RUNTIME_DIR")),
+		run:   orTemporary(folder("RUNTIME_DIRECTORY", "/run/alicorn", os.Getenv("XDG_RUNTIME_DIR"))),
 		state: folder("STATE_DIRECTORY", "/var/lib/alicorn", xdg("XDG_STATE_HOME", ".local/state")),
-		cache: folder("CACHE_DIRECTORY", "/var/cache/alicorn", xdg("XDG_CACHE_HOME", ".cache")),
+		cache: orTemporary(folder("CACHE_DIRECTORY", "/var/cache/alicorn", xdg("XDG_CACHE_HOME", ".cache"))),
 		logs:  folder("LOGS_DIRECTORY", "/var/log/alicorn", xdg("XDG_STATE_HOME", ".local/state")),
 	}
 }
@@ -101,7 +103,26 @@ func folder(variable, system, user string) string {
 	if user != "" {
 		return filepath.Join(user, "alicorn")
 	}
-	return filepath.Join(os.TempDir(), "alicorn-"+itoa(os.Geteuid()))
+	return temporary()
+}
+
+func temporary() string { return filepath.Join(os.TempDir(), "alicorn-"+itoa(os.Geteuid())) }
+
+// orTemporary returns dir where it can be written to, or be made, else a folder
+// of our own among temporary files: a container's user may have no home. Not
+// for keys; and not for root, to whom a folder that anybody can make is no own.
+func orTemporary(dir string) string {
+	if os.Geteuid() == 0 {
+		return dir
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		switch err := unix.Access(at, unix.W_OK); {
+		case err == nil:
+			return dir
+		case !errors.Is(err, unix.ENOENT) || at == filepath.Dir(at):
+			return temporary()
+		}
+	}
 }
 
 func writable(dir string) bool {
