@@ -1,0 +1,290 @@
+package deploy_test
+
+import (
+	"debug/elf"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// asCaller runs a command as whoever Go's caches belong to: under sudo they
+// are another user's, and stay so.
+func asCaller(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	if uid := cacheOwner(t); uid != os.Getuid() {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+	}
+	return cmd
+}
+
+func cacheOwner(t *testing.T) int {
+	t.Helper()
+	st, err := os.Stat(goEnv(t, "GOCACHE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(st.Sys().(*syscall.Stat_t).Uid)
+}
+
+func goEnv(t *testing.T, name string) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// publicDir is a temporary folder that every user can read.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func write(t *testing.T, path, text string, mode fs.FileMode) {
+	t.Helper()
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.WriteFile(path, []byte(text), mode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDockerfilesPassTheChecksOfBuildKit(t *testing.T) {
+	t.Parallel()
+	lint := filepath.Join(publicDir(t), "lint")
+	if err := os.Chmod(filepath.Dir(lint), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"-C", "lint", "vet", "."}, {"-C", "lint", "build", "-o", lint, "."}} {
+		if out, err := asCaller(t, "go", args...).CombinedOutput(); err != nil {
+			t.Fatalf("go %v: %v: %s", args, err, out)
+		}
+	}
+	if out, err := exec.Command(lint, "Dockerfile", "examples/docker/Dockerfile").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	// The checks find what is wrong.
+	bad := filepath.Join(t.TempDir(), "Dockerfile")
+	write(t, bad, "FROM debian\nWORKDIR app\nCMD alicorn run\n", 0o644)
+	found, err := exec.Command(lint, bad).CombinedOutput()
+	for _, rule := range []string{"WorkdirRelativePath", "JSONArgsRecommended"} {
+		if err == nil || !strings.Contains(string(found), rule) {
+			t.Errorf("no %s: %v: %s", rule, err, found)
+		}
+	}
+}
+
+// systemBinds are this system's programs and libraries.
+func systemBinds() map[string]string {
+	binds := map[string]string{}
+	for _, dir := range []string{"/usr/bin", "/usr/lib", "/usr/lib64"} {
+		if _, err := os.Stat(dir); err == nil {
+			binds[dir] = dir
+		}
+	}
+	return binds
+}
+
+// systemRoot makes what leads to systemBinds, and the users of an image.
+func systemRoot(t *testing.T) func(root string) {
+	return func(root string) {
+		for _, name := range []string{"bin", "lib", "lib64"} {
+			if err := os.Symlink("usr/"+name, filepath.Join(root, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(t, filepath.Join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/false\nnobody:x:65534:65534::/:/bin/false\n", 0o644)
+		write(t, filepath.Join(root, "etc/group"), "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n", 0o644)
+	}
+}
+
+// golang is the image with Go: this system's, and its caches.
+func golang(t *testing.T) base {
+	b := base{binds: systemBinds(), variables: map[string]string{"PATH": "/usr/local/go/bin:/usr/bin", "GOPATH": "/go", "GOTOOLCHAIN": "local"}, network: true, make: systemRoot(t), uid: cacheOwner(t)}
+	b.binds["/usr/local/go"], b.binds["/etc/ssl"] = goEnv(t, "GOROOT"), "/etc/ssl"
+	b.writes = map[string]string{"/go/pkg/mod": goEnv(t, "GOMODCACHE"), "/root/.cache/go-build": goEnv(t, "GOCACHE")}
+	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB"} {
+		b.variables[name] = goEnv(t, name)
+	}
+	return b
+}
+
+// python is an image with Python: this system's.
+func python(t *testing.T) base {
+	return base{binds: systemBinds(), variables: map[string]string{"PATH": "/usr/local/bin:/usr/bin:/bin"}, make: systemRoot(t)}
+}
+
+// uv stands in for uv's image: a program that makes the environment as uv
+// does, for a lock without packages.
+func uv(t *testing.T) base {
+	return base{make: func(root string) {
+		write(t, filepath.Join(root, "uv"), `#!/bin/sh
+[ "$*" = "sync --locked --no-dev --no-install-project" ] && [ -f pyproject.toml ] && [ -f uv.lock ] || exit 2
+exec python3 -m venv --without-pip .venv
+`, 0o755)
+	}}
+}
+
+func TestImagesServeAsDockerRunsThem(t *testing.T) {
+	t.Parallel()
+	program := build(t, "Dockerfile", context(t, ".."), map[string]base{"golang:1.26-bookworm": golang(t), "scratch": {}}, nil,
+		map[string]string{"BUILDPLATFORM": "linux", "TARGETOS": "linux", "TARGETARCH": goEnv(t, "GOARCH")})
+	t.Run("the program alone", func(t *testing.T) { programAlone(t, program) })
+	for _, variant := range []string{"slim", "alpine"} {
+		bases := map[string]base{"ghcr.io/astral-sh/uv:0.9": uv(t), "python:3.13-" + variant: python(t)}
+		args := map[string]string{}
+		if variant != "slim" {
+			args["BASE"] = variant
+		}
+		files := context(t, "examples/docker")
+		example := build(t, "examples/docker/Dockerfile", files, bases, map[string]*image{"alicorn": program}, args)
+		t.Run(variant, func(t *testing.T) { t.Parallel(); exampleAsItIs(t, example) })
+		if variant == "slim" {
+			write(t, filepath.Join(files, "shop.py"), probe, 0o644)
+			probed := build(t, "examples/docker/Dockerfile", files, bases, map[string]*image{"alicorn": program}, args)
+			t.Run("a request in progress", func(t *testing.T) { t.Parallel(); containerEnds(t, probed, "/slow", true) })
+			t.Run("a request that hangs", func(t *testing.T) { t.Parallel(); containerEnds(t, probed, "/stuck", false) })
+			t.Run("what an application does", func(t *testing.T) { t.Parallel(); applicationInContainer(t, probed) })
+		}
+	}
+}
+
+// programAlone: nothing but the program is in its image, and it serves there.
+func programAlone(t *testing.T, program *image) {
+	entries, err := os.ReadDir(program.root)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "alicorn" {
+		t.Errorf("the image has %v, %v", entries, err)
+	}
+	f, err := elf.Open(program.at("alicorn"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if libraries, err := f.ImportedLibraries(); err != nil || len(libraries) > 0 {
+		t.Errorf("the program needs %v, %v", libraries, err)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			t.Error("the program needs an interpreter, which is another libc's on Alpine")
+		}
+	}
+	write(t, program.at("alicorn.conf"), "access_log /dev/stdout;\nerror_log stderr notice;\nserver { listen 80; root /site; }\n", 0o644)
+	write(t, program.at("site/index.html"), "a page", 0o644)
+	c := program.container().start(t)
+	if answer := c.answer("127.0.0.1:80", "/"); !strings.HasSuffix(answer, "\r\n\r\na page") {
+		t.Errorf("answer %q", answer)
+	}
+	c.isUnprivileged(65534)
+	c.stop()
+	if !strings.Contains(c.stdout.String(), `"GET / HTTP/1.1" 200 6`) {
+		t.Error("no line about the request on standard output")
+	}
+}
+
+// exampleAsItIs: the example serves, and its access log goes to standard output.
+func exampleAsItIs(t *testing.T, example *image) {
+	c := example.container()
+	c.Temp = true
+	c.start(t)
+	if answer := c.answer("127.0.0.1:"+example.ports[0], "/"); !strings.HasSuffix(answer, "\r\n\r\nServed from a container.\n") {
+		t.Errorf("answer %q", answer)
+	}
+	c.isUnprivileged(10001)
+	c.stop()
+	if !strings.Contains(c.stdout.String(), `"GET / HTTP/1.1" 200 25`) {
+		t.Error("no line about the request on standard output")
+	}
+	if example.stop != "SIGTERM" {
+		t.Errorf("the image is stopped by %q, the test by SIGTERM", example.stop)
+	}
+}
+
+// probe is an application that tells what is around it.
+const probe = `import os, sys, time
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    text = ""
+    if path == "/orphan":
+        told, tell = os.pipe()
+        child = os.fork()
+        if child == 0:
+            orphan = os.fork()
+            if orphan == 0:
+                time.sleep(0.05)
+            else:
+                os.write(tell, str(orphan).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        text = os.read(told, 100).decode()
+    elif path == "/upload":
+        text = str(len(environ["wsgi.input"].read()))
+    elif path == "/who":
+        text = f"{os.getuid()} {os.getgid()} {os.getgroups()} {os.getcwd()} {sys.prefix} {os.access('/', os.W_OK)} {os.environ.get('HOME')}"
+    else:
+        print("the application sleeps", file=environ["wsgi.errors"], flush=True)
+        time.sleep(0.5 if path == "/slow" else 60)
+        text = "slept"
+    start_response("200 OK", [("Content-Length", str(len(text)))])
+    return [text.encode()]
+`
+
+// containerEnds: docker stop lets a request end, and cuts off one that does not.
+func containerEnds(t *testing.T, probed *image, path string, served bool) {
+	c := probed.container()
+	c.Temp = true
+	c.start(t)
+	answer := make(chan string, 1)
+	go func() { answer <- c.answer("127.0.0.1:8000", path) }()
+	await(t, "the application is not called, or what it prints is not on standard error", func() bool {
+		return strings.Contains(c.stderr.String(), "the application sleeps")
+	})
+	took := c.stop()
+	if got := <-answer; strings.HasSuffix(got, "\r\n\r\nslept") != served {
+		t.Errorf("answer %q", got)
+	}
+	if served && took > 5*time.Second {
+		t.Errorf("the container took %v to stop, with a request of half a second", took)
+	}
+}
+
+// applicationInContainer: what a worker has there, orphans and long uploads.
+func applicationInContainer(t *testing.T, probed *image) {
+	c := probed.container()
+	c.Temp = true
+	c.start(t)
+	if got, want := c.answer("127.0.0.1:8000", "/who"), "10001 10001 [] /app /app/.venv False /"; !strings.HasSuffix(got, "\r\n\r\n"+want) {
+		t.Errorf("an application is %q, want %q", got, want)
+	}
+	_, orphan, _ := strings.Cut(c.answer("127.0.0.1:8000", "/orphan"), "\r\n\r\n")
+	if n, err := strconv.Atoi(orphan); err != nil || n < 2 {
+		t.Errorf("the orphan is %q", orphan)
+	}
+	await(t, "the orphan is not reaped", func() bool { return c.processes()[orphan] == "" })
+	if got := c.request("127.0.0.1:8000", "POST /upload HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 900000\r\n\r\n"+strings.Repeat("x", 900000)); !strings.HasSuffix(got, "\r\n\r\n900000") {
+		t.Errorf("the answer to an upload is %q", got)
+	}
+	status := c.inside(t, probed, "alicorn", "status")
+	if !strings.Contains(status, "app shop: ") {
+		t.Errorf("alicorn status, asked inside, says %q", status)
+	}
+	c.stop()
+}
