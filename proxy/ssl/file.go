@@ -23,6 +23,10 @@ type file struct {
 
 const inline = "data:"
 
+// automatic is what nginx's ACME module has a server write in place of a file,
+// and with "_key" in place of its key.
+const automatic = "$acme_certificate"
+
 // shown is what messages may say of f.
 func (f file) shown() string {
 	if strings.HasPrefix(f.path, inline) {
@@ -40,6 +44,8 @@ func addFile(l *config.List[file], s *config.Scope, n *config.Node) error {
 	}
 	f := file{path: a.Text, pos: a.Pos}
 	switch {
+	case a.Text == automatic, a.Text == automatic+"_key":
+		// A Source has them; who wrote this has no use for their content.
 	case strings.Contains(a.Text, "$"):
 		f.template = proxy.ParseTemplate(s.Load(), a.Pos, a.Text)
 	case !strings.HasPrefix(a.Text, inline):

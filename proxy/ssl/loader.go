@@ -16,6 +16,7 @@ import (
 type loader struct {
 	load       *config.Load
 	generation *proxy.Generation
+	sources    []Source
 	tickets    *tls.Tickets                    // of servers without key files
 	pairs      map[pairKey]*stdtls.Certificate // nil: could not be read
 	warned     map[string]bool
@@ -29,17 +30,25 @@ func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 	if c.reject {
 		return tls.Rejecting()
 	}
-	if !ld.counted(sv, c) {
+	o := c.options
+	var why string
+	for _, source := range ld.sources {
+		if o.Load == nil {
+			o.Load, why = source.Certificates(sv)
+		}
+	}
+	if o.Load == nil && !ld.counted(sv, c, why) {
 		return nil
 	}
-	o := c.options
 	if o.MaxVersion != 0 && o.MinVersion > o.MaxVersion {
 		ld.load.Fail(sv.Pos, "ssl_protocols and ssl_conf_command leave no version of TLS")
 	}
 	o.Clients = c.client.verifier
 	ld.load.FailWith(sv.Pos, c.resume.apply(&o, ld))
-	if hasVariables(c) {
+	if o.Load == nil && hasVariables(c) {
 		o.Load = ld.perHandshake(sv, c)
+	}
+	if o.Load != nil {
 		return tls.NewIdentity(nil, o)
 	}
 	certs := ld.certificates(sv, c)
@@ -50,18 +59,19 @@ func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 }
 
 // counted reports whether there are as many keys as certificates, and one.
-func (ld *loader) counted(sv *proxy.Server, c *settings) bool {
+// why is what the sources say of it.
+func (ld *loader) counted(sv *proxy.Server, c *settings, why string) bool {
 	files, keys := c.certs.Items(), c.keys.Items()
 	switch {
 	case len(keys) > len(files):
 		if len(files) == 0 {
-			ld.missing(sv)
+			ld.missing(sv, why)
 		}
 		ld.load.Fail(keys[len(files)].pos, "no \"ssl_certificate\" is defined for the key %q", keys[len(files)].shown())
 	case len(files) > len(keys):
 		ld.load.Fail(files[len(keys)].pos, "no \"ssl_certificate_key\" is defined for the certificate %q", files[len(keys)].shown())
 	case len(files) == 0:
-		ld.missing(sv)
+		ld.missing(sv, why)
 	default:
 		return true
 	}
@@ -90,10 +100,13 @@ func (ld *loader) certificates(sv *proxy.Server, c *settings) []*stdtls.Certific
 }
 
 // missing reports the listen directives of sv that ask for TLS.
-func (ld *loader) missing(sv *proxy.Server) {
+func (ld *loader) missing(sv *proxy.Server, why string) {
+	if why != "" {
+		why = ", " + why
+	}
 	for _, l := range sv.Listens {
 		if l.SSL {
-			ld.load.Fail(sv.Pos, "no \"ssl_certificate\" is defined for the \"listen ... ssl\" at %s:%d", l.Pos.File, l.Pos.Line)
+			ld.load.Fail(sv.Pos, "no \"ssl_certificate\" is defined for the \"listen ... ssl\" at %s:%d%s", l.Pos.File, l.Pos.Line, why)
 		}
 	}
 }

@@ -31,13 +31,28 @@ type settings struct {
 	hsts      bool
 }
 
-type module struct{ settings *config.Key[settings] }
+type module struct {
+	settings *config.Key[settings]
+	sources  []Source
+}
 
-// New returns the module.
-func New() proxy.Module {
+// Source gives certificates to servers that name no files.
+type Source interface {
+	// Certificates returns what gives sv its certificates in each handshake,
+	// best first; nil when they are not from this Source. why then completes
+	// the sentence that no certificate is defined, or is "".
+	Certificates(sv *proxy.Server) (load func(*stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error), why string)
+	// Challenge returns the Config for a handshake with which an authority
+	// verifies a name (RFC 8737); nil for those of other clients.
+	Challenge(g *proxy.Generation, hello *stdtls.ClientHelloInfo) *stdtls.Config
+}
+
+// New returns the module. Servers without ssl_certificate get certificates from
+// the first of sources that has some for them.
+func New(sources ...Source) proxy.Module {
 	m := module{config.NewKey(func() settings {
 		return settings{client: clientSettings{depth: 1}, resume: sessionSettings{tickets: true, life: 24 * time.Hour}}
-	})}
+	}), sources}
 	return proxy.Module{
 		Name:       "ssl",
 		Settings:   m.settings,
@@ -100,7 +115,7 @@ func (m module) useProtocols(s *config.Scope, n *config.Node, names []string) er
 // their Config. A server that has certificates but no "listen ... ssl" has
 // them checked too: nginx does, and a mistake is best found early.
 func (m module) generation(main *config.Scope, g *proxy.Generation) error {
-	ld := loader{load: main.Load(), generation: g, pairs: map[pairKey]*stdtls.Certificate{}, warned: map[string]bool{}}
+	ld := loader{load: main.Load(), generation: g, sources: m.sources, pairs: map[pairKey]*stdtls.Certificate{}, warned: map[string]bool{}}
 	var err error
 	if ld.tickets, err = sharedTickets(g.Resources); err != nil {
 		return err
@@ -114,10 +129,24 @@ func (m module) generation(main *config.Scope, g *proxy.Generation) error {
 	for _, site := range g.Sites() {
 		if site.SSL {
 			ld.checkDefault(site, m.settings.In(site.Default.Scope))
-			site.TLS = siteConfig(site, ids)
+			site.TLS = m.withChallenges(g, siteConfig(site, ids))
 		}
 	}
 	return nil
+}
+
+// withChallenges has c answer the authorities of the sources, too.
+func (m module) withChallenges(g *proxy.Generation, c *stdtls.Config) *stdtls.Config {
+	usual := c.GetConfigForClient
+	c.GetConfigForClient = func(hello *stdtls.ClientHelloInfo) (*stdtls.Config, error) {
+		for _, source := range m.sources {
+			if own := source.Challenge(g, hello); own != nil {
+				return own, nil
+			}
+		}
+		return usual(hello)
+	}
+	return c
 }
 
 // siteConfig returns the Config of one address. A server without certificates,
