@@ -129,7 +129,7 @@ func rootCommand() *cobra.Command {
 	flags.BoolVarP(&f.build, "build", "V", false, "print the version and how it was built")
 	f.options.declare(flags)
 	root.AddCommand(runCommand(), checkCommand(), fmtCommand(), reloadCommand(), stopCommand(), reopenCommand(), upgradeCommand(),
-		statusCommand(), versionCommand())
+		statusCommand(), certCommand(), versionCommand())
 	root.AddCommand(extraCommands()...)
 	root.SetHelpCommand(helpCommand())
 	return root

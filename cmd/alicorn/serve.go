@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
+	"alicorn/tls/acme"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -46,6 +48,9 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 	if err != nil {
 		return usage(err)
 	}
+	if err := f.judgeHTTPS(); err != nil {
+		return usage(err)
+	}
 	if len(args) > 0 {
 		f.wsgiApp = args[0]
 	}
@@ -74,7 +79,12 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 		}
 		return failed(err)
 	}
-	return start(cmd.Context(), p, func(st control.Status) { fmt.Fprintln(os.Stderr, startLine(st, app, f)) })
+	return start(cmd.Context(), p, func(st control.Status) {
+		fmt.Fprintln(os.Stderr, startLine(st, app, f))
+		if f.https {
+			fmt.Fprintln(os.Stderr, howToTrust(acme.RootFile(filepath.Join(p.folders.state, "acme"))))
+		}
+	})
 }
 
 // layers puts the sources of settings over each other as gunicorn does:
@@ -165,6 +175,11 @@ func (f *serveFlags) judgeRefused(file *serveFlags) error {
 func (f *serveFlags) defaultBind(app found) {
 	switch port := os.Getenv("PORT"); {
 	case len(f.binds) > 0:
+	case len(f.domains) > 0:
+		f.binds = []string{"0.0.0.0:443"}
+		if hasIPv6() {
+			f.binds = append(f.binds, "[::]:443")
+		}
 	case port != "" && !app.demo:
 		f.binds = []string{"0.0.0.0:" + port}
 	case port != "":
@@ -279,10 +294,16 @@ func shortPath(path string) string {
 
 func (f *serveFlags) urls(st control.Status) []string {
 	scheme := "http://"
-	if f.certificate != "" {
+	if f.secure() {
 		scheme = "https://"
 	}
 	var urls []string
+	for _, name := range f.domains {
+		urls = append(urls, scheme+name)
+	}
+	if len(urls) > 0 {
+		return urls
+	}
 	for _, l := range st.Listeners {
 		if strings.HasPrefix(l, "/") {
 			urls = append(urls, "unix:"+l)
@@ -291,6 +312,15 @@ func (f *serveFlags) urls(st control.Status) []string {
 		}
 	}
 	return urls
+}
+
+// hasIPv6 reports whether the machine speaks it at all.
+func hasIPv6() bool {
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err == nil {
+		l.Close()
+	}
+	return err == nil
 }
 
 func isDirectory(path string) bool {

@@ -37,6 +37,10 @@ type serveFlags struct {
 	logLevel    string
 	certificate string
 	key         string
+	domains     []string // names to obtain certificates for
+	email       string
+	authority   string // URL of an ACME directory
+	https       bool   // by the local authority
 	config      string
 	static      []string // URL=DIR
 	workerClass string
@@ -73,6 +77,10 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.Var(&choice{value: &f.logLevel, of: []string{"debug", "info", "warning", "error", "critical"}}, "log-level", "least important messages to log: debug, info, warning, error or critical (default info)")
 	set.StringVar(&f.certificate, "certfile", "", "`file` with the TLS certificate and its chain")
 	set.StringVar(&f.key, "keyfile", "", "`file` with the TLS certificate's key")
+	set.StringArrayVar(&f.domains, "domain", nil, "`name` to serve by https://, with a certificate that is obtained and renewed, on ports 443 and 80; repeatable")
+	set.StringVar(&f.email, "email", "", "`address` where the certificate authority of --domain reaches you (default none)")
+	set.StringVar(&f.authority, "acme-ca", "", "`URL` of the authority's ACME directory for --domain (default Let's Encrypt)")
+	set.BoolVar(&f.https, "https", false, "serve by https:// with a certificate of a local authority, for development")
 	set.Var(newCount(&f.keepalive, 0), "keep-alive", "`seconds` an idle connection is kept (default 75)")
 	set.Var(newCount(&f.backlog, 1), "backlog", "connections that may wait to be accepted (default 511)")
 	set.BoolVar(&f.reusePort, "reuse-port", false, "set SO_REUSEPORT on listening sockets")

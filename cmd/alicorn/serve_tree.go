@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"alicorn/config"
+	"alicorn/tls/acme"
 )
 
 // staticDir is a folder served under a URL without the application.
@@ -122,7 +124,7 @@ func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error
 			return nil, err
 		}
 		args := []string{address}
-		if f.certificate != "" {
+		if f.secure() {
 			args = append(args, "ssl")
 		}
 		if f.reusePort {
@@ -140,9 +142,48 @@ func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error
 		}
 		n = append(n, config.NewNode("ssl_certificate", f.certificate), config.NewNode("ssl_certificate_key", key))
 	}
+	n = append(n, f.automatic()...)
 	n = append(n, staticLocations(statics)...)
 	n = append(n, config.NewBlock("location", []string{"/"}, config.NewNode("app_pass", "app")))
 	return config.NewBlock("server", nil, n...), nil
+}
+
+// secure reports whether clients speak TLS.
+func (f *serveFlags) secure() bool { return f.certificate != "" || len(f.domains) > 0 || f.https }
+
+// automatic are the directives of certificates that are not files.
+func (f *serveFlags) automatic() (n []*config.Node) {
+	if len(f.domains) > 0 {
+		n = append(n, config.NewNode("server_name", f.domains...))
+	}
+	if f.authority != "" {
+		n = append(n, config.NewNode("acme_ca", f.authority))
+	}
+	if f.email != "" {
+		n = append(n, config.NewNode("acme_email", f.email))
+	}
+	if f.https {
+		n = append(n, config.NewNode("tls_internal", "on"))
+	}
+	return n
+}
+
+// judgeHTTPS refuses flags that exclude each other, or ask for nothing.
+func (f *serveFlags) judgeHTTPS() error {
+	switch {
+	case f.https && len(f.domains) > 0:
+		return errors.New("--https is for development and --domain for the Internet: give one of them")
+	case f.certificate != "" && (f.https || len(f.domains) > 0):
+		return errors.New("--certfile names the certificate that --domain or --https would obtain: give one of them")
+	case len(f.domains) == 0 && (f.email != "" || f.authority != ""):
+		return errors.New("--email and --acme-ca are for --domain, which is missing")
+	}
+	for _, name := range f.domains {
+		if err := acme.Orderable(strings.ToLower(name)); err != nil {
+			return fmt.Errorf("--domain %q: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // staticLocations serve the folders. Several folders of one URL, as Django's

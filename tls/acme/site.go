@@ -129,11 +129,14 @@ func (t *site) ensure(ctx context.Context, force bool) error {
 		return err
 	}
 	if now := newest(t.source.cache, t.want.Name); now.Hash() != before.Hash() {
-		t.source.tell(slog.LevelInfo, "the certificate for %s is here, from %s; it expires %s UTC",
+		t.source.tell(notice, "the certificate for %s is here, from %s; it expires %s UTC",
 			t.want.Name, now.Leaf.Issuer.CommonName, now.Leaf.NotAfter.UTC().Format(time.DateTime))
 	}
 	return nil
 }
+
+// notice is nginx's level of that name, between slog's info and warn.
+const notice slog.Level = 2
 
 // stored reports whether one of the issuers that are wanted now gave a
 // certificate.
@@ -266,6 +269,8 @@ type Status struct {
 	Error   string    `json:"error,omitempty"`
 	ErrorAt time.Time `json:"error_at,omitzero"`
 	Next    time.Time `json:"next,omitzero"`
+	// Trust is the local authority's certificate, for a name of its own.
+	Trust string `json:"trust,omitempty"`
 }
 
 // status is t's.
@@ -275,7 +280,7 @@ func (t *site) status() Status {
 		st.Issuers = append(st.Issuers, i.Label())
 	}
 	if t.want.Internal {
-		st.Issuers = []string{localName}
+		st.Issuers, st.Trust = []string{localName}, RootFile(t.want.Folder)
 	}
 	if c := newest(t.source.cache, t.want.Name); !c.Empty() {
 		st.Issuer, st.NotBefore, st.NotAfter = c.Leaf.Issuer.CommonName, c.Leaf.NotBefore, c.Leaf.NotAfter

@@ -56,6 +56,16 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return st, err
 }
 
+// Certificates asks for the state of automatic certificates.
+func (c *Client) Certificates(ctx context.Context) ([]Certificate, error) {
+	var all []Certificate
+	body, err := c.call(ctx, http.MethodGet, "/certificates")
+	if err == nil {
+		err = json.Unmarshal(body, &all)
+	}
+	return all, err
+}
+
 // Post asks for an action: "/reload", "/reopen", "/stop", "/scale?by=1". The
 // error is what the server says.
 func (c *Client) Post(ctx context.Context, path string) error {

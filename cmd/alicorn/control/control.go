@@ -8,6 +8,8 @@
 //	POST /upgrade  ends when the new program serves, or says why not
 //	POST /stop     starts a graceful stop; ?now=1 stops at once
 //	POST /scale    ?by=1 or ?by=-1, one worker more or fewer in each pool
+//	GET  /certificates        []Certificate
+//	POST /certificates/renew  ?name=NAME; ends when there is a new one, or says why not
 package control
 
 import (
@@ -40,6 +42,11 @@ type Server interface {
 	Upgrade(ctx context.Context) error
 	Stop(now bool)
 	Scale(by int)
+	// Certificates returns those that are obtained automatically.
+	Certificates() []Certificate
+	// RenewCertificate returns when the name has a new certificate, or with the
+	// reason that it has not; the old one then stays.
+	RenewCertificate(ctx context.Context, name string) error
 }
 
 // Status is what a server says of itself.
@@ -53,6 +60,21 @@ type Status struct {
 	Goroutines int       `json:"goroutines"` // of the process that serves
 	GC         GC        `json:"gc"`
 	Apps       []App     `json:"apps"`
+}
+
+// Certificate is the state of a name whose certificates are obtained
+// automatically. Times are zero, and texts empty, where there is nothing to say.
+type Certificate struct {
+	Name      string    `json:"name"`
+	Issuers   []string  `json:"issuers"`          // that are asked, in turn
+	Issuer    string    `json:"issuer,omitempty"` // that gave the one that is shown
+	NotBefore time.Time `json:"not_before,omitzero"`
+	NotAfter  time.Time `json:"not_after,omitzero"`
+	Renewal   time.Time `json:"renewal,omitzero"` // when the next one is ordered
+	Error     string    `json:"error,omitempty"`  // why the last order failed
+	ErrorAt   time.Time `json:"error_at,omitzero"`
+	Next      time.Time `json:"next,omitzero"`   // the next try after it
+	Trust     string    `json:"trust,omitempty"` // the file to trust, of a local authority
 }
 
 // GC is what Go's garbage collector goes by in the process that serves.
@@ -151,6 +173,13 @@ func routes(s Server) http.Handler {
 	r.Post("/stop", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil)
 		s.Stop(r.URL.Query().Get("now") != "")
+	})
+	r.Get("/certificates", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(s.Certificates())
+	})
+	r.Post("/certificates/renew", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, s.RenewCertificate(r.Context(), r.URL.Query().Get("name")))
 	})
 	r.Post("/scale", func(w http.ResponseWriter, r *http.Request) {
 		by, err := strconv.Atoi(r.URL.Query().Get("by"))

@@ -23,6 +23,13 @@ func (f *fake) Status() Status {
 }
 func (f *fake) Reload(ctx context.Context) error { f.calls <- "reload"; return f.reload }
 func (f *fake) Upgrade(context.Context) error    { return nil }
+func (f *fake) Certificates() []Certificate {
+	return []Certificate{{Name: "shop.example.com", Issuers: []string{"one", "two"}, Error: "one: refused"}}
+}
+func (f *fake) RenewCertificate(_ context.Context, name string) error {
+	f.calls <- "renew " + name
+	return f.reload
+}
 
 func (f *fake) Reopen() error { f.calls <- "reopen"; return nil }
 func (f *fake) Stop(now bool) {
@@ -62,7 +69,10 @@ func TestTheClientGetsStatusAndActions(t *testing.T) {
 	if err != nil || st.PID != 42 || len(st.Apps) != 1 || st.Apps[0].Queue != 3 {
 		t.Errorf("status %+v, %v", st, err)
 	}
-	for path, want := range map[string]string{"/reload": "reload", "/reopen": "reopen", "/stop": "stop", "/stop?now=1": "stop now", "/scale?by=1": "more", "/scale?by=-1": "fewer"} {
+	if all, err := c.Certificates(t.Context()); err != nil || len(all) != 1 || all[0].Name != "shop.example.com" || len(all[0].Issuers) != 2 || all[0].Error == "" {
+		t.Errorf("certificates %+v, %v", all, err)
+	}
+	for path, want := range map[string]string{"/reload": "reload", "/reopen": "reopen", "/stop": "stop", "/stop?now=1": "stop now", "/certificates/renew?name=a.example": "renew a.example", "/scale?by=1": "more", "/scale?by=-1": "fewer"} {
 		if err := c.Post(t.Context(), path); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
