@@ -138,7 +138,9 @@ func (c *conn) handshake(t *tls.Conn) bool {
 	if errors.As(err, &notTLS) && notTLS.Conn != nil && plainHTTP(notTLS.RecordHeader[:]) {
 		c.nc = notTLS.Conn
 		c.refusePlain()
+		return false
 	}
+	c.e.HandshakeFailed(c.info, err)
 	return false
 }
 

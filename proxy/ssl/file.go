@@ -2,7 +2,9 @@ package ssl
 
 import (
 	stdtls "crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"path/filepath"
 	"slices"
@@ -73,6 +75,8 @@ type handshakes struct {
 	staple     []byte
 }
 
+var errNoHost = errors.New("which is no name of a host")
+
 // perHandshake returns what tls.Options.Load wants. Passwords are read now,
 // while that is allowed.
 func (ld *loader) perHandshake(sv *proxy.Server, c *settings) func(*stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error) {
@@ -82,10 +86,11 @@ func (ld *loader) perHandshake(sv *proxy.Server, c *settings) func(*stdtls.Clien
 	return h.load
 }
 
-// load reads the files. Mistakes are logged: the client only gets an alert.
+// load reads the files. Mistakes in them are logged: the client only gets an
+// alert. That there is no file for a name is the client's: it chose the name.
 func (h *handshakes) load(hello *stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error) {
 	certs, err := h.read(hello)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNoHost) {
 		h.generation.LogTo(proxy.LevelError, fmt.Sprintf("%s while SSL handshaking, client: %s, server: %s", err, hello.Conn.RemoteAddr(), h.server.Name))
 	}
 	return certs, err
@@ -99,7 +104,7 @@ func (h *handshakes) read(hello *stdtls.ClientHelloInfo) (certs []*stdtls.Certif
 		}
 	}()
 	if hello.ServerName != "" && !tls.IsHostName(hello.ServerName) {
-		return nil, fmt.Errorf("client asked for %q, which is no name of a host", hello.ServerName)
+		return nil, fmt.Errorf("client asked for %q, %w", hello.ServerName, errNoHost)
 	}
 	x := proxy.NewExchange(connOf(hello), nil)
 	x.Server, x.Generation = h.server, h.generation

@@ -30,17 +30,26 @@ func TestVariablesChooseTheCertificateInTheHandshake(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ name, log string }{
-		{"none.example", `cannot read certificate "` + dir + `/none.example.crt": no such file or directory while SSL handshaking, client: 127.0.0.1:`},
+		{"none.example", `cannot read certificate "` + dir + `/none.example.crt": no such file or directory) while SSL handshaking, client: 127.0.0.1`},
 		{"", "cannot read certificate"},
 		{"../a.example", `client asked for "../a.example", which is no name of a host`},
 	} {
 		if _, _, err := ask(t, s, &stdtls.Config{ServerName: c.name, InsecureSkipVerify: true}); err == nil {
 			t.Errorf("%q was served", c.name)
 		}
-		if !strings.Contains(s.Log.String(), c.log) {
-			t.Errorf("%q: the log has no %q:\n%s", c.name, c.log, s.Log)
-		}
+		s.Log.Wait(t, c.log)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "broken.example.crt"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Log.String(); strings.Contains(got, "error: ") {
+		t.Errorf("names that clients make up fill the log:\n%s", got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "broken.example.key"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, s, &stdtls.Config{ServerName: "broken.example", InsecureSkipVerify: true})
+	s.Log.Wait(t, `error: cannot use certificate "`+dir+`/broken.example.crt": it holds no certificate in PEM format while SSL handshaking, client: 127.0.0.1:`)
 }
 
 func TestContentStandsInTheConfiguration(t *testing.T) {
