@@ -60,14 +60,10 @@ func (p *packaged) dpkg(args ...string) {
 // serve starts the installed program.
 func (p *packaged) serve() {
 	p.t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.address = l.Addr().String()
-	l.Close()
+	address := freeAddress(p.t)
+	p.dials = []func() (net.Conn, error){func() (net.Conn, error) { return net.Dial("tcp", address) }}
 	write(p.t, p.dir, "etc/alicorn/alicorn.conf", fmt.Sprintf("user %s;\nerror_log %s/error.log notice;\npid %[2]s/alicorn.pid;\nserver { listen %s; return 200 \"served\"; }\n",
-		keeper.DefaultIdentity().Name, p.dir, p.address))
+		keeper.DefaultIdentity().Name, p.dir, address))
 	p.cmd = exec.Command(filepath.Join(p.dir, "usr/bin/alicorn"), "run", "-c", filepath.Join(p.dir, "etc/alicorn/alicorn.conf"))
 	p.cmd.Env = append(os.Environ(), reexecEnv+"=1", "RUNTIME_DIRECTORY="+p.dir+"/run", "STATE_DIRECTORY="+p.dir+"/state", "CACHE_DIRECTORY="+p.dir+"/cache")
 	if err := p.cmd.Start(); err != nil {

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -14,40 +16,60 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"alicorn/proxy/proxytest"
 )
 
 // upgraded is a server whose binary the test replaces.
 type upgraded struct {
 	t        *testing.T
 	dir, exe string
-	address  string
+	dials    []func() (net.Conn, error) // ways to reach it
 	messages *messages
 	cmd      *exec.Cmd
 }
 
 const upgradedApp = "import os\ndef app(environ, start_response):\n    start_response('200 OK', [('Content-Length', '6')])\n    return [b'served']\n"
 
-func startUpgraded(t *testing.T, master string) *upgraded {
+// startUpgraded starts a server on three kinds of socket; variables are added
+// to its environment.
+func startUpgraded(t *testing.T, master string, variables ...string) *upgraded {
 	t.Helper()
 	u := &upgraded{t: t, dir: publicDir(t)}
 	u.exe = filepath.Join(u.dir, "alicorn")
 	u.install(ownProgram(t))
+	plain, secure, unix := freeAddress(t), freeAddress(t), filepath.Join(u.dir, "web.sock")
+	certificate := proxytest.WriteCertificate(t, u.dir, "web", proxytest.Certificate{Names: []string{"test"}})
+	trusted := x509.NewCertPool()
+	trusted.AddCert(certificate)
+	u.dials = []func() (net.Conn, error){
+		func() (net.Conn, error) { return net.Dial("tcp", plain) },
+		func() (net.Conn, error) { return net.Dial("unix", unix) },
+		func() (net.Conn, error) {
+			return tls.Dial("tcp", secure, &tls.Config{RootCAs: trusted, ServerName: "test"})
+		},
+	}
+	write(t, u.dir, "app.py", upgradedApp)
+	write(t, u.dir, "alicorn.conf", master+"error_log error.log notice;\npid alicorn.pid;\n"+
+		"app web { wsgi app:app; workers 1; python /usr/bin/python3; directory "+u.dir+"; }\n"+
+		"server { listen "+plain+"; listen unix:"+unix+"; listen "+secure+" ssl; ssl_certificate web.crt; ssl_certificate_key web.key; location / { app_pass web; } }\n")
+	address := filepath.Join(u.dir, "notify.sock")
+	u.messages = listenAsManager(t, address)
+	t.Cleanup(u.stop)
+	u.cmd = startWith(t, u.exe, u.dir, nil, append(variables, "NOTIFY_SOCKET="+address, "WATCHDOG_USEC=200000")...)
+	awaitText(t, u.messages, `READY=1\n`)
+	return u
+}
+
+// freeAddress is one that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.address = l.Addr().String()
-	l.Close()
-	write(t, u.dir, "app.py", upgradedApp)
-	write(t, u.dir, "alicorn.conf", master+"error_log error.log notice;\npid alicorn.pid;\n"+
-		"app web { wsgi app:app; workers 1; python /usr/bin/python3; directory "+u.dir+"; }\n"+
-		"server { listen "+u.address+"; listen unix:"+u.dir+"/web.sock; location / { app_pass web; } }\n")
-	address := filepath.Join(u.dir, "notify.sock")
-	u.messages = listenAsManager(t, address)
-	t.Cleanup(u.stop)
-	u.cmd = startWith(t, u.exe, u.dir, nil, "NOTIFY_SOCKET="+address, "WATCHDOG_USEC=200000")
-	awaitText(t, u.messages, `READY=1\n`)
-	return u
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // install puts the program at the server's place, as a package manager does.
@@ -102,9 +124,9 @@ func (u *upgraded) load() (end func() (int, error)) {
 			first = err
 		}
 	}
-	for range 2 {
-		wg.Go(func() { newConnections(ctx, u.address, note) })
-		wg.Go(func() { keepAlive(ctx, u.address, note) })
+	for _, dial := range u.dials {
+		wg.Go(func() { newConnections(ctx, dial, note) })
+		wg.Go(func() { keepAlive(ctx, dial, note) })
 	}
 	return func() (int, error) {
 		cancel()
@@ -113,10 +135,10 @@ func (u *upgraded) load() (end func() (int, error)) {
 	}
 }
 
-func newConnections(ctx context.Context, address string, note func(error)) {
+func newConnections(ctx context.Context, dial func() (net.Conn, error), note func(error)) {
 	for ctx.Err() == nil {
 		note(func() error {
-			nc, err := net.Dial("tcp", address)
+			nc, err := dial()
 			if err != nil {
 				return err
 			}
@@ -132,9 +154,9 @@ func newConnections(ctx context.Context, address string, note func(error)) {
 // between two of them or says that it will, as HTTP allows (RFC 9112, 9.3 and
 // 9.6); a request is lost when its answer has begun and does not end, or when
 // it is refused on a connection of its own.
-func keepAlive(ctx context.Context, address string, note func(error)) {
+func keepAlive(ctx context.Context, dial func() (net.Conn, error), note func(error)) {
 	for ctx.Err() == nil {
-		nc, err := net.Dial("tcp", address)
+		nc, err := dial()
 		if err != nil {
 			note(err)
 			continue
@@ -225,6 +247,33 @@ func TestAnUpgradeLosesNoRequest(t *testing.T) {
 		}
 		u.gone("alicorn.pid")
 		u.gone("web.sock")
+	}
+}
+
+// Where nothing can be written, as in a container or on a full disk, there is
+// no control socket, but a signal upgrades all the same.
+func TestAnUpgradeNeedsNoFolders(t *testing.T) {
+	t.Parallel()
+	for _, master := range masters {
+		u := startUpgraded(t, master, "RUNTIME_DIRECTORY=/proc/run", "STATE_DIRECTORY=/proc/state", "CACHE_DIRECTORY=/proc/cache")
+		first := u.pid()
+		end := u.load()
+		u.install(ownProgram(t))
+		if err := syscall.Kill(first, syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		if err := u.cmd.Wait(); err != nil {
+			t.Errorf("%s: the end of the old server: %v", master, err)
+		}
+		second := u.pid()
+		awaitAnswer(t, filepath.Join(u.dir, "web.sock"))
+		if n, err := end(); err != nil || n < 50 {
+			t.Errorf("%s: %d requests, the first failure: %v", master, n, err)
+		}
+		if err := syscall.Kill(second, syscall.SIGTERM); err != nil || second == first {
+			t.Errorf("%s: the pid file named %d, then %d: %v", master, first, second, err)
+		}
+		u.gone("alicorn.pid")
 	}
 }
 
