@@ -1,10 +1,8 @@
 package http1
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -123,42 +121,6 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 		c.tryRead = c.readReady
 	}
 	c.serve()
-}
-
-func (c *conn) handshake(t *tls.Conn) bool {
-	t.SetDeadline(c.started.Add(c.core.HeaderTimeout))
-	err := t.Handshake()
-	if err == nil {
-		t.SetDeadline(time.Time{})
-		state := t.ConnectionState()
-		c.info.TLS = &state
-		return true
-	}
-	var notTLS tls.RecordHeaderError
-	if errors.As(err, &notTLS) && notTLS.Conn != nil && plainHTTP(notTLS.RecordHeader[:]) {
-		c.nc = notTLS.Conn
-		c.refusePlain()
-		return false
-	}
-	c.e.HandshakeFailed(c.info, err)
-	return false
-}
-
-// plainHTTP recognises a request line where a TLS record was due.
-func plainHTTP(b []byte) bool {
-	method, _, _ := bytes.Cut(b, []byte(" "))
-	return isToken(method)
-}
-
-// refusePlain answers a plain request on a TLS port: 497, sent as 400.
-func (c *conn) refusePlain() {
-	c.x = proxy.NewExchange(c.info, c)
-	c.beginExchange()
-	x := c.x
-	x.Req.Method, x.Req.Proto, x.Req.Major, x.Req.Minor, x.Req.Scheme = "GET", "HTTP/1.1", 1, 1, "http"
-	c.mustClose = true
-	c.e.ServeError(x, proxy.StatusHTTPToHTTPS)
-	c.linger()
 }
 
 // serve serves requests until the connection is to be closed, or waits for

@@ -74,6 +74,9 @@ func answer(r io.Reader) string {
 	if _, title, ok := strings.Cut(text, "<title>"); ok {
 		text, _, _ = strings.Cut(title, "</title>")
 	}
+	if location := res.Header.Get("Location"); location != "" {
+		text = location // the page of a redirect is no matter
+	}
 	closes := ""
 	if res.Close {
 		closes = " closed"
@@ -215,6 +218,35 @@ func TestWhatCannotBeReadIsForTheServerOfTheHandshake(t *testing.T) {
 			ours, nginx := p.both(t, func(nc net.Conn) string { return get(nc, asClient(sni, &stdtls.Certificate{}), head) })
 			if ours != nginx {
 				t.Errorf("SNI %q, %q:\nours  %s\nnginx %s", sni, head, ours, nginx)
+			}
+		}
+	}
+}
+
+func TestPlainRequestsOnATLSPortAreAnsweredAsByNginx(t *testing.T) {
+	dir := t.TempDir()
+	newAuthority(t, dir, "ca").server(t, "site", "site.example", false)
+	text := "ssl_certificate FILES/site.crt; ssl_certificate_key FILES/site.key;"
+	for i, settings := range []string{
+		"", "error_page 497 https://$host$request_uri;", "error_page 497 =301 https://$host$request_uri;", "return 301 /rewritten;",
+		`error_page 497 =200 /told; location = /told { return 200 "$status $uri $request_method $scheme $https"; }`,
+		"error_page 497 =307 @moved; location @moved { return 307 https://$host$request_uri; }",
+		"error_page 400 /told; location = /told { return 200 told; }",
+		"ssl_verify_client on; ssl_client_certificate FILES/ca.crt;",
+	} {
+		text += fmt.Sprintf("server { LISTEN ssl; server_name s%d.example; %s location / { return 200 secret; } }\n", i, settings)
+	}
+	p := beside(t, dir, text)
+	heads := []string{
+		"GET /x?a=%20b HTTP/1.1\r\nHost: HOST\r\n\r\n", "GET /x HTTP/1.1\r\nHost: HOST:443\r\n\r\nGET / HTTP/1.1\r\nHost: HOST\r\n\r\n", "GARBAGE\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 3\r\n\r\nabc", "GET / HTTP/1.0\r\n\r\n", "GET /x HTTP/1.1\r\n\r\n", "GET /\r\n", "BREW / HTTP/1.1\r\nHost: HOST\r\nX: " + strings.Repeat("x", 2000) + "\r\n\r\n",
+	}
+	for i := range 9 {
+		for _, head := range heads {
+			head = strings.ReplaceAll(head, "HOST", fmt.Sprintf("s%d.example", i))
+			ours, nginx := p.both(t, func(nc net.Conn) string { io.WriteString(nc, head); return answer(nc) })
+			if ours != nginx {
+				t.Errorf("%q:\nours  %s\nnginx %s", head, ours, nginx)
 			}
 		}
 	}

@@ -1,0 +1,46 @@
+package http1
+
+import (
+	"crypto/tls"
+	"syscall"
+	"time"
+)
+
+// handshake does t's handshake; false when the connection is to be closed. A
+// plain request is left to be served, as the last one: nginx's 497 answers it.
+func (c *conn) handshake(t *tls.Conn) bool {
+	t.SetDeadline(c.started.Add(c.core.HeaderTimeout))
+	if beginsRequest(t) {
+		c.nc = t.NetConn()
+		c.mustClose = true
+		return true
+	}
+	if err := t.Handshake(); err != nil {
+		c.e.HandshakeFailed(c.info, err)
+		return false
+	}
+	t.SetDeadline(time.Time{})
+	state := t.ConnectionState()
+	c.info.TLS = &state
+	return true
+}
+
+// beginsRequest waits for the first byte and reports whether it begins an HTTP
+// request in place of a TLS record. It is not consumed.
+func beginsRequest(t *tls.Conn) bool {
+	nc, ok := t.NetConn().(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := nc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var first [1]byte
+	var n int
+	raw.Read(func(fd uintptr) bool {
+		n, _, err = syscall.Recvfrom(int(fd), first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return err != syscall.EAGAIN
+	})
+	return n == 1 && err == nil && tokenByte[first[0]]
+}
