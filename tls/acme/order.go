@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -46,9 +45,10 @@ func (o *orders) Issue(ctx context.Context, csr *x509.CertificateRequest) (*cert
 	}
 	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
-	cert, err := o.issue(ctx, csr)
+	own := &limit{}
+	cert, err := o.issue(context.WithValue(ctx, limitKey{}, own), csr)
 	if err != nil {
-		err = &orderError{o.issuer.Label(), err}
+		err = &orderError{o.issuer.Label(), own.explain(o.account.limit.explain(err))}
 		try.add(err)
 		return nil, err
 	}
@@ -218,61 +218,14 @@ func newHTTP(i *Issuer, r *reach, l *limit) *http.Client {
 	}}}
 }
 
-// limit is an authority's wish to be left alone for a time.
-type limit struct {
-	mu    sync.Mutex
-	until time.Time
-}
-
-// wait returns an error until the time has come.
-func (l *limit) wait() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if time.Now().Before(l.until) {
-		return &limitError{l.until}
-	}
-	return nil
-}
-
-// limitError means that the authority asked for a pause.
-type limitError struct{ until time.Time }
-
-// Error says until when.
-func (e *limitError) Error() string {
-	return "it limits our requests and asked to wait until " + e.until.UTC().Format(time.DateTime) + " UTC"
-}
-
-// limited notes when an authority answers 429 (RFC 6585) with Retry-After.
-type limited struct {
-	limit *limit
-	next  http.RoundTripper
-}
-
-// RoundTrip is http.RoundTripper's.
-func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := l.next.RoundTrip(r)
-	if err != nil || resp.StatusCode != http.StatusTooManyRequests {
-		return resp, err
-	}
-	pause := time.Hour
-	if after := resp.Header.Get("Retry-After"); after != "" {
-		if d, err := time.ParseDuration(after + "s"); err == nil {
-			pause = d
-		} else if at, err := http.ParseTime(after); err == nil {
-			pause = time.Until(at)
-		}
-	}
-	l.limit.mu.Lock()
-	l.limit.until = time.Now().Add(min(max(pause, time.Second), 24*time.Hour))
-	l.limit.mu.Unlock()
-	return resp, err
-}
-
 // plain says an error of the libraries in one sentence.
 func plain(err error) string {
 	var p acme.Problem
 	var u *url.Error
+	var l *limitError
 	switch {
+	case errors.As(err, &l):
+		return l.Error()
 	case errors.As(err, &p):
 		kind := strings.TrimPrefix(p.Type, "urn:ietf:params:acme:error:")
 		text := p.Detail

@@ -64,7 +64,7 @@ func (t *site) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		wait := t.source.options.CheckInterval
+		wait := t.rest()
 		if err == nil {
 			tries = 0
 		} else {
@@ -80,6 +80,18 @@ func (t *site) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// rest is how long to leave a good certificate alone: until it is due where
+// that comes before its age is looked at anyway. One that is due by the
+// authority's words but not by certmagic's is not looked at all the time.
+func (t *site) rest() time.Duration {
+	wait := t.source.options.CheckInterval
+	if cert := newest(t.source.cache, t.want.Name); !cert.Empty() {
+		from, to := cert.Leaf.NotBefore, cert.Leaf.NotAfter
+		wait = min(wait, max(time.Until(t.renewal(from, to)), to.Sub(from)/20, time.Second))
+	}
+	return wait
 }
 
 // renew has run order a certificate and returns what came of it.
@@ -240,8 +252,15 @@ var (
 )
 
 // pause is how long to wait after that many failures in a row, the last of
-// which was err.
+// which was err: until the first of several issuers may be asked again.
 func pause(tries int, err error) time.Duration {
+	if all := (*failures)(nil); errors.As(err, &all) {
+		shortest := pause(tries, all.errs[0])
+		for _, err := range all.errs[1:] {
+			shortest = min(shortest, pause(tries, err))
+		}
+		return shortest
+	}
 	var limited *limitError
 	if errors.As(err, &limited) {
 		return max(time.Until(limited.until), time.Second) + time.Duration(rand.IntN(1000))*time.Millisecond
