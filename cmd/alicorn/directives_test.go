@@ -83,7 +83,7 @@ func TestEveryCaseFailsWithoutItsDirective(t *testing.T) {
 		turns <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-turns }()
-			problems[i] = m.survives(filepath.Join(dir, fmt.Sprintf("mutant%d.txtar", i)), patience)
+			problems[i] = m.survives(t, filepath.Join(dir, fmt.Sprintf("mutant%d.txtar", i)), patience)
 		})
 	}
 	wg.Wait()
@@ -95,7 +95,7 @@ func TestEveryCaseFailsWithoutItsDirective(t *testing.T) {
 }
 
 // survives says what is wrong when the mutant, written to path, passes.
-func (m mutant) survives(path string, patience time.Duration) string {
+func (m mutant) survives(t testing.TB, path string, patience time.Duration) string {
 	ar, err := txtar.ParseFile(m.file)
 	if err != nil {
 		return err.Error()
@@ -118,7 +118,7 @@ func (m mutant) survives(path string, patience time.Duration) string {
 		return err.Error()
 	}
 	rec := &recorder{}
-	p := scriptParams("", patience)
+	p := scriptParams(t, "", patience)
 	p.Dir, p.Files = "", []string{path}
 	rec.collect(func() { testscript.RunT(rec, p) })
 	if rec.failed {

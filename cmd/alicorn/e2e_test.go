@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/tls"
@@ -41,19 +42,19 @@ import (
 //	stopped [CODE]                    stop the server if it runs; its exit code
 //
 // In files, __PORT__ to __PORT3__ are free ports, __WORK__ is the script's
-// folder, and a line with only "# directive: NAME" in the script says whose
+// folder, __CA__ and the like are those of authorityPairs, and a line with only "# directive: NAME" in the script says whose
 // end-to-end case it is.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, scriptParams(filepath.Join("testdata", "script"), 10*time.Second))
+	testscript.Run(t, scriptParams(t, filepath.Join("testdata", "script"), 10*time.Second))
 }
 
 // scriptParams has scripts wait for each condition as long as patience.
-func scriptParams(dir string, patience time.Duration) testscript.Params {
+func scriptParams(t testing.TB, dir string, patience time.Duration) testscript.Params {
 	return testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
-		Setup:               func(env *testscript.Env) error { return setupScript(env, patience) },
+		Setup:               func(env *testscript.Env) error { return setupScript(t, env, patience) },
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"run":     func(ts *testscript.TestScript, neg bool, args []string) { startServer(ts, neg, "run", args) },
 			"serve":   func(ts *testscript.TestScript, neg bool, args []string) { startServer(ts, neg, "serve", args) },
@@ -83,7 +84,7 @@ type scriptServer struct {
 	patience time.Duration
 }
 
-func setupScript(env *testscript.Env, patience time.Duration) error {
+func setupScript(t testing.TB, env *testscript.Env, patience time.Duration) error {
 	srv := &scriptServer{patience: patience}
 	env.Values[serverKey{}] = srv
 	pairs := []string{"__WORK__", env.WorkDir}
@@ -110,6 +111,7 @@ func setupScript(env *testscript.Env, patience time.Duration) error {
 		srv.kill()
 		endDaemons(env.WorkDir)
 	})
+	pairs = append(pairs, authorityPairs(t, env, srv.ports)...)
 	return prepareFiles(env.WorkDir, strings.NewReplacer(pairs...))
 }
 
@@ -295,7 +297,7 @@ func awaitStatus(ts *testscript.TestScript, neg bool, args []string) {
 
 // httpFlags are the flags of the http command.
 type httpFlags struct {
-	port, unix, body, proto string
+	port, to, unix, body, proto string // to: HOST:PORT
 	tls, gunzip, bodyOnly   bool
 	times                   int
 	until                   *regexp.Regexp // repeat until the answer matches
@@ -311,6 +313,8 @@ func parseHTTPFlags(ts *testscript.TestScript, args []string) (httpFlags, []stri
 		case "port":
 			n, _ := strconv.Atoi(value)
 			f.port = serverOf(ts).ports[n-1]
+		case "to":
+			f.to = value
 		case "unix":
 			f.unix = ts.MkAbs(value)
 		case "body":
@@ -400,7 +404,7 @@ func (f *httpFlags) dial() (net.Conn, error) {
 	if f.unix != "" {
 		return net.Dial("unix", f.unix)
 	}
-	addr := "127.0.0.1:" + f.port
+	addr := cmp.Or(f.to, "127.0.0.1:"+f.port)
 	if f.tls {
 		return (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, ServerName: f.serverName}}).DialContext(context.Background(), "tcp4", addr)
 	}

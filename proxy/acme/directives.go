@@ -1,7 +1,9 @@
 package acme
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -277,7 +279,11 @@ func (f *Feature) state(name string) string {
 func read(s *config.Scope, n *config.Node, i int) (string, error) {
 	content, err := s.Load().Resources.Host.ReadFile(s.Load().ConfPath(n.Arg(i)))
 	if err != nil {
-		return "", &config.Error{Pos: n.Args[i].Pos, Msg: fmt.Sprintf("%s: cannot read the file: %s", n.Name, err)}
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return "", &config.Error{Pos: n.Args[i].Pos, Msg: fmt.Sprintf("%s: cannot read %q: %s", n.Name, n.Arg(i), err)}
 	}
 	return string(content), nil
 }

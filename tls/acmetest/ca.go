@@ -55,6 +55,9 @@ type Options struct {
 	// ExternalAccount lets only accounts be made that are bound to the one of
 	// CA.ExternalAccount (RFC 8555 section 7.3.4).
 	ExternalAccount bool
+	// AlternateRoots are how many chains to other roots are offered beside the
+	// first (RFC 8555 section 7.4.2).
+	AlternateRoots int
 }
 
 // CA is a running certificate authority. Its methods are safe for use by
@@ -136,6 +139,7 @@ func (c *CA) launch(bin string, log *os.File, addrs []string) (err error) {
 	c.pebble, err = startProgram("pebble", log, []string{
 		"PEBBLE_VA_NOSLEEP=1", "PEBBLE_VA_ALWAYS_VALID=0",
 		"PEBBLE_WFE_NONCEREJECT=" + strconv.Itoa(c.o.BadNonces), "PEBBLE_AUTHZREUSE=" + strconv.Itoa(c.o.AuthzReuse),
+		"PEBBLE_ALTERNATE_ROOTS=" + strconv.Itoa(c.o.AlternateRoots),
 	}, filepath.Join(bin, "pebble"), "-config", config, "-dnsserver", c.dns)
 	if err != nil {
 		return err
@@ -246,6 +250,25 @@ func (c *CA) Root() []byte {
 		c.t.Fatalf("cannot load the authority's root: %v", err)
 	}
 	return text
+}
+
+// RootName returns the common name of the root of the chain that is offered
+// first, 0, or of an alternate one, from 1 on.
+func (c *CA) RootName(i int) string {
+	c.t.Helper()
+	text, err := c.fetch("https://" + c.root + "/roots/" + strconv.Itoa(i))
+	if err != nil {
+		c.t.Fatalf("cannot load root %d: %v", i, err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		c.t.Fatalf("root %d is not in PEM format", i)
+	}
+	root, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return root.Subject.CommonName
 }
 
 // ExternalAccount returns the key identifier and the key, in base64url, that
