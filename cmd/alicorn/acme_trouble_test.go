@@ -111,6 +111,40 @@ func TestAReloadKeepsTheOrderUnderWay(t *testing.T) {
 	}
 }
 
+// An upgrade amid an order leaves it to the new program, which waits for
+// nothing that the old one holds.
+func TestAnUpgradeAmidAnOrderLeavesItToTheNewProgram(t *testing.T) {
+	t.Parallel()
+	for _, master := range masters {
+		h := newHTTPSHost(t, acmetest.Options{})
+		h.ca.Hold()
+		h.run(master + "pid alicorn.pid;\n" + shop)
+		t.Cleanup(func() { _, _ = h.try("stop") })
+		h.await(func() bool { return h.ca.Held() == 1 }, "no order is finalised")
+		h.verb("upgrade")
+		if err := h.cmd.Wait(); err != nil {
+			t.Errorf("the end of the old program: %v", err)
+		}
+		h.await(func() bool { return h.ca.Held() == 1 && h.ca.Orders("") == 2 }, "the new program does not order")
+		h.ca.Release()
+		h.awaitTrusted("shop.example.com")
+		h.verb("stop")
+	}
+}
+
+// Where several authorities are configured the next one is asked when one
+// fails.
+func TestTheNextAuthorityIsAsked(t *testing.T) {
+	t.Parallel()
+	h := newHTTPSHost(t, acmetest.Options{})
+	h.ca.Break(acmetest.Unavailable())
+	spare := acmetest.Start(t, acmetest.Options{HTTPPort: 80, TLSPort: 443})
+	spare.Resolve("shop.example.com", h.addr)
+	h.run("acme_issuer spare { uri " + spare.Directory() + "; ssl_trusted_certificate " + spare.RootFile() + "; accept_terms_of_service; }\n" + shop)
+	h.ca = spare
+	h.awaitTrusted("shop.example.com")
+}
+
 // A stop does not wait for an authority that does not answer.
 func TestAStopEndsOrdersUnderWay(t *testing.T) {
 	t.Parallel()
