@@ -13,13 +13,14 @@ import (
 // regular expressions define by named groups.
 type registry struct {
 	fixed    map[string]Getter
+	lacks    map[string]string
 	families []Variable
 	slots    map[string]int
 }
 
 func registryOf(l *config.Load) *registry {
 	return config.Shared(l, func() *registry {
-		return &registry{fixed: map[string]Getter{}, slots: map[string]int{}}
+		return &registry{fixed: map[string]Getter{}, lacks: map[string]string{}, slots: map[string]int{}}
 	})
 }
 
@@ -29,9 +30,12 @@ func Declare(l *config.Load, modules []Module) {
 	r := registryOf(l)
 	for _, m := range modules {
 		for _, v := range m.Variables {
-			if v.Family != nil {
+			switch {
+			case v.Family != nil:
 				r.families = append(r.families, v)
-			} else {
+			case v.Lacks != "":
+				r.lacks[v.Name] = v.Lacks
+			default:
 				r.fixed[v.Name] = v.Get
 			}
 		}
@@ -94,6 +98,9 @@ func (r *registry) lookup(name string) (Getter, error) {
 		}
 	}
 	err := fmt.Errorf("unknown variable \"$%s\"", name)
+	if why := r.lacks[name]; why != "" {
+		return nil, fmt.Errorf("%w: %s", err, why)
+	}
 	if near := config.Nearest(name, slices.Sorted(maps.Keys(r.fixed))); near != "" {
 		err = fmt.Errorf("%w; did you mean \"$%s\"?", err, near)
 	}

@@ -16,8 +16,10 @@ type Variable struct {
 	Name string // without "$"
 	Get  Getter
 	// Family makes the Getter for the rest of a name that begins with Name.
-	// Exactly one of Get and Family is set.
+	// Exactly one of Get, Family and Lacks is set.
 	Family func(rest string) Getter
+	// Lacks says of a variable of nginx why it is not there.
+	Lacks string
 }
 
 // Template is a directive's value with variables, compiled. The zero value is

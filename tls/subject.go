@@ -49,6 +49,44 @@ func DistinguishedName(raw []byte) string {
 	return b.String()
 }
 
+// LegacyName returns a certificate's RawSubject or RawIssuer as OpenSSL's
+// X509_NAME_oneline writes it and nginx's $ssl_client_s_dn_legacy shows it:
+// "/O=Shop/CN=Ann". What cannot be read gives "".
+func LegacyName(raw []byte) string {
+	var sets []attributeSET
+	if _, err := asn1.Unmarshal(raw, &sets); err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, set := range sets {
+		for i, a := range set {
+			b.WriteByte("/+"[min(i, 1)])
+			b.WriteString(a.name())
+			b.WriteByte('=')
+			for _, c := range a.Value.Bytes {
+				switch {
+				case c < ' ' || c > '~':
+					fmt.Fprintf(&b, "\\x%02X", c)
+				case c == '/' || c == '+':
+					b.WriteByte('\\')
+					fallthrough
+				default:
+					b.WriteByte(c)
+				}
+			}
+		}
+	}
+	return b.String()
+}
+
+// name is OpenSSL's for the attribute's type, or its numbers.
+func (a attribute) name() string {
+	if name, known := attributeNames[a.Type.String()]; known {
+		return name
+	}
+	return a.Type.String()
+}
+
 func (a attribute) write(b *strings.Builder) {
 	name, known := attributeNames[a.Type.String()]
 	text, isText := textOf(a.Value)

@@ -26,10 +26,41 @@ type authority struct {
 
 func newAuthority(t *testing.T, dir, name string) *authority {
 	t.Helper()
-	a := &authority{dir: dir, key: newKey(t, false)}
-	a.cert = &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
+	a := &authority{dir: dir, key: newKey(t, false), cert: authorityTemplate(pkix.Name{CommonName: name})}
 	a.sign(t, name, a.cert, a.key)
 	return a
+}
+
+func authorityTemplate(subject pkix.Name) *x509.Certificate {
+	return &x509.Certificate{Subject: subject, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
+}
+
+// authority returns another CA by a.
+func (a *authority) authority(t *testing.T, name string, subject pkix.Name) *authority {
+	t.Helper()
+	b := &authority{dir: a.dir, key: newKey(t, false)}
+	cert, err := x509.ParseCertificate(a.sign(t, name, authorityTemplate(subject), b.key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.cert = cert
+	return b
+}
+
+// bundle writes the files one after the other into name.
+func bundle(t *testing.T, dir, name string, files ...string) {
+	t.Helper()
+	var all []byte
+	for _, f := range files {
+		content, err := os.ReadFile(filepath.Join(dir, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, content...)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), all, 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // server writes a server's certificate for host to dir/NAME.crt and its key to
@@ -45,8 +76,13 @@ func (a *authority) server(t *testing.T, name, host string, withRSA bool) {
 // client writes a client's certificate and key as server does, and returns them.
 func (a *authority) client(t *testing.T, name string) stdtls.Certificate {
 	t.Helper()
+	return a.clientNamed(t, name, pkix.Name{CommonName: name})
+}
+
+func (a *authority) clientNamed(t *testing.T, name string, subject pkix.Name) stdtls.Certificate {
+	t.Helper()
 	key := newKey(t, false)
-	der := a.sign(t, name, &x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, key)
+	der := a.sign(t, name, &x509.Certificate{Subject: subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, key)
 	return stdtls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
@@ -56,7 +92,7 @@ func (a *authority) sign(t *testing.T, name string, c *x509.Certificate, key cry
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SerialNumber, c.NotBefore, c.NotAfter = serial, time.Now().Add(-time.Hour), time.Now().Add(89*24*time.Hour)
+	c.SerialNumber, c.NotBefore, c.NotAfter = serial, time.Now().Add(-time.Hour), time.Now().Add(89*24*time.Hour+time.Hour)
 	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, key.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,8 @@ func (m module) clientVariables() []proxy.Variable {
 		{Name: "ssl_client_verify", Get: m.verdict},
 		text("ssl_client_s_dn", func(c *x509.Certificate) string { return tls.DistinguishedName(c.RawSubject) }),
 		text("ssl_client_i_dn", func(c *x509.Certificate) string { return tls.DistinguishedName(c.RawIssuer) }),
+		text("ssl_client_s_dn_legacy", func(c *x509.Certificate) string { return tls.LegacyName(c.RawSubject) }),
+		text("ssl_client_i_dn_legacy", func(c *x509.Certificate) string { return tls.LegacyName(c.RawIssuer) }),
 		text("ssl_client_serial", func(c *x509.Certificate) string { return serial(c.SerialNumber) }),
 		text("ssl_client_fingerprint", func(c *x509.Certificate) string {
 			sum := sha1.Sum(c.Raw)
@@ -44,7 +46,7 @@ func (m module) clientVariables() []proxy.Variable {
 		text("ssl_client_v_start", func(c *x509.Certificate) string { return opensslTime(c.NotBefore) }),
 		text("ssl_client_v_end", func(c *x509.Certificate) string { return opensslTime(c.NotAfter) }),
 		text("ssl_client_v_remain", func(c *x509.Certificate) string {
-			return strconv.Itoa(max(0, int(time.Until(c.NotAfter)/(24*time.Hour))))
+			return strconv.FormatInt(max(0, (c.NotAfter.Unix()-time.Now().Unix())/(24*60*60)), 10)
 		}),
 	}
 }

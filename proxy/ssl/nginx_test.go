@@ -3,11 +3,14 @@ package ssl_test
 import (
 	"bufio"
 	stdtls "crypto/tls"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -251,3 +254,58 @@ func TestPlainRequestsOnATLSPortAreAnsweredAsByNginx(t *testing.T) {
 		}
 	}
 }
+
+func ia5(s string) asn1.RawValue { return asn1.RawValue{Tag: asn1.TagIA5String, Bytes: []byte(s)} }
+
+// odd is a name with all that OpenSSL has its own way of writing.
+func odd(common string) pkix.Name {
+	return pkix.Name{CommonName: common, Country: []string{"DE"}, Province: []string{"Baden-Württemberg"}, Locality: []string{"#1"}, Organization: []string{`Shop, "A+B" <x>; y\z `},
+		OrganizationalUnit: []string{"one", "two"}, StreetAddress: []string{"a/b"}, PostalCode: []string{"1"}, SerialNumber: "7",
+		ExtraNames: []pkix.AttributeTypeAndValue{
+			{Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, Value: ia5("ann@shop.example")}, {Type: asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 25}, Value: ia5("example")},
+			{Type: asn1.ObjectIdentifier{1, 2, 3, 4}, Value: "x"}}}
+}
+
+func TestVariablesAreWhatNginxSays(t *testing.T) {
+	dir := t.TempDir()
+	ca := newAuthority(t, dir, "ca")
+	ca.server(t, "site", "site.example", true)
+	middle := ca.authority(t, "middle", odd("CA"))
+	ann := middle.clientNamed(t, "ann", odd("Ann"))
+	bundle(t, dir, "trusted.crt", "ca.crt", "middle.crt")
+	var all []string
+	for _, name := range []string{"alpn_protocol", "cipher", "curve", "early_data", "protocol", "server_name", "session_reused", "client_verify", "client_fingerprint", "client_serial",
+		"client_s_dn", "client_i_dn", "client_s_dn_legacy", "client_i_dn_legacy", "client_v_start", "client_v_end", "client_v_remain", "client_cert", "client_raw_cert", "client_escaped_cert"} {
+		all = append(all, name+"=$ssl_"+name)
+	}
+	p := beside(t, dir, `ssl_certificate FILES/site.crt; ssl_certificate_key FILES/site.key; ssl_protocols TLSv1.2 TLSv1.3; ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305;
+		server { LISTEN ssl; ssl_verify_client optional_no_ca; ssl_client_certificate FILES/trusted.crt; return 200 "`+strings.Join(all, "|")+`"; }`)
+	for name, c := range map[string]*stdtls.Config{
+		"nobody": {}, "ALPN": {NextProtos: []string{"http/1.1"}}, "strange ALPN": {NextProtos: []string{"http/1.1", "x"}}, "Ann": asClient("a.example", &ann),
+		"P-256": {CurvePreferences: []stdtls.CurveID{stdtls.CurveP256}}, "P-521": {CurvePreferences: []stdtls.CurveID{stdtls.CurveP521}}, "a stranger": asClient("", new(ca.clientNamed(t, "bob", pkix.Name{}))),
+	} {
+		c.InsecureSkipVerify = true
+		for _, c.MaxVersion = range []uint16{stdtls.VersionTLS12, stdtls.VersionTLS13} {
+			if len(c.CurvePreferences) == 0 {
+				c.CurvePreferences = []stdtls.CurveID{stdtls.X25519, stdtls.CurveP256} // OpenSSL before 3.5 lacks the hybrids
+			}
+			ours, nginx := p.both(t, func(nc net.Conn) string { return get(nc, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n") })
+			if c.MaxVersion == stdtls.VersionTLS13 {
+				ours, nginx = withoutCipher(ours), withoutCipher(nginx) // of three, either prefers another
+			}
+			o, n := strings.Split(ours, "|"), strings.Split(nginx, "|")
+			for i := range min(len(o), len(n)) {
+				if o[i] != n[i] {
+					t.Errorf("%s %x:\nours  %s\nnginx %s", name, c.MaxVersion, o[i], n[i])
+				}
+			}
+			if len(n) != len(all) || len(o) != len(n) {
+				t.Errorf("%s %x:\nours  %s\nnginx %s", name, c.MaxVersion, ours, nginx)
+			}
+		}
+	}
+}
+
+var cipherShown = regexp.MustCompile(`cipher=[^|]*`)
+
+func withoutCipher(s string) string { return cipherShown.ReplaceAllString(s, "") }

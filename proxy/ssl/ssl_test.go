@@ -192,6 +192,7 @@ func TestMistakesAreFoundAtCheck(t *testing.T) {
 		{"server { listen 443 ssl; ssl_certificate a.crt; ssl_certificate_key b.key; }", `:1:42: certificate key "DIR/b.key" does not belong to the first certificate in "DIR/a.crt"`},
 		{"server { listen 80; ssl_certificate no.crt; ssl_certificate_key a.key; }", `:1:37: cannot read certificate "DIR/no.crt": no such file`},
 		{"server { listen 443 ssl; ssl_certificate $nothing.crt; ssl_certificate_key a.key; }", `:1:42: unknown variable "$nothing"`},
+		{"server { listen 443 ssl; ssl_certificate $ssl_session_id; ssl_certificate_key a.key; }", `:1:42: unknown variable "$ssl_session_id": nginx has it, but Go's crypto/tls does not tell it`},
 		{"server { listen 443 ssl; ssl_certificate engine:x; }", `:1:42: ssl_certificate takes a file, not "engine:"`},
 		{"server { listen 443 ssl; ssl_certificate data:x; ssl_certificate_key a.key; }", `:1:42: cannot use certificate "data:": it holds no certificate in PEM format`},
 		{"server { listen 443 ssl; ssl_certificate a.crt; ssl_certificate_key a.key; ssl_password_file none; }", `:1:94: cannot read passwords: `},

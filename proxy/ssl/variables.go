@@ -22,6 +22,9 @@ func variables() []proxy.Variable {
 		text("ssl_protocol", func(c *stdtls.ConnectionState) string { return tls.VersionName(c.Version) }),
 		text("ssl_cipher", func(c *stdtls.ConnectionState) string { return tls.CipherName(c.CipherSuite) }),
 		text("ssl_curve", func(c *stdtls.ConnectionState) string { return tls.CurveName(c.CurveID) }),
+		text("ssl_alpn_protocol", func(c *stdtls.ConnectionState) string { return c.NegotiatedProtocol }),
+		// Early data is never taken.
+		text("ssl_early_data", func(*stdtls.ConnectionState) string { return "" }),
 		text("ssl_server_name", func(c *stdtls.ConnectionState) string { return c.ServerName }),
 		text("ssl_session_reused", func(c *stdtls.ConnectionState) string {
 			if c.DidResume {
@@ -29,5 +32,12 @@ func variables() []proxy.Variable {
 			}
 			return "."
 		}),
+		{Name: "ssl_ciphers", Lacks: lacks},
+		{Name: "ssl_curves", Lacks: lacks},
+		{Name: "ssl_session_id", Lacks: lacks},
+		{Name: "ssl_sigalg", Lacks: lacks},
+		{Name: "ssl_client_sigalg", Lacks: lacks},
 	}
 }
+
+const lacks = "nginx has it, but Go's crypto/tls does not tell it"
