@@ -298,11 +298,11 @@ func awaitStatus(ts *testscript.TestScript, neg bool, args []string) {
 // httpFlags are the flags of the http command.
 type httpFlags struct {
 	port, to, unix, body, proto string // to: HOST:PORT
-	tls, gunzip, bodyOnly   bool
-	times                   int
-	until                   *regexp.Regexp // repeat until the answer matches
-	serverName              string
-	patience                time.Duration
+	tls, gunzip, bodyOnly       bool
+	times                       int
+	until                       *regexp.Regexp // repeat until the answer matches
+	serverName                  string
+	patience                    time.Duration
 }
 
 func parseHTTPFlags(ts *testscript.TestScript, args []string) (httpFlags, []string) {

@@ -44,7 +44,8 @@ func (f *Feature) servers(main *config.Scope, g *proxy.Generation) error {
 	}
 	for _, sv := range g.Servers {
 		if c := f.settings.In(sv.Scope); c.site != nil && len(c.site.wants) > 0 && !c.internal {
-			c.site.redirect = openPort80(g, sv) && c.redirect
+			join := c.redirect && c.certificate == nil // nginx's module leaves port 80 to the operator
+			c.site.redirect = openPort80(g, sv, join) && c.redirect
 		}
 	}
 	return nil
@@ -211,26 +212,53 @@ func (f *Feature) issuers(c *settings) ([]*acme.Issuer, error) {
 	return out, nil
 }
 
-// openPort80 has sv listen on port 80 beside each port 443 of its own, where no
-// server listens on port 80 of that family, and reports whether it did.
-func openPort80(g *proxy.Generation, sv *proxy.Server) (opened bool) {
-	taken := map[string]bool{}
-	for _, other := range g.Servers {
-		for _, l := range other.Listens {
-			if portOf(l.Address) == "80" && !l.Optional {
-				taken[l.Network] = true
-			}
-		}
-	}
+// openPort80 has sv listen on port 80 beside each port 443 of its own, and
+// reports whether it did: where no server listens on port 80 of that family,
+// and with join also where others do but none has a name of sv's.
+func openPort80(g *proxy.Generation, sv *proxy.Server, join bool) (opened bool) {
 	for _, l := range slices.Clone(sv.Listens) {
 		host, port, err := net.SplitHostPort(l.Address)
-		if err != nil || !l.SSL || port != "443" || taken[l.Network] {
+		if err != nil || !l.SSL || port != "443" {
+			continue
+		}
+		wanted := proxy.Listen{Pos: l.Pos, Network: l.Network, Address: net.JoinHostPort(host, "80"), Optional: true, Options: config.ListenOptions{V6Only: l.Options.V6Only}}
+		there, covered, named := othersOn80(g, &wanted, sv)
+		if there && (!join || !covered || named) {
 			continue
 		}
 		opened = true
-		sv.Listens = append(sv.Listens, &proxy.Listen{Pos: l.Pos, Network: l.Network, Address: net.JoinHostPort(host, "80"), Optional: true, Options: config.ListenOptions{V6Only: l.Options.V6Only}})
+		sv.Listens = append(sv.Listens, &wanted)
 	}
 	return opened
+}
+
+// othersOn80 looks at the servers that listen on port 80 of l's family: whether
+// there are any, whether one has an address that covers l's, and whether one
+// has a name of sv's, or is sv.
+func othersOn80(g *proxy.Generation, l *proxy.Listen, sv *proxy.Server) (there, covered, named bool) {
+	wildcard := "0.0.0.0:80"
+	if l.Network == "tcp6" {
+		wildcard = "[::]:80"
+	}
+	for _, other := range g.Servers {
+		for _, o := range other.Listens {
+			if o.Network != l.Network || o.Optional || portOf(o.Address) != "80" {
+				continue
+			}
+			there = true
+			covered = covered || o.Address == l.Address || o.Address == wildcard
+			named = named || other == sv || slices.ContainsFunc(sv.Names(), func(name string) bool { return hasName(other, name) })
+		}
+	}
+	return there, covered, named
+}
+
+// hasName reports whether sv's own names, of which "" is none, are for host.
+func hasName(sv *proxy.Server, host string) bool {
+	return slices.ContainsFunc(sv.Names(), func(name string) bool {
+		bare, dotted := strings.CutPrefix(name, ".")
+		return name != "" && (name == host || covers(name, host) || dotted && (bare == host || strings.HasSuffix(host, name)))
+	})
 }
 
 func portOf(address string) string {
