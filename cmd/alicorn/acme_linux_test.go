@@ -75,6 +75,50 @@ func TestTheSiteAnswersWithoutAUsableState(t *testing.T) {
 	}
 }
 
+// A renewal that the state cannot take leaves the certificate that is there,
+// for this process and for the next one.
+func TestAFullStateKeepsTheOldCertificate(t *testing.T) {
+	t.Parallel()
+	for _, master := range masters {
+		t.Run(strings.Trim(master, ";\n"), func(t *testing.T) {
+			t.Parallel()
+			h := newHTTPSHost(t, acmetest.Options{})
+			h.mount(0, "mode=1777,size=1m")
+			h.run(master + shop)
+			before := h.awaitTrusted("shop.example.com")
+			// The file ends where the space does.
+			filler := filepath.Join(h.dir, "state", "filler")
+			if err := os.WriteFile(filler, make([]byte, 2<<20), 0o600); err == nil {
+				t.Fatal("the file system is not full")
+			}
+			if out, err := h.try("cert", "renew", "shop.example.com"); err == nil || !strings.Contains(out, "no space left on device") {
+				t.Errorf("a renewal without space: %v: %s", err, out)
+			}
+			if n := h.ca.Certificates(""); n != 1 {
+				t.Errorf("%d certificates were issued, of which one can be kept", n)
+			}
+			if after := h.awaitTrusted("shop.example.com"); after.SerialNumber.Cmp(before.SerialNumber) != 0 {
+				t.Error("a certificate is shown that is not kept")
+			}
+			h.verb("stop")
+			if err := h.cmd.Wait(); err != nil {
+				t.Errorf("the end: %v", err)
+			}
+			h.run(master + shop)
+			if after := h.awaitTrusted("shop.example.com"); after.SerialNumber.Cmp(before.SerialNumber) != 0 {
+				t.Error("the next process has another certificate")
+			}
+			if err := os.Remove(filler); err != nil {
+				t.Fatal(err)
+			}
+			h.verb("cert", "renew", "shop.example.com")
+			if after := h.awaitTrusted("shop.example.com"); after.SerialNumber.Cmp(before.SerialNumber) == 0 {
+				t.Error("the renewal with space left is not shown")
+			}
+		})
+	}
+}
+
 // "alicorn serve --domain NAME" and nothing else leads to trusted HTTPS. The
 // machine around it is as on the Internet: its resolver leads the name here,
 // and its store has the authority's root.
