@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// acmeProtocol is what an authority's handshake verifies a name by (RFC 8737):
+// it is over with the handshake.
+const acmeProtocol = "acme-tls/1"
+
 // handshake does t's handshake; false when the connection is to be closed. A
 // plain request is left to be served, as the last one: nginx's 497 answers it.
 func (c *conn) handshake(t *tls.Conn) bool {
@@ -22,7 +26,7 @@ func (c *conn) handshake(t *tls.Conn) bool {
 	t.SetDeadline(time.Time{})
 	state := t.ConnectionState()
 	c.info.TLS = &state
-	return true
+	return state.NegotiatedProtocol != acmeProtocol
 }
 
 // beginsRequest waits for the first byte and reports whether it begins an HTTP

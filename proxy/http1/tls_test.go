@@ -40,7 +40,7 @@ func newTLSServer(t *testing.T, settings string) *proxytest.Server {
 		},
 		Generation: func(_ *config.Scope, g *proxy.Generation) error {
 			for _, site := range g.Sites() {
-				site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+				site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1", "acme-tls/1"}}
 			}
 			return nil
 		},
@@ -65,6 +65,23 @@ func TestTLSConnectionsTakeTheSameWay(t *testing.T) {
 		answer, err := io.ReadAll(nc)
 		if got := summary(string(answer)); got != c.want || err != nil {
 			t.Errorf("%s: answer %.200q, %v, want %.200q", c.name, got, err, c.want)
+		}
+		nc.Close()
+	}
+}
+
+// RFC 8737 section 3: no data follows.
+func TestAnAuthoritysHandshakeIsNotServed(t *testing.T) {
+	s := newTLSServer(t, "")
+	for _, c := range []struct{ protocol, want string }{{"http/1.1", "200 https true []"}, {"acme-tls/1", ""}} {
+		nc := tls.Client(s.Dial("127.0.0.1:8443"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{c.protocol}})
+		if err := nc.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(nc, next)
+		answer, _ := io.ReadAll(nc) // a reset is as good
+		if got := summary(string(answer)); got != c.want {
+			t.Errorf("%s: answer %q, want %q", c.protocol, got, c.want)
 		}
 		nc.Close()
 	}
