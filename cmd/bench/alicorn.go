@@ -29,7 +29,7 @@ keepalive_requests 1000000000;
 default_type application/octet-stream;
 open_file_cache max=1000 inactive=60s;
 %[10]sserver {
-    listen %[8]s;
+    listen %[8]s%[11]s;
     access_log off;
     location /static/ {
         alias %[9]s/;
@@ -111,7 +111,7 @@ func (a *alicorn) configuration(s *site, server *server) string {
 		more.WriteString("    " + line)
 	}
 	return fmt.Sprintf(alicornFile, userLine(), s.app, s.dir, s.workers, s.threads, more.String(),
-		server.dir, server.addr, s.staticDir(), s.directives)
+		server.dir, server.addr, s.staticDir(), s.sharedDirectives(), s.listenOptions())
 }
 
 // runtimeDirectories keeps sockets and state below dir, as systemd would set them.

@@ -17,6 +17,8 @@ type benchCase struct {
 	body   []byte // not empty: it is posted
 	script string // wrk's script that posts the same
 	want   func() []byte
+	tls    bool // by https
+	fresh  bool // a connection and a full handshake for each request
 }
 
 func (c benchCase) method() string {
@@ -46,6 +48,8 @@ func allCases() []benchCase {
 		{name: "static-1k", title: "static 1 KiB", path: "/static/1k", want: file(0)},
 		{name: "static-100k", title: "static 100 KiB", path: "/static/100k", want: file(1)},
 		{name: "static-10m", title: "static 10 MiB", path: "/static/10m", want: file(2)},
+		{name: "tls", title: "TLS static 1 KiB", path: "/static/1k", want: file(0), tls: true},
+		{name: "handshake", title: "TLS handshakes", path: "/static/1k", want: file(0), tls: true, fresh: true},
 		{name: "hello", title: "WSGI hello", app: helloApp, path: "/", want: text("Hello, World!")},
 		{name: "10k", title: "WSGI 10 KiB", app: helloApp, path: "/10k", want: text(strings.Repeat("x", 10<<10))},
 		{name: "upload", title: "WSGI 64 KiB upload", app: helloApp, path: "/upload",

@@ -37,6 +37,11 @@ type sample struct {
 	errors   []string
 }
 
+// driver makes requests for a while and reports what came of them.
+type driver interface {
+	run(ctx context.Context) (wrkResult, error)
+}
+
 // series is every sample of one server in one case at one number of connections.
 type series struct {
 	server  string
@@ -115,13 +120,13 @@ func (c *comparison) finish(machine machine, tables []table, write bool) error {
 }
 
 // run measures group after group: the cases of one application (or none, for
-// files) share running servers.
+// files, plain or over TLS) share running servers.
 func (c *comparison) run(ctx context.Context) ([]table, error) {
 	var tables []table
-	for _, app := range []string{"", helloApp, flaskApp} {
+	for _, of := range []benchCase{{}, {tls: true}, {app: helloApp}, {app: flaskApp}} {
 		var group []benchCase
 		for _, bc := range c.cases {
-			if bc.app == app {
+			if bc.app == of.app && bc.tls == of.tls {
 				group = append(group, bc)
 			}
 		}
@@ -141,6 +146,11 @@ func (c *comparison) runGroup(ctx context.Context, group []benchCase) (tables []
 	site := *c.site
 	if app := group[0].app; app != "" {
 		site.app = app
+	}
+	if group[0].tls {
+		if site.tls, err = newIdentity(site.dir); err != nil {
+			return nil, err
+		}
 	}
 	var servers []*server
 	defer func() {
@@ -201,7 +211,10 @@ func (c *comparison) runCase(ctx context.Context, bc benchCase, servers []*serve
 	return tables, nil
 }
 
-func (c *comparison) load(bc benchCase, s *server, connections int, duration time.Duration) load {
+func (c *comparison) load(bc benchCase, s *server, connections int, duration time.Duration) driver {
+	if bc.fresh {
+		return handshakes{addr: s.addr, path: bc.path, want: bc.want(), connections: connections, duration: duration}
+	}
 	l := load{url: s.url(bc.path), connections: connections, duration: duration}
 	if bc.script != "" {
 		l.script = filepath.Join(c.site.dir, bc.script)
@@ -210,7 +223,7 @@ func (c *comparison) load(bc benchCase, s *server, connections int, duration tim
 }
 
 // measure runs the load and reads what the server's processes used for it.
-func measure(ctx context.Context, s *server, l load) (sample, error) {
+func measure(ctx context.Context, s *server, l driver) (sample, error) {
 	before, err := s.usage()
 	if err != nil {
 		return sample{}, err
@@ -224,7 +237,7 @@ func measure(ctx context.Context, s *server, l load) (sample, error) {
 		return sample{}, err
 	}
 	if r.requests == 0 {
-		return sample{}, fmt.Errorf("no request was answered within %v: %s", l.duration, strings.Join(r.errors, ", "))
+		return sample{}, fmt.Errorf("no request was answered: %s", strings.Join(r.errors, ", "))
 	}
 	cpu := float64((after.cpu - before.cpu).Microseconds()) / float64(r.requests)
 	return sample{rate: r.rate, cpu: cpu, p50: r.p50, p99: r.p99,

@@ -39,7 +39,7 @@ http {
     open_file_cache max=1000 inactive=60s;
     default_type application/octet-stream;
 %[8]s    server {
-        listen %[4]s backlog=1024;
+        listen %[4]s%[9]s backlog=1024;
         location /static/ {
             alias %[5]s/;
         }
@@ -178,7 +178,7 @@ func (s *server) launchNginx(site *site, location string) error {
 // nginxConfiguration is nginx's for the site, with a location besides the files'.
 func (s *server) nginxConfiguration(site *site, location string) string {
 	return fmt.Sprintf(nginxFile, userLine(), max(site.connections, 16384), s.dir, s.addr, site.staticDir(), location,
-		site.connections, site.directives)
+		site.connections, site.sharedDirectives(), site.listenOptions())
 }
 
 // hangUp asks the application server to replace its workers, as HUP does for

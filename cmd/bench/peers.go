@@ -18,6 +18,7 @@ var pairNames = []string{"nginx", "nginx+gunicorn", "nginx+uwsgi"}
 func allPeers(a *alicorn) []peer {
 	applications := func(c benchCase) bool { return !c.isStatic() }
 	all := func(benchCase) bool { return true }
+	plain := func(c benchCase) bool { return !c.tls }
 	return []peer{
 		{name: "alicorn", serves: all, programs: []string{"go"}, version: a.version, start: a.start},
 		{name: "nginx", serves: benchCase.isStatic, programs: []string{"nginx"},
@@ -26,7 +27,7 @@ func allPeers(a *alicorn) []peer {
 			version: gunicornVersion, start: startGunicorn},
 		{name: "nginx+uwsgi", serves: applications, programs: []string{"nginx", "uwsgi"},
 			version: uwsgiVersion, start: startUwsgi},
-		{name: "unit", serves: all, programs: []string{"unitd"}, version: unitVersion, start: startUnit},
+		{name: "unit", serves: plain, programs: []string{"unitd"}, version: unitVersion, start: startUnit},
 	}
 }
 

@@ -13,7 +13,7 @@ func (c *comparison) report(m machine, tables []table) string {
 	var b strings.Builder
 	b.WriteString("# Benchmarks\n\n")
 	fmt.Fprintf(&b, "Written by `go run ./cmd/bench`. Each figure is the median of %s of %v; servers took "+
-		"turns within a round. wrk drove each with one thread on the same machine. CPU is user and system "+
+		"turns within a round. wrk drove each with one thread on the same machine; handshakes, which wrk would resume, a client of our own. CPU is user and system "+
 		"time over the server's whole process tree. Memory is read right after the load.\n\n", plural(c.rounds, "round"), c.duration)
 	b.WriteString(m.String())
 	if len(c.missing) > 0 {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +36,8 @@ type peer struct {
 type server struct {
 	name      string
 	dir       string
-	addr      string // host:port
+	addr      string      // host:port
+	tls       *tls.Config // what a client trusts; nil: plain HTTP
 	processes []*process
 	// reload replaces workers without losing a request; nil where it is not known how.
 	reload func(ctx context.Context) error
@@ -49,7 +51,12 @@ type server struct {
 }
 
 // url returns the address of a path on the server.
-func (s *server) url(path string) string { return "http://" + s.addr + path }
+func (s *server) url(path string) string {
+	if s.tls != nil {
+		return "https://" + s.addr + path
+	}
+	return "http://" + s.addr + path
+}
 
 // roots returns the pids that its other processes descend from.
 func (s *server) roots() []int {
@@ -111,7 +118,7 @@ func (s *server) check(ctx context.Context, c benchCase) error {
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: s.tls}, Timeout: 10 * time.Second}
 	response, err := client.Do(request)
 	if err != nil {
 		return err
@@ -177,7 +184,11 @@ func newServer(s *site, name string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server{name: name, dir: dir, addr: addr}, nil
+	server := &server{name: name, dir: dir, addr: addr}
+	if s.tls != nil {
+		server.tls = s.tls.trust()
+	}
+	return server, nil
 }
 
 // write writes a configuration file into the server's directory.

@@ -51,7 +51,7 @@ func TestChooseCases(t *testing.T) {
 		count      int
 		fails      bool
 	}{
-		{"all", "", 8, false},
+		{"all", "", 10, false},
 		{"one", "hello", 1, false},
 		{"two with spaces", "hello, static-1k", 2, false},
 		{"unknown", "hello,static-1", 0, true},
