@@ -20,14 +20,21 @@ fi
 version=${ALICORN_VERSION:-$("$binary" -v | sed -n 's,.*alicorn/,,p')}
 
 install -D -m 0755 "$binary" "$tree/usr/bin/alicorn"
-install -D -m 0644 alicorn.service "$tree/usr/lib/systemd/system/alicorn.service"
+install -D -m 0644 -t "$tree/usr/lib/systemd/system" alicorn.service alicorn.socket
 install -D -m 0644 alicorn.conf "$tree/etc/alicorn/alicorn.conf"
 install -D -m 0644 default.conf "$tree/etc/alicorn/conf.d/default.conf"
-install -D -m 0644 ../LICENSE "$tree/usr/share/doc/alicorn/copyright"
+install -D -m 0644 alicorn.logrotate "$tree/etc/logrotate.d/alicorn"
+install -D -m 0644 debian/copyright "$tree/usr/share/doc/alicorn/copyright"
+sed "s/@VERSION@/$version/; s/@DATE@/$(date -R)/" debian/changelog |
+    gzip -9n >"$tree/usr/share/doc/alicorn/changelog.gz"
+chmod 0644 "$tree/usr/share/doc/alicorn/changelog.gz"
+
 install -d "$tree/DEBIAN" "$out"
-sed "s/@VERSION@/$version/; s/@ARCH@/$arch/" debian/control >"$tree/DEBIAN/control"
+size=$(du -k -s --apparent-size --exclude=DEBIAN "$tree" | cut -f1)
+sed "s/@VERSION@/$version/; s/@ARCH@/$arch/; s/@SIZE@/$size/" debian/control >"$tree/DEBIAN/control"
 install -m 0644 debian/conffiles "$tree/DEBIAN/conffiles"
 install -m 0755 debian/postinst debian/prerm debian/postrm "$tree/DEBIAN/"
+(cd "$tree" && find etc usr -type f -print0 | sort -z | xargs -0 md5sum) >"$tree/DEBIAN/md5sums"
 
 package=$out/alicorn_${version}_$arch.deb
 dpkg-deb --root-owner-group "-Z${ALICORN_COMPRESSION:-xz}" --build "$tree" "$package" >/dev/null

@@ -1,6 +1,6 @@
-// Package deploy holds the files of an installed Alicorn: the systemd unit and
-// the configuration to begin with. The Debian package and the verb install
-// place the same ones.
+// Package deploy holds the files of an installed Alicorn: the systemd units,
+// the rotation of logs and the configuration to begin with. The Debian package
+// and the verb install place the same ones.
 package deploy
 
 import _ "embed"
@@ -9,6 +9,16 @@ import _ "embed"
 //
 //go:embed alicorn.service
 var Unit string
+
+// Socket is the systemd unit of the service's addresses, for who wants it.
+//
+//go:embed alicorn.socket
+var Socket string
+
+// Logrotate is /etc/logrotate.d/alicorn; it runs /usr/bin/alicorn.
+//
+//go:embed alicorn.logrotate
+var Logrotate string
 
 // Config is /etc/alicorn/alicorn.conf.
 //

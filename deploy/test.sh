@@ -76,6 +76,8 @@ testssl.sh testssl
 openssl openssl
 gcc gcc
 libc6-dev
+systemd systemd-analyze
+logrotate /usr/sbin/logrotate
 PACKAGES
 }
 

@@ -8,9 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
+	"runtime"
 	"strings"
 
 	"alicorn/deploy"
@@ -22,77 +21,105 @@ import (
 const (
 	installedBinary = "/usr/local/bin/alicorn"
 	installedUnit   = "/etc/systemd/system/alicorn.service"
+	installedSocket = "/etc/systemd/system/alicorn.socket"
+	installedRotate = "/etc/logrotate.d/alicorn"
 	installedConfig = "/etc/alicorn/alicorn.conf"
+	installedSite   = "/etc/alicorn/conf.d/default.conf"
 	packagedBinary  = "/usr/bin/alicorn" // what deploy.Unit starts
 	packagedUnit    = "/usr/lib/systemd/system/alicorn.service"
 	serviceUser     = "alicorn"
 )
 
-// installedFolders belong to the service's user.
-var installedFolders = []string{"/var/lib/alicorn", "/var/cache/alicorn", "/var/log/alicorn"}
+// installedFolders are for the service's user, with their modes. State has
+// private keys in it.
+var installedFolders = []struct {
+	path string
+	mode fs.FileMode
+}{{"/var/lib/alicorn", 0o700}, {"/var/cache/alicorn", 0o750}, {"/var/log/alicorn", 0o750}}
 
-var errPackaged = errors.New("the Debian package alicorn is installed here; use apt instead")
+var (
+	errPackaged = errors.New("the Debian package alicorn is installed here; use apt instead")
+	errNotRoot  = errors.New("only root can do this; put \"sudo\" before it, or see with --dry-run what it would do")
+	errNotLinux = errors.New("services are set up on Linux only; \"alicorn run\" serves here")
+)
 
 // installation is Alicorn as a service of a system.
 type installation struct {
 	root      string // of the system; "": this one
 	systemctl string // the program; "": no systemd runs there
+	dry       bool   // say what would be done, and do nothing
 	out       io.Writer
+
+	program, unit bool // whether they were replaced
+}
+
+// installFlags are those of both verbs.
+type installFlags struct {
+	root string
+	dry  bool
+}
+
+func (f *installFlags) declare(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.root, "root", "", "`DIRECTORY` of another system; nothing is started or stopped there")
+	cmd.Flags().BoolVarP(&f.dry, "dry-run", "n", false, "say what would be done, and do nothing")
 }
 
 func installCommand() *cobra.Command {
-	var root string
+	var f installFlags
 	cmd := &cobra.Command{
 		Use: "install", Short: "Set this machine up to run alicorn as a service", Args: cobra.NoArgs,
-		Long: "Places the program in " + installedBinary + ", a systemd unit, " + installedConfig + " and folders for state, cache and logs, makes\n" +
-			"the user " + serviceUser + ", and starts the service, or lets the new program take over from a running one. Configuration that is\n" +
-			"there stays. Running it again changes nothing that is as it should be.",
+		Long: "Makes the user " + serviceUser + " and folders for state, cache and logs, places the program in " + installedBinary + ",\n" +
+			"systemd units, the rotation of logs and " + installedConfig + ", and starts the service. A running one is\n" +
+			"upgraded, without losing a request, when the program has changed. Configuration that is there stays. Running it\n" +
+			"again changes nothing that is as it should be.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			in, err := newInstallation(root, cmd.OutOrStdout())
+			in, err := f.installation(cmd.OutOrStdout())
 			if err == nil {
 				err = in.install(cmd.Context())
 			}
 			return failed(err)
 		},
 	}
-	cmd.Flags().StringVar(&root, "root", "", "`DIRECTORY` of another system to install into; nothing is started there")
+	f.declare(cmd)
 	return cmd
 }
 
 func uninstallCommand() *cobra.Command {
-	var root string
+	var f installFlags
 	var purge bool
 	cmd := &cobra.Command{
 		Use: "uninstall", Short: "Stop the service and remove what install has placed", Args: cobra.NoArgs,
+		Long: "Stops the service and removes the program and its units. With --purge the configuration that install placed,\n" +
+			"state, cache and logs go, too. Sites of yours stay, and the user, since files elsewhere may belong to it.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			in, err := newInstallation(root, cmd.OutOrStdout())
+			in, err := f.installation(cmd.OutOrStdout())
 			if err == nil {
 				err = in.uninstall(cmd.Context(), purge)
 			}
 			return failed(err)
 		},
 	}
-	cmd.Flags().StringVar(&root, "root", "", "`DIRECTORY` of another system to remove it from")
-	cmd.Flags().BoolVar(&purge, "purge", false, "remove configuration, state, cache, logs and the user, too")
+	f.declare(cmd)
+	cmd.Flags().BoolVar(&purge, "purge", false, "remove configuration, state with certificates and their keys, cache and logs, too")
 	return cmd
 }
 
-func newInstallation(root string, out io.Writer) (*installation, error) {
-	if os.Geteuid() != 0 {
-		return nil, errors.New("only root can do this; put \"sudo\" before it")
+func (f *installFlags) installation(out io.Writer) (*installation, error) {
+	switch {
+	case runtime.GOOS != "linux":
+		return nil, errNotLinux
+	case os.Geteuid() != 0 && !f.dry:
+		return nil, errNotRoot
 	}
-	in := &installation{out: out}
-	if root != "" {
-		abs, err := filepath.Abs(root)
+	in := &installation{dry: f.dry, out: out}
+	if f.root != "" {
+		abs, err := filepath.Abs(f.root)
 		if err != nil {
-			return nil, fmt.Errorf("cannot tell where %s is: %w", root, err)
+			return nil, fmt.Errorf("cannot tell where %s is: %w", f.root, err)
 		}
 		in.root = abs
 	} else if st, err := os.Stat("/run/systemd/system"); err == nil && st.IsDir() {
 		in.systemctl = "systemctl"
-	}
-	if in.exists(packagedUnit) {
-		return nil, errPackaged
 	}
 	return in, nil
 }
@@ -104,10 +131,29 @@ func (in *installation) exists(path string) bool {
 	return err == nil
 }
 
+// packaged says that the Debian package is installed.
+func (in *installation) packaged() bool { return in.exists(packagedUnit) }
+
 func (in *installation) say(format string, args ...any) { fmt.Fprintf(in.out, format+"\n", args...) }
 
+// change does something and says in the past tense what it was.
+func (in *installation) change(did string, do func() error) error {
+	if in.dry {
+		in.say("would have %s", did)
+		return nil
+	}
+	err := do()
+	if err == nil {
+		in.say("%s", did)
+	}
+	return err
+}
+
 func (in *installation) install(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{in.placeBinary, in.makeUser, in.placeConfig, in.makeFolders, in.placeUnit, in.start} {
+	if in.packaged() {
+		return errPackaged
+	}
+	for _, step := range []func(context.Context) error{in.makeUser, in.makeFolders, in.placeBinary, in.placeConfig, in.placeUnits, in.start} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -125,37 +171,56 @@ func (in *installation) placeBinary(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot read this program: %w", err)
 	}
-	return in.place(installedBinary, program, 0o755)
+	in.program, err = in.place(installedBinary, program, 0o755)
+	return err
 }
 
 // placeConfig leaves what is there: also an alicorn.conf whose default site
 // was removed.
 func (in *installation) placeConfig(context.Context) error {
+	if !in.exists(installedRotate) {
+		if _, err := in.place(installedRotate, forInstalled(deploy.Logrotate), 0o644); err != nil {
+			return err
+		}
+	}
 	if in.exists(installedConfig) {
 		return nil
 	}
-	if err := in.place(filepath.Dir(installedConfig)+"/conf.d/default.conf", []byte(deploy.DefaultSite), 0o644); err != nil {
+	if _, err := in.place(installedSite, []byte(deploy.DefaultSite), 0o644); err != nil {
 		return err
 	}
-	return in.place(installedConfig, []byte(deploy.Config), 0o644)
+	_, err := in.place(installedConfig, []byte(deploy.Config), 0o644)
+	return err
 }
 
-func (in *installation) placeUnit(context.Context) error {
-	return in.place(installedUnit, []byte(strings.ReplaceAll(deploy.Unit, packagedBinary, installedBinary)), 0o644)
+func (in *installation) placeUnits(context.Context) error {
+	service, err := in.place(installedUnit, forInstalled(deploy.Unit), 0o644)
+	if err != nil {
+		return err
+	}
+	socket, err := in.place(installedSocket, []byte(deploy.Socket), 0o644)
+	in.unit = service || socket
+	return err
+}
+
+// forInstalled names the program that install places instead of the package's.
+func forInstalled(text string) []byte {
+	return []byte(strings.ReplaceAll(text, packagedBinary, installedBinary))
 }
 
 // place writes a file whole, or not at all, unless it is as it should be.
-func (in *installation) place(path string, text []byte, mode fs.FileMode) error {
+func (in *installation) place(path string, text []byte, mode fs.FileMode) (changed bool, err error) {
 	target := in.at(path)
 	old, err := os.ReadFile(target)
 	if st, e := os.Stat(target); err == nil && e == nil && st.Mode().Perm() == mode && bytes.Equal(old, text) {
+		return false, nil
+	}
+	return true, in.change("installed "+target, func() error {
+		if err := replaceFile(target, text, mode); err != nil {
+			return fmt.Errorf("cannot install %s: %w", target, cause(err))
+		}
 		return nil
-	}
-	if err := replaceFile(target, text, mode); err != nil {
-		return fmt.Errorf("cannot install %s: %w", target, cause(err))
-	}
-	in.say("installed %s", target)
-	return nil
+	})
 }
 
 // replaceFile writes beside target and renames, so that a program that runs
@@ -175,71 +240,4 @@ func replaceFile(target string, text []byte, mode fs.FileMode) error {
 		return err
 	}
 	return os.Rename(f.Name(), target)
-}
-
-// makeUser makes the service's user. A root without a list of users, as of a
-// package that is being built, gets none.
-func (in *installation) makeUser(ctx context.Context) error {
-	if _, _, ok := in.owner(); ok || !in.exists("/etc/passwd") {
-		return nil
-	}
-	args := []string{"--system", "--user-group", "--no-create-home", "--home-dir", installedFolders[0], "--shell", "/usr/sbin/nologin", serviceUser}
-	if err := in.changeUsers(ctx, "useradd", args...); err != nil {
-		return fmt.Errorf("cannot make user %q: %w", serviceUser, err)
-	}
-	in.say("made user %s", serviceUser)
-	return nil
-}
-
-// changeUsers runs useradd or userdel, which sudo's PATH may leave out.
-func (in *installation) changeUsers(ctx context.Context, program string, args ...string) error {
-	path, err := exec.LookPath(program)
-	if err != nil {
-		path = "/usr/sbin/" + program
-	}
-	if in.root != "" {
-		args = append([]string{"--prefix", in.root}, args...)
-	}
-	return in.command(ctx, path, args...)
-}
-
-// owner returns the user and group numbers of the service's user, as the
-// system's own list has them.
-func (in *installation) owner() (uid, gid int, ok bool) {
-	text, err := os.ReadFile(in.at("/etc/passwd"))
-	if err != nil {
-		return 0, 0, false
-	}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Split(line, ":"); len(f) > 3 && f[0] == serviceUser {
-			u, uerr := strconv.Atoi(f[2])
-			g, gerr := strconv.Atoi(f[3])
-			return u, g, uerr == nil && gerr == nil
-		}
-	}
-	return 0, 0, false
-}
-
-func (in *installation) makeFolders(context.Context) error {
-	uid, gid, owned := in.owner()
-	for _, folder := range installedFolders {
-		path := in.at(folder)
-		if !in.exists(folder) {
-			err := os.MkdirAll(filepath.Dir(path), 0o755)
-			if err == nil {
-				err = os.Mkdir(path, 0o750)
-			}
-			if err != nil {
-				return fmt.Errorf("cannot make folder %s: %w", path, cause(err))
-			}
-			in.say("made folder %s", path)
-		}
-		if !owned {
-			continue
-		}
-		if err := os.Lchown(path, uid, gid); err != nil {
-			return fmt.Errorf("cannot give folder %s to user %q: %w", path, serviceUser, cause(err))
-		}
-	}
-	return nil
 }

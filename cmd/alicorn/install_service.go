@@ -12,7 +12,7 @@ import (
 )
 
 // start starts the service and has it started with the system. One that runs
-// is upgraded.
+// another program than the one that is installed now is upgraded.
 func (in *installation) start(ctx context.Context) error {
 	if in.systemctl == "" {
 		if in.root == "" {
@@ -20,52 +20,122 @@ func (in *installation) start(ctx context.Context) error {
 		}
 		return nil
 	}
-	if err := in.command(ctx, in.systemctl, "daemon-reload"); err != nil {
-		return err
-	}
-	if in.command(ctx, in.systemctl, "is-active", "--quiet", "alicorn.service") != nil {
-		if err := in.command(ctx, in.systemctl, "enable", "--now", "alicorn.service"); err != nil {
-			return fmt.Errorf("%w; see: journalctl -u alicorn", err)
-		}
-		in.say("started alicorn.service")
-		return nil
-	}
-	if err := in.command(ctx, in.at(installedBinary), "upgrade", "-c", installedConfig); err != nil {
-		return err
-	}
-	in.say("upgraded alicorn.service")
-	return nil
-}
-
-// uninstall removes what install has placed. What the administrator and the
-// server have written goes with purge only.
-func (in *installation) uninstall(ctx context.Context, purge bool) error {
-	if in.systemctl != "" && in.exists(installedUnit) {
-		if err := in.command(ctx, in.systemctl, "disable", "--now", "alicorn.service"); err != nil {
-			return err
-		}
-	}
-	for _, path := range []string{installedUnit, installedBinary} {
-		if err := in.remove(path, os.Remove); err != nil {
-			return err
-		}
-	}
-	if in.systemctl != "" {
+	if in.unit && !in.dry {
 		if err := in.command(ctx, in.systemctl, "daemon-reload"); err != nil {
 			return err
 		}
 	}
-	kept := append([]string{filepath.Dir(installedConfig)}, installedFolders...)
-	if !purge {
-		in.say("kept %s and user %s; --purge removes them", strings.Join(kept, ", "), serviceUser)
+	if in.command(ctx, in.systemctl, "is-active", "--quiet", "alicorn.service") != nil {
+		return in.change("started alicorn.service", func() error {
+			if err := in.command(ctx, in.systemctl, "enable", "--now", "alicorn.service"); err != nil {
+				return fmt.Errorf("%w; see: journalctl -u alicorn", err)
+			}
+			return nil
+		})
+	}
+	if in.unit {
+		in.say("a restart of alicorn.service makes it run as the new unit says")
+	}
+	if !in.program && !in.outdated(ctx) {
 		return nil
 	}
-	for _, path := range kept {
+	return in.change("upgraded alicorn.service", func() error {
+		return in.command(ctx, in.at(installedBinary), "upgrade", "-c", installedConfig)
+	})
+}
+
+// outdated says that the service runs a program which has been replaced since.
+func (in *installation) outdated(ctx context.Context) bool {
+	pid, err := exec.CommandContext(ctx, in.systemctl, "show", "--property=MainPID", "--value", "alicorn.service").Output()
+	if err != nil {
+		return false
+	}
+	runs, err := os.Readlink(filepath.Join("/proc", strings.TrimSpace(string(pid)), "exe"))
+	return err == nil && runs != in.at(installedBinary)
+}
+
+// uninstall removes what install has placed. What the administrator and the
+// server have written goes with purge only. Beside the Debian package, whose
+// service was hidden, only the program and the units go.
+func (in *installation) uninstall(ctx context.Context, purge bool) error {
+	beside := in.packaged()
+	if beside && (purge || !in.exists(installedUnit)) {
+		return errPackaged
+	}
+	if err := in.stop(ctx, beside); err != nil {
+		return err
+	}
+	for _, path := range []string{installedUnit, installedSocket, installedBinary} {
+		if err := in.remove(path, os.Remove); err != nil {
+			return err
+		}
+	}
+	if err := in.afterRemoval(ctx, beside); err != nil || beside {
+		return err
+	}
+	if !purge {
+		in.say("kept %s; --purge removes them", strings.Join(in.written(), ", "))
+		return nil
+	}
+	return in.purge()
+}
+
+// written are the files and folders that go with purge only.
+func (in *installation) written() []string {
+	out := []string{installedConfig, installedSite, installedRotate}
+	for _, folder := range installedFolders {
+		out = append(out, folder.path)
+	}
+	return out
+}
+
+// purge removes them. Sites that the administrator has written stay, and the
+// user, whom files elsewhere may belong to.
+func (in *installation) purge() error {
+	for _, path := range in.written() {
 		if err := in.remove(path, os.RemoveAll); err != nil {
 			return err
 		}
 	}
-	return in.removeUser(ctx)
+	if in.dry {
+		return nil
+	}
+	for _, folder := range []string{filepath.Dir(installedSite), filepath.Dir(installedConfig)} {
+		if err := os.Remove(in.at(folder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			in.say("kept %s: %v", in.at(folder), cause(err))
+		}
+	}
+	if _, _, ok := in.owner(); ok {
+		in.say("kept user %s; userdel %[1]s removes it", serviceUser)
+	}
+	return nil
+}
+
+// stop stops the service and its socket, unless the package's service is to go
+// on in its place.
+func (in *installation) stop(ctx context.Context, beside bool) error {
+	if in.systemctl == "" || beside || !in.exists(installedUnit) {
+		return nil
+	}
+	units := []string{"alicorn.service"}
+	if in.exists(installedSocket) {
+		units = []string{"alicorn.socket", "alicorn.service"} // or a connection would start it again
+	}
+	return in.change("stopped alicorn.service", func() error {
+		return in.command(ctx, in.systemctl, append([]string{"disable", "--now"}, units...)...)
+	})
+}
+
+func (in *installation) afterRemoval(ctx context.Context, beside bool) error {
+	if in.systemctl == "" || in.dry {
+		return nil
+	}
+	if err := in.command(ctx, in.systemctl, "daemon-reload"); err != nil || !beside {
+		return err
+	}
+	return in.change("restarted alicorn.service, which is the Debian package's now", func() error {
+		return in.command(ctx, in.systemctl, "try-restart", "alicorn.service")
+	})
 }
 
 // remove removes path, which need not be there.
@@ -73,22 +143,12 @@ func (in *installation) remove(path string, with func(string) error) error {
 	if !in.exists(path) {
 		return nil
 	}
-	if err := with(in.at(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot remove %s: %w", in.at(path), cause(err))
-	}
-	in.say("removed %s", in.at(path))
-	return nil
-}
-
-func (in *installation) removeUser(ctx context.Context) error {
-	if _, _, ok := in.owner(); !ok {
+	return in.change("removed "+in.at(path), func() error {
+		if err := with(in.at(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot remove %s: %w", in.at(path), cause(err))
+		}
 		return nil
-	}
-	if err := in.changeUsers(ctx, "userdel", serviceUser); err != nil {
-		return fmt.Errorf("cannot remove user %q: %w", serviceUser, err)
-	}
-	in.say("removed user %s", serviceUser)
-	return nil
+	})
 }
 
 // command runs a program to its end; the error has what it said.

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,10 +57,12 @@ const installedFiles = `drwxr-xr-x /etc/alicorn
 -rw-r--r-- /etc/alicorn/alicorn.conf
 drwxr-xr-x /etc/alicorn/conf.d
 -rw-r--r-- /etc/alicorn/conf.d/default.conf
+-rw-r--r-- /etc/logrotate.d/alicorn
 -rw-r--r-- /etc/systemd/system/alicorn.service
+-rw-r--r-- /etc/systemd/system/alicorn.socket
 -rwxr-xr-x /usr/local/bin/alicorn
 drwxr-x--- /var/cache/alicorn
-drwxr-x--- /var/lib/alicorn
+drwx------ /var/lib/alicorn
 drwxr-x--- /var/log/alicorn`
 
 func installInto(t *testing.T, root string, args ...string) string {
@@ -75,6 +79,10 @@ func installInto(t *testing.T, root string, args ...string) string {
 func TestInstallSetsASystemUpAndUninstallUndoesIt(t *testing.T) {
 	t.Parallel()
 	root := emptySystem(t)
+	plan := installInto(t, root, "install", "--dry-run")
+	if got := files(t, root); got != "" {
+		t.Errorf("a dry run leaves:\n%s", got)
+	}
 	out := installInto(t, root, "install")
 	if got := files(t, root); got != installedFiles {
 		t.Errorf("installed:\n%s\nwant:\n%s", got, installedFiles)
@@ -82,18 +90,32 @@ func TestInstallSetsASystemUpAndUninstallUndoesIt(t *testing.T) {
 	if !strings.Contains(out, "made user alicorn") {
 		t.Errorf("it says %q", out)
 	}
+	if want := regexp.MustCompile("(?m)^").ReplaceAllString(strings.TrimSpace(out), "would have ") + "\n"; plan != want {
+		t.Errorf("a dry run says %q, want %q", plan, want)
+	}
 	users, _ := os.ReadFile(filepath.Join(root, "etc/passwd"))
 	in := &installation{root: root}
 	if !strings.Contains(string(users), ":/usr/sbin/nologin") {
 		t.Errorf("the users are %s", users)
 	}
 	checkOwners(t, in)
-	unit, _ := os.ReadFile(filepath.Join(root, installedUnit))
-	if !strings.Contains(string(unit), "\nExecStart=/usr/local/bin/alicorn run ") || strings.Contains(string(unit), "/usr/bin/alicorn") {
-		t.Errorf("the unit starts another program:\n%s", unit)
+	for _, path := range []string{installedUnit, installedRotate} {
+		text, _ := os.ReadFile(filepath.Join(root, path))
+		if !strings.Contains(string(text), installedBinary+" ") || strings.Contains(string(text), packagedBinary) {
+			t.Errorf("%s starts another program:\n%s", path, text)
+		}
 	}
+}
+
+func TestInstallingAgainChangesNothing(t *testing.T) {
+	t.Parallel()
+	root := emptySystem(t)
+	installInto(t, root, "install")
 	write(t, root, "etc/alicorn/alicorn.conf", "# mine\n")
 	if err := os.Remove(filepath.Join(root, "etc/alicorn/conf.d/default.conf")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Lchown(filepath.Join(root, "var/cache/alicorn"), 33, 33); err != nil {
 		t.Fatal(err)
 	}
 	if out := installInto(t, root, "install"); out != "" {
@@ -102,18 +124,63 @@ func TestInstallSetsASystemUpAndUninstallUndoesIt(t *testing.T) {
 	if text, _ := os.ReadFile(filepath.Join(root, "etc/alicorn/alicorn.conf")); string(text) != "# mine\n" || strings.Contains(files(t, root), "default.conf") {
 		t.Errorf("the administrator's configuration was changed: %s", text)
 	}
+	if uid, _ := ownerOf(t, filepath.Join(root, "var/cache/alicorn")); uid != 33 {
+		t.Errorf("the folder of another user became user %d's", uid)
+	}
+}
+
+// A folder that an older version, or root, has made is put right.
+func TestInstallClosesTheFolderOfState(t *testing.T) {
+	t.Parallel()
+	root := emptySystem(t)
+	if err := os.MkdirAll(filepath.Join(root, "var/lib/alicorn"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	installInto(t, root, "install")
+	if got := files(t, root); got != installedFiles {
+		t.Errorf("installed:\n%s\nwant:\n%s", got, installedFiles)
+	}
+	checkOwners(t, &installation{root: root})
+}
+
+func TestUninstallLeavesWhatWasWrittenUntilPurge(t *testing.T) {
+	t.Parallel()
+	root := emptySystem(t)
+	installInto(t, root, "install")
+	write(t, root, "etc/alicorn/conf.d/mine.conf", "# mine\n")
+	write(t, root, "var/lib/alicorn/key", "secret")
+	installInto(t, root, "uninstall", "--dry-run", "--purge")
+	if !strings.Contains(files(t, root), installedUnit) {
+		t.Error("a dry run removes")
+	}
 	installInto(t, root, "uninstall")
-	if got := files(t, root); strings.Contains(got, "bin") || strings.Contains(got, ".service") || !strings.Contains(got, "alicorn.conf") {
+	if got := files(t, root); strings.Contains(got, "bin") || strings.Contains(got, "systemd") || !strings.Contains(got, "alicorn.conf") || !strings.Contains(got, "key") {
 		t.Errorf("after uninstall:\n%s", got)
 	}
 	installInto(t, root, "uninstall", "--purge")
-	if got := files(t, root); got != "" {
-		t.Errorf("after purge:\n%s", got)
+	if got, want := files(t, root), "drwxr-xr-x /etc/alicorn\ndrwxr-xr-x /etc/alicorn/conf.d\n-rw-r--r-- /etc/alicorn/conf.d/mine.conf"; got != want {
+		t.Errorf("after purge:\n%s\nwant:\n%s", got, want)
 	}
-	if _, _, ok := in.owner(); ok {
-		t.Error("the user is there still")
+	if _, _, ok := (&installation{root: root}).owner(); !ok {
+		t.Error("the user is gone, and its number with it")
+	}
+	if err := os.Remove(filepath.Join(root, "etc/alicorn/conf.d/mine.conf")); err != nil {
+		t.Fatal(err)
 	}
 	installInto(t, root, "uninstall", "--purge")
+	if got := files(t, root); got != "" {
+		t.Errorf("after the last purge:\n%s", got)
+	}
+}
+
+func ownerOf(t *testing.T, path string) (uid, gid int) {
+	t.Helper()
+	st, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sys := st.Sys().(*syscall.Stat_t)
+	return int(sys.Uid), int(sys.Gid)
 }
 
 func checkOwners(t *testing.T, in *installation) {
@@ -123,12 +190,8 @@ func checkOwners(t *testing.T, in *installation) {
 		t.Fatal("there is no user")
 	}
 	for _, folder := range installedFolders {
-		st, err := os.Stat(in.at(folder))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s := st.Sys().(*syscall.Stat_t); int(s.Uid) != uid || int(s.Gid) != gid {
-			t.Errorf("%s belongs to %d:%d, want %d:%d", folder, s.Uid, s.Gid, uid, gid)
+		if u, g := ownerOf(t, in.at(folder.path)); u != uid || g != gid {
+			t.Errorf("%s belongs to %d:%d, want %d:%d", folder.path, u, g, uid, gid)
 		}
 	}
 }
@@ -136,36 +199,128 @@ func checkOwners(t *testing.T, in *installation) {
 func TestInstallRefusesToMixWithThePackage(t *testing.T) {
 	t.Parallel()
 	root := emptySystem(t)
+	installInto(t, root, "install")
 	if err := os.MkdirAll(filepath.Join(root, filepath.Dir(packagedUnit)), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	write(t, root, packagedUnit, deploy.Unit)
-	if _, err := newInstallation(root, new(bytes.Buffer)); err != errPackaged {
-		t.Errorf("error %v, want %v", err, errPackaged)
+	in := &installation{root: root, out: new(bytes.Buffer)}
+	if err := in.install(t.Context()); err != errPackaged {
+		t.Errorf("install: error %v, want %v", err, errPackaged)
+	}
+	if err := in.uninstall(t.Context(), true); err != errPackaged {
+		t.Errorf("uninstall --purge: error %v, want %v", err, errPackaged)
+	}
+	// What hides the package's service can be removed, and nothing else.
+	installInto(t, root, "uninstall")
+	if got := files(t, root); strings.Contains(got, installedBinary) || strings.Contains(got, installedUnit) || !strings.Contains(got, packagedUnit) || !strings.Contains(got, "alicorn.conf") {
+		t.Errorf("after uninstall:\n%s", got)
+	}
+	if err := in.uninstall(t.Context(), false); err != errPackaged {
+		t.Errorf("another uninstall: error %v, want %v", err, errPackaged)
+	}
+}
+
+func TestInstallNeedsRootUnlessItOnlyTells(t *testing.T) {
+	t.Parallel()
+	root := emptySystem(t)
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"install"}, "only root can do this"},
+		{[]string{"uninstall", "--purge"}, "only root can do this"},
+		{[]string{"install", "--dry-run"}, "would have made user alicorn"},
+	} {
+		cmd := exec.Command(ownProgram(t), append(tc.args, "--root", root)...)
+		cmd.Dir, cmd.Env = "/", append(os.Environ(), reexecEnv+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, err := cmd.CombinedOutput()
+		if !strings.Contains(string(out), tc.want) || (err == nil) != slices.Contains(tc.args, "--dry-run") {
+			t.Errorf("%v: %v: %s; want %q", tc.args, err, out, tc.want)
+		}
+	}
+	if got := files(t, root); got != "" {
+		t.Errorf("there is:\n%s", got)
+	}
+}
+
+// managedSystem has a systemctl that notes what it is asked: the service runs
+// if active, as the process of that number.
+func managedSystem(t *testing.T, active bool, pid int) (in *installation, asked func() string) {
+	t.Helper()
+	root := emptySystem(t)
+	log := filepath.Join(root, "log")
+	code := "3"
+	if active {
+		code = "0"
+	}
+	script := "#!/bin/sh\n[ \"$1\" != show ] || { echo " + itoa(pid) + "; exit; }\necho \"$*\" >>" + log + "\n[ \"$1\" != is-active ] || exit " + code + "\n"
+	for _, name := range []string{"systemctl", installedBinary} {
+		if err := replaceFile(filepath.Join(root, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in = &installation{root: root, systemctl: filepath.Join(root, "systemctl"), out: new(bytes.Buffer)}
+	return in, func() string {
+		text, _ := os.ReadFile(log)
+		return string(text)
 	}
 }
 
 func TestInstallStartsTheServiceOrUpgradesIt(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct{ name, active, want string }{
-		{"not running", "3", "daemon-reload\nis-active --quiet alicorn.service\nenable --now alicorn.service\n"},
-		{"running", "0", "daemon-reload\nis-active --quiet alicorn.service\nupgrade -c /etc/alicorn/alicorn.conf\n"},
+	const upgrade = "is-active --quiet alicorn.service\nupgrade -c /etc/alicorn/alicorn.conf\n"
+	for _, tc := range []struct {
+		name                  string
+		active, program, unit bool
+		pid                   int
+		want                  string
+	}{
+		{"not running", false, true, true, 0, "daemon-reload\nis-active --quiet alicorn.service\nenable --now alicorn.service\n"},
+		{"stopped, nothing new", false, false, false, 0, "is-active --quiet alicorn.service\nenable --now alicorn.service\n"},
+		{"running, a new program", true, true, false, 0, upgrade},
+		{"running, a new unit and a new program", true, true, true, 0, "daemon-reload\n" + upgrade},
+		{"running another program", true, false, false, os.Getpid(), upgrade},
+		{"running, nothing new", true, false, false, 0, "is-active --quiet alicorn.service\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			root := publicDir(t)
-			log := filepath.Join(root, "log")
-			script := "#!/bin/sh\necho \"$*\" >>" + log + "\n[ \"$1\" != is-active ] || exit " + tc.active + "\n"
-			for _, name := range []string{"systemctl", installedBinary} {
-				if err := replaceFile(filepath.Join(root, name), []byte(script), 0o755); err != nil {
-					t.Fatal(err)
-				}
-			}
-			in := &installation{root: root, systemctl: filepath.Join(root, "systemctl"), out: new(bytes.Buffer)}
+			in, asked := managedSystem(t, tc.active, tc.pid)
+			in.program, in.unit = tc.program, tc.unit
 			if err := in.start(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			if text, _ := os.ReadFile(log); string(text) != tc.want {
-				t.Errorf("commands %q, want %q", text, tc.want)
+			if got := asked(); got != tc.want {
+				t.Errorf("commands %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestUninstallStopsTheServiceAndItsSocket(t *testing.T) {
+	t.Parallel()
+	const own = "disable --now alicorn.socket alicorn.service\ndaemon-reload\n"
+	for _, tc := range []struct {
+		name  string
+		files []string
+		want  string
+	}{
+		{"installed", []string{installedUnit, installedSocket}, own},
+		{"of an older version", []string{installedUnit}, strings.ReplaceAll(own, "alicorn.socket ", "")},
+		{"beside the package", []string{installedUnit, installedSocket, packagedUnit}, "daemon-reload\ntry-restart alicorn.service\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			in, asked := managedSystem(t, true, 0)
+			for _, path := range tc.files {
+				if err := replaceFile(in.at(path), nil, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := in.uninstall(context.Background(), false); err != nil {
+				t.Fatal(err)
+			}
+			if got := asked(); got != tc.want {
+				t.Errorf("commands %q, want %q", got, tc.want)
 			}
 		})
 	}

@@ -192,20 +192,35 @@ func (p *program) written(tree *config.Tree) (*config.Tree, error) {
 	return &config.Tree{Root: tree.Root, Files: []string{p.name}, Contents: map[string][]byte{p.name: text.Bytes()}}, nil
 }
 
-// ownFolders makes the folders that the front writes to, and gives them to it.
-// Where that cannot be, as in a read-only container, whatever needs the folder
-// says so: most configurations need none.
+// ownFolders makes the folders that the front writes to, and gives them to it;
+// nobody else may look into that of state, which has private keys. Where that
+// cannot be, as in a read-only container, whatever needs the folder says so:
+// most configurations need none.
 func ownFolders(f folders, user keeper.Identity) error {
-	for _, dir := range []string{f.state, f.cache} {
-		if os.MkdirAll(dir, 0o755) != nil {
+	for _, dir := range []string{f.cache, f.state} {
+		mode := os.FileMode(0o755)
+		if dir == f.state {
+			mode = 0o700
+		}
+		if os.MkdirAll(dir, mode) != nil {
 			continue
 		}
-		err := os.Chown(dir, user.UID, user.GID)
+		err := own(dir, user, dir == f.state)
 		if err != nil && !errors.Is(err, os.ErrPermission) && !isReadOnly(err) {
 			return fmt.Errorf("cannot give folder %s to user %q: %w", dir, user.Name, cause(err))
 		}
 	}
 	return nil
+}
+
+// own gives dir to user, and closes it to all others if it is private.
+func own(dir string, user keeper.Identity, private bool) error {
+	st, err := os.Stat(dir)
+	if err == nil && private && st.Mode().Perm() != 0o700 {
+		// Only who owns a folder closes it, without CAP_FOWNER.
+		err = errors.Join(os.Chown(dir, os.Geteuid(), -1), os.Chmod(dir, 0o700))
+	}
+	return errors.Join(err, os.Chown(dir, user.UID, user.GID))
 }
 
 // controlFor binds the control API's socket for the front.

@@ -16,23 +16,22 @@ import (
 	"alicorn/deploy"
 )
 
-func TestTheUnitIsOneThatSystemdTakes(t *testing.T) {
+// installedUnits are the units as files that systemd-analyze can read, with a
+// program that is there.
+func installedUnits(t *testing.T) (service, socket string) {
+	t.Helper()
+	dir := publicDir(t)
+	write(t, dir, "alicorn.service", strings.ReplaceAll(deploy.Unit, packagedBinary, ownProgram(t)))
+	write(t, dir, "alicorn.socket", deploy.Socket)
+	return filepath.Join(dir, "alicorn.service"), filepath.Join(dir, "alicorn.socket")
+}
+
+func TestTheUnitsAreThoseThatSystemdTakes(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(publicDir(t), "alicorn.service")
-	write(t, filepath.Dir(path), filepath.Base(path), strings.ReplaceAll(deploy.Unit, packagedBinary, ownProgram(t)))
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		// A system without systemd: every line is a key of a section at least.
-		for line := range strings.Lines(deploy.Unit) {
-			if !strings.ContainsAny(line[:1], "#[\n") && !strings.Contains(line, "=") {
-				t.Errorf("line %q", line)
-			}
-		}
-		return
-	}
-	out, err := exec.Command(analyze, "verify", "--man=no", path).CombinedOutput()
+	service, socket := installedUnits(t)
+	out, err := exec.Command("systemd-analyze", "verify", "--man=no", service, socket).CombinedOutput()
 	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, "alicorn.service") && !strings.Contains(line, "notify-reload") { // systemd before 253
+		if strings.Contains(line, "alicorn.s") && !strings.Contains(line, "notify-reload") { // systemd before 253
 			t.Errorf("systemd-analyze: %s", line)
 		}
 	}
@@ -41,9 +40,28 @@ func TestTheUnitIsOneThatSystemdTakes(t *testing.T) {
 	}
 }
 
+// What remains is what the keeper needs: root, users, ports, networks.
+func TestTheUnitIsExposedNoMoreThanItMustBe(t *testing.T) {
+	t.Parallel()
+	service, _ := installedUnits(t)
+	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=33", service).CombinedOutput()
+	if err != nil {
+		t.Errorf("systemd-analyze security: %v: %s", err, out)
+	}
+}
+
+// The optional socket has the address of the site to begin with.
+func TestTheSocketUnitIsForTheDefaultSite(t *testing.T) {
+	t.Parallel()
+	m := regexp.MustCompile(`(?m)^ListenStream=0\.0\.0\.0:(\d+)$`).FindAllStringSubmatch(deploy.Socket, -1)
+	if len(m) != 1 || !strings.Contains(deploy.DefaultSite, "listen "+m[0][1]+" default_server;") {
+		t.Errorf("the socket unit has %v, the site is %s", m, deploy.DefaultSite)
+	}
+}
+
 // With the unit's capabilities and without new privileges the server binds
 // port 80, runs a front and a worker of two other users, writes a log in the
-// folder of one of them, and stops them all.
+// folder of one of them, closes the folder of state, and stops them all.
 func TestTheUnitsCapabilitiesAreEnough(t *testing.T) {
 	t.Parallel()
 	m := regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.*)$`).FindStringSubmatch(deploy.Unit)
@@ -62,8 +80,14 @@ func TestTheUnitsCapabilitiesAreEnough(t *testing.T) {
 	if err := os.Mkdir(logs, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chown(logs, front.UID, front.GID); err != nil {
+	state := filepath.Join(dir, "state") // as an older version has left it
+	if err := os.Mkdir(state, 0o755); err != nil {
 		t.Fatal(err)
+	}
+	for _, folder := range []string{logs, state} {
+		if err := os.Chown(folder, front.UID, front.GID); err != nil {
+			t.Fatal(err)
+		}
 	}
 	write(t, dir, "app.py", "import os\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    return [str(os.getuid()).encode()]\n")
 	write(t, dir, "alicorn.conf", "user "+front.Name+";\nerror_log logs/error.log notice;\n"+
@@ -82,6 +106,12 @@ func TestTheUnitsCapabilitiesAreEnough(t *testing.T) {
 		t.Error(err)
 	} else {
 		nc.Close()
+	}
+	if st, err := os.Stat(state); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("the folder of state has %v, %v", st.Mode(), err)
+	}
+	if uid, _ := ownerOf(t, state); uid != front.UID {
+		t.Errorf("the folder of state belongs to %d, want %d", uid, front.UID)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

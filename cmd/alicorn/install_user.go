@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// makeUser makes the service's user. A root without a list of users, as of a
+// package that is being built, gets none.
+func (in *installation) makeUser(ctx context.Context) error {
+	if _, _, ok := in.owner(); ok || !in.exists("/etc/passwd") {
+		return nil
+	}
+	args := []string{"--system", "--user-group", "--no-create-home", "--home-dir", installedFolders[0].path, "--shell", "/usr/sbin/nologin", serviceUser}
+	if in.root != "" {
+		args = append([]string{"--prefix", in.root}, args...)
+	}
+	program, err := exec.LookPath("useradd")
+	if err != nil {
+		program = "/usr/sbin/useradd" // sudo's PATH may leave its folder out
+	}
+	return in.change("made user "+serviceUser, func() error {
+		if err := in.command(ctx, program, args...); err != nil {
+			return fmt.Errorf("cannot make user %q: %w", serviceUser, err)
+		}
+		return nil
+	})
+}
+
+// owner returns the user and group numbers of the service's user, as the
+// system's own list has them.
+func (in *installation) owner() (uid, gid int, ok bool) {
+	text, err := os.ReadFile(in.at("/etc/passwd"))
+	if err != nil {
+		return 0, 0, false
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Split(line, ":"); len(f) > 3 && f[0] == serviceUser {
+			u, uerr := strconv.Atoi(f[2])
+			g, gerr := strconv.Atoi(f[3])
+			return u, g, uerr == nil && gerr == nil
+		}
+	}
+	return 0, 0, false
+}
+
+func (in *installation) makeFolders(context.Context) error {
+	for i, folder := range installedFolders {
+		path := in.at(folder.path)
+		if !in.exists(folder.path) {
+			err := in.change("made folder "+path, func() error {
+				err := os.MkdirAll(filepath.Dir(path), 0o755)
+				if err == nil {
+					err = os.Mkdir(path, folder.mode)
+				}
+				if err != nil {
+					return fmt.Errorf("cannot make folder %s: %w", path, cause(err))
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if err := in.handOver(path, i == 0, folder.mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handOver gives a folder of root's to the service's user, and closes that of
+// state to all others. A folder of another user is left to it: the
+// configuration may say "user".
+func (in *installation) handOver(path string, private bool, mode fs.FileMode) error {
+	uid, gid, owned := in.owner()
+	st, err := os.Stat(path)
+	if err != nil || in.dry {
+		return nil
+	}
+	if private && st.Mode().Perm() != mode {
+		if err := os.Chmod(path, mode); err != nil {
+			return fmt.Errorf("cannot close folder %s to others: %w", path, cause(err))
+		}
+	}
+	if sys, ok := st.Sys().(*syscall.Stat_t); !owned || !ok || sys.Uid != 0 {
+		return nil
+	}
+	if err := os.Lchown(path, uid, gid); err != nil {
+		return fmt.Errorf("cannot give folder %s to user %q: %w", path, serviceUser, cause(err))
+	}
+	return nil
+}
