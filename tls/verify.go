@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"time"
 
 	"alicorn/config"
@@ -106,6 +107,9 @@ type Refusal struct {
 // Verify judges chain, the client's own certificate first, at time now; nil
 // when it is accepted. chain is not empty.
 func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) *Refusal {
+	if usage := chain[0].KeyUsage; usage != 0 && usage&(x509.KeyUsageDigitalSignature|x509.KeyUsageKeyAgreement) == 0 {
+		return &Refusal{"unsuitable certificate purpose", 26, false}
+	}
 	between := x509.NewCertPool()
 	for _, c := range append(chain[1:len(chain):len(chain)], v.intermediates...) {
 		between.AddCert(c)
@@ -128,17 +132,29 @@ func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) *Refusal {
 // check judges one way to a root.
 func (v *Verifier) check(path []*x509.Certificate, now time.Time) *Refusal {
 	if len(path)-2 > v.depth {
-		return &Refusal{"certificate chain too long", 22, false}
+		return v.tooLong(path)
 	}
 	if len(v.crls) == 0 {
 		return nil
 	}
+	var last *Refusal // nginx goes on, and shows the last one
 	for i, c := range path {
 		if r := v.revoked(c, path[min(i+1, len(path)-1)], now); r != nil {
-			return r
+			last = r
 		}
 	}
-	return nil
+	return last
+}
+
+// tooLong is what nginx makes of OpenSSL's "chain too long": it goes on to the
+// error after it.
+func (v *Verifier) tooLong(path []*x509.Certificate) *Refusal {
+	for _, c := range path[1 : v.depth+2] {
+		if slices.ContainsFunc(v.intermediates, c.Equal) {
+			return &Refusal{"unable to get issuer certificate", 2, false}
+		}
+	}
+	return &Refusal{"unable to get local issuer certificate", 20, true}
 }
 
 func (v *Verifier) revoked(c, issuer *x509.Certificate, now time.Time) *Refusal {

@@ -27,8 +27,17 @@ type authority struct {
 func newAuthority(t *testing.T, dir, name string) *authority {
 	t.Helper()
 	a := &authority{dir: dir, key: newKey(t, false), cert: authorityTemplate(pkix.Name{CommonName: name})}
-	a.sign(t, name, a.cert, a.key)
+	a.cert = parse(t, a.sign(t, name, a.cert, a.key))
 	return a
+}
+
+func parse(t *testing.T, der []byte) *x509.Certificate {
+	t.Helper()
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func authorityTemplate(subject pkix.Name) *x509.Certificate {
@@ -39,11 +48,7 @@ func authorityTemplate(subject pkix.Name) *x509.Certificate {
 func (a *authority) authority(t *testing.T, name string, subject pkix.Name) *authority {
 	t.Helper()
 	b := &authority{dir: a.dir, key: newKey(t, false)}
-	cert, err := x509.ParseCertificate(a.sign(t, name, authorityTemplate(subject), b.key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.cert = cert
+	b.cert = parse(t, a.sign(t, name, authorityTemplate(subject), b.key))
 	return b
 }
 
@@ -81,9 +86,36 @@ func (a *authority) client(t *testing.T, name string) stdtls.Certificate {
 
 func (a *authority) clientNamed(t *testing.T, name string, subject pkix.Name) stdtls.Certificate {
 	t.Helper()
+	return a.issue(t, name, &x509.Certificate{Subject: subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+}
+
+// issue is client for a certificate that is as c has it.
+func (a *authority) issue(t *testing.T, name string, c *x509.Certificate) stdtls.Certificate {
+	t.Helper()
 	key := newKey(t, false)
-	der := a.sign(t, name, &x509.Certificate{Subject: subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, key)
-	return stdtls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return stdtls.Certificate{Certificate: [][]byte{a.sign(t, name, c, key)}, PrivateKey: key}
+}
+
+// with adds certificates to those that a client shows after its own.
+func with(c stdtls.Certificate, chain ...*x509.Certificate) stdtls.Certificate {
+	for _, issuer := range chain {
+		c.Certificate = append(c.Certificate[:len(c.Certificate):len(c.Certificate)], issuer.Raw)
+	}
+	return c
+}
+
+// revoke writes a list of what a has revoked to dir/NAME.
+func (a *authority) revoke(t *testing.T, name string, next time.Time, serials ...*big.Int) {
+	t.Helper()
+	l := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-2 * time.Hour), NextUpdate: next}
+	for _, serial := range serials {
+		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: time.Now().Add(-time.Hour)})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, l, a.cert, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.write(t, name, "X509 CRL", der)
 }
 
 func (a *authority) sign(t *testing.T, name string, c *x509.Certificate, key crypto.Signer) []byte {
@@ -92,7 +124,13 @@ func (a *authority) sign(t *testing.T, name string, c *x509.Certificate, key cry
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SerialNumber, c.NotBefore, c.NotAfter = serial, time.Now().Add(-time.Hour), time.Now().Add(89*24*time.Hour+time.Hour)
+	c.SerialNumber = serial
+	if c.NotBefore.IsZero() {
+		c.NotBefore = time.Now().Add(-time.Hour)
+	}
+	if c.NotAfter.IsZero() {
+		c.NotAfter = time.Now().Add(89*24*time.Hour + time.Hour)
+	}
 	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, key.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)
