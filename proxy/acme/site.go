@@ -111,8 +111,21 @@ func (f *Feature) site(l *config.Load, sv *proxy.Server, c *settings) (*site, er
 			w.Internal, w.Folder, w.Issuers = true, f.state("acme"), nil
 		}
 		t.wants = append(t.wants, w)
+		l.Note(c.pos(sv), "the certificate for %s is obtained automatically, from %s", name, sources(w))
 	}
 	return t, nil
+}
+
+// sources are the authorities of w in words.
+func sources(w *acme.Want) string {
+	if w.Internal {
+		return "the local authority"
+	}
+	labels := make([]string, len(w.Issuers))
+	for i, issuer := range w.Issuers {
+		labels[i] = issuer.Label()
+	}
+	return strings.Join(labels, ", then ")
 }
 
 // namesFor are the names of sv to have certificates for; why says of each
