@@ -19,7 +19,7 @@ var outages = []struct {
 }{
 	{"refuses connections", (*acmetest.CA).Pause, (*acmetest.CA).Resume, "connection refused"},
 	{"answers 503", func(c *acmetest.CA) { c.Break(acmetest.Unavailable()) }, (*acmetest.CA).Mend, "503"},
-	{"answers garbage", func(c *acmetest.CA) { c.Break(acmetest.Garbage()) }, (*acmetest.CA).Mend, "pebble: "},
+	{"answers garbage", func(c *acmetest.CA) { c.Break(acmetest.Garbage()) }, (*acmetest.CA).Mend, "pebble: it answers with something other than ACME"},
 	{"limits requests", func(c *acmetest.CA) { c.Break(acmetest.RateLimited(2 * time.Second)) }, (*acmetest.CA).Mend, "too many certificates"},
 }
 
@@ -61,7 +61,7 @@ var refusals = []struct {
 	{"rejected", acmetest.Rejected(), "the server will not issue certificates for the identifier"},
 	{"limited", acmetest.RateLimited(time.Hour), "too many certificates already issued"},
 	{"unavailable", acmetest.Unavailable(), "503"},
-	{"garbage", acmetest.Garbage(), "pebble: "},
+	{"garbage", acmetest.Garbage(), "pebble: it answers with something other than ACME"},
 }
 
 // What an authority has against one name costs no other one anything, even

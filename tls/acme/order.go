@@ -239,5 +239,9 @@ func plain(err error) string {
 	case errors.As(err, &u):
 		return "cannot reach " + u.URL + ": " + u.Err.Error()
 	}
-	return strings.ReplaceAll(err.Error(), "\n", " ")
+	text := strings.ReplaceAll(err.Error(), "\n", " ")
+	if strings.Contains(text, "target container") { // acmez's words for a page that is no JSON
+		return "it answers with something other than ACME"
+	}
+	return text
 }

@@ -115,11 +115,14 @@ func (s *Source) Use(wants []*Want, log func(level slog.Level, text string)) {
 	}
 }
 
-// Close ends what is under way and waits for it.
+// Close ends what is under way and waits for it. Certificates are shown on.
 func (s *Source) Close() error {
 	s.mu.Lock()
-	s.closed = true
 	cache := s.cache
+	if s.closed {
+		cache = nil
+	}
+	s.closed = true
 	s.mu.Unlock()
 	s.cancel()
 	s.wg.Wait()
