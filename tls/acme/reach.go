@@ -50,16 +50,24 @@ func (r *reach) check(ctx context.Context, name string, c *challenges) error {
 		return fmt.Errorf("%s does not resolve: %s", name, resolveReason(err))
 	}
 	ours, public := ownAddresses()
-	for _, a := range found {
-		if a = a.Unmap(); a.IsLoopback() || slices.Contains(ours, a) {
-			return nil
-		}
-	}
-	// Without a public address of its own the host is behind translation.
-	if len(public) == 0 || r.reflected(ctx, name, c) {
+	if mayLeadHere(found, ours, public) || r.reflected(ctx, name, c) {
 		return nil
 	}
 	return fmt.Errorf("%s resolves to %s, but this host is %s", name, list(found), list(public))
+}
+
+// mayLeadHere reports whether one of the addresses found is ours, or of a family
+// in which this host has no public one: then it is behind translation, and
+// cannot know.
+func mayLeadHere(found, ours, public []netip.Addr) bool {
+	for _, a := range found {
+		a = a.Unmap()
+		family := func(b netip.Addr) bool { return a.Is4() == b.Is4() }
+		if a.IsLoopback() || slices.Contains(ours, a) || !slices.ContainsFunc(public, family) {
+			return true
+		}
+	}
+	return false
 }
 
 func resolveReason(err error) string {

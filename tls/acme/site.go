@@ -190,7 +190,7 @@ func (t *site) note(err error, wait time.Duration) {
 	switch cert := newest(t.source.cache, t.want.Name); {
 	case cert.Empty():
 		level, what = slog.LevelError, "obtain a"
-	case cert.Expired():
+	case time.Until(cert.Leaf.NotAfter) < cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore)/6: // half the time for renewal has gone
 		level = slog.LevelError
 	}
 	t.source.tell(level, "cannot %s certificate for %s: %s; next try at %s UTC", what, t.want.Name, err, now.Add(wait).UTC().Format(time.DateTime))
