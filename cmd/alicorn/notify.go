@@ -56,8 +56,14 @@ func (n *notifier) environ() []string {
 	return n.variable
 }
 
-// ready says that the server serves.
-func (n *notifier) ready() { n.tell("READY=1", "STATUS=Serving") }
+// ready says that the server serves. That is a sign of life, too: the manager
+// counts from the last one, which may be that of a process before this one.
+func (n *notifier) ready() {
+	n.tell("READY=1", "STATUS=Serving")
+	if n != nil && n.watchdog > 0 {
+		n.tell("WATCHDOG=1")
+	}
+}
 
 // reloading says that a reload has begun.
 func (n *notifier) reloading() {

@@ -56,7 +56,7 @@ func startUpgraded(t *testing.T, master string, variables ...string) *upgraded {
 	address := filepath.Join(u.dir, "notify.sock")
 	u.messages = listenAsManager(t, address)
 	t.Cleanup(u.stop)
-	u.cmd = startWith(t, u.exe, u.dir, nil, append(variables, "NOTIFY_SOCKET="+address, "WATCHDOG_USEC=200000")...)
+	u.cmd = startWith(t, u.exe, u.dir, nil, append([]string{"NOTIFY_SOCKET=" + address, "WATCHDOG_USEC=200000"}, variables...)...)
 	awaitText(t, u.messages, `READY=1\n`)
 	return u
 }
@@ -247,6 +247,19 @@ func TestAnUpgradeLosesNoRequest(t *testing.T) {
 		}
 		u.gone("alicorn.pid")
 		u.gone("web.sock")
+	}
+}
+
+// The service manager counts from the last sign of life. Upgrades that follow
+// each other quickly must not add up to a silence.
+func TestAnUpgradedServerGivesASignOfLifeAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, master := range masters {
+		u := startUpgraded(t, master, "WATCHDOG_USEC=600000000")
+		if out, err := u.verb("upgrade"); err != nil {
+			t.Fatalf("upgrade: %v: %s", err, out)
+		}
+		awaitText(t, u.messages, fmt.Sprintf(`(?s)MAINPID=%d\n--\n.*WATCHDOG=1\n`, u.pid()))
 	}
 }
 
