@@ -19,6 +19,7 @@ const (
 	LocationIf
 	App
 	ACMEIssuer
+	ServerIf
 )
 
 // AnyLevel is the usual set for directives that inherit: http, server, location.
@@ -29,7 +30,7 @@ var contextNames = []struct {
 	name string
 }{
 	{Main, "main"}, {Events, "events"}, {HTTP, "http"}, {Server, "server"},
-	{Location, "location"}, {LocationIf, "if in location"}, {App, "app"}, {ACMEIssuer, "acme_issuer"},
+	{Location, "location"}, {ServerIf, "if in server"}, {LocationIf, "if in location"}, {App, "app"}, {ACMEIssuer, "acme_issuer"},
 }
 
 // String lists the contexts as the manual does: "http, server, location".

@@ -84,7 +84,7 @@ func (x *Exchange) answerError(err error) error {
 		x.Res.Abort()
 		return Done
 	}
-	if x.status.inPage && !x.Core().RecursivePages {
+	if x.status.inPage && !x.Core().RecursivePages || x.redirects > maxInternalRedirects {
 		return x.plainStatus(status)
 	}
 	p := x.Core().errorPage(status)

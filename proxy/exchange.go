@@ -66,8 +66,9 @@ type Exchange struct {
 	redirects int
 	status    status
 	requestID string
-	captures  []string // $1.. of the last regular expression that matched
-	vars      []string // values of named captures, by Variable slot
+	captures  []string   // $1.. of the last regular expression that matched
+	vars      []variable // what the configuration itself defines, by slot
+	rewritten int        // the internal redirect that the server's rewriting has been done for
 	bodyRead  int64
 	pending   Continuation // of a suspended exchange
 }

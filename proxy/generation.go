@@ -156,7 +156,9 @@ func (c *compiler) server(s *config.Scope) *Server {
 		sv.Listens = []*Listen{defaultListen(sv.Pos)}
 	}
 	sv.Root = c.location(s, sv, LocationServer)
-	sv.rewrite = sv.Root.phases[ServerRewrite]
+	if sv.rewrite = sv.Root.phases[ServerRewrite]; len(sv.rewrite) > 0 {
+		sv.Root.First(Rewrite, (*Exchange).rewriteAgain)
+	}
 	c.nested(s, sv, &sv.locations)
 	return sv
 }
@@ -177,23 +179,49 @@ func (c *compiler) nested(s *config.Scope, sv *Server, into *locations) {
 				c.load.Fail(l.Pos, "duplicate location %q; the first is at %s", l.Name, other.Pos)
 			}
 			into.add(l)
+			if len(sv.rewrite) > 0 {
+				l.First(Rewrite, (*Exchange).rewriteAgain)
+			}
 		}
 		c.nested(b, sv, &l.tree)
 	}
 }
 
 func (c *compiler) location(s *config.Scope, sv *Server, kind LocationKind) *Location {
+	l := c.newLocation(s, sv, kind)
+	c.branch(s, l)
+	c.fill(s, l, nil)
+	for _, b := range l.branches {
+		c.fill(b.scope, b.location, l)
+	}
+	if len(l.branches) > 0 {
+		l.dispatch()
+	}
+	return l
+}
+
+func (c *compiler) newLocation(s *config.Scope, sv *Server, kind LocationKind) *Location {
 	cs := c.settings(s)
 	l := &Location{Name: cs.location.name, Kind: kind, Pos: s.Node.Pos, Core: &cs.Core, Server: sv, Regex: cs.location.regex}
 	if kind == LocationServer {
 		l.Name, l.Regex = "", nil
 	}
-	for _, m := range c.modules {
-		if m.Compile != nil {
-			c.load.FailWith(l.Pos, m.Compile(s, l))
+	return l
+}
+
+// fill has the modules add what s asks for. outer is the location around an
+// if block, else nil.
+func (c *compiler) fill(s *config.Scope, l, outer *Location) {
+	for i, m := range c.modules {
+		if m.Compile == nil {
+			continue
+		}
+		had := l.content != nil
+		c.load.FailWith(l.Pos, m.Compile(s, l))
+		if l.inherit(outer, i); !had && l.content != nil {
+			l.provider = i
 		}
 	}
-	return l
 }
 
 // listen binds the addresses of all servers and groups servers by address.

@@ -26,6 +26,9 @@ type Location struct {
 	headerFilters []HeaderFilter
 	logs          []func(x *Exchange)
 	tree          locations // nested ones
+	branches      []branch  // if blocks
+	plain         *Location // with branches: the phases and the content where none is chosen
+	provider      int       // the module that gave the content
 }
 
 // LocationKind is how a location's name matches a path.
@@ -100,6 +103,7 @@ type Core struct {
 	ServerNameInRedir bool
 	PortInRedirect    bool
 	LogNotFound       bool
+	WarnUnset         bool         // uninitialized_variable_warn, set by the rewrite module
 	ErrorLog          *slog.Logger // set by the errorlog module
 	LimitRate         *Template    // limit_rate, not enforced by the core itself
 

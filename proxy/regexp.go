@@ -34,11 +34,11 @@ func CompileRegexp(pattern string, fold bool) (*Regexp, error) {
 		r.fast, r.names = re, re.SubexpNames()
 		return r, nil
 	}
-	opts := regexp2.RegexOptions(regexp2.None)
+	opts := regexp2.RegexOptions(regexp2.RE2) // its character classes are PCRE's
 	if fold {
-		opts = regexp2.IgnoreCase
+		opts |= regexp2.IgnoreCase
 	}
-	re, err := regexp2.Compile(pattern, opts)
+	re, err := regexp2.Compile(pattern, opts, regexp2.OptionMaintainCaptureOrder())
 	if err != nil {
 		return nil, fmt.Errorf("regular expression %q: %w", pattern, err)
 	}
@@ -69,19 +69,25 @@ func (r *Regexp) MatchString(text string) bool {
 // Match reports whether the pattern occurs in text; if so x's $1.. and the
 // named variables become its groups. A match that takes too long is none.
 func (r *Regexp) Match(x *Exchange, text string) bool {
+	ok, err := r.Capture(x, text)
+	return ok && err == nil
+}
+
+// Capture is Match where a match that takes too long is an error.
+func (r *Regexp) Capture(x *Exchange, text string) (bool, error) {
 	if r.fast != nil {
-		return r.matchFast(x, text)
+		return r.matchFast(x, text), nil
 	}
 	m, err := r.slow.FindStringMatch(text)
 	if err != nil || m == nil {
-		return false
+		return false, err
 	}
 	x.captures = x.captures[:0]
 	for i, g := range m.Groups() {
 		x.captures = append(x.captures, g.String())
 		r.name(x, i, g.String())
 	}
-	return true
+	return true, nil
 }
 
 func (r *Regexp) matchFast(x *Exchange, text string) bool {
@@ -107,6 +113,10 @@ func (r *Regexp) matchFast(x *Exchange, text string) bool {
 	}
 	return true
 }
+
+// ForgetCaptures makes $1.. unknown, as nginx's if and rewrite do when they do
+// not match.
+func (x *Exchange) ForgetCaptures() { x.captures = x.captures[:0] }
 
 func (r *Regexp) name(x *Exchange, group int, value string) {
 	if group < len(r.slots) && r.slots[group] >= 0 {

@@ -15,12 +15,25 @@ type registry struct {
 	fixed    map[string]Getter
 	lacks    map[string]string
 	families []Variable
-	slots    map[string]int
+	slots    map[string]*definition // by name in lower case
+}
+
+// definition is a variable that the configuration itself defines.
+type definition struct {
+	slot     int
+	assigned bool // by set: read before, it is empty
+	captured bool // by a named group: without a match it is not found
+}
+
+// variable is the value of one in an Exchange.
+type variable struct {
+	text  string
+	known bool
 }
 
 func registryOf(l *config.Load) *registry {
 	return config.Shared(l, func() *registry {
-		return &registry{fixed: map[string]Getter{}, lacks: map[string]string{}, slots: map[string]int{}}
+		return &registry{fixed: map[string]Getter{}, lacks: map[string]string{}, slots: map[string]*definition{}}
 	})
 }
 
@@ -42,16 +55,31 @@ func Declare(l *config.Load, modules []Module) {
 	}
 }
 
-// Slot returns the place of a variable that the configuration itself defines,
-// by a named group or, later, set and map.
-func Slot(l *config.Load, name string) int {
-	r := registryOf(l)
-	slot, ok := r.slots[name]
-	if !ok {
-		slot = len(r.slots)
-		r.slots[name] = slot
+// Define returns the place of a variable that the configuration itself
+// defines by assignment (set). Reading it before is logged, once a request,
+// where Core.WarnUnset says so. The name of a variable that the program fills
+// is an error; one of a family (http_x, arg_x) is not: it has the family's
+// value until then.
+func Define(l *config.Load, name string) (slot int, err error) {
+	d, err := registryOf(l).define(name)
+	if err != nil {
+		return 0, err
 	}
-	return slot
+	d.assigned = true
+	return d.slot, nil
+}
+
+func (r *registry) define(name string) (*definition, error) {
+	name = strings.ToLower(name)
+	if _, fixed := r.fixed[name]; fixed || r.lacks[name] != "" {
+		return nil, fmt.Errorf("the variable \"$%s\" is the server's own and cannot be defined again", name)
+	}
+	d := r.slots[name]
+	if d == nil {
+		d = &definition{slot: len(r.slots)}
+		r.slots[name] = d
+	}
+	return d, nil
 }
 
 // ParseRegexp compiles the pattern of the directive at pos and declares the
@@ -67,7 +95,11 @@ func ParseRegexp(l *config.Load, pos config.Pos, pattern string, fold bool) (*Re
 	for _, name := range r.names {
 		slot := -1
 		if name != "" {
-			slot = Slot(l, name)
+			d, err := registryOf(l).define(name)
+			if err != nil {
+				return nil, fmt.Errorf("regular expression %q: %w", pattern, err)
+			}
+			slot, d.captured = d.slot, true
 		}
 		r.slots = append(r.slots, slot)
 	}
@@ -77,25 +109,25 @@ func ParseRegexp(l *config.Load, pos config.Pos, pattern string, fold bool) (*Re
 // SetVar gives the variable in slot a value for the rest of the exchange.
 func (x *Exchange) SetVar(slot int, value string) {
 	for len(x.vars) <= slot {
-		x.vars = append(x.vars, "")
+		x.vars = append(x.vars, variable{})
 	}
-	x.vars[slot] = value
+	x.vars[slot] = variable{value, true}
 }
 
+// lookup finds a variable by its name, whose case does not matter, as in nginx.
 func (r *registry) lookup(name string) (Getter, error) {
+	name = strings.ToLower(name)
 	if len(name) == 1 && name[0] >= '1' && name[0] <= '9' {
 		return capture(int(name[0] - '0')), nil
 	}
-	if slot, ok := r.slots[name]; ok {
-		return slotGetter(slot), nil
+	if d := r.slots[name]; d != nil {
+		return d.getter(name, r.familyOf(name)), nil
 	}
 	if g, ok := r.fixed[name]; ok {
 		return g, nil
 	}
-	for _, f := range r.families {
-		if rest, ok := strings.CutPrefix(name, f.Name); ok && rest != "" {
-			return f.Family(rest), nil
-		}
+	if g := r.familyOf(name); g != nil {
+		return g, nil
 	}
 	err := fmt.Errorf("unknown variable \"$%s\"", name)
 	if why := r.lacks[name]; why != "" {
@@ -107,6 +139,15 @@ func (r *registry) lookup(name string) (Getter, error) {
 	return nil, err
 }
 
+func (r *registry) familyOf(name string) Getter {
+	for _, f := range r.families {
+		if rest, ok := strings.CutPrefix(name, f.Name); ok && rest != "" {
+			return f.Family(rest)
+		}
+	}
+	return nil
+}
+
 func capture(n int) Getter {
 	return func(x *Exchange, dst []byte) ([]byte, bool) {
 		if n >= len(x.captures) {
@@ -116,12 +157,23 @@ func capture(n int) Getter {
 	}
 }
 
-func slotGetter(slot int) Getter {
+// getter reads the value; before there is one, that of the family.
+func (d *definition) getter(name string, family Getter) Getter {
+	slot, empty := d.slot, d.assigned && !d.captured
 	return func(x *Exchange, dst []byte) ([]byte, bool) {
-		if slot >= len(x.vars) {
-			return dst, false
+		if slot < len(x.vars) && x.vars[slot].known {
+			return append(dst, x.vars[slot].text...), true
 		}
-		return append(dst, x.vars[slot]...), true
+		if empty && family != nil {
+			return family(x, dst)
+		}
+		if empty {
+			x.SetVar(slot, "")
+			if x.Core().WarnUnset {
+				x.Log(LevelWarn, "using uninitialized %q variable", name)
+			}
+		}
+		return dst, empty
 	}
 }
 

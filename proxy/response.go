@@ -58,8 +58,12 @@ func (r *Response) Send() error {
 		r.Status = x.status.override
 	}
 	r.bodyless = x.Req.Method == "HEAD" || r.Status == 204 || r.Status == 304 || r.Status < 200
-	if x.Location != nil {
-		for _, f := range x.Location.headerFilters {
+	l := x.Location
+	if l == nil && x.Server != nil {
+		l = x.Server.Root // a server's own return
+	}
+	if l != nil {
+		for _, f := range l.headerFilters {
 			if err := f(x); err != nil {
 				r.dropFilters() // they are not for the status page
 				return err

@@ -196,7 +196,7 @@ func argument(name string) Getter {
 	}
 }
 
-// cookie is $cookie_NAME.
+// cookie is $cookie_NAME, without case as in nginx.
 func cookie(name string) Getter {
 	return func(x *Exchange, dst []byte) ([]byte, bool) {
 		for i := range x.Req.Header.fields {
@@ -207,7 +207,7 @@ func cookie(name string) Getter {
 			for rest := f.Value; rest != ""; {
 				var pair string
 				pair, rest, _ = strings.Cut(rest, ";")
-				if k, v, ok := strings.Cut(strings.TrimLeft(pair, " \t"), "="); ok && k == name {
+				if k, v, ok := strings.Cut(strings.TrimLeft(pair, " \t"), "="); ok && strings.EqualFold(k, name) {
 					return append(dst, v...), true
 				}
 			}

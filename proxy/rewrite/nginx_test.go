@@ -2,16 +2,24 @@ package rewrite
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/compress"
+	"alicorn/proxy/header"
 	"alicorn/proxy/proxytest"
+	"alicorn/static"
 )
 
 // TestReturnDoesWhatNginxDoes gives each location to both, asks for the same
@@ -60,7 +68,17 @@ func startNginx(t *testing.T, servers string) func(host, target string) string {
 	return func(host, target string) string { return askNginx(t, filepath.Join(dir, "s"), host, target) }
 }
 
-func askNginx(t *testing.T, socket, host, target string) string {
+func askNginx(t *testing.T, socket, host, target string, fields ...string) string {
+	t.Helper()
+	res, body := exchange(t, socket, host, target, fields)
+	if res == nil {
+		return "closed"
+	}
+	return fmt.Sprintf("%d %q %q %q", res.StatusCode, res.Header.Get("Location"), res.Header.Get("Content-Type"), body)
+}
+
+// exchange returns nil when nginx closes without an answer.
+func exchange(t *testing.T, socket, host, target string, fields []string) (*http.Response, string) {
 	t.Helper()
 	nc, err := net.Dial("unix", socket)
 	if err != nil {
@@ -68,8 +86,11 @@ func askNginx(t *testing.T, socket, host, target string) string {
 	}
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(10 * time.Second))
-	fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", target, host)
+	fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n", target, host, strings.Join(append(fields, ""), "\r\n"))
 	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, ""
+	}
 	if err != nil {
 		t.Fatalf("%s%s: %v", host, target, err)
 	}
@@ -81,5 +102,110 @@ func askNginx(t *testing.T, socket, host, target string) string {
 	if strings.Contains(text, "<center>") {
 		text = "a status page"
 	}
-	return fmt.Sprintf("%d %q %q %q", res.StatusCode, res.Header.Get("Location"), res.Header.Get("Content-Type"), text)
+	return res, text
+}
+
+// TestRewritingDoesWhatNginxDoes gives each server's text to both and compares
+// what they answer to the same requests.
+func TestRewritingDoesWhatNginxDoes(t *testing.T) {
+	www := files(t)
+	sides := slices.Concat(flags, arguments, sets, conditions, blocksOfLocations, rounds)
+	dir := proxytest.NginxDir(t)
+	back, back2 := filepath.Join(dir, "back"), filepath.Join(dir, "back2")
+	const common = "types { text/html html; } default_type text/plain; root WWW; log_not_found off; "
+	var text strings.Builder
+	for i, sd := range sides {
+		fmt.Fprintf(&text, "server { LISTEN server_name s%d; %s }\n", i, strings.ReplaceAll(sd.text, "HOST", fmt.Sprintf("s%d", i)))
+	}
+	local := strings.NewReplacer("WWW", www, "http://BACK2", "http://unix:"+back2, "http://BACK", "http://unix:"+back).Replace(common + text.String())
+	theirs := local + fmt.Sprintf(`server { listen unix:%s; return 200 "back $request_uri"; } server { listen unix:%s; return 200 "back2 $request_uri"; }`, back, back2)
+	for i := range sides {
+		theirs = strings.Replace(theirs, "LISTEN", fmt.Sprintf("listen unix:DIR/s%d;", i), 1)
+	}
+	proxytest.StartNginx(t, dir, "access_log off;\n"+theirs)
+	s := proxytest.New(t, proxytest.Config{Text: strings.ReplaceAll(local, "LISTEN", "listen 80;"),
+		Modules: []proxy.Module{Module(), static.Expires(), header.Module(), compress.Module(), passing(), static.Module()}})
+	compared := 0
+	for i, sd := range sides {
+		for _, target := range sd.targets {
+			host := fmt.Sprintf("s%d", i)
+			res, body := exchange(t, filepath.Join(dir, host), host, target, sd.fields)
+			want := "closed"
+			if res != nil {
+				want = seen(res.StatusCode, res.Header, body)
+			}
+			if got := answerOf(s, host, target, sd.fields); got != want {
+				t.Errorf("%s of %s\nours  %s\nnginx %s", target, sd.text, got, want)
+			}
+			compared++
+		}
+	}
+	t.Logf("%d servers, %d requests", len(sides), compared)
+}
+
+func answerOf(s *proxytest.Server, host, target string, fields []string) string {
+	rec := s.Do(proxytest.Request{Host: host, Target: target, Fields: fields})
+	if rec.Heads == 0 {
+		return "closed"
+	}
+	h := http.Header{}
+	for i := range rec.Header.Len() {
+		f := rec.Header.At(i)
+		h.Add(f.Name, f.Value)
+	}
+	body := rec.Text()
+	if strings.Contains(body, "<center>") {
+		body = "a status page"
+	}
+	return seen(rec.Status, h, body)
+}
+
+// seen is what is compared of a response.
+func seen(status int, h http.Header, body string) string {
+	if h.Get("Content-Encoding") != "" {
+		body = "compressed"
+	}
+	return fmt.Sprintf("%d %q %q X-A=%q X-B=%q %q %q", status, h.Get("Location"), h.Get("Content-Type"), h["X-A"], h["X-B"], h.Get("Cache-Control"), body)
+}
+
+// passing is proxy_pass, as far as the cases need it.
+func passing() proxy.Module {
+	k := config.NewKey(func() string { return "" })
+	k.Enter = func(_ *config.Scope, c *string) { *c = "" }
+	return proxy.Module{Name: "passing", Settings: k,
+		Directives: []config.Directive{{Name: "proxy_pass", In: config.Location | config.LocationIf, Args: config.OneArg, Set: config.String(k, func(c *string) *string { return c }), Help: "Passes."}},
+		Compile: func(s *config.Scope, l *proxy.Location) error {
+			if to := *k.In(s); to != "" {
+				l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
+					uri := x.Req.Target
+					if x.Internal {
+						uri = string(proxy.EscapePath(nil, x.Req.Path))
+						if x.Req.Args != "" {
+							uri += "?" + x.Req.Args
+						}
+					}
+					return x.Res.Reply(200, "text/plain", []byte(filepath.Base(to)+" "+uri))
+				}))
+			}
+			return nil
+		}}
+}
+
+// files makes the folder that the cases call WWW.
+func files(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range map[string]os.FileMode{"a.txt": 0o644, "index.html": 0o644, "run.sh": 0o755, "sub/index.html": 0o644} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("file "+name), mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Symlink("a.txt", filepath.Join(dir, "link")), os.Symlink("nowhere", filepath.Join(dir, "dangling"))); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

@@ -1,8 +1,3 @@
-// Package rewrite is nginx's rewrite module: what decides a request's way
-// before its content is looked for.
-//
-// return ends a request with a status, a text or a redirect. It stands in a
-// server, before a location is found, or in a location.
 package rewrite
 
 import (
@@ -14,70 +9,33 @@ import (
 	"alicorn/proxy"
 )
 
-type settings struct {
-	answer *answer // return of this very block
-}
-
 // answer is one return directive.
 type answer struct {
 	code int
 	text *proxy.Template // nil: a status page; for redirects the target
 }
 
-// Module returns the feature.
-func Module() proxy.Module {
-	k := config.NewKey(func() settings { return settings{} })
-	k.Enter = func(s *config.Scope, c *settings) { c.answer = nil }
-	return proxy.Module{
-		Name:     "rewrite",
-		Settings: k,
-		Directives: []config.Directive{{
-			Name: "return", In: config.Server | config.Location | config.LocationIf, Args: config.Arity{Min: 1, Max: 2}, Repeat: true,
-			Syntax: "CODE [TEXT] | CODE URL | URL", Set: set(k),
-			Help: "Ends the request: with a status page (or its error_page), with a text, or with a redirect for 301, 302, 303, 307, 308 and for a URL alone (302). 444 closes the connection without an answer.",
-		}},
-		Compile: func(s *config.Scope, l *proxy.Location) error {
-			a := k.In(s).answer
-			if a == nil {
-				return nil
-			}
-			phase := proxy.Rewrite
-			if l.Kind == proxy.LocationServer {
-				phase = proxy.ServerRewrite
-			}
-			l.On(phase, a.give)
-			return nil
-		},
+func newAnswer(s *config.Scope, n *config.Node) (instruction, error) {
+	code, err := strconv.Atoi(n.Arg(0))
+	switch {
+	case err != nil && len(n.Args) == 1 && isURL(n.Arg(0)):
+		return &answer{302, proxy.ParseTemplate(s.Load(), n.Args[0].Pos, n.Arg(0))}, nil
+	case err != nil || code < 0 || code > 999:
+		return nil, &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid return code %q", n.Arg(0))}
+	case len(n.Args) == 2:
+		return &answer{code, proxy.ParseTemplate(s.Load(), n.Args[1].Pos, n.Arg(1))}, nil
 	}
-}
-
-func set(k *config.Key[settings]) config.Setter {
-	return func(s *config.Scope, n *config.Node) error {
-		c := k.In(s)
-		if c.answer != nil {
-			return nil // the first return is reached, later ones never, as in nginx
-		}
-		code, err := strconv.Atoi(n.Arg(0))
-		switch {
-		case err != nil && len(n.Args) == 1 && isURL(n.Arg(0)):
-			c.answer = &answer{302, proxy.ParseTemplate(s.Load(), n.Args[0].Pos, n.Arg(0))}
-		case err != nil || code < 0 || code > 999:
-			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid return code %q", n.Arg(0))}
-		case len(n.Args) == 2:
-			c.answer = &answer{code, proxy.ParseTemplate(s.Load(), n.Args[1].Pos, n.Arg(1))}
-		default:
-			c.answer = &answer{code, nil}
-		}
-		return nil
-	}
+	return &answer{code, nil}, nil
 }
 
 func isURL(s string) bool {
 	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "$scheme")
 }
 
-// give responds. A text has the content type of the path, and a redirect is
+// do responds. A text has the content type of the path, and a redirect is
 // subject to error_page, as in nginx.
+func (a *answer) do(x *proxy.Exchange, r round) (round, error) { return r, a.give(x) }
+
 func (a *answer) give(x *proxy.Exchange) error {
 	text := ""
 	if a.text != nil {
@@ -88,7 +46,7 @@ func (a *answer) give(x *proxy.Exchange) error {
 		if text == "" {
 			return proxy.Status(a.code)
 		}
-		return &proxy.Fail{Status: proxy.Status(a.code), Field: proxy.Field{Name: "Location", Value: x.AbsoluteLocation(text)}}
+		return redirect(x, proxy.Status(a.code), text)
 	}
 	if a.text == nil && (a.code >= 400 || a.code == 0) {
 		return proxy.Status(a.code)
@@ -101,4 +59,26 @@ func (a *answer) give(x *proxy.Exchange) error {
 		return err
 	}
 	return proxy.Done
+}
+
+// redirect is the answer with a Location. Control bytes, which variables of a
+// decoded path may bring, are encoded: nginx lets a client add fields by them.
+func redirect(x *proxy.Exchange, status proxy.Status, to string) error {
+	return &proxy.Fail{Status: status, Field: proxy.Field{Name: "Location", Value: x.AbsoluteLocation(encodeControls(to))}}
+}
+
+func encodeControls(s string) string {
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	if strings.IndexFunc(s, control) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; control(rune(c)) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }

@@ -1,0 +1,118 @@
+// Package rewrite is nginx's rewrite module: what decides a request's way
+// before its content is looked for.
+//
+// The directives if, set, rewrite, break and return of a block are compiled to
+// one program, in the order of the file; an if block is part of the program of
+// the block around it. A server's program runs before the location is found,
+// and again for each internal redirect; a location's runs once it is found. A
+// path that a location's program has changed is looked for again, at most 10
+// times. Programs are immutable, have no loops, and end with the first return,
+// break, or rewrite with a flag.
+//
+// An if block of a location is a location of its own, whose settings hold from
+// when its condition does; the last such block wins. One of a server has
+// nothing but rewriting.
+package rewrite
+
+import (
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+type settings struct {
+	steps     config.List[step]
+	condition condition // of an if block
+	log       bool      // rewrite_log
+	warn      bool      // uninitialized_variable_warn
+}
+
+// step is a directive of a block and what it does.
+type step struct {
+	node *config.Node
+	do   instruction
+}
+
+type module struct{ k *config.Key[settings] }
+
+// Module returns the feature.
+func Module() proxy.Module {
+	m := module{config.NewKey(func() settings { return settings{warn: true} })}
+	m.k.Enter = func(_ *config.Scope, c *settings) { c.steps, c.condition = config.List[step]{}, nil }
+	return proxy.Module{Name: "rewrite", Settings: m.k, Directives: m.directives(), Compile: m.compile}
+}
+
+// blocks are where rewriting may stand.
+const blocks = config.Server | config.ServerIf | config.Location | config.LocationIf
+
+func (m module) directives() []config.Directive {
+	const ifSyntax = "($VARIABLE) | ($VARIABLE = TEXT) | ($VARIABLE != TEXT) | ($VARIABLE ~ REGEX) | (-f FILE)"
+	const ifHelp = "Does what the block says when the condition holds: a variable that is neither empty nor 0; = and != compare texts; ~ and ~* (without case) match a regular expression, whose groups become $1 to $9, and !~ and !~* do not; -f a file, -d a folder, -e either, -x an executable, negated with !. "
+	return []config.Directive{
+		{Name: "if", In: config.Server, Block: true, Opens: config.ServerIf, Args: config.SomeArg, Repeat: true, Syntax: ifSyntax, Set: m.setIf,
+			Help: ifHelp + "In a server the block has rewriting only; in a location it is a location of its own, with settings and content, and the last one whose condition holds is in effect. try_files is not inherited by it, as in nginx."},
+		{Name: "if", In: config.Location, Block: true, Opens: config.LocationIf, Args: config.SomeArg, Repeat: true, Syntax: ifSyntax, Set: m.setIf,
+			Help: ifHelp + "The block is a location of its own, with settings and content; the last one whose condition holds is in effect. try_files is not inherited by it, as in nginx."},
+		{Name: "set", In: blocks, Args: config.TwoArgs, Repeat: true, Syntax: "$VARIABLE VALUE", Set: m.add(newAssignment),
+			Help: "Gives a variable its value for the rest of the request. The value may have variables. $args may be set; the server's other variables may not. A variable that is read before it is set is empty."},
+		{Name: "rewrite", In: blocks, Args: config.Arity{Min: 2, Max: 3}, Repeat: true, Syntax: "REGEX REPLACEMENT [last | break | redirect | permanent]", Set: m.add(newRule),
+			Help: "Changes the path, decoded and normalised, when it matches. The replacement may have captures and variables; arguments in it come before the request's, which a ? at its end drops. last ends rewriting and finds the location for the new path; break ends it and stays in the location; redirect and permanent answer 302 and 301, as a replacement does that begins with http://, https:// or $scheme; without a flag the next directives see the new path, and the location is found after the last. More than 10 changes of location are answered 500."},
+		{Name: "break", In: blocks, Args: config.NoArgs, Repeat: true, Set: m.add(func(*config.Scope, *config.Node) (instruction, error) { return stop{}, nil }),
+			Help: "Ends rewriting in this server or location. A path that it has changed is served by the location it is in."},
+		{Name: "return", In: blocks, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "CODE [TEXT] | CODE URL | URL", Set: m.add(newAnswer),
+			Help: "Ends the request: with a status page (or its error_page), with a text, or with a redirect for 301, 302, 303, 307, 308 and for a URL alone (302). 444 closes the connection without an answer."},
+		{Name: "rewrite_log", In: config.HTTP | blocks, Args: config.OneArg, Syntax: "on | off", Default: "off", Set: config.Flag(m.k, func(c *settings) *bool { return &c.log }),
+			Help: "Logs what rewrite and the regular expressions of if do, at the level notice."},
+		{Name: "uninitialized_variable_warn", In: config.HTTP | blocks, Args: config.OneArg, Syntax: "on | off", Default: "on",
+			Set:  config.Flag(m.k, func(c *settings) *bool { return &c.warn }),
+			Help: "Logs at the level warn, once a request, that a variable was read before set gave it a value."},
+	}
+}
+
+// add is the Setter of a directive that is one instruction.
+func (m module) add(make func(s *config.Scope, n *config.Node) (instruction, error)) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		do, err := make(s, n)
+		if err != nil {
+			return err
+		}
+		m.k.In(s).steps.Add(s, step{n, do})
+		return nil
+	}
+}
+
+func (m module) compile(s *config.Scope, l *proxy.Location) error {
+	c := m.k.In(s)
+	l.Core.WarnUnset = c.warn
+	if s.Context == config.LocationIf {
+		return nil // it is in the program of the location around it
+	}
+	code := m.code(s, l)
+	if len(code) == 0 {
+		return nil
+	}
+	p := program{code, c.log}
+	if l.Kind == proxy.LocationServer {
+		l.On(proxy.ServerRewrite, p.runServer)
+	} else {
+		l.On(proxy.Rewrite, p.runLocation)
+	}
+	return nil
+}
+
+// code puts the block's instructions and its if blocks into the file's order.
+func (m module) code(s *config.Scope, l *proxy.Location) []instruction {
+	steps, inner := m.k.In(s).steps.Items(), s.Blocks
+	var code []instruction
+	for _, n := range s.Node.Children {
+		switch {
+		case len(steps) > 0 && steps[0].node == n:
+			code, steps = append(code, steps[0].do), steps[1:]
+		case len(inner) > 0 && inner[0].Node == n:
+			if c := m.k.In(inner[0]); c.condition != nil {
+				code = append(code, branch{c.condition, m.code(inner[0], l), l.Branch(inner[0]), c.log})
+			}
+			inner = inner[1:]
+		}
+	}
+	return code
+}

@@ -1,0 +1,165 @@
+package rewrite
+
+import (
+	"fmt"
+	"strings"
+	"unsafe"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+// value is a text with variables. It is ready once its Load has finished.
+type value struct {
+	text   string // the whole, without variables
+	pieces []piece
+}
+
+type piece struct {
+	literal string
+	get     proxy.Getter
+	capture bool
+}
+
+func parseValue(l *config.Load, a config.Arg) *value {
+	v := &value{}
+	proxy.ParsePieces(l, a.Pos, a.Text, func(pieces []proxy.Piece) { v.pieces, v.text = compilePieces(pieces) })
+	return v
+}
+
+// compilePieces returns the text alone where there are no variables.
+func compilePieces(pieces []proxy.Piece) (_ []piece, text string) {
+	var out []piece
+	static := true
+	for _, p := range pieces {
+		out = append(out, piece{p.Literal, p.Get, p.Name != "" && p.Name[0] <= '9'})
+		text += p.Literal
+		static = static && p.Get == nil
+	}
+	if static {
+		return nil, text
+	}
+	return out, ""
+}
+
+// appendTo appends the value; escape says that captures are escaped.
+func (v *value) appendTo(x *proxy.Exchange, dst []byte, escape bool) []byte {
+	if v.pieces == nil {
+		return append(dst, v.text...)
+	}
+	for i := range v.pieces {
+		p := &v.pieces[i]
+		start := len(dst)
+		switch {
+		case p.get == nil:
+			dst = append(dst, p.literal...)
+		default:
+			dst, _ = p.get(x, dst)
+			if p.capture && escape {
+				dst = escapeArgs(dst, start)
+			}
+		}
+	}
+	return dst
+}
+
+// string returns the value as a string of its own.
+func (v *value) string(x *proxy.Exchange, escape bool) string {
+	if v.pieces == nil {
+		return v.text
+	}
+	return owned(v.appendTo(x, make([]byte, 0, 64), escape))
+}
+
+// owned is b, which nobody else has, as a string.
+func owned(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// escapes reports that captures in this place are escaped: in nginx those of
+// a request whose path came with "%" or "+".
+func (r round) escapes(x *proxy.Exchange) bool { return !r.plain && encoded(x.Req.Target) }
+
+func encoded(target string) bool {
+	if i := strings.IndexAny(target, "?#"); i >= 0 {
+		target = target[:i]
+	}
+	return strings.ContainsAny(target, "%+")
+}
+
+// escapeArgs percent-encodes in dst[from:] what has a meaning in arguments, as
+// nginx does.
+func escapeArgs(dst []byte, from int) []byte {
+	const hex = "0123456789ABCDEF"
+	special := func(c byte) bool { return c <= ' ' || c >= 0x7f || strings.IndexByte("\"#%&+;<>?\\^`{|}", c) >= 0 }
+	n := 0
+	for _, c := range dst[from:] {
+		if special(c) {
+			n++
+		}
+	}
+	if n == 0 {
+		return dst
+	}
+	end := len(dst)
+	dst = append(dst, make([]byte, 2*n)...)
+	for i, j := end-1, len(dst)-1; i >= from; i-- {
+		if c := dst[i]; special(c) {
+			dst[j], dst[j-1], dst[j-2] = hex[c&15], hex[c>>4], '%'
+			j -= 3
+		} else {
+			dst[j] = c
+			j--
+		}
+	}
+	return dst
+}
+
+// assignment is set.
+type assignment struct {
+	slot  int
+	value *value
+}
+
+func (a *assignment) do(x *proxy.Exchange, r round) (round, error) {
+	x.SetVar(a.slot, a.value.string(x, r.escapes(x)))
+	return r, nil
+}
+
+// assignArgs is set $args.
+type assignArgs struct{ value *value }
+
+func (a *assignArgs) do(x *proxy.Exchange, r round) (round, error) {
+	x.Req.Args = a.value.string(x, r.escapes(x))
+	x.Req.HasArgs = x.Req.Args != ""
+	return r, nil
+}
+
+func newAssignment(s *config.Scope, n *config.Node) (instruction, error) {
+	at := func(format string, args ...any) error {
+		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf(format, args...)}
+	}
+	name, ok := strings.CutPrefix(n.Arg(0), "$")
+	switch {
+	case !ok || !isName(name):
+		return nil, at("invalid variable name %q; it is \"$\" and letters, digits or underscores", n.Arg(0))
+	case name[0] >= '0' && name[0] <= '9':
+		return nil, at("%q is a capture of a regular expression, which cannot be set", n.Arg(0))
+	}
+	v := parseValue(s.Load(), n.Args[1])
+	if strings.EqualFold(name, "args") {
+		return &assignArgs{v}, nil
+	}
+	slot, err := proxy.Define(s.Load(), name)
+	if err != nil {
+		return nil, at("%s", err)
+	}
+	return &assignment{slot, v}, nil
+}
+
+func isName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return s != ""
+}
