@@ -70,6 +70,7 @@ func insideParens(args []config.Arg) ([]config.Arg, error) {
 		return nil, invalid(args[0])
 	}
 	words[0].Text = inner
+	words[0].Pos.Col++
 	if inner, ok = strings.CutSuffix(words[last].Text, ")"); !ok {
 		return nil, invalid(args[last])
 	}
