@@ -1,0 +1,249 @@
+package deploy_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/tls/acmetest"
+)
+
+// vpsEnv names the package to the test that runs in a network of its own.
+const vpsEnv = "ALICORN_TEST_VPS"
+
+// The README's page is carried out on a fresh Debian server, which systemd has
+// booted, by somebody who pastes its commands and copies its configuration.
+// Nothing else is configured: Let's Encrypt is pebble, at Let's Encrypt's
+// address.
+func TestTheVPSPageRunsAsWritten(t *testing.T) {
+	if deb := os.Getenv(vpsEnv); deb != "" {
+		carryOut(t, vpsPage(t), deb)
+		return
+	}
+	t.Parallel()
+	deb := buildPackage(t)
+	acmetest.Start(t, acmetest.Options{}) // so that it is built where there is a network
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestTheVPSPageRunsAsWritten$", "-test.v", "-test.timeout=3m")
+	cmd.Env = append(os.Environ(), vpsEnv+"="+deb)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
+// buildPackage builds the Debian package of this tree.
+func buildPackage(t *testing.T) string {
+	t.Helper()
+	dir := publicDir(t)
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	cmd := asCaller(t, "./deb.sh", dir)
+	cmd.Env = append(os.Environ(), "ALICORN_COMPRESSION=none")
+	out, err := cmd.CombinedOutput()
+	found, _ := filepath.Glob(filepath.Join(dir, "alicorn_*.deb"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("deb.sh: %v, it makes %v: %s", err, found, out)
+	}
+	return found[0]
+}
+
+// page is what the README's section has.
+type page struct {
+	commands string
+	site     string // shop.conf
+	setting  string // of the project
+}
+
+func vpsPage(t *testing.T) page {
+	t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "\n## On a VPS\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	block := func(language string) string {
+		_, text, _ := strings.Cut(section, "\n```"+language+"\n")
+		text, _, _ = strings.Cut(text, "```")
+		return text
+	}
+	p := page{block("sh"), block("nginx"), regexp.MustCompile(`STATIC_ROOT = "[^"]+"`).FindString(section)}
+	commands, lines := strings.Count(p.commands, "\n"), strings.Count(p.site, "\n")
+	if commands == 0 || commands > 5 || lines == 0 || lines > 8 || p.setting == "" {
+		t.Fatalf("the page has %d commands and %d lines of configuration, and the setting %q", commands, lines, p.setting)
+	}
+	return p
+}
+
+// carryOut does what the page says, and looks at what it promises.
+func carryOut(t *testing.T, p page, deb string) {
+	m := bootMachine(t)
+	m.connect()
+	v := newVisitor(t)
+	m.isFresh()
+	m.add("/etc/hosts", "203.0.113.5 shop.example.com\n203.0.113.1 acme-v02.api.letsencrypt.org\n")
+	m.add("/etc/ssl/certs/ca-certificates.crt", string(v.authority))
+	m.write("/usr/local/bin/sudo", "#!/bin/sh\nexec \"$@\"\n", 0o755)
+	m.project(p.setting)
+	text, err := os.ReadFile(deb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write("/root/alicorn.deb", string(text), 0o644)
+	m.write("/root/shop.conf", p.site, 0o644)
+
+	t.Logf("%s", m.run("set -x\n"+p.commands))
+	v.awaitTrusted("https://shop.example.com/admin/login/")
+	v.redirects()
+	v.styledAdmin()
+	m.showsCertificate()
+	m.keepsSecrets()
+	m.separatesUsers()
+	m.reloadUnderLoad(v)
+	m.refusesBrokenCode(v)
+	m.startsAgain(v)
+}
+
+// isFresh checks that there is nothing yet of what the package brings.
+func (m *machine) isFresh() {
+	m.t.Helper()
+	out := m.run("set +e; getent passwd alicorn shop; ls -d /etc/alicorn /var/*/alicorn /usr/*/alicorn /run/alicorn /etc/systemd/system/*alicorn* /srv/* 2>/dev/null; :")
+	if out != "" {
+		m.t.Fatalf("the machine is not fresh:\n%s", out)
+	}
+}
+
+// versioned is a view that tells which code serves, and as which user.
+const versioned = `
+import os
+from django.contrib import admin
+from django.http import HttpResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("version", csrf_exempt(lambda request: HttpResponse(f"%s of {os.getuid()}"))),
+]
+`
+
+// release has the project's owner bring new code in. Its length differs from
+// that of the one before: Python takes compiled code for current by the time
+// in seconds and the size of its source.
+func (m *machine) release(version string) {
+	m.t.Helper()
+	m.write("/srv/shop/urls.new", fmt.Sprintf(versioned, version), 0o644)
+	m.run("cd /srv/shop && chown shop: urls.new && mv urls.new shop/urls.py")
+}
+
+// project makes the Django project as its owner would, with that setting.
+func (m *machine) project(setting string) {
+	m.t.Helper()
+	m.run(`useradd --create-home shop
+mkdir /srv/shop
+chown shop: /srv/shop
+runuser -u shop -- django-admin startproject shop /srv/shop
+cd /srv/shop
+sed -i "s/^DEBUG = .*/DEBUG = False/; s/^ALLOWED_HOSTS = .*/ALLOWED_HOSTS = ['shop.example.com']/" shop/settings.py
+echo '` + setting + `' >>shop/settings.py
+runuser -u shop -- python3 manage.py migrate --verbosity 0
+DJANGO_SUPERUSER_PASSWORD=` + password + ` runuser -u shop -- python3 manage.py createsuperuser --noinput --username keeper --email keeper@shop.example.com`)
+	m.release("the first")
+}
+
+// showsCertificate checks what "alicorn cert" prints: the name, who has
+// certified it, until when, and when it is renewed.
+func (m *machine) showsCertificate() {
+	m.t.Helper()
+	out := m.run("alicorn cert")
+	row := regexp.MustCompile(`(?m)^shop\.example\.com  +\S.*?  +(\S+ \S+ UTC)  +(\S+ \S+ UTC)$`).FindStringSubmatch(out)
+	if row == nil {
+		m.t.Fatalf("alicorn cert prints\n%s", out)
+	}
+	var times [2]time.Time
+	for i := range times {
+		var err error
+		if times[i], err = time.Parse("2006-01-02 15:04:05 MST", row[1+i]); err != nil {
+			m.t.Error(err)
+		}
+	}
+	if now := time.Now(); !times[1].After(now) || !times[0].After(times[1]) {
+		m.t.Errorf("at %v the certificate expires at %v and is renewed at %v", now.UTC(), times[0], times[1])
+	}
+}
+
+// keepsSecrets checks who can read private keys.
+func (m *machine) keepsSecrets() {
+	m.t.Helper()
+	out := m.run(`grep -rlZ "PRIVATE KEY" /var/lib/alicorn | xargs -0 stat -c "%a %U"`)
+	if keys := strings.Count(out, "\n"); keys < 2 || out != strings.Repeat("600 alicorn\n", keys) {
+		m.t.Errorf("modes and owners of private keys are\n%s", out)
+	}
+}
+
+// separatesUsers checks whose the service's processes are: root's keeper, the
+// front, and workers of the project's owner.
+func (m *machine) separatesUsers() {
+	m.t.Helper()
+	out := m.run(`for pid in $(cat /sys/fs/cgroup/system.slice/alicorn.service/cgroup.procs); do stat -c %U /proc/$pid; done`)
+	users := strings.Fields(out)
+	slices.Sort(users)
+	if got := slices.Compact(users); !slices.Equal(got, []string{"alicorn", "root", "shop"}) {
+		m.t.Errorf("processes are those of %v", got)
+	}
+}
+
+// reloadUnderLoad brings new code in, again and again, while clients come
+// with new and with kept connections.
+func (m *machine) reloadUnderLoad(v *visitor) {
+	m.t.Helper()
+	owner := strings.TrimSpace(m.run("id -u shop"))
+	load := v.load()
+	for _, version := range []string{"the second", "the third", "the fourth one"} {
+		m.release(version)
+		m.run("sudo systemctl reload alicorn")
+		v.isServed(version + " of " + owner)
+		load.goesOn()
+	}
+	if n, err := load.end(); err != nil {
+		m.t.Errorf("%d requests, the first failure: %v", n, err)
+	} else {
+		m.t.Logf("%d requests while code was reloaded three times", n)
+	}
+}
+
+// refusesBrokenCode: a mistake changes nothing, and whoever reloads hears of it.
+func (m *machine) refusesBrokenCode(v *visitor) {
+	m.t.Helper()
+	m.run("cp -p /srv/shop/shop/wsgi.py /root/")
+	m.write("/srv/shop/shop/wsgi.py", "raise RuntimeError('a mistake')\n", 0o644)
+	if out, err := m.try("sudo systemctl reload alicorn"); err == nil {
+		m.t.Errorf("a reload to broken code succeeds:\n%s", out)
+	}
+	v.isServed("the fourth one of " + strings.TrimSpace(m.run("id -u shop")))
+}
+
+// startsAgain: as after a reboot the service comes up by itself, with the
+// certificate it has.
+func (m *machine) startsAgain(v *visitor) {
+	m.t.Helper()
+	m.release("the last")
+	m.run("mv /root/wsgi.py /srv/shop/shop/wsgi.py")
+	m.run("systemctl is-enabled alicorn && systemctl restart alicorn")
+	v.isServed("the last of " + strings.TrimSpace(m.run("id -u shop")))
+	if n := v.ca.Orders(""); n != 1 {
+		m.t.Errorf("%d orders, want 1", n)
+	}
+	m.run("systemctl stop alicorn && ! systemctl is-failed alicorn")
+}
