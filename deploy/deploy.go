@@ -15,7 +15,7 @@ var Unit string
 //go:embed alicorn.socket
 var Socket string
 
-// Logrotate is /etc/logrotate.d/alicorn; it runs /usr/bin/alicorn.
+// Logrotate is /etc/logrotate.d/alicorn; it runs the alicorn of PATH.
 //
 //go:embed alicorn.logrotate
 var Logrotate string

@@ -179,7 +179,7 @@ func (in *installation) placeBinary(context.Context) error {
 // was removed.
 func (in *installation) placeConfig(context.Context) error {
 	if !in.exists(installedRotate) {
-		if _, err := in.place(installedRotate, forInstalled(deploy.Logrotate), 0o644); err != nil {
+		if _, err := in.place(installedRotate, []byte(deploy.Logrotate), 0o644); err != nil {
 			return err
 		}
 	}
@@ -194,18 +194,14 @@ func (in *installation) placeConfig(context.Context) error {
 }
 
 func (in *installation) placeUnits(context.Context) error {
-	service, err := in.place(installedUnit, forInstalled(deploy.Unit), 0o644)
+	unit := strings.ReplaceAll(deploy.Unit, packagedBinary, installedBinary)
+	service, err := in.place(installedUnit, []byte(unit), 0o644)
 	if err != nil {
 		return err
 	}
 	socket, err := in.place(installedSocket, []byte(deploy.Socket), 0o644)
 	in.unit = service || socket
 	return err
-}
-
-// forInstalled names the program that install places instead of the package's.
-func forInstalled(text string) []byte {
-	return []byte(strings.ReplaceAll(text, packagedBinary, installedBinary))
 }
 
 // place writes a file whole, or not at all, unless it is as it should be.

@@ -33,10 +33,23 @@ func (in *installation) start(ctx context.Context) error {
 			return nil
 		})
 	}
+	return in.renew(ctx)
+}
+
+// renew lets the program that is installed now take over from the one that the
+// service runs, if that is another.
+func (in *installation) renew(ctx context.Context) error {
+	path, replaced := in.runs(ctx)
+	if path != in.at(installedBinary) {
+		// What is at the path of the one that runs is not ours.
+		return in.change("restarted alicorn.service", func() error {
+			return in.command(ctx, in.systemctl, "restart", "alicorn.service")
+		})
+	}
 	if in.unit {
 		in.say("a restart of alicorn.service makes it run as the new unit says")
 	}
-	if !in.program && !in.outdated(ctx) {
+	if !replaced && !(in.dry && in.program) {
 		return nil
 	}
 	return in.change("upgraded alicorn.service", func() error {
@@ -44,14 +57,18 @@ func (in *installation) start(ctx context.Context) error {
 	})
 }
 
-// outdated says that the service runs a program which has been replaced since.
-func (in *installation) outdated(ctx context.Context) bool {
+// runs is the program of the service's main process, and whether its file has
+// been replaced since.
+func (in *installation) runs(ctx context.Context) (path string, replaced bool) {
 	pid, err := exec.CommandContext(ctx, in.systemctl, "show", "--property=MainPID", "--value", "alicorn.service").Output()
 	if err != nil {
-		return false
+		return "", false
 	}
-	runs, err := os.Readlink(filepath.Join("/proc", strings.TrimSpace(string(pid)), "exe"))
-	return err == nil && runs != in.at(installedBinary)
+	path, err = os.Readlink(filepath.Join("/proc", strings.TrimSpace(string(pid)), "exe"))
+	if err != nil {
+		return "", false
+	}
+	return strings.CutSuffix(path, " (deleted)")
 }
 
 // uninstall removes what install has placed. What the administrator and the

@@ -99,11 +99,9 @@ func TestInstallSetsASystemUpAndUninstallUndoesIt(t *testing.T) {
 		t.Errorf("the users are %s", users)
 	}
 	checkOwners(t, in)
-	for _, path := range []string{installedUnit, installedRotate} {
-		text, _ := os.ReadFile(filepath.Join(root, path))
-		if !strings.Contains(string(text), installedBinary+" ") || strings.Contains(string(text), packagedBinary) {
-			t.Errorf("%s starts another program:\n%s", path, text)
-		}
+	unit, _ := os.ReadFile(filepath.Join(root, installedUnit))
+	if strings.Count(string(unit), "="+installedBinary+" ") != 3 || strings.Contains(string(unit), packagedBinary) {
+		t.Errorf("the unit starts another program:\n%s", unit)
 	}
 }
 
@@ -245,7 +243,7 @@ func TestInstallNeedsRootUnlessItOnlyTells(t *testing.T) {
 	}
 }
 
-// managedSystem has a systemctl that notes what it is asked: the service runs
+// managedSystem has a systemctl that notes what it is asked: the service runs,
 // if active, as the process of that number.
 func managedSystem(t *testing.T, active bool, pid int) (in *installation, asked func() string) {
 	t.Helper()
@@ -268,25 +266,50 @@ func managedSystem(t *testing.T, active bool, pid int) (in *installation, asked 
 	}
 }
 
+// running starts a copy of a program, installed there, and gives its number.
+func running(t *testing.T, path string) int {
+	t.Helper()
+	text, err := os.ReadFile("/bin/sleep")
+	if err == nil {
+		err = replaceFile(path, text, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	return cmd.Process.Pid
+}
+
 func TestInstallStartsTheServiceOrUpgradesIt(t *testing.T) {
 	t.Parallel()
-	const upgrade = "is-active --quiet alicorn.service\nupgrade -c /etc/alicorn/alicorn.conf\n"
+	const asked = "is-active --quiet alicorn.service\n"
 	for _, tc := range []struct {
-		name                  string
-		active, program, unit bool
-		pid                   int
-		want                  string
+		name, runs string
+		unit       bool
+		want       string
 	}{
-		{"not running", false, true, true, 0, "daemon-reload\nis-active --quiet alicorn.service\nenable --now alicorn.service\n"},
-		{"stopped, nothing new", false, false, false, 0, "is-active --quiet alicorn.service\nenable --now alicorn.service\n"},
-		{"running, a new program", true, true, false, 0, upgrade},
-		{"running, a new unit and a new program", true, true, true, 0, "daemon-reload\n" + upgrade},
-		{"running another program", true, false, false, os.Getpid(), upgrade},
-		{"running, nothing new", true, false, false, 0, "is-active --quiet alicorn.service\n"},
+		{"not running, a new unit", "", true, "daemon-reload\n" + asked + "enable --now alicorn.service\n"},
+		{"not running", "", false, asked + "enable --now alicorn.service\n"},
+		{"running, a new program", installedBinary, false, asked + "upgrade -c /etc/alicorn/alicorn.conf\n"},
+		{"running, a new unit and a new program", installedBinary, true, "daemon-reload\n" + asked + "upgrade -c /etc/alicorn/alicorn.conf\n"},
+		{"running from elsewhere", packagedBinary, false, asked + "restart alicorn.service\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			in, asked := managedSystem(t, tc.active, tc.pid)
-			in.program, in.unit = tc.program, tc.unit
+			root := publicDir(t)
+			pid := 0
+			if tc.runs != "" {
+				pid = running(t, filepath.Join(root, tc.runs))
+			}
+			in, asked := managedSystem(t, tc.runs != "", pid)
+			stub := in.at(installedBinary)
+			in.unit, in.root = tc.unit, root
+			if err := copyProgram(stub, in.at(installedBinary)); err != nil { // the file that runs is replaced
+				t.Fatal(err)
+			}
 			if err := in.start(context.Background()); err != nil {
 				t.Fatal(err)
 			}
@@ -294,6 +317,27 @@ func TestInstallStartsTheServiceOrUpgradesIt(t *testing.T) {
 				t.Errorf("commands %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+func copyProgram(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return replaceFile(to, text, 0o755)
+}
+
+func TestInstallLeavesAServiceAloneThatRunsTheProgram(t *testing.T) {
+	t.Parallel()
+	root := publicDir(t)
+	in, asked := managedSystem(t, true, running(t, filepath.Join(root, installedBinary)))
+	in.root = root
+	if err := in.start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := asked(); got != "is-active --quiet alicorn.service\n" {
+		t.Errorf("commands %q", got)
 	}
 }
 

@@ -31,11 +31,12 @@ func TestLogsAreRotatedAsInstalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	rotation := strings.NewReplacer("su alicorn alicorn", "su "+front.Name+" "+front.Name, "/var/log/alicorn", logs,
-		packagedBinary+" ", program+" ", installedConfig, filepath.Join(dir, "alicorn.conf")).Replace(deploy.Logrotate)
+		installedConfig, filepath.Join(dir, "alicorn.conf")).Replace(deploy.Logrotate)
 	write(t, dir, "rotation", rotation)
 	rotate := func() {
 		t.Helper()
 		cmd := exec.Command("/usr/sbin/logrotate", "--force", "--state", filepath.Join(dir, "rotated"), filepath.Join(dir, "rotation"))
+		cmd.Env = append(os.Environ(), "PATH="+dir+":/usr/bin:/bin") // of the program
 		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("logrotate: %v: %s", err, out)
 		}
