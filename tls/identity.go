@@ -29,16 +29,24 @@ type Options struct {
 	// Load, unless nil, gives the certificates of each handshake that needs one,
 	// in place of those of the Identity. Its error ends the handshake.
 	Load func(hello *tls.ClientHelloInfo) ([]*tls.Certificate, error)
+	// Staples give the OCSP responses of certificates that have none of their
+	// own; nil: there are no others.
+	Staples map[*tls.Certificate]Stapler
 	// Clients, unless nil, has clients asked for a certificate of the CAs that
 	// it shows. A handshake without one, or with one that it would not accept,
 	// succeeds: who serves the connection asks Clients.
 	Clients *Verifier
 }
 
+// Stapler gives one certificate's OCSP response in DER format, nil while there
+// is none, without waiting.
+type Stapler interface{ Response() []byte }
+
 // Identity is what one server shows in a handshake.
 type Identity struct {
 	certs  []*tls.Certificate // those that cost the server least first
 	load   func(hello *tls.ClientHelloInfo) ([]*tls.Certificate, error)
+	staple map[*tls.Certificate]Stapler
 	config *tls.Config
 	older  *tls.Config // for TLS 1.2 and before
 }
@@ -46,7 +54,7 @@ type Identity struct {
 // NewIdentity returns the Identity that shows one of certs, of which there is
 // at least one unless o.Load gives them: the cheapest that the client can verify.
 func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
-	id := &Identity{certs: byCost(certs), load: o.Load}
+	id := &Identity{certs: byCost(certs), load: o.Load, staple: o.Staples}
 	id.config = &tls.Config{
 		GetCertificate:   id.certificate,
 		MinVersion:       o.MinVersion,
@@ -122,10 +130,23 @@ func cost(c *tls.Certificate) int {
 	return 2
 }
 
-// certificate chooses by what the client can verify. The name it asked for is
-// left out: SNI has chosen the server already, and a server answers with what
-// it has, also under another name.
+// certificate is what a client gets to see.
 func (id *Identity) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c, err := id.choose(hello)
+	if s := id.staple[c]; s != nil {
+		if r := s.Response(); r != nil {
+			stapled := *c
+			stapled.OCSPStaple = r
+			return &stapled, nil
+		}
+	}
+	return c, err
+}
+
+// choose chooses by what the client can verify. The name it asked for is left
+// out: SNI has chosen the server already, and a server answers with what it
+// has, also under another name.
+func (id *Identity) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	certs := id.certs
 	if id.load != nil {
 		loaded, err := id.load(hello)

@@ -28,12 +28,13 @@ var edges = []struct {
 	{"proxy/eventloop", nil, "readiness knows no protocol"},
 	{"tls", []string{"config"}, "certificates know no Exchange"},
 	{"tls/acme", nil, "orders know no request"},
+	{"tls/ocsp", nil, "responders know no request"},
 	{"tls/acmetest", nil, "a certificate authority for tests is seen from outside"},
 	{"proxy", []string{"config", "proxy/eventloop"}, "the core knows no handler and no wire protocol"},
 	{"proxy/logfile", []string{"config"}, "destinations of logs know no request"},
 	{"proxy/errorlog", []string{"config", "proxy", "proxy/logfile"}, "both logs write to the same kinds of destination"},
 	{"proxy/accesslog", []string{"config", "proxy", "proxy/logfile"}, "both logs write to the same kinds of destination"},
-	{"proxy/ssl", []string{"config", "proxy", "tls"}, "directives and variables for what tls does"},
+	{"proxy/ssl", []string{"config", "proxy", "tls", "tls/ocsp"}, "directives and variables for what tls does"},
 	{"proxy/acme", []string{"config", "proxy", "tls/acme"}, "directives and requests for what tls/acme does"},
 	{"proxy/upstream", []string{"config", "proxy", "tls"}, "connections to upstreams may use TLS"},
 	{"proxy/proxytest", []string{"config", "proxy/eventloop", "proxy"}, "a server for the tests of features"},
@@ -56,6 +57,7 @@ var netHTTP = map[string]string{
 	"proxy/compress":      "it reads dates of header fields; no server",
 	"proxy/ssl":           "names of statuses; no server",
 	"tls/acme":            "it is a client of authorities",
+	"tls/ocsp":            "it is a client of authorities",
 	"tls/acmetest":        "a certificate authority for tests",
 }
 

@@ -27,8 +27,7 @@ func withoutEffect() []config.Directive {
 	return []config.Directive{
 		accepted("ssl_prefer_server_ciphers", "on | off", "Go's crypto/tls orders ciphers by safety and by what client and server have in hardware."),
 		accepted("ssl_dhparam", "FILE", "ciphers with finite-field Diffie-Hellman do not exist here; ECDHE takes their place."),
-		accepted("ssl_stapling_verify", "on | off", "OCSP responses come from ssl_stapling_file only."),
-		accepted("ssl_stapling_responder", "URL", "OCSP responses come from ssl_stapling_file only."),
+		accepted("ssl_stapling_verify", "on | off", "OCSP responses that are fetched are always verified."),
 		accepted("ssl_early_data", "on | off", "Go's crypto/tls takes no early data, which could be replayed."),
 		accepted("ssl_certificate_compression", "on | off", "Go's crypto/tls sends certificates as they are."),
 		accepted("ssl_object_cache_inheritable", "on | off", "a reload reads every file again, so that a new certificate is never missed."),

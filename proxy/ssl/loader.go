@@ -10,6 +10,7 @@ import (
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/tls"
+	"alicorn/tls/ocsp"
 )
 
 // loader reads the certificates of one configuration, each file once.
@@ -17,7 +18,9 @@ type loader struct {
 	load       *config.Load
 	generation *proxy.Generation
 	sources    []Source
-	tickets    *tls.Tickets                    // of servers without key files
+	tickets    *tls.Tickets // of servers without key files
+	staples    *ocsp.Staples
+	wanted     []*ocsp.Staple
 	pairs      map[pairKey]*stdtls.Certificate // nil: could not be read
 	warned     map[string]bool
 }
@@ -45,13 +48,17 @@ func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 	}
 	o.Clients = c.client.verifier
 	ld.load.FailWith(sv.Pos, c.resume.apply(&o, ld))
-	if o.Load == nil && hasVariables(c) {
+	variables := o.Load == nil && hasVariables(c)
+	if variables {
 		o.Load = ld.perHandshake(sv, c)
 	}
 	if o.Load != nil {
+		if c.stapling.on && !(variables && c.stapling.file.path != "") {
+			ld.load.Note(sv.Pos, "ssl_stapling shows nothing here: which certificate it is about is known in the handshake only")
+		}
 		return tls.NewIdentity(nil, o)
 	}
-	certs := ld.certificates(sv, c)
+	certs := ld.certificates(sv, c, &o)
 	if len(certs) == 0 {
 		return nil
 	}
@@ -78,8 +85,8 @@ func (ld *loader) counted(sv *proxy.Server, c *settings, why string) bool {
 	return false
 }
 
-// certificates are those whose names have no variables.
-func (ld *loader) certificates(sv *proxy.Server, c *settings) []*stdtls.Certificate {
+// certificates are those whose names have no variables. Their staples go into o.
+func (ld *loader) certificates(sv *proxy.Server, c *settings, o *tls.Options) []*stdtls.Certificate {
 	keys, staple := c.keys.Items(), c.stapling.response(ld.load)
 	var certs []*stdtls.Certificate
 	for i, f := range c.certs.Items() {
@@ -88,7 +95,12 @@ func (ld *loader) certificates(sv *proxy.Server, c *settings) []*stdtls.Certific
 			continue
 		}
 		ld.doubt(sv, f, cert)
-		c.stapling.note(ld.load, f, cert)
+		if t := ld.staple(f, cert, c); t != nil {
+			if o.Staples == nil {
+				o.Staples = map[*stdtls.Certificate]tls.Stapler{}
+			}
+			o.Staples[cert] = t
+		}
 		if staple != nil {
 			stapled := *cert
 			stapled.OCSPStaple = staple

@@ -120,6 +120,10 @@ func (m module) generation(main *config.Scope, g *proxy.Generation) error {
 	if ld.tickets, err = sharedTickets(g.Resources); err != nil {
 		return err
 	}
+	if ld.staples, err = sharedStaples(g.Resources); err != nil {
+		return err
+	}
+	ld.useStaples(g)
 	ids := map[*proxy.Server]*tls.Identity{}
 	for _, sv := range g.Servers {
 		if id := ld.identity(sv, m.settings.In(sv.Scope)); id != nil {

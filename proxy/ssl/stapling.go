@@ -4,29 +4,49 @@ import (
 	stdtls "crypto/tls"
 	"encoding/asn1"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/tls"
+	"alicorn/tls/ocsp"
 )
 
 // staplingSettings are about OCSP responses.
 type staplingSettings struct {
-	on   bool
-	file file // "": none
+	on        bool
+	file      file   // "": none
+	responder string // "": the certificate's
 }
 
 func (m module) staplingDirectives() []config.Directive {
 	return []config.Directive{
 		{Name: "ssl_stapling", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(m.settings, func(c *settings) *bool { return &c.stapling.on }),
-			Help: "Shows clients the OCSP response of ssl_stapling_file. Without that file there is nothing to show: Alicorn asks no OCSP responders, and most authorities no longer have any; check says so where the certificate names one."},
+			Help: "Shows clients the OCSP response (RFC 6960) for the certificate: from ssl_stapling_file, or else from the responder that the certificate names, asked in the background from the start on, and again halfway through a response's life. No handshake waits for it. A response is shown only when its signature is right and it says that the certificate is good. The issuer's certificate must be in the file of ssl_certificate or in ssl_trusted_certificate. Most authorities have no responders any more, Let's Encrypt since 2025; check -v tells for each certificate what happens. Certificates that are obtained automatically have none, and those whose names have variables only that of ssl_stapling_file."},
 		{Name: "ssl_stapling_file", In: levels, Args: config.OneArg, Syntax: "FILE",
 			Set: func(s *config.Scope, n *config.Node) error {
 				m.settings.In(s).stapling.file = file{path: s.Load().ConfPath(n.Arg(0)), pos: n.Args[0].Pos}
 				return nil
 			},
-			Help: "A file with an OCSP response in DER format, as \"openssl ocsp -respout\" writes it, for ssl_stapling. It is read at each start and reload."},
+			Help: "A file with an OCSP response in DER format, as \"openssl ocsp -respout\" writes it, for ssl_stapling. It is read at each start and reload, and no responder is asked."},
+		{Name: "ssl_stapling_responder", In: levels, Args: config.OneArg, Syntax: "URL", Set: m.setResponder,
+			Help: "The OCSP responder to ask for ssl_stapling in place of the one that the certificate names: http://HOST[:PORT][/PATH], or https."},
 	}
+}
+
+func (m module) setResponder(s *config.Scope, n *config.Node) error {
+	text := n.Arg(0)
+	if !isResponder(text) {
+		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("ssl_stapling_responder takes a URL that begins with http:// or https://, not %q", text)}
+	}
+	m.settings.In(s).stapling.responder = text
+	return nil
+}
+
+func isResponder(text string) bool {
+	return strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")
 }
 
 // response returns what is stapled, nil when nothing is. Mistakes are recorded.
@@ -51,14 +71,45 @@ func (c *staplingSettings) response(l *config.Load) []byte {
 	return content
 }
 
-// note says why there is nothing to staple.
-func (c *staplingSettings) note(l *config.Load, f file, cert *stdtls.Certificate) {
-	if !c.on || c.file.path != "" {
-		return
+// staple returns what gets responses for cert, whose file is f; nil, with a
+// note or a mistake recorded, when nobody is to be asked.
+func (ld *loader) staple(f file, cert *stdtls.Certificate, c *settings) *ocsp.Staple {
+	if !c.stapling.on || c.stapling.file.path != "" {
+		return nil
 	}
-	if urls := cert.Leaf.OCSPServer; len(urls) > 0 {
-		l.Warn(f.pos, "ssl_stapling shows nothing: OCSP responses are not fetched from %s; give one by ssl_stapling_file", strings.Join(urls, ", "))
-		return
+	url := c.stapling.responder
+	for _, u := range cert.Leaf.OCSPServer {
+		if url == "" && isResponder(u) {
+			url = u
+		}
 	}
-	l.Note(f.pos, "ssl_stapling shows nothing: certificate %q names no OCSP responder", f.shown())
+	if url == "" {
+		ld.load.Note(f.pos, "ssl_stapling shows nothing: certificate %q names no OCSP responder", f.shown())
+		return nil
+	}
+	issuer, err := tls.IssuerOf(ld.load.Resources.Host, cert, c.client.trusted.path)
+	if err != nil {
+		ld.load.FailWith(c.client.trusted.pos, err)
+		return nil
+	}
+	if issuer == nil {
+		ld.load.Warn(f.pos, "ssl_stapling shows nothing: the issuer of certificate %q is neither in that file nor in ssl_trusted_certificate", f.shown())
+		return nil
+	}
+	ld.load.Note(f.pos, "ssl_stapling asks %s about certificate %q", url, f.shown())
+	t := ld.staples.Staple(cert.Leaf, issuer, url)
+	ld.wanted = append(ld.wanted, t)
+	return t
+}
+
+// sharedStaples are those of the whole process.
+func sharedStaples(r *config.Resources) (*ocsp.Staples, error) {
+	return config.Hold(r, "ocsp staples", func() (*ocsp.Staples, error) { return ocsp.New(ocsp.Options{}), nil })
+}
+
+// useStaples has the responders asked once g serves.
+func (ld *loader) useStaples(g *proxy.Generation) {
+	g.OnServe(func() {
+		ld.staples.Use(ld.wanted, func(level slog.Level, text string) { g.LogTo(level, text) })
+	})
 }
