@@ -77,6 +77,8 @@ openssl openssl
 gcc gcc
 libc6-dev
 systemd systemd-analyze
+iproute2 ip
+ca-certificates
 logrotate /usr/sbin/logrotate
 PACKAGES
 }
