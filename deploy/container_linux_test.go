@@ -197,7 +197,12 @@ func (c *container) enter() error {
 }
 
 // dial connects to an address inside the container.
-func (c *container) dial(address string) (nc net.Conn, err error) {
+func (c *container) dial(address string) (net.Conn, error) {
+	return dialBeside(itoa(c.cmd.Process.Pid), address)
+}
+
+// dialBeside connects to an address in the network of another process.
+func dialBeside(pid, address string) (nc net.Conn, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -208,7 +213,7 @@ func (c *container) dial(address string) (nc net.Conn, err error) {
 			return
 		}
 		defer ours.Close()
-		theirs, e := os.Open(fmt.Sprintf("/proc/%d/ns/net", c.cmd.Process.Pid))
+		theirs, e := os.Open("/proc/" + pid + "/ns/net")
 		if e != nil {
 			err = e
 			return

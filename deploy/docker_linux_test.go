@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"debug/elf"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -173,19 +172,7 @@ func programAlone(t *testing.T, program *image) {
 	if err != nil || len(entries) != 1 || entries[0].Name() != "alicorn" {
 		t.Errorf("the image has %v, %v", entries, err)
 	}
-	f, err := elf.Open(program.at("alicorn"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if libraries, err := f.ImportedLibraries(); err != nil || len(libraries) > 0 {
-		t.Errorf("the program needs %v, %v", libraries, err)
-	}
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			t.Error("the program needs an interpreter, which is another libc's on Alpine")
-		}
-	}
+	needsNoLibrary(t, program.at("alicorn"))
 	write(t, program.at("alicorn.conf"), "access_log /dev/stdout;\nerror_log stderr notice;\nserver { listen 80; root /site; }\n", 0o644)
 	write(t, program.at("site/index.html"), "a page", 0o644)
 	c := program.container().start(t)
