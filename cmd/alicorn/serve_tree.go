@@ -49,6 +49,9 @@ func (f *serveFlags) global() []*config.Node {
 		}
 		nodes = append(nodes, config.NewNode("access_log", log))
 	}
+	if f.grace > 0 {
+		nodes = append(nodes, config.NewNode("worker_shutdown_timeout", strconv.Itoa(f.grace)+"s"))
+	}
 	if f.user != "" {
 		nodes = append(nodes, config.NewNode("user", f.user))
 	}
