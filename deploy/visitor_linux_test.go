@@ -118,7 +118,7 @@ func (v *visitor) browser(network string) *http.Client {
 	}
 }
 
-// page is an answer that was read to its end.
+// answer is one that was read to its end.
 type answer struct {
 	*http.Response
 	text string
