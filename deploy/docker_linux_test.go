@@ -1,10 +1,12 @@
 package deploy_test
 
 import (
+	"encoding/json"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -156,6 +158,7 @@ func TestImagesServeAsDockerRunsThem(t *testing.T) {
 		files := context(t, "examples/docker")
 		example := build(t, "examples/docker/Dockerfile", files, bases, map[string]*image{"alicorn": program}, args)
 		t.Run(variant, func(t *testing.T) { t.Parallel(); exampleAsItIs(t, example) })
+		t.Run(variant+" with the README's command", func(t *testing.T) { t.Parallel(); exampleByREADME(t, example) })
 		if variant == "slim" {
 			write(t, filepath.Join(files, "shop.py"), probe, 0o644)
 			probed := build(t, "examples/docker/Dockerfile", files, bases, map[string]*image{"alicorn": program}, args)
@@ -201,6 +204,29 @@ func exampleAsItIs(t *testing.T, example *image) {
 	}
 	if example.stop != "SIGTERM" {
 		t.Errorf("the image is stopped by %q, the test by SIGTERM", example.stop)
+	}
+}
+
+// exampleByREADME: the command of the README's section serves, too.
+func exampleByREADME(t *testing.T, example *image) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "\n## In Docker\n")
+	var command []string
+	if m := regexp.MustCompile(`\nCMD (\[.*\])\n`).FindStringSubmatch(section); m == nil || json.Unmarshal([]byte(m[1]), &command) != nil {
+		t.Fatalf("the README has no command: %s", section)
+	}
+	c := example.container(command...)
+	c.Temp = true
+	c.start(t)
+	if answer := c.answer("127.0.0.1:8000", "/"); !strings.HasSuffix(answer, "\r\n\r\nServed from a container.\n") {
+		t.Errorf("answer %q", answer)
+	}
+	c.stop()
+	if !strings.Contains(c.stdout.String(), `"GET / HTTP/1.1" 200 25`) {
+		t.Error("no line about the request on standard output")
 	}
 }
 
