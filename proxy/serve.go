@@ -67,7 +67,7 @@ func (x *Exchange) prepare(site *Site) error {
 		r.Path = "/"
 		return &Fail{Status: 400, Level: LevelInfo, Reason: "client sent invalid request target"}
 	}
-	if site.TLS != nil && x.Conn.TLS == nil {
+	if x.Conn.Plain {
 		return &Fail{Status: StatusHTTPToHTTPS, Level: LevelInfo, Reason: "client sent plain HTTP request to HTTPS port"}
 	}
 	return nil

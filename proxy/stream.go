@@ -77,6 +77,9 @@ type Conn struct {
 	LocalAddr    string // "192.0.2.7", or "unix:/path"
 	LocalPort    string
 	TLS          *tls.ConnectionState // nil without TLS
+	// Plain says that the client speaks HTTP where TLS was due: what it asks is
+	// refused with nginx's 497.
+	Plain bool
 	// Client is what the ssl module has found of the client's certificate; nil
 	// until it has looked.
 	Client   any

@@ -16,7 +16,7 @@ func (c *conn) handshake(t *tls.Conn) bool {
 	t.SetDeadline(c.started.Add(c.core.HeaderTimeout))
 	if beginsRequest(t) {
 		c.nc = t.NetConn()
-		c.mustClose = true
+		c.info.Plain, c.mustClose = true, true
 		return true
 	}
 	if err := t.Handshake(); err != nil {

@@ -257,6 +257,31 @@ func TestPlainRequestsOnATLSPortAreAnsweredAsByNginx(t *testing.T) {
 
 func ia5(s string) asn1.RawValue { return asn1.RawValue{Tag: asn1.TagIA5String, Bytes: []byte(s)} }
 
+// A connection to a TLS port may outlive the port's configuration; what then
+// comes in plain text gets nothing that was for TLS.
+func TestPlainRequestsAreRefusedAlsoAfterTheirPortHasGone(t *testing.T) {
+	dir := t.TempDir()
+	certificates(t, dir, "a")
+	s := proxytest.New(t, configOf(dir, secretAt("127.0.0.1:443")))
+	nc := s.Dial("127.0.0.1:443")
+	proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 1 }, "the connection is not there")
+	reloaded := make(chan error)
+	go func() { reloaded <- s.Reload(secretAt("127.0.0.1:8443")) }()
+	proxytest.Eventually(t, func() bool { return s.Engine.Current().Listeners[0].Address == "127.0.0.1:8443" }, "the configuration does not change")
+	io.WriteString(nc, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+	got, err := io.ReadAll(nc)
+	if err != nil || strings.Contains(string(got), "secret") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := <-reloaded; err != nil {
+		t.Error(err)
+	}
+}
+
+func secretAt(address string) string {
+	return "show secret; ssl_certificate a.crt; ssl_certificate_key a.key; server { listen " + address + " ssl; server_name a.example; }"
+}
+
 // odd is a name with all that OpenSSL has its own way of writing.
 func odd(common string) pkix.Name {
 	return pkix.Name{CommonName: common, Country: []string{"DE"}, Province: []string{"Baden-Württemberg"}, Locality: []string{"#1"}, Organization: []string{`Shop, "A+B" <x>; y\z `},

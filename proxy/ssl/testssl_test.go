@@ -68,13 +68,13 @@ func TestTestsslFindsWhatAConfigurationWeakens(t *testing.T) {
 	dir := t.TempDir()
 	newAuthority(t, dir, "ca").server(t, "rsa", "shop.example", true)
 	s := proxytest.New(t, configOf(dir, `show ok; server { listen 127.0.0.1:443 ssl; ssl_certificate rsa.crt; ssl_certificate_key rsa.key;
-		ssl_protocols TLSv1 TLSv1.1 TLSv1.2; ssl_ciphers HIGH:DES-CBC3-SHA; }`))
+		ssl_ciphers HIGH:DES-CBC3-SHA; }`))
 	seen := map[string]string{}
-	for _, f := range testssl(t, s, "shop.example", filepath.Join(dir, "ca.crt"), "-p -s") {
+	for _, f := range testssl(t, s, "shop.example", filepath.Join(dir, "ca.crt"), "-s") {
 		seen[f.ID] = f.Severity
 	}
-	if seen["TLS1"] != "LOW" || seen["cipherlist_3DES_IDEA"] != "MEDIUM" {
-		t.Errorf("TLSv1 is %q, 3DES %q", seen["TLS1"], seen["cipherlist_3DES_IDEA"])
+	if got := seen["cipherlist_3DES_IDEA"]; got != "MEDIUM" {
+		t.Errorf("3DES is %q", got)
 	}
 }
 
