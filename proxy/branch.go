@@ -67,19 +67,24 @@ func (l *Location) chosen() *Location {
 // More than 10 such turns and internal redirects together are answered 500.
 func (x *Exchange) FindAgain() error {
 	if x.redirects++; x.redirects > maxInternalRedirects {
-		return &Fail{Status: 500, Level: LevelError, Reason: "rewrite or internal redirection cycle while processing \"" + x.Req.Path + "\""}
+		return &Fail{Status: 500, Level: LevelError, Reason: "rewrite or internal redirection cycle while processing \"" + printable(x.Req.Path) + "\""}
 	}
 	x.rewritten = x.redirects
 	return orDone(x.enterPath())
 }
 
-// rewriteAgain repeats the server's rewriting for an internal redirect, as
-// nginx does, and then finds the location again. It stands first in the
-// locations of servers that rewrite.
+// againFor returns what internal redirects find first in a server that
+// rewrites: its rewriting again, as in nginx.
+func againFor(sv *Server) *Location {
+	core := *sv.Root.Core
+	core.MaxBodySize = 0 // the real location bounds it
+	l := &Location{Kind: LocationServer, Pos: sv.Pos, Core: &core, Server: sv}
+	l.On(Rewrite, (*Exchange).rewriteAgain)
+	return l
+}
+
+// rewriteAgain repeats the server's rewriting and then finds the location.
 func (x *Exchange) rewriteAgain() error {
-	if x.rewritten == x.redirects {
-		return nil
-	}
 	x.rewritten = x.redirects
 	x.Location = nil
 	if err := x.do(x.Server.rewrite); err != nil {

@@ -68,7 +68,7 @@ type Exchange struct {
 	requestID string
 	captures  []string   // $1.. of the last regular expression that matched
 	vars      []variable // what the configuration itself defines, by slot
-	rewritten int        // the internal redirect that the server's rewriting has been done for
+	rewritten int        // how many of redirects the server's rewriting has seen
 	bodyRead  int64
 	pending   Continuation // of a suspended exchange
 }

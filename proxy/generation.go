@@ -157,7 +157,7 @@ func (c *compiler) server(s *config.Scope) *Server {
 	}
 	sv.Root = c.location(s, sv, LocationServer)
 	if sv.rewrite = sv.Root.phases[ServerRewrite]; len(sv.rewrite) > 0 {
-		sv.Root.First(Rewrite, (*Exchange).rewriteAgain)
+		sv.locations.again = againFor(sv)
 	}
 	c.nested(s, sv, &sv.locations)
 	return sv
@@ -179,9 +179,6 @@ func (c *compiler) nested(s *config.Scope, sv *Server, into *locations) {
 				c.load.Fail(l.Pos, "duplicate location %q; the first is at %s", l.Name, other.Pos)
 			}
 			into.add(l)
-			if len(sv.rewrite) > 0 {
-				l.First(Rewrite, (*Exchange).rewriteAgain)
-			}
 		}
 		c.nested(b, sv, &l.tree)
 	}

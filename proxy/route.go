@@ -15,6 +15,7 @@ type locations struct {
 	prefix  map[string]*Location
 	slash   map[string]*Location // by name without its last slash
 	regexes []*Location
+	again   *Location // of a server that rewrites: what internal redirects meet first
 }
 
 func (ls *locations) add(l *Location) {
@@ -64,6 +65,9 @@ const (
 // ^~, the first regular expression that matches, searched for nested ones;
 // else the prefix.
 func (ls *locations) find(x *Exchange, path string) (*Location, match) {
+	if ls.again != nil && x.rewritten != x.redirects {
+		return ls.again, matchFinal
+	}
 	if l := ls.exact[path]; l != nil {
 		return l, matchFinal
 	}

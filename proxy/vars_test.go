@@ -21,7 +21,7 @@ func TestVariablesHaveTheirValues(t *testing.T) {
 	for _, c := range []struct{ variable, want string }{
 		{"$uri", "/c/d"}, {"$document_uri", "/c/d"}, {"$request_uri", "/a%20b/../c//d?x=1&Y=2&x=3&empty=&flag"},
 		{"$args", "x=1&Y=2&x=3&empty=&flag"}, {"$query_string", "x=1&Y=2&x=3&empty=&flag"}, {"$is_args", "?"},
-		{"$arg_x", "1"}, {"$arg_y", "2"}, {"$arg_empty", ""}, {"$arg_flag", ""}, {"$arg_none", ""}, {"$arg_X", "1"},
+		{"$arg_x", "1"}, {"$ARG_y", "2"}, {"$arg_empty", ""}, {"$arg_flag", ""}, {"$arg_none", ""}, {"$arg_X", "1"},
 		{"$host", "www.example.com"}, {"$http_host", "Www.Example.com:8080"}, {"$hostname", strings.ToLower(host)}, {"$pid", strconv.Itoa(os.Getpid())},
 		{"$request_method", "POST"}, {"$scheme", "https"}, {"$https", "on"}, {"$server_name", "www.example.com"},
 		{"$server_addr", "192.0.2.1"}, {"$server_port", "80"}, {"$server_protocol", "HTTP/1.1"},

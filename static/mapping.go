@@ -164,7 +164,7 @@ func (st *site) appendName(x *proxy.Exchange, dst []byte, path string) (_ []byte
 	if st.root.kind == aliasWhole {
 		return dst, true
 	}
-	if x.Internal && climbs(path) { // redirects may be made of variables
+	if x.Internal && (climbs(path) || !strings.HasPrefix(path, "/")) { // redirects may be made of variables
 		return dst, false
 	}
 	if st.root.kind == aliasPrefix {

@@ -151,7 +151,7 @@ func answerOf(s *proxytest.Server, host, target string, fields []string) string 
 	h := http.Header{}
 	for i := range rec.Header.Len() {
 		f := rec.Header.At(i)
-		h.Add(f.Name, f.Value)
+		h.Add(f.Name, strings.TrimSpace(f.Value)) // as clients read it
 	}
 	body := rec.Text()
 	if strings.Contains(body, "<center>") {

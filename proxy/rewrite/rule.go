@@ -101,11 +101,11 @@ func (r *rule) do(x *proxy.Exchange, state round) (round, error) {
 	state.changed = !r.stay
 	path := r.path.string(x, false)
 	args := r.arguments(x)
+	x.Req.Path, x.Req.Args, x.Req.HasArgs = path, args, args != ""
+	x.Filename = ""
 	if path == "" {
 		return state, &proxy.Fail{Status: 500, Level: proxy.LevelError, Reason: "the rewritten URI has a zero length"}
 	}
-	x.Req.Path, x.Req.Args, x.Req.HasArgs = path, args, args != ""
-	x.Filename = ""
 	state.plain = true
 	if state.log && x.Logs(proxy.LevelNotice) {
 		x.Log(proxy.LevelNotice, "rewritten data: %q, args: %q", path, args)

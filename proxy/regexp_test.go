@@ -1,0 +1,54 @@
+package proxy_test
+
+import (
+	"strings"
+	"testing"
+
+	"alicorn/proxy/proxytest"
+)
+
+func TestGroupsAreThoseOfPCREWhicheverEngineRuns(t *testing.T) {
+	for _, c := range []struct{ pattern, path, want string }{
+		{`^/(?<a>x)(y)`, "/xy", "x|y|x"},
+		{`^/(?<a>x)(?!q)(y)`, "/xy", "x|y|x"},
+		{`^/(y)(?!q)(?<a>x)`, "/yx", "y|x|x"},
+		{`^/(?P<a>[[:alpha:]]+)(?!q)(\d)`, "/xy1", "xy|1|xy"},
+		{`^/(?<a>\w)(?!q)\w*(é)`, "/xé", "x|é|x"},
+		{`^/(z)?(?<a>x)(?!q)`, "/x", "|x|x"},
+	} {
+		s := start(t, `server { listen 80; location ~ "`+c.pattern+`" { say "$1|$2|$a"; } }`)
+		if got := s.Get(c.path).Text(); got != c.want {
+			t.Errorf("%s on %s: %q, want %q", c.pattern, c.path, got, c.want)
+		}
+	}
+}
+
+func TestAGroupCannotHaveTheNameOfTheServersVariables(t *testing.T) {
+	for _, text := range []string{`location ~ ^/(?<host>x) { }`, `location ~ ^/(?<URI>x)(?!y) { }`, `server_name ~^(?<scheme>x)$;`} {
+		_, err := proxytest.Check(t, proxytest.Config{Text: "server { listen 80; " + text + " }"})
+		if err == nil || !strings.Contains(err.Error(), "is the server's own") || !strings.Contains(err.Error(), "alicorn.conf:1:") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestACycleHasNoErrorPage(t *testing.T) {
+	for _, recursive := range []string{"off", "on"} {
+		s := start(t, `server { listen 80; recursive_error_pages `+recursive+`; error_page 500 /page; location / { goto /; } location /page { goto /page; } location /a { goto /a; } }`)
+		for _, path := range []string{"/", "/page", "/a"} {
+			if rec := s.Get(path); rec.Status != 500 || !strings.Contains(rec.Text(), "500 Internal Server Error") {
+				t.Errorf("%s, recursive_error_pages %s: %d %q", path, recursive, rec.Status, rec.Text())
+			}
+		}
+		if n := strings.Count(s.Log.String(), "redirection cycle"); n != 3 {
+			t.Errorf("%d lines about 3 cycles:\n%s", n, s.Log)
+		}
+	}
+}
+
+func TestVariablesMayBeWrittenInAnyCase(t *testing.T) {
+	s := start(t, `server { listen 80; location ~ ^/(?<Part>.*)$ { say "$URI $Arg_X $HTTP_X_y $part $PART $cookie_Name"; } }`)
+	if got, want := s.Get("/p?x=1", "X-Y: 2", "Cookie: nAME=3").Text(), "/p 1 2 p p 3"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
