@@ -334,3 +334,32 @@ func TestVariablesAreWhatNginxSays(t *testing.T) {
 var cipherShown = regexp.MustCompile(`cipher=[^|]*`)
 
 func withoutCipher(s string) string { return cipherShown.ReplaceAllString(s, "") }
+
+func TestNamesGetTheCertificateThatNginxGives(t *testing.T) {
+	dir := t.TempDir()
+	ca := newAuthority(t, dir, "ca")
+	text := ""
+	for i, names := range []string{"first.example", "a.example b.example", "*.wild.example", ".dot.example", "mail.*", `~^re\d+\.example$`, `~^(?<part>x.+)\.example$`, "other.wild.example default_server", `""`} {
+		listen := "LISTEN ssl"
+		if rest, ok := strings.CutSuffix(names, " default_server"); ok {
+			names, listen = rest, listen+" default_server"
+		}
+		ca.server(t, fmt.Sprintf("s%d", i), fmt.Sprintf("s%d", i), false)
+		text += fmt.Sprintf("server { %s; server_name %s; ssl_certificate FILES/s%d.crt; ssl_certificate_key FILES/s%[3]d.key; return 200 s%[3]d; }\n", listen, names, i)
+	}
+	p := beside(t, dir, text)
+	for _, name := range []string{"", "first.example", "A.Example", "b.example", "wild.example", "one.wild.example", "one.two.wild.example", "other.wild.example", "dot.example", "x.y.dot.example", "mail.example",
+		"mail.deep.example", "MAIL.a", "re12.example", "re.example", "xy.example", "under_score.example", "none.example", "192.0.2.1", "a.example.com", strings.Repeat("x", 60) + ".example"} {
+		ours, nginx := p.both(t, func(nc net.Conn) string {
+			tc := stdtls.Client(nc, asClient(name, &stdtls.Certificate{}))
+			if err := tc.Handshake(); err != nil {
+				return err.Error()
+			}
+			io.WriteString(tc, headFor(name))
+			return tc.ConnectionState().PeerCertificates[0].Subject.CommonName + " " + answer(tc)
+		})
+		if ours != nginx {
+			t.Errorf("%s:\nours  %s\nnginx %s", name, ours, nginx)
+		}
+	}
+}

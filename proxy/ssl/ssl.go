@@ -158,8 +158,10 @@ func (m module) withChallenges(g *proxy.Generation, c *stdtls.Config) *stdtls.Co
 // server's, as in nginx. Where not even that has one, the loader has failed.
 func siteConfig(site *proxy.Site, ids map[*proxy.Server]*tls.Identity) *stdtls.Config {
 	return tls.NewConfig(func(name string) *tls.Identity {
-		if id := ids[site.Lookup(name)]; id != nil {
-			return id
+		if name != "" { // server_name "" is about requests
+			if id := ids[site.Lookup(name)]; id != nil {
+				return id
+			}
 		}
 		return ids[site.Default]
 	})
