@@ -145,6 +145,11 @@ var blocksOfLocations = []side{
 	{text: `location / { set $x 1; if ($x) { set $x 0; } if ($x) { return 200 never; } return 200 "$x"; }`, targets: []string{"/"}},
 	{text: `add_header X-A server; return 200 ok;`, targets: []string{"/"}},
 	{text: `add_header X-A server; error_page 404 /page; location = /page { return 200 "page"; } if ($arg_v) { return 404; } return 301 /x;`, targets: []string{"/", "/?v=1"}},
+	{text: `location / { if ($request_method = GET) { add_header X-A "*"; add_header X-B "GET, POST" always; add_header Content-Type "text/plain; charset=utf-8"; return 204; } }`, targets: []string{"/"}},
+	{text: `location / { if ($http_origin ~* (^https?://([^/]+\.)*(a|b)\.test$)) { add_header X-A $http_origin; add_header X-B $3; } root WWW; }`, targets: []string{"/a.txt", "/none"}, fields: []string{"Origin: https://www.a.test"}},
+	{text: `location / { if ($http_x_forwarded_proto != "https") { return 301 https://$host$request_uri; } root WWW; }`, targets: plain},
+	{text: `location ~* ^/(?<name>[a-z]+)(/.*)?$ { if ($name = a) { set $rest $2; } return 200 "$name $rest $2"; }`, targets: plain},
+	{text: `location / { if ($arg_v) { sendfile off; set $v 1; } if ($v) { add_header X-A $v; } root WWW; }`, targets: []string{"/a.txt?v=1", "/a.txt"}},
 	{text: `location / { gzip on; gzip_min_length 1; gzip_types *; if ($arg_v) { gzip off; } return 200 "long enough to be worth it, long enough to be worth it"; }`, targets: []string{"/", "/?v=1"}, fields: []string{"Accept-Encoding: gzip"}},
 }
 

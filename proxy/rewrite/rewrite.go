@@ -12,6 +12,10 @@
 // An if block of a location is a location of its own, whose settings hold from
 // when its condition does; the last such block wins. One of a server has
 // nothing but rewriting.
+//
+// Unlike nginx's: control bytes in a Location are encoded, a path that does not
+// begin with a slash is no file, rewrite_log may be set by an if, and a path
+// that break has changed is served by an alias that covers it, else 404.
 package rewrite
 
 import (
@@ -49,9 +53,9 @@ func (m module) directives() []config.Directive {
 	const ifHelp = "Does what the block says when the condition holds: a variable that is neither empty nor 0; = and != compare texts; ~ and ~* (without case) match a regular expression, whose groups become $1 to $9, and !~ and !~* do not; -f a file, -d a folder, -e either, -x an executable, negated with !. "
 	return []config.Directive{
 		{Name: "if", In: config.Server, Block: true, Opens: config.ServerIf, Args: config.SomeArg, Repeat: true, Syntax: ifSyntax, Set: m.setIf,
-			Help: ifHelp + "In a server the block has rewriting only; in a location it is a location of its own, with settings and content, and the last one whose condition holds is in effect. try_files is not inherited by it, as in nginx."},
+			Help: ifHelp + "In a server the block may only rewrite."},
 		{Name: "if", In: config.Location, Block: true, Opens: config.LocationIf, Args: config.SomeArg, Repeat: true, Syntax: ifSyntax, Set: m.setIf,
-			Help: ifHelp + "The block is a location of its own, with settings and content; the last one whose condition holds is in effect. try_files is not inherited by it, as in nginx."},
+			Help: ifHelp + "In a location the block is a location of its own, with settings and content; the last one whose condition holds is in effect. try_files is not inherited by it, as in nginx."},
 		{Name: "set", In: blocks, Args: config.TwoArgs, Repeat: true, Syntax: "$VARIABLE VALUE", Set: m.add(newAssignment),
 			Help: "Gives a variable its value for the rest of the request. The value may have variables. $args may be set; the server's other variables may not. A variable that is read before it is set is empty."},
 		{Name: "rewrite", In: blocks, Args: config.Arity{Min: 2, Max: 3}, Repeat: true, Syntax: "REGEX REPLACEMENT [last | break | redirect | permanent]", Set: m.add(newRule),
