@@ -22,13 +22,14 @@ func (m module) cipherDirectives() []config.Directive {
 
 func withoutEffect() []config.Directive {
 	accepted := func(name, syntax, why string) config.Directive {
-		return config.Directive{Name: name, In: levels, Args: config.Arity{Min: 1, Max: 2}, NoEffect: true, Syntax: syntax, Help: why}
+		return config.Directive{Name: name, In: levels, Args: config.Arity{Min: 1, Max: 3}, NoEffect: true, Syntax: syntax, Help: why}
 	}
 	return []config.Directive{
 		accepted("ssl_prefer_server_ciphers", "on | off", "Go's crypto/tls orders ciphers by safety and by what client and server have in hardware."),
 		accepted("ssl_dhparam", "FILE", "ciphers with finite-field Diffie-Hellman do not exist here; ECDHE takes their place."),
 		accepted("ssl_stapling_verify", "on | off", "OCSP responses that are fetched are always verified."),
 		accepted("ssl_early_data", "on | off", "Go's crypto/tls takes no early data, which could be replayed."),
+		accepted("ssl_certificate_cache", "off | max=N [inactive=TIME] [valid=TIME]", "certificates whose names have variables are read in each handshake that needs one."),
 		accepted("ssl_certificate_compression", "on | off", "Go's crypto/tls sends certificates as they are."),
 		accepted("ssl_object_cache_inheritable", "on | off", "a reload reads every file again, so that a new certificate is never missed."),
 		accepted("ssl_buffer_size", "SIZE", "records begin small and grow with the response, which serves both its first byte and its last."),

@@ -252,8 +252,8 @@ func TestWhatGoDecidesIsAcceptedAndNoted(t *testing.T) {
 	warnings, err := proxytest.Check(t, configOf(dir, `
 		ssl_certificate `+filepath.Join(dir, "a.crt")+`; ssl_certificate_key a.key;
 		ssl_prefer_server_ciphers off; ssl_session_cache shared:SSL:10m;
-		ssl_session_timeout 1d; ssl_dhparam dh.pem; server { listen 443 ssl; }`))
-	if err != nil || len(warnings) != 2 {
+		ssl_session_timeout 1d; ssl_dhparam dh.pem; ssl_certificate_cache max=1000 inactive=20s valid=1m; server { listen 443 ssl; }`))
+	if err != nil || len(warnings) != 3 {
 		t.Fatalf("got %v, %v", warnings, err)
 	}
 	for _, w := range warnings {
