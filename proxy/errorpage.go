@@ -129,7 +129,6 @@ func (x *Exchange) errorPage(p *errorPage, status Status) error {
 		case 301, 302, 303, 307, 308:
 			code = p.override
 		}
-		x.status.override = 0
 		return orDone(x.Res.RedirectTo(code, uri))
 	}
 	if x.Req.Method != "HEAD" {

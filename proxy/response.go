@@ -198,8 +198,10 @@ func (r *Response) Upgrade() (net.Conn, error) {
 	return nc, nil
 }
 
-// RedirectTo answers with status (301, 302, 303, 307, 308) and a Location.
+// RedirectTo answers with status (301, 302, 303, 307, 308) and a Location; not
+// with that of the error whose page it is, as in nginx.
 func (r *Response) RedirectTo(status int, location string) error {
+	r.x.status.override = 0
 	r.Header.Set("Location", location)
 	return r.Reply(status, "text/html", statusPage(r.x, status))
 }

@@ -52,7 +52,7 @@ func (a *answer) give(x *proxy.Exchange) error {
 		return proxy.Status(a.code)
 	}
 	contentType := ""
-	if a.code != 204 {
+	if a.code != 204 || x.GivenStatus() != 0 {
 		contentType = x.Core().TypeOf(x.Req.Path)
 	}
 	if err := x.Res.Reply(a.code, contentType, []byte(text)); err != nil {
