@@ -12,22 +12,23 @@ import (
 
 const (
 	ticketKeyLife = 24 * time.Hour
-	// ticketKeys is how many keys are kept: tickets live seven days at most
-	// (RFC 8446 section 4.6.1).
-	ticketKeys = 7
+	// ticketLife is how long tickets live at most (RFC 8446 section 4.6.1).
+	ticketLife = 7 * 24 * time.Hour
 )
 
 // Tickets are the keys that session tickets are sealed with. One Tickets
 // serves every address and every reload of a process, so that sessions resume
-// after a reload. A new key is made every day and the old ones still open
-// tickets for a week; it is made by the first handshake that is due, so
+// after a reload. A new key is made every day, and the old ones are kept while a
+// session that they have sealed may resume, no longer: who gets at them can read
+// what such clients have said. It is made by the first handshake that is due, so
 // no goroutine is needed. With keys of its own from files nothing rotates.
 type Tickets struct {
 	now   func() time.Time
 	fixed bool
 
 	mu   sync.Mutex
-	keys [][32]byte // newest first
+	keys [][32]byte    // newest first
+	life time.Duration // the longest of any Identity
 	due  atomic.Int64
 	// seal only holds the keys for EncryptTicket and DecryptTicket.
 	seal tls.Config
@@ -48,6 +49,13 @@ func NewFixedTickets(now func() time.Time, keys [][32]byte) *Tickets {
 	return t
 }
 
+// keep has keys kept so long that sessions resume for life.
+func (t *Tickets) keep(life time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.life = max(t.life, min(life, ticketLife))
+}
+
 // rotate makes a new key when one is due.
 func (t *Tickets) rotate() {
 	now := t.now()
@@ -62,7 +70,7 @@ func (t *Tickets) rotate() {
 	var key [32]byte
 	rand.Read(key[:])
 	keys := append([][32]byte{key}, t.keys...)
-	t.keys = keys[:min(len(keys), ticketKeys)]
+	t.keys = keys[:min(len(keys), 1+int((t.life+ticketKeyLife-1)/ticketKeyLife))]
 	t.seal.SetSessionTicketKeys(t.keys)
 	t.due.Store(now.Add(ticketKeyLife).UnixNano())
 }
