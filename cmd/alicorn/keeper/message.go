@@ -33,6 +33,8 @@ const (
 	tellCommand  kind = "command"  // keeper: a signal came
 	tellExit     kind = "exit"     // keeper: a worker ended
 	answer       kind = "answer"
+
+	filesOfNext kind = "files" // either: descriptors of the message after it
 )
 
 // message is what one datagram carries. Every kind uses a few of the fields.

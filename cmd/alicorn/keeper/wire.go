@@ -14,7 +14,8 @@ import (
 const (
 	maxMessage = 32 << 10 // of a datagram; the default send buffer takes it
 	maxBody    = 64 << 20 // of what a file carries beside it
-	maxFiles   = 253      // SCM_MAX_FD
+	perMessage = 253      // SCM_MAX_FD
+	maxFiles   = 1265     // of one message, sent as several: a worker has a socket for each thread
 )
 
 // wire carries messages with descriptors, in both directions. Sends may come
@@ -65,12 +66,23 @@ func (w *wire) write(m *message, files ...*os.File) error {
 	if len(data) > maxMessage || len(files) > maxFiles {
 		return fmt.Errorf("cannot send message %q: %d bytes and %d descriptors are too many", m.Kind, len(data), len(files))
 	}
+	w.send.Lock()
+	defer w.send.Unlock()
+	for len(files) > perMessage {
+		if err := w.datagram([]byte(`{"kind":"`+filesOfNext+`"}`), files[:perMessage]); err != nil {
+			return err
+		}
+		files = files[perMessage:]
+	}
+	return w.datagram(data, files)
+}
+
+// datagram sends data with files. w.send is held.
+func (w *wire) datagram(data []byte, files []*os.File) error {
 	oob, err := rights(files)
 	if err != nil {
 		return err
 	}
-	w.send.Lock()
-	defer w.send.Unlock()
 	werr := w.rc.Write(func(fd uintptr) bool {
 		err = unix.Sendmsg(int(fd), data, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		return !errors.Is(err, unix.EAGAIN)
@@ -115,8 +127,34 @@ func bodyFile(body []byte) (*os.File, error) {
 // other side has ended. A message that was cut, in bytes or descriptors, is an
 // error, since nothing after it could be trusted.
 func (w *wire) read() (*message, []*os.File, error) {
+	var earlier []*os.File
+	for {
+		m, files, err := w.receive()
+		files = append(earlier, files...)
+		if err == nil && len(files) > maxFiles {
+			err = errors.New("cannot read from the wire: too many descriptors")
+		}
+		switch {
+		case err != nil:
+			closeAll(files)
+			return nil, nil, err
+		case m.Kind == filesOfNext:
+			earlier = files
+			continue
+		case m.HasBody:
+			if files, err = m.takeBody(files); err != nil {
+				closeAll(files)
+				return nil, nil, fmt.Errorf("cannot read from the wire: %w", err)
+			}
+		}
+		return m, files, nil
+	}
+}
+
+// receive receives one datagram.
+func (w *wire) receive() (*message, []*os.File, error) {
 	buf := make([]byte, maxMessage+1)
-	oob := make([]byte, unix.CmsgSpace(4*maxFiles))
+	oob := make([]byte, unix.CmsgSpace(4*perMessage))
 	var n, oobn, flags int
 	var err error
 	rerr := w.rc.Read(func(fd uintptr) bool {
@@ -138,9 +176,6 @@ func (w *wire) read() (*message, []*os.File, error) {
 	m := new(message)
 	if err == nil {
 		err = json.Unmarshal(buf[:n], m)
-	}
-	if err == nil && m.HasBody {
-		files, err = m.takeBody(files)
 	}
 	if err != nil {
 		closeAll(files)

@@ -87,6 +87,33 @@ func TestWireRefusesWhatIsTooLong(t *testing.T) {
 	}
 }
 
+// A worker of many threads has a socket for each.
+func TestWireCarriesMoreDescriptorsThanADatagram(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	for _, n := range []int{perMessage, perMessage + 1, maxFiles} {
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer null.Close()
+		sent := make(chan error, 1)
+		many := make([]*os.File, n)
+		for i := range many {
+			many[i] = null
+		}
+		go func() { sent <- a.write(&message{Kind: askLaunch, Worker: "w"}, many...) }()
+		m, files, err := b.read()
+		if err != nil || m.Kind != askLaunch || m.Worker != "w" || len(files) != n {
+			t.Errorf("%d descriptors: received %+v with %d, %v", n, m, len(files), err)
+		}
+		closeAll(files)
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestWireRefusesWhatItCannotTrust(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
