@@ -103,18 +103,16 @@ func (e *Engine) start(nc net.Conn, l *Listener) {
 		return
 	}
 	event, inLoop := nc.(*eventloop.Conn)
-	if inLoop && site.TLS == nil {
+	switch {
+	case inLoop && site.TLS == nil:
 		e.serve(e, nc, c)
-		return
+	case inLoop:
+		e.serve(e, tls.Server(eventloop.NewCarrier(event), site.TLS), c)
+	case site.TLS != nil:
+		go e.serve(e, tls.Server(nc, site.TLS), c)
+	default:
+		go e.serve(e, nc, c)
 	}
-	if inLoop && event.StartOwned() != nil {
-		nc.Close()
-		return
-	}
-	if site.TLS != nil {
-		nc = tls.Server(nc, site.TLS)
-	}
-	go e.serve(e, nc, c)
 }
 
 // acceptFailed logs why l accepts nothing, or not for a while.

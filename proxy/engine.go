@@ -12,7 +12,8 @@ import (
 // ServeConn speaks a protocol on an accepted connection until it ends, and
 // closes it. c is filled but for TLS. For a Site with TLS, nc is a *tls.Conn
 // whose handshake has not run. It is called on a goroutine of its own; where
-// nc is an *eventloop.Conn, on a loop's leader, and then only starts nc.
+// nc is an *eventloop.Conn, or a *tls.Conn over an *eventloop.Carrier, on a
+// loop's leader, and then only starts nc.
 type ServeConn func(e *Engine, nc net.Conn, c *Conn)
 
 // LiveConn is a connection being served, as the Engine ends it.

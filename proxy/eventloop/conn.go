@@ -28,12 +28,6 @@ func (c *Conn) Start(h Handler, timeout time.Duration) error {
 	return c.start(c.loop, c.fd, h, timeout)
 }
 
-// StartOwned registers the Conn for a goroutine that owns it throughout.
-func (c *Conn) StartOwned() error {
-	c.state.Store(owned)
-	return c.start(c.loop, c.fd, nil, 0)
-}
-
 // Read reads what is there, waiting for it until the read deadline.
 func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {

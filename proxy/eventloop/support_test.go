@@ -63,6 +63,12 @@ func start(t testing.TB, c *Conn, f handlerFunc, timeout time.Duration) {
 	}
 }
 
+// StartOwned registers the Conn for a goroutine that owns it throughout.
+func (c *Conn) StartOwned() error {
+	c.state.Store(owned)
+	return c.start(c.loop, c.fd, nil, 0)
+}
+
 // serve is a handler that gives each block it reads to f, and closes at the end.
 func serve(c *Conn, f func(p []byte)) handlerFunc {
 	buf := make([]byte, 512)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"alicorn/proxy"
-	"alicorn/proxy/eventloop"
 )
 
 // closeConn ends the connection so that the client sees the whole response.
@@ -32,7 +31,7 @@ func (c *conn) unread() bool {
 // response back. lingering_time bounds it all, lingering_timeout each wait.
 func (c *conn) linger() {
 	t, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || t.CloseWrite() != nil {
+	if !ok || t.CloseWrite() != nil || c.flushCarrier() != nil {
 		return
 	}
 	buf := bodyBuffers.Get().(*[]byte)
@@ -56,7 +55,7 @@ func (c *conn) resetOnClose() {
 	case *net.TCPConn:
 		t.SetLinger(0)
 		c.resets = true
-	case *eventloop.Conn:
+	case interface{ ResetOnClose() }:
 		t.ResetOnClose()
 		c.resets = true
 	}
@@ -68,8 +67,8 @@ func (c *conn) resetOnClose() {
 // an answer that is ready goes out to half-closed connections. Without loops
 // only a reset is seen.
 func (c *conn) Gone() bool {
-	if c.under != nil {
-		return c.err != nil || c.under.Gone()
+	if c.sock != nil {
+		return c.err != nil || c.sock.Gone()
 	}
 	if c.raw == nil {
 		return c.err != nil

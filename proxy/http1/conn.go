@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -22,15 +21,17 @@ type conn struct {
 	nc   net.Conn
 	info *proxy.Conn
 	raw  syscall.RawConn // nil for TLS
-	// sock is nc where a loop calls the connection, and nil where a goroutine
-	// serves it throughout. under is the loop's socket in both cases, beneath
-	// TLS too; nil without loops.
-	sock, under *eventloop.Conn
-	core        *proxy.Core     // of the default server, then of the exchange's location
-	x           *proxy.Exchange // nil while the connection idles
+	// sock is the socket where a loop calls the connection: nc, or what lies
+	// below nc and carrier. It is nil where a goroutine serves it throughout.
+	sock    *eventloop.Conn
+	carrier *eventloop.Carrier // nil without TLS, and where sock is
+	core    *proxy.Core        // of the default server, then of the exchange's location
+	x       *proxy.Exchange    // nil while the connection idles
 
 	state    atomic.Int32
 	parked   bool      // the exchange is parked; who drives c next resumes it
+	shakes   *tls.Conn // nc until its handshake is done
+	waitEnds time.Time // when waiting for a request over TLS is given up
 	started  time.Time // when the connection was accepted
 	headEnds time.Time // when the head being read is given up
 
@@ -94,15 +95,18 @@ var (
 // Serve speaks HTTP/1.1 on nc until it closes; it is a proxy.ServeConn.
 func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 	c := &conn{e: e, nc: nc, info: info, started: time.Now()}
-	if s, ok := nc.(*eventloop.Conn); ok {
-		c.sock, c.under = s, s
-		c.raw, _ = s.SyscallConn()
+	switch t := nc.(type) {
+	case *eventloop.Conn:
+		c.usePlain(t)
 		c.startEvents()
 		return
-	}
-	t, overTLS := nc.(*tls.Conn)
-	if overTLS {
-		c.under, _ = t.NetConn().(*eventloop.Conn)
+	case *tls.Conn:
+		c.shakes = t
+		if k, ok := t.NetConn().(*eventloop.Carrier); ok {
+			c.sock, c.carrier = k.Conn, k
+			c.startEvents()
+			return
+		}
 	}
 	if !e.Register(info, c) {
 		nc.Close()
@@ -112,15 +116,19 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 	if c.core = e.Defaults(info); c.core == nil {
 		return
 	}
-	if overTLS {
-		if !c.handshake(t) {
-			return
-		}
-	} else if s, ok := nc.(syscall.Conn); ok {
+	if s, ok := nc.(syscall.Conn); ok {
 		c.raw, _ = s.SyscallConn()
 		c.tryRead = c.readReady
 	}
-	c.serve()
+	if c.shakes == nil || c.handshake() {
+		c.serve()
+	}
+}
+
+// usePlain makes s, of a loop, what c speaks on.
+func (c *conn) usePlain(s *eventloop.Conn) {
+	c.nc, c.sock, c.carrier = s, s, nil
+	c.raw, _ = s.SyscallConn()
 }
 
 // serve serves requests until the connection is to be closed, or waits for
@@ -169,6 +177,7 @@ func (c *conn) beginRequest() bool {
 	if c.core = c.e.Defaults(c.info); c.core == nil {
 		return false
 	}
+	c.waitEnds = time.Time{}
 	if c.x == nil {
 		c.x = proxy.NewExchange(c.info, c)
 	}
@@ -212,45 +221,6 @@ func (c *conn) awaitRequest() (waits, more bool) {
 	c.readErr = nil
 	err := c.raw.Read(c.tryRead)
 	return false, err == nil && c.readErr == nil && c.w > 0
-}
-
-// awaitByte reads where readiness cannot be waited for.
-func (c *conn) awaitByte(timeout time.Duration) bool {
-	c.releaseExchange()
-	c.readDeadline(timeout)
-	n, err := c.nc.Read(c.one[:])
-	if n == 0 || err != nil && err != io.EOF {
-		return false
-	}
-	c.takeRead()
-	c.buf[0], c.w = c.one[0], 1
-	return true
-}
-
-// readReady reads into a buffer taken only for the attempt.
-func (c *conn) readReady(fd uintptr) bool {
-	c.takeRead()
-	n, err := ignoringEINTR(int(fd), c.buf)
-	if err == syscall.EAGAIN {
-		c.releaseRead()
-		c.releaseExchange()
-		return false
-	}
-	if n > 0 {
-		c.w = n
-	} else if c.readErr = err; err == nil {
-		c.readErr = io.EOF
-	}
-	return true
-}
-
-func ignoringEINTR(fd int, p []byte) (int, error) {
-	for {
-		n, err := syscall.Read(fd, p)
-		if err != syscall.EINTR {
-			return n, err
-		}
-	}
 }
 
 func (c *conn) releaseExchange() {
@@ -389,8 +359,8 @@ func (c *conn) Close() error {
 
 // cut makes the connection fail; who serves it then closes it.
 func (c *conn) cut() error {
-	if c.under != nil {
-		c.under.Cut()
+	if c.sock != nil {
+		c.sock.Cut()
 		return nil
 	}
 	return c.nc.Close()

@@ -7,7 +7,12 @@
 // connection holds no buffer and no Exchange, and like one whose Exchange is
 // suspended no goroutine: who resumes the Exchange drives it on. At most one
 // goroutine drives a connection; Drain and Close only change its state and cut.
-// Connections over TLS have a goroutine each throughout.
+//
+// Over TLS it is the same, with an eventloop.Carrier between crypto/tls and the
+// socket. The handshake, which computes for long, first hands the lead over. An
+// idle connection is tried with reads that do not wait: crypto/tls may hold a
+// request that the socket no longer shows, or part of a record, which moves no
+// deadline. What TLS itself has to say is sent before a connection idles.
 //
 // A request head is parsed inside the connection's read buffer; the strings of
 // the Exchange's Request alias it. The buffer is therefore left alone until

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,9 @@ func (c *conn) startEvents() {
 // Ready is eventloop.Handler's: the connection idles and has something to read,
 // or has idled too long.
 func (c *conn) Ready(*eventloop.Turn) {
+	if c.sock.Expired() && c.shakes != nil {
+		c.e.HandshakeFailed(c.info, os.ErrDeadlineExceeded)
+	}
 	if c.sock.Expired() {
 		if !c.state.CompareAndSwap(stateIdle, stateClosed) {
 			c.state.CompareAndSwap(stateFresh, stateClosed)
@@ -58,11 +62,16 @@ func (c *conn) drive() {
 	if !c.parked && c.state.Load() == stateClosed {
 		return
 	}
-	waits = c.serve()
+	if c.shakes == nil || c.handshake() {
+		waits = c.serve()
+	}
 }
 
 // awaitEvent reads what is there, or leaves the connection to its loop.
 func (c *conn) awaitEvent(timeout time.Duration) (waits, more bool) {
+	if c.carrier != nil {
+		return c.awaitSealed(timeout)
+	}
 	for {
 		if c.sock.Readable() {
 			c.takeRead()

@@ -1,6 +1,7 @@
 package http1_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -197,6 +198,23 @@ func TestSuspendedExchangesGoOnHoweverTheyAreTold(t *testing.T) {
 			}
 		})
 	}
+	t.Run("over TLS", func(t *testing.T) {
+		errands := &errands{deliver: func(e *errand) { go e.tell(nil) }}
+		module := errands.module()
+		module.Generation = secureSites(t)
+		text := strings.Replace(errandText, ":8000", ":8000 ssl", 1)
+		s := proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{module}, Serve: http1.Serve})
+		errands.checkBy(t, s, func(request string) string {
+			nc := tls.Client(s.Dial("127.0.0.1:8000"), &tls.Config{InsecureSkipVerify: true})
+			defer nc.Close()
+			io.WriteString(nc, request)
+			answer, _ := io.ReadAll(nc)
+			return string(answer)
+		})
+		if errands.last.Load().parks.Load() == 0 {
+			t.Error("nothing was suspended")
+		}
+	})
 	t.Run("without a loop", func(t *testing.T) {
 		errands, s := newErrands(t, true, nil)
 		errands.check(t, s)
@@ -205,7 +223,10 @@ func TestSuspendedExchangesGoOnHoweverTheyAreTold(t *testing.T) {
 
 // check sends requests of all kinds by one connection and compares answers and
 // log lines.
-func (s *errands) check(t *testing.T, server *proxytest.Server) {
+func (s *errands) check(t *testing.T, server *proxytest.Server) { s.checkBy(t, server, server.Raw) }
+
+// checkBy is check where raw sends the requests.
+func (s *errands) checkBy(t *testing.T, server *proxytest.Server, raw func(request string) string) {
 	s.logged.Clear()
 	var request, want strings.Builder
 	for i, c := range []struct{ path, want string }{
@@ -215,7 +236,7 @@ func (s *errands) check(t *testing.T, server *proxytest.Server) {
 		fmt.Fprintf(&request, "POST %s?%d HTTP/1.1\r\n%sContent-Length: 3\r\n\r\nabc", c.path, i, host)
 		fmt.Fprintf(&want, "%s ", c.want)
 	}
-	got := summary(server.Raw(request.String() + next))
+	got := summary(raw(request.String() + next))
 	if want := want.String() + "200 done /next"; got != want {
 		t.Errorf("answers %q, want %q", got, want)
 	}
@@ -226,7 +247,7 @@ func (s *errands) check(t *testing.T, server *proxytest.Server) {
 		}
 	}
 	server.Log.Wait(t, "in Continue")
-	if answer := server.Raw("GET /cut HTTP/1.1\r\n" + host + "\r\n" + next); !strings.HasSuffix(answer, "\r\n\r\nbegun") {
+	if answer := raw("GET /cut HTTP/1.1\r\n" + host + "\r\n" + next); !strings.HasSuffix(answer, "\r\n\r\nbegun") {
 		t.Errorf("a response cut short: %q", answer)
 	}
 	if n := server.Engine.Connections(); n > 0 {

@@ -10,15 +10,21 @@ import (
 // it is over with the handshake.
 const acmeProtocol = "acme-tls/1"
 
-// handshake does t's handshake; false when the connection is to be closed. A
+// handshake does the handshake; false when the connection is to be closed. A
 // plain request is left to be served, as the last one: nginx's 497 answers it.
-func (c *conn) handshake(t *tls.Conn) bool {
+func (c *conn) handshake() bool {
+	t := c.shakes
+	c.shakes = nil
 	t.SetDeadline(c.started.Add(c.core.HeaderTimeout))
 	if beginsRequest(t) {
-		c.nc = t.NetConn()
+		if c.nc = t.NetConn(); c.sock != nil {
+			c.usePlain(c.sock)
+			c.sock.SetDeadline(time.Time{})
+		}
 		c.info.Plain, c.mustClose = true, true
 		return true
 	}
+	c.Detach() // it computes for long
 	if err := t.Handshake(); err != nil {
 		c.e.HandshakeFailed(c.info, err)
 		return false

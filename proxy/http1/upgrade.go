@@ -22,6 +22,11 @@ func (c *conn) Upgrade(x *proxy.Exchange) (net.Conn, error) {
 	if err := c.send(nil); err != nil {
 		return nil, err
 	}
+	if c.carrier != nil {
+		if err := c.carrier.Direct(); err != nil {
+			return nil, c.fail(err)
+		}
+	}
 	t := &tunnel{Conn: c.nc, c: c}
 	return t, t.SetDeadline(time.Time{})
 }

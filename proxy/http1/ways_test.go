@@ -54,22 +54,28 @@ func newWay(t *testing.T, secure, goroutines bool, settings string) *way {
 	listen := "127.0.0.1:8000"
 	if secure {
 		listen += " ssl"
-		dir := t.TempDir()
-		proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{})
-		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		content.Generation = func(_ *config.Scope, g *proxy.Generation) error {
-			for _, site := range g.Sites() {
-				site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
-			}
-			return nil
-		}
+		content.Generation = secureSites(t)
 	}
 	w.Server = proxytest.New(t, proxytest.Config{Text: "server { listen " + listen + "; lingering_timeout 50ms; " + settings + " }",
 		Modules: []proxy.Module{content}, Serve: http1.Serve, Goroutines: goroutines})
 	return w
+}
+
+// secureSites is a Module's Generation that gives every Site a certificate.
+func secureSites(t *testing.T) func(*config.Scope, *proxy.Generation) error {
+	t.Helper()
+	dir := t.TempDir()
+	proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{})
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(_ *config.Scope, g *proxy.Generation) error {
+		for _, site := range g.Sites() {
+			site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+		}
+		return nil
+	}
 }
 
 func (w *way) connect() net.Conn {

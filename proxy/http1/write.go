@@ -235,6 +235,8 @@ func (c *conn) send(p []byte) error {
 	var n int64
 	var err error
 	switch {
+	case c.carrier != nil:
+		n, err = c.sendSealed(p)
 	case len(p) == 0:
 		var m int
 		m, err = c.nc.Write(c.out)

@@ -1,0 +1,129 @@
+package eventloop
+
+import (
+	"io"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Carrier is a Conn as what lies below crypto/tls. Writes are gathered, so that
+// several records leave in one call: until Flush, until a Read that has to wait,
+// until Close, or until there is much. A Write therefore never fails for lack of
+// room, of which crypto/tls would make an end. Like a Conn it is for one
+// goroutine at a time.
+type Carrier struct {
+	*Conn
+	out    []byte  // written and not yet sent
+	pooled *[]byte // where out came from
+	err    error   // of a send: what follows would not be understood
+	tries  bool
+	direct bool
+}
+
+// gatherLimit is how much is gathered before it is sent: two full records and
+// some small ones.
+const gatherLimit = 36 << 10
+
+var carried = sync.Pool{New: func() any { return new([]byte) }}
+
+// NewCarrier returns the Carrier over c.
+func NewCarrier(c *Conn) *Carrier { return &Carrier{Conn: c} }
+
+// nothing is what Read returns in place of waiting. It is temporary as package
+// net has it: crypto/tls keeps the part of a record that it has, and its state.
+type nothing struct{}
+
+func (nothing) Error() string   { return "nothing to read yet" }
+func (nothing) Timeout() bool   { return false }
+func (nothing) Temporary() bool { return true }
+
+// ErrNothing is the error of a Read that would have waited, where Try is set.
+// It is a net.Error, and temporary.
+var ErrNothing error = nothing{}
+
+// Try has Read return ErrNothing in place of waiting, or wait again.
+func (k *Carrier) Try(on bool) { k.tries = on }
+
+// Direct ends the gathering: what is written goes out at once.
+func (k *Carrier) Direct() error {
+	k.direct = true
+	return k.Flush()
+}
+
+// Read reads what is there. What was gathered is sent before it waits.
+func (k *Carrier) Read(p []byte) (int, error) {
+	if k.direct || !k.tries && len(k.out) == 0 || len(p) == 0 {
+		return k.Conn.Read(p)
+	}
+	if k.Readable() {
+		n, err := k.TryRead(p)
+		switch {
+		case n > 0:
+			return n, nil
+		case err == nil:
+			return 0, io.EOF
+		case err != unix.EAGAIN:
+			return 0, k.fail("read", err)
+		}
+	}
+	if k.tries {
+		return 0, ErrNothing
+	}
+	if err := k.Flush(); err != nil {
+		return 0, err
+	}
+	return k.Conn.Read(p)
+}
+
+// Write gathers p, or sends it with what was gathered.
+func (k *Carrier) Write(p []byte) (int, error) {
+	if k.direct {
+		return k.Conn.Write(p)
+	}
+	if k.err != nil {
+		return 0, k.err
+	}
+	if k.pooled == nil {
+		k.pooled = carried.Get().(*[]byte)
+		k.out = (*k.pooled)[:0]
+	}
+	k.out = append(k.out, p...)
+	if len(k.out) >= gatherLimit {
+		if err := k.Flush(); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// Flush sends what was gathered, waiting for room as Conn's Write does. Its
+// error is also that of every later Write.
+func (k *Carrier) Flush() error {
+	if len(k.out) > 0 {
+		_, k.err = k.Conn.Write(k.out)
+	}
+	k.release()
+	return k.err
+}
+
+// Gathered reports whether there is something to Flush.
+func (k *Carrier) Gathered() bool { return len(k.out) > 0 }
+
+// Close sends what there is room for and closes.
+func (k *Carrier) Close() error {
+	if len(k.out) > 0 {
+		k.TryWrite(k.out)
+	}
+	k.release()
+	return k.Conn.Close()
+}
+
+func (k *Carrier) release() {
+	if k.pooled == nil {
+		return
+	}
+	*k.pooled = k.out[:0]
+	carried.Put(k.pooled)
+	k.out, k.pooled = nil, nil
+}

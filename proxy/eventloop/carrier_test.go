@@ -1,0 +1,165 @@
+//go:build linux
+
+package eventloop
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// carry returns a Carrier that the test owns, and the peer's end.
+func carry(t *testing.T) (*Carrier, *net.UnixConn) {
+	t.Helper()
+	c, peer := pair(t, newGroup(t, 1).Next())
+	if err := c.StartOwned(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return NewCarrier(c), peer
+}
+
+// pieces returns what peer gets in one read each, until n bytes have come.
+func pieces(t *testing.T, peer net.Conn, n int) (sizes []int) {
+	t.Helper()
+	peer.SetReadDeadline(time.Now().Add(patience))
+	for buf := make([]byte, 1<<20); n > 0; {
+		m, err := peer.Read(buf)
+		if err != nil {
+			t.Fatalf("%d bytes are missing: %v", n, err)
+		}
+		sizes, n = append(sizes, m), n-m
+	}
+	return sizes
+}
+
+func TestACarrierGathersUntilItIsTold(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		then func(k *Carrier, peer net.Conn) error
+		ends bool
+	}{
+		{"Flush", func(k *Carrier, _ net.Conn) error { return k.Flush() }, false},
+		{"a Read that waits", func(k *Carrier, peer net.Conn) error {
+			go func() {
+				for !k.waits() {
+					time.Sleep(10 * time.Microsecond)
+				}
+				peer.Write([]byte("x"))
+			}()
+			_, err := k.Read(make([]byte, 10))
+			return err
+		}, false},
+		{"Direct", func(k *Carrier, _ net.Conn) error { return k.Direct() }, false},
+		{"Close", func(k *Carrier, _ net.Conn) error { return k.Close() }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k, peer := carry(t)
+			for _, p := range []string{"one", "two", "three"} {
+				if n, err := k.Write([]byte(p)); n != len(p) || err != nil {
+					t.Fatalf("wrote %d, %v", n, err)
+				}
+			}
+			peer.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			if n, err := peer.Read(make([]byte, 1)); n != 0 || !k.Gathered() {
+				t.Errorf("%d bytes came before: %v", n, err)
+			}
+			if err := c.then(k, peer); err != nil {
+				t.Error(err)
+			}
+			if got := pieces(t, peer, 11); len(got) != 1 || k.Gathered() {
+				t.Errorf("it came in pieces of %v", got)
+			}
+			peer.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			if _, err := peer.Read(make([]byte, 1)); c.ends != (err == io.EOF) {
+				t.Errorf("then %v", err)
+			}
+		})
+	}
+}
+
+func (c *Conn) waits() bool { return c.state.Load()&waitRead != 0 }
+
+func TestACarrierHoldsNoMoreThanItsLimit(t *testing.T) {
+	k, peer := carry(t)
+	go func() {
+		for range 100 {
+			k.Write(make([]byte, 16<<10))
+			if len(k.out) >= gatherLimit {
+				t.Errorf("%d bytes are held", len(k.out))
+			}
+		}
+		k.Flush()
+	}()
+	pieces(t, peer, 100*16<<10)
+}
+
+func TestACarrierThatTriesDoesNotWait(t *testing.T) {
+	k, peer := carry(t)
+	buf := make([]byte, 10)
+	read := func(want string, wantErr error) {
+		t.Helper()
+		if n, err := k.Read(buf); string(buf[:n]) != want || err != wantErr {
+			t.Errorf("read %q, %v, want %q, %v", buf[:n], err, want, wantErr)
+		}
+	}
+	k.Try(true)
+	read("", ErrNothing)
+	k.Write([]byte("kept"))
+	read("", ErrNothing)
+	if !k.Gathered() {
+		t.Error("a Read that does not wait has sent what was gathered")
+	}
+	peer.Write([]byte("0123456789ab"))
+	eventually(t, k.Readable, "readiness")
+	read("0123456789", nil)
+	read("ab", nil)
+	read("", ErrNothing)
+	peer.CloseWrite()
+	eventually(t, k.Readable, "the end")
+	read("", io.EOF)
+	read("", io.EOF)
+	if ne, ok := ErrNothing.(net.Error); !ok || !ne.Temporary() || ne.Timeout() {
+		t.Error("crypto/tls would take it for an end")
+	}
+}
+
+// What crypto/tls has sealed must leave whole and in order, or not at all.
+func TestACarrierSendsNothingAfterAFailure(t *testing.T) {
+	k, peer := carry(t)
+	k.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+	big := bytes.Repeat([]byte("x"), 8<<20)
+	if _, err := k.Write(big); err == nil {
+		t.Fatal("there is room for all")
+	}
+	k.SetWriteDeadline(time.Time{})
+	received := make(chan bool, 1)
+	go func() {
+		all, _ := io.ReadAll(peer)
+		received <- bytes.Contains(all, []byte("more"))
+	}()
+	if _, err := k.Write([]byte("more")); err == nil {
+		t.Error("a later Write works")
+	}
+	if err := k.Flush(); err == nil {
+		t.Error("a later Flush works")
+	}
+	k.Close()
+	if <-received {
+		t.Error("something came after the gap")
+	}
+}
+
+func TestACarrierOfACutConnFails(t *testing.T) {
+	k, _ := carry(t)
+	k.Cut()
+	k.Write([]byte("x"))
+	if err := k.Flush(); !errors.Is(err, unix.EPIPE) {
+		t.Errorf("Flush fails with %v", err)
+	}
+}

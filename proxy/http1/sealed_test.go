@@ -1,0 +1,298 @@
+package http1_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"alicorn/proxy/proxytest"
+)
+
+// holding is a connection whose writes are held back while hold is set.
+type holding struct {
+	net.Conn
+	hold bool
+	held bytes.Buffer
+}
+
+// Write sends p, or keeps it.
+func (h *holding) Write(p []byte) (int, error) {
+	if h.hold {
+		return h.held.Write(p)
+	}
+	return h.Conn.Write(p)
+}
+
+// seal returns the records of what is written by write.
+func (h *holding) seal(write func()) []byte {
+	h.hold = true
+	write()
+	h.hold = false
+	defer h.held.Reset()
+	return bytes.Clone(h.held.Bytes())
+}
+
+// shaken is a client whose handshake is done and that had one answer, so that
+// the server's loop waits for it.
+func shaken(t *testing.T, w *way) (*tls.Conn, *holding, *bufio.Reader) {
+	t.Helper()
+	h := &holding{Conn: w.Dial("127.0.0.1:8000")}
+	nc := tls.Client(h, &tls.Config{InsecureSkipVerify: true})
+	t.Cleanup(func() { nc.Close() })
+	r := bufio.NewReader(nc)
+	io.WriteString(nc, get+"\r\n")
+	expectAnswers(t, r, "/ []")
+	return nc, h, r
+}
+
+func TestRecordsAreReadHoweverTheyArrive(t *testing.T) {
+	one, body := get+"\r\n", post+"Content-Length: 6\r\n\r\nabcdef"
+	for _, c := range []struct {
+		name    string
+		records []string
+		piece   int // bytes written at once; 0: all
+		want    []string
+	}{
+		{"a request of one", []string{one}, 0, []string{"/ []"}},
+		{"two requests of one each, at once", []string{one, one}, 0, []string{"/ []", "/ []"}},
+		{"many, at once", repeated(one, 60), 0, repeated("/ []", 60)},
+		{"a request of three, at once", []string{body[:10], body[10:30], body[30:]}, 0, []string{"/ [abcdef]"}},
+		{"one of 16 KB", []string{post + "Content-Length: 16000\r\n\r\n" + long(16000)}, 0, []string{"/ [" + long(16000) + "]"}},
+		{"a request and the next one's begin", []string{one, body[:20], body[20:]}, 0, []string{"/ []", "/ [abcdef]"}},
+		{"byte by byte", []string{one, body}, 1, []string{"/ []", "/ [abcdef]"}},
+		{"in odd pieces", repeated(body, 20), 97, repeated("/ [abcdef]", 20)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, goroutines := range []bool{false, true} {
+				w := newWay(t, true, goroutines, "")
+				nc, h, r := shaken(t, w)
+				for range 2 {
+					sealed := h.seal(func() {
+						for _, record := range c.records {
+							io.WriteString(nc, record)
+						}
+					})
+					for len(sealed) > 0 {
+						n := len(sealed)
+						if c.piece > 0 {
+							n = min(n, c.piece)
+							time.Sleep(200 * time.Microsecond) // so that it arrives by itself
+						}
+						h.Conn.Write(sealed[:n])
+						sealed = sealed[n:]
+					}
+					expectAnswers(t, r, c.want...)
+				}
+			}
+		})
+	}
+}
+
+// A client that sends a record byte by byte must not keep its connection longer
+// than one that sends nothing.
+func TestPartOfARecordMovesNoDeadline(t *testing.T) {
+	for _, c := range []struct{ name, settings string }{
+		{"after a request", "keepalive_timeout 150ms;"},
+		{"before any", "client_header_timeout 150ms;"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWay(t, true, false, c.settings)
+			h := &holding{Conn: w.Dial("127.0.0.1:8000")}
+			nc := tls.Client(h, &tls.Config{InsecureSkipVerify: true})
+			defer nc.Close()
+			if err := nc.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(c.settings, "keep") {
+				io.WriteString(nc, get+"\r\n")
+				expectAnswers(t, bufio.NewReader(nc), "/ []")
+			}
+			sealed := h.seal(func() { io.WriteString(nc, post+"Content-Length: 9000\r\n\r\n"+long(9000)) })
+			began := time.Now()
+			for i := 0; i < len(sealed) && w.Engine.Connections() > 0; i++ {
+				h.Conn.Write(sealed[i : i+1])
+				time.Sleep(5 * time.Millisecond)
+			}
+			if d := time.Since(began); d < 100*time.Millisecond || d > 5*time.Second || w.Engine.Connections() > 0 {
+				t.Errorf("closed after %v: %v", d, w.Engine.Connections() == 0)
+			}
+		})
+	}
+}
+
+func TestConnectionsOverTLSThatIdleHaveNoGoroutine(t *testing.T) {
+	const crowd = 40
+	w := newWay(t, true, false, "")
+	before := runtime.NumGoroutine() - w.Loops.Spare()
+	var readers []*bufio.Reader
+	var clients []*tls.Conn
+	for range crowd {
+		nc, _, r := shaken(t, w)
+		clients, readers = append(clients, nc), append(readers, r)
+	}
+	for range crowd { // nor those that say nothing
+		nc := w.Dial("127.0.0.1:8000")
+		defer nc.Close()
+	}
+	proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 2*crowd }, "not all are accepted")
+	proxytest.Eventually(t, func() bool { return runtime.NumGoroutine()-w.Loops.Spare() < before+crowd/2 }, "each connection has a goroutine")
+	for i, nc := range clients {
+		io.WriteString(nc, get+"\r\n")
+		expectAnswers(t, readers[i], "/ []")
+	}
+}
+
+// The first request of a connection whose handshake is under way while the
+// process ends is answered, as the last.
+func TestShutdownDuringAHandshake(t *testing.T) {
+	w := newWay(t, true, false, "")
+	h := &holding{Conn: w.Dial("127.0.0.1:8000")}
+	nc := tls.Client(h, &tls.Config{InsecureSkipVerify: true})
+	defer nc.Close()
+	proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 1 }, "not accepted")
+	ended := make(chan error, 1)
+	go func() { ended <- w.Engine.Shutdown(t.Context()) }()
+	proxytest.Eventually(t, w.Engine.Draining, "not draining")
+	io.WriteString(nc, get+"\r\n")
+	answer, err := io.ReadAll(nc)
+	if err != nil || !bytes.Contains(answer, []byte("Connection: close")) {
+		t.Errorf("answer %q, %v", answer, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// Nor does one that asks nothing hold the end up for long.
+func TestShutdownAfterAHandshake(t *testing.T) {
+	for _, when := range []string{"before the handshake", "after the handshake"} {
+		w := newWay(t, true, false, "")
+		nc := tls.Client(w.Dial("127.0.0.1:8000"), &tls.Config{InsecureSkipVerify: true})
+		defer nc.Close()
+		shake := func() {
+			if err := nc.Handshake(); err != nil {
+				t.Fatalf("%s: %v", when, err)
+			}
+		}
+		proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 1 }, "not accepted")
+		if when == "after the handshake" {
+			shake()
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- w.Engine.Shutdown(t.Context()) }()
+		proxytest.Eventually(t, w.Engine.Draining, "not draining")
+		if when == "before the handshake" {
+			shake()
+		}
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("%s: %v", when, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: not ended", when)
+		}
+	}
+}
+
+// close_notify ends a connection with and without a request before it.
+func TestTheClientsEndOverTLS(t *testing.T) {
+	for _, c := range []struct{ name, request, want string }{
+		{"while it idles", "", "-"},
+		{"behind a request", get + "\r\n", "200 / []"},
+		{"within a head", "GET / HT", "400"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWay(t, true, false, "")
+			nc, h, r := shaken(t, w)
+			sealed := h.seal(func() {
+				io.WriteString(nc, c.request)
+				nc.CloseWrite()
+			})
+			h.SetWriteDeadline(time.Time{}) // which CloseWrite has set
+			h.Conn.Write(sealed)
+			answer, err := io.ReadAll(r)
+			if got := summary(string(answer)); got != c.want || err != nil {
+				t.Errorf("answer %q, %v, want %q", got, err, c.want)
+			}
+			proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is known still")
+		})
+	}
+}
+
+// cache tells of the tickets that come.
+type cache struct {
+	tls.ClientSessionCache
+	came chan bool
+}
+
+// Put is the cache's.
+func (c cache) Put(string, *tls.ClientSessionState) { c.came <- true }
+
+// What the server says last in a handshake waits for no request.
+func TestHandshakesEndByThemselves(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		w := newWay(t, true, false, "")
+		tickets := cache{tls.NewLRUClientSessionCache(1), make(chan bool, 8)}
+		nc := tls.Client(w.Dial("127.0.0.1:8000"), &tls.Config{InsecureSkipVerify: true, MaxVersion: version, ServerName: "a", ClientSessionCache: tickets})
+		defer nc.Close()
+		if err := nc.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(nc)
+		go r.Peek(1) // which reads the tickets of TLS 1.3
+		select {
+		case <-tickets.came:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: no ticket", tls.VersionName(version))
+		}
+		io.WriteString(nc, get+"\r\n")
+		proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 1 }, "it is not open any more")
+	}
+}
+
+// RFC 8446 section 4.6.3. crypto/tls as a client never asks for it: openssl does.
+func TestKeysChangeOverTLS(t *testing.T) {
+	w := newWay(t, true, false, "")
+	_, port, _ := net.SplitHostPort(w.Addr("127.0.0.1:8000"))
+	cmd := exec.Command("openssl", "s_client", "-connect", "127.0.0.1:"+port, "-tls1_3")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout // where it says what it did
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(out)
+	until := func(text string) {
+		t.Helper()
+		for seen := ""; !strings.Contains(seen, text); {
+			b, err := r.ReadByte()
+			if seen += string(b); err != nil {
+				t.Fatalf("%q did not come: %q, %v", text, seen, err)
+			}
+		}
+	}
+	for range 3 {
+		time.Sleep(20 * time.Millisecond) // a command is a read of its own
+		io.WriteString(in, get+"X: y\r\n\r\n")
+		until("/ []")
+		io.WriteString(in, "K\n") // an update, and a request for the server's
+		until("KEYUPDATE")
+	}
+	in.Close()
+	cmd.Wait()
+	proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is known still")
+}
