@@ -166,19 +166,20 @@ func (d *dockerfile) from(words []string) {
 	}
 }
 
-// copy is COPY [--from=IMAGE] SOURCE... TARGET.
+// copy is COPY [--from=IMAGE] [--chown=USER:GROUP] SOURCE... TARGET.
 func (d *dockerfile) copy(words []string) {
 	d.t.Helper()
-	root := d.context
-	if from, ok := strings.CutPrefix(words[0], "--from="); ok {
-		i := d.stages[from]
-		if i == nil {
-			i = d.taken[from]
+	root, owner := d.context, "0:0"
+	for ; strings.HasPrefix(words[0], "--"); words = words[1:] {
+		name, value, _ := strings.Cut(words[0], "=")
+		switch name {
+		case "--from":
+			root = d.image(value).root
+		case "--chown":
+			owner = value
+		default:
+			d.t.Fatalf("the test does not know COPY %s", name)
 		}
-		if i == nil {
-			d.t.Fatalf("COPY --from=%s: there is no such image", from)
-		}
-		root, words = i.root, words[1:]
 	}
 	last := len(words) - 1
 	target := words[last]
@@ -199,7 +200,22 @@ func (d *dockerfile) copy(words []string) {
 		if out, err := exec.Command("cp", "-a", "--no-preserve=ownership", source, place).CombinedOutput(); err != nil {
 			d.t.Fatalf("COPY %v: %v: %s", words, err, out)
 		}
+		if !folder || st.IsDir() { // else they are root's by the way they were copied
+			d.must(exec.Command("chown", "-R", owner, place).Run())
+		}
 	}
+}
+
+// image is the one that COPY --from names.
+func (d *dockerfile) image(name string) *image {
+	d.t.Helper()
+	if i := d.stages[name]; i != nil {
+		return i
+	}
+	if d.taken[name] == nil {
+		d.t.Fatalf("COPY --from=%s: there is no such image", name)
+	}
+	return d.taken[name]
 }
 
 // run is RUN [--mount=...]... COMMAND.
