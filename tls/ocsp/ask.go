@@ -38,7 +38,11 @@ func (s *Staples) ask(ctx context.Context, t *Staple) (*response, error) {
 	}
 	res, err := s.client.Do(req)
 	if err != nil {
-		return nil, err
+		var long *url.Error // it names the question, too
+		if errors.As(err, &long) {
+			err = long.Err
+		}
+		return nil, fmt.Errorf("cannot ask %s: %w", t.key.url, err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {

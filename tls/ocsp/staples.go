@@ -65,7 +65,10 @@ func New(o Options) *Staples {
 	if s.pause == 0 {
 		s.pause = soonest
 	}
-	s.client = &http.Client{Timeout: timeout, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
+	s.client = &http.Client{
+		Timeout: timeout, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return s
 }
 
