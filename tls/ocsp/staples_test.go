@@ -231,7 +231,10 @@ func TestRespondersThatMisbehaveAreGivenUp(t *testing.T) {
 			}
 		}},
 		{"garbage", "the response cannot be used: ", func(w http.ResponseWriter, _ *xocsp.Request) { io.WriteString(w, "garbage") }},
-		{"elsewhere", "answers 302 Found", func(w http.ResponseWriter, _ *xocsp.Request) { w.Header().Set("Location", "/other"); w.WriteHeader(302) }},
+		{"elsewhere", "answers 302 Found", func(w http.ResponseWriter, _ *xocsp.Request) {
+			w.Header().Set("Location", "/other")
+			w.WriteHeader(302)
+		}},
 		{"hanging up", "cannot ask http://127.0.0.1:", func(http.ResponseWriter, *xocsp.Request) { panic(http.ErrAbortHandler) }},
 		{"silent", "", func(http.ResponseWriter, *xocsp.Request) { <-leave }},
 	} {
