@@ -1,5 +1,7 @@
 package rewrite
 
+import "fmt"
+
 // side is one server's text and what both servers are asked. WWW is a folder;
 // see files. HOST its name. BACK and BACK2 are
 // servers that say who they are and the URI they were asked for.
@@ -7,6 +9,18 @@ type side struct {
 	text    string
 	targets []string
 	fields  []string // of each request
+}
+
+// everyByte are paths with every byte but NUL, encoded.
+func everyByte() (targets []string) {
+	for c := 1; c < 256; c += 15 {
+		target := "/"
+		for i := c; i < min(c+15, 256); i++ {
+			target += fmt.Sprintf("x%%%02x", i)
+		}
+		targets = append(targets, target)
+	}
+	return targets
 }
 
 // plain are targets whose encodings, arguments and slashes differ.
@@ -56,6 +70,12 @@ var arguments = []side{
 	{text: `rewrite ^/(.*)$ /new?p=$1 redirect;`, targets: append(plain, "/a%26b", "/a%3Fb?c", "/%7F%01%25%23%5E%7C%22%3C%3E")},
 	{text: `rewrite ^/(.*)$ /new?p=$1? redirect;`, targets: plain},
 	{text: `rewrite ^/(.*)$ /new%20$1%2Fx%3Fy%41 redirect;`, targets: plain},
+	{text: `location / { rewrite ^ $arg_r? redirect; }`, targets: []string{"/?r=http%3A%2F%2Fb.test%2F%3Ffrom", "/?r=http%3A%2F%2Fb.test%0D%0Asplit", "/?r=http%3A%2F%2Fb.test%2F%3Ffrom%3Dblah"}},
+	{text: `rewrite ^/((?s:.*))$ /new?p=$1; location / { return 200 "$uri|$args"; }`, targets: everyByte()},
+	{text: `rewrite ^/((?s:.*))$ http://b.test/$1?p=$1 redirect;`, targets: everyByte()},
+	{text: `rewrite ^ http://b.test$request_uri? redirect;`, targets: []string{"/blah%20%3Fblah", "/%41%7e%25?%41"}},
+	{text: `rewrite ^(.*) http://b.test$1 redirect;`, targets: []string{"/blah%20%3Fblah", "/%41%7e%25?%41"}},
+	{text: `rewrite ^ http://b.test/blah%20%3Fblah%2F redirect;`, targets: []string{"/", "/?arg=blah"}},
 	{text: `rewrite ^/(.*)$ /new%2x$1%zz% redirect;`, targets: plain},
 	{text: `rewrite ^/(.*)$ /new?%20%41=$1 redirect;`, targets: plain},
 	{text: `rewrite ^/(?<section>[^/]+)/(?<page>.*)$ /$page?section=$section last; location / { return 200 "$uri|$args|$section|$page|$1|$2"; }`, targets: plain},
