@@ -118,7 +118,7 @@ func TestTheIdleCrowdIsServedOnce(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(visited))
 	defer backend.Close()
 	i := &idle{connections: 40, path: "/static/1k"}
-	crowd, err := i.open(t.Context(), backend.Listener.Addr().String())
+	crowd, err := i.open(t.Context(), backend.Listener.Addr().String(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

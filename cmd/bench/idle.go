@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,6 +25,7 @@ type idle struct {
 	connections int
 	settle      time.Duration
 	path        string
+	secure      bool
 	limit       int64 // bytes of alicorn's front before the crowd comes
 }
 
@@ -35,6 +37,7 @@ func runIdle(ctx context.Context, args []string) error {
 	flags.IntVar(&i.connections, "connections", 20_000, "kept connections that are open at once")
 	flags.DurationVar(&i.settle, "settle", 5*time.Second, "before memory is read")
 	flags.StringVar(&i.path, "path", "/static/1k", "what each connection asks for, once")
+	flags.BoolVar(&i.secure, "tls", false, "by https")
 	limit := flags.Int64("limit", 30, "MiB (PSS) that alicorn's front may hold before")
 	if err := parseFlags(flags, args); err != nil {
 		return err
@@ -46,7 +49,7 @@ func runIdle(ctx context.Context, args []string) error {
 	if err := i.fit(); err != nil {
 		return err
 	}
-	shape := func(s *site) { s.connections = i.connections + spareDescriptors }
+	shape := func(s *site) { s.connections, s.secure = i.connections+spareDescriptors, i.secure }
 	return withServers(ctx, *serverList, shape, func(s *server) error {
 		if err := s.ready(ctx, allCases()[0]); err != nil {
 			return err
@@ -96,7 +99,7 @@ func (i *idle) measure(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	crowd, err := i.open(ctx, s.addr)
+	crowd, err := i.open(ctx, s.addr, s.tls)
 	defer closeAll(crowd)
 	if err != nil {
 		return err
@@ -138,8 +141,9 @@ func (i *idle) print(ctx context.Context, s *server, when string) (holdings, err
 	return h, err
 }
 
-// open opens the crowd. On error some connections may be open.
-func (i *idle) open(ctx context.Context, addr string) ([]net.Conn, error) {
+// open opens the crowd, by TLS unless trust is nil. On error some connections
+// may be open.
+func (i *idle) open(ctx context.Context, addr string, trust *tls.Config) ([]net.Conn, error) {
 	const openers = 32
 	crowd := make([]net.Conn, i.connections)
 	errs := make([]error, openers)
@@ -149,6 +153,9 @@ func (i *idle) open(ctx context.Context, addr string) ([]net.Conn, error) {
 		wg.Go(func() {
 			for n := int(next.Add(1)) - 1; n < len(crowd) && ctx.Err() == nil; n = int(next.Add(1)) - 1 {
 				conn, err := dialFrom(n, addr)
+				if err == nil && trust != nil {
+					conn = secured(conn, trust)
+				}
 				if err == nil {
 					crowd[n] = conn
 					err = i.ask(conn, addr)
@@ -168,6 +175,14 @@ func (i *idle) open(ctx context.Context, addr string) ([]net.Conn, error) {
 func dialFrom(n int, addr string) (net.Conn, error) {
 	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+n%clientAddresses))}
 	return (&net.Dialer{LocalAddr: from, Timeout: requestDeadline, KeepAlive: -1}).Dial("tcp", addr)
+}
+
+// secured is a client's end of TLS. The certificate is for another loopback
+// address than this one may be.
+func secured(conn net.Conn, trust *tls.Config) net.Conn {
+	own := trust.Clone()
+	own.ServerName = "127.0.0.1"
+	return tls.Client(conn, own)
 }
 
 // ask makes one request, of which nothing stays in this process.

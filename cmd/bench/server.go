@@ -155,6 +155,11 @@ func withServers(ctx context.Context, list string, shape func(*site), measure fu
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(site.dir)) }()
 	shape(site)
+	if site.secure {
+		if site.tls, err = newIdentity(site.dir); err != nil {
+			return err
+		}
+	}
 	peers, _, err := choosePeers(newAlicorn(site.dir), list)
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ type site struct {
 	connections int // that a process of nginx may have
 	// directives are further lines that mean the same to nginx and alicorn.
 	directives string
+	secure     bool      // withServers makes it an identity
 	tls        *identity // what servers speak TLS with; nil: plain HTTP
 }
 
