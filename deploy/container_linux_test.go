@@ -24,7 +24,8 @@ import (
 // what containers need, by the kernel's own means.
 type container struct {
 	Root     string
-	Binds    map[string]string // paths of this system, by the places where they appear
+	Binds    map[string]string // folders of this system, by the places where they appear, read-only
+	Volumes  map[string]string // the same, writable
 	Writable bool              // the root, as without --read-only
 	Temp     bool              // --tmpfs /tmp
 	Network  bool              // this system's instead of one of its own
@@ -141,6 +142,9 @@ func (c *container) mounts() error {
 	}
 	err := c.mount(c.Root, "/", "", unix.MS_BIND)
 	for place, source := range c.Binds {
+		err = errors.Join(err, c.mount(source, place, "", unix.MS_BIND), c.mount("", place, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY))
+	}
+	for place, source := range c.Volumes {
 		err = errors.Join(err, c.mount(source, place, "", unix.MS_BIND))
 	}
 	err = errors.Join(err, c.mount("proc", "/proc", "proc", 0), c.mount("dev", "/dev", "tmpfs", 0))

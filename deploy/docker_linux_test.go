@@ -129,7 +129,7 @@ func golang(t *testing.T) base {
 		write(t, filepath.Join(root, "etc/ssl/certs/ca-certificates.crt"), string(authorities), 0o644)
 	}
 	b.binds["/usr/local/go"] = goEnv(t, "GOROOT")
-	b.writes = map[string]string{"/go/pkg/mod": goEnv(t, "GOMODCACHE"), "/root/.cache/go-build": goEnv(t, "GOCACHE")}
+	b.caches = map[string]string{"/go/pkg/mod": goEnv(t, "GOMODCACHE"), "/root/.cache/go-build": goEnv(t, "GOCACHE")}
 	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB"} {
 		b.variables[name] = goEnv(t, name)
 	}
@@ -194,13 +194,24 @@ func programAlone(t *testing.T, program *image) {
 		t.Errorf("the image has\n%s%v; want\n%s", list, err, filesOfProgram)
 	}
 	needsNoLibrary(t, program.at("alicorn"))
-	write(t, program.at("alicorn.conf"), "access_log /dev/stdout;\nerror_log stderr notice;\nserver { listen 80; root /site; }\n", 0o644)
+	write(t, program.at("alicorn.conf"), "access_log /dev/stdout;\nerror_log stderr notice;\ntls_internal on;\n"+
+		"server { listen 80; listen 443 ssl; server_name shop.internal; root /site; }\n", 0o644)
 	write(t, program.at("site/index.html"), "a page", 0o644)
-	c := program.container().start(t)
+	volume := publicDir(t)
+	if err := os.Chown(volume, 65534, 65534); err != nil { // as an engine does, after the image's folder
+		t.Fatal(err)
+	}
+	c := program.container()
+	c.Volumes = map[string]string{"/var/lib/alicorn": volume}
+	c.start(t)
 	if answer := c.answer("127.0.0.1:80", "/"); !strings.HasSuffix(answer, "\r\n\r\na page") {
 		t.Errorf("answer %q", answer)
 	}
 	c.isUnprivileged(65534)
+	await(t, "no certificate is obtained, or it is not kept", func() bool {
+		keys, _ := exec.Command("find", volume, "-name", "shop.internal*.key").Output()
+		return len(keys) > 0
+	})
 	c.stop()
 	if !strings.Contains(c.stdout.String(), `"GET / HTTP/1.1" 200 6`) {
 		t.Error("no line about the request on standard output")
@@ -313,9 +324,14 @@ func applicationInContainer(t *testing.T, probed *image) {
 	if got := c.request("127.0.0.1:8000", "POST /upload HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 900000\r\n\r\n"+strings.Repeat("x", 900000)); !strings.HasSuffix(got, "\r\n\r\n900000") {
 		t.Errorf("the answer to an upload is %q", got)
 	}
-	status := c.inside(t, probed, "alicorn", "status")
-	if !strings.Contains(status, "app shop: ") {
-		t.Errorf("alicorn status, asked inside, says %q", status)
+	if out, err := c.inside("alicorn", "status"); err != nil || !strings.Contains(out, "app shop: ") {
+		t.Errorf("alicorn status, asked inside: %v: %s", err, out)
+	}
+	if out, err := c.inside("alicorn", "reload"); err != nil {
+		t.Errorf("alicorn reload, asked inside: %v: %s", err, out)
+	}
+	if out, err := c.inside("alicorn", "upgrade"); err == nil || !strings.Contains(out, "start a container of the new image instead") {
+		t.Errorf("alicorn upgrade, asked inside: %v: %s", err, out)
 	}
 	c.stop()
 }

@@ -31,7 +31,7 @@ type image struct {
 type base struct {
 	binds     map[string]string // see container.Binds
 	variables map[string]string
-	writes    map[string]string // binds for RUN alone: caches of this system
+	caches    map[string]string // volumes for RUN alone
 	uid       int               // who runs RUN
 	network   bool              // for RUN
 	make      func(root string) // puts files of its own there
@@ -228,8 +228,7 @@ func (d *dockerfile) run(command string) {
 	i := d.current
 	c := i.container("/bin/sh", "-c", command)
 	c.UID, c.GID, c.Writable, c.Temp, c.Network = i.base.uid, i.base.uid, true, true, i.base.network
-	c.Binds = maps.Clone(c.Binds)
-	maps.Copy(c.Binds, i.base.writes)
+	c.Volumes = i.base.caches
 	for name, value := range d.args {
 		c.Env = append(c.Env, name+"="+value)
 	}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -79,14 +78,10 @@ func (c *container) processes() map[string]string {
 }
 
 // inside runs a command in the running container, as docker exec.
-func (c *container) inside(t *testing.T, i *image, args ...string) string {
-	t.Helper()
+func (c *container) inside(args ...string) (string, error) {
 	pid := itoa(c.cmd.Process.Pid)
 	cmd := exec.Command("nsenter", append([]string{"-t", pid, "-p", "-n", "-m", "-r", "-w", "-S", itoa(c.UID), "-G", itoa(c.GID), "--"}, args...)...)
 	cmd.Env = c.Env
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v: %v: %s", args, err, out)
-	}
-	return string(out)
+	return string(out), err
 }
