@@ -137,17 +137,3 @@ func TestMistakesOfReturnAreNamed(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkReturn(b *testing.B) {
-	for _, c := range []struct{ name, directive string }{
-		{"text", "return 200 hello;"}, {"redirect", "return 301 https://$host$request_uri;"}, {"status page", "return 403;"},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			s := start(b, "server { listen 80; "+c.directive+" }")
-			b.ReportAllocs()
-			for b.Loop() {
-				s.Get("/path")
-			}
-		})
-	}
-}
