@@ -21,9 +21,6 @@
 // a descriptor's readiness, as through shared memory. Before a Loop waits it
 // tells them that it sleeps, and looks once more.
 //
-// A Carrier is a Conn for crypto/tls to lie on. It gathers records that are
-// written, which leave in one call, and can be read without waiting.
-//
 // Where the system has no poller of the kind needed, New returns
 // errors.ErrUnsupported, and connections are served by a goroutine each.
 package eventloop

@@ -8,11 +8,8 @@
 // suspended no goroutine: who resumes the Exchange drives it on. At most one
 // goroutine drives a connection; Drain and Close only change its state and cut.
 //
-// Over TLS it is the same, with an eventloop.Carrier between crypto/tls and the
-// socket. The handshake, which computes for long, first hands the lead over. An
-// idle connection is tried with reads that do not wait: crypto/tls may hold a
-// request that the socket no longer shows, or part of a record, which moves no
-// deadline. What TLS itself has to say is sent before a connection idles.
+// Over TLS it is the same, on an eventloop.Carrier. The handshake hands the lead
+// over first, and a connection that idles is tried with reads that do not wait.
 //
 // A request head is parsed inside the connection's read buffer; the strings of
 // the Exchange's Request alias it. The buffer is therefore left alone until
