@@ -65,6 +65,7 @@ type conn struct {
 	mustClose, aborted    bool
 	upgraded              bool // HTTP has ended here
 	closing               bool // the response said Connection: close
+	last                  bool // nothing will be sent after what is queued
 	resets                bool // the close will be a reset
 	err                   error
 }

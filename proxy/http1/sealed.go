@@ -52,10 +52,22 @@ func (c *conn) sendSealed(p []byte) (n int64, err error) {
 		m, err = c.nc.Write(b)
 		n += int64(m)
 	}
+	if err == nil && c.last {
+		c.endSealed()
+	}
 	if err == nil {
 		err = c.carrier.Flush()
 	}
 	return n, err
+}
+
+// endSealed writes close_notify behind the last response. crypto/tls lets its
+// deadline pass at once, so that nothing more is written: what was gathered is.
+func (c *conn) endSealed() {
+	if t, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		t.CloseWrite()
+		c.sock.SetWriteDeadline(time.Time{})
+	}
 }
 
 // flushCarrier sends what TLS itself has to say.

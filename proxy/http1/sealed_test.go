@@ -202,6 +202,29 @@ func TestShutdownAfterAHandshake(t *testing.T) {
 	}
 }
 
+// close_notify comes with the last response, not after what is done behind it.
+func TestTheServersEndOverTLS(t *testing.T) {
+	w := newWay(t, true, false, "")
+	for _, c := range []struct{ name, fields, rest string }{
+		{"all was read", "", ""},
+		{"more is to come", "Content-Length: 3\r\n", "abc"},
+	} {
+		nc, _, r := shaken(t, w)
+		io.WriteString(nc, "POST /after HTTP/1.1\r\n"+host+last+c.fields+"\r\n")
+		expectAnswers(t, r, "/after []")
+		if b, err := r.ReadByte(); err != io.EOF {
+			t.Errorf("%s: read %q, %v", c.name, b, err)
+		}
+		if n := w.Engine.Connections(); n != 1 {
+			t.Errorf("%s: %d connections while the request is worked on", c.name, n)
+		}
+		w.open <- true
+		io.WriteString(nc, c.rest)
+		nc.Close()
+		proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "%s: the connection is known still", c.name)
+	}
+}
+
 // close_notify ends a connection with and without a request before it.
 func TestTheClientsEndOverTLS(t *testing.T) {
 	for _, c := range []struct{ name, request, want string }{

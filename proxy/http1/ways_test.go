@@ -37,6 +37,11 @@ func (w *way) answer(x *proxy.Exchange) error {
 		x.Stream().Detach()
 		w.entered <- true
 		<-w.open
+	case "/after":
+		err := x.Res.Reply(200, "text/plain", []byte("/after []"))
+		x.Stream().Detach()
+		<-w.open
+		return err
 	}
 	body, err := io.ReadAll(x.Body())
 	if err != nil {

@@ -291,6 +291,7 @@ func (c *conn) Finish() error {
 		c.buffer()
 		c.out = append(c.out, "0\r\n\r\n"...)
 	}
+	c.last = c.closing
 	return c.send(nil)
 }
 
