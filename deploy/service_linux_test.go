@@ -201,6 +201,9 @@ func (s *service) isReloaded() {
 	pid := s.mainPID()
 	s.run("systemctl reload alicorn")
 	s.serves("served")
+	if out := s.run("alicorn status --json"); !strings.Contains(out, `"generation": 2,`) {
+		s.t.Errorf("a reload is not one reload: %s", out)
+	}
 	s.write("/etc/alicorn/conf.d/bad.conf", "sever {\n", 0o644)
 	if out, err := s.try("systemctl reload alicorn"); err == nil {
 		s.t.Errorf("a reload of a mistake succeeds: %s", out)
