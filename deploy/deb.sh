@@ -29,7 +29,8 @@ sed "s/@VERSION@/$version/; s/@DATE@/$(date -R)/" debian/changelog |
     gzip -9n >"$tree/usr/share/doc/alicorn/changelog.gz"
 chmod 0644 "$tree/usr/share/doc/alicorn/changelog.gz"
 
-install -d "$tree/DEBIAN" "$out"
+install -d "$tree/DEBIAN"
+mkdir -p "$out"
 size=$(du -k -s --apparent-size --exclude=DEBIAN "$tree" | cut -f1)
 sed "s/@VERSION@/$version/; s/@ARCH@/$arch/; s/@SIZE@/$size/" debian/control >"$tree/DEBIAN/control"
 install -m 0644 debian/conffiles "$tree/DEBIAN/conffiles"

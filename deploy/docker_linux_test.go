@@ -29,7 +29,12 @@ func asCaller(t *testing.T, name string, args ...string) *exec.Cmd {
 
 func cacheOwner(t *testing.T) int {
 	t.Helper()
-	st, err := os.Stat(goEnv(t, "GOCACHE"))
+	cache := goEnv(t, "GOCACHE")
+	err := os.MkdirAll(cache, 0o755) // root has none yet where sudo changes the home
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.Stat(cache)
 	if err != nil {
 		t.Fatal(err)
 	}

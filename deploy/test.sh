@@ -69,6 +69,7 @@ uwsgi-plugin-python3
 wrk wrk
 python3-flask
 python3-django
+libjs-jquery
 python3-pytest
 apache2-utils ab
 curl curl
@@ -78,6 +79,7 @@ gcc gcc
 libc6-dev
 systemd systemd-analyze
 iproute2 ip
+procps pgrep
 ca-certificates
 logrotate /usr/sbin/logrotate
 PACKAGES
