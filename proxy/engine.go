@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"alicorn/proxy/eventloop"
 )
@@ -21,6 +22,8 @@ type LiveConn interface {
 	// Drain lets the exchange in progress end, with "Connection: close", and
 	// then closes; it closes at once when none is in progress. It does not block.
 	Drain()
+	// Fresh reports whether nothing has been asked on it yet.
+	Fresh() bool
 	// Close cuts the connection now.
 	Close() error
 }
@@ -179,6 +182,40 @@ func (e *Engine) Drain(ctx context.Context, g *Generation) error {
 	return err
 }
 
+// AwaitFirst stops accepting and waits until something has been asked on every
+// connection, or ctx has ended.
+func (e *Engine) AwaitFirst(ctx context.Context) {
+	e.stopAccepting()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for e.hasFresh() {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (e *Engine) hasFresh() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, lc := range e.conns {
+		if lc.Fresh() {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Engine) stopAccepting() {
+	if g := e.Current(); g != nil {
+		for _, l := range g.Listeners {
+			l.Close()
+		}
+	}
+}
+
 // Shutdown stops accepting, lets requests in progress end and closes every
 // connection. When ctx ends first, what is left is cut.
 func (e *Engine) Shutdown(ctx context.Context) error {
@@ -189,11 +226,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 		live = append(live, lc)
 	}
 	e.mu.Unlock()
-	if g := e.Current(); g != nil {
-		for _, l := range g.Listeners {
-			l.Close()
-		}
-	}
+	e.stopAccepting()
 	for _, lc := range live {
 		lc.Drain()
 	}

@@ -508,6 +508,7 @@ func lingering(nc net.Conn, busy bool) string {
 func holdRequest(ts *testscript.TestScript, neg bool, args []string) {
 	nc, err := net.Dial("tcp4", "127.0.0.1:"+serverOf(ts).ports[0])
 	ts.Check(err)
+	ts.Check(nc.(*net.TCPConn).SetReadBuffer(64 << 10)) // the kernel would take tens of megabytes
 	serverOf(ts).held = nc
 	ts.Defer(func() { nc.Close() })
 	_, err = fmt.Fprintf(nc, "%s %s HTTP/1.1\r\nHost: held\r\n\r\n", args[0], args[1])

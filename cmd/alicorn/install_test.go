@@ -219,9 +219,24 @@ func TestInstallRefusesToMixWithThePackage(t *testing.T) {
 	}
 }
 
+// publicProgram is ownProgram in a folder that every user may enter.
+func publicProgram(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(ownProgram(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(publicDir(t), "alicorn")
+	if err := os.WriteFile(file, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 func TestInstallNeedsRootUnlessItOnlyTells(t *testing.T) {
 	t.Parallel()
 	root := emptySystem(t)
+	program := publicProgram(t)
 	for _, tc := range []struct {
 		args []string
 		want string
@@ -230,7 +245,7 @@ func TestInstallNeedsRootUnlessItOnlyTells(t *testing.T) {
 		{[]string{"uninstall", "--purge"}, "only root can do this"},
 		{[]string{"install", "--dry-run"}, "would have made user alicorn"},
 	} {
-		cmd := exec.Command(ownProgram(t), append(tc.args, "--root", root)...)
+		cmd := exec.Command(program, append(tc.args, "--root", root)...)
 		cmd.Dir, cmd.Env = "/", append(os.Environ(), reexecEnv+"=1")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		out, err := cmd.CombinedOutput()

@@ -61,19 +61,15 @@ func (u *upgrade) abandon() {
 	}
 }
 
-// newcomers is how long connections that were accepted last have to send their
-// first request to the old process.
-const newcomers = 300 * time.Millisecond
+// newcomers is how long connections that were accepted last have, at most, to
+// send their first request to the old process, which nobody waits for.
+const newcomers = 10 * time.Second
 
 // retire stops when another process serves: a connection accepted just before
 // is no idle one, its request is on the way.
 func (s *server) retire(ctx context.Context) error {
-	for _, l := range s.loaded().generation.Listeners {
-		l.Close()
-	}
-	select {
-	case <-time.After(newcomers):
-	case <-ctx.Done():
-	}
+	first, cancel := context.WithTimeout(ctx, newcomers)
+	defer cancel()
+	s.engine.AwaitFirst(first)
 	return s.stop(ctx, false)
 }

@@ -352,6 +352,9 @@ func (c *conn) Drain() {
 	}
 }
 
+// Fresh is proxy.LiveConn's.
+func (c *conn) Fresh() bool { return c.state.Load() == stateFresh }
+
 // Close cuts the connection.
 func (c *conn) Close() error {
 	c.state.Store(stateClosed)
