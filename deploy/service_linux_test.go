@@ -97,6 +97,8 @@ func liveWithSystemd(t *testing.T, folder string) {
 	s.isInstalledByPackage()
 	s.isReloaded()
 	s.isUpgraded()
+	s.comesBack()
+	s.run("alicorn upgrade")
 	s.stopsInGoodOrder()
 	s.isStartedByItsSocket()
 	s.isRemoved()
@@ -231,6 +233,22 @@ func (s *service) isUpgraded() {
 		}
 	})
 	s.is("ActiveState=active", "StatusText=Serving", "NRestarts=0")
+}
+
+// comesBack: systemd notices the end of a server that took over from the one
+// that it has started.
+func (s *service) comesBack() {
+	s.t.Helper()
+	pid := s.mainPID()
+	s.run("kill -KILL " + pid)
+	await(s.t, "the service is not started again", func() bool {
+		_, err := ask(s.client, "/")
+		return err == nil
+	})
+	s.is("ActiveState=active", "NRestarts=1")
+	if s.mainPID() == pid {
+		s.t.Error("the main process is the one that was killed")
+	}
 }
 
 // stopsInGoodOrder: also after an upgrade a stop lets requests end.
