@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"io"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -56,16 +55,8 @@ func (k *Carrier) Read(p []byte) (int, error) {
 	if k.direct || !k.tries && len(k.out) == 0 || len(p) == 0 {
 		return k.Conn.Read(p)
 	}
-	if k.Readable() {
-		n, err := k.TryRead(p)
-		switch {
-		case n > 0:
-			return n, nil
-		case err == nil:
-			return 0, io.EOF
-		case err != unix.EAGAIN:
-			return 0, k.fail("read", err)
-		}
+	if n, err := k.readNow(p); err != unix.EAGAIN {
+		return n, err
 	}
 	if k.tries {
 		return 0, ErrNothing

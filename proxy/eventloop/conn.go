@@ -34,20 +34,31 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for {
-		n, err := c.TryRead(p)
-		switch {
-		case n > 0:
-			return n, nil
-		case err == nil:
-			return 0, io.EOF
-		case err != unix.EAGAIN:
-			return 0, c.fail("read", err)
+		if n, err := c.readNow(p); err != unix.EAGAIN {
+			return n, err
 		}
 		c.Detach()
 		if err := c.waitRead(c.bound(c.readDue, c.readWait)); err != nil {
 			return 0, c.fail("read", err)
 		}
 	}
+}
+
+// readNow is Read, but unix.EAGAIN in place of waiting.
+func (c *Conn) readNow(p []byte) (int, error) {
+	if !c.Readable() {
+		return 0, unix.EAGAIN
+	}
+	n, err := c.TryRead(p)
+	switch {
+	case n > 0:
+		return n, nil
+	case err == nil:
+		return 0, io.EOF
+	case err != unix.EAGAIN:
+		return 0, c.fail("read", err)
+	}
+	return 0, unix.EAGAIN
 }
 
 // Write writes all of p, waiting for room until the write deadline.
@@ -169,7 +180,7 @@ func (c *Conn) due(t time.Time) int64 {
 // LocalAddr returns the address the client connected to.
 func (c *Conn) LocalAddr() net.Addr {
 	if c.own == nil {
-		c.own, _ = unix.Getsockname(c.fd)
+		c.own, _ = sockname(c.fd)
 	}
 	return Addr(c.own)
 }

@@ -4,6 +4,9 @@ package eventloop
 
 import (
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,6 +61,47 @@ func TestAllThatWaitAreAccepted(t *testing.T) {
 		eventually(t, func() bool { return accepted.Load() == 3*atOnce+5 }, "accepting all")
 		dial(t, ln, 1)
 		eventually(t, func() bool { return accepted.Load() == 3*atOnce+6 }, "accepting one more")
+		l.Close()
+	}
+}
+
+func TestAcceptedConnectionsKnowBothAddresses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	for _, c := range []struct{ network, address string }{
+		{"tcp4", "127.0.0.1:0"}, {"tcp6", "[::1]:0"}, {"tcp", "[::]:0"}, {"unix", path},
+	} {
+		ln, err := net.Listen(c.network, c.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		f, err := ln.(interface{ File() (*os.File, error) }).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		fd := int(f.Fd()) // which makes it block
+		unix.SetNonblock(fd, true)
+		accepted := make(chan [2]net.Addr, 1)
+		l, err := newGroup(t, 1).Listen(fd, func(conn *Conn) {
+			accepted <- [2]net.Addr{conn.LocalAddr(), conn.RemoteAddr()}
+			conn.Close()
+		}, func(err error) { t.Error(err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc, err := net.Dial(ln.Addr().Network(), ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		got := within(t, accepted, "accepting")
+		want := [2]net.Addr{nc.RemoteAddr(), nc.LocalAddr()}
+		for i := range got {
+			if got[i].Network() != want[i].Network() || got[i].String() != strings.Trim(want[i].String(), "@") {
+				t.Errorf("%s: address %s %q, want %s %q", c.address, got[i].Network(), got[i], want[i].Network(), want[i])
+			}
+		}
 		l.Close()
 	}
 }

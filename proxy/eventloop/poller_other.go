@@ -28,6 +28,7 @@ func (p *poller) event(i int) (fd int, tag int32, ready uint32) { return bellFD,
 func read(fd int, b []byte) (int, error)                        { return unix.Read(fd, b) }
 func write(fd int, b []byte) (int, error)                       { return unix.Write(fd, b) }
 func accept(fd int) (int, unix.Sockaddr, error)                 { return unix.Accept(fd) }
+func sockname(fd int) (unix.Sockaddr, error)                    { return unix.Getsockname(fd) }
 
 type writev struct{}
 
