@@ -227,7 +227,7 @@ func publicProgram(t *testing.T) string {
 		t.Fatal(err)
 	}
 	file := filepath.Join(publicDir(t), "alicorn")
-	if err := os.WriteFile(file, text, 0o755); err != nil {
+	if err := writeProgram(file, text); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -270,7 +270,7 @@ func managedSystem(t *testing.T, active bool, pid int) (in *installation, asked 
 	}
 	script := "#!/bin/sh\n[ \"$1\" != show ] || { echo " + itoa(pid) + "; exit; }\necho \"$*\" >>" + log + "\n[ \"$1\" != is-active ] || exit " + code + "\n"
 	for _, name := range []string{"systemctl", installedBinary} {
-		if err := replaceFile(filepath.Join(root, name), []byte(script), 0o755); err != nil {
+		if err := writeProgram(filepath.Join(root, name), []byte(script)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -286,7 +286,7 @@ func running(t *testing.T, path string) int {
 	t.Helper()
 	text, err := os.ReadFile("/bin/sleep")
 	if err == nil {
-		err = replaceFile(path, text, 0o755)
+		err = writeProgram(path, text)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -340,7 +340,7 @@ func copyProgram(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(to, text, 0o755)
+	return writeProgram(to, text)
 }
 
 func TestInstallLeavesAServiceAloneThatRunsTheProgram(t *testing.T) {

@@ -73,6 +73,14 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
+// writeProgram writes a file that is then executed. A process that is forked
+// meanwhile would keep it open for writing, and busy, until it executes its own.
+func writeProgram(file string, text []byte) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return replaceFile(file, text, 0o755)
+}
+
 // startWith runs exe in dir with files from descriptor 3 on, LISTEN_PID being
 // its own, and variables.
 func startWith(t *testing.T, exe, dir string, files []*os.File, variables ...string) *exec.Cmd {

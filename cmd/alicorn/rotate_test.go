@@ -27,7 +27,7 @@ func TestLogsAreRotatedAsInstalled(t *testing.T) {
 	write(t, dir, "alicorn.conf", "user "+front.Name+";\nerror_log logs/error.log notice;\naccess_log logs/access.log;\nserver { listen unix:"+sock+"; return 200 served; }\n")
 	program := filepath.Join(dir, "alicorn")
 	text := "#!/bin/sh\nexport " + reexecEnv + "=1 RUNTIME_DIRECTORY=" + dir + "/run\nexec " + ownProgram(t) + ` "$@"` + "\n"
-	if err := replaceFile(program, []byte(text), 0o755); err != nil {
+	if err := writeProgram(program, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 	rotation := strings.NewReplacer("su alicorn alicorn", "su "+front.Name+" "+front.Name, "/var/log/alicorn", logs,

@@ -256,6 +256,9 @@ func (s *server) reopen() error {
 			}
 		}
 	})
+	if len(errs) == 0 {
+		s.loaded().generation.LogTo(proxy.LevelNotice, "logs reopened")
+	}
 	return errors.Join(errs...)
 }
 

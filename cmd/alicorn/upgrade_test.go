@@ -77,10 +77,7 @@ func (u *upgraded) install(program string) {
 	u.t.Helper()
 	text, err := os.ReadFile(program)
 	if err == nil {
-		err = os.WriteFile(u.exe+".new", text, 0o755)
-	}
-	if err == nil {
-		err = os.Rename(u.exe+".new", u.exe)
+		err = writeProgram(u.exe, text)
 	}
 	if err != nil {
 		u.t.Fatal(err)
