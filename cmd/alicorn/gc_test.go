@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math"
+	"runtime"
 	"runtime/debug"
 	"testing"
 	"time"
@@ -65,5 +66,61 @@ func TestAnIdleProcessCollectsUnlessThatIsOff(t *testing.T) {
 	run(func() bool { looks++; return looks > 50 })
 	if n := collections() - before; n > 0 {
 		t.Errorf("%d collections though they are off", n)
+	}
+}
+
+func TestSmallHeapsHaveRoom(t *testing.T) {
+	for _, c := range []struct {
+		live uint64
+		want int
+	}{{0, 400}, {1 << 20, 400}, {4 << 20, 400}, {8 << 20, 200}, {16 << 20, 100}, {1 << 40, 100}} {
+		if got := roomyPercent(c.live); got != c.want {
+			t.Errorf("with %d bytes in use percent is %d, want %d", c.live, got, c.want)
+		}
+	}
+}
+
+func TestOnlyAnUnsaidPercentIsPaced(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	for _, c := range []struct {
+		name, gogc string
+		settings   gcSettings
+		paced      bool
+	}{
+		{"nothing is said", "", gcSettings{}, true},
+		{"memory alone", "", gcSettings{Memory: 1 << 40}, true},
+		{"percent", "", gcSettings{Percent: 2000}, false},
+		{"GOGC", "2000", gcSettings{}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("GOGC", c.gogc)
+			debug.SetGCPercent(2000)
+			c.settings.pace()
+			if got := gcInEffect().Percent; (got != 2000) != c.paced {
+				t.Errorf("percent is %d; paced %v", got, c.paced)
+			}
+		})
+	}
+}
+
+func TestEachCollectionIsLookedAtUntilTheEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	seen := make(chan bool, 100)
+	look(ctx, func() { seen <- true })
+	for range 3 {
+		runtime.GC()
+		select {
+		case <-seen:
+		case <-time.After(10 * time.Second):
+			t.Fatal("a collection was not seen")
+		}
+	}
+	cancel()
+	for range 3 {
+		runtime.GC()
+	}
+	time.Sleep(10 * time.Millisecond)
+	if len(seen) > 1 { // one may have begun before
+		t.Errorf("%d are seen after the end", len(seen))
 	}
 }

@@ -97,6 +97,7 @@ func (s *server) runWithControl(ctx context.Context) error {
 	var api sync.WaitGroup
 	api.Go(func() { s.control(apiCtx, s.log()) })
 	api.Go(func() { giveBack(apiCtx, collectIdle) })
+	look(apiCtx, s.paceGC)
 	api.Go(func() {
 		s.p.origin.notify.watch(apiCtx, func(ctx context.Context) error { return s.ask(ctx, verbAlive) })
 	})

@@ -122,6 +122,14 @@ func (s *server) swap(ld *loaded) {
 	}
 }
 
+// paceGC is called in the course of each collection.
+func (s *server) paceGC() {
+	s.mu.Lock()
+	c := s.current.process.GC
+	s.mu.Unlock()
+	c.pace()
+}
+
 // drain lets the requests of old end, then its workers, then lets go of what
 // only it held.
 func (s *server) drain(old *loaded) {
