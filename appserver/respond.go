@@ -199,6 +199,9 @@ func (h *handler) stream(x *proxy.Exchange, r *request) error {
 		if b.Buffer != nil {
 			frames.Put(b.Buffer)
 		}
+		if err != nil && r.broken.Load() {
+			return r.failure.Load() // the client waited for what could not be kept for it
+		}
 		if err != nil {
 			return err
 		}
