@@ -41,6 +41,9 @@ func (l *Listen) wildcard() string {
 	return "tcp4/0.0.0.0:" + port
 }
 
+// Covers reports whether a socket of l gets the connections to o's address, too.
+func (l *Listen) Covers(o *Listen) bool { return l.key() == o.key() || l.key() == o.wildcard() }
+
 func (m core) setListen(s *config.Scope, n *config.Node) error {
 	l, err := parseListen(n)
 	if err != nil {

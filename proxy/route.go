@@ -228,6 +228,14 @@ func (s *Site) Named(host string) bool {
 	return (len(s.Servers) > 1 || len(s.names.regexes) > 0) && s.names.find(nil, host) != nil
 }
 
+// Named reports whether one of sv's names, of which "" is none, is for host:
+// in lower case, or as server_name has it.
+func (sv *Server) Named(host string) bool {
+	var own serverNames
+	own.add(sv)
+	return host != "" && own.find(nil, host) != nil
+}
+
 // serverOf returns the server of what comes on c before its host is known: the
 // one that SNI has chosen.
 func (s *Site) serverOf(c *Conn) *Server {

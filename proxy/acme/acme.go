@@ -23,8 +23,6 @@ import (
 type Options struct {
 	// State is the folder for accounts, keys and certificates.
 	State string
-	// Source is how certificates are kept.
-	Source acme.Options
 }
 
 // Feature is automatic HTTPS for the configurations of one program. The ssl
@@ -69,16 +67,25 @@ func (f *Feature) Certificates(sv *proxy.Server) (load func(*stdtls.ClientHelloI
 
 // Challenge answers an authority's own handshake; nil for other clients.
 func (f *Feature) Challenge(g *proxy.Generation, hello *stdtls.ClientHelloInfo) *stdtls.Config {
-	if len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != acme.ALPNProtocol {
+	if !acme.IsChallenge(hello) {
 		return nil
 	}
-	var c *stdtls.Config
+	source := SourceOf(g)
+	if source == nil {
+		return nil
+	}
+	return source.Challenge(hello)
+}
+
+// SourceOf returns where g's automatic certificates come from; nil when it has
+// none.
+func SourceOf(g *proxy.Generation) (source *acme.Source) {
 	g.Resources.Each(func(_ string, v any) {
 		if s, ok := v.(*acme.Source); ok {
-			c = s.Challenge(hello)
+			source = s
 		}
 	})
-	return c
+	return source
 }
 
 // generation has the source used by g once it serves.

@@ -83,7 +83,7 @@ func (f *Feature) site(l *config.Load, sv *proxy.Server, c *settings) (*site, er
 	t := &site{}
 	var err error
 	if t.source, err = config.Hold(l.Resources, "acme", func() (*acme.Source, error) {
-		return acme.NewSource(f.options.Source), nil
+		return acme.NewSource(acme.Options{}), nil
 	}); err != nil {
 		return nil, err
 	}
@@ -249,29 +249,17 @@ func openPort80(g *proxy.Generation, sv *proxy.Server, join bool) (opened bool) 
 // there are any, whether one has an address that covers l's, and whether one
 // has a name of sv's, or is sv.
 func othersOn80(g *proxy.Generation, l *proxy.Listen, sv *proxy.Server) (there, covered, named bool) {
-	wildcard := "0.0.0.0:80"
-	if l.Network == "tcp6" {
-		wildcard = "[::]:80"
-	}
 	for _, other := range g.Servers {
 		for _, o := range other.Listens {
 			if o.Network != l.Network || o.Optional || portOf(o.Address) != "80" {
 				continue
 			}
 			there = true
-			covered = covered || o.Address == l.Address || o.Address == wildcard
-			named = named || other == sv || slices.ContainsFunc(sv.Names(), func(name string) bool { return hasName(other, name) })
+			covered = covered || o.Covers(l)
+			named = named || other == sv || slices.ContainsFunc(sv.Names(), other.Named)
 		}
 	}
 	return there, covered, named
-}
-
-// hasName reports whether sv's own names, of which "" is none, are for host.
-func hasName(sv *proxy.Server, host string) bool {
-	return slices.ContainsFunc(sv.Names(), func(name string) bool {
-		bare, dotted := strings.CutPrefix(name, ".")
-		return name != "" && (name == host || covers(name, host) || dotted && (bare == host || strings.HasSuffix(host, name)))
-	})
 }
 
 func portOf(address string) string {

@@ -18,9 +18,10 @@ import (
 // account is our account with one authority. It is registered when the first
 // order needs it, by one process of those that share a state.
 type account struct {
-	issuer *Issuer
-	http   *http.Client
-	limit  *limit
+	issuer  *Issuer
+	storage certmagic.Storage // where it is kept
+	http    *http.Client
+	limit   *limit
 
 	mu   sync.Mutex
 	have *acme.Account
@@ -29,26 +30,26 @@ type account struct {
 func (a *account) path() string { return "accounts/" + a.issuer.key() }
 
 // get returns the registered account: remembered, stored or new.
-func (a *account) get(ctx context.Context, c *acmez.Client, s certmagic.Storage) (acme.Account, error) {
+func (a *account) get(ctx context.Context, c *acmez.Client) (acme.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.have != nil {
 		return *a.have, nil
 	}
 	lock := "account_" + a.issuer.key()
-	if err := s.Lock(ctx, lock); err != nil {
+	if err := a.storage.Lock(ctx, lock); err != nil {
 		return acme.Account{}, fmt.Errorf("cannot lock the account: %w", err)
 	}
-	defer s.Unlock(context.WithoutCancel(ctx), lock)
-	got, err := a.load(ctx, s)
+	defer a.storage.Unlock(context.WithoutCancel(ctx), lock)
+	got, err := a.load(ctx)
 	switch {
 	case err == nil && !slices.Equal(got.Contact, a.issuer.Contacts) && len(a.issuer.Contacts) > 0:
 		got.Contact = a.issuer.Contacts
 		if got, err = c.UpdateAccount(ctx, got); err == nil {
-			err = a.save(ctx, s, got)
+			err = a.save(ctx, got)
 		}
 	case errors.Is(err, fs.ErrNotExist):
-		got, err = a.register(ctx, c, s)
+		got, err = a.register(ctx, c)
 	}
 	if err != nil {
 		return acme.Account{}, err
@@ -57,15 +58,15 @@ func (a *account) get(ctx context.Context, c *acmez.Client, s certmagic.Storage)
 	return got, nil
 }
 
-func (a *account) load(ctx context.Context, s certmagic.Storage) (acme.Account, error) {
+func (a *account) load(ctx context.Context) (acme.Account, error) {
 	var got acme.Account
-	content, err := s.Load(ctx, a.path()+"/account.json")
+	content, err := a.storage.Load(ctx, a.path()+"/account.json")
 	if err != nil {
 		return got, err
 	}
 	key := []byte(a.issuer.AccountKey)
 	if len(key) == 0 {
-		if key, err = s.Load(ctx, a.path()+"/account.key"); err != nil {
+		if key, err = a.storage.Load(ctx, a.path()+"/account.key"); err != nil {
 			return got, err
 		}
 	}
@@ -78,12 +79,12 @@ func (a *account) load(ctx context.Context, s certmagic.Storage) (acme.Account, 
 
 // register makes the account. The key is stored first: an account without its
 // key would be lost.
-func (a *account) register(ctx context.Context, c *acmez.Client, s certmagic.Storage) (none acme.Account, err error) {
+func (a *account) register(ctx context.Context, c *acmez.Client) (none acme.Account, err error) {
 	fresh := acme.Account{Contact: a.issuer.Contacts, TermsOfServiceAgreed: a.issuer.AcceptTerms}
 	if err := a.agree(ctx, c); err != nil {
 		return none, err
 	}
-	key, err := a.key(ctx, s)
+	key, err := a.key(ctx)
 	if err != nil {
 		return none, err
 	}
@@ -100,7 +101,7 @@ func (a *account) register(ctx context.Context, c *acmez.Client, s certmagic.Sto
 	if err != nil {
 		return none, err
 	}
-	return got, a.save(ctx, s, got)
+	return got, a.save(ctx, got)
 }
 
 // agree returns an error when the authority has terms that nobody accepted.
@@ -117,11 +118,11 @@ func (a *account) agree(ctx context.Context, c *acmez.Client) error {
 
 // key returns the account's private key in PEM: the operator's, a stored one,
 // or a new one, which is then stored.
-func (a *account) key(ctx context.Context, s certmagic.Storage) ([]byte, error) {
+func (a *account) key(ctx context.Context) ([]byte, error) {
 	if a.issuer.AccountKey != "" {
 		return []byte(a.issuer.AccountKey), nil
 	}
-	content, err := s.Load(ctx, a.path()+"/account.key")
+	content, err := a.storage.Load(ctx, a.path()+"/account.key")
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return content, err
 	}
@@ -132,27 +133,27 @@ func (a *account) key(ctx context.Context, s certmagic.Storage) ([]byte, error) 
 	if content, err = certmagic.PEMEncodePrivateKey(key); err != nil {
 		return nil, err
 	}
-	if err := s.Store(ctx, a.path()+"/account.key", content); err != nil {
+	if err := a.storage.Store(ctx, a.path()+"/account.key", content); err != nil {
 		return nil, fmt.Errorf("cannot store the account's key: %w", err)
 	}
 	return content, nil
 }
 
-func (a *account) save(ctx context.Context, s certmagic.Storage, got acme.Account) error {
+func (a *account) save(ctx context.Context, got acme.Account) error {
 	content, err := json.Marshal(got)
 	if err != nil {
 		return err
 	}
-	if err := s.Store(ctx, a.path()+"/account.json", content); err != nil {
+	if err := a.storage.Store(ctx, a.path()+"/account.json", content); err != nil {
 		return fmt.Errorf("cannot store the account: %w", err)
 	}
 	return nil
 }
 
 // forget drops an account that the authority does not know any more.
-func (a *account) forget(ctx context.Context, s certmagic.Storage) error {
+func (a *account) forget(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.have = nil
-	return s.Delete(ctx, a.path()+"/account.json")
+	return a.storage.Delete(ctx, a.path()+"/account.json")
 }

@@ -5,9 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,24 +20,24 @@ import (
 // one that is asked need not be the one that ordered.
 type challenges struct {
 	mu     sync.Mutex
-	tokens map[string]string            // HTTP-01: key authorizations
-	certs  map[string]*tls.Certificate  // TLS-ALPN-01: by name
-	shared map[string]certmagic.Storage // by folder
+	tokens map[string]string           // HTTP-01: key authorizations
+	certs  map[string]*tls.Certificate // TLS-ALPN-01: by name
+	shared []certmagic.Storage         // where other processes present theirs; only ever grows
 }
 
 func newChallenges() *challenges {
-	return &challenges{tokens: map[string]string{}, certs: map[string]*tls.Certificate{}, shared: map[string]certmagic.Storage{}}
+	return &challenges{tokens: map[string]string{}, certs: map[string]*tls.Certificate{}}
 }
 
 // maxToken bounds what is looked for: tokens have 43 characters, names at most
 // 253 (RFC 1035).
 const maxToken = 256
 
-// share makes what other processes present in folder visible here.
-func (c *challenges) share(folder string, s certmagic.Storage) {
+// share makes what other processes present in s visible here.
+func (c *challenges) share(s certmagic.Storage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shared[folder] = s
+	c.shared = append(c.shared, s)
 }
 
 // keyAuthorization is the answer to HTTP-01 for token.
@@ -77,7 +75,7 @@ func (c *challenges) elsewhere(kind, what string) (ch acme.Challenge, ok bool) {
 		return ch, false
 	}
 	c.mu.Lock()
-	shared := slices.Collect(maps.Values(c.shared))
+	shared := c.shared
 	c.mu.Unlock()
 	for _, s := range shared {
 		content, err := s.Load(context.Background(), challengeKey(kind, what))
@@ -153,25 +151,36 @@ func (s solver) CleanUp(ctx context.Context, ch acme.Challenge) error {
 type hook struct{ command []string }
 
 // hookTimeout is how long the command may take: zones need minutes at some
-// providers.
-const hookTimeout = 10 * time.Minute
+// providers. partingTimeout is that of a last cleanup, which a stop waits for.
+const (
+	hookTimeout    = 10 * time.Minute
+	partingTimeout = 5 * time.Second
+)
 
 // Present has nothing to do yet: the command may take long.
 func (h hook) Present(context.Context, acme.Challenge) error { return nil }
 
 // Wait is acmez.Waiter's: it ends when the record is there.
-func (h hook) Wait(ctx context.Context, ch acme.Challenge) error { return h.run(ctx, "present", ch) }
-
-// CleanUp removes the record.
-func (h hook) CleanUp(ctx context.Context, ch acme.Challenge) error {
-	return h.run(context.WithoutCancel(ctx), "cleanup", ch)
+func (h hook) Wait(ctx context.Context, ch acme.Challenge) error {
+	return h.run(ctx, hookTimeout, "present", ch)
 }
 
-func (h hook) run(ctx context.Context, verb string, ch acme.Challenge) error {
-	ctx, cancel := context.WithTimeout(ctx, hookTimeout)
+// CleanUp removes the record, in a short time when ctx has ended.
+func (h hook) CleanUp(ctx context.Context, ch acme.Challenge) error {
+	timeout := hookTimeout
+	if ctx.Err() != nil {
+		timeout = partingTimeout
+	}
+	return h.run(context.WithoutCancel(ctx), timeout, "cleanup", ch)
+}
+
+func (h hook) run(ctx context.Context, timeout time.Duration, verb string, ch acme.Challenge) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	args := append(append([]string(nil), h.command[1:]...), verb, ch.DNS01TXTRecordName()+".", ch.DNS01KeyAuthorization())
-	out, err := exec.CommandContext(ctx, h.command[0], args...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, h.command[0], args...)
+	cmd.WaitDelay = time.Second // what it started may hold its output
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("the DNS hook %q failed (%w): %s", h.command[0], err, lastLine(out))
 	}

@@ -3,7 +3,6 @@
 //	Issuer      a certificate authority that speaks ACME (RFC 8555)
 //	Want        a name, its Issuers in turn, and what this host can answer
 //	Source      the certificates of all names; it outlives configurations
-//	Storage     where accounts, keys and certificates are kept
 //
 // certmagic keeps certificates: it stores them, locks names among processes
 // that share a folder, and renews in time (ARI, RFC 9773). Orders are ours, on
@@ -13,7 +12,7 @@
 //
 // A Source belongs to no configuration. Load reads what is stored for a new
 // one, Use begins to obtain what is missing and lets go of what is no longer
-// wanted; each name has a goroutine of its own until its certificate is there,
-// and Close waits for all of them. A failure is told in one line with the time
+// wanted; each name that is used has a goroutine of its own, and Close waits for
+// all of them. A failure is told in one line with the time
 // of the next try and costs no other name anything.
 package acme

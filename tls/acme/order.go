@@ -25,7 +25,6 @@ type orders struct {
 	want       *Want
 	challenges *challenges
 	account    *account          // of the issuer, shared by all its names
-	accounts   certmagic.Storage // where it is kept
 	storage    certmagic.Storage // where the certificate is
 	reach      *reach
 }
@@ -82,7 +81,7 @@ func (o *orders) issue(ctx context.Context, csr *x509.CertificateRequest) (none 
 	}
 	client := o.client(can)
 	for range 2 {
-		registered, err := o.account.get(ctx, client, o.accounts)
+		registered, err := o.account.get(ctx, client)
 		if err != nil {
 			return none, err
 		}
@@ -95,7 +94,7 @@ func (o *orders) issue(ctx context.Context, csr *x509.CertificateRequest) (none 
 		var p acme.Problem
 		if errors.As(err, &p) && p.Type == acme.ProblemTypeAccountDoesNotExist && o.issuer.AccountKey == "" {
 			// The authority was set up anew.
-			if err := o.account.forget(ctx, o.accounts); err != nil {
+			if err := o.account.forget(ctx); err != nil {
 				return none, err
 			}
 			continue

@@ -20,8 +20,14 @@ import (
 // (RFC 8555 section 8.3).
 const ChallengePath = "/.well-known/acme-challenge/"
 
-// ALPNProtocol is what a client of TLS-ALPN-01 asks for (RFC 8737).
-const ALPNProtocol = "acme-tls/1"
+// alpnProtocol is what a client of TLS-ALPN-01 asks for (RFC 8737).
+const alpnProtocol = "acme-tls/1"
+
+// IsChallenge reports whether an authority verifies a name by this handshake
+// (RFC 8737 section 3).
+func IsChallenge(hello *tls.ClientHelloInfo) bool {
+	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == alpnProtocol
+}
 
 // Options are what a Source goes by. The zero value is for production.
 type Options struct {
@@ -166,11 +172,11 @@ func (s *Source) KeyAuthorization(token string) (string, bool) {
 // Challenge returns the Config for an authority's handshake of TLS-ALPN-01; nil
 // for every other client.
 func (s *Source) Challenge(hello *tls.ClientHelloInfo) *tls.Config {
-	if len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != ALPNProtocol {
+	if !IsChallenge(hello) {
 		return nil
 	}
 	return &tls.Config{
-		NextProtos: []string{ALPNProtocol}, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true,
+		NextProtos: []string{alpnProtocol}, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return s.challenges.certificate(strings.ToLower(hello.ServerName))
 		},
@@ -232,7 +238,7 @@ func (s *Source) issuers(w *Want, storage *certmagic.FileStorage) []certmagic.Is
 	for _, i := range w.Issuers {
 		out = append(out, &orders{
 			issuer: i, want: w, challenges: s.challenges, reach: r, storage: storage,
-			account: s.account(i, r), accounts: s.storage(i.State),
+			account: s.account(i, r),
 		})
 	}
 	return out
@@ -245,7 +251,7 @@ func (s *Source) account(i *Issuer, r *reach) *account {
 	a := s.accounts[string(id)]
 	if a == nil {
 		l := &limit{}
-		a = &account{issuer: i, limit: l, http: newHTTP(i, r, l)}
+		a = &account{issuer: i, storage: s.storage(i.State), limit: l, http: newHTTP(i, r, l)}
 		s.accounts[string(id)] = a
 	}
 	return a
@@ -256,7 +262,7 @@ func (s *Source) storage(folder string) *certmagic.FileStorage {
 	if st == nil {
 		st = &certmagic.FileStorage{Path: folder}
 		s.storages[folder] = st
-		s.challenges.share(folder, st)
+		s.challenges.share(st)
 	}
 	return st
 }
