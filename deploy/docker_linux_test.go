@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"alicorn/proxy/proxytest"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -50,18 +52,6 @@ func goEnv(t *testing.T, name string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// publicDir is a temporary folder that every user can read.
-func publicDir(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, d := range []string{dir, filepath.Dir(dir)} {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 func write(t *testing.T, path, text string, mode fs.FileMode) {
 	t.Helper()
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
@@ -75,7 +65,7 @@ func write(t *testing.T, path, text string, mode fs.FileMode) {
 
 func TestDockerfilesPassTheChecksOfBuildKit(t *testing.T) {
 	t.Parallel()
-	lint := filepath.Join(publicDir(t), "lint")
+	lint := filepath.Join(proxytest.PublicDir(t), "lint")
 	if err := os.Chmod(filepath.Dir(lint), 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +192,7 @@ func programAlone(t *testing.T, program *image) {
 	write(t, program.at("alicorn.conf"), "access_log /dev/stdout;\nerror_log stderr notice;\ntls_internal on;\n"+
 		"server { listen 80; listen 443 ssl; server_name shop.internal; root /site; }\n", 0o644)
 	write(t, program.at("site/index.html"), "a page", 0o644)
-	volume := publicDir(t)
+	volume := proxytest.PublicDir(t)
 	if err := os.Chown(volume, 65534, 65534); err != nil { // as an engine does, after the image's folder
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"alicorn/proxy/proxytest"
 )
 
 // image is what a stage of a Dockerfile makes.
@@ -267,7 +269,7 @@ func context(t *testing.T, folder string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := publicDir(t)
+	out := proxytest.PublicDir(t)
 	err = filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() && e.Name() == ".git" {
 			return errOr(err, fs.SkipDir)

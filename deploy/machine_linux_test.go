@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"alicorn/proxy/proxytest"
 )
 
 // machine is a fresh Debian server: this system's packages with nothing
@@ -24,7 +26,7 @@ type machine struct {
 // must be private.
 func bootMachine(t *testing.T) *machine {
 	t.Helper()
-	folder := publicDir(t)
+	folder := proxytest.PublicDir(t)
 	group := controlGroup(t)
 	cmd := exec.Command("/bin/sh", "testdata/boot.sh", folder)
 	var stderr output

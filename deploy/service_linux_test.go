@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"alicorn/proxy/proxytest"
 )
 
 // serviceEnv names the folder of packages to the test that runs with mounts of
@@ -42,7 +44,7 @@ func TestTheServiceUnderSystemd(t *testing.T) {
 // broken.deb, whose program fails, and puts the program beside them.
 func packages(t *testing.T) (folder string) {
 	t.Helper()
-	folder = publicDir(t)
+	folder = proxytest.PublicDir(t)
 	out, err := exec.Command("dpkg-deb", "--extract", buildPackage(t), filepath.Join(folder, "tree")).CombinedOutput()
 	if err == nil {
 		err = os.Rename(filepath.Join(folder, "tree/usr/bin/alicorn"), filepath.Join(folder, "alicorn"))

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"alicorn/proxy/proxytest"
 	"alicorn/tls/acmetest"
 )
 
@@ -44,7 +45,7 @@ func TestTheVPSPageRunsAsWritten(t *testing.T) {
 // buildPackage builds the Debian package of this tree.
 func buildPackage(t *testing.T) string {
 	t.Helper()
-	dir := publicDir(t)
+	dir := proxytest.PublicDir(t)
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}

@@ -16,12 +16,13 @@ import (
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
 	"alicorn/deploy"
+	"alicorn/proxy/proxytest"
 )
 
 // emptySystem is the root of a system with one user.
 func emptySystem(t *testing.T) string {
 	t.Helper()
-	root := publicDir(t)
+	root := proxytest.PublicDir(t)
 	for name, text := range map[string]string{
 		"passwd": "root:x:0:0:root:/root:/bin/bash\n", "group": "root:x:0:\n", "shadow": "root:*:19000:0:99999:7:::\n", "gshadow": "root:*::\n",
 	} {
@@ -226,7 +227,7 @@ func publicProgram(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(publicDir(t), "alicorn")
+	file := filepath.Join(proxytest.PublicDir(t), "alicorn")
 	if err := writeProgram(file, text); err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +315,7 @@ func TestInstallStartsTheServiceOrUpgradesIt(t *testing.T) {
 		{"running from elsewhere", packagedBinary, false, asked + "restart alicorn.service\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			root := publicDir(t)
+			root := proxytest.PublicDir(t)
 			pid := 0
 			if tc.runs != "" {
 				pid = running(t, filepath.Join(root, tc.runs))
@@ -345,7 +346,7 @@ func copyProgram(from, to string) error {
 
 func TestInstallLeavesAServiceAloneThatRunsTheProgram(t *testing.T) {
 	t.Parallel()
-	root := publicDir(t)
+	root := proxytest.PublicDir(t)
 	in, asked := managedSystem(t, true, running(t, filepath.Join(root, installedBinary)))
 	in.root = root
 	if err := in.start(context.Background()); err != nil {
@@ -388,7 +389,7 @@ func TestUninstallStopsTheServiceAndItsSocket(t *testing.T) {
 // The files to begin with are a configuration that serves.
 func TestTheInstalledConfigurationIsValid(t *testing.T) {
 	t.Parallel()
-	dir := publicDir(t)
+	dir := proxytest.PublicDir(t)
 	if err := os.MkdirAll(filepath.Join(dir, "conf.d"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"alicorn/proxy/proxytest"
 )
 
 // messages are what was sent to NOTIFY_SOCKET.
@@ -52,18 +54,6 @@ func listenAsManager(t *testing.T, address string) *messages {
 	}()
 	t.Cleanup(func() { nc.Close(); <-done })
 	return m
-}
-
-// publicDir is a folder that a front without privileges can reach.
-func publicDir(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, d := range []string{dir, filepath.Dir(dir)} {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }
 
 func write(t *testing.T, dir, name, text string) {
@@ -139,7 +129,7 @@ var masters = []string{"master_process on;\n", "master_process off;\n"}
 func TestTheServiceManagerIsToldOfEveryStep(t *testing.T) {
 	t.Parallel()
 	for i, master := range masters {
-		dir := publicDir(t)
+		dir := proxytest.PublicDir(t)
 		sock := filepath.Join(dir, "web.sock")
 		conf := master + "error_log error.log notice;\nserver { listen unix:" + sock + "; return 200 \"served\"; }\n"
 		write(t, dir, "alicorn.conf", conf)
@@ -175,7 +165,7 @@ func TestTheServiceManagerIsToldOfEveryStep(t *testing.T) {
 
 func TestNoSignOfLifeComesFromAServerThatHangs(t *testing.T) {
 	t.Parallel()
-	dir := publicDir(t)
+	dir := proxytest.PublicDir(t)
 	sock := filepath.Join(dir, "web.sock")
 	write(t, dir, "alicorn.conf", "error_log error.log;\nserver { listen unix:"+sock+"; return 200 \"served\"; }\n")
 	m := listenAsManager(t, filepath.Join(dir, "notify.sock"))
@@ -227,7 +217,7 @@ func taskChildren(pid int) (out [][]byte) {
 func TestInheritedSocketsAreUsedInsteadOfBinding(t *testing.T) {
 	t.Parallel()
 	for _, master := range masters {
-		dir := publicDir(t)
+		dir := proxytest.PublicDir(t)
 		sock := filepath.Join(dir, "web.sock")
 		wanted, stray := listeningFile(t, sock), listeningFile(t, filepath.Join(dir, "stray.sock"))
 		tcp, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -272,7 +262,7 @@ func TestInheritedSocketsAreUsedInsteadOfBinding(t *testing.T) {
 
 func TestSocketsForAnotherProcessAreNotTaken(t *testing.T) {
 	t.Parallel()
-	dir := publicDir(t)
+	dir := proxytest.PublicDir(t)
 	sock := filepath.Join(dir, "web.sock")
 	write(t, dir, "alicorn.conf", "error_log error.log notice;\nserver { listen unix:"+sock+"; return 200 \"served\"; }\n")
 	other := listeningFile(t, filepath.Join(dir, "other.sock"))

@@ -9,13 +9,14 @@ import (
 
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/deploy"
+	"alicorn/proxy/proxytest"
 )
 
 // The rotation that is installed moves the log away as the server's user, and
 // the server goes on in a new one.
 func TestLogsAreRotatedAsInstalled(t *testing.T) {
 	t.Parallel()
-	dir := publicDir(t)
+	dir := proxytest.PublicDir(t)
 	logs, sock := filepath.Join(dir, "logs"), filepath.Join(dir, "web.sock")
 	front := keeper.DefaultIdentity()
 	if err := os.Mkdir(logs, 0o750); err != nil {

@@ -14,13 +14,14 @@ import (
 
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/deploy"
+	"alicorn/proxy/proxytest"
 )
 
 // installedUnits are the units as files that systemd-analyze can read, with a
 // program that is there.
 func installedUnits(t *testing.T) (service, socket string) {
 	t.Helper()
-	dir := publicDir(t)
+	dir := proxytest.PublicDir(t)
 	write(t, dir, "alicorn.service", strings.ReplaceAll(deploy.Unit, packagedBinary, ownProgram(t)))
 	write(t, dir, "alicorn.socket", deploy.Socket)
 	return filepath.Join(dir, "alicorn.service"), filepath.Join(dir, "alicorn.socket")
@@ -72,7 +73,7 @@ func TestTheUnitsCapabilitiesAreEnough(t *testing.T) {
 	for name := range strings.FieldsSeq(m[1]) {
 		bounds += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
 	}
-	dir := publicDir(t)
+	dir := proxytest.PublicDir(t)
 	sock := filepath.Join(dir, "web.sock")
 	address := fmt.Sprintf("127.77.%d.%d:80", os.Getpid()>>8&255, os.Getpid()&255)
 	logs := filepath.Join(dir, "logs")

@@ -35,7 +35,7 @@ const upgradedApp = "import os\ndef app(environ, start_response):\n    start_res
 // to its environment.
 func startUpgraded(t *testing.T, master string, variables ...string) *upgraded {
 	t.Helper()
-	u := &upgraded{t: t, dir: publicDir(t)}
+	u := &upgraded{t: t, dir: proxytest.PublicDir(t)}
 	u.exe = filepath.Join(u.dir, "alicorn")
 	u.install(ownProgram(t))
 	plain, secure, unix := freeAddress(t), freeAddress(t), filepath.Join(u.dir, "web.sock")

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
@@ -96,19 +95,8 @@ func runCases(t *testing.T, settings, rule string, cases []wireCase) {
 
 // newSecureEcho is newServer with TLS.
 func newSecureEcho(t *testing.T, settings string) *proxytest.Server {
-	dir := t.TempDir()
-	proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{})
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	content := echo()
-	content.Generation = func(_ *config.Scope, g *proxy.Generation) error {
-		for _, site := range g.Sites() {
-			site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
-		}
-		return nil
-	}
+	content.Generation = secureSites(t)
 	return proxytest.New(t, proxytest.Config{
 		Text: "server { listen 127.0.0.1:8443 ssl; " + settings + " }", Modules: []proxy.Module{content}, Serve: http1.Serve,
 	})

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,12 +16,6 @@ import (
 
 // newTLSServer serves echo, and 100 KB at /large, on a TLS address.
 func newTLSServer(t *testing.T, settings string) *proxytest.Server {
-	dir := t.TempDir()
-	proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{})
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	content := proxy.Module{
 		Name: "content",
 		Compile: func(_ *config.Scope, l *proxy.Location) error {
@@ -38,12 +31,7 @@ func newTLSServer(t *testing.T, settings string) *proxytest.Server {
 			}))
 			return nil
 		},
-		Generation: func(_ *config.Scope, g *proxy.Generation) error {
-			for _, site := range g.Sites() {
-				site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1", "acme-tls/1"}}
-			}
-			return nil
-		},
+		Generation: secureSites(t),
 	}
 	return proxytest.New(t, proxytest.Config{
 		Text:    "server { listen 127.0.0.1:8443 ssl; lingering_timeout 100ms; " + settings + " }",

@@ -67,7 +67,7 @@ func newWay(t *testing.T, secure, goroutines bool, settings string) *way {
 }
 
 // secureSites is a Module's Generation that gives every Site a certificate.
-func secureSites(t *testing.T) func(*config.Scope, *proxy.Generation) error {
+func secureSites(t testing.TB) func(*config.Scope, *proxy.Generation) error {
 	t.Helper()
 	dir := t.TempDir()
 	proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{})
@@ -77,7 +77,7 @@ func secureSites(t *testing.T) func(*config.Scope, *proxy.Generation) error {
 	}
 	return func(_ *config.Scope, g *proxy.Generation) error {
 		for _, site := range g.Sites() {
-			site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+			site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1", "acme-tls/1"}}
 		}
 		return nil
 	}
