@@ -12,18 +12,18 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
 // chaos is load on one server while something is done to it.
 type chaos struct {
-	kind        string // reload, recycle or kill
+	kind        disturbance
 	duration    time.Duration
 	every       time.Duration
 	connections int
 	workers     int
 	threads     int
+	random      *rand.Rand // of the acts, which run one after the other
 }
 
 // disruption counts what was done to the server.
@@ -36,20 +36,31 @@ type disruption struct {
 func runChaos(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	var c chaos
-	flags.StringVar(&c.kind, "kind", "reload", "reload, recycle or kill")
+	kind := flags.String("kind", "reload", "what is done to the server: "+disturbanceNames())
 	flags.DurationVar(&c.duration, "duration", time.Minute, "of the load")
-	flags.DurationVar(&c.every, "every", 0, "between reloads (default 2s) or kills (default 3s)")
+	flags.DurationVar(&c.every, "every", 0, "between two acts (default: the kind's own, such as 2s between reloads)")
 	flags.IntVar(&c.connections, "connections", 16, "kept connections of the load")
 	flags.IntVar(&c.threads, "threads", 1, "threads of each worker")
 	flags.IntVar(&c.workers, "workers", 2, "workers of the pool")
+	seed := flags.Uint64("seed", 1, "of what is chosen at random")
 	name := flags.String("servers", "alicorn", "servers by name, separated by commas")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
-	if err := c.complete(); err != nil {
+	var err error
+	if c.kind, err = disturbanceNamed(*kind); err != nil {
 		return err
 	}
-	return withServers(ctx, *name, c.shape, func(s *server) error {
+	c.random = rand.New(rand.NewPCG(*seed, 0))
+	return c.measure(ctx, *name)
+}
+
+// measure runs the named servers, each under load and disturbed.
+func (c *chaos) measure(ctx context.Context, servers string) error {
+	if c.every == 0 {
+		c.every = c.kind.every
+	}
+	return withServers(ctx, servers, c.shape, func(s *server) error {
 		if err := s.answersPid(ctx); err != nil {
 			return err
 		}
@@ -60,50 +71,43 @@ func runChaos(ctx context.Context, args []string) error {
 // shape gives the site the pool that the kind needs.
 func (c *chaos) shape(s *site) {
 	s.app, s.workers, s.threads = slowApp, c.workers, c.threads
-	if c.kind == "recycle" {
-		s.maxRequests = 100
+	if c.kind.shape != nil {
+		c.kind.shape(c, s)
 	}
-}
-
-// complete checks the kind and fills in its interval.
-func (c *chaos) complete() error {
-	intervals := map[string]time.Duration{"reload": 2 * time.Second, "recycle": 0, "kill": 3 * time.Second}
-	interval, ok := intervals[c.kind]
-	if !ok {
-		return fmt.Errorf("unknown kind %q; there are reload, recycle and kill", c.kind)
-	}
-	if c.every == 0 {
-		c.every = interval
-	}
-	return nil
 }
 
 // run drives the load, disturbs the server beside it and judges the outcome.
 func (c *chaos) run(ctx context.Context, s *server) error {
-	ctx, cancel := context.WithTimeout(ctx, c.duration)
+	loaded, cancel := context.WithTimeout(ctx, c.duration)
 	defer cancel()
 	var (
-		wg sync.WaitGroup
-		d  disruption
+		wg     sync.WaitGroup
+		d      disruption
+		beside error
 	)
-	wg.Go(func() { d = c.disturb(ctx, s) })
+	wg.Go(func() { d = c.disturb(loaded, s) })
+	if c.kind.beside != nil {
+		wg.Go(func() { beside = c.kind.beside(loaded, c, s) })
+	}
 	client := &loadClient{addr: s.addr, path: "/", prefix: []byte("pid "), report: &firstLines{w: os.Stderr, left: 20}}
-	t := client.run(ctx, c.connections)
+	t := client.run(loaded, c.connections)
 	wg.Wait()
 	c.print(s, t, d)
-	err := c.verdict(t, d)
+	err := errors.Join(beside, c.verdict(t, d))
+	if c.kind.after != nil {
+		err = errors.Join(err, c.kind.after(ctx, c, s))
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "last lines of the server's log:\n%s", s.logs())
 	}
 	return err
 }
 
-// disturb acts on the server at each interval until ctx ends. An action in
-// progress is finished.
+// disturb acts on the server at each interval until ctx ends. An act in progress
+// is finished.
 func (c *chaos) disturb(ctx context.Context, s *server) disruption {
 	var d disruption
-	act := map[string]func(context.Context, *server) error{"reload": reloadOnce, "kill": killOnce}[c.kind]
-	if act == nil {
+	if c.kind.act == nil {
 		return d
 	}
 	tick := time.NewTicker(c.every)
@@ -114,7 +118,7 @@ func (c *chaos) disturb(ctx context.Context, s *server) disruption {
 			return d
 		case <-tick.C:
 		}
-		if err := act(context.WithoutCancel(ctx), s); err != nil {
+		if err := c.act(ctx, s); err != nil {
 			d.errors = append(d.errors, err)
 			continue
 		}
@@ -122,43 +126,17 @@ func (c *chaos) disturb(ctx context.Context, s *server) disruption {
 	}
 }
 
-func reloadOnce(ctx context.Context, s *server) error {
-	ctx, cancel := context.WithTimeout(ctx, requestDeadline)
+func (c *chaos) act(ctx context.Context, s *server) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestDeadline)
 	defer cancel()
-	return s.reload(ctx)
-}
-
-// killOnce kills one ready worker at random, which must be a descendant of the
-// server's: a pid read a moment ago may be another's by now.
-func killOnce(ctx context.Context, s *server) error {
-	ctx, cancel := context.WithTimeout(ctx, requestDeadline)
-	defer cancel()
-	pids, err := s.workers(ctx)
-	if err != nil {
-		return err
-	}
-	if len(pids) == 0 {
-		return errors.New("no worker is ready")
-	}
-	pid := pids[rand.IntN(len(pids))]
-	tree, err := proc.tree(s.roots()...)
-	if err != nil {
-		return err
-	}
-	if !slices.Contains(tree, pid) || slices.Contains(s.roots(), pid) {
-		return fmt.Errorf("cannot kill %d: it is not a worker of %s", pid, s.name)
-	}
-	return syscall.Kill(pid, syscall.SIGKILL)
+	return c.kind.act(ctx, c, s)
 }
 
 func (c *chaos) print(s *server, t *tally, d disruption) {
-	fmt.Printf("%s, %s for %v: %d requests over %d connections, %d failed, answered by %d workers\n",
-		s.name, c.kind, c.duration, t.done, c.connections, t.failed(), len(t.bodies))
-	switch c.kind {
-	case "reload":
-		fmt.Printf("reloads: %d\n", d.count)
-	case "kill":
-		fmt.Printf("kills: %d, of workers with %d threads\n", d.count, c.threads)
+	fmt.Printf("%s, %s for %v: %d requests over %d connections, %d failed, answered by %d workers with %s each\n",
+		s.name, c.kind.name, c.duration, t.done, c.connections, t.failed(), len(t.bodies), plural(c.threads, "thread"))
+	if c.kind.act != nil {
+		fmt.Printf("%s: %d\n", c.kind.noun, d.count)
 	}
 	for _, err := range d.errors {
 		fmt.Printf("did not work: %v\n", err)
@@ -169,26 +147,26 @@ func (c *chaos) print(s *server, t *tally, d disruption) {
 	fmt.Printf("latency: %s\n", distribution(t.latencies))
 }
 
-// verdict returns nil if the rule of the kind held. Reloads and recycling fail no
-// request; a kill fails at most what the worker had started, each with 502. A run
-// in which nothing was disturbed, or nothing answered, proves nothing.
+// verdict returns nil if the rule of the kind held: no request fails but those
+// that the kind allows, each with 502. A run in which nothing was disturbed, or
+// nothing answered, proves nothing.
 func (c *chaos) verdict(t *tally, d disruption) error {
 	var broken []string
 	if len(d.errors) > 0 {
-		broken = append(broken, fmt.Sprintf("%d actions did not work", len(d.errors)))
+		broken = append(broken, fmt.Sprintf("%d acts did not work", len(d.errors)))
 	}
-	if c.kind != "recycle" && d.count == 0 {
+	if c.kind.act != nil && d.count == 0 {
 		broken = append(broken, "nothing was done to the server")
 	}
 	if len(t.latencies) == 0 {
 		broken = append(broken, "no request was answered")
 	}
-	if disturbed := d.count > 0 || c.kind == "recycle"; disturbed && len(t.bodies) <= c.workers {
+	if disturbed := d.count > 0 || c.kind.act == nil; c.kind.replaces && disturbed && len(t.bodies) <= c.workers {
 		broken = append(broken, fmt.Sprintf("only %d workers answered: they were not replaced", len(t.bodies)))
 	}
 	allowed := 0
-	if c.kind == "kill" {
-		allowed = d.count * c.threads
+	if c.kind.allowed != nil {
+		allowed = c.kind.allowed(c, d.count)
 		if other := t.failed() - t.failures["status 502"]; other > 0 {
 			broken = append(broken, fmt.Sprintf("%d requests failed otherwise than with 502", other))
 		}

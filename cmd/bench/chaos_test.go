@@ -40,7 +40,11 @@ func TestVerdict(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			c := chaos{kind: test.kind, threads: 2, workers: 2}
+			kind, err := disturbanceNamed(test.kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := chaos{kind: kind, threads: 2, workers: 2}
 			tally := newTally()
 			tally.latencies = make([]time.Duration, test.answered)
 			for i := range test.workers {
@@ -49,7 +53,7 @@ func TestVerdict(t *testing.T) {
 			for reason, n := range test.failures {
 				tally.failures[reason] = n
 			}
-			err := c.verdict(tally, disruption{count: test.actions, errors: test.errors})
+			err = c.verdict(tally, disruption{count: test.actions, errors: test.errors})
 			if held := err == nil; held != test.holds {
 				t.Errorf("verdict = %v, want the rule to hold: %v", err, test.holds)
 			}
