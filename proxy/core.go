@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,6 +20,9 @@ type Options struct {
 	MaxBodySize int64
 	// TempDir is client_body_temp_path's default.
 	TempDir string
+	// Port is where a server without listen listens on all IPv4 addresses;
+	// 0: 80.
+	Port int
 }
 
 // serverBlock is what a server block says besides its Core settings.
@@ -43,12 +47,13 @@ type coreSettings struct {
 	Core
 	server   serverBlock
 	location locationBlock
+	port     int // of a server without listen
 }
 
 // NewCore returns the module that declares http, server, location, listen,
 // server_name and the settings in Core. It stands first in the list.
 func NewCore(o Options) Module {
-	k := config.NewKey(func() coreSettings { return coreSettings{Core: defaultCore(o)} })
+	k := config.NewKey(func() coreSettings { return coreSettings{Core: defaultCore(o), port: cmp.Or(o.Port, 80)} })
 	k.Enter = func(s *config.Scope, c *coreSettings) {
 		c.scope = s
 		c.Internal = false

@@ -153,7 +153,7 @@ func (c *compiler) server(s *config.Scope) *Server {
 		sv.names = []serverName{{}}
 	}
 	if len(sv.Listens) == 0 {
-		sv.Listens = []*Listen{defaultListen(sv.Pos)}
+		sv.Listens = []*Listen{defaultListen(sv.Pos, cs.port)}
 	}
 	sv.Root = c.location(s, sv, LocationServer)
 	if sv.rewrite = sv.Root.phases[ServerRewrite]; len(sv.rewrite) > 0 {

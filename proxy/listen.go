@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,14 +113,26 @@ func (l *Listen) resolve(text, host, port string) error {
 		if lookErr != nil || len(addrs) == 0 {
 			return fmt.Errorf("host not found in %q of the listen directive", text)
 		}
-		ip, _ = netip.AddrFromSlice(addrs[0])
-		ip = ip.Unmap()
+		ip = firstOf(addrs)
 	}
 	if ip.Is6() {
 		l.Network = "tcp6"
 	}
 	l.Address = net.JoinHostPort(ip.String(), port)
 	return nil
+}
+
+// firstOf returns the lowest address, IPv4 before IPv6: names are resolved
+// where the socket is bound and where it is served, and resolvers vary the order of their
+// answers.
+func firstOf(found []net.IP) netip.Addr {
+	var addrs []netip.Addr
+	for _, ip := range found {
+		if a, ok := netip.AddrFromSlice(ip); ok {
+			addrs = append(addrs, a.Unmap())
+		}
+	}
+	return slices.MinFunc(addrs, netip.Addr.Compare)
 }
 
 func (l *Listen) parseOption(text string) error {
@@ -147,14 +160,9 @@ func (l *Listen) parseOption(text string) error {
 	return err
 }
 
-// defaultListen is what a server without listen gets: port 80, or 8000 for a
-// user who may not bind it.
-func defaultListen(pos config.Pos) *Listen {
-	port := "80"
-	if os.Geteuid() != 0 {
-		port = "8000"
-	}
-	return &Listen{Pos: pos, Network: "tcp4", Address: "0.0.0.0:" + port}
+// defaultListen is what a server without listen gets.
+func defaultListen(pos config.Pos, port int) *Listen {
+	return &Listen{Pos: pos, Network: "tcp4", Address: "0.0.0.0:" + strconv.Itoa(port)}
 }
 
 func hostname() string {

@@ -24,18 +24,19 @@ type image struct {
 	Config, Prefix, ErrorLog, Global string
 	Name                             string
 	MaxBody                          int64
+	Port                             int
 	Run, State, Cache, Logs          string
 }
 
 func (p *program) image() image {
 	o, f := p.options, p.folders
-	return image{o.config, o.prefix, o.errorLog, o.global, p.name, p.maxBody, f.run, f.state, f.cache, f.logs}
+	return image{o.config, o.prefix, o.errorLog, o.global, p.name, p.maxBody, p.port, f.run, f.state, f.cache, f.logs}
 }
 
 func (i image) program() *program {
 	return &program{
 		options: options{config: i.Config, prefix: i.Prefix, errorLog: i.ErrorLog, global: i.Global},
-		name:    i.Name, maxBody: i.MaxBody, folders: folders{i.Run, i.State, i.Cache, i.Logs},
+		name:    i.Name, maxBody: i.MaxBody, port: i.Port, folders: folders{i.Run, i.State, i.Cache, i.Logs},
 	}
 }
 

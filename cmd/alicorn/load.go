@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -25,6 +26,7 @@ type program struct {
 	// name is what the control API and the log call it: the file, or serve's addresses.
 	name    string
 	maxBody int64 // client_max_body_size's default
+	port    int   // of a server without listen
 	folders folders
 	origin  origin
 	upgrade *upgrader
@@ -32,9 +34,18 @@ type program struct {
 
 // fileProgram runs the configuration file that o names.
 func fileProgram(o options) *program {
-	p := &program{options: o, name: o.file(), maxBody: 1 << 20, folders: findFolders()}
+	p := &program{options: o, name: o.file(), maxBody: 1 << 20, port: defaultPort(), folders: findFolders()}
 	p.read = p.readFile
 	return p
+}
+
+// defaultPort is nginx's: 80 for root, 8000 for all others. The process that
+// was started decides; its front, which is another user's, is told.
+func defaultPort() int {
+	if os.Geteuid() == 0 {
+		return 80
+	}
+	return 8000
 }
 
 func (p *program) readFile() (*config.Tree, error) {
@@ -99,7 +110,7 @@ func (p *program) features(apps *appserver.Runtime) features {
 		log.Default = e
 	}
 	return features{
-		core:     proxy.Options{MaxBodySize: p.maxBody, TempDir: filepath.Join(p.folders.cache, "client_body")},
+		core:     proxy.Options{MaxBodySize: p.maxBody, TempDir: filepath.Join(p.folders.cache, "client_body"), Port: p.port},
 		errorLog: log,
 		apps:     apps,
 		acme:     acme.Options{State: p.folders.state},

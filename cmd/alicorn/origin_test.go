@@ -81,6 +81,14 @@ func startWith(t *testing.T, exe, dir string, files []*os.File, variables ...str
 // startCommand runs a command that becomes the server.
 func startCommand(t *testing.T, dir string, files []*os.File, command []string, variables ...string) *exec.Cmd {
 	t.Helper()
+	cmd := prepareCommand(t, dir, files, command, variables...)
+	launch(t, cmd)
+	return cmd
+}
+
+// prepareCommand is a command that becomes the server; launch starts it.
+func prepareCommand(t *testing.T, dir string, files []*os.File, command []string, variables ...string) *exec.Cmd {
+	t.Helper()
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = dir
 	cmd.ExtraFiles = files
@@ -88,10 +96,16 @@ func startCommand(t *testing.T, dir string, files []*os.File, command []string, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
+	t.Cleanup(func() { log.Close() })
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), reexecEnv+"=1", "RUNTIME_DIRECTORY="+dir+"/run", "STATE_DIRECTORY="+dir+"/state", "CACHE_DIRECTORY="+dir+"/cache")
 	cmd.Env = append(cmd.Env, variables...)
+	return cmd
+}
+
+// launch starts the server and has the test's end stop it.
+func launch(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -101,11 +115,10 @@ func startCommand(t *testing.T, dir string, files []*os.File, command []string, 
 			cmd.Wait()
 		}
 		if t.Failed() {
-			text, _ := os.ReadFile(filepath.Join(dir, "stderr"))
+			text, _ := os.ReadFile(filepath.Join(cmd.Dir, "stderr"))
 			t.Logf("standard error:\n%s", text)
 		}
 	})
-	return cmd
 }
 
 func ownProgram(t *testing.T) string {
