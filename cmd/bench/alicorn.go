@@ -40,17 +40,40 @@ open_file_cache max=1000 inactive=60s;
 }
 `
 
-// alicorn is the program of this module, built once per run.
+// alicorn is a program of alicorn: this module's, built once per run, or one
+// that was built before.
 type alicorn struct {
-	dir   string // where the binary goes
+	name  string // as a server
+	dir   string // where the binary of this module goes
 	build func() (string, error)
 }
 
 // newAlicorn builds nothing yet: the modes without alicorn do not need it.
 func newAlicorn(dir string) *alicorn {
-	a := &alicorn{dir: dir}
+	a := &alicorn{name: "alicorn", dir: dir}
 	a.build = sync.OnceValues(a.buildBinary)
 	return a
+}
+
+// newBuild returns the alicorn whose program is at path.
+func newBuild(name, path string) (*alicorn, error) {
+	if name == "" || strings.ContainsAny(name, "/ ") {
+		return nil, fmt.Errorf("invalid server name %q: must not be empty or contain a slash", name)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := exec.LookPath(path); err != nil {
+		return nil, fmt.Errorf("cannot take %s as server %q: %w", path, name, err)
+	}
+	return &alicorn{name: name, build: func() (string, error) { return path, nil }}, nil
+}
+
+// peer returns the server of this program.
+func (a *alicorn) peer(programs ...string) peer {
+	all := func(benchCase) bool { return true }
+	return peer{name: a.name, serves: all, programs: programs, version: a.version, start: a.start}
 }
 
 func (a *alicorn) buildBinary() (string, error) {
@@ -81,7 +104,7 @@ func (a *alicorn) start(s *site) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := newServer(s, "alicorn")
+	server, err := newServer(s, a.name)
 	if err != nil {
 		return nil, err
 	}

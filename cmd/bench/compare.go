@@ -58,17 +58,15 @@ type table struct {
 // runCompare measures all servers side by side and prints a table per case.
 func runCompare(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	rounds := flags.Int("rounds", 5, "measurements of each server, whose median counts")
-	duration := flags.Duration("duration", 4*time.Second, "of one measurement, in whole seconds")
+	rounds := flags.Int("rounds", 0, "measurements of each server, whose median counts (default 5; 15 with NAME=PATH)")
+	duration := flags.Duration("duration", 0, "of one measurement, in whole seconds (default 4s; 1s with NAME=PATH)")
 	caseList := flags.String("cases", "", "cases by name, separated by commas (default all)")
-	serverList := flags.String("servers", "", "servers by name, separated by commas (default all installed)")
+	serverList := flags.String("servers", "", "servers by name, separated by commas (default all installed);\n"+
+		"NAME=PATH is the alicorn at PATH, against which the rule of builds judges this module's")
 	connections := flags.String("connections", "1,32,512", "numbers of connections, separated by commas")
 	write := flags.Bool("write", false, "write cmd/bench/RESULTS.md")
 	if err := parseFlags(flags, args); err != nil {
 		return err
-	}
-	if *rounds < 1 || *duration < time.Second {
-		return errors.New("-rounds must be at least 1 and -duration at least 1s")
 	}
 	c := &comparison{rounds: *rounds, duration: *duration, progress: os.Stderr}
 	if c.cases, err = chooseCases(*caseList); err != nil {
@@ -87,6 +85,9 @@ func runCompare(ctx context.Context, args []string) (err error) {
 	if c.peers, c.missing, err = choosePeers(newAlicorn(c.site.dir), *serverList); err != nil {
 		return err
 	}
+	if err := c.complete(); err != nil {
+		return err
+	}
 	machine, err := describe(c.peers)
 	if err != nil {
 		return err
@@ -96,6 +97,35 @@ func runCompare(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	return c.finish(machine, tables, *write)
+}
+
+// complete fills in and checks the rounds and their duration. The rule of builds
+// wants many rounds; short ones keep a run over all cases below half an hour.
+func (c *comparison) complete() error {
+	rounds, duration := 5, 4*time.Second
+	if len(c.builds()) > 0 {
+		rounds, duration = ruleRounds, time.Second
+	}
+	if c.rounds == 0 {
+		c.rounds = rounds
+	}
+	if c.duration == 0 {
+		c.duration = duration
+	}
+	if c.rounds < 1 || c.duration < time.Second {
+		return errors.New("-rounds must be at least 1 and -duration at least 1s")
+	}
+	return nil
+}
+
+// builds names the other programs of alicorn that take part.
+func (c *comparison) builds() (names []string) {
+	for _, p := range c.peers {
+		if p.build && p.name != "alicorn" {
+			names = append(names, p.name)
+		}
+	}
+	return names
 }
 
 // finish prints the report and returns an error if any request failed.
@@ -116,7 +146,11 @@ func (c *comparison) finish(machine machine, tables []table, write bool) error {
 	if failures := failures(tables); len(failures) > 0 {
 		return fmt.Errorf("requests failed:\n%s", strings.Join(failures, "\n"))
 	}
-	return nil
+	var broken []error
+	for _, name := range c.builds() {
+		broken = append(broken, against(tables, name).broken())
+	}
+	return errors.Join(broken...)
 }
 
 // run measures group after group: the cases of one application (or none, for
@@ -195,7 +229,8 @@ func (c *comparison) runCase(ctx context.Context, bc benchCase, servers []*serve
 	for _, connections := range c.connections {
 		t := table{title: bc.title, connections: connections, rows: make([]series, len(servers))}
 		for round := range c.rounds {
-			for i, s := range servers {
+			for _, i := range turns(round, len(servers)) {
+				s := servers[i]
 				sample, err := measure(ctx, s, c.load(bc, s, connections, c.duration))
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", s.name, bc.title, err)
@@ -209,6 +244,20 @@ func (c *comparison) runCase(ctx context.Context, bc benchCase, servers []*serve
 		tables = append(tables, t)
 	}
 	return tables, nil
+}
+
+// turns is the order in which n servers are measured in a round: as they are
+// listed, and the other way round in every second one, so that none always follows
+// the same.
+func turns(round, n int) []int {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	if round%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
 }
 
 func (c *comparison) load(bc benchCase, s *server, connections int, duration time.Duration) driver {

@@ -17,10 +17,9 @@ var pairNames = []string{"nginx", "nginx+gunicorn", "nginx+uwsgi"}
 // allPeers returns every kind of server, alicorn first.
 func allPeers(a *alicorn) []peer {
 	applications := func(c benchCase) bool { return !c.isStatic() }
-	all := func(benchCase) bool { return true }
 	plain := func(c benchCase) bool { return !c.tls }
 	return []peer{
-		{name: "alicorn", serves: all, programs: []string{"go"}, version: a.version, start: a.start},
+		a.peer("go"),
 		{name: "nginx", serves: benchCase.isStatic, programs: []string{"nginx"},
 			version: nginxVersion, start: startNginx},
 		{name: "nginx+gunicorn", serves: applications, programs: []string{"nginx", "gunicorn"},
@@ -32,18 +31,24 @@ func allPeers(a *alicorn) []peer {
 }
 
 // choosePeers returns the named peers, which must be installed; for an empty list
-// those that are, and the names of those that are not.
+// those that are, and the names of those that are not. An item NAME=PATH is the
+// alicorn whose program is at PATH; a list of nothing else is led by this module's.
 func choosePeers(a *alicorn, list string) (chosen []peer, missing []string, err error) {
 	all := allPeers(a)
-	for _, name := range fields(list) {
-		i := slices.IndexFunc(all, func(p peer) bool { return p.name == name })
-		if i < 0 {
-			return nil, nil, fmt.Errorf("unknown server %q; there are %s", name, names(all, func(p peer) string { return p.name }))
-		}
-		if err := all[i].installed(); err != nil {
+	onlyBuilds := list != ""
+	for _, item := range fields(list) {
+		p, err := peerOf(all, item)
+		if err != nil {
 			return nil, nil, err
 		}
-		chosen = append(chosen, all[i])
+		if slices.ContainsFunc(chosen, func(c peer) bool { return c.name == p.name }) {
+			return nil, nil, fmt.Errorf("server %q is named twice", p.name)
+		}
+		chosen = append(chosen, p)
+		onlyBuilds = onlyBuilds && p.build
+	}
+	if onlyBuilds && !slices.ContainsFunc(chosen, func(p peer) bool { return p.name == a.name }) {
+		chosen = slices.Insert(chosen, 0, all[0])
 	}
 	if list != "" {
 		return chosen, nil, nil
@@ -56,6 +61,29 @@ func choosePeers(a *alicorn, list string) (chosen []peer, missing []string, err 
 		chosen = append(chosen, p)
 	}
 	return chosen, missing, nil
+}
+
+// peerOf returns the peer that an item of -servers names.
+func peerOf(all []peer, item string) (peer, error) {
+	index := func(name string) int { return slices.IndexFunc(all, func(p peer) bool { return p.name == name }) }
+	if name, path, ok := strings.Cut(item, "="); ok {
+		if index(name) > 0 {
+			return peer{}, fmt.Errorf("invalid server %q: %s is another server's name", item, name)
+		}
+		build, err := newBuild(name, path)
+		if err != nil {
+			return peer{}, err
+		}
+		p := build.peer()
+		p.build = true
+		return p, nil
+	}
+	if index(item) < 0 {
+		return peer{}, fmt.Errorf("unknown server %q; there are %s, and NAME=PATH for another alicorn", item,
+			names(all, func(p peer) string { return p.name }))
+	}
+	p := all[index(item)]
+	return p, p.installed()
 }
 
 // installed returns nil if every program of the peer is there.

@@ -24,6 +24,9 @@ func (c *comparison) report(m machine, tables []table) string {
 			"CPU and latencies are alicorn's over theirs too: below 1 it needs less.\n\n")
 		writeAligned(&b, rows)
 	}
+	for _, name := range c.builds() {
+		against(tables, name).write(&b)
+	}
 	for _, t := range tables {
 		fmt.Fprintf(&b, "\n## %s, %s\n\n", t.title, plural(t.connections, "connection"))
 		writeAligned(&b, t.cells())

@@ -22,6 +22,8 @@ const startDeadline = 20 * time.Second
 // peer is one kind of server.
 type peer struct {
 	name string
+	// build says that it is a program of alicorn that was built before.
+	build bool
 	// serves tells which cases it takes part in.
 	serves func(c benchCase) bool
 	// programs are looked up before it starts; with one missing it is not installed.
