@@ -20,6 +20,7 @@ const (
 
 	flagEnd        = 1 // of head and data
 	flagFile       = 2 // of head
+	flagOnce       = 1 // of log
 	flagBodyFD     = 1 // of request
 	flagEnvironFD  = 2
 	flagBodyShared = 4

@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,7 @@ type head struct {
 	length      int64 // Content-Length; -1 without one
 	file        int64 // bytes of a file that follow; -1 without one
 	fields      []headField
+	options     []string // that its Connection fields name
 }
 
 type headField struct {
@@ -83,7 +85,30 @@ func parseHead(text string) (*head, error) {
 	if len(d.data) > 0 {
 		return nil, errMarshal
 	}
+	h.dropNamed()
 	return h, nil
+}
+
+// dropNamed leaves out the fields that Connection names (RFC 9110 section
+// 7.6.1).
+func (h *head) dropNamed() {
+	if len(h.options) == 0 {
+		return
+	}
+	named := make(map[string]bool, len(h.options))
+	for _, o := range h.options {
+		named[o] = true
+	}
+	h.fields = slices.DeleteFunc(h.fields, func(f headField) bool { return named[strings.ToLower(f.name)] })
+	if named["content-type"] {
+		h.contentType = ""
+	}
+	h.options = nil
+}
+
+// hopByHop are the fields that belong to a connection and have no FieldID.
+var hopByHop = map[string]bool{
+	"proxy-authenticate": true, "proxy-authorization": true, "proxy-connection": true, "trailer": true, "trailers": true,
 }
 
 func parseStatus(s string) (int, error) {
@@ -116,7 +141,12 @@ func (h *head) field(d *decoder) error {
 	}
 	f := headField{proxy.FieldIDOf(string(name)), string(name), value}
 	switch f.id {
-	case proxy.FieldConnection, proxy.FieldKeepAlive, proxy.FieldTransferEncoding, proxy.FieldUpgrade, proxy.FieldTE:
+	case proxy.FieldConnection:
+		for o := range strings.SplitSeq(value, ",") {
+			h.options = append(h.options, strings.ToLower(strings.Trim(o, " \t")))
+		}
+		return nil
+	case proxy.FieldKeepAlive, proxy.FieldTransferEncoding, proxy.FieldUpgrade, proxy.FieldTE:
 		return nil
 	case proxy.FieldContentLength:
 		n, err := strconv.ParseUint(value, 10, 62)
@@ -129,7 +159,7 @@ func (h *head) field(d *decoder) error {
 		h.contentType = value
 		return nil
 	case proxy.FieldOther:
-		if strings.EqualFold(f.name, "trailer") || strings.EqualFold(f.name, "proxy-connection") || strings.EqualFold(f.name, "proxy-authenticate") {
+		if hopByHop[strings.ToLower(f.name)] {
 			return nil
 		}
 	}

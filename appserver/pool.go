@@ -24,6 +24,8 @@ type Pool struct {
 	logs   atomic.Pointer[func() *slog.Logger]
 	now    atomic.Int64 // coarse: the tick's clock, in nanoseconds
 
+	remarks remarks
+
 	events   chan event
 	started  chan error // the outcome of the first start
 	stopping chan struct{}

@@ -112,14 +112,49 @@ func (w *worker) onReport(f frame) error {
 		if len(l) != 2 {
 			return errMarshal
 		}
-		text, _ := l[1].(string)
-		w.log(proxy.LevelError, "%s", printable(text))
+		w.onLog(f, l)
 		return nil
 	}
 	if err == nil {
 		w.pool.post(e)
 	}
 	return err
+}
+
+// onLog logs what the worker says of a request or, once for all workers of the
+// pool, of the application.
+func (w *worker) onLog(f frame, l []any) {
+	text, _ := l[1].(string)
+	level := proxy.LevelError
+	if l[0] == "warn" {
+		level = proxy.LevelWarn
+	}
+	if f.flags&flagOnce == 0 || w.pool.remarks.first(text) {
+		w.log(level, "%s", printable(text))
+	}
+}
+
+// remarks are what workers have said of their application, each once.
+type remarks struct {
+	mu  sync.Mutex
+	all map[string]bool
+}
+
+// maxRemarks bounds how many different remarks a pool logs.
+const maxRemarks = 64
+
+// first reports that text was not said before, and may be logged.
+func (m *remarks) first(text string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.all[text] || len(m.all) >= maxRemarks {
+		return false
+	}
+	if m.all == nil {
+		m.all = map[string]bool{}
+	}
+	m.all[text] = true
+	return true
 }
 
 func textIn(m map[string]any, name string) string {

@@ -30,6 +30,7 @@ COPIED = 16384  # bytes; a body up to this is copied behind its head, which beat
 WAKE_UP = HEADER.pack(frames.WAKE, 0, 0, 0)
 AT_ONCE = 262144  # bytes; a body in a descriptor up to this is read before the application runs
 INPUT_BUFFER = 65536  # bytes read at once from a larger one
+MOST_REMARKS = 64  # different ones; an application may make up any number of header names
 
 
 class ChannelClosed(Exception):
@@ -44,6 +45,7 @@ class Channel:
         self.socket.setblocking(True)
         self.pid = os.getpid()
         self.leaving = False
+        self._remarks = set()
         self.lane = self.bodies = None
         self._page = None
         for descriptor in range(frames.ZIP_FD, frames.CREDIT_FD):
@@ -85,6 +87,13 @@ class Channel:
     def report(self, kind, value, slot=0, id=0):
         """Sends a frame that carries one marshalled value."""
         self.send(frames.control(kind, slot, id, value))
+
+    def remark(self, text):
+        """Has the front log text, a warning about the application, once for all workers."""
+        if text not in self._remarks and len(self._remarks) < MOST_REMARKS:
+            self._remarks.add(text)
+            value = "warn", frames.plain(text)
+            self.send(frames.control(frames.LOG, 0, 0, value, frames.ONCE))
 
     def leave(self, reason):
         """Asks the front, once, to retire this worker. Safe in a signal handler."""

@@ -24,6 +24,7 @@ ABORTED, LEAVING, LOG = ord("X"), ord("B"), ord("L")
 
 BODY_FD, ENVIRON_FD, BODY_SHARED = 1, 2, 4  # flags of REQUEST
 END, FILE = 1, 2  # flags of HEAD and DATA
+ONCE = 1  # flag of LOG
 
 TEXT = 15000  # characters; the longest text that a report carries (any UTF-8 of it fits a frame)
 SENTENCE = 1000  # characters; the longest message beside such a text
@@ -33,9 +34,9 @@ class ProtocolError(Exception):
     """The front sent what the protocol does not allow."""
 
 
-def control(kind, slot, id, value):
+def control(kind, slot, id, value, flags=0):
     """Returns a frame whose payload is the marshalled value."""
-    return HEADER.pack(kind, 0, slot, id) + marshal.dumps(value, 2)
+    return HEADER.pack(kind, flags, slot, id) + marshal.dumps(value, 2)
 
 
 def plain(text, most=TEXT):

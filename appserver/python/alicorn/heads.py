@@ -1,8 +1,9 @@
 """Response heads: status and headers checked, marshalled, and remembered.
 
 What leaves here is well formed: a status of three digits, names that are RFC 9110 tokens,
-values without control characters but the tab, all latin-1, no hop-by-hop header, at most
-one Content-Length. Anything else raises Refused with a text that names the header.
+values without control characters but the tab, all latin-1, at most one Content-Length.
+Anything else raises Refused with a text that names the header. Hop-by-hop headers, and those
+that Connection names, are left out: they describe a connection, which is the server's.
 """
 
 import marshal
@@ -16,10 +17,10 @@ TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 DIGITS = re.compile(r"[0-9]{1,18}")
 HOP_BY_HOP = frozenset((
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
-    "trailers", "transfer-encoding", "upgrade",
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
+    "te", "trailer", "trailers", "transfer-encoding", "upgrade",
 ))
-ORDINARY, SIZE = False, True
+ORDINARY, SIZE, HOP = 0, 1, 2
 MOST_NAMES = 1024  # header names remembered
 MOST_STATUSES = 64
 MOST_HEADS = 256  # whole heads remembered
@@ -31,7 +32,7 @@ class Refused(Exception):
 
 
 class Names(dict):
-    """Header names seen -> ORDINARY or SIZE; refuses the rest on first sight."""
+    """Header names seen -> ORDINARY, SIZE or HOP; refuses bad ones on first sight."""
 
     def __missing__(self, name):
         if not isinstance(name, str):
@@ -39,9 +40,11 @@ class Names(dict):
         if not TOKEN.fullmatch(name):
             raise Refused("the header name %r is not valid" % name)
         lower = name.lower()
+        kind = ORDINARY
         if lower in HOP_BY_HOP:
-            raise Refused("the header %r is hop-by-hop: it belongs to the server" % name)
-        kind = SIZE if lower == "content-length" else ORDINARY
+            kind = HOP
+        elif lower == "content-length":
+            kind = SIZE
         if len(self) < MOST_NAMES:
             self[str.__str__(name)] = kind
         return kind
@@ -136,7 +139,7 @@ class Heads:
             raise Refused("the status %r is not a str" % (status,)) from None
         if not isinstance(headers, (list, tuple)):
             raise Refused("the headers are a %s, not a list" % type(headers).__name__)
-        checked, length, names = [], None, self._names
+        checked, left_out, length, names = [], [], None, self._names
         for pair in headers:
             try:
                 name, value = pair
@@ -144,17 +147,42 @@ class Heads:
                 raise Refused("the header %r is not a (name, value) tuple" % (pair,)) from None
             if not (type(name) is type(value) is str and value.isascii() and value.isprintable()):
                 name, value = checked_pair(name, value)
-            if names[name]:
+            kind = names[name]
+            if kind == HOP:
+                left_out.append((name, value))
+                continue
+            if kind == SIZE:
                 if length is not None and length == value or bodyless and status[:3] != "304":
                     continue
                 length = checked_length(length, value)
             checked.append((name, value))
+        if left_out:
+            checked = self._without(checked, left_out)
         if length is not None:
             return checked, int(length), bodyless
         if size is not None and not bodyless:
             checked.append(("Content-Length", str(size)))
             length = size
         return checked, length, bodyless
+
+    def _without(self, headers, left_out):
+        """Returns headers without those that Connection names; logs what the client never sees.
+
+        Content-Length stays: it frames the body, whatever Connection says.
+        """
+        options = {option.strip().lower() for name, value in left_out
+                   if name.lower() == "connection" for option in value.split(",")}
+        options -= {"", "close", "content-length"}
+        for name, _ in left_out:
+            self._slot.channel.remark("the header %r is hop-by-hop and belongs to the server: "
+                              "it is left out of the response" % name)
+        if not options:
+            return headers
+        for name, _ in headers:
+            if name.lower() in options:
+                self._slot.channel.remark("the header %r is left out of the response: "
+                                  "a Connection header names it" % name)
+        return [pair for pair in headers if pair[0].lower() not in options]
 
 
 def checked_pair(name, value):

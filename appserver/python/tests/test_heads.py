@@ -2,6 +2,8 @@
 
 import pytest
 
+from front import HERE, Front
+
 
 def answers(front, expression, **more):
     return front.get("/answers", QUERY_STRING=expression, **more)
@@ -27,10 +29,8 @@ def answers(front, expression, **more):
     ("['X-A']", "'X-A'"),
     ("{'X-A': 'b'}", "dict"),
     ("None", "NoneType"),
-    ("[('Connection', 'close')]", "'Connection'"),
-    ("[('transfer-encoding', 'chunked')]", "'transfer-encoding'"),
-    ("[('Upgrade', 'h2c')]", "'Upgrade'"),
-    ("[('Keep-Alive', 'timeout=5')]", "'Keep-Alive'"),
+    ("[('Connection', 'a\\r\\nb')]", "'Connection'"),
+    ("[('Upgrade', 5)]", "'Upgrade'"),
     ("[('Content-Length', '-1')]", "'Content-Length'"),
     ("[('Content-Length', '1, 1')]", "'Content-Length'"),
     ("[('Content-Length', '\\u0661')]", "'Content-Length'"),
@@ -43,6 +43,48 @@ def test_bad_header_is_refused_by_name(shared, headers, named):
         assert (answer.status, answer.body) == ("500 Internal Server Error",
                                                 b"Internal Server Error\n")
         assert len(answer.logs) == 1 and named in answer.logs[0]
+
+
+@pytest.mark.parametrize("parts", ["[b'a']", "iter([b'a'])"])
+@pytest.mark.parametrize("headers, left", [
+    ([("Connection", "keep-alive")], []),
+    ([("connection", "close"), ("X-A", "b")], [("X-A", "b")]),
+    ([("transfer-encoding", "chunked")], []),
+    ([("Upgrade", "h2c"), ("Connection", "Upgrade")], []),
+    ([("Keep-Alive", "timeout=5"), ("Proxy-Connection", "close")], []),
+    ([("TE", "trailers"), ("Trailer", "X-Sum"), ("Trailers", "X-Sum")], []),
+    ([("Proxy-Authenticate", "Basic"), ("Proxy-Authorization", "x")], []),
+    ([("X-Hop", "1"), ("Connection", "close, x-hop ,,x-none"), ("X-A", "b")], [("X-A", "b")]),
+    ([("Connection", "close"), ("Connection", "X-Hop"), ("X-HOP", "1")], []),
+    ([("Content-Length", "1"), ("Connection", "content-length")], [("Content-Length", "1")]),
+    ([("Close", "1"), ("Connection", "close")], [("Close", "1")]),
+])
+def test_what_belongs_to_a_connection_is_left_out(shared, parts, headers, left):
+    for _ in range(3):  # as it is checked, as it is remembered, and as a whole head
+        answer = answers(shared, "('200 OK', %r, %s)" % (headers, parts))
+        known = [("Content-Length", "1")] if parts == "[b'a']" else []
+        assert answer.status == "200 OK"
+        assert answer.headers == (left if left[:1] == known else left + known)
+        assert answer.body == b"a" and not answer.logs
+
+
+def test_each_header_that_is_left_out_is_logged_once():
+    with Front("applications:app", HERE) as front:
+        front.ready()
+        for number in range(3):
+            answers(front, "('200 OK', [('Connection', 'X-A'), ('X-A', '%d')], [b'a'])" % number)
+        logs = front.answers[0]
+    assert [frame.flags for frame in logs.frames] == [1, 1]
+    assert "'Connection' is hop-by-hop" in logs.logs[0]
+    assert "'X-A' is left out" in logs.logs[1]
+
+
+def test_an_application_that_makes_up_names_does_not_fill_the_log():
+    with Front("applications:app", HERE) as front:
+        front.ready()
+        for number in range(100):
+            answers(front, "('200 OK', [('Connection', 'X-%d'), ('X-%d', '')], [b'a'])" % (number, number))
+        assert len(front.answers[0].logs) == 64
 
 
 @pytest.mark.parametrize("status", ["'200 OK\\r\\nX: y'", "'200\\n'", "'20 OK'", "'OK'", "''", "200",
