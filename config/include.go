@@ -5,16 +5,22 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"alicorn/config/files"
 )
+
+// maxTotal bounds what one configuration reads, in bytes; a file that is
+// included again counts again.
+const maxTotal = 32 << 20
 
 // Source is where configuration files are read from.
 type Source interface {
 	// ReadFile gives a file's content; a missing file's error is fs.ErrNotExist.
+	// What is not a regular file, or larger than files.MaxConfig, is an error.
 	ReadFile(name string) ([]byte, error)
 	// Glob gives the names that match, in the order and by the rules of
 	// glob(3) in the C locale, as nginx uses it; none is not an error.
@@ -26,7 +32,7 @@ func OS() Source { return osSource{} }
 
 type osSource struct{}
 
-func (osSource) ReadFile(name string) ([]byte, error) { return os.ReadFile(name) }
+func (osSource) ReadFile(name string) ([]byte, error) { return files.Read(name, files.MaxConfig) }
 
 func (osSource) Glob(pattern string) ([]string, error) {
 	names, err := filepath.Glob(goPattern(pattern))
@@ -192,6 +198,7 @@ type loading struct {
 	tree  *Tree
 	errs  Errors
 	chain []string // the files being read, each included by the one before
+	size  int      // bytes read
 }
 
 // parse gives the directives of one file with its includes followed; depth
@@ -278,6 +285,13 @@ func (ld *loading) file(at *Node, name string, depth int) []*Node {
 	}
 	if err != nil {
 		ld.errs.Add(pos, "cannot include %q: %s", name, reason(err))
+		return nil
+	}
+	before := ld.size
+	if ld.size += len(content); ld.size > maxTotal {
+		if before <= maxTotal {
+			ld.errs.Add(pos, "cannot include %q: the configuration has more than %d MiB with it", name, maxTotal>>20)
+		}
 		return nil
 	}
 	return ld.parse(name, content, depth).Children

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -197,5 +198,48 @@ func TestDumpWritesEachFileOnce(t *testing.T) {
 	want := "# configuration file /m:\ninclude a;\ninclude a;\n# end\n# configuration file /a:\nx;\n\n"
 	if buf.String() != want {
 		t.Errorf("got\n%s", buf.String())
+	}
+}
+
+func TestAConfigurationIsReadFromRegularFilesOfABoundedSize(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(write("huge", ""), 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	write("half", "#"+strings.Repeat("x", 15<<20))
+	for _, c := range []struct{ main, text, err string }{
+		{"/dev/zero", "", "a regular file is needed, and it is a device"},
+		{pipe, "", "it is a named pipe"},
+		{dir, "", "it is a directory"},
+		{filepath.Join(dir, "huge"), "", "larger than 16 MiB"},
+		{"", "include pipe;", "/main:1:9: cannot include \"" + pipe + "\": a regular file is needed, and it is a named pipe"},
+		{"", "include /dev/zero;", "it is a device"},
+		{"", "include huge;", "larger than 16 MiB"},
+		{"", "include half;\ninclude half;\ninclude half; include half;", "/main:3:9: cannot include \"" + filepath.Join(dir, "half") + "\": the configuration has more than 32 MiB with it"},
+		{"/dev/null", "", ""},
+		{"", "include /dev/null; include half; include half; a b;", ""},
+	} {
+		main := c.main
+		if main == "" {
+			main = write("main", c.text)
+		}
+		_, err := LoadFile(main, OS(), dir)
+		switch {
+		case c.err == "" && err != nil:
+			t.Errorf("%s %q: %v", c.main, c.text, err)
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "\n")):
+			t.Errorf("%s %q: error %v; want one with %q", c.main, c.text, err, c.err)
+		}
 	}
 }

@@ -1,0 +1,42 @@
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// errShared is returned for a name that any of several users may have put there.
+var errShared = errors.New("it stands in a folder that several users may write to, and not only root has put it there")
+
+// deniedError is a permission that a user whose rights apply does not have.
+type deniedError struct {
+	user User
+	err  error
+}
+
+// Error says whose rights were used.
+func (e *deniedError) Error() string {
+	return fmt.Sprintf("%s for user %q, to whom a folder on the way belongs", e.err, e.user.Name())
+}
+
+// Unwrap returns the system's error.
+func (e *deniedError) Unwrap() error { return e.err }
+
+// denied names the user in a permission error.
+func denied(u User, err error) error {
+	if u.UID == 0 || !errors.Is(err, syscall.EACCES) && !errors.Is(err, syscall.EPERM) {
+		return err
+	}
+	return &deniedError{u, err}
+}
+
+// cause is err without the operation and the path.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}

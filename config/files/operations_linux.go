@@ -1,0 +1,152 @@
+package files
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Open opens path as os.OpenFile does, with the rights of who decides what
+// stands there. It never waits for a pipe's other end, and in folders of root
+// it follows root's own links only.
+func Open(path string, flags int, perm fs.FileMode) (*os.File, error) {
+	if os.Geteuid() != 0 {
+		return os.OpenFile(path, flags|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
+	}
+	p, err := find(path)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	return p.open(flags, perm)
+}
+
+// Do runs f with the rights of the user who decides what stands at path. f
+// uses the path as it is; it makes no link's target.
+func Do(path string, f func() error) error {
+	u, err := Decider(path)
+	if err != nil {
+		return err
+	}
+	return u.Do(f)
+}
+
+// Decider returns the user who decides what stands at path: root where only
+// root may change the folders on the way, or where this process is not root's.
+func Decider(path string) (User, error) {
+	if os.Geteuid() != 0 {
+		return User{}, nil
+	}
+	p, err := find(path)
+	if err != nil {
+		return User{}, err
+	}
+	defer p.close()
+	return p.user, nil
+}
+
+// MkdirAll makes the folder path, and those on the way, as os.MkdirAll does.
+// Below a folder of another user they are made with that user's rights, and
+// are the user's.
+func MkdirAll(path string, perm fs.FileMode) error {
+	if os.Geteuid() != 0 {
+		return os.MkdirAll(path, perm)
+	}
+	for range strings.Count(filepath.Clean(path), "/") + maxLinks {
+		done, err := makeNext(path, perm)
+		if done || err != nil {
+			return err
+		}
+	}
+	return &fs.PathError{Op: "mkdir", Path: path, Err: unix.ELOOP}
+}
+
+// makeNext makes the first folder of path that is missing.
+func makeNext(path string, perm fs.FileMode) (done bool, err error) {
+	p, err := find(path)
+	if err != nil {
+		return false, err
+	}
+	defer p.close()
+	if p.user.UID != 0 {
+		err := p.user.Do(func() error { return os.MkdirAll(path, perm) })
+		return true, p.errorOf("mkdir", denied(p.user, cause(err)))
+	}
+	first, _, more := strings.Cut(p.name, "/")
+	if more {
+		perm = 0o755
+	}
+	if err := unix.Mkdirat(p.dir, first, uint32(perm.Perm())); err != nil && err != unix.EEXIST {
+		return false, p.errorOf("mkdir", err)
+	}
+	if more {
+		return false, nil
+	}
+	f, err := p.open(unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err == nil {
+		f.Close()
+	}
+	return true, err
+}
+
+// Remove removes the name at path, but no folder.
+func Remove(path string) error {
+	if os.Geteuid() != 0 {
+		return os.Remove(path)
+	}
+	p, err := findLast(path)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	err = p.user.Do(func() error { return unix.Unlinkat(p.dir, p.name, 0) })
+	return p.errorOf("remove", denied(p.user, err))
+}
+
+// findLast finds the folder that path's last name is in, and follows no link
+// at that name.
+func findLast(path string) (*place, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := find(filepath.Dir(abs) + "/.") // the folder itself, if it is a link too
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case p.missing():
+		p.close()
+		return nil, p.errorOf("open", unix.ENOENT)
+	case p.name == ".":
+		p.name = filepath.Base(abs)
+	default:
+		p.name = strings.TrimSuffix(p.name, ".") + filepath.Base(abs)
+	}
+	p.path = path
+	return p, nil
+}
+
+// Chmod changes the mode of the socket at path, which this process has just
+// made. Nothing else that may stand there now is changed.
+func Chmod(path string, mode fs.FileMode) error {
+	fd, err := openat(unix.AT_FDCWD, path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return &fs.PathError{Op: "chmod", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return &fs.PathError{Op: "chmod", Path: path, Err: err}
+	}
+	uid, _ := unix.SetfsuidRetUid(unchanged)
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || int(st.Uid) != uid {
+		return &fs.PathError{Op: "chmod", Path: path, Err: errors.New("another file has taken the name")}
+	}
+	return os.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+}

@@ -1,0 +1,221 @@
+package files
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxLinks is how many symbolic links one path may lead through, as in Linux.
+const maxLinks = 40
+
+// place is what a path leads to: a name in an open folder.
+type place struct {
+	path string // as it was given
+	dir  int    // of the folder; to be closed
+	// name stands in the folder. With a user other than root it is all that
+	// is left of the path.
+	name string
+	user User
+	// shared says that others than root may add names to the folder.
+	shared bool
+}
+
+func (p *place) close() { unix.Close(p.dir) }
+
+// errorOf names the path as it was given.
+func (p *place) errorOf(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: p.path, Err: err}
+}
+
+// find follows path until another user than root decides what stands there.
+// Whether the last name exists is not looked at.
+func find(path string) (*place, error) {
+	p := &place{path: path, dir: -1}
+	rest, err := partsOf(path)
+	if err == nil {
+		err = p.enter(unix.AT_FDCWD, "/")
+	}
+	for links := 0; err == nil; {
+		var next []string
+		if next, err = p.step(rest); next == nil {
+			break
+		}
+		if len(next) >= len(rest) {
+			if links++; links > maxLinks {
+				err = unix.ELOOP
+			}
+		}
+		rest = next
+	}
+	if err != nil {
+		if p.dir >= 0 {
+			p.close()
+		}
+		return nil, p.errorOf("open", err)
+	}
+	return p, nil
+}
+
+// partsOf returns the names of the absolute path. "a/.." stays: a may be a link.
+func partsOf(path string) ([]string, error) {
+	if !filepath.IsAbs(path) {
+		dir, err := os.Getwd()
+		if err != nil {
+			return nil, err
+		}
+		path = dir + "/" + path
+	}
+	return strings.Split(strings.Trim(path, "/"), "/"), nil
+}
+
+// enter goes to the folder name of dir.
+func (p *place) enter(dir int, name string) error {
+	fd, err := openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	return p.settle(fd)
+}
+
+// settle makes the folder fd the current one.
+func (p *place) settle(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	if p.dir >= 0 {
+		p.close()
+	}
+	p.dir = fd
+	p.shared = st.Mode&unix.S_IWOTH != 0 || st.Mode&unix.S_IWGRP != 0 && st.Gid != 0
+	if st.Uid != 0 {
+		p.user = UserOf(int(st.Uid))
+	}
+	return nil
+}
+
+// step takes the first of rest and returns what is left of the path; nil: p
+// is complete.
+func (p *place) step(rest []string) ([]string, error) {
+	p.name = strings.Join(rest, "/")
+	if p.user.UID != 0 {
+		return nil, nil
+	}
+	name := rest[0]
+	switch {
+	case name == "" || name == ".":
+		if len(rest) == 1 {
+			p.name = "."
+			return nil, nil
+		}
+		return rest[1:], nil
+	case name == "..":
+		if len(rest) == 1 {
+			return nil, nil
+		}
+		return rest[1:], p.enter(p.dir, "..")
+	}
+	fd, err := openat(p.dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err == unix.ENOENT {
+		return nil, nil // what is missing stands in this folder
+	}
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	switch {
+	case p.shared && st.Uid != 0:
+		p.user = UserOf(int(st.Uid))
+	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+		defer unix.Close(fd)
+		return p.follow(fd, rest[1:])
+	case len(rest) > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		err = unix.ENOTDIR
+	case len(rest) > 1:
+		return rest[1:], p.settle(fd)
+	}
+	unix.Close(fd)
+	return nil, err
+}
+
+// follow replaces the link by what it says, in front of rest.
+func (p *place) follow(link int, rest []string) ([]string, error) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(link, "", buf)
+	if err != nil {
+		return nil, err
+	}
+	target := string(buf[:n])
+	if filepath.IsAbs(target) {
+		if err := p.enter(unix.AT_FDCWD, "/"); err != nil {
+			return nil, err
+		}
+	}
+	return append(strings.Split(strings.Trim(target, "/"), "/"), rest...), nil
+}
+
+// missing reports whether a folder on the way to the last name is missing.
+func (p *place) missing() bool { return p.user.UID == 0 && strings.Contains(p.name, "/") }
+
+func openat(dir int, name string, flags int, perm uint32) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, name, flags|unix.O_CLOEXEC, perm)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// open opens the place.
+func (p *place) open(flags int, perm fs.FileMode) (*os.File, error) {
+	if p.missing() {
+		return nil, p.errorOf("open", unix.ENOENT)
+	}
+	flags |= unix.O_NONBLOCK | unix.O_NOCTTY
+	if p.user.UID == 0 {
+		flags |= unix.O_NOFOLLOW // links were followed; a new one is another user's
+	}
+	fd := -1
+	err := p.user.Do(func() (err error) {
+		fd, err = openat(p.dir, p.name, flags, uint32(perm.Perm()))
+		return err
+	})
+	if err == nil {
+		err = p.judge(fd)
+	}
+	if err != nil {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+		return nil, p.errorOf("open", denied(p.user, err))
+	}
+	return os.NewFile(uintptr(fd), p.path), nil
+}
+
+// judge refuses a file in a shared folder that may be another user's second
+// name for it.
+func (p *place) judge(fd int) error {
+	if !p.shared || p.user.UID != 0 {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink != 1 || st.Uid != 0 {
+		return errShared
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Sizes that files of a kind may have.
+const (
+	MaxConfig      = 16 << 20 // a configuration file
+	MaxEnvironment = 1 << 20  // an env_file; Linux refuses larger environments
+	MaxCredential  = 32 << 20 // certificates, keys, revocation lists, passwords
+)
+
+// maxSmall bounds files that hold a line, as a pid file.
+const maxSmall = 4 << 10
+
+// kinds are the words for what is not a regular file.
+var kinds = []struct {
+	mode fs.FileMode
+	name string
+}{
+	{fs.ModeDir, "a directory"},
+	{fs.ModeNamedPipe, "a named pipe"},
+	{fs.ModeSocket, "a socket"},
+	{fs.ModeDevice, "a device"},
+}
+
+// Read returns the content of the regular file at path, which may have limit
+// bytes. It never waits for a pipe. The null device counts as an empty file.
+func Read(path string, limit int64) ([]byte, error) {
+	f, err := Open(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case isNull(st):
+		return nil, nil
+	case st.Size() > limit:
+		return nil, tooLarge(path, limit)
+	}
+	if err := regular(path, st); err != nil {
+		return nil, err
+	}
+	// Files of /proc say 0, and a file may grow.
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		err = tooLarge(path, limit)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return content, nil
+}
+
+// ReadSmall reads a file of a line or two, as Read.
+func ReadSmall(path string) ([]byte, error) { return Read(path, maxSmall) }
+
+func tooLarge(path string, limit int64) error {
+	return &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("the file is larger than %s", size(limit))}
+}
+
+func size(n int64) string {
+	if n >= 1<<20 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
+}
+
+// regular returns an error that says what st is in place of a regular file.
+func regular(path string, st fs.FileInfo) error {
+	if st.Mode().IsRegular() {
+		return nil
+	}
+	is := "not a regular file"
+	for _, k := range kinds {
+		if st.Mode()&k.mode != 0 {
+			is = "a regular file is needed, and it is " + k.name
+			break
+		}
+	}
+	return &fs.PathError{Op: "open", Path: path, Err: errors.New(is)}
+}
+
+// isNull reports whether st is the null device, which has no content.
+func isNull(st fs.FileInfo) bool {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok || st.Mode()&fs.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	if err != nil {
+		return false
+	}
+	other, ok := null.Sys().(*syscall.Stat_t)
+	return ok && sys.Rdev == other.Rdev
+}

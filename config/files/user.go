@@ -1,0 +1,44 @@
+package files
+
+import (
+	"os/user"
+	"strconv"
+)
+
+// User is a user as the file system knows it. The zero User is root.
+type User struct {
+	UID, GID int
+	Groups   []int // supplementary ones
+}
+
+// nobodyGroup is the group of a user that the system has no entry for.
+const nobodyGroup = 65534
+
+// UserOf returns the user with that number, with the groups that the system's
+// lists give it.
+func UserOf(uid int) User {
+	id := User{UID: uid, GID: nobodyGroup}
+	u, err := user.LookupId(strconv.Itoa(uid))
+	if err != nil {
+		return id
+	}
+	if gid, err := strconv.Atoi(u.Gid); err == nil {
+		id.GID = gid
+	}
+	texts, _ := u.GroupIds() // without them the user may do less
+	for _, text := range texts {
+		if gid, err := strconv.Atoi(text); err == nil {
+			id.Groups = append(id.Groups, gid)
+		}
+	}
+	return id
+}
+
+// Name returns the user's name, or its number in words where it has none.
+func (u User) Name() string {
+	text := strconv.Itoa(u.UID)
+	if known, err := user.LookupId(text); err == nil {
+		return known.Username
+	}
+	return "number " + text
+}
