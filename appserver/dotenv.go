@@ -1,13 +1,15 @@
 package appserver
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
 
 // parseDotenv reads the lines NAME=VALUE of a dotenv file: comments, "export",
 // 'literal' and "escaped" values, which may span lines. Variables that steer
-// the dynamic loader are refused. Errors begin with the line's number.
+// the dynamic loader are refused. Errors begin with the line's number and
+// quote nothing of the line, which may be a secret.
 func parseDotenv(text string) ([]string, error) {
 	d := dotenv{text: strings.TrimPrefix(text, "\ufeff"), line: 1}
 	var vars []string
@@ -59,20 +61,20 @@ func (d *dotenv) assignment() (name, value string, err error) {
 	end := lineEnd(d.text)
 	eq := strings.IndexByte(d.text[:end], '=')
 	if eq < 0 {
-		return "", "", fmt.Errorf("%q is not NAME=VALUE", strings.TrimSpace(d.text[:end]))
+		return "", "", errors.New("the line is not NAME=VALUE")
 	}
 	name = strings.TrimSpace(d.take(eq))
 	d.take(1)
 	switch {
 	case !isEnvName(name):
-		return "", "", fmt.Errorf("%q is not the name of an environment variable", name)
+		return "", "", errors.New("what stands before \"=\" is not the name of an environment variable")
 	case strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "DYLD_"):
-		return "", "", fmt.Errorf("%s is refused: it would change which libraries the worker's interpreter loads; set it with \"env\" if that is meant", name)
+		return "", "", errors.New("a name that begins with LD_ or DYLD_ is refused: it would change which libraries the worker's interpreter loads; set it with \"env\" if that is meant")
 	}
 	d.skip(" \t")
 	value, err = d.value()
 	if err == nil && strings.IndexByte(value, 0) >= 0 {
-		err = fmt.Errorf("the value of %s contains a NUL byte", name)
+		err = errors.New("the value contains a NUL byte")
 	}
 	return name, value, err
 }
@@ -102,7 +104,7 @@ func (d *dotenv) quoted(quote byte) (string, error) {
 			d.take(i + 1)
 			rest := strings.TrimSpace(d.take(lineEnd(d.text)))
 			if rest != "" && rest[0] != '#' {
-				return "", fmt.Errorf("%q follows the closing quote", rest)
+				return "", errors.New("only a comment may follow the closing quote")
 			}
 			return b.String(), nil
 		case c == '\\' && i+1 < len(d.text):

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"alicorn/config"
+	"alicorn/config/files"
 )
 
 // settings is what blocks say about applications: inside `app` the App being
@@ -179,7 +180,7 @@ func setEnv(k *key) config.Setter {
 func setEnvFile(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		path := absolute(s, n.Arg(0))
-		b, err := os.ReadFile(path)
+		b, err := files.Read(path, files.MaxEnvironment)
 		switch {
 		case err != nil && k.In(s).keeper:
 			return nil // it may be readable for the keeper alone, which is who needs it

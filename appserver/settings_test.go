@@ -109,15 +109,24 @@ func TestDotenv(t *testing.T) {
 		{"A=\"one\ntwo\" # c\nB=x#y", []string{"A=one\ntwo", "B=x#y"}, ""},
 		{"A=\nB=#c", []string{"A=", "B="}, ""},
 		{"exported=1", []string{"exported=1"}, ""},
-		{"A=1\nnothing", nil, "2: \"nothing\" is not NAME=VALUE"},
+		{"A=1\nnothing", nil, "2: the line is not NAME=VALUE"},
 		{"A=\"x", nil, "1: the closing \" is missing"},
-		{"A='x' y", nil, "follows the closing quote"},
+		{"A='x' y", nil, "only a comment may follow the closing quote"},
 		{"1A=x", nil, "not the name"},
+		{"A=1\n\nB=\"a\nb\"\nC=\"x\x00\"", nil, "5: the value contains a NUL byte"},
 		{"DYLD_INSERT_LIBRARIES=x", nil, "refused"},
 	} {
 		got, err := parseDotenv(c.text)
 		if c.err == "" && (err != nil || !slices.Equal(got, c.want)) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 			t.Errorf("%q: %q, %v", c.text, got, err)
+		}
+	}
+}
+
+func TestMistakesInAnEnvFileTellNoSecret(t *testing.T) {
+	for _, text := range []string{"hunter2", "hunter2 hunter2=1", "=hunter2", "A='hunter2' hunter2", "A=\"hunter2", "LD_hunter2=hunter2", "A=hunter2\x00", "A=b\n-----hunter2-----", "\x00hunter2"} {
+		if _, err := parseDotenv(text); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: error %v; want one without the text", text, err)
 		}
 	}
 }

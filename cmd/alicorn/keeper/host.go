@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"alicorn/config"
+	"alicorn/config/files"
 )
 
 // Local takes things from the operating system with this process's own rights.
@@ -60,7 +61,9 @@ func (h *Local) own(f *os.File) {
 }
 
 // ReadFile reads a certificate, key or password file.
-func (h *Local) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
+func (h *Local) ReadFile(path string) ([]byte, error) {
+	return files.Read(path, files.MaxCredential)
+}
 
 // cause is err without the operation and the path, which our messages name.
 func cause(err error) error {
