@@ -28,7 +28,6 @@ type container struct {
 	Volumes  map[string]string // the same, writable
 	Writable bool              // the root, as without --read-only
 	Temp     bool              // --tmpfs /tmp
-	Network  bool              // this system's instead of one of its own
 	UID, GID int
 	Dir      string
 	Env      []string
@@ -70,10 +69,7 @@ func (c *container) start(t *testing.T) *container {
 	c.cmd = exec.Command("/proc/self/exe")
 	c.cmd.Env = []string{containerEnv + "=" + string(spec)}
 	c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, Pdeathsig: syscall.SIGKILL}
-	if !c.Network {
-		c.cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNET
-	}
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -170,9 +166,6 @@ func (c *container) devices() error {
 // network brings the loopback up, and allows every port to everyone, as
 // engines do.
 func (c *container) network() error {
-	if c.Network {
-		return nil
-	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 	if err != nil {
 		return err

@@ -112,9 +112,13 @@ func systemRoot(t *testing.T) func(root string) {
 	}
 }
 
-// golang is the image with Go: this system's, and its caches.
+// golang is the image with Go: this system's, and its caches. The modules are
+// fetched before, since RUN has no network here.
 func golang(t *testing.T) base {
-	b := base{binds: systemBinds(), variables: map[string]string{"PATH": "/usr/local/go/bin:/usr/bin", "GOPATH": "/go", "GOTOOLCHAIN": "local"}, network: true, uid: cacheOwner(t)}
+	if out, err := asCaller(t, "go", "-C", "..", "mod", "download").CombinedOutput(); err != nil {
+		t.Fatalf("go mod download: %v: %s", err, out)
+	}
+	b := base{binds: systemBinds(), variables: map[string]string{"PATH": "/usr/local/go/bin:/usr/bin", "GOPATH": "/go", "GOTOOLCHAIN": "local", "GOPROXY": "off"}, uid: cacheOwner(t)}
 	b.make = func(root string) {
 		systemRoot(t)(root)
 		authorities, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt")
@@ -125,9 +129,6 @@ func golang(t *testing.T) base {
 	}
 	b.binds["/usr/local/go"] = goEnv(t, "GOROOT")
 	b.caches = map[string]string{"/go/pkg/mod": goEnv(t, "GOMODCACHE"), "/root/.cache/go-build": goEnv(t, "GOCACHE")}
-	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB"} {
-		b.variables[name] = goEnv(t, name)
-	}
 	return b
 }
 

@@ -35,7 +35,6 @@ type base struct {
 	variables map[string]string
 	caches    map[string]string // volumes for RUN alone
 	uid       int               // who runs RUN
-	network   bool              // for RUN
 	make      func(root string) // puts files of its own there
 }
 
@@ -229,7 +228,7 @@ func (d *dockerfile) run(command string) {
 	}
 	i := d.current
 	c := i.container("/bin/sh", "-c", command)
-	c.UID, c.GID, c.Writable, c.Temp, c.Network = i.base.uid, i.base.uid, true, true, i.base.network
+	c.UID, c.GID, c.Writable, c.Temp = i.base.uid, i.base.uid, true, true
 	c.Volumes = i.base.caches
 	for name, value := range d.args {
 		c.Env = append(c.Env, name+"="+value)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 #
-# Installs what the tests need from Debian's packages (only what is missing) and
-# runs every check: formatting, vet on each platform, Go tests with the race
-# detector, Python tests. The first failure stops it, with status 1.
+# Installs what the tests need from Debian's packages (only what is missing),
+# fetches Go modules and builds pebble, and then runs every check: formatting, vet
+# on each platform, Go tests with the race detector, Python tests. The checks need
+# no network. The first failure stops it, with status 1.
 #
 # Runs from any directory, as root or as a user with sudo. Without root only
 # apt-get and the Go test binaries run under sudo (they start servers that drop
@@ -116,6 +117,13 @@ install_packages() {
     fi
 }
 
+# fetch_modules fills the module cache for the program, its image's build and the
+# linter of Dockerfiles.
+fetch_modules() {
+    go mod download || return
+    go -C deploy/lint mod download
+}
+
 check_formatting() {
     local files
     files=$(gofmt -l .) || return
@@ -125,14 +133,17 @@ check_formatting() {
     fi
 }
 
-# go_test runs test binaries as root: those that check which user each process
-# runs as cannot do so otherwise, and no test is ever skipped.
+# go_test PROXY ARGUMENTS... runs test binaries as root: those that check which
+# user each process runs as cannot do so otherwise, and no test is ever skipped.
+# PROXY is where modules come from; "off" is nowhere but the cache.
 go_test() {
+    local proxy=$1
+    shift
     local elevate=()
     if [ "${#as_root[@]}" -gt 0 ]; then
         elevate=(-exec "sudo -E env 'PATH=$PATH'")
     fi
-    CGO_ENABLED=1 go test -race -timeout 10m "${elevate[@]}" ./...
+    GOPROXY=$proxy CGO_ENABLED=1 go test -race -timeout 10m "${elevate[@]}" "$@"
 }
 
 python_tests() {
@@ -143,10 +154,12 @@ command -v go >/dev/null || fail "cannot find go in PATH; see https://go.dev/doc
 [ -x "$PYTHON" ] || fail "cannot find $PYTHON; install python3"
 
 step "packages" install_packages
+step "Go modules" fetch_modules
+step "pebble" go_test "$(go env GOPROXY)" -count=1 -run '^TestPebbleIsBuilt$' ./tls/acmetest
 step "gofmt" check_formatting
 step "go vet ./..." go vet ./...
 step "GOOS=darwin go vet ./..." env GOOS=darwin CGO_ENABLED=0 go vet ./...
 step "GOARCH=arm64 go vet ./..." env GOARCH=arm64 CGO_ENABLED=0 go vet ./...
-step "go test -race ./..." go_test
+step "go test -race ./..." go_test off ./...
 step "pytest appserver/python/tests" python_tests
 printf '==> all steps passed, %d s\n' "$SECONDS"
