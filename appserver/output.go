@@ -2,8 +2,11 @@ package appserver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -19,7 +22,13 @@ const (
 	maxLine = 4096 // bytes of one line; a longer one is split
 	// afterlife is how long output is read after a worker's end: a process
 	// that the application left behind may hold the pipe open for ever.
-	afterlife = time.Second
+	// Nothing waits for it.
+	afterlife = 10 * time.Second
+	// patience bounds a wait for goroutines that read without waiting.
+	patience = time.Second
+	// lastWords bounds what is read of one pipe before the worker's end is
+	// handled: more than a pipe holds.
+	lastWords = 2 << 20
 )
 
 // newPipe returns the front's end, in the netpoller, and the worker's, blocking.
@@ -32,30 +41,151 @@ func newPipe() (r, w *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "worker output"), os.NewFile(uintptr(fds[1]), "worker output"), nil
 }
 
-// copyLines logs what f gives, line by line, until it ends.
+// outputs are the pipes of a pool's workers that are being read.
+type outputs struct {
+	mu    sync.Mutex
+	files map[*os.File]bool
+	ended bool
+	group sync.WaitGroup
+}
+
+// add registers f and has read copy it.
+func (o *outputs) add(f *os.File, read func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.files == nil {
+		o.files = map[*os.File]bool{}
+	}
+	o.files[f] = true
+	o.group.Go(func() {
+		read()
+		o.mu.Lock()
+		delete(o.files, f)
+		o.mu.Unlock()
+		f.Close()
+	})
+}
+
+// linger bounds how long f, of a worker that has ended, is read further.
+func (o *outputs) linger(f *os.File) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended {
+		f.SetReadDeadline(past())
+	} else {
+		f.SetReadDeadline(time.Now().Add(afterlife))
+	}
+}
+
+// end has all reading end.
+func (o *outputs) end() {
+	o.mu.Lock()
+	o.ended = true
+	for f := range o.files {
+		f.SetReadDeadline(past())
+	}
+	o.mu.Unlock()
+	within(patience, o.group.Wait)
+}
+
+// past returns a deadline that has passed.
+func past() time.Time { return time.Unix(1, 0) }
+
+// within calls wait and returns when it has returned, but at the latest after d.
+func within(d time.Duration, wait func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(d):
+	}
+}
+
+// endOutput returns once all that the worker, which has exited, had printed is
+// logged. A process that it left behind may print more for a while.
+func (w *worker) endOutput() {
+	for _, f := range w.output {
+		f.SetReadDeadline(past())
+	}
+	within(patience, w.printed.Wait)
+}
+
+// copyLines logs what f gives, line by line, until it ends. It counts w.printed
+// down once it has logged what there was when the worker exited.
 func (w *worker) copyLines(f *os.File, level proxy.Level) {
-	defer f.Close()
-	buf := make([]byte, 0, maxLine)
+	l := lines{buf: make([]byte, 0, maxLine), log: func(line []byte) { w.logLine(level, line) }}
+	err := l.copy(f.Read)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		total := 0
+		l.copy(func(p []byte) (n int, err error) {
+			n, err = readNow(f, p)
+			if total += n; total > lastWords {
+				err = io.EOF
+			}
+			return n, err
+		})
+	}
+	l.flush()
+	w.printed.Done()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		w.pool.outputs.linger(f)
+		l.copy(f.Read)
+		l.flush()
+	}
+}
+
+// readNow reads what a pipe holds, without waiting.
+func readNow(f *os.File, p []byte) (n int, err error) {
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	ctl := rc.Control(func(fd uintptr) {
+		for n, err = unix.Read(int(fd), p); err == unix.EINTR; n, err = unix.Read(int(fd), p) {
+		}
+	})
+	if n = max(n, 0); n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, cmp.Or(ctl, err)
+}
+
+// lines cuts output into lines.
+type lines struct {
+	buf []byte // of a line that has not ended
+	log func(line []byte)
+}
+
+// flush logs what has come of a line that has not ended.
+func (l *lines) flush() {
+	l.log(l.buf)
+	l.buf = l.buf[:0]
+}
+
+// copy logs what read gives until that fails, and returns why.
+func (l *lines) copy(read func(p []byte) (int, error)) error {
 	for {
-		n, err := f.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		rest := buf
+		n, err := read(l.buf[len(l.buf):cap(l.buf)])
+		l.buf = l.buf[:len(l.buf)+n]
+		rest := l.buf
 		for {
 			i := bytes.IndexByte(rest, '\n')
 			if i < 0 {
 				break
 			}
-			w.logLine(level, rest[:i])
+			l.log(rest[:i])
 			rest = rest[i+1:]
 		}
-		if len(rest) == cap(buf) {
-			w.logLine(level, rest)
+		if len(rest) == cap(l.buf) {
+			l.log(rest)
 			rest = nil
 		}
-		buf = buf[:copy(buf[:cap(buf)], rest)]
+		l.buf = l.buf[:copy(l.buf[:cap(l.buf)], rest)]
 		if err != nil {
-			w.logLine(level, buf)
-			return
+			return err
 		}
 	}
 }

@@ -25,6 +25,7 @@ type Pool struct {
 	now    atomic.Int64 // coarse: the tick's clock, in nanoseconds
 
 	remarks remarks
+	outputs outputs
 
 	events   chan event
 	started  chan error // the outcome of the first start

@@ -44,6 +44,7 @@ const (
 func (p *Pool) run() {
 	defer func() {
 		p.ticker.Stop()
+		p.outputs.end()
 		p.rt.remove(p)
 		p.arena.close()
 		close(p.done)

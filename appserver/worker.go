@@ -90,8 +90,9 @@ type worker struct {
 	reason   string // why it is condemned or leaves
 	boot     *BootError
 
-	output []*os.File // read ends, by its goroutines
-	early  lastLines  // what it printed before it was ready
+	output  []*os.File     // read ends, by the pool's outputs
+	printed sync.WaitGroup // what they held at the worker's end is logged
+	early   lastLines      // what it printed before it was ready
 }
 
 // slot is one thread of a worker.
@@ -216,7 +217,8 @@ func (w *worker) start() {
 	}
 	levels := [...]proxy.Level{proxy.LevelNotice, proxy.LevelError, proxy.LevelError}
 	for i, f := range w.output {
-		w.group.Go(func() { w.copyLines(f, levels[i]) })
+		w.printed.Add(1)
+		w.pool.outputs.add(f, func() { w.copyLines(f, levels[i]) })
 	}
 	finish := w.drain
 	if w.loop != nil {
@@ -234,9 +236,7 @@ func (w *worker) start() {
 	}
 	w.group.Go(func() {
 		exit := <-w.process.Exited()
-		for _, f := range w.output {
-			f.SetReadDeadline(time.Now().Add(afterlife))
-		}
+		w.endOutput()
 		finish()
 		w.pool.post(event{kind: eventExited, w: w, exit: exit})
 	})

@@ -15,6 +15,19 @@ def stuck_here(seconds):
     time.sleep(seconds)
 
 
+def leave_child():
+    """Starts a process that goes on printing once this one has died."""
+    worker = os.getpid()
+    if os.fork():
+        return
+    while os.getppid() == worker:
+        time.sleep(0.001)
+    for number in range(2000):
+        os.write(1, b"printed by the child\n")
+        time.sleep(0.005)
+    os._exit(0)
+
+
 class Closing:
     def __init__(self, parts):
         self.parts = iter(parts)
@@ -69,6 +82,9 @@ def app(environ, start_response):
             time.sleep(0.1)
             os.kill(os.getpid(), signal.SIGKILL)
         return parts()
+    if path == "/die-with-a-child":
+        leave_child()
+        os.kill(os.getpid(), signal.SIGKILL)
     if path == "/exit":
         sys.exit(7)
     if path == "/raise":
