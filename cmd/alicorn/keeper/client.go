@@ -14,11 +14,14 @@ import (
 
 // Client is the front's end of the wire. It is a config.Host and an
 // appserver.Launcher. Calls may come from any goroutine; they fail once the
-// keeper is gone.
+// keeper is gone, and those that load a configuration after Abandon, too.
 type Client struct {
 	w        *wire
 	commands chan int
 	done     chan struct{}
+	leaving  chan struct{} // closed when the server stops: see Abandon
+	once     sync.Once
+	reserve  *Reserve
 
 	mu      sync.Mutex
 	lastID  uint64
@@ -39,7 +42,7 @@ func NewClient(fd int) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the wire to the keeper: %w", err)
 	}
-	return &Client{w: w, commands: make(chan int, 64), done: make(chan struct{}), calls: map[uint64]chan reply{}, workers: map[int]*remoteProcess{}}, nil
+	return &Client{w: w, commands: make(chan int, 64), done: make(chan struct{}), leaving: make(chan struct{}), reserve: NewReserve(reserved), calls: map[uint64]chan reply{}, workers: map[int]*remoteProcess{}}, nil
 }
 
 // Commands yields the numbers that the keeper's Command was called with.
@@ -103,6 +106,19 @@ func (c *Client) end() {
 	close(c.done)
 }
 
+// Abandon ends every call for what a new configuration takes, now and later:
+// the server stops. Workers are launched and signalled as before.
+func (c *Client) Abandon() { c.once.Do(func() { close(c.leaving) }) }
+
+// ends returns what ends a call of that kind besides its answer.
+func (c *Client) ends(what kind) <-chan struct{} {
+	switch what {
+	case askRead, askListen, askFile, askAppend, askControl, askUpgrade:
+		return c.leaving
+	}
+	return nil
+}
+
 // call asks and waits for the answer.
 func (c *Client) call(m *message, files ...*os.File) (reply, error) {
 	ch := make(chan reply, 1)
@@ -116,16 +132,40 @@ func (c *Client) call(m *message, files ...*os.File) (reply, error) {
 	c.calls[m.ID] = ch
 	c.mu.Unlock()
 	if err := c.w.write(m, files...); err != nil {
-		c.mu.Lock()
-		delete(c.calls, m.ID)
-		c.mu.Unlock()
+		c.forget(m.ID)
 		return reply{}, fmt.Errorf("cannot ask the keeper: %w", err)
 	}
-	r, ok := <-ch
-	if !ok {
+	select {
+	case r, ok := <-ch:
+		return r.checked(ok)
+	case <-c.ends(m.Kind):
+		if c.forget(m.ID) {
+			return reply{}, errStopping
+		}
+		r, ok := <-ch // it is there, or comes at once
+		return r.checked(ok)
+	}
+}
+
+// forget gives up a call; false when its answer has come.
+func (c *Client) forget(id uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, waits := c.calls[id]
+	delete(c.calls, id)
+	return waits
+}
+
+// checked returns r, or why it is no answer.
+func (r reply) checked(answered bool) (reply, error) {
+	if !answered {
 		return reply{}, errKeeperGone
 	}
-	if err := r.m.Failure.err(); err != nil {
+	err := r.m.Failure.err()
+	if err == nil {
+		err = r.m.lost
+	}
+	if err != nil {
 		closeAll(r.files)
 		return reply{}, err
 	}
@@ -134,7 +174,8 @@ func (c *Client) call(m *message, files ...*os.File) (reply, error) {
 
 // file asks for one descriptor.
 func (c *Client) file(m *message) (*os.File, error) {
-	r, err := c.call(m)
+	var r reply
+	err := c.reserve.Spend(func() (err error) { r, err = c.call(m); return err })
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +202,7 @@ func (c *Client) ReadFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.m.body, nil
+	return r.m.Body, nil
 }
 
 // Control returns the listening socket of the control API.
@@ -176,7 +217,7 @@ func (c *Client) Read(builtin map[string][]byte, program any) (*config.Tree, err
 		return nil, err
 	}
 	var t text
-	if err := json.Unmarshal(r.m.body, &t); err != nil {
+	if err := json.Unmarshal(r.m.Body, &t); err != nil {
 		return nil, fmt.Errorf("cannot read the configuration that the keeper sent: %w", err)
 	}
 	if err := json.Unmarshal(t.Program, program); err != nil {
@@ -195,7 +236,7 @@ func (c *Client) Serving(status any) {
 	if err != nil {
 		body = []byte("null")
 	}
-	c.tell(&message{Kind: tellServing, body: body})
+	c.tell(&message{Kind: tellServing, Body: body})
 }
 
 // Stopping says that the front is to end, so that nothing listens any more
@@ -213,13 +254,18 @@ func (c *Client) Upgrade() error {
 }
 
 // Failed says why the front does not come up.
-func (c *Client) Failed(reason string) { c.tell(&message{Kind: tellFailed, body: []byte(reason)}) }
+func (c *Client) Failed(reason string) { c.tell(&message{Kind: tellFailed, Body: []byte(reason)}) }
 
 // Alive says that the front works.
 func (c *Client) Alive() { c.tell(&message{Kind: tellAlive}) }
 
-// tell sends what has no answer; that the keeper is gone shows in Run.
-func (c *Client) tell(m *message) { _ = c.w.write(m) }
+// tell sends what has no answer. A keeper that did not hear it would go by
+// another configuration than the front: the wire ends, as Run then shows.
+func (c *Client) tell(m *message) {
+	if c.w.write(m) != nil {
+		c.w.Close()
+	}
+}
 
 // Launch implements appserver.Launcher: the keeper starts a worker of the app
 // as its own reading says.

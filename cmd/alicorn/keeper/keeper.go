@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -63,6 +61,9 @@ type Keeper struct {
 	upgrades   sync.WaitGroup       // attempts, and their answers
 	calls      sync.WaitGroup       // questions of the front being answered
 	reaping    sync.WaitGroup       // workers being waited for
+	reading    sync.Mutex           // held while the configuration is read for a front
+	reserve    *Reserve
+	waiting    []int // numbers that came while there was no front; Run's own
 
 	mu       sync.Mutex
 	current  *Reading // of the configuration that serves
@@ -80,186 +81,136 @@ type Keeper struct {
 
 // New returns a Keeper; it starts nothing.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), workers: map[int]appserver.Process{}}
+	return &Keeper{o: o, serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), reserve: NewReserve(reserved), workers: map[int]appserver.Process{}}
 }
 
 // Run keeps a front running until it is told to stop, and returns the exit
 // code. numbers are what signals mean: those of Options, and others for the
 // front alone. A front that ends unasked is replaced, once one has served.
 func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err error) {
-	first, err := k.read()
-	if err != nil {
-		return 1, err
+	defer k.reserve.Close()
+	first, err := k.readFirst(ctx, numbers)
+	if first == nil {
+		return exitCode(err), err
 	}
+	k.mu.Lock()
 	k.pending, k.unseen = first, first
+	k.mu.Unlock()
 	defer k.end()
 	defer k.upgrades.Wait()
 	defer k.abandonUpgrade()
-	served := false
-	for pause := time.Duration(0); ; {
+	for served, pause := false, time.Duration(0); ; {
 		f, err := k.spawn()
-		if err != nil {
-			return 1, err
-		}
-		began := time.Now()
-		state, now := k.attend(ctx, f, numbers)
-		served = served || now
-		k.killWorkers()
 		switch {
-		case k.isStopping():
-			return 0, k.failure()
-		case !served:
-			return state.ExitCode(), nil
-		}
-		k.log(proxy.LevelAlert, fmt.Sprintf("the front (pid %d) ended unexpectedly: %s; a new one is started", f.cmd.Process.Pid, state))
-		if pause = min(max(2*pause, 100*time.Millisecond), 10*time.Second); time.Since(began) > time.Minute {
-			pause = 0
-		}
-		select {
-		case <-time.After(pause):
-		case n := <-numbers:
-			if n == k.o.Stop || n == k.o.StopNow {
-				return 0, nil
+		case err != nil && !served:
+			return 1, err
+		case err != nil:
+			k.log(proxy.LevelAlert, err.Error()+"; it is tried again")
+		default:
+			var state *os.ProcessState
+			var now bool
+			state, now = k.attend(ctx, f, numbers)
+			served = served || now
+			k.killWorkers()
+			switch {
+			case k.isStopping():
+				return 0, k.failure()
+			case !served:
+				return state.ExitCode(), nil
 			}
-		case <-ctx.Done():
+			k.log(proxy.LevelAlert, fmt.Sprintf("the front (pid %d) ended unexpectedly: %s; a new one is started", f.cmd.Process.Pid, state))
+			if now {
+				pause = 0 // it was not the start that failed
+			}
+			k.renew()
+		}
+		if k.rest(ctx, numbers, pause) {
 			return 0, nil
 		}
-		k.settle(false)
-		k.settled(false)
-		k.mu.Lock()
-		k.unseen, k.stopped = k.current, false
-		k.mu.Unlock()
+		pause = min(max(2*pause, firstPause), longestPause)
 	}
 }
 
-// front is one front process.
-type front struct {
-	cmd  *exec.Cmd
-	wire *wire
-	done chan struct{} // closed when its process was reaped and its wire read to the end
-}
+// A front that ends before it serves, or cannot be started, is tried again
+// after a pause that doubles.
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 10 * time.Second
+)
 
-// spawn starts a front with the user's credentials.
-func (k *Keeper) spawn() (*front, error) {
-	ours, theirs, err := socketPair()
+func exitCode(err error) int {
 	if err != nil {
-		return nil, fmt.Errorf("cannot make the wire to the front: %w", err)
+		return 1
 	}
-	end := os.NewFile(uintptr(theirs), "wire")
-	defer end.Close()
-	w, err := newWire(ours)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the wire to the front: %w", err)
-	}
-	path := k.o.Front
-	if path == "" {
-		path = "/proc/self/exe"
-	}
-	cmd := exec.Command(path)
-	cmd.Args = []string{"alicorn: front"}
-	cmd.Env = append(os.Environ(), WireEnv+"="+strconv.Itoa(3))
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{end}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's Ctrl-C is ours alone
-	if os.Geteuid() == 0 {
-		cmd.SysProcAttr.Credential = k.o.User.credential()
-	}
-	if err := cmd.Start(); err != nil {
-		w.Close()
-		return nil, fmt.Errorf("cannot start the front as user %q: %w", k.o.User.Name, err)
-	}
-	k.mu.Lock()
-	k.front = w
-	k.mu.Unlock()
-	f := &front{cmd: cmd, wire: w, done: make(chan struct{})}
-	return f, nil
+	return 0
 }
 
-func (id Identity) credential() *syscall.Credential {
-	c := &syscall.Credential{Uid: uint32(id.UID), Gid: uint32(id.GID)}
-	for _, g := range id.Groups {
-		c.Groups = append(c.Groups, uint32(g))
+// readFirst reads the configuration. It returns nil without an error when the
+// server was told to stop meanwhile; what is read by then ends with the process.
+func (k *Keeper) readFirst(ctx context.Context, numbers <-chan int) (*Reading, error) {
+	type result struct {
+		r   *Reading
+		err error
 	}
-	return c
-}
-
-// attend serves f until its process has ended. served: it served for the
-// first time.
-func (k *Keeper) attend(ctx context.Context, f *front, numbers <-chan int) (state *os.ProcessState, served bool) {
+	done := make(chan result, 1)
 	go func() {
-		defer close(f.done)
-		k.serve(f.wire)
-		// Without its wire a front is of no use, and it ends by itself; one
-		// that does not is not to be waited for.
-		t := time.AfterFunc(5*time.Second, func() { _ = f.cmd.Process.Kill() })
-		_ = f.cmd.Wait() // the state tells
-		t.Stop()
-		f.wire.Close()
+		r, err := k.read()
+		done <- result{r, err}
 	}()
-	cancelled := ctx.Done()
 	for {
 		select {
+		case got := <-done:
+			return got.r, got.err
 		case n := <-numbers:
-			k.command(f, n)
-		case <-k.handedOver:
-			if !k.isStopping() {
-				k.stop()
-				k.send(f.wire, &message{Kind: tellCommand, Number: k.o.Retire})
+			if k.postpone(n) {
+				return nil, nil
 			}
-		case status := <-k.serving:
-			served = true
-			k.onFirst(f, status)
-		case <-cancelled:
-			cancelled = nil
-			k.command(f, k.o.StopNow)
-		case <-f.done:
-			k.mu.Lock()
-			k.front = nil
-			k.mu.Unlock()
-			return f.cmd.ProcessState, served
+		case <-ctx.Done():
+			return nil, nil
 		}
 	}
 }
 
-func (k *Keeper) onFirst(f *front, status json.RawMessage) {
-	if k.o.Serving == nil {
-		return
-	}
-	serving := k.o.Serving
-	k.o.Serving = nil
-	if err := serving(status); err != nil {
-		k.mu.Lock()
-		k.failed = err
-		k.mu.Unlock()
-		k.command(f, k.o.StopNow)
-	}
-}
-
-// onServing notes that the front serves; the loop that attends it goes on.
-func (k *Keeper) onServing(status []byte) {
-	select {
-	case k.serving <- status:
-	default:
-	}
-}
-
-// command passes on what a signal means.
-func (k *Keeper) command(f *front, number int) {
-	if number == k.o.Upgrade {
-		k.upgrades.Go(func() { _ = k.upgrade() }) // it has logged why not
-		return
-	}
-	if number == k.o.Stop || number == k.o.StopNow {
-		if k.isStopping() {
-			number = k.o.StopNow
-			time.AfterFunc(10*time.Second, func() { _ = f.cmd.Process.Kill() })
+// rest waits before the next front is started; stopped: there is to be none.
+func (k *Keeper) rest(ctx context.Context, numbers <-chan int, pause time.Duration) (stopped bool) {
+	over := time.NewTimer(pause)
+	defer over.Stop()
+	for {
+		select {
+		case <-over.C:
+			return false
+		case n := <-numbers:
+			if k.postpone(n) {
+				return true
+			}
+		case <-ctx.Done():
+			return true
 		}
-		k.stop()
 	}
-	if number == k.o.Reopen {
-		k.reopen()
+}
+
+// postpone keeps a number for the next front, which takes a few; stopped: it
+// is a stop.
+func (k *Keeper) postpone(number int) (stopped bool) {
+	if len(k.waiting) < maxWaiting {
+		k.waiting = append(k.waiting, number)
 	}
-	k.send(f.wire, &message{Kind: tellCommand, Number: number})
+	return k.stops(number)
+}
+
+// maxWaiting bounds the numbers that are kept while there is no front.
+const maxWaiting = 16
+
+func (k *Keeper) stops(number int) bool { return number == k.o.Stop || number == k.o.StopNow }
+
+// renew readies the keeper for another front, which gets the configuration
+// that serves.
+func (k *Keeper) renew() {
+	k.settle(false)
+	k.settled(false)
+	k.mu.Lock()
+	k.unseen, k.stopped = k.current, false
+	k.mu.Unlock()
 }
 
 // stop makes the front's end an expected one, and stops listening.
@@ -316,19 +267,22 @@ func (k *Keeper) killWorkers() {
 		_ = p.Signal(syscall.SIGKILL) // it may have ended meanwhile
 	}
 	k.mu.Unlock()
-	k.reaping.Wait()
+	if !ended(&k.reaping, grace) {
+		k.log(proxy.LevelAlert, "workers that were killed have not ended: the system holds them")
+	}
 }
 
 // end gives back what the readings hold.
 func (k *Keeper) end() {
 	k.settle(false)
-	if k.current == nil {
+	_, current := k.readings()
+	if current == nil {
 		return
 	}
 	if !k.isHandedOver() {
-		RemoveSockets(k.current.Generation, nil, k.o.Host.Inherited)
+		RemoveSockets(current.Generation, nil, k.o.Host.Inherited)
 	}
-	k.current.Generation.Resources.Release()
+	current.Generation.Resources.Release()
 }
 
 // log writes a line to the error log of the configuration that serves, or to

@@ -33,11 +33,9 @@ const (
 	tellCommand  kind = "command"  // keeper: a signal came
 	tellExit     kind = "exit"     // keeper: a worker ended
 	answer       kind = "answer"
-
-	filesOfNext kind = "files" // either: descriptors of the message after it
 )
 
-// message is what one datagram carries. Every kind uses a few of the fields.
+// message is what crosses the wire. Every kind uses a few of the fields.
 type message struct {
 	ID      uint64               `json:"id,omitempty"`
 	Kind    kind                 `json:"kind"`
@@ -51,10 +49,9 @@ type message struct {
 	Code    int                  `json:"code,omitempty"`
 	OK      bool                 `json:"ok,omitempty"`
 	Failure *failure             `json:"failure,omitempty"`
-	// HasBody says that the last descriptor is a file with the body: what is
-	// too long for a datagram.
-	HasBody bool   `json:"has_body,omitempty"`
-	body    []byte // read from, or to be written to, that file
+	Body    []byte               `json:"body,omitempty"`
+	Files   int                  `json:"files,omitempty"` // descriptors that come with it
+	lost    error                // why they did not
 }
 
 // failure is an error as it crosses the wire.

@@ -1,8 +1,6 @@
 package keeper
 
 import (
-	"os"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -16,13 +14,4 @@ const receiveFlags = unix.MSG_CMSG_CLOEXEC
 func socketPair() (ours, theirs int, err error) {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	return p[0], p[1], err
-}
-
-// scratch returns a file in memory.
-func scratch() (*os.File, error) {
-	fd, err := unix.MemfdCreate("alicorn", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), "memfd"), nil
 }

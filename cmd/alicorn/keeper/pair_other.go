@@ -2,10 +2,7 @@
 
 package keeper
 
-import (
-	"errors"
-	"os"
-)
+import "errors"
 
 // Supported says that this system can carry the wire between two processes.
 const Supported = false
@@ -14,13 +11,4 @@ const receiveFlags = 0
 
 func socketPair() (ours, theirs int, err error) {
 	return -1, -1, errors.New("this system has no unix sockets that keep messages apart")
-}
-
-// scratch returns a file without a name.
-func scratch() (*os.File, error) {
-	f, err := os.CreateTemp("", "alicorn-*")
-	if err == nil {
-		os.Remove(f.Name())
-	}
-	return f, err
 }

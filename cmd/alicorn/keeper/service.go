@@ -16,31 +16,36 @@ import (
 const maxWorkers = 4096
 
 // serve answers the front until its wire ends. What it asks that may take
-// long runs beside; serve waits for that before it returns.
+// long runs beside, among k.calls.
 func (k *Keeper) serve(w *wire) {
 	for {
 		m, files, err := w.read()
 		if err != nil {
-			k.calls.Wait()
 			return
+		}
+		if m.lost != nil {
+			k.calls.Go(func() {
+				k.reply(w, &message{ID: m.ID, Failure: newFailure(fmt.Errorf("the keeper process: %w", m.lost))})
+			})
+			continue
 		}
 		switch m.Kind {
 		case tellSettle:
 			k.settle(m.OK)
 			k.settled(m.OK)
 		case tellServing:
-			k.onServing(m.body)
+			k.onServing(m.Body)
 		case tellStopping:
 			k.stop()
 		case tellReopened:
 			k.reopen()
 		case tellFailed:
 			k.mu.Lock()
-			k.reason = string(m.body)
+			k.reason = string(m.Body)
 			k.mu.Unlock()
 		case askUpgrade:
 			k.upgrades.Go(func() {
-				k.send(w, &message{Kind: answer, ID: m.ID, Failure: newFailure(k.upgrade())})
+				k.reply(w, &message{ID: m.ID, Failure: newFailure(k.upgrade())})
 			})
 		case tellAlive:
 			k.onAlive()
@@ -59,23 +64,23 @@ func (k *Keeper) serve(w *wire) {
 
 // answer carries out one question.
 func (k *Keeper) answer(w *wire, m *message, files []*os.File) {
-	reply := &message{Kind: answer, ID: m.ID}
+	reply := &message{ID: m.ID}
 	var out *os.File
 	var own bool // out is ours to close
 	var err error
 	switch m.Kind {
 	case askRead:
-		reply.body, err = k.readForFront()
+		reply.Body, err = k.readForFront(w)
 	case askListen:
 		out, err = k.listener(m.Network, m.Address)
 	case askAppend:
 		own = true
 		out, err = k.openLog(m.Address)
 	case askFile:
-		reply.body, err = k.readFile(m.Address)
+		reply.Body, err = k.readFile(m.Address)
 	case askControl:
 		own = true
-		out, err = k.o.Control()
+		err = k.reserve.Spend(func() (err error) { out, err = k.o.Control(); return err })
 	case askLaunch:
 		k.launch(w, m, files)
 		return
@@ -84,12 +89,26 @@ func (k *Keeper) answer(w *wire, m *message, files []*os.File) {
 	}
 	reply.Failure = newFailure(err)
 	if err != nil || out == nil {
-		k.send(w, reply)
+		k.reply(w, reply)
 		return
 	}
-	k.send(w, reply, out)
+	k.reply(w, reply, out)
 	if own {
 		out.Close()
+	}
+}
+
+// reply answers the front. An answer that cannot be sent becomes a short one
+// that says so. A front that does not get even that one would wait for ever:
+// its wire ends, and so it is replaced.
+func (k *Keeper) reply(w *wire, m *message, files ...*os.File) {
+	m.Kind = answer
+	err := w.write(m, files...)
+	if err == nil {
+		return
+	}
+	if w.write(&message{Kind: answer, ID: m.ID, Failure: newFailure(fmt.Errorf("cannot send the answer: %w", err))}) != nil {
+		w.Close()
 	}
 }
 
@@ -103,27 +122,47 @@ func (k *Keeper) readings() (pending, current *Reading) {
 	return k.pending, k.current
 }
 
-// readForFront returns the configuration for the front to load: read anew,
-// unless there is one that the front has not seen.
-func (k *Keeper) readForFront() ([]byte, error) {
+// readForFront returns the configuration for the front of w to load: read
+// anew, unless there is one that the front has not seen.
+func (k *Keeper) readForFront(w *wire) ([]byte, error) {
 	k.mu.Lock()
-	unseen := k.unseen
+	r := k.unseen
 	k.unseen = nil
 	k.mu.Unlock()
-	if unseen == nil {
-		if k.o.Loading != nil {
-			k.o.Loading()
-		}
-		r, err := k.read()
-		if err != nil {
+	if r == nil {
+		var err error
+		if r, err = k.readAnew(w); err != nil {
 			return nil, err // the front logs it
 		}
-		k.mu.Lock()
-		k.pending = r
-		k.mu.Unlock()
-		unseen = r
 	}
-	return json.Marshal(text{Main: unseen.Main, Files: unseen.Tree.Files, Contents: unseen.Tree.Contents, Program: k.o.Program})
+	return json.Marshal(text{Main: r.Main, Files: r.Tree.Files, Contents: r.Tree.Contents, Program: k.o.Program})
+}
+
+// readAnew reads the configuration for the front of w, which may be gone, and
+// another in its place, before that is done.
+func (k *Keeper) readAnew(w *wire) (*Reading, error) {
+	if !k.reading.TryLock() {
+		return nil, errors.New("the configuration is being read already")
+	}
+	defer k.reading.Unlock()
+	if k.o.Loading != nil {
+		k.o.Loading()
+	}
+	r, err := k.read()
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	current, orphaned := k.current, k.front != w || k.stopping
+	if !orphaned {
+		k.pending = r
+	}
+	k.mu.Unlock()
+	if orphaned {
+		k.forget(r, current)
+		return nil, errStopping
+	}
+	return r, nil
 }
 
 // read reads the configuration with our own rights.
@@ -166,21 +205,22 @@ func (k *Keeper) settle(ok bool) {
 	switch {
 	case pending == nil:
 	case !ok:
-		k.removeNew(pending, before)
-		pending.Generation.Resources.Release()
+		k.forget(pending, before)
 	case before != nil:
 		RemoveSockets(before.Generation, pending.Generation, k.o.Host.Inherited)
 		before.Generation.Resources.Release()
 	}
 }
 
-// removeNew removes the socket files that only the forgotten reading made.
-func (k *Keeper) removeNew(forgotten, current *Reading) {
+// forget releases a reading that is not to serve, and removes the socket files
+// that only it made.
+func (k *Keeper) forget(forgotten, current *Reading) {
 	var kept *proxy.Generation
 	if current != nil {
 		kept = current.Generation
 	}
 	RemoveSockets(forgotten.Generation, kept, k.o.Host.Inherited)
+	forgotten.Generation.Resources.Release()
 }
 
 func (k *Keeper) listener(network, address string) (*os.File, error) {
@@ -205,7 +245,9 @@ func (k *Keeper) openLog(path string) (*os.File, error) {
 	if err := k.named(askAppend, path); err != nil {
 		return nil, err
 	}
-	return k.o.Host.Append(path)
+	var f *os.File
+	err := k.reserve.Spend(func() (err error) { f, err = k.o.Host.Append(path); return err })
+	return f, err
 }
 
 func (k *Keeper) readFile(path string) ([]byte, error) {
@@ -219,13 +261,13 @@ func (k *Keeper) readFile(path string) ([]byte, error) {
 // tells the front of its end.
 func (k *Keeper) launch(w *wire, m *message, files []*os.File) {
 	p, err := k.start(m, files)
-	reply := &message{Kind: answer, ID: m.ID, Failure: newFailure(err)}
+	reply := &message{ID: m.ID, Failure: newFailure(err)}
 	if err != nil {
-		k.send(w, reply)
+		k.reply(w, reply)
 		return
 	}
 	reply.PID = p.Pid()
-	k.send(w, reply)
+	k.reply(w, reply)
 	k.reaping.Go(func() {
 		exit := <-p.Exited()
 		k.mu.Lock()

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +26,7 @@ type fixture struct {
 	client *Client
 	dir    string
 	main   string
+	before atomic.Pointer[func()] // called before each reading; nil: nothing is
 }
 
 // newFixture keeps the configuration text; DIR in it is a folder.
@@ -57,6 +60,7 @@ func newFixture(t *testing.T, text string) *fixture {
 	if f.client, err = NewClient(y); err != nil {
 		t.Fatal(err)
 	}
+	f.front = w
 	served, received := make(chan struct{}), make(chan struct{})
 	go func() { defer close(served); f.serve(w) }()
 	go func() { defer close(received); f.client.Run() }()
@@ -65,6 +69,7 @@ func newFixture(t *testing.T, text string) *fixture {
 		<-received
 		<-served
 		w.Close()
+		f.calls.Wait()
 		f.killWorkers()
 		f.end()
 	})
@@ -95,6 +100,9 @@ func keyDirective() proxy.Module {
 }
 
 func (f *fixture) compile(res *config.Resources) (*Reading, error) {
+	if before := f.before.Load(); before != nil {
+		(*before)()
+	}
 	tree, err := config.LoadFile(f.main, config.OS(), "")
 	if err != nil {
 		return nil, err
@@ -291,6 +299,179 @@ func TestAReadingThatDoesNotServeIsForgotten(t *testing.T) {
 	if exists("one.sock") || !exists("three.sock") {
 		t.Errorf("one.sock %v, three.sock %v; want the last only", exists("one.sock"), exists("three.sock"))
 	}
+}
+
+func TestALongAnswerArrivesWhole(t *testing.T) {
+	t.Parallel()
+	word := strings.Repeat("x", 40<<10)
+	for _, tc := range []struct{ name, text, want string }{
+		{"many mistakes", strings.Repeat("serve { }\n", 300), ":300:1: unknown directive"},
+		{"a long word", word + ";", "word is longer than"},
+		{"long words", "server { server_name " + strings.Repeat(word[:16000]+" ", 3) + "; listn; }", "unknown directive"},
+		{"a long file", "server { listen unix:DIR/long.sock; }\n#" + strings.Repeat(word, 8), ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, "server { listen unix:DIR/one.sock; }")
+			var told string
+			if _, err := f.client.Read(nil, &told); err != nil {
+				t.Fatal(err)
+			}
+			f.client.Settle(true)
+			f.configure(t, tc.text)
+			_, err := f.client.Read(nil, &told)
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("the front is told %.200v, want %.50q", err, tc.want)
+			}
+		})
+	}
+}
+
+// block makes readings wait until the returned function is called; held
+// receives when one waits.
+func (f *fixture) block() (held chan struct{}, release func()) {
+	held, hold := make(chan struct{}, 1), make(chan struct{})
+	wait := func() {
+		held <- struct{}{}
+		<-hold
+	}
+	f.before.Store(&wait)
+	return held, func() { close(hold) }
+}
+
+func awaitError(t *testing.T, what string, ch <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-ch:
+		return err
+	case <-time.After(patience):
+		t.Fatalf("%s does not end", what)
+		return nil
+	}
+}
+
+func TestAStopEndsTheCallsOfAReload(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, strings.ReplaceAll(fixtureText, "key DIR/key.pem;", ""))
+	var told string
+	if _, err := f.client.Read(nil, &told); err != nil {
+		t.Fatal(err)
+	}
+	f.client.Settle(true)
+	held, release := f.block()
+	asked := make(chan error, 1)
+	go func() { _, err := f.client.Read(nil, &told); asked <- err }()
+	<-held
+	defer release()
+	if _, err := f.client.Read(nil, &told); err == nil || !strings.Contains(err.Error(), "is being read already") {
+		t.Errorf("a second reading at the same time: %v", err)
+	}
+	f.client.Abandon()
+	if err := awaitError(t, "the reading", asked); !errors.Is(err, errStopping) {
+		t.Errorf("the reading ends with %v", err)
+	}
+	if _, err := f.client.Append(filepath.Join(f.dir, "made/access.log")); !errors.Is(err, errStopping) {
+		t.Errorf("a log is opened afterwards: %v", err)
+	}
+	if e := awaitExit(t, f.launch(t, "import sys; sys.exit(7)")); e.Code != 7 {
+		t.Errorf("a worker is launched afterwards: exit %v, want code 7", e)
+	}
+}
+
+// What was read for a front that is gone takes nothing along.
+func TestAReadingForAFrontThatIsGoneIsForgotten(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "server { listen unix:DIR/one.sock; }")
+	var told string
+	if _, err := f.client.Read(nil, &told); err != nil {
+		t.Fatal(err)
+	}
+	f.client.Settle(true)
+	f.configure(t, "server { listen unix:DIR/two.sock; }")
+	held, release := f.block()
+	asked := make(chan error, 1)
+	go func() { _, err := f.readForFront(f.front); asked <- err }()
+	<-held
+	f.mu.Lock()
+	f.front = nil
+	f.mu.Unlock()
+	release()
+	if err := awaitError(t, "the reading", asked); err == nil {
+		t.Error("a front that is gone was given a configuration")
+	}
+	if pending, _ := f.readings(); pending != nil {
+		t.Error("the configuration waits for a front that is gone")
+	}
+	if _, err := os.Stat(filepath.Join(f.dir, "two.sock")); err == nil {
+		t.Error("its socket is left behind")
+	}
+}
+
+func TestAnAnswerThatCannotBeSentSaysSo(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	k := New(Options{})
+	defer k.reserve.Close()
+	go k.reply(a, &message{ID: 7, Body: make([]byte, maxMessage)})
+	m, _, err := b.read()
+	if err != nil || m.ID != 7 || m.Kind != answer || !strings.Contains(m.Failure.err().Error(), "cannot send the answer: ") {
+		t.Errorf("received %+v, %v", m, err)
+	}
+}
+
+func TestAFrontThatReadsNothingLosesItsWire(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	a.idle = time.Millisecond
+	k := New(Options{})
+	defer k.reserve.Close()
+	k.reply(a, &message{ID: 7, Body: make([]byte, 8<<20)})
+	for err := error(nil); ; {
+		if _, _, err = b.read(); err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDescriptorsThatAreLostFailTheCallAlone(t *testing.T) {
+	t.Parallel()
+	x, y, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewClient(y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan error, 1)
+	go func() { ran <- c.Run() }()
+	w, err := newWire(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As if the system had kept the descriptors back.
+	go func() {
+		for _, answers := range []string{`"files":1`, `"files":1`, `"body":"aGVyZQ=="`} {
+			m, _, err := w.read()
+			if err == nil {
+				err = w.datagram(fmt.Appendf([]byte{firstPart | lastPart}, `{"kind":"answer","id":%d,%s}`, m.ID, answers), nil)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	if _, err := c.Append("/x.log"); !Exhausted(err) { // asked twice: the second time with the reserve
+		t.Errorf("a log without its descriptor gives %v", err)
+	}
+	if text, err := c.ReadFile("/x"); err != nil || string(text) != "here" {
+		t.Errorf("the next call gives %q, %v", text, err)
+	}
+	w.Close()
+	awaitError(t, "Run", ran)
 }
 
 func TestCallsFailWhenTheKeeperIsGone(t *testing.T) {

@@ -1,21 +1,32 @@
 package keeper
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+// A message crosses the wire as one or several datagrams. Each is a byte of
+// flags and a part of the message's JSON, and carries up to perMessage
+// descriptors. A message that is not whole when the next one begins is dropped.
 const (
-	maxMessage = 32 << 10 // of a datagram; the default send buffer takes it
-	maxBody    = 64 << 20 // of what a file carries beside it
-	perMessage = 253      // SCM_MAX_FD
-	maxFiles   = 1265     // of one message, sent as several: a worker has a socket for each thread
+	firstPart byte = 1 << iota
+	lastPart
+)
+
+const (
+	maxDatagram  = 32 << 10         // the default send buffer takes it
+	maxMessage   = 64 << 20         // of JSON
+	perMessage   = 253              // SCM_MAX_FD
+	maxFiles     = 1265             // of one message: a worker has a socket for each thread
+	sendPatience = 10 * time.Second // how long the other side may read nothing
 )
 
 // wire carries messages with descriptors, in both directions. Sends may come
@@ -24,6 +35,11 @@ type wire struct {
 	f    *os.File
 	rc   syscallConn
 	send sync.Mutex
+	idle time.Duration // how long the other side may read nothing: sendPatience
+
+	parts []byte     // of the message being received
+	files []*os.File // descriptors that came with them
+	begun bool
 }
 
 type syscallConn interface {
@@ -42,39 +58,39 @@ func newWire(fd int) (*wire, error) {
 		f.Close()
 		return nil, err
 	}
-	return &wire{f: f, rc: rc}, nil
+	return &wire{f: f, rc: rc, idle: sendPatience}, nil
 }
 
 // Close ends the wire; the other side reads its end.
 func (w *wire) Close() error { return w.f.Close() }
 
-// write sends m with files, which stay the caller's.
+// write sends m with files, which stay the caller's. It fails, too, when the
+// other side has read nothing for sendPatience.
 func (w *wire) write(m *message, files ...*os.File) error {
-	if m.body != nil {
-		f, err := bodyFile(m.body)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		m.HasBody = true
-		files = append(files[:len(files):len(files)], f)
+	m.Files = len(files)
+	if base64.StdEncoding.EncodedLen(len(m.Body)) > maxMessage-maxDatagram || len(files) > maxFiles {
+		return fmt.Errorf("cannot send message %q: %d bytes and %d descriptors are too many", m.Kind, len(m.Body), len(files))
 	}
 	data, err := json.Marshal(m)
+	if err == nil && len(data) > maxMessage {
+		err = fmt.Errorf("cannot send message %q: %d bytes are too many", m.Kind, len(data))
+	}
 	if err != nil {
 		return err
 	}
-	if len(data) > maxMessage || len(files) > maxFiles {
-		return fmt.Errorf("cannot send message %q: %d bytes and %d descriptors are too many", m.Kind, len(data), len(files))
-	}
 	w.send.Lock()
 	defer w.send.Unlock()
-	for len(files) > perMessage {
-		if err := w.datagram([]byte(`{"kind":"`+filesOfNext+`"}`), files[:perMessage]); err != nil {
+	for flags := firstPart; ; flags = 0 {
+		some, now := data[:min(len(data), maxDatagram-1)], files[:min(len(files), perMessage)]
+		data, files = data[len(some):], files[len(now):]
+		last := len(data) == 0 && len(files) == 0
+		if last {
+			flags |= lastPart
+		}
+		if err := w.datagram(append([]byte{flags}, some...), now); err != nil || last {
 			return err
 		}
-		files = files[perMessage:]
 	}
-	return w.datagram(data, files)
 }
 
 // datagram sends data with files. w.send is held.
@@ -83,9 +99,12 @@ func (w *wire) datagram(data []byte, files []*os.File) error {
 	if err != nil {
 		return err
 	}
+	if err := w.f.SetWriteDeadline(time.Now().Add(w.idle)); err != nil {
+		return err
+	}
 	werr := w.rc.Write(func(fd uintptr) bool {
 		err = unix.Sendmsg(int(fd), data, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		return !errors.Is(err, unix.EAGAIN)
+		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
 	})
 	if werr != nil {
 		return werr
@@ -111,97 +130,79 @@ func rights(files []*os.File) ([]byte, error) {
 	return unix.UnixRights(fds...), nil
 }
 
-func bodyFile(body []byte) (*os.File, error) {
-	f, err := scratch()
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a file for a message: %w", err)
-	}
-	if _, err := f.Write(body); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("cannot write a message's body: %w", err)
-	}
-	return f, nil
-}
-
 // read receives one message. The files belong to the caller. io.EOF: the
-// other side has ended. A message that was cut, in bytes or descriptors, is an
-// error, since nothing after it could be trusted.
-func (w *wire) read() (*message, []*os.File, error) {
-	var earlier []*os.File
+// other side has ended. Descriptors that this process has no room for are
+// lost: m.lost then says so, and there are no files.
+func (w *wire) read() (m *message, files []*os.File, err error) {
 	for {
-		m, files, err := w.receive()
-		files = append(earlier, files...)
-		if err == nil && len(files) > maxFiles {
-			err = errors.New("cannot read from the wire: too many descriptors")
-		}
-		switch {
-		case err != nil:
-			closeAll(files)
+		whole, err := w.receive()
+		if err != nil {
+			closeAll(w.files)
+			w.files = nil
 			return nil, nil, err
-		case m.Kind == filesOfNext:
-			earlier = files
-			continue
-		case m.HasBody:
-			if files, err = m.takeBody(files); err != nil {
-				closeAll(files)
-				return nil, nil, fmt.Errorf("cannot read from the wire: %w", err)
-			}
 		}
+		if whole {
+			break
+		}
+	}
+	files = w.files
+	m = new(message)
+	err = json.Unmarshal(w.parts, m)
+	w.parts, w.files, w.begun = nil, nil, false
+	switch {
+	case err != nil:
+		err = fmt.Errorf("cannot read from the wire: %w", err)
+	case len(files) > m.Files:
+		err = fmt.Errorf("cannot read from the wire: %d descriptors came with %q, which names %d", len(files), m.Kind, m.Files)
+	case len(files) < m.Files:
+		m.lost = fmt.Errorf("cannot receive %d of %d descriptors: %w", m.Files-len(files), m.Files, unix.EMFILE)
+	default:
 		return m, files, nil
 	}
+	closeAll(files)
+	return m, nil, err
 }
 
-// receive receives one datagram.
-func (w *wire) receive() (*message, []*os.File, error) {
-	buf := make([]byte, maxMessage+1)
+// receive receives one datagram; whole says that it ends a message.
+func (w *wire) receive() (whole bool, err error) {
+	buf := make([]byte, maxDatagram+1)
 	oob := make([]byte, unix.CmsgSpace(4*perMessage))
 	var n, oobn, flags int
-	var err error
 	rerr := w.rc.Read(func(fd uintptr) bool {
 		n, oobn, flags, _, err = unix.Recvmsg(int(fd), buf, oob, unix.MSG_DONTWAIT|receiveFlags)
 		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
 	})
 	switch {
 	case rerr != nil:
-		return nil, nil, rerr
+		return false, rerr
 	case errors.Is(err, unix.ECONNRESET), err == nil && n == 0:
-		return nil, nil, io.EOF
+		return false, io.EOF
 	case err != nil:
-		return nil, nil, err
+		return false, err
 	}
 	files, err := received(oob[:oobn])
-	if err == nil && flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
-		err = errors.New("a message was cut")
-	}
-	m := new(message)
-	if err == nil {
-		err = json.Unmarshal(buf[:n], m)
+	if err == nil && flags&unix.MSG_TRUNC != 0 {
+		err = errors.New("a datagram is too long")
 	}
 	if err != nil {
 		closeAll(files)
-		return nil, nil, fmt.Errorf("cannot read from the wire: %w", err)
+		return false, fmt.Errorf("cannot read from the wire: %w", err)
 	}
-	return m, files, nil
+	return w.take(buf[0], buf[1:n], files)
 }
 
-// takeBody reads the last file into m.
-func (m *message) takeBody(files []*os.File) ([]*os.File, error) {
-	if len(files) == 0 {
-		return files, errors.New("the body is missing")
+// take adds a part to the message being received.
+func (w *wire) take(flags byte, part []byte, files []*os.File) (whole bool, err error) {
+	if flags&firstPart != 0 {
+		closeAll(w.files)
+		w.parts, w.files, w.begun = nil, nil, true
 	}
-	last := files[len(files)-1]
-	files = files[:len(files)-1]
-	defer last.Close()
-	st, err := last.Stat()
-	if err != nil {
-		return files, err
+	w.files = append(w.files, files...)
+	w.parts = append(w.parts, part...)
+	if !w.begun || len(w.parts) > maxMessage || len(w.files) > maxFiles {
+		return false, fmt.Errorf("cannot read from the wire: %d bytes and %d descriptors are no message", len(w.parts), len(w.files))
 	}
-	if !st.Mode().IsRegular() || st.Size() > maxBody {
-		return files, errors.New("the body is no file, or too long")
-	}
-	m.body = make([]byte, st.Size())
-	_, err = io.ReadFull(io.NewSectionReader(last, 0, st.Size()), m.body)
-	return files, err
+	return flags&lastPart != 0, nil
 }
 
 func received(oob []byte) ([]*os.File, error) {

@@ -2,9 +2,10 @@ package keeper
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
-	"strings"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -38,20 +39,19 @@ func TestWireCarriesFieldsBodyAndDescriptors(t *testing.T) {
 	}
 	defer r.Close()
 	body := bytes.Repeat([]byte("a long configuration\n"), 50_000)
-	sent := &message{ID: 7, Kind: askListen, Network: "tcp4", Address: "0.0.0.0:80", Listen: config.ListenOptions{Backlog: 3, V6Only: true}, body: body}
-	if err := a.write(sent, w); err != nil {
+	sent := &message{ID: 7, Kind: askListen, Network: "tcp4", Address: "0.0.0.0:80", Listen: config.ListenOptions{Backlog: 3, V6Only: true}, Body: body}
+	written := make(chan error, 1)
+	go func() { written <- a.write(sent, w) }()
+	m, files, err := b.read()
+	if err = errors.Join(err, awaitError(t, "the write", written)); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
-	m, files, err := b.read()
-	if err != nil {
-		t.Fatal(err)
-	}
 	if m.ID != 7 || m.Kind != askListen || m.Address != "0.0.0.0:80" || m.Listen.Backlog != 3 || !m.Listen.V6Only {
 		t.Errorf("received %+v", m)
 	}
-	if !bytes.Equal(m.body, body) {
-		t.Errorf("the body has %d bytes, want %d", len(m.body), len(body))
+	if !bytes.Equal(m.Body, body) {
+		t.Errorf("the body has %d bytes, want %d", len(m.Body), len(body))
 	}
 	if len(files) != 1 {
 		t.Fatalf("%d descriptors, want 1", len(files))
@@ -70,21 +70,23 @@ func TestWireCarriesFieldsBodyAndDescriptors(t *testing.T) {
 func TestWireRefusesWhatIsTooLong(t *testing.T) {
 	t.Parallel()
 	a, _ := pair(t)
-	if err := a.write(&message{Kind: answer, Address: strings.Repeat("x", maxMessage)}); err == nil {
-		t.Error("a message longer than a datagram was sent")
+	if err := a.write(&message{Kind: answer, Body: make([]byte, maxMessage)}); err == nil {
+		t.Error("a message longer than a wire takes was sent")
 	}
+	if err := a.write(&message{Kind: askLaunch}, nulls(t, maxFiles+1)...); err == nil {
+		t.Error("more descriptors than fit were sent")
+	}
+}
+
+// nulls are n times the same descriptor.
+func nulls(t *testing.T, n int) []*os.File {
+	t.Helper()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer null.Close()
-	many := make([]*os.File, maxFiles+1)
-	for i := range many {
-		many[i] = null
-	}
-	if err := a.write(&message{Kind: askLaunch}, many...); err == nil {
-		t.Error("more descriptors than fit were sent")
-	}
+	t.Cleanup(func() { null.Close() })
+	return slices.Repeat([]*os.File{null}, n)
 }
 
 // A worker of many threads has a socket for each.
@@ -92,16 +94,7 @@ func TestWireCarriesMoreDescriptorsThanADatagram(t *testing.T) {
 	t.Parallel()
 	a, b := pair(t)
 	for _, n := range []int{perMessage, perMessage + 1, maxFiles} {
-		null, err := os.Open(os.DevNull)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer null.Close()
-		sent := make(chan error, 1)
-		many := make([]*os.File, n)
-		for i := range many {
-			many[i] = null
-		}
+		many, sent := nulls(t, n), make(chan error, 1)
 		go func() { sent <- a.write(&message{Kind: askLaunch, Worker: "w"}, many...) }()
 		m, files, err := b.read()
 		if err != nil || m.Kind != askLaunch || m.Worker != "w" || len(files) != n {
@@ -119,23 +112,21 @@ func TestWireRefusesWhatItCannotTrust(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		data []byte
+		file bool // one descriptor comes with it
 	}{
-		{"no JSON", []byte("hello")},
-		{"longer than a message", bytes.Repeat([]byte(" "), maxMessage+100)},
-		{"a body that is missing", []byte(`{"kind":"answer","has_body":true}`)},
+		{"no JSON", []byte("\x03hello"), false},
+		{"longer than a datagram", bytes.Repeat([]byte(" "), maxDatagram+100), false},
+		{"a part without a beginning", []byte("\x02{}"), false},
+		{"a descriptor that is not named", []byte("\x03{}"), true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			x, y, err := socketPair()
-			if err != nil {
-				t.Fatal(err)
+			t.Parallel()
+			x, w := halfWire(t)
+			var oob []byte
+			if tc.file {
+				oob = unix.UnixRights(int(nulls(t, 1)[0].Fd()))
 			}
-			defer unix.Close(x)
-			w, err := newWire(y)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer w.Close()
-			if err := unix.Sendmsg(x, tc.data, nil, nil, 0); err != nil {
+			if err := unix.Sendmsg(x, tc.data, oob, nil, 0); err != nil {
 				t.Fatal(err)
 			}
 			if m, _, err := w.read(); err == nil {
@@ -145,29 +136,31 @@ func TestWireRefusesWhatItCannotTrust(t *testing.T) {
 	}
 }
 
-func TestWireRefusesABodyThatIsNoFile(t *testing.T) {
+// halfWire is a wire whose other end is a bare socket.
+func halfWire(t *testing.T) (other int, w *wire) {
+	t.Helper()
+	other, y, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, err = newWire(y); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(other); w.Close() })
+	return other, w
+}
+
+// What was begun and not finished does not spoil what follows.
+func TestWireDropsAMessageThatIsNotWhole(t *testing.T) {
 	t.Parallel()
-	x, y, err := socketPair()
-	if err != nil {
-		t.Fatal(err)
+	x, w := halfWire(t)
+	for _, data := range []string{"\x01{\"kind\":", "\x00\"half", "\x01{\"kind\":\"whole\"", "\x02}"} {
+		if err := unix.Sendmsg(x, []byte(data), nil, nil, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
-	defer unix.Close(x)
-	w, err := newWire(y)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	r, end, err := os.Pipe() // reading it would block for ever
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer end.Close()
-	if err := unix.Sendmsg(x, []byte(`{"kind":"answer","has_body":true}`), unix.UnixRights(int(r.Fd())), nil, 0); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := w.read(); err == nil {
-		t.Error("a pipe was taken for a body")
+	if m, _, err := w.read(); err != nil || m.Kind != "whole" {
+		t.Errorf("received %+v, %v", m, err)
 	}
 }
 

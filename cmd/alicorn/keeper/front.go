@@ -1,0 +1,189 @@
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// grace is how long the keeper waits for what should end by itself: a front
+// without its wire, workers that were killed, answers that nobody wants.
+const grace = 5 * time.Second
+
+// lastPatience is how long a front may take to end after a second stop.
+const lastPatience = 10 * time.Second
+
+// front is one front process.
+type front struct {
+	cmd  *exec.Cmd
+	wire *wire
+	done chan struct{} // closed when its process was reaped and its wire read to the end
+}
+
+// spawn starts a front with the user's credentials.
+func (k *Keeper) spawn() (f *front, err error) {
+	err = k.reserve.Spend(func() (err error) { f, err = k.startFront(); return err })
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	k.front = f.wire
+	k.mu.Unlock()
+	return f, nil
+}
+
+func (k *Keeper) startFront() (*front, error) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the wire to the front: %w", err)
+	}
+	end := os.NewFile(uintptr(theirs), "wire")
+	defer end.Close()
+	w, err := newWire(ours)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the wire to the front: %w", err)
+	}
+	cmd := k.frontCommand(end)
+	if err := cmd.Start(); err != nil {
+		w.Close()
+		return nil, fmt.Errorf("cannot start the front as user %q: %w", k.o.User.Name, err)
+	}
+	return &front{cmd: cmd, wire: w, done: make(chan struct{})}, nil
+}
+
+func (k *Keeper) frontCommand(wire *os.File) *exec.Cmd {
+	path := k.o.Front
+	if path == "" {
+		path = "/proc/self/exe"
+	}
+	cmd := exec.Command(path)
+	cmd.Args = []string{"alicorn: front"}
+	cmd.Env = append(os.Environ(), WireEnv+"="+strconv.Itoa(3))
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.ExtraFiles = []*os.File{wire}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's Ctrl-C is ours alone
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr.Credential = k.o.User.credential()
+	}
+	return cmd
+}
+
+func (id Identity) credential() *syscall.Credential {
+	c := &syscall.Credential{Uid: uint32(id.UID), Gid: uint32(id.GID)}
+	for _, g := range id.Groups {
+		c.Groups = append(c.Groups, uint32(g))
+	}
+	return c
+}
+
+// attend serves f until its process has ended. served: it has served.
+func (k *Keeper) attend(ctx context.Context, f *front, numbers <-chan int) (state *os.ProcessState, served bool) {
+	go k.await(f)
+	for _, n := range k.waiting {
+		k.command(f, n)
+	}
+	k.waiting = nil
+	cancelled := ctx.Done()
+	for {
+		select {
+		case n := <-numbers:
+			k.command(f, n)
+		case <-k.handedOver:
+			if !k.isStopping() {
+				k.stop()
+				k.send(f.wire, &message{Kind: tellCommand, Number: k.o.Retire})
+			}
+		case status := <-k.serving:
+			served = true
+			k.onFirst(f, status)
+		case <-cancelled:
+			cancelled = nil
+			k.command(f, k.o.StopNow)
+		case <-f.done:
+			k.mu.Lock()
+			k.front = nil
+			k.mu.Unlock()
+			select {
+			case <-k.serving: // it ended right after
+				served = true
+			default:
+			}
+			return f.cmd.ProcessState, served
+		}
+	}
+}
+
+// await answers f until its wire ends, and then waits for its process. Without
+// its wire a front is of no use, and it ends by itself; one that does not is
+// killed.
+func (k *Keeper) await(f *front) {
+	defer close(f.done)
+	k.serve(f.wire)
+	t := time.AfterFunc(grace, func() { _ = f.cmd.Process.Kill() })
+	_ = f.cmd.Wait() // the state tells
+	t.Stop()
+	f.wire.Close()
+	ended(&k.calls, grace)
+}
+
+// ended waits until all that wg counts has ended, or within has passed: what
+// the system holds up does not hold up the keeper.
+func ended(wg *sync.WaitGroup, within time.Duration) bool {
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	t := time.NewTimer(within)
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+func (k *Keeper) onFirst(f *front, status json.RawMessage) {
+	if k.o.Serving == nil {
+		return
+	}
+	serving := k.o.Serving
+	k.o.Serving = nil
+	if err := serving(status); err != nil {
+		k.mu.Lock()
+		k.failed = err
+		k.mu.Unlock()
+		k.command(f, k.o.StopNow)
+	}
+}
+
+// onServing notes that the front serves; the loop that attends it goes on.
+func (k *Keeper) onServing(status []byte) {
+	select {
+	case k.serving <- status:
+	default:
+	}
+}
+
+// command passes on what a signal means.
+func (k *Keeper) command(f *front, number int) {
+	if number == k.o.Upgrade {
+		k.upgrades.Go(func() { _ = k.upgrade() }) // it has logged why not
+		return
+	}
+	if k.stops(number) {
+		if number == k.o.StopNow || k.isStopping() {
+			number = k.o.StopNow
+			time.AfterFunc(lastPatience, func() { _ = f.cmd.Process.Kill() })
+		}
+		k.stop()
+	}
+	if number == k.o.Reopen {
+		k.reopen()
+	}
+	k.send(f.wire, &message{Kind: tellCommand, Number: number})
+}
