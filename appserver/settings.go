@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"alicorn/config"
-	"alicorn/config/files"
+	"alicorn/config/osfile"
 )
 
 // settings is what blocks say about applications: inside `app` the App being
@@ -180,7 +180,7 @@ func setEnv(k *key) config.Setter {
 func setEnvFile(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		path := absolute(s, n.Arg(0))
-		b, err := files.Read(path, files.MaxEnvironment)
+		b, err := osfile.Read(path, osfile.MaxEnvironment)
 		switch {
 		case err != nil && k.In(s).keeper:
 			return nil // it may be readable for the keeper alone, which is who needs it

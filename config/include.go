@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"alicorn/config/files"
+	"alicorn/config/osfile"
 )
 
 // maxTotal bounds what one configuration reads, in bytes; a file that is
@@ -20,7 +20,7 @@ const maxTotal = 32 << 20
 // Source is where configuration files are read from.
 type Source interface {
 	// ReadFile gives a file's content; a missing file's error is fs.ErrNotExist.
-	// What is not a regular file, or larger than files.MaxConfig, is an error.
+	// What is not a regular file, or larger than osfile.MaxConfig, is an error.
 	ReadFile(name string) ([]byte, error)
 	// Glob gives the names that match, in the order and by the rules of
 	// glob(3) in the C locale, as nginx uses it; none is not an error.
@@ -32,7 +32,7 @@ func OS() Source { return osSource{} }
 
 type osSource struct{}
 
-func (osSource) ReadFile(name string) ([]byte, error) { return files.Read(name, files.MaxConfig) }
+func (osSource) ReadFile(name string) ([]byte, error) { return osfile.Read(name, osfile.MaxConfig) }
 
 func (osSource) Glob(pattern string) ([]string, error) {
 	names, err := filepath.Glob(goPattern(pattern))

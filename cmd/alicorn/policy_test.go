@@ -24,8 +24,8 @@ var edges = []struct {
 	to     []string
 	reason string
 }{
-	{"config/files", nil, "opening files safely knows no configuration"},
-	{"config", []string{"config/files"}, "the language knows no directive and no request"},
+	{"config/osfile", nil, "opening files safely knows no configuration"},
+	{"config", []string{"config/osfile"}, "the language knows no directive and no request"},
 	{"proxy/eventloop", nil, "readiness knows no protocol"},
 	{"tls", []string{"config"}, "certificates know no Exchange"},
 	{"tls/acme", nil, "orders know no request"},
@@ -42,9 +42,9 @@ var edges = []struct {
 	{"proxy/http1", []string{"config", "proxy/eventloop", "proxy"}, "the loop of a protocol runs in event loops"},
 	{"proxy/*", []string{"config", "proxy"}, "a feature knows the core, not its neighbours"},
 	{"static", []string{"config", "proxy"}, "a content handler, as any feature"},
-	{"appserver", []string{"config", "config/files", "proxy/eventloop", "proxy", "proxy/upstream"}, "an app is an upstream whose peers are workers"},
-	{"cmd/alicorn/control", nil, "verbs and server share its types only"},
-	{"cmd/alicorn/keeper", []string{"config", "config/files", "proxy", "appserver"}, "the privileged side compiles the configuration, and starts workers"},
+	{"appserver", []string{"config", "config/osfile", "proxy/eventloop", "proxy", "proxy/upstream"}, "an app is an upstream whose peers are workers"},
+	{"cmd/alicorn/control", []string{"config/osfile"}, "verbs and server share its types only"},
+	{"cmd/alicorn/keeper", []string{"config", "config/osfile", "proxy", "appserver"}, "the privileged side compiles the configuration, and starts workers"},
 	{"cmd/alicorn", []string{"*", "*/*", "*/*/*"}, "it puts everything together"},
 	{"cmd/alicorn/*", nil, "parts of the command stand alone"},
 	{"cmd/bench", nil, "it drives servers from outside"},

@@ -1,4 +1,4 @@
-package files
+package osfile
 
 import (
 	"io/fs"
@@ -22,6 +22,9 @@ type place struct {
 	user User
 	// shared says that others than root may add names to the folder.
 	shared bool
+	// proc says that the folder is of /proc, where links may lead to what has
+	// no name; the system itself follows those.
+	proc bool
 }
 
 func (p *place) close() { unix.Close(p.dir) }
@@ -99,6 +102,8 @@ func (p *place) settle(fd int) error {
 	if st.Uid != 0 {
 		p.user = UserOf(int(st.Uid))
 	}
+	var fs unix.Statfs_t
+	p.proc = unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
 	return nil
 }
 
@@ -135,10 +140,14 @@ func (p *place) step(rest []string) ([]string, error) {
 		unix.Close(fd)
 		return nil, err
 	}
+	link := st.Mode&unix.S_IFMT == unix.S_IFLNK
 	switch {
-	case p.shared && st.Uid != 0:
+	case (p.shared || link) && st.Uid != 0:
 		p.user = UserOf(int(st.Uid))
-	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+	case link && p.proc:
+		unix.Close(fd)
+		return p.cross(rest)
+	case link:
 		defer unix.Close(fd)
 		return p.follow(fd, rest[1:])
 	case len(rest) > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR:
@@ -166,6 +175,19 @@ func (p *place) follow(link int, rest []string) ([]string, error) {
 	return append(strings.Split(strings.Trim(target, "/"), "/"), rest...), nil
 }
 
+// cross lets the system follow a link of /proc, to a folder if there is more to
+// come.
+func (p *place) cross(rest []string) ([]string, error) {
+	if len(rest) == 1 {
+		return nil, nil
+	}
+	fd, err := openat(p.dir, rest[0], unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return rest[1:], p.settle(fd)
+}
+
 // missing reports whether a folder on the way to the last name is missing.
 func (p *place) missing() bool { return p.user.UID == 0 && strings.Contains(p.name, "/") }
 
@@ -184,7 +206,7 @@ func (p *place) open(flags int, perm fs.FileMode) (*os.File, error) {
 		return nil, p.errorOf("open", unix.ENOENT)
 	}
 	flags |= unix.O_NONBLOCK | unix.O_NOCTTY
-	if p.user.UID == 0 {
+	if p.user.UID == 0 && !p.proc {
 		flags |= unix.O_NOFOLLOW // links were followed; a new one is another user's
 	}
 	fd := -1
@@ -199,7 +221,7 @@ func (p *place) open(flags int, perm fs.FileMode) (*os.File, error) {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
-		return nil, p.errorOf("open", denied(p.user, err))
+		return nil, p.errorOf("open", p.user.Denied(err))
 	}
 	return os.NewFile(uintptr(fd), p.path), nil
 }

@@ -1,4 +1,4 @@
-package files
+package osfile
 
 import (
 	"errors"
@@ -98,7 +98,7 @@ func TestReadingHasTheRightsOfWhoDecides(t *testing.T) {
 		{"home/elsewhere/secret", "", "permission denied for user"},
 		{"home/roots", "", "permission denied for user"},
 		{"home/pipe", "", "it is a named pipe"},
-		{"home/folder", "", "it is a directory"},
+		{"home/folder", "", "is a directory"},
 		{"home/zero", "", "it is a device"},
 		{"home/large", "", "larger than 1 MiB"},
 		{"home/none", "", "no such file"},

@@ -1,4 +1,4 @@
-package files
+package osfile
 
 import (
 	"os/user"

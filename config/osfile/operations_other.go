@@ -1,6 +1,6 @@
 //go:build !linux
 
-package files
+package osfile
 
 import (
 	"io/fs"
@@ -11,6 +11,12 @@ import (
 // Open opens path as os.OpenFile does, but never waits for a pipe's other end.
 func Open(path string, flags int, perm fs.FileMode) (*os.File, error) {
 	return os.OpenFile(path, flags|syscall.O_NONBLOCK|syscall.O_NOCTTY, perm)
+}
+
+// Append opens path for appending and makes it when it is missing.
+func Append(path string, perm fs.FileMode) (f *os.File, decider User, err error) {
+	f, err = Open(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, perm)
+	return f, User{}, err
 }
 
 // Do runs f.

@@ -1,4 +1,4 @@
-package files
+package osfile
 
 import (
 	"errors"
@@ -24,7 +24,6 @@ var kinds = []struct {
 	mode fs.FileMode
 	name string
 }{
-	{fs.ModeDir, "a directory"},
 	{fs.ModeNamedPipe, "a named pipe"},
 	{fs.ModeSocket, "a socket"},
 	{fs.ModeDevice, "a device"},
@@ -80,14 +79,27 @@ func regular(path string, st fs.FileInfo) error {
 	if st.Mode().IsRegular() {
 		return nil
 	}
-	is := "not a regular file"
+	is := "something else"
 	for _, k := range kinds {
 		if st.Mode()&k.mode != 0 {
-			is = "a regular file is needed, and it is " + k.name
+			is = k.name
 			break
 		}
 	}
-	return &fs.PathError{Op: "open", Path: path, Err: errors.New(is)}
+	err := error(syscall.EISDIR)
+	if !st.IsDir() {
+		err = errors.New("it is " + is + ", and a regular file is needed")
+	}
+	return &fs.PathError{Op: "open", Path: path, Err: err}
+}
+
+// Regular returns an error unless f is a regular file or the null device.
+func Regular(f *os.File) error {
+	st, err := f.Stat()
+	if err != nil || isNull(st) {
+		return err
+	}
+	return regular(f.Name(), st)
 }
 
 // isNull reports whether st is the null device, which has no content.

@@ -1,4 +1,4 @@
-package files
+package osfile
 
 import (
 	"errors"
@@ -24,12 +24,13 @@ func (e *deniedError) Error() string {
 // Unwrap returns the system's error.
 func (e *deniedError) Unwrap() error { return e.err }
 
-// denied names the user in a permission error.
-func denied(u User, err error) error {
+// Denied names u in a permission error of what u.Do ran. Of root there is
+// nothing to say.
+func (u User) Denied(err error) error {
 	if u.UID == 0 || !errors.Is(err, syscall.EACCES) && !errors.Is(err, syscall.EPERM) {
 		return err
 	}
-	return &deniedError{u, err}
+	return &deniedError{u, cause(err)}
 }
 
 // cause is err without the operation and the path.

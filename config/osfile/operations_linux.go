@@ -1,4 +1,4 @@
-package files
+package osfile
 
 import (
 	"errors"
@@ -24,6 +24,23 @@ func Open(path string, flags int, perm fs.FileMode) (*os.File, error) {
 	}
 	defer p.close()
 	return p.open(flags, perm)
+}
+
+// Append opens path for appending and makes it when it is missing. decider is
+// the user whose rights that had; see Decider.
+func Append(path string, perm fs.FileMode) (f *os.File, decider User, err error) {
+	const flags = os.O_APPEND | os.O_CREATE | os.O_WRONLY
+	if os.Geteuid() != 0 {
+		f, err = Open(path, flags, perm)
+		return f, User{}, err
+	}
+	p, err := find(path)
+	if err != nil {
+		return nil, User{}, err
+	}
+	defer p.close()
+	f, err = p.open(flags, perm)
+	return f, p.user, err
 }
 
 // Do runs f with the rights of the user who decides what stands at path. f
@@ -75,7 +92,7 @@ func makeNext(path string, perm fs.FileMode) (done bool, err error) {
 	defer p.close()
 	if p.user.UID != 0 {
 		err := p.user.Do(func() error { return os.MkdirAll(path, perm) })
-		return true, p.errorOf("mkdir", denied(p.user, cause(err)))
+		return true, p.errorOf("mkdir", p.user.Denied(err))
 	}
 	first, _, more := strings.Cut(p.name, "/")
 	if more {
@@ -105,7 +122,7 @@ func Remove(path string) error {
 	}
 	defer p.close()
 	err = p.user.Do(func() error { return unix.Unlinkat(p.dir, p.name, 0) })
-	return p.errorOf("remove", denied(p.user, err))
+	return p.errorOf("remove", p.user.Denied(err))
 }
 
 // findLast finds the folder that path's last name is in, and follows no link

@@ -1,4 +1,4 @@
-// Package files opens files in folders that other users may change.
+// Package osfile opens files in folders that other users may change.
 //
 // A process of root must not let another user choose what it reads, makes or
 // changes: whoever owns a folder can put a link, a pipe or a device there. The
@@ -8,6 +8,7 @@
 //	only root may change the folders on the way    root's rights
 //	a folder on the way belongs to another user    that user's rights from there on
 //	a folder is writable for several users         the rights of the entry's owner
+//	a symbolic link belongs to another user        that user's rights
 //
 // The first foreign user on the way counts. Root's own links are followed.
 // Acting with another user's rights means that user's file system user, group
@@ -17,4 +18,4 @@
 // systems than Linux: there a thread cannot have rights of its own, and servers
 // are for development. Nothing depends on openat2, which old kernels and some
 // sandboxes lack.
-package files
+package osfile
