@@ -16,6 +16,7 @@ import (
 	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
+	"alicorn/config/osfile"
 	"alicorn/proxy"
 )
 
@@ -135,7 +136,7 @@ func (m *leftovers) remove() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.socket != "" && !m.upgrade.handedOver() {
-		os.Remove(m.socket)
+		_ = osfile.Remove(m.socket)
 	}
 	m.upgrade.removePID()
 }
@@ -193,35 +194,21 @@ func (p *program) written(tree *config.Tree) (*config.Tree, error) {
 	return &config.Tree{Root: tree.Root, Files: []string{p.name}, Contents: map[string][]byte{p.name: text.Bytes()}}, nil
 }
 
-// ownFolders makes the folders that the front writes to, and gives them to it;
-// nobody else may look into that of state, which has private keys. Where that
-// cannot be, as in a read-only container, whatever needs the folder says so:
-// most configurations need none.
+// ownFolders makes the folders that the front writes to, and gives them to it
+// with what is in them; nobody else may look into that of state, which has
+// private keys. Where that cannot be, as in a read-only container, whatever
+// needs the folder says so: most configurations need none.
 func ownFolders(f folders, user keeper.Identity) error {
-	for _, dir := range []string{f.cache, f.state} {
-		mode := os.FileMode(0o755)
-		if dir == f.state {
-			mode = 0o700
-		}
-		if os.MkdirAll(dir, mode) != nil {
+	for _, folder := range []osfile.Folder{{Path: f.cache, Mode: 0o755}, {Path: f.state, Mode: 0o700}} {
+		if osfile.MkdirAll(folder.Path, folder.Mode) != nil {
 			continue
 		}
-		err := own(dir, user, dir == f.state)
+		err := osfile.Own(folder, user.Files())
 		if err != nil && !errors.Is(err, os.ErrPermission) && !isReadOnly(err) {
-			return fmt.Errorf("cannot give folder %s to user %q: %w", dir, user.Name, cause(err))
+			return fmt.Errorf("cannot give folder %s to user %q: %w", folder.Path, user.Name, err)
 		}
 	}
 	return nil
-}
-
-// own gives dir to user, and closes it to all others if it is private.
-func own(dir string, user keeper.Identity, private bool) error {
-	st, err := os.Stat(dir)
-	if err == nil && private && st.Mode().Perm() != 0o700 {
-		// Only who owns a folder closes it, without CAP_FOWNER.
-		err = errors.Join(os.Chown(dir, os.Geteuid(), -1), os.Chmod(dir, 0o700))
-	}
-	return errors.Join(err, os.Chown(dir, user.UID, user.GID))
 }
 
 // controlFor binds the control API's socket for the front.
@@ -233,8 +220,15 @@ func controlFor(path string, user keeper.Identity) (*os.File, error) {
 	defer l.Close()
 	ul := l.(*net.UnixListener)
 	ul.SetUnlinkOnClose(false)
-	if err := os.Chown(path, user.UID, user.GID); err != nil {
-		os.Remove(path)
+	decider, err := osfile.Decider(path)
+	switch {
+	case err == nil && decider.UID == 0:
+		err = os.Lchown(path, user.UID, user.GID)
+	case err == nil && decider.UID != user.UID:
+		err = fmt.Errorf("its folder belongs to user %q", decider.Name())
+	}
+	if err != nil {
+		_ = osfile.Remove(path)
 		return nil, fmt.Errorf("cannot give %s to user %q: %w", filepath.Base(path), user.Name, cause(err))
 	}
 	return ul.File()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"alicorn/config/osfile"
 )
 
 // predecessor is the running server that this process takes over from; nil:
@@ -77,6 +79,6 @@ func (p *predecessor) tell(w word) {
 // other process removes its own name no more.
 func (p *predecessor) replaceControl(path string) {
 	if p != nil {
-		p.control.Do(func() { os.Remove(path) })
+		p.control.Do(func() { _ = osfile.Remove(path) })
 	}
 }

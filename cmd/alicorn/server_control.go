@@ -11,6 +11,8 @@ import (
 
 	"alicorn/cmd/alicorn/control"
 	"alicorn/proxy"
+
+	"alicorn/config/osfile"
 )
 
 // Reload implements control.Server.
@@ -85,7 +87,7 @@ func (s *server) control(ctx context.Context, log *slog.Logger) {
 	if s.link == nil {
 		defer func() {
 			if !s.p.upgrade.handedOver() {
-				os.Remove(path)
+				_ = osfile.Remove(path)
 			}
 		}()
 	}

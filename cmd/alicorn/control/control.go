@@ -25,9 +25,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
+	"alicorn/config/osfile"
 )
 
 // Server is what the API controls.
@@ -123,24 +126,53 @@ func SocketPath(dir, name string) string {
 }
 
 // Listen makes the socket. A socket left by a server that is gone is replaced.
-func Listen(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+func Listen(path string) (l net.Listener, err error) {
+	if err := osfile.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	if nc, err := net.Dial("unix", path); err == nil {
-		nc.Close()
-		return nil, fmt.Errorf("a server of this configuration runs already; see alicorn status")
+	if err := Trust(filepath.Dir(path)); err != nil {
+		return nil, err
 	}
-	os.Remove(path)
-	l, err := net.Listen("unix", path)
+	err = osfile.Do(path, func() error {
+		if nc, err := net.Dial("unix", path); err == nil {
+			nc.Close()
+			return errors.New("a server of this configuration runs already; see alicorn status")
+		}
+		os.Remove(path)
+		l, err = net.Listen("unix", path)
+		if err != nil {
+			return err
+		}
+		if err := osfile.Chmod(path, 0o600); err != nil {
+			l.Close()
+			return err
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
-		return nil, err
-	}
 	return l, nil
+}
+
+// Trust returns an error when users other than this process's own and root
+// may put sockets into dir: they could answer for a server. A root process
+// acts there with the owner's rights instead.
+func Trust(dir string) error {
+	st, err := os.Stat(dir)
+	if err != nil || os.Geteuid() == 0 {
+		return nil // what is missing nobody answers from
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	switch {
+	case !ok:
+		return nil
+	case sys.Uid != 0 && int(sys.Uid) != os.Geteuid():
+		return fmt.Errorf("folder %s belongs to user %q, who could answer in a server's place; set RUNTIME_DIRECTORY to a folder of your own", dir, osfile.User{UID: int(sys.Uid)}.Name())
+	case st.Mode()&0o002 != 0:
+		return fmt.Errorf("every user may write to folder %s, and could answer in a server's place; set RUNTIME_DIRECTORY to a folder of your own", dir)
+	}
+	return nil
 }
 
 // Run serves the API on l until ctx ends.

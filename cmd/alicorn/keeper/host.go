@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 
 	"alicorn/config"
-	"alicorn/config/files"
+	"alicorn/config/osfile"
 )
 
 // Local takes things from the operating system with this process's own rights.
@@ -33,20 +33,38 @@ func (h *Local) Listen(network, address string, o config.ListenOptions) (*os.Fil
 	return listenTCP(network, address, o)
 }
 
-// Append opens a log file and creates it and its directory when missing.
+// Append opens a log file and creates it and its directory when missing. Below
+// a folder of another user it is that user's, and stays so.
 func (h *Local) Append(path string) (*os.File, error) {
-	f, err := openLog(path)
+	f, decider, err := openLog(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err = h.makeFolder(filepath.Dir(path)); err != nil {
 			return nil, fmt.Errorf("cannot create the log directory %s: %w", filepath.Dir(path), cause(err))
 		}
-		f, err = openLog(path)
+		f, decider, err = openLog(path)
+	}
+	if errors.Is(err, fs.ErrPermission) && decider.UID == h.Owner.UID && osfile.Adopt(path, h.Owner.Files()) == nil {
+		f, decider, err = openLog(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open log %s: %w", path, cause(err))
 	}
-	h.own(f)
+	if decider.UID == 0 {
+		h.own(f)
+	}
 	return f, nil
+}
+
+// makeFolder makes a folder for logs, which then is the Owner's: who rotates
+// logs renames files in it.
+func (h *Local) makeFolder(dir string) error {
+	if err := osfile.MkdirAll(dir, 0o755); err != nil || os.Geteuid() != 0 || h.Owner.UID == 0 {
+		return err
+	}
+	none := func(string) bool { return false }
+	// One that stays root's is all the same to a log that does not rotate.
+	_ = osfile.Own(osfile.Folder{Path: dir, Mode: 0o755, Holds: none}, h.Owner.Files())
+	return nil
 }
 
 // own gives a regular file with one name to the Owner.
@@ -62,7 +80,7 @@ func (h *Local) own(f *os.File) {
 
 // ReadFile reads a certificate, key or password file.
 func (h *Local) ReadFile(path string) ([]byte, error) {
-	return files.Read(path, files.MaxCredential)
+	return osfile.Read(path, osfile.MaxCredential)
 }
 
 // cause is err without the operation and the path, which our messages name.

@@ -188,3 +188,104 @@ func TestAppendFollowsOnlyLinksOfRoot(t *testing.T) {
 		})
 	}
 }
+
+// foreignFolder returns a folder of user 1 below one that only root changes,
+// and a folder of root's beside it that holds "kept".
+func foreignFolder(t *testing.T) (foreign, target string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test needs root")
+	}
+	dir := t.TempDir()
+	for d := dir; d != os.TempDir(); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	foreign, target = filepath.Join(dir, "home"), filepath.Join(dir, "target")
+	for _, d := range []string{foreign, target} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(target, "kept"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(foreign, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	return foreign, target
+}
+
+func TestALogInAnotherUsersFolderIsThatUsers(t *testing.T) {
+	t.Parallel()
+	foreign, target := foreignFolder(t)
+	if err := os.Symlink(target, filepath.Join(foreign, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(target, "kept"), filepath.Join(foreign, "planted.log")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(foreign, "pipe.log"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(filepath.Join(foreign, "pipe.log"), 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(filepath.Join(foreign, "pipe.log"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	h := &Local{Owner: Identity{Name: "bin", UID: 2, GID: 2}}
+	for _, c := range []struct{ name, want string }{
+		{"error.log", ""}, {"logs/error.log", ""}, {"link/error.log", "permission denied"}, {"link/new/error.log", "permission denied"},
+		{"planted.log", "permission denied"}, {"pipe.log", "it is a named pipe"}, {"logs", "is a directory"},
+	} {
+		name, want := c.name, c.want
+		f, err := h.Append(filepath.Join(foreign, name))
+		if f != nil {
+			f.Close()
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: error %v; want %q", name, err, want)
+		}
+	}
+	for _, name := range []string{"error.log", "logs", "logs/error.log"} {
+		st, err := os.Stat(filepath.Join(foreign, name))
+		if err != nil || st.Sys().(*syscall.Stat_t).Uid != 1 {
+			t.Errorf("%s: %v, %v; want it to be user 1's", name, st, err)
+		}
+	}
+	list, _ := os.ReadDir(target)
+	st, err := os.Stat(filepath.Join(target, "kept"))
+	if err != nil || len(list) != 1 || st.Size() != 0 || st.Sys().(*syscall.Stat_t).Uid != 0 {
+		t.Errorf("the folder that the link leads to has %v, %v", list, err)
+	}
+}
+
+func TestASocketInAnotherUsersFolderIsThatUsers(t *testing.T) {
+	t.Parallel()
+	foreign, target := foreignFolder(t)
+	if err := os.Symlink(target, filepath.Join(foreign, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(target, "kept"), filepath.Join(foreign, "planted.sock")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"a.sock": "", "link/a.sock": "no permission to write", "planted.sock": "not a socket"} {
+		f, err := new(Local).Listen("unix", filepath.Join(foreign, name), config.ListenOptions{})
+		if f != nil {
+			f.Close()
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: error %v; want %q", name, err, want)
+		}
+	}
+	if st, err := os.Stat(filepath.Join(foreign, "a.sock")); err != nil || st.Mode().Perm() != 0o666 || st.Sys().(*syscall.Stat_t).Uid != 1 {
+		t.Errorf("the socket: %v, %v; want mode 0666 and user 1", st, err)
+	}
+	if st, err := os.Stat(filepath.Join(target, "kept")); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("what the link leads to: %v, %v", st, err)
+	}
+}

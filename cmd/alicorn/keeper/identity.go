@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os/user"
 	"strconv"
+
+	"alicorn/config/osfile"
 )
 
 // Identity is a user to run as.
@@ -11,6 +13,11 @@ type Identity struct {
 	Name     string
 	UID, GID int
 	Groups   []int // supplementary ones
+}
+
+// Files is id as the file system knows it.
+func (id Identity) Files() osfile.User {
+	return osfile.User{UID: id.UID, GID: id.GID, Groups: id.Groups}
 }
 
 // LookupIdentity finds a user by name, and its group as nginx does: the one

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/config"
+	"alicorn/config/osfile"
 )
 
 // defaultBacklog is nginx's on Linux.
@@ -117,23 +118,31 @@ func listenUnix(path string, o config.ListenOptions) (*os.File, error) {
 	return bindUnix(path, 0o666, o)
 }
 
+// bindUnix binds path with the rights of who decides what stands there.
 func bindUnix(path string, mode os.FileMode, o config.ListenOptions) (*os.File, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("cannot listen on unix:%s: the path is %d bytes long and the system allows %d", path, len(path), maxSocketPath)
 	}
-	if err := clearSocket(path); err != nil {
-		return nil, fmt.Errorf("cannot listen on unix:%s: %w", path, err)
+	decider, err := osfile.Decider(path)
+	if err != nil {
+		return nil, explainUnix(path, err)
 	}
 	fd, err := socket(unix.AF_UNIX)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on unix:%s: %w", path, err)
 	}
-	if err = bindListen(fd, &unix.SockaddrUnix{Name: path}, o); err == nil {
-		err = os.Chmod(path, mode)
-	}
+	err = decider.Do(func() error {
+		if err := clearSocket(path); err != nil {
+			return err
+		}
+		if err := bindListen(fd, &unix.SockaddrUnix{Name: path}, o); err != nil {
+			return err
+		}
+		return osfile.Chmod(path, mode)
+	})
 	if err != nil {
 		unix.Close(fd)
-		return nil, explainUnix(path, err)
+		return nil, explainUnix(path, decider.Denied(err))
 	}
 	return os.NewFile(uintptr(fd), "listen unix:"+path), nil
 }
@@ -145,7 +154,7 @@ func explainUnix(path string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("cannot listen on unix:%s: the directory %s does not exist", path, dir)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("cannot listen on unix:%s: no permission to write to %s", path, dir)
+		return fmt.Errorf("cannot listen on unix:%s: no permission to write to %s: %w", path, dir, err)
 	}
 	return fmt.Errorf("cannot listen on unix:%s: %w", path, err)
 }
@@ -165,6 +174,9 @@ func clearSocket(path string) error {
 	nc, err := net.Dial("unix", path)
 	if err == nil {
 		nc.Close()
+		return errInUse
+	}
+	if errors.Is(err, unix.EAGAIN) { // it does, but has many to accept
 		return errInUse
 	}
 	if !errors.Is(err, unix.ECONNREFUSED) {

@@ -6,6 +6,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"alicorn/config/osfile"
 )
 
 // standardStreams are the names of this process's own output. They are not
@@ -16,30 +18,26 @@ var standardStreams = map[string]int{
 	"/dev/stderr": 2, "/dev/fd/2": 2, "/proc/self/fd/2": 2,
 }
 
-// openLog opens path for appending. A symbolic link in its last part is
-// followed when its owner is root or we: whoever else may write to the
-// directory must not choose what root opens. (Debian's images link logs to
-// /dev/stdout.)
-func openLog(path string) (*os.File, error) {
-	if fd, ok := standardStreams[path]; ok {
-		return duplicate(fd, path)
+// openLog opens path for appending, with the rights of who decides what stands
+// there. Where that is another user than root it must be a regular file.
+func openLog(path string) (f *os.File, decider osfile.User, err error) {
+	// Debian's images link logs to /dev/stdout.
+	target, err := os.Readlink(path)
+	if _, ok := standardStreams[target]; err != nil || !ok {
+		target = path
 	}
-	const flags = os.O_APPEND | os.O_CREATE | os.O_WRONLY | syscall.O_NONBLOCK
-	f, err := os.OpenFile(path, flags|syscall.O_NOFOLLOW, 0o644)
-	if err == nil || !isLoop(err) {
-		return f, err
+	if fd, ok := standardStreams[target]; ok {
+		f, err := duplicate(fd, path)
+		return f, osfile.User{}, err
 	}
-	link, lerr := os.Lstat(path)
-	if lerr != nil {
-		return nil, lerr
+	f, decider, err = osfile.Append(path, 0o644)
+	if err == nil && decider.UID != 0 {
+		err = osfile.Regular(f)
 	}
-	if owner := link.Sys().(*syscall.Stat_t).Uid; owner != 0 && int(owner) != os.Geteuid() {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: errForeignLink}
+	if err != nil && f != nil {
+		f.Close()
 	}
-	if target, err := os.Readlink(path); err == nil && standardStreams[target] > 0 {
-		return openLog(target)
-	}
-	return os.OpenFile(path, flags, 0o644)
+	return f, decider, err
 }
 
 func duplicate(fd int, path string) (*os.File, error) {
@@ -48,11 +46,6 @@ func duplicate(fd int, path string) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(n), path), nil
-}
-
-func isLoop(err error) bool {
-	pe, ok := err.(*fs.PathError)
-	return ok && pe.Err == syscall.ELOOP
 }
 
 // links is how many names the file has.

@@ -6,6 +6,7 @@ import (
 
 	"alicorn/appserver"
 	"alicorn/config"
+	"alicorn/config/osfile"
 	"alicorn/proxy"
 )
 
@@ -106,7 +107,7 @@ func RemoveSockets(before, after *proxy.Generation, in *Inherited) {
 	}
 	for _, l := range before.Listeners {
 		if l.Network == "unix" && !kept[l.Address] {
-			os.Remove(l.Address)
+			_ = osfile.Remove(l.Address) // what is left is replaced by who binds it next
 		}
 	}
 }
