@@ -10,6 +10,8 @@ import (
 	"alicorn/config"
 
 	"github.com/spf13/cobra"
+
+	"alicorn/config/osfile"
 )
 
 func checkCommand() *cobra.Command {
@@ -104,7 +106,7 @@ func formatStream(in io.Reader, out io.Writer) error {
 }
 
 func formatFile(name string, out io.Writer, write bool) error {
-	text, err := os.ReadFile(name)
+	text, err := osfile.Read(name, osfile.MaxConfig)
 	if err != nil {
 		return err
 	}
@@ -119,9 +121,5 @@ func formatFile(name string, out io.Writer, write bool) error {
 	if string(done) == string(text) {
 		return nil
 	}
-	st, err := os.Stat(name)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(name, done, st.Mode().Perm())
+	return replaceText(name, string(done))
 }

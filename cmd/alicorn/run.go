@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -45,6 +42,11 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 		return superviseAsInit()
 	}
 	settings := p.peek()
+	if os.Getenv(upgradeEnv) == "" {
+		if err := pidFileIsFree(settings.PIDFile); err != nil {
+			return failed(err)
+		}
+	}
 	if settings.Daemon && !isDaemon() && os.Getenv(upgradeEnv) == "" {
 		return daemonize()
 	}
@@ -190,28 +192,6 @@ func verbOf(sig os.Signal) verb {
 		return verbScaleDown
 	}
 	return verbStop
-}
-
-// writePID writes the pid file once the listeners are bound, as nginx does. It
-// returns what removePID takes.
-func writePID(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return "", fmt.Errorf("cannot make the folder of pid file %s: %w", path, cause(err))
-	}
-	if err := os.WriteFile(path, []byte(itoa(os.Getpid())+"\n"), 0o644); err != nil {
-		return "", fmt.Errorf("cannot write pid file %s: %w", path, cause(err))
-	}
-	return path, nil
-}
-
-// removePID removes the pid file unless another server has taken it.
-func removePID(path string) {
-	if text, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(text)) == itoa(os.Getpid()) {
-		os.Remove(path)
-	}
 }
 
 // cause returns the system's words for err without the operation and the path.

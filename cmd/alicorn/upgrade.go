@@ -95,12 +95,12 @@ func (u *upgrader) run(ctx context.Context, sockets []*os.File) error {
 	u.running = true
 	pidFile := u.pidFile
 	u.mu.Unlock()
-	if pidFile != "" && os.Rename(pidFile, pidFile+oldPID) != nil {
+	if pidFile != "" && renamePID(pidFile, pidFile+oldPID) != nil {
 		pidFile = "" // somebody else's affair: it is not where we wrote it
 	}
 	err := u.succeed(ctx, sockets)
 	if err != nil && pidFile != "" {
-		_ = os.Rename(pidFile+oldPID, pidFile) // back as it was
+		_ = renamePID(pidFile+oldPID, pidFile) // back as it was
 	}
 	u.mu.Lock()
 	u.running, u.done = false, err == nil

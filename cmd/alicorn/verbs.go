@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -54,18 +53,6 @@ func withPID(ctx context.Context, dir, file string) (*control.Client, error) {
 		}
 	}
 	return nil, fmt.Errorf("no alicorn with pid %d, which %s names, is running, as far as %s shows", pid, file, dir)
-}
-
-func readPID(file string) (int, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return 0, fmt.Errorf("cannot read pid file %s: %w", file, cause(err))
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || pid <= 1 {
-		return 0, fmt.Errorf("pid file %s holds no process id", file)
-	}
-	return pid, nil
 }
 
 func several(ctx context.Context, all []*control.Client) error {
