@@ -39,7 +39,7 @@ type App struct {
 	env         []string // NAME=VALUE of env and env_file, in order
 	credentials credentials
 	interpreter interpreter
-	pool        *Pool
+	service     *service // once its generation has started
 }
 
 // Tried describes how the interpreter was found, for messages: which ones

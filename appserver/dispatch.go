@@ -19,6 +19,12 @@ const grantAfter = 50 * time.Millisecond
 func (p *Pool) submit(r *request) *proxy.Fail {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.succeeded {
+		return errSucceeded
+	}
+	if p.broken() {
+		return p.unavailable()
+	}
 	if p.closed {
 		return &proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: fmt.Sprintf("app %q is stopped", p.app.Name), RetryAfter: 1}
 	}

@@ -1,8 +1,8 @@
 package appserver
 
 import (
-	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,17 +29,21 @@ type Options struct {
 
 // Runtime is what the pools of all generations share.
 type Runtime struct {
-	o      Options
-	bundle bundle
+	o       Options
+	bundle  bundle
+	imports imports
 
-	mu    sync.Mutex
-	pools []*Pool // running ones, old generations' too
+	mu       sync.Mutex
+	pools    []*Pool // running ones, those that retire too
+	services map[string]*service
 }
 
 // NewRuntime returns a Runtime; it starts nothing.
-func NewRuntime(o Options) *Runtime { return &Runtime{o: o} }
+func NewRuntime(o Options) *Runtime {
+	return &Runtime{o: o, imports: imports{limit: autoWorkers()}, services: map[string]*service{}}
+}
 
-// Pools returns the running pools: those of the newest generation last.
+// Pools returns the running pools: the newest last.
 func (rt *Runtime) Pools() []*Pool {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
@@ -76,9 +80,12 @@ func Module(rt *Runtime) proxy.Module {
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			c := k.In(s)
 			if c.pass == nil {
+				if servesElse(k, s) {
+					RolloutOf(s.Main()).others = true
+				}
 				return nil
 			}
-			l.SetContent(&handler{pool: c.pass.poolOf(rt), buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir})
+			l.SetContent(&handler{app: c.pass, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir})
 			if l.Kind == proxy.LocationPrefix || l.Kind == proxy.LocationPrefixStop {
 				if len(l.Name) > 1 && l.Name[len(l.Name)-1] == '/' {
 					l.RedirectSlash()
@@ -87,22 +94,28 @@ func Module(rt *Runtime) proxy.Module {
 			return nil
 		},
 		Generation: func(s *config.Scope, g *proxy.Generation) error {
-			for _, app := range Apps(s) {
-				p := app.poolOf(rt)
-				g.OnStart(func(ctx context.Context) error { return p.Start(ctx, logOf(g)) })
-				g.OnStop(p.Stop)
-			}
+			r := RolloutOf(s)
+			r.rt, r.apps, r.logs = rt, Apps(s), logOf(g)
+			g.OnStart(r.start)
+			g.OnServe(r.commit)
+			g.OnStop(r.stop)
 			return nil
 		},
 	}
 }
 
-// poolOf returns the pool of this app, which is its generation's.
-func (a *App) poolOf(rt *Runtime) *Pool {
-	if a.pool == nil {
-		a.pool = newPool(rt, a)
+// servesElse reports whether s, which has no app_pass, serves something by
+// itself: it is a location, or a server with a root and no application.
+func servesElse(k *key, s *config.Scope) bool {
+	if s.Context == config.Location {
+		return true
 	}
-	return a.pool
+	return s.Context == config.Server && s.Own("root") != nil && !passes(k, s)
+}
+
+// passes reports whether s or a block in it has an app_pass.
+func passes(k *key, s *config.Scope) bool {
+	return k.In(s).pass != nil || slices.ContainsFunc(s.Blocks, func(b *config.Scope) bool { return passes(k, b) })
 }
 
 func logOf(g *proxy.Generation) func() *slog.Logger {

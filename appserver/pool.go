@@ -12,8 +12,8 @@ import (
 	"alicorn/proxy"
 )
 
-// Pool is an app's workers in one generation. One goroutine supervises them;
-// the lock guards what requests need.
+// Pool is the workers of one version of an app: of its settings and its code.
+// One goroutine supervises them; the lock guards what requests need.
 type Pool struct {
 	rt     *Runtime
 	app    *App
@@ -27,81 +27,90 @@ type Pool struct {
 	remarks remarks
 	outputs outputs
 
-	events   chan event
-	started  chan error // the outcome of the first start
-	stopping chan struct{}
-	stop     context.Context // how long stopping may take
-	done     chan struct{}   // closed when every worker has ended
-	ticker   *time.Timer
+	events chan event
+	first  chan struct{} // closed when the first start has succeeded or failed
+	done   chan struct{} // closed when every worker has ended
+	ticker *time.Timer
+	born   time.Time
 
-	mu      sync.Mutex
-	running bool
-	closed  bool
-	ready   []*worker // those that take requests
-	queue   queue
-	ticking bool
-	want    int
-	served  uint64
-	refused uint64
-	workers []*worker // all with a process
+	mu        sync.Mutex
+	running   bool
+	succeeded bool       // another pool takes new requests; this one ends once it has none
+	closed    bool       // ends now
+	failed    *BootError // why the last start of a worker failed; nil: it has not
+	silent    bool       // failed starts are not logged
+	decided   bool
+	outcome   *BootError // of the first start, once that is decided
+	lastBoot  string     // the failure that was logged last
+	next      time.Time  // no worker is started before; the supervisor's to change
+	ready     []*worker  // those that take requests
+	queue     queue
+	ticking   bool
+	want      int
+	served    uint64
+	refused   uint64
+	workers   []*worker // all with a process
 
 	// The supervisor's own.
-	up        bool // the first start has succeeded
 	idleTicks int
-	failures  int // in a row
-	nextStart time.Time
-	lastBoot  string
+	failures  int             // in a row
+	cut       <-chan struct{} // ends what retiring or stopping may take
 }
 
 func newPool(rt *Runtime, app *App) *Pool {
 	return &Pool{
 		rt: rt, app: app, want: app.Workers,
-		events: make(chan event, 64), started: make(chan error, 1),
-		stopping: make(chan struct{}), done: make(chan struct{}),
+		events: make(chan event, 64), first: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
 // App returns what the pool runs.
 func (p *Pool) App() *App { return p.app }
 
-// Start starts the workers and returns when all are ready. A *BootError says
-// that the application did not come up; then nothing of it runs any more.
-// logs gives the error log for what belongs to no request.
-func (p *Pool) Start(ctx context.Context, logs func() *slog.Logger) error {
+// start starts the workers; await returns the outcome of the first start. A
+// start that fails is tried again until the pool is stopped, and logged from
+// then on that speak was called, or the first start has succeeded. logs gives
+// the error log for what belongs to no request.
+func (p *Pool) start(logs func() *slog.Logger) {
 	p.logs.Store(&logs)
-	if err := p.prepare(); err != nil {
-		return &BootError{App: p.app.Name, Message: err.Error()}
+	p.born = time.Now()
+	if p.rt.o.Loops != nil {
+		if a, err := newArena(); err == nil {
+			p.arena = a // without it bodies go another way
+		}
 	}
 	p.mu.Lock()
-	p.running = true
+	p.running, p.silent = true, true
 	p.ticker = time.NewTimer(time.Hour)
 	p.mu.Unlock()
 	p.now.Store(time.Now().UnixNano())
 	p.rt.add(p)
 	go p.run()
-	var err error
-	select {
-	case err = <-p.started:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	if err != nil {
-		now, cancel := context.WithCancel(context.Background())
-		cancel()
-		p.Stop(now)
-	}
-	return err
 }
 
-// prepare finds what all workers are started with.
+// await returns nil when all workers have become ready, or a *BootError when
+// the application did not come up at its first start.
+func (p *Pool) await(ctx context.Context) error {
+	select {
+	case <-p.first:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.outcome != nil {
+		return p.outcome
+	}
+	return nil
+}
+
+// prepare finds, once, what all workers are started with.
 func (p *Pool) prepare() (err error) {
+	if p.launch != nil {
+		return nil
+	}
 	if p.zip, err = p.rt.bundle.open(); err != nil {
 		return err
-	}
-	if p.rt.o.Loops != nil {
-		if p.arena, err = newArena(); err != nil {
-			return err
-		}
 	}
 	if l := p.rt.o.Launcher; l != nil {
 		p.launch = func(worker string, files []*os.File) (Process, error) { return l.Launch(p.app.Name, worker, files) }
@@ -115,22 +124,64 @@ func (p *Pool) prepare() (err error) {
 	return nil
 }
 
-// Stop ends the pool once its requests have ended; when ctx ends workers get
-// TERM and KILL. It returns when every worker has exited.
-func (p *Pool) Stop(ctx context.Context) {
+// speak has the pool log failed starts. missed: also one that has failed already.
+func (p *Pool) speak(missed bool) {
 	p.mu.Lock()
-	running, first := p.running, !p.closed
+	was, failed := p.silent, p.failed
+	p.silent = false
+	p.mu.Unlock()
+	if was && missed && failed != nil {
+		p.logFailure(failed)
+	}
+}
+
+// succeed has the pool end once it has answered the requests that it has:
+// another one takes the app's new requests. It returns at once.
+func (p *Pool) succeed() {
+	p.mu.Lock()
+	p.succeeded = true
+	p.mu.Unlock()
+	p.post(event{kind: eventSucceeded})
+}
+
+func (p *Pool) isSucceeded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.succeeded
+}
+
+// finish waits until a pool that was succeeded has ended. When ctx ends first, workers get
+// TERM and KILL.
+func (p *Pool) finish(ctx context.Context) {
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		p.stop(ctx)
+	}
+}
+
+// stop ends the pool: requests that wait get 503, those that run may end; when
+// ctx ends workers get TERM and KILL. It returns when every worker has exited.
+func (p *Pool) stop(ctx context.Context) {
+	p.mu.Lock()
+	running := p.running
 	p.closed = true
 	p.mu.Unlock()
 	if !running {
 		return
 	}
-	if first {
-		p.stop = ctx
-		close(p.stopping)
-	}
+	p.post(event{kind: eventStopped, cut: ctx.Done()})
 	<-p.done
 }
+
+// isBroken reports whether nothing serves and the last start has failed.
+func (p *Pool) isBroken() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.broken()
+}
+
+func (p *Pool) broken() bool { return p.failed != nil && len(p.ready) == 0 }
 
 // Scale changes the number of workers by n; at least one stays.
 func (p *Pool) Scale(n int) {

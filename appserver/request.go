@@ -40,6 +40,7 @@ type request struct {
 	body    upstream.Body
 	environ *os.File
 
+	pool      *Pool // that it was given to
 	at        place
 	worker    *worker
 	id        uint32
@@ -114,6 +115,7 @@ func (r *request) drop() {
 
 func (r *request) clear(frame []byte) {
 	r.frame, r.rights, r.environ = frame, nil, nil
+	r.pool = nil
 	r.at, r.worker, r.id, r.slot, r.answering, r.withdrawn, r.sent, r.deaths, r.started = placeOutside, nil, 0, -1, false, false, false, 0, 0
 	r.queued, r.waited = time.Time{}, 0
 	r.prev, r.next, r.head, r.whole, r.text, r.block, r.file, r.offset, r.by, r.sentBody = nil, nil, nil, false, nil, nil, nil, 0, nil, 0
@@ -132,8 +134,14 @@ func (r *request) fail(f *proxy.Fail) {
 	r.tell(nil)
 }
 
-// encode makes the frame of x's request, whose body has been read.
+// encode makes the frame of x's request, whose body has been read; again when
+// the body has moved.
 func (r *request) encode(x *proxy.Exchange) error {
+	if r.environ != nil {
+		r.environ.Close()
+		r.environ = nil
+	}
+	r.rights = nil
 	length := x.Req.ContentLength
 	if x.Req.Chunked {
 		length = r.body.Length

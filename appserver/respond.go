@@ -9,7 +9,7 @@ import (
 
 // handler is the content of a location with app_pass.
 type handler struct {
-	pool    *Pool
+	app     *App
 	buffers int64
 	maxTemp int64
 	tempDir string
@@ -24,7 +24,7 @@ const inlineShared = laneEntry / 2
 
 // Serve gives x's request to a worker and its answer to the client.
 func (h *handler) Serve(x *proxy.Exchange) error {
-	x.Upstream.App = h.pool.app.Name
+	x.Upstream.App = h.app.Name
 	r := newRequest()
 	if err := h.send(x, r); err != nil {
 		r.drop()
@@ -41,12 +41,11 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 	}
 }
 
-// send reads the body and submits the request.
+// send reads the body and submits the request to the pool that the app has
+// then.
 func (h *handler) send(x *proxy.Exchange, r *request) error {
-	if err := h.readBody(x, r); err != nil {
-		return err
-	}
-	if err := r.encode(x); err != nil {
+	p := h.app.service.pool.Load()
+	if err := h.readBody(x, r, p.arena); err != nil {
 		return err
 	}
 	r.out.Memory, r.out.Disk, r.out.Dir = h.buffers, h.maxTemp, h.tempDir
@@ -54,15 +53,30 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 	w.x, w.handler, w.began = x, h, time.Now()
 	w.async.Store(x.Stream().Suspends())
 	x.Upstream.Tries++
-	if fail := h.pool.submit(r); fail != nil {
-		return fail
+	for {
+		now := h.app.service.pool.Load()
+		if now != p {
+			if err := r.body.Unshare(); err != nil {
+				return err
+			}
+		}
+		if err := r.encode(x); err != nil {
+			return err
+		}
+		p, r.pool = now, now
+		switch fail := p.submit(r); fail {
+		case nil:
+			return nil
+		case errSucceeded:
+		default:
+			return fail
+		}
 	}
-	return nil
 }
 
-func (h *handler) readBody(x *proxy.Exchange, r *request) error {
+func (h *handler) readBody(x *proxy.Exchange, r *request, a *arena) error {
 	core := x.Core()
-	if a := h.pool.arena; a != nil {
+	if a != nil {
 		if done, err := r.body.ReadShared(x, a, inlineShared, core.BodyBufferSize); done || err != nil {
 			return err
 		}
@@ -89,18 +103,18 @@ func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
 		return true, nil
 	case stageFailed:
 		f := r.failure.Load()
-		if x.Upstream.Worker = h.pool.abandon(r); f == nil {
+		if x.Upstream.Worker = r.pool.abandon(r); f == nil {
 			return true, proxy.Status(502)
 		}
 		return true, f
 	case stageGranted:
 		gone := x.Stream().Gone()
-		h.pool.granted(r, gone)
+		r.pool.granted(r, gone)
 		if gone {
 			return true, proxy.StatusClientClosed
 		}
 	default: // the tick asks
-		if x.Stream().Gone() && h.pool.withdraw(r) {
+		if x.Stream().Gone() && r.pool.withdraw(r) {
 			return true, proxy.StatusClientClosed
 		}
 	}
@@ -115,11 +129,11 @@ func (h *handler) respond(x *proxy.Exchange, r *request) error {
 	r.hold(x)
 	r.head.apply(x, -1)
 	if err := x.Res.Send(); err != nil {
-		h.pool.abandon(r)
+		r.pool.abandon(r)
 		return err
 	}
 	if err := h.stream(x, r); err != nil {
-		h.pool.abandon(r)
+		r.pool.abandon(r)
 		return err
 	}
 	if n := x.Res.Length; n >= 0 && r.sentBody < n && !x.Res.Bodyless() {

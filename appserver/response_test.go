@@ -133,7 +133,7 @@ func exchange(s *site) func() {
 	rec := discard{proxytest.NewRecorder("")}
 	x := proxy.NewExchange(c, rec)
 	g := s.Engine.Current()
-	h := &handler{pool: s.rt.Pools()[0], buffers: 1 << 17}
+	h := &handler{app: s.rt.Pools()[0].App(), buffers: 1 << 17}
 	return func() {
 		x.Reset()
 		x.Server, x.Generation = g.Servers[0], g

@@ -15,10 +15,38 @@ type PoolStatus struct {
 	Found    string         `json:"found,omitempty"` // the application as a worker found it
 	Python   string         `json:"python,omitempty"`
 	Version  string         `json:"python_version,omitempty"`
+	State    PoolState      `json:"state"`
+	Since    time.Time      `json:"since"`           // when the pool was started, with the code as it was then
+	Error    string         `json:"error,omitempty"` // why the last start failed, while none has succeeded since
+	Next     time.Time      `json:"next,omitzero"`   // the next start, while State is PoolFailed
 	Queue    int            `json:"queue"`
 	Requests uint64         `json:"requests"` // answered
 	Refused  uint64         `json:"refused"`  // by the backlog
 	Workers  []WorkerStatus `json:"workers"`
+}
+
+// PoolState says whether a pool serves.
+type PoolState string
+
+// The states of a pool.
+const (
+	PoolStarting PoolState = "starting" // no worker is ready yet; requests wait
+	PoolRunning  PoolState = "running"
+	PoolFailed   PoolState = "failed"   // no worker is ready and the last start failed: requests get 503
+	PoolReplaced PoolState = "replaced" // another pool takes new requests
+)
+
+// state returns the pool's. The lock is held.
+func (p *Pool) state() PoolState {
+	switch {
+	case p.succeeded:
+		return PoolReplaced
+	case p.broken():
+		return PoolFailed
+	case len(p.ready) == 0:
+		return PoolStarting
+	}
+	return PoolRunning
 }
 
 // WorkerStatus is one of its workers.
@@ -37,7 +65,7 @@ type WorkerStatus struct {
 // Status returns the pool's state.
 func (p *Pool) Status() PoolStatus {
 	p.mu.Lock()
-	s := PoolStatus{App: p.app.Name, WSGI: p.app.WSGI, Queue: p.queue.length, Requests: p.served, Refused: p.refused}
+	s := PoolStatus{App: p.app.Name, WSGI: p.app.WSGI, State: p.state(), Since: p.born, Queue: p.queue.length, Requests: p.served, Refused: p.refused}
 	now := time.Now()
 	for _, w := range p.workers {
 		ws := WorkerStatus{Name: w.name, PID: w.process.Pid(), State: w.state.String(), Age: now.Sub(w.born).Seconds(), Requests: w.served, Outstanding: w.outstanding}
@@ -53,6 +81,12 @@ func (p *Pool) Status() PoolStatus {
 			}
 		}
 		s.Workers = append(s.Workers, ws)
+	}
+	if p.failed != nil {
+		s.Error = printable(p.failed.Message)
+	}
+	if s.State == PoolFailed {
+		s.Next = p.next
 	}
 	if len(p.ready) > 0 {
 		r := p.ready[0].report

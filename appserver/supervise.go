@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"syscall"
 	"time"
@@ -21,6 +22,8 @@ const (
 	eventTired                       // it has had max_requests
 	eventIdle                        // its last request ended after it left
 	eventScaled
+	eventSucceeded // another pool takes the app's new requests
+	eventStopped   // the pool ends now
 )
 
 type event struct {
@@ -30,6 +33,7 @@ type event struct {
 	exit   Exit
 	report Report
 	boot   *BootError
+	cut    <-chan struct{} // of eventStopped
 }
 
 const (
@@ -45,14 +49,13 @@ func (p *Pool) run() {
 	defer func() {
 		p.ticker.Stop()
 		p.outputs.end()
+		p.rt.imports.forget(p)
 		p.rt.remove(p)
 		p.arena.close()
 		close(p.done)
 	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	stopping := p.stopping
-	var cut <-chan struct{}
 	for {
 		select {
 		case e := <-p.events:
@@ -60,11 +63,8 @@ func (p *Pool) run() {
 		case <-p.ticker.C:
 			p.tick(time.Now())
 		case <-timer.C:
-		case <-stopping:
-			stopping, cut = nil, p.stop.Done()
-			p.retireAll()
-		case <-cut:
-			cut = nil
+		case <-p.cut:
+			p.cut = nil
 			p.hurry()
 		}
 		next, ended := p.reconcile(time.Now())
@@ -87,6 +87,9 @@ func (p *Pool) on(e event) {
 		w.boot = e.boot
 	case eventExited:
 		p.onExit(w, e.exit)
+	case eventStopped:
+		p.cut = e.cut
+		p.retireAll()
 	case eventLeaving:
 		if w.state < Leaving {
 			w.log(proxy.LevelNotice, "leaves: %s", printable(e.text))
@@ -118,7 +121,8 @@ func (p *Pool) onReady(w *worker, r Report) {
 		}
 	}
 	p.ready = append(p.ready, w)
-	p.lastBoot = ""
+	p.lastBoot, p.failed = "", nil
+	p.endImport(w)
 	p.dispatch()
 	for w.outstanding < w.threads && p.queue.length == 0 && p.steal(w) {
 	}
@@ -166,7 +170,7 @@ func (p *Pool) hurry() {
 // be called again at the latest, and whether the pool has ended.
 func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
 	p.mu.Lock()
-	want, closed := p.want, p.closed
+	want, closed := p.wanted(), p.closed
 	p.mu.Unlock()
 	for _, w := range slices.Clone(p.workers) {
 		if !w.deadline.IsZero() && !now.Before(w.deadline) {
@@ -176,19 +180,57 @@ func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
 	if closed {
 		return p.nextDeadline(now), len(p.workers) == 0
 	}
+	if want == 0 {
+		p.retireIdle()
+		return p.nextDeadline(now), len(p.workers) == 0
+	}
 	fresh, tired := p.count()
-	for fresh < want && !now.Before(p.nextStart) {
+	for fresh < want && p.mayStart(now) {
 		if p.startOne(now) {
 			fresh++
 		}
 	}
+	if fresh >= want {
+		p.rt.imports.forget(p)
+	}
 	p.retireSpare(want, tired)
 	p.tellStarted(want)
 	next = p.nextDeadline(now)
-	if fresh < want && p.nextStart.Before(next) {
-		next = p.nextStart
+	if fresh < want && p.next.After(now) && p.next.Before(next) {
+		next = p.next
 	}
-	return next, false
+	return p.watchImports(now, next), false
+}
+
+// wanted is how many workers there should be: one while the last start has
+// failed, which is enough to see whether the next one does; none once the pool
+// was succeeded and has no requests waiting. The lock is held.
+func (p *Pool) wanted() int {
+	switch {
+	case p.succeeded && p.queue.length == 0:
+		return 0
+	case p.broken():
+		return 1
+	}
+	return p.want
+}
+
+// mayStart reports whether the next worker may be started now.
+func (p *Pool) mayStart(now time.Time) bool {
+	return !now.Before(p.next) && p.rt.imports.take(p)
+}
+
+// retireIdle retires the workers of a pool that was succeeded as they finish
+// their requests.
+func (p *Pool) retireIdle() {
+	for _, w := range slices.Clone(p.workers) {
+		p.mu.Lock()
+		idle := w.outstanding == 0
+		p.mu.Unlock()
+		if idle {
+			p.retire(w, Leaving, "the pool was replaced")
+		}
+	}
 }
 
 func (p *Pool) nextDeadline(now time.Time) time.Time {
@@ -246,12 +288,18 @@ func (p *Pool) startOne(now time.Time) bool {
 	for slices.ContainsFunc(p.workers, func(w *worker) bool { return w.number == number }) {
 		number++
 	}
-	w, err := p.newWorker(number)
+	err := p.prepare()
+	var w *worker
+	if err == nil {
+		w, err = p.newWorker(number)
+	}
 	if err != nil {
+		p.rt.imports.give()
 		p.bootFailed(&BootError{App: p.app.Name, Worker: fmt.Sprintf("%s:%d", p.app.Name, number), Message: err.Error()})
 		return false
 	}
 	w.deadline = now.Add(p.app.StartupTimeout)
+	w.importing, w.looked = true, now
 	p.mu.Lock()
 	p.workers = append(p.workers, w)
 	p.mu.Unlock()
@@ -259,40 +307,74 @@ func (p *Pool) startOne(now time.Time) bool {
 }
 
 func (p *Pool) tellStarted(want int) {
-	if p.up {
-		return
-	}
 	p.mu.Lock()
-	ready := len(p.ready)
-	p.mu.Unlock()
-	if ready >= want {
-		p.up = true
-		p.started <- nil
+	defer p.mu.Unlock()
+	if len(p.ready) >= want && p.failed == nil {
+		p.decide(nil)
 	}
 }
 
-// bootFailed logs why an application does not come up, a repeated reason in
-// one line, and puts the next start off. The first start fails altogether.
+// decide settles the outcome of the first start, once. The lock is held.
+func (p *Pool) decide(e *BootError) {
+	if !p.decided {
+		p.decided, p.outcome = true, e
+		p.silent = p.silent && e != nil
+		close(p.first)
+	}
+}
+
+// bootFailed notes why an application does not come up, puts the next start off,
+// and logs it unless the first start is still waited for.
 func (p *Pool) bootFailed(e *BootError) {
 	p.backOff()
-	if !p.up {
-		p.up = true
-		p.started <- e
+	p.mu.Lock()
+	silent := p.silent
+	p.failed = e
+	p.decide(e)
+	p.refuse()
+	p.mu.Unlock()
+	if silent {
 		return
 	}
-	text := e.Message + e.Traceback
-	if text == p.lastBoot {
+	p.logFailure(e)
+}
+
+// logFailure logs a failed start, a repeated reason in one line.
+func (p *Pool) logFailure(e *BootError) {
+	p.mu.Lock()
+	text, before := e.Message+e.Traceback, p.lastBoot
+	p.lastBoot = text
+	p.mu.Unlock()
+	if text == before {
 		p.logf(proxy.LevelError, "%s did not come up again: %s", e.Worker, e.Message)
 		return
 	}
-	p.lastBoot = text
 	p.logf(proxy.LevelError, "%s: %s", e.Worker, e.Error())
 }
 
 func (p *Pool) backOff() {
 	d := min(firstBackoff<<min(p.failures, 16), lastBackoff)
 	p.failures++
-	p.nextStart = time.Now().Add(d)
+	p.mu.Lock()
+	p.next = time.Now().Add(d)
+	p.mu.Unlock()
+}
+
+// refuse answers what waits while nothing serves and the last start has
+// failed: the next start may take long to come, and fail as well. The lock is held.
+func (p *Pool) refuse() {
+	for p.broken() && p.queue.first != nil {
+		r := p.queue.first
+		p.queue.remove(r)
+		r.fail(p.unavailable())
+		r.drop()
+	}
+}
+
+// unavailable is the answer to requests while the pool is broken. The lock is held.
+func (p *Pool) unavailable() *proxy.Fail {
+	return &proxy.Fail{Status: 503, Level: proxy.LevelError, RetryAfter: max(1, int(math.Ceil(time.Until(p.next).Seconds()))),
+		Reason: fmt.Sprintf("app %q is not running: %s", p.app.Name, p.failed.Message)}
 }
 
 // overdue does what follows when w's deadline has passed.
@@ -327,6 +409,7 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 	p.workers = slices.DeleteFunc(p.workers, func(v *worker) bool { return v == w })
 	lost := p.settle(w, exit)
 	p.mu.Unlock()
+	p.endImport(w)
 	w.group.Wait()
 	w.discard()
 	switch {

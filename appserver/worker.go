@@ -84,11 +84,14 @@ type worker struct {
 	report      Report
 
 	// The supervisor's own.
-	deadline time.Time // of start-up or leaving
-	termed   bool
-	killed   bool
-	reason   string // why it is condemned or leaves
-	boot     *BootError
+	deadline  time.Time // of start-up or leaving
+	termed    bool
+	killed    bool
+	reason    string // why it is condemned or leaves
+	boot      *BootError
+	importing bool      // counts among those that import
+	looked    time.Time // when its use of the CPU was looked at
+	used      int64     // CPU time by then, in clock ticks
 
 	output  []*os.File     // read ends, by the pool's outputs
 	printed sync.WaitGroup // what they held at the worker's end is logged

@@ -51,12 +51,10 @@ func serveFor(ctx context.Context, link *keeper.Client) error {
 	}
 	s.link = link
 	go s.obey(ctx, cancel)
-	ld, err := s.bring(ctx, tree, readErr, config.NewResources(link))
-	if err != nil {
+	if err := s.begin(ctx, tree, readErr); err != nil {
 		link.Failed(words(err))
 		return startError(err)
 	}
-	s.swap(ld)
 	detach()
 	link.Serving(s.Status())
 	return failed(s.runWithControl(ctx))
@@ -86,7 +84,7 @@ func (s *server) obey(ctx context.Context, abort context.CancelFunc) {
 		select {
 		case n := <-s.link.Commands():
 			v := verb(n)
-			if s.loaded() == nil && (v == verbStop || v == verbStopNow) {
+			if !s.started.Load() && (v == verbStop || v == verbStopNow) {
 				abort()
 				return
 			}

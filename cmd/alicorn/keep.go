@@ -26,18 +26,19 @@ type image struct {
 	Name                             string
 	MaxBody                          int64
 	Port                             int
+	Single, Gated                    bool
 	Run, State, Cache, Logs          string
 }
 
 func (p *program) image() image {
 	o, f := p.options, p.folders
-	return image{o.config, o.prefix, o.errorLog, o.global, p.name, p.maxBody, p.port, f.run, f.state, f.cache, f.logs}
+	return image{o.config, o.prefix, o.errorLog, o.global, p.name, p.maxBody, p.port, p.single, p.origin.before != nil, f.run, f.state, f.cache, f.logs}
 }
 
 func (i image) program() *program {
 	return &program{
 		options: options{config: i.Config, prefix: i.Prefix, errorLog: i.ErrorLog, global: i.Global},
-		name:    i.Name, maxBody: i.MaxBody, port: i.Port, folders: folders{i.Run, i.State, i.Cache, i.Logs},
+		name:    i.Name, maxBody: i.MaxBody, port: i.Port, single: i.Single, gated: i.Gated && os.Getenv(keeper.AgainEnv) == "", folders: folders{i.Run, i.State, i.Cache, i.Logs},
 	}
 }
 

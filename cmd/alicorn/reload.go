@@ -3,46 +3,77 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
+	"alicorn/appserver"
+	"alicorn/cmd/alicorn/control"
 	"alicorn/config"
 	"alicorn/proxy"
 )
+
+// reloading is a reload that somebody asks for, and, once reply has its result,
+// what became of the applications.
+type reloading struct {
+	options control.Reload
+	reply   chan error // may be nil
+	fates   []control.Fate
+}
 
 // reloader runs one reload at a time. What is asked for meanwhile becomes one
 // more reload, of the newest configuration, and every caller gets its result.
 type reloader struct {
 	s       *server
 	running bool
-	waiting []chan error // for the running one
-	next    []chan error // for the one after it
-	again   bool
+	waiting []*reloading // for the running one
+	next    []*reloading // for the one after it
 	done    chan error
+	fates   []control.Fate     // of the running one, once done has its result
 	cancel  context.CancelFunc // of the running one
 }
 
-func (r *reloader) ask(ctx context.Context, reply chan error) {
+func (r *reloader) ask(ctx context.Context, a *reloading) {
 	if r.running {
-		r.next, r.again = append(r.next, reply), true
+		r.next = append(r.next, a)
 		r.s.queued.Store(int64(len(r.next)))
 		return
 	}
-	r.running, r.waiting = true, append(r.waiting, reply)
+	r.run(ctx, []*reloading{a})
+}
+
+// run starts a reload for all that ask for it: it does what any of them wants.
+func (r *reloader) run(ctx context.Context, asked []*reloading) {
+	var o control.Reload
+	for _, a := range asked {
+		o.Apps = append(o.Apps, a.options.Apps...)
+		o.All = o.All || a.options.All
+		o.AllOrNothing = o.AllOrNothing || a.options.AllOrNothing
+	}
+	r.running, r.waiting = true, asked
 	ctx, r.cancel = context.WithCancel(ctx)
-	go func() { r.done <- r.s.reload(ctx) }()
+	go func() {
+		var err error
+		r.fates, err = r.s.reload(ctx, o)
+		r.done <- err
+	}()
 }
 
 func (r *reloader) finished(ctx context.Context, err error) {
 	r.cancel()
-	for _, reply := range r.waiting {
-		respond(reply, err)
-	}
-	next, again := r.next, r.again
+	r.answer(err)
+	next := r.next
 	*r = reloader{s: r.s, done: r.done}
 	r.s.queued.Store(0)
-	if again {
-		r.ask(ctx, nil)
-		r.waiting = append(r.waiting, next...)
+	if len(next) > 0 {
+		r.run(ctx, next)
+	}
+}
+
+// answer gives the running reload's result to all that wait for it.
+func (r *reloader) answer(err error) {
+	for _, a := range r.waiting {
+		a.fates = r.fates
+		respond(a.reply, err)
 	}
 }
 
@@ -52,30 +83,64 @@ func (r *reloader) abandon() {
 		return
 	}
 	r.cancel()
-	err := <-r.done
-	for _, reply := range r.waiting {
-		respond(reply, err)
-	}
-	for _, reply := range r.next {
-		respond(reply, errStopping)
+	r.answer(<-r.done)
+	for _, a := range r.next {
+		respond(a.reply, errStopping)
 	}
 }
 
-// reload replaces the running generation by one of the newest configuration.
-// When that does not come up, nothing changes.
-func (s *server) reload(ctx context.Context) (err error) {
+// reload replaces the running generation by one of the newest configuration,
+// and of the applications those that have changed. A mistake in the
+// configuration changes nothing. An application that does not come up keeps
+// its workers; the error names it, and all else is new.
+func (s *server) reload(ctx context.Context, o control.Reload) (fates []control.Fate, err error) {
 	s.p.origin.notify.reloading()
-	defer func() { s.p.origin.notify.reloaded(err == nil) }()
+	swapped := false
+	defer func() { s.p.origin.notify.reloaded(swapped) }()
 	old := s.loaded()
 	tree, err := s.p.read()
-	ld, err := s.bring(ctx, tree, err, old.generation.Resources.Next(s.host))
+	ld, err := s.bring(ctx, tree, err, old.generation.Resources.Next(s.host), appserver.Policy{
+		Keep: !o.All && !s.p.single, Replace: o.Apps, Alone: !o.AllOrNothing,
+	})
 	if err != nil {
 		old.generation.LogTo(proxy.LevelEmerg, "reload failed, the old configuration goes on: "+words(err))
-		return errors.New(words(err))
+		return nil, errors.New(words(err))
 	}
 	s.swap(ld)
-	ld.generation.LogTo(proxy.LevelNotice, "reloaded")
-	return nil
+	swapped = true
+	fates, err = fatesOf(appserver.RolloutOf(ld.main).Outcomes())
+	if err != nil {
+		ld.generation.LogTo(proxy.LevelEmerg, "reloaded but for what has not come up: "+err.Error())
+	} else {
+		ld.generation.LogTo(proxy.LevelNotice, "reloaded"+summary(fates))
+	}
+	return fates, err
+}
+
+// fatesOf are the applications' fates, and an error of those that failed.
+func fatesOf(outcomes []appserver.Outcome) (fates []control.Fate, err error) {
+	var failed []error
+	for _, o := range outcomes {
+		fates = append(fates, control.Fate{App: o.App, Fate: string(o.Fate), Why: o.Why, Error: o.Error})
+		if o.Error != "" {
+			failed = append(failed, errors.New(o.Error))
+		}
+	}
+	return fates, errors.Join(failed...)
+}
+
+// summary says in a few words which applications have new workers.
+func summary(fates []control.Fate) string {
+	var parts []string
+	for _, f := range fates {
+		if f.Fate != string(appserver.Kept) && len(parts) < 10 {
+			parts = append(parts, fmt.Sprintf("app %q %s", f.App, f.Fate))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(parts, ", ")
 }
 
 // words are the lines of err, with the hints of a configuration's mistakes.

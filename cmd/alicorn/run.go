@@ -52,6 +52,7 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 	}
 	raiseFileLimit()
 	p.origin = takeOrigin()
+	p.gated = p.origin.before != nil
 	p.upgrade = &upgrader{notify: p.origin.notify, inherited: p.origin.inherited}
 	if os.Geteuid() == 0 && keeper.Supported && !settings.OneProcess {
 		return keep(ctx, p, settings, ready)
@@ -168,7 +169,7 @@ func (s *server) signals(ctx context.Context, abort context.CancelFunc) (stop fu
 
 func (s *server) signal(ctx context.Context, sig os.Signal, abort context.CancelFunc) {
 	v := verbOf(sig)
-	if s.loaded() == nil {
+	if !s.started.Load() {
 		if v == verbStop {
 			abort()
 		}

@@ -33,6 +33,7 @@ type server struct {
 	draining context.Context // of the drains; ends when a stop may not wait for them
 	cut      context.CancelFunc
 
+	started    atomic.Bool  // the first generation serves, and run decides
 	queued     atomic.Int64 // reloads that wait for the running one
 	mu         sync.Mutex
 	current    *loaded
@@ -41,8 +42,18 @@ type server struct {
 
 // command is what signals and the control API ask of the server.
 type command struct {
-	verb  verb
-	reply chan error // may be nil
+	verb   verb
+	reply  chan error // may be nil
+	reload *reloading // of verbReload; nil: as a signal asks
+}
+
+// reloading is the reload that c asks for.
+func (c command) reloading() *reloading {
+	if c.reload == nil {
+		return &reloading{reply: c.reply}
+	}
+	c.reload.reply = c.reply
+	return c.reload
 }
 
 type verb int
@@ -76,18 +87,47 @@ func newServer(p *program, host config.Host, launcher appserver.Launcher) (*serv
 // open reads and starts the first generation. The server then serves.
 func (s *server) open(ctx context.Context) error {
 	tree, err := s.p.read()
-	ld, err := s.bring(ctx, tree, err, config.NewResources(s.host))
+	return s.begin(ctx, tree, err)
+}
+
+// begin starts the first generation. Its addresses are open while applications
+// import. It returns when one is ready, or something else can be served; an
+// error says that nothing can, and nothing is left then.
+func (s *server) begin(ctx context.Context, tree *config.Tree, readErr error) error {
+	ld, err := s.bring(ctx, tree, readErr, config.NewResources(s.host), s.p.firstPolicy())
 	if err != nil {
 		return err
 	}
 	s.swap(ld)
+	if err := appserver.RolloutOf(ld.main).Verdict(ctx, s.p.single); err != nil {
+		s.discard(ld)
+		return err
+	}
+	s.started.Store(true)
 	return nil
 }
 
+// discard ends a generation that has begun to serve, and the event loops.
+func (s *server) discard(ld *loaded) {
+	now := cancelled()
+	_ = s.engine.Shutdown(now)
+	ld.generation.Stop(now)
+	if s.link == nil && !s.p.upgrade.handedOver() {
+		keeper.RemoveSockets(ld.generation, nil, s.p.origin.inherited)
+	}
+	ld.generation.Resources.Release()
+}
+
+// firstPolicy is how the applications of the first generation start.
+func (p *program) firstPolicy() appserver.Policy {
+	return appserver.Policy{Early: !p.gated, Alone: !p.gated && !p.single}
+}
+
 // bring makes a generation that is ready to serve. On error nothing is left of it.
-func (s *server) bring(ctx context.Context, tree *config.Tree, readErr error, res *config.Resources) (*loaded, error) {
+func (s *server) bring(ctx context.Context, tree *config.Tree, readErr error, res *config.Resources, policy appserver.Policy) (*loaded, error) {
 	ld, err := s.p.compile(tree, readErr, res, s.apps)
 	if err == nil {
+		appserver.RolloutOf(ld.main).Policy = policy
 		err = ld.generation.Start(ctx)
 	}
 	if s.link != nil {
@@ -162,7 +202,7 @@ func (s *server) run(ctx context.Context) error {
 				r.abandon()
 				return s.stop(ctx, c.verb == verbStopNow)
 			case verbReload:
-				r.ask(ctx, c.reply)
+				r.ask(ctx, c.reloading())
 			case verbReopen:
 				respond(c.reply, s.reopen())
 			case verbRetire:

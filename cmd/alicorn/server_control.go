@@ -16,14 +16,25 @@ import (
 )
 
 // Reload implements control.Server.
-func (s *server) Reload(ctx context.Context) error { return s.ask(ctx, verbReload) }
+func (s *server) Reload(ctx context.Context, o control.Reload) ([]control.Fate, error) {
+	r := &reloading{options: o}
+	err := s.wait(ctx, command{verb: verbReload, reload: r})
+	if ctx.Err() != nil {
+		return nil, ctx.Err() // it goes on without us
+	}
+	return r.fates, err
+}
 
 // Reopen implements control.Server.
 func (s *server) Reopen() error { return s.ask(context.Background(), verbReopen) }
 
-func (s *server) ask(ctx context.Context, v verb) error {
+func (s *server) ask(ctx context.Context, v verb) error { return s.wait(ctx, command{verb: v}) }
+
+// wait hands c to run and returns its result.
+func (s *server) wait(ctx context.Context, c command) error {
 	reply := make(chan error, 1)
-	if err := s.send(ctx, command{v, reply}); err != nil {
+	c.reply = reply
+	if err := s.send(ctx, c); err != nil {
 		return err
 	}
 	select {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
 )
@@ -115,6 +116,11 @@ func serving(t *testing.T, f *fakeProgram) (s *server, stop func()) {
 	return s, stop
 }
 
+func reload(ctx context.Context, s *server) error {
+	_, err := s.Reload(ctx, control.Reload{})
+	return err
+}
+
 // body returns what the server answers on its first listener.
 func body(t *testing.T, s *server) string {
 	t.Helper()
@@ -143,7 +149,7 @@ func TestReloadServesTheNewConfigurationOnTheSameListener(t *testing.T) {
 	s, _ := serving(t, f)
 	before := s.loaded().generation.Listeners[0].Addr().String()
 	f.set(answering("second"))
-	if err := s.Reload(t.Context()); err != nil {
+	if err := reload(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	if got := body(t, s); got != "second" {
@@ -170,7 +176,7 @@ func TestABrokenConfigurationChangesNothingAndIsExplained(t *testing.T) {
 			f := newFakeProgram(t, answering("first"))
 			s, _ := serving(t, f)
 			f.set(tc.text)
-			err := s.Reload(t.Context())
+			err := reload(t.Context(), s)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %q, want %q", err, tc.want)
 			}
@@ -187,7 +193,7 @@ func TestReloadsAskedForDuringAReloadBecomeOne(t *testing.T) {
 	s, _ := serving(t, f)
 	release := f.block()
 	results := make(chan error, 4)
-	ask := func() { go func() { results <- s.Reload(context.Background()) }() }
+	ask := func() { go func() { results <- reload(context.Background(), s) }() }
 	ask()
 	<-f.held
 	for range 3 {
@@ -225,7 +231,7 @@ func TestAStopEndsAReloadInProgress(t *testing.T) {
 	s, stop := serving(t, f)
 	release := f.block()
 	result := make(chan error, 1)
-	go func() { result <- s.Reload(context.Background()) }()
+	go func() { result <- reload(context.Background(), s) }()
 	<-f.held
 	time.AfterFunc(50*time.Millisecond, release)
 	stop()

@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"alicorn/appserver"
 	"alicorn/cmd/alicorn/control"
 	"alicorn/proxy"
 
@@ -85,8 +86,40 @@ func verbCommand(use, short string, do func(cmd *cobra.Command, c *control.Clien
 }
 
 func reloadCommand() *cobra.Command {
-	return verbCommand("reload", "Load the configuration and the applications' code anew, without losing a request",
-		func(cmd *cobra.Command, c *control.Client) error { return c.Post(cmd.Context(), "/reload") })
+	var o control.Reload
+	cmd := verbCommand("reload [APP...]", "Load the configuration anew and the code of applications that have changed, without losing a request",
+		func(cmd *cobra.Command, c *control.Client) error {
+			o.Apps = cmd.Flags().Args()
+			fates, err := c.Reload(cmd.Context(), o)
+			printFates(cmd.OutOrStdout(), fates)
+			return err
+		})
+	cmd.Long = "Loads the configuration anew. An application whose settings, environment and files are as they were keeps its\n" +
+		"workers; each other one gets new workers, and the old ones end once the new ones are ready. An application that does\n" +
+		"not come up keeps the workers that it has. Those that are named as APP get new workers in any case."
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.Flags().BoolVar(&o.All, "all", false, "give every application new workers")
+	cmd.Flags().BoolVar(&o.AllOrNothing, "all-or-nothing", false, "change nothing when one application does not come up")
+	return cmd
+}
+
+// printFates prints what a reload did: a line for each application with new
+// workers, and one for all that keep theirs.
+func printFates(w io.Writer, fates []control.Fate) {
+	var kept []string
+	for _, f := range fates {
+		switch {
+		case f.Fate == string(appserver.Kept):
+			kept = append(kept, f.App)
+		case f.Why == "":
+			fmt.Fprintf(w, "%-9s %s\n", f.Fate, f.App)
+		default:
+			fmt.Fprintf(w, "%-9s %s: %s\n", f.Fate, f.App, f.Why)
+		}
+	}
+	if len(kept) > 0 {
+		fmt.Fprintf(w, "%-9s %s\n", appserver.Kept, strings.Join(kept, ", "))
+	}
 }
 
 func reopenCommand() *cobra.Command {
@@ -234,7 +267,13 @@ func printStatus(w io.Writer, st control.Status) error {
 	fmt.Fprintf(w, "alicorn %s, pid %d, up %s, generation %d\nconfiguration %s\nlistening on  %s\n", st.Version, st.PID,
 		time.Since(st.Started).Round(time.Second), st.Generation, st.Config, strings.Join(st.Listeners, ", "))
 	for _, a := range st.Apps {
-		fmt.Fprintf(w, "\napp %s: %d workers, %d waiting\n", a.Name, len(a.Workers), a.Queue)
+		fmt.Fprintf(w, "\napp %s: %s, %d workers, %d waiting, code since %s\n", a.Name, a.State, len(a.Workers), a.Queue, a.Since.Local().Format(time.DateTime))
+		if a.Error != "" {
+			fmt.Fprintf(w, "  the last start failed: %s\n", a.Error)
+		}
+		if !a.Next.IsZero() {
+			fmt.Fprintf(w, "  the next start is at %s\n", a.Next.Local().Format(time.DateTime))
+		}
 		t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "  WORKER\tPID\tSTATE\tAGE\tREQUESTS\tMEMORY\tNOW")
 		for _, k := range a.Workers {

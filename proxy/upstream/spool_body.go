@@ -68,6 +68,21 @@ func (b *Body) ReadShared(x *proxy.Exchange, s Blocks, inline int, memory int64)
 	return true, nil
 }
 
+// Unshare moves a body in shared memory to a file in memory: those that the
+// memory is shared with are not to have it any more.
+func (b *Body) Unshare() error {
+	if b.Shared == nil {
+		return nil
+	}
+	f, err := Memory(b.Shared)
+	if err != nil {
+		return err
+	}
+	b.shared.Give(b.Offset)
+	b.Shared, b.shared, b.Offset, b.File = nil, nil, 0, f
+	return nil
+}
+
 // ReadBody reads x's request body: up to inline bytes (64 KiB at most) into
 // memory of this process, up to memory bytes into a file in memory, more into
 // an unnamed file in dir, which is made when it is missing. Errors of

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -73,6 +74,37 @@ func (c *Client) Post(ctx context.Context, path string) error {
 	return err
 }
 
+// Reload asks for a reload. With an error that only some applications have
+// caused it returns the fates of all.
+func (c *Client) Reload(ctx context.Context, o Reload) ([]Fate, error) {
+	q := url.Values{"app": o.Apps}
+	if o.All {
+		q.Set("all", "1")
+	}
+	if o.AllOrNothing {
+		q.Set("all_or_nothing", "1")
+	}
+	body, err := c.call(ctx, http.MethodPost, "/reload?"+q.Encode())
+	var failed *failedError
+	if errors.As(err, &failed) {
+		return failed.apps, err
+	}
+	var apps []Fate
+	if err == nil {
+		err = json.Unmarshal(body, &apps)
+	}
+	return apps, err
+}
+
+// failedError is what the server says of what did not succeed.
+type failedError struct {
+	text string
+	apps []Fate
+}
+
+// Error returns the server's words.
+func (e *failedError) Error() string { return e.text }
+
 // dialError is ErrNotRunning with the reason.
 type dialError struct{ op *net.OpError }
 
@@ -113,7 +145,7 @@ func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) 
 	}
 	var f failure
 	if json.Unmarshal(body, &f) == nil && f.Error != "" {
-		return nil, errors.New(f.Error)
+		return nil, &failedError{f.Error, f.Apps}
 	}
 	return nil, fmt.Errorf("the server answered %s", resp.Status)
 }

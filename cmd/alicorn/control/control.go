@@ -3,7 +3,8 @@
 // configuration. Only the server's own user, and root, can reach it.
 //
 //	GET  /status   Status
-//	POST /reload   ends when the new configuration serves, or says why not
+//	POST /reload   ends when the new configuration serves, with []Fate, or says why not;
+//	               ?app=NAME, ?all=1, ?all_or_nothing=1 as in Reload
 //	POST /reopen   reopens logs
 //	POST /upgrade  ends when the new program serves, or says why not
 //	POST /stop     starts a graceful stop; ?now=1 stops at once
@@ -37,8 +38,9 @@ import (
 type Server interface {
 	Status() Status
 	// Reload returns when the newest configuration serves, or with the reason
-	// that it does not; the old one then goes on.
-	Reload(ctx context.Context) error
+	// that it does not; the old one then goes on. Where some applications have
+	// not come up, it returns the fates of all and an error.
+	Reload(ctx context.Context, o Reload) ([]Fate, error)
 	Reopen() error
 	// Upgrade returns when another process has taken over, or with the reason
 	// that it has not; this one then goes on.
@@ -80,6 +82,21 @@ type Certificate struct {
 	Trust     string    `json:"trust,omitempty"` // the file to trust, of a local authority
 }
 
+// Reload says what a reload does beyond what has changed.
+type Reload struct {
+	Apps         []string // that get new workers in any case
+	All          bool     // every application gets new workers
+	AllOrNothing bool     // one application that does not come up undoes the reload
+}
+
+// Fate is what a reload did with an application.
+type Fate struct {
+	App   string `json:"app"`
+	Fate  string `json:"fate"` // kept, replaced, started, failed
+	Why   string `json:"why,omitempty"`
+	Error string `json:"error,omitempty"` // with failed: its traceback
+}
+
 // GC is what Go's garbage collector goes by in the process that serves.
 type GC struct {
 	Percent int   `json:"percent"` // as GOGC; -1: off
@@ -88,14 +105,18 @@ type GC struct {
 
 // App is one pool.
 type App struct {
-	Name          string   `json:"name"`
-	WSGI          string   `json:"wsgi"`
-	Found         string   `json:"found,omitempty"`     // the application as a worker found it
-	Framework     string   `json:"framework,omitempty"` // Flask, Django, WSGI
-	Python        string   `json:"python,omitempty"`
-	PythonVersion string   `json:"python_version,omitempty"`
-	Queue         int      `json:"queue"` // requests waiting for a worker
-	Workers       []Worker `json:"workers"`
+	Name          string    `json:"name"`
+	WSGI          string    `json:"wsgi"`
+	Found         string    `json:"found,omitempty"`     // the application as a worker found it
+	Framework     string    `json:"framework,omitempty"` // Flask, Django, WSGI
+	Python        string    `json:"python,omitempty"`
+	PythonVersion string    `json:"python_version,omitempty"`
+	State         string    `json:"state"`           // starting, running, failed, replaced
+	Since         time.Time `json:"since"`           // since when it runs the code that it runs
+	Error         string    `json:"error,omitempty"` // why its last start failed
+	Next          time.Time `json:"next,omitzero"`   // the next start, while it has failed
+	Queue         int       `json:"queue"`           // requests waiting for a worker
+	Workers       []Worker  `json:"workers"`
 }
 
 // Worker is one worker process.
@@ -199,7 +220,7 @@ func routes(s Server) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(s.Status())
 	})
-	r.Post("/reload", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Reload(r.Context())) })
+	r.Post("/reload", func(w http.ResponseWriter, r *http.Request) { reload(w, r, s) })
 	r.Post("/reopen", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.Reopen()) })
 	r.Post("/upgrade", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Upgrade(r.Context())) })
 	r.Post("/stop", func(w http.ResponseWriter, r *http.Request) {
@@ -223,9 +244,22 @@ func routes(s Server) http.Handler {
 	return r
 }
 
+func reload(w http.ResponseWriter, r *http.Request, s Server) {
+	q := r.URL.Query()
+	apps, err := s.Reload(r.Context(), Reload{Apps: q["app"], All: q.Has("all"), AllOrNothing: q.Has("all_or_nothing")})
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		w.WriteHeader(http.StatusConflict)
+		json.NewEncoder(w).Encode(failure{Error: err.Error(), Apps: apps})
+		return
+	}
+	json.NewEncoder(w).Encode(apps)
+}
+
 // failure is the answer to what did not succeed.
 type failure struct {
 	Error string `json:"error"`
+	Apps  []Fate `json:"apps,omitempty"` // of a reload
 }
 
 func answer(w http.ResponseWriter, err error) {
@@ -235,5 +269,5 @@ func answer(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusConflict)
-	json.NewEncoder(w).Encode(failure{err.Error()})
+	json.NewEncoder(w).Encode(failure{Error: err.Error()})
 }

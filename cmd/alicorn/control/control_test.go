@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,8 +22,11 @@ type fake struct {
 func (f *fake) Status() Status {
 	return Status{Version: "1", PID: 42, Config: "/x", Apps: []App{{Name: "web", Queue: 3}}}
 }
-func (f *fake) Reload(ctx context.Context) error { f.calls <- "reload"; return f.reload }
-func (f *fake) Upgrade(context.Context) error    { return nil }
+func (f *fake) Reload(_ context.Context, o Reload) ([]Fate, error) {
+	f.calls <- "reload"
+	return []Fate{{App: fmt.Sprint(o.Apps, o.All, o.AllOrNothing), Fate: "kept"}}, f.reload
+}
+func (f *fake) Upgrade(context.Context) error { return nil }
 func (f *fake) Certificates() []Certificate {
 	return []Certificate{{Name: "shop.example.com", Issuers: []string{"one", "two"}, Error: "one: refused"}}
 }
@@ -98,6 +102,20 @@ func TestAFailedReloadIsToldInTheServersWords(t *testing.T) {
 	c := running(t, &fake{calls: make(chan string, 1), reload: errors.New(want)})
 	if err := c.Post(t.Context(), "/reload"); err == nil || err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)
+	}
+}
+
+func TestAReloadCarriesItsOptionsAndTheFates(t *testing.T) {
+	t.Parallel()
+	for _, failure := range []error{nil, errors.New("app \"b\" did not come up")} {
+		c := running(t, &fake{calls: make(chan string, 1), reload: failure})
+		fates, err := c.Reload(t.Context(), Reload{Apps: []string{"a", "b"}, All: true, AllOrNothing: true})
+		if len(fates) != 1 || fates[0] != (Fate{App: "[a b] true true", Fate: "kept"}) {
+			t.Errorf("fates %+v", fates)
+		}
+		if (err == nil) != (failure == nil) || err != nil && err.Error() != failure.Error() {
+			t.Errorf("error %v, want %v", err, failure)
+		}
 	}
 }
 

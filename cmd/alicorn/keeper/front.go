@@ -65,6 +65,9 @@ func (k *Keeper) frontCommand(wire *os.File) *exec.Cmd {
 	cmd := exec.Command(path)
 	cmd.Args = []string{"alicorn: front"}
 	cmd.Env = append(os.Environ(), WireEnv+"="+strconv.Itoa(3))
+	if _, current := k.readings(); current != nil {
+		cmd.Env = append(cmd.Env, AgainEnv+"=1")
+	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{wire}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's Ctrl-C is ours alone

@@ -18,6 +18,9 @@ import (
 // WireEnv tells a process that it is a front, and the descriptor of its wire.
 const WireEnv = "ALICORN_WIRE"
 
+// AgainEnv tells a front that another one has served before it.
+const AgainEnv = "ALICORN_AGAIN"
+
 // Options are what a Keeper is made of.
 type Options struct {
 	Host *Local
