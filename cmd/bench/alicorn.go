@@ -112,7 +112,8 @@ func (a *alicorn) start(s *site) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	verbs := verbs{binary: binary, file: file, env: runtimeDirectories(server.dir)}
+	verbs := &verbs{binary: binary, file: file, env: runtimeDirectories(server.dir)}
+	server.verbs = verbs
 	server.reload = func(ctx context.Context) error {
 		_, err := verbs.run(ctx, "reload")
 		return err
@@ -152,8 +153,14 @@ type verbs struct {
 	env          []string
 }
 
-func (v verbs) run(ctx context.Context, verb string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, v.binary, append([]string{verb, "-c", v.file}, args...)...)
+// command returns a verb's command line.
+func (v *verbs) command(verb string, args ...string) []string {
+	return append([]string{v.binary, verb, "-c", v.file}, args...)
+}
+
+func (v *verbs) run(ctx context.Context, verb string, args ...string) ([]byte, error) {
+	line := v.command(verb, args...)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), v.env...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -179,7 +186,7 @@ type status struct {
 
 // workers returns the pids of ready workers as status tells them, or, when it
 // does not answer, the Python processes below root.
-func (v verbs) workers(ctx context.Context, root int) ([]int, error) {
+func (v *verbs) workers(ctx context.Context, root int) ([]int, error) {
 	out, err := v.run(ctx, "status", "--json")
 	if err != nil {
 		pids, treeErr := pythonsBelow(root)
@@ -192,7 +199,7 @@ func (v verbs) workers(ctx context.Context, root int) ([]int, error) {
 }
 
 // goroutines returns how many the front has.
-func (v verbs) goroutines(ctx context.Context) (int, error) {
+func (v *verbs) goroutines(ctx context.Context) (int, error) {
 	out, err := v.run(ctx, "status", "--json")
 	if err != nil {
 		return 0, err

@@ -82,32 +82,38 @@ func (l *loadClient) run(ctx context.Context, n int) *tally {
 func (l *loadClient) drive(ctx context.Context, t *tally) {
 	var c *keptConn
 	for ctx.Err() == nil {
-		started := time.Now()
-		var err error
-		if c == nil {
-			c, err = l.dial()
-		}
-		var body []byte
-		if err == nil {
-			body, err = c.request(l.prefix)
-		}
-		t.done++
-		if err != nil {
-			reason := failureReason(err)
-			t.failures[reason]++
-			fmt.Fprintf(l.report, "%s failed: %s (%v)\n", started.Format("15:04:05.000"), reason, err)
-		} else {
-			t.latencies = append(t.latencies, time.Since(started))
-			t.bodies[string(body)]++
-		}
-		if c != nil && (err != nil || c.closing) {
-			c.conn.Close()
-			c = nil
-		}
+		c = l.once(c, time.Now(), t)
 	}
 	if c != nil {
 		c.conn.Close()
 	}
+}
+
+// once sends one request over c, or over a new connection where that is nil, and
+// returns the connection for the next. The answer's time counts from started.
+func (l *loadClient) once(c *keptConn, started time.Time, t *tally) *keptConn {
+	var err error
+	if c == nil {
+		c, err = l.dial()
+	}
+	var body []byte
+	if err == nil {
+		body, err = c.request(l.prefix)
+	}
+	t.done++
+	if err != nil {
+		reason := failureReason(err)
+		t.failures[reason]++
+		fmt.Fprintf(l.report, "%s failed: %s (%v)\n", time.Now().Format("15:04:05.000"), reason, err)
+	} else {
+		t.latencies = append(t.latencies, time.Since(started))
+		t.bodies[string(body)]++
+	}
+	if c != nil && (err != nil || c.closing) {
+		c.conn.Close()
+		return nil
+	}
+	return c
 }
 
 func (l *loadClient) dial() (*keptConn, error) {

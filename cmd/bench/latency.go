@@ -21,6 +21,9 @@ func distribution(latencies []time.Duration) string {
 // percentile returns the value that a share p, from 0 to 1, of the sorted
 // latencies does not exceed.
 func percentile(sorted []time.Duration, p float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
 	i := int(p * float64(len(sorted)))
 	return sorted[min(i, len(sorted)-1)]
 }

@@ -7,6 +7,7 @@
 //	go run ./cmd/bench chaos    failed requests during reloads, recycling, kills
 //	go run ./cmd/bench idle     what connections that wait cost the front
 //	go run ./cmd/bench leak     what a million requests leave behind
+//	go run ./cmd/bench hostile  what attacks do to the latency of others
 //	go run ./cmd/bench slow     when clients that send a byte a second are cut
 //
 // Every server runs in the foreground below one temporary directory, from a
@@ -53,6 +54,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	modes := map[string]func(context.Context, []string) error{
 		"shield": runShield, "stall": runStall, "chaos": runChaos, "idle": runIdle, "leak": runLeak, "slow": runSlow,
+		"hostile": runHostile, "attack": runAttack,
 	}
 	mode := modes[args[0]]
 	if mode == nil {

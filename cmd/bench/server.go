@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -50,6 +49,7 @@ type server struct {
 	front func() ([]int, error)
 	// goroutines counts those of the front; nil where there are none.
 	goroutines func(ctx context.Context) (int, error)
+	verbs      *verbs // alicorn's commands; nil for others
 }
 
 // url returns the address of a path on the server.
@@ -150,13 +150,23 @@ func (s *server) logs() string {
 
 // withServers starts the named servers one after the other, on a site that shape
 // has changed, and stops each after measure.
-func withServers(ctx context.Context, list string, shape func(*site), measure func(*server) error) (err error) {
+func withServers(ctx context.Context, list string, shape func(*site), measure func(*server) error) error {
+	return withSite(ctx, list, func(s *site) error {
+		shape(s)
+		return nil
+	}, measure)
+}
+
+// withSite is withServers for a shape that can fail.
+func withSite(ctx context.Context, list string, shape func(*site) error, measure func(*server) error) (err error) {
 	site, err := newSite()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(site.dir)) }()
-	shape(site)
+	if err := shape(site); err != nil {
+		return err
+	}
 	if site.secure {
 		if site.tls, err = newIdentity(site.dir); err != nil {
 			return err
@@ -187,7 +197,7 @@ func newServer(s *site, name string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr, err := freeAddress()
+	addr, err := s.freeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -202,16 +212,6 @@ func newServer(s *site, name string) (*server, error) {
 func (s *server) write(name, text string) (path string, err error) {
 	path = filepath.Join(s.dir, name)
 	return path, os.WriteFile(path, []byte(text), 0o644)
-}
-
-// freeAddress returns a loopback address whose port nobody listens on.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
 }
 
 // program returns where a program is: the distribution's place first, since a

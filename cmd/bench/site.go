@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 )
@@ -33,8 +34,9 @@ type site struct {
 	connections int // that a process of nginx may have
 	// directives are further lines that mean the same to nginx and alicorn.
 	directives string
-	secure     bool      // withServers makes it an identity
-	tls        *identity // what servers speak TLS with; nil: plain HTTP
+	secure     bool            // withServers makes it an identity
+	tls        *identity       // what servers speak TLS with; nil: plain HTTP
+	given      map[string]bool // addresses that freeAddress has returned
 }
 
 // newSite fills a new temporary directory, readable by every user so that
@@ -44,7 +46,7 @@ func newSite() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{dir: dir, app: "hello:app", workers: 2, threads: 1, connections: 4096}
+	s := &site{dir: dir, app: "hello:app", workers: 2, threads: 1, connections: 4096, given: map[string]bool{}}
 	if err := s.fill(); err != nil {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("cannot fill %s: %w", dir, err)
@@ -86,6 +88,23 @@ func (s *site) serverDir(name string) (string, error) {
 		return "", err
 	}
 	return dir, os.Chmod(dir, 0o755)
+}
+
+// freeAddress returns a loopback address whose port nobody listens on, another one
+// each time: what asked for one may not listen there yet.
+func (s *site) freeAddress() (string, error) {
+	for {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		addr := listener.Addr().String()
+		listener.Close()
+		if !s.given[addr] {
+			s.given[addr] = true
+			return addr, nil
+		}
+	}
 }
 
 // staticContent returns size bytes that do not compress, the same in every run.

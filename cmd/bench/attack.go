@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// attack is one way to harm a server that serves others too.
+type attack struct {
+	name string
+	does string
+	// separate says that the harm stays inside the application only where
+	// applications run as users of their own, for which the server starts as root.
+	separate bool
+	// run attacks until ctx ends.
+	run func(a *assault, ctx context.Context)
+}
+
+// target is where attacks aim: a server's addresses, and how to operate it.
+type target struct {
+	Ordinary string   // the site that others visit
+	Secure   string   // the same by TLS
+	Limited  string   // the same behind limit_req and a costly regular expression
+	Hostile  string   // the application that is an attacker itself
+	Reload   []string // command
+	Status   []string // command
+	Env      []string // of the commands
+}
+
+// assault is an attack that runs.
+type assault struct {
+	target
+	tries atomic.Int64 // what was tried so far, whatever came of it
+}
+
+// attacks returns every attack: by clients, by an application, by an operator.
+func attacks() []attack {
+	return slices.Concat(clientAttacks(), applicationAttacks(), []attack{
+		{name: "reloads", does: "an operator reloads twice a second and asks for the status", run: (*assault).reload},
+	})
+}
+
+// chooseAttacks returns the attacks of a list separated by commas, or all for an
+// empty one.
+func chooseAttacks(list string) ([]attack, error) {
+	all := attacks()
+	if list == "" {
+		return all, nil
+	}
+	var chosen []attack
+	for _, name := range fields(list) {
+		i := slices.IndexFunc(all, func(a attack) bool { return a.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("unknown attack %q; there are %s", name, attackNames())
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+func attackNames() string { return names(attacks(), func(a attack) string { return a.name }) }
+
+// each runs one in n goroutines, over and over with a pause between, until ctx
+// ends.
+func each(ctx context.Context, n int, pause time.Duration, one func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				one(i)
+				sleep(ctx, pause)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// sleep waits and reports whether ctx goes on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// reload is the operator's attack.
+func (a *assault) reload(ctx context.Context) {
+	commands := [][]string{a.Reload, a.Status}
+	each(ctx, len(commands), 500*time.Millisecond, func(i int) {
+		cmd := exec.CommandContext(ctx, commands[i][0], commands[i][1:]...)
+		cmd.Env = append(os.Environ(), a.Env...)
+		a.tries.Add(1)
+		cmd.Run() // one that the server refuses was a try too
+	})
+}
+
+// launchAttacks runs attacks in a process of their own, at a low priority: an
+// attacker's own work is not the server's, and has its own machine in life. The
+// returned function ends them and returns how much each tried, by name.
+func launchAttacks(group []attack, t target) (end func() (map[string]int64, error), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	aim, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, "attack", names(group, func(a attack) string { return a.name }), string(aim))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var out, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("cannot start an attack: %w", err)
+	}
+	return func() (map[string]int64, error) {
+		stdin.Close()
+		late := time.AfterFunc(stopDeadline, func() { cmd.Process.Kill() })
+		defer late.Stop()
+		if err := cmd.Wait(); err != nil {
+			return nil, fmt.Errorf("cannot attack: %w\n%s", err, stderr.String())
+		}
+		var tries map[string]int64
+		if err := json.Unmarshal([]byte(out.String()), &tries); err != nil {
+			return nil, fmt.Errorf("cannot read what an attack tried: %w", err)
+		}
+		return tries, nil
+	}, nil
+}
+
+// runAttack is the process that launchAttacks starts. It ends with its standard
+// input.
+func runAttack(ctx context.Context, args []string) error {
+	if len(args) != 2 {
+		return errors.New("usage: attack NAMES TARGET, as the hostile mode runs it")
+	}
+	var t target
+	if err := json.Unmarshal([]byte(args[1]), &t); err != nil {
+		return fmt.Errorf("cannot read the target: %w", err)
+	}
+	group, err := chooseAttacks(args[0])
+	if err != nil {
+		return err
+	}
+	if err := lowerPriority(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	return json.NewEncoder(os.Stdout).Encode(assail(ctx, group, t))
+}
+
+// lowerPriority makes this process nicer than the one that started it.
+func lowerPriority() error {
+	raw, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	if err != nil {
+		return fmt.Errorf("cannot ask for the priority: %w", err)
+	}
+	nice := 20 - raw // what the system call returns, see getpriority(2)
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, min(nice+10, 19)); err != nil {
+		return fmt.Errorf("cannot lower the priority: %w", err)
+	}
+	return nil
+}
+
+// assail runs the attacks side by side until ctx ends and returns how much each
+// tried.
+func assail(ctx context.Context, group []attack, t target) map[string]int64 {
+	running := make([]assault, len(group))
+	var wg sync.WaitGroup
+	for i := range group {
+		running[i].target = t
+		wg.Go(func() { group[i].run(&running[i], ctx) })
+	}
+	wg.Wait()
+	tries := make(map[string]int64, len(group))
+	for i := range group {
+		tries[group[i].name] = running[i].tries.Load()
+	}
+	return tries
+}

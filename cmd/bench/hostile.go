@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// hostileFile is what the site has besides its ordinary server: the same by TLS,
+// one with a limit and a pattern that backtracks, and an application that is an
+// attacker, with a user of its own where the server can give it one.
+const hostileFile = `limit_req_zone $server_port zone=hostile:1m rate=100r/s;
+app hostile {
+    wsgi hostile:app;
+    directory %[1]s;
+    python /usr/bin/python3;
+    workers 2;
+    timeout 2s;
+    %[2]s
+}
+server {
+    listen %[3]s;
+    access_log off;
+    location / { app_pass hostile; }
+}
+server {
+    listen %[4]s ssl;
+    access_log off;
+    ssl_certificate %[5]s;
+    ssl_certificate_key %[6]s;
+    location /static/ { alias %[7]s/; }
+    location / { app_pass bench; }
+}
+server {
+    listen %[8]s;
+    access_log off;
+    location /limited { limit_req zone=hostile burst=40; app_pass bench; }
+    location ~ ^/(?!static/)(.*/)*internal/ { return 403; }
+    location / { return 204; }
+}
+`
+
+// hostile is ordinary load with and without attacks beside it.
+type hostile struct {
+	groups   [][]attack    // what runs at once
+	quiet    time.Duration // before each attack
+	duration time.Duration // of an attack
+	load     steady
+	factor   float64       // rule: a p99 is at most so many times the quiet one
+	floor    time.Duration // what a quiet p99 counts as at least
+	launch   func(group []attack, t target) (end func() (map[string]int64, error), err error)
+}
+
+// measured is the load's part of one attack, or of the quiet.
+type measured struct {
+	name    string
+	tries   int64
+	tallies []*tally
+}
+
+// runHostile attacks a server in every way it knows, each by itself and then all
+// together, and compares what others notice.
+func runHostile(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("hostile", flag.ContinueOnError)
+	h := hostile{launch: launchAttacks}
+	list := flags.String("attacks", "", "attacks by name, separated by commas (default all, and all together): "+attackNames())
+	flags.DurationVar(&h.quiet, "quiet", 2*time.Second, "of the load alone, before each attack")
+	flags.DurationVar(&h.duration, "duration", 4*time.Second, "of each attack")
+	flags.IntVar(&h.load.rate, "rate", 150, "requests a second for pages, and as many for files")
+	flags.Float64Var(&h.factor, "factor", 2, "how many times its quiet p99 the load's may be")
+	flags.DurationVar(&h.floor, "floor", 8*time.Millisecond, "quiet p99s below count as this: what two processes that run on one core cost each other")
+	servers := flags.String("servers", "alicorn", "alicorn, or NAME=PATH for another one")
+	if err := parseFlags(flags, args); err != nil {
+		return err
+	}
+	if h.load.rate < 1 || h.duration <= 0 || h.quiet <= 0 {
+		return errors.New("-rate, -duration and -quiet must be positive")
+	}
+	if err := h.choose(*list); err != nil {
+		return err
+	}
+	return h.measure(ctx, *servers)
+}
+
+// choose takes the attacks of the list one by one, and all together. Those that
+// stay inside an application by its user alone need a server that gives it one.
+func (h *hostile) choose(list string) error {
+	all, err := chooseAttacks(list)
+	if err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		all = slices.DeleteFunc(all, func(a attack) bool {
+			if a.separate {
+				fmt.Printf("%s is left out: it needs root, for applications with users of their own\n", a.name)
+			}
+			return a.separate
+		})
+	}
+	if len(all) == 0 {
+		return errors.New("no attack is left")
+	}
+	for _, a := range all {
+		h.groups = append(h.groups, []attack{a})
+	}
+	if len(all) > 1 {
+		h.groups = append(h.groups, all)
+	}
+	return nil
+}
+
+// measure attacks each of the servers.
+func (h *hostile) measure(ctx context.Context, servers string) error {
+	h.load.errands = []errand{{"page", "/", "page"}, {"file", "/static/1k", ""}}
+	h.load.visitors, h.load.fresh = 12, 50
+	var t target
+	return withSite(ctx, servers, func(s *site) error { return h.shape(s, &t) }, func(s *server) error {
+		if s.verbs == nil {
+			return fmt.Errorf("cannot attack %s: only alicorn has the configuration for it", s.name)
+		}
+		t.Ordinary = s.addr
+		t.Reload, t.Status, t.Env = s.verbs.command("reload"), s.verbs.command("status"), s.verbs.env
+		if err := s.ready(ctx, benchCase{name: "page", app: "ordinary:app", path: "/",
+			want: func() []byte { return []byte("page" + strings.Repeat("x", 2044)) }}); err != nil {
+			return err
+		}
+		return h.run(ctx, s, t)
+	})
+}
+
+// shape gives the site the applications and the servers that attacks aim at.
+func (h *hostile) shape(s *site, t *target) (err error) {
+	s.app, s.workers, s.threads = "ordinary:app", 2, 8
+	for _, addr := range []*string{&t.Hostile, &t.Secure, &t.Limited} {
+		if *addr, err = s.freeAddress(); err != nil {
+			return err
+		}
+	}
+	id, err := newIdentity(s.dir)
+	if err != nil {
+		return err
+	}
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user nobody;"
+	}
+	s.directives = fmt.Sprintf(hostileFile, s.dir, user, t.Hostile, t.Secure, id.cert, id.key, s.staticDir(), t.Limited)
+	return nil
+}
+
+// run measures quiet and attack in turns, so that the machine's own noise is in
+// both, and judges each attack by the median of all quiet times.
+func (h *hostile) run(ctx context.Context, s *server, t target) error {
+	h.load.addr, h.load.report = s.addr, &firstLines{w: os.Stderr, left: 20}
+	var quiet, attacked []measured
+	for _, group := range h.groups {
+		m, err := h.beside(ctx, nil, t, h.quiet)
+		if err != nil {
+			return err
+		}
+		quiet = append(quiet, m)
+		if m, err = h.beside(ctx, group, t, h.duration); err != nil {
+			return err
+		}
+		attacked = append(attacked, m)
+		h.printOne(s.name, m)
+	}
+	err := h.report(os.Stdout, s.name, quiet, attacked)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "last lines of the server's log:\n%q\n", s.logs())
+	}
+	return err
+}
+
+// beside runs the load beside a group of attacks.
+func (h *hostile) beside(ctx context.Context, group []attack, t target, d time.Duration) (m measured, err error) {
+	switch len(group) {
+	case 0:
+		m.name = "quiet"
+	case 1:
+		m.name = group[0].name
+	default:
+		m.name = "all together"
+	}
+	var end func() (map[string]int64, error)
+	if len(group) > 0 {
+		if end, err = h.launch(group, t); err != nil {
+			return m, err
+		}
+	}
+	loaded, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	m.tallies = h.load.run(loaded)
+	if end != nil {
+		err = m.count(end)
+	}
+	return m, errors.Join(err, ctx.Err())
+}
+
+// count ends the attacks and adds up what they tried. One that could try nothing
+// proves nothing.
+func (m *measured) count(end func() (map[string]int64, error)) error {
+	tries, err := end()
+	for _, name := range slices.Sorted(maps.Keys(tries)) {
+		if tries[name] == 0 {
+			err = errors.Join(err, fmt.Errorf("%w: the attack %s tried nothing", errBroken, name))
+		}
+		m.tries += tries[name]
+	}
+	return err
+}
+
+func (h *hostile) printOne(server string, m measured) {
+	fmt.Fprintf(os.Stderr, "%s, %s: %d tries", server, m.name, m.tries)
+	for i, t := range m.tallies {
+		fmt.Fprintf(os.Stderr, "; %s: %s", h.load.errands[i].name, distribution(t.latencies))
+		for _, reason := range slices.Sorted(maps.Keys(t.failures)) {
+			fmt.Fprintf(os.Stderr, ", failed, %s: %d", reason, t.failures[reason])
+		}
+	}
+	fmt.Fprintln(os.Stderr)
+}
+
+// report writes a row for each attack and returns an error if the rule is broken.
+func (h *hostile) report(w io.Writer, server string, quiet, attacked []measured) error {
+	base := h.baseline(quiet)
+	header, line := []string{server, "tries"}, []string{"quiet", ""}
+	for i, e := range h.load.errands {
+		header = append(header, e.name+" p50", e.name+" p99", "against quiet")
+		line = append(line, milliseconds(base[i].p50), milliseconds(base[i].p99), "1.0x")
+	}
+	rows := [][]string{append(header, "failed", "verdict"), append(line, fmt.Sprint(failedOf(quiet)), "")}
+	var broken []string
+	for _, m := range attacked {
+		row, verdict := []string{m.name, fmt.Sprint(m.tries)}, "holds"
+		for i, t := range m.tallies {
+			p50, p99 := percentile(t.latencies, 0.5), percentile(t.latencies, 0.99)
+			against := float64(p99) / float64(max(base[i].p99, h.floor))
+			row = append(row, milliseconds(p50), milliseconds(p99), fmt.Sprintf("%.1fx", against))
+			if against > h.factor {
+				verdict = "SLOW"
+			}
+		}
+		if failedOf([]measured{m}) > 0 {
+			verdict = "FAILS"
+		}
+		rows = append(rows, append(row, fmt.Sprint(failedOf([]measured{m})), verdict))
+		if verdict != "holds" {
+			broken = append(broken, m.name)
+		}
+	}
+	var b strings.Builder
+	writeAligned(&b, rows)
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return err
+	}
+	if len(broken) > 0 {
+		return fmt.Errorf("%w: beside %s ordinary requests failed, or their p99 was more than %g times that of quiet (counted as %v at least)",
+			errBroken, strings.Join(broken, ", "), h.factor, h.floor)
+	}
+	return nil
+}
+
+// baseline is the median over all quiet times, for each errand.
+func (h *hostile) baseline(quiet []measured) []sample {
+	base := make([]sample, len(h.load.errands))
+	for i := range base {
+		var samples []sample
+		for _, m := range quiet {
+			samples = append(samples, sample{p50: percentile(m.tallies[i].latencies, 0.5), p99: percentile(m.tallies[i].latencies, 0.99)})
+		}
+		base[i] = sample{p50: median(samples, func(s sample) time.Duration { return s.p50 }),
+			p99: median(samples, func(s sample) time.Duration { return s.p99 })}
+	}
+	return base
+}
+
+func failedOf(list []measured) (n int) {
+	for _, m := range list {
+		for _, t := range m.tallies {
+			n += t.failed()
+		}
+	}
+	return n
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// latencies makes a tally of n answers of which the slowest two took slow.
+func latencies(n int, usual, slow time.Duration, failures int) *tally {
+	t := newTally()
+	for i := range n {
+		took := usual
+		if i >= n-2 {
+			took = slow
+		}
+		t.latencies = append(t.latencies, took)
+	}
+	if failures > 0 {
+		t.failures["status 502"] = failures
+	}
+	return t
+}
+
+func TestVerdictOnAttacks(t *testing.T) {
+	const ms = time.Millisecond
+	tests := []struct {
+		name  string
+		quiet time.Duration // slowest
+		slow  time.Duration
+		fails int
+		holds bool
+	}{
+		{"as quick as in quiet", 20 * ms, 20 * ms, 0, true},
+		{"twice as slow", 20 * ms, 40 * ms, 0, true},
+		{"slower than that", 20 * ms, 41 * ms, 0, false},
+		{"slow, below the floor", 1 * ms, 16 * ms, 0, true},
+		{"slow, above the floor", 1 * ms, 17 * ms, 0, false},
+		{"a request that failed", 20 * ms, 20 * ms, 1, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := &hostile{load: steady{errands: []errand{{name: "page"}}}, factor: 2, floor: 8 * ms}
+			var out strings.Builder
+			quiet := []measured{{tallies: []*tally{latencies(100, ms, test.quiet, 0)}}}
+			attacked := []measured{{name: "an attack", tries: 7, tallies: []*tally{latencies(100, ms, test.slow, test.fails)}}}
+			err := h.report(&out, "alicorn", quiet, attacked)
+			if (err == nil) != test.holds || err != nil && !errors.Is(err, errBroken) {
+				t.Errorf("report = %v, want it to hold: %v", err, test.holds)
+			}
+			if !strings.Contains(out.String(), "| an attack |     7 |") {
+				t.Errorf("the attack is missing in\n%s", &out)
+			}
+		})
+	}
+}
+
+func TestAnAttackThatTriedNothingProvesNothing(t *testing.T) {
+	h := &hostile{load: steady{rate: 100, visitors: 1}}
+	h.launch = func(group []attack, _ target) (func() (map[string]int64, error), error) {
+		return func() (map[string]int64, error) { return map[string]int64{"a": 3, "b": 0}, nil }, nil
+	}
+	_, err := h.beside(t.Context(), []attack{{name: "a"}, {name: "b"}}, target{}, time.Millisecond)
+	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "the attack b tried nothing") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestChooseAttacks(t *testing.T) {
+	all, err := chooseAttacks("")
+	if err != nil || len(all) != len(attacks()) {
+		t.Errorf("%d attacks, %v, want all", len(all), err)
+	}
+	seen := map[string]bool{}
+	for _, a := range all {
+		if a.name == "" || a.does == "" || seen[a.name] {
+			t.Errorf("the attack %q is unnamed, undescribed or twice there", a.name)
+		}
+		seen[a.name] = true
+	}
+	if some, err := chooseAttacks("regex,crashes"); err != nil || len(some) != 2 || some[1].name != "crashes" {
+		t.Errorf("chosen are %v, %v", some, err)
+	}
+	if _, err := chooseAttacks("regexp"); err == nil || !strings.Contains(err.Error(), `unknown attack "regexp"`) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// Steady visitors ask at their times, however slow the answers are: a server that
+// was away for a while is charged for every request that was due.
+func TestSteadyVisitorsCountFromWhenTheyWereDue(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	held := make(chan struct{})
+	requests := 0
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests++; requests == 1 { // one visitor: never two at once
+			<-held
+		}
+		if requests == 20 {
+			cancel()
+		}
+		io.WriteString(w, "page")
+	}))
+	defer backend.Close()
+	s := &steady{addr: backend.Listener.Addr().String(), errands: []errand{{"page", "/", "page"}}, visitors: 1, rate: 1000, fresh: 5, report: io.Discard}
+	time.AfterFunc(100*time.Millisecond, func() { close(held) })
+	sums := s.run(ctx)
+	late := 0
+	for _, took := range sums[0].latencies {
+		if took > 50*time.Millisecond {
+			late++
+		}
+	}
+	if sums[0].failed() > 0 || late < 10 {
+		t.Errorf("%d of %d answers count as late, want at least 10; failures %v", late, len(sums[0].latencies), sums[0].failures)
+	}
+}
+
+// alicornProgram builds this module's alicorn.
+func alicornProgram(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "alicorn")
+	if out, err := exec.Command("go", "build", "-o", path, "alicorn/cmd/alicorn").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
+// TestNobodyIsHarmedByAttacks is a sample of the hostile mode: attacks side by side
+// for a moment. It asks nothing of latencies, only that each attack was
+// tried, that no ordinary request failed, and that the server stops when told to.
+func TestNobodyIsHarmedByAttacks(t *testing.T) {
+	h := &hostile{quiet: 100 * time.Millisecond, duration: time.Second, load: steady{rate: 50}, factor: 1e9, launch: assailWithin}
+	if err := h.choose("slow-heads,header-names,long-lists,ranges,malformed,half-closed,tls-stalls,crashes,talks,forks,reloads"); err != nil {
+		t.Fatal(err)
+	}
+	h.groups = h.groups[len(h.groups)-1:]
+	if err := h.measure(t.Context(), "alicorn="+alicornProgram(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// assailWithin attacks from within this process.
+func assailWithin(group []attack, t target) (func() (map[string]int64, error), error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	tries := make(chan map[string]int64, 1)
+	go func() { tries <- assail(ctx, group, t) }()
+	return func() (map[string]int64, error) {
+		cancel()
+		return <-tries, nil
+	}, nil
+}
