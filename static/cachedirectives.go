@@ -3,7 +3,6 @@ package static
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -42,9 +41,7 @@ func (m module) setCache(s *config.Scope, n *config.Node) error {
 			u.cache = nil
 			return nil
 		case name == "max":
-			if limit, err = strconv.Atoi(value); err == nil && limit <= 0 {
-				err = fmt.Errorf("%d is no number of files", limit)
-			}
+			limit, err = config.ParseInt(value, 1, 1<<31-1)
 		case name == "inactive":
 			inactive, err = config.ParseTime(value)
 		default:

@@ -39,7 +39,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"disable_symlinks on from=;", "invalid disable_symlinks parameter"},
 		{"disable_symlinks on from=$nonsense;", "unknown variable"},
 		{"open_file_cache on;", "max=N, inactive=TIME, off"},
-		{"open_file_cache max=0;", `"max=0": 0 is no number of files`},
+		{"open_file_cache max=0;", `"max=0": "0" is not a whole number from 1 to 2147483647`},
 		{"open_file_cache max=x;", "invalid open_file_cache parameter"},
 		{"open_file_cache max=10 off;", `invalid open_file_cache parameter "off"`},
 		{"open_file_cache max=10 inactive=soon;", "is not a time"},

@@ -51,17 +51,17 @@ func parseRanges(value string, size int64, limit int) ([]span, rangeResult) {
 			if limit >= 0 && len(spans) == limit {
 				return nil, rangeIgnored
 			}
-			spans = append(spans, s)
+			if s.end-s.start > size-total {
+				return nil, rangeIgnored
+			}
 			total += s.end - s.start
+			spans = append(spans, s)
 		case s.start == 0:
 			return nil, rangeIgnored // of an empty file
 		}
 	}
-	switch {
-	case len(spans) == 0:
+	if len(spans) == 0 {
 		return nil, rangeUnsatisfiable
-	case total > size:
-		return nil, rangeIgnored
 	}
 	return spans, rangeTaken
 }
@@ -85,7 +85,8 @@ func parseSpan(spec string, size int64) (span, bool) {
 	return span{start, min(end, size-1) + 1}, ok && ok2
 }
 
-// digits reads a decimal number; what is too large for a file is the largest.
+// digits reads a decimal number; one that an int64 does not hold becomes the
+// largest, which lies past the end of any file.
 func digits(s string) (int64, bool) {
 	if s == "" {
 		return 0, false
@@ -96,8 +97,9 @@ func digits(s string) (int64, bool) {
 		if d > 9 {
 			return 0, false
 		}
-		if n > (math.MaxInt64-9)/10 {
-			n = math.MaxInt64 / 10
+		if n > (math.MaxInt64-int64(d))/10 {
+			n = math.MaxInt64
+			continue
 		}
 		n = n*10 + int64(d)
 	}

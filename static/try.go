@@ -2,7 +2,6 @@ package static
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -31,8 +30,8 @@ func (m module) setTry(s *config.Scope, n *config.Node) error {
 	}
 	last := n.Args[end]
 	if text, ok := strings.CutPrefix(last.Text, "="); ok {
-		code, err := strconv.Atoi(text)
-		if err != nil || code < 100 || code > 999 {
+		code, err := config.ParseInt(text, 100, 999)
+		if err != nil {
 			return &config.Error{Pos: last.Pos, Msg: "invalid code in try_files: " + last.Text}
 		}
 		t.code = proxy.Status(code)

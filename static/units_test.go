@@ -24,6 +24,18 @@ func TestRangesAreReadAsTheRFCAndNginxDo(t *testing.T) {
 		{"bytes=0-99999999999999999999999", 10, -1, rangeTaken, []span{{0, 10}}},
 		{"bytes=99999999999999999999999-", 10, -1, rangeUnsatisfiable, nil},
 		{"bytes=-99999999999999999999999", 10, -1, rangeTaken, []span{{0, 10}}},
+		{"bytes=9223372036854775807-", 1000, -1, rangeUnsatisfiable, nil},
+		{"bytes=9223372036854775808-", 1000, -1, rangeUnsatisfiable, nil},
+		{"bytes=9223372036854775809-", 1000, -1, rangeUnsatisfiable, nil},
+		{"bytes=99999999999999999999-", 1000, -1, rangeUnsatisfiable, nil},
+		{"bytes=18446744073709551617-", 1000, -1, rangeUnsatisfiable, nil},
+		{"bytes=0-9223372036854775807", 1000, -1, rangeTaken, []span{{0, 1000}}},
+		{"bytes=0-9223372036854775808", 1000, -1, rangeTaken, []span{{0, 1000}}},
+		{"bytes=-9223372036854775808", 1000, -1, rangeTaken, []span{{0, 1000}}},
+		{"bytes=19-18446744073709551616", 1000, -1, rangeTaken, []span{{19, 1000}}},
+		{"bytes=9223372036854775808-9223372036854775809", 1000, -1, rangeUnsatisfiable, nil},
+		{"bytes=00000000000000000000000019-20", 1000, -1, rangeTaken, []span{{19, 21}}},
+		{"bytes=0-9223372036854775807,0-9223372036854775807", 1<<63 - 1, -1, rangeIgnored, nil},
 		{"bytes=0-1,, 4-5 ,", 10, -1, rangeTaken, []span{{0, 2}, {4, 6}}},
 		{"bytes=0-1,20-", 10, -1, rangeTaken, []span{{0, 2}}},
 		{"bytes=0-7,2-9", 10, -1, rangeIgnored, nil},
@@ -47,6 +59,7 @@ func TestRangesAreReadAsTheRFCAndNginxDo(t *testing.T) {
 
 func FuzzRangesStayInsideTheFile(f *testing.F) {
 	f.Add("bytes=0-4,-3,7-", int64(10))
+	f.Add("bytes=9223372036854775808-", int64(1000))
 	f.Fuzz(func(t *testing.T, value string, size int64) {
 		if size < 0 {
 			return
