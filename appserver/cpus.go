@@ -39,7 +39,7 @@ func quotaCPUs(root, path string) int {
 		if err1 != nil || err2 != nil || q <= 0 || p <= 0 {
 			return
 		}
-		if n := int((q + p - 1) / p); least == 0 || n < least {
+		if n := int((q-1)/p + 1); least == 0 || n < least {
 			least = n
 		}
 	}

@@ -99,13 +99,17 @@ func ownerName(s *config.Scope, dir string) string {
 	return "nobody"
 }
 
+// maxID is the largest user or group: 1<<32 - 1 means "none" to the system, and
+// what is larger would be taken modulo 1<<32, 1<<32 for root.
+const maxID = 1<<32 - 2
+
 func (c *credentials) resolve(name, group string) error {
 	u, err := user.Lookup(name)
 	if err != nil {
+		if _, notNumber := config.ParseInt(name, 0, maxID); notNumber != nil {
+			return fmt.Errorf("there is no user %q", name)
+		}
 		if u, err = user.LookupId(name); err != nil {
-			if _, notNumber := strconv.Atoi(name); notNumber != nil {
-				return fmt.Errorf("there is no user %q", name)
-			}
 			u = &user.User{Uid: name, Gid: name, Username: name, HomeDir: "/"}
 		}
 	}
@@ -124,7 +128,8 @@ func (c *credentials) resolve(name, group string) error {
 	}
 	g, err := user.LookupGroup(group)
 	if err != nil {
-		if g, err = user.LookupGroupId(group); err != nil {
+		_, notNumber := config.ParseInt(group, 0, maxID)
+		if g, err = user.LookupGroupId(group); err != nil || notNumber != nil {
 			return fmt.Errorf("there is no group %q", group)
 		}
 	}

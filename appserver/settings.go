@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -203,8 +202,8 @@ func setWorkers(k *key) config.Setter {
 		if n.Arg(0) == "auto" {
 			return nil
 		}
-		v, err := strconv.Atoi(n.Arg(0))
-		if err != nil || v < 1 || v > 1024 {
+		v, err := config.ParseInt(n.Arg(0), 1, 1024)
+		if err != nil {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("workers takes \"auto\" or a whole number from 1 to 1024, not %q", n.Arg(0))}
 		}
 		a.Workers = v
@@ -219,9 +218,9 @@ func setMaxRequests(k *key) config.Setter {
 			if i >= len(n.Args) {
 				break
 			}
-			v, err := strconv.Atoi(n.Arg(i))
-			if err != nil || v < 0 || v > math.MaxInt32 {
-				return &config.Error{Pos: n.Args[i].Pos, Msg: fmt.Sprintf("max_requests: %q is not a whole number from 0 to %d", n.Arg(i), math.MaxInt32)}
+			v, err := config.ParseInt(n.Arg(i), 0, math.MaxInt32)
+			if err != nil {
+				return &config.Error{Pos: n.Args[i].Pos, Msg: "max_requests: " + err.Error()}
 			}
 			*field = v
 		}
@@ -245,9 +244,9 @@ func positive(k *key, field func(a *App) *time.Duration) config.Setter {
 
 func setBuffers(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
-		count, err := strconv.Atoi(n.Arg(0))
-		if err != nil || count < 1 || count > 1<<16 {
-			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("app_buffers: %q is not a whole number from 1 to 65536", n.Arg(0))}
+		count, err := config.ParseInt(n.Arg(0), 1, 1<<16)
+		if err != nil {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: "app_buffers: " + err.Error()}
 		}
 		size, err := config.ParseSize(n.Arg(1))
 		if err != nil || size < 1 || size > 1<<30 {

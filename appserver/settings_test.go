@@ -41,6 +41,17 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"app a { wsgi x; } app a { wsgi y; }", `app "a" is duplicate`},
 		{"app shop { wsgi x; } server { listen 127.0.0.1:1; location / { app_pass shpo; } }", `there is no app "shpo"`},
 		{"app_buffers 0 8k;", "from 1 to 65536"},
+		{"app_buffers 65537 8k;", "from 1 to 65536"},
+		{"app_buffers 8 2g;", "a size from 1 to 1g"},
+		{"app a { wsgi x; workers +2; }", `"auto" or a whole number`},
+		{"app a { wsgi x; workers 18446744073709551617; }", `"auto" or a whole number`},
+		{"app a { wsgi x; threads 4294967297; }", "from 1 to"},
+		{"app a { wsgi x; timeout 101y; }", "too long"},
+		{"app a { wsgi x; max_requests 4294967297; }", "not a whole number"},
+		{"app a { wsgi x; user -1; }", "there is no user"},
+		{"app a { wsgi x; user 4294967295; }", "there is no user"},
+		{"app a { wsgi x; user 4294967296; }", "there is no user"},
+		{"app a { wsgi x; group 4294967296; }", "there is no group"},
 	} {
 		text := strings.ReplaceAll(c.text, "DIR", dir)
 		_, err := proxytest.Check(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(NewRuntime(Options{}))}})
@@ -171,6 +182,22 @@ func TestTheInterpreterIsTheFirstThatExists(t *testing.T) {
 		}
 		if got := find(c.s); !strings.HasSuffix(got, c.want) {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestQuotasOfAnyNumber(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want int
+	}{
+		{"max 100000", 0}, {"0 100000", 0}, {"-1 100000", 0}, {"100000 0", 0}, {"100001 100000", 2},
+		{"9223372036854775807 100000", 92233720368548}, {"9223372036854775808 100000", 0},
+	} {
+		root := t.TempDir()
+		os.WriteFile(filepath.Join(root, "cpu.max"), []byte(c.text), 0o600)
+		if got := quotaCPUs(root, "/"); got != c.want {
+			t.Errorf("%q: %d, want %d", c.text, got, c.want)
 		}
 	}
 }

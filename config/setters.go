@@ -35,6 +35,18 @@ func Size[T any](k *Key[T], field func(c *T) *int64) Setter {
 	}
 }
 
+// SizeIn sets a number of bytes from low to high.
+func SizeIn[T any](k *Key[T], low, high int64, field func(c *T) *int64) Setter {
+	return func(s *Scope, n *Node) error {
+		v, err := ParseSizeIn(n.Arg(0), low, high)
+		if err != nil {
+			return badValue(n, err)
+		}
+		*field(k.In(s)) = v
+		return nil
+	}
+}
+
 // Duration sets a time: ms s m h d w M y, a bare number being seconds.
 func Duration[T any](k *Key[T], field func(c *T) *time.Duration) Setter {
 	return func(s *Scope, n *Node) error {
@@ -50,9 +62,9 @@ func Duration[T any](k *Key[T], field func(c *T) *time.Duration) Setter {
 // Int sets a whole number between low and high.
 func Int[T any](k *Key[T], low, high int, field func(c *T) *int) Setter {
 	return func(s *Scope, n *Node) error {
-		v, err := strconv.Atoi(n.Arg(0))
-		if err != nil || v < low || v > high {
-			return badValue(n, fmt.Errorf("%q is not a whole number from %d to %d", n.Arg(0), low, high))
+		v, err := ParseInt(n.Arg(0), low, high)
+		if err != nil {
+			return badValue(n, err)
 		}
 		*field(k.In(s)) = v
 		return nil

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -47,6 +48,32 @@ func notSize(s string) error {
 	return fmt.Errorf("%q is not a size: digits and at most one of k, m, g", s)
 }
 
+// ParseInt reads a whole number from low to high: digits alone, as nginx takes
+// them, so no sign but the minus of a negative low.
+func ParseInt(s string, low, high int) (int, error) {
+	v, err := strconv.Atoi(s)
+	if err != nil || s[0] == '+' || v < low || v > high {
+		return 0, fmt.Errorf("%q is not a whole number from %d to %d", s, low, high)
+	}
+	return v, nil
+}
+
+// ParseSizeIn is ParseSize for a size from low to high bytes.
+func ParseSizeIn(s string, low, high int64) (int64, error) {
+	v, err := ParseSize(s)
+	if err == nil && (v < low || v > high) {
+		err = fmt.Errorf("size %q is not from %d to %d bytes", s, low, high)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return v, nil
+}
+
+// longestTime is the longest time that ParseTime takes: the present and any
+// such time add up to what a time in nanoseconds holds.
+const longestTime = 100 * 365 * 24 * time.Hour
+
 // timeUnit is a unit of nginx's notation of times. Units of one value must
 // descend by rank.
 type timeUnit struct {
@@ -75,14 +102,26 @@ var timeUnits = map[string]timeUnit{
 // m s ms, which must descend ("1h 30m", "1h30m"); a number without one is
 // seconds. A year is 365 days and a month 30. Unlike nginx, which refuses y
 // and M for times kept in milliseconds and ms for those kept in seconds, it
-// takes every unit. It refuses what does not fit a time.Duration.
+// takes every unit. It refuses what is longer than 100 years.
 func ParseTime(s string) (time.Duration, error) {
+	d, err := parseTime(s)
+	if err == nil && d > longestTime {
+		err = tooLong(s)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return d, nil
+}
+
+// parseTime refuses what does not fit a time.Duration.
+func parseTime(s string) (time.Duration, error) {
 	var total, value time.Duration
 	seen, rank := false, 0
 	for i := 0; i < len(s); {
 		if d := s[i] - '0'; d <= 9 {
 			if value > (math.MaxInt64-time.Duration(d))/10 {
-				return 0, fmt.Errorf("time %q is too long", s)
+				return 0, tooLong(s)
 			}
 			value, seen = value*10+time.Duration(d), true
 			i++
@@ -98,7 +137,7 @@ func ParseTime(s string) (time.Duration, error) {
 			return 0, notTime(s)
 		}
 		if value > (math.MaxInt64-total)/unit.length {
-			return 0, fmt.Errorf("time %q is too long", s)
+			return 0, tooLong(s)
 		}
 		total, value, rank = total+value*unit.length, 0, unit.rank
 		for i += len(name); i < len(s) && s[i] == ' '; i++ {
@@ -108,10 +147,12 @@ func ParseTime(s string) (time.Duration, error) {
 		return 0, notTime(s)
 	}
 	if value > (math.MaxInt64-total)/time.Second {
-		return 0, fmt.Errorf("time %q is too long", s)
+		return 0, tooLong(s)
 	}
 	return total + value*time.Second, nil
 }
+
+func tooLong(s string) error { return fmt.Errorf("time %q is too long; the longest is 100y", s) }
 
 func notTime(s string) error {
 	return fmt.Errorf("%q is not a time: numbers with y, M, w, d, h, m, s, ms in this order, or plain seconds", s)

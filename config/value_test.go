@@ -58,15 +58,57 @@ func TestParseTime(t *testing.T) {
 		{"1w", 168 * time.Hour},
 		{"1M", 30 * 24 * time.Hour},
 		{"1y 1M", 395 * 24 * time.Hour},
-		{"292y", 292 * 365 * 24 * time.Hour},
+		{"100y", 100 * 365 * 24 * time.Hour},
 	} {
 		if got, err := ParseTime(c.in); err != nil || got != c.want {
 			t.Errorf("%q: got %s, %v", c.in, got, err)
 		}
 	}
-	for _, in := range []string{"", "h", "s", "1S", "1.5s", "-1", "30m1h", "1m1m", "1M1y", "1 30m", "30s 5 1", "1h,30m", "293y", "99999999999999999999"} {
+	for _, in := range []string{"", "h", "s", "1S", "1.5s", "-1", "30m1h", "1m1m", "1M1y", "1 30m", "30s 5 1", "1h,30m", "101y", "100y 1s", "292y", "293y", "3153600001", "99999999999999999999"} {
 		if got, err := ParseTime(in); err == nil {
 			t.Errorf("%q: got %s, want an error", in, got)
+		}
+	}
+}
+
+func TestParseInt(t *testing.T) {
+	for _, c := range []struct {
+		in        string
+		low, high int
+		want      int
+		ok        bool
+	}{
+		{"0", 0, 9, 0, true},
+		{"007", 0, 9, 7, true},
+		{"-1", -1, 1, -1, true},
+		{"9223372036854775807", 0, 1<<63 - 1, 1<<63 - 1, true},
+		{"", 0, 9, 0, false},
+		{"+1", 0, 9, 0, false},
+		{"-1", 0, 9, 0, false},
+		{"10", 0, 9, 0, false},
+		{"1_0", 0, 99, 0, false},
+		{"0x1", 0, 99, 0, false},
+		{" 1", 0, 9, 0, false},
+		{"1.0", 0, 9, 0, false},
+		{"9223372036854775808", 0, 1<<63 - 1, 0, false},
+		{"18446744073709551617", 0, 9, 0, false},
+	} {
+		if got, err := ParseInt(c.in, c.low, c.high); (err == nil) != c.ok || got != c.want {
+			t.Errorf("%q from %d to %d: got %d, %v", c.in, c.low, c.high, got, err)
+		}
+	}
+}
+
+func TestParseSizeIn(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want int64
+		ok   bool
+	}{
+		{"1k", 1024, true}, {"2k", 2048, true}, {"1023", 0, false}, {"2049", 0, false}, {"8589934592g", 0, false}, {"x", 0, false},
+	} {
+		if got, err := ParseSizeIn(c.in, 1024, 2048); (err == nil) != c.ok || got != c.want {
+			t.Errorf("%q: got %d, %v", c.in, got, err)
 		}
 	}
 }

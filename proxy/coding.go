@@ -1,9 +1,6 @@
 package proxy
 
-import (
-	"strconv"
-	"strings"
-)
+import "strings"
 
 // CodingQuality returns the weight, in thousandths, that an Accept-Encoding
 // field gives a content coding ("gzip" includes x-gzip); 0 refuses it, and is
@@ -31,12 +28,29 @@ func codingWeight(params string) int {
 	for p := range strings.SplitSeq(params, ";") {
 		k, v, ok := strings.Cut(strings.TrimSpace(p), "=")
 		if ok && strings.EqualFold(strings.TrimSpace(k), "q") {
-			f, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
-			if !(err == nil && f >= 0 && f <= 1) { // also for NaN
-				return 0
-			}
-			return int(f*1000 + 0.5)
+			return quality(strings.TrimSpace(v))
 		}
 	}
 	return 1000
+}
+
+// quality reads a qvalue, RFC 9110 section 12.4.2, in thousandths: digits past
+// the third are left out, and anything else than such a number is 0.
+func quality(v string) int {
+	whole, digits, _ := strings.Cut(v, ".")
+	if whole != "0" && whole != "1" {
+		return 0
+	}
+	q, unit := int(whole[0]-'0')*1000, 100
+	for i := range len(digits) {
+		if digits[i] < '0' || digits[i] > '9' {
+			return 0
+		}
+		q += int(digits[i]-'0') * unit
+		unit /= 10
+	}
+	if q > 1000 {
+		return 0
+	}
+	return q
 }

@@ -3,7 +3,6 @@ package proxy
 import (
 	"cmp"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -76,7 +75,7 @@ func defaultCore(o Options) Core {
 		HeaderTimeout: 60 * time.Second, BodyTimeout: 60 * time.Second, SendTimeout: 60 * time.Second,
 		KeepaliveTimeout: 75 * time.Second, KeepaliveRequests: 1000, KeepaliveTime: time.Hour,
 		LingeringTime: 30 * time.Second, LingeringTimeout: 5 * time.Second,
-		HeaderBufferSize: 1 << 10, LargeBuffers: 4, LargeBufferSize: 8 << 10,
+		HeaderBufferSize: 1 << 10, LargeBuffers: 4, LargeBufferSize: 8 << 10, MaxHeaders: 1000,
 		IgnoreInvalid: true, MergeSlashes: true, ServerTokens: true, ChunkedEncoding: true,
 		AbsoluteRedirect: true, PortInRedirect: true, LogNotFound: true,
 		LimitRate: &Template{text: "0"}, DefaultType: "text/plain", types: builtinTypes(),
@@ -190,12 +189,4 @@ func (m core) setServerName(s *config.Scope, n *config.Node) error {
 		c.server.names.Add(s, serverName{name: strings.TrimSuffix(name, ".")})
 	}
 	return nil
-}
-
-func atoiIn(text string, low, high int) (int, error) {
-	v, err := strconv.Atoi(text)
-	if err != nil || v < low || v > high {
-		return 0, fmt.Errorf("%q is not a whole number from %d to %d", text, low, high)
-	}
-	return v, nil
 }

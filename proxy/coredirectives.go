@@ -6,6 +6,10 @@ import (
 	"alicorn/config"
 )
 
+// maxHeaderBuffer bounds each buffer for a request's head, so that no sum of
+// them overflows.
+const maxHeaderBuffer = 1 << 30
+
 // simple is the table of directives that set one field of Core.
 func (m core) simple() []config.Directive {
 	k := m.settings
@@ -20,6 +24,10 @@ func (m core) simple() []config.Directive {
 	size := func(name, help, def string, field func(c *Core) *int64) config.Directive {
 		return config.Directive{Name: name, In: config.AnyLevel, Args: config.OneArg, Syntax: "SIZE", Default: def, Help: help,
 			Set: config.Size(k, func(c *coreSettings) *int64 { return field(&c.Core) })}
+	}
+	headBuffer := func(name, help, def string, field func(c *Core) *int64) config.Directive {
+		return config.Directive{Name: name, In: config.HTTP | config.Server, Args: config.OneArg, Syntax: "SIZE", Default: def, Help: help,
+			Set: config.SizeIn(k, 1, maxHeaderBuffer, func(c *coreSettings) *int64 { return field(&c.Core) })}
 	}
 	serverOnly := func(d config.Directive) config.Directive {
 		d.In = config.HTTP | config.Server
@@ -52,9 +60,12 @@ func (m core) simple() []config.Directive {
 				func(c *coreSettings) *Lingering { return &c.Lingering })},
 		duration("lingering_time", "How long, in all, a closing connection is read.", "30s", func(c *Core) *time.Duration { return &c.LingeringTime }),
 		duration("lingering_timeout", "The longest wait for more data on a closing connection.", "5s", func(c *Core) *time.Duration { return &c.LingeringTimeout }),
-		serverOnly(size("client_header_buffer_size", "The first buffer for a request's head.", "1k", func(c *Core) *int64 { return &c.HeaderBufferSize })),
+		headBuffer("client_header_buffer_size", "The first buffer for a request's head.", "1k", func(c *Core) *int64 { return &c.HeaderBufferSize }),
 		{Name: "large_client_header_buffers", In: config.HTTP | config.Server, Args: config.TwoArgs, Syntax: "NUMBER SIZE", Default: "4 8k", Set: m.setLargeBuffers,
 			Help: "How many buffers of which size a larger head may take. A request line longer than one is answered 414, a header line 400."},
+		{Name: "max_headers", In: config.HTTP | config.Server, Args: config.OneArg, Syntax: "NUMBER", Default: "1000",
+			Help: "How many header fields a request may have; one with more is answered 400 (494 for error_page). As for the buffers, the default server of the address decides.",
+			Set:  config.Int(k, 1, 1<<31-1, func(c *coreSettings) *int { return &c.MaxHeaders })},
 		serverOnly(flag("ignore_invalid_headers", "Drops header lines with names of other characters than letters, digits and hyphens; off passes them on.", "on", func(c *Core) *bool { return &c.IgnoreInvalid })),
 		serverOnly(flag("underscores_in_headers", "Keeps header names with underscores, which could pass for others in CGI-like variables.", "off", func(c *Core) *bool { return &c.Underscores })),
 		serverOnly(flag("merge_slashes", "Treats several slashes in a path as one.", "on", func(c *Core) *bool { return &c.MergeSlashes })),
@@ -99,9 +110,9 @@ func (m core) setKeepalive(s *config.Scope, n *config.Node) error {
 func (m core) setLargeBuffers(s *config.Scope, n *config.Node) error {
 	c := m.settings.In(s)
 	var err error
-	if c.LargeBuffers, err = atoiIn(n.Arg(0), 1, 1024); err != nil {
+	if c.LargeBuffers, err = config.ParseInt(n.Arg(0), 1, 1024); err != nil {
 		return err
 	}
-	c.LargeBufferSize, err = config.ParseSize(n.Arg(1))
+	c.LargeBufferSize, err = config.ParseSizeIn(n.Arg(1), 1, maxHeaderBuffer)
 	return err
 }

@@ -26,7 +26,7 @@ func (m core) setErrorPage(s *config.Scope, n *config.Node) error {
 		codes = codes[:len(codes)-1]
 		if w == "=" {
 			p.keep = true
-		} else if v, err := atoiIn(w[1:], 200, 599); err != nil {
+		} else if v, err := config.ParseInt(w[1:], 200, 599); err != nil {
 			return err
 		} else {
 			p.override = v
@@ -36,7 +36,7 @@ func (m core) setErrorPage(s *config.Scope, n *config.Node) error {
 		return errors.New("error_page needs at least one status code")
 	}
 	for _, a := range codes {
-		v, err := atoiIn(a.Text, 300, 599)
+		v, err := config.ParseInt(a.Text, 300, 599)
 		if err != nil || v == 499 {
 			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%q is not a status from 300 to 599 (499 cannot have a page)", a.Text)}
 		}

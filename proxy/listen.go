@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -88,14 +89,14 @@ func (l *Listen) parseAddress(text string) error {
 		return nil
 	}
 	host, port := text, "80"
-	if _, err := strconv.Atoi(text); err == nil {
+	if _, err := config.ParseInt(text, 0, math.MaxInt); err == nil {
 		host, port = "*", text
 	} else if h, p, err := net.SplitHostPort(text); err == nil {
 		host, port = h, p
 	} else if strings.HasPrefix(text, "[") {
 		host = strings.Trim(text, "[]")
 	}
-	if p, err := strconv.Atoi(port); err != nil || p < 0 || p > 65535 {
+	if _, err := config.ParseInt(port, 0, 65535); err != nil {
 		return fmt.Errorf("invalid port in %q of the listen directive", text)
 	}
 	return l.resolve(text, host, port)
@@ -148,7 +149,7 @@ func (l *Listen) parseOption(text string) error {
 	case "reuseport":
 		l.Options.ReusePort = true
 	case "backlog":
-		l.Options.Backlog, err = atoiIn(value, 1, 1<<20)
+		l.Options.Backlog, err = config.ParseInt(value, 1, 1<<20)
 	case "ipv6only":
 		if value != "on" && value != "off" {
 			return fmt.Errorf("ipv6only takes on or off, not %q", value)

@@ -89,6 +89,7 @@ type Core struct {
 	LingeringTimeout  time.Duration // lingering_timeout
 	Lingering         Lingering     // lingering_close
 	HeaderBufferSize  int64         // client_header_buffer_size
+	MaxHeaders        int           // max_headers
 	LargeBuffers      int           // large_client_header_buffers NUMBER
 	LargeBufferSize   int64         // large_client_header_buffers SIZE
 	IgnoreInvalid     bool          // ignore_invalid_headers

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"strconv"
 	"strings"
 	"time"
 
@@ -84,8 +83,8 @@ func gcPercent(value string) (int, error) {
 	if value == "off" {
 		return -1, nil
 	}
-	n, err := strconv.Atoi(value)
-	if err != nil || n < minGCPercent || n > maxGCPercent {
+	n, err := config.ParseInt(value, minGCPercent, maxGCPercent)
+	if err != nil {
 		return 0, fmt.Errorf("percent=%s is neither off nor a number from %d to %d", value, minGCPercent, maxGCPercent)
 	}
 	return n, nil

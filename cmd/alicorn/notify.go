@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"strconv"
@@ -33,7 +34,7 @@ func newNotifier(takeover bool) *notifier {
 	n := &notifier{address: os.Getenv("NOTIFY_SOCKET")}
 	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	pid := os.Getenv("WATCHDOG_PID")
-	if err == nil && usec > 0 && (takeover || pid == "" || pid == itoa(os.Getpid())) {
+	if err == nil && usec > 0 && usec <= math.MaxInt64/int64(time.Microsecond) && (takeover || pid == "" || pid == itoa(os.Getpid())) {
 		n.watchdog = time.Duration(usec) * time.Microsecond
 	}
 	for _, name := range managerVariables {

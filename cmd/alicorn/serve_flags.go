@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"alicorn/config"
 )
 
 // serveFlags are the settings of `alicorn serve`, named as gunicorn names
@@ -147,8 +149,8 @@ func newCount(value *int, min int) *count { return &count{value, min} }
 
 // Set reads a whole number.
 func (c *count) Set(text string) error {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < c.min || n > math.MaxInt32 {
+	n, err := config.ParseInt(text, c.min, math.MaxInt32)
+	if err != nil {
 		return fmt.Errorf("it takes a whole number of at least %d", c.min)
 	}
 	*c.value = n

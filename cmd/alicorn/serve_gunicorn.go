@@ -38,7 +38,7 @@ var gunicornSettings = []gunicornSetting{
 	{name: "reload", flag: "reload", boolean: true, refusal: "\"alicorn reload\" loads changed code without losing a request"},
 	{name: "worker_connections", flag: "worker-connections", refusal: "connections are held by the front and cost a worker nothing"},
 	{name: "limit_request_line", flag: "limit-request-line", refusal: "use large_client_header_buffers in a configuration"},
-	{name: "limit_request_fields", flag: "limit-request-fields", refusal: "use large_client_header_buffers in a configuration"},
+	{name: "limit_request_fields", flag: "limit-request-fields", refusal: "use max_headers in a configuration"},
 	{name: "limit_request_field_size", flag: "limit-request-field_size", refusal: "use large_client_header_buffers in a configuration"},
 	{name: "access_log_format", flag: "access-logformat", refusal: "use log_format in a configuration"},
 	{name: "logconfig", flag: "log-config", refusal: "the front writes its logs itself; use error_log and access_log in a configuration"},

@@ -17,8 +17,10 @@ func TestBindTakesGunicornsForms(t *testing.T) {
 			t.Errorf("%q is %q (%v), want %q", bind, got, err, want)
 		}
 	}
-	if _, err := listenAddress("127.0.0.1:http"); err == nil {
-		t.Error("a port that is no number was accepted")
+	for _, bind := range []string{"127.0.0.1:http", "127.0.0.1:65536", "127.0.0.1:+80", "127.0.0.1:-1", "127.0.0.1:18446744073709551696"} {
+		if got, err := listenAddress(bind); err == nil {
+			t.Errorf("%q was accepted as %q", bind, got)
+		}
 	}
 }
 

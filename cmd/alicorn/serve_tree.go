@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"path/filepath"
 	"regexp"
@@ -228,7 +229,7 @@ func listenAddress(bind string) (string, error) {
 		return "unix:" + abs, err
 	}
 	bind = strings.TrimPrefix(strings.TrimPrefix(bind, "tcp://"), "http://")
-	if _, err := strconv.Atoi(bind); err == nil {
+	if _, err := config.ParseInt(bind, 0, math.MaxInt); err == nil {
 		bind = ":" + bind
 	}
 	host, port, err := net.SplitHostPort(bind)
@@ -238,7 +239,7 @@ func listenAddress(bind string) (string, error) {
 	if host == "" {
 		host = "0.0.0.0"
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+	if _, err := config.ParseInt(port, 0, 65535); err != nil {
 		return "", fmt.Errorf("--bind %q has no valid port", bind)
 	}
 	return net.JoinHostPort(host, port), nil

@@ -151,17 +151,14 @@ func (l *log) option(s *config.Scope, a config.Arg, first bool) error {
 		l.formatName = a.Text
 	case name == "buffer":
 		var n int64
-		n, err = config.ParseSize(value)
+		n, err = config.ParseSizeIn(value, 0, 1<<30)
 		l.options.Buffer = int(n)
 	case name == "flush":
 		l.options.Flush, err = config.ParseTime(value)
 	case name == "max_size":
 		l.options.MaxSize, err = config.ParseSize(value)
 	case name == "keep":
-		_, err = fmt.Sscanf(value, "%d", &l.options.Keep)
-		if err != nil || l.options.Keep < 1 || l.options.Keep > 1000 {
-			err = fmt.Errorf("keep=%s is not a number from 1 to 1000", value)
-		}
+		l.options.Keep, err = config.ParseInt(value, 1, 1000)
 	case name == "if":
 		l.condition = proxy.ParseTemplate(s.Load(), a.Pos, value)
 	default:

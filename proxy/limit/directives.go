@@ -2,7 +2,6 @@ package limit
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"alicorn/config"
@@ -98,11 +97,11 @@ func parseRate(text string) (int64, error) {
 	} else if d, ok := strings.CutSuffix(text, "r/m"); ok {
 		digits, scale = d, 60
 	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 1 || n > maxRate {
+	n, err := config.ParseInt(digits, 1, maxRate)
+	if err != nil {
 		return 0, fmt.Errorf("invalid rate %q; it is a number from 1 to %d with r/s or r/m", text, int(maxRate))
 	}
-	return n * 1000 / scale, nil
+	return int64(n) * 1000 / scale, nil
 }
 
 func setLimit(k *config.Key[settings]) config.Setter {
@@ -148,9 +147,9 @@ func setLimit(k *config.Key[settings]) config.Setter {
 }
 
 func thousandths(word, value string) (int64, error) {
-	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || n < 1 || n > maxBurst {
+	n, err := config.ParseInt(value, 1, maxBurst)
+	if err != nil {
 		return 0, fmt.Errorf("invalid %s value %q; it is a number from 1 to %d", word, value, int(maxBurst))
 	}
-	return n * 1000, nil
+	return int64(n) * 1000, nil
 }

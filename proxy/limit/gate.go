@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -102,12 +103,16 @@ func (l *limit) key(x *proxy.Exchange, buf *[]byte) (hash, bool) {
 	return l.zone.states.hash(b), true
 }
 
+// longestWait bounds a delay, in milliseconds, to what a time.Duration holds: a
+// large burst at a low rate asks for centuries.
+const longestWait = math.MaxInt64 / int64(time.Millisecond)
+
 // wait returns how long a request with this excess waits.
 func (l *limit) wait(excess int64) time.Duration {
 	if excess <= l.delay {
 		return 0
 	}
-	return time.Duration((excess-l.delay)*1000/l.zone.rate) * time.Millisecond
+	return time.Duration(min((excess-l.delay)*1000/l.zone.rate, longestWait)) * time.Millisecond
 }
 
 func (g *gate) refuse(x *proxy.Exchange, v verdict) error {

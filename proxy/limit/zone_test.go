@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"math"
 	"testing"
 )
 
@@ -47,6 +48,20 @@ func chain(sh *shard) int {
 		return -1
 	}
 	return n
+}
+
+func TestADelayIsBoundedToWhatATimeHolds(t *testing.T) {
+	for _, c := range []struct{ rate, excess, delay, want int64 }{
+		{1000, 1000, 0, 1000},
+		{16, 1000, 1000, 0},
+		{16, maxBurst * 1000, 0, longestWait},
+		{1, math.MaxInt64 / 1000, 0, longestWait},
+	} {
+		l := &limit{zone: &zone{rate: c.rate}, delay: c.delay}
+		if got := l.wait(c.excess).Milliseconds(); got != c.want || got < 0 {
+			t.Errorf("%+v: %d ms", c, got)
+		}
+	}
 }
 
 // The numbers are those of nginx's source, worked out by hand.

@@ -3,7 +3,6 @@ package ssl
 import (
 	"crypto/sha256"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -63,8 +62,8 @@ func (c *sessionSettings) readCache(text string) error {
 		n := builtinSessions
 		if sized {
 			var err error
-			if n, err = strconv.Atoi(rest); err != nil || n < 1 {
-				return fmt.Errorf("%q is not a number of sessions", rest)
+			if n, err = config.ParseInt(rest, 1, 1<<31-1); err != nil {
+				return err
 			}
 		}
 		if c.cache == "" {

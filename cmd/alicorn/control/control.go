@@ -24,7 +24,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -224,8 +223,13 @@ func routes(s Server) http.Handler {
 	r.Post("/reopen", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.Reopen()) })
 	r.Post("/upgrade", func(w http.ResponseWriter, r *http.Request) { answer(w, s.Upgrade(r.Context())) })
 	r.Post("/stop", func(w http.ResponseWriter, r *http.Request) {
+		now := r.URL.Query().Get("now")
+		if now != "" && now != "1" {
+			answer(w, fmt.Errorf("now is %q; it is 1 or not there", now))
+			return
+		}
 		answer(w, nil)
-		s.Stop(r.URL.Query().Get("now") != "")
+		s.Stop(now == "1")
 	})
 	r.Get("/certificates", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -235,11 +239,16 @@ func routes(s Server) http.Handler {
 		answer(w, s.RenewCertificate(r.Context(), r.URL.Query().Get("name")))
 	})
 	r.Post("/scale", func(w http.ResponseWriter, r *http.Request) {
-		by, err := strconv.Atoi(r.URL.Query().Get("by"))
-		if err == nil {
-			s.Scale(by)
+		switch by := r.URL.Query().Get("by"); by {
+		case "1":
+			s.Scale(1)
+		case "-1":
+			s.Scale(-1)
+		default:
+			answer(w, fmt.Errorf("by is %q; it is 1 or -1", by))
+			return
 		}
-		answer(w, err)
+		answer(w, nil)
 	})
 	return r
 }

@@ -89,7 +89,7 @@ func TestTheClientGetsStatusAndActions(t *testing.T) {
 			t.Fatalf("%s does nothing", path)
 		}
 	}
-	for _, path := range []string{"/scale?by=many", "/dance"} {
+	for _, path := range []string{"/scale?by=many", "/scale", "/scale?by=0", "/scale?by=2", "/scale?by=+1", "/scale?by=-9223372036854775809", "/stop?now=x", "/dance"} {
 		if err := c.Post(t.Context(), path); err == nil {
 			t.Errorf("%s succeeded", path)
 		}

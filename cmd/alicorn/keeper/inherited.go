@@ -33,6 +33,9 @@ type inherited struct {
 	network, address string // empty for what is no listening stream socket
 }
 
+// maxInherited bounds LISTEN_FDS, which the environment may hold any number in.
+const maxInherited = 1 << 16
+
 // TakeInherited takes what LISTEN_FDS names, and the variables out of the
 // environment. LISTEN_PID must name this process unless takeover.
 func TakeInherited(takeover bool) *Inherited {
@@ -52,7 +55,7 @@ func TakeInherited(takeover bool) *Inherited {
 		}
 		os.Unsetenv(SparedEnv)
 	}
-	for i := range n {
+	for i := range min(n, maxInherited) {
 		s := inherited{fd: firstInherited + i}
 		unix.CloseOnExec(s.fd)
 		s.network, s.address = listeningAddress(s.fd)
