@@ -119,11 +119,12 @@ func appendFields(dst []byte, r *proxy.Request) []byte {
 	if r.Authority != "" {
 		dst = appendPair(dst, keyHost, r.Authority)
 	}
-	var seen map[string]struct{}
-	if h.Len() > manyFields {
-		seen = make(map[string]struct{}, h.Len())
-	}
 	repeated := repeatedMarks(h)
+	var chain []link
+	if repeated != 0 && h.Len() > manyFields {
+		chain = chainLines(h)
+	}
+	typed := false
 	for i := range h.Len() {
 		f := h.At(i)
 		switch f.ID() {
@@ -132,8 +133,8 @@ func appendFields(dst []byte, r *proxy.Request) []byte {
 				continue
 			}
 		case proxy.FieldContentType:
-			if v, _ := h.Lookup(proxy.FieldContentType); v == f.Value && firstOf(h, i) {
-				dst = appendPair(dst, keyType, f.Value)
+			if !typed {
+				dst, typed = appendPair(dst, keyType, f.Value), true
 			}
 			continue
 		case proxy.FieldContentLength, proxy.FieldTransferEncoding, proxy.FieldConnection, proxy.FieldKeepAlive, proxy.FieldUpgrade, proxy.FieldTE:
@@ -147,18 +148,47 @@ func appendFields(dst []byte, r *proxy.Request) []byte {
 			dst = appendText(appendFieldName(dst, f), f.Value)
 			continue
 		}
-		if seen != nil {
-			name := strings.ToLower(f.Name)
-			if _, again := seen[name]; again {
-				continue
-			}
-			seen[name] = struct{}{}
-		} else if !firstOf(h, i) {
-			continue
+		switch {
+		case chain == nil && firstOf(h, i), chain != nil && !chain[i].later:
+			dst = appendField(dst, h, i, chain)
 		}
-		dst = appendField(dst, h, i)
 	}
 	return dst
+}
+
+// link says what other lines have a field line's name.
+type link struct {
+	next  int32 // index of the next one; 0: none
+	later bool  // an earlier line has the name, too
+}
+
+// chainLines links the lines of each name, in time that is linear in their
+// number: a client chooses how many there are.
+func chainLines(h *proxy.Header) []link {
+	chain := make([]link, h.Len())
+	last := make(map[string]int32, h.Len())
+	for i := range chain {
+		name := strings.ToLower(h.At(i).Name)
+		if before, ok := last[name]; ok {
+			chain[before].next, chain[i].later = int32(i), true
+		}
+		last[name] = int32(i)
+	}
+	return chain
+}
+
+// nextOf returns the next line of line i's name, 0 when there is none. chain is
+// nil where there are few lines.
+func nextOf(h *proxy.Header, i int, chain []link) int {
+	if chain != nil {
+		return int(chain[i].next)
+	}
+	for j := i + 1; j < h.Len(); j++ {
+		if sameName(h.At(j), h.At(i)) {
+			return j
+		}
+	}
+	return 0
 }
 
 // repeatedMarks has the marks that more than one field line has: a line whose
@@ -214,28 +244,23 @@ func firstOf(h *proxy.Header, i int) bool {
 }
 
 // appendField appends field line i and the later ones of its name, joined.
-func appendField(dst []byte, h *proxy.Header, i int) []byte {
+func appendField(dst []byte, h *proxy.Header, i int, chain []link) []byte {
 	f := h.At(i)
 	sep := ","
 	if f.ID() == proxy.FieldCookie {
 		sep = "; "
 	}
 	dst = appendFieldName(dst, f)
-	start := len(dst)
-	dst = appendText(dst, f.Value)
-	joined := ""
-	for j := i + 1; j < h.Len(); j++ {
-		if g := h.At(j); sameName(g, f) {
-			if joined == "" {
-				joined = f.Value
-			}
-			joined += sep + g.Value
-		}
+	j := nextOf(h, i, chain)
+	if j == 0 {
+		return appendText(dst, f.Value)
 	}
-	if joined != "" {
-		dst = appendText(dst[:start], joined)
+	var joined strings.Builder
+	for joined.WriteString(f.Value); j != 0; j = nextOf(h, j, chain) {
+		joined.WriteString(sep)
+		joined.WriteString(h.At(j).Value)
 	}
-	return dst
+	return appendText(dst, joined.String())
 }
 
 // appendFieldName appends the key of a field.

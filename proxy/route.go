@@ -143,6 +143,9 @@ type serverNames struct {
 	leading map[string]*Server // "example.com" for "*.example.com"
 	trail   map[string]*Server // "www.example" for "www.example.*"
 	regexes []regexServer
+	// longest is the length of the longest key of leading and of trail: no longer
+	// part of a host is looked up, or a host of many dots would cost its square.
+	longestLeading, longestTrail int
 }
 
 type regexServer struct {
@@ -168,11 +171,14 @@ func (t *serverNames) add(sv *Server) (conflicts []string) {
 			t.regexes = append(t.regexes, regexServer{n.regex, sv})
 		case strings.HasPrefix(n.name, "*."):
 			put(t.leading, n.name[2:], n.name)
+			t.longestLeading = max(t.longestLeading, len(n.name)-2)
 		case strings.HasPrefix(n.name, "."):
 			put(t.exact, n.name[1:], n.name)
 			put(t.leading, n.name[1:], n.name)
+			t.longestLeading = max(t.longestLeading, len(n.name)-1)
 		case strings.HasSuffix(n.name, ".*"):
 			put(t.trail, n.name[:len(n.name)-2], n.name)
+			t.longestTrail = max(t.longestTrail, len(n.name)-2)
 		default:
 			put(t.exact, n.name, n.name)
 		}
@@ -186,28 +192,36 @@ func (t *serverNames) find(x *Exchange, host string) *Server {
 	if sv := t.exact[host]; sv != nil {
 		return sv
 	}
-	if len(t.leading) > 0 {
-		for i := strings.IndexByte(host, '.'); i >= 0; {
-			if sv := t.leading[host[i+1:]]; sv != nil {
-				return sv
-			}
-			next := strings.IndexByte(host[i+1:], '.')
-			if next < 0 {
-				break
-			}
-			i += 1 + next
-		}
-	}
-	if len(t.trail) > 0 {
-		for i := strings.LastIndexByte(host, '.'); i > 0; i = strings.LastIndexByte(host[:i], '.') {
-			if sv := t.trail[host[:i]]; sv != nil {
-				return sv
-			}
-		}
+	if sv := t.findWildcard(host); sv != nil {
+		return sv
 	}
 	for _, r := range t.regexes {
 		if x == nil && r.regex.MatchString(host) || x != nil && r.regex.Match(x, host) {
 			return r.server
+		}
+	}
+	return nil
+}
+
+func (t *serverNames) findWildcard(host string) *Server {
+	if len(t.leading) > 0 {
+		for rest := host[max(len(host)-t.longestLeading-1, 0):]; ; {
+			_, after, ok := strings.Cut(rest, ".")
+			if !ok {
+				break
+			}
+			if sv := t.leading[after]; sv != nil {
+				return sv
+			}
+			rest = after
+		}
+	}
+	if len(t.trail) > 0 {
+		start := host[:min(len(host), t.longestTrail+1)]
+		for i := strings.LastIndexByte(start, '.'); i > 0; i = strings.LastIndexByte(start[:i], '.') {
+			if sv := t.trail[start[:i]]; sv != nil {
+				return sv
+			}
 		}
 	}
 	return nil

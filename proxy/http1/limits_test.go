@@ -1,6 +1,7 @@
 package http1_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -65,5 +66,23 @@ func TestKeptConnections(t *testing.T) {
 	runCases(t, "keepalive_timeout 0;", "nginx: keepalive_timeout 0 keeps no connection", []wireCase{
 		same("1.1", get+"\r\n", one+"closed"),
 		same("1.0", "GET / HTTP/1.0\r\n"+host+"Connection: keep-alive\r\n\r\n", one+"closed"),
+	})
+}
+
+func TestMaxHeaders(t *testing.T) {
+	fields := func(n int) string {
+		var b strings.Builder
+		b.WriteString(get) // with Host
+		for i := 1; i < n; i++ {
+			fmt.Fprintf(&b, "X-%d: v\r\n", i)
+		}
+		return b.String() + "\r\n"
+	}
+	// The directive came with nginx 1.29.
+	runCases(t, "large_client_header_buffers 4 32k;", "nginx: max_headers counts the fields that are kept", []wireCase{
+		same("as many fields as are allowed by default", fields(1000), "200 GET / a [] open"),
+		ours("one field more", fields(1001), "400 closed", "-", ""),
+		ours("fields by the thousand", fields(6400), "400 closed", "-", ""),
+		same("dropped fields do not count", get+strings.Repeat("x_y: 1\r\n", 1500)+"\r\n", "200 GET / a [] open"),
 	})
 }

@@ -139,6 +139,9 @@ func (h *head) parseField(r *proxy.Request, core *proxy.Core, line []byte) (drop
 	if drop {
 		return true, nil
 	}
+	if r.Header.Len() >= core.MaxHeaders {
+		return false, &proxy.Fail{Status: proxy.StatusHeaderTooLarge, Level: proxy.LevelInfo, Reason: "client sent too many header lines"}
+	}
 	name := view(line[:colon])
 	id := proxy.FieldIDOf(name)
 	r.Header.AddID(id, name, view(value))

@@ -52,7 +52,7 @@ func BenchmarkHead(b *testing.B) {
 			b.SetBytes(int64(len(c.text)))
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
-				text, core, r := []byte(c.text), &proxy.Core{IgnoreInvalid: true}, new(proxy.Request)
+				text, core, r := []byte(c.text), &proxy.Core{IgnoreInvalid: true, MaxHeaders: 1000}, new(proxy.Request)
 				for pb.Next() {
 					var h head
 					r.Header.Reset()
