@@ -35,7 +35,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"app a { wsgi x; env NAME; }", "NAME VALUE or NAME=VALUE"},
 		{"app a { wsgi x; env 1A=2; }", "invalid name"},
 		{"app a { wsgi x; env_file DIR/none.env; }", "cannot read env_file"},
-		{"app a { wsgi x; env_file DIR/bad.env; }", "bad.env:2: LD_PRELOAD is refused"},
+		{"app a { wsgi x; env_file DIR/bad.env; }", "bad.env:2: a name that begins with LD_"},
 		{"app a { wsgi x; least_conn; round_robin; }", "both"},
 		{"app a { wsgi x; worker 2; }", `unknown directive "worker"`},
 		{"app a { wsgi x; } app a { wsgi y; }", `app "a" is duplicate`},
