@@ -1,7 +1,6 @@
 package appserver
 
 import (
-	"encoding/binary"
 	"os"
 	"syscall"
 
@@ -11,6 +10,7 @@ import (
 const (
 	bundlePath = "/dev/fd/3"
 	recvFlags  = 0
+	noSignal   = 0
 	dumpSignal = syscall.SIGUSR2
 )
 
@@ -83,31 +83,20 @@ func unlinked(name string) (*os.File, error) {
 	return f, os.Remove(f.Name())
 }
 
-// credit is a slot's pipe, as macOS has no eventfd: 8 bytes are one addition.
-type credit struct{ fd int }
-
-func newCredit() (credit, *os.File, error) {
-	r, w, err := os.Pipe()
+// bellPair returns the two ends of a slot's bell.
+func bellPair() (ours, theirs int, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
-		return credit{-1}, nil, err
+		return -1, -1, err
 	}
-	defer w.Close()
-	fd, err := unix.FcntlInt(w.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		r.Close()
-		return credit{-1}, nil, err
+	for _, fd := range fds {
+		unix.CloseOnExec(fd)
 	}
-	unix.SetNonblock(fd, true)
-	return credit{fd}, r, nil
+	unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_NOSIGPIPE, 1)
+	return fds[0], fds[1], nil
 }
-
-func (c credit) give(n int) {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(n))
-	unix.Write(c.fd, b[:])
-}
-
-func (c credit) close() { unix.Close(c.fd) }
 
 func pipe(fds []int) error {
 	syscall.ForkLock.RLock()

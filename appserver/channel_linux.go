@@ -1,7 +1,6 @@
 package appserver
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"syscall"
@@ -13,6 +12,7 @@ import (
 const (
 	bundlePath = "/proc/self/fd/3"
 	recvFlags  = unix.MSG_CMSG_CLOEXEC
+	noSignal   = unix.MSG_NOSIGNAL
 	// dumpSignal asks a worker for its Python stacks: a real-time signal that
 	// neither libc nor applications are known to use.
 	dumpSignal = syscall.Signal(54)
@@ -129,35 +129,10 @@ func pageFile(size int) (*os.File, error) {
 	return f, nil
 }
 
-// credit is a slot's eventfd: what the front adds, the worker may send.
-type credit struct{ fd int }
-
-// newCredit returns it and the worker's descriptor, for the caller to close.
-func newCredit() (credit, *os.File, error) {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	if err != nil {
-		return credit{-1}, nil, fmt.Errorf("cannot make an eventfd: %w", err)
-	}
-	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		unix.Close(fd)
-		return credit{-1}, nil, err
-	}
-	return credit{fd}, os.NewFile(uintptr(dup), "credit"), nil
+// bellPair returns the two ends of a slot's bell.
+func bellPair() (ours, theirs int, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	return fds[0], fds[1], err
 }
-
-// give adds n bytes. A worker that has filled its counter itself, so that
-// adding would block, gets nothing.
-func (c credit) give(n int) {
-	poll := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLOUT}}
-	if ready, err := unix.Poll(poll, 0); err != nil || ready == 0 {
-		return
-	}
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(n))
-	unix.Write(c.fd, b[:])
-}
-
-func (c credit) close() { unix.Close(c.fd) }
 
 func pipe(fds []int) error { return unix.Pipe2(fds, unix.O_CLOEXEC) }

@@ -113,10 +113,6 @@ func (p *Pool) give(w *worker, r *request) bool {
 
 func (p *Pool) transmit(w *worker, r *request) bool {
 	r.at = placeWorker
-	if r.rights != nil && r.sent {
-		r.rewind()
-	}
-	r.sent = true
 	b := r.frame
 	b[4], b[5], b[6], b[7] = byte(r.id), byte(r.id>>8), byte(r.id>>16), byte(r.id>>24)
 	if w.lane != nil && w.putInLane(r) {
@@ -146,14 +142,15 @@ func (p *Pool) transmit(w *worker, r *request) bool {
 func (w *worker) putInLane(r *request) bool {
 	l := w.lane
 	fits := r.rights == nil && len(r.frame) <= laneEntry-4 && w.hasReceived(l.ids[l.puts&(l.size-1)])
-	if !fits || !w.hasReceived(l.misfit) || !l.put(r.id, r.frame) {
+	if !fits || !w.hasReceived(l.misfit) {
 		return false
 	}
+	l.put(r.id, r.frame)
 	if l.waiting() {
 		// A worker that is woken for a turn's first request, and finds it alone,
 		// sleeps again before the second: it is woken when the turn is over.
 		w.owesWake.Store(true)
-		if l.asleep() {
+		if l.asleep.Load() {
 			w.wake()
 		}
 	}
@@ -240,26 +237,36 @@ func (p *Pool) steal(w *worker) bool {
 // takeOne takes a request back that w has not received, nil when there is
 // none: the newest of its lane, then the oldest of its channel.
 func (p *Pool) takeOne(w *worker) *request {
-	for {
-		id, ok := w.takeBack()
-		if !ok {
-			return nil
-		}
-		r := w.find(id)
-		if r == nil || r.answering {
-			continue
-		}
-		w.remove(r)
-		w.assigned--
-		return r
+	id, ok := w.takeBack()
+	if !ok {
+		return nil
 	}
+	r := w.find(id)
+	if r == nil || r.answering {
+		p.distrust(w, fmt.Sprintf("it has answered request %#x and has not received it", id))
+		return nil
+	}
+	w.remove(r)
+	w.assigned--
+	return r
 }
 
 // takeBack returns the id of a request that w will not receive any more.
 func (w *worker) takeBack() (id uint32, ok bool) {
-	if w.lane != nil && w.channel.taken >= 0 { // first: what is in the channel may have to wake the worker for it
-		if id, ok := w.lane.takeBack(); ok {
-			return id, true
+	if w.distrusted || w.channel.taken < 0 {
+		return 0, false
+	}
+	if w.lane != nil { // first: what is in the channel may have to wake the worker for it
+		id, ok, err := w.lane.takeBack()
+		if err != nil {
+			w.pool.distrust(w, err.Error())
+		}
+		if ok || err != nil {
+			return id, ok
+		}
+		if w.lane.holds() && w.lane.waiting() {
+			w.owesWake.Store(true)
+			w.wake()
 		}
 	}
 	for {
@@ -270,6 +277,15 @@ func (w *worker) takeBack() (id uint32, ok bool) {
 		if len(b) >= headerSize && b[0] == frameRequest { // else a wake-up, or the first frame, of a worker that died before it
 			return uint32(b[4]) | uint32(b[5])<<8 | uint32(b[6])<<16 | uint32(b[7])<<24, true
 		}
+	}
+}
+
+// distrust ends w, which has broken the protocol. Nothing is taken back from it
+// any more: what it holds goes on once it has died.
+func (p *Pool) distrust(w *worker, breach string) {
+	if !w.distrusted {
+		w.distrusted, w.stuck = true, true
+		p.post(event{kind: eventViolation, w: w, text: breach})
 	}
 }
 
@@ -331,6 +347,9 @@ func (p *Pool) abandon(r *request) string {
 	p.mu.Lock()
 	r.withdrawn = true
 	slot, w := r.slot, r.worker
+	if r.at == placeWorker {
+		w.cancel(r)
+	}
 	p.mu.Unlock()
 	back := r.out.Drop()
 	if w == nil {
@@ -340,4 +359,17 @@ func (p *Pool) abandon(r *request) string {
 		w.slots[slot].repay(back)
 	}
 	return w.name
+}
+
+// cancel tells the thread that runs r, which nobody waits for, to end its
+// response. Where none has started r the tick asks again. The pool's lock is held.
+func (w *worker) cancel(r *request) {
+	slot := int(r.slot)
+	if !r.answering {
+		slot = w.runningIn(r)
+	}
+	if slot >= 0 && !r.cancelled {
+		r.cancelled = true
+		w.slots[slot].cancel(r.id)
+	}
 }

@@ -49,8 +49,8 @@ func (l *fakes) Launch(app, worker string, files []*os.File) (Process, error) {
 		return nil, err
 	}
 	var shared *fakeLane
-	if len(files) > 9 {
-		if shared, err = newFakeLane(files[8], files[9]); err != nil {
+	if len(files) > 8 {
+		if shared, err = newFakeLane(files[8]); err != nil {
 			return nil, err
 		}
 	}

@@ -18,7 +18,6 @@ import (
 // fakeLane is a worker's side of the lane, for one thread.
 type fakeLane struct {
 	mem             []byte
-	tokens          int
 	size            uint32
 	taken, answered uint32
 
@@ -27,20 +26,15 @@ type fakeLane struct {
 	answers            atomic.Int64 // that went by the lane
 }
 
-func newFakeLane(memory, tokens *os.File) (*fakeLane, error) {
-	l := &fakeLane{size: laneLength(1 + ahead)}
-	var err error
-	if l.mem, err = unix.Mmap(int(memory.Fd()), 0, laneHeader+2*int(l.size)*laneEntry, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
-		return nil, err
-	}
-	l.tokens, err = unix.FcntlInt(tokens.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+func newFakeLane(memory *os.File) (l *fakeLane, err error) {
+	l = &fakeLane{size: laneLength(1 + ahead)}
+	l.mem, err = unix.Mmap(int(memory.Fd()), 0, laneHeader+2*int(l.size)*laneEntry, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	return l, err
 }
 
 func (l *fakeLane) close() {
 	if l != nil {
 		unix.Munmap(l.mem)
-		unix.Close(l.tokens)
 	}
 }
 
@@ -52,8 +46,12 @@ func (l *fakeLane) asleep() bool { return l.word(laneAsleep).Load() == 1 }
 
 // take takes the oldest request of the lane.
 func (l *fakeLane) take() (id uint32, ok bool) {
-	var token [8]byte
-	if n, err := unix.Read(l.tokens, token[:]); n != 8 || err != nil {
+	if !l.ahead() {
+		return 0, false
+	}
+	l.word(laneTaken).Swap(l.taken + 1)
+	if !l.ahead() { // the front takes it back
+		l.word(laneTaken).Store(l.taken)
 		return 0, false
 	}
 	e := l.mem[laneHeader+int(l.taken&(l.size-1))*laneEntry:]
@@ -61,13 +59,16 @@ func (l *fakeLane) take() (id uint32, ok bool) {
 	return binary.LittleEndian.Uint32(e[8:]), true
 }
 
+// ahead reports that there is a request to take.
+func (l *fakeLane) ahead() bool { return int32(l.word(lanePut).Load()-l.taken) > 0 }
+
 // publish puts a frame among the responses; length is what its entry says.
 func (l *fakeLane) publish(frame []byte, length uint32) {
 	e := l.mem[laneHeader+int(l.answered&(l.size-1)+l.size)*laneEntry:]
 	binary.LittleEndian.PutUint32(e, length)
 	copy(e[4:], frame)
 	l.answered++
-	l.word(laneAnswered).Store(l.answered)
+	l.word(laneAnswered).Swap(l.answered)
 }
 
 // next waits for a request as PROTOCOL.md says.
@@ -78,7 +79,7 @@ func (f *fake) next() (id uint32, ok bool) {
 			l.requests.Add(1)
 			return id, true
 		}
-		l.word(laneWaiting).Store(1)
+		l.word(laneWaiting).Swap(1)
 		if id, ok := l.take(); ok {
 			l.word(laneWaiting).Store(0)
 			l.requests.Add(1)

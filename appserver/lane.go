@@ -9,17 +9,20 @@ import (
 )
 
 // lane passes requests and small responses through memory shared with a worker
-// (PROTOCOL.md, "The lane"): no system call but one on a counter that
-// arbitrates who takes a request. Putting and taking back belong to holders of
-// the pool's lock, receiving to the worker's reader.
+// (PROTOCOL.md, "The lane"), without a system call. Putting and taking back
+// belong to holders of the pool's lock, receiving to the worker's reader.
+//
+// The worker can write every word of it at any time. So the front reads a word
+// of the worker's once, checks it against the counts that it keeps itself, and
+// never reads its own words back.
 type lane struct {
 	mem    []byte
-	tokens int // eventfd: how many requests are there to be taken
 	size   uint32
 	ids    []uint32 // of the requests in the entries
 	puts   uint32
-	misfit uint32 // id of the last one that went by the channel instead
-	reads  uint32 // the reader's
+	misfit uint32      // id of the last one that went by the channel instead
+	reads  uint32      // the reader's
+	asleep atomic.Bool // what sleep said last
 }
 
 // The lane's layout.
@@ -31,6 +34,7 @@ const (
 	laneWaiting  = 128
 	laneAnswered = 192
 	laneRead     = 256
+	laneTaken    = 320
 )
 
 var errLane = errors.New("the lane's counters or lengths are out of bounds")
@@ -41,6 +45,11 @@ func laneLength(requests int) uint32 { return 1 << bits.Len(uint(requests-1)) }
 func (l *lane) word(offset int) *atomic.Uint32 {
 	return (*atomic.Uint32)(unsafe.Pointer(&l.mem[offset]))
 }
+
+// announce stores v, and lets no later load pass it: each side stores a word of
+// its own, then looks at one of the other's. The race detector's Store, unlike
+// the real one, would.
+func (l *lane) announce(offset int, v uint32) { l.word(offset).Swap(v) }
 
 func (l *lane) describe() map[string]any {
 	return map[string]any{"requests": int(l.size), "responses": int(l.size), "entry": laneEntry}
@@ -58,32 +67,46 @@ func (l *lane) entry(i uint32) []byte {
 // waiting reports that a thread of the worker waits for the channel.
 func (l *lane) waiting() bool { return l.word(laneWaiting).Load() != 0 }
 
-// put offers a request to the worker; false when there is no place for it.
-func (l *lane) put(id uint32, frame []byte) bool {
+// put offers a request to the worker, whose entry must be free.
+func (l *lane) put(id uint32, frame []byte) {
 	e := l.request(l.puts)
 	binary.LittleEndian.PutUint32(e, uint32(len(frame)))
 	copy(e[4:], frame)
 	l.ids[l.puts&(l.size-1)] = id
 	l.puts++
-	l.word(lanePut).Store(l.puts)
-	if !l.addToken() {
-		l.puts--
-		l.word(lanePut).Store(l.puts)
-		return false
-	}
-	return true
+	l.announce(lanePut, l.puts)
 }
 
+// contests is how often the front tries again for a request that the worker is
+// about to take, and may leave.
+const contests = 4
+
 // takeBack takes the request that was put last and that the worker has not
-// taken; ok is false when there is none.
-func (l *lane) takeBack() (id uint32, ok bool) {
-	if !l.takeToken() {
-		return 0, false
+// taken; ok is false when there is none, or the worker is about to take it: if
+// it then does not, it has to be woken. Either side announces what it is about to
+// take in its own word, then looks at the other's, so that at most one goes on.
+func (l *lane) takeBack() (id uint32, ok bool, err error) {
+	for range contests {
+		// The worker's word is one ahead of ours while it tries for what we took.
+		n := int32(l.puts - l.word(laneTaken).Load())
+		if n < -1 || n > int32(l.size) {
+			return 0, false, errLane
+		}
+		if n <= 0 {
+			return 0, false, nil
+		}
+		l.announce(lanePut, l.puts-1)
+		if n := int32(l.puts - l.word(laneTaken).Load()); n > 0 {
+			l.puts--
+			return l.ids[l.puts&(l.size-1)], true, nil
+		}
+		l.announce(lanePut, l.puts)
 	}
-	l.puts--
-	l.word(lanePut).Store(l.puts)
-	return l.ids[l.puts&(l.size-1)], true
+	return 0, false, nil
 }
+
+// holds reports that there is a request that the worker has not taken.
+func (l *lane) holds() bool { return l.word(laneTaken).Load() != l.puts }
 
 // answered reports that the worker has published a response.
 func (l *lane) answered() bool { return l.word(laneAnswered).Load() != l.reads }
@@ -104,14 +127,12 @@ func (l *lane) receive(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// asleep reports what sleep said last.
-func (l *lane) asleep() bool { return l.word(laneAsleep).Load() != 0 }
-
 // sleep says whether responses have to wake the front.
 func (l *lane) sleep(asleep bool) {
 	v := uint32(0)
 	if asleep {
 		v = 1
 	}
-	l.word(laneAsleep).Store(v)
+	l.asleep.Store(asleep)
+	l.announce(laneAsleep, v)
 }

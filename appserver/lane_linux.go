@@ -3,14 +3,13 @@ package appserver
 import (
 	"fmt"
 	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// newLane makes a lane for that many requests, and returns what the worker
-// inherits of it.
-func newLane(requests int) (*lane, []*os.File, error) {
+// newLane makes a lane for that many requests, and returns the worker's
+// descriptor of it, for the caller to close.
+func newLane(requests int) (*lane, *os.File, error) {
 	size := laneLength(requests)
 	length := laneHeader + 2*int(size)*laneEntry
 	memory, err := pageFile(length)
@@ -22,35 +21,11 @@ func newLane(requests int) (*lane, []*os.File, error) {
 		memory.Close()
 		return nil, nil, fmt.Errorf("cannot map memory to share with a worker: %w", err)
 	}
-	l.word(laneAsleep).Store(1) // until a loop says otherwise
-	if l.tokens, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK|unix.EFD_SEMAPHORE); err == nil {
-		var theirs int
-		if theirs, err = unix.FcntlInt(uintptr(l.tokens), unix.F_DUPFD_CLOEXEC, 0); err == nil {
-			return l, []*os.File{memory, os.NewFile(uintptr(theirs), "tokens")}, nil
-		}
-		unix.Close(l.tokens)
-	}
-	memory.Close()
-	unix.Munmap(l.mem)
-	return nil, nil, fmt.Errorf("cannot make an eventfd: %w", err)
+	l.sleep(true) // until a loop says otherwise
+	return l, memory, nil
 }
 
-func (l *lane) close() {
-	unix.Munmap(l.mem)
-	unix.Close(l.tokens)
-}
-
-func (l *lane) addToken() bool {
-	one := uint64(1)
-	_, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(l.tokens), uintptr(unsafe.Pointer(&one)), 8)
-	return errno == 0
-}
-
-func (l *lane) takeToken() bool {
-	var count uint64
-	_, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(l.tokens), uintptr(unsafe.Pointer(&count)), 8)
-	return errno == 0
-}
+func (l *lane) close() { unix.Munmap(l.mem) }
 
 // newArena makes the memory for a pool's request bodies.
 func newArena() (*arena, error) {

@@ -7,26 +7,23 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // newTestLane returns both sides of a lane. Its counts begin just below 2^32.
 func newTestLane(t *testing.T, requests int) (*lane, *fakeLane) {
 	t.Helper()
-	ours, files, err := newLane(requests)
+	ours, memory, err := newLane(requests)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(ours.close)
-	theirs := &fakeLane{size: ours.size, mem: ours.mem, tokens: int(files[1].Fd())}
-	t.Cleanup(func() { files[0].Close(); files[1].Close() })
+	memory.Close()
+	theirs := &fakeLane{size: ours.size, mem: ours.mem}
 	const begin = 1<<32 - 5
 	ours.puts, ours.reads, theirs.taken, theirs.answered = begin, begin, begin, begin
-	for _, at := range []int{lanePut, laneAnswered, laneRead} {
+	for _, at := range []int{lanePut, laneTaken, laneAnswered, laneRead} {
 		ours.word(at).Store(begin)
 	}
-	unix.SetNonblock(theirs.tokens, true)
 	return ours, theirs
 }
 
@@ -38,9 +35,7 @@ func TestTheWorkerTakesTheOldestAndTheFrontTheNewest(t *testing.T) {
 	for id := uint32(1); id < 3000; id++ {
 		switch n := rand.IntN(3); {
 		case n == 0 && len(in) < int(ours.size):
-			if !ours.put(id, testFrame(frameRequest, id)) {
-				t.Fatal("no place")
-			}
+			ours.put(id, testFrame(frameRequest, id))
 			in = append(in, id)
 		case n == 1:
 			got, ok := theirs.take()
@@ -49,8 +44,8 @@ func TestTheWorkerTakesTheOldestAndTheFrontTheNewest(t *testing.T) {
 			}
 			in = in[min(1, len(in)):]
 		case n == 2:
-			got, ok := ours.takeBack()
-			if ok != (len(in) > 0) || ok && got != in[len(in)-1] {
+			got, ok, err := ours.takeBack()
+			if err != nil || ok != (len(in) > 0) || ok && got != in[len(in)-1] {
 				t.Fatalf("the front took %d, %v of %v", got, ok, in)
 			}
 			in = in[:max(len(in)-1, 0)]
@@ -84,12 +79,13 @@ func TestBothSidesTakeAtOnce(t *testing.T) {
 	}()
 	in := int64(0)
 	for id := uint32(1); id <= total; {
-		if in-received.Load() < int64(ours.size) && ours.put(id, testFrame(frameRequest, id)) {
+		if in-received.Load() < int64(ours.size) {
+			ours.put(id, testFrame(frameRequest, id))
 			in++
 			id++
 		}
 		if rand.IntN(3) == 0 {
-			if id, ok := ours.takeBack(); ok {
+			if id, ok, _ := ours.takeBack(); ok {
 				by[id].Add(1)
 				in--
 			}

@@ -270,7 +270,7 @@ func (w *worker) onAborted(f frame) error {
 	p := w.pool
 	p.mu.Lock()
 	r := w.find(f.id)
-	if err = w.accept(r, f, false); err == nil {
+	if err = w.accept(r, f, r != nil && r.cancelled && !r.answering); err == nil {
 		p.complete(w, r)
 	}
 	p.mu.Unlock()
@@ -297,7 +297,7 @@ func (w *worker) accept(r *request, f frame, first bool) error {
 	if first {
 		// A whole response may come by the lane while the end of the slot's one
 		// before is in the channel still.
-		if f.flags&flagEnd == 0 {
+		if f.flags&flagEnd == 0 && f.kind == frameHead {
 			if s.current != nil {
 				return fmt.Errorf("slot %d answers two requests", f.slot)
 			}

@@ -47,7 +47,7 @@ type request struct {
 	slot      int32 // of the thread that answers; -1 before
 	answering bool  // a frame for it has come
 	withdrawn bool  // its Exchange has gone: nobody waits for the answer
-	sent      bool  // once; descriptors are rewound before the next time
+	cancelled bool  // its worker has been told that
 	deaths    int   // workers that died holding it, unstarted
 	queued    time.Time
 	waited    time.Duration // for a worker; 0 when one was free
@@ -116,7 +116,7 @@ func (r *request) drop() {
 func (r *request) clear(frame []byte) {
 	r.frame, r.rights, r.environ = frame, nil, nil
 	r.pool = nil
-	r.at, r.worker, r.id, r.slot, r.answering, r.withdrawn, r.sent, r.deaths, r.started = placeOutside, nil, 0, -1, false, false, false, 0, 0
+	r.at, r.worker, r.id, r.slot, r.answering, r.withdrawn, r.cancelled, r.deaths, r.started = placeOutside, nil, 0, -1, false, false, false, 0, 0
 	r.queued, r.waited = time.Time{}, 0
 	r.prev, r.next, r.head, r.whole, r.text, r.block, r.file, r.offset, r.by, r.sentBody = nil, nil, nil, false, nil, nil, nil, 0, nil, 0
 	r.stage.Store(stageWaiting)
@@ -178,15 +178,6 @@ func (r *request) encode(x *proxy.Exchange) error {
 	}
 	r.frame = append(b, r.body.Inline...)
 	return nil
-}
-
-// rewind makes descriptors read from their start again.
-func (r *request) rewind() {
-	for _, f := range []*os.File{r.body.File, r.environ} {
-		if f != nil {
-			f.Seek(0, 0)
-		}
-	}
 }
 
 // queue is the requests that wait for a worker, oldest first.

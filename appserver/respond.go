@@ -50,7 +50,7 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 	}
 	r.out.Memory, r.out.Disk, r.out.Dir = h.buffers, h.maxTemp, h.tempDir
 	w := &r.waiter
-	w.x, w.handler, w.began = x, h, time.Now()
+	w.x, w.handler, w.began, w.client = x, h, time.Now(), x.Stream().Client()
 	w.async.Store(x.Stream().Suspends())
 	x.Upstream.Tries++
 	for {
@@ -115,6 +115,10 @@ func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
 		}
 	default: // the tick asks
 		if x.Stream().Gone() && r.pool.withdraw(r) {
+			return true, proxy.StatusClientClosed
+		}
+		if r.lost() {
+			x.Upstream.Worker = r.pool.abandon(r)
 			return true, proxy.StatusClientClosed
 		}
 	}
@@ -193,6 +197,9 @@ func (h *handler) stream(x *proxy.Exchange, r *request) error {
 			}
 			if err := x.Res.Flush(); err != nil {
 				return err
+			}
+			if r.lost() {
+				return proxy.ErrClientGone
 			}
 			<-r.waiter.wake
 			continue

@@ -53,6 +53,7 @@ func (p *Pool) tick(now time.Time) {
 func (p *Pool) inspect(w *worker, now time.Time) bool {
 	late, waiting := false, 0
 	for _, r := range w.table {
+		p.attend(w, r)
 		switch {
 		case r == nil:
 		case r.at == placeGranted || !w.hasStarted(r):
@@ -77,6 +78,18 @@ func (p *Pool) inspect(w *worker, now time.Time) bool {
 		w.stuck = false
 	}
 	return late || waiting > 0 && w.stuck && still > int64(p.app.Timeout)
+}
+
+// attend looks after r's client: where that has gone, r's Exchange is told, and
+// once nobody waits for the answer the worker is.
+func (p *Pool) attend(w *worker, r *request) {
+	switch {
+	case r == nil:
+	case r.withdrawn:
+		w.cancel(r)
+	case r.lost():
+		r.tell(nil)
+	}
 }
 
 // idle reports whether a worker other than w has nothing to do.

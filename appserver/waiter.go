@@ -17,7 +17,12 @@ type waiter struct {
 	x       *proxy.Exchange // of a request that is async
 	handler *handler
 	began   time.Time
+	client  proxy.Client // nil where its loss is seen by writing only
 }
+
+// lost reports that no answer can reach r's client. Anyone who holds the pool's
+// lock may ask.
+func (r *request) lost() bool { return r.waiter.client != nil && r.waiter.client.Lost() }
 
 // The states of an Exchange that suspends.
 const (
@@ -33,7 +38,7 @@ func (w *waiter) reset() {
 	}
 	w.async.Store(false)
 	w.state.Store(exchangeRuns)
-	w.x, w.handler, w.began = nil, nil, time.Time{}
+	w.x, w.handler, w.began, w.client = nil, nil, time.Time{}, nil
 }
 
 // tell has the Exchange look at its request. One that is suspended goes on

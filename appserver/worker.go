@@ -1,7 +1,6 @@
 package appserver
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -10,9 +9,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
@@ -38,7 +34,6 @@ func (s State) String() string {
 const (
 	ahead       = 60        // requests sent to a worker beyond its threads
 	window      = 256 << 10 // credit of a slot, in bytes
-	pageStride  = 64
 	indexBits   = 11
 	maxThreads  = 1015 // which with ahead fits the index
 	bootMessage = "app.run() at import? guard it with if __name__ == \"__main__\""
@@ -53,7 +48,7 @@ type worker struct {
 	threads int
 	process Process
 	channel *channel
-	page    []byte
+	page    page
 	slots   []slot
 	heads   heads
 	born    time.Time
@@ -78,6 +73,7 @@ type worker struct {
 	slow        bool        // its running request is long: nothing is queued behind it
 	stuck       bool        // it does not start what it has been sent
 	full        bool        // its socket has no room
+	distrusted  bool        // it broke the protocol in shared memory: it will be killed
 	owesWake    atomic.Bool // its lane has a request that it has not been woken for
 	wakeUp      [headerSize]byte
 	progress    int64 // when a response last ended, or it stopped being idle
@@ -96,34 +92,6 @@ type worker struct {
 	output  []*os.File     // read ends, by the pool's outputs
 	printed sync.WaitGroup // what they held at the worker's end is logged
 	early   lastLines      // what it printed before it was ready
-}
-
-// slot is one thread of a worker.
-type slot struct {
-	current *request // under the pool's lock
-	credit  atomic.Int64
-	owed    atomic.Int64
-
-	mu     sync.Mutex
-	closed bool
-	give   credit
-}
-
-// repay returns n bytes of credit to the slot, by batches.
-func (s *slot) repay(n int64) {
-	if n == 0 || s.owed.Add(n) < window/2 {
-		return
-	}
-	n = s.owed.Swap(0)
-	if n == 0 {
-		return
-	}
-	s.credit.Add(n)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.give.give(int(n))
-	}
 }
 
 // newWorker starts the process and the goroutines that serve it.
@@ -185,28 +153,23 @@ func (w *worker) prepare() (files []*os.File, err error) {
 		return append(files, ends[2]), err
 	}
 	files = append(files, w.pool.zip, theirs)
-	page, err := pageFile(pageStride * w.threads)
-	if err != nil {
+	var statusFile *os.File
+	if w.page, statusFile, err = newPage(w.threads); err != nil {
 		return append(files, ends[2]), err
 	}
-	files = append(files, page, ends[2])
-	if w.page, err = unix.Mmap(int(page.Fd()), 0, pageStride*w.threads, unix.PROT_READ, unix.MAP_SHARED); err != nil {
-		return files, fmt.Errorf("cannot map a status page: %w", err)
-	}
+	files = append(files, statusFile, ends[2])
 	for i := range w.slots {
-		s := &w.slots[i]
-		s.credit.Store(window)
-		var f *os.File
-		if s.give, f, err = newCredit(); err != nil {
-			s.closed = true
+		f, err := w.slots[i].open(w.page, i)
+		if err != nil {
 			return files, err
 		}
 		files = append(files, f)
 	}
 	if w.loop != nil {
-		var shared []*os.File
-		w.lane, shared, err = newLane(w.threads + ahead)
-		files = append(files, shared...)
+		var shared *os.File
+		if w.lane, shared, err = newLane(w.threads + ahead); shared != nil {
+			files = append(files, shared)
+		}
 		if a := w.pool.arena; err == nil && a != nil {
 			files = append(files, a.file)
 		}
@@ -248,13 +211,7 @@ func (w *worker) start() {
 // discard releases what the worker held. Its process has ended.
 func (w *worker) discard() {
 	for i := range w.slots {
-		s := &w.slots[i]
-		s.mu.Lock()
-		if !s.closed && s.give.fd > 0 {
-			s.give.close()
-		}
-		s.closed = true
-		s.mu.Unlock()
+		w.slots[i].close()
 	}
 	if w.process == nil {
 		for _, f := range w.output {
@@ -264,10 +221,8 @@ func (w *worker) discard() {
 	if w.channel != nil {
 		w.channel.close()
 	}
-	if w.page != nil {
-		unix.Munmap(w.page)
-		w.page = nil
-	}
+	w.page.close()
+	w.page = nil
 	if w.lane != nil {
 		w.reading.Lock()
 		w.life.Lock()
@@ -278,22 +233,20 @@ func (w *worker) discard() {
 	}
 }
 
-// mark returns the id that the slot's thread wrote last.
-func (w *worker) mark(slot int) uint32 {
-	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&w.page[slot*pageStride])))
-}
-
 // hasStarted reports whether the worker's thread has begun with r.
 func (w *worker) hasStarted(r *request) bool {
-	if r.answering {
-		return true
-	}
+	return r.answering || w.runningIn(r) >= 0
+}
+
+// runningIn returns the slot whose thread has begun with r and with nothing
+// since; -1 when there is none.
+func (w *worker) runningIn(r *request) int {
 	for i := range w.slots {
-		if w.mark(i) == r.id {
-			return true
+		if w.page.mark(i) == r.id {
+			return i
 		}
 	}
-	return false
+	return -1
 }
 
 // add gives r a place in the table and an id.
@@ -322,6 +275,11 @@ func (w *worker) remove(r *request) {
 	w.outstanding--
 	if r.slot >= 0 && w.slots[r.slot].current == r {
 		w.slots[r.slot].current = nil
+	}
+	if r.cancelled {
+		for i := range w.slots {
+			w.slots[i].forget(r.id)
+		}
 	}
 	r.at = placeOutside
 }
@@ -353,7 +311,7 @@ func (w *worker) room() int {
 // runsOthers reports whether it runs requests that somebody waits for.
 func (w *worker) runsOthers() bool {
 	for _, r := range w.table {
-		if r != nil && !r.broken.Load() && w.hasStarted(r) {
+		if r != nil && !r.broken.Load() && !r.withdrawn && w.hasStarted(r) {
 			return true
 		}
 	}

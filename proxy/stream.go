@@ -39,6 +39,9 @@ type Stream interface {
 	// Gone reports, without blocking, that the client has closed or reset, or
 	// ended its sending side.
 	Gone() bool
+	// Client returns the client as goroutines beside the exchange's may look at
+	// it; nil where only writing tells that it has gone. It stays valid.
+	Client() Client
 	// BytesSent and BytesRead count wire bytes of this exchange so far:
 	// $bytes_sent and $request_length.
 	BytesSent() int64
@@ -59,6 +62,16 @@ type Stream interface {
 	Upgrade(x *Exchange) (net.Conn, error)
 	// DropConnection closes the connection after this exchange.
 	DropConnection()
+}
+
+// Client tells, to anyone and at any time, whether an exchange's client is there.
+type Client interface {
+	// Gone reports that nothing comes from the client any more: see Stream.
+	Gone() bool
+	// Lost reports that nothing reaches the client any more: it has closed both
+	// ways or reset. One that has only ended its sending side is not lost, but one
+	// that has closed looks like it until something was sent to it (TCP).
+	Lost() bool
 }
 
 // ErrNoUpgrade is a request that cannot leave HTTP.

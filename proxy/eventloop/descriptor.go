@@ -132,6 +132,10 @@ func (d *Descriptor) Expired() bool { return d.state.Load()&expired != 0 }
 // is nothing to come any more. Anyone may call it.
 func (d *Descriptor) Gone() bool { return d.state.Load()&(halfClosed|dead) != 0 }
 
+// Lost reports that the peer has closed both ways or reset: nothing reaches it
+// any more. Anyone may call it.
+func (d *Descriptor) Lost() bool { return d.state.Load()&dead != 0 }
+
 // Readable reports that there may be something to read, or the end.
 func (d *Descriptor) Readable() bool { return d.state.Load()&(readable|halfClosed|dead) != 0 }
 

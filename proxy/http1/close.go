@@ -77,6 +77,14 @@ func (c *conn) Gone() bool {
 	return err != nil && err != syscall.EAGAIN && err != syscall.EINTR
 }
 
+// Client is proxy.Stream's.
+func (c *conn) Client() proxy.Client {
+	if c.sock == nil {
+		return nil
+	}
+	return c.sock
+}
+
 // peek looks at the socket's next byte without waiting; EAGAIN when there is
 // none or, for TLS, when it cannot tell.
 func (c *conn) peek() (n int, err error) {

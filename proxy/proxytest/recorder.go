@@ -210,6 +210,9 @@ func (r *Recorder) ReadBody(p []byte) (int, error) { return r.request.Read(p) }
 // Gone reports whether the client's bound was reached.
 func (r *Recorder) Gone() bool { return r.gone > 0 && r.Body.Len() >= r.gone }
 
+// Client is nil: nobody else looks.
+func (r *Recorder) Client() proxy.Client { return nil }
+
 // BytesSent returns the body's length.
 func (r *Recorder) BytesSent() int64 { return int64(r.Body.Len()) }
 

@@ -2,21 +2,23 @@
 
 A process has one channel, a SEQPACKET socket that all its threads receive from, and one
 slot per thread. A slot holds one request at a time, marks it started in the shared status
-page, and sends its body bytes within a window of credit that the front refills through
-the slot's eventfd. A frame is sent whole or not at all, so threads need no lock.
+page, and sends its body bytes within a window of credit that the front refills there. The
+page also tells when a request's client has gone. The front rings the slot's bell, a socket,
+for a slot that waits. A frame is sent whole or not at all, so threads need no lock.
 """
 
+import errno
 import io
 import marshal
 import mmap
 import os
-import select
 import socket
 import struct
 from array import array
 
 from . import frames
-from .frames import DATA, END, FRAME, HEAD, HEADER, LENGTH, PREFIX, SIZED, ProtocolError
+from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, PREFIX, SIZED,
+                     ProtocolError)
 from .lane import Lane, SharedLane, shared, store
 
 # As exact int: an operation on socket's own, which are enumerations, costs a microsecond.
@@ -28,6 +30,8 @@ PLAIN = struct.Struct("<III")  # SIZED with type, flags and slot in one, the las
 DESCRIPTORS = socket.CMSG_SPACE(2 * array("i").itemsize)
 COPIED = 16384  # bytes; a body up to this is copied behind its head, which beats an iovec
 WAKE_UP = HEADER.pack(frames.WAKE, 0, 0, 0)
+COUNT = (1 << 32) - 1
+RINGS = 64  # of a bell, heard at once
 AT_ONCE = 262144  # bytes; a body in a descriptor up to this is read before the application runs
 INPUT_BUFFER = 65536  # bytes read at once from a larger one
 MOST_REMARKS = 64  # different ones; an application may make up any number of header names
@@ -37,8 +41,15 @@ class ChannelClosed(Exception):
     """The front is gone, or this process is a fork that has no business on the channel."""
 
 
+class Cancelled(BrokenPipeError):
+    """The client of the request has gone: nothing that is sent reaches anybody."""
+
+    def __init__(self):
+        super().__init__(errno.EPIPE, "the client has gone")
+
+
 class Channel:
-    """The process's end of the socket, its status page and its credit descriptors."""
+    """The process's end of the socket, its status page and its bells."""
 
     def __init__(self):
         self.socket = socket.socket(fileno=frames.CHANNEL_FD)
@@ -48,7 +59,7 @@ class Channel:
         self._remarks = set()
         self.lane = self.bodies = None
         self._page = None
-        for descriptor in range(frames.ZIP_FD, frames.CREDIT_FD):
+        for descriptor in range(frames.ZIP_FD, frames.BELL_FD):
             os.set_inheritable(descriptor, False)
         os.register_at_fork(after_in_child=self._abandon)
 
@@ -65,13 +76,13 @@ class Channel:
         """Opens the lane that the settings promise; returns them."""
         lane, threads = settings.get("lane"), settings["threads"]
         bodies = settings.get("bodies")
-        extra = (2 if lane else 0) + (1 if bodies else 0)
+        extra = bool(lane) + bool(bodies)
         for offset in range(threads + extra):
-            os.set_inheritable(frames.CREDIT_FD + offset, False)
+            os.set_inheritable(frames.BELL_FD + offset, False)
         if lane:
             self.lane = (SharedLane if threads > 1 else Lane)(lane, threads)
         if bodies:
-            descriptor = frames.CREDIT_FD + threads + extra - 1
+            descriptor = frames.BELL_FD + threads + extra - 1
             self.bodies = memoryview(mmap.mmap(descriptor, bodies["size"], prot=mmap.PROT_READ))
             os.close(descriptor)
             if lane:
@@ -153,6 +164,7 @@ class Slot:
         self.take = lane.take if lane else nothing  # as wait(), or None where that must wait
         self._window = window
         self._credit = window
+        self._granted = 0  # of the front's count, what is in the credit
         self.marks = marks  # the status page: marks[mark] = id says that a request is started
         self.mark = index * frames.MARK_STRIDE
         self._buffer = memoryview(bytearray(FRAME))
@@ -187,7 +199,7 @@ class Slot:
                     ancillary or flags & TRUNCATED):
                 return id, marshal.loads(self._payload), None
             if not size:
-                return None
+                return self.take()  # what the front could not take back, else None
             if not lane or self._buffer[0] != frames.WAKE:
                 return self._request(size, ancillary, flags)
             request = self.take()
@@ -278,20 +290,28 @@ class Slot:
         except OSError as error:
             raise ChannelClosed(str(error)) from None
 
+    def check(self):
+        """Raises Cancelled if the client of the request that this slot runs has gone."""
+        if self.marks[self.mark + CANCELLED] == self.marks[self.mark]:
+            raise Cancelled
+
     def _spend(self, size):
-        descriptor = frames.CREDIT_FD + self.index
         while self._credit < size:
-            if self.channel.abandoned:
-                raise ChannelClosed("forked")
-            # An eventfd knows no hang-up: the channel's own tells that the front has died.
-            waiter = select.poll()
-            waiter.register(descriptor, select.POLLIN)
-            waiter.register(self.channel.socket, 0)
-            ready = dict(waiter.poll())
-            if descriptor not in ready:
-                raise ChannelClosed("the front has gone")
-            self._credit += int.from_bytes(os.read(descriptor, 8), "little")
+            granted = self.marks[self.mark + GRANTED]
+            if granted == self._granted:
+                self.check()
+                self._listen()
+                continue
+            self._credit += granted - self._granted & COUNT
+            self._granted = granted
         self._credit -= size
+
+    def _listen(self):
+        """Waits until the front rings, after it has changed something in the status page."""
+        if self.channel.abandoned:
+            raise ChannelClosed("forked")
+        if not os.read(frames.BELL_FD + self.index, RINGS):
+            raise ChannelClosed("the front has gone")
 
     def _receive_descriptors(self, frame_flags, id, length, ancillary, flags):
         held = array("i")
@@ -305,9 +325,13 @@ class Slot:
             return id, None, None
         if frame_flags & frames.ENVIRON_FD:
             with open(held.pop(0), "rb") as file:
+                file.seek(0)
                 environ = marshal.loads(file.read())
         else:
             environ = marshal.loads(self._payload)
         if frame_flags & frames.BODY_SHARED:
             return id, environ, shared(self.channel.bodies, self._payload, length)
-        return id, environ, opened(held[0], int(environ["CONTENT_LENGTH"])) if held else None
+        if not held:
+            return id, environ, None
+        os.lseek(held[0], 0, os.SEEK_SET)  # a worker before may have read it
+        return id, environ, opened(held[0], int(environ["CONTENT_LENGTH"]))

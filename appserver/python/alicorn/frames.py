@@ -8,7 +8,7 @@ part (SIZED), which is followed by body bytes.
 import marshal
 import struct
 
-ZIP_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, CREDIT_FD = 3, 4, 5, 6, 7  # the lane's follow
+ZIP_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, BELL_FD = 3, 4, 5, 6, 7  # the lane's follow
 
 FRAME = 65536  # bytes; the largest frame
 HEADER = struct.Struct("<BBHI")
@@ -16,7 +16,8 @@ SIZED = struct.Struct("<BBHII")
 PLACE = struct.Struct("<II")  # of a body in the memory that bodies share
 PREFIX = struct.Struct("<IBBH")  # of an entry in the lane: the frame's length, its type, flags, slot
 LENGTH = struct.Struct("<I")
-MARK_STRIDE = 16  # 32-bit words from one slot's started mark to the next
+MARK_STRIDE = 16  # 32-bit words from one slot's line of the status page to the next
+GRANTED, CANCELLED = 8, 9  # words of a line, of the front; the first is the slot's started mark
 
 INIT, REQUEST, WAKE = ord("I"), ord("R"), ord("W")
 READY, FAILED, HEAD, DATA = ord("K"), ord("F"), ord("H"), ord("D")

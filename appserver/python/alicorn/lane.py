@@ -1,11 +1,12 @@
 """The lane: requests and whole small responses through memory that both processes map.
 
-While both sides are awake a frame costs no system call but the request's token; the channel
-wakes whoever sleeps. Who reads a token from the eventfd owns a request: this process the
-oldest, the front, which may change its mind, the newest. Words of the first page, each in a
-cache line of its own and written by one side alone, count what has passed:
+While both sides are awake a frame costs no system call; the channel wakes whoever sleeps.
+This process takes the oldest request, the front, which may change its mind, the newest: each
+announces what it is about to take in its own word, then looks at the other's, so that both
+never take the same. Words of the first page, each in a cache line of its own and written by
+one side alone, count what has passed:
 
-    TAKEN <= PUT    requests; TAKEN is known to this process alone
+    TAKEN <= PUT    requests
     READ <= ANSWERED <= READ + responses
 
 Each counts modulo 2^32. PROTOCOL.md says what either side may rely on.
@@ -17,14 +18,13 @@ import struct
 import threading
 from io import BytesIO
 from marshal import loads
-from os import read
 
 from . import frames
 from .frames import LENGTH, PLACE, SIZED, ProtocolError
 
 PAGE = 4096  # bytes before the first entry
 LINE = 16  # words from one shared word to the next
-ASLEEP, PUT, WAITING, ANSWERED, READ = range(0, 5 * LINE, LINE)
+ASLEEP, PUT, WAITING, ANSWERED, READ, TAKEN = range(0, 6 * LINE, LINE)
 COUNT = (1 << 32) - 1
 REQUEST = frames.REQUEST  # in a word with the flags and the slot, which are zero
 SHARED = REQUEST | frames.BODY_SHARED << 8
@@ -40,7 +40,7 @@ class Lane:
     bodies = None  # the memory that bodies share
 
     def __init__(self, settings, threads):
-        memory, self._tokens = (frames.CREDIT_FD + threads + offset for offset in (0, 1))
+        memory = frames.BELL_FD + threads
         requests, responses, size = (settings[key] for key in ("requests", "responses", "entry"))
         self._memory = mmap.mmap(memory, PAGE + (requests + responses) * size)
         os.close(memory)
@@ -60,14 +60,20 @@ class Lane:
 
     def take(self):
         """Returns the oldest request there is, as Slot.wait() does, or None."""
-        taken = self._taken
-        if self._words[PUT] == taken:
+        words, taken = self._words, self._taken
+        if not 0 < words[PUT] - taken & COUNT <= self._requests:
             return None
-        try:
-            read(self._tokens, 8)
-        except BlockingIOError:
-            return None  # the front took it back
-        self._taken = taken + 1 & COUNT
+        words[TAKEN] = after = taken + 1 & COUNT
+        if self._weak:
+            self._barrier()
+        self._acquire(False)  # as in doze()
+        self._release()
+        if not 0 < words[PUT] - taken & COUNT <= self._requests:
+            words[TAKEN] = taken
+            return None  # the front takes it back
+        if self._weak:
+            self._barrier()
+        self._taken = after
         # _decode(), without its call
         entry, payload = self._entries[taken % self._requests]
         size, kind, id, length = unpack(entry)
@@ -135,9 +141,6 @@ class Lane:
         """Leaves the lane to the parent, in a fork: it looks empty and its front asleep."""
         self._words = memoryview(bytearray(PAGE)).cast("I")
         self._words[ASLEEP], self._words[PUT] = 1, self._taken
-        if self._tokens >= 0:  # else it is the fork of a fork
-            os.close(self._tokens)
-        self._tokens = -1
 
 
 def shared(bodies, payload, length):
@@ -165,14 +168,8 @@ class SharedLane(Lane):
     def take(self):
         if self._words[PUT] == self._taken:
             return None
-        try:
-            with self._lock:
-                read(self._tokens, 8)
-                taken = self._taken
-                self._taken = taken + 1 & COUNT
-        except BlockingIOError:
-            return None
-        return self._decode(taken)
+        with self._lock:
+            return super().take()
 
     def doze(self):
         with self._lock:

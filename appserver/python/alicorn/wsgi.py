@@ -3,6 +3,9 @@
 A response that is a list, or whose Content-Length is reached, ends with the frame that
 carries its last byte, so that the front need not wait for close(). Everything that depends
 on the process alone is in the constants, merged into each environ.
+
+When its client has gone a response ends before its next part: the iterable is closed, write()
+raises BrokenPipeError. What an application returns as a list is sent, and dropped by the front.
 """
 
 import io
@@ -13,7 +16,7 @@ import tempfile
 from io import BytesIO
 
 from . import failure
-from .channel import ChannelClosed
+from .channel import Cancelled, ChannelClosed
 from .frames import END
 from .heads import Heads, Refused
 
@@ -95,6 +98,8 @@ class Response:
 
     def write(self, data):
         """The write() callable: sends the head if it is not, then data."""
+        if not self.ended:
+            self.slot.check()
         if data or self.opened:
             self._part(data)
         elif isinstance(data, bytes):
@@ -141,6 +146,12 @@ class Response:
             payload = self.heads.head(ERROR_STATUS, ERROR_HEADERS, None)[0]
             self.slot.head(self.id, payload, b"" if self.bodyless else ERROR_BODY, END)
 
+    def cancel(self):
+        """Ends a response that nobody waits for."""
+        if not self.ended:
+            self.ended = True
+            self.slot.abort(self.id, "its client has gone")
+
     def _send_list(self, parts):
         if len(parts) == 1:
             body = parts[0]
@@ -169,7 +180,9 @@ class Response:
     def _send_parts(self, parts, size=None):
         if parts is None:
             raise Refused("the application returned None instead of an iterable")
+        check = self.slot.check
         for part in parts:
+            check()
             if part:
                 self._part(part, size)
                 if self.bodyless or self.left is not None and self.left < 0:
@@ -313,6 +326,8 @@ class Server:
                     result.close()
         except ChannelClosed:
             raise
+        except Cancelled:
+            response.cancel()
         except Refused as error:
             self.slot.complain(id, str(error))
             response.fail()

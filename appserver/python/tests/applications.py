@@ -112,6 +112,45 @@ def answers(environ, start_response):
     return parts
 
 
+def awaits(flag):
+    while not os.path.exists(flag):
+        time.sleep(0.002)
+
+
+def writes_until_told(environ, start_response):
+    write = start_response("200 OK", TEXT)
+    awaits(environ["QUERY_STRING"])
+    try:
+        while True:
+            write(b"x")
+    except BrokenPipeError:
+        events.append("told")
+        raise
+    finally:
+        events.append("closed")
+
+
+def writes_on(environ, start_response):
+    write = start_response("200 OK", TEXT)
+    awaits(environ["QUERY_STRING"])
+    for _ in range(2):
+        try:
+            write(b"x")
+        except OSError:
+            events.append("told")
+    return []
+
+
+def stops_by_itself(environ, start_response):
+    write = start_response("200 OK", TEXT)
+    awaits(environ["QUERY_STRING"])
+    try:
+        write(b"x")
+    except OSError:
+        events.append("told")
+    return [b"late"]
+
+
 def generator(environ, start_response):
     start_response("200 OK", TEXT)
     yield b""

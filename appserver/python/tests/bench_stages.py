@@ -62,11 +62,11 @@ def bench_slot(lane):
     ours.shutdown(socket.SHUT_WR)
     status = os.memfd_create("status")
     os.ftruncate(status, 4096)
-    descriptors = [theirs.detach(), status, ours.detach(), os.eventfd(0), lane.file, lane.tokens]
+    descriptors = [theirs.detach(), status, ours.detach(), os.memfd_create("bell"), lane.file]
     for target, number in enumerate(descriptors, 100):
         os.dup2(number, target)
     frames.ZIP_FD = 100
-    frames.CHANNEL_FD, frames.STATUS_FD, frames.DIAGNOSTICS_FD, frames.CREDIT_FD = range(100, 104)
+    frames.CHANNEL_FD, frames.STATUS_FD, frames.DIAGNOSTICS_FD, frames.BELL_FD = range(100, 104)
     end = channel.Channel()
     end.prepare(SETTINGS)
     return end.slots(1, SETTINGS["window"])[0]
@@ -84,7 +84,6 @@ def stages():
     def fill():
         lane.write(Lane.READ, lane.word(Lane.ANSWERED))
         lane.write(Lane.PUT, lane.word(Lane.PUT) + ROOM)
-        os.eventfd_write(lane.tokens, ROOM)
 
     def received():
         fill()

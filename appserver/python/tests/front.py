@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 import zipfile
 from array import array
@@ -93,7 +94,7 @@ class Answer:
 class Lane:
     """The front's side of the lane, which refuses to break its rules."""
 
-    ASLEEP, PUT, WAITING, ANSWERED, READ = range(0, 320, 64)
+    ASLEEP, PUT, WAITING, ANSWERED, READ, TAKEN = range(0, 384, 64)
 
     def __init__(self, requests, responses, entry=16384):
         self.settings = {"requests": requests, "responses": responses, "entry": entry}
@@ -102,7 +103,8 @@ class Lane:
         self.file = os.memfd_create("lane")
         os.ftruncate(self.file, size)
         self.page = mmap.mmap(self.file, size)
-        self.tokens = os.eventfd(0, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.barrier = threading.Lock()
+        self.nudge = None  # the Front's
         self.ids = []  # of the requests put, oldest first
 
     def word(self, offset):
@@ -119,15 +121,25 @@ class Lane:
         self.page[start:start + 4 + len(frame)] = struct.pack("<I", len(frame)) + frame
         self.write(self.PUT, put + 1)
         self.ids.append(id)
-        os.eventfd_write(self.tokens, 1)
+        self.fence()
+
+    def fence(self):
+        """Keeps loads behind the store before it."""
+        with self.barrier:
+            pass
 
     def take_back(self):
         """Takes the newest request back; returns its id, None when the worker has them all."""
-        try:
-            os.eventfd_read(self.tokens)
-        except BlockingIOError:
+        put = self.word(self.PUT)
+        if put == self.word(self.TAKEN):
             return None
-        self.write(self.PUT, self.word(self.PUT) - 1)
+        self.write(self.PUT, put - 1)
+        self.fence()
+        if not 0 < put - self.word(self.TAKEN) & 0xffffffff <= self.requests:
+            self.write(self.PUT, put)  # the worker is taking it, or has looked meanwhile
+            self.fence()
+            self.nudge()
+            return None
         return self.ids.pop()
 
     def receive(self):
@@ -152,6 +164,8 @@ class Front:
     def __init__(self, app, directory, threads=1, window=1 << 20, python=sys.executable,
                  environ=None, lane=None, by="lane", bodies=0, **settings):
         self.lane, self.by = lane, by
+        if lane:
+            lane.nudge = self.nudge
         self.bodies = os.memfd_create("bodies")  # of that many bytes, where bodies are shared
         os.ftruncate(self.bodies, bodies)
         self.threads, self.window = threads, window
@@ -172,14 +186,18 @@ class Front:
         os.ftruncate(self.status, 4096)
         self.page = mmap.mmap(self.status, 4096)
         self.diagnostics, diagnostics = os.pipe()
-        self.credit = [os.eventfd(0) for _ in range(threads)]
+        bells = [socket.socketpair() for _ in range(threads)]
+        self.bells = [ours for ours, _ in bells]
+        self.granted = [0] * threads
         self.stdout, self.stderr = os.memfd_create("stdout"), os.memfd_create("stderr")
         with open(os.devnull) as null:
             self.pid = self._spawn(python, environ, [
                 null.fileno(), self.stdout, self.stderr, package(), self.theirs.fileno(),
-                self.status, diagnostics] + self.credit
-                + ([lane.file, lane.tokens] if lane else []) + ([self.bodies] if bodies else []))
+                self.status, diagnostics] + [theirs.fileno() for _, theirs in bells]
+                + ([lane.file] if lane else []) + ([self.bodies] if bodies else []))
         os.close(diagnostics)
+        for _, theirs in bells:
+            theirs.close()
         self.channel.send(HEADER.pack(ord("I"), 0, 0, 0) + marshal.dumps(self.settings, 2))
 
     def __enter__(self):
@@ -191,12 +209,12 @@ class Front:
             self.wait()
         self.channel.close()
         self.theirs.close()
-        for descriptor in [self.status, self.diagnostics, self.stdout, self.stderr,
-                           self.bodies] + self.credit:
+        for descriptor in (self.status, self.diagnostics, self.stdout, self.stderr, self.bodies):
             os.close(descriptor)
+        for bell in self.bells:
+            bell.close()
         if self.lane:
             os.close(self.lane.file)
-            os.close(self.lane.tokens)
 
     @staticmethod
     def _spawn(python, environ, descriptors):
@@ -333,7 +351,13 @@ class Front:
         return answer
 
     def grant(self, slot, size):
-        os.write(self.credit[slot], struct.pack("<Q", size))
+        self.granted[slot] = self.granted[slot] + size & 0xffffffff
+        struct.pack_into("<I", self.page, 64 * slot + 32, self.granted[slot])
+        self.bells[slot].send(b"!")
+
+    def cancel(self, slot, id):
+        struct.pack_into("<I", self.page, 64 * slot + 36, id)
+        self.bells[slot].send(b"!")
 
     def mark(self, slot):
         return struct.unpack_from("<I", self.page, 64 * slot)[0]
@@ -344,6 +368,11 @@ class Front:
         while self.step() is not None:
             pass
         return self.wait()
+
+    def die(self):
+        """Closes what a front's death closes."""
+        for end in [self.channel, self.theirs] + self.bells:
+            end.close()
 
     def exited(self):
         if self.code is None:

@@ -97,9 +97,70 @@ def test_a_front_that_dies_frees_a_worker_without_credit(own):
     front.ready()
     id = front.request("/big", QUERY_STRING="100,1")
     poll(lambda: front.mark(0) == id, "never marked")
-    front.channel.close()
-    front.theirs.close()
+    front.die()
     assert front.wait() == 0
+
+
+ENDLESS = "('200 OK', [], Closing(%s))"
+
+
+@pytest.mark.parametrize("parts, told", [
+    ("iter(lambda: b'x', None)", "between two frames"),
+    ("iter(lambda: b'', None)", "between two frames, with no part to send"),
+    ("[b'x' * 100] * 2", "while it waits for credit"),
+    ("[b'x' * 10] * 10", "while it waits for credit for the second frame"),
+])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_client_that_leaves_ends_a_stream(own, parts, told, threads):
+    endless = "iter" in parts
+    front = own(window=1 << 30 if endless else 15, threads=threads)
+    front.ready()
+    id = front.request("/answers", QUERY_STRING=ENDLESS % parts)
+    poll(lambda: id in [front.mark(slot) for slot in range(threads)], "never marked")
+    slot = [front.mark(slot) for slot in range(threads)].index(id)
+    front.cancel(slot, id)
+    answer = front.answer(id)
+    assert "client has gone" in answer.aborted and not answer.logs
+    front.cancel(slot, 0)
+    front.grant(slot, 1000)
+    assert front.answer(front.request("/happened")).body == b"closed"
+    assert not front.errors()
+
+
+@pytest.mark.parametrize("body, happened", [
+    ("writes_until_told", b"told,closed"), ("writes_on", b"told,told"), ("stops_by_itself", b"told"),
+])
+def test_write_tells_that_the_client_has_left(own, tmp_path, body, happened):
+    front = own()
+    front.ready()
+    flag = tmp_path / "flag"
+    id = front.request("/" + body, QUERY_STRING=str(flag))
+    poll(lambda: front.mark(0) == id, "never marked")
+    front.cancel(0, id)
+    flag.touch()
+    front.answer(id)
+    assert front.answer(front.request("/happened")).body == happened
+    assert not front.errors()
+
+
+def test_what_an_application_returns_whole_is_answered_though_its_client_left(own, tmp_path):
+    front = own()
+    front.ready()
+    flag = tmp_path / "flag"
+    id = front.request("/waits", QUERY_STRING=str(flag))
+    poll(lambda: front.mark(0) == id, "never marked")
+    front.cancel(0, id)
+    flag.touch()
+    assert front.answer(id).complete
+
+
+def test_a_cancelled_request_is_not_the_next_one(own):
+    front = own()
+    front.ready()
+    id = front.request("/generator", QUERY_STRING="a,b")
+    front.answer(id)
+    front.cancel(0, id)
+    assert front.answer(front.request("/generator", QUERY_STRING="a,b")).body == b"ab"
 
 
 def test_a_front_that_dies_ends_an_endless_response(own):
@@ -107,8 +168,7 @@ def test_a_front_that_dies_ends_an_endless_response(own):
     front.ready()
     front.request("/answers", QUERY_STRING="('200 OK', [], iter(lambda: b'x', None))")
     front.receive()
-    front.channel.close()
-    front.theirs.close()
+    front.die()
     assert front.wait() == 0
 
 
