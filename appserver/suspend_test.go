@@ -154,7 +154,7 @@ func TestShutdownAnswersSuspendedRequests(t *testing.T) {
 	fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	proxytest.Eventually(t, func() bool { return s.outstanding(t) == 1 }, "no request")
 	ended := make(chan error, 1)
-	go func() { ended <- s.Engine.Shutdown(t.Context()) }()
+	go func() { ended <- s.Engine.Shutdown(t.Context(), time.Second) }()
 	proxytest.Eventually(t, s.Engine.Draining, "not draining")
 	close(hold)
 	answer, err := io.ReadAll(nc)

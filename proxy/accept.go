@@ -98,7 +98,7 @@ func (e *Engine) start(nc net.Conn, l *Listener) {
 	c := &Conn{ID: e.nextID.Add(1)}
 	c.fill(nc, l)
 	site := e.siteOf(c)
-	if site == nil || e.down.Load() {
+	if site == nil {
 		nc.Close()
 		return
 	}

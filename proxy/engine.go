@@ -19,11 +19,10 @@ type ServeConn func(e *Engine, nc net.Conn, c *Conn)
 
 // LiveConn is a connection being served, as the Engine ends it.
 type LiveConn interface {
-	// Drain lets the exchange in progress end, with "Connection: close", and
-	// then closes; it closes at once when none is in progress. It does not block.
-	Drain()
-	// Fresh reports whether nothing has been asked on it yet.
-	Fresh() bool
+	// Drain tells the connection that the Engine drains: its next response says
+	// "Connection: close", and it waits no longer than last for that request;
+	// 0: it closes at once where it has none. It does not block.
+	Drain(last time.Duration)
 	// Close cuts the connection now.
 	Close() error
 }
@@ -37,8 +36,10 @@ type Engine struct {
 	loops   *eventloop.Group // nil: a goroutine for each connection
 	nextID  atomic.Uint64
 	down    atomic.Bool
+	last    atomic.Int64 // LastWait, set before down
 
 	mu    sync.Mutex
+	gone  bool // no connection is served any more
 	conns map[*Conn]LiveConn
 	wake  chan struct{} // closed and replaced when a connection or request ends while someone waits
 	wait  atomic.Int32  // how many wait
@@ -85,11 +86,11 @@ func (e *Engine) closeRemoved(old, g *Generation) {
 }
 
 // Register tells the Engine of a connection that it may have to end; false
-// when the Engine is shutting down and the connection is to be closed.
+// when the Engine has shut down and the connection is to be closed.
 func (e *Engine) Register(c *Conn, lc LiveConn) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.down.Load() {
+	if e.gone {
 		return false
 	}
 	e.conns[c] = lc
@@ -113,6 +114,10 @@ func (e *Engine) Connections() int {
 
 // Draining reports that the process is ending: responses say Connection: close.
 func (e *Engine) Draining() bool { return e.down.Load() }
+
+// LastWait returns how long a connection may wait for its last request while
+// the Engine is Draining.
+func (e *Engine) LastWait() time.Duration { return time.Duration(e.last.Load()) }
 
 // connUse is the Generation that a connection's request is using. It is a
 // hazard pointer: set, then checked against the current one, so that no
@@ -182,32 +187,6 @@ func (e *Engine) Drain(ctx context.Context, g *Generation) error {
 	return err
 }
 
-// AwaitFirst stops accepting and waits until something has been asked on every
-// connection, or ctx has ended.
-func (e *Engine) AwaitFirst(ctx context.Context) {
-	e.stopAccepting()
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for e.hasFresh() {
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (e *Engine) hasFresh() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, lc := range e.conns {
-		if lc.Fresh() {
-			return true
-		}
-	}
-	return false
-}
-
 func (e *Engine) stopAccepting() {
 	if g := e.Current(); g != nil {
 		for _, l := range g.Listeners {
@@ -216,22 +195,32 @@ func (e *Engine) stopAccepting() {
 	}
 }
 
-// Shutdown stops accepting, lets requests in progress end and closes every
-// connection. When ctx ends first, what is left is cut.
-func (e *Engine) Shutdown(ctx context.Context) error {
-	e.mu.Lock()
+// Shutdown stops accepting, answers each connection's request in progress or
+// the one that comes within last, and closes it. When ctx ends first, what is
+// left is cut. A client that keeps a connection learns from "Connection: close"
+// that it is the last one: closing an idle connection loses the request that is
+// on its way.
+func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
+	e.stopAccepting()
+	e.last.Store(int64(last))
 	e.down.Store(true)
+	e.mu.Lock()
 	live := make([]LiveConn, 0, len(e.conns))
 	for _, lc := range e.conns {
 		live = append(live, lc)
 	}
 	e.mu.Unlock()
-	e.stopAccepting()
 	for _, lc := range live {
-		lc.Drain()
+		lc.Drain(last)
 	}
-	err := e.waitUntil(ctx, func() bool { return len(e.conns) == 0 })
+	err := e.waitUntil(ctx, func() bool {
+		e.gone = len(e.conns) == 0
+		return e.gone
+	})
 	if err != nil {
+		e.mu.Lock()
+		e.gone = true
+		e.mu.Unlock()
 		e.cut(func(*Conn) bool { return true })
 	}
 	return err

@@ -258,7 +258,7 @@ func TestShutdownLetsRequestsEndAndClosesIdleConnections(t *testing.T) {
 	}()
 	<-entered
 	down := make(chan error, 1)
-	go func() { down <- s.Engine.Shutdown(context.Background()) }()
+	go func() { down <- s.Engine.Shutdown(context.Background(), 50*time.Millisecond) }()
 	if _, err := idle.r.ReadByte(); err != io.EOF {
 		t.Errorf("an idle connection was not closed: %v", err)
 	}
@@ -308,23 +308,49 @@ func TestAPanicInTheLogPhaseIsContained(t *testing.T) {
 	}
 }
 
-// A connection that was accepted just before the end may have its first request
-// on the way: it is answered. One that stays silent ends soon.
-func TestShutdownAnswersTheFirstRequestOfANewConnection(t *testing.T) {
+// A connection that asks nothing may have a request on the way, whether it has
+// asked before or not: that is answered, as its last. One that stays silent ends
+// when its time is up.
+func TestShutdownAnswersOneMoreRequest(t *testing.T) {
 	s, _, open := startGate(t)
 	close(open)
-	fresh, silent := connect(s, "127.0.0.1:80"), connect(s, "127.0.0.1:80")
+	fresh, kept := connect(s, "127.0.0.1:80"), connect(s, "127.0.0.1:80")
+	if _, _, err := kept.get("/"); err != nil {
+		t.Fatal(err)
+	}
 	proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 2 }, "the connections were not accepted")
 	down := make(chan error, 1)
-	go func() { down <- s.Engine.Shutdown(context.Background()) }()
+	go func() { down <- s.Engine.Shutdown(context.Background(), time.Minute) }()
 	proxytest.Eventually(t, s.Engine.Draining, "Draining is false")
-	if res, _, err := fresh.get("/"); err != nil || !res.Close {
-		t.Errorf("got %v, %v", res, err)
-	}
-	if _, err := silent.r.ReadByte(); err != io.EOF {
-		t.Errorf("a silent connection was not closed: %v", err)
+	for name, c := range map[string]*client{"fresh": fresh, "kept": kept} {
+		if res, _, err := c.get("/"); err != nil || !res.Close {
+			t.Errorf("%s: got %v, %v", name, res, err)
+		}
+		if _, err := c.r.ReadByte(); err != io.EOF {
+			t.Errorf("%s: not closed after its last answer: %v", name, err)
+		}
 	}
 	if err := <-down; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestShutdownClosesWhatStaysSilent(t *testing.T) {
+	for _, last := range []time.Duration{0, 50 * time.Millisecond} {
+		s, _, open := startGate(t)
+		close(open)
+		fresh, kept := connect(s, "127.0.0.1:80"), connect(s, "127.0.0.1:80")
+		if _, _, err := kept.get("/"); err != nil {
+			t.Fatal(err)
+		}
+		proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 2 }, "the connections were not accepted")
+		if err := s.Engine.Shutdown(context.Background(), last); err != nil {
+			t.Error(err)
+		}
+		for name, c := range map[string]*client{"fresh": fresh, "kept": kept} {
+			if _, err := c.r.ReadByte(); err != io.EOF {
+				t.Errorf("%s: not closed: %v", name, err)
+			}
+		}
 	}
 }

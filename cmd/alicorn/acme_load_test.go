@@ -48,10 +48,7 @@ func (v *visitors) connect(ctx context.Context, each int) {
 		}
 		serial := nc.ConnectionState().PeerCertificates[0].SerialNumber.String()
 		for n := 0; n < each && ctx.Err() == nil; n++ {
-			closing, begun, err := oneRequest(nc, bufio.NewReader(nc))
-			if err != nil && n > 0 && !begun {
-				break // closed between two requests, as HTTP allows (RFC 9112, 9.3)
-			}
+			closing, err := oneRequest(nc, bufio.NewReader(nc))
 			v.note(serial, err)
 			if err != nil || closing {
 				break

@@ -239,7 +239,10 @@ func respond(reply chan error, err error) {
 }
 
 // stop ends serving: gracefully until a second stop, or now.
-func (s *server) stop(ctx context.Context, now bool) error {
+func (s *server) stop(ctx context.Context, now bool) error { return s.end(ctx, now, lastWait) }
+
+// end is stop; a connection without a request has last for one more.
+func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 	ld := s.loaded()
 	if s.link != nil {
 		s.link.Stopping()
@@ -267,7 +270,7 @@ func (s *server) stop(ctx context.Context, now bool) error {
 			}
 		}
 	}()
-	whole := s.engine.Shutdown(end) == nil
+	whole := s.engine.Shutdown(end, last) == nil
 	ld.generation.Stop(end)
 	s.drains.Wait()
 	if whole && s.loops != nil { // else exchanges that were cut may still be ending

@@ -61,15 +61,13 @@ func (u *upgrade) abandon() {
 	}
 }
 
-// newcomers is how long connections that were accepted last have, at most, to
-// send their first request to the old process, which nobody waits for.
-const newcomers = 10 * time.Second
+// How long a connection without a request is kept for its last one: briefly
+// when somebody waits for the stop, longer when another process serves and
+// nobody waits for this one.
+const (
+	lastWait     = time.Second
+	retiringWait = 10 * time.Second
+)
 
-// retire stops when another process serves: a connection accepted just before
-// is no idle one, its request is on the way.
-func (s *server) retire(ctx context.Context) error {
-	first, cancel := context.WithTimeout(ctx, newcomers)
-	defer cancel()
-	s.engine.AwaitFirst(first)
-	return s.stop(ctx, false)
-}
+// retire stops when another process serves.
+func (s *server) retire(ctx context.Context) error { return s.end(ctx, false, retiringWait) }

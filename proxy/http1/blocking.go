@@ -9,7 +9,7 @@ import (
 // awaitByte reads where readiness cannot be waited for.
 func (c *conn) awaitByte(timeout time.Duration) bool {
 	c.releaseExchange()
-	c.readDeadline(timeout)
+	c.idleDeadline(timeout)
 	n, err := c.nc.Read(c.one[:])
 	if n == 0 || err != nil && err != io.EOF {
 		return false

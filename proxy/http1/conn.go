@@ -29,11 +29,12 @@ type conn struct {
 	x       *proxy.Exchange    // nil while the connection idles
 
 	state    atomic.Int32
-	parked   bool      // the exchange is parked; who drives c next resumes it
-	shakes   *tls.Conn // nc until its handshake is done
-	waitEnds time.Time // when waiting for a request over TLS is given up
-	started  time.Time // when the connection was accepted
-	headEnds time.Time // when the head being read is given up
+	hurry    sync.Mutex // orders Drain and activate where no loop does the waiting
+	parked   bool       // the exchange is parked; who drives c next resumes it
+	shakes   *tls.Conn  // nc until its handshake is done
+	waitEnds time.Time  // when waiting for a request over TLS is given up
+	started  time.Time  // when the connection was accepted
+	headEnds time.Time  // when the head being read is given up
 
 	// The read side: buf[r:w] is read and not yet consumed.
 	buf      []byte
@@ -70,18 +71,12 @@ type conn struct {
 	err                   error
 }
 
-// The states of a connection, as Drain sees it.
+// The states of a connection, as Drain and Close see it.
 const (
 	stateIdle int32 = iota
 	stateActive
-	stateDraining // active; close after the response
 	stateClosed
-	stateFresh // idle, and nothing has been asked yet
 )
-
-// freshTime is how long a connection on which nothing was asked yet stays open
-// while the process ends: its first request may be on the way.
-const freshTime = time.Second
 
 const bufferSize = 4 << 10
 
@@ -170,7 +165,7 @@ func (c *conn) serve() (waits bool) {
 // beginRequest readies c for a request whose first bytes are there; false when
 // the connection is to be closed.
 func (c *conn) beginRequest() bool {
-	if !c.state.CompareAndSwap(stateIdle, stateActive) && !c.state.CompareAndSwap(stateFresh, stateActive) {
+	if !c.activate() {
 		return false
 	}
 	// The settings of a server are known only when the head was read; a
@@ -212,13 +207,16 @@ func (c *conn) awaitRequest() (waits, more bool) {
 	if c.info.Requests == 0 {
 		timeout = c.core.HeaderTimeout
 	}
+	if timeout = c.patience(timeout); timeout < 0 {
+		return false, false
+	}
 	switch {
 	case c.sock != nil:
 		return c.awaitEvent(timeout)
 	case c.raw == nil:
 		return false, c.awaitByte(timeout)
 	}
-	c.readDeadline(timeout)
+	c.idleDeadline(timeout)
 	c.readErr = nil
 	err := c.raw.Read(c.tryRead)
 	return false, err == nil && c.readErr == nil && c.w > 0
@@ -337,23 +335,6 @@ func (c *conn) finish() {
 	c.releaseRead()
 	c.releaseOut()
 }
-
-// Drain is proxy.LiveConn's.
-func (c *conn) Drain() {
-	if c.state.CompareAndSwap(stateActive, stateDraining) {
-		return
-	}
-	if c.state.CompareAndSwap(stateFresh, stateIdle) && c.sock != nil {
-		c.sock.Hurry(freshTime)
-		return
-	}
-	if c.state.CompareAndSwap(stateIdle, stateClosed) {
-		c.cut()
-	}
-}
-
-// Fresh is proxy.LiveConn's.
-func (c *conn) Fresh() bool { return c.state.Load() == stateFresh }
 
 // Close cuts the connection.
 func (c *conn) Close() error {

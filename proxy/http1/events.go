@@ -11,26 +11,29 @@ import (
 
 // startEvents has the loop call c when its first request is there.
 func (c *conn) startEvents() {
-	c.state.Store(stateFresh)
 	if !c.e.Register(c.info, c) {
 		c.nc.Close()
 		return
 	}
-	if c.core = c.e.Defaults(c.info); c.core == nil || c.sock.Start(c, c.core.HeaderTimeout) != nil {
+	if c.core = c.e.Defaults(c.info); c.core == nil || !c.await() {
 		c.end(nil)
 	}
+}
+
+// await gives the connection to its loop until the first request comes.
+func (c *conn) await() bool {
+	timeout := c.patience(c.core.HeaderTimeout)
+	return timeout >= 0 && c.sock.Start(c, timeout) == nil
 }
 
 // Ready is eventloop.Handler's: the connection idles and has something to read,
 // or has idled too long.
 func (c *conn) Ready(*eventloop.Turn) {
-	if c.sock.Expired() && c.shakes != nil {
-		c.e.HandshakeFailed(c.info, os.ErrDeadlineExceeded)
-	}
-	if c.sock.Expired() {
-		if !c.state.CompareAndSwap(stateIdle, stateClosed) {
-			c.state.CompareAndSwap(stateFresh, stateClosed)
+	if c.sock.Expired() && !c.arrived() {
+		if c.shakes != nil {
+			c.e.HandshakeFailed(c.info, os.ErrDeadlineExceeded)
 		}
+		c.state.CompareAndSwap(stateIdle, stateClosed)
 	}
 	c.drive()
 }
@@ -86,7 +89,7 @@ func (c *conn) awaitEvent(timeout time.Duration) (waits, more bool) {
 			}
 		}
 		c.releaseExchange()
-		if c.sock.Idle(timeout) {
+		if c.idle(timeout) {
 			return true, false
 		}
 	}

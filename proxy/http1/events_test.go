@@ -301,7 +301,7 @@ func readAnswer(t *testing.T, nc net.Conn) string {
 func TestShutdownWaitsForSuspendedExchanges(t *testing.T) {
 	s, nc, e := suspend(t)
 	ended := make(chan error, 1)
-	go func() { ended <- s.Engine.Shutdown(t.Context()) }()
+	go func() { ended <- s.Engine.Shutdown(t.Context(), lastWait) }()
 	proxytest.Eventually(t, s.Engine.Draining, "not draining")
 	select {
 	case err := <-ended:
@@ -327,7 +327,7 @@ func TestASuspendedExchangeOfACutConnectionEndsOnceItIsTold(t *testing.T) {
 		{"by the server", func(s *proxytest.Server, _ net.Conn) {
 			cut, cancel := contextCut()
 			defer cancel()
-			s.Engine.Shutdown(cut)
+			s.Engine.Shutdown(cut, lastWait)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -26,16 +26,12 @@ func (c *conn) awaitSealed(timeout time.Duration) (waits, more bool) {
 		if err != eventloop.ErrNothing || c.flushCarrier() != nil {
 			return false, false
 		}
-		left := c.waitEnds.Sub(c.now())
+		left := min(c.waitEnds.Sub(c.now()), timeout)
 		if left <= 0 {
 			return false, false
 		}
 		c.releaseExchange()
-		asked := c.info.Requests > 0
-		if c.sock.Idle(left) {
-			if !asked && c.e.Draining() {
-				c.sock.Hurry(freshTime) // Drain has come during the handshake
-			}
+		if c.idle(left) {
 			return true, false
 		}
 	}

@@ -158,7 +158,7 @@ func TestShutdownDuringAHandshake(t *testing.T) {
 	defer nc.Close()
 	proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 1 }, "not accepted")
 	ended := make(chan error, 1)
-	go func() { ended <- w.Engine.Shutdown(t.Context()) }()
+	go func() { ended <- w.Engine.Shutdown(t.Context(), lastWait) }()
 	proxytest.Eventually(t, w.Engine.Draining, "not draining")
 	io.WriteString(nc, get+"\r\n")
 	answer, err := io.ReadAll(nc)
@@ -186,7 +186,7 @@ func TestShutdownAfterAHandshake(t *testing.T) {
 			shake()
 		}
 		ended := make(chan error, 1)
-		go func() { ended <- w.Engine.Shutdown(t.Context()) }()
+		go func() { ended <- w.Engine.Shutdown(t.Context(), lastWait) }()
 		proxytest.Eventually(t, w.Engine.Draining, "not draining")
 		if when == "before the handshake" {
 			shake()

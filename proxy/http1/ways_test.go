@@ -212,7 +212,7 @@ func TestShutdownInAllWays(t *testing.T) {
 		io.WriteString(active, "GET /wait HTTP/1.1\r\n"+host+"\r\n")
 		<-w.entered
 		ended := make(chan error, 1)
-		go func() { ended <- w.Engine.Shutdown(t.Context()) }()
+		go func() { ended <- w.Engine.Shutdown(t.Context(), lastWait) }()
 		if _, err := ir.ReadByte(); err != io.EOF && !w.secure || err == nil {
 			t.Errorf("the idle connection: %v", err)
 		}
@@ -225,6 +225,36 @@ func TestShutdownInAllWays(t *testing.T) {
 		expectAnswers(t, ar, "/wait []")
 		if _, err := ar.ReadByte(); err != io.EOF {
 			t.Errorf("the active connection: %v", err)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// One more request on a kept connection is answered, and is the last. The
+// response in progress when the end began did not say so.
+func TestShutdownAnswersTheLastRequestInAllWays(t *testing.T) {
+	inAllWays(t, "", func(t *testing.T, w *way) {
+		idle, active := w.connect(), w.connect()
+		ir, ar := bufio.NewReader(idle), bufio.NewReader(active)
+		io.WriteString(idle, get+"\r\n")
+		expectAnswers(t, ir, "/ []")
+		io.WriteString(active, "GET /after HTTP/1.1\r\n"+host+"\r\n")
+		expectAnswers(t, ar, "/after []")
+		ended := make(chan error, 1)
+		go func() { ended <- w.Engine.Shutdown(t.Context(), time.Minute) }()
+		proxytest.Eventually(t, w.Engine.Draining, "not draining")
+		close(w.open)
+		for name, c := range map[string]struct {
+			nc io.Writer
+			r  *bufio.Reader
+		}{"idle": {idle, ir}, "active": {active, ar}} {
+			io.WriteString(c.nc, get+"\r\n")
+			answer, err := io.ReadAll(c.r)
+			if !bytes.Contains(answer, []byte("Connection: close")) || err != nil {
+				t.Errorf("%s: the last answer is %q, %v", name, answer, err)
+			}
 		}
 		if err := <-ended; err != nil {
 			t.Error(err)
@@ -252,7 +282,7 @@ func TestWhatIsLeftAtShutdownIsCutInAllWays(t *testing.T) {
 				time.Sleep(20 * time.Millisecond) // it may be read by then, or not: both end
 				cut, cancel := contextCut()
 				defer cancel()
-				w.Engine.Shutdown(cut)
+				w.Engine.Shutdown(cut, lastWait)
 				proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is not cut")
 			})
 		})

@@ -235,10 +235,7 @@ func (r *Recorder) Detach() {}
 func (r *Recorder) DropConnection() { r.Dropped = true }
 
 // Drain does nothing: an Exchange on a Recorder ends by itself.
-func (r *Recorder) Drain() {}
-
-// Fresh implements proxy.LiveConn.
-func (r *Recorder) Fresh() bool { return false }
+func (r *Recorder) Drain(time.Duration) {}
 
 // Close does nothing.
 func (r *Recorder) Close() error { return nil }

@@ -183,7 +183,7 @@ func (s *Server) end() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := s.Engine.Shutdown(ctx); err != nil {
+	if err := s.Engine.Shutdown(ctx, 0); err != nil {
 		s.t.Errorf("connections were still open %s after shutdown began", patience)
 	}
 	s.Engine.Current().Stop(ctx)
