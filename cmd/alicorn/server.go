@@ -110,7 +110,7 @@ func (s *server) begin(ctx context.Context, tree *config.Tree, readErr error) er
 // discard ends a generation that has begun to serve, and the event loops.
 func (s *server) discard(ld *loaded) {
 	now := cancelled()
-	_ = s.engine.Shutdown(now)
+	_ = s.engine.Shutdown(now, 0)
 	ld.generation.Stop(now)
 	if s.link == nil && !s.p.upgrade.handedOver() {
 		keeper.RemoveSockets(ld.generation, nil, s.p.origin.inherited)
