@@ -1,5 +1,6 @@
 """The application of the Go tests: each path is one behaviour."""
 
+import itertools
 import os
 import signal
 import sys
@@ -28,6 +29,12 @@ def leave_child():
     os._exit(0)
 
 
+def events():
+    while True:
+        yield b"data: tick\n\n"
+        time.sleep(0.02)
+
+
 class Closing:
     def __init__(self, parts):
         self.parts = iter(parts)
@@ -36,6 +43,8 @@ class Closing:
         return self.parts
 
     def close(self):
+        if hasattr(self.parts, "close"):
+            self.parts.close()
         print("closed the response")
 
 
@@ -107,6 +116,17 @@ def app(environ, start_response):
                 yield b"%d," % i
                 time.sleep(0.05)
         return Closing(parts())
+    if path == "/events":
+        start_response("200 OK", [("Content-Type", "text/event-stream")])
+        return Closing(events())
+    if path == "/flood":
+        start_response("200 OK", [("Content-Type", "application/octet-stream")])
+        return Closing(itertools.repeat(bytes(65536)))
+    if path == "/gate":
+        print("at the gate")
+        while not os.path.exists(query):
+            time.sleep(0.002)
+        return text(start_response, "through the gate")
     if path == "/none":
         start_response("204 No Content", [])
         return []

@@ -1,0 +1,200 @@
+//go:build linux
+
+package appserver
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"alicorn/proxy/proxytest"
+)
+
+// newLeavingSite is a site whose responses wait in little memory and no file.
+func newLeavingSite(t *testing.T) *site {
+	s := newLoopSite(t, "workers 1;", Options{})
+	text := strings.Replace(configText(t, "workers 1;"), "app_buffers 4 32k;", "app_buffers 1 32k; app_max_temp_file_size 0;", 1)
+	if err := s.Reload(text); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// leaver is a client that is about to leave.
+type leaver struct {
+	*site
+	t    *testing.T
+	nc   *net.TCPConn
+	r    *bufio.Reader
+	gate string // exists once the application may go on
+}
+
+func (l *leaver) send(format string, args ...any) {
+	if _, err := fmt.Fprintf(l.nc, format, args...); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *leaver) open() {
+	if err := os.WriteFile(l.gate, nil, 0o666); err != nil {
+		l.t.Error(err)
+	}
+}
+
+// readSome reads a response's head and a part of its body.
+func (l *leaver) readSome() {
+	res, err := http.ReadResponse(l.r, nil)
+	if err == nil {
+		_, err = io.ReadFull(res.Body, make([]byte, 10))
+	}
+	if err != nil {
+		l.t.Error(err)
+	}
+}
+
+func (l *leaver) reset() {
+	l.nc.SetLinger(0)
+	l.nc.Close()
+}
+
+// owes reports that the worker's thread has too little credit for its next block.
+func (l *leaver) owes() bool {
+	p := l.pool(l.t)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.ready) == 1 && p.ready[0].outstanding == 1 && p.ready[0].slots[0].credit.Load() < maxFrame-headerSize
+}
+
+func TestAClientThatLeavesFreesItsThread(t *testing.T) {
+	for _, c := range []struct {
+		state  string
+		reach  func(l *leaver)
+		served uint64 // requests that the application has run in the end
+		closed int    // responses that it was told to close
+	}{
+		{"while its body is spooled", func(l *leaver) {
+			l.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n%s", strings.Repeat("b", 200000))
+		}, 1, 0},
+		{"while it waits for a worker", func(l *leaver) {
+			other := l.Dial("127.0.0.1:8080")
+			l.t.Cleanup(func() { other.Close() })
+			fmt.Fprintf(other, "GET /gate?%s HTTP/1.1\r\nHost: a\r\n\r\n", l.gate)
+			l.Log.Wait(l.t, "at the gate")
+			l.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+			proxytest.Eventually(l.t, func() bool { return l.pool(l.t).Status().Queue == 1 }, "one waits")
+		}, 2, 0},
+		{"while the application works", func(l *leaver) {
+			l.send("GET /gate?%s HTTP/1.1\r\nHost: a\r\n\r\n", l.gate)
+			l.Log.Wait(l.t, "at the gate")
+		}, 2, 0},
+		{"between two parts of a stream", func(l *leaver) {
+			l.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+			l.readSome()
+		}, 2, 1},
+		{"while its stream waits for credit", func(l *leaver) {
+			l.send("GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
+			proxytest.Eventually(l.t, l.owes, "the worker waits for credit")
+		}, 2, 1},
+		{"while a whole response waits for it", func(l *leaver) {
+			l.send("GET /whole?200000 HTTP/1.1\r\nHost: a\r\n\r\n")
+			l.readSome()
+		}, 2, 0},
+	} {
+		for how, leave := range map[string]func(l *leaver){
+			"reset": (*leaver).reset,
+			"close": func(l *leaver) { l.nc.Close() },
+		} {
+			t.Run(c.state+"/"+how, func(t *testing.T) {
+				s := newLeavingSite(t)
+				nc := s.Dial("127.0.0.1:8080").(*net.TCPConn)
+				defer nc.Close()
+				l := &leaver{site: s, t: t, nc: nc, r: bufio.NewReader(nc), gate: filepath.Join(t.TempDir(), "gate")}
+				c.reach(l)
+				leave(l)
+				proxytest.Eventually(t, func() bool { return s.pool(t).Status().Queue == 0 }, "nothing waits")
+				l.open()
+				expect(t, s.Get("/"), 200, "hello")
+				proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free")
+				for range c.closed {
+					s.Log.Wait(t, "closed the response")
+				}
+				st := s.pool(t).Status()
+				if n := strings.Count(s.Log.String(), "closed the response"); n != c.closed {
+					t.Errorf("close() ran %d times, want %d", n, c.closed)
+				}
+				if st.Requests != c.served || len(st.Workers) != 1 || strings.Contains(s.Log.String(), "Traceback") {
+					t.Errorf("%d requests were served, want %d; %d workers\n%s", st.Requests, c.served, len(st.Workers), s.Log)
+				}
+			})
+		}
+	}
+}
+
+// A client that only ends its sending side is there, and gets all.
+func TestAClientThatHalfClosesGetsItsWholeResponse(t *testing.T) {
+	for _, c := range []struct{ target, want string }{
+		{"/", "hello"}, {"/sleep?0.1", "slept"}, {"/generate", "0,1,2,"}, {"/whole?300000", strings.Repeat("w", 300000)},
+	} {
+		t.Run(c.target, func(t *testing.T) {
+			s := newLeavingSite(t)
+			nc := s.Dial("127.0.0.1:8080").(*net.TCPConn)
+			defer nc.Close()
+			fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", c.target)
+			nc.CloseWrite()
+			res, err := http.ReadResponse(bufio.NewReader(nc), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, err := io.ReadAll(res.Body); err != nil || string(body) != c.want {
+				t.Errorf("%d bytes %.20q, %v; want %.20q", len(body), body, err, c.want)
+			}
+		})
+	}
+}
+
+// An endless stream goes on for a client that has half closed, and ends when
+// that has gone.
+func TestAStreamGoesOnForAClientThatHasHalfClosed(t *testing.T) {
+	s := newLeavingSite(t)
+	nc := s.Dial("127.0.0.1:8080").(*net.TCPConn)
+	l := &leaver{site: s, t: t, nc: nc, r: bufio.NewReader(nc)}
+	l.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+	l.readSome()
+	nc.CloseWrite()
+	for range 10 {
+		if _, err := l.r.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.idle(t) {
+		t.Error("the stream has ended")
+	}
+	nc.Close()
+	s.Log.Wait(t, "closed the response")
+	proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free")
+}
+
+// What is said of a request is taken back with it: ids come again.
+func TestTheWordOfACancelledRequestIsTakenBack(t *testing.T) {
+	s := newLeavingSite(t)
+	for range 3 {
+		nc := s.Dial("127.0.0.1:8080").(*net.TCPConn)
+		l := &leaver{site: s, t: t, nc: nc, r: bufio.NewReader(nc)}
+		l.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+		l.readSome()
+		l.reset()
+		proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free")
+		p := s.pool(t)
+		p.mu.Lock()
+		if id := p.ready[0].page.word(0, pageCancelled).Load(); id != 0 {
+			t.Errorf("request %#x counts as cancelled still", id)
+		}
+		p.mu.Unlock()
+	}
+}
