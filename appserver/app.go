@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"sync"
 	"time"
 
 	"alicorn/config"
@@ -15,7 +16,8 @@ const (
 	RoundRobin                // the worker with the fewest requests so far
 )
 
-// App is one `app` block, complete and checked. It does not change.
+// App is one `app` block, complete and checked. It does not change, but for the
+// interpreter that pipenv names when the first worker starts.
 type App struct {
 	Name       string
 	Pos        config.Pos
@@ -40,15 +42,9 @@ type App struct {
 	credentials credentials
 	interpreter interpreter
 	service     *service // once its generation has started
+	rt          *Runtime
+	asking      sync.Mutex // of pipenv, for the interpreter
 }
-
-// Tried describes how the interpreter was found, for messages: which ones
-// were looked at, and the other environments that there are.
-func (a *App) Tried() string { return a.interpreter.describe() }
-
-// Interpreter returns the path of the application's Python; "" when pipenv
-// has to be asked at start.
-func (a *App) Interpreter() string { return a.interpreter.Path }
 
 func newApp(name string, pos config.Pos) *App {
 	return &App{

@@ -85,10 +85,3 @@ func (a *arena) release() {
 		a.mem = nil
 	}
 }
-
-func (a *arena) describe() any {
-	if a == nil {
-		return nil
-	}
-	return map[string]any{"size": len(a.mem)}
-}

@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"io"
 	"os"
 	"syscall"
 
@@ -64,7 +65,8 @@ func sealedFile(name string, data []byte) (*os.File, error) {
 		f.Close()
 		return nil, err
 	}
-	return f, nil
+	_, err = f.Seek(0, io.SeekStart)
+	return f, err
 }
 
 func pageFile(size int) (*os.File, error) {

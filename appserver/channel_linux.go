@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 	"unsafe"
@@ -100,7 +101,8 @@ func sealedFile(name string, data []byte) (*os.File, error) {
 		f.Close()
 		return nil, fmt.Errorf("cannot seal %s: %w", name, err)
 	}
-	return f, nil
+	_, err = f.Seek(0, io.SeekStart)
+	return f, err
 }
 
 func memoryFile(name string, flags int) (*os.File, error) {

@@ -19,21 +19,27 @@ type Command struct {
 	Dir      string
 	UID, GID int
 	Groups   []int
-	Switch   bool // to UID, GID and Groups; else our own stay
+	tried    string // how the interpreter was found
+	Switch   bool   // to UID, GID and Groups; else our own stay
 }
 
-// Command returns the app's. It may run pipenv, for at most 15 seconds.
+// Command returns the app's. The first call may run pipenv, for at most 15
+// seconds.
 func (a *App) Command() (Command, error) {
-	in := a.interpreter
-	if in.Pipenv {
-		var err error
-		if in, err = a.askPipenv(); err != nil {
+	a.asking.Lock()
+	defer a.asking.Unlock()
+	if a.interpreter.Pipenv {
+		in, err := a.askPipenv()
+		if err != nil {
 			return Command{}, fmt.Errorf("app %q: %w", a.Name, err)
 		}
+		in.Pipenv = false
+		a.interpreter = in
 	}
+	in := a.interpreter
 	c := a.credentials
 	return Command{
-		Path: in.Path, Args: []string{in.Path, bundlePath, "worker"},
+		Path: in.Path, tried: in.describe(), Args: []string{in.Path, bundlePath, "worker"},
 		Env: a.environment(in), Dir: a.Directory,
 		UID: c.UID, GID: c.GID, Groups: c.Groups, Switch: c.Switch,
 	}, nil

@@ -3,6 +3,8 @@
 // both sides are awake and over unix sockets otherwise. The model:
 //
 //	App        what `app NAME { }` says, complete: command, credentials, limits
+//	Order      what the front decides of a worker: its number, descriptors, sizes
+//	Launcher   the keeper, to the front: it starts workers as its own Apps say
 //	Rollout    brings up the apps of one generation: each keeps its pool or gets a new one
 //	Pool       the workers of one version of an app; one goroutine reconciles them
 //	worker     one process: its channel, its table of outstanding requests

@@ -3,7 +3,6 @@ package appserver
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,27 +35,31 @@ type fake struct {
 	lane    *fakeLane // nil without
 }
 
-func (l *fakes) Launch(app, worker string, files []*os.File) (Process, error) {
+func (l *fakes) For(string) func(Order) (Process, error) { return l.launch }
+
+func (l *fakes) launch(o Order) (Process, error) {
+	if err := o.check(1); err != nil {
+		return nil, err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := &fake{number: len(l.all), exited: make(chan Exit, 1), killed: make(chan struct{})}
-	fd, err := unix.FcntlInt(files[4].Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	fd, err := unix.FcntlInt(o.Files[fileChannel].Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	f.channel = fd
-	if f.page, err = unix.Mmap(int(files[5].Fd()), 0, pageStride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if f.page, err = unix.Mmap(int(o.Files[filePage].Fd()), 0, pageStride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, err
 	}
 	var shared *fakeLane
-	if len(files) > 8 {
-		if shared, err = newFakeLane(files[8]); err != nil {
+	if o.Lane != (Geometry{}) {
+		if shared, err = newFakeLane(o.Files[fileBell+1]); err != nil {
 			return nil, err
 		}
 	}
 	l.all = append(l.all, f)
 	l.wg.Go(func() {
-		f.receive() // init
 		f.lane = shared
 		f.send(frameReady, 0, 0, appendValue(nil, map[string]any{"version": "3"}))
 		l.script(f)
@@ -69,6 +72,7 @@ func (l *fakes) Launch(app, worker string, files []*os.File) (Process, error) {
 }
 
 func (f *fake) Pid() int            { return 1 << 30 }
+func (f *fake) User() string        { return "fake" }
 func (f *fake) Exited() <-chan Exit { return f.exited }
 func (f *fake) Signal(s syscall.Signal) error {
 	if s == syscall.SIGKILL || s == syscall.SIGTERM {

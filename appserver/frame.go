@@ -7,7 +7,6 @@ import (
 
 // The types and flags of frames, as PROTOCOL.md lists them.
 const (
-	frameInit    = 'I'
 	frameRequest = 'R'
 	frameReady   = 'K'
 	frameFailed  = 'F'

@@ -51,8 +51,8 @@ func (l *lane) word(offset int) *atomic.Uint32 {
 // the real one, would.
 func (l *lane) announce(offset int, v uint32) { l.word(offset).Swap(v) }
 
-func (l *lane) describe() map[string]any {
-	return map[string]any{"requests": int(l.size), "responses": int(l.size), "entry": laneEntry}
+func (l *lane) geometry() Geometry {
+	return Geometry{Requests: int(l.size), Responses: int(l.size), Entry: laneEntry}
 }
 
 // request and response return the entry that the i-th is in.

@@ -42,54 +42,70 @@ func signalName(s syscall.Signal) string {
 // Process is a worker's process as its pool sees it.
 type Process interface {
 	Pid() int
+	// User is the name, or the number, of the user that it runs as.
+	User() string
 	// Signal sends s; after the exit it does nothing or fails.
 	Signal(s syscall.Signal) error
 	// Exited yields one Exit when the process has ended and was reaped.
 	Exited() <-chan Exit
 }
 
-// Launcher starts the worker named worker ("shop:3") of app. files become its
-// descriptors 0 and up; they stay the caller's to close.
+// Launcher is another process that starts workers.
 type Launcher interface {
-	Launch(app, worker string, files []*os.File) (Process, error)
+	// For returns what starts workers of the app of that name, as the
+	// configuration that is being loaded now describes it.
+	For(app string) func(Order) (Process, error)
 }
 
-// NewLocalLauncher returns a Launcher that executes commands(app) as children
-// of this process.
-func NewLocalLauncher(commands func(app string) (Command, error)) Launcher {
-	return localLauncher(commands)
+// Launch starts a worker of the app as a child of this process. The order
+// comes from the side that speaks to the worker, which need not be trusted: it
+// is checked, and everything else is the App's own. The process gets a group of
+// its own, so that a terminal's Ctrl-C is ours.
+func (a *App) Launch(o Order) (Process, error) {
+	name := a.Name + ":" + strconv.Itoa(o.Number)
+	p, err := a.launch(o, name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot start worker %s: %w", name, err)
+	}
+	lp := &localProcess{p: p, user: a.credentials.Name, exited: make(chan Exit, 1)}
+	go lp.wait()
+	return lp, nil
 }
 
-type localLauncher func(app string) (Command, error)
-
-// Launch starts a child.
-func (l localLauncher) Launch(app, worker string, files []*os.File) (Process, error) {
-	c, err := l(app)
+func (a *App) launch(o Order, name string) (*os.Process, error) {
+	if err := o.check(a.Threads); err != nil {
+		return nil, err
+	}
+	c, err := a.Command()
 	if err != nil {
 		return nil, err
 	}
-	return c.Start(worker, files)
-}
-
-// Start executes the command for the worker of that name, as Launcher says.
-// The process gets a group of its own, so that a terminal's Ctrl-C is ours.
-func (c Command) Start(worker string, files []*os.File) (Process, error) {
+	code, err := a.rt.bundle.open()
+	if err != nil {
+		return nil, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	settings, err := sealedFile("alicorn-settings", a.settings(o, c.tried))
+	if err != nil {
+		return nil, err
+	}
+	defer settings.Close()
+	files := append([]*os.File{null, o.Files[fileStdout], o.Files[fileStderr], code, settings}, o.Files[fileChannel:]...)
 	attr := &os.ProcAttr{Dir: c.Dir, Env: c.Env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true}}
 	if c.Switch {
 		attr.Sys.Credential = c.credential()
 	}
-	p, err := os.StartProcess(c.Path, append(slices.Clip(c.Args), worker), attr)
-	if err != nil {
-		return nil, fmt.Errorf("cannot start worker %s: %w", worker, err)
-	}
-	lp := &localProcess{p: p, exited: make(chan Exit, 1)}
-	go lp.wait()
-	return lp, nil
+	return os.StartProcess(c.Path, append(slices.Clip(c.Args), name), attr)
 }
 
 // localProcess is a child. Its wait goroutine ends with the process.
 type localProcess struct {
 	p      *os.Process
+	user   string
 	exited chan Exit
 }
 
@@ -108,6 +124,9 @@ func (p *localProcess) wait() {
 
 // Pid returns the process id.
 func (p *localProcess) Pid() int { return p.p.Pid }
+
+// User returns the user's name.
+func (p *localProcess) User() string { return p.user }
 
 // Signal sends s.
 func (p *localProcess) Signal(s syscall.Signal) error { return p.p.Signal(s) }

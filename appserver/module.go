@@ -69,11 +69,11 @@ func (rt *Runtime) remove(p *Pool) {
 
 // Module returns the feature: app, app_pass, and what belongs to them.
 func Module(rt *Runtime) proxy.Module {
-	k := newKey(rt.o)
+	k := newKey(rt)
 	return proxy.Module{
 		Name:       "appserver",
 		Settings:   k,
-		Directives: append(appDirectives(k), passDirectives(k)...),
+		Directives: append(appDirectives(k, rt), passDirectives(k)...),
 		Variables: []proxy.Variable{{Name: "app_worker", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 			return append(dst, x.Upstream.Worker...), x.Upstream.Worker != ""
 		}}},
@@ -122,10 +122,10 @@ func logOf(g *proxy.Generation) func() *slog.Logger {
 	return func() *slog.Logger { return g.ErrorLog }
 }
 
-func appDirectives(k *key) []config.Directive {
+func appDirectives(k *key, rt *Runtime) []config.Directive {
 	in := config.App
 	return []config.Directive{
-		{Name: "app", In: config.HTTP, Block: true, Opens: in, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openApp(k),
+		{Name: "app", In: config.HTTP, Block: true, Opens: in, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openApp(k, rt),
 			Help: "An application that this server runs itself: what it is, and the workers that run it. Locations give it requests with app_pass."},
 		{Name: "wsgi", In: in, Args: config.OneArg, Syntax: "MODULE:CALLABLE | MODULE:FACTORY(ARGS) | MODULE | FILE.py | FILE.wsgi",
 			Set:  config.String(k, func(c *settings) *string { return &c.app.WSGI }),

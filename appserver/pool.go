@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"alicorn/proxy"
 )
 
 // Pool is the workers of one version of an app: of its settings and its code.
@@ -17,10 +14,8 @@ import (
 type Pool struct {
 	rt     *Runtime
 	app    *App
-	launch func(worker string, files []*os.File) (Process, error)
-	zip    *os.File
+	launch func(Order) (Process, error)
 	arena  *arena // nil where there is none
-	init   []byte
 	logs   atomic.Pointer[func() *slog.Logger]
 	now    atomic.Int64 // coarse: the tick's clock, in nanoseconds
 
@@ -58,8 +53,12 @@ type Pool struct {
 }
 
 func newPool(rt *Runtime, app *App) *Pool {
+	launch := app.Launch
+	if l := rt.o.Launcher; l != nil {
+		launch = l.For(app.Name)
+	}
 	return &Pool{
-		rt: rt, app: app, want: app.Workers,
+		rt: rt, app: app, want: app.Workers, launch: launch,
 		events: make(chan event, 64), first: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -101,26 +100,6 @@ func (p *Pool) await(ctx context.Context) error {
 	if p.outcome != nil {
 		return p.outcome
 	}
-	return nil
-}
-
-// prepare finds, once, what all workers are started with.
-func (p *Pool) prepare() (err error) {
-	if p.launch != nil {
-		return nil
-	}
-	if p.zip, err = p.rt.bundle.open(); err != nil {
-		return err
-	}
-	if l := p.rt.o.Launcher; l != nil {
-		p.launch = func(worker string, files []*os.File) (Process, error) { return l.Launch(p.app.Name, worker, files) }
-		return nil
-	}
-	command, err := p.app.Command()
-	if err != nil {
-		return err
-	}
-	p.launch = command.Start
 	return nil
 }
 
@@ -205,27 +184,6 @@ func (p *Pool) post(e event) {
 			}
 		}()
 	}
-}
-
-// initFrame returns the first frame that a worker gets.
-func (w *worker) initFrame() []byte {
-	p := w.pool
-	a := p.app
-	b := appendHeader(nil, frameInit, 0, 0)
-	var shared any
-	if w.lane != nil {
-		shared = w.lane.describe()
-	}
-	return appendValue(b, map[string]any{
-		"lane": shared, "bodies": p.arena.describe(),
-		"app": a.WSGI, "kind": "wsgi", "directory": a.Directory, "pythonpath": a.PythonPath,
-		"threads": a.Threads, "window": window, "dump_signal": int(dumpSignal),
-		"environ": map[string]any{
-			"SERVER_SOFTWARE": "alicorn/" + proxy.Version, "GATEWAY_INTERFACE": "CGI/1.1",
-			"wsgi.multithread": a.Threads > 1, "wsgi.multiprocess": true,
-		},
-		"report_static": p.rt.o.ReportStatic, "tried": a.Tried(),
-	})
 }
 
 // wakeTick makes the tick run. The lock is held.

@@ -26,9 +26,9 @@ type settings struct {
 
 type key = config.Key[settings]
 
-func newKey(o Options) *key {
+func newKey(rt *Runtime) *key {
 	k := config.NewKey(func() settings {
-		return settings{buffers: 8 * 32 << 10, maxTemp: 1 << 30, tempDir: o.TempDir, keeper: o.Launcher != nil}
+		return settings{buffers: 8 * 32 << 10, maxTemp: 1 << 30, tempDir: rt.o.TempDir, keeper: rt.o.Launcher != nil}
 	})
 	k.Enter = func(s *config.Scope, c *settings) { c.app, c.pass = nil, nil }
 	k.Leave = func(s *config.Scope, c *settings) error {
@@ -68,10 +68,11 @@ func (a *apps) names() []string {
 // It is complete once the Load has finished without a mistake.
 func Apps(main *config.Scope) []*App { return appsOf(main.Load()).list }
 
-func openApp(k *key) config.Setter {
+func openApp(k *key, rt *Runtime) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		name := n.Arg(0)
 		k.In(s).app = newApp(name, n.Pos)
+		k.In(s).app.rt = rt
 		if name == "" || strings.ContainsAny(name, "/: \t\n\"'$") {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid app name %q; letters, digits, \"-\", \"_\" and \".\" make one", name)}
 		}

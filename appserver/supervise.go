@@ -288,11 +288,7 @@ func (p *Pool) startOne(now time.Time) bool {
 	for slices.ContainsFunc(p.workers, func(w *worker) bool { return w.number == number }) {
 		number++
 	}
-	err := p.prepare()
-	var w *worker
-	if err == nil {
-		w, err = p.newWorker(number)
-	}
+	w, err := p.newWorker(number)
 	if err != nil {
 		p.rt.imports.give()
 		p.bootFailed(&BootError{App: p.app.Name, Worker: fmt.Sprintf("%s:%d", p.app.Name, number), Message: err.Error()})

@@ -115,10 +115,10 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 	}
 	files, err := w.prepare()
 	if err == nil {
-		w.process, err = p.launch(w.name, files)
+		w.process, err = p.launch(w.order(files))
 	}
 	for _, f := range files {
-		if f != p.zip && (p.arena == nil || f != p.arena.file) {
+		if p.arena == nil || f != p.arena.file {
 			f.Close()
 		}
 	}
@@ -130,13 +130,20 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 	return w, nil
 }
 
-// prepare makes the descriptors that the worker inherits, 0 and up.
-func (w *worker) prepare() (files []*os.File, err error) {
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return nil, err
+// order is for whoever starts the worker.
+func (w *worker) order(files []*os.File) Order {
+	o := Order{Number: w.number, Files: files}
+	if w.lane != nil {
+		o.Lane = w.lane.geometry()
 	}
-	files = append(files, null)
+	if a := w.pool.arena; a != nil {
+		o.Bodies = len(a.mem)
+	}
+	return o
+}
+
+// prepare makes the descriptors of an Order.
+func (w *worker) prepare() (files []*os.File, err error) {
 	var ends [3]*os.File
 	for i := range ends {
 		var r *os.File
@@ -152,7 +159,7 @@ func (w *worker) prepare() (files []*os.File, err error) {
 	if w.channel, theirs, err = newChannel(w.loop); err != nil {
 		return append(files, ends[2]), err
 	}
-	files = append(files, w.pool.zip, theirs)
+	files = append(files, theirs)
 	var statusFile *os.File
 	if w.page, statusFile, err = newPage(w.threads); err != nil {
 		return append(files, ends[2]), err
@@ -178,9 +185,6 @@ func (w *worker) prepare() (files []*os.File, err error) {
 }
 
 func (w *worker) start() {
-	if err := w.channel.send(w.initFrame(), nil); err != nil {
-		w.log(proxy.LevelError, "cannot send to worker: %s", err)
-	}
 	levels := [...]proxy.Level{proxy.LevelNotice, proxy.LevelError, proxy.LevelError}
 	for i, f := range w.output {
 		w.printed.Add(1)

@@ -106,7 +106,7 @@ def app(environ, start_response):
         print("x" * 5000)
         print("to stdout")
         print("to stderr", file=sys.stderr)
-        os.write(4, b"nonsense") if query == "frame" else None
+        os.write(5, b"nonsense") if query == "frame" else None
         return text(start_response, "printed")
     if path == "/generate":
         start_response("200 OK", [("Content-Type", "text/plain")])

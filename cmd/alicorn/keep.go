@@ -56,6 +56,7 @@ func keep(ctx context.Context, p *program, settings *processSettings, ready func
 	if err := ownFolders(p.folders, user); err != nil {
 		return failed(err)
 	}
+	p.workers = appserver.NewRuntime(appserver.Options{ReportStatic: true})
 	made := leftovers{upgrade: p.upgrade}
 	defer made.remove()
 	k := p.keeper(&made, settings, user, encoded, ready)
@@ -174,7 +175,7 @@ func runKeeper(ctx context.Context, k *keeper.Keeper, notify *notifier) (int, er
 // readForKeeper reads the configuration and compiles it, taking through res.
 func (p *program) readForKeeper(res *config.Resources) (*keeper.Reading, error) {
 	tree, err := p.read()
-	ld, err := p.compile(tree, err, res, appserver.NewRuntime(appserver.Options{}))
+	ld, err := p.compile(tree, err, res, p.workers)
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ type program struct {
 	folders folders
 	origin  origin
 	upgrade *upgrader
+	workers *appserver.Runtime // starts workers, in the keeper
 }
 
 // fileProgram runs the configuration file that o names.

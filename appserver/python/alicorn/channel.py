@@ -63,14 +63,10 @@ class Channel:
             os.set_inheritable(descriptor, False)
         os.register_at_fork(after_in_child=self._abandon)
 
-    def init(self):
-        """Receives the first frame; returns its settings, or None when the front went away."""
-        frame = self.socket.recv(FRAME + 1)
-        if not frame:
-            return None
-        if frame[0] != frames.INIT:
-            raise ProtocolError("the first frame is %r" % frame[:1])
-        return self.prepare(marshal.loads(memoryview(frame)[HEADER.size:]))
+    def settings(self):
+        """Returns the settings of this worker, once what they promise is open."""
+        with open(frames.SETTINGS_FD, "rb") as file:
+            return self.prepare(marshal.loads(file.read()))
 
     def prepare(self, settings):
         """Opens the lane that the settings promise; returns them."""

@@ -8,7 +8,8 @@ part (SIZED), which is followed by body bytes.
 import marshal
 import struct
 
-ZIP_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, BELL_FD = 3, 4, 5, 6, 7  # the lane's follow
+# The lane's descriptors follow the bells.
+ZIP_FD, SETTINGS_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, BELL_FD = 3, 4, 5, 6, 7, 8
 
 FRAME = 65536  # bytes; the largest frame
 HEADER = struct.Struct("<BBHI")
@@ -19,7 +20,7 @@ LENGTH = struct.Struct("<I")
 MARK_STRIDE = 16  # 32-bit words from one slot's line of the status page to the next
 GRANTED, CANCELLED = 8, 9  # words of a line, of the front; the first is the slot's started mark
 
-INIT, REQUEST, WAKE = ord("I"), ord("R"), ord("W")
+REQUEST, WAKE = ord("R"), ord("W")
 READY, FAILED, HEAD, DATA = ord("K"), ord("F"), ord("H"), ord("D")
 ABORTED, LEAVING, LOG = ord("X"), ord("B"), ord("L")
 

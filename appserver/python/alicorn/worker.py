@@ -122,9 +122,7 @@ def main():
     """Runs ``worker NAME`` to its end; does not return."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
     channel = Channel()
-    settings = channel.init()
-    if settings is None:
-        sys.exit(0)
+    settings = channel.settings()
     faulthandler.register(settings["dump_signal"], file=frames.DIAGNOSTICS_FD, all_threads=True,
                           chain=False)
     worker = Worker(channel, settings)

@@ -190,15 +190,17 @@ class Front:
         self.bells = [ours for ours, _ in bells]
         self.granted = [0] * threads
         self.stdout, self.stderr = os.memfd_create("stdout"), os.memfd_create("stderr")
+        settings = memory(marshal.dumps(self.settings, 2))
         with open(os.devnull) as null:
             self.pid = self._spawn(python, environ, [
-                null.fileno(), self.stdout, self.stderr, package(), self.theirs.fileno(),
-                self.status, diagnostics] + [theirs.fileno() for _, theirs in bells]
+                null.fileno(), self.stdout, self.stderr, package(), settings,
+                self.theirs.fileno(), self.status, diagnostics]
+                + [theirs.fileno() for _, theirs in bells]
                 + ([lane.file] if lane else []) + ([self.bodies] if bodies else []))
         os.close(diagnostics)
+        os.close(settings)
         for _, theirs in bells:
             theirs.close()
-        self.channel.send(HEADER.pack(ord("I"), 0, 0, 0) + marshal.dumps(self.settings, 2))
 
     def __enter__(self):
         return self

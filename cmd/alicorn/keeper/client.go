@@ -27,6 +27,7 @@ type Client struct {
 	lastID  uint64
 	calls   map[uint64]chan reply
 	workers map[int]*remoteProcess
+	reading uint64 // number of the configuration that was read last
 	gone    bool
 }
 
@@ -69,7 +70,7 @@ func (c *Client) on(m *message, files []*os.File) {
 		var p *remoteProcess
 		if m.PID > 0 {
 			// Known before its exit can be told, which comes after.
-			p = &remoteProcess{c: c, pid: m.PID, exited: make(chan appserver.Exit, 1)}
+			p = &remoteProcess{c: c, pid: m.PID, user: m.User, exited: make(chan appserver.Exit, 1)}
 			c.workers[m.PID] = p
 		}
 		c.mu.Unlock()
@@ -220,6 +221,9 @@ func (c *Client) Read(builtin map[string][]byte, program any) (*config.Tree, err
 	if err := json.Unmarshal(r.m.Body, &t); err != nil {
 		return nil, fmt.Errorf("cannot read the configuration that the keeper sent: %w", err)
 	}
+	c.mu.Lock()
+	c.reading = t.Reading
+	c.mu.Unlock()
 	if err := json.Unmarshal(t.Program, program); err != nil {
 		return nil, fmt.Errorf("cannot read what the keeper was started with: %w", err)
 	}
@@ -267,10 +271,17 @@ func (c *Client) tell(m *message) {
 	}
 }
 
-// Launch implements appserver.Launcher: the keeper starts a worker of the app
-// as its own reading says.
-func (c *Client) Launch(app, worker string, files []*os.File) (appserver.Process, error) {
-	r, err := c.call(&message{Kind: askLaunch, App: app, Worker: worker}, files...)
+// For implements appserver.Launcher: the keeper starts workers of the app as
+// the reading describes it that Read returned last.
+func (c *Client) For(app string) func(appserver.Order) (appserver.Process, error) {
+	c.mu.Lock()
+	reading := c.reading
+	c.mu.Unlock()
+	return func(o appserver.Order) (appserver.Process, error) { return c.launch(app, reading, o) }
+}
+
+func (c *Client) launch(app string, reading uint64, o appserver.Order) (appserver.Process, error) {
+	r, err := c.call(&message{Kind: askLaunch, App: app, Reading: reading, Order: o}, o.Files...)
 	if err != nil {
 		return nil, err
 	}
@@ -285,11 +296,15 @@ func (c *Client) Launch(app, worker string, files []*os.File) (appserver.Process
 type remoteProcess struct {
 	c      *Client
 	pid    int
+	user   string
 	exited chan appserver.Exit
 }
 
 // Pid returns the process id.
 func (p *remoteProcess) Pid() int { return p.pid }
+
+// User returns the user's name, as the keeper told it.
+func (p *remoteProcess) User() string { return p.user }
 
 // Signal asks the keeper to send s; it does not wait until that is done.
 func (p *remoteProcess) Signal(s syscall.Signal) error {

@@ -12,7 +12,9 @@
 // reads the configuration itself and gives the front only what that reading
 // named: an address to listen on, a log, a key, a worker of an app. The front
 // is not trusted: what it asks beyond that is refused, and it signals only
-// workers that were started for it. Not root, the same Front runs in the
+// workers that were started for it. Of a worker it names the app and a number,
+// and hands over descriptors, each of which is checked; code, settings, folder,
+// environment and user are the keeper's own (appserver.App.Launch). Not root, the same Front runs in the
 // keeper's process, without a wire.
 //
 // A reload that fails at any step leaves the running configuration serving.

@@ -72,8 +72,10 @@ type Keeper struct {
 	current  *Reading // of the configuration that serves
 	pending  *Reading // of the one being loaded
 	unseen   *Reading // what the next question for a configuration is answered with
+	count    uint64   // of readings, so far
 	front    *wire    // nil while there is none
 	workers  map[int]appserver.Process
+	starting int   // workers that are about to be among them
 	failed   error // why Serving stopped the server
 	stopping bool
 	stopped  bool               // no worker is started any more

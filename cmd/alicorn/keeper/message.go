@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"alicorn/appserver"
 	"alicorn/config"
 )
 
@@ -43,7 +44,9 @@ type message struct {
 	Address string               `json:"address,omitempty"` // also a path
 	Listen  config.ListenOptions `json:"listen,omitzero"`
 	App     string               `json:"app,omitempty"`
-	Worker  string               `json:"worker,omitempty"`
+	Reading uint64               `json:"reading,omitempty"` // that App is meant of
+	Order   appserver.Order      `json:"order,omitzero"`
+	User    string               `json:"user,omitempty"` // of a worker
 	PID     int                  `json:"pid,omitempty"`
 	Number  int                  `json:"number,omitempty"` // a signal, a Command
 	Code    int                  `json:"code,omitempty"`
@@ -83,6 +86,7 @@ func (f *failure) err() error {
 
 // text is a configuration as the keeper read it: every file's content.
 type text struct {
+	Reading  uint64            `json:"reading"` // its number, for questions about its apps
 	Main     string            `json:"main"`
 	Files    []string          `json:"files"`
 	Contents map[string][]byte `json:"contents"`

@@ -17,7 +17,8 @@ type Reading struct {
 	Generation *proxy.Generation // never started here; it holds the listeners
 	Apps       []*appserver.App
 
-	host *recorder
+	host   *recorder
+	number uint64 // of the keeper's readings
 }
 
 // listener returns the socket that the configuration listens on there.

@@ -135,7 +135,7 @@ func (k *Keeper) readForFront(w *wire) ([]byte, error) {
 			return nil, err // the front logs it
 		}
 	}
-	return json.Marshal(text{Main: r.Main, Files: r.Tree.Files, Contents: r.Tree.Contents, Program: k.o.Program})
+	return json.Marshal(text{Reading: r.number, Main: r.Main, Files: r.Tree.Files, Contents: r.Tree.Contents, Program: k.o.Program})
 }
 
 // readAnew reads the configuration for the front of w, which may be gone, and
@@ -181,6 +181,10 @@ func (k *Keeper) read() (*Reading, error) {
 		return nil, err
 	}
 	r.host = host
+	k.mu.Lock()
+	k.count++
+	r.number = k.count
+	k.mu.Unlock()
 	return r, nil
 }
 
@@ -266,7 +270,7 @@ func (k *Keeper) launch(w *wire, m *message, files []*os.File) {
 		k.reply(w, reply)
 		return
 	}
-	reply.PID = p.Pid()
+	reply.PID, reply.User = p.Pid(), p.User()
 	k.reply(w, reply)
 	k.reaping.Go(func() {
 		exit := <-p.Exited()
@@ -279,30 +283,43 @@ func (k *Keeper) launch(w *wire, m *message, files []*os.File) {
 
 func (k *Keeper) start(m *message, files []*os.File) (appserver.Process, error) {
 	pending, current := k.readings()
-	app := pending.app(m.App)
-	if app == nil {
-		app = current.app(m.App)
+	r := current
+	if pending != nil && (current == nil || m.Reading == pending.number) {
+		r = pending
 	}
+	app := r.app(m.App)
 	if app == nil {
 		return nil, fmt.Errorf("the configuration has no app %q", m.App)
 	}
-	c, err := app.Command()
-	if err != nil {
+	if err := k.admit(); err != nil {
 		return nil, err
 	}
+	m.Order.Files = files
+	p, err := app.Launch(m.Order) // which may ask pipenv first
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.starting--
+	if err == nil {
+		k.workers[p.Pid()] = p
+		if k.stopped { // meanwhile
+			_ = p.Signal(syscall.SIGKILL)
+		}
+	}
+	return p, err
+}
+
+// admit lets one more worker start.
+func (k *Keeper) admit() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.stopped {
-		return nil, errors.New("the server is stopping")
+		return errors.New("the server is stopping")
 	}
-	if len(k.workers) >= maxWorkers {
-		return nil, fmt.Errorf("%d worker processes run already", maxWorkers)
+	if len(k.workers)+k.starting >= maxWorkers {
+		return fmt.Errorf("%d worker processes run already", maxWorkers)
 	}
-	p, err := c.Start(m.Worker, files)
-	if err == nil {
-		k.workers[p.Pid()] = p
-	}
-	return p, err
+	k.starting++
+	return nil
 }
 
 // signalWorker sends a signal to a worker that was started for the front.

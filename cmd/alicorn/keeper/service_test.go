@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -177,7 +176,7 @@ func TestTheFrontGetsOnlyWhatTheConfigurationNames(t *testing.T) {
 		"a log":            func() error { _, err := f.client.Append(filepath.Join(f.dir, "other.log")); return err },
 		"a file as a log":  func() error { _, err := f.client.Append(named); return err },
 		"an address":       func() error { _, err := f.client.Listen("tcp4", "127.0.0.1:1", config.ListenOptions{}); return err },
-		"an app":           func() error { _, err := f.client.Launch("other", "other:1", nil); return err },
+		"an app":           func() error { _, err := f.client.For("other")(appserver.Order{Number: 1}); return err },
 		"a control socket": func() error { _, err := f.client.Control(); return err },
 		"the unknown":      func() error { _, err := f.client.call(&message{Kind: "format disks"}); return err },
 	} {
@@ -187,80 +186,6 @@ func TestTheFrontGetsOnlyWhatTheConfigurationNames(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(f.dir, "other.log")); err == nil {
 		t.Error("a log that no configuration names was made")
-	}
-}
-
-// launch starts a "worker" whose code is program, at the place of the bundle.
-func (f *fixture) launch(t *testing.T, program string) appserver.Process {
-	t.Helper()
-	code := filepath.Join(t.TempDir(), "worker.py")
-	if err := os.WriteFile(code, []byte(program), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	script, err := os.Open(code)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer script.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
-	p, err := f.client.Launch("web", "web:1", []*os.File{null, null, null, script})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-func awaitExit(t *testing.T, p appserver.Process) appserver.Exit {
-	t.Helper()
-	select {
-	case e := <-p.Exited():
-		return e
-	case <-time.After(patience):
-		t.Fatal("the exit was not told")
-		return appserver.Exit{}
-	}
-}
-
-func TestWorkersAreLaunchedSignalledAndReaped(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, strings.ReplaceAll(fixtureText, "key DIR/key.pem;", ""))
-	if e := awaitExit(t, f.launch(t, "import sys; sys.exit(7)")); e.Code != 7 {
-		t.Errorf("exit %v, want code 7", e)
-	}
-	p := f.launch(t, "import time; time.sleep(60)")
-	if err := p.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if e := awaitExit(t, p); e.Signal != syscall.SIGTERM {
-		t.Errorf("exit %v, want SIGTERM", e)
-	}
-	if err := syscall.Kill(p.Pid(), 0); !errors.Is(err, syscall.ESRCH) {
-		t.Errorf("process %d was not reaped: %v", p.Pid(), err)
-	}
-}
-
-func TestTheFrontSignalsNobodyElse(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, strings.ReplaceAll(fixtureText, "key DIR/key.pem;", ""))
-	other := f.launch(t, "import time; time.sleep(60)")
-	victim, err := os.StartProcess("/bin/sleep", []string{"sleep", "60"}, &os.ProcAttr{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { victim.Kill(); victim.Wait() }()
-	stranger := &remoteProcess{c: f.client, pid: victim.Pid}
-	if err := stranger.Signal(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	// Signals are carried out in order: once the second is, the first was.
-	other.Signal(syscall.SIGKILL)
-	awaitExit(t, other)
-	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", victim.Pid)); err != nil || strings.Contains(string(text), ") Z ") {
-		t.Errorf("a process that no front was given was killed: %s %v", text, err)
 	}
 }
 
@@ -347,34 +272,6 @@ func awaitError(t *testing.T, what string, ch <-chan error) error {
 	case <-time.After(patience):
 		t.Fatalf("%s does not end", what)
 		return nil
-	}
-}
-
-func TestAStopEndsTheCallsOfAReload(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, strings.ReplaceAll(fixtureText, "key DIR/key.pem;", ""))
-	var told string
-	if _, err := f.client.Read(nil, &told); err != nil {
-		t.Fatal(err)
-	}
-	f.client.Settle(true)
-	held, release := f.block()
-	asked := make(chan error, 1)
-	go func() { _, err := f.client.Read(nil, &told); asked <- err }()
-	<-held
-	defer release()
-	if _, err := f.client.Read(nil, &told); err == nil || !strings.Contains(err.Error(), "is being read already") {
-		t.Errorf("a second reading at the same time: %v", err)
-	}
-	f.client.Abandon()
-	if err := awaitError(t, "the reading", asked); !errors.Is(err, errStopping) {
-		t.Errorf("the reading ends with %v", err)
-	}
-	if _, err := f.client.Append(filepath.Join(f.dir, "made/access.log")); !errors.Is(err, errStopping) {
-		t.Errorf("a log is opened afterwards: %v", err)
-	}
-	if e := awaitExit(t, f.launch(t, "import sys; sys.exit(7)")); e.Code != 7 {
-		t.Errorf("a worker is launched afterwards: exit %v, want code 7", e)
 	}
 }
 

@@ -95,9 +95,9 @@ func TestWireCarriesMoreDescriptorsThanADatagram(t *testing.T) {
 	a, b := pair(t)
 	for _, n := range []int{perMessage, perMessage + 1, maxFiles} {
 		many, sent := nulls(t, n), make(chan error, 1)
-		go func() { sent <- a.write(&message{Kind: askLaunch, Worker: "w"}, many...) }()
+		go func() { sent <- a.write(&message{Kind: askLaunch, App: "w"}, many...) }()
 		m, files, err := b.read()
-		if err != nil || m.Kind != askLaunch || m.Worker != "w" || len(files) != n {
+		if err != nil || m.Kind != askLaunch || m.App != "w" || len(files) != n {
 			t.Errorf("%d descriptors: received %+v with %d, %v", n, m, len(files), err)
 		}
 		closeAll(files)
