@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 
-from . import failure, frames, loader, statics, wsgi
+from . import failure, frames, loader, readiness, statics, wsgi
 from .channel import Channel, ChannelClosed
 
 BOOT_FAILED = 3  # exit code
@@ -31,6 +31,8 @@ class Worker:
         """Imports the application; raises loader.LoadError."""
         settings = self.settings
         found = loader.load(settings)
+        for finding in readiness.complete(found.application):
+            self.channel.remark(finding)
         served, notes = [], []
         if settings.get("report_static"):
             served, notes = statics.report(found.application)

@@ -177,6 +177,7 @@ class Front:
             "bodies": {"size": bodies} if bodies else None,
         }, **settings)
         self.last = 0
+        self.early = []  # frames that came before the worker was ready
         self.answers, self.left_reason, self.code = {}, None, None
         self.woken = self.sent = 0  # W frames either way
         self.way = []  # "lane" or "channel", of each response frame
@@ -233,10 +234,14 @@ class Front:
                 os.close(number)
 
     def boot(self):
-        """Returns what the worker announces: ready or failed, asserted by the caller."""
-        frame = self.receive()
-        assert frame is not None, "no frame; stderr: " + self.errors()
-        return frame.kind, frame.value
+        """Returns what the worker announces: ready or failed, asserted by the caller. What it
+        has to say before goes to early."""
+        while True:
+            frame = self.receive()
+            assert frame is not None, "no frame; stderr: " + self.errors()
+            if frame.kind in "KF":
+                return frame.kind, frame.value
+            self.early.append(frame)
 
     def ready(self):
         kind, value = self.boot()

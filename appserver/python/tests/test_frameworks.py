@@ -137,6 +137,35 @@ def test_django_answers(django, tmp_path):
     assert front.answer(front.request("/absent")).status == "404 Not Found"
 
 
+@pytest.mark.parametrize("change, message", [
+    (("from django.urls import path", "from django.urls import include, path"), None),
+    (('path("", index),', 'path("", __import__("nosuchview").index),'), "nosuchview"),
+    (('path("", index),', 'path("", include("broken")),'), "nosuchmodule"),
+    (('path("", index),', 'path("", include("syntax")),'), "SyntaxError"),
+    (('path("", index),', '"not a path",'), "URL configuration"),
+    (("ROOT_URLCONF=__name__", "ROOT_URLCONF='absent'"), "absent"),
+])
+def test_django_is_ready_with_its_urls(django, own, tmp_path, change, message):
+    django().ready()
+    text = (tmp_path / "site_.py").read_text().replace("import path", "import include, path", 1)
+    (tmp_path / "site_.py").write_text(text.replace(*change))
+    (tmp_path / "broken.py").write_text("import nosuchmodule\n")
+    (tmp_path / "syntax.py").write_text("def\n")
+    kind, value = own("site_", tmp_path).boot()
+    if message is None:
+        assert kind == "K", value
+    else:
+        assert kind == "F"
+        assert message in value["message"] + value["traceback"]
+
+
+def test_django_tells_what_its_checks_find(django, own, tmp_path):
+    front = django()
+    front.ready()
+    assert any("admin.E403" in text for level, text in
+               (frame.value for frame in front.early if frame.kind == "L"))
+
+
 def test_django_reports_a_collected_root(django, tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a.css").write_text("")
