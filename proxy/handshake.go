@@ -28,6 +28,9 @@ func (e *Engine) HandshakeFailed(c *Conn, err error) {
 
 // handshakeFault says in nginx's words, where it has some, whose fault err is.
 func handshakeFault(err error) (level Level, why string) {
+	if fail := (*Fail)(nil); errors.As(err, &fail) {
+		return fail.Level, fail.Reason
+	}
 	text := err.Error()
 	switch {
 	case errors.Is(err, io.EOF):

@@ -1,18 +1,24 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"time"
 
 	regexp2 "github.com/dlclark/regexp2/v2"
+
+	"alicorn/config"
 )
 
 // Regexp is a PCRE pattern as nginx's configurations have them: run by Go's
 // regexp, in linear time, when it can; by a backtracking engine with a time
-// limit when the pattern needs lookaround or back-references.
+// limit when the pattern needs lookaround or back-references. A match that the
+// limit ends is a failure of the request: a client can make one take so long,
+// and "no match" may be what lets it in.
 type Regexp struct {
 	Pattern string
+	pos     config.Pos
 	fast    *regexp.Regexp
 	slow    *regexp2.Regexp
 	names   []string // group names by number; "" for unnamed
@@ -22,10 +28,10 @@ type Regexp struct {
 // regexpTimeout bounds one match of a backtracking pattern.
 const regexpTimeout = 100 * time.Millisecond
 
-// CompileRegexp compiles pattern; fold ignores case ("~*"). The error is one
-// sentence about the pattern.
-func CompileRegexp(pattern string, fold bool) (*Regexp, error) {
-	r := &Regexp{Pattern: pattern}
+// CompileRegexp compiles the pattern of the directive at pos; fold ignores case
+// ("~*"). The error is one sentence about the pattern.
+func CompileRegexp(pos config.Pos, pattern string, fold bool) (*Regexp, error) {
+	r := &Regexp{Pattern: pattern, pos: pos}
 	p := pattern
 	if fold {
 		p = "(?i)" + p
@@ -58,29 +64,41 @@ func CompileRegexp(pattern string, fold bool) (*Regexp, error) {
 func (r *Regexp) Backtracking() bool { return r.slow != nil }
 
 // MatchString reports whether the pattern occurs in text, and captures nothing.
-func (r *Regexp) MatchString(text string) bool {
+// Its error is a Fail.
+func (r *Regexp) MatchString(text string) (bool, error) {
 	if r.fast != nil {
-		return r.fast.MatchString(text)
+		return r.fast.MatchString(text), nil
 	}
 	ok, err := r.slow.MatchString(text)
-	return ok && err == nil
+	if err != nil {
+		return false, r.tooMuch(text, err)
+	}
+	return ok, nil
+}
+
+// tooMuch is the answer to a request whose text could not be matched within the
+// limits: 500, logged with the place of the directive.
+func (r *Regexp) tooMuch(text string, err error) error {
+	cause := "it takes longer than " + regexpTimeout.String()
+	if errors.Is(err, regexp2.ErrBacktrackingStackLimit) {
+		cause = "it backtracks too far"
+	}
+	return &Fail{Status: 500, Level: LevelAlert,
+		Reason: fmt.Sprintf("cannot match %.200q with the regular expression %q at %s: %s", text, r.Pattern, r.pos, cause)}
 }
 
 // Match reports whether the pattern occurs in text; if so x's $1.. and the
-// named variables become its groups. A match that takes too long is none.
-func (r *Regexp) Match(x *Exchange, text string) bool {
-	ok, err := r.Capture(x, text)
-	return ok && err == nil
-}
-
-// Capture is Match where a match that takes too long is an error.
-func (r *Regexp) Capture(x *Exchange, text string) (bool, error) {
+// named variables become its groups. Its error is a Fail.
+func (r *Regexp) Match(x *Exchange, text string) (bool, error) {
 	if r.fast != nil {
 		return r.matchFast(x, text), nil
 	}
 	m, err := r.slow.FindStringMatch(text)
-	if err != nil || m == nil {
-		return false, err
+	if err != nil {
+		return false, r.tooMuch(text, err)
+	}
+	if m == nil {
+		return false, nil
 	}
 	x.captures = x.captures[:0]
 	for i, g := range m.Groups() {

@@ -52,3 +52,30 @@ func TestVariablesMayBeWrittenInAnyCase(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// TestAMatchThatTakesTooLongIsNotNoMatch has patterns that let a request pass
+// where they do not match.
+func TestAMatchThatTakesTooLongIsNotNoMatch(t *testing.T) {
+	bad := strings.Repeat("a", 40) + "b"
+	for _, c := range []struct {
+		name, text, host, target string
+	}{
+		{"location", `location ~ "^/(?!static/)(a+)+/$" { say no; }`, "x", "/" + bad},
+		{"nested location", `location /a { location ~ "^/(?!static/)(a+)+/$" { say no; } }`, "x", "/" + bad},
+		{"location in a regular expression's", `location ~ ^/ { say yes; location ~ "^/(?!static/)(a+)+/$" { say no; } }`, "x", "/" + bad},
+		{"ignoring case", `location ~* "^/(?!static/)(a+)+/$" { say no; }`, "x", "/" + bad},
+		{"server_name", `} server { listen 80; server_name "~^(?!b)(a+)+$"; say no;`, bad, "/"},
+	} {
+		s := start(t, `server { listen 80 default_server; say yes; `+c.text+` }`)
+		rec := s.Do(proxytest.Request{Host: c.host, Target: c.target})
+		if rec.Status != 500 || !strings.Contains(rec.Text(), "500 Internal Server Error") {
+			t.Errorf("%s: %d %q, want 500", c.name, rec.Status, rec.Text())
+		}
+		if log := s.Log.String(); !strings.Contains(log, "it takes longer than 100ms") || !strings.Contains(log, "alicorn.conf:1:") {
+			t.Errorf("%s: the log does not name the directive: %s", c.name, log)
+		}
+		if rec := s.Do(proxytest.Request{Host: "x", Target: "/ok"}); rec.Status != 200 || rec.Text() != "yes" {
+			t.Errorf("%s: another path: %d %q", c.name, rec.Status, rec.Text())
+		}
+	}
+}

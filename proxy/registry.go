@@ -85,12 +85,12 @@ func (r *registry) define(name string) (*definition, error) {
 // ParseRegexp compiles the pattern of the directive at pos and declares the
 // variables that its named groups define.
 func ParseRegexp(l *config.Load, pos config.Pos, pattern string, fold bool) (*Regexp, error) {
-	r, err := CompileRegexp(pattern, fold)
+	r, err := CompileRegexp(pos, pattern, fold)
 	if err != nil {
 		return nil, err
 	}
 	if r.Backtracking() {
-		l.Note(pos, "regular expression %q needs backtracking; a match is cut after %s", pattern, regexpTimeout)
+		l.Note(pos, "regular expression %q needs backtracking; a request whose match takes longer than %s is answered 500", pattern, regexpTimeout)
 	}
 	for _, name := range r.names {
 		slot := -1

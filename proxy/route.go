@@ -63,39 +63,53 @@ const (
 // find returns the location for path as nginx chooses it: an exact name; else
 // the longest prefix, searched for nested ones; else, unless that prefix says
 // ^~, the first regular expression that matches, searched for nested ones;
-// else the prefix.
-func (ls *locations) find(x *Exchange, path string) (*Location, match) {
+// else the prefix. The error is that of a regular expression.
+func (ls *locations) find(x *Exchange, path string) (*Location, match, error) {
 	if ls.again != nil && x.rewritten != x.redirects {
-		return ls.again, matchFinal
+		return ls.again, matchFinal, nil
 	}
 	if l := ls.exact[path]; l != nil {
-		return l, matchFinal
+		return l, matchFinal, nil
 	}
 	if l := ls.slash[path]; l != nil {
-		return l, matchSlash
+		return l, matchSlash, nil
 	}
 	best, how, stop := ls.longest(path), matchNone, false
 	if best != nil {
 		how, stop = matchPrefix, best.Kind == LocationPrefixStop
-		switch nested, m := best.tree.find(x, path); m {
-		case matchPrefix:
+		switch nested, m, err := best.tree.find(x, path); {
+		case err != nil:
+			return nil, matchNone, err
+		case m == matchPrefix:
 			best = nested
-		case matchFinal, matchSlash:
-			return nested, m
+		case m != matchNone:
+			return nested, m, nil
 		}
 	}
-	if stop {
-		return best, how
+	if !stop && len(ls.regexes) > 0 {
+		if l, m, err := ls.findRegex(x, path); err != nil || m != matchNone {
+			return l, m, err
+		}
 	}
+	return best, how, nil
+}
+
+func (ls *locations) findRegex(x *Exchange, path string) (*Location, match, error) {
 	for _, r := range ls.regexes {
-		if r.Regex.Match(x, path) {
-			if nested, m := r.tree.find(x, path); m != matchNone {
-				return nested, max(m, matchFinal)
-			}
-			return r, matchFinal
+		ok, err := r.Regex.Match(x, path)
+		if err != nil {
+			return nil, matchNone, err
 		}
+		if !ok {
+			continue
+		}
+		nested, m, err := r.tree.find(x, path)
+		if err != nil || m != matchNone {
+			return nested, max(m, matchFinal), err
+		}
+		return r, matchFinal, nil
 	}
-	return best, how
+	return nil, matchNone, nil
 }
 
 func (ls *locations) longest(path string) *Location {
@@ -187,20 +201,30 @@ func (t *serverNames) add(sv *Server) (conflicts []string) {
 }
 
 // find returns the server named host, nil when no name matches. x may be nil
-// when captures are not wanted (SNI).
-func (t *serverNames) find(x *Exchange, host string) *Server {
+// when captures are not wanted (SNI). The error is that of a regular expression.
+func (t *serverNames) find(x *Exchange, host string) (*Server, error) {
 	if sv := t.exact[host]; sv != nil {
-		return sv
+		return sv, nil
 	}
 	if sv := t.findWildcard(host); sv != nil {
-		return sv
+		return sv, nil
 	}
 	for _, r := range t.regexes {
-		if x == nil && r.regex.MatchString(host) || x != nil && r.regex.Match(x, host) {
-			return r.server
+		var ok bool
+		var err error
+		if x == nil {
+			ok, err = r.regex.MatchString(host)
+		} else {
+			ok, err = r.regex.Match(x, host)
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case ok:
+			return r.server, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 func (t *serverNames) findWildcard(host string) *Server {
@@ -228,46 +252,66 @@ func (t *serverNames) findWildcard(host string) *Server {
 }
 
 // Lookup returns the server for host (lower case, without port), the default
-// server when no name matches. It captures nothing.
-func (s *Site) Lookup(host string) *Server {
-	if sv := s.names.find(nil, host); sv != nil {
-		return sv
+// server when no name matches. It captures nothing. The error is that of a
+// regular expression: which server host is for is then not known.
+func (s *Site) Lookup(host string) (*Server, error) {
+	sv, err := s.names.find(nil, host)
+	if sv == nil && err == nil {
+		sv = s.Default
 	}
-	return s.Default
+	return sv, err
 }
 
 // Named reports whether host, as Lookup has it, chooses among several servers
 // by a name of one of them.
-func (s *Site) Named(host string) bool {
-	return (len(s.Servers) > 1 || len(s.names.regexes) > 0) && s.names.find(nil, host) != nil
+func (s *Site) Named(host string) (bool, error) {
+	if len(s.Servers) <= 1 && len(s.names.regexes) == 0 {
+		return false, nil
+	}
+	sv, err := s.names.find(nil, host)
+	return sv != nil, err
 }
 
 // Named reports whether one of sv's names, of which "" is none, is for host:
 // in lower case, or as server_name has it.
-func (sv *Server) Named(host string) bool {
+func (sv *Server) Named(host string) (bool, error) {
+	if host == "" {
+		return false, nil
+	}
 	var own serverNames
 	own.add(sv)
-	return host != "" && own.find(nil, host) != nil
+	found, err := own.find(nil, host)
+	return found != nil, err
 }
 
 // serverOf returns the server of what comes on c before its host is known: the
-// one that SNI has chosen.
+// one that SNI has chosen, the default one where that cannot be told.
 func (s *Site) serverOf(c *Conn) *Server {
 	if c.TLS == nil || c.TLS.ServerName == "" || len(s.Servers) == 1 {
 		return s.Default
 	}
-	return s.Lookup(strings.ToLower(c.TLS.ServerName))
+	sv, err := s.Lookup(strings.ToLower(c.TLS.ServerName))
+	if err != nil { // the handshake has failed then, or another Generation has done it
+		return s.Default
+	}
+	return sv
 }
 
 // Site returns the address that x's connection arrived on, as x's Generation
 // has it.
 func (x *Exchange) Site() *Site { return x.Generation.siteOf(x.Conn) }
 
-func (s *Site) serverFor(x *Exchange, host string) *Server {
+// serverFor returns the server of host. With an error it is the default one,
+// which answers it.
+func (s *Site) serverFor(x *Exchange, host string) (*Server, error) {
 	if len(s.Servers) > 1 || len(s.names.regexes) > 0 {
-		if sv := s.names.find(x, host); sv != nil {
-			return sv
+		sv, err := s.names.find(x, host)
+		if err != nil {
+			return s.Default, err
+		}
+		if sv != nil {
+			return sv, nil
 		}
 	}
-	return s.Default
+	return s.Default, nil
 }

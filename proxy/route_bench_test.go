@@ -3,6 +3,8 @@ package proxy
 import (
 	"fmt"
 	"testing"
+
+	"alicorn/config"
 )
 
 // benchLocations has what a site of some size has: exact names, prefixes of
@@ -14,7 +16,7 @@ func benchLocations(b *testing.B) *locations {
 		l := &Location{Name: name, Kind: kind}
 		if kind == LocationRegex {
 			var err error
-			if l.Regex, err = CompileRegexp(name, false); err != nil {
+			if l.Regex, err = CompileRegexp(config.Pos{}, name, false); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -51,7 +53,7 @@ func BenchmarkLocation(b *testing.B) {
 				x := NewExchange(nil, nil)
 				defer x.Release()
 				for pb.Next() {
-					if l, _ := ls.find(x, c.path); l == nil || l.Name != c.want {
+					if l, _, _ := ls.find(x, c.path); l == nil || l.Name != c.want {
 						b.Errorf("%s leads to %v, want %s", c.path, l, c.want)
 						return
 					}
@@ -76,7 +78,7 @@ func BenchmarkServerName(b *testing.B) {
 		name, host string
 		want       *Server
 	}{
-		{"exact", "site150.example.com", names.find(nil, "site150.example.com")},
+		{"exact", "site150.example.com", names.exact["site150.example.com"]},
 		{"leading wildcard", "a.b.shop.example.com", wildcard},
 		{"trailing wildcard", "www.example.org", trailing},
 		{"none", "unknown.test", nil},
@@ -85,7 +87,7 @@ func BenchmarkServerName(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if sv := names.find(nil, c.host); sv != c.want {
+					if sv, _ := names.find(nil, c.host); sv != c.want {
 						b.Errorf("%s is %v", c.host, sv)
 						return
 					}

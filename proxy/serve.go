@@ -47,7 +47,8 @@ func (e *Engine) serveWith(x *Exchange, err error) {
 func (x *Exchange) prepare(site *Site) error {
 	r := &x.Req
 	r.Host = hostOf(r.Authority)
-	x.Server = site.serverFor(x, r.Host)
+	var nameErr error
+	x.Server, nameErr = site.serverFor(x, r.Host)
 	if r.Host == "" {
 		r.Host = x.Server.Name
 	}
@@ -66,6 +67,9 @@ func (x *Exchange) prepare(site *Site) error {
 	if !ok {
 		r.Path = "/"
 		return &Fail{Status: 400, Level: LevelInfo, Reason: "client sent invalid request target"}
+	}
+	if nameErr != nil {
+		return nameErr
 	}
 	if x.Conn.Plain {
 		return &Fail{Status: StatusHTTPToHTTPS, Level: LevelInfo, Reason: "client sent plain HTTP request to HTTPS port"}
@@ -133,8 +137,10 @@ func (x *Exchange) enterServer() error {
 
 // enterPath finds the location for the path and runs it.
 func (x *Exchange) enterPath() error {
-	l, how := x.Server.locations.find(x, x.Req.Path)
+	l, how, err := x.Server.locations.find(x, x.Req.Path)
 	switch {
+	case err != nil:
+		return err
 	case l == nil:
 		l = x.Server.Root
 	case how == matchSlash:

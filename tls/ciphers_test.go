@@ -68,7 +68,7 @@ func TestOnlyTheCiphersAndCurvesAskedForAreSpoken(t *testing.T) {
 	id := tls.NewIdentity([]*stdtls.Certificate{load(t, dir, "a")}, tls.Options{
 		Ciphers: []uint16{stdtls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}, Curves: []stdtls.CurveID{stdtls.CurveP384},
 	})
-	server := tls.NewConfig(func(string) *tls.Identity { return id })
+	server := tls.NewConfig(func(string) (*tls.Identity, error) { return id, nil })
 	state, err := shake(t, server, &stdtls.Config{MaxVersion: stdtls.VersionTLS12})
 	if err != nil || tls.CipherName(state.CipherSuite) != "ECDHE-ECDSA-AES256-GCM-SHA384" || tls.CurveName(state.CurveID) != "secp384r1" {
 		t.Errorf("got %s with %s, %v", tls.CipherName(state.CipherSuite), tls.CurveName(state.CurveID), err)

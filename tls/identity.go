@@ -175,14 +175,19 @@ func byCost(certs []*tls.Certificate) []*tls.Certificate {
 
 // NewConfig returns the Config for connections to one address. lookup gives
 // the Identity for the name that a client asks for by SNI (RFC 6066), in lower
-// case and "" when it names none, or one that is no host's; it never returns nil.
-func NewConfig(lookup func(name string) *Identity) *tls.Config {
+// case and "" when it names none, or one that is no host's; it returns an Identity
+// or an error, by which the handshake fails.
+func NewConfig(lookup func(name string) (*Identity, error)) *tls.Config {
 	return &tls.Config{NextProtos: protocols(), GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		name := strings.ToLower(hello.ServerName)
 		if !IsHostName(name) {
 			name = ""
 		}
-		return lookup(name).configFor(hello), nil
+		id, err := lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		return id.configFor(hello), nil
 	}}
 }
 

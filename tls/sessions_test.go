@@ -33,7 +33,7 @@ func TestSessionsResumeWhereTheyMay(t *testing.T) {
 			o.SessionLife = time.Hour
 		}
 		id := tls.NewIdentity([]*stdtls.Certificate{load(t, dir, "a")}, o)
-		return tls.NewConfig(func(string) *tls.Identity { return id })
+		return tls.NewConfig(func(string) (*tls.Identity, error) { return id, nil })
 	}
 	trust := func() *tls.Verifier {
 		v := tls.NewVerifier(1)
@@ -85,7 +85,7 @@ func TestSessionsResumeWhereTheyMay(t *testing.T) {
 
 func TestARejectingServerGivesTheAlertForNames(t *testing.T) {
 	id := tls.Rejecting()
-	_, err := shake(t, tls.NewConfig(func(string) *tls.Identity { return id }), &stdtls.Config{ServerName: "a.example"})
+	_, err := shake(t, tls.NewConfig(func(string) (*tls.Identity, error) { return id, nil }), &stdtls.Config{ServerName: "a.example"})
 	if err == nil || err.Error() != "remote error: tls: unrecognized name" {
 		t.Errorf("got %v", err)
 	}

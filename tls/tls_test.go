@@ -129,11 +129,11 @@ func TestNamesChooseTheIdentityWithoutCase(t *testing.T) {
 		proxytest.WriteCertificate(t, dir, name, proxytest.Certificate{Names: []string{name}})
 		ids[name] = tls.NewIdentity([]*stdtls.Certificate{load(t, dir, name)}, tls.Options{})
 	}
-	server := tls.NewConfig(func(name string) *tls.Identity {
+	server := tls.NewConfig(func(name string) (*tls.Identity, error) {
 		if id := ids[name]; id != nil {
-			return id
+			return id, nil
 		}
-		return ids["a.example"]
+		return ids["a.example"], nil
 	})
 	for asked, want := range map[string]string{"a.example": "a.example", "B.Example": "b.example", "c.example": "a.example", "": "a.example"} {
 		state, err := shake(t, server, &stdtls.Config{ServerName: asked, NextProtos: []string{"h2", "http/1.1"}})
@@ -152,7 +152,7 @@ func TestEachClientGetsTheKeyTypeItCanVerify(t *testing.T) {
 	proxytest.WriteCertificate(t, dir, "rsa", proxytest.Certificate{RSA: true})
 	proxytest.WriteCertificate(t, dir, "ec", proxytest.Certificate{})
 	id := tls.NewIdentity([]*stdtls.Certificate{load(t, dir, "rsa"), load(t, dir, "ec")}, tls.Options{})
-	server := tls.NewConfig(func(string) *tls.Identity { return id })
+	server := tls.NewConfig(func(string) (*tls.Identity, error) { return id, nil })
 	for _, c := range []struct {
 		client *stdtls.Config
 		want   string
@@ -187,7 +187,7 @@ func TestVersionsOutsideTheRangeAreRefused(t *testing.T) {
 		{tls.Options{MaxVersion: stdtls.VersionTLS12}, 0, 0, "TLSv1.2"},
 	} {
 		id := tls.NewIdentity(certs, c.o)
-		server := tls.NewConfig(func(string) *tls.Identity { return id })
+		server := tls.NewConfig(func(string) (*tls.Identity, error) { return id, nil })
 		state, err := shake(t, server, &stdtls.Config{MinVersion: c.min, MaxVersion: c.max})
 		if got := tls.VersionName(state.Version); err == nil && got != c.want || (err != nil) != (c.want == "") {
 			t.Errorf("%+v: got %q, %v; want %q", c.o, got, err, c.want)
@@ -223,7 +223,7 @@ func TestSessionsResumeAcrossConfigsAndKeyRotation(t *testing.T) {
 	config := func(o tls.Options) *stdtls.Config {
 		o.SessionLife = 7 * 24 * time.Hour
 		id := tls.NewIdentity([]*stdtls.Certificate{load(t, dir, "a")}, o)
-		return tls.NewConfig(func(string) *tls.Identity { return id })
+		return tls.NewConfig(func(string) (*tls.Identity, error) { return id, nil })
 	}
 	resumes := func(t *testing.T, server, then *stdtls.Config, version uint16, pass time.Duration) bool {
 		client := &stdtls.Config{ServerName: "a.example", MaxVersion: version, ClientSessionCache: stdtls.NewLRUClientSessionCache(1)}

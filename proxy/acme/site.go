@@ -256,10 +256,16 @@ func othersOn80(g *proxy.Generation, l *proxy.Listen, sv *proxy.Server) (there, 
 			}
 			there = true
 			covered = covered || o.Covers(l)
-			named = named || other == sv || slices.ContainsFunc(sv.Names(), other.Named)
+			named = named || other == sv || slices.ContainsFunc(sv.Names(), func(name string) bool { return mayBeFor(other, name) })
 		}
 	}
 	return there, covered, named
+}
+
+// mayBeFor reports whether name is sv's, or cannot be told not to be.
+func mayBeFor(sv *proxy.Server, name string) bool {
+	named, err := sv.Named(name)
+	return named || err != nil
 }
 
 func portOf(address string) string {

@@ -77,8 +77,8 @@ func (f *filter) apply(x *proxy.Exchange) error {
 	if f.vary && !varies(&x.Res.Header) {
 		x.Res.Header.Add("Vary", "Accept-Encoding")
 	}
-	if !f.wanted(x) {
-		return nil
+	if wanted, err := f.wanted(x); err != nil || !wanted {
+		return err
 	}
 	r := &x.Res
 	r.Length = -1
@@ -119,38 +119,39 @@ func (f *filter) hasType(t string) bool {
 }
 
 // wanted reports whether this client gets gzip.
-func (f *filter) wanted(x *proxy.Exchange) bool {
+func (f *filter) wanted(x *proxy.Exchange) (bool, error) {
 	accept, ok := x.Req.Header.Lookup(proxy.FieldAcceptEncoding)
 	if !ok {
-		return false
+		return false, nil
 	}
 	q := proxy.CodingQuality(accept, "gzip")
 	if q == 0 || q < proxy.CodingQuality(accept, "identity") {
-		return false
+		return false, nil
 	}
 	if x.Req.Major == 1 && x.Req.Minor < f.minor || x.Req.Major < 1 {
-		return false
+		return false, nil
 	}
 	if x.Req.Header.Get("Via") != "" && !f.proxied.allow(x) {
-		return false
+		return false, nil
 	}
-	return !f.refused(x)
+	refused, err := f.refused(x)
+	return !refused, err
 }
 
-func (f *filter) refused(x *proxy.Exchange) bool {
+func (f *filter) refused(x *proxy.Exchange) (bool, error) {
 	if len(f.disabled) == 0 {
-		return false
+		return false, nil
 	}
 	name, ok := x.Req.Header.Lookup(proxy.FieldUserAgent)
 	if !ok {
-		return false
+		return false, nil
 	}
 	for i := range f.disabled {
-		if f.disabled[i].match(name) {
-			return true
+		if refused, err := f.disabled[i].match(name); err != nil || refused {
+			return refused, err
 		}
 	}
-	return false
+	return false, nil
 }
 
 // varies reports whether a Vary field says already that the response depends

@@ -293,3 +293,11 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAgentThatTakesTooLongToMatchIsAnError(t *testing.T) {
+	s := start(t, `gzip on; gzip_min_length 0; gzip_disable "^(?!b)(a+)+$";`)
+	rec := s.Get("/", "Accept-Encoding: gzip", "User-Agent: "+strings.Repeat("a", 40)+"b")
+	if rec.Status != 500 || !strings.Contains(s.Log.String(), "alicorn.conf:1:") {
+		t.Errorf("%d, log %s", rec.Status, s.Log)
+	}
+}

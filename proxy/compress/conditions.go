@@ -87,11 +87,11 @@ func expired(expires, date string) bool {
 // agent is one argument of gzip_disable; with no pattern it is msie6.
 type agent struct{ pattern *proxy.Regexp }
 
-func (a agent) match(name string) bool {
+func (a agent) match(name string) (bool, error) {
 	if a.pattern != nil {
 		return a.pattern.MatchString(name)
 	}
-	return msie6(name)
+	return msie6(name), nil
 }
 
 // msie6 reports whether name is an Internet Explorer 4 to 6 that cannot be

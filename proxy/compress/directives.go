@@ -58,7 +58,7 @@ func setDisable(k *config.Key[settings]) config.Setter {
 				k.In(s).disabled.Add(s, agent{})
 				continue
 			}
-			re, err := proxy.CompileRegexp(a.Text, true)
+			re, err := proxy.CompileRegexp(a.Pos, a.Text, true)
 			if err != nil {
 				return &config.Error{Pos: a.Pos, Msg: err.Error()}
 			}

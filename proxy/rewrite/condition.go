@@ -155,14 +155,13 @@ func (m *match) holds(x *proxy.Exchange, r round) (bool, error) {
 	return ok != m.negated, err
 }
 
-// matches matches and logs as nginx does. A match that takes too long ends
-// the request, since neither answer would be safe.
+// matches matches and logs as nginx does.
 func matches(x *proxy.Exchange, r round, re *proxy.Regexp, text string) (bool, error) {
-	ok, err := re.Capture(x, text)
-	switch {
-	case err != nil:
-		return false, &proxy.Fail{Status: 500, Level: proxy.LevelAlert, Reason: fmt.Sprintf("cannot match %q with the regular expression %q: %s", text, re.Pattern, err)}
-	case !ok:
+	ok, err := re.Match(x, text)
+	if err != nil {
+		return false, err
+	}
+	if !ok {
 		x.ForgetCaptures()
 	}
 	if r.log && x.Logs(proxy.LevelNotice) {

@@ -35,8 +35,8 @@ func TestAMatchThatTakesTooLongEndsTheRequest(t *testing.T) {
 			t.Errorf("%s: %d, want 500", target, rec.Status)
 		}
 	}
-	if !strings.Contains(s.Log.String(), "cannot match") {
-		t.Errorf("the log does not tell: %s", s.Log)
+	if n := strings.Count(s.Log.String(), "alicorn.conf:1:"); n != 2 {
+		t.Errorf("the log names %d directives, want 2: %s", n, s.Log)
 	}
 }
 

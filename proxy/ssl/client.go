@@ -98,7 +98,10 @@ func (c *clientSettings) admit(x *proxy.Exchange) error {
 	if x.Conn.TLS == nil {
 		return nil
 	}
-	if isMisdirected(x) {
+	switch misdirected, err := isMisdirected(x); {
+	case err != nil:
+		return err
+	case misdirected:
 		return refuse(x, http.StatusMisdirectedRequest, "client attempted to request the server name different from the one that was negotiated")
 	}
 	if len(x.Conn.TLS.PeerCertificates) == 0 {
@@ -118,10 +121,13 @@ func (c *clientSettings) admit(x *proxy.Exchange) error {
 // request, so that the client was asked for another certificate, or for none
 // (RFC 9110 section 15.5.20). As in nginx the names count, not the servers, and
 // only names by which the handshake's server was chosen.
-func isMisdirected(x *proxy.Exchange) bool {
+func isMisdirected(x *proxy.Exchange) (bool, error) {
 	asked := strings.ToLower(x.Conn.TLS.ServerName)
 	same := asked == x.Req.Host && x.Req.Authority != "" // without it Host is only the server's own name
-	return !same && tls.IsHostName(asked) && x.Site().Named(asked)
+	if same || !tls.IsHostName(asked) {
+		return false, nil
+	}
+	return x.Site().Named(asked)
 }
 
 // refuse ends the connection too: only another one can show another certificate.

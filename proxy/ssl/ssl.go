@@ -157,12 +157,16 @@ func (m module) withChallenges(g *proxy.Generation, c *stdtls.Config) *stdtls.Co
 // which the address's other servers make speak TLS, shows the default
 // server's, as in nginx. Where not even that has one, the loader has failed.
 func siteConfig(site *proxy.Site, ids map[*proxy.Server]*tls.Identity) *stdtls.Config {
-	return tls.NewConfig(func(name string) *tls.Identity {
+	return tls.NewConfig(func(name string) (*tls.Identity, error) {
 		if name != "" { // server_name "" is about requests
-			if id := ids[site.Lookup(name)]; id != nil {
-				return id
+			server, err := site.Lookup(name)
+			if err != nil {
+				return nil, err
+			}
+			if id := ids[server]; id != nil {
+				return id, nil
 			}
 		}
-		return ids[site.Default]
+		return ids[site.Default], nil
 	})
 }

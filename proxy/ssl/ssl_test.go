@@ -86,6 +86,21 @@ func TestClientsGetTheServerAndCertificateOfTheNameTheyAskFor(t *testing.T) {
 	}
 }
 
+func TestANameThatTakesTooLongToMatchFailsTheHandshake(t *testing.T) {
+	dir := t.TempDir()
+	pool := certificates(t, dir, "a", "b")
+	s := proxytest.New(t, configOf(dir, twoServers+`server { listen 127.0.0.1:443 ssl; server_name "~^(?!b)(a+)+$"; }`))
+	if _, state, err := ask(t, s, &stdtls.Config{ServerName: strings.Repeat("a", 40) + "b", InsecureSkipVerify: true}); err == nil {
+		t.Errorf("the default server's certificate was shown: %v", state.PeerCertificates[0].DNSNames)
+	}
+	if got, _, err := ask(t, s, &stdtls.Config{ServerName: "a.example", RootCAs: pool}); err != nil || !strings.HasPrefix(got, "a.example|") {
+		t.Errorf("another name: %q, %v", got, err)
+	}
+	if !strings.Contains(s.Log.String(), "it takes longer than 100ms") || !strings.Contains(s.Log.String(), "alicorn.conf:8:") {
+		t.Errorf("the log does not name the directive: %s", s.Log)
+	}
+}
+
 func TestVariablesOfTLSAreEmptyWithoutIt(t *testing.T) {
 	dir := t.TempDir()
 	certificates(t, dir, "a", "b")
