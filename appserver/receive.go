@@ -166,7 +166,7 @@ func textIn(m map[string]any, name string) string {
 func printable(s string) string {
 	clean := []byte(nil)
 	for i, r := range s {
-		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r == utf8.RuneError {
+		if r != '\n' && r != '\t' && !proxy.IsPrintable(r) {
 			if clean == nil {
 				clean = append(clean, s[:i]...)
 			}

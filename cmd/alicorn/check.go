@@ -8,6 +8,7 @@ import (
 	"alicorn/appserver"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
+	"alicorn/proxy"
 
 	"github.com/spf13/cobra"
 
@@ -52,7 +53,7 @@ func check(out, errs io.Writer, o options, dump, verbose bool) error {
 	if ld != nil && !o.quiet {
 		for _, w := range ld.load.Warnings() {
 			if verbose || !w.Verbose {
-				fmt.Fprintf(errs, "%s: warning: %s\n", w.Pos, w.Msg)
+				fmt.Fprintf(errs, "%s: warning: %s\n", proxy.Printable(w.Pos.String()), proxy.Printable(w.Msg))
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
+	"alicorn/proxy"
 
 	"github.com/spf13/cobra"
 )
@@ -82,17 +83,17 @@ func failed(err error) error {
 }
 
 // report prints err: each mistake of a configuration on a line of its own,
-// with its hint.
+// with its hint. It may quote files, clients and applications.
 func report(err error) {
 	var many config.Errors
 	switch {
 	case err == nil:
 	case errors.As(err, &many):
 		for _, e := range many {
-			fmt.Fprintln(os.Stderr, mistake(e))
+			fmt.Fprintln(os.Stderr, proxy.Printable(mistake(e)))
 		}
 	default:
-		fmt.Fprintf(os.Stderr, "alicorn: %s\n", err)
+		fmt.Fprintf(os.Stderr, "alicorn: %s\n", proxy.Printable(err.Error()))
 	}
 }
 

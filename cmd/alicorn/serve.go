@@ -16,6 +16,7 @@ import (
 	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
+	"alicorn/proxy"
 	"alicorn/tls/acme"
 
 	"github.com/spf13/cobra"
@@ -80,7 +81,7 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 		return failed(err)
 	}
 	return start(cmd.Context(), p, func(st control.Status) {
-		fmt.Fprintln(os.Stderr, startLine(st, app, f))
+		fmt.Fprintln(os.Stderr, proxy.Printable(startLine(st, app, f)))
 		if f.https {
 			fmt.Fprintln(os.Stderr, howToTrust(acme.RootFile(filepath.Join(p.folders.state, "acme"))))
 		}
@@ -162,7 +163,7 @@ func (f *serveFlags) judgeRefused(file *serveFlags) error {
 	var errs []error
 	for _, r := range f.refused {
 		if file != nil && slices.Contains(file.refused, r) {
-			fmt.Fprintf(os.Stderr, "alicorn: %s has no equivalent here: %s\n", r.name, r.reason)
+			fmt.Fprintf(os.Stderr, "alicorn: %s has no equivalent here: %s\n", proxy.Printable(r.name), r.reason)
 			continue
 		}
 		errs = append(errs, fmt.Errorf("%s has no equivalent here: %s", r.name, r.reason))
@@ -220,7 +221,7 @@ func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) erro
 		return err
 	}
 	for _, note := range report.Notes {
-		fmt.Fprintf(os.Stderr, "alicorn: %s\n", note)
+		fmt.Fprintf(os.Stderr, "alicorn: %s\n", proxy.Printable(note))
 	}
 	var statics []staticDir
 	for _, s := range report.Static {

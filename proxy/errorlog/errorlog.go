@@ -172,18 +172,16 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// appendLines appends text so that only its first line begins a line.
+// appendLines appends text so that only its first line begins a line, and
+// nothing in it rules a terminal.
 func appendLines(b []byte, text string) []byte {
-	text = strings.TrimRight(text, "\n")
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '\n':
+	first := true
+	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+		if !first {
 			b = append(b, '\n', '\t')
-		case c < ' ' && c != '\t', c == 0x7f:
-			b = fmt.Appendf(b, "\\x%02X", c)
-		default:
-			b = append(b, c)
 		}
+		first = false
+		b = proxy.AppendPrintable(b, line)
 	}
 	return b
 }

@@ -300,5 +300,5 @@ func (k *Keeper) log(level slog.Level, text string) {
 			return
 		}
 	}
-	fmt.Fprintln(os.Stderr, "alicorn: "+text)
+	fmt.Fprintln(os.Stderr, "alicorn: "+proxy.Printable(text))
 }

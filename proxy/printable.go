@@ -1,0 +1,47 @@
+package proxy
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+// IsPrintable reports whether a terminal shows r as text: r is no control
+// character, of Unicode's C1 neither, no mark that changes the direction of
+// the text after it, and no byte that is not UTF-8. Tabs and ends of lines
+// are control characters.
+func IsPrintable(r rune) bool {
+	switch {
+	case r < ' ', r >= 0x7f && r <= 0x9f:
+		return false
+	case r == 0x200e, r == 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+		return false
+	}
+	return r != utf8.RuneError
+}
+
+// AppendPrintable appends text with the bytes of what is not printable as \xHH;
+// tabs and ends of lines stay.
+func AppendPrintable(dst []byte, text string) []byte {
+	for i, size := 0, 0; i < len(text); i += size {
+		var r rune
+		r, size = utf8.DecodeRuneInString(text[i:])
+		if r == '\n' || r == '\t' || IsPrintable(r) {
+			dst = append(dst, text[i:i+size]...)
+			continue
+		}
+		for _, b := range []byte(text[i : i+size]) {
+			dst = fmt.Appendf(dst, `\x%02X`, b)
+		}
+	}
+	return dst
+}
+
+// Printable returns text as AppendPrintable writes it.
+func Printable(text string) string {
+	for _, r := range text {
+		if r != '\n' && r != '\t' && !IsPrintable(r) {
+			return string(AppendPrintable(nil, text))
+		}
+	}
+	return text
+}
