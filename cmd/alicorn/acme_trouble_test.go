@@ -40,8 +40,11 @@ func TestAnOutageOfTheAuthorityIsWaitedOut(t *testing.T) {
 					t.Errorf("the log does not say %q", want)
 				}
 			}
-			if out := h.verb("cert"); !strings.Contains(out, "shop.example.com") || !strings.Contains(out, "pebble") || !strings.Contains(out, o.says) {
-				t.Errorf("alicorn cert says\n%s", out)
+			if out, err := h.try("cert"); err == nil || !strings.Contains(out, "shop.example.com") || !strings.Contains(out, "pebble") || !strings.Contains(out, o.says) {
+				t.Errorf("alicorn cert ends with %v and says\n%s", err, out)
+			}
+			if out := h.verb("status"); !strings.Contains(out, "certificate of shop.example.com fails: ") || !strings.Contains(out, o.says) {
+				t.Errorf("alicorn status says\n%s", out)
 			}
 			if status, text, _, err := h.get("http://shop.example.com/"); status != 200 || text != "served" {
 				t.Errorf("port 80 answers %d %q %v", status, text, err)

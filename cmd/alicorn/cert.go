@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -24,15 +24,26 @@ func certCommand() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				return enc.Encode(all)
+				err = showJSON(cmd.OutOrStdout(), all)
+			} else {
+				err = show(cmd.OutOrStdout(), func(w io.Writer) error { return printCertificates(w, all, time.Now()) })
 			}
-			return printCertificates(cmd.OutOrStdout(), all, time.Now())
+			return errors.Join(err, failing(all, time.Now()))
 		})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.AddCommand(renewCommand())
 	return cmd
+}
+
+// failing returns what ends the verb with code 1: the last order of a name has
+// failed, or its certificate has expired. The table says which.
+func failing(all []control.Certificate, now time.Time) error {
+	for _, c := range all {
+		if c.Error != "" || !c.NotAfter.IsZero() && now.After(c.NotAfter) {
+			return &exitError{exitFailed, nil}
+		}
+	}
+	return nil
 }
 
 func renewCommand() *cobra.Command {

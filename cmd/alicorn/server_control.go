@@ -7,10 +7,12 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"alicorn/cmd/alicorn/control"
 	"alicorn/proxy"
+	"alicorn/proxy/logfile"
 
 	"alicorn/config/osfile"
 )
@@ -75,7 +77,23 @@ func (s *server) Status() control.Status {
 	for _, p := range s.apps.Pools() {
 		st.Apps = append(st.Apps, appStatus(p))
 	}
+	st.Certificates, st.Logs = s.Certificates(), lossesOf(ld.generation)
 	return st
+}
+
+// lossesOf returns the logs of g that have lost lines, by name.
+func lossesOf(g *proxy.Generation) (logs []control.Log) {
+	g.Resources.Each(func(_ string, v any) {
+		sink, ok := v.(interface{ Losses() logfile.Losses })
+		if !ok {
+			return
+		}
+		if l := sink.Losses(); l.Lost > 0 {
+			logs = append(logs, control.Log{Path: l.Path, Lost: l.Lost, Failing: l.Failing, Error: l.Err.Error(), ErrorAt: l.At})
+		}
+	})
+	slices.SortFunc(logs, func(a, b control.Log) int { return strings.Compare(a.Path, b.Path) })
+	return logs
 }
 
 // pid is the process that was started.

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -25,12 +25,19 @@ import (
 // or the only one there is.
 func target(ctx context.Context, o options) (*control.Client, error) {
 	dir := findFolders().run
+	if err := control.Trust(dir); err != nil {
+		return nil, err
+	}
 	if o.pidFile != "" {
 		return withPID(ctx, dir, o.pidFile)
 	}
 	c := control.NewClient(control.SocketPath(dir, o.file()))
-	if _, err := c.Status(ctx); err == nil || o.config != "" {
-		return c, err
+	_, err := c.Status(ctx)
+	switch {
+	case err == nil:
+		return c, nil
+	case o.config != "":
+		return named(ctx, dir, o.config, err)
 	}
 	switch all := control.Running(ctx, dir); len(all) {
 	case 0:
@@ -40,6 +47,17 @@ func target(ctx context.Context, o options) (*control.Client, error) {
 	default:
 		return nil, several(ctx, all)
 	}
+}
+
+// named finds the running server that goes by name, as serve's do, whose
+// configuration is in no file; missing is the error when there is none.
+func named(ctx context.Context, dir, name string, missing error) (*control.Client, error) {
+	for _, c := range control.Running(ctx, dir) {
+		if st, err := c.Status(ctx); err == nil && st.Config == name {
+			return c, nil
+		}
+	}
+	return nil, missing
 }
 
 // withPID finds the running server whose process id is in the file.
@@ -58,10 +76,14 @@ func withPID(ctx context.Context, dir, file string) (*control.Client, error) {
 
 func several(ctx context.Context, all []*control.Client) error {
 	var b strings.Builder
-	b.WriteString("several servers are running; name one with -c FILE:")
+	b.WriteString("several servers are running; name one with -c FILE, or as it is called here:")
 	for _, c := range all {
 		if st, err := c.Status(ctx); err == nil {
-			fmt.Fprintf(&b, "\n  %s (pid %d)", st.Config, st.PID)
+			name := st.Config
+			if strings.ContainsAny(name, " \t\"'$\\") {
+				name = strconv.Quote(name)
+			}
+			fmt.Fprintf(&b, "\n  -c %s (pid %d)", name, st.PID)
 		}
 	}
 	return errors.New(b.String())
@@ -253,11 +275,9 @@ func statusCommand() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				return enc.Encode(st)
+				return showJSON(cmd.OutOrStdout(), st)
 			}
-			return printStatus(cmd.OutOrStdout(), st)
+			return show(cmd.OutOrStdout(), func(w io.Writer) error { return printStatus(w, st) })
 		})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -266,6 +286,7 @@ func statusCommand() *cobra.Command {
 func printStatus(w io.Writer, st control.Status) error {
 	fmt.Fprintf(w, "alicorn %s, pid %d, up %s, generation %d\nconfiguration %s\nlistening on  %s\n", st.Version, st.PID,
 		time.Since(st.Started).Round(time.Second), st.Generation, st.Config, strings.Join(st.Listeners, ", "))
+	printTrouble(w, st)
 	for _, a := range st.Apps {
 		fmt.Fprintf(w, "\napp %s: %s, %d workers, %d waiting, code since %s\n", a.Name, a.State, len(a.Workers), a.Queue, a.Since.Local().Format(time.DateTime))
 		if a.Error != "" {
@@ -285,6 +306,22 @@ func printStatus(w io.Writer, st control.Status) error {
 		}
 	}
 	return nil
+}
+
+// printTrouble prints what fails though the server serves.
+func printTrouble(w io.Writer, st control.Status) {
+	for _, c := range st.Certificates {
+		if c.Error != "" {
+			fmt.Fprintf(w, "certificate of %s fails: %s; see alicorn cert\n", c.Name, c.Error)
+		}
+	}
+	for _, l := range st.Logs {
+		if l.Failing {
+			fmt.Fprintf(w, "log %s cannot be written: %s; %d lines lost\n", l.Path, l.Error, l.Lost)
+		} else {
+			fmt.Fprintf(w, "log %s has lost %d lines, the last at %s: %s\n", l.Path, l.Lost, moment(l.ErrorAt), l.Error)
+		}
+	}
 }
 
 func versionCommand() *cobra.Command {

@@ -4,7 +4,8 @@
 //
 // A Write carries whole lines and reaches the destination as one write, so
 // that lines of several writers never mix. Writes never fail towards the
-// caller: a log that cannot be written must not stop a request.
+// caller: a log that cannot be written must not stop a request. What is lost
+// is counted, see Losses, and said on the standard error stream.
 package logfile
 
 import (
@@ -70,6 +71,8 @@ type File struct {
 	buf     []byte
 	timer   *time.Timer
 	stopped bool // rotation failed once: not tried again until reopened
+	torn    bool // the file ends within a line
+	losses
 }
 
 func openFile(h config.Host, path string, o Options) (*File, error) {
@@ -77,7 +80,7 @@ func openFile(h config.Host, path string, o Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	lf := &File{path: path, host: h, o: o, f: f}
+	lf := &File{path: path, host: h, o: o, f: f, losses: losses{sum: Losses{Path: path}}}
 	lf.measure()
 	if o.Buffer > 0 {
 		lf.buf = make([]byte, 0, o.Buffer)
@@ -133,8 +136,18 @@ func (f *File) write(p []byte) {
 	if f.f == nil {
 		return
 	}
-	n, _ := f.f.Write(p)
+	if f.torn {
+		_, err := f.f.Write([]byte{'\n'})
+		f.torn = err != nil
+	}
+	n, err := f.f.Write(p)
 	f.size += int64(n)
+	if err == nil {
+		f.worked()
+	} else {
+		f.failed(p[n:], err)
+		f.torn = f.torn || n > 0 && p[n-1] != '\n'
+	}
 	if f.o.MaxSize > 0 && f.size > f.o.MaxSize && !f.stopped {
 		f.rotate()
 	}

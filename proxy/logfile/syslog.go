@@ -22,7 +22,9 @@ type syslog struct {
 	mu    sync.Mutex
 	conn  net.Conn
 	retry time.Time
+	err   error // why there is no connection
 	out   []byte
+	losses
 }
 
 var facilities = []string{"kern", "user", "mail", "daemon", "auth", "intern", "lpr", "news", "uucp", "clock", "authpriv", "ftp",
@@ -31,7 +33,7 @@ var facilities = []string{"kern", "user", "mail", "daemon", "auth", "intern", "l
 var severities = []string{"emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"}
 
 func newSyslog(dest string) (*syslog, error) {
-	s := &syslog{}
+	s := &syslog{losses: losses{sum: Losses{Path: dest}}}
 	facility, severity, tag, host := 23, 6, "alicorn", hostname()
 	for param := range strings.SplitSeq(strings.TrimPrefix(dest, "syslog:"), ",") {
 		name, value, _ := strings.Cut(param, "=")
@@ -84,6 +86,7 @@ func (s *syslog) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn == nil && !s.dial() {
+		s.failed(p, s.err)
 		return len(p), nil
 	}
 	for line := range strings.SplitSeq(strings.TrimSuffix(string(p), "\n"), "\n") {
@@ -91,9 +94,11 @@ func (s *syslog) Write(p []byte) (int, error) {
 		if _, err := s.conn.Write(s.out); err != nil {
 			s.conn.Close()
 			s.conn = nil
-			break
+			s.failed(p, err)
+			return len(p), nil
 		}
 	}
+	s.worked()
 	return len(p), nil
 }
 
@@ -103,7 +108,7 @@ func (s *syslog) dial() bool {
 	}
 	conn, err := net.DialTimeout(s.network, s.address, time.Second)
 	if err != nil {
-		s.retry = time.Now().Add(time.Second)
+		s.retry, s.err = time.Now().Add(time.Second), err
 		return false
 	}
 	s.conn = conn

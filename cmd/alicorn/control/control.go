@@ -64,6 +64,19 @@ type Status struct {
 	Goroutines int       `json:"goroutines"` // of the process that serves
 	GC         GC        `json:"gc"`
 	Apps       []App     `json:"apps"`
+	// Certificates are those that are obtained automatically.
+	Certificates []Certificate `json:"certificates,omitempty"`
+	// Logs are those that have lost lines since they were opened.
+	Logs []Log `json:"logs,omitempty"`
+}
+
+// Log is a log that lines could not be written to.
+type Log struct {
+	Path    string    `json:"path"`
+	Lost    uint64    `json:"lost_lines"`
+	Failing bool      `json:"failing"` // the last line was lost
+	Error   string    `json:"error"`   // why the last one that was lost was
+	ErrorAt time.Time `json:"error_at,omitzero"`
 }
 
 // Certificate is the state of a name whose certificates are obtained

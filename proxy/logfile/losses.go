@@ -1,0 +1,76 @@
+package logfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// quiet is how long nothing is said of a destination that fails again and again.
+const quiet = time.Minute
+
+// Losses are the lines that a destination did not take.
+type Losses struct {
+	Path    string
+	Lost    uint64    // lines, since the destination was opened first
+	Failing bool      // the last line was lost
+	Err     error     // of the last line that was lost
+	At      time.Time // of that line
+}
+
+// losses counts what a destination loses, and says on the standard error
+// stream once that a spell of failures has begun, and once that it has ended.
+type losses struct {
+	spell atomic.Bool // as sum.Failing: nothing else is looked at for a line that was written
+	mu    sync.Mutex
+	sum   Losses
+	until uint64    // what was lost before this spell
+	said  time.Time // when the last spell was announced
+	open  bool      // this one was
+}
+
+// Losses returns the sum so far.
+func (l *losses) Losses() Losses {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sum
+}
+
+// failed notes that the lines in p did not reach the destination.
+func (l *losses) failed(p []byte, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	if !l.sum.Failing {
+		l.until = l.sum.Lost
+	}
+	l.spell.Store(true)
+	l.sum.Lost += uint64(bytes.Count(p, []byte("\n")))
+	l.sum.Failing, l.sum.Err, l.sum.At = true, err, time.Now()
+	if !l.open && l.sum.At.Sub(l.said) > quiet {
+		l.open, l.said = true, l.sum.At
+		fmt.Fprintf(os.Stderr, "alicorn: cannot write to log %s: %s; lines are lost until it can be written to again\n", l.sum.Path, err)
+	}
+}
+
+// worked notes that a line was written.
+func (l *losses) worked() {
+	if !l.spell.Load() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open {
+		fmt.Fprintf(os.Stderr, "alicorn: log %s can be written to again; %d lines were lost\n", l.sum.Path, l.sum.Lost-l.until)
+	}
+	l.sum.Failing, l.open = false, false
+	l.spell.Store(false)
+}

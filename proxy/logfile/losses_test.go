@@ -1,0 +1,95 @@
+package logfile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// full opens a log whose disk is full until room is called.
+func full(t *testing.T) (f *File, path string, room func()) {
+	t.Helper()
+	s, path := open(t, "x.log", Options{})
+	f = s.(*File)
+	disk := f.f
+	dev, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dev.Close() })
+	f.f = dev
+	return f, path, func() { f.f = disk }
+}
+
+func TestLostLinesAreCounted(t *testing.T) {
+	f, path, room := full(t)
+	f.Write([]byte("one\n"))
+	f.Write([]byte("two\n\tmore\n"))
+	got := f.Losses()
+	if got.Path != path || got.Lost != 3 || !got.Failing || !errors.Is(got.Err, syscall.ENOSPC) || got.At.IsZero() {
+		t.Errorf("%+v", got)
+	}
+	room()
+	f.Write([]byte("three\n"))
+	if got := f.Losses(); got.Lost != 3 || got.Failing {
+		t.Errorf("afterwards %+v", got)
+	}
+	if text := content(t, path); text != "three\n" {
+		t.Errorf("the file has %q", text)
+	}
+}
+
+func TestALineAfterHalfALineBeginsANewOne(t *testing.T) {
+	f, path, _ := full(t)
+	f.f.Close()
+	var err error
+	if f.f, err = os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0); err != nil {
+		t.Fatal(err)
+	}
+	f.f.WriteString("ha")
+	f.torn = true
+	f.Write([]byte("whole\n"))
+	if text := content(t, path); text != "ha\nwhole\n" {
+		t.Errorf("the file has %q", text)
+	}
+}
+
+func TestASpellOfFailuresIsSaidOnce(t *testing.T) {
+	f, path, room := full(t)
+	said := filepath.Join(t.TempDir(), "stderr")
+	out, err := os.Create(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	before := os.Stderr
+	os.Stderr = out
+	defer func() { os.Stderr = before }()
+	disk := f.f
+	for range 3 {
+		f.Write([]byte("lost\n"))
+	}
+	room()
+	f.Write([]byte("kept\n"))
+	f.f = disk // full again, within the minute
+	f.Write([]byte("lost\n"))
+	room()
+	f.Write([]byte("kept\n"))
+	want := "alicorn: cannot write to log " + path + ": no space left on device; lines are lost until it can be written to again\n" +
+		"alicorn: log " + path + " can be written to again; 3 lines were lost\n"
+	if got := content(t, said); got != want {
+		t.Errorf("standard error has %q, want %q", got, want)
+	}
+}
+
+func TestLinesThatSyslogDoesNotTakeAreCounted(t *testing.T) {
+	s, _ := open(t, "syslog:server=unix:/none/such.sock", Options{})
+	s.Write([]byte("one\n"))
+	s.Write([]byte("two\n"))
+	if got := s.(*syslog).Losses(); got.Lost != 2 || !got.Failing || !strings.Contains(got.Err.Error(), "no such file") {
+		t.Errorf("%+v", got)
+	}
+}
