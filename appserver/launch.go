@@ -3,6 +3,7 @@ package appserver
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -63,13 +64,13 @@ type Launcher interface {
 // its own, so that a terminal's Ctrl-C is ours.
 func (a *App) Launch(o Order) (Process, error) {
 	name := a.Name + ":" + strconv.Itoa(o.Number)
-	p, err := a.launch(o, name)
-	if err != nil {
+	p := &localProcess{user: a.credentials.Name, exited: make(chan Exit, 1)}
+	started := make(chan error)
+	go p.run(started, func() (*os.Process, error) { return a.launch(o, name) })
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("cannot start worker %s: %w", name, err)
 	}
-	lp := &localProcess{p: p, user: a.credentials.Name, exited: make(chan Exit, 1)}
-	go lp.wait()
-	return lp, nil
+	return p, nil
 }
 
 func (a *App) launch(o Order, name string) (*os.Process, error) {
@@ -99,14 +100,28 @@ func (a *App) launch(o Order, name string) (*os.Process, error) {
 	if c.Switch {
 		attr.Sys.Credential = c.credential()
 	}
+	dieWithParent(attr.Sys)
 	return os.StartProcess(c.Path, append(slices.Clip(c.Args), name), attr)
 }
 
-// localProcess is a child. Its wait goroutine ends with the process.
+// localProcess is a child. Its goroutine ends with the process.
 type localProcess struct {
 	p      *os.Process
 	user   string
 	exited chan Exit
+}
+
+// run starts the process and waits for it, on one thread: a child is killed
+// when the thread that started it ends (PR_SET_PDEATHSIG in prctl(2)), which so
+// is not before the child or this whole process does.
+func (p *localProcess) run(started chan<- error, start func() (*os.Process, error)) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var err error
+	if p.p, err = start(); err == nil {
+		defer p.wait()
+	}
+	started <- err
 }
 
 func (p *localProcess) wait() {

@@ -7,10 +7,12 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
+	"alicorn/proxy"
 )
 
 // runFront is the front process: it serves what the keeper at the other end
@@ -29,16 +31,27 @@ func runFront(ctx context.Context, descriptor string) error {
 	if err != nil {
 		return failed(err)
 	}
+	var serving atomic.Pointer[server]
 	go func() {
-		err := link.Run()
-		fmt.Fprintf(os.Stderr, "alicorn: the keeper process is gone (%v), the front ends\n", err)
+		endWithKeeper(link.Run(), serving.Load())
 		os.Exit(exitFailed) // without the keeper nothing can be started or stopped in order
 	}()
-	return serveFor(ctx, link)
+	return serveFor(ctx, link, &serving)
 }
 
-// serveFor serves until the keeper says stop.
-func serveFor(ctx context.Context, link *keeper.Client) error {
+// endWithKeeper logs why the front of s, which may be nil, ends.
+func endWithKeeper(reason error, s *server) {
+	text := "the keeper process has ended (" + reason.Error() + "), so the front ends"
+	if s == nil || s.loaded() == nil {
+		fmt.Fprintln(os.Stderr, "alicorn: "+text)
+		return
+	}
+	s.loaded().generation.LogTo(proxy.LevelEmerg, text)
+}
+
+// serveFor serves until the keeper says stop. serving is set as soon as there
+// is a server.
+func serveFor(ctx context.Context, link *keeper.Client, serving *atomic.Pointer[server]) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p, tree, readErr := programOf(link)
@@ -50,6 +63,7 @@ func serveFor(ctx context.Context, link *keeper.Client) error {
 		return failed(err)
 	}
 	s.link = link
+	serving.Store(s)
 	go s.obey(ctx, cancel)
 	if err := s.begin(ctx, tree, readErr); err != nil {
 		link.Failed(words(err))
