@@ -28,7 +28,8 @@ type App struct {
 	Threads    int
 	Balance    Balance
 
-	Timeout         time.Duration // of one request, from its start in the worker
+	Timeout         time.Duration // of one request, from its start in the worker; 0: none
+	Heartbeat       time.Duration // that a busy worker may give no sign of life; 0: any time
 	GracefulTimeout time.Duration // for a retiring worker's requests
 	StartupTimeout  time.Duration // from exec to ready
 	QueueTimeout    time.Duration // of a request that no worker has taken

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"alicorn/proxy"
 )
@@ -128,7 +129,7 @@ func (a *App) settings(o Order, tried string) []byte {
 	return appendValue(nil, map[string]any{
 		"lane": lane, "bodies": bodies,
 		"app": a.WSGI, "kind": "wsgi", "directory": a.Directory, "pythonpath": a.PythonPath,
-		"threads": a.Threads, "window": window, "dump_signal": int(dumpSignal),
+		"threads": a.Threads, "window": window, "heartbeat": int(a.Heartbeat / time.Millisecond), "dump_signal": int(dumpSignal),
 		"environ": map[string]any{
 			"SERVER_SOFTWARE": "alicorn/" + proxy.Version, "GATEWAY_INTERFACE": "CGI/1.1",
 			"wsgi.multithread": a.Threads > 1, "wsgi.multiprocess": true,

@@ -18,6 +18,7 @@ type page []byte
 const (
 	pageStride    = 64
 	pageMark      = 0  // the worker's: id of the request that it started last
+	pageHeartbeat = 8  // the worker's, in the first line: changes while Python runs
 	pageGranted   = 32 // the front's: bytes of credit given, modulo 2^32
 	pageCancelled = 36 // the front's: id of the request whose client has gone; 0: none
 )

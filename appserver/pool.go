@@ -47,6 +47,7 @@ type Pool struct {
 	workers   []*worker // all with a process
 
 	// The supervisor's own.
+	ticked    time.Time // the last time
 	idleTicks int
 	failures  int             // in a row
 	cut       <-chan struct{} // ends what retiring or stopping may take

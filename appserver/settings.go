@@ -243,6 +243,18 @@ func positive(k *key, field func(a *App) *time.Duration) config.Setter {
 	}
 }
 
+// positiveOrOff is positive for a bound that "off" lifts.
+func positiveOrOff(k *key, field func(a *App) *time.Duration) config.Setter {
+	set := positive(k, field)
+	return func(s *config.Scope, n *config.Node) error {
+		if n.Arg(0) == "off" {
+			*field(k.In(s).app) = 0
+			return nil
+		}
+		return set(s, n)
+	}
+}
+
 func setBuffers(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		count, err := config.ParseInt(n.Arg(0), 1, 1<<16)

@@ -12,6 +12,8 @@ const (
 	longAfter = 20 * time.Millisecond  // a request that runs longer has nothing queued behind it
 	askEvery  = 200 * time.Millisecond // how often waiting requests look for their client
 	restAfter = time.Second / tickEvery
+	// pauseAfter is the time without a tick after which nobody was watching.
+	pauseAfter = 500 * time.Millisecond
 )
 
 // tick looks at what runs and waits: it finds long requests and takes back
@@ -19,14 +21,19 @@ const (
 // nothing has been outstanding for a while.
 func (p *Pool) tick(now time.Time) {
 	p.now.Store(now.UnixNano())
-	var late []*worker
+	var late, still []*worker
 	p.mu.Lock()
+	paused := now.Sub(p.ticked) > pauseAfter
+	p.ticked = now
 	busy := p.queue.length > 0
 	for _, w := range p.workers {
 		if w.outstanding > 0 {
 			busy = true
 			if p.inspect(w, now) {
 				late = append(late, w)
+			}
+			if !p.beats(w, now, paused) {
+				still = append(still, w)
 			}
 		} else {
 			w.slow, w.stuck = false, false // what it did not start was taken back
@@ -45,7 +52,10 @@ func (p *Pool) tick(now time.Time) {
 	}
 	p.mu.Unlock()
 	for _, w := range late {
-		p.condemn(w, now)
+		p.condemn(w, now, "a request took longer than timeout")
+	}
+	for _, w := range still {
+		p.condemn(w, now, "it gave no heartbeat")
 	}
 }
 
@@ -62,7 +72,7 @@ func (p *Pool) inspect(w *worker, now time.Time) bool {
 			r.started = now.UnixNano()
 		case r.answering && r.out.Full():
 			r.started += int64(tickEvery) // its client is slow, not the application
-		case now.UnixNano()-r.started > int64(p.app.Timeout) && !r.broken.Load():
+		case p.app.Timeout > 0 && now.UnixNano()-r.started > int64(p.app.Timeout) && !r.broken.Load():
 			late = true
 			p.timeOut(w, r)
 		}
@@ -77,7 +87,32 @@ func (p *Pool) inspect(w *worker, now time.Time) bool {
 	} else if waiting == 0 {
 		w.stuck = false
 	}
-	return late || waiting > 0 && w.stuck && still > int64(p.app.Timeout)
+	most := p.app.Timeout
+	if most == 0 {
+		most = p.app.QueueTimeout
+	}
+	return late || waiting > 0 && w.stuck && still > int64(most)
+}
+
+// beats reports whether w has given a sign of life of late. Where it has not,
+// the requests that it runs end. After a pause the time begins anew.
+func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
+	if p.app.Heartbeat == 0 || w.state < Ready || w.state >= Condemned {
+		return true
+	}
+	if beat := w.page.word(0, pageHeartbeat).Load(); beat != w.beat || paused || w.beatSeen.IsZero() {
+		w.beat, w.beatSeen = beat, now
+	}
+	if now.Sub(w.beatSeen) <= p.app.Heartbeat {
+		return true
+	}
+	for _, r := range w.table {
+		if r != nil && w.hasStarted(r) && !r.broken.Load() {
+			r.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
+				Reason: fmt.Sprintf("worker %s (pid %d) gave no heartbeat for %s", w.name, w.process.Pid(), p.app.Heartbeat)})
+		}
+	}
+	return false
 }
 
 // attend looks after r's client: where that has gone, r's Exchange is told, and
@@ -108,12 +143,12 @@ func (p *Pool) timeOut(w *worker, r *request) {
 }
 
 // condemn has w write its stacks and replaces it. Its other threads may finish.
-func (p *Pool) condemn(w *worker, now time.Time) {
+func (p *Pool) condemn(w *worker, now time.Time, why string) {
 	if w.state >= Condemned {
 		return
 	}
 	w.signal(dumpSignal)
-	p.retire(w, Condemned, "a request took longer than timeout")
+	p.retire(w, Condemned, why)
 	p.mu.Lock()
 	others := w.runsOthers()
 	p.mu.Unlock()

@@ -80,6 +80,8 @@ type worker struct {
 	report      Report
 
 	// The supervisor's own.
+	beat      uint32 // its heartbeat, as last seen
+	beatSeen  time.Time
 	deadline  time.Time // of start-up or leaving
 	termed    bool
 	killed    bool

@@ -62,7 +62,7 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.StringArrayVarP(&f.binds, "bind", "b", nil, "`address` to listen on: HOST:PORT, :PORT or unix:PATH; repeatable (default 127.0.0.1:8000, or 0.0.0.0:$PORT)")
 	set.VarP(newCount(&f.workers, 1), "workers", "w", "worker processes (default $WEB_CONCURRENCY, or one for each CPU, at least 2)")
 	set.Var(newCount(&f.threads, 1), "threads", "threads of each worker, requests it runs at once (default 1)")
-	set.VarP(newCount(&f.timeout, 0), "timeout", "t", "`seconds` a request may take; 0: as long as it likes (default 30)")
+	set.VarP(newCount(&f.timeout, 0), "timeout", "t", "`seconds` a request may take, or, with threads, its worker may give no sign of life; 0: as long as it likes (default 30)")
 	set.Var(newCount(&f.grace, 1), "graceful-timeout", "`seconds` that requests have to finish when a worker stops (default 30), or the server (default as long as they take)")
 	set.Var(newCount(&f.maxRequests, 0), "max-requests", "requests after which a worker is replaced; 0: never (default 0)")
 	set.Var(newCount(&f.jitter, 0), "max-requests-jitter", "random part added to --max-requests (default 0)")

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 func TestBindTakesGunicornsForms(t *testing.T) {
@@ -72,5 +74,33 @@ func TestAnApplicationIsFound(t *testing.T) {
 				t.Errorf("found %q (%v), want %q", got.app, err, c.want)
 			}
 		})
+	}
+}
+
+func TestTimeoutIsGunicorns(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want string
+	}{
+		{"", ""},
+		{"-t 5", "timeout 5s"},
+		{"-t 0", "timeout off"},
+		{"--threads 1 -t 5", "timeout 5s"},
+		{"--threads 2", "timeout off, heartbeat 30s"},
+		{"--threads 2 -t 5", "timeout off, heartbeat 5s"},
+		{"--threads 2 -t 0", "timeout off"},
+		{"-k gthread -t 5", "timeout off, heartbeat 5s"},
+	} {
+		f := newServeFlags(pflag.NewFlagSet("serve", pflag.ContinueOnError))
+		if err := f.set.Parse(strings.Fields(c.args)); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, n := range f.timeouts() {
+			got = append(got, n.Name+" "+n.Arg(0))
+		}
+		if s := strings.Join(got, ", "); s != c.want {
+			t.Errorf("%q gives %q, want %q", c.args, s, c.want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -92,10 +93,7 @@ func (f *serveFlags) app(app found) *config.Node {
 	}
 	number("workers", f.workers, "")
 	number("threads", f.threads, "")
-	if f.has("timeout") && f.timeout == 0 {
-		n = append(n, config.NewNode("timeout", "1y"))
-	}
-	number("timeout", f.timeout, "s")
+	n = append(n, f.timeouts()...)
 	number("graceful_timeout", f.grace, "s")
 	if f.maxRequests > 0 {
 		args := []string{strconv.Itoa(f.maxRequests)}
@@ -117,6 +115,26 @@ func (f *serveFlags) app(app found) *config.Node {
 		n = append(n, config.NewNode("group", f.group))
 	}
 	return config.NewBlock("app", []string{"app"}, n...)
+}
+
+// timeouts are what --timeout means: with threads how long the worker may give
+// no sign of life, as in gunicorn, else how long a request may take.
+func (f *serveFlags) timeouts() []*config.Node {
+	const usual = 30
+	none := f.has("timeout") && f.timeout == 0
+	switch seconds := strconv.Itoa(cmp.Or(f.timeout, usual)) + "s"; {
+	case f.threads > 1 || f.workerClass == "gthread":
+		n := []*config.Node{config.NewNode("timeout", "off")}
+		if !none {
+			n = append(n, config.NewNode("heartbeat", seconds))
+		}
+		return n
+	case none:
+		return []*config.Node{config.NewNode("timeout", "off")}
+	case f.timeout > 0:
+		return []*config.Node{config.NewNode("timeout", seconds)}
+	}
+	return nil
 }
 
 // server is the server block: addresses, static folders, the application.

@@ -19,6 +19,7 @@ PREFIX = struct.Struct("<IBBH")  # of an entry in the lane: the frame's length, 
 LENGTH = struct.Struct("<I")
 MARK_STRIDE = 16  # 32-bit words from one slot's line of the status page to the next
 GRANTED, CANCELLED = 8, 9  # words of a line, of the front; the first is the slot's started mark
+HEARTBEAT = 2  # word of the first line
 
 REQUEST, WAKE = ord("R"), ord("W")
 READY, FAILED, HEAD, DATA = ord("K"), ord("F"), ord("H"), ord("D")

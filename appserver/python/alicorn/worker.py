@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from . import failure, frames, loader, readiness, statics, wsgi
 from .channel import Channel, ChannelClosed
@@ -44,6 +45,8 @@ class Worker:
         gc.freeze()  # what the import made stays: no later collection need walk it
         if len(slots) > 1:
             self._start_threads()
+        if settings.get("heartbeat"):
+            self._start_heartbeat(slots[0].marks, settings["heartbeat"] / 1000)
         self.ready = {
             "pid": os.getpid(),
             "version": "%d.%d.%d" % sys.version_info[:3],
@@ -82,6 +85,17 @@ class Worker:
             thread = threading.Thread(target=self._serve, args=(server,), name=name, daemon=True)
             thread.start()
             self.threads.append(thread)
+
+    @staticmethod
+    def _start_heartbeat(page, longest):
+        pause = min(longest / 4, 1)
+
+        def beat():
+            while True:
+                page[frames.HEARTBEAT] = page[frames.HEARTBEAT] + 1 & 0xffffffff
+                time.sleep(pause)
+
+        threading.Thread(target=beat, name="alicorn-heartbeat", daemon=True).start()
 
     def _serve(self, server):
         while True:

@@ -369,6 +369,9 @@ class Front:
     def mark(self, slot):
         return struct.unpack_from("<I", self.page, 64 * slot)[0]
 
+    def heartbeat(self):
+        return struct.unpack_from("<I", self.page, 8)[0]
+
     def retire(self):
         """Shuts the channel down for writing and returns the exit code."""
         self.channel.shutdown(socket.SHUT_WR)

@@ -101,6 +101,16 @@ def test_a_front_that_dies_frees_a_worker_without_credit(own):
     assert front.wait() == 0
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_heart_beats_where_that_is_wanted(own, threads):
+    front = own(threads=threads, heartbeat=40)
+    front.ready()
+    seen = front.heartbeat()
+    poll(lambda: front.heartbeat() != seen, "it stands still")
+    assert front.answer(front.request("/hello")).complete
+    assert front.retire() == 0
+
+
 ENDLESS = "('200 OK', [], Closing(%s))"
 
 
