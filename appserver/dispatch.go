@@ -3,17 +3,12 @@ package appserver
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
 )
-
-// grantAfter is how long a request has waited when its own goroutine is asked
-// to send it, which finds out whether the client is still there.
-const grantAfter = 50 * time.Millisecond
 
 // submit gives r to a worker or to the queue; then the pool holds r too.
 func (p *Pool) submit(r *request) *proxy.Fail {
@@ -29,6 +24,8 @@ func (p *Pool) submit(r *request) *proxy.Fail {
 		return &proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: fmt.Sprintf("app %q is stopped", p.app.Name), RetryAfter: 1}
 	}
 	p.wakeTick()
+	p.arrivals++
+	r.arrival = p.arrivals
 	if p.queue.length == 0 {
 		if w := p.pick(); w != nil {
 			r.refs.Add(1)
@@ -42,35 +39,39 @@ func (p *Pool) submit(r *request) *proxy.Fail {
 			Reason: fmt.Sprintf("app %q has %d requests waiting, which is its backlog", p.app.Name, p.queue.length)}
 	}
 	r.refs.Add(1)
-	if r.queued = r.waiter.began; r.queued.IsZero() {
-		r.queued = time.Now()
-	}
 	p.queue.pushBack(r)
 	p.dispatch()
 	return nil
 }
 
-// dispatch gives waiting requests to workers that have room.
+// dispatch gives waiting requests to workers that have room, in the order of
+// arrival. Where one has come back that is older than what has been sent since,
+// what is younger at its worker comes back first; where no worker has room for
+// it, all that is younger does.
 func (p *Pool) dispatch() {
+	p.giveWaiting()
+	if p.queue.first != nil && p.queue.first.arrival < p.newest {
+		p.recall(p.queue.first.arrival)
+		p.giveWaiting()
+	}
+}
+
+func (p *Pool) giveWaiting() {
 	for p.queue.first != nil {
+		r := p.queue.first
+		if r.clientGone() {
+			p.leave(r)
+			continue
+		}
 		w := p.pick()
 		if w == nil {
 			return
 		}
-		r := p.queue.first
+		if w.newest > r.arrival && p.takeAll(w) {
+			continue
+		}
 		p.queue.remove(r)
-		r.waited = time.Since(r.queued)
-		if !r.withdrawn && r.waited > grantAfter {
-			w.add(r)
-			r.at = placeGranted
-			if r.stage.CompareAndSwap(stageWaiting, stageGranted) {
-				r.tell(nil)
-				continue
-			}
-		}
-		if r.at == placeGranted {
-			w.remove(r)
-		}
+		r.waited = time.Since(r.waiter.began)
 		if !p.give(w, r) {
 			return
 		}
@@ -78,16 +79,22 @@ func (p *Pool) dispatch() {
 }
 
 // pick returns the worker for the next request, nil when none has room. A
-// worker that is idle comes before one that has to queue it.
+// worker that is idle comes before one that has to queue it. One that is stuck
+// gets a request only where all are.
 func (p *Pool) pick() *worker {
 	var best *worker
+	healthy := false
 	for _, w := range p.ready {
+		healthy = healthy || w.healthy()
 		if w.room() <= 0 {
 			continue
 		}
 		if best == nil || p.better(w, best) {
 			best = w
 		}
+	}
+	if best != nil && best.stuck && healthy {
+		return nil
 	}
 	return best
 }
@@ -105,24 +112,21 @@ func (p *Pool) better(a, b *worker) bool {
 	return a.outstanding < b.outstanding
 }
 
-// give sends r to w; where that fails r waits at the head of the queue.
+// give sends r to w; where that fails r waits in the queue.
 func (p *Pool) give(w *worker, r *request) bool {
 	w.add(r)
-	return p.transmit(w, r)
-}
-
-func (p *Pool) transmit(w *worker, r *request) bool {
-	r.at = placeWorker
 	b := r.frame
 	b[4], b[5], b[6], b[7] = byte(r.id), byte(r.id>>8), byte(r.id>>16), byte(r.id>>24)
-	if w.lane != nil && w.putInLane(r) {
-		return true
+	inLane := w.lane != nil && w.putInLane(r)
+	err := error(nil)
+	if !inLane {
+		err = w.channel.send(b, r.rights)
 	}
-	err := w.channel.send(b, r.rights)
 	if err == nil {
-		if w.lane != nil {
+		if w.lane != nil && !inLane {
 			w.lane.misfit = r.id
 		}
+		w.newest, p.newest = max(w.newest, r.arrival), max(p.newest, r.arrival)
 		return true
 	}
 	w.remove(r)
@@ -132,8 +136,7 @@ func (p *Pool) transmit(w *worker, r *request) bool {
 		w.full = true
 		return false
 	}
-	w.stuck = true
-	p.post(event{kind: eventViolation, w: w, text: "cannot be sent a request: " + err.Error()})
+	p.distrust(w, "cannot be sent a request: "+err.Error())
 	return false
 }
 
@@ -180,22 +183,12 @@ func (w *worker) wakeLate() {
 	}
 }
 
-// requeue puts r at the head of the queue: it has waited longest.
-func (p *Pool) requeue(r *request) {
-	if r.queued.IsZero() {
-		r.queued = time.Now()
-	}
-	r.stage.CompareAndSwap(stageGranted, stageWaiting)
-	p.queue.pushFront(r)
-}
-
 // complete ends r's stay at w, whose response has come, and gives w more to do.
 func (p *Pool) complete(w *worker, r *request) {
 	w.remove(r)
 	w.served++
 	p.served++
-	w.progress = p.now.Load()
-	w.slow, w.stuck, w.full = false, false, false
+	w.progressed(p.now.Load())
 	if w.limit > 0 && w.served >= w.limit && !w.tired {
 		w.tired = true
 		p.post(event{kind: eventTired, w: w})
@@ -206,134 +199,48 @@ func (p *Pool) complete(w *worker, r *request) {
 		}
 		return
 	}
+	p.occupy(w)
+}
+
+// occupy gives w what waits, in the queue or at other workers.
+func (p *Pool) occupy(w *worker) {
 	p.dispatch()
-	for w.outstanding < w.threads && p.queue.length == 0 && p.steal(w) {
-	}
+	p.fill(w)
 }
 
-// steal gives the idle worker w a request that waits at another one.
-func (p *Pool) steal(w *worker) bool {
-	var from *worker
-	most := 0
-	for _, v := range p.ready {
-		n := v.outstanding - v.threads
-		if v.stuck {
-			n = v.outstanding
-		}
-		if v != w && n > most {
-			from, most = v, n
-		}
-	}
-	if from == nil || w.state != Ready {
-		return false
-	}
-	r := p.takeOne(from)
-	if r == nil {
-		return false
-	}
-	return p.give(w, r)
-}
-
-// takeOne takes a request back that w has not received, nil when there is
-// none: the newest of its lane, then the oldest of its channel.
-func (p *Pool) takeOne(w *worker) *request {
-	id, ok := w.takeBack()
-	if !ok {
-		return nil
-	}
-	r := w.find(id)
-	if r == nil || r.answering {
-		p.distrust(w, fmt.Sprintf("it has answered request %#x and has not received it", id))
-		return nil
-	}
-	w.remove(r)
-	w.assigned--
-	return r
-}
-
-// takeBack returns the id of a request that w will not receive any more.
-func (w *worker) takeBack() (id uint32, ok bool) {
-	if w.distrusted || w.channel.taken < 0 {
-		return 0, false
-	}
-	if w.lane != nil { // first: what is in the channel may have to wake the worker for it
-		id, ok, err := w.lane.takeBack()
-		if err != nil {
-			w.pool.distrust(w, err.Error())
-		}
-		if ok || err != nil {
-			return id, ok
-		}
-		if w.lane.holds() && w.lane.waiting() {
-			w.owesWake.Store(true)
-			w.wake()
-		}
-	}
-	for {
-		b, ok := w.channel.takeBack()
-		if !ok {
-			return 0, false
-		}
-		if len(b) >= headerSize && b[0] == frameRequest { // else a wake-up, or the first frame, of a worker that died before it
-			return uint32(b[4]) | uint32(b[5])<<8 | uint32(b[6])<<16 | uint32(b[7])<<24, true
+// fill has w, where it has a free thread and nothing is queued, steal.
+func (p *Pool) fill(w *worker) {
+	for w.outstanding < w.threads && w.room() > 0 && !w.stuck && p.queue.length == 0 {
+		before := w.outstanding
+		if !p.steal(w) || w.outstanding == before {
+			return
 		}
 	}
 }
 
-// distrust ends w, which has broken the protocol. Nothing is taken back from it
-// any more: what it holds goes on once it has died.
-func (p *Pool) distrust(w *worker, breach string) {
-	if !w.distrusted {
-		w.distrusted, w.stuck = true, true
-		p.post(event{kind: eventViolation, w: w, text: breach})
-	}
+// clientGone reports that nobody waits for the answer to r, which no worker
+// has. The pool's lock is held.
+func (r *request) clientGone() bool {
+	x := r.waiter.x
+	return r.withdrawn || x != nil && x.Stream().Gone()
 }
 
-// takeAll takes back what w has not received; it waits again, in its order.
-func (p *Pool) takeAll(w *worker) {
-	var all []*request
-	for r := p.takeOne(w); r != nil; r = p.takeOne(w) {
-		all = append(all, r)
+// leave takes r, whose client has gone, out of the queue and tells its Exchange.
+func (p *Pool) leave(r *request) {
+	p.queue.remove(r)
+	if !r.withdrawn {
+		r.stage.CompareAndSwap(stageWaiting, stageGone)
+		r.tell(nil)
 	}
-	for _, r := range w.table {
-		if r != nil && r.at == placeGranted {
-			w.remove(r)
-			w.assigned--
-			all = append(all, r)
-		}
-	}
-	slices.SortFunc(all, func(a, b *request) int { return int(a.id>>indexBits) - int(b.id>>indexBits) })
-	for i := len(all) - 1; i >= 0; i-- {
-		p.requeue(all[i])
-	}
-}
-
-// granted sends r, for which a worker was kept, unless its client has gone.
-// It runs on r's goroutine.
-func (p *Pool) granted(r *request, gone bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !r.stage.CompareAndSwap(stageGranted, stageWaiting) || r.at != placeGranted {
-		return
-	}
-	w := r.worker
-	if !gone {
-		r.waited = time.Since(r.queued)
-		p.transmit(w, r)
-		return
-	}
-	w.remove(r)
-	w.assigned--
-	p.dispatch()
 	r.drop()
 }
 
-// withdraw takes r, whose client has gone, out of the queue. It reports false
-// when a worker has it already.
+// withdraw takes r out of the queue if its client has gone. It runs for r's
+// Exchange.
 func (p *Pool) withdraw(r *request) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r.at != placeQueued {
+	if r.at != placeQueued || !r.clientGone() {
 		return false
 	}
 	p.queue.remove(r)

@@ -13,9 +13,13 @@
 //	waiter     the Exchange's side of it: suspended, or a goroutine that waits
 //
 // Invariants. The front owns a request until a worker has marked it started:
-// whatever happens to the worker before that, another one gets it. No worker
-// is idle while a request waits. Nothing that a worker sends is trusted: a
-// frame that breaks the protocol (PROTOCOL.md) costs the worker, never the
-// front. No slow upload or slow reader holds a worker, nor a pool that another
-// one has succeeded. One app that does not come up harms no other.
+// whatever happens to the worker before that, another one gets it. Requests
+// start in the order of their arrival: what comes back from a worker takes its
+// old place in the queue, and nothing younger than what waits there stays ahead
+// at a worker, where it could be taken back. Between workers that holds within
+// the 20 ms after which a worker counts as slow. No worker is idle while a
+// request waits. Nothing that a worker sends is trusted: a frame that breaks the
+// protocol (PROTOCOL.md) costs the worker, never the front. No slow upload or
+// slow reader holds a worker, nor a pool that another one has succeeded. One app
+// that does not come up harms no other.
 package appserver

@@ -158,6 +158,17 @@ func (s *laneSite) outstanding(t testing.TB) int {
 	return p.ready[0].outstanding
 }
 
+// sendAhead lets n requests wait at the first worker, however long it takes for
+// what it runs: nothing is taken back by the tick.
+func (s *laneSite) sendAhead(t testing.TB, n int) {
+	t.Helper()
+	proxytest.Eventually(t, func() bool { return s.outstanding(t) == 0 }, "no worker is ready")
+	p := s.pool(t)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ticking, p.ready[0].depth = true, n
+}
+
 // submit posts a body of size bytes and returns once a worker has the request.
 func (s *laneSite) submit(t testing.TB, wg *sync.WaitGroup, size int, answer func(r *proxytest.Recorder)) {
 	t.Helper()
@@ -180,6 +191,7 @@ func TestWhatDoesNotFitTheLaneIsNotOvertaken(t *testing.T) {
 			f.reply(id, fmt.Sprint(id>>indexBits))
 		}
 	})
+	s.sendAhead(t, 6)
 	var wg sync.WaitGroup
 	for i, size := range []int{0, 0, 20000, 0, 30000, 0, 0} {
 		s.submit(t, &wg, size, func(r *proxytest.Recorder) { expect(t, r, 200, fmt.Sprint(i+1)) })
@@ -203,7 +215,7 @@ func TestWhatDoesNotFitTheLaneIsNotOvertaken(t *testing.T) {
 	}
 }
 
-func TestTheNewestIsTakenBackForAnIdleWorker(t *testing.T) {
+func TestWhatWaitsAtAWorkerGoesToAnIdleOne(t *testing.T) {
 	hold := make(chan bool)
 	s := newLaneSite(t, "workers 2;", func(f *fake) {
 		if f.number == 0 {
@@ -260,6 +272,7 @@ func TestADeathWithEntriesInTheLane(t *testing.T) {
 					c.dying(f, id)
 				}
 			})
+			s.sendAhead(t, 5)
 			var wg sync.WaitGroup
 			s.submit(t, &wg, 0, func(r *proxytest.Recorder) { expect(t, r, 200, c.first) })
 			for range 5 {

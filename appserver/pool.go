@@ -40,6 +40,9 @@ type Pool struct {
 	next      time.Time  // no worker is started before; the supervisor's to change
 	ready     []*worker  // those that take requests
 	queue     queue
+	arrivals  uint64     // requests that have come
+	newest    uint64     // arrival of the newest request sent to a worker; 0 once it was recalled
+	taken     []*request // scratch of takeAll
 	ticking   bool
 	want      int
 	served    uint64

@@ -219,9 +219,7 @@ func (w *worker) onHead(f frame, buf *[]byte, files []int) (o outcome, err error
 	default:
 		o.kept = w.put(r, f.payload, buf)
 	}
-	if !r.stage.CompareAndSwap(stageWaiting, stageHead) {
-		r.stage.CompareAndSwap(stageGranted, stageHead)
-	}
+	r.stage.CompareAndSwap(stageWaiting, stageHead)
 	o.tell, o.done = r, end
 	return o, nil
 }

@@ -19,16 +19,15 @@ type place uint8
 const (
 	placeOutside place = iota // not given to the pool, or done
 	placeQueued               // in the pool's queue
-	placeGranted              // a worker is kept for it; its goroutine has to send it
 	placeWorker               // sent to a worker
 )
 
-// What the Exchange's goroutine is told.
+// The stages of a request, as its Exchange sees them.
 const (
 	stageWaiting uint32 = iota
 	stageHead           // head is there: the response goes on
 	stageFailed         // failure says why there is none
-	stageGranted
+	stageGone           // the client left before a worker had the request
 )
 
 // request is one Exchange's request on its way to a worker and back. Fields
@@ -40,16 +39,16 @@ type request struct {
 	body    upstream.Body
 	environ *os.File
 
-	pool      *Pool // that it was given to
+	pool      *Pool  // that it was given to
+	arrival   uint64 // the request's number in the order of arrival at the pool
 	at        place
 	worker    *worker
 	id        uint32
-	slot      int32 // of the thread that answers; -1 before
-	answering bool  // a frame for it has come
-	withdrawn bool  // its Exchange has gone: nobody waits for the answer
-	cancelled bool  // its worker has been told that
-	deaths    int   // workers that died holding it, unstarted
-	queued    time.Time
+	slot      int32         // of the thread that answers; -1 before
+	answering bool          // a frame for it has come
+	withdrawn bool          // its Exchange has gone: nobody waits for the answer
+	cancelled bool          // its worker has been told that
+	deaths    int           // workers that died holding it, unstarted
 	waited    time.Duration // for a worker; 0 when one was free
 	started   int64         // when the tick saw it started; 0 before
 	prev      *request
@@ -115,9 +114,9 @@ func (r *request) drop() {
 
 func (r *request) clear(frame []byte) {
 	r.frame, r.rights, r.environ = frame, nil, nil
-	r.pool = nil
+	r.pool, r.arrival = nil, 0
 	r.at, r.worker, r.id, r.slot, r.answering, r.withdrawn, r.cancelled, r.deaths, r.started = placeOutside, nil, 0, -1, false, false, false, 0, 0
-	r.queued, r.waited = time.Time{}, 0
+	r.waited = 0
 	r.prev, r.next, r.head, r.whole, r.text, r.block, r.file, r.offset, r.by, r.sentBody = nil, nil, nil, false, nil, nil, nil, 0, nil, 0
 	r.stage.Store(stageWaiting)
 	r.broken.Store(false)
@@ -130,7 +129,6 @@ func (r *request) fail(f *proxy.Fail) {
 	r.broken.Store(true)
 	r.out.End()
 	r.stage.CompareAndSwap(stageWaiting, stageFailed)
-	r.stage.CompareAndSwap(stageGranted, stageFailed)
 	r.tell(nil)
 }
 
@@ -178,47 +176,4 @@ func (r *request) encode(x *proxy.Exchange) error {
 	}
 	r.frame = append(b, r.body.Inline...)
 	return nil
-}
-
-// queue is the requests that wait for a worker, oldest first.
-type queue struct {
-	first, last *request
-	length      int
-}
-
-func (q *queue) pushBack(r *request) {
-	r.at, r.prev, r.next = placeQueued, q.last, nil
-	if q.last != nil {
-		q.last.next = r
-	} else {
-		q.first = r
-	}
-	q.last = r
-	q.length++
-}
-
-func (q *queue) pushFront(r *request) {
-	r.at, r.prev, r.next = placeQueued, nil, q.first
-	if q.first != nil {
-		q.first.prev = r
-	} else {
-		q.last = r
-	}
-	q.first = r
-	q.length++
-}
-
-func (q *queue) remove(r *request) {
-	if r.prev != nil {
-		r.prev.next = r.next
-	} else {
-		q.first = r.next
-	}
-	if r.next != nil {
-		r.next.prev = r.prev
-	} else {
-		q.last = r.prev
-	}
-	r.at, r.prev, r.next = placeOutside, nil, nil
-	q.length--
 }

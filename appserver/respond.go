@@ -107,14 +107,10 @@ func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
 			return true, proxy.Status(502)
 		}
 		return true, f
-	case stageGranted:
-		gone := x.Stream().Gone()
-		r.pool.granted(r, gone)
-		if gone {
-			return true, proxy.StatusClientClosed
-		}
-	default: // the tick asks
-		if x.Stream().Gone() && r.pool.withdraw(r) {
+	case stageGone:
+		return true, proxy.StatusClientClosed
+	default: // asked to look for the client
+		if r.pool.withdraw(r) {
 			return true, proxy.StatusClientClosed
 		}
 		if r.lost() {

@@ -123,9 +123,7 @@ func (p *Pool) onReady(w *worker, r Report) {
 	p.ready = append(p.ready, w)
 	p.lastBoot, p.failed = "", nil
 	p.endImport(w)
-	p.dispatch()
-	for w.outstanding < w.threads && p.queue.length == 0 && p.steal(w) {
-	}
+	p.occupy(w)
 }
 
 // retire takes w's waiting requests back and lets it finish what it runs.
@@ -439,9 +437,7 @@ func (p *Pool) isClosed() bool {
 // settle gives back what the dead worker had not started and fails the rest.
 func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 	p.takeAll(w)
-	again := w.unstarted()
-	for i := len(again) - 1; i >= 0; i-- {
-		r := again[i]
+	for _, r := range w.unstarted() {
 		w.remove(r)
 		r.slot = -1
 		if r.deaths++; r.deaths <= 3 && !p.closed {

@@ -8,9 +8,7 @@ import (
 )
 
 const (
-	tickEvery = 10 * time.Millisecond
-	longAfter = 20 * time.Millisecond  // a request that runs longer has nothing queued behind it
-	askEvery  = 200 * time.Millisecond // how often waiting requests look for their client
+	askEvery  = 200 * time.Millisecond // how often the clients of waiting requests are looked for
 	restAfter = time.Second / tickEvery
 	// pauseAfter is the time without a tick after which nobody was watching.
 	pauseAfter = 500 * time.Millisecond
@@ -27,6 +25,7 @@ func (p *Pool) tick(now time.Time) {
 	p.ticked = now
 	busy := p.queue.length > 0
 	for _, w := range p.workers {
+		w.pace()
 		if w.outstanding > 0 {
 			busy = true
 			if p.inspect(w, now) {
@@ -36,11 +35,14 @@ func (p *Pool) tick(now time.Time) {
 				still = append(still, w)
 			}
 		} else {
-			w.slow, w.stuck = false, false // what it did not start was taken back
+			w.rest(now.UnixNano())
 		}
 	}
 	p.inspectQueue(now)
 	p.dispatch()
+	for _, w := range p.ready {
+		p.fill(w)
+	}
 	if p.idleTicks++; busy {
 		p.idleTicks = 0
 	}
@@ -66,7 +68,7 @@ func (p *Pool) inspect(w *worker, now time.Time) bool {
 		p.attend(w, r)
 		switch {
 		case r == nil:
-		case r.at == placeGranted || !w.hasStarted(r):
+		case !w.hasStarted(r):
 			waiting++
 		case r.started == 0:
 			r.started = now.UnixNano()
@@ -78,20 +80,22 @@ func (p *Pool) inspect(w *worker, now time.Time) bool {
 		}
 	}
 	still := now.UnixNano() - w.progress
+	w.slow = w.slow || still > int64(longAfter)
 	if waiting > 0 && still > int64(longAfter) {
-		w.slow = true
-		w.stuck = waiting == w.outstanding
-		if waiting > 1 || !w.stuck || len(p.ready) > 1 && p.idle(w) {
+		if w.stuck = waiting == w.outstanding; w.stuck {
+			w.sticks(now.UnixNano())
+		}
+		if waiting > 1 || !w.stuck || p.healthyBeside(w) {
 			p.takeAll(w)
 		}
 	} else if waiting == 0 {
-		w.stuck = false
+		w.stuck, w.patience = false, 0
 	}
 	most := p.app.Timeout
 	if most == 0 {
 		most = p.app.QueueTimeout
 	}
-	return late || waiting > 0 && w.stuck && still > int64(most)
+	return late || waiting > 0 && w.stuck && now.UnixNano()-min(w.progress, w.stuckSince) > int64(most)
 }
 
 // beats reports whether w has given a sign of life of late. Where it has not,
@@ -127,10 +131,10 @@ func (p *Pool) attend(w *worker, r *request) {
 	}
 }
 
-// idle reports whether a worker other than w has nothing to do.
-func (p *Pool) idle(w *worker) bool {
+// healthyBeside reports whether a worker other than w starts what it is sent.
+func (p *Pool) healthyBeside(w *worker) bool {
 	for _, v := range p.ready {
-		if v != w && !v.stuck && v.outstanding < v.threads {
+		if v != w && v.healthy() {
 			return true
 		}
 	}
@@ -157,15 +161,16 @@ func (p *Pool) condemn(w *worker, now time.Time, why string) {
 	}
 }
 
-// inspectQueue ends what has waited too long and has the rest look for its client.
+// inspectQueue ends what has waited too long, or whose client has gone.
 func (p *Pool) inspectQueue(now time.Time) {
-	ask := now.UnixNano()/int64(askEvery) != (now.UnixNano()-int64(tickEvery))/int64(askEvery)
+	look := now.UnixNano()/int64(askEvery) != (now.UnixNano()-int64(tickEvery))/int64(askEvery)
 	for r := p.queue.first; r != nil; {
 		next := r.next
-		if now.Sub(r.queued) > p.app.QueueTimeout {
+		switch {
+		case now.Sub(r.waiter.began) > p.app.QueueTimeout:
 			p.expire(r, fmt.Sprintf("waited longer than queue_timeout (%s) for a worker", p.app.QueueTimeout))
-		} else if ask {
-			r.tell(nil)
+		case look && r.clientGone():
+			p.leave(r)
 		}
 		r = next
 	}

@@ -13,15 +13,15 @@ func TestAWorkerThatHasNothingIsNotStuck(t *testing.T) {
 	p := newPool(NewRuntime(Options{}), newApp("web", config.Pos{}))
 	p.ticker = time.NewTimer(time.Hour)
 	defer p.ticker.Stop()
-	starved := &worker{pool: p, state: Ready, threads: 1, slow: true, stuck: true}
-	other := &worker{pool: p, state: Ready, threads: 1, outstanding: 1}
+	starved := &worker{pool: p, state: Ready, threads: 1, depth: 1, slow: true, stuck: true}
+	other := &worker{pool: p, state: Ready, threads: 1, depth: 1, outstanding: 1}
 	p.workers = []*worker{starved}
 	p.ready = []*worker{other, starved}
 	if w := p.pick(); w != other {
 		t.Fatal("a stuck worker came before one that has room")
 	}
 	p.tick(time.Now())
-	if w := p.pick(); w != starved || w.room() != 1+ahead {
+	if w := p.pick(); w != starved || w.room() != 2 {
 		t.Errorf("the worker is still passed over: stuck %v, slow %v", starved.stuck, starved.slow)
 	}
 }

@@ -3,7 +3,6 @@ package appserver
 import (
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -32,7 +31,7 @@ func (s State) String() string {
 }
 
 const (
-	ahead       = 60        // requests sent to a worker beyond its threads
+	ahead       = 60        // the most requests that wait at a worker
 	window      = 256 << 10 // credit of a slot, in bytes
 	indexBits   = 11
 	maxThreads  = 1015 // which with ahead fits the index
@@ -68,6 +67,9 @@ type worker struct {
 	outstanding int
 	assigned    uint64 // requests given to it, for round_robin
 	served      uint64
+	newest      uint64      // arrival of the newest request sent to it; 0 once that was recalled
+	depth       int         // how many requests may wait at it
+	paced       uint64      // served, when the tick last looked
 	limit       uint64      // max_requests with jitter; 0: none
 	tired       bool        // at its limit: replaced, then retired
 	slow        bool        // its running request is long: nothing is queued behind it
@@ -77,6 +79,9 @@ type worker struct {
 	owesWake    atomic.Bool // its lane has a request that it has not been woken for
 	wakeUp      [headerSize]byte
 	progress    int64 // when a response last ended, or it stopped being idle
+	stuckSince  int64 // progress, when it was found stuck
+	retry       int64 // when it may be tried again
+	patience    int64 // how long after the last trial that is; 0: it is not stuck
 	report      Report
 
 	// The supervisor's own.
@@ -100,7 +105,7 @@ type worker struct {
 func (p *Pool) newWorker(number int) (*worker, error) {
 	w := &worker{
 		pool: p, number: number, name: p.app.Name + ":" + strconv.Itoa(number), threads: p.app.Threads,
-		slots: make([]slot, p.app.Threads), heads: heads{}, born: time.Now(),
+		slots: make([]slot, p.app.Threads), heads: heads{}, born: time.Now(), depth: 1,
 		table: make([]*request, p.app.Threads+ahead),
 	}
 	for i := range w.table {
@@ -301,17 +306,20 @@ func (w *worker) find(id uint32) *request {
 	return nil
 }
 
+// healthy reports whether the worker starts what it is sent, as far as is known.
+func (w *worker) healthy() bool { return !w.stuck && !w.distrusted }
+
 // room is how many more requests the worker may be sent.
 func (w *worker) room() int {
 	switch {
-	case w.state != Ready:
+	case w.state != Ready || w.distrusted:
 		return 0
-	case w.stuck || w.full:
+	case w.patience > 0 || w.full:
 		return max(1-w.outstanding, 0)
 	case w.slow:
 		return w.threads - w.outstanding
 	}
-	return w.threads + ahead - w.outstanding
+	return w.threads + w.depth - w.outstanding
 }
 
 // runsOthers reports whether it runs requests that somebody waits for.
@@ -338,6 +346,5 @@ func (w *worker) unstarted() []*request {
 			all = append(all, r)
 		}
 	}
-	slices.SortFunc(all, func(a, b *request) int { return int(a.id>>indexBits) - int(b.id>>indexBits) })
 	return all
 }
