@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	regexp2 "github.com/dlclark/regexp2/v2"
@@ -15,18 +16,31 @@ import (
 // regexp, in linear time, when it can; by a backtracking engine with a time
 // limit when the pattern needs lookaround or back-references. A match that the
 // limit ends is a failure of the request: a client can make one take so long,
-// and "no match" may be what lets it in.
+// and "no match" may be what lets it in. Once a match has run out of time, those
+// that follow get much less of it: ordinary ones need microseconds, and four
+// clients that each take the whole limit would keep every processor busy.
 type Regexp struct {
 	Pattern string
 	pos     config.Pos
 	fast    *regexp.Regexp
 	slow    *regexp2.Regexp
-	names   []string // group names by number; "" for unnamed
-	slots   []int    // variable slot of each group; -1 for unnamed
+	wary    *regexp2.Regexp // the same, with the shorter limit
+	alarm   atomic.Int64    // when slow last ran out of time, as Unix nanoseconds; 0: never
+	names   []string        // group names by number; "" for unnamed
+	slots   []int           // variable slot of each group; -1 for unnamed
 }
 
-// regexpTimeout bounds one match of a backtracking pattern.
-const regexpTimeout = 100 * time.Millisecond
+// Limits of one match of a backtracking pattern.
+const (
+	regexpTimeout = 100 * time.Millisecond
+	waryTimeout   = 3 * time.Millisecond // for waryTime after a match that ran out of time
+	waryTime      = 10 * time.Second
+)
+
+// SetRegexpClock has the limits of matches checked every few milliseconds; by
+// default they are kept to a tenth of a second. A program calls it once, before
+// it matches anything.
+func SetRegexpClock() { regexp2.SetTimeoutCheckPeriod(2 * time.Millisecond) }
 
 // CompileRegexp compiles the pattern of the directive at pos; fold ignores case
 // ("~*"). The error is one sentence about the pattern.
@@ -44,14 +58,16 @@ func CompileRegexp(pos config.Pos, pattern string, fold bool) (*Regexp, error) {
 	if fold {
 		opts |= regexp2.IgnoreCase
 	}
-	re, err := regexp2.Compile(pattern, opts, regexp2.OptionMaintainCaptureOrder())
-	if err != nil {
-		return nil, fmt.Errorf("regular expression %q: %w", pattern, err)
+	for limit, engine := range map[time.Duration]**regexp2.Regexp{regexpTimeout: &r.slow, waryTimeout: &r.wary} {
+		re, err := regexp2.Compile(pattern, opts, regexp2.OptionMaintainCaptureOrder())
+		if err != nil {
+			return nil, fmt.Errorf("regular expression %q: %w", pattern, err)
+		}
+		re.MatchTimeout = limit
+		*engine = re
 	}
-	re.MatchTimeout = regexpTimeout
-	r.slow = re
-	for _, n := range re.GetGroupNumbers() {
-		name := re.GroupNameFromNumber(n)
+	for _, n := range r.slow.GetGroupNumbers() {
+		name := r.slow.GroupNameFromNumber(n)
 		if len(name) > 0 && name[0] >= '0' && name[0] <= '9' {
 			name = ""
 		}
@@ -69,19 +85,33 @@ func (r *Regexp) MatchString(text string) (bool, error) {
 	if r.fast != nil {
 		return r.fast.MatchString(text), nil
 	}
-	ok, err := r.slow.MatchString(text)
+	engine := r.engine()
+	ok, err := engine.MatchString(text)
 	if err != nil {
-		return false, r.tooMuch(text, err)
+		return false, r.tooMuch(engine, text, err)
 	}
 	return ok, nil
 }
 
+// engine returns the pattern with the limit that is due.
+func (r *Regexp) engine() *regexp2.Regexp {
+	if at := r.alarm.Load(); at != 0 && time.Since(time.Unix(0, at)) < waryTime {
+		return r.wary
+	}
+	return r.slow
+}
+
 // tooMuch is the answer to a request whose text could not be matched within the
-// limits: 500, logged with the place of the directive.
-func (r *Regexp) tooMuch(text string, err error) error {
-	cause := "it takes longer than " + regexpTimeout.String()
-	if errors.Is(err, regexp2.ErrBacktrackingStackLimit) {
+// engine's limits: 500, logged with the place of the directive.
+func (r *Regexp) tooMuch(engine *regexp2.Regexp, text string, err error) error {
+	cause := "it takes longer than " + engine.MatchTimeout.String()
+	switch {
+	case errors.Is(err, regexp2.ErrBacktrackingStackLimit):
 		cause = "it backtracks too far"
+	case engine == r.slow:
+		r.alarm.Store(time.Now().UnixNano())
+	default:
+		cause += ", the limit for " + waryTime.String() + " after a match that took longer than " + regexpTimeout.String()
 	}
 	return &Fail{Status: 500, Level: LevelAlert,
 		Reason: fmt.Sprintf("cannot match %.200q with the regular expression %q at %s: %s", text, r.Pattern, r.pos, cause)}
@@ -93,9 +123,10 @@ func (r *Regexp) Match(x *Exchange, text string) (bool, error) {
 	if r.fast != nil {
 		return r.matchFast(x, text), nil
 	}
-	m, err := r.slow.FindStringMatch(text)
+	engine := r.engine()
+	m, err := engine.FindStringMatch(text)
 	if err != nil {
-		return false, r.tooMuch(text, err)
+		return false, r.tooMuch(engine, text, err)
 	}
 	if m == nil {
 		return false, nil

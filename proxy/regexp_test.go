@@ -79,3 +79,23 @@ func TestAMatchThatTakesTooLongIsNotNoMatch(t *testing.T) {
 		}
 	}
 }
+
+// TestMatchesGetLessTimeAfterOneThatTookTooLong: what needs little of it still
+// matches.
+func TestMatchesGetLessTimeAfterOneThatTookTooLong(t *testing.T) {
+	s := start(t, `server { listen 80; say other; location ~ "^/(?!static/)(a+)+/$" { say "matched $1"; } }`)
+	bad := "/" + strings.Repeat("a", 40) + "b"
+	for i, limit := range []string{"it takes longer than 100ms, client", "it takes longer than 3ms, the limit for 10s after", "it takes longer than 3ms, the limit for 10s after"} {
+		if rec := s.Get(bad); rec.Status != 500 {
+			t.Errorf("request %d: %d %q, want 500", i, rec.Status, rec.Text())
+		}
+		if n := strings.Count(s.Log.String(), limit); n != max(i, 1) {
+			t.Errorf("request %d: %d lines with %q in the log:\n%s", i, n, limit, s.Log)
+		}
+		for path, want := range map[string]string{"/aaa/": "matched aaa", "/b": "other"} {
+			if rec := s.Get(path); rec.Text() != want {
+				t.Errorf("request %d: %s is %d %q, want %q", i, path, rec.Status, rec.Text(), want)
+			}
+		}
+	}
+}

@@ -32,6 +32,7 @@ func main() { os.Exit(run(context.Background(), os.Args[1:])) }
 
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string) int {
+	proxy.SetRegexpClock()
 	if fd := os.Getenv(keeper.WireEnv); fd != "" {
 		return exitCode(runFront(ctx, fd))
 	}
