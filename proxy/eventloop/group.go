@@ -17,6 +17,26 @@ type Group struct {
 // New starts n Loops, at least one; errors.ErrUnsupported where the system has
 // no poller for them.
 func New(n int) (*Group, error) {
+	g, err := build(n)
+	if err == nil {
+		g.watch.start(g)
+		g.run()
+	}
+	return g, err
+}
+
+// NewUnwatched starts n Loops whose watch is off: a handler that waits while it
+// leads keeps everything else of its Loop waiting. It is for tests, in which
+// such a handler then hangs what it is tested with.
+func NewUnwatched(n int) (*Group, error) {
+	g, err := build(n)
+	if err == nil {
+		g.run()
+	}
+	return g, err
+}
+
+func build(n int) (*Group, error) {
 	g := &Group{}
 	for range max(n, 1) {
 		l, err := newLoop(g)
@@ -28,12 +48,14 @@ func New(n int) (*Group, error) {
 		}
 		g.loops = append(g.loops, l)
 	}
-	g.watch.start(g)
+	return g, nil
+}
+
+func (g *Group) run() {
 	g.wg.Add(len(g.loops))
 	for _, l := range g.loops {
 		go l.run()
 	}
-	return g, nil
 }
 
 // Next returns one of the Loops, each in its turn.
@@ -86,6 +108,9 @@ func (w *watch) start(g *Group) {
 }
 
 func (w *watch) stop() {
+	if w.done == nil {
+		return
+	}
 	close(w.done)
 	<-w.ended
 }

@@ -140,7 +140,9 @@ func (g *gate) delay(x *proxy.Exchange, v verdict) error {
 // lookEvery is how often a delayed request looks whether its client is there.
 const lookEvery = time.Second
 
+// wait waits for d, or until the client has left. Its loop goes on meanwhile.
 func wait(x *proxy.Exchange, d time.Duration) error {
+	x.Stream().Detach()
 	end := time.Now().Add(d)
 	timer := time.NewTimer(min(d, lookEvery))
 	defer timer.Stop()

@@ -11,6 +11,7 @@ import (
 
 	"alicorn/config"
 	"alicorn/proxy"
+	"alicorn/proxy/http1"
 	"alicorn/proxy/limit"
 	"alicorn/proxy/proxytest"
 )
@@ -243,5 +244,22 @@ func TestMistakes(t *testing.T) {
 	}
 	if _, err := proxytest.Check(t, proxytest.Config{Text: `server { limit_req zone=one; } ` + perMinute, Modules: modules()}); err != nil {
 		t.Errorf("a zone declared later: %v", err)
+	}
+}
+
+// TestADelayedRequestDelaysNoOther has delays of minutes on an event loop of
+// which every wait takes the lead.
+func TestADelayedRequestDelaysNoOther(t *testing.T) {
+	s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: modules(),
+		Text: perMinute + `server { listen 127.0.0.1:80; location / { limit_req zone=one burst=50; } }`})
+	if got := s.Serves("/?k=a"); got != 200 {
+		t.Fatalf("the first request: %d", got)
+	}
+	for range 40 {
+		fmt.Fprint(s.Dial(""), "GET /?k=a HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	proxytest.Eventually(t, func() bool { return strings.Count(s.Log.String(), "delaying request") == 40 }, "fewer than 40 requests are delayed")
+	if got := s.Serves("/?k=b"); got != 200 {
+		t.Errorf("another client's request: %d", got)
 	}
 }

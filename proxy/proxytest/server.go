@@ -7,12 +7,17 @@
 //	Server.Get, Do   an Exchange on a Recorder: no socket, no protocol loop
 //	Server.Raw, Dial bytes to a listener, served by Config.Serve (http1.Serve)
 //
+// Its one event loop is unwatched: a handler that waits while it leads the loop
+// stops every other connection, and so hangs the test of what is to go on
+// meanwhile (see Server.Serves).
+//
 // A Server and all that it started ends with its test.
 package proxytest
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -170,7 +175,7 @@ func (s *Server) compile(text string) (*config.Load, *proxy.Generation, error) {
 // loops returns nil where the system has none.
 func loops(t testing.TB) *eventloop.Group {
 	t.Helper()
-	g, err := eventloop.New(1)
+	g, err := eventloop.NewUnwatched(1)
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		t.Fatal(err)
 	}
@@ -235,6 +240,18 @@ func (s *Server) Raw(request string) string {
 	}
 	nc.Close()
 	return string(answer)
+}
+
+// Serves reports whether another connection to the first listener is answered
+// while what the test has begun still waits: a GET of target, whose status it
+// returns.
+func (s *Server) Serves(target string) (status int) {
+	s.t.Helper()
+	answer := s.Raw("GET " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if _, err := fmt.Sscanf(answer, "HTTP/1.1 %d ", &status); err != nil {
+		s.t.Fatalf("%s is not answered: %q", target, answer)
+	}
+	return status
 }
 
 // overlay is the file system with one file in memory.
