@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/config"
+	"alicorn/config/osfile"
 	"alicorn/proxy/eventloop"
 )
 
@@ -24,7 +25,8 @@ type Listener struct {
 
 	file    *os.File
 	addr    net.Addr
-	accepts acceptor // nil until the Engine starts it
+	name    osfile.Name // of a unix socket
+	accepts acceptor    // nil until the Engine starts it
 	closed  atomic.Bool
 }
 
@@ -39,6 +41,9 @@ func openListener(h config.Host, key, network, address string, o config.ListenOp
 		return nil, err
 	}
 	l := &Listener{Network: network, Address: address, Key: key, file: f}
+	if network == "unix" {
+		l.name = osfile.NameOf(address)
+	}
 	var sa unix.Sockaddr
 	if e := l.control(func(fd int) { sa, err = unix.Getsockname(fd) }); e != nil || err != nil {
 		f.Close()
@@ -66,6 +71,10 @@ func (l *Listener) File() *os.File { return l.file }
 // Closed reports that no configuration listens here any more: its connections
 // close after their next response.
 func (l *Listener) Closed() bool { return l.closed.Load() }
+
+// RemoveName removes the file of a unix socket, unless another server has put
+// its own there.
+func (l *Listener) RemoveName() { l.name.Remove() }
 
 // Close stops accepting. Connections go on; Closed tells them.
 func (l *Listener) Close() error {

@@ -68,7 +68,7 @@ func keep(ctx context.Context, p *program, settings *processSettings, ready func
 // keeper makes the keeper of p.
 func (p *program) keeper(made *leftovers, settings *processSettings, user keeper.Identity, encoded json.RawMessage, ready func(control.Status)) (k *keeper.Keeper) {
 	k = keeper.New(keeper.Options{
-		Host: &keeper.Local{Owner: user, Inherited: p.origin.inherited}, User: user, Program: encoded,
+		Host: &keeper.Local{Owner: user, Inherited: p.origin.inherited, Patience: bindPatience}, User: user, Program: encoded,
 		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen), Alive: int(verbAlive), Upgrade: int(verbUpgrade), Retire: int(verbRetire),
 		Read: p.readForKeeper,
 		Control: func() (*os.File, error) {
@@ -76,7 +76,7 @@ func (p *program) keeper(made *leftovers, settings *processSettings, user keeper
 			p.origin.before.replaceControl(path)
 			return made.control(path, user)
 		},
-		Loading: p.origin.notify.reloading, Settled: p.origin.notify.reloaded, Stopping: p.origin.notify.stopping,
+		Loading: p.origin.notify.reloading, Settled: p.origin.notify.reloaded, Stopping: made.stopping(p.origin.notify),
 		HandOver: p.upgrade.run,
 		Serving: func(status json.RawMessage) error {
 			for _, line := range p.origin.inherited.Rest() {
@@ -98,7 +98,7 @@ type leftovers struct {
 	upgrade *upgrader
 
 	mu     sync.Mutex
-	socket string
+	socket osfile.Name // of the control API
 }
 
 // serving writes the pid file and tells who waits, once the front serves.
@@ -124,18 +124,27 @@ func (m *leftovers) control(path string, user keeper.Identity) (*os.File, error)
 	f, err := controlFor(path, user)
 	if err == nil {
 		m.mu.Lock()
-		m.socket = path
+		m.socket = osfile.NameOf(path)
 		m.mu.Unlock()
 	}
 	return f, err
 }
 
+// stopping returns what is done when the server stops listening: its pid file
+// goes then, so that another server may start while this one finishes.
+func (m *leftovers) stopping(n *notifier) func() {
+	return func() {
+		n.stopping()
+		if !m.upgrade.handedOver() {
+			m.upgrade.removePID()
+		}
+	}
+}
+
 func (m *leftovers) remove() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.socket != "" && !m.upgrade.handedOver() {
-		_ = osfile.Remove(m.socket)
-	}
+	m.socket.Remove()
 	m.upgrade.removePID()
 }
 

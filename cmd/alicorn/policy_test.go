@@ -31,7 +31,7 @@ var edges = []struct {
 	{"tls/acme", nil, "orders know no request"},
 	{"tls/ocsp", nil, "responders know no request"},
 	{"tls/acmetest", nil, "a certificate authority for tests is seen from outside"},
-	{"proxy", []string{"config", "proxy/eventloop"}, "the core knows no handler and no wire protocol"},
+	{"proxy", []string{"config", "config/osfile", "proxy/eventloop"}, "the core knows no handler and no wire protocol"},
 	{"proxy/logfile", []string{"config"}, "destinations of logs know no request"},
 	{"proxy/errorlog", []string{"config", "proxy", "proxy/logfile"}, "both logs write to the same kinds of destination"},
 	{"proxy/accesslog", []string{"config", "proxy", "proxy/logfile"}, "both logs write to the same kinds of destination"},

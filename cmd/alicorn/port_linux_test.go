@@ -1,14 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
-	"os/exec"
 	"slices"
 	"syscall"
 	"testing"
 
-	"alicorn/cmd/alicorn/control"
 	"alicorn/proxy/proxytest"
 )
 
@@ -36,24 +33,4 @@ func TestTheDefaultPortIsThatOfWhoStarts(t *testing.T) {
 			}
 		}
 	}
-}
-
-// listenersOf asks the server of dir, once it answers, what it listens on.
-func listenersOf(t *testing.T, dir string) []string {
-	t.Helper()
-	var st control.Status
-	awaitCondition(t, "the server does not answer", func() bool {
-		out, err := verbIn(t, dir, "status", "--json").Output()
-		return err == nil && json.Unmarshal(out, &st) == nil
-	})
-	return st.Listeners
-}
-
-// verbIn is a verb for the server whose configuration is in dir.
-func verbIn(t *testing.T, dir string, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command(ownProgram(t), append(args, "-c", "alicorn.conf")...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), reexecEnv+"=1", "RUNTIME_DIRECTORY="+dir+"/run")
-	return cmd
 }

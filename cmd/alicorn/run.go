@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"alicorn/appserver"
 	"alicorn/cmd/alicorn/control"
@@ -62,9 +63,13 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 	return err
 }
 
+// bindPatience is how long an address that is in use is tried again, as nginx
+// does: the server before this one may be about to end.
+const bindPatience = 2500 * time.Millisecond
+
 // serveHere runs p in this process.
 func serveHere(ctx context.Context, p *program, ready func(control.Status)) error {
-	s, err := newServer(p, &keeper.Local{Inherited: p.origin.inherited}, nil)
+	s, err := newServer(p, &keeper.Local{Inherited: p.origin.inherited, Patience: bindPatience}, nil)
 	if err != nil {
 		return failed(err)
 	}

@@ -34,6 +34,7 @@ type server struct {
 	cut      context.CancelFunc
 
 	started    atomic.Bool  // the first generation serves, and run decides
+	ending     atomic.Bool  // nothing listens any more
 	queued     atomic.Int64 // reloads that wait for the running one
 	mu         sync.Mutex
 	current    *loaded
@@ -248,6 +249,11 @@ func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 		s.link.Stopping()
 	}
 	s.p.origin.notify.stopping()
+	s.ending.Store(true)
+	if s.link == nil && !s.p.upgrade.handedOver() {
+		s.p.upgrade.removePID()
+		keeper.RemoveSockets(ld.generation, nil, s.p.origin.inherited)
+	}
 	end, cancel := ld.process.shutdownContext(s.draining)
 	defer cancel()
 	context.AfterFunc(end, s.cut)
@@ -277,9 +283,6 @@ func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 		defer s.loops.Close()
 	}
 	ld.generation.LogTo(proxy.LevelNotice, "stopped")
-	if s.link == nil && !s.p.upgrade.handedOver() {
-		keeper.RemoveSockets(ld.generation, nil, s.p.origin.inherited)
-	}
 	ld.generation.Resources.Release()
 	return nil
 }

@@ -77,6 +77,7 @@ func (s *server) Status() control.Status {
 	for _, p := range s.apps.Pools() {
 		st.Apps = append(st.Apps, appStatus(p))
 	}
+	st.Stopping = s.ending.Load()
 	st.Certificates, st.Logs = s.Certificates(), lossesOf(ld.generation)
 	return st
 }
@@ -114,11 +115,7 @@ func (s *server) control(ctx context.Context, log *slog.Logger) {
 		return
 	}
 	if s.link == nil {
-		defer func() {
-			if !s.p.upgrade.handedOver() {
-				_ = osfile.Remove(path)
-			}
-		}()
+		defer osfile.NameOf(path).Remove()
 	}
 	if err := control.Run(ctx, l, s); err != nil {
 		log.Warn("the control socket failed: " + err.Error())

@@ -198,8 +198,8 @@ func stopAndWait(ctx context.Context, c *control.Client, now bool) error {
 	var silent time.Time
 	for {
 		if silent.IsZero() {
-			if _, err := c.Status(ctx); err != nil {
-				silent = time.Now()
+			if now, err := c.Status(ctx); err != nil || now.PID != st.PID {
+				silent = time.Now() // it is gone, or another has taken its place
 			}
 		}
 		if !silent.IsZero() && (hasEnded(st.PID) || time.Since(silent) > 10*time.Second) {

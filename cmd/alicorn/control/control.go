@@ -57,6 +57,7 @@ type Server interface {
 type Status struct {
 	Version    string    `json:"version"`
 	PID        int       `json:"pid"`
+	Stopping   bool      `json:"stopping,omitempty"` // it finishes what is in progress, and listens no more
 	Generation int       `json:"generation"`
 	Started    time.Time `json:"started"`
 	Config     string    `json:"config"`
@@ -167,9 +168,8 @@ func Listen(path string) (l net.Listener, err error) {
 		return nil, err
 	}
 	err = osfile.Do(path, func() error {
-		if nc, err := net.Dial("unix", path); err == nil {
-			nc.Close()
-			return errors.New("a server of this configuration runs already; see alicorn status")
+		if err := vacant(path); err != nil {
+			return err
 		}
 		os.Remove(path)
 		l, err = net.Listen("unix", path)
@@ -224,6 +224,17 @@ func Run(ctx context.Context, l net.Listener, s Server) error {
 		return err
 	}
 	return nil
+}
+
+// vacant returns an error when a server answers on the socket that goes on.
+func vacant(path string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	st, err := NewClient(path).Status(ctx)
+	if errors.Is(err, ErrNotRunning) || err == nil && st.Stopping {
+		return nil
+	}
+	return errors.New("a server of this configuration runs already; see alicorn status")
 }
 
 func routes(s Server) http.Handler {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"alicorn/config"
 	"alicorn/config/osfile"
@@ -19,18 +21,26 @@ type Local struct {
 	Owner Identity
 	// Inherited sockets are used instead of binding their addresses.
 	Inherited *Inherited
+	// Patience is how long an address that is in use is tried again: a server
+	// that was told to stop just before may be about to give it up.
+	Patience time.Duration
+
+	neighbours neighbours
 }
 
 // Listen binds a socket as nginx does. Errors are one sentence that names the
 // address, the reason and what may help.
 func (h *Local) Listen(network, address string, o config.ListenOptions) (*os.File, error) {
 	if f := h.Inherited.take(network, address, o); f != nil {
+		if ap, err := netip.ParseAddrPort(address); err == nil {
+			h.neighbours.add(ap.Port(), o, f)
+		}
 		return f, nil
 	}
 	if network == "unix" {
-		return listenUnix(address, o)
+		return h.listenUnix(address, o)
 	}
-	return listenTCP(network, address, o)
+	return h.listenTCP(network, address, o)
 }
 
 // Append opens a log file and creates it and its directory when missing. Below

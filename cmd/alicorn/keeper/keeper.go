@@ -218,7 +218,8 @@ func (k *Keeper) renew() {
 	k.mu.Unlock()
 }
 
-// stop makes the front's end an expected one, and stops listening.
+// stop makes the front's end an expected one, and stops listening: whoever
+// binds the same names from now on is another server.
 func (k *Keeper) stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -230,9 +231,13 @@ func (k *Keeper) stop() {
 		k.abandon()
 	}
 	for _, r := range []*Reading{k.current, k.pending} {
-		if r != nil {
-			r.closeListeners()
+		if r == nil {
+			continue
 		}
+		if !k.handed {
+			RemoveSockets(r.Generation, nil, k.o.Host.Inherited)
+		}
+		r.closeListeners()
 	}
 }
 

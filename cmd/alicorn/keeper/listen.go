@@ -21,11 +21,25 @@ const defaultBacklog = 511
 // maxSocketPath is the longest path of a unix socket (sun_path less its NUL).
 const maxSocketPath = 107
 
-func listenTCP(network, address string, o config.ListenOptions) (*os.File, error) {
+func (h *Local) listenTCP(network, address string, o config.ListenOptions) (*os.File, error) {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %q: it is no address and port", address)
 	}
+	var fd int
+	err = patiently(h.Patience, func() error {
+		fd, err = h.neighbours.bind(ap.Port(), o, func(o config.ListenOptions) (int, error) { return bindTCP(network, ap, o) })
+		return err
+	})
+	if err != nil {
+		return nil, explainTCP(address, ap.Port(), err)
+	}
+	f := os.NewFile(uintptr(fd), "listen "+address)
+	h.neighbours.add(ap.Port(), o, f)
+	return f, nil
+}
+
+func bindTCP(network string, ap netip.AddrPort, o config.ListenOptions) (int, error) {
 	family, sa := unix.AF_INET, unix.Sockaddr(nil)
 	if network == "tcp6" {
 		family, sa = unix.AF_INET6, &unix.SockaddrInet6{Port: int(ap.Port()), Addr: ap.Addr().As16(), ZoneId: zoneID(ap.Addr().Zone())}
@@ -34,16 +48,16 @@ func listenTCP(network, address string, o config.ListenOptions) (*os.File, error
 	}
 	fd, err := socket(family)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+		return -1, err
 	}
 	if err = prepareTCP(fd, network, o); err == nil {
 		err = bindListen(fd, sa, o)
 	}
 	if err != nil {
 		unix.Close(fd)
-		return nil, explainTCP(address, ap.Port(), err)
+		return -1, err
 	}
-	return os.NewFile(uintptr(fd), "listen "+address), nil
+	return fd, nil
 }
 
 func prepareTCP(fd int, network string, o config.ListenOptions) error {
@@ -114,8 +128,9 @@ func executable() string {
 // listenUnix binds path, which a server that has ended may have left behind.
 // As nginx's, the socket takes connections from every user; its directory
 // decides who reaches it.
-func listenUnix(path string, o config.ListenOptions) (*os.File, error) {
-	return bindUnix(path, 0o666, o)
+func (h *Local) listenUnix(path string, o config.ListenOptions) (f *os.File, err error) {
+	err = patiently(h.Patience, func() error { f, err = bindUnix(path, 0o666, o); return err })
+	return f, err
 }
 
 // bindUnix binds path with the rights of who decides what stands there.

@@ -6,7 +6,6 @@ import (
 
 	"alicorn/appserver"
 	"alicorn/config"
-	"alicorn/config/osfile"
 	"alicorn/proxy"
 )
 
@@ -108,7 +107,7 @@ func RemoveSockets(before, after *proxy.Generation, in *Inherited) {
 	}
 	for _, l := range before.Listeners {
 		if l.Network == "unix" && !kept[l.Address] {
-			_ = osfile.Remove(l.Address) // what is left is replaced by who binds it next
+			l.RemoveName()
 		}
 	}
 }
