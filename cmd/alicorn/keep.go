@@ -213,14 +213,7 @@ func controlFor(path string, user keeper.Identity) (*os.File, error) {
 	defer l.Close()
 	ul := l.(*net.UnixListener)
 	ul.SetUnlinkOnClose(false)
-	decider, err := osfile.Decider(path)
-	switch {
-	case err == nil && decider.UID == 0:
-		err = os.Lchown(path, user.UID, user.GID)
-	case err == nil && decider.UID != user.UID:
-		err = fmt.Errorf("its folder belongs to user %q", decider.Name())
-	}
-	if err != nil {
+	if err := osfile.GiveSocket(path, user.Files()); err != nil {
 		_ = osfile.Remove(path)
 		return nil, fmt.Errorf("cannot give %s to user %q: %w", filepath.Base(path), user.Name, cause(err))
 	}

@@ -16,6 +16,7 @@ import (
 	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
+	"alicorn/config/osfile"
 	"alicorn/proxy"
 	"alicorn/tls/acme"
 
@@ -216,7 +217,7 @@ func (f *serveFlags) program(app found, dir string) (*program, error) {
 // addStatics asks the application, in a worker that serves nobody, which
 // static folders its framework has, and adds them to the configuration.
 func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) error {
-	report, err := p.probe(ctx, f, app)
+	report, user, err := p.probe(ctx, f, app)
 	if err != nil {
 		return err
 	}
@@ -225,9 +226,19 @@ func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) erro
 	}
 	var statics []staticDir
 	for _, s := range report.Static {
-		if strings.HasPrefix(s[0], "/") && s[0] != "/" && isDirectory(s[1]) {
-			statics = append(statics, newStaticDir(s[0], s[1]))
+		if !strings.HasPrefix(s[0], "/") || s[0] == "/" || !isDirectory(s[1]) {
+			continue
 		}
+		d := newStaticDir(s[0], s[1])
+		if user != nil {
+			if err := osfile.Readable(d.dir, *user, mostStatics); err != nil {
+				fmt.Fprintf(os.Stderr, "alicorn: static folder %s is not published: the application runs as user %q, who may not read all of it: %s; \"--static %s=%s\" publishes it\n",
+					proxy.Printable(d.dir), user.Name(), proxy.Printable(err.Error()), proxy.Printable(s[0]), proxy.Printable(s[1]))
+				continue
+			}
+			d.checked = true
+		}
+		statics = append(statics, d)
 	}
 	tree, err := f.tree(app, statics)
 	if err != nil {
@@ -237,8 +248,12 @@ func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) erro
 	return nil
 }
 
-// probe starts one worker of the application and returns what it reports.
-func (p *program) probe(ctx context.Context, f *serveFlags, app found) (appserver.Report, error) {
+// mostStatics bounds how many files of a static folder are looked at.
+const mostStatics = 200_000
+
+// probe starts one worker of the application and returns what it reports, and
+// the user it runs as; nil: ours.
+func (p *program) probe(ctx context.Context, f *serveFlags, app found) (none appserver.Report, user *osfile.User, err error) {
 	one := *f
 	one.workers = 1
 	tree, err := one.tree(app, nil)
@@ -247,18 +262,27 @@ func (p *program) probe(ctx context.Context, f *serveFlags, app found) (appserve
 	defer res.Release()
 	ld, err := p.compile(tree, err, res, rt)
 	if err != nil {
-		return appserver.Report{}, err
+		return none, nil, err
 	}
 	if err := ld.generation.Start(ctx); err != nil {
-		return appserver.Report{}, err
+		return none, nil, err
 	}
 	defer ld.generation.Stop(ctx)
-	for _, pool := range rt.Pools() {
-		if r, ok := pool.Report(); ok {
-			return r, nil
+	for _, a := range appserver.Apps(ld.main) {
+		c, err := a.Command()
+		if err != nil {
+			return none, nil, err
+		}
+		if c.Switch && c.UID != 0 {
+			user = &osfile.User{UID: c.UID, GID: c.GID, Groups: c.Groups}
 		}
 	}
-	return appserver.Report{}, errors.New("the application's worker ended before it could be asked for its static folders")
+	for _, pool := range rt.Pools() {
+		if r, ok := pool.Report(); ok {
+			return r, user, nil
+		}
+	}
+	return none, nil, errors.New("the application's worker ended before it could be asked for its static folders")
 }
 
 // startLine is the one line that a start prints.

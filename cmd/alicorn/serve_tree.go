@@ -16,8 +16,21 @@ import (
 	"alicorn/tls/acme"
 )
 
-// staticDir is a folder served under a URL without the application.
-type staticDir struct{ url, dir string }
+// staticDir is a folder served under a URL without the application. One that
+// the application has named, as another user than who serves, is checked: its
+// links lead only to what the owner of the link owns.
+type staticDir struct {
+	url, dir string
+	checked  bool
+}
+
+// location is a location block that serves d by its directives.
+func (d staticDir) location(match []string, nodes ...*config.Node) *config.Node {
+	if d.checked {
+		nodes = append(nodes, config.NewNode("disable_symlinks", "if_not_owner", "from="+d.dir))
+	}
+	return config.NewBlock("location", match, nodes...)
+}
 
 // tree builds the configuration that the flags stand for. Its text is a file
 // that "alicorn run" would run the same way.
@@ -211,19 +224,19 @@ func (f *serveFlags) judgeHTTPS() error {
 // staticLocations serve the folders. Several folders of one URL, as Django's
 // finders have in development, are looked through in their order.
 func staticLocations(statics []staticDir) []*config.Node {
-	folders := map[string][]string{}
+	folders := map[string][]staticDir{}
 	var urls []string
 	for _, s := range statics {
 		if folders[s.url] == nil {
 			urls = append(urls, s.url)
 		}
-		folders[s.url] = append(folders[s.url], s.dir)
+		folders[s.url] = append(folders[s.url], s)
 	}
 	var n []*config.Node
 	for i, url := range urls {
 		dirs := folders[url]
 		if len(dirs) == 1 {
-			n = append(n, config.NewBlock("location", []string{"^~", url}, config.NewNode("alias", dirs[0])))
+			n = append(n, dirs[0].location([]string{"^~", url}, config.NewNode("alias", dirs[0].dir)))
 			continue
 		}
 		match := []string{"~", "^" + regexp.QuoteMeta(url) + "(?<static_file>.+)$"}
@@ -232,7 +245,7 @@ func staticLocations(statics []staticDir) []*config.Node {
 			if j < len(dirs)-1 {
 				next = fmt.Sprintf("@static-%d-%d", i+1, j+2)
 			}
-			n = append(n, config.NewBlock("location", match, config.NewNode("root", dir), config.NewNode("try_files", "/$static_file", next)))
+			n = append(n, dir.location(match, config.NewNode("root", dir.dir), config.NewNode("try_files", "/$static_file", next)))
 			match = []string{next}
 		}
 	}
@@ -283,5 +296,5 @@ func (f *serveFlags) staticFlags(dir string) ([]staticDir, error) {
 }
 
 func newStaticDir(url, dir string) staticDir {
-	return staticDir{strings.TrimRight(url, "/") + "/", strings.TrimRight(dir, "/") + "/"}
+	return staticDir{url: strings.TrimRight(url, "/") + "/", dir: strings.TrimRight(dir, "/") + "/"}
 }

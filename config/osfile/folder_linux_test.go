@@ -157,3 +157,25 @@ func TestAFileInTheUsersOwnFolderIsAdopted(t *testing.T) {
 		}
 	}
 }
+
+func TestReadableNamesWhatAUserMayNotRead(t *testing.T) {
+	dir, _ := land(t)
+	if dir == "" {
+		return
+	}
+	tree(t, dir, "good/ root", "good/css/ mallory", "good/css/a.css mallory", "closed/ root", "closed/in/ server", "closed/in/a before", "one/ mallory", "one/key server")
+	check(t, os.Symlink(filepath.Join(dir, "secret"), filepath.Join(dir, "good/link")))
+	check(t, os.Chmod(filepath.Join(dir, "closed/in"), 0o700))
+	for _, c := range []struct {
+		dir  string
+		most int
+		err  string
+	}{
+		{"good", 100, ""}, {"closed", 100, "closed/in"}, {"one", 100, "one/key"}, {"good", 2, "too many files"}, {"none", 100, "no such file"},
+	} {
+		err := Readable(filepath.Join(dir, c.dir), User{UID: mallory, GID: mallory}, c.most)
+		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%s: error %v; want %q", c.dir, err, c.err)
+		}
+	}
+}

@@ -10,6 +10,9 @@ import (
 // errShared is returned for a name that any of several users may have put there.
 var errShared = errors.New("it stands in a folder that several users may write to, and not only root has put it there")
 
+// errTaken is returned when a socket that was made is not at its path any more.
+var errTaken = errors.New("another file has taken the name")
+
 // deniedError is a permission that a user whose rights apply does not have.
 type deniedError struct {
 	user User

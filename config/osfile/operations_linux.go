@@ -1,7 +1,6 @@
 package osfile
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -163,7 +162,37 @@ func Chmod(path string, mode fs.FileMode) error {
 	}
 	uid, _ := unix.SetfsuidRetUid(unchanged)
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || int(st.Uid) != uid {
-		return &fs.PathError{Op: "chmod", Path: path, Err: errors.New("another file has taken the name")}
+		return &fs.PathError{Op: "chmod", Path: path, Err: errTaken}
 	}
 	return os.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+}
+
+// GiveSocket gives the socket at path, which this process has just made, to u.
+// Nothing else that may stand there now is given.
+func GiveSocket(path string, u User) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	p, err := findLast(path)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	var fd int
+	err = p.user.Do(func() (err error) {
+		fd, err = openat(p.dir, p.name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+		return err
+	})
+	if err != nil {
+		return p.errorOf("open", p.user.Denied(err))
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return p.errorOf("stat", err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || int(st.Uid) != p.user.UID {
+		return p.errorOf("chown", errTaken)
+	}
+	return p.errorOf("chown", unix.Fchownat(fd, "", u.UID, u.GID, unix.AT_EMPTY_PATH))
 }
