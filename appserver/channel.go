@@ -18,6 +18,11 @@ const maxFrame = 64 << 10
 // ahead of a worker, and for responses that the front has yet to read.
 const sendBuffer = 1 << 20
 
+// maxRights is how many descriptors the kernel lets one message carry. A buffer
+// for fewer would have the kernel close the rest within recvmsg, where closing
+// what a worker has chosen may wait.
+const maxRights = 253
+
 // channel is the front's side of a worker's socket pair. Receiving belongs to
 // one goroutine at a time; sending, taking back and close to holders of the
 // pool's lock.
@@ -62,7 +67,7 @@ func newChannel(loop *eventloop.Loop) (*channel, *os.File, error) {
 		unix.Close(theirs)
 		return nil, nil, fmt.Errorf("cannot make a worker's channel: %w", err)
 	}
-	c := &channel{fd: ours, taken: dup, oob: make([]byte, unix.CmsgSpace(4*4))}
+	c := &channel{fd: ours, taken: dup, oob: make([]byte, unix.CmsgSpace(maxRights*4))}
 	if err := c.poll(loop); err != nil {
 		unix.Close(theirs)
 		unix.Close(dup)
@@ -142,14 +147,21 @@ func (c *channel) received() (n int, files []int, err error) {
 		files = descriptors(c.oob[:c.in.oobn])
 	}
 	if c.in.flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
-		closeAll(files)
+		discardAll(files)
 		return 0, nil, errors.New("frame is truncated")
 	}
 	return c.in.n, files, nil
 }
 
 // finish makes read give what is there and then end, instead of waiting.
-func (c *channel) finish() { c.ours.SetReadDeadline(past()) }
+func (c *channel) finish() {
+	c.endReads()
+	c.ours.SetReadDeadline(past())
+}
+
+// endReads has what is there be the last: a process that a worker left behind
+// may hold its end, and send for ever.
+func (c *channel) endReads() { unix.Shutdown(c.fd, unix.SHUT_RD) }
 
 // send sends a frame with descriptors, without waiting: EAGAIN says that the
 // worker has no room for it now.
@@ -208,6 +220,14 @@ func descriptors(oob []byte) []int {
 		}
 	}
 	return all
+}
+
+// discardAll closes descriptors that a worker has chosen, beside the caller:
+// closing some kinds of file waits for whoever is behind them.
+func discardAll(fds []int) {
+	if len(fds) > 0 {
+		go closeAll(fds)
+	}
 }
 
 func closeAll(fds []int) {

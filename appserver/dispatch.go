@@ -132,12 +132,19 @@ func (p *Pool) give(w *worker, r *request) bool {
 	w.remove(r)
 	w.assigned--
 	p.requeue(r)
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS) {
+	if isTransient(err) {
 		w.full = true
 		return false
 	}
 	p.distrust(w, "cannot be sent a request: "+err.Error())
 	return false
+}
+
+// isTransient reports that a worker cannot be sent a frame now, through no fault
+// of its own: its socket is full, memory is short, or too many descriptors of this
+// user are on their way to workers that do not receive.
+func isTransient(err error) bool {
+	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ETOOMANYREFS)
 }
 
 // putInLane passes r by the lane where it can go there. The channel is for what

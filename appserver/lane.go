@@ -20,8 +20,10 @@ type lane struct {
 	size   uint32
 	ids    []uint32 // of the requests in the entries
 	puts   uint32
-	misfit uint32      // id of the last one that went by the channel instead
-	reads  uint32      // the reader's
+	misfit uint32 // id of the last one that went by the channel instead
+	reads  uint32 // the reader's
+	last   uint32 // count of responses that are received, once ended
+	ended  bool
 	asleep atomic.Bool // what sleep said last
 }
 
@@ -108,12 +110,24 @@ func (l *lane) takeBack() (id uint32, ok bool, err error) {
 // holds reports that there is a request that the worker has not taken.
 func (l *lane) holds() bool { return l.word(laneTaken).Load() != l.puts }
 
+// published returns how many responses there have been.
+func (l *lane) published() uint32 {
+	if l.ended {
+		return l.last
+	}
+	return l.word(laneAnswered).Load()
+}
+
+// endReads has what was published be the last: a process that a worker left
+// behind may go on.
+func (l *lane) endReads() { l.last, l.ended = l.published(), true }
+
 // answered reports that the worker has published a response.
-func (l *lane) answered() bool { return l.word(laneAnswered).Load() != l.reads }
+func (l *lane) answered() bool { return l.published() != l.reads }
 
 // receive copies the next response's frame to b.
 func (l *lane) receive(b []byte) (n int, err error) {
-	if l.word(laneAnswered).Load()-l.reads > l.size {
+	if l.published()-l.reads > l.size {
 		return 0, errLane
 	}
 	e := l.response(l.reads)

@@ -6,15 +6,20 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
+// turnFrames is how many frames of one worker a turn of its loop receives: other
+// connections and workers wait meanwhile.
+const turnFrames = 128
+
 // Poll is eventloop.Source's: it receives what the worker has sent, and has the
 // Exchanges go on. A frame is received and noted under the reader's lock; what
 // follows from it, which may wait for a client, is not.
+// A worker that never stops sending gets no more of a turn than turnFrames.
 func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
-	for first := true; !t.Left(); first = false {
+	for n := 0; n < turnFrames && !t.Left(); n++ {
 		if !w.reading.TryLock() {
 			return worked // by one that lost the lead while it wrote to a disk
 		}
-		if first { // what this turn gives the worker has it woken in the next
+		if n == 0 { // what this turn gives the worker has it woken in the next
 			w.wakeLate()
 		}
 		o, more := w.receive()
@@ -55,6 +60,12 @@ func (w *worker) Sleep(asleep bool) (pending bool) {
 // drain receives what a worker that has exited has left, and ends receiving.
 func (w *worker) drain() {
 	w.loop.RemoveSource(w)
+	w.reading.Lock()
+	w.channel.endReads()
+	if w.lane != nil {
+		w.lane.endReads()
+	}
+	w.reading.Unlock()
 	w.channel.event.Missed()
 	for more := true; more; {
 		var o outcome
@@ -83,6 +94,7 @@ func (w *worker) receive() (o outcome, more bool) {
 	if err != nil || n == 0 {
 		w.ended.Store(true)
 		if err != nil {
+			w.broke = true
 			w.pool.post(event{kind: eventViolation, w: w, text: err.Error()})
 		}
 		return o, false

@@ -1,13 +1,12 @@
 package appserver
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 	"unicode/utf8"
-
-	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
@@ -70,7 +69,7 @@ func (w *worker) handle(b []byte, buf *[]byte, files []int) (o outcome, err erro
 		err = fmt.Errorf("frame %q comes with descriptors", f.kind)
 	}
 	if err != nil {
-		closeAll(files)
+		discardAll(files)
 		return o, err
 	}
 	switch f.kind {
@@ -90,6 +89,8 @@ func (w *worker) handle(b []byte, buf *[]byte, files []int) (o outcome, err erro
 	return o, err
 }
 
+var errTwice = errors.New("it says twice how its start ended")
+
 func (w *worker) onReport(f frame) error {
 	v, err := decode(f.payload)
 	if err != nil {
@@ -98,13 +99,25 @@ func (w *worker) onReport(f frame) error {
 	e := event{w: w}
 	switch f.kind {
 	case frameReady:
+		if w.booted {
+			return errTwice
+		}
+		w.booted = true
 		e.kind = eventReady
 		e.report, err = newReport(v)
 	case frameFailed:
+		if w.booted {
+			return errTwice
+		}
+		w.booted = true
 		e.kind = eventBootFailed
 		m, _ := v.(map[string]any)
 		e.boot = &BootError{App: w.pool.app.Name, Worker: w.name, Message: textIn(m, "message"), Traceback: textIn(m, "traceback")}
 	case frameLeaving:
+		if w.leaves {
+			return nil
+		}
+		w.leaves = true
 		e.kind = eventLeaving
 		e.text, _ = v.(string)
 	case frameLog:
@@ -196,7 +209,7 @@ func (w *worker) onHead(f frame, buf *[]byte, files []int) (o outcome, err error
 	}
 	if err != nil {
 		p.mu.Unlock()
-		closeAll(files)
+		discardAll(files)
 		return o, err
 	}
 	end := f.flags&flagEnd != 0
@@ -209,11 +222,7 @@ func (w *worker) onHead(f frame, buf *[]byte, files []int) (o outcome, err error
 	r.head, r.by = h, w
 	switch {
 	case h.file >= 0:
-		if err := r.takeFile(files[0], h.file); err != nil {
-			r.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: w.name + " gave a file that cannot be sent: " + err.Error()})
-			r.drop()
-			return o, nil
-		}
+		r.whole, r.file = true, os.NewFile(uintptr(files[0]), "application's file")
 	case end:
 		o.kept = w.hold(r, f.payload, buf, withdrawn)
 	default:
@@ -326,19 +335,25 @@ func (w *worker) put(r *request, data []byte, buf *[]byte) (kept bool) {
 	return kept
 }
 
-// takeFile makes the descriptor, at its current position, the response's body.
-func (r *request) takeFile(fd int, size int64) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		unix.Close(fd)
+// openFile finds out where in the worker's file the response's body is, and
+// whether it has the bytes that were announced. It asks the file's system, which may
+// keep it waiting: it runs for r's Exchange.
+func (r *request) openFile(size int64) error {
+	st, err := r.file.Stat()
+	if err != nil || !st.Mode().IsRegular() {
 		return fmt.Errorf("not a regular file")
 	}
-	r.whole = true
-	r.file = os.NewFile(uintptr(fd), "application's file")
-	var err error
 	r.offset, err = r.file.Seek(0, io.SeekCurrent)
-	if err == nil && r.offset+size > st.Size {
+	if err == nil && r.offset > st.Size()-size {
 		err = fmt.Errorf("shorter than the %d bytes announced", size)
 	}
 	return err
+}
+
+// closeFile closes the worker's file, if there is one.
+func (r *request) closeFile() {
+	if r.file != nil {
+		r.file.Close()
+		r.file = nil
+	}
 }

@@ -97,7 +97,7 @@ func (r *request) drop() {
 		r.environ.Close()
 	}
 	if r.file != nil {
-		r.file.Close()
+		go r.file.Close() // nobody wanted it; see discardAll
 	}
 	if r.block != nil {
 		frames.Put(r.block)

@@ -144,6 +144,10 @@ func (h *handler) respond(x *proxy.Exchange, r *request) error {
 
 func (r *request) respondWhole(x *proxy.Exchange) error {
 	if r.file != nil {
+		defer r.closeFile()
+		if err := r.openFile(r.head.file); err != nil {
+			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: x.Upstream.Worker + " gave a file that cannot be sent: " + err.Error()}
+		}
 		r.head.apply(x, r.head.file)
 		if x.Res.Length > r.head.file {
 			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: x.Upstream.Worker + " announced more bytes than its file has"}

@@ -21,17 +21,17 @@ func (p *Pool) tick(now time.Time) {
 	p.now.Store(now.UnixNano())
 	var late, still []*worker
 	p.mu.Lock()
-	paused := now.Sub(p.ticked) > pauseAfter
+	since := min(now.Sub(p.ticked), pauseAfter)
 	p.ticked = now
 	busy := p.queue.length > 0
 	for _, w := range p.workers {
 		w.pace()
 		if w.outstanding > 0 {
 			busy = true
-			if p.inspect(w, now) {
+			if p.inspect(w, now, since) {
 				late = append(late, w)
 			}
-			if !p.beats(w, now, paused) {
+			if !p.beats(w, now, since == pauseAfter) {
 				still = append(still, w)
 			}
 		} else {
@@ -61,8 +61,9 @@ func (p *Pool) tick(now time.Time) {
 	}
 }
 
-// inspect looks at one worker; true means that a request is past its time.
-func (p *Pool) inspect(w *worker, now time.Time) bool {
+// inspect looks at one worker, the last look was so long since; true means that
+// a request is past its time.
+func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 	late, waiting := false, 0
 	for _, r := range w.table {
 		p.attend(w, r)
@@ -73,7 +74,7 @@ func (p *Pool) inspect(w *worker, now time.Time) bool {
 		case r.started == 0:
 			r.started = now.UnixNano()
 		case r.answering && r.out.Full():
-			r.started += int64(tickEvery) // its client is slow, not the application
+			r.started += int64(since) // its client is slow, not the application
 		case p.app.Timeout > 0 && now.UnixNano()-r.started > int64(p.app.Timeout) && !r.broken.Load():
 			late = true
 			p.timeOut(w, r)

@@ -58,6 +58,9 @@ type worker struct {
 	reading   sync.Mutex   // of one who receives
 	receiving *[]byte      // under reading
 	ended     atomic.Bool  // nothing more is received; set under reading
+	broke     bool         // the protocol, in what was received; under reading
+	booted    bool         // it has said how its start ended; under reading
+	leaves    bool         // it has asked to leave; under reading
 	life      sync.RWMutex // held while the lane must stay mapped, beside reading
 
 	state       State
@@ -229,7 +232,14 @@ func (w *worker) discard() {
 			f.Close()
 		}
 	}
-	if w.channel != nil {
+	w.reading.Lock()
+	broke := w.broke
+	w.reading.Unlock()
+	switch {
+	case w.channel == nil:
+	case broke:
+		go w.channel.close() // with what the worker has chosen to leave in it; see discardAll
+	default:
 		w.channel.close()
 	}
 	w.page.close()
