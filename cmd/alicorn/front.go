@@ -22,6 +22,9 @@ func runFront(ctx context.Context, descriptor string) error {
 	if err != nil {
 		return &exitError{exitUsage, fmt.Errorf("%s is for alicorn's own use", keeper.WireEnv)}
 	}
+	if err := keeper.Shield(); err != nil {
+		return failed(err)
+	}
 	os.Unsetenv(keeper.WireEnv)
 	// Signals are the keeper's: a service manager may send them to all of us.
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
