@@ -2,9 +2,7 @@ package appserver
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 )
@@ -57,11 +55,8 @@ func (c Command) credential() *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(c.UID), Gid: uint32(c.GID), Groups: groups}
 }
 
-// notInherited are variables that mean our process, not a worker.
-var notInherited = []string{"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID", "PYTHONHOME", "VIRTUAL_ENV"}
-
-// environment returns a worker's: ours, the environment's own additions, the
-// user's, then what env and env_file say. Later values win.
+// environment returns a worker's: what it inherits, the environment's own
+// additions, the user's, then what env and env_file say. Later values win.
 func (a *App) environment(in interpreter) []string {
 	vars := map[string]string{}
 	var order []string
@@ -71,17 +66,16 @@ func (a *App) environment(in interpreter) []string {
 		}
 		vars[name] = value
 	}
-	for _, e := range os.Environ() {
-		if name, value, ok := strings.Cut(e, "="); ok && !slices.Contains(notInherited, name) {
-			set(name, value)
-		}
+	for _, e := range inherited(a.rt.environ(), a.credentials.root) {
+		name, value, _ := strings.Cut(e, "=")
+		set(name, value)
 	}
 	set("PYTHONUNBUFFERED", "1")
 	if in.Env != "" {
 		set("VIRTUAL_ENV", in.Env)
 		set("PATH", filepath.Join(in.Env, "bin")+":"+vars["PATH"])
 	}
-	if c := a.credentials; c.Switch {
+	if c := a.credentials; c.root {
 		set("HOME", c.Home)
 		set("USER", c.Name)
 		set("LOGNAME", c.Name)

@@ -12,7 +12,8 @@ import (
 	"alicorn/config"
 )
 
-// credentials are whose process a worker is. Without Switch it is ours.
+// credentials are the user and groups that a worker runs as. Without Switch
+// they are our own.
 type credentials struct {
 	Switch   bool
 	UID, GID int
@@ -21,6 +22,8 @@ type credentials struct {
 	Home     string
 	user     string // as the directives say
 	group    string
+	reason   string // why it is this user where none was named; "" elsewhere
+	root     bool   // this process is root: a worker's environment is not its own
 }
 
 func setUser(k *key) config.Setter {
@@ -41,8 +44,21 @@ func setGroup(k *key) config.Setter {
 	}
 }
 
+// maxID is the largest user or group: 1<<32 - 1 means "none" to the system, and
+// what is larger would be taken modulo 1<<32, 1<<32 for root.
+const maxID = 1<<32 - 2
+
+// AppUser is the user of workers whose directory belongs to root. "alicorn
+// install" and the package make it; without it nobody takes its place.
+const AppUser = "alicorn-app"
+
+// unnamed takes the place of nobody where the front is nobody by default. No
+// user list names it.
+const unnamed = "65533"
+
 // identify finds whose processes the workers are: the directives', else the
-// owner of the directory when we are root, else ours.
+// owner of the directory when we are root, else ours. As root it refuses the
+// front's own user.
 func (a *App) identify(s *config.Scope) error {
 	c := &a.credentials
 	n := s.Own("user")
@@ -52,29 +68,50 @@ func (a *App) identify(s *config.Scope) error {
 	if os.Geteuid() != 0 {
 		return a.identifySelf(n)
 	}
-	pos, name := a.Pos, c.user
+	pos, fronts := a.Pos, frontsOf(s)
 	if n != nil {
 		pos = n.Args[0].Pos
+	} else if d := s.Own("directory"); d != nil {
+		pos = d.Args[0].Pos
 	}
-	if name == "" {
-		name = ownerName(s, a.Directory)
-	}
-	if err := c.resolve(name, c.group); err != nil {
+	if err := c.choose(a.Directory, fronts); err != nil {
 		return &config.Error{Pos: pos, Msg: fmt.Sprintf("app %q: %s", a.Name, err)}
 	}
+	if f, shared := c.sharedBy(fronts); shared {
+		return &config.Error{Pos: pos, Msg: fmt.Sprintf("app %q (%s) would run as %q%s, and so does the front (%s): an application could read private keys "+
+			"in the front's memory and files; name another user, for the front at the main level or for this app in its block, as in \"user %s;\"",
+			a.Name, a.Pos, c.Name, c.reason, f.said(), AppUser)}
+	}
 	c.Switch = c.UID != 0 || c.group != ""
+	s.Load().Note(pos, "app %q runs as user %q%s when the server is started as root", a.Name, c.Name, c.reason)
 	return nil
+}
+
+// choose resolves the user that was named, else the one that the directory's
+// owner stands for.
+func (c *credentials) choose(directory string, fronts []Front) error {
+	name := c.user
+	if name == "" {
+		name, c.reason = ownerName(directory, fronts)
+	}
+	c.root = true
+	return c.resolve(name, c.group)
 }
 
 func (a *App) identifySelf(n *config.Node) error {
 	c := &a.credentials
+	own := strconv.Itoa(os.Geteuid())
+	c.Name = own
+	if u, err := user.LookupId(own); err == nil {
+		c.Name = u.Username
+	}
 	if n == nil {
 		return nil
 	}
 	var other credentials
 	name := c.user
 	if name == "" {
-		name = strconv.Itoa(os.Geteuid())
+		name = own
 	}
 	if err := other.resolve(name, c.group); err != nil {
 		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("app %q: %s", a.Name, err)}
@@ -85,23 +122,27 @@ func (a *App) identifySelf(n *config.Node) error {
 	return nil
 }
 
-// ownerName returns the owner of dir; for what belongs to root the user of
-// the front, since workers are root only where `user root;` says so.
-func ownerName(s *config.Scope, dir string) string {
+// ownerName returns the owner of dir. For what belongs to root it is a user of
+// its own: workers are root only where "user root;" says so. reason says why.
+func ownerName(dir string, fronts []Front) (name, reason string) {
 	if st, err := os.Stat(dir); err == nil {
 		if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Uid != 0 {
-			return strconv.Itoa(int(sys.Uid))
+			return strconv.Itoa(int(sys.Uid)), fmt.Sprintf(", the owner of %s", dir)
 		}
 	}
-	if n := s.Main().Own("user"); n != nil && n.Arg(0) != "root" {
-		return n.Arg(0)
+	if _, err := user.Lookup(AppUser); err == nil {
+		return AppUser, fmt.Sprintf(", since %s belongs to root", dir)
 	}
-	return "nobody"
+	reason = fmt.Sprintf(", since %s belongs to root and there is no user %q", dir, AppUser)
+	var nobody credentials
+	if nobody.resolve("nobody", "") != nil {
+		return unnamed, reason
+	}
+	if f, shared := nobody.sharedBy(fronts); shared && f.Pos == (config.Pos{}) {
+		return unnamed, reason
+	}
+	return "nobody", reason
 }
-
-// maxID is the largest user or group: 1<<32 - 1 means "none" to the system, and
-// what is larger would be taken modulo 1<<32, 1<<32 for root.
-const maxID = 1<<32 - 2
 
 func (c *credentials) resolve(name, group string) error {
 	u, err := user.Lookup(name)

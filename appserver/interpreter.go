@@ -90,6 +90,8 @@ func (s search) implicitEnv() (in interpreter) {
 		switch path := pythonOf(c.dir); {
 		case c.dir == "":
 			in.tried = append(in.tried, c.what+" (not set)")
+		case path != "" && c.what == "$VIRTUAL_ENV" && s.may != nil && !s.may(path):
+			in.tried = append(in.tried, c.dir+" (not for the worker's user)")
 		case path == "":
 			in.tried = append(in.tried, c.dir)
 		case in.Path == "":
@@ -106,9 +108,9 @@ func (s search) implicitEnv() (in interpreter) {
 // root's own, under its home, is of no use to another user.
 func (s search) fromPath(in interpreter) (interpreter, error) {
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		path, err := filepath.Abs(filepath.Join(dir, "python3"))
-		if err != nil || executable(path) != nil {
-			continue
+		path := filepath.Join(dir, "python3")
+		if !filepath.IsAbs(path) || executable(path) != nil {
+			continue // what a relative folder holds depends on where the server was started
 		}
 		if s.may != nil && !s.may(path) {
 			in.tried = append(in.tried, path+" (not for the worker's user)")

@@ -23,6 +23,8 @@ type Options struct {
 	ReportStatic bool
 	// Loops read what workers send; nil: a goroutine for each worker does.
 	Loops *eventloop.Group
+	// Environ is what workers may inherit; nil: this process's environment.
+	Environ []string
 	// Version is $alicorn_version, for SERVER_SOFTWARE.
 	Version string
 }
@@ -137,7 +139,7 @@ func appDirectives(k *key, rt *Runtime) []config.Directive {
 		{Name: "virtualenv", In: in, Args: config.OneArg, Syntax: "DIR | NAME", Set: config.String(k, func(c *settings) *string { return &c.app.virtualenv }),
 			Help: "The virtual environment whose interpreter runs the workers: a folder, or a name in $WORKON_HOME or ~/.virtualenvs."},
 		{Name: "env", In: in, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "NAME VALUE | NAME=VALUE", Set: setEnv(k),
-			Help: "Sets an environment variable of the workers. Among env and env_file the last one wins. Unlike nginx's env of the main level, it needs a value: workers inherit the server's environment anyway."},
+			Help: "Sets an environment variable of the workers. Among env and env_file the last one wins. Unlike nginx's env of the main level, it needs a value: workers inherit the server's environment. Where the server is root they inherit nothing of root's session (HOME, SUDO_*, SSH_*, XDG_* and the like), and, if it was started by hand with \"alicorn run\", only PATH, LANG, LC_* and TZ."},
 		{Name: "env_file", In: in, Args: config.OneArg, Repeat: true, Syntax: "FILE", Set: setEnvFile(k),
 			Help: "Sets environment variables from a file of NAME=VALUE lines in dotenv's syntax: comments, export, quotes. LD_* and DYLD_* are refused."},
 		{Name: "workers", In: in, Args: config.OneArg, Syntax: "auto | N", Default: "auto", Set: setWorkers(k),
@@ -159,7 +161,7 @@ func appDirectives(k *key, rt *Runtime) []config.Directive {
 		{Name: "queue_timeout", In: in, Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.QueueTimeout }),
 			Help: "How long a request may wait for a worker. Past it the answer is 503."},
 		{Name: "user", In: in, Args: config.Arity{Min: 1, Max: 2}, Default: "the owner of directory, when started as root", Syntax: "USER [GROUP]", Set: setUser(k),
-			Help: "Whose processes the workers are; only root can choose. A directory that belongs to root gives the front's user: workers are root only where user root is written."},
+			Help: "Whose processes the workers are; only root can choose. A directory that belongs to root gives the user alicorn-app, which \"alicorn install\" makes, else nobody: workers are root only where user root is written. The user of the process that speaks to clients (user at the main level) is refused, since applications could read private keys in its memory."},
 		{Name: "group", In: in, Args: config.OneArg, Default: "the user's group", Syntax: "GROUP", Set: setGroup(k),
 			Help: "The group of the workers' processes, in place of the user's own."},
 		{Name: "least_conn", In: in, Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = LeastConn; return nil },
@@ -181,7 +183,6 @@ func passDirectives(k *key) []config.Directive {
 		{Name: "app_temp_path", In: config.AnyLevel, Args: config.OneArg, Syntax: "DIR", Default: "the temporary directory",
 			Set: func(s *config.Scope, n *config.Node) error {
 				k.In(s).tempDir = absolute(s, n.Arg(0))
-				s.Load().WritesTemporary(n.Args[0].Pos, k.In(s).tempDir)
 				return nil
 			},
 			Help: "The folder for temporary files of responses; they have no names there. Unlike nginx's it takes no levels."},

@@ -11,6 +11,7 @@ import (
 // PoolStatus is a pool at one moment, for `alicorn status`.
 type PoolStatus struct {
 	App      string         `json:"app"`
+	User     string         `json:"user,omitempty"` // that its workers run as
 	WSGI     string         `json:"wsgi"`
 	Found    string         `json:"found,omitempty"` // the application as a worker found it
 	Python   string         `json:"python,omitempty"`
@@ -68,6 +69,7 @@ func (p *Pool) Status() PoolStatus {
 	s := PoolStatus{App: p.app.Name, WSGI: p.app.WSGI, State: p.state(), Since: p.born, Queue: p.queue.length, Requests: p.served, Refused: p.refused}
 	now := time.Now()
 	for _, w := range p.workers {
+		s.User = w.process.User()
 		ws := WorkerStatus{Name: w.name, PID: w.process.Pid(), State: w.state.String(), Age: now.Sub(w.born).Seconds(), Requests: w.served, Outstanding: w.outstanding}
 		if w.state == Ready && w.outstanding > 0 {
 			ws.State = "busy"

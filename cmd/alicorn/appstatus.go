@@ -10,7 +10,7 @@ import (
 // appStatus is a pool as the control API shows it.
 func appStatus(p *appserver.Pool) control.App {
 	ps := p.Status()
-	a := control.App{Name: ps.App, WSGI: ps.WSGI, Found: ps.Found, Python: ps.Python, PythonVersion: ps.Version, Queue: ps.Queue,
+	a := control.App{Name: ps.App, User: ps.User, WSGI: ps.WSGI, Found: ps.Found, Python: ps.Python, PythonVersion: ps.Version, Queue: ps.Queue,
 		State: string(ps.State), Since: ps.Since, Error: ps.Error, Next: ps.Next, Workers: []control.Worker{}}
 	if r, ok := p.Report(); ok {
 		a.Framework = r.Framework

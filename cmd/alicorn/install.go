@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 
+	"alicorn/appserver"
 	"alicorn/deploy"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ const (
 	packagedBinary  = "/usr/bin/alicorn" // what deploy.Unit starts
 	packagedUnit    = "/usr/lib/systemd/system/alicorn.service"
 	serviceUser     = "alicorn"
+	appUser         = appserver.AppUser // of applications whose folder belongs to root
 )
 
 // installedFolders are for the service's user, with their modes. State has
@@ -68,7 +70,7 @@ func installCommand() *cobra.Command {
 	var f installFlags
 	cmd := &cobra.Command{
 		Use: "install", Short: "Set this machine up to run alicorn as a service", Args: cobra.NoArgs,
-		Long: "Makes the user " + serviceUser + " and folders for state, cache and logs, places the program in " + installedBinary + ",\n" +
+		Long: "Makes the users " + serviceUser + " and " + appUser + ", folders for state, cache and logs, places the program in " + installedBinary + ",\n" +
 			"systemd units, the rotation of logs and " + installedConfig + ", and starts the service. A running one is\n" +
 			"upgraded, without losing a request, when the program has changed. Configuration that is there stays. Running it\n" +
 			"again changes nothing that is as it should be.",
@@ -90,7 +92,7 @@ func uninstallCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "uninstall", Short: "Stop the service and remove what install has placed", Args: cobra.NoArgs,
 		Long: "Stops the service and removes the program and its units. With --purge the configuration that install placed,\n" +
-			"state, cache and logs go, too. Sites of yours stay, and the user, since files elsewhere may belong to it.",
+			"state, cache and logs go, too. Sites of yours stay, and the users, since files elsewhere may belong to them.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in, err := f.installation(cmd.OutOrStdout())
 			if err == nil {
@@ -153,7 +155,7 @@ func (in *installation) install(ctx context.Context) error {
 	if in.packaged() {
 		return errPackaged
 	}
-	for _, step := range []func(context.Context) error{in.makeUser, in.makeFolders, in.placeBinary, in.placeConfig, in.placeUnits, in.start} {
+	for _, step := range []func(context.Context) error{in.makeUsers, in.makeFolders, in.placeBinary, in.placeConfig, in.placeUnits, in.start} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -122,8 +122,10 @@ func (in *installation) purge() error {
 			in.say("kept %s: %v", in.at(folder), cause(err))
 		}
 	}
-	if _, _, ok := in.owner(); ok {
-		in.say("kept user %s; userdel %[1]s removes it", serviceUser)
+	for _, name := range []string{serviceUser, appUser} {
+		if _, _, ok := in.account(name); ok {
+			in.say("kept user %s; userdel %[1]s removes it", name)
+		}
 	}
 	return nil
 }

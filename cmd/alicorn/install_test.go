@@ -88,7 +88,7 @@ func TestInstallSetsASystemUpAndUninstallUndoesIt(t *testing.T) {
 	if got := files(t, root); got != installedFiles {
 		t.Errorf("installed:\n%s\nwant:\n%s", got, installedFiles)
 	}
-	if !strings.Contains(out, "made user alicorn") {
+	if !strings.Contains(out, "made user alicorn\n") || !strings.Contains(out, "made user alicorn-app\n") {
 		t.Errorf("it says %q", out)
 	}
 	if want := regexp.MustCompile("(?m)^").ReplaceAllString(strings.TrimSpace(out), "would have ") + "\n"; plan != want {
@@ -96,7 +96,8 @@ func TestInstallSetsASystemUpAndUninstallUndoesIt(t *testing.T) {
 	}
 	users, _ := os.ReadFile(filepath.Join(root, "etc/passwd"))
 	in := &installation{root: root}
-	if !strings.Contains(string(users), ":/usr/sbin/nologin") {
+	service, _, _ := in.account(serviceUser)
+	if app, _, ok := in.account(appUser); !ok || app == service || strings.Count(string(users), ":/usr/sbin/nologin") != 2 {
 		t.Errorf("the users are %s", users)
 	}
 	checkOwners(t, in)

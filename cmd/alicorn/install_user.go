@@ -12,13 +12,25 @@ import (
 	"syscall"
 )
 
-// makeUser makes the service's user. A root without a list of users, as of a
-// package that is being built, gets none.
-func (in *installation) makeUser(ctx context.Context) error {
-	if _, _, ok := in.owner(); ok || !in.exists("/etc/passwd") {
+// makeUsers makes the service's user and the one of applications. A root
+// without a list of users, as of a package that is being built, gets none.
+func (in *installation) makeUsers(ctx context.Context) error {
+	if !in.exists("/etc/passwd") {
 		return nil
 	}
-	args := []string{"--system", "--user-group", "--no-create-home", "--home-dir", installedFolders[0].path, "--shell", "/usr/sbin/nologin", serviceUser}
+	for _, u := range []struct{ name, home string }{{serviceUser, installedFolders[0].path}, {appUser, "/nonexistent"}} {
+		if _, _, ok := in.account(u.name); ok {
+			continue
+		}
+		if err := in.makeUser(ctx, u.name, u.home); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *installation) makeUser(ctx context.Context, name, home string) error {
+	args := []string{"--system", "--user-group", "--no-create-home", "--home-dir", home, "--shell", "/usr/sbin/nologin", name}
 	if in.root != "" {
 		args = append([]string{"--prefix", in.root}, args...)
 	}
@@ -26,23 +38,26 @@ func (in *installation) makeUser(ctx context.Context) error {
 	if err != nil {
 		program = "/usr/sbin/useradd" // sudo's PATH may leave its folder out
 	}
-	return in.change("made user "+serviceUser, func() error {
+	return in.change("made user "+name, func() error {
 		if err := in.command(ctx, program, args...); err != nil {
-			return fmt.Errorf("cannot make user %q: %w", serviceUser, err)
+			return fmt.Errorf("cannot make user %q: %w", name, err)
 		}
 		return nil
 	})
 }
 
-// owner returns the user and group numbers of the service's user, as the
-// system's own list has them.
-func (in *installation) owner() (uid, gid int, ok bool) {
+// owner returns the user and group numbers of the service's user.
+func (in *installation) owner() (uid, gid int, ok bool) { return in.account(serviceUser) }
+
+// account returns the user and group numbers of a user, as the system's own
+// list has them.
+func (in *installation) account(name string) (uid, gid int, ok bool) {
 	text, err := os.ReadFile(in.at("/etc/passwd"))
 	if err != nil {
 		return 0, 0, false
 	}
 	for line := range strings.Lines(string(text)) {
-		if f := strings.Split(line, ":"); len(f) > 3 && f[0] == serviceUser {
+		if f := strings.Split(line, ":"); len(f) > 3 && f[0] == name {
 			u, uerr := strconv.Atoi(f[2])
 			g, gerr := strconv.Atoi(f[3])
 			return u, g, uerr == nil && gerr == nil

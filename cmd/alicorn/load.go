@@ -33,6 +33,7 @@ type program struct {
 	origin  origin
 	upgrade *upgrader
 	workers *appserver.Runtime // starts workers, in the keeper
+	running *appserver.Front   // whom the front runs as since the start; nil: it has not started
 }
 
 // fileProgram runs the configuration file that o names.
@@ -96,9 +97,11 @@ func (p *program) compile(tree *config.Tree, readErr error, res *config.Resource
 	l := &config.Load{Schema: schemaOf(mods, proc), Resources: res, Prefix: p.options.directory(), ConfDir: filepath.Dir(p.options.file())}
 	l.FailWith(config.Pos{File: p.name}, readErr)
 	proxy.Declare(l, mods)
+	appserver.SetFront(l, p.fronts(proc))
 	ld := &loaded{tree: tree, load: l}
 	ld.main = l.Read(tree.Root)
 	ld.process = proc.settings(ld.main)
+	ld.process.note(l, p.name)
 	g, err := proxy.Compile(l, ld.main, mods)
 	if err == nil && len(g.Servers) == 0 {
 		err = fmt.Errorf("%s: there is no server { } block, so there is nothing to serve", p.name)
@@ -132,5 +135,6 @@ func (p *program) peek() *processSettings {
 	l := &config.Load{Schema: schemaOf(mods, proc), Resources: config.NewResources(checkHost{&keeper.Local{}}), Prefix: p.options.directory(), ConfDir: filepath.Dir(p.options.file())}
 	defer l.Resources.Release()
 	proxy.Declare(l, mods)
+	appserver.SetFront(l, p.fronts(proc))
 	return proc.settings(l.Read(tree.Root))
 }

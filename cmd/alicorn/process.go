@@ -12,9 +12,11 @@ import (
 // processSettings is what the configuration says about the process.
 type processSettings struct {
 	User            keeper.Identity // whose process the front is; without a Name the default one
+	UserPos         config.Pos      // of the directive that says so
 	PIDFile         string
 	Daemon          bool
 	OneProcess      bool
+	OnePos          config.Pos    // of the directive that says so
 	ShutdownTimeout time.Duration // 0: as long as it takes
 	GC              gcSettings
 }
@@ -78,7 +80,7 @@ func (p process) setUser(s *config.Scope, n *config.Node) error {
 	if euid := os.Geteuid(); euid != 0 && id.UID != euid {
 		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("cannot run as user %q: only root can change users, and this process is not root", n.Arg(0))}
 	}
-	p.key.In(s).User = id
+	p.key.In(s).User, p.key.In(s).UserPos = id, n.Args[0].Pos
 	return nil
 }
 
@@ -88,7 +90,7 @@ func (p process) setMaster(s *config.Scope, n *config.Node) error {
 	if err := on(s, n); err != nil {
 		return err
 	}
-	c.OneProcess = !c.OneProcess
+	c.OneProcess, c.OnePos = !c.OneProcess, n.Args[0].Pos
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -141,7 +142,15 @@ func (f *serveFlags) configFile(ctx context.Context, variable *serveFlags) (*ser
 	if !isRegular(abs) {
 		return nil, fmt.Errorf("there is no configuration file %s", name)
 	}
-	return gunicornConfig(ctx, somePython(filepath.Dir(abs)), abs)
+	dir := f.chdir
+	if dir == "" || dir == "." {
+		dir = variable.chdir
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	who := owner{directory: dir, user: cmp.Or(f.user, variable.user), group: cmp.Or(f.group, variable.group)}
+	return gunicornConfig(ctx, somePython(filepath.Dir(abs)), abs, who)
 }
 
 // somePython is the interpreter that a folder's own environment has, else
@@ -152,10 +161,10 @@ func somePython(dir string) string {
 			return p
 		}
 	}
-	if p, err := exec.LookPath("python3"); err == nil {
+	if p, err := exec.LookPath("python3"); err == nil && filepath.IsAbs(p) {
 		return p
 	}
-	return "python3"
+	return "/usr/bin/python3"
 }
 
 // judgeRefused names settings without an equivalent: those of a file in a
@@ -305,7 +314,15 @@ func startLine(st control.Status, app found, f *serveFlags) string {
 	if workers == 1 {
 		plural = ""
 	}
-	return what + "," + python + " " + strconv.Itoa(workers) + " worker" + plural + ", " + strings.Join(f.urls(st), " ") + ", Ctrl-C stops"
+	return what + "," + python + " " + strconv.Itoa(workers) + " worker" + plural + asUser(st) + ", " + strings.Join(f.urls(st), " ") + ", Ctrl-C stops"
+}
+
+// asUser names the user of the workers where that need not be who started them.
+func asUser(st control.Status) string {
+	if os.Geteuid() != 0 || len(st.Apps) == 0 || st.Apps[0].User == "" {
+		return ""
+	}
+	return " as user " + st.Apps[0].User
 }
 
 func shortPath(path string) string {

@@ -13,6 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"alicorn/appserver"
+	"alicorn/config/osfile"
+
 	"github.com/spf13/pflag"
 )
 
@@ -53,8 +56,8 @@ var gunicornSettings = []gunicornSetting{
 
 // gunicornConfig evaluates a gunicorn.conf.py with the application's Python
 // and returns its settings as a layer.
-func gunicornConfig(ctx context.Context, python, file string) (*serveFlags, error) {
-	values, err := evaluate(ctx, python, file)
+func gunicornConfig(ctx context.Context, python, file string, who owner) (*serveFlags, error) {
+	values, err := evaluate(ctx, python, file, who)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +77,28 @@ func gunicornConfig(ctx context.Context, python, file string) (*serveFlags, erro
 			}
 		}
 	}
-	return f, nil
+	return f, who.judge(f, file)
+}
+
+// judge refuses another user that a file names which not only root can change:
+// whoever writes it would run the application, his or not, as anybody.
+func (o owner) judge(f *serveFlags, file string) error {
+	if os.Geteuid() != 0 || f.user == "" && f.group == "" {
+		return nil
+	}
+	decider, err := osfile.Decider(file)
+	if err != nil || decider.UID == 0 {
+		return err
+	}
+	own, err := appserver.User(o.directory, o.user)
+	if err != nil {
+		return err
+	}
+	uid, err := appserver.User(o.directory, f.user)
+	if err != nil || uid == own && f.group == "" {
+		return err
+	}
+	return fmt.Errorf("%s: user %q and group %q are refused, since user %q can change the file; name them with --user and --group", file, f.user, f.group, decider.Name())
 }
 
 func sortedKeys(m map[string]any) []string {
@@ -117,14 +141,21 @@ plain = {k: v for k, v in names.items() if not k.startswith("_") and isinstance(
 print("\n" + mark + json.dumps(plain, default=str))
 `
 
+// owner is whose rights a configuration file is evaluated with: those that its
+// application will have. The file is the application's code as any other is.
+type owner struct{ directory, user, group string }
+
 const evaluateTime = 15 * time.Second
 
-func evaluate(ctx context.Context, python, file string) (map[string]any, error) {
+func evaluate(ctx context.Context, python, file string, who owner) (map[string]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, evaluateTime)
 	defer cancel()
 	mark := fmt.Sprintf("alicorn-settings-%d-%d ", os.Getpid(), time.Now().UnixNano())
 	cmd := exec.CommandContext(ctx, python, "-c", readSettings, mark, file)
 	cmd.Dir = filepath.Dir(file)
+	if err := appserver.RunAs(cmd, who.directory, who.user, who.group); err != nil {
+		return nil, fmt.Errorf("cannot evaluate %s: %w", file, err)
+	}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 
+	"alicorn/appserver"
+	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
 	"alicorn/tls/acme"
 )
@@ -39,7 +42,7 @@ func (f *serveFlags) tree(app found, statics []staticDir) (*config.Tree, error) 
 	if err != nil {
 		return nil, err
 	}
-	root := &config.Node{Block: true, Children: append(f.global(), f.app(app), server)}
+	root := &config.Node{Block: true, Children: append(f.global(app), f.app(app), server)}
 	var text bytes.Buffer
 	if err := config.Print(&text, root); err != nil {
 		return nil, err
@@ -50,7 +53,7 @@ func (f *serveFlags) tree(app found, statics []staticDir) (*config.Tree, error) 
 }
 
 // global are the directives of the whole program.
-func (f *serveFlags) global() []*config.Node {
+func (f *serveFlags) global(app found) []*config.Node {
 	nodes := []*config.Node{config.NewNode("client_max_body_size", "100m")}
 	log := f.errorLog
 	if log == "" || log == "-" {
@@ -67,8 +70,8 @@ func (f *serveFlags) global() []*config.Node {
 	if f.grace > 0 {
 		nodes = append(nodes, config.NewNode("worker_shutdown_timeout", strconv.Itoa(f.grace)+"s"))
 	}
-	if f.user != "" {
-		nodes = append(nodes, config.NewNode("user", f.user))
+	if front := f.frontBeside(app); front != "" {
+		nodes = append(nodes, config.NewNode("user", front))
 	}
 	if f.pid != "" {
 		nodes = append(nodes, config.NewNode("pid", f.pid))
@@ -80,6 +83,24 @@ func (f *serveFlags) global() []*config.Node {
 		nodes = append(nodes, config.NewNode("keepalive_timeout", strconv.Itoa(f.keepalive)+"s"))
 	}
 	return nodes
+}
+
+// frontBeside returns the front's user where its default is the application's
+// own, which no front may share; "": the default will do.
+func (f *serveFlags) frontBeside(app found) string {
+	if os.Geteuid() != 0 {
+		return ""
+	}
+	uid, err := appserver.User(app.directory, f.user)
+	if err != nil || uid != keeper.DefaultIdentity().UID {
+		return "" // what is wrong with the application's user is told in its place
+	}
+	for _, name := range []string{"alicorn", "www-data", "nobody"} {
+		if id, err := keeper.LookupIdentity(name, ""); err == nil && id.UID != uid {
+			return name
+		}
+	}
+	return ""
 }
 
 func (f *serveFlags) level() string {

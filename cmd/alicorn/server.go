@@ -81,7 +81,7 @@ func newServer(p *program, host config.Host, launcher appserver.Launcher) (*serv
 	return &server{
 		draining: draining, cut: cut, loops: loops,
 		p: p, host: host, start: time.Now(), engine: proxy.NewEngine(http1.Serve, loops), commands: make(chan command),
-		apps: appserver.NewRuntime(appserver.Options{Launcher: launcher, Loops: loops, TempDir: filepath.Join(p.folders.cache, "responses"), Version: proxy.Version, ReportStatic: true}),
+		apps: appserver.NewRuntime(appserver.Options{Launcher: launcher, Loops: loops, TempDir: filepath.Join(p.folders.cache, "responses"), Version: proxy.Version, ReportStatic: true, Environ: p.environ()}),
 	}, nil
 }
 

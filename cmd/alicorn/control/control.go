@@ -119,6 +119,7 @@ type GC struct {
 // App is one pool.
 type App struct {
 	Name          string    `json:"name"`
+	User          string    `json:"user,omitempty"` // that its workers run as
 	WSGI          string    `json:"wsgi"`
 	Found         string    `json:"found,omitempty"`     // the application as a worker found it
 	Framework     string    `json:"framework,omitempty"` // Flask, Django, WSGI

@@ -1,0 +1,54 @@
+package appserver
+
+import (
+	"fmt"
+
+	"alicorn/config"
+)
+
+// Front is the user of the process that speaks to clients. It holds private
+// keys and everybody's requests, so no worker runs as that user when the server
+// is started as root.
+type Front struct {
+	UID  int
+	Name string
+	Pos  config.Pos // of the directive that names it; the zero Pos: it is the default
+}
+
+// said tells where the front's user comes from.
+func (f Front) said() string {
+	if f.Pos == (config.Pos{}) {
+		return fmt.Sprintf("%q by default", f.Name)
+	}
+	return fmt.Sprintf("%q by the user directive at %s", f.Name, f.Pos)
+}
+
+// fronts finds the users that a configuration's front has.
+type fronts struct {
+	find func(main *config.Scope) []Front
+}
+
+// SetFront tells whom the front of the configuration that l reads runs as: as
+// the configuration says and, if that is another, as it runs now.
+func SetFront(l *config.Load, find func(main *config.Scope) []Front) {
+	config.Shared(l, func() *fronts { return &fronts{} }).find = find
+}
+
+// frontsOf returns the users that no worker may have.
+func frontsOf(s *config.Scope) []Front {
+	f := config.Shared(s.Load(), func() *fronts { return &fronts{} })
+	if f.find == nil {
+		return nil
+	}
+	return f.find(s.Main())
+}
+
+// sharedBy returns the front among fronts that has this user.
+func (c *credentials) sharedBy(fronts []Front) (Front, bool) {
+	for _, f := range fronts {
+		if f.UID == c.UID {
+			return f, true
+		}
+	}
+	return Front{}, false
+}

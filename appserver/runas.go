@@ -1,0 +1,33 @@
+package appserver
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// User returns the number of the user that workers of an app have whose
+// directory and user are these ("": none was named), in a server that was
+// started as root.
+func User(directory, name string) (uid int, err error) {
+	c := credentials{user: name}
+	err = c.choose(directory, nil)
+	return c.UID, err
+}
+
+// RunAs has cmd run with the rights and the environment that workers of such an
+// app have. Not root, they are our own.
+func RunAs(cmd *exec.Cmd, directory, name, group string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	c := credentials{user: name, group: group}
+	if err := c.choose(directory, nil); err != nil {
+		return err
+	}
+	cmd.Env = append(inherited(os.Environ(), true), "HOME="+c.Home, "USER="+c.Name, "LOGNAME="+c.Name)
+	if c.UID != 0 || group != "" {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.syscall()}
+	}
+	return nil
+}
