@@ -155,7 +155,7 @@ func (a *assault) chunks(ctx context.Context) {
 	each(ctx, 8, 20*time.Millisecond, func(i int) {
 		a.sent(ctx, i, a.Ordinary, head, func(c net.Conn) {
 			var err error
-			for n := 0; n < 64 && err == nil; n++ {
+			for n := 0; n < 4 && err == nil; n++ {
 				_, err = io.WriteString(c, blocks[i%len(blocks)])
 			}
 		})

@@ -50,6 +50,7 @@ server {
 // hostile is ordinary load with and without attacks beside it.
 type hostile struct {
 	groups   [][]attack    // what runs at once
+	rounds   int           // of quiet and attack in turns, whose median counts
 	quiet    time.Duration // before each attack
 	duration time.Duration // of an attack
 	load     steady
@@ -58,11 +59,30 @@ type hostile struct {
 	launch   func(group []attack, t target) (end func() (map[string]int64, error), err error)
 }
 
-// measured is the load's part of one attack, or of the quiet.
+// measured is what the load saw beside one group of attacks, or in quiet.
 type measured struct {
-	name    string
-	tries   int64
-	tallies []*tally
+	name   string
+	tries  int64
+	failed int
+	rounds [][]sample // p50 and p99 of each errand, by round
+}
+
+// add adds a round.
+func (m *measured) add(round measured) {
+	m.name = round.name
+	m.tries += round.tries
+	m.failed += round.failed
+	m.rounds = append(m.rounds, round.rounds...)
+}
+
+// median returns the median of rounds for errand i.
+func (m *measured) median(i int) sample {
+	samples := make([]sample, len(m.rounds))
+	for r := range m.rounds {
+		samples[r] = m.rounds[r][i]
+	}
+	return sample{p50: median(samples, func(s sample) time.Duration { return s.p50 }),
+		p99: median(samples, func(s sample) time.Duration { return s.p99 })}
 }
 
 // runHostile attacks a server in every way it knows, each by itself and then all
@@ -71,8 +91,9 @@ func runHostile(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("hostile", flag.ContinueOnError)
 	h := hostile{launch: launchAttacks}
 	list := flags.String("attacks", "", "attacks by name, separated by commas (default all, and all together): "+attackNames())
-	flags.DurationVar(&h.quiet, "quiet", 2*time.Second, "of the load alone, before each attack")
-	flags.DurationVar(&h.duration, "duration", 4*time.Second, "of each attack")
+	flags.IntVar(&h.rounds, "rounds", 3, "of quiet and attack in turns, whose median counts")
+	flags.DurationVar(&h.quiet, "quiet", time.Second, "of the load alone, before each attack")
+	flags.DurationVar(&h.duration, "duration", 2*time.Second, "of each attack, in each round")
 	flags.IntVar(&h.load.rate, "rate", 150, "requests a second for pages, and as many for files")
 	flags.Float64Var(&h.factor, "factor", 2, "how many times its quiet p99 the load's may be")
 	flags.DurationVar(&h.floor, "floor", 8*time.Millisecond, "quiet p99s below count as this: what two processes that run on one core cost each other")
@@ -80,8 +101,8 @@ func runHostile(ctx context.Context, args []string) error {
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
-	if h.load.rate < 1 || h.duration <= 0 || h.quiet <= 0 {
-		return errors.New("-rate, -duration and -quiet must be positive")
+	if h.load.rate < 1 || h.rounds < 1 || h.duration <= 0 || h.quiet <= 0 {
+		return errors.New("-rate, -rounds, -duration and -quiet must be positive")
 	}
 	if err := h.choose(*list); err != nil {
 		return err
@@ -156,21 +177,23 @@ func (h *hostile) shape(s *site, t *target) (err error) {
 }
 
 // run measures quiet and attack in turns, so that the machine's own noise is in
-// both, and judges each attack by the median of all quiet times.
+// both, and judges each attack by all quiet times.
 func (h *hostile) run(ctx context.Context, s *server, t target) error {
 	h.load.addr, h.load.report = s.addr, &firstLines{w: os.Stderr, left: 20}
-	var quiet, attacked []measured
-	for _, group := range h.groups {
-		m, err := h.beside(ctx, nil, t, h.quiet)
-		if err != nil {
-			return err
+	var quiet measured
+	attacked := make([]measured, len(h.groups))
+	for range h.rounds {
+		for g, group := range h.groups {
+			m, err := h.beside(ctx, nil, t, h.quiet)
+			if err != nil {
+				return err
+			}
+			quiet.add(m)
+			if m, err = h.beside(ctx, group, t, h.duration); err != nil {
+				return err
+			}
+			attacked[g].add(m)
 		}
-		quiet = append(quiet, m)
-		if m, err = h.beside(ctx, group, t, h.duration); err != nil {
-			return err
-		}
-		attacked = append(attacked, m)
-		h.printOne(s.name, m)
 	}
 	err := h.report(os.Stdout, s.name, quiet, attacked)
 	if err != nil {
@@ -197,11 +220,23 @@ func (h *hostile) beside(ctx context.Context, group []attack, t target, d time.D
 	}
 	loaded, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	m.tallies = h.load.run(loaded)
+	tallies := h.load.run(loaded)
+	m.take(tallies)
+	h.printOne(m.name, tallies)
 	if end != nil {
 		err = m.count(end)
 	}
 	return m, errors.Join(err, ctx.Err())
+}
+
+// take makes tallies a round.
+func (m *measured) take(tallies []*tally) {
+	var round []sample
+	for _, t := range tallies {
+		m.failed += t.failed()
+		round = append(round, sample{p50: percentile(t.latencies, 0.5), p99: percentile(t.latencies, 0.99)})
+	}
+	m.rounds = append(m.rounds, round)
 }
 
 // count ends the attacks and adds up what they tried. One that could try nothing
@@ -217,9 +252,9 @@ func (m *measured) count(end func() (map[string]int64, error)) error {
 	return err
 }
 
-func (h *hostile) printOne(server string, m measured) {
-	fmt.Fprintf(os.Stderr, "%s, %s: %d tries", server, m.name, m.tries)
-	for i, t := range m.tallies {
+func (h *hostile) printOne(name string, tallies []*tally) {
+	fmt.Fprintf(os.Stderr, "%s", name)
+	for i, t := range tallies {
 		fmt.Fprintf(os.Stderr, "; %s: %s", h.load.errands[i].name, distribution(t.latencies))
 		for _, reason := range slices.Sorted(maps.Keys(t.failures)) {
 			fmt.Fprintf(os.Stderr, ", failed, %s: %d", reason, t.failures[reason])
@@ -229,29 +264,28 @@ func (h *hostile) printOne(server string, m measured) {
 }
 
 // report writes a row for each attack and returns an error if the rule is broken.
-func (h *hostile) report(w io.Writer, server string, quiet, attacked []measured) error {
-	base := h.baseline(quiet)
+func (h *hostile) report(w io.Writer, server string, quiet measured, attacked []measured) error {
 	header, line := []string{server, "tries"}, []string{"quiet", ""}
 	for i, e := range h.load.errands {
 		header = append(header, e.name+" p50", e.name+" p99", "against quiet")
-		line = append(line, milliseconds(base[i].p50), milliseconds(base[i].p99), "1.0x")
+		line = append(line, milliseconds(quiet.median(i).p50), milliseconds(quiet.median(i).p99), "1.0x")
 	}
-	rows := [][]string{append(header, "failed", "verdict"), append(line, fmt.Sprint(failedOf(quiet)), "")}
+	rows := [][]string{append(header, "failed", "verdict"), append(line, fmt.Sprint(quiet.failed), "")}
 	var broken []string
 	for _, m := range attacked {
 		row, verdict := []string{m.name, fmt.Sprint(m.tries)}, "holds"
-		for i, t := range m.tallies {
-			p50, p99 := percentile(t.latencies, 0.5), percentile(t.latencies, 0.99)
-			against := float64(p99) / float64(max(base[i].p99, h.floor))
-			row = append(row, milliseconds(p50), milliseconds(p99), fmt.Sprintf("%.1fx", against))
+		for i := range h.load.errands {
+			own := m.median(i)
+			against := float64(own.p99) / float64(max(quiet.median(i).p99, h.floor))
+			row = append(row, milliseconds(own.p50), milliseconds(own.p99), fmt.Sprintf("%.1fx", against))
 			if against > h.factor {
 				verdict = "SLOW"
 			}
 		}
-		if failedOf([]measured{m}) > 0 {
+		if m.failed > 0 {
 			verdict = "FAILS"
 		}
-		rows = append(rows, append(row, fmt.Sprint(failedOf([]measured{m})), verdict))
+		rows = append(rows, append(row, fmt.Sprint(m.failed), verdict))
 		if verdict != "holds" {
 			broken = append(broken, m.name)
 		}
@@ -266,27 +300,4 @@ func (h *hostile) report(w io.Writer, server string, quiet, attacked []measured)
 			errBroken, strings.Join(broken, ", "), h.factor, h.floor)
 	}
 	return nil
-}
-
-// baseline is the median over all quiet times, for each errand.
-func (h *hostile) baseline(quiet []measured) []sample {
-	base := make([]sample, len(h.load.errands))
-	for i := range base {
-		var samples []sample
-		for _, m := range quiet {
-			samples = append(samples, sample{p50: percentile(m.tallies[i].latencies, 0.5), p99: percentile(m.tallies[i].latencies, 0.99)})
-		}
-		base[i] = sample{p50: median(samples, func(s sample) time.Duration { return s.p50 }),
-			p99: median(samples, func(s sample) time.Duration { return s.p99 })}
-	}
-	return base
-}
-
-func failedOf(list []measured) (n int) {
-	for _, m := range list {
-		for _, t := range m.tallies {
-			n += t.failed()
-		}
-	}
-	return n
 }

@@ -49,9 +49,15 @@ func TestVerdictOnAttacks(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := &hostile{load: steady{errands: []errand{{name: "page"}}}, factor: 2, floor: 8 * ms}
 			var out strings.Builder
-			quiet := []measured{{tallies: []*tally{latencies(100, ms, test.quiet, 0)}}}
-			attacked := []measured{{name: "an attack", tries: 7, tallies: []*tally{latencies(100, ms, test.slow, test.fails)}}}
-			err := h.report(&out, "alicorn", quiet, attacked)
+			var quiet, attacked measured
+			for range 3 {
+				quiet.take([]*tally{latencies(100, ms, test.quiet, 0)})
+			}
+			attacked.add(measured{name: "an attack", tries: 7})
+			attacked.take([]*tally{latencies(100, ms, test.slow, test.fails)})
+			attacked.take([]*tally{latencies(100, ms, time.Hour, 0)}) // one noisy round does not count
+			attacked.take([]*tally{latencies(100, ms, test.slow, 0)})
+			err := h.report(&out, "alicorn", quiet, []measured{attacked})
 			if (err == nil) != test.holds || err != nil && !errors.Is(err, errBroken) {
 				t.Errorf("report = %v, want it to hold: %v", err, test.holds)
 			}
@@ -138,8 +144,8 @@ func alicornProgram(t *testing.T) string {
 // for a moment. It asks nothing of latencies, only that each attack was
 // tried, that no ordinary request failed, and that the server stops when told to.
 func TestNobodyIsHarmedByAttacks(t *testing.T) {
-	h := &hostile{quiet: 100 * time.Millisecond, duration: time.Second, load: steady{rate: 50}, factor: 1e9, launch: assailWithin}
-	if err := h.choose("slow-heads,header-names,long-lists,ranges,malformed,half-closed,tls-stalls,crashes,talks,forks,reloads"); err != nil {
+	h := &hostile{rounds: 1, quiet: 100 * time.Millisecond, duration: time.Second, load: steady{rate: 50}, factor: 1e9, launch: assailWithin}
+	if err := h.choose(""); err != nil {
 		t.Fatal(err)
 	}
 	h.groups = h.groups[len(h.groups)-1:]
