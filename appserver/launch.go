@@ -51,6 +51,11 @@ type Process interface {
 	Exited() <-chan Exit
 }
 
+// Sends reports whether s is a signal that pools send to their workers.
+func Sends(s syscall.Signal) bool {
+	return s == syscall.SIGTERM || s == syscall.SIGKILL || s == dumpSignal
+}
+
 // Launcher is another process that starts workers.
 type Launcher interface {
 	// For returns what starts workers of the app of that name, as the

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -194,5 +195,81 @@ os._exit(0)
 	}
 	if want := fmt.Sprintf("(['GOOD'], '%s', %d, ['alicorn'])", f.dir, uid); string(seen) != want {
 		t.Errorf("the worker saw %s, want %s", seen, want)
+	}
+}
+
+// A front that asks and asks, and reads no answer, holds nothing up: its wire
+// ends, and the keeper serves the next one.
+func TestAFrontThatReadsNoAnswersIsGivenUp(t *testing.T) {
+	t.Parallel()
+	f := newLauncher(t, sleeper)
+	x, y, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := newWire(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := newWire(y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	ours.idle = 50 * time.Millisecond
+	served := make(chan struct{})
+	go func() { defer close(served); f.serve(ours) }()
+	files, _ := orderFiles(t)
+	var sent error
+	for id := uint64(1); sent == nil && id < 1<<20; id++ {
+		kinds := []kind{askFile, askListen, askLaunch, askControl, "format disks"}
+		sent = theirs.write(&message{ID: id, Kind: kinds[id%5], App: "other", Address: "/etc/shadow"}, files...)
+		if len(f.asked) > maxAsked {
+			t.Fatal("questions have no bound")
+		}
+	}
+	if sent == nil {
+		t.Error("a million questions were taken and no answer was read")
+	}
+	select {
+	case <-served:
+	case <-time.After(patience):
+		t.Fatal("the wire does not end")
+	}
+	if n := f.started(); n != 0 {
+		t.Errorf("%d workers run", n)
+	}
+	var told string
+	if _, err := f.client.Read(nil, &told); err != nil {
+		t.Errorf("the keeper does not answer the next front: %v", err)
+	}
+}
+
+// Signals go to workers by the number of their process, and only to those.
+func TestASignalThatLiesReachesNobody(t *testing.T) {
+	t.Parallel()
+	f := newLauncher(t, sleeper)
+	p := f.launch(t)
+	for _, lie := range []message{
+		{PID: os.Getpid(), Number: int(syscall.SIGKILL)},
+		{PID: 1, Number: int(syscall.SIGKILL)},
+		{PID: 0, Number: int(syscall.SIGKILL)},
+		{PID: -1, Number: int(syscall.SIGKILL)},
+		{PID: -p.Pid(), Number: int(syscall.SIGKILL)},
+		{PID: p.Pid() | 1<<40, Number: int(syscall.SIGKILL)},
+		{PID: p.Pid(), Number: 0},
+		{PID: p.Pid(), Number: int(syscall.SIGQUIT)},
+		{PID: p.Pid(), Number: -9},
+		{PID: p.Pid(), Number: 1 << 40},
+		{PID: p.Pid(), Number: 1<<32 | 9},
+	} {
+		lie.Kind = askSignal
+		f.client.tell(&lie)
+	}
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if e := awaitExit(t, p); e.Signal != syscall.SIGTERM {
+		t.Errorf("exit %v, want SIGTERM", e)
 	}
 }

@@ -62,6 +62,7 @@ type Keeper struct {
 	alive      chan struct{}        // capacity 1: the front has answered Alive
 	handedOver chan struct{}        // capacity 1: another process serves
 	upgrades   sync.WaitGroup       // attempts, and their answers
+	asked      chan struct{}        // capacity maxAsked: a place for each question being answered
 	calls      sync.WaitGroup       // questions of the front being answered
 	reaping    sync.WaitGroup       // workers being waited for
 	reading    sync.Mutex           // held while the configuration is read for a front
@@ -86,7 +87,7 @@ type Keeper struct {
 
 // New returns a Keeper; it starts nothing.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), reserve: NewReserve(reserved), workers: map[int]appserver.Process{}}
+	return &Keeper{o: o, asked: make(chan struct{}, maxAsked), serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), reserve: NewReserve(reserved), workers: map[int]appserver.Process{}}
 }
 
 // Run keeps a front running until it is told to stop, and returns the exit

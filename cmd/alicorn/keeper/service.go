@@ -12,6 +12,9 @@ import (
 	"alicorn/proxy"
 )
 
+// maxAsked bounds the questions of a front that are answered at a time.
+const maxAsked = 256
+
 // maxWorkers bounds the processes that a front may have at once.
 const maxWorkers = 4096
 
@@ -52,9 +55,11 @@ func (k *Keeper) serve(w *wire) {
 		case askSignal:
 			k.signalWorker(m)
 		default:
+			k.asked <- struct{}{} // a front that asks without end waits here
 			k.calls.Go(func() {
 				k.answer(w, m, files)
 				closeAll(files)
+				<-k.asked
 			})
 			continue
 		}
@@ -322,11 +327,12 @@ func (k *Keeper) admit() error {
 	return nil
 }
 
-// signalWorker sends a signal to a worker that was started for the front.
+// signalWorker sends a signal that pools use to a worker that was started for
+// the front.
 func (k *Keeper) signalWorker(m *message) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if p := k.workers[m.PID]; p != nil {
+	if p := k.workers[m.PID]; p != nil && appserver.Sends(syscall.Signal(m.Number)) {
 		_ = p.Signal(syscall.Signal(m.Number)) // it may have ended meanwhile
 	}
 }
