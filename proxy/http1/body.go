@@ -92,6 +92,7 @@ func (c *conn) bodyError(err error) error {
 	case errors.As(err, &fail):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.timedOut = true
 		if !c.draining && c.bodyCore().ResetTimedOut {
 			c.resetOnClose()
 		}

@@ -12,6 +12,10 @@ import (
 
 // closeConn ends the connection so that the client sees the whole response.
 func (c *conn) closeConn() {
+	if c.timedOut && c.err == nil && !c.resets {
+		c.endWriting() // and no more: the client has had its time
+		return
+	}
 	if c.err != nil || c.resets || c.upgraded || c.core.Lingering == proxy.LingeringOff {
 		return
 	}
@@ -30,8 +34,7 @@ func (c *conn) unread() bool {
 // sends: closing with unread data would reset the connection and take the
 // response back. lingering_time bounds it all, lingering_timeout each wait.
 func (c *conn) linger() {
-	t, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || t.CloseWrite() != nil || c.flushCarrier() != nil {
+	if !c.endWriting() {
 		return
 	}
 	buf := bodyBuffers.Get().(*[]byte)
@@ -43,6 +46,13 @@ func (c *conn) linger() {
 			return
 		}
 	}
+}
+
+// endWriting ends the sending side, so that the client sees the end of the
+// response whatever the close brings about.
+func (c *conn) endWriting() bool {
+	t, ok := c.nc.(interface{ CloseWrite() error })
+	return ok && t.CloseWrite() == nil && c.flushCarrier() == nil
 }
 
 // resetOnClose makes the close of the connection a reset.

@@ -7,7 +7,13 @@ import "time"
 // own bookkeeping.
 const slack = 8
 
+// readDeadline bounds each read to come. Over TLS it bounds the read as a whole:
+// the part of a record, of which nobody sees a byte, does not begin it anew.
 func (c *conn) readDeadline(d time.Duration) {
+	if c.carrier != nil {
+		c.readDeadlineAt(time.Now().Add(d))
+		return
+	}
 	if c.sock != nil {
 		c.sock.SetReadDeadline(time.Time{})
 		c.sock.SetReadTimeout(d)

@@ -150,6 +150,7 @@ func (c *conn) headError(x *proxy.Exchange, err error) error {
 	case errors.As(err, &fail):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.timedOut = true
 		if c.core.ResetTimedOut {
 			c.resetOnClose()
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"net/http"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -318,4 +319,33 @@ func TestKeysChangeOverTLS(t *testing.T) {
 	in.Close()
 	cmd.Wait()
 	proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is known still")
+}
+
+// TestPartOfARecordDoesNotBeginATimeoutAnew has a body of which the parts of one
+// record come well within the timeout each, for much longer than it.
+func TestPartOfARecordDoesNotBeginATimeoutAnew(t *testing.T) {
+	t.Parallel()
+	s := newSecureEcho(t, "client_body_timeout 500ms; lingering_time 30s; lingering_timeout 30s;")
+	wire := &holding{Conn: s.Dial("127.0.0.1:8443")}
+	nc := tls.Client(wire, &tls.Config{InsecureSkipVerify: true})
+	io.WriteString(nc, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n")
+	record := wire.seal(func() { nc.Write(bytes.Repeat([]byte("x"), 500)) })
+	left := make(chan int, 1)
+	go func() {
+		for i := range record {
+			if _, err := wire.Conn.Write(record[i : i+1]); err != nil {
+				left <- len(record) - i
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		left <- 0
+	}()
+	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
+	if err != nil || res.StatusCode != 408 {
+		t.Fatalf("got %v, %v, want 408", res, err)
+	}
+	if n := <-left; n == 0 {
+		t.Error("the connection was read to the end of what trickles in, though its time was up")
+	}
 }

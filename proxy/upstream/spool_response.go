@@ -12,7 +12,7 @@ import (
 // unnamed file, until the client has caught up. Put and End belong to the
 // producer, Next to the consumer; Drop may come from either.
 type WriteBehind struct {
-	Memory int64  // bytes kept in memory
+	Memory int64  // bytes kept in memory, with what the blocks themselves take
 	Disk   int64  // bytes kept in the file; 0: no file
 	Dir    string // where the file is made
 
@@ -36,6 +36,12 @@ type Block struct {
 	Buffer *[]byte // what Data lies in; nil for memory of its own
 }
 
+// blockOverhead is what a block takes in memory beside its data, however small
+// that is: its place in the queue, which may be half empty, and its allocation.
+const blockOverhead = 160
+
+func (b *Block) cost() int64 { return b.Size + blockOverhead }
+
 // Put adds data, which it copies unless buffer, which data lies in, is given
 // and kept: then kept is true and the block carries it. Over says that the
 // bounds are exceeded: the upstream must wait until Next has given withheld
@@ -46,7 +52,7 @@ func (w *WriteBehind) Put(data []byte, buffer *[]byte) (kept, over bool, err err
 	switch {
 	case w.dropped || len(data) == 0:
 		return false, false, nil
-	case w.writeAt > w.readAt || w.memory+int64(len(data)) > w.Memory && w.Disk > 0:
+	case w.writeAt > w.readAt || w.memory+int64(len(data))+blockOverhead > w.Memory && w.Disk > 0:
 		over, err = w.toFile(data)
 		return false, over, err
 	}
@@ -55,7 +61,7 @@ func (w *WriteBehind) Put(data []byte, buffer *[]byte) (kept, over bool, err err
 		b.Data = append([]byte(nil), data...)
 	}
 	w.queue = append(w.queue, b)
-	w.memory += b.Size
+	w.memory += b.cost()
 	if over = w.memory > w.Memory; over {
 		w.withheld += b.Size
 	}
@@ -99,7 +105,7 @@ func (w *WriteBehind) Next() (b Block, ok, ended bool, back int64) {
 		if w.queue = w.queue[1:]; len(w.queue) == 0 {
 			w.queue = nil
 		}
-		w.memory -= b.Size
+		w.memory -= b.cost()
 	case w.writeAt > w.readAt:
 		b = Block{File: w.file, Offset: w.readAt, Size: min(w.writeAt-w.readAt, 1<<20)}
 		w.readAt += b.Size

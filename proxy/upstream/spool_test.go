@@ -116,3 +116,20 @@ func TestAResponseKeepsItsOrderThroughMemoryAndDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestSmallBlocksCountForWhatTheyTake puts blocks of a byte until memory is full:
+// what they take beside their bytes counts, too.
+func TestSmallBlocksCountForWhatTheyTake(t *testing.T) {
+	const memory = 256 << 10
+	w := &WriteBehind{Memory: memory}
+	n := 0
+	for ; n < memory; n++ {
+		if _, over, _ := w.Put([]byte("x"), nil); over {
+			break
+		}
+	}
+	if n > memory/blockOverhead {
+		t.Errorf("%d blocks of a byte were held in %d bytes", n, memory)
+	}
+	w.Drop()
+}
