@@ -1,7 +1,9 @@
 package appserver
 
 import (
+	"cmp"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
+	"alicorn/proxy/upstream"
 )
 
 // Options are what the program, not the configuration, decides.
@@ -34,6 +37,8 @@ type Runtime struct {
 	o       Options
 	bundle  bundle
 	imports imports
+
+	space upstream.Space // of temporary files
 
 	mu       sync.Mutex
 	pools    []*Pool // running ones, those that retire too
@@ -87,7 +92,7 @@ func Module(rt *Runtime) proxy.Module {
 				}
 				return nil
 			}
-			l.SetContent(&handler{app: c.pass, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir})
+			l.SetContent(&handler{app: c.pass, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir, space: &rt.space})
 			if l.Kind == proxy.LocationPrefix || l.Kind == proxy.LocationPrefixStop {
 				if len(l.Name) > 1 && l.Name[len(l.Name)-1] == '/' {
 					l.RedirectSlash()
@@ -100,6 +105,11 @@ func Module(rt *Runtime) proxy.Module {
 			r.rt, r.apps, r.logs = rt, Apps(s), logOf(g)
 			g.OnStart(r.start)
 			g.OnServe(r.commit)
+			limit, err := k.In(s).tempSpace.bytesIn(cmp.Or(rt.o.TempDir, os.TempDir()))
+			if err != nil {
+				return err
+			}
+			g.OnServe(func() { rt.space.SetLimit(limit) })
 			g.OnStop(r.stop)
 			return nil
 		},
@@ -177,9 +187,11 @@ func passDirectives(k *key) []config.Directive {
 			Help: "Gives the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded; SCRIPT_NAME is empty."},
 		{Name: "app_buffers", In: config.AnyLevel, Args: config.TwoArgs, Default: "8 32k", Syntax: "NUMBER SIZE", Set: setBuffers(k),
 			Help: "How much of a response that its client has not taken yet may wait in memory: NUMBER times SIZE. More goes to a temporary file."},
-		{Name: "app_max_temp_file_size", In: config.AnyLevel, Args: config.OneArg, Default: "1024m", Syntax: "SIZE",
+		{Name: "app_max_temp_file_size", In: config.AnyLevel, Args: config.OneArg, Default: "256m", Syntax: "SIZE",
 			Set:  config.Size(k, func(c *settings) *int64 { return &c.maxTemp }),
 			Help: "How much of a response that memory does not hold may wait in a temporary file, so that a slow reader does not hold a worker. Past it, and with 0, the worker waits for the client."},
+		{Name: "temp_space", In: config.HTTP, Args: config.OneArg, Syntax: "SIZE | PERCENT%", Default: "20%", Set: setTempSpace(k),
+			Help: "How much the temporary files of request bodies and responses may take together; a share is that of the file system that the temporary directory is in. Past it a request body that needs a file is answered 413, and a worker whose response needs one waits for its client."},
 		{Name: "app_temp_path", In: config.AnyLevel, Args: config.OneArg, Syntax: "DIR", Default: "the temporary directory",
 			Set: func(s *config.Scope, n *config.Node) error {
 				k.In(s).tempDir = absolute(s, n.Arg(0))

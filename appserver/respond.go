@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"alicorn/proxy"
+	"alicorn/proxy/upstream"
 )
 
 // handler is the content of a location with app_pass.
@@ -13,6 +14,7 @@ type handler struct {
 	buffers int64
 	maxTemp int64
 	tempDir string
+	space   *upstream.Space
 }
 
 // inlineBody is the largest body that travels in the request's frame.
@@ -48,7 +50,7 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 	if err := h.readBody(x, r, p.arena); err != nil {
 		return err
 	}
-	r.out.Memory, r.out.Disk, r.out.Dir = h.buffers, h.maxTemp, h.tempDir
+	r.out.Memory, r.out.Disk, r.out.Dir, r.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
 	w := &r.waiter
 	w.x, w.handler, w.began, w.client = x, h, time.Now(), x.Stream().Client()
 	w.async.Store(x.Stream().Suspends())
@@ -81,7 +83,7 @@ func (h *handler) readBody(x *proxy.Exchange, r *request, a *arena) error {
 			return err
 		}
 	}
-	return r.body.ReadBody(x, inlineBody, core.BodyBufferSize, core.BodyTempPath)
+	return r.body.ReadBody(x, inlineBody, core.BodyBufferSize, core.BodyTempPath, h.space)
 }
 
 // finish sends the answer, or returns why there is none, and lets r go.

@@ -18,17 +18,18 @@ type settings struct {
 	app  *App
 	pass *App // app_pass of this very location
 
-	buffers int64  // app_buffers: memory that one response may wait in
-	maxTemp int64  // app_max_temp_file_size
-	tempDir string // app_temp_path
-	keeper  bool   // another, privileged process starts workers and has checked what they need
+	buffers   int64 // app_buffers: memory that one response may wait in
+	maxTemp   int64 // app_max_temp_file_size
+	tempSpace tempSpace
+	tempDir   string // app_temp_path
+	keeper    bool   // another, privileged process starts workers and has checked what they need
 }
 
 type key = config.Key[settings]
 
 func newKey(rt *Runtime) *key {
 	k := config.NewKey(func() settings {
-		return settings{buffers: 8 * 32 << 10, maxTemp: 1 << 30, tempDir: rt.o.TempDir, keeper: rt.o.Launcher != nil}
+		return settings{buffers: 8 * 32 << 10, maxTemp: 256 << 20, tempSpace: tempSpace{percent: 20}, tempDir: rt.o.TempDir, keeper: rt.o.Launcher != nil}
 	})
 	k.Enter = func(s *config.Scope, c *settings) { c.app, c.pass = nil, nil }
 	k.Leave = func(s *config.Scope, c *settings) error {

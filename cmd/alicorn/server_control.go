@@ -78,6 +78,7 @@ func (s *server) Status() control.Status {
 		st.Apps = append(st.Apps, appStatus(p))
 	}
 	st.Stopping = s.ending.Load()
+	st.TempSpace.Used, st.TempSpace.Limit = s.apps.TempSpace()
 	st.Certificates, st.Logs = s.Certificates(), lossesOf(ld.generation)
 	return st
 }

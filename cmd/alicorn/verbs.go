@@ -286,6 +286,7 @@ func statusCommand() *cobra.Command {
 func printStatus(w io.Writer, st control.Status) error {
 	fmt.Fprintf(w, "alicorn %s, pid %d, up %s, generation %d\nconfiguration %s\nlistening on  %s\n", st.Version, st.PID,
 		time.Since(st.Started).Round(time.Second), st.Generation, st.Config, strings.Join(st.Listeners, ", "))
+	fmt.Fprintf(w, "temporary     %d of %d MB\n", st.TempSpace.Used>>20, st.TempSpace.Limit>>20)
 	printTrouble(w, st)
 	for _, a := range st.Apps {
 		fmt.Fprintf(w, "\napp %s: %s, %d workers, %d waiting, code since %s\n", a.Name, a.State, len(a.Workers), a.Queue, a.Since.Local().Format(time.DateTime))

@@ -64,7 +64,7 @@ type conn struct {
 	keepAlive             bool  // what the client wants
 	draining              bool  // what is read of the body is dropped
 	mustClose, aborted    bool
-	timedOut              bool  // the client did not send what was waited for
+	timedOut              bool // the client did not send what was waited for
 	upgraded              bool // HTTP has ended here
 	closing               bool // the response said Connection: close
 	last                  bool // nothing will be sent after what is queued

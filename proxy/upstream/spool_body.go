@@ -22,6 +22,8 @@ type Body struct {
 
 	block  *[]byte
 	shared Blocks
+	space  *Space // where the file's bytes on disk count
+	onDisk int64
 }
 
 // Blocks is memory shared with those that bodies are for.
@@ -40,6 +42,7 @@ func (b *Body) Close() {
 	if b.File != nil {
 		b.File.Close()
 	}
+	b.space.give(b.onDisk)
 	if b.block != nil {
 		blocks.Put(b.block)
 	}
@@ -85,9 +88,10 @@ func (b *Body) Unshare() error {
 
 // ReadBody reads x's request body: up to inline bytes (64 KiB at most) into
 // memory of this process, up to memory bytes into a file in memory, more into
-// an unnamed file in dir, which is made when it is missing. Errors of
-// x.ReadBody are returned as they are. The caller closes b also after errors.
-func (b *Body) ReadBody(x *proxy.Exchange, inline int, memory int64, dir string) error {
+// an unnamed file in dir, which is made when it is missing, as long as space has
+// room for it: without that the answer is 413. Errors of x.ReadBody are returned
+// as they are. The caller closes b also after errors.
+func (b *Body) ReadBody(x *proxy.Exchange, inline int, memory int64, dir string, space *Space) error {
 	if x.Req.ContentLength == 0 && !x.Req.Chunked {
 		return nil
 	}
@@ -103,7 +107,7 @@ func (b *Body) ReadBody(x *proxy.Exchange, inline int, memory int64, dir string)
 	if err != nil && err != io.EOF {
 		return err
 	}
-	s := spool{memory: memory, dir: dir, known: x.Req.ContentLength}
+	s := spool{memory: memory, dir: dir, known: x.Req.ContentLength, space: space, detach: x.Stream().Detach}
 	for {
 		if werr := s.write(buf[:n]); werr != nil {
 			s.close()
@@ -118,7 +122,7 @@ func (b *Body) ReadBody(x *proxy.Exchange, inline int, memory int64, dir string)
 		}
 		b.Length += int64(n)
 	}
-	b.File = s.file
+	b.File, b.space, b.onDisk = s.file, space, s.onDisk
 	return s.rewind()
 }
 
@@ -143,15 +147,26 @@ type spool struct {
 	file   *os.File
 	size   int64
 	disk   bool
+	space  *Space
+	onDisk int64  // bytes taken of space
+	detach func() // called before a write that may wait for the disk
 }
 
 func (s *spool) write(p []byte) error {
+	size := int64(len(p))
+	moves := s.file != nil && !s.disk && s.size+size > s.memory
+	if s.file == nil {
+		s.disk = max(s.known, size) > s.memory
+	}
 	var err error
+	if s.disk || moves {
+		err = s.take(size)
+	}
 	switch {
+	case err != nil:
 	case s.file == nil:
-		s.disk = max(s.known, int64(len(p))) > s.memory
 		err = s.open()
-	case !s.disk && s.size+int64(len(p)) > s.memory:
+	case moves:
 		err = s.toDisk()
 	}
 	if err != nil {
@@ -162,6 +177,16 @@ func (s *spool) write(p []byte) error {
 	if err != nil {
 		return fmt.Errorf("cannot write a request body to %q: %w", s.dir, err)
 	}
+	return nil
+}
+
+// take takes n bytes of the space for temporary files.
+func (s *spool) take(n int64) error {
+	s.detach()
+	if err := s.space.take(n); err != nil {
+		return err
+	}
+	s.onDisk += n
 	return nil
 }
 
@@ -181,7 +206,11 @@ func (s *spool) toDisk() error {
 		return err
 	}
 	s.disk = true
-	if err := s.open(); err != nil {
+	err := s.take(s.size)
+	if err == nil {
+		err = s.open()
+	}
+	if err != nil {
 		s.file = nil
 		return err
 	}
@@ -200,6 +229,8 @@ func (s *spool) close() {
 	if s.file != nil {
 		s.file.Close()
 	}
+	s.space.give(s.onDisk)
+	s.onDisk = 0
 }
 
 // TempFile returns a new file without a name in dir ("": the system's folder

@@ -15,6 +15,7 @@ type WriteBehind struct {
 	Memory int64  // bytes kept in memory, with what the blocks themselves take
 	Disk   int64  // bytes kept in the file; 0: no file
 	Dir    string // where the file is made
+	Space  *Space // where the file's bytes count; the upstream waits while it is full
 
 	mu       sync.Mutex
 	queue    []Block
@@ -22,6 +23,7 @@ type WriteBehind struct {
 	file     *os.File
 	readAt   int64
 	writeAt  int64
+	onDisk   int64 // bytes taken of Space: the file's size
 	withheld int64
 	ended    bool
 	dropped  bool
@@ -76,10 +78,14 @@ func (w *WriteBehind) toFile(data []byte) (over bool, err error) {
 	}
 	n, err := w.file.WriteAt(data, w.writeAt)
 	w.writeAt += int64(n)
+	if grown := w.writeAt - w.onDisk; grown > 0 {
+		w.Space.hold(grown)
+		w.onDisk += grown
+	}
 	if err != nil {
 		return false, fmt.Errorf("cannot write a response to %q: %w", w.Dir, err)
 	}
-	if over = w.writeAt-w.readAt > w.Disk; over {
+	if over = w.writeAt-w.readAt > w.Disk || w.Space.full(); over {
 		w.withheld += int64(len(data))
 	}
 	return over, nil
@@ -111,12 +117,35 @@ func (w *WriteBehind) Next() (b Block, ok, ended bool, back int64) {
 		w.readAt += b.Size
 		ok = true
 	default:
-		w.readAt, w.writeAt = 0, 0 // the client has caught up: the file's space is used again
+		w.caughtUp()
 	}
-	if w.memory <= w.Memory && w.writeAt-w.readAt <= w.Disk {
+	// A response without a backlog of its own always goes on, whatever others take.
+	backlog := w.writeAt - w.readAt
+	if w.memory <= w.Memory && (backlog == 0 || backlog <= w.Disk && !w.Space.full()) {
 		back, w.withheld = w.withheld, 0
 	}
 	return b, ok, w.ended && !ok, back
+}
+
+// caughtUp empties the file. Its pages may be on their way to the client still,
+// so that writing over them would change what it gets; a file that cannot be
+// emptied is therefore written on.
+func (w *WriteBehind) caughtUp() {
+	if w.writeAt == 0 || w.file.Truncate(0) != nil {
+		return
+	}
+	w.Space.give(w.onDisk)
+	w.readAt, w.writeAt, w.onDisk = 0, 0, 0
+}
+
+// closeFile closes the file and gives its space back.
+func (w *WriteBehind) closeFile() {
+	if w.file == nil {
+		return
+	}
+	w.file.Close()
+	w.Space.give(w.onDisk)
+	w.file, w.onDisk = nil, 0
 }
 
 // Idle reports that no block waits: what was written should be flushed.
@@ -139,10 +168,7 @@ func (w *WriteBehind) Drop() (back int64) {
 	defer w.mu.Unlock()
 	w.dropped = true
 	w.queue, w.memory = nil, 0
-	if w.file != nil {
-		w.file.Close()
-		w.file = nil
-	}
+	w.closeFile()
 	w.readAt, w.writeAt = 0, 0
 	back, w.withheld = w.withheld, 0
 	return back
@@ -150,8 +176,6 @@ func (w *WriteBehind) Drop() (back int64) {
 
 // Reset makes w ready for another response. Nobody else may use it meanwhile.
 func (w *WriteBehind) Reset() {
-	if w.file != nil {
-		w.file.Close()
-	}
+	w.closeFile()
 	*w = WriteBehind{queue: w.queue[:0]}
 }

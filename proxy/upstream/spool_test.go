@@ -24,7 +24,7 @@ func read(t *testing.T, body string, chunked bool, inline int, memory int64, dir
 		x.Req.ContentLength = -1
 	}
 	b := &Body{}
-	if err := b.ReadBody(x, inline, memory, dir); err != nil {
+	if err := b.ReadBody(x, inline, memory, dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	return b

@@ -65,10 +65,17 @@ type Status struct {
 	Goroutines int       `json:"goroutines"` // of the process that serves
 	GC         GC        `json:"gc"`
 	Apps       []App     `json:"apps"`
+	TempSpace  TempSpace `json:"temp_space"`
 	// Certificates are those that are obtained automatically.
 	Certificates []Certificate `json:"certificates,omitempty"`
 	// Logs are those that have lost lines since they were opened.
 	Logs []Log `json:"logs,omitempty"`
+}
+
+// TempSpace is what temporary files take, and may take, in bytes.
+type TempSpace struct {
+	Used  int64 `json:"used"`
+	Limit int64 `json:"limit"`
 }
 
 // Log is a log that lines could not be written to.

@@ -1,0 +1,86 @@
+package upstream
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"alicorn/proxy"
+	"alicorn/proxy/proxytest"
+)
+
+func newSpace(limit int64) *Space {
+	s := &Space{}
+	s.SetLimit(limit)
+	return s
+}
+
+func wantUsed(t *testing.T, s *Space, want int64) {
+	t.Helper()
+	if used, _ := s.Use(); used != want {
+		t.Errorf("%d bytes are taken, want %d", used, want)
+	}
+}
+
+func TestBodiesPastTheSpaceAreRefused(t *testing.T) {
+	const size, memory = 300 << 10, 100 << 10
+	space := newSpace(2*size + size/2)
+	var held []*Body
+	for i, want := range []int{0, 0, 413, 413} {
+		for _, length := range []int64{size, -1} { // the latter is chunked, and in memory at first
+			if (i < 2) != (length == size) && i < 2 {
+				continue
+			}
+			s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:80; }"})
+			x := proxy.NewExchange(&proxy.Conn{}, proxytest.NewRecorder(strings.Repeat("x", size)))
+			x.Server = s.Engine.Current().Servers[0]
+			x.Req.ContentLength, x.Req.Chunked = length, length < 0
+			b := &Body{}
+			err := b.ReadBody(x, 100, memory, t.TempDir(), space)
+			var fail *proxy.Fail
+			if got := 0; errors.As(err, &fail) {
+				if got = int(fail.Status); got != want || !strings.Contains(fail.Reason, "temp_space") {
+					t.Errorf("body %d: %d %q", i, got, fail.Reason)
+				}
+			} else if err != nil || want != 0 {
+				t.Errorf("body %d: %v, want %d", i, err, want)
+			}
+			held = append(held, b)
+		}
+	}
+	wantUsed(t, space, 2*size)
+	for _, b := range held {
+		b.Close()
+	}
+	wantUsed(t, space, 0)
+}
+
+// TestResponsesPastTheSpaceAreHeldBack has one response take all the space:
+// another is held back, and goes on whenever its own client has caught up.
+func TestResponsesPastTheSpaceAreHeldBack(t *testing.T) {
+	space := newSpace(1000)
+	first := &WriteBehind{Memory: 1, Disk: 1 << 20, Dir: t.TempDir(), Space: space}
+	other := &WriteBehind{Memory: 1, Disk: 1 << 20, Dir: t.TempDir(), Space: space}
+	block := []byte(strings.Repeat("x", 600))
+	for i, want := range []bool{false, true} {
+		if _, over, err := first.Put(block, nil); err != nil || over != want {
+			t.Fatalf("block %d: over %v, %v", i, over, err)
+		}
+	}
+	wantUsed(t, space, 1200)
+	for range 3 {
+		if _, over, err := other.Put(block, nil); err != nil || !over {
+			t.Fatalf("over %v, %v", over, err)
+		}
+		if b, ok, _, back := other.Next(); !ok || b.Size != 600 || back != 600 {
+			t.Fatalf("%+v, %v, %d bytes of credit", b, ok, back)
+		}
+		if _, ok, _, _ := other.Next(); ok || !other.Idle() {
+			t.Fatal("a block is left")
+		}
+		wantUsed(t, space, 1200)
+	}
+	first.Drop()
+	other.Drop()
+	wantUsed(t, space, 0)
+}
