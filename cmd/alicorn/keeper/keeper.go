@@ -70,11 +70,12 @@ type Keeper struct {
 	waiting    []int // numbers that came while there was no front; Run's own
 
 	mu       sync.Mutex
-	current  *Reading // of the configuration that serves
-	pending  *Reading // of the one being loaded
-	unseen   *Reading // what the next question for a configuration is answered with
-	count    uint64   // of readings, so far
-	front    *wire    // nil while there is none
+	current  *Reading   // of the configuration that serves
+	pending  *Reading   // of the one being loaded
+	unseen   *Reading   // what the next question for a configuration is answered with
+	count    uint64     // of readings, so far
+	past     []*Reading // that have served, the newest last: their numbers and apps
+	front    *wire      // nil while there is none
 	workers  map[int]appserver.Process
 	starting int   // workers that are about to be among them
 	failed   error // why Serving stopped the server

@@ -173,3 +173,50 @@ func TestAStopEndsTheCallsOfAReload(t *testing.T) {
 		t.Errorf("a worker is launched afterwards: exit %v, want code 7", e)
 	}
 }
+
+// A pool that a reload has kept, or whose successor did not come up, gets
+// workers as its own configuration describes them.
+func TestAWorkerIsOfTheReadingThatItsPoolWasMadeFrom(t *testing.T) {
+	t.Parallel()
+	f := newLauncher(t, "import os; os._exit(int(os.environ['CODE']))")
+	text := func(code string) string {
+		return strings.Replace(launchText, "python ", "env CODE="+code+"; python ", 1)
+	}
+	launchers := map[string]func(appserver.Order) (appserver.Process, error){}
+	var told string
+	read := func(code, text string) {
+		f.configure(t, text)
+		if _, err := f.client.Read(nil, &told); err != nil {
+			t.Fatal(err)
+		}
+		launchers[code] = f.client.For("web")
+	}
+	if _, err := f.client.Read(nil, &told); err != nil { // the first, without CODE
+		t.Fatal(err)
+	}
+	f.client.Settle(true)
+	for _, code := range []string{"11", "12", "13"} {
+		read(code, text(code))
+		f.client.Settle(code != "13")
+	}
+	for code, launch := range launchers {
+		files, _ := orderFiles(t)
+		p, err := launch(appserver.Order{Number: 1, Files: files})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := code
+		if code == "13" { // it was forgotten: what serves counts
+			want = "12"
+		}
+		if e := awaitExit(t, p); fmt.Sprint(e.Code) != want {
+			t.Errorf("a worker of reading %s has %v", code, e)
+		}
+	}
+	read("none", "server { listen unix:DIR/web.sock; }")
+	f.client.Settle(true)
+	files, _ := orderFiles(t)
+	if _, err := launchers["11"](appserver.Order{Number: 1, Files: files}); err == nil {
+		t.Error("an app that the configuration does not have any more was started")
+	}
+}

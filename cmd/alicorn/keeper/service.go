@@ -12,6 +12,9 @@ import (
 	"alicorn/proxy"
 )
 
+// maxPast bounds the earlier readings whose apps are remembered.
+const maxPast = 32
+
 // maxAsked bounds the questions of a front that are answered at a time.
 const maxAsked = 256
 
@@ -208,6 +211,9 @@ func (k *Keeper) settle(ok bool) {
 	pending, before := k.pending, k.current
 	k.pending = nil
 	if pending != nil && ok {
+		if before != nil {
+			k.past = append(k.past[max(len(k.past)-maxPast+1, 0):], &Reading{number: before.number, Apps: before.Apps})
+		}
 		k.current = pending
 	}
 	k.mu.Unlock()
@@ -287,12 +293,7 @@ func (k *Keeper) launch(w *wire, m *message, files []*os.File) {
 }
 
 func (k *Keeper) start(m *message, files []*os.File) (appserver.Process, error) {
-	pending, current := k.readings()
-	r := current
-	if pending != nil && (current == nil || m.Reading == pending.number) {
-		r = pending
-	}
-	app := r.app(m.App)
+	app := k.app(m.Reading, m.App)
 	if app == nil {
 		return nil, fmt.Errorf("the configuration has no app %q", m.App)
 	}
@@ -311,6 +312,25 @@ func (k *Keeper) start(m *message, files []*os.File) (appserver.Process, error) 
 		}
 	}
 	return p, err
+}
+
+// app returns the app of that name as the reading of that number describes it:
+// a pool that outlives a reload starts workers as it always has. Without that
+// reading it is the app of the configuration that serves, and one that this does
+// not have any more is none.
+func (k *Keeper) app(reading uint64, name string) *appserver.App {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pending != nil && (k.current == nil || reading == k.pending.number) {
+		return k.pending.app(name)
+	}
+	app := k.current.app(name)
+	for _, r := range k.past {
+		if old := r.app(name); r.number == reading && old != nil && app != nil {
+			return old
+		}
+	}
+	return app
 }
 
 // admit lets one more worker start.
