@@ -5,6 +5,7 @@
 //	go run ./cmd/bench shield   how long slow clients occupy a worker
 //	go run ./cmd/bench stall    what one slow request does to the others
 //	go run ./cmd/bench chaos    failed requests during reloads, recycling, kills
+//	go run ./cmd/bench fair     who waits how long while all workers are busy
 //	go run ./cmd/bench idle     what connections that wait cost the front
 //	go run ./cmd/bench leak     what a million requests leave behind
 //	go run ./cmd/bench hostile  what attacks do to the latency of others
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	modes := map[string]func(context.Context, []string) error{
 		"shield": runShield, "stall": runStall, "chaos": runChaos, "idle": runIdle, "leak": runLeak, "slow": runSlow,
-		"hostile": runHostile, "attack": runAttack,
+		"hostile": runHostile, "fair": runFair, "attack": runAttack,
 	}
 	mode := modes[args[0]]
 	if mode == nil {
