@@ -195,6 +195,7 @@ func passDirectives(k *key) []config.Directive {
 		{Name: "app_temp_path", In: config.AnyLevel, Args: config.OneArg, Syntax: "DIR", Default: "the temporary directory",
 			Set: func(s *config.Scope, n *config.Node) error {
 				k.In(s).tempDir = absolute(s, n.Arg(0))
+				s.Load().WritesTemporary(n.Args[0].Pos, k.In(s).tempDir)
 				return nil
 			},
 			Help: "The folder for temporary files of responses; they have no names there. Unlike nginx's it takes no levels."},

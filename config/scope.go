@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
+
+	"alicorn/config/osfile"
 )
 
 // Scope is one block while it is read: its settings, what it said itself, and
@@ -65,6 +69,7 @@ type Load struct {
 
 	errs     Errors
 	warnings []Warning
+	writable []Writable
 	deferred []func() error
 	shared   map[string]any
 }
@@ -76,6 +81,28 @@ type Warning struct {
 	Msg     string
 	Verbose bool
 }
+
+// Writable is a folder that the directive at Pos has the serving user write to.
+type Writable struct {
+	Pos    Pos
+	Folder osfile.Folder
+}
+
+// Writes records that the serving user is to write to f.
+func (l *Load) Writes(pos Pos, f osfile.Folder) {
+	if !slices.ContainsFunc(l.writable, func(w Writable) bool { return w.Folder.Path == f.Path }) {
+		l.writable = append(l.writable, Writable{pos, f})
+	}
+}
+
+// WritesTemporary records a folder for temporary files, which have no names,
+// or names that begin with "alicorn-".
+func (l *Load) WritesTemporary(pos Pos, path string) {
+	l.Writes(pos, osfile.Folder{Path: path, Mode: 0o700, Holds: func(name string) bool { return strings.HasPrefix(name, "alicorn-") }})
+}
+
+// Writable returns the folders that the serving user writes to, each once.
+func (l *Load) Writable() []Writable { return l.writable }
 
 // Warn records advice about the place pos.
 func (l *Load) Warn(pos Pos, format string, args ...any) {

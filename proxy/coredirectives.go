@@ -40,7 +40,7 @@ func (m core) simple() []config.Directive {
 			func(c *Core) *int64 { return &c.BodyBufferSize }),
 		{Name: "client_body_temp_path", In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 4}, Syntax: "DIRECTORY [LEVEL ...]",
 			Default: "client_body in the cache directory", Set: m.setTempPath,
-			Help: "Where request bodies past client_body_buffer_size are kept, in files without a name. Levels are accepted and not needed: no file has a name."},
+			Help: "Where request bodies past client_body_buffer_size are kept, in files without a name. Started as root the server makes the directory and gives it to the serving user. Levels are accepted and not needed: no file has a name."},
 		serverOnly(duration("client_header_timeout", "How long a client may take to send a request's head; then 408.", "60s",
 			func(c *Core) *time.Duration { return &c.HeaderTimeout })),
 		duration("client_body_timeout", "The longest pause between two reads of a request body; then 408.", "60s",
@@ -90,7 +90,9 @@ func (m core) simple() []config.Directive {
 }
 
 func (m core) setTempPath(s *config.Scope, n *config.Node) error {
-	m.settings.In(s).BodyTempPath = s.Load().Path(n.Arg(0))
+	c := m.settings.In(s)
+	c.BodyTempPath = s.Load().Path(n.Arg(0))
+	s.Load().WritesTemporary(n.Args[0].Pos, c.BodyTempPath)
 	return nil
 }
 

@@ -57,6 +57,9 @@ func check(out, errs io.Writer, o options, dump, verbose bool) error {
 			}
 		}
 	}
+	if err == nil {
+		err = config.Errors(p.judgeWritable(ld)).Err()
+	}
 	if err != nil {
 		report(err)
 		if !o.quiet {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -189,6 +188,9 @@ func (p *program) readForKeeper(res *config.Resources) (*keeper.Reading, error) 
 	if err != nil {
 		return nil, err
 	}
+	for _, err := range p.ownWritable(ld) {
+		ld.generation.LogTo(proxy.LevelError, err.Error())
+	}
 	if len(tree.Files) == 0 {
 		if tree, err = p.written(tree); err != nil {
 			return nil, err
@@ -204,23 +206,6 @@ func (p *program) written(tree *config.Tree) (*config.Tree, error) {
 		return nil, fmt.Errorf("cannot write the configuration for the front: %w", err)
 	}
 	return &config.Tree{Root: tree.Root, Files: []string{p.name}, Contents: map[string][]byte{p.name: text.Bytes()}}, nil
-}
-
-// ownFolders makes the folders that the front writes to, and gives them to it
-// with what is in them; nobody else may look into that of state, which has
-// private keys. Where that cannot be, as in a read-only container, whatever
-// needs the folder says so: most configurations need none.
-func ownFolders(f folders, user keeper.Identity) error {
-	for _, folder := range []osfile.Folder{{Path: f.cache, Mode: 0o755}, {Path: f.state, Mode: 0o700}} {
-		if osfile.MkdirAll(folder.Path, folder.Mode) != nil {
-			continue
-		}
-		err := osfile.Own(folder, user.Files())
-		if err != nil && !errors.Is(err, os.ErrPermission) && !isReadOnly(err) {
-			return fmt.Errorf("cannot give folder %s to user %q: %w", folder.Path, user.Name, err)
-		}
-	}
-	return nil
 }
 
 // controlFor binds the control API's socket for the front.

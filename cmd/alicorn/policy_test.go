@@ -36,7 +36,7 @@ var edges = []struct {
 	{"proxy/errorlog", []string{"config", "proxy", "proxy/logfile"}, "both logs write to the same kinds of destination"},
 	{"proxy/accesslog", []string{"config", "proxy", "proxy/logfile"}, "both logs write to the same kinds of destination"},
 	{"proxy/ssl", []string{"config", "proxy", "tls", "tls/ocsp"}, "directives and variables for what tls does"},
-	{"proxy/acme", []string{"config", "proxy", "tls/acme"}, "directives and requests for what tls/acme does"},
+	{"proxy/acme", []string{"config", "config/osfile", "proxy", "tls/acme"}, "directives and requests for what tls/acme does"},
 	{"proxy/upstream", []string{"config", "proxy", "tls"}, "connections to upstreams may use TLS"},
 	{"proxy/proxytest", []string{"config", "proxy/eventloop", "proxy"}, "a server for the tests of features"},
 	{"proxy/http1", []string{"config", "proxy/eventloop", "proxy"}, "the loop of a protocol runs in event loops"},

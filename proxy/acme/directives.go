@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"alicorn/config"
+	"alicorn/config/osfile"
 	"alicorn/tls/acme"
 )
 
@@ -180,7 +181,7 @@ func (f *Feature) issuerDirectives() []config.Directive {
 			},
 			Help: "Whether the certificate of the authority's API is verified."},
 		{Name: "state_path", In: in, Args: config.OneArg, Syntax: "FOLDER", Default: "acme_NAME", Set: f.setState,
-			Help: "Where the account, and the certificates with their keys, are kept; relative to the state directory. It must be writable for the serving user, and may be shared with other processes. \"off\" is refused: each start would order everything again."},
+			Help: "Where the account, and the certificates with their keys, are kept; relative to the state directory. Started as root the server makes it and gives it to the serving user; it may be shared with other processes. \"off\" is refused: each start would order everything again."},
 		{Name: "accept_terms_of_service", In: in, Args: config.NoArgs,
 			Set: func(s *config.Scope, n *config.Node) error {
 				k.In(s).issuer.AcceptTerms = true
@@ -263,7 +264,9 @@ func (f *Feature) setState(s *config.Scope, n *config.Node) error {
 	if n.Arg(0) == "off" {
 		return fmt.Errorf("state_path off is not possible: every start would order all certificates again, which authorities limit")
 	}
-	f.settings.In(s).issuer.State = f.state(n.Arg(0))
+	state := f.state(n.Arg(0))
+	f.settings.In(s).issuer.State = state
+	s.Load().Writes(n.Args[0].Pos, osfile.Folder{Path: state, Mode: 0o700, Holds: acme.Holds})
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"alicorn/config"
+	"alicorn/config/osfile"
 	"alicorn/proxy"
 	"alicorn/tls/acme"
 )
@@ -111,6 +112,10 @@ func (f *Feature) site(l *config.Load, sv *proxy.Server, c *settings) (*site, er
 			w.Internal, w.Folder, w.Issuers = true, f.state("acme"), nil
 		}
 		t.wants = append(t.wants, w)
+		l.Writes(c.pos(sv), osfile.Folder{Path: w.State(), Mode: 0o700, Holds: acme.Holds})
+		for _, i := range w.Issuers {
+			l.Writes(c.pos(sv), osfile.Folder{Path: i.State, Mode: 0o700, Holds: acme.Holds})
+		}
 		l.Note(c.pos(sv), "the certificate for %s is obtained automatically, from %s", name, sources(w))
 	}
 	return t, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/certmagic"
@@ -154,8 +155,8 @@ func (w *Want) same(o *Want) bool {
 	return errA == nil && errB == nil && string(a) == string(b)
 }
 
-// folder is where the certificate is kept.
-func (w *Want) folder() string {
+// State is the folder where the certificate is kept.
+func (w *Want) State() string {
 	if w.Internal {
 		return w.Folder
 	}
@@ -185,4 +186,10 @@ func (w *Want) challenges(i *Issuer) []string {
 		}
 	}
 	return nil
+}
+
+// Holds reports whether a folder of state may have an entry of that name.
+func Holds(name string) bool {
+	return slices.Contains([]string{"accounts", "certificates", "challenges", "local", "locks", "ocsp", "last_clean.json"}, name) ||
+		strings.HasPrefix(name, "rw_test_") || strings.HasPrefix(name, "acme") // the folder of another acme_issuer
 }

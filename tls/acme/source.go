@@ -217,7 +217,7 @@ func (s *Source) open(w *Want) *site {
 		})
 	}
 	t := &site{source: s, want: w, now: make(chan chan error)}
-	storage := s.storage(w.folder())
+	storage := s.storage(w.State())
 	t.storage = storage
 	t.config = certmagic.New(s.cache, certmagic.Config{
 		Storage: storage, Issuers: s.issuers(w, storage), KeySource: generator{keyTypes[w.Key]}, Logger: zap.NewNop(),

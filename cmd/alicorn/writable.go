@@ -1,0 +1,59 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"alicorn/cmd/alicorn/keeper"
+	"alicorn/config"
+	"alicorn/config/osfile"
+)
+
+// ownFolders makes the folders that the front writes to, and gives them to it
+// with what is in them; nobody else may look into that of state, which has
+// private keys. Where that cannot be, as in a read-only container, whatever
+// needs the folder says so: most configurations need none.
+func ownFolders(f folders, user keeper.Identity) error {
+	for _, folder := range []osfile.Folder{{Path: f.cache, Mode: 0o755}, f.stateFolder()} {
+		if osfile.MkdirAll(folder.Path, folder.Mode) != nil {
+			continue
+		}
+		err := osfile.Own(folder, user.Files())
+		if err != nil && !errors.Is(err, os.ErrPermission) && !isReadOnly(err) {
+			return fmt.Errorf("cannot give folder %s to user %q: %w", folder.Path, user.Name, err)
+		}
+	}
+	return nil
+}
+
+// ownWritable makes the folders that the configuration has the front write to,
+// and gives them to it. What cannot be costs what needs the folder, not the
+// server.
+func (p *program) ownWritable(ld *loaded) []*config.Error { return p.eachWritable(ld, osfile.Own) }
+
+// judgeWritable returns the errors of ownWritable, and changes nothing.
+func (p *program) judgeWritable(ld *loaded) []*config.Error {
+	return p.eachWritable(ld, osfile.CanOwn)
+}
+
+func (p *program) eachWritable(ld *loaded, do func(osfile.Folder, osfile.User) error) (errs []*config.Error) {
+	user := ld.process.identity().Files()
+	if os.Geteuid() != 0 || ld.process.OneProcess {
+		user = osfile.User{}
+	}
+	for _, w := range ld.load.Writable() {
+		f := w.Folder
+		if strings.HasPrefix(f.Path, p.folders.state+"/") {
+			f = p.folders.stateFolder() // ours, with all that is in it
+		}
+		if err := do(f, user); err != nil {
+			errs = append(errs, &config.Error{Pos: w.Pos, Msg: fmt.Sprintf("the server cannot write to folder %s: %s", w.Folder.Path, cause(err))})
+		}
+	}
+	return errs
+}
+
+// stateFolder is for private keys: nobody else may look into it.
+func (f folders) stateFolder() osfile.Folder { return osfile.Folder{Path: f.state, Mode: 0o700} }
