@@ -41,6 +41,7 @@ type App struct {
 	virtualenv  string
 	env         []string // NAME=VALUE of env and env_file, in order
 	credentials credentials
+	forwarding  forwarding
 	interpreter interpreter
 	service     *service // once its generation has started
 	rt          *Runtime

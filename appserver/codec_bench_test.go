@@ -10,6 +10,7 @@ import (
 // browserRequest is a request as a browser behind no proxy sends it.
 func browserRequest() *proxy.Exchange {
 	x := proxy.NewExchange(&proxy.Conn{RemoteAddr: "192.0.2.9", RemotePort: "50000", LocalAddr: "192.0.2.1", LocalPort: "443"}, nil)
+	x.Location = &proxy.Location{Core: &proxy.Core{}}
 	r := &x.Req
 	r.Method, r.Target, r.Proto, r.Scheme = "GET", "/shop/cart?item=42&lang=en", "HTTP/1.1", "https"
 	r.Path, r.Args, r.Host, r.Authority = "/shop/cart", "item=42&lang=en", "shop.example.com", "shop.example.com"
@@ -29,6 +30,7 @@ func browserRequest() *proxy.Exchange {
 // bareRequest is what a load generator sends.
 func bareRequest() *proxy.Exchange {
 	x := proxy.NewExchange(&proxy.Conn{RemoteAddr: "127.0.0.1", RemotePort: "50000", LocalAddr: "127.0.0.1", LocalPort: "80"}, nil)
+	x.Location = &proxy.Location{Core: &proxy.Core{}}
 	r := &x.Req
 	r.Method, r.Target, r.Proto, r.Scheme, r.Path, r.Host, r.Authority = "GET", "/", "HTTP/1.1", "http", "/", "localhost", "localhost"
 	r.Header.Add("Host", "localhost")
@@ -47,7 +49,7 @@ func BenchmarkEnviron(b *testing.B) {
 				defer x.Release()
 				buf := make([]byte, 0, 8<<10)
 				for pb.Next() {
-					buf = appendEnviron(buf[:0], x, -1)
+					buf = appendEnviron(buf[:0], x, &forwarding{}, -1)
 				}
 				b.SetBytes(int64(len(buf)))
 			})

@@ -35,13 +35,14 @@ func interpreters(t *testing.T) []string {
 // what each makes of a response's head.
 func TestTheCodecIsEveryInterpretersMarshal(t *testing.T) {
 	x := proxy.NewExchange(&proxy.Conn{RemoteAddr: "::1", RemotePort: "1", LocalAddr: "::1", LocalPort: "80"}, nil)
+	x.Location = &proxy.Location{Core: &proxy.Core{}}
 	r := &x.Req
 	r.Method, r.Target, r.Proto, r.Scheme, r.Path = "GET", "/x", "HTTP/1.1", "https", "/caf\xc3\xa9"
 	long := strings.Repeat("v", 300)
 	r.Header.Add("X-Long", long)
 	r.Header.Add("X-Latin", "\xe9\xff")
 	r.Header.Add("X-"+strings.Repeat("n", 300), "1")
-	data := appendEnviron(nil, x, 7)
+	data := appendEnviron(nil, x, &forwarding{}, 7)
 	script := fmt.Sprintf(`
 import marshal, sys
 e = marshal.loads(bytes.fromhex(%q))

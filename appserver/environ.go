@@ -3,6 +3,7 @@ package appserver
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,8 +46,10 @@ const manyFields = 64
 
 // appendEnviron appends the marshalled environ of x's request, as PEP 3333
 // and CGI (RFC 3875) have it. length is the body's, -1 for none.
-func appendEnviron(dst []byte, x *proxy.Exchange, length int64) []byte {
+func appendEnviron(dst []byte, x *proxy.Exchange, way *forwarding, length int64) []byte {
 	r := &x.Req
+	trusted := way.trusts(x.Conn)
+	scheme := schemeOf(r, trusted)
 	dst = append(dst, typeDict)
 	dst = appendPair(dst, keyMethod, r.Method)
 	dst = append(dst, keyScript...)
@@ -62,8 +65,8 @@ func appendEnviron(dst []byte, x *proxy.Exchange, length int64) []byte {
 	}
 	dst = appendPair(dst, keyServer, serverName(x))
 	dst = appendPair(dst, keyPort, serverPort(x))
-	dst = appendPair(dst, keyScheme, r.Scheme)
-	if r.Scheme == "https" {
+	dst = appendPair(dst, keyScheme, scheme)
+	if scheme == "https" {
 		dst = append(dst, keyHTTPS...)
 	}
 	if length >= 0 {
@@ -72,8 +75,16 @@ func appendEnviron(dst []byte, x *proxy.Exchange, length int64) []byte {
 		dst = append(append(dst, keyLength...), typeShortASCII, byte(len(text)))
 		dst = append(dst, text...)
 	}
-	dst = appendFields(dst, r)
-	return append(dst, typeNull)
+	rules := fieldRules{underscores: x.Core().Underscores}
+	switch {
+	case !trusted:
+		rules.noForwarding = true
+		dst = appendOwn(dst, x)
+	case !way.keep:
+		rules.noForwardedFor = true
+		dst = appendChain(dst, x)
+	}
+	return append(appendFields(dst, r, rules), typeNull)
 }
 
 func appendPair(dst []byte, k environKey, v string) []byte {
@@ -111,18 +122,28 @@ func serverPort(x *proxy.Exchange) string {
 	return "80"
 }
 
-// appendFields appends the header. Names with an underscore are dropped: they
-// would pass for the ones that proxies set. So are Proxy (it would become the
-// HTTP_PROXY that clients of the application obey) and hop-by-hop fields.
-func appendFields(dst []byte, r *proxy.Request) []byte {
+// fieldRules say which fields an application does not see.
+type fieldRules struct {
+	underscores    bool // names with an underscore are seen: underscores_in_headers
+	noForwarding   bool // those of isForwarding are not
+	noForwardedFor bool // X-Forwarded-For is not
+}
+
+// appendFields appends the header. Dropped are Proxy (it would become the
+// HTTP_PROXY that clients of the application obey), hop-by-hop fields, and what
+// rules say. Names are compared as keys of the environ, in which an underscore
+// is a hyphen: no spelling passes for another field.
+func appendFields(dst []byte, r *proxy.Request, rules fieldRules) []byte {
 	h := &r.Header
 	if r.Authority != "" {
 		dst = appendPair(dst, keyHost, r.Authority)
 	}
 	repeated := repeatedMarks(h)
 	var chain []link
-	if repeated != 0 && h.Len() > manyFields {
-		chain = chainLines(h)
+	if rules.underscores && hasUnderscores(h) {
+		repeated, chain = ^uint64(0), chainLines(h, true)
+	} else if repeated != 0 && h.Len() > manyFields {
+		chain = chainLines(h, false)
 	}
 	typed := false
 	for i := range h.Len() {
@@ -139,8 +160,12 @@ func appendFields(dst []byte, r *proxy.Request) []byte {
 			continue
 		case proxy.FieldContentLength, proxy.FieldTransferEncoding, proxy.FieldConnection, proxy.FieldKeepAlive, proxy.FieldUpgrade, proxy.FieldTE:
 			continue
+		case proxy.FieldXForwardedFor:
+			if rules.noForwarding || rules.noForwardedFor {
+				continue
+			}
 		case proxy.FieldOther:
-			if dropped(f.Name) {
+			if rules.drops(f) {
 				continue
 			}
 		}
@@ -163,12 +188,16 @@ type link struct {
 }
 
 // chainLines links the lines of each name, in time that is linear in their
-// number: a client chooses how many there are.
-func chainLines(h *proxy.Header) []link {
+// number: a client chooses how many there are. underscores makes names of one
+// environ key one name.
+func chainLines(h *proxy.Header, underscores bool) []link {
 	chain := make([]link, h.Len())
 	last := make(map[string]int32, h.Len())
 	for i := range chain {
 		name := strings.ToLower(h.At(i).Name)
+		if underscores {
+			name = strings.ReplaceAll(name, "_", "-")
+		}
 		if before, ok := last[name]; ok {
 			chain[before].next, chain[i].later = int32(i), true
 		}
@@ -212,19 +241,38 @@ func mark(name string) uint64 {
 	return 1 << ((uint(n)*7 + uint(name[0]|0x20)*3 + uint(name[n-1]|0x20)*5 + uint(name[n/2]|0x20)) & 63)
 }
 
-func dropped(name string) bool {
-	if strings.IndexByte(name, '_') >= 0 {
+// drops reports whether the application does not see f, whose name is none of
+// the known ones as it is spelled.
+func (rules fieldRules) drops(f proxy.Field) bool {
+	name := f.Name
+	if strings.IndexByte(name, '_') >= 0 && (!rules.underscores || slices.ContainsFunc(connectionFields, func(key string) bool { return isKey(name, key) })) {
+		return true
+	}
+	if rules.noForwarding && isForwarding(f) || rules.noForwardedFor && isForwardedFor(f) {
 		return true
 	}
 	switch len(name) {
 	case 5:
-		return strings.EqualFold(name, "proxy")
+		return isKey(name, "proxy")
 	case 7:
-		return strings.EqualFold(name, "trailer")
+		return isKey(name, "trailer")
 	case 16:
-		return strings.EqualFold(name, "proxy-connection")
+		return isKey(name, "proxy-connection")
 	case 19:
-		return strings.EqualFold(name, "proxy-authorization")
+		return isKey(name, "proxy-authorization")
+	}
+	return false
+}
+
+// connectionFields are known names that belong to the connection or the body's
+// framing, as keys: an application must not take another spelling for them.
+var connectionFields = []string{"content-length", "content-type", "transfer-encoding", "keep-alive"}
+
+func hasUnderscores(h *proxy.Header) bool {
+	for i := range h.Len() {
+		if f := h.At(i); f.ID() == proxy.FieldOther && strings.IndexByte(f.Name, '_') >= 0 {
+			return true
+		}
 	}
 	return false
 }

@@ -7,13 +7,18 @@ import (
 	"testing"
 
 	"alicorn/proxy"
+	"alicorn/proxy/proxytest"
 )
 
 // environFields returns the keys and values of appendFields in their order, as
 // "KEY=value" lines.
 func environFields(t *testing.T, r *proxy.Request) string {
 	t.Helper()
-	d := decoder{data: appendFields(nil, r)}
+	return pairsOf(t, decoder{data: appendFields(nil, r, fieldRules{})})
+}
+
+func pairsOf(t *testing.T, d decoder) string {
+	t.Helper()
 	var b strings.Builder
 	for i := 0; len(d.data) > 0; i++ {
 		kind := d.byte()
@@ -96,7 +101,7 @@ func TestEachFieldLineIsLookedAtOnce(t *testing.T) {
 		for i := range n {
 			h.Add(fmt.Sprintf("x-%d", i%names), "v")
 		}
-		chain, steps := chainLines(&h), 0
+		chain, steps := chainLines(&h, false), 0
 		for i := range chain {
 			for j := i; !chain[i].later; j = nextOf(&h, j, chain) {
 				if steps++; steps > n || nextOf(&h, j, chain) == 0 {
@@ -106,6 +111,73 @@ func TestEachFieldLineIsLookedAtOnce(t *testing.T) {
 		}
 		if steps != n {
 			t.Errorf("%d names: %d steps for %d lines", names, steps, n)
+		}
+	}
+}
+
+func TestApplicationsSeeTheWayOfARequestAsAnNginxInFrontWouldSayIt(t *testing.T) {
+	spoofed := []string{"X-Forwarded-For: 6.6.6.6", "x-forwarded-for: 7.7.7.7", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "X-FORWARDED-PORT: 1",
+		"Forwarded: for=6.6.6.6", "X-Real-IP: 6.6.6.6", "X-Forwarded-Prefix: /evil", "X-Forwarded-Ssl: on", "X-Other: stays",
+		"X_Forwarded_For: 8.8.8.8", "X-Forwarded_Proto: https", "X_real_IP: 6.6.6.6", "x-forwarded_prefix: /evil"}
+	const own = "HTTP_X_FORWARDED_FOR=203.0.113.9 HTTP_X_FORWARDED_HOST=shop HTTP_X_FORWARDED_PORT=80 HTTP_X_FORWARDED_PROTO=http HTTP_X_REAL_IP=203.0.113.9 wsgi.url_scheme=http"
+	for _, c := range []struct {
+		name, settings, server, remote string
+		fields                         []string
+		want                           string
+	}{
+		{"a client says nothing", "", "", "203.0.113.9", nil, own},
+		{"a client says all", "", "", "203.0.113.9", spoofed, own},
+		{"a client says all, underscores kept", "", "underscores_in_headers on;", "203.0.113.9", spoofed, own},
+		{"none is trusted", "forwarded_allow_ips none;", "", "127.0.0.1", spoofed, strings.ReplaceAll(own, "203.0.113.9", "127.0.0.1")},
+		{"a proxy says nothing", "", "", "10.1.2.3", nil, "HTTP_X_FORWARDED_FOR=10.1.2.3 wsgi.url_scheme=http"},
+		{"a proxy's word", "", "", "10.1.2.3", []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Real-IP: 6.6.6.6"},
+			"HTTP_X_FORWARDED_FOR=6.6.6.6, 10.1.2.3 HTTP_X_FORWARDED_PROTO=https HTTP_X_REAL_IP=6.6.6.6 wsgi.url_scheme=https"},
+		{"a proxy's two lines", "", "", "::1", []string{"X-Forwarded-For: 6.6.6.6", "x-forwarded-for: 7.7.7.7"}, "HTTP_X_FORWARDED_FOR=6.6.6.6, 7.7.7.7, ::1 wsgi.url_scheme=http"},
+		{"kept", "forwarded_for keep;", "", "192.168.0.1", []string{"X-Forwarded-For: 6.6.6.6"}, "HTTP_X_FORWARDED_FOR=6.6.6.6 wsgi.url_scheme=http"},
+		{"kept, where nothing is said", "forwarded_for keep;", "", "192.168.0.1", nil, "wsgi.url_scheme=http"},
+		{"listed", "forwarded_allow_ips 203.0.113.0/24;", "", "203.0.113.9", []string{"X-Forwarded-Proto: https"}, "HTTP_X_FORWARDED_FOR=203.0.113.9 HTTP_X_FORWARDED_PROTO=https wsgi.url_scheme=https"},
+		{"not listed", "forwarded_allow_ips 192.0.2.1,192.0.2.2;", "", "203.0.113.9", spoofed, own},
+		{"all", "forwarded_allow_ips *;", "", "203.0.113.9", []string{"X-Forwarded-Ssl: on"}, "HTTP_X_FORWARDED_FOR=203.0.113.9 HTTP_X_FORWARDED_SSL=on wsgi.url_scheme=https"},
+		{"contradiction", "", "", "127.0.0.1", []string{"X-Forwarded-Proto: http", "X-Forwarded-Protocol: ssl"},
+			"HTTP_X_FORWARDED_FOR=127.0.0.1 HTTP_X_FORWARDED_PROTO=http HTTP_X_FORWARDED_PROTOCOL=ssl wsgi.url_scheme=http"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := strings.Replace(configText(t, "workers 1; "+c.settings), "server {", "server { "+c.server, 1)
+			s := newSiteWith(t, NewRuntime(Options{}), text)
+			r := s.Do(proxytest.Request{Target: "/environ", Host: "shop", Remote: c.remote, Fields: c.fields})
+			var got []string
+			for line := range strings.Lines(r.Text()) {
+				key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+				if strings.Contains(key, "FORWARDED") || strings.Contains(key, "REAL_IP") || key == "wsgi.url_scheme" {
+					got = append(got, key+"="+strings.Trim(value, "'"))
+				}
+			}
+			if g := strings.Join(got, " "); g != c.want {
+				t.Errorf("got\n%s\nwant\n%s", g, c.want)
+			}
+		})
+	}
+}
+
+func TestNamesWithAnUnderscoreAreSeenWhereTheyAreKept(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		rules fieldRules
+		lines [][2]string
+		want  string
+	}{
+		{"dropped", fieldRules{}, [][2]string{{"api_key", "1"}, {"api-key", "2"}}, "HTTP_API_KEY=2\n"},
+		{"kept", fieldRules{underscores: true}, [][2]string{{"api_key", "1"}, {"X-Other", "2"}}, "HTTP_API_KEY=1\nHTTP_X_OTHER=2\n"},
+		{"one key", fieldRules{underscores: true}, [][2]string{{"api_key", "1"}, {"API-Key", "2"}, {"User_Agent", "a"}, {"User-Agent", "b"}}, "HTTP_API_KEY=1,2\nHTTP_USER_AGENT=a,b\n"},
+		{"of the connection", fieldRules{underscores: true}, [][2]string{{"Content_Length", "5"}, {"Transfer_Encoding", "chunked"}, {"Proxy_Authorization", "x"}, {"Content_Type", "y"}, {"a_b", "c"}}, "HTTP_A_B=c\n"},
+	} {
+		var r proxy.Request
+		for _, l := range c.lines {
+			r.Header.Add(l[0], l[1])
+		}
+		d := decoder{data: appendFields(nil, &r, c.rules)}
+		if got := pairsOf(t, d); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
 }

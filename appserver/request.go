@@ -134,7 +134,7 @@ func (r *request) fail(f *proxy.Fail) {
 
 // encode makes the frame of x's request, whose body has been read; again when
 // the body has moved.
-func (r *request) encode(x *proxy.Exchange) error {
+func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
 	if r.environ != nil {
 		r.environ.Close()
 		r.environ = nil
@@ -146,7 +146,7 @@ func (r *request) encode(x *proxy.Exchange) error {
 	}
 	b := appendHeader(r.frame[:0], frameRequest, 0, 0)
 	b = append(b, 0, 0, 0, 0)
-	b = appendEnviron(b, x, length)
+	b = appendEnviron(b, x, way, length)
 	size := len(b) - sizedSize
 	var flags byte
 	var fds [2]int

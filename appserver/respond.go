@@ -62,7 +62,7 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 				return err
 			}
 		}
-		if err := r.encode(x); err != nil {
+		if err := r.encode(x, &h.app.forwarding); err != nil {
 			return err
 		}
 		p, r.pool = now, now

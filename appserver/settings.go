@@ -3,6 +3,7 @@ package appserver
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -226,6 +227,44 @@ func setMaxRequests(k *key) config.Setter {
 			}
 			*field = v
 		}
+		return nil
+	}
+}
+
+// setForwardedAllowIPs takes addresses and ranges as gunicorn does, also in one
+// word separated by commas.
+func setForwardedAllowIPs(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		f := &k.In(s).app.forwarding
+		f.listed, f.all, f.allowed = true, false, nil
+		for i := range n.Args {
+			for word := range strings.SplitSeq(n.Arg(i), ",") {
+				word = strings.TrimSpace(word)
+				prefix, err := netip.ParsePrefix(word)
+				if addr, notAddr := netip.ParseAddr(word); notAddr == nil && addr.Zone() == "" {
+					prefix, err = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
+				}
+				switch {
+				case word == "*":
+					f.all = true
+				case word == "none" && len(n.Args) == 1 && n.Arg(0) == word:
+				case err != nil:
+					return &config.Error{Pos: n.Args[i].Pos, Msg: fmt.Sprintf("invalid address %q: forwarded_allow_ips takes addresses, ranges such as 192.0.2.0/24, *, or none", word)}
+				default:
+					f.allowed = append(f.allowed, prefix.Masked())
+				}
+			}
+		}
+		return nil
+	}
+}
+
+func setForwardedFor(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		if n.Arg(0) != "append" && n.Arg(0) != "keep" {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid value %q: forwarded_for is append or keep", n.Arg(0))}
+		}
+		k.In(s).app.forwarding.keep = n.Arg(0) == "keep"
 		return nil
 	}
 }

@@ -99,6 +99,11 @@ func (f *serveFlags) layers(ctx context.Context) (*serveFlags, error) {
 			return nil, fmt.Errorf("WEB_CONCURRENCY: %w", err)
 		}
 	}
+	if text, ok := os.LookupEnv("FORWARDED_ALLOW_IPS"); ok {
+		if err := all.set.Set("forwarded-allow-ips", text); err != nil {
+			return nil, fmt.Errorf("FORWARDED_ALLOW_IPS: %w", err)
+		}
+	}
 	words, err := splitArgs(os.Getenv("GUNICORN_CMD_ARGS"))
 	if err != nil {
 		return nil, err
@@ -168,11 +173,11 @@ func somePython(dir string) string {
 }
 
 // judgeRefused names settings without an equivalent: those of a file in a
-// line each, those of a command line as an error.
+// line each, those of a command line, and all of security, as an error.
 func (f *serveFlags) judgeRefused(file *serveFlags) error {
 	var errs []error
 	for _, r := range f.refused {
-		if file != nil && slices.Contains(file.refused, r) {
+		if file != nil && !r.guards && slices.Contains(file.refused, r) {
 			fmt.Fprintf(os.Stderr, "alicorn: %s has no equivalent here: %s\n", proxy.Printable(r.name), r.reason)
 			continue
 		}

@@ -39,6 +39,10 @@ type serveFlags struct {
 	logLevel    string
 	certificate string
 	key         string
+	authorities string   // of clients' certificates
+	requests    int      // whether clients are asked for one: ssl.CERT_NONE, CERT_OPTIONAL or CERT_REQUIRED
+	proxies     string   // forwarded_allow_ips
+	fields      int      // of a request's header
 	domains     []string // names to obtain certificates for
 	email       string
 	authority   string // URL of an ACME directory
@@ -53,7 +57,10 @@ type serveFlags struct {
 }
 
 // refusal is a setting of gunicorn's that was given and has no equivalent.
-type refusal struct{ name, reason string }
+type refusal struct {
+	name, reason string
+	guards       bool // the setting is one of security
+}
 
 // newServeFlags declares the flags in set.
 func newServeFlags(set *pflag.FlagSet) *serveFlags {
@@ -79,6 +86,10 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.Var(&choice{value: &f.logLevel, of: []string{"debug", "info", "warning", "error", "critical"}}, "log-level", "least important messages to log: debug, info, warning, error or critical (default info)")
 	set.StringVar(&f.certificate, "certfile", "", "`file` with the TLS certificate and its chain")
 	set.StringVar(&f.key, "keyfile", "", "`file` with the TLS certificate's key")
+	set.StringVar(&f.authorities, "ca-certs", "", "`file` with the authorities of clients' certificates")
+	set.Var(newCount(&f.requests, 0), "cert-reqs", "whether clients show a certificate: 0 no, 1 if they have one, 2 always (default 0)")
+	set.StringVar(&f.proxies, "forwarded-allow-ips", "", "`addresses` of proxies whose X-Forwarded headers are believed, separated by commas, or * (default $FORWARDED_ALLOW_IPS, or loopback and private ones)")
+	set.Var(newCount(&f.fields, 0), "limit-request-fields", "header fields that a request may have (default 1000)")
 	set.StringArrayVar(&f.domains, "domain", nil, "`name` to serve by https://, with a certificate that is obtained and renewed, on ports 443 and 80; repeatable")
 	set.StringVar(&f.email, "email", "", "`address` where the certificate authority of --domain reaches you (default none)")
 	set.StringVar(&f.authority, "acme-ca", "", "`URL` of the authority's ACME directory for --domain (default Let's Encrypt)")
@@ -208,7 +219,7 @@ type refusedFlag struct {
 
 // Set notes the flag.
 func (r *refusedFlag) Set(string) error {
-	r.into.refused = append(r.into.refused, refusal{"--" + r.name, r.reason})
+	r.into.refused = append(r.into.refused, refusal{"--" + r.name, r.reason, true})
 	return nil
 }
 

@@ -27,6 +27,7 @@ type gunicornSetting struct {
 	short   string
 	refusal string
 	boolean bool
+	guards  bool // the setting is one of security: it is not passed over
 }
 
 var gunicornSettings = []gunicornSetting{
@@ -40,18 +41,26 @@ var gunicornSettings = []gunicornSetting{
 	{name: "preload_app", flag: "preload", boolean: true, refusal: "workers import the application themselves"},
 	{name: "reload", flag: "reload", boolean: true, refusal: "\"alicorn reload\" loads changed code without losing a request"},
 	{name: "worker_connections", flag: "worker-connections", refusal: "connections are held by the front and cost a worker nothing"},
-	{name: "limit_request_line", flag: "limit-request-line", refusal: "use large_client_header_buffers in a configuration"},
-	{name: "limit_request_fields", flag: "limit-request-fields", refusal: "use max_headers in a configuration"},
-	{name: "limit_request_field_size", flag: "limit-request-field_size", refusal: "use large_client_header_buffers in a configuration"},
+	{name: "limit_request_line", flag: "limit-request-line", guards: true, refusal: "use large_client_header_buffers in a configuration"},
+	{name: "limit_request_fields", flag: "limit-request-fields"},
+	{name: "limit_request_field_size", flag: "limit-request-field_size", guards: true, refusal: "use large_client_header_buffers in a configuration"},
+	{name: "ca_certs", flag: "ca-certs"}, {name: "cert_reqs", flag: "cert-reqs"},
+	{name: "ssl_version", flag: "ssl-version", guards: true, refusal: "TLS is 1.2 or newer; use ssl_protocols in a configuration"},
+	{name: "ciphers", flag: "ciphers", guards: true, refusal: "use ssl_ciphers in a configuration"},
+	{name: "ssl_context", guards: true, refusal: "use ssl_protocols, ssl_ciphers and their like in a configuration"},
+	{name: "proxy_allow_ips", flag: "proxy-allow-from", guards: true, refusal: "the PROXY protocol is not read"},
+	{name: "secure_scheme_headers", guards: true, refusal: "they are X-Forwarded-Proto, X-Forwarded-Protocol and X-Forwarded-Ssl"},
+	{name: "header_map", flag: "header-map", guards: true, refusal: "names with underscores are dropped; use underscores_in_headers in a configuration"},
+	{name: "forwarder_headers", flag: "forwarder-headers", guards: true, refusal: "no header sets SCRIPT_NAME or PATH_INFO"},
 	{name: "access_log_format", flag: "access-logformat", refusal: "use log_format in a configuration"},
 	{name: "logconfig", flag: "log-config", refusal: "the front writes its logs itself; use error_log and access_log in a configuration"},
 	{name: "logger_class", flag: "logger-class", refusal: "the front writes its logs itself"},
 	{name: "statsd_host", flag: "statsd-host", refusal: "there are no statsd metrics"},
 	{name: "proc_name", flag: "name", short: "n", refusal: "processes are named after the program"},
-	{name: "umask", flag: "umask", short: "m", refusal: "workers keep the umask of the process that starts them"},
+	{name: "umask", flag: "umask", short: "m", guards: true, refusal: "workers keep the umask of the process that starts them"},
 	{name: "worker_tmp_dir", flag: "worker-tmp-dir", refusal: "workers need no temporary folder for a heartbeat"},
-	{name: "forwarded_allow_ips", flag: "forwarded-allow-ips", refusal: "clients reach the front itself; no other proxy is trusted"},
-	{name: "proxy_protocol", flag: "proxy-protocol", boolean: true, refusal: "the PROXY protocol is not read"},
+	{name: "forwarded_allow_ips", flag: "forwarded-allow-ips"},
+	{name: "proxy_protocol", flag: "proxy-protocol", boolean: true, guards: true, refusal: "the PROXY protocol is not read"},
 }
 
 // gunicornConfig evaluates a gunicorn.conf.py with the application's Python
@@ -70,7 +79,10 @@ func gunicornConfig(ctx context.Context, python, file string, who owner) (*serve
 			f.wsgiApp, _ = v.(string)
 		case i < 0:
 		case gunicornSettings[i].refusal != "":
-			f.refused = append(f.refused, refusal{name + " in " + file, gunicornSettings[i].refusal})
+			if neutral(name, v) {
+				continue
+			}
+			f.refused = append(f.refused, refusal{name + " in " + file, gunicornSettings[i].refusal, gunicornSettings[i].guards})
 		default:
 			if err := f.take(gunicornSettings[i].flag, v); err != nil {
 				return nil, fmt.Errorf("%s: %s: %w", file, name, err)
@@ -99,6 +111,17 @@ func (o owner) judge(f *serveFlags, file string) error {
 		return err
 	}
 	return fmt.Errorf("%s: user %q and group %q are refused, since user %q can change the file; name them with --user and --group", file, f.user, f.group, decider.Name())
+}
+
+// neutral reports whether a setting's value is the one that gunicorn has by
+// default, so that nothing is asked for.
+func neutral(name string, v any) bool {
+	switch v {
+	case nil, false:
+		return true
+	}
+	usual := map[string]any{"limit_request_line": 4094.0, "limit_request_field_size": 8190.0, "umask": 0.0, "ssl_version": 2.0, "header_map": "drop"}
+	return usual[name] == v
 }
 
 func sortedKeys(m map[string]any) []string {

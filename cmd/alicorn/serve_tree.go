@@ -76,6 +76,9 @@ func (f *serveFlags) global(app found) []*config.Node {
 	if f.pid != "" {
 		nodes = append(nodes, config.NewNode("pid", f.pid))
 	}
+	if f.fields > 0 {
+		nodes = append(nodes, config.NewNode("max_headers", strconv.Itoa(f.fields)))
+	}
 	if f.daemon {
 		nodes = append(nodes, config.NewNode("daemon", "on"))
 	}
@@ -142,6 +145,14 @@ func (f *serveFlags) app(app found) *config.Node {
 	for _, e := range f.env {
 		n = append(n, config.NewNode("env", e))
 	}
+	if f.has("forwarded-allow-ips") {
+		list := strings.FieldsFunc(f.proxies, func(r rune) bool { return r == ',' || r == ' ' })
+		if len(list) == 0 {
+			list = []string{"none"}
+		}
+		n = append(n, config.NewNode("forwarded_allow_ips", list...))
+	}
+	n = append(n, config.NewNode("forwarded_for", "keep"))
 	if f.user != "" {
 		n = append(n, config.NewNode("user", f.user))
 	}
@@ -198,10 +209,28 @@ func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error
 		}
 		n = append(n, config.NewNode("ssl_certificate", f.certificate), config.NewNode("ssl_certificate_key", key))
 	}
+	n = append(n, f.clientCertificates()...)
 	n = append(n, f.automatic()...)
 	n = append(n, staticLocations(statics)...)
 	n = append(n, config.NewBlock("location", []string{"/"}, config.NewNode("app_pass", "app")))
 	return config.NewBlock("server", nil, n...), nil
+}
+
+// clientCertificates are the directives of certificates that clients show. As
+// with gunicorn, who has no good one gets no answer at all.
+func (f *serveFlags) clientCertificates() []*config.Node {
+	if f.requests == 0 {
+		return nil
+	}
+	verify := "on"
+	if f.requests == 1 {
+		verify = "optional"
+	}
+	const refuse = "@no-certificate"
+	return []*config.Node{
+		config.NewNode("ssl_client_certificate", f.authorities), config.NewNode("ssl_verify_client", verify),
+		config.NewNode("error_page", "495", "496", refuse), config.NewBlock("location", []string{refuse}, config.NewNode("return", "444")),
+	}
 }
 
 // secure reports whether clients speak TLS.
@@ -227,6 +256,12 @@ func (f *serveFlags) automatic() (n []*config.Node) {
 // judgeHTTPS refuses flags that exclude each other, or ask for nothing.
 func (f *serveFlags) judgeHTTPS() error {
 	switch {
+	case f.requests > 2:
+		return fmt.Errorf("--cert-reqs %d: it takes 0, 1 or 2, as ssl.CERT_NONE, CERT_OPTIONAL and CERT_REQUIRED", f.requests)
+	case f.requests > 0 && f.authorities == "":
+		return errors.New("--cert-reqs asks clients for certificates, which --ca-certs must judge: it is missing")
+	case (f.requests > 0 || f.authorities != "") && !f.secure():
+		return errors.New("--ca-certs and --cert-reqs are for TLS: give --certfile, --domain or --https as well")
 	case f.https && len(f.domains) > 0:
 		return errors.New("--https is for development and --domain for the Internet: give one of them")
 	case f.certificate != "" && (f.https || len(f.domains) > 0):

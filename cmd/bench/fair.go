@@ -129,6 +129,19 @@ func (f *fair) judge(c fairCase, results []fairResult) (broken []string) {
 	return broken
 }
 
+// awaitWorkers waits until n workers are ready.
+func (s *server) awaitWorkers(ctx context.Context, n int) error {
+	for deadline := time.Now().Add(startDeadline); ; time.Sleep(50 * time.Millisecond) {
+		pids, err := s.workers(ctx)
+		if err == nil && len(pids) == n || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s: %d of %d workers are ready (%v)", s.name, len(pids), n, err)
+		}
+	}
+}
+
 func (f *fair) measure(ctx context.Context, site *site, c fairCase, build *alicorn) (r fairResult, err error) {
 	s, err := build.start(site)
 	if err != nil {
@@ -136,6 +149,9 @@ func (f *fair) measure(ctx context.Context, site *site, c fairCase, build *alico
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if err := s.answersPid(ctx); err != nil {
+		return r, err
+	}
+	if err := s.awaitWorkers(ctx, c.workers); err != nil {
 		return r, err
 	}
 	wait := time.Duration((c.clients+c.workers-1)/c.workers) * c.service

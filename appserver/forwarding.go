@@ -1,0 +1,152 @@
+package appserver
+
+import (
+	"net/netip"
+	"strings"
+
+	"alicorn/proxy"
+)
+
+// forwarding is what an application is told of the way by which a request came:
+// X-Forwarded-*, Forwarded and X-Real-IP. A peer that is trusted, a proxy, may
+// say it; for any other peer these fields are what the front itself knows, as
+// an nginx in front of the application would set them.
+type forwarding struct {
+	listed  bool // allowed and all replace the usual trust
+	all     bool
+	allowed []netip.Prefix
+	keep    bool // X-Forwarded-For stays as a trusted peer sent it
+}
+
+// trusts reports whether the connection's peer is a proxy. Unix sockets are:
+// who may connect there is a matter of permissions.
+func (f *forwarding) trusts(c *proxy.Conn) bool {
+	if f.all || len(c.RemoteBinary) != 4 && len(c.RemoteBinary) != 16 {
+		return f.all || strings.HasPrefix(c.RemoteAddr, "unix:")
+	}
+	var b [16]byte
+	addr, _ := netip.AddrFromSlice(b[:copy(b[:], c.RemoteBinary)])
+	addr = addr.Unmap()
+	if !f.listed {
+		return addr.IsLoopback() || addr.IsPrivate()
+	}
+	for _, p := range f.allowed {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	keyForwardedFor   = keyOf("HTTP_X_FORWARDED_FOR")
+	keyForwardedProto = keyOf("HTTP_X_FORWARDED_PROTO")
+	keyForwardedHost  = keyOf("HTTP_X_FORWARDED_HOST")
+	keyForwardedPort  = keyOf("HTTP_X_FORWARDED_PORT")
+	keyRealIP         = keyOf("HTTP_X_REAL_IP")
+)
+
+// isForwarding reports whether the field's environ key is one that proxies say
+// the way with.
+func isForwarding(f proxy.Field) bool {
+	if f.ID() == proxy.FieldXForwardedFor {
+		return true
+	}
+	n := len(f.Name)
+	switch {
+	case f.ID() != proxy.FieldOther || n < len("forwarded"):
+		return false
+	case n == len("forwarded"):
+		return isKey(f.Name, "forwarded") || isKey(f.Name, "x-real-ip")
+	case n < len("x-forwarded-"):
+		return false
+	}
+	return isKey(f.Name[:len("x-forwarded-")], "x-forwarded-")
+}
+
+// isKey reports whether name has the same environ key as key, which is in lower
+// case and has no underscores.
+func isKey(name, key string) bool {
+	if len(name) != len(key) {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c == '_':
+			c = '-'
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		if c != key[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// appendOwn appends what the front knows of the way.
+func appendOwn(dst []byte, x *proxy.Exchange) []byte {
+	dst = appendPair(dst, keyForwardedFor, x.Conn.RemoteAddr)
+	dst = appendPair(dst, keyRealIP, x.Conn.RemoteAddr)
+	dst = appendPair(dst, keyForwardedProto, x.Req.Scheme)
+	if x.Req.Authority != "" {
+		dst = appendPair(dst, keyForwardedHost, x.Req.Authority)
+	}
+	return appendPair(dst, keyForwardedPort, serverPort(x))
+}
+
+// appendChain appends X-Forwarded-For with the peer's address at its end, as
+// nginx's $proxy_add_x_forwarded_for has it.
+func appendChain(dst []byte, x *proxy.Exchange) []byte {
+	h := &x.Req.Header
+	var chain strings.Builder
+	for i := range h.Len() {
+		if f := h.At(i); isForwardedFor(f) {
+			chain.WriteString(f.Value)
+			chain.WriteString(", ")
+		}
+	}
+	if chain.Len() == 0 {
+		return appendPair(dst, keyForwardedFor, x.Conn.RemoteAddr)
+	}
+	chain.WriteString(x.Conn.RemoteAddr)
+	return appendPair(dst, keyForwardedFor, chain.String())
+}
+
+func isForwardedFor(f proxy.Field) bool {
+	return f.ID() == proxy.FieldXForwardedFor || f.ID() == proxy.FieldOther && isKey(f.Name, "x-forwarded-for")
+}
+
+// schemeOf returns the scheme that the client used, of which a trusted peer has
+// the word, with the fields that gunicorn's secure_scheme_headers has by
+// default. Fields that contradict each other say nothing.
+func schemeOf(r *proxy.Request, trusted bool) string {
+	if !trusted {
+		return r.Scheme
+	}
+	said := ""
+	for i := range r.Header.Len() {
+		f := r.Header.At(i)
+		if f.ID() != proxy.FieldOther || len(f.Name) < len("x-forwarded-ssl") || !isForwarding(f) {
+			continue
+		}
+		scheme := ""
+		switch {
+		case isKey(f.Name, "x-forwarded-proto"):
+			scheme = strings.ToLower(f.Value)
+		case isKey(f.Name, "x-forwarded-protocol") && strings.EqualFold(f.Value, "ssl"), isKey(f.Name, "x-forwarded-ssl") && strings.EqualFold(f.Value, "on"):
+			scheme = "https"
+		default:
+			continue
+		}
+		if scheme != "http" && scheme != "https" || said != "" && said != scheme {
+			return r.Scheme
+		}
+		said = scheme
+	}
+	if said == "" {
+		return r.Scheme
+	}
+	return said
+}
