@@ -97,3 +97,22 @@ func TestSyslogMistakesAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestASyslogThatReadsNothingHoldsNobodyUp fills the socket of a reader that
+// takes nothing: what does not fit is lost, and counted.
+func TestASyslogThatReadsNothingHoldsNobodyUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log.sock")
+	pc, err := net.ListenPacket("unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	s, _ := open(t, "syslog:server=unix:"+path, Options{})
+	line := []byte(strings.Repeat("x", 1000) + "\n")
+	for range 5000 { // 5 MB, far more than any socket holds
+		s.Write(line)
+	}
+	if lost := s.(interface{ Losses() Losses }).Losses().Lost; lost == 0 {
+		t.Error("no line was lost")
+	}
+}

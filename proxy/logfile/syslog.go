@@ -1,13 +1,18 @@
 package logfile
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"alicorn/config"
 )
@@ -89,17 +94,41 @@ func (s *syslog) Write(p []byte) (int, error) {
 		s.failed(p, s.err)
 		return len(p), nil
 	}
+	full := false
 	for line := range strings.SplitSeq(strings.TrimSuffix(string(p), "\n"), "\n") {
 		s.out = fmt.Appendf(s.out[:0], "<%d>%s %s: %s", s.priority, time.Now().Format(time.Stamp), s.header, line)
-		if _, err := s.conn.Write(s.out); err != nil {
+		err := sendNow(s.conn, s.out)
+		if errors.Is(err, unix.EAGAIN) {
+			s.failed([]byte(line+"\n"), err)
+			full = true
+			continue
+		}
+		if err != nil {
 			s.conn.Close()
 			s.conn = nil
 			s.failed(p, err)
 			return len(p), nil
 		}
 	}
-	s.worked()
+	if !full {
+		s.worked()
+	}
 	return len(p), nil
+}
+
+// sendNow sends p as one message without waiting: unix.EAGAIN where the reader has
+// no room for it, which then misses it. Requests do not wait for their log.
+func sendNow(c net.Conn, p []byte) error {
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	sendErr := error(nil)
+	err = raw.Write(func(fd uintptr) bool {
+		_, sendErr = unix.Write(int(fd), p)
+		return true
+	})
+	return cmp.Or(err, sendErr)
 }
 
 func (s *syslog) dial() bool {
