@@ -103,15 +103,16 @@ class Lane:
         self.file = os.memfd_create("lane")
         os.ftruncate(self.file, size)
         self.page = mmap.mmap(self.file, size)
+        self.words = memoryview(self.page)[:4096].cast("I")  # each is read and written at once
         self.barrier = threading.Lock()
         self.nudge = None  # the Front's
         self.ids = []  # of the requests put, oldest first
 
     def word(self, offset):
-        return struct.unpack_from("<I", self.page, offset)[0]
+        return self.words[offset // 4]
 
     def write(self, offset, value):
-        struct.pack_into("<I", self.page, offset, value & 0xffffffff)
+        self.words[offset // 4] = value & 0xffffffff
 
     def put(self, frame, id):
         assert len(self.ids) < self.requests, "no room for another request"
@@ -185,7 +186,7 @@ class Front:
         self.channel.settimeout(DEADLINE)
         self.status = os.memfd_create("status")
         os.ftruncate(self.status, 4096)
-        self.page = mmap.mmap(self.status, 4096)
+        self.page = memoryview(mmap.mmap(self.status, 4096)).cast("I")
         self.diagnostics, diagnostics = os.pipe()
         bells = [socket.socketpair() for _ in range(threads)]
         self.bells = [ours for ours, _ in bells]
@@ -359,18 +360,18 @@ class Front:
 
     def grant(self, slot, size):
         self.granted[slot] = self.granted[slot] + size & 0xffffffff
-        struct.pack_into("<I", self.page, 64 * slot + 32, self.granted[slot])
+        self.page[16 * slot + 8] = self.granted[slot]
         self.bells[slot].send(b"!")
 
     def cancel(self, slot, id):
-        struct.pack_into("<I", self.page, 64 * slot + 36, id)
+        self.page[16 * slot + 9] = id
         self.bells[slot].send(b"!")
 
     def mark(self, slot):
-        return struct.unpack_from("<I", self.page, 64 * slot)[0]
+        return self.page[16 * slot]
 
     def heartbeat(self):
-        return struct.unpack_from("<I", self.page, 8)[0]
+        return self.page[2]
 
     def retire(self):
         """Shuts the channel down for writing and returns the exit code."""
