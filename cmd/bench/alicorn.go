@@ -131,8 +131,8 @@ func (a *alicorn) configuration(s *site, server *server) string {
 	if s.maxRequests > 0 {
 		fmt.Fprintf(&more, "    max_requests %d;\n", s.maxRequests)
 	}
-	if line := userLine(); line != "" {
-		more.WriteString("    " + line)
+	if os.Geteuid() == 0 { // the front is root: see userLine
+		more.WriteString("    user nobody;\n")
 	}
 	return fmt.Sprintf(alicornFile, userLine(), s.app, s.dir, s.workers, s.threads, more.String(),
 		server.dir, server.addr, s.staticDir(), s.sharedDirectives(), s.listenOptions())

@@ -170,7 +170,7 @@ func (h *hostile) shape(s *site, t *target) (err error) {
 	}
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user nobody;"
+		user = "user daemon;"
 	}
 	s.directives = fmt.Sprintf(hostileFile, s.dir, user, t.Hostile, t.Secure, id.cert, id.key, s.staticDir(), t.Limited)
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -59,6 +60,11 @@ func (s *site) fill() error {
 		return err
 	}
 	if err := os.Mkdir(s.staticDir(), 0o755); err != nil {
+		return err
+	}
+	// Applications write here, whoever they run as.
+	records := filepath.Join(s.dir, "records")
+	if err := errors.Join(os.Mkdir(records, 0o777), os.Chmod(records, 0o777)); err != nil {
 		return err
 	}
 	for _, file := range staticFiles {
