@@ -72,6 +72,7 @@ func serveFor(ctx context.Context, link *keeper.Client, serving *atomic.Pointer[
 		link.Failed(words(err))
 		return startError(err)
 	}
+	s.sayStarted()
 	detach()
 	link.Serving(s.Status())
 	return failed(s.runWithControl(ctx))

@@ -147,12 +147,16 @@ func (n *notifier) tell(lines ...string) {
 	}
 }
 
+// managerPatience is how long a manager that reads nothing holds the server up.
+const managerPatience = time.Second
+
 func send(address, text string) error {
 	nc, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: address, Net: "unixgram"})
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
+	nc.SetWriteDeadline(time.Now().Add(managerPatience))
 	_, err = nc.Write([]byte(text))
 	return err
 }

@@ -70,6 +70,7 @@ func (p *predecessor) failed(err error, reason string) {
 
 // tell writes one line; whoever is gone needs no answer.
 func (p *predecessor) tell(w word) {
+	p.nc.SetWriteDeadline(time.Now().Add(10 * time.Second))
 	if line, err := json.Marshal(w); err == nil {
 		_, _ = p.nc.Write(append(line, '\n'))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"alicorn/appserver"
 	"alicorn/cmd/alicorn/control"
@@ -77,13 +78,21 @@ func (r *reloader) answer(err error) {
 	}
 }
 
+// abandonPatience is how long a stop waits for the end of a reload.
+const abandonPatience = 5 * time.Second
+
 // abandon ends the running reload, if there is one, and answers who waits.
 func (r *reloader) abandon() {
 	if !r.running {
 		return
 	}
 	r.cancel()
-	r.answer(<-r.done)
+	err := errStopping
+	select {
+	case err = <-r.done:
+	case <-time.After(abandonPatience): // it reads what does not come, and will not serve any more
+	}
+	r.answer(err)
 	for _, a := range r.next {
 		respond(a.reply, errStopping)
 	}
@@ -106,13 +115,16 @@ func (s *server) reload(ctx context.Context, o control.Reload) (fates []control.
 		old.generation.LogTo(proxy.LevelEmerg, "reload failed, the old configuration goes on: "+words(err))
 		return nil, errors.New(words(err))
 	}
-	s.swap(ld)
-	swapped = true
+	if swapped = s.swap(ld); !swapped {
+		ld.generation.Stop(cancelled())
+		ld.generation.Resources.Release()
+		return nil, errStopping
+	}
 	fates, err = fatesOf(appserver.RolloutOf(ld.main).Outcomes())
 	if err != nil {
 		ld.generation.LogTo(proxy.LevelEmerg, "reloaded but for what has not come up: "+err.Error())
 	} else {
-		ld.generation.LogTo(proxy.LevelNotice, "reloaded"+summary(fates))
+		ld.generation.LogTo(proxy.LevelLife, "reloaded"+summary(fates))
 	}
 	return fates, err
 }

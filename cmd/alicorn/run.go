@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"os/user"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -90,6 +93,7 @@ func serveHere(ctx context.Context, p *program, ready func(control.Status)) erro
 	for _, line := range p.origin.inherited.Rest() {
 		s.log().Warn(line)
 	}
+	s.sayStarted()
 	if ready != nil {
 		ready(s.Status())
 	}
@@ -97,6 +101,22 @@ func serveHere(ctx context.Context, p *program, ready func(control.Status)) erro
 	p.origin.takeOver()
 	p.origin.notify.ready()
 	return failed(s.runWithControl(ctx))
+}
+
+// sayStarted logs that the server serves, and says it on standard error where
+// the log goes elsewhere. (serve says so in words of its own.)
+func (s *server) sayStarted() {
+	st := s.Status()
+	name := itoa(os.Geteuid())
+	if u, err := user.LookupId(name); err == nil {
+		name = u.Username
+	}
+	text := fmt.Sprintf("alicorn %s serves %s on %s as user %s (pid %d)", st.Version, st.Config, strings.Join(st.Listeners, ", "), name, st.PID)
+	g := s.loaded().generation
+	g.LogTo(proxy.LevelLife, text)
+	if h, ok := g.ErrorLog.Handler().(*errorlog.Handler); ok && !h.ToStderr && !s.p.single {
+		fmt.Fprintln(os.Stderr, text)
+	}
 }
 
 // runWithControl serves, and speaks to the verbs, until it is stopped.

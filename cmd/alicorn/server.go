@@ -146,9 +146,14 @@ func (s *server) bring(ctx context.Context, tree *config.Tree, readErr error, re
 	return ld, nil
 }
 
-// swap makes ld current and drains what it replaces.
-func (s *server) swap(ld *loaded) {
+// swap makes ld current and drains what it replaces. It returns false
+// when the server ends already.
+func (s *server) swap(ld *loaded) bool {
 	s.mu.Lock()
+	if s.ending.Load() {
+		s.mu.Unlock()
+		return false
+	}
 	old := s.current
 	s.current = ld
 	s.generation++
@@ -161,6 +166,7 @@ func (s *server) swap(ld *loaded) {
 	if old != nil {
 		s.drains.Go(func() { s.drain(old) })
 	}
+	return true
 }
 
 // paceGC is called in the course of each collection.
@@ -199,6 +205,9 @@ func (s *server) run(ctx context.Context) error {
 			switch c.verb {
 			case verbStop, verbStopNow:
 				respond(c.reply, nil)
+				if s.link != nil {
+					s.link.Abandon()
+				}
 				u.abandon()
 				r.abandon()
 				return s.stop(ctx, c.verb == verbStopNow)
@@ -244,12 +253,15 @@ func (s *server) stop(ctx context.Context, now bool) error { return s.end(ctx, n
 
 // end is stop; a connection without a request has last for one more.
 func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
-	ld := s.loaded()
+	s.mu.Lock()
+	s.ending.Store(true)
+	ld := s.current
+	s.mu.Unlock()
 	if s.link != nil {
 		s.link.Stopping()
 	}
 	s.p.origin.notify.stopping()
-	s.ending.Store(true)
+	ld.generation.LogTo(proxy.LevelLife, "stopping; the requests in progress are finished")
 	if s.link == nil && !s.p.upgrade.handedOver() {
 		s.p.upgrade.removePID()
 		keeper.RemoveSockets(ld.generation, nil, s.p.origin.inherited)
@@ -282,7 +294,7 @@ func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 	if whole && s.loops != nil { // else exchanges that were cut may still be ending
 		defer s.loops.Close()
 	}
-	ld.generation.LogTo(proxy.LevelNotice, "stopped")
+	ld.generation.LogTo(proxy.LevelLife, "stopped")
 	ld.generation.Resources.Release()
 	return nil
 }
@@ -310,8 +322,11 @@ func (s *server) reopen() error {
 			}
 		}
 	})
+	for _, err := range errs {
+		s.loaded().generation.LogTo(proxy.LevelAlert, err.Error())
+	}
 	if len(errs) == 0 {
-		s.loaded().generation.LogTo(proxy.LevelNotice, "logs reopened")
+		s.loaded().generation.LogTo(proxy.LevelLife, "logs reopened")
 	}
 	return errors.Join(errs...)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"alicorn/cmd/alicorn/control"
+	"alicorn/cmd/alicorn/keeper"
 	"alicorn/proxy"
 	"alicorn/proxy/logfile"
 
@@ -110,7 +111,7 @@ func (s *server) pid() int {
 // made, signals still work.
 func (s *server) control(ctx context.Context, log *slog.Logger) {
 	path := control.SocketPath(s.p.folders.run, s.p.name)
-	l, err := s.controlListener(path)
+	l, err := s.listenForVerbs(path)
 	if err != nil {
 		log.Warn(fmt.Sprintf("no control socket at %s, so verbs cannot reach this server, signals can: %s", path, err))
 		return
@@ -118,12 +119,35 @@ func (s *server) control(ctx context.Context, log *slog.Logger) {
 	if s.link == nil {
 		defer osfile.NameOf(path).Remove()
 	}
+	l = &controlListener{l, keeper.NewReserve(controlReserve)}
 	if err := control.Run(ctx, l, s); err != nil {
 		log.Warn("the control socket failed: " + err.Error())
 	}
 }
 
-func (s *server) controlListener(path string) (net.Listener, error) {
+// controlReserve is how many verbs can ask at once when clients have used all
+// descriptors up.
+const controlReserve = 4
+
+// controlListener accepts verbs when there are no descriptors left for clients.
+type controlListener struct {
+	net.Listener
+	reserve *keeper.Reserve
+}
+
+// Accept returns the next verb's connection.
+func (l *controlListener) Accept() (nc net.Conn, err error) {
+	err = l.reserve.Spend(func() (err error) { nc, err = l.Listener.Accept(); return err })
+	return nc, err
+}
+
+// Close ends the listening and gives the reserve back.
+func (l *controlListener) Close() error {
+	l.reserve.Close()
+	return l.Listener.Close()
+}
+
+func (s *server) listenForVerbs(path string) (net.Listener, error) {
 	if s.link == nil {
 		s.p.origin.before.replaceControl(path)
 		l, err := control.Listen(path)

@@ -47,7 +47,7 @@ func (u *upgrade) finished(err error) bool {
 	if err != nil {
 		g.LogTo(proxy.LevelEmerg, "upgrade failed, the old program goes on: "+err.Error())
 	} else {
-		g.LogTo(proxy.LevelNotice, "the new program has taken over")
+		g.LogTo(proxy.LevelLife, "the new program has taken over")
 	}
 	respond(u.reply, err)
 	return err == nil

@@ -57,7 +57,7 @@ func Module(o Options) proxy.Module {
 		Directives: []config.Directive{{
 			Name: "error_log", In: config.Main | config.AnyLevel, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Set: m.set,
 			Syntax: "FILE | stderr | syslog:server=ADDRESS[,...] [debug | info | notice | warn | error | crit | alert | emerg]", Default: "stderr error",
-			Help: "Where errors are logged, and from which level on. Several may be given. A file is relative to the prefix directory; its folder is made when it is missing.",
+			Help: "Where errors are logged, and from which level on; that the server starts, reloads and stops is logged at every level. Several may be given. A file is relative to the prefix directory; its folder is made when it is missing.",
 		}},
 		Compile: func(s *config.Scope, l *proxy.Location) (err error) {
 			l.Core.ErrorLog, err = m.logger(s)
@@ -113,6 +113,7 @@ func (m module) logger(s *config.Scope) (*slog.Logger, error) {
 			return nil, &config.Error{Pos: t.pos, Msg: err.Error()}
 		}
 		h.outs = append(h.outs, out{w, t.level})
+		h.ToStderr = h.ToStderr || t.dest == "stderr"
 	}
 	return slog.New(h), nil
 }
@@ -121,6 +122,8 @@ func (m module) logger(s *config.Scope) (*slog.Logger, error) {
 type Handler struct {
 	outs  []out
 	attrs string
+	// ToStderr says that standard error is one of the destinations.
+	ToStderr bool
 }
 
 type out struct {
@@ -200,6 +203,9 @@ func (h *Handler) WithGroup(string) slog.Handler { return h }
 
 // LevelName is the level's name in nginx's words.
 func LevelName(level slog.Level) string {
+	if level == proxy.LevelLife {
+		level = proxy.LevelNotice
+	}
 	name := "debug"
 	for _, l := range levels {
 		if level >= l.Value {

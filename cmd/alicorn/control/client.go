@@ -12,7 +12,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
+	"time"
 )
 
 // Client speaks to one running server.
@@ -49,8 +51,10 @@ func Running(ctx context.Context, dir string) []*Client {
 
 // Status asks for the server's state.
 func (c *Client) Status(ctx context.Context) (Status, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, silence, fmt.Errorf("the server has not answered on %s for %s", c.Socket, silence))
+	defer cancel()
 	var st Status
-	body, err := c.call(ctx, http.MethodGet, "/status")
+	body, err := c.request(ctx, http.MethodGet, "/status")
 	if err == nil {
 		err = json.Unmarshal(body, &st)
 	}
@@ -122,7 +126,37 @@ func (e *dialError) Unwrap() []error { return []error{ErrNotRunning, e.op} }
 // ErrNotRunning means that no server answers on the socket.
 var ErrNotRunning = errors.New("no server of this configuration is running")
 
+// silence is how long a server that works takes at most to tell its state.
+const silence = 10 * time.Second
+
+// call asks for what may take long, and gives up when the server does not even
+// tell its state any more.
 func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel(nil)
+	watch.Go(func() { c.watch(ctx, cancel) })
+	return c.request(ctx, method, path)
+}
+
+// watch ends a call when the server is silent.
+func (c *Client) watch(ctx context.Context, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(silence)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if _, err := NewClient(c.Socket).Status(ctx); err != nil {
+			cancel(err)
+		}
+	}
+}
+
+func (c *Client) request(ctx context.Context, method, path string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://alicorn"+path, nil)
 	if err != nil {
 		return nil, err
@@ -132,6 +166,8 @@ func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) 
 	switch {
 	case errors.As(err, &op) && op.Op == "dial":
 		return nil, &dialError{op}
+	case err != nil && context.Cause(ctx) != nil:
+		return nil, context.Cause(ctx)
 	case err != nil:
 		return nil, fmt.Errorf("cannot speak to the server: %w", err)
 	}

@@ -26,7 +26,7 @@ func (k *Keeper) upgrade() error {
 	k.mu.Lock()
 	k.handed = true
 	k.mu.Unlock()
-	k.log(proxy.LevelNotice, "the new program has taken over")
+	k.log(proxy.LevelLife, "the new program has taken over")
 	k.handedOver <- struct{}{}
 	return nil
 }
