@@ -115,8 +115,34 @@ func (e *Engine) start(nc net.Conn, l *Listener) {
 	}
 }
 
+// shedding is how many connections are looked at when descriptors are scarce.
+const shedding = 32
+
+// shed closes connections that idle, as nginx does where new ones come and
+// there is no room: some that the order of a map gives, which is random.
+func (e *Engine) shed() {
+	e.mu.Lock()
+	live := make([]LiveConn, 0, shedding)
+	for _, lc := range e.conns {
+		if len(live) == shedding {
+			break
+		}
+		live = append(live, lc)
+	}
+	e.mu.Unlock()
+	for _, lc := range live {
+		lc.Drain(0)
+	}
+}
+
 // acceptFailed logs why l accepts nothing, or not for a while.
 func (e *Engine) acceptFailed(l *Listener, err error) {
+	if errors.Is(err, eventloop.ErrScarce) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		e.shed()
+	}
+	if errors.Is(err, eventloop.ErrScarce) {
+		return
+	}
 	if g := e.Current(); g != nil && g.ErrorLog != nil {
 		g.ErrorLog.Log(context.Background(), LevelCrit, "cannot accept on "+l.Address+": "+err.Error())
 	}

@@ -26,15 +26,6 @@ func TestUsedUpDescriptorsCostNoService(t *testing.T) {
 			"server { listen "+address+"; location / { app_pass web; } }\n")
 		cmd := startCommand(t, dir, nil, []string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, fewDescriptors), ownProgram(t), "run", "-c", "alicorn.conf"})
 		listenersOf(t, dir)
-		kept, err := net.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer kept.Close()
-		r := bufio.NewReader(kept)
-		if _, err := oneRequest(kept, r); err != nil {
-			t.Fatalf("%s: %v", master, err)
-		}
 		serving := append(processes(cmd.Process.Pid)["front"], cmd.Process.Pid)
 		for range fewDescriptors {
 			nc, err := net.Dial("tcp", address)
@@ -52,9 +43,15 @@ func TestUsedUpDescriptorsCostNoService(t *testing.T) {
 			if out, err := verbIn(t, dir, "status").CombinedOutput(); err != nil {
 				t.Errorf("%s: status after %s: %v: %s", master, ask, err, out)
 			}
-			if _, err := oneRequest(kept, r); err != nil {
-				t.Fatalf("%s: after %s: %v", master, ask, err)
-			}
+			awaitCondition(t, "a new client gets no answer", func() bool {
+				nc, err := net.Dial("tcp", address)
+				if err != nil {
+					return false
+				}
+				defer nc.Close()
+				_, err = oneRequest(nc, bufio.NewReader(nc))
+				return err == nil
+			})
 		}
 		if now := append(processes(cmd.Process.Pid)["front"], cmd.Process.Pid); !slices.Equal(now, serving) {
 			t.Errorf("%s: processes %v serve, before %v", master, now, serving)

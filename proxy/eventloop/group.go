@@ -8,10 +8,11 @@ import (
 
 // Group is the Loops of a process. Close it when every Descriptor is closed.
 type Group struct {
-	loops []*Loop
-	turn  atomic.Uint32
-	watch watch
-	wg    sync.WaitGroup
+	scarce, most int // Listener's
+	loops        []*Loop
+	turn         atomic.Uint32
+	watch        watch
+	wg           sync.WaitGroup
 }
 
 // New starts n Loops, at least one; errors.ErrUnsupported where the system has
@@ -38,6 +39,7 @@ func NewUnwatched(n int) (*Group, error) {
 
 func build(n int) (*Group, error) {
 	g := &Group{}
+	g.scarce, g.most = bounds()
 	for range max(n, 1) {
 		l, err := newLoop(g)
 		if err != nil {

@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -14,6 +15,8 @@ type Listener struct {
 	fd     int
 	accept func(*Conn)
 	failed func(error)
+	scarce int // a descriptor of this number or above says that few are left
+	most   int // a connection of this number or above is closed
 
 	mu     sync.RWMutex // held for reading while accepting
 	closed bool
@@ -34,11 +37,28 @@ const atOnce = 32
 // often, of which others may free some.
 const pause = 100 * time.Millisecond
 
+// ErrScarce says that few descriptors are left: connections that idle should go.
+var ErrScarce = errors.New("few descriptors are left")
+
+// bounds returns Listener's scarce and most. The system gives the lowest number
+// that is free, so that all above a connection's are: they are left to control,
+// logs, workers, and to the files of requests in progress.
+func bounds() (scarce, most int) {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur > 1<<30 {
+		return 1 << 30, 1 << 30
+	}
+	n := int(limit.Cur)
+	reserve := min(n/8, 128)
+	return n - 2*reserve, n - reserve
+}
+
 // Listen calls accept, on a leader's goroutine, with each connection of fd, a
 // listening socket that does not block and that the caller keeps open until
-// Close has returned. Errors of accept(2) go to failed, at most one a pause.
+// Close has returned. Errors of accept(2) go to failed, at most one a pause,
+// and ErrScarce for each connection beyond that bound.
 func (g *Group) Listen(fd int, accept func(*Conn), failed func(error)) (*Listener, error) {
-	l := &Listener{fd: fd, accept: accept, failed: failed}
+	l := &Listener{fd: fd, accept: accept, failed: failed, scarce: g.scarce, most: g.most}
 	for _, loop := range g.loops {
 		p := &place{l: l}
 		p.loop, p.fd, p.handler = loop, fd, p
@@ -121,6 +141,13 @@ func (p *place) acceptOne() (done bool, err error) {
 		return true, nil
 	default:
 		return true, os.NewSyscallError("accept", err)
+	}
+	if fd >= l.scarce {
+		l.failed(ErrScarce)
+	}
+	if fd >= l.most {
+		unix.Close(fd)
+		return true, os.NewSyscallError("accept", unix.EMFILE)
 	}
 	c := &Conn{peer: sa}
 	c.loop, c.fd = p.loop, fd
