@@ -135,12 +135,12 @@ func (m *leftovers) control(path string, user keeper.Identity) (*os.File, error)
 }
 
 // stopping returns what is done when the server stops listening: its pid file
-// goes then, so that another server may start while this one finishes.
+// says so, and another server may start while this one finishes.
 func (m *leftovers) stopping(n *notifier) func() {
 	return func() {
 		n.stopping()
 		if !m.upgrade.handedOver() {
-			m.upgrade.removePID()
+			m.upgrade.leavePID()
 		}
 	}
 }

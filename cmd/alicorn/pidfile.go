@@ -50,6 +50,17 @@ func replaceText(path, text string) error {
 	return err
 }
 
+// leaving ends the pid file of a server that finishes what is in progress and
+// listens no more: a number and an empty line. Another server may take the file.
+const leaving = "\n\n"
+
+// leavePID marks the pid file unless another server has taken it.
+func leavePID(path string) {
+	if pid, err := readPID(path); err == nil && pid == os.Getpid() {
+		_ = replaceText(path, itoa(pid)+leaving) // else a successor is told that this one runs
+	}
+}
+
 // renamePID renames a pid file within its folder.
 func renamePID(from, to string) error {
 	return osfile.Do(from, func() error { return os.Rename(from, to) })
@@ -79,6 +90,9 @@ func readPID(file string) (int, error) {
 func pidFileIsFree(path string) error {
 	pid, err := readPID(path)
 	if path == "" || err != nil || pid == os.Getpid() || pid == os.Getppid() || hasEnded(pid) {
+		return nil
+	}
+	if text, err := osfile.ReadSmall(path); err == nil && strings.HasSuffix(string(text), leaving) {
 		return nil
 	}
 	if st, err := os.Stat(path); err == nil && isYounger(pid, st) {

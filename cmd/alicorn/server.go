@@ -263,7 +263,7 @@ func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 	s.p.origin.notify.stopping()
 	ld.generation.LogTo(proxy.LevelLife, "stopping; the requests in progress are finished")
 	if s.link == nil && !s.p.upgrade.handedOver() {
-		s.p.upgrade.removePID()
+		s.p.upgrade.leavePID()
 		keeper.RemoveSockets(ld.generation, nil, s.p.origin.inherited)
 	}
 	end, cancel := ld.process.shutdownContext(s.draining)

@@ -70,14 +70,22 @@ func (u *upgrader) wrote(pidFile string) {
 }
 
 // removePID removes our pid file, under the name that it has now.
-func (u *upgrader) removePID() {
+func (u *upgrader) removePID() { u.withPID(removePID) }
+
+// leavePID says in our pid file that this server listens no more.
+func (u *upgrader) leavePID() { u.withPID(leavePID) }
+
+func (u *upgrader) withPID(do func(file string)) {
+	if u == nil {
+		return
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.done && u.pidFile != "" {
-		removePID(u.pidFile + oldPID)
+		do(u.pidFile + oldPID)
 		return
 	}
-	removePID(u.pidFile)
+	do(u.pidFile)
 }
 
 // run starts the new process with sockets and returns nil once it serves and
