@@ -70,6 +70,7 @@ type Load struct {
 	errs     Errors
 	warnings []Warning
 	writable []Writable
+	entered  []Entered
 	deferred []func() error
 	shared   map[string]any
 }
@@ -103,6 +104,19 @@ func (l *Load) WritesTemporary(pos Pos, path string) {
 
 // Writable returns the folders that the serving user writes to, each once.
 func (l *Load) Writable() []Writable { return l.writable }
+
+// Entered is a folder, or a file, that the directive at Pos has the serving
+// user look into.
+type Entered struct {
+	Pos  Pos
+	Path string
+}
+
+// Enters records that the serving user is to enter the folder path.
+func (l *Load) Enters(pos Pos, path string) { l.entered = append(l.entered, Entered{pos, path}) }
+
+// Entered returns the folders that the serving user enters.
+func (l *Load) Entered() []Entered { return l.entered }
 
 // Warn records advice about the place pos.
 func (l *Load) Warn(pos Pos, format string, args ...any) {

@@ -101,7 +101,11 @@ func pathTemplate(s *config.Scope, n *config.Node) (*proxy.Template, error) {
 	if !strings.HasPrefix(text, "$") {
 		text = s.Load().Path(text)
 	}
-	return proxy.ParseTemplate(s.Load(), n.Args[0].Pos, withoutParents(text, strings.HasSuffix(n.Arg(0), "/"))), nil
+	t := proxy.ParseTemplate(s.Load(), n.Args[0].Pos, withoutParents(text, strings.HasSuffix(n.Arg(0), "/")))
+	if path, ok := t.Static(); ok && filepath.IsAbs(path) {
+		s.Load().Enters(n.Args[0].Pos, path)
+	}
+	return t, nil
 }
 
 // withoutParents resolves the ".." in a name, which ends in a slash if it is to.

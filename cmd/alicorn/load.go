@@ -107,6 +107,9 @@ func (p *program) compile(tree *config.Tree, readErr error, res *config.Resource
 		err = fmt.Errorf("%s: there is no server { } block, so there is nothing to serve", p.name)
 	}
 	ld.generation = g
+	if err == nil {
+		ld.warnOfBarred()
+	}
 	return ld, err
 }
 

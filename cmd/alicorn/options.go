@@ -2,11 +2,16 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
+
+	"alicorn/config/osfile"
 )
 
 // options are the flags that say which configuration is meant.
@@ -104,6 +109,41 @@ func folder(variable, system, user string) string {
 		return filepath.Join(user, "alicorn")
 	}
 	return temporary()
+}
+
+// secure makes the folders of ours among temporary files, where anybody may
+// have made them before.
+func (f folders) secure() error {
+	for _, dir := range []string{f.run, f.state, f.cache, f.logs} {
+		if dir != temporary() {
+			continue
+		}
+		if err := ownTemporary(dir); err != nil {
+			return fmt.Errorf("cannot use folder %s: %w; remove it, or set RUNTIME_DIRECTORY, STATE_DIRECTORY and CACHE_DIRECTORY to folders of your own", dir, err)
+		}
+	}
+	return nil
+}
+
+// ownTemporary makes dir, or checks that it is ours, and closes it to others.
+func ownTemporary(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return cause(err)
+	}
+	st, err := os.Lstat(dir)
+	if err != nil {
+		return cause(err)
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	switch {
+	case !st.IsDir():
+		return errors.New("it is not a folder")
+	case !ok || int(sys.Uid) != os.Geteuid():
+		return fmt.Errorf("it belongs to user %q", osfile.User{UID: int(sys.Uid)}.Name())
+	case st.Mode().Perm()&0o077 != 0:
+		return cause(os.Chmod(dir, 0o700))
+	}
+	return nil
 }
 
 func temporary() string { return filepath.Join(os.TempDir(), "alicorn-"+itoa(os.Geteuid())) }

@@ -45,6 +45,9 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 	if isInit() {
 		return superviseAsInit()
 	}
+	if err := p.folders.secure(); err != nil {
+		return failed(err)
+	}
 	settings := p.peek()
 	if os.Getenv(upgradeEnv) == "" {
 		if err := pidFileIsFree(settings.PIDFile); err != nil {

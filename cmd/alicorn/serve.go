@@ -231,6 +231,9 @@ func (f *serveFlags) program(app found, dir string) (*program, error) {
 // addStatics asks the application, in a worker that serves nobody, which
 // static folders its framework has, and adds them to the configuration.
 func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) error {
+	if err := p.folders.secure(); err != nil {
+		return failed(err)
+	}
 	report, user, err := p.probe(ctx, f, app)
 	if err != nil {
 		return err

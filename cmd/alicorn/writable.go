@@ -55,5 +55,23 @@ func (p *program) eachWritable(ld *loaded, do func(osfile.Folder, osfile.User) e
 	return errs
 }
 
+// warnOfBarred warns of folders whose files are to be served and that the
+// serving user may not enter.
+func (ld *loaded) warnOfBarred() {
+	user := ld.process.identity()
+	as := user.Files()
+	if os.Geteuid() != 0 || ld.process.OneProcess {
+		as = osfile.User{UID: os.Geteuid()}
+	}
+	for _, e := range ld.load.Entered() {
+		barred := osfile.Barred(e.Path, as)
+		if barred == "" {
+			continue
+		}
+		name := osfile.User{UID: as.UID}.Name()
+		ld.load.Warn(e.Pos, "nothing in %q can be served: the server runs as %s, who may not enter %q; \"chmod o+x %s\" lets every user pass it", e.Path, name, barred, barred)
+	}
+}
+
 // stateFolder is for private keys: nobody else may look into it.
 func (f folders) stateFolder() osfile.Folder { return osfile.Folder{Path: f.state, Mode: 0o700} }

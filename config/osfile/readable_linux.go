@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,4 +38,31 @@ func Readable(dir string, u User, most int) error {
 			return nil
 		})
 	})
+}
+
+// Barred returns the first folder on the way to path, itself one, that u may
+// not enter; "": there is none, or path does not exist.
+func Barred(path string, u User) (barred string) {
+	real, err := filepath.EvalSymlinks(path)
+	switch {
+	case os.IsPermission(err): // without privileges the rest cannot be seen
+		real = filepath.Clean(path)
+	case err != nil:
+		return ""
+	}
+	parts := strings.Split(real, "/")
+	_ = u.Do(func() error { // rights that cannot be taken judge nothing
+		for i := range parts {
+			part := "/" + strings.Join(parts[1:i+1], "/")
+			if st, err := os.Stat(part); err == nil && !st.IsDir() {
+				return nil
+			}
+			if unix.Faccessat(unix.AT_FDCWD, part, unix.X_OK, unix.AT_EACCESS) == unix.EACCES {
+				barred = part
+				return nil
+			}
+		}
+		return nil
+	})
+	return barred
 }

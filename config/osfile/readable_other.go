@@ -4,3 +4,6 @@ package osfile
 
 // Readable returns nil: a thread has no rights of its own here.
 func Readable(string, User, int) error { return nil }
+
+// Barred returns "": a thread has no rights of its own here.
+func Barred(string, User) string { return "" }
