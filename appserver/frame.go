@@ -16,6 +16,7 @@ const (
 	frameLeaving = 'B'
 	frameLog     = 'L'
 	frameWake    = 'W'
+	frameNoted   = 'N'
 
 	flagEnd        = 1 // of head and data
 	flagFile       = 2 // of head
@@ -50,7 +51,7 @@ func parseFrame(b []byte) (frame, error) {
 		payload: b[headerSize:],
 	}
 	switch f.kind {
-	case frameReady, frameFailed, frameData, frameAborted, frameLeaving, frameLog, frameWake:
+	case frameReady, frameFailed, frameData, frameAborted, frameLeaving, frameLog, frameNoted, frameWake:
 		return f, nil
 	case frameHead:
 		if len(b) < sizedSize {

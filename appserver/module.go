@@ -20,6 +20,8 @@ type Options struct {
 	// that is given is taken to have checked users, directories and
 	// interpreters itself, with privileges that this process may lack.
 	Launcher Launcher
+	// Surveyor looks at applications' files; nil: this process does.
+	Surveyor Surveyor
 	// TempDir is where responses go that memory does not hold; "": the system's.
 	TempDir string
 	// ReportStatic asks workers for their static folders (see Report).
@@ -43,11 +45,13 @@ type Runtime struct {
 	mu       sync.Mutex
 	pools    []*Pool // running ones, those that retire too
 	services map[string]*service
+
+	surveys chan struct{} // a place for each survey under way
 }
 
 // NewRuntime returns a Runtime; it starts nothing.
 func NewRuntime(o Options) *Runtime {
-	return &Runtime{o: o, imports: imports{limit: autoWorkers()}, services: map[string]*service{}}
+	return &Runtime{o: o, imports: imports{limit: autoWorkers()}, services: map[string]*service{}, surveys: make(chan struct{}, autoWorkers())}
 }
 
 // Pools returns the running pools: the newest last.

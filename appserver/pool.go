@@ -19,8 +19,12 @@ type Pool struct {
 	logs   atomic.Pointer[func() *slog.Logger]
 	now    atomic.Int64 // coarse: the tick's clock, in nanoseconds
 
-	remarks remarks
-	outputs outputs
+	remarks  remarks
+	journal  journal
+	tree     []byte // stands for the files when the pool was started; empty: they are not known
+	identity string // and this for its settings and environment
+	service  *service
+	outputs  outputs
 
 	events chan event
 	first  chan struct{} // closed when the first start has succeeded or failed

@@ -120,6 +120,8 @@ func (w *worker) onReport(f frame) error {
 		w.leaves = true
 		e.kind = eventLeaving
 		e.text, _ = v.(string)
+	case frameNoted:
+		return w.onNoted(v)
 	case frameLog:
 		l, _ := v.([]any)
 		if len(l) != 2 {

@@ -3,8 +3,10 @@ package appserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 
 	"alicorn/config"
@@ -13,7 +15,12 @@ import (
 // Policy says how the applications of a generation start. The zero Policy
 // starts every one anew, and fails when one does not come up.
 type Policy struct {
-	// Keep lets applications that are as they were keep their workers.
+	// Survey takes note of the applications' files, so that a later Rollout can
+	// let them keep their workers.
+	Survey bool
+	// Ours are files and folders of the server, which are not the applications'.
+	Ours []string
+	// Keep lets applications that are as they were keep their workers. It needs Survey.
 	Keep bool
 	// Replace names applications that get new workers all the same.
 	Replace []string
@@ -75,6 +82,9 @@ func RolloutOf(main *config.Scope) *Rollout {
 // start brings the new pools up. On error the generation must be stopped.
 func (r *Rollout) start(ctx context.Context) error {
 	var wg sync.WaitGroup
+	if err := r.judgeNames(); err != nil {
+		return err
+	}
 	for _, app := range r.apps {
 		pt := &part{app: app, service: r.rt.join(app.Name)}
 		app.service = pt.service
@@ -93,14 +103,34 @@ func (r *Rollout) start(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// judgeNames refuses the name of an application that there is not.
+func (r *Rollout) judgeNames() error {
+	var names []string
+	for _, app := range r.apps {
+		names = append(names, app.Name)
+	}
+	for _, name := range r.Policy.Replace {
+		if slices.Contains(names, name) {
+			continue
+		}
+		if near := config.Nearest(name, names); near != "" {
+			return fmt.Errorf("there is no app %q; did you mean %q?", name, near)
+		}
+		return fmt.Errorf("there is no app %q; the configuration has %s", name, strings.Join(names, ", "))
+	}
+	return nil
+}
+
 // bring starts pt's new pool, if it needs one.
 func (r *Rollout) bring(ctx context.Context, pt *part) {
 	old := pt.service.pool.Load()
-	if old != nil && !old.isBroken() && r.keeps(pt) {
+	f := r.survey(pt, old)
+	if old != nil && !old.isBroken() && r.keeps(pt, old, f) {
 		pt.fate = Kept
 		return
 	}
 	pt.pool = newPool(r.rt, pt.app)
+	pt.pool.service, pt.pool.tree, pt.pool.identity = pt.service, f.Tree, f.Identity
 	pt.fate = Replaced
 	if old == nil {
 		pt.fate, pt.why = Started, ""
@@ -126,16 +156,55 @@ func (r *Rollout) bring(ctx context.Context, pt *part) {
 	pt.pool.speak(false)
 }
 
-// keeps reports whether pt's application is as it was, and why not.
-func (r *Rollout) keeps(pt *part) bool {
-	switch {
-	case !r.Policy.Keep:
-		return false
-	case slices.Contains(r.Policy.Replace, pt.app.Name):
-		pt.why = "as asked"
-		return false
+// survey looks at pt's files, and at what has become of those of old, if there is one.
+func (r *Rollout) survey(pt *part, old *Pool) (f Findings) {
+	if !r.Policy.Survey {
+		return f
 	}
-	return false
+	var q Survey
+	var doubt string
+	if old != nil {
+		q, doubt = old.journal.question()
+		q.Tree = old.tree
+	}
+	var many bool
+	if q.Written, many = r.rt.writtenBy(pt.app.Directory); many {
+		doubt = fmt.Sprintf("it writes more than %d files", mostNotes)
+	}
+	q.Ours = r.Policy.Ours
+	r.rt.surveys <- struct{}{}
+	defer func() { <-r.rt.surveys }()
+	f, err := r.rt.look(pt.app, q)
+	switch {
+	case err != nil:
+		f.Why = "its files could not be looked at: " + err.Error()
+	case doubt != "":
+		f.Why = doubt
+	}
+	return f
+}
+
+// look answers a survey where that can be done.
+func (rt *Runtime) look(app *App, q Survey) (Findings, error) {
+	if rt.o.Surveyor != nil {
+		return rt.o.Surveyor.Survey(app.Name, q)
+	}
+	return app.Survey(q), nil
+}
+
+// keeps reports whether pt's application is as it was, and why not.
+func (r *Rollout) keeps(pt *part, old *Pool, f Findings) bool {
+	switch {
+	case !r.Policy.Keep || slices.Contains(r.Policy.Replace, pt.app.Name):
+		pt.why = "as asked"
+	case f.Identity == "" || f.Identity != old.identity:
+		pt.why = "its settings or its environment have changed"
+	case f.Why != "":
+		pt.why = f.Why
+	case len(old.tree) == 0:
+		pt.why = "its files were not known"
+	}
+	return pt.why == ""
 }
 
 // commit gives requests to the new pools.

@@ -12,8 +12,9 @@ import (
 // pool that takes its requests now. A request takes the pool that is current
 // when its body has been read, so that no slow upload keeps an old pool alive.
 type service struct {
-	name string
-	pool atomic.Pointer[Pool]
+	name    string
+	pool    atomic.Pointer[Pool]
+	written written
 
 	// Under the runtime's lock.
 	shares int     // generations that have the app

@@ -97,6 +97,9 @@ func (p *Pool) on(e event) {
 		p.retire(w, Leaving, e.text)
 	case eventViolation:
 		w.log(proxy.LevelAlert, "broke the worker protocol: %s", e.text)
+		if w.state == Starting {
+			w.boot = &BootError{App: p.app.Name, Worker: w.name, Message: "it broke the worker protocol while it started: " + e.text}
+		}
 		p.retire(w, Condemned, "it broke the worker protocol")
 		w.termed, w.killed = true, true
 		w.signal(syscall.SIGKILL)

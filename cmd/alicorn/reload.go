@@ -109,7 +109,7 @@ func (s *server) reload(ctx context.Context, o control.Reload) (fates []control.
 	old := s.loaded()
 	tree, err := s.p.read()
 	ld, err := s.bring(ctx, tree, err, old.generation.Resources.Next(s.host), appserver.Policy{
-		Keep: !o.All && !s.p.single, Replace: o.Apps, Alone: !o.AllOrNothing,
+		Survey: !s.p.single, Keep: !o.All && !s.p.single, Replace: o.Apps, Alone: !o.AllOrNothing,
 	})
 	if err != nil {
 		old.generation.LogTo(proxy.LevelEmerg, "reload failed, the old configuration goes on: "+words(err))

@@ -77,11 +77,12 @@ func newServer(p *program, host config.Host, launcher appserver.Launcher) (*serv
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, err
 	}
+	surveyor, _ := launcher.(appserver.Surveyor)
 	draining, cut := context.WithCancel(context.Background())
 	return &server{
 		draining: draining, cut: cut, loops: loops,
 		p: p, host: host, start: time.Now(), engine: proxy.NewEngine(http1.Serve, loops), commands: make(chan command),
-		apps: appserver.NewRuntime(appserver.Options{Launcher: launcher, Loops: loops, TempDir: filepath.Join(p.folders.cache, "responses"), Version: proxy.Version, ReportStatic: true, Environ: p.environ()}),
+		apps: appserver.NewRuntime(appserver.Options{Launcher: launcher, Surveyor: surveyor, Loops: loops, TempDir: filepath.Join(p.folders.cache, "responses"), Version: proxy.Version, ReportStatic: true, Environ: p.environ()}),
 	}, nil
 }
 
@@ -108,6 +109,18 @@ func (s *server) begin(ctx context.Context, tree *config.Tree, readErr error) er
 	return nil
 }
 
+// ours are files and folders that may lie in an application's directory but
+// are the server's: its configuration, which counts by what it says, and what it
+// writes.
+func (p *program) ours(ld *loaded) []string {
+	f := p.folders
+	all := append([]string{f.run, f.state, f.cache}, ld.tree.Files...)
+	if pid := ld.process.PIDFile; pid != "" {
+		all = append(all, pid)
+	}
+	return all
+}
+
 // discard ends a generation that has begun to serve, and the event loops.
 func (s *server) discard(ld *loaded) {
 	now := cancelled()
@@ -121,13 +134,14 @@ func (s *server) discard(ld *loaded) {
 
 // firstPolicy is how the applications of the first generation start.
 func (p *program) firstPolicy() appserver.Policy {
-	return appserver.Policy{Early: !p.gated, Alone: !p.gated && !p.single}
+	return appserver.Policy{Survey: !p.single, Early: !p.gated, Alone: !p.gated && !p.single}
 }
 
 // bring makes a generation that is ready to serve. On error nothing is left of it.
 func (s *server) bring(ctx context.Context, tree *config.Tree, readErr error, res *config.Resources, policy appserver.Policy) (*loaded, error) {
 	ld, err := s.p.compile(tree, readErr, res, s.apps)
 	if err == nil {
+		policy.Ours = s.p.ours(ld)
 		appserver.RolloutOf(ld.main).Policy = policy
 		err = ld.generation.Start(ctx)
 	}

@@ -95,6 +95,13 @@ class Channel:
         """Sends a frame that carries one marshalled value."""
         self.send(frames.control(kind, slot, id, value))
 
+    def note(self, entries):
+        """Tells the front of files: (kind, path, stamp) each."""
+        try:
+            self.report(frames.NOTED, entries)
+        except ChannelClosed:
+            pass  # then the next receive ends the worker
+
     def remark(self, text):
         """Has the front log text, a warning about the application, once for all workers."""
         if text not in self._remarks and len(self._remarks) < MOST_REMARKS:

@@ -23,7 +23,7 @@ HEARTBEAT = 2  # word of the first line
 
 REQUEST, WAKE = ord("R"), ord("W")
 READY, FAILED, HEAD, DATA = ord("K"), ord("F"), ord("H"), ord("D")
-ABORTED, LEAVING, LOG = ord("X"), ord("B"), ord("L")
+ABORTED, LEAVING, LOG, NOTED = ord("X"), ord("B"), ord("L"), ord("N")
 
 BODY_FD, ENVIRON_FD, BODY_SHARED = 1, 2, 4  # flags of REQUEST
 END, FILE = 1, 2  # flags of HEAD and DATA

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from . import failure, frames, loader, readiness, statics, wsgi
+from . import failure, frames, journal, loader, readiness, statics, wsgi
 from .channel import Channel, ChannelClosed
 
 BOOT_FAILED = 3  # exit code
@@ -31,6 +31,8 @@ class Worker:
     def boot(self):
         """Imports the application; raises loader.LoadError."""
         settings = self.settings
+        files = journal.Journal(self.channel, settings.get("directory") or os.getcwd())
+        files.start()
         found = loader.load(settings)
         for finding in readiness.complete(found.application):
             self.channel.remark(finding)
@@ -41,6 +43,7 @@ class Worker:
             signal.signal(signal.SIGTERM, self._terminate)
         slots = self.channel.slots(settings["threads"], settings["window"])
         self.servers = [wsgi.Server(found.application, slot, settings) for slot in slots]
+        files.announce()
         gc.collect()
         gc.freeze()  # what the import made stays: no later collection need walk it
         if len(slots) > 1:

@@ -178,6 +178,7 @@ class Front:
             "bodies": {"size": bodies} if bodies else None,
         }, **settings)
         self.last = 0
+        self.noted = []  # files: (kind, path, stamp)
         self.early = []  # frames that came before the worker was ready
         self.answers, self.left_reason, self.code = {}, None, None
         self.woken = self.sent = 0  # W frames either way
@@ -293,7 +294,15 @@ class Front:
         self.lane.write(Lane.ASLEEP, value)
 
     def receive(self):
-        """Returns the next frame of any kind; None when the worker has died."""
+        """Returns the next frame but for those about files, which go to noted; None when the
+        worker has died."""
+        frame = self._next()
+        while frame is not None and frame.kind == "N":
+            self.noted += frame.value
+            frame = self._next()
+        return frame
+
+    def _next(self):
         while self.lane:
             data = self.lane.receive()
             if data:

@@ -280,6 +280,27 @@ func (c *Client) For(app string) func(appserver.Order) (appserver.Process, error
 	return func(o appserver.Order) (appserver.Process, error) { return c.launch(app, reading, o) }
 }
 
+// Survey implements appserver.Surveyor, for an app of the configuration that
+// Read returned last.
+func (c *Client) Survey(app string, q appserver.Survey) (f appserver.Findings, err error) {
+	c.mu.Lock()
+	reading := c.reading
+	c.mu.Unlock()
+	body, err := json.Marshal(q)
+	if err != nil {
+		return f, err
+	}
+	r, err := c.call(&message{Kind: askSurvey, App: app, Reading: reading, Body: body})
+	if err != nil {
+		return f, err
+	}
+	closeAll(r.files)
+	if err := json.Unmarshal(r.m.Body, &f); err != nil {
+		return f, fmt.Errorf("cannot read the keeper's findings: %w", err)
+	}
+	return f, nil
+}
+
 func (c *Client) launch(app string, reading uint64, o appserver.Order) (appserver.Process, error) {
 	r, err := c.call(&message{Kind: askLaunch, App: app, Reading: reading, Order: o}, o.Files...)
 	if err != nil {

@@ -21,6 +21,7 @@ const (
 	askSignal  kind = "signal"  // for a worker that was launched
 	askControl kind = "control" // the control API's socket
 	askUpgrade kind = "upgrade" // another process to take over
+	askSurvey  kind = "survey"  // whether the files of an app that it names are as they were
 )
 
 // Either side tells; there is no answer.

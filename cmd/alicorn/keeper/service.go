@@ -89,6 +89,8 @@ func (k *Keeper) answer(w *wire, m *message, files []*os.File) {
 	case askControl:
 		own = true
 		err = k.reserve.Spend(func() (err error) { out, err = k.o.Control(); return err })
+	case askSurvey:
+		reply.Body, err = k.survey(m)
 	case askLaunch:
 		k.launch(w, m, files)
 		return
@@ -345,6 +347,20 @@ func (k *Keeper) admit() error {
 	}
 	k.starting++
 	return nil
+}
+
+// survey looks at an app's files with the rights of its user. The front learns
+// no more of them than that user could.
+func (k *Keeper) survey(m *message) ([]byte, error) {
+	app := k.app(m.Reading, m.App)
+	if app == nil {
+		return nil, fmt.Errorf("the configuration has no app %q", m.App)
+	}
+	var q appserver.Survey
+	if err := json.Unmarshal(m.Body, &q); err != nil {
+		return nil, fmt.Errorf("cannot read a survey: %w", err)
+	}
+	return json.Marshal(app.Survey(q))
 }
 
 // signalWorker sends a signal that pools use to a worker that was started for

@@ -1,0 +1,132 @@
+package appserver
+
+import (
+	"fmt"
+	"maps"
+	"sync"
+)
+
+// journal is what the workers of a pool have said about files: those that the
+// application has loaded, as they were then, and those that it writes itself.
+type journal struct {
+	mu     sync.Mutex
+	loaded map[string]string // path: stamp of the file when it was imported
+	read   map[string]string // path: stamp of what was read outside of the directory while importing
+	doubt  string            // why the files are not known; "": they are
+}
+
+// The kinds of entries.
+const (
+	noteLoaded  = "loaded"
+	noteRead    = "read"
+	noteMade    = "made"    // the application has made, moved or removed it
+	noteWritten = "written" // it has opened the file for writing
+	noteDoubt   = "doubt"
+)
+
+// mostNotes bounds the files of a pool, and those that an app writes.
+const mostNotes = 20_000
+
+// onNoted takes what a worker says about files.
+func (w *worker) onNoted(v any) error {
+	entries, ok := v.([]any)
+	if !ok {
+		return errMarshal
+	}
+	for _, e := range entries {
+		fields, _ := e.([]any)
+		if len(fields) != 3 {
+			return errMarshal
+		}
+		var text [3]string
+		for i, f := range fields {
+			if text[i], ok = f.(string); !ok {
+				return errMarshal
+			}
+		}
+		if text[0] == noteMade || text[0] == noteWritten {
+			w.pool.service.wrote(text[1], text[0] == noteMade)
+		} else {
+			w.pool.journal.add(text[0], text[1], text[2])
+		}
+	}
+	return nil
+}
+
+// add notes one file. Workers of a pool that have imported different files
+// under one name are in doubt.
+func (j *journal) add(kind, path, stamp string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	into := &j.loaded
+	switch kind {
+	case noteLoaded:
+	case noteRead:
+		into = &j.read
+	default:
+		j.doubt = path
+		return
+	}
+	if *into == nil {
+		*into = map[string]string{}
+	}
+	before, known := (*into)[path]
+	switch {
+	case known && before != stamp && kind == noteLoaded:
+		j.doubt = fmt.Sprintf("its workers have imported different versions of %s", path)
+	case !known && len(j.loaded)+len(j.read) >= mostNotes:
+		j.doubt = fmt.Sprintf("it has imported more than %d files", mostNotes)
+	default:
+		(*into)[path] = stamp
+	}
+}
+
+// question returns what a survey has to know of the files.
+func (j *journal) question() (q Survey, doubt string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return Survey{Loaded: maps.Clone(j.loaded), Read: maps.Clone(j.read)}, j.doubt
+}
+
+// written is the files that an app writes itself, through all its pools.
+type written struct {
+	mu    sync.Mutex
+	files map[string]bool // true: made, moved or removed, not only opened for writing
+	many  bool            // there are more
+}
+
+// wrote notes that the app writes a file.
+func (s *service) wrote(path string, made bool) {
+	w := &s.written
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.files == nil {
+		w.files = map[string]bool{}
+	}
+	if _, known := w.files[path]; !known && len(w.files) >= mostNotes {
+		w.many = true
+		return
+	}
+	w.files[path] = w.files[path] || made
+}
+
+// writtenBy returns the files that the apps of a directory write: they may
+// share it. many says that there are more.
+func (rt *Runtime) writtenBy(directory string) (files map[string]bool, many bool) {
+	files = map[string]bool{}
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	for _, s := range rt.services {
+		p := s.pool.Load()
+		if p == nil || p.app.Directory != directory {
+			continue
+		}
+		s.written.mu.Lock()
+		for path, made := range s.written.files {
+			files[path] = files[path] || made
+		}
+		many = many || s.written.many
+		s.written.mu.Unlock()
+	}
+	return files, many
+}

@@ -1,0 +1,163 @@
+package appserver
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"time"
+
+	"alicorn/config/osfile"
+)
+
+// Survey asks whether an application is as it was. It is answered where its
+// files can be seen: with the rights of its user.
+type Survey struct {
+	Tree    []byte            `json:"tree,omitempty"`    // Findings.Tree of the survey before; empty: there was none
+	Loaded  map[string]string `json:"loaded,omitempty"`  // files that were imported, and their stamps
+	Read    map[string]string `json:"read,omitempty"`    // other files that it has read while importing
+	Written map[string]bool   `json:"written,omitempty"` // files that it writes; true: that it makes, moves or removes
+	Ours    []string          `json:"ours,omitempty"`    // files and folders of the server, which do not count
+}
+
+// Findings is the answer to a Survey.
+type Findings struct {
+	Identity string `json:"identity"` // stands for all settings and the environment
+	Tree     []byte `json:"tree"`     // stands for the files below the directory; empty: they cannot be known
+	Why      string `json:"why"`      // what has changed among the files; "": nothing
+}
+
+// Surveyor answers Surveys for the app of that name in the newest configuration.
+type Surveyor interface {
+	Survey(app string, q Survey) (Findings, error)
+}
+
+// surveyTime bounds a survey: a file system may hang.
+const surveyTime = 10 * time.Second
+
+// Survey answers q. It blocks at most ten seconds.
+func (a *App) Survey(q Survey) Findings {
+	done := make(chan Findings, 1)
+	go func() {
+		var f Findings
+		if err := a.rights().Do(func() error { f = a.look(q); return nil }); err != nil {
+			f = Findings{Identity: a.identity(), Why: err.Error()}
+		}
+		done <- f
+	}()
+	select {
+	case f := <-done:
+		return f
+	case <-time.After(surveyTime):
+		return Findings{Identity: a.identity(), Why: fmt.Sprintf("its files could not be looked at within %s", surveyTime)}
+	}
+}
+
+func (a *App) look(q Survey) Findings {
+	f := Findings{Identity: a.identity()}
+	for path, stamp := range q.Loaded {
+		if now := stampOf(path); now != stamp || now == unsure {
+			f.Why = path + " has changed"
+		}
+	}
+	for path, stamp := range q.Read {
+		if now := stampOf(path); now != stamp && !q.writes(path, sameFile(now, stamp)) {
+			f.Why = path + " has changed"
+		}
+	}
+	t := tree{ours: map[string]bool{}, visited: map[[2]uint64]bool{}}
+	for _, path := range append(q.Ours, openFiles()...) {
+		t.ours[resolved(path)] = true
+	}
+	if err := t.walk(resolved(a.Directory)); err != nil {
+		f.Why = err.Error()
+		return f
+	}
+	f.Tree = t.pack()
+	if f.Why == "" && len(q.Tree) > 0 {
+		f.Why = t.compare(q)
+	}
+	return f
+}
+
+// writes reports whether the application itself may have changed the file: it
+// makes it, or it has the same file open for writing.
+func (q Survey) writes(path string, same bool) bool {
+	made, known := q.Written[path]
+	return known && (made || same)
+}
+
+// rights returns those that the application's workers have in the file system.
+func (a *App) rights() osfile.User {
+	c := a.credentials
+	if !c.Switch {
+		return osfile.User{}
+	}
+	return osfile.User{UID: c.UID, GID: c.GID, Groups: c.Groups}
+}
+
+// identity stands for all that the app's block and its environment say. Every
+// field counts but where the block stands and what starts with it.
+func (a *App) identity() string {
+	h := sha256.New()
+	v := reflect.ValueOf(a).Elem()
+	for i := range v.NumField() {
+		switch name := v.Type().Field(i).Name; name {
+		case "Pos", "interpreter", "service", "rt", "asking":
+		default:
+			fmt.Fprintf(h, "%s %v\n", name, v.Field(i))
+		}
+	}
+	a.asking.Lock()
+	fmt.Fprintf(h, "%s %s %s", resolved(a.Directory), a.interpreter.Path, a.interpreter.Env)
+	a.asking.Unlock()
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// unsure is the stamp of a file that may have changed unseen.
+const unsure = "?"
+
+// stampOf returns what the file at path is known by, links resolved, as the
+// worker writes it: device, inode, size and times. "" stands for no file.
+func stampOf(path string) string {
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%x.%x.%x.%x.%x", uint64(st.Dev), st.Ino, st.Size, modified(&st), changed(&st))
+}
+
+// sameFile reports whether two stamps are of one file.
+func sameFile(a, b string) bool {
+	cut := func(s string) string {
+		parts := strings.SplitN(s, ".", 3)
+		return strings.Join(parts[:min(2, len(parts))], ".")
+	}
+	return a != "" && cut(a) == cut(b)
+}
+
+// resolved returns path without links, or path where it cannot be.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return filepath.Clean(path)
+}
+
+// openFiles returns the files that this process has open: its logs.
+func openFiles() []string {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil
+	}
+	var files []string
+	for _, e := range entries {
+		if path, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(path, "/") {
+			files = append(files, path)
+		}
+	}
+	return files
+}
