@@ -8,9 +8,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"alicorn/cmd/alicorn/control"
 )
 
 // appSite is a program with one application, whose file has the given code.
@@ -115,4 +118,52 @@ func answer(t *testing.T, nc net.Conn) string {
 		t.Error(err)
 	}
 	return string(body)
+}
+
+// Forty applications share one file: a server that is added replaces no worker.
+func TestAServerBesideFortyApplicationsReplacesNoWorker(t *testing.T) {
+	t.Parallel()
+	f, _ := appSite(t, "workers 1;", echo("first"))
+	f.mu.Lock()
+	one, _, _ := strings.Cut(f.text, "server {")
+	f.mu.Unlock()
+	_, one, _ = strings.Cut(one, "app web ")
+	var all strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&all, "app a%d %s\nserver { listen 127.0.0.1:0; server_name s%d; location / { app_pass a%d; } }\n", i, one, i, i)
+	}
+	f.set(all.String())
+	s, _ := serving(t, f)
+	pids := func() (all []int) {
+		for _, a := range s.Status().Apps {
+			for _, w := range a.Workers {
+				all = append(all, w.PID)
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+	eventually(t, "forty workers", func() bool {
+		ready := 0
+		for _, a := range s.Status().Apps {
+			if a.State == "running" {
+				ready++
+			}
+		}
+		return ready == 40
+	})
+	before := pids()
+	f.set(`server { listen 127.0.0.1:0; server_name new; return 200 "new"; }` + "\n" + all.String())
+	fates, err := s.Reload(t.Context(), control.Reload{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fate := range fates {
+		if fate.Fate != "kept" {
+			t.Errorf("app %s: %s, %s", fate.App, fate.Fate, fate.Why)
+		}
+	}
+	if after := pids(); len(fates) != 40 || !slices.Equal(before, after) {
+		t.Errorf("%d fates; workers %v, before %v", len(fates), after, before)
+	}
 }
