@@ -136,13 +136,16 @@ func (p *Pool) retire(w *worker, to State, reason string) {
 	if w.state >= to {
 		return
 	}
-	first := w.state < Leaving
+	first, starting := w.state < Leaving, w.state == Starting
 	w.state, w.reason = to, reason
 	p.ready = slices.DeleteFunc(p.ready, func(v *worker) bool { return v == w })
 	if first {
 		p.takeAll(w)
 		w.channel.endWrites(w.threads)
-		w.deadline = time.Now().Add(p.app.GracefulTimeout)
+		w.deadline = time.Now()
+		if !starting { // an import has no request to finish
+			w.deadline = w.deadline.Add(p.app.GracefulTimeout)
+		}
 	}
 	p.dispatch()
 }

@@ -68,14 +68,20 @@ func serveFor(ctx context.Context, link *keeper.Client, serving *atomic.Pointer[
 	s.link = link
 	serving.Store(s)
 	go s.obey(ctx, cancel)
-	if err := s.begin(ctx, tree, readErr); err != nil {
+	s.first.serving = func() error {
+		s.sayStarted()
+		detach()
+		link.Serving(s.Status())
+		return nil
+	}
+	if err = s.begin(ctx, tree, readErr); err == nil {
+		err = s.runWithControl(ctx)
+	}
+	if err != nil && !s.first.isOver() {
 		link.Failed(words(err))
 		return startError(err)
 	}
-	s.sayStarted()
-	detach()
-	link.Serving(s.Status())
-	return failed(s.runWithControl(ctx))
+	return failed(err)
 }
 
 // programOf is the program that the keeper runs, and its first configuration.
@@ -102,7 +108,7 @@ func (s *server) obey(ctx context.Context, abort context.CancelFunc) {
 		select {
 		case n := <-s.link.Commands():
 			v := verb(n)
-			if !s.started.Load() && (v == verbStop || v == verbStopNow) {
+			if s.loaded() == nil && (v == verbStop || v == verbStopNow) {
 				abort()
 				return
 			}

@@ -125,12 +125,15 @@ func (f folders) secure() error {
 	return nil
 }
 
-// ownTemporary makes dir, or checks that it is ours, and closes it to others.
+// ownTemporary makes dir, or checks that it is ours, and closes it to others. A
+// folder that cannot be made, as in a container without /tmp, is no danger:
+// whatever needs it says so.
 func ownTemporary(dir string) error {
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return cause(err)
-	}
+	_ = os.Mkdir(dir, 0o700) // Lstat tells
 	st, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return cause(err)
 	}

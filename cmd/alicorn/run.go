@@ -79,20 +79,34 @@ func serveHere(ctx context.Context, p *program, ready func(control.Status)) erro
 	if err != nil {
 		return failed(err)
 	}
+	stopping := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stopSignals := s.signals(ctx, cancel)
 	defer stopSignals()
-	if err := s.open(ctx); err != nil {
+	defer p.upgrade.removePID()
+	s.first.serving = func() error { return s.onServing(ready) }
+	err = s.open(ctx)
+	switch {
+	case err == nil:
+		err = s.runWithControl(ctx)
+	case ctx.Err() != nil && stopping.Err() == nil:
+		return nil // a signal has ended the start
+	}
+	if err != nil && !s.first.isOver() {
 		return startError(err)
 	}
+	return failed(err)
+}
+
+// onServing tells everybody who waits for it that this process serves.
+func (s *server) onServing(ready func(control.Status)) error {
+	p := s.p
 	pid, err := writePID(s.loaded().process.PIDFile)
 	if err != nil {
-		s.run(cancelled())
-		return failed(err)
+		return err
 	}
 	p.upgrade.wrote(pid)
-	defer p.upgrade.removePID()
 	for _, line := range p.origin.inherited.Rest() {
 		s.log().Warn(line)
 	}
@@ -103,7 +117,7 @@ func serveHere(ctx context.Context, p *program, ready func(control.Status)) erro
 	announce()
 	p.origin.takeOver()
 	p.origin.notify.ready()
-	return failed(s.runWithControl(ctx))
+	return nil
 }
 
 // sayStarted logs that the server serves, and says it on standard error where
@@ -126,7 +140,12 @@ func (s *server) sayStarted() {
 func (s *server) runWithControl(ctx context.Context) error {
 	apiCtx, endAPI := context.WithCancel(ctx)
 	var api sync.WaitGroup
-	api.Go(func() { s.control(apiCtx, s.log()) })
+	speak := func() { api.Go(func() { s.control(apiCtx, s.log()) }) }
+	if s.p.gated { // until this process serves, verbs are the other one's
+		s.first.then(speak)
+	} else {
+		speak()
+	}
 	api.Go(func() { giveBack(apiCtx, collectIdle) })
 	look(apiCtx, s.paceGC)
 	api.Go(func() {
@@ -197,7 +216,7 @@ func (s *server) signals(ctx context.Context, abort context.CancelFunc) (stop fu
 
 func (s *server) signal(ctx context.Context, sig os.Signal, abort context.CancelFunc) {
 	v := verbOf(sig)
-	if !s.started.Load() {
+	if s.loaded() == nil {
 		if v == verbStop {
 			abort()
 		}

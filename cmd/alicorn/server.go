@@ -33,7 +33,7 @@ type server struct {
 	draining context.Context // of the drains; ends when a stop may not wait for them
 	cut      context.CancelFunc
 
-	started    atomic.Bool  // the first generation serves, and run decides
+	first      firstStart
 	ending     atomic.Bool  // nothing listens any more
 	queued     atomic.Int64 // reloads that wait for the running one
 	mu         sync.Mutex
@@ -92,20 +92,15 @@ func (s *server) open(ctx context.Context) error {
 	return s.begin(ctx, tree, err)
 }
 
-// begin starts the first generation. Its addresses are open while applications
-// import. It returns when one is ready, or something else can be served; an
-// error says that nothing can, and nothing is left then.
+// begin opens the addresses of the first generation and starts its applications.
+// On error nothing is left of it. run, which has to follow, waits for the outcome.
 func (s *server) begin(ctx context.Context, tree *config.Tree, readErr error) error {
 	ld, err := s.bring(ctx, tree, readErr, config.NewResources(s.host), s.p.firstPolicy())
 	if err != nil {
 		return err
 	}
 	s.swap(ld)
-	if err := appserver.RolloutOf(ld.main).Verdict(ctx, s.p.single); err != nil {
-		s.discard(ld)
-		return err
-	}
-	s.started.Store(true)
+	s.first.watch(func(ctx context.Context) error { return appserver.RolloutOf(ld.main).Verdict(ctx, s.p.single) })
 	return nil
 }
 
@@ -209,8 +204,10 @@ func (c *processSettings) shutdownContext(parent context.Context) (context.Conte
 	return context.WithTimeout(parent, c.ShutdownTimeout)
 }
 
-// run serves until a stop has been carried out. ctx ending stops at once.
+// run serves until a stop has been carried out, or until it is known that
+// nothing of the first generation can be served. ctx ending stops at once.
 func (s *server) run(ctx context.Context) error {
+	defer s.first.end()
 	r := &reloader{s: s, done: make(chan error, 1)}
 	u := &upgrade{s: s, done: make(chan error, 1)}
 	for {
@@ -225,21 +222,24 @@ func (s *server) run(ctx context.Context) error {
 				u.abandon()
 				r.abandon()
 				return s.stop(ctx, c.verb == verbStopNow)
-			case verbReload:
-				r.ask(ctx, c.reloading())
-			case verbReopen:
-				respond(c.reply, s.reopen())
+			case verbAlive:
+				s.alive(c.reply)
+				continue
 			case verbRetire:
 				r.abandon()
 				return s.retire(ctx)
-			case verbUpgrade:
-				u.ask(c.reply)
-			case verbAlive:
-				s.alive(c.reply)
-			case verbScaleUp:
-				s.scale(1)
-			case verbScaleDown:
-				s.scale(-1)
+			}
+			if !s.first.hold(c) {
+				s.carryOut(ctx, c, r, u)
+			}
+		case err := <-s.first.outcome:
+			held, err := s.first.decided(err)
+			if err != nil {
+				s.discard(s.loaded())
+				return err
+			}
+			for _, c := range held {
+				s.carryOut(ctx, c, r, u)
 			}
 		case err := <-r.done:
 			r.finished(ctx, err)
@@ -253,6 +253,22 @@ func (s *server) run(ctx context.Context) error {
 			r.abandon()
 			return s.stop(ctx, true)
 		}
+	}
+}
+
+// carryOut does what a command asks of a server that has started.
+func (s *server) carryOut(ctx context.Context, c command, r *reloader, u *upgrade) {
+	switch c.verb {
+	case verbReload:
+		r.ask(ctx, c.reloading())
+	case verbReopen:
+		respond(c.reply, s.reopen())
+	case verbUpgrade:
+		u.ask(c.reply)
+	case verbScaleUp:
+		s.scale(1)
+	case verbScaleDown:
+		s.scale(-1)
 	}
 }
 

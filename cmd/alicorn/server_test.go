@@ -15,6 +15,7 @@ import (
 	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
+	"alicorn/proxy/proxytest"
 )
 
 const patience = 10 * time.Second
@@ -263,11 +264,47 @@ server { listen 127.0.0.1:0; location / { app_pass web; } }`
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = startError(s.open(t.Context()))
+			if err = s.open(t.Context()); err == nil {
+				err = s.run(t.Context())
+			}
+			err = startError(err)
 			var exit *exitError
 			if !errors.As(err, &exit) || exit.code != tc.want {
 				t.Errorf("%v, want exit code %d", err, tc.want)
 			}
 		})
+	}
+}
+
+// A stop while applications still import is a stop like any other: what runs
+// ends, and the exit code is 0.
+func TestAServerCanBeStoppedWhileItStarts(t *testing.T) {
+	t.Parallel()
+	dir := proxytest.PublicDir(t)
+	f := newFakeProgram(t, `app web { wsgi app:app; directory `+dir+`; python /usr/bin/python3; workers 1; }
+server { listen 127.0.0.1:0; location / { return 200 "served"; } location /app { app_pass web; } }`)
+	f.single = true
+	write(t, dir, "app.py", "import time\ntime.sleep(600)\n")
+	s, err := newServer(f.program, &keeper.Local{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.first.serving = func() error { return errors.New("the application is ready") }
+	if err := s.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.run(t.Context()) }()
+	if got := body(t, s); got != "served" {
+		t.Errorf("while the application starts the answer is %q", got)
+	}
+	s.Stop(false)
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("the stop ended with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the server does not stop")
 	}
 }
