@@ -143,7 +143,7 @@ go_test() {
     if [ "${#as_root[@]}" -gt 0 ]; then
         elevate=(-exec "sudo -E env 'PATH=$PATH'")
     fi
-    GOPROXY=$proxy CGO_ENABLED=1 go test -race -timeout 10m "${elevate[@]}" "$@"
+    GOPROXY=$proxy CGO_ENABLED=1 go test -race -timeout 20m "${elevate[@]}" "$@"
 }
 
 python_tests() {

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"alicorn/cmd/alicorn/control"
 )
 
 // Each file in testdata/script is one behaviour, told with a configuration,
@@ -187,14 +189,29 @@ func alicornCommand(ts *testscript.TestScript, args []string) *exec.Cmd {
 	return cmd
 }
 
-// awaitListening waits until the server serves: it then has its control
-// socket.
+// serves reports whether the server that has the control socket has started,
+// and written the pid file that its configuration names.
+func serves(ts *testscript.TestScript, socket string) bool {
+	st, err := control.NewClient(socket).Status(context.Background())
+	if err != nil || st.Starting {
+		return err == nil && st.Stopping
+	}
+	conf, _ := os.ReadFile(ts.MkAbs("alicorn.conf"))
+	name := regexp.MustCompile(`(?m)^\s*pid\s+([^\s;]+);`).FindSubmatch(conf)
+	if name == nil || strings.HasSuffix(st.Config, "serve") {
+		return true
+	}
+	text, _ := os.ReadFile(ts.MkAbs(string(name[1])))
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return err == nil && pid == st.PID
+}
+
+// awaitListening waits until the server serves.
 func (s *scriptServer) awaitListening(ts *testscript.TestScript) {
 	for deadline := time.Now().Add(2 * s.patience); ; {
 		sockets, _ := filepath.Glob(filepath.Join(ts.Getenv("RUNTIME_DIRECTORY"), "control-*.sock"))
 		for _, path := range sockets {
-			if nc, err := net.Dial("unix", path); err == nil {
-				nc.Close()
+			if serves(ts, path) {
 				return
 			}
 		}

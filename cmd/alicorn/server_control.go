@@ -78,7 +78,7 @@ func (s *server) Status() control.Status {
 	for _, p := range s.apps.Pools() {
 		st.Apps = append(st.Apps, appStatus(p))
 	}
-	st.Stopping = s.ending.Load()
+	st.Starting, st.Stopping = !s.first.isOver(), s.ending.Load()
 	st.TempSpace.Used, st.TempSpace.Limit = s.apps.TempSpace()
 	st.Certificates, st.Logs = s.Certificates(), lossesOf(ld.generation)
 	return st

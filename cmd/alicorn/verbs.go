@@ -284,8 +284,15 @@ func statusCommand() *cobra.Command {
 }
 
 func printStatus(w io.Writer, st control.Status) error {
-	fmt.Fprintf(w, "alicorn %s, pid %d, up %s, generation %d\nconfiguration %s\nlistening on  %s\n", st.Version, st.PID,
-		time.Since(st.Started).Round(time.Second), st.Generation, st.Config, strings.Join(st.Listeners, ", "))
+	phase := ""
+	switch {
+	case st.Stopping:
+		phase = ", stopping"
+	case st.Starting:
+		phase = ", starting"
+	}
+	fmt.Fprintf(w, "alicorn %s, pid %d, up %s, generation %d%s\nconfiguration %s\nlistening on  %s\n", st.Version, st.PID,
+		time.Since(st.Started).Round(time.Second), st.Generation, phase, st.Config, strings.Join(st.Listeners, ", "))
 	fmt.Fprintf(w, "temporary     %d of %d MB\n", st.TempSpace.Used>>20, st.TempSpace.Limit>>20)
 	printTrouble(w, st)
 	for _, a := range st.Apps {

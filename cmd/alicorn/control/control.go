@@ -57,6 +57,7 @@ type Server interface {
 type Status struct {
 	Version    string    `json:"version"`
 	PID        int       `json:"pid"`
+	Starting   bool      `json:"starting,omitempty"` // no application is ready yet
 	Stopping   bool      `json:"stopping,omitempty"` // it finishes what is in progress, and listens no more
 	Generation int       `json:"generation"`
 	Started    time.Time `json:"started"`
