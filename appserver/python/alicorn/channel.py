@@ -197,10 +197,10 @@ class Slot:
                 if lane:
                     lane.wake()
             kind, id, length = PLAIN.unpack_from(self._buffer)
-            # loads stops where the dict ends, so a body behind it needs no slicing away
+            # no longer than it is: with an audit hook Python copies what loads is given
             if kind == frames.REQUEST and size == length + SIZED.size and not (
                     ancillary or flags & TRUNCATED):
-                return id, marshal.loads(self._payload), None
+                return id, marshal.loads(self._payload[:length]), None
             if not size:
                 return self.take()  # what the front could not take back, else None
             if not lane or self._buffer[0] != frames.WAKE:
@@ -272,12 +272,13 @@ class Slot:
         if kind != frames.REQUEST or flags & TRUNC:
             raise ProtocolError("unexpected frame %r of %d bytes" % (chr(kind), size))
         if frame_flags == frames.BODY_SHARED and not ancillary:
-            return id, marshal.loads(self._payload), shared(self.channel.bodies, self._payload, length)
+            return id, marshal.loads(self._payload[:length]), shared(self.channel.bodies, self._payload, length)
         if frame_flags or ancillary or flags & CTRUNC:
             return self._receive_descriptors(frame_flags, id, length, ancillary, flags)
+        environ = marshal.loads(self._payload[:length])
         length += SIZED.size
         body = io.BytesIO(self._buffer[length:size]) if size > length else None
-        return id, marshal.loads(self._payload), body
+        return id, environ, body
 
     def _data(self, id, body, end):
         most = min(FRAME - HEADER.size, self._window)
@@ -331,7 +332,7 @@ class Slot:
                 file.seek(0)
                 environ = marshal.loads(file.read())
         else:
-            environ = marshal.loads(self._payload)
+            environ = marshal.loads(self._payload[:length])
         if frame_flags & frames.BODY_SHARED:
             return id, environ, shared(self.channel.bodies, self._payload, length)
         if not held:
