@@ -115,6 +115,9 @@ func (a *alicorn) start(s *site) (*server, error) {
 	verbs := &verbs{binary: binary, file: file, env: runtimeDirectories(server.dir)}
 	server.verbs = verbs
 	server.reload = func(ctx context.Context) error {
+		if err := s.deploy(); err != nil {
+			return err
+		}
 		_, err := verbs.run(ctx, "reload")
 		return err
 	}
