@@ -38,6 +38,7 @@ type disturbance struct {
 func disturbances() []disturbance {
 	return []disturbance{
 		{name: "reload", noun: "reloads", every: 2 * time.Second, act: reloadOnce, replaces: true},
+		{name: "storm", noun: "reloads", every: 200 * time.Millisecond, act: reloadOnce, beside: slowClients, replaces: true, after: nothingLeft},
 		{name: "recycle", shape: recycleOften, replaces: true},
 		{name: "kill", noun: "kills", every: 3 * time.Second, act: killOnce, replaces: true, allowed: heldByTheKilled},
 	}
