@@ -34,11 +34,11 @@ open_file_cache max=1000 inactive=60s;
     location /static/ {
         alias %[9]s/;
     }
-    location / {
+%[12]s    location / {
         app_pass bench;
     }
 }
-`
+%[13]s`
 
 // alicorn is a program of alicorn: this module's, built once per run, or one
 // that was built before.
@@ -108,6 +108,11 @@ func (a *alicorn) start(s *site) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.prepare != nil {
+		if err := s.prepare(); err != nil {
+			return nil, err
+		}
+	}
 	file, err := server.write("alicorn.conf", a.configuration(s, server))
 	if err != nil {
 		return nil, err
@@ -138,7 +143,7 @@ func (a *alicorn) configuration(s *site, server *server) string {
 		more.WriteString("    user nobody;\n")
 	}
 	return fmt.Sprintf(alicornFile, userLine(), s.app, s.dir, s.workers, s.threads, more.String(),
-		server.dir, server.addr, s.staticDir(), s.sharedDirectives(), s.listenOptions())
+		server.dir, server.addr, s.staticDir(), s.sharedDirectives(), s.listenOptions(), s.locations, s.apps)
 }
 
 // runtimeDirectories keeps sockets and state below dir, as systemd would set them.
@@ -161,6 +166,7 @@ func (v *verbs) command(verb string, args ...string) []string {
 	return append([]string{v.binary, verb, "-c", v.file}, args...)
 }
 
+// run returns what the verb prints, also where it fails.
 func (v *verbs) run(ctx context.Context, verb string, args ...string) ([]byte, error) {
 	line := v.command(verb, args...)
 	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
@@ -169,7 +175,7 @@ func (v *verbs) run(ctx context.Context, verb string, args ...string) ([]byte, e
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("alicorn %s: %w\n%s", verb, err, strings.TrimSpace(stderr.String()))
+		return out, fmt.Errorf("alicorn %s: %w\n%s", verb, err, strings.TrimSpace(stderr.String()))
 	}
 	return out, nil
 }

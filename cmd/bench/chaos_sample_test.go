@@ -10,7 +10,7 @@ import (
 // with a fixed seed, by its own rule.
 func TestChaosForAMoment(t *testing.T) {
 	program := "alicorn=" + alicornProgram(t)
-	for _, name := range []string{"reload", "storm", "recycle", "kill"} {
+	for _, name := range []string{"reload", "storm", "forty", "recycle", "kill"} {
 		t.Run(name, func(t *testing.T) {
 			kind, err := disturbanceNamed(name)
 			if err != nil {

@@ -39,6 +39,7 @@ func disturbances() []disturbance {
 	return []disturbance{
 		{name: "reload", noun: "reloads", every: 2 * time.Second, act: reloadOnce, replaces: true},
 		{name: "storm", noun: "reloads", every: 200 * time.Millisecond, act: reloadOnce, beside: slowClients, replaces: true, after: nothingLeft},
+		{name: "forty", noun: "deploys", every: time.Second, shape: fortyShape, act: deployOne, beside: allForty, after: fortyLeft},
 		{name: "recycle", shape: recycleOften, replaces: true},
 		{name: "kill", noun: "kills", every: 3 * time.Second, act: killOnce, replaces: true, allowed: heldByTheKilled},
 	}

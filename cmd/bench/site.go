@@ -36,9 +36,13 @@ type site struct {
 	connections int // that a process of nginx may have
 	// directives are further lines that mean the same to nginx and alicorn.
 	directives string
-	secure     bool            // withServers makes it an identity
-	tls        *identity       // what servers speak TLS with; nil: plain HTTP
-	given      map[string]bool // addresses that freeAddress has returned
+	// apps and locations are further lines of alicorn's configuration, and
+	// prepare, if not nil, makes the files that they name.
+	apps, locations string
+	prepare         func() error
+	secure          bool            // withServers makes it an identity
+	tls             *identity       // what servers speak TLS with; nil: plain HTTP
+	given           map[string]bool // addresses that freeAddress has returned
 }
 
 // newSite fills a new temporary directory, readable by every user so that
