@@ -61,7 +61,7 @@ func TestASlowReaderDoesNotHoldAWorker(t *testing.T) {
 
 func TestWithoutATemporaryFileTheWorkerWaits(t *testing.T) {
 	rt := NewRuntime(Options{})
-	text := strings.Replace(configText(t, "workers 1; timeout 300ms;"), "app_buffers 4 32k;", "app_buffers 1 32k; app_max_temp_file_size 0;", 1)
+	text := strings.Replace(configText(t, "workers 1; timeout 3s;"), "app_buffers 4 32k;", "app_buffers 1 32k; app_max_temp_file_size 0;", 1)
 	s := &site{proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(rt)}, Serve: http1.Serve}), rt}
 	nc := s.Dial("127.0.0.1:8080")
 	defer nc.Close()
@@ -71,7 +71,7 @@ func TestWithoutATemporaryFileTheWorkerWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(600 * time.Millisecond) // longer than timeout: waiting for a client is not the application's time
+	time.Sleep(3500 * time.Millisecond) // longer than timeout: waiting for a client is not the application's time
 	if s.idle(t) {
 		t.Error("the worker is free although nobody could have taken its response")
 	}
