@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,8 +24,12 @@ import (
 // awake keeps a loop from sleeping.
 type awake struct{}
 
-func (awake) Poll(*eventloop.Turn) bool { return true }
-func (awake) Sleep(bool) bool           { return false }
+func (awake) Poll(*eventloop.Turn) bool {
+	runtime.Gosched() // a single CPU has others to run
+	return true
+}
+
+func (awake) Sleep(bool) bool { return false }
 
 func ask(t *testing.T, nc net.Conn, r *bufio.Reader) string {
 	t.Helper()

@@ -15,7 +15,8 @@ type Source interface {
 	Poll(t *Turn) bool
 	// Sleep says that the Loop is about to wait (true) or has stopped waiting:
 	// while it waits, new work must make a Descriptor of the Loop ready. It
-	// reports whether there is work already, and handles none.
+	// reports whether there is work already, and handles none. Before a Source's
+	// first Poll it hears false, for a busy Loop may not wait for a long time.
 	Sleep(asleep bool) (pending bool)
 }
 
@@ -32,6 +33,7 @@ type Loop struct {
 
 	// The leader's own.
 	count, next int         // of the poller's events: how many there are and which is next
+	told        *[]Source   // they have heard that the Loop does not wait
 	readied     atomic.Bool // a handler that has just lost the lead may set it, too
 
 	mu        sync.Mutex
@@ -187,7 +189,14 @@ func (l *Loop) handle(t *Turn, d *Descriptor) (leads bool) {
 }
 
 func (l *Loop) pollSources(t *Turn) (worked, leads bool) {
-	for _, s := range *l.sources.Load() {
+	sources := l.sources.Load()
+	if sources != l.told {
+		l.told = sources
+		for _, s := range *sources {
+			s.Sleep(false)
+		}
+	}
+	for _, s := range *sources {
 		t.enter()
 		if s.Poll(t) {
 			worked = true

@@ -150,6 +150,25 @@ func TestSourcesAreLookedAtInEachTurn(t *testing.T) {
 	}
 }
 
+// busy is a Source that keeps its Loop from waiting.
+type busy struct{}
+
+func (busy) Poll(*Turn) bool {
+	runtime.Gosched()
+	return true
+}
+
+func (busy) Sleep(bool) bool { return false }
+
+func TestASourceOfALoopThatNeverWaitsIsAwake(t *testing.T) {
+	g := newGroup(t, 1)
+	l := g.Next()
+	l.AddSource(busy{})
+	s := newCounter(t, l)
+	eventually(t, func() bool { return !s.asleep.Load() }, "hearing that the loop is awake")
+	l.RemoveSource(busy{})
+}
+
 func TestAnIdleLoopSleeps(t *testing.T) {
 	g := newGroup(t, 3)
 	var all []*counter
