@@ -52,19 +52,17 @@ func (l *fakes) launch(o Order) (Process, error) {
 	if f.page, err = unix.Mmap(int(o.Files[filePage].Fd()), 0, pageStride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, err
 	}
-	var shared *fakeLane
 	if o.Lane != (Geometry{}) {
-		if shared, err = newFakeLane(o.Files[fileBell+1]); err != nil {
+		if f.lane, err = newFakeLane(o.Files[fileBell+1]); err != nil {
 			return nil, err
 		}
 	}
 	l.all = append(l.all, f)
 	l.wg.Go(func() {
-		f.lane = shared
 		f.send(frameReady, 0, 0, appendValue(nil, map[string]any{"version": "3"}))
 		l.script(f)
 		unix.Munmap(f.page)
-		shared.close()
+		f.lane.close()
 		unix.Close(f.channel)
 		f.exited <- Exit{Code: 0}
 	})
