@@ -27,7 +27,7 @@ type counts struct {
 func answers(t *testing.T, nc net.Conn, request string) string {
 	t.Helper()
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(5 * time.Second))
+	nc.SetDeadline(time.Now().Add(patience))
 	go func() {
 		io.WriteString(nc, request)
 		nc.(interface{ CloseWrite() error }).CloseWrite()

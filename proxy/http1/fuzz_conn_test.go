@@ -85,7 +85,7 @@ func (w *witness) read(t *testing.T, data []byte, step int) (all []seen, refusal
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(30 * time.Second))
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)

@@ -58,7 +58,7 @@ func ours(name, request, want, nginx, why string) wireCase {
 // nginx, with the same settings of the server. rule is what they are judged by, unless
 // they say it themselves.
 func runCases(t *testing.T, settings, rule string, cases []wireCase) {
-	settings = "lingering_timeout 100ms; client_header_timeout 5s; " + settings
+	settings = "lingering_timeout 100ms; client_header_timeout 60s; " + settings
 	s, dir := newServer(t, settings), startNginx(t, settings)
 	// Connections are also served as where the system has no event loop.
 	plain := proxytest.New(t, proxytest.Config{
@@ -121,7 +121,7 @@ func outcome(t *testing.T, nc net.Conn, c wireCase) string {
 	t.Helper()
 	defer nc.Close()
 	ends := strings.HasSuffix(c.want, "ended")
-	nc.SetDeadline(time.Now().Add(4 * time.Second))
+	nc.SetDeadline(time.Now().Add(patience))
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"alicorn/config"
 	"alicorn/proxy"
@@ -36,9 +37,10 @@ func upgrades(sent chan<- [2]int64) proxy.Module {
 }
 
 func TestAnUpgradedConnectionIsTheHandlers(t *testing.T) {
+	t.Parallel()
 	for _, goroutines := range []bool{false, true} {
 		counts := make(chan [2]int64, 1)
-		s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8000; client_header_timeout 50ms; keepalive_timeout 50ms; }",
+		s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8000; client_header_timeout 1s; keepalive_timeout 1s; }",
 			Modules: []proxy.Module{upgrades(counts)}, Serve: http1.Serve, Goroutines: goroutines})
 		nc := s.Dial("")
 		request := "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
@@ -58,6 +60,7 @@ func TestAnUpgradedConnectionIsTheHandlers(t *testing.T) {
 		}
 		for _, want := range []string{"with the head\n", "and later\n"} {
 			if want == "and later\n" {
+				time.Sleep(1100 * time.Millisecond) // longer than the timeouts
 				io.WriteString(nc, want)
 			}
 			if got, err := r.ReadString('\n'); got != want {

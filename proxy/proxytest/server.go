@@ -32,8 +32,8 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// patience bounds every wait of this package: long enough for a busy machine.
-const patience = 10 * time.Second
+// patience bounds every wait of this package: long enough for a slow and busy machine.
+const patience = 30 * time.Second
 
 // Config is what a Server is made of.
 type Config struct {
