@@ -145,6 +145,9 @@ func (x *Exchange) plainStatus(status Status) error {
 	}
 	// an error page that failed does not lend its code to the failure
 	x.status.override = 0
+	if StatusText(status.Code()) == "" {
+		return orDone(x.Res.Reply(status.Code(), "", nil)) // nginx has no page for a code that it does not know
+	}
 	return orDone(x.Res.Reply(status.Code(), "text/html", statusPageOf(x, status)))
 }
 

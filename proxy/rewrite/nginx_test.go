@@ -32,6 +32,8 @@ func TestReturnDoesWhatNginxDoes(t *testing.T) {
 		`return $scheme://other.test;`, `return 400 bad;`, `return 401;`, `return 403;`, `return 404 "none of $uri";`, `return 410;`, `return 418 tea;`,
 		`return 500;`, `return 599 odd;`, `return 302 "$uri";`, `return 200 first; return 201 second;`, `default_type text/html; return 200 page;`,
 		`types { text/css css; } return 200 body;`, `error_page 404 /page; return 404;`, `error_page 404 /page; return 404 text;`,
+		`return 404 "";`, `error_page 404 /page; return 404 "";`, `error_page 404 /page; return 404 "$arg_none";`, `return 0 "";`, `return 599 '';`,
+		`return 429;`, `return 430;`, `return 450;`, `return 494;`, `return 495;`, `return 497;`, `return 507;`, `return 600;`, `return 999;`,
 		`error_page 302 /page; return 302 /x;`, `error_page 403 =418 /page; return 403;`, `absolute_redirect off; return 301 /there;`,
 		`error_page 403 /away; return 403;`, `error_page 404 =200 /page; return 404;`,
 	}

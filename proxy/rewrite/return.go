@@ -22,7 +22,7 @@ func newAnswer(s *config.Scope, n *config.Node) (instruction, error) {
 		return &answer{302, proxy.ParseTemplate(s.Load(), n.Args[0].Pos, n.Arg(0))}, nil
 	case err != nil || code < 0 || code > 999:
 		return nil, &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid return code %q", n.Arg(0))}
-	case len(n.Args) == 2:
+	case len(n.Args) == 2 && (n.Arg(1) != "" || code < 400): // nginx takes no text for an error as the code alone
 		return &answer{code, proxy.ParseTemplate(s.Load(), n.Args[1].Pos, n.Arg(1))}, nil
 	}
 	return &answer{code, nil}, nil
