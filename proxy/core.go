@@ -97,7 +97,7 @@ func (m core) blocks() []config.Directive {
 			Args: config.Arity{Min: 1, Max: 2}, Syntax: "[= | ~ | ~* | ^~] URI | @NAME", Set: m.setLocation,
 			Help: "Settings for the paths it matches: = exactly, a prefix, ^~ a prefix that regular expressions do not override, ~ and ~* a regular expression with and without regard to case, @ a name for internal redirects. The longest prefix wins unless a regular expression, in the order of the file, matches."},
 		{Name: "listen", In: config.Server, Args: config.SomeArg, Repeat: true, Set: m.setListen,
-			Syntax:  "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [ssl] [reuseport] [backlog=N] [ipv6only=on|off]",
+			Syntax:  "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [ssl] [reuseport] [backlog=N] [ipv6only=on|off] [deferred] [fastopen=N] [rcvbuf=SIZE] [sndbuf=SIZE] [so_keepalive=on|off|IDLE:INTERVAL:COUNT] [bind]",
 			Default: "*:80, or *:8000 without root",
 			Help:    "An address the server accepts connections on. default_server makes it the one for hosts that no server_name matches; otherwise the first in the file is."},
 		{Name: "server_name", In: config.Server, Args: config.SomeArg, Repeat: true, Set: m.setServerName, Syntax: "NAME ...",

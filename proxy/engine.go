@@ -61,6 +61,9 @@ func (e *Engine) Current() *Generation { return e.current.Load() }
 func (e *Engine) Swap(g *Generation) *Generation {
 	old := e.current.Swap(g)
 	for _, l := range g.Listeners {
+		if err := l.tune(g.sites[l].tuning); err != nil && g.ErrorLog != nil {
+			g.ErrorLog.Log(context.Background(), LevelAlert, "cannot set an option of "+l.Address+": "+err.Error())
+		}
 		if l.accepts == nil && !l.Closed() {
 			if err := e.listen(l); err != nil {
 				e.acceptFailed(l, err)

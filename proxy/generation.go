@@ -239,7 +239,7 @@ func (c *compiler) listen() {
 			}
 			opened[bound] = l
 			c.g.Listeners = append(c.g.Listeners, l)
-			c.g.sites[l] = &listenerSites{any: sites[bound].site}
+			c.g.sites[l] = &listenerSites{any: sites[bound].site, tuning: sites[bound].listen.Tuning}
 		}
 		e.site.Listener = opened[bound]
 		if bound != key {
@@ -292,7 +292,10 @@ func (c *compiler) join(e *siteEntry, sv *Server, l *Listen) {
 		}
 		e.explicit, e.site.Default = l, sv
 	}
-	if l.Options.Backlog != 0 || l.Options.ReusePort {
+	if !l.bare() {
+		if !e.listen.bare() && e.listen != l {
+			c.load.Fail(l.Pos, "duplicate listen options for %s; the first are at %s", l.Address, e.listen.Pos)
+		}
 		e.listen = l
 	}
 	e.site.SSL = e.site.SSL || l.SSL

@@ -25,6 +25,13 @@ type Listen struct {
 	// which is a warning: no directive asked for it.
 	Optional bool
 	Options  config.ListenOptions
+	Tuning   Tuning
+}
+
+// bare reports that l says nothing of its socket: another server's listen for the
+// same address may.
+func (l *Listen) bare() bool {
+	return l.Options == config.ListenOptions{V6Only: true} && l.Tuning == Tuning{}
 }
 
 // key identifies the address.
@@ -109,6 +116,9 @@ func (l *Listen) resolve(text, host, port string) error {
 		return nil
 	}
 	ip, err := netip.ParseAddr(host)
+	if v4, ok := inetAton(host); err != nil && ok {
+		ip, err = v4, nil
+	}
 	if err != nil {
 		addrs, lookErr := net.LookupIP(host)
 		if lookErr != nil || len(addrs) == 0 {
@@ -121,6 +131,35 @@ func (l *Listen) resolve(text, host, port string) error {
 	}
 	l.Address = net.JoinHostPort(ip.String(), port)
 	return nil
+}
+
+// inetAton reads the forms of an IPv4 address that inet_aton(3) takes, and with
+// it the resolver that nginx and gunicorn ask: one to four numbers, the last
+// of which fills the bytes that are left, in decimal, octal or hexadecimal.
+func inetAton(text string) (netip.Addr, bool) {
+	parts := strings.Split(text, ".")
+	if len(parts) > 4 {
+		return netip.Addr{}, false
+	}
+	var address uint64
+	for i, part := range parts {
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (5 - len(parts))
+		}
+		base := 10
+		if hex, ok := strings.CutPrefix(strings.ToLower(part), "0x"); ok {
+			part, base = hex, 16
+		} else if part != "0" && strings.HasPrefix(part, "0") {
+			base = 8
+		}
+		v, err := strconv.ParseUint(part, base, bits)
+		if err != nil {
+			return netip.Addr{}, false
+		}
+		address = address<<bits | v
+	}
+	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}), true
 }
 
 // firstOf returns the lowest address, IPv4 before IPv6: names are resolved
@@ -138,8 +177,12 @@ func firstOf(found []net.IP) netip.Addr {
 
 func (l *Listen) parseOption(text string) error {
 	name, value, _ := strings.Cut(text, "=")
-	var err error
+	known, err := l.Tuning.parse(name, value)
+	if known {
+		return err
+	}
 	switch name {
+	case "bind": // each address has a socket of its own, unless a wildcard's covers it
 	case "default_server", "default":
 		l.Default = true
 	case "ssl":
@@ -156,7 +199,7 @@ func (l *Listen) parseOption(text string) error {
 		}
 		l.Options.V6Only = value == "on"
 	default:
-		return fmt.Errorf("invalid parameter %q of listen; it takes default_server, ssl, http2, reuseport, backlog=N, ipv6only=on|off", text)
+		return fmt.Errorf("invalid parameter %q of listen; it takes default_server, ssl, http2, reuseport, backlog=N, ipv6only=on|off, deferred, fastopen=N, rcvbuf=SIZE, sndbuf=SIZE, so_keepalive=on|off|IDLE:INTERVAL:COUNT, bind", text)
 	}
 	return err
 }

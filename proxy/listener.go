@@ -26,6 +26,7 @@ type Listener struct {
 	file    *os.File
 	addr    net.Addr
 	name    osfile.Name // of a unix socket
+	tuned   Tuning      // the Engine's own
 	accepts acceptor    // nil until the Engine starts it
 	closed  atomic.Bool
 }
@@ -113,6 +114,8 @@ type addrSite struct {
 type listenerSites struct {
 	any  *Site            // the socket's own address
 	addr map[string]*Site // more specific local addresses; nil when none
+
+	tuning Tuning
 }
 
 // fill sets what c shows of nc's addresses.

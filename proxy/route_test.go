@@ -37,7 +37,7 @@ func TestTheAddressComesBeforeTheName(t *testing.T) {
 func TestAddressesOfListenAreReadAsNginxDoes(t *testing.T) {
 	for text, want := range map[string]string{
 		"8080": "0.0.0.0:8080", "*:81": "0.0.0.0:81", "127.0.0.1": "127.0.0.1:80", "127.0.0.1:82": "127.0.0.1:82",
-		"localhost:83": "127.0.0.1:83", "[::1]": "[::1]:80", "[::]:84": "[::]:84", "*": "0.0.0.0:80",
+		"localhost:83": "127.0.0.1:83", "[::1]": "[::1]:80", "[::]:84": "[::]:84", "*": "0.0.0.0:80", "0:85": "0.0.0.0:85", "127.1:86": "127.0.0.1:86",
 	} {
 		s := start(t, "server { listen "+text+"; }")
 		if got := s.Engine.Current().Listeners[0].Address; got != want {
@@ -49,6 +49,7 @@ func TestAddressesOfListenAreReadAsNginxDoes(t *testing.T) {
 func TestMistakesOfServersAreNamed(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"server { listen 80 default_server; } server { listen 80 default_server; }", "a duplicate default server for 0.0.0.0:80; the first is at /conf/alicorn.conf:1:10"},
+		{"server { listen 80 deferred; } server { listen 80; } server { listen *:80 sndbuf=8k; }", "duplicate listen options for 0.0.0.0:80; the first are at /conf/alicorn.conf:1:10"},
 		{"server { listen 80; listen *:80; }", "listen *:80 is duplicate; the first is at /conf/alicorn.conf:1:10"},
 		{"server { listen 70000; }", `invalid port in "70000"`},
 		{"server { listen 127.0.0.1:+80; }", `invalid port in "127.0.0.1:+80"`},
