@@ -80,7 +80,7 @@ func survive(t *testing.T, s *site, attack string) {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("the pool does not end")
 	}
 }

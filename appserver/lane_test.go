@@ -384,7 +384,7 @@ func TestNothingIsLostBetweenLaneAndChannel(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 24 {
 		nc := s.Dial("127.0.0.1:8080")
-		nc.SetDeadline(time.Now().Add(30 * time.Second))
+		nc.SetDeadline(time.Now().Add(60 * time.Second))
 		r := bufio.NewReader(nc)
 		wg.Go(func() {
 			for i := range 250 {

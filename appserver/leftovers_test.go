@@ -32,7 +32,7 @@ func TestWorkersLeaveNothingBehind(t *testing.T) {
 		return len(s.fakes.all)
 	}
 	files, goroutines, maps := count()
-	for end := time.Now().Add(30 * time.Second); started() < 20; {
+	for end := time.Now().Add(60 * time.Second); started() < 20; {
 		if r := s.Get("/"); r.Status != 200 || time.Now().After(end) {
 			t.Fatalf("%d %q; %d workers were started", r.Status, r.Text(), started())
 		}

@@ -30,7 +30,7 @@ func (c *container) request(address, text string) string {
 		return ""
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
 	io.WriteString(nc, text)
 	answer, _ := io.ReadAll(bufio.NewReader(nc))
 	if len(answer) == 0 {

@@ -41,7 +41,7 @@ func (n nginx) get(t *testing.T, name, host, target string) answer {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
 	fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", target, host)
 	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
 	if err != nil {

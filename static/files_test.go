@@ -221,7 +221,7 @@ func TestSmallAndLargeFilesArriveWhole(t *testing.T) {
 	}
 	s := start(t, folder(t, files), "server { listen 80; root ROOT; }")
 	nc := s.Dial("")
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
 	br := bufio.NewReader(nc)
 	for name, content := range files {
 		for _, method := range []string{"GET", "HEAD"} {

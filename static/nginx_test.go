@@ -31,7 +31,7 @@ var lists = regexp.MustCompile(`^\S+ /(list|json|sizes|empty)/`)
 func ask(t *testing.T, nc net.Conn, request string) string {
 	t.Helper()
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
 	parts := strings.Split(request, "|")
 	method, target, _ := strings.Cut(parts[0], " ")
 	fmt.Fprintf(nc, "%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n", method, target)

@@ -42,7 +42,7 @@ func shake(t *testing.T, server, client *stdtls.Config) (stdtls.ConnectionState,
 			return
 		}
 		defer nc.Close()
-		nc.SetDeadline(time.Now().Add(10 * time.Second))
+		nc.SetDeadline(time.Now().Add(60 * time.Second))
 		sc := stdtls.Server(nc, server)
 		if err = sc.Handshake(); err == nil {
 			_, err = sc.Write([]byte("x")) // behind TLS 1.3's tickets
@@ -54,7 +54,7 @@ func shake(t *testing.T, server, client *stdtls.Config) (stdtls.ConnectionState,
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
 	cc := stdtls.Client(nc, client)
 	if err = cc.Handshake(); err == nil {
 		_, err = cc.Read(make([]byte, 1))

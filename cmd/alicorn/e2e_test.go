@@ -534,7 +534,7 @@ func holdRequest(ts *testscript.TestScript, neg bool, args []string) {
 
 func releaseHeld(ts *testscript.TestScript, neg bool, args []string) {
 	nc := serverOf(ts).held
-	nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	nc.SetReadDeadline(time.Now().Add(serverOf(ts).patience))
 	_, err := io.Copy(io.Discard, nc)
 	switch {
 	case err == nil:

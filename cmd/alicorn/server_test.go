@@ -18,7 +18,7 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 // fakeProgram is a program whose configuration the test decides on, and when
 // it is there to be read.

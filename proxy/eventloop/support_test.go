@@ -12,7 +12,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 type handlerFunc func(t *Turn)
 

@@ -65,7 +65,7 @@ func get(t *testing.T, socket, target string) (status int, limit string) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
 	fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", target)
 	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
 	if err != nil {

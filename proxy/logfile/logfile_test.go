@@ -78,7 +78,7 @@ func TestSyslogGetsOneDatagramForEachLine(t *testing.T) {
 	defer pc.Close()
 	s, _ := open(t, "syslog:server="+pc.LocalAddr().String()+",facility=local3,severity=warn,tag=shop,nohostname", Options{})
 	s.Write([]byte("hello\n"))
-	pc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	pc.SetReadDeadline(time.Now().Add(60 * time.Second))
 	buf := make([]byte, 512)
 	n, _, err := pc.ReadFrom(buf)
 	if err != nil {

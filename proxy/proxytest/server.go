@@ -33,7 +33,7 @@ import (
 )
 
 // patience bounds every wait of this package: long enough for a slow and busy machine.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // Config is what a Server is made of.
 type Config struct {

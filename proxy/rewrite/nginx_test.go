@@ -87,7 +87,7 @@ func exchange(t *testing.T, socket, host, target string, fields []string) (*http
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
 	fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n", target, host, strings.Join(append(fields, ""), "\r\n"))
 	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
 	if errors.Is(err, io.ErrUnexpectedEOF) {

@@ -93,7 +93,7 @@ func TestARefusalHasAnErrorPageAndEndsTheConnection(t *testing.T) {
 	tc := stdtls.Client(s.Dial("127.0.0.1:443"), &stdtls.Config{InsecureSkipVerify: true})
 	defer tc.Close()
 	fmt.Fprint(tc, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
-	tc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	tc.SetReadDeadline(time.Now().Add(60 * time.Second))
 	answer, err := io.ReadAll(tc)
 	if text := string(answer); err != nil || !strings.HasPrefix(text, "HTTP/1.1 400 ") || !strings.HasSuffix(text, "why") {
 		t.Errorf("got %q, %v", answer, err)
@@ -142,7 +142,7 @@ func TestAnotherServersCATellsNothing(t *testing.T) {
 		server { listen 127.0.0.1:443 ssl; server_name c.example; }`))
 	tc := stdtls.Client(s.Dial("127.0.0.1:443"), &stdtls.Config{ServerName: "a.example", InsecureSkipVerify: true, Certificates: []stdtls.Certificate{one}})
 	defer tc.Close()
-	tc.SetDeadline(time.Now().Add(10 * time.Second))
+	tc.SetDeadline(time.Now().Add(60 * time.Second))
 	for _, c := range []struct{ host, want string }{
 		{"a.example", "SUCCESS"}, {"c.example", "FAILED:certificate not trusted"}, {"b.example", "421 Misdirected Request"},
 	} {

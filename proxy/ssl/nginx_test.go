@@ -48,7 +48,7 @@ func (p pair) both(t *testing.T, f func(nc net.Conn) string) (ours, nginx string
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
 	return f(p.ours.Dial("127.0.0.1:443")), f(nc)
 }
 

@@ -213,7 +213,7 @@ func TestHeldFinalisationsWaitForRelease(t *testing.T) {
 	ca.Hold()
 	done := make(chan struct{})
 	go func() { c.finalize(o, "shop.example.test"); close(done) }()
-	for deadline := time.Now().Add(20 * time.Second); ca.Held() != 1; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); ca.Held() != 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no finalisation is held")
 		}

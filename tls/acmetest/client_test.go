@@ -167,7 +167,7 @@ func (c *client) prove(o order, answer func(token, authorization string)) {
 // await polls an order or an authorization until it has come to its end.
 func (c *client) await(url, status string) (o order) {
 	c.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); o.Status != status; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); o.Status != status; time.Sleep(5 * time.Millisecond) {
 		if o, _ = c.read(url, nil); o.Status != status && (o.Status == "valid" || o.Status == "invalid" || time.Now().After(deadline)) {
 			c.t.Fatalf("%s is %s, not %s", url, o.Status, status)
 		}

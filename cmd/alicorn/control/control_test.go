@@ -85,7 +85,7 @@ func TestTheClientGetsStatusAndActions(t *testing.T) {
 			if got != want {
 				t.Errorf("%s does %q, want %q", path, got, want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Fatalf("%s does nothing", path)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"alicorn/proxy"
 )
 
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 // fixture is a Keeper that serves a Client of this process.
 type fixture struct {
