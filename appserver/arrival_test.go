@@ -15,8 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/config"
-	"alicorn/proxy"
-	"alicorn/proxy/proxytest"
 )
 
 // A model of a pool and its workers in steps of a millisecond: requests arrive,
@@ -62,13 +60,17 @@ type modelRequest struct {
 	due      int
 }
 
-// modelClient is a Stream whose client can leave.
-type modelClient struct {
-	*proxytest.Recorder
-	left bool
-}
+// modelClient is a client that can leave.
+type modelClient struct{ left bool }
 
+// Gone is proxy.Client's.
 func (c *modelClient) Gone() bool { return c.left }
+
+// Lost is proxy.Client's.
+func (c *modelClient) Lost() bool { return false }
+
+// Silent is proxy.Client's.
+func (c *modelClient) Silent() bool { return false }
 
 // modelWorker is a worker and, in place of its process, what that would do.
 type modelWorker struct {
@@ -128,8 +130,8 @@ func (m *model) arrive() {
 		size = laneEntry + 100
 	}
 	r.frame = append(appendHeader(r.frame[:0], frameRequest, 0, 0), make([]byte, size)...)
-	client := &modelClient{Recorder: proxytest.NewRecorder("")}
-	r.waiter.x, r.waiter.began = proxy.NewExchange(nil, client), m.now
+	client := &modelClient{}
+	r.waiter.client, r.waiter.began = client, m.now
 	m.live[r] = &modelRequest{request: r, client: client, cost: m.regime.costs[m.rnd.IntN(len(m.regime.costs))]}
 	if f := m.pool.submit(r); f != nil {
 		m.t.Fatal(f.Reason)

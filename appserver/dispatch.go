@@ -228,8 +228,8 @@ func (p *Pool) fill(w *worker) {
 // clientGone reports that nobody waits for the answer to r, which no worker
 // has. The pool's lock is held.
 func (r *request) clientGone() bool {
-	x := r.waiter.x
-	return r.withdrawn || x != nil && x.Stream().Gone()
+	c := r.waiter.client
+	return r.withdrawn || c != nil && c.Gone()
 }
 
 // leave takes r, whose client has gone, out of the queue and tells its Exchange.

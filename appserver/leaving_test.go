@@ -4,6 +4,7 @@ package appserver
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -13,17 +14,39 @@ import (
 	"strings"
 	"testing"
 
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
 )
 
-// newLeavingSite is a site whose responses wait in little memory and no file.
+// newLeavingSite is a site whose responses wait in little memory and no file. Its
+// second server speaks TLS.
 func newLeavingSite(t *testing.T) *site {
-	s := newLoopSite(t, "workers 1;", Options{})
-	text := strings.Replace(configText(t, "workers 1;"), "app_buffers 4 32k;", "app_buffers 1 32k; app_max_temp_file_size 0;", 1)
-	if err := s.Reload(text); err != nil {
+	dir := t.TempDir()
+	proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{})
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	certificates := proxy.Module{Name: "certificates", Generation: func(_ *config.Scope, g *proxy.Generation) error {
+		for _, site := range g.Sites() {
+			if site.SSL {
+				site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+			}
+		}
+		return nil
+	}}
+	const servers = "server { listen 127.0.0.1:8080; LOCATION } server { listen 127.0.0.1:8443 ssl; LOCATION }"
+	rt := NewRuntime(Options{})
+	s := proxytest.New(t, proxytest.Config{Text: strings.ReplaceAll(servers, "LOCATION", ""), Modules: []proxy.Module{Module(rt), certificates}, Serve: http1.Serve})
+	rt.o.Loops = s.Loops
+	app, _, _ := strings.Cut(configText(t, "workers 1;"), "server {")
+	location := "app_buffers 1 32k; app_max_temp_file_size 0; client_max_body_size 200m; location / { app_pass web; }"
+	if err := s.Reload(app + strings.ReplaceAll(servers, "LOCATION", location)); err != nil {
+		t.Fatal(err)
+	}
+	return &site{s, rt}
 }
 
 // leaver is a client that is about to leave.
@@ -158,15 +181,86 @@ func TestAClientThatHalfClosesGetsItsWholeResponse(t *testing.T) {
 	}
 }
 
+// However long its parts are in coming: that it is there showed when the head was
+// sent.
+func TestAQuietStreamGoesOnForAClientThatHalfClosedBefore(t *testing.T) {
+	s := newLeavingSite(t)
+	nc := s.Dial("127.0.0.1:8080").(*net.TCPConn)
+	l := &leaver{site: s, t: t, nc: nc, r: bufio.NewReader(nc), gate: filepath.Join(t.TempDir(), "gate")}
+	l.halfClose("GET /late?%s HTTP/1.1\r\nHost: a\r\n\r\n", l.gate)
+	l.open()
+	res, err := http.ReadResponse(l.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(res.Body); err != nil || string(body) != "first, second" {
+		t.Errorf("body %q, %v", body, err)
+	}
+}
+
+// halfClose sends a request and ends the sending side, and returns once the pool
+// has seen both.
+func (l *leaver) halfClose(format string, args ...any) {
+	l.send(format, args...)
+	l.nc.CloseWrite()
+	proxytest.Eventually(l.t, func() bool {
+		p := l.pool(l.t)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, r := range p.ready[0].table {
+			if r != nil && r.waiter.client.Gone() {
+				return true
+			}
+		}
+		return false
+	}, "the pool knows")
+}
+
+// A close looks like a half close until something is sent. While the application
+// is silent the client counts as gone all the same: the worker need not send two
+// parts to learn it.
+func TestAClientThatClosesInASilenceFreesItsThreadAtTheNextPart(t *testing.T) {
+	for name, connect := range map[string]func(s *site) net.Conn{
+		"TCP": func(s *site) net.Conn { return s.Dial("127.0.0.1:8080") },
+		"TLS": func(s *site) net.Conn {
+			return tls.Client(s.Dial("127.0.0.1:8443"), &tls.Config{InsecureSkipVerify: true})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newLeavingSite(t)
+			nc := connect(s)
+			l := &leaver{site: s, t: t, r: bufio.NewReader(nc), gate: filepath.Join(t.TempDir(), "gate")}
+			fmt.Fprintf(nc, "GET /quiet?%s HTTP/1.1\r\nHost: a\r\n\r\n", l.gate)
+			res, err := http.ReadResponse(l.r, nil)
+			if err == nil {
+				_, err = io.ReadFull(res.Body, make([]byte, len("first")))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			nc.Close()
+			p := s.pool(t)
+			proxytest.Eventually(t, func() bool {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				return p.ready[0].page.word(0, pageCancelled).Load() != 0
+			}, "the worker is told")
+			l.open()
+			s.Log.Wait(t, "closed the response")
+			proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free")
+		})
+	}
+}
+
 // An endless stream goes on for a client that has half closed, and ends when
 // that has gone.
 func TestAStreamGoesOnForAClientThatHasHalfClosed(t *testing.T) {
 	s := newLeavingSite(t)
 	nc := s.Dial("127.0.0.1:8080").(*net.TCPConn)
-	l := &leaver{site: s, t: t, nc: nc, r: bufio.NewReader(nc)}
-	l.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+	l := &leaver{site: s, t: t, nc: nc, r: bufio.NewReader(nc), gate: filepath.Join(t.TempDir(), "gate")}
+	l.halfClose("GET /events?%s HTTP/1.1\r\nHost: a\r\n\r\n", l.gate)
+	l.open()
 	l.readSome()
-	nc.CloseWrite()
 	for range 10 {
 		if _, err := l.r.ReadString('\n'); err != nil {
 			t.Fatal(err)

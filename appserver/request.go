@@ -50,6 +50,7 @@ type request struct {
 	cancelled bool          // its worker has been told that
 	deaths    int           // workers that died holding it, unstarted
 	waited    time.Duration // for a worker; 0 when one was free
+	silence   time.Duration // for which its client may have left
 	started   int64         // when the tick saw it started; 0 before
 	prev      *request
 	next      *request
@@ -66,6 +67,7 @@ type request struct {
 	offset  int64
 	out     upstream.WriteBehind
 	broken  atomic.Bool // the response ended too early; failure says why
+	left    atomic.Bool // its client has left in the midst of the response
 	failure atomic.Pointer[proxy.Fail]
 	by      *worker // whose answer it is
 
@@ -116,10 +118,11 @@ func (r *request) clear(frame []byte) {
 	r.frame, r.rights, r.environ = frame, nil, nil
 	r.pool, r.arrival = nil, 0
 	r.at, r.worker, r.id, r.slot, r.answering, r.withdrawn, r.cancelled, r.deaths, r.started = placeOutside, nil, 0, -1, false, false, false, 0, 0
-	r.waited = 0
+	r.waited, r.silence = 0, 0
 	r.prev, r.next, r.head, r.whole, r.text, r.block, r.file, r.offset, r.by, r.sentBody = nil, nil, nil, false, nil, nil, nil, 0, nil, 0
 	r.stage.Store(stageWaiting)
 	r.broken.Store(false)
+	r.left.Store(false)
 	r.failure.Store(nil)
 }
 

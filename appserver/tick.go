@@ -10,6 +10,13 @@ import (
 const (
 	askEvery  = 200 * time.Millisecond // how often the clients of waiting requests are looked for
 	restAfter = time.Second / tickEvery
+	// silenceOfLeft is the time after which a client counts as gone that ended its
+	// sending side in the midst of a response, where nothing was sent to it since:
+	// TCP does not tell one that has closed from one that reads on until something
+	// is sent. nginx takes both for gone at once, gunicorn sees neither. A client
+	// that ends its sending side behind its request is sent the head after that, and
+	// gets all, however slow the application is.
+	silenceOfLeft = 500 * time.Millisecond
 	// pauseAfter is the time without a tick after which nobody was watching.
 	pauseAfter = 500 * time.Millisecond
 )
@@ -66,7 +73,7 @@ func (p *Pool) tick(now time.Time) {
 func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 	late, waiting := false, 0
 	for _, r := range w.table {
-		p.attend(w, r)
+		p.attend(w, r, since)
 		switch {
 		case r == nil:
 		case !w.hasStarted(r):
@@ -121,14 +128,20 @@ func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
 }
 
 // attend looks after r's client: where that has gone, r's Exchange is told, and
-// once nobody waits for the answer the worker is.
-func (p *Pool) attend(w *worker, r *request) {
+// once nobody waits for the answer the worker is. The last look was so long since.
+func (p *Pool) attend(w *worker, r *request, since time.Duration) {
 	switch {
 	case r == nil:
 	case r.withdrawn:
 		w.cancel(r)
 	case r.lost():
 		r.tell(nil)
+	case r.answering && r.waiter.client != nil && r.waiter.client.Silent():
+		if r.silence += since; r.silence >= silenceOfLeft {
+			r.left.Store(true)
+		}
+	default:
+		r.silence = 0
 	}
 }
 

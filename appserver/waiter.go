@@ -20,9 +20,11 @@ type waiter struct {
 	client  proxy.Client // nil where its loss is seen by writing only
 }
 
-// lost reports that no answer can reach r's client. Anyone who holds the pool's
-// lock may ask.
-func (r *request) lost() bool { return r.waiter.client != nil && r.waiter.client.Lost() }
+// lost reports that no answer can reach r's client, or that it is taken for gone.
+// Anyone who holds the pool's lock may ask.
+func (r *request) lost() bool {
+	return r.left.Load() || r.waiter.client != nil && r.waiter.client.Lost()
+}
 
 // The states of an Exchange that suspends.
 const (

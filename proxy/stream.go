@@ -72,6 +72,9 @@ type Client interface {
 	// ways or reset. One that has only ended its sending side is not lost, but one
 	// that has closed looks like it until something was sent to it (TCP).
 	Lost() bool
+	// Silent reports that the client has ended its sending side and that nothing
+	// was sent to it since: whether it has closed shows when something is.
+	Silent() bool
 }
 
 // ErrNoUpgrade is a request that cannot leave HTTP.

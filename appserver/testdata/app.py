@@ -117,8 +117,29 @@ def app(environ, start_response):
                 time.sleep(0.05)
         return Closing(parts())
     if path == "/events":
+        while query and not os.path.exists(query):
+            time.sleep(0.002)
         start_response("200 OK", [("Content-Type", "text/event-stream")])
         return Closing(events())
+    if path == "/quiet":  # a head and a part, a part once the file is there, and no more
+        start_response("200 OK", [("Content-Type", "text/plain")])
+
+        def two():
+            for part in (b"first", b"second"):
+                yield part
+                while part == b"second" or not os.path.exists(query):
+                    time.sleep(0.002)
+        return Closing(two())
+    if path == "/late":  # no head before the file is there
+        while not os.path.exists(query):
+            time.sleep(0.002)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+
+        def pauses():
+            yield b"first, "
+            time.sleep(0.8)
+            yield b"second"
+        return Closing(pauses())
     if path == "/flood":
         start_response("200 OK", [("Content-Type", "application/octet-stream")])
         return Closing(itertools.repeat(bytes(65536)))

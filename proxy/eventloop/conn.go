@@ -13,7 +13,7 @@ import (
 
 // Conn is a stream socket in a Loop, as a net.Conn: a Read or Write that would
 // wait detaches and waits. Unlike other net.Conns it is for one goroutine at a
-// time; only Cut, Gone and Hurry may be called beside it.
+// time; only Cut, Gone, Lost, Silent and Hurry may be called beside it.
 type Conn struct {
 	Descriptor
 	peer, own          unix.Sockaddr
@@ -83,7 +83,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // WriteBoth writes a and then b, in one call where the socket has room.
 func (c *Conn) WriteBoth(a, b []byte) (n int, err error) {
 	if len(a) > 0 && len(b) > 0 {
-		c.state.And(^writable)
+		c.state.And(^(writable | untried))
 		if n, err = c.gather.write(c.fd, a, b); err != nil && err != unix.EAGAIN {
 			return 0, c.fail("write", err)
 		}
@@ -134,6 +134,19 @@ func (c *Conn) ResetOnClose() {
 func (c *Conn) Peek(b *[1]byte) (int, error) {
 	n, _, err := unix.Recvfrom(c.fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	return n, err
+}
+
+// Silent reports that the peer has ended its sending side, that nothing was
+// written since, and that all written before has arrived: it may have closed,
+// which the next write would show. A unix socket shows at once which of the two it
+// is (Lost), and is never silent. Anyone may call it.
+func (c *Conn) Silent() bool {
+	if c.state.Load()&(untried|dead) != untried || c.network() == "unix" {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.closed && unsent(c.fd) == 0
 }
 
 // SetDeadline sets both deadlines.
@@ -243,7 +256,7 @@ func (r *rawConn) Read(f func(fd uintptr) bool) error {
 func (r *rawConn) Write(f func(fd uintptr) bool) error {
 	c := (*Conn)(r)
 	for {
-		c.state.And(^writable)
+		c.state.And(^(writable | untried))
 		if f(uintptr(c.fd)) {
 			return nil
 		}

@@ -231,3 +231,83 @@ func TestSyscallConnWaits(t *testing.T) {
 		t.Errorf("a write without room: %v", err)
 	}
 }
+
+// Over TCP what was written since the peer's end tells whether that has closed; a
+// unix socket tells it at once.
+func TestAPeerThatHasEndedItsSideIsSilentUntilItIsWrittenTo(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			g := newGroup(t, 1)
+			c, peer := socketPair(t, g.Next(), network)
+			if err := c.StartOwned(); err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.Write([]byte("before"))
+			if c.Silent() {
+				t.Error("silent, but has not ended its side")
+			}
+			peer.(interface{ CloseWrite() error }).CloseWrite()
+			eventually(t, c.Gone, "its end")
+			if network == "unix" {
+				if c.Silent() {
+					t.Error("silent on a unix socket")
+				}
+				peer.Close()
+				eventually(t, c.Lost, "the close")
+				return
+			}
+			eventually(t, c.Silent, "silence, once what was written has arrived")
+			c.Write([]byte("after"))
+			if c.Silent() || c.Lost() {
+				t.Error("silent or lost, but was written to and has not reset")
+			}
+			fill(t, c) // more readiness does not make it silent again
+			io.CopyN(io.Discard, peer, 1<<16)
+			if c.Silent() {
+				t.Error("silent again")
+			}
+			peer.Close()
+			eventually(t, c.Lost, "the reset")
+			if c.Silent() {
+				t.Error("silent, but lost")
+			}
+		})
+	}
+}
+
+// socketPair is pair over network.
+func socketPair(t *testing.T, l *Loop, network string) (*Conn, net.Conn) {
+	if network == "unix" {
+		c, peer := pair(t, l)
+		c.peer = &unix.SockaddrUnix{}
+		return c, peer
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	peer, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	accepted, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	raw, err := accepted.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Conn{peer: &unix.SockaddrInet4{}}
+	c.loop = l
+	raw.Control(func(fd uintptr) { c.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.timer.reset()
+	return c, peer
+}

@@ -28,10 +28,11 @@ const (
 	waitWrite
 	expired // the deadline has passed
 	late    // it has passed while a goroutine worked, or was about to wait
+	untried // nothing was written since the peer has ended its sending side
 )
 
 // Descriptor is a descriptor in a Loop. Its methods are for the goroutine that
-// owns it, but for Cut, Gone and Hurry.
+// owns it, but for Cut, Gone, Lost and Hurry.
 type Descriptor struct {
 	loop    *Loop
 	fd      int
@@ -152,7 +153,7 @@ func (d *Descriptor) TryRead(p []byte) (int, error) {
 
 // TryWrite writes without waiting: unix.EAGAIN when there is no room.
 func (d *Descriptor) TryWrite(p []byte) (int, error) {
-	d.state.And(^writable)
+	d.state.And(^(writable | untried))
 	return write(d.fd, p)
 }
 
@@ -224,6 +225,9 @@ func (d *Descriptor) readiness(bits uint32) (run bool) {
 	for {
 		s := d.state.Load()
 		next := s | bits
+		if bits&^s&halfClosed != 0 {
+			next |= untried
+		}
 		waits := s & (waitRead | waitWrite)
 		run = s&owned == 0 && d.handler != nil && bits&(readable|halfClosed|dead) != 0
 		tell := bits&(readable|halfClosed|dead) != 0 && waits&waitRead != 0 || bits&(writable|dead) != 0 && waits&waitWrite != 0

@@ -217,3 +217,13 @@ func internetAddr(raw *unix.RawSockaddrAny) unix.Sockaddr {
 func hostOrder(port uint16) int {
 	return int(binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&port))[:]))
 }
+
+// unsent returns how many bytes written to the socket fd its peer has not
+// acknowledged.
+func unsent(fd int) int {
+	n, err := unix.IoctlGetInt(fd, unix.TIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}

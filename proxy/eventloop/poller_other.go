@@ -27,6 +27,7 @@ func (p *poller) silence()                                      {}
 func (p *poller) event(i int) (fd int, tag int32, ready uint32) { return bellFD, 0, 0 }
 func read(fd int, b []byte) (int, error)                        { return unix.Read(fd, b) }
 func write(fd int, b []byte) (int, error)                       { return unix.Write(fd, b) }
+func unsent(fd int) int                                         { return 0 }
 func accept(fd int) (int, unix.Sockaddr, error)                 { return unix.Accept(fd) }
 func sockname(fd int) (unix.Sockaddr, error)                    { return unix.Getsockname(fd) }
 

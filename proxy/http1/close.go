@@ -77,22 +77,19 @@ func (c *conn) resetOnClose() {
 // an answer that is ready goes out to half-closed connections. Without loops
 // only a reset is seen.
 func (c *conn) Gone() bool {
-	if c.sock != nil {
-		return c.err != nil || c.sock.Gone()
-	}
-	if c.raw == nil {
-		return c.err != nil
-	}
-	_, err := c.peek()
-	return err != nil && err != syscall.EAGAIN && err != syscall.EINTR
+	client := c.Client()
+	return c.err != nil || client != nil && client.Gone()
 }
 
 // Client is proxy.Stream's.
 func (c *conn) Client() proxy.Client {
-	if c.sock == nil {
-		return nil
+	switch {
+	case c.sock != nil:
+		return c.sock
+	case c.peer != nil:
+		return c.peer
 	}
-	return c.sock
+	return nil
 }
 
 // peek looks at the socket's next byte without waiting; EAGAIN when there is
@@ -104,8 +101,30 @@ func (c *conn) peek() (n int, err error) {
 	if c.sock != nil {
 		return c.sock.Peek(&c.one)
 	}
-	ctl := c.raw.Control(func(fd uintptr) {
-		n, _, err = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return peek(c.raw)
+}
+
+// peer is the client of a connection that a goroutine serves throughout. Only a
+// reset shows.
+type peer struct{ raw syscall.RawConn }
+
+// Gone is proxy.Client's.
+func (p *peer) Gone() bool { return p.Lost() }
+
+// Lost is proxy.Client's.
+func (p *peer) Lost() bool {
+	_, err := peek(p.raw)
+	return err != nil && err != syscall.EAGAIN && err != syscall.EINTR
+}
+
+// Silent is proxy.Client's.
+func (p *peer) Silent() bool { return false }
+
+// peek looks at the next byte without waiting.
+func peek(raw syscall.RawConn) (n int, err error) {
+	var one [1]byte
+	ctl := raw.Control(func(fd uintptr) {
+		n, _, err = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	})
 	return n, cmp.Or(ctl, err)
 }

@@ -21,6 +21,7 @@ type conn struct {
 	nc   net.Conn
 	info *proxy.Conn
 	raw  syscall.RawConn // nil for TLS
+	peer *peer           // of raw; nil where sock is not
 	// sock is the socket where a loop calls the connection: nc, or what lies
 	// below nc and carrier. It is nil where a goroutine serves it throughout.
 	sock    *eventloop.Conn
@@ -114,7 +115,9 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 		return
 	}
 	if s, ok := nc.(syscall.Conn); ok {
-		c.raw, _ = s.SyscallConn()
+		if c.raw, _ = s.SyscallConn(); c.raw != nil {
+			c.peer = &peer{c.raw}
+		}
 		c.tryRead = c.readReady
 	}
 	if c.shakes == nil || c.handshake() {
