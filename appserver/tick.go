@@ -137,7 +137,7 @@ func (p *Pool) attend(w *worker, r *request, since time.Duration) {
 	case r.lost():
 		r.tell(nil)
 	case r.answering && r.waiter.client != nil && r.waiter.client.Silent():
-		if r.silence += since; r.silence >= silenceOfLeft {
+		if r.silence += min(since, silenceOfLeft/5); r.silence > silenceOfLeft { // several looks, also after a pause
 			r.left.Store(true)
 		}
 	default:
