@@ -15,6 +15,33 @@ func User(directory, name string) (uid int, err error) {
 	return c.UID, err
 }
 
+// Interpreter returns the Python that workers of such an app have: that of an
+// environment in directory or else in beside, or the first of PATH that its
+// user can run.
+func Interpreter(directory, name, group, beside string) (string, error) {
+	a := App{Directory: directory}
+	if os.Geteuid() == 0 {
+		a.credentials = credentials{user: name, group: group}
+		if err := a.credentials.choose(directory, nil); err != nil {
+			return "", err
+		}
+		a.credentials.Switch = a.credentials.UID != 0 || group != ""
+	}
+	s := a.search()
+	in := s.implicitEnv()
+	if in.Path == "" {
+		s.directory = beside
+		in = s.implicitEnv()
+	}
+	if in.Path == "" {
+		var err error
+		if in, err = s.fromPath(in); err != nil {
+			return "", err
+		}
+	}
+	return in.Path, nil
+}
+
 // RunAs has cmd run with the rights and the environment that workers of such an
 // app have. Not root, they are our own.
 func RunAs(cmd *exec.Cmd, directory, name, group string) error {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -155,21 +154,11 @@ func (f *serveFlags) configFile(ctx context.Context, variable *serveFlags) (*ser
 		return nil, err
 	}
 	who := owner{directory: dir, user: cmp.Or(f.user, variable.user), group: cmp.Or(f.group, variable.group)}
-	return gunicornConfig(ctx, somePython(filepath.Dir(abs)), abs, who)
-}
-
-// somePython is the interpreter that a folder's own environment has, else
-// python3 in PATH.
-func somePython(dir string) string {
-	for _, env := range []string{os.Getenv("VIRTUAL_ENV"), filepath.Join(dir, ".venv"), filepath.Join(dir, "venv")} {
-		if p := filepath.Join(env, "bin", "python"); env != "" && isRegular(p) {
-			return p
-		}
+	python, err := appserver.Interpreter(dir, who.user, who.group, filepath.Dir(abs))
+	if err != nil {
+		return nil, fmt.Errorf("cannot evaluate %s: %w", name, err)
 	}
-	if p, err := exec.LookPath("python3"); err == nil && filepath.IsAbs(p) {
-		return p
-	}
-	return "/usr/bin/python3"
+	return gunicornConfig(ctx, python, abs, who)
 }
 
 // judgeRefused names settings without an equivalent: those of a file in a

@@ -182,7 +182,14 @@ func evaluate(ctx context.Context, python, file string, who owner) (map[string]a
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("cannot evaluate %s with %s: %w\n%s", file, python, err, strings.TrimSpace(errs.String()))
+		text := strings.TrimSpace(errs.String())
+		if text != "" {
+			text = "\n" + text
+		}
+		if filepath.Ext(file) == ".conf" {
+			text += fmt.Sprintf("\n-c of serve names a file of gunicorn's, in Python; \"alicorn run -c %s\" serves a configuration of alicorn's own", file)
+		}
+		return nil, fmt.Errorf("cannot evaluate %s with %s: %w%s", file, python, err, text)
 	}
 	_, text, found := strings.Cut(out.String(), mark)
 	values := map[string]any{}
