@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -115,23 +116,28 @@ func (e *Engine) start(nc net.Conn, l *Listener) {
 	}
 }
 
-// shedding is how many connections are looked at when descriptors are scarce.
+// shedding is how many connections are closed at once when descriptors are scarce.
 const shedding = 32
 
 // shed closes connections that idle, as nginx does where new ones come and
-// there is no room: some that the order of a map gives, which is random.
+// there is no room: those that would soonest be closed for idling, so that clients
+// which go on asking keep theirs.
 func (e *Engine) shed() {
+	type waiting struct {
+		lc    LiveConn
+		until time.Time
+	}
 	e.mu.Lock()
-	live := make([]LiveConn, 0, shedding)
+	idle := make([]waiting, 0, len(e.conns))
 	for _, lc := range e.conns {
-		if len(live) == shedding {
-			break
+		if until, ok := lc.Waits(); ok {
+			idle = append(idle, waiting{lc, until})
 		}
-		live = append(live, lc)
 	}
 	e.mu.Unlock()
-	for _, lc := range live {
-		lc.Drain(0)
+	slices.SortFunc(idle, func(a, b waiting) int { return a.until.Compare(b.until) })
+	for _, w := range idle[:min(shedding, len(idle))] {
+		w.lc.Drain(0)
 	}
 }
 

@@ -126,6 +126,12 @@ func (d *Descriptor) Hurry(timeout time.Duration) {
 	}
 }
 
+// Deadline returns when an Idle's timeout ends; false: never. Anyone may call it.
+func (d *Descriptor) Deadline() (at time.Time, ok bool) {
+	due := d.timer.due.Load()
+	return d.loop.base.Add(time.Duration(due)), due != 0
+}
+
 // Expired reports whether the Handler was called because of the deadline.
 func (d *Descriptor) Expired() bool { return d.state.Load()&expired != 0 }
 

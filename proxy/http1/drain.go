@@ -22,6 +22,21 @@ func (c *conn) Drain(last time.Duration) {
 	}
 }
 
+// Waits is proxy.LiveConn's. Outside a loop it knows no time.
+func (c *conn) Waits() (until time.Time, idle bool) {
+	if c.state.Load() != stateIdle {
+		return until, false
+	}
+	if c.sock == nil {
+		return until, true
+	}
+	until, limited := c.sock.Deadline()
+	if !limited {
+		until = time.Now().AddDate(1, 0, 0) // later than any that ends
+	}
+	return until, true
+}
+
 // patience returns how long the connection may wait for a request where it may
 // wait for timeout (0: for ever) otherwise; negative: not at all.
 func (c *conn) patience(timeout time.Duration) time.Duration {

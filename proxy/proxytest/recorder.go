@@ -237,5 +237,8 @@ func (r *Recorder) DropConnection() { r.Dropped = true }
 // Drain does nothing: an Exchange on a Recorder ends by itself.
 func (r *Recorder) Drain(time.Duration) {}
 
+// Waits is false: an Exchange is in progress.
+func (r *Recorder) Waits() (time.Time, bool) { return time.Time{}, false }
+
 // Close does nothing.
 func (r *Recorder) Close() error { return nil }
