@@ -120,22 +120,22 @@ func (e *Engine) start(nc net.Conn, l *Listener) {
 const shedding = 32
 
 // shed closes connections that idle, as nginx does where new ones come and
-// there is no room: those that would soonest be closed for idling, so that clients
-// which go on asking keep theirs.
+// there is no room: those that have for longest, so that clients which go on
+// asking keep theirs.
 func (e *Engine) shed() {
 	type waiting struct {
 		lc    LiveConn
-		until time.Time
+		since time.Time
 	}
 	e.mu.Lock()
 	idle := make([]waiting, 0, len(e.conns))
 	for _, lc := range e.conns {
-		if until, ok := lc.Waits(); ok {
-			idle = append(idle, waiting{lc, until})
+		if since, ok := lc.Waits(); ok {
+			idle = append(idle, waiting{lc, since})
 		}
 	}
 	e.mu.Unlock()
-	slices.SortFunc(idle, func(a, b waiting) int { return a.until.Compare(b.until) })
+	slices.SortFunc(idle, func(a, b waiting) int { return a.since.Compare(b.since) })
 	for _, w := range idle[:min(shedding, len(idle))] {
 		w.lc.Drain(0)
 	}

@@ -23,9 +23,9 @@ type LiveConn interface {
 	// "Connection: close", and it waits no longer than last for that request;
 	// 0: it closes at once where it has none. It does not block.
 	Drain(last time.Duration)
-	// Waits reports whether the connection has no request, and until when it
-	// waits for one; the zero time where that is not known.
-	Waits() (until time.Time, idle bool)
+	// Waits reports whether the connection has no request, and since when; the
+	// zero time where that is not known.
+	Waits() (since time.Time, idle bool)
 	// Close cuts the connection now.
 	Close() error
 }

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// kept is a connection that waits, or not, until a time.
+// kept is a connection that waits since a time, or does not.
 type kept struct {
-	until   time.Time
+	since   time.Time
 	idle    bool
 	drained bool
 }
 
 func (k *kept) Drain(last time.Duration) { k.drained = last == 0 }
-func (k *kept) Waits() (time.Time, bool) { return k.until, k.idle }
+func (k *kept) Waits() (time.Time, bool) { return k.since, k.idle }
 func (k *kept) Close() error             { return nil }
 
 func TestWhoIdlesLongestMakesRoom(t *testing.T) {
@@ -21,7 +21,7 @@ func TestWhoIdlesLongestMakesRoom(t *testing.T) {
 	all := make([]*kept, 3*shedding)
 	now := time.Now()
 	for i := range all {
-		all[i] = &kept{until: now.Add(time.Duration(i) * time.Second), idle: i%2 == 0}
+		all[i] = &kept{since: now.Add(time.Duration(i) * time.Second), idle: i%2 == 0}
 		e.Register(&Conn{}, all[i])
 	}
 	e.shed()

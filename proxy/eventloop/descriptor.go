@@ -43,6 +43,7 @@ type Descriptor struct {
 	turn    *Turn // under which the owner runs; nil when it does not lead
 	wake    chan struct{}
 	timer   timer
+	idled   atomic.Int64 // when it was given to the Loop last, by the Loop's clock
 
 	mu     sync.Mutex // orders Cut and Close
 	closed bool
@@ -60,8 +61,10 @@ func (d *Descriptor) start(l *Loop, fd int, h Handler, timeout time.Duration) er
 	d.loop, d.fd, d.handler = l, fd, h
 	d.timer.reset()
 	l.table.put(d)
+	now := l.clock()
+	d.idled.Store(now)
 	if timeout > 0 {
-		l.timers.set(d, l.clock()+int64(timeout))
+		l.timers.set(d, now+int64(timeout))
 	}
 	if err := l.poller.watch(fd, d.tag, false); err != nil {
 		l.table.drop(d)
@@ -88,15 +91,17 @@ func (d *Descriptor) Turn() *Turn { return d.turn }
 // readable or after timeout (0: never). It returns false, and the caller goes
 // on owning it, when there is something to read.
 func (d *Descriptor) Idle(timeout time.Duration) bool {
-	due := int64(0)
+	var now, due int64
 	t := d.turn
-	if timeout > 0 {
-		if t != nil {
-			due = d.loop.since(t.Now()) + int64(timeout)
-		} else {
-			due = d.loop.clock() + int64(timeout)
-		}
+	if t != nil {
+		now = d.loop.since(t.Now())
+	} else {
+		now = d.loop.clock()
 	}
+	if timeout > 0 {
+		due = now + int64(timeout)
+	}
+	d.idled.Store(now)
 	d.deadline(due)
 	d.turn = nil
 	for {
@@ -126,11 +131,8 @@ func (d *Descriptor) Hurry(timeout time.Duration) {
 	}
 }
 
-// Deadline returns when an Idle's timeout ends; false: never. Anyone may call it.
-func (d *Descriptor) Deadline() (at time.Time, ok bool) {
-	due := d.timer.due.Load()
-	return d.loop.base.Add(time.Duration(due)), due != 0
-}
+// Idled returns when Idle was called last. Anyone may call it.
+func (d *Descriptor) Idled() time.Time { return d.loop.base.Add(time.Duration(d.idled.Load())) }
 
 // Expired reports whether the Handler was called because of the deadline.
 func (d *Descriptor) Expired() bool { return d.state.Load()&expired != 0 }

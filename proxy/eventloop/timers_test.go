@@ -222,3 +222,19 @@ func TestMovingADeadlineWhileItFires(t *testing.T) {
 		}
 	}
 }
+
+func TestADescriptorKnowsSinceWhenItIdles(t *testing.T) {
+	g := newGroup(t, 1)
+	l := g.Next()
+	c, peer := pair(t, l)
+	before := time.Now()
+	read := make(chan bool, 1)
+	start(t, c, serve(c, func([]byte) { read <- true }), 0)
+	first := c.Idled()
+	if first.Before(before) || first.After(time.Now()) {
+		t.Errorf("a new one idles since %v, want between %v and now", first, before)
+	}
+	peer.Write([]byte("x"))
+	within(t, read, "the read")
+	eventually(t, func() bool { return c.Idled().After(first) }, "idling again")
+}

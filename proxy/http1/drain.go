@@ -23,18 +23,14 @@ func (c *conn) Drain(last time.Duration) {
 }
 
 // Waits is proxy.LiveConn's. Outside a loop it knows no time.
-func (c *conn) Waits() (until time.Time, idle bool) {
+func (c *conn) Waits() (since time.Time, idle bool) {
 	if c.state.Load() != stateIdle {
-		return until, false
+		return since, false
 	}
-	if c.sock == nil {
-		return until, true
+	if c.sock != nil {
+		since = c.sock.Idled()
 	}
-	until, limited := c.sock.Deadline()
-	if !limited {
-		until = time.Now().AddDate(1, 0, 0) // later than any that ends
-	}
-	return until, true
+	return since, true
 }
 
 // patience returns how long the connection may wait for a request where it may
