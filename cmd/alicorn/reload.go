@@ -112,8 +112,13 @@ func (s *server) reload(ctx context.Context, o control.Reload) (fates []control.
 		Survey: !s.p.single, Keep: !o.All && !s.p.single, Replace: o.Apps, Alone: !o.AllOrNothing,
 	})
 	if err != nil {
-		old.generation.LogTo(proxy.LevelEmerg, "reload failed, the old configuration goes on: "+words(err))
-		return nil, errors.New(words(err))
+		if ctx.Err() != nil {
+			err = errStopping // nothing else ends ctx; what fails then fails for that
+		} else {
+			err = errors.New(words(err))
+		}
+		old.generation.LogTo(proxy.LevelEmerg, "reload failed, the old configuration goes on: "+err.Error())
+		return nil, err
 	}
 	if swapped = s.swap(ld); !swapped {
 		ld.generation.Stop(cancelled())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -243,6 +244,41 @@ func TestAStopEndsAReloadInProgress(t *testing.T) {
 	}
 	if _, err := net.Dial("tcp4", s.loaded().generation.Listeners[0].Addr().String()); err == nil {
 		t.Error("something listens after the stop")
+	}
+}
+
+// A reload that waits for an application when the server stops says so, to
+// who asked and in the log.
+func TestAReloadThatAStopEndsNamesTheStop(t *testing.T) {
+	t.Parallel()
+	dir := proxytest.PublicDir(t)
+	if err := os.Chmod(dir, 0o777); err != nil { // for the application's user
+		t.Fatal(err)
+	}
+	write(t, dir, "app.py", "import time\nopen('importing', 'w')\ntime.sleep(600)\n")
+	f := newFakeProgram(t, answering("first"))
+	s, stop := serving(t, f)
+	f.set(`app web { wsgi app:app; directory ` + dir + `; python /usr/bin/python3; workers 1; }
+server { listen 127.0.0.1:0; location / { app_pass web; } }`)
+	result := make(chan error, 1)
+	go func() { result <- reload(context.Background(), s) }()
+	for deadline := time.Now().Add(patience); !isRegular(filepath.Join(dir, "importing")); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the application is not imported")
+		}
+	}
+	stop()
+	select {
+	case err := <-result:
+		if !errors.Is(err, errStopping) {
+			t.Errorf("the caller is told %v, want %v", err, errStopping)
+		}
+	case <-time.After(patience):
+		t.Fatal("the caller of the reload got no result")
+	}
+	log, err := os.ReadFile(filepath.Join(f.dir, "error.log"))
+	if want := "reload failed, the old configuration goes on: " + errStopping.Error(); err != nil || !strings.Contains(string(log), want) {
+		t.Errorf("the log has %q (%v), want %q", log, err, want)
 	}
 }
 
