@@ -4,20 +4,28 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"alicorn/config/osfile"
 )
 
 // parseDotenv reads the lines NAME=VALUE of a dotenv file: comments, "export",
-// 'literal' and "escaped" values, which may span lines. Variables that steer
+// 'literal' and "escaped" values, which may span lines. Outside single quotes
+// ${NAME} and ${NAME:-DEFAULT} are replaced, as python-dotenv and docker compose do, by
+// what stands above in the file or else in known (NAME=VALUE, the last one wins);
+// unset are the lines that name what neither has. Variables that steer
 // the dynamic loader are refused. Errors begin with the line's number and
 // quote nothing of the line, which may be a secret.
-func parseDotenv(text string) ([]string, error) {
-	d := dotenv{text: strings.TrimPrefix(text, "\ufeff"), line: 1}
-	var vars []string
+func parseDotenv(text string, known []string) (vars []string, unset []int, err error) {
+	d := dotenv{text: strings.TrimPrefix(text, "\ufeff"), line: 1, known: map[string]string{}}
+	for _, v := range known {
+		name, value, _ := strings.Cut(v, "=")
+		d.known[name] = value
+	}
 	for {
 		d.skip(" \t\r\n")
 		switch {
 		case d.text == "":
-			return vars, nil
+			return vars, d.unset, nil
 		case d.text[0] == '#':
 			d.take(lineEnd(d.text))
 			continue
@@ -25,16 +33,20 @@ func parseDotenv(text string) ([]string, error) {
 		line := d.line
 		name, value, err := d.assignment()
 		if err != nil {
-			return nil, fmt.Errorf("%d: %w", line, err)
+			return nil, nil, fmt.Errorf("%d: %w", line, err)
 		}
 		vars = append(vars, name+"="+value)
+		d.known[name] = value
 	}
 }
 
 // dotenv is what is left of the text, and the line that it begins on.
 type dotenv struct {
-	text string
-	line int
+	text     string
+	line     int
+	known    map[string]string
+	unset    []int // lines
+	expanded int   // bytes that references have brought
 }
 
 func (d *dotenv) take(n int) string {
@@ -92,7 +104,43 @@ func (d *dotenv) value() (string, error) {
 			v = v[:i]
 		}
 	}
-	return strings.TrimSpace(v), nil
+	v = strings.TrimSpace(v)
+	var b strings.Builder
+	for i := 0; i < len(v); {
+		n, err := d.expand(&b, v[i:])
+		if err != nil {
+			return "", err
+		}
+		i += n
+	}
+	return b.String(), nil
+}
+
+// expand writes the beginning of s, which is a reference or a byte, and returns how
+// long that was. What looks like a reference and is none stands for itself.
+func (d *dotenv) expand(b *strings.Builder, s string) (n int, err error) {
+	end := strings.IndexByte(s, '}')
+	if !strings.HasPrefix(s, "${") || end < 0 {
+		b.WriteByte(s[0])
+		return 1, nil
+	}
+	name, fallback, otherwise := strings.Cut(s[2:end], ":-")
+	if !isEnvName(name) {
+		b.WriteByte(s[0])
+		return 1, nil
+	}
+	value, set := d.known[name]
+	if otherwise && value == "" {
+		value, set = fallback, true
+	}
+	if !set {
+		d.unset = append(d.unset, d.line)
+	}
+	if d.expanded += len(value); d.expanded > osfile.MaxEnvironment {
+		return 0, fmt.Errorf("what the references bring is longer than %d bytes in all", osfile.MaxEnvironment)
+	}
+	b.WriteString(value)
+	return end + 1, nil
 }
 
 func (d *dotenv) quoted(quote byte) (string, error) {
@@ -110,6 +158,13 @@ func (d *dotenv) quoted(quote byte) (string, error) {
 		case c == '\\' && i+1 < len(d.text):
 			i++
 			unescape(&b, d.text[i], quote)
+		case quote == '"':
+			within, _, _ := strings.Cut(d.text[i:], `"`)
+			n, err := d.expand(&b, within)
+			if err != nil {
+				return "", err
+			}
+			i += n - 1
 		default:
 			b.WriteByte(c)
 		}

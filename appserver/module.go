@@ -155,7 +155,7 @@ func appDirectives(k *key, rt *Runtime) []config.Directive {
 		{Name: "env", In: in, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "NAME VALUE | NAME=VALUE", Set: setEnv(k),
 			Help: "Sets an environment variable of the workers. Among env and env_file the last one wins. Unlike nginx's env of the main level, it needs a value: workers inherit the server's environment. Where the server is root they inherit nothing of root's session (HOME, SUDO_*, SSH_*, XDG_* and the like), and, if it was started by hand with \"alicorn run\", only PATH, LANG, LC_* and TZ."},
 		{Name: "env_file", In: in, Args: config.OneArg, Repeat: true, Syntax: "FILE", Set: setEnvFile(k),
-			Help: "Sets environment variables from a file of NAME=VALUE lines in dotenv's syntax: comments, export, quotes. LD_* and DYLD_* are refused."},
+			Help: "Sets environment variables from a file of NAME=VALUE lines in dotenv's syntax: comments, export, quotes, and outside single quotes ${NAME} and ${NAME:-DEFAULT}, which take what stands above. LD_* and DYLD_* are refused."},
 		{Name: "workers", In: in, Args: config.OneArg, Syntax: "auto | N", Default: "auto", Set: setWorkers(k),
 			Help: "How many processes run the application. auto is the number of CPUs that this server's cgroup may use, at least 2."},
 		{Name: "threads", In: in, Args: config.OneArg, Default: "1", Syntax: "N", Set: config.Int(k, 1, maxThreads, func(c *settings) *int { return &c.app.Threads }),

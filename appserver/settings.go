@@ -189,11 +189,14 @@ func setEnvFile(k *key) config.Setter {
 		case err != nil:
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("cannot read env_file: %s", err)}
 		}
-		vars, err := parseDotenv(string(b))
+		a := k.In(s).app
+		vars, unset, err := parseDotenv(string(b), a.env)
 		if err != nil {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("env_file %s:%s", path, err)}
 		}
-		a := k.In(s).app
+		for _, line := range unset {
+			s.Load().Warn(n.Args[0].Pos, "env_file %s:%d refers to a variable that neither the lines above it nor an env before it set; it is taken for empty", path, line)
+		}
 		a.env = append(a.env, vars...)
 		return nil
 	}

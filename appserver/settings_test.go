@@ -127,16 +127,46 @@ func TestDotenv(t *testing.T) {
 		{"A=1\n\nB=\"a\nb\"\nC=\"x\x00\"", nil, "5: the value contains a NUL byte"},
 		{"DYLD_INSERT_LIBRARIES=x", nil, "refused"},
 	} {
-		got, err := parseDotenv(c.text)
+		got, _, err := parseDotenv(c.text, nil)
 		if c.err == "" && (err != nil || !slices.Equal(got, c.want)) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 			t.Errorf("%q: %q, %v", c.text, got, err)
 		}
 	}
 }
 
+func TestReferencesInAnEnvFile(t *testing.T) {
+	known := []string{"DB=old", "DB=shop", "EMPTY="}
+	for _, c := range []struct {
+		text  string
+		want  []string
+		unset []int
+	}{
+		{"U=me\nURL=postgres://${U}:pw@${DB}/x", []string{"U=me", "URL=postgres://me:pw@shop/x"}, nil},
+		{"A=\"${DB}\" # c\nB='${DB}'\nC=\"\\${DB}\"", []string{"A=shop", "B=${DB}", "C=${DB}"}, nil},
+		{"DB=mine\nA=${DB}\nDB=${DB}2", []string{"DB=mine", "A=mine", "DB=mine2"}, nil},
+		{"A=${EMPTY}x\nB=${EMPTY:-none}\nC=${NO:-a b}\nD=${NO:-}", []string{"A=x", "B=none", "C=a b", "D="}, nil},
+		{"A=1\nB=${NO}x${NEITHER}", []string{"A=1", "B=x"}, []int{2, 2}},
+		{"A=\"${DB:-x\" # }\nB=\"${DB\"", []string{"A=${DB:-x", "B=${DB"}, nil},
+		{"A=pa$$word$DB\nB=${\nC=${}\nD=${DB:x}\nE=\"$\"", []string{"A=pa$$word$DB", "B=${", "C=${}", "D=${DB:x}", "E=$"}, nil},
+	} {
+		got, unset, err := parseDotenv(c.text, known)
+		if err != nil || !slices.Equal(got, c.want) || !slices.Equal(unset, c.unset) {
+			t.Errorf("%q: %q, lines %v, %v; want %q, %v", c.text, got, unset, err, c.want, c.unset)
+		}
+	}
+	var b strings.Builder
+	b.WriteString("A0=xxxxxxxx\n")
+	for i := range 60 {
+		fmt.Fprintf(&b, "A%d=${A%d}${A%d}\n", i+1, i, i)
+	}
+	if _, _, err := parseDotenv(b.String(), nil); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Errorf("values that double were taken: %v", err)
+	}
+}
+
 func TestMistakesInAnEnvFileTellNoSecret(t *testing.T) {
 	for _, text := range []string{"hunter2", "hunter2 hunter2=1", "=hunter2", "A='hunter2' hunter2", "A=\"hunter2", "LD_hunter2=hunter2", "A=hunter2\x00", "A=b\n-----hunter2-----", "\x00hunter2"} {
-		if _, err := parseDotenv(text); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, _, err := parseDotenv(text, nil); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: error %v; want one without the text", text, err)
 		}
 	}
