@@ -107,10 +107,15 @@ func (a *assault) reload(ctx context.Context) {
 	})
 }
 
+// launched is a group of attacks that runs.
+type launched struct {
+	tried <-chan struct{}                  // closed once each has tried something, or can no longer
+	end   func() (map[string]int64, error) // ends them and returns how much each tried, by name
+}
+
 // launchAttacks runs attacks in a process of their own, at a low priority: an
-// attacker's own work is not the server's, and has its own machine in life. The
-// returned function ends them and returns how much each tried, by name.
-func launchAttacks(group []attack, t target) (end func() (map[string]int64, error), err error) {
+// attacker's own work is not the server's, and has its own machine in life.
+func launchAttacks(group []attack, t target) (*launched, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -121,32 +126,58 @@ func launchAttacks(group []attack, t target) (end func() (map[string]int64, erro
 	}
 	cmd := exec.Command(self, "attack", names(group, func(a attack) string { return a.name }), string(aim))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	var out, stderr strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &stderr
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start an attack: %w", err)
 	}
-	return func() (map[string]int64, error) {
+	tried, report := make(chan struct{}), make(chan attackReport, 1)
+	go func() { report <- readAttack(stdout, tried) }()
+	return &launched{tried: tried, end: func() (map[string]int64, error) {
 		stdin.Close()
 		late := time.AfterFunc(stopDeadline, func() { cmd.Process.Kill() })
 		defer late.Stop()
+		r := <-report // before Wait, which closes the pipe
 		if err := cmd.Wait(); err != nil {
 			return nil, fmt.Errorf("cannot attack: %w\n%s", err, stderr.String())
 		}
-		var tries map[string]int64
-		if err := json.Unmarshal([]byte(out.String()), &tries); err != nil {
-			return nil, fmt.Errorf("cannot read what an attack tried: %w", err)
-		}
-		return tries, nil
-	}, nil
+		return r.tries, r.err
+	}}, nil
+}
+
+// attackReport is what a process that attacks has written.
+type attackReport struct {
+	tries map[string]int64
+	err   error
+}
+
+// readAttack reads the output of runAttack and closes tried after its first value,
+// or where there is none.
+func readAttack(r io.Reader, tried chan<- struct{}) (report attackReport) {
+	values := json.NewDecoder(r)
+	var first bool
+	err := values.Decode(&first)
+	close(tried)
+	if err == nil {
+		err = values.Decode(&report.tries)
+	}
+	if err != nil {
+		report.err = fmt.Errorf("cannot read what an attack tried: %w", err)
+	}
+	return report
 }
 
 // runAttack is the process that launchAttacks starts. It ends with its standard
-// input.
+// input, and writes two values: true once each attack has tried something, and how
+// much each tried in the end.
 func runAttack(ctx context.Context, args []string) error {
 	if len(args) != 2 {
 		return errors.New("usage: attack NAMES TARGET, as the hostile mode runs it")
@@ -168,7 +199,9 @@ func runAttack(ctx context.Context, args []string) error {
 		io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	return json.NewEncoder(os.Stdout).Encode(assail(ctx, group, t))
+	values := json.NewEncoder(os.Stdout)
+	tries := assail(ctx, group, t, func() { err = values.Encode(true) })
+	return errors.Join(err, values.Encode(tries))
 }
 
 // lowerPriority makes this process nicer than the one that started it.
@@ -185,10 +218,18 @@ func lowerPriority() error {
 }
 
 // assail runs the attacks side by side until ctx ends and returns how much each
-// tried.
-func assail(ctx context.Context, group []attack, t target) map[string]int64 {
+// tried. It calls tried once: when each has tried something, or at the end.
+func assail(ctx context.Context, group []attack, t target, tried func()) map[string]int64 {
 	running := make([]assault, len(group))
 	var wg sync.WaitGroup
+	wg.Go(func() {
+		idle := func(i int) bool { return running[i].tries.Load() == 0 }
+		for i := range running {
+			for idle(i) && sleep(ctx, 10*time.Millisecond) {
+			}
+		}
+		tried()
+	})
 	for i := range group {
 		running[i].target = t
 		wg.Go(func() { group[i].run(&running[i], ctx) })

@@ -56,7 +56,7 @@ type hostile struct {
 	load     steady
 	factor   float64       // rule: a p99 is at most so many times the quiet one
 	floor    time.Duration // what a quiet p99 counts as at least
-	launch   func(group []attack, t target) (end func() (map[string]int64, error), err error)
+	launch   func(group []attack, t target) (*launched, error)
 }
 
 // measured is what the load saw beside one group of attacks, or in quiet.
@@ -202,7 +202,11 @@ func (h *hostile) run(ctx context.Context, s *server, t target) error {
 	return err
 }
 
-// beside runs the load beside a group of attacks.
+// firstTries is how long attacks may take until each has tried something.
+const firstTries = time.Minute
+
+// beside runs the load beside a group of attacks for the time d, and longer until
+// each attack has tried something: on a slow machine that takes a while.
 func (h *hostile) beside(ctx context.Context, group []attack, t target, d time.Duration) (m measured, err error) {
 	switch len(group) {
 	case 0:
@@ -212,21 +216,36 @@ func (h *hostile) beside(ctx context.Context, group []attack, t target, d time.D
 	default:
 		m.name = "all together"
 	}
-	var end func() (map[string]int64, error)
+	var attacks *launched
 	if len(group) > 0 {
-		if end, err = h.launch(group, t); err != nil {
+		if attacks, err = h.launch(group, t); err != nil {
 			return m, err
 		}
 	}
-	loaded, cancel := context.WithTimeout(ctx, d)
+	loaded, cancel := context.WithCancel(ctx)
 	defer cancel()
+	go func() {
+		defer cancel()
+		if sleep(loaded, d) && attacks != nil {
+			attacks.await(loaded)
+		}
+	}()
 	tallies := h.load.run(loaded)
 	m.take(tallies)
 	h.printOne(m.name, tallies)
-	if end != nil {
-		err = m.count(end)
+	if attacks != nil {
+		err = m.count(attacks.end)
 	}
 	return m, errors.Join(err, ctx.Err())
+}
+
+// await waits until each attack has tried something, for firstTries at most.
+func (l *launched) await(ctx context.Context) {
+	select {
+	case <-l.tried:
+	case <-ctx.Done():
+	case <-time.After(firstTries):
+	}
 }
 
 // take makes tallies a round.

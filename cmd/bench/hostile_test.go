@@ -70,8 +70,10 @@ func TestVerdictOnAttacks(t *testing.T) {
 
 func TestAnAttackThatTriedNothingProvesNothing(t *testing.T) {
 	h := &hostile{load: steady{rate: 100, visitors: 1}}
-	h.launch = func(group []attack, _ target) (func() (map[string]int64, error), error) {
-		return func() (map[string]int64, error) { return map[string]int64{"a": 3, "b": 0}, nil }, nil
+	tried := make(chan struct{})
+	close(tried)
+	h.launch = func(group []attack, _ target) (*launched, error) {
+		return &launched{tried: tried, end: func() (map[string]int64, error) { return map[string]int64{"a": 3, "b": 0}, nil }}, nil
 	}
 	_, err := h.beside(t.Context(), []attack{{name: "a"}, {name: "b"}}, target{}, time.Millisecond)
 	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "the attack b tried nothing") {
@@ -104,11 +106,10 @@ func TestChooseAttacks(t *testing.T) {
 func TestSteadyVisitorsCountFromWhenTheyWereDue(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	held := make(chan struct{})
 	requests := 0
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if requests++; requests == 1 { // one visitor: never two at once
-			<-held
+			time.Sleep(100 * time.Millisecond)
 		}
 		if requests == 20 {
 			cancel()
@@ -117,7 +118,6 @@ func TestSteadyVisitorsCountFromWhenTheyWereDue(t *testing.T) {
 	}))
 	defer backend.Close()
 	s := &steady{addr: backend.Listener.Addr().String(), errands: []errand{{"page", "/", "page"}}, visitors: 1, rate: 1000, fresh: 5, report: io.Discard}
-	time.AfterFunc(100*time.Millisecond, func() { close(held) })
 	sums := s.run(ctx)
 	late := 0
 	for _, took := range sums[0].latencies {
@@ -155,12 +155,50 @@ func TestNobodyIsHarmedByAttacks(t *testing.T) {
 }
 
 // assailWithin attacks from within this process.
-func assailWithin(group []attack, t target) (func() (map[string]int64, error), error) {
+func assailWithin(group []attack, t target) (*launched, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	tries := make(chan map[string]int64, 1)
-	go func() { tries <- assail(ctx, group, t) }()
-	return func() (map[string]int64, error) {
+	tried, tries := make(chan struct{}), make(chan map[string]int64, 1)
+	go func() { tries <- assail(ctx, group, t, func() { close(tried) }) }()
+	return &launched{tried: tried, end: func() (map[string]int64, error) {
 		cancel()
 		return <-tries, nil
-	}, nil
+	}}, nil
+}
+
+// The load goes on until each attack has tried something, however late that is.
+func TestTheLoadWaitsForTheFirstTries(t *testing.T) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "page") }))
+	defer backend.Close()
+	late := attack{name: "late", run: func(a *assault, ctx context.Context) {
+		if sleep(ctx, 200*time.Millisecond) {
+			a.tries.Add(1)
+		}
+	}}
+	h := &hostile{launch: assailWithin, load: steady{addr: backend.Listener.Addr().String(), errands: []errand{{"page", "/", "page"}},
+		rate: 100, visitors: 1, fresh: 50, report: io.Discard}}
+	if m, err := h.beside(t.Context(), []attack{late}, target{}, time.Millisecond); err != nil || m.tries != 1 {
+		t.Errorf("the attack tried %d times, %v", m.tries, err)
+	}
+}
+
+func TestAnAttackerReportsItsFirstTriesAtOnce(t *testing.T) {
+	tests := []struct {
+		name, out string
+		tries     int64
+		fails     bool
+	}{
+		{"both values", "true\n{\"a\":3}\n", 3, false},
+		{"an attacker that died", "", 0, true},
+		{"one that died later", "true\n", 0, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			tried := make(chan struct{})
+			report := readAttack(strings.NewReader(test.out), tried)
+			<-tried
+			if (report.err != nil) != test.fails || report.tries["a"] != test.tries {
+				t.Errorf("report is %+v", report)
+			}
+		})
+	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // stopDeadline is how long a server may take from TERM to its end.
-const stopDeadline = 15 * time.Second
+const stopDeadline = time.Minute
 
 // process is a program that runs until stop. Its output goes to a file.
 type process struct {

@@ -16,7 +16,7 @@ import (
 )
 
 // startDeadline is how long a server may take to its first right answer.
-const startDeadline = 20 * time.Second
+const startDeadline = time.Minute
 
 // peer is one kind of server.
 type peer struct {

@@ -23,7 +23,7 @@ const (
 	stormPiece  = 2 << 10  // bytes of an upload at once
 	stormPause  = 20 * time.Millisecond
 	// settleTime is how long what a disturbance has left may take to end.
-	settleTime = 15 * time.Second
+	settleTime = time.Minute
 )
 
 // slowClients reads and sends slowly until ctx ends. Transfers in progress are
