@@ -328,8 +328,7 @@ func (w *worker) put(r *request, data []byte, buf *[]byte) (kept bool) {
 	}
 	kept, over, err := r.out.Put(data, buf)
 	if err != nil {
-		r.fail(&proxy.Fail{Status: 500, Level: proxy.LevelCrit, Reason: err.Error()})
-		r.out.Drop()
+		w.log(proxy.LevelCrit, "%s; the application waits for the client", err)
 	}
 	if !over {
 		w.slots[r.slot].repay(int64(len(data)))

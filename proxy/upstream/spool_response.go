@@ -9,8 +9,9 @@ import (
 // WriteBehind holds the blocks of one response between the producer that
 // receives them from an upstream and the Exchange's goroutine that gives them
 // to the client. Order is kept: memory first, then, once that is full, an
-// unnamed file, until the client has caught up. Put and End belong to the
-// producer, Next to the consumer; Drop may come from either.
+// unnamed file, until the client has caught up. Without the file, as on a full
+// disk, the upstream waits for the client. Put and End belong to the producer,
+// Next to the consumer; Drop may come from either.
 type WriteBehind struct {
 	Memory int64  // bytes kept in memory, with what the blocks themselves take
 	Disk   int64  // bytes kept in the file; 0: no file
@@ -19,6 +20,7 @@ type WriteBehind struct {
 
 	mu       sync.Mutex
 	queue    []Block
+	late     []Block // those that come after what is in the file
 	memory   int64
 	file     *os.File
 	readAt   int64
@@ -47,48 +49,59 @@ func (b *Block) cost() int64 { return b.Size + blockOverhead }
 // Put adds data, which it copies unless buffer, which data lies in, is given
 // and kept: then kept is true and the block carries it. Over says that the
 // bounds are exceeded: the upstream must wait until Next has given withheld
-// bytes back.
+// bytes back. The error says, once, why there is no file: data is kept all the
+// same.
 func (w *WriteBehind) Put(data []byte, buffer *[]byte) (kept, over bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case w.dropped || len(data) == 0:
+	if w.dropped || len(data) == 0 {
 		return false, false, nil
-	case w.writeAt > w.readAt || w.memory+int64(len(data))+blockOverhead > w.Memory && w.Disk > 0:
-		over, err = w.toFile(data)
-		return false, over, err
+	}
+	size := int64(len(data))
+	if w.Disk > 0 && (w.writeAt > w.readAt || w.memory+size+blockOverhead > w.Memory) {
+		var written int
+		if written, err = w.toFile(data); err == nil {
+			if over = w.writeAt-w.readAt > w.Disk || w.Space.full(); over {
+				w.withheld += size
+			}
+			return false, over, nil
+		}
+		w.Disk = 0
+		data = data[written:]
 	}
 	b := Block{Data: data, Size: int64(len(data)), Buffer: buffer}
 	if buffer == nil {
 		b.Data = append([]byte(nil), data...)
 	}
-	w.queue = append(w.queue, b)
-	w.memory += b.cost()
-	if over = w.memory > w.Memory; over {
-		w.withheld += b.Size
+	if w.writeAt > w.readAt || len(w.late) > 0 {
+		w.late = append(w.late, b)
+	} else {
+		w.queue = append(w.queue, b)
 	}
-	return buffer != nil, over, nil
+	w.memory += b.cost()
+	if over = w.memory > w.Memory || len(w.late) > 0; over {
+		w.withheld += size
+	}
+	return buffer != nil, over, err
 }
 
-func (w *WriteBehind) toFile(data []byte) (over bool, err error) {
+// toFile appends data to the file, and returns how many bytes of it are there.
+func (w *WriteBehind) toFile(data []byte) (n int, err error) {
 	if w.file == nil {
 		if w.file, err = TempFile(w.Dir); err != nil {
-			return false, err
+			return 0, fmt.Errorf("cannot keep a response for its client: %w", err)
 		}
 	}
-	n, err := w.file.WriteAt(data, w.writeAt)
+	n, err = w.file.WriteAt(data, w.writeAt)
 	w.writeAt += int64(n)
 	if grown := w.writeAt - w.onDisk; grown > 0 {
 		w.Space.hold(grown)
 		w.onDisk += grown
 	}
 	if err != nil {
-		return false, fmt.Errorf("cannot write a response to %q: %w", w.Dir, err)
+		return n, fmt.Errorf("cannot keep a response for its client in %q: %w", w.Dir, err)
 	}
-	if over = w.writeAt-w.readAt > w.Disk || w.Space.full(); over {
-		w.withheld += int64(len(data))
-	}
-	return over, nil
+	return n, nil
 }
 
 // End says that nothing more comes.
@@ -104,6 +117,10 @@ func (w *WriteBehind) End() {
 func (w *WriteBehind) Next() (b Block, ok, ended bool, back int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.queue) == 0 && len(w.late) > 0 && w.writeAt == w.readAt {
+		w.caughtUp()
+		w.queue, w.late = w.late, nil
+	}
 	switch {
 	case len(w.queue) > 0:
 		b, ok = w.queue[0], true
@@ -152,7 +169,7 @@ func (w *WriteBehind) closeFile() {
 func (w *WriteBehind) Idle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.queue) == 0 && w.writeAt == w.readAt
+	return len(w.queue) == 0 && len(w.late) == 0 && w.writeAt == w.readAt
 }
 
 // Full reports that the bounds are exceeded: the upstream waits for the client.
@@ -167,7 +184,7 @@ func (w *WriteBehind) Drop() (back int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dropped = true
-	w.queue, w.memory = nil, 0
+	w.queue, w.late, w.memory = nil, nil, 0
 	w.closeFile()
 	w.readAt, w.writeAt = 0, 0
 	back, w.withheld = w.withheld, 0

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -115,6 +116,78 @@ func TestAResponseKeepsItsOrderThroughMemoryAndDisk(t *testing.T) {
 			t.Errorf("%s: something is kept after Drop", c.name)
 		}
 	}
+}
+
+// A file that cannot be made, or not be written further, costs speed and no byte.
+func TestAResponseGoesOnWithoutItsFile(t *testing.T) {
+	noFolder := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(noFolder, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, dir string
+		at        int // the block from which on the file cannot be written
+	}{{"no file", noFolder, -1}, {"no more of the file", t.TempDir(), 4}, {"while the client has part of it", t.TempDir(), 6}} {
+		t.Run(c.name, func(t *testing.T) {
+			w := &WriteBehind{Memory: 10 + blockOverhead, Disk: 1 << 20, Dir: c.dir}
+			var want, got strings.Builder
+			var withheld, back int64
+			failures := 0
+			take := func(most int) {
+				for range most {
+					b, ok, _, n := w.Next()
+					back += n
+					if !ok {
+						return
+					}
+					if b.File != nil {
+						io.Copy(&got, io.NewSectionReader(b.File, b.Offset, b.Size))
+					} else {
+						got.Write(b.Data)
+					}
+				}
+			}
+			for i := range 20 {
+				if i == c.at {
+					readOnly(t, w)
+				}
+				block := bytes.Repeat([]byte{byte('a' + i)}, 8)
+				want.Write(block)
+				_, over, err := w.Put(block, nil)
+				if err != nil {
+					failures++
+				}
+				if over {
+					withheld += int64(len(block))
+				}
+				if i > max(c.at, 2) && !w.Full() {
+					t.Errorf("after block %d the upstream does not wait", i)
+				}
+				if i == 5 {
+					take(2)
+				}
+			}
+			take(100)
+			w.End()
+			if _, ok, ended, _ := w.Next(); ok || !ended || !w.Idle() {
+				t.Error("no end")
+			}
+			if got.String() != want.String() || back != withheld || failures != 1 {
+				t.Errorf("got %q, want %q; %d of %d withheld bytes came back; %d errors, want 1", got.String(), want.String(), back, withheld, failures)
+			}
+		})
+	}
+}
+
+// readOnly makes writes to w's file fail.
+func readOnly(t *testing.T, w *WriteBehind) {
+	t.Helper()
+	f, err := os.Open(fmt.Sprintf("/dev/fd/%d", w.file.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.file.Close()
+	w.file = f
 }
 
 // TestSmallBlocksCountForWhatTheyTake puts blocks of a byte until memory is full:
