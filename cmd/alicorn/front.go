@@ -49,7 +49,13 @@ func endWithKeeper(reason error, s *server) {
 		fmt.Fprintln(os.Stderr, "alicorn: "+text)
 		return
 	}
-	s.loaded().generation.LogTo(proxy.LevelEmerg, text)
+	g := s.loaded().generation
+	g.LogTo(proxy.LevelEmerg, text)
+	g.Resources.Each(func(_ string, v any) {
+		if log, ok := v.(interface{ Flush() }); ok {
+			log.Flush() // this process ends without closing it
+		}
+	})
 }
 
 // serveFor serves until the keeper says stop. serving is set as soon as there

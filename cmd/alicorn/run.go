@@ -18,6 +18,7 @@ import (
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/proxy"
 	"alicorn/proxy/errorlog"
+	"alicorn/proxy/logfile"
 
 	"github.com/spf13/cobra"
 )
@@ -132,7 +133,7 @@ func (s *server) sayStarted() {
 	g := s.loaded().generation
 	g.LogTo(proxy.LevelLife, text)
 	if h, ok := g.ErrorLog.Handler().(*errorlog.Handler); ok && !h.ToStderr && !s.p.single {
-		fmt.Fprintln(os.Stderr, text)
+		logfile.Say(text)
 	}
 }
 

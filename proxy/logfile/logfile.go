@@ -4,11 +4,15 @@
 //
 // A Write carries whole lines and reaches the destination as one write, so
 // that lines of several writers never mix. Writes never fail towards the
-// caller: a log that cannot be written must not stop a request. What is lost
-// is counted, see Losses, and said on the standard error stream.
+// caller, and never wait for whoever reads a log: a log that cannot be written
+// must not stop a request. To a regular file lines are written at once; for a
+// pipe, a terminal or syslog they wait in memory, of a bounded size, for a
+// goroutine that delivers them. What is lost is counted, see Losses, and said
+// on the standard error stream.
 package logfile
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,7 +44,7 @@ type Options struct {
 func Open(l *config.Load, dest string, o Options) (Sink, error) {
 	switch {
 	case dest == "stderr":
-		return config.Hold(l.Resources, "log stderr", func() (Sink, error) { return stderr{}, nil })
+		return config.Hold(l.Resources, "log stderr", func() (Sink, error) { return newStderr(), nil })
 	case strings.HasPrefix(dest, "syslog:"):
 		return config.Hold(l.Resources, "log "+dest, func() (Sink, error) { return newSyslog(dest) })
 	}
@@ -51,13 +55,6 @@ func Open(l *config.Load, dest string, o Options) (Sink, error) {
 	}
 	return config.Hold(l.Resources, key, func() (Sink, error) { return openFile(l.Resources.Host, path, o) })
 }
-
-// stderr is the process's standard error stream.
-type stderr struct{}
-
-func (stderr) Write(p []byte) (int, error) { return os.Stderr.Write(p) }
-func (stderr) Reopen(config.Host) error    { return nil }
-func (stderr) Close() error                { return nil }
 
 // File is a log file.
 type File struct {
@@ -72,6 +69,8 @@ type File struct {
 	timer   *time.Timer
 	stopped bool // rotation failed once: not tried again until reopened
 	torn    bool // the file ends within a line
+	waits   bool // a write may wait: it goes by the relay
+	relay   relay
 	losses
 }
 
@@ -81,6 +80,7 @@ func openFile(h config.Host, path string, o Options) (*File, error) {
 		return nil, err
 	}
 	lf := &File{path: path, host: h, o: o, f: f, losses: losses{sum: Losses{Path: path}}}
+	lf.relay = relay{deliver: lf.deliver, lost: lf.failed}
 	lf.measure()
 	if o.Buffer > 0 {
 		lf.buf = make([]byte, 0, o.Buffer)
@@ -89,6 +89,7 @@ func openFile(h config.Host, path string, o Options) (*File, error) {
 }
 
 func (f *File) measure() {
+	f.waits = mayWait(f.f)
 	if st, err := f.f.Stat(); err == nil {
 		f.size = st.Size()
 	}
@@ -133,7 +134,11 @@ func (f *File) flush() {
 }
 
 func (f *File) write(p []byte) {
-	if f.f == nil {
+	switch {
+	case f.f == nil:
+		return
+	case f.waits:
+		f.relay.add(p)
 		return
 	}
 	if f.torn {
@@ -153,6 +158,28 @@ func (f *File) write(p []byte) {
 	}
 }
 
+// deliver writes p to what the log is now, and waits for it.
+func (f *File) deliver(p []byte) {
+	for {
+		f.mu.Lock()
+		out := f.f
+		f.mu.Unlock()
+		if out == nil {
+			f.failed(p, os.ErrClosed)
+			return
+		}
+		n, err := out.Write(p)
+		if p = p[n:]; err == nil {
+			f.worked()
+			return
+		}
+		if !errors.Is(err, os.ErrClosed) { // else it was reopened meanwhile
+			f.failed(p, err)
+			return
+		}
+	}
+}
+
 // rotate moves NAME to NAME.1, NAME.1 to NAME.2 and so on, and goes on in a
 // new file.
 func (f *File) rotate() {
@@ -163,13 +190,13 @@ func (f *File) rotate() {
 		}
 		if err := os.Rename(from, fmt.Sprintf("%s.%d", f.path, i)); err != nil && !os.IsNotExist(err) {
 			f.stopped = true
-			fmt.Fprintf(os.Stderr, "cannot rotate %s: %v\n", f.path, err)
+			Say(fmt.Sprintf("alicorn: cannot rotate %s: %v", f.path, err))
 			return
 		}
 	}
 	if err := f.reopen(f.host); err != nil {
 		f.stopped = true
-		fmt.Fprintf(os.Stderr, "cannot reopen %s after rotation: %v\n", f.path, err)
+		Say(fmt.Sprintf("alicorn: cannot reopen %s after rotation: %v", f.path, err))
 	}
 }
 
@@ -193,8 +220,18 @@ func (f *File) reopen(h config.Host) error {
 	return nil
 }
 
-// Close writes what was held back and closes the file.
+// Flush writes what was held back.
+func (f *File) Flush() {
+	f.mu.Lock()
+	f.flush()
+	f.mu.Unlock()
+	f.relay.flush()
+}
+
+// Close writes what was held back and closes the file. Lines that nobody has
+// taken a moment later are lost.
 func (f *File) Close() error {
+	f.Flush()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.f == nil {

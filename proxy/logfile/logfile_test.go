@@ -15,13 +15,18 @@ import (
 func open(t *testing.T, dest string, o Options) (Sink, string) {
 	t.Helper()
 	dir := t.TempDir()
-	l := &config.Load{Resources: config.NewResources(proxytest.NewHost()), Prefix: dir}
-	s, err := Open(l, dest, o)
+	s, err := Open(loadIn(t, dir), dest, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.Resources.Release)
 	return s, filepath.Join(dir, dest)
+}
+
+// loadIn returns a Load whose files are in dir.
+func loadIn(t *testing.T, dir string) *config.Load {
+	l := &config.Load{Resources: config.NewResources(proxytest.NewHost()), Prefix: dir}
+	t.Cleanup(l.Resources.Release)
+	return l
 }
 
 func content(t *testing.T, path string) string {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,7 +56,7 @@ func (l *losses) failed(p []byte, err error) {
 	l.sum.Failing, l.sum.Err, l.sum.At = true, err, time.Now()
 	if !l.open && l.sum.At.Sub(l.said) > quiet {
 		l.open, l.said = true, l.sum.At
-		fmt.Fprintf(os.Stderr, "alicorn: cannot write to log %s: %s; lines are lost until it can be written to again\n", l.sum.Path, err)
+		Say(fmt.Sprintf("alicorn: cannot write to log %s: %s; lines are lost until it can be written to again", l.sum.Path, err))
 	}
 }
 
@@ -69,7 +68,7 @@ func (l *losses) worked() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.open {
-		fmt.Fprintf(os.Stderr, "alicorn: log %s can be written to again; %d lines were lost\n", l.sum.Path, l.sum.Lost-l.until)
+		Say(fmt.Sprintf("alicorn: log %s can be written to again; %d lines were lost", l.sum.Path, l.sum.Lost-l.until))
 	}
 	l.sum.Failing, l.open = false, false
 	l.spell.Store(false)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"alicorn/proxy/proxytest"
 )
 
 // full opens a log whose disk is full until room is called.
@@ -89,6 +91,8 @@ func TestLinesThatSyslogDoesNotTakeAreCounted(t *testing.T) {
 	s, _ := open(t, "syslog:server=unix:/none/such.sock", Options{})
 	s.Write([]byte("one\n"))
 	s.Write([]byte("two\n"))
+	s.(*syslog).Flush()
+	proxytest.Eventually(t, func() bool { return s.(*syslog).Losses().Lost == 2 }, "two lines are not counted")
 	if got := s.(*syslog).Losses(); got.Lost != 2 || !got.Failing || !strings.Contains(got.Err.Error(), "no such file") {
 		t.Errorf("%+v", got)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,17 +19,25 @@ import (
 )
 
 // syslog sends lines as RFC 3164 datagrams, as nginx's syslog: does. A server
-// that cannot be reached loses lines; it is tried again once a second.
+// that cannot be reached loses lines; it is tried again once a second. Its name
+// is looked up where lines are delivered, so that only they wait.
 type syslog struct {
 	network, address string
 	priority         int
 	header           string // "HOST TAG"
 
-	mu    sync.Mutex
-	conn  net.Conn
+	dial  func(network, address string) (net.Conn, error)
+	relay relay
+	stale atomic.Bool // the next line gets a new connection
+
+	// The relay's own.
 	retry time.Time
 	err   error // why there is no connection
 	out   []byte
+
+	mu     sync.Mutex
+	conn   net.Conn
+	closed bool
 	losses
 }
 
@@ -39,6 +48,8 @@ var severities = []string{"emerg", "alert", "crit", "error", "warn", "notice", "
 
 func newSyslog(dest string) (*syslog, error) {
 	s := &syslog{losses: losses{sum: Losses{Path: dest}}}
+	s.relay = relay{deliver: s.deliver, lost: s.failed}
+	s.dial = (&net.Dialer{Timeout: time.Second}).Dial
 	facility, severity, tag, host := 23, 6, "alicorn", hostname()
 	for param := range strings.SplitSeq(strings.TrimPrefix(dest, "syslog:"), ",") {
 		name, value, _ := strings.Cut(param, "=")
@@ -86,38 +97,41 @@ func hostname() string {
 	return h
 }
 
-// Write sends each line as a message.
+// Write takes lines, each of which becomes a message.
 func (s *syslog) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn == nil && !s.dial() {
-		s.failed(p, s.err)
-		return len(p), nil
+	s.relay.add(p)
+	return len(p), nil
+}
+
+// deliver sends each line as a message.
+func (s *syslog) deliver(p []byte) {
+	conn, err := s.connect()
+	if err != nil {
+		s.failed(p, err)
+		return
 	}
 	full := false
 	for line := range strings.SplitSeq(strings.TrimSuffix(string(p), "\n"), "\n") {
 		s.out = fmt.Appendf(s.out[:0], "<%d>%s %s: %s", s.priority, time.Now().Format(time.Stamp), s.header, line)
-		err := sendNow(s.conn, s.out)
+		err := sendNow(conn, s.out)
 		if errors.Is(err, unix.EAGAIN) {
 			s.failed([]byte(line+"\n"), err)
 			full = true
 			continue
 		}
 		if err != nil {
-			s.conn.Close()
-			s.conn = nil
+			s.stale.Store(true)
 			s.failed(p, err)
-			return len(p), nil
+			return
 		}
 	}
 	if !full {
 		s.worked()
 	}
-	return len(p), nil
 }
 
 // sendNow sends p as one message without waiting: unix.EAGAIN where the reader has
-// no room for it, which then misses it. Requests do not wait for their log.
+// no room for it, which then misses it. The lines after it are not to wait.
 func sendNow(c net.Conn, p []byte) error {
 	raw, err := c.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -131,29 +145,56 @@ func sendNow(c net.Conn, p []byte) error {
 	return cmp.Or(err, sendErr)
 }
 
-func (s *syslog) dial() bool {
+// connect returns the connection, a new one where there is none or it is stale.
+// It may wait for the server's name.
+func (s *syslog) connect() (net.Conn, error) {
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if stale := s.stale.Swap(false); conn != nil && !stale {
+		return conn, nil
+	}
 	if time.Now().Before(s.retry) {
-		return false
+		return nil, s.err
 	}
-	conn, err := net.DialTimeout(s.network, s.address, time.Second)
+	fresh, err := s.dial(s.network, s.address)
+	s.err = err
 	if err != nil {
-		s.retry, s.err = time.Now().Add(time.Second), err
-		return false
+		s.retry = time.Now().Add(time.Second)
 	}
-	s.conn = conn
-	return true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if conn != nil {
+		conn.Close()
+	}
+	s.conn = nil
+	switch {
+	case err != nil:
+		return nil, err
+	case s.closed:
+		fresh.Close()
+		return nil, net.ErrClosed
+	}
+	s.conn = fresh
+	return fresh, nil
 }
 
 // Reopen connects again with the next line.
 func (s *syslog) Reopen(config.Host) error {
-	s.Close()
+	s.stale.Store(true)
 	return nil
 }
 
-// Close ends the connection; a later line makes a new one.
+// Flush waits a little for the lines that wait.
+func (s *syslog) Flush() { s.relay.flush() }
+
+// Close ends the connection. Lines that wait are sent if that takes no longer
+// than a moment.
 func (s *syslog) Close() error {
+	s.Flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	if s.conn != nil {
 		s.conn.Close()
 		s.conn = nil

@@ -1,0 +1,129 @@
+package logfile
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// mostWaiting bounds the bytes that wait for a destination which takes
+	// nothing. What comes past it is lost.
+	mostWaiting = 1 << 20
+	// mostSpare bounds the memory that stays when nothing waits.
+	mostSpare = 128 << 10
+	// lastChance is how long the end of a log waits for a destination to take
+	// the lines that wait.
+	lastChance = 500 * time.Millisecond
+)
+
+var errNotTaken = errors.New("nobody takes what was written before")
+
+// relay hands lines to a destination that may make its writer wait: a pipe, a
+// terminal, a socket, a server whose name must be looked up. A goroutine
+// delivers them and waits; who logs never does.
+type relay struct {
+	deliver func(p []byte) // whole lines; one call at a time
+	lost    func(p []byte, err error)
+
+	mu      sync.Mutex
+	waiting []byte
+	spare   []byte        // for the next lines, while the goroutine has the others
+	idle    chan struct{} // closed when the goroutine ends; nil: there is none
+}
+
+// add takes whole lines. Those that there is no room for are lost.
+func (r *relay) add(p []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.waiting); n > 0 && n+len(p) > mostWaiting {
+		r.lost(p, errNotTaken)
+		return
+	}
+	r.waiting = append(r.waiting, p...)
+	if r.idle == nil {
+		r.idle = make(chan struct{})
+		go r.run(r.idle)
+	}
+}
+
+// run delivers until nothing waits.
+func (r *relay) run(idle chan struct{}) {
+	defer close(idle)
+	for {
+		r.mu.Lock()
+		p := r.waiting
+		if len(p) == 0 {
+			r.idle = nil
+			r.mu.Unlock()
+			return
+		}
+		r.waiting, r.spare = r.spare, nil
+		r.mu.Unlock()
+		r.deliver(p)
+		if cap(p) <= mostSpare {
+			r.mu.Lock()
+			r.spare = p[:0]
+			r.mu.Unlock()
+		}
+	}
+}
+
+// flush waits until nothing waits, but not longer than lastChance.
+func (r *relay) flush() {
+	r.mu.Lock()
+	idle := r.idle
+	r.mu.Unlock()
+	if idle == nil {
+		return
+	}
+	t := time.NewTimer(lastChance)
+	defer t.Stop()
+	select {
+	case <-idle:
+	case <-t.C:
+	}
+}
+
+// mayWait reports whether a write to f can make its writer wait for somebody:
+// to all but regular files, and those that cannot be looked at.
+func mayWait(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && !st.Mode().IsRegular()
+}
+
+// Say writes a line to the standard error stream without waiting for whoever
+// reads it. Where that takes nothing now, nobody reads the line.
+func Say(text string) {
+	out := os.Stderr
+	if !mayWait(out) {
+		_, _ = out.WriteString(text + "\n") // there is nobody else to tell
+		return
+	}
+	if !takes(out) {
+		return
+	}
+	go func() { // another writer may fill it first
+		rc, err := out.SyscallConn()
+		if err == nil {
+			_ = rc.Control(func(fd uintptr) { _, _ = unix.Write(int(fd), []byte(text+"\n")) })
+		}
+	}()
+}
+
+// takes reports whether f takes a line now.
+func takes(f *os.File) (ready bool) {
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = rc.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		n, err := unix.Poll(fds, 0)
+		ready = err == nil && n > 0
+	})
+	return err == nil && ready
+}
