@@ -66,7 +66,7 @@ func givesNothingOutside(t *testing.T, text string) {
 			}
 		}
 	}
-	for _, target := range []string{"/a.txt", "/i/a.txt", "/j/a.txt", "/re/a.txt", "/arg?f=a.txt", "/try/?f=a.txt", "/tryalias/a.txt", "/last?f=a.txt"} {
+	for _, target := range []string{"/a.txt", "/i/a.txt", "/j/a.txt", "/re/a.txt", "/arg?f=a.txt", "/try/?f=/a.txt", "/tryalias/a.txt", "/last?f=/a.txt"} {
 		if r := s.Get(target); r.Text() != "file a" {
 			t.Errorf("%s: got %d %q", target, r.Status, r.Text())
 		}

@@ -92,6 +92,13 @@ const sameServer = `
 	location /trydir/ { try_files /dir2/ /echo; }
 	location /tryalias/ { alias ROOT/sub/; try_files $uri b.txt =404; }
 	location /tryalias2/ { alias ROOT/sub/; try_files $uri/ $uri =410; }
+	location /tryalias3/ { alias ROOT/sub/; try_files $uri /tryalias3//tryalias3/a.txt?$args; }
+	location /tryalias4/ { alias ROOT/sub/; try_files /tryalias4/a.txt $uri.txt /tryalias4//tryalias4/a.txt; }
+	location /tryalias5/ { alias ROOT/sub; try_files b.txt /b.txt =410; }
+	location /tryalias6/ { alias ROOT/sub/; try_files $uri$arg_x @named$arg_y; }
+	location /tryword/ { try_files $uri a.txt; }
+	location /trywords/ { try_files $arg_f a.txt =410; }
+	location /trylast/ { try_files $uri $arg_f; }
 	location /trynamed/ { try_files $uri @named; }
 	location @named { return 200 "named $uri|$args"; }
 	location /echo { return 200 "echo $uri|$args"; }
@@ -138,6 +145,8 @@ var sameRequests = []string{
 	"GET /alias/a.txt", "GET /alias/", "GET /alias/b.txt", "GET /alias/d", "GET /alias/d/", "GET /alias/nothing.txt", "GET /alias/nothing", "GET /alias", "GET /alias/../a.txt", "GET /alias/d?x=y",
 	"GET /re/sub/a.txt", "GET /re/sub/", "GET /re/sub/d", "GET /re/nothing/a", "GET /one", "HEAD /one",
 	"GET /try/a.txt", "GET /try/nothing", "GET /try/d", "GET /try/d/", "GET /try/c", "GET /try/d?q=1", "GET /tryroot/x", "GET /tryargs/x?y=2", "GET /trynone/x?y=2", "GET /trydir/x", "GET /trynamed/x?y=2", "GET /trynamed/", "GET /tryalias/a.txt", "GET /tryalias/x", "GET /tryalias2/d", "GET /tryalias2/d/", "GET /tryalias2/a.txt", "GET /tryalias2/x",
+	"GET /tryalias3/a.txt", "GET /tryalias3/x?q=1", "GET /tryalias4/a", "GET /tryalias4/a.txt", "GET /tryalias4/x", "GET /tryalias5/x", "GET /tryalias6/a.txt", "GET /tryalias6/a?x=.txt", "GET /tryalias6/x",
+	"GET /tryword/a.txt", "GET /tryword/x", "GET /trywords/x", "GET /trywords/x?f=a.txt", "GET /trywords/x?f=/a.txt", "GET /trylast/x?f=a.txt", "GET /trylast/x?f=/a.txt",
 	"GET /list/", "GET /json/", "GET /sizes/", "GET /empty/", "HEAD /list/", "POST /list/", "GET /list", "GET /list/nothing/", "HEAD /json/",
 	"GET /exp/hour/a.txt", "GET /exp/max/a.txt", "GET /exp/epoch/a.txt", "GET /exp/minus/a.txt", "GET /exp/zero/a.txt", "GET /exp/daily/a.txt", "GET /exp/modified/a.txt", "GET /exp/past/a.txt", "GET /exp/hour/nothing", "GET /exp/hour/a.txt|If-Modified-Since: " + changedText, "GET /exp/hour/d", "GET /exp/return/", "GET /exp/moved/", "GET /exp/hour/a.txt|Range: bytes=0-1",
 	"GET /exp/vars/a.txt?e=1h", "GET /exp/vars/a.txt?e=max", "GET /exp/vars/a.txt?e=off", "GET /exp/vars/a.txt?e=nonsense", "GET /exp/vars/a.txt?e=-5", "GET /exp/vars/a.txt?e=epoch", "GET /exp/vars/a.txt?e=@3h", "GET /exp/vars/a.txt",

@@ -36,6 +36,9 @@ func (m module) setTry(s *config.Scope, n *config.Node) error {
 		}
 		t.code = proxy.Status(code)
 	} else {
+		if !strings.HasPrefix(last.Text, "/") && !strings.HasPrefix(last.Text, "$") && !strings.HasPrefix(last.Text, "@") {
+			s.Load().Warn(last.Pos, "the last parameter of try_files, %q, is no path and answers 404; it takes /PATH, @NAME or =CODE", last.Text)
+		}
 		t.last = proxy.ParseTemplate(s.Load(), last.Pos, last.Text)
 	}
 	m.k.In(s).try = t
@@ -64,12 +67,15 @@ func (t *tryFiles) run(st *site, x *proxy.Exchange) error {
 		return t.code
 	}
 	last := t.last.String(x)
+	if _, static := t.last.Static(); !static {
+		last = st.withoutLocation(last)
+	}
 	if strings.HasPrefix(last, "@") {
 		return &proxy.Redirect{URI: last, Named: true}
 	}
 	path, args, _ := strings.Cut(last, "?")
-	path, ok := proxy.CleanPath(rooted(path))
-	if !ok {
+	path, ok := proxy.CleanPath(path)
+	if !ok { // also a word without a slash, which is no path
 		return proxy.Status(404)
 	}
 	return &proxy.Redirect{URI: path, Args: args}
@@ -80,36 +86,49 @@ func absent(err error) bool {
 }
 
 // tryName makes lk.name the file of a test and returns the path that it has
-// under the root or alias. Under an alias the location's name is cut from a
-// value with variables, as in nginx.
+// under the root or alias; ok is false for one that leads out of it. As in nginx the
+// path follows the root without a slash of its own, so that a word without
+// one is no file below a root.
 func (st *site) tryName(x *proxy.Exchange, lk *lookup, t *proxy.Template) (path string, ok bool) {
 	lk.name = t.Append(x, lk.name[:0])
 	if text, static := t.Static(); static {
-		path = rooted(text)
+		path = text
 	} else if string(lk.name) == x.Req.Path {
-		path = x.Req.Path
+		path = st.withoutLocation(x.Req.Path)
 	} else {
-		path = rooted(string(lk.name))
+		path = st.withoutLocation(string(lk.name))
 	}
-	if climbs(lk.name) {
-		if path, ok = proxy.CleanPath(path); !ok {
+	if climbs(path) {
+		if path, ok = proxy.CleanPath(rooted(path)); !ok {
 			return "", false
 		}
 	}
-	if st.root.kind == aliasPrefix {
-		if _, static := t.Static(); !static {
-			if rest, cut := strings.CutPrefix(path, st.root.name); cut && (strings.HasSuffix(st.root.name, "/") || rest == "" || rest[0] == '/') {
-				path = rest
-			}
-		}
+	if st.root.kind == rootPlain && !strings.HasPrefix(path, "/") {
+		return "", false
 	}
 	if lk.name, ok = st.appendRoot(x, lk.name[:0]); !ok {
 		return "", false
 	}
-	if path != "" {
+	if strings.HasPrefix(path, "/") {
 		lk.name = join(lk.name, 0, path)
+	} else {
+		lk.name = append(lk.name, path...)
 	}
 	return path, true
+}
+
+// withoutLocation is a value with variables without the location's name before
+// it, where an alias stands for that. nginx does this with the last word of
+// try_files, too, for which sites repeat the prefix.
+func (st *site) withoutLocation(value string) string {
+	if st.root.kind != aliasPrefix {
+		return value
+	}
+	rest, ok := strings.CutPrefix(value, st.root.name)
+	if !ok || !strings.HasSuffix(st.root.name, "/") && rest != "" && rest[0] != '/' {
+		return value // "/static../secret" would leave the alias
+	}
+	return rest
 }
 
 func rooted(path string) string {
@@ -126,7 +145,7 @@ func (st *site) found(x *proxy.Exchange, lk *lookup, path string, dir bool) {
 	case rootPlain:
 		x.Req.Path = path
 	case aliasPrefix:
-		lk.name = join(append(lk.name[:0], st.root.name...), 0, path)
+		lk.name = append(append(lk.name[:0], st.root.name...), path...)
 		if path != "" && string(lk.name) != x.Req.Path {
 			x.Req.Path = string(lk.name)
 		}
