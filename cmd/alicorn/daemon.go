@@ -107,6 +107,7 @@ func superviseAsInit() error {
 	signal.Notify(signals)
 	child, err := os.StartProcess(exe, os.Args, &os.ProcAttr{
 		Env: append(os.Environ(), initEnv+"=1"), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+		Sys: &syscall.SysProcAttr{Setpgid: true}, // a terminal's signals reach us alone, so that each counts once
 	})
 	if err != nil {
 		return failed(fmt.Errorf("cannot start the server: %w", err))

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"alicorn/proxy/proxytest"
 )
 
 // As a container's first process alicorn reaps what loses its parent, passes
@@ -74,7 +76,50 @@ func TestFirstProcessEndsWithTheServersCode(t *testing.T) {
 	}
 }
 
-// initCommand starts the program as if it were a container's first process.
+// A terminal sends its Ctrl-C to every process of its foreground group. It
+// means one stop all the same: the request in progress is finished.
+func TestCtrlCIsOneStopForAFirstProcess(t *testing.T) {
+	t.Parallel()
+	dir := proxytest.PublicDir(t)
+	sock := filepath.Join(dir, "web.sock")
+	write(t, dir, "app.py", "import os, time\ndef app(environ, start_response):\n"+
+		"    open('begun', 'w').close()\n"+
+		"    while not os.path.exists('go'):\n        time.sleep(0.01)\n"+
+		"    start_response('200 OK', [])\n    return [b'served']\n")
+	write(t, dir, "alicorn.conf", "master_process off;\nerror_log error.log notice;\napp web { wsgi app:app; workers 1; python /usr/bin/python3; directory "+dir+"; }\n"+
+		"server { listen unix:"+sock+"; location / { app_pass web; } }\n")
+	if err := os.Chmod(dir, 0o777); err != nil { // the application writes to it
+		t.Fatal(err)
+	}
+	cmd := initCommand(t, dir, "run", "-c", "alicorn.conf")
+	var client net.Conn
+	awaitCondition(t, "nothing listens on "+sock, func() bool {
+		var err error
+		client, err = net.Dial("unix", sock)
+		return err == nil
+	})
+	defer client.Close()
+	fmt.Fprint(client, "GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+	awaitCondition(t, "the request is not in progress", func() bool { _, err := os.Stat(filepath.Join(dir, "begun")); return err == nil })
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	awaitCondition(t, "the server does not stop", func() bool {
+		text, _ := os.ReadFile(filepath.Join(dir, "error.log"))
+		return strings.Contains(string(text), "stopping")
+	})
+	write(t, dir, "go", "")
+	client.SetDeadline(time.Now().Add(patience))
+	if text, err := io.ReadAll(client); err != nil || !strings.Contains(string(text), "served") {
+		t.Errorf("the request in progress is answered %q, %v", text, err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the end: %v", err)
+	}
+}
+
+// initCommand starts the program as if it were a container's first process,
+// in a process group of its own.
 func initCommand(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -85,6 +130,7 @@ func initCommand(t *testing.T, dir string, args ...string) *exec.Cmd {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), reexecEnv+"="+reexecAsInit,
 		"RUNTIME_DIRECTORY="+dir+"/run", "STATE_DIRECTORY="+dir+"/state", "CACHE_DIRECTORY="+dir+"/cache")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
