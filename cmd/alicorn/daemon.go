@@ -30,15 +30,11 @@ func isDaemon() bool {
 // serves, or with its exit code when it does not come up. Until then its
 // messages appear here.
 func daemonize() error {
-	exe, err := os.Executable()
-	if err != nil {
-		return failed(fmt.Errorf("cannot find this program: %w", err))
-	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return failed(fmt.Errorf("cannot go to the background: %w", err))
 	}
-	cmd := exec.Command(exe, os.Args[1:]...)
+	cmd := exec.Command(ownPlace(), os.Args[1:]...)
 	cmd.Env = append(os.Environ(), daemonEnv+"=3")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{w}

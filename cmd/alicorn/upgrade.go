@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,6 +38,7 @@ var (
 // upgrader lets the program at this one's path, which may have been replaced,
 // take over. A nil upgrader has nothing to hand over.
 type upgrader struct {
+	program   string // the place of the program, by the name that it was started by
 	notify    *notifier
 	inherited *keeper.Inherited
 
@@ -44,6 +46,37 @@ type upgrader struct {
 	pidFile string // the one that was written; "": none
 	running bool
 	done    bool
+}
+
+// ownPlace is the path of this program by the name that it was called by. It is
+// asked for at start: later the system tells where the file was moved to, and
+// of a link only where it led.
+func ownPlace() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
+	}
+	return placeOf(os.Args[0], exe)
+}
+
+// placeOf is the path that a program was called by, if exe is what is there.
+func placeOf(called, exe string) string {
+	path, err := exec.LookPath(called)
+	if err != nil {
+		return exe
+	}
+	there, err := os.Stat(path)
+	if err != nil {
+		return exe
+	}
+	own, err := os.Stat(exe)
+	if err != nil || !os.SameFile(there, own) {
+		return exe
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return exe
+	}
+	return path
 }
 
 // word is what the new process tells the old one, once, as a line of JSON.
@@ -147,17 +180,12 @@ func (u *upgrader) succeed(ctx context.Context, sockets []*os.File) error {
 
 // start starts the new process; the connection is to it alone.
 func (u *upgrader) start(sockets []*os.File) (*exec.Cmd, net.Conn, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot find this program: %w", err)
-	}
 	ours, theirs, err := connectedPair()
 	if err != nil {
 		return nil, nil, err
 	}
 	defer theirs.Close()
-	cmd := exec.Command(exe, os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
+	cmd := exec.Command(u.program, os.Args[1:]...)
 	cmd.Env = append(os.Environ(), u.notify.environ()...)
 	cmd.Env = append(cmd.Env, keeper.SparedEnv+"="+strings.Join(u.inherited.Spared(), string(os.PathListSeparator)))
 	cmd.Env = append(cmd.Env, "LISTEN_FDS="+itoa(len(sockets)), upgradeEnv+"="+itoa(3+len(sockets)))

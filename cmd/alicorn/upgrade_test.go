@@ -313,6 +313,9 @@ func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := os.Rename(u.exe, u.exe+".old"); err != nil { // as an administrator keeps the old program
+			t.Fatal(err)
+		}
 		end := u.load()
 		for _, tc := range brokenUpgrades {
 			u.install(ownProgram(t))
@@ -356,6 +359,37 @@ func (u *upgraded) fails(name, want string) {
 	}
 	if pid := u.pid(); pid != before {
 		u.t.Errorf("%s: the pid file names %d, want %d", name, pid, before)
+	}
+}
+
+// The place of a program is the name that it was called by, so that another
+// file, or a link to another, put there later is what an upgrade starts.
+func TestTheProgramsPlaceIsWhereItWasCalled(t *testing.T) {
+	dir := t.TempDir()
+	for _, folder := range []string{"bin", "versions/1", "versions/2"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exe := filepath.Join(dir, "versions/1/alicorn")
+	for _, path := range []string{exe, filepath.Join(dir, "versions/2/alicorn")} {
+		if err := os.WriteFile(path, nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(dir, "bin/alicorn")
+	if err := os.Symlink("../versions/1/alicorn", link); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	t.Setenv("PATH", filepath.Dir(link))
+	for _, tc := range []struct{ called, want string }{
+		{exe, exe}, {link, link}, {"alicorn", link}, {"./bin/alicorn", link}, {"bin/../bin/alicorn", link},
+		{filepath.Join(dir, "versions/2/alicorn"), exe}, {"alicorn: front", exe}, {"", exe}, {"./none", exe},
+	} {
+		if got := placeOf(tc.called, exe); got != tc.want {
+			t.Errorf("called %q: %s, want %s", tc.called, got, tc.want)
+		}
 	}
 }
 
