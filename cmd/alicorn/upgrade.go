@@ -168,8 +168,10 @@ func (u *upgrader) succeed(ctx context.Context, sockets []*os.File) error {
 		switch {
 		case w.Error != "":
 			return errors.New(w.Error)
+		case errors.Is(ctx.Err(), context.DeadlineExceeded):
+			return fmt.Errorf("the new program has not come up within %s", upgradePatience)
 		case ctx.Err() != nil:
-			return fmt.Errorf("the new program does not serve yet: %w", context.Cause(ctx))
+			return errStopping
 		}
 		return fmt.Errorf("the new program ended before it served: %s", state)
 	}

@@ -417,6 +417,10 @@ func TestAStopEndsAnUpgradeThatHangs(t *testing.T) {
 		if !hasEnded(hanging) {
 			t.Errorf("%s: the new program is left behind", master)
 		}
+		log, err := os.ReadFile(filepath.Join(u.dir, "error.log"))
+		if want := "upgrade failed, the old program goes on: " + errStopping.Error(); err != nil || !strings.Contains(string(log), want) {
+			t.Errorf("%s: the log has %s (%v), want %q", master, log, err, want)
+		}
 		u.gone("alicorn.pid")
 		u.gone("alicorn.pid" + oldPID)
 	}
