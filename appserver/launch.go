@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -73,9 +74,22 @@ func (a *App) Launch(o Order) (Process, error) {
 	started := make(chan error)
 	go p.run(started, func() (*os.Process, error) { return a.launch(o, name) })
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("cannot start worker %s: %w", name, err)
+		return nil, fmt.Errorf("cannot start worker %s: %w%s", name, err, shortage(err, p.user))
 	}
 	return p, nil
+}
+
+// shortage says which limits keep a process from being started.
+func shortage(err error, user string) string {
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+		return fmt.Sprintf("; user %q may have no more processes (ulimit -u), or the service or container has as many as it may (TasksMax, pids limit)", user)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "; the server has as many files open as it may (ulimit -n, LimitNOFILE)"
+	case errors.Is(err, syscall.ENOMEM):
+		return "; the machine has no memory left for it"
+	}
+	return ""
 }
 
 func (a *App) launch(o Order, name string) (*os.Process, error) {

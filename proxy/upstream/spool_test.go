@@ -179,6 +179,17 @@ func TestAResponseGoesOnWithoutItsFile(t *testing.T) {
 	}
 }
 
+func TestAMissingTemporaryFolderIsNamedWithTheRemedy(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink("nowhere", dir); err != nil {
+		t.Fatal(err)
+	}
+	_, err := TempFile(dir)
+	if want := fmt.Sprintf("the folder for temporary files %q is missing and cannot be made: file exists; a start or a reload by root makes it", dir); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 // readOnly makes writes to w's file fail.
 func readOnly(t *testing.T, w *WriteBehind) {
 	t.Helper()
