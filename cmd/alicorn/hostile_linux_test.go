@@ -94,12 +94,12 @@ var touches = []struct {
 	}},
 	{"pid", func(path string) error {
 		_, err := writePID(path)
-		removePID(path)
+		(&pidFile{path: path}).remove()
 		return err
 	}},
 	{"pid below", func(path string) error {
 		_, err := writePID(filepath.Join(path, "new"))
-		removePID(filepath.Join(path, "new"))
+		(&pidFile{path: filepath.Join(path, "new")}).remove()
 		return err
 	}},
 	{"state", func(path string) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -9,26 +10,58 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"alicorn/config/osfile"
 )
 
-// writePID writes the pid file once the listeners are bound, as nginx does. It
-// returns what removePID takes. The file of another server that runs is left
-// to it.
-func writePID(path string) (string, error) {
+// pidFile is the pid file that this process has written; nil: none. The lock on
+// it says that the process runs, whatever the clock says of when it began.
+type pidFile struct {
+	path string
+	lock *os.File // nil: the file system has no locks
+}
+
+// writePID writes the pid file once the listeners are bound, as nginx does. The
+// file of another server that runs is left to it.
+func writePID(path string) (*pidFile, error) {
 	if path == "" {
-		return "", nil
+		return nil, nil
 	}
 	if err := osfile.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return "", fmt.Errorf("cannot make the folder of pid file %s: %w", path, cause(err))
+		return nil, fmt.Errorf("cannot make the folder of pid file %s: %w", path, cause(err))
 	}
 	if err := pidFileIsFree(path); err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := replaceText(path, itoa(os.Getpid())+"\n"); err != nil {
-		return "", fmt.Errorf("cannot write pid file %s: %w", path, cause(err))
+		return nil, fmt.Errorf("cannot write pid file %s: %w", path, cause(err))
 	}
-	return path, nil
+	return &pidFile{path, lockFile(path)}, nil
+}
+
+// lockFile locks the file at path until the result is closed, or this process
+// ends. It returns nil where that cannot be done.
+func lockFile(path string) *os.File {
+	f, err := osfile.Open(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil
+	}
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		f.Close()
+		return nil
+	}
+	return f
+}
+
+// isLocked reports whether a process that runs has locked the file at path.
+func isLocked(path string) bool {
+	f, err := osfile.Open(path, os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 // replaceText makes text the content of the regular file at path.
@@ -54,23 +87,37 @@ func replaceText(path, text string) error {
 // listens no more: a number and an empty line. Another server may take the file.
 const leaving = "\n\n"
 
-// leavePID marks the pid file unless another server has taken it.
-func leavePID(path string) {
-	if pid, err := readPID(path); err == nil && pid == os.Getpid() {
-		_ = replaceText(path, itoa(pid)+leaving) // else a successor is told that this one runs
+// leave says in the file that this server listens no more, unless another
+// server has taken it.
+func (p *pidFile) leave() {
+	if pid, err := readPID(p.path); err == nil && pid == os.Getpid() {
+		_ = replaceText(p.path, itoa(pid)+leaving) // else a successor is told that this one runs
+	}
+	p.unlock()
+}
+
+// remove removes the file unless another server has taken it.
+func (p *pidFile) remove() {
+	if pid, err := readPID(p.path); err == nil && pid == os.Getpid() {
+		_ = osfile.Remove(p.path) // a file that stays names a process that has ended
+	}
+	p.unlock()
+}
+
+func (p *pidFile) unlock() {
+	if p.lock != nil {
+		p.lock.Close()
+		p.lock = nil
 	}
 }
 
-// renamePID renames a pid file within its folder.
-func renamePID(from, to string) error {
-	return osfile.Do(from, func() error { return os.Rename(from, to) })
-}
-
-// removePID removes the pid file unless another server has taken it.
-func removePID(path string) {
-	if pid, err := readPID(path); err == nil && pid == os.Getpid() {
-		_ = osfile.Remove(path) // a file that stays names a process that has ended
+// rename renames the file within its folder, unless it is not where it was written.
+func (p *pidFile) rename(to string) error {
+	err := osfile.Do(p.path, func() error { return os.Rename(p.path, to) })
+	if err == nil {
+		p.path = to
 	}
+	return err
 }
 
 func readPID(file string) (int, error) {
@@ -78,30 +125,37 @@ func readPID(file string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("cannot read pid file %s: %w", file, cause(err))
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	const bits = 31 // of a process id: with more the system takes a part of the number
+	pid, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, bits)
 	if err != nil || pid <= 1 {
 		return 0, fmt.Errorf("pid file %s holds no process id", file)
 	}
-	return pid, nil
+	return int(pid), nil
 }
 
 // pidFileIsFree returns an error when the file names another process that
 // runs, as gunicorn does. The server that this one takes over from is none.
 func pidFileIsFree(path string) error {
 	pid, err := readPID(path)
-	if path == "" || err != nil || pid == os.Getpid() || pid == os.Getppid() || hasEnded(pid) {
+	if path == "" || err != nil || pid == os.Getpid() || pid == os.Getppid() {
 		return nil
 	}
 	if text, err := osfile.ReadSmall(path); err == nil && strings.HasSuffix(string(text), leaving) {
 		return nil
 	}
-	if st, err := os.Stat(path); err == nil && isYounger(pid, st) {
-		return nil // it has the number that the server had, as after a restart of the machine
+	if !isLocked(path) { // by a server that cannot lock it, or was another program
+		if hasEnded(pid) {
+			return nil
+		}
+		if st, err := os.Stat(path); err == nil && isYounger(pid, st) {
+			return nil // it has the number that the server had, as after a restart of the machine
+		}
 	}
 	return fmt.Errorf("another server is already running: pid file %s names process %d; stop it, or give this server a \"pid\" of its own", path, pid)
 }
 
-// isYounger says that the process began after the file was written.
+// isYounger says that the process began after the file was written, by a clock
+// that may have been set since: of a file that is locked it says nothing.
 func isYounger(pid int, file fs.FileInfo) bool {
 	began, ok := startOf(pid)
 	return ok && began.After(file.ModTime())

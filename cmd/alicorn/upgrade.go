@@ -43,7 +43,7 @@ type upgrader struct {
 	inherited *keeper.Inherited
 
 	mu      sync.Mutex
-	pidFile string // the one that was written; "": none
+	pidFile *pidFile
 	running bool
 	done    bool
 }
@@ -95,30 +95,28 @@ func (u *upgrader) handedOver() bool {
 	return u.done
 }
 
-// wrote names the pid file.
-func (u *upgrader) wrote(pidFile string) {
+// wrote keeps the pid file that was written; nil: there is none.
+func (u *upgrader) wrote(p *pidFile) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.pidFile = pidFile
+	u.pidFile = p
 }
 
 // removePID removes our pid file, under the name that it has now.
-func (u *upgrader) removePID() { u.withPID(removePID) }
+func (u *upgrader) removePID() { u.withPID((*pidFile).remove) }
 
 // leavePID says in our pid file that this server listens no more.
-func (u *upgrader) leavePID() { u.withPID(leavePID) }
+func (u *upgrader) leavePID() { u.withPID((*pidFile).leave) }
 
-func (u *upgrader) withPID(do func(file string)) {
+func (u *upgrader) withPID(do func(*pidFile)) {
 	if u == nil {
 		return
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.done && u.pidFile != "" {
-		do(u.pidFile + oldPID)
-		return
+	if u.pidFile != nil {
+		do(u.pidFile)
 	}
-	do(u.pidFile)
 }
 
 // run starts the new process with sockets and returns nil once it serves and
@@ -134,18 +132,15 @@ func (u *upgrader) run(ctx context.Context, sockets []*os.File) error {
 		return errUpgrading
 	}
 	u.running = true
-	pidFile := u.pidFile
+	moved := u.pidFile != nil && u.pidFile.rename(u.pidFile.path+oldPID) == nil // else it is not where we wrote it
 	u.mu.Unlock()
-	if pidFile != "" && renamePID(pidFile, pidFile+oldPID) != nil {
-		pidFile = "" // somebody else's affair: it is not where we wrote it
-	}
 	err := u.succeed(ctx, sockets)
-	if err != nil && pidFile != "" {
-		_ = renamePID(pidFile+oldPID, pidFile) // back as it was
-	}
 	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err != nil && moved {
+		_ = u.pidFile.rename(strings.TrimSuffix(u.pidFile.path, oldPID)) // back as it was
+	}
 	u.running, u.done = false, err == nil
-	u.mu.Unlock()
 	return err
 }
 
