@@ -121,7 +121,8 @@ const shedding = 32
 
 // shed closes connections that idle, as nginx does where new ones come and
 // there is no room: those that have for longest, so that clients which go on
-// asking keep theirs.
+// asking keep theirs. Half of them stay where they idle for less than a second:
+// their request is on its way.
 func (e *Engine) shed() {
 	type waiting struct {
 		lc    LiveConn
@@ -136,7 +137,10 @@ func (e *Engine) shed() {
 	}
 	e.mu.Unlock()
 	slices.SortFunc(idle, func(a, b waiting) int { return a.since.Compare(b.since) })
-	for _, w := range idle[:min(shedding, len(idle))] {
+	for i, w := range idle[:min(shedding, len(idle))] {
+		if i >= len(idle)/2 && time.Since(w.since) < time.Second {
+			break
+		}
 		w.lc.Drain(0)
 	}
 }

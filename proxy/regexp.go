@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime"
 	"sync/atomic"
 	"time"
 
 	regexp2 "github.com/dlclark/regexp2/v2"
+	"golang.org/x/sys/unix"
 
 	"alicorn/config"
 )
@@ -81,37 +83,64 @@ func (r *Regexp) Backtracking() bool { return r.slow != nil }
 
 // MatchString reports whether the pattern occurs in text, and captures nothing.
 // Its error is a Fail.
-func (r *Regexp) MatchString(text string) (bool, error) {
+func (r *Regexp) MatchString(text string) (ok bool, err error) {
 	if r.fast != nil {
 		return r.fast.MatchString(text), nil
 	}
-	engine := r.engine()
-	ok, err := engine.MatchString(text)
-	if err != nil {
-		return false, r.tooMuch(engine, text, err)
-	}
-	return ok, nil
+	err = r.bounded(text, func(engine *regexp2.Regexp) (err error) {
+		ok, err = engine.MatchString(text)
+		return err
+	})
+	return ok, err
 }
 
-// engine returns the pattern with the limit that is due.
-func (r *Regexp) engine() *regexp2.Regexp {
-	if at := r.alarm.Load(); at != 0 && time.Since(time.Unix(0, at)) < waryTime {
-		return r.wary
+// bounded has match run within the limits. These are of the clock, by which a
+// machine that is held up takes long for anything: a match counts as too long
+// where it has really worked for the time.
+func (r *Regexp) bounded(text string, match func(*regexp2.Regexp) error) error {
+	alarm := r.alarm.Load()
+	alarmed := alarm != 0 && time.Since(time.Unix(0, alarm)) < waryTime
+	if !alarmed {
+		err := match(r.slow)
+		if err == nil || errors.Is(err, regexp2.ErrBacktrackingStackLimit) {
+			return r.tooMuch(text, false, err)
+		}
 	}
-	return r.slow
+	runtime.LockOSThread() // whose time is told
+	defer runtime.UnlockOSThread()
+	for range 3 {
+		began := threadTime()
+		err := match(r.wary)
+		if err == nil || errors.Is(err, regexp2.ErrBacktrackingStackLimit) || threadTime()-began > waryTimeout/2 {
+			return r.tooMuch(text, alarmed, err)
+		}
+	}
+	return r.tooMuch(text, false, match(r.slow)) // it has done nothing yet
+}
+
+// threadTime returns the time that the thread has worked.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }
 
 // tooMuch is the answer to a request whose text could not be matched within the
-// engine's limits: 500, logged with the place of the directive.
-func (r *Regexp) tooMuch(engine *regexp2.Regexp, text string, err error) error {
-	cause := "it takes longer than " + engine.MatchTimeout.String()
+// limits: 500, logged with the place of the directive. It is nil where err is.
+func (r *Regexp) tooMuch(text string, alarmed bool, err error) error {
+	if err == nil {
+		return nil
+	}
+	cause := "it takes longer than " + regexpTimeout.String()
 	switch {
 	case errors.Is(err, regexp2.ErrBacktrackingStackLimit):
 		cause = "it backtracks too far"
-	case engine == r.slow:
-		r.alarm.Store(time.Now().UnixNano())
+	case alarmed:
+		cause = "it takes longer than " + waryTimeout.String() + ", the limit for " + waryTime.String() + " after a match that took longer than " + regexpTimeout.String()
 	default:
-		cause += ", the limit for " + waryTime.String() + " after a match that took longer than " + regexpTimeout.String()
+		r.alarm.Store(time.Now().UnixNano())
 	}
 	return &Fail{Status: 500, Level: LevelAlert,
 		Reason: fmt.Sprintf("cannot match %.200q with the regular expression %q at %s: %s", text, r.Pattern, r.pos, cause)}
@@ -123,13 +152,13 @@ func (r *Regexp) Match(x *Exchange, text string) (bool, error) {
 	if r.fast != nil {
 		return r.matchFast(x, text), nil
 	}
-	engine := r.engine()
-	m, err := engine.FindStringMatch(text)
-	if err != nil {
-		return false, r.tooMuch(engine, text, err)
-	}
-	if m == nil {
-		return false, nil
+	var m *regexp2.Match
+	err := r.bounded(text, func(engine *regexp2.Regexp) (err error) {
+		m, err = engine.FindStringMatch(text)
+		return err
+	})
+	if err != nil || m == nil {
+		return false, err
 	}
 	x.captures = x.captures[:0]
 	for i, g := range m.Groups() {

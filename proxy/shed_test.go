@@ -19,15 +19,39 @@ func (k *kept) Close() error             { return nil }
 func TestWhoIdlesLongestMakesRoom(t *testing.T) {
 	e := NewEngine(nil, nil)
 	all := make([]*kept, 3*shedding)
-	now := time.Now()
+	before := time.Now().Add(-time.Hour)
 	for i := range all {
-		all[i] = &kept{since: now.Add(time.Duration(i) * time.Second), idle: i%2 == 0}
+		all[i] = &kept{since: before.Add(time.Duration(i) * time.Second), idle: i%2 == 0}
 		e.Register(&Conn{}, all[i])
 	}
 	e.shed()
 	for i, k := range all {
 		if want := i%2 == 0 && i < 2*shedding; k.drained != want {
 			t.Errorf("connection %d of %d, idle %v, is closed: %v", i, len(all), k.idle, k.drained)
+		}
+	}
+}
+
+// One that has come just now is about to ask.
+func TestWhoHasJustComeStays(t *testing.T) {
+	old := time.Hour
+	for _, c := range []struct {
+		idle []time.Duration // oldest first
+		goes int
+	}{
+		{nil, 0}, {[]time.Duration{0}, 0}, {[]time.Duration{old}, 1}, {[]time.Duration{old, 0}, 1}, {[]time.Duration{0, 0, 0}, 1}, {[]time.Duration{old, old, old, 0}, 3},
+	} {
+		e := NewEngine(nil, nil)
+		var all []*kept
+		for _, d := range c.idle {
+			all = append(all, &kept{since: time.Now().Add(-d), idle: true})
+			e.Register(&Conn{}, all[len(all)-1])
+		}
+		e.shed()
+		for i, k := range all {
+			if k.drained != (i < c.goes) {
+				t.Errorf("idle for %v: connection %d is closed: %v, want the first %d", c.idle, i, k.drained, c.goes)
+			}
 		}
 	}
 }
