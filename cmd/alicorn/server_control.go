@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"alicorn/appserver"
 	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/proxy"
@@ -78,10 +79,21 @@ func (s *server) Status() control.Status {
 	for _, p := range s.apps.Pools() {
 		st.Apps = append(st.Apps, appStatus(p))
 	}
+	inOrder(st.Apps, appserver.Apps(ld.main))
 	st.Starting, st.Stopping = !s.first.isOver(), s.ending.Load()
 	st.TempSpace.Used, st.TempSpace.Limit = s.apps.TempSpace()
 	st.Certificates, st.Logs = s.Certificates(), lossesOf(ld.generation)
 	return st
+}
+
+// inOrder sorts shown as the configuration names them; what it does not name
+// any more comes last.
+func inOrder(shown []control.App, apps []*appserver.App) {
+	place := make(map[string]int, len(apps))
+	for i, a := range apps {
+		place[a.Name] = i - len(apps)
+	}
+	slices.SortStableFunc(shown, func(a, b control.App) int { return place[a.Name] - place[b.Name] })
 }
 
 // lossesOf returns the logs of g that have lost lines, by name.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/appserver"
 	"alicorn/cmd/alicorn/control"
 )
 
@@ -37,6 +38,29 @@ func TestAServersStringsRuleNoTerminal(t *testing.T) {
 	var back control.Status
 	if err := json.Unmarshal(asJSON.Bytes(), &back); err != nil || back.Config != evil {
 		t.Errorf("JSON gives %q, %v", back.Config, err)
+	}
+}
+
+// Who looks at forty applications at night sees first which of them fail, and
+// finds them where the configuration has them.
+func TestStatusNamesFailingAppsFirst(t *testing.T) {
+	t.Parallel()
+	shown := []control.App{{Name: "gone"}, {Name: "b", Error: "cannot import b"}, {Name: "old", Error: "x"}, {Name: "a"}, {Name: "c", Error: "cannot import c"}}
+	inOrder(shown, []*appserver.App{{Name: "c"}, {Name: "a"}, {Name: "b"}})
+	var names []string
+	for _, a := range shown {
+		names = append(names, a.Name)
+	}
+	if got := strings.Join(names, " "); got != "c a b gone old" {
+		t.Errorf("the order is %s", got)
+	}
+	var b strings.Builder
+	if err := printStatus(&b, control.Status{Apps: shown}); err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(b.String(), "\n\napp ")
+	if want := "failing       3 of 5 apps, see below: c, b, old"; !strings.HasSuffix(head, want) {
+		t.Errorf("it begins with %q, want %q at its end", head, want)
 	}
 }
 

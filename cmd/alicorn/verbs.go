@@ -318,6 +318,15 @@ func printStatus(w io.Writer, st control.Status) error {
 
 // printTrouble prints what fails though the server serves.
 func printTrouble(w io.Writer, st control.Status) {
+	var broken []string
+	for _, a := range st.Apps {
+		if a.Error != "" {
+			broken = append(broken, a.Name)
+		}
+	}
+	if len(broken) > 0 {
+		fmt.Fprintf(w, "failing       %d of %d apps, see below: %s\n", len(broken), len(st.Apps), strings.Join(broken, ", "))
+	}
 	for _, c := range st.Certificates {
 		if c.Error != "" {
 			fmt.Fprintf(w, "certificate of %s fails: %s; see alicorn cert\n", c.Name, c.Error)
