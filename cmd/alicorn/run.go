@@ -61,7 +61,7 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 	raiseFileLimit()
 	p.origin = takeOrigin()
 	p.gated = p.origin.before != nil
-	p.upgrade = &upgrader{program: ownPlace(), notify: p.origin.notify, inherited: p.origin.inherited}
+	p.upgrade = newUpgrader(p.origin)
 	if os.Geteuid() == 0 && keeper.Supported && !settings.OneProcess {
 		return keep(ctx, p, settings, ready)
 	}

@@ -38,7 +38,8 @@ var (
 // upgrader lets the program at this one's path, which may have been replaced,
 // take over. A nil upgrader has nothing to hand over.
 type upgrader struct {
-	program   string // the place of the program, by the name that it was started by
+	program   string // the place of the program, by the name that it was called by
+	folder    string // the current one at start, by the name that it had then
 	notify    *notifier
 	inherited *keeper.Inherited
 
@@ -46,6 +47,12 @@ type upgrader struct {
 	pidFile *pidFile
 	running bool
 	done    bool
+}
+
+// newUpgrader returns the upgrader of a process that has just started.
+func newUpgrader(o origin) *upgrader {
+	folder, _ := os.Getwd() // without one, what is relative fails by itself
+	return &upgrader{program: ownPlace(), folder: folder, notify: o.notify, inherited: o.inherited}
 }
 
 // ownPlace is the path of this program by the name that it was called by. It is
@@ -182,20 +189,31 @@ func (u *upgrader) start(sockets []*os.File) (*exec.Cmd, net.Conn, error) {
 		return nil, nil, err
 	}
 	defer theirs.Close()
-	cmd := exec.Command(u.program, os.Args[1:]...)
-	cmd.Env = append(os.Environ(), u.notify.environ()...)
+	cmd := u.command()
 	cmd.Env = append(cmd.Env, keeper.SparedEnv+"="+strings.Join(u.inherited.Spared(), string(os.PathListSeparator)))
 	cmd.Env = append(cmd.Env, "LISTEN_FDS="+itoa(len(sockets)), upgradeEnv+"="+itoa(3+len(sockets)))
 	if os.Getenv(daemonEnv) != "" {
 		cmd.Env = append(cmd.Env, daemonEnv+"=-1") // in the background already, with nobody who waits
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = append(sockets[:len(sockets):len(sockets)], theirs)
 	if err := cmd.Start(); err != nil {
 		ours.Close()
 		return nil, nil, fmt.Errorf("cannot start the new program: %w", err)
 	}
 	return cmd, ours, nil
+}
+
+// command is this process's command line, for the folder that has the name now
+// that the current one had at start: after a deployment that is another one.
+func (u *upgrader) command() *exec.Cmd {
+	cmd := exec.Command(u.program, os.Args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), u.notify.environ()...)
+	if isDirectory(u.folder) {
+		cmd.Dir = u.folder
+		cmd.Env = append(cmd.Env, "PWD="+u.folder)
+	}
+	return cmd
 }
 
 // end waits for a process that failed, which ends by itself, or is made to.

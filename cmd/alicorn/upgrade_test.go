@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -389,6 +391,41 @@ func TestTheProgramsPlaceIsWhereItWasCalled(t *testing.T) {
 	} {
 		if got := placeOf(tc.called, exe); got != tc.want {
 			t.Errorf("called %q: %s, want %s", tc.called, got, tc.want)
+		}
+	}
+}
+
+// A release folder that was replaced since the start is where the new program
+// starts; without any, it starts where this one is.
+func TestAnUpgradeStartsInTheFolderOfThatName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "current")
+	for _, release := range []string{"1", "2"} {
+		if err := os.Mkdir(filepath.Join(filepath.Dir(dir), release), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("1", dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	u := newUpgrader(origin{})
+	steps := []struct {
+		change func() error
+		want   string
+	}{
+		{func() error { return nil }, dir},
+		{func() error {
+			return errors.Join(os.Remove(dir), os.Symlink("2", dir), os.Remove(filepath.Join(filepath.Dir(dir), "1")))
+		}, dir},
+		{func() error { return os.Remove(dir) }, ""},
+	}
+	for i, step := range steps {
+		if err := step.change(); err != nil {
+			t.Fatal(err)
+		}
+		cmd := u.command()
+		if cmd.Dir != step.want || step.want != "" && !slices.Contains(cmd.Env, "PWD="+dir) {
+			t.Errorf("step %d: the folder is %q, want %q", i, cmd.Dir, step.want)
 		}
 	}
 }
