@@ -116,33 +116,60 @@ func (e *Engine) start(nc net.Conn, l *Listener) {
 	}
 }
 
-// shedding is how many connections are closed at once when descriptors are scarce.
-const shedding = 32
+// shedding is how many connections are closing at once when descriptors are scarce,
+// and shedTime is how long they may take before others are closed instead.
+const (
+	shedding = 32
+	shedTime = time.Second
+)
 
 // shed closes connections that idle, as nginx does where new ones come and
 // there is no room: those that have for longest, so that clients which go on
 // asking keep theirs. Half of them stay where they idle for less than a second:
-// their request is on its way.
+// their request is on its way, and where it is there already they do not idle.
+// Closing takes its time, and meanwhile each new connection finds no room either,
+// so that those which are closing count.
 func (e *Engine) shed() {
+	for _, lc := range e.chooseIdle() {
+		lc.Drain(0)
+	}
+}
+
+// chooseIdle returns the connections that are to make room.
+func (e *Engine) chooseIdle() []LiveConn {
 	type waiting struct {
-		lc    LiveConn
+		c     *Conn
 		since time.Time
 	}
+	now := time.Now()
 	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now.Sub(e.shedAt) > shedTime {
+		clear(e.leaving)
+	}
+	room := shedding - len(e.leaving)
+	if room < shedding/2 {
+		return nil // few at a time would mean to look through all connections for each
+	}
 	idle := make([]waiting, 0, len(e.conns))
-	for _, lc := range e.conns {
-		if since, ok := lc.Waits(); ok {
-			idle = append(idle, waiting{lc, since})
+	for c, lc := range e.conns {
+		if since, ok := lc.Waits(); ok && !e.leaving[c] {
+			idle = append(idle, waiting{c, since})
 		}
 	}
-	e.mu.Unlock()
 	slices.SortFunc(idle, func(a, b waiting) int { return a.since.Compare(b.since) })
-	for i, w := range idle[:min(shedding, len(idle))] {
-		if i >= len(idle)/2 && time.Since(w.since) < time.Second {
+	var chosen []LiveConn
+	for i, w := range idle[:min(4*shedding, len(idle))] {
+		if len(chosen) == room || i >= len(idle)/2 && now.Sub(w.since) < time.Second {
 			break
 		}
-		w.lc.Drain(0)
+		if lc := e.conns[w.c]; !lc.Asked() {
+			e.leaving[w.c] = true
+			chosen = append(chosen, lc)
+		}
 	}
+	e.shedAt = now
+	return chosen
 }
 
 // acceptFailed logs why l accepts nothing, or not for a while.

@@ -26,6 +26,9 @@ type LiveConn interface {
 	// Waits reports whether the connection has no request, and since when; the
 	// zero time where that is not known.
 	Waits() (since time.Time, idle bool)
+	// Asked reports whether bytes have come that nobody has read yet: of a
+	// connection that waits, the next request.
+	Asked() bool
 	// Close cuts the connection now.
 	Close() error
 }
@@ -44,15 +47,18 @@ type Engine struct {
 	mu    sync.Mutex
 	gone  bool // no connection is served any more
 	conns map[*Conn]LiveConn
-	wake  chan struct{} // closed and replaced when a connection or request ends while someone waits
-	wait  atomic.Int32  // how many wait
+	// leaving are those of conns that shed has told to close, last at shedAt.
+	leaving map[*Conn]bool
+	shedAt  time.Time
+	wake    chan struct{} // closed and replaced when a connection or request ends while someone waits
+	wait    atomic.Int32  // how many wait
 }
 
 // NewEngine returns an Engine that serves connections with serve: in loops,
 // which the caller closes after Shutdown, or where they are nil on a goroutine
 // each.
 func NewEngine(serve ServeConn, loops *eventloop.Group) *Engine {
-	return &Engine{serve: serve, loops: loops, conns: map[*Conn]LiveConn{}, wake: make(chan struct{})}
+	return &Engine{serve: serve, loops: loops, conns: map[*Conn]LiveConn{}, leaving: map[*Conn]bool{}, wake: make(chan struct{})}
 }
 
 // Current returns the running Generation, nil before the first Swap.
@@ -107,6 +113,7 @@ func (e *Engine) Register(c *Conn, lc LiveConn) bool {
 func (e *Engine) Unregister(c *Conn) {
 	e.mu.Lock()
 	delete(e.conns, c)
+	delete(e.leaving, c)
 	e.mu.Unlock()
 	e.notify()
 }

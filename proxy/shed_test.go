@@ -9,11 +9,13 @@ import (
 type kept struct {
 	since   time.Time
 	idle    bool
+	asked   bool
 	drained bool
 }
 
 func (k *kept) Drain(last time.Duration) { k.drained = last == 0 }
-func (k *kept) Waits() (time.Time, bool) { return k.since, k.idle }
+func (k *kept) Waits() (time.Time, bool) { return k.since, k.idle && !k.drained }
+func (k *kept) Asked() bool              { return k.asked }
 func (k *kept) Close() error             { return nil }
 
 func TestWhoIdlesLongestMakesRoom(t *testing.T) {
@@ -21,13 +23,13 @@ func TestWhoIdlesLongestMakesRoom(t *testing.T) {
 	all := make([]*kept, 3*shedding)
 	before := time.Now().Add(-time.Hour)
 	for i := range all {
-		all[i] = &kept{since: before.Add(time.Duration(i) * time.Second), idle: i%2 == 0}
+		all[i] = &kept{since: before.Add(time.Duration(i) * time.Second), idle: i%2 == 0, asked: i == 0}
 		e.Register(&Conn{}, all[i])
 	}
 	e.shed()
 	for i, k := range all {
-		if want := i%2 == 0 && i < 2*shedding; k.drained != want {
-			t.Errorf("connection %d of %d, idle %v, is closed: %v", i, len(all), k.idle, k.drained)
+		if want := i%2 == 0 && i != 0 && i <= 2*shedding; k.drained != want {
+			t.Errorf("connection %d of %d, idle %v, asked %v, is closed: %v", i, len(all), k.idle, k.asked, k.drained)
 		}
 	}
 }
@@ -53,5 +55,44 @@ func TestWhoHasJustComeStays(t *testing.T) {
 				t.Errorf("idle for %v: connection %d is closed: %v, want the first %d", c.idle, i, k.drained, c.goes)
 			}
 		}
+	}
+}
+
+// Each connection of a burst finds no room until those that were told to close have
+// closed. Others are not closed for it.
+func TestABurstMakesRoomOnce(t *testing.T) {
+	e := NewEngine(nil, nil)
+	all := make([]*kept, 4*shedding)
+	conns := make([]*Conn, len(all))
+	before := time.Now().Add(-time.Hour)
+	for i := range all {
+		conns[i], all[i] = &Conn{}, &kept{since: before.Add(time.Duration(i) * time.Second), idle: true}
+		e.Register(conns[i], all[i])
+	}
+	closed := func() (n int) {
+		for _, k := range all {
+			if k.drained {
+				n++
+			}
+		}
+		return n
+	}
+	for range 10 {
+		e.shed()
+	}
+	if n := closed(); n != shedding {
+		t.Errorf("%d connections are closed, want %d", n, shedding)
+	}
+	for i := range shedding {
+		e.Unregister(conns[i])
+	}
+	e.shed()
+	if n := closed(); n != 2*shedding {
+		t.Errorf("with the first ones gone %d connections are closed, want %d", n, 2*shedding)
+	}
+	e.shedAt = time.Now().Add(-2 * shedTime) // they do not close
+	e.shed()
+	if n := closed(); n != 3*shedding {
+		t.Errorf("after a while %d connections are closed, want %d", n, 3*shedding)
 	}
 }

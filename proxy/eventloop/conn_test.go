@@ -311,3 +311,28 @@ func socketPair(t *testing.T, l *Loop, network string) (*Conn, net.Conn) {
 	c.timer.reset()
 	return c, peer
 }
+
+func TestBytesThatNobodyHasReadArePending(t *testing.T) {
+	c, peer := pair(t, newGroup(t, 1).Next())
+	if c.Pending() {
+		t.Error("nothing was sent, and bytes are pending")
+	}
+	if _, err := peer.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if !c.Pending() || !c.Pending() {
+		t.Error("a byte was sent and is not pending")
+	}
+	c.TryRead(make([]byte, 8))
+	if c.Pending() {
+		t.Error("all was read, and bytes are pending")
+	}
+	peer.Close()
+	if c.Pending() {
+		t.Error("the end counts as a byte")
+	}
+	c.Close()
+	if c.Pending() {
+		t.Error("a closed one has bytes pending")
+	}
+}

@@ -282,6 +282,18 @@ func (d *Descriptor) expire() (run bool) {
 	}
 }
 
+// Pending reports whether the system holds bytes that were not read yet. Anyone
+// may call it.
+func (d *Descriptor) Pending() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return false
+	}
+	n, _, err := unix.Recvfrom(d.fd, make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err == nil && n > 0
+}
+
 // Cut ends the connection both ways: the owner's reads and writes fail. Anyone
 // may call it.
 func (d *Descriptor) Cut() {

@@ -87,8 +87,8 @@ func (p *place) Ready(t *Turn) {
 	}
 }
 
-// acceptSome accepts until nobody waits, or as many as may come at once: the
-// poller then tells again. timeout is how long to leave it after an error.
+// acceptSome accepts until nobody waits, or as many as may come at once, which is
+// one where descriptors are scarce: the poller then tells again. timeout is how long to leave it after an error.
 func (p *place) acceptSome() (timeout time.Duration, ended bool) {
 	for range atOnce {
 		done, err := p.acceptOne()
@@ -153,7 +153,7 @@ func (p *place) acceptOne() (done bool, err error) {
 	c.loop, c.fd = p.loop, fd
 	c.timer.reset() // it may be closed without being started
 	l.accept(c)
-	return false, nil
+	return fd >= l.scarce, nil // what closes to make room is to be closed first
 }
 
 // Close stops accepting; no call of accept is under way once it returns.

@@ -236,3 +236,27 @@ func TestCloseWaitsForAcceptsUnderWay(t *testing.T) {
 	case <-time.After(20 * time.Millisecond):
 	}
 }
+
+// Where descriptors are scarce, those that close come before the next that wants one.
+func TestOneIsAcceptedInATurnWhereDescriptorsAreScarce(t *testing.T) {
+	g := newGroup(t, 1)
+	ln, fd := listenSocket(t)
+	dial(t, ln, 3)
+	accepted, scarce := 0, 0
+	p := &place{l: &Listener{fd: fd, most: 1 << 30, accept: func(c *Conn) {
+		accepted++
+		c.Close()
+	}, failed: func(err error) {
+		if err == ErrScarce {
+			scarce++
+		}
+	}}}
+	p.loop, p.fd = g.Next(), fd
+	eventually(t, func() bool {
+		before := accepted
+		if _, ended := p.acceptSome(); ended || accepted > before+1 || scarce != accepted {
+			t.Fatalf("%d connections are accepted in a turn, %d were told", accepted-before, scarce)
+		}
+		return accepted == 3
+	}, "accepting all")
+}

@@ -33,6 +33,9 @@ func (c *conn) Waits() (since time.Time, idle bool) {
 	return since, true
 }
 
+// Asked is proxy.LiveConn's. Outside a loop it is not known.
+func (c *conn) Asked() bool { return c.sock != nil && c.sock.Pending() }
+
 // patience returns how long the connection may wait for a request where it may
 // wait for timeout (0: for ever) otherwise; negative: not at all.
 func (c *conn) patience(timeout time.Duration) time.Duration {

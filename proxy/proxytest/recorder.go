@@ -240,5 +240,8 @@ func (r *Recorder) Drain(time.Duration) {}
 // Waits is false: an Exchange is in progress.
 func (r *Recorder) Waits() (time.Time, bool) { return time.Time{}, false }
 
+// Asked is proxy.LiveConn's.
+func (r *Recorder) Asked() bool { return false }
+
 // Close does nothing.
 func (r *Recorder) Close() error { return nil }
