@@ -1,15 +1,11 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
-	"runtime"
-	"sync/atomic"
 	"time"
 
 	regexp2 "github.com/dlclark/regexp2/v2"
-	"golang.org/x/sys/unix"
 
 	"alicorn/config"
 )
@@ -27,17 +23,10 @@ type Regexp struct {
 	fast    *regexp.Regexp
 	slow    *regexp2.Regexp
 	wary    *regexp2.Regexp // the same, with the shorter limit
-	alarm   atomic.Int64    // when slow last ran out of time, as Unix nanoseconds; 0: never
+	turns   turns           // of the engine without linear time
 	names   []string        // group names by number; "" for unnamed
 	slots   []int           // variable slot of each group; -1 for unnamed
 }
-
-// Limits of one match of a backtracking pattern.
-const (
-	regexpTimeout = 100 * time.Millisecond
-	waryTimeout   = 3 * time.Millisecond // for waryTime after a match that ran out of time
-	waryTime      = 10 * time.Second
-)
 
 // SetRegexpClock has the limits of matches checked every few milliseconds; by
 // default they are kept to a tenth of a second. A program calls it once, before
@@ -68,6 +57,7 @@ func CompileRegexp(pos config.Pos, pattern string, fold bool) (*Regexp, error) {
 		re.MatchTimeout = limit
 		*engine = re
 	}
+	r.turns = newTurns()
 	for _, n := range r.slow.GetGroupNumbers() {
 		name := r.slow.GroupNameFromNumber(n)
 		if len(name) > 0 && name[0] >= '0' && name[0] <= '9' {
@@ -82,68 +72,17 @@ func CompileRegexp(pos config.Pos, pattern string, fold bool) (*Regexp, error) {
 func (r *Regexp) Backtracking() bool { return r.slow != nil }
 
 // MatchString reports whether the pattern occurs in text, and captures nothing.
-// Its error is a Fail.
-func (r *Regexp) MatchString(text string) (ok bool, err error) {
+// x is the Exchange that may have to wait for it; nil where the caller leads no
+// loop. Its error is a Fail.
+func (r *Regexp) MatchString(x *Exchange, text string) (ok bool, err error) {
 	if r.fast != nil {
 		return r.fast.MatchString(text), nil
 	}
-	err = r.bounded(text, func(engine *regexp2.Regexp) (err error) {
+	err = r.backtrack(x, text, func(engine *regexp2.Regexp) (err error) {
 		ok, err = engine.MatchString(text)
 		return err
 	})
 	return ok, err
-}
-
-// bounded has match run within the limits. These are of the clock, by which a
-// machine that is held up takes long for anything: a match counts as too long
-// where it has really worked for the time.
-func (r *Regexp) bounded(text string, match func(*regexp2.Regexp) error) error {
-	alarm := r.alarm.Load()
-	alarmed := alarm != 0 && time.Since(time.Unix(0, alarm)) < waryTime
-	if !alarmed {
-		err := match(r.slow)
-		if err == nil || errors.Is(err, regexp2.ErrBacktrackingStackLimit) {
-			return r.tooMuch(text, false, err)
-		}
-	}
-	runtime.LockOSThread() // whose time is told
-	defer runtime.UnlockOSThread()
-	for range 3 {
-		began := threadTime()
-		err := match(r.wary)
-		if err == nil || errors.Is(err, regexp2.ErrBacktrackingStackLimit) || threadTime()-began > waryTimeout/2 {
-			return r.tooMuch(text, alarmed, err)
-		}
-	}
-	return r.tooMuch(text, false, match(r.slow)) // it has done nothing yet
-}
-
-// threadTime returns the time that the thread has worked.
-func threadTime() time.Duration {
-	var t unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
-		return 0
-	}
-	return time.Duration(t.Nano())
-}
-
-// tooMuch is the answer to a request whose text could not be matched within the
-// limits: 500, logged with the place of the directive. It is nil where err is.
-func (r *Regexp) tooMuch(text string, alarmed bool, err error) error {
-	if err == nil {
-		return nil
-	}
-	cause := "it takes longer than " + regexpTimeout.String()
-	switch {
-	case errors.Is(err, regexp2.ErrBacktrackingStackLimit):
-		cause = "it backtracks too far"
-	case alarmed:
-		cause = "it takes longer than " + waryTimeout.String() + ", the limit for " + waryTime.String() + " after a match that took longer than " + regexpTimeout.String()
-	default:
-		r.alarm.Store(time.Now().UnixNano())
-	}
-	return &Fail{Status: 500, Level: LevelAlert,
-		Reason: fmt.Sprintf("cannot match %.200q with the regular expression %q at %s: %s", text, r.Pattern, r.pos, cause)}
 }
 
 // Match reports whether the pattern occurs in text; if so x's $1.. and the
@@ -153,7 +92,7 @@ func (r *Regexp) Match(x *Exchange, text string) (bool, error) {
 		return r.matchFast(x, text), nil
 	}
 	var m *regexp2.Match
-	err := r.bounded(text, func(engine *regexp2.Regexp) (err error) {
+	err := r.backtrack(x, text, func(engine *regexp2.Regexp) (err error) {
 		m, err = engine.FindStringMatch(text)
 		return err
 	})

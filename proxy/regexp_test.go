@@ -1,9 +1,13 @@
 package proxy_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
 )
 
@@ -77,6 +81,39 @@ func TestAMatchThatTakesTooLongIsNotNoMatch(t *testing.T) {
 		if rec := s.Do(proxytest.Request{Host: "x", Target: "/ok"}); rec.Status != 200 || rec.Text() != "yes" {
 			t.Errorf("%s: another path: %d %q", c.name, rec.Status, rec.Text())
 		}
+	}
+}
+
+// TestAMatchThatWaitsForItsTurnDelaysNoOtherRequest: the server has one loop.
+func TestAMatchThatWaitsForItsTurnDelaysNoOtherRequest(t *testing.T) {
+	var pattern *proxy.Regexp
+	watch := proxy.Module{Name: "watch", Compile: func(_ *config.Scope, l *proxy.Location) error {
+		if l.Regex != nil {
+			pattern = l.Regex
+		}
+		return nil
+	}}
+	s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: []proxy.Module{watch, words()},
+		Text: `server { listen 127.0.0.1:80; location ~ "^/(?!static/)(a+)+/$" { say matched; } location = /other { say other; } }`})
+	give := pattern.HoldTurn()
+	waits := connect(s, "127.0.0.1:80")
+	answer := make(chan string, 1)
+	go func() {
+		_, body, err := waits.get("/aa/")
+		answer <- fmt.Sprint(body, err)
+	}()
+	proxytest.Eventually(t, func() bool { return pattern.Waiting() == 1 }, "nobody waits for the turn")
+	if _, body, err := connect(s, "127.0.0.1:80").get("/other"); err != nil || body != "other" {
+		t.Errorf("beside a match that waits: %q, %v", body, err)
+	}
+	select {
+	case got := <-answer:
+		t.Errorf("it did not wait: %s", got)
+	default:
+	}
+	give()
+	if got := <-answer; got != "matched<nil>" {
+		t.Errorf("after its turn: %s", got)
 	}
 }
 

@@ -213,7 +213,7 @@ func (t *serverNames) find(x *Exchange, host string) (*Server, error) {
 		var ok bool
 		var err error
 		if x == nil {
-			ok, err = r.regex.MatchString(host)
+			ok, err = r.regex.MatchString(nil, host)
 		} else {
 			ok, err = r.regex.Match(x, host)
 		}

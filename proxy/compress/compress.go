@@ -147,7 +147,7 @@ func (f *filter) refused(x *proxy.Exchange) (bool, error) {
 		return false, nil
 	}
 	for i := range f.disabled {
-		if refused, err := f.disabled[i].match(name); err != nil || refused {
+		if refused, err := f.disabled[i].match(x, name); err != nil || refused {
 			return refused, err
 		}
 	}

@@ -87,9 +87,9 @@ func expired(expires, date string) bool {
 // agent is one argument of gzip_disable; with no pattern it is msie6.
 type agent struct{ pattern *proxy.Regexp }
 
-func (a agent) match(name string) (bool, error) {
+func (a agent) match(x *proxy.Exchange, name string) (bool, error) {
 	if a.pattern != nil {
-		return a.pattern.MatchString(name)
+		return a.pattern.MatchString(x, name)
 	}
 	return msie6(name), nil
 }
