@@ -14,8 +14,9 @@ import (
 func TestFailedHandshakesAreLoggedAtInfo(t *testing.T) {
 	dir := t.TempDir()
 	newAuthority(t, dir, "ca").server(t, "site", "site.example", false)
-	s := proxytest.New(t, configOf(dir, `show ok; client_header_timeout 300ms; ssl_certificate site.crt; ssl_certificate_key site.key;
+	s := proxytest.New(t, configOf(dir, `show ok; ssl_certificate site.crt; ssl_certificate_key site.key;
 		server { listen 127.0.0.1:443 ssl; server_name site.example; }
+		server { listen 127.0.0.1:444 ssl; client_header_timeout 300ms; }
 		server { listen 127.0.0.1:443 ssl; server_name no.example; ssl_reject_handshake on; }
 		server { listen 127.0.0.1:443 ssl; server_name *.file.example; ssl_certificate $ssl_server_name.crt; ssl_certificate_key site.key; }`))
 	sends := func(text string) func(nc net.Conn) {
@@ -43,11 +44,15 @@ func TestFailedHandshakesAreLoggedAtInfo(t *testing.T) {
 		{"a name without a file", shakes(&stdtls.Config{ServerName: "x.file.example"}), `SSL handshake failed (cannot read certificate "` + dir + `/x.file.example.crt": no such file or directory)`},
 	} {
 		s.Log.Reset()
-		nc := s.Dial("127.0.0.1:443")
+		address := "127.0.0.1:443"
+		if c.want == "client timed out" {
+			address = "127.0.0.1:444"
+		}
+		nc := s.Dial(address)
 		c.do(nc)
 		nc.Close()
 		want := "info: " + c.want
-		s.Log.Wait(t, " while SSL handshaking, client: 127.0.0.1, server: 127.0.0.1:443")
+		s.Log.Wait(t, " while SSL handshaking, client: 127.0.0.1, server: "+address)
 		if got := s.Log.String(); !strings.HasPrefix(got, want) || strings.Contains(got, "\n") {
 			t.Errorf("%s: got %q, want %q", c.name, got, want)
 		}
