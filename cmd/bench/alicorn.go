@@ -8,12 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
 
 // alicornFile is the counterpart of nginxFile and its application server.
-const alicornFile = `%[1]serror_log stderr warn;
+const alicornFile = `%[1]spid %[7]s/alicorn.pid;
+error_log stderr warn;
 app bench {
     wsgi %[2]s;
     directory %[3]s;
@@ -131,7 +134,8 @@ func (a *alicorn) start(s *site) (*server, error) {
 	}
 	server.front = func() ([]int, error) { return frontBelow(server.processes[0].pid()) }
 	server.goroutines = verbs.goroutines
-	return started(server, server.launch(binary, []string{"run", "-c", file}, verbs.env))
+	path, args := limited(s.descriptors, binary, "run", "-c", file)
+	return started(server, server.launch(path, args, verbs.env))
 }
 
 func (a *alicorn) configuration(s *site, server *server) string {
@@ -142,8 +146,26 @@ func (a *alicorn) configuration(s *site, server *server) string {
 	if os.Geteuid() == 0 { // the front is root: see userLine
 		more.WriteString("    user nobody;\n")
 	}
-	return fmt.Sprintf(alicornFile, userLine(), s.app, s.dir, s.workers, s.threads, more.String(),
+	return fmt.Sprintf(alicornFile, userLine(), s.app, s.appDir(), s.workers, s.threads, more.String(),
 		server.dir, server.addr, s.staticDir(), s.sharedDirectives(), s.listenOptions(), s.locations, s.apps)
+}
+
+// limited returns the command line that runs a program with at most n descriptors,
+// or as many as this process may have for 0.
+func limited(n int, path string, args ...string) (string, []string) {
+	if n == 0 {
+		return path, args
+	}
+	return "/bin/sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(n), path}, args...)
+}
+
+// pidFile returns the process id that the server has written.
+func (v *verbs) pidFile() (int, error) {
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(v.file), "alicorn.pid"))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
 // runtimeDirectories keeps sockets and state below dir, as systemd would set them.
@@ -209,31 +231,48 @@ func (v *verbs) workers(ctx context.Context, root int) ([]int, error) {
 
 // goroutines returns how many the front has.
 func (v *verbs) goroutines(ctx context.Context) (int, error) {
-	out, err := v.run(ctx, "status", "--json")
-	if err != nil {
-		return 0, err
-	}
-	var s status
-	if err := json.Unmarshal(out, &s); err != nil {
-		return 0, fmt.Errorf("cannot read alicorn's status: %w", err)
-	}
-	return s.Goroutines, nil
+	s, err := v.status(ctx)
+	return s.Goroutines, err
 }
 
-func readyWorkers(statusJSON []byte) ([]int, error) {
-	var s status
-	if err := json.Unmarshal(statusJSON, &s); err != nil {
-		return nil, fmt.Errorf("cannot read alicorn's status: %w", err)
+// status asks the server for its status.
+func (v *verbs) status(ctx context.Context) (status, error) {
+	out, err := v.run(ctx, "status", "--json")
+	if err != nil {
+		return status{}, err
 	}
-	var pids []int
+	return readStatus(out)
+}
+
+func readStatus(text []byte) (s status, err error) {
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("cannot read alicorn's status: %w", err)
+	}
+	return s, nil
+}
+
+// ready returns the pids of each application's ready workers.
+func (s status) ready() map[string][]int {
+	pids := make(map[string][]int, len(s.Apps))
 	for _, app := range s.Apps {
 		for _, worker := range app.Workers {
 			if worker.State == "ready" || worker.State == "busy" {
-				pids = append(pids, worker.PID)
+				pids[app.Name] = append(pids[app.Name], worker.PID)
 			}
 		}
+		slices.Sort(pids[app.Name])
 	}
-	return pids, nil
+	return pids
+}
+
+func readyWorkers(statusJSON []byte) ([]int, error) {
+	s, err := readStatus(statusJSON)
+	var pids []int
+	for _, own := range s.ready() {
+		pids = append(pids, own...)
+	}
+	slices.Sort(pids)
+	return pids, err
 }
 
 func pythonsBelow(root int) ([]int, error) { return below(root, true) }

@@ -18,12 +18,18 @@ import (
 // chaos is load on one server while something is done to it.
 type chaos struct {
 	kind        disturbance
-	duration    time.Duration
+	duration    time.Duration // of the load, which goes on until the progress is enough
 	every       time.Duration
+	acts        int // at least
 	connections int
 	workers     int
 	threads     int
 	random      *rand.Rand // of the acts, which run one after the other
+	routes      []route    // ways of the load to the server; none: by TCP to its address
+	progress    progress
+	earlier     []identified // kind upgrade: the processes of the servers before
+	hosts       newHosts     // kind forty
+	crowd       crowd        // kind descriptors
 }
 
 // disruption counts what was done to the server.
@@ -37,15 +43,20 @@ func runChaos(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	var c chaos
 	kind := flags.String("kind", "reload", "what is done to the server: "+disturbanceNames())
-	flags.DurationVar(&c.duration, "duration", time.Minute, "of the load")
+	flags.DurationVar(&c.duration, "duration", time.Minute, "of the load, at least")
 	flags.DurationVar(&c.every, "every", 0, "between two acts (default: the kind's own, such as 2s between reloads)")
+	flags.IntVar(&c.acts, "acts", 0, "that there must be, at least (default: the kind's own, such as 20 upgrades)")
 	flags.IntVar(&c.connections, "connections", 16, "kept connections of the load")
 	flags.IntVar(&c.threads, "threads", 1, "threads of each worker")
 	flags.IntVar(&c.workers, "workers", 2, "workers of the pool")
+	flags.DurationVar(&c.hosts.limit, "host-limit", time.Second, "kind forty: until a virtual host that a reload adds must be served; 0: any time")
 	seed := flags.Uint64("seed", 1, "of what is chosen at random")
 	name := flags.String("servers", "alicorn", "servers by name, separated by commas")
 	if err := parseFlags(flags, args); err != nil {
 		return err
+	}
+	if c.connections < 1 || c.workers < 1 || c.threads < 1 || c.acts < 0 {
+		return errors.New("-connections, -workers and -threads must be positive, and -acts not negative")
 	}
 	var err error
 	if c.kind, err = disturbanceNamed(*kind); err != nil {
@@ -60,7 +71,10 @@ func (c *chaos) measure(ctx context.Context, servers string) error {
 	if c.every == 0 {
 		c.every = c.kind.every
 	}
-	return withServers(ctx, servers, c.shape, func(s *server) error {
+	if c.acts == 0 {
+		c.acts = max(c.kind.acts, 1)
+	}
+	return withSite(ctx, servers, c.shape, func(s *server) error {
 		if err := s.answersPid(ctx); err != nil {
 			return err
 		}
@@ -69,17 +83,23 @@ func (c *chaos) measure(ctx context.Context, servers string) error {
 }
 
 // shape gives the site the pool that the kind needs.
-func (c *chaos) shape(s *site) {
+func (c *chaos) shape(s *site) error {
 	s.app, s.workers, s.threads = slowApp, c.workers, c.threads
 	if c.kind.shape != nil {
-		c.kind.shape(c, s)
+		return c.kind.shape(c, s)
 	}
+	return nil
 }
 
 // run drives the load, disturbs the server beside it and judges the outcome.
 func (c *chaos) run(ctx context.Context, s *server) error {
-	loaded, cancel := context.WithTimeout(ctx, c.duration)
+	before, err := c.settled(ctx, s)
+	if err != nil {
+		return err
+	}
+	loaded, cancel := context.WithCancel(ctx)
 	defer cancel()
+	c.progress.reset()
 	var (
 		wg     sync.WaitGroup
 		d      disruption
@@ -89,11 +109,14 @@ func (c *chaos) run(ctx context.Context, s *server) error {
 	if c.kind.beside != nil {
 		wg.Go(func() { beside = c.kind.beside(loaded, c, s) })
 	}
-	client := &loadClient{addr: s.addr, path: "/", prefix: []byte("pid "), report: &firstLines{w: os.Stderr, left: 20}}
-	t := client.run(loaded, c.connections)
+	wg.Go(func() {
+		defer cancel()
+		c.last(loaded)
+	})
+	t := c.load(loaded, s)
 	wg.Wait()
 	c.print(s, t, d)
-	err := errors.Join(beside, c.verdict(t, d))
+	err = errors.Join(beside, c.verdict(t, d), c.nothingLeft(ctx, s, before))
 	if c.kind.after != nil {
 		err = errors.Join(err, c.kind.after(ctx, c, s))
 	}
@@ -101,6 +124,34 @@ func (c *chaos) run(ctx context.Context, s *server) error {
 		fmt.Fprintf(os.Stderr, "last lines of the server's log:\n%s", s.logs())
 	}
 	return err
+}
+
+// load drives the connections, shared by the routes, until ctx ends.
+func (c *chaos) load(ctx context.Context, s *server) *tally {
+	routes := c.routes
+	if len(routes) == 0 {
+		routes = []route{{network: "tcp", addr: s.addr}}
+	}
+	tallies := make([]*tally, len(routes))
+	report := &firstLines{w: os.Stderr, left: 20}
+	var wg sync.WaitGroup
+	for i, r := range routes {
+		if r.addr == "" {
+			r.addr = s.addr
+		}
+		client := &loadClient{addr: s.addr, path: "/", prefix: []byte("pid "), report: report, answered: c.progress.answered, connect: r.dial}
+		n := (c.connections + len(routes) - 1 - i) / len(routes)
+		wg.Go(func() { tallies[i] = client.run(ctx, max(n, 1)) })
+	}
+	wg.Wait()
+	total := newTally()
+	for i, t := range tallies {
+		if len(routes) > 1 {
+			fmt.Printf("by %s: %d requests, %d failed\n", routes[i].name, t.done, t.failed())
+		}
+		total.add(t)
+	}
+	return total
 }
 
 // disturb acts on the server at each interval until ctx ends. An act in progress
@@ -115,14 +166,17 @@ func (c *chaos) disturb(ctx context.Context, s *server) disruption {
 	for {
 		select {
 		case <-ctx.Done():
-			return d
 		case <-tick.C:
+		}
+		if ctx.Err() != nil { // a tick may have come with the end
+			return d
 		}
 		if err := c.act(ctx, s); err != nil {
 			d.errors = append(d.errors, err)
-			continue
+		} else {
+			d.count++
 		}
-		d.count++
+		c.progress.acted()
 	}
 }
 
@@ -138,7 +192,7 @@ func (c *chaos) print(s *server, t *tally, d disruption) {
 	if c.kind.act != nil {
 		fmt.Printf("%s: %d\n", c.kind.noun, d.count)
 	}
-	for _, err := range d.errors {
+	for _, err := range d.errors[:min(len(d.errors), firstFaults)] {
 		fmt.Printf("did not work: %v\n", err)
 	}
 	for _, reason := range slices.Sorted(maps.Keys(t.failures)) {
@@ -148,15 +202,15 @@ func (c *chaos) print(s *server, t *tally, d disruption) {
 }
 
 // verdict returns nil if the rule of the kind held: no request fails but those
-// that the kind allows, each with 502. A run in which nothing was disturbed, or
+// that the kind allows, each with 502. A run in which too little was disturbed, or
 // nothing answered, proves nothing.
 func (c *chaos) verdict(t *tally, d disruption) error {
 	var broken []string
 	if len(d.errors) > 0 {
 		broken = append(broken, fmt.Sprintf("%d acts did not work", len(d.errors)))
 	}
-	if c.kind.act != nil && d.count == 0 {
-		broken = append(broken, "nothing was done to the server")
+	if least := max(c.acts, 1); c.kind.act != nil && d.count < least {
+		broken = append(broken, fmt.Sprintf("the server was disturbed %d times, not %d times or more", d.count, least))
 	}
 	if len(t.latencies) == 0 {
 		broken = append(broken, "no request was answered")

@@ -6,17 +6,29 @@ import (
 	"time"
 )
 
-// TestChaosForAMoment is a sample of the chaos mode: its kinds for a second or two,
-// with a fixed seed, by its own rule.
+// TestChaosForAMoment is a sample of the chaos mode: its kinds for two seconds, or
+// longer where a slow machine needs it, with a fixed seed, by its own rule.
 func TestChaosForAMoment(t *testing.T) {
 	program := "alicorn=" + alicornProgram(t)
-	for _, name := range []string{"reload", "storm", "forty", "recycle", "kill"} {
-		t.Run(name, func(t *testing.T) {
-			kind, err := disturbanceNamed(name)
+	for _, sample := range []struct {
+		kind  string
+		every time.Duration // 0: the kind's own
+		acts  int
+	}{
+		{"reload", 500 * time.Millisecond, 2},
+		{"storm", 0, 4},
+		{"forty", 0, 1},
+		{"upgrade", 500 * time.Millisecond, 2},
+		{"descriptors", 0, 2},
+		{"recycle", 0, 0},
+		{"kill", 500 * time.Millisecond, 2},
+	} {
+		t.Run(sample.kind, func(t *testing.T) {
+			kind, err := disturbanceNamed(sample.kind)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := chaos{kind: kind, duration: 2 * time.Second, every: 500 * time.Millisecond, connections: 8, workers: 2, threads: 2,
+			c := chaos{kind: kind, duration: 2 * time.Second, every: sample.every, acts: sample.acts, connections: 6, workers: 2, threads: 2,
 				random: rand.New(rand.NewPCG(1, 0))}
 			if err := c.measure(t.Context(), program); err != nil {
 				t.Error(err)

@@ -60,6 +60,10 @@ type loadClient struct {
 	path   string
 	prefix []byte // of every right body
 	report io.Writer
+	// connect, if not nil, connects otherwise than by TCP to addr.
+	connect func() (net.Conn, error)
+	// answered, if not nil, is called with each right body.
+	answered func(body []byte)
 }
 
 // run drives n connections until ctx ends and lets requests in progress finish.
@@ -108,6 +112,9 @@ func (l *loadClient) once(c *keptConn, started time.Time, t *tally) *keptConn {
 	} else {
 		t.latencies = append(t.latencies, time.Since(started))
 		t.bodies[string(body)]++
+		if l.answered != nil {
+			l.answered(body)
+		}
 	}
 	if c != nil && (err != nil || c.closing) {
 		c.conn.Close()
@@ -117,7 +124,11 @@ func (l *loadClient) once(c *keptConn, started time.Time, t *tally) *keptConn {
 }
 
 func (l *loadClient) dial() (*keptConn, error) {
-	conn, err := net.DialTimeout("tcp", l.addr, requestDeadline)
+	connect := l.connect
+	if connect == nil {
+		connect = func() (net.Conn, error) { return net.DialTimeout("tcp", l.addr, requestDeadline) }
+	}
+	conn, err := connect()
 	if err != nil {
 		return nil, &requestError{stage: "connect", err: err}
 	}

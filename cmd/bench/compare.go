@@ -266,7 +266,7 @@ func (c *comparison) load(bc benchCase, s *server, connections int, duration tim
 	}
 	l := load{url: s.url(bc.path), connections: connections, duration: duration}
 	if bc.script != "" {
-		l.script = filepath.Join(c.site.dir, bc.script)
+		l.script = filepath.Join(c.site.appDir(), bc.script)
 	}
 	return l
 }

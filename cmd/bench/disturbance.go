@@ -18,8 +18,10 @@ type disturbance struct {
 	// every is the default time between two acts; 0: act is nil, the load itself
 	// disturbs the server.
 	every time.Duration
+	// acts is how many acts there must be by default; 0: one.
+	acts int
 	// shape changes the site before servers start.
-	shape func(c *chaos, s *site)
+	shape func(c *chaos, s *site) error
 	// act disturbs the server once. It ends by itself within requestDeadline.
 	act func(ctx context.Context, c *chaos, s *server) error
 	// beside runs beside the load until ctx ends, for example as other clients.
@@ -27,10 +29,15 @@ type disturbance struct {
 	// replaces says that the acts replace workers, so that more of them answer
 	// than the pool has.
 	replaces bool
+	// enough says whether there was what the kind needs besides acts. The load
+	// goes on until then.
+	enough func(c *chaos) bool
+	// others returns how many workers there are besides the pool's.
+	others func(c *chaos) int
 	// allowed returns how many requests may fail, each with 502, after so many acts.
 	allowed func(c *chaos, acts int) int
 	// after checks, with the load gone and the server still running, what must
-	// hold then, for example that nothing is left behind.
+	// hold then besides that nothing is left behind.
 	after func(ctx context.Context, c *chaos, s *server) error
 }
 
@@ -38,8 +45,10 @@ type disturbance struct {
 func disturbances() []disturbance {
 	return []disturbance{
 		{name: "reload", noun: "reloads", every: 2 * time.Second, act: reloadOnce, replaces: true},
-		{name: "storm", noun: "reloads", every: 200 * time.Millisecond, act: reloadOnce, beside: slowClients, replaces: true, after: nothingLeft},
-		{name: "forty", noun: "deploys", every: time.Second, shape: fortyShape, act: deployOne, beside: allForty, after: fortyLeft},
+		{name: "storm", noun: "reloads", every: 200 * time.Millisecond, act: reloadOnce, beside: slowClients, replaces: true},
+		{name: "forty", noun: "deploys", every: time.Second, shape: fortyShape, act: deployOne, beside: allForty, others: fortyWorkers, after: hostsInTime},
+		{name: "upgrade", noun: "upgrades", every: 3 * time.Second, acts: 20, shape: upgradeShape, act: upgradeOnce, replaces: true, after: earlierGone},
+		{name: "descriptors", noun: "signals", every: 500 * time.Millisecond, acts: 2, shape: descriptorsShape, act: signalScarce, beside: crowdIn, enough: crowded},
 		{name: "recycle", shape: recycleOften, replaces: true},
 		{name: "kill", noun: "kills", every: 3 * time.Second, act: killOnce, replaces: true, allowed: heldByTheKilled},
 	}
@@ -61,29 +70,41 @@ func disturbanceNames() string {
 
 func reloadOnce(ctx context.Context, _ *chaos, s *server) error { return s.reload(ctx) }
 
-func recycleOften(_ *chaos, s *site) { s.maxRequests = 100 }
+func recycleOften(_ *chaos, s *site) error {
+	s.maxRequests = 100
+	return nil
+}
 
 // heldByTheKilled allows a failure for each request that a killed worker may have
 // started.
 func heldByTheKilled(c *chaos, kills int) int { return kills * c.threads }
 
-// killOnce kills one ready worker at random, which must be a descendant of the
-// server's: a pid read a moment ago may be another's by now.
+// killOnce kills one ready worker at random. It waits until one is ready: those
+// that were killed before are being replaced.
 func killOnce(ctx context.Context, c *chaos, s *server) error {
+	for {
+		pids, err := s.living(ctx)
+		if err != nil {
+			return err
+		}
+		if len(pids) > 0 {
+			return syscall.Kill(pids[c.random.IntN(len(pids))], syscall.SIGKILL)
+		}
+		if !sleep(ctx, 20*time.Millisecond) {
+			return errors.New("no worker is ready")
+		}
+	}
+}
+
+// living returns the ready workers that are descendants of the server's: a pid
+// read a moment ago may be another's by now.
+func (s *server) living(ctx context.Context) ([]int, error) {
 	pids, err := s.workers(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(pids) == 0 {
-		return errors.New("no worker is ready")
-	}
-	pid := pids[c.random.IntN(len(pids))]
 	tree, err := proc.tree(s.roots()...)
-	if err != nil {
-		return err
-	}
-	if !slices.Contains(tree, pid) || slices.Contains(s.roots(), pid) {
-		return fmt.Errorf("cannot kill %d: it is not a worker of %s", pid, s.name)
-	}
-	return syscall.Kill(pid, syscall.SIGKILL)
+	return slices.DeleteFunc(pids, func(pid int) bool {
+		return !slices.Contains(tree, pid) || slices.Contains(s.roots(), pid) || proc.ended(pid)
+	}), err
 }

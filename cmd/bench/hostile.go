@@ -172,7 +172,7 @@ func (h *hostile) shape(s *site, t *target) (err error) {
 	if os.Geteuid() == 0 {
 		user = "user daemon;"
 	}
-	s.directives = fmt.Sprintf(hostileFile, s.dir, user, t.Hostile, t.Secure, id.cert, id.key, s.staticDir(), t.Limited)
+	s.directives = fmt.Sprintf(hostileFile, s.appDir(), user, t.Hostile, t.Secure, id.cert, id.key, s.staticDir(), t.Limited)
 	return nil
 }
 

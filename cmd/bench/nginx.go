@@ -105,7 +105,7 @@ func startGunicorn(s *site) (*server, error) {
 		return started(server, err)
 	}
 	args := []string{"--bind", "unix:" + socket, "--workers", strconv.Itoa(s.workers),
-		"--chdir", s.dir, "--log-level", "warning", "--timeout", "60"}
+		"--chdir", s.appDir(), "--log-level", "warning", "--timeout", "60"}
 	if s.threads > 1 {
 		args = append(args, "--threads", strconv.Itoa(s.threads))
 	}
@@ -130,7 +130,7 @@ func startUwsgi(s *site) (*server, error) {
 		return started(server, err)
 	}
 	args := []string{"--master", "--plugin", "python3", "--socket", socket,
-		"--processes", strconv.Itoa(s.workers), "--chdir", s.dir, "--module", s.app,
+		"--processes", strconv.Itoa(s.workers), "--chdir", s.appDir(), "--module", s.app,
 		"--listen", strconv.Itoa(min(1024, maxBacklog())),
 		"--need-app", "--die-on-term", "--disable-logging"}
 	if s.threads > 1 {
@@ -184,7 +184,7 @@ func (s *server) nginxConfiguration(site *site, location string) string {
 // hangUp asks the application server to replace its workers, as HUP does for
 // gunicorn and uWSGI.
 func (s *server) hangUp(context.Context) error {
-	return s.processes[len(s.processes)-1].cmd.Process.Signal(syscall.SIGHUP)
+	return s.processes[len(s.processes)-1].signal(syscall.SIGHUP)
 }
 
 // pythons returns the processes below the application server's first one: with

@@ -91,6 +91,30 @@ func (p procfs) table() (map[int]processStat, error) {
 	return table, nil
 }
 
+// ended reports whether a process has ended, waited for or not.
+func (p procfs) ended(pid int) bool {
+	line, err := os.ReadFile(p.path(pid, "stat"))
+	if err != nil {
+		return gone(err)
+	}
+	_, rest, _ := strings.Cut(string(line[strings.LastIndexByte(string(line), ')')+1:]), " ")
+	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
+}
+
+// startOf returns when a process started, in the system's own unit; empty if there
+// is none.
+func (p procfs) startOf(pid int) string {
+	line, err := os.ReadFile(p.path(pid, "stat"))
+	if err != nil {
+		return ""
+	}
+	fields := strings.Fields(string(line[strings.LastIndexByte(string(line), ')')+1:]))
+	if len(fields) < 20 {
+		return ""
+	}
+	return fields[19]
+}
+
 // tree returns the roots that exist and all their descendants, parents first.
 func (p procfs) tree(roots ...int) ([]int, error) {
 	table, err := p.table()

@@ -17,9 +17,9 @@ const stopDeadline = time.Minute
 // process is a program that runs until stop. Its output goes to a file.
 type process struct {
 	name string
-	cmd  *exec.Cmd
+	os   *os.Process
 	log  string
-	done chan struct{} // closed once the program was waited for
+	done chan struct{} // closed once the program has ended
 	err  error         // how it ended; read it after done
 }
 
@@ -46,7 +46,7 @@ func startProcess(dir, path string, args, env []string) (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", path, err)
 	}
-	p := &process{name: name, cmd: cmd, log: log.Name(), done: make(chan struct{})}
+	p := &process{name: name, os: cmd.Process, log: log.Name(), done: make(chan struct{})}
 	go func() {
 		p.err = cmd.Wait()
 		close(p.done)
@@ -54,8 +54,33 @@ func startProcess(dir, path string, args, env []string) (*process, error) {
 	return p, nil
 }
 
+// follow returns the process that has taken over from p, and writes where p does.
+// It is no child of ours.
+func (p *process) follow(pid int) (*process, error) {
+	handle, err := os.FindProcess(pid)
+	if err != nil {
+		return nil, err
+	}
+	next := &process{name: p.name, os: handle, log: p.log, done: make(chan struct{})}
+	go func() {
+		for !proc.ended(pid) {
+			time.Sleep(20 * time.Millisecond)
+		}
+		close(next.done)
+	}()
+	return next, nil
+}
+
 // pid returns the process's id, which stays its own until stop returned.
-func (p *process) pid() int { return p.cmd.Process.Pid }
+func (p *process) pid() int { return p.os.Pid }
+
+// signal sends a signal. One to a process that has ended does nothing.
+func (p *process) signal(sig os.Signal) error {
+	if err := p.os.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("cannot send %v to %s: %w", sig, p.name, err)
+	}
+	return nil
+}
 
 // exited reports whether the program has ended.
 func (p *process) exited() bool {
@@ -73,8 +98,8 @@ func (p *process) stop() error {
 	if p.exited() {
 		return fmt.Errorf("%s had ended: %v\n%s", p.name, p.err, p.logTail())
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("cannot stop %s: %w", p.name, err)
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return err
 	}
 	select {
 	case <-p.done:

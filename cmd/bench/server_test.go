@@ -74,7 +74,7 @@ func TestEveryCaseHasItsFiles(t *testing.T) {
 	defer os.RemoveAll(s.dir)
 	for _, c := range allCases() {
 		if c.script != "" {
-			if _, err := os.Stat(filepath.Join(s.dir, c.script)); err != nil {
+			if _, err := os.Stat(filepath.Join(s.appDir(), c.script)); err != nil {
 				t.Error(err)
 			}
 		}

@@ -34,6 +34,7 @@ type site struct {
 	threads     int
 	maxRequests int // zero: workers are not recycled
 	connections int // that a process of nginx may have
+	descriptors int // that a process of alicorn may have; 0: as many as this one
 	// directives are further lines that mean the same to nginx and alicorn.
 	directives string
 	// apps and locations are further lines of alicorn's configuration, and
@@ -67,6 +68,9 @@ func (s *site) fill() error {
 	if err := os.Mkdir(s.staticDir(), 0o755); err != nil {
 		return err
 	}
+	if err := os.Mkdir(s.appDir(), 0o755); err != nil {
+		return err
+	}
 	// Applications write here, whoever they run as.
 	records := filepath.Join(s.dir, "records")
 	if err := errors.Join(os.Mkdir(records, 0o777), os.Chmod(records, 0o777)); err != nil {
@@ -86,9 +90,13 @@ func (s *site) fill() error {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(s.dir, entry.Name()), data, 0o644)
+		return os.WriteFile(filepath.Join(s.appDir(), entry.Name()), data, 0o644)
 	})
 }
+
+// appDir is the applications' directory. Nothing else is below it: whatever changes
+// there makes an application new.
+func (s *site) appDir() string { return filepath.Join(s.dir, "apps") }
 
 func (s *site) staticDir() string { return filepath.Join(s.dir, "static") }
 
@@ -129,7 +137,7 @@ func staticContent(size int) []byte {
 // deploy makes the application new, as a deploy does: a reload leaves one alone
 // whose files are as they were.
 func (s *site) deploy() error {
-	files, err := filepath.Glob(filepath.Join(s.dir, "*.py"))
+	files, err := filepath.Glob(filepath.Join(s.appDir(), "*.py"))
 	now := time.Now()
 	for _, file := range files {
 		err = errors.Join(err, os.Chtimes(file, now, now))

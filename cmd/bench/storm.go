@@ -22,39 +22,26 @@ const (
 	stormUpload = 48 << 10 // bytes that a slow upload sends
 	stormPiece  = 2 << 10  // bytes of an upload at once
 	stormPause  = 20 * time.Millisecond
-	// settleTime is how long what a disturbance has left may take to end.
-	settleTime = time.Minute
 )
 
 // slowClients reads and sends slowly until ctx ends. Transfers in progress are
 // finished; one that fails is an error.
 func slowClients(ctx context.Context, _ *chaos, s *server) error {
 	var (
-		wg     sync.WaitGroup
-		mu     sync.Mutex
-		broken []error
-		done   int
+		wg sync.WaitGroup
+		f  faults
 	)
 	for _, transfer := range []func(net.Conn, *bufio.Reader) error{readSlowly, uploadSlowly} {
 		for range stormSlow {
 			wg.Go(func() {
 				for ctx.Err() == nil {
-					err := slowTransfer(s.addr, transfer)
-					mu.Lock()
-					if done++; err != nil && len(broken) < 10 {
-						broken = append(broken, err)
-					}
-					mu.Unlock()
+					f.add(slowTransfer(s.addr, transfer))
 				}
 			})
 		}
 	}
 	wg.Wait()
-	fmt.Printf("slow transfers: %d, %d failed\n", done, len(broken))
-	if len(broken) > 0 {
-		return fmt.Errorf("%w: slow transfers failed: %w", errBroken, errors.Join(broken...))
-	}
-	return nil
+	return f.verdict("slow transfers")
 }
 
 func slowTransfer(addr string, transfer func(net.Conn, *bufio.Reader) error) error {
@@ -108,31 +95,4 @@ func uploadSlowly(conn net.Conn, r *bufio.Reader) error {
 		return fmt.Errorf("a slow upload got %s with %q: %v", response.Status, body, err)
 	}
 	return nil
-}
-
-// nothingLeft waits until the server has no more worker processes than its pool
-// has workers, and few goroutines.
-func nothingLeft(ctx context.Context, c *chaos, s *server) error {
-	return onlyWorkers(ctx, s, c.workers)
-}
-
-func onlyWorkers(ctx context.Context, s *server, want int) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	for {
-		pids, err := pythonsBelow(s.processes[0].pid())
-		if err != nil {
-			return err
-		}
-		goroutines, err := s.goroutines(ctx)
-		if err == nil && len(pids) == want && goroutines < 20+6*want {
-			fmt.Printf("left: %d worker processes, %d goroutines\n", len(pids), goroutines)
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %d worker processes are left of %d, and %d goroutines", errBroken, len(pids), want, goroutines)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }

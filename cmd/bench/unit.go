@@ -78,7 +78,7 @@ func putConfiguration(client *http.Client, configuration []byte) error {
 func unitConfiguration(server *server, s *site) map[string]any {
 	module, callable, _ := strings.Cut(s.app, ":")
 	app := map[string]any{
-		"type": "python 3", "path": s.dir, "module": module, "callable": callable,
+		"type": "python 3", "path": s.appDir(), "module": module, "callable": callable,
 		"processes": s.workers, "threads": s.threads,
 	}
 	if s.maxRequests > 0 {

@@ -8,7 +8,7 @@ import json
 import os
 import time
 
-RECORD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "records", "occupied.json")
+RECORD = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "records", "occupied.json")
 BLOCK = b"x" * 65536
 
 
