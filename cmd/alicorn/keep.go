@@ -215,11 +215,9 @@ func controlFor(path string, user keeper.Identity) (*os.File, error) {
 		return nil, err
 	}
 	defer l.Close()
-	ul := l.(*net.UnixListener)
-	ul.SetUnlinkOnClose(false)
 	if err := osfile.GiveSocket(path, user.Files()); err != nil {
 		_ = osfile.Remove(path)
 		return nil, fmt.Errorf("cannot give %s to user %q: %w", filepath.Base(path), user.Name, cause(err))
 	}
-	return ul.File()
+	return l.(*net.UnixListener).File()
 }

@@ -162,11 +162,7 @@ func (l *controlListener) Close() error {
 func (s *server) listenForVerbs(path string) (net.Listener, error) {
 	if s.link == nil {
 		s.p.origin.before.replaceControl(path)
-		l, err := control.Listen(path)
-		if ul, ok := l.(*net.UnixListener); ok {
-			ul.SetUnlinkOnClose(false) // the name may be another process's by then
-		}
-		return l, err
+		return control.Listen(path)
 	}
 	f, err := s.link.Control()
 	if err != nil {

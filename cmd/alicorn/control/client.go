@@ -10,10 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -32,18 +30,16 @@ func NewClient(socket string) *Client {
 	return c
 }
 
-// Running returns a Client for each server that answers in dir. Sockets that
-// nobody listens on any more are removed.
+// Running returns a Client for each server that answers in dir. A socket that
+// nobody listens on is left alone: a server that starts at this moment replaces it,
+// and would lose its own.
 func Running(ctx context.Context, dir string) []*Client {
 	paths, _ := filepath.Glob(filepath.Join(dir, "control-*.sock"))
 	var out []*Client
 	for _, p := range paths {
 		c := NewClient(p)
-		switch _, err := c.Status(ctx); {
-		case err == nil:
+		if _, err := c.Status(ctx); err == nil {
 			out = append(out, c)
-		case errors.Is(err, syscall.ECONNREFUSED):
-			os.Remove(p)
 		}
 	}
 	return out

@@ -168,7 +168,9 @@ func SocketPath(dir, name string) string {
 	return filepath.Join(dir, "control-"+readable+"-"+hex.EncodeToString(sum[:4])+".sock")
 }
 
-// Listen makes the socket. A socket left by a server that is gone is replaced.
+// Listen makes the socket, which closing it leaves in place. A socket left by a
+// server that is gone is replaced. Nobody finds the new one before it is listened
+// on: it would look like one that is left.
 func Listen(path string) (l net.Listener, err error) {
 	if err := osfile.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -180,18 +182,33 @@ func Listen(path string) (l net.Listener, err error) {
 		if err := vacant(path); err != nil {
 			return err
 		}
-		os.Remove(path)
-		l, err = net.Listen("unix", path)
-		if err != nil {
-			return err
-		}
-		if err := osfile.Chmod(path, 0o600); err != nil {
-			l.Close()
-			return err
-		}
-		return nil
+		l, err = listenAside(path)
+		return err
 	})
 	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// listenAside makes the socket in a folder of its own and moves it to path.
+func listenAside(path string) (net.Listener, error) {
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".new")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	aside := filepath.Join(dir, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: aside, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // the name may be another server's by then
+	if err = osfile.Chmod(aside, 0o600); err == nil {
+		err = os.Rename(aside, path)
+	}
+	if err != nil {
+		l.Close()
 		return nil, err
 	}
 	return l, nil

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -132,7 +133,7 @@ func TestTheSocketIsPrivateAndHasOneServer(t *testing.T) {
 	}
 }
 
-func TestSocketsOfServersThatAreGoneAreRemoved(t *testing.T) {
+func TestSocketsOfServersThatAreGoneAreLeftOut(t *testing.T) {
 	t.Parallel()
 	c := running(t, &fake{})
 	dir := filepath.Dir(c.Socket)
@@ -150,11 +151,46 @@ func TestSocketsOfServersThatAreGoneAreRemoved(t *testing.T) {
 	if !slices.Equal(names, []string{c.Socket}) {
 		t.Errorf("running: %v, want %s alone", names, c.Socket)
 	}
-	if _, err := os.Stat(dead); err == nil {
-		t.Error("the dead socket is still there")
-	}
 	if _, err := NewClient(dead).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("error %v, want ErrNotRunning", err)
+	}
+}
+
+// A verb that looks for servers while one starts must not take its socket for one
+// that is left, and the name always is a socket that answers or is left.
+func TestAServerThatStartsKeepsItsSocket(t *testing.T) {
+	t.Parallel()
+	path := SocketPath(filepath.Join(t.TempDir(), "run"), "/etc/alicorn/alicorn.conf")
+	ended := make(chan struct{})
+	var lookers sync.WaitGroup
+	for range 3 {
+		lookers.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+					Running(t.Context(), filepath.Dir(path))
+				}
+			}
+		})
+	}
+	for range 200 {
+		l, err := Listen(path)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		st, err := os.Stat(path)
+		if err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("the socket of a server that has started: %v, %v", st, err)
+		}
+		l.Close()
+	}
+	close(ended)
+	lookers.Wait()
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".new*")); len(left) > 0 {
+		t.Errorf("there is %v still", left)
 	}
 }
 
