@@ -149,8 +149,8 @@ func (s search) explicitEnv() (interpreter, error) {
 	if !strings.Contains(dir, "/") {
 		if in, err := s.named(dir); err == nil {
 			return in, nil
-		} else if pythonOf(filepath.Join(s.directory, dir)) == "" {
-			return interpreter{}, err
+		} else if beside := filepath.Join(s.directory, dir); pythonOf(beside) == "" {
+			return interpreter{}, fmt.Errorf("%w, and %s has no bin/python", err, beside)
 		}
 	}
 	if !filepath.IsAbs(dir) {

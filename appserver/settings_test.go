@@ -203,6 +203,7 @@ func TestTheInterpreterIsTheFirstThatExists(t *testing.T) {
 		{"$VIRTUAL_ENV before .venv", dir + "/active/bin/python", search{getenv: func(string) string { return dir + "/active" }}, "active"},
 		{"virtualenv by name", home + "/.virtualenvs/shop/bin/python", search{virtualenv: "shop"}, ""},
 		{"virtualenv by path", dir + "/active/bin/python", search{virtualenv: "./active"}, ""},
+		{"virtualenv that is missing", "there is no environment \"none\" in " + home + "/.virtualenvs, and " + dir + "/none has no bin/python", search{virtualenv: "none"}, ""},
 		{"python by name of an environment", home + "/.virtualenvs/shop/bin/python", search{python: "shop"}, ""},
 		{"python that is missing", "does not exist", search{python: "./none"}, ""},
 	}

@@ -161,11 +161,24 @@ def _import_error(name, error, settings):
 
 def _missing(name, missing, settings):
     message = "no module named %r in %s, with %s" % (missing, os.getcwd(), _python(settings))
-    if "." not in missing:
-        near = difflib.get_close_matches(missing, _modules_here(), 1)
-        if near:
-            message += "; did you mean %r?" % near[0]
+    near = _meant(name, missing)
+    if near:
+        message += "; did you mean %s?" % near
     return LoadError("cannot import %s: %s" % (name, message))
+
+
+def _meant(name, missing):
+    """Returns what there is in place of a module that is missing, "" for nothing."""
+    parent, _, last = missing.rpartition(".")
+    if parent:
+        has = hasattr(sys.modules.get(parent), last)
+        return repr("%s:%s" % (parent, last)) if has and name == missing else ""
+    here = os.getcwd()
+    inner = name[len(missing) + 1:].split(".")
+    if missing == os.path.basename(here) and os.path.isfile(os.path.join(here, *inner) + ".py"):
+        return "the directory %s" % os.path.dirname(here)
+    near = difflib.get_close_matches(missing, _modules_here(), 1)
+    return repr(near[0]) if near else ""
 
 
 def _modules_here():
@@ -241,6 +254,9 @@ def _attribute(module, tree, expression):
         where = "%s:%s" % (module.__name__, ast.unparse(tree.value) if hasattr(ast, "unparse")
                            else expression.rpartition(".")[0])
     near = difflib.get_close_matches(name, dir(holder), 1)
+    if not near and holder is module:
+        near = [usual for usual in NAMES if callable(getattr(module, usual, None))]
+        near = near or sorted(callables.instances(module))
     raise LoadError("%s has no attribute %r%s" % (
         where, name, "; did you mean %r?" % near[0] if near else ""))
 

@@ -80,6 +80,13 @@ def test_name_resolves(own, tree, files, app, resolved, body):
 ASYNC = "async def app(scope, receive, send): pass\n"
 
 
+def test_the_folder_inside_a_project_names_the_one_around_it(own, tree):
+    project = tree({"shop/wsgi.py": WSGI % ("app", "")})
+    kind, value = own("shop.wsgi", project / "shop").boot()
+    assert kind == "F"
+    assert "did you mean the directory %s?" % project in value["message"]
+
+
 @pytest.mark.parametrize("files, app, message", [
     ({}, "mod:app", "cannot import mod: no module named 'mod' in DIRECTORY, with PYTHON"),
     ({"model.py": ""}, "modell:app", "did you mean 'model'?"),
@@ -94,6 +101,12 @@ ASYNC = "async def app(scope, receive, send): pass\n"
      "importing mod called sys.exit('no settings')"),
     ({"mod.py": "appp = print\n"}, "mod:app", "mod (DIRECTORY/mod.py) has no attribute 'app'; "
                                               "did you mean 'appp'?"),
+    ({"mod.py": WSGI % ("application", "")}, "mod:app",
+     "has no attribute 'app'; did you mean 'application'?"),
+    ({"mod.py": WSGI % ("app", "")}, "mod:wsgi_main",
+     "has no attribute 'wsgi_main'; did you mean 'app'?"),
+    ({"pkg/__init__.py": "", "pkg/mod.py": WSGI % ("application", "")}, "pkg.mod.application",
+     "; did you mean 'pkg.mod:application'?"),
     ({"mod.py": "class a: inner = 1\n"}, "mod:a.iner",
      "mod:a has no attribute 'iner'; did you mean 'inner'?"),
     ({"mod.py": ""}, "mod", "mod (DIRECTORY/mod.py) has no application: none of application, app, "
