@@ -61,12 +61,22 @@ func (r *Resources) Next(h Host) *Resources {
 // or made by open. When the value is an io.Closer it is closed after the last
 // Release. A key names one type; to change what a thing is, change its key.
 func Hold[T any](r *Resources, key string, open func() (T, error)) (T, error) {
+	return HoldFresh(r, key, func(T) bool { return false }, open)
+}
+
+// HoldFresh is Hold, but a thing of the reading before that is stale is not
+// taken over: open makes another one.
+func HoldFresh[T any](r *Resources, key string, stale func(T) bool, open func() (T, error)) (T, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var zero T
 	res, ok := r.held[key]
 	if !ok {
 		if res, ok = r.prev[key]; ok {
+			old, typed := res.value.(T)
+			ok = !typed || !stale(old)
+		}
+		if ok {
 			res.shares++
 			r.held[key] = res
 		}

@@ -107,3 +107,30 @@ func TestEachSeesWhatIsHeld(t *testing.T) {
 		t.Errorf("got %v", keys)
 	}
 }
+
+func TestWhatIsStaleIsMadeAnew(t *testing.T) {
+	first := config.NewResources(nil)
+	old := hold(t, first, "socket")
+	fresh := func(r *config.Resources, stale bool) *thing {
+		v, err := config.HoldFresh(r, "socket", func(*thing) bool { return stale }, func() (*thing, error) { return &thing{name: "anew"}, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	second := first.Next(nil)
+	anew := fresh(second, true)
+	if anew == old || fresh(second, true) != anew {
+		t.Error("the stale thing was taken over, or a reading has two")
+	}
+	first.Release()
+	third := second.Next(nil)
+	if fresh(third, false) != anew {
+		t.Error("a thing that is not stale was made anew")
+	}
+	second.Release()
+	if old.closed != 1 || anew.closed != 0 {
+		t.Errorf("the stale one was closed %d times, the new one %d", old.closed, anew.closed)
+	}
+	third.Release()
+}

@@ -307,7 +307,7 @@ func (c *compiler) join(e *siteEntry, sv *Server, l *Listen) {
 
 func (c *compiler) open(l *Listen) (*Listener, error) {
 	key := fmt.Sprintf("listen %s reuseport=%v", l.key(), l.Options.ReusePort)
-	return config.Hold(c.load.Resources, key, func() (*Listener, error) {
+	return config.HoldFresh(c.load.Resources, key, (*Listener).Unreachable, func() (*Listener, error) {
 		return openListener(c.load.Resources.Host, key, l.Network, l.Address, l.Options)
 	})
 }

@@ -73,6 +73,10 @@ func (l *Listener) File() *os.File { return l.file }
 // close after their next response.
 func (l *Listener) Closed() bool { return l.closed.Load() }
 
+// Unreachable reports that the file of a unix socket has been removed, or
+// replaced: nobody can connect to it any more.
+func (l *Listener) Unreachable() bool { return l.name.Lost() }
+
 // RemoveName removes the file of a unix socket, unless another server has put
 // its own there.
 func (l *Listener) RemoveName() { l.name.Remove() }

@@ -1,6 +1,7 @@
 package osfile
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 )
@@ -30,6 +31,16 @@ func (n Name) Ours() bool {
 	}
 	st, err := os.Lstat(n.path)
 	return err == nil && os.SameFile(st, n.made) && st.ModTime().Equal(n.made.ModTime())
+}
+
+// Lost reports whether a file that was seen after it was made is there no more.
+// Where that cannot be told it is not lost.
+func (n Name) Lost() bool {
+	if n.made == nil || n.Ours() {
+		return false
+	}
+	_, err := os.Lstat(n.path)
+	return err == nil || errors.Is(err, fs.ErrNotExist)
 }
 
 // Remove removes the file if it is Ours.

@@ -25,6 +25,9 @@ func TestANameIsRemovedByWhoMadeItAlone(t *testing.T) {
 	if first.Ours() || !second.Ours() {
 		t.Errorf("the first server's: %v, its successor's: %v; want the second alone", first.Ours(), second.Ours())
 	}
+	if !first.Lost() || second.Lost() || (Name{}).Lost() {
+		t.Errorf("lost are the first server's: %v, its successor's: %v, nobody's: %v; want the first alone", first.Lost(), second.Lost(), Name{}.Lost())
+	}
 	first.Remove()
 	Name{}.Remove()
 	if !exists() {
@@ -33,5 +36,8 @@ func TestANameIsRemovedByWhoMadeItAlone(t *testing.T) {
 	second.Remove()
 	if exists() || second.Ours() {
 		t.Error("a server does not remove its own name")
+	}
+	if !second.Lost() {
+		t.Error("a name that was removed is not lost")
 	}
 }
