@@ -1,6 +1,6 @@
 """Response heads: status and headers checked, marshalled, and remembered.
 
-What leaves here is well formed: a status of three digits, names that are RFC 9110 tokens,
+What leaves here is well formed: a final status of three digits, names that are RFC 9110 tokens,
 values without control characters but the tab, all latin-1, at most one Content-Length.
 Anything else raises Refused with a text that names the header. Hop-by-hop headers, and those
 that Connection names, are left out: they describe a connection, which is the server's.
@@ -9,6 +9,7 @@ that Connection names, are left out: they describe a connection, which is the se
 import marshal
 import re
 import struct
+from collections.abc import Mapping
 
 from .frames import END, FRAME, HEAD, LENGTH, PREFIX, SIZED
 
@@ -58,9 +59,12 @@ class Statuses(dict):
             raise Refused("the status %r is not a str" % (status,))
         if not STATUS.fullmatch(status):
             raise Refused("the status %r is not three digits and a reason" % status)
-        bodyless = status[0] == "1" or status[:3] in ("204", "304")
+        status = str.__str__(status)
+        if status[0] == "1":
+            raise Refused("the status %r is not one of a final response, 200 to 999" % status)
+        bodyless = status[:3] in ("204", "304")
         if len(self) < MOST_STATUSES:
-            self[str.__str__(status)] = bodyless
+            self[status] = bodyless
         return bodyless
 
 
@@ -68,7 +72,7 @@ class Heads:
     """Builds a slot's heads.
 
     A head is (payload, length, bodyless): the marshalled (status, headers, file_length), the
-    Content-Length or None, and whether the status forbids a body (1xx, 204, 304).
+    Content-Length or None, and whether the status forbids a body (204, 304).
     """
 
     def __init__(self, slot):
@@ -183,6 +187,16 @@ class Heads:
                 self._slot.channel.remark("the header %r is left out of the response: "
                                   "a Connection header names it" % name)
         return [pair for pair in headers if pair[0].lower() not in options]
+
+
+def listed(headers):
+    """Returns the headers of an iterator, a view or a set as a list; anything else as it is.
+
+    PEP 3333 wants a list, gunicorn takes what it can iterate. An iterator can be read only once.
+    """
+    if isinstance(headers, (tuple, str, bytes, Mapping)) or not hasattr(type(headers), "__iter__"):
+        return headers
+    return list(headers)
 
 
 def checked_pair(name, value):

@@ -18,7 +18,7 @@ from io import BytesIO
 from . import failure
 from .channel import Cancelled, ChannelClosed
 from .frames import END
-from .heads import Heads, Refused
+from .heads import Heads, Refused, listed
 
 JOINED = 65536  # bytes; a list of parts up to this is sent as one body
 BLOCK = 65536  # bytes; what a file is read in when it cannot be passed on
@@ -93,7 +93,7 @@ class Response:
         elif self.status is not None:
             raise AssertionError("start_response() was called a second time without exc_info")
         self.status = status
-        self.headers = headers
+        self.headers = headers if type(headers) is list else listed(headers)
         return self.write
 
     def write(self, data):

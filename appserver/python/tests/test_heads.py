@@ -45,6 +45,31 @@ def test_bad_header_is_refused_by_name(shared, headers, named):
         assert len(answer.logs) == 1 and named in answer.logs[0]
 
 
+@pytest.mark.parametrize("status", [
+    "100 Continue", "101 Switching Protocols", "103 Early Hints", "103",
+])
+@pytest.mark.parametrize("parts", ["[b'a']", "[]", "iter([b'a'])"])
+def test_status_that_is_not_final_is_refused(shared, status, parts):
+    for _ in range(2):
+        answer = answers(shared, "(%r, [], %s)" % (status, parts))
+        assert answer.status == "500 Internal Server Error"
+        assert len(answer.logs) == 1 and repr(status) in answer.logs[0]
+
+
+@pytest.mark.parametrize("headers", [
+    "iter([('X-A', 'b')])", "(h for h in [('X-A', 'b')])", "{'X-A': 'b'}.items()",
+    "map(tuple, ['Ab'])", "{('X-A', 'b')}", "(('X-A', 'b'),)",
+])
+@pytest.mark.parametrize("parts", [
+    "[b'a']", "iter([b'a'])", "environ['wsgi.file_wrapper'](open(os.devnull, 'rb'))",
+])
+def test_headers_may_be_anything_that_is_iterated(shared, headers, parts):
+    for _ in range(3):  # as it is checked, as it is remembered, and as a whole head
+        answer = answers(shared, "('200 OK', %s, %s)" % (headers, parts))
+        assert answer.status == "200 OK" and not answer.logs
+        assert answer.headers[0] in (("X-A", "b"), ("A", "b"))
+
+
 @pytest.mark.parametrize("parts", ["[b'a']", "iter([b'a'])"])
 @pytest.mark.parametrize("headers, left", [
     ([("Connection", "keep-alive")], []),
