@@ -41,6 +41,10 @@ class ChannelClosed(Exception):
     """The front is gone, or this process is a fork that has no business on the channel."""
 
 
+class ChannelLost(ChannelClosed):
+    """The application has closed a descriptor of the worker's, or put another in its place."""
+
+
 class Cancelled(BrokenPipeError):
     """The client of the request has gone: nothing that is sent reaches anybody."""
 
@@ -123,7 +127,7 @@ class Channel:
         try:
             self.socket.send(frame, NOSIGNAL)
         except OSError as error:
-            raise ChannelClosed(str(error)) from None
+            raise closed(error) from None
 
     @property
     def abandoned(self):
@@ -135,6 +139,12 @@ class Channel:
         self.socket.close()
         if self.lane:
             self.lane.abandon()
+
+
+def closed(error):
+    """Returns what an error of the channel or of a bell is to be raised as."""
+    lost = error.errno in (errno.EBADF, errno.ENOTSOCK, errno.EISDIR)
+    return (ChannelLost if lost else ChannelClosed)(str(error))
 
 
 def opened(descriptor, size):
@@ -192,7 +202,7 @@ class Slot:
                 size, ancillary, flags, _ = self._recvmsg_into(
                     self._buffers, DESCRIPTORS, CLOEXEC)
             except OSError as error:
-                raise ChannelClosed(str(error)) from None
+                raise closed(error) from None
             finally:
                 if lane:
                     lane.wake()
@@ -292,7 +302,7 @@ class Slot:
         try:
             self.channel.socket.sendmsg(parts, ancillary, NOSIGNAL)
         except OSError as error:
-            raise ChannelClosed(str(error)) from None
+            raise closed(error) from None
 
     def check(self):
         """Raises Cancelled if the client of the request that this slot runs has gone."""
@@ -314,7 +324,11 @@ class Slot:
         """Waits until the front rings, after it has changed something in the status page."""
         if self.channel.abandoned:
             raise ChannelClosed("forked")
-        if not os.read(frames.BELL_FD + self.index, RINGS):
+        try:
+            rings = os.read(frames.BELL_FD + self.index, RINGS)
+        except OSError as error:
+            raise closed(error) from None
+        if not rings:
             raise ChannelClosed("the front has gone")
 
     def _receive_descriptors(self, frame_flags, id, length, ancillary, flags):

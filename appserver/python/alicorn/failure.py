@@ -1,6 +1,7 @@
 """Tracebacks of the application's failures, without the worker's own frames."""
 
 import importlib
+import os
 import sys
 import traceback
 
@@ -16,18 +17,39 @@ def text(error):
 
 
 def write(error, environ):
-    """Writes a request's failure to the application's stderr, in one piece."""
-    where = "%s %s%s" % tuple(
-        environ.get(key, "") for key in ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO"))
-    request = environ.get("REQUEST_ID")
-    if request:
-        where += " (request %s)" % request
+    """Writes a request's failure to the application's stderr, in one piece, and to the
+    process's where the application has broken its own."""
+    report = "error in %s\n%s" % (_where(environ), _described(error))
     try:
-        sys.stderr.write("error in %s\n%s" % (
-            where.encode("unicode_escape").decode("ascii"), text(error)))
+        sys.stderr.write(report)
         sys.stderr.flush()
     except Exception:
-        pass  # an application that breaks its stderr has nowhere to hear of it
+        try:
+            os.write(2, report.encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass  # an application that closes it has nowhere to hear of it
+
+
+def _where(environ):
+    """Returns which request failed; the application may have changed its environ."""
+    try:
+        where = "%s %s%s" % tuple(
+            environ.get(key, "") for key in ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO"))
+        request = environ.get("REQUEST_ID")
+        if request:
+            where += " (request %s)" % request
+        return where.encode("unicode_escape").decode("ascii")
+    except Exception:
+        return "a request whose environ cannot be shown"
+
+
+def _described(error):
+    """Returns the error's traceback, or its type where it cannot be shown."""
+    try:
+        return text(error)
+    except Exception as reason:
+        return "%s (its traceback cannot be shown: %s)\n" % (
+            type(error).__name__, type(reason).__name__)
 
 
 def _trim(report, seen):

@@ -13,7 +13,7 @@ import threading
 import time
 
 from . import failure, frames, journal, loader, readiness, statics, wsgi
-from .channel import Channel, ChannelClosed
+from .channel import Channel, ChannelClosed, ChannelLost
 
 BOOT_FAILED = 3  # exit code
 
@@ -105,6 +105,11 @@ class Worker:
             try:
                 server.run()
                 break
+            except ChannelLost as error:
+                if not self.channel.abandoned:
+                    # The other threads may wait on the channel for ever: closing wakes nobody.
+                    exit_lost(error)
+                break
             except ChannelClosed:
                 break
             except KeyboardInterrupt as stop:
@@ -155,6 +160,16 @@ def main():
                                        "traceback": frames.plain(error.traceback)})
         exit_now(BOOT_FAILED)
     sys.exit(code)
+
+
+def exit_lost(error):
+    """Ends a process whose application has closed the descriptors that it serves with."""
+    text = "the application has closed descriptors of its worker, which cannot go on: %s\n" % error
+    try:
+        os.write(2, text.encode())
+    except OSError:
+        pass  # that one it has closed too
+    exit_now(1)
 
 
 def exit_now(code):

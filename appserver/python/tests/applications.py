@@ -112,6 +112,41 @@ def answers(environ, start_response):
     return parts
 
 
+def closes(environ, start_response):
+    """Closes the worker's descriptors, from the number in the query on."""
+    os.closerange(int(environ["QUERY_STRING"]), 64)
+    start_response("200 OK", TEXT)
+    return iter([b"a", b"b"])
+
+
+class Shy(Exception):
+    """Shows nothing of itself."""
+
+    def __getattribute__(self, name):
+        raise ValueError(name)
+
+
+class Nameless:
+    """Has no text."""
+
+    def __str__(self):
+        raise ValueError("no text")
+
+
+def fails_unseen(environ, start_response):
+    """Fails where the failure is hard to write down."""
+    how = environ["QUERY_STRING"]
+    if how == "shy":
+        raise Shy
+    if how == "environ":
+        environ["PATH_INFO"] = Nameless()
+    elif how == "closed":
+        sys.stderr.close()
+    elif how == "gone":
+        sys.stderr = None
+    raise KeyError(how)
+
+
 def awaits(flag):
     while not os.path.exists(flag):
         time.sleep(0.002)

@@ -368,3 +368,26 @@ def test_a_front_that_sends_nothing_ends_the_worker(own):
     front.ready()
     front.channel.shutdown(socket.SHUT_WR)
     assert front.wait() == 0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_worker_whose_descriptors_the_application_has_closed_ends(own, threads):
+    front = own(threads=threads)
+    front.ready()
+    front.request("/closes", QUERY_STRING="3")
+    assert front.wait() == 1  # though its other threads wait on the channel
+    assert "closed descriptors of its worker" in front.errors()
+
+
+@pytest.mark.parametrize("how, told", [
+    ("shy", "error in GET /fails_unseen\nShy (its traceback cannot be shown: ValueError)"),
+    ("environ", "error in a request whose environ cannot be shown\nTraceback"),
+    ("closed", "error in GET /fails_unseen\nTraceback"),
+    ("gone", "KeyError: 'gone'"),
+])
+def test_a_failure_leaves_a_trace_whatever_the_application_broke(own, how, told):
+    front = own()
+    front.ready()
+    assert front.get("/fails_unseen", QUERY_STRING=how).status[:3] == "500"
+    assert told in front.errors()
+    assert front.get("/hello").body == b"hello"
