@@ -1,9 +1,7 @@
 package appserver
 
 import (
-	"cmp"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -96,6 +94,7 @@ func Module(rt *Runtime) proxy.Module {
 				}
 				return nil
 			}
+			RolloutOf(s.Main()).usesTemporary(c.tempDir, l.Core.BodyTempPath)
 			l.SetContent(&handler{app: c.pass, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir, space: &rt.space})
 			if l.Kind == proxy.LocationPrefix || l.Kind == proxy.LocationPrefixStop {
 				if len(l.Name) > 1 && l.Name[len(l.Name)-1] == '/' {
@@ -109,7 +108,7 @@ func Module(rt *Runtime) proxy.Module {
 			r.rt, r.apps, r.logs = rt, Apps(s), logOf(g)
 			g.OnStart(r.start)
 			g.OnServe(r.commit)
-			limit, err := k.In(s).tempSpace.bytesIn(cmp.Or(rt.o.TempDir, os.TempDir()))
+			limit, err := k.In(s).tempSpace.bytesIn(r.temporary)
 			if err != nil {
 				return err
 			}
@@ -199,7 +198,7 @@ func passDirectives(k *key) []config.Directive {
 			Set:  config.Size(k, func(c *settings) *int64 { return &c.maxTemp }),
 			Help: "How much of a response that memory does not hold may wait in a temporary file, so that a slow reader does not hold a worker. Past it, and with 0, the worker waits for the client."},
 		{Name: "temp_space", In: config.HTTP, Args: config.OneArg, Syntax: "SIZE | PERCENT%", Default: "20%", Set: setTempSpace(k),
-			Help: "How much the temporary files of request bodies and responses may take together; a share is that of the file system that the temporary directory is in. Past it a request body that needs a file is answered 413, and a worker whose response needs one waits for its client."},
+			Help: "How much the temporary files of request bodies and responses may take together; a share is that of the smallest file system that one of the folders for them is in (client_body_temp_path, app_temp_path). Past it a request body that needs a file is answered 413, and a worker whose response needs one waits for its client."},
 		{Name: "app_temp_path", In: config.AnyLevel, Args: config.OneArg, Syntax: "DIR", Default: "the temporary directory",
 			Set: func(s *config.Scope, n *config.Node) error {
 				k.In(s).tempDir = absolute(s, n.Arg(0))

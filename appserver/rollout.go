@@ -1,10 +1,12 @@
 package appserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -62,6 +64,8 @@ type Rollout struct {
 	logs   func() *slog.Logger
 	parts  []*part
 	others bool // something is served without an application
+
+	temporary []string // folders of temporary files, each once
 }
 
 // part is one application of a Rollout.
@@ -77,6 +81,16 @@ type part struct {
 // RolloutOf returns the Rollout of the configuration that main was read from.
 func RolloutOf(main *config.Scope) *Rollout {
 	return config.Shared(main.Load(), func() *Rollout { return &Rollout{} })
+}
+
+// usesTemporary records folders that a location has its temporary files in; ""
+// is the system's.
+func (r *Rollout) usesTemporary(dirs ...string) {
+	for _, dir := range dirs {
+		if dir = cmp.Or(dir, os.TempDir()); !slices.Contains(r.temporary, dir) {
+			r.temporary = append(r.temporary, dir)
+		}
+	}
 }
 
 // start brings the new pools up. On error the generation must be stopped.

@@ -34,22 +34,46 @@ func setTempSpace(k *key) config.Setter {
 	}
 }
 
-// bytesIn returns the bound where temporary files are in dir, which need not be
-// there yet.
-func (t tempSpace) bytesIn(dir string) (int64, error) {
+// bytesIn returns the bound where temporary files are in dirs, which need not be
+// there yet. 0 is no bound.
+func (t tempSpace) bytesIn(dirs []string) (int64, error) {
 	if t.percent == 0 {
 		return t.bytes, nil
 	}
+	var sizes []int64
+	for _, dir := range dirs {
+		size, err := fileSystemSize(dir)
+		if err != nil {
+			return 0, fmt.Errorf("cannot tell the size of the file system of %q, of which temp_space is a share: %w", dir, err)
+		}
+		sizes = append(sizes, size)
+	}
+	return t.shareOf(sizes), nil
+}
+
+// shareOf returns the share of the smallest of file systems of these sizes: the
+// bound is one for all files, and all of them may be there. A size of 0 is that
+// of a file system without a bound.
+func (t tempSpace) shareOf(sizes []int64) int64 {
+	smallest := int64(0)
+	for _, size := range sizes {
+		if size > 0 && (smallest == 0 || size < smallest) {
+			smallest = size
+		}
+	}
+	return (smallest + 99) / 100 * int64(t.percent)
+}
+
+// fileSystemSize is how many bytes the file system holds that dir is in, or will
+// be in; 0 for one without a bound, as a tmpfs may be.
+func fileSystemSize(dir string) (int64, error) {
 	var st unix.Statfs_t
 	err := unix.Statfs(dir, &st)
 	for errors.Is(err, os.ErrNotExist) && dir != filepath.Dir(dir) {
 		dir = filepath.Dir(dir)
 		err = unix.Statfs(dir, &st)
 	}
-	if err != nil {
-		return 0, fmt.Errorf("cannot tell the size of the file system of %q, of which temp_space is a share: %w", dir, err)
-	}
-	return int64(st.Blocks) / 100 * int64(st.Bsize) * int64(t.percent), nil
+	return int64(st.Blocks) * int64(st.Bsize), err
 }
 
 // TempSpace returns how many bytes temporary files take, and the bound.
