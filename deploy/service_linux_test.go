@@ -294,7 +294,7 @@ func (s *service) traces() string {
 	return s.run("find /etc /usr /var /run /srv -xdev -name '*alicorn*' ! -path '/var/lib/dpkg/*' | sort")
 }
 
-// isRemoved: removing stops the service, and purging leaves the user only.
+// isRemoved: removing stops the service, and purging leaves the users only.
 func (s *service) isRemoved() {
 	s.t.Helper()
 	s.run("dpkg -r alicorn && ! pgrep alicorn && ls /etc/alicorn/alicorn.conf")
@@ -302,7 +302,7 @@ func (s *service) isRemoved() {
 	if left := s.traces(); left != "" {
 		s.t.Errorf("a purge leaves\n%s", left)
 	}
-	s.run("systemctl daemon-reload && getent passwd alicorn")
+	s.run("systemctl daemon-reload && getent passwd alicorn && getent passwd alicorn-app")
 }
 
 // isInstalledByItself: the verb sets up what the package does.
