@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,13 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"alicorn/config/osfile"
 )
 
 // pidFile is the pid file that this process has written; nil: none. The lock on
-// it says that the process runs, whatever the clock says of when it began.
+// it says that the process runs, whatever the clock says of when it began. Only
+// who may write to the file can have that lock.
 type pidFile struct {
 	path string
 	lock *os.File // nil: the file system has no locks
@@ -38,30 +36,6 @@ func writePID(path string) (*pidFile, error) {
 		return nil, fmt.Errorf("cannot write pid file %s: %w", path, cause(err))
 	}
 	return &pidFile{path, lockFile(path)}, nil
-}
-
-// lockFile locks the file at path until the result is closed, or this process
-// ends. It returns nil where that cannot be done.
-func lockFile(path string) *os.File {
-	f, err := osfile.Open(path, os.O_RDONLY, 0)
-	if err != nil {
-		return nil
-	}
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		f.Close()
-		return nil
-	}
-	return f
-}
-
-// isLocked reports whether a process that runs has locked the file at path.
-func isLocked(path string) bool {
-	f, err := osfile.Open(path, os.O_RDONLY, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 // replaceText makes text the content of the regular file at path.
@@ -143,10 +117,10 @@ func pidFileIsFree(path string) error {
 	if text, err := osfile.ReadSmall(path); err == nil && strings.HasSuffix(string(text), leaving) {
 		return nil
 	}
+	if hasEnded(pid) {
+		return nil
+	}
 	if !isLocked(path) { // by a server that cannot lock it, or was another program
-		if hasEnded(pid) {
-			return nil
-		}
 		if st, err := os.Stat(path); err == nil && isYounger(pid, st) {
 			return nil // it has the number that the server had, as after a restart of the machine
 		}

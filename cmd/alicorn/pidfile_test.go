@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestAPIDFileHoldsOneProcessID(t *testing.T) {
@@ -89,5 +91,61 @@ func TestThePIDFileOfAServerThatLeavesIsFree(t *testing.T) {
 	p.remove()
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the file is left")
+	}
+}
+
+// The pid file is for all to read. Who only reads it cannot make a server seem
+// to run that has ended.
+func TestAReaderOfThePIDFileDoesNotHoldIt(t *testing.T) {
+	t.Parallel()
+	other := exec.Command("sleep", "600") // has the number that the server had
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { other.Process.Kill(); other.Wait() }()
+	path := filepath.Join(t.TempDir(), "x.pid")
+	if err := replaceText(path, itoa(other.Process.Pid)+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC) // before that process
+	if err := os.Chtimes(path, long, long); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if err := unix.Flock(int(reader.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	if err := pidFileIsFree(path); err != nil {
+		t.Errorf("a file that a reader locks: %v", err)
+	}
+	p, err := writePID(path)
+	if err != nil || !isLocked(path) {
+		t.Errorf("%v; locked by its server: %t, in spite of the reader", err, isLocked(path))
+	}
+	p.remove()
+}
+
+// A lock says nothing about a process that has ended.
+func TestThePIDFileOfAProcessThatHasEndedIsFree(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x.pid")
+	p, err := writePID(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.unlock()
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := replaceText(path, itoa(ended.Process.Pid)+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := pidFileIsFree(path); err != nil {
+		t.Errorf("the file names a process that has ended: %v", err)
 	}
 }

@@ -33,7 +33,7 @@ func (p process) directives() []config.Directive {
 		{Name: "user", In: config.Main, Args: config.Arity{Min: 1, Max: 2}, Syntax: "USER [GROUP]", Default: "www-data, else nobody", Set: p.setUser,
 			Help: "Who serves, when the program is started as root: the process that speaks to clients runs as this user; only the keeper, which never does, stays root."},
 		{Name: "pid", In: config.Main, Args: config.OneArg, Syntax: "FILE", Set: p.setPID,
-			Help: "A file that holds the process ID of the running server, the process that was started. Relative to the prefix directory."},
+			Help: "A file that holds the process ID of the running server, the process that was started. A server that listens no more, and finishes what is in progress, adds an empty line to it: another server may take the file then. Relative to the prefix directory."},
 		{Name: "daemon", In: config.Main, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Help: "Runs in the background: the command returns when the server is serving, with its exit code when it cannot.",
 			Set:  config.Flag(p.key, func(c *processSettings) *bool { return &c.Daemon })},
