@@ -139,7 +139,7 @@ func (c *chaos) load(ctx context.Context, s *server) *tally {
 		if r.addr == "" {
 			r.addr = s.addr
 		}
-		client := &loadClient{addr: s.addr, path: "/", prefix: []byte("pid "), report: report, answered: c.progress.answered, connect: r.dial}
+		client := &loadClient{addr: s.addr, path: "/", prefix: []byte("pid "), report: report, answered: c.progress.answered, connect: r.dial, pause: c.kind.pause}
 		n := (c.connections + len(routes) - 1 - i) / len(routes)
 		wg.Go(func() { tallies[i] = client.run(ctx, max(n, 1)) })
 	}
@@ -181,7 +181,7 @@ func (c *chaos) disturb(ctx context.Context, s *server) disruption {
 }
 
 func (c *chaos) act(ctx context.Context, s *server) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestDeadline)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actDeadline)
 	defer cancel()
 	return c.kind.act(ctx, c, s)
 }

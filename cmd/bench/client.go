@@ -60,6 +60,7 @@ type loadClient struct {
 	path   string
 	prefix []byte // of every right body
 	report io.Writer
+	pause  time.Duration // between two requests of a connection
 	// connect, if not nil, connects otherwise than by TCP to addr.
 	connect func() (net.Conn, error)
 	// answered, if not nil, is called with each right body.
@@ -87,6 +88,9 @@ func (l *loadClient) drive(ctx context.Context, t *tally) {
 	var c *keptConn
 	for ctx.Err() == nil {
 		c = l.once(c, time.Now(), t)
+		if l.pause > 0 {
+			sleep(ctx, l.pause)
+		}
 	}
 	if c != nil {
 		c.conn.Close()

@@ -22,10 +22,12 @@ type disturbance struct {
 	acts int
 	// shape changes the site before servers start.
 	shape func(c *chaos, s *site) error
-	// act disturbs the server once. It ends by itself within requestDeadline.
+	// act disturbs the server once. It ends with ctx, within actDeadline.
 	act func(ctx context.Context, c *chaos, s *server) error
 	// beside runs beside the load until ctx ends, for example as other clients.
 	beside func(ctx context.Context, c *chaos, s *server) error
+	// pause is what each connection of the load waits between two requests.
+	pause time.Duration
 	// replaces says that the acts replace workers, so that more of them answer
 	// than the pool has.
 	replaces bool
@@ -46,7 +48,7 @@ func disturbances() []disturbance {
 	return []disturbance{
 		{name: "reload", noun: "reloads", every: 2 * time.Second, act: reloadOnce, replaces: true},
 		{name: "storm", noun: "reloads", every: 200 * time.Millisecond, act: reloadOnce, beside: slowClients, replaces: true},
-		{name: "forty", noun: "deploys", every: time.Second, shape: fortyShape, act: deployOne, beside: allForty, others: fortyWorkers, after: hostsInTime},
+		{name: "forty", noun: "deploys", every: time.Second, pause: fortyPause, shape: fortyShape, act: deployOne, beside: allForty, others: fortyWorkers, after: hostsInTime},
 		{name: "upgrade", noun: "upgrades", every: 3 * time.Second, acts: 20, shape: upgradeShape, act: upgradeOnce, replaces: true, after: earlierGone},
 		{name: "descriptors", noun: "signals", every: 500 * time.Millisecond, acts: 2, shape: descriptorsShape, act: signalScarce, beside: crowdIn, enough: crowded},
 		{name: "recycle", shape: recycleOften, replaces: true},

@@ -21,6 +21,9 @@ import (
 const (
 	fortyApps   = 40
 	fortyBroken = 5 // the first ones
+	// fortyPause leaves the machine time for deploys: the load is to show whether
+	// requests fail, not to use up the CPUs.
+	fortyPause = 20 * time.Millisecond
 )
 
 // fortyApp is the code of one application. It names itself.

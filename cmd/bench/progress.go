@@ -12,7 +12,10 @@ import (
 
 // moreTime is how much longer than its duration the load may go on until enough
 // has happened: on a slow machine that takes a while.
-const moreTime = 2 * time.Minute
+const moreTime = 3 * time.Minute
+
+// actDeadline is how long one act may take.
+const actDeadline = 2 * time.Minute
 
 // progress is what has happened since a run of chaos began.
 type progress struct {
