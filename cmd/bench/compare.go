@@ -139,7 +139,11 @@ func (c *comparison) finish(machine machine, tables []table, write bool) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, []byte(report), 0o644); err != nil {
+		before, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(rewritten(string(before), report)), 0o644); err != nil {
 			return err
 		}
 	}
@@ -336,6 +340,18 @@ func parseNumbers(list string) ([]int, error) {
 		return nil, errors.New("-connections names no number")
 	}
 	return numbers, nil
+}
+
+// otherModes is the heading of RESULTS.md below which there is what other modes
+// have measured.
+const otherModes = "\n# Other modes\n"
+
+// rewritten returns RESULTS.md with the report anew and the other modes' part as it was.
+func rewritten(before, report string) string {
+	if i := strings.Index(before, otherModes); i >= 0 {
+		return report + before[i:]
+	}
+	return report
 }
 
 // resultsFile returns the path of RESULTS.md in the module's checkout.

@@ -4,7 +4,7 @@
 //	go run ./cmd/bench          requests/s, CPU, latency and memory, driven by wrk
 //	go run ./cmd/bench shield   how long slow clients occupy a worker
 //	go run ./cmd/bench stall    what one slow request does to the others
-//	go run ./cmd/bench chaos    failed requests during reloads, recycling, kills
+//	go run ./cmd/bench chaos    failed requests, and what is left, while a server is disturbed
 //	go run ./cmd/bench fair     who waits how long while all workers are busy
 //	go run ./cmd/bench idle     what connections that wait cost the front
 //	go run ./cmd/bench leak     what a million requests leave behind

@@ -87,3 +87,15 @@ func TestSummaryHasARowForEachComparison(t *testing.T) {
 		t.Errorf("%d rows, want %d", len(rows), len(want))
 	}
 }
+
+func TestWritingTheReportKeepsWhatOtherModesMeasured(t *testing.T) {
+	const other = otherModes + "\n| kind | failed |\n"
+	for before, want := range map[string]string{
+		"# Benchmarks\nold\n":         "# Benchmarks\nnew\n",
+		"# Benchmarks\nold\n" + other: "# Benchmarks\nnew\n" + other,
+	} {
+		if got := rewritten(before, "# Benchmarks\nnew\n"); got != want {
+			t.Errorf("%q becomes %q, want %q", before, got, want)
+		}
+	}
+}
