@@ -168,9 +168,9 @@ func (c *count) Set(text string) error {
 	return nil
 }
 
-// String gives the number, and "" for none, so that help shows no default.
+// String gives the number as Set takes it; help shows no default that is 0.
 func (c *count) String() string {
-	if c.value == nil || *c.value == 0 {
+	if c.value == nil {
 		return ""
 	}
 	return strconv.Itoa(*c.value)

@@ -104,3 +104,21 @@ func TestTimeoutIsGunicorns(t *testing.T) {
 		}
 	}
 }
+
+func TestAZeroIsTakenFromAnyLayer(t *testing.T) {
+	for _, name := range []string{"timeout", "max-requests", "max-requests-jitter", "keep-alive", "limit-request-fields", "cert-reqs"} {
+		lower, upper := newServeFlags(pflag.NewFlagSet("", pflag.ContinueOnError)), newServeFlags(pflag.NewFlagSet("", pflag.ContinueOnError))
+		if err := lower.set.Parse([]string{"--" + name, "1"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := upper.set.Parse([]string{"--" + name, "0"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := lower.merge(upper); err != nil || lower.set.Lookup(name).Value.String() != "0" {
+			t.Errorf("--%s 0 over 1 is %q, %v", name, lower.set.Lookup(name).Value, err)
+		}
+		if strings.Contains(upper.set.FlagUsages(), "(default 0) (default 0)") {
+			t.Errorf("help shows the default 0 of --%s twice", name)
+		}
+	}
+}
