@@ -274,13 +274,17 @@ func setForwardedFor(k *key) config.Setter {
 
 // positive sets a time that must not be 0.
 func positive(k *key, field func(a *App) *time.Duration) config.Setter {
+	return longerThanZero(k, field, "")
+}
+
+func longerThanZero(k *key, field func(a *App) *time.Duration, hint string) config.Setter {
 	set := config.Duration(k, func(c *settings) *time.Duration { return field(c.app) })
 	return func(s *config.Scope, n *config.Node) error {
 		if err := set(s, n); err != nil {
 			return err
 		}
 		if *field(k.In(s).app) == 0 {
-			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("%s must be longer than 0", n.Name)}
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid value %q: %s must be longer than 0", n.Arg(0), n.Name), Hint: hint}
 		}
 		return nil
 	}
@@ -288,7 +292,7 @@ func positive(k *key, field func(a *App) *time.Duration) config.Setter {
 
 // positiveOrOff is positive for a bound that "off" lifts.
 func positiveOrOff(k *key, field func(a *App) *time.Duration) config.Setter {
-	set := positive(k, field)
+	set := longerThanZero(k, field, `"off" means as long as it likes`)
 	return func(s *config.Scope, n *config.Node) error {
 		if n.Arg(0) == "off" {
 			*field(k.In(s).app) = 0
