@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
@@ -119,9 +120,10 @@ func rootCommand() *cobra.Command {
 		Short:         "A web server and application server in one",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          isVerb,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.Flags()
 	flags.BoolVarP(&f.test, "test", "t", false, "check the configuration and end, as nginx -t")
@@ -135,6 +137,31 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(extraCommands()...)
 	root.SetHelpCommand(helpCommand())
 	return root
+}
+
+// otherVerbs are words of other programs, with the verb here.
+var otherVerbs = map[string]string{
+	"start": "run", "quit": "stop", "shutdown": "stop", "restart": "reload", "test": "check", "configtest": "check", "rotate": "reopen", "certs": "cert",
+}
+
+// isVerb names what is meant by a word that is no verb.
+func isVerb(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	word, hint := args[0], `"alicorn help" lists the verbs`
+	meant := root.SuggestionsFor(word)
+	switch verb := otherVerbs[word]; {
+	case verb != "":
+		hint = fmt.Sprintf("did you mean %q?", verb)
+	case strings.HasSuffix(word, ".conf"):
+		hint = fmt.Sprintf(`did you mean "run -c %s"?`, word)
+	case strings.ContainsAny(word, ":") || strings.HasSuffix(word, ".py"):
+		hint = fmt.Sprintf(`did you mean "serve %s"?`, word)
+	case len(meant) > 0:
+		hint = fmt.Sprintf("did you mean %q?", meant[0])
+	}
+	return fmt.Errorf("there is no verb %q; %s", word, hint)
 }
 
 // run does what nginx does with these flags.
