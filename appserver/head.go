@@ -13,6 +13,7 @@ import (
 // own, so that it can serve many responses.
 type head struct {
 	status      int
+	reason      string // of the status; "" for the usual one
 	contentType string
 	length      int64 // Content-Length; -1 without one
 	file        int64 // bytes of a file that follow; -1 without one
@@ -61,7 +62,7 @@ func parseHead(text string) (*head, error) {
 		return nil, err
 	}
 	h := &head{length: -1, file: -1}
-	if h.status, err = parseStatus(string(status)); err != nil {
+	if h.status, h.reason, err = parseStatus(status); err != nil {
 		return nil, err
 	}
 	n, err := d.open(typeList, typeTuple)
@@ -111,13 +112,14 @@ var hopByHop = map[string]bool{
 	"proxy-authenticate": true, "proxy-authorization": true, "proxy-connection": true, "trailer": true, "trailers": true,
 }
 
-func parseStatus(s string) (int, error) {
-	if len(s) >= 3 && (len(s) == 3 || s[3] == ' ') {
+func parseStatus(utf []byte) (code int, reason string, err error) {
+	s, ok := latin1(utf)
+	if ok && len(s) >= 3 && (len(s) == 3 || s[3] == ' ') {
 		if code, err := strconv.Atoi(s[:3]); err == nil && code >= 200 && code <= 999 {
-			return code, nil
+			return code, strings.Trim(s[3:], " "), nil
 		}
 	}
-	return 0, fmt.Errorf("the status %q is not one of a final response", s)
+	return 0, "", fmt.Errorf("the status %q is not one of a final response", utf)
 }
 
 func (h *head) field(d *decoder) error {
@@ -193,7 +195,8 @@ func isToken(name []byte) bool {
 // known, else -1.
 func (h *head) apply(x *proxy.Exchange, size int64) {
 	r := &x.Res
-	r.Status, r.ContentType, r.Length = h.status, h.contentType, h.length
+	r.SetStatus(h.status, h.reason)
+	r.ContentType, r.Length = h.contentType, h.length
 	if h.length < 0 && size >= 0 && x.Req.Method != "HEAD" && h.status != 304 {
 		r.Length = size
 	}

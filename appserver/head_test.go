@@ -41,3 +41,28 @@ func TestFieldsOfTheConnectionAreLeftOutOfAHead(t *testing.T) {
 		}
 	}
 }
+
+func TestAStatusKeepsItsReason(t *testing.T) {
+	for _, c := range []struct {
+		status, reason string
+		code           int // 0: an error
+	}{
+		{"200 OK", "OK", 200},
+		{"302 Found", "Found", 302},
+		{"299 Wild  One ", "Wild  One", 299},
+		{"404", "", 404},
+		{"404 ", "", 404},
+		{"200 \u00e9t\u00e9", "\xe9t\xe9", 200},
+		{"200 a\r\nX: b", "", 0},
+		{"200 \u0394", "", 0},
+		{"200 \x00", "", 0},
+		{"100 Continue", "", 0},
+		{"2000 OK", "", 0},
+		{"", "", 0},
+	} {
+		code, reason, err := parseStatus([]byte(c.status))
+		if code != c.code || reason != c.reason || (err != nil) != (c.code == 0) {
+			t.Errorf("%q: %d %q, %v; want %d %q", c.status, code, reason, err, c.code, c.reason)
+		}
+	}
+}

@@ -25,12 +25,30 @@ type Response struct {
 	// Written counts body bytes given to the wire: $body_bytes_sent.
 	Written int64
 
+	reason   string // an application's own, for the status reasonOf
+	reasonOf int
+
 	x        *Exchange
 	sent     bool
 	bodyless bool
 	done     bool
 	aborted  bool
 	filters  []BodyFilter
+}
+
+// SetStatus sets Status as an application has it, with a reason phrase of its
+// own, which holds no control character; "" is the usual one.
+func (r *Response) SetStatus(status int, reason string) {
+	r.Status, r.reason, r.reasonOf = status, reason, status
+}
+
+// Reason returns the reason phrase of Status: the application's own, unless a
+// filter or an error page has put another status in its place.
+func (r *Response) Reason() string {
+	if r.reason != "" && r.reasonOf == r.Status {
+		return r.reason
+	}
+	return StatusText(r.Status)
 }
 
 // Sent reports whether the head has gone to the wire, after which the status

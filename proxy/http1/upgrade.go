@@ -17,7 +17,7 @@ func (c *conn) Upgrade(x *proxy.Exchange) (net.Conn, error) {
 	c.headWritten, c.bodyless, c.mustClose, c.upgraded = true, true, true, true
 	c.core = x.Core()
 	c.buffer()
-	c.out = c.appendOwn(appendStatusLine(c.out, 101), &x.Res)
+	c.out = c.appendOwn(appendStatusLine(c.out, 101, proxy.StatusText(101)), &x.Res)
 	c.out = append(c.appendFields(append(c.out, "Connection: Upgrade\r\n"...), x), '\r', '\n')
 	if err := c.send(nil); err != nil {
 		return nil, err

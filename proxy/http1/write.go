@@ -58,7 +58,7 @@ func (c *conn) WriteHead(x *proxy.Exchange, bodyless bool) error {
 		return nil // an HTTP/0.9 response is the body alone
 	}
 	r := &x.Res
-	b := appendStatusLine(c.out, r.Status)
+	b := appendStatusLine(c.out, r.Status, r.Reason())
 	b = c.appendOwn(b, r)
 	b = c.appendFraming(b, x, bodyless)
 	if c.closing {
@@ -92,11 +92,11 @@ func (c *conn) decideClose(x *proxy.Exchange, bodyless bool) {
 	}
 }
 
-func appendStatusLine(b []byte, status int) []byte {
+func appendStatusLine(b []byte, status int, reason string) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(status), 10)
 	b = append(b, ' ')
-	return append(append(b, proxy.StatusText(status)...), '\r', '\n')
+	return append(append(b, reason...), '\r', '\n')
 }
 
 // appendOwn appends the fields that are ours unless the response has them.
@@ -167,7 +167,7 @@ func (c *conn) Interim(status int, h *proxy.Header) error {
 		return nil
 	}
 	c.buffer()
-	c.out = appendStatusLine(c.out, status)
+	c.out = appendStatusLine(c.out, status, proxy.StatusText(status))
 	for i := range h.Len() {
 		if f := h.At(i); isName(f.Name) && fieldValue(f.Value) {
 			c.out = append(append(append(append(c.out, f.Name...), ": "...), f.Value...), '\r', '\n')
