@@ -116,7 +116,7 @@ func (w *worker) endOutput() {
 // copyLines logs what f gives, line by line, until it ends. It counts w.printed
 // down once it has logged what there was when the worker exited.
 func (w *worker) copyLines(f *os.File, level proxy.Level) {
-	l := lines{buf: make([]byte, 0, maxLine), log: func(line []byte) { w.logLine(level, line) }}
+	l := lines{buf: make([]byte, 0, maxLine), log: func(ended [][]byte) { w.logLines(level, ended) }}
 	err := l.copy(f.Read)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		total := 0
@@ -155,13 +155,18 @@ func readNow(f *os.File, p []byte) (n int, err error) {
 
 // lines cuts output into lines.
 type lines struct {
-	buf []byte // of a line that has not ended
-	log func(line []byte)
+	buf   []byte // of a line that has not ended
+	ended [][]byte
+	// log is called once for all the lines that end in one read: an application
+	// that prints much costs a write to the log for each read, not for each line.
+	log func(ended [][]byte)
 }
 
 // flush logs what has come of a line that has not ended.
 func (l *lines) flush() {
-	l.log(l.buf)
+	if len(l.buf) > 0 {
+		l.log([][]byte{l.buf})
+	}
 	l.buf = l.buf[:0]
 }
 
@@ -170,18 +175,9 @@ func (l *lines) copy(read func(p []byte) (int, error)) error {
 	for {
 		n, err := read(l.buf[len(l.buf):cap(l.buf)])
 		l.buf = l.buf[:len(l.buf)+n]
-		rest := l.buf
-		for {
-			i := bytes.IndexByte(rest, '\n')
-			if i < 0 {
-				break
-			}
-			l.log(rest[:i])
-			rest = rest[i+1:]
-		}
-		if len(rest) == cap(l.buf) {
-			l.log(rest)
-			rest = nil
+		rest := l.cut()
+		if len(l.ended) > 0 {
+			l.log(l.ended)
 		}
 		l.buf = l.buf[:copy(l.buf[:cap(l.buf)], rest)]
 		if err != nil {
@@ -190,10 +186,54 @@ func (l *lines) copy(read func(p []byte) (int, error)) error {
 	}
 }
 
-func (w *worker) logLine(level proxy.Level, line []byte) {
-	if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
-		w.early.add(line)
-		w.log(level, "%s", line)
+// cut finds the lines that have ended, those that are too long too, and returns
+// what is left of buf.
+func (l *lines) cut() (rest []byte) {
+	l.ended, rest = l.ended[:0], l.buf
+	for {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			break
+		}
+		l.ended = append(l.ended, rest[:i])
+		rest = rest[i+1:]
+	}
+	if len(rest) == cap(l.buf) {
+		l.ended = append(l.ended, rest)
+		rest = nil
+	}
+	return rest
+}
+
+// logLines logs the lines that are not empty.
+func (w *worker) logLines(level proxy.Level, ended [][]byte) {
+	messages := make([]string, 0, len(ended))
+	for _, line := range ended {
+		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			w.early.add(line)
+			messages = append(messages, w.name+": "+string(line))
+		}
+	}
+	logAll(w.pool.logger(), level, messages)
+}
+
+// batchHandler is a slog.Handler that writes several events at once.
+type batchHandler interface {
+	HandleAll(ctx context.Context, at time.Time, level slog.Level, messages []string) error
+}
+
+// logAll logs an event for each message, in order.
+func logAll(l *slog.Logger, level proxy.Level, messages []string) {
+	ctx := context.Background()
+	if len(messages) == 0 || l == nil || !l.Enabled(ctx, level) {
+		return
+	}
+	if h, ok := l.Handler().(batchHandler); ok {
+		_ = h.HandleAll(ctx, time.Now(), level, messages) // as slog.Logger does with Handle's
+		return
+	}
+	for _, message := range messages {
+		l.LogAttrs(ctx, level, message)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"alicorn/config"
 	"alicorn/proxy"
@@ -146,15 +147,14 @@ func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
 
 var lines = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
+// mostKept bounds the memory that stays for the next lines.
+const mostKept = 64 << 10
+
 // Handle writes one event.
 func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	buf := lines.Get().(*[]byte)
 	defer lines.Put(buf)
-	b := r.Time.AppendFormat((*buf)[:0], "2006/01/02 15:04:05 [")
-	b = append(append(b, LevelName(r.Level)...), "] "...)
-	b = strconv.AppendInt(b, int64(os.Getpid()), 10)
-	b = strconv.AppendInt(append(b, '#'), int64(os.Getpid()), 10)
-	b = append(b, ": "...)
+	b := appendHead((*buf)[:0], r.Time, r.Level)
 	rest := h.attrs
 	r.Attrs(func(a slog.Attr) bool {
 		if a.Key == "cid" {
@@ -166,13 +166,47 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	})
 	b = appendLines(appendLines(b, r.Message), rest)
 	b = append(b, '\n')
+	h.write(r.Level, b)
+	*buf = b
+	return nil
+}
+
+// HandleAll writes an event for each message, in order, and all of them to each
+// destination that takes the level in one write.
+func (h *Handler) HandleAll(_ context.Context, at time.Time, level slog.Level, messages []string) error {
+	buf := lines.Get().(*[]byte)
+	defer lines.Put(buf)
+	b := appendHead((*buf)[:0], at, level)
+	head := string(b)
+	for i, message := range messages {
+		if i > 0 {
+			b = append(b, head...)
+		}
+		b = append(appendLines(appendLines(b, message), h.attrs), '\n')
+	}
+	h.write(level, b)
+	if cap(b) <= mostKept {
+		*buf = b
+	}
+	return nil
+}
+
+// appendHead appends what stands before the message.
+func appendHead(b []byte, at time.Time, level slog.Level) []byte {
+	b = at.AppendFormat(b, "2006/01/02 15:04:05 [")
+	b = append(append(b, LevelName(level)...), "] "...)
+	b = strconv.AppendInt(b, int64(os.Getpid()), 10)
+	b = strconv.AppendInt(append(b, '#'), int64(os.Getpid()), 10)
+	return append(b, ": "...)
+}
+
+// write writes whole lines to the destinations that take the level.
+func (h *Handler) write(level slog.Level, b []byte) {
 	for _, o := range h.outs {
-		if r.Level >= o.level {
+		if level >= o.level {
 			o.w.Write(b)
 		}
 	}
-	*buf = b
-	return nil
 }
 
 // appendLines appends text so that only its first line begins a line, and

@@ -51,6 +51,42 @@ func TestALineIsAsNginxWritesIt(t *testing.T) {
 	}
 }
 
+// counted counts writes.
+type counted struct {
+	bytes.Buffer
+	writes int
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	c.writes++
+	return c.Buffer.Write(p)
+}
+
+// Events that are written at once are the lines that each would be by itself, in
+// one write to each destination that takes the level.
+func TestSeveralEventsAreOneWrite(t *testing.T) {
+	at := time.Date(2026, 11, 21, 8, 9, 10, 0, time.Local)
+	messages := []string{"first", "a\x1b[31m\nb", "", "last"}
+	var single bytes.Buffer
+	one := NewHandler(&single, proxy.LevelDebug).WithAttrs([]slog.Attr{slog.String("server", "a")})
+	for _, m := range messages {
+		if err := one.Handle(t.Context(), slog.NewRecord(at, proxy.LevelError, m, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var takes, leaves counted
+	h := (&Handler{outs: []out{{&takes, proxy.LevelError}, {&leaves, proxy.LevelCrit}}}).WithAttrs([]slog.Attr{slog.String("server", "a")}).(*Handler)
+	if err := h.HandleAll(t.Context(), at, proxy.LevelError, messages); err != nil {
+		t.Fatal(err)
+	}
+	if takes.writes != 1 || takes.String() != single.String() {
+		t.Errorf("wrote %q in %d writes, want %q in one", takes.String(), takes.writes, single.String())
+	}
+	if leaves.writes != 0 {
+		t.Errorf("a destination of a higher level got %q", leaves.String())
+	}
+}
+
 // A line break of a client must not begin a line that looks like one of ours.
 func TestNoMessageCanForgeALine(t *testing.T) {
 	var out bytes.Buffer
