@@ -22,7 +22,7 @@ const frontProcesses = 2
 
 // leftBound is what a server may hold more after a disturbance than before it: its
 // heap has grown under load, and a few caches are full.
-var leftBound = growth{memory: 48 << 20, descriptors: 8, goroutines: 8}
+var leftBound = growth{memory: 48 << 20, descriptors: 8, goroutines: 16}
 
 // processes returns how many worker processes there are without a disturbance.
 func (c *chaos) processes() int {
