@@ -6,9 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"alicorn/config/osfile"
 )
@@ -117,6 +120,9 @@ func (a *App) identity() string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
+// Same reports whether a and b say the same, but for where they stand.
+func (a *App) Same(b *App) bool { return a.identity() == b.identity() }
+
 // unsure is the stamp of a file that may have changed unseen.
 const unsure = "?"
 
@@ -147,7 +153,8 @@ func resolved(path string) string {
 	return filepath.Clean(path)
 }
 
-// openFiles returns the files that this process has open: its logs.
+// openFiles returns the files that this process has open to write to: its
+// logs. One that it happens to read is no file of the server.
 func openFiles() []string {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -155,9 +162,20 @@ func openFiles() []string {
 	}
 	var files []string
 	for _, e := range entries {
-		if path, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(path, "/") {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || !writesTo(fd) {
+			continue
+		}
+		path, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && strings.HasPrefix(path, "/") && writesTo(fd) { // still
 			files = append(files, path)
 		}
 	}
 	return files
+}
+
+// writesTo reports whether a descriptor is open for writing.
+func writesTo(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	return err == nil && flags&unix.O_ACCMODE != unix.O_RDONLY
 }
