@@ -70,12 +70,12 @@ type Keeper struct {
 	waiting    []int // numbers that came while there was no front; Run's own
 
 	mu       sync.Mutex
-	current  *Reading   // of the configuration that serves
-	pending  *Reading   // of the one being loaded
-	unseen   *Reading   // what the next question for a configuration is answered with
-	count    uint64     // of readings, so far
-	past     []*Reading // that have served, the newest last: their numbers and apps
-	front    *wire      // nil while there is none
+	current  *Reading // of the configuration that serves
+	pending  *Reading // of the one being loaded
+	unseen   *Reading // what the next question for a configuration is answered with
+	count    uint64   // of readings, so far
+	past     past     // earlier versions of the apps of current
+	front    *wire    // nil while there is none
 	workers  map[int]appserver.Process
 	starting int   // workers that are about to be among them
 	failed   error // why Serving stopped the server
@@ -88,7 +88,7 @@ type Keeper struct {
 
 // New returns a Keeper; it starts nothing.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, asked: make(chan struct{}, maxAsked), serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), reserve: NewReserve(reserved), workers: map[int]appserver.Process{}}
+	return &Keeper{o: o, asked: make(chan struct{}, maxAsked), serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), reserve: NewReserve(reserved), workers: map[int]appserver.Process{}, past: past{}}
 }
 
 // Run keeps a front running until it is told to stop, and returns the exit

@@ -199,6 +199,13 @@ func TestAWorkerIsOfTheReadingThatItsPoolWasMadeFrom(t *testing.T) {
 		read(code, text(code))
 		f.client.Settle(code != "13")
 	}
+	f.configure(t, text("12"))
+	for range 2 * maxVersions { // reloads for the sake of others
+		if _, err := f.client.Read(nil, &told); err != nil {
+			t.Fatal(err)
+		}
+		f.client.Settle(true)
+	}
 	for code, launch := range launchers {
 		files, _ := orderFiles(t)
 		p, err := launch(appserver.Order{Number: 1, Files: files})

@@ -12,9 +12,6 @@ import (
 	"alicorn/proxy"
 )
 
-// maxPast bounds the earlier readings whose apps are remembered.
-const maxPast = 32
-
 // maxAsked bounds the questions of a front that are answered at a time.
 const maxAsked = 256
 
@@ -214,7 +211,7 @@ func (k *Keeper) settle(ok bool) {
 	k.pending = nil
 	if pending != nil && ok {
 		if before != nil {
-			k.past = append(k.past[max(len(k.past)-maxPast+1, 0):], &Reading{number: before.number, Apps: before.Apps})
+			k.past.add(before, pending)
 		}
 		k.current = pending
 	}
@@ -327,10 +324,8 @@ func (k *Keeper) app(reading uint64, name string) *appserver.App {
 		return k.pending.app(name)
 	}
 	app := k.current.app(name)
-	for _, r := range k.past {
-		if old := r.app(name); r.number == reading && old != nil && app != nil {
-			return old
-		}
+	if old := k.past.app(reading, name); app != nil && old != nil && reading != k.current.number {
+		return old
 	}
 	return app
 }
