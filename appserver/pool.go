@@ -37,6 +37,7 @@ type Pool struct {
 	succeeded bool       // another pool takes new requests; this one ends once it has none
 	closed    bool       // ends now
 	failed    *BootError // why the last start of a worker failed; nil: it has not
+	cameUp    bool       // a worker has been ready
 	silent    bool       // failed starts are not logged
 	decided   bool
 	outcome   *BootError // of the first start, once that is decided
@@ -100,15 +101,24 @@ func (p *Pool) start(logs func() *slog.Logger) {
 func (p *Pool) await(ctx context.Context) error {
 	select {
 	case <-p.first:
+	case <-p.done:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	switch ready, failed := p.outcomeNow(); {
+	case ready:
+		return nil
+	case failed != nil:
+		return failed
+	}
+	return errGivenUp
+}
+
+// outcomeNow returns the outcome of the first start, as far as it is known.
+func (p *Pool) outcomeNow() (ready bool, failed *BootError) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.outcome != nil {
-		return p.outcome
-	}
-	return nil
+	return p.decided && p.outcome == nil, p.outcome
 }
 
 // speak has the pool log failed starts. missed: also one that has failed already.
@@ -166,6 +176,20 @@ func (p *Pool) isBroken() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.broken()
+}
+
+// serves reports whether the pool has come up and its last start has not failed.
+func (p *Pool) serves() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.ready) > 0 || p.cameUp && p.failed == nil
+}
+
+// failure returns why the last start has failed and when the next one is.
+func (p *Pool) failure() (e *BootError, next time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed, p.next
 }
 
 func (p *Pool) broken() bool { return p.failed != nil && len(p.ready) == 0 }

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"alicorn/config"
 )
@@ -29,9 +31,15 @@ type Policy struct {
 	// Alone lets an application that does not come up fail alone: it keeps the
 	// workers that it has, or is tried again and again.
 	Alone bool
-	// Early lets the generation serve before its applications are ready, which
-	// requests wait for. It needs Alone.
+	// Early lets the generation serve before its applications are ready. Requests
+	// go to the workers that an application has, or wait. It needs Alone.
 	Early bool
+	// Gate has the start fail when nothing at all can be served. It is for a start
+	// that is not Early.
+	Gate bool
+	// Patience bounds how long a start that is not Early waits for applications;
+	// one that is not ready by then goes on starting. 0: there is no bound.
+	Patience time.Duration
 }
 
 // Fate is what became of an application when a generation started.
@@ -72,7 +80,8 @@ type Rollout struct {
 type part struct {
 	app     *App
 	service *service
-	pool    *Pool // its new one; nil: it keeps the one it has
+	pool    *Pool    // its new one; nil: it keeps the one it has
+	attempt *attempt // of a pool that succeeds another one once it is ready
 	fate    Fate
 	why     string
 	err     error // a *BootError, or why the start was given up
@@ -110,9 +119,12 @@ func (r *Rollout) start(ctx context.Context) error {
 	wg.Wait()
 	var errs []error
 	for _, pt := range r.parts {
-		if pt.err != nil && (!r.Policy.Alone || ctx.Err() != nil) {
+		if pt.err != nil && (!r.Policy.Alone || ctx.Err() != nil || r.Policy.Gate && !r.others) {
 			errs = append(errs, pt.err)
 		}
+	}
+	if r.Policy.Gate && ctx.Err() == nil && len(errs) < len(r.parts) {
+		return nil
 	}
 	return errors.Join(errs...)
 }
@@ -139,35 +151,50 @@ func (r *Rollout) judgeNames() error {
 func (r *Rollout) bring(ctx context.Context, pt *part) {
 	old := pt.service.pool.Load()
 	f := r.survey(pt, old)
-	if old != nil && !old.isBroken() && r.keeps(pt, old, f) {
-		pt.fate = Kept
+	if old != nil && r.keeps(pt, old, f) {
+		return
+	}
+	if a := r.underWay(pt); a != nil {
+		pt.pool, pt.attempt = a.pool, a
 		return
 	}
 	pt.pool = newPool(r.rt, pt.app)
 	pt.pool.service, pt.pool.tree, pt.pool.identity = pt.service, f.Tree, f.Identity
+	pt.pool.start(r.logs)
 	pt.fate = Replaced
 	if old == nil {
 		pt.fate, pt.why = Started, ""
-	}
-	// Where nothing serves there is nothing to keep: the new pool goes on trying.
-	insists := r.Policy.Alone && (old == nil || old.isBroken())
-	pt.pool.start(r.logs)
-	if old == nil {
 		r.rt.use(pt.service, pt.pool) // nobody but this generation knows it
 	}
-	if r.Policy.Early {
+	if !r.Policy.Early {
+		r.await(ctx, pt, old)
+	}
+}
+
+// await waits for the first start of pt's new pool. old is the one it has; nil: none.
+func (r *Rollout) await(ctx context.Context, pt *part, old *Pool) {
+	// Where nothing serves there is nothing to keep: the new pool goes on trying.
+	insists := r.Policy.Alone && (old == nil || old.isBroken())
+	within := ctx
+	if r.Policy.Patience > 0 {
+		var cancel context.CancelFunc
+		within, cancel = context.WithTimeoutCause(ctx, r.Policy.Patience, fmt.Errorf("app %q is not ready after %s", pt.app.Name, r.Policy.Patience))
+		defer cancel()
+	}
+	if pt.err = pt.pool.await(within); pt.err == nil {
 		return
 	}
-	if pt.err = pt.pool.await(ctx); pt.err == nil {
-		return
+	if ctx.Err() == nil && within.Err() != nil {
+		pt.err = context.Cause(within)
+	} else {
+		pt.fate = Failed
 	}
-	pt.fate = Failed
 	if !insists {
 		pt.pool.stop(ended())
 		pt.pool = nil
-		return
+	} else if pt.fate == Failed && !r.Policy.Gate { // which has Verdict log it
+		pt.pool.speak(false)
 	}
-	pt.pool.speak(false)
 }
 
 // survey looks at pt's files, and at what has become of those of old, if there is one.
@@ -206,28 +233,80 @@ func (rt *Runtime) look(app *App, q Survey) (Findings, error) {
 	return app.Survey(q), nil
 }
 
-// keeps reports whether pt's application is as it was, and why not.
+// keeps reports whether pt keeps the pool that it has: its application is as it
+// was. One that is broken and as it was is tried again by its own clock, for
+// which nobody waits.
 func (r *Rollout) keeps(pt *part, old *Pool, f Findings) bool {
-	switch {
-	case !r.Policy.Keep || slices.Contains(r.Policy.Replace, pt.app.Name):
+	if pt.why = old.difference(f); r.forced(pt) {
 		pt.why = "as asked"
-	case f.Identity == "" || f.Identity != old.identity:
-		pt.why = "its settings or its environment have changed"
-	case f.Why != "":
-		pt.why = f.Why
-	case len(old.tree) == 0:
-		pt.why = "its files were not known"
 	}
-	return pt.why == ""
+	failed, next := old.failure()
+	switch {
+	case pt.why != "":
+	case !old.isBroken() || failed == nil:
+		pt.fate = Kept
+	case !r.Policy.Alone:
+		pt.why = "it has not come up"
+	default:
+		soon := "now"
+		if wait := time.Until(next); wait > 0 {
+			soon = fmt.Sprintf("in %d s", int(math.Ceil(wait.Seconds())))
+		}
+		pt.fate = Failed
+		pt.why = fmt.Sprintf("still broken: %s; next try %s", failed.Message, soon)
+		pt.err = fmt.Errorf("app %q did not come up: %s; next try %s, or with \"alicorn reload %s\"", pt.app.Name, failed.Message, soon, pt.app.Name)
+	}
+	return pt.fate != ""
 }
 
-// commit gives requests to the new pools.
+// forced reports whether pt's application gets new workers whatever has changed.
+func (r *Rollout) forced(pt *part) bool {
+	return !r.Policy.Keep || slices.Contains(r.Policy.Replace, pt.app.Name)
+}
+
+// underWay returns the attempt that brings up the application as it is now, if
+// an earlier reload has begun one.
+func (r *Rollout) underWay(pt *part) *attempt {
+	if !r.Policy.Early || r.forced(pt) {
+		return nil
+	}
+	a := r.rt.newest(pt.service)
+	if a == nil || a.pool.difference(r.survey(pt, a.pool)) != "" {
+		return nil
+	}
+	return a
+}
+
+// difference returns what has changed since p was started; "": nothing has.
+func (p *Pool) difference(f Findings) string {
+	switch {
+	case f.Identity == "" || f.Identity != p.identity:
+		return "its settings or its environment have changed"
+	case f.Why != "":
+		return f.Why
+	case len(p.tree) == 0:
+		return "its files were not known"
+	}
+	return ""
+}
+
+// commit gives requests to the new pools: now, or once they are ready.
 func (r *Rollout) commit() {
 	for _, pt := range r.parts {
-		if pt.pool != nil {
+		old := pt.service.pool.Load()
+		if old != nil {
+			old.logs.Store(&r.logs)
+		}
+		switch {
+		case pt.attempt != nil:
+			pt.pool.logs.Store(&r.logs)
+		case pt.pool == nil:
+			r.rt.giveUp(pt.service)
+		case r.Policy.Early && old != pt.pool:
+			pt.attempt = r.rt.attempt(pt.service, pt.pool)
+		default:
+			r.rt.giveUp(pt.service)
 			r.rt.use(pt.service, pt.pool)
-		} else if p := pt.service.pool.Load(); p != nil {
-			p.logs.Store(&r.logs)
 		}
 	}
 }
@@ -238,7 +317,7 @@ func (r *Rollout) stop(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, pt := range r.parts {
 		wg.Go(func() {
-			if pt.pool != nil && pt.service.pool.Load() != pt.pool && !pt.pool.isSucceeded() {
+			if pt.pool != nil && pt.attempt == nil && pt.service.pool.Load() != pt.pool && !pt.pool.isSucceeded() {
 				pt.pool.stop(ended()) // it was never used
 			}
 			r.rt.leave(ctx, pt.service)
@@ -284,18 +363,59 @@ func (r *Rollout) judge(ctx context.Context, all bool) error {
 	return errors.Join(errs...)
 }
 
+// Starting returns the applications whose outcomes are not known yet, once the
+// generation serves.
+func (r *Rollout) Starting() (names []string) {
+	for _, pt := range r.parts {
+		if pt.starts() {
+			names = append(names, pt.app.Name)
+		}
+	}
+	return names
+}
+
+func (pt *part) starts() bool {
+	switch {
+	case pt.pool == nil || pt.fate == Failed:
+		return false
+	case pt.attempt != nil:
+		select {
+		case <-pt.attempt.settled:
+			return false
+		default:
+			return true
+		}
+	}
+	ready, failed := pt.pool.outcomeNow()
+	return !ready && failed == nil
+}
+
 // Outcomes returns the fates of all applications, in the order of the
-// configuration, once the generation has started.
-func (r *Rollout) Outcomes() []Outcome {
+// configuration, once they are known: the generation must serve. An error says
+// that ctx has ended before.
+func (r *Rollout) Outcomes(ctx context.Context) ([]Outcome, error) {
 	var all []Outcome
 	for _, pt := range r.parts {
 		o := Outcome{App: pt.app.Name, Fate: pt.fate, Why: pt.why}
-		if pt.err != nil {
-			o.Error = pt.err.Error()
+		err := pt.err
+		switch {
+		case pt.attempt != nil:
+			o.Fate, err = pt.attempt.outcome(ctx)
+		case pt.fate == Started && err == nil:
+			if err = pt.pool.await(ctx); err != nil {
+				o.Fate = Failed
+				pt.pool.speak(false)
+			}
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			o.Error = err.Error()
 		}
 		all = append(all, o)
 	}
-	return all
+	return all, nil
 }
 
 // ended returns a context that has ended: for stops without waiting.

@@ -17,8 +17,9 @@ type service struct {
 	written written
 
 	// Under the runtime's lock.
-	shares int     // generations that have the app
-	past   []*Pool // pools that were succeeded and may still run
+	shares int        // generations that have the app
+	coming []*attempt // to succeed pool, the oldest first
+	past   []*Pool    // pools that were succeeded and may still run
 }
 
 // errSucceeded is returned by a pool that another one has succeeded: that one
@@ -44,13 +45,20 @@ func (rt *Runtime) leave(ctx context.Context, s *service) {
 	rt.mu.Lock()
 	s.shares--
 	last := s.shares == 0
+	var given []*attempt
 	if last {
 		delete(rt.services, s.name)
+		given = s.giveUp()
 	}
 	past := slices.Clone(s.past)
 	rt.mu.Unlock()
-	if p := s.pool.Load(); last && p != nil {
-		p.stop(ctx)
+	if last {
+		if p := s.pool.Load(); p != nil {
+			p.stop(ctx)
+		}
+		for _, a := range given {
+			<-a.settled
+		}
 	}
 	for _, p := range past {
 		p.finish(ctx)
@@ -62,12 +70,20 @@ func (rt *Runtime) leave(ctx context.Context, s *service) {
 
 // use makes p the pool that takes the app's requests.
 func (rt *Runtime) use(s *service, p *Pool) {
+	rt.mu.Lock()
+	old := s.use(p)
+	rt.mu.Unlock()
+	if old != nil {
+		old.succeed()
+	}
+}
+
+// use returns the pool before p, which has to be told. The runtime's lock is held.
+func (s *service) use(p *Pool) *Pool {
 	old := s.pool.Swap(p)
 	if old == nil || old == p {
-		return
+		return nil
 	}
-	rt.mu.Lock()
 	s.past = append(s.past, old)
-	rt.mu.Unlock()
-	old.succeed()
+	return old
 }

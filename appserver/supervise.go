@@ -124,7 +124,7 @@ func (p *Pool) onReady(w *worker, r Report) {
 		}
 	}
 	p.ready = append(p.ready, w)
-	p.lastBoot, p.failed = "", nil
+	p.lastBoot, p.failed, p.cameUp = "", nil, true
 	p.endImport(w)
 	p.occupy(w)
 }

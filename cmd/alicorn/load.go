@@ -27,7 +27,7 @@ type program struct {
 	name    string
 	maxBody int64 // client_max_body_size's default
 	port    int   // of a server without listen
-	gated   bool  // it takes over from another process once all applications are ready
+	gated   bool  // it takes over from another process once its applications have come up, or failed
 	single  bool  // it is serve's one application: it must come up, and each reload replaces it
 	folders folders
 	origin  origin

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"alicorn/appserver"
@@ -21,16 +22,34 @@ type reloading struct {
 	fates   []control.Fate
 }
 
-// reloader runs one reload at a time. What is asked for meanwhile becomes one
-// more reload, of the newest configuration, and every caller gets its result.
+// reloader loads one configuration at a time. What is asked for meanwhile
+// becomes one more reload, of the newest configuration, and every caller gets its
+// result. Once a configuration serves the next one may be loaded: new workers
+// that are not ready yet, and those that wait for them, hold nobody up.
 type reloader struct {
 	s       *server
 	running bool
 	waiting []*reloading // for the running one
 	next    []*reloading // for the one after it
-	done    chan error
-	fates   []control.Fate     // of the running one, once done has its result
+	done    chan loading
 	cancel  context.CancelFunc // of the running one
+
+	settling sync.WaitGroup  // callers that wait for new workers
+	life     context.Context // of their waits
+	end      context.CancelFunc
+}
+
+// loading is how the load of a configuration has ended.
+type loading struct {
+	// settle returns what has become of the applications, once that is known.
+	settle func(ctx context.Context) ([]control.Fate, error)
+	err    error
+}
+
+func newReloader(s *server) *reloader {
+	r := &reloader{s: s, done: make(chan loading, 1)}
+	r.life, r.end = context.WithCancel(context.Background())
+	return r
 }
 
 func (r *reloader) ask(ctx context.Context, a *reloading) {
@@ -53,27 +72,34 @@ func (r *reloader) run(ctx context.Context, asked []*reloading) {
 	r.running, r.waiting = true, asked
 	ctx, r.cancel = context.WithCancel(ctx)
 	go func() {
-		var err error
-		r.fates, err = r.s.reload(ctx, o)
-		r.done <- err
+		settle, err := r.s.reload(ctx, o)
+		r.done <- loading{settle, err}
 	}()
 }
 
-func (r *reloader) finished(ctx context.Context, err error) {
+// finished answers who waits for the running reload, and starts the next one.
+func (r *reloader) finished(ctx context.Context, l loading) {
 	r.cancel()
-	r.answer(err)
-	next := r.next
-	*r = reloader{s: r.s, done: r.done}
+	waiting, next := r.waiting, r.next
+	r.running, r.waiting, r.next = false, nil, nil
 	r.s.queued.Store(0)
+	if l.err != nil {
+		tell(waiting, nil, l.err)
+	} else {
+		r.settling.Go(func() {
+			fates, err := l.settle(r.life)
+			tell(waiting, fates, err)
+		})
+	}
 	if len(next) > 0 {
 		r.run(ctx, next)
 	}
 }
 
-// answer gives the running reload's result to all that wait for it.
-func (r *reloader) answer(err error) {
-	for _, a := range r.waiting {
-		a.fates = r.fates
+// tell gives a reload's result to all that wait for it.
+func tell(waiting []*reloading, fates []control.Fate, err error) {
+	for _, a := range waiting {
+		a.fates = fates
 		respond(a.reply, err)
 	}
 }
@@ -83,33 +109,36 @@ const abandonPatience = 5 * time.Second
 
 // abandon ends the running reload, if there is one, and answers who waits.
 func (r *reloader) abandon() {
+	r.end()
+	r.settling.Wait()
 	if !r.running {
 		return
 	}
 	r.cancel()
 	err := errStopping
 	select {
-	case err = <-r.done:
+	case l := <-r.done:
+		if l.err != nil {
+			err = l.err
+		}
 	case <-time.After(abandonPatience): // it reads what does not come, and will not serve any more
 	}
-	r.answer(err)
-	for _, a := range r.next {
-		respond(a.reply, errStopping)
-	}
+	tell(append(r.waiting, r.next...), nil, err)
 }
 
-// reload replaces the running generation by one of the newest configuration,
-// and of the applications those that have changed. A mistake in the
-// configuration changes nothing. An application that does not come up keeps
-// its workers; the error names it, and all else is new.
-func (s *server) reload(ctx context.Context, o control.Reload) (fates []control.Fate, err error) {
+// reload replaces the running generation by one of the newest configuration.
+// A mistake in the configuration changes nothing. It returns once the new one
+// serves; of the applications those that have changed get new workers, which
+// settle waits for. One that does not come up keeps its workers; settle's error
+// names it.
+func (s *server) reload(ctx context.Context, o control.Reload) (settle func(context.Context) ([]control.Fate, error), err error) {
 	s.p.origin.notify.reloading()
 	swapped := false
 	defer func() { s.p.origin.notify.reloaded(swapped) }()
 	old := s.loaded()
 	tree, err := s.p.read()
 	ld, err := s.bring(ctx, tree, err, old.generation.Resources.Next(s.host), appserver.Policy{
-		Survey: !s.p.single, Keep: !o.All && !s.p.single, Replace: o.Apps, Alone: !o.AllOrNothing,
+		Survey: !s.p.single, Keep: !o.All && !s.p.single, Replace: o.Apps, Alone: !o.AllOrNothing, Early: !o.AllOrNothing && !s.p.single,
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -125,13 +154,36 @@ func (s *server) reload(ctx context.Context, o control.Reload) (fates []control.
 		ld.generation.Resources.Release()
 		return nil, errStopping
 	}
-	fates, err = fatesOf(appserver.RolloutOf(ld.main).Outcomes())
+	if names := appserver.RolloutOf(ld.main).Starting(); len(names) > 0 {
+		ld.generation.LogTo(proxy.LevelLife, fmt.Sprintf("the new configuration serves; new workers start: %s", listed(names)))
+	}
+	return func(ctx context.Context) ([]control.Fate, error) { return s.settle(ctx, ld) }, nil
+}
+
+// settle waits for the new workers of ld, and logs what has become of them.
+func (s *server) settle(ctx context.Context, ld *loaded) ([]control.Fate, error) {
+	outcomes, err := appserver.RolloutOf(ld.main).Outcomes(ctx)
+	g := s.loaded().generation // which may be a newer one: its logs are open
 	if err != nil {
-		ld.generation.LogTo(proxy.LevelEmerg, "reloaded but for what has not come up: "+err.Error())
+		g.LogTo(proxy.LevelEmerg, "the reload has not finished: "+errStopping.Error())
+		return nil, errStopping
+	}
+	fates, err := fatesOf(outcomes)
+	if err != nil {
+		g.LogTo(proxy.LevelEmerg, "reloaded but for what has not come up: "+err.Error())
 	} else {
-		ld.generation.LogTo(proxy.LevelLife, "reloaded"+summary(fates))
+		g.LogTo(proxy.LevelLife, "reloaded"+summary(fates))
 	}
 	return fates, err
+}
+
+// listed names a few applications.
+func listed(names []string) string {
+	const most = 10
+	if n := len(names); n > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 // fatesOf are the applications' fates, and an error of those that failed.

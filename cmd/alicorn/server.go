@@ -127,9 +127,18 @@ func (s *server) discard(ld *loaded) {
 	ld.generation.Resources.Release()
 }
 
+// gatePatience bounds how long a program that takes over waits for its
+// applications: the one before it does not wait longer than upgradePatience.
+func (p *program) gatePatience() time.Duration {
+	if p.gated && !p.single {
+		return upgradePatience * 3 / 4
+	}
+	return 0
+}
+
 // firstPolicy is how the applications of the first generation start.
 func (p *program) firstPolicy() appserver.Policy {
-	return appserver.Policy{Survey: !p.single, Early: !p.gated, Alone: !p.gated && !p.single}
+	return appserver.Policy{Survey: !p.single, Early: !p.gated, Alone: !p.single, Gate: p.gated, Patience: p.gatePatience()}
 }
 
 // bring makes a generation that is ready to serve. On error nothing is left of it.
@@ -208,7 +217,7 @@ func (c *processSettings) shutdownContext(parent context.Context) (context.Conte
 // nothing of the first generation can be served. ctx ending stops at once.
 func (s *server) run(ctx context.Context) error {
 	defer s.first.end()
-	r := &reloader{s: s, done: make(chan error, 1)}
+	r := newReloader(s)
 	u := &upgrade{s: s, done: make(chan error, 1)}
 	for {
 		select {
@@ -241,8 +250,8 @@ func (s *server) run(ctx context.Context) error {
 			for _, c := range held {
 				s.carryOut(ctx, c, r, u)
 			}
-		case err := <-r.done:
-			r.finished(ctx, err)
+		case l := <-r.done:
+			r.finished(ctx, l)
 		case err := <-u.done:
 			if u.finished(err) {
 				r.abandon()

@@ -251,6 +251,16 @@ func TestAStopEndsAReloadInProgress(t *testing.T) {
 // who asked and in the log.
 func TestAReloadThatAStopEndsNamesTheStop(t *testing.T) {
 	t.Parallel()
+	for allOrNothing, want := range map[bool]string{
+		false: "the reload has not finished: " + errStopping.Error(),
+		true:  "reload failed, the old configuration goes on: " + errStopping.Error(),
+	} {
+		reloadThatAStopEnds(t, control.Reload{AllOrNothing: allOrNothing}, want)
+	}
+}
+
+func reloadThatAStopEnds(t *testing.T, o control.Reload, want string) {
+	t.Helper()
 	dir := proxytest.PublicDir(t)
 	if err := os.Chmod(dir, 0o777); err != nil { // for the application's user
 		t.Fatal(err)
@@ -261,12 +271,11 @@ func TestAReloadThatAStopEndsNamesTheStop(t *testing.T) {
 	f.set(`app web { wsgi app:app; directory ` + dir + `; python /usr/bin/python3; workers 1; }
 server { listen 127.0.0.1:0; location / { app_pass web; } }`)
 	result := make(chan error, 1)
-	go func() { result <- reload(context.Background(), s) }()
-	for deadline := time.Now().Add(patience); !isRegular(filepath.Join(dir, "importing")); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the application is not imported")
-		}
-	}
+	go func() {
+		_, err := s.Reload(context.Background(), o)
+		result <- err
+	}()
+	eventually(t, "the application is imported", func() bool { return isRegular(filepath.Join(dir, "importing")) })
 	stop()
 	select {
 	case err := <-result:
@@ -277,7 +286,7 @@ server { listen 127.0.0.1:0; location / { app_pass web; } }`)
 		t.Fatal("the caller of the reload got no result")
 	}
 	log, err := os.ReadFile(filepath.Join(f.dir, "error.log"))
-	if want := "reload failed, the old configuration goes on: " + errStopping.Error(); err != nil || !strings.Contains(string(log), want) {
+	if err != nil || !strings.Contains(string(log), want) {
 		t.Errorf("the log has %q (%v), want %q", log, err, want)
 	}
 }

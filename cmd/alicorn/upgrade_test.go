@@ -347,6 +347,57 @@ func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
+// An application that does not come up keeps no other from the new program.
+func TestAnUpgradeGoesOnWithoutABrokenApp(t *testing.T) {
+	t.Parallel()
+	for _, master := range masters {
+		u := startUpgraded(t, master)
+		conf, err := os.ReadFile(filepath.Join(u.dir, "alicorn.conf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, u.dir, "bad.py", "raise RuntimeError('broken on purpose')")
+		write(t, u.dir, "alicorn.conf", "app bad { wsgi bad:app; workers 1; python /usr/bin/python3; directory "+u.dir+"; }\n"+
+			strings.Replace(string(conf), "location / {", "location = /bad { app_pass bad; } location / {", 1))
+		before := u.pid()
+		end := u.load()
+		out, err := u.verb("upgrade")
+		if err != nil || !strings.Contains(out, `app "bad" did not come up: cannot import bad: RuntimeError: broken on purpose`) {
+			t.Errorf("%s: upgrade: %v: %s", master, err, out)
+		}
+		if err := u.cmd.Wait(); err != nil || u.pid() == before {
+			t.Errorf("%s: the old server (%d) has not ended: %v", master, before, err)
+		}
+		if n, err := end(); err != nil || n < 50 {
+			t.Errorf("%s: %d requests, the first failure: %v", master, n, err)
+		}
+		if got := u.get("/bad"); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+			t.Errorf("%s: the broken application answers %q", master, got)
+		}
+		log, _ := os.ReadFile(filepath.Join(u.dir, "error.log"))
+		if !strings.Contains(string(log), `app "bad" did not come up`) {
+			t.Errorf("%s: the log does not name the application: %s", master, log)
+		}
+	}
+}
+
+// get returns the status line of an answer on the first socket.
+func (u *upgraded) get(path string) string {
+	u.t.Helper()
+	nc, err := u.dials[0]()
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", path)
+	line, err := bufio.NewReader(nc).ReadString('\n')
+	if err != nil {
+		u.t.Error(err)
+	}
+	return line
+}
+
 // fails asks for an upgrade that must be refused with the words wanted.
 func (u *upgraded) fails(name, want string) {
 	u.t.Helper()

@@ -118,7 +118,9 @@ func reloadCommand() *cobra.Command {
 		})
 	cmd.Long = "Loads the configuration anew. An application whose settings, environment and files are as they were keeps its\n" +
 		"workers; each other one gets new workers, and the old ones end once the new ones are ready. An application that does\n" +
-		"not come up keeps the workers that it has. Those that are named as APP get new workers in any case."
+		"not come up keeps the workers that it has. One that is broken, and as it was, is not waited for: it is tried again by\n" +
+		"itself, or now when it is named. Those that are named as APP get new workers in any case. The new configuration serves\n" +
+		"at once; the verb ends when the new workers are ready or have failed, with exit code 1 when an application is broken."
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.Flags().BoolVar(&o.All, "all", false, "give every application new workers")
 	cmd.Flags().BoolVar(&o.AllOrNothing, "all-or-nothing", false, "change nothing when one application does not come up")
@@ -151,17 +153,25 @@ func reopenCommand() *cobra.Command {
 
 func upgradeCommand() *cobra.Command {
 	return verbCommand("upgrade", "Let the program that was installed in the running one's place take over, without losing a request",
-		func(cmd *cobra.Command, c *control.Client) error { return upgradeAndWait(cmd.Context(), c) })
+		func(cmd *cobra.Command, c *control.Client) error {
+			return upgradeAndWait(cmd.Context(), c, cmd.ErrOrStderr())
+		})
 }
 
-// upgradeAndWait returns when the new server answers on the control socket.
-func upgradeAndWait(ctx context.Context, c *control.Client) error {
+// upgradeAndWait returns when the new server answers on the control socket. It
+// names to w the applications that have not come up there.
+func upgradeAndWait(ctx context.Context, c *control.Client, w io.Writer) error {
 	before, err := c.Status(ctx)
 	if err == nil {
 		err = c.Post(ctx, "/upgrade")
 	}
 	for deadline := time.Now().Add(10 * time.Second); err == nil && time.Now().Before(deadline); {
 		if st, err := control.NewClient(c.Socket).Status(ctx); err == nil && st.PID != before.PID {
+			for _, a := range st.Apps {
+				if a.State == string(appserver.PoolFailed) {
+					fmt.Fprintf(w, "alicorn: app %q did not come up: %s; it is tried again and again\n", a.Name, a.Error)
+				}
+			}
 			return nil
 		}
 		select {
