@@ -6,6 +6,7 @@
 //	Order      what the front decides of a worker: its number, descriptors, sizes
 //	Launcher   the keeper, to the front: it starts workers as its own Apps say
 //	Rollout    brings up the apps of one generation: each keeps its pool or gets a new one
+//	attempt    a new pool that takes over from the one that serves once it is ready
 //	Pool       the workers of one version of an app; one goroutine reconciles them
 //	worker     one process: its channel, its table of outstanding requests
 //	lane       the memory shared with a worker, beside its channel

@@ -3,7 +3,8 @@
 // configuration. Only the server's own user, and root, can reach it.
 //
 //	GET  /status   Status
-//	POST /reload   ends when the new configuration serves, with []Fate, or says why not;
+//	POST /reload   ends when the new configuration serves and new workers are ready or have
+//	               failed, with []Fate, or says why not;
 //	               ?app=NAME, ?all=1, ?all_or_nothing=1 as in Reload
 //	POST /reopen   reopens logs
 //	POST /upgrade  ends when the new program serves, or says why not
