@@ -109,7 +109,7 @@ func (rt *Runtime) settle(s *service, a *attempt) (old *Pool) {
 		a.err = failed
 	}
 	switch {
-	case ready || len(newer) == 0 && !s.pool.Load().serves():
+	case ready || failed != nil && len(newer) == 0 && !s.pool.Load().serves():
 		a.used = true
 		s.drop(older, a)
 		s.coming = newer
