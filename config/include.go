@@ -17,6 +17,11 @@ import (
 // included again counts again.
 const maxTotal = 32 << 20
 
+// maxIncludes bounds how many files one configuration includes, each counted as
+// often as it is included: a few files that include each other twice would
+// otherwise be read for hours.
+const maxIncludes = 200_000
+
 // Source is where configuration files are read from.
 type Source interface {
 	// ReadFile gives a file's content; a missing file's error is fs.ErrNotExist.
@@ -199,6 +204,8 @@ type loading struct {
 	errs  Errors
 	chain []string // the files being read, each included by the one before
 	size  int      // bytes read
+
+	included int // files, each as often as it is included
 }
 
 // parse gives the directives of one file with its includes followed; depth
@@ -277,7 +284,13 @@ func (ld *loading) file(at *Node, name string, depth int) []*Node {
 		ld.errs.Add(pos, "files include each other in a circle: %s", strings.Join(cycle, " -> "))
 		return nil
 	}
-	content, err := ld.Source.ReadFile(name)
+	if ld.included++; ld.included > maxIncludes {
+		if ld.included == maxIncludes+1 {
+			ld.errs.Add(pos, "cannot include %q: the configuration has included %d files before", name, maxIncludes)
+		}
+		return nil
+	}
+	content, err := ld.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if builtin, ok := ld.Builtin[filepath.Base(name)]; ok {
 			name, content, err = filepath.Base(name)+" (built in)", builtin, nil
@@ -295,6 +308,14 @@ func (ld *loading) file(at *Node, name string, depth int) []*Node {
 		return nil
 	}
 	return ld.parse(name, content, depth).Children
+}
+
+// read reads a file, once however often it is included.
+func (ld *loading) read(name string) ([]byte, error) {
+	if content, ok := ld.tree.Contents[name]; ok {
+		return content, nil
+	}
+	return ld.Source.ReadFile(name)
 }
 
 // reason is err without the operation and the path, which our messages name.

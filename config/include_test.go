@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -218,6 +219,10 @@ func TestAConfigurationIsReadFromRegularFilesOfABoundedSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	write("half", "#"+strings.Repeat("x", 15<<20))
+	for i := range 30 {
+		write(fmt.Sprint("twice", i), fmt.Sprintf("include twice%d; include twice%d;", i+1, i+1))
+	}
+	write("twice30", "")
 	for _, c := range []struct{ main, text, err string }{
 		{"/dev/zero", "", "it is a device"},
 		{pipe, "", "it is a named pipe"},
@@ -227,6 +232,7 @@ func TestAConfigurationIsReadFromRegularFilesOfABoundedSize(t *testing.T) {
 		{"", "include /dev/zero;", "it is a device"},
 		{"", "include huge;", "larger than 16 MiB"},
 		{"", "include half;\ninclude half;\ninclude half; include half;", "/main:3:9: cannot include \"" + filepath.Join(dir, "half") + "\": the configuration has more than 32 MiB with it"},
+		{"", "include twice1;", "the configuration has included 200000 files before"},
 		{"/dev/null", "", ""},
 		{"", "include /dev/null; include half; include half; a b;", ""},
 	} {

@@ -117,6 +117,11 @@ func (l *lexer) word(t *token) {
 		l.closed = true
 	} else if !ok {
 		l.errs.Add(t.pos, "word is longer than %d bytes: \"%.10s...\"", maxWord, l.src[start:])
+		// Other mistakes name the word too: they get its beginning.
+		t.raw = string(l.src[start : start+10])
+		t.text = t.raw + "..."
+		l.moveTo(end)
+		return
 	}
 	t.text = unescape(string(l.src[start:end]))
 	if t.quote != 0 {

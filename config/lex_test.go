@@ -104,8 +104,20 @@ func TestWordLength(t *testing.T) {
 		{"longest quoted", `"` + strings.Repeat("a", maxWord-1) + `";`, true},
 		{"too long quoted", `"` + strings.Repeat("a", maxWord) + `";`, false},
 	} {
-		if _, err := Parse("f", []byte(c.in)); (err == nil) != c.ok {
+		_, err := Parse("f", []byte(c.in))
+		if (err == nil) != c.ok {
 			t.Errorf("%s: %.80v", c.name, err)
 		}
+		if err != nil && len(err.Error()) > 200 {
+			t.Errorf("%s: the message has %d bytes", c.name, len(err.Error()))
+		}
+	}
+}
+
+// What is wrong with a word that is too long is told with its beginning only.
+func TestMistakesWithAWordThatIsTooLongAreShort(t *testing.T) {
+	_, err := Parse("f", []byte(strings.Repeat("a", 1<<20)+" {"))
+	if err == nil || len(err.Error()) > 500 {
+		t.Errorf("message %.600v", err)
 	}
 }
