@@ -153,15 +153,25 @@ func (f *serveFlags) take(flag string, v any) error {
 }
 
 // readSettings prints a configuration file's plain values as JSON, behind a
-// mark that what the file itself prints cannot be taken for.
+// mark that what the file itself prints cannot be taken for. The file has names
+// of its own beside settings: a value that JSON or a number of ours cannot hold
+// goes as a string, which a setting of numbers refuses by name.
 const readSettings = `
 import json, sys
 mark, path = sys.argv[1:3]
 names = {"__file__": path, "__name__": "__config__"}
 with open(path, "rb") as f:
     exec(compile(f.read(), path, "exec"), names)
-plain = {k: v for k, v in names.items() if not k.startswith("_") and isinstance(v, (str, int, float, bool, list, tuple, type(None)))}
-print("\n" + mark + json.dumps(plain, default=str))
+def scalar(v):
+    if isinstance(v, int) and v.bit_length() > 53:
+        return "an integer of %d bits" % v.bit_length()
+    if isinstance(v, float) and (v != v or v in (float("inf"), float("-inf"))):
+        return str(v)
+    return v if isinstance(v, (str, int, float, type(None))) else str(v)
+def plain(v):
+    return [scalar(e) for e in v] if isinstance(v, (list, tuple)) else scalar(v)
+print("\n" + mark + json.dumps({k: plain(v) for k, v in names.items()
+    if isinstance(k, str) and not k.startswith("_") and isinstance(v, (str, int, float, list, tuple, type(None)))}))
 `
 
 // owner is whose rights a configuration file is evaluated with: those that its
@@ -196,7 +206,10 @@ func evaluate(ctx context.Context, python, file string, who owner) (map[string]a
 	if !found {
 		return nil, fmt.Errorf("cannot evaluate %s: it ended before its end", file)
 	}
-	return values, json.Unmarshal([]byte(text), &values)
+	if err := json.Unmarshal([]byte(text), &values); err != nil {
+		return nil, fmt.Errorf("cannot evaluate %s: cannot read its values: %w", file, err)
+	}
+	return values, nil
 }
 
 // splitArgs splits GUNICORN_CMD_ARGS into words, as a shell would.
