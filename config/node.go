@@ -193,12 +193,26 @@ func (e Errors) Unwrap() []error {
 	return errs
 }
 
-// Err gives nil when there is no mistake, else e.
+// Err gives nil when there is no mistake, else each mistake once: what is wrong
+// in a file that several servers include, or with a setting that they inherit,
+// is found in each of them.
 func (e Errors) Err() error {
 	if len(e) == 0 {
 		return nil
 	}
-	return e
+	type said struct {
+		pos Pos
+		msg string
+	}
+	found := make(map[said]bool, len(e))
+	once := make(Errors, 0, len(e))
+	for _, err := range e {
+		if one := (said{err.Pos, err.Msg}); !found[one] {
+			found[one] = true
+			once = append(once, err)
+		}
+	}
+	return once
 }
 
 // Sort orders the mistakes by file, line and column. Files come in the order

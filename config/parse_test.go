@@ -152,3 +152,15 @@ func TestErrorsSortByFileThenPlace(t *testing.T) {
 		t.Error("Errors do not unwrap, or none is not nil")
 	}
 }
+
+func TestAMistakeThatIsFoundTwiceIsToldOnce(t *testing.T) {
+	var errs Errors
+	at := Pos{File: "f", Line: 1, Col: 2}
+	errs.Add(at, "a")
+	errs.Add(at, "b")
+	errs.Add(at, "a")
+	errs.Add(Pos{File: "g", Line: 1, Col: 2}, "a")
+	if got := errs.Err().Error(); got != "f:1:2: a\nf:1:2: b\ng:1:2: a" {
+		t.Errorf("got %q", got)
+	}
+}

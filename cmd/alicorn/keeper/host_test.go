@@ -289,3 +289,18 @@ func TestASocketInAnotherUsersFolderIsThatUsers(t *testing.T) {
 		t.Errorf("what the link leads to: %v, %v", st, err)
 	}
 }
+
+func TestALogThatNobodyReadsIsNamed(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe.log")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := (&Local{Owner: DefaultIdentity()}).Append(pipe)
+	if err == nil {
+		f.Close()
+	}
+	if want := "cannot open log " + pipe + ": it is a socket, or a named pipe that no process reads"; err == nil || err.Error() != want {
+		t.Errorf("error %v; want %s", err, want)
+	}
+}

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"syscall"
@@ -37,8 +38,14 @@ func openLog(path string) (f *os.File, decider osfile.User, err error) {
 	if err != nil && f != nil {
 		f.Close()
 	}
+	if errors.Is(err, unix.ENXIO) {
+		err = errUnread
+	}
 	return f, decider, err
 }
+
+// errUnread stands for ENXIO, "no such device or address".
+var errUnread = errors.New("it is a socket, or a named pipe that no process reads")
 
 func duplicate(fd int, path string) (*os.File, error) {
 	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
