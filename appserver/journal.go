@@ -3,6 +3,7 @@ package appserver
 import (
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 )
 
@@ -12,6 +13,7 @@ type journal struct {
 	mu     sync.Mutex
 	loaded map[string]string // path: stamp of the file when it was imported
 	read   map[string]string // path: stamp of what was read outside of the directory while importing
+	size   int               // bytes of all paths and stamps
 	doubt  string            // why the files are not known; "": they are
 }
 
@@ -24,8 +26,12 @@ const (
 	noteDoubt   = "doubt"
 )
 
-// mostNotes bounds the files of a pool, and those that an app writes.
-const mostNotes = 20_000
+// mostNotes bounds the files of a pool, and those that an app writes; mostNoted
+// the bytes that either takes, as a worker may make up paths.
+const (
+	mostNotes = 20_000
+	mostNoted = 8 << 20
+)
 
 // onNoted takes what a worker says about files.
 func (w *worker) onNoted(v any) error {
@@ -64,7 +70,7 @@ func (j *journal) add(kind, path, stamp string) {
 	case noteRead:
 		into = &j.read
 	default:
-		j.doubt = path
+		j.doubt = strings.Clone(path[:min(len(path), 1000)])
 		return
 	}
 	if *into == nil {
@@ -76,7 +82,13 @@ func (j *journal) add(kind, path, stamp string) {
 		j.doubt = fmt.Sprintf("its workers have imported different versions of %s", path)
 	case !known && len(j.loaded)+len(j.read) >= mostNotes:
 		j.doubt = fmt.Sprintf("it has imported more than %d files", mostNotes)
+	case j.size+len(path)+len(stamp) > mostNoted:
+		j.doubt = fmt.Sprintf("the names of the files that it has imported take more than %d bytes", mostNoted)
 	default:
+		j.size += len(path) + len(stamp)
+		if known {
+			j.size -= len(path) + len(before)
+		}
 		(*into)[path] = stamp
 	}
 }
@@ -92,6 +104,7 @@ func (j *journal) question() (q Survey, doubt string) {
 type written struct {
 	mu    sync.Mutex
 	files map[string]bool // true: made, moved or removed, not only opened for writing
+	size  int             // bytes of all paths
 	many  bool            // there are more
 }
 
@@ -103,9 +116,12 @@ func (s *service) wrote(path string, made bool) {
 	if w.files == nil {
 		w.files = map[string]bool{}
 	}
-	if _, known := w.files[path]; !known && len(w.files) >= mostNotes {
-		w.many = true
-		return
+	if _, known := w.files[path]; !known {
+		if len(w.files) >= mostNotes || w.size+len(path) > mostNoted {
+			w.many = true
+			return
+		}
+		w.size += len(path)
 	}
 	w.files[path] = w.files[path] || made
 }

@@ -217,6 +217,29 @@ func TestAJournalIsBounded(t *testing.T) {
 	}
 }
 
+func TestLongNamesCannotFillTheMemory(t *testing.T) {
+	j, s := &journal{}, &service{}
+	long := strings.Repeat("x", 60_000)
+	for i := range 1000 {
+		j.add(noteRead, fmt.Sprint("/", i, long), "1")
+		j.add(noteRead, "/again", fmt.Sprint(i, long)) // the newest of one file's
+		s.wrote(fmt.Sprint("/", i, long), true)
+	}
+	size := 0
+	for path, stamp := range j.read {
+		size += len(path) + len(stamp)
+	}
+	if size > mostNoted || size != j.size || !strings.Contains(j.doubt, "take more than") {
+		t.Errorf("%d bytes are kept, counted as %d, doubt %q", size, j.size, j.doubt)
+	}
+	if s.written.size > mostNoted || !s.written.many {
+		t.Errorf("%d bytes of written files are kept, many is %t", s.written.size, s.written.many)
+	}
+	if j.add(noteDoubt, long, ""); len(j.doubt) > 1000 {
+		t.Errorf("a doubt has %d bytes", len(j.doubt))
+	}
+}
+
 func TestAQuestionIsACopy(t *testing.T) {
 	j := &journal{}
 	j.add(noteLoaded, "/a", "1")
