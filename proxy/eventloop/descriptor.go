@@ -37,6 +37,7 @@ type Descriptor struct {
 	loop    *Loop
 	fd      int
 	tag     int32
+	labors  bool // the owner has a place for work that takes long
 	writes  bool // polled for writing too: a write has had to wait
 	state   atomic.Uint32
 	handler Handler
@@ -210,6 +211,10 @@ func (d *Descriptor) wait(want, flag uint32, due int64) error {
 		if d.state.CompareAndSwap(s, (s|flag)&^expired) {
 			break
 		}
+	}
+	if d.labors {
+		d.Rest()
+		defer d.Labor()
 	}
 	<-d.wake
 	if s := d.state.Load(); s&want == 0 && s&expired != 0 {

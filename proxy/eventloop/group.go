@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ type Group struct {
 	loops        []*Loop
 	turn         atomic.Uint32
 	watch        watch
+	places       chan struct{} // Labor's: each that is taken
 	wg           sync.WaitGroup
 }
 
@@ -38,7 +40,7 @@ func NewUnwatched(n int) (*Group, error) {
 }
 
 func build(n int) (*Group, error) {
-	g := &Group{}
+	g := &Group{places: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	g.scarce, g.most = bounds()
 	for range max(n, 1) {
 		l, err := newLoop(g)

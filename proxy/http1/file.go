@@ -39,7 +39,8 @@ var fileBuffers = sync.Pool{New: func() any { b := make([]byte, copyLimit); retu
 func (c *conn) copyFile(f *os.File, off, n int64) error {
 	buf := fileBuffers.Get().(*[]byte)
 	defer fileBuffers.Put(buf)
-	for n > 0 {
+	defer c.rest()
+	for sent := int64(0); n > 0; {
 		m, err := f.ReadAt((*buf)[:min(int64(len(*buf)), n)], off)
 		if m == 0 {
 			if err == nil || err == io.EOF {
@@ -50,9 +51,34 @@ func (c *conn) copyFile(f *os.File, off, n int64) error {
 		if _, err := c.Write((*buf)[:m]); err != nil {
 			return err
 		}
-		off, n = off+int64(m), n-int64(m)
+		off, n, sent = off+int64(m), n-int64(m), sent+int64(m)
+		if sent >= sendChunk && n > 0 {
+			sent = 0
+			c.labor()
+		}
 	}
 	return nil
+}
+
+// sendChunk is how much of a file is sent before others have their turn: two
+// hundred clients that ask for a large file at once delay nobody by more than a
+// chunk for each processor. send_timeout is renewed after each.
+const sendChunk = 256 << 10
+
+// labor is called between two chunks.
+func (c *conn) labor() {
+	if c.sock != nil {
+		c.Detach()
+		c.sock.Rest()
+		c.sock.Labor()
+	}
+}
+
+// rest is called after the last one.
+func (c *conn) rest() {
+	if c.sock != nil {
+		c.sock.Rest()
+	}
 }
 
 var errShrank = errors.New("file shrank while it was sent")

@@ -24,7 +24,10 @@ func (c *conn) handshake() bool {
 		c.info.Plain, c.mustClose = true, true
 		return true
 	}
-	c.Detach() // it computes for long
+	if c.Detach(); c.sock != nil { // it computes for long
+		c.sock.Labor()
+		defer c.sock.Rest()
+	}
 	if err := t.Handshake(); err != nil {
 		c.e.HandshakeFailed(c.info, err)
 		return false

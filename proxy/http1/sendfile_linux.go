@@ -7,9 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendChunk is how much one call may send: send_timeout is renewed after each.
-const sendChunk = 1 << 20
-
 // fileSend is one call in progress to the kernel. Its methods are what
 // syscall.RawConn calls, bound once for the connection.
 type fileSend struct {
@@ -59,6 +56,7 @@ func (c *conn) kernelSend(f *os.File, off, n int64) error {
 	c.releaseOut()
 	defer runtime.KeepAlive(f)
 	s.in, s.off = int(f.Fd()), off
+	defer c.rest()
 	for n > 0 {
 		s.n = int(min(n, sendChunk))
 		if err := c.kernelCall(s.io); err != nil {
@@ -67,7 +65,9 @@ func (c *conn) kernelSend(f *os.File, off, n int64) error {
 		if s.sent == 0 {
 			return errShrank
 		}
-		n -= int64(s.sent)
+		if n -= int64(s.sent); n > 0 {
+			c.labor()
+		}
 	}
 	return nil
 }

@@ -1,0 +1,26 @@
+package eventloop
+
+import "runtime"
+
+// Labor waits for one of the Group's places for work that computes for long
+// beside the Loops, of which there are as many as processors, and has whatever
+// else is ready run first: a hundred handshakes at once would otherwise keep a Loop
+// that has become ready behind all of them. The owner, who has detached, keeps the
+// place until Rest; while it waits for the peer it has none. It has no effect on
+// an owner that has a place.
+func (d *Descriptor) Labor() {
+	if d.labors {
+		return
+	}
+	d.labors = true
+	d.loop.group.places <- struct{}{}
+	runtime.Gosched()
+}
+
+// Rest gives the place away that Labor took, if the owner has one.
+func (d *Descriptor) Rest() {
+	if d.labors {
+		d.labors = false
+		<-d.loop.group.places
+	}
+}

@@ -1,0 +1,59 @@
+//go:build linux
+
+package eventloop
+
+import "testing"
+
+// TestPlacesForLabor has one place: who waits for a peer leaves it to another.
+func TestPlacesForLabor(t *testing.T) {
+	g := newGroup(t, 2)
+	g.places = make(chan struct{}, 1)
+	first, peer := pair(t, g.Next())
+	second, _ := pair(t, g.Next())
+	for _, c := range []*Conn{first, second} {
+		if err := c.StartOwned(); err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	steps := make(chan string, 8)
+	begun := make(chan bool, 1)
+	begin := make(chan bool)
+	go func() {
+		first.Labor()
+		first.Labor() // it has one
+		begun <- true
+		<-begin
+		steps <- "first works"
+		first.Read(make([]byte, 1))
+		steps <- "first works again"
+		first.Rest()
+		first.Rest()
+		begun <- true
+	}()
+	within(t, begun, "the first place")
+	done := make(chan bool, 1)
+	go func() {
+		second.Labor()
+		steps <- "second works"
+		if _, err := peer.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
+		second.Rest()
+		done <- true
+	}()
+	close(begin)
+	within(t, done, "the second's work")
+	within(t, begun, "the first's end")
+	close(steps)
+	var got []string
+	for s := range steps {
+		got = append(got, s)
+	}
+	if len(got) != 3 || got[0] != "first works" || got[1] != "second works" || got[2] != "first works again" {
+		t.Errorf("%q", got)
+	}
+	if len(g.places) != 0 {
+		t.Errorf("%d places are taken at the end", len(g.places))
+	}
+}
