@@ -16,6 +16,9 @@ const (
 	regexpTimeout = 100 * time.Millisecond
 	waryTimeout   = 3 * time.Millisecond // for waryTime after a match that ran out of time
 	waryTime      = 10 * time.Second
+	// heldUp is how little a match has worked that was merely not scheduled when its
+	// time was over. One that takes long works for more, also beside others like it.
+	heldUp = waryTimeout / 4
 	// After a match that ran out of time the next one waits for turnPause times
 	// as long as it took, and no longer than longestPause.
 	turnPause    = 4
@@ -124,7 +127,7 @@ func (r *Regexp) try(alarmed bool, match func(*regexp2.Regexp) error) (short boo
 	for range 3 {
 		began := threadTime()
 		err := match(r.wary)
-		if !outOfTime(err) || threadTime()-began > waryTimeout/2 {
+		if !outOfTime(err) || threadTime()-began > heldUp {
 			return alarmed, err
 		}
 	}
