@@ -22,18 +22,34 @@ func IsPrintable(r rune) bool {
 // AppendPrintable appends text with the bytes of what is not printable as \xHH;
 // tabs and ends of lines stay.
 func AppendPrintable(dst []byte, text string) []byte {
-	for i, size := 0, 0; i < len(text); i += size {
-		var r rune
-		r, size = utf8.DecodeRuneInString(text[i:])
+	for text != "" {
+		n := plain(text)
+		dst, text = append(dst, text[:n]...), text[n:]
+		if text == "" {
+			break
+		}
+		r, size := utf8.DecodeRuneInString(text)
 		if r == '\n' || r == '\t' || IsPrintable(r) {
-			dst = append(dst, text[i:i+size]...)
-			continue
+			dst = append(dst, text[:size]...)
+		} else {
+			for _, b := range []byte(text[:size]) {
+				dst = fmt.Appendf(dst, `\x%02X`, b)
+			}
 		}
-		for _, b := range []byte(text[i : i+size]) {
-			dst = fmt.Appendf(dst, `\x%02X`, b)
-		}
+		text = text[size:]
 	}
 	return dst
+}
+
+// plain returns how many bytes at the start of text are printable ASCII: most
+// text is nothing else, and is copied as a whole.
+func plain(text string) int {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7f {
+			return i
+		}
+	}
+	return len(text)
 }
 
 // Printable returns text as AppendPrintable writes it.

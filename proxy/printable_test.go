@@ -11,6 +11,9 @@ func TestPrintableTextRulesNoTerminal(t *testing.T) {
 		"\x9b2J\xff":                             `\x9B2J\xFF`,
 		"a\u202egpj":                             `a\xE2\x80\xAEgpj`,
 		"\ufffd":                                 `\xEF\xBF\xBD`,
+		"":                                       "",
+		"ab\x1bcd\u00fcef\xff":                   `ab\x1Bcd` + "\u00fcef" + `\xFF`,
+		"\x7f~ \x1f":                             `\x7F~ \x1F`,
 	} {
 		if got := Printable(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
