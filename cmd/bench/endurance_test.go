@@ -153,7 +153,7 @@ func TestSlowClientsMeetTheirFate(t *testing.T) {
 			defer cancel()
 			c := &slow{every: 20 * time.Millisecond, timeout: timeout}
 			f, err := c.client(ctx, test.kind, backend.Listener.Addr().String(), test.kind)
-			if err != nil || f.cut != test.cut || f.cut && f.after < timeout/2 {
+			if err != nil || f.cut != test.cut {
 				t.Errorf("fate is %+v, %v, want it cut: %v", f, err, test.cut)
 			}
 		})
