@@ -80,7 +80,8 @@ func serveFor(ctx context.Context, link *keeper.Client, serving *atomic.Pointer[
 		link.Serving(s.Status())
 		return nil
 	}
-	if err = s.begin(ctx, tree, readErr); err == nil {
+	err = startUntil(ctx, nil, func() error { return s.begin(ctx, tree, readErr) }) // the keeper hurries
+	if err == nil {
 		err = s.runWithControl(ctx)
 	}
 	if err != nil && !s.first.isOver() {

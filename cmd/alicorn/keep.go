@@ -75,7 +75,10 @@ func (p *program) keeper(made *leftovers, settings *processSettings, user keeper
 		Host: &keeper.Local{Owner: user, Inherited: p.origin.inherited, Patience: bindPatience}, User: user, Program: encoded,
 		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen), Alive: int(verbAlive), Upgrade: int(verbUpgrade), Retire: int(verbRetire),
 		Read: p.readForKeeper,
-		Control: func() (*os.File, error) {
+		Control: func(gone bool) (*os.File, error) {
+			if gone && made.stands() {
+				return nil, nil
+			}
 			path := control.SocketPath(p.folders.run, p.name)
 			p.origin.before.replaceControl(path)
 			return made.control(path, user)
@@ -132,6 +135,13 @@ func (m *leftovers) control(path string, user keeper.Identity) (*os.File, error)
 		m.mu.Unlock()
 	}
 	return f, err
+}
+
+// stands reports whether the socket is where control made it.
+func (m *leftovers) stands() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.socket.Ours()
 }
 
 // stopping returns what is done when the server stops listening: its pid file

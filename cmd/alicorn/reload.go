@@ -73,6 +73,9 @@ func (r *reloader) run(ctx context.Context, asked []*reloading) {
 	ctx, r.cancel = context.WithCancel(ctx)
 	go func() {
 		settle, err := r.s.reload(ctx, o)
+		if err != nil {
+			r.s.failures.note("reload", err)
+		}
 		r.done <- loading{settle, err}
 	}()
 }
@@ -88,6 +91,7 @@ func (r *reloader) finished(ctx context.Context, l loading) {
 	} else {
 		r.settling.Go(func() {
 			fates, err := l.settle(r.life)
+			r.s.failures.note("reload", err)
 			tell(waiting, fates, err)
 		})
 	}
@@ -132,6 +136,7 @@ func (r *reloader) abandon() {
 // settle waits for. One that does not come up keeps its workers; settle's error
 // names it.
 func (s *server) reload(ctx context.Context, o control.Reload) (settle func(context.Context) ([]control.Fate, error), err error) {
+	s.renewControl()
 	s.p.origin.notify.reloading()
 	swapped := false
 	defer func() { s.p.origin.notify.reloaded(swapped) }()

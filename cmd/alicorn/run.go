@@ -83,11 +83,18 @@ func serveHere(ctx context.Context, p *program, ready func(control.Status)) erro
 	stopping := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stopSignals := s.signals(ctx, cancel)
+	hurry := make(chan struct{})
+	again := sync.OnceFunc(func() { close(hurry) })
+	stopSignals := s.signals(ctx, func() {
+		if ctx.Err() != nil {
+			again()
+		}
+		cancel()
+	})
 	defer stopSignals()
 	defer p.upgrade.removePID()
 	s.first.serving = func() error { return s.onServing(ready) }
-	err = s.open(ctx)
+	err = startUntil(ctx, hurry, func() error { return s.open(ctx) })
 	switch {
 	case err == nil:
 		err = s.runWithControl(ctx)
@@ -192,10 +199,11 @@ func listenForSignals() chan os.Signal {
 }
 
 // signals turns signals into commands until the returned function is called.
-// While the server starts, TERM, INT and QUIT end the start.
-func (s *server) signals(ctx context.Context, abort context.CancelFunc) (stop func()) {
+// While the server starts, TERM, INT and QUIT call abort, each time: the first
+// ends ctx, and a second may follow.
+func (s *server) signals(ctx context.Context, abort func()) (stop func()) {
 	ch := listenForSignals()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -215,7 +223,7 @@ func (s *server) signals(ctx context.Context, abort context.CancelFunc) (stop fu
 	}
 }
 
-func (s *server) signal(ctx context.Context, sig os.Signal, abort context.CancelFunc) {
+func (s *server) signal(ctx context.Context, sig os.Signal, abort func()) {
 	v := verbOf(sig)
 	if s.loaded() == nil {
 		if v == verbStop {

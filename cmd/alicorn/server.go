@@ -33,6 +33,8 @@ type server struct {
 	draining context.Context // of the drains; ends when a stop may not wait for them
 	cut      context.CancelFunc
 
+	verbs      verbSocket
+	failures   failures
 	first      firstStart
 	ending     atomic.Bool  // nothing listens any more
 	queued     atomic.Int64 // reloads that wait for the running one
@@ -89,7 +91,30 @@ func newServer(p *program, host config.Host, launcher appserver.Launcher) (*serv
 // open reads and starts the first generation. The server then serves.
 func (s *server) open(ctx context.Context) error {
 	tree, err := s.p.read()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	return s.begin(ctx, tree, err)
+}
+
+// startUntil returns what start does. When ctx ends, start has abandonPatience
+// to end, and less when hurry is closed: it may wait for a name server, or read
+// what does not come. Then the process has to end.
+func startUntil(ctx context.Context, hurry <-chan struct{}, start func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- start() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-hurry:
+	case <-time.After(abandonPatience):
+	}
+	return ctx.Err()
 }
 
 // begin opens the addresses of the first generation and starts its applications.
@@ -297,7 +322,7 @@ func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 	ld := s.current
 	s.mu.Unlock()
 	if s.link != nil {
-		s.link.Stopping()
+		s.link.Stopping(now)
 	}
 	s.p.origin.notify.stopping()
 	ld.generation.LogTo(proxy.LevelLife, "stopping; the requests in progress are finished")

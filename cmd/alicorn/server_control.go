@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"alicorn/appserver"
 	"alicorn/cmd/alicorn/control"
@@ -72,7 +74,7 @@ func (s *server) Status() control.Status {
 	s.mu.Lock()
 	ld, n := s.current, s.generation
 	s.mu.Unlock()
-	st := control.Status{Version: proxy.Version, PID: s.pid(), Generation: n, Started: s.start, Config: s.p.name, Goroutines: runtime.NumGoroutine(), GC: gcInEffect(), Apps: []control.App{}}
+	st := control.Status{Version: proxy.Version, PID: s.pid(), Generation: n, Started: s.start, Up: time.Since(s.start).Seconds(), Config: s.p.name, Goroutines: runtime.NumGoroutine(), GC: gcInEffect(), Apps: []control.App{}}
 	for _, l := range ld.generation.Listeners {
 		st.Listeners = append(st.Listeners, strings.TrimPrefix(l.Addr().String(), "@"))
 	}
@@ -83,6 +85,10 @@ func (s *server) Status() control.Status {
 	st.Starting, st.Stopping = !s.first.isOver(), s.ending.Load()
 	st.TempSpace.Used, st.TempSpace.Limit = s.apps.TempSpace()
 	st.Certificates, st.Logs = s.Certificates(), lossesOf(ld.generation)
+	st.Failures = s.failures.list()
+	if s.link != nil {
+		s.addKeepers(&st)
+	}
 	return st
 }
 
@@ -94,6 +100,16 @@ func inOrder(shown []control.App, apps []*appserver.App) {
 		place[a.Name] = i - len(apps)
 	}
 	slices.SortStableFunc(shown, func(a, b control.App) int { return place[a.Name] - place[b.Name] })
+}
+
+// addKeepers adds what the keeper knows.
+func (s *server) addKeepers(st *control.Status) {
+	if at, why := s.link.UpgradeFailure(); why != "" {
+		st.Failures = append(st.Failures, control.Failure{What: "upgrade", At: at, Error: firstLine(why)})
+	}
+	if again := s.link.Again(); again.Times > 0 {
+		st.Replaced = &control.Replaced{Times: again.Times, At: again.At, Why: again.Why}
+	}
 }
 
 // lossesOf returns the logs of g that have lost lines, by name.
@@ -119,22 +135,72 @@ func (s *server) pid() int {
 	return os.Getpid()
 }
 
+// verbSocket is the control API's socket, which is made again when its name is
+// gone: an operator, or who cleans temporary files, has removed the folder.
+type verbSocket struct {
+	mu       sync.Mutex
+	open     bool               // the API runs
+	serve    func(net.Listener) // answers verbs until the API ends
+	listener net.Listener       // nil: it could not be made
+	name     osfile.Name        // of a server in one process
+}
+
 // control runs the control API until ctx ends. Where its socket cannot be
 // made, signals still work.
 func (s *server) control(ctx context.Context, log *slog.Logger) {
+	var serving sync.WaitGroup
+	v := &s.verbs
+	v.mu.Lock()
+	v.open = true
+	v.serve = func(l net.Listener) {
+		serving.Go(func() {
+			if err := control.Run(ctx, l, s); err != nil {
+				log.Warn("the control socket failed: " + err.Error())
+			}
+		})
+	}
+	s.listenForVerbs(false, log)
+	v.mu.Unlock()
+	<-ctx.Done()
+	v.mu.Lock()
+	v.open = false
+	v.mu.Unlock()
+	serving.Wait()
+	v.name.Remove()
+}
+
+// renewControl makes the control API's socket again where its name is gone.
+// Verbs that have reached the old one get their answers.
+func (s *server) renewControl() {
+	v := &s.verbs
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.open && !v.name.Ours() {
+		s.listenForVerbs(true, s.log())
+	}
+}
+
+// listenForVerbs has the API serve a new socket in place of the one that it
+// has; gone: only where the name of that is gone. s.verbs is locked.
+func (s *server) listenForVerbs(gone bool, log *slog.Logger) {
 	path := control.SocketPath(s.p.folders.run, s.p.name)
-	l, err := s.listenForVerbs(path)
+	l, err := s.bindForVerbs(path, gone)
 	if err != nil {
 		log.Warn(fmt.Sprintf("no control socket at %s, so verbs cannot reach this server, signals can: %s", path, err))
 		return
 	}
-	if s.link == nil {
-		defer osfile.NameOf(path).Remove()
+	if l == nil {
+		return
 	}
-	l = &controlListener{l, keeper.NewReserve(controlReserve)}
-	if err := control.Run(ctx, l, s); err != nil {
-		log.Warn("the control socket failed: " + err.Error())
+	v := &s.verbs
+	if v.listener != nil {
+		v.listener.Close()
 	}
+	if gone {
+		log.Warn(fmt.Sprintf("the control socket at %s was gone; it is made again", path))
+	}
+	v.listener = &controlListener{l, keeper.NewReserve(controlReserve)}
+	v.serve(v.listener)
 }
 
 // controlReserve is how many verbs can ask at once when clients have used all
@@ -159,13 +225,23 @@ func (l *controlListener) Close() error {
 	return l.Listener.Close()
 }
 
-func (s *server) listenForVerbs(path string) (net.Listener, error) {
+// bindForVerbs returns the socket at path; nil with gone, and the name is there.
+func (s *server) bindForVerbs(path string, gone bool) (net.Listener, error) {
 	if s.link == nil {
+		if gone {
+			if err := s.p.folders.secure(); err != nil {
+				return nil, err
+			}
+		}
 		s.p.origin.before.replaceControl(path)
-		return control.Listen(path)
+		l, err := control.Listen(path)
+		if err == nil {
+			s.verbs.name = osfile.NameOf(path)
+		}
+		return l, err
 	}
-	f, err := s.link.Control()
-	if err != nil {
+	f, err := s.link.Control(gone)
+	if f == nil {
 		return nil, err
 	}
 	defer f.Close()

@@ -118,6 +118,41 @@ func serving(t *testing.T, f *fakeProgram) (s *server, stop func()) {
 	return s, stop
 }
 
+// The first reading may take as long as a name server does. A stop gives it a
+// while to end, a second one none.
+func TestAStopEndsTheFirstReadingOfOneProcess(t *testing.T) {
+	t.Parallel()
+	f := newFakeProgram(t, "server { listen 127.0.0.1:0; return 200 one; }")
+	s, err := newServer(f.program, &keeper.Local{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.loops.Close()
+	release := f.block()
+	ctx, stop := context.WithCancel(context.Background())
+	hurry, opened, ran := make(chan struct{}), make(chan error, 1), make(chan error, 1)
+	go func() {
+		ran <- startUntil(ctx, hurry, func() error {
+			err := s.open(ctx)
+			opened <- err
+			return err
+		})
+	}()
+	<-f.held
+	stop()
+	close(hurry)
+	if err := <-ran; !errors.Is(err, context.Canceled) {
+		t.Errorf("the start ends with %v", err)
+	}
+	if len(opened) > 0 {
+		t.Error("the stop has waited for the reading")
+	}
+	release()
+	if err := <-opened; !errors.Is(err, context.Canceled) || s.loaded() != nil {
+		t.Errorf("what is read too late is served: %v", err)
+	}
+}
+
 func reload(ctx context.Context, s *server) error {
 	_, err := s.Reload(ctx, control.Reload{})
 	return err

@@ -43,6 +43,7 @@ func (u *upgrade) ask(reply chan error) {
 func (u *upgrade) finished(err error) bool {
 	u.cancel()
 	u.cancel = nil
+	u.s.failures.note("upgrade", err)
 	g := u.s.loaded().generation
 	if err != nil {
 		g.LogTo(proxy.LevelEmerg, "upgrade failed, the old program goes on: "+err.Error())

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -18,7 +19,8 @@ func TestAServersStringsRuleNoTerminal(t *testing.T) {
 	st := control.Status{
 		Version: evil, Config: evil, Listeners: []string{evil}, Logs: []control.Log{{Path: evil, Error: evil}},
 		Certificates: []control.Certificate{{Name: evil, Error: evil}},
-		Apps:         []control.App{{Name: evil, Workers: []control.Worker{{Name: evil, State: evil, Request: evil}}}},
+		Failures:     []control.Failure{{What: evil, Error: evil}}, Replaced: &control.Replaced{Times: 1, Why: evil},
+		Apps: []control.App{{Name: evil, Workers: []control.Worker{{Name: evil, State: evil, Request: evil}}}},
 	}
 	var status, certs, asJSON bytes.Buffer
 	for _, err := range []error{
@@ -61,6 +63,32 @@ func TestStatusNamesFailingAppsFirst(t *testing.T) {
 	head, _, _ := strings.Cut(b.String(), "\n\napp ")
 	if want := "failing       3 of 5 apps, see below: c, b, old"; !strings.HasSuffix(head, want) {
 		t.Errorf("it begins with %q, want %q at its end", head, want)
+	}
+}
+
+// The clock of the machine may be set while a server runs.
+func TestTheStatusSaysHowLongAServerIsUpWhateverTheClockSays(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := printStatus(&out, control.Status{Started: time.Now().Add(24 * time.Hour), Up: 61.7}); err != nil || !strings.Contains(out.String(), "up 1m2s,") {
+		t.Errorf("it prints %q, %v", out.String(), err)
+	}
+}
+
+func TestAFailureIsToldUntilItSucceeds(t *testing.T) {
+	t.Parallel()
+	var f failures
+	f.note("upgrade", errors.New("one\ntwo"))
+	f.note("reload", errors.New("three"))
+	f.note("reload", errors.New("four\nfive"))
+	all := f.list()
+	if len(all) != 2 || all[0].What != "reload" || all[0].Error != "four" || all[1].Error != "one" || all[0].At.IsZero() {
+		t.Errorf("it lists %+v", all)
+	}
+	f.note("reload", nil)
+	f.note("upgrade", nil)
+	if all := f.list(); len(all) != 0 {
+		t.Errorf("after successes it lists %+v", all)
 	}
 }
 

@@ -410,6 +410,9 @@ func (u *upgraded) fails(name, want string) {
 	if !strings.Contains(string(log), "upgrade failed, the old program goes on: ") || !strings.Contains(string(log), want) {
 		u.t.Errorf("%s: the log does not tell: %s", name, log)
 	}
+	if out, err := u.verb("status"); err != nil || !strings.Contains(out, "the last upgrade failed at ") {
+		u.t.Errorf("%s: the status does not tell: %v: %s", name, err, out)
+	}
 	if pid := u.pid(); pid != before {
 		u.t.Errorf("%s: the pid file names %d, want %d", name, pid, before)
 	}

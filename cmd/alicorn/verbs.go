@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -19,75 +18,6 @@ import (
 
 	"github.com/spf13/cobra"
 )
-
-// target finds the running server that a verb means: the one whose pid file
-// is given, the one of -c, the one of the default configuration when it runs,
-// or the only one there is.
-func target(ctx context.Context, o options) (*control.Client, error) {
-	dir := findFolders().run
-	if err := control.Trust(dir); err != nil {
-		return nil, err
-	}
-	if o.pidFile != "" {
-		return withPID(ctx, dir, o.pidFile)
-	}
-	c := control.NewClient(control.SocketPath(dir, o.file()))
-	_, err := c.Status(ctx)
-	switch {
-	case err == nil:
-		return c, nil
-	case o.config != "":
-		return named(ctx, dir, o.config, err)
-	}
-	switch all := control.Running(ctx, dir); len(all) {
-	case 0:
-		return nil, fmt.Errorf("no alicorn is running, as far as %s shows", dir)
-	case 1:
-		return all[0], nil
-	default:
-		return nil, several(ctx, all)
-	}
-}
-
-// named finds the running server that goes by name, as serve's do, whose
-// configuration is in no file; missing is the error when there is none.
-func named(ctx context.Context, dir, name string, missing error) (*control.Client, error) {
-	for _, c := range control.Running(ctx, dir) {
-		if st, err := c.Status(ctx); err == nil && st.Config == name {
-			return c, nil
-		}
-	}
-	return nil, missing
-}
-
-// withPID finds the running server whose process id is in the file.
-func withPID(ctx context.Context, dir, file string) (*control.Client, error) {
-	pid, err := readPID(file)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range control.Running(ctx, dir) {
-		if st, err := c.Status(ctx); err == nil && st.PID == pid {
-			return c, nil
-		}
-	}
-	return nil, fmt.Errorf("no alicorn with pid %d, which %s names, is running, as far as %s shows", pid, file, dir)
-}
-
-func several(ctx context.Context, all []*control.Client) error {
-	var b strings.Builder
-	b.WriteString("several servers are running; name one with -c FILE, or as it is called here:")
-	for _, c := range all {
-		if st, err := c.Status(ctx); err == nil {
-			name := st.Config
-			if strings.ContainsAny(name, " \t\"'$\\") {
-				name = strconv.Quote(name)
-			}
-			fmt.Fprintf(&b, "\n  -c %s (pid %d)", name, st.PID)
-		}
-	}
-	return errors.New(b.String())
-}
 
 // verbCommand is a verb that posts to the running server.
 func verbCommand(use, short string, do func(cmd *cobra.Command, c *control.Client) error) *cobra.Command {
@@ -158,6 +88,10 @@ func upgradeCommand() *cobra.Command {
 		})
 }
 
+// endPatience is how long a server that says no more may take to be followed
+// by the next one, or by the end of its process.
+const endPatience = 10 * time.Second
+
 // upgradeAndWait returns when the new server answers on the control socket. It
 // names to w the applications that have not come up there.
 func upgradeAndWait(ctx context.Context, c *control.Client, w io.Writer) error {
@@ -165,22 +99,39 @@ func upgradeAndWait(ctx context.Context, c *control.Client, w io.Writer) error {
 	if err == nil {
 		err = c.Post(ctx, "/upgrade")
 	}
-	for deadline := time.Now().Add(10 * time.Second); err == nil && time.Now().Before(deadline); {
-		if st, err := control.NewClient(c.Socket).Status(ctx); err == nil && st.PID != before.PID {
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(endPatience); ; {
+		st, err := control.NewClient(c.Socket).Status(ctx)
+		switch {
+		case err == nil && st.PID != before.PID:
 			for _, a := range st.Apps {
 				if a.State == string(appserver.PoolFailed) {
 					fmt.Fprintf(w, "alicorn: app %q did not come up: %s; it is tried again and again\n", a.Name, a.Error)
 				}
 			}
 			return nil
+		case time.Now().Before(deadline):
+		case err == nil:
+			return fmt.Errorf("the new program has taken over, but process %d, the old one, still answers on %s", before.PID, c.Socket)
+		default:
+			return fmt.Errorf("the new program has taken over, but cannot be asked: %w", err)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+		if err := pause(ctx); err != nil {
+			return err
 		}
 	}
-	return err
+}
+
+// pause waits a moment before a server is asked again.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(20 * time.Millisecond):
+		return nil
+	}
 }
 
 func stopCommand() *cobra.Command {
@@ -205,20 +156,30 @@ func stopAndWait(ctx context.Context, c *control.Client, now bool) error {
 	if err := c.Post(ctx, path); err != nil {
 		return err
 	}
-	var silent time.Time
+	return awaitEnd(ctx, c, st.PID, endPatience)
+}
+
+// awaitEnd returns when the server of the process pid is gone. One that has
+// not answered for as long as patience is, unless it listens still.
+func awaitEnd(ctx context.Context, c *control.Client, pid int, patience time.Duration) error {
+	var silent time.Time // since when it does not answer; zero: it does
 	for {
-		if silent.IsZero() {
-			if now, err := c.Status(ctx); err != nil || now.PID != st.PID {
-				silent = time.Now() // it is gone, or another has taken its place
-			}
+		st, err := c.Status(ctx)
+		gone := errors.Is(err, control.ErrNotRunning) || err == nil && st.PID != pid // or another has taken its place
+		switch {
+		case err == nil && !gone:
+			silent = time.Time{}
+		case silent.IsZero():
+			silent = time.Now()
 		}
-		if !silent.IsZero() && (hasEnded(st.PID) || time.Since(silent) > 10*time.Second) {
+		switch over := !silent.IsZero() && time.Since(silent) > patience; {
+		case !silent.IsZero() && hasEnded(pid), over && gone:
 			return nil
+		case over:
+			return fmt.Errorf("the server was told to stop, and process %d has not ended: %w", pid, err)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+		if err := pause(ctx); err != nil {
+			return err
 		}
 	}
 }
@@ -302,7 +263,7 @@ func printStatus(w io.Writer, st control.Status) error {
 		phase = ", starting"
 	}
 	fmt.Fprintf(w, "alicorn %s, pid %d, up %s, generation %d%s\nconfiguration %s\nlistening on  %s\n", st.Version, st.PID,
-		time.Since(st.Started).Round(time.Second), st.Generation, phase, st.Config, strings.Join(st.Listeners, ", "))
+		time.Duration(st.Up*float64(time.Second)).Round(time.Second), st.Generation, phase, st.Config, strings.Join(st.Listeners, ", "))
 	fmt.Fprintf(w, "temporary     %d of %d MB\n", st.TempSpace.Used>>20, st.TempSpace.Limit>>20)
 	printTrouble(w, st)
 	for _, a := range st.Apps {
@@ -336,6 +297,12 @@ func printTrouble(w io.Writer, st control.Status) {
 	}
 	if len(broken) > 0 {
 		fmt.Fprintf(w, "failing       %d of %d apps, see below: %s\n", len(broken), len(st.Apps), strings.Join(broken, ", "))
+	}
+	for _, f := range st.Failures {
+		fmt.Fprintf(w, "the last %s failed at %s: %s\n", f.What, moment(f.At), f.Error)
+	}
+	if r := st.Replaced; r != nil {
+		fmt.Fprintf(w, "replacements of the front: %d, the last at %s: %s\n", r.Times, moment(r.At), r.Why)
 	}
 	for _, c := range st.Certificates {
 		if c.Error != "" {

@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -30,19 +32,21 @@ func NewClient(socket string) *Client {
 	return c
 }
 
-// Running returns a Client for each server that answers in dir. A socket that
-// nobody listens on is left alone: a server that starts at this moment replaces it,
-// and would lose its own.
-func Running(ctx context.Context, dir string) []*Client {
+// Running returns a Client for each server that answers in dir, and why each
+// other one that has a socket there does not. A socket that nobody listens on is
+// left alone: a server that starts at this moment replaces it, and would lose its own.
+func Running(ctx context.Context, dir string) (answering []*Client, others []error) {
 	paths, _ := filepath.Glob(filepath.Join(dir, "control-*.sock"))
-	var out []*Client
 	for _, p := range paths {
 		c := NewClient(p)
-		if _, err := c.Status(ctx); err == nil {
-			out = append(out, c)
+		switch _, err := c.Status(ctx); {
+		case err == nil:
+			answering = append(answering, c)
+		case !errors.Is(err, ErrNotRunning):
+			others = append(others, err)
 		}
 	}
-	return out
+	return answering, others
 }
 
 // Status asks for the server's state.
@@ -105,19 +109,42 @@ type failedError struct {
 // Error returns the server's words.
 func (e *failedError) Error() string { return e.text }
 
-// dialError is ErrNotRunning with the reason.
-type dialError struct{ op *net.OpError }
+// dialError says that the socket takes no connection. It is ErrNotRunning
+// unless there is a server.
+type dialError struct {
+	socket string
+	op     *net.OpError
+}
 
 // Error gives ErrNotRunning's words, or why the server cannot be asked.
 func (e *dialError) Error() string {
-	if errors.Is(e.op, fs.ErrPermission) {
-		return "no permission to use the server's control socket: only its own user and root can"
+	switch {
+	case e.nobody():
+		return ErrNotRunning.Error()
+	case errors.Is(e.op, fs.ErrPermission):
+		return fmt.Sprintf("no permission to use control socket %s: only the server's own user and root can", e.socket)
 	}
-	return ErrNotRunning.Error()
+	return fmt.Sprintf("the server does not answer on %s: %s", e.socket, e.op.Err)
 }
 
-// Unwrap gives both to errors.Is.
-func (e *dialError) Unwrap() []error { return []error{ErrNotRunning, e.op} }
+// nobody reports whether nobody listens on the socket: neither is it barred, nor
+// are there too many who wait for an answer, nor is this process out of descriptors.
+func (e *dialError) nobody() bool {
+	for _, there := range []error{fs.ErrPermission, syscall.EAGAIN, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, os.ErrDeadlineExceeded} {
+		if errors.Is(e.op, there) {
+			return false
+		}
+	}
+	return true
+}
+
+// Unwrap gives the system's error, and ErrNotRunning, to errors.Is.
+func (e *dialError) Unwrap() []error {
+	if e.nobody() {
+		return []error{ErrNotRunning, e.op}
+	}
+	return []error{e.op}
+}
 
 // ErrNotRunning means that no server answers on the socket.
 var ErrNotRunning = errors.New("no server of this configuration is running")
@@ -160,10 +187,10 @@ func (c *Client) request(ctx context.Context, method, path string) ([]byte, erro
 	resp, err := c.http.Do(req)
 	var op *net.OpError
 	switch {
-	case errors.As(err, &op) && op.Op == "dial":
-		return nil, &dialError{op}
 	case err != nil && context.Cause(ctx) != nil:
 		return nil, context.Cause(ctx)
+	case errors.As(err, &op) && op.Op == "dial":
+		return nil, &dialError{c.Socket, op}
 	case err != nil:
 		return nil, fmt.Errorf("cannot speak to the server: %w", err)
 	}

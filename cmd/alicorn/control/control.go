@@ -21,6 +21,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -62,6 +63,7 @@ type Status struct {
 	Stopping   bool      `json:"stopping,omitempty"` // it finishes what is in progress, and listens no more
 	Generation int       `json:"generation"`
 	Started    time.Time `json:"started"`
+	Up         float64   `json:"up_seconds"` // since Started, whatever became of the clock
 	Config     string    `json:"config"`
 	Listeners  []string  `json:"listeners"`
 	Goroutines int       `json:"goroutines"` // of the process that serves
@@ -72,6 +74,25 @@ type Status struct {
 	Certificates []Certificate `json:"certificates,omitempty"`
 	// Logs are those that have lost lines since they were opened.
 	Logs []Log `json:"logs,omitempty"`
+	// Failures are of what was tried in vain last.
+	Failures []Failure `json:"failures,omitempty"`
+	// Replaced says how often the process that serves has ended unexpectedly;
+	// nil: never.
+	Replaced *Replaced `json:"replaced,omitempty"`
+}
+
+// Failure is a reload or an upgrade that has failed, and not succeeded since.
+type Failure struct {
+	What  string    `json:"what"` // reload, upgrade
+	At    time.Time `json:"at"`
+	Error string    `json:"error"` // its first line
+}
+
+// Replaced is how often a process that served was replaced.
+type Replaced struct {
+	Times int       `json:"times"`
+	At    time.Time `json:"at"`  // of the last time
+	Why   string    `json:"why"` // how the last one ended
 }
 
 // TempSpace is what temporary files take, and may take, in bytes.
@@ -235,7 +256,8 @@ func Trust(dir string) error {
 	return nil
 }
 
-// Run serves the API on l until ctx ends.
+// Run serves the API on l until ctx ends. When l is closed before, who has
+// connected is still answered.
 func Run(ctx context.Context, l net.Listener, s Server) error {
 	hs := &http.Server{Handler: routes(s), ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan error, 1)
@@ -247,7 +269,7 @@ func Run(ctx context.Context, l net.Listener, s Server) error {
 	if hs.Shutdown(end) != nil {
 		hs.Close()
 	}
-	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil
@@ -258,7 +280,10 @@ func vacant(path string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	st, err := NewClient(path).Status(ctx)
-	if errors.Is(err, ErrNotRunning) || err == nil && st.Stopping {
+	switch {
+	case errors.Is(err, ErrNotRunning), err == nil && st.Stopping:
+		return nil
+	case errors.Is(err, fs.ErrPermission): // of another user: who may change the folder decides
 		return nil
 	}
 	return errors.New("a server of this configuration runs already; see alicorn status")

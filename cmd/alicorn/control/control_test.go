@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // fake is a server that notes what it is told.
@@ -145,8 +147,12 @@ func TestSocketsOfServersThatAreGoneAreLeftOut(t *testing.T) {
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
 	var names []string
-	for _, r := range Running(t.Context(), dir) {
+	all, others := Running(t.Context(), dir)
+	for _, r := range all {
 		names = append(names, r.Socket)
+	}
+	if len(others) > 0 {
+		t.Errorf("others: %v", others)
 	}
 	if !slices.Equal(names, []string{c.Socket}) {
 		t.Errorf("running: %v, want %s alone", names, c.Socket)
@@ -192,6 +198,53 @@ func TestAServerThatStartsKeepsItsSocket(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".new*")); len(left) > 0 {
 		t.Errorf("there is %v still", left)
 	}
+}
+
+// A server that accepts nothing is there all the same: its socket stays, and
+// nobody takes its place.
+func TestAServerThatDoesNotAnswerIsNoServerThatIsGone(t *testing.T) {
+	t.Parallel()
+	path := SocketPath(t.TempDir(), "/hung.conf")
+	hang(t, path)
+	all, others := Running(t.Context(), filepath.Dir(path))
+	if len(all) != 0 || len(others) != 1 || !strings.Contains(others[0].Error(), "the server does not answer on "+path) {
+		t.Errorf("running: %v, others: %v", all, others)
+	}
+	if _, err := NewClient(path).Status(t.Context()); err == nil || errors.Is(err, ErrNotRunning) {
+		t.Errorf("error %v, want another than ErrNotRunning", err)
+	}
+	if l, err := Listen(path); err == nil {
+		l.Close()
+		t.Error("another server took the socket")
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+}
+
+// hang listens at path and accepts no connection.
+func hang(t *testing.T, path string) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
+	}
+	if err == nil {
+		err = unix.Listen(fd, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.CloseOnExec(fd)
+	t.Cleanup(func() { unix.Close(fd) })
+	for range 100 { // until no more connections can wait
+		nc, err := net.Dial("unix", path)
+		if err != nil {
+			return
+		}
+		t.Cleanup(func() { nc.Close() })
+	}
+	t.Fatal("connections wait without bound")
 }
 
 func TestSocketNamesTellConfigurationsApart(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"alicorn/appserver"
 	"alicorn/config"
@@ -29,6 +30,9 @@ type Client struct {
 	workers map[int]*remoteProcess
 	reading uint64 // number of the configuration that was read last
 	gone    bool
+	again   Again
+	failed  string    // why the last upgrade did; "": none has
+	at      time.Time // of that
 }
 
 type reply struct {
@@ -86,6 +90,10 @@ func (c *Client) on(m *message, files []*os.File) {
 		if p != nil {
 			p.exited <- appserver.Exit{Code: m.Code, Signal: syscall.Signal(m.Number)}
 		}
+	case tellUpgrade:
+		c.mu.Lock()
+		c.failed, c.at = string(m.Body), time.Now()
+		c.mu.Unlock()
 	case tellCommand:
 		select {
 		case c.commands <- m.Number:
@@ -175,16 +183,25 @@ func (r reply) checked(answered bool) (reply, error) {
 
 // file asks for one descriptor.
 func (c *Client) file(m *message) (*os.File, error) {
+	f, err := c.optionalFile(m)
+	if f == nil && err == nil {
+		err = errors.New("the keeper sent no descriptor")
+	}
+	return f, err
+}
+
+// optionalFile asks for one descriptor, or none.
+func (c *Client) optionalFile(m *message) (*os.File, error) {
 	var r reply
 	err := c.reserve.Spend(func() (err error) { r, err = c.call(m); return err })
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case len(r.files) == 1:
+		return r.files[0], nil
 	}
-	if len(r.files) != 1 {
-		closeAll(r.files)
-		return nil, errors.New("the keeper sent no descriptor")
-	}
-	return r.files[0], nil
+	closeAll(r.files)
+	return nil, nil
 }
 
 // Listen implements config.Host.
@@ -206,8 +223,11 @@ func (c *Client) ReadFile(path string) ([]byte, error) {
 	return r.m.Body, nil
 }
 
-// Control returns the listening socket of the control API.
-func (c *Client) Control() (*os.File, error) { return c.file(&message{Kind: askControl}) }
+// Control returns the listening socket of the control API. With gone it returns
+// nil when the name of the one that it returned before is where it was.
+func (c *Client) Control(gone bool) (*os.File, error) {
+	return c.optionalFile(&message{Kind: askControl, OK: gone})
+}
 
 // Read returns the configuration as the keeper has read it, anew for each
 // call but the first, and decodes what the keeper was given for the front
@@ -222,7 +242,7 @@ func (c *Client) Read(builtin map[string][]byte, program any) (*config.Tree, err
 		return nil, fmt.Errorf("cannot read the configuration that the keeper sent: %w", err)
 	}
 	c.mu.Lock()
-	c.reading = t.Reading
+	c.reading, c.again = t.Reading, t.Again
 	c.mu.Unlock()
 	if err := json.Unmarshal(t.Program, program); err != nil {
 		return nil, fmt.Errorf("cannot read what the keeper was started with: %w", err)
@@ -243,9 +263,23 @@ func (c *Client) Serving(status any) {
 	c.tell(&message{Kind: tellServing, Body: body})
 }
 
-// Stopping says that the front is to end, so that nothing listens any more
-// and the end is no accident.
-func (c *Client) Stopping() { c.tell(&message{Kind: tellStopping}) }
+// Again returns how often a front was replaced before this one.
+func (c *Client) Again() Again {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.again
+}
+
+// UpgradeFailure returns when and why the last upgrade failed; "": none has.
+func (c *Client) UpgradeFailure() (at time.Time, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at, c.failed
+}
+
+// Stopping says that the front is to end, with now without the requests in
+// progress, so that nothing listens any more and the end is no accident.
+func (c *Client) Stopping(now bool) { c.tell(&message{Kind: tellStopping, OK: now}) }
 
 // Reopened says that logs are to be opened again.
 func (c *Client) Reopened() { c.tell(&message{Kind: tellReopened}) }

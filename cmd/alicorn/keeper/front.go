@@ -99,7 +99,7 @@ func (k *Keeper) attend(ctx context.Context, f *front, numbers <-chan int) (stat
 			k.command(f, n)
 		case <-k.handedOver:
 			if !k.isStopping() {
-				k.stop()
+				k.stop(false)
 				k.send(f.wire, &message{Kind: tellCommand, Number: k.o.Retire})
 			}
 		case status := <-k.serving:
@@ -179,11 +179,12 @@ func (k *Keeper) command(f *front, number int) {
 		return
 	}
 	if k.stops(number) {
-		if number == k.o.StopNow || k.isStopping() {
+		now := number == k.o.StopNow || k.isStopping()
+		if now {
 			number = k.o.StopNow
 			time.AfterFunc(lastPatience, func() { _ = f.cmd.Process.Kill() })
 		}
-		k.stop()
+		k.stop(now)
 	}
 	if number == k.o.Reopen {
 		k.reopen()

@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -30,8 +31,9 @@ type Options struct {
 	Read func(res *config.Resources) (*Reading, error)
 	// Program is given to the front with each configuration.
 	Program json.RawMessage
-	// Control binds the control API's socket.
-	Control func() (*os.File, error)
+	// Control binds the control API's socket. With gone it does so only when
+	// the name of the socket that it made before is gone, else it returns nil.
+	Control func(gone bool) (*os.File, error)
 	// Serving is called once, when the first configuration serves, with what
 	// the front said of it. An error stops the server.
 	Serving func(status json.RawMessage) error
@@ -56,6 +58,27 @@ type Options struct {
 }
 
 // Keeper is the privileged side of a server of two processes.
+//
+// States, who waits for whom in each, and what ends each wait:
+//
+//	start    keeper for its reading        the reading; a stop
+//	         keeper for the front          tellServing; the front's end, which ends the keeper, too
+//	         front for its applications    one is ready; none can be; a stop, after 5 s of patience
+//	reload   front for the keeper's text   the answer; a stop (Abandon); the end of the wire
+//	         front for new workers         each is ready or has failed; a stop, after 5 s
+//	         who asked for the front       the result; 10 s without an answer to a status
+//	upgrade  keeper for the new process    its word; its end; 2 min; a stop. It is then asked to
+//	                                       end after 1 s, and killed after 10 s
+//	drain    front for old requests        their end; worker_shutdown_timeout; a stop
+//	stop     keeper for the front          its end; after a second stop a kill within 10 s
+//	         front for its requests        their end; worker_shutdown_timeout; a second stop
+//	         keeper for workers            their end, once killed; 5 s
+//
+// Either side writes to the wire for 10 s at most: then the wire ends. A front
+// whose wire has ended has 5 s before it is killed. One that ends unasked is
+// replaced, at once if it has served, else after a pause that doubles up to
+// 10 s. One that ends by itself while others wait for its requests has lost
+// them: the exit code says so.
 type Keeper struct {
 	o          Options
 	serving    chan json.RawMessage // capacity 1: the first one counts
@@ -80,6 +103,8 @@ type Keeper struct {
 	starting int   // workers that are about to be among them
 	failed   error // why Serving stopped the server
 	stopping bool
+	hurried  bool // the requests in progress are not waited for
+	again    Again
 	stopped  bool               // no worker is started any more
 	handed   bool               // another process has taken over
 	abandon  context.CancelFunc // ends the upgrade under way; nil: there is none
@@ -121,11 +146,13 @@ func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err err
 			k.killWorkers()
 			switch {
 			case k.isStopping():
-				return 0, k.failure()
+				err := k.lastEnd(f, state, now)
+				return exitCode(err), errors.Join(k.failure(), err)
 			case !served:
 				return state.ExitCode(), nil
 			}
 			k.log(proxy.LevelAlert, fmt.Sprintf("the front (pid %d) ended unexpectedly: %s; a new one is started", f.cmd.Process.Pid, state))
+			k.noteEnd(state)
 			if now {
 				pause = 0 // it was not the start that failed
 			}
@@ -136,6 +163,34 @@ func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err err
 		}
 		pause = min(max(2*pause, firstPause), longestPause)
 	}
+}
+
+// lastEnd judges the end of a front that was told to stop. One that had served
+// and did not end by itself has lost the requests in progress: the error says
+// so, unless nobody was to wait for them.
+func (k *Keeper) lastEnd(f *front, state *os.ProcessState, served bool) error {
+	if state.Success() || !served {
+		return nil
+	}
+	text := fmt.Sprintf("the front (pid %d) ended while it was stopping: %s", f.cmd.Process.Pid, state)
+	k.mu.Lock()
+	hurried := k.hurried
+	k.mu.Unlock()
+	if !hurried {
+		text += "; the requests in progress are lost"
+	}
+	k.log(proxy.LevelAlert, text)
+	if hurried {
+		return nil
+	}
+	return errors.New(text)
+}
+
+// noteEnd remembers the end of a front that is replaced.
+func (k *Keeper) noteEnd(state *os.ProcessState) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.again = Again{Times: k.again.Times + 1, At: time.Now(), Why: state.String()}
 }
 
 // A front that ends before it serves, or cannot be started, is tried again
@@ -220,11 +275,13 @@ func (k *Keeper) renew() {
 	k.mu.Unlock()
 }
 
-// stop makes the front's end an expected one, and stops listening: whoever
-// binds the same names from now on is another server.
-func (k *Keeper) stop() {
+// stop makes the front's end an expected one, with now before the requests in
+// progress have ended, and stops listening: whoever binds the same names from
+// now on is another server.
+func (k *Keeper) stop(now bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.hurried = k.hurried || now
 	if !k.stopping && k.o.Stopping != nil {
 		k.o.Stopping()
 	}

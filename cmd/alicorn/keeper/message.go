@@ -3,6 +3,7 @@ package keeper
 import (
 	"encoding/json"
 	"errors"
+	"time"
 
 	"alicorn/appserver"
 	"alicorn/config"
@@ -19,7 +20,7 @@ const (
 	askFile    kind = "file"    // the content of a file that it names
 	askLaunch  kind = "launch"  // a worker of an app that it names
 	askSignal  kind = "signal"  // for a worker that was launched
-	askControl kind = "control" // the control API's socket
+	askControl kind = "control" // the control API's socket; with OK only when its name is gone
 	askUpgrade kind = "upgrade" // another process to take over
 	askSurvey  kind = "survey"  // whether the files of an app that it names are as they were
 )
@@ -28,12 +29,13 @@ const (
 const (
 	tellSettle   kind = "settle"   // front: the configuration read last serves, or not
 	tellServing  kind = "serving"  // front: the first configuration serves
-	tellStopping kind = "stopping" // front: it was told to stop
+	tellStopping kind = "stopping" // front: it was told to stop; OK: at once
 	tellReopened kind = "reopened" // front: it was told to reopen logs
 	tellFailed   kind = "failed"   // front: why it does not come up
 	tellAlive    kind = "alive"    // front: it was asked whether it works
 	tellCommand  kind = "command"  // keeper: a signal came
 	tellExit     kind = "exit"     // keeper: a worker ended
+	tellUpgrade  kind = "upgraded" // keeper: why an upgrade has failed
 	answer       kind = "answer"
 )
 
@@ -92,4 +94,12 @@ type text struct {
 	Files    []string          `json:"files"`
 	Contents map[string][]byte `json:"contents"`
 	Program  json.RawMessage   `json:"program"`
+	Again    Again             `json:"again,omitzero"`
+}
+
+// Again says how often a front that served was replaced.
+type Again struct {
+	Times int       `json:"times"`
+	At    time.Time `json:"at"`  // of the last time
+	Why   string    `json:"why"` // how that front ended
 }

@@ -39,7 +39,7 @@ func (k *Keeper) serve(w *wire) {
 		case tellServing:
 			k.onServing(m.Body)
 		case tellStopping:
-			k.stop()
+			k.stop(m.OK)
 		case tellReopened:
 			k.reopen()
 		case tellFailed:
@@ -85,7 +85,7 @@ func (k *Keeper) answer(w *wire, m *message, files []*os.File) {
 		reply.Body, err = k.readFile(m.Address)
 	case askControl:
 		own = true
-		err = k.reserve.Spend(func() (err error) { out, err = k.o.Control(); return err })
+		err = k.reserve.Spend(func() (err error) { out, err = k.o.Control(m.OK); return err })
 	case askSurvey:
 		reply.Body, err = k.survey(m)
 	case askLaunch:
@@ -133,7 +133,7 @@ func (k *Keeper) readings() (pending, current *Reading) {
 // anew, unless there is one that the front has not seen.
 func (k *Keeper) readForFront(w *wire) ([]byte, error) {
 	k.mu.Lock()
-	r := k.unseen
+	r, again := k.unseen, k.again
 	k.unseen = nil
 	k.mu.Unlock()
 	if r == nil {
@@ -142,7 +142,7 @@ func (k *Keeper) readForFront(w *wire) ([]byte, error) {
 			return nil, err // the front logs it
 		}
 	}
-	return json.Marshal(text{Reading: r.number, Main: r.Main, Files: r.Tree.Files, Contents: r.Tree.Contents, Program: k.o.Program})
+	return json.Marshal(text{Reading: r.number, Main: r.Main, Files: r.Tree.Files, Contents: r.Tree.Contents, Program: k.o.Program, Again: again})
 }
 
 // readAnew reads the configuration for the front of w, which may be gone, and

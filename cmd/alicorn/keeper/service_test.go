@@ -41,7 +41,7 @@ func newFixture(t *testing.T, text string) *fixture {
 	f.configure(t, text)
 	f.Keeper = New(Options{
 		Host: &Local{}, Program: json.RawMessage(`"told"`), Stop: 1, StopNow: 2, Reopen: 3,
-		Read: f.compile, Control: func() (*os.File, error) { return nil, errors.New("no control socket") },
+		Read: f.compile, Control: func(bool) (*os.File, error) { return nil, errors.New("no control socket") },
 	})
 	first, err := f.read()
 	if err != nil {
@@ -177,7 +177,7 @@ func TestTheFrontGetsOnlyWhatTheConfigurationNames(t *testing.T) {
 		"a file as a log":  func() error { _, err := f.client.Append(named); return err },
 		"an address":       func() error { _, err := f.client.Listen("tcp4", "127.0.0.1:1", config.ListenOptions{}); return err },
 		"an app":           func() error { _, err := f.client.For("other")(appserver.Order{Number: 1}); return err },
-		"a control socket": func() error { _, err := f.client.Control(); return err },
+		"a control socket": func() error { _, err := f.client.Control(false); return err },
 		"the unknown":      func() error { _, err := f.client.call(&message{Kind: "format disks"}); return err },
 	} {
 		if err := ask(); err == nil {

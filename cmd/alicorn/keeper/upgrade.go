@@ -21,6 +21,12 @@ func (k *Keeper) upgrade() error {
 	k.abandonUpgrade()
 	if err != nil {
 		k.log(proxy.LevelEmerg, "upgrade failed, the old program goes on: "+err.Error())
+		k.mu.Lock()
+		w := k.front
+		k.mu.Unlock()
+		if w != nil {
+			k.send(w, &message{Kind: tellUpgrade, Body: []byte(err.Error())})
+		}
 		return err
 	}
 	k.mu.Lock()

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"alicorn/cmd/alicorn/control"
+)
+
+// failures remembers what was tried in vain last, until it succeeds.
+type failures struct {
+	mu  sync.Mutex
+	all map[string]control.Failure
+}
+
+// note says how what has ended.
+func (f *failures) note(what string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		delete(f.all, what)
+		return
+	}
+	if f.all == nil {
+		f.all = map[string]control.Failure{}
+	}
+	f.all[what] = control.Failure{What: what, At: time.Now(), Error: firstLine(words(err))}
+}
+
+// list returns what has failed, by name.
+func (f *failures) list() (out []control.Failure) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, one := range f.all {
+		out = append(out, one)
+	}
+	slices.SortFunc(out, func(a, b control.Failure) int { return cmp.Compare(a.What, b.What) })
+	return out
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}

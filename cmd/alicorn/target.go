@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"alicorn/cmd/alicorn/control"
+)
+
+// target finds the running server that a verb means: the one whose pid file
+// is given, the one of -c, the one of the default configuration when it runs,
+// or the only one there is. A server that is there and cannot be asked is no
+// reason to ask another one.
+func target(ctx context.Context, o options) (*control.Client, error) {
+	dirs := runFolders()
+	if err := control.Trust(dirs[0]); err != nil {
+		return nil, err
+	}
+	if o.pidFile != "" {
+		return withPID(ctx, dirs, o.pidFile)
+	}
+	for _, dir := range dirs {
+		c := control.NewClient(control.SocketPath(dir, o.file()))
+		_, err := c.Status(ctx)
+		if err == nil {
+			return c, nil
+		}
+		if !errors.Is(err, control.ErrNotRunning) {
+			return nil, err
+		}
+	}
+	if o.config != "" {
+		return named(ctx, dirs, o.config)
+	}
+	all, others := serversIn(ctx, dirs)
+	silent := slices.ContainsFunc(others, func(err error) bool { return !errors.Is(err, fs.ErrPermission) })
+	switch {
+	case len(all) > 1:
+		return nil, several(ctx, all)
+	case len(all) == 1 && !silent:
+		return all[0], nil
+	case len(others) > 0:
+		return nil, errors.Join(others...)
+	}
+	return nil, fmt.Errorf("no alicorn is running, as far as %s shows", strings.Join(dirs, " and "))
+}
+
+// runFolders are where the servers that a verb may mean have their control
+// sockets: for a user who cannot write to the system's folder a folder of one's
+// own, and then that of the system, whose server is there all the same.
+func runFolders() []string {
+	own, system := findFolders().run, "/run/alicorn"
+	if named := os.Getenv("RUNTIME_DIRECTORY"); named != "" {
+		system = filepath.SplitList(named)[0]
+	}
+	if own == system || control.Trust(system) != nil {
+		return []string{own}
+	}
+	return []string{own, system}
+}
+
+// serversIn is control.Running of all dirs.
+func serversIn(ctx context.Context, dirs []string) (answering []*control.Client, others []error) {
+	for _, dir := range dirs {
+		a, o := control.Running(ctx, dir)
+		answering, others = append(answering, a...), append(others, o...)
+	}
+	return answering, others
+}
+
+// named finds the running server that goes by name, as serve's do, whose
+// configuration is in no file.
+func named(ctx context.Context, dirs []string, name string) (*control.Client, error) {
+	return among(ctx, dirs, func(st control.Status) bool { return st.Config == name }, control.ErrNotRunning)
+}
+
+// withPID finds the running server whose process id is in the file.
+func withPID(ctx context.Context, dirs []string, file string) (*control.Client, error) {
+	pid, err := readPID(file)
+	if err != nil {
+		return nil, err
+	}
+	missing := fmt.Errorf("no alicorn with pid %d, which %s names, is running, as far as %s shows", pid, file, strings.Join(dirs, " and "))
+	return among(ctx, dirs, func(st control.Status) bool { return st.PID == pid }, missing)
+}
+
+// among finds the running server that is meant. Without it the error is missing,
+// with those that cannot be asked: it may be one of them.
+func among(ctx context.Context, dirs []string, meant func(control.Status) bool, missing error) (*control.Client, error) {
+	all, others := serversIn(ctx, dirs)
+	for _, c := range all {
+		if st, err := c.Status(ctx); err == nil && meant(st) {
+			return c, nil
+		}
+	}
+	return nil, errors.Join(append([]error{missing}, others...)...)
+}
+
+func several(ctx context.Context, all []*control.Client) error {
+	var b strings.Builder
+	b.WriteString("several servers are running; name one with -c FILE, or as it is called here:")
+	for _, c := range all {
+		if st, err := c.Status(ctx); err == nil {
+			name := st.Config
+			if strings.ContainsAny(name, " \t\"'$\\") {
+				name = strconv.Quote(name)
+			}
+			fmt.Fprintf(&b, "\n  -c %s (pid %d)", name, st.PID)
+		}
+	}
+	return errors.New(b.String())
+}
