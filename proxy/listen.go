@@ -206,7 +206,7 @@ func (l *Listen) parseOption(text string) error {
 
 // defaultListen is what a server without listen gets.
 func defaultListen(pos config.Pos, port int) *Listen {
-	return &Listen{Pos: pos, Network: "tcp4", Address: "0.0.0.0:" + strconv.Itoa(port)}
+	return &Listen{Pos: pos, Network: "tcp4", Address: "0.0.0.0:" + strconv.Itoa(port), Options: config.ListenOptions{V6Only: true}}
 }
 
 func hostname() string {

@@ -46,6 +46,15 @@ func TestAddressesOfListenAreReadAsNginxDoes(t *testing.T) {
 	}
 }
 
+func TestServersWithoutListenShareAnAddress(t *testing.T) {
+	s := start(t, `server { server_name a; say a; } server { server_name b; say b; }`)
+	for _, host := range []string{"a", "b"} {
+		if rec := s.Do(proxytest.Request{Host: host, Target: "/"}); rec.Text() != host {
+			t.Errorf("%s answers %d %q", host, rec.Status, rec.Text())
+		}
+	}
+}
+
 func TestMistakesOfServersAreNamed(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"server { listen 80 default_server; } server { listen 80 default_server; }", "a duplicate default server for 0.0.0.0:80; the first is at /conf/alicorn.conf:1:10"},
