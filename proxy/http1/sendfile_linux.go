@@ -57,7 +57,7 @@ func (c *conn) kernelSend(f *os.File, off, n int64) error {
 	defer runtime.KeepAlive(f)
 	s.in, s.off = int(f.Fd()), off
 	defer c.rest()
-	for n > 0 {
+	for sent := int64(0); n > 0; {
 		s.n = int(min(n, sendChunk))
 		if err := c.kernelCall(s.io); err != nil {
 			return err
@@ -65,7 +65,9 @@ func (c *conn) kernelSend(f *os.File, off, n int64) error {
 		if s.sent == 0 {
 			return errShrank
 		}
-		if n -= int64(s.sent); n > 0 {
+		n, sent = n-int64(s.sent), sent+int64(s.sent)
+		if sent >= sendChunk && n > 0 {
+			sent = 0
 			c.labor()
 		}
 	}
