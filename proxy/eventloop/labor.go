@@ -3,11 +3,11 @@ package eventloop
 import "runtime"
 
 // Labor waits for one of the Group's places for work that computes for long
-// beside the Loops, of which there are as many as processors; where it had to
-// wait, whatever else is ready runs first: a hundred handshakes at once would otherwise keep a Loop
-// that has become ready behind all of them. The owner, who has detached, keeps the
-// place until Rest; while it waits for the peer it has none. It has no effect on
-// an owner that has a place.
+// beside the Loops: one for each processor. Where it had to wait,
+// whatever else is ready runs first: a hundred handshakes at once would
+// otherwise keep a Loop that has become ready behind all of them. The owner, who
+// has detached, keeps the place until Rest; while it waits for the peer it has
+// none. It has no effect on an owner that has a place.
 func (d *Descriptor) Labor() {
 	if d.labors {
 		return
