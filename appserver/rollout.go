@@ -290,16 +290,21 @@ func (p *Pool) difference(f Findings) string {
 	return ""
 }
 
-// commit gives requests to the new pools: now, or once they are ready.
+// commit gives requests to the new pools: now, or once they are ready. From
+// now on pools know the log alone and not the generation, which they may survive:
+// each would keep another one in memory.
 func (r *Rollout) commit() {
+	l := r.logs()
+	logs := func() *slog.Logger { return l }
 	for _, pt := range r.parts {
 		old := pt.service.pool.Load()
-		if old != nil {
-			old.logs.Store(&r.logs)
+		for _, p := range []*Pool{old, pt.pool} {
+			if p != nil {
+				p.logs.Store(&logs)
+			}
 		}
 		switch {
 		case pt.attempt != nil:
-			pt.pool.logs.Store(&r.logs)
 		case pt.pool == nil:
 			r.rt.giveUp(pt.service)
 		case r.Policy.Early && old != pt.pool:
