@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -63,15 +64,20 @@ func startUpgraded(t *testing.T, master string, variables ...string) *upgraded {
 	return u
 }
 
-// freeAddress is one that nothing listens on.
+// freeAddress is one whose port nothing uses, and nothing will that does not name
+// it: the kernel gives ports from 32768 on to clients, and a port of which one
+// address is a client's cannot be bound for all.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 20000 + rand.IntN(12000)
+		if l, err := net.Listen("tcp4", fmt.Sprintf(":%d", port)); err == nil {
+			l.Close()
+			return fmt.Sprintf("127.0.0.1:%d", port)
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // install puts the program at the server's place, as a package manager does.
