@@ -28,9 +28,8 @@ const (
 )
 
 // turns bounds what the matches of one pattern take of the machine. Ordinary
-// ones need microseconds and run at once, where the request is. One at a time may
-// take longer: the others get waryTimeout, and wait for their turn if that is not
-// enough. Once one has run out of time, a client is known that knows how, and for
+// ones need microseconds and run at once, where the request is. What takes longer
+// than waryTimeout begins again in its turn, one at a time. Once one has run out of time, a client is known that knows how, and for
 // waryTime each match waits for its turn and gets no more than waryTimeout. Who waits leads no loop,
 // so that other requests go on; with the pauses all of it takes a fifth of one
 // processor.
@@ -46,16 +45,6 @@ func newTurns() turns { return turns{turn: make(chan struct{}, 1)} }
 func (t *turns) alarmed() bool {
 	at := t.alarm.Load()
 	return at != 0 && time.Since(time.Unix(0, at)) < waryTime
-}
-
-// take takes the turn if nobody has it.
-func (t *turns) take() bool {
-	select {
-	case t.turn <- struct{}{}:
-		return true
-	default:
-		return false
-	}
 }
 
 // wait waits for the turn; false: too many do. x hands over the lead of its loop.
@@ -84,11 +73,7 @@ func (t *turns) give(pause time.Duration) {
 // a Fail.
 func (r *Regexp) backtrack(x *Exchange, text string, match func(*regexp2.Regexp) error) error {
 	t := &r.turns
-	alarmed := t.alarmed()
-	if !alarmed && t.take() {
-		return r.inTurn(text, false, match)
-	}
-	if !alarmed {
+	if !t.alarmed() {
 		if err := match(r.wary); !outOfTime(err) {
 			return r.tooMuch(text, false, err)
 		}

@@ -46,8 +46,12 @@ func backtracking(t *testing.T) *Regexp {
 func TestOneMatchOfAPatternMayTakeLong(t *testing.T) {
 	r := backtracking(t)
 	first := begin(r)
+	if <-first.engines != r.wary {
+		t.Error("a match has the long limit before its turn")
+	}
+	first.outcome <- errTime
 	if <-first.engines != r.slow {
-		t.Error("the first match has the short limit")
+		t.Error("the first match does not get the long limit in its turn")
 	}
 	second := begin(r)
 	if <-second.engines != r.wary {
@@ -83,8 +87,10 @@ func TestOneMatchOfAPatternMayTakeLong(t *testing.T) {
 func TestAfterAMatchThatTookTooLongEachWaitsForItsTurn(t *testing.T) {
 	r := backtracking(t)
 	first := begin(r)
-	<-first.engines
-	first.outcome <- errTime
+	for range 2 { // at once, and in its turn
+		<-first.engines
+		first.outcome <- errTime
+	}
 	<-first.engines // it is looked whether that was work
 	first.outcome <- errTime
 	if err := <-first.ended; err == nil || !strings.Contains(err.Error(), "longer than 100ms") {
