@@ -10,11 +10,11 @@ import (
 
 // parseDotenv reads the lines NAME=VALUE of a dotenv file: comments, "export",
 // 'literal' and "escaped" values, which may span lines. Outside single quotes
-// ${NAME} and ${NAME:-DEFAULT} are replaced, as python-dotenv and docker compose do, by
-// what stands above in the file or else in known (NAME=VALUE, the last one wins);
-// unset are the lines that name what neither has. Variables that steer
-// the dynamic loader are refused. Errors begin with the line's number and
-// quote nothing of the line, which may be a secret.
+// ${NAME} and ${NAME:-DEFAULT} are replaced, as python-dotenv and docker compose
+// do, by what stands above in the file or else in known (NAME=VALUE, the last one
+// wins); unset are the lines that name what neither has. Variables that steer the
+// dynamic loader are refused. Errors begin with the line's number and quote nothing
+// of the line, which may be a secret.
 func parseDotenv(text string, known []string) (vars []string, unset []int, err error) {
 	d := dotenv{text: strings.TrimPrefix(text, "\ufeff"), line: 1, known: map[string]string{}}
 	for _, v := range known {

@@ -190,7 +190,7 @@ func (l Loader) Load(main string) (*Tree, error) {
 	content, err := l.Source.ReadFile(main)
 	if err != nil {
 		ld.tree.Root, _ = Parse(main, nil)
-		return ld.tree, fmt.Errorf("cannot read configuration %q: %w", main, reason(err))
+		return ld.tree, fmt.Errorf("cannot read configuration %q: %w", main, osfile.Cause(err))
 	}
 	ld.tree.Root = ld.parse(main, content, 0)
 	ld.errs.Sort(ld.tree.Files...)
@@ -297,7 +297,7 @@ func (ld *loading) file(at *Node, name string, depth int) []*Node {
 		}
 	}
 	if err != nil {
-		ld.errs.Add(pos, "cannot include %q: %s", name, reason(err))
+		ld.errs.Add(pos, "cannot include %q: %s", name, osfile.Cause(err))
 		return nil
 	}
 	before := ld.size
@@ -316,13 +316,4 @@ func (ld *loading) read(name string) ([]byte, error) {
 		return content, nil
 	}
 	return ld.Source.ReadFile(name)
-}
-
-// reason is err without the operation and the path, which our messages name.
-func reason(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
 }

@@ -14,7 +14,7 @@ import (
 // Limits of matches of a backtracking pattern.
 const (
 	regexpTimeout = 100 * time.Millisecond
-	waryTimeout   = 3 * time.Millisecond // for waryTime after a match that ran out of time
+	waryTimeout   = 3 * time.Millisecond // at once; for waryTime after a match that ran out of time, also in turn
 	waryTime      = 10 * time.Second
 	// heldUp is how little a match has worked that was merely not scheduled when its
 	// time was over. One that takes long works for more, also beside others like it.
@@ -29,10 +29,10 @@ const (
 
 // turns bounds what the matches of one pattern take of the machine. Ordinary
 // ones need microseconds and run at once, where the request is. What takes longer
-// than waryTimeout begins again in its turn, one at a time. Once one has run out of time, a client is known that knows how, and for
-// waryTime each match waits for its turn and gets no more than waryTimeout. Who waits leads no loop,
-// so that other requests go on; with the pauses all of it takes a fifth of one
-// processor.
+// than waryTimeout begins again in its turn, one at a time. Once one has run out
+// of the whole limit, some client knows how, and for waryTime each match waits for its
+// turn and gets no more than waryTimeout. Who waits leads no loop, so that other
+// requests go on; with the pauses all of it takes a fifth of one processor.
 type turns struct {
 	turn    chan struct{} // what it holds has the turn
 	waiting atomic.Int32

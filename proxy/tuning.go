@@ -34,8 +34,8 @@ type KeepAlive struct {
 // which the kernel takes the double.
 const maxBuffer = math.MaxInt32 / 2
 
-// parse takes one parameter of listen; known is false for one that is no option of a
-// socket.
+// parse takes one parameter of listen; known is false for one that is no option
+// of a socket.
 func (t *Tuning) parse(name, value string) (known bool, err error) {
 	switch name {
 	case "deferred":
@@ -74,14 +74,16 @@ func parseKeepAlive(value string) (k KeepAlive, err error) {
 	}
 	parts = append(parts, "", "")
 	k.On = true
-	k.Idle, err = parseProbeTime(parts[0])
-	every, everyErr := parseProbeTime(parts[1])
-	k.Every = every
-	var countErr error
-	if parts[2] != "" {
-		k.Count, countErr = config.ParseInt(parts[2], 1, 127)
+	if k.Idle, err = parseProbeTime(parts[0]); err != nil {
+		return k, err
 	}
-	return k, errors.Join(err, everyErr, countErr)
+	if k.Every, err = parseProbeTime(parts[1]); err != nil {
+		return k, err
+	}
+	if parts[2] != "" {
+		k.Count, err = config.ParseInt(parts[2], 1, 127)
+	}
+	return k, err
 }
 
 // parseProbeTime reads a time that the kernel takes in seconds, up to 32767.
@@ -99,8 +101,9 @@ func parseProbeTime(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// tune gives l's socket the options of t; what the reading before set and t
-// does not is the system's again where the system tells its default.
+// tune gives l's socket the options of t. A buffer or a time of so_keepalive that
+// the reading before set and t does not stays as it is: the system does not tell
+// its default.
 func (l *Listener) tune(t Tuning) error {
 	if t == l.tuned {
 		return nil

@@ -172,17 +172,21 @@ func (st *site) appendName(x *proxy.Exchange, dst []byte, path string) (_ []byte
 		return dst, false
 	}
 	if st.root.kind == aliasPrefix {
-		rest, covered := strings.CutPrefix(path, st.root.name)
-		if !covered || rest == "" {
-			return dst, covered
-		}
-		if !strings.HasSuffix(st.root.name, "/") && rest[0] != '/' {
-			// "/static../secret" would leave the alias; "/staticfile" never meant it
-			return dst, false
+		rest, ok := st.root.below(path)
+		if !ok || rest == "" {
+			return dst, ok
 		}
 		return join(dst, start, rest), true
 	}
 	return join(dst, start, path), true
+}
+
+// below returns what follows the location's name in path. ok is false where the
+// location does not cover it: "/static../secret" would leave the alias, and
+// "/staticfile" never meant it.
+func (r root) below(path string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(path, r.name)
+	return rest, ok && (rest == "" || rest[0] == '/' || strings.HasSuffix(r.name, "/"))
 }
 
 // join appends rest to the folder dst[start:], with one slash between.

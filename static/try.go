@@ -86,8 +86,8 @@ func absent(err error) bool {
 }
 
 // tryName makes lk.name the file of a test and returns the path that it has
-// under the root or alias; ok is false for one that leads out of it. As in nginx the
-// path follows the root without a slash of its own, so that a word without
+// under the root or alias; ok is false for one that leads out of it. As in nginx
+// the path follows the root without a slash of its own, so that a word without
 // one is no file below a root.
 func (st *site) tryName(x *proxy.Exchange, lk *lookup, t *proxy.Template) (path string, ok bool) {
 	lk.name = t.Append(x, lk.name[:0])
@@ -121,14 +121,10 @@ func (st *site) tryName(x *proxy.Exchange, lk *lookup, t *proxy.Template) (path 
 // it, where an alias stands for that. nginx does this with the last word of
 // try_files, too, for which sites repeat the prefix.
 func (st *site) withoutLocation(value string) string {
-	if st.root.kind != aliasPrefix {
-		return value
+	if rest, ok := st.root.below(value); ok && st.root.kind == aliasPrefix {
+		return rest
 	}
-	rest, ok := strings.CutPrefix(value, st.root.name)
-	if !ok || !strings.HasSuffix(st.root.name, "/") && rest != "" && rest[0] != '/' {
-		return value // "/static../secret" would leave the alias
-	}
-	return rest
+	return value
 }
 
 func rooted(path string) string {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"alicorn/appserver"
+	"alicorn/config/osfile"
 	"alicorn/deploy"
 
 	"github.com/spf13/cobra"
@@ -215,7 +216,7 @@ func (in *installation) place(path string, text []byte, mode fs.FileMode) (chang
 	}
 	return true, in.change("installed "+target, func() error {
 		if err := replaceFile(target, text, mode); err != nil {
-			return fmt.Errorf("cannot install %s: %w", target, cause(err))
+			return fmt.Errorf("cannot install %s: %w", target, osfile.Cause(err))
 		}
 		return nil
 	})

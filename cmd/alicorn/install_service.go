@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"alicorn/config/osfile"
 )
 
 // start starts the service and has it started with the system. One that runs
@@ -119,7 +121,7 @@ func (in *installation) purge() error {
 	}
 	for _, folder := range []string{filepath.Dir(installedSite), filepath.Dir(installedConfig)} {
 		if err := os.Remove(in.at(folder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			in.say("kept %s: %v", in.at(folder), cause(err))
+			in.say("kept %s: %v", in.at(folder), osfile.Cause(err))
 		}
 	}
 	for _, name := range []string{serviceUser, appUser} {
@@ -164,7 +166,7 @@ func (in *installation) remove(path string, with func(string) error) error {
 	}
 	return in.change("removed "+in.at(path), func() error {
 		if err := with(in.at(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("cannot remove %s: %w", in.at(path), cause(err))
+			return fmt.Errorf("cannot remove %s: %w", in.at(path), osfile.Cause(err))
 		}
 		return nil
 	})

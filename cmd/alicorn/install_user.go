@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"alicorn/config/osfile"
 )
 
 // makeUsers makes the service's user and the one of applications. A root
@@ -76,7 +78,7 @@ func (in *installation) makeFolders(context.Context) error {
 					err = os.Mkdir(path, folder.mode)
 				}
 				if err != nil {
-					return fmt.Errorf("cannot make folder %s: %w", path, cause(err))
+					return fmt.Errorf("cannot make folder %s: %w", path, osfile.Cause(err))
 				}
 				return nil
 			})
@@ -102,14 +104,14 @@ func (in *installation) handOver(path string, private bool, mode fs.FileMode) er
 	}
 	if private && st.Mode().Perm() != mode {
 		if err := os.Chmod(path, mode); err != nil {
-			return fmt.Errorf("cannot close folder %s to others: %w", path, cause(err))
+			return fmt.Errorf("cannot close folder %s to others: %w", path, osfile.Cause(err))
 		}
 	}
 	if sys, ok := st.Sys().(*syscall.Stat_t); !owned || !ok || sys.Uid != 0 {
 		return nil
 	}
 	if err := os.Lchown(path, uid, gid); err != nil {
-		return fmt.Errorf("cannot give folder %s to user %q: %w", path, serviceUser, cause(err))
+		return fmt.Errorf("cannot give folder %s to user %q: %w", path, serviceUser, osfile.Cause(err))
 	}
 	return nil
 }

@@ -227,7 +227,7 @@ func controlFor(path string, user keeper.Identity) (*os.File, error) {
 	defer l.Close()
 	if err := osfile.GiveSocket(path, user.Files()); err != nil {
 		_ = osfile.Remove(path)
-		return nil, fmt.Errorf("cannot give %s to user %q: %w", filepath.Base(path), user.Name, cause(err))
+		return nil, fmt.Errorf("cannot give %s to user %q: %w", filepath.Base(path), user.Name, osfile.Cause(err))
 	}
 	return l.(*net.UnixListener).File()
 }

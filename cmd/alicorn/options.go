@@ -135,7 +135,7 @@ func ownTemporary(dir string) error {
 		return nil
 	}
 	if err != nil {
-		return cause(err)
+		return osfile.Cause(err)
 	}
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	switch {
@@ -144,7 +144,7 @@ func ownTemporary(dir string) error {
 	case !ok || int(sys.Uid) != os.Geteuid():
 		return fmt.Errorf("it belongs to user %q", osfile.User{UID: int(sys.Uid)}.Name())
 	case st.Mode().Perm()&0o077 != 0:
-		return cause(os.Chmod(dir, 0o700))
+		return osfile.Cause(os.Chmod(dir, 0o700))
 	}
 	return nil
 }

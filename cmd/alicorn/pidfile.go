@@ -27,13 +27,13 @@ func writePID(path string) (*pidFile, error) {
 		return nil, nil
 	}
 	if err := osfile.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("cannot make the folder of pid file %s: %w", path, cause(err))
+		return nil, fmt.Errorf("cannot make the folder of pid file %s: %w", path, osfile.Cause(err))
 	}
 	if err := pidFileIsFree(path); err != nil {
 		return nil, err
 	}
 	if err := replaceText(path, itoa(os.Getpid())+"\n"); err != nil {
-		return nil, fmt.Errorf("cannot write pid file %s: %w", path, cause(err))
+		return nil, fmt.Errorf("cannot write pid file %s: %w", path, osfile.Cause(err))
 	}
 	return &pidFile{path, lockFile(path)}, nil
 }
@@ -97,7 +97,7 @@ func (p *pidFile) rename(to string) error {
 func readPID(file string) (int, error) {
 	text, err := osfile.ReadSmall(file)
 	if err != nil {
-		return 0, fmt.Errorf("cannot read pid file %s: %w", file, cause(err))
+		return 0, fmt.Errorf("cannot read pid file %s: %w", file, osfile.Cause(err))
 	}
 	const bits = 31 // of a process id: with more the system takes a part of the number
 	pid, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, bits)

@@ -251,15 +251,6 @@ func verbOf(sig os.Signal) verb {
 	return verbStop
 }
 
-// cause returns the system's words for err without the operation and the path.
-func cause(err error) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
-}
-
 // raiseFileLimit lets the process have as many descriptors as the system allows it.
 func raiseFileLimit() {
 	var lim syscall.Rlimit

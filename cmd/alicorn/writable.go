@@ -49,7 +49,7 @@ func (p *program) eachWritable(ld *loaded, do func(osfile.Folder, osfile.User) e
 			f = p.folders.stateFolder() // ours, with all that is in it
 		}
 		if err := do(f, user); err != nil {
-			errs = append(errs, &config.Error{Pos: w.Pos, Msg: fmt.Sprintf("the server cannot write to folder %s: %s", w.Folder.Path, cause(err))})
+			errs = append(errs, &config.Error{Pos: w.Pos, Msg: fmt.Sprintf("the server cannot write to folder %s: %s", w.Folder.Path, osfile.Cause(err))})
 		}
 	}
 	return errs

@@ -146,7 +146,7 @@ func (o *owned) ours(made bool) (bool, error) {
 	if o.decider.UID == 0 && o.st.Mode&unix.S_IWOTH == 0 {
 		name, err := o.stranger()
 		if err != nil {
-			return false, &fs.PathError{Op: "read", Path: o.Path, Err: cause(err)}
+			return false, &fs.PathError{Op: "read", Path: o.Path, Err: Cause(err)}
 		}
 		if name == "" {
 			return true, nil
@@ -208,7 +208,7 @@ func (g *giving) entries(dir *os.File, roots bool, depth int) error {
 	}
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
-		return &fs.PathError{Op: "read", Path: dir.Name(), Err: cause(err)}
+		return &fs.PathError{Op: "read", Path: dir.Name(), Err: Cause(err)}
 	}
 	for _, name := range names {
 		if g.count++; g.count > maxEntries {

@@ -33,11 +33,11 @@ func (u User) Denied(err error) error {
 	if u.UID == 0 || !errors.Is(err, syscall.EACCES) && !errors.Is(err, syscall.EPERM) {
 		return err
 	}
-	return &deniedError{u, cause(err)}
+	return &deniedError{u, Cause(err)}
 }
 
-// cause is err without the operation and the path.
-func cause(err error) error {
+// Cause is err without the operation and the path, which the caller's message names.
+func Cause(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		return pe.Err

@@ -1,9 +1,7 @@
 package acme
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -282,11 +280,7 @@ func (f *Feature) state(name string) string {
 func read(s *config.Scope, n *config.Node, i int) (string, error) {
 	content, err := s.Load().Resources.Host.ReadFile(s.Load().ConfPath(n.Arg(i)))
 	if err != nil {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
-		}
-		return "", &config.Error{Pos: n.Args[i].Pos, Msg: fmt.Sprintf("%s: cannot read %q: %s", n.Name, n.Arg(i), err)}
+		return "", &config.Error{Pos: n.Args[i].Pos, Msg: fmt.Sprintf("%s: cannot read %q: %s", n.Name, n.Arg(i), osfile.Cause(err))}
 	}
 	return string(content), nil
 }

@@ -13,7 +13,7 @@ import (
 
 // Conn is a stream socket in a Loop, as a net.Conn: a Read or Write that would
 // wait detaches and waits. Unlike other net.Conns it is for one goroutine at a
-// time; only Cut, Gone, Lost, Silent and Hurry may be called beside it.
+// time; only Cut, Gone, Lost, Silent, Idled, Pending and Hurry may be called beside it.
 type Conn struct {
 	Descriptor
 	peer, own          unix.Sockaddr

@@ -32,7 +32,7 @@ const (
 )
 
 // Descriptor is a descriptor in a Loop. Its methods are for the goroutine that
-// owns it, but for Cut, Gone, Lost and Hurry.
+// owns it, but for Cut, Gone, Lost, Idled, Pending and Hurry.
 type Descriptor struct {
 	loop    *Loop
 	fd      int

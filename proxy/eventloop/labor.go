@@ -3,11 +3,11 @@ package eventloop
 import "runtime"
 
 // Labor waits for one of the Group's places for work that computes for long
-// beside the Loops: one for each processor. Where it had to wait,
-// whatever else is ready runs first: a hundred handshakes at once would
-// otherwise keep a Loop that has become ready behind all of them. The owner, who
-// has detached, keeps the place until Rest; while it waits for the peer it has
-// none. It has no effect on an owner that has a place.
+// beside the Loops: one for each processor. Where it had to wait, whatever else
+// is ready runs first: a hundred handshakes at once would otherwise keep a Loop
+// that has become ready behind all of them. The owner, who has detached, keeps
+// the place until Rest; while it waits for the peer it has none. It has no effect
+// on an owner that has a place.
 func (d *Descriptor) Labor() {
 	if d.labors {
 		return
@@ -17,7 +17,7 @@ func (d *Descriptor) Labor() {
 	case d.loop.group.places <- struct{}{}:
 	default:
 		d.loop.group.places <- struct{}{}
-		runtime.Gosched() // costs an eighth of the handshakes where nobody waits
+		runtime.Gosched() // in every case it would cost an eighth of the handshakes
 	}
 }
 

@@ -88,7 +88,8 @@ func (p *place) Ready(t *Turn) {
 }
 
 // acceptSome accepts until nobody waits, or as many as may come at once, which is
-// one where descriptors are scarce: the poller then tells again. timeout is how long to leave it after an error.
+// one where descriptors are scarce: the poller then tells again. timeout is how
+// long to leave it after an error.
 func (p *place) acceptSome() (timeout time.Duration, ended bool) {
 	for range atOnce {
 		done, err := p.acceptOne()

@@ -57,6 +57,7 @@ type conn struct {
 	vector    [2][]byte   // what vectored writes out of
 	vectored  net.Buffers // vector, as it is consumed
 	file      *fileSend   // made by the first file that the kernel sends
+	turn      int         // bytes of a file sent since others had theirs
 
 	chunked, simple       bool
 	bodyless, headWritten bool

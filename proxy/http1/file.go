@@ -40,7 +40,7 @@ func (c *conn) copyFile(f *os.File, off, n int64) error {
 	buf := fileBuffers.Get().(*[]byte)
 	defer fileBuffers.Put(buf)
 	defer c.rest()
-	for sent := int64(0); n > 0; {
+	for n > 0 {
 		m, err := f.ReadAt((*buf)[:min(int64(len(*buf)), n)], off)
 		if m == 0 {
 			if err == nil || err == io.EOF {
@@ -51,11 +51,8 @@ func (c *conn) copyFile(f *os.File, off, n int64) error {
 		if _, err := c.Write((*buf)[:m]); err != nil {
 			return err
 		}
-		off, n, sent = off+int64(m), n-int64(m), sent+int64(m)
-		if sent >= sendChunk && n > 0 {
-			sent = 0
-			c.labor()
-		}
+		off, n = off+int64(m), n-int64(m)
+		c.share(m, n)
 	}
 	return nil
 }
@@ -65,17 +62,21 @@ func (c *conn) copyFile(f *os.File, off, n int64) error {
 // chunk for each processor. send_timeout is renewed after each.
 const sendChunk = 256 << 10
 
-// labor is called between two chunks.
-func (c *conn) labor() {
-	if c.sock != nil {
-		c.Detach()
-		c.sock.Rest()
-		c.sock.Labor()
+// share notes that n bytes of a file were sent, and lets others have their turn
+// when that makes a chunk and more is left.
+func (c *conn) share(n int, left int64) {
+	if c.turn += n; c.turn < sendChunk || left == 0 || c.sock == nil {
+		return
 	}
+	c.turn = 0
+	c.Detach()
+	c.sock.Rest()
+	c.sock.Labor()
 }
 
-// rest is called after the last one.
+// rest ends the turn of a file that was sent, or not.
 func (c *conn) rest() {
+	c.turn = 0
 	if c.sock != nil {
 		c.sock.Rest()
 	}

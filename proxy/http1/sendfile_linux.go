@@ -57,7 +57,7 @@ func (c *conn) kernelSend(f *os.File, off, n int64) error {
 	defer runtime.KeepAlive(f)
 	s.in, s.off = int(f.Fd()), off
 	defer c.rest()
-	for sent := int64(0); n > 0; {
+	for n > 0 {
 		s.n = int(min(n, sendChunk))
 		if err := c.kernelCall(s.io); err != nil {
 			return err
@@ -65,11 +65,8 @@ func (c *conn) kernelSend(f *os.File, off, n int64) error {
 		if s.sent == 0 {
 			return errShrank
 		}
-		n, sent = n-int64(s.sent), sent+int64(s.sent)
-		if sent >= sendChunk && n > 0 {
-			sent = 0
-			c.labor()
-		}
+		n -= int64(s.sent)
+		c.share(s.sent, n)
 	}
 	return nil
 }

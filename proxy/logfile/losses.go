@@ -2,12 +2,12 @@ package logfile
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"alicorn/config/osfile"
 )
 
 // quiet is how long nothing is said of a destination that fails again and again.
@@ -44,10 +44,7 @@ func (l *losses) Losses() Losses {
 func (l *losses) failed(p []byte, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		err = pe.Err
-	}
+	err = osfile.Cause(err)
 	if !l.sum.Failing {
 		l.until = l.sum.Lost
 	}

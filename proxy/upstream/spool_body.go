@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"alicorn/config/osfile"
 	"alicorn/proxy"
 )
 
@@ -242,7 +243,7 @@ func TempFile(dir string) (*os.File, error) {
 	f, err := unnamedFile(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("the folder for temporary files %q is missing and cannot be made: %w; a start or a reload by root makes it", filepath.Clean(dir), cause(err))
+			return nil, fmt.Errorf("the folder for temporary files %q is missing and cannot be made: %w; a start or a reload by root makes it", filepath.Clean(dir), osfile.Cause(err))
 		}
 		f, err = unnamedFile(dir)
 	}
@@ -250,14 +251,6 @@ func TempFile(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot make a temporary file in %q: %w", filepath.Clean(dir), err)
 	}
 	return f, nil
-}
-
-// cause is what failed, without the path, which the message has.
-func cause(err error) error {
-	if wrapped := (*os.PathError)(nil); errors.As(err, &wrapped) {
-		return wrapped.Err
-	}
-	return err
 }
 
 // named makes a file and removes its name, where the system cannot make one without.

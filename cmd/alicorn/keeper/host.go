@@ -49,7 +49,7 @@ func (h *Local) Append(path string) (*os.File, error) {
 	f, decider, err := openLog(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = h.makeFolder(filepath.Dir(path)); err != nil {
-			return nil, fmt.Errorf("cannot create the log directory %s: %w", filepath.Dir(path), cause(err))
+			return nil, fmt.Errorf("cannot create the log directory %s: %w", filepath.Dir(path), osfile.Cause(err))
 		}
 		f, decider, err = openLog(path)
 	}
@@ -57,7 +57,7 @@ func (h *Local) Append(path string) (*os.File, error) {
 		f, decider, err = openLog(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot open log %s: %w", path, cause(err))
+		return nil, fmt.Errorf("cannot open log %s: %w", path, osfile.Cause(err))
 	}
 	if decider.UID == 0 {
 		h.own(f)
@@ -91,13 +91,4 @@ func (h *Local) own(f *os.File) {
 // ReadFile reads a certificate, key or password file.
 func (h *Local) ReadFile(path string) ([]byte, error) {
 	return osfile.Read(path, osfile.MaxCredential)
-}
-
-// cause is err without the operation and the path, which our messages name.
-func cause(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
 }

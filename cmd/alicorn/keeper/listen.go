@@ -163,7 +163,7 @@ func bindUnix(path string, mode os.FileMode, o config.ListenOptions) (*os.File, 
 }
 
 func explainUnix(path string, err error) error {
-	err = cause(err)
+	err = osfile.Cause(err)
 	dir := filepath.Dir(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -182,7 +182,7 @@ func clearSocket(path string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return cause(err)
+		return osfile.Cause(err)
 	case st.Mode()&fs.ModeSocket == 0:
 		return errors.New("there is a file of that name which is not a socket")
 	}
@@ -197,5 +197,5 @@ func clearSocket(path string) error {
 	if !errors.Is(err, unix.ECONNREFUSED) {
 		return err
 	}
-	return cause(os.Remove(path))
+	return osfile.Cause(os.Remove(path))
 }
