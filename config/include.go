@@ -317,3 +317,7 @@ func (ld *loading) read(name string) ([]byte, error) {
 	}
 	return ld.Source.ReadFile(name)
 }
+
+// Cause is err without the operation and the path, which the caller's message
+// names.
+func Cause(err error) error { return osfile.Cause(err) }

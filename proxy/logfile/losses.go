@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"alicorn/config/osfile"
+	"alicorn/config"
 )
 
 // quiet is how long nothing is said of a destination that fails again and again.
@@ -44,7 +44,7 @@ func (l *losses) Losses() Losses {
 func (l *losses) failed(p []byte, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	err = osfile.Cause(err)
+	err = config.Cause(err)
 	if !l.sum.Failing {
 		l.until = l.sum.Lost
 	}

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"alicorn/config/osfile"
+	"alicorn/config"
 	"alicorn/proxy"
 )
 
@@ -243,7 +243,7 @@ func TempFile(dir string) (*os.File, error) {
 	f, err := unnamedFile(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("the folder for temporary files %q is missing and cannot be made: %w; a start or a reload by root makes it", filepath.Clean(dir), osfile.Cause(err))
+			return nil, fmt.Errorf("the folder for temporary files %q is missing and cannot be made: %w; a start or a reload by root makes it", filepath.Clean(dir), config.Cause(err))
 		}
 		f, err = unnamedFile(dir)
 	}
