@@ -200,9 +200,10 @@ func (t *serverNames) add(sv *Server) (conflicts []string) {
 	return conflicts
 }
 
-// find returns the server named host, nil when no name matches. x may be nil
-// when captures are not wanted (SNI). The error is that of a regular expression.
-func (t *serverNames) find(x *Exchange, host string) (*Server, error) {
+// find returns the server named host, nil when no name matches. x may have to wait
+// for it, and with captures gets them; it is nil where the caller leads no loop, as
+// in a handshake. The error is that of a regular expression.
+func (t *serverNames) find(x *Exchange, host string, captures bool) (*Server, error) {
 	if sv := t.exact[host]; sv != nil {
 		return sv, nil
 	}
@@ -212,10 +213,10 @@ func (t *serverNames) find(x *Exchange, host string) (*Server, error) {
 	for _, r := range t.regexes {
 		var ok bool
 		var err error
-		if x == nil {
-			ok, err = r.regex.MatchString(nil, host)
-		} else {
+		if captures {
 			ok, err = r.regex.Match(x, host)
+		} else {
+			ok, err = r.regex.MatchString(x, host)
 		}
 		switch {
 		case err != nil:
@@ -252,10 +253,11 @@ func (t *serverNames) findWildcard(host string) *Server {
 }
 
 // Lookup returns the server for host (lower case, without port), the default
-// server when no name matches. It captures nothing. The error is that of a
-// regular expression: which server host is for is then not known.
-func (s *Site) Lookup(host string) (*Server, error) {
-	sv, err := s.names.find(nil, host)
+// server when no name matches. It captures nothing; x is nil where the caller
+// leads no loop. The error is that of a regular expression: which server host is
+// for is then not known.
+func (s *Site) Lookup(x *Exchange, host string) (*Server, error) {
+	sv, err := s.names.find(x, host, false)
 	if sv == nil && err == nil {
 		sv = s.Default
 	}
@@ -264,11 +266,11 @@ func (s *Site) Lookup(host string) (*Server, error) {
 
 // Named reports whether host, as Lookup has it, chooses among several servers
 // by a name of one of them.
-func (s *Site) Named(host string) (bool, error) {
+func (s *Site) Named(x *Exchange, host string) (bool, error) {
 	if len(s.Servers) <= 1 && len(s.names.regexes) == 0 {
 		return false, nil
 	}
-	sv, err := s.names.find(nil, host)
+	sv, err := s.names.find(x, host, false)
 	return sv != nil, err
 }
 
@@ -280,17 +282,18 @@ func (sv *Server) Named(host string) (bool, error) {
 	}
 	var own serverNames
 	own.add(sv)
-	found, err := own.find(nil, host)
+	found, err := own.find(nil, host, false)
 	return found != nil, err
 }
 
-// serverOf returns the server of what comes on c before its host is known: the
-// one that SNI has chosen, the default one where that cannot be told.
-func (s *Site) serverOf(c *Conn) *Server {
+// serverOf returns the server of what comes on x's connection before its host is
+// known: the one that SNI has chosen, the default one where that cannot be told.
+func (s *Site) serverOf(x *Exchange) *Server {
+	c := x.Conn
 	if c.TLS == nil || c.TLS.ServerName == "" || len(s.Servers) == 1 {
 		return s.Default
 	}
-	sv, err := s.Lookup(strings.ToLower(c.TLS.ServerName))
+	sv, err := s.Lookup(x, strings.ToLower(c.TLS.ServerName))
 	if err != nil { // the handshake has failed then, or another Generation has done it
 		return s.Default
 	}
@@ -305,7 +308,7 @@ func (x *Exchange) Site() *Site { return x.Generation.siteOf(x.Conn) }
 // which answers it.
 func (s *Site) serverFor(x *Exchange, host string) (*Server, error) {
 	if len(s.Servers) > 1 || len(s.names.regexes) > 0 {
-		sv, err := s.names.find(x, host)
+		sv, err := s.names.find(x, host, true)
 		if err != nil {
 			return s.Default, err
 		}

@@ -87,7 +87,7 @@ func BenchmarkServerName(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if sv, _ := names.find(nil, c.host); sv != c.want {
+					if sv, _ := names.find(nil, c.host, false); sv != c.want {
 						b.Errorf("%s is %v", c.host, sv)
 						return
 					}

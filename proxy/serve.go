@@ -35,7 +35,7 @@ func (e *Engine) serveWith(x *Exchange, err error) {
 	if err == nil {
 		err = x.prepare(site)
 	} else {
-		x.Server = site.serverOf(x.Conn)
+		x.Server = site.serverOf(x)
 		x.Req.Host = hostOf(x.Req.Authority)
 	}
 	defer e.leave(x)

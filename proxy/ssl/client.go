@@ -127,7 +127,7 @@ func isMisdirected(x *proxy.Exchange) (bool, error) {
 	if same || !tls.IsHostName(asked) {
 		return false, nil
 	}
-	return x.Site().Named(asked)
+	return x.Site().Named(x, asked)
 }
 
 // refuse ends the connection too: only another one can show another certificate.

@@ -159,7 +159,7 @@ func (m module) withChallenges(g *proxy.Generation, c *stdtls.Config) *stdtls.Co
 func siteConfig(site *proxy.Site, ids map[*proxy.Server]*tls.Identity) *stdtls.Config {
 	return tls.NewConfig(func(name string) (*tls.Identity, error) {
 		if name != "" { // server_name "" is about requests
-			server, err := site.Lookup(name)
+			server, err := site.Lookup(nil, name)
 			if err != nil {
 				return nil, err
 			}
