@@ -83,6 +83,9 @@ func (a *App) identify(s *config.Scope) error {
 			a.Name, a.Pos, c.Name, c.reason, f.said(), AppUser)}
 	}
 	c.Switch = c.UID != 0 || c.group != ""
+	if why := a.barred(); why != "" {
+		s.Load().Warn(pos, "app %q cannot start: %s", a.Name, why)
+	}
 	s.Load().Note(pos, "app %q runs as user %q%s when the server is started as root", a.Name, c.Name, c.reason)
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+
+	"alicorn/config/osfile"
 )
 
 // Exit is how a process ended.
@@ -74,9 +76,26 @@ func (a *App) Launch(o Order) (Process, error) {
 	started := make(chan error)
 	go p.run(started, func() (*os.Process, error) { return a.launch(o, name) })
 	if err := <-started; err != nil {
+		if why := a.barred(); why != "" && errors.Is(err, syscall.EACCES) {
+			return nil, fmt.Errorf("cannot start worker %s: %s", name, why)
+		}
 		return nil, fmt.Errorf("cannot start worker %s: %w%s", name, err, shortage(err, p.user))
 	}
 	return p, nil
+}
+
+// barred says which folder on the way to the app's directory its user may not
+// enter; "": there is none.
+func (a *App) barred() string {
+	c := a.credentials
+	if !c.Switch || c.UID == 0 {
+		return ""
+	}
+	dir := osfile.Barred(a.Directory, osfile.User{UID: c.UID, GID: c.GID, Groups: c.Groups})
+	if dir == "" {
+		return ""
+	}
+	return fmt.Sprintf("user %q, whom the application runs as, may not enter %s; \"chmod o+x %s\" lets every user pass it, and \"user\" in app %s names another user", c.Name, dir, dir, a.Name)
 }
 
 // shortage says which limits keep a process from being started.

@@ -37,6 +37,7 @@ type Pool struct {
 	succeeded bool       // another pool takes new requests; this one ends once it has none
 	closed    bool       // ends now
 	failed    *BootError // why the last start of a worker failed; nil: it has not
+	dying     string     // why workers end right after they became ready, while they do
 	cameUp    bool       // a worker has been ready
 	silent    bool       // failed starts are not logged
 	decided   bool
@@ -52,12 +53,14 @@ type Pool struct {
 	want      int
 	served    uint64
 	refused   uint64
+	overran   Overran   // requests past their timeout
 	workers   []*worker // all with a process
 
 	// The supervisor's own.
 	ticked    time.Time // the last time
 	idleTicks int
 	failures  int             // in a row
+	deaths    int             // in a row, of workers that ended right after they became ready
 	cut       <-chan struct{} // ends what retiring or stopping may take
 }
 

@@ -125,11 +125,31 @@ func (a *App) complete(s *config.Scope, keeper bool) error {
 	return nil
 }
 
+// meant names the folder that takes the place of path, whose name is not far
+// from it; "": there is none.
+func meant(path string) string {
+	parent := filepath.Dir(path)
+	entries, err := os.ReadDir(parent)
+	if os.IsNotExist(err) && parent != path {
+		return fmt.Sprintf("; neither does %s", parent)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	if near := config.Nearest(filepath.Base(path), names); near != "" {
+		return fmt.Sprintf("; did you mean %s?", filepath.Join(parent, near))
+	}
+	return ""
+}
+
 func isDirectory(path string) error {
 	st, err := os.Stat(path)
 	switch {
 	case os.IsNotExist(err):
-		return fmt.Errorf("%s does not exist", path)
+		return fmt.Errorf("%s does not exist%s", path, meant(path))
 	case err != nil:
 		return fmt.Errorf("cannot use directory: %w", err)
 	case !st.IsDir():

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,11 +19,12 @@ type PoolStatus struct {
 	Version  string         `json:"python_version,omitempty"`
 	State    PoolState      `json:"state"`
 	Since    time.Time      `json:"since"`           // when the pool was started, with the code as it was then
-	Error    string         `json:"error,omitempty"` // why the last start failed, while none has succeeded since
+	Error    string         `json:"error,omitempty"` // why the last start failed, while none has succeeded since, or why workers end at once
 	Next     time.Time      `json:"next,omitzero"`   // the next start, while State is PoolFailed
 	Queue    int            `json:"queue"`
 	Requests uint64         `json:"requests"` // answered
 	Refused  uint64         `json:"refused"`  // by the backlog
+	Overran  Overran        `json:"overran"`
 	Workers  []WorkerStatus `json:"workers"`
 }
 
@@ -33,7 +35,7 @@ type PoolState string
 const (
 	PoolStarting PoolState = "starting" // no worker is ready yet; requests wait
 	PoolRunning  PoolState = "running"
-	PoolFailed   PoolState = "failed"   // no worker is ready and the last start failed: requests get 503
+	PoolFailed   PoolState = "failed"   // no worker is ready and the last start failed: requests get 503; or workers end at once
 	PoolReplaced PoolState = "replaced" // another pool takes new requests
 )
 
@@ -42,12 +44,18 @@ func (p *Pool) state() PoolState {
 	switch {
 	case p.succeeded:
 		return PoolReplaced
-	case p.broken():
+	case p.broken() || p.dying != "" && len(p.ready) == 0:
 		return PoolFailed
 	case len(p.ready) == 0:
 		return PoolStarting
 	}
 	return PoolRunning
+}
+
+// stands reports whether a worker has been ready for long enough to say that
+// they don't end at once. The lock is held.
+func (p *Pool) stands(now time.Time) bool {
+	return slices.ContainsFunc(p.ready, func(w *worker) bool { return now.Sub(w.readied) > stableAfter })
 }
 
 // WorkerStatus is one of its workers.
@@ -63,10 +71,27 @@ type WorkerStatus struct {
 	Memory      int64   `json:"memory"`            // bytes: its proportional share where that can be read, else its resident size
 }
 
+// Overran is requests that took longer than timeout.
+type Overran struct {
+	Times   uint64    `json:"times"`
+	At      time.Time `json:"at,omitzero"`       // the last time
+	Request string    `json:"request,omitempty"` // the last one: method and target
+}
+
 // Status returns the pool's state.
 func (p *Pool) Status() PoolStatus {
+	s := p.Brief()
+	for i := range s.Workers {
+		s.Workers[i].Memory = memoryOf(s.Workers[i].PID)
+	}
+	return s
+}
+
+// Brief is Status without the workers' memory, which takes a file for each.
+func (p *Pool) Brief() PoolStatus {
 	p.mu.Lock()
-	s := PoolStatus{App: p.app.Name, WSGI: p.app.WSGI, State: p.state(), Since: p.born, Queue: p.queue.length, Requests: p.served, Refused: p.refused}
+	defer p.mu.Unlock()
+	s := PoolStatus{App: p.app.Name, WSGI: p.app.WSGI, State: p.state(), Since: p.born, Queue: p.queue.length, Requests: p.served, Refused: p.refused, Overran: p.overran}
 	now := time.Now()
 	for _, w := range p.workers {
 		s.User = w.process.User()
@@ -79,13 +104,16 @@ func (p *Pool) Status() PoolStatus {
 				continue
 			}
 			if d := now.Sub(time.Unix(0, r.started)).Seconds(); d > ws.Running {
-				ws.Running, ws.Request = d, printable(environValue(r.frame, keyMethod)+" "+environValue(r.frame, keyURI))
+				ws.Running, ws.Request = d, r.line()
 			}
 		}
 		s.Workers = append(s.Workers, ws)
 	}
 	if p.failed != nil {
 		s.Error = printable(p.failed.Message)
+	}
+	if s.Error == "" && !p.stands(now) {
+		s.Error = printable(p.dying)
 	}
 	if s.State == PoolFailed {
 		s.Next = p.next
@@ -94,11 +122,12 @@ func (p *Pool) Status() PoolStatus {
 		r := p.ready[0].report
 		s.Found, s.Python, s.Version = r.App, r.Executable, r.Version
 	}
-	p.mu.Unlock()
-	for i := range s.Workers {
-		s.Workers[i].Memory = memoryOf(s.Workers[i].PID)
-	}
 	return s
+}
+
+// line returns the request's method and target, as far as they are short.
+func (r *request) line() string {
+	return printable(environValue(r.frame, keyMethod) + " " + environValue(r.frame, keyURI))
 }
 
 // environValue finds a short value in a request's frame; "" when it is not there.

@@ -39,7 +39,7 @@ type event struct {
 const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 30 * time.Second
-	stableAfter  = time.Second // a worker that lives this long ends a row of failures
+	stableAfter  = time.Second // a worker that is ready for this long ends a row of failures
 	dumpTime     = 300 * time.Millisecond
 	killAfter    = 2 * time.Second
 )
@@ -116,7 +116,7 @@ func (p *Pool) onReady(w *worker, r Report) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.report, w.state, w.deadline = r, Ready, time.Time{}
+	w.report, w.state, w.deadline, w.readied = r, Ready, time.Time{}, time.Now()
 	w.early.end()
 	for i, v := range p.ready {
 		if i == 0 || v.assigned < w.assigned {
@@ -424,13 +424,42 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 		p.bootFailed(w.boot)
 	case was == Ready:
 		w.log(proxy.LevelError, "exited: %s; it held %d started requests", exit, lost)
-		if time.Since(w.born) > stableAfter {
-			p.failures = 0
-		} else {
-			p.backOff()
-		}
+		p.onDeath(w, exit)
 	case was == Condemned:
 		w.log(proxy.LevelNotice, "ended: %s; %s", exit, w.reason)
+	}
+}
+
+// mostDeaths is how many workers in a row may end right after they became
+// ready before the pool's status calls that a failure.
+const mostDeaths = 3
+
+// onDeath puts the next start off after the unexpected end of a worker that was
+// ready for a moment only. Requests wait for the next worker all the same: a
+// client that repeats one that ends its worker must not have others refused.
+func (p *Pool) onDeath(w *worker, exit Exit) {
+	if time.Since(w.readied) > stableAfter {
+		p.failures = 0
+		p.noteDeaths(0, "")
+		return
+	}
+	p.backOff()
+	p.noteDeaths(p.deaths+1, fmt.Sprintf("its workers end as soon as they are ready, the last one with %s: "+
+		"a thread, a library or a request ends the process; the error log has what it has printed", exit))
+}
+
+// noteDeaths has the status say why workers end, once there are enough of them.
+func (p *Pool) noteDeaths(deaths int, why string) {
+	p.deaths = deaths
+	if deaths < mostDeaths {
+		why = ""
+	}
+	p.mu.Lock()
+	was := p.dying
+	p.dying = why
+	p.mu.Unlock()
+	if why != "" && was == "" {
+		p.logf(proxy.LevelError, "app %q: %s", p.app.Name, why)
 	}
 }
 

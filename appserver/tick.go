@@ -155,9 +155,11 @@ func (p *Pool) healthyBeside(w *worker) bool {
 	return false
 }
 
+// timeOut ends r, which is past its time. The lock is held.
 func (p *Pool) timeOut(w *worker, r *request) {
+	p.overran = Overran{Times: p.overran.Times + 1, At: time.Now(), Request: r.line()}
 	r.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
-		Reason: fmt.Sprintf("worker %s (pid %d) took longer than its timeout of %s", w.name, w.process.Pid(), p.app.Timeout)})
+		Reason: fmt.Sprintf("worker %s (pid %d) took longer than its timeout of %s; where it stood is in this log beside %q; \"timeout\" in app %s allows more", w.name, w.process.Pid(), p.app.Timeout, w.name+":", p.app.Name)})
 }
 
 // condemn has w write its stacks and replaces it. Its other threads may finish.

@@ -51,6 +51,7 @@ type worker struct {
 	slots   []slot
 	heads   heads
 	born    time.Time
+	readied time.Time       // when it became ready
 	group   sync.WaitGroup  // its goroutines
 	loop    *eventloop.Loop // that it is read in; nil: by a goroutine
 	lane    *lane           // nil where there is none

@@ -7,10 +7,13 @@ directory. Every way to fail is one LoadError with one sentence.
 
 import ast
 import difflib
+import errno
 import importlib
 import importlib.machinery
 import importlib.util
 import os
+import pwd
+import socket
 import sys
 from collections import namedtuple
 
@@ -23,6 +26,10 @@ Found = namedtuple("Found", "application name framework")
 """application: the WSGI callable. name: "module:expression" as resolved. framework: whose
 application it is, such as "Flask", or "WSGI"."""
 
+
+UNREACHABLE = (ConnectionError, TimeoutError, socket.timeout, socket.gaierror)
+INSTALL = ("install it for that interpreter, or name the environment that has it with "
+           "\"virtualenv\"")
 
 DEMO = "alicorn.demo:app"  # the name of the application in demo.py
 
@@ -136,8 +143,8 @@ def _import_module(name, settings):
         missing = error.name
         if missing and (name + ".").startswith(missing + "."):
             raise _missing(name, missing, settings) from None
-        raise LoadError("cannot import %s: no module named %r for %s"
-                        % (name, missing, _python(settings)), failure.text(error)) from None
+        raise LoadError("cannot import %s: no module named %r for %s; %s"
+                        % (name, missing, _python(settings), INSTALL), failure.text(error)) from None
     except ImportError as error:
         raise LoadError("cannot import %s: %s, with %s" % (name, error, _python(settings)),
                         failure.text(error)) from None
@@ -155,8 +162,31 @@ def _import_error(name, error, settings):
     elif isinstance(error, ImportError):
         message = "cannot import %s: %s, with %s" % (name, error, _python(settings))
     else:
-        message = "cannot import %s: %s" % (name, _said(error))
+        message = "cannot import %s: %s%s" % (name, _said(error), _remedy(error))
     return LoadError(message, failure.text(error))
+
+
+def _remedy(error):
+    """Returns what helps against a failure whose cause is outside of the code, "" for nothing."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, UNREACHABLE) or type(error).__name__ == "OperationalError":
+            return ("; a server that the application needs at start, such as its database, cannot "
+                    "be used: start it, and the application is tried again by itself")
+        if isinstance(error, PermissionError):
+            return "; the application runs as user %r, who needs that permission" % _user()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return "; make room there, and the application is tried again by itself"
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def _user():
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _missing(name, missing, settings):
@@ -278,7 +308,7 @@ def _called(module, name, factory, arguments, keywords):
     try:
         return factory(*arguments, **keywords)
     except BaseException as error:
-        raise LoadError("the factory %s failed: %s" % (where, _said(error)),
+        raise LoadError("the factory %s failed: %s%s" % (where, _said(error), _remedy(error)),
                         failure.text(error)) from None
 
 

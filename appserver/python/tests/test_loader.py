@@ -93,6 +93,18 @@ def test_the_folder_inside_a_project_names_the_one_around_it(own, tree):
     ({"pkg/__init__.py": ""}, "pkg.mod:app", "cannot import pkg.mod: no module named 'pkg.mod' in"),
     ({"mod.py": "import absent_module\n"}, "mod:app",
      "cannot import mod: no module named 'absent_module' for PYTHON"),
+    ({"mod.py": "import absent_module\n"}, "mod:app",
+     "; install it for that interpreter, or name the environment that has it with \"virtualenv\""),
+    ({"mod.py": "raise ConnectionRefusedError(111, 'refused')\n"}, "mod:app",
+     "cannot import mod: ConnectionRefusedError: [Errno 111] refused; a server that the "
+     "application needs at start, such as its database, cannot be used: start it, and"),
+    ({"mod.py": "class OperationalError(Exception): pass\n"
+                "try: raise OperationalError('no')\nexcept Exception as e: raise ValueError(1) from e\n"},
+     "mod:app", "cannot import mod: ValueError: 1; a server that the application needs at start"),
+    ({"mod.py": "raise PermissionError(13, 'Permission denied', '/var/log/shop.log')\n"}, "mod:app",
+     "'/var/log/shop.log'; the application runs as user '"),
+    ({"mod.py": "raise OSError(28, 'No space left on device')\n"}, "mod:app",
+     "No space left on device; make room there, and the application is tried again by itself"),
     ({"mod.py": "from os import absent\n"}, "mod:app",
      "cannot import mod: cannot import name 'absent' from 'os'"),
     ({"mod.py": "1 / 0\n"}, "mod:app", "cannot import mod: ZeroDivisionError: division by zero"),

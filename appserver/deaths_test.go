@@ -1,0 +1,52 @@
+package appserver
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"alicorn/proxy/proxytest"
+)
+
+// A worker that ends right after it became ready may be an accident. Three in a
+// row are told, also while the next one is ready for a moment.
+func TestAnApplicationWhoseWorkersEndAtOnceIsToldAsFailed(t *testing.T) {
+	t.Parallel()
+	var sound atomic.Bool
+	s := newFakeSite(t, "workers 1;", func(f *fake) {
+		if sound.Load() {
+			f.serve()
+		}
+	})
+	p := s.pool(t)
+	proxytest.Eventually(t, func() bool { return p.Status().State == PoolFailed }, "the state is failed")
+	if st := p.Status(); !strings.Contains(st.Error, "end as soon as they are ready, the last one with exit code 0") {
+		t.Errorf("the status is %+v", st)
+	}
+	s.Log.Wait(t, `app "web": its workers end as soon as they are ready`)
+	sound.Store(true)
+	expect(t, s.Get("/"), 200, "") // it has waited for the next worker
+	proxytest.Eventually(t, func() bool { st := p.Status(); return st.State == PoolRunning && st.Error == "" }, "a worker that stays ends it")
+}
+
+// Who repeats a request that ends its worker has no other one refused.
+func TestARequestThatEndsItsWorkersRefusesNoOther(t *testing.T) {
+	t.Parallel()
+	var left atomic.Int64
+	left.Store(mostDeaths + 1)
+	s := newFakeSite(t, "workers 1;", func(f *fake) {
+		if left.Add(-1) < 0 {
+			f.serve()
+			return
+		}
+		if id, ok := f.receive(); ok {
+			f.start(id)
+		}
+	})
+	for range mostDeaths + 1 {
+		if r := s.Get("/"); r.Status != 502 {
+			t.Errorf("a request whose worker ends is answered %d %s", r.Status, r.Text())
+		}
+	}
+	expect(t, s.Get("/"), 200, "")
+}
