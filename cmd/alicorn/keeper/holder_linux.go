@@ -5,11 +5,45 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// portHolder names the process that listens on a TCP port.
+// portHolder names the process that listens on a TCP port, and what frees it.
+// The descriptors of other processes are not to be seen for a service without
+// CAP_SYS_PTRACE: then the socket's control group tells.
 func portHolder(port uint16) string {
+	if h, ok := holderByDescriptor(port); ok {
+		return h.String()
+	}
+	if h, ok := holderByGroup(port); ok {
+		return h.String()
+	}
+	return fmt.Sprintf("another process; \"ss -ltnp sport = :%d\", as root, names it", port)
+}
+
+// holder is who listens on a port.
+type holder struct {
+	name string // of the program
+	pid  string
+	unit string // systemd's, "" where it is not known
+}
+
+// String names the holder and what frees the port.
+func (h holder) String() string {
+	text := fmt.Sprintf("%s (pid %s)", h.name, h.pid)
+	switch {
+	case h.name == "alicorn":
+		return text + "; \"alicorn status\" shows the servers that run, and \"alicorn stop -c FILE\" ends one"
+	case h.unit != "":
+		return fmt.Sprintf("%s of %s; \"systemctl disable --now %[2]s\" frees it", text, h.unit)
+	}
+	return text + "; end it, or listen on another port"
+}
+
+// holderByDescriptor looks for the process that has the listening socket.
+func holderByDescriptor(port uint16) (h holder, ok bool) {
 	inodes := map[string]bool{}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		listeningInodes(table, port, inodes)
@@ -20,17 +54,56 @@ func portHolder(port uint16) string {
 		if err != nil {
 			continue
 		}
-		inode, ok := strings.CutPrefix(target, "socket:[")
-		if !ok || !inodes[strings.TrimSuffix(inode, "]")] {
+		inode, socket := strings.CutPrefix(target, "socket:[")
+		if !socket || !inodes[strings.TrimSuffix(inode, "]")] {
 			continue
 		}
-		pid := strings.Split(link, "/")[2]
-		name, err := os.ReadFile("/proc/" + pid + "/comm")
-		if err == nil {
-			return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid)
+		if h, ok := holderOf(strings.Split(link, "/")[2]); ok {
+			return h, true
 		}
 	}
-	return "another process, which only root can name"
+	return holder{}, false
+}
+
+// holderByGroup looks for the oldest process of the service that the listening
+// socket was made in.
+func holderByGroup(port uint16) (h holder, ok bool) {
+	for _, id := range listeningGroups(port) {
+		dir := groupFolder(id)
+		if dir == "" {
+			continue
+		}
+		text, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		pids := strings.Fields(string(text))
+		slices.SortFunc(pids, func(a, b string) int { return number(a) - number(b) })
+		for _, pid := range pids {
+			if h, ok := holderOf(pid); ok && h.unit != "" { // a session has programs of all kinds
+				return h, true
+			}
+		}
+	}
+	return holder{}, false
+}
+
+func number(text string) int {
+	n, _ := strconv.Atoi(text) // the kernel writes numbers
+	return n
+}
+
+// holderOf returns what there is to know of a process; false where it is gone.
+func holderOf(pid string) (h holder, ok bool) {
+	name, err := os.ReadFile("/proc/" + pid + "/comm")
+	if err != nil {
+		return holder{}, false
+	}
+	groups, _ := os.ReadFile("/proc/" + pid + "/cgroup") // without it there is no unit
+	for line := range strings.SplitSeq(strings.TrimSpace(string(groups)), "\n") {
+		if unit := filepath.Base(line); strings.HasSuffix(unit, ".service") {
+			h.unit = unit
+		}
+	}
+	h.name, h.pid = strings.TrimSpace(string(name)), pid
+	return h, true
 }
 
 // listeningInodes adds the inodes of sockets that listen on port.
