@@ -7,18 +7,20 @@ import (
 	"alicorn/cmd/alicorn/control"
 )
 
-// appStatus is a pool as the control API shows it.
-func appStatus(p *appserver.Pool) control.App {
-	ps := p.Status()
+// appStatus is a pool, whose status ps is, as the control API shows it.
+func appStatus(p *appserver.Pool, ps appserver.PoolStatus) control.App {
 	a := control.App{Name: ps.App, User: ps.User, WSGI: ps.WSGI, Found: ps.Found, Python: ps.Python, PythonVersion: ps.Version, Queue: ps.Queue,
 		State: string(ps.State), Since: ps.Since, Error: ps.Error, Next: ps.Next, Workers: []control.Worker{}}
+	if o := ps.Overran; o.Times > 0 {
+		a.Overran = &control.Overran{Times: o.Times, At: o.At, Request: o.Request}
+	}
 	if r, ok := p.Report(); ok {
 		a.Framework = r.Framework
 	}
 	for _, w := range ps.Workers {
 		cw := control.Worker{Name: w.Name, PID: w.PID, State: w.State, Age: w.Age, Requests: int64(w.Requests), Memory: w.Memory}
 		if w.Running > 0 {
-			cw.Request = fmt.Sprintf("%d in progress or waiting, the longest for %.1f s", w.Outstanding, w.Running)
+			cw.Request = fmt.Sprintf("%d in progress or waiting, the longest for %.1f s: %s", w.Outstanding, w.Running, w.Request)
 		}
 		a.Workers = append(a.Workers, cw)
 	}

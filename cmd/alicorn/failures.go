@@ -27,7 +27,7 @@ func (f *failures) note(what string, err error) {
 	if f.all == nil {
 		f.all = map[string]control.Failure{}
 	}
-	f.all[what] = control.Failure{What: what, At: time.Now(), Error: firstLine(words(err))}
+	f.all[what] = control.Failure{What: what, At: time.Now(), Error: gist(words(err))}
 }
 
 // list returns what has failed, by name.
@@ -41,7 +41,14 @@ func (f *failures) list() (out []control.Failure) {
 	return out
 }
 
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
+// gist is the line of an error's text that says most: of an application that
+// did not come up the one behind the traceback, else the first.
+func gist(text string) string {
+	first, _, _ := strings.Cut(text, "\n")
+	for line := range strings.SplitSeq(text, "\n") {
+		if strings.HasPrefix(line, "app \"") && strings.Contains(line, "did not come up: ") {
+			return line
+		}
+	}
+	return first
 }

@@ -116,6 +116,9 @@ func (in *installation) purge() error {
 			return err
 		}
 	}
+	if err := in.remove("/run/alicorn", os.RemoveAll); err != nil { // the unit keeps it until the next boot
+		return err
+	}
 	if in.dry {
 		return nil
 	}

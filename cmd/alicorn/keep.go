@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -25,19 +27,19 @@ type image struct {
 	Name                             string
 	MaxBody                          int64
 	Port                             int
-	Single, Gated                    bool
+	Single, Gated, Managed           bool
 	Run, State, Cache, Logs          string
 }
 
 func (p *program) image() image {
 	o, f := p.options, p.folders
-	return image{o.config, o.prefix, o.errorLog, o.global, p.name, p.maxBody, p.port, p.single, p.origin.before != nil, f.run, f.state, f.cache, f.logs}
+	return image{o.config, o.prefix, o.errorLog, o.global, p.name, p.maxBody, p.port, p.single, p.origin.before != nil, p.managed, f.run, f.state, f.cache, f.logs}
 }
 
 func (i image) program() *program {
 	return &program{
 		options: options{config: i.Config, prefix: i.Prefix, errorLog: i.ErrorLog, global: i.Global},
-		name:    i.Name, maxBody: i.MaxBody, port: i.Port, single: i.Single, gated: i.Gated && os.Getenv(keeper.AgainEnv) == "", folders: folders{i.Run, i.State, i.Cache, i.Logs},
+		name:    i.Name, maxBody: i.MaxBody, port: i.Port, single: i.Single, managed: i.Managed, gated: i.Gated && os.Getenv(keeper.AgainEnv) == "", folders: folders{i.Run, i.State, i.Cache, i.Logs},
 	}
 }
 
@@ -61,18 +63,24 @@ func keep(ctx context.Context, p *program, settings *processSettings, ready func
 	defer made.remove()
 	k := p.keeper(&made, settings, user, encoded, ready)
 	code, err := runKeeper(ctx, k, p.origin.notify)
-	if err != nil || code != exitOK {
-		err = &exitError{max(code, exitFailed), err}
-		p.origin.before.failed(err, k.Reason())
-		return err
+	if err == nil && code == exitOK {
+		return nil
 	}
-	return nil
+	if !made.served {
+		p.failStart(p.origin.notify, cmp.Or(k.Reason(), words(cmp.Or(err, errNoFront))))
+	}
+	err = &exitError{max(code, exitFailed), err}
+	p.origin.before.failed(err, k.Reason())
+	return err
 }
+
+// errNoFront stands for a reason that nobody has named.
+var errNoFront = errors.New("the process that serves has ended before it served")
 
 // keeper makes the keeper of p.
 func (p *program) keeper(made *leftovers, settings *processSettings, user keeper.Identity, encoded json.RawMessage, ready func(control.Status)) (k *keeper.Keeper) {
 	k = keeper.New(keeper.Options{
-		Host: &keeper.Local{Owner: user, Inherited: p.origin.inherited, Patience: bindPatience}, User: user, Program: encoded,
+		Host: &keeper.Local{Owner: user, Inherited: p.origin.inherited, Patience: bindPatience, Waiting: p.origin.notify.waiting}, User: user, Program: encoded,
 		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen), Alive: int(verbAlive), Upgrade: int(verbUpgrade), Retire: int(verbRetire),
 		Read: p.readForKeeper,
 		Control: func(gone bool) (*os.File, error) {
@@ -83,6 +91,7 @@ func (p *program) keeper(made *leftovers, settings *processSettings, user keeper
 			p.origin.before.replaceControl(path)
 			return made.control(path, user)
 		},
+		Trouble: p.origin.notify.trouble,
 		Loading: p.origin.notify.reloading, Settled: p.origin.notify.reloaded, Stopping: made.stopping(p.origin.notify),
 		HandOver: p.upgrade.run,
 		Serving: func(status json.RawMessage) error {
@@ -91,6 +100,8 @@ func (p *program) keeper(made *leftovers, settings *processSettings, user keeper
 			}
 			err := made.serving(settings.PIDFile, status, ready)
 			if err == nil {
+				made.served = true
+				p.forgetStart()
 				p.origin.takeOver()
 				p.origin.notify.ready()
 			}
@@ -103,6 +114,7 @@ func (p *program) keeper(made *leftovers, settings *processSettings, user keeper
 // leftovers are the files that a keeper makes and removes at its end.
 type leftovers struct {
 	upgrade *upgrader
+	served  bool // once the first front serves; Run's own until it returns
 
 	mu     sync.Mutex
 	socket osfile.Name // of the control API

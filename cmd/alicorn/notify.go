@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"alicorn/proxy"
 )
 
 // managerVariables are systemd's: they are for the process that it started
@@ -24,6 +26,8 @@ type notifier struct {
 	variable []string      // the variables as they were, for a process that takes over
 
 	mu        sync.Mutex
+	failing   string // what fails though the server serves
+	serving   bool
 	reload    bool // a reload is under way
 	succeeded bool // another process is the main one now
 }
@@ -60,10 +64,58 @@ func (n *notifier) environ() []string {
 // ready says that the server serves. That is a sign of life, too: the manager
 // counts from the last one, which may be that of a process before this one.
 func (n *notifier) ready() {
-	n.tell("READY=1", "STATUS=Serving")
-	if n != nil && n.watchdog > 0 {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	n.serving = true
+	state := n.state()
+	n.mu.Unlock()
+	n.tell("READY=1", state)
+	if n.watchdog > 0 {
 		n.tell("WATCHDOG=1")
 	}
+}
+
+// state is the line that says how the server fares. The lock is held.
+func (n *notifier) state() string {
+	if n.failing == "" {
+		return "STATUS=Serving"
+	}
+	return "STATUS=Serving, but " + line(n.failing)
+}
+
+// trouble says what fails though the server serves; "": nothing does.
+func (n *notifier) trouble(text string) {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	n.failing = text
+	state, tell := n.state(), n.serving && !n.reload
+	n.mu.Unlock()
+	if tell {
+		n.tell(state)
+	}
+}
+
+// waiting says that the start waits for an address.
+func (n *notifier) waiting(why error) { n.tell("STATUS=Starting: " + line(why.Error())) }
+
+// failed says why the server does not come up. The manager shows it until the
+// next start, when what was printed before it is out of sight.
+func (n *notifier) failed(why string) { n.tell("STATUS=Cannot start: " + line(why)) }
+
+// mostWords bounds what a manager is told of one thing, in bytes.
+const mostWords = 1024
+
+// line is text on one line that the manager takes.
+func line(text string) string {
+	text = proxy.Printable(strings.Join(strings.Fields(text), " "))
+	if len(text) > mostWords {
+		text = strings.ToValidUTF8(text[:mostWords], "") + " ..."
+	}
+	return text
 }
 
 // reloading says that a reload has begun.
@@ -90,13 +142,21 @@ func (n *notifier) reloaded(ok bool) {
 	switch {
 	case was && ok:
 		n.ready()
-	case was:
+	case was: // why will be told as trouble
 		n.tell("READY=1", "STATUS=The last reload failed, the configuration before it goes on")
 	}
 }
 
 // stopping says that the server finishes what is in progress and ends.
-func (n *notifier) stopping() { n.tell("STOPPING=1", "STATUS=Finishing the requests in progress") }
+func (n *notifier) stopping() {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	n.serving = false
+	n.mu.Unlock()
+	n.tell("STOPPING=1", "STATUS=Finishing the requests in progress")
+}
 
 // handOver names the process that is the main one from now on. This one says
 // nothing more.

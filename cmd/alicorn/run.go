@@ -46,21 +46,17 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 	if isInit() {
 		return superviseAsInit()
 	}
-	if err := p.folders.secure(); err != nil {
-		return failed(err)
-	}
 	settings := p.peek()
-	if os.Getenv(upgradeEnv) == "" {
-		if err := pidFileIsFree(settings.PIDFile); err != nil {
-			return failed(err)
-		}
+	if err := p.mayStart(settings); err != nil {
+		p.failStart(newNotifier(false), err.Error())
+		return failed(err)
 	}
 	if settings.Daemon && !isDaemon() && os.Getenv(upgradeEnv) == "" {
 		return daemonize()
 	}
 	raiseFileLimit()
 	p.origin = takeOrigin()
-	p.gated = p.origin.before != nil
+	p.gated, p.managed = p.origin.before != nil, p.origin.notify != nil
 	p.upgrade = newUpgrader(p.origin)
 	if os.Geteuid() == 0 && keeper.Supported && !settings.OneProcess {
 		return keep(ctx, p, settings, ready)
@@ -70,13 +66,21 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 	return err
 }
 
+// mayStart says why a server with these settings must not start here.
+func (p *program) mayStart(settings *processSettings) error {
+	if err := p.folders.secure(); err != nil || os.Getenv(upgradeEnv) != "" {
+		return err
+	}
+	return pidFileIsFree(settings.PIDFile)
+}
+
 // bindPatience is how long an address that is in use is tried again, as nginx
 // does: the server before this one may be about to end.
 const bindPatience = 2500 * time.Millisecond
 
 // serveHere runs p in this process.
 func serveHere(ctx context.Context, p *program, ready func(control.Status)) error {
-	s, err := newServer(p, &keeper.Local{Inherited: p.origin.inherited, Patience: bindPatience}, nil)
+	s, err := newServer(p, &keeper.Local{Inherited: p.origin.inherited, Patience: bindPatience, Waiting: p.origin.notify.waiting}, nil)
 	if err != nil {
 		return failed(err)
 	}
@@ -102,6 +106,7 @@ func serveHere(ctx context.Context, p *program, ready func(control.Status)) erro
 		return nil // a signal has ended the start
 	}
 	if err != nil && !s.first.isOver() {
+		p.failStart(p.origin.notify, words(err))
 		return startError(err)
 	}
 	return failed(err)
@@ -115,6 +120,7 @@ func (s *server) onServing(ready func(control.Status)) error {
 		return err
 	}
 	p.upgrade.wrote(pid)
+	p.forgetStart()
 	for _, line := range p.origin.inherited.Rest() {
 		s.log().Warn(line)
 	}
@@ -159,6 +165,7 @@ func (s *server) runWithControl(ctx context.Context) error {
 	api.Go(func() {
 		s.p.origin.notify.watch(apiCtx, func(ctx context.Context) error { return s.ask(ctx, verbAlive) })
 	})
+	api.Go(func() { s.watchTrouble(apiCtx) })
 	err := s.run(ctx)
 	endAPI()
 	api.Wait()

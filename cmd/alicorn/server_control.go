@@ -17,6 +17,7 @@ import (
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/proxy"
 	"alicorn/proxy/logfile"
+	"alicorn/proxy/ssl"
 
 	"alicorn/config/osfile"
 )
@@ -71,6 +72,13 @@ func (s *server) Scale(by int) {
 
 // Status implements control.Server.
 func (s *server) Status() control.Status {
+	st := s.status((*appserver.Pool).Status)
+	st.Trouble = troubleOf(st, time.Now())
+	return st
+}
+
+// status is Status with what of tells of each pool.
+func (s *server) status(of func(*appserver.Pool) appserver.PoolStatus) control.Status {
 	s.mu.Lock()
 	ld, n := s.current, s.generation
 	s.mu.Unlock()
@@ -79,13 +87,13 @@ func (s *server) Status() control.Status {
 		st.Listeners = append(st.Listeners, strings.TrimPrefix(l.Addr().String(), "@"))
 	}
 	for _, p := range s.apps.Pools() {
-		st.Apps = append(st.Apps, appStatus(p))
+		st.Apps = append(st.Apps, appStatus(p, of(p)))
 	}
 	inOrder(st.Apps, appserver.Apps(ld.main))
 	st.Starting, st.Stopping = !s.first.isOver(), s.ending.Load()
 	st.TempSpace.Used, st.TempSpace.Limit = s.apps.TempSpace()
 	st.Certificates, st.Logs = s.Certificates(), lossesOf(ld.generation)
-	st.Failures = s.failures.list()
+	st.Failures, st.Overdue = s.failures.list(), ssl.Refused(ld.main, time.Now())
 	if s.link != nil {
 		s.addKeepers(&st)
 	}
@@ -105,7 +113,7 @@ func inOrder(shown []control.App, apps []*appserver.App) {
 // addKeepers adds what the keeper knows.
 func (s *server) addKeepers(st *control.Status) {
 	if at, why := s.link.UpgradeFailure(); why != "" {
-		st.Failures = append(st.Failures, control.Failure{What: "upgrade", At: at, Error: firstLine(why)})
+		st.Failures = append(st.Failures, control.Failure{What: "upgrade", At: at, Error: gist(why)})
 	}
 	if again := s.link.Again(); again.Times > 0 {
 		st.Replaced = &control.Replaced{Times: again.Times, At: again.At, Why: again.Why}

@@ -37,7 +37,11 @@ func target(ctx context.Context, o options) (*control.Client, error) {
 		}
 	}
 	if o.config != "" {
-		return named(ctx, dirs, o.config)
+		c, err := named(ctx, dirs, o.config)
+		if why := lastStart(dirs, o.file()); errors.Is(err, control.ErrNotRunning) && why != "" {
+			err = fmt.Errorf("%w%s", err, why)
+		}
+		return c, err
 	}
 	all, others := serversIn(ctx, dirs)
 	silent := slices.ContainsFunc(others, func(err error) bool { return !errors.Is(err, fs.ErrPermission) })
@@ -49,7 +53,7 @@ func target(ctx context.Context, o options) (*control.Client, error) {
 	case len(others) > 0:
 		return nil, errors.Join(others...)
 	}
-	return nil, fmt.Errorf("no alicorn is running, as far as %s shows", strings.Join(dirs, " and "))
+	return nil, fmt.Errorf("no alicorn is running, as far as %s shows%s", strings.Join(dirs, " and "), lastStart(dirs, o.file()))
 }
 
 // runFolders are where the servers that a verb may mean have their control

@@ -271,6 +271,9 @@ func printStatus(w io.Writer, st control.Status) error {
 		if a.Error != "" {
 			fmt.Fprintf(w, "  the last start failed: %s\n", a.Error)
 		}
+		if text := overran(a, time.Now()); text != "" {
+			fmt.Fprintf(w, "  %s\n", text)
+		}
 		if !a.Next.IsZero() {
 			fmt.Fprintf(w, "  the next start is at %s\n", a.Next.Local().Format(time.DateTime))
 		}
@@ -298,21 +301,14 @@ func printTrouble(w io.Writer, st control.Status) {
 	if len(broken) > 0 {
 		fmt.Fprintf(w, "failing       %d of %d apps, see below: %s\n", len(broken), len(st.Apps), strings.Join(broken, ", "))
 	}
-	for _, f := range st.Failures {
-		fmt.Fprintf(w, "the last %s failed at %s: %s\n", f.What, moment(f.At), f.Error)
+	for _, text := range serversTrouble(st) {
+		fmt.Fprintln(w, text)
 	}
 	if r := st.Replaced; r != nil {
 		fmt.Fprintf(w, "replacements of the front: %d, the last at %s: %s\n", r.Times, moment(r.At), r.Why)
 	}
-	for _, c := range st.Certificates {
-		if c.Error != "" {
-			fmt.Fprintf(w, "certificate of %s fails: %s; see alicorn cert\n", c.Name, c.Error)
-		}
-	}
 	for _, l := range st.Logs {
-		if l.Failing {
-			fmt.Fprintf(w, "log %s cannot be written: %s; %d lines lost\n", l.Path, l.Error, l.Lost)
-		} else {
+		if !l.Failing {
 			fmt.Fprintf(w, "log %s has lost %d lines, the last at %s: %s\n", l.Path, l.Lost, moment(l.ErrorAt), l.Error)
 		}
 	}

@@ -3,6 +3,7 @@ package ssl
 import (
 	stdtls "crypto/tls"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -163,12 +164,35 @@ func readPasswords(h tls.Files, f file) ([]string, error) {
 	return strings.Split(strings.TrimSuffix(string(content), "\n"), "\n"), nil
 }
 
+// shown are the certificates of one configuration, by file.
+type shown struct {
+	all map[string]*stdtls.Certificate
+}
+
+func shownIn(l *config.Load) *shown {
+	return config.Shared(l, func() *shown { return &shown{all: map[string]*stdtls.Certificate{}} })
+}
+
+// Refused lists the certificates from files that clients refuse at the time
+// now, whatever their names, in the order of their files' names. main is of a
+// configuration that was read.
+func Refused(main *config.Scope, now time.Time) (all []string) {
+	certs := shownIn(main.Load()).all
+	for _, path := range slices.Sorted(maps.Keys(certs)) {
+		if why := tls.Doubt(certs[path], "", now); why != "" {
+			all = append(all, fmt.Sprintf("certificate %q %s", path, why))
+		}
+	}
+	return all
+}
+
 // doubt warns, once for each, of certificates that clients will refuse.
 func (ld *loader) doubt(sv *proxy.Server, f file, cert *stdtls.Certificate) {
 	name := sv.Name
 	if strings.ContainsAny(name, "*~") || strings.HasPrefix(name, ".") || !strings.Contains(name, ".") {
 		name = ""
 	}
+	shownIn(ld.load).all[f.shown()] = cert
 	why := tls.Doubt(cert, name, time.Now())
 	if key := f.path + why; why != "" && !ld.warned[key] {
 		ld.warned[key] = true

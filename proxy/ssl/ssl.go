@@ -116,6 +116,7 @@ func (m module) useProtocols(s *config.Scope, n *config.Node, names []string) er
 // them checked too: nginx does, and a mistake is best found early.
 func (m module) generation(main *config.Scope, g *proxy.Generation) error {
 	ld := loader{load: main.Load(), generation: g, sources: m.sources, pairs: map[pairKey]*stdtls.Certificate{}, warned: map[string]bool{}}
+	shownIn(ld.load) // so that later readers change nothing
 	var err error
 	if ld.tickets, err = sharedTickets(g.Resources); err != nil {
 		return err

@@ -76,6 +76,10 @@ type Status struct {
 	Logs []Log `json:"logs,omitempty"`
 	// Failures are of what was tried in vain last.
 	Failures []Failure `json:"failures,omitempty"`
+	// Trouble is what fails though the server serves, each with what helps.
+	Trouble []string `json:"trouble,omitempty"`
+	// Overdue are certificates from files that clients refuse.
+	Overdue []string `json:"overdue_certificates,omitempty"`
 	// Replaced says how often the process that serves has ended unexpectedly;
 	// nil: never.
 	Replaced *Replaced `json:"replaced,omitempty"`
@@ -85,7 +89,7 @@ type Status struct {
 type Failure struct {
 	What  string    `json:"what"` // reload, upgrade
 	At    time.Time `json:"at"`
-	Error string    `json:"error"` // its first line
+	Error string    `json:"error"` // the line of it that says most
 }
 
 // Replaced is how often a process that served was replaced.
@@ -160,7 +164,15 @@ type App struct {
 	Error         string    `json:"error,omitempty"` // why its last start failed
 	Next          time.Time `json:"next,omitzero"`   // the next start, while it has failed
 	Queue         int       `json:"queue"`           // requests waiting for a worker
+	Overran       *Overran  `json:"overran,omitempty"`
 	Workers       []Worker  `json:"workers"`
+}
+
+// Overran is requests that took longer than timeout.
+type Overran struct {
+	Times   uint64    `json:"times"`
+	At      time.Time `json:"at"`      // the last time
+	Request string    `json:"request"` // the last one: method and target
 }
 
 // Worker is one worker process.

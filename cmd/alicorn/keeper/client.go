@@ -294,6 +294,9 @@ func (c *Client) Upgrade() error {
 // Failed says why the front does not come up.
 func (c *Client) Failed(reason string) { c.tell(&message{Kind: tellFailed, Body: []byte(reason)}) }
 
+// Trouble says what fails though the front serves; "": nothing does.
+func (c *Client) Trouble(text string) { c.tell(&message{Kind: tellTrouble, Body: []byte(text)}) }
+
 // Alive says that the front works.
 func (c *Client) Alive() { c.tell(&message{Kind: tellAlive}) }
 

@@ -24,6 +24,9 @@ type Local struct {
 	// Patience is how long an address that is in use is tried again: a server
 	// that was told to stop just before may be about to give it up.
 	Patience time.Duration
+	// Waiting is called when an address that is in use is about to be tried
+	// again, with the reason; it may be nil.
+	Waiting func(why error)
 
 	neighbours neighbours
 }

@@ -42,6 +42,9 @@ type Options struct {
 	Loading  func()
 	Settled  func(ok bool)
 	Stopping func()
+	// Trouble is called with what fails though the front serves, when that
+	// changes; "": nothing does. The text is the front's. It may be nil.
+	Trouble func(text string)
 	// Numbers of commands that mean something to the keeper, too.
 	Stop, StopNow, Reopen int
 	// Alive is the number of the command that the front answers at once.

@@ -13,6 +13,9 @@ func (k *Keeper) settled(ok bool) {
 	}
 }
 
+// mostTrouble bounds what is taken of a front's words on what fails, in bytes.
+const mostTrouble = 4096
+
 // Alive returns nil once the front has answered that it works. One call at a
 // time.
 func (k *Keeper) Alive(ctx context.Context) error {

@@ -27,12 +27,13 @@ func (h *Local) listenTCP(network, address string, o config.ListenOptions) (*os.
 		return nil, fmt.Errorf("cannot listen on %q: it is no address and port", address)
 	}
 	var fd int
-	err = patiently(h.Patience, func() error {
+	explain := func(err error) error { return explainTCP(address, ap.Port(), err) }
+	err = h.patiently(func() error {
 		fd, err = h.neighbours.bind(ap.Port(), o, func(o config.ListenOptions) (int, error) { return bindTCP(network, ap, o) })
 		return err
-	})
+	}, explain)
 	if err != nil {
-		return nil, explainTCP(address, ap.Port(), err)
+		return nil, explain(err)
 	}
 	f := os.NewFile(uintptr(fd), "listen "+address)
 	h.neighbours.add(ap.Port(), o, f)
@@ -129,7 +130,7 @@ func executable() string {
 // As nginx's, the socket takes connections from every user; its directory
 // decides who reaches it.
 func (h *Local) listenUnix(path string, o config.ListenOptions) (f *os.File, err error) {
-	err = patiently(h.Patience, func() error { f, err = bindUnix(path, 0o666, o); return err })
+	err = h.patiently(func() error { f, err = bindUnix(path, 0o666, o); return err }, func(err error) error { return err })
 	return f, err
 }
 

@@ -33,6 +33,7 @@ const (
 	tellReopened kind = "reopened" // front: it was told to reopen logs
 	tellFailed   kind = "failed"   // front: why it does not come up
 	tellAlive    kind = "alive"    // front: it was asked whether it works
+	tellTrouble  kind = "trouble"  // front: what fails though it serves; no Body: nothing
 	tellCommand  kind = "command"  // keeper: a signal came
 	tellExit     kind = "exit"     // keeper: a worker ended
 	tellUpgrade  kind = "upgraded" // keeper: why an upgrade has failed

@@ -78,12 +78,18 @@ func setShares(fd, on int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, on)
 }
 
-// patiently calls bind until the address is free, or patience is over.
-func patiently(patience time.Duration, bind func() error) error {
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+// patiently calls bind until the address is free, or h's patience is over.
+// explain puts an error into words.
+func (h *Local) patiently(bind func() error, explain func(error) error) error {
+	told := false
+	for deadline := time.Now().Add(h.Patience); ; time.Sleep(50 * time.Millisecond) {
 		err := bind()
 		if !errors.Is(err, unix.EADDRINUSE) && !errors.Is(err, errInUse) || time.Now().After(deadline) {
 			return err
 		}
+		if !told && h.Waiting != nil {
+			h.Waiting(explain(err))
+		}
+		told = true
 	}
 }

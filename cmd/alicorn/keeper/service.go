@@ -46,6 +46,10 @@ func (k *Keeper) serve(w *wire) {
 			k.mu.Lock()
 			k.reason = string(m.Body)
 			k.mu.Unlock()
+		case tellTrouble:
+			if k.o.Trouble != nil {
+				k.o.Trouble(string(m.Body[:min(len(m.Body), mostTrouble)]))
+			}
 		case askUpgrade:
 			k.upgrades.Go(func() {
 				k.reply(w, &message{ID: m.ID, Failure: newFailure(k.upgrade())})

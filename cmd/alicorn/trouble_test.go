@@ -1,0 +1,119 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"alicorn/cmd/alicorn/control"
+	"alicorn/proxy/proxytest"
+)
+
+func TestTroubleIsToldWithWhatHelps(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, tc := range []struct {
+		name string
+		st   control.Status
+		want string // "": there is none
+	}{
+		{"nothing", control.Status{Apps: []control.App{{Name: "shop", State: "running"}}}, ""},
+		{"an app", control.Status{Apps: []control.App{{Name: "shop", State: "failed", Error: "cannot import x"}}}, `app "shop" is down: cannot import x`},
+		{"one worker", control.Status{Apps: []control.App{{Name: "shop", State: "running", Error: "cannot import x"}}}, `app "shop" runs, but the last start of a worker failed: cannot import x`},
+		{"requests", control.Status{Apps: []control.App{{Name: "shop", State: "running", Overran: &control.Overran{Times: 3, At: now, Request: "GET /slow"}}}},
+			`app "shop": requests have taken longer than timeout and their workers were replaced: 3 since -, the last at ` + moment(now) + `: GET /slow; the error log shows where each stood`},
+		{"requests of yesterday", control.Status{Apps: []control.App{{Name: "shop", State: "running", Overran: &control.Overran{Times: 3, At: now.Add(-time.Hour)}}}}, ""},
+		{"a reload", control.Status{Failures: []control.Failure{{What: "reload", Error: "no"}}}, "the last reload failed at -: no"},
+		{"an order", control.Status{Certificates: []control.Certificate{{Name: "a.example", Error: "refused"}}}, "certificate of a.example fails: refused; see alicorn cert"},
+		{"an expired certificate", control.Status{Overdue: []string{`certificate "/a.pem" expired on 2026-01-01`}},
+			`certificate "/a.pem" expired on 2026-01-01; put a renewed one there and run "alicorn reload", or leave ssl_certificate out to have one obtained`},
+		{"a full disk", control.Status{Logs: []control.Log{{Path: "/var/log/a.log", Failing: true, Error: "no space left on device", Lost: 7}}},
+			`log /var/log/a.log cannot be written: no space left on device; 7 lines lost; "df -h /var/log" shows the space that is left`},
+		{"a log that is written again", control.Status{Logs: []control.Log{{Path: "/var/log/a.log", Lost: 7}}}, ""},
+	} {
+		if got := strings.Join(troubleOf(tc.st, now), "\n"); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestTheGistOfAFailureIsNoTraceback(t *testing.T) {
+	t.Parallel()
+	const down = `app "a" did not come up: cannot import a`
+	for text, want := range map[string]string{
+		"one\ntwo": "one",
+		"Traceback (most recent call last):\n  File\nNameError: x\n\n" + down + "\nmore": down,
+	} {
+		if got := gist(text); got != want {
+			t.Errorf("%q has the gist %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Who asks the service manager first reads there what fails, and in its journal.
+func TestTheServiceManagerIsToldWhatFails(t *testing.T) {
+	t.Parallel()
+	for _, master := range masters {
+		dir := proxytest.PublicDir(t)
+		write(t, dir, "bad.py", "import absent_module\n")
+		write(t, dir, "alicorn.conf", master+"error_log error.log notice;\napp bad { wsgi bad:app; directory "+dir+"; python /usr/bin/python3; workers 1; }\n"+
+			"server { listen unix:"+filepath.Join(dir, "web.sock")+"; location / { app_pass bad; } location = /x { return 200; } }\n")
+		m := listenAsManager(t, filepath.Join(dir, "notify.sock"))
+		startWith(t, ownProgram(t), dir, nil, "NOTIFY_SOCKET="+filepath.Join(dir, "notify.sock"))
+		awaitText(t, m, `STATUS=Serving, but app "bad" is down: cannot import bad: no module named 'absent_module'.*; install it for that interpreter`)
+		awaitCondition(t, "standard error does not tell", func() bool {
+			text, _ := os.ReadFile(filepath.Join(dir, "stderr"))
+			return strings.Contains(string(text), `alicorn: app "bad" is down: cannot import bad: no module named 'absent_module'`)
+		})
+		write(t, dir, "bad.py", "def app(environ, start_response):\n    start_response('200 OK', [])\n    return []\n")
+		awaitText(t, m, `but app "bad" is down(.*\n)+STATUS=Serving\n`)
+	}
+}
+
+// A start that fails leaves its reason where it is looked for: with the service
+// manager, also while an address is tried again, and with the verbs.
+func TestAStartThatFailsSaysWhyWhereItIsLookedFor(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, master := range masters {
+		dir := proxytest.PublicDir(t)
+		conf := master + "error_log error.log notice;\nserver { listen " + taken.Addr().String() + "; return 200; }\n"
+		write(t, dir, "alicorn.conf", conf)
+		m := listenAsManager(t, filepath.Join(dir, "notify.sock"))
+		cmd := startWith(t, ownProgram(t), dir, nil, "NOTIFY_SOCKET="+filepath.Join(dir, "notify.sock"))
+		const why = `alicorn\.conf:3:10: cannot listen on 127\.0\.0\.1:\d+: the port is in use by \S+ \(pid \d+\); `
+		awaitText(t, m, `STATUS=Starting: cannot listen on .*: the port is in use by`)
+		if err := cmd.Wait(); err == nil {
+			t.Error("it starts on a port that is taken")
+		}
+		awaitText(t, m, `STATUS=Cannot start: \S*`+why)
+		status := func() string {
+			cmd := prepareCommand(t, dir, nil, []string{ownProgram(t), "status", "-c", "alicorn.conf"})
+			cmd.Stdout, cmd.Stderr = nil, nil
+			out, _ := cmd.CombinedOutput() // it fails: no server runs
+			return string(out)
+		}
+		if text := status(); !strings.Contains(text, "; the last start failed at 2") || !strings.Contains(text, "cannot listen on 127.0.0.1:") {
+			t.Errorf("alicorn status says %s", text)
+		}
+		write(t, dir, "alicorn.conf", strings.Replace(conf, taken.Addr().String(), "unix:"+filepath.Join(dir, "web.sock"), 1))
+		cmd = startWith(t, ownProgram(t), dir, nil, "NOTIFY_SOCKET="+filepath.Join(dir, "notify.sock"))
+		awaitText(t, m, `READY=1\n`)
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the end: %v", err)
+		}
+		if text := status(); strings.Contains(text, "the last start failed") {
+			t.Errorf("after a start that succeeded alicorn status says %s", text)
+		}
+	}
+}
