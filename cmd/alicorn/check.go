@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"alicorn/appserver"
@@ -32,22 +34,40 @@ func checkCommand() *cobra.Command {
 	return cmd
 }
 
-// checkHost stands in for the system: nothing is bound, no log is opened, so
-// that a check works beside the running server.
-type checkHost struct{ *keeper.Local }
+// checkHost stands in for the system: nothing is bound or made, and no log is
+// written to, so that a check works beside the running server.
+type checkHost struct {
+	*keeper.Local
+	logs bool // are tried
+	// barred are logs that whoever checks may not write to. Who starts the server
+	// may: it is no mistake.
+	barred *[]error
+}
 
 // Listen returns a socket that is bound to nothing that matters.
 func (h checkHost) Listen(string, string, config.ListenOptions) (*os.File, error) {
 	return h.Local.Listen("tcp4", "127.0.0.1:0", config.ListenOptions{})
 }
 
-// Append opens the null device.
-func (checkHost) Append(string) (*os.File, error) { return os.OpenFile(os.DevNull, os.O_WRONLY, 0) }
+// Append opens the null device, if path could be opened.
+func (h checkHost) Append(path string) (*os.File, error) {
+	if h.logs {
+		err := h.Local.CanAppend(path)
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			*h.barred = append(*h.barred, err)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+}
 
 func check(out, errs io.Writer, o options, dump, verbose bool) error {
 	p := fileProgram(o)
 	tree, err := p.read()
-	res := config.NewResources(checkHost{&keeper.Local{}})
+	var barred []error
+	res := config.NewResources(checkHost{&keeper.Local{}, true, &barred})
 	defer res.Release()
 	ld, err := p.compile(tree, err, res, appserver.NewRuntime(appserver.Options{}))
 	if ld != nil && !o.quiet {
@@ -55,6 +75,11 @@ func check(out, errs io.Writer, o options, dump, verbose bool) error {
 			if verbose || !w.Verbose {
 				fmt.Fprintf(errs, "%s: warning: %s\n", proxy.Printable(w.Pos.String()), proxy.Printable(w.Msg))
 			}
+		}
+	}
+	for _, err := range barred {
+		if !o.quiet {
+			fmt.Fprintf(errs, "%s: warning: %s; a server that another user starts may open it\n", o.file(), proxy.Printable(err.Error()))
 		}
 	}
 	if err == nil {

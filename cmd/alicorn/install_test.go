@@ -403,7 +403,7 @@ func TestTheInstalledConfigurationIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res := config.NewResources(checkHost{&keeper.Local{}})
+	res := config.NewResources(checkHost{Local: &keeper.Local{}})
 	defer res.Release()
 	ld, err := p.compile(tree, nil, res, appserver.NewRuntime(appserver.Options{}))
 	if err != nil {

@@ -136,7 +136,7 @@ func (p *program) peek() *processSettings {
 	}
 	proc := newProcess()
 	mods := modules(p.features(appserver.NewRuntime(appserver.Options{})))
-	l := &config.Load{Schema: schemaOf(mods, proc), Resources: config.NewResources(checkHost{&keeper.Local{}}), Prefix: p.options.directory(), ConfDir: filepath.Dir(p.options.file())}
+	l := &config.Load{Schema: schemaOf(mods, proc), Resources: config.NewResources(checkHost{Local: &keeper.Local{}}), Prefix: p.options.directory(), ConfDir: filepath.Dir(p.options.file())}
 	defer l.Resources.Release()
 	proxy.Declare(l, mods)
 	appserver.SetFront(l, p.fronts(proc))

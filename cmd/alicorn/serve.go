@@ -264,7 +264,7 @@ func (p *program) probe(ctx context.Context, f *serveFlags, app found) (none app
 	one.workers = 1
 	tree, err := one.tree(app, nil)
 	rt := appserver.NewRuntime(appserver.Options{TempDir: p.folders.cache, ReportStatic: true})
-	res := config.NewResources(checkHost{&keeper.Local{}})
+	res := config.NewResources(checkHost{Local: &keeper.Local{}})
 	defer res.Release()
 	ld, err := p.compile(tree, err, res, rt)
 	if err != nil {

@@ -87,6 +87,20 @@ func canMake(path string, u User) error {
 	return reach(parent, u, unix.X_OK)
 }
 
+// CanMake returns an error unless a file can be made at path, with the folders
+// on the way to it, by who decides what stands there. It makes nothing.
+func CanMake(path string) error {
+	parent := existing(filepath.Dir(path))
+	if st, err := os.Stat(parent); err == nil && !st.IsDir() {
+		return &fs.PathError{Op: "make", Path: path, Err: unix.ENOTDIR}
+	}
+	u, err := Decider(path)
+	if err != nil {
+		return err
+	}
+	return reach(parent, u, unix.W_OK|unix.X_OK)
+}
+
 // existing returns path, or the first folder above it that exists.
 func existing(path string) string {
 	for {

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -22,12 +23,7 @@ var standardStreams = map[string]int{
 // openLog opens path for appending, with the rights of who decides what stands
 // there. Where that is another user than root it must be a regular file.
 func openLog(path string) (f *os.File, decider osfile.User, err error) {
-	// Debian's images link logs to /dev/stdout.
-	target, err := os.Readlink(path)
-	if _, ok := standardStreams[target]; err != nil || !ok {
-		target = path
-	}
-	if fd, ok := standardStreams[target]; ok {
+	if fd, ok := standardStream(path); ok {
 		f, err := duplicate(fd, path)
 		return f, osfile.User{}, err
 	}
@@ -42,6 +38,40 @@ func openLog(path string) (f *os.File, decider osfile.User, err error) {
 		err = errUnread
 	}
 	return f, decider, err
+}
+
+// standardStream returns the stream that path names, or is a link to, as logs of
+// Debian's images are.
+func standardStream(path string) (fd int, ok bool) {
+	target, err := os.Readlink(path)
+	if fd, ok = standardStreams[target]; err == nil && ok {
+		return fd, true
+	}
+	fd, ok = standardStreams[path]
+	return fd, ok
+}
+
+// CanAppend returns the error that Append is going to return, as far as can be
+// told without making or changing anything: what is no regular file is not
+// opened, since who reads a pipe would notice.
+func (h *Local) CanAppend(path string) error {
+	if _, ok := standardStream(path); ok {
+		return nil
+	}
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = osfile.CanMake(path)
+	case err == nil && (st.Mode().IsRegular() || st.IsDir()):
+		var f *os.File
+		if f, err = osfile.Open(path, os.O_APPEND|os.O_WRONLY, 0); err == nil {
+			err = f.Close()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot open log %s: %w", path, osfile.Cause(err))
+	}
+	return nil
 }
 
 // errUnread stands for ENXIO, "no such device or address".
