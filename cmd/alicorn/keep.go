@@ -80,7 +80,7 @@ var errNoFront = errors.New("the process that serves has ended before it served"
 // keeper makes the keeper of p.
 func (p *program) keeper(made *leftovers, settings *processSettings, user keeper.Identity, encoded json.RawMessage, ready func(control.Status)) (k *keeper.Keeper) {
 	k = keeper.New(keeper.Options{
-		Host: &keeper.Local{Owner: user, Inherited: p.origin.inherited, Patience: bindPatience, Waiting: p.origin.notify.waiting}, User: user, Program: encoded,
+		Host: &keeper.Local{Owner: user, Inherited: p.origin.inherited, Patience: bindPatience, Waiting: p.origin.notify.waiting, Rival: p.rival}, User: user, Program: encoded,
 		Stop: int(verbStop), StopNow: int(verbStopNow), Reopen: int(verbReopen), Alive: int(verbAlive), Upgrade: int(verbUpgrade), Retire: int(verbRetire),
 		Read: p.readForKeeper,
 		Control: func(gone bool) (*os.File, error) {

@@ -34,8 +34,6 @@ type holder struct {
 func (h holder) String() string {
 	text := fmt.Sprintf("%s (pid %s)", h.name, h.pid)
 	switch {
-	case h.name == "alicorn":
-		return text + "; \"alicorn status\" shows the servers that run, and \"alicorn stop -c FILE\" ends one"
 	case h.unit != "":
 		return fmt.Sprintf("%s of %s; \"systemctl disable --now %[2]s\" frees it", text, h.unit)
 	}

@@ -27,6 +27,9 @@ type Local struct {
 	// Waiting is called when an address that is in use is about to be tried
 	// again, with the reason; it may be nil.
 	Waiting func(why error)
+	// Rival names a server of this program that listens on a TCP port, and how
+	// that ends; "": there is none. It may be nil.
+	Rival func(port uint16) string
 
 	neighbours neighbours
 }

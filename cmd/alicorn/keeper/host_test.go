@@ -88,7 +88,7 @@ func TestListenSaysInOneSentenceWhyItCannot(t *testing.T) {
 
 func TestPortsBelow1024AreExplained(t *testing.T) {
 	t.Parallel()
-	text := explainTCP("0.0.0.0:80", 80, unix.EACCES).Error()
+	text := new(Local).explainTCP("0.0.0.0:80", 80, unix.EACCES).Error()
 	for _, want := range []string{"setcap cap_net_bind_service=+ep ", "AmbientCapabilities=CAP_NET_BIND_SERVICE"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q does not say %q", text, want)

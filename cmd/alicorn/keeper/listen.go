@@ -27,7 +27,7 @@ func (h *Local) listenTCP(network, address string, o config.ListenOptions) (*os.
 		return nil, fmt.Errorf("cannot listen on %q: it is no address and port", address)
 	}
 	var fd int
-	explain := func(err error) error { return explainTCP(address, ap.Port(), err) }
+	explain := func(err error) error { return h.explainTCP(address, ap.Port(), err) }
 	err = h.patiently(func() error {
 		fd, err = h.neighbours.bind(ap.Port(), o, func(o config.ListenOptions) (int, error) { return bindTCP(network, ap, o) })
 		return err
@@ -107,16 +107,26 @@ func zoneID(zone string) uint32 {
 }
 
 // explainTCP says in one sentence why address cannot be bound.
-func explainTCP(address string, port uint16, err error) error {
+func (h *Local) explainTCP(address string, port uint16, err error) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("cannot listen on %s: the port is in use by %s", address, portHolder(port))
+		return fmt.Errorf("cannot listen on %s: the port is in use by %s", address, h.holder(port))
 	case errors.Is(err, unix.EACCES) && port < 1024:
 		return fmt.Errorf("cannot listen on %s: ports below 1024 need a permission; give it with \"sudo setcap cap_net_bind_service=+ep %s\", or in the systemd unit with AmbientCapabilities=CAP_NET_BIND_SERVICE", address, executable())
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return fmt.Errorf("cannot listen on %s: this machine has no such address", address)
 	}
 	return fmt.Errorf("cannot listen on %s: %w", address, err)
+}
+
+// holder names who listens on port, and what frees it.
+func (h *Local) holder(port uint16) string {
+	if h.Rival != nil {
+		if text := h.Rival(port); text != "" {
+			return text
+		}
+	}
+	return portHolder(port)
 }
 
 func executable() string {
