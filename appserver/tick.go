@@ -159,7 +159,7 @@ func (p *Pool) healthyBeside(w *worker) bool {
 func (p *Pool) timeOut(w *worker, r *request) {
 	p.overran = Overran{Times: p.overran.Times + 1, At: time.Now(), Request: r.line()}
 	r.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
-		Reason: fmt.Sprintf("worker %s (pid %d) took longer than its timeout of %s; where it stood is in this log beside %q; \"timeout\" in app %s allows more", w.name, w.process.Pid(), p.app.Timeout, w.name+":", p.app.Name)})
+		Reason: fmt.Sprintf("worker %s (pid %d) took longer than its timeout of %s; the log shows where it stood, and \"timeout\" of app %s allows more", w.name, w.process.Pid(), p.app.Timeout, p.app.Name)})
 }
 
 // condemn has w write its stacks and replaces it. Its other threads may finish.

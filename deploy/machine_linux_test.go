@@ -152,6 +152,16 @@ func (m *machine) write(file, text string, mode fs.FileMode) {
 	write(m.t, m.path(file), text, mode)
 }
 
+// copy copies a file of this system to the machine.
+func (m *machine) copy(from, to string) {
+	m.t.Helper()
+	text, err := os.ReadFile(from)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.write(to, string(text), 0o644)
+}
+
 // add appends to a file of the machine.
 func (m *machine) add(file, text string) {
 	m.t.Helper()

@@ -97,11 +97,7 @@ func carryOut(t *testing.T, p page, deb string) {
 	m.add("/etc/ssl/certs/ca-certificates.crt", string(v.authority))
 	m.write("/usr/local/bin/sudo", "#!/bin/sh\nexec \"$@\"\n", 0o755)
 	m.project(p.setting)
-	text, err := os.ReadFile(deb)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.write("/root/alicorn.deb", string(text), 0o644)
+	m.copy(deb, "/root/alicorn.deb")
 	m.write("/root/shop.conf", p.site, 0o644)
 
 	t.Logf("%s", m.run("set -x\n"+p.commands))

@@ -145,8 +145,22 @@ func (s *server) sayStarted() {
 	text := fmt.Sprintf("alicorn %s serves %s on %s as user %s (pid %d)", st.Version, st.Config, strings.Join(st.Listeners, ", "), name, st.PID)
 	g := s.loaded().generation
 	g.LogTo(proxy.LevelLife, text)
-	if h, ok := g.ErrorLog.Handler().(*errorlog.Handler); ok && !h.ToStderr && !s.p.single {
+	if !s.logsToStderr() && !s.p.single {
 		logfile.Say(text)
+	}
+}
+
+// logsToStderr reports whether the error log is standard error.
+func (s *server) logsToStderr() bool {
+	h, ok := s.loaded().generation.ErrorLog.Handler().(*errorlog.Handler)
+	return ok && h.ToStderr
+}
+
+// logElsewhere logs what is about to be printed on standard error, unless that
+// is the error log.
+func (s *server) logElsewhere(text string) {
+	if !s.logsToStderr() {
+		s.loaded().generation.LogTo(proxy.LevelEmerg, text)
 	}
 }
 

@@ -269,6 +269,7 @@ func (s *server) run(ctx context.Context) error {
 		case err := <-s.first.outcome:
 			held, err := s.first.decided(err)
 			if err != nil {
+				s.logElsewhere("the start has failed: " + words(err))
 				s.discard(s.loaded())
 				return err
 			}

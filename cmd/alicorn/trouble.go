@@ -9,7 +9,6 @@ import (
 
 	"alicorn/appserver"
 	"alicorn/cmd/alicorn/control"
-	"alicorn/proxy/errorlog"
 	"alicorn/proxy/logfile"
 )
 
@@ -105,8 +104,7 @@ func (s *server) watchTrouble(ctx context.Context) {
 // sayTrouble writes news to standard error, where the error log goes elsewhere.
 // told is when each was.
 func (s *server) sayTrouble(all []string, told map[string]time.Time, now time.Time) {
-	h, ok := s.loaded().generation.ErrorLog.Handler().(*errorlog.Handler)
-	if ok && h.ToStderr {
+	if s.logsToStderr() {
 		return
 	}
 	for _, text := range all {
