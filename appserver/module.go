@@ -191,7 +191,7 @@ func appDirectives(k *key, rt *Runtime) []config.Directive {
 func passDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "app_pass", In: config.Location | config.LocationIf, Args: config.OneArg, Syntax: "NAME", Set: setPass(k),
-			Help: "Gives the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded; SCRIPT_NAME is empty."},
+			Help: "Gives the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded and otherwise as it came: slashes, \".\" and \"..\" stay, as behind nginx's proxy_pass without a URI, unless a rewrite or an internal redirect has put another path in its place. SCRIPT_NAME is empty."},
 		{Name: "app_buffers", In: config.AnyLevel, Args: config.TwoArgs, Default: "8 32k", Syntax: "NUMBER SIZE", Set: setBuffers(k),
 			Help: "How much of a response that its client has not taken yet may wait in memory: NUMBER times SIZE. More goes to a temporary file."},
 		{Name: "app_max_temp_file_size", In: config.AnyLevel, Args: config.OneArg, Default: "256m", Syntax: "SIZE",

@@ -62,10 +62,8 @@ func (x *Exchange) prepare(site *Site) error {
 		}
 		r.Target = target
 	}
-	var ok bool
-	r.Path, r.Args, r.HasArgs, ok = parseTarget(target, x.Server.Root.Core.MergeSlashes)
-	if !ok {
-		r.Path = "/"
+	if !r.parse(x.Server.Root.Core.MergeSlashes) {
+		r.SetPath("/")
 		return &Fail{Status: 400, Level: LevelInfo, Reason: "client sent invalid request target"}
 	}
 	if nameErr != nil {
@@ -194,7 +192,8 @@ func (x *Exchange) follow(r *Redirect) error {
 		x.Location = l
 		return x.enterLocation()
 	}
-	x.Req.Path, x.Req.Args, x.Req.HasArgs = r.URI, r.Args, r.Args != ""
+	x.Req.SetPath(r.URI)
+	x.Req.Args, x.Req.HasArgs = r.Args, r.Args != ""
 	x.Filename = ""
 	return x.enterPath()
 }

@@ -2,38 +2,56 @@ package proxy
 
 import "strings"
 
-// parseTarget splits an origin-form target into the decoded, normalised path
-// and the arguments, as nginx does: percent-decoding once, "." and ".."
-// resolved, slashes merged when merge is set, a fragment cut off. ok is false
+// parse splits an origin-form Target into its path and its arguments, as nginx
+// does: percent-decoding once, a fragment cut off, and in Path, not in Asked,
+// "." and ".." resolved, and slashes merged when merge is set. It returns false
 // for what is answered 400: no leading slash, a malformed escape, NUL, a ".."
 // above the root.
-func parseTarget(target string, merge bool) (path, args string, hasArgs, ok bool) {
-	raw := target
+func (r *Request) parse(merge bool) (ok bool) {
+	raw := r.Target
+	r.Args, r.HasArgs = "", false
 	if i := strings.IndexAny(raw, "?#"); i >= 0 {
 		if raw[i] == '?' {
-			hasArgs = true
-			args, _, _ = strings.Cut(raw[i+1:], "#")
+			r.HasArgs = true
+			r.Args, _, _ = strings.Cut(raw[i+1:], "#")
 		}
 		raw = raw[:i]
 	}
-	path, ok = NormalizePath(raw, merge)
-	return path, args, hasArgs, ok
+	r.Asked, r.Path, ok = decodePath(raw, merge)
+	return ok
 }
 
-// NormalizePath decodes and normalises an absolute path; see parseTarget. A
-// path that is normal already is returned as it is, without a copy.
-func NormalizePath(raw string, merge bool) (string, bool) {
+// SetPath has the request be for another path, which is decoded and normal.
+func (r *Request) SetPath(path string) { r.Path, r.Asked = path, path }
+
+// NormalizePath decodes and normalises an absolute path as nginx does. A path
+// that is normal already is returned as it is, without a copy.
+func NormalizePath(raw string, merge bool) (path string, ok bool) {
+	_, path, ok = decodePath(raw, merge)
+	return path, ok
+}
+
+// decodePath returns an absolute path decoded, and decoded and normalised. What
+// is the same is not copied.
+func decodePath(raw string, merge bool) (decoded, path string, ok bool) {
 	if raw == "" || raw[0] != '/' {
-		return "", false
+		return "", "", false
 	}
 	if isNormal(raw, merge) {
-		return raw, true
+		return raw, raw, true
 	}
-	decoded, ok := unescape(raw)
+	b, ok := unescape(raw)
 	if !ok {
-		return "", false
+		return "", "", false
 	}
-	return cleanPath(decoded, merge)
+	if decoded = raw; len(b) < len(raw) { // something was escaped
+		decoded = string(b)
+	}
+	clean, ok := cleanPath(b, merge)
+	if string(clean) == decoded {
+		return decoded, decoded, ok
+	}
+	return decoded, string(clean), ok
 }
 
 // CleanPath resolves "." and ".." in an absolute, decoded path; ok is false
@@ -42,7 +60,8 @@ func CleanPath(path string) (clean string, ok bool) {
 	if path == "" || path[0] != '/' || strings.IndexByte(path, 0) >= 0 {
 		return "", false
 	}
-	return cleanPath([]byte(path), false)
+	b, ok := cleanPath([]byte(path), false)
+	return string(b), ok
 }
 
 // isNormal reports that there is nothing to decode, merge or resolve.
@@ -96,7 +115,7 @@ func unhex(c byte) byte {
 }
 
 // cleanPath resolves dot segments and merges slashes in place.
-func cleanPath(p []byte, merge bool) (string, bool) {
+func cleanPath(p []byte, merge bool) ([]byte, bool) {
 	out := p[:0]
 	for i := 0; i < len(p); {
 		// p[i] is a slash; the segment after it ends before j
@@ -116,7 +135,7 @@ func cleanPath(p []byte, merge bool) (string, bool) {
 				cut--
 			}
 			if cut < 0 {
-				return "", false
+				return nil, false
 			}
 			if out = out[:cut]; last {
 				out = append(out, '/')
@@ -128,9 +147,9 @@ func cleanPath(p []byte, merge bool) (string, bool) {
 		i = j
 	}
 	if len(out) == 0 {
-		return "/", true
+		return append(out, '/'), true
 	}
-	return string(out), true
+	return out, true
 }
 
 // EscapePath percent-encodes what may not stand in a URI's path, for a

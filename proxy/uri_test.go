@@ -71,9 +71,30 @@ func TestTargetsAreSplitAtQueryAndFragment(t *testing.T) {
 		{"/a?b?c", "/a", "b?c", true},
 		{"/a%3Fb", "/a?b", "", false},
 	} {
-		path, args, has, ok := parseTarget(c.target, true)
-		if path != c.path || args != c.args || has != c.has || !ok {
-			t.Errorf("parseTarget(%q) = %q %q %v %v", c.target, path, args, has, ok)
+		r := Request{Target: c.target}
+		if ok := r.parse(true); r.Path != c.path || r.Args != c.args || r.HasArgs != c.has || !ok {
+			t.Errorf("%q is parsed as %q %q %v %v", c.target, r.Path, r.Args, r.HasArgs, ok)
+		}
+	}
+}
+
+func TestThePathThatWasAskedForIsDecodedButNotNormalised(t *testing.T) {
+	for _, c := range []struct{ target, asked, path string }{
+		{"/a/b", "/a/b", "/a/b"},
+		{"/a//b", "/a//b", "/a/b"},
+		{"//a", "//a", "/a"},
+		{"/a/./b/", "/a/./b/", "/a/b/"},
+		{"/a/../b", "/a/../b", "/b"},
+		{"/a%20b", "/a b", "/a b"},
+		{"/a%2F%2e%2e/b?c%20d", "/a/../b", "/b"},
+		{"/%2541//", "/%41//", "/%41/"},
+		{"/fetch/https://example.com/a//b", "/fetch/https://example.com/a//b", "/fetch/https:/example.com/a/b"},
+		{"/.", "/.", "/"},
+		{"/a#b", "/a", "/a"},
+	} {
+		r := Request{Target: c.target}
+		if ok := r.parse(true); r.Asked != c.asked || r.Path != c.path || !ok {
+			t.Errorf("%q is parsed as %q and %q, %v; want %q and %q", c.target, r.Asked, r.Path, ok, c.asked, c.path)
 		}
 	}
 }

@@ -101,7 +101,8 @@ func (r *rule) do(x *proxy.Exchange, state round) (round, error) {
 	state.changed = !r.stay
 	path := r.path.string(x, false)
 	args := r.arguments(x)
-	x.Req.Path, x.Req.Args, x.Req.HasArgs = path, args, args != ""
+	x.Req.SetPath(path)
+	x.Req.Args, x.Req.HasArgs = args, args != ""
 	x.Filename = ""
 	if path == "" {
 		return state, &proxy.Fail{Status: 500, Level: proxy.LevelError, Reason: "the rewritten URI has a zero length"}
