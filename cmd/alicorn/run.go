@@ -80,6 +80,7 @@ const bindPatience = 2500 * time.Millisecond
 
 // serveHere runs p in this process.
 func serveHere(ctx context.Context, p *program, ready func(control.Status)) error {
+	p.loops = reserveProcessors()
 	s, err := newServer(p, &keeper.Local{Inherited: p.origin.inherited, Patience: bindPatience, Waiting: p.origin.notify.waiting, Rival: p.rival}, nil)
 	if err != nil {
 		return failed(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,7 +74,7 @@ const (
 
 // newServer starts the event loops, which end with run.
 func newServer(p *program, host config.Host, launcher appserver.Launcher) (*server, error) {
-	loops, err := eventloop.New(max(runtime.GOMAXPROCS(0)/2, 1))
+	loops, err := eventloop.New(max(p.loops, 1))
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, err
 	}

@@ -17,7 +17,8 @@ type Group struct {
 	wg           sync.WaitGroup
 }
 
-// New starts n Loops, at least one; errors.ErrUnsupported where the system has
+// New starts n Loops, at least one, and has as many places for Labor as the
+// scheduler runs goroutines beside them; errors.ErrUnsupported where the system has
 // no poller for them.
 func New(n int) (*Group, error) {
 	g, err := build(n)
@@ -40,9 +41,10 @@ func NewUnwatched(n int) (*Group, error) {
 }
 
 func build(n int) (*Group, error) {
-	g := &Group{places: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	n = max(n, 1)
+	g := &Group{places: make(chan struct{}, max(runtime.GOMAXPROCS(0)-n, 1))}
 	g.scarce, g.most = bounds()
-	for range max(n, 1) {
+	for range n {
 		l, err := newLoop(g)
 		if err != nil {
 			for _, l := range g.loops {

@@ -3,9 +3,9 @@ package eventloop
 import "runtime"
 
 // Labor waits for one of the Group's places for work that computes for long
-// beside the Loops: one for each processor. Where it had to wait, whatever else
-// is ready runs first: a hundred handshakes at once would otherwise keep a Loop
-// that has become ready behind all of them. The owner, who has detached, keeps
+// beside the Loops: one for each goroutine that
+// the scheduler runs at once beside the Loops' leaders, so that a leader never
+// waits for a processor. Where it had to wait, whatever else is ready runs first. The owner, who has detached, keeps
 // the place until Rest; while it waits for the peer it has none. It has no effect
 // on an owner that has a place.
 func (d *Descriptor) Labor() {

@@ -2,7 +2,21 @@
 
 package eventloop
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+)
+
+// TestLaborLeavesTheLoopsTheirs: however much work there is, a leader that comes
+// back from the poller finds the scheduler free.
+func TestLaborLeavesTheLoopsTheirs(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(6))
+	for loops, want := range map[int]int{1: 5, 2: 4, 5: 1, 6: 1, 9: 1} {
+		if g := newGroup(t, loops); cap(g.places) != want {
+			t.Errorf("%d loops and %d processors: %d places, want %d", loops, 6, cap(g.places), want)
+		}
+	}
+}
 
 // TestPlacesForLabor has one place: who waits for a peer leaves it to another.
 func TestPlacesForLabor(t *testing.T) {

@@ -30,8 +30,9 @@ type place struct {
 	rests bool // not polled until its deadline
 }
 
-// atOnce bounds what is accepted before other descriptors have their turn.
-const atOnce = 32
+// atOnce bounds what is accepted before other descriptors have their turn: what
+// comes at once may want work at once, too.
+const atOnce = 4
 
 // pause is how long accepting rests after an error: out of descriptors, most
 // often, of which others may free some.
