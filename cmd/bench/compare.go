@@ -18,6 +18,7 @@ import (
 // comparison is what one run measures, and with what.
 type comparison struct {
 	rounds      int
+	instance    int           // rounds after which every server is started anew; 0: never
 	duration    time.Duration // of one measurement
 	connections []int
 	cases       []benchCase
@@ -112,6 +113,9 @@ func (c *comparison) complete() error {
 	if c.duration == 0 {
 		c.duration = duration
 	}
+	if len(c.builds()) > 0 {
+		c.instance = ruleInstance
+	}
 	if c.rounds < 1 || c.duration < time.Second {
 		return errors.New("-rounds must be at least 1 and -duration at least 1s")
 	}
@@ -190,6 +194,27 @@ func (c *comparison) runGroup(ctx context.Context, group []benchCase) (tables []
 			return nil, err
 		}
 	}
+	for _, bc := range group {
+		for _, connections := range c.connections {
+			tables = append(tables, table{title: bc.title, connections: connections})
+		}
+	}
+	for first := 0; first < c.rounds; {
+		end := c.rounds
+		if c.instance > 0 {
+			end = min(first+c.instance, end)
+		}
+		if err := c.runInstance(ctx, &site, group, tables, first, end); err != nil {
+			return nil, err
+		}
+		first = end
+	}
+	return tables, nil
+}
+
+// runInstance starts all servers, measures the rounds from first to end, and stops
+// the servers. What it measures is added to tables.
+func (c *comparison) runInstance(ctx context.Context, site *site, group []benchCase, tables []table, first, end int) (err error) {
 	var servers []*server
 	defer func() {
 		for _, s := range servers {
@@ -200,54 +225,54 @@ func (c *comparison) runGroup(ctx context.Context, group []benchCase) (tables []
 		if !p.serves(group[0]) {
 			continue
 		}
-		s, err := p.start(&site)
+		s, err := p.start(site)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		servers = append(servers, s)
 		if err := s.ready(ctx, group[0]); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	for _, bc := range group {
-		caseTables, err := c.runCase(ctx, bc, servers)
-		if err != nil {
-			return nil, err
+	for i, bc := range group {
+		n := len(c.connections)
+		if err := c.runCase(ctx, bc, servers, tables[i*n:(i+1)*n], first, end); err != nil {
+			return err
 		}
-		tables = append(tables, caseTables...)
 	}
-	return tables, nil
+	return nil
 }
 
 // runCase checks and warms every server, then measures.
-func (c *comparison) runCase(ctx context.Context, bc benchCase, servers []*server) ([]table, error) {
+func (c *comparison) runCase(ctx context.Context, bc benchCase, servers []*server, tables []table, first, end int) error {
 	for _, s := range servers {
 		if err := s.check(ctx, bc); err != nil {
-			return nil, err
+			return err
 		}
 		if _, err := c.load(bc, s, 8, time.Second).run(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	var tables []table
-	for _, connections := range c.connections {
-		t := table{title: bc.title, connections: connections, rows: make([]series, len(servers))}
-		for round := range c.rounds {
+	for i := range tables {
+		t := &tables[i]
+		if t.rows == nil {
+			t.rows = make([]series, len(servers))
+		}
+		for round := first; round < end; round++ {
 			for _, i := range turns(round, len(servers)) {
 				s := servers[i]
-				sample, err := measure(ctx, s, c.load(bc, s, connections, c.duration))
+				sample, err := measure(ctx, s, c.load(bc, s, t.connections, c.duration))
 				if err != nil {
-					return nil, fmt.Errorf("%s, %s: %w", s.name, bc.title, err)
+					return fmt.Errorf("%s, %s: %w", s.name, bc.title, err)
 				}
 				t.rows[i].server = s.name
 				t.rows[i].samples = append(t.rows[i].samples, sample)
 				fmt.Fprintf(c.progress, "%s, %d connections, round %d: %s %.0f/s\n",
-					bc.title, connections, round+1, s.name, sample.rate)
+					bc.title, t.connections, round+1, s.name, sample.rate)
 			}
 		}
-		tables = append(tables, t)
 	}
-	return tables, nil
+	return nil
 }
 
 // turns is the order in which n servers are measured in a round: as they are
