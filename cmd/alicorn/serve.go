@@ -211,7 +211,7 @@ func (f *serveFlags) program(app found, dir string) (*program, error) {
 	}
 	p := &program{
 		options: options{config: filepath.Join(where, "serve.conf"), prefix: where},
-		name:    "serve " + strings.Join(f.binds, " "), maxBody: 100 << 20, single: true, port: defaultPort(), folders: findFolders(),
+		name:    "serve " + strings.Join(f.binds, " "), single: true, port: defaultPort(), folders: findFolders(),
 	}
 	p.read = func() (*config.Tree, error) { return tree, nil }
 	return p, nil

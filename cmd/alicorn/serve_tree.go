@@ -54,7 +54,7 @@ func (f *serveFlags) tree(app found, statics []staticDir) (*config.Tree, error) 
 
 // global are the directives of the whole program.
 func (f *serveFlags) global(app found) []*config.Node {
-	nodes := []*config.Node{config.NewNode("client_max_body_size", "100m")}
+	nodes := []*config.Node{config.NewNode("client_max_body_size", "0")} // gunicorn has no limit: temp_space bounds bodies
 	log := f.errorLog
 	if log == "" || log == "-" {
 		log = "stderr"

@@ -35,6 +35,19 @@ func (s *Space) take(n int64) error {
 		Reason: fmt.Sprintf("cannot keep a request body: temporary files take %d bytes, and temp_space allows %d", used-n, limit)}
 }
 
+// fits returns an error, which names the directive, where n bytes are more than
+// all temporary files may take together.
+func (s *Space) fits(n int64) error {
+	if s == nil {
+		return nil
+	}
+	if limit := s.limit.Load(); limit > 0 && n > limit {
+		return &proxy.Fail{Status: 413, Level: proxy.LevelError,
+			Reason: fmt.Sprintf("cannot keep a request body of %d bytes: temp_space allows %d for all temporary files", n, limit)}
+	}
+	return nil
+}
+
 // hold takes n bytes in any case: a worker has sent them already.
 func (s *Space) hold(n int64) {
 	if s != nil {

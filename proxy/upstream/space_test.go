@@ -55,6 +55,21 @@ func TestBodiesPastTheSpaceAreRefused(t *testing.T) {
 	wantUsed(t, space, 0)
 }
 
+// A body that is announced as larger than all temporary files may be is refused
+// before it is sent.
+func TestABodyThatCanNeverFitIsRefusedUnread(t *testing.T) {
+	s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:80; }"})
+	x := proxy.NewExchange(&proxy.Conn{}, proxytest.NewRecorder(""))
+	x.Server = s.Engine.Current().Servers[0]
+	x.Req.ContentLength = 1001
+	space := newSpace(1000)
+	var fail *proxy.Fail
+	if err := new(Body).ReadBody(x, 100, 500, t.TempDir(), space); !errors.As(err, &fail) || fail.Status != 413 || !strings.Contains(fail.Reason, "temp_space allows 1000") {
+		t.Errorf("got %v", err)
+	}
+	wantUsed(t, space, 0)
+}
+
 // TestResponsesPastTheSpaceAreHeldBack has one response take all the space:
 // another is held back, and goes on whenever its own client has caught up.
 func TestResponsesPastTheSpaceAreHeldBack(t *testing.T) {

@@ -96,6 +96,11 @@ func (b *Body) ReadBody(x *proxy.Exchange, inline int, memory int64, dir string,
 	if x.Req.ContentLength == 0 && !x.Req.Chunked {
 		return nil
 	}
+	if x.Req.ContentLength > memory {
+		if err := space.fits(x.Req.ContentLength); err != nil {
+			return err // before it is sent
+		}
+	}
 	b.block = blocks.Get().(*[]byte)
 	buf := *b.block
 	inline = min(inline, len(buf), int(min(memory, int64(len(buf)))))
