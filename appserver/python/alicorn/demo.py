@@ -20,11 +20,20 @@ h2 { font-size: 1.1rem; margin: 2.25rem 0 .5rem; }
 p.lead { color: var(--dim); margin: 0 0 2rem; }
 pre, table { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; width: 100%%; box-sizing: border-box; }
 pre { padding: .9rem 1.1rem; overflow-x: auto; font: 14px/1.5 ui-monospace, monospace; }
-pre b { color: var(--mark); font-weight: 600; }
+pre b, pre i { color: var(--mark); font-style: normal; }
 table { border-collapse: separate; border-spacing: 0; font-size: .9rem; table-layout: fixed; }
 th, td { text-align: left; padding: .35rem .9rem; border-top: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 tr:first-child th, tr:first-child td { border-top: 0; }
 th { width: 14rem; font-weight: 500; color: var(--dim); }
+@media (max-width: 36rem) { /* telephones: commands break, and a value stands below its name */
+  main { padding: 1.5rem 1rem; }
+  h1 { font-size: 1.6rem; }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: .75rem .85rem; }
+  pre i { display: block; }
+  table, tbody, tr, th, td { display: block; width: auto; }
+  th { padding-bottom: 0; }
+  td { padding-top: 0; border-top: 0; }
+}
 </style>
 </head>
 <body>
@@ -37,9 +46,9 @@ folder where you started it.</p>
 <pre>def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"Hello!"]</pre>
-<pre><b>$</b> alicorn serve            <b># finds wsgi.py, app.py, main.py or a Django project</b>
-<b>$</b> alicorn serve shop:app   <b># or name it: MODULE:NAME</b>
-<b>$</b> alicorn serve --print-config <b># the configuration that stands for it</b></pre>
+<pre><b>$</b> alicorn serve                 <i># finds wsgi.py, app.py, main.py or a Django project</i>
+<b>$</b> alicorn serve shop:app        <i># or name it: MODULE:NAME</i>
+<b>$</b> alicorn serve --print-config  <i># the configuration that stands for it</i></pre>
 <h2>Your request</h2>
 <table>%(rows)s</table>
 </main>
