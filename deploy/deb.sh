@@ -29,6 +29,21 @@ sed "s/@VERSION@/$version/; s/@DATE@/$(date -R)/" debian/changelog |
     gzip -9n >"$tree/usr/share/doc/alicorn/changelog.gz"
 chmod 0644 "$tree/usr/share/doc/alicorn/changelog.gz"
 
+# The program itself writes its manual pages and what shells complete.
+mkdir -p "$work/man" "$tree/usr/share/man/man1" "$tree/usr/share/man/man5"
+"$binary" man "$work/man"
+gzip -9n "$work"/man/*
+install -m 0644 -t "$tree/usr/share/man/man1" "$work"/man/*.1.gz
+install -m 0644 -t "$tree/usr/share/man/man5" "$work"/man/*.5.gz
+complete() { # SHELL FILE
+    mkdir -p "$(dirname "$tree/usr/share/$2")"
+    "$binary" completion "$1" >"$tree/usr/share/$2"
+    chmod 0644 "$tree/usr/share/$2"
+}
+complete bash bash-completion/completions/alicorn
+complete zsh zsh/vendor-completions/_alicorn
+complete fish fish/vendor_completions.d/alicorn.fish
+
 install -d "$tree/DEBIAN"
 mkdir -p "$out"
 size=$(du -k -s --apparent-size --exclude=DEBIAN "$tree" | cut -f1)

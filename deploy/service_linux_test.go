@@ -52,7 +52,7 @@ func packages(t *testing.T) (folder string) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	write(t, filepath.Join(folder, "false"), "#!/bin/sh\nexit 7\n", 0o755)
+	write(t, filepath.Join(folder, "false"), brokenProgram, 0o755)
 	for _, p := range []struct{ name, version, program string }{{"1.deb", "1.0", "alicorn"}, {"2.deb", "2.0", "alicorn"}, {"broken.deb", "3.0", "false"}} {
 		cmd := exec.Command("./deb.sh", folder)
 		cmd.Env = append(os.Environ(), "ALICORN_COMPRESSION=none", "ALICORN_VERSION="+p.version, "ALICORN_BINARY="+filepath.Join(folder, p.program))
@@ -66,6 +66,9 @@ func packages(t *testing.T) (folder string) {
 	}
 	return folder
 }
+
+// brokenProgram is one that a package can be made of, and that serves nothing.
+const brokenProgram = "#!/bin/sh\ncase $1 in\nman) echo >\"$2/alicorn.1\"; echo >\"$2/alicorn.conf.5\" ;;\ncompletion) ;;\n*) exit 7 ;;\nesac\n"
 
 // slowApp answers at once, or after it was seen to sleep.
 const slowApp = `import os, time

@@ -118,6 +118,7 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "alicorn",
 		Short:         "A web server and application server in one",
+		Long:          "A web server and application server in one. \"alicorn directives\" lists the directives of its configuration,\nand \"alicorn help DIRECTIVE\" is the manual of one.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          isVerb,
@@ -133,7 +134,7 @@ func rootCommand() *cobra.Command {
 	flags.BoolVarP(&f.build, "build", "V", false, "print the version and how it was built")
 	f.options.declare(flags)
 	root.AddCommand(runCommand(), checkCommand(), fmtCommand(), reloadCommand(), stopCommand(), reopenCommand(), upgradeCommand(),
-		statusCommand(), certCommand(), versionCommand())
+		statusCommand(), certCommand(), versionCommand(), directivesCommand(), manCommand())
 	root.AddCommand(extraCommands()...)
 	root.SetHelpCommand(helpCommand())
 	return root

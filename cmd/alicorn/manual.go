@@ -3,10 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"alicorn/appserver"
 	"alicorn/config"
+
+	"github.com/spf13/cobra"
 )
 
 // manualSchema is the Schema as help and check -v see it.
@@ -30,11 +34,68 @@ func printManual(w io.Writer, name string) error {
 	if found {
 		return nil
 	}
-	err := fmt.Errorf("there is no verb and no directive %q", name)
+	return &exitError{exitUsage, fmt.Errorf("there is no verb and no directive %q; %s", name, meantBy(name, names))}
+}
+
+// meantBy says which of names, or where they are listed, helps who looks for name.
+func meantBy(name string, names []string) string {
 	if near := config.Nearest(name, names); near != "" {
-		err = fmt.Errorf("%w; did you mean %q?", err, near)
+		return fmt.Sprintf("did you mean %q?", near)
 	}
-	return &exitError{exitUsage, err}
+	var alike []string
+	for word := range strings.SplitSeq(name, "_") {
+		for _, known := range names {
+			if len(word) >= 4 && slices.Contains(strings.Split(known, "_"), word) && !slices.Contains(alike, known) {
+				alike = append(alike, known)
+			}
+		}
+	}
+	if len(alike) == 0 || len(alike) > mostAlike {
+		return "\"alicorn directives\" lists all directives"
+	}
+	return "directives that share a word with it: " + strings.Join(alike, ", ")
+}
+
+// mostAlike bounds the directives that a message names.
+const mostAlike = 8
+
+func directivesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "directives [WORD]", Short: "List the directives, or those with WORD in their names or descriptions", Args: cobra.MaximumNArgs(1),
+		Long: "Lists the directives of configurations, each with the first sentence of its description; with WORD those whose name or\n" +
+			"description contains it. \"alicorn help DIRECTIVE\" prints the whole entry.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return listDirectives(cmd.OutOrStdout(), strings.Join(args, ""))
+		},
+	}
+}
+
+// listDirectives prints a line for each directive that contains word.
+func listDirectives(w io.Writer, word string) error {
+	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
+	all := directivesWith(word)
+	for _, d := range all {
+		text, _, _ := strings.Cut(d.Help, ". ")
+		if d.NoEffect {
+			text = "accepted without effect: " + text
+		}
+		fmt.Fprintf(t, "%s\t%s\n", d.Name, strings.TrimSuffix(text, "."))
+	}
+	if len(all) == 0 {
+		return &exitError{exitUsage, fmt.Errorf("no directive has %q in its name or description", word)}
+	}
+	return failed(t.Flush())
+}
+
+// directivesWith returns the directives that contain word, by name, each once.
+func directivesWith(word string) (all []*config.Directive) {
+	for _, d := range manualSchema().Directives() {
+		if strings.Contains(d.Name, word) || strings.Contains(strings.ToLower(d.Help), strings.ToLower(word)) {
+			all = append(all, d)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *config.Directive) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(all, func(a, b *config.Directive) bool { return a.Name == b.Name })
 }
 
 func printEntry(w io.Writer, d *config.Directive) {

@@ -96,18 +96,23 @@ Lrwxrwxrwx /etc/systemd/system/multi-user.target.wants/alicorn.service
 -rwxr-xr-x /usr/bin/alicorn
 -rw-r--r-- /usr/lib/systemd/system/alicorn.service
 -rw-r--r-- /usr/lib/systemd/system/alicorn.socket
+-rw-r--r-- /usr/share/bash-completion/completions/alicorn
 drwxr-xr-x /usr/share/doc/alicorn
 -rw-r--r-- /usr/share/doc/alicorn/changelog.gz
 -rw-r--r-- /usr/share/doc/alicorn/copyright
+-rw-r--r-- /usr/share/fish/vendor_completions.d/alicorn.fish
+-rw-r--r-- /usr/share/man/man1/alicorn.1.gz
+-rw-r--r-- /usr/share/man/man5/alicorn.conf.5.gz
+-rw-r--r-- /usr/share/zsh/vendor-completions/_alicorn
 drwxr-x--- /var/cache/alicorn
 drwx------ /var/lib/alicorn
 drwxr-x--- /var/log/alicorn`
 
-// withoutDPKG leaves out what dpkg keeps for itself.
+// withoutDPKG leaves out what dpkg keeps for itself, and the verbs' manual pages.
 func withoutDPKG(list string) string {
 	var out []string
 	for line := range strings.SplitSeq(list, "\n") {
-		if !strings.Contains(line, "/var/lib/dpkg/") && !strings.Contains(line, "/var/lib/systemd/") {
+		if !strings.Contains(line, "/var/lib/dpkg/") && !strings.Contains(line, "/var/lib/systemd/") && !strings.Contains(line, "/man1/alicorn-") {
 			out = append(out, line)
 		}
 	}
@@ -117,7 +122,7 @@ func withoutDPKG(list string) string {
 func TestThePackageInstallsUpgradesUnderLoadAndPurges(t *testing.T) {
 	t.Parallel()
 	p := newPackaged(t)
-	write(t, p.out, "broken", "#!/bin/sh\nexit 7\n")
+	write(t, p.out, "broken", "#!/bin/sh\ncase $1 in\nman) echo >\"$2/alicorn.1\"; echo >\"$2/alicorn.conf.5\" ;;\ncompletion) ;;\n*) exit 7 ;;\nesac\n")
 	if err := os.Chmod(filepath.Join(p.out, "broken"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ var gunicornSettings = []gunicornSetting{
 	{name: "loglevel", flag: "log-level"}, {name: "certfile", flag: "certfile"}, {name: "keyfile", flag: "keyfile"}, {name: "worker_class", flag: "worker-class"},
 	{name: "reuse_port", flag: "reuse-port"}, {name: "capture_output", flag: "capture-output"},
 	{name: "preload_app", flag: "preload", boolean: true, refusal: "workers import the application themselves"},
-	{name: "reload", flag: "reload", boolean: true, refusal: "\"alicorn reload\" loads changed code without losing a request"},
+	{name: "reload", flag: "reload", boolean: true, refusal: "files are not watched yet; \"alicorn reload\", or the signal HUP, loads changed code without losing a request"},
 	{name: "worker_connections", flag: "worker-connections", refusal: "connections are held by the front and cost a worker nothing"},
 	{name: "limit_request_line", flag: "limit-request-line", guards: true, refusal: "use large_client_header_buffers in a configuration"},
 	{name: "limit_request_fields", flag: "limit-request-fields"},

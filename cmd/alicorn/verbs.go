@@ -334,6 +334,7 @@ func printVersion(w io.Writer, build bool) error {
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "help [VERB | DIRECTIVE]", Short: "Help about a verb, or the manual of a directive",
+		ValidArgsFunction: completeHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			if len(args) == 0 {
