@@ -20,6 +20,7 @@ func TestThePackageIsBuiltFromThisTree(t *testing.T) {
 	}
 	program := filepath.Join(tree, "usr/bin/alicorn")
 	needsNoLibrary(t, program)
+	isNamedInREADME(t, filepath.Base(deb))
 	version, err := exec.Command(program, "-v").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +42,19 @@ func TestThePackageIsBuiltFromThisTree(t *testing.T) {
 	found, err := exec.Command("sh", "-c", "cd "+tree+" && find etc -type f -printf '/%p\\n' | sort").Output()
 	if err != nil || string(found) != string(conffiles) {
 		t.Errorf("files in /etc are\n%s%v, conffiles\n%s", found, err, conffiles)
+	}
+}
+
+// isNamedInREADME checks that the README's commands name the package as it is
+// called on amd64, which they are written for.
+func isNamedInREADME(t *testing.T, name string) {
+	t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name = strings.Replace(name, "_arm64", "_amd64", 1); strings.Count(string(readme), "./"+name) < 2 {
+		t.Errorf("the README does not name the package %s", name)
 	}
 }
 
