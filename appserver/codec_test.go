@@ -38,6 +38,7 @@ func TestTheCodecIsEveryInterpretersMarshal(t *testing.T) {
 	x.Location = &proxy.Location{Core: &proxy.Core{}}
 	r := &x.Req
 	r.Method, r.Target, r.Proto, r.Scheme, r.Path = "GET", "/x", "HTTP/1.1", "https", "/caf\xc3\xa9"
+	r.Asked = r.Path
 	long := strings.Repeat("v", 300)
 	r.Header.Add("X-Long", long)
 	r.Header.Add("X-Latin", "\xe9\xff")
