@@ -114,6 +114,9 @@ func (p *Pool) onReady(w *worker, r Report) {
 	if w.state != Starting {
 		return
 	}
+	if told, ok := w.process.(interface{ CameUp() }); ok && !p.cameUp {
+		told.CameUp()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.report, w.state, w.deadline, w.readied = r, Ready, time.Time{}, time.Now()

@@ -123,6 +123,12 @@ func (a *App) identity() string {
 // Same reports whether a and b say the same, but for where they stand.
 func (a *App) Same(b *App) bool { return a.identity() == b.identity() }
 
+// Interchangeable reports whether workers of a can serve a pool of b: how they
+// speak to it is the same.
+func (a *App) Interchangeable(b *App) bool {
+	return a.Threads == b.Threads && a.Heartbeat == b.Heartbeat
+}
+
 // unsure is the stamp of a file that may have changed unseen.
 const unsure = "?"
 

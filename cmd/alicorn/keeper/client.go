@@ -369,5 +369,9 @@ func (p *remoteProcess) Signal(s syscall.Signal) error {
 	return p.c.w.write(&message{Kind: askSignal, PID: p.pid, Number: int(s)})
 }
 
+// CameUp tells the keeper that the application that the process runs has come up
+// as it was described.
+func (p *remoteProcess) CameUp() { p.c.tell(&message{Kind: tellCameUp, PID: p.pid}) }
+
 // Exited yields the exit, once the keeper has told it.
 func (p *remoteProcess) Exited() <-chan appserver.Exit { return p.exited }

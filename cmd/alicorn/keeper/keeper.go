@@ -101,10 +101,12 @@ type Keeper struct {
 	unseen   *Reading // what the next question for a configuration is answered with
 	count    uint64   // of readings, so far
 	past     past     // earlier versions of the apps of current
+	proven   proven   // the versions that have come up
 	front    *wire    // nil while there is none
 	workers  map[int]appserver.Process
-	starting int   // workers that are about to be among them
-	failed   error // why Serving stopped the server
+	runs     map[int]*appserver.App // by worker: the app as it was started
+	starting int                    // workers that are about to be among them
+	failed   error                  // why Serving stopped the server
 	stopping bool
 	hurried  bool // the requests in progress are not waited for
 	again    Again
@@ -116,7 +118,7 @@ type Keeper struct {
 
 // New returns a Keeper; it starts nothing.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, asked: make(chan struct{}, maxAsked), serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), reserve: NewReserve(reserved), workers: map[int]appserver.Process{}, past: past{}}
+	return &Keeper{o: o, asked: make(chan struct{}, maxAsked), serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), reserve: NewReserve(reserved), workers: map[int]appserver.Process{}, runs: map[int]*appserver.App{}, past: past{}, proven: proven{apps: map[string]*appserver.App{}}}
 }
 
 // Run keeps a front running until it is told to stop, and returns the exit
@@ -275,7 +277,11 @@ func (k *Keeper) renew() {
 	k.settled(false)
 	k.mu.Lock()
 	k.unseen, k.stopped = k.current, false
+	names := k.proven.choose(k.current)
 	k.mu.Unlock()
+	for _, name := range names {
+		k.log(proxy.LevelWarn, fmt.Sprintf("app %q starts with the settings that it came up with last: with its newest ones it has not come up; \"alicorn reload\" tries those again", name))
+	}
 }
 
 // stop makes the front's end an expected one, with now before the requests in

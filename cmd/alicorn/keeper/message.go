@@ -33,6 +33,7 @@ const (
 	tellReopened kind = "reopened" // front: it was told to reopen logs
 	tellFailed   kind = "failed"   // front: why it does not come up
 	tellAlive    kind = "alive"    // front: it was asked whether it works
+	tellCameUp   kind = "cameup"   // front: the application of a worker that was launched has come up
 	tellTrouble  kind = "trouble"  // front: what fails though it serves; no Body: nothing
 	tellCommand  kind = "command"  // keeper: a signal came
 	tellExit     kind = "exit"     // keeper: a worker ended

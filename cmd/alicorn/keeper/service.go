@@ -46,6 +46,8 @@ func (k *Keeper) serve(w *wire) {
 			k.mu.Lock()
 			k.reason = string(m.Body)
 			k.mu.Unlock()
+		case tellCameUp:
+			k.onCameUp(m.PID)
 		case tellTrouble:
 			if k.o.Trouble != nil {
 				k.o.Trouble(string(m.Body[:min(len(m.Body), mostTrouble)]))
@@ -290,6 +292,7 @@ func (k *Keeper) launch(w *wire, m *message, files []*os.File) {
 		exit := <-p.Exited()
 		k.mu.Lock()
 		delete(k.workers, p.Pid())
+		delete(k.runs, p.Pid())
 		k.mu.Unlock()
 		k.send(w, &message{Kind: tellExit, PID: p.Pid(), Code: exit.Code, Number: int(exit.Signal)})
 	})
@@ -309,7 +312,7 @@ func (k *Keeper) start(m *message, files []*os.File) (appserver.Process, error) 
 	defer k.mu.Unlock()
 	k.starting--
 	if err == nil {
-		k.workers[p.Pid()] = p
+		k.workers[p.Pid()], k.runs[p.Pid()] = p, app
 		if k.stopped { // meanwhile
 			_ = p.Signal(syscall.SIGKILL)
 		}
@@ -324,6 +327,9 @@ func (k *Keeper) start(m *message, files []*os.File) (appserver.Process, error) 
 func (k *Keeper) app(reading uint64, name string) *appserver.App {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if app := k.proven.standIn(reading, name); app != nil {
+		return app
+	}
 	if k.pending != nil && (k.current == nil || reading == k.pending.number) {
 		return k.pending.app(name)
 	}
