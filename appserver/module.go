@@ -88,6 +88,13 @@ func Module(rt *Runtime) proxy.Module {
 		}}},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			c := k.In(s)
+			if c.folders.app != nil {
+				RolloutOf(s.Main()).usesTemporary(c.tempDir, l.Core.BodyTempPath)
+				f := &folderPass{key: c.folders.key, app: newHandler(c, c.folders.app, rt)}
+				f.first = f.app
+				f.first.follow = true
+				l.On(proxy.PreContent, f.ahead)
+			}
 			if c.pass == nil {
 				if servesElse(k, s) {
 					RolloutOf(s.Main()).others = true
@@ -95,7 +102,8 @@ func Module(rt *Runtime) proxy.Module {
 				return nil
 			}
 			RolloutOf(s.Main()).usesTemporary(c.tempDir, l.Core.BodyTempPath)
-			l.SetContent(&handler{app: c.pass, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir, space: &rt.space})
+			h := newHandler(c, c.pass, rt)
+			l.SetContent(&h)
 			if l.Kind == proxy.LocationPrefix || l.Kind == proxy.LocationPrefixStop {
 				if len(l.Name) > 1 && l.Name[len(l.Name)-1] == '/' {
 					l.RedirectSlash()
@@ -117,6 +125,10 @@ func Module(rt *Runtime) proxy.Module {
 			return nil
 		},
 	}
+}
+
+func newHandler(c *settings, app *App, rt *Runtime) handler {
+	return handler{app: app, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir, space: &rt.space}
 }
 
 // servesElse reports whether s, which has no app_pass, serves something by
@@ -192,6 +204,8 @@ func passDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "app_pass", In: config.Location | config.LocationIf, Args: config.OneArg, Syntax: "NAME", Set: setPass(k),
 			Help: "Gives the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded and otherwise as it came: slashes, \".\" and \"..\" stay, as behind nginx's proxy_pass without a URI, unless a rewrite or an internal redirect has put another path in its place. SCRIPT_NAME is empty."},
+		{Name: "app_static", In: config.Location, Args: config.Arity{Min: 3, Max: -1}, Syntax: "NAME URL DIR ...", Set: setFolderPass(k),
+			Help: "Serves the location's files only where the app of that name would give the same answer. Its workers report their static folders: that those below URL are DIR, and whether anything of the application could answer otherwise (hooks, middleware, other routes). A request that is no plain GET or HEAD of a normal path, and all of them where the workers report no such folder, go to the application. Where they cannot tell, the application is asked first, and a file is served in place of its 404. \"alicorn serve\" writes it for Flask and Django."},
 		{Name: "app_buffers", In: config.AnyLevel, Args: config.TwoArgs, Default: "8 32k", Syntax: "NUMBER SIZE", Set: setBuffers(k),
 			Help: "How much of a response that its client has not taken yet may wait in memory: NUMBER times SIZE. More goes to a temporary file."},
 		{Name: "app_max_temp_file_size", In: config.AnyLevel, Args: config.OneArg, Default: "256m", Syntax: "SIZE",

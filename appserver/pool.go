@@ -45,6 +45,7 @@ type Pool struct {
 	lastBoot  string     // the failure that was logged last
 	next      time.Time  // no worker is started before; the supervisor's to change
 	ready     []*worker  // those that take requests
+	folders   folders    // what these agree on; read without the lock
 	queue     queue
 	arrivals  uint64     // requests that have come
 	newest    uint64     // arrival of the newest request sent to a worker; 0 once it was recalled
@@ -236,7 +237,7 @@ type Report struct {
 	Executable string
 	App        string      // "module:name" as found
 	Framework  string      // "Flask", "Django", "WSGI", ...
-	Static     [][2]string // URL and folder
+	Static     []Folder
 	Notes      []string
 }
 
@@ -248,14 +249,15 @@ func newReport(v any) (Report, error) {
 	r := Report{Version: textIn(m, "version"), Executable: textIn(m, "executable"), App: textIn(m, "app"), Framework: textIn(m, "framework")}
 	static, _ := m["static"].([]any)
 	for _, e := range static {
-		pair, _ := e.([]any)
-		if len(pair) != 2 {
+		parts, _ := e.([]any)
+		if len(parts) != 3 {
 			continue
 		}
-		url, ok1 := pair[0].(string)
-		dir, ok2 := pair[1].(string)
-		if ok1 && ok2 {
-			r.Static = append(r.Static, [2]string{url, dir})
+		url, ok1 := parts[0].(string)
+		dir, ok2 := parts[1].(string)
+		how, ok3 := parts[2].(string)
+		if ok1 && ok2 && ok3 {
+			r.Static = append(r.Static, Folder{url, dir, how == "plain"})
 		}
 	}
 	notes, _ := m["notes"].([]any)

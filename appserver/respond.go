@@ -15,6 +15,7 @@ type handler struct {
 	maxTemp int64
 	tempDir string
 	space   *upstream.Space
+	follow  bool // a 404 has files looked for in its place
 }
 
 // inlineBody is the largest body that travels in the request's frame.
@@ -88,7 +89,11 @@ func (h *handler) readBody(x *proxy.Exchange, r *request, a *arena) error {
 
 // finish sends the answer, or returns why there is none, and lets r go.
 func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
-	if err == nil {
+	switch {
+	case err != nil:
+	case h.isMissing(r):
+		err = h.lookForFile(x, r)
+	default:
 		err = h.respond(x, r)
 	}
 	x.Upstream.Time = time.Since(r.waiter.began)

@@ -19,6 +19,8 @@ type settings struct {
 	app  *App
 	pass *App // app_pass of this very location
 
+	folders folderSettings // app_static of this very location
+
 	buffers   int64 // app_buffers: memory that one response may wait in
 	maxTemp   int64 // app_max_temp_file_size
 	tempSpace tempSpace
@@ -32,7 +34,7 @@ func newKey(rt *Runtime) *key {
 	k := config.NewKey(func() settings {
 		return settings{buffers: 8 * 32 << 10, maxTemp: 256 << 20, tempSpace: tempSpace{percent: 20}, tempDir: rt.o.TempDir, keeper: rt.o.Launcher != nil}
 	})
-	k.Enter = func(s *config.Scope, c *settings) { c.app, c.pass = nil, nil }
+	k.Enter = func(s *config.Scope, c *settings) { c.app, c.pass, c.folders = nil, nil, folderSettings{} }
 	k.Leave = func(s *config.Scope, c *settings) error {
 		if s.Context != config.App || c.app == nil {
 			return nil
@@ -339,20 +341,22 @@ func setBuffers(k *key) config.Setter {
 
 func setPass(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
-		name, pos := n.Arg(0), n.Args[0].Pos
-		l := s.Load()
-		l.Defer(pos, func() error {
-			app := appsOf(l).find(name)
-			if app == nil {
-				e := &config.Error{Pos: pos, Msg: fmt.Sprintf("there is no app %q", name)}
-				if near := config.Nearest(name, appsOf(l).names()); near != "" {
-					e.Hint = fmt.Sprintf("did you mean %q?", near)
-				}
-				return e
-			}
-			k.In(s).pass = app
-			return nil
+		s.Load().Defer(n.Args[0].Pos, func() (err error) {
+			k.In(s).pass, err = findApp(s.Load(), n.Arg(0), n.Args[0].Pos)
+			return err
 		})
 		return nil
 	}
+}
+
+// findApp returns the application of that name, which stands at pos.
+func findApp(l *config.Load, name string, pos config.Pos) (*App, error) {
+	if app := appsOf(l).find(name); app != nil {
+		return app, nil
+	}
+	e := &config.Error{Pos: pos, Msg: fmt.Sprintf("there is no app %q", name)}
+	if near := config.Nearest(name, appsOf(l).names()); near != "" {
+		e.Hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return nil, e
 }

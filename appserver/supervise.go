@@ -127,6 +127,7 @@ func (p *Pool) onReady(w *worker, r Report) {
 		}
 	}
 	p.ready = append(p.ready, w)
+	p.agree()
 	p.lastBoot, p.failed, p.cameUp = "", nil, true
 	p.endImport(w)
 	p.occupy(w)
@@ -142,6 +143,7 @@ func (p *Pool) retire(w *worker, to State, reason string) {
 	first, starting := w.state < Leaving, w.state == Starting
 	w.state, w.reason = to, reason
 	p.ready = slices.DeleteFunc(p.ready, func(v *worker) bool { return v == w })
+	p.agree()
 	if first {
 		p.takeAll(w)
 		w.channel.endWrites(w.threads)
@@ -409,6 +411,7 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 	p.mu.Lock()
 	w.state = Dead
 	p.ready = slices.DeleteFunc(p.ready, func(v *worker) bool { return v == w })
+	p.agree()
 	p.workers = slices.DeleteFunc(p.workers, func(v *worker) bool { return v == w })
 	lost := p.settle(w, exit)
 	p.mu.Unlock()

@@ -80,6 +80,11 @@ def app(environ, start_response):
         file.seek(3)
         start_response("200 OK", [("Content-Type", "text/plain")])
         return environ["wsgi.file_wrapper"](file)
+    if path == "/missing":
+        start_response("404 Gone Fishing", [("Content-Type", "text/plain"), ("X-Mine", "yes")])
+        if query == "file":
+            return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+        return (b"m" * 50000 for _ in range(100)) if query == "stream" else [b"missing here"]
     if path == "/die":
         os.kill(os.getpid(), signal.SIGKILL)
     if path == "/die-once":

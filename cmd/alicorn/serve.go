@@ -232,14 +232,15 @@ func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) erro
 	}
 	var statics []staticDir
 	for _, s := range report.Static {
-		if !strings.HasPrefix(s[0], "/") || s[0] == "/" || !isDirectory(s[1]) {
+		if !strings.HasPrefix(s.URL, "/") || s.URL == "/" || !isDirectory(s.Dir) {
 			continue
 		}
-		d := newStaticDir(s[0], s[1])
+		d := newStaticDir(s.URL, s.Dir)
+		d.framework = report.Framework
 		if user != nil {
 			if err := osfile.Readable(d.dir, *user, mostStatics); err != nil {
 				fmt.Fprintf(os.Stderr, "alicorn: static folder %s is not published: the application runs as user %q, who may not read all of it: %s; \"--static %s=%s\" publishes it\n",
-					proxy.Printable(d.dir), user.Name(), proxy.Printable(err.Error()), proxy.Printable(s[0]), proxy.Printable(s[1]))
+					proxy.Printable(d.dir), user.Name(), proxy.Printable(err.Error()), proxy.Printable(s.URL), proxy.Printable(s.Dir))
 				continue
 			}
 			d.checked = true

@@ -19,20 +19,42 @@ import (
 	"alicorn/tls/acme"
 )
 
-// staticDir is a folder served under a URL without the application. One that
-// the application has named, as another user than who serves, is checked: its
-// links lead only to what the owner of the link owns.
+// staticDir is a folder served under a URL. One that was named by a flag is
+// served without the application. One that the application has reported is
+// served as app_static says, and requests for what is not there, or may not be
+// read, are the application's. Where the application runs as another user than
+// who serves it is checked, too: its links lead only to what the owner of the
+// link owns.
 type staticDir struct {
-	url, dir string
-	checked  bool
+	url, dir  string
+	framework string // whose the folder is; "": a flag's
+	checked   bool
 }
+
+// asks is the named location that asks the application.
+const asks = "@app"
 
 // location is a location block that serves d by its directives.
 func (d staticDir) location(match []string, nodes ...*config.Node) *config.Node {
 	if d.checked {
 		nodes = append(nodes, config.NewNode("disable_symlinks", "if_not_owner", "from="+d.dir))
 	}
+	if d.framework != "" {
+		nodes = append(nodes, config.NewNode("error_page", "403", "=", asks), config.NewNode("log_not_found", "off"))
+	}
+	if d.framework == "Flask" {
+		nodes = append(nodes, config.NewNode("add_header", "Cache-Control", "no-cache"))
+	}
 	return config.NewBlock("location", match, nodes...)
+}
+
+// appStatic has the application come before dirs, which are its own.
+func appStatic(dirs []staticDir) *config.Node {
+	args := []string{"app", dirs[0].url}
+	for _, d := range dirs {
+		args = append(args, d.dir)
+	}
+	return config.NewNode("app_static", args...)
 }
 
 // tree builds the configuration that the flags stand for. Its text is a file
@@ -289,21 +311,34 @@ func staticLocations(statics []staticDir) []*config.Node {
 		folders[s.url] = append(folders[s.url], s)
 	}
 	var n []*config.Node
+	asked := false
 	for i, url := range urls {
 		dirs := folders[url]
+		var pass []*config.Node
+		last := "=404"
+		if dirs[0].framework != "" {
+			pass, last, asked = []*config.Node{appStatic(dirs)}, asks, true
+		}
 		if len(dirs) == 1 {
-			n = append(n, dirs[0].location([]string{"^~", url}, config.NewNode("alias", dirs[0].dir)))
+			nodes := append(pass, config.NewNode("alias", dirs[0].dir))
+			if last == asks {
+				nodes = append(nodes, config.NewNode("try_files", "$uri", asks))
+			}
+			n = append(n, dirs[0].location([]string{"^~", url}, nodes...))
 			continue
 		}
 		match := []string{"~", "^" + regexp.QuoteMeta(url) + "(?<static_file>.+)$"}
 		for j, dir := range dirs {
-			next := "=404"
+			next := last
 			if j < len(dirs)-1 {
 				next = fmt.Sprintf("@static-%d-%d", i+1, j+2)
 			}
-			n = append(n, dir.location(match, config.NewNode("root", dir.dir), config.NewNode("try_files", "/$static_file", next)))
-			match = []string{next}
+			n = append(n, dir.location(match, append(pass, config.NewNode("root", dir.dir), config.NewNode("try_files", "/$static_file", next))...))
+			match, pass = []string{next}, nil
 		}
+	}
+	if asked {
+		n = append(n, config.NewBlock("location", []string{asks}, config.NewNode("app_pass", "app")))
 	}
 	return n
 }

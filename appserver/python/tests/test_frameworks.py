@@ -116,7 +116,44 @@ def test_flask_reports_its_static_folder(flask, tmp_path, arguments, made, repor
     for folder in made:
         (tmp_path / folder).mkdir()
     ready = flask(arguments, report_static=True).ready()
-    assert ready["static"] == [[url, str(tmp_path / folder)] for url, folder in reported]
+    assert ready["static"] == [[url, str(tmp_path / folder), "plain"] for url, folder in reported]
+
+
+@pytest.mark.parametrize("text, plain", [
+    ("", True),
+    ("@app.errorhandler(404)\ndef missing(error): return 'no', 404", True),
+    ("@app.teardown_appcontext\ndef end(error): pass", True),
+    ("@app.route('/<page>')\ndef page(page): return page", True),
+    ("@app.route('/pages/<path:page>')\ndef page(page): return page", True),
+    ("@app.route('/static/')\ndef index_of(): return ''", True),
+    ("@app.before_request\ndef guard(): pass", False),
+    ("@app.after_request\ndef mark(response): return response", False),
+    ("@app.teardown_request\ndef count(error): pass", False),
+    ("@app.url_value_preprocessor\ndef look(endpoint, values): pass", False),
+    ("@app.route('/static/config.js')\ndef config(): return ''", False),
+    ("@app.route('/<path:page>')\ndef page(page): return page", False),
+    ("@app.route('/<language>/<page>')\ndef page(language, page): return page", False),
+    ("from flask import Blueprint\nb = Blueprint('b', __name__, static_folder='files', "
+     "static_url_path='/static/b')\napp.register_blueprint(b)", False),
+    ("app.wsgi_app = lambda environ, start, inner=app.wsgi_app: inner(environ, start)", False),
+    ("app.view_functions['static'] = lambda filename: 'mine'", False),
+    ("import functools\napp.view_functions['static'] = functools.wraps("
+     "app.view_functions['static'])(lambda filename: 'mine')", False),
+    ("app.config['SERVER_NAME'] = 'example.com'", False),
+    ("app.config['SEND_FILE_MAX_AGE_DEFAULT'] = 60", False),
+    ("from flask import request_started\ndef see(sender): pass\nrequest_started.connect(see)",
+     False),
+    ("class Mine(Flask):\n    def send_static_file(self, name): return name\n"
+     "app = Mine(__name__)", False),
+    ("class Mine(Flask):\n    def __init__(self): super().__init__(__name__)\napp = Mine()", True),
+    ("inner = app\ndef app(environ, start_response): return inner(environ, start_response)",
+     False),
+])
+def test_flask_reports_only_what_nothing_of_it_could_answer(own, tmp_path, text, plain):
+    (tmp_path / "static").mkdir()
+    (tmp_path / "app.py").write_text(FLASK % "" + text + "\n")
+    reported = own("app", tmp_path, report_static=True).ready()["static"]
+    assert reported == ([["/static", str(tmp_path / "static"), "plain"]] if plain else [])
 
 
 def test_static_folders_are_reported_on_request_only(flask, tmp_path):
@@ -170,7 +207,8 @@ def test_django_reports_a_collected_root(django, tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a.css").write_text("")
     ready = django(root="os.path.join(HERE, 'root')").ready()
-    assert (ready["static"], ready["notes"]) == ([["/static/", str(tmp_path / "root")]], [])
+    assert (ready["static"], ready["notes"]) == ([["/static/", str(tmp_path / "root"), "plain"]],
+                                                  [])
 
 
 @pytest.mark.parametrize("root, made, note", [
@@ -188,13 +226,41 @@ def test_django_says_when_nothing_is_collected(django, tmp_path, root, made, not
 def test_django_in_debug_reports_the_finders(django, tmp_path):
     ready = django(debug=True).ready()
     served = ready["static"]
-    assert served[0] == ["/static/", str(tmp_path / "assets")]
-    assert served[1] == ["/static/shop/", str(tmp_path / "shop")]
+    assert served[0] == ["/static/", str(tmp_path / "assets"), "plain"]
+    assert served[1] == ["/static/shop/", str(tmp_path / "shop"), "plain"]
     assert any(os.path.isfile(os.path.join(directory, "admin/css/base.css"))
-               for url, directory in served[2:] if url == "/static/")
+               for url, directory, how in served[2:] if url == "/static/")
     assert ready["notes"] == []
 
 
 def test_django_static_elsewhere_is_not_ours(django):
     ready = django(debug=True, url="https://cdn.example.com/static/").ready()
     assert (ready["static"], ready["notes"]) == ([], [])
+
+
+@pytest.mark.parametrize("change, how, note", [
+    (("", ""), "plain", None),
+    (('ALLOWED_HOSTS=["*"],', 'ALLOWED_HOSTS=["*"], SECURE_SSL_REDIRECT=True,'), "asked", None),
+    (('ALLOWED_HOSTS=["*"],', 'ALLOWED_HOSTS=["*"], MIDDLEWARE=["site_.Guard"],'), "asked", None),
+    (("application = get_wsgi_application()",
+      "inner = get_wsgi_application()\ndef application(environ, start_response):\n"
+      "    return inner(environ, start_response)"), "asked", None),
+    (('path("", index),', 'path("", index), path("static/a.css", index),'), None, "site_.index"),
+    (('path("", index),', 'path("", index), path("<path:page>", index),'), None, "site_.index"),
+    (('path("", index),', 'path("", index), path("static/shop/real.txt", index),'), None,
+     "site_.index"),
+    (('path("", index),', 'path("", index), path("other/<path:page>", index),'), "plain", None),
+])
+def test_django_is_asked_where_it_could_answer(own, tmp_path, change, how, note):
+    text = DJANGO % {"debug": False, "url": "/static/", "root": "os.path.join(HERE, 'root')"}
+    assert change[0] in text
+    text = text.replace("def index(request)", "class Guard:\n    def __init__(self, answer):\n"
+                        "        self.answer = answer\n\n    def __call__(self, request):\n"
+                        "        return self.answer(request)\n\ndef index(request)")
+    (tmp_path / "site_.py").write_text(text.replace(*change))
+    for folder in ("assets", "shop", "root/shop"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "root/shop/real.txt").write_text("")
+    ready = own("site_", tmp_path, report_static=True).ready()
+    assert ready["static"] == ([["/static/", str(tmp_path / "root"), how]] if how else [])
+    assert len(ready["notes"]) == bool(note) and (not note or note in ready["notes"][0])

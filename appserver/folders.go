@@ -1,0 +1,152 @@
+package appserver
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+// Folder is a static folder of an application, as a worker reports it.
+type Folder struct {
+	URL, Dir string // the latter exists
+	// Plain: a request for a file in Dir gets that file, whatever it is and
+	// whoever asks, so that the front may serve it. Else the application has to
+	// be asked, and the file may be served where it answers 404.
+	Plain bool
+}
+
+// serving says who answers a request for a file.
+type serving uint8
+
+const (
+	servedByApp    serving = iota
+	servedAfter404         // the front, once the application has answered 404
+	servedPlain            // the front
+)
+
+// folders are what the ready workers of a pool agree on: for the keys of
+// folderKey, who answers. nil until a worker is ready.
+type folders struct {
+	agreed atomic.Pointer[map[string]serving]
+}
+
+// folderKey names the folders of one URL, in the order in which they are searched.
+func folderKey(url string, dirs []string) string {
+	key := strings.TrimRight(url, "/") + "/"
+	for _, dir := range dirs {
+		key += "\x00" + strings.TrimRight(dir, "/") + "/"
+	}
+	return key
+}
+
+// servings returns who answers for the folders of one report.
+func servings(list []Folder) map[string]serving {
+	dirs, plain := map[string][]string{}, map[string]bool{}
+	for _, f := range list {
+		before, seen := dirs[f.URL]
+		dirs[f.URL], plain[f.URL] = append(before, f.Dir), f.Plain && (!seen || plain[f.URL])
+	}
+	out := map[string]serving{}
+	for url := range dirs {
+		out[folderKey(url, dirs[url])] = servedAfter404
+		if plain[url] {
+			out[folderKey(url, dirs[url])] = servedPlain
+		}
+	}
+	return out
+}
+
+// agree notes what the ready workers of p agree on. The pool's lock is held.
+func (p *Pool) agree() {
+	if len(p.ready) == 0 {
+		return // what they agreed on was true of the code that ran last
+	}
+	all := servings(p.ready[0].report.Static)
+	for _, w := range p.ready[1:] {
+		its := servings(w.report.Static)
+		for key, how := range all {
+			all[key] = min(how, its[key])
+		}
+	}
+	p.folders.agreed.Store(&all)
+}
+
+// of returns who answers for the folders that key names.
+func (f *folders) of(key string) serving {
+	if all := f.agreed.Load(); all != nil {
+		return (*all)[key]
+	}
+	return servedByApp
+}
+
+// folderPass is app_static: the application comes before the location's files
+// unless it cannot make a difference.
+type folderPass struct {
+	key   string
+	app   handler // answers
+	first handler // answers unless it is 404
+}
+
+func setFolderPass(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		name, pos := n.Arg(0), n.Args[0].Pos
+		if url := n.Arg(1); !strings.HasPrefix(url, "/") {
+			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("app_static: the URL %q does not begin with a slash", url)}
+		}
+		var dirs []string
+		for _, a := range n.Args[2:] {
+			dirs = append(dirs, absolute(s, a.Text))
+		}
+		s.Load().Defer(pos, func() (err error) {
+			k.In(s).folders.key = folderKey(n.Arg(1), dirs)
+			k.In(s).folders.app, err = findApp(s.Load(), name, pos)
+			return err
+		})
+		return nil
+	}
+}
+
+// folderSettings are what app_static says.
+type folderSettings struct {
+	app *App // nil without the directive
+	key string
+}
+
+// ahead gives x to the application where the files of its location could be
+// another answer than the application's.
+func (f *folderPass) ahead(x *proxy.Exchange) error {
+	if x.Upstream.App == f.app.app.Name {
+		return nil // it has answered 404
+	}
+	r := &x.Req
+	h := &f.app
+	if (r.Method == "GET" || r.Method == "HEAD") && r.ContentLength <= 0 && !r.Chunked && r.Asked == r.Path {
+		switch f.app.app.service.pool.Load().folders.of(f.key) {
+		case servedPlain:
+			return nil
+		case servedAfter404:
+			h = &f.first
+		}
+	}
+	if err := h.Serve(x); err != nil {
+		return err
+	}
+	return proxy.Done
+}
+
+// isMissing reports that r's answer is 404 and that files are looked for then.
+func (h *handler) isMissing(r *request) bool { return h.follow && r.head.status == 404 }
+
+// lookForFile lets r's answer go and has x come to its location again.
+func (h *handler) lookForFile(x *proxy.Exchange, r *request) error {
+	if r.file != nil {
+		r.closeFile()
+	}
+	if !r.whole {
+		r.pool.abandon(r)
+	}
+	return &proxy.Redirect{URI: x.Req.Path, Args: x.Req.Args}
+}
