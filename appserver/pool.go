@@ -235,8 +235,8 @@ func (p *Pool) wakeTick() {
 type Report struct {
 	Version    string // of Python
 	Executable string
-	App        string      // "module:name" as found
-	Framework  string      // "Flask", "Django", "WSGI", ...
+	App        string // "module:name" as found
+	Framework  string // "Flask", "Django", "WSGI", ...
 	Static     []Folder
 	Notes      []string
 }
