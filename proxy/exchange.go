@@ -29,7 +29,7 @@ type Request struct {
 
 	Host    string // lower case, no port, no trailing dot: $host
 	Path    string // decoded, normalised; changed by internal redirects: $uri
-	Asked   string // decoded, as it came; Path once that is not the client's any more: $asked_path
+	Asked   string // decoded, as it came; Path once that is not the client's any more
 	Args    string // without "?": $args
 	HasArgs bool   // the target had a "?"
 }

@@ -32,7 +32,6 @@ func coreVariables() []Variable {
 	return append([]Variable{
 		text("uri", func(x *Exchange) string { return x.Req.Path }),
 		text("document_uri", func(x *Exchange) string { return x.Req.Path }),
-		text("asked_path", func(x *Exchange) string { return x.Req.Asked }),
 		text("request_uri", func(x *Exchange) string { return x.Req.Target }),
 		nonempty("args", func(x *Exchange) string { return x.Req.Args }),
 		nonempty("query_string", func(x *Exchange) string { return x.Req.Args }),

@@ -19,7 +19,7 @@ func TestVariablesHaveTheirValues(t *testing.T) {
 		Body: "hello", HTTPS: true, Fields: []string{"X-One: 1", "x-one: 2", "Cookie: a=b; session=s=1", "Cookie: c=d", "User-Agent: test/1",
 			"Content-Type: text/plain", "Authorization: Basic dXNlcjpwYXNz", "X_Under: u"}}
 	for _, c := range []struct{ variable, want string }{
-		{"$uri", "/c/d"}, {"$document_uri", "/c/d"}, {"$asked_path", "/a b/../c//d"}, {"$request_uri", "/a%20b/../c//d?x=1&Y=2&x=3&empty=&flag"},
+		{"$uri", "/c/d"}, {"$document_uri", "/c/d"}, {"$request_uri", "/a%20b/../c//d?x=1&Y=2&x=3&empty=&flag"},
 		{"$args", "x=1&Y=2&x=3&empty=&flag"}, {"$query_string", "x=1&Y=2&x=3&empty=&flag"}, {"$is_args", "?"},
 		{"$arg_x", "1"}, {"$ARG_y", "2"}, {"$arg_empty", ""}, {"$arg_flag", ""}, {"$arg_none", ""}, {"$arg_X", "1"},
 		{"$host", "www.example.com"}, {"$http_host", "Www.Example.com:8080"}, {"$hostname", strings.ToLower(host)}, {"$pid", strconv.Itoa(os.Getpid())},
