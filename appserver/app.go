@@ -36,12 +36,14 @@ type App struct {
 	Backlog         int           // requests that may wait
 	MaxRequests     int           // 0: no recycling
 	MaxJitter       int
+	LogLevel        string // of the logger gunicorn.error, in Python's words, in lower case
 
 	python      string
 	virtualenv  string
 	env         []string // NAME=VALUE of env and env_file, in order
 	credentials credentials
 	forwarding  forwarding
+	output      output
 	interpreter interpreter
 	service     *service // once its generation has started
 	rt          *Runtime
@@ -52,6 +54,6 @@ func newApp(name string, pos config.Pos) *App {
 	return &App{
 		Name: name, Pos: pos, Workers: autoWorkers(), Threads: 1,
 		Timeout: 30 * time.Second, GracefulTimeout: 30 * time.Second, StartupTimeout: 60 * time.Second,
-		QueueTimeout: 30 * time.Second, Backlog: 2048,
+		QueueTimeout: 30 * time.Second, Backlog: 2048, LogLevel: "info",
 	}
 }

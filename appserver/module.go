@@ -114,6 +114,9 @@ func Module(rt *Runtime) proxy.Module {
 		Generation: func(s *config.Scope, g *proxy.Generation) error {
 			r := RolloutOf(s)
 			r.rt, r.apps, r.logs = rt, Apps(s), logOf(g)
+			if err := openOutputs(s.Load(), r.apps); err != nil {
+				return err
+			}
 			g.OnStart(r.start)
 			g.OnServe(r.commit)
 			limit, err := k.In(s).tempSpace.bytesIn(r.temporary)
@@ -189,6 +192,10 @@ func appDirectives(k *key, rt *Runtime) []config.Directive {
 			Help: "Which peers are proxies whose X-Forwarded-*, Forwarded and X-Real-IP applications see, and whose X-Forwarded-Proto sets wsgi.url_scheme. For other peers these fields say what this server knows itself. Peers on unix sockets are always trusted."},
 		{Name: "forwarded_for", In: in, Args: config.OneArg, Default: "append", Syntax: "append | keep", Set: setForwardedFor(k),
 			Help: "Whether the address of a trusted peer is appended to its X-Forwarded-For, as nginx's $proxy_add_x_forwarded_for does, or the field stays as it came, as under gunicorn."},
+		{Name: "output", In: in, Args: config.Arity{Min: 1, Max: 2}, Default: "error_log", Syntax: "error_log | stderr | FILE | syslog:server=ADDRESS[,...] [prefix]", Set: setOutput(k),
+			Help: "Where the lines go that the workers print on standard output and standard error. They are written as they are, whatever level error_log has: error_log is those of its places at the main level that have the lowest level. With prefix each line begins with the worker's name, as in \"shop:1: \". A line of more than 256k is split. What the logger gunicorn.error says goes to the error log in the same way, wherever output goes."},
+		{Name: "logger_level", In: in, Args: config.OneArg, Default: "info", Syntax: "debug | info | warning | error | critical", Set: config.Enum(k, logLevels, func(c *settings) *string { return &c.app.LogLevel }),
+			Help: "The level of Python's logger gunicorn.error in the workers, which applications take over as in app.logger.setLevel(logging.getLogger(\"gunicorn.error\").level). It and gunicorn.access are there with the handlers and the format that gunicorn gives them. What a request raises and nobody catches is logged there, at the level error."},
 		{Name: "user", In: in, Args: config.Arity{Min: 1, Max: 2}, Default: "the owner of directory, when started as root", Syntax: "USER [GROUP]", Set: setUser(k),
 			Help: "Whose processes the workers are; only root can choose. A directory that belongs to root gives the user alicorn-app, which \"alicorn install\" makes, else nobody: workers are root only where user root is written. The user of the process that speaks to clients (user at the main level) is refused, since applications could read private keys in its memory."},
 		{Name: "group", In: in, Args: config.OneArg, Default: "the user's group", Syntax: "GROUP", Set: setGroup(k),

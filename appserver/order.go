@@ -44,6 +44,7 @@ const (
 	fileChannel
 	filePage
 	fileDiagnostics
+	fileLog
 	fileBell
 )
 
@@ -100,7 +101,7 @@ func (k fileKind) check(f *os.File) error { return k.is(f, k.size) }
 func (o Order) kinds(threads int) []fileKind {
 	output := fileKind{name: "pipe to write to", is: isPipe}
 	kinds := []fileKind{
-		fileStdout: output, fileStderr: output, fileDiagnostics: output,
+		fileStdout: output, fileStderr: output, fileDiagnostics: output, fileLog: output,
 		fileChannel: {name: "channel", is: isChannel},
 		filePage:    {name: "status page", is: isMemory, size: pageStride * threads},
 	}
@@ -130,6 +131,7 @@ func (a *App) settings(o Order, tried string) []byte {
 		"lane": lane, "bodies": bodies,
 		"app": a.WSGI, "kind": "wsgi", "directory": a.Directory, "pythonpath": a.PythonPath,
 		"threads": a.Threads, "window": window, "heartbeat": int(a.Heartbeat / time.Millisecond), "dump_signal": int(dumpSignal),
+		"log_level": a.LogLevel,
 		"environ": map[string]any{
 			"SERVER_SOFTWARE": "alicorn/" + proxy.Version, "GATEWAY_INTERFACE": "CGI/1.1",
 			"wsgi.multithread": a.Threads > 1, "wsgi.multiprocess": true,

@@ -1,7 +1,6 @@
 package appserver
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +17,6 @@ import (
 )
 
 const (
-	maxLine = 4096 // bytes of one line; a longer one is split
 	// afterlife is how long output is read after a worker's end: a process
 	// that the application left behind may hold the pipe open for ever.
 	// Nothing waits for it.
@@ -113,10 +110,10 @@ func (w *worker) endOutput() {
 	within(patience, w.printed.Wait)
 }
 
-// copyLines logs what f gives, line by line, until it ends. It counts w.printed
-// down once it has logged what there was when the worker exited.
-func (w *worker) copyLines(f *os.File, level proxy.Level) {
-	l := lines{buf: make([]byte, 0, maxLine), log: func(ended [][]byte) { w.logLines(level, ended) }}
+// copyLines gives take what f brings, whole lines at a time, until it ends. It
+// counts w.printed down once take has had what there was when the worker exited.
+func (w *worker) copyLines(f *os.File, take func(lines []byte)) {
+	l := lines{take: take}
 	err := l.copy(f.Read)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		total := 0
@@ -153,118 +150,6 @@ func readNow(f *os.File, p []byte) (n int, err error) {
 	return n, cmp.Or(ctl, err)
 }
 
-// lines cuts output into lines.
-type lines struct {
-	buf   []byte // of a line that has not ended
-	ended [][]byte
-	// log is called once for all the lines that end in one read: an application
-	// that prints much costs a write to the log for each read, not for each line.
-	log func(ended [][]byte)
-}
-
-// flush logs what has come of a line that has not ended.
-func (l *lines) flush() {
-	if len(l.buf) > 0 {
-		l.log([][]byte{l.buf})
-	}
-	l.buf = l.buf[:0]
-}
-
-// copy logs what read gives until that fails, and returns why.
-func (l *lines) copy(read func(p []byte) (int, error)) error {
-	for {
-		n, err := read(l.buf[len(l.buf):cap(l.buf)])
-		l.buf = l.buf[:len(l.buf)+n]
-		rest := l.cut()
-		if len(l.ended) > 0 {
-			l.log(l.ended)
-		}
-		l.buf = l.buf[:copy(l.buf[:cap(l.buf)], rest)]
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// cut finds the lines that have ended, those that are too long too, and returns
-// what is left of buf.
-func (l *lines) cut() (rest []byte) {
-	l.ended, rest = l.ended[:0], l.buf
-	for {
-		i := bytes.IndexByte(rest, '\n')
-		if i < 0 {
-			break
-		}
-		l.ended = append(l.ended, rest[:i])
-		rest = rest[i+1:]
-	}
-	if len(rest) == cap(l.buf) {
-		l.ended = append(l.ended, rest)
-		rest = nil
-	}
-	return rest
-}
-
-// logLines logs the lines that are not empty.
-func (w *worker) logLines(level proxy.Level, ended [][]byte) {
-	messages := make([]string, 0, len(ended))
-	for _, line := range ended {
-		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
-			w.early.add(line)
-			messages = append(messages, w.name+": "+string(line))
-		}
-	}
-	logAll(w.pool.logger(), level, messages)
-}
-
-// batchHandler is a slog.Handler that writes several events at once.
-type batchHandler interface {
-	HandleAll(ctx context.Context, at time.Time, level slog.Level, messages []string) error
-}
-
-// logAll logs an event for each message, in order.
-func logAll(l *slog.Logger, level proxy.Level, messages []string) {
-	ctx := context.Background()
-	if len(messages) == 0 || l == nil || !l.Enabled(ctx, level) {
-		return
-	}
-	if h, ok := l.Handler().(batchHandler); ok {
-		_ = h.HandleAll(ctx, time.Now(), level, messages) // as slog.Logger does with Handle's
-		return
-	}
-	for _, message := range messages {
-		l.LogAttrs(ctx, level, message)
-	}
-}
-
-// lastLines are the last lines that a worker has printed before it was ready:
-// they say why it never was.
-type lastLines struct {
-	mu    sync.Mutex
-	lines []string
-	off   bool
-}
-
-func (l *lastLines) add(line []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.off {
-		return
-	}
-	if l.lines = append(l.lines, string(line)); len(l.lines) > 40 {
-		l.lines = l.lines[1:]
-	}
-}
-
-// end stops keeping lines and returns those kept.
-func (l *lastLines) end() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	text := strings.Join(l.lines, "\n")
-	l.lines, l.off = nil, true
-	return text
-}
-
 // log writes a line to the error log under the worker's name.
 func (w *worker) log(level proxy.Level, format string, args ...any) {
 	w.pool.logf(level, w.name+": "+format, args...)
@@ -279,8 +164,8 @@ func (p *Pool) logf(level proxy.Level, format string, args ...any) {
 }
 
 func (p *Pool) logger() *slog.Logger {
-	if f := p.logs.Load(); f != nil {
-		return (*f)()
+	if l := p.logs.Load(); l != nil {
+		return l.errors()
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -11,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"alicorn/proxy"
 	"alicorn/proxy/proxytest"
 )
 
@@ -25,31 +25,33 @@ func TestAChildThatHoldsTheOutputDelaysNoReplacement(t *testing.T) {
 	proxytest.Eventually(t, func() bool { return later.MatchString(s.Log.String()) }, "a line of the child after the worker's end")
 }
 
-// All lines of one read are logged at once.
+// All lines of one read are taken at once.
 func TestOutputIsCutIntoLines(t *testing.T) {
+	long := strings.Repeat("x", maxLine-1)
 	for _, c := range []struct {
 		name  string
 		reads []string
-		want  string // a ";" ends what is logged at once
+		want  string // a ";" ends what is taken at once
 	}{
-		{"whole lines", []string{"a\nb\n"}, "a|b|;"},
-		{"a line in parts", []string{"a", "b", "c\nd"}, "abc|;d|;"},
-		{"lines across reads", []string{"a\nb\nc", "d\ne\nf"}, "a|b|;cd|e|;f|;"},
-		{"a long line", []string{strings.Repeat("x", maxLine), "y\n"}, strings.Repeat("x", maxLine) + "|;y|;"},
-		{"empty lines", []string{"\n\na\n"}, "||a|;"},
-		{"many lines", []string{strings.Repeat("a\n", maxLine/2)}, strings.Repeat("a|", maxLine/2) + ";"},
+		{"whole lines", []string{"a\nb\n"}, "a\nb\n;"},
+		{"a line in parts", []string{"a", "b", "c\nd"}, "abc\n;d\n;"},
+		{"lines across reads", []string{"a\nb\nc", "d\ne\nf"}, "a\nb\n;cd\ne\n;f\n;"},
+		{"a line of much more than the first memory", []string{long[1:] + "\ny\n"}, long[1:] + "\n;y\n;"},
+		{"a line longer than the bound", []string{long + "y\n"}, long + "\n;y\n;"},
+		{"a line of twice the bound", []string{long + long + "\n"}, long + "\n;" + long + "\n;\n;"},
+		{"empty lines", []string{"\n\na\n"}, "\n\na\n;"},
+		{"what is no text", []string{"\x00\x1b[1m\xff\r\n"}, "\x00\x1b[1m\xff\r\n;"},
+		{"many lines", []string{strings.Repeat("a\n", usualLine/2)}, strings.Repeat("a\n", usualLine/2) + ";"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := ""
-			l := lines{buf: make([]byte, 0, maxLine), log: func(ended [][]byte) {
-				for _, line := range ended {
-					got += string(line) + "|"
-				}
-				got += ";"
-			}}
+			l := lines{take: func(lines []byte) { got += string(lines) + ";" }}
 			err := l.copy(func(p []byte) (n int, err error) {
 				if len(c.reads) == 0 {
 					return 0, io.EOF
+				}
+				if len(p) == 0 {
+					t.Fatal("a read without room")
 				}
 				n = copy(p, c.reads[0])
 				if c.reads[0] = c.reads[0][n:]; c.reads[0] == "" {
@@ -62,35 +64,79 @@ func TestOutputIsCutIntoLines(t *testing.T) {
 			}
 			l.flush()
 			if got != c.want {
-				t.Errorf("got %.100q, want %.100q", got, c.want)
+				t.Errorf("took %d bytes %.100q, want %d bytes %.100q", len(got), got, len(c.want), c.want)
+			}
+			if cap(l.buf) > keptLine {
+				t.Errorf("%d bytes of memory stay", cap(l.buf))
 			}
 		})
 	}
 }
 
-// A handler that can take several events at once takes all lines of a read so;
-// one that cannot takes them one by one, in order.
+// A handler that can take lines as they are does; another one takes them one by
+// one, in order.
 func TestLinesOfOneReadAreLoggedTogether(t *testing.T) {
-	w := &worker{name: "app web worker 1"}
 	for _, c := range []struct {
 		name    string
 		handler slog.Handler
-		written func(slog.Handler) []string
+		prefix  bool
+		stacks  bool
 		want    []string
 	}{
-		{"all at once", &batches{}, func(h slog.Handler) []string { return h.(*batches).got }, []string{"app web worker 1: a|app web worker 1: b"}},
-		{"one by one", &singles{}, func(h slog.Handler) []string { return h.(*singles).got }, []string{"app web worker 1: a", "app web worker 1: b"}},
+		{"as they are", &batches{}, false, false, []string{"a\r\n\nb\n"}},
+		{"with a prefix", &batches{}, true, false, []string{"web:1: a\r\nweb:1: \nweb:1: b\n"}},
+		{"one by one", &singles{}, false, false, []string{"a", "", "b"}},
+		{"stacks, all at once", &batches{}, false, true, []string{"web:1: a|web:1: b"}},
+		{"stacks, one by one", &singles{}, false, true, []string{"web:1: a", "web:1: b"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w.pool = &Pool{}
-			logs := func() *slog.Logger { return slog.New(c.handler) }
-			w.pool.logs.Store(&logs)
-			w.logLines(proxy.LevelError, [][]byte{[]byte("a\r"), nil, []byte("b")})
-			w.logLines(proxy.LevelError, [][]byte{nil})
-			if got := c.written(c.handler); !slices.Equal(got, c.want) {
+			w := &worker{name: "web:1", pool: &Pool{}}
+			o := output{prefix: c.prefix}
+			w.pool.logs.Store(o.logs(func() *slog.Logger { return slog.New(c.handler) }))
+			take := w.printLines
+			if c.stacks {
+				take = w.logStacks
+			}
+			take([]byte("a\r\n\nb\n"))
+			got := []string{}
+			switch h := c.handler.(type) {
+			case *batches:
+				got = h.got
+			case *singles:
+				got = h.got
+			}
+			if !slices.Equal(got, c.want) {
 				t.Errorf("wrote %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// Whoever names a place for the output has it there; gunicorn.error stays in the log.
+func TestOutputGoesToTheNamedPlace(t *testing.T) {
+	var place bytes.Buffer
+	h := &batches{}
+	w := &worker{name: "web:1", pool: &Pool{}}
+	o := output{sink: &place}
+	w.pool.logs.Store(o.logs(func() *slog.Logger { return slog.New(h) }))
+	w.printLines([]byte("a\n"))
+	w.logLines([]byte("b\n"))
+	if place.String() != "a\n" || !slices.Equal(h.got, []string{"b\n"}) {
+		t.Errorf("the place has %q, the log %q", place.String(), h.got)
+	}
+}
+
+// What a worker prints before it is ready is kept within bounds.
+func TestTheLastLinesAreBounded(t *testing.T) {
+	var l lastLines
+	l.add(bytes.Repeat([]byte("x"), maxLine))
+	l.add([]byte(strings.Repeat("\n\r\ny\n", 39)))
+	if got, want := l.end(), strings.Repeat("x", maxEarly)+strings.Repeat("\ny", 39); got != want {
+		t.Errorf("kept %d bytes, want %d", len(got), len(want))
+	}
+	l.add([]byte("z\n"))
+	if got := l.end(); got != "" {
+		t.Errorf("kept %q after the end", got)
 	}
 }
 
@@ -112,3 +158,5 @@ func (b *batches) HandleAll(_ context.Context, _ time.Time, _ slog.Level, messag
 	b.got = append(b.got, strings.Join(messages, "|"))
 	return nil
 }
+
+func (b *batches) Print(lines []byte) { b.got = append(b.got, string(lines)) }

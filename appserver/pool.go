@@ -16,7 +16,7 @@ type Pool struct {
 	app    *App
 	launch func(Order) (Process, error)
 	arena  *arena // nil where there is none
-	logs   atomic.Pointer[func() *slog.Logger]
+	logs   atomic.Pointer[logs]
 	now    atomic.Int64 // coarse: the tick's clock, in nanoseconds
 
 	remarks  remarks
@@ -81,10 +81,10 @@ func (p *Pool) App() *App { return p.app }
 
 // start starts the workers; await returns the outcome of the first start. A
 // start that fails is tried again until the pool is stopped, and logged from
-// then on that speak was called, or the first start has succeeded. logs gives
+// then on that speak was called, or the first start has succeeded. errors gives
 // the error log for what belongs to no request.
-func (p *Pool) start(logs func() *slog.Logger) {
-	p.logs.Store(&logs)
+func (p *Pool) start(errors func() *slog.Logger) {
+	p.logs.Store(p.app.output.logs(errors))
 	p.born = time.Now()
 	if p.rt.o.Loops != nil {
 		if a, err := newArena(); err == nil {

@@ -140,11 +140,20 @@ func TestResponsesOfAllKindsArrive(t *testing.T) {
 	s.Log.Wait(t, "closed the response")
 }
 
-func TestOutputGoesToTheLogUnderTheWorkersName(t *testing.T) {
-	s := newSite(t, "workers 1;")
-	expect(t, s.Get("/print"), 200, "printed")
-	s.Log.Wait(t, "web:1: to stdout")
-	s.Log.Wait(t, "web:1: to stderr")
+// What the application prints is not ours to judge: it has no level.
+func TestOutputGoesToTheLogAsItIs(t *testing.T) {
+	for _, c := range []struct{ settings, want string }{
+		{"", "print: "},
+		{"output error_log;", "print: "},
+		{"output error_log prefix;", "print: web:1: "},
+	} {
+		t.Run(c.settings, func(t *testing.T) {
+			s := newSite(t, "workers 1; "+c.settings)
+			expect(t, s.Get("/print"), 200, "printed")
+			s.Log.Wait(t, c.want+"to stdout")
+			s.Log.Wait(t, c.want+"to stderr")
+		})
+	}
 }
 
 func TestADeathCostsTheStartedRequestOnly(t *testing.T) {

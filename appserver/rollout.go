@@ -295,12 +295,12 @@ func (p *Pool) difference(f Findings) string {
 // each would keep another one in memory.
 func (r *Rollout) commit() {
 	l := r.logs()
-	logs := func() *slog.Logger { return l }
+	errors := func() *slog.Logger { return l }
 	for _, pt := range r.parts {
 		old := pt.service.pool.Load()
 		for _, p := range []*Pool{old, pt.pool} {
 			if p != nil {
-				p.logs.Store(&logs)
+				p.logs.Store(pt.app.output.logs(errors))
 			}
 		}
 		switch {

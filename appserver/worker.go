@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
 )
 
@@ -155,7 +154,7 @@ func (w *worker) order(files []*os.File) Order {
 
 // prepare makes the descriptors of an Order.
 func (w *worker) prepare() (files []*os.File, err error) {
-	var ends [3]*os.File
+	var ends [4]*os.File // standard output and error, diagnostics, log
 	for i := range ends {
 		var r *os.File
 		if r, ends[i], err = newPipe(); err != nil {
@@ -168,14 +167,14 @@ func (w *worker) prepare() (files []*os.File, err error) {
 	}
 	var theirs *os.File
 	if w.channel, theirs, err = newChannel(w.loop); err != nil {
-		return append(files, ends[2]), err
+		return append(files, ends[2:]...), err
 	}
 	files = append(files, theirs)
 	var statusFile *os.File
 	if w.page, statusFile, err = newPage(w.threads); err != nil {
-		return append(files, ends[2]), err
+		return append(files, ends[2:]...), err
 	}
-	files = append(files, statusFile, ends[2])
+	files = append(append(files, statusFile), ends[2:]...)
 	for i := range w.slots {
 		f, err := w.slots[i].open(w.page, i)
 		if err != nil {
@@ -196,10 +195,10 @@ func (w *worker) prepare() (files []*os.File, err error) {
 }
 
 func (w *worker) start() {
-	levels := [...]proxy.Level{proxy.LevelNotice, proxy.LevelError, proxy.LevelError}
+	take := [...]func(lines []byte){w.printLines, w.printLines, w.logStacks, w.logLines}
 	for i, f := range w.output {
 		w.printed.Add(1)
-		w.pool.outputs.add(f, func() { w.copyLines(f, levels[i]) })
+		w.pool.outputs.add(f, func() { w.copyLines(f, take[i]) })
 	}
 	finish := w.drain
 	if w.loop != nil {

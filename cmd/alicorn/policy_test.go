@@ -42,7 +42,7 @@ var edges = []struct {
 	{"proxy/http1", []string{"config", "proxy/eventloop", "proxy"}, "the loop of a protocol runs in event loops"},
 	{"proxy/*", []string{"config", "proxy"}, "a feature knows the core, not its neighbours"},
 	{"static", []string{"config", "proxy"}, "a content handler, as any feature"},
-	{"appserver", []string{"config", "config/osfile", "proxy/eventloop", "proxy", "proxy/upstream"}, "an app is an upstream whose peers are workers"},
+	{"appserver", []string{"config", "config/osfile", "proxy/eventloop", "proxy", "proxy/logfile", "proxy/upstream"}, "an app is an upstream whose peers are workers, and what it prints goes where logs go"},
 	{"cmd/alicorn/control", []string{"config/osfile"}, "verbs and server share its types only"},
 	{"cmd/alicorn/keeper", []string{"config", "config/osfile", "proxy", "appserver"}, "the privileged side compiles the configuration, and starts workers"},
 	{"cmd/alicorn", []string{"*", "*/*", "*/*/*"}, "it puts everything together"},

@@ -82,7 +82,7 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.BoolVarP(&f.daemon, "daemon", "D", false, "go to the background")
 	set.StringVarP(&f.pid, "pid", "p", "", "`file` for the process id")
 	set.StringVar(&f.accessLog, "access-logfile", "", "`file` for a line about each request, - for standard output (default none)")
-	set.StringVar(&f.errorLog, "error-logfile", "", "`file` for messages and what the application prints, - for standard error (default -)")
+	set.StringVar(&f.errorLog, "error-logfile", "", "`file` for messages, - for standard error (default -)")
 	set.Var(&choice{value: &f.logLevel, of: []string{"debug", "info", "warning", "error", "critical"}}, "log-level", "least important messages to log: debug, info, warning, error or critical (default info)")
 	set.StringVar(&f.certificate, "certfile", "", "`file` with the TLS certificate and its chain")
 	set.StringVar(&f.key, "keyfile", "", "`file` with the TLS certificate's key")
@@ -99,7 +99,7 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.BoolVar(&f.reusePort, "reuse-port", false, "set SO_REUSEPORT on listening sockets")
 	set.VarP(&choice{value: &f.workerClass, of: []string{"sync", "gthread"}, other: "this version runs WSGI applications in processes and threads: leave -k out, and use --threads for more requests at once"},
 		"worker-class", "k", "sync or gthread, which is how workers run")
-	set.BoolVar(&f.capture, "capture-output", false, "accepted: what workers print is always in the error log")
+	set.BoolVar(&f.capture, "capture-output", false, "what the application prints goes to --error-logfile, too; else it goes to standard error")
 	set.StringVarP(&f.config, "config", "c", "", "gunicorn's configuration `file` (default ./gunicorn.conf.py if it exists)")
 	set.BoolVar(&f.printConfig, "print-config", false, "print the configuration that this command line stands for, and exit")
 	set.StringVar(&f.errorLog, "log-file", "", "as --error-logfile")

@@ -142,9 +142,22 @@ func (f *serveFlags) level() string {
 	return "notice"
 }
 
+// printing says where the application's lines go. Without --capture-output
+// they stay on standard error, as in gunicorn, unless a daemon has none.
+func (f *serveFlags) printing() (n []*config.Node) {
+	if f.errorLog != "" && f.errorLog != "-" && !f.capture && !f.daemon {
+		n = append(n, config.NewNode("output", "stderr"))
+	}
+	if f.logLevel != "" && f.logLevel != "info" {
+		n = append(n, config.NewNode("logger_level", f.logLevel))
+	}
+	return n
+}
+
 // app is the app block.
 func (f *serveFlags) app(app found) *config.Node {
 	n := []*config.Node{config.NewNode("wsgi", app.app), config.NewNode("directory", app.directory)}
+	n = append(n, f.printing()...)
 	number := func(name string, v int, unit string) {
 		if v > 0 {
 			n = append(n, config.NewNode(name, strconv.Itoa(v)+unit))

@@ -4,7 +4,8 @@
 //	2026/11/20 10:00:00 [error] PID#PID: *CID message, client: ...
 //
 // An event is one line; a message of several lines (a traceback) goes on in
-// lines that begin with a tab.
+// lines that begin with a tab. What applications print is theirs: it goes to the
+// same places as it is, without time and level.
 package errorlog
 
 import (
@@ -189,6 +190,20 @@ func (h *Handler) HandleAll(_ context.Context, at time.Time, level slog.Level, m
 		*buf = b
 	}
 	return nil
+}
+
+// Print writes whole lines as they are to the destinations that take the most:
+// those with the lowest level. What an application prints has no level.
+func (h *Handler) Print(lines []byte) {
+	lowest := proxy.LevelLife
+	for _, o := range h.outs {
+		lowest = min(lowest, o.level)
+	}
+	for _, o := range h.outs {
+		if o.level == lowest {
+			o.w.Write(lines)
+		}
+	}
 }
 
 // appendHead appends what stands before the message.

@@ -243,6 +243,20 @@ func TestWithoutErrorLogTheDefaultIsInEffect(t *testing.T) {
 	}
 }
 
+// What has no level goes to the destinations with the lowest one, as it is.
+func TestLinesWithoutALevelGoWhereMostGoes(t *testing.T) {
+	dir := t.TempDir()
+	s := proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{Module(Options{Default: "default.log"}), failing()},
+		Text: "error_log a.log warn; error_log b.log crit; error_log c.log warn; server { listen 80; }"})
+	const text = "{\"a\": 1}\n\t\x1b[1mbold\r\n"
+	s.Engine.Current().ErrorLog.Handler().(*Handler).Print([]byte(text))
+	for name, want := range map[string]string{"a.log": text, "b.log": "", "c.log": text} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != want {
+			t.Errorf("%s has %q, want %q (%v)", name, got, want, err)
+		}
+	}
+}
+
 func TestMistakesOfErrorLogAreNamed(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(blocked, nil, 0o644); err != nil {

@@ -36,6 +36,15 @@ func (l *Log) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// Print keeps whole lines, each "print: LINE".
+func (l *Log) Print(lines []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(string(lines)) {
+		l.lines = append(l.lines, "print: "+strings.TrimSuffix(line, "\n"))
+	}
+}
+
 // WithAttrs returns l: attributes are not kept.
 func (l *Log) WithAttrs([]slog.Attr) slog.Handler { return l }
 

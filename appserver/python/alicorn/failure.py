@@ -1,9 +1,10 @@
 """Tracebacks of the application's failures, without the worker's own frames."""
 
 import importlib
-import os
 import sys
 import traceback
+
+from . import logs
 
 OURS = __file__.rpartition("/")[0] + "/"
 IMPORT = ("<frozen importlib", importlib.__file__)
@@ -17,17 +18,17 @@ def text(error):
 
 
 def write(error, environ):
-    """Writes a request's failure to the application's stderr, in one piece, and to the
-    process's where the application has broken its own."""
-    report = "error in %s\n%s" % (_where(environ), _described(error))
+    """Logs a request's failure as gunicorn.error, in one piece, or writes it to the
+    application's stderr, or to the process's where the application has broken both."""
+    message, described = "error in %s" % _where(environ), _described(error)
+    if logs.report(message, error, described):
+        return
+    report = "%s\n%s" % (message, described)
     try:
         sys.stderr.write(report)
         sys.stderr.flush()
     except Exception:
-        try:
-            os.write(2, report.encode("utf-8", "backslashreplace"))
-        except OSError:
-            pass  # an application that closes it has nowhere to hear of it
+        logs.print_raw(report)
 
 
 def _where(environ):

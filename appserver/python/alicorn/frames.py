@@ -9,7 +9,7 @@ import marshal
 import struct
 
 # The lane's descriptors follow the bells.
-ZIP_FD, SETTINGS_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, BELL_FD = 3, 4, 5, 6, 7, 8
+ZIP_FD, SETTINGS_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, LOG_FD, BELL_FD = range(3, 10)
 
 FRAME = 65536  # bytes; the largest frame
 HEADER = struct.Struct("<BBHI")

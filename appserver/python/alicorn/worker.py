@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from . import failure, frames, journal, loader, readiness, statics, wsgi
+from . import failure, frames, journal, loader, logs, readiness, statics, wsgi
 from .channel import Channel, ChannelClosed, ChannelLost
 
 BOOT_FAILED = 3  # exit code
@@ -149,6 +149,7 @@ def main():
     settings = channel.settings()
     faulthandler.register(settings["dump_signal"], file=frames.DIAGNOSTICS_FD, all_threads=True,
                           chain=False)
+    logs.install(settings["log_level"])
     worker = Worker(channel, settings)
     try:
         worker.boot()

@@ -1,6 +1,7 @@
 """Applications that the tests run: the path's first segment picks one."""
 
 import io
+import logging
 import os
 import signal
 import subprocess
@@ -324,6 +325,41 @@ def prints(environ, start_response):
     os.write(1, b"H\x00\x00\x00 raw bytes\n")
     environ["wsgi.errors"].write("on stderr\n")
     return text(start_response, b"quiet")
+
+
+def logs(environ, start_response):
+    """QUERY_STRING: what becomes of gunicorn.error before it is used, and the request fails."""
+    logger = logging.getLogger("gunicorn.error")
+    how = environ["QUERY_STRING"]
+    if how == "disabled":
+        logger.disabled = True
+    elif how == "bare":
+        logger.handlers = []
+    elif how == "own":
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("OWN %(levelname)s %(message)s"))
+        logger.handlers = [handler]
+    elif how == "closed":
+        os.closerange(8, 9)
+    elif how == "quiet":
+        logger.setLevel(logging.CRITICAL)
+    logger.info("order %d\nplaced", 42)
+    logger.debug("unheard")
+    logging.getLogger("gunicorn.access").info("GET /logs")
+    if how == "broken":
+        logger.handlers[0].emit = None
+    raise ValueError("no answer")
+
+
+def loggers(environ, start_response):
+    """Answers what a program that takes over gunicorn's loggers finds."""
+    found = []
+    for name in ("gunicorn.error", "gunicorn.access"):
+        logger = logging.getLogger(name)
+        found.append((name, logging.getLevelName(logger.level), logger.propagate, [
+            (isinstance(h, logging.StreamHandler), h.formatter._fmt, h.formatter.datefmt)
+            for h in logger.handlers]))
+    return text(start_response, repr(found).encode())
 
 
 def waits(environ, start_response):

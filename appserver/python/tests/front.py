@@ -172,7 +172,7 @@ class Front:
         self.threads, self.window = threads, window
         self.settings = dict({
             "app": app, "kind": "wsgi", "directory": str(directory), "pythonpath": [],
-            "threads": threads, "window": window, "dump_signal": int(signal.SIGUSR2),
+            "threads": threads, "window": window, "dump_signal": int(signal.SIGUSR2), "log_level": "info",
             "environ": {"SERVER_SOFTWARE": "front"}, "report_static": False, "tried": "",
             "lane": lane.settings if lane else None,
             "bodies": {"size": bodies} if bodies else None,
@@ -193,11 +193,12 @@ class Front:
         self.bells = [ours for ours, _ in bells]
         self.granted = [0] * threads
         self.stdout, self.stderr = os.memfd_create("stdout"), os.memfd_create("stderr")
+        self.log = os.memfd_create("log")
         settings = memory(marshal.dumps(self.settings, 2))
         with open(os.devnull) as null:
             self.pid = self._spawn(python, environ, [
                 null.fileno(), self.stdout, self.stderr, package(), settings,
-                self.theirs.fileno(), self.status, diagnostics]
+                self.theirs.fileno(), self.status, diagnostics, self.log]
                 + [theirs.fileno() for _, theirs in bells]
                 + ([lane.file] if lane else []) + ([self.bodies] if bodies else []))
         os.close(diagnostics)
@@ -214,7 +215,8 @@ class Front:
             self.wait()
         self.channel.close()
         self.theirs.close()
-        for descriptor in (self.status, self.diagnostics, self.stdout, self.stderr, self.bodies):
+        for descriptor in (self.status, self.diagnostics, self.log, self.stdout, self.stderr,
+                           self.bodies):
             os.close(descriptor)
         for bell in self.bells:
             bell.close()
@@ -409,7 +411,11 @@ class Front:
         return self.code
 
     def errors(self):
-        return contents(self.stderr)
+        """Returns what standard error has, then what gunicorn.error has said."""
+        return contents(self.stderr) + self.logged()
+
+    def logged(self):
+        return contents(self.log)
 
     def output(self):
         return contents(self.stdout)

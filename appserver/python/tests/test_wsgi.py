@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import re
 
 import pytest
 
@@ -234,7 +235,9 @@ def test_failure_before_the_head_is_a_plain_500(own, path, told):
     assert answer.status == "500 Internal Server Error"
     assert answer.body == b"Internal Server Error\n"
     assert answer.header("Content-Type").startswith("text/plain")
-    assert front.errors().startswith("error in GET %s (request r-17)\n" % path)
+    assert re.match(r"\[\d+-\d+-\d+ [\d:]+ [+-]\d+\] \[%d\] \[ERROR\] error in GET %s \(request r-17\)\n"
+                    % (front.pid, path), front.logged())
+    assert front.logged().count(told) == 1
     assert told in front.errors()
     assert "alicorn/wsgi.py" not in front.errors()
 
@@ -243,7 +246,7 @@ def test_path_cannot_forge_log_lines(own):
     front = own()
     front.ready()
     front.get("/raises/\nerror in \x1b[2J", REQUEST_ID="1")
-    assert front.errors().splitlines()[0] == \
+    assert front.errors().splitlines()[0].partition("[ERROR] ")[2] == \
         r"error in GET /raises/\nerror in \x1b[2J (request 1)"
 
 

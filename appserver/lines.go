@@ -1,0 +1,197 @@
+package appserver
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"alicorn/proxy"
+)
+
+const (
+	// maxLine bounds the bytes of one line, its end included; a longer one is split.
+	maxLine = 256 << 10
+	// usualLine is the memory for output that a worker starts with. Up to
+	// keptLine of it stay after a long line.
+	usualLine = 4096
+	keptLine  = 32 << 10
+	// maxEarly bounds what is kept of a line that a worker printed before it was ready.
+	maxEarly = 4096
+)
+
+// lines gathers output into whole lines.
+type lines struct {
+	buf []byte // of a line that has not ended
+	// take is called once for all the lines that end in one read: an application
+	// that prints much costs a write to the log for each read, not for each line.
+	// Every line has its end.
+	take func(lines []byte)
+}
+
+// copy gives take what read brings until that fails, and returns why.
+func (l *lines) copy(read func(p []byte) (int, error)) error {
+	for {
+		l.makeRoom()
+		before := len(l.buf)
+		n, err := read(l.buf[before:min(cap(l.buf), maxLine-1)])
+		l.buf = l.buf[:before+n]
+		if end := bytes.LastIndexByte(l.buf[before:], '\n'); end >= 0 {
+			end += before + 1
+			l.take(l.buf[:end])
+			l.keep(l.buf[end:])
+		} else if len(l.buf) == maxLine-1 {
+			l.flush()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// makeRoom makes room for a read, if need be by doubling buf.
+func (l *lines) makeRoom() {
+	if len(l.buf) == cap(l.buf) {
+		grown := make([]byte, len(l.buf), min(max(2*cap(l.buf), usualLine), maxLine))
+		copy(grown, l.buf)
+		l.buf = grown
+	}
+}
+
+// keep goes on with the start of a line. Memory for a long one does not stay.
+func (l *lines) keep(rest []byte) {
+	if cap(l.buf) > keptLine && len(rest) < usualLine {
+		l.buf = append(make([]byte, 0, usualLine), rest...)
+		return
+	}
+	l.buf = l.buf[:copy(l.buf[:cap(l.buf)], rest)]
+}
+
+// flush ends the line that has not ended.
+func (l *lines) flush() {
+	if len(l.buf) > 0 {
+		l.take(append(l.buf, '\n'))
+	}
+	l.keep(nil)
+}
+
+// printLines puts lines that the application has printed where its output goes.
+func (w *worker) printLines(lines []byte) {
+	w.early.add(lines)
+	l := w.pool.logs.Load()
+	if l == nil {
+		return
+	}
+	if l.prefix {
+		lines = prefixed(w.name+": ", lines)
+	}
+	if l.output != nil {
+		l.output.Write(lines) // a Sink never fails towards its caller
+		return
+	}
+	printLog(l.errors(), lines)
+}
+
+// logLines puts lines of the logger gunicorn.error into the error log as they are.
+func (w *worker) logLines(lines []byte) {
+	w.early.add(lines)
+	if l := w.pool.logs.Load(); l != nil && l.prefix {
+		lines = prefixed(w.name+": ", lines)
+	}
+	printLog(w.pool.logger(), lines)
+}
+
+// prefixed returns lines, each of which begins with prefix.
+func prefixed(prefix string, lines []byte) []byte {
+	out := make([]byte, 0, len(lines)+len(prefix)*bytes.Count(lines, []byte{'\n'}))
+	for line := range bytes.Lines(lines) {
+		out = append(append(out, prefix...), line...)
+	}
+	return out
+}
+
+// printer is a slog.Handler that also takes whole lines, to be written as they
+// are, whatever its level.
+type printer interface{ Print(lines []byte) }
+
+// printLog writes whole lines to l, as events where it takes nothing else.
+func printLog(l *slog.Logger, lines []byte) {
+	if l == nil {
+		return
+	}
+	if h, ok := l.Handler().(printer); ok {
+		h.Print(lines)
+		return
+	}
+	for line := range bytes.Lines(lines) {
+		l.LogAttrs(context.Background(), proxy.LevelNotice, string(bytes.TrimRight(line, "\r\n")))
+	}
+}
+
+// logStacks logs lines of faulthandler, each under the worker's name.
+func (w *worker) logStacks(lines []byte) {
+	var messages []string
+	for line := range bytes.Lines(lines) {
+		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			messages = append(messages, w.name+": "+string(line))
+		}
+	}
+	w.early.add(lines)
+	logAll(w.pool.logger(), proxy.LevelError, messages)
+}
+
+// batchHandler is a slog.Handler that writes several events at once.
+type batchHandler interface {
+	HandleAll(ctx context.Context, at time.Time, level slog.Level, messages []string) error
+}
+
+// logAll logs an event for each message, in order.
+func logAll(l *slog.Logger, level proxy.Level, messages []string) {
+	ctx := context.Background()
+	if len(messages) == 0 || l == nil || !l.Enabled(ctx, level) {
+		return
+	}
+	if h, ok := l.Handler().(batchHandler); ok {
+		_ = h.HandleAll(ctx, time.Now(), level, messages) // as slog.Logger does with Handle's
+		return
+	}
+	for _, message := range messages {
+		l.LogAttrs(ctx, level, message)
+	}
+}
+
+// lastLines are the last lines that a worker has printed before it was ready:
+// they say why it never was.
+type lastLines struct {
+	mu    sync.Mutex
+	lines []string
+	off   bool
+}
+
+func (l *lastLines) add(lines []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.off {
+		return
+	}
+	for line := range bytes.Lines(lines) {
+		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			l.lines = append(l.lines, string(line[:min(len(line), maxEarly)]))
+		}
+	}
+	if n := len(l.lines) - 40; n > 0 {
+		l.lines = slices.Delete(l.lines, 0, n)
+	}
+}
+
+// end stops keeping lines and returns those kept.
+func (l *lastLines) end() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := strings.Join(l.lines, "\n")
+	l.lines, l.off = nil, true
+	return text
+}
