@@ -66,6 +66,9 @@ func keep(ctx context.Context, p *program, settings *processSettings, ready func
 	if err == nil && code == exitOK {
 		return nil
 	}
+	if err != nil && !made.served {
+		p.logStart(words(err))
+	}
 	if !made.served {
 		p.failStart(p.origin.notify, cmp.Or(k.Reason(), words(cmp.Or(err, errNoFront))))
 	}

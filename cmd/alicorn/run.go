@@ -106,6 +106,9 @@ func serveHere(ctx context.Context, p *program, ready func(control.Status)) erro
 	case ctx.Err() != nil && stopping.Err() == nil:
 		return nil // a signal has ended the start
 	}
+	if err != nil && s.loaded() == nil {
+		p.logStart(words(err))
+	}
 	if err != nil && !s.first.isOver() {
 		p.failStart(p.origin.notify, words(err))
 		return startError(err)

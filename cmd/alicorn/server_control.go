@@ -73,6 +73,7 @@ func (s *server) Scale(by int) {
 // Status implements control.Server.
 func (s *server) Status() control.Status {
 	st := s.status((*appserver.Pool).Status)
+	st.Barred = s.loaded().barred()
 	st.Trouble = troubleOf(st, time.Now())
 	return st
 }

@@ -3,12 +3,19 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"alicorn/cmd/alicorn/control"
+	"alicorn/cmd/alicorn/keeper"
+	"alicorn/config"
 	"alicorn/config/osfile"
+	"alicorn/proxy"
+	"alicorn/proxy/errorlog"
 )
 
 // startNote says why the last start of a server failed. A service manager shows
@@ -46,6 +53,37 @@ func (p *program) failStart(n *notifier, why string) {
 		_, _ = f.Write(text)
 		f.Close()
 	}
+}
+
+// logStart writes why p does not come up to the error log of its configuration,
+// where that is a file: what fails before there is a log to write to is looked
+// for there all the same, as in nginx.
+func (p *program) logStart(why string) {
+	if p.origin.before != nil { // it logs why
+		return
+	}
+	tree, _ := p.read() // a mistake in it may be what failed
+	if tree == nil || tree.Root == nil {
+		return
+	}
+	i := slices.IndexFunc(tree.Root.Children, func(n *config.Node) bool { return n.Name == "error_log" && len(n.Args) > 0 })
+	if i < 0 {
+		return
+	}
+	path := tree.Root.Children[i].Arg(0)
+	if path == "stderr" || strings.HasPrefix(path, "syslog:") {
+		return
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(p.options.directory(), path)
+	}
+	f, err := (&keeper.Local{}).Append(path)
+	if err != nil {
+		return // it may be what failed
+	}
+	defer f.Close()
+	log := proxy.Generation{ErrorLog: slog.New(errorlog.NewHandler(f, proxy.LevelEmerg))}
+	log.LogTo(proxy.LevelEmerg, "the start has failed: "+why)
 }
 
 // forgetStart removes the note, once p serves.

@@ -41,6 +41,7 @@ func serversTrouble(st control.Status) (all []string) {
 	for _, text := range st.Overdue {
 		all = append(all, text+"; put a renewed one there and run \"alicorn reload\", or leave ssl_certificate out to have one obtained")
 	}
+	all = append(all, st.Barred...)
 	for _, l := range st.Logs {
 		if l.Failing {
 			all = append(all, fmt.Sprintf("log %s cannot be written: %s; %d lines lost; \"df -h %s\" shows the space that is left",
@@ -67,6 +68,9 @@ func overran(a control.App, now time.Time) string {
 // troubleEvery is how often trouble is looked for.
 const troubleEvery = time.Second
 
+// looksPerSurvey is how many looks use what one has found in the file system.
+const looksPerSurvey = 5
+
 // mostReminders bounds what is remembered of trouble that was told.
 const mostReminders = 100
 
@@ -82,7 +86,8 @@ func (s *server) watchTrouble(ctx context.Context) {
 	t := time.NewTicker(troubleEvery)
 	defer t.Stop()
 	last, told := "", map[string]time.Time{}
-	for {
+	var barred []string
+	for n := 0; ; n++ {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -91,8 +96,12 @@ func (s *server) watchTrouble(ctx context.Context) {
 		if !s.first.isOver() || s.ending.Load() {
 			continue
 		}
-		now := time.Now()
-		all := troubleOf(s.status((*appserver.Pool).Brief), now)
+		if n%looksPerSurvey == 0 {
+			barred = s.loaded().barred()
+		}
+		now, st := time.Now(), s.status((*appserver.Pool).Brief)
+		st.Barred = barred
+		all := troubleOf(st, now)
 		s.sayTrouble(all, told, now)
 		if text := strings.Join(all, "; "); text != last {
 			last = text

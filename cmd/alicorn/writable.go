@@ -58,6 +58,16 @@ func (p *program) eachWritable(ld *loaded, do func(osfile.Folder, osfile.User) e
 // warnOfBarred warns of folders whose files are to be served and that the
 // serving user may not enter.
 func (ld *loaded) warnOfBarred() {
+	ld.eachBarred(func(pos config.Pos, text string) { ld.load.Warn(pos, "%s", text) })
+}
+
+// barred lists what warnOfBarred warns of, as it is now.
+func (ld *loaded) barred() (all []string) {
+	ld.eachBarred(func(pos config.Pos, text string) { all = append(all, pos.String()+": "+text) })
+	return all
+}
+
+func (ld *loaded) eachBarred(do func(pos config.Pos, text string)) {
 	user := ld.process.identity()
 	as := user.Files()
 	if os.Geteuid() != 0 || ld.process.OneProcess {
@@ -69,7 +79,7 @@ func (ld *loaded) warnOfBarred() {
 			continue
 		}
 		name := osfile.User{UID: as.UID}.Name()
-		ld.load.Warn(e.Pos, "nothing in %q can be served: the server runs as %s, who may not enter %q; \"chmod o+x %s\" lets every user pass it", e.Path, name, barred, barred)
+		do(e.Pos, fmt.Sprintf("nothing in %q can be served: the server runs as %s, who may not enter %q; \"chmod o+x %s\" lets every user pass it", e.Path, name, barred, barred))
 	}
 }
 

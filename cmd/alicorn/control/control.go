@@ -78,6 +78,8 @@ type Status struct {
 	Failures []Failure `json:"failures,omitempty"`
 	// Trouble is what fails though the server serves, each with what helps.
 	Trouble []string `json:"trouble,omitempty"`
+	// Barred are folders whose files cannot be served, each with what helps.
+	Barred []string `json:"barred,omitempty"`
 	// Overdue are certificates from files that clients refuse.
 	Overdue []string `json:"overdue_certificates,omitempty"`
 	// Replaced says how often the process that serves has ended unexpectedly;
