@@ -108,7 +108,15 @@ var outages = []outage{
 		log:  `certificate "/etc/ssl/old\.pem" expired on`,
 	},
 	{
-		name: "full disk",
+		name: "full disk of temporary files",
+		seed: "mount -t tmpfs -o size=8m tmpfs /var/cache/alicorn\nchown alicorn: /var/cache/alicorn\nhead -c 8388608 /dev/zero >/var/cache/alicorn/other 2>/dev/null || :" + restart +
+			"\nhead -c 900000 /dev/zero | curl --silent --output /dev/null --data-binary @- --header 'Host: shop.example.com' http://127.0.0.1/",
+		heal: "systemctl stop alicorn\numount /var/cache/alicorn\nsystemctl start alicorn",
+		want: `no space is left in /var/cache/alicorn, .*"df -h /var/cache/alicorn"`,
+		log:  `cannot write a request body to "/var/cache/alicorn/client_body": .*no space left on device`,
+	},
+	{
+		name: "full disk of logs",
 		seed: "mount -t tmpfs -o size=64k tmpfs /var/log/alicorn\nchown alicorn: /var/log/alicorn" + restart +
 			"\nhead -c 65536 /dev/zero >/var/log/alicorn/other 2>/dev/null || :\ncurl --silent --output /dev/null --header 'Host: shop.example.com' http://127.0.0.1/",
 		heal: "systemctl stop alicorn\numount /var/log/alicorn\nsystemctl start alicorn",

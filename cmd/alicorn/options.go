@@ -111,6 +111,26 @@ func folder(variable, system, user string) string {
 	return temporary()
 }
 
+// leastSpace is how many bytes a file system has to have left not to count as full.
+const leastSpace = 1 << 20
+
+// full lists the folders that are on file systems without space, each file
+// system once.
+func (f folders) full() (all []string) {
+	seen := map[unix.Fsid]bool{}
+	for _, dir := range []string{f.state, f.cache, f.logs, f.run} {
+		var st unix.Statfs_t
+		if unix.Statfs(dir, &st) != nil || seen[st.Fsid] || st.Blocks == 0 {
+			continue
+		}
+		seen[st.Fsid] = true
+		if int64(st.Bavail)*int64(st.Bsize) < leastSpace || st.Files > 0 && st.Ffree == 0 {
+			all = append(all, dir)
+		}
+	}
+	return all
+}
+
 // secure makes the folders of ours among temporary files, where anybody may
 // have made them before.
 func (f folders) secure() error {

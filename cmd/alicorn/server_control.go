@@ -73,7 +73,7 @@ func (s *server) Scale(by int) {
 // Status implements control.Server.
 func (s *server) Status() control.Status {
 	st := s.status((*appserver.Pool).Status)
-	st.Barred = s.loaded().barred()
+	st.Barred, st.Full = s.loaded().barred(), s.p.folders.full()
 	st.Trouble = troubleOf(st, time.Now())
 	return st
 }

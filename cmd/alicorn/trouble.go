@@ -42,6 +42,9 @@ func serversTrouble(st control.Status) (all []string) {
 		all = append(all, text+"; put a renewed one there and run \"alicorn reload\", or leave ssl_certificate out to have one obtained")
 	}
 	all = append(all, st.Barred...)
+	for _, dir := range st.Full {
+		all = append(all, fmt.Sprintf("no space is left in %s, for requests, certificates and logs; \"df -h %[1]s\" and \"df -i %[1]s\" show the file system", dir))
+	}
 	for _, l := range st.Logs {
 		if l.Failing {
 			all = append(all, fmt.Sprintf("log %s cannot be written: %s; %d lines lost; \"df -h %s\" shows the space that is left",
@@ -86,7 +89,7 @@ func (s *server) watchTrouble(ctx context.Context) {
 	t := time.NewTicker(troubleEvery)
 	defer t.Stop()
 	last, told := "", map[string]time.Time{}
-	var barred []string
+	var barred, full []string
 	for n := 0; ; n++ {
 		select {
 		case <-t.C:
@@ -97,10 +100,10 @@ func (s *server) watchTrouble(ctx context.Context) {
 			continue
 		}
 		if n%looksPerSurvey == 0 {
-			barred = s.loaded().barred()
+			barred, full = s.loaded().barred(), s.p.folders.full()
 		}
 		now, st := time.Now(), s.status((*appserver.Pool).Brief)
-		st.Barred = barred
+		st.Barred, st.Full = barred, full
 		all := troubleOf(st, now)
 		s.sayTrouble(all, told, now)
 		if text := strings.Join(all, "; "); text != last {

@@ -30,6 +30,8 @@ func TestTroubleIsToldWithWhatHelps(t *testing.T) {
 		{"an order", control.Status{Certificates: []control.Certificate{{Name: "a.example", Error: "refused"}}}, "certificate of a.example fails: refused; see alicorn cert"},
 		{"an expired certificate", control.Status{Overdue: []string{`certificate "/a.pem" expired on 2026-01-01`}},
 			`certificate "/a.pem" expired on 2026-01-01; put a renewed one there and run "alicorn reload", or leave ssl_certificate out to have one obtained`},
+		{"no space", control.Status{Full: []string{"/var/cache/alicorn"}},
+			`no space is left in /var/cache/alicorn, for requests, certificates and logs; "df -h /var/cache/alicorn" and "df -i /var/cache/alicorn" show the file system`},
 		{"a folder", control.Status{Barred: []string{"a.conf:1:1: nothing in \"/srv\" can be served"}}, `a.conf:1:1: nothing in "/srv" can be served`},
 		{"a full disk", control.Status{Logs: []control.Log{{Path: "/var/log/a.log", Failing: true, Error: "no space left on device", Lost: 7}}},
 			`log /var/log/a.log cannot be written: no space left on device; 7 lines lost; "df -h /var/log" shows the space that is left`},

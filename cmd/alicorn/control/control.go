@@ -80,6 +80,8 @@ type Status struct {
 	Trouble []string `json:"trouble,omitempty"`
 	// Barred are folders whose files cannot be served, each with what helps.
 	Barred []string `json:"barred,omitempty"`
+	// Full are folders of the server's own on file systems without space.
+	Full []string `json:"full,omitempty"`
 	// Overdue are certificates from files that clients refuse.
 	Overdue []string `json:"overdue_certificates,omitempty"`
 	// Replaced says how often the process that serves has ended unexpectedly;
