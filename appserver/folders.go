@@ -142,11 +142,6 @@ func (h *handler) isMissing(r *request) bool { return h.follow && r.head.status 
 
 // lookForFile lets r's answer go and has x come to its location again.
 func (h *handler) lookForFile(x *proxy.Exchange, r *request) error {
-	if r.file != nil {
-		r.closeFile()
-	}
-	if !r.whole {
-		r.pool.abandon(r)
-	}
+	h.dropAnswer(r)
 	return &proxy.Redirect{URI: x.Req.Path, Args: x.Req.Args}
 }

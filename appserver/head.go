@@ -19,6 +19,7 @@ type head struct {
 	file        int64 // bytes of a file that follow; -1 without one
 	fields      []headField
 	options     []string // that its Connection fields name
+	accel       accel
 }
 
 type headField struct {
@@ -87,6 +88,7 @@ func parseHead(text string) (*head, error) {
 		return nil, errMarshal
 	}
 	h.dropNamed()
+	h.settleCharset()
 	return h, nil
 }
 
@@ -161,7 +163,7 @@ func (h *head) field(d *decoder) error {
 		h.contentType = value
 		return nil
 	case proxy.FieldOther:
-		if hopByHop[strings.ToLower(f.name)] {
+		if hopByHop[strings.ToLower(f.name)] || h.accelField(f.name, value) {
 			return nil
 		}
 	}
@@ -196,7 +198,7 @@ func isToken(name []byte) bool {
 func (h *head) apply(x *proxy.Exchange, size int64) {
 	r := &x.Res
 	r.SetStatus(h.status, h.reason)
-	r.ContentType, r.Length = h.contentType, h.length
+	r.ContentType, r.Charset, r.Length = h.contentType, h.accel.charsetOf(), h.length
 	if h.length < 0 && size >= 0 && x.Req.Method != "HEAD" && h.status != 304 {
 		r.Length = size
 	}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"alicorn/config"
@@ -131,7 +132,7 @@ func Module(rt *Runtime) proxy.Module {
 }
 
 func newHandler(c *settings, app *App, rt *Runtime) handler {
-	return handler{app: app, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir, space: &rt.space}
+	return handler{app: app, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir, space: &rt.space, told: new(atomic.Bool)}
 }
 
 // servesElse reports whether s, which has no app_pass, serves something by

@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"alicorn/proxy"
@@ -15,7 +16,8 @@ type handler struct {
 	maxTemp int64
 	tempDir string
 	space   *upstream.Space
-	follow  bool // a 404 has files looked for in its place
+	follow  bool         // a 404 has files looked for in its place
+	told    *atomic.Bool // that there is no location for an X-Accel-Redirect
 }
 
 // inlineBody is the largest body that travels in the request's frame.
@@ -93,6 +95,8 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	case err != nil:
 	case h.isMissing(r):
 		err = h.lookForFile(x, r)
+	case r.head.accel.redirect != "":
+		err = h.redirect(x, r)
 	default:
 		err = h.respond(x, r)
 	}

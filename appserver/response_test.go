@@ -134,7 +134,8 @@ func exchange(s *site) func() {
 		x.Reset()
 		x.Server, x.Generation = g.Servers[0], g
 		r := &x.Req
-		r.Method, r.Target, r.Proto, r.Scheme, r.Authority, r.Host, r.Path = "GET", "/", "HTTP/1.1", "http", "localhost", "localhost", "/"
+		r.Method, r.Target, r.Proto, r.Scheme, r.Authority, r.Host = "GET", "/", "HTTP/1.1", "http", "localhost", "localhost"
+		r.SetPath("/")
 		r.Header.Add("User-Agent", "test")
 		r.Header.Add("Accept", "*/*")
 		if err := h.Serve(x); err != nil {

@@ -69,7 +69,7 @@ func (x *Exchange) answerError(err error) error {
 		x.Log(level, "%s", reason)
 	}
 	x.Res.Header.Reset()
-	x.Res.ContentType, x.Res.Length, x.Res.reason = "", -1, ""
+	x.Res.ContentType, x.Res.Charset, x.Res.Length, x.Res.reason = "", "", -1, ""
 	if f := (*Fail)(nil); errors.As(err, &f) {
 		if f.RetryAfter > 0 {
 			x.Res.Header.Add("Retry-After", strconv.Itoa(f.RetryAfter))

@@ -31,6 +31,13 @@ func NormalizePath(raw string, merge bool) (path string, ok bool) {
 	return path, ok
 }
 
+// DecodePath decodes an absolute path that does not lead above the root, and
+// leaves it as it is otherwise.
+func DecodePath(raw string) (path string, ok bool) {
+	path, _, ok = decodePath(raw, false)
+	return path, ok
+}
+
 // decodePath returns an absolute path decoded, and decoded and normalised. What
 // is the same is not copied.
 func decodePath(raw string, merge bool) (decoded, path string, ok bool) {

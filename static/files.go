@@ -93,7 +93,9 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding) error {
 	if enc.name != "" {
 		r.Header.AddID(proxy.FieldContentEncoding, "Content-Encoding", enc.name)
 	}
-	r.ContentType = x.Core().TypeOf(x.Req.Path)
+	if r.ContentType == "" { // else of the application that sent x here
+		r.ContentType = x.Core().TypeOf(x.Req.Path)
+	}
 	if st.maxRanges != 0 && given == 0 {
 		r.Header.AddID(proxy.FieldAcceptRanges, "Accept-Ranges", "bytes")
 		if value, ok := x.Req.Header.Lookup(proxy.FieldRange); ok && rangeApplies(&x.Req, v, etag) {

@@ -135,7 +135,11 @@ func sendMultipart(r *proxy.Response, lk *lookup, spans []span) error {
 	boundary := fmt.Sprintf("%020d", binary.BigEndian.Uint64(seed[:]))
 	head := "\r\n--" + boundary + "\r\n"
 	if r.ContentType != "" {
-		head += "Content-Type: " + r.ContentType + "\r\n"
+		head += "Content-Type: " + r.ContentType
+		if r.Charset != "" {
+			head += "; charset=" + r.Charset
+		}
+		head += "\r\n"
 	}
 	heads := make([]string, len(spans))
 	end := "\r\n--" + boundary + "--\r\n"
@@ -144,7 +148,7 @@ func sendMultipart(r *proxy.Response, lk *lookup, spans []span) error {
 		heads[i] = head + "Content-Range: " + s.contentRange(size) + "\r\n\r\n"
 		length += int64(len(heads[i])) + s.end - s.start
 	}
-	r.Status, r.Length, r.ContentType = 206, length, "multipart/byteranges; boundary="+boundary
+	r.Status, r.Length, r.ContentType, r.Charset = 206, length, "multipart/byteranges; boundary="+boundary, ""
 	if err := r.Send(); err != nil {
 		return err
 	}
