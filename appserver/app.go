@@ -21,9 +21,9 @@ const (
 type App struct {
 	Name       string
 	Pos        config.Pos
-	WSGI       string // as the wsgi directive gives it
-	Directory  string // absolute
-	PythonPath []string
+	WSGI       string   // as the wsgi directive gives it
+	Directory  string   // absolute
+	PythonPath []string // before Directory in sys.path
 	Workers    int
 	Threads    int
 	Balance    Balance
@@ -38,9 +38,13 @@ type App struct {
 	MaxJitter       int
 	LogLevel        string // of the logger gunicorn.error, in Python's words, in lower case
 
-	python      string
-	virtualenv  string
-	env         []string // NAME=VALUE of env and env_file, in order
+	python     string
+	virtualenv string
+	env        []string // NAME=VALUE of env and env_file, in order
+	unset      []string // variables that workers do not inherit
+
+	pythonPathLast []string // the end of sys.path
+
 	credentials credentials
 	forwarding  forwarding
 	output      output

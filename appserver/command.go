@@ -3,6 +3,7 @@ package appserver
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -68,7 +69,9 @@ func (a *App) environment(in interpreter) []string {
 	}
 	for _, e := range inherited(a.rt.environ(), a.credentials.root) {
 		name, value, _ := strings.Cut(e, "=")
-		set(name, value)
+		if !slices.Contains(a.unset, name) {
+			set(name, value)
+		}
 	}
 	set("PYTHONUNBUFFERED", "1")
 	if in.Env != "" {

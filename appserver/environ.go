@@ -49,7 +49,7 @@ const manyFields = 64
 func appendEnviron(dst []byte, x *proxy.Exchange, way *forwarding, length int64) []byte {
 	r := &x.Req
 	trusted := way.trusts(x.Conn)
-	scheme := schemeOf(r, trusted)
+	scheme := schemeOf(r, trusted, way)
 	dst = append(dst, typeDict)
 	dst = appendPair(dst, keyMethod, r.Method)
 	dst = append(dst, keyScript...)

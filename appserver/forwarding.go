@@ -15,7 +15,15 @@ type forwarding struct {
 	listed  bool // allowed and all replace the usual trust
 	all     bool
 	allowed []netip.Prefix
-	keep    bool // X-Forwarded-For stays as a trusted peer sent it
+	keep    bool          // X-Forwarded-For stays as a trusted peer sent it
+	schemes []schemeField // replace the usual ones that say the scheme; nil: do not
+}
+
+// schemeField is a header field with which proxies say that the client used
+// https: by that value.
+type schemeField struct {
+	name  string // in lower case, with hyphens
+	value string
 }
 
 // trusts reports whether the connection's peer is a proxy. Unix sockets are:
@@ -121,9 +129,12 @@ func isForwardedFor(f proxy.Field) bool {
 // schemeOf returns the scheme that the client used, of which a trusted peer has
 // the word, with the fields that gunicorn's secure_scheme_headers has by
 // default. Fields that contradict each other say nothing.
-func schemeOf(r *proxy.Request, trusted bool) string {
-	if !trusted {
+func schemeOf(r *proxy.Request, trusted bool, way *forwarding) string {
+	switch {
+	case !trusted:
 		return r.Scheme
+	case way.schemes != nil:
+		return way.schemeSaid(r)
 	}
 	said := ""
 	for i := range r.Header.Len() {
@@ -144,6 +155,30 @@ func schemeOf(r *proxy.Request, trusted bool) string {
 			return r.Scheme
 		}
 		said = scheme
+	}
+	if said == "" {
+		return r.Scheme
+	}
+	return said
+}
+
+// schemeSaid is schemeOf by secure_scheme_headers.
+func (f *forwarding) schemeSaid(r *proxy.Request) string {
+	said := ""
+	for i := range r.Header.Len() {
+		for _, field := range f.schemes {
+			if !isKey(r.Header.At(i).Name, field.name) {
+				continue
+			}
+			scheme := "http"
+			if r.Header.At(i).Value == field.value {
+				scheme = "https"
+			}
+			if said != "" && said != scheme {
+				return r.Scheme
+			}
+			said = scheme
+		}
 	}
 	if said == "" {
 		return r.Scheme

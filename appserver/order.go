@@ -129,7 +129,7 @@ func (a *App) settings(o Order, tried string) []byte {
 	}
 	return appendValue(nil, map[string]any{
 		"lane": lane, "bodies": bodies,
-		"app": a.WSGI, "kind": "wsgi", "directory": a.Directory, "pythonpath": a.PythonPath,
+		"app": a.WSGI, "kind": "wsgi", "directory": a.Directory, "pythonpath": a.PythonPath, "pythonpath_last": a.pythonPathLast,
 		"threads": a.Threads, "window": window, "heartbeat": int(a.Heartbeat / time.Millisecond), "dump_signal": int(dumpSignal),
 		"log_level": a.LogLevel,
 		"environ": map[string]any{

@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"syscall"
@@ -15,46 +16,69 @@ func User(directory, name string) (uid int, err error) {
 	return c.UID, err
 }
 
-// Interpreter returns the Python that workers of such an app have: that of an
-// environment in directory or else in beside, or the first of PATH that its
-// user can run.
-func Interpreter(directory, name, group, beside string) (string, error) {
-	a := App{Directory: directory}
-	if os.Geteuid() == 0 {
-		a.credentials = credentials{user: name, group: group}
-		if err := a.credentials.choose(directory, nil); err != nil {
-			return "", err
-		}
-		a.credentials.Switch = a.credentials.UID != 0 || group != ""
+// Member reports whether the user that workers of such an app have is in the
+// group.
+func Member(directory, name, group string) (bool, error) {
+	c := credentials{user: name}
+	if err := c.choose(directory, nil); err != nil {
+		return false, err
 	}
-	s := a.search()
-	in := s.implicitEnv()
-	if in.Path == "" {
-		s.directory = beside
-		in = s.implicitEnv()
+	own, groups := c.GID, append([]int(nil), c.Groups...)
+	if err := c.resolve(c.Name, group); err != nil {
+		return false, err
 	}
-	if in.Path == "" {
-		var err error
-		if in, err = s.fromPath(in); err != nil {
-			return "", err
+	for _, gid := range append(groups, own) {
+		if gid == c.GID {
+			return true, nil
 		}
 	}
-	return in.Path, nil
+	return false, nil
 }
 
-// RunAs has cmd run with the rights and the environment that workers of such an
-// app have. Not root, they are our own.
-func RunAs(cmd *exec.Cmd, directory, name, group string) error {
-	if os.Geteuid() != 0 {
-		return nil
+// Identity is whose process a Python is to be: the rights, the interpreter and
+// the environment are those of workers of an app with these settings.
+type Identity struct {
+	Directory   string
+	User, Group string   // "": none was named
+	Beside      []string // folders that are searched for an environment after Directory
+}
+
+// Python returns a command that runs the identity's interpreter with args. Not
+// root, the rights are our own.
+func (id Identity) Python(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	a := App{Directory: id.Directory, rt: &Runtime{}}
+	if os.Geteuid() == 0 {
+		a.credentials = credentials{user: id.User, group: id.Group}
+		if err := a.credentials.choose(id.Directory, nil); err != nil {
+			return nil, err
+		}
+		a.credentials.Switch = a.credentials.UID != 0 || id.Group != ""
 	}
-	c := credentials{user: name, group: group}
-	if err := c.choose(directory, nil); err != nil {
-		return err
+	in, err := a.search().near(id.Beside)
+	if err != nil {
+		return nil, err
 	}
-	cmd.Env = append(inherited(os.Environ(), true), "HOME="+c.Home, "USER="+c.Name, "LOGNAME="+c.Name)
-	if c.UID != 0 || group != "" {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.syscall()}
+	cmd := exec.CommandContext(ctx, in.Path, args...)
+	cmd.Env = a.environment(in)
+	if a.credentials.Switch {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.credentials.syscall()}
 	}
-	return nil
+	return cmd, nil
+}
+
+// near returns the interpreter of an environment in the search's directory, else
+// in one of beside, else the first of PATH.
+func (s search) near(beside []string) (interpreter, error) {
+	in := s.implicitEnv()
+	for _, dir := range beside {
+		if in.Path != "" {
+			break
+		}
+		s.directory = dir
+		in = s.implicitEnv()
+	}
+	if in.Path != "" {
+		return in, executable(in.Path)
+	}
+	return s.fromPath(in)
 }

@@ -284,6 +284,32 @@ func setForwardedAllowIPs(k *key) config.Setter {
 	}
 }
 
+// setSchemeHeaders takes gunicorn's secure_scheme_headers.
+func setSchemeHeaders(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		f := &k.In(s).app.forwarding
+		f.schemes = []schemeField{}
+		if len(n.Args) == 1 && n.Arg(0) == "none" {
+			return nil
+		}
+		for i := range n.Args {
+			name, value, ok := strings.Cut(n.Arg(i), "=")
+			name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+			if !ok || !isFieldName(name) {
+				return &config.Error{Pos: n.Args[i].Pos, Msg: fmt.Sprintf("invalid value %q: secure_scheme_headers takes NAME=VALUE, the name of a header field and the value that means https, or none", n.Arg(i))}
+			}
+			f.schemes = append(f.schemes, schemeField{name, value})
+		}
+		return nil
+	}
+}
+
+// isFieldName reports whether name, in lower case, is one of letters, digits and
+// hyphens, as those are that applications see.
+func isFieldName(name string) bool {
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
 func setForwardedFor(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		if n.Arg(0) != "append" && n.Arg(0) != "keep" {
@@ -359,4 +385,18 @@ func findApp(l *config.Load, name string, pos config.Pos) (*App, error) {
 		e.Hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return nil, e
+}
+
+// addWords adds a directive's words to a list of the app's.
+func addWords(k *key, field func(c *settings) *[]string) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		list := field(k.In(s))
+		for i := range n.Args {
+			if n.Arg(i) == "" {
+				return &config.Error{Pos: n.Args[i].Pos, Msg: fmt.Sprintf("%s has an empty word", n.Name)}
+			}
+			*list = append(*list, n.Arg(i))
+		}
+		return nil
+	}
 }

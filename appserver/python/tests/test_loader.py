@@ -195,9 +195,11 @@ def test_missing_directory_is_told(own, tmp_path):
 
 
 def test_pythonpath_and_arguments(own, tree):
-    directory = tree({"lib/helper.py": WSGI % ("app", "helped"),
-                      "mod.py": "import sys\nassert sys.argv == ['alicorn'], sys.argv\n"
-                                "from helper import app\n"})
-    front = own("mod:app", directory, pythonpath=[str(directory / "lib")])
+    directory = tree({"lib/helper.py": WSGI % ("app", "helped"), "helper.py": "",
+                      "last/helper.py": "", "last/other.py": "", "mod.py":
+                          "import sys\nassert sys.argv == ['alicorn'], sys.argv\n"
+                          "import other\nfrom helper import app\n"})
+    front = own("mod:app", directory, pythonpath=[str(directory / "lib")],
+                pythonpath_last=["last"])
     front.ready()
     assert front.answer(front.request()).body == b"helped"
