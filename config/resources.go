@@ -27,6 +27,7 @@ type ListenOptions struct {
 	Backlog   int  // pending connections; 0: 511, as nginx
 	ReusePort bool // SO_REUSEPORT
 	V6Only    bool // IPV6_V6ONLY, nginx's default for [::]
+	Mode      int  // of a unix socket's file; 0: 0666, as nginx
 }
 
 // Resources are the things that outlive one configuration: listeners, log

@@ -193,15 +193,29 @@ func (l *Listen) parseOption(text string) error {
 		l.Options.ReusePort = true
 	case "backlog":
 		l.Options.Backlog, err = config.ParseInt(value, 1, 1<<20)
+	case "mode":
+		l.Options.Mode, err = parseMode(value)
+		if err == nil && l.Network != "unix" {
+			err = fmt.Errorf("mode is for unix sockets, not for %q", l.Address)
+		}
 	case "ipv6only":
 		if value != "on" && value != "off" {
 			return fmt.Errorf("ipv6only takes on or off, not %q", value)
 		}
 		l.Options.V6Only = value == "on"
 	default:
-		return fmt.Errorf("invalid parameter %q of listen; it takes default_server, ssl, http2, reuseport, backlog=N, ipv6only=on|off, deferred, fastopen=N, rcvbuf=SIZE, sndbuf=SIZE, so_keepalive=on|off|IDLE:INTERVAL:COUNT, bind", text)
+		return fmt.Errorf("invalid parameter %q of listen; it takes default_server, ssl, http2, reuseport, backlog=N, ipv6only=on|off, mode=OCTAL, deferred, fastopen=N, rcvbuf=SIZE, sndbuf=SIZE, so_keepalive=on|off|IDLE:INTERVAL:COUNT, bind", text)
 	}
 	return err
+}
+
+// parseMode reads the permissions of a unix socket: who may write connects.
+func parseMode(text string) (int, error) {
+	n, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || n == 0 || n > 0o777 {
+		return 0, fmt.Errorf("invalid mode %q: it takes permissions in octal from 0001 to 0777, as in mode=0660", text)
+	}
+	return int(n), nil
 }
 
 // defaultListen is what a server without listen gets.

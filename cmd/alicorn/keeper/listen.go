@@ -137,10 +137,14 @@ func executable() string {
 }
 
 // listenUnix binds path, which a server that has ended may have left behind.
-// As nginx's, the socket takes connections from every user; its directory
-// decides who reaches it.
+// As nginx's, the socket takes connections from every user unless a mode says
+// otherwise; its directory decides who reaches it.
 func (h *Local) listenUnix(path string, o config.ListenOptions) (f *os.File, err error) {
-	err = h.patiently(func() error { f, err = bindUnix(path, 0o666, o); return err }, func(err error) error { return err })
+	mode := os.FileMode(0o666)
+	if o.Mode != 0 {
+		mode = os.FileMode(o.Mode) & 0o777
+	}
+	err = h.patiently(func() error { f, err = bindUnix(path, mode, o); return err }, func(err error) error { return err })
 	return f, err
 }
 
