@@ -1,14 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +19,6 @@ import (
 	"alicorn/tls/acme"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 func serveCommand() *cobra.Command {
@@ -46,9 +43,12 @@ func usage(err error) error {
 }
 
 func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
-	f, err := command.layers(cmd.Context())
+	f, err := command.layers(cmd.Context(), os.Args[min(2, len(os.Args)):])
 	if err != nil {
 		return usage(err)
+	}
+	if !isInit() && !isDaemon() { // they are said by the process beside it
+		f.say(os.Stderr)
 	}
 	if err := f.judgeHTTPS(); err != nil {
 		return usage(err)
@@ -58,7 +58,7 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 	}
 	dir, err := filepath.Abs(f.chdir)
 	if err != nil || !isDirectory(dir) {
-		return usage(fmt.Errorf("--chdir: there is no folder %q", f.chdir))
+		return usage(fmt.Errorf("%s: there is no folder %q", f.label("chdir"), f.chdir))
 	}
 	app, err := discover(dir, f.wsgiApp, os.Getenv)
 	if err != nil {
@@ -68,6 +68,9 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 	p, err := f.program(app, dir)
 	if err != nil {
 		return usage(err)
+	}
+	if f.checkConfig {
+		return startError(p.checkApp(cmd.Context(), f, app))
 	}
 	if len(f.static) == 0 && !app.demo && !isDaemon() {
 		if err := p.addStatics(cmd.Context(), f, app); err != nil {
@@ -87,92 +90,6 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 			fmt.Fprintln(os.Stderr, howToTrust(acme.RootFile(filepath.Join(p.folders.state, "acme"))))
 		}
 	})
-}
-
-// layers puts the sources of settings over each other as gunicorn does:
-// environment, configuration file, GUNICORN_CMD_ARGS, command line.
-func (f *serveFlags) layers(ctx context.Context) (*serveFlags, error) {
-	all := newServeFlags(pflag.NewFlagSet("serve", pflag.ContinueOnError))
-	if n := os.Getenv("WEB_CONCURRENCY"); n != "" {
-		if err := all.set.Set("workers", n); err != nil {
-			return nil, fmt.Errorf("WEB_CONCURRENCY: %w", err)
-		}
-	}
-	if text, ok := os.LookupEnv("FORWARDED_ALLOW_IPS"); ok {
-		if err := all.set.Set("forwarded-allow-ips", text); err != nil {
-			return nil, fmt.Errorf("FORWARDED_ALLOW_IPS: %w", err)
-		}
-	}
-	words, err := splitArgs(os.Getenv("GUNICORN_CMD_ARGS"))
-	if err != nil {
-		return nil, err
-	}
-	variable := newServeFlags(pflag.NewFlagSet("GUNICORN_CMD_ARGS", pflag.ContinueOnError))
-	if err := variable.set.Parse(words); err != nil {
-		return nil, fmt.Errorf("GUNICORN_CMD_ARGS: %w", err)
-	}
-	file, err := f.configFile(ctx, variable)
-	if err != nil {
-		return nil, err
-	}
-	for _, layer := range []*serveFlags{file, variable, f} {
-		if layer == nil {
-			continue
-		}
-		if err := all.merge(layer); err != nil {
-			return nil, err
-		}
-	}
-	return all, all.judgeRefused(file)
-}
-
-// configFile reads gunicorn's configuration file: the one that is named, else
-// ./gunicorn.conf.py if there is one.
-func (f *serveFlags) configFile(ctx context.Context, variable *serveFlags) (*serveFlags, error) {
-	name := f.config
-	if name == "" {
-		name = variable.config
-	}
-	name = strings.TrimPrefix(name, "file:")
-	if name == "" {
-		if name = "gunicorn.conf.py"; !isRegular(name) {
-			return nil, nil
-		}
-	}
-	abs, err := filepath.Abs(name)
-	if err != nil {
-		return nil, err
-	}
-	if !isRegular(abs) {
-		return nil, fmt.Errorf("there is no configuration file %s", name)
-	}
-	dir := f.chdir
-	if dir == "" || dir == "." {
-		dir = variable.chdir
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, err
-	}
-	who := owner{directory: dir, user: cmp.Or(f.user, variable.user), group: cmp.Or(f.group, variable.group)}
-	python, err := appserver.Interpreter(dir, who.user, who.group, filepath.Dir(abs))
-	if err != nil {
-		return nil, fmt.Errorf("cannot evaluate %s: %w", name, err)
-	}
-	return gunicornConfig(ctx, python, abs, who)
-}
-
-// judgeRefused names settings without an equivalent: those of a file in a
-// line each, those of a command line, and all of security, as an error.
-func (f *serveFlags) judgeRefused(file *serveFlags) error {
-	var errs []error
-	for _, r := range f.refused {
-		if file != nil && !r.guards && slices.Contains(file.refused, r) {
-			fmt.Fprintf(os.Stderr, "alicorn: %s has no equivalent here: %s\n", proxy.Printable(r.name), r.reason)
-			continue
-		}
-		errs = append(errs, fmt.Errorf("%s has no equivalent here: %s", r.name, r.reason))
-	}
-	return errors.Join(errs...)
 }
 
 // defaultBind chooses the address when none was given: PORT on every address,
@@ -257,6 +174,15 @@ func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) erro
 
 // mostStatics bounds how many files of a static folder are looked at.
 const mostStatics = 200_000
+
+// checkApp loads the application, in a worker that serves nobody.
+func (p *program) checkApp(ctx context.Context, f *serveFlags, app found) error {
+	if err := p.folders.secure(); err != nil {
+		return failed(err)
+	}
+	_, _, err := p.probe(ctx, f, app)
+	return err
+}
 
 // probe starts one worker of the application and returns what it reports, and
 // the user it runs as; nil: ours.

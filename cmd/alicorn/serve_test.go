@@ -12,7 +12,7 @@ import (
 
 func TestBindTakesGunicornsForms(t *testing.T) {
 	for bind, want := range map[string]string{
-		"127.0.0.1:8000": "127.0.0.1:8000", ":8000": "0.0.0.0:8000", "8000": "0.0.0.0:8000", "0.0.0.0": "0.0.0.0:8000",
+		"127.0.0.1:8000": "127.0.0.1:8000", ":8000": "0.0.0.0:8000", "8000": "0.0.0.0:8000", "0.0.0.0": "0.0.0.0:8000", "": "0.0.0.0:8000", "0:8000": "0:8000", "127.1:80": "127.1:80", "127.0.0.1:": "127.0.0.1:8000",
 		"[::1]:9000": "[::1]:9000", "unix:/run/x.sock": "unix:/run/x.sock", "tcp://127.0.0.1:1": "127.0.0.1:1",
 	} {
 		if got, err := listenAddress(bind); got != want || err != nil {
@@ -26,13 +26,25 @@ func TestBindTakesGunicornsForms(t *testing.T) {
 	}
 }
 
-func TestArgumentsAreSplitAsByAShell(t *testing.T) {
-	got, err := splitArgs(`-w 4  --env 'A=b c' --bind="x y"`)
-	if want := []string{"-w", "4", "--env", "A=b c", "--bind=x y"}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("split into %q (%v), want %q", got, err, want)
+// The words are those that shlex.split of Python 3 gives.
+func TestArgumentsAreSplitAsByShlex(t *testing.T) {
+	for line, want := range map[string][]string{
+		`-w 4  --env 'A=b c' --bind="x y"`: {"-w", "4", "--env", "A=b c", "--bind=x y"},
+		`-e A=b\ c -e 'it'"'"'s'`:          {"-e", "A=b c", "-e", "it's"},
+		`"a\"b" "a\\b" "a\nb" 'a\nb' a\nb`: {`a"b`, `a\b`, `a\nb`, `a\nb`, `anb`},
+		`'' "" x`:                          {"", "", "x"},
+		"\t-w\n4\r":                        {"-w", "4"},
+		`-e PATTERN=\d+ # -w 3`:            {"-e", "PATTERN=d+", "#", "-w", "3"},
+		"":                                 nil,
+	} {
+		if got, err := splitArgs(line); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q is split into %q (%v), want %q", line, got, err, want)
+		}
 	}
-	if _, err := splitArgs(`'open`); err == nil {
-		t.Error("an open quote was accepted")
+	for _, line := range []string{`'open`, `"open`, `a\`} {
+		if got, err := splitArgs(line); err == nil {
+			t.Errorf("%q was accepted as %q", line, got)
+		}
 	}
 }
 

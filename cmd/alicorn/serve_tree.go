@@ -5,11 +5,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
-	"net"
+
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,6 +71,9 @@ func (f *serveFlags) tree(app found, statics []staticDir) (*config.Tree, error) 
 	}
 	const name = "serve.conf"
 	parsed, err := config.Parse(name, text.Bytes())
+	if err == nil {
+		f.place(parsed)
+	}
 	return &config.Tree{Root: parsed, Files: []string{name}, Contents: map[string][]byte{name: text.Bytes()}}, err
 }
 
@@ -89,8 +92,8 @@ func (f *serveFlags) global(app found) []*config.Node {
 		}
 		nodes = append(nodes, config.NewNode("access_log", log))
 	}
-	if f.grace > 0 {
-		nodes = append(nodes, config.NewNode("worker_shutdown_timeout", strconv.Itoa(f.grace)+"s"))
+	if f.has("graceful-timeout") {
+		nodes = append(nodes, config.NewNode("worker_shutdown_timeout", f.patience()))
 	}
 	if front := f.frontBeside(app); front != "" {
 		nodes = append(nodes, config.NewNode("user", front))
@@ -100,6 +103,14 @@ func (f *serveFlags) global(app found) []*config.Node {
 	}
 	if f.fields > 0 {
 		nodes = append(nodes, config.NewNode("max_headers", strconv.Itoa(f.fields)))
+	}
+	if f.has("limit-request-field_size") && (f.fieldSize == 0 || f.fieldSize > usualField) {
+		const most = 64 << 10
+		size := min(max(f.fieldSize, usualField), most)
+		if f.fieldSize == 0 {
+			size = most
+		}
+		nodes = append(nodes, config.NewNode("large_client_header_buffers", "4", strconv.Itoa((size+1023)>>10)+"k"))
 	}
 	if f.daemon {
 		nodes = append(nodes, config.NewNode("daemon", "on"))
@@ -166,7 +177,9 @@ func (f *serveFlags) app(app found) *config.Node {
 	number("workers", f.workers, "")
 	number("threads", f.threads, "")
 	n = append(n, f.timeouts()...)
-	number("graceful_timeout", f.grace, "s")
+	if f.has("graceful-timeout") {
+		n = append(n, config.NewNode("graceful_timeout", f.patience()))
+	}
 	if f.maxRequests > 0 {
 		args := []string{strconv.Itoa(f.maxRequests)}
 		if f.jitter > 0 {
@@ -174,11 +187,13 @@ func (f *serveFlags) app(app found) *config.Node {
 		}
 		n = append(n, config.NewNode("max_requests", args...))
 	}
-	if len(f.pythonpath) > 0 {
-		n = append(n, config.NewNode("env", "PYTHONPATH="+strings.ReplaceAll(strings.Join(f.pythonpath, ":"), ",", ":")))
-	}
-	for _, e := range f.env {
-		n = append(n, config.NewNode("env", e))
+	n = append(n, f.python(app)...)
+	if f.has(schemesFlag) {
+		pairs := f.schemes
+		if len(pairs) == 0 {
+			pairs = []string{"none"}
+		}
+		n = append(n, config.NewNode("secure_scheme_headers", pairs...))
 	}
 	if f.has("forwarded-allow-ips") {
 		list := strings.FieldsFunc(f.proxies, func(r rune) bool { return r == ',' || r == ' ' })
@@ -195,6 +210,47 @@ func (f *serveFlags) app(app found) *config.Node {
 		n = append(n, config.NewNode("group", f.group))
 	}
 	return config.NewBlock("app", []string{"app"}, n...)
+}
+
+// patience is --graceful-timeout as a time: 0 is at once, which directives have
+// no word for.
+func (f *serveFlags) patience() string {
+	if f.grace == 0 {
+		return "1ms"
+	}
+	return strconv.Itoa(f.grace) + "s"
+}
+
+// python are the directives of the workers' environment and sys.path, as
+// gunicorn's order has them: what the file did, then its settings.
+func (f *serveFlags) python(app found) (n []*config.Node) {
+	var first, last, set []string
+	for _, dirs := range f.pythonpath {
+		for dir := range strings.SplitSeq(dirs, ",") {
+			if !filepath.IsAbs(dir) {
+				dir = filepath.Join(app.directory, dir)
+			}
+			if !slices.Contains(first, dir) {
+				first = slices.Insert(first, 0, dir)
+			}
+		}
+	}
+	if c := f.file; c != nil {
+		first, last, set = append(first, c.first...), c.last, c.environ
+		if len(c.removed) > 0 {
+			n = append(n, config.NewNode("env_unset", c.removed...))
+		}
+	}
+	if len(first) > 0 {
+		n = append(n, config.NewNode("pythonpath", first...))
+	}
+	if len(last) > 0 {
+		n = append(n, config.NewNode("pythonpath_last", last...))
+	}
+	for _, e := range slices.Concat(set, f.env) {
+		n = append(n, config.NewNode("env", e))
+	}
+	return n
 }
 
 // timeouts are what --timeout means: with threads how long the worker may give
@@ -223,7 +279,7 @@ func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error
 	for _, bind := range f.binds {
 		address, err := listenAddress(bind)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", f.label("bind"), err)
 		}
 		args := []string{address}
 		if f.secure() {
@@ -232,8 +288,15 @@ func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error
 		if f.reusePort {
 			args = append(args, "reuseport")
 		}
-		if f.backlog > 0 {
-			args = append(args, "backlog="+strconv.Itoa(f.backlog))
+		if f.has("backlog") {
+			args = append(args, "backlog="+strconv.Itoa(max(f.backlog, 1)))
+		}
+		if f.umask != "" && strings.HasPrefix(address, "unix:") {
+			mask, err := parseMask(f.umask)
+			if err != nil {
+				return nil, err
+			}
+			args = append(args, fmt.Sprintf("mode=%#o", 0o777&^mask))
 		}
 		n = append(n, config.NewNode("listen", args...))
 	}
@@ -354,30 +417,6 @@ func staticLocations(statics []staticDir) []*config.Node {
 		n = append(n, config.NewBlock("location", []string{asks}, config.NewNode("app_pass", "app")))
 	}
 	return n
-}
-
-// listenAddress turns gunicorn's HOST:PORT, HOST, :PORT, unix:PATH and fd-less
-// forms into what listen takes.
-func listenAddress(bind string) (string, error) {
-	if path, ok := strings.CutPrefix(bind, "unix:"); ok {
-		abs, err := filepath.Abs(strings.TrimPrefix(path, "//"))
-		return "unix:" + abs, err
-	}
-	bind = strings.TrimPrefix(strings.TrimPrefix(bind, "tcp://"), "http://")
-	if _, err := config.ParseInt(bind, 0, math.MaxInt); err == nil {
-		bind = ":" + bind
-	}
-	host, port, err := net.SplitHostPort(bind)
-	if err != nil {
-		host, port = strings.Trim(bind, "[]"), "8000"
-	}
-	if host == "" {
-		host = "0.0.0.0"
-	}
-	if _, err := config.ParseInt(port, 0, 65535); err != nil {
-		return "", fmt.Errorf("--bind %q has no valid port", bind)
-	}
-	return net.JoinHostPort(host, port), nil
 }
 
 // staticFlags reads --static URL=DIR.

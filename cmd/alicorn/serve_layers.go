@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"alicorn/config"
+	"alicorn/proxy"
+
+	"github.com/spf13/pflag"
+)
+
+// layers puts the sources of settings over each other as gunicorn does:
+// environment, configuration file, GUNICORN_CMD_ARGS, command line.
+func (f *serveFlags) layers(ctx context.Context, words []string) (*serveFlags, error) {
+	all, err := fromEnvironment()
+	if err != nil {
+		return nil, err
+	}
+	variable, err := fromVariable()
+	if err != nil {
+		return nil, err
+	}
+	file, err := f.configFile(ctx, variable, words)
+	if err != nil {
+		return nil, err
+	}
+	for _, layer := range []*serveFlags{file, variable, f} {
+		if layer == nil {
+			continue
+		}
+		if err := all.merge(layer); err != nil {
+			return nil, err
+		}
+	}
+	if err := all.judgeUser(f, variable); err != nil {
+		return nil, err
+	}
+	if err := all.judgeFiles(); err != nil {
+		return nil, err
+	}
+	return all, all.judgeNotes()
+}
+
+// fromEnvironment are the settings of variables of their own.
+func fromEnvironment() (*serveFlags, error) {
+	f := newLayer("serve", "")
+	for _, v := range []struct{ variable, flag string }{{"WEB_CONCURRENCY", "workers"}, {"FORWARDED_ALLOW_IPS", "forwarded-allow-ips"}} {
+		text, ok := os.LookupEnv(v.variable)
+		if !ok || text == "" && v.flag == "workers" {
+			continue
+		}
+		if err := f.set.Set(v.flag, text); err != nil {
+			return nil, fmt.Errorf("%s: invalid value %q: %w", v.variable, text, err)
+		}
+		f.given[v.flag] = v.variable
+	}
+	return f, nil
+}
+
+// fromVariable are the settings of GUNICORN_CMD_ARGS.
+func fromVariable() (*serveFlags, error) {
+	const name = "GUNICORN_CMD_ARGS"
+	words, err := splitArgs(os.Getenv(name))
+	if err != nil {
+		return nil, err
+	}
+	f := newLayer(name, " in "+name)
+	if err := f.set.Parse(words); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	for _, word := range f.set.Args() {
+		f.notes = append(f.notes, note{fmt.Sprintf("%q in %s", word, name), "the variable holds flags; the application is named on the command line", false})
+	}
+	return f, nil
+}
+
+// newLayer returns an empty layer of settings. where says where they are, behind
+// the name of each.
+func newLayer(name, where string) *serveFlags {
+	set := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	f := newServeFlags(set)
+	f.where = where
+	return f
+}
+
+// Bounds of a request's header that are the front's own, or gunicorn's usual.
+const (
+	usualLine  = 4094
+	usualField = 8190
+)
+
+// judgeNotes returns an error where settings of security do nothing here.
+func (f *serveFlags) judgeNotes() error {
+	var errs []error
+	for _, bound := range []struct {
+		flag         string
+		value, least int
+	}{{"limit-request-line", f.requestLine, usualLine}, {"limit-request-field_size", f.fieldSize, usualField}} {
+		if f.has(bound.flag) && bound.value != 0 && bound.value < bound.least {
+			errs = append(errs, fmt.Errorf("%s has no equivalent here: the front takes as much as %d bytes in any case, and %d is less", f.label(bound.flag), usualField, bound.value))
+		}
+	}
+	for _, n := range f.notes {
+		if n.guards {
+			errs = append(errs, fmt.Errorf("%s has no equivalent here: %s", n.name, n.reason))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// say prints what gunicorn's settings ask for and nothing here does.
+func (f *serveFlags) say(w io.Writer) {
+	line := func(format string, args ...any) {
+		fmt.Fprintf(w, "alicorn: %s\n", proxy.Printable(fmt.Sprintf(format, args...)))
+	}
+	said := map[note]bool{}
+	for _, n := range f.notes {
+		if !n.guards && !said[n] {
+			said[n] = true
+			line("%s has no equivalent here: %s", n.name, n.reason)
+		}
+	}
+	if len(f.hooks) > 0 {
+		line("hooks%s are not called, since this version has none: %s; a later version calls them", f.file.where(), strings.Join(f.hooks, ", "))
+	}
+	if f.file == nil {
+		return
+	}
+	for _, s := range f.file.strange() {
+		hint := ""
+		if s.near != "" {
+			hint = fmt.Sprintf("; did you mean %q?", s.near)
+		}
+		line("%s:%d sets %q, which is none of gunicorn's settings and is read nowhere in the file%s", f.file.path, s.line, s.name, hint)
+	}
+}
+
+// strange returns the names that the file sets in vain, in the order of lines:
+// they may be settings that were meant.
+func (c *confFile) strange() (all []strangeName) {
+	for _, name := range sortedKeys(c.unread) {
+		s := strangeName{name: name, line: c.unread[name], near: nearSetting(name)}
+		constant := name == strings.ToUpper(name)
+		if strings.HasPrefix(name, "_") || constant && s.near == "" {
+			continue
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// strangeName is a name that a file sets in vain.
+type strangeName struct {
+	name string
+	line int
+	near string // the setting that may be meant
+}
+
+// nearSetting returns the setting that name may stand for: in another spelling,
+// by its flag's name, or misspelled; "": none.
+func nearSetting(name string) string {
+	plain := func(s string) string { return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s)) }
+	for _, g := range gunicornSettings {
+		if g.name != "" && (plain(g.name) == plain(name) || g.flag != "" && plain(g.flag) == plain(name)) {
+			return g.name
+		}
+	}
+	return config.Nearest(strings.ToLower(name), settingNames())
+}

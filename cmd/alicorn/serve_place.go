@@ -1,0 +1,31 @@
+package main
+
+import "alicorn/config"
+
+// flagsOf are the flags whose directives these are: a mistake in one is told by
+// the flag's name, since nobody has seen the file.
+var flagsOf = map[string]string{
+	"listen": "bind", "server_name": "domain", "acme_ca": "acme-ca", "acme_email": "email", "tls_internal": "https",
+	"ssl_certificate": "certfile", "ssl_certificate_key": "keyfile", "ssl_client_certificate": "ca-certs", "ssl_verify_client": "cert-reqs",
+	"error_log": "error-logfile", "access_log": "access-logfile", "worker_shutdown_timeout": "graceful-timeout", "pid": "pid",
+	"max_headers": "limit-request-fields", "daemon": "daemon", "keepalive_timeout": "keep-alive",
+	"directory": "chdir", "workers": "workers", "threads": "threads", "timeout": "timeout", "heartbeat": "timeout",
+	"graceful_timeout": "graceful-timeout", "max_requests": "max-requests", "pythonpath": "pythonpath", "env": "env",
+	"secure_scheme_headers": schemesFlag, "forwarded_allow_ips": "forwarded-allow-ips", "user": "user", "group": "group",
+	"alias": "static", "root": "static",
+}
+
+// place puts the names of flags in the place of lines, below n.
+func (f *serveFlags) place(n *config.Node) {
+	for _, c := range n.Children {
+		at := "serve"
+		if flag := flagsOf[c.Name]; flag != "" && f.given[flag] != "" {
+			at = f.given[flag]
+		}
+		c.Pos = config.Pos{File: at}
+		for i := range c.Args {
+			c.Args[i].Pos = c.Pos
+		}
+		f.place(c)
+	}
+}
