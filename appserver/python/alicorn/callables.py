@@ -30,7 +30,7 @@ def is_asgi(value):
 def is_factory(value, named):
     """Whether the function makes an application: it needs no argument, and either cannot
     take WSGI's two or is named as a factory."""
-    if not inspect.isfunction(value) or _is_async(value):
+    if is_proxy(value) or not inspect.isfunction(value) or _is_async(value):
         return False
     return named or _takes(value, 0) and not _takes(value, 2)
 
@@ -47,18 +47,25 @@ def mismatch(factory, arguments, keywords):
     return None
 
 
+def is_proxy(value):
+    """Whether the object stands for another one, as Flask's request does: looking at it may
+    fail, or make what it stands for."""
+    return any("__class__" in vars(kind) for kind in type(value).__mro__[:-1])
+
+
 def instances(module):
     """Returns {name: object} of the applications the module holds, one name for each."""
     found, seen = {}, set()
-    for name, value in sorted(vars(module).items()):
-        if name.startswith("__") or id(value) in seen or not _looks_wsgi(module, value):
+    values = [(name, value) for name, value in sorted(vars(module).items()) if not is_proxy(value)]
+    for name, value in values:
+        if name.startswith("__") or id(value) in seen or not _seems(_looks_wsgi, module, value):
             continue
         seen.add(id(value))
         found[name] = value
     if found:
         return found
-    return {name: value for name, value in sorted(vars(module).items())
-            if not inspect.isclass(value) and is_asgi(value)}
+    return {name: value for name, value in values
+            if not inspect.isclass(value) and _seems(is_asgi, value)}
 
 
 def framework(application):
@@ -84,6 +91,14 @@ def _packages(kind):
     return [base.__module__.partition(".")[0] for base in kind.__mro__]
 
 
+def _seems(question, *values):
+    """Whether the question has the answer yes; an object that cannot be looked at has none."""
+    try:
+        return question(*values)
+    except Exception:
+        return False
+
+
 def _looks_wsgi(module, value):
     if inspect.isclass(value) or inspect.ismodule(value) or not callable(value):
         return False
@@ -100,6 +115,8 @@ def _looks_wsgi(module, value):
 
 
 def _is_async(value):
+    if is_proxy(value):
+        return False
     while isinstance(value, functools.partial):
         value = value.func
     if inspect.isclass(value):
@@ -120,6 +137,8 @@ def _takes(value, count):
 
 
 def _signature(value):
+    if is_proxy(value):
+        return None
     try:
         return inspect.signature(value)
     except (TypeError, ValueError):

@@ -233,7 +233,8 @@ def _pick(module, expression, settings):
     if expression:
         return _evaluate(module, expression)
     candidates = [(name, getattr(module, name, None)) for name in NAMES]
-    candidates = [(name, value) for name, value in candidates if callable(value)]
+    candidates = [(name, value) for name, value in candidates
+                  if callable(value) and not callables.is_proxy(value)]
     if candidates:
         return _made(module, *candidates[0])
     found = callables.instances(module)

@@ -99,6 +99,18 @@ def test_flask_answers(flask, tmp_path):
     assert front.answer(front.request(method="HEAD")).body == b""
 
 
+@pytest.mark.parametrize("app, resolved", [("app", "app:create_app()"), ("app:g", "app:g")])
+def test_flasks_proxies_are_no_applications(own, tmp_path, app, resolved):
+    (tmp_path / "app.py").write_text(
+        "from flask import Flask, current_app, g, request, session\napp = current_app\n"
+        "def create_app():\n    app = Flask(__name__)\n"
+        "    app.add_url_rule('/', 'i', lambda: 'made')\n    return app\n")
+    front = own(app, tmp_path)
+    assert front.ready()["app"] == resolved
+    if app == "app":
+        assert front.answer(front.request("/")).body == b"made"
+
+
 def test_flask_hello_is_one_frame(flask):
     front = flask()
     front.ready()

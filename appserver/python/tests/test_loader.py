@@ -50,6 +50,13 @@ FACTORY = ("def make(*names, **keywords):\n"
      "mod:create_app", "mod:create_app()", b"made"),
     ({"mod.py": "def build():\n    " + (WSGI % ("run", "built")).replace("\n", "\n    ")
                 + "\n    return run\n"}, "mod:build", "mod:build()", b"built"),
+    ({"mod.py": "class Proxy:\n    def fail(self, *a, **k): raise RuntimeError('outside')\n"
+                "    __class__ = property(fail)\n    __getattr__ = __call__ = fail\n"
+                "class Odd:\n    def __getattr__(self, name): raise RuntimeError(name)\n"
+                "    def __call__(self, *a): raise RuntimeError('called')\n"
+                "app = request = Proxy()\nodd = Odd()\ndef create_app():\n    "
+                + (WSGI % ("run", "made")).replace("\n", "\n    ") + "\n    return run\n"},
+     "mod", "mod:create_app()", b"made"),
     ({"shop/__init__.py": "", "shop/wsgi.py": WSGI % ("application", "a module called wsgi")},
      "shop.wsgi:application", "shop.wsgi:application", b"a module called wsgi"),
     ({"site.wsgi": WSGI % ("application", "wsgi file")}, "site.wsgi", "_wsgi_site:application",
