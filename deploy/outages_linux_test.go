@@ -135,7 +135,7 @@ func TestOutagesAreNamedWithTheirRemedy(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestOutagesAreNamedWithTheirRemedy$", "-test.v", "-test.timeout=5m")
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestOutagesAreNamedWithTheirRemedy$", "-test.v", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), outagesEnv+"="+buildPackage(t))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if out, err := cmd.CombinedOutput(); err != nil {
