@@ -184,6 +184,7 @@ func (s *server) runWithControl(ctx context.Context) error {
 		s.p.origin.notify.watch(apiCtx, func(ctx context.Context) error { return s.ask(ctx, verbAlive) })
 	})
 	api.Go(func() { s.watchTrouble(apiCtx) })
+	go s.find(apiCtx)
 	err := s.run(ctx)
 	endAPI()
 	api.Wait()

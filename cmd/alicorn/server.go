@@ -34,6 +34,7 @@ type server struct {
 
 	verbs      verbSocket
 	failures   failures
+	found      atomic.Pointer[findings] // in file systems; nil: nobody has looked yet
 	first      firstStart
 	ending     atomic.Bool  // nothing listens any more
 	queued     atomic.Int64 // reloads that wait for the running one

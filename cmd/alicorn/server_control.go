@@ -73,7 +73,6 @@ func (s *server) Scale(by int) {
 // Status implements control.Server.
 func (s *server) Status() control.Status {
 	st := s.status((*appserver.Pool).Status)
-	st.Barred, st.Full = s.loaded().barred(), s.p.folders.full()
 	st.Trouble = troubleOf(st, time.Now())
 	return st
 }
@@ -94,6 +93,9 @@ func (s *server) status(of func(*appserver.Pool) appserver.PoolStatus) control.S
 	st.Starting, st.Stopping = !s.first.isOver(), s.ending.Load()
 	st.TempSpace.Used, st.TempSpace.Limit = s.apps.TempSpace()
 	st.Certificates, st.Logs = s.Certificates(), lossesOf(ld.generation)
+	if found := s.found.Load(); found != nil {
+		st.Barred, st.Full = found.barred, found.full
+	}
 	st.Failures, st.Overdue = s.failures.list(), ssl.Refused(ld.main, time.Now())
 	if s.link != nil {
 		s.addKeepers(&st)

@@ -71,8 +71,29 @@ func overran(a control.App, now time.Time) string {
 // troubleEvery is how often trouble is looked for.
 const troubleEvery = time.Second
 
-// looksPerSurvey is how many looks use what one has found in the file system.
-const looksPerSurvey = 5
+// findings are what a look at file systems has found.
+type findings struct {
+	barred []string // folders that cannot be served
+	full   []string // folders without space
+}
+
+// findEvery is how often file systems are looked at.
+const findEvery = 5 * time.Second
+
+// find looks at file systems until ctx ends. Nobody waits for it: one that hangs
+// holds up neither the verbs nor the server's end.
+func (s *server) find(ctx context.Context) {
+	t := time.NewTicker(findEvery)
+	defer t.Stop()
+	for {
+		s.found.Store(&findings{s.loaded().barred(), s.p.folders.full()})
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
 // mostReminders bounds what is remembered of trouble that was told.
 const mostReminders = 100
@@ -89,8 +110,7 @@ func (s *server) watchTrouble(ctx context.Context) {
 	t := time.NewTicker(troubleEvery)
 	defer t.Stop()
 	last, told := "", map[string]time.Time{}
-	var barred, full []string
-	for n := 0; ; n++ {
+	for {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -99,12 +119,8 @@ func (s *server) watchTrouble(ctx context.Context) {
 		if !s.first.isOver() || s.ending.Load() {
 			continue
 		}
-		if n%looksPerSurvey == 0 {
-			barred, full = s.loaded().barred(), s.p.folders.full()
-		}
-		now, st := time.Now(), s.status((*appserver.Pool).Brief)
-		st.Barred, st.Full = barred, full
-		all := troubleOf(st, now)
+		now := time.Now()
+		all := troubleOf(s.status((*appserver.Pool).Brief), now)
 		s.sayTrouble(all, told, now)
 		if text := strings.Join(all, "; "); text != last {
 			last = text

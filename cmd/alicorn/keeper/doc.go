@@ -6,6 +6,7 @@
 //	Local      what a configuration takes: listeners, logs, key files (config.Host)
 //	Front      the side that speaks HTTP, in this process or in a child of its own
 //	Keeper     start, reload, reopen, stop: one goroutine owns the state; who waits for whom
+//	proven     the apps as they came up last: what a new front starts where the newest settings did not
 //	Child      a Front in a process without privileges, over a socketpair
 //
 // Started as root there are two processes. The keeper reads no client byte; it
