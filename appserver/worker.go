@@ -34,7 +34,8 @@ const (
 	window      = 256 << 10 // credit of a slot, in bytes
 	indexBits   = 11
 	maxThreads  = 1015 // which with ahead fits the index
-	bootMessage = "app.run() at import? guard it with if __name__ == \"__main__\""
+	bootMessage = "it waits at import for something, such as a database that does not answer, or calls app.run(), " +
+		"which belongs behind if __name__ == \"__main__\"; its stack shows where"
 )
 
 // worker is one process and what the front knows of it. Fields of the second

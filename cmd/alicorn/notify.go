@@ -28,6 +28,7 @@ type notifier struct {
 	mu        sync.Mutex
 	failing   string // what fails though the server serves
 	serving   bool
+	ending    bool
 	reload    bool // a reload is under way
 	succeeded bool // another process is the main one now
 }
@@ -68,6 +69,9 @@ func (n *notifier) ready() {
 		return
 	}
 	n.mu.Lock()
+	if !n.serving {
+		n.failing = "" // what the start has waited for
+	}
 	n.serving = true
 	state := n.state()
 	n.mu.Unlock()
@@ -79,20 +83,24 @@ func (n *notifier) ready() {
 
 // state is the line that says how the server fares. The lock is held.
 func (n *notifier) state() string {
-	if n.failing == "" {
+	switch {
+	case !n.serving:
+		return "STATUS=Starting: " + line(n.failing)
+	case n.failing == "":
 		return "STATUS=Serving"
 	}
 	return "STATUS=Serving, but " + line(n.failing)
 }
 
-// trouble says what fails though the server serves; "": nothing does.
+// trouble says what fails though the server serves, or what the start waits for;
+// "": nothing does.
 func (n *notifier) trouble(text string) {
 	if n == nil {
 		return
 	}
 	n.mu.Lock()
 	n.failing = text
-	state, tell := n.state(), n.serving && !n.reload
+	state, tell := n.state(), (n.serving || text != "") && !n.ending && !n.reload
 	n.mu.Unlock()
 	if tell {
 		n.tell(state)
@@ -153,7 +161,7 @@ func (n *notifier) stopping() {
 		return
 	}
 	n.mu.Lock()
-	n.serving = false
+	n.ending = true
 	n.mu.Unlock()
 	n.tell("STOPPING=1", "STATUS=Finishing the requests in progress")
 }

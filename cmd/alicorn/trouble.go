@@ -28,6 +28,16 @@ func troubleOf(st control.Status, now time.Time) (all []string) {
 	return append(all, serversTrouble(st)...)
 }
 
+// awaited lists the applications that a start waits for.
+func awaited(st control.Status) (all []string) {
+	for _, a := range st.Apps {
+		if a.State == string(appserver.PoolStarting) {
+			all = append(all, fmt.Sprintf("app %q is not ready yet; past startup_timeout the error log shows where it stands", a.Name))
+		}
+	}
+	return all
+}
+
 // serversTrouble is troubleOf without that of applications.
 func serversTrouble(st control.Status) (all []string) {
 	for _, f := range st.Failures {
@@ -109,24 +119,34 @@ func (s *server) watchTrouble(ctx context.Context) {
 	}
 	t := time.NewTicker(troubleEvery)
 	defer t.Stop()
-	last, told := "", map[string]time.Time{}
+	var last newsTold
+	told := map[string]time.Time{}
 	for {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			return
 		}
-		if !s.first.isOver() || s.ending.Load() {
+		if s.ending.Load() {
 			continue
 		}
-		now := time.Now()
-		all := troubleOf(s.status((*appserver.Pool).Brief), now)
+		now, st := time.Now(), s.status((*appserver.Pool).Brief)
+		all := troubleOf(st, now)
 		s.sayTrouble(all, told, now)
-		if text := strings.Join(all, "; "); text != last {
-			last = text
-			s.tellTrouble(text)
+		if st.Starting {
+			all = append(all, awaited(st)...)
+		}
+		if found := (newsTold{st.Starting, strings.Join(all, "; ")}); found != last {
+			last = found
+			s.tellTrouble(found.text)
 		}
 	}
+}
+
+// newsTold is what was told last.
+type newsTold struct {
+	starting bool
+	text     string
 }
 
 // sayTrouble writes news to standard error, where the error log goes elsewhere.

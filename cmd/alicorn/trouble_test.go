@@ -76,6 +76,21 @@ func TestTheServiceManagerIsToldWhatFails(t *testing.T) {
 	}
 }
 
+// Who waits for a start that takes long reads what it waits for.
+func TestTheServiceManagerIsToldWhatAStartWaitsFor(t *testing.T) {
+	t.Parallel()
+	dir := proxytest.PublicDir(t)
+	write(t, dir, "slow.py", "import os, time\nwhile not os.path.exists('go'): time.sleep(0.05)\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    return []\n")
+	write(t, dir, "alicorn.conf", "error_log error.log notice;\napp slow { wsgi slow:app; directory "+dir+"; python /usr/bin/python3; workers 1; }\n"+
+		"server { listen unix:"+filepath.Join(dir, "web.sock")+"; location / { app_pass slow; } }\n")
+	m := listenAsManager(t, filepath.Join(dir, "notify.sock"))
+	startWith(t, ownProgram(t), dir, nil, "NOTIFY_SOCKET="+filepath.Join(dir, "notify.sock"))
+	awaitText(t, m, `STATUS=Starting: app "slow" is not ready yet; past startup_timeout the error log shows where it stands\n`)
+	write(t, dir, "go", "")
+	awaitText(t, m, `READY=1\nSTATUS=Serving`)
+	awaitText(t, m, `STATUS=Serving\n`)
+}
+
 // A start that fails leaves its reason where it is looked for: with the service
 // manager, also while an address is tried again, and with the verbs.
 func TestAStartThatFailsSaysWhyWhereItIsLookedFor(t *testing.T) {
