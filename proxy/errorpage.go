@@ -74,6 +74,7 @@ func (x *Exchange) answerError(err error) error {
 		if f.RetryAfter > 0 {
 			x.Res.Header.Add("Retry-After", strconv.Itoa(f.RetryAfter))
 		}
+		x.status.badRange = f.Status == 416
 		if f.Field.Name != "" {
 			x.Res.Header.Add(f.Field.Name, f.Field.Value)
 		}
@@ -84,7 +85,7 @@ func (x *Exchange) answerError(err error) error {
 		x.Res.Abort()
 		return Done
 	}
-	if x.status.inPage && !x.Core().RecursivePages || x.redirects > maxInternalRedirects {
+	if x.status.lastPage || x.redirects > maxInternalRedirects {
 		return x.plainStatus(status)
 	}
 	p := x.Core().errorPage(status)
@@ -110,6 +111,7 @@ func classify(err error) (status Status, level Level, reason string) {
 // errorPage follows p for status.
 func (x *Exchange) errorPage(p *errorPage, status Status) error {
 	x.status.inPage = true
+	x.status.lastPage = !x.Core().RecursivePages
 	switch {
 	case p.override != 0:
 		x.status.override = p.override

@@ -180,7 +180,7 @@ func (x *Exchange) do(actions []Action) error {
 // follow goes where an internal redirect leads.
 func (x *Exchange) follow(r *Redirect) error {
 	if x.redirects++; x.redirects > maxInternalRedirects {
-		x.status.inPage = true // no error page can help
+		x.status.lastPage = true // no error page can help
 		return &Fail{Status: 500, Level: LevelError, Reason: "rewrite or internal redirection cycle while redirecting to \"" + r.URI + "\""}
 	}
 	x.Internal = true
@@ -225,7 +225,7 @@ func (x *Exchange) rescue() {
 			x.Res.Abort()
 		}
 	}()
-	x.status.inPage = true
+	x.status.inPage, x.status.lastPage = true, true
 	x.run(Status(500))
 }
 
