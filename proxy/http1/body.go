@@ -217,13 +217,14 @@ func hexValue(c byte) int {
 }
 
 // chunkExtension skips to the CRLF that ends the size line; ch is the first
-// byte after the digits. Extensions are not interpreted.
+// byte after the digits. Extensions are not interpreted. Blanks may stand before
+// the ";" of one, not alone (RFC 9112 section 7.1.1).
 func (c *conn) chunkExtension(ch byte) error {
 	b := &c.body
 	if ch != '\r' && ch != ';' && ch != ' ' && ch != '\t' {
 		return bad("an invalid chunk size")
 	}
-	seen := ch == ';'
+	seen, blank := ch == ';', ch == ' ' || ch == '\t'
 	for ch != '\r' {
 		var err error
 		if ch, err = c.readByte(); err != nil {
@@ -239,6 +240,9 @@ func (c *conn) chunkExtension(ch byte) error {
 		case !seen && ch != ' ' && ch != '\t' && ch != '\r':
 			return bad("an invalid chunk size")
 		}
+	}
+	if blank && !seen {
+		return bad("blanks between a chunk size and its CRLF")
 	}
 	ch, err := c.readByte()
 	if err == nil && ch != '\n' {

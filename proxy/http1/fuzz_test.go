@@ -76,6 +76,7 @@ func lenient(r *proxy.Request, fields [][]byte) string {
 // strict has what we refuse although net/http reads it, by our reason, and why
 // that is right. Nothing else may be refused that net/http reads.
 var strict = map[string]string{
+	"client sent blanks between a chunk size and its CRLF":            "RFC 9112 section 7.1: they may stand before an extension only",
 	"client sent invalid request target":                              "RFC 9112 section 3.2: only paths and absolute http and https targets; nginx too",
 	"client sent invalid host in the request target":                  "RFC 9112 section 3.2.2 and RFC 3986 section 3.2.2",
 	"client sent invalid version":                                     "RFC 9112 section 2.3: 0.9 has no fields",
