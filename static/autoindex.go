@@ -51,7 +51,7 @@ func (st *site) list(x *proxy.Exchange, dir string) error {
 	if st.format == listJSON {
 		return x.Res.Reply(200, "application/json", listJSONOf(entries))
 	}
-	return x.Res.Reply(200, "text/html", st.listHTML(x.Req.Path, entries))
+	return x.Res.Reply(200, "text/html; charset=utf-8", st.listHTML(x.Req.Path, entries))
 }
 
 // maxEntries bounds a list, so that one request cannot take all memory.

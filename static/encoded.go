@@ -14,34 +14,47 @@ var encodings = []encoding{{"zstd", ".zst"}, {"br", ".br"}, {"gzip", ".gz"}}
 
 const gzipIndex = 2
 
-// varies reports that what is sent depends on Accept-Encoding.
-func (st *site) varies() bool { return st.encoded || st.gzip == gzipOn }
+// chooses reports that what is sent depends on Accept-Encoding where a file has
+// variants.
+func (st *site) chooses() bool { return st.encoded || st.gzip == gzipOn }
 
 // openBest opens the variant of lk.name that the client likes best, or the
-// file itself.
-func (st *site) openBest(x *proxy.Exchange, lk *lookup) (encoding, error) {
+// file itself. varies: other clients get another one.
+func (st *site) openBest(x *proxy.Exchange, lk *lookup) (e encoding, varies bool, err error) {
 	switch {
 	case st.gzip == gzipAlways:
 		if st.openVariant(lk, encodings[gzipIndex]) {
-			return encodings[gzipIndex], nil
+			return encodings[gzipIndex], false, nil
 		}
-	case st.varies():
+	case st.chooses():
+		var tried [3]bool
 		if accept, ok := x.Req.Header.Lookup(proxy.FieldAcceptEncoding); ok {
-			if enc, ok := st.openAccepted(lk, accept); ok {
-				return enc, nil
+			if enc, ok := st.openAccepted(lk, accept, &tried); ok {
+				return enc, true, nil
 			}
 		}
+		varies = st.hasVariant(lk, &tried)
 	}
-	return encoding{}, st.open(lk, "")
+	return encoding{}, varies, st.open(lk, "")
+}
+
+// hasVariant reports whether there is a variant that was not tried.
+func (st *site) hasVariant(lk *lookup, tried *[3]bool) bool {
+	for i, e := range encodings {
+		if !tried[i] && (st.encoded || i == gzipIndex) && st.openVariant(lk, e) {
+			lk.close()
+			return true
+		}
+	}
+	return false
 }
 
 // openAccepted tries the encodings in the order of the client's qualities.
-func (st *site) openAccepted(lk *lookup, accept string) (encoding, bool) {
+func (st *site) openAccepted(lk *lookup, accept string, tried *[3]bool) (encoding, bool) {
 	floor := 1
 	if names(accept, "identity") {
 		floor = max(proxy.CodingQuality(accept, "identity"), 1)
 	}
-	var tried [3]bool
 	for {
 		best, most := -1, floor-1
 		for i, e := range encodings {

@@ -32,7 +32,7 @@ func (st *site) Serve(x *proxy.Exchange) error {
 	if strings.HasSuffix(path, "/") {
 		return st.serveDirectory(x, lk)
 	}
-	enc, err := st.openBest(x, lk)
+	enc, varies, err := st.openBest(x, lk)
 	if err != nil {
 		return st.refuse(x, st.openCall(), string(lk.name), err)
 	}
@@ -44,7 +44,7 @@ func (st *site) Serve(x *proxy.Exchange) error {
 	case x.Req.Method == "POST":
 		return errNotAllowed
 	}
-	return st.answer(x, lk, enc)
+	return st.answer(x, lk, enc, varies)
 }
 
 // openCall is the system call that opens files, for the log.
@@ -63,8 +63,9 @@ func (st *site) irregular(lk *lookup) error {
 	return &proxy.Fail{Status: 404, Level: proxy.LevelCrit, Reason: fmt.Sprintf("%q is not a regular file", lk.name)}
 }
 
-// answer responds with the open, regular file.
-func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding) error {
+// answer responds with the open, regular file; varies says that others get
+// another form of it.
+func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding, varies bool) error {
 	r, size, v := &x.Res, lk.file.size, st.validators(&lk.file)
 	etag := ""
 	if st.etag {
@@ -77,7 +78,7 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding) error {
 	if status == 412 {
 		return proxy.Status(412)
 	}
-	if st.varies() {
+	if varies {
 		r.Header.AddID(proxy.FieldVary, "Vary", "Accept-Encoding")
 	}
 	if given == 0 || given == 200 {

@@ -136,10 +136,10 @@ func (m module) answers() []config.Directive {
 			Help: "How many ranges one request may ask for; with more the whole file is sent. 0 ignores ranges.",
 			Set:  config.Int(k, 0, 1<<20, func(c *settings) *int { return &c.maxRanges })},
 		{Name: "gzip_static", In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off | always", Default: "off",
-			Help: "on sends FILE.gz in place of FILE to clients that take gzip, with Vary: Accept-Encoding; always sends it to all. Clients may ask for ranges of it. For .br and .zst files see precompressed.",
+			Help: "on sends FILE.gz in place of FILE to clients that take gzip, and Vary: Accept-Encoding with both; always sends it to all. Clients may ask for ranges of it. For .br and .zst files see precompressed.",
 			Set: config.Enum(k, []config.Choice[gzipStatic]{{Word: "off", Value: gzipOff}, {Word: "on", Value: gzipOn}, {Word: "always", Value: gzipAlways}},
 				func(c *settings) *gzipStatic { return &c.gzip })},
-		flag("precompressed", "off", "Sends FILE.zst, FILE.br or FILE.gz in place of FILE: the one that the client's Accept-Encoding weighs highest, in this order when equal, unless it weighs identity higher. Answers carry Vary: Accept-Encoding. nginx itself has only gzip_static.",
+		flag("precompressed", "off", "Sends FILE.zst, FILE.br or FILE.gz in place of FILE: the one that the client's Accept-Encoding weighs highest, in this order when equal, unless it weighs identity higher. Answers for a file that has such a form carry Vary: Accept-Encoding. nginx itself has only gzip_static.",
 			func(c *settings) *bool { return &c.encoded }),
 	}
 }
