@@ -79,6 +79,8 @@ type status struct {
 	override int  // error_page's =code; 0: none
 	keep     bool // error_page's "=": the status of whatever answers
 	inPage   bool // an error page is being made
+	badRange bool // no byte of the file is in the range that the client asks for
+	lastPage bool // an error in it has no page: recursive_error_pages was off where a page was chosen
 }
 
 var exchanges = sync.Pool{New: func() any { return new(Exchange) }}

@@ -62,6 +62,17 @@ func (r *Response) Finished() bool { return r.done }
 // and 304 and 1xx. Writes are then accepted and dropped.
 func (r *Response) Bodyless() bool { return r.bodyless }
 
+// Ordinary reports whether the status is one of those that add_header and
+// expires are for. As in nginx, which finds it out behind them, 416 is one where
+// the range of a file was asked for.
+func (r *Response) Ordinary() bool {
+	switch r.Status {
+	case 200, 201, 204, 206, 301, 302, 303, 304, 307, 308:
+		return true
+	}
+	return r.Status == 416 && r.x.status.badRange
+}
+
 // Use installs a body filter; called by a HeaderFilter. Filters installed
 // first see the body first.
 func (r *Response) Use(f BodyFilter) { r.filters = append(r.filters, f) }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,7 +117,7 @@ func TestPrecompressedFilesFollowAcceptEncoding(t *testing.T) {
 			fields = []string{"Accept-Encoding: " + c.accept}
 		}
 		r := s.Get(c.target, fields...)
-		if h := &r.Header; r.Text() != c.body || h.Get("Content-Encoding") != c.encoding || h.Get("Vary") != "Accept-Encoding" || h.Get("Content-Type") != "text/css" ||
+		if h := &r.Header; r.Text() != c.body || h.Get("Content-Encoding") != c.encoding || (h.Get("Vary") == "Accept-Encoding") != (c.target != "/c.css") || h.Get("Content-Type") != "text/css" ||
 			!strings.HasSuffix(h.Get("ETag"), "-"+string('0'+byte(len(c.body)))+`"`) {
 			t.Errorf("%s, Accept-Encoding %q: got %d %q %+v", c.target, c.accept, r.Status, r.Text(), r.Header)
 		}
@@ -124,6 +125,30 @@ func TestPrecompressedFilesFollowAcceptEncoding(t *testing.T) {
 	r := s.Get("/a.css", "Accept-Encoding: gzip", "Range: bytes=1-")
 	if r.Status != 206 || r.Text() != "z" || r.Header.Get("Content-Encoding") != "gzip" || r.Header.Get("Content-Range") != "bytes 1-1/2" {
 		t.Errorf("a range of a variant: got %d %q %+v", r.Status, r.Text(), r.Header)
+	}
+}
+
+// Caches keep apart what differs, and nothing else.
+func TestVaryStandsWhereThereIsAVariant(t *testing.T) {
+	files := folder(t, map[string]string{"a.css": "plain", "a.css.gz": "gz", "b.css": "plain", "b.css.br": "brot", "c.css": "plain"})
+	for _, c := range []struct {
+		text string
+		vary string // targets
+	}{
+		{"gzip_static on;", "/a.css"}, {"gzip_static always;", ""}, {"gzip_static off;", ""}, {"precompressed on;", "/a.css /b.css"},
+		{"gzip_static on; open_file_cache max=10; open_file_cache_errors on;", "/a.css"},
+	} {
+		s := start(t, files, "server { listen 80; root ROOT; "+c.text+" }")
+		for _, target := range []string{"/a.css", "/b.css", "/c.css"} {
+			for _, accept := range []string{"", "gzip", "br", "identity", "zstd, gzip;q=0"} {
+				for _, span := range []string{"bytes=0-1", "bytes=1-", "none"} {
+					r := s.Get(target, "Accept-Encoding: "+accept, "Range: "+span)
+					if varies := r.Header.Get("Vary") == "Accept-Encoding"; varies != slices.Contains(strings.Fields(c.vary), target) {
+						t.Errorf("%s %s, Accept-Encoding %q, Range %s: %d, Vary %v", c.text, target, accept, span, r.Status, varies)
+					}
+				}
+			}
+		}
 	}
 }
 
@@ -138,8 +163,20 @@ func TestUnsatisfiableRangesNameTheSize(t *testing.T) {
 	}
 }
 
+// An answer 416 to a range has what the 200 would have had; another one has not.
+func TestUnsatisfiableRangesHaveTheFieldsOfTheFile(t *testing.T) {
+	s := start(t, folder(t, map[string]string{"a.txt": "0123456789"}),
+		"server { listen 80; root ROOT; expires 1h; add_header X-Nested yes; add_header X-Every yes always; location /r { return 416; } }")
+	for _, c := range []struct{ target, span, own string }{{"/a.txt", "bytes=10-", "yes"}, {"/a.txt", "bytes=0-", "yes"}, {"/r", "bytes=0-", ""}, {"/none", "bytes=10-", ""}} {
+		h := s.Get(c.target, "Range: "+c.span).Header
+		if h.Get("X-Nested") != c.own || h.Get("X-Every") != "yes" || (h.Get("Cache-Control") == "max-age=3600") != (c.own != "") {
+			t.Errorf("%s %s: %+v", c.target, c.span, h)
+		}
+	}
+}
+
 func TestNotModifiedKeepsWhatCachesNeed(t *testing.T) {
-	s := start(t, folder(t, map[string]string{"a.txt": "a"}), "server { listen 80; root ROOT; expires 1h; gzip_static on; }")
+	s := start(t, folder(t, map[string]string{"a.txt": "a", "a.txt.gz": "z"}), "server { listen 80; root ROOT; expires 1h; gzip_static on; }")
 	full := s.Get("/a.txt")
 	r := s.Get("/a.txt", "If-None-Match: "+full.Header.Get("ETag"))
 	if r.Status != 304 || r.Length != -1 || r.Header.Get("Content-Type") != "" {

@@ -136,9 +136,7 @@ type expiresText struct {
 
 // filter is the header filter.
 func (d *expiresDirective) filter(x *proxy.Exchange) error {
-	switch x.Res.Status {
-	case 200, 201, 204, 206, 301, 302, 303, 304, 307, 308:
-	default:
+	if !x.Res.Ordinary() {
 		return nil
 	}
 	h, e := &x.Res.Header, d.expiry

@@ -31,7 +31,7 @@ func Module() proxy.Module {
 		Directives: []config.Directive{{
 			Name: "add_header", In: config.AnyLevel | config.LocationIf, Args: config.Arity{Min: 2, Max: 3}, Repeat: true,
 			Syntax: "NAME VALUE [always]", Set: set(k),
-			Help: "Adds a field to responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, and with always to every response. A value that is empty adds none. A block that has its own add_header does not inherit those of the block around it.",
+			Help: "Adds a field to responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, to 416 for a range that a file does not have, and with always to every response. A value that is empty adds none. A block that has its own add_header does not inherit those of the block around it.",
 		}},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			added := k.In(s).added.Items()
@@ -65,15 +65,6 @@ func set(k *config.Key[settings]) config.Setter {
 	}
 }
 
-// ordinary are the statuses that add_header is for without always.
-func ordinary(status int) bool {
-	switch status {
-	case 200, 201, 204, 206, 301, 302, 303, 304, 307, 308:
-		return true
-	}
-	return false
-}
-
 // isName reports whether s is a token (RFC 9110 section 5.6.2).
 func isName(s string) bool {
 	for i := range len(s) {
@@ -100,7 +91,7 @@ func unfold(value string) string {
 func add(x *proxy.Exchange, added []field) {
 	for i := range added {
 		f := &added[i]
-		if !f.always && !ordinary(x.Res.Status) {
+		if !f.always && !x.Res.Ordinary() {
 			continue
 		}
 		value := f.value.String(x)
