@@ -82,7 +82,7 @@ func (m core) simple() []config.Directive {
 			Set:  config.String(k, func(c *coreSettings) *string { return &c.DefaultType })},
 		{Name: "types", In: config.AnyLevel, Block: true, Args: config.NoArgs, Repeat: true, Syntax: "{ TYPE EXTENSION ...; }", Set: m.setTypes,
 			Default: "the built-in table, larger than nginx's mime.types",
-			Help:    "Content types by file extension, without case. A block's own types replace those it inherits."},
+			Help:    "Content types by file extension, without case. A block's own types replace those it inherits; at the top of a file without http { } they add to the built-in ones."},
 		{Name: "internal", In: config.Location, Args: config.NoArgs,
 			Help: "The location answers internal redirects only; a client's request for it is 404.",
 			Set:  func(s *config.Scope, n *config.Node) error { k.In(s).Internal = true; return nil }},

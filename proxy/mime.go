@@ -50,11 +50,15 @@ func (c *Core) TypeOf(path string) string {
 }
 
 // setTypes reads a types block. The first one of a block replaces what it
-// inherits; more of them add.
+// inherits; more of them add. At the top of a file without http { } all add to
+// the built-in ones: nginx includes such a file where mime.types is in effect.
 func (m core) setTypes(s *config.Scope, n *config.Node) error {
 	c := m.settings.In(s)
 	if c.typesOf != s {
 		c.types, c.typesOf = &Types{byExtension: map[string]string{}}, s
+		if s.Parent == nil {
+			c.types = builtinTypes()
+		}
 	}
 	for _, line := range n.Children {
 		if line.Block || len(line.Args) == 0 {
