@@ -113,6 +113,18 @@ func ParsePieces(l *config.Load, pos config.Pos, text string, done func([]Piece)
 	})
 }
 
+// ParseVariable gives the variable of that name to done once every variable is
+// known. Mistakes are recorded in l.
+func ParseVariable(l *config.Load, pos config.Pos, name string, done func(Getter)) {
+	l.Defer(pos, func() error {
+		g, err := registryOf(l).lookup(name)
+		if err == nil {
+			done(g)
+		}
+		return err
+	})
+}
+
 // SetTemplate is a Setter for a value with variables.
 func SetTemplate[T any](k *config.Key[T], field func(c *T) **Template) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {

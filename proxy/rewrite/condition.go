@@ -98,10 +98,10 @@ func (q question) compile(l *config.Load) (condition, error) {
 	if q.test != "" {
 		return &fileTest{parseValue(l, q.operand), q.test[0], q.negated}, nil
 	}
-	if !isName(q.variable.Text[1:]) {
+	if strings.ContainsAny(q.variable.Text[1:], "=~!$(){}") {
 		return nil, invalid(q.variable)
 	}
-	subject := parseValue(l, q.variable)
+	subject := variable(l, q.variable)
 	switch q.operator {
 	case "":
 		return &truth{subject}, nil
@@ -113,6 +113,18 @@ func (q question) compile(l *config.Load) (condition, error) {
 		return nil, &config.Error{Pos: q.operand.Pos, Msg: err.Error()}
 	}
 	return &match{subject, re, q.negated}, nil
+}
+
+// variable returns the variable that a condition asks about. As in nginx its
+// name is all of the word: $arg_a-b is the argument a-b, which only a condition
+// can ask about, since elsewhere a variable's name ends before the hyphen.
+func variable(l *config.Load, a config.Arg) *value {
+	v := &value{}
+	name := a.Text[1:]
+	proxy.ParseVariable(l, a.Pos, name, func(get proxy.Getter) {
+		v.pieces, v.text = compilePieces([]proxy.Piece{{Name: name, Get: get}})
+	})
+	return v
 }
 
 // truth is a variable alone.

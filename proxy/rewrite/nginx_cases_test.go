@@ -58,6 +58,12 @@ var flags = []side{
 }
 
 var arguments = []side{
+	{text: `location / { if ($arg_a-b) { return 200 "yes|$arg_a-b"; } return 200 "no|$arg_a-b"; }`, targets: []string{"/", "/?a-b=1", "/?a=1", "/?a-b=0", "/?A-B=1&a=2"}},
+	{text: `location / { if ($arg_a.b = x) { return 200 yes; } if ($arg_a-b !~ ^x) { return 200 "not"; } return 200 no; }`, targets: []string{"/", "/?a.b=x", "/?a-b=x", "/?a-b=y"}},
+	{text: `error_page 404 /1; location / { return 404; } location /rec { recursive_error_pages on; return 404; } location /1 { recursive_error_pages on; error_page 403 /2; return 403; } location /2 { error_page 410 =200 /3; return 410; } location /3 { return 200 "3 $status"; }`, targets: []string{"/", "/rec"}},
+	{text: `error_page 404 /1; error_page 403 /2; recursive_error_pages on; location / { recursive_error_pages off; return 404; } location /rec { return 404; } location /1 { return 403; } location /2 { return 200 "2 $status"; }`, targets: []string{"/", "/rec"}},
+	{text: `error_page 404 /1; error_page 403 /2; recursive_error_pages on; location / { return 404; } location /1 { recursive_error_pages off; return 403; } location /2 { return 404; }`, targets: []string{"/"}},
+	{text: `error_page 404 @n; recursive_error_pages on; location / { return 404; } location @n { error_page 403 /2; return 403; } location /2 { return 200 "2 $status"; }`, targets: []string{"/"}},
 	{text: `rewrite ^ /new?y=2; location / { return 200 "$uri|$args"; }`, targets: plain},
 	{text: `rewrite ^ /new?y=2?; location / { return 200 "$uri|$args"; }`, targets: plain},
 	{text: `rewrite ^ /new?; location / { return 200 "$uri|$args|$is_args"; }`, targets: plain},

@@ -129,7 +129,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"if (host = a) { }":                 `alicorn.conf:1:25: invalid condition "host"`,
 		"if ($host =) { }":                  `invalid condition "$host"`,
 		"if ($host = a b) { }":              `invalid condition "$host"`,
-		"if ($ho-st = a) { }":               `invalid condition "$ho-st"`,
+		"if ($ho-st = a) { }":               `unknown variable "$ho-st"`,
 		"if ($host is a) { }":               `alicorn.conf:1:31: unexpected "is" in a condition; it is`,
 		"if ($host ~ (a) { }":               `regular expression "(a": `,
 		"if (-y a) { }":                     `invalid condition "-y"`,
