@@ -11,6 +11,7 @@ package ssl
 
 import (
 	stdtls "crypto/tls"
+	"fmt"
 	"slices"
 	"time"
 
@@ -84,7 +85,7 @@ func (m module) directives() []config.Directive {
 			Help: "A file with passwords for encrypted keys, one a line; each is tried. Keys may be of PKCS #8 (PBES2 with PBKDF2, and AES or 3DES, as OpenSSL writes them) or of its older format. Opened keys are in memory only."},
 		{Name: "ssl_protocols", In: levels, Args: config.SomeArg, Set: m.setProtocols,
 			Syntax: "[TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3]", Default: "TLSv1.2 TLSv1.3",
-			Help: "The versions of TLS that clients may use. Those between the oldest and the newest cannot be left out; SSLv2 and SSLv3 do not exist here. Unlike in nginx each server of an address has its own."},
+			Help: "The versions of TLS that clients may use. Those between the oldest and the newest cannot be left out; SSLv2 and SSLv3 do not exist here: they are passed over, with a warning. Unlike in nginx each server of an address has its own."},
 		{Name: "ssl_reject_handshake", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(m.settings, func(c *settings) *bool { return &c.reject }),
 			Help: "Refuses every handshake for this server with the alert unrecognized_name. In the default server it turns away clients that ask for a name that no server has, and needs no certificate."},
@@ -95,9 +96,16 @@ func (m module) directives() []config.Directive {
 }
 
 func (m module) setProtocols(s *config.Scope, n *config.Node) error {
-	names := make([]string, len(n.Args))
-	for i, a := range n.Args {
-		names[i] = a.Text
+	var names []string
+	for _, a := range n.Args {
+		if a.Text != "SSLv2" && a.Text != "SSLv3" {
+			names = append(names, a.Text)
+			continue
+		}
+		s.Load().Warn(a.Pos, "%s in ssl_protocols has no effect: it is broken, and no client can use it", a.Text)
+	}
+	if names == nil {
+		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("ssl_protocols: %s is broken and not supported; use TLSv1.2 TLSv1.3", n.Arg(0))}
 	}
 	return m.useProtocols(s, n, names)
 }

@@ -235,6 +235,25 @@ func TestMistakesAreFoundAtCheck(t *testing.T) {
 	}
 }
 
+func TestProtocolsThatAreNoMoreAreWarnedOf(t *testing.T) {
+	dir := t.TempDir()
+	certificates(t, dir, "a")
+	for _, c := range []struct{ protocols, want string }{
+		{"TLSv1.2 TLSv1.3", ""}, {"SSLv3 TLSv1.2", "SSLv3"}, {"SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2", "SSLv2 SSLv3"}, {"TLSv1.3 SSLv2", "SSLv2"},
+	} {
+		warnings, err := proxytest.Check(t, configOf(dir, "ssl_protocols "+c.protocols+"; server { listen 443 ssl; server_name a.example; ssl_certificate a.crt; ssl_certificate_key a.key; }"))
+		var got []string
+		for _, w := range warnings {
+			if name, _, ok := strings.Cut(w.Msg, " in ssl_protocols has no effect: "); ok && w.Pos.Line == 1 && !w.Verbose {
+				got = append(got, name)
+			}
+		}
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("%s: warned of %q, want %q; %v", c.protocols, got, c.want, err)
+		}
+	}
+}
+
 func TestCertificatesThatClientsWillRefuseAreWarnedOf(t *testing.T) {
 	dir := t.TempDir()
 	certificates(t, dir, "a")
