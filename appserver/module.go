@@ -83,7 +83,7 @@ func Module(rt *Runtime) proxy.Module {
 	return proxy.Module{
 		Name:       "appserver",
 		Settings:   k,
-		Directives: append(appDirectives(k, rt), passDirectives(k)...),
+		Directives: slices.Concat(appDirectives(k, rt), passDirectives(k), tempPathDirectives(k)),
 		Variables: []proxy.Variable{{Name: "app_worker", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 			return append(dst, x.Upstream.Worker...), x.Upstream.Worker != ""
 		}}},
@@ -232,12 +232,21 @@ func passDirectives(k *key) []config.Directive {
 			Help: "How much of a response that memory does not hold may wait in a temporary file, so that a slow reader does not hold a worker. Past it, and with 0, the worker waits for the client."},
 		{Name: "temp_space", In: config.HTTP, Args: config.OneArg, Syntax: "SIZE | PERCENT%", Default: "20%", Set: setTempSpace(k),
 			Help: "How much the temporary files of request bodies and responses may take together; a share is that of the smallest file system that one of the folders for them is in (client_body_temp_path, app_temp_path). Past it a request body that needs a file is answered 413, and a worker whose response needs one waits for its client."},
-		{Name: "app_temp_path", In: config.AnyLevel, Args: config.OneArg, Syntax: "DIR", Default: "the temporary directory",
-			Set: func(s *config.Scope, n *config.Node) error {
-				k.In(s).tempDir = absolute(s, n.Arg(0))
-				s.Load().WritesTemporary(n.Args[0].Pos, k.In(s).tempDir)
-				return nil
-			},
-			Help: "The folder for temporary files of responses; they have no names there. Unlike nginx's it takes no levels."},
+		{Name: "app_temp_path", In: config.AnyLevel, Args: config.OneArg, Syntax: "DIR", Default: "the temporary directory", Set: setTempPath(k, len(tempPaths)+1),
+			Help: "The folder for temporary files of responses; they have no names there. Unlike nginx's directives of that kind it takes no levels."},
 	}
+}
+
+// tempPaths are nginx's directives for the folder that app_temp_path names, one
+// for each protocol to an application. Of several in a block the last one here
+// counts, and app_temp_path more than any.
+var tempPaths = []string{"fastcgi_temp_path", "scgi_temp_path", "proxy_temp_path", "uwsgi_temp_path"}
+
+func tempPathDirectives(k *key) []config.Directive {
+	var d []config.Directive
+	for i, name := range tempPaths {
+		d = append(d, config.Directive{Name: name, In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 4}, Syntax: "DIR [LEVEL ...]", Default: "the temporary directory", Set: setTempPath(k, i+1),
+			Help: "The folder for temporary files of responses, as app_temp_path names it: here no other protocol leads to an application. Where a block has several, app_temp_path counts, else uwsgi_temp_path, proxy_temp_path, scgi_temp_path, fastcgi_temp_path. Levels are accepted and not needed: no file has a name."})
+	}
+	return d
 }

@@ -24,7 +24,8 @@ type settings struct {
 	buffers   int64 // app_buffers: memory that one response may wait in
 	maxTemp   int64 // app_max_temp_file_size
 	tempSpace tempSpace
-	tempDir   string // app_temp_path
+	tempDir   string // app_temp_path, or one of tempPaths
+	tempRank  int    // of that directive, where this very block has it
 	keeper    bool   // another, privileged process starts workers and has checked what they need
 }
 
@@ -34,7 +35,9 @@ func newKey(rt *Runtime) *key {
 	k := config.NewKey(func() settings {
 		return settings{buffers: 8 * 32 << 10, maxTemp: 256 << 20, tempSpace: tempSpace{percent: 20}, tempDir: rt.o.TempDir, keeper: rt.o.Launcher != nil}
 	})
-	k.Enter = func(s *config.Scope, c *settings) { c.app, c.pass, c.folders = nil, nil, folderSettings{} }
+	k.Enter = func(s *config.Scope, c *settings) {
+		c.app, c.pass, c.folders, c.tempRank = nil, nil, folderSettings{}, 0
+	}
 	k.Leave = func(s *config.Scope, c *settings) error {
 		if s.Context != config.App || c.app == nil {
 			return nil
@@ -348,6 +351,34 @@ func positiveOrOff(k *key, field func(a *App) *time.Duration) config.Setter {
 		}
 		return set(s, n)
 	}
+}
+
+// setTempPath takes the folder for temporary files, unless a directive of a
+// higher rank has named one in this block.
+func setTempPath(k *key, rank int) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		if err := checkLevels(n); err != nil {
+			return err
+		}
+		c := k.In(s)
+		if rank < c.tempRank {
+			s.Load().Note(n.Pos, "%s has no effect beside the directive that counts more", n.Name)
+			return nil
+		}
+		c.tempDir, c.tempRank = absolute(s, n.Arg(0)), rank
+		s.Load().WritesTemporary(n.Args[0].Pos, c.tempDir)
+		return nil
+	}
+}
+
+// checkLevels refuses what are no levels of nginx's: numbers from 1 to 3.
+func checkLevels(n *config.Node) error {
+	for _, a := range n.Args[1:] {
+		if _, err := config.ParseInt(a.Text, 1, 3); err != nil {
+			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s: %q is no level; a level is 1, 2 or 3", n.Name, a.Text)}
+		}
+	}
+	return nil
 }
 
 func setBuffers(k *key) config.Setter {
