@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -31,7 +32,8 @@ type token struct {
 	newlines int
 }
 
-// lexer cuts a file into tokens exactly where nginx's ngx_conf_read_token does.
+// lexer cuts a file into tokens exactly where nginx's ngx_conf_read_token does,
+// but for the "{" of a regular expression, which is a mistake in both.
 // Mistakes go to errs, and lexing goes on where the next directive may begin.
 type lexer struct {
 	file string
@@ -109,6 +111,9 @@ func (l *lexer) word(t *token) {
 		start++
 	}
 	end, ok := l.wordEnd(start, t.quote)
+	if brace := bytes.IndexByte(l.src[start:end], '{'); ok && t.quote == 0 && brace >= 0 && l.isRepetition(start, start+brace) {
+		l.errs.Add(t.pos, `the "{" of a regular expression ends a word that is not in quotes: write "%s"`, withoutParen(l.src[start:end]))
+	}
 	if t.quote != 0 {
 		if !ok || !l.closes(l.at, end) {
 			l.cut(t, start, end, ok)
@@ -141,7 +146,7 @@ func (l *lexer) wordEnd(start int, quote byte) (int, bool) {
 			return i, false
 		}
 		c := l.src[i]
-		if c == '{' && variable {
+		if c == '{' && (variable || quote == 0 && l.isRepetition(start, i)) {
 			continue
 		}
 		variable = c == '$'
@@ -155,6 +160,37 @@ func (l *lexer) wordEnd(start int, quote byte) (int, bool) {
 	}
 	return len(l.src), quote == 0 && len(l.src)-start < maxWord
 }
+
+// repetition is what a regular expression has in braces: how often something
+// comes, a character's number, a class of Unicode.
+var repetition = regexp.MustCompile(`^\{([0-9]+(,[0-9]*)?|,[0-9]+)\}|^\{[A-Za-z0-9_^]+\}`)
+
+// isRepetition tells whether the "{" at i, in the word that begins at start,
+// belongs to a regular expression and does not open a block.
+func (l *lexer) isRepetition(start, i int) bool {
+	if i == start {
+		return false
+	}
+	m := repetition.FindSubmatchIndex(l.src[i:min(len(l.src), i+maxRepetition)])
+	switch {
+	case m == nil:
+		return false
+	case m[2] >= 0: // of digits
+		return true
+	}
+	return i-start >= 2 && l.src[i-2] == '\\' && strings.IndexByte("pPxkg", l.src[i-1]) >= 0
+}
+
+// withoutParen returns the word less the ")" that ends the condition of an if.
+func withoutParen(word []byte) []byte {
+	if bytes.Count(word, []byte{')'}) > bytes.Count(word, []byte{'('}) {
+		return bytes.TrimSuffix(word, []byte{')'})
+	}
+	return word
+}
+
+// maxRepetition bounds the bytes of a repetition.
+const maxRepetition = 40
 
 // closes tells whether the quoted word from open to end is one, and not the
 // stretch between a quote that was forgotten and the next string's opening one.

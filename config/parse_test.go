@@ -21,6 +21,10 @@ func TestMistakes(t *testing.T) {
 		{"two closing braces missing", "a {\nb {", []string{
 			`f:2:4: unexpected end of file: "b" opened at line 2 has no closing "}"`,
 			`f:2:4: unexpected end of file: "a" opened at line 1 has no closing "}"`}},
+		{"a repetition without quotes", "a ~ ^/x{2}$ {\n}\n", []string{`f:1:5: the "{" of a regular expression ends a word that is not in quotes: write "^/x{2}$"`}},
+		{"a repetition in a condition", "if ($a ~ (x{2,}){,3}) { }", []string{`f:1:10: the "{" of a regular expression ends a word that is not in quotes: write "(x{2,}){,3}"`}},
+		{"a class without quotes", `rewrite \p{Lu}\x{41} /b;`, []string{`f:1:9: the "{" of a regular expression ends a word that is not in quotes: write "\p{Lu}\x{41}"`}},
+		{"blocks that are no repetition", "a{b;}a{}a x{ 2;}a x{2 3;}a x{p;} }", []string{`f:1:34: unexpected "}": no block is open`}},
 		{"text after a quote", `a "b"c;`, []string{`f:1:6: unexpected "c" after a closing quote`}},
 		{"comment after a quote", "a \"b\"#c;\n;", []string{`f:1:6: unexpected "#" after a closing quote`}},
 		{"quote not closed", "a \"b;\nc;", []string{`f:1:3: string has no closing '"'`}},
