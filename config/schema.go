@@ -118,6 +118,10 @@ type Settings interface {
 // Schema is the set of directives of one program. It is built once, from the
 // ordered list of modules, and not changed afterwards.
 type Schema struct {
+	// Foreign says of a name that no feature has declared what it is elsewhere,
+	// as "nginx's X is not here yet", or ""; nil: it knows none.
+	Foreign func(name string) string
+
 	directives map[string][]*Directive
 	settings   []Settings
 }

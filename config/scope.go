@@ -224,7 +224,7 @@ func (s *Scope) check(n *Node) *Directive {
 	case d == nil && elsewhere != 0:
 		l.Fail(n.Pos, "directive %q is not allowed in %s (allowed in: %s)", n.Name, s.where(), elsewhere)
 	case d == nil:
-		l.errs = append(l.errs, unknown(n, l.Schema.namesIn(s.Context)))
+		l.errs = append(l.errs, l.Schema.unknown(n, s.Context))
 	case len(n.Args) < d.Args.Min || d.Args.Max >= 0 && len(n.Args) > d.Args.Max:
 		l.errs = append(l.errs, wrongArity(n, d))
 	case d.Block && !n.Block:
@@ -240,9 +240,14 @@ func (s *Scope) check(n *Node) *Directive {
 	return nil
 }
 
-func unknown(n *Node, known []string) *Error {
+func (sc *Schema) unknown(n *Node, in Context) *Error {
+	if sc.Foreign != nil {
+		if what := sc.Foreign(n.Name); what != "" {
+			return &Error{Pos: n.Pos, Msg: what}
+		}
+	}
 	e := &Error{Pos: n.Pos, Msg: fmt.Sprintf("unknown directive %q", n.Name)}
-	if near := Nearest(n.Name, known); near != "" {
+	if near := Nearest(n.Name, sc.namesIn(in)); near != "" {
 		e.Hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return e

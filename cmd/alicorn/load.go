@@ -106,13 +106,25 @@ func (p *program) compile(tree *config.Tree, readErr error, res *config.Resource
 	ld.process.note(l, p.name)
 	g, err := proxy.Compile(l, ld.main, mods)
 	if err == nil && len(g.Servers) == 0 {
-		err = fmt.Errorf("%s: there is no server { } block, so there is nothing to serve", p.name)
+		err = ld.serveNothing(p.name)
 	}
 	ld.generation = g
 	if err == nil {
 		ld.warnOfBarred()
 	}
 	return ld, err
+}
+
+// serveNothing judges a configuration without servers. As in nginx http { } may
+// be empty: its include may match nothing yet. Without that block too, a file is
+// taken for the wrong one.
+func (ld *loaded) serveNothing(name string) error {
+	h := ld.main.Own("http")
+	if h == nil {
+		return fmt.Errorf("%s: there is no server { } block, so there is nothing to serve", name)
+	}
+	ld.load.Warn(h.Pos, "there is no server { } block in http, so nothing is served")
+	return nil
 }
 
 func (p *program) features(apps *appserver.Runtime) features {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"alicorn/appserver"
 	"alicorn/config"
+	"alicorn/proxy"
 
 	"github.com/spf13/cobra"
 )
@@ -33,6 +35,9 @@ func printManual(w io.Writer, name string) error {
 	}
 	if found {
 		return nil
+	}
+	if what := proxy.NginxDirective(name); what != "" {
+		return &exitError{exitUsage, errors.New(what)}
 	}
 	return &exitError{exitUsage, fmt.Errorf("there is no verb and no directive %q; %s", name, meantBy(name, names))}
 }

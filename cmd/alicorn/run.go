@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -146,7 +147,7 @@ func (s *server) sayStarted() {
 	if u, err := user.LookupId(name); err == nil {
 		name = u.Username
 	}
-	text := fmt.Sprintf("alicorn %s serves %s on %s as user %s (pid %d)", st.Version, st.Config, strings.Join(st.Listeners, ", "), name, st.PID)
+	text := fmt.Sprintf("alicorn %s serves %s on %s as user %s (pid %d)", st.Version, st.Config, cmp.Or(strings.Join(st.Listeners, ", "), "no address"), name, st.PID)
 	g := s.loaded().generation
 	g.LogTo(proxy.LevelLife, text)
 	if !s.logsToStderr() && !s.p.single {

@@ -1,0 +1,28 @@
+package proxy_test
+
+import (
+	"testing"
+
+	"alicorn/proxy"
+)
+
+func TestDirectivesOfNginxAreKnown(t *testing.T) {
+	for name, want := range map[string]string{
+		"proxy_pass":       "nginx's proxy_pass is not here yet; for Python applications use app_pass",
+		"proxy_set_header": "nginx's proxy_set_header is not here yet; for Python applications use app_pass",
+		"uwsgi_param":      "nginx's uwsgi_param is not here yet; for Python applications use app_pass",
+		"fastcgi_index":    "nginx's fastcgi_index is not here yet; for Python applications use app_pass",
+		"stub_status":      `nginx's stub_status is not here yet; "alicorn status" tells what it tells`,
+		"sub_filter":       "nginx's sub_filter is not here yet",
+		"proxy_pas":        "",
+		"scgi_index":       "",
+		"proxy":            "",
+		"proxy_":           "",
+		"app_pass":         "",
+		"":                 "",
+	} {
+		if got := proxy.NginxDirective(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}
