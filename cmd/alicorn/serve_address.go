@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,4 +40,30 @@ func listenAddress(bind string) (string, error) {
 		return "", fmt.Errorf("invalid port in %q: it takes a number from 0 to 65535", bind)
 	}
 	return net.JoinHostPort(host, strconv.Itoa(n)), nil
+}
+
+// listenWords turns gunicorn's addresses into the words that begin each listen.
+// Gunicorn leaves IPv6's wildcard to the system, whose socket takes connections
+// over IPv4 too; here it does so unless another address has the port for IPv4.
+func listenWords(binds []string) ([][]string, error) {
+	var words [][]string
+	for _, bind := range binds {
+		address, err := listenAddress(bind)
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, []string{address})
+	}
+	for i, w := range words {
+		host, port, _ := net.SplitHostPort(w[0])
+		wildcard, err := netip.ParseAddr(host)
+		taken := slices.ContainsFunc(words, func(other []string) bool {
+			h, p, _ := net.SplitHostPort(other[0])
+			return p == port && !strings.Contains(h, ":")
+		})
+		if err == nil && wildcard == netip.IPv6Unspecified() && !taken {
+			words[i] = append(w, "ipv6only=off")
+		}
+	}
+	return words, nil
 }

@@ -26,6 +26,27 @@ func TestBindTakesGunicornsForms(t *testing.T) {
 	}
 }
 
+// As gunicorn's, a socket of IPv6's wildcard serves IPv4 as well.
+func TestBindToIPv6TakesBothFamilies(t *testing.T) {
+	for binds, want := range map[string]string{
+		"[::]:8000":                     "[::]:8000 ipv6only=off",
+		"[0:0::]:8000":                  "[0:0::]:8000 ipv6only=off",
+		"[::1]:8000":                    "[::1]:8000",
+		"0.0.0.0:8000 [::]:8000":        "0.0.0.0:8000, [::]:8000",
+		"[::]:8000 localhost:8000":      "[::]:8000, localhost:8000",
+		"[::]:8000 0:8001 unix:/x.sock": "[::]:8000 ipv6only=off, 0:8001, unix:/x.sock",
+	} {
+		words, err := listenWords(strings.Fields(binds))
+		var got []string
+		for _, w := range words {
+			got = append(got, strings.Join(w, " "))
+		}
+		if g := strings.Join(got, ", "); err != nil || g != want {
+			t.Errorf("%q listens on %q (%v), want %q", binds, g, err, want)
+		}
+	}
+}
+
 // The words are those that shlex.split of Python 3 gives.
 func TestArgumentsAreSplitAsByShlex(t *testing.T) {
 	for line, want := range map[string][]string{

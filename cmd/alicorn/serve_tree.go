@@ -276,12 +276,12 @@ func (f *serveFlags) timeouts() []*config.Node {
 // server is the server block: addresses, static folders, the application.
 func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error) {
 	var n []*config.Node
-	for _, bind := range f.binds {
-		address, err := listenAddress(bind)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.label("bind"), err)
-		}
-		args := []string{address}
+	listens, err := listenWords(f.binds)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.label("bind"), err)
+	}
+	for _, args := range listens {
+		address := args[0]
 		if f.secure() {
 			args = append(args, "ssl")
 		}
