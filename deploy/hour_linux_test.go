@@ -103,8 +103,7 @@ func carryOut(t *testing.T, deb string) {
 
 	begun := time.Now()
 	blocks := shellBlocks(t, "The first hour: Django over HTTPS")
-	m.paste(blocks[0]) // the package, beside nginx
-	m.namesNginx()
+	m.namesNginx(m.paste(blocks[0])) // the package, beside nginx
 	for _, block := range append(shellBlocks(t, "Moving from nginx and gunicorn"), blocks[1:]...) {
 		m.paste(block)
 	}
@@ -124,9 +123,11 @@ func carryOut(t *testing.T, deb string) {
 }
 
 // paste runs commands as somebody who reads what each prints.
-func (m *machine) paste(commands string) {
+func (m *machine) paste(commands string) (out string) {
 	m.t.Helper()
-	m.t.Logf("%s", m.run("set -x\n"+commands))
+	out = m.run("set -x\n" + commands)
+	m.t.Logf("%s", out)
+	return out
 }
 
 // hasNginx has an nginx serve on port 80, as on a server that is moved.
@@ -136,11 +137,16 @@ func (m *machine) hasNginx() {
 	m.run("systemctl enable --now nginx")
 }
 
-// namesNginx checks that the service says who has its port, and that nginx goes on.
-func (m *machine) namesNginx() {
+// namesNginx checks that the package's installation, which has printed out, and
+// the service say who has the port, and that nginx goes on.
+func (m *machine) namesNginx(out string) {
 	m.t.Helper()
-	m.awaitWords("systemctl status --no-pager --full alicorn", `the port is in use by nginx \(pid \d+\) of nginx\.service; "systemctl disable --now nginx\.service" frees it`)
-	if out := m.run("curl --silent http://127.0.0.1/"); out != "nginx" {
+	const holder = `the port is in use by nginx \(pid \d+\) of nginx\.service; "systemctl disable --now nginx\.service" frees it`
+	if !regexp.MustCompile("the service did not start: .*" + holder).MatchString(out) {
+		m.t.Errorf("the installation prints\n%s", out)
+	}
+	m.awaitWords("systemctl status --no-pager --full alicorn", holder)
+	if out = m.run("curl --silent http://127.0.0.1/"); out != "nginx" {
 		m.t.Errorf("beside the package nginx answers %q", out)
 	}
 }
