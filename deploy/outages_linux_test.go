@@ -90,6 +90,13 @@ var outages = []outage{
 		log:  `such as its database, cannot be used`,
 	},
 	{
+		name: "application that ends at once",
+		seed: "printf 'import os, threading\\nthreading.Timer(0.1, os._exit, [3]).start()\\n' >>" + wsgi + restart,
+		heal: "cp -p /root/wsgi.py " + wsgi + "\nalicorn reload shop",
+		want: `its workers end as soon as they are ready, the last one with exit code 3: a thread, a library or a request ends the process`,
+		log:  `its workers end as soon as they are ready`,
+	},
+	{
 		name: "stuck worker",
 		seed: "cat >" + wsgi + " <<'END'\nimport time\ndef application(environ, start_response):\n    if environ['PATH_INFO'] == '/stuck':\n" +
 			"        time.sleep(600)\n    start_response('200 OK', [])\n    return [b'unstuck']\nEND\nsystemctl reload alicorn\n" +

@@ -250,6 +250,8 @@ func statusCommand() *cobra.Command {
 			}
 			return show(cmd.OutOrStdout(), func(w io.Writer) error { return printStatus(w, st) })
 		})
+	cmd.Long = "Shows what fails first, each with what helps: applications, certificates, logs, folders, the last reload. Then the\n" +
+		"listeners, and each application with its workers. Where no server runs it says why the last start has failed."
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
