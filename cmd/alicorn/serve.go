@@ -19,6 +19,7 @@ import (
 	"alicorn/tls/acme"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 func serveCommand() *cobra.Command {
@@ -65,6 +66,7 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 		return &exitError{exitApp, err}
 	}
 	f.defaultBind(app)
+	f.onTerminal = !f.noRequests && !f.daemon && !f.has("access-logfile") && isTerminal(os.Stdout)
 	p, err := f.program(app, dir)
 	if err != nil {
 		return usage(err)
@@ -286,6 +288,12 @@ func hasIPv6() bool {
 	if err == nil {
 		l.Close()
 	}
+	return err == nil
+}
+
+// isTerminal reports whether somebody looks at what is written to f.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	return err == nil
 }
 

@@ -32,6 +32,8 @@ type serveFlags struct {
 	pid         string
 	accessLog   string // "-" is standard output
 	errorLog    string // "-" is standard error
+	noRequests  bool   // a terminal shows none either
+	onTerminal  bool   // requests are shown there
 	logLevel    string
 	certificate string
 	key         string
@@ -87,7 +89,8 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.StringVarP(&f.group, "group", "g", "", "`group` to run as; needs root")
 	set.BoolVarP(&f.daemon, "daemon", "D", false, "go to the background")
 	set.StringVarP(&f.pid, "pid", "p", "", "`file` for the process id")
-	set.StringVar(&f.accessLog, "access-logfile", "", "`file` for a line about each request, - for standard output (default none)")
+	set.StringVar(&f.accessLog, "access-logfile", "", "`file` for a line about each request, - for standard output (default none, but a short line where standard output is a terminal)")
+	set.BoolVar(&f.noRequests, "no-request-log", false, "show no requests on a terminal")
 	set.StringVar(&f.errorLog, "error-logfile", "", "`file` for messages, - for standard error (default -)")
 	set.Var(&level{&f.logLevel, f}, "log-level", "least important messages to log: debug, info, warning, error or critical (default info)")
 	set.StringVar(&f.certificate, "certfile", "", "`file` with the TLS certificate and its chain")

@@ -77,6 +77,9 @@ func (f *serveFlags) tree(app found, statics []staticDir) (*config.Tree, error) 
 	return &config.Tree{Root: parsed, Files: []string{name}, Contents: map[string][]byte{name: text.Bytes()}}, err
 }
 
+// requestFormat is what a terminal shows of a request.
+const requestFormat = "$request_method $request_uri $status $body_bytes_sent bytes $request_time s"
+
 // global are the directives of the whole program.
 func (f *serveFlags) global(app found) []*config.Node {
 	nodes := []*config.Node{config.NewNode("client_max_body_size", "0")} // gunicorn has no limit: temp_space bounds bodies
@@ -91,6 +94,8 @@ func (f *serveFlags) global(app found) []*config.Node {
 			log = "/dev/stdout"
 		}
 		nodes = append(nodes, config.NewNode("access_log", log))
+	} else if f.onTerminal {
+		nodes = append(nodes, config.NewNode("log_format", "requests", requestFormat), config.NewNode("access_log", "/dev/stdout", "requests"))
 	}
 	if f.has("graceful-timeout") {
 		nodes = append(nodes, config.NewNode("worker_shutdown_timeout", f.patience()))
