@@ -121,6 +121,9 @@ type Schema struct {
 	// Foreign says of a name that no feature has declared what it is elsewhere,
 	// as "nginx's X is not here yet", or ""; nil: it knows none.
 	Foreign func(name string) string
+	// ForeignNear is Foreign of the name elsewhere that is most likely meant, in
+	// whose words it is named; "": none is. It may be nil.
+	ForeignNear func(name string) string
 
 	directives map[string][]*Directive
 	settings   []Settings

@@ -249,6 +249,8 @@ func (sc *Schema) unknown(n *Node, in Context) *Error {
 	e := &Error{Pos: n.Pos, Msg: fmt.Sprintf("unknown directive %q", n.Name)}
 	if near := Nearest(n.Name, sc.namesIn(in)); near != "" {
 		e.Hint = fmt.Sprintf("did you mean %q?", near)
+	} else if sc.ForeignNear != nil {
+		e.Hint = sc.ForeignNear(n.Name)
 	}
 	return e
 }

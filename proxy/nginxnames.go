@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"alicorn/config"
 )
 
 // nginxModule is a module of nginx: its directives, those that this program has
@@ -137,6 +139,25 @@ func NginxDirective(name string) string {
 		return fmt.Sprintf("nginx's %s is not here yet", name)
 	}
 	return fmt.Sprintf("nginx's %s is not here yet; %s", name, instead)
+}
+
+// NginxDirectiveNear says which directive of nginx that this program does not have
+// is most likely meant by name, and what NginxDirective says of it; "": none is.
+func NginxDirectiveNear(name string) string {
+	var names []string
+	for _, p := range protocols {
+		for rest := range strings.FieldsSeq(passing + " " + p.own) {
+			names = append(names, p.name+"_"+rest)
+		}
+	}
+	for _, m := range nginxModules {
+		names = append(names, strings.Fields(m.directives)...)
+	}
+	near := config.Nearest(name, names)
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf("did you mean %q? %s", near, NginxDirective(near))
 }
 
 // listed reports whether a list of words has the word.

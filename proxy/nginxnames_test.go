@@ -6,6 +6,18 @@ import (
 	"alicorn/proxy"
 )
 
+func TestANameNearADirectiveOfNginxIsTakenForIt(t *testing.T) {
+	for name, want := range map[string]string{
+		"prox_pass":    `did you mean "proxy_pass"? nginx's proxy_pass is not here yet; for Python applications use app_pass`,
+		"stub_statuss": `did you mean "stub_status"? nginx's stub_status is not here yet; "alicorn status" tells what it tells`,
+		"xyz":          "",
+	} {
+		if got := proxy.NginxDirectiveNear(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestDirectivesOfNginxAreKnown(t *testing.T) {
 	for name, want := range map[string]string{
 		"proxy_pass":       "nginx's proxy_pass is not here yet; for Python applications use app_pass",

@@ -47,6 +47,9 @@ func meantBy(name string, names []string) string {
 	if near := config.Nearest(name, names); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
+	if near := proxy.NginxDirectiveNear(name); near != "" {
+		return near
+	}
 	var alike []string
 	for word := range strings.SplitSeq(name, "_") {
 		for _, known := range names {

@@ -52,7 +52,7 @@ type process struct {
 // schemaOf returns the Schema of the modules and of the process's directives.
 func schemaOf(mods []proxy.Module, p process) *config.Schema {
 	sc := config.NewSchema()
-	sc.Foreign = proxy.NginxDirective
+	sc.Foreign, sc.ForeignNear = proxy.NginxDirective, proxy.NginxDirectiveNear
 	sc.Add(p.key, p.directives())
 	for _, m := range mods {
 		sc.Add(m.Settings, m.Directives)
