@@ -127,6 +127,7 @@ func (p *Pool) give(w *worker, r *request) bool {
 			w.lane.misfit = r.id
 		}
 		w.newest, p.newest = max(w.newest, r.arrival), max(p.newest, r.arrival)
+		p.weary(w)
 		return true
 	}
 	w.remove(r)
@@ -196,10 +197,7 @@ func (p *Pool) complete(w *worker, r *request) {
 	w.served++
 	p.served++
 	w.progressed(p.now.Load())
-	if w.limit > 0 && w.served >= w.limit && !w.tired {
-		w.tired = true
-		p.post(event{kind: eventTired, w: w})
-	}
+	p.weary(w)
 	if w.state != Ready {
 		if w.state == Condemned && !w.runsOthers() {
 			p.post(event{kind: eventIdle, w: w})
@@ -207,6 +205,31 @@ func (p *Pool) complete(w *worker, r *request) {
 		return
 	}
 	p.occupy(w)
+}
+
+// weary has w replaced where max_requests is near: when it can be given no more
+// requests, or, with half of them or ten served, when the rest of them will take
+// it no longer than a worker takes to start.
+func (p *Pool) weary(w *worker) {
+	if w.limit == 0 || w.tired || w.state != Ready {
+		return
+	}
+	if rest := w.left(); rest > 0 {
+		if w.served < min((w.limit+1)/2, 10) {
+			return
+		}
+		each := (p.now.Load() - w.readied.UnixNano()) / int64(w.served)
+		if int64(rest)*each > int64(w.readied.Sub(w.born)) {
+			return
+		}
+	}
+	w.tired = true
+	p.post(event{kind: eventTired, w: w})
+}
+
+// left is how many more requests w may be given under max_requests.
+func (w *worker) left() int {
+	return max(int(w.limit)-int(w.served)-w.outstanding, 0)
 }
 
 // occupy gives w what waits, in the queue or at other workers.

@@ -193,7 +193,7 @@ func appDirectives(k *key, rt *Runtime) []config.Directive {
 		{Name: "startup_timeout", In: in, Args: config.OneArg, Default: "60s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.StartupTimeout }),
 			Help: "How long a worker may take to import the application. Past it the error log gets its Python stacks, and the worker is ended."},
 		{Name: "max_requests", In: in, Args: config.Arity{Min: 1, Max: 2}, Default: "0", Syntax: "N [JITTER]", Set: setMaxRequests(k),
-			Help: "Replaces a worker after N requests, plus a random number up to JITTER so that not all are replaced at once; 0 never does. The new worker is ready before the old one retires."},
+			Help: "The most requests that a worker is given: N plus a random number up to JITTER, so that not all are replaced at once; 0 is no limit. The new worker is started in time to be ready when the old one has had its last, and replaces it as soon as it is ready, which may be before."},
 		{Name: "backlog", In: in, Args: config.OneArg, Default: "2048", Syntax: "N", Set: config.Int(k, 0, 1<<20, func(c *settings) *int { return &c.app.Backlog }),
 			Help: "How many requests may wait for a worker. Past it the answer is 503 with Retry-After."},
 		{Name: "queue_timeout", In: in, Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.QueueTimeout }),
@@ -222,7 +222,7 @@ func appDirectives(k *key, rt *Runtime) []config.Directive {
 func passDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "app_pass", In: config.Location | config.LocationIf, Args: config.OneArg, Syntax: "NAME", Set: setPass(k),
-			Help: "Gives the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded and otherwise as it came: slashes, \".\" and \"..\" stay, as behind nginx's proxy_pass without a URI, unless a rewrite or an internal redirect has put another path in its place. SCRIPT_NAME is empty."},
+			Help: "Gives the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded and otherwise as it came: slashes, \".\" and \"..\" stay, as behind nginx's proxy_pass without a URI, unless a rewrite or an internal redirect has put another path in its place. SCRIPT_NAME is empty, unless the workers' environment has the variable SCRIPT_NAME: then the application lies below that path, and other paths are answered 404."},
 		{Name: "app_static", In: config.Location, Args: config.Arity{Min: 3, Max: -1}, Syntax: "NAME URL DIR ...", Set: setFolderPass(k),
 			Help: "Serves the location's files only where the app of that name would give the same answer. Its workers report their static folders: that those below URL are DIR, and whether anything of the application could answer otherwise (hooks, middleware, other routes). A request that is no plain GET or HEAD of a normal path, and all of them where the workers report no such folder, go to the application. Where they cannot tell, the application is asked first, and a file is served in place of its 404. \"alicorn serve\" writes it for Flask and Django."},
 		{Name: "app_buffers", In: config.AnyLevel, Args: config.TwoArgs, Default: "8 32k", Syntax: "NUMBER SIZE", Set: setBuffers(k),

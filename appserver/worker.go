@@ -75,7 +75,7 @@ type worker struct {
 	depth       int         // how many requests may wait at it
 	paced       uint64      // served, when the tick last looked
 	limit       uint64      // max_requests with jitter; 0: none
-	tired       bool        // at its limit: replaced, then retired
+	tired       bool        // near its limit: replaced, then retired
 	slow        bool        // its running request is long: nothing is queued behind it
 	stuck       bool        // it does not start what it has been sent
 	full        bool        // its socket has no room
@@ -322,6 +322,14 @@ func (w *worker) healthy() bool { return !w.stuck && !w.distrusted }
 
 // room is how many more requests the worker may be sent.
 func (w *worker) room() int {
+	if w.limit > 0 {
+		return min(w.space(), w.left())
+	}
+	return w.space()
+}
+
+// space is room without max_requests.
+func (w *worker) space() int {
 	switch {
 	case w.state != Ready || w.distrusted:
 		return 0
