@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from . import failure, frames, journal, loader, logs, readiness, statics, wsgi
+from . import failure, frames, journal, loader, logs, mount, readiness, statics, wsgi
 from .channel import Channel, ChannelClosed, ChannelLost
 
 BOOT_FAILED = 3  # exit code
@@ -41,8 +41,9 @@ class Worker:
             served, notes = statics.report(found.application)
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._terminate)
+        application = mount.mounted(found.application, os.environ.get("SCRIPT_NAME", ""))
         slots = self.channel.slots(settings["threads"], settings["window"])
-        self.servers = [wsgi.Server(found.application, slot, settings) for slot in slots]
+        self.servers = [wsgi.Server(application, slot, settings) for slot in slots]
         files.announce()
         gc.collect()
         gc.freeze()  # what the import made stays: no later collection need walk it
