@@ -48,6 +48,9 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 	if err != nil {
 		return usage(err)
 	}
+	if err := f.activate(); err != nil {
+		return usage(err)
+	}
 	if !isInit() && !isDaemon() { // they are said by the process beside it
 		f.say(os.Stderr)
 	}

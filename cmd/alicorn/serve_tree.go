@@ -246,6 +246,9 @@ func (f *serveFlags) python(app found) (n []*config.Node) {
 			n = append(n, config.NewNode("env_unset", c.removed...))
 		}
 	}
+	if here, err := os.Getwd(); err == nil && f.has("chdir") && here != app.directory {
+		last = append(slices.Clip(last), here) // last, so that it hides no module of Python's
+	}
 	if len(first) > 0 {
 		n = append(n, config.NewNode("pythonpath", first...))
 	}

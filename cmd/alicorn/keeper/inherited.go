@@ -170,3 +170,23 @@ func (in *Inherited) Rest() []string {
 	in.sockets = nil
 	return out
 }
+
+// InheritedAddresses returns the addresses of the listening sockets that
+// TakeInherited would take of a service manager's, "unix:PATH" or "HOST:PORT",
+// by their descriptors. It takes nothing.
+func InheritedAddresses() map[int]string {
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		return nil
+	}
+	all := map[int]string{}
+	for fd := firstInherited; fd < firstInherited+min(n, maxInherited); fd++ {
+		switch network, address := listeningAddress(fd); {
+		case network == "unix" && strings.HasPrefix(address, "/"):
+			all[fd] = "unix:" + address
+		case address != "" && network != "unix":
+			all[fd] = address
+		}
+	}
+	return all
+}

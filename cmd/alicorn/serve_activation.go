@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"alicorn/cmd/alicorn/keeper"
+)
+
+// activatedEnv tells a process that takes over which addresses a service manager
+// gave the first one, a line each.
+const activatedEnv = "ALICORN_ACTIVATED"
+
+// activate has the sockets that a service manager gives take the place of --bind,
+// as in gunicorn, and finds those that are named as fd://N. With --domain the
+// addresses are the domain's, and the sockets are used where they fit.
+func (f *serveFlags) activate() error {
+	given := keeper.InheritedAddresses()
+	if err := f.bindDescriptors(given); err != nil || len(f.domains) > 0 {
+		return err
+	}
+	var addresses []string
+	for _, fd := range slices.Sorted(maps.Keys(given)) {
+		addresses = append(addresses, given[fd])
+	}
+	if text := os.Getenv(activatedEnv); text != "" && os.Getenv(upgradeEnv) != "" {
+		addresses = strings.Split(text, "\n")
+	}
+	if len(addresses) == 0 {
+		return nil
+	}
+	for _, bind := range f.binds {
+		address, err := listenAddress(bind)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.label("bind"), err)
+		}
+		if !slices.Contains(addresses, address) {
+			f.note("bind", fmt.Sprintf("%q is not listened on, since the sockets that the service manager gives take its place: %s", bind, strings.Join(addresses, ", ")), false)
+		}
+	}
+	f.binds = addresses
+	f.given["bind"] = "LISTEN_FDS"
+	return os.Setenv(activatedEnv, strings.Join(addresses, "\n"))
+}
+
+// bindDescriptors puts addresses in the place of fd://N.
+func (f *serveFlags) bindDescriptors(given map[int]string) error {
+	for i, bind := range f.binds {
+		text, ok := strings.CutPrefix(strings.TrimSpace(bind), "fd://")
+		if !ok {
+			continue
+		}
+		fd, err := strconv.Atoi(text)
+		if err != nil || given[fd] == "" {
+			return fmt.Errorf("%s: %q is none of the listening sockets that LISTEN_FDS and LISTEN_PID give this process", f.label("bind"), bind)
+		}
+		f.binds[i] = given[fd]
+	}
+	return nil
+}
