@@ -83,7 +83,7 @@ func (o *Options) resume(id *Identity) {
 	}
 	switch {
 	case o.Tickets != nil:
-		s.store, s.now = nil, o.Tickets.now
+		s.store, s.now, id.config.Time = nil, o.Tickets.now, o.Tickets.now
 		o.Tickets.keep(o.SessionLife)
 	case o.Sessions != nil:
 		id.older = id.config.Clone()

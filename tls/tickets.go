@@ -89,7 +89,7 @@ const stampSize = 8
 
 // wrap is tls.Config.WrapSession.
 func (s *sessions) wrap(c tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
-	stamp := binary.BigEndian.AppendUint64(nil, uint64(s.now().Unix()))
+	stamp := binary.BigEndian.AppendUint64(nil, uint64(s.madeAt(c, ss)))
 	ss.Extra = append(ss.Extra, append(stamp, s.scope...))
 	if s.store != nil {
 		return s.store.put(ss)
@@ -97,6 +97,30 @@ func (s *sessions) wrap(c tls.ConnectionState, ss *tls.SessionState) ([]byte, er
 	s.tickets.rotate()
 	return s.tickets.seal.EncryptTicket(c, ss)
 }
+
+// madeAt returns when the session began, in seconds of Unix time. With TLS 1.2 a
+// connection that resumes goes on with the session that it has, whose new ticket
+// lives no longer than the first; with TLS 1.3 it begins a new one.
+func (s *sessions) madeAt(c tls.ConnectionState, ss *tls.SessionState) int64 {
+	now := s.now().Unix()
+	if !c.DidResume || c.Version != tls.VersionTLS12 {
+		return now
+	}
+	// A SessionState's bytes begin with version, type and cipher suite, then the
+	// time of the full handshake. Anything else there is no time of the past week.
+	b, err := ss.Bytes()
+	if err != nil || len(b) < createdEnd {
+		return now
+	}
+	made := int64(binary.BigEndian.Uint64(b[createdEnd-8:]))
+	if made > now || made < now-int64(ticketLife/time.Second) {
+		return now
+	}
+	return made
+}
+
+// createdEnd is where the time ends in a SessionState's bytes.
+const createdEnd = 2 + 1 + 2 + 8
 
 // unwrap is tls.Config.UnwrapSession. A session that is too old, or that was
 // made where other clients are trusted, does not resume.

@@ -251,6 +251,38 @@ func TestSessionsResumeAcrossConfigsAndKeyRotation(t *testing.T) {
 	}
 }
 
+// A session of TLS 1.2 lives as long as it may from its full handshake on, however
+// often it resumes; with TLS 1.3 every connection begins a new one.
+func TestTicketsOfASessionThatResumesLiveAsLongAsTheFirst(t *testing.T) {
+	dir := t.TempDir()
+	proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{Names: []string{"a.example"}})
+	for _, c := range []struct {
+		version uint16
+		resumes string // at each third of the life: y or n
+	}{{stdtls.VersionTLS12, "yynyyn"}, {stdtls.VersionTLS13, "yyyyyy"}} {
+		now := time.Now()
+		tickets := tls.NewTickets(func() time.Time { return now })
+		id := tls.NewIdentity([]*stdtls.Certificate{load(t, dir, "a")}, tls.Options{Tickets: tickets, SessionLife: 30 * time.Second})
+		server := tls.NewConfig(func(string) (*tls.Identity, error) { return id, nil })
+		client := &stdtls.Config{ServerName: "a.example", MaxVersion: c.version, ClientSessionCache: stdtls.NewLRUClientSessionCache(1)}
+		if _, err := shake(t, server, client); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for range len(c.resumes) {
+			now = now.Add(10 * time.Second)
+			state, err := shake(t, server, client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += map[bool]string{true: "y", false: "n"}[state.DidResume]
+		}
+		if got != c.resumes {
+			t.Errorf("%s: resumed %s, want %s", tls.VersionName(c.version), got, c.resumes)
+		}
+	}
+}
+
 func TestCiphersHaveTheNamesOfOpenSSL(t *testing.T) {
 	for id, want := range map[uint16]string{
 		stdtls.TLS_AES_128_GCM_SHA256:                        "TLS_AES_128_GCM_SHA256",

@@ -29,7 +29,7 @@ func (m module) sessionDirectives() []config.Directive {
 			Help: "Keeps sessions here when ssl_session_tickets is off, 4000 in a megabyte; servers that give the same NAME share them, and reloads keep them. Clients of TLS 1.3 resume so; those of TLS 1.2 do a full handshake, unlike in nginx, as Go's crypto/tls knows no session identifiers. With tickets on, nothing needs to be kept."},
 		{Name: "ssl_session_timeout", In: levels, Args: config.OneArg, Syntax: "TIME", Default: "1d",
 			Set:  config.Duration(m.settings, func(c *settings) *time.Duration { return &c.resume.life }),
-			Help: "How long a session may resume, at most seven days; 0 means not at all. A session of TLS 1.2 that resumes has its time again, up to those seven days. nginx's default is five minutes."},
+			Help: "How long a session may resume, at most seven days; 0 means not at all. With TLS 1.3 each connection that resumes begins a new session, as in nginx. Clients of TLS 1.3 are told seven days, which Go says of every ticket. nginx's default is five minutes."},
 		{Name: "ssl_session_ticket_key", In: levels, Args: config.OneArg, Repeat: true, Syntax: "FILE",
 			Set: func(s *config.Scope, n *config.Node) error {
 				m.settings.In(s).resume.keys.Add(s, file{path: s.Load().ConfPath(n.Arg(0)), pos: n.Args[0].Pos})
