@@ -37,6 +37,7 @@ var (
 	keyHost        = keyOf("HTTP_HOST")
 	keyCookie      = keyOf("HTTP_COOKIE")
 	keyOfAgent     = keyOf("HTTP_USER_AGENT")
+	keyRequestID   = keyOf("REQUEST_ID")
 	keyOfReferer   = keyOf("HTTP_REFERER")
 	keyOfEncodings = keyOf("HTTP_ACCEPT_ENCODING")
 )
@@ -62,6 +63,9 @@ func appendEnviron(dst []byte, x *proxy.Exchange, way *forwarding, length int64)
 	dst = appendPair(dst, keyRemotePort, x.Conn.RemotePort)
 	if x.User != "" {
 		dst = appendPair(dst, keyRemoteUser, x.User)
+	}
+	if x.HasRequestID() {
+		dst = appendPair(dst, keyRequestID, x.RequestID())
 	}
 	dst = appendPair(dst, keyServer, serverName(x))
 	dst = appendPair(dst, keyPort, serverPort(x))

@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +17,8 @@ type Order struct {
 	Number int      `json:"number"` // "shop:3" is the third worker of app shop
 	Lane   Geometry `json:"lane,omitzero"`
 	Bodies int      `json:"bodies,omitempty"` // bytes of the bodies' memory; 0: there is none
+	// Key makes $request_id of the requests that the worker answers: hexadecimal.
+	Key string `json:"key"`
 	// Files are the worker's descriptors 1 and 2 and those from 5 on, as
 	// PROTOCOL.md lists them. They stay the caller's to close.
 	Files []*os.File `json:"-"`
@@ -57,6 +60,9 @@ func (o Order) check(threads int) error {
 	}
 	if err := o.Lane.check(); err != nil {
 		return err
+	}
+	if key, err := hex.DecodeString(o.Key); err != nil || len(key) != len(proxy.RequestKey{}) {
+		return fmt.Errorf("%q is not a worker's key, which is %d bytes in hexadecimal", o.Key, len(proxy.RequestKey{}))
 	}
 	if o.Bodies < 0 || o.Bodies > maxBodies {
 		return fmt.Errorf("the bodies' memory has %d bytes, which must be from 0 to %d", o.Bodies, maxBodies)
@@ -136,7 +142,7 @@ func (a *App) settings(o Order, tried string) []byte {
 			"SERVER_SOFTWARE": "alicorn/" + proxy.Version, "GATEWAY_INTERFACE": "CGI/1.1",
 			"wsgi.multithread": a.Threads > 1, "wsgi.multiprocess": true,
 		},
-		"report_static": a.rt.o.ReportStatic, "tried": tried,
+		"request_key": o.Key, "report_static": a.rt.o.ReportStatic, "tried": tried,
 	})
 }
 

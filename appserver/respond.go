@@ -111,6 +111,7 @@ func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
 	switch r.stage.Load() {
 	case stageHead:
 		x.Upstream.Worker, x.Upstream.Queue = r.by.name, r.waited
+		x.Upstream.Key, x.Upstream.Number = &r.by.key, r.id
 		return true, nil
 	case stageFailed:
 		f := r.failure.Load()

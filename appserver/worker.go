@@ -1,6 +1,8 @@
 package appserver
 
 import (
+	crand "crypto/rand"
+	"encoding/hex"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -9,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
 )
 
@@ -100,9 +103,10 @@ type worker struct {
 	looked    time.Time // when its use of the CPU was looked at
 	used      int64     // CPU time by then, in clock ticks
 
-	output  []*os.File     // read ends, by the pool's outputs
-	printed sync.WaitGroup // what they held at the worker's end is logged
-	early   lastLines      // what it printed before it was ready
+	key     proxy.RequestKey // of its requests' $request_id
+	output  []*os.File       // read ends, by the pool's outputs
+	printed sync.WaitGroup   // what they held at the worker's end is logged
+	early   lastLines        // what it printed before it was ready
 }
 
 // newWorker starts the process and the goroutines that serve it.
@@ -112,6 +116,7 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 		slots: make([]slot, p.app.Threads), heads: heads{}, born: time.Now(), depth: 1,
 		table: make([]*request, p.app.Threads+ahead),
 	}
+	crand.Read(w.key[:])
 	for i := range w.table {
 		w.free = append(w.free, uint16(len(w.table)-1-i))
 	}
@@ -143,7 +148,7 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 
 // order is for whoever starts the worker.
 func (w *worker) order(files []*os.File) Order {
-	o := Order{Number: w.number, Files: files}
+	o := Order{Number: w.number, Files: files, Key: hex.EncodeToString(w.key[:])}
 	if w.lane != nil {
 		o.Lane = w.lane.geometry()
 	}

@@ -41,6 +41,10 @@ type Upstream struct {
 	Queue  time.Duration // waiting for a worker
 	Time   time.Duration // from dispatch to the end of the response
 	Tries  int
+	// Key and Number make $request_id the one that the worker has named in its
+	// log; Key is nil where no worker has answered.
+	Key    *RequestKey
+	Number uint32
 }
 
 // Exchange is one request and its response. It belongs to one goroutine.
@@ -144,14 +148,21 @@ func (x *Exchange) Core() *Core {
 	return x.Server.Root.Core
 }
 
-// RequestID returns $request_id: 32 hexadecimal digits, random, the same for
-// the life of the request.
+// RequestID returns $request_id: 32 hexadecimal digits that nobody can guess, the
+// same for the life of the request.
 func (x *Exchange) RequestID() string {
-	if x.requestID == "" {
+	switch u := &x.Upstream; {
+	case x.requestID != "":
+	case u.Key != nil:
+		x.requestID = u.Key.id(u.Number)
+	default:
 		x.requestID = newRequestID()
 	}
 	return x.requestID
 }
+
+// HasRequestID reports whether RequestID was called before.
+func (x *Exchange) HasRequestID() bool { return x.requestID != "" }
 
 // GivenStatus returns the response's status where error_page has settled it,
 // so that preconditions and ranges do not apply; else 0.

@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"log/slog"
@@ -295,6 +297,18 @@ func newRequestID() string {
 	var b [16]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
+}
+
+// RequestKey is a secret of the front and a worker. Both make the ids of the
+// worker's requests of it, each when it needs one: most requests need none, and
+// pay for none.
+type RequestKey [16]byte
+
+// id returns the id of the request of that number: the first half of SHA-256 of
+// the key and the number, in little endian.
+func (k *RequestKey) id(number uint32) string {
+	sum := sha256.Sum256(binary.LittleEndian.AppendUint32(k[:len(k):len(k)], number))
+	return hex.EncodeToString(sum[:16])
 }
 
 // LogTo writes a line that belongs to no request.

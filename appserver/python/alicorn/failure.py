@@ -17,10 +17,11 @@ def text(error):
     return "".join(report.format())
 
 
-def write(error, environ):
+def write(error, environ, request_id):
     """Logs a request's failure as gunicorn.error, in one piece, or writes it to the
-    application's stderr, or to the process's where the application has broken both."""
-    message, described = "error in %s" % _where(environ), _described(error)
+    application's stderr, or to the process's where the application has broken both.
+    request_id makes the request's id, unless the environ has it."""
+    message, described = "error in %s" % _where(environ, request_id), _described(error)
     if logs.report(message, error, described):
         return
     report = "%s\n%s" % (message, described)
@@ -31,17 +32,15 @@ def write(error, environ):
         logs.print_raw(report)
 
 
-def _where(environ):
+def _where(environ, request_id):
     """Returns which request failed; the application may have changed its environ."""
     try:
         where = "%s %s%s" % tuple(
             environ.get(key, "") for key in ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO"))
-        request = environ.get("REQUEST_ID")
-        if request:
-            where += " (request %s)" % request
+        where += " (request %s)" % (environ.get("REQUEST_ID") or request_id())
         return where.encode("unicode_escape").decode("ascii")
     except Exception:
-        return "a request whose environ cannot be shown"
+        return "a request whose environ cannot be shown (request %s)" % request_id()
 
 
 def _described(error):

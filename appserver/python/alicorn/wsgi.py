@@ -277,6 +277,7 @@ class Server:
         self.slot = slot
         self.marks, self.mark = slot.marks, slot.mark
         self.heads = Heads(slot)
+        self.key = settings["request_key"]
         self.constants = {
             "wsgi.version": (1, 0),
             "wsgi.errors": sys.stderr,
@@ -287,6 +288,12 @@ class Server:
             "wsgi.input_terminated": True,
             **settings.get("environ", {}),
         }
+
+    def request_id(self, id):
+        """Returns the front's $request_id of the request."""
+        import hashlib
+        data = bytes.fromhex(self.key) + id.to_bytes(4, "little")
+        return hashlib.sha256(data).hexdigest()[:32]
 
     def run(self):
         """Serves until the front retires the worker; lets SystemExit and KeyboardInterrupt
@@ -338,7 +345,7 @@ class Server:
                 pass  # a fork of the application's exits as it asked to
             raise
         except BaseException as error:
-            failure.write(error, environ)
+            failure.write(error, environ, lambda: self.request_id(id))
             response.fail()
         finally:
             if input is not None:

@@ -173,6 +173,7 @@ class Front:
         self.settings = dict({
             "app": app, "kind": "wsgi", "directory": str(directory), "pythonpath": [],
             "threads": threads, "window": window, "dump_signal": int(signal.SIGUSR2), "log_level": "info",
+            "request_key": "00112233445566778899aabbccddeeff",
             "environ": {"SERVER_SOFTWARE": "front"}, "report_static": False, "tried": "",
             "lane": lane.settings if lane else None,
             "bodies": {"size": bodies} if bodies else None,

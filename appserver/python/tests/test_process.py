@@ -1,6 +1,7 @@
 """The worker process: credit, threads, signals, exits, forks, descriptors."""
 
 import ast
+import hashlib
 import os
 import select
 import signal
@@ -380,14 +381,17 @@ def test_a_worker_whose_descriptors_the_application_has_closed_ends(own, threads
 
 
 @pytest.mark.parametrize("how, told", [
-    ("shy", "error in GET /fails_unseen\nShy (its traceback cannot be shown: ValueError)"),
-    ("environ", "error in a request whose environ cannot be shown\nTraceback"),
-    ("closed", "error in GET /fails_unseen\nTraceback"),
+    ("shy", "error in GET /fails_unseen (request %(id)s)\nShy (its traceback cannot be shown: ValueError)"),
+    ("environ", "error in a request whose environ cannot be shown (request %(id)s)\nTraceback"),
+    ("closed", "error in GET /fails_unseen (request %(id)s)\nTraceback"),
     ("gone", "KeyError: 'gone'"),
 ])
 def test_a_failure_leaves_a_trace_whatever_the_application_broke(own, how, told):
     front = own()
     front.ready()
-    assert front.get("/fails_unseen", QUERY_STRING=how).status[:3] == "500"
-    assert told in front.errors()
+    first = front.request("/fails_unseen", QUERY_STRING=how)
+    assert front.answer(first).status[:3] == "500"
+    key = bytes.fromhex(front.settings["request_key"])
+    number = hashlib.sha256(key + first.to_bytes(4, "little")).hexdigest()[:32]
+    assert told % {"id": number} in front.errors()
     assert front.get("/hello").body == b"hello"

@@ -77,11 +77,11 @@ func TestAnOrderThatLiesStartsNothing(t *testing.T) {
 		{"a negative number", "web", func(o *order) { o.Number = -1 }},
 		{"a huge number", "web", func(o *order) { o.Number = 1 << 40 }},
 		{"no descriptors", "web", func(o *order) { o.Files = nil }},
-		{"one too few", "web", func(o *order) { o.Files = o.Files[:5] }},
-		{"one too many", "web", func(o *order) { o.Files = append(o.Files, o.Files[5]) }},
+		{"one too few", "web", func(o *order) { o.Files = o.Files[:6] }},
+		{"one too many", "web", func(o *order) { o.Files = append(o.Files, o.Files[6]) }},
 		{"many too many", "web", func(o *order) {
 			for range 1000 {
-				o.Files = append(o.Files, o.Files[5])
+				o.Files = append(o.Files, o.Files[6])
 			}
 		}},
 		{"a file as standard output", "web", put(0, file)},
@@ -94,10 +94,11 @@ func TestAnOrderThatLiesStartsNothing(t *testing.T) {
 		{"a short status page", "web", put(3, memory(t, 8, sealed))},
 		{"a long status page", "web", put(3, memory(t, 1<<20, sealed))},
 		{"a file as diagnostics", "web", put(4, file)},
+		{"a file as the log", "web", put(5, file)},
 		{"a socket that listens as the channel", "web", put(2, listening)},
-		{"a file as a bell", "web", put(5, file)},
-		{"memory as a bell", "web", put(5, memory(t, 64, sealed))},
-		{"a socket of packets as a bell", "web", put(5, packets)},
+		{"a file as a bell", "web", put(6, file)},
+		{"memory as a bell", "web", put(6, memory(t, 64, sealed))},
+		{"a socket of packets as a bell", "web", put(6, packets)},
 		{"a lane without its memory", "web", func(o *order) { o.Lane = appserver.Geometry{Requests: 64, Responses: 64, Entry: 16384} }},
 		{"a lane of negative size", "web", func(o *order) { o.Lane = appserver.Geometry{Requests: -64, Responses: 64, Entry: 16384} }},
 		{"a lane of odd size", "web", func(o *order) { o.Lane = appserver.Geometry{Requests: 63, Responses: 64, Entry: 16384} }},
@@ -107,6 +108,8 @@ func TestAnOrderThatLiesStartsNothing(t *testing.T) {
 			o.Lane = appserver.Geometry{Requests: 64, Responses: 64, Entry: 16384}
 			o.Files = append(o.Files, memory(t, 4096, sealed))
 		}},
+		{"a key of another size", "web", func(o *order) { o.Key += "00" }},
+		{"a key that is none", "web", func(o *order) { o.Key = strings.Repeat("xy", 16) }},
 		{"bodies of negative size", "web", func(o *order) { o.Bodies = -1 }},
 		{"bodies without end", "web", func(o *order) { o.Bodies = 1 << 62 }},
 		{"a file for bodies", "web", func(o *order) { o.Bodies = 6; o.Files = append(o.Files, file) }},
@@ -114,7 +117,7 @@ func TestAnOrderThatLiesStartsNothing(t *testing.T) {
 		t.Run(lie.name, func(t *testing.T) {
 			f := newLauncher(t, "open(__file__ + '.ran', 'w')")
 			files, _ := orderFiles(t)
-			o := order{Number: 1, Files: files}
+			o := order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)}
 			lie.tell(&o)
 			p, err := f.client.For(lie.app)(o)
 			if err == nil {
@@ -166,7 +169,7 @@ os._exit(0)
 			t.Fatal(err)
 		}
 	}
-	raw := string(firstPart|lastPart) + fmt.Sprintf(`{"id":4711,"files":6,"kind":"launch","app":"web","reading":2,"order":{"number":1,"args":["-c","evil"],"env":["EVIL=1"]},`+
+	raw := string(firstPart|lastPart) + fmt.Sprintf(`{"id":4711,"files":7,"kind":"launch","app":"web","reading":2,"order":{"number":1,"key":"00112233445566778899aabbccddeeff","args":["-c","evil"],"env":["EVIL=1"]},`+
 		`"worker":"-c","user":"root","uid":0,"dir":"/","path":"/bin/sh","pid":%d}`, os.Getpid())
 	w := f.client.w
 	ch := make(chan reply, 1)

@@ -37,7 +37,7 @@ func newLauncher(t *testing.T, program string) *fixture {
 func orderFiles(t *testing.T) (files []*os.File, front int) {
 	t.Helper()
 	var ends []*os.File
-	for range 3 {
+	for range 4 {
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
@@ -47,7 +47,7 @@ func orderFiles(t *testing.T) (files []*os.File, front int) {
 	}
 	front, channel := socketEnds(t, unix.SOCK_SEQPACKET)
 	_, bell := socketEnds(t, unix.SOCK_STREAM)
-	return []*os.File{ends[0], ends[1], channel, memory(t, 64, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW), ends[2], bell}, front
+	return []*os.File{ends[0], ends[1], channel, memory(t, 64, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW), ends[2], ends[3], bell}, front
 }
 
 func socketEnds(t *testing.T, kind int) (front int, worker *os.File) {
@@ -82,7 +82,7 @@ func memory(t *testing.T, size int64, seals int) *os.File {
 func (f *fixture) launch(t *testing.T) appserver.Process {
 	t.Helper()
 	files, _ := orderFiles(t)
-	p, err := f.client.For("web")(appserver.Order{Number: 1, Files: files})
+	p, err := f.client.For("web")(appserver.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestAWorkerIsOfTheReadingThatItsPoolWasMadeFrom(t *testing.T) {
 	}
 	for code, launch := range launchers {
 		files, _ := orderFiles(t)
-		p, err := launch(appserver.Order{Number: 1, Files: files})
+		p, err := launch(appserver.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +223,7 @@ func TestAWorkerIsOfTheReadingThatItsPoolWasMadeFrom(t *testing.T) {
 	read("none", "server { listen unix:DIR/web.sock; }")
 	f.client.Settle(true)
 	files, _ := orderFiles(t)
-	if _, err := launchers["11"](appserver.Order{Number: 1, Files: files}); err == nil {
+	if _, err := launchers["11"](appserver.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)}); err == nil {
 		t.Error("an app that the configuration does not have any more was started")
 	}
 }
