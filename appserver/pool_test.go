@@ -375,7 +375,7 @@ func TestAStartThatHangsShowsWhere(t *testing.T) {
 	os.WriteFile(filepath.Join(dir, "hangs.py"), []byte("import time\ndef hangs_here():\n    time.sleep(30)\nhangs_here()\n"), 0o644)
 	s := newSiteWith(t, rt, "")
 	err := s.Reload(fmt.Sprintf("app web { wsgi hangs:app; workers 1; directory %s; python /usr/bin/python3; user root; startup_timeout 1s; }", dir))
-	if err == nil || !strings.Contains(err.Error(), "app.run() at import") {
+	if err == nil || !strings.Contains(err.Error(), "calls app.run()") {
 		t.Errorf("got %v", err)
 	}
 	s.Log.Wait(t, "hangs_here")
