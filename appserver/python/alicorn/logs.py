@@ -2,7 +2,8 @@
 
 Applications take over their handlers and level, as in
 ``app.logger.handlers = logging.getLogger("gunicorn.error").handlers``, or give them handlers
-of their own. What gunicorn.error says goes to the error log, line by line, as it is.
+of their own. What gunicorn.error says goes to the error log, line by line, as it is; so does
+what is written to wsgi.errors, which PEP 3333 and gunicorn take for the server's error log.
 """
 
 import io
@@ -32,10 +33,15 @@ class Handler(logging.StreamHandler):
 
 def install(level):
     """Gives both loggers the handlers, the format and the level that gunicorn gives them."""
-    raw = io.FileIO(frames.LOG_FD, "w", closefd=False)
-    log = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace")
-    _install("gunicorn.error", log, ERROR_FORMAT, getattr(logging, level.upper()))
+    _install("gunicorn.error", stream(), ERROR_FORMAT, getattr(logging, level.upper()))
     _install("gunicorn.access", sys.stdout, ACCESS_FORMAT, logging.INFO)
+
+
+def stream():
+    """Returns a stream to the error log, which gets each line as it is."""
+    raw = io.FileIO(frames.LOG_FD, "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def _install(name, stream, form, level):

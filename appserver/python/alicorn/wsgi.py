@@ -11,11 +11,10 @@ raises BrokenPipeError. What an application returns as a list is sent, and dropp
 import io
 import os
 import stat
-import sys
 import tempfile
 from io import BytesIO
 
-from . import failure
+from . import failure, logs
 from .channel import Cancelled, ChannelClosed
 from .frames import END
 from .heads import Heads, Refused, listed
@@ -280,7 +279,7 @@ class Server:
         self.key = settings["request_key"]
         self.constants = {
             "wsgi.version": (1, 0),
-            "wsgi.errors": sys.stderr,
+            "wsgi.errors": logs.stream(),
             "wsgi.file_wrapper": FileWrapper,
             "wsgi.multithread": settings["threads"] > 1,
             "wsgi.multiprocess": True,

@@ -323,7 +323,7 @@ def file_closed(environ, start_response):
 def prints(environ, start_response):
     print("on stdout")
     os.write(1, b"H\x00\x00\x00 raw bytes\n")
-    environ["wsgi.errors"].write("on stderr\n")
+    environ["wsgi.errors"].write("on wsgi.errors\n")
     return text(start_response, b"quiet")
 
 

@@ -282,4 +282,4 @@ def test_what_an_application_prints_is_not_protocol(own):
     front.ready()
     assert front.get("/prints").body == b"quiet"
     assert front.output() == "on stdout\nH\x00\x00\x00 raw bytes\n"
-    assert "on stderr\n" in front.errors()
+    assert "on wsgi.errors\n" in front.logged(), "which belongs to the error log"
