@@ -33,7 +33,7 @@ func TestTheFirstHourRunsAsWritten(t *testing.T) {
 	t.Parallel()
 	deb := buildPackage(t)
 	acmetest.Start(t, acmetest.Options{}) // so that it is built where there is a network
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestTheFirstHourRunsAsWritten$", "-test.v", "-test.timeout=4m")
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestTheFirstHourRunsAsWritten$", "-test.v", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), hourEnv+"="+deb)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()

@@ -32,7 +32,7 @@ func TestTheServiceUnderSystemd(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestTheServiceUnderSystemd$", "-test.v", "-test.timeout=3m")
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestTheServiceUnderSystemd$", "-test.v", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), serviceEnv+"="+packages(t))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if out, err := cmd.CombinedOutput(); err != nil {
