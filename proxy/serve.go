@@ -269,15 +269,20 @@ func (x *Exchange) AbsoluteLocation(target string) string {
 	return string(append(x.appendOrigin(make([]byte, 0, 128)), target...))
 }
 
-// appendOrigin appends scheme://host[:port] when redirects are absolute.
+// appendOrigin appends scheme://host[:port] when redirects are absolute. A
+// request without Host gets the address that it came to, as in nginx: $host is
+// the server's name then, which may be "_" or another's.
 func (x *Exchange) appendOrigin(dst []byte) []byte {
 	c := x.Core()
 	if !c.AbsoluteRedirect {
 		return dst
 	}
-	host := x.Req.Host
-	if c.ServerNameInRedir && x.Server.Name != "" {
+	host := ""
+	switch {
+	case c.ServerNameInRedir && x.Server.Name != "":
 		host = x.Server.Name
+	case x.Req.Authority != "":
+		host = x.Req.Host
 	}
 	if host == "" {
 		host = x.Conn.LocalAddr
