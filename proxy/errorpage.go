@@ -165,7 +165,7 @@ func statusPage(x *Exchange, code int) []byte { return statusPageOf(x, Status(co
 
 func statusPageOf(x *Exchange, status Status) []byte {
 	code := status.Code()
-	text := strconv.Itoa(code) + " " + StatusText(code)
+	text := strconv.Itoa(code) + " " + pageText(code)
 	title, detail := text, ""
 	if why := whyBad(status); why != "" {
 		title, detail = "400 "+why, "<center>"+why+"</center>\r\n"

@@ -81,6 +81,25 @@ func TestErrorPagesAreThoseOfNginx(t *testing.T) {
 	}
 }
 
+func TestStatusPagesHaveTheWordsOfNginx(t *testing.T) {
+	codes := []string{"400", "401", "402", "403", "404", "405", "406", "409", "410", "411", "412", "413", "414", "415", "416",
+		"421", "429", "500", "501", "502", "503", "504", "505", "507"}
+	text := "location /302 { error_page 404 http://other.example/; FAIL 404; }\n"
+	for _, code := range codes {
+		text += "location /" + code + " { FAIL " + code + "; }\n"
+	}
+	n := startNginx(t, "server { listen unix:DIR/pages; server_tokens off; "+strings.ReplaceAll(text, "FAIL", "return")+" }")
+	s := start(t, "server { listen 80; server_tokens off; "+strings.ReplaceAll(text, "FAIL", "fail")+" }")
+	for _, code := range append(codes, "302") {
+		r := s.Do(proxytest.Request{Target: "/" + code, Host: "h"})
+		got := fmt.Sprintf("%d %s\n%s", r.Status, proxy.StatusText(r.Status), strings.Replace(r.Text(), "alicorn", "nginx", 1))
+		res, body := n.ask(t, "GET", "/"+code)
+		if want := res.Status + "\n" + body; got != want {
+			t.Errorf("%s:\n ours  %q\n nginx %q", code, got, want)
+		}
+	}
+}
+
 // page shows what is compared: the text of status pages is each server's own.
 func page(status int, body, location string) string {
 	if strings.HasPrefix(body, "<html>") {
@@ -90,6 +109,13 @@ func page(status int, body, location string) string {
 }
 
 func (n nginx) page(t *testing.T, method, target string) string {
+	t.Helper()
+	res, body := n.ask(t, method, target)
+	return page(res.StatusCode, body, res.Header.Get("Location"))
+}
+
+// ask returns what nginx's server of pages answers.
+func (n nginx) ask(t *testing.T, method, target string) (*http.Response, string) {
 	t.Helper()
 	nc, err := net.Dial("unix", filepath.Join(n.dir, "pages"))
 	if err != nil {
@@ -106,7 +132,7 @@ func (n nginx) page(t *testing.T, method, target string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return page(res.StatusCode, string(body), res.Header.Get("Location"))
+	return res, string(body)
 }
 
 func TestACycleOfInternalRedirectsIs500AfterTen(t *testing.T) {

@@ -32,11 +32,15 @@ func (s Status) Code() int {
 	return int(s)
 }
 
-// StatusText returns the reason phrase of code (RFC 9110 section 15), "" for unknown codes.
+// StatusText returns the reason phrase of code, "" for unknown codes: RFC 9110
+// section 15's, but nginx's where the two differ, which clients' tests and
+// filters of logs look for.
 func StatusText(code int) string {
 	switch code {
 	case 302:
-		return "Moved Temporarily" // nginx's words; clients' tests look for them
+		return "Moved Temporarily"
+	case 405:
+		return "Not Allowed"
 	case 408:
 		return "Request Time-out"
 	case 413:
@@ -51,6 +55,18 @@ func StatusText(code int) string {
 		return "Gateway Time-out"
 	}
 	return http.StatusText(code)
+}
+
+// pageText is what the page of code says after the number: nginx's pages differ
+// from its status lines for two codes.
+func pageText(code int) string {
+	switch code {
+	case 302:
+		return "Found"
+	case 401:
+		return "Authorization Required"
+	}
+	return StatusText(code)
 }
 
 func appendStatus(dst []byte, code int) []byte {

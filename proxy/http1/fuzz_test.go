@@ -95,7 +95,7 @@ var strict = map[string]string{
 	"client sent an invalid trailer field":                            "RFC 9112 sections 7.1 and 7.1.2: fields, each ended by CRLF; net/http takes a bare LF, and names with spaces",
 	"client sent a bare CR in the trailers":                           "RFC 9112 section 2.2",
 	"417 Expectation Failed":                                          "RFC 9110 section 10.1.1",
-	"405 Method Not Allowed":                                          "RFC 9110 sections 9.3.6 and 9.3.8: no proxy, and no echo of credentials",
+	"405 Not Allowed":                                                 "RFC 9110 sections 9.3.6 and 9.3.8: no proxy, and no echo of credentials",
 }
 
 // reason is what err says, without the client's name.
