@@ -86,8 +86,9 @@ func (f *folders) of(key string) serving {
 // unless it cannot make a difference.
 type folderPass struct {
 	key   string
-	app   handler // answers
-	first handler // answers unless it is 404
+	app   handler         // answers
+	first handler         // answers unless it is 404
+	named *proxy.Redirect // to the location that answers in place of app; nil: none
 }
 
 func setFolderPass(k *key) config.Setter {
@@ -97,7 +98,14 @@ func setFolderPass(k *key) config.Setter {
 			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("app_static: the URL %q does not begin with a slash", url)}
 		}
 		var dirs []string
-		for _, a := range n.Args[2:] {
+		words := n.Args[2:]
+		if last := n.Arg(len(n.Args) - 1); strings.HasPrefix(last, "@") {
+			k.In(s).folders.named, words = last, words[:len(words)-1]
+		}
+		if len(words) == 0 {
+			return &config.Error{Pos: pos, Msg: "app_static names no folder"}
+		}
+		for _, a := range words {
 			dirs = append(dirs, absolute(s, a.Text))
 		}
 		s.Load().Defer(pos, func() (err error) {
@@ -111,8 +119,9 @@ func setFolderPass(k *key) config.Setter {
 
 // folderSettings are what app_static says.
 type folderSettings struct {
-	app *App // nil without the directive
-	key string
+	app   *App // nil without the directive
+	key   string
+	named string // a location; "": none
 }
 
 // ahead gives x to the application where the files of its location could be
@@ -123,13 +132,18 @@ func (f *folderPass) ahead(x *proxy.Exchange) error {
 	}
 	r := &x.Req
 	h := &f.app
-	if (r.Method == "GET" || r.Method == "HEAD") && r.ContentLength <= 0 && !r.Chunked && r.Asked == r.Path {
-		switch f.app.app.service.pool.Load().folders.of(f.key) {
-		case servedPlain:
-			return nil
-		case servedAfter404:
-			h = &f.first
-		}
+	plain := (r.Method == "GET" || r.Method == "HEAD") && r.ContentLength <= 0 && !r.Chunked && r.Asked == r.Path
+	how := servedByApp
+	if plain {
+		how = f.app.app.service.pool.Load().folders.of(f.key)
+	}
+	switch {
+	case how == servedPlain:
+		return nil
+	case how == servedAfter404:
+		h = &f.first
+	case f.named != nil:
+		return f.named
 	}
 	if err := h.Serve(x); err != nil {
 		return err

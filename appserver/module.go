@@ -94,6 +94,9 @@ func Module(rt *Runtime) proxy.Module {
 				f := &folderPass{key: c.folders.key, app: newHandler(c, c.folders.app, rt)}
 				f.first = f.app
 				f.first.follow = true
+				if c.folders.named != "" {
+					f.named = &proxy.Redirect{URI: c.folders.named, Named: true}
+				}
 				l.On(proxy.PreContent, f.ahead)
 			}
 			if c.pass == nil {
@@ -223,8 +226,8 @@ func passDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "app_pass", In: config.Location | config.LocationIf, Args: config.OneArg, Syntax: "NAME", Set: setPass(k),
 			Help: "Gives the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded and otherwise as it came: slashes, \".\" and \"..\" stay, as behind nginx's proxy_pass without a URI, unless a rewrite or an internal redirect has put another path in its place. SCRIPT_NAME is empty, unless the workers' environment has the variable SCRIPT_NAME: then the application lies below that path, and other paths are answered 404."},
-		{Name: "app_static", In: config.Location, Args: config.Arity{Min: 3, Max: -1}, Syntax: "NAME URL DIR ...", Set: setFolderPass(k),
-			Help: "Serves the location's files only where the app of that name would give the same answer. Its workers report their static folders: that those below URL are DIR, and whether anything of the application could answer otherwise (hooks, middleware, other routes). A request that is no plain GET or HEAD of a normal path, and all of them where the workers report no such folder, go to the application. Where they cannot tell, the application is asked first, and a file is served in place of its 404. \"alicorn serve\" writes it for Flask and Django."},
+		{Name: "app_static", In: config.Location, Args: config.Arity{Min: 3, Max: -1}, Syntax: "NAME URL DIR ... [@LOCATION]", Set: setFolderPass(k),
+			Help: "Serves the location's files only where the app of that name would give the same answer. Its workers report their static folders: that those below URL are DIR, and whether anything of the application could answer otherwise (hooks, middleware, other routes). A request that is no plain GET or HEAD of a normal path, and all of them where the workers report no such folder, go to the application, by way of the named location if there is one. Where they cannot tell, the application is asked first, and a file is served in place of its 404. \"alicorn serve\" writes it for Flask and Django."},
 		{Name: "app_buffers", In: config.AnyLevel, Args: config.TwoArgs, Default: "8 32k", Syntax: "NUMBER SIZE", Set: setBuffers(k),
 			Help: "How much of a response that its client has not taken yet may wait in memory: NUMBER times SIZE. More goes to a temporary file."},
 		{Name: "app_max_temp_file_size", In: config.AnyLevel, Args: config.OneArg, Default: "256m", Syntax: "SIZE",

@@ -86,6 +86,12 @@ func TestTheEnvironIsCGIs(t *testing.T) {
 	if t.Failed() {
 		t.Log(r.Text())
 	}
+	for text, fields := range map[string][]string{"CONTENT_LENGTH='0'": {"Content-Length: 0"}, "": nil} {
+		r := s.Do(proxytest.Request{Target: "/environ", Fields: fields})
+		if has := strings.Contains(r.Text(), "CONTENT_LENGTH"); has != (text != "") || !strings.Contains(r.Text(), text) {
+			t.Errorf("a request without a body, with %q: %v", fields, has)
+		}
+	}
 }
 
 func TestBodiesOfAllSizesArriveWhole(t *testing.T) {

@@ -144,8 +144,11 @@ func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
 	}
 	r.rights = nil
 	length := x.Req.ContentLength
-	if x.Req.Chunked {
+	switch _, given := x.Req.Header.Lookup(proxy.FieldContentLength); {
+	case x.Req.Chunked:
 		length = r.body.Length
+	case length == 0 && !given:
+		length = -1 // applications tell a body without bytes from none
 	}
 	b := appendHeader(r.frame[:0], frameRequest, 0, 0)
 	b = append(b, 0, 0, 0, 0)

@@ -54,7 +54,7 @@ func appStatic(dirs []staticDir) *config.Node {
 	for _, d := range dirs {
 		args = append(args, d.dir)
 	}
-	return config.NewNode("app_static", args...)
+	return config.NewNode("app_static", append(args, asks)...)
 }
 
 // tree builds the configuration that the flags stand for. Its text is a file
