@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -103,29 +102,4 @@ func TestServeShowsRequestsOnATerminal(t *testing.T) {
 			}
 		})
 	}
-}
-
-// serveOn starts "alicorn serve" in dir on a terminal.
-func serveOn(t *testing.T, dir string, term *os.File, args ...string) *exec.Cmd {
-	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := prepareFiles(dir, strings.NewReplacer()); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(exe, append([]string{"serve"}, args...)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, term, term
-	cmd.Env = append(os.Environ(), reexecEnv+"=1", "RUNTIME_DIRECTORY="+dir+"/run", "STATE_DIRECTORY="+dir+"/state", "CACHE_DIRECTORY="+dir+"/cache")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if cmd.ProcessState == nil {
-			cmd.Process.Kill()
-			cmd.Wait()
-		}
-	})
-	return cmd
 }
