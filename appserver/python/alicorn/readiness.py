@@ -4,6 +4,8 @@ Django imports the URL configuration, and with it the views, when a request come
 in there would make a worker ready that answers every request with 500.
 """
 
+import logging
+
 from . import callables, failure
 from .loader import LoadError
 
@@ -21,6 +23,7 @@ def complete(application):
     if not apps.ready or not getattr(settings, "ROOT_URLCONF", None):
         return []  # the application uses parts of Django only
     _resolve(settings.ROOT_URLCONF)
+    _explain_hosts(settings)
     return _checks()
 
 
@@ -34,6 +37,34 @@ def _resolve(name):
         resolver.reverse_dict  # looks at every pattern, as a request does
     except Exception as error:
         raise _broken("the URL configuration %s" % name, error) from None
+
+
+class _Once(logging.Filter):
+    """Lets a text pass once, and only so many texts: clients choose them."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = set()
+
+    def filter(self, record):
+        text = record.getMessage()
+        if text in self.told or len(self.told) >= MOST:
+            return False
+        self.told.add(text)
+        return True
+
+
+def _explain_hosts(settings):
+    """Has a request for a host that ALLOWED_HOSTS lacks print why it is answered 400.
+
+    Django's own configuration of logging only mails it to the admins, unless DEBUG is on.
+    """
+    logger = logging.getLogger("django.security.DisallowedHost")
+    if settings.DEBUG or settings.LOGGING or logger.handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.addFilter(_Once())
+    logger.addHandler(handler)
 
 
 def _checks():
