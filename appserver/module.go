@@ -177,7 +177,7 @@ func appDirectives(k *key, rt *Runtime) []config.Directive {
 			Help: "Environment variables of the server that the workers do not inherit. What env and env_file set, they get."},
 		{Name: "pythonpath", In: in, Args: config.SomeArg, Repeat: true, Syntax: "DIR ...",
 			Set:  addWords(k, func(c *settings) *[]string { return &c.app.PythonPath }),
-			Help: "Folders to import from before directory: the start of sys.path. A relative one starts from directory."},
+			Help: "Folders to import from before directory, which may be one of them: the start of sys.path. A relative one starts from directory."},
 		{Name: "pythonpath_last", In: in, Args: config.SomeArg, Repeat: true, Syntax: "DIR ...",
 			Set:  addWords(k, func(c *settings) *[]string { return &c.app.pythonPathLast }),
 			Help: "Folders to import from after all others: the end of sys.path. A relative one starts from directory."},

@@ -64,6 +64,7 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 	if err != nil || !isDirectory(dir) {
 		return usage(fmt.Errorf("%s: there is no folder %q", f.label("chdir"), f.chdir))
 	}
+	f.enter(dir)
 	app, err := discover(dir, f.wsgiApp, os.Getenv)
 	if err != nil {
 		return &exitError{exitApp, err}

@@ -67,3 +67,22 @@ func listenWords(binds []string) ([][]string, error) {
 	}
 	return words, nil
 }
+
+// enter has the files that settings name start from dir, as in gunicorn, which
+// enters --chdir before it opens any.
+func (f *serveFlags) enter(dir string) {
+	if !f.has("chdir") {
+		return
+	}
+	for _, path := range []*string{&f.accessLog, &f.errorLog, &f.pid, &f.certificate, &f.key, &f.authorities} {
+		if *path != "" && *path != "-" && !filepath.IsAbs(*path) && !strings.HasPrefix(*path, "syslog:") {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+	for i, bind := range f.binds {
+		path, ok := strings.CutPrefix(strings.TrimSpace(bind), "unix:")
+		if path = strings.TrimPrefix(path, "//"); ok && !filepath.IsAbs(path) {
+			f.binds[i] = "unix:" + filepath.Join(dir, path)
+		}
+	}
+}

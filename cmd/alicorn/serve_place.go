@@ -5,7 +5,7 @@ import "alicorn/config"
 // flagsOf are the flags whose directives these are: a mistake in one is told by
 // the flag's name, since nobody has seen the file.
 var flagsOf = map[string]string{
-	"listen": "bind", "server_name": "domain", "acme_ca": "acme-ca", "acme_email": "email", "tls_internal": "https",
+	"listen": "bind", "server": "domain", "server_name": "domain", "acme_ca": "acme-ca", "acme_email": "email", "tls_internal": "https",
 	"ssl_certificate": "certfile", "ssl_certificate_key": "keyfile", "ssl_client_certificate": "ca-certs", "ssl_verify_client": "cert-reqs",
 	"error_log": "error-logfile", "access_log": "access-logfile", "worker_shutdown_timeout": "graceful-timeout", "pid": "pid",
 	"max_headers": "limit-request-fields", "daemon": "daemon", "keepalive_timeout": "keep-alive",

@@ -155,3 +155,44 @@ func TestAZeroIsTakenFromAnyLayer(t *testing.T) {
 		}
 	}
 }
+
+// Files of settings are looked for where gunicorn looks: in --chdir's folder.
+func TestFilesStartFromTheFolderThatIsEntered(t *testing.T) {
+	for _, c := range []struct{ args, binds, log string }{
+		{"-b unix:a.sock --error-logfile e.log", "unix:a.sock", "e.log"},
+		{"--chdir src -b unix:a.sock -b 127.0.0.1:1 --error-logfile e.log", "unix:/w/src/a.sock 127.0.0.1:1", "/w/src/e.log"},
+		{"--chdir src -b unix://a.sock -b unix:/b.sock --error-logfile -", "unix:/w/src/a.sock unix:/b.sock", "-"},
+		{"--chdir src --error-logfile /x/e.log", "", "/x/e.log"},
+	} {
+		f := newLayer("serve", "")
+		if err := f.set.Parse(strings.Fields(c.args)); err != nil {
+			t.Fatal(err)
+		}
+		f.enter("/w/src")
+		if got := strings.Join(f.binds, " "); got != c.binds || f.errorLog != c.log {
+			t.Errorf("%s: binds %q and error log %q, want %q and %q", c.args, got, f.errorLog, c.binds, c.log)
+		}
+	}
+}
+
+func TestMistakesOfDomainsNameTheFlag(t *testing.T) {
+	for args, want := range map[string]string{
+		"--domain *.example.com":                        `--domain "*.example.com": a certificate for all names below one needs acme_dns_hook`,
+		"--domain localhost":                            `--domain "localhost": `,
+		"--domain 10.0.0.1":                             `--domain "10.0.0.1": `,
+		"--domain a.example.com --acme-ca ftp://x":      `--acme-ca "ftp://x": it takes the https:// URL`,
+		"--domain a.example.com --acme-ca https:":       `--acme-ca "https:": it takes the https:// URL`,
+		"--email me@example.com":                        `--email and --acme-ca are for --domain`,
+		"--domain a.example.com --https":                `--https is for development`,
+		"--domain a.example.com --acme-ca https://ca/d": "",
+	} {
+		f := newLayer("serve", "")
+		if err := f.set.Parse(strings.Fields(args)); err != nil {
+			t.Fatal(err)
+		}
+		err := f.judgeHTTPS()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)) {
+			t.Errorf("%s: %v, want %s", args, err, want)
+		}
+	}
+}

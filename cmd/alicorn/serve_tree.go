@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -241,13 +242,16 @@ func (f *serveFlags) python(app found) (n []*config.Node) {
 		}
 	}
 	if c := f.file; c != nil {
+		if f.has("chdir") && len(c.first) > 0 {
+			first = append(first, app.directory) // which gunicorn puts before what the file has put there
+		}
 		first, last, set = append(first, c.first...), c.last, c.environ
 		if len(c.removed) > 0 {
 			n = append(n, config.NewNode("env_unset", c.removed...))
 		}
 	}
 	if here, err := os.Getwd(); err == nil && f.has("chdir") && here != app.directory {
-		last = append(slices.Clip(last), here) // last, so that it hides no module of Python's
+		last = slices.Insert(slices.Clone(last), 0, here) // behind the library, so that it hides nothing of it
 	}
 	if len(first) > 0 {
 		n = append(n, config.NewNode("pythonpath", first...))
@@ -375,7 +379,13 @@ func (f *serveFlags) judgeHTTPS() error {
 	case len(f.domains) == 0 && (f.email != "" || f.authority != ""):
 		return errors.New("--email and --acme-ca are for --domain, which is missing")
 	}
+	if u, err := url.Parse(f.authority); f.authority != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+		return fmt.Errorf("--acme-ca %q: it takes the https:// URL of an ACME directory", f.authority)
+	}
 	for _, name := range f.domains {
+		if strings.HasPrefix(name, "*.") {
+			return fmt.Errorf("--domain %q: a certificate for all names below one needs acme_dns_hook, in a configuration", name)
+		}
 		if err := acme.Orderable(strings.ToLower(name)); err != nil {
 			return fmt.Errorf("--domain %q: %w", name, err)
 		}

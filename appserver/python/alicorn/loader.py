@@ -75,7 +75,8 @@ def _enter(settings):
                         % (directory, error.strerror)) from None
     sys.argv[:] = ["alicorn"]
     sys.path[0] = os.getcwd()  # was the zip with this code
-    sys.path[0:0] = settings.get("pythonpath", ())
+    before = settings.get("pythonpath", ())
+    sys.path[:os.getcwd() in before] = before
     sys.path.extend(settings.get("pythonpath_last", ()))
     # An application may have a package of our name; ours is all imported by now.
     for name in [name for name in sys.modules if name.partition(".")[0] == __package__]:
