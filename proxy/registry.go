@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -132,6 +133,9 @@ func (r *registry) lookup(name string) (Getter, error) {
 	err := fmt.Errorf("unknown variable \"$%s\"", name)
 	if why := r.lacks[name]; why != "" {
 		return nil, fmt.Errorf("%w: %s", err, why)
+	}
+	if theirs := nginxVariable(name); theirs != "" {
+		return nil, errors.New(theirs)
 	}
 	if near := config.Nearest(name, slices.Sorted(maps.Keys(r.fixed))); near != "" {
 		err = fmt.Errorf("%w; did you mean \"$%s\"?", err, near)

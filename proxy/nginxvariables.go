@@ -1,0 +1,51 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// nginxVariables are the variables of nginx that this program does not have, by
+// what tells the same here. A name that ends in "_" is a family.
+var nginxVariables = []struct{ instead, names string }{
+	{"$app_time and $app_queue_time are the application's times", "upstream_connect_time upstream_header_time upstream_queue_time upstream_response_time"},
+	{"$app_worker is the worker that answered", "upstream_addr upstream_last_server_name"},
+	{"$status is the application's too", "upstream_status"},
+	{"$sent_http_NAME is a field of the response", "upstream_http_ upstream_trailer_ upstream_cookie_"},
+	{"$body_bytes_sent is the length that was sent", "upstream_bytes_received upstream_bytes_sent upstream_response_length"},
+	{"", "upstream_cache_status upstream_cache_age upstream_cache_key upstream_cache_key_zone"},
+	{"app_pass sets X-Forwarded-For and the other fields by itself", "proxy_add_x_forwarded_for"},
+	{forApplications, "proxy_host proxy_port"},
+	{"$remote_addr and $remote_port are the client's as it connected", "realip_remote_addr realip_remote_port"},
+	{"", "proxy_protocol_addr proxy_protocol_port proxy_protocol_server_addr proxy_protocol_server_port proxy_protocol_tlv_"},
+	{forApplications, "fastcgi_script_name fastcgi_path_info"},
+	{`"alicorn status" tells the connections`, "connections_active connections_reading connections_waiting connections_writing"},
+	{"$http_user_agent with \"if\" tells browsers apart", "ancient_browser modern_browser msie"},
+	{"$http_referer with \"if\" tells links apart", "invalid_referer"},
+	{"$msec and $time_iso8601 are the time", "date_gmt date_local"},
+	{"$alicorn_version is this program's", "nginx_version"},
+	{"$server_protocol is the protocol", "http2 http3"},
+	{"", "connection_time gzip_ratio is_request_port jwt_claim_ jwt_header_ jwt_payload limit_conn_status memcached_key request_body request_body_file request_completion request_port secure_link " +
+		"secure_link_expires secure_link_expire sent_trailer_ session_log_id session_log_binary_id slice_range spdy spdy_request_priority tcpinfo_rtt tcpinfo_rttvar tcpinfo_snd_cwnd " +
+		"tcpinfo_rcv_space uid_got uid_set uid_reset quic ssl_ech_outer_server_name ssl_ech_status geoip_area_code geoip_city geoip_city_continent_code geoip_city_country_code geoip_city_country_code3 " +
+		"geoip_city_country_name geoip_country_code geoip_country_code3 geoip_country_name geoip_dma_code geoip_latitude geoip_longitude geoip_org geoip_postal_code geoip_region geoip_region_name " +
+		"otel_trace_id otel_span_id otel_parent_id otel_parent_sampled"},
+}
+
+// nginxVariable says of a variable of nginx that this program does not have
+// that it is one; "": nginx has none of that name.
+func nginxVariable(name string) string {
+	for _, v := range nginxVariables {
+		for known := range strings.FieldsSeq(v.names) {
+			family := strings.HasSuffix(known, "_")
+			switch {
+			case !family && name != known, family && (name == known || !strings.HasPrefix(name, known)):
+				continue
+			case v.instead == "":
+				return fmt.Sprintf("nginx's $%s is not here yet", name)
+			}
+			return fmt.Sprintf("nginx's $%s is not here yet; %s", name, v.instead)
+		}
+	}
+	return ""
+}
