@@ -121,6 +121,9 @@ func (x *Exchange) errorPage(p *errorPage, status Status) error {
 		x.status.override = status.Code()
 	}
 	x.Res.Status = status.Code()
+	if status == 413 {
+		x.refuseBody()
+	}
 	if p.named != "" {
 		return &Redirect{URI: p.named, Named: true}
 	}
@@ -138,6 +141,14 @@ func (x *Exchange) errorPage(p *errorPage, status Status) error {
 	}
 	path, args, _ := strings.Cut(uri, "?")
 	return &Redirect{URI: path, Args: args}
+}
+
+// refuseBody leaves the body to the connection's end: an application that makes
+// the page of a 413 gets the request without it, as behind nginx.
+func (x *Exchange) refuseBody() {
+	x.status.noBody = true
+	x.Req.ContentLength, x.Req.Chunked = 0, false
+	x.stream.DropConnection()
 }
 
 func (x *Exchange) plainStatus(status Status) error {

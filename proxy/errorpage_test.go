@@ -222,6 +222,30 @@ func TestStatus444ClosesWithoutAResponse(t *testing.T) {
 	}
 }
 
+func TestThePageOfABodyThatIsTooLargeHasNone(t *testing.T) {
+	s := start(t, `server { listen 80; client_max_body_size 10; error_page 413 /page;
+		location / { read; } location /page { read; } location /named { error_page 413 @named; read; } location @named { read; }
+		location /other { error_page 413 /free; read; } location /free { client_max_body_size 0; read; }
+		location /missing { error_page 404 /page; fail 404; } }`)
+	for _, c := range []struct {
+		target, body string
+		chunked      bool
+		want         string
+	}{
+		{"/", "0123456789a", false, "413 0 true"},
+		{"/", "0123456789a", true, "413 0 true"},
+		{"/named", "0123456789a", false, "413 0 true"},
+		{"/named", "0123456789a", true, "413 0 true"},
+		{"/other", "0123456789a", true, "413 0 true"},
+		{"/missing", "01234", false, "404 5 false"}, // the body of another error is the page's
+	} {
+		r := s.Do(proxytest.Request{Method: "POST", Target: c.target, Body: c.body, Chunked: c.chunked})
+		if got := fmt.Sprintf("%d %s %t", r.Status, r.Text(), r.Dropped); got != c.want {
+			t.Errorf("%s, chunked %t: %s, want %s", c.target, c.chunked, got, c.want)
+		}
+	}
+}
+
 func TestMistakesOfErrorPageAreNamed(t *testing.T) {
 	for text, want := range map[string]string{
 		"error_page 200 /x;":       `"200" is not a status from 300 to 599`,

@@ -83,6 +83,7 @@ type status struct {
 	override int  // error_page's =code; 0: none
 	keep     bool // error_page's "=": the status of whatever answers
 	inPage   bool // an error page is being made
+	noBody   bool // the body was refused with 413: what makes the page sees none
 	badRange bool // no byte of the file is in the range that the client asks for
 	lastPage bool // an error in it has no page: recursive_error_pages was off where a page was chosen
 }
@@ -123,7 +124,11 @@ func (x *Exchange) Stream() Stream { return x.stream }
 
 // ReadBody reads the request body, decoded, up to client_max_body_size; past
 // it the error is a *Fail with Status 413 that names the directive and line.
+// The error page of a 413 reads an empty body.
 func (x *Exchange) ReadBody(p []byte) (int, error) {
+	if x.status.noBody {
+		return 0, io.EOF
+	}
 	n, err := x.stream.ReadBody(p)
 	x.bodyRead += int64(n)
 	if limit := x.Core().MaxBodySize; limit > 0 && x.bodyRead > limit {
