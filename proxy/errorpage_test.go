@@ -180,6 +180,25 @@ func TestRequestsThatCannotBeReadHaveErrorPages(t *testing.T) {
 	}
 }
 
+func TestAPageOfARefusedRequestKnowsItsPath(t *testing.T) {
+	s := start(t, `server { listen 80; error_page 405 =200 $uri; error_page 400 /bad; location / { say "$uri|$args|$request_method"; } location /bad { say "bad $uri"; } }`)
+	for _, c := range []struct {
+		method, target string
+		err            error
+		want           string
+	}{
+		{"TRACE", "/a%20b?x=1", proxy.Status(405), "200 /a b||GET"},
+		{"TRACE", "/", proxy.Status(405), "200 /||GET"},
+		{"GET", "/a", proxy.Status(400), "400 bad /bad"},
+		{"GET", "//a/../b", proxy.Status(405), "200 /b||GET"},
+	} {
+		r := s.Do(proxytest.Request{Method: c.method, Target: c.target, Err: c.err})
+		if got := fmt.Sprintf("%d %s", r.Status, r.Text()); got != c.want {
+			t.Errorf("%s %s: %s, want %s", c.method, c.target, got, c.want)
+		}
+	}
+}
+
 func TestABodyPastTheBoundIs413AndNamesTheDirective(t *testing.T) {
 	s := start(t, "server { listen 80;\n client_max_body_size 10;\n error_page 413 /page;\nlocation / { read; } location /page { say page; } location /free { client_max_body_size 0; read; } }")
 	for _, c := range []struct {

@@ -39,6 +39,7 @@ func (e *Engine) serveWith(x *Exchange, err error) {
 	} else {
 		x.Server = site.serverOf(x)
 		x.Req.Host = hostOf(x.Req.Authority)
+		x.Req.parse(x.Server.Root.Core.MergeSlashes) // for logs and error pages; a target that is no path leaves none
 	}
 	defer e.leave(x)
 	defer x.rescue()
