@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 
 	"alicorn/config"
@@ -147,7 +148,7 @@ func (c *compiler) server(s *config.Scope) *Server {
 	cs := c.settings(s)
 	sv := &Server{Pos: s.Node.Pos, Scope: s, Listens: cs.server.listens.Items(), names: cs.server.names.Items(), named: map[string]*Location{}}
 	if len(sv.names) > 0 {
-		sv.Name = sv.names[0].name
+		sv.Name = strings.TrimPrefix(sv.names[0].name, ".") // as in nginx: redirects to $server_name need a host
 	}
 	if len(sv.names) == 0 {
 		sv.names = []serverName{{}}

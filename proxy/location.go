@@ -131,7 +131,7 @@ func (c *Core) MaxBodyNode() *config.Node { return c.scope.Nearest("client_max_b
 
 // Server is a compiled server block.
 type Server struct {
-	Name      string // the first server_name, "" without one: $server_name
+	Name      string // the first server_name without a leading dot, "" without one: $server_name
 	Pos       config.Pos
 	Scope     *config.Scope
 	Root      *Location // the server's own settings

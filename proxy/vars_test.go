@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strconv"
@@ -128,5 +129,21 @@ func TestAGroupMayBeUsedBeforeItIsDefined(t *testing.T) {
 	s := start(t, `server { listen 80; say "$who"; location / { say "$who"; } server_name ~^(?<who>.*)$; }`)
 	if got := s.Do(proxytest.Request{Host: "me"}).Text(); got != "me" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestServerNameIsTheFirstAsNginxHasIt(t *testing.T) {
+	names := []string{".example.com", "*.example.com", "www.example.*", `~^(?<who>.+)\.example$`, "EXAMPLE.com", `""`, "_", "$hostname", ".a.example b.example"}
+	text := ""
+	for i, name := range names {
+		text += fmt.Sprintf("server { listen unix:DIR/%d; server_name %s; location / { SAY \"$server_name\"; } }\n", i, name)
+	}
+	n := startNginx(t, strings.ReplaceAll(text, "SAY", "return 200"))
+	for i, name := range names {
+		s := start(t, fmt.Sprintf("server { listen 80; server_name %s; location / { say \"$server_name\"; } }", name))
+		got := s.Do(proxytest.Request{Host: "h", Target: "/"}).Text()
+		if want := n.get(t, strconv.Itoa(i), "h", "/").label; got != want {
+			t.Errorf("%s: %q, nginx has %q", name, got, want)
+		}
 	}
 }

@@ -188,9 +188,9 @@ func Refused(main *config.Scope, now time.Time) (all []string) {
 
 // doubt warns, once for each, of certificates that clients will refuse.
 func (ld *loader) doubt(sv *proxy.Server, f file, cert *stdtls.Certificate) {
-	name := sv.Name
-	if strings.ContainsAny(name, "*~") || strings.HasPrefix(name, ".") || !strings.Contains(name, ".") {
-		name = ""
+	name := "" // the first, when it is a host's
+	if names := sv.Names(); len(names) > 0 && names[0] == sv.Name && strings.Contains(sv.Name, ".") && !strings.Contains(sv.Name, "*") {
+		name = sv.Name
 	}
 	shownIn(ld.load).all[f.shown()] = cert
 	why := tls.Doubt(cert, name, time.Now())
