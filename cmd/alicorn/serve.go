@@ -29,11 +29,19 @@ func serveCommand() *cobra.Command {
 		Long: "Serves a WSGI application: MODULE:NAME, MODULE:FACTORY(), a module, or a .py or .wsgi file. Without APP\n" +
 			"it is FLASK_APP, wsgi.py, app.py, asgi.py, main.py or a Django project. Flags are gunicorn's; gunicorn.conf.py,\n" +
 			"GUNICORN_CMD_ARGS, WEB_CONCURRENCY and PORT are honoured. --print-config shows the configuration it builds.",
-		Args: cobra.MaximumNArgs(1),
+		Args: oneApp,
 	}
 	flags := newServeFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return serve(cmd, flags, args) }
 	return cmd
+}
+
+// oneApp refuses a second application, whose flag may have lost its dashes.
+func oneApp(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return fmt.Errorf("unexpected argument %q after application %q: serve takes one application, and flags begin with - or --", args[1], args[0])
+	}
+	return nil
 }
 
 func usage(err error) error {
@@ -244,13 +252,16 @@ func startLine(st control.Status, app found, f *serveFlags) string {
 	if workers == 1 {
 		plural = ""
 	}
-	return what + "," + python + " " + strconv.Itoa(workers) + " worker" + plural + asUser(st) + ", " + strings.Join(f.urls(st), " ") + ", Ctrl-C stops"
+	return what + "," + python + " " + strconv.Itoa(workers) + " worker" + plural + f.asUser(st) + ", " + strings.Join(f.urls(st), " ") + ", Ctrl-C stops"
 }
 
 // asUser names the user of the workers where that need not be who started them.
-func asUser(st control.Status) string {
+func (f *serveFlags) asUser(st control.Status) string {
 	if os.Geteuid() != 0 || len(st.Apps) == 0 || st.Apps[0].User == "" {
 		return ""
+	}
+	if f.user == "" {
+		return " as user " + st.Apps[0].User + " (--user names another)"
 	}
 	return " as user " + st.Apps[0].User
 }

@@ -68,6 +68,7 @@ type serveFlags struct {
 type note struct {
 	name, reason string
 	guards       bool // the setting is one of security
+	value        bool // the setting does something, only the value given is not used
 }
 
 // newServeFlags declares the flags in set.
@@ -209,7 +210,7 @@ func (f *serveFlags) label(flag string) string {
 
 // note notes that a flag does nothing here.
 func (f *serveFlags) note(flag, reason string, guards bool) {
-	f.notes = append(f.notes, note{f.label(flag), reason, guards})
+	f.notes = append(f.notes, note{name: f.label(flag), reason: reason, guards: guards})
 }
 
 // has tells whether a layer has given the flag.

@@ -74,7 +74,7 @@ func fromVariable() (*serveFlags, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	for _, word := range f.set.Args() {
-		f.notes = append(f.notes, note{fmt.Sprintf("%q in %s", word, name), "the variable holds flags; the application is named on the command line", false})
+		f.notes = append(f.notes, note{name: fmt.Sprintf("%q in %s", word, name), reason: "the variable holds flags; the application is named on the command line"})
 	}
 	return f, nil
 }
@@ -121,8 +121,13 @@ func (f *serveFlags) say(w io.Writer) {
 	}
 	said := map[note]bool{}
 	for _, n := range f.notes {
-		if !n.guards && !said[n] {
-			said[n] = true
+		if n.guards || said[n] {
+			continue
+		}
+		said[n] = true
+		if n.value {
+			line("%s: %s", n.name, n.reason)
+		} else {
 			line("%s has no equivalent here: %s", n.name, n.reason)
 		}
 	}

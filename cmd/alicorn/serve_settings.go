@@ -38,11 +38,12 @@ const (
 )
 
 const (
-	ownLogs  = "the front writes its logs itself; use error_log and access_log in a configuration"
-	noSyslog = "use \"error_log syslog:...\" in a configuration, where this version has it; the service manager's journal gets standard error"
-	noStatsd = "there are no statsd metrics"
-	noPaste  = "an application of Paste is served by a Python file that loads it"
-	lenient  = "the front reads requests strictly"
+	ownLogs   = "the front writes its logs itself; use error_log and access_log in a configuration"
+	ownConfig = ownLogs + "; other loggers are configured by the application"
+	noSyslog  = "use \"error_log syslog:...\" in a configuration, where this version has it; the service manager's journal gets standard error"
+	noStatsd  = "there are no statsd metrics"
+	noPaste   = "an application of Paste is served by a Python file that loads it"
+	lenient   = "the front reads requests strictly"
 )
 
 // gunicornSettings are all of gunicorn's, up to version 23.
@@ -89,9 +90,9 @@ var gunicornSettings = []gunicornSetting{
 	{name: "loglevel", flag: "log-level"},
 	{name: "capture_output", flag: "capture-output", kind: boolean},
 	{name: "logger_class", flag: "logger-class", kind: class, usual: "gunicorn.glogging.Logger", why: ownLogs},
-	{name: "logconfig", flag: "log-config", why: ownLogs},
-	{name: "logconfig_dict", kind: table, why: ownLogs},
-	{name: "logconfig_json", flag: "log-config-json", why: ownLogs},
+	{name: "logconfig", flag: "log-config", why: ownConfig},
+	{name: "logconfig_dict", kind: table, why: ownConfig},
+	{name: "logconfig_json", flag: "log-config-json", why: ownConfig},
 	{name: "syslog_addr", flag: "log-syslog-to", usual: "udp://localhost:514", why: noSyslog},
 	{name: "syslog", flag: "log-syslog", kind: boolean, why: noSyslog},
 	{name: "syslog_prefix", flag: "log-syslog-prefix", why: noSyslog},

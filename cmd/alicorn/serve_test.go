@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"alicorn/cmd/alicorn/control"
+
 	"github.com/spf13/pflag"
 )
 
@@ -193,6 +195,22 @@ func TestMistakesOfDomainsNameTheFlag(t *testing.T) {
 		err := f.judgeHTTPS()
 		if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)) {
 			t.Errorf("%s: %v, want %s", args, err, want)
+		}
+	}
+}
+
+// Whoever starts as root hears which user the application has, and how to choose it.
+func TestTheStartLineNamesAUserThatNobodyChose(t *testing.T) {
+	st := control.Status{Apps: []control.App{{User: "nobody"}}}
+	for chosen, want := range map[string]string{
+		"":       " as user nobody (--user names another)",
+		"nobody": " as user nobody",
+	} {
+		if os.Geteuid() != 0 {
+			want = ""
+		}
+		if got := (&serveFlags{user: chosen}).asUser(st); got != want {
+			t.Errorf("--user %q: %q, want %q", chosen, got, want)
 		}
 	}
 }
