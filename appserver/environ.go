@@ -68,7 +68,7 @@ func appendEnviron(dst []byte, x *proxy.Exchange, way *forwarding, length int64)
 		dst = appendPair(dst, keyRequestID, x.RequestID())
 	}
 	dst = appendPair(dst, keyServer, serverName(x))
-	dst = appendPair(dst, keyPort, serverPort(x))
+	dst = appendPair(dst, keyPort, serverPort(x, scheme))
 	dst = appendPair(dst, keyScheme, scheme)
 	if scheme == "https" {
 		dst = append(dst, keyHTTPS...)
@@ -116,11 +116,11 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-func serverPort(x *proxy.Exchange) string {
+func serverPort(x *proxy.Exchange, scheme string) string {
 	switch {
 	case x.Conn.LocalPort != "":
 		return x.Conn.LocalPort
-	case x.Req.Scheme == "https":
+	case scheme == "https":
 		return "443"
 	}
 	return "80"

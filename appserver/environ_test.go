@@ -181,3 +181,18 @@ func TestNamesWithAnUnderscoreAreSeenWhereTheyAreKept(t *testing.T) {
 		}
 	}
 }
+
+// A unix socket has no port: its requests have that of the scheme the proxy before it names.
+func TestAUnixSocketHasThePortOfItsScheme(t *testing.T) {
+	for forwarded, want := range map[string]string{"https": "443", "http": "80", "": "80"} {
+		x := proxy.NewExchange(&proxy.Conn{RemoteAddr: "unix:"}, nil)
+		x.Location, x.Req.Scheme = &proxy.Location{Core: &proxy.Core{}}, "http"
+		if forwarded != "" {
+			x.Req.Header.Add("X-Forwarded-Proto", forwarded)
+		}
+		data := appendEnviron(nil, x, &forwarding{keep: true}, -1)
+		if got := pairsOf(t, decoder{data: data[1 : len(data)-1]}); !strings.Contains(got, "SERVER_PORT="+want+"\n") {
+			t.Errorf("X-Forwarded-Proto %q: want port %s in\n%s", forwarded, want, got)
+		}
+	}
+}

@@ -101,7 +101,7 @@ func appendOwn(dst []byte, x *proxy.Exchange) []byte {
 	if x.Req.Authority != "" {
 		dst = appendPair(dst, keyForwardedHost, x.Req.Authority)
 	}
-	return appendPair(dst, keyForwardedPort, serverPort(x))
+	return appendPair(dst, keyForwardedPort, serverPort(x, x.Req.Scheme))
 }
 
 // appendChain appends X-Forwarded-For with the peer's address at its end, as
