@@ -231,6 +231,8 @@ func (f *serveFlags) patience() string {
 // gunicorn's order has them: what the file did, then its settings.
 func (f *serveFlags) python(app found) (n []*config.Node) {
 	var first, last, set []string
+	here, err := os.Getwd()
+	moved := err == nil && f.has("chdir") && here != app.directory
 	for _, dirs := range f.pythonpath {
 		for dir := range strings.SplitSeq(dirs, ",") {
 			if !filepath.IsAbs(dir) {
@@ -242,7 +244,7 @@ func (f *serveFlags) python(app found) (n []*config.Node) {
 		}
 	}
 	if c := f.file; c != nil {
-		if f.has("chdir") && len(c.first) > 0 {
+		if moved && len(c.first) > 0 {
 			first = append(first, app.directory) // which gunicorn puts before what the file has put there
 		}
 		first, last, set = append(first, c.first...), c.last, c.environ
@@ -250,7 +252,7 @@ func (f *serveFlags) python(app found) (n []*config.Node) {
 			n = append(n, config.NewNode("env_unset", c.removed...))
 		}
 	}
-	if here, err := os.Getwd(); err == nil && f.has("chdir") && here != app.directory {
+	if moved {
 		last = slices.Insert(slices.Clone(last), 0, here) // behind the library, so that it hides nothing of it
 	}
 	if len(first) > 0 {
