@@ -173,6 +173,14 @@ func (x *Exchange) HasRequestID() bool { return x.requestID != "" }
 // so that preconditions and ranges do not apply; else 0.
 func (x *Exchange) GivenStatus() int { return x.status.override }
 
+// TakeOK drops an error_page's "=200" where a 200 answers anyway: its
+// conditions and ranges count then, as in nginx.
+func (x *Exchange) TakeOK() {
+	if x.status.override == 200 {
+		x.status.override = 0
+	}
+}
+
 // Logs reports whether a line at level would be written, so that costly
 // messages are made only then.
 func (x *Exchange) Logs(level Level) bool {

@@ -71,6 +71,7 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding, varies bool)
 	if st.etag {
 		etag = v.etag
 	}
+	x.TakeOK()
 	status, given := 0, x.GivenStatus()
 	if given == 0 {
 		status = st.precondition(&x.Req, v, etag)
@@ -81,7 +82,7 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding, varies bool)
 	if varies {
 		r.Header.AddID(proxy.FieldVary, "Vary", "Accept-Encoding")
 	}
-	if given == 0 || given == 200 {
+	if given == 0 {
 		r.Header.AddID(proxy.FieldLastModified, "Last-Modified", v.lastModified)
 	}
 	if st.etag {
@@ -98,12 +99,12 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding, varies bool)
 		r.ContentType = x.Core().TypeOf(x.Req.Path)
 	}
 	if st.maxRanges != 0 && given == 0 {
-		r.Header.AddID(proxy.FieldAcceptRanges, "Accept-Ranges", "bytes")
 		if value, ok := x.Req.Header.Lookup(proxy.FieldRange); ok && rangeApplies(&x.Req, v, etag) {
 			if done, err := st.sendRanges(x, lk, value); done {
 				return err
 			}
 		}
+		r.Header.AddID(proxy.FieldAcceptRanges, "Accept-Ranges", "bytes") // 206 tells it by itself, as in nginx
 	}
 	r.Status = 200
 	return sendPart(r, lk, 0, size)
@@ -142,12 +143,15 @@ func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
 		lk.name = append(lk.name, '/')
 	}
 	end := len(lk.name)
-	missing := ""
+	missing, away := "", "" // an absolute index behind others is for folders that exist
 	for _, t := range st.indexes {
 		lk.name = t.Append(x, lk.name[:end])
 		index := lk.name[end:]
 		if len(index) > 0 && index[0] == '/' {
-			return &proxy.Redirect{URI: string(index), Args: x.Req.Args}
+			if away = string(index); missing != "" {
+				break
+			}
+			return &proxy.Redirect{URI: away, Args: x.Req.Args}
 		}
 		if climbs(index) {
 			return st.outside(x, lk)
@@ -171,6 +175,8 @@ func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
 		return st.refuse(x, "stat()", string(lk.name), err)
 	case !dir:
 		return st.refuse(x, "stat()", string(lk.name), syscall.ENOTDIR)
+	case away != "":
+		return &proxy.Redirect{URI: away, Args: x.Req.Args}
 	case st.autoindex && x.Req.Method != "POST":
 		return st.list(x, string(lk.name))
 	}
