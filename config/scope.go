@@ -160,7 +160,7 @@ func (l *Load) Defer(pos Pos, check func() error) {
 }
 
 // Finish runs the deferred checks (once; later calls run what was deferred
-// since) and returns every mistake found so far, sorted by place, or nil.
+// since) and returns every mistake found so far, once and sorted by place, or nil.
 func (l *Load) Finish() error {
 	for len(l.deferred) > 0 {
 		d := l.deferred
@@ -169,11 +169,8 @@ func (l *Load) Finish() error {
 			f()
 		}
 	}
-	if len(l.errs) == 0 {
-		return nil
-	}
 	l.errs.Sort()
-	return l.errs
+	return l.errs.Err()
 }
 
 // Read gives the tree its meaning: it runs every directive's setter, simple

@@ -109,7 +109,7 @@ func (m module) logger(s *config.Scope) (*slog.Logger, error) {
 	for _, t := range targets {
 		w, err := logfile.Open(s.Load(), t.dest, logfile.Options{})
 		if err != nil {
-			if t.pos.Line == 0 {
+			if t.pos == (config.Pos{}) {
 				return nil, err
 			}
 			return nil, &config.Error{Pos: t.pos, Msg: err.Error()}
