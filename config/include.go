@@ -169,6 +169,9 @@ type Loader struct {
 	// Builtin are files by base name (mime.types) that stand in for included
 	// ones that do not exist. In positions they are named "NAME (built in)".
 	Builtin map[string][]byte
+	// Foreign says of the base name of an included file that does not exist what
+	// it is elsewhere, as "nginx's X is for ...", or ""; nil: it knows none.
+	Foreign func(name string) string
 }
 
 // LoadFile reads the configuration in main and what it includes from src;
@@ -297,7 +300,11 @@ func (ld *loading) file(at *Node, name string, depth int) []*Node {
 		}
 	}
 	if err != nil {
-		ld.errs.Add(pos, "cannot include %q: %s", name, osfile.Cause(err))
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) && ld.Foreign != nil {
+			hint = ld.Foreign(filepath.Base(name))
+		}
+		ld.errs.AddHint(pos, hint, "cannot include %q: %s", name, osfile.Cause(err))
 		return nil
 	}
 	before := ld.size

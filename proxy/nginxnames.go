@@ -162,3 +162,23 @@ func NginxDirectiveNear(name string) string {
 
 // listed reports whether a list of words has the word.
 func listed(list, word string) bool { return slices.Contains(strings.Fields(list), word) }
+
+// nginxFiles are files beside nginx.conf that sites include, by the directive
+// that they are for.
+var nginxFiles = []struct{ names, directive string }{
+	{"proxy_params", "proxy_pass"},
+	{"uwsgi_params", "uwsgi_pass"},
+	{"scgi_params", "scgi_pass"},
+	{"fastcgi_params fastcgi.conf fastcgi-php.conf", "fastcgi_pass"},
+}
+
+// NginxFile says of a file that nginx comes with, by its base name, what it is
+// for; "": nginx has none of that name, or one that works here.
+func NginxFile(name string) string {
+	for _, f := range nginxFiles {
+		if listed(f.names, name) {
+			return fmt.Sprintf("nginx's %s is for %s, which is not here yet; app_pass needs no such file", name, f.directive)
+		}
+	}
+	return ""
+}

@@ -38,3 +38,18 @@ func TestDirectivesOfNginxAreKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestFilesOfNginxAreKnown(t *testing.T) {
+	for name, want := range map[string]string{
+		"proxy_params":   "nginx's proxy_params is for proxy_pass, which is not here yet; app_pass needs no such file",
+		"uwsgi_params":   "nginx's uwsgi_params is for uwsgi_pass, which is not here yet; app_pass needs no such file",
+		"fastcgi_params": "nginx's fastcgi_params is for fastcgi_pass, which is not here yet; app_pass needs no such file",
+		"mime.types":     "",
+		"proxy":          "",
+		"":               "",
+	} {
+		if got := proxy.NginxFile(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}
