@@ -288,7 +288,7 @@ func TestDeferredChecksRunAfterEverythingWasReadAndMayDeferMore(t *testing.T) {
 func TestFinishTellsAMistakeThatWasFoundTwiceOnce(t *testing.T) {
 	_, l := newOrchard().mustRead(t, "")
 	for _, line := range []int{2, 1, 2} {
-		l.Fail(Pos{File: "f", Line: line, Col: 1}, "no")
+		l.Fail(config.Pos{File: "f", Line: line, Col: 1}, "no")
 	}
 	if err := l.Finish(); err == nil || err.Error() != "f:1:1: no\nf:2:1: no" {
 		t.Errorf("got %v", err)

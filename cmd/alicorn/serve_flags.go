@@ -31,6 +31,7 @@ type serveFlags struct {
 	daemon      bool
 	pid         string
 	accessLog   string // "-" is standard output
+	logFormat   string // of its lines, in gunicorn's atoms
 	errorLog    string // "-" is standard error
 	noRequests  bool   // a terminal shows none either
 	onTerminal  bool   // requests are shown there
@@ -91,6 +92,7 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.BoolVarP(&f.daemon, "daemon", "D", false, "go to the background")
 	set.StringVarP(&f.pid, "pid", "p", "", "`file` for the process id")
 	set.StringVar(&f.accessLog, "access-logfile", "", "`file` for a line about each request, - for standard output (default none, but a short line where standard output is a terminal)")
+	set.Var(&accessFormat{&f.logFormat, f}, "access-logformat", "`format` of those lines, in gunicorn's words, as in '%(h)s %(r)s %(s)s'; %(T)s and %(L)s are seconds with decimals, and a format that begins with { is written as JSON (default nginx's combined)")
 	set.BoolVar(&f.noRequests, "no-request-log", false, "show no requests on a terminal")
 	set.StringVar(&f.errorLog, "error-logfile", "", "`file` for messages, - for standard error (default -)")
 	set.Var(&level{&f.logLevel, f}, "log-level", "least important messages to log: debug, info, warning, error or critical (default info)")

@@ -85,7 +85,7 @@ var gunicornSettings = []gunicornSetting{
 	{name: "forwarded_allow_ips", flag: "forwarded-allow-ips"},
 	{name: "accesslog", flag: "access-logfile"},
 	{name: "disable_redirect_access_to_syslog", flag: "disable-redirect-access-to-syslog", kind: boolean, why: noSyslog},
-	{name: "access_log_format", flag: "access-logformat", usual: `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"`, why: "use log_format in a configuration"},
+	{name: "access_log_format", flag: "access-logformat"},
 	{name: "errorlog", flag: "error-logfile"},
 	{name: "loglevel", flag: "log-level"},
 	{name: "capture_output", flag: "capture-output", kind: boolean},

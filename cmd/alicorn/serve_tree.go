@@ -94,7 +94,7 @@ func (f *serveFlags) global(app found) []*config.Node {
 		if log == "-" {
 			log = "/dev/stdout"
 		}
-		nodes = append(nodes, config.NewNode("access_log", log))
+		nodes = append(nodes, f.accessNodes(log)...)
 	} else if f.onTerminal {
 		nodes = append(nodes, config.NewNode("log_format", "requests", requestFormat), config.NewNode("access_log", "/dev/stdout", "requests"))
 	}
