@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -9,71 +10,66 @@ import (
 
 // coreVariables are the variables that every request can fill.
 func coreVariables() []Variable {
-	text := func(name string, f func(x *Exchange) string) Variable {
-		return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) { return append(dst, f(x)...), true }}
-	}
-	// nonempty is not found when it is empty, which logs show as "-"
-	nonempty := func(name string, f func(x *Exchange) string) Variable {
-		return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) {
-			v := f(x)
-			return append(dst, v...), v != ""
-		}}
-	}
-	number := func(name string, f func(x *Exchange) int64) Variable {
-		return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) { return strconv.AppendInt(dst, f(x), 10), true }}
-	}
-	field := func(name string, id FieldID) Variable {
-		return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) {
-			v, ok := x.Req.Header.Lookup(id)
-			return append(dst, v...), ok
-		}}
-	}
-	host, pid := hostname(), strconv.Itoa(os.Getpid())
-	return append([]Variable{
-		text("uri", func(x *Exchange) string { return x.Req.Path }),
-		text("document_uri", func(x *Exchange) string { return x.Req.Path }),
-		text("request_uri", func(x *Exchange) string { return x.Req.Target }),
-		nonempty("args", func(x *Exchange) string { return x.Req.Args }),
-		nonempty("query_string", func(x *Exchange) string { return x.Req.Args }),
-		text("is_args", func(x *Exchange) string {
+	return slices.Concat(requestVariables(), connectionVariables(), responseVariables(), timeVariables(), families())
+}
+
+func requestVariables() []Variable {
+	return []Variable{
+		textVariable("uri", func(x *Exchange) string { return x.Req.Path }),
+		textVariable("document_uri", func(x *Exchange) string { return x.Req.Path }),
+		textVariable("request_uri", func(x *Exchange) string { return x.Req.Target }),
+		optionalVariable("args", func(x *Exchange) string { return x.Req.Args }),
+		optionalVariable("query_string", func(x *Exchange) string { return x.Req.Args }),
+		textVariable("is_args", func(x *Exchange) string {
 			if x.Req.Args != "" {
 				return "?"
 			}
 			return ""
 		}),
-		text("host", func(x *Exchange) string { return x.Req.Host }),
-		text("hostname", func(*Exchange) string { return host }),
-		text("pid", func(*Exchange) string { return pid }),
-		text("request_method", func(x *Exchange) string { return x.Req.Method }),
-		text("scheme", func(x *Exchange) string { return x.Req.Scheme }),
-		text("https", func(x *Exchange) string {
+		textVariable("host", func(x *Exchange) string { return x.Req.Host }),
+		textVariable("request_method", func(x *Exchange) string { return x.Req.Method }),
+		textVariable("scheme", func(x *Exchange) string { return x.Req.Scheme }),
+		textVariable("https", func(x *Exchange) string {
 			if x.Req.Scheme == "https" {
 				return "on"
 			}
 			return ""
 		}),
-		text("server_name", func(x *Exchange) string { return x.Server.Name }),
-		text("server_addr", func(x *Exchange) string { return x.Conn.LocalAddr }),
-		text("server_port", func(x *Exchange) string { return x.Conn.LocalPort }),
-		text("server_protocol", func(x *Exchange) string { return x.Req.Proto }),
-		text("remote_addr", func(x *Exchange) string { return x.Conn.RemoteAddr }),
-		text("remote_port", func(x *Exchange) string { return x.Conn.RemotePort }),
-		text("binary_remote_addr", func(x *Exchange) string { return x.Conn.RemoteBinary }),
-		nonempty("remote_user", remoteUser),
-		nonempty("request", func(x *Exchange) string { return x.Req.Line }),
-		text("request_id", (*Exchange).RequestID),
-		number("request_length", func(x *Exchange) int64 { return x.stream.BytesRead() }),
-		number("bytes_sent", func(x *Exchange) int64 { return x.stream.BytesSent() }),
-		number("body_bytes_sent", func(x *Exchange) int64 { return x.Res.Written }),
-		number("connection", func(x *Exchange) int64 { return int64(x.Conn.ID) }),
-		number("connection_requests", func(x *Exchange) int64 { return int64(x.Conn.Requests) }),
-		text("pipe", func(x *Exchange) string {
+		optionalVariable("remote_user", remoteUser),
+		optionalVariable("request", func(x *Exchange) string { return x.Req.Line }),
+		textVariable("request_id", (*Exchange).RequestID),
+		fieldVariable("content_type", FieldContentType),
+		fieldVariable("content_length", FieldContentLength),
+	}
+}
+
+func connectionVariables() []Variable {
+	host, pid := hostname(), strconv.Itoa(os.Getpid())
+	return []Variable{
+		textVariable("server_name", func(x *Exchange) string { return x.Server.Name }),
+		textVariable("server_addr", func(x *Exchange) string { return x.Conn.LocalAddr }),
+		textVariable("server_port", func(x *Exchange) string { return x.Conn.LocalPort }),
+		textVariable("server_protocol", func(x *Exchange) string { return x.Req.Proto }),
+		textVariable("remote_addr", func(x *Exchange) string { return x.Conn.RemoteAddr }),
+		textVariable("remote_port", func(x *Exchange) string { return x.Conn.RemotePort }),
+		textVariable("binary_remote_addr", func(x *Exchange) string { return x.Conn.RemoteBinary }),
+		textVariable("hostname", func(*Exchange) string { return host }),
+		textVariable("pid", func(*Exchange) string { return pid }),
+		textVariable("alicorn_version", func(*Exchange) string { return Version }),
+		numberVariable("request_length", func(x *Exchange) int64 { return x.stream.BytesRead() }),
+		numberVariable("connection", func(x *Exchange) int64 { return int64(x.Conn.ID) }),
+		numberVariable("connection_requests", func(x *Exchange) int64 { return int64(x.Conn.Requests) }),
+		textVariable("pipe", func(x *Exchange) string {
 			if x.Pipelined {
 				return "p"
 			}
 			return "."
 		}),
-		text("alicorn_version", func(*Exchange) string { return Version }),
+	}
+}
+
+func responseVariables() []Variable {
+	return []Variable{
 		{Name: "status", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
 			s := x.Res.Status
 			if x.status.override != 0 {
@@ -84,10 +80,33 @@ func coreVariables() []Variable {
 			}
 			return strconv.AppendInt(dst, int64(s), 10), true
 		}},
+		numberVariable("bytes_sent", func(x *Exchange) int64 { return x.stream.BytesSent() }),
+		numberVariable("body_bytes_sent", func(x *Exchange) int64 { return x.Res.Written }),
 		{Name: "limit_rate", Get: func(x *Exchange, dst []byte) ([]byte, bool) { return x.Core().LimitRate.Append(x, dst), true }},
-		field("content_type", FieldContentType),
-		field("content_length", FieldContentLength),
-	}, append(timeVariables(), families()...)...)
+	}
+}
+
+func textVariable(name string, f func(x *Exchange) string) Variable {
+	return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) { return append(dst, f(x)...), true }}
+}
+
+// optionalVariable is not found when it is empty, which logs show as "-".
+func optionalVariable(name string, f func(x *Exchange) string) Variable {
+	return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+		v := f(x)
+		return append(dst, v...), v != ""
+	}}
+}
+
+func numberVariable(name string, f func(x *Exchange) int64) Variable {
+	return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) { return strconv.AppendInt(dst, f(x), 10), true }}
+}
+
+func fieldVariable(name string, id FieldID) Variable {
+	return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+		v, ok := x.Req.Header.Lookup(id)
+		return append(dst, v...), ok
+	}}
 }
 
 func timeVariables() []Variable {

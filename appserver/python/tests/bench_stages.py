@@ -1,4 +1,6 @@
-"""Microseconds of a hello request by stage: ``python3 bench_stages.py``.
+"""Microseconds of a hello request by stage: ``python3 bench_stages.py [SHARE]``.
+
+SHARE is of the usual number of requests, 1 unless it is said.
 
 The stages run in this process on a lane of its own; `served` is all of them, with the
 system calls; the last lines are a worker process's CPU time, by lane and by channel.
@@ -25,8 +27,10 @@ BROWSER = dict(ENVIRON, PATH_INFO="/hello", REQUEST_METHOD="GET", REQUEST_URI="/
                HTTP_ACCEPT_ENCODING="gzip, br", HTTP_CONNECTION="keep-alive",
                HTTP_USER_AGENT="Mozilla/5.0 (X11; Linux x86_64)")
 ROOM = 256  # requests served at a time
+SHARE = float(sys.argv[1]) if __name__ == "__main__" and sys.argv[1:] else 1
 SETTINGS = {"threads": 1, "window": 1 << 60, "environ": {"SERVER_SOFTWARE": "alicorn"},
-            "lane": {"requests": 16, "responses": ROOM, "entry": 16384}}
+            "request_key": "00" * 16,
+            "lane": {"requests": ROOM, "responses": ROOM, "entry": 16384}}
 
 
 def varied(environ, start_response):
@@ -44,6 +48,7 @@ COUNT = iter(range(1 << 40))
 
 
 def stage(name, call, number=100000, each=1):
+    number = max(int(number * SHARE), 1)
     best = min(timeit.repeat(call, number=number, repeat=5)) / number / each * 1e6
     print("%-28s %6.2f us" % (name, best))
 
@@ -62,11 +67,13 @@ def bench_slot(lane):
     ours.shutdown(socket.SHUT_WR)
     status = os.memfd_create("status")
     os.ftruncate(status, 4096)
-    descriptors = [theirs.detach(), status, ours.detach(), os.memfd_create("bell"), lane.file]
+    descriptors = [theirs.detach(), status, ours.detach(), os.memfd_create("log"),
+                   os.memfd_create("bell"), lane.file]
     for target, number in enumerate(descriptors, 100):
         os.dup2(number, target)
     frames.ZIP_FD = 100
-    frames.CHANNEL_FD, frames.STATUS_FD, frames.DIAGNOSTICS_FD, frames.BELL_FD = range(100, 104)
+    (frames.CHANNEL_FD, frames.STATUS_FD, frames.DIAGNOSTICS_FD, frames.LOG_FD,
+     frames.BELL_FD) = range(100, 105)
     end = channel.Channel()
     end.prepare(SETTINGS)
     return end.slots(1, SETTINGS["window"])[0]
@@ -88,7 +95,7 @@ def stages():
     def received():
         fill()
         for _ in range(ROOM):
-            slot.take()
+            slot.take()[1]
 
     def served():
         fill()
@@ -101,17 +108,19 @@ def stages():
         server = wsgi.Server(application, slot, SETTINGS)
         stage("served, " + name, served, 200, ROOM)
         before = resource.getrusage(resource.RUSAGE_SELF)
-        for _ in range(1000):
+        rounds = max(int(1000 * SHARE), 1)
+        for _ in range(rounds):
             served()
         after = resource.getrusage(resource.RUSAGE_SELF)
         for mode in "utime", "stime":
-            print("%-28s %6.2f us" % ("  " + mode, (
-                getattr(after, "ru_" + mode) - getattr(before, "ru_" + mode)) * 1e3 / ROOM))
+            used = getattr(after, "ru_" + mode) - getattr(before, "ru_" + mode)
+            print("%-28s %6.2f us" % ("  " + mode, used * 1e6 / rounds / ROOM))
 
 
 def process(by, depth=8, rounds=5000, path="/hello", app="hello", **more):
     """Measures a worker process's CPU time by request, with `depth` queued ahead."""
     lane = Lane(16, 16) if by == "lane" else None
+    rounds = max(int(rounds * SHARE), 1)
     with Front("bench_stages:" + app, HERE, window=1 << 40, lane=lane, by=by) as front:
         front.ready()
         before = cpu(front.pid)
