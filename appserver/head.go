@@ -110,8 +110,10 @@ func (h *head) dropNamed() {
 }
 
 // hopByHop are the fields that belong to a connection and have no FieldID.
-var hopByHop = map[string]bool{
-	"proxy-authenticate": true, "proxy-authorization": true, "proxy-connection": true, "trailer": true, "trailers": true,
+var hopByHop = []string{"proxy-authenticate", "proxy-authorization", "proxy-connection", "trailer", "trailers"}
+
+func isHopByHop(name string) bool {
+	return slices.ContainsFunc(hopByHop, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
 func parseStatus(utf []byte) (code int, reason string, err error) {
@@ -163,7 +165,7 @@ func (h *head) field(d *decoder) error {
 		h.contentType = value
 		return nil
 	case proxy.FieldOther:
-		if hopByHop[strings.ToLower(f.name)] || h.accelField(f.name, value) {
+		if isHopByHop(f.name) || h.accelField(f.name, value) {
 			return nil
 		}
 	}

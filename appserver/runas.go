@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 )
 
@@ -23,16 +24,11 @@ func Member(directory, name, group string) (bool, error) {
 	if err := c.choose(directory, nil); err != nil {
 		return false, err
 	}
-	own, groups := c.GID, append([]int(nil), c.Groups...)
+	own := append([]int{c.GID}, c.Groups...)
 	if err := c.resolve(c.Name, group); err != nil {
 		return false, err
 	}
-	for _, gid := range append(groups, own) {
-		if gid == c.GID {
-			return true, nil
-		}
-	}
-	return false, nil
+	return slices.Contains(own, c.GID), nil
 }
 
 // Identity is whose process a Python is to be: the rights, the interpreter and

@@ -23,6 +23,14 @@ func (p Pos) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
 }
 
+// FileLine is String without the column.
+func (p Pos) FileLine() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
 // Arg is one word after a directive's name.
 type Arg struct {
 	Text  string // the value: without its quotes, escapes resolved as nginx does

@@ -3,12 +3,10 @@ package deploy_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -33,14 +31,7 @@ func TestTheFirstHourRunsAsWritten(t *testing.T) {
 	t.Parallel()
 	deb := buildPackage(t)
 	acmetest.Start(t, acmetest.Options{}) // so that it is built where there is a network
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestTheFirstHourRunsAsWritten$", "-test.v", "-test.timeout=10m")
-	cmd.Env = append(os.Environ(), hourEnv+"="+deb)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v:\n%s", err, out)
-	}
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(inNamespaces(t, unix.CLONE_NEWNET|unix.CLONE_NEWNS, hourEnv+"="+deb)) {
 		if strings.Contains(line, timedHour) {
 			t.Log(strings.TrimSpace(line))
 		}

@@ -14,6 +14,20 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
+// inNamespaces runs the calling test once more, in a process with namespaces and
+// the variable of its own, and returns what that prints. A failure there is one here.
+func inNamespaces(t *testing.T, flags uintptr, variable string) string {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=10m")
+	cmd.Env = append(os.Environ(), variable)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: flags, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v:\n%s", err, out)
+	}
+	return string(out)
+}
+
 // machine is a fresh Debian server: this system's packages with nothing
 // configured, booted by systemd, on a network of its own.
 type machine struct {

@@ -2,10 +2,8 @@ package deploy_test
 
 import (
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -142,12 +140,7 @@ func TestOutagesAreNamedWithTheirRemedy(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestOutagesAreNamedWithTheirRemedy$", "-test.v", "-test.timeout=10m")
-	cmd.Env = append(os.Environ(), outagesEnv+"="+buildPackage(t))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v:\n%s", err, out)
-	}
+	inNamespaces(t, unix.CLONE_NEWNS, outagesEnv+"="+buildPackage(t))
 }
 
 const outagesSite = "app shop { wsgi shop.wsgi; directory /srv/shop; python /usr/bin/python3; workers 1; timeout 1s; }\n" +

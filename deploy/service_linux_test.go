@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -32,12 +31,7 @@ func TestTheServiceUnderSystemd(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestTheServiceUnderSystemd$", "-test.v", "-test.timeout=10m")
-	cmd.Env = append(os.Environ(), serviceEnv+"="+packages(t))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v:\n%s", err, out)
-	}
+	inNamespaces(t, unix.CLONE_NEWNS, serviceEnv+"="+packages(t))
 }
 
 // packages builds 1.deb and 2.deb, which differ by their versions only,

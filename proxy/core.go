@@ -14,9 +14,6 @@ const Version = "0.1.0"
 
 // Options are what the program, not the configuration, decides.
 type Options struct {
-	// MaxBodySize is client_max_body_size's default: nginx's 1m, or more
-	// where no operator has thought about it (serve).
-	MaxBodySize int64
 	// TempDir is client_body_temp_path's default.
 	TempDir string
 	// Port is where a server without listen listens on all IPv4 addresses;
@@ -71,7 +68,7 @@ func NewCore(o Options) Module {
 
 func defaultCore(o Options) Core {
 	return Core{
-		MaxBodySize: o.MaxBodySize, BodyBufferSize: 16 << 10, BodyTempPath: o.TempDir,
+		MaxBodySize: 1 << 20, BodyBufferSize: 16 << 10, BodyTempPath: o.TempDir,
 		HeaderTimeout: 60 * time.Second, BodyTimeout: 60 * time.Second, SendTimeout: 60 * time.Second,
 		KeepaliveTimeout: 75 * time.Second, KeepaliveRequests: 1000, KeepaliveTime: time.Hour,
 		LingeringTime: 30 * time.Second, LingeringTimeout: 5 * time.Second,

@@ -209,7 +209,7 @@ func (x *Exchange) bodyTooLarge(size int64) error {
 	c := x.Core()
 	reason := fmt.Sprintf("client intended to send too large body: %d bytes; client_max_body_size is %d", size, c.MaxBodySize)
 	if n := c.MaxBodyNode(); n != nil {
-		reason += " (" + strings.TrimSuffix(fmt.Sprintf("%s:%d", n.Pos.File, n.Pos.Line), ":0") + ")"
+		reason += " (" + n.Pos.FileLine() + ")"
 	} else {
 		reason += " by default"
 	}

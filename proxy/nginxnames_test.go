@@ -7,19 +7,15 @@ import (
 )
 
 func TestANameNearADirectiveOfNginxIsTakenForIt(t *testing.T) {
-	for name, want := range map[string]string{
+	checkWords(t, proxy.NginxDirectiveNear, map[string]string{
 		"prox_pass":    `did you mean "proxy_pass"? nginx's proxy_pass is not here yet; for Python applications use app_pass`,
 		"stub_statuss": `did you mean "stub_status"? nginx's stub_status is not here yet; "alicorn status" tells what it tells`,
 		"xyz":          "",
-	} {
-		if got := proxy.NginxDirectiveNear(name); got != want {
-			t.Errorf("%s: %q, want %q", name, got, want)
-		}
-	}
+	})
 }
 
 func TestDirectivesOfNginxAreKnown(t *testing.T) {
-	for name, want := range map[string]string{
+	checkWords(t, proxy.NginxDirective, map[string]string{
 		"proxy_pass":       "nginx's proxy_pass is not here yet; for Python applications use app_pass",
 		"proxy_set_header": "nginx's proxy_set_header is not here yet; for Python applications use app_pass",
 		"uwsgi_param":      "nginx's uwsgi_param is not here yet; for Python applications use app_pass",
@@ -32,23 +28,25 @@ func TestDirectivesOfNginxAreKnown(t *testing.T) {
 		"proxy_":           "",
 		"app_pass":         "",
 		"":                 "",
-	} {
-		if got := proxy.NginxDirective(name); got != want {
-			t.Errorf("%q: %q, want %q", name, got, want)
-		}
-	}
+	})
 }
 
 func TestFilesOfNginxAreKnown(t *testing.T) {
-	for name, want := range map[string]string{
+	checkWords(t, proxy.NginxFile, map[string]string{
 		"proxy_params":   "nginx's proxy_params is for proxy_pass, which is not here yet; app_pass needs no such file",
 		"uwsgi_params":   "nginx's uwsgi_params is for uwsgi_pass, which is not here yet; app_pass needs no such file",
 		"fastcgi_params": "nginx's fastcgi_params is for fastcgi_pass, which is not here yet; app_pass needs no such file",
 		"mime.types":     "",
 		"proxy":          "",
 		"":               "",
-	} {
-		if got := proxy.NginxFile(name); got != want {
+	})
+}
+
+// checkWords compares what is said of each name.
+func checkWords(t *testing.T, say func(name string) string, want map[string]string) {
+	t.Helper()
+	for name, want := range want {
+		if got := say(name); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}
 	}

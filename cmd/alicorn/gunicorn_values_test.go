@@ -171,11 +171,17 @@ func TestSettingsThatDoNothingAreNamed(t *testing.T) {
 			t.Errorf("%q: %v", c.text, err)
 			continue
 		}
-		var said bytes.Buffer
-		f.say(&said)
-		if c.want == "" && said.Len() > 0 || c.want != "" && !regexp.MustCompile(c.want).MatchString(said.String()) {
-			t.Errorf("%q: said %q, want %q", c.text, said.String(), c.want)
-		}
+		checkSaid(t, f, c.text, c.want)
+	}
+}
+
+// checkSaid compares what is said of a layer with an expression; "": nothing is.
+func checkSaid(t *testing.T, f *serveFlags, of, want string) {
+	t.Helper()
+	var said bytes.Buffer
+	f.say(&said)
+	if want == "" && said.Len() > 0 || want != "" && !regexp.MustCompile(want).MatchString(said.String()) {
+		t.Errorf("%q: said %q, want %q", of, said.String(), want)
 	}
 }
 
@@ -217,11 +223,7 @@ func TestFlagsThatDoNothingAreNamed(t *testing.T) {
 			t.Errorf("%q: %v", c.args, err)
 			continue
 		}
-		var said bytes.Buffer
-		f.say(&said)
-		if c.want == "" && said.Len() > 0 || c.want != "" && !regexp.MustCompile(c.want).MatchString(said.String()) {
-			t.Errorf("%q: said %q, want %q", c.args, said.String(), c.want)
-		}
+		checkSaid(t, f, c.args, c.want)
 	}
 }
 

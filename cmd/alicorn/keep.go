@@ -25,7 +25,6 @@ import (
 type image struct {
 	Config, Prefix, ErrorLog, Global string
 	Name                             string
-	MaxBody                          int64
 	Port                             int
 	Single, Gated, Managed           bool
 	Run, State, Cache, Logs          string
@@ -33,13 +32,13 @@ type image struct {
 
 func (p *program) image() image {
 	o, f := p.options, p.folders
-	return image{o.config, o.prefix, o.errorLog, o.global, p.name, p.maxBody, p.port, p.single, p.origin.before != nil, p.managed, f.run, f.state, f.cache, f.logs}
+	return image{o.config, o.prefix, o.errorLog, o.global, p.name, p.port, p.single, p.origin.before != nil, p.managed, f.run, f.state, f.cache, f.logs}
 }
 
 func (i image) program() *program {
 	return &program{
 		options: options{config: i.Config, prefix: i.Prefix, errorLog: i.ErrorLog, global: i.Global},
-		name:    i.Name, maxBody: i.MaxBody, port: i.Port, single: i.Single, managed: i.Managed, gated: i.Gated && os.Getenv(keeper.AgainEnv) == "", folders: folders{i.Run, i.State, i.Cache, i.Logs},
+		name:    i.Name, port: i.Port, single: i.Single, managed: i.Managed, gated: i.Gated && os.Getenv(keeper.AgainEnv) == "", folders: folders{i.Run, i.State, i.Cache, i.Logs},
 	}
 }
 

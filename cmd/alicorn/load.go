@@ -25,12 +25,11 @@ type program struct {
 	read func() (*config.Tree, error)
 	// name is what the control API and the log call it: the file, or serve's addresses.
 	name    string
-	maxBody int64 // client_max_body_size's default
-	port    int   // of a server without listen
-	gated   bool  // it takes over from another process once its applications have come up, or failed
-	single  bool  // it is serve's one application: it must come up, and each reload replaces it
-	managed bool  // a service manager has started it, and shows what it is told
-	loops   int   // event loops of the front; 0: one
+	port    int  // of a server without listen
+	gated   bool // it takes over from another process once its applications have come up, or failed
+	single  bool // it is serve's one application: it must come up, and each reload replaces it
+	managed bool // a service manager has started it, and shows what it is told
+	loops   int  // event loops of the front; 0: one
 	folders folders
 	origin  origin
 	upgrade *upgrader
@@ -40,7 +39,7 @@ type program struct {
 
 // fileProgram runs the configuration file that o names.
 func fileProgram(o options) *program {
-	p := &program{options: o, name: o.file(), maxBody: 1 << 20, port: defaultPort(), folders: findFolders()}
+	p := &program{options: o, name: o.file(), port: defaultPort(), folders: findFolders()}
 	p.read = p.readFile
 	return p
 }
@@ -133,7 +132,7 @@ func (p *program) features(apps *appserver.Runtime) features {
 		log.Default = e
 	}
 	return features{
-		core:     proxy.Options{MaxBodySize: p.maxBody, TempDir: filepath.Join(p.folders.cache, "client_body"), Port: p.port},
+		core:     proxy.Options{TempDir: filepath.Join(p.folders.cache, "client_body"), Port: p.port},
 		errorLog: log,
 		apps:     apps,
 		acme:     acme.Options{State: p.folders.state},

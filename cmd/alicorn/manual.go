@@ -17,7 +17,7 @@ import (
 
 // manualSchema is the Schema as help and check -v see it.
 func manualSchema() *config.Schema {
-	p := &program{maxBody: 1 << 20}
+	p := &program{}
 	return schemaOf(modules(p.features(appserver.NewRuntime(appserver.Options{}))), newProcess())
 }
 

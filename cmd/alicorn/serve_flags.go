@@ -215,5 +215,10 @@ func (f *serveFlags) note(flag, reason string, guards bool) {
 	f.notes = append(f.notes, note{name: f.label(flag), reason: reason, guards: guards})
 }
 
+// noteValue notes that a flag's value is not used as it is.
+func (f *serveFlags) noteValue(flag, reason string) {
+	f.notes = append(f.notes, note{name: f.label(flag), reason: reason, value: true})
+}
+
 // has tells whether a layer has given the flag.
 func (f *serveFlags) has(name string) bool { return f.set.Changed(name) }

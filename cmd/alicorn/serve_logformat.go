@@ -15,6 +15,9 @@ var logAtoms = map[string]string{
 	"f": "$http_referer", "a": "$http_user_agent", "T": "$request_time", "L": "$request_time", "p": "<$pid>",
 }
 
+// usualFormat is gunicorn's default, which is nginx's combined.
+const usualFormat = `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"`
+
 // logField is a field of the request or the response in a format: {name}i, {name}o.
 var logField = regexp.MustCompile(`^\{([A-Za-z0-9_-]+)\}([io])$`)
 
@@ -33,21 +36,21 @@ func logFormat(format string) (words, without []string, err error) {
 		if !found {
 			break
 		}
-		if after, found = strings.CutPrefix(after, "%"); found {
+		if rest, found = strings.CutPrefix(after, "%"); found {
 			b.WriteByte('%')
-			rest = after
 			continue
 		}
-		name, after, found := strings.Cut(strings.TrimPrefix(after, "("), ")s")
-		if !found || !strings.HasPrefix(rest[len(before)+1:], "(") {
+		atom, tail, ended := strings.Cut(after, ")s")
+		atom, begun := strings.CutPrefix(atom, "(")
+		if !begun || !ended {
 			return nil, nil, fmt.Errorf("invalid format %q: after \"%%\" comes \"(NAME)s\", or \"%%\" for itself", format)
 		}
-		value, ok := logVariable(name)
+		value, ok := logVariable(atom)
 		if !ok {
-			without = append(without, "%("+name+")s")
+			without = append(without, "%("+atom+")s")
 		}
 		b.WriteString(value)
-		rest = after
+		rest = tail
 	}
 	if strings.HasPrefix(strings.TrimSpace(format), "{") {
 		words = append(words, "escape=json")
@@ -103,8 +106,8 @@ func (a *accessFormat) Type() string { return "format" }
 // Set takes gunicorn's atoms; those that nothing stands for become "-", with a
 // note.
 func (a *accessFormat) Set(format string) error {
-	if format == `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"` {
-		format = "" // gunicorn's default, which is nginx's
+	if format == usualFormat {
+		format = ""
 	}
 	_, without, err := logFormat(format)
 	if err != nil {
@@ -115,8 +118,7 @@ func (a *accessFormat) Set(format string) error {
 		for _, atom := range without {
 			*a.format = strings.ReplaceAll(*a.format, atom, "-")
 		}
-		a.into.notes = append(a.into.notes, note{name: a.into.label("access-logformat"), value: true,
-			reason: fmt.Sprintf("nothing here stands for %s; \"-\" is written", strings.Join(without, ", "))})
+		a.into.noteValue("access-logformat", fmt.Sprintf("nothing here stands for %s; \"-\" is written", strings.Join(without, ", ")))
 	}
 	return nil
 }

@@ -85,9 +85,7 @@ func (l *level) Set(text string) error {
 		word = "critical"
 	}
 	if !slices.Contains(logLevels, word) {
-		l.into.notes = append(l.into.notes, note{
-			name: l.into.label("log-level"), value: true,
-			reason: fmt.Sprintf("%q is none of %s; info is used, as in gunicorn", text, strings.Join(logLevels, ", "))})
+		l.into.noteValue("log-level", fmt.Sprintf("%q is none of %s; info is used, as in gunicorn", text, strings.Join(logLevels, ", ")))
 		word = "info"
 	}
 	*l.value = word

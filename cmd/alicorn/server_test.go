@@ -36,7 +36,7 @@ type fakeProgram struct {
 
 func newFakeProgram(t *testing.T, text string) *fakeProgram {
 	f := &fakeProgram{dir: t.TempDir(), held: make(chan struct{}, 16)}
-	f.program = &program{name: "test", folders: folders{run: f.dir, state: f.dir, cache: f.dir}, maxBody: 1 << 20, port: 80,
+	f.program = &program{name: "test", folders: folders{run: f.dir, state: f.dir, cache: f.dir}, port: 80,
 		options: options{config: filepath.Join(f.dir, "alicorn.conf")}}
 	f.program.read = f.readText
 	f.set(text)

@@ -121,7 +121,7 @@ func prepare(t testing.TB, c Config) *Server {
 	if s.Dir == "" {
 		s.Dir = t.TempDir()
 	}
-	core := proxy.NewCore(proxy.Options{MaxBodySize: 1 << 20, TempDir: s.Dir})
+	core := proxy.NewCore(proxy.Options{TempDir: s.Dir})
 	s.modules = append(append([]proxy.Module{core}, c.Modules...), s.Log.module())
 	s.schema = config.NewSchema()
 	for _, m := range s.modules {

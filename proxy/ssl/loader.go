@@ -119,7 +119,7 @@ func (ld *loader) missing(sv *proxy.Server, why string) {
 	}
 	for _, l := range sv.Listens {
 		if l.SSL {
-			ld.load.Fail(sv.Pos, "no \"ssl_certificate\" is defined for the \"listen ... ssl\" at %s%s", line(l.Pos), why)
+			ld.load.Fail(sv.Pos, "no \"ssl_certificate\" is defined for the \"listen ... ssl\" at %s%s", l.Pos.FileLine(), why)
 		}
 	}
 }
@@ -198,12 +198,4 @@ func (ld *loader) doubt(sv *proxy.Server, f file, cert *stdtls.Certificate) {
 		ld.warned[key] = true
 		ld.load.Warn(f.pos, "certificate %q %s", f.shown(), why)
 	}
-}
-
-// line names the line of a position, or what stands in a line's place.
-func line(p config.Pos) string {
-	if p.Line == 0 {
-		return p.File
-	}
-	return fmt.Sprintf("%s:%d", p.File, p.Line)
 }

@@ -33,11 +33,10 @@ type holder struct {
 // String names the holder and what frees the port.
 func (h holder) String() string {
 	text := fmt.Sprintf("%s (pid %s)", h.name, h.pid)
-	switch {
-	case h.unit != "":
-		return fmt.Sprintf("%s of %s; \"systemctl disable --now %[2]s\" frees it", text, h.unit)
+	if h.unit == "" {
+		return text + "; end it, or listen on another port"
 	}
-	return text + "; end it, or listen on another port"
+	return fmt.Sprintf("%s of %s; \"systemctl disable --now %[2]s\" frees it", text, h.unit)
 }
 
 // holderByDescriptor looks for the process that has the listening socket.
