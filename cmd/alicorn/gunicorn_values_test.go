@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"alicorn/appserver"
 	"alicorn/proxy/proxytest"
@@ -16,12 +18,27 @@ import (
 
 // evaluated evaluates text as a gunicorn.conf.py.
 func evaluated(t *testing.T, text string) (*confFile, error) {
+	t.Helper()
+	return evaluatedUntil(t.Context(), t, text)
+}
+
+func evaluatedUntil(ctx context.Context, t *testing.T, text string) (*confFile, error) {
+	t.Helper()
 	dir := proxytest.PublicDir(t)
 	c := &confFile{path: filepath.Join(dir, "gunicorn.conf.py")}
 	if err := os.WriteFile(c.path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return c, c.evaluate(t.Context(), appserver.Identity{Directory: dir}, []string{"-w", "1"}, io.Discard)
+	return c, c.evaluate(ctx, appserver.Identity{Directory: dir}, []string{"-w", "1"}, io.Discard)
+}
+
+func TestAGunicornConfigurationThatDoesNotEndIsNamed(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	if _, err := evaluatedUntil(ctx, t, "while True: pass"); err == nil || !strings.Contains(err.Error(), "gunicorn.conf.py: it has not ended after 15s") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // A setting's value is what gunicorn's own validators make of it.

@@ -170,6 +170,9 @@ func (c *confFile) evaluate(ctx context.Context, who appserver.Identity, words [
 	cmd.ExtraFiles = []*os.File{result}
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = struct{ io.Writer }{out}, &errs, time.Second
 	err = cmd.Run()
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("cannot evaluate %s: it has not ended after %v", c.path, evaluateTime)
+	}
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return c.failed(cmd.Path, err, strings.TrimSpace(errs.String()))
 	}
