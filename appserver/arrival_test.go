@@ -3,6 +3,7 @@
 package appserver
 
 import (
+	"cmp"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -32,6 +33,7 @@ type model struct {
 	rnd     *rand.Rand
 	pool    *Pool
 	now     time.Time
+	seed    uint64
 	step    int
 	regime  modelRegime
 	workers []*modelWorker
@@ -43,6 +45,7 @@ type model struct {
 // modelRegime is what happens in a run, and how often in 1000 steps.
 type modelRegime struct {
 	name                                   string
+	seed                                   uint64 // of its first run
 	workers, threads                       int
 	arrivals                               int   // at most, in a step
 	costs                                  []int // of requests, in steps
@@ -86,7 +89,7 @@ func newModel(t *testing.T, regime modelRegime, seed uint64) *model {
 	p.app.Threads, p.app.Timeout, p.app.QueueTimeout, p.app.Backlog, p.app.Balance = regime.threads, time.Hour, time.Hour, 1<<20, regime.balance
 	p.ticker = time.NewTimer(time.Hour)
 	p.running = true
-	m := &model{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), pool: p, now: time.Now(), regime: regime, live: map[*request]*modelRequest{}}
+	m := &model{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), pool: p, now: time.Now(), regime: regime, live: map[*request]*modelRequest{}}
 	p.now.Store(m.now.UnixNano())
 	for range regime.workers {
 		m.join()
@@ -121,6 +124,11 @@ func (m *model) join() {
 	m.pool.onReady(w, Report{})
 }
 
+func (m *model) fatalf(format string, args ...any) {
+	m.t.Helper()
+	m.t.Fatalf("seed %d, step %d: %s", m.seed, m.step, fmt.Sprintf(format, args...))
+}
+
 func (m *model) chance(of1000 int) bool { return m.rnd.IntN(1000) < of1000 }
 
 func (m *model) arrive() {
@@ -153,15 +161,15 @@ func (m *model) receive(w *modelWorker, slot int) bool {
 	r := m.live[w.find(id)]
 	switch {
 	case r == nil:
-		m.t.Fatalf("step %d: %s received a request that it does not have", m.step, w.name)
+		m.fatalf("%s received a request that it does not have", w.name)
 	case r.received:
-		m.t.Fatalf("step %d: %s received request %d, which was received before", m.step, w.name, r.arrival)
+		m.fatalf("%s received request %d, which was received before", w.name, r.arrival)
 	case r.left:
-		m.t.Fatalf("step %d: %s received request %d, whose client had left the queue", m.step, w.name, r.arrival)
+		m.fatalf("%s received request %d, whose client had left the queue", w.name, r.arrival)
 	}
 	for _, other := range w.table {
 		if o := m.live[other]; o != nil && !o.received && o.arrival < r.arrival {
-			m.t.Fatalf("step %d: %s received request %d before %d, which waited there", m.step, w.name, r.arrival, o.arrival)
+			m.fatalf("%s received request %d before %d, which waited there", w.name, r.arrival, o.arrival)
 		}
 	}
 	r.received = true
@@ -208,7 +216,7 @@ func (m *model) work(w *modelWorker) {
 // end notes that r has ended for its client.
 func (m *model) end(r *modelRequest) {
 	if m.live[r.request] == nil {
-		m.t.Fatalf("step %d: request %d ended twice", m.step, r.arrival)
+		m.fatalf("request %d ended twice", r.arrival)
 	}
 	delete(m.live, r.request)
 	m.ended++
@@ -220,7 +228,7 @@ func (m *model) outcomes() {
 		switch r.stage.Load() {
 		case stageGone:
 			if !r.client.left {
-				m.t.Fatalf("step %d: request %d is dropped although its client is there", m.step, r.arrival)
+				m.fatalf("request %d is dropped although its client is there", r.arrival)
 			}
 			m.end(r)
 		case stageFailed:
@@ -230,13 +238,18 @@ func (m *model) outcomes() {
 }
 
 func (m *model) leave() {
-	for _, r := range m.live { // any
+	var waiting []*modelRequest
+	for _, r := range m.live {
 		if !r.client.left && !r.started {
-			r.client.left = true
-			r.left = r.at == placeQueued
-			return
+			waiting = append(waiting, r)
 		}
 	}
+	if len(waiting) == 0 {
+		return
+	}
+	slices.SortFunc(waiting, func(a, b *modelRequest) int { return cmp.Compare(a.arrival, b.arrival) })
+	r := waiting[m.rnd.IntN(len(waiting))]
+	r.client.left, r.left = true, r.at == placeQueued
 }
 
 // takeOut removes w from what may run.
@@ -293,7 +306,7 @@ func (m *model) advance() {
 func (m *model) oldestWaiting() *request {
 	for r := m.pool.queue.first; r != nil; r = r.next {
 		if r.next != nil && r.next.arrival <= r.arrival {
-			m.t.Fatalf("step %d: request %d waits before %d", m.step, r.arrival, r.next.arrival)
+			m.fatalf("request %d waits before %d", r.arrival, r.next.arrival)
 		}
 		if !m.live[r].client.left {
 			return r
@@ -309,11 +322,11 @@ func (m *model) check() {
 			continue
 		}
 		if oldest != nil && w.outstanding < w.threads && !w.stuck {
-			m.t.Fatalf("step %d: %s is free while request %d waits", m.step, w.name, oldest.arrival)
+			m.fatalf("%s is free while request %d waits", w.name, oldest.arrival)
 		}
 		for _, r := range w.table {
 			if o := m.live[r]; o != nil && !o.received && oldest != nil && r.arrival > oldest.arrival {
-				m.t.Fatalf("step %d: request %d is ahead at %s while %d waits", m.step, r.arrival, w.name, oldest.arrival)
+				m.fatalf("request %d is ahead at %s while %d waits", r.arrival, w.name, oldest.arrival)
 			}
 		}
 	}
@@ -334,10 +347,10 @@ func (m *model) checkLong() {
 			continue
 		}
 		if still := m.now.Sub(time.Unix(0, w.progress)); still > longAfter+tickEvery && w.outstanding > 1 {
-			m.t.Fatalf("step %d: %d requests wait at %s, which ended none for %s", m.step, waiting, w.name, still)
+			m.fatalf("%d requests wait at %s, which ended none for %s", waiting, w.name, still)
 		}
 		if free && w.outstanding > w.threads {
-			m.t.Fatalf("step %d: %d requests wait at %s although another worker is free", m.step, waiting, w.name)
+			m.fatalf("%d requests wait at %s although another worker is free", waiting, w.name)
 		}
 	}
 }
@@ -390,14 +403,15 @@ func TestRequestsAreServedInTheOrderOfArrival(t *testing.T) {
 		{name: "threads", workers: 2, threads: 4, arrivals: 6, costs: []int{0, 1, 5, 40}, large: 30, leave: 20, steps: 800},
 		{name: "workers that stop", workers: 3, threads: 1, arrivals: 3, costs: []int{0, 1, 3}, stop: 20, leave: 5, steps: 1000},
 		{name: "workers that die", workers: 4, threads: 2, arrivals: 6, costs: []int{0, 1, 10}, large: 50, die: 20, leave: 10, steps: 800},
+		{name: "a recall that brings back an older one", seed: 242, workers: 4, threads: 2, arrivals: 6, costs: []int{0, 1, 10}, large: 50, die: 20, leave: 10, steps: 800},
 		{name: "all at once", workers: 4, threads: 1, arrivals: 5, costs: []int{0, 1, 4, 25, 300}, large: 50, stop: 5, die: 10, retire: 5, leave: 10, steps: 1000},
 		{name: "in turn", workers: 3, threads: 1, arrivals: 4, costs: []int{0, 1, 4, 25}, large: 50, stop: 5, die: 10, retire: 5, leave: 10, steps: 1000, balance: RoundRobin},
 	} {
 		t.Run(regime.name, func(t *testing.T) {
 			for seed := range *modelSeeds {
-				m := newModel(t, regime, uint64(seed))
+				m := newModel(t, regime, regime.seed+uint64(seed))
 				if m.run(); m.ended == 0 {
-					t.Error("nothing was served")
+					t.Errorf("nothing was served with seed %d", m.seed)
 				}
 			}
 		})

@@ -47,10 +47,11 @@ func (p *Pool) submit(r *request) *proxy.Fail {
 // dispatch gives waiting requests to workers that have room, in the order of
 // arrival. Where one has come back that is older than what has been sent since,
 // what is younger at its worker comes back first; where no worker has room for
-// it, all that is younger does.
+// it, all that is younger does. With that may come what is older still, and has
+// others before it that are younger: each round begins with an older one.
 func (p *Pool) dispatch() {
 	p.giveWaiting()
-	if p.queue.first != nil && p.queue.first.arrival < p.newest {
+	for p.queue.first != nil && p.queue.first.arrival < p.newest {
 		p.recall(p.queue.first.arrival)
 		p.giveWaiting()
 	}
