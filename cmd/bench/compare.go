@@ -18,7 +18,7 @@ import (
 // comparison is what one run measures, and with what.
 type comparison struct {
 	rounds      int
-	instance    int           // rounds after which every server is started anew; 0: never
+	anew        bool          // every server is started anew in each round, see regression
 	duration    time.Duration // of one measurement
 	connections []int
 	cases       []benchCase
@@ -114,7 +114,7 @@ func (c *comparison) complete() error {
 		c.duration = duration
 	}
 	if len(c.builds()) > 0 {
-		c.instance = ruleInstance
+		c.anew = true
 	}
 	if c.rounds < 1 || c.duration < time.Second {
 		return errors.New("-rounds must be at least 1 and -duration at least 1s")
@@ -201,8 +201,8 @@ func (c *comparison) runGroup(ctx context.Context, group []benchCase) (tables []
 	}
 	for first := 0; first < c.rounds; {
 		end := c.rounds
-		if c.instance > 0 {
-			end = min(first+c.instance, end)
+		if c.anew {
+			end = first + 1
 		}
 		if err := c.runInstance(ctx, &site, group, tables, first, end); err != nil {
 			return nil, err
