@@ -17,7 +17,6 @@ var nginxVariables = []struct{ instead, names string }{
 	{"app_pass sets X-Forwarded-For and the other fields by itself", "proxy_add_x_forwarded_for"},
 	{forApplications, "proxy_host proxy_port"},
 	{"$remote_addr and $remote_port are the client's as it connected", "realip_remote_addr realip_remote_port"},
-	{"", "proxy_protocol_addr proxy_protocol_port proxy_protocol_server_addr proxy_protocol_server_port proxy_protocol_tlv_"},
 	{forApplications, "fastcgi_script_name fastcgi_path_info"},
 	{`"alicorn status" tells the connections`, "connections_active connections_reading connections_waiting connections_writing"},
 	{"$http_user_agent with \"if\" tells browsers apart", "ancient_browser modern_browser msie"},

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"alicorn/proxy/eventloop"
+	"alicorn/proxy/proxyproto"
 )
 
 // Stream is one request's wire, given to its Exchange by a protocol loop. It
@@ -92,7 +93,10 @@ type Conn struct {
 	RemoteBinary string
 	LocalAddr    string // "192.0.2.7", or "unix:/path"
 	LocalPort    string
-	TLS          *tls.ConnectionState // nil without TLS
+	// ProxyProtocol is the header of the PROXY protocol that the connection began
+	// with; nil where none was due, or it told no addresses.
+	ProxyProtocol *proxyproto.Header
+	TLS           *tls.ConnectionState // nil without TLS
 	// Plain says that the client speaks HTTP where TLS was due: what it asks is
 	// refused with nginx's 497.
 	Plain bool

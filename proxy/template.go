@@ -15,7 +15,8 @@ type Getter func(x *Exchange, dst []byte) (value []byte, found bool)
 type Variable struct {
 	Name string // without "$"
 	Get  Getter
-	// Family makes the Getter for the rest of a name that begins with Name.
+	// Family makes the Getter for the rest of a name that begins with Name; nil
+	// where there is no such variable.
 	// Exactly one of Get, Family and Lacks is set.
 	Family func(rest string) Getter
 	// Lacks says of a variable of nginx why it is not there.

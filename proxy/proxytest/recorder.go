@@ -12,6 +12,7 @@ import (
 
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
+	"alicorn/proxy/proxyproto"
 )
 
 // Request is what Do asks. Zero fields mean GET / of host "localhost" by
@@ -28,6 +29,9 @@ type Request struct {
 	Local   string // the local IP address the connection came to
 	Remote  string // the client's IP address
 	HTTPS   bool
+	// ProxyProtocol is the header of the PROXY protocol, as it is sent, that the
+	// connection began with; "": none.
+	ProxyProtocol string
 	// Err, when not nil, is what was wrong with the request's head: the
 	// request goes through Engine.ServeError.
 	Err error
@@ -69,6 +73,11 @@ func (s *Server) conn(r Request) *proxy.Conn {
 	}
 	c := &proxy.Conn{ID: s.nextID.Add(1), RemoteAddr: remote.String(), RemotePort: "50000", RemoteBinary: string(remote.AsSlice()),
 		LocalAddr: or(r.Local, "127.0.0.1"), LocalPort: "80", Requests: 1}
+	if r.ProxyProtocol != "" {
+		if c.ProxyProtocol, _, err = proxyproto.Parse([]byte(r.ProxyProtocol)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 	for _, l := range s.Engine.Current().Listeners {
 		if r.Listen == "" || l.Address == r.Listen {
 			c.Listener = l

@@ -1,0 +1,65 @@
+package proxyproto
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// Header is what a header with addresses says. It does not change.
+type Header struct {
+	Source      netip.AddrPort // the client
+	Destination netip.AddrPort // where the client connected to
+	tlvs        []byte         // checked
+}
+
+// Bounds of a header's size, as nginx has them.
+const (
+	maxText    = 107 // version 1, with its CRLF
+	fixedSize  = 16  // the part of version 2 that is always there
+	maxPayload = 4096
+
+	// MaxSize is how long a header may be.
+	MaxSize = fixedSize + maxPayload
+)
+
+var (
+	textMark   = []byte("PROXY ")
+	binaryMark = []byte("\r\n\r\n\x00\r\nQUIT\n")
+	lineEnd    = []byte("\r\n")
+)
+
+// ErrShort says that the bytes are the beginning of a header.
+var ErrShort = errors.New("the header is incomplete")
+
+// Parse reads the header that b begins with, and returns its size. h is nil
+// where it tells no addresses. It keeps nothing of b. Its error is ErrShort, or
+// says why b begins with no header.
+func Parse(b []byte) (h *Header, size int, err error) {
+	switch {
+	case begins(b, textMark):
+		return parseText(b)
+	case begins(b, binaryMark):
+		return parseBinary(b)
+	}
+	return nil, 0, broken(b, "begins with no signature")
+}
+
+// Begins reports whether b may be the beginning of a header: of an empty b, it
+// may.
+func Begins(b []byte) bool { return begins(b, textMark) || begins(b, binaryMark) }
+
+// begins reports whether b begins with mark, as far as it goes.
+func begins(b, mark []byte) bool {
+	n := min(len(b), len(mark))
+	return bytes.Equal(b[:n], mark[:n])
+}
+
+// broken is nginx's "broken header" with a reason. It shows the first line.
+func broken(b []byte, format string, args ...any) error {
+	if i := bytes.IndexAny(b, "\r\n"); i >= 0 {
+		b = b[:i]
+	}
+	return fmt.Errorf("broken header: %q (it %s)", b[:min(len(b), maxText)], fmt.Sprintf(format, args...))
+}
