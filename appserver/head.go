@@ -138,7 +138,7 @@ func (h *head) field(d *decoder) error {
 	if err != nil {
 		return err
 	}
-	if !isToken(name) {
+	if !proxy.IsToken(name) {
 		return fmt.Errorf("the header name %q is not valid", name)
 	}
 	value, ok := latin1(utf)
@@ -184,15 +184,6 @@ func latin1(utf []byte) (string, bool) {
 		b = append(b, byte(r))
 	}
 	return strings.Trim(string(b), " \t"), true
-}
-
-func isToken(name []byte) bool {
-	for _, c := range name {
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("()<>@,;:\\\"/[]?={}", c) >= 0 {
-			return false
-		}
-	}
-	return len(name) > 0
 }
 
 // apply gives x's response the head. size is the whole body's where it is

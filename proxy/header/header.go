@@ -46,7 +46,7 @@ func Module() proxy.Module {
 func set(k *config.Key[settings]) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		name := n.Arg(0)
-		if !isName(name) {
+		if !proxy.IsToken(name) {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("%q is no name of a header field", name)}
 		}
 		f := field{id: proxy.FieldIDOf(name), name: name, value: proxy.ParseTemplate(s.Load(), n.Args[1].Pos, unfold(n.Arg(1)))}
@@ -63,16 +63,6 @@ func set(k *config.Key[settings]) config.Setter {
 		k.In(s).added.Add(s, f)
 		return nil
 	}
-}
-
-// isName reports whether s is a token (RFC 9110 section 5.6.2).
-func isName(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`()<>@,;:\"/[]?={}`, c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // unfold makes one line of a value that was written in several, as long
