@@ -40,7 +40,8 @@ var edges = []struct {
 	{"proxy/acme", []string{"config", "config/osfile", "proxy", "tls/acme"}, "directives and requests for what tls/acme does"},
 	{"proxy/upstream", []string{"config", "proxy", "tls"}, "connections to upstreams may use TLS"},
 	{"proxy/proxytest", []string{"config", "proxy/eventloop", "proxy/proxyproto", "proxy"}, "a server for the tests of features"},
-	{"proxy/http1", []string{"config", "proxy/eventloop", "proxy"}, "the loop of a protocol runs in event loops"},
+	{"proxy/h1", []string{"proxy"}, "a codec knows messages, not who sends them"},
+	{"proxy/http1", []string{"config", "proxy/eventloop", "proxy", "proxy/h1"}, "the loop of a protocol runs in event loops"},
 	{"proxy/*", []string{"config", "proxy"}, "a feature knows the core, not its neighbours"},
 	{"static", []string{"config", "proxy"}, "a content handler, as any feature"},
 	{"appserver", []string{"config", "config/osfile", "proxy/eventloop", "proxy", "proxy/logfile", "proxy/upstream"}, "an app is an upstream whose peers are workers, and what it prints goes where logs go"},
@@ -124,6 +125,36 @@ func TestImportsPointInward(t *testing.T) {
 				t.Errorf("%s: %s imports %s; it may import %v: %s", f.pos(imp), f.pkg, ours, allowed, reason)
 			}
 		}
+	}
+}
+
+// pure are the packages that work on bytes alone, and why.
+var pure = map[string]string{
+	"proxy/h1": "a codec is driven by loops, goroutines, upstreams and fuzzers alike",
+}
+
+// ambient are the packages that read or change what is outside of a process's
+// memory, or wait.
+var ambient = []string{"net", "os", "syscall", "time", "context", "sync", "golang.org/x/sys/unix", "alicorn/proxy/eventloop"}
+
+func TestPurePackagesTouchNothing(t *testing.T) {
+	t.Parallel()
+	for _, f := range sources(t) {
+		reason, ok := pure[f.pkg]
+		if !ok {
+			continue
+		}
+		for _, imp := range f.ast.Imports {
+			if path, _ := strconv.Unquote(imp.Path.Value); slices.Contains(ambient, path) {
+				t.Errorf("%s: %s imports %s: %s", f.pos(imp), f.pkg, path, reason)
+			}
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && (s.Sel.Name == "Engine" || s.Sel.Name == "Exchange") {
+				t.Errorf("%s: %s uses %s: %s", f.pos(n), f.pkg, s.Sel.Name, reason)
+			}
+			return true
+		})
 	}
 }
 

@@ -19,7 +19,7 @@ func (c *conn) closeConn() {
 	if c.err != nil || c.resets || c.upgraded || c.core.Lingering == proxy.LingeringOff {
 		return
 	}
-	if c.mustClose || c.r < c.w || !c.body.ended || c.core.Lingering == proxy.LingeringAlways || c.unread() {
+	if c.mustClose || c.r < c.w || !c.body.Ended() || c.core.Lingering == proxy.LingeringAlways || c.unread() {
 		c.linger()
 	}
 }

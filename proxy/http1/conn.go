@@ -13,6 +13,7 @@ import (
 
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
+	"alicorn/proxy/h1"
 )
 
 // conn is one connection and the wire of the exchange on it.
@@ -266,20 +267,20 @@ func (c *conn) beginExchange() {
 	if c.info.TLS != nil {
 		x.Req.Scheme = "https"
 	}
-	c.body = body{ended: true}
+	c.body = body{}
 }
 
 // serveOne reads one request head and has it served.
 func (c *conn) serveOne(x *proxy.Exchange) {
 	c.beginExchange()
-	var h head
+	var h h1.RequestHead
 	err := c.readHead(x, &h)
 	if err == errSilent {
 		c.mustClose, c.aborted = true, true
 		return
 	}
 	c.interim = x.Req.Major == 1 && x.Req.Minor > 0
-	c.keepAlive = !h.close && (c.interim || x.Req.Major == 1 && h.keepAlive)
+	c.keepAlive = h.KeepAlive
 	if err != nil {
 		c.mustClose = true
 		c.e.ServeError(x, err)

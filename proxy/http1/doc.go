@@ -17,10 +17,6 @@
 // pipelined requests stay behind it. What is written is gathered in one pooled
 // buffer and leaves in one call.
 //
-// Parsing is strict where leniency has led to request smuggling, and as nginx
-// reads where the RFC leaves a choice: a bare LF ends a header line but is an
-// error in chunk framing; Content-Length beside Transfer-Encoding, repeated or
-// malformed lengths, several codings, folding, white space before the colon,
-// control characters, several Host fields and the asterisk form are 400. Where
-// we differ from nginx the tests have a case, named ours, and the rule.
+// Package h1 reads heads and the framing of bodies. Where we differ from nginx
+// the tests have a case, named ours, and the rule.
 package http1

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"syscall"
 	"time"
+
+	"alicorn/proxy"
 )
 
 // acmeProtocol is what an authority's handshake verifies a name by (RFC 8737):
@@ -55,5 +57,5 @@ func beginsRequest(t *tls.Conn) bool {
 		n, _, err = syscall.Recvfrom(int(fd), first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		return err != syscall.EAGAIN
 	})
-	return n == 1 && err == nil && tokenByte[first[0]]
+	return n == 1 && err == nil && proxy.IsTokenByte(first[0])
 }

@@ -5,19 +5,20 @@ import (
 	"time"
 
 	"alicorn/proxy"
+	"alicorn/proxy/h1"
 )
 
 // Upgrade is proxy.Stream's. A request with a body, or one older than
 // HTTP/1.1, stays HTTP.
 func (c *conn) Upgrade(x *proxy.Exchange) (net.Conn, error) {
-	if !c.interim || c.headWritten || !c.body.ended {
+	if !c.interim || c.headWritten || !c.body.Ended() {
 		return nil, proxy.ErrNoUpgrade
 	}
 	x.Res.Status = 101
 	c.headWritten, c.bodyless, c.mustClose, c.upgraded = true, true, true, true
 	c.core = x.Core()
 	c.buffer()
-	c.out = c.appendOwn(appendStatusLine(c.out, 101, proxy.StatusText(101)), &x.Res)
+	c.out = c.appendOwn(h1.AppendStatusLine(c.out, 101, proxy.StatusText(101)), &x.Res)
 	c.out = append(c.appendFields(append(c.out, "Connection: Upgrade\r\n"...), x), '\r', '\n')
 	if err := c.send(nil); err != nil {
 		return nil, err

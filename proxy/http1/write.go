@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"alicorn/proxy"
+	"alicorn/proxy/h1"
 )
 
 const (
@@ -58,7 +59,7 @@ func (c *conn) WriteHead(x *proxy.Exchange, bodyless bool) error {
 		return nil // an HTTP/0.9 response is the body alone
 	}
 	r := &x.Res
-	b := appendStatusLine(c.out, r.Status, r.Reason())
+	b := h1.AppendStatusLine(c.out, r.Status, r.Reason())
 	b = c.appendOwn(b, r)
 	b = c.appendFraming(b, x, bodyless)
 	if c.closing {
@@ -81,7 +82,7 @@ func (c *conn) decideClose(x *proxy.Exchange, bodyless bool) {
 	core := c.core
 	c.closing = c.mustClose || !c.keepAlive || c.simple || core.KeepaliveTimeout == 0 ||
 		c.info.Requests >= core.KeepaliveRequests || c.e.Draining() || c.info.Listener.Closed() ||
-		c.state.Load() != stateActive || !c.body.ended && !c.drainable() || c.now().Sub(c.started) > core.KeepaliveTime
+		c.state.Load() != stateActive || !c.body.Ended() && !c.drainable() || c.now().Sub(c.started) > core.KeepaliveTime
 	c.left = x.Res.Length
 	if c.left < 0 && !bodyless {
 		if x.Req.Major == 1 && x.Req.Minor > 0 && core.ChunkedEncoding {
@@ -90,13 +91,6 @@ func (c *conn) decideClose(x *proxy.Exchange, bodyless bool) {
 			c.closing = true
 		}
 	}
-}
-
-func appendStatusLine(b []byte, status int, reason string) []byte {
-	b = append(b, "HTTP/1.1 "...)
-	b = strconv.AppendInt(b, int64(status), 10)
-	b = append(b, ' ')
-	return append(append(b, reason...), '\r', '\n')
 }
 
 // appendOwn appends the fields that are ours unless the response has them.
@@ -111,9 +105,9 @@ func (c *conn) appendOwn(b []byte, r *proxy.Response) []byte {
 	if _, ok := r.Header.Lookup(proxy.FieldDate); !ok {
 		b = appendDate(b, c.now())
 	}
-	if r.ContentType != "" && fieldValue(r.ContentType) {
+	if r.ContentType != "" && h1.IsValue(r.ContentType) {
 		b = append(append(b, "Content-Type: "...), r.ContentType...)
-		if r.Charset != "" && fieldValue(r.Charset) {
+		if r.Charset != "" && h1.IsValue(r.Charset) {
 			b = append(append(b, "; charset="...), r.Charset...)
 		}
 		b = append(b, '\r', '\n')
@@ -143,22 +137,12 @@ func (c *conn) appendFields(b []byte, x *proxy.Exchange) []byte {
 		case proxy.FieldConnection, proxy.FieldContentLength, proxy.FieldTransferEncoding, proxy.FieldKeepAlive:
 			continue
 		}
-		if !isName(f.Name) || !fieldValue(f.Value) {
+		var ok bool
+		if b, ok = h1.AppendField(b, f.Name, f.Value); !ok {
 			x.Log(proxy.LevelError, "response header field %q is not well-formed and was dropped", f.Name)
-			continue
 		}
-		b = append(append(append(append(b, f.Name...), ": "...), f.Value...), '\r', '\n')
 	}
 	return b
-}
-
-func fieldValue(v string) bool {
-	for i := 0; i < len(v); i++ {
-		if v[i] < ' ' && v[i] != '\t' || v[i] == 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 // Interim sends a 1xx response.
@@ -167,11 +151,10 @@ func (c *conn) Interim(status int, h *proxy.Header) error {
 		return nil
 	}
 	c.buffer()
-	c.out = appendStatusLine(c.out, status, proxy.StatusText(status))
+	c.out = h1.AppendStatusLine(c.out, status, proxy.StatusText(status))
 	for i := range h.Len() {
-		if f := h.At(i); isName(f.Name) && fieldValue(f.Value) {
-			c.out = append(append(append(append(c.out, f.Name...), ": "...), f.Value...), '\r', '\n')
-		}
+		f := h.At(i)
+		c.out, _ = h1.AppendField(c.out, f.Name, f.Value)
 	}
 	c.out = append(c.out, '\r', '\n')
 	return c.send(nil)
@@ -205,7 +188,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	c.buffer()
 	if c.chunked {
-		c.out = append(strconv.AppendInt(c.out, int64(len(p)), 16), '\r', '\n')
+		c.out = h1.AppendChunkSize(c.out, len(p))
 	}
 	var err error
 	if len(c.out)+len(p)+2 <= cap(c.out) {
@@ -215,7 +198,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	if c.chunked && err == nil {
 		c.buffer()
-		c.out = append(c.out, '\r', '\n')
+		c.out = append(c.out, h1.ChunkEnd...)
 	}
 	if err != nil {
 		return 0, err
@@ -289,7 +272,7 @@ func (c *conn) Finish() error {
 	}
 	if c.chunked {
 		c.buffer()
-		c.out = append(c.out, "0\r\n\r\n"...)
+		c.out = append(c.out, h1.LastChunk...)
 	}
 	c.last = c.closing
 	return c.send(nil)

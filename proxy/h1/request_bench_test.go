@@ -1,6 +1,7 @@
-package http1
+package h1
 
 import (
+	"bytes"
 	"testing"
 
 	"alicorn/proxy"
@@ -26,42 +27,43 @@ const (
 		"\r\n"
 )
 
-// parseText reads a whole head as a connection does.
-func parseText(r *proxy.Request, h *head, core *proxy.Core, text []byte) (dropped int, err error) {
-	line, rest := cutLine(text)
-	if simple, err := parseLine(r, line); simple || err != nil {
-		return 0, err
-	}
-	for {
-		if line, rest = cutLine(rest); len(line) == 0 {
-			return dropped, h.finish(r)
-		}
-		drop, err := h.parseField(r, core, line)
-		if err != nil {
-			return dropped, err
-		}
-		if drop {
-			dropped++
-		}
-	}
-}
-
-func BenchmarkHead(b *testing.B) {
+// BenchmarkRequestHead reads heads that have come in one piece.
+func BenchmarkRequestHead(b *testing.B) {
 	for _, c := range []struct{ name, text string }{{"plain", plainHead}, {"browser", browserHead}} {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(int64(len(c.text)))
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
-				text, core, r := []byte(c.text), &proxy.Core{IgnoreInvalid: true, MaxHeaders: 1000}, new(proxy.Request)
+				text, r := []byte(c.text), new(proxy.Request)
 				for pb.Next() {
-					var h head
+					var h RequestHead
 					r.Header.Reset()
 					r.Authority = ""
-					if _, err := parseText(r, &h, core, text); err != nil {
-						b.Fatal(err)
+					if n, err := h.Feed(r, text, &rules); n != len(text) || err != nil {
+						b.Fatal(n, err)
 					}
 				}
 			})
 		})
+	}
+}
+
+// BenchmarkChunks reads a body of chunks.
+func BenchmarkChunks(b *testing.B) {
+	text := AppendChunkSize(nil, 4<<10)
+	text = append(append(text, make([]byte, 4<<10)...), ChunkEnd...)
+	text = append(bytes.Repeat(text, 16), LastChunk...)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		body, at := NewBody(-1, true), 0
+		for !body.Ended() {
+			n, err := body.Frame(text[at:])
+			if err != nil {
+				b.Fatal(err)
+			}
+			at += n + int(body.Left())
+			body.Take(body.Left())
+		}
 	}
 }

@@ -1,6 +1,9 @@
-package http1
+package h1
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // byteClass says what a byte may be part of.
 type byteClass uint8
@@ -19,14 +22,6 @@ const (
 )
 
 const alphanumeric = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-// tokenByte marks the bytes of a token, RFC 9110 section 5.6.2.
-var tokenByte = func() (t [256]bool) {
-	for _, c := range []byte(alphanumeric + "!#$%&'*+-.^_`|~") {
-		t[c] = true
-	}
-	return t
-}()
 
 // classes gives the classes of each byte.
 var classes = func() (t [256]byteClass) {
@@ -51,23 +46,31 @@ var classes = func() (t [256]byteClass) {
 	return t
 }()
 
-func isToken(b []byte) bool {
-	for _, c := range b {
-		if !tokenByte[c] {
-			return false
-		}
+// view returns b as a string without a copy. It is valid as long as b's bytes
+// are left alone.
+func view(b []byte) string {
+	if len(b) == 0 {
+		return ""
 	}
-	return len(b) > 0
+	return unsafe.String(&b[0], len(b))
 }
 
-// isName is isToken for text.
-func isName(s string) bool {
-	for i := range len(s) {
-		if !tokenByte[s[i]] {
-			return false
-		}
+// IsValue reports whether s may be the value of a header field: RFC 9110 section
+// 5.5.
+func IsValue(s string) bool {
+	return consistsOf(unsafe.Slice(unsafe.StringData(s), len(s)), inValue, ' ')
+}
+
+func hexValue(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
 	}
-	return s != ""
+	return -1
 }
 
 const (

@@ -1,4 +1,4 @@
-package http1
+package h1
 
 import (
 	"bytes"

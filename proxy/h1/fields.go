@@ -1,0 +1,98 @@
+package h1
+
+import (
+	"math"
+	"strings"
+
+	"alicorn/proxy"
+)
+
+// framing is what the fields of a head say of how its body ends and of the
+// connection.
+type framing struct {
+	lengths, codings int   // lines of Content-Length, and of Transfer-Encoding
+	length           int64 // that Content-Length names
+	unknown          bool  // a coding that is not chunked alone
+	close, keepAlive bool
+}
+
+// note takes what a field says.
+func (f *framing) note(id proxy.FieldID, value string) error {
+	switch id {
+	case proxy.FieldContentLength:
+		n, ok := parseLength(value)
+		if f.lengths++; f.lengths > 1 || !ok {
+			return bad("an invalid or repeated Content-Length")
+		}
+		f.length = n
+	case proxy.FieldTransferEncoding:
+		if f.codings++; f.codings > 1 {
+			return bad("several Transfer-Encoding fields")
+		}
+		f.unknown = !strings.EqualFold(value, "chunked")
+	case proxy.FieldConnection:
+		f.connection(value)
+	}
+	return nil
+}
+
+func (f *framing) connection(value string) {
+	for value != "" {
+		var option string
+		option, value, _ = strings.Cut(value, ",")
+		option = strings.Trim(option, " \t")
+		switch len(option) {
+		case len("close"):
+			f.close = f.close || strings.EqualFold(option, "close")
+		case len("keep-alive"):
+			f.keepAlive = f.keepAlive || strings.EqualFold(option, "keep-alive")
+		}
+	}
+}
+
+// parseLength reads a Content-Length: digits only, of a number that int64 holds.
+func parseLength(v string) (int64, bool) {
+	var n int64
+	for i := range len(v) {
+		digit := int64(v[i]) - '0'
+		if digit < 0 || digit > 9 || n > (math.MaxInt64-digit)/10 {
+			return 0, false
+		}
+		n = n*10 + digit
+	}
+	return n, v != ""
+}
+
+// persists reports that the connection may carry another message: RFC 9112
+// section 9.3.
+func (f *framing) persists(minor uint8) bool { return !f.close && (minor > 0 || f.keepAlive) }
+
+// fieldName returns the length of the name that a line begins with when it has
+// only letters, digits and hyphens; -1: it is another, or none.
+func fieldName(line []byte) int {
+	colon := 0
+	for colon < len(line) && classes[line[colon]]&inName != 0 {
+		colon++
+	}
+	if colon == 0 || colon == len(line) || line[colon] != ':' {
+		return -1
+	}
+	return colon
+}
+
+// fieldValue returns what stands behind the colon without the white space around
+// it.
+func fieldValue(value []byte) ([]byte, error) {
+	for len(value) > 0 && (value[0] == ' ' || value[0] == '\t') {
+		value = value[1:]
+	}
+	for n := len(value); n > 0 && (value[n-1] == ' ' || value[n-1] == '\t'); n = len(value) {
+		value = value[:n-1]
+	}
+	if !consistsOf(value, inValue, ' ') {
+		return nil, bad("a control character in a header field")
+	}
+	return value, nil
+}
+
+func isFolded(line []byte) bool { return line[0] == ' ' || line[0] == '\t' }

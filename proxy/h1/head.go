@@ -1,0 +1,24 @@
+package h1
+
+import (
+	"strconv"
+
+	"alicorn/proxy"
+)
+
+// AppendStatusLine appends the status line of a response of HTTP/1.1.
+func AppendStatusLine(dst []byte, status int, reason string) []byte {
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	dst = append(dst, ' ')
+	return append(append(dst, reason...), '\r', '\n')
+}
+
+// AppendField appends the line of a header field. ok is false, and nothing is
+// appended, when it is not well-formed and could change the message's shape.
+func AppendField(dst []byte, name, value string) (line []byte, ok bool) {
+	if !proxy.IsToken(name) || !IsValue(value) {
+		return dst, false
+	}
+	return append(append(append(append(dst, name...), ": "...), value...), '\r', '\n'), true
+}

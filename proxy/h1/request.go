@@ -1,0 +1,387 @@
+package h1
+
+import (
+	"bytes"
+	"strings"
+
+	"alicorn/proxy"
+)
+
+// RequestRules is what the configuration says of request heads.
+type RequestRules struct {
+	Line          int64 // the longest line, in bytes with its end
+	Head          int64 // the longest head, in bytes
+	Fields        int   // the most fields that are kept
+	Underscores   bool  // names of fields may have underscores
+	IgnoreInvalid bool  // fields with other names than letters, digits and hyphens are left out
+}
+
+// RequestHead reads one request head. The zero value is ready.
+type RequestHead struct {
+	// Skipped is the number of bytes in empty lines before the request.
+	Skipped int
+	// Simple says that the request is one of HTTP/0.9: its answer is a body alone.
+	Simple bool
+	// KeepAlive says that the client lets the connection go on.
+	KeepAlive bool
+	// Continue says that the client waits for 100 Continue before it sends a body.
+	Continue bool
+	// Ignored has the names of the fields that were left out, as RequestRules say.
+	Ignored []string
+
+	state   requestState
+	empty   int // lines
+	lines   lines
+	hosts   int
+	expect  string
+	framing framing
+}
+
+type requestState uint8
+
+// The parts of a request's head, as they come.
+const (
+	inEmptyLines requestState = iota
+	inRequestLine
+	inFields
+)
+
+// maxEmptyLines bounds the empty lines skipped before a request, RFC 9112
+// section 2.2.
+const maxEmptyLines = 8
+
+// continue100 is the one expectation, RFC 9110 section 10.1.1.
+const continue100 = "100-continue"
+
+var (
+	space   = []byte(" ")
+	crlfEnd = []byte("\n\r\n")
+	lfEnd   = []byte("\n\n")
+)
+
+// Begun reports that a request has begun: more than empty lines has come.
+func (h *RequestHead) Begun() bool { return h.state > inEmptyLines }
+
+// Feed reads the head at the start of b, which begins with what was fed before.
+// It returns 0 when more is needed, else the length of the head with what was
+// Skipped. r is filled then; on an error as far as it was understood. After an
+// error, and after the end, h is not fed any more.
+func (h *RequestHead) Feed(r *proxy.Request, b []byte, rules *RequestRules) (n int, err error) {
+	if h.state == inEmptyLines {
+		if more, err := h.skipEmptyLines(b); more || err != nil {
+			return 0, err
+		}
+	}
+	b = b[h.Skipped:]
+	whole := holdsHead(b, rules)
+	if !whole {
+		if n, err = h.findEnd(b, rules); n == 0 {
+			if err != nil {
+				partialLine(r, b)
+			}
+			return 0, err
+		}
+		b = b[:n]
+	}
+	n, err = h.parse(r, b, rules)
+	if err != nil {
+		if n = len(b); whole {
+			n, _ = h.findEnd(b, rules)
+		}
+	}
+	return h.Skipped + n, err
+}
+
+// holdsHead reports that there is a head in b, because b ends with an empty line,
+// and that nothing in it can be too long: its end need not be looked for.
+func holdsHead(b []byte, rules *RequestRules) bool {
+	return int64(len(b)) < min(rules.Line, rules.Head) && (bytes.HasSuffix(b, crlfEnd) || bytes.HasSuffix(b, lfEnd))
+}
+
+// findEnd returns the length of the head at the start of b, 0 when more is needed.
+// What it has looked at before it does not look at again.
+func (h *RequestHead) findEnd(b []byte, rules *RequestRules) (n int, err error) {
+	for {
+		line, ok := h.lines.next(b)
+		if ok && len(line) == 0 {
+			return h.lines.end, nil
+		}
+		if err := h.checkLength(b, ok, rules); err != nil {
+			return 0, err
+		}
+		if !ok {
+			return 0, nil
+		}
+		if h.state == inRequestLine && bytes.Count(line, space) < 2 {
+			return h.lines.end, nil // HTTP/0.9, or no request line at all: no fields follow
+		}
+		h.state = inFields
+	}
+}
+
+// skipEmptyLines skips what stands before a request and checks its first byte.
+func (h *RequestHead) skipEmptyLines(b []byte) (more bool, err error) {
+	for {
+		rest := b[h.Skipped:]
+		switch {
+		case len(rest) == 0, rest[0] == '\r' && len(rest) == 1:
+			return true, nil
+		case rest[0] == '\n':
+			h.Skipped++
+		case rest[0] == '\r' && rest[1] == '\n':
+			h.Skipped += 2
+		case !proxy.IsTokenByte(rest[0]): // a bare CR is no token either
+			h.state = inRequestLine
+			return false, bad("invalid method")
+		default:
+			h.state = inRequestLine
+			return false, nil
+		}
+		if h.empty++; h.empty > maxEmptyLines {
+			return false, bad("too many empty lines before a request")
+		}
+	}
+}
+
+// checkLength judges the length of the line that was read last, with its end, and
+// of the head up to it. A line that is not complete counts with the LF that it
+// lacks, unless it may turn out empty: what ends the head is not bounded.
+func (h *RequestHead) checkLength(b []byte, complete bool, rules *RequestRules) error {
+	l := &h.lines
+	line, head := l.end-l.start, l.end-1
+	if !complete {
+		if len(trimCR(b[l.end:])) == 0 {
+			return nil
+		}
+		line, head = len(b)-l.end+1, len(b)
+	}
+	switch {
+	case int64(line) > rules.Line && h.state == inRequestLine:
+		return &Error{uriTooLong, "too long URI"}
+	case int64(line) > rules.Line:
+		return &Error{headerTooLarge, "too long header line"}
+	case int64(head) > rules.Head:
+		return &Error{headerTooLarge, "too large request"}
+	}
+	return nil
+}
+
+// Partial gives r the request line of a head that does not come to its end, where
+// the line has: logs show it. b is what was fed.
+func (h *RequestHead) Partial(r *proxy.Request, b []byte) {
+	if h.Begun() {
+		partialLine(r, b[h.Skipped:])
+	}
+}
+
+func partialLine(r *proxy.Request, b []byte) {
+	if bytes.IndexByte(b, '\n') >= 0 {
+		line, _ := cutLine(b)
+		new(RequestHead).parseLine(r, line)
+	}
+}
+
+// parse reads the head that text begins with, and returns its length.
+func (h *RequestHead) parse(r *proxy.Request, text []byte, rules *RequestRules) (n int, err error) {
+	line, rest := cutLine(text)
+	if bytes.IndexByte(line, '\r') >= 0 {
+		return 0, bad("a bare CR in the request line")
+	}
+	if err := h.parseLine(r, line); err != nil {
+		return 0, err
+	}
+	for !h.Simple {
+		line, rest = cutLine(rest)
+		if len(line) == 0 {
+			err = h.finish(r)
+			break
+		}
+		if err := h.parseField(r, line, rules); err != nil {
+			return 0, err
+		}
+	}
+	return len(text) - len(rest), err
+}
+
+// parseLine reads a request line without its end into r.
+func (h *RequestHead) parseLine(r *proxy.Request, line []byte) error {
+	r.Line = view(line)
+	sp := bytes.IndexByte(line, ' ')
+	if sp < 0 || !proxy.IsToken(line[:sp]) {
+		return bad("invalid method")
+	}
+	r.Method = view(line[:sp])
+	rest := line[sp+1:]
+	sp = bytes.IndexByte(rest, ' ')
+	if sp < 0 {
+		return h.parseSimple(r, rest)
+	}
+	target, version := rest[:sp], rest[sp+1:]
+	if !isTarget(target) {
+		return bad("invalid request target")
+	}
+	r.Target = view(target)
+	return parseVersion(r, version)
+}
+
+// parseSimple reads the target of an HTTP/0.9 request.
+func (h *RequestHead) parseSimple(r *proxy.Request, target []byte) error {
+	if r.Method != "GET" || !isTarget(target) {
+		return bad("invalid request line")
+	}
+	r.Target = view(target)
+	if err := checkTarget(r); err != nil {
+		return err
+	}
+	r.Proto, r.Minor, r.Major = "HTTP/0.9", 9, 0
+	h.Simple = true
+	return nil
+}
+
+func parseVersion(r *proxy.Request, v []byte) error {
+	if len(v) != 8 || string(v[:5]) != "HTTP/" || v[6] != '.' || v[5] < '0' || v[5] > '9' || v[7] < '0' || v[7] > '9' {
+		return bad("invalid version")
+	}
+	r.Proto, r.Major, r.Minor = view(v), v[5]-'0', v[7]-'0'
+	switch {
+	case r.Major == 1:
+		return nil
+	case r.Major == 2 && r.Method == "PRI" && r.Target == "*":
+		return bad("an HTTP/2 preface to an HTTP/1.1 server")
+	case r.Major > 1:
+		return &Error{Status: badVersion}
+	}
+	return bad("invalid version")
+}
+
+func isTarget(t []byte) bool {
+	return len(t) > 0 && consistsOf(t, inTarget, '!')
+}
+
+// checkTarget judges the form of the target for its method (RFC 9112 section
+// 3.2) and takes the authority of the absolute form, which overrides Host. The
+// authority form is CONNECT's alone, and that is 405. The asterisk form is 400,
+// as nginx answers it: there is nothing to ask of the server as a whole that
+// its configuration does not say of a path.
+func checkTarget(r *proxy.Request) error {
+	switch {
+	case r.Method == "CONNECT" || r.Method == "TRACE":
+		return &Error{Status: notAllowed}
+	case r.Target[0] == '/':
+		return nil
+	}
+	scheme, rest, ok := strings.Cut(r.Target, "://")
+	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		return bad("invalid request target")
+	}
+	authority := rest
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		authority = rest[:i]
+	}
+	if authority == "" || !validHost(authority) {
+		return bad("invalid host in the request target")
+	}
+	r.Authority = authority
+	return nil
+}
+
+// parseField reads one header line without its end.
+func (h *RequestHead) parseField(r *proxy.Request, line []byte, rules *RequestRules) (err error) {
+	if isFolded(line) {
+		return bad("obsolete line folding")
+	}
+	colon, drop := fieldName(line), false
+	if colon < 0 {
+		if colon, drop, err = oddName(line, rules); err != nil {
+			return err
+		}
+	}
+	value, err := fieldValue(line[colon+1:])
+	if err != nil {
+		return err
+	}
+	name := view(line[:colon])
+	if drop {
+		h.Ignored = append(h.Ignored, name)
+		return nil
+	}
+	if r.Header.Len() >= rules.Fields {
+		return &Error{headerTooLarge, "too many header lines"}
+	}
+	id := proxy.FieldIDOf(name)
+	r.Header.AddID(id, name, view(value))
+	return h.note(r, id, view(value))
+}
+
+// oddName judges a name of other bytes than letters, digits and hyphens: nginx
+// passes it on when ignore_invalid_headers is off, and one with underscores
+// when underscores_in_headers is on. White space, control characters and bytes
+// above ASCII are refused in any case, as RFC 9112 section 5.1 wants of the
+// first; nginx drops the last.
+func oddName(line []byte, rules *RequestRules) (colon int, drop bool, err error) {
+	for ; colon < len(line) && line[colon] != ':'; colon++ {
+		switch c := line[colon]; {
+		case classes[c]&inName != 0:
+		case c == '_':
+			drop = drop || !rules.Underscores
+		case classes[c]&inOddName == 0:
+			return 0, false, bad("white space or a control character in a header name")
+		default:
+			drop = true
+		}
+	}
+	switch colon {
+	case len(line):
+		return 0, false, bad("a header line without a colon")
+	case 0:
+		return 0, false, bad("a header field without a name")
+	}
+	return colon, drop && rules.IgnoreInvalid, nil
+}
+
+// note takes what a field says of the request's host, framing and connection.
+func (h *RequestHead) note(r *proxy.Request, id proxy.FieldID, value string) error {
+	switch id {
+	case proxy.FieldHost:
+		if h.hosts++; h.hosts > 1 {
+			return bad("several Host fields")
+		}
+		if !validHost(value) {
+			return bad("an invalid Host field")
+		}
+		if r.Authority == "" {
+			r.Authority = value
+		}
+	case proxy.FieldExpect: // a list: what is not understood counts
+		if h.expect == "" || !strings.EqualFold(value, continue100) {
+			h.expect = value
+		}
+	case proxy.FieldContentLength, proxy.FieldTransferEncoding, proxy.FieldConnection:
+		return h.framing.note(id, value)
+	}
+	return nil
+}
+
+// finish judges the head as a whole.
+func (h *RequestHead) finish(r *proxy.Request) error {
+	f := &h.framing
+	h.KeepAlive = f.persists(r.Minor)
+	switch {
+	case f.codings > 0 && r.Minor == 0:
+		return bad("Transfer-Encoding in an HTTP/1.0 request")
+	case f.unknown:
+		return &Error{notImplemented, "an unknown Transfer-Encoding"}
+	case f.codings > 0 && f.lengths > 0:
+		return bad("both Content-Length and Transfer-Encoding")
+	case h.hosts == 0 && r.Minor > 0:
+		return bad("an HTTP/1.1 request without a Host field")
+	case h.expect != "" && r.Minor > 0 && !strings.EqualFold(h.expect, continue100):
+		return &Error{Status: expectFailed}
+	}
+	h.Continue = h.expect != "" && r.Minor > 0
+	r.ContentLength, r.Chunked = f.length, false
+	if f.codings > 0 {
+		r.ContentLength, r.Chunked = -1, true
+	}
+	return checkTarget(r)
+}
