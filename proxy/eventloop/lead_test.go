@@ -84,6 +84,43 @@ func TestOthersAreServedWhileAHandlerIsBusy(t *testing.T) {
 	}
 }
 
+func TestAHandlerIsAloneWhileNothingElseIsReady(t *testing.T) {
+	g := newGroup(t, 1)
+	l := g.Next()
+	type found struct{ alone, left bool } // left: the watch has taken the lead, and the rest tells nothing
+	told := make(chan found, 8)           // with those that see their peers close in the end
+	handled := func(others ...net.Conn) net.Conn {
+		c, peer := pair(t, l)
+		h := serve(c, func([]byte) {})
+		start(t, c, func(turn *Turn) {
+			for _, o := range others {
+				o.Write([]byte("y"))
+			}
+			told <- found{turn.Alone(), turn.Left()}
+			h(turn)
+		}, 0)
+		return peer
+	}
+	lone := handled()
+	eventually(t, func() bool {
+		lone.Write([]byte("x"))
+		return within(t, told, "the handler").alone
+	}, "a handler alone")
+	waking := handled(handled(), handled())
+	eventually(t, func() bool {
+		waking.Write([]byte("x"))
+		first, second := within(t, told, "the handler"), within(t, told, "the first that it made ready")
+		within(t, told, "the second")
+		if first.alone {
+			t.Error("a handler is alone that has made others ready")
+		}
+		if !first.left && second.alone {
+			t.Error("a handler is alone though another was ready with it")
+		}
+		return !first.left && !second.left
+	}, "a turn with all of them")
+}
+
 // What arrives while a goroutine owns the connection makes no second event.
 func TestReadinessIsNeverLost(t *testing.T) {
 	for _, loops := range []int{1, 3} {

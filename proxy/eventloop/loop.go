@@ -182,6 +182,7 @@ func (l *Loop) handleEvents(t *Turn) (leads bool) {
 }
 
 func (l *Loop) handle(t *Turn, d *Descriptor) (leads bool) {
+	t.behind = l.count - l.next // before the watch may take the lead
 	t.enter()
 	d.turn = t
 	d.handler.Ready(t)
@@ -198,6 +199,7 @@ func (l *Loop) pollSources(t *Turn) (worked, leads bool) {
 	}
 	for _, s := range *sources {
 		t.enter()
+		t.behind = 1 // who knows what else the Source has
 		if s.Poll(t) {
 			worked = true
 		}

@@ -73,6 +73,13 @@ func (p *poller) poll() int {
 	return int(n)
 }
 
+// pending reports whether there are events. It takes none.
+func (p *poller) pending() bool {
+	fd := unix.PollFd{Fd: int32(p.ep), Events: unix.POLLIN}
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&unix.Timespec{})), 0, 0, 0)
+	return errno == 0 && n > 0
+}
+
 // wait waits for events, at most d; without limit when d is negative.
 func (p *poller) wait(d time.Duration) int {
 	ms := -1

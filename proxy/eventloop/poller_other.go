@@ -21,6 +21,7 @@ func (p *poller) watch(fd int, tag int32, write bool) error     { return errors.
 func (p *poller) watchListener(fd int, tag int32) error         { return errors.ErrUnsupported }
 func (p *poller) forget(fd int)                                 {}
 func (p *poller) poll() int                                     { return 0 }
+func (p *poller) pending() bool                                 { return false }
 func (p *poller) wait(d time.Duration) int                      { return 0 }
 func (p *poller) ring()                                         {}
 func (p *poller) silence()                                      {}

@@ -14,6 +14,8 @@ type Turn struct {
 	// tell one long handler from many short ones.
 	step atomic.Uint32
 	now  time.Time
+	// behind is how many descriptors that are ready wait for the handler to return.
+	behind int
 }
 
 const left = ^uint32(0)
@@ -37,6 +39,12 @@ func (t *Turn) Detach() {
 
 // Left reports whether another goroutine leads.
 func (t *Turn) Left() bool { return t.step.Load() == left }
+
+// Alone reports whether the handler leads and nothing else is ready: it may go
+// on for a while and delays nobody.
+func (t *Turn) Alone() bool {
+	return !t.Left() && t.behind == 0 && !t.loop.poller.pending()
+}
 
 // Readied says that the handler has made another goroutine runnable, which
 // should run before the Loop waits.
