@@ -3,7 +3,6 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"slices"
@@ -94,26 +93,15 @@ func (e *Engine) acceptBlocking(l *Listener, nl net.Listener) {
 	}
 }
 
-// start has the protocol loop serve nc, on a goroutine unless a loop calls it.
+// start has the connection nc served, on a goroutine unless a loop calls it.
 func (e *Engine) start(nc net.Conn, l *Listener) {
-	c := &Conn{ID: e.nextID.Add(1)}
+	c := &Conn{ID: e.nextID.Add(1), Accepted: time.Now()}
 	c.fill(nc, l)
-	site := e.siteOf(c)
-	if site == nil {
-		nc.Close()
+	if _, inLoop := nc.(*eventloop.Conn); inLoop {
+		e.serve(e, nc, c)
 		return
 	}
-	event, inLoop := nc.(*eventloop.Conn)
-	switch {
-	case inLoop && site.TLS == nil:
-		e.serve(e, nc, c)
-	case inLoop:
-		e.serve(e, tls.Server(eventloop.NewCarrier(event), site.TLS), c)
-	case site.TLS != nil:
-		go e.serve(e, tls.Server(nc, site.TLS), c)
-	default:
-		go e.serve(e, nc, c)
-	}
+	go e.serve(e, nc, c)
 }
 
 // shedding is how many connections are closing at once when descriptors are scarce,

@@ -10,11 +10,14 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// ServeConn speaks a protocol on an accepted connection until it ends, and
-// closes it. c is filled but for TLS. For a Site with TLS, nc is a *tls.Conn
-// whose handshake has not run. It is called on a goroutine of its own; where
-// nc is an *eventloop.Conn, or a *tls.Conn over an *eventloop.Carrier, on a
-// loop's leader, and then only starts nc.
+// ServeConn serves a connection until it ends, and closes it. It is called on a
+// goroutine of its own. Where nc is an *eventloop.Conn, or a *tls.Conn over an
+// *eventloop.Carrier, it is called by who owns that instead, and only starts it:
+// see eventloop.Conn's Start.
+//
+// The Engine's own is proxy/transport's, which fills what c has of the PROXY header
+// and of TLS, and calls that of the protocol which was negotiated; handshakes are
+// over then.
 type ServeConn func(e *Engine, nc net.Conn, c *Conn)
 
 // LiveConn is a connection being served, as the Engine ends it.
@@ -97,12 +100,14 @@ func (e *Engine) closeRemoved(old, g *Generation) {
 	}
 }
 
-// Register tells the Engine of a connection that it may have to end; false
-// when the Engine has shut down and the connection is to be closed.
+// Register tells the Engine of a connection that it may have to end, in place of
+// what it knew of c; false when the Engine has shut down and the connection is to
+// be closed.
 func (e *Engine) Register(c *Conn, lc LiveConn) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.gone {
+		delete(e.conns, c)
 		return false
 	}
 	e.conns[c] = lc
@@ -253,9 +258,9 @@ func (e *Engine) cut(which func(c *Conn) bool) {
 	}
 }
 
-// siteOf returns the Site that c arrived on in the current Generation, nil
-// when nothing listens there any more.
-func (e *Engine) siteOf(c *Conn) *Site {
+// Site returns the Site that c arrived on in the current Generation, nil when
+// nothing listens there any more. It is for c's protocol loop.
+func (e *Engine) Site(c *Conn) *Site {
 	g := e.current.Load()
 	return g.siteOf(c)
 }
@@ -263,7 +268,7 @@ func (e *Engine) siteOf(c *Conn) *Site {
 // Defaults returns the settings that hold before a request's server is known:
 // those of the address's default server. nil when the listener was removed.
 func (e *Engine) Defaults(c *Conn) *Core {
-	s := e.siteOf(c)
+	s := e.Site(c)
 	if s == nil {
 		return nil
 	}

@@ -300,6 +300,7 @@ func (c *compiler) join(e *siteEntry, sv *Server, l *Listen) {
 		e.listen = l
 	}
 	e.site.SSL = e.site.SSL || l.SSL
+	e.site.ProxyProtocol = e.site.ProxyProtocol || l.ProxyProtocol
 	e.site.Servers = append(e.site.Servers, sv)
 	for _, name := range e.site.names.add(sv) {
 		c.load.Warn(l.Pos, "conflicting server name %q on %s, ignored", name, l.Address)

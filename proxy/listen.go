@@ -20,7 +20,9 @@ type Listen struct {
 	Address string // "0.0.0.0:80", "[::]:80", "/run/x.sock"
 	Default bool
 	SSL     bool
-	HTTP2   bool // asked for, and noted by check -v: HTTP/1.1 is spoken
+	// ProxyProtocol says that connections begin with a header of the PROXY protocol.
+	ProxyProtocol bool
+	HTTP2         bool // asked for, and noted by check -v: HTTP/1.1 is spoken
 	// Optional says that the server does without it where it cannot be bound,
 	// which is a warning: no directive asked for it.
 	Optional bool
@@ -187,6 +189,8 @@ func (l *Listen) parseOption(text string) error {
 		l.Default = true
 	case "ssl":
 		l.SSL = true
+	case "proxy_protocol":
+		l.ProxyProtocol = true
 	case "http2":
 		l.HTTP2 = true
 	case "reuseport":
@@ -204,7 +208,7 @@ func (l *Listen) parseOption(text string) error {
 		}
 		l.Options.V6Only = value == "on"
 	default:
-		return fmt.Errorf("invalid parameter %q of listen; it takes default_server, ssl, http2, reuseport, backlog=N, ipv6only=on|off, mode=OCTAL, deferred, fastopen=N, rcvbuf=SIZE, sndbuf=SIZE, so_keepalive=on|off|IDLE:INTERVAL:COUNT, bind", text)
+		return fmt.Errorf("invalid parameter %q of listen; it takes default_server, ssl, http2, proxy_protocol, reuseport, backlog=N, ipv6only=on|off, mode=OCTAL, deferred, fastopen=N, rcvbuf=SIZE, sndbuf=SIZE, so_keepalive=on|off|IDLE:INTERVAL:COUNT, bind", text)
 	}
 	return err
 }

@@ -100,6 +100,9 @@ type Site struct {
 	Servers  []*Server
 	// SSL says that "listen ... ssl" stands for this address.
 	SSL bool
+	// ProxyProtocol says that "listen ... proxy_protocol" stands for this address:
+	// each connection begins with a header.
+	ProxyProtocol bool
 	// TLS is what connections do their handshake with; set by the ssl module
 	// for every Site with SSL before the Generation runs.
 	TLS *tls.Config

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"time"
 
 	"alicorn/proxy/eventloop"
 	"alicorn/proxy/proxyproto"
@@ -85,6 +86,7 @@ var ErrNoUpgrade = errors.New("request cannot be upgraded")
 // connection and is written by its protocol loop only.
 type Conn struct {
 	ID       uint64 // $connection; unique in this process
+	Accepted time.Time
 	Listener *Listener
 	// RemoteAddr and RemotePort are text, ready for logs: "192.0.2.1", "4711";
 	// "unix:" and "" for unix sockets. RemoteBinary is 4 or 16 bytes of network order.

@@ -14,6 +14,7 @@ import (
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
 	"alicorn/proxy/http1"
+	"alicorn/proxy/transport"
 )
 
 // server runs a program: it owns the Engine, the generations and their
@@ -83,7 +84,7 @@ func newServer(p *program, host config.Host, launcher appserver.Launcher) (*serv
 	draining, cut := context.WithCancel(context.Background())
 	return &server{
 		draining: draining, cut: cut, loops: loops,
-		p: p, host: host, start: time.Now(), engine: proxy.NewEngine(http1.Serve, loops), commands: make(chan command),
+		p: p, host: host, start: time.Now(), engine: proxy.NewEngine(transport.Serve(transport.Protocols{transport.HTTP1: http1.Serve}), loops), commands: make(chan command),
 		apps: appserver.NewRuntime(appserver.Options{Launcher: launcher, Surveyor: surveyor, Loops: loops, TempDir: filepath.Join(p.folders.cache, "responses"), Version: proxy.Version, ReportStatic: true, Environ: p.environ()}),
 	}, nil
 }

@@ -23,7 +23,7 @@ type Conn struct {
 }
 
 // Start begins to call h: when the connection is readable, or after timeout.
-// Before, the Conn has no owner.
+// Before, the Conn has no owner. One that was started is Adopted instead.
 func (c *Conn) Start(h Handler, timeout time.Duration) error {
 	return c.start(c.loop, c.fd, h, timeout)
 }

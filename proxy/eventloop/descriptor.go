@@ -40,8 +40,8 @@ type Descriptor struct {
 	labors  bool // the owner has a place for work that takes long
 	writes  bool // polled for writing too: a write has had to wait
 	state   atomic.Uint32
-	handler Handler
-	turn    *Turn // under which the owner runs; nil when it does not lead
+	handler Handler // nil until it is started
+	turn    *Turn   // under which the owner runs; nil when it does not lead
 	wake    chan struct{}
 	timer   timer
 	idled   atomic.Int64 // when it was given to the Loop last, by the Loop's clock
@@ -87,6 +87,17 @@ func (d *Descriptor) Enter(t *Turn) { d.turn = t }
 
 // Turn returns what Enter or the Loop set.
 func (d *Descriptor) Turn() *Turn { return d.turn }
+
+// Adopt has h called in place of the Handler before, and reports true, where the
+// descriptor was started: the caller, who owns it, goes on owning it.
+func (d *Descriptor) Adopt(h Handler) bool {
+	if d.handler == nil {
+		return false
+	}
+	d.handler = h
+	d.state.And(^expired) // it was said to the Handler before
+	return true
+}
 
 // Idle gives the descriptor back to the Loop: its Handler is called when it is
 // readable or after timeout (0: never). It returns false, and the caller goes

@@ -33,9 +33,7 @@ type conn struct {
 	state    atomic.Int32
 	hurry    sync.Mutex // orders Drain and activate where no loop does the waiting
 	parked   bool       // the exchange is parked; who drives c next resumes it
-	shakes   *tls.Conn  // nc until its handshake is done
 	waitEnds time.Time  // when waiting for a request over TLS is given up
-	started  time.Time  // when the connection was accepted
 	headEnds time.Time  // when the head being read is given up
 
 	// The read side: buf[r:w] is read and not yet consumed.
@@ -92,21 +90,22 @@ var (
 	writeBuffers = sync.Pool{New: newBuffer}
 )
 
-// Serve speaks HTTP/1.1 on nc until it closes; it is a proxy.ServeConn.
+// Serve speaks HTTP/1.1 on nc until it closes; it is a proxy.ServeConn. A client
+// that speaks it where TLS was due gets one answer, nginx's 497.
 func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
-	c := &conn{e: e, nc: nc, info: info, started: time.Now()}
+	c := &conn{e: e, nc: nc, info: info, mustClose: info.Plain}
 	switch t := nc.(type) {
 	case *eventloop.Conn:
-		c.usePlain(t)
-		c.startEvents()
-		return
+		c.sock = t
+		c.raw, _ = t.SyscallConn()
 	case *tls.Conn:
-		c.shakes = t
 		if k, ok := t.NetConn().(*eventloop.Carrier); ok {
 			c.sock, c.carrier = k.Conn, k
-			c.startEvents()
-			return
 		}
+	}
+	if c.sock != nil {
+		c.startEvents()
+		return
 	}
 	if !e.Register(info, c) {
 		nc.Close()
@@ -122,15 +121,7 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 		}
 		c.tryRead = c.readReady
 	}
-	if c.shakes == nil || c.handshake() {
-		c.serve()
-	}
-}
-
-// usePlain makes s, of a loop, what c speaks on.
-func (c *conn) usePlain(s *eventloop.Conn) {
-	c.nc, c.sock, c.carrier = s, s, nil
-	c.raw, _ = s.SyscallConn()
+	c.serve()
 }
 
 // serve serves requests until the connection is to be closed, or waits for

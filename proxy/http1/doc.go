@@ -8,8 +8,8 @@
 // suspended no goroutine: who resumes the Exchange drives it on. At most one
 // goroutine drives a connection; Drain and Close only change its state and cut.
 //
-// Over TLS it is the same, on an eventloop.Carrier. The handshake hands the lead
-// over first, and a connection that idles is tried with reads that do not wait.
+// Over TLS it is the same, on an eventloop.Carrier; the handshake is over (see
+// proxy/transport). A connection that idles is tried with reads that do not wait.
 //
 // A request head is parsed inside the connection's read buffer; the strings of
 // the Exchange's Request alias it. The buffer is therefore left alone until

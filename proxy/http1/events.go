@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -9,13 +8,18 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// startEvents has the loop call c when its first request is there.
+// startEvents has the loop call c when its first request is there. A connection
+// that the loop has called before, for the handshake, is c's to go on with at once.
 func (c *conn) startEvents() {
 	if !c.e.Register(c.info, c) {
 		c.nc.Close()
 		return
 	}
-	if c.core = c.e.Defaults(c.info); c.core == nil || !c.await() {
+	c.core = c.e.Defaults(c.info)
+	switch {
+	case c.core != nil && c.sock.Adopt(c):
+		c.drive()
+	case c.core == nil || !c.await():
 		c.end(nil)
 	}
 }
@@ -30,9 +34,6 @@ func (c *conn) await() bool {
 // or has idled too long.
 func (c *conn) Ready(*eventloop.Turn) {
 	if c.sock.Expired() && !c.arrived() {
-		if c.shakes != nil {
-			c.e.HandshakeFailed(c.info, os.ErrDeadlineExceeded)
-		}
 		c.state.CompareAndSwap(stateIdle, stateClosed)
 	}
 	c.drive()
@@ -65,9 +66,7 @@ func (c *conn) drive() {
 	if !c.parked && c.state.Load() == stateClosed {
 		return
 	}
-	if c.shakes == nil || c.handshake() {
-		waits = c.serve()
-	}
+	waits = c.serve()
 }
 
 // awaitEvent reads what is there, or leaves the connection to its loop.

@@ -82,7 +82,7 @@ func (c *conn) decideClose(x *proxy.Exchange, bodyless bool) {
 	core := c.core
 	c.closing = c.mustClose || !c.keepAlive || c.simple || core.KeepaliveTimeout == 0 ||
 		c.info.Requests >= core.KeepaliveRequests || c.e.Draining() || c.info.Listener.Closed() ||
-		c.state.Load() != stateActive || !c.body.Ended() && !c.drainable() || c.now().Sub(c.started) > core.KeepaliveTime
+		c.state.Load() != stateActive || !c.body.Ended() && !c.drainable() || c.now().Sub(c.info.Accepted) > core.KeepaliveTime
 	c.left = x.Res.Length
 	if c.left < 0 && !bodyless {
 		if x.Req.Major == 1 && x.Req.Minor > 0 && core.ChunkedEncoding {

@@ -30,6 +30,7 @@ import (
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
+	"alicorn/proxy/transport"
 )
 
 // patience bounds every wait of this package: long enough for a slow and busy machine.
@@ -80,7 +81,7 @@ func New(t testing.TB, c Config) *Server {
 	if !c.Goroutines {
 		s.Loops = loops(t)
 	}
-	s.Engine = proxy.NewEngine(serve, s.Loops)
+	s.Engine = proxy.NewEngine(transport.Serve(transport.Protocols{transport.HTTP1: serve}), s.Loops)
 	if err := s.Reload(c.Text); err != nil {
 		t.Fatalf("cannot start the configuration:\n%v", err)
 	}

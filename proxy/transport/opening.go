@@ -1,0 +1,219 @@
+package transport
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
+)
+
+// opening is a connection before its protocol. It is the Engine's LiveConn so far.
+type opening struct {
+	protocols Protocols
+	e         *proxy.Engine
+	info      *proxy.Conn
+	nc        net.Conn        // as it was accepted
+	wire      net.Conn        // nc, or what lies above it
+	raw       syscall.RawConn // of nc
+	sock      *eventloop.Conn // nc where a loop calls it; nil on a goroutine
+	ends      time.Time       // when the client must have sent what is due here
+	header    bool            // the PROXY header is due
+	part      []byte          // of the header, consumed
+	tls       *tls.Config     // of the handshake; nil without
+	state     atomic.Int32
+}
+
+// The states of an opening.
+const (
+	stateOpen   int32 = iota
+	stateHanded       // to the protocol
+	stateClosed
+)
+
+// errNoDescriptor is a connection whose bytes cannot be looked at.
+var errNoDescriptor = errors.New("the connection has no descriptor")
+
+// open begins to take nc to its protocol; on a goroutine it returns when the
+// connection has ended.
+func open(p Protocols, e *proxy.Engine, nc net.Conn, info *proxy.Conn, site *proxy.Site) {
+	core := site.Default.Root.Core
+	o := &opening{protocols: p, e: e, info: info, nc: nc, wire: nc,
+		ends: info.Accepted.Add(core.HeaderTimeout), header: site.ProxyProtocol, tls: site.TLS}
+	o.sock, _ = nc.(*eventloop.Conn)
+	err := errNoDescriptor
+	if s, ok := nc.(syscall.Conn); ok {
+		o.raw, err = s.SyscallConn()
+	}
+	if err != nil || !e.Register(info, o) {
+		nc.Close()
+		return
+	}
+	switch {
+	case o.sock == nil:
+		nc.SetDeadline(o.ends)
+		o.advance()
+	case o.patience(core.HeaderTimeout) < 0 || o.sock.Start(o, o.patience(core.HeaderTimeout)) != nil:
+		o.end()
+	}
+}
+
+// Ready is eventloop.Handler's: bytes have come, or the time is over.
+func (o *opening) Ready(*eventloop.Turn) { o.advance() }
+
+// advance goes on until the connection is handed over, has ended, or waits for
+// its loop.
+func (o *opening) advance() {
+	switch ready, waits := o.prepare(); {
+	case ready:
+		o.protocol()(o.e, o.wire, o.info)
+	case !waits:
+		o.end()
+	}
+}
+
+// prepare readies the wire for the protocol. Where it is not ready the connection
+// waits for its loop, or is to be closed. A mistake of ours costs no more than the
+// connection.
+func (o *opening) prepare() (ready, waits bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			ready, waits = false, false
+			o.note(proxy.LevelAlert, fmt.Sprintf("internal error: %v\n%s", v, debug.Stack()))
+		}
+	}()
+	if o.state.Load() == stateClosed {
+		return false, false
+	}
+	if o.header {
+		if ready, waits = o.readHeader(); !ready {
+			return false, waits
+		}
+	}
+	if o.tls != nil {
+		if ready, waits = o.secure(); !ready {
+			return false, waits
+		}
+	}
+	o.wire.SetDeadline(time.Time{})
+	return o.state.CompareAndSwap(stateOpen, stateHanded), false
+}
+
+// protocol is what was negotiated, HTTP/1.1 where nothing was.
+func (o *opening) protocol() proxy.ServeConn {
+	if o.info.TLS != nil {
+		if serve := o.protocols[o.info.TLS.NegotiatedProtocol]; serve != nil {
+			return serve
+		}
+	}
+	return o.protocols[HTTP1]
+}
+
+// await calls try, with the descriptor, until it reports that it needs no more
+// bytes. waits: it needs some, and the loop calls the connection again.
+func (o *opening) await(try func(fd uintptr) (done bool)) (waits bool, err error) {
+	if o.sock == nil {
+		return false, o.raw.Read(try)
+	}
+	for {
+		late := o.sock.Expired()
+		if late || o.sock.Readable() {
+			o.sock.Forget()
+			done := false
+			o.raw.Control(func(fd uintptr) { done = try(fd) })
+			if done {
+				o.sock.Missed() // there may be more
+				return false, nil
+			}
+		}
+		left := o.patience(time.Until(o.ends))
+		if late || left <= 0 {
+			return false, os.ErrDeadlineExceeded
+		}
+		if o.idle(left) {
+			return true, nil
+		}
+	}
+}
+
+// idle leaves the connection to its loop; it may be another goroutine's as soon
+// as that is so.
+func (o *opening) idle(timeout time.Duration) bool {
+	e, sock := o.e, o.sock
+	if !sock.Idle(timeout) {
+		return false
+	}
+	if e.Draining() { // it may have come too late for timeout, and too early for Drain
+		sock.Hurry(e.LastWait())
+	}
+	return true
+}
+
+// patience is timeout, or less where the Engine drains; negative: none.
+func (o *opening) patience(timeout time.Duration) time.Duration {
+	if !o.e.Draining() {
+		return timeout
+	}
+	if last := o.e.LastWait(); last > 0 {
+		return min(timeout, last)
+	}
+	return -1
+}
+
+// end closes the connection.
+func (o *opening) end() {
+	o.state.Store(stateClosed)
+	o.wire.Close()
+	o.e.Unregister(o.info)
+}
+
+// cut makes the connection fail; who works on it then closes it.
+func (o *opening) cut() error {
+	if o.sock != nil {
+		o.sock.Cut()
+		return nil
+	}
+	return o.nc.Close()
+}
+
+// Drain is proxy.LiveConn's: what the client was about to send it may send within
+// last.
+func (o *opening) Drain(last time.Duration) {
+	switch {
+	case last <= 0:
+		if o.state.CompareAndSwap(stateOpen, stateClosed) {
+			o.cut()
+		}
+	case o.sock != nil:
+		o.sock.Hurry(last)
+	case o.state.Load() == stateOpen:
+		o.nc.SetReadDeadline(time.Now().Add(last))
+	}
+}
+
+// Waits is proxy.LiveConn's. Outside a loop it knows no time.
+func (o *opening) Waits() (since time.Time, idle bool) {
+	if o.state.Load() != stateOpen {
+		return since, false
+	}
+	if o.sock != nil {
+		since = o.sock.Idled()
+	}
+	return since, true
+}
+
+// Asked is proxy.LiveConn's. Outside a loop it is not known.
+func (o *opening) Asked() bool { return o.sock != nil && o.sock.Pending() }
+
+// Close is proxy.LiveConn's.
+func (o *opening) Close() error {
+	o.state.Store(stateClosed)
+	return o.cut()
+}
