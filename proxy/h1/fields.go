@@ -67,32 +67,52 @@ func parseLength(v string) (int64, bool) {
 // section 9.3.
 func (f *framing) persists(minor uint8) bool { return !f.close && (minor > 0 || f.keepAlive) }
 
-// fieldName returns the length of the name that a line begins with when it has
-// only letters, digits and hyphens; -1: it is another, or none.
-func fieldName(line []byte) int {
+// cutField cuts a header line, without its end, into name and value. plain says
+// that the name has only letters, digits and hyphens. It has no white space,
+// control characters and bytes above ASCII in any case: RFC 9112 section 5.1 wants
+// the first refused.
+func cutField(line []byte) (name, value []byte, plain bool, err error) {
+	if line[0] == ' ' || line[0] == '\t' {
+		return nil, nil, false, bad("obsolete line folding")
+	}
 	colon := 0
 	for colon < len(line) && classes[line[colon]]&inName != 0 {
 		colon++
 	}
-	if colon == 0 || colon == len(line) || line[colon] != ':' {
-		return -1
+	if plain = colon > 0 && colon < len(line) && line[colon] == ':'; !plain {
+		if colon, err = oddName(line); err != nil {
+			return nil, nil, false, err
+		}
 	}
-	return colon
+	value = trimBlanks(line[colon+1:])
+	if !consistsOf(value, inValue, ' ') {
+		return nil, nil, false, bad("a control character in a header field")
+	}
+	return line[:colon], value, plain, nil
 }
 
-// fieldValue returns what stands behind the colon without the white space around
-// it.
-func fieldValue(value []byte) ([]byte, error) {
+// oddName returns the length of a name of visible ASCII.
+func oddName(line []byte) (colon int, err error) {
+	for ; colon < len(line) && line[colon] != ':'; colon++ {
+		if classes[line[colon]]&inOddName == 0 {
+			return 0, bad("white space or a control character in a header name")
+		}
+	}
+	switch colon {
+	case len(line):
+		return 0, bad("a header line without a colon")
+	case 0:
+		return 0, bad("a header field without a name")
+	}
+	return colon, nil
+}
+
+func trimBlanks(value []byte) []byte {
 	for len(value) > 0 && (value[0] == ' ' || value[0] == '\t') {
 		value = value[1:]
 	}
 	for n := len(value); n > 0 && (value[n-1] == ' ' || value[n-1] == '\t'); n = len(value) {
 		value = value[:n-1]
 	}
-	if !consistsOf(value, inValue, ' ') {
-		return nil, bad("a control character in a header field")
-	}
-	return value, nil
+	return value
 }
-
-func isFolded(line []byte) bool { return line[0] == ' ' || line[0] == '\t' }

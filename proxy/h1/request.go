@@ -286,57 +286,33 @@ func checkTarget(r *proxy.Request) error {
 }
 
 // parseField reads one header line without its end.
-func (h *RequestHead) parseField(r *proxy.Request, line []byte, rules *RequestRules) (err error) {
-	if isFolded(line) {
-		return bad("obsolete line folding")
-	}
-	colon, drop := fieldName(line), false
-	if colon < 0 {
-		if colon, drop, err = oddName(line, rules); err != nil {
-			return err
-		}
-	}
-	value, err := fieldValue(line[colon+1:])
-	if err != nil {
+func (h *RequestHead) parseField(r *proxy.Request, line []byte, rules *RequestRules) error {
+	name, value, plain, err := cutField(line)
+	switch {
+	case err != nil:
 		return err
-	}
-	name := view(line[:colon])
-	if drop {
-		h.Ignored = append(h.Ignored, name)
+	case !plain && !rules.keeps(name):
+		h.Ignored = append(h.Ignored, view(name))
 		return nil
-	}
-	if r.Header.Len() >= rules.Fields {
+	case r.Header.Len() >= rules.Fields:
 		return &Error{headerTooLarge, "too many header lines"}
 	}
-	id := proxy.FieldIDOf(name)
-	r.Header.AddID(id, name, view(value))
+	id := proxy.FieldIDOf(view(name))
+	r.Header.AddID(id, view(name), view(value))
 	return h.note(r, id, view(value))
 }
 
-// oddName judges a name of other bytes than letters, digits and hyphens: nginx
-// passes it on when ignore_invalid_headers is off, and one with underscores
-// when underscores_in_headers is on. White space, control characters and bytes
-// above ASCII are refused in any case, as RFC 9112 section 5.1 wants of the
-// first; nginx drops the last.
-func oddName(line []byte, rules *RequestRules) (colon int, drop bool, err error) {
-	for ; colon < len(line) && line[colon] != ':'; colon++ {
-		switch c := line[colon]; {
-		case classes[c]&inName != 0:
-		case c == '_':
-			drop = drop || !rules.Underscores
-		case classes[c]&inOddName == 0:
-			return 0, false, bad("white space or a control character in a header name")
-		default:
-			drop = true
+// keeps judges a name of other bytes than letters, digits and hyphens.
+func (r *RequestRules) keeps(name []byte) bool {
+	if !r.IgnoreInvalid {
+		return true
+	}
+	for _, c := range name {
+		if classes[c]&inName == 0 && (c != '_' || !r.Underscores) {
+			return false
 		}
 	}
-	switch colon {
-	case len(line):
-		return 0, false, bad("a header line without a colon")
-	case 0:
-		return 0, false, bad("a header field without a name")
-	}
-	return colon, drop && rules.IgnoreInvalid, nil
+	return true
 }
 
 // note takes what a field says of the request's host, framing and connection.

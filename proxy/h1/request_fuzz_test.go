@@ -56,13 +56,16 @@ func lenient(r *proxy.Request, fields [][]byte) string {
 // strict has what we refuse although net/http reads it, by our reason, and why
 // that is right. Nothing else may be refused that net/http reads.
 var strict = map[string]string{
-	"blanks between a chunk size and its CRLF": "RFC 9112 section 7.1: they may stand before an extension only",
-	"invalid request target":                   "RFC 9112 section 3.2: only paths and absolute http and https targets; nginx too",
-	"invalid host in the request target":       "RFC 9112 section 3.2.2 and RFC 3986 section 3.2.2",
-	"invalid version":                          "RFC 9112 section 2.3: 0.9 has no fields",
-	"an HTTP/2 preface to an HTTP/1.1 server":  "RFC 9113 section 3.4",
-	"status 505":            "RFC 9110 section 15.6.6",
-	"obsolete line folding": "RFC 9112 section 5.2: 400 is one of the two ways",
+	"blanks between a chunk size and its CRLF":            "RFC 9112 section 7.1: they may stand before an extension only",
+	"an invalid chunk extension":                          "RFC 9112 section 7.1.1: tokens and quoted strings, which have no control characters; and our own bound",
+	"too large trailers":                                  "our own bound",
+	"too many empty lines before a request":               "RFC 9112 section 2.2: one at least is skipped",
+	"invalid request target":                              "RFC 9112 section 3.2: only paths and absolute http and https targets; nginx too",
+	"invalid host in the request target":                  "RFC 9112 section 3.2.2 and RFC 3986 section 3.2.2",
+	"invalid version":                                     "RFC 9112 section 2.3: 0.9 has no fields",
+	"an HTTP/2 preface to an HTTP/1.1 server":             "RFC 9113 section 3.4",
+	"status 505":                                          "RFC 9110 section 15.6.6",
+	"obsolete line folding":                               "RFC 9112 section 5.2: 400 is one of the two ways",
 	"white space or a control character in a header name": "RFC 9112 section 5.1",
 	"a control character in a header field":               "RFC 9110 section 5.5",
 	"several Host fields":                                 "RFC 9112 section 3.2",

@@ -121,9 +121,7 @@ func inPieces[T any](t *testing.T, data []byte, read func(*reader) T) T {
 func readOther(data []byte) (all []seen, refusal error) {
 	r := bufio.NewReader(bytes.NewReader(data))
 	for {
-		for b, err := r.Peek(1); err == nil && (b[0] == '\r' || b[0] == '\n'); b, err = r.Peek(1) {
-			r.Discard(1) // RFC 9112 section 2.2: empty lines before a request
-		}
+		skipEmptyLines(r)
 		q, err := http.ReadRequest(r)
 		if err == io.EOF {
 			return all, nil
@@ -135,6 +133,20 @@ func readOther(data []byte) (all []seen, refusal error) {
 		all = append(all, seen{q.Method, q.RequestURI, q.Host, q.Proto, q.Header, string(body), reason(err)})
 		if err != nil || q.Close {
 			return all, err
+		}
+	}
+}
+
+// skipEmptyLines skips what may stand before a request: RFC 9112 section 2.2.
+func skipEmptyLines(r *bufio.Reader) {
+	for {
+		switch b, _ := r.Peek(2); {
+		case len(b) > 0 && b[0] == '\n':
+			r.Discard(1)
+		case string(b) == "\r\n":
+			r.Discard(2)
+		default:
+			return
 		}
 	}
 }

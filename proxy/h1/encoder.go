@@ -22,3 +22,15 @@ func AppendField(dst []byte, name, value string) (line []byte, ok bool) {
 	}
 	return append(append(append(append(dst, name...), ": "...), value...), '\r', '\n'), true
 }
+
+// LastChunk ends a chunked body, without trailers.
+const LastChunk = "0\r\n\r\n"
+
+// ChunkEnd follows the data of a chunk.
+const ChunkEnd = "\r\n"
+
+// AppendChunkSize appends the line that a chunk of n bytes begins with. n is not
+// 0: that would end the body.
+func AppendChunkSize(dst []byte, n int) []byte {
+	return append(strconv.AppendInt(dst, int64(n), 16), '\r', '\n')
+}
