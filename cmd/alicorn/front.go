@@ -67,7 +67,7 @@ func serveFor(ctx context.Context, link *keeper.Client, serving *atomic.Pointer[
 	if p == nil {
 		return failed(readErr)
 	}
-	p.loops = reserveProcessors()
+	p.loops = reserveProcessors(p.loops)
 	s, err := newServer(p, link, link)
 	if err != nil {
 		return failed(err)

@@ -25,20 +25,20 @@ import (
 type image struct {
 	Config, Prefix, ErrorLog, Global string
 	Name                             string
-	Port                             int
+	Port, Loops                      int
 	Single, Gated, Managed           bool
 	Run, State, Cache, Logs          string
 }
 
 func (p *program) image() image {
 	o, f := p.options, p.folders
-	return image{o.config, o.prefix, o.errorLog, o.global, p.name, p.port, p.single, p.origin.before != nil, p.managed, f.run, f.state, f.cache, f.logs}
+	return image{o.config, o.prefix, o.errorLog, o.global, p.name, p.port, p.loops, p.single, p.origin.before != nil, p.managed, f.run, f.state, f.cache, f.logs}
 }
 
 func (i image) program() *program {
 	return &program{
 		options: options{config: i.Config, prefix: i.Prefix, errorLog: i.ErrorLog, global: i.Global},
-		name:    i.Name, port: i.Port, single: i.Single, managed: i.Managed, gated: i.Gated && os.Getenv(keeper.AgainEnv) == "", folders: folders{i.Run, i.State, i.Cache, i.Logs},
+		name:    i.Name, port: i.Port, loops: i.Loops, single: i.Single, managed: i.Managed, gated: i.Gated && os.Getenv(keeper.AgainEnv) == "", folders: folders{i.Run, i.State, i.Cache, i.Logs},
 	}
 }
 

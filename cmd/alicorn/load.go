@@ -29,7 +29,7 @@ type program struct {
 	gated   bool // it takes over from another process once its applications have come up, or failed
 	single  bool // it is serve's one application: it must come up, and each reload replaces it
 	managed bool // a service manager has started it, and shows what it is told
-	loops   int  // event loops of the front; 0: one
+	loops   int  // event loops of the front; 0 before its start: as many as worker_processes auto
 	folders folders
 	origin  origin
 	upgrade *upgrader

@@ -19,6 +19,8 @@ type processSettings struct {
 	OnePos          config.Pos    // of the directive that says so
 	ShutdownTimeout time.Duration // 0: as long as it takes
 	GC              gcSettings
+	Loops           int        // worker_processes; 0: auto
+	LoopsPos        config.Pos // of the directive that says so
 }
 
 func newProcess() process {
@@ -43,6 +45,7 @@ func (p process) directives() []config.Directive {
 			Help: "How long requests in progress may take to end, after a reload or when the server stops; then their connections are closed. Without it they have as long as they take.",
 			Set:  config.Duration(p.key, func(c *processSettings) *time.Duration { return &c.ShutdownTimeout })},
 		p.gcDirective(),
+		p.loopsDirective(),
 		{Name: "events", In: config.Main, Block: true, Opens: config.Events, Args: config.NoArgs, NoEffect: true,
 			Help: "connections need no settings."},
 	}, withoutEffect()...)
@@ -56,8 +59,8 @@ func withoutEffect() []config.Directive {
 		}
 		return out
 	}
-	all := none(config.Main, config.SomeArg, "one process serves all connections, in event loops for half of the CPUs; the rest is for applications and what waits.",
-		"worker_processes", "worker_cpu_affinity", "worker_priority", "thread_pool")
+	all := none(config.Main, config.SomeArg, "one process serves all connections, and the system chooses where it runs.",
+		"worker_cpu_affinity", "worker_priority", "thread_pool")
 	all = append(all, none(config.Main, config.SomeArg, "the limit is raised to the system's hard limit at start.", "worker_rlimit_nofile")...)
 	all = append(all, none(config.Main, config.OneArg, "there are no nginx worker processes to manage.",
 		"worker_rlimit_core", "working_directory", "lock_file", "timer_resolution", "debug_points")...)

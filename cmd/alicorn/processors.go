@@ -1,10 +1,43 @@
 package main
 
-import "runtime"
+import (
+	"fmt"
+	"runtime"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+// maxLoops bounds worker_processes.
+const maxLoops = 512
+
+func (p process) loopsDirective() config.Directive {
+	return config.Directive{
+		Name: "worker_processes", In: config.Main, Args: config.OneArg, Syntax: "NUMBER | auto", Default: "auto", Set: p.setLoops,
+		Help: "How many event loops serve connections, in one process: 1 to 512. auto is half as many as there are CPUs, at least one, which leaves the others to applications, handshakes and files. Where nothing but files is served, as many as there are CPUs may serve more. Read at the start: after a change reload says that another start is needed, or an upgrade.",
+	}
+}
+
+func (p process) setLoops(s *config.Scope, n *config.Node) error {
+	c := p.key.In(s)
+	c.Loops, c.LoopsPos = 0, n.Args[0].Pos
+	if n.Arg(0) == "auto" {
+		return nil
+	}
+	loops, err := config.ParseInt(n.Arg(0), 1, maxLoops)
+	if err != nil {
+		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid number of worker_processes %q; it is auto, or a number from 1 to %d", n.Arg(0), maxLoops)}
+	}
+	c.Loops = loops
+	return nil
+}
+
+// autoLoops is worker_processes auto: one loop for two processors.
+func autoLoops(processors int) int { return max(processors/2, 1) }
 
 // reserveProcessors has Go's scheduler run a goroutine more at once for each event
-// loop than there are processors, and returns how many loops there are to be: one
-// for two processors.
+// loop than there are processors, and returns how many loops there are to be: as
+// many as are wanted; 0: auto.
 //
 // A loop's leader that comes back from the system's poller needs one of the
 // scheduler's places, and where all are taken by handshakes or by files that are
@@ -14,9 +47,28 @@ import "runtime"
 // that has slept. Work that takes long has as many places as there are processors,
 // see eventloop's Labor, so that throughput stays what it was. It is for a process
 // that has just started.
-func reserveProcessors() (loops int) {
+func reserveProcessors(wanted int) (loops int) {
 	processors := runtime.GOMAXPROCS(0)
-	loops = max(processors/2, 1)
+	loops = wanted
+	if loops == 0 {
+		loops = autoLoops(processors)
+	}
 	runtime.GOMAXPROCS(processors + loops)
 	return loops
+}
+
+// compareLoops says that the loops of a process stay as many as they are.
+func (s *server) compareLoops(ld *loaded) {
+	wanted := ld.process.Loops
+	if wanted == 0 {
+		wanted = autoLoops(runtime.GOMAXPROCS(0) - s.p.loops)
+	}
+	if wanted == s.p.loops || s.p.loops == 0 {
+		return
+	}
+	place := ld.process.LoopsPos.String()
+	if ld.process.LoopsPos == (config.Pos{}) {
+		place = s.p.name
+	}
+	ld.generation.LogTo(proxy.LevelLife, fmt.Sprintf("%s: the number of event loops that worker_processes asks for is %d, and this process goes on with %d: restart it, or have another take over with \"alicorn upgrade\"", place, wanted, s.p.loops))
 }

@@ -48,6 +48,7 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 		return superviseAsInit()
 	}
 	settings := p.peek()
+	p.loops = settings.Loops
 	if err := p.mayStart(settings); err != nil {
 		p.failStart(newNotifier(false), err.Error())
 		return failed(err)
@@ -81,7 +82,7 @@ const bindPatience = 2500 * time.Millisecond
 
 // serveHere runs p in this process.
 func serveHere(ctx context.Context, p *program, ready func(control.Status)) error {
-	p.loops = reserveProcessors()
+	p.loops = reserveProcessors(p.loops)
 	s, err := newServer(p, &keeper.Local{Inherited: p.origin.inherited, Patience: bindPatience, Waiting: p.origin.notify.waiting, Rival: p.rival}, nil)
 	if err != nil {
 		return failed(err)

@@ -203,6 +203,7 @@ func (s *server) swap(ld *loaded) bool {
 	s.generation++
 	s.mu.Unlock()
 	ld.process.GC.apply()
+	s.compareLoops(ld)
 	s.engine.Swap(ld.generation)
 	if old != nil && s.link == nil {
 		keeper.RemoveSockets(old.generation, ld.generation, s.p.origin.inherited)

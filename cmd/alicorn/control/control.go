@@ -66,7 +66,8 @@ type Status struct {
 	Up         float64   `json:"up_seconds"` // since Started, whatever became of the clock
 	Config     string    `json:"config"`
 	Listeners  []string  `json:"listeners"`
-	Goroutines int       `json:"goroutines"` // of the process that serves
+	Goroutines int       `json:"goroutines"`  // of the process that serves
+	EventLoops int       `json:"event_loops"` // of it: worker_processes
 	GC         GC        `json:"gc"`
 	Apps       []App     `json:"apps"`
 	TempSpace  TempSpace `json:"temp_space"`
