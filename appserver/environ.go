@@ -27,6 +27,9 @@ var (
 	keyProtocol    = keyOf("SERVER_PROTOCOL")
 	keyRemote      = keyOf("REMOTE_ADDR")
 	keyRemotePort  = keyOf("REMOTE_PORT")
+	keyProxied     = keyOf("PROXY_PROTOCOL")
+	keyProxiedAddr = keyOf("PROXY_ADDR")
+	keyProxiedPort = keyOf("PROXY_PORT")
 	keyRemoteUser  = keyOf("REMOTE_USER")
 	keyServer      = keyOf("SERVER_NAME")
 	keyPort        = keyOf("SERVER_PORT")
@@ -61,6 +64,7 @@ func appendEnviron(dst []byte, x *proxy.Exchange, way *forwarding, length int64)
 	dst = appendPair(dst, keyProtocol, r.Proto)
 	dst = appendPair(dst, keyRemote, x.Conn.RemoteAddr)
 	dst = appendPair(dst, keyRemotePort, x.Conn.RemotePort)
+	dst = appendProxied(dst, x.Conn)
 	if x.User != "" {
 		dst = appendPair(dst, keyRemoteUser, x.User)
 	}
@@ -89,6 +93,22 @@ func appendEnviron(dst []byte, x *proxy.Exchange, way *forwarding, length int64)
 		dst = appendChain(dst, x)
 	}
 	return append(appendFields(dst, r, rules), typeNull)
+}
+
+// appendProxied appends, as gunicorn does, what a header of the PROXY protocol says
+// of the address that the client connected to.
+func appendProxied(dst []byte, c *proxy.Conn) []byte {
+	h := c.ProxyProtocol
+	if h == nil {
+		return dst
+	}
+	family, to := "TCP4", h.Destination
+	if to.Addr().Is6() {
+		family = "TCP6"
+	}
+	dst = appendPair(dst, keyProxied, family)
+	dst = appendPair(dst, keyProxiedAddr, to.Addr().String())
+	return appendPair(dst, keyProxiedPort, strconv.Itoa(int(to.Port())))
 }
 
 func appendPair(dst []byte, k environKey, v string) []byte {

@@ -300,7 +300,12 @@ func (c *compiler) join(e *siteEntry, sv *Server, l *Listen) {
 		e.listen = l
 	}
 	e.site.SSL = e.site.SSL || l.SSL
-	e.site.ProxyProtocol = e.site.ProxyProtocol || l.ProxyProtocol
+	switch p := &e.site.ProxyProtocol; {
+	case p.IsZero():
+		*p = l.ProxyProtocol
+	case !l.ProxyProtocol.IsZero() && !p.equals(&l.ProxyProtocol):
+		c.load.Fail(l.Pos, "%s has another proxy_protocol or proxy_protocol_from by an earlier listen", l.Address)
+	}
 	e.site.Servers = append(e.site.Servers, sv)
 	for _, name := range e.site.names.add(sv) {
 		c.load.Warn(l.Pos, "conflicting server name %q on %s, ignored", name, l.Address)

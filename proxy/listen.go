@@ -20,8 +20,8 @@ type Listen struct {
 	Address string // "0.0.0.0:80", "[::]:80", "/run/x.sock"
 	Default bool
 	SSL     bool
-	// ProxyProtocol says that connections begin with a header of the PROXY protocol.
-	ProxyProtocol bool
+	// ProxyProtocol says how connections begin.
+	ProxyProtocol ProxyProtocol
 	HTTP2         bool // asked for, and noted by check -v: HTTP/1.1 is spoken
 	// Optional says that the server does without it where it cannot be bound,
 	// which is a warning: no directive asked for it.
@@ -190,7 +190,10 @@ func (l *Listen) parseOption(text string) error {
 	case "ssl":
 		l.SSL = true
 	case "proxy_protocol":
-		l.ProxyProtocol = true
+		l.ProxyProtocol.Due = true
+	case "proxy_protocol_from":
+		l.ProxyProtocol.Optional = true
+		l.ProxyProtocol.Peers, err = parsePeers(value)
 	case "http2":
 		l.HTTP2 = true
 	case "reuseport":
@@ -208,7 +211,10 @@ func (l *Listen) parseOption(text string) error {
 		}
 		l.Options.V6Only = value == "on"
 	default:
-		return fmt.Errorf("invalid parameter %q of listen; it takes default_server, ssl, http2, proxy_protocol, reuseport, backlog=N, ipv6only=on|off, mode=OCTAL, deferred, fastopen=N, rcvbuf=SIZE, sndbuf=SIZE, so_keepalive=on|off|IDLE:INTERVAL:COUNT, bind", text)
+		return fmt.Errorf("invalid parameter %q of listen; it takes default_server, ssl, http2, proxy_protocol, proxy_protocol_from=ADDRESS|CIDR,...|*|none, reuseport, backlog=N, ipv6only=on|off, mode=OCTAL, deferred, fastopen=N, rcvbuf=SIZE, sndbuf=SIZE, so_keepalive=on|off|IDLE:INTERVAL:COUNT, bind", text)
+	}
+	if p := &l.ProxyProtocol; p.Due && p.Optional {
+		return fmt.Errorf("proxy_protocol and proxy_protocol_from exclude each other: with the first each connection begins with a header, with the second it may")
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync/atomic"
@@ -100,9 +101,9 @@ type Site struct {
 	Servers  []*Server
 	// SSL says that "listen ... ssl" stands for this address.
 	SSL bool
-	// ProxyProtocol says that "listen ... proxy_protocol" stands for this address:
-	// each connection begins with a header.
-	ProxyProtocol bool
+	// ProxyProtocol says how connections begin, by the listen of this address that
+	// says it.
+	ProxyProtocol ProxyProtocol
 	// TLS is what connections do their handshake with; set by the ssl module
 	// for every Site with SSL before the Generation runs.
 	TLS *tls.Config
@@ -133,13 +134,17 @@ func (c *Conn) fill(nc net.Conn, l *Listener) {
 		return
 	}
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		ap := a.AddrPort()
-		ip := ap.Addr().Unmap()
-		c.RemoteAddr, c.RemotePort = ip.String(), strconv.Itoa(int(ap.Port()))
-		c.RemoteBinary = string(ip.AsSlice())
+		c.SetRemote(a.AddrPort())
 	}
 	if a, ok := nc.LocalAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
 		c.LocalAddr, c.LocalPort = ap.Addr().Unmap().String(), strconv.Itoa(int(ap.Port()))
 	}
+}
+
+// SetRemote sets the client's address. It is for what accepts c, before a request.
+func (c *Conn) SetRemote(a netip.AddrPort) {
+	ip := a.Addr().Unmap()
+	c.RemoteAddr, c.RemotePort = ip.String(), strconv.Itoa(int(a.Port()))
+	c.RemoteBinary = string(ip.AsSlice())
 }

@@ -1,11 +1,61 @@
 package proxy
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 
 	"alicorn/proxy/proxyproto"
 )
+
+// ProxyProtocol says how the connections to an address begin. The zero value: with
+// no header of the PROXY protocol.
+type ProxyProtocol struct {
+	// Due says that each begins with a header, which variables tell: nginx's
+	// proxy_protocol.
+	Due bool
+	// Optional says that each may begin with a header, and has the client's address
+	// from it, where it comes from one of Peers or over a unix socket; another that
+	// has one is refused: gunicorn's proxy_protocol and proxy_allow_ips.
+	Optional bool
+	Peers    []netip.Prefix
+}
+
+// IsZero reports whether no connection begins with a header.
+func (p *ProxyProtocol) IsZero() bool { return !p.Due && !p.Optional }
+
+func (p *ProxyProtocol) equals(o *ProxyProtocol) bool {
+	return p.Due == o.Due && p.Optional == o.Optional && slices.Equal(p.Peers, o.Peers)
+}
+
+// Allows reports whether a header is taken from c's peer.
+func (p *ProxyProtocol) Allows(c *Conn) bool {
+	peer, ok := netip.AddrFromSlice([]byte(c.RemoteBinary))
+	return p.Due || !ok || slices.ContainsFunc(p.Peers, func(of netip.Prefix) bool { return of.Contains(peer) })
+}
+
+// parsePeers reads the value of listen's proxy_protocol_from.
+func parsePeers(text string) (peers []netip.Prefix, err error) {
+	switch text {
+	case "none":
+		return nil, nil
+	case "*":
+		return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}, nil
+	}
+	for word := range strings.SplitSeq(text, ",") {
+		peer, err := netip.ParsePrefix(word)
+		if a, e := netip.ParseAddr(word); e == nil && a.Zone() == "" {
+			peer, err = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("invalid address %q of proxy_protocol_from: it takes addresses and networks, as in 192.0.2.1,10.0.0.0/8, or *, or none", word)
+		}
+		peers = append(peers, peer.Masked())
+	}
+	return peers, nil
+}
 
 // proxyProtocolVariables are what the header of the PROXY protocol says; none
 // is found where the connection had no header, or one without addresses.

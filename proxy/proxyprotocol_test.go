@@ -34,3 +34,26 @@ func TestUnknownTLVsOfTheProxyProtocolAreMistakes(t *testing.T) {
 		}
 	}
 }
+
+func TestListenSaysOnceHowConnectionsBegin(t *testing.T) {
+	for _, c := range []struct{ first, second, want string }{
+		{"proxy_protocol", "", ""},
+		{"proxy_protocol", "proxy_protocol", ""},
+		{"proxy_protocol_from=10.0.0.1,10.0.0.0/8", "proxy_protocol_from=10.0.0.1,10.1.0.0/8", ""},
+		{"proxy_protocol_from=*", "", ""},
+		{"proxy_protocol_from=none", "", ""},
+		{"proxy_protocol", "proxy_protocol_from=*", "has another proxy_protocol or proxy_protocol_from"},
+		{"proxy_protocol_from=10.0.0.1", "proxy_protocol_from=10.0.0.2", "has another proxy_protocol or proxy_protocol_from"},
+		{"proxy_protocol proxy_protocol_from=*", "", "exclude each other"},
+		{"proxy_protocol_from=", "", `invalid address ""`},
+		{"proxy_protocol_from=10.0.0.1,proxy.example", "", `invalid address "proxy.example"`},
+		{"proxy_protocol_from=10.0.0.0/33", "", `invalid address "10.0.0.0/33"`},
+		{"proxy_protocol_from=fe80::1%lo", "", `invalid address "fe80::1%lo"`},
+	} {
+		text := "server { listen 80 " + c.first + "; server_name a; }\nserver { listen 80 " + c.second + "; server_name b; }"
+		_, err := proxytest.Check(t, proxytest.Config{Text: text})
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s and %s: got %v, want %q", c.first, c.second, err, c.want)
+		}
+	}
+}

@@ -72,8 +72,8 @@ func (x *Exchange) prepare(site *Site) error {
 	if nameErr != nil {
 		return nameErr
 	}
-	if x.Conn.Plain {
-		return &Fail{Status: StatusHTTPToHTTPS, Level: LevelInfo, Reason: "client sent plain HTTP request to HTTPS port"}
+	if x.Conn.Refusal != nil {
+		return x.Conn.Refusal
 	}
 	return nil
 }

@@ -99,9 +99,9 @@ type Conn struct {
 	// with; nil where none was due, or it told no addresses.
 	ProxyProtocol *proxyproto.Header
 	TLS           *tls.ConnectionState // nil without TLS
-	// Plain says that the client speaks HTTP where TLS was due: what it asks is
-	// refused with nginx's 497.
-	Plain bool
+	// Refusal is what the connection's first request is answered with, and the
+	// connection ends; nil where it is served.
+	Refusal *Fail
 	// Client is what the ssl module has found of the client's certificate; nil
 	// until it has looked.
 	Client   any

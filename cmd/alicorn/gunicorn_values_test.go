@@ -205,7 +205,7 @@ func checkSaid(t *testing.T, f *serveFlags, of, want string) {
 func TestSettingsOfSecurityAreNotPassedOver(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		`ciphers = "HIGH"`, `proxy_protocol = True`, `header_map = "dangerous"`, "def ssl_context(c, d): pass",
+		`ciphers = "HIGH"`, `header_map = "dangerous"`, "def ssl_context(c, d): pass",
 	} {
 		file, err := evaluated(t, text)
 		if err != nil {

@@ -68,6 +68,29 @@ func listenWords(binds []string) ([][]string, error) {
 	return words, nil
 }
 
+// addressList are those of a list as gunicorn's settings have it.
+func addressList(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// proxyAllowed is --proxy-allow-from as listen takes it.
+func (f *serveFlags) proxyAllowed() (string, error) {
+	list := addressList(f.proxyPeers)
+	for _, peer := range list {
+		_, err := netip.ParseAddr(peer)
+		if _, e := netip.ParsePrefix(peer); err != nil && e != nil && peer != "*" {
+			return "", fmt.Errorf("%s: %q is neither an address nor a network", f.label("proxy-allow-from"), peer)
+		}
+	}
+	switch {
+	case len(list) == 0:
+		return "none", nil
+	case slices.Contains(list, "*"):
+		return "*", nil
+	}
+	return strings.Join(list, ","), nil
+}
+
 // enter has the files that settings name start from dir, as in gunicorn, which
 // enters --chdir before it opens any.
 func (f *serveFlags) enter(dir string) {

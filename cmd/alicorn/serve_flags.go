@@ -41,6 +41,8 @@ type serveFlags struct {
 	authorities string   // of clients' certificates
 	requests    int      // whether clients are asked for one: ssl.CERT_NONE, CERT_OPTIONAL or CERT_REQUIRED
 	proxies     string   // forwarded_allow_ips
+	proxied     bool     // connections may begin with a header of the PROXY protocol
+	proxyPeers  string   // proxy_allow_ips
 	fields      int      // of a request's header
 	requestLine int      // bytes
 	fieldSize   int      // bytes
@@ -101,6 +103,8 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.StringVar(&f.authorities, "ca-certs", "", "`file` with the authorities of clients' certificates")
 	set.Var(newCount(&f.requests, 0), "cert-reqs", "whether clients show a certificate: 0 no, 1 if they have one, 2 always (default 0)")
 	set.StringVar(&f.proxies, "forwarded-allow-ips", "", "`addresses` of proxies whose X-Forwarded headers are believed, separated by commas, or * (default $FORWARDED_ALLOW_IPS, or loopback and private ones)")
+	set.BoolVar(&f.proxied, "proxy-protocol", false, "connections may begin with a header of the PROXY protocol, version 1 or 2, which names the client")
+	set.StringVar(&f.proxyPeers, "proxy-allow-from", "127.0.0.1", "`addresses` of proxies whose header is believed, separated by commas, or *; from others it is answered with 403")
 	set.Var(newCount(&f.fields, 0), "limit-request-fields", "header fields that a request may have (default 1000)")
 	set.Var(newCount(&f.requestLine, 0), "limit-request-line", "bytes that a request's first line may have; 0: as many as may be (8190, the default)")
 	set.Var(newCount(&f.fieldSize, 0), "limit-request-field_size", "bytes that a header field may have; 0: 64 KB (default 8190)")

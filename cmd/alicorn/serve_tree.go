@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-
 	"net/url"
 	"os"
 	"path/filepath"
@@ -202,7 +201,7 @@ func (f *serveFlags) app(app found) *config.Node {
 		n = append(n, config.NewNode("secure_scheme_headers", pairs...))
 	}
 	if f.has("forwarded-allow-ips") {
-		list := strings.FieldsFunc(f.proxies, func(r rune) bool { return r == ',' || r == ' ' })
+		list := addressList(f.proxies)
 		if len(list) == 0 {
 			list = []string{"none"}
 		}
@@ -294,10 +293,17 @@ func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.label("bind"), err)
 	}
+	allowed, err := f.proxyAllowed()
+	if err != nil {
+		return nil, err
+	}
 	for _, args := range listens {
 		address := args[0]
 		if f.secure() {
 			args = append(args, "ssl")
+		}
+		if f.proxied {
+			args = append(args, "proxy_protocol_from="+allowed)
 		}
 		if f.reusePort {
 			args = append(args, "reuseport")

@@ -90,10 +90,9 @@ var (
 	writeBuffers = sync.Pool{New: newBuffer}
 )
 
-// Serve speaks HTTP/1.1 on nc until it closes; it is a proxy.ServeConn. A client
-// that speaks it where TLS was due gets one answer, nginx's 497.
+// Serve speaks HTTP/1.1 on nc until it closes; it is a proxy.ServeConn.
 func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
-	c := &conn{e: e, nc: nc, info: info, mustClose: info.Plain}
+	c := &conn{e: e, nc: nc, info: info, mustClose: info.Refusal != nil}
 	switch t := nc.(type) {
 	case *eventloop.Conn:
 		c.sock = t

@@ -46,9 +46,17 @@ func Parse(b []byte) (h *Header, size int, err error) {
 	return nil, 0, broken(b, "begins with no signature")
 }
 
-// Begins reports whether b may be the beginning of a header: of an empty b, it
-// may.
-func Begins(b []byte) bool { return begins(b, textMark) || begins(b, binaryMark) }
+// Begins reports whether b may be the beginning of a header, as an empty b may,
+// and whether it is: the header's signature is there.
+func Begins(b []byte) (may, is bool) {
+	switch {
+	case begins(b, textMark):
+		return true, len(b) >= len(textMark)
+	case begins(b, binaryMark):
+		return true, len(b) >= len(binaryMark)
+	}
+	return false, false
+}
 
 // begins reports whether b begins with mark, as far as it goes.
 func begins(b, mark []byte) bool {

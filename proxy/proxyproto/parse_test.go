@@ -111,8 +111,13 @@ func TestAPartOfAHeaderIsShort(t *testing.T) {
 		binaryHeader(0x21, 0x11, ip4+"\x01\x00\x02h2"),
 	} {
 		for i := range header {
-			if _, _, err := Parse([]byte(header[:i])); err != ErrShort || !Begins([]byte(header[:i])) {
-				t.Errorf("%q: got %v, want %v", header[:i], err, ErrShort)
+			mark := len(textMark)
+			if header[0] == '\r' {
+				mark = len(binaryMark)
+			}
+			_, _, err := Parse([]byte(header[:i]))
+			if may, is := Begins([]byte(header[:i])); err != ErrShort || !may || is != (i >= mark) {
+				t.Errorf("%q: got %v, %v, %v, want %v", header[:i], err, may, is, ErrShort)
 			}
 		}
 	}
@@ -189,7 +194,7 @@ func FuzzParse(f *testing.F) {
 		h, size, err := Parse(b)
 		switch {
 		case err == ErrShort:
-			if len(b) >= MaxSize || !Begins(b) || h != nil || size != 0 {
+			if may, _ := Begins(b); len(b) >= MaxSize || !may || h != nil || size != 0 {
 				t.Fatalf("%q is short: %v, %d", b, h, size)
 			}
 			return

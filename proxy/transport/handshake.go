@@ -24,7 +24,7 @@ func (o *opening) secure() (done, waits bool) {
 		o.fail(err, "while SSL handshaking", handshakeFault)
 		return false, false
 	case plain:
-		o.info.Plain = true
+		o.info.Refusal = &proxy.Fail{Status: proxy.StatusHTTPToHTTPS, Level: proxy.LevelInfo, Reason: "client sent plain HTTP request to HTTPS port"}
 		return true, false
 	}
 	if o.sock != nil { // it computes for long

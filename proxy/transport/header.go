@@ -5,6 +5,7 @@ import (
 	"sync"
 	"syscall"
 
+	"alicorn/proxy"
 	"alicorn/proxy/proxyproto"
 )
 
@@ -30,7 +31,7 @@ func (o *opening) readHeader() (read, waits bool) {
 		o.fail(err, "while reading PROXY protocol", headerFault)
 		return false, false
 	}
-	o.header, o.part = false, nil
+	o.header, o.part = proxy.ProxyProtocol{}, nil
 	return true, false
 }
 
@@ -52,10 +53,14 @@ func (o *opening) takeHeader(fd int, buf []byte) (done bool, err error) {
 			return true, io.EOF
 		}
 		seen := append(o.part, buf[:n]...)
+		may, begun := proxyproto.Begins(seen)
+		if o.header.Optional && !begun {
+			return !may, nil // what may be a request's is left
+		}
 		h, size, err := proxyproto.Parse(seen)
 		switch {
 		case err == nil:
-			o.info.ProxyProtocol = h
+			o.believe(h)
 			return true, consume(fd, buf[:size-len(o.part)])
 		case err != proxyproto.ErrShort:
 			return true, err
@@ -64,6 +69,19 @@ func (o *opening) takeHeader(fd int, buf []byte) (done bool, err error) {
 			return true, err
 		}
 		o.part = seen
+	}
+}
+
+// believe takes h for what it says, or refuses the connection whose peer may not
+// say it.
+func (o *opening) believe(h *proxyproto.Header) {
+	if !o.header.Allows(o.info) {
+		o.info.Refusal = &proxy.Fail{Status: 403, Level: proxy.LevelError, Reason: "PROXY header of " + o.info.RemoteAddr + ", which proxy_protocol_from does not have"}
+		return
+	}
+	o.info.ProxyProtocol = h
+	if o.header.Optional && h != nil {
+		o.info.SetRemote(h.Source)
 	}
 }
 

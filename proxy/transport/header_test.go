@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
+	"alicorn/proxy/rewrite"
 )
 
 const (
@@ -179,6 +182,87 @@ func TestTheHandshakeBehindTheHeader(t *testing.T) {
 		}
 		if got, err := io.ReadAll(authority); len(got) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the authority got %q, %v", bytes.TrimSpace(got), err)
+		}
+	}
+}
+
+// newOptional serves, in the clear, an address whose connections may begin with a
+// header of peers.
+func newOptional(t *testing.T, goroutines bool, peers string) *way {
+	t.Helper()
+	return &way{proxytest.New(t, proxytest.Config{Goroutines: goroutines, Modules: []proxy.Module{rewrite.Module()}, Serve: http1.Serve,
+		Text: "server { listen 127.0.0.1:8000 proxy_protocol_from=" + peers + `; return 200 "$proxy_protocol_addr|$remote_addr|$remote_port"; }`}), false}
+}
+
+func TestAnOptionalHeaderGivesTheClientsAddress(t *testing.T) {
+	for _, goroutines := range []bool{false, true} {
+		w := newOptional(t, goroutines, "192.0.2.200,127.0.0.0/8")
+		for _, c := range []struct{ sent, want string }{
+			{text + last, "192.0.2.1|192.0.2.1|4711"},
+			{binary + last, "192.0.2.1|192.0.2.1|4711"},
+			{"PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n" + last, "::ffff:192.0.2.1|192.0.2.1|1"},
+		} {
+			if got := bodies(w.Raw(c.sent)); got != c.want {
+				t.Errorf("%q: got %q, want %q", c.sent, got, c.want)
+			}
+		}
+		for _, request := range []string{last, strings.Replace(last, "GET", "PROPFIND", 1), strings.Replace(last, "GET", "P", 1), "\r\n" + last,
+			"PROXY UNKNOWN\r\n" + last, local + last} {
+			if got := bodies(w.Raw(request)); !strings.HasPrefix(got, "|127.0.0.1|") {
+				t.Errorf("%q: got %q, want the peer's address", request, got)
+			}
+		}
+	}
+}
+
+// The first bytes do not tell a header from a request, and are left for the latter.
+func TestWhatMayBecomeAHeaderMayBecomeARequest(t *testing.T) {
+	for _, goroutines := range []bool{false, true} {
+		w := newOptional(t, goroutines, "127.0.0.1")
+		for _, c := range []struct{ begin, rest, want string }{
+			{"PRO", "PFIND" + last[3:], "|127.0.0.1|"},
+			{"PRO", text[3:] + last, "192.0.2.1|192.0.2.1|"},
+			{"\r\n", last, "|127.0.0.1|"},
+			{"\r\n\r", binary[3:] + last, "192.0.2.1|192.0.2.1|"},
+		} {
+			nc := w.Dial("")
+			send(t, nc, c.begin)
+			proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 1 }, "the connection was not accepted")
+			send(t, nc, c.rest)
+			got, err := io.ReadAll(nc)
+			if err != nil || !strings.HasPrefix(bodies(string(got)), c.want) {
+				t.Errorf("%q and %q: got %q, %v, want %q", c.begin, c.rest, bodies(string(got)), err, c.want)
+			}
+			proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is left")
+		}
+	}
+}
+
+func TestAClientMayLeaveBeforeItsBytesAreAHeader(t *testing.T) {
+	w := newOptional(t, false, "127.0.0.1")
+	nc := w.Dial("")
+	send(t, nc, "PRO")
+	nc.(*net.TCPConn).CloseWrite()
+	if got, err := io.ReadAll(nc); len(got) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("got %q, %v; want nothing", got, err)
+	}
+	w.Log.Wait(t, "info: peer closed connection in PROXY header while reading PROXY protocol")
+}
+
+func TestAHeaderOfAnotherPeerIsRefused(t *testing.T) {
+	for _, peers := range []string{"192.0.2.200", "none"} {
+		for _, goroutines := range []bool{false, true} {
+			w := newOptional(t, goroutines, peers)
+			for _, header := range []string{text, binary} {
+				got := w.Raw(header + strings.Replace(last, "close", "keep-alive", 1))
+				if !strings.HasPrefix(got, "HTTP/1.1 403 ") || strings.Contains(got, "192.0.2.1") {
+					t.Errorf("from=%s: got %q", peers, got)
+				}
+			}
+			if got := bodies(w.Raw(last)); !strings.HasPrefix(got, "|127.0.0.1|") {
+				t.Errorf("from=%s: without a header: %q", peers, got)
+			}
+			w.Log.Wait(t, "error: PROXY header of 127.0.0.1, which proxy_protocol_from does not have")
 		}
 	}
 }

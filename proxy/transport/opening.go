@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime/debug"
@@ -20,14 +21,14 @@ type opening struct {
 	protocols Protocols
 	e         *proxy.Engine
 	info      *proxy.Conn
-	nc        net.Conn        // as it was accepted
-	wire      net.Conn        // nc, or what lies above it
-	raw       syscall.RawConn // of nc
-	sock      *eventloop.Conn // nc where a loop calls it; nil on a goroutine
-	ends      time.Time       // when the client must have sent what is due here
-	header    bool            // the PROXY header is due
-	part      []byte          // of the header, consumed
-	tls       *tls.Config     // of the handshake; nil without
+	nc        net.Conn            // as it was accepted
+	wire      net.Conn            // nc, or what lies above it
+	raw       syscall.RawConn     // of nc
+	sock      *eventloop.Conn     // nc where a loop calls it; nil on a goroutine
+	ends      time.Time           // when the client must have sent what is due here
+	header    proxy.ProxyProtocol // the zero value once the header was read
+	part      []byte              // of the header, consumed
+	tls       *tls.Config         // of the handshake; nil without
 	state     atomic.Int32
 }
 
@@ -92,7 +93,7 @@ func (o *opening) prepare() (ready, waits bool) {
 	if o.state.Load() == stateClosed {
 		return false, false
 	}
-	if o.header {
+	if !o.header.IsZero() {
 		if ready, waits = o.readHeader(); !ready {
 			return false, waits
 		}
@@ -123,7 +124,7 @@ func (o *opening) await(try func(fd uintptr) (done bool)) (waits bool, err error
 		return false, o.raw.Read(try)
 	}
 	for {
-		late := o.sock.Expired()
+		late, gone := o.sock.Expired(), o.sock.Gone()
 		if late || o.sock.Readable() {
 			o.sock.Forget()
 			done := false
@@ -131,6 +132,9 @@ func (o *opening) await(try func(fd uintptr) (done bool)) (waits bool, err error
 			if done {
 				o.sock.Missed() // there may be more
 				return false, nil
+			}
+			if gone {
+				return false, io.ErrUnexpectedEOF // what was looked at and left is all
 			}
 		}
 		left := o.patience(time.Until(o.ends))

@@ -21,7 +21,7 @@ func Serve(p Protocols) proxy.ServeConn {
 		switch {
 		case site == nil:
 			nc.Close()
-		case site.TLS == nil && !site.ProxyProtocol:
+		case site.TLS == nil && site.ProxyProtocol.IsZero():
 			http1(e, nc, info)
 		default:
 			open(p, e, nc, info, site)
