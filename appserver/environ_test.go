@@ -8,6 +8,7 @@ import (
 
 	"alicorn/proxy"
 	"alicorn/proxy/proxytest"
+	"alicorn/proxy/realip"
 )
 
 // environFields returns the keys and values of appendFields in their order, as
@@ -149,6 +150,39 @@ func TestApplicationsSeeTheWayOfARequestAsAnNginxInFrontWouldSayIt(t *testing.T)
 			for line := range strings.Lines(r.Text()) {
 				key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 				if strings.Contains(key, "FORWARDED") || strings.Contains(key, "REAL_IP") || key == "wsgi.url_scheme" {
+					got = append(got, key+"="+strings.Trim(value, "'"))
+				}
+			}
+			if g := strings.Join(got, " "); g != c.want {
+				t.Errorf("got\n%s\nwant\n%s", g, c.want)
+			}
+		})
+	}
+}
+
+// The peer of the connection, not the client behind it, is who is believed.
+func TestApplicationsSeeTheClientThatTheProxyTellsOf(t *testing.T) {
+	for _, c := range []struct {
+		name, settings, remote string
+		want                   string
+	}{
+		{"a trusted peer", "", "10.1.2.3", "HTTP_X_FORWARDED_FOR=203.0.113.9:4711, 203.0.113.9 HTTP_X_FORWARDED_PROTO=https REMOTE_ADDR=203.0.113.9 REMOTE_PORT=4711 wsgi.url_scheme=https"},
+		{"a trusted peer, kept", "forwarded_for keep;", "10.1.2.3", "HTTP_X_FORWARDED_FOR=203.0.113.9:4711 HTTP_X_FORWARDED_PROTO=https REMOTE_ADDR=203.0.113.9 REMOTE_PORT=4711 wsgi.url_scheme=https"},
+		{"another peer", "forwarded_allow_ips none;", "10.1.2.3",
+			"HTTP_X_FORWARDED_FOR=203.0.113.9 HTTP_X_FORWARDED_PROTO=http HTTP_X_REAL_IP=203.0.113.9 REMOTE_ADDR=203.0.113.9 REMOTE_PORT=4711 wsgi.url_scheme=http"},
+		{"the client is not the peer", "forwarded_allow_ips 203.0.113.9;", "10.1.2.3",
+			"HTTP_X_FORWARDED_FOR=203.0.113.9 HTTP_X_FORWARDED_PROTO=http HTTP_X_REAL_IP=203.0.113.9 REMOTE_ADDR=203.0.113.9 REMOTE_PORT=4711 wsgi.url_scheme=http"},
+		{"nobody told", "", "10.9.9.9", "HTTP_X_FORWARDED_FOR=203.0.113.9:4711, 10.9.9.9 HTTP_X_FORWARDED_PROTO=https REMOTE_ADDR=10.9.9.9 REMOTE_PORT=50000 wsgi.url_scheme=https"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := strings.Replace(configText(t, "workers 1; "+c.settings), "server {", "server { set_real_ip_from 10.1.2.3; real_ip_header X-Forwarded-For;", 1)
+			s := proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{realip.Module(), Module(NewRuntime(Options{}))}})
+			r := s.Do(proxytest.Request{Target: "/environ", Host: "shop", Remote: c.remote, Fields: []string{"X-Forwarded-For: 203.0.113.9:4711", "X-Forwarded-Proto: https"}})
+			var got []string
+			for line := range strings.Lines(r.Text()) {
+				key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+				switch key {
+				case "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_REAL_IP", "REMOTE_ADDR", "REMOTE_PORT", "wsgi.url_scheme":
 					got = append(got, key+"="+strings.Trim(value, "'"))
 				}
 			}

@@ -10,7 +10,8 @@ import (
 // forwarding is what an application is told of the way by which a request came:
 // X-Forwarded-*, Forwarded and X-Real-IP. A peer that is trusted, a proxy, may
 // say it; for any other peer these fields are what the front itself knows, as
-// an nginx in front of the application would set them.
+// an nginx in front of the application would set them: addresses are
+// $remote_addr, that of the client also where set_real_ip_from has found it.
 type forwarding struct {
 	listed  bool // allowed and all replace the usual trust
 	all     bool
@@ -27,15 +28,16 @@ type schemeField struct {
 }
 
 // trusts reports whether the connection's peer is a proxy. Unix sockets are:
-// who may connect there is a matter of permissions.
+// who may connect there is a matter of permissions. The peer is meant also
+// where set_real_ip_from has found the client behind it.
 func (f *forwarding) trusts(c *proxy.Conn) bool {
-	if f.all || len(c.RemoteBinary) != 4 && len(c.RemoteBinary) != 16 {
-		return f.all || strings.HasPrefix(c.RemoteAddr, "unix:")
-	}
-	var b [16]byte
-	addr, _ := netip.AddrFromSlice(b[:copy(b[:], c.RemoteBinary)])
-	addr = addr.Unmap()
-	if !f.listed {
+	addr, ok := c.RemoteIP()
+	switch {
+	case f.all:
+		return true
+	case !ok:
+		return strings.HasPrefix(c.RemoteAddr, "unix:")
+	case !f.listed:
 		return addr.IsLoopback() || addr.IsPrivate()
 	}
 	for _, p := range f.allowed {
@@ -95,8 +97,8 @@ func isKey(name, key string) bool {
 
 // appendOwn appends what the front knows of the way.
 func appendOwn(dst []byte, x *proxy.Exchange) []byte {
-	dst = appendPair(dst, keyForwardedFor, x.Conn.RemoteAddr)
-	dst = appendPair(dst, keyRealIP, x.Conn.RemoteAddr)
+	dst = appendPair(dst, keyForwardedFor, x.RemoteAddr())
+	dst = appendPair(dst, keyRealIP, x.RemoteAddr())
 	dst = appendPair(dst, keyForwardedProto, x.Req.Scheme)
 	if x.Req.Authority != "" {
 		dst = appendPair(dst, keyForwardedHost, x.Req.Authority)
@@ -104,7 +106,7 @@ func appendOwn(dst []byte, x *proxy.Exchange) []byte {
 	return appendPair(dst, keyForwardedPort, serverPort(x, x.Req.Scheme))
 }
 
-// appendChain appends X-Forwarded-For with the peer's address at its end, as
+// appendChain appends X-Forwarded-For with $remote_addr at its end, as
 // nginx's $proxy_add_x_forwarded_for has it.
 func appendChain(dst []byte, x *proxy.Exchange) []byte {
 	h := &x.Req.Header
@@ -116,9 +118,9 @@ func appendChain(dst []byte, x *proxy.Exchange) []byte {
 		}
 	}
 	if chain.Len() == 0 {
-		return appendPair(dst, keyForwardedFor, x.Conn.RemoteAddr)
+		return appendPair(dst, keyForwardedFor, x.RemoteAddr())
 	}
-	chain.WriteString(x.Conn.RemoteAddr)
+	chain.WriteString(x.RemoteAddr())
 	return appendPair(dst, keyForwardedFor, chain.String())
 }
 

@@ -235,11 +235,11 @@ func forwardingDirectives(k *key) []config.Directive {
 	in := config.App
 	return []config.Directive{
 		{Name: "forwarded_allow_ips", In: in, Args: config.SomeArg, Default: "loopback and private addresses", Syntax: "ADDRESS | CIDR ... | * | none", Set: setForwardedAllowIPs(k),
-			Help: "Which peers are proxies whose X-Forwarded-*, Forwarded and X-Real-IP applications see, and whose X-Forwarded-Proto sets wsgi.url_scheme. For other peers these fields say what this server knows itself. Peers on unix sockets are always trusted."},
+			Help: "Which peers are proxies whose X-Forwarded-*, Forwarded and X-Real-IP applications see, and whose X-Forwarded-Proto sets wsgi.url_scheme. For other peers these fields say what this server knows itself. Peers on unix sockets are always trusted. The peer is that of the connection ($realip_remote_addr), also where set_real_ip_from gives $remote_addr the address of its client."},
 		{Name: "secure_scheme_headers", In: in, Args: config.SomeArg, Default: "X-Forwarded-Proto=https X-Forwarded-Protocol=ssl X-Forwarded-Ssl=on", Syntax: "NAME=VALUE ... | none", Set: setSchemeHeaders(k),
 			Help: "With which header fields a peer of forwarded_allow_ips says that its client used https: wsgi.url_scheme is https for that value and http for any other. They replace the usual ones. Fields that contradict each other say nothing."},
 		{Name: "forwarded_for", In: in, Args: config.OneArg, Default: "append", Syntax: "append | keep", Set: setForwardedFor(k),
-			Help: "Whether the address of a trusted peer is appended to its X-Forwarded-For, as nginx's $proxy_add_x_forwarded_for does, or the field stays as it came, as under gunicorn."},
+			Help: "Whether $remote_addr, the address of a trusted peer or of the client that set_real_ip_from has found behind it, is appended to its X-Forwarded-For, as nginx's $proxy_add_x_forwarded_for does, or the field stays as it came, as under gunicorn."},
 	}
 }
 

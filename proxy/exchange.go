@@ -60,10 +60,13 @@ type Exchange struct {
 	Generation *Generation
 	Start      time.Time // when the first byte of the request was there
 	Upstream   Upstream
-	Internal   bool   // an internal redirect led here
-	Pipelined  bool   // its first bytes came before the response to the request before: $pipe
-	User       string // $remote_user, once authenticated
-	Filename   string // $request_filename override by static; "" before
+	// Remote is the client's address where a module has found it to be another
+	// than the connection's; nil: the connection's. Readers use RemoteAddr.
+	Remote    *Remote
+	Internal  bool   // an internal redirect led here
+	Pipelined bool   // its first bytes came before the response to the request before: $pipe
+	User      string // $remote_user, once authenticated
+	Filename  string // $request_filename override by static; "" before
 	// LimitStatus is limit_req's decision, made once a request; 0: none yet.
 	LimitStatus uint8
 
@@ -213,7 +216,7 @@ func (x *Exchange) logger() *slog.Logger {
 }
 
 func (x *Exchange) appendWho(dst []byte) []byte {
-	dst = append(append(dst, ", client: "...), x.Conn.RemoteAddr...)
+	dst = append(append(dst, ", client: "...), x.RemoteAddr()...)
 	if x.Server != nil {
 		dst = append(append(dst, ", server: "...), x.Server.Name...)
 	}

@@ -97,7 +97,7 @@ var nginxModules = []nginxModule{
 	{"num_map", "", "num_map"},
 	{"perl", "", "perl perl_modules perl_require perl_set"},
 	{"perftools", "", "google_perftools_profiles"},
-	{"realip", `applications see the client's address where forwarded_allow_ips believes the proxy`, "real_ip_header real_ip_recursive set_real_ip_from"},
+	{"realip", "", "real_ip_header real_ip_recursive set_real_ip_from"},
 	{"referer", `use "if ($http_referer ...)"`, "referer_hash_bucket_size referer_hash_max_size valid_referers"},
 	{"rewrite", "", "break if return rewrite rewrite_log set uninitialized_variable_warn"},
 	{"secure_link", "the application can check links, and send a file by X-Accel-Redirect", "secure_link secure_link_md5 secure_link_secret"},

@@ -16,7 +16,6 @@ var nginxVariables = []struct{ instead, names string }{
 	{"", "upstream_cache_status upstream_cache_age upstream_cache_key upstream_cache_key_zone"},
 	{"app_pass sets X-Forwarded-For and the other fields by itself", "proxy_add_x_forwarded_for"},
 	{forApplications, "proxy_host proxy_port"},
-	{"$remote_addr and $remote_port are the client's as it connected", "realip_remote_addr realip_remote_port"},
 	{forApplications, "fastcgi_script_name fastcgi_path_info"},
 	{`"alicorn status" tells the connections`, "connections_active connections_reading connections_waiting connections_writing"},
 	{"$http_user_agent with \"if\" tells browsers apart", "ancient_browser modern_browser msie"},

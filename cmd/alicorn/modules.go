@@ -10,6 +10,7 @@ import (
 	"alicorn/proxy/errorlog"
 	"alicorn/proxy/header"
 	"alicorn/proxy/limit"
+	"alicorn/proxy/realip"
 	"alicorn/proxy/rewrite"
 	"alicorn/proxy/ssl"
 	"alicorn/static"
@@ -33,6 +34,7 @@ func modules(f features) []proxy.Module {
 		accesslog.Module(),
 		automatic.Module(),
 		ssl.New(automatic),
+		realip.Module(),
 		rewrite.Module(),
 		static.Expires(),
 		limit.Module(),

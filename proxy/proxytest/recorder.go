@@ -27,7 +27,7 @@ type Request struct {
 	Chunked bool   // the body's length is not announced
 	Listen  string // the address of a listen directive, as in Server.Addr
 	Local   string // the local IP address the connection came to
-	Remote  string // the client's IP address
+	Remote  string // the client's IP address; "unix:" for a unix socket
 	HTTPS   bool
 	// ProxyProtocol is the header of the PROXY protocol, as it is sent, that the
 	// connection began with; "": none.
@@ -67,13 +67,16 @@ func (s *Server) Do(r Request) *Recorder {
 }
 
 func (s *Server) conn(r Request) *proxy.Conn {
-	remote, err := netip.ParseAddr(or(r.Remote, "127.0.0.1"))
-	if err != nil {
-		s.t.Fatal(err)
+	c := &proxy.Conn{ID: s.nextID.Add(1), RemoteAddr: "unix:", LocalAddr: or(r.Local, "127.0.0.1"), LocalPort: "80", Requests: 1}
+	if r.Remote != "unix:" {
+		remote, err := netip.ParseAddr(or(r.Remote, "127.0.0.1"))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		c.RemoteAddr, c.RemotePort, c.RemoteBinary = remote.String(), "50000", string(remote.AsSlice())
 	}
-	c := &proxy.Conn{ID: s.nextID.Add(1), RemoteAddr: remote.String(), RemotePort: "50000", RemoteBinary: string(remote.AsSlice()),
-		LocalAddr: or(r.Local, "127.0.0.1"), LocalPort: "80", Requests: 1}
 	if r.ProxyProtocol != "" {
+		var err error
 		if c.ProxyProtocol, _, err = proxyproto.Parse([]byte(r.ProxyProtocol)); err != nil {
 			s.t.Fatal(err)
 		}

@@ -1,0 +1,84 @@
+package realip
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+func directives(k *config.Key[settings]) []config.Directive {
+	return []config.Directive{
+		{Name: "set_real_ip_from", In: config.AnyLevel, Args: config.OneArg, Repeat: true, Set: setFrom(k),
+			Syntax: "ADDRESS | CIDR | HOST | unix:",
+			Help:   "A proxy that is trusted to tell the address of its client, as real_ip_header says: an address, a range such as 192.0.2.0/24, every address of a host name as it is when the configuration is read, or the peers on unix sockets. That address replaces the proxy's in $remote_addr, $remote_port and $binary_remote_addr, in limits and logs, and in REMOTE_ADDR of applications; $realip_remote_addr keeps the proxy's. A block's own replace those it inherits. Which peer may set X-Forwarded-Proto and the like for an application says forwarded_allow_ips, which goes by $realip_remote_addr."},
+		{Name: "real_ip_header", In: config.AnyLevel, Args: config.OneArg, Default: "X-Real-IP", Set: setHeader(k),
+			Syntax: "FIELD | X-Forwarded-For | X-Real-IP | proxy_protocol",
+			Help:   "Where a trusted proxy tells the address of its client: a field of the request's header, or the PROXY protocol's header with which the connection began. A field may hold several addresses, each with a port; the last one counts. Several lines of X-Forwarded-For are one list; of another field the first line counts."},
+		{Name: "real_ip_recursive", In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off", Default: "off",
+			Set:  config.Flag(k, func(c *settings) *bool { return &c.recursive }),
+			Help: "Whether the last address of real_ip_header that is not a trusted proxy's counts, instead of the last one. Where all are trusted the first one counts."},
+	}
+}
+
+func setFrom(k *config.Key[settings]) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		text := n.Arg(0)
+		t := trusted{unix: text == "unix:"}
+		if !t.unix {
+			var err error
+			var exact bool
+			if t.prefixes, exact, err = parseFrom(text); err != nil {
+				return &config.Error{Pos: n.Args[0].Pos, Msg: err.Error()}
+			}
+			if !exact {
+				s.Load().Warn(n.Args[0].Pos, "low address bits of %q are meaningless; it is read as %q", text, t.prefixes[0])
+			}
+		}
+		k.In(s).trusted.Add(s, t)
+		return nil
+	}
+}
+
+// parseFrom reads an address, a range or a host name. exact is false for a
+// range whose address has bits beyond the prefix.
+func parseFrom(text string) (prefixes []netip.Prefix, exact bool, err error) {
+	if addr, ok := parseAddr(text); ok {
+		return []netip.Prefix{whole(addr)}, true, nil
+	}
+	if p, err := netip.ParsePrefix(text); err == nil {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		return []netip.Prefix{p.Masked()}, p == p.Masked(), nil
+	}
+	found, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", text)
+	if err != nil || len(found) == 0 {
+		return nil, false, fmt.Errorf("host not found in set_real_ip_from %q; it takes an address, a range such as 192.0.2.0/24, a host name or \"unix:\"", text)
+	}
+	for _, addr := range found {
+		prefixes = append(prefixes, whole(addr))
+	}
+	return prefixes, true, nil
+}
+
+// whole returns the range of one address.
+func whole(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	return netip.PrefixFrom(addr, addr.BitLen())
+}
+
+// setHeader takes names of fields without case.
+func setHeader(k *config.Key[settings]) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		name := n.Arg(0)
+		if !proxy.IsToken(name) {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid real_ip_header %q; it is the name of a header field, or \"proxy_protocol\"", name)}
+		}
+		k.In(s).source = source{id: proxy.FieldIDOf(name), field: name, proxyProtocol: name == "proxy_protocol"}
+		return nil
+	}
+}

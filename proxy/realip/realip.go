@@ -1,0 +1,156 @@
+// Package realip is nginx's realip module: the address of a client that comes
+// through a proxy, as the proxy tells it.
+//
+// The directives of a server apply in the post-read phase, before any rule is
+// looked at; those of a location apply in the preaccess phase, before limits.
+// An address is replaced at most once a request. The new one belongs to the
+// Exchange, since the requests of one connection may have different clients:
+// $remote_addr, $remote_port and $binary_remote_addr, and with them limits and
+// logs, error log lines, and REMOTE_ADDR of applications show it. Whether the
+// peer of the connection itself is a proxy stays a question about that peer:
+// trust in X-Forwarded-Proto and its like (forwarded_allow_ips of an app) is
+// decided by $realip_remote_addr.
+//
+// A list of addresses is read from its end, the side of the nearest proxy.
+// What is no address stops the reading.
+package realip
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+type settings struct {
+	trusted   config.List[trusted]
+	source    source
+	recursive bool
+}
+
+// trusted is one set_real_ip_from directive.
+type trusted struct {
+	prefixes []netip.Prefix // several for a host name
+	unix     bool
+}
+
+// source is where the proxy tells the client's address: real_ip_header.
+type source struct {
+	id            proxy.FieldID
+	field         string
+	proxyProtocol bool
+}
+
+// Module returns the feature.
+func Module() proxy.Module {
+	k := config.NewKey(func() settings { return settings{source: source{field: "X-Real-IP"}} })
+	return proxy.Module{
+		Name:       "realip",
+		Settings:   k,
+		Directives: directives(k),
+		Variables: []proxy.Variable{
+			{Name: "realip_remote_addr", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) { return append(dst, x.Conn.RemoteAddr...), true }},
+			{Name: "realip_remote_port", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) { return append(dst, x.Conn.RemotePort...), true }},
+		},
+		Compile: func(s *config.Scope, l *proxy.Location) error {
+			c := k.In(s)
+			from := c.trusted.Items()
+			if len(from) == 0 {
+				return nil
+			}
+			r := &replacer{source: c.source, recursive: c.recursive}
+			for _, t := range from {
+				r.prefixes, r.unix = append(r.prefixes, t.prefixes...), r.unix || t.unix
+			}
+			if l.Kind == proxy.LocationServer {
+				l.On(proxy.PostRead, r.replace)
+			} else {
+				l.On(proxy.PreAccess, r.replace)
+			}
+			return nil
+		},
+	}
+}
+
+// replacer finds the client's address for the requests of one location.
+type replacer struct {
+	prefixes  []netip.Prefix
+	unix      bool
+	source    source
+	recursive bool
+}
+
+// replace sets x.Remote once a request, where the connection's peer is trusted
+// and tells an address.
+func (r *replacer) replace(x *proxy.Exchange) error {
+	if x.Remote == nil && r.trustsPeer(x.Conn) {
+		if client, ok := r.client(x); ok {
+			x.Remote = proxy.NewRemote(client)
+		}
+	}
+	return nil
+}
+
+func (r *replacer) trustsPeer(c *proxy.Conn) bool {
+	if addr, ok := c.RemoteIP(); ok {
+		return r.trusts(addr)
+	}
+	return r.unix && strings.HasPrefix(c.RemoteAddr, "unix:")
+}
+
+// trusts takes an IPv4 address in IPv6 for the IPv4 address, as nginx does.
+func (r *replacer) trusts(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	return slices.ContainsFunc(r.prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// client returns what the source tells. The peer is trusted.
+func (r *replacer) client(x *proxy.Exchange) (client netip.AddrPort, ok bool) {
+	switch {
+	case r.source.proxyProtocol:
+		if h := x.Conn.ProxyProtocol; h != nil {
+			return h.Source, true
+		}
+		return client, false
+	case r.source.id != proxy.FieldXForwardedFor:
+		client, _ = r.walk(client, x.Req.Header.Get(r.source.field))
+		return client, client.IsValid()
+	}
+	for i := x.Req.Header.Len() - 1; i >= 0; i-- {
+		f := x.Req.Header.At(i)
+		if f.ID() != proxy.FieldXForwardedFor {
+			continue
+		}
+		more := false
+		if client, more = r.walk(client, f.Value); !more {
+			break
+		}
+	}
+	return client, client.IsValid()
+}
+
+// walk goes through list from its end. It returns the address that it has
+// reached, known when there is none, and whether the lines before this one
+// may tell more: every address here is a trusted one, and real_ip_recursive is on.
+func (r *replacer) walk(known netip.AddrPort, list string) (client netip.AddrPort, more bool) {
+	client = known
+	for {
+		if client.IsValid() && !r.trusts(client.Addr()) {
+			return client, false
+		}
+		entry, before := lastEntry(list)
+		next, ok := parseAddrPort(entry)
+		if !ok {
+			return client, false
+		}
+		client, list = next, before
+		if !r.recursive {
+			return client, false
+		}
+		if list == "" {
+			return client, true
+		}
+	}
+}
