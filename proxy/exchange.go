@@ -71,12 +71,12 @@ type Exchange struct {
 	LimitStatus uint8
 
 	stream    Stream
+	cursor    cursor
 	redirects int
 	status    status
 	requestID string
 	captures  []string   // $1.. of the last regular expression that matched
 	vars      []variable // what the configuration itself defines, by slot
-	rewritten int        // how many of redirects the server's rewriting has seen
 	bodyRead  int64
 	pending   Continuation // of a suspended exchange
 }

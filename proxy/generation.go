@@ -157,9 +157,6 @@ func (c *compiler) server(s *config.Scope) *Server {
 		sv.Listens = []*Listen{defaultListen(sv.Pos, cs.port)}
 	}
 	sv.Root = c.location(s, sv, LocationServer)
-	if sv.rewrite = sv.Root.phases[ServerRewrite]; len(sv.rewrite) > 0 {
-		sv.locations.again = againFor(sv)
-	}
 	c.nested(s, sv, &sv.locations)
 	return sv
 }
@@ -191,9 +188,6 @@ func (c *compiler) location(s *config.Scope, sv *Server, kind LocationKind) *Loc
 	c.fill(s, l, nil)
 	for _, b := range l.branches {
 		c.fill(b.scope, b.location, l)
-	}
-	if len(l.branches) > 0 {
-		l.dispatch()
 	}
 	return l
 }

@@ -27,7 +27,6 @@ type Location struct {
 	logs          []func(x *Exchange)
 	tree          locations // nested ones
 	branches      []branch  // if blocks
-	plain         *Location // with branches: the phases and the content where none is chosen
 	provider      int       // the module that gave the content
 }
 
@@ -139,8 +138,11 @@ type Server struct {
 	names     []serverName
 	locations locations
 	named     map[string]*Location
-	rewrite   []Action // server rewrite phase
 }
+
+// rewrites reports whether the server has rewriting of its own, before a location
+// is found.
+func (sv *Server) rewrites() bool { return len(sv.Root.phases[ServerRewrite]) > 0 }
 
 // Names returns the server's names as server_name has them, in lower case;
 // regular expressions are left out. A server without names has "".

@@ -9,11 +9,13 @@ type Phase uint8
 const (
 	PostRead Phase = iota
 	ServerRewrite
+	findLocation // the core's own
 	Rewrite
 	PreAccess
 	Access
 	PreContent
-	numPhases
+	content
+	numPhases = content
 )
 
 // Action is a module's part in a phase. It returns nil to go on, Done when it

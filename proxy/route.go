@@ -15,7 +15,6 @@ type locations struct {
 	prefix  map[string]*Location
 	slash   map[string]*Location // by name without its last slash
 	regexes []*Location
-	again   *Location // of a server that rewrites: what internal redirects meet first
 }
 
 func (ls *locations) add(l *Location) {
@@ -65,9 +64,6 @@ const (
 // ^~, the first regular expression that matches, searched for nested ones;
 // else the prefix. The error is that of a regular expression.
 func (ls *locations) find(x *Exchange, path string) (*Location, match, error) {
-	if ls.again != nil && x.rewritten != x.redirects {
-		return ls.again, matchFinal, nil
-	}
 	if l := ls.exact[path]; l != nil {
 		return l, matchFinal, nil
 	}

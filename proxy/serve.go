@@ -93,10 +93,12 @@ func hostOf(authority string) string {
 	return host
 }
 
-// run drives x until its response is complete or given up.
+// run drives x until its response is complete or given up, or it is suspended.
+// An err is what is wrong with the request already.
 func (x *Exchange) run(err error) {
 	if err == nil {
-		err = x.enterServer()
+		x.enter(PostRead)
+		err = x.advance(nil)
 	}
 	x.settle(err)
 }
@@ -113,7 +115,9 @@ func (x *Exchange) settle(err error) {
 		}
 		var r *Redirect
 		if errors.As(err, &r) {
-			err = x.follow(r)
+			if err = x.follow(r); err == nil {
+				err = x.advance(nil)
+			}
 			continue
 		}
 		err = x.answerError(err)
@@ -125,62 +129,7 @@ func (x *Exchange) settle(err error) {
 	}
 }
 
-// enterServer runs the server's phases and then the location's.
-func (x *Exchange) enterServer() error {
-	if err := x.do(x.Server.Root.phases[PostRead]); err != nil {
-		return err
-	}
-	if err := x.do(x.Server.rewrite); err != nil {
-		return err
-	}
-	return x.enterPath()
-}
-
-// enterPath finds the location for the path and runs it.
-func (x *Exchange) enterPath() error {
-	l, how, err := x.Server.locations.find(x, x.Req.Path)
-	switch {
-	case err != nil:
-		return err
-	case l == nil:
-		l = x.Server.Root
-	case how == matchSlash:
-		x.Location = l
-		return x.RedirectPath(301, l.Name)
-	}
-	x.Location = l
-	if l.Core.Internal && !x.Internal {
-		return Status(404)
-	}
-	return x.enterLocation()
-}
-
-func (x *Exchange) enterLocation() error {
-	l := x.Location
-	if limit := l.Core.MaxBodySize; limit > 0 && x.Req.ContentLength > limit && !x.status.inPage {
-		return x.bodyTooLarge(x.Req.ContentLength)
-	}
-	for p := Rewrite; p < numPhases; p++ {
-		if err := x.do(l.phases[p]); err != nil {
-			return err
-		}
-	}
-	if l.content == nil {
-		return Status(404)
-	}
-	return l.content.Serve(x)
-}
-
-func (x *Exchange) do(actions []Action) error {
-	for _, a := range actions {
-		if err := a(x); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// follow goes where an internal redirect leads.
+// follow moves the cursor to where an internal redirect leads.
 func (x *Exchange) follow(r *Redirect) error {
 	if x.redirects++; x.redirects > maxInternalRedirects {
 		x.status.lastPage = true // no error page can help
@@ -192,13 +141,17 @@ func (x *Exchange) follow(r *Redirect) error {
 		if l == nil {
 			return &Fail{Status: 500, Level: LevelError, Reason: "could not find named location \"" + r.URI + "\""}
 		}
-		x.Location = l
-		return x.enterLocation()
+		return x.enterLocation(l)
 	}
 	x.Req.SetPath(r.URI)
 	x.Req.Args, x.Req.HasArgs = r.Args, r.Args != ""
 	x.Filename = ""
-	return x.enterPath()
+	x.enter(findLocation)
+	if x.Server.rewrites() { // again, as in nginx
+		x.Location = nil
+		x.enter(ServerRewrite)
+	}
+	return nil
 }
 
 // cut gives up a response whose head has gone out.

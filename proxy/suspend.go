@@ -38,7 +38,7 @@ func (e *Engine) Resume(x *Exchange) {
 	x.pending = nil
 	defer e.leave(x)
 	defer x.rescue()
-	x.settle(k.Continue(x))
+	x.settle(x.advance(k.Continue(x)))
 }
 
 // leave ends x's stay in its Generation, unless it only waits.
