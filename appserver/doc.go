@@ -11,7 +11,7 @@
 //	worker     one process: its channel, its table of outstanding requests
 //	lane       the memory shared with a worker, beside its channel
 //	request    one Exchange's request on its way through queue, worker and back
-//	waiter     the Exchange's side of it: suspended, or a goroutine that waits
+//	waiter     the Exchange's side of it: suspended, or awaiting blocks of the response
 //
 // Invariants. The front owns a request until a worker has marked it started:
 // whatever happens to the worker before that, another one gets it. Requests

@@ -77,7 +77,7 @@ type request struct {
 const smallBody = 4 << 10
 
 var requests = sync.Pool{New: func() any {
-	return &request{waiter: waiter{wake: make(chan struct{}, 1)}, frame: make([]byte, 0, 2048), small: make([]byte, 0, smallBody)}
+	return &request{frame: make([]byte, 0, 2048), small: make([]byte, 0, smallBody)}
 }}
 
 // newRequest returns a request held by the Exchange's goroutine and, from
@@ -105,7 +105,7 @@ func (r *request) drop() {
 		frames.Put(r.block)
 	}
 	r.out.Reset()
-	r.waiter.reset()
+	r.waiter = waiter{}
 	frame := r.frame[:0]
 	if cap(frame) > maxFrame+1024 {
 		frame = make([]byte, 0, 2048)

@@ -35,15 +35,7 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 		r.drop()
 		return err
 	}
-	if x.Stream().Suspends() {
-		return x.Suspend(r)
-	}
-	for {
-		<-r.waiter.wake
-		if ready, err := h.look(x, r); ready {
-			return h.finish(x, r, err)
-		}
-	}
+	return x.Suspend(r)
 }
 
 // send reads the body and submits the request to the pool that the app has
@@ -54,9 +46,7 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 		return err
 	}
 	r.out.Memory, r.out.Disk, r.out.Dir, r.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
-	w := &r.waiter
-	w.x, w.handler, w.began, w.client = x, h, time.Now(), x.Stream().Client()
-	w.async.Store(x.Stream().Suspends())
+	r.waiter = waiter{x.Waker(), h, time.Now(), x.Stream().Client()}
 	x.Upstream.Tries++
 	for {
 		now := h.app.service.pool.Load()
@@ -121,7 +111,7 @@ func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
 		return true, f
 	case stageGone:
 		return true, proxy.StatusClientClosed
-	default: // asked to look for the client
+	default: // the client may have left
 		if r.pool.withdraw(r) {
 			return true, proxy.StatusClientClosed
 		}
@@ -138,7 +128,6 @@ func (h *handler) respond(x *proxy.Exchange, r *request) error {
 	if r.whole {
 		return r.respondWhole(x)
 	}
-	r.hold(x)
 	r.head.apply(x, -1)
 	if err := x.Res.Send(); err != nil {
 		r.pool.abandon(r)
@@ -213,7 +202,7 @@ func (h *handler) stream(x *proxy.Exchange, r *request) error {
 			if r.lost() {
 				return proxy.ErrClientGone
 			}
-			<-r.waiter.wake
+			x.Await()
 			continue
 		}
 		if n := x.Res.Length; n >= 0 && r.sentBody+b.Size > n {

@@ -122,24 +122,19 @@ func TestAnExchangeDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// exchange returns a function that takes one request through the handler,
-// reusing what a connection would.
+// exchange returns a function that takes one request through the Engine, reusing
+// what a connection would.
 func exchange(s *site) func() {
-	c := &proxy.Conn{RemoteAddr: "127.0.0.1", RemotePort: "50000", LocalAddr: "127.0.0.1", LocalPort: "80"}
-	rec := discard{proxytest.NewRecorder("")}
-	x := proxy.NewExchange(c, rec)
-	g := s.Engine.Current()
-	h := &handler{app: s.rt.Pools()[0].App(), buffers: 1 << 17}
+	c := &proxy.Conn{Listener: s.Engine.Current().Listeners[0], RemoteAddr: "127.0.0.1", RemotePort: "50000", LocalAddr: "127.0.0.1", LocalPort: "80"}
+	x := proxy.NewExchange(c, discard{proxytest.NewRecorder("")})
 	return func() {
 		x.Reset()
-		x.Server, x.Generation = g.Servers[0], g
 		r := &x.Req
-		r.Method, r.Target, r.Proto, r.Scheme, r.Authority, r.Host = "GET", "/", "HTTP/1.1", "http", "localhost", "localhost"
-		r.SetPath("/")
+		r.Method, r.Target, r.Proto, r.Scheme, r.Authority = "GET", "/", "HTTP/1.1", "http", "localhost"
 		r.Header.Add("User-Agent", "test")
 		r.Header.Add("Accept", "*/*")
-		if err := h.Serve(x); err != nil {
-			panic(err)
+		if s.Engine.Serve(x); x.Res.Status != 200 {
+			panic(fmt.Sprint("status ", x.Res.Status))
 		}
 	}
 }

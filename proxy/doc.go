@@ -4,7 +4,8 @@
 // The model:
 //
 //	Exchange    one request and its response; pooled, valid until its log phase ends
-//	Stream      what a protocol loop (http1, ...) gives an Exchange to read and answer on
+//	Wire        what a protocol loop (http1, ...) gives an Exchange: a Stream and a Scheduler
+//	Waiting     the state machine of an Exchange that waits for events
 //	Module      a feature: settings, directives, variables, and what it adds to a Location
 //	Location    compiled settings: short slices of ready functions for each phase
 //	Generation  one immutable compiled configuration: listeners -> servers -> locations
@@ -15,9 +16,10 @@
 // and body filters, then log. A handler responds and returns nil, or returns
 // an error and leaves the response alone: a Status, a Redirect or a failure;
 // one place turns errors into error_page, an internal redirect (at most 10)
-// or a status page. One that has to wait suspends the Exchange, which then
-// needs no goroutine, with a Continuation; it is logged and leaves its
-// Generation when it has ended, whoever resumed it.
+// or a status page. One that has to wait, in whatever phase, suspends the Exchange,
+// which then needs no goroutine, with a Continuation (Suspend, Sleep), or awaits the
+// event in straight code (Await). What blocks in another way is offloaded (Offload).
+// An Exchange is logged and leaves its Generation when it has ended, whoever resumed it.
 //
 // The package knows no content handler and no wire protocol: both are given
 // to it as interface values.

@@ -120,9 +120,10 @@ func gate(entered chan<- struct{}, open <-chan struct{}) proxy.Module {
 	return proxy.Module{Name: "gate", Compile: func(_ *config.Scope, l *proxy.Location) error {
 		if l.Name == "/wait" {
 			l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
-				x.Stream().Detach()
-				entered <- struct{}{}
-				<-open
+				x.Offload(func() {
+					entered <- struct{}{}
+					<-open
+				})
 				return x.Res.Reply(200, "text/plain", []byte("waited"))
 			}))
 		}

@@ -148,13 +148,13 @@ func (x *Exchange) errorPage(p *errorPage, status Status) error {
 func (x *Exchange) refuseBody() {
 	x.status.noBody = true
 	x.Req.ContentLength, x.Req.Chunked = 0, false
-	x.stream.DropConnection()
+	x.wire.DropConnection()
 }
 
 func (x *Exchange) plainStatus(status Status) error {
 	switch status {
 	case 400, 408, 413, 414, 501, 505, StatusHeaderTooLarge, StatusCertError, StatusNoCert, StatusHTTPToHTTPS:
-		x.stream.DropConnection()
+		x.wire.DropConnection()
 	}
 	// an error page that failed does not lend its code to the failure
 	x.status.override = 0

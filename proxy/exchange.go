@@ -47,7 +47,8 @@ type Upstream struct {
 	Number uint32
 }
 
-// Exchange is one request and its response. It belongs to one goroutine.
+// Exchange is one request and its response. It belongs to one goroutine, or to none
+// while it is suspended.
 // After the log phase it is used for another request: nothing may keep it,
 // or a string of its Request, unless it copied.
 type Exchange struct {
@@ -70,7 +71,7 @@ type Exchange struct {
 	// LimitStatus is limit_req's decision, made once a request; 0: none yet.
 	LimitStatus uint8
 
-	stream    Stream
+	wire      Wire
 	cursor    cursor
 	redirects int
 	status    status
@@ -78,6 +79,7 @@ type Exchange struct {
 	captures  []string   // $1.. of the last regular expression that matched
 	vars      []variable // what the configuration itself defines, by slot
 	bodyRead  int64
+	waiting   *Waiting     // its own for good
 	pending   Continuation // of a suspended exchange
 }
 
@@ -91,12 +93,16 @@ type status struct {
 	lastPage bool // an error in it has no page: recursive_error_pages was off where a page was chosen
 }
 
-var exchanges = sync.Pool{New: func() any { return new(Exchange) }}
+var exchanges = sync.Pool{New: func() any {
+	x := new(Exchange)
+	x.waiting = &Waiting{x: x}
+	return x
+}}
 
-// NewExchange returns an empty Exchange for a request on c, answered on st.
-func NewExchange(c *Conn, st Stream) *Exchange {
+// NewExchange returns an empty Exchange for a request on c, answered on w.
+func NewExchange(c *Conn, w Wire) *Exchange {
 	x := exchanges.Get().(*Exchange)
-	x.Conn, x.stream = c, st
+	x.Conn, x.wire = c, w
 	x.Res.x = x
 	x.Res.Length = -1
 	return x
@@ -105,25 +111,26 @@ func NewExchange(c *Conn, st Stream) *Exchange {
 // Release gives x back. The caller must not use it again.
 func (x *Exchange) Release() {
 	x.Reset()
-	x.Conn, x.stream = nil, nil
+	x.Conn, x.wire = nil, nil
 	exchanges.Put(x)
 }
 
 // Reset makes x ready for the connection's next request.
 func (x *Exchange) Reset() {
+	x.waiting.end()
 	h, rh := x.Req.Header, x.Res.Header
 	h.Reset()
 	rh.Reset()
 	captures, vars := x.captures[:0], x.vars
 	clear(vars)
-	*x = Exchange{Conn: x.Conn, stream: x.stream, captures: captures, vars: vars}
+	*x = Exchange{Conn: x.Conn, wire: x.wire, waiting: x.waiting, captures: captures, vars: vars}
 	x.Req.Header = h
 	x.Res = Response{x: x, Header: rh, Length: -1}
 }
 
 // Stream returns the wire. Handlers use Response's methods instead; it is for
-// what has no response, as tunnels and body spools.
-func (x *Exchange) Stream() Stream { return x.stream }
+// what has no response, as tunnels.
+func (x *Exchange) Stream() Stream { return x.wire }
 
 // ReadBody reads the request body, decoded, up to client_max_body_size; past
 // it the error is a *Fail with Status 413 that names the directive and line.
@@ -132,7 +139,7 @@ func (x *Exchange) ReadBody(p []byte) (int, error) {
 	if x.status.noBody {
 		return 0, io.EOF
 	}
-	n, err := x.stream.ReadBody(p)
+	n, err := x.wire.ReadBody(p)
 	x.bodyRead += int64(n)
 	if limit := x.Core().MaxBodySize; limit > 0 && x.bodyRead > limit {
 		return 0, x.bodyTooLarge(x.bodyRead)

@@ -47,14 +47,11 @@ func (t *turns) alarmed() bool {
 	return at != 0 && time.Since(time.Unix(0, at)) < waryTime
 }
 
-// wait waits for the turn; false: too many do. x hands over the lead of its loop.
-func (t *turns) wait(x *Exchange) bool {
+// wait waits for the turn; false: too many do.
+func (t *turns) wait() bool {
 	defer t.waiting.Add(-1)
 	if t.waiting.Add(1) > maxWaiting {
 		return false
-	}
-	if x != nil {
-		x.Stream().Detach()
 	}
 	t.turn <- struct{}{}
 	return true
@@ -78,14 +75,20 @@ func (r *Regexp) backtrack(x *Exchange, text string, match func(*regexp2.Regexp)
 			return r.tooMuch(text, false, err)
 		}
 	}
-	if !t.wait(x) {
-		return r.refusal(text, fmt.Sprintf("%d requests wait for matches that take long", maxWaiting))
+	if x == nil {
+		return r.inTurn(text, match)
 	}
-	return r.inTurn(text, t.alarmed(), match)
+	var err error
+	x.Offload(func() { err = r.inTurn(text, match) })
+	return err
 }
 
-// inTurn calls match for whoever has the turn, and gives it on.
-func (r *Regexp) inTurn(text string, alarmed bool, match func(*regexp2.Regexp) error) error {
+// inTurn waits for the turn, calls match, and gives the turn on.
+func (r *Regexp) inTurn(text string, match func(*regexp2.Regexp) error) error {
+	if !r.turns.wait() {
+		return r.refusal(text, fmt.Sprintf("%d requests wait for matches that take long", maxWaiting))
+	}
+	alarmed := r.turns.alarmed()
 	began, pause := time.Now(), time.Duration(0)
 	defer func() { r.turns.give(pause) }()
 	alarmed, err := r.try(alarmed, match)

@@ -103,7 +103,7 @@ func (r *Response) Send() error {
 		r.Length = -1
 	}
 	r.sent = true
-	return x.stream.WriteHead(x, r.bodyless)
+	return x.wire.WriteHead(x, r.bodyless)
 }
 
 // Write sends body bytes through the filters. p is not kept.
@@ -121,7 +121,7 @@ func (r *Response) Write(p []byte) (int, error) {
 }
 
 func (r *Response) write(p []byte) (int, error) {
-	n, err := r.x.stream.Write(p)
+	n, err := r.x.wire.Write(p)
 	r.Written += int64(n)
 	return n, err
 }
@@ -132,7 +132,7 @@ func (r *Response) SendFile(f *os.File, off, n int64) error {
 		return nil
 	}
 	if len(r.filters) == 0 {
-		err := r.x.stream.SendFile(f, off, n)
+		err := r.x.wire.SendFile(f, off, n)
 		if err == nil {
 			r.Written += n
 		}
@@ -160,7 +160,7 @@ func (r *Response) Flush() error {
 			return err
 		}
 	}
-	return r.x.stream.Flush()
+	return r.x.wire.Flush()
 }
 
 // Finish ends the response. After an error of Write it must not be called;
@@ -178,7 +178,7 @@ func (r *Response) Finish() error {
 		}
 	}
 	r.close()
-	return r.x.stream.Finish()
+	return r.x.wire.Finish()
 }
 
 // Abort gives up a response that was begun: the client sees that it is cut.
@@ -188,7 +188,7 @@ func (r *Response) Abort() {
 	}
 	r.close()
 	r.aborted = true
-	r.x.stream.Abort()
+	r.x.wire.Abort()
 }
 
 func (r *Response) close() {
@@ -218,7 +218,7 @@ func (r *Response) Reply(status int, contentType string, body []byte) error {
 // Upgrade answers with 101 and the fields of Header, which name the protocol in
 // Upgrade, and returns the connection; see Stream. Header filters do not run.
 func (r *Response) Upgrade() (net.Conn, error) {
-	nc, err := r.x.stream.Upgrade(r.x)
+	nc, err := r.x.wire.Upgrade(r.x)
 	if err != nil {
 		return nil, err
 	}

@@ -15,14 +15,18 @@ import (
 // Serve takes x, whose request head is complete, through the phases until its
 // response has ended and its log lines are written, or it is Suspended.
 // x.Conn must be registered.
-func (e *Engine) Serve(x *Exchange) { e.serveWith(x, nil) }
+func (e *Engine) Serve(x *Exchange) {
+	e.serveWith(x, nil)
+	e.resumeHere(x)
+}
 
 // ServeError answers a request that could not be read, with err's status:
 // error_page and the log phase see it like any other. The fields of x.Req are
 // as far as they are known.
 func (e *Engine) ServeError(x *Exchange, err error) {
-	x.stream.DropConnection()
+	x.wire.DropConnection()
 	e.serveWith(x, err)
+	e.resumeHere(x)
 }
 
 func (e *Engine) serveWith(x *Exchange, err error) {
@@ -105,6 +109,9 @@ func (x *Exchange) run(err error) {
 
 // settle does what err asks for until there is nothing left to do.
 func (x *Exchange) settle(err error) {
+	if err != errSuspended {
+		x.pending = nil // whoever suspended it was overruled
+	}
 	for err != nil && err != Done {
 		if err == errSuspended {
 			return

@@ -48,15 +48,6 @@ type Stream interface {
 	// $bytes_sent and $request_length.
 	BytesSent() int64
 	BytesRead() int64
-	// Suspends reports that the exchange can wait without its goroutine.
-	Suspends() bool
-	// Resume goes on with a suspended exchange that was parked, on the
-	// caller's goroutine: t is the turn it leads, nil when it does not.
-	Resume(t *eventloop.Turn)
-	// Detach is to be called before the handler's goroutine waits for something
-	// else than the stream, or works for long: other connections go on. It
-	// costs nothing the second time.
-	Detach()
 	// Upgrade sends x.Res's head as 101 and returns the connection for what
 	// follows it, in both directions (RFC 9110 section 7.8). HTTP has ended on it:
 	// it closes when the handler returns. ErrNoUpgrade: the request or the
@@ -64,6 +55,31 @@ type Stream interface {
 	Upgrade(x *Exchange) (net.Conn, error)
 	// DropConnection closes the connection after this exchange.
 	DropConnection()
+}
+
+// Scheduler is what a protocol loop does for the waiting of its exchanges. Only
+// Exchange and Waiting call it.
+type Scheduler interface {
+	// Suspends reports that the exchange can wait without a goroutine. Where it
+	// cannot, Engine.Serve returns when it has ended; else perhaps before, and then
+	// the protocol loop parks it.
+	Suspends() bool
+	// Resume goes on with a suspended exchange that was parked, on the
+	// caller's goroutine: t is the turn it leads, nil when it does not.
+	Resume(t *eventloop.Turn)
+	// Detach has another goroutine lead in the caller's place, which is about to
+	// wait or to work for long. It costs nothing the second time.
+	Detach()
+	// Watch has w looked at as soon as the client has ended its sending side or has
+	// gone, also if it has before; nil ends that. It is false where the wire does
+	// not learn of it.
+	Watch(w *Waiting) bool
+}
+
+// Wire is all that a protocol loop gives an Exchange.
+type Wire interface {
+	Stream
+	Scheduler
 }
 
 // Client tells, to anyone and at any time, whether an exchange's client is there.

@@ -1,38 +1,92 @@
 package proxy
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
-// Continuation is what a handler waits for without a goroutine.
+// Continuation is what an Exchange does after an event.
 type Continuation interface {
-	// Park gives the exchange up to whoever resumes it, and is the last that
-	// the caller does with it. It returns false when what was waited for is
-	// there: the caller resumes the exchange itself.
-	Park() bool
-	// Continue goes on as the handler would have: what it returns is what the
-	// handler's Serve returns. It may suspend again.
+	// Continue goes on as the action or handler would have that has suspended x:
+	// what it returns is what that returns. Where the event is not the one that it
+	// waits for it suspends x again.
 	Continue(x *Exchange) error
 }
 
-// errSuspended is a handler's that waits.
+// errSuspended is returned by an action or handler that has suspended its exchange.
 var errSuspended = errors.New("exchange is suspended")
 
-// Suspend has x wait for k: the handler returns the error that it gives. It is
-// nil when x cannot be suspended, and the handler has to wait itself.
+// Suspend has x wait for an event without a goroutine, and go on with k. The action
+// or handler, which may be of any phase, returns the error that Suspend gives, and
+// leaves x alone. After k has returned nil x goes on behind the action.
 func (x *Exchange) Suspend(k Continuation) error {
-	if !x.stream.Suspends() {
-		return nil
-	}
+	x.waiting.watch()
 	x.pending = k
 	return errSuspended
 }
 
-// Suspended reports whether x waits.
+// Await waits for an event on the caller's goroutine. Other requests go on.
+func (x *Exchange) Await() {
+	w := x.waiting
+	w.watch()
+	x.wire.Detach()
+	if w.bell == nil {
+		w.bell = make(chan struct{}, 1)
+	}
+	if w.leave(awaiting) {
+		<-w.bell
+	}
+}
+
+// Sleep suspends x for d, or until its client has left: the error that the caller
+// returns is ErrClientGone then.
+func (x *Exchange) Sleep(d time.Duration) error {
+	x.waiting.due = time.Now().Add(d)
+	return sleep{}.Continue(x)
+}
+
+// sleep is Sleep's Continuation.
+type sleep struct{}
+
+// lookEvery is how often an exchange that sleeps looks for its client where the
+// wire does not report that it leaves.
+const lookEvery = time.Second
+
+// Continue suspends x until its time is over.
+func (k sleep) Continue(x *Exchange) error {
+	if x.wire.Gone() {
+		return ErrClientGone
+	}
+	w := x.waiting
+	left := time.Until(w.due)
+	if left <= 0 {
+		return nil
+	}
+	err := x.Suspend(k)
+	if !w.watched {
+		left = min(left, lookEvery)
+	}
+	w.startTimer(left)
+	return err
+}
+
+// Offload runs f, which blocks or works for long. Other requests go on.
+func (x *Exchange) Offload(f func()) {
+	if x.wire != nil { // nil: x is there for variables alone
+		x.wire.Detach()
+	}
+	f()
+}
+
+// Suspended reports whether x waits for an event, or has one to look at.
 func (x *Exchange) Suspended() bool { return x.pending != nil }
 
-// Park is the Continuation's.
-func (x *Exchange) Park() bool { return x.pending.Park() }
+// Park lets a suspended exchange go: whoever brings an event has the wire resume it,
+// perhaps before Park returns. It is false where one has come: the caller calls
+// Engine.Resume.
+func (x *Exchange) Park() bool { return x.waiting.leave(suspended) }
 
-// Resume goes on with x, for whose Continuation the time has come.
+// Resume goes on with a suspended exchange.
 func (e *Engine) Resume(x *Exchange) {
 	k := x.pending
 	x.pending = nil
@@ -41,7 +95,16 @@ func (e *Engine) Resume(x *Exchange) {
 	x.settle(x.advance(k.Continue(x)))
 }
 
-// leave ends x's stay in its Generation, unless it only waits.
+// resumeHere waits with x on the caller's goroutine, and goes on with it, as often
+// as it is suspended, where its wire needs the goroutine.
+func (e *Engine) resumeHere(x *Exchange) {
+	for x.pending != nil && !x.wire.Suspends() {
+		x.Await()
+		e.Resume(x)
+	}
+}
+
+// leave ends x's stay in its Generation, unless it is suspended.
 func (e *Engine) leave(x *Exchange) {
 	if x.pending == nil {
 		x.log()

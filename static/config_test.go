@@ -264,3 +264,5 @@ func asker(t testing.TB, s *proxytest.Server) func(target, field, value string) 
 		s.Engine.Serve(x)
 	}
 }
+
+func TestFilesWhereEachPhaseWaits(t *testing.T) { proxytest.RunPausing(t, ".", "Allocates|Nginx") }

@@ -17,6 +17,15 @@ type Handler interface {
 	Ready(t *Turn)
 }
 
+// Watcher is a Handler that a Loop also calls, once its owner has called Watch, when
+// the peer has ended its sending side, closed or reset while the descriptor is owned,
+// and so perhaps while the owner works. Of the Handler Left uses only what may be used
+// beside its owner.
+type Watcher interface {
+	Handler
+	Left(t *Turn)
+}
+
 // Bits of a Descriptor's state.
 const (
 	readable   uint32 = 1 << iota // since the last read began
@@ -29,6 +38,7 @@ const (
 	expired // the deadline has passed
 	late    // it has passed while a goroutine worked, or was about to wait
 	untried // nothing was written since the peer has ended its sending side
+	watched // the handler is a Watcher
 )
 
 // Descriptor is a descriptor in a Loop. Its methods are for the goroutine that
@@ -39,6 +49,7 @@ type Descriptor struct {
 	tag     int32
 	labors  bool // the owner has a place for work that takes long
 	writes  bool // polled for writing too: a write has had to wait
+	watches bool // the owner has called Watch
 	state   atomic.Uint32
 	handler Handler // nil until it is started
 	turn    *Turn   // under which the owner runs; nil when it does not lead
@@ -157,6 +168,15 @@ func (d *Descriptor) Gone() bool { return d.state.Load()&(halfClosed|dead) != 0 
 // any more. Anyone may call it.
 func (d *Descriptor) Lost() bool { return d.state.Load()&dead != 0 }
 
+// Watch has the handler, a Watcher, called when the peer leaves. The handler stays the
+// one it is.
+func (d *Descriptor) Watch() {
+	if !d.watches {
+		d.watches = true
+		d.state.Or(watched)
+	}
+}
+
 // Readable reports that there may be something to read, or the end.
 func (d *Descriptor) Readable() bool { return d.state.Load()&(readable|halfClosed|dead) != 0 }
 
@@ -244,8 +264,8 @@ func (d *Descriptor) deadline(due int64) {
 }
 
 // readiness notes what the poller told and returns what is to be done: run the
-// handler, or nothing.
-func (d *Descriptor) readiness(bits uint32) (run bool) {
+// handler, or tell it that the peer has left its owner, or nothing.
+func (d *Descriptor) readiness(bits uint32) (run, left bool) {
 	for {
 		s := d.state.Load()
 		next := s | bits
@@ -266,7 +286,7 @@ func (d *Descriptor) readiness(bits uint32) (run bool) {
 				d.wake <- struct{}{}
 				d.loop.readied.Store(true)
 			}
-			return run
+			return run, s&(owned|watched) == owned|watched && bits&^s&(halfClosed|dead) != 0
 		}
 	}
 }

@@ -12,7 +12,7 @@
 // A Descriptor is owned by at most one goroutine: the one its Handler runs on,
 // from readiness until Idle gives it back. Readiness that arrives meanwhile is
 // remembered (the poller is edge-triggered), so that a read that fell short of
-// its buffer need not be repeated to learn that nothing is left.
+// its buffer need not be repeated; a Watcher is told at once that the peer has left.
 //
 // Deadlines are coarse and lazy: moving one later costs a store. A timer fires
 // at the earliest time ever set, looks at the time that holds, and is set anew.

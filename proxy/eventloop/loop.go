@@ -171,14 +171,22 @@ func (l *Loop) handleEvents(t *Turn) (leads bool) {
 			continue
 		}
 		d := l.table.find(fd, tag)
-		if d == nil || !d.readiness(bits) {
+		if d == nil {
 			continue
 		}
-		if !l.handle(t, d) {
+		run, left := d.readiness(bits)
+		if run && !l.handle(t, d) || left && !l.tellLeft(t, d) {
 			return false
 		}
 	}
 	return true
+}
+
+// tellLeft is handle for a peer that has left while d is owned.
+func (l *Loop) tellLeft(t *Turn, d *Descriptor) (leads bool) {
+	t.enter()
+	d.handler.(Watcher).Left(t)
+	return t.leave()
 }
 
 func (l *Loop) handle(t *Turn, d *Descriptor) (leads bool) {

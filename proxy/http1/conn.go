@@ -31,10 +31,11 @@ type conn struct {
 	x       *proxy.Exchange    // nil while the connection idles
 
 	state    atomic.Int32
-	hurry    sync.Mutex // orders Drain and activate where no loop does the waiting
-	parked   bool       // the exchange is parked; who drives c next resumes it
-	waitEnds time.Time  // when waiting for a request over TLS is given up
-	headEnds time.Time  // when the head being read is given up
+	watcher  atomic.Pointer[proxy.Waiting] // is told when the client leaves
+	hurry    sync.Mutex                    // orders Drain and activate where no loop does the waiting
+	parked   bool                          // the exchange is parked; who drives c next resumes it
+	waitEnds time.Time                     // when waiting for a request over TLS is given up
+	headEnds time.Time                     // when the head being read is given up
 
 	// The read side: buf[r:w] is read and not yet consumed.
 	buf      []byte

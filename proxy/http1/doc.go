@@ -5,7 +5,7 @@
 // serves it in straight code on the leader's goroutine: a read or write that
 // has to wait hands the lead over and waits as a goroutine's would. An idle
 // connection holds no buffer and no Exchange, and like one whose Exchange is
-// suspended no goroutine: who resumes the Exchange drives it on. At most one
+// suspended no goroutine: who brings the event that it waits for drives it on. At most one
 // goroutine drives a connection; Drain and Close only change its state and cut.
 //
 // Over TLS it is the same, on an eventloop.Carrier; the handshake is over (see

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
 )
 
@@ -39,20 +40,45 @@ func (c *conn) Ready(*eventloop.Turn) {
 	c.drive()
 }
 
-// Suspends is proxy.Stream's: a loop calls the connection again.
+// Suspends is proxy.Scheduler's: a loop calls the connection again.
 func (c *conn) Suspends() bool { return c.sock != nil }
 
-// Detach is proxy.Stream's.
+// Detach is proxy.Scheduler's.
 func (c *conn) Detach() {
 	if c.sock != nil {
 		c.sock.Detach()
 	}
 }
 
-// Resume goes on with a suspended exchange; see proxy.Stream.
+// Resume goes on with a suspended exchange; see proxy.Scheduler.
 func (c *conn) Resume(t *eventloop.Turn) {
 	c.sock.Enter(t)
 	c.drive()
+}
+
+// Watch is proxy.Scheduler's. Without a loop nothing is learned of the client.
+func (c *conn) Watch(w *proxy.Waiting) bool {
+	if c.sock == nil {
+		return false
+	}
+	c.watcher.Store(w)
+	c.sock.Watch()
+	if w != nil && c.sock.Gone() { // Left may have come too early
+		w.Waker().Wake()
+	}
+	return true
+}
+
+// Left is eventloop.Watcher's: the client has left the exchange that c works on or
+// that is parked.
+func (c *conn) Left(t *eventloop.Turn) {
+	w := c.watcher.Load()
+	if w == nil {
+		return
+	}
+	if k := w.Waker(); c.watcher.Load() == w { // else k may be another connection's request
+		k.WakeIn(t)
+	}
 }
 
 // drive serves until the connection waits for its loop or ends.

@@ -34,13 +34,13 @@ func (w *way) answer(x *proxy.Exchange) error {
 	case "/large":
 		return x.Res.Reply(200, "text/plain", bytes.Repeat([]byte("0123456789abcdef"), largeBody/16))
 	case "/wait":
-		x.Stream().Detach()
-		w.entered <- true
-		<-w.open
+		x.Offload(func() {
+			w.entered <- true
+			<-w.open
+		})
 	case "/after":
 		err := x.Res.Reply(200, "text/plain", []byte("/after []"))
-		x.Stream().Detach()
-		<-w.open
+		x.Offload(func() { <-w.open })
 		return err
 	}
 	body, err := io.ReadAll(x.Body())
@@ -288,4 +288,8 @@ func TestWhatIsLeftAtShutdownIsCutInAllWays(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestConnectionsWhereEachPhaseWaits(t *testing.T) {
+	proxytest.RunPausing(t, "AlikeInAllWays|ShutdownInAllWays|LastRequestInAllWays|Suspended|Upgrade", "")
 }

@@ -134,27 +134,5 @@ func (g *gate) delay(x *proxy.Exchange, v verdict) error {
 	}
 	x.LimitStatus = delayed
 	x.Log(g.delayLevel, "delaying request, excess: %d.%03d, by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
-	return wait(x, v.delay)
-}
-
-// lookEvery is how often a delayed request looks whether its client is there.
-const lookEvery = time.Second
-
-// wait waits for d, or until the client has left. Its loop goes on meanwhile.
-func wait(x *proxy.Exchange, d time.Duration) error {
-	x.Stream().Detach()
-	end := time.Now().Add(d)
-	timer := time.NewTimer(min(d, lookEvery))
-	defer timer.Stop()
-	for {
-		<-timer.C
-		if x.Stream().Gone() {
-			return proxy.ErrClientGone
-		}
-		left := time.Until(end)
-		if left <= 0 {
-			return nil
-		}
-		timer.Reset(min(left, lookEvery))
-	}
+	return x.Sleep(v.delay)
 }

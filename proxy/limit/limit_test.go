@@ -1,9 +1,12 @@
 package limit_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -255,6 +258,7 @@ func TestADelayedRequestDelaysNoOther(t *testing.T) {
 	if got := s.Serves("/?k=a"); got != 200 {
 		t.Fatalf("the first request: %d", got)
 	}
+	before := runtime.NumGoroutine()
 	for range 40 {
 		fmt.Fprint(s.Dial(""), "GET /?k=a HTTP/1.1\r\nHost: x\r\n\r\n")
 	}
@@ -262,4 +266,38 @@ func TestADelayedRequestDelaysNoOther(t *testing.T) {
 	if got := s.Serves("/?k=b"); got != 200 {
 		t.Errorf("another client's request: %d", got)
 	}
+	if n := runtime.NumGoroutine(); n > before+20 {
+		t.Errorf("%d goroutines, %d before 40 requests were delayed", n, before)
+	}
 }
+
+// A delay ends at once with the client that it is for, and with the server.
+func TestADelayEndsWithItsClient(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		goroutines bool
+		leave      func(s *proxytest.Server, nc net.Conn)
+	}{
+		{"a client that closes", false, func(_ *proxytest.Server, nc net.Conn) { nc.Close() }},
+		{"a client that resets", true, func(_ *proxytest.Server, nc net.Conn) { nc.(*net.TCPConn).SetLinger(0); nc.Close() }},
+		{"a server that cuts", false, func(s *proxytest.Server, _ net.Conn) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			s.Engine.Shutdown(ctx, 0)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: modules(), Goroutines: c.goroutines,
+				Text: perMinute + `server { listen 127.0.0.1:80; location / { limit_req zone=one burst=50; } }`})
+			s.Serves("/?k=a")
+			nc := s.Dial("")
+			fmt.Fprint(nc, "GET /?k=a HTTP/1.1\r\nHost: x\r\n\r\n")
+			s.Log.Wait(t, "delaying request")
+			c.leave(s, nc)
+			proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 0 }, "it waits on")
+		})
+	}
+}
+
+func TestLimitsWhereEachPhaseWaits(t *testing.T) { proxytest.RunPausing(t, ".", "Nginx") }

@@ -129,7 +129,7 @@ func or(s, instead string) string {
 	return s
 }
 
-// Recorder is a proxy.Stream that keeps the response. Header holds what the
+// Recorder is a proxy.Wire that keeps the response. Header holds what the
 // client would see of the response's own fields, Content-Type and
 // Content-Length among them, but none of the protocol's.
 type Recorder struct {
@@ -234,11 +234,14 @@ func (r *Recorder) BytesRead() int64 { return r.read }
 // Upgrade is refused: there is no connection.
 func (r *Recorder) Upgrade(*proxy.Exchange) (net.Conn, error) { return nil, proxy.ErrNoUpgrade }
 
-// Suspends is false: handlers wait.
+// Suspends is false: an Exchange that is suspended waits on Do's goroutine.
 func (r *Recorder) Suspends() bool { return false }
 
 // Resume is never called.
 func (r *Recorder) Resume(*eventloop.Turn) {}
+
+// Watch is false: the Recorder learns nothing of its client.
+func (r *Recorder) Watch(*proxy.Waiting) bool { return false }
 
 // Detach does nothing.
 func (r *Recorder) Detach() {}

@@ -11,6 +11,8 @@
 // stops every other connection, and so hangs the test of what is to go on
 // meanwhile (see Server.Serves).
 //
+// RunPausing repeats tests where each phase of every location waits.
+//
 // A Server and all that it started ends with its test.
 package proxytest
 
@@ -124,6 +126,9 @@ func prepare(t testing.TB, c Config) *Server {
 	}
 	core := proxy.NewCore(proxy.Options{TempDir: s.Dir})
 	s.modules = append(append([]proxy.Module{core}, c.Modules...), s.Log.module())
+	if Pausing() {
+		s.modules = append(s.modules, pauses())
+	}
 	s.schema = config.NewSchema()
 	for _, m := range s.modules {
 		s.schema.Add(m.Settings, m.Directives)

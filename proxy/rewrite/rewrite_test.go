@@ -177,3 +177,5 @@ func TestBacktrackingIsNoted(t *testing.T) {
 		}
 	}
 }
+
+func TestRewritingWhereEachPhaseWaits(t *testing.T) { proxytest.RunPausing(t, ".", "Allocates|Random") }

@@ -113,7 +113,7 @@ func (b *Body) ReadBody(x *proxy.Exchange, inline int, memory int64, dir string,
 	if err != nil && err != io.EOF {
 		return err
 	}
-	s := spool{memory: memory, dir: dir, known: x.Req.ContentLength, space: space, detach: x.Stream().Detach}
+	s := spool{memory: memory, dir: dir, known: x.Req.ContentLength, space: space, offload: x.Offload}
 	for {
 		if werr := s.write(buf[:n]); werr != nil {
 			s.close()
@@ -154,8 +154,9 @@ type spool struct {
 	size   int64
 	disk   bool
 	space  *Space
-	onDisk int64  // bytes taken of space
-	detach func() // called before a write that may wait for the disk
+	onDisk int64 // bytes taken of space
+	// offload runs a write that may wait for the disk.
+	offload func(func())
 }
 
 func (s *spool) write(p []byte) error {
@@ -164,19 +165,27 @@ func (s *spool) write(p []byte) error {
 	if s.file == nil {
 		s.disk = max(s.known, size) > s.memory
 	}
+	if !s.disk && !moves {
+		return s.append(p)
+	}
 	var err error
-	if s.disk || moves {
-		err = s.take(size)
-	}
-	switch {
-	case err != nil:
-	case s.file == nil:
-		err = s.open()
-	case moves:
-		err = s.toDisk()
-	}
-	if err != nil {
-		return err
+	s.offload(func() {
+		if err = s.take(size); err == nil && moves {
+			err = s.toDisk()
+		}
+		if err == nil {
+			err = s.append(p)
+		}
+	})
+	return err
+}
+
+// append writes p at the end of the file, which is made where there is none.
+func (s *spool) append(p []byte) error {
+	if s.file == nil {
+		if err := s.open(); err != nil {
+			return err
+		}
 	}
 	n, err := s.file.Write(p)
 	s.size += int64(n)
@@ -188,7 +197,6 @@ func (s *spool) write(p []byte) error {
 
 // take takes n bytes of the space for temporary files.
 func (s *spool) take(n int64) error {
-	s.detach()
 	if err := s.space.take(n); err != nil {
 		return err
 	}

@@ -1,0 +1,299 @@
+package proxy
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"alicorn/proxy/eventloop"
+)
+
+// fakeWire is the scheduler's part of a wire. resumed is called for Resume.
+type fakeWire struct {
+	Wire
+	resumed  func()
+	detached atomic.Bool
+	watcher  *Waiting
+}
+
+func (f *fakeWire) Suspends() bool           { return true }
+func (f *fakeWire) Resume(*eventloop.Turn)   { f.resumed() }
+func (f *fakeWire) Detach()                  { f.detached.Store(true) }
+func (f *fakeWire) Gone() bool               { return false }
+func (f *fakeWire) Watch(w *Waiting) bool    { f.watcher = w; return true }
+func (f *fakeWire) state(x *Exchange) uint64 { return x.waiting.word.Load() & stateMask }
+
+var stateNames = [...]string{running: "running", told: "told", suspended: "suspended", awaiting: "awaiting"}
+
+// later is a Continuation for exchanges that the test itself goes on with.
+type later struct{}
+
+func (later) Continue(*Exchange) error { return nil }
+
+// The table in waiting.go.
+func TestTransitionsOfAnExchangeThatWaits(t *testing.T) {
+	type step struct {
+		do   string
+		want uint64
+	}
+	for _, c := range []struct {
+		name    string
+		steps   []step
+		resumes int32
+	}{
+		{"an event before the wait", []step{{"event", told}, {"event", told}, {"park", running}, {"park", suspended}}, 0},
+		{"an event in suspension", []step{{"park", suspended}, {"event", running}, {"event", told}, {"park", running}}, 1},
+		{"twice", []step{{"park", suspended}, {"event", running}, {"park", suspended}, {"event", running}}, 2},
+		{"an event before awaiting", []step{{"event", told}, {"await", running}}, 0},
+		{"an event while it awaits", []step{{"begin await", awaiting}, {"event", running}, {"end await", running}}, 0},
+		{"an earlier request's events", []step{{"old event", running}, {"park", suspended}, {"old event", suspended}, {"event", running}, {"event", told}, {"old event", told}}, 1},
+		{"an earlier request's events while it awaits", []step{{"begin await", awaiting}, {"old event", awaiting}, {"event", running}, {"end await", running}}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var resumes atomic.Int32
+			resumed, done := make(chan bool, 8), make(chan bool)
+			wire := &fakeWire{resumed: func() { resumes.Add(1); resumed <- true }}
+			x := NewExchange(nil, wire)
+			old := x.Waker()
+			x.Reset()
+			k := x.Waker()
+			for i, s := range c.steps {
+				before := wire.state(x)
+				switch s.do {
+				case "event":
+					if k.Wake(); before == suspended {
+						<-resumed
+					}
+				case "old event":
+					old.Wake()
+				case "park":
+					if x.Suspend(later{}); x.Park() != (before == running) {
+						t.Fatalf("step %d: Park from %s", i, stateNames[before])
+					}
+				case "await":
+					x.Await()
+				case "begin await":
+					go func() { x.Await(); done <- true }()
+					for wire.state(x) != awaiting {
+						runtime.Gosched()
+					}
+				case "end await":
+					<-done
+				}
+				if got := wire.state(x); got != s.want {
+					t.Fatalf("step %d, %s: %s, want %s", i, s.do, stateNames[got], stateNames[s.want])
+				}
+			}
+			if n := resumes.Load(); n != c.resumes {
+				t.Errorf("resumed %d times, want %d", n, c.resumes)
+			}
+		})
+	}
+}
+
+// A request's end takes the wire's reports of the client away.
+func TestAnEndedRequestIsNotWatched(t *testing.T) {
+	wire := &fakeWire{}
+	x := NewExchange(nil, wire)
+	x.Suspend(later{})
+	if wire.watcher != x.waiting {
+		t.Error("the wire does not report to the exchange that waits")
+	}
+	x.Reset()
+	if wire.watcher != nil {
+		t.Error("the wire reports to an exchange that has ended")
+	}
+}
+
+// driver takes one Exchange through request after request, each with waits of both
+// kinds, while producers bring events, those of earlier requests too.
+type driver struct {
+	t      *testing.T
+	x      *Exchange
+	drives atomic.Int32
+	waker  atomic.Pointer[Waker]
+	come   atomic.Int64 // events that were waited for and have come
+	next   chan bool    // the request is resumed
+	random *rand.Rand
+}
+
+// wait waits until n events have come.
+func (d *driver) wait(n int64) {
+	for d.come.Load() < n {
+		if d.random.IntN(2) == 0 {
+			d.x.Await()
+			continue
+		}
+		d.x.Suspend(later{})
+		d.drives.Add(-1)
+		if d.x.Park() {
+			<-d.next
+		} else if d.drives.Add(1) != 1 {
+			d.t.Error("two drive one exchange")
+		}
+		d.x.pending = nil
+	}
+}
+
+// TestNoEventIsLostOrMistaken is a model of everything at once.
+func TestNoEventIsLostOrMistaken(t *testing.T) {
+	const requests, waits = 300, 5
+	d := &driver{t: t, next: make(chan bool), random: rand.New(rand.NewPCG(1, 2))}
+	wire := &fakeWire{resumed: func() {
+		if d.drives.Add(1) != 1 {
+			t.Error("two drive one exchange")
+		}
+		d.next <- true
+	}}
+	d.x = NewExchange(nil, wire)
+	d.drives.Store(1)
+	var stop atomic.Bool
+	var producers sync.WaitGroup
+	var want atomic.Int64
+	for i := range 3 {
+		random := rand.New(rand.NewPCG(uint64(i), 7))
+		producers.Go(func() {
+			var old []Waker
+			for !stop.Load() {
+				if k := d.waker.Load(); k != nil {
+					if n := d.come.Load(); n < want.Load() && d.come.CompareAndSwap(n, n+1) {
+						k.Wake()
+					}
+					old = append(old, *k)
+				}
+				if len(old) > 0 {
+					old[random.IntN(len(old))].Wake() // of this request, or of one before
+				}
+				runtime.Gosched()
+			}
+		})
+	}
+	for range requests {
+		k := d.x.Waker()
+		d.waker.Store(&k)
+		for range waits {
+			d.wait(want.Add(1))
+		}
+		d.waker.Store(nil)
+		d.x.Reset()
+		if s := wire.state(d.x); s != running {
+			t.Fatalf("a new request is %s", stateNames[s])
+		}
+	}
+	stop.Store(true)
+	producers.Wait()
+	if s := wire.state(d.x); s != running {
+		t.Errorf("events of requests that have ended left it %s", stateNames[s])
+	}
+}
+
+// FuzzWaiting compares the machine with a model of two booleans, one step a byte.
+func FuzzWaiting(f *testing.F) {
+	f.Add([]byte("epepsese"))
+	f.Add([]byte("aeaoresp"))
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		resumed := make(chan bool, 1)
+		wire := &fakeWire{resumed: func() { resumed <- true }}
+		x := NewExchange(nil, wire)
+		var old []Waker
+		k := x.Waker()
+		var isTold, isSuspended bool
+		for i, b := range steps {
+			switch b % 5 {
+			case 0: // an event
+				if k.Wake(); isSuspended {
+					<-resumed
+				}
+				isTold, isSuspended = !isSuspended, false
+			case 1: // an event of a request before
+				for _, o := range old {
+					o.Wake()
+				}
+			case 2: // the request waits
+				if isSuspended {
+					continue
+				}
+				if isSuspended = x.Park(); isSuspended == isTold {
+					t.Fatalf("step %d: Park is %v", i, isSuspended)
+				}
+				isTold = false
+			case 3: // it awaits an event that is there
+				if isTold {
+					x.Await()
+					isTold = false
+				}
+			case 4: // it ends
+				if isSuspended {
+					continue
+				}
+				old = append(old, k)
+				x.Reset()
+				k, isTold = x.Waker(), false
+			}
+			want := running
+			switch {
+			case isSuspended:
+				want = suspended
+			case isTold:
+				want = told
+			}
+			if got := wire.state(x); got != want {
+				t.Fatalf("step %d: %s, want %s", i, stateNames[got], stateNames[want])
+			}
+		}
+	})
+}
+
+// A request that never waits leaves the machine alone: no timer, no number.
+func TestARequestThatNeverWaitsCostsNothing(t *testing.T) {
+	x := NewExchange(nil, &fakeWire{})
+	word := x.waiting.word.Load()
+	if n := testing.AllocsPerRun(100, x.Reset); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if x.waiting.word.Load() != word {
+		t.Error("its number has moved")
+	}
+}
+
+// Waiting itself allocates nothing either, but for the first time.
+func TestSuspendingAllocatesNothing(t *testing.T) {
+	resumed := make(chan bool, 1)
+	x := NewExchange(nil, &fakeWire{resumed: func() { resumed <- true }})
+	if n := testing.AllocsPerRun(100, func() {
+		k := x.Waker()
+		x.Suspend(later{})
+		k.Wake()
+		x.Park()
+		x.Reset()
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// Sleep ends when its time is over, and for nothing else but the client's leaving.
+func TestSleepEndsInTime(t *testing.T) {
+	resumed := make(chan bool, 1)
+	x := NewExchange(nil, &fakeWire{resumed: func() { resumed <- true }})
+	const d = 20 * time.Millisecond
+	began := time.Now()
+	err := x.Sleep(d)
+	k := x.Waker()
+	for looks := 0; err == errSuspended; looks++ {
+		if looks == 0 {
+			k.Wake() // for nothing
+		}
+		if x.Park() {
+			<-resumed
+		}
+		pending := x.pending
+		x.pending = nil
+		err = pending.Continue(x)
+	}
+	if slept := time.Since(began); slept < d || err != nil {
+		t.Errorf("%v after %s, want nil after %s", err, slept, d)
+	}
+}
