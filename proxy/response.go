@@ -1,10 +1,7 @@
 package proxy
 
 import (
-	"errors"
-	"io"
 	"net"
-	"os"
 	"strconv"
 	"sync"
 )
@@ -126,8 +123,9 @@ func (r *Response) write(p []byte) (int, error) {
 	return n, err
 }
 
-// SendFile sends n bytes of f from off, by the kernel where no filter is installed.
-func (r *Response) SendFile(f *os.File, off, n int64) error {
+// SendFile sends n bytes of f from off, through the filters where there are some;
+// see Stream.
+func (r *Response) SendFile(f File, off, n int64) error {
 	if r.bodyless || n == 0 {
 		return nil
 	}
@@ -140,18 +138,20 @@ func (r *Response) SendFile(f *os.File, off, n int64) error {
 	}
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
-	m, err := io.CopyBuffer(onlyWriter{r}, io.NewSectionReader(f, off, n), *buf)
-	if err == nil && m < n {
-		return errShortFile
+	for n > 0 {
+		p := (*buf)[:min(int64(len(*buf)), n)]
+		if err := ReadFile(f, p, off); err != nil {
+			return err
+		}
+		if _, err := r.Write(p); err != nil {
+			return err
+		}
+		off, n = off+int64(len(p)), n-int64(len(p))
 	}
-	return err
+	return nil
 }
 
-var errShortFile = errors.New("file shrank while it was sent")
-
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
-
-type onlyWriter struct{ io.Writer }
 
 // Flush sends what filters and wire hold back.
 func (r *Response) Flush() error {

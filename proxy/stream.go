@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"os"
 	"time"
 
 	"alicorn/proxy/eventloop"
@@ -23,9 +22,10 @@ type Stream interface {
 	Interim(status int, h *Header) error
 	// Write sends body bytes, perhaps later; p is not kept.
 	Write(p []byte) (int, error)
-	// SendFile sends n bytes of f from offset off. A file that turns out
-	// shorter is an error and the response cannot be completed.
-	SendFile(f *os.File, off, n int64) error
+	// SendFile sends n bytes of f from offset off: it reads and writes what is
+	// small, and leaves what is large to the kernel. ErrFileShrank: the response
+	// cannot be completed.
+	SendFile(f File, off, n int64) error
 	// Flush sends what is queued.
 	Flush() error
 	// Finish ends the body and sends what is queued. It fails when fewer bytes

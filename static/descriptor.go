@@ -1,7 +1,6 @@
 package static
 
 import (
-	"os"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -11,16 +10,12 @@ import (
 // closed when the last of them releases it.
 type descriptor struct {
 	fd   int
-	file *os.File // owns fd once it is not nil: for files that the kernel sends
 	refs atomic.Int32
 }
 
 // newDescriptor returns a descriptor that its caller holds.
-func newDescriptor(fd int, name []byte, size int64) *descriptor {
+func newDescriptor(fd int) *descriptor {
 	d := &descriptor{fd: fd}
-	if size > smallFile {
-		d.file = os.NewFile(uintptr(fd), string(name))
-	}
 	d.refs.Store(1)
 	return d
 }
@@ -39,12 +34,7 @@ func (d *descriptor) hold() bool {
 }
 
 func (d *descriptor) release() {
-	if d.refs.Add(-1) > 0 {
-		return
-	}
-	if d.file != nil {
-		d.file.Close()
-	} else {
+	if d.refs.Add(-1) == 0 {
 		unix.Close(d.fd)
 	}
 }

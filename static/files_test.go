@@ -212,7 +212,7 @@ func TestLogLinesSayWhyAFileIsNotGiven(t *testing.T) {
 
 func TestSmallAndLargeFilesArriveWhole(t *testing.T) {
 	files := map[string]string{}
-	for _, n := range []int{0, 1, 1000, 16 << 10, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1 << 20} {
+	for _, n := range []int{0, 1, 1000, 16 << 10, 32<<10 - 1, 32 << 10, 32<<10 + 1, 64 << 10, 1 << 20} {
 		var b strings.Builder
 		for b.Len() < n {
 			fmt.Fprintf(&b, "%d,", b.Len())

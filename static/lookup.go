@@ -1,7 +1,7 @@
 package static
 
 import (
-	"errors"
+	"io"
 	"os"
 	"sync"
 
@@ -19,7 +19,6 @@ type lookup struct {
 	table *validatorTable
 	stat  unix.Stat_t
 	file  file
-	buf   []byte // for reading small files
 }
 
 // file is what is open. The descriptor is bare because an os.File costs two
@@ -29,20 +28,12 @@ type file struct {
 	size     int64
 	modified int64 // seconds since 1970; 0 when snap is known
 	mode     uint32
-	sender   *os.File    // owns fd once it is not nil
-	shared   *descriptor // owns fd and sender: others use them too
+	shared   *descriptor // owns fd: others use it too
 	content  []byte      // every byte, when it is not nil
 	snap     *snapshot   // what the cache knows of the file; nil: it was not asked
 }
 
-const (
-	openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
-	// smallFile is the size up to which a file is read and written with the
-	// head in one call; larger ones are sent by the kernel.
-	smallFile = 64 << 10
-)
-
-var errShrank = errors.New("file shrank while it was sent")
+const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
 
 var lookups = sync.Pool{New: func() any { return &lookup{name: make([]byte, 0, 256), file: file{fd: -1}} }}
 
@@ -64,8 +55,6 @@ func (lk *lookup) close() {
 	switch f := &lk.file; {
 	case f.shared != nil:
 		f.shared.release()
-	case f.sender != nil:
-		f.sender.Close()
 	case f.fd >= 0:
 		unix.Close(f.fd)
 	}
@@ -152,39 +141,26 @@ func (lk *lookup) send(r *proxy.Response, off, n int64) error {
 	case f.content != nil:
 		_, err := r.Write(f.content[off : off+n])
 		return err
-	case n <= smallFile:
-		return lk.copy(r, off, int(n))
 	}
-	if f.sender == nil {
-		f.sender = os.NewFile(uintptr(f.fd), string(lk.name))
-	}
-	return r.SendFile(f.sender, off, n)
+	return r.SendFile(f, off, n)
 }
 
-func (lk *lookup) copy(r *proxy.Response, off int64, n int) error {
-	if lk.buf == nil {
-		lk.buf = make([]byte, smallFile)
-	}
-	if err := lk.read(lk.buf[:n], off); err != nil {
-		return err
-	}
-	_, err := r.Write(lk.buf[:n])
-	return err
-}
+// Fd is proxy.File's.
+func (f *file) Fd() uintptr { return uintptr(f.fd) }
 
-// read fills p from off.
-func (lk *lookup) read(p []byte, off int64) error {
-	for have := 0; have < len(p); {
-		m, err := unix.Pread(lk.file.fd, p[have:], off+int64(have))
+// ReadAt is proxy.File's.
+func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) {
+		m, err := unix.Pread(f.fd, p[n:], off+int64(n))
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return os.NewSyscallError("read", err)
+			return n, os.NewSyscallError("read", err)
 		case m == 0:
-			return errShrank
+			return n, io.EOF
 		default:
-			have += m
+			n += m
 		}
 	}
-	return nil
+	return n, nil
 }

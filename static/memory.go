@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"alicorn/proxy"
 )
 
 // memory is an open_file_cache_memory directive: how many bytes of files may
@@ -47,7 +49,7 @@ func (m *memory) suits(s *snapshot) bool {
 // is not, or not any more, what s describes.
 func (s *snapshot) readWhole(lk *lookup) (content []byte, ok bool) {
 	content = make([]byte, s.id.size)
-	if err := lk.read(content, 0); err != nil {
+	if err := proxy.ReadFile(&lk.file, content, 0); err != nil {
 		return nil, false
 	}
 	return content, s.unchanged(lk)

@@ -147,7 +147,7 @@ func (m module) answers() []config.Directive {
 // withoutEffect are nginx's directives about how bytes get from disk to socket.
 func withoutEffect() (all []config.Directive) {
 	for _, d := range []struct{ name, why string }{
-		{"sendfile", "files above 64 KiB are sent by the kernel and smaller ones copied, which measured best."},
+		{"sendfile", "files above 32 KiB are sent by the kernel and smaller ones copied, which measured best."},
 		{"aio", "a read that waits for the disk holds no other request up."},
 		{"aio_write", "a write that waits for the disk holds no other request up."},
 		{"directio", "files go through the system's cache."},

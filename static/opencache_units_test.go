@@ -137,7 +137,7 @@ func TestADescriptorIsClosedByItsLastHolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := newDescriptor(fd, nil, 1)
+	d := newDescriptor(fd)
 	var st unix.Stat_t
 	for i, step := range []func() bool{d.hold, func() bool { d.release(); return unix.Fstat(fd, &st) == nil }, func() bool { d.release(); return unix.Fstat(fd, &st) != nil }, func() bool { return !d.hold() }} {
 		if !step() {

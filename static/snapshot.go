@@ -44,8 +44,8 @@ func newSnapshot(lk *lookup, table *validatorTable, err error) *snapshot {
 		return s
 	}
 	s.v = table.of(f.modified, f.size)
-	s.open = newDescriptor(f.fd, lk.key(), f.size)
-	f.shared, f.sender, f.snap = s.open, s.open.file, s
+	s.open = newDescriptor(f.fd)
+	f.shared, f.snap = s.open, s
 	return s
 }
 
@@ -70,7 +70,7 @@ func (s *snapshot) give(lk *lookup) (ok bool) {
 	if !s.open.hold() {
 		return false
 	}
-	lk.file = file{fd: s.open.fd, mode: s.mode, size: s.id.size, snap: s, shared: s.open, sender: s.open.file}
+	lk.file = file{fd: s.open.fd, mode: s.mode, size: s.id.size, snap: s, shared: s.open}
 	if !s.unchanged(lk) {
 		lk.close()
 		return false

@@ -1,14 +1,13 @@
 package http1
 
 import (
-	"errors"
-	"io"
-	"os"
 	"sync"
+
+	"alicorn/proxy"
 )
 
 // SendFile sends part of a file; see proxy.Stream.
-func (c *conn) SendFile(f *os.File, off, n int64) error {
+func (c *conn) SendFile(f proxy.File, off, n int64) error {
 	if c.err != nil {
 		return c.err
 	}
@@ -36,23 +35,20 @@ const copyLimit = 32 << 10
 
 var fileBuffers = sync.Pool{New: func() any { b := make([]byte, copyLimit); return &b }}
 
-func (c *conn) copyFile(f *os.File, off, n int64) error {
+func (c *conn) copyFile(f proxy.File, off, n int64) error {
 	buf := fileBuffers.Get().(*[]byte)
 	defer fileBuffers.Put(buf)
 	defer c.rest()
 	for n > 0 {
-		m, err := f.ReadAt((*buf)[:min(int64(len(*buf)), n)], off)
-		if m == 0 {
-			if err == nil || err == io.EOF {
-				err = errShrank
-			}
+		p := (*buf)[:min(int64(len(*buf)), n)]
+		if err := proxy.ReadFile(f, p, off); err != nil {
 			return err
 		}
-		if _, err := c.Write((*buf)[:m]); err != nil {
+		if _, err := c.Write(p); err != nil {
 			return err
 		}
-		off, n = off+int64(m), n-int64(m)
-		c.share(m, n)
+		off, n = off+int64(len(p)), n-int64(len(p))
+		c.share(len(p), n)
 	}
 	return nil
 }
@@ -90,5 +86,3 @@ func (c *conn) rest() {
 		c.sock.Rest()
 	}
 }
-
-var errShrank = errors.New("file shrank while it was sent")

@@ -1,10 +1,11 @@
 package http1
 
 import (
-	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"alicorn/proxy"
 )
 
 // fileSend is one call in progress to the kernel. Its methods are what
@@ -42,7 +43,7 @@ func (f *fileSend) sendfile(fd uintptr) bool {
 
 // kernelSend sends the queued head, marked as not the last, and then the file
 // by sendfile(2).
-func (c *conn) kernelSend(f *os.File, off, n int64) error {
+func (c *conn) kernelSend(f proxy.File, off, n int64) error {
 	if c.file == nil {
 		c.file = &fileSend{}
 		c.file.msg, c.file.io = c.file.message, c.file.sendfile
@@ -63,7 +64,7 @@ func (c *conn) kernelSend(f *os.File, off, n int64) error {
 			return err
 		}
 		if s.sent == 0 {
-			return errShrank
+			return proxy.ErrFileShrank
 		}
 		n -= int64(s.sent)
 		c.share(s.sent, n)

@@ -2,14 +2,14 @@
 
 package http1
 
-import "os"
+import "alicorn/proxy"
 
 // fileSend is needed where the kernel sends files.
 type fileSend struct{}
 
 // kernelSend copies: the system's sendfile differs, and this platform is for
 // development.
-func (c *conn) kernelSend(f *os.File, off, n int64) error {
+func (c *conn) kernelSend(f proxy.File, off, n int64) error {
 	if c.left >= 0 {
 		c.left += n
 	}

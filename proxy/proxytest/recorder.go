@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -191,7 +190,7 @@ func (r *Recorder) Write(p []byte) (int, error) {
 }
 
 // SendFile keeps the file's bytes.
-func (r *Recorder) SendFile(f *os.File, off, n int64) error {
+func (r *Recorder) SendFile(f proxy.File, off, n int64) error {
 	m, err := io.Copy(writerOnly{r}, io.NewSectionReader(f, off, n))
 	if err == nil && m < n {
 		err = io.ErrUnexpectedEOF
