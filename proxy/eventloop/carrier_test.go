@@ -75,7 +75,11 @@ func TestACarrierGathersUntilItIsTold(t *testing.T) {
 			if got := pieces(t, peer, 11); len(got) != 1 || k.Gathered() {
 				t.Errorf("it came in pieces of %v", got)
 			}
-			peer.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			wait := 20 * time.Millisecond
+			if c.ends {
+				wait = patience
+			}
+			peer.SetReadDeadline(time.Now().Add(wait))
 			if _, err := peer.Read(make([]byte, 1)); c.ends != (err == io.EOF) {
 				t.Errorf("then %v", err)
 			}

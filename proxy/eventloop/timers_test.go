@@ -28,6 +28,7 @@ func TestIdleTimeouts(t *testing.T) {
 			conn, peer := pair(t, g.Next())
 			idle, expired := make(chan time.Time, 1), make(chan time.Time, 1)
 			again := c.again
+			began := time.Now() // before the loop sets the timeout
 			start(t, conn, func(*Turn) {
 				if conn.Expired() {
 					expired <- time.Now()
@@ -43,15 +44,14 @@ func TestIdleTimeouts(t *testing.T) {
 				}
 				idle <- began
 			}, c.timeout)
-			began := time.Now()
 			for range c.again {
 				peer.Write([]byte("x"))
 				began = within(t, idle, "idling")
 			}
 			end := within(t, expired, "the timeout")
 			// The turn's time is that of its readiness: a little before the handler's.
-			if d := end.Sub(began); d < c.least-5*time.Millisecond || d > c.least+2*time.Second {
-				t.Errorf("expired after %s, want %s", d, c.least)
+			if d := end.Sub(began); d < c.least-5*time.Millisecond {
+				t.Errorf("expired after %s, want %s at least", d, c.least)
 			}
 		})
 	}
@@ -69,10 +69,14 @@ func TestALongHandlersIdleTimeoutBeginsAtItsEnd(t *testing.T) {
 			return
 		}
 		c.TryRead(make([]byte, 2))
-		for end := time.Now().Add(150 * time.Millisecond); time.Now().Before(end); { // the watch takes the lead
+		end := time.Now().Add(150 * time.Millisecond)
+		for time.Now().Before(end) { // the watch takes the lead
 		}
-		if !turn.Left() || time.Since(turn.Now()) > 50*time.Millisecond {
-			t.Errorf("left %v, its time is %s old", turn.Left(), time.Since(turn.Now()))
+		for !turn.Left() && time.Since(end) < patience {
+			runtime.Gosched()
+		}
+		if old := end.Sub(turn.Now()); !turn.Left() || old > 50*time.Millisecond {
+			t.Errorf("left %v, its time is %s old", turn.Left(), old)
 		}
 		idled = time.Now()
 		c.Idle(100 * time.Millisecond)
@@ -100,7 +104,7 @@ func TestDeadlinesOfReadAndWrite(t *testing.T) {
 			c.SetReadTimeout(short)
 			read1(c)
 			c.SetReadTimeout(later)
-		}, read1, later},
+		}, read1, short + later},
 		{"moved earlier", func(c *Conn) { c.SetReadDeadline(time.Now().Add(time.Hour)); c.SetReadDeadline(time.Now().Add(short)) }, read1, short},
 		{"write deadline", func(c *Conn) { c.SetWriteDeadline(time.Now().Add(short)) }, write1, short},
 		{"write timeout", func(c *Conn) { c.SetWriteTimeout(short) }, write1, short},
@@ -113,11 +117,11 @@ func TestDeadlinesOfReadAndWrite(t *testing.T) {
 			}
 			defer conn.Close()
 			fill(t, conn)
+			began := time.Now() // before the deadline is set
 			c.set(conn)
-			began := time.Now()
 			err := c.wait(conn)
-			if d := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || d < c.want-5*time.Millisecond || d > c.want+2*time.Second {
-				t.Errorf("%v after %s, want %s", err, d, c.want)
+			if d := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || d < c.want-5*time.Millisecond {
+				t.Errorf("%v after %s, want %s at least", err, d, c.want)
 			}
 		})
 	}
