@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"alicorn/appserver/wire"
+	"alicorn/appserver/wire/wiretest"
 	"alicorn/config"
 )
 
@@ -78,7 +80,7 @@ func (c *modelClient) Silent() bool { return false }
 // modelWorker is a worker and, in place of its process, what that would do.
 type modelWorker struct {
 	*worker
-	side    *fakeLane
+	side    *wiretest.Lane
 	theirs  *os.File
 	running []*modelRequest
 	until   int // the step before which it is stopped
@@ -102,21 +104,23 @@ func (m *model) join() {
 	m.number++
 	threads := m.regime.threads
 	w := &worker{pool: m.pool, name: fmt.Sprintf("web:%d", m.number), number: m.number, threads: threads, slots: make([]slot, threads),
-		table: make([]*request, threads+ahead), depth: 1, page: make(page, pageStride*threads), process: &fake{}, progress: m.now.UnixNano()}
+		table: make([]*request, threads+ahead), depth: 1, page: make(wire.Page, wire.PageStride*threads), process: &fake{}, progress: m.now.UnixNano()}
 	for i := range w.table {
 		w.free = append(w.free, uint16(len(w.table)-1-i))
 	}
 	mw := &modelWorker{worker: w, running: make([]*modelRequest, threads)}
 	var err error
-	if w.channel, mw.theirs, err = newChannel(nil); err != nil {
+	if w.channel, mw.theirs, err = wire.NewChannel(nil); err != nil {
 		m.t.Fatal(err)
 	}
 	var memory *os.File
-	if w.lane, memory, err = newLane(threads + ahead); err != nil {
+	if w.lane, memory, err = wire.NewLane(threads+ahead, 0); err != nil {
 		m.t.Fatal(err)
 	}
-	memory.Close()
-	mw.side = &fakeLane{size: w.lane.size, mem: w.lane.mem}
+	mw.side, err = wiretest.Map(memory, w.lane.Geometry())
+	if memory.Close(); err != nil {
+		m.t.Fatal(err)
+	}
 	m.workers = append(m.workers, mw)
 	m.pool.mu.Lock()
 	m.pool.workers = append(m.pool.workers, w)
@@ -135,9 +139,9 @@ func (m *model) arrive() {
 	r := newRequest()
 	size := 64
 	if m.chance(m.regime.large) {
-		size = laneEntry + 100
+		size = wire.LaneEntry + 100
 	}
-	r.frame = append(appendHeader(r.frame[:0], frameRequest, 0, 0), make([]byte, size)...)
+	r.frame = append(wire.AppendHeader(r.frame[:0], wire.KindRequest, 0, 0), make([]byte, size)...)
 	client := &modelClient{}
 	r.waiter.client, r.waiter.began = client, m.now
 	m.live[r] = &modelRequest{request: r, client: client, cost: m.regime.costs[m.rnd.IntN(len(m.regime.costs))]}
@@ -148,13 +152,13 @@ func (m *model) arrive() {
 
 // receive has w take the next request, as a thread of it does.
 func (m *model) receive(w *modelWorker, slot int) bool {
-	id, ok := w.side.take()
-	for b := make([]byte, maxFrame); !ok; {
+	id, ok := w.side.Take()
+	for b := make([]byte, wire.MaxFrame); !ok; {
 		n, _, _, _, err := unix.Recvmsg(int(w.theirs.Fd()), b, nil, unix.MSG_DONTWAIT)
 		if err != nil || n == 0 {
 			return false
 		}
-		if ok = b[0] == frameRequest; ok {
+		if ok = b[0] == wire.KindRequest; ok {
 			id = binary.LittleEndian.Uint32(b[4:])
 		}
 	}
@@ -196,7 +200,7 @@ func (m *model) work(w *modelWorker) {
 				if m.chance(50) {
 					break // taken, and not started yet
 				}
-				binary.LittleEndian.PutUint32(w.page[slot*pageStride:], r.id)
+				binary.LittleEndian.PutUint32(w.page[slot*wire.PageStride:], r.id)
 				r.started, r.due = true, m.step+r.cost
 			}
 			if m.step < r.due {
@@ -271,9 +275,10 @@ func (m *model) die(w *modelWorker) {
 	p.workers = slices.DeleteFunc(p.workers, func(v *worker) bool { return v == w.worker })
 	p.settle(w.worker, Exit{Code: 1})
 	p.mu.Unlock()
-	w.channel.close()
+	w.channel.Close()
 	w.theirs.Close()
-	w.lane.close()
+	w.lane.Close()
+	w.side.Close()
 }
 
 // retire lets w end what it runs, and go.

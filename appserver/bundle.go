@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"sync"
+
+	"alicorn/appserver/wire"
 )
 
 //go:embed python/__main__.py python/alicorn/*.py
@@ -25,7 +27,7 @@ func (b *bundle) open() (*os.File, error) {
 	b.once.Do(func() {
 		data, err := zipWorker()
 		if err == nil {
-			b.file, err = sealedFile("alicorn-worker.zip", data)
+			b.file, err = wire.SealedFile("alicorn-worker.zip", data)
 		}
 		if err != nil {
 			b.err = fmt.Errorf("cannot prepare the worker's code: %w", err)

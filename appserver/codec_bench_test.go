@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 )
 
@@ -94,10 +95,10 @@ func BenchmarkHead(b *testing.B) {
 }
 
 func BenchmarkFrame(b *testing.B) {
-	data := append(append(appendHeader(nil, frameHead, flagEnd, 7), sizedHead("200 OK", "Content-Length", "13")...), "Hello, World!"...)
+	data := append(append(wire.AppendHeader(nil, wire.KindHead, wire.FlagEnd, 7), sizedHead("200 OK", "Content-Length", "13")...), "Hello, World!"...)
 	b.ReportAllocs()
 	for b.Loop() {
-		if f, err := parseFrame(data); err != nil || string(f.payload) != "Hello, World!" {
+		if f, err := wire.ParseFrame(data); err != nil || string(f.Payload) != "Hello, World!" {
 			b.Fatalf("%+v, %v", f, err)
 		}
 	}

@@ -1,7 +1,6 @@
 package appserver
 
 import (
-	"bytes"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 )
 
@@ -67,7 +67,7 @@ print(marshal.dumps({"a": [1, -2, 1 << 40, None, True, False, b"b", ("t",)]}, 2)
 			t.Errorf("%s: head %+v, %v", python, h, err)
 		}
 		encoded, _ = hex.DecodeString(lines[1])
-		v, err := decode(encoded)
+		v, err := wire.Decode(encoded)
 		want := map[string]any{"a": []any{int64(1), int64(-2), int64(1 << 40), nil, true, false, []byte("b"), []any{"t"}}}
 		if err != nil || !reflect.DeepEqual(v, want) {
 			t.Errorf("%s: %v, %v", python, v, err)
@@ -75,39 +75,15 @@ print(marshal.dumps({"a": [1, -2, 1 << 40, None, True, False, b"b", ("t",)]}, 2)
 	}
 }
 
-func TestMalformedMarshalIsRefused(t *testing.T) {
-	deep := bytes.Repeat([]byte("[\x01\x00\x00\x00"), 6)
-	for _, c := range []struct {
-		name string
-		data []byte
-	}{
-		{"empty", nil}, {"unknown type", []byte("c")}, {"string past the end", []byte("u\xff\x00\x00\x00a")},
-		{"huge list", []byte("[\xff\xff\xff\x7f")}, {"too deep", append(deep, 'N')}, {"rest", []byte("NN")},
-		{"key that is no str", []byte("{i\x01\x00\x00\x00N0")}, {"dict without its end", []byte("{")},
-		{"long past 64 bits", append([]byte("l\x06\x00\x00\x00"), bytes.Repeat([]byte{1}, 12)...)},
-		{"long of large digits", []byte("l\x01\x00\x00\x00\xff\xff")}, {"reference", []byte("r\x00\x00\x00\x00")},
-	} {
-		if v, err := decode(c.data); err == nil {
-			t.Errorf("%s: %v", c.name, v)
-		}
-	}
-}
-
-func FuzzDecode(f *testing.F) {
-	f.Add(appendValue(nil, map[string]any{"a": []string{"b"}, "n": 1, "t": true, "x": nil}))
-	f.Add([]byte("l\x03\x00\x00\x00\x01\x00\x02\x00\x03\x00"))
-	f.Fuzz(func(t *testing.T, data []byte) { decode(data) })
-}
-
 func FuzzFrame(f *testing.F) {
-	f.Add(append(appendHeader(nil, frameHead, flagEnd, 1), sizedHead("200 OK", "Content-Length", "3")...))
-	f.Add(appendHeader(nil, frameData, 0, 7))
+	f.Add(append(wire.AppendHeader(nil, wire.KindHead, wire.FlagEnd, 1), sizedHead("200 OK", "Content-Length", "3")...))
+	f.Add(wire.AppendHeader(nil, wire.KindData, 0, 7))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		fr, err := parseFrame(data)
-		if err != nil || fr.kind != frameHead {
+		fr, err := wire.ParseFrame(data)
+		if err != nil || fr.Kind != wire.KindHead {
 			return
 		}
-		h, err := parseHead(string(fr.sized))
+		h, err := parseHead(string(fr.Sized))
 		if err != nil {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 )
 
@@ -121,11 +122,11 @@ func (p *Pool) give(w *worker, r *request) bool {
 	inLane := w.lane != nil && w.putInLane(r)
 	err := error(nil)
 	if !inLane {
-		err = w.channel.send(b, r.rights)
+		err = w.channel.Send(b, r.rights)
 	}
 	if err == nil {
 		if w.lane != nil && !inLane {
-			w.lane.misfit = r.id
+			w.misfit = r.id
 		}
 		w.newest, p.newest = max(w.newest, r.arrival), max(p.newest, r.arrival)
 		p.weary(w)
@@ -153,16 +154,16 @@ func isTransient(err error) bool {
 // does not fit; while it holds that, later requests queue behind it.
 func (w *worker) putInLane(r *request) bool {
 	l := w.lane
-	fits := r.rights == nil && len(r.frame) <= laneEntry-4 && w.hasReceived(l.ids[l.puts&(l.size-1)])
-	if !fits || !w.hasReceived(l.misfit) {
+	fits := r.rights == nil && len(r.frame) <= wire.LaneEntry-4 && w.hasReceived(l.Next())
+	if !fits || !w.hasReceived(w.misfit) {
 		return false
 	}
-	l.put(r.id, r.frame)
-	if l.waiting() {
+	l.Put(r.id, r.frame)
+	if l.Waiting() {
 		// A worker that is woken for a turn's first request, and finds it alone,
 		// sleeps again before the second: it is woken when the turn is over.
 		w.owesWake.Store(true)
-		if l.asleep.Load() {
+		if l.Asleep() {
 			w.wake()
 		}
 	}
@@ -178,8 +179,8 @@ func (w *worker) hasReceived(id uint32) bool {
 // wake has a worker that waits for its channel look at its lane. The pool's
 // lock is held.
 func (w *worker) wake() {
-	if w.owesWake.Swap(false) && w.lane.waiting() {
-		w.channel.send(appendHeader(w.wakeUp[:0], frameWake, 0, 0), nil)
+	if w.owesWake.Swap(false) && w.lane.Waiting() {
+		w.channel.Send(wire.AppendHeader(w.wakeUp[:0], wire.KindWake, 0, 0), nil)
 	}
 }
 

@@ -8,8 +8,7 @@
 //	Rollout    brings up the apps of one generation: each keeps its pool or gets a new one
 //	attempt    a new pool that takes over from the one that serves once it is ready
 //	Pool       the workers of one version of an app; one goroutine reconciles them
-//	worker     one process: its channel, its table of outstanding requests
-//	lane       the memory shared with a worker, beside its channel
+//	worker     one process: its table of outstanding requests, and its wire.Channel, wire.Lane
 //	request    one Exchange's request on its way through queue, worker and back
 //	waiter     the Exchange's side of it: suspended, or awaiting blocks of the response
 //

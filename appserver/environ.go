@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 )
 
@@ -14,12 +15,12 @@ import (
 type environKey string
 
 func keyOf(name string) environKey {
-	return environKey(string([]byte{typeShortASCII, byte(len(name))}) + name)
+	return environKey(string([]byte{wire.TypeShortASCII, byte(len(name))}) + name)
 }
 
 var (
 	keyMethod      = keyOf("REQUEST_METHOD")
-	keyScript      = keyOf("SCRIPT_NAME") + environKey([]byte{typeShortASCII, 0})
+	keyScript      = keyOf("SCRIPT_NAME") + environKey([]byte{wire.TypeShortASCII, 0})
 	keyPath        = keyOf("PATH_INFO")
 	keyQuery       = keyOf("QUERY_STRING")
 	keyRaw         = keyOf("RAW_URI")
@@ -34,7 +35,7 @@ var (
 	keyServer      = keyOf("SERVER_NAME")
 	keyPort        = keyOf("SERVER_PORT")
 	keyScheme      = keyOf("wsgi.url_scheme")
-	keyHTTPS       = keyOf("HTTPS") + environKey(append([]byte{typeShortASCII, 2}, "on"...))
+	keyHTTPS       = keyOf("HTTPS") + environKey(append([]byte{wire.TypeShortASCII, 2}, "on"...))
 	keyType        = keyOf("CONTENT_TYPE")
 	keyLength      = keyOf("CONTENT_LENGTH")
 	keyHost        = keyOf("HTTP_HOST")
@@ -54,7 +55,7 @@ func appendEnviron(dst []byte, x *proxy.Exchange, way *forwarding, length int64)
 	r := &x.Req
 	trusted := way.trusts(x.Conn)
 	scheme := schemeOf(r, trusted, way)
-	dst = append(dst, typeDict)
+	dst = append(dst, wire.TypeDict)
 	dst = appendPair(dst, keyMethod, r.Method)
 	dst = append(dst, keyScript...)
 	dst = appendPair(dst, keyPath, r.Asked)
@@ -80,7 +81,7 @@ func appendEnviron(dst []byte, x *proxy.Exchange, way *forwarding, length int64)
 	if length >= 0 {
 		var digits [20]byte
 		text := strconv.AppendInt(digits[:0], length, 10)
-		dst = append(append(dst, keyLength...), typeShortASCII, byte(len(text)))
+		dst = append(append(dst, keyLength...), wire.TypeShortASCII, byte(len(text)))
 		dst = append(dst, text...)
 	}
 	rules := fieldRules{underscores: x.Core().Underscores}
@@ -92,7 +93,7 @@ func appendEnviron(dst []byte, x *proxy.Exchange, way *forwarding, length int64)
 		rules.noForwardedFor = true
 		dst = appendChain(dst, x)
 	}
-	return append(appendFields(dst, r, rules), typeNull)
+	return append(appendFields(dst, r, rules), wire.TypeNull)
 }
 
 // appendProxied appends, as gunicorn does, what a header of the PROXY protocol says
@@ -112,7 +113,7 @@ func appendProxied(dst []byte, c *proxy.Conn) []byte {
 }
 
 func appendPair(dst []byte, k environKey, v string) []byte {
-	return appendText(append(dst, k...), v)
+	return wire.AppendText(append(dst, k...), v)
 }
 
 // serverName returns a name that is never empty, as PEP 3333 asks.
@@ -194,7 +195,7 @@ func appendFields(dst []byte, r *proxy.Request, rules fieldRules) []byte {
 			}
 		}
 		if repeated&mark(f.Name) == 0 {
-			dst = appendText(appendFieldName(dst, f), f.Value)
+			dst = wire.AppendText(appendFieldName(dst, f), f.Value)
 			continue
 		}
 		switch {
@@ -325,14 +326,14 @@ func appendField(dst []byte, h *proxy.Header, i int, chain []link) []byte {
 	dst = appendFieldName(dst, f)
 	j := nextOf(h, i, chain)
 	if j == 0 {
-		return appendText(dst, f.Value)
+		return wire.AppendText(dst, f.Value)
 	}
 	var joined strings.Builder
 	for joined.WriteString(f.Value); j != 0; j = nextOf(h, j, chain) {
 		joined.WriteString(sep)
 		joined.WriteString(h.At(j).Value)
 	}
-	return appendText(dst, joined.String())
+	return wire.AppendText(dst, joined.String())
 }
 
 // appendFieldName appends the key of a field.
@@ -353,9 +354,9 @@ func appendFieldName(dst []byte, f proxy.Field) []byte {
 func appendFieldKey(dst []byte, name string) []byte {
 	n := len(name) + len("HTTP_")
 	if n < 256 {
-		dst = append(dst, typeShortASCII, byte(n))
+		dst = append(dst, wire.TypeShortASCII, byte(n))
 	} else {
-		dst = binary.LittleEndian.AppendUint32(append(dst, typeUnicode), uint32(n))
+		dst = binary.LittleEndian.AppendUint32(append(dst, wire.TypeUnicode), uint32(n))
 	}
 	dst = append(dst, "HTTP_"...)
 	for i := range len(name) {

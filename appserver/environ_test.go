@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 	"alicorn/proxy/proxytest"
 	"alicorn/proxy/realip"
@@ -15,21 +16,22 @@ import (
 // "KEY=value" lines.
 func environFields(t *testing.T, r *proxy.Request) string {
 	t.Helper()
-	return pairsOf(t, decoder{data: appendFields(nil, r, fieldRules{})})
+	return pairsOf(t, wire.NewDecoder(appendFields(nil, r, fieldRules{})))
 }
 
-func pairsOf(t *testing.T, d decoder) string {
+func pairsOf(t *testing.T, d wire.Decoder) string {
 	t.Helper()
 	var b strings.Builder
-	for i := 0; len(d.data) > 0; i++ {
-		kind := d.byte()
+	for i := 0; len(d.Rest()) > 0; i++ {
+		kind := d.Byte()
 		var text []byte
-		if kind == typeShortASCII {
-			n := int(d.byte())
-			text, d.data = d.data[:n], d.data[n:]
+		if kind == wire.TypeShortASCII {
+			for range d.Byte() {
+				text = append(text, d.Byte())
+			}
 		} else {
 			var err error
-			if text, err = d.bytes(); kind != typeUnicode || err != nil {
+			if text, err = d.Bytes(); kind != wire.TypeUnicode || err != nil {
 				t.Fatalf("field %d is of type %q: %v", i, kind, err)
 			}
 		}
@@ -209,7 +211,7 @@ func TestNamesWithAnUnderscoreAreSeenWhereTheyAreKept(t *testing.T) {
 		for _, l := range c.lines {
 			r.Header.Add(l[0], l[1])
 		}
-		d := decoder{data: appendFields(nil, &r, c.rules)}
+		d := wire.NewDecoder(appendFields(nil, &r, c.rules))
 		if got := pairsOf(t, d); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
@@ -225,7 +227,7 @@ func TestAUnixSocketHasThePortOfItsScheme(t *testing.T) {
 			x.Req.Header.Add("X-Forwarded-Proto", forwarded)
 		}
 		data := appendEnviron(nil, x, &forwarding{keep: true}, -1)
-		if got := pairsOf(t, decoder{data: data[1 : len(data)-1]}); !strings.Contains(got, "SERVER_PORT="+want+"\n") {
+		if got := pairsOf(t, wire.NewDecoder(data[1:len(data)-1])); !strings.Contains(got, "SERVER_PORT="+want+"\n") {
 			t.Errorf("X-Forwarded-Proto %q: want port %s in\n%s", forwarded, want, got)
 		}
 	}

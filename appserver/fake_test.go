@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 	"alicorn/proxy/proxytest"
 )
@@ -49,17 +50,17 @@ func (l *fakes) launch(o Order) (Process, error) {
 		return nil, err
 	}
 	f.channel = fd
-	if f.page, err = unix.Mmap(int(o.Files[filePage].Fd()), 0, pageStride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if f.page, err = unix.Mmap(int(o.Files[filePage].Fd()), 0, wire.PageStride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, err
 	}
-	if o.Lane != (Geometry{}) {
-		if f.lane, err = newFakeLane(o.Files[fileBell+1]); err != nil {
+	if o.Lane != (wire.Geometry{}) {
+		if f.lane, err = newFakeLane(o.Files[fileBell+1], o.Lane); err != nil {
 			return nil, err
 		}
 	}
 	l.all = append(l.all, f)
 	l.wg.Go(func() {
-		f.send(frameReady, 0, 0, appendValue(nil, map[string]any{"version": "3"}))
+		f.send(wire.KindReady, 0, 0, wire.AppendValue(nil, map[string]any{"version": "3"}))
 		l.script(f)
 		unix.Munmap(f.page)
 		f.lane.close()
@@ -89,12 +90,12 @@ func (f *fake) receive() (uint32, bool) {
 }
 
 func (f *fake) frame() ([]byte, bool) {
-	b := make([]byte, maxFrame)
+	b := make([]byte, wire.MaxFrame)
 	for {
 		p := []unix.PollFd{{Fd: int32(f.channel), Events: unix.POLLIN}}
 		unix.Poll(p, 20)
 		n, _, _, _, err := unix.Recvmsg(f.channel, b, nil, unix.MSG_DONTWAIT)
-		if err == nil && n >= headerSize {
+		if err == nil && n >= wire.HeaderSize {
 			return b[:n], true
 		}
 		if err == nil && n == 0 {
@@ -109,7 +110,7 @@ func (f *fake) frame() ([]byte, bool) {
 }
 
 func (f *fake) send(kind, flags byte, id uint32, rest []byte) {
-	f.raw(append(appendHeader(nil, kind, flags, id), rest...))
+	f.raw(append(wire.AppendHeader(nil, kind, flags, id), rest...))
 }
 
 func (f *fake) raw(b []byte) { unix.Sendto(f.channel, b, unix.MSG_NOSIGNAL, nil) }
@@ -119,18 +120,18 @@ func (f *fake) start(id uint32) { binary.LittleEndian.PutUint32(f.page, id) }
 // answer sends a whole response.
 func (f *fake) answer(id uint32, body string) {
 	f.start(id)
-	f.send(frameHead, flagEnd, id, append(sizedHead("200 OK"), body...))
+	f.send(wire.KindHead, wire.FlagEnd, id, append(sizedHead("200 OK"), body...))
 }
 
 func sizedHead(status string, fields ...string) []byte {
-	h := binary.LittleEndian.AppendUint32([]byte{typeTuple}, 3)
-	h = appendValue(h, status)
-	h = binary.LittleEndian.AppendUint32(append(h, typeList), uint32(len(fields)/2))
+	h := binary.LittleEndian.AppendUint32([]byte{wire.TypeTuple}, 3)
+	h = wire.AppendValue(h, status)
+	h = binary.LittleEndian.AppendUint32(append(h, wire.TypeList), uint32(len(fields)/2))
 	for i := 0; i+1 < len(fields); i += 2 {
-		h = binary.LittleEndian.AppendUint32(append(h, typeTuple), 2)
-		h = appendValue(appendValue(h, fields[i]), fields[i+1])
+		h = binary.LittleEndian.AppendUint32(append(h, wire.TypeTuple), 2)
+		h = wire.AppendValue(wire.AppendValue(h, fields[i]), fields[i+1])
 	}
-	h = append(h, typeNone)
+	h = append(h, wire.TypeNone)
 	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(h))), h...)
 }
 
@@ -206,18 +207,20 @@ func TestABreachOfTheProtocolCostsTheWorker(t *testing.T) {
 	}{
 		{"short", func(f *fake, id uint32) { f.raw([]byte("abc")) }},
 		{"unknown type", func(f *fake, id uint32) { f.send('?', 0, id, []byte("x")) }},
-		{"unknown id", func(f *fake, id uint32) { f.send(frameHead, flagEnd, id+1, head) }},
+		{"unknown id", func(f *fake, id uint32) { f.send(wire.KindHead, wire.FlagEnd, id+1, head) }},
 		{"slot", func(f *fake, id uint32) {
-			b := append(appendHeader(nil, frameHead, flagEnd, id), head...)
+			b := append(wire.AppendHeader(nil, wire.KindHead, wire.FlagEnd, id), head...)
 			b[2] = 9
 			f.raw(b)
 		}},
-		{"length past the frame", func(f *fake, id uint32) { f.send(frameHead, flagEnd, id, []byte{255, 255, 255, 255}) }},
-		{"not marshal", func(f *fake, id uint32) { f.send(frameHead, flagEnd, id, []byte("\x03\x00\x00\x00abc")) }},
-		{"data before the head", func(f *fake, id uint32) { f.send(frameData, flagEnd, id, []byte("x")) }},
-		{"split response", func(f *fake, id uint32) { f.send(frameHead, flagEnd, id, sizedHead("200 OK", "X", "a\r\nB: c")) }},
-		{"interim status", func(f *fake, id uint32) { f.send(frameHead, flagEnd, id, sizedHead("101 Switching")) }},
-		{"file without a descriptor", func(f *fake, id uint32) { f.send(frameHead, flagEnd|flagFile, id, head) }},
+		{"length past the frame", func(f *fake, id uint32) { f.send(wire.KindHead, wire.FlagEnd, id, []byte{255, 255, 255, 255}) }},
+		{"not marshal", func(f *fake, id uint32) { f.send(wire.KindHead, wire.FlagEnd, id, []byte("\x03\x00\x00\x00abc")) }},
+		{"data before the head", func(f *fake, id uint32) { f.send(wire.KindData, wire.FlagEnd, id, []byte("x")) }},
+		{"split response", func(f *fake, id uint32) {
+			f.send(wire.KindHead, wire.FlagEnd, id, sizedHead("200 OK", "X", "a\r\nB: c"))
+		}},
+		{"interim status", func(f *fake, id uint32) { f.send(wire.KindHead, wire.FlagEnd, id, sizedHead("101 Switching")) }},
+		{"file without a descriptor", func(f *fake, id uint32) { f.send(wire.KindHead, wire.FlagEnd|wire.FlagFile, id, head) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newFakeSite(t, "workers 1; ", func(f *fake) {
@@ -251,11 +254,11 @@ func TestASlotCannotSendMoreThanItsCredit(t *testing.T) {
 		size int
 		ok   bool
 	}{{60000, true}, {60000, true}, {60000, true}, {60000, true}, {60000, false}} {
-		kind := byte(frameData)
+		kind := byte(wire.KindData)
 		if i == 0 {
-			kind = frameHead
+			kind = wire.KindHead
 		}
-		if err := w.accept(r, frame{kind: kind, payload: make([]byte, c.size)}, i == 0); (err == nil) != c.ok {
+		if err := w.accept(r, wire.Frame{Kind: kind, Payload: make([]byte, c.size)}, i == 0); (err == nil) != c.ok {
 			t.Errorf("block %d: %v", i, err)
 		}
 	}

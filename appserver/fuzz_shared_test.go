@@ -5,6 +5,9 @@ package appserver
 import (
 	"encoding/binary"
 	"testing"
+
+	"alicorn/appserver/wire"
+	"alicorn/appserver/wire/wiretest"
 )
 
 // hostile is a worker whose shared words an attacker writes, between any two
@@ -13,20 +16,29 @@ type hostile struct {
 	t    *testing.T
 	pool *Pool
 	w    *worker
+	side *wiretest.Lane  // where the attacker writes
 	live map[uint32]bool // ids that the front has put and neither got back nor answered
+
+	puts, reads uint32 // the front's counts
 }
 
 func newHostile(t *testing.T) *hostile {
-	ours, _ := newTestLane(t, 1+ahead)
+	ours, theirs := wiretest.Pair(t, 1+ahead)
 	p := newPool(NewRuntime(Options{}), &App{Name: "web", Threads: 1})
 	p.events = make(chan event, 1<<12)
-	status, file, err := newPage(1)
+	status, file, err := wire.NewPage(1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	file.Close()
+	link, end, err := wire.NewChannel(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end.Close()
+	link.Close() // nothing goes by it
 	w := &worker{pool: p, name: "web:1", threads: 1, slots: make([]slot, 1), heads: heads{}, lane: ours, page: status,
-		channel: &channel{taken: -1}, table: make([]*request, 1+ahead), state: Ready}
+		channel: link, table: make([]*request, 1+ahead), state: Ready}
 	for i := range w.table {
 		w.free = append(w.free, uint16(len(w.table)-1-i))
 	}
@@ -37,35 +49,35 @@ func newHostile(t *testing.T) *hostile {
 	bell.Close() // ringing it fails, and nobody minds
 	t.Cleanup(func() {
 		w.slots[0].close()
-		status.close()
+		status.Close()
 	})
-	return &hostile{t: t, pool: p, w: w, live: map[uint32]bool{}}
+	return &hostile{t: t, pool: p, w: w, side: theirs, live: map[uint32]bool{}, puts: wiretest.FirstCount, reads: wiretest.FirstCount}
 }
 
 // put offers a request as dispatch does.
 func (h *hostile) put() {
 	w := h.w
-	if len(w.free) == 0 || !w.hasReceived(w.lane.ids[w.lane.puts&(w.lane.size-1)]) {
+	if len(w.free) == 0 || !w.hasReceived(w.lane.Next()) {
 		return
 	}
 	r := &request{slot: -1, pool: h.pool}
 	r.refs.Store(2)
 	w.add(r)
-	w.lane.put(r.id, testFrame(frameRequest, r.id))
+	w.lane.Put(r.id, testFrame(wire.KindRequest, r.id))
+	h.puts++
 	h.live[r.id] = true
 }
 
 // takeBack takes back all it can, which must be no more than was put.
 func (h *hostile) takeBack() {
 	w := h.w
-	w.channel.taken = 0
 	for n := 0; ; n++ {
 		if n > len(w.table) {
 			h.t.Fatal("taking back does not end")
 		}
 		id, ok, err := uint32(0), false, error(nil)
 		if !w.distrusted {
-			id, ok, err = w.lane.takeBack()
+			id, ok, err = w.lane.TakeBack()
 		}
 		if err != nil {
 			h.pool.distrust(w, err.Error())
@@ -73,6 +85,7 @@ func (h *hostile) takeBack() {
 		if !ok {
 			break
 		}
+		h.puts--
 		r := w.find(id)
 		if r == nil || r.answering {
 			h.pool.distrust(w, "it has answered what it has not received")
@@ -84,19 +97,19 @@ func (h *hostile) takeBack() {
 		delete(h.live, id)
 		w.remove(r)
 	}
-	w.channel.taken = -1
 }
 
 // receive receives what the lane has, as a turn does.
 func (h *hostile) receive() {
 	w := h.w
-	for n := 0; w.lane.answered() && !w.broke; n++ {
-		if n > int(w.lane.size) {
+	for n := 0; w.lane.Answered() && !w.broke; n++ {
+		if n > w.lane.Geometry().Responses {
 			return
 		}
-		size, err := w.lane.receive(*w.buffer())
+		size, err := w.lane.Receive(*w.buffer())
 		var o outcome
 		if err == nil {
+			h.reads++
 			o, err = w.handle((*w.receiving)[:size], w.receiving, nil)
 		}
 		if o.tell != nil && o.done {
@@ -131,7 +144,7 @@ func (h *hostile) step(data []byte) []byte {
 		data = data[n:]
 		return int(b[0]) % 96 * 4, binary.LittleEndian.Uint32(b[1:])
 	}
-	lane := h.w.lane
+	lane := h.side
 	switch move % 10 {
 	case 0, 1:
 		h.put()
@@ -143,28 +156,28 @@ func (h *hostile) step(data []byte) []byte {
 		h.credit()
 	case 5: // any word of the lane's first page
 		offset, v := word()
-		lane.word(offset).Store(v)
+		lane.Word(offset).Store(v)
 	case 6: // a count near the front's
 		offset, v := word()
-		counts := []uint32{lane.puts, lane.reads}
-		lane.word([]int{laneTaken, laneAnswered, lanePut, laneRead}[offset%4]).Store(counts[offset/4%2] + uint32(int8(v)))
+		counts := []uint32{h.puts, h.reads}
+		lane.Word([]int{wire.LaneTaken, wire.LaneAnswered, wire.LanePut, wire.LaneRead}[offset%4]).Store(counts[offset/4%2] + uint32(int8(v)))
 	case 7: // any word of the status page
 		offset, v := word()
-		h.w.page.word(0, offset%pageStride).Store(v)
+		h.w.page.Word(0, offset%wire.PageStride).Store(v)
 	case 8: // a mark of a request that there is
 		for id := range h.live {
-			h.w.page.word(0, pageMark).Store(id)
+			h.w.page.Word(0, wire.PageMark).Store(id)
 			break
 		}
 	case 9: // an entry, published
 		offset, v := word()
-		e := lane.response(lane.reads + uint32(offset)%3)
-		binary.LittleEndian.PutUint32(e, v%(2*laneEntry))
+		e := lane.Response(h.reads + uint32(offset)%3)
+		binary.LittleEndian.PutUint32(e, v%(2*wire.LaneEntry))
 		n := copy(e[4:], data[:min(len(data), 64)])
-		if id := h.any(); offset%2 == 0 && n > headerSize {
+		if id := h.any(); offset%2 == 0 && n > wire.HeaderSize {
 			binary.LittleEndian.PutUint32(e[8:], id)
 		}
-		lane.word(laneAnswered).Add(1)
+		lane.Word(wire.LaneAnswered).Add(1)
 	}
 	return data
 }

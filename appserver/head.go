@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 )
 
@@ -54,11 +55,11 @@ func (m heads) parse(data []byte) (*head, error) {
 // parseHead reads (status, [(name, value), ...], file_length) and checks it:
 // nothing in it may break the response's framing.
 func parseHead(text string) (*head, error) {
-	d := decoder{data: []byte(text)}
-	if n, err := d.open(typeTuple); err != nil || n != 3 {
-		return nil, errMarshal
+	d := wire.NewDecoder([]byte(text))
+	if n, err := d.Open(wire.TypeTuple); err != nil || n != 3 {
+		return nil, wire.ErrMarshal
 	}
-	status, err := d.text()
+	status, err := d.Text()
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func parseHead(text string) (*head, error) {
 	if h.status, h.reason, err = parseStatus(status); err != nil {
 		return nil, err
 	}
-	n, err := d.open(typeList, typeTuple)
+	n, err := d.Open(wire.TypeList, wire.TypeTuple)
 	if err != nil {
 		return nil, err
 	}
@@ -75,17 +76,17 @@ func parseHead(text string) (*head, error) {
 			return nil, err
 		}
 	}
-	switch t := d.byte(); t {
-	case typeNone:
-	case typeInt, typeLong:
-		if h.file, err = d.number(t); err != nil || h.file < 0 {
-			return nil, errMarshal
+	switch t := d.Byte(); t {
+	case wire.TypeNone:
+	case wire.TypeInt, wire.TypeLong:
+		if h.file, err = d.Number(t); err != nil || h.file < 0 {
+			return nil, wire.ErrMarshal
 		}
 	default:
-		return nil, errMarshal
+		return nil, wire.ErrMarshal
 	}
-	if len(d.data) > 0 {
-		return nil, errMarshal
+	if len(d.Rest()) > 0 {
+		return nil, wire.ErrMarshal
 	}
 	h.dropNamed()
 	h.settleCharset()
@@ -126,15 +127,15 @@ func parseStatus(utf []byte) (code int, reason string, err error) {
 	return 0, "", fmt.Errorf("the status %q is not one of a final response", utf)
 }
 
-func (h *head) field(d *decoder) error {
-	if n, err := d.open(typeTuple, typeList); err != nil || n != 2 {
-		return errMarshal
+func (h *head) field(d *wire.Decoder) error {
+	if n, err := d.Open(wire.TypeTuple, wire.TypeList); err != nil || n != 2 {
+		return wire.ErrMarshal
 	}
-	name, err := d.text()
+	name, err := d.Text()
 	if err != nil {
 		return err
 	}
-	utf, err := d.text()
+	utf, err := d.Text()
 	if err != nil {
 		return err
 	}

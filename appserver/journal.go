@@ -5,6 +5,8 @@ import (
 	"maps"
 	"strings"
 	"sync"
+
+	"alicorn/appserver/wire"
 )
 
 // journal is what the workers of a pool have said about files: those that the
@@ -37,17 +39,17 @@ const (
 func (w *worker) onNoted(v any) error {
 	entries, ok := v.([]any)
 	if !ok {
-		return errMarshal
+		return wire.ErrMarshal
 	}
 	for _, e := range entries {
 		fields, _ := e.([]any)
 		if len(fields) != 3 {
-			return errMarshal
+			return wire.ErrMarshal
 		}
 		var text [3]string
 		for i, f := range fields {
 			if text[i], ok = f.(string); !ok {
-				return errMarshal
+				return wire.ErrMarshal
 			}
 		}
 		if text[0] == noteMade || text[0] == noteWritten {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy/eventloop"
 	"alicorn/proxy/proxytest"
 )
@@ -70,7 +71,7 @@ func TestAnAnswerWakesAFrontThatSleeps(t *testing.T) {
 		{"by the channel", func(f *fake, id uint32) { f.reply(id, "woken") }},
 		{"by the lane, and a wake-up", func(f *fake, id uint32) {
 			b := wholeResponse(id, "woken")
-			f.lane.publish(b, uint32(len(b)))
+			f.lane.Publish(b, uint32(len(b)))
 			f.wake()
 		}},
 		{"after wake-ups for nothing", func(f *fake, id uint32) {
@@ -84,7 +85,7 @@ func TestAnAnswerWakesAFrontThatSleeps(t *testing.T) {
 			s := newLaneSite(t, "workers 1;", func(f *fake) {
 				for id, ok := f.next(); ok; id, ok = f.next() {
 					f.start(id)
-					for !f.lane.asleep() {
+					for !f.lane.Asleep() {
 						time.Sleep(50 * time.Microsecond)
 					}
 					c.answer(f, id)
@@ -115,7 +116,7 @@ func TestAWorkerIsWokenOnceATurn(t *testing.T) {
 	l := s.fake(0).lane
 	before := l.wakes.Load()
 	for range rounds {
-		proxytest.Eventually(t, func() bool { return l.word(laneWaiting).Load() == 1 && l.asleep() }, "nobody waits")
+		proxytest.Eventually(t, func() bool { return l.Word(wire.LaneWaiting).Load() == 1 && l.Asleep() }, "nobody waits")
 		hold := make(chan bool)
 		s.Loops.Next().AddSource(&once{hold: hold}) // all requests arrive in one turn
 		for i := range all {
@@ -260,7 +261,7 @@ func TestADeathWithEntriesInTheLane(t *testing.T) {
 		{"answered without a wake-up", func(f *fake, id uint32) {
 			f.start(id)
 			b := wholeResponse(id, "last words")
-			f.lane.publish(b, uint32(len(b)))
+			f.lane.Publish(b, uint32(len(b)))
 		}, "last words"},
 		{"answered by the channel", func(f *fake, id uint32) { f.answer(id, "last words") }, "last words"},
 		{"taken, and not started", func(f *fake, id uint32) {}, "1"},
@@ -294,17 +295,17 @@ func TestABreachOfTheLaneCostsTheWorker(t *testing.T) {
 		name   string
 		breach func(l *fakeLane, id uint32)
 	}{
-		{"a count too far ahead", func(l *fakeLane, id uint32) { l.word(laneAnswered).Add(l.size + 1) }},
-		{"a count that went back", func(l *fakeLane, id uint32) { l.word(laneAnswered).Add(^uint32(0)) }},
-		{"an entry longer than entries are", func(l *fakeLane, id uint32) { l.publish(wholeResponse(id, ""), laneEntry-3) }},
-		{"the longest of lengths", func(l *fakeLane, id uint32) { l.publish(wholeResponse(id, ""), 1<<32-1) }},
-		{"an empty entry", func(l *fakeLane, id uint32) { l.publish(nil, 0) }},
-		{"an entry shorter than a header", func(l *fakeLane, id uint32) { l.publish(testFrame(frameHead, id), 7) }},
-		{"a request that it does not have", func(l *fakeLane, id uint32) { b := wholeResponse(id+1, ""); l.publish(b, uint32(len(b))) }},
+		{"a count too far ahead", func(l *fakeLane, id uint32) { l.Word(wire.LaneAnswered).Add(l.Size + 1) }},
+		{"a count that went back", func(l *fakeLane, id uint32) { l.Word(wire.LaneAnswered).Add(^uint32(0)) }},
+		{"an entry longer than entries are", func(l *fakeLane, id uint32) { l.Publish(wholeResponse(id, ""), wire.LaneEntry-3) }},
+		{"the longest of lengths", func(l *fakeLane, id uint32) { l.Publish(wholeResponse(id, ""), 1<<32-1) }},
+		{"an empty entry", func(l *fakeLane, id uint32) { l.Publish(nil, 0) }},
+		{"an entry shorter than a header", func(l *fakeLane, id uint32) { l.Publish(testFrame(wire.KindHead, id), 7) }},
+		{"a request that it does not have", func(l *fakeLane, id uint32) { b := wholeResponse(id+1, ""); l.Publish(b, uint32(len(b))) }},
 		{"one answer twice", func(l *fakeLane, id uint32) {
 			b := wholeResponse(id, "twice")
-			l.publish(b, uint32(len(b)))
-			l.publish(b, uint32(len(b)))
+			l.Publish(b, uint32(len(b)))
+			l.Publish(b, uint32(len(b)))
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -339,14 +340,14 @@ func TestAnAnswerByTheLaneMayOvertakeAStreamsEnd(t *testing.T) {
 	s := newLaneSite(t, "workers 1;", func(f *fake) {
 		for id, ok := f.next(); ok; id, ok = f.next() {
 			f.start(id)
-			f.send(frameHead, 0, id, append(sizedHead("200 OK"), "stre"...))
-			f.send(frameData, flagEnd, id, []byte("amed"))
+			f.send(wire.KindHead, 0, id, append(sizedHead("200 OK"), "stre"...))
+			f.send(wire.KindData, wire.FlagEnd, id, []byte("amed"))
 			if id, ok = f.next(); !ok {
 				return
 			}
 			f.start(id)
 			b := wholeResponse(id, "whole")
-			f.lane.publish(b, uint32(len(b)))
+			f.lane.Publish(b, uint32(len(b)))
 			f.wake()
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"alicorn/appserver/wire"
 	"alicorn/config/osfile"
 )
 
@@ -128,7 +129,7 @@ func (a *App) launch(o Order, name string) (*os.Process, error) {
 		return nil, err
 	}
 	defer null.Close()
-	settings, err := sealedFile("alicorn-settings", a.settings(o, c.tried))
+	settings, err := wire.SealedFile("alicorn-settings", a.settings(o, c.tried))
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"alicorn/appserver/wire"
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/http1"
@@ -91,7 +92,7 @@ func (l *leaver) owes() bool {
 	p := l.pool(l.t)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.ready) == 1 && p.ready[0].outstanding == 1 && p.ready[0].slots[0].credit.Load() < maxFrame-headerSize
+	return len(p.ready) == 1 && p.ready[0].outstanding == 1 && p.ready[0].slots[0].credit.Load() < wire.MaxFrame-wire.HeaderSize
 }
 
 func TestAClientThatLeavesFreesItsThread(t *testing.T) {
@@ -243,7 +244,7 @@ func TestAClientThatClosesInASilenceFreesItsThreadAtTheNextPart(t *testing.T) {
 			proxytest.Eventually(t, func() bool {
 				p.mu.Lock()
 				defer p.mu.Unlock()
-				return p.ready[0].page.word(0, pageCancelled).Load() != 0
+				return p.ready[0].page.Word(0, wire.PageCancelled).Load() != 0
 			}, "the worker is told")
 			l.open()
 			s.Log.Wait(t, "closed the response")
@@ -286,7 +287,7 @@ func TestTheWordOfACancelledRequestIsTakenBack(t *testing.T) {
 		proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free")
 		p := s.pool(t)
 		p.mu.Lock()
-		if id := p.ready[0].page.word(0, pageCancelled).Load(); id != 0 {
+		if id := p.ready[0].page.Word(0, wire.PageCancelled).Load(); id != 0 {
 			t.Errorf("request %#x counts as cancelled still", id)
 		}
 		p.mu.Unlock()

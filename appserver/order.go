@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 )
 
@@ -14,9 +15,9 @@ import (
 // where, with which environment and as which user is none of its business: that
 // comes from the App of the process that starts the worker.
 type Order struct {
-	Number int      `json:"number"` // "shop:3" is the third worker of app shop
-	Lane   Geometry `json:"lane,omitzero"`
-	Bodies int      `json:"bodies,omitempty"` // bytes of the bodies' memory; 0: there is none
+	Number int           `json:"number"` // "shop:3" is the third worker of app shop
+	Lane   wire.Geometry `json:"lane,omitzero"`
+	Bodies int           `json:"bodies,omitempty"` // bytes of the bodies' memory; 0: there is none
 	// Key makes $request_id of the requests that the worker answers: hexadecimal.
 	Key string `json:"key"`
 	// Files are the worker's descriptors 1 and 2 and those from 5 on, as
@@ -24,20 +25,10 @@ type Order struct {
 	Files []*os.File `json:"-"`
 }
 
-// Geometry is the sizes of a lane; all are 0 where there is none.
-type Geometry struct {
-	Requests  int `json:"requests"`
-	Responses int `json:"responses"`
-	Entry     int `json:"entry"` // bytes
-}
-
 const (
 	maxNumber = 1 << 16 // of a worker
 	maxBodies = 1 << 30
 )
-
-// size returns the bytes of the lane's memory.
-func (g Geometry) size() int { return laneHeader + (g.Requests+g.Responses)*g.Entry }
 
 // The places in Files of what every worker has; the slots' bells follow,
 // then the lane's memory, then the bodies' memory.
@@ -58,7 +49,7 @@ func (o Order) check(threads int) error {
 	if o.Number < 1 || o.Number > maxNumber {
 		return fmt.Errorf("%d is not a worker's number, which is from 1 to %d", o.Number, maxNumber)
 	}
-	if err := o.Lane.check(); err != nil {
+	if err := checkLane(o.Lane); err != nil {
 		return err
 	}
 	if key, err := hex.DecodeString(o.Key); err != nil || len(key) != len(proxy.RequestKey{}) {
@@ -79,8 +70,9 @@ func (o Order) check(threads int) error {
 	return nil
 }
 
-func (g Geometry) check() error {
-	if g == (Geometry{}) {
+// checkLane says what is wrong with the sizes of a lane; none at all are right.
+func checkLane(g wire.Geometry) error {
+	if g == (wire.Geometry{}) {
 		return nil
 	}
 	for _, n := range []int{g.Requests, g.Responses} {
@@ -88,8 +80,8 @@ func (g Geometry) check() error {
 			return fmt.Errorf("a lane of %d entries: the number must be a power of two up to %d", n, 1<<indexBits)
 		}
 	}
-	if g.Entry < 64 || g.Entry > maxFrame || g.Entry%64 != 0 {
-		return fmt.Errorf("a lane's entry of %d bytes: it must be a multiple of 64 up to %d", g.Entry, maxFrame)
+	if g.Entry < 64 || g.Entry > wire.MaxFrame || g.Entry%64 != 0 {
+		return fmt.Errorf("a lane's entry of %d bytes: it must be a multiple of 64 up to %d", g.Entry, wire.MaxFrame)
 	}
 	return nil
 }
@@ -109,13 +101,13 @@ func (o Order) kinds(threads int) []fileKind {
 	kinds := []fileKind{
 		fileStdout: output, fileStderr: output, fileDiagnostics: output, fileLog: output,
 		fileChannel: {name: "channel", is: isChannel},
-		filePage:    {name: "status page", is: isMemory, size: pageStride * threads},
+		filePage:    {name: "status page", is: isMemory, size: wire.PageStride * threads},
 	}
 	for range threads {
 		kinds = append(kinds, fileKind{name: "bell", is: isBell})
 	}
-	if o.Lane != (Geometry{}) {
-		kinds = append(kinds, fileKind{name: "lane", is: isMemory, size: o.Lane.size()})
+	if o.Lane != (wire.Geometry{}) {
+		kinds = append(kinds, fileKind{name: "lane", is: isMemory, size: o.Lane.Bytes()})
 	}
 	if o.Bodies > 0 {
 		kinds = append(kinds, fileKind{name: "memory for bodies", is: isMemory, size: o.Bodies})
@@ -127,13 +119,13 @@ func (o Order) kinds(threads int) []fileKind {
 // says how its interpreter was found.
 func (a *App) settings(o Order, tried string) []byte {
 	var lane, bodies any
-	if g := o.Lane; g != (Geometry{}) {
+	if g := o.Lane; g != (wire.Geometry{}) {
 		lane = map[string]any{"requests": g.Requests, "responses": g.Responses, "entry": g.Entry}
 	}
 	if o.Bodies > 0 {
 		bodies = map[string]any{"size": o.Bodies}
 	}
-	return appendValue(nil, map[string]any{
+	return wire.AppendValue(nil, map[string]any{
 		"lane": lane, "bodies": bodies,
 		"app": a.WSGI, "kind": "wsgi", "directory": a.Directory, "pythonpath": a.PythonPath, "pythonpath_last": a.pythonPathLast,
 		"threads": a.Threads, "window": window, "heartbeat": int(a.Heartbeat / time.Millisecond), "dump_signal": int(dumpSignal),

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy/proxytest"
 )
 
@@ -83,13 +84,13 @@ func (f *fake) takeInOrder(t *testing.T, p *Pool, taken *atomic.Int64) (id uint3
 	take := func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if id, ok = f.lane.take(); !ok {
+		if id, ok = f.lane.Take(); !ok {
 			return false
 		}
 		taken.Add(1)
 		first := p.queue.first
 		for _, w := range p.ready {
-			if r := w.find(id); r != nil && w.lane.mem != nil && w.process == Process(f) && first != nil && first.arrival < r.arrival {
+			if r := w.find(id); r != nil && w.lane != nil && w.process == Process(f) && first != nil && first.arrival < r.arrival {
 				t.Errorf("request %d was taken while %d waited", r.arrival, first.arrival)
 			}
 		}
@@ -99,17 +100,17 @@ func (f *fake) takeInOrder(t *testing.T, p *Pool, taken *atomic.Int64) (id uint3
 		if take() {
 			return id, true
 		}
-		f.lane.word(laneWaiting).Store(1)
+		f.lane.Word(wire.LaneWaiting).Store(1)
 		if take() {
-			f.lane.word(laneWaiting).Store(0)
+			f.lane.Word(wire.LaneWaiting).Store(0)
 			return id, true
 		}
 		b, more := f.frame()
-		f.lane.word(laneWaiting).Store(0)
+		f.lane.Word(wire.LaneWaiting).Store(0)
 		switch {
 		case !more:
 			return 0, false
-		case b[0] == frameRequest:
+		case b[0] == wire.KindRequest:
 			return idOf(b), true
 		}
 	}

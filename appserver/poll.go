@@ -47,26 +47,26 @@ func (w *worker) Sleep(asleep bool) (pending bool) {
 		return false
 	}
 	if w.lane != nil {
-		w.lane.sleep(asleep)
+		w.lane.Sleep(asleep)
 	}
 	if !asleep || !w.reading.TryLock() {
 		return false
 	}
 	defer w.reading.Unlock()
 	w.wakeLate()
-	return w.lane != nil && w.lane.answered() || w.channel.event.Readable()
+	return w.lane != nil && w.lane.Answered() || w.channel.Event.Readable()
 }
 
 // drain receives what a worker that has exited has left, and ends receiving.
 func (w *worker) drain() {
 	w.loop.RemoveSource(w)
 	w.reading.Lock()
-	w.channel.endReads()
+	w.channel.EndReads()
 	if w.lane != nil {
-		w.lane.endReads()
+		w.lane.EndReads()
 	}
 	w.reading.Unlock()
-	w.channel.event.Missed()
+	w.channel.Event.Missed()
 	for more := true; more; {
 		var o outcome
 		w.reading.Lock()
@@ -105,20 +105,20 @@ func (w *worker) receive() (o outcome, more bool) {
 // next receives a frame into b; unix.EAGAIN when there is none. What went by
 // the lane comes before what woke the front.
 func (w *worker) next(b []byte) (n int, files []int, err error) {
-	if w.lane != nil && w.lane.answered() {
-		n, err = w.lane.receive(b)
+	if w.lane != nil && w.lane.Answered() {
+		n, err = w.lane.Receive(b)
 		return n, nil, err
 	}
-	if !w.channel.event.Readable() {
+	if !w.channel.Event.Readable() {
 		return 0, nil, unix.EAGAIN
 	}
-	w.channel.event.Forget()
-	if n, files, err = w.channel.tryRead(b); err == unix.EAGAIN {
+	w.channel.Event.Forget()
+	if n, files, err = w.channel.TryRead(b); err == unix.EAGAIN {
 		return 0, nil, err
 	}
-	w.channel.event.Missed() // there may be more
-	if n == 0 && err == nil && w.lane != nil && w.lane.answered() {
-		n, err = w.lane.receive(b) // its last words; the end comes again
+	w.channel.Event.Missed() // there may be more
+	if n == 0 && err == nil && w.lane != nil && w.lane.Answered() {
+		n, err = w.lane.Receive(b) // its last words; the end comes again
 	}
 	return n, files, err
 }

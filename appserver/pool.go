@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"alicorn/appserver/wire"
 )
 
 // Pool is the workers of one version of an app: of its settings and its code.
@@ -15,7 +17,7 @@ type Pool struct {
 	rt     *Runtime
 	app    *App
 	launch func(Order) (Process, error)
-	arena  *arena // nil where there is none
+	arena  *wire.Arena // nil where there is none
 	logs   atomic.Pointer[logs]
 	now    atomic.Int64 // coarse: the tick's clock, in nanoseconds
 
@@ -87,7 +89,7 @@ func (p *Pool) start(errors func() *slog.Logger) {
 	p.logs.Store(p.app.output.logs(errors))
 	p.born = time.Now()
 	if p.rt.o.Loops != nil {
-		if a, err := newArena(); err == nil {
+		if a, err := wire.NewArena(); err == nil {
 			p.arena = a // without it bodies go another way
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"alicorn/appserver/wire"
 )
 
 // recall takes back every request younger than arrival that a worker has not
@@ -100,28 +102,28 @@ func (p *Pool) takeOne(w *worker) *request {
 
 // takeBack returns the id of a request that w will not receive any more.
 func (w *worker) takeBack() (id uint32, ok bool) {
-	if w.distrusted || w.channel.taken < 0 {
+	if w.distrusted || w.channel.Closed() {
 		return 0, false
 	}
 	if w.lane != nil { // first: what is in the channel may have to wake the worker for it
-		id, ok, err := w.lane.takeBack()
+		id, ok, err := w.lane.TakeBack()
 		if err != nil {
 			w.pool.distrust(w, err.Error())
 		}
 		if ok || err != nil {
 			return id, ok
 		}
-		if w.lane.holds() && w.lane.waiting() {
+		if w.lane.Holds() && w.lane.Waiting() {
 			w.owesWake.Store(true)
 			w.wake()
 		}
 	}
 	for {
-		b, ok := w.channel.takeBack()
+		b, ok := w.channel.TakeBack()
 		if !ok {
 			return 0, false
 		}
-		if len(b) >= headerSize && b[0] == frameRequest { // else a wake-up, or the first frame, of a worker that died before it
+		if len(b) >= wire.HeaderSize && b[0] == wire.KindRequest { // else a wake-up, or the first frame, of a worker that died before it
 			return uint32(b[4]) | uint32(b[5])<<8 | uint32(b[6])<<16 | uint32(b[7])<<24, true
 		}
 	}

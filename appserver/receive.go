@@ -8,12 +8,13 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
 )
 
 // frames are receive buffers, of which response blocks may take one along.
-var frames = sync.Pool{New: func() any { b := make([]byte, maxFrame); return &b }}
+var frames = sync.Pool{New: func() any { b := make([]byte, wire.MaxFrame); return &b }}
 
 // outcome is what a frame leads to.
 type outcome struct {
@@ -38,7 +39,7 @@ func (o outcome) deliver(t *eventloop.Turn) {
 func (w *worker) read() {
 	for {
 		buf := w.buffer()
-		n, files, err := w.channel.read(*buf)
+		n, files, err := w.channel.Read(*buf)
 		if err == nil && n == 0 {
 			return
 		}
@@ -64,21 +65,21 @@ func (w *worker) buffer() *[]byte {
 
 // handle takes one frame, received in buf. An error is a breach of the protocol.
 func (w *worker) handle(b []byte, buf *[]byte, files []int) (o outcome, err error) {
-	f, err := parseFrame(b)
-	if err == nil && len(files) > 0 && (f.kind != frameHead || f.flags&flagFile == 0 || len(files) > 1) {
-		err = fmt.Errorf("frame %q comes with descriptors", f.kind)
+	f, err := wire.ParseFrame(b)
+	if err == nil && len(files) > 0 && (f.Kind != wire.KindHead || f.Flags&wire.FlagFile == 0 || len(files) > 1) {
+		err = fmt.Errorf("frame %q comes with descriptors", f.Kind)
 	}
 	if err != nil {
-		discardAll(files)
+		wire.DiscardAll(files)
 		return o, err
 	}
-	switch f.kind {
-	case frameWake:
-	case frameHead:
+	switch f.Kind {
+	case wire.KindWake:
+	case wire.KindHead:
 		o, err = w.onHead(f, buf, files)
-	case frameData:
+	case wire.KindData:
 		o, err = w.onData(f, buf)
-	case frameAborted:
+	case wire.KindAborted:
 		err = w.onAborted(f)
 	default:
 		err = w.onReport(f)
@@ -91,21 +92,21 @@ func (w *worker) handle(b []byte, buf *[]byte, files []int) (o outcome, err erro
 
 var errTwice = errors.New("it says twice how its start ended")
 
-func (w *worker) onReport(f frame) error {
-	v, err := decode(f.payload)
+func (w *worker) onReport(f wire.Frame) error {
+	v, err := wire.Decode(f.Payload)
 	if err != nil {
 		return err
 	}
 	e := event{w: w}
-	switch f.kind {
-	case frameReady:
+	switch f.Kind {
+	case wire.KindReady:
 		if w.booted {
 			return errTwice
 		}
 		w.booted = true
 		e.kind = eventReady
 		e.report, err = newReport(v)
-	case frameFailed:
+	case wire.KindFailed:
 		if w.booted {
 			return errTwice
 		}
@@ -113,19 +114,19 @@ func (w *worker) onReport(f frame) error {
 		e.kind = eventBootFailed
 		m, _ := v.(map[string]any)
 		e.boot = &BootError{App: w.pool.app.Name, Worker: w.name, Message: textIn(m, "message"), Traceback: textIn(m, "traceback")}
-	case frameLeaving:
+	case wire.KindLeaving:
 		if w.leaves {
 			return nil
 		}
 		w.leaves = true
 		e.kind = eventLeaving
 		e.text, _ = v.(string)
-	case frameNoted:
+	case wire.KindNoted:
 		return w.onNoted(v)
-	case frameLog:
+	case wire.KindLog:
 		l, _ := v.([]any)
 		if len(l) != 2 {
-			return errMarshal
+			return wire.ErrMarshal
 		}
 		w.onLog(f, l)
 		return nil
@@ -138,13 +139,13 @@ func (w *worker) onReport(f frame) error {
 
 // onLog logs what the worker says of a request or, once for all workers of the
 // pool, of the application.
-func (w *worker) onLog(f frame, l []any) {
+func (w *worker) onLog(f wire.Frame, l []any) {
 	text, _ := l[1].(string)
 	level := proxy.LevelError
 	if l[0] == "warn" {
 		level = proxy.LevelWarn
 	}
-	if f.flags&flagOnce == 0 || w.pool.remarks.first(text) {
+	if f.Flags&wire.FlagOnce == 0 || w.pool.remarks.first(text) {
 		w.log(level, "%s", printable(text))
 	}
 }
@@ -198,23 +199,23 @@ func printable(s string) string {
 
 // onHead takes a response's first frame. A whole response is handed over
 // before the pool's lock is taken again for the next request of the worker.
-func (w *worker) onHead(f frame, buf *[]byte, files []int) (o outcome, err error) {
-	h, err := w.heads.parse(f.sized)
-	if sent := f.flags&flagFile != 0; err == nil && (sent != (h.file >= 0) || sent && (len(files) != 1 || f.flags&flagEnd == 0 || len(f.payload) > 0)) {
-		err = errFrame
+func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err error) {
+	h, err := w.heads.parse(f.Sized)
+	if sent := f.Flags&wire.FlagFile != 0; err == nil && (sent != (h.file >= 0) || sent && (len(files) != 1 || f.Flags&wire.FlagEnd == 0 || len(f.Payload) > 0)) {
+		err = wire.ErrFrame
 	}
 	p := w.pool
 	p.mu.Lock()
-	r := w.find(f.id)
+	r := w.find(f.ID)
 	if err == nil {
 		err = w.accept(r, f, true)
 	}
 	if err != nil {
 		p.mu.Unlock()
-		discardAll(files)
+		wire.DiscardAll(files)
 		return o, err
 	}
-	end := f.flags&flagEnd != 0
+	end := f.Flags&wire.FlagEnd != 0
 	if end {
 		p.complete(w, r)
 	}
@@ -226,9 +227,9 @@ func (w *worker) onHead(f frame, buf *[]byte, files []int) (o outcome, err error
 	case h.file >= 0:
 		r.whole, r.file = true, os.NewFile(uintptr(files[0]), "application's file")
 	case end:
-		o.kept = w.hold(r, f.payload, buf, withdrawn)
+		o.kept = w.hold(r, f.Payload, buf, withdrawn)
 	default:
-		o.kept = w.put(r, f.payload, buf)
+		o.kept = w.put(r, f.Payload, buf)
 	}
 	r.stage.CompareAndSwap(stageWaiting, stageHead)
 	o.tell, o.done = r, end
@@ -250,11 +251,11 @@ func (w *worker) hold(r *request, body []byte, buf *[]byte, withdrawn bool) (kep
 	return false
 }
 
-func (w *worker) onData(f frame, buf *[]byte) (o outcome, err error) {
+func (w *worker) onData(f wire.Frame, buf *[]byte) (o outcome, err error) {
 	p := w.pool
-	end := f.flags&flagEnd != 0
+	end := f.Flags&wire.FlagEnd != 0
 	p.mu.Lock()
-	r := w.find(f.id)
+	r := w.find(f.ID)
 	if err = w.accept(r, f, false); err == nil && end {
 		p.complete(w, r)
 	}
@@ -262,7 +263,7 @@ func (w *worker) onData(f frame, buf *[]byte) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	o.kept = w.put(r, f.payload, buf)
+	o.kept = w.put(r, f.Payload, buf)
 	if end {
 		r.out.End()
 	}
@@ -270,15 +271,15 @@ func (w *worker) onData(f frame, buf *[]byte) (o outcome, err error) {
 	return o, nil
 }
 
-func (w *worker) onAborted(f frame) error {
-	v, err := decode(f.payload)
+func (w *worker) onAborted(f wire.Frame) error {
+	v, err := wire.Decode(f.Payload)
 	if err != nil {
 		return err
 	}
 	reason, _ := v.(string)
 	p := w.pool
 	p.mu.Lock()
-	r := w.find(f.id)
+	r := w.find(f.ID)
 	if err = w.accept(r, f, r != nil && r.cancelled && !r.answering); err == nil {
 		p.complete(w, r)
 	}
@@ -293,29 +294,29 @@ func (w *worker) onAborted(f frame) error {
 
 // accept checks that a frame may come now: the request is the worker's, the
 // slot is its own, and the bytes are within the credit.
-func (w *worker) accept(r *request, f frame, first bool) error {
+func (w *worker) accept(r *request, f wire.Frame, first bool) error {
 	switch {
 	case r == nil:
-		return fmt.Errorf("frame %q for request %#x, which it does not have", f.kind, f.id)
-	case int(f.slot) >= len(w.slots):
-		return fmt.Errorf("frame %q from slot %d of %d", f.kind, f.slot, len(w.slots))
-	case first == r.answering || !first && r.slot != int32(f.slot):
-		return fmt.Errorf("frame %q out of order", f.kind)
+		return fmt.Errorf("frame %q for request %#x, which it does not have", f.Kind, f.ID)
+	case int(f.Slot) >= len(w.slots):
+		return fmt.Errorf("frame %q from slot %d of %d", f.Kind, f.Slot, len(w.slots))
+	case first == r.answering || !first && r.slot != int32(f.Slot):
+		return fmt.Errorf("frame %q out of order", f.Kind)
 	}
-	s := &w.slots[f.slot]
+	s := &w.slots[f.Slot]
 	if first {
 		// A whole response may come by the lane while the end of the slot's one
 		// before is in the channel still.
-		if f.flags&flagEnd == 0 && f.kind == frameHead {
+		if f.Flags&wire.FlagEnd == 0 && f.Kind == wire.KindHead {
 			if s.current != nil {
-				return fmt.Errorf("slot %d answers two requests", f.slot)
+				return fmt.Errorf("slot %d answers two requests", f.Slot)
 			}
 			s.current = r
 		}
-		r.slot, r.answering = int32(f.slot), true
+		r.slot, r.answering = int32(f.Slot), true
 	}
-	if n := int64(len(f.payload)); n > 0 && f.kind != frameAborted && s.credit.Add(-n) < 0 {
-		return fmt.Errorf("slot %d sends more than it has credit for", f.slot)
+	if n := int64(len(f.Payload)); n > 0 && f.Kind != wire.KindAborted && s.credit.Add(-n) < 0 {
+		return fmt.Errorf("slot %d sends more than it has credit for", f.Slot)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 	"alicorn/proxy/upstream"
 )
@@ -99,7 +100,7 @@ func (r *request) drop() {
 		r.environ.Close()
 	}
 	if r.file != nil {
-		go r.file.Close() // nobody wanted it; see discardAll
+		go r.file.Close() // nobody wanted it; see wire.DiscardAll
 	}
 	if r.block != nil {
 		frames.Put(r.block)
@@ -107,7 +108,7 @@ func (r *request) drop() {
 	r.out.Reset()
 	r.waiter = waiter{}
 	frame := r.frame[:0]
-	if cap(frame) > maxFrame+1024 {
+	if cap(frame) > wire.MaxFrame+1024 {
 		frame = make([]byte, 0, 2048)
 	}
 	r.clear(frame)
@@ -150,30 +151,30 @@ func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
 	case length == 0 && !given:
 		length = -1 // applications tell a body without bytes from none
 	}
-	b := appendHeader(r.frame[:0], frameRequest, 0, 0)
+	b := wire.AppendHeader(r.frame[:0], wire.KindRequest, 0, 0)
 	b = append(b, 0, 0, 0, 0)
 	b = appendEnviron(b, x, way, length)
-	size := len(b) - sizedSize
+	size := len(b) - wire.SizedSize
 	var flags byte
 	var fds [2]int
 	rights := fds[:0]
-	if len(b)+len(r.body.Inline)+8 > maxFrame {
-		f, err := upstream.Memory(b[sizedSize:])
+	if len(b)+len(r.body.Inline)+8 > wire.MaxFrame {
+		f, err := upstream.Memory(b[wire.SizedSize:])
 		if err != nil {
 			return err
 		}
-		r.environ, b, size = f, b[:sizedSize], 0
-		flags |= flagEnvironFD
+		r.environ, b, size = f, b[:wire.SizedSize], 0
+		flags |= wire.FlagEnvironFD
 		rights = append(rights, int(f.Fd()))
 	}
-	binary.LittleEndian.PutUint32(b[headerSize:], uint32(size))
+	binary.LittleEndian.PutUint32(b[wire.HeaderSize:], uint32(size))
 	if r.body.Shared != nil {
-		flags |= flagBodyShared
+		flags |= wire.FlagBodyShared
 		b = binary.LittleEndian.AppendUint32(b, uint32(r.body.Offset))
 		b = binary.LittleEndian.AppendUint32(b, uint32(r.body.Length))
 	}
 	if r.body.File != nil {
-		flags |= flagBodyFD
+		flags |= wire.FlagBodyFD
 		rights = append(rights, int(r.body.File.Fd()))
 	}
 	b[1] = flags

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 	"alicorn/proxy/upstream"
 )
@@ -25,7 +26,7 @@ const inlineBody = 48 << 10
 
 // inlineShared is that where larger bodies can be shared: the rest of a lane's
 // entry is for the environ.
-const inlineShared = laneEntry / 2
+const inlineShared = wire.LaneEntry / 2
 
 // Serve gives x's request to a worker and its answer to the client.
 func (h *handler) Serve(x *proxy.Exchange) error {
@@ -69,7 +70,7 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 	}
 }
 
-func (h *handler) readBody(x *proxy.Exchange, r *request, a *arena) error {
+func (h *handler) readBody(x *proxy.Exchange, r *request, a *wire.Arena) error {
 	core := x.Core()
 	if a != nil {
 		if done, err := r.body.ReadShared(x, a, inlineShared, core.BodyBufferSize); done || err != nil {

@@ -1,12 +1,11 @@
 package appserver
 
 import (
-	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
+	"alicorn/appserver/wire"
 )
 
 // slot is one thread of a worker, and the credit for what it may send.
@@ -17,17 +16,17 @@ type slot struct {
 
 	mu      sync.Mutex
 	closed  bool
-	page    page
+	page    wire.Page
 	index   int
 	granted uint32 // what the page says
-	bell    bell
+	bell    wire.Bell
 }
 
 // open readies the slot; it returns the worker's end of its bell.
-func (s *slot) open(p page, index int) (*os.File, error) {
+func (s *slot) open(p wire.Page, index int) (*os.File, error) {
 	s.page, s.index = p, index
 	s.credit.Store(window)
-	b, f, err := newBell()
+	b, f, err := wire.NewBell()
 	s.bell, s.closed = b, err != nil
 	return f, err
 }
@@ -46,8 +45,8 @@ func (s *slot) repay(n int64) {
 	defer s.mu.Unlock()
 	if !s.closed {
 		s.granted += uint32(n)
-		s.page.word(s.index, pageGranted).Store(s.granted)
-		s.bell.ring()
+		s.page.Word(s.index, wire.PageGranted).Store(s.granted)
+		s.bell.Ring()
 	}
 }
 
@@ -57,8 +56,8 @@ func (s *slot) cancel(id uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		s.page.word(s.index, pageCancelled).Store(id)
-		s.bell.ring()
+		s.page.Word(s.index, wire.PageCancelled).Store(id)
+		s.bell.Ring()
 	}
 }
 
@@ -68,7 +67,7 @@ func (s *slot) forget(id uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		s.page.word(s.index, pageCancelled).CompareAndSwap(id, 0)
+		s.page.Word(s.index, wire.PageCancelled).CompareAndSwap(id, 0)
 	}
 }
 
@@ -77,31 +76,7 @@ func (s *slot) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed && s.page != nil {
-		s.bell.close()
+		s.bell.Close()
 	}
 	s.closed = true
 }
-
-// bell wakes a thread that waits for what its page says. It is a socket of the
-// front's own: nothing that a worker does to its end can make ringing wait, as
-// it could where both share one description (an eventfd, whose flags are the
-// worker's too).
-type bell struct{ fd int }
-
-// newBell returns the front's end, and the worker's for the caller to close.
-func newBell() (bell, *os.File, error) {
-	ours, theirs, err := bellPair()
-	if err != nil {
-		return bell{-1}, nil, fmt.Errorf("cannot make a socket to wake a worker's thread: %w", err)
-	}
-	return bell{ours}, os.NewFile(uintptr(theirs), "bell"), nil
-}
-
-// ring wakes the thread, now or when it next waits. A bell that is full of
-// rings that the worker has not heard needs no other.
-func (b bell) ring() {
-	one := [1]byte{1}
-	unix.SendmsgN(b.fd, one[:], nil, nil, unix.MSG_DONTWAIT|noSignal)
-}
-
-func (b bell) close() { unix.Close(b.fd) }

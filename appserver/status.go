@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"alicorn/appserver/wire"
 )
 
 // PoolStatus is a pool at one moment, for `alicorn status`.
@@ -133,7 +135,7 @@ func (r *request) line() string {
 // environValue finds a short value in a request's frame; "" when it is not there.
 func environValue(frame []byte, k environKey) string {
 	_, rest, ok := bytes.Cut(frame, []byte(k))
-	if !ok || len(rest) < 2 || rest[0] != typeShortASCII || len(rest) < 2+int(rest[1]) {
+	if !ok || len(rest) < 2 || rest[0] != wire.TypeShortASCII || len(rest) < 2+int(rest[1]) {
 		return ""
 	}
 	return string(rest[2 : 2+int(rest[1])])

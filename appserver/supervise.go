@@ -51,7 +51,7 @@ func (p *Pool) run() {
 		p.outputs.end()
 		p.rt.imports.forget(p)
 		p.rt.remove(p)
-		p.arena.close()
+		p.arena.Close()
 		close(p.done)
 	}()
 	timer := time.NewTimer(0)
@@ -146,7 +146,7 @@ func (p *Pool) retire(w *worker, to State, reason string) {
 	p.agree()
 	if first {
 		p.takeAll(w)
-		w.channel.endWrites(w.threads)
+		w.channel.EndWrites(w.threads)
 		w.deadline = time.Now()
 		if !starting { // an import has no request to finish
 			w.deadline = w.deadline.Add(p.app.GracefulTimeout)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
 	"alicorn/proxy/http1"
@@ -68,7 +69,7 @@ func TestSuspendedRequestsThatFail(t *testing.T) {
 		{"no end in time", func(f *fake, id uint32) { f.start(id); <-f.killed }, 504, "300ms"},
 		{"an abortion before the head", func(f *fake, id uint32) {
 			f.start(id)
-			f.send(frameAborted, 0, id, appendValue(nil, "gave up"))
+			f.send(wire.KindAborted, 0, id, wire.AppendValue(nil, "gave up"))
 			<-f.killed
 		}, 502, "out of order"},
 	} {
@@ -102,13 +103,13 @@ func TestAStreamAfterSuspension(t *testing.T) {
 	s := newLaneSite(t, "workers 1;", func(f *fake) {
 		for id, ok := f.next(); ok; id, ok = f.next() {
 			f.start(id)
-			f.send(frameHead, 0, id, sizedHead("200 OK"))
+			f.send(wire.KindHead, 0, id, sizedHead("200 OK"))
 			for p := range parts {
 				if p == "" {
-					f.send(frameData, flagEnd, id, nil)
+					f.send(wire.KindData, wire.FlagEnd, id, nil)
 					break
 				}
-				f.send(frameData, 0, id, []byte(p))
+				f.send(wire.KindData, 0, id, []byte(p))
 			}
 		}
 	})

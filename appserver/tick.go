@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 )
 
@@ -57,7 +58,7 @@ func (p *Pool) tick(now time.Time) {
 		p.ticker.Reset(tickEvery)
 	} else {
 		p.ticking, p.idleTicks = false, 0
-		p.arena.trim()
+		p.arena.Trim()
 	}
 	p.mu.Unlock()
 	for _, w := range late {
@@ -112,7 +113,7 @@ func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
 	if p.app.Heartbeat == 0 || w.state < Ready || w.state >= Condemned {
 		return true
 	}
-	if beat := w.page.word(0, pageHeartbeat).Load(); beat != w.beat || paused || w.beatSeen.IsZero() {
+	if beat := w.page.Word(0, wire.PageHeartbeat).Load(); beat != w.beat || paused || w.beatSeen.IsZero() {
 		w.beat, w.beatSeen = beat, now
 	}
 	if now.Sub(w.beatSeen) <= p.app.Heartbeat {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
 )
@@ -49,15 +50,15 @@ type worker struct {
 	number  int
 	threads int
 	process Process
-	channel *channel
-	page    page
+	channel *wire.Channel
+	page    wire.Page
 	slots   []slot
 	heads   heads
 	born    time.Time
 	readied time.Time       // when it became ready
 	group   sync.WaitGroup  // its goroutines
 	loop    *eventloop.Loop // that it is read in; nil: by a goroutine
-	lane    *lane           // nil where there is none
+	lane    *wire.Lane      // nil where there is none
 
 	reading   sync.Mutex   // of one who receives
 	receiving *[]byte      // under reading
@@ -83,8 +84,9 @@ type worker struct {
 	stuck       bool        // it does not start what it has been sent
 	full        bool        // its socket has no room
 	distrusted  bool        // it broke the protocol in shared memory: it will be killed
+	misfit      uint32      // id of the newest request that went by the channel and not by the lane
 	owesWake    atomic.Bool // its lane has a request that it has not been woken for
-	wakeUp      [headerSize]byte
+	wakeUp      [wire.HeaderSize]byte
 	progress    int64 // when a response last ended, or it stopped being idle
 	stuckSince  int64 // progress, when it was found stuck
 	retry       int64 // when it may be tried again
@@ -134,7 +136,7 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 		w.process, err = p.launch(w.order(files))
 	}
 	for _, f := range files {
-		if p.arena == nil || f != p.arena.file {
+		if p.arena == nil || f != p.arena.File() {
 			f.Close()
 		}
 	}
@@ -150,10 +152,10 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 func (w *worker) order(files []*os.File) Order {
 	o := Order{Number: w.number, Files: files, Key: hex.EncodeToString(w.key[:])}
 	if w.lane != nil {
-		o.Lane = w.lane.geometry()
+		o.Lane = w.lane.Geometry()
 	}
 	if a := w.pool.arena; a != nil {
-		o.Bodies = len(a.mem)
+		o.Bodies = a.Size()
 	}
 	return o
 }
@@ -172,12 +174,12 @@ func (w *worker) prepare() (files []*os.File, err error) {
 		}
 	}
 	var theirs *os.File
-	if w.channel, theirs, err = newChannel(w.loop); err != nil {
+	if w.channel, theirs, err = wire.NewChannel(w.loop); err != nil {
 		return append(files, ends[2:]...), err
 	}
 	files = append(files, theirs)
 	var statusFile *os.File
-	if w.page, statusFile, err = newPage(w.threads); err != nil {
+	if w.page, statusFile, err = wire.NewPage(w.threads); err != nil {
 		return append(files, ends[2:]...), err
 	}
 	files = append(append(files, statusFile), ends[2:]...)
@@ -190,11 +192,11 @@ func (w *worker) prepare() (files []*os.File, err error) {
 	}
 	if w.loop != nil {
 		var shared *os.File
-		if w.lane, shared, err = newLane(w.threads + ahead); shared != nil {
+		if w.lane, shared, err = wire.NewLane(w.threads+ahead, 0); shared != nil {
 			files = append(files, shared)
 		}
 		if a := w.pool.arena; err == nil && a != nil {
-			files = append(files, a.file)
+			files = append(files, a.File())
 		}
 	}
 	return files, err
@@ -216,7 +218,7 @@ func (w *worker) start() {
 			w.read()
 		})
 		finish = func() {
-			w.channel.finish()
+			w.channel.Finish()
 			<-done
 		}
 	}
@@ -244,17 +246,17 @@ func (w *worker) discard() {
 	switch {
 	case w.channel == nil:
 	case broke:
-		go w.channel.close() // with what the worker has chosen to leave in it; see discardAll
+		go w.channel.Close() // with what the worker has chosen to leave in it; see wire.DiscardAll
 	default:
-		w.channel.close()
+		w.channel.Close()
 	}
-	w.page.close()
+	w.page.Close()
 	w.page = nil
 	if w.lane != nil {
 		w.reading.Lock()
 		w.life.Lock()
 		w.ended.Store(true)
-		w.lane.close()
+		w.lane.Close()
 		w.life.Unlock()
 		w.reading.Unlock()
 	}
@@ -269,7 +271,7 @@ func (w *worker) hasStarted(r *request) bool {
 // since; -1 when there is none.
 func (w *worker) runningIn(r *request) int {
 	for i := range w.slots {
-		if w.page.mark(i) == r.id {
+		if w.page.Mark(i) == r.id {
 			return i
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/appserver"
+	appwire "alicorn/appserver/wire"
 	"alicorn/proxy/proxytest"
 )
 
@@ -99,13 +100,13 @@ func TestAnOrderThatLiesStartsNothing(t *testing.T) {
 		{"a file as a bell", "web", put(6, file)},
 		{"memory as a bell", "web", put(6, memory(t, 64, sealed))},
 		{"a socket of packets as a bell", "web", put(6, packets)},
-		{"a lane without its memory", "web", func(o *order) { o.Lane = appserver.Geometry{Requests: 64, Responses: 64, Entry: 16384} }},
-		{"a lane of negative size", "web", func(o *order) { o.Lane = appserver.Geometry{Requests: -64, Responses: 64, Entry: 16384} }},
-		{"a lane of odd size", "web", func(o *order) { o.Lane = appserver.Geometry{Requests: 63, Responses: 64, Entry: 16384} }},
-		{"a lane without end", "web", func(o *order) { o.Lane = appserver.Geometry{Requests: 1 << 62, Responses: 1 << 62, Entry: 16384} }},
-		{"entries without end", "web", func(o *order) { o.Lane = appserver.Geometry{Requests: 64, Responses: 64, Entry: 1 << 62} }},
+		{"a lane without its memory", "web", func(o *order) { o.Lane = appwire.Geometry{Requests: 64, Responses: 64, Entry: 16384} }},
+		{"a lane of negative size", "web", func(o *order) { o.Lane = appwire.Geometry{Requests: -64, Responses: 64, Entry: 16384} }},
+		{"a lane of odd size", "web", func(o *order) { o.Lane = appwire.Geometry{Requests: 63, Responses: 64, Entry: 16384} }},
+		{"a lane without end", "web", func(o *order) { o.Lane = appwire.Geometry{Requests: 1 << 62, Responses: 1 << 62, Entry: 16384} }},
+		{"entries without end", "web", func(o *order) { o.Lane = appwire.Geometry{Requests: 64, Responses: 64, Entry: 1 << 62} }},
 		{"a lane of another size than its memory", "web", func(o *order) {
-			o.Lane = appserver.Geometry{Requests: 64, Responses: 64, Entry: 16384}
+			o.Lane = appwire.Geometry{Requests: 64, Responses: 64, Entry: 16384}
 			o.Files = append(o.Files, memory(t, 4096, sealed))
 		}},
 		{"a key of another size", "web", func(o *order) { o.Key += "00" }},

@@ -1,9 +1,9 @@
-package appserver
+package wire
 
 import "testing"
 
 func TestAnArenaGivesEveryBlockOnce(t *testing.T) {
-	a, err := newArena()
+	a, err := NewArena()
 	if err != nil || a == nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestAnArenaGivesEveryBlockOnce(t *testing.T) {
 }
 
 func TestAnArenaIsTrimmedWhereNobodyHasABlock(t *testing.T) {
-	a, err := newArena()
+	a, err := NewArena()
 	if err != nil || a == nil {
 		t.Fatal(err)
 	}
@@ -38,19 +38,19 @@ func TestAnArenaIsTrimmedWhereNobodyHasABlock(t *testing.T) {
 	back, offset := a.Take(arenaBlock)
 	kept[5], back[5] = 7, 8
 	a.Give(offset)
-	a.trim()
+	a.Trim()
 	if kept[5] != 7 || back[5] != 0 {
 		t.Errorf("got %d and %d, want 7 of the block in use and nothing of the other", kept[5], back[5])
 	}
 }
 
 func TestAClosedArenaLivesUntilItsBlocksAreBack(t *testing.T) {
-	a, err := newArena()
+	a, err := NewArena()
 	if err != nil || a == nil {
 		t.Fatal(err)
 	}
 	b, offset := a.Take(10)
-	a.close()
+	a.Close()
 	copy(b, "still here")
 	if other, _ := a.Take(1); other != nil {
 		t.Error("a closed arena gave a block")

@@ -1,56 +1,41 @@
 //go:build linux
 
-package appserver
+package wire_test
 
 import (
 	"encoding/binary"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
+
+	"alicorn/appserver/wire"
+	"alicorn/appserver/wire/wiretest"
 )
 
-// newTestLane returns both sides of a lane. Its counts begin just below 2^32.
-func newTestLane(t *testing.T, requests int) (*lane, *fakeLane) {
-	t.Helper()
-	ours, memory, err := newLane(requests)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(ours.close)
-	memory.Close()
-	theirs := &fakeLane{size: ours.size, mem: ours.mem}
-	const begin = 1<<32 - 5
-	ours.puts, ours.reads, theirs.taken, theirs.answered = begin, begin, begin, begin
-	for _, at := range []int{lanePut, laneTaken, laneAnswered, laneRead} {
-		ours.word(at).Store(begin)
-	}
-	return ours, theirs
-}
-
-func testFrame(kind byte, id uint32) []byte { return appendHeader(nil, kind, flagEnd, id) }
+func end(kind byte, id uint32) []byte { return wire.AppendHeader(nil, kind, wire.FlagEnd, id) }
 
 func TestTheWorkerTakesTheOldestAndTheFrontTheNewest(t *testing.T) {
-	ours, theirs := newTestLane(t, 9)
+	ours, theirs := wiretest.Pair(t, 9)
 	var in []uint32 // what is in the lane, oldest first
 	for id := uint32(1); id < 3000; id++ {
 		switch n := rand.IntN(3); {
-		case n == 0 && len(in) < int(ours.size):
-			ours.put(id, testFrame(frameRequest, id))
+		case n == 0 && len(in) < ours.Geometry().Requests:
+			ours.Put(id, end(wire.KindRequest, id))
 			in = append(in, id)
 		case n == 1:
-			got, ok := theirs.take()
+			got, ok := theirs.Take()
 			if ok != (len(in) > 0) || ok && got != in[0] {
 				t.Fatalf("the worker took %d, %v of %v", got, ok, in)
 			}
 			in = in[min(1, len(in)):]
 		case n == 2:
-			got, ok, err := ours.takeBack()
+			got, ok, err := ours.TakeBack()
 			if err != nil || ok != (len(in) > 0) || ok && got != in[len(in)-1] {
 				t.Fatalf("the front took %d, %v of %v", got, ok, in)
 			}
 			in = in[:max(len(in)-1, 0)]
 		}
-		if n := ours.word(lanePut).Load() - theirs.taken; int(n) != len(in) {
+		if n := theirs.Word(wire.LanePut).Load() - theirs.Word(wire.LaneTaken).Load(); int(n) != len(in) {
 			t.Fatalf("PUT is %d ahead of what was taken, want %d", n, len(in))
 		}
 	}
@@ -58,7 +43,7 @@ func TestTheWorkerTakesTheOldestAndTheFrontTheNewest(t *testing.T) {
 
 // Each request is taken once, whole, by one side, whatever they do at once.
 func TestBothSidesTakeAtOnce(t *testing.T) {
-	ours, theirs := newTestLane(t, 9)
+	ours, theirs := wiretest.Pair(t, 9)
 	const total = 30000
 	var received atomic.Int64
 	var ended atomic.Bool
@@ -67,7 +52,7 @@ func TestBothSidesTakeAtOnce(t *testing.T) {
 	go func() {
 		defer close(done)
 		for {
-			id, ok := theirs.take()
+			id, ok := theirs.Take()
 			switch {
 			case ok:
 				by[id].Add(1)
@@ -79,13 +64,13 @@ func TestBothSidesTakeAtOnce(t *testing.T) {
 	}()
 	in := int64(0)
 	for id := uint32(1); id <= total; {
-		if in-received.Load() < int64(ours.size) {
-			ours.put(id, testFrame(frameRequest, id))
+		if in-received.Load() < int64(ours.Geometry().Requests) {
+			ours.Put(id, end(wire.KindRequest, id))
 			in++
 			id++
 		}
 		if rand.IntN(3) == 0 {
-			if id, ok, _ := ours.takeBack(); ok {
+			if id, ok, _ := ours.TakeBack(); ok {
 				by[id].Add(1)
 				in--
 			}
@@ -103,19 +88,19 @@ func TestBothSidesTakeAtOnce(t *testing.T) {
 }
 
 func TestResponsesAreReceivedInOrder(t *testing.T) {
-	ours, theirs := newTestLane(t, 9)
-	b := make([]byte, maxFrame)
+	ours, theirs := wiretest.Pair(t, 9)
+	b := make([]byte, wire.MaxFrame)
 	sent, got := uint32(0), uint32(0)
 	for range 2000 {
-		if rand.IntN(2) == 0 && theirs.answered-ours.word(laneRead).Load() < ours.size {
+		if rand.IntN(2) == 0 && !theirs.Full() {
 			sent++
-			frame := append(testFrame(frameHead, sent), make([]byte, rand.IntN(laneEntry-12))...)
-			theirs.publish(frame, uint32(len(frame)))
+			frame := append(end(wire.KindHead, sent), make([]byte, rand.IntN(wire.LaneEntry-12))...)
+			theirs.Publish(frame, uint32(len(frame)))
 		}
-		if rand.IntN(2) == 0 && ours.answered() {
-			n, err := ours.receive(b)
-			if got++; err != nil || n < headerSize || binary.LittleEndian.Uint32(b[4:]) != got {
-				t.Fatalf("received %d bytes of %v, %v; want %d", n, b[:headerSize], err, got)
+		if rand.IntN(2) == 0 && ours.Answered() {
+			n, err := ours.Receive(b)
+			if got++; err != nil || n < wire.HeaderSize || binary.LittleEndian.Uint32(b[4:]) != got {
+				t.Fatalf("received %d bytes of %v, %v; want %d", n, b[:wire.HeaderSize], err, got)
 			}
 		}
 	}

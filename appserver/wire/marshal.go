@@ -1,4 +1,4 @@
-package appserver
+package wire
 
 import (
 	"encoding/binary"
@@ -11,46 +11,54 @@ import (
 
 // Python's marshal, version 2: the types that the protocol uses.
 const (
-	typeUnicode    = 'u'
-	typeInterned   = 't'
-	typeShortASCII = 'z' // version 4, which every loads() reads
-	typeBytes      = 's'
-	typeInt        = 'i'
-	typeLong       = 'l'
-	typeNone       = 'N'
-	typeTrue       = 'T'
-	typeFalse      = 'F'
-	typeTuple      = '('
-	typeList       = '['
-	typeDict       = '{'
-	typeNull       = '0'
+	TypeUnicode    = 'u'
+	TypeInterned   = 't'
+	TypeShortASCII = 'z' // version 4, which every loads() reads
+	TypeBytes      = 's'
+	TypeInt        = 'i'
+	TypeLong       = 'l'
+	TypeNone       = 'N'
+	TypeTrue       = 'T'
+	TypeFalse      = 'F'
+	TypeTuple      = '('
+	TypeList       = '['
+	TypeDict       = '{'
+	TypeNull       = '0'
 
 	maxDepth = 4
 	maxItems = 1 << 14 // values in one message
 )
 
-var errMarshal = errors.New("malformed marshal data")
+// ErrMarshal says that a worker has marshalled what the protocol does not use, or cut it short.
+var ErrMarshal = errors.New("malformed marshal data")
 
-// decoder reads values that a worker has marshalled. It refuses whatever the
+// Decoder reads values that a worker has marshalled. It refuses whatever the
 // protocol does not use, and allocates no more than the data's own size asks.
-type decoder struct {
+type Decoder struct {
 	data  []byte
 	depth int
 	items int
 }
 
-// decode reads one value that fills data: string, []byte, int64, nil, bool,
+// NewDecoder returns a decoder of data, which what it reads may alias.
+func NewDecoder(data []byte) Decoder { return Decoder{data: data} }
+
+// Rest returns what has not been read.
+func (d *Decoder) Rest() []byte { return d.data }
+
+// Decode reads one value that fills data: string, []byte, int64, nil, bool,
 // []any (tuples too) or map[string]any.
-func decode(data []byte) (any, error) {
-	d := decoder{data: data}
+func Decode(data []byte) (any, error) {
+	d := Decoder{data: data}
 	v, err := d.value()
 	if err == nil && len(d.data) > 0 {
-		err = errMarshal
+		err = ErrMarshal
 	}
 	return v, err
 }
 
-func (d *decoder) byte() byte {
+// Byte reads one byte: a value's type. It is 0, which is none, at the end.
+func (d *Decoder) Byte() byte {
 	if len(d.data) == 0 {
 		return 0
 	}
@@ -60,19 +68,20 @@ func (d *decoder) byte() byte {
 }
 
 // size reads a count and refuses one that the data cannot hold.
-func (d *decoder) size() (int, error) {
+func (d *Decoder) size() (int, error) {
 	if len(d.data) < 4 {
-		return 0, errMarshal
+		return 0, ErrMarshal
 	}
 	n := binary.LittleEndian.Uint32(d.data)
 	d.data = d.data[4:]
 	if uint64(n) > uint64(len(d.data)) {
-		return 0, errMarshal
+		return 0, ErrMarshal
 	}
 	return int(n), nil
 }
 
-func (d *decoder) bytes() ([]byte, error) {
+// Bytes reads a count and as many bytes; the result aliases the data.
+func (d *Decoder) Bytes() ([]byte, error) {
 	n, err := d.size()
 	if err != nil {
 		return nil, err
@@ -82,48 +91,48 @@ func (d *decoder) bytes() ([]byte, error) {
 	return b, nil
 }
 
-// text reads a str; the result aliases the data.
-func (d *decoder) text() ([]byte, error) {
-	if t := d.byte(); t != typeUnicode && t != typeInterned {
-		return nil, errMarshal
+// Text reads a str; the result aliases the data.
+func (d *Decoder) Text() ([]byte, error) {
+	if t := d.Byte(); t != TypeUnicode && t != TypeInterned {
+		return nil, ErrMarshal
 	}
-	return d.bytes()
+	return d.Bytes()
 }
 
-// open reads the start of a tuple or list and returns its length.
-func (d *decoder) open(types ...byte) (int, error) {
-	if !slices.Contains(types, d.byte()) {
-		return 0, errMarshal
+// Open reads the start of a tuple or list, which has one of these types, and returns its length.
+func (d *Decoder) Open(types ...byte) (int, error) {
+	if !slices.Contains(types, d.Byte()) {
+		return 0, ErrMarshal
 	}
 	return d.size()
 }
 
-func (d *decoder) value() (any, error) {
+func (d *Decoder) value() (any, error) {
 	if d.items++; d.items > maxItems || d.depth > maxDepth {
-		return nil, errMarshal
+		return nil, ErrMarshal
 	}
-	switch t := d.byte(); t {
-	case typeUnicode, typeInterned:
-		b, err := d.bytes()
+	switch t := d.Byte(); t {
+	case TypeUnicode, TypeInterned:
+		b, err := d.Bytes()
 		return string(b), err
-	case typeBytes:
-		b, err := d.bytes()
+	case TypeBytes:
+		b, err := d.Bytes()
 		return slices.Clone(b), err
-	case typeInt, typeLong:
-		return d.number(t)
-	case typeNone:
+	case TypeInt, TypeLong:
+		return d.Number(t)
+	case TypeNone:
 		return nil, nil
-	case typeTrue, typeFalse:
-		return t == typeTrue, nil
-	case typeTuple, typeList:
+	case TypeTrue, TypeFalse:
+		return t == TypeTrue, nil
+	case TypeTuple, TypeList:
 		return d.list()
-	case typeDict:
+	case TypeDict:
 		return d.dict()
 	}
-	return nil, errMarshal
+	return nil, ErrMarshal
 }
 
-func (d *decoder) list() (any, error) {
+func (d *Decoder) list() (any, error) {
 	n, err := d.size()
 	if err != nil {
 		return nil, err
@@ -141,16 +150,16 @@ func (d *decoder) list() (any, error) {
 	return all, nil
 }
 
-func (d *decoder) dict() (any, error) {
+func (d *Decoder) dict() (any, error) {
 	d.depth++
 	defer func() { d.depth-- }()
 	m := map[string]any{}
 	for {
-		if len(d.data) > 0 && d.data[0] == typeNull {
+		if len(d.data) > 0 && d.data[0] == TypeNull {
 			d.data = d.data[1:]
 			return m, nil
 		}
-		k, err := d.text()
+		k, err := d.Text()
 		if err != nil {
 			return nil, err
 		}
@@ -160,14 +169,14 @@ func (d *decoder) dict() (any, error) {
 	}
 }
 
-// number reads what follows typeInt or typeLong. Numbers past an int64 are refused.
-func (d *decoder) number(t byte) (int64, error) {
+// Number reads what follows TypeInt or TypeLong. Numbers past an int64 are refused.
+func (d *Decoder) Number(t byte) (int64, error) {
 	if len(d.data) < 4 {
-		return 0, errMarshal
+		return 0, ErrMarshal
 	}
 	v := int64(int32(binary.LittleEndian.Uint32(d.data)))
 	d.data = d.data[4:]
-	if t == typeInt {
+	if t == TypeInt {
 		return v, nil
 	}
 	digits, negative := v, v < 0
@@ -175,19 +184,19 @@ func (d *decoder) number(t byte) (int64, error) {
 		digits = -digits
 	}
 	if digits == 0 || digits > 5 || int64(len(d.data)) < 2*digits {
-		return 0, errMarshal
+		return 0, ErrMarshal
 	}
 	var n uint64
 	for i := digits - 1; i >= 0; i-- {
 		digit := uint64(binary.LittleEndian.Uint16(d.data[2*i:]))
 		if digit >= 1<<15 || n > math.MaxInt64>>15 {
-			return 0, errMarshal
+			return 0, ErrMarshal
 		}
 		n = n<<15 | digit
 	}
 	d.data = d.data[2*digits:]
 	if n > math.MaxInt64 {
-		return 0, errMarshal
+		return 0, ErrMarshal
 	}
 	if negative {
 		return -int64(n), nil
@@ -195,12 +204,12 @@ func (d *decoder) number(t byte) (int64, error) {
 	return int64(n), nil
 }
 
-// appendText appends the str whose latin-1 encoding s is, as PEP 3333 has
+// AppendText appends the str whose latin-1 encoding s is, as PEP 3333 has
 // request data.
-func appendText(dst []byte, s string) []byte {
+func AppendText(dst []byte, s string) []byte {
 	if len(s) < 256 {
 		start := len(dst)
-		dst = append(dst, typeShortASCII, byte(len(s)))
+		dst = append(dst, TypeShortASCII, byte(len(s)))
 		dst = append(dst, s...)
 		if isASCII(dst[start+2:]) {
 			return dst
@@ -208,7 +217,7 @@ func appendText(dst []byte, s string) []byte {
 		dst = dst[:start]
 	}
 	start := len(dst)
-	dst = append(dst, typeUnicode, 0, 0, 0, 0)
+	dst = append(dst, TypeUnicode, 0, 0, 0, 0)
 	for i := 0; i < len(s); i++ {
 		if s[i] < utf8.RuneSelf {
 			dst = append(dst, s[i])
@@ -235,34 +244,34 @@ func isASCII(b []byte) bool {
 	return true
 }
 
-// appendValue marshals v: string (as UTF-8), int, bool, nil, []string or
+// AppendValue marshals v: string (as UTF-8), int, bool, nil, []string or
 // map[string]any. It is for frames that are sent once.
-func appendValue(dst []byte, v any) []byte {
+func AppendValue(dst []byte, v any) []byte {
 	number := func(t byte, n int) { dst = binary.LittleEndian.AppendUint32(append(dst, t), uint32(n)) }
 	switch v := v.(type) {
 	case nil:
-		dst = append(dst, typeNone)
+		dst = append(dst, TypeNone)
 	case bool:
 		if v {
-			return append(dst, typeTrue)
+			return append(dst, TypeTrue)
 		}
-		dst = append(dst, typeFalse)
+		dst = append(dst, TypeFalse)
 	case int:
-		number(typeInt, v)
+		number(TypeInt, v)
 	case string:
-		number(typeUnicode, len(v))
+		number(TypeUnicode, len(v))
 		dst = append(dst, v...)
 	case []string:
-		number(typeList, len(v))
+		number(TypeList, len(v))
 		for _, s := range v {
-			dst = appendValue(dst, s)
+			dst = AppendValue(dst, s)
 		}
 	case map[string]any:
-		dst = append(dst, typeDict)
+		dst = append(dst, TypeDict)
 		for k, e := range v {
-			dst = appendValue(appendValue(dst, k), e)
+			dst = AppendValue(AppendValue(dst, k), e)
 		}
-		dst = append(dst, typeNull)
+		dst = append(dst, TypeNull)
 	default:
 		panic(fmt.Sprintf("cannot marshal a %T", v))
 	}

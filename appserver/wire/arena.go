@@ -1,4 +1,4 @@
-package appserver
+package wire
 
 import (
 	"os"
@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// arena is memory that a pool shares with its workers, for request bodies of
+// Arena is memory that a pool shares with its workers, for request bodies of
 // medium size: the client's bytes are received where the worker reads them. It
 // is an upstream.Shared. The system gives it pages as blocks are first used.
-type arena struct {
-	file *os.File // for workers to inherit
-	mem  []byte
+type Arena struct {
+	memory *os.File // for workers to inherit
+	mem    []byte
 
 	mu     sync.Mutex
 	free   []uint16 // used last, taken first
@@ -26,9 +26,15 @@ const (
 	arenaBlocks = 512
 )
 
+// File returns the memory's descriptor, for workers to inherit. It stays the arena's to close.
+func (a *Arena) File() *os.File { return a.memory }
+
+// Size returns the bytes of the memory.
+func (a *Arena) Size() int { return arenaBlock * arenaBlocks }
+
 // Take returns a block's first size bytes and their place in the arena; nil
 // when size is too large or no block is free.
-func (a *arena) Take(size int64) (block []byte, offset int64) {
+func (a *Arena) Take(size int64) (block []byte, offset int64) {
 	if a == nil || size > arenaBlock {
 		return nil, 0
 	}
@@ -45,15 +51,15 @@ func (a *arena) Take(size int64) (block []byte, offset int64) {
 }
 
 // Give returns a block that Take gave.
-func (a *arena) Give(offset int64) {
+func (a *Arena) Give(offset int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.free = append(a.free, uint16(offset/arenaBlock))
 	a.release()
 }
 
-// trim gives the system back the pages of blocks that nobody has.
-func (a *arena) trim() {
+// Trim gives the system back the pages of blocks that nobody has.
+func (a *Arena) Trim() {
 	if a == nil {
 		return
 	}
@@ -67,8 +73,8 @@ func (a *arena) trim() {
 	}
 }
 
-// close ends the arena once every block has come back.
-func (a *arena) close() {
+// Close ends the arena once every block has come back.
+func (a *Arena) Close() {
 	if a == nil {
 		return
 	}
@@ -78,10 +84,10 @@ func (a *arena) close() {
 	a.release()
 }
 
-func (a *arena) release() {
+func (a *Arena) release() {
 	if a.closed && len(a.free) == arenaBlocks {
 		unix.Munmap(a.mem)
-		a.file.Close()
+		a.memory.Close()
 		a.mem = nil
 	}
 }

@@ -1,18 +1,16 @@
-package appserver
+package wire
 
 import (
 	"errors"
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy/eventloop"
 )
-
-// maxFrame is the size of the largest frame (PROTOCOL.md).
-const maxFrame = 64 << 10
 
 // sendBuffer is asked for in both directions: room for the requests queued
 // ahead of a worker, and for responses that the front has yet to read.
@@ -23,12 +21,12 @@ const sendBuffer = 1 << 20
 // what a worker has chosen may wait.
 const maxRights = 253
 
-// channel is the front's side of a worker's socket pair. Receiving belongs to
-// one goroutine at a time; sending, taking back and close to holders of the
+// Channel is the front's side of a worker's socket pair. Receiving belongs to
+// one goroutine at a time; sending, taking back and Close to holders of the
 // pool's lock.
-type channel struct {
+type Channel struct {
 	ours  *os.File // non-blocking, in the netpoller; nil where a loop polls
-	event *eventloop.Descriptor
+	Event *eventloop.Descriptor
 	fd    int // non-blocking
 	conn  syscall.RawConn
 	taken int // a duplicate of the worker's end, which stays blocking; -1 once closed
@@ -50,9 +48,9 @@ type received struct {
 
 var errChannelClosed = errors.New("channel is closed")
 
-// newChannel returns the front's side, in loop if there is one, and the
+// NewChannel returns the front's side, in loop if there is one, and the
 // worker's end. The caller closes the latter once the worker has it.
-func newChannel(loop *eventloop.Loop) (*channel, *os.File, error) {
+func NewChannel(loop *eventloop.Loop) (*Channel, *os.File, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot make a worker's channel: %w", err)
@@ -67,7 +65,7 @@ func newChannel(loop *eventloop.Loop) (*channel, *os.File, error) {
 		unix.Close(theirs)
 		return nil, nil, fmt.Errorf("cannot make a worker's channel: %w", err)
 	}
-	c := &channel{fd: ours, taken: dup, oob: make([]byte, unix.CmsgSpace(maxRights*4))}
+	c := &Channel{fd: ours, taken: dup, oob: make([]byte, unix.CmsgSpace(maxRights*4))}
 	if err := c.poll(loop); err != nil {
 		unix.Close(theirs)
 		unix.Close(dup)
@@ -78,9 +76,9 @@ func newChannel(loop *eventloop.Loop) (*channel, *os.File, error) {
 
 // poll has loop, or the netpoller, wait for the channel. It closes the
 // descriptor where it fails.
-func (c *channel) poll(loop *eventloop.Loop) (err error) {
+func (c *Channel) poll(loop *eventloop.Loop) (err error) {
 	if loop != nil {
-		if c.event, err = loop.Add(c.fd, nil, 0); err != nil {
+		if c.Event, err = loop.Add(c.fd, nil, 0); err != nil {
 			unix.Close(c.fd)
 		}
 		return err
@@ -115,13 +113,13 @@ func recvmsg(fd int, p, oob []byte) received {
 	}
 }
 
-// read receives one frame into p, waiting for it, and the descriptors that
+// Read receives one frame into p, waiting for it, and the descriptors that
 // came along. n is 0 at the end.
-func (c *channel) read(p []byte) (n int, files []int, err error) {
+func (c *Channel) Read(p []byte) (n int, files []int, err error) {
 	c.buf = p
 	err = c.conn.Read(c.receive)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		n, files, err = c.tryRead(p)
+		n, files, err = c.TryRead(p)
 		if err == unix.EAGAIN {
 			return 0, nil, nil
 		}
@@ -133,13 +131,13 @@ func (c *channel) read(p []byte) (n int, files []int, err error) {
 	return c.received()
 }
 
-// tryRead receives what is there; unix.EAGAIN when there is nothing.
-func (c *channel) tryRead(p []byte) (n int, files []int, err error) {
+// TryRead receives what is there; unix.EAGAIN when there is nothing.
+func (c *Channel) TryRead(p []byte) (n int, files []int, err error) {
 	c.in = c.inbox.receive(c.fd, p, c.oob)
 	return c.received()
 }
 
-func (c *channel) received() (n int, files []int, err error) {
+func (c *Channel) received() (n int, files []int, err error) {
 	if c.in.err != nil {
 		return 0, nil, c.in.err
 	}
@@ -147,40 +145,43 @@ func (c *channel) received() (n int, files []int, err error) {
 		files = descriptors(c.oob[:c.in.oobn])
 	}
 	if c.in.flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
-		discardAll(files)
+		DiscardAll(files)
 		return 0, nil, errors.New("frame is truncated")
 	}
 	return c.in.n, files, nil
 }
 
-// finish makes read give what is there and then end, instead of waiting.
-func (c *channel) finish() {
-	c.endReads()
-	c.ours.SetReadDeadline(past())
+// Finish makes Read give what is there and then end, instead of waiting.
+func (c *Channel) Finish() {
+	c.EndReads()
+	c.ours.SetReadDeadline(time.Unix(1, 0))
 }
 
-// endReads has what is there be the last: a process that a worker left behind
+// EndReads has what is there be the last: a process that a worker left behind
 // may hold its end, and send for ever.
-func (c *channel) endReads() { unix.Shutdown(c.fd, unix.SHUT_RD) }
+func (c *Channel) EndReads() { unix.Shutdown(c.fd, unix.SHUT_RD) }
 
-// send sends a frame with descriptors, without waiting: EAGAIN says that the
+// Closed reports that Close was called: nothing can be sent or taken back.
+func (c *Channel) Closed() bool { return c.taken < 0 }
+
+// Send sends a frame with descriptors, without waiting: EAGAIN says that the
 // worker has no room for it now.
-func (c *channel) send(frame []byte, oob []byte) error {
-	if c.taken < 0 {
+func (c *Channel) Send(frame []byte, oob []byte) error {
+	if c.Closed() {
 		return errChannelClosed
 	}
 	return c.outbox.send(c.fd, frame, oob)
 }
 
-// takeBack receives, as the worker would have, the oldest frame that the
+// TakeBack receives, as the worker would have, the oldest frame that the
 // worker has not. ok is false when there is none. Descriptors that came with
 // it are closed: the request still has its own.
-func (c *channel) takeBack() (frame []byte, ok bool) {
-	if c.taken < 0 {
+func (c *Channel) TakeBack() (frame []byte, ok bool) {
+	if c.Closed() {
 		return nil, false
 	}
 	if c.take == nil {
-		c.take = make([]byte, maxFrame)
+		c.take = make([]byte, MaxFrame)
 	}
 	var oob [64]byte
 	in := recvmsg(c.taken, c.take, oob[:])
@@ -193,13 +194,15 @@ func (c *channel) takeBack() (frame []byte, ok bool) {
 	return c.take[:in.n], true
 }
 
-func (c *channel) close() {
+// Close closes both descriptors. Descriptors that the worker has left in the channel
+// are closed with it, which may wait.
+func (c *Channel) Close() {
 	if c.taken >= 0 {
 		unix.Close(c.taken)
 		c.taken = -1
 	}
-	if c.event != nil {
-		c.event.Close()
+	if c.Event != nil {
+		c.Event.Close()
 		return
 	}
 	c.ours.Close()
@@ -222,9 +225,9 @@ func descriptors(oob []byte) []int {
 	return all
 }
 
-// discardAll closes descriptors that a worker has chosen, beside the caller:
+// DiscardAll closes descriptors that a worker has chosen, beside the caller:
 // closing some kinds of file waits for whoever is behind them.
-func discardAll(fds []int) {
+func DiscardAll(fds []int) {
 	if len(fds) > 0 {
 		go closeAll(fds)
 	}
