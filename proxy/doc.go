@@ -7,6 +7,7 @@
 //	Wire        what a protocol loop (http1, ...) gives an Exchange: a Stream and a Scheduler
 //	Waiting     the state machine of an Exchange that waits for events
 //	Module      a feature: settings, directives, variables, and what it adds to a Location
+//	Slot        a feature's own state beside an Exchange, Location or Conn, which have no fields for it
 //	Location    compiled settings: short slices of ready functions for each phase
 //	Generation  one immutable compiled configuration: listeners -> servers -> locations
 //	Engine      serves the current Generation, swaps it by one pointer, drains the old one
@@ -21,6 +22,5 @@
 // event in straight code (Await). What blocks in another way is offloaded (Offload).
 // An Exchange is logged and leaves its Generation when it has ended, whoever resumed it.
 //
-// The package knows no content handler and no wire protocol: both are given
-// to it as interface values.
+// The package knows no content handler and no wire protocol: both are given to it.
 package proxy

@@ -67,9 +67,6 @@ type Exchange struct {
 	Internal  bool   // an internal redirect led here
 	Pipelined bool   // its first bytes came before the response to the request before: $pipe
 	User      string // $remote_user, once authenticated
-	Filename  string // $request_filename override by static; "" before
-	// LimitStatus is limit_req's decision, made once a request; 0: none yet.
-	LimitStatus uint8
 
 	wire      Wire
 	cursor    cursor
@@ -78,9 +75,11 @@ type Exchange struct {
 	requestID string
 	captures  []string   // $1.. of the last regular expression that matched
 	vars      []variable // what the configuration itself defines, by slot
+	changes   int        // see URIChanges
 	bodyRead  int64
 	waiting   *Waiting     // its own for good
 	pending   Continuation // of a suspended exchange
+	state     []resetter   // of features, by place
 }
 
 // status is where error_page processing stands.
@@ -123,7 +122,12 @@ func (x *Exchange) Reset() {
 	rh.Reset()
 	captures, vars := x.captures[:0], x.vars
 	clear(vars)
-	*x = Exchange{Conn: x.Conn, wire: x.wire, waiting: x.waiting, captures: captures, vars: vars}
+	for _, c := range x.state {
+		if c != nil {
+			c.reset()
+		}
+	}
+	*x = Exchange{Conn: x.Conn, wire: x.wire, waiting: x.waiting, captures: captures, vars: vars, state: x.state}
 	x.Req.Header = h
 	x.Res = Response{x: x, Header: rh, Length: -1}
 }

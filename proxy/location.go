@@ -17,9 +17,8 @@ type Location struct {
 
 	Server *Server
 	Regex  *Regexp // for regular expression locations
-	// Files is the static module's, for its variables.
-	Files any
 
+	state         []any // of features, by place
 	phases        [numPhases][]Action
 	content       Handler
 	slash         bool

@@ -61,6 +61,7 @@ type Module struct {
 	Settings   config.Settings
 	Directives []config.Directive
 	Variables  []Variable
+	State      []Slot // what it keeps in exchanges, locations and connections; see Slot
 	// Compile is called for every location (and, for requests that no
 	// location matches, for the server's own scope), after the whole
 	// configuration was read without a mistake. It adds what s asks for to l.

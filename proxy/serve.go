@@ -150,9 +150,7 @@ func (x *Exchange) follow(r *Redirect) error {
 		}
 		return x.enterLocation(l)
 	}
-	x.Req.SetPath(r.URI)
-	x.Req.Args, x.Req.HasArgs = r.Args, r.Args != ""
-	x.Filename = ""
+	x.ChangeURI(r.URI, r.Args)
 	x.enter(findLocation)
 	if x.Server.rewrites() { // again, as in nginx
 		x.Location = nil
@@ -160,6 +158,18 @@ func (x *Exchange) follow(r *Redirect) error {
 	}
 	return nil
 }
+
+// ChangeURI has the request be for another path, decoded and normal, and other
+// arguments, as internal redirects and rewriting do.
+func (x *Exchange) ChangeURI(path, args string) {
+	x.Req.SetPath(path)
+	x.Req.Args, x.Req.HasArgs = args, args != ""
+	x.changes++
+}
+
+// URIChanges returns how often ChangeURI was called: what a feature has found
+// for the path holds as long as it stays the same.
+func (x *Exchange) URIChanges() int { return x.changes }
 
 // cut gives up a response whose head has gone out.
 func (x *Exchange) cut(err error) {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"alicorn/proxy/eventloop"
@@ -117,12 +118,10 @@ type Conn struct {
 	TLS           *tls.ConnectionState // nil without TLS
 	// Refusal is what the connection's first request is answered with, and the
 	// connection ends; nil where it is served.
-	Refusal *Fail
-	// Client is what the ssl module has found of the client's certificate; nil
-	// until it has looked.
-	Client   any
+	Refusal  *Fail
 	Requests int // $connection_requests: 1 for the first
 
-	use  connUse // the generation in use; see Engine
-	site addrSite
+	state atomic.Pointer[connState] // of features; nil: none
+	use   connUse                   // the generation in use; see Engine
+	site  addrSite
 }

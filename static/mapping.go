@@ -158,8 +158,10 @@ func climbs[T string | []byte](name T) bool {
 // appendName appends the name of the file that path maps to. ok is false for
 // paths that lead out of the root or that the alias does not cover.
 func (st *site) appendName(x *proxy.Exchange, dst []byte, path string) (_ []byte, ok bool) {
-	if st.root.kind == aliasWhole && x.Filename != "" {
-		return append(dst, x.Filename...), true
+	if st.root.kind == aliasWhole {
+		if n := st.named.In(x); n.file != "" && n.uri == x.URIChanges() {
+			return append(dst, n.file...), true
+		}
 	}
 	start := len(dst)
 	if dst, ok = st.appendRoot(x, dst); !ok {

@@ -67,6 +67,15 @@ const (
 type module struct {
 	k     *config.Key[settings]
 	table *validatorTable
+	sites *proxy.LocationSlot[*site] // for variables: the content may be another's
+	named *proxy.ExchangeSlot[named]
+}
+
+// named is the file that try_files has found where the path does not name it.
+// It holds until the URI changes.
+type named struct {
+	file string // "": none
+	uri  int    // Exchange.URIChanges
 }
 
 // Module returns the feature. It stands last in the list: it is the content
@@ -74,13 +83,14 @@ type module struct {
 func Module() proxy.Module {
 	m := module{config.NewKey(func() settings {
 		return settings{exactSize: true, etag: true, maxRanges: -1, opened: cacheUse{valid: time.Minute, minUses: 1}}
-	}), new(validatorTable)}
+	}), new(validatorTable), new(proxy.LocationSlot[*site]), new(proxy.ExchangeSlot[named])}
 	m.k.Enter = func(s *config.Scope, c *settings) { c.try = nil }
 	return proxy.Module{
 		Name:       "static",
 		Settings:   m.k,
 		Directives: slices.Concat(m.mapping(), m.answers(), m.caching(), []config.Directive{m.links()}, withoutEffect()),
-		Variables:  variables(),
+		State:      []proxy.Slot{m.sites, m.named},
+		Variables:  m.variables(),
 		Compile:    m.compile,
 		Generation: closeCaches,
 	}
@@ -91,11 +101,12 @@ type site struct {
 	settings
 	indexes []*proxy.Template
 	table   *validatorTable
+	named   *proxy.ExchangeSlot[named]
 }
 
 func (m module) compile(s *config.Scope, l *proxy.Location) error {
 	c := m.k.In(s)
-	st := &site{settings: *c, indexes: c.index.Items(), table: m.table}
+	st := &site{settings: *c, indexes: c.index.Items(), table: m.table, named: m.named}
 	if st.root.path == nil {
 		st.root.path = proxy.ParseTemplate(s.Load(), s.Node.Pos, s.Load().Path("html"))
 	}
@@ -108,7 +119,7 @@ func (m module) compile(s *config.Scope, l *proxy.Location) error {
 	if c.try != nil {
 		l.On(proxy.PreContent, func(x *proxy.Exchange) error { return c.try.run(st, x) })
 	}
-	l.Files = st
+	m.sites.Set(l, st)
 	l.SetContent(st)
 	return nil
 }
@@ -159,15 +170,15 @@ func withoutEffect() (all []config.Directive) {
 	return all
 }
 
-func variables() []proxy.Variable {
+func (m module) variables() []proxy.Variable {
 	of := func(name string, get func(st *site, x *proxy.Exchange, dst []byte) ([]byte, bool)) proxy.Variable {
 		return proxy.Variable{Name: name, Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 			l := x.Location
 			if l == nil {
 				l = x.Server.Root
 			}
-			st, ok := l.Files.(*site)
-			if !ok {
+			st := m.sites.Of(l)
+			if st == nil {
 				return dst, false
 			}
 			return get(st, x, dst)

@@ -147,7 +147,8 @@ func (st *site) found(x *proxy.Exchange, lk *lookup, path string, dir bool) {
 		}
 	case aliasWhole:
 		if !dir {
-			x.Req.Path, x.Filename = path, string(lk.name)
+			x.Req.Path = path
+			*st.named.In(x) = named{string(lk.name), x.URIChanges()}
 		}
 	}
 }

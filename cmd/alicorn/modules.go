@@ -56,8 +56,6 @@ func schemaOf(mods []proxy.Module, p process) *config.Schema {
 	sc := config.NewSchema()
 	sc.Foreign, sc.ForeignNear = proxy.NginxDirective, proxy.NginxDirectiveNear
 	sc.Add(p.key, p.directives())
-	for _, m := range mods {
-		sc.Add(m.Settings, m.Directives)
-	}
+	proxy.Register(sc, mods)
 	return sc
 }

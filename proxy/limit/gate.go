@@ -15,6 +15,7 @@ type gate struct {
 	level      proxy.Level
 	delayLevel proxy.Level
 	dryRun     bool
+	decided    *proxy.ExchangeSlot[decision]
 }
 
 // maxKey bounds the length of a key, as in nginx.
@@ -25,7 +26,7 @@ var keys = sync.Pool{New: func() any { b := make([]byte, 0, 64); return &b }}
 // pass counts a request once, before the first internal redirect; it delays
 // or refuses it.
 func (g *gate) pass(x *proxy.Exchange) error {
-	if x.LimitStatus != undecided {
+	if *g.decided.In(x) != undecided {
 		return nil
 	}
 	buf := keys.Get().(*[]byte)
@@ -37,7 +38,7 @@ func (g *gate) pass(x *proxy.Exchange) error {
 	case v.refused:
 		return g.refuse(x, v)
 	case v.delay == 0:
-		x.LimitStatus = passed
+		*g.decided.In(x) = passed
 		return nil
 	}
 	return g.delay(x, v)
@@ -117,22 +118,22 @@ func (l *limit) wait(excess int64) time.Duration {
 
 func (g *gate) refuse(x *proxy.Exchange, v verdict) error {
 	if g.dryRun {
-		x.LimitStatus = rejectedDryRun
+		*g.decided.In(x) = rejectedDryRun
 		x.Log(g.level, "limiting requests, dry run, excess: %d.%03d by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
 		return nil
 	}
-	x.LimitStatus = rejected
+	*g.decided.In(x) = rejected
 	x.Log(g.level, "limiting requests, excess: %d.%03d by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
 	return g.status
 }
 
 func (g *gate) delay(x *proxy.Exchange, v verdict) error {
 	if g.dryRun {
-		x.LimitStatus = delayedDryRun
+		*g.decided.In(x) = delayedDryRun
 		x.Log(g.delayLevel, "delaying request, dry run, excess: %d.%03d, by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
 		return nil
 	}
-	x.LimitStatus = delayed
+	*g.decided.In(x) = delayed
 	x.Log(g.delayLevel, "delaying request, excess: %d.%03d, by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
 	return x.Sleep(v.delay)
 }

@@ -39,15 +39,20 @@ func Module() proxy.Module {
 	k := config.NewKey(func() settings {
 		return settings{zones: newZones(), status: 503, level: proxy.LevelError}
 	})
+	decided := new(proxy.ExchangeSlot[decision])
 	return proxy.Module{
 		Name:       "limit",
 		Settings:   k,
 		Directives: directives(k),
-		Variables:  []proxy.Variable{{Name: "limit_req_status", Get: appendDecision}},
+		State:      []proxy.Slot{decided},
+		Variables: []proxy.Variable{{Name: "limit_req_status", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
+			d := *decided.In(x)
+			return append(dst, decisions[d]...), d != undecided
+		}}},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			c := k.In(s)
 			if limits := c.limits.Items(); len(limits) > 0 {
-				g := &gate{limits: limits, status: proxy.Status(c.status), dryRun: c.dryRun, level: c.level, delayLevel: lower(c.level)}
+				g := &gate{limits: limits, status: proxy.Status(c.status), dryRun: c.dryRun, level: c.level, delayLevel: lower(c.level), decided: decided}
 				l.On(proxy.PreAccess, g.pass)
 			}
 			return nil
@@ -66,8 +71,8 @@ func lower(l proxy.Level) proxy.Level {
 	return proxy.LevelInfo
 }
 
-// decision is what became of a request: Exchange.LimitStatus.
-type decision = uint8
+// decision is what became of a request. It is made once.
+type decision uint8
 
 const (
 	undecided decision = iota
@@ -79,7 +84,3 @@ const (
 )
 
 var decisions = [...]string{"", "PASSED", "DELAYED", "REJECTED", "DELAYED_DRY_RUN", "REJECTED_DRY_RUN"}
-
-func appendDecision(x *proxy.Exchange, dst []byte) ([]byte, bool) {
-	return append(dst, decisions[x.LimitStatus]...), x.LimitStatus != undecided
-}

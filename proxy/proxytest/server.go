@@ -130,9 +130,7 @@ func prepare(t testing.TB, c Config) *Server {
 		s.modules = append(s.modules, pauses())
 	}
 	s.schema = config.NewSchema()
-	for _, m := range s.modules {
-		s.schema.Add(m.Settings, m.Directives)
-	}
+	proxy.Register(s.schema, s.modules)
 	s.lastRes = config.NewResources(s.host)
 	return s
 }

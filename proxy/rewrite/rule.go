@@ -101,9 +101,7 @@ func (r *rule) do(x *proxy.Exchange, state round) (round, error) {
 	state.changed = !r.stay
 	path := r.path.string(x, false)
 	args := r.arguments(x)
-	x.Req.SetPath(path)
-	x.Req.Args, x.Req.HasArgs = args, args != ""
-	x.Filename = ""
+	x.ChangeURI(path, args)
 	if path == "" {
 		return state, &proxy.Fail{Status: 500, Level: proxy.LevelError, Reason: "the rewritten URI has a zero length"}
 	}

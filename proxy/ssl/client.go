@@ -29,6 +29,7 @@ type clientSettings struct {
 	crl      file
 	depth    int
 	verifier *tls.Verifier // nil with verifyOff; made when the server is compiled
+	judged   *proxy.ConnSlot[*judgement]
 }
 
 func (m module) clientDirectives() []config.Directive {
@@ -145,13 +146,13 @@ type judgement struct {
 // judge asks the Verifier, once for each connection, unless a reload or another
 // server has brought another one. There is a certificate.
 func (c *clientSettings) judge(x *proxy.Exchange) *tls.Refusal {
-	if j, ok := x.Conn.Client.(*judgement); ok && j.verifier == c.verifier {
+	if j := c.judged.Load(x.Conn); j != nil && j.verifier == c.verifier {
 		return j.refusal
 	}
 	j := &judgement{c.verifier, &tls.Refusal{Reason: "certificate not trusted", Code: 27}}
 	if c.verifier != nil {
 		j.refusal = c.verifier.Verify(x.Conn.TLS.PeerCertificates, time.Now())
 	}
-	x.Conn.Client = j
+	c.judged.Store(x.Conn, j)
 	return j.refusal
 }

@@ -51,13 +51,15 @@ type Source interface {
 // New returns the module. Servers without ssl_certificate get certificates from
 // the first of sources that has some for them.
 func New(sources ...Source) proxy.Module {
+	judged := new(proxy.ConnSlot[*judgement])
 	m := module{config.NewKey(func() settings {
-		return settings{client: clientSettings{depth: 1}, resume: sessionSettings{tickets: true, life: 24 * time.Hour}}
+		return settings{client: clientSettings{depth: 1, judged: judged}, resume: sessionSettings{tickets: true, life: 24 * time.Hour}}
 	}), sources}
 	return proxy.Module{
 		Name:       "ssl",
 		Settings:   m.settings,
 		Directives: slices.Concat(m.directives(), m.cipherDirectives(), m.clientDirectives(), m.sessionDirectives(), m.staplingDirectives(), withoutEffect()),
+		State:      []proxy.Slot{judged},
 		Variables:  append(variables(), m.clientVariables()...),
 		Compile:    m.compile,
 		Generation: m.generation,

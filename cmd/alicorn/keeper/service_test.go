@@ -108,9 +108,7 @@ func (f *fixture) compile(res *config.Resources) (*Reading, error) {
 	}
 	mods := []proxy.Module{proxy.NewCore(proxy.Options{}), keyDirective(), appserver.Module(appserver.NewRuntime(appserver.Options{}))}
 	schema := config.NewSchema()
-	for _, m := range mods {
-		schema.Add(m.Settings, m.Directives)
-	}
+	proxy.Register(schema, mods)
 	l := &config.Load{Schema: schema, Resources: res, Prefix: f.dir, ConfDir: f.dir}
 	proxy.Declare(l, mods)
 	main := l.Read(tree.Root)
