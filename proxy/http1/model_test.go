@@ -1,0 +1,171 @@
+package http1_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
+	"alicorn/proxy/proxytest"
+)
+
+// restless has every phase of a request, and its content, wait in a way that chance
+// chooses.
+type restless struct{ begun, ended atomic.Int64 }
+
+// nap is a Continuation that goes on once another goroutine has run.
+type nap struct {
+	over atomic.Bool
+	then func(x *proxy.Exchange) error
+}
+
+func (n *nap) Continue(x *proxy.Exchange) error {
+	if !n.over.Load() {
+		return x.Suspend(n)
+	}
+	return n.then(x)
+}
+
+// end ends the nap, with wake-ups before, for nothing, and after, too late.
+func (n *nap) end(k proxy.Waker, early, late int) {
+	for range early {
+		k.Wake()
+		runtime.Gosched()
+	}
+	n.over.Store(true)
+	for range 1 + late {
+		k.Wake()
+		runtime.Gosched()
+	}
+}
+
+// wait waits, or does not, and goes on with then.
+func (r *restless) wait(x *proxy.Exchange, then func(x *proxy.Exchange) error) error {
+	n := &nap{then: then}
+	early, late := rand.IntN(3), rand.IntN(3)
+	switch rand.IntN(4) {
+	case 0:
+		k := x.Waker()
+		err := x.Suspend(n)
+		go n.end(k, early, late)
+		return err
+	case 1:
+		go n.end(x.Waker(), early, late)
+		for !n.over.Load() {
+			x.Await()
+		}
+	case 2:
+		x.Offload(runtime.Gosched)
+	}
+	return then(x)
+}
+
+func (r *restless) module() proxy.Module {
+	next := func(*proxy.Exchange) error { return nil }
+	return proxy.Module{Name: "restless", Compile: func(_ *config.Scope, l *proxy.Location) error {
+		l.On(proxy.PostRead, func(*proxy.Exchange) error { r.begun.Add(1); return nil })
+		for _, p := range []proxy.Phase{proxy.PostRead, proxy.ServerRewrite, proxy.Rewrite, proxy.PreAccess, proxy.Access, proxy.PreContent} {
+			l.On(p, func(x *proxy.Exchange) error { return r.wait(x, next) })
+		}
+		l.On(proxy.PreAccess, func(x *proxy.Exchange) error { return x.Sleep(time.Duration(rand.IntN(500)) * time.Microsecond) })
+		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
+			return r.wait(x, func(x *proxy.Exchange) error { return x.Res.Reply(200, "text/plain", []byte("done "+x.Req.Path)) })
+		}))
+		l.OnLog(func(*proxy.Exchange) { r.ended.Add(1) })
+		return nil
+	}}
+}
+
+// asks sends requests by one connection. One that is not faithful leaves at some point.
+func (r *restless) asks(t *testing.T, nc net.Conn, id int, faithful bool) {
+	defer nc.Close()
+	in := bufio.NewReader(nc)
+	for i := range 6 {
+		path := fmt.Sprintf("/%d/%d", id, i)
+		if _, err := fmt.Fprintf(nc, "GET %s HTTP/1.1\r\n%s\r\n", path, host); err != nil && faithful {
+			t.Error(err)
+			return
+		}
+		if !faithful && rand.IntN(4) == 0 {
+			for range rand.IntN(50) {
+				runtime.Gosched()
+			}
+			switch rand.IntN(3) {
+			case 0:
+				nc.(*net.TCPConn).SetLinger(0)
+			case 1:
+				nc.(*net.TCPConn).CloseWrite()
+				io.Copy(io.Discard, nc)
+			}
+			return
+		}
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			if faithful {
+				t.Errorf("%s: %v", path, err)
+			}
+			return
+		}
+		if body, err := io.ReadAll(res.Body); faithful && (string(body) != "done "+path || err != nil) {
+			t.Errorf("%s: %q, %v", path, body, err)
+		}
+	}
+}
+
+// Clients come and leave, wake-ups come at any time, also for nothing and too late,
+// and configurations change, while every phase of every request waits. Then the
+// server ends, in peace or by cutting what is left. Whoever stays is answered, each
+// request that has begun ends once, and no connection is left.
+func TestRequestsThatWaitAtEveryPointEndOnce(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		t.Run(fmt.Sprintf("cut %v", cut), func(t *testing.T) {
+			t.Parallel()
+			r := &restless{}
+			s := proxytest.New(t, proxytest.Config{Text: errandText, Modules: []proxy.Module{r.module()}, Serve: http1.Serve})
+			var clients, leavers sync.WaitGroup
+			for id := range 12 {
+				nc := s.Dial("127.0.0.1:8000")
+				if faithful := id%2 == 0; faithful {
+					clients.Go(func() { r.asks(t, nc, id, true) })
+				} else {
+					leavers.Go(func() { r.asks(t, nc, id, false) })
+				}
+			}
+			for range 5 {
+				if err := s.Reload(errandText); err != nil {
+					t.Error(err)
+				}
+			}
+			clients.Wait()
+			for id := range 6 { // these are in progress when the server ends
+				nc := s.Dial("127.0.0.1:8000")
+				leavers.Go(func() { r.asks(t, nc, 100+id, false) })
+			}
+			ctx := t.Context()
+			if cut {
+				ended, cancel := context.WithCancel(ctx)
+				cancel()
+				ctx = ended
+			}
+			if err := s.Engine.Shutdown(ctx, 0); err != nil && !cut {
+				t.Error(err)
+			}
+			proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 0 }, "a connection is left")
+			leavers.Wait()
+			if begun, ended := r.begun.Load(), r.ended.Load(); ended != begun || begun < 6*6 {
+				t.Errorf("%d requests have begun, %d have ended", begun, ended)
+			}
+		})
+	}
+}
