@@ -96,8 +96,8 @@ func (c *conn) readRaw(p []byte) (int, error) {
 		c.bytesRead += int64(n)
 		return n, nil
 	}
-	c.readDeadline(c.bodyTimeout())
-	n, err := c.nc.Read(p)
+	c.wire.boundReads(c.bodyTimeout())
+	n, err := c.wire.Read(p)
 	c.bytesRead += int64(n)
 	if n > 0 {
 		err = nil
@@ -135,8 +135,8 @@ func (c *conn) fillFraming() error {
 	if c.bodyBuf == nil {
 		c.bodyBuf = bodyBuffers.Get().(*[]byte)
 	}
-	c.readDeadline(c.bodyTimeout())
-	n, err := c.nc.Read(*c.bodyBuf)
+	c.wire.boundReads(c.bodyTimeout())
+	n, err := c.wire.Read(*c.bodyBuf)
 	if n == 0 {
 		if err == nil || err == io.EOF {
 			err = c.body.EOF()

@@ -2,39 +2,28 @@ package http1
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"alicorn/proxy"
-	"alicorn/proxy/eventloop"
 	"alicorn/proxy/h1"
 )
 
 // conn is one connection and the wire of the exchange on it.
 type conn struct {
 	e    *proxy.Engine
-	nc   net.Conn
+	wire wire
 	info *proxy.Conn
-	raw  syscall.RawConn // nil for TLS
-	peer *peer           // of raw; nil where sock is not
-	// sock is the socket where a loop calls the connection: nc, or what lies
-	// below nc and carrier. It is nil where a goroutine serves it throughout.
-	sock    *eventloop.Conn
-	carrier *eventloop.Carrier // nil without TLS, and where sock is
-	core    *proxy.Core        // of the default server, then of the exchange's location
-	x       *proxy.Exchange    // nil while the connection idles
+	core *proxy.Core     // of the default server, then of the exchange's location
+	x    *proxy.Exchange // nil while the connection idles
 
 	state    atomic.Int32
 	watcher  atomic.Pointer[proxy.Waiting] // is told when the client leaves
-	hurry    sync.Mutex                    // orders Drain and activate where no loop does the waiting
 	parked   bool                          // the exchange is parked; who drives c next resumes it
-	waitEnds time.Time                     // when waiting for a request over TLS is given up
 	headEnds time.Time                     // when the head being read is given up
 
 	// The read side: buf[r:w] is read and not yet consumed.
@@ -44,20 +33,15 @@ type conn struct {
 	headBuf  []byte  // the head's buffer while buf is bodyBuf's
 	headPool *[]byte
 	r, w     int
-	tryRead  func(fd uintptr) bool
-	one      [1]byte // the first byte, where readiness cannot be waited for
-	readErr  error
-	armed    [2]time.Time // read and write deadlines in effect
+	one      [1]byte // a byte that is looked at
 
 	body      body
 	bytesRead int64
 	bytesSent int64
 	out       []byte
 	outPool   *[]byte
-	vector    [2][]byte   // what vectored writes out of
-	vectored  net.Buffers // vector, as it is consumed
-	file      *fileSend   // made by the first file that the kernel sends
-	turn      int         // bytes of a file sent since others had theirs
+	file      *fileSend // made by the first file that the kernel sends
+	turn      int       // bytes of a file sent since others had theirs
 
 	chunked, simple       bool
 	bodyless, headWritten bool
@@ -93,35 +77,16 @@ var (
 
 // Serve speaks HTTP/1.1 on nc until it closes; it is a proxy.ServeConn.
 func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
-	c := &conn{e: e, nc: nc, info: info, mustClose: info.Refusal != nil}
-	switch t := nc.(type) {
-	case *eventloop.Conn:
-		c.sock = t
-		c.raw, _ = t.SyscallConn()
-	case *tls.Conn:
-		if k, ok := t.NetConn().(*eventloop.Carrier); ok {
-			c.sock, c.carrier = k.Conn, k
-		}
-	}
-	if c.sock != nil {
-		c.startEvents()
-		return
-	}
+	c := &conn{e: e, wire: wireOf(nc), info: info, mustClose: info.Refusal != nil}
 	if !e.Register(info, c) {
 		nc.Close()
 		return
 	}
-	defer func() { c.end(recover()) }()
 	if c.core = e.Defaults(info); c.core == nil {
+		c.end(nil)
 		return
 	}
-	if s, ok := nc.(syscall.Conn); ok {
-		if c.raw, _ = s.SyscallConn(); c.raw != nil {
-			c.peer = &peer{c.raw}
-		}
-		c.tryRead = c.readReady
-	}
-	c.serve()
+	c.wire.start(c)
 }
 
 // serve serves requests until the connection is to be closed, or waits for
@@ -162,7 +127,7 @@ func (c *conn) serve() (waits bool) {
 // beginRequest readies c for a request whose first bytes are there; false when
 // the connection is to be closed.
 func (c *conn) beginRequest() bool {
-	if !c.activate() {
+	if !c.wire.begin(&c.state, c.e.Draining()) {
 		return false
 	}
 	// The settings of a server are known only when the head was read; a
@@ -170,7 +135,6 @@ func (c *conn) beginRequest() bool {
 	if c.core = c.e.Defaults(c.info); c.core == nil {
 		return false
 	}
-	c.waitEnds = time.Time{}
 	if c.x == nil {
 		c.x = proxy.NewExchange(c.info, c)
 	}
@@ -207,16 +171,7 @@ func (c *conn) awaitRequest() (waits, more bool) {
 	if timeout = c.patience(timeout); timeout < 0 {
 		return false, false
 	}
-	switch {
-	case c.sock != nil:
-		return c.awaitEvent(timeout)
-	case c.raw == nil:
-		return false, c.awaitByte(timeout)
-	}
-	c.idleDeadline(timeout)
-	c.readErr = nil
-	err := c.raw.Read(c.tryRead)
-	return false, err == nil && c.readErr == nil && c.w > 0
+	return c.wire.await(c, timeout)
 }
 
 func (c *conn) releaseExchange() {
@@ -324,7 +279,7 @@ func (c *conn) keepHead() {
 // finish gives everything back and closes.
 func (c *conn) finish() {
 	c.state.Store(stateClosed)
-	c.nc.Close()
+	c.wire.Close()
 	c.releaseExchange()
 	if c.headBuf != nil {
 		c.buf, c.pooled = c.headBuf, c.headPool
@@ -333,19 +288,11 @@ func (c *conn) finish() {
 	c.releaseOut()
 }
 
-// Close cuts the connection.
+// Close cuts the connection; who serves it then closes it.
 func (c *conn) Close() error {
 	c.state.Store(stateClosed)
-	return c.cut()
-}
-
-// cut makes the connection fail; who serves it then closes it.
-func (c *conn) cut() error {
-	if c.sock != nil {
-		c.sock.Cut()
-		return nil
-	}
-	return c.nc.Close()
+	c.wire.cut()
+	return nil
 }
 
 // DropConnection closes the connection after this exchange.

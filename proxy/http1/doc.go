@@ -8,8 +8,9 @@
 // suspended no goroutine: who brings the event that it waits for drives it on. At most one
 // goroutine drives a connection; Drain and Close only change its state and cut.
 //
-// Over TLS it is the same, on an eventloop.Carrier; the handshake is over (see
-// proxy/transport). A connection that idles is tried with reads that do not wait.
+// What a connection speaks on is a wire: it has the differences between loops and
+// goroutines, which serve a connection throughout where the system has no poller,
+// and between clear text and TLS, whose handshake is over (see proxy/transport).
 //
 // A request head is parsed inside the connection's read buffer; the strings of
 // the Exchange's Request alias it. The buffer is therefore left alone until

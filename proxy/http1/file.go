@@ -14,7 +14,7 @@ func (c *conn) SendFile(f proxy.File, off, n int64) error {
 	if c.left >= 0 && n > c.left {
 		return errTooLong
 	}
-	if c.chunked || c.raw == nil || n <= copyLimit {
+	if c.chunked || !c.wire.takesFiles() || n <= copyLimit {
 		return c.copyFile(f, off, n)
 	}
 	c.left -= max(min(n, c.left), 0)
@@ -67,22 +67,18 @@ const loneChunk = 4 * sendChunk
 // share notes that n bytes of a file were sent, and lets others have their turn
 // when that makes a chunk and more is left.
 func (c *conn) share(n int, left int64) {
-	if c.turn += n; c.turn < sendChunk || left == 0 || c.sock == nil {
+	if c.turn += n; c.turn < sendChunk || left == 0 {
 		return
 	}
-	if t := c.sock.Turn(); t != nil && c.turn < loneChunk && t.Alone() {
+	if t := c.wire.Turn(); t != nil && c.turn < loneChunk && t.Alone() {
 		return
 	}
 	c.turn = 0
-	c.Detach()
-	c.sock.Rest()
-	c.sock.Labor()
+	c.wire.yield()
 }
 
 // rest ends the turn of a file that was sent, or not.
 func (c *conn) rest() {
 	c.turn = 0
-	if c.sock != nil {
-		c.sock.Rest()
-	}
+	c.wire.Rest()
 }

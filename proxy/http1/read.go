@@ -64,8 +64,8 @@ func (c *conn) fill() error {
 		c.releaseRead()
 		c.buf, c.r, c.w = grown, r, w
 	}
-	c.readDeadlineAt(c.headEnds)
-	n, err := c.nc.Read(c.buf[c.w:])
+	c.wire.boundReadsBy(c.headEnds)
+	n, err := c.wire.Read(c.buf[c.w:])
 	c.w += n
 	if n > 0 {
 		return nil

@@ -1,76 +1,121 @@
 package http1
 
 import (
+	"crypto/tls"
+	"sync/atomic"
 	"time"
 
 	"alicorn/proxy/eventloop"
 )
 
-// awaitSealed is awaitEvent over TLS. There may be something to read though
-// the socket is not readable, and nothing though it is: the part of a record
-// that crypto/tls keeps moves no deadline.
-func (c *conn) awaitSealed(timeout time.Duration) (waits, more bool) {
-	if c.waitEnds.IsZero() {
-		c.waitEnds = c.now().Add(timeout)
+// sealed is TLS over a socket that a loop calls. A connection that idles is tried
+// with reads that do not wait.
+type sealed struct {
+	looped
+	tls     *tls.Conn
+	carrier *eventloop.Carrier
+	ends    time.Time // of the wait for a request; zero outside
+}
+
+// Read reads what TLS opens.
+func (s *sealed) Read(p []byte) (int, error) { return s.tls.Read(p) }
+
+// Write seals p; see eventloop.Carrier for when it is sent.
+func (s *sealed) Write(p []byte) (int, error) { return s.tls.Write(p) }
+
+// Close ends TLS and the connection.
+func (s *sealed) Close() error { return s.tls.Close() }
+
+// await is looped's. There may be something to read though the socket is not
+// readable, and nothing though it is: the part of a record that crypto/tls keeps
+// moves no deadline.
+func (s *sealed) await(c *conn, timeout time.Duration) (waits, more bool) {
+	if s.ends.IsZero() {
+		s.ends = c.now().Add(timeout)
 	}
 	for {
 		c.takeRead()
-		c.carrier.Try(true)
-		n, err := c.nc.Read(c.buf)
-		c.carrier.Try(false)
+		s.carrier.Try(true)
+		n, err := s.tls.Read(c.buf)
+		s.carrier.Try(false)
 		if n > 0 {
 			c.w = n
 			return false, true
 		}
 		c.releaseRead()
-		if err != eventloop.ErrNothing || c.flushCarrier() != nil {
+		if err != eventloop.ErrNothing || s.flush(c.sendTimeout()) != nil {
 			return false, false
 		}
-		left := min(c.waitEnds.Sub(c.now()), timeout)
+		left := min(s.ends.Sub(c.now()), timeout)
 		if left <= 0 {
 			return false, false
 		}
 		c.releaseExchange()
-		if c.idle(left) {
+		if s.idle(c, left) {
 			return true, false
 		}
 	}
 }
 
-// sendSealed writes what is queued and then p through TLS, in as few calls as
-// the Carrier needs.
-func (c *conn) sendSealed(p []byte) (n int64, err error) {
-	for _, b := range [...][]byte{c.out, p} {
+func (s *sealed) begin(state *atomic.Int32, draining bool) bool {
+	s.ends = time.Time{}
+	return s.looped.begin(state, draining)
+}
+
+// boundReads bounds a read as a whole: the part of a record, of which nobody sees
+// a byte, does not begin it anew.
+func (s *sealed) boundReads(timeout time.Duration) { s.boundReadsBy(time.Now().Add(timeout)) }
+
+func (s *sealed) send(queued, p []byte, timeout time.Duration, last bool) (n int64, err error) {
+	s.SetWriteTimeout(timeout)
+	for _, b := range [...][]byte{queued, p} {
 		if len(b) == 0 || err != nil {
 			continue
 		}
 		var m int
-		m, err = c.nc.Write(b)
+		m, err = s.tls.Write(b)
 		n += int64(m)
 	}
-	if err == nil && c.last {
-		c.endSealed()
+	if err == nil && last {
+		s.notifyClose()
 	}
 	if err == nil {
-		err = c.carrier.Flush()
+		err = s.carrier.Flush()
 	}
 	return n, err
 }
 
-// endSealed writes close_notify behind the last response. crypto/tls lets its
+// notifyClose writes close_notify behind the last response. crypto/tls lets its
 // deadline pass at once, so that nothing more is written: what was gathered is.
-func (c *conn) endSealed() {
-	if t, ok := c.nc.(interface{ CloseWrite() error }); ok {
-		t.CloseWrite()
-		c.sock.SetWriteDeadline(time.Time{})
-	}
+func (s *sealed) notifyClose() {
+	s.tls.CloseWrite()
+	s.SetWriteDeadline(time.Time{})
 }
 
-// flushCarrier sends what TLS itself has to say.
-func (c *conn) flushCarrier() error {
-	if c.carrier == nil || !c.carrier.Gathered() {
+func (s *sealed) endWriting(timeout time.Duration) error {
+	if err := s.tls.CloseWrite(); err != nil {
+		return err
+	}
+	return s.flush(timeout)
+}
+
+// flush sends what TLS itself has to say.
+func (s *sealed) flush(timeout time.Duration) error {
+	if !s.carrier.Gathered() {
 		return nil
 	}
-	c.writeDeadline(c.sendTimeout())
-	return c.carrier.Flush()
+	s.SetWriteTimeout(timeout)
+	return s.carrier.Flush()
 }
+
+func (s *sealed) takesFiles() bool { return false }
+
+func (s *sealed) tunnel() error {
+	if err := s.carrier.Direct(); err != nil {
+		return err
+	}
+	return s.looped.tunnel()
+}
+
+// unread cannot tell what the records hold.
+func (s *sealed) unread(*[1]byte) bool { return false }

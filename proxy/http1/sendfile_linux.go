@@ -74,8 +74,7 @@ func (c *conn) kernelSend(f proxy.File, off, n int64) error {
 
 // kernelCall makes call once the socket can take something.
 func (c *conn) kernelCall(call func(fd uintptr) bool) error {
-	c.writeDeadline(c.sendTimeout())
-	err := c.raw.Write(call)
+	err := c.wire.kernelWrite(call, c.sendTimeout())
 	if err == nil {
 		err = c.file.err
 	}

@@ -2,7 +2,6 @@ package http1
 
 import (
 	"net"
-	"time"
 
 	"alicorn/proxy"
 	"alicorn/proxy/h1"
@@ -23,13 +22,10 @@ func (c *conn) Upgrade(x *proxy.Exchange) (net.Conn, error) {
 	if err := c.send(nil); err != nil {
 		return nil, err
 	}
-	if c.carrier != nil {
-		if err := c.carrier.Direct(); err != nil {
-			return nil, c.fail(err)
-		}
+	if err := c.wire.tunnel(); err != nil {
+		return nil, c.fail(err)
 	}
-	t := &tunnel{Conn: c.nc, c: c}
-	return t, t.SetDeadline(time.Time{})
+	return &tunnel{Conn: c.wire, c: c}, nil
 }
 
 // tunnel is a connection after its upgrade: what the client had sent with the
@@ -60,15 +56,8 @@ func (t *tunnel) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// SetDeadline sets both deadlines in place of the exchange's timeouts.
-func (t *tunnel) SetDeadline(at time.Time) error {
-	t.c.armed = [2]time.Time{}
-	if s := t.c.sock; s != nil {
-		s.SetReadTimeout(0)
-		s.SetWriteTimeout(0)
-	}
-	return t.Conn.SetDeadline(at)
-}
-
 // Close ends the connection for the client; the handler's return does the same.
-func (t *tunnel) Close() error { return t.c.cut() }
+func (t *tunnel) Close() error {
+	t.c.wire.cut()
+	return nil
+}

@@ -214,26 +214,7 @@ func (c *conn) send(p []byte) error {
 	if len(c.out) == 0 && len(p) == 0 {
 		return nil
 	}
-	c.writeDeadline(c.sendTimeout())
-	var n int64
-	var err error
-	switch {
-	case c.carrier != nil:
-		n, err = c.sendSealed(p)
-	case len(p) == 0:
-		var m int
-		m, err = c.nc.Write(c.out)
-		n = int64(m)
-	case c.sock != nil:
-		var m int
-		m, err = c.sock.WriteBoth(c.out, p)
-		n = int64(m)
-	default:
-		c.vector = [2][]byte{c.out, p}
-		c.vectored = c.vector[:]
-		n, err = c.vectored.WriteTo(c.nc)
-		c.vector = [2][]byte{}
-	}
+	n, err := c.wire.send(c.out, p, c.sendTimeout(), c.last)
 	c.bytesSent += n
 	c.releaseOut()
 	if err != nil {

@@ -1,0 +1,137 @@
+package http1
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
+)
+
+// looped is a socket that a loop calls.
+type looped struct{ *eventloop.Conn }
+
+func (l looped) send(queued, p []byte, timeout time.Duration, _ bool) (int64, error) {
+	l.SetWriteTimeout(timeout)
+	n, err := l.WriteBoth(queued, p)
+	return int64(n), err
+}
+
+func (l looped) endWriting(time.Duration) error { return l.CloseWrite() }
+
+func (l looped) boundReads(timeout time.Duration) {
+	l.SetReadDeadline(time.Time{})
+	l.SetReadTimeout(timeout)
+}
+
+func (l looped) boundReadsBy(at time.Time) {
+	l.SetReadTimeout(0)
+	l.SetReadDeadline(at)
+}
+
+func (l looped) takesFiles() bool { return true }
+
+func (l looped) kernelWrite(call func(fd uintptr) bool, timeout time.Duration) error {
+	l.SetWriteTimeout(timeout)
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Write(call)
+}
+
+func (l looped) tunnel() error {
+	l.SetReadTimeout(0)
+	l.SetWriteTimeout(0)
+	return l.SetDeadline(time.Time{})
+}
+
+func (l looped) client() proxy.Client { return l.Conn }
+
+func (l looped) unread(one *[1]byte) bool {
+	n, err := l.Peek(one)
+	return n > 0 && err == nil
+}
+
+func (l looped) resetOnClose() bool {
+	l.ResetOnClose()
+	return true
+}
+
+func (l looped) cut() { l.Cut() }
+
+// start has the loop call c when its first request is there. A connection that the
+// loop has called before, for the handshake, is c's to go on with at once.
+func (l looped) start(c *conn) {
+	if l.Adopt(c) {
+		c.drive()
+		return
+	}
+	timeout := c.patience(c.core.HeaderTimeout)
+	if timeout < 0 || l.Start(c, timeout) != nil {
+		c.end(nil)
+	}
+}
+
+// await reads what is there, or leaves the connection to its loop.
+func (l looped) await(c *conn, timeout time.Duration) (waits, more bool) {
+	for {
+		if l.Readable() {
+			c.takeRead()
+			n, err := l.TryRead(c.buf)
+			if n > 0 {
+				c.w = n
+				return false, true
+			}
+			c.releaseRead()
+			if err != unix.EAGAIN {
+				return false, false
+			}
+		}
+		c.releaseExchange()
+		if l.idle(c, timeout) {
+			return true, false
+		}
+	}
+}
+
+// idle leaves the connection to its loop until a request comes, or the timeout;
+// it may be another goroutine's as soon as that is so.
+func (l looped) idle(c *conn, timeout time.Duration) bool {
+	e := c.e
+	if !l.Idle(timeout) {
+		return false
+	}
+	if e.Draining() { // it may have come too late for timeout, and too early for Drain
+		l.Hurry(e.LastWait())
+	}
+	return true
+}
+
+// expired looks whether a request has come all the same.
+func (l looped) expired(c *conn) bool {
+	if !l.Expired() {
+		return false
+	}
+	if n, err := l.Peek(&c.one); n == 0 || err != nil {
+		return true
+	}
+	l.Missed()
+	return false
+}
+
+func (l looped) begin(state *atomic.Int32, _ bool) bool {
+	return state.CompareAndSwap(stateIdle, stateActive)
+}
+
+func (l looped) hurry(_ *atomic.Int32, last time.Duration) { l.Hurry(last) }
+
+func (l looped) suspends() bool { return true }
+
+func (l looped) yield() {
+	l.Detach()
+	l.Rest()
+	l.Labor()
+}

@@ -1,0 +1,266 @@
+package http1
+
+import (
+	"cmp"
+	"crypto/tls"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
+)
+
+// standing is a connection that a goroutine serves throughout: a socket, or TLS.
+type standing struct {
+	net.Conn
+	raw      syscall.RawConn       // nil for TLS, whose readiness cannot be waited for
+	peer     peer                  // of raw
+	c        *conn                 // whose requests readReady reads
+	tryRead  func(fd uintptr) bool // readReady, bound once
+	readErr  error                 // of readReady
+	waits    sync.Mutex            // orders hurry and begin
+	armed    [2]time.Time          // read and write deadlines in effect
+	vector   [2][]byte             // what vectored writes out of
+	vectored net.Buffers           // vector, as it is consumed
+}
+
+func newStanding(nc net.Conn) *standing {
+	s := &standing{Conn: nc}
+	if d, ok := nc.(syscall.Conn); ok {
+		s.raw, _ = d.SyscallConn()
+		s.peer.raw = s.raw
+	}
+	return s
+}
+
+func (s *standing) send(queued, p []byte, timeout time.Duration, _ bool) (int64, error) {
+	if want, move := s.arm(1, timeout); move {
+		s.SetWriteDeadline(want)
+	}
+	if len(p) == 0 {
+		n, err := s.Write(queued)
+		return int64(n), err
+	}
+	s.vector = [2][]byte{queued, p}
+	s.vectored = s.vector[:]
+	n, err := s.vectored.WriteTo(s.Conn)
+	s.vector = [2][]byte{}
+	return n, err
+}
+
+func (s *standing) endWriting(time.Duration) error {
+	t, ok := s.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return syscall.ENOTSUP
+	}
+	return t.CloseWrite()
+}
+
+func (s *standing) boundReads(timeout time.Duration) {
+	if want, move := s.arm(0, timeout); move {
+		s.SetReadDeadline(want)
+	}
+}
+
+func (s *standing) boundReadsBy(at time.Time) {
+	if s.armed[0] != at {
+		s.armed[0] = at
+		s.SetReadDeadline(at)
+	}
+}
+
+// slack is a part of a timeout: deadlines in effect are left alone when they are
+// this part of it too early at most. Arming a timer for each read costs more than
+// the read's own bookkeeping.
+const slack = 8
+
+// arm returns the deadline for timeout, and whether it is to be set.
+func (s *standing) arm(i int, timeout time.Duration) (time.Time, bool) {
+	want := time.Now().Add(timeout)
+	early := want.Sub(s.armed[i])
+	if early >= 0 && early < timeout/slack {
+		return want, false
+	}
+	s.armed[i] = want
+	return want, true
+}
+
+func (s *standing) takesFiles() bool { return s.raw != nil }
+
+func (s *standing) kernelWrite(call func(fd uintptr) bool, timeout time.Duration) error {
+	if want, move := s.arm(1, timeout); move {
+		s.SetWriteDeadline(want)
+	}
+	return s.raw.Write(call)
+}
+
+func (s *standing) tunnel() error {
+	s.armed = [2]time.Time{}
+	return s.SetDeadline(time.Time{})
+}
+
+func (s *standing) client() proxy.Client {
+	if s.raw == nil {
+		return nil
+	}
+	return &s.peer
+}
+
+func (s *standing) unread(*[1]byte) bool {
+	if s.raw == nil {
+		return false
+	}
+	n, err := peek(s.raw)
+	return n > 0 && err == nil
+}
+
+func (s *standing) resetOnClose() bool {
+	nc := s.Conn
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	t, ok := nc.(*net.TCPConn)
+	return ok && t.SetLinger(0) == nil
+}
+
+func (s *standing) cut() { s.Close() }
+
+func (s *standing) start(c *conn) {
+	s.c, s.tryRead = c, s.readReady
+	c.drive()
+}
+
+func (s *standing) await(c *conn, timeout time.Duration) (waits, more bool) {
+	if s.raw == nil {
+		return false, s.awaitByte(c, timeout)
+	}
+	s.boundWait(c, timeout)
+	s.readErr = nil
+	err := s.raw.Read(s.tryRead)
+	return false, err == nil && s.readErr == nil && c.w > 0
+}
+
+// boundWait bounds the wait for a request, for less than timeout where the Engine
+// has come to drain.
+func (s *standing) boundWait(c *conn, timeout time.Duration) {
+	s.boundReads(timeout)
+	if last := c.patience(timeout); last != timeout {
+		s.boundReads(last)
+	}
+}
+
+// awaitByte reads where readiness cannot be waited for.
+func (s *standing) awaitByte(c *conn, timeout time.Duration) bool {
+	c.releaseExchange()
+	s.boundWait(c, timeout)
+	n, err := s.Read(c.one[:])
+	if n == 0 || err != nil && err != io.EOF {
+		return false
+	}
+	c.takeRead()
+	c.buf[0], c.w = c.one[0], 1
+	return true
+}
+
+// readReady reads into a buffer taken only for the attempt.
+func (s *standing) readReady(fd uintptr) bool {
+	c := s.c
+	c.takeRead()
+	n, err := ignoringEINTR(int(fd), c.buf)
+	if err == syscall.EAGAIN {
+		c.releaseRead()
+		c.releaseExchange()
+		return false
+	}
+	if n > 0 {
+		c.w = n
+	} else if s.readErr = err; err == nil {
+		s.readErr = io.EOF
+	}
+	return true
+}
+
+func ignoringEINTR(fd int, p []byte) (int, error) {
+	for {
+		n, err := syscall.Read(fd, p)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+// expired is of no use here: await returns when the time is over.
+func (s *standing) expired(*conn) bool { return false }
+
+// begin lifts hurry's deadline, which was for the wait.
+func (s *standing) begin(state *atomic.Int32, draining bool) bool {
+	s.waits.Lock()
+	defer s.waits.Unlock()
+	if draining {
+		s.armed[0] = time.Time{}
+		s.SetReadDeadline(time.Time{})
+	}
+	return state.CompareAndSwap(stateIdle, stateActive)
+}
+
+func (s *standing) hurry(state *atomic.Int32, last time.Duration) {
+	s.waits.Lock()
+	defer s.waits.Unlock()
+	if state.Load() == stateIdle {
+		s.SetReadDeadline(time.Now().Add(last))
+	}
+}
+
+// Idled knows no time.
+func (s *standing) Idled() time.Time { return time.Time{} }
+
+// Pending is not known.
+func (s *standing) Pending() bool { return false }
+
+func (s *standing) suspends() bool { return false }
+
+// Detach has nobody to detach from.
+func (s *standing) Detach() {}
+
+// Watch is for loops.
+func (s *standing) Watch() {}
+
+// Enter is for loops.
+func (s *standing) Enter(*eventloop.Turn) {}
+
+// Turn is none.
+func (s *standing) Turn() *eventloop.Turn { return nil }
+
+func (s *standing) yield() {}
+
+// Rest has no place to give away.
+func (s *standing) Rest() {}
+
+// peer is the client of a connection that a goroutine serves throughout. Only a
+// reset shows.
+type peer struct{ raw syscall.RawConn }
+
+// Gone is proxy.Client's.
+func (p *peer) Gone() bool { return p.Lost() }
+
+// Lost is proxy.Client's.
+func (p *peer) Lost() bool {
+	_, err := peek(p.raw)
+	return err != nil && err != syscall.EAGAIN && err != syscall.EINTR
+}
+
+// Silent is proxy.Client's.
+func (p *peer) Silent() bool { return false }
+
+// peek looks at the next byte without waiting.
+func peek(raw syscall.RawConn) (n int, err error) {
+	var one [1]byte
+	ctl := raw.Control(func(fd uintptr) {
+		n, _, err = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	})
+	return n, cmp.Or(ctl, err)
+}
