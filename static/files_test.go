@@ -38,6 +38,22 @@ func TestOtherMethodsLearnWhichAreAllowed(t *testing.T) {
 	}
 }
 
+// What try_files has found under the alias of a regular expression is
+// the file of no other URI, and of no other request.
+func TestTheFileOfTryFilesHoldsUntilTheURIChanges(t *testing.T) {
+	root := folder(t, map[string]string{"sub/x.txt": "found", "b.txt": "another"})
+	s := start(t, root, `server { listen 80; root ROOT;
+		location ~ ^/a { alias ROOT/sub; try_files /x.txt =404; error_page 405 =200 /b; }
+		location ~ ^/b { alias ROOT/b.txt; } }`)
+	for _, c := range []struct{ method, target, want string }{
+		{"GET", "/a", "found"}, {"POST", "/a", "another"}, {"GET", "/b", "another"}, {"GET", "/a", "found"}, {"GET", "/b", "another"},
+	} {
+		if r := s.Do(proxytest.Request{Method: c.method, Target: c.target}); r.Text() != c.want {
+			t.Errorf("%s %s: got %d %q, want %q", c.method, c.target, r.Status, r.Text(), c.want)
+		}
+	}
+}
+
 func TestNothingOutsideIsGivenOut(t *testing.T) {
 	for _, cache := range []string{"", "open_file_cache max=100; open_file_cache_errors on;"} {
 		t.Run(cache, func(t *testing.T) { givesNothingOutside(t, cache) })
