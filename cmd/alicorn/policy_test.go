@@ -133,7 +133,8 @@ func TestImportsPointInward(t *testing.T) {
 
 // pure are the packages that work on bytes alone, and why.
 var pure = map[string]string{
-	"proxy/h1": "a codec is driven by loops, goroutines, upstreams and fuzzers alike",
+	"proxy/h1":         "a codec is driven by loops, goroutines, upstreams and fuzzers alike",
+	"proxy/proxyproto": "a header is read wherever it comes from, and fuzzed",
 }
 
 // ambient are the packages that read or change what is outside of a process's
