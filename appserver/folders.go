@@ -145,10 +145,7 @@ func (f *folderPass) ahead(x *proxy.Exchange) error {
 	case f.named != nil:
 		return f.named
 	}
-	if err := h.Serve(x); err != nil {
-		return err
-	}
-	return proxy.Done
+	return x.Answer(h)
 }
 
 // isMissing reports that r's answer is 404 and that files are looked for then.

@@ -57,6 +57,16 @@ func (x *Exchange) step() error {
 	return c.in.content.Serve(x)
 }
 
+// Answer has h respond in place of the phases that are left. An action ends with
+// what it returns.
+func (x *Exchange) Answer(h Handler) error {
+	x.enter(content) // where x goes on when h suspends it
+	if err := h.Serve(x); err != nil {
+		return err
+	}
+	return Done
+}
+
 // findLocation finds the location for the path and enters it.
 func (x *Exchange) findLocation() error {
 	l, how, err := x.Server.locations.find(x, x.Req.Path)

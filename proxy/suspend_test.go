@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,8 +28,10 @@ func (w *waits) Continue(x *proxy.Exchange) error { return w.then(x) }
 type steps struct {
 	at   proxy.Phase
 	then func(x *proxy.Exchange) error
-	mu   sync.Mutex
-	ran  []string
+	// handler: the action has a handler answer, which suspends.
+	handler bool
+	mu      sync.Mutex
+	ran     []string
 }
 
 var phases = []proxy.Phase{proxy.PostRead, proxy.ServerRewrite, proxy.Rewrite, proxy.PreAccess, proxy.Access, proxy.PreContent}
@@ -57,10 +60,13 @@ func (s *steps) module() proxy.Module {
 		for _, p := range phases {
 			l.On(p, func(x *proxy.Exchange) error {
 				s.note(fmt.Sprint(p))
-				if s.at == p && x.Req.Path == "/" {
-					return s.suspend(x)
+				switch {
+				case s.at != p || x.Req.Path != "/":
+					return nil
+				case s.handler:
+					return x.Answer(proxy.HandlerFunc(s.suspend))
 				}
-				return nil
+				return s.suspend(x)
 			})
 			l.On(p, func(*proxy.Exchange) error { s.note("+"); return nil })
 		}
@@ -79,12 +85,9 @@ func (s *steps) module() proxy.Module {
 // An action of any phase, and the content, may suspend; the request goes on behind
 // it with what its Continuation returns.
 func TestARequestSuspendedInAnyPhaseGoesOnBehindTheActionThatWaited(t *testing.T) {
-	reply := func(x *proxy.Exchange) error {
-		if err := x.Res.Reply(201, "text/plain", []byte("waited")); err != nil {
-			return err
-		}
-		return proxy.Done
-	}
+	reply := func(x *proxy.Exchange) error { return x.Res.Reply(201, "text/plain", []byte("waited")) }
+	answer := func(x *proxy.Exchange) error { return cmp.Or(reply(x), error(proxy.Done)) }
+	const byHandler = "answered by a handler"
 	for _, goroutines := range []bool{false, true} {
 		for _, c := range []struct {
 			name   string
@@ -95,7 +98,8 @@ func TestARequestSuspendedInAnyPhaseGoesOnBehindTheActionThatWaited(t *testing.T
 		}{
 			{"on", func(*proxy.Exchange) error { return nil }, 200, "at /", true},
 			{"refused", func(*proxy.Exchange) error { return proxy.Status(403) }, 403, "403 Forbidden", false},
-			{"answered", reply, 201, "waited", false},
+			{"answered", answer, 201, "waited", false},
+			{byHandler, reply, 201, "waited", false},
 			{"redirected", func(*proxy.Exchange) error { return &proxy.Redirect{URI: "/other"} }, 200, "at /other", false},
 			{"a panic", func(*proxy.Exchange) error { panic("behind a wait") }, 500, "500 Internal", false},
 		} {
@@ -103,7 +107,7 @@ func TestARequestSuspendedInAnyPhaseGoesOnBehindTheActionThatWaited(t *testing.T
 				if p == content && c.whole {
 					continue // a handler answers
 				}
-				s := &steps{at: p, then: c.then}
+				s := &steps{at: p, then: c.then, handler: c.name == byHandler}
 				server := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:80; location / { } }",
 					Modules: []proxy.Module{s.module()}, Serve: http1.Serve, Goroutines: goroutines})
 				answer := server.Raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
