@@ -32,6 +32,9 @@ type LiveConn interface {
 	// Asked reports whether bytes have come that nobody has read yet: of a
 	// connection that waits, the next request.
 	Asked() bool
+	// Cut ends the exchanges that use g now. A connection that has no others may
+	// end with them.
+	Cut(g *Generation)
 	// Close cuts the connection now.
 	Close() error
 }
@@ -137,28 +140,6 @@ func (e *Engine) Draining() bool { return e.down.Load() }
 // the Engine is Draining.
 func (e *Engine) LastWait() time.Duration { return time.Duration(e.last.Load()) }
 
-// connUse is the Generation that a connection's request is using. It is a
-// hazard pointer: set, then checked against the current one, so that no
-// counter is shared by all connections.
-type connUse struct{ g atomic.Pointer[Generation] }
-
-// enter takes the current Generation for a request on c.
-func (e *Engine) enter(c *Conn) *Generation {
-	for {
-		g := e.current.Load()
-		c.use.g.Store(g)
-		if e.current.Load() == g {
-			return g
-		}
-	}
-}
-
-// exit gives it back.
-func (e *Engine) exit(c *Conn) {
-	c.use.g.Store(nil)
-	e.notify()
-}
-
 func (e *Engine) notify() {
 	if e.wait.Load() == 0 {
 		return
@@ -188,19 +169,19 @@ func (e *Engine) waitUntil(ctx context.Context, done func() bool) error {
 	}
 }
 
-// Drain waits until no request uses g. When ctx ends first, the connections
-// that still do are cut.
+// Drain waits until no request uses g. When ctx ends first, the requests that
+// still do are cut.
 func (e *Engine) Drain(ctx context.Context, g *Generation) error {
 	err := e.waitUntil(ctx, func() bool {
 		for c := range e.conns {
-			if c.use.g.Load() == g {
+			if c.leases.uses(g) {
 				return false
 			}
 		}
 		return true
 	})
 	if err != nil {
-		e.cut(func(c *Conn) bool { return c.use.g.Load() == g })
+		e.cut(func(c *Conn) bool { return c.leases.uses(g) }, func(lc LiveConn) { lc.Cut(g) })
 	}
 	return err
 }
@@ -239,12 +220,13 @@ func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 		e.mu.Lock()
 		e.gone = true
 		e.mu.Unlock()
-		e.cut(func(*Conn) bool { return true })
+		e.cut(func(*Conn) bool { return true }, func(lc LiveConn) { lc.Close() })
 	}
 	return err
 }
 
-func (e *Engine) cut(which func(c *Conn) bool) {
+// cut ends what it is called for on the connections that which chooses.
+func (e *Engine) cut(which func(c *Conn) bool, end func(lc LiveConn)) {
 	e.mu.Lock()
 	var live []LiveConn
 	for c, lc := range e.conns {
@@ -254,7 +236,7 @@ func (e *Engine) cut(which func(c *Conn) bool) {
 	}
 	e.mu.Unlock()
 	for _, lc := range live {
-		lc.Close()
+		end(lc)
 	}
 }
 

@@ -65,10 +65,12 @@ type Exchange struct {
 	// than the connection's; nil: the connection's. Readers use RemoteAddr.
 	Remote    *Remote
 	Internal  bool   // an internal redirect led here
+	Number    int    // of the request on its connection, from 1: $connection_requests
 	Pipelined bool   // its first bytes came before the response to the request before: $pipe
 	User      string // $remote_user, once authenticated
 
 	wire      Wire
+	lease     *lease
 	cursor    cursor
 	redirects int
 	status    status
@@ -101,7 +103,7 @@ var exchanges = sync.Pool{New: func() any {
 // NewExchange returns an empty Exchange for a request on c, answered on w.
 func NewExchange(c *Conn, w Wire) *Exchange {
 	x := exchanges.Get().(*Exchange)
-	x.Conn, x.wire = c, w
+	x.Conn, x.wire, x.lease = c, w, c.leases.lend()
 	x.Res.x = x
 	x.Res.Length = -1
 	return x
@@ -110,7 +112,8 @@ func NewExchange(c *Conn, w Wire) *Exchange {
 // Release gives x back. The caller must not use it again.
 func (x *Exchange) Release() {
 	x.Reset()
-	x.Conn, x.wire = nil, nil
+	x.Conn.leases.takeBack(x.lease)
+	x.Conn, x.wire, x.lease = nil, nil, nil
 	exchanges.Put(x)
 }
 
@@ -127,7 +130,7 @@ func (x *Exchange) Reset() {
 			c.reset()
 		}
 	}
-	*x = Exchange{Conn: x.Conn, wire: x.wire, waiting: x.waiting, captures: captures, vars: vars, state: x.state}
+	*x = Exchange{Conn: x.Conn, wire: x.wire, lease: x.lease, waiting: x.waiting, captures: captures, vars: vars, state: x.state}
 	x.Req.Header = h
 	x.Res = Response{x: x, Header: rh, Length: -1}
 }

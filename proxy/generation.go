@@ -122,8 +122,8 @@ func (g *Generation) Sites() []*Site { return g.all }
 // siteOf returns the Site that c's connection arrived on, nil when this
 // generation has none.
 func (g *Generation) siteOf(c *Conn) *Site {
-	if c.site.generation == g {
-		return c.site.site
+	if s := c.site.Load(); s != nil && s.generation == g {
+		return s
 	}
 	site := g.orphan
 	if ls := g.sites[c.Listener]; ls != nil {
@@ -132,7 +132,7 @@ func (g *Generation) siteOf(c *Conn) *Site {
 			site = s
 		}
 	}
-	c.site = addrSite{g, site}
+	c.site.Store(site)
 	return site
 }
 
@@ -269,7 +269,7 @@ func (c *compiler) sitesByKey() (map[string]*siteEntry, []string) {
 		for _, l := range sv.Listens {
 			e := sites[l.key()]
 			if e == nil {
-				e = &siteEntry{site: &Site{Default: sv}, listen: l}
+				e = &siteEntry{site: &Site{Default: sv, generation: c.g}, listen: l}
 				sites[l.key()] = e
 				order = append(order, l.key())
 				c.g.all = append(c.g.all, e.site)
@@ -327,7 +327,7 @@ func (c *compiler) specific(ls *listenerSites, e *siteEntry) {
 // union is the Site of connections that outlive their listener: every server
 // by name, the first one by default.
 func (c *compiler) union() *Site {
-	u := &Site{Default: c.g.all[0].Default, Servers: c.g.Servers}
+	u := &Site{generation: c.g, Default: c.g.all[0].Default, Servers: c.g.Servers}
 	for _, sv := range c.g.Servers {
 		u.names.add(sv)
 	}

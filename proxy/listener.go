@@ -108,17 +108,12 @@ type Site struct {
 	// for every Site with SSL before the Generation runs.
 	TLS *tls.Config
 
-	names serverNames
-}
-
-// addrSite is the sites of one socket: a socket bound to a wildcard address
-// serves listen directives of specific addresses of its port too.
-type addrSite struct {
 	generation *Generation
-	site       *Site
+	names      serverNames
 }
 
-// listenerSites maps local addresses of a socket to Sites.
+// listenerSites maps local addresses of a socket to Sites: a socket bound to a
+// wildcard address serves listen directives of specific addresses of its port too.
 type listenerSites struct {
 	any  *Site            // the socket's own address
 	addr map[string]*Site // more specific local addresses; nil when none

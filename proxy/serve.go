@@ -30,12 +30,12 @@ func (e *Engine) ServeError(x *Exchange, err error) {
 }
 
 func (e *Engine) serveWith(x *Exchange, err error) {
-	g := e.enter(x.Conn)
+	g := e.enter(x)
 	x.Generation = g
 	site := g.siteOf(x.Conn)
 	if site == nil { // a reload left no server at all
 		x.Res.Abort()
-		e.exit(x.Conn)
+		e.exit(x)
 		return
 	}
 	if err == nil {

@@ -119,9 +119,9 @@ type Conn struct {
 	// Refusal is what the connection's first request is answered with, and the
 	// connection ends; nil where it is served.
 	Refusal  *Fail
-	Requests int // $connection_requests: 1 for the first
+	Requests int // that the protocol loop has begun; for that alone
 
-	state atomic.Pointer[connState] // of features; nil: none
-	use   connUse                   // the generation in use; see Engine
-	site  addrSite
+	state  atomic.Pointer[connState] // of features; nil: none
+	leases leases
+	site   atomic.Pointer[Site] // of the Generation that was asked last
 }

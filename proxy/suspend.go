@@ -108,6 +108,6 @@ func (e *Engine) resumeHere(x *Exchange) {
 func (e *Engine) leave(x *Exchange) {
 	if x.pending == nil {
 		x.log()
-		e.exit(x.Conn)
+		e.exit(x)
 	}
 }

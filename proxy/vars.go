@@ -58,7 +58,7 @@ func connectionVariables() []Variable {
 		textVariable("alicorn_version", func(*Exchange) string { return Version }),
 		numberVariable("request_length", func(x *Exchange) int64 { return x.wire.BytesRead() }),
 		numberVariable("connection", func(x *Exchange) int64 { return int64(x.Conn.ID) }),
-		numberVariable("connection_requests", func(x *Exchange) int64 { return int64(x.Conn.Requests) }),
+		numberVariable("connection_requests", func(x *Exchange) int64 { return int64(x.Number) }),
 		textVariable("pipe", func(x *Exchange) string {
 			if x.Pipelined {
 				return "p"

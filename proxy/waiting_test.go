@@ -56,7 +56,7 @@ func TestTransitionsOfAnExchangeThatWaits(t *testing.T) {
 			var resumes atomic.Int32
 			resumed, done := make(chan bool, 8), make(chan bool)
 			wire := &fakeWire{resumed: func() { resumes.Add(1); resumed <- true }}
-			x := NewExchange(nil, wire)
+			x := NewExchange(&Conn{}, wire)
 			old := x.Waker()
 			x.Reset()
 			k := x.Waker()
@@ -97,7 +97,7 @@ func TestTransitionsOfAnExchangeThatWaits(t *testing.T) {
 // A request's end takes the wire's reports of the client away.
 func TestAnEndedRequestIsNotWatched(t *testing.T) {
 	wire := &fakeWire{}
-	x := NewExchange(nil, wire)
+	x := NewExchange(&Conn{}, wire)
 	x.Suspend(later{})
 	if wire.watcher != x.waiting {
 		t.Error("the wire does not report to the exchange that waits")
@@ -148,7 +148,7 @@ func TestNoEventIsLostOrMistaken(t *testing.T) {
 		}
 		d.next <- true
 	}}
-	d.x = NewExchange(nil, wire)
+	d.x = NewExchange(&Conn{}, wire)
 	d.drives.Store(1)
 	var stop atomic.Bool
 	var producers sync.WaitGroup
@@ -197,7 +197,7 @@ func FuzzWaiting(f *testing.F) {
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		resumed := make(chan bool, 1)
 		wire := &fakeWire{resumed: func() { resumed <- true }}
-		x := NewExchange(nil, wire)
+		x := NewExchange(&Conn{}, wire)
 		var old []Waker
 		k := x.Waker()
 		var isTold, isSuspended bool
@@ -249,7 +249,7 @@ func FuzzWaiting(f *testing.F) {
 
 // A request that never waits leaves the machine alone: no timer, no number.
 func TestARequestThatNeverWaitsCostsNothing(t *testing.T) {
-	x := NewExchange(nil, &fakeWire{})
+	x := NewExchange(&Conn{}, &fakeWire{})
 	word := x.waiting.word.Load()
 	if n := testing.AllocsPerRun(100, x.Reset); n > 0 {
 		t.Errorf("%v allocations", n)
@@ -262,7 +262,7 @@ func TestARequestThatNeverWaitsCostsNothing(t *testing.T) {
 // Waiting itself allocates nothing either, but for the first time.
 func TestSuspendingAllocatesNothing(t *testing.T) {
 	resumed := make(chan bool, 1)
-	x := NewExchange(nil, &fakeWire{resumed: func() { resumed <- true }})
+	x := NewExchange(&Conn{}, &fakeWire{resumed: func() { resumed <- true }})
 	if n := testing.AllocsPerRun(100, func() {
 		k := x.Waker()
 		x.Suspend(later{})
@@ -277,7 +277,7 @@ func TestSuspendingAllocatesNothing(t *testing.T) {
 // Sleep ends when its time is over, and for nothing else but the client's leaving.
 func TestSleepEndsInTime(t *testing.T) {
 	resumed := make(chan bool, 1)
-	x := NewExchange(nil, &fakeWire{resumed: func() { resumed <- true }})
+	x := NewExchange(&Conn{}, &fakeWire{resumed: func() { resumed <- true }})
 	const d = 20 * time.Millisecond
 	began := time.Now()
 	err := x.Sleep(d)

@@ -155,6 +155,9 @@ func (c *conn) end(mistake any) {
 	if mistake != nil && c.core != nil && c.core.ErrorLog != nil {
 		c.core.ErrorLog.Log(context.Background(), proxy.LevelAlert, fmt.Sprintf("internal error: %v\n%s", mistake, debug.Stack()), "client", c.info.RemoteAddr)
 	}
+	if mistake != nil {
+		c.x = nil // its state is not known: nobody uses it again
+	}
 	c.finish()
 	c.e.Unregister(c.info)
 }
@@ -205,6 +208,7 @@ func (c *conn) beginExchange() {
 	x.Start = c.now()
 	c.headEnds = x.Start.Add(c.core.HeaderTimeout)
 	c.info.Requests++
+	x.Number = c.info.Requests
 	c.bytesRead, c.bytesSent = 0, 0
 	c.left, c.err = -1, nil
 	c.headWritten, c.aborted, c.closing, c.simple, c.keepAlive = false, false, false, false, false
@@ -287,6 +291,9 @@ func (c *conn) finish() {
 	c.releaseRead()
 	c.releaseOut()
 }
+
+// Cut cuts the connection, whose exchange uses the Generation.
+func (c *conn) Cut(*proxy.Generation) { c.Close() }
 
 // Close cuts the connection; who serves it then closes it.
 func (c *conn) Close() error {

@@ -91,7 +91,7 @@ func (s *Server) conn(r Request) *proxy.Conn {
 }
 
 func fill(x *proxy.Exchange, r Request) {
-	x.Start = time.Now()
+	x.Start, x.Number = time.Now(), 1
 	q := &x.Req
 	q.Method, q.Target, q.Authority = or(r.Method, "GET"), or(r.Target, "/"), or(r.Host, "localhost")
 	q.Proto, q.Major, q.Minor, q.Scheme = "HTTP/1.1", 1, 1, "http"
@@ -256,6 +256,9 @@ func (r *Recorder) Waits() (time.Time, bool) { return time.Time{}, false }
 
 // Asked is proxy.LiveConn's.
 func (r *Recorder) Asked() bool { return false }
+
+// Cut does nothing.
+func (r *Recorder) Cut(*proxy.Generation) {}
 
 // Close does nothing.
 func (r *Recorder) Close() error { return nil }

@@ -216,6 +216,9 @@ func (o *opening) Waits() (since time.Time, idle bool) {
 // Asked is proxy.LiveConn's. Outside a loop it is not known.
 func (o *opening) Asked() bool { return o.sock != nil && o.sock.Pending() }
 
+// Cut does nothing: there is no request yet.
+func (o *opening) Cut(*proxy.Generation) {}
+
 // Close is proxy.LiveConn's.
 func (o *opening) Close() error {
 	o.state.Store(stateClosed)

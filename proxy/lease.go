@@ -1,0 +1,77 @@
+package proxy
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// lease is the Generation that an Exchange uses, nil between its requests. It is
+// a hazard pointer: set, then checked against the current one, so that no counter
+// is shared by all exchanges.
+type lease struct {
+	generation atomic.Pointer[Generation]
+	lent       atomic.Bool // a connection's own: an Exchange has it
+}
+
+// leases are those of the exchanges on one connection. The first Exchange has the
+// connection's own lease, which costs no memory and no lock: HTTP/1 needs no other.
+type leases struct {
+	own  lease
+	mu   sync.Mutex
+	more []*lease
+}
+
+// lend gives an Exchange its lease. Several goroutines may call it.
+func (s *leases) lend() *lease {
+	if s.own.lent.CompareAndSwap(false, true) {
+		return &s.own
+	}
+	l := &lease{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.more = append(s.more, l)
+	return l
+}
+
+// takeBack ends what lend began.
+func (s *leases) takeBack(l *lease) {
+	if l == &s.own {
+		l.lent.Store(false)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.more = slices.DeleteFunc(s.more, func(o *lease) bool { return o == l })
+}
+
+// uses reports whether an Exchange uses g.
+func (s *leases) uses(g *Generation) bool {
+	if s.own.generation.Load() == g {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.more, func(l *lease) bool { return l.generation.Load() == g })
+}
+
+// enter takes the current Generation for x's request.
+func (e *Engine) enter(x *Exchange) *Generation {
+	for {
+		g := e.current.Load()
+		x.lease.generation.Store(g)
+		if e.current.Load() == g {
+			return g
+		}
+	}
+}
+
+// exit gives it back.
+func (e *Engine) exit(x *Exchange) {
+	x.lease.generation.Store(nil)
+	e.notify()
+}
+
+// Uses reports whether x's request uses g. Anyone may call it while the protocol
+// loop has x.
+func (x *Exchange) Uses(g *Generation) bool { return x.lease.generation.Load() == g }
