@@ -1,0 +1,306 @@
+// Package http2_test proves that proxy carries many exchanges on one connection: an
+// HTTP/2 connection, made for this alone, serves files, an application and requests
+// that are delayed side by side, and survives reloads.
+package http2_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"alicorn/appserver"
+	"alicorn/proxy"
+	"alicorn/proxy/limit"
+	"alicorn/proxy/proxytest"
+	"alicorn/proxy/rewrite"
+	"alicorn/static"
+)
+
+// application answers with the request's body. On some paths it takes its time, and
+// tells and is told by files.
+const application = `
+import os, time
+def await_file(name):
+    open(name + ".begun", "w").close()
+    while not os.path.exists(name + ".go"):
+        time.sleep(0.01)
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    body = environ["wsgi.input"].read()
+    if path.startswith("/app/wait/"):
+        await_file(path[10:])
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return endless() if path == "/app/endless" else [body or b"hello"]
+def endless():
+    try:
+        while True:
+            yield b"more"
+            time.sleep(0.01)
+    finally:
+        open("closed", "w").close()
+`
+
+const settings = `limit_req_zone $host zone=second:1m rate=1r/s; limit_req_zone $host zone=minute:1m rate=1r/m;
+app web { wsgi app:app; directory DIR; python /usr/bin/python3; user root; workers 1; threads 8; }
+server { listen 127.0.0.1:8000; root DIR/files;
+    location /app/ { app_pass web; }
+    location /delayed { limit_req zone=second burst=5; }
+    location /late { limit_req zone=minute burst=5; }
+    location /version { return 200 "VERSION"; }
+}`
+
+// site is a server, and a client with one connection to it.
+type site struct {
+	*proxytest.Server
+	client *http.Client
+	dials  atomic.Int32
+	large  []byte // of /large
+}
+
+func newSite(t *testing.T) *site {
+	dir := t.TempDir()
+	s := &site{large: bytes.Repeat([]byte("0123456789abcdef"), 20<<10)}
+	if err := os.Mkdir(filepath.Join(dir, "files"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"app.py": application, "files/small": "small", "files/delayed": "delayed", "files/late": "late", "files/large": string(s.large)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Server = proxytest.New(t, proxytest.Config{Dir: dir, Text: text(dir, "1"), Serve: serve, Goroutines: true, Modules: []proxy.Module{
+		rewrite.Module(), limit.Module(), appserver.Module(appserver.NewRuntime(appserver.Options{})), static.Module()}})
+	s.client = &http.Client{Timeout: 2 * time.Minute, Transport: &http2.Transport{AllowHTTP: true,
+		DialTLSContext: func(context.Context, string, string, *tls.Config) (net.Conn, error) {
+			s.dials.Add(1)
+			return s.Dial("127.0.0.1:8000"), nil
+		}}}
+	t.Cleanup(s.client.CloseIdleConnections)
+	return s
+}
+
+func text(dir, version string) string {
+	return strings.NewReplacer("DIR", dir, "VERSION", version).Replace(settings)
+}
+
+// reload has /version answer with version, and returns while requests still use the
+// Generation of before; settled returns when none does.
+func (s *site) reload(t *testing.T, version string) (settled func()) {
+	t.Helper()
+	old := s.Engine.Current()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.Reload(text(s.Dir, version)); err != nil {
+			t.Error(err)
+		}
+	})
+	proxytest.Eventually(t, func() bool { return s.Engine.Current() != old }, "the reload has not begun")
+	return wg.Wait
+}
+
+// want sends a request, with body if that is not nil, and compares status and body.
+func (s *site) want(t *testing.T, path string, body []byte, want string) {
+	t.Helper()
+	method, content := http.MethodGet, io.Reader(nil)
+	if body != nil {
+		method, content = http.MethodPost, bytes.NewReader(body)
+	}
+	req, err := http.NewRequest(method, "http://site"+path, content)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	res, err := s.client.Do(req)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if text := fmt.Sprint(res.StatusCode, " ", string(got)); err != nil || text != want {
+		t.Errorf("%s: got %.60q (%d bytes), %v, want %.60q (%d)", path, text, len(text), err, want, len(want))
+	}
+}
+
+// begin sends a request to the application that waits until release.
+func (s *site) begin(t *testing.T, wg *sync.WaitGroup, name string) (release func()) {
+	t.Helper()
+	wg.Go(func() { s.want(t, "/app/wait/"+name, nil, "200 hello") })
+	s.awaitFile(t, name+".begun")
+	return func() { os.WriteFile(filepath.Join(s.Dir, name+".go"), nil, 0o644) }
+}
+
+func (s *site) awaitFile(t *testing.T, name string) {
+	t.Helper()
+	proxytest.Eventually(t, func() bool {
+		_, err := os.Stat(filepath.Join(s.Dir, name))
+		return err == nil
+	}, "the application did not get to %s", name)
+}
+
+// endless begins a response without an end.
+func (s *site) endless(ctx context.Context, t *testing.T) io.ReadCloser {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://site/app/endless", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := s.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	if _, err := io.ReadFull(res.Body, make([]byte, 40)); err != nil {
+		t.Fatal(err)
+	}
+	return res.Body
+}
+
+// wantOneConnection fails when the client has made several.
+func (s *site) wantOneConnection(t *testing.T) {
+	t.Helper()
+	if n := s.dials.Load(); n != 1 {
+		t.Errorf("the client has made %d connections", n)
+	}
+}
+
+func TestManyStreamsAreServedSideBySide(t *testing.T) {
+	s := newSite(t)
+	s.want(t, "/delayed", nil, "200 delayed")
+	var wg sync.WaitGroup
+	upload := bytes.Repeat([]byte("body"), 50<<10)
+	for i := range 100 {
+		wg.Go(func() {
+			switch i % 4 {
+			case 0:
+				s.want(t, "/small", nil, "200 small")
+			case 1:
+				s.want(t, "/large", nil, "200 "+string(s.large))
+			case 2:
+				s.want(t, "/app/", nil, "200 hello")
+			case 3:
+				s.want(t, "/app/", upload, "200 "+string(upload))
+			}
+		})
+	}
+	for range 2 {
+		wg.Go(func() { s.want(t, "/delayed", nil, "200 delayed") })
+	}
+	wg.Wait()
+	s.wantOneConnection(t)
+}
+
+// A request that is delayed keeps nobody waiting, and ends when its client leaves.
+func TestADelayedStreamDelaysNoOther(t *testing.T) {
+	s := newSite(t)
+	s.want(t, "/late", nil, "200 late")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://site/late", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		res, err := s.client.Do(req)
+		if err == nil {
+			res.Body.Close()
+			err = fmt.Errorf("it was answered: %s", res.Status)
+		}
+		ended <- err
+	}()
+	s.Log.Wait(t, "delaying request")
+	for range 10 {
+		s.want(t, "/small", nil, "200 small")
+		s.want(t, "/app/", nil, "200 hello")
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("twenty requests have waited for one that is delayed by a minute: %v", err)
+	default:
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	s.wantOneConnection(t)
+}
+
+func TestAReloadKeepsTheConnectionAndItsStreams(t *testing.T) {
+	s := newSite(t)
+	s.want(t, "/version", nil, "200 1")
+	var wg sync.WaitGroup
+	before := s.begin(t, &wg, "before")
+	settled := s.reload(t, "2")
+	after := s.begin(t, &wg, "after")
+	s.want(t, "/version", nil, "200 2")
+	before()
+	settled()
+	s.want(t, "/version", nil, "200 2")
+	after()
+	wg.Wait()
+	s.wantOneConnection(t)
+}
+
+// Each stream has the Generation of its time, and a Generation whose time is over
+// costs its own streams alone.
+func TestCuttingAGenerationCutsItsStreams(t *testing.T) {
+	s := newSite(t)
+	before := s.endless(t.Context(), t)
+	old := s.Engine.Current()
+	settled := s.reload(t, "2")
+	after := s.endless(t.Context(), t)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Engine.Drain(over, old); err == nil {
+		t.Error("the Generation has drained although it has a stream")
+	}
+	if _, err := io.Copy(io.Discard, before); err == nil || !strings.Contains(err.Error(), "INTERNAL_ERROR") {
+		t.Errorf("the stream of the old Generation: %v", err)
+	}
+	settled()
+	if _, err := io.ReadFull(after, make([]byte, 40)); err != nil {
+		t.Errorf("the stream of the new Generation: %v", err)
+	}
+	s.want(t, "/version", nil, "200 2")
+	s.wantOneConnection(t)
+}
+
+func TestAStreamThatIsCancelledEndsItsResponse(t *testing.T) {
+	s := newSite(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	s.endless(ctx, t)
+	cancel()
+	s.awaitFile(t, "closed")
+	s.want(t, "/app/", nil, "200 hello")
+	s.wantOneConnection(t)
+}
+
+func TestAShutdownLetsStreamsEnd(t *testing.T) {
+	s := newSite(t)
+	var wg, down sync.WaitGroup
+	release := s.begin(t, &wg, "last")
+	down.Go(func() {
+		if err := s.Engine.Shutdown(t.Context(), time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+	proxytest.Eventually(t, s.Engine.Draining, "the shutdown has not begun")
+	release()
+	wg.Wait()
+	down.Wait()
+}
