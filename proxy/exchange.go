@@ -164,10 +164,7 @@ func (b bodyReader) Read(p []byte) (int, error) { return b.x.ReadBody(p) }
 // Core returns the core settings in effect: the location's, the server's
 // before a location is found.
 func (x *Exchange) Core() *Core {
-	if x.Location != nil {
-		return x.Location.Core
-	}
-	return x.Server.Root.Core
+	return x.place().Core
 }
 
 // RequestID returns $request_id: 32 hexadecimal digits that nobody can guess, the

@@ -18,6 +18,7 @@ import (
 type Generation struct {
 	Listeners []*Listener
 	Servers   []*Server
+	locations []*Location // all of them, servers' own settings and if blocks too
 	// ErrorLog is the log for what belongs to no request; set by the errorlog module.
 	ErrorLog  *slog.Logger
 	Resources *config.Resources
@@ -198,6 +199,7 @@ func (c *compiler) newLocation(s *config.Scope, sv *Server, kind LocationKind) *
 	if kind == LocationServer {
 		l.Name, l.Regex = "", nil
 	}
+	c.g.locations = append(c.g.locations, l)
 	return l
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"alicorn/config"
@@ -26,7 +27,8 @@ type Location struct {
 	logs          []func(x *Exchange)
 	tree          locations // nested ones
 	branches      []branch  // if blocks
-	provider      int       // the module that gave the content
+	overruns      atomic.Uint64
+	provider      int // the module that gave the content
 }
 
 // LocationKind is how a location's name matches a path.

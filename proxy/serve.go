@@ -208,11 +208,7 @@ func (x *Exchange) log() {
 			x.Log(LevelAlert, "internal error in the log phase: %v\n%s", v, debug.Stack())
 		}
 	}()
-	l := x.Location
-	if l == nil {
-		l = x.Server.Root
-	}
-	for _, f := range l.logs {
+	for _, f := range x.place().logs {
 		f(x)
 	}
 }

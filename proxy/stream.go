@@ -71,6 +71,9 @@ type Scheduler interface {
 	// Detach has another goroutine lead in the caller's place, which is about to
 	// wait or to work for long. It costs nothing the second time.
 	Detach()
+	// Overran reports whether the exchange has blocked its loop since the last call,
+	// so that another goroutine was given the lead in its place.
+	Overran() bool
 	// Watch has w looked at as soon as the client has ended its sending side or has
 	// gone, also if it has before; nil ends that. It is false where the wire does
 	// not learn of it.

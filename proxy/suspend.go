@@ -106,6 +106,9 @@ func (e *Engine) resumeHere(x *Exchange) {
 
 // leave ends x's stay in its Generation, unless it is suspended.
 func (e *Engine) leave(x *Exchange) {
+	if x.wire.Overran() {
+		x.place().overruns.Add(1)
+	}
 	if x.pending == nil {
 		x.log()
 		e.exit(x)

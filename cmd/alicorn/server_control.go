@@ -93,6 +93,9 @@ func (s *server) status(of func(*appserver.Pool) appserver.PoolStatus) control.S
 	st.Starting, st.Stopping = !s.first.isOver(), s.ending.Load()
 	st.TempSpace.Used, st.TempSpace.Limit = s.apps.TempSpace()
 	st.Certificates, st.Logs = s.Certificates(), lossesOf(ld.generation)
+	for _, o := range ld.generation.Overruns() {
+		st.Blocking = append(st.Blocking, control.Blocking{Location: o.Location.Name, Place: o.Location.Pos.String(), Times: o.Times})
+	}
 	if found := s.found.Load(); found != nil {
 		st.Barred, st.Full = found.barred, found.full
 	}

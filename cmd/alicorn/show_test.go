@@ -19,6 +19,7 @@ func TestAServersStringsRuleNoTerminal(t *testing.T) {
 	st := control.Status{
 		Version: evil, Config: evil, Listeners: []string{evil}, Logs: []control.Log{{Path: evil, Error: evil}},
 		Certificates: []control.Certificate{{Name: evil, Error: evil}},
+		Blocking:     []control.Blocking{{Location: evil, Place: evil, Times: 1}},
 		Failures:     []control.Failure{{What: evil, Error: evil}}, Replaced: &control.Replaced{Times: 1, Why: evil},
 		Apps: []control.App{{Name: evil, Workers: []control.Worker{{Name: evil, State: evil, Request: evil}}}},
 	}
@@ -63,6 +64,20 @@ func TestStatusNamesFailingAppsFirst(t *testing.T) {
 	head, _, _ := strings.Cut(b.String(), "\n\napp ")
 	if want := "failing       3 of 5 apps, see below: c, b, old"; !strings.HasSuffix(head, want) {
 		t.Errorf("it begins with %q, want %q at its end", head, want)
+	}
+}
+
+func TestStatusNamesLocationsThatBlockTheirLoop(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	err := printStatus(&b, control.Status{Blocking: []control.Blocking{{Location: "/slow", Place: "alicorn.conf:7:2", Times: 3}, {Place: "alicorn.conf:5:1", Times: 1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"blocking      location /slow at alicorn.conf:7:2 has blocked its event loop 3 times\n", "blocking      a server at alicorn.conf:5:1 has blocked its event loop 1 times\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("it prints %q, without %q", b.String(), want)
+		}
 	}
 }
 

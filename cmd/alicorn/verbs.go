@@ -309,11 +309,22 @@ func printTrouble(w io.Writer, st control.Status) {
 	if r := st.Replaced; r != nil {
 		fmt.Fprintf(w, "replacements of the front: %d, the last at %s: %s\n", r.Times, moment(r.At), r.Why)
 	}
+	for _, b := range st.Blocking {
+		fmt.Fprintf(w, "blocking      %s at %s has blocked its event loop %d times\n", blockerOf(b), b.Place, b.Times)
+	}
 	for _, l := range st.Logs {
 		if !l.Failing {
 			fmt.Fprintf(w, "log %s has lost %d lines, the last at %s: %s\n", l.Path, l.Lost, moment(l.ErrorAt), l.Error)
 		}
 	}
+}
+
+// blockerOf names a location as the configuration does.
+func blockerOf(b control.Blocking) string {
+	if b.Location == "" {
+		return "a server"
+	}
+	return "location " + b.Location
 }
 
 func versionCommand() *cobra.Command {

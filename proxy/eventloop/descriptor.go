@@ -50,6 +50,7 @@ type Descriptor struct {
 	labors  bool // the owner has a place for work that takes long
 	writes  bool // polled for writing too: a write has had to wait
 	watches bool // the owner has called Watch
+	overran bool // the watch has taken the lead from the owner
 	state   atomic.Uint32
 	handler Handler // nil until it is started
 	turn    *Turn   // under which the owner runs; nil when it does not lead
@@ -88,9 +89,21 @@ func (d *Descriptor) start(l *Loop, fd int, h Handler, timeout time.Duration) er
 // Detach is Turn.Detach where the owner leads, and does nothing where it does not.
 func (d *Descriptor) Detach() {
 	if t := d.turn; t != nil {
+		d.overran = d.overran || t.taken()
 		d.turn = nil
 		t.Detach()
 	}
+}
+
+// Overran reports whether the owner has blocked its loop since the last call: the
+// watch has taken its lead.
+func (d *Descriptor) Overran() bool {
+	if t := d.turn; t != nil && t.taken() {
+		d.Detach()
+	}
+	ran := d.overran
+	d.overran = false
+	return ran
 }
 
 // Enter says that the owner now runs under t; nil: on a goroutine of its own.

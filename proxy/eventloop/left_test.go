@@ -3,6 +3,7 @@
 package eventloop
 
 import (
+	"runtime"
 	"sync/atomic"
 	"testing"
 )
@@ -50,4 +51,46 @@ func TestAHandlerIsToldThatThePeerOfAnOwnedDescriptorLeft(t *testing.T) {
 		t.Errorf("told %d times, lost %v", n, c.Lost())
 	}
 	c.Close()
+}
+
+// The owner learns once that the watch has taken its lead, also when it detaches
+// afterwards; not that it has given the lead away itself.
+func TestAnOwnerLearnsThatItHasBlockedItsLoop(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		new  func(int) (*Group, error)
+		lose func(c *Conn, turn *Turn)
+		want bool
+	}{
+		{"detached", NewUnwatched, func(c *Conn, _ *Turn) { c.Detach() }, false},
+		{"still leading", NewUnwatched, func(*Conn, *Turn) {}, false},
+		{"taken", New, func(_ *Conn, turn *Turn) { untilLeft(turn) }, true},
+		{"taken, then detached", New, func(c *Conn, turn *Turn) { untilLeft(turn); c.Detach() }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g, err := c.new(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(g.Close)
+			conn, peer := pair(t, g.Next())
+			ran := make(chan [2]bool, 1)
+			start(t, conn, func(turn *Turn) {
+				c.lose(conn, turn)
+				ran <- [2]bool{conn.Overran(), conn.Overran()}
+				conn.Close()
+			}, 0)
+			peer.Write([]byte("x"))
+			if got := within(t, ran, "the handler's end"); got != [2]bool{c.want, false} {
+				t.Errorf("it has overrun: %v, want %v once", got, c.want)
+			}
+		})
+	}
+}
+
+// untilLeft works until another goroutine leads.
+func untilLeft(turn *Turn) {
+	for !turn.Left() {
+		runtime.Gosched()
+	}
 }

@@ -10,15 +10,21 @@ import (
 type Turn struct {
 	loop *Loop
 	// step is even while the goroutine leads between handlers, odd inside one,
-	// and left once another goroutine leads. It counts, so that the watch can
-	// tell one long handler from many short ones.
+	// and left or taken once another goroutine leads. It counts, so that the watch
+	// can tell one long handler from many short ones.
 	step atomic.Uint32
 	now  time.Time
 	// behind is how many descriptors that are ready wait for the handler to return.
 	behind int
 }
 
-const left = ^uint32(0)
+// The steps of a goroutine that does not lead any more; all others are less.
+const (
+	taken = ^uint32(0) - iota // by the watch
+	left                      // by Detach
+
+	firstLost = left
+)
 
 // enter begins a handler's time.
 func (t *Turn) enter() { t.step.Store(t.step.Load() + 1) }
@@ -26,19 +32,22 @@ func (t *Turn) enter() { t.step.Store(t.step.Load() + 1) }
 // leave ends it; false when the lead was handed over meanwhile.
 func (t *Turn) leave() bool {
 	s := t.step.Load()
-	return s != left && t.step.CompareAndSwap(s, (s+1)&^(1<<31))
+	return s < firstLost && t.step.CompareAndSwap(s, (s+1)&^(1<<31))
 }
 
 // Detach hands the lead to another goroutine; the caller may then wait. It is
 // for the handler's goroutine, and costs nothing the second time.
 func (t *Turn) Detach() {
-	if s := t.step.Load(); s != left && t.step.CompareAndSwap(s, left) {
+	if s := t.step.Load(); s < firstLost && t.step.CompareAndSwap(s, left) {
 		t.loop.follow()
 	}
 }
 
 // Left reports whether another goroutine leads.
-func (t *Turn) Left() bool { return t.step.Load() == left }
+func (t *Turn) Left() bool { return t.step.Load() >= firstLost }
+
+// taken reports whether the watch has taken the lead from the handler.
+func (t *Turn) taken() bool { return t.step.Load() == taken }
 
 // Alone reports whether the handler leads and nothing else is ready: it may go
 // on for a while and delays nobody.
@@ -67,7 +76,7 @@ func (t *Turn) Now() time.Time {
 // read, and reports what step is.
 func (t *Turn) watch(seen uint32) uint32 {
 	s := t.step.Load()
-	if s == seen && s&1 == 1 && s != left && t.step.CompareAndSwap(s, left) {
+	if s == seen && s&1 == 1 && s < firstLost && t.step.CompareAndSwap(s, taken) {
 		t.loop.follow()
 	}
 	return s

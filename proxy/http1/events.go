@@ -22,6 +22,9 @@ func (c *conn) Suspends() bool { return c.wire.suspends() }
 // Detach is proxy.Scheduler's.
 func (c *conn) Detach() { c.wire.Detach() }
 
+// Overran is proxy.Scheduler's.
+func (c *conn) Overran() bool { return c.wire.Overran() }
+
 // Resume goes on with a suspended exchange; see proxy.Scheduler.
 func (c *conn) Resume(t *eventloop.Turn) {
 	c.wire.Enter(t)

@@ -345,3 +345,38 @@ func TestAMistakeInAConnectionCostsItAlone(t *testing.T) {
 		t.Errorf("then %q", got)
 	}
 }
+
+// A location whose handler waits without saying so is counted.
+func TestLocationsThatBlockTheirLoopAreCounted(t *testing.T) {
+	open := make(chan bool)
+	module := proxy.Module{Name: "content", Compile: func(_ *config.Scope, l *proxy.Location) error {
+		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
+			if x.Req.Path == "/blocks" {
+				<-open
+			}
+			return x.Res.Reply(200, "text/plain", []byte(x.Req.Path))
+		}))
+		return nil
+	}}
+	s := proxytest.New(t, proxytest.Config{Modules: []proxy.Module{module}, Serve: http1.Serve, Watched: true,
+		Text: "server { listen 127.0.0.1:8000; location /blocks { } location / { } }"})
+	for range 2 {
+		nc := s.Dial("127.0.0.1:8000")
+		io.WriteString(nc, "GET /blocks HTTP/1.1\r\n"+host+"Connection: close\r\n\r\n")
+		s.Serves("/") // another goroutine leads
+		open <- true
+		if answer, err := io.ReadAll(nc); err != nil || summary(string(answer)) != "200 /blocks" {
+			t.Errorf("%q, %v", answer, err)
+		}
+	}
+	// The others may be held up by a busy machine.
+	counted := func() (n uint64) {
+		for _, o := range s.Engine.Current().Overruns() {
+			if o.Location.Name == "/blocks" {
+				n = o.Times
+			}
+		}
+		return n
+	}
+	proxytest.Eventually(t, func() bool { return counted() == 2 }, "/blocks is counted %d times, want 2", counted())
+}

@@ -229,6 +229,9 @@ func (s *standing) Detach() {}
 // Watch is for loops.
 func (s *standing) Watch() {}
 
+// Overran is false: there is no loop to block.
+func (s *standing) Overran() bool { return false }
+
 // Enter is for loops.
 func (s *standing) Enter(*eventloop.Turn) {}
 

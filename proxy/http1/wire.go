@@ -80,6 +80,8 @@ type lead interface {
 	Enter(t *eventloop.Turn)
 	// Watch has Left called when the client leaves.
 	Watch()
+	// Overran reports, once, that the watch has taken the lead.
+	Overran() bool
 	// Turn is the turn that the caller leads; nil when it does not.
 	Turn() *eventloop.Turn
 	// yield lets others have their turn before more of a file is sent; Rest ends that.

@@ -223,6 +223,9 @@ func (s *stream) Suspends() bool { return true }
 // Detach is proxy.Scheduler's: the goroutine leads nothing.
 func (s *stream) Detach() {}
 
+// Overran is proxy.Scheduler's.
+func (s *stream) Overran() bool { return false }
+
 // Resume is proxy.Scheduler's. Other streams do not wait for this one.
 func (s *stream) Resume(t *eventloop.Turn) {
 	if t == nil {

@@ -239,6 +239,9 @@ func (r *Recorder) Suspends() bool { return false }
 // Resume is never called.
 func (r *Recorder) Resume(*eventloop.Turn) {}
 
+// Overran is false: there is no loop.
+func (r *Recorder) Overran() bool { return false }
+
 // Watch is false: the Recorder learns nothing of its client.
 func (r *Recorder) Watch(*proxy.Waiting) bool { return false }
 

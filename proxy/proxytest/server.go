@@ -7,7 +7,7 @@
 //	Server.Get, Do   an Exchange on a Recorder: no socket, no protocol loop
 //	Server.Raw, Dial bytes to a listener, served by Config.Serve (http1.Serve)
 //
-// Its one event loop is unwatched: a handler that waits while it leads the loop
+// Its one event loop is unwatched (see Config.Watched): a handler that waits while it leads the loop
 // stops every other connection, and so hangs the test of what is to go on
 // meanwhile (see Server.Serves).
 //
@@ -55,6 +55,8 @@ type Config struct {
 	// Goroutines has a goroutine serve each connection, as where the system
 	// has no event loop, instead of a loop.
 	Goroutines bool
+	// Watched has the event loop watched, as in production.
+	Watched bool
 }
 
 // Server is a running Engine.
@@ -81,7 +83,7 @@ func New(t testing.TB, c Config) *Server {
 		serve = func(_ *proxy.Engine, nc net.Conn, _ *proxy.Conn) { nc.Close() }
 	}
 	if !c.Goroutines {
-		s.Loops = loops(t)
+		s.Loops = loops(t, c.Watched)
 	}
 	s.Engine = proxy.NewEngine(transport.Serve(transport.Protocols{transport.HTTP1: serve}), s.Loops)
 	if err := s.Reload(c.Text); err != nil {
@@ -177,9 +179,13 @@ func (s *Server) compile(text string) (*config.Load, *proxy.Generation, error) {
 }
 
 // loops returns nil where the system has none.
-func loops(t testing.TB) *eventloop.Group {
+func loops(t testing.TB, watched bool) *eventloop.Group {
 	t.Helper()
-	g, err := eventloop.NewUnwatched(1)
+	start := eventloop.NewUnwatched
+	if watched {
+		start = eventloop.New
+	}
+	g, err := start(1)
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		t.Fatal(err)
 	}

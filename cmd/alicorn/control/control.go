@@ -75,6 +75,9 @@ type Status struct {
 	Certificates []Certificate `json:"certificates,omitempty"`
 	// Logs are those that have lost lines since they were opened.
 	Logs []Log `json:"logs,omitempty"`
+	// Blocking are locations whose requests have blocked event loops since the
+	// configuration was loaded.
+	Blocking []Blocking `json:"blocking,omitempty"`
 	// Failures are of what was tried in vain last.
 	Failures []Failure `json:"failures,omitempty"`
 	// Trouble is what fails though the server serves, each with what helps.
@@ -95,6 +98,14 @@ type Failure struct {
 	What  string    `json:"what"` // reload, upgrade
 	At    time.Time `json:"at"`
 	Error string    `json:"error"` // the line of it that says most
+}
+
+// Blocking is a location whose requests took so long at a time that another goroutine
+// had to go on with its event loop.
+type Blocking struct {
+	Location string `json:"location"` // "" for a server's own settings
+	Place    string `json:"place"`    // where the configuration has it
+	Times    uint64 `json:"times"`
 }
 
 // Replaced is how often a process that served was replaced.
