@@ -205,7 +205,7 @@ func TestATimeoutIsA504WithTheStack(t *testing.T) {
 		t.Errorf("status %d, want 504", r.Status)
 	}
 	s.Log.Wait(t, "in stuck_here")
-	expect(t, s.Get("/"), 200, "hello")
+	proxytest.Eventually(t, func() bool { return s.Get("/").Text() == "hello" }, "nothing is answered after a timeout")
 }
 
 func TestNoRequestWaitsBehindASlowOne(t *testing.T) {
@@ -340,22 +340,27 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 }
 
 func TestTheBacklogIsBounded(t *testing.T) {
-	s := newSite(t, "workers 1; backlog 2; queue_timeout 2s;")
+	s := newSite(t, "workers 1; backlog 2; queue_timeout 10m;")
 	var wg sync.WaitGroup
-	s.hold(t)
+	release := s.hold(t)
 	time.Sleep(50 * time.Millisecond) // past longAfter, so that nothing is queued ahead
 	for range 2 {
-		wg.Go(func() {
-			if r := s.Get("/"); r.Status != 503 {
-				t.Errorf("status %d after queue_timeout, want 503", r.Status)
-			}
-		})
+		wg.Go(func() { expect(t, s.Get("/"), 200, "hello") })
 	}
 	proxytest.Eventually(t, func() bool { return s.pool(t).Status().Queue == 2 }, "two wait")
 	if r := s.Get("/"); r.Status != 503 || r.Header.Get("Retry-After") != "1" {
 		t.Errorf("status %d, Retry-After %q past the backlog", r.Status, r.Header.Get("Retry-After"))
 	}
+	release()
 	wg.Wait()
+}
+
+func TestARequestThatWaitsPastQueueTimeoutIsRefused(t *testing.T) {
+	s := newSite(t, "workers 1; queue_timeout 200ms;")
+	s.hold(t)
+	if r := s.Get("/"); r.Status != 503 {
+		t.Errorf("status %d after queue_timeout, want 503", r.Status)
+	}
 }
 
 func TestAnApplicationThatCannotImportIsABootError(t *testing.T) {

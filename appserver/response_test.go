@@ -95,16 +95,15 @@ func TestAClientThatLeavesDoesNotDisturbTheWorker(t *testing.T) {
 
 func TestAClientThatLeavesTheQueueIsNeverServed(t *testing.T) {
 	s := newWireSite(t, "workers 1;")
-	slow := s.Dial("127.0.0.1:8080")
-	defer slow.Close()
-	fmt.Fprint(slow, "GET /sleep?0.6 HTTP/1.1\r\nHost: a\r\n\r\n")
-	proxytest.Eventually(t, func() bool { return !s.idle(t) }, "busy")
+	release := s.hold(t)
 	time.Sleep(50 * time.Millisecond) // past longAfter: nothing is queued ahead
 	nc := s.Dial("127.0.0.1:8080")
 	fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	proxytest.Eventually(t, func() bool { return s.pool(t).Status().Queue == 1 }, "one waits")
 	nc.(*net.TCPConn).SetLinger(0) // a reset: an end of its sending alone does not mean that it left
 	nc.Close()
+	proxytest.Eventually(t, func() bool { return s.pool(t).Status().Queue == 0 }, "none waits")
+	release()
 	proxytest.Eventually(t, func() bool { return s.idle(t) }, "idle")
 	if n := s.pool(t).Status().Requests; n != 1 {
 		t.Errorf("%d requests were answered, want 1", n)

@@ -60,21 +60,22 @@ func TestSuspendedRequestsGetAnswersOfAllKinds(t *testing.T) {
 
 func TestSuspendedRequestsThatFail(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		script func(f *fake, id uint32)
-		status int
-		log    string
+		name    string
+		timeout string
+		script  func(f *fake, id uint32)
+		status  int
+		log     string
 	}{
-		{"a death", func(f *fake, id uint32) { f.start(id) }, 502, "ended while it ran the request"},
-		{"no end in time", func(f *fake, id uint32) { f.start(id); <-f.killed }, 504, "300ms"},
-		{"an abortion before the head", func(f *fake, id uint32) {
+		{"a death", "60s", func(f *fake, id uint32) { f.start(id) }, 502, "ended while it ran the request"},
+		{"no end in time", "1s", func(f *fake, id uint32) { f.start(id); <-f.killed }, 504, "1s"},
+		{"an abortion before the head", "60s", func(f *fake, id uint32) {
 			f.start(id)
 			f.send(wire.KindAborted, 0, id, wire.AppendValue(nil, "gave up"))
 			<-f.killed
 		}, 502, "out of order"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newLaneSite(t, "workers 1; timeout 300ms; graceful_timeout 50ms;", func(f *fake) {
+			s := newLaneSite(t, "workers 1; timeout "+c.timeout+"; graceful_timeout 50ms;", func(f *fake) {
 				if f.number > 0 {
 					f.work()
 					return
