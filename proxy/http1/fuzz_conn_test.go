@@ -45,7 +45,7 @@ type witness struct {
 func newWitness(t testing.TB) *witness {
 	w := &witness{}
 	w.Server = proxytest.New(t, proxytest.Config{
-		Text: "server { listen unix:" + filepath.Join(t.TempDir(), "s") + "; keepalive_requests 1000000; }",
+		Text: "server { listen unix:" + filepath.Join(t.TempDir(), "s") + "; keepalive_requests 1000000; client_max_body_size 0; }",
 		Modules: []proxy.Module{{Name: "witness", Compile: func(_ *config.Scope, l *proxy.Location) error {
 			l.SetContent(proxy.HandlerFunc(w.note))
 			return nil
@@ -182,7 +182,7 @@ func FuzzConnection(f *testing.F) {
 		te + "3\r\nabc\r\n0\r\n\r\nGET /2 HTTP/1.1\r\n" + h + "\r\n",
 		te + "3;x=\"y\"\r\nabc\r\n2 ;z\r\nde\r\n0;e\r\nX: y\r\nZ: \r\n\r\nGET /2 HTTP/1.0\r\n\r\n",
 		te + "A\r\n0123456789\r\n00\r\n\r\n", te + "3\nabc\r\n0\r\n\r\n", te + "3\r\nabc\n0\r\n\r\n", te + "0\r\nX\r\n\r\n", te + "0\r\n\n", te + "-1\r\n", te + "0x1\r\na\r\n",
-		te + "1\r\nab\r\n0\r\n\r\n", te + "8000000000000000\r\n", te + "1;\na\r\n0\r\n\r\n", te + "0\r\nContent-Length: 3\r\n\r\n", te + "0\r\n X: y\r\n\r\n", te + "0\r\nX: \r y\r\n\r\n",
+		te + "1\r\nab\r\n0\r\n\r\n", te + "8000000000000000\r\n", te + "1;\na\r\n0\r\n\r\n", te + "0\r\nContent-Length: 3\r\n\r\n", te + "100001\r\n0", te + "0\r\n X: y\r\n\r\n", te + "0\r\nX: \r y\r\n\r\n",
 		"POST / HTTP/1.1\r\n" + h + "Expect: 100-continue\r\nContent-Length: 1\r\n\r\naGET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
 		"POST / HTTP/1.1\r\n" + h + "Content-Length: 5\r\nConnection: close\r\n\r\nabc", "\r\n\nGET /\r\n\r\n", "GET / HTTP/1.1\r\n" + h, "HEAD / HTTP/1.1\r\n" + h + "Content-Length: 2\r\n\r\nabGET / HTTP/1.1\r\n" + h + "\r\n",
 	} {
