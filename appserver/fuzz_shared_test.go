@@ -112,11 +112,11 @@ func (h *hostile) receive() {
 			h.reads++
 			o, err = w.handle((*w.receiving)[:size], w.receiving, nil)
 		}
-		if o.tell != nil && o.done {
-			if !h.live[o.tell.id] {
-				h.t.Fatalf("request %#x was answered and is not there", o.tell.id)
+		if o.done != nil {
+			if !h.live[o.done.id] {
+				h.t.Fatalf("request %#x was answered and is not there", o.done.id)
 			}
-			delete(h.live, o.tell.id)
+			delete(h.live, o.done.id)
 		}
 		w.broke = err != nil
 	}

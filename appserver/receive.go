@@ -18,19 +18,18 @@ var frames = sync.Pool{New: func() any { b := make([]byte, wire.MaxFrame); retur
 
 // outcome is what a frame leads to.
 type outcome struct {
-	kept bool     // a response owns the buffer now
-	tell *request // whose Exchange goes on; nil: none
-	done bool     // the pool's hold of it ends
+	kept bool        // a response owns the buffer now
+	tell proxy.Waker // of the request whose Exchange goes on
+	done *request    // that the pool drops its reference to; nil: none
 }
 
-// deliver lets the Exchange go on, inline where t leads.
+// deliver lets the Exchange go on, inline where t leads. Another goroutine may
+// have received the end of the response meanwhile, and the request be used again:
+// only the Waker, which then has no effect, is still its own.
 func (o outcome) deliver(t *eventloop.Turn) {
-	if o.tell == nil {
-		return
-	}
-	o.tell.tell(t)
-	if o.done {
-		o.tell.drop()
+	o.tell.WakeIn(t)
+	if o.done != nil {
+		o.done.drop()
 	}
 }
 
@@ -220,6 +219,7 @@ func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err 
 		p.complete(w, r)
 	}
 	withdrawn := r.withdrawn
+	o.tell = r.waiter.waker
 	p.mu.Unlock()
 
 	r.head, r.by = h, w
@@ -232,7 +232,9 @@ func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err 
 		o.kept = w.put(r, f.Payload, buf)
 	}
 	r.stage.CompareAndSwap(stageWaiting, stageHead)
-	o.tell, o.done = r, end
+	if end {
+		o.done = r
+	}
 	return o, nil
 }
 
@@ -256,18 +258,20 @@ func (w *worker) onData(f wire.Frame, buf *[]byte) (o outcome, err error) {
 	end := f.Flags&wire.FlagEnd != 0
 	p.mu.Lock()
 	r := w.find(f.ID)
-	if err = w.accept(r, f, false); err == nil && end {
+	if err = w.accept(r, f, false); err != nil {
+		p.mu.Unlock()
+		return o, err
+	}
+	o.tell = r.waiter.waker
+	if end {
 		p.complete(w, r)
 	}
 	p.mu.Unlock()
-	if err != nil {
-		return o, err
-	}
 	o.kept = w.put(r, f.Payload, buf)
 	if end {
 		r.out.End()
+		o.done = r
 	}
-	o.tell, o.done = r, end
 	return o, nil
 }
 
