@@ -501,10 +501,10 @@ func sendRaw(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// lingering plays a client that goes on sending after the answer's end, for
-// half a second, or that pauses for as long and sends then.
+// lingering plays a client that goes on sending after the answer's end, for two
+// seconds, or that pauses for as long and sends then.
 func lingering(nc net.Conn, busy bool) string {
-	for range 10 {
+	for range 40 {
 		if busy {
 			if _, err := io.WriteString(nc, "more"); err != nil {
 				return "closed"

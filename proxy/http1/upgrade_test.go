@@ -40,7 +40,7 @@ func TestAnUpgradedConnectionIsTheHandlers(t *testing.T) {
 	t.Parallel()
 	for _, goroutines := range []bool{false, true} {
 		counts := make(chan [2]int64, 1)
-		s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8000; client_header_timeout 1s; keepalive_timeout 1s; }",
+		s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8000; client_header_timeout 3s; keepalive_timeout 3s; }",
 			Modules: []proxy.Module{upgrades(counts)}, Serve: http1.Serve, Goroutines: goroutines})
 		nc := s.Dial("")
 		request := "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
@@ -60,7 +60,7 @@ func TestAnUpgradedConnectionIsTheHandlers(t *testing.T) {
 		}
 		for _, want := range []string{"with the head\n", "and later\n"} {
 			if want == "and later\n" {
-				time.Sleep(1100 * time.Millisecond) // longer than the timeouts
+				time.Sleep(3200 * time.Millisecond) // longer than the timeouts
 				io.WriteString(nc, want)
 			}
 			if got, err := r.ReadString('\n'); got != want {
