@@ -23,3 +23,17 @@
 // slow reader holds a worker, nor a pool that another one has succeeded. One app
 // that does not come up harms no other.
 package appserver
+
+// Files, in the order of the story:
+//
+//   - app.go settings.go module.go: what an app is, its directives, and the module
+//   - command.go interpreter.go dotenv.go inherit.go destination.go cpus.go: how its workers are executed
+//   - credentials.go runas.go front.go: whom they run as
+//   - folders.go accel.go forwarding.go: what the front does in the application's place, and what it tells it
+//   - service.go rollout.go attempt.go failure.go imports.go: one app through the generations
+//   - survey.go journal.go tree.go stat_linux.go: whether it is as it was
+//   - pool.go supervise.go tick.go pace.go deaths.go status.go: a pool and its one goroutine
+//   - order.go launch.go bundle.go death_linux.go worker.go output.go lines.go: a worker's life
+//   - respond.go request.go waiter.go environ.go head.go tempspace.go: a request on its way there and back
+//   - queue.go dispatch.go recall.go: who gets it
+//   - poll.go receive.go slot.go: what workers send

@@ -16,3 +16,10 @@
 // only the first. The package knows no directive and no request; features
 // declare theirs beside their behaviour.
 package config
+
+// Files, in the order of the story:
+//
+//   - lex.go parse.go node.go include.go print.go: the language
+//   - schema.go suggest.go scope.go key.go: what its words mean
+//   - setters.go value.go: the kinds of settings
+//   - resources.go: what outlives a reload

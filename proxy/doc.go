@@ -24,3 +24,17 @@
 //
 // The package knows no content handler and no wire protocol: both are given to it.
 package proxy
+
+// Files, in the order of the story:
+//
+//   - module.go registry.go slot.go: what a feature is
+//   - core.go coredirectives.go mime.go mimetypes.go nginxnames.go nginxvariables.go: the core's own directives, and
+//     what is not there
+//   - listen.go listener.go tuning.go proxyprotocol.go accept.go: addresses and connections
+//   - engine.go generation.go lease.go location.go branch.go: configurations that serve
+//   - stream.go exchange.go header.go token.go remote.go uri.go basicauth.go coding.go: one request
+//   - serve.go route.go cursor.go errorpage.go status.go: its way
+//   - suspend.go waiting.go overruns.go: how it waits
+//   - response.go file.go: the answer
+//   - vars.go template.go regexp.go regexp_turns.go: variables and patterns
+//   - level.go printable.go: words in logs

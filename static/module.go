@@ -21,6 +21,15 @@
 // served. What is announced is sent or the connection ends.
 package static
 
+// Files, in the order of the story:
+//
+//   - module.go cachedirectives.go mapping.go links.go try.go: directives, and what names they lead to
+//   - files.go autoindex.go expires.go: content
+//   - lookup.go openfile_linux.go refusal_unix.go: from a path to an open file
+//   - snapshot.go descriptor.go encoded.go validators.go: what is known of it
+//   - condition.go ranges.go: what is sent of it
+//   - opencache.go opencache_list.go memory.go: what is kept
+
 import (
 	"path/filepath"
 	"slices"

@@ -13,3 +13,10 @@
 // Everything but Tickets and Sessions is immutable once made, so a handshake takes no lock
 // but Go's own. The package knows no request and no directive.
 package tls
+
+// Files, in the order of the story:
+//
+//   - pair.go key.go issuer.go subject.go: certificates and keys
+//   - identity.go names.go ciphers.go curves.go: how a server speaks TLS
+//   - sessions.go tickets.go: sessions that resume
+//   - verify.go: certificates of clients

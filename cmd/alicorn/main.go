@@ -7,6 +7,22 @@
 // control/ is how the verbs speak to a running server.
 package main
 
+// Files, in the order of the story:
+//
+//   - main.go options.go: verbs and flags
+//   - run.go load.go modules.go builtin.go process.go processors.go gc.go: from a configuration to a process
+//   - keep.go front.go accounts.go writable.go: as root, two of them
+//   - server.go server_control.go server_cert.go server_upgrade.go firststart.go reload.go failures.go: what serves
+//   - upgrade.go predecessor.go origin.go target.go: one server after another
+//   - daemon.go pidfile.go pidlock.go rival.go notify.go startnote.go: what others see of it
+//   - verbs.go show.go appstatus.go trouble.go check.go cert.go: what an operator asks
+//   - manual.go man.go: the manual
+//   - install.go install_service.go install_user.go: a service without a package
+//   - serve.go serve_discover.go serve_flags.go serve_layers.go serve_settings.go serve_conf.go serve_pyvalue.go
+//     serve_values.go serve_words.go: serve, and gunicorn's settings
+//   - serve_tree.go serve_address.go serve_activation.go serve_logformat.go serve_place.go: the configuration that
+//     they make
+
 import (
 	"context"
 	"errors"

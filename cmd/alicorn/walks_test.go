@@ -79,3 +79,34 @@ func declaredName(fn *ast.FuncDecl) string {
 	}
 	return id.Name + "." + fn.Name.Name
 }
+
+// manyFiles is from how many files on a package lists them.
+const manyFiles = 11
+
+// A package with many files lists them, in its package comment or behind its
+// package clause. Files for one system are listed by one of them.
+func TestLargePackagesListTheirFiles(t *testing.T) {
+	t.Parallel()
+	files, comments := map[string][]string{}, map[string]string{}
+	for _, f := range sources(t) {
+		files[f.pkg] = append(files[f.pkg], f.name)
+		for _, c := range f.ast.Comments {
+			comments[f.pkg] += c.Text()
+		}
+	}
+	system := regexp.MustCompile(`_(linux|darwin|other|unix)\.go$`)
+	for pkg, names := range files {
+		if len(names) < manyFiles {
+			continue
+		}
+		listed := map[string]bool{"doc": true}
+		for _, name := range regexp.MustCompile(`[a-z0-9_]+\.go\b`).FindAllString(comments[pkg], -1) {
+			listed[strings.TrimSuffix(system.ReplaceAllString(name, ".go"), ".go")] = true
+		}
+		for _, name := range names {
+			if !listed[strings.TrimSuffix(system.ReplaceAllString(name, ".go"), ".go")] {
+				t.Errorf("the files of %s are listed without %s", pkg, name)
+			}
+		}
+	}
+}

@@ -19,6 +19,15 @@
 // Measuring reads /proc, so it needs Linux.
 package main
 
+// Files, in the order of the story:
+//
+//   - main.go cases.go peers.go compare.go report.go regression.go: servers side by side
+//   - site.go server.go process.go proc.go machine.go alicorn.go nginx.go unit.go identity.go: the servers
+//   - client.go wrk.go handshakes.go lighttls.go latency.go progress.go: the load
+//   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go churn.go remains.go holdings.go: faults
+//   - hostile.go attack.go attack_client.go attack_application.go steady.go: attacks
+//   - fair.go stall.go slow.go shield.go idle.go leak.go: waiting, slow clients, memory
+
 import (
 	"context"
 	"errors"

@@ -19,3 +19,10 @@
 // are for development. Nothing depends on openat2, which old kernels and some
 // sandboxes lack.
 package osfile
+
+// Files, in the order of the story:
+//
+//   - user.go thread_linux.go: whose rights
+//   - place_linux.go name.go: where a path leads
+//   - open.go operations_linux.go read.go readable_linux.go: what can be done there
+//   - folder.go: folders of the server's own

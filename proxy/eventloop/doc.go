@@ -24,3 +24,9 @@
 // Where the system has no poller of the kind needed, New returns
 // errors.ErrUnsupported, and connections are served by a goroutine each.
 package eventloop
+
+// Files, in the order of the story:
+//
+//   - group.go loop.go turn.go labor.go: who leads
+//   - poller_linux.go table.go timers.go: what is ready
+//   - descriptor.go conn.go carrier.go listener.go: what is waited for

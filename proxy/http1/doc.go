@@ -21,3 +21,12 @@
 // Package h1 reads heads and the framing of bodies. Where we differ from nginx
 // the tests have a case, named ours, and the rule.
 package http1
+
+// Files, in the order of the story:
+//
+//   - conn.go events.go: a connection, and who drives it
+//   - wire.go looped.go sealed.go standing.go: what it speaks on
+//   - read.go body.go: requests
+//   - write.go file.go sendfile_linux.go: responses
+//   - upgrade.go: what is no HTTP any more
+//   - drain.go close.go: the end

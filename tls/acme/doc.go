@@ -16,3 +16,10 @@
 // all of them. A failure is told in one line with the time
 // of the next try and costs no other name anything.
 package acme
+
+// Files, in the order of the story:
+//
+//   - source.go site.go names.go: names, and what serves them
+//   - issuer.go account.go order.go challenges.go: from an authority to a certificate
+//   - reach.go limit.go: when it is asked
+//   - local.go key.go: without one

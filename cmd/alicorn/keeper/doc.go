@@ -20,3 +20,13 @@
 //
 // A reload that fails at any step leaves the running configuration serving.
 package keeper
+
+// Files, in the order of the story:
+//
+//   - keeper.go life.go reading.go past.go proven.go: the process that stays root, and what it knows
+//   - identity.go shield_linux.go pair_linux.go wire.go message.go errors.go: two processes that do not trust each
+//     other
+//   - client.go service.go: what the front asks for, and what it gets
+//   - front.go upgrade.go group_linux.go: fronts and workers, started and ended
+//   - host.go listen.go neighbours.go holder_linux.go inherited.go reserve.go logfile.go: addresses, descriptors and
+//     logs
