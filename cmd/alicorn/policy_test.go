@@ -294,3 +294,22 @@ func TestSourceFoldersAreThoseOfTheDesign(t *testing.T) {
 		}
 	}
 }
+
+// longest is how many lines a function may have. A table that needs more is no
+// function.
+const longest = 59
+
+func TestFunctionsAreShort(t *testing.T) {
+	t.Parallel()
+	for _, f := range sources(t) {
+		for _, d := range f.ast.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			if n := f.fset.Position(fn.End()).Line - f.fset.Position(fn.Pos()).Line + 1; n > longest {
+				t.Errorf("%s: %s has %d lines; %d are enough", f.pos(fn), fn.Name.Name, n, longest)
+			}
+		}
+	}
+}
