@@ -501,10 +501,12 @@ func sendRaw(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// lingering plays a client that goes on sending after the answer's end, for two
-// seconds, or that pauses for as long and sends then.
+// lingering plays a client that goes on sending after the answer's end, for half
+// a second, or that pauses for as long and sends then. It must end within the
+// shortest patience of a script: a write past the deadline fails like one to a
+// connection that is closed.
 func lingering(nc net.Conn, busy bool) string {
-	for range 40 {
+	for range 10 {
 		if busy {
 			if _, err := io.WriteString(nc, "more"); err != nil {
 				return "closed"
