@@ -1,7 +1,6 @@
 package appserver
 
 import (
-	"net/netip"
 	"strings"
 
 	"alicorn/proxy"
@@ -15,7 +14,7 @@ import (
 type forwarding struct {
 	listed  bool // allowed and all replace the usual trust
 	all     bool
-	allowed []netip.Prefix
+	allowed proxy.Prefixes
 	keep    bool          // X-Forwarded-For stays as a trusted peer sent it
 	schemes []schemeField // replace the usual ones that say the scheme; nil: do not
 }
@@ -40,12 +39,7 @@ func (f *forwarding) trusts(c *proxy.Conn) bool {
 	case !f.listed:
 		return addr.IsLoopback() || addr.IsPrivate()
 	}
-	for _, p := range f.allowed {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return f.allowed.Contain(addr)
 }
 
 var (

@@ -3,7 +3,6 @@ package appserver
 import (
 	"fmt"
 	"math"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"alicorn/config"
 	"alicorn/config/osfile"
+	"alicorn/proxy"
 )
 
 // settings is what blocks say about applications: inside `app` the App being
@@ -268,10 +268,7 @@ func setForwardedAllowIPs(k *key) config.Setter {
 		for i := range n.Args {
 			for word := range strings.SplitSeq(n.Arg(i), ",") {
 				word = strings.TrimSpace(word)
-				prefix, err := netip.ParsePrefix(word)
-				if addr, notAddr := netip.ParseAddr(word); notAddr == nil && addr.Zone() == "" {
-					prefix, err = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
-				}
+				prefix, err := proxy.ParsePrefix(word)
 				switch {
 				case word == "*":
 					f.all = true
@@ -279,7 +276,7 @@ func setForwardedAllowIPs(k *key) config.Setter {
 				case err != nil:
 					return &config.Error{Pos: n.Args[i].Pos, Msg: fmt.Sprintf("invalid address %q: forwarded_allow_ips takes addresses, ranges such as 192.0.2.0/24, *, or none", word)}
 				default:
-					f.allowed = append(f.allowed, prefix.Masked())
+					f.allowed = append(f.allowed, prefix)
 				}
 			}
 		}

@@ -48,7 +48,7 @@ type Engine struct {
 	loops   *eventloop.Group // nil: a goroutine for each connection
 	nextID  atomic.Uint64
 	down    atomic.Bool
-	last    atomic.Int64 // LastWait, set before down
+	last    atomic.Int64 // see lastWait; set before down
 
 	mu    sync.Mutex
 	gone  bool // no connection is served any more
@@ -136,9 +136,38 @@ func (e *Engine) Connections() int {
 // Draining reports that the process is ending: responses say Connection: close.
 func (e *Engine) Draining() bool { return e.down.Load() }
 
-// LastWait returns how long a connection may wait for its last request while
-// the Engine is Draining.
-func (e *Engine) LastWait() time.Duration { return time.Duration(e.last.Load()) }
+// Patience returns how long a connection may wait for its next bytes where it may
+// wait for timeout (0: for ever) otherwise: less while the Engine is Draining;
+// negative: not at all.
+func (e *Engine) Patience(timeout time.Duration) time.Duration {
+	if !e.Draining() {
+		return timeout
+	}
+	last := e.lastWait()
+	switch {
+	case last <= 0:
+		return -1
+	case timeout == 0:
+		return last
+	}
+	return min(timeout, last)
+}
+
+// Idle leaves nc to its loop, as eventloop's Idle does. It may be another
+// goroutine's as soon as that is so.
+func (e *Engine) Idle(nc *eventloop.Conn, timeout time.Duration) bool {
+	if !nc.Idle(timeout) {
+		return false
+	}
+	if e.Draining() { // it may have come too late for timeout, and too early for Drain
+		nc.Hurry(e.lastWait())
+	}
+	return true
+}
+
+// lastWait is how long a connection may wait for its last request while the Engine
+// is Draining.
+func (e *Engine) lastWait() time.Duration { return time.Duration(e.last.Load()) }
 
 func (e *Engine) notify() {
 	if e.wait.Load() == 0 {

@@ -20,7 +20,7 @@ type ProxyProtocol struct {
 	// from it, where it comes from one of Peers or over a unix socket; another that
 	// has one is refused: gunicorn's proxy_protocol and proxy_allow_ips.
 	Optional bool
-	Peers    []netip.Prefix
+	Peers    Prefixes
 }
 
 // IsZero reports whether no connection begins with a header.
@@ -32,27 +32,24 @@ func (p *ProxyProtocol) equals(o *ProxyProtocol) bool {
 
 // Allows reports whether a header is taken from c's peer.
 func (p *ProxyProtocol) Allows(c *Conn) bool {
-	peer, ok := netip.AddrFromSlice([]byte(c.RemoteBinary))
-	return p.Due || !ok || slices.ContainsFunc(p.Peers, func(of netip.Prefix) bool { return of.Contains(peer) })
+	peer, ok := c.RemoteIP()
+	return p.Due || !ok || p.Peers.Contain(peer)
 }
 
 // parsePeers reads the value of listen's proxy_protocol_from.
-func parsePeers(text string) (peers []netip.Prefix, err error) {
+func parsePeers(text string) (peers Prefixes, err error) {
 	switch text {
 	case "none":
 		return nil, nil
 	case "*":
-		return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}, nil
+		return Prefixes{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}, nil
 	}
 	for word := range strings.SplitSeq(text, ",") {
-		peer, err := netip.ParsePrefix(word)
-		if a, e := netip.ParseAddr(word); e == nil && a.Zone() == "" {
-			peer, err = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
-		}
+		peer, err := ParsePrefix(word)
 		if err != nil {
 			return nil, fmt.Errorf("invalid address %q of proxy_protocol_from: it takes addresses and networks, as in 192.0.2.1,10.0.0.0/8, or *, or none", word)
 		}
-		peers = append(peers, peer.Masked())
+		peers = append(peers, peer)
 	}
 	return peers, nil
 }

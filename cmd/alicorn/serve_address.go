@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"alicorn/config"
+	"alicorn/proxy"
 )
 
 // listenAddress turns gunicorn's HOST:PORT, HOST, :PORT, PORT, "" and unix:PATH
@@ -77,8 +78,7 @@ func addressList(list string) []string {
 func (f *serveFlags) proxyAllowed() (string, error) {
 	list := addressList(f.proxyPeers)
 	for _, peer := range list {
-		_, err := netip.ParseAddr(peer)
-		if _, e := netip.ParsePrefix(peer); err != nil && e != nil && peer != "*" {
+		if _, err := proxy.ParsePrefix(peer); err != nil && peer != "*" {
 			return "", fmt.Errorf("%s: %q is neither an address nor a network", f.label("proxy-allow-from"), peer)
 		}
 	}

@@ -49,7 +49,6 @@ type Descriptor struct {
 	tag     int32
 	labors  bool // the owner has a place for work that takes long
 	writes  bool // polled for writing too: a write has had to wait
-	watches bool // the owner has called Watch
 	overran bool // the watch has taken the lead from the owner
 	state   atomic.Uint32
 	handler Handler // nil until it is started
@@ -184,8 +183,7 @@ func (d *Descriptor) Lost() bool { return d.state.Load()&dead != 0 }
 // Watch has the handler, a Watcher, called when the peer leaves. The handler stays the
 // one it is.
 func (d *Descriptor) Watch() {
-	if !d.watches {
-		d.watches = true
+	if d.state.Load()&watched == 0 {
 		d.state.Or(watched)
 	}
 }

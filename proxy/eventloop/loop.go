@@ -207,7 +207,7 @@ func (l *Loop) pollSources(t *Turn) (worked, leads bool) {
 	}
 	for _, s := range *sources {
 		t.enter()
-		t.behind = 1 // who knows what else the Source has
+		t.behind = 1 // the Source may have more
 		if s.Poll(t) {
 			worked = true
 		}

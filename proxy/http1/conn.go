@@ -171,7 +171,7 @@ func (c *conn) awaitRequest() (waits, more bool) {
 	if c.info.Requests == 0 {
 		timeout = c.core.HeaderTimeout
 	}
-	if timeout = c.patience(timeout); timeout < 0 {
+	if timeout = c.e.Patience(timeout); timeout < 0 {
 		return false, false
 	}
 	return c.wire.await(c, timeout)

@@ -25,19 +25,3 @@ func (c *conn) Waits() (since time.Time, idle bool) {
 
 // Asked is proxy.LiveConn's. Outside a loop it is not known.
 func (c *conn) Asked() bool { return c.wire.Pending() }
-
-// patience returns how long the connection may wait for a request where it may
-// wait for timeout (0: for ever) otherwise; negative: not at all.
-func (c *conn) patience(timeout time.Duration) time.Duration {
-	if !c.e.Draining() {
-		return timeout
-	}
-	last := c.e.LastWait()
-	switch {
-	case last <= 0:
-		return -1
-	case timeout == 0:
-		return last
-	}
-	return min(timeout, last)
-}

@@ -37,8 +37,11 @@ func (c *conn) Watch(w *proxy.Waiting) bool {
 		return false
 	}
 	c.watcher.Store(w)
+	if w == nil {
+		return true
+	}
 	c.wire.Watch()
-	if w != nil && c.wire.client().Gone() { // Left may have come too early
+	if c.wire.client().Gone() { // Left may have come too early
 		w.Waker().Wake()
 	}
 	return true

@@ -179,7 +179,7 @@ func TestSuspendedExchangesGoOnHoweverTheyAreTold(t *testing.T) {
 	t.Run("over TLS", func(t *testing.T) {
 		errands := &errands{deliver: func(e *errand) { go e.tell(nil) }}
 		module := errands.module()
-		module.Generation = secureSites(t)
+		module.Generation = proxytest.SecureSites(t)
 		text := strings.Replace(errandText, ":8000", ":8000 ssl", 1)
 		s := proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{module}, Serve: http1.Serve})
 		errands.checkBy(t, s, func(request string) string {

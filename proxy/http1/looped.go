@@ -69,7 +69,7 @@ func (l looped) start(c *conn) {
 		c.drive()
 		return
 	}
-	timeout := c.patience(c.core.HeaderTimeout)
+	timeout := c.e.Patience(c.core.HeaderTimeout)
 	if timeout < 0 || l.Start(c, timeout) != nil {
 		c.end(nil)
 	}
@@ -91,23 +91,10 @@ func (l looped) await(c *conn, timeout time.Duration) (waits, more bool) {
 			}
 		}
 		c.releaseExchange()
-		if l.idle(c, timeout) {
+		if c.e.Idle(l.Conn, timeout) {
 			return true, false
 		}
 	}
-}
-
-// idle leaves the connection to its loop until a request comes, or the timeout;
-// it may be another goroutine's as soon as that is so.
-func (l looped) idle(c *conn, timeout time.Duration) bool {
-	e := c.e
-	if !l.Idle(timeout) {
-		return false
-	}
-	if e.Draining() { // it may have come too late for timeout, and too early for Drain
-		l.Hurry(e.LastWait())
-	}
-	return true
 }
 
 // expired looks whether a request has come all the same.

@@ -96,7 +96,7 @@ func runCases(t *testing.T, settings, rule string, cases []wireCase) {
 // newSecureEcho is newServer with TLS.
 func newSecureEcho(t *testing.T, settings string) *proxytest.Server {
 	content := echo()
-	content.Generation = secureSites(t)
+	content.Generation = proxytest.SecureSites(t)
 	return proxytest.New(t, proxytest.Config{
 		Text: "server { listen 127.0.0.1:8443 ssl; " + settings + " }", Modules: []proxy.Module{content}, Serve: http1.Serve,
 	})

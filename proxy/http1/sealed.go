@@ -51,7 +51,7 @@ func (s *sealed) await(c *conn, timeout time.Duration) (waits, more bool) {
 			return false, false
 		}
 		c.releaseExchange()
-		if s.idle(c, left) {
+		if c.e.Idle(s.Conn, left) {
 			return true, false
 		}
 	}

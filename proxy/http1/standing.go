@@ -38,9 +38,7 @@ func newStanding(nc net.Conn) *standing {
 }
 
 func (s *standing) send(queued, p []byte, timeout time.Duration, _ bool) (int64, error) {
-	if want, move := s.arm(1, timeout); move {
-		s.SetWriteDeadline(want)
-	}
+	s.boundWrites(timeout)
 	if len(p) == 0 {
 		n, err := s.Write(queued)
 		return int64(n), err
@@ -73,6 +71,13 @@ func (s *standing) boundReadsBy(at time.Time) {
 	}
 }
 
+// boundWrites bounds each write to come.
+func (s *standing) boundWrites(timeout time.Duration) {
+	if want, move := s.arm(1, timeout); move {
+		s.SetWriteDeadline(want)
+	}
+}
+
 // slack is a part of a timeout: deadlines in effect are left alone when they are
 // this part of it too early at most. Arming a timer for each read costs more than
 // the read's own bookkeeping.
@@ -92,9 +97,7 @@ func (s *standing) arm(i int, timeout time.Duration) (time.Time, bool) {
 func (s *standing) takesFiles() bool { return s.raw != nil }
 
 func (s *standing) kernelWrite(call func(fd uintptr) bool, timeout time.Duration) error {
-	if want, move := s.arm(1, timeout); move {
-		s.SetWriteDeadline(want)
-	}
+	s.boundWrites(timeout)
 	return s.raw.Write(call)
 }
 
@@ -148,7 +151,7 @@ func (s *standing) await(c *conn, timeout time.Duration) (waits, more bool) {
 // has come to drain.
 func (s *standing) boundWait(c *conn, timeout time.Duration) {
 	s.boundReads(timeout)
-	if last := c.patience(timeout); last != timeout {
+	if last := c.e.Patience(timeout); last != timeout {
 		s.boundReads(last)
 	}
 }

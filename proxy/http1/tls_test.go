@@ -31,7 +31,7 @@ func newTLSServer(t *testing.T, settings string) *proxytest.Server {
 			}))
 			return nil
 		},
-		Generation: secureSites(t),
+		Generation: proxytest.SecureSites(t),
 	}
 	return proxytest.New(t, proxytest.Config{
 		Text:    "server { listen 127.0.0.1:8443 ssl; lingering_timeout 100ms; " + settings + " }",

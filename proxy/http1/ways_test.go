@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -59,28 +58,11 @@ func newWay(t *testing.T, secure, goroutines bool, settings string) *way {
 	listen := "127.0.0.1:8000"
 	if secure {
 		listen += " ssl"
-		content.Generation = secureSites(t)
+		content.Generation = proxytest.SecureSites(t)
 	}
 	w.Server = proxytest.New(t, proxytest.Config{Text: "server { listen " + listen + "; lingering_timeout 50ms; " + settings + " }",
 		Modules: []proxy.Module{content}, Serve: http1.Serve, Goroutines: goroutines})
 	return w
-}
-
-// secureSites is a Module's Generation that gives every Site a certificate.
-func secureSites(t testing.TB) func(*config.Scope, *proxy.Generation) error {
-	t.Helper()
-	dir := t.TempDir()
-	proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{})
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(_ *config.Scope, g *proxy.Generation) error {
-		for _, site := range g.Sites() {
-			site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1", "acme-tls/1"}}
-		}
-		return nil
-	}
 }
 
 func (w *way) connect() net.Conn {
@@ -93,12 +75,7 @@ func (w *way) connect() net.Conn {
 
 // inAllWays runs test on a loop and on goroutines, in the clear and over TLS.
 func inAllWays(t *testing.T, settings string, test func(t *testing.T, w *way)) {
-	for _, c := range []struct {
-		name               string
-		secure, goroutines bool
-	}{{"loop", false, false}, {"goroutine", false, true}, {"TLS over a loop", true, false}, {"TLS on a goroutine", true, true}} {
-		t.Run(c.name, func(t *testing.T) { test(t, newWay(t, c.secure, c.goroutines, settings)) })
-	}
+	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) { test(t, newWay(t, secure, goroutines, settings)) })
 }
 
 // expectAnswers reads answers and compares them.

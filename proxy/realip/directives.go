@@ -45,30 +45,24 @@ func setFrom(k *config.Key[settings]) config.Setter {
 
 // parseFrom reads an address, a range or a host name. exact is false for a
 // range whose address has bits beyond the prefix.
-func parseFrom(text string) (prefixes []netip.Prefix, exact bool, err error) {
+func parseFrom(text string) (prefixes proxy.Prefixes, exact bool, err error) {
 	if addr, ok := parseAddr(text); ok {
-		return []netip.Prefix{whole(addr)}, true, nil
+		return proxy.Prefixes{proxy.PrefixOf(addr)}, true, nil
 	}
 	if p, err := netip.ParsePrefix(text); err == nil {
 		if p.Addr().Is4In6() && p.Bits() >= 96 {
 			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 		}
-		return []netip.Prefix{p.Masked()}, p == p.Masked(), nil
+		return proxy.Prefixes{p.Masked()}, p == p.Masked(), nil
 	}
 	found, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", text)
 	if err != nil || len(found) == 0 {
 		return nil, false, fmt.Errorf("host not found in set_real_ip_from %q; it takes an address, a range such as 192.0.2.0/24, a host name or \"unix:\"", text)
 	}
 	for _, addr := range found {
-		prefixes = append(prefixes, whole(addr))
+		prefixes = append(prefixes, proxy.PrefixOf(addr))
 	}
 	return prefixes, true, nil
-}
-
-// whole returns the range of one address.
-func whole(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap().WithZone("")
-	return netip.PrefixFrom(addr, addr.BitLen())
 }
 
 // setHeader takes names of fields without case.

@@ -17,7 +17,6 @@ package realip
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"alicorn/config"
@@ -32,7 +31,7 @@ type settings struct {
 
 // trusted is one set_real_ip_from directive.
 type trusted struct {
-	prefixes []netip.Prefix // several for a host name
+	prefixes proxy.Prefixes // several for a host name
 	unix     bool
 }
 
@@ -76,7 +75,7 @@ func Module() proxy.Module {
 
 // replacer finds the client's address for the requests of one location.
 type replacer struct {
-	prefixes  []netip.Prefix
+	prefixes  proxy.Prefixes
 	unix      bool
 	source    source
 	recursive bool
@@ -102,8 +101,7 @@ func (r *replacer) trustsPeer(c *proxy.Conn) bool {
 
 // trusts takes an IPv4 address in IPv6 for the IPv4 address, as nginx does.
 func (r *replacer) trusts(addr netip.Addr) bool {
-	addr = addr.Unmap()
-	return slices.ContainsFunc(r.prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
+	return r.prefixes.Contain(addr.Unmap())
 }
 
 // client returns what the source tells. The peer is trusted.

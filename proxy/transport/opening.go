@@ -57,11 +57,12 @@ func open(p Protocols, e *proxy.Engine, nc net.Conn, info *proxy.Conn, site *pro
 		nc.Close()
 		return
 	}
-	switch {
-	case o.sock == nil:
+	if o.sock == nil {
 		nc.SetDeadline(o.ends)
 		o.advance()
-	case o.patience(core.HeaderTimeout) < 0 || o.sock.Start(o, o.patience(core.HeaderTimeout)) != nil:
+		return
+	}
+	if timeout := e.Patience(core.HeaderTimeout); timeout < 0 || o.sock.Start(o, timeout) != nil {
 		o.end()
 	}
 }
@@ -137,38 +138,14 @@ func (o *opening) await(try func(fd uintptr) (done bool)) (waits bool, err error
 				return false, io.ErrUnexpectedEOF // what was looked at and left is all
 			}
 		}
-		left := o.patience(time.Until(o.ends))
+		left := o.e.Patience(time.Until(o.ends))
 		if late || left <= 0 {
 			return false, os.ErrDeadlineExceeded
 		}
-		if o.idle(left) {
+		if o.e.Idle(o.sock, left) {
 			return true, nil
 		}
 	}
-}
-
-// idle leaves the connection to its loop; it may be another goroutine's as soon
-// as that is so.
-func (o *opening) idle(timeout time.Duration) bool {
-	e, sock := o.e, o.sock
-	if !sock.Idle(timeout) {
-		return false
-	}
-	if e.Draining() { // it may have come too late for timeout, and too early for Drain
-		sock.Hurry(e.LastWait())
-	}
-	return true
-}
-
-// patience is timeout, or less where the Engine drains; negative: none.
-func (o *opening) patience(timeout time.Duration) time.Duration {
-	if !o.e.Draining() {
-		return timeout
-	}
-	if last := o.e.LastWait(); last > 0 {
-		return min(timeout, last)
-	}
-	return -1
 }
 
 // end closes the connection.

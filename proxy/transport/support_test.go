@@ -4,11 +4,9 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
@@ -28,7 +26,7 @@ func newWay(t *testing.T, secure, goroutines bool, settings string) *way {
 	ssl := ""
 	if secure {
 		ssl = " ssl"
-		modules = append(modules, proxy.Module{Name: "secure", Generation: secureSites(t)})
+		modules = append(modules, proxy.Module{Name: "secure", Generation: proxytest.SecureSites(t)})
 	}
 	return &way{proxytest.New(t, proxytest.Config{Goroutines: goroutines, Modules: modules, Serve: http1.Serve,
 		Text: "server { listen 127.0.0.1:8000" + ssl + " proxy_protocol; " + settings + ` location / { return 200 "$proxy_protocol_addr $remote_addr $scheme"; } }`}), secure}
@@ -36,30 +34,7 @@ func newWay(t *testing.T, secure, goroutines bool, settings string) *way {
 
 // inAllWays runs test on a loop and on goroutines, in the clear and over TLS.
 func inAllWays(t *testing.T, settings string, test func(t *testing.T, w *way)) {
-	for _, c := range []struct {
-		name               string
-		secure, goroutines bool
-	}{{"loop", false, false}, {"goroutine", false, true}, {"TLS over a loop", true, false}, {"TLS on a goroutine", true, true}} {
-		t.Run(c.name, func(t *testing.T) { test(t, newWay(t, c.secure, c.goroutines, settings)) })
-	}
-}
-
-func secureSites(t testing.TB) func(*config.Scope, *proxy.Generation) error {
-	t.Helper()
-	dir := t.TempDir()
-	proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{})
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(_ *config.Scope, g *proxy.Generation) error {
-		for _, site := range g.Sites() {
-			if site.SSL {
-				site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1", "acme-tls/1"}}
-			}
-		}
-		return nil
-	}
+	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) { test(t, newWay(t, secure, goroutines, settings)) })
 }
 
 const last = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

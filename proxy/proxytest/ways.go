@@ -1,0 +1,40 @@
+package proxytest
+
+import (
+	"crypto/tls"
+	"path/filepath"
+	"testing"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+// InAllWays runs test for connections that a loop or a goroutine serves, in the
+// clear and over TLS.
+func InAllWays(t *testing.T, test func(t *testing.T, secure, goroutines bool)) {
+	for _, c := range []struct {
+		name               string
+		secure, goroutines bool
+	}{{"loop", false, false}, {"goroutine", false, true}, {"TLS over a loop", true, false}, {"TLS on a goroutine", true, true}} {
+		t.Run(c.name, func(t *testing.T) { test(t, c.secure, c.goroutines) })
+	}
+}
+
+// SecureSites is a Module's Generation that gives every Site with SSL a certificate.
+func SecureSites(t testing.TB) func(*config.Scope, *proxy.Generation) error {
+	t.Helper()
+	dir := t.TempDir()
+	WriteCertificate(t, dir, "a", Certificate{})
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(_ *config.Scope, g *proxy.Generation) error {
+		for _, site := range g.Sites() {
+			if site.SSL {
+				site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1", "acme-tls/1"}}
+			}
+		}
+		return nil
+	}
+}
