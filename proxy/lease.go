@@ -66,7 +66,7 @@ func (e *Engine) enter(x *Exchange) *Generation {
 	}
 }
 
-// exit gives it back.
+// exit ends what enter began.
 func (e *Engine) exit(x *Exchange) {
 	x.lease.generation.Store(nil)
 	e.notify()

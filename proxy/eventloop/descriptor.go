@@ -118,7 +118,7 @@ func (d *Descriptor) Adopt(h Handler) bool {
 		return false
 	}
 	d.handler = h
-	d.state.And(^expired) // it was said to the Handler before
+	d.state.And(^expired) // the Handler before has been told
 	return true
 }
 

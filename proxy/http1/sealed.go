@@ -26,8 +26,8 @@ func (s *sealed) Write(p []byte) (int, error) { return s.tls.Write(p) }
 // Close ends TLS and the connection.
 func (s *sealed) Close() error { return s.tls.Close() }
 
-// await is looped's. There may be something to read though the socket is not
-// readable, and nothing though it is: the part of a record that crypto/tls keeps
+// await does what looped's does. TLS may hold something to read while the socket is
+// not readable, and nothing while it is. A part of a record, which crypto/tls keeps,
 // moves no deadline.
 func (s *sealed) await(c *conn, timeout time.Duration) (waits, more bool) {
 	if s.ends.IsZero() {
@@ -117,5 +117,5 @@ func (s *sealed) tunnel() error {
 	return s.looped.tunnel()
 }
 
-// unread cannot tell what the records hold.
+// unread returns false: what the records hold is not known.
 func (s *sealed) unread(*[1]byte) bool { return false }

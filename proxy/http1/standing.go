@@ -196,10 +196,10 @@ func ignoringEINTR(fd int, p []byte) (int, error) {
 	}
 }
 
-// expired is of no use here: await returns when the time is over.
+// expired returns false: await itself returns when the time is over.
 func (s *standing) expired(*conn) bool { return false }
 
-// begin lifts hurry's deadline, which was for the wait.
+// begin removes the deadline that hurry has set: it was for the wait alone.
 func (s *standing) begin(state *atomic.Int32, draining bool) bool {
 	s.waits.Lock()
 	defer s.waits.Unlock()
@@ -218,32 +218,32 @@ func (s *standing) hurry(state *atomic.Int32, last time.Duration) {
 	}
 }
 
-// Idled knows no time.
+// Idled returns the zero time: the beginning of the wait is not noted.
 func (s *standing) Idled() time.Time { return time.Time{} }
 
-// Pending is not known.
+// Pending returns false: whether bytes have come is not known.
 func (s *standing) Pending() bool { return false }
 
 func (s *standing) suspends() bool { return false }
 
-// Detach has nobody to detach from.
+// Detach does nothing: the goroutine leads no loop.
 func (s *standing) Detach() {}
 
-// Watch is for loops.
+// Watch does nothing: without a loop nobody learns that the client leaves.
 func (s *standing) Watch() {}
 
-// Overran is false: there is no loop to block.
+// Overran returns false: there is no loop to block.
 func (s *standing) Overran() bool { return false }
 
-// Enter is for loops.
+// Enter does nothing: a goroutine has no turns.
 func (s *standing) Enter(*eventloop.Turn) {}
 
-// Turn is none.
+// Turn returns nil: a goroutine has no turns.
 func (s *standing) Turn() *eventloop.Turn { return nil }
 
 func (s *standing) yield() {}
 
-// Rest has no place to give away.
+// Rest does nothing: yield has taken no place for labor.
 func (s *standing) Rest() {}
 
 // peer is the client of a connection that a goroutine serves throughout. Only a

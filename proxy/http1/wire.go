@@ -72,7 +72,8 @@ type waiter interface {
 	Pending() bool
 }
 
-// lead is whom the connection lets go on. Without a loop there is nobody.
+// lead is the lead of the loop that calls the connection. Without a loop these methods
+// do nothing.
 type lead interface {
 	// suspends reports that an exchange can wait without its goroutine.
 	suspends() bool
@@ -84,7 +85,8 @@ type lead interface {
 	Overran() bool
 	// Turn is the turn that the caller leads; nil when it does not.
 	Turn() *eventloop.Turn
-	// yield lets others have their turn before more of a file is sent; Rest ends that.
+	// yield gives others a turn before more of a file is sent; Rest ends the labor
+	// that this begins.
 	yield()
 	Rest()
 }
