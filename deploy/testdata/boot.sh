@@ -1,14 +1,15 @@
 #!/bin/sh
 # Turns process 1 of new namespaces into systemd, on a fresh Debian server: the
-# packages of this system with nothing configured by hand. boot.sh FOLDER
-# mounts everything there, in memory. What the kernel has only once is out of
-# reach: kernel variables, modules, the clock, devices.
+# packages of this system with nothing configured by hand, or of the root that
+# ALICORN_TEST_ROOT names, as debootstrap makes one. boot.sh FOLDER mounts everything
+# there, in memory. What the kernel has only once is out of reach: kernel variables,
+# modules, the clock, devices.
 set -eu
 [ "${2:-}" = in ] || exec unshare --cgroup sh "$0" "$1" in
 
 mount -t tmpfs -o mode=755 tmpfs "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
+mount -t overlay -o "lowerdir=${ALICORN_TEST_ROOT:-/},upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
 cd "$1/root"
 mount -t proc proc proc
 mount -o bind,ro proc/sys proc/sys
