@@ -14,34 +14,40 @@ import (
 	"sync"
 )
 
-// alicornFile is the counterpart of nginxFile and its application server.
-const alicornFile = `%[1]spid %[7]s/alicorn.pid;
+// alicornFile is the counterpart of nginxFile.
+const alicornFile = `%[1]spid %[2]s/alicorn.pid;
 error_log stderr warn;
-app bench {
-    wsgi %[2]s;
-    directory %[3]s;
-    python /usr/bin/python3;
-    workers %[4]d;
-    threads %[5]d;
-%[6]s}
-client_max_body_size 200m;
+%[3]sclient_max_body_size 200m;
 client_body_buffer_size 128k;
-client_body_temp_path %[7]s/body;
+client_body_temp_path %[2]s/body;
 keepalive_timeout 75s;
 keepalive_requests 1000000000;
 default_type application/octet-stream;
 open_file_cache max=1000 inactive=60s;
-%[10]sserver {
-    listen %[8]s%[11]s;
+%[4]sserver {
+    listen %[5]s%[6]s;
     access_log off;
     location /static/ {
-        alias %[9]s/;
+        alias %[7]s/;
     }
-%[12]s    location / {
+%[8]s}
+%[9]s`
+
+// alicornApp is the counterpart of nginx's application servers, and alicornLocation
+// leads to it.
+const alicornApp = `app bench {
+    wsgi %s;
+    directory %s;
+    python /usr/bin/python3;
+    workers %d;
+    threads %d;
+%s}
+`
+
+const alicornLocation = `    location / {
         app_pass bench;
     }
-}
-%[13]s`
+`
 
 // alicorn is a program of alicorn: this module's, built once per run, or one
 // that was built before.
@@ -75,8 +81,18 @@ func newBuild(name, path string) (*alicorn, error) {
 
 // peer returns the server of this program.
 func (a *alicorn) peer(programs ...string) peer {
-	all := func(benchCase) bool { return true }
-	return peer{name: a.name, serves: all, programs: programs, version: a.version, start: a.start}
+	return peer{name: a.name, serves: a.serves, programs: programs, version: a.version, start: a.start}
+}
+
+// serves reports whether the program takes part in c: one that was built before there
+// was proxy_pass passes nothing on. A program that cannot be built says so when it is
+// to start.
+func (a *alicorn) serves(c benchCase) bool {
+	if c.backend == "" {
+		return true
+	}
+	path, err := a.build()
+	return err != nil || exec.Command(path, "help", "proxy_pass").Run() == nil
 }
 
 func (a *alicorn) buildBinary() (string, error) {
@@ -139,6 +155,16 @@ func (a *alicorn) start(s *site) (*server, error) {
 }
 
 func (a *alicorn) configuration(s *site, server *server) string {
+	app, location := "", s.passes
+	if location == "" {
+		app, location = alicornAppOf(s), alicornLocation
+	}
+	return fmt.Sprintf(alicornFile, userLine(), server.dir, app, s.sharedDirectives(), server.addr, s.listenOptions(),
+		s.staticDir(), s.locations+location, s.apps)
+}
+
+// alicornAppOf is the site's application as alicorn runs it.
+func alicornAppOf(s *site) string {
 	var more strings.Builder
 	if s.maxRequests > 0 {
 		fmt.Fprintf(&more, "    max_requests %d;\n", s.maxRequests)
@@ -146,8 +172,7 @@ func (a *alicorn) configuration(s *site, server *server) string {
 	if os.Geteuid() == 0 { // the front is root: see userLine
 		more.WriteString("    user nobody;\n")
 	}
-	return fmt.Sprintf(alicornFile, userLine(), s.app, s.appDir(), s.workers, s.threads, more.String(),
-		server.dir, server.addr, s.staticDir(), s.sharedDirectives(), s.listenOptions(), s.locations, s.apps)
+	return fmt.Sprintf(alicornApp, s.app, s.appDir(), s.workers, s.threads, more.String())
 }
 
 // limited returns the command line that runs a program with at most n descriptors,

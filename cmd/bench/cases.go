@@ -4,21 +4,22 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 )
 
 // benchCase is one request, repeated.
 type benchCase struct {
-	name   string
-	title  string
-	app    string // module:callable that must run; empty for files
-	path   string
-	body   []byte // not empty: it is posted
-	script string // wrk's script that posts the same
-	want   func() []byte
-	tls    bool // by https
-	fresh  bool // a connection and a full handshake for each request
+	name  string
+	title string
+	app   string // module:callable that the server must run; empty for none
+	// backend names what the server passes the request on to; empty for nothing.
+	backend string
+	path    string
+	body    []byte // not empty: it is posted
+	script  string // wrk's script that posts the same
+	want    func() []byte
+	tls     bool // by https
+	fresh   bool // a connection and a full handshake for each request
 }
 
 func (c benchCase) method() string {
@@ -28,8 +29,13 @@ func (c benchCase) method() string {
 	return http.MethodGet
 }
 
-// isStatic reports whether the case needs no application.
-func (c benchCase) isStatic() bool { return c.app == "" }
+// frontAlone reports whether the server that is measured runs no application.
+func (c benchCase) frontAlone() bool { return c.app == "" }
+
+// sharesServers reports whether running servers of one case can serve the other.
+func (c benchCase) sharesServers(o benchCase) bool {
+	return c.app == o.app && c.backend == o.backend && c.tls == o.tls
+}
 
 const (
 	helloApp    = "hello:app"
@@ -38,41 +44,57 @@ const (
 	slowApp     = "slow:app"
 )
 
+// helloText is the body of the hello cases, and tenKiB that of the 10 KiB ones.
+const helloText = "Hello, World!"
+
+func tenKiB() []byte { return bytes.Repeat([]byte("x"), 10<<10) }
+
 // allCases returns the cases in the order of the report.
 func allCases() []benchCase {
 	text := func(s string) func() []byte { return func() []byte { return []byte(s) } }
 	file := func(i int) func() []byte {
 		return func() []byte { return staticContent(staticFiles[i].size) }
 	}
-	return []benchCase{
+	cases := []benchCase{
 		{name: "static-1k", title: "static 1 KiB", path: "/static/1k", want: file(0)},
 		{name: "static-100k", title: "static 100 KiB", path: "/static/100k", want: file(1)},
 		{name: "static-10m", title: "static 10 MiB", path: "/static/10m", want: file(2)},
 		{name: "tls", title: "TLS static 1 KiB", path: "/static/1k", want: file(0), tls: true},
 		{name: "handshake", title: "TLS handshakes", path: "/static/1k", want: file(0), tls: true, fresh: true},
-		{name: "hello", title: "WSGI hello", app: helloApp, path: "/", want: text("Hello, World!")},
-		{name: "10k", title: "WSGI 10 KiB", app: helloApp, path: "/10k", want: text(strings.Repeat("x", 10<<10))},
+		{name: "hello", title: "WSGI hello", app: helloApp, path: "/", want: text(helloText)},
+		{name: "10k", title: "WSGI 10 KiB", app: helloApp, path: "/10k", want: tenKiB},
 		{name: "upload", title: "WSGI 64 KiB upload", app: helloApp, path: "/upload",
 			body: bytes.Repeat([]byte("x"), 64<<10), script: "upload.lua", want: text("65536")},
-		{name: "flask", title: "Flask hello", app: flaskApp, path: "/", want: text("Hello, World!")},
+		{name: "flask", title: "Flask hello", app: flaskApp, path: "/", want: text(helloText)},
 		{name: "flask-json", title: "Flask JSON", app: flaskApp, path: "/json",
 			want: text(`{"message":"Hello, World!"}`)},
 	}
+	for _, b := range backends() {
+		cases = append(cases,
+			benchCase{name: "proxy-hello-" + b.name, title: "proxy hello, " + b.title, backend: b.name, path: "/", want: text(helloText)},
+			benchCase{name: "proxy-10k-" + b.name, title: "proxy 10 KiB, " + b.title, backend: b.name, path: "/10k", want: tenKiB})
+	}
+	return cases
 }
 
 // chooseCases returns the cases of a comma-separated list, or all for an empty one.
+// An item that ends in "*" stands for every case whose name begins so.
 func chooseCases(list string) ([]benchCase, error) {
 	all := allCases()
 	if list == "" {
 		return all, nil
 	}
 	var chosen []benchCase
-	for _, name := range fields(list) {
-		i := slices.IndexFunc(all, func(c benchCase) bool { return c.name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("unknown case %q; there are %s", name, names(all, func(c benchCase) string { return c.name }))
+	for _, item := range fields(list) {
+		before := len(chosen)
+		for _, c := range all {
+			if prefix, ok := strings.CutSuffix(item, "*"); c.name == item || ok && strings.HasPrefix(c.name, prefix) {
+				chosen = append(chosen, c)
+			}
 		}
-		chosen = append(chosen, all[i])
+		if len(chosen) == before {
+			return nil, fmt.Errorf("unknown case %q; there are %s", item, names(all, func(c benchCase) string { return c.name }))
+		}
 	}
 	return chosen, nil
 }

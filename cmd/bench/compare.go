@@ -61,7 +61,7 @@ func runCompare(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	rounds := flags.Int("rounds", 0, "measurements of each server, whose median counts (default 5; 15 with NAME=PATH)")
 	duration := flags.Duration("duration", 0, "of one measurement, in whole seconds (default 4s; 1s with NAME=PATH)")
-	caseList := flags.String("cases", "", "cases by name, separated by commas (default all)")
+	caseList := flags.String("cases", "", "cases by name, separated by commas; \"proxy-*\" stands for all that begin so (default all)")
 	serverList := flags.String("servers", "", "servers by name, separated by commas (default all installed);\n"+
 		"NAME=PATH is the alicorn at PATH, against which the rule of builds judges this module's")
 	connections := flags.String("connections", "1,32,512", "numbers of connections, separated by commas")
@@ -161,20 +161,19 @@ func (c *comparison) finish(machine machine, tables []table, write bool) error {
 	return errors.Join(broken...)
 }
 
-// run measures group after group: the cases of one application (or none, for
-// files, plain or over TLS) share running servers.
+// run measures group after group: the cases of one application or one backend (or
+// neither, for files, plain or over TLS) share running servers.
 func (c *comparison) run(ctx context.Context) ([]table, error) {
+	var groups [][]benchCase
+	for _, bc := range c.cases {
+		i := slices.IndexFunc(groups, func(g []benchCase) bool { return g[0].sharesServers(bc) })
+		if i < 0 {
+			i, groups = len(groups), append(groups, nil)
+		}
+		groups[i] = append(groups[i], bc)
+	}
 	var tables []table
-	for _, of := range []benchCase{{}, {tls: true}, {app: helloApp}, {app: flaskApp}} {
-		var group []benchCase
-		for _, bc := range c.cases {
-			if bc.app == of.app && bc.tls == of.tls {
-				group = append(group, bc)
-			}
-		}
-		if len(group) == 0 {
-			continue
-		}
+	for _, group := range groups {
 		groupTables, err := c.runGroup(ctx, group)
 		if err != nil {
 			return nil, err
@@ -193,6 +192,13 @@ func (c *comparison) runGroup(ctx context.Context, group []benchCase) (tables []
 		if site.tls, err = newIdentity(site.dir); err != nil {
 			return nil, err
 		}
+	}
+	if name := group[0].backend; name != "" {
+		stop, err := site.startBackend(name)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	for _, bc := range group {
 		for _, connections := range c.connections {

@@ -85,13 +85,13 @@ func userLine() string {
 	return ""
 }
 
-// startNginx starts nginx alone, for files.
+// startNginx starts nginx alone, for files and as a proxy of the site's backend.
 func startNginx(s *site) (*server, error) {
 	server, err := newServer(s, "nginx")
 	if err != nil {
 		return nil, err
 	}
-	return started(server, server.launchNginx(s, ""))
+	return started(server, server.launchNginx(s, s.passes))
 }
 
 // startGunicorn starts nginx in front of gunicorn's sync workers.
@@ -104,7 +104,16 @@ func startGunicorn(s *site) (*server, error) {
 	if err := server.launchNginx(s, fmt.Sprintf(gunicornLocation, socket)); err != nil {
 		return started(server, err)
 	}
-	args := []string{"--bind", "unix:" + socket, "--workers", strconv.Itoa(s.workers),
+	path, err := program("gunicorn")
+	if err == nil {
+		err = server.launch(path, gunicornArgs(s, "unix:"+socket), nil)
+	}
+	return started(server, err)
+}
+
+// gunicornArgs has gunicorn serve the site's application at address.
+func gunicornArgs(s *site, address string) []string {
+	args := []string{"--bind", address, "--workers", strconv.Itoa(s.workers),
 		"--chdir", s.appDir(), "--log-level", "warning", "--timeout", "60"}
 	if s.threads > 1 {
 		args = append(args, "--threads", strconv.Itoa(s.threads))
@@ -112,11 +121,7 @@ func startGunicorn(s *site) (*server, error) {
 	if s.maxRequests > 0 {
 		args = append(args, "--max-requests", strconv.Itoa(s.maxRequests))
 	}
-	path, err := program("gunicorn")
-	if err == nil {
-		err = server.launch(path, append(args, s.app), nil)
-	}
-	return started(server, err)
+	return append(args, s.app)
 }
 
 // startUwsgi starts nginx in front of uWSGI's processes.

@@ -16,17 +16,17 @@ var pairNames = []string{"nginx", "nginx+gunicorn", "nginx+uwsgi"}
 
 // allPeers returns every kind of server, alicorn first.
 func allPeers(a *alicorn) []peer {
-	applications := func(c benchCase) bool { return !c.isStatic() }
-	plain := func(c benchCase) bool { return !c.tls }
+	applications := func(c benchCase) bool { return !c.frontAlone() }
+	own := func(c benchCase) bool { return !c.tls && c.backend == "" }
 	return []peer{
 		a.peer("go"),
-		{name: "nginx", serves: benchCase.isStatic, programs: []string{"nginx"},
+		{name: "nginx", serves: benchCase.frontAlone, programs: []string{"nginx"},
 			version: nginxVersion, start: startNginx},
 		{name: "nginx+gunicorn", serves: applications, programs: []string{"nginx", "gunicorn"},
 			version: gunicornVersion, start: startGunicorn},
 		{name: "nginx+uwsgi", serves: applications, programs: []string{"nginx", "uwsgi"},
 			version: uwsgiVersion, start: startUwsgi},
-		{name: "unit", serves: plain, programs: []string{"unitd"}, version: unitVersion, start: startUnit},
+		{name: "unit", serves: own, programs: []string{"unitd"}, version: unitVersion, start: startUnit},
 	}
 }
 

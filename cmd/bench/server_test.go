@@ -51,9 +51,11 @@ func TestChooseCases(t *testing.T) {
 		count      int
 		fails      bool
 	}{
-		{"all", "", 10, false},
+		{"all", "", 18, false},
 		{"one", "hello", 1, false},
 		{"two with spaces", "hello, static-1k", 2, false},
+		{"all that begin so", "tls,proxy-10k-*", 5, false},
+		{"nothing begins so", "proxy-20k-*", 0, true},
 		{"unknown", "hello,static-1", 0, true},
 	}
 	for _, test := range tests {
@@ -78,7 +80,7 @@ func TestEveryCaseHasItsFiles(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if c.isStatic() {
+		if c.frontAlone() && c.backend == "" {
 			data, err := os.ReadFile(filepath.Join(s.dir, c.path))
 			if err != nil || string(data) != string(c.want()) {
 				t.Errorf("%s: the file is not what is wanted: %v", c.name, err)
@@ -95,9 +97,9 @@ func TestConfigurationsAreTakenAndEqual(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(site.dir)
-	site.directives = "client_header_timeout 5s;\n"
+	site.directives = "client_header_timeout 5s;\n" + fmt.Sprintf(upstreamBlock, "unix:/none")
 	var texts []string
-	for name, location := range map[string]string{"nginx": "", "nginx+gunicorn": fmt.Sprintf(gunicornLocation, "/none"), "nginx+uwsgi": fmt.Sprintf(uwsgiLocation, "/none")} {
+	for name, location := range map[string]string{"nginx": "", "nginx-proxy": passLocation, "nginx+gunicorn": fmt.Sprintf(gunicornLocation, "/none"), "nginx+uwsgi": fmt.Sprintf(uwsgiLocation, "/none")} {
 		s, err := newServer(site, name)
 		if err != nil {
 			t.Fatal(err)
@@ -116,7 +118,9 @@ func TestConfigurationsAreTakenAndEqual(t *testing.T) {
 		}
 		texts = append(texts, text)
 	}
-	texts = append(texts, new(alicorn).configuration(site, &server{dir: site.dir, addr: "127.0.0.1:1"}))
+	for _, site.passes = range []string{"", passLocation} {
+		texts = append(texts, new(alicorn).configuration(site, &server{dir: site.dir, addr: "127.0.0.1:1"}))
+	}
 	for _, line := range []string{"access_log off;", "open_file_cache max=1000 inactive=60s;", "keepalive_requests 1000000000;", "keepalive_timeout 75s;",
 		"client_body_buffer_size 128k;", "client_max_body_size 200m;", "client_header_timeout 5s;"} {
 		for _, text := range texts {

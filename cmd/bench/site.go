@@ -41,9 +41,12 @@ type site struct {
 	// prepare, if not nil, makes the files that they name.
 	apps, locations string
 	prepare         func() error
-	secure          bool            // withServers makes it an identity
-	tls             *identity       // what servers speak TLS with; nil: plain HTTP
-	given           map[string]bool // addresses that freeAddress has returned
+	// passes is the location, the same for nginx and alicorn, that passes requests on
+	// to a backend; without one alicorn passes them to its application.
+	passes string
+	secure bool            // withServers makes it an identity
+	tls    *identity       // what servers speak TLS with; nil: plain HTTP
+	given  map[string]bool // addresses that freeAddress has returned
 }
 
 // newSite fills a new temporary directory, readable by every user so that
