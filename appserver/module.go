@@ -83,7 +83,7 @@ func Module(rt *Runtime) proxy.Module {
 	return proxy.Module{
 		Name:       "appserver",
 		Settings:   k,
-		Directives: slices.Concat(appDirectives(k, rt), environmentDirectives(k), workerDirectives(k), forwardingDirectives(k), passDirectives(k), tempPathDirectives(k)),
+		Directives: slices.Concat(appDirectives(k, rt), passDirectives(k), tempPathDirectives(k)),
 		Variables: []proxy.Variable{{Name: "app_worker", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 			return append(dst, x.Upstream.Worker...), x.Upstream.Worker != ""
 		}}},
@@ -157,49 +157,54 @@ func logOf(g *proxy.Generation) func() *slog.Logger {
 }
 
 func appDirectives(k *key, rt *Runtime) []config.Directive {
-	in := config.App
 	return []config.Directive{
-		{Name: "app", In: config.HTTP, Block: true, Opens: in, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openApp(k, rt),
-			Help: "An application that this server runs itself: what it is, and the workers that run it. Locations give it requests with app_pass."},
-		{Name: "wsgi", In: in, Args: config.OneArg, Syntax: "MODULE:CALLABLE | MODULE:FACTORY(ARGS) | MODULE | FILE.py | FILE.wsgi",
+		{Name: "app", In: config.HTTP, Block: true, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openApp(k, rt),
+			Inside: slices.Concat(programDirectives(k), environmentDirectives(k), workerDirectives(k), forwardingDirectives(k)),
+			Help:   "An application that this server runs itself: what it is, and the workers that run it. Locations give it requests with app_pass."},
+	}
+}
+
+// programDirectives are those of what runs, as whom, and who gets requests.
+func programDirectives(k *key) []config.Directive {
+	return []config.Directive{
+		{Name: "wsgi", Args: config.OneArg, Syntax: "MODULE:CALLABLE | MODULE:FACTORY(ARGS) | MODULE | FILE.py | FILE.wsgi",
 			Set:  config.String(k, func(c *settings) *string { return &c.app.WSGI }),
 			Help: "The WSGI application (PEP 3333), named as FLASK_APP names one. It is imported in every worker."},
-		{Name: "directory", In: in, Args: config.OneArg, Syntax: "DIR", Default: "the prefix of the configuration", Set: setDirectory(k),
+		{Name: "directory", Args: config.OneArg, Syntax: "DIR", Default: "the prefix of the configuration", Set: setDirectory(k),
 			Help: "The working directory of the workers and the first entry of sys.path. Started as root, workers run as its owner unless user says otherwise."},
-		{Name: "user", In: in, Args: config.Arity{Min: 1, Max: 2}, Default: "the owner of directory, when started as root", Syntax: "USER [GROUP]", Set: setUser(k),
+		{Name: "user", Args: config.Arity{Min: 1, Max: 2}, Default: "the owner of directory, when started as root", Syntax: "USER [GROUP]", Set: setUser(k),
 			Help: "Whose processes the workers are; only root can choose. A directory that belongs to root gives the user alicorn-app, which \"alicorn install\" makes, else nobody: workers are root only where user root is written. The user of the process that speaks to clients (user at the main level) is refused, since applications could read private keys in its memory."},
-		{Name: "group", In: in, Args: config.OneArg, Default: "the user's group", Syntax: "GROUP", Set: setGroup(k),
+		{Name: "group", Args: config.OneArg, Default: "the user's group", Syntax: "GROUP", Set: setGroup(k),
 			Help: "The group of the workers' processes, in place of the user's own."},
-		{Name: "output", In: in, Args: config.Arity{Min: 1, Max: 2}, Default: "error_log", Syntax: "error_log | stderr | FILE | syslog:server=ADDRESS[,...] [prefix]", Set: setOutput(k),
+		{Name: "output", Args: config.Arity{Min: 1, Max: 2}, Default: "error_log", Syntax: "error_log | stderr | FILE | syslog:server=ADDRESS[,...] [prefix]", Set: setOutput(k),
 			Help: "Where the lines go that the workers print on standard output and standard error. They are written as they are, whatever level error_log has: error_log is those of its places at the main level that have the lowest level. With prefix each line begins with the worker's name, as in \"shop:1: \". A line of more than 256k is split. What the logger gunicorn.error says and what is written to wsgi.errors go to the error log in the same way, wherever output goes."},
-		{Name: "logger_level", In: in, Args: config.OneArg, Default: "info", Syntax: "debug | info | warning | error | critical", Set: config.Enum(k, logLevels, func(c *settings) *string { return &c.app.LogLevel }),
+		{Name: "logger_level", Args: config.OneArg, Default: "info", Syntax: "debug | info | warning | error | critical", Set: config.Enum(k, logLevels, func(c *settings) *string { return &c.app.LogLevel }),
 			Help: "The level of Python's logger gunicorn.error in the workers, which applications take over as in app.logger.setLevel(logging.getLogger(\"gunicorn.error\").level). It and gunicorn.access are there with the handlers and the format that gunicorn gives them. What a request raises and nobody catches is logged there, at the level error."},
-		{Name: "least_conn", In: in, Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = LeastConn; return nil },
+		{Name: "least_conn", Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = LeastConn; return nil },
 			Help: "Gives a request to the worker with the fewest outstanding ones; a stalled worker gets none. This is the default."},
-		{Name: "round_robin", In: in, Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = RoundRobin; return nil },
+		{Name: "round_robin", Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = RoundRobin; return nil },
 			Help: "Gives requests to the workers evenly, as far as no worker is left idle while a request waits."},
 	}
 }
 
 // environmentDirectives are those of what workers run in.
 func environmentDirectives(k *key) []config.Directive {
-	in := config.App
 	return []config.Directive{
-		{Name: "python", In: in, Args: config.OneArg, Syntax: "PATH | NAME", Set: config.String(k, func(c *settings) *string { return &c.app.python }),
+		{Name: "python", Args: config.OneArg, Syntax: "PATH | NAME", Set: config.String(k, func(c *settings) *string { return &c.app.python }),
 			Help: "The interpreter: a path, a program in PATH, or the name of an environment in $WORKON_HOME or ~/.virtualenvs. Without python and virtualenv it is the first that exists of $VIRTUAL_ENV, .venv and venv in directory, pipenv --venv, and python3 in PATH."},
-		{Name: "virtualenv", In: in, Args: config.OneArg, Syntax: "DIR | NAME", Set: config.String(k, func(c *settings) *string { return &c.app.virtualenv }),
+		{Name: "virtualenv", Args: config.OneArg, Syntax: "DIR | NAME", Set: config.String(k, func(c *settings) *string { return &c.app.virtualenv }),
 			Help: "The virtual environment whose interpreter runs the workers: a folder, or a name in $WORKON_HOME or ~/.virtualenvs."},
-		{Name: "env", In: in, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "NAME VALUE | NAME=VALUE", Set: setEnv(k),
+		{Name: "env", Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "NAME VALUE | NAME=VALUE", Set: setEnv(k),
 			Help: "Sets an environment variable of the workers. Among env and env_file the last one wins. Unlike nginx's env of the main level, it needs a value: workers inherit the server's environment. Where the server is root they inherit nothing of root's session (HOME, SUDO_*, SSH_*, XDG_* and the like), and, if it was started by hand with \"alicorn run\", only PATH, LANG, LC_* and TZ."},
-		{Name: "env_unset", In: in, Args: config.SomeArg, Repeat: true, Syntax: "NAME ...",
+		{Name: "env_unset", Args: config.SomeArg, Repeat: true, Syntax: "NAME ...",
 			Set:  addWords(k, func(c *settings) *[]string { return &c.app.unset }),
 			Help: "Environment variables of the server that the workers do not inherit. What env and env_file set, they get."},
-		{Name: "env_file", In: in, Args: config.OneArg, Repeat: true, Syntax: "FILE", Set: setEnvFile(k),
+		{Name: "env_file", Args: config.OneArg, Repeat: true, Syntax: "FILE", Set: setEnvFile(k),
 			Help: "Sets environment variables from a file of NAME=VALUE lines in dotenv's syntax: comments, export, quotes, and outside single quotes ${NAME} and ${NAME:-DEFAULT}, which take what stands above. LD_* and DYLD_* are refused."},
-		{Name: "pythonpath", In: in, Args: config.SomeArg, Repeat: true, Syntax: "DIR ...",
+		{Name: "pythonpath", Args: config.SomeArg, Repeat: true, Syntax: "DIR ...",
 			Set:  addWords(k, func(c *settings) *[]string { return &c.app.PythonPath }),
 			Help: "Folders to import from before directory, which may be one of them: the start of sys.path. A relative one starts from directory."},
-		{Name: "pythonpath_last", In: in, Args: config.SomeArg, Repeat: true, Syntax: "DIR ...",
+		{Name: "pythonpath_last", Args: config.SomeArg, Repeat: true, Syntax: "DIR ...",
 			Set:  addWords(k, func(c *settings) *[]string { return &c.app.pythonPathLast }),
 			Help: "Folders to import from after all others: the end of sys.path. A relative one starts from directory."},
 	}
@@ -207,38 +212,36 @@ func environmentDirectives(k *key) []config.Directive {
 
 // workerDirectives are those of how many workers there are, and for how long.
 func workerDirectives(k *key) []config.Directive {
-	in := config.App
 	return []config.Directive{
-		{Name: "workers", In: in, Args: config.OneArg, Syntax: "auto | N", Default: "auto", Set: setWorkers(k),
+		{Name: "workers", Args: config.OneArg, Syntax: "auto | N", Default: "auto", Set: setWorkers(k),
 			Help: "How many processes run the application. auto is the number of CPUs that this server's cgroup may use, at least 2."},
-		{Name: "threads", In: in, Args: config.OneArg, Default: "1", Syntax: "N", Set: config.Int(k, 1, maxThreads, func(c *settings) *int { return &c.app.Threads }),
+		{Name: "threads", Args: config.OneArg, Default: "1", Syntax: "N", Set: config.Int(k, 1, maxThreads, func(c *settings) *int { return &c.app.Threads }),
 			Help: "How many requests one worker runs at a time, each in a thread. With 1 the application runs in the main thread."},
-		{Name: "timeout", In: in, Args: config.OneArg, Default: "30s", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.Timeout }),
+		{Name: "timeout", Args: config.OneArg, Default: "30s", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.Timeout }),
 			Help: "The longest that one request may run; off: as long as it likes. Past it the client gets 504, the worker's Python stacks go to the error log, and the worker is replaced, once what its other threads run has ended (graceful_timeout bounds that)."},
-		{Name: "heartbeat", In: in, Args: config.OneArg, Default: "off", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.Heartbeat }),
+		{Name: "heartbeat", Args: config.OneArg, Default: "off", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.Heartbeat }),
 			Help: "How long a worker that runs requests may give no sign of life: a thread of its own beats as long as Python runs at all. Past it the requests get 504, its Python stacks go to the error log, and it is replaced. It is what gunicorn's timeout means for workers with threads; a request may take longer."},
-		{Name: "graceful_timeout", In: in, Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.GracefulTimeout }),
+		{Name: "graceful_timeout", Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.GracefulTimeout }),
 			Help: "How long a worker that is being replaced may go on with the requests it runs before it is ended by TERM and then KILL."},
-		{Name: "startup_timeout", In: in, Args: config.OneArg, Default: "60s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.StartupTimeout }),
+		{Name: "startup_timeout", Args: config.OneArg, Default: "60s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.StartupTimeout }),
 			Help: "How long a worker may take to import the application. Past it the error log gets its Python stacks, and the worker is ended."},
-		{Name: "max_requests", In: in, Args: config.Arity{Min: 1, Max: 2}, Default: "0", Syntax: "N [JITTER]", Set: setMaxRequests(k),
+		{Name: "max_requests", Args: config.Arity{Min: 1, Max: 2}, Default: "0", Syntax: "N [JITTER]", Set: setMaxRequests(k),
 			Help: "The most requests that a worker is given: N plus a random number up to JITTER, so that not all are replaced at once; 0 is no limit. The new worker is started in time to be ready when the old one has had its last, and replaces it as soon as it is ready, which may be before."},
-		{Name: "backlog", In: in, Args: config.OneArg, Default: "2048", Syntax: "N", Set: config.Int(k, 0, 1<<20, func(c *settings) *int { return &c.app.Backlog }),
+		{Name: "backlog", Args: config.OneArg, Default: "2048", Syntax: "N", Set: config.Int(k, 0, 1<<20, func(c *settings) *int { return &c.app.Backlog }),
 			Help: "How many requests may wait for a worker. Past it the answer is 503 with Retry-After."},
-		{Name: "queue_timeout", In: in, Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.QueueTimeout }),
+		{Name: "queue_timeout", Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.QueueTimeout }),
 			Help: "How long a request may wait for a worker. Past it the answer is 503."},
 	}
 }
 
 // forwardingDirectives are those of what proxies in front of this server say.
 func forwardingDirectives(k *key) []config.Directive {
-	in := config.App
 	return []config.Directive{
-		{Name: "forwarded_allow_ips", In: in, Args: config.SomeArg, Default: "loopback and private addresses", Syntax: "ADDRESS | CIDR ... | * | none", Set: setForwardedAllowIPs(k),
+		{Name: "forwarded_allow_ips", Args: config.SomeArg, Default: "loopback and private addresses", Syntax: "ADDRESS | CIDR ... | * | none", Set: setForwardedAllowIPs(k),
 			Help: "Which peers are proxies whose X-Forwarded-*, Forwarded and X-Real-IP applications see, and whose X-Forwarded-Proto sets wsgi.url_scheme. For other peers these fields say what this server knows itself. Peers on unix sockets are always trusted. The peer is that of the connection ($realip_remote_addr), also where set_real_ip_from gives $remote_addr the address of its client."},
-		{Name: "secure_scheme_headers", In: in, Args: config.SomeArg, Default: "X-Forwarded-Proto=https X-Forwarded-Protocol=ssl X-Forwarded-Ssl=on", Syntax: "NAME=VALUE ... | none", Set: setSchemeHeaders(k),
+		{Name: "secure_scheme_headers", Args: config.SomeArg, Default: "X-Forwarded-Proto=https X-Forwarded-Protocol=ssl X-Forwarded-Ssl=on", Syntax: "NAME=VALUE ... | none", Set: setSchemeHeaders(k),
 			Help: "With which header fields a peer of forwarded_allow_ips says that its client used https: wsgi.url_scheme is https for that value and http for any other. They replace the usual ones. Fields that contradict each other say nothing."},
-		{Name: "forwarded_for", In: in, Args: config.OneArg, Default: "append", Syntax: "append | keep", Set: setForwardedFor(k),
+		{Name: "forwarded_for", Args: config.OneArg, Default: "append", Syntax: "append | keep", Set: setForwardedFor(k),
 			Help: "Whether $remote_addr, the address of a trusted peer or of the client that set_real_ip_from has found behind it, is appended to its X-Forwarded-For, as nginx's $proxy_add_x_forwarded_for does, or the field stays as it came, as under gunicorn."},
 	}
 }

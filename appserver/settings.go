@@ -39,7 +39,7 @@ func newKey(rt *Runtime) *key {
 		c.app, c.pass, c.folders, c.tempRank = nil, nil, folderSettings{}, 0
 	}
 	k.Leave = func(s *config.Scope, c *settings) error {
-		if s.Context != config.App || c.app == nil {
+		if c.app == nil {
 			return nil
 		}
 		return c.app.complete(s, c.keeper)

@@ -11,10 +11,11 @@
 //
 // A block's settings start as a copy of its parent's, taken after all the
 // parent's simple directives, so the order inside a block does not matter.
-// There are no merge functions and no unset values: what a block does not
-// say, it has inherited. Every mistake is reported with its position, not
-// only the first. The package knows no directive and no request; features
-// declare theirs beside their behaviour.
+// There are no merge functions and no unset values: a block inherits every
+// setting that it does not change. All mistakes are reported, each with its
+// position. The package knows no directive and no request: features declare
+// their directives, and the blocks that are theirs alone, beside their
+// behaviour.
 package config
 
 // Files, in the order of the story:

@@ -1,24 +1,24 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
 
-// Context is a set of blocks that a directive may stand in.
+// Context is a set of the blocks that any feature may put directives into.
 type Context uint16
 
-// The blocks of the language. Main is the file itself.
+// The blocks that features share. Main is the file itself. A block with
+// directives of one feature alone has no Context: see Directive.Inside.
 const (
 	Main Context = 1 << iota
-	Events
 	HTTP
 	Server
 	Location
 	LocationIf
-	App
-	ACMEIssuer
 	ServerIf
 )
 
@@ -29,8 +29,8 @@ var contextNames = []struct {
 	c    Context
 	name string
 }{
-	{Main, "main"}, {Events, "events"}, {HTTP, "http"}, {Server, "server"},
-	{Location, "location"}, {ServerIf, "if in server"}, {LocationIf, "if in location"}, {App, "app"}, {ACMEIssuer, "acme_issuer"},
+	{Main, "main"}, {HTTP, "http"}, {Server, "server"},
+	{Location, "location"}, {ServerIf, "if in server"}, {LocationIf, "if in location"},
 }
 
 // String lists the contexts as the manual does: "http, server, location".
@@ -82,14 +82,19 @@ type Setter func(s *Scope, n *Node) error
 // Directive declares one word of the language, beside the behaviour it sets.
 type Directive struct {
 	Name string
-	In   Context // where it may stand
+	In   Context // where it may stand; 0 for one that another has Inside
 	Args Arity
-	// Block says that it takes { }. With Opens, the block is a Scope whose
-	// directives stand in that context, and Set is called with the new Scope
-	// before they are read; without, Set reads n.Children itself (types, map)
-	// and the directive counts as simple.
+	// Block says that it takes { }. With Opens or Inside, the block is a Scope,
+	// and Set is called with the new Scope before its directives are read.
+	// Without them, Set reads n.Children itself (types, map) and the directive
+	// counts as simple.
 	Block bool
+	// Opens makes the block one that features share: their directives of that
+	// Context stand in it.
 	Opens Context
+	// Inside makes the block the feature's own: these directives stand in it,
+	// and no others.
+	Inside []Directive
 	// Repeat allows it several times in one block; otherwise the second is
 	// an error, as nginx's "directive is duplicate".
 	Repeat bool
@@ -104,6 +109,47 @@ type Directive struct {
 	// Default is the value in effect without it; empty when there is none.
 	Default string
 	Set     Setter
+
+	parent *Directive // that has it Inside, or nil
+}
+
+// Where names the blocks that it may stand in, as the manual lists them:
+// "http, server, location".
+func (d *Directive) Where() string {
+	if d.parent != nil {
+		return d.parent.Name
+	}
+	return d.In.String()
+}
+
+// opensScope reports whether its block is a Scope.
+func (d *Directive) opensScope() bool { return d.Opens != 0 || d.Inside != nil }
+
+// standsIn reports whether it may stand in s.
+func (d *Directive) standsIn(s *Scope) bool {
+	if d.parent != nil {
+		return d.parent == s.opener
+	}
+	return d.In&s.Context != 0
+}
+
+// both names the blocks that d and other may both stand in, or "".
+func (d *Directive) both(other *Directive) string {
+	if d.parent != nil && d.parent == other.parent {
+		return d.parent.Name
+	}
+	return (d.In & other.In).String()
+}
+
+// compare orders by name, and then shared blocks before those of a feature.
+func (d *Directive) compare(other *Directive) int {
+	rank := func(d *Directive) int {
+		if d.parent != nil {
+			return math.MaxInt
+		}
+		return int(d.In)
+	}
+	return cmp.Or(strings.Compare(d.Name, other.Name), cmp.Compare(rank(d), rank(other)), strings.Compare(d.Where(), other.Where()))
 }
 
 // Settings is a Key of any type, as the Schema sees it.
@@ -116,13 +162,13 @@ type Settings interface {
 }
 
 // Schema is the set of directives of one program. It is built once, from the
-// ordered list of modules, and not changed afterwards.
+// ordered list of modules, and never changes afterwards.
 type Schema struct {
-	// Foreign says of a name that no feature has declared what it is elsewhere,
-	// as "nginx's X is not here yet", or ""; nil: it knows none.
+	// Foreign explains a name that no feature declares but nginx has: "nginx's
+	// X is not here yet", or "". It may be nil.
 	Foreign func(name string) string
-	// ForeignNear is Foreign of the name elsewhere that is most likely meant, in
-	// whose words it is named; "": none is. It may be nil.
+	// ForeignNear is Foreign for a misspelled name: it explains the name of
+	// nginx's that is most likely meant, or returns "". It may be nil.
 	ForeignNear func(name string) string
 
 	directives map[string][]*Directive
@@ -140,55 +186,66 @@ func (sc *Schema) Add(settings Settings, directives []Directive) {
 		settings.register(len(sc.settings))
 		sc.settings = append(sc.settings, settings)
 	}
+	sc.addAll(nil, directives)
+}
+
+// addAll adds the directives that parent has Inside, or shared ones.
+func (sc *Schema) addAll(parent *Directive, directives []Directive) {
 	for i := range directives {
-		sc.add(&directives[i])
+		d := &directives[i]
+		d.parent = parent
+		sc.add(d)
+		sc.addAll(d, d.Inside)
 	}
 }
 
 func (sc *Schema) add(d *Directive) {
-	if d.Name == "" || d.Help == "" || d.In == 0 || (d.Set == nil && !d.NoEffect && d.Opens == 0) {
+	if d.Name == "" || d.Help == "" || (d.In == 0) == (d.parent == nil) || (d.Set == nil && !d.NoEffect && !d.opensScope()) {
 		panic(fmt.Sprintf("directive %q lacks a name, context, help text or setter", d.Name))
 	}
 	for _, other := range sc.directives[d.Name] {
-		if other.In&d.In != 0 {
-			panic(fmt.Sprintf("directive %q is declared twice in %s", d.Name, other.In&d.In))
+		if where := d.both(other); where != "" {
+			panic(fmt.Sprintf("directive %q is declared twice in %s", d.Name, where))
 		}
 	}
 	sc.directives[d.Name] = append(sc.directives[d.Name], d)
 }
 
-// Directives returns every declaration, sorted by name then context.
+// Directives returns every declaration, sorted by name. Of one name those in
+// shared blocks come first.
 func (sc *Schema) Directives() []*Directive {
 	var all []*Directive
 	for _, ds := range sc.directives {
 		all = append(all, ds...)
 	}
-	slices.SortFunc(all, func(a, b *Directive) int {
-		if c := strings.Compare(a.Name, b.Name); c != 0 {
-			return c
-		}
-		return int(a.In) - int(b.In)
-	})
+	slices.SortFunc(all, (*Directive).compare)
 	return all
 }
 
-// lookup finds the declaration of name in context, or nil with every context
-// that the name is known in.
-func (sc *Schema) lookup(name string, in Context) (*Directive, Context) {
-	var elsewhere Context
+// lookup finds the declaration of name for s. Without one it returns where the
+// name may stand instead: "" where nobody declares it.
+func (sc *Schema) lookup(name string, s *Scope) (*Directive, string) {
+	var shared Context
+	var own []string
 	for _, d := range sc.directives[name] {
-		if d.In&in != 0 {
-			return d, 0
+		if d.standsIn(s) {
+			return d, ""
 		}
-		elsewhere |= d.In
+		if shared |= d.In; d.parent != nil {
+			own = append(own, d.parent.Name)
+		}
 	}
-	return nil, elsewhere
+	if shared != 0 {
+		own = append([]string{shared.String()}, own...)
+	}
+	return nil, strings.Join(own, ", ")
 }
 
-func (sc *Schema) namesIn(in Context) []string {
+// namesIn returns the directives that may stand in s, sorted by name.
+func (sc *Schema) namesIn(s *Scope) []string {
 	var names []string
 	for name, ds := range sc.directives {
-		if slices.ContainsFunc(ds, func(d *Directive) bool { return d.In&in != 0 }) {
+		if slices.ContainsFunc(ds, func(d *Directive) bool { return d.standsIn(s) }) {
 			names = append(names, name)
 		}
 	}

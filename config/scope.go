@@ -10,15 +10,17 @@ import (
 	"alicorn/config/osfile"
 )
 
-// Scope is one block while it is read: its settings, what it said itself, and
-// its place among the blocks. After the Load it stays readable.
+// Scope is one block while it is read: its settings, the directives that it
+// contains itself, and its place among the blocks. It stays readable after the
+// Load.
 type Scope struct {
-	Node    *Node // the block's directive; the root for the main Scope
-	Context Context
+	Node    *Node   // the block's directive; the root for the main Scope
+	Context Context // 0 in a block with directives of one feature alone
 	Parent  *Scope
 	// Blocks are the Scopes opened inside, in the order of the file.
 	Blocks []*Scope
 
+	opener *Directive // what declares the block; nil for the main Scope
 	load   *Load
 	values []any
 	own    map[string]*Node
@@ -27,11 +29,11 @@ type Scope struct {
 // Load returns the reading that this Scope belongs to.
 func (s *Scope) Load() *Load { return s.load }
 
-// Own returns the directive of that name which this block itself carries
-// (the last one), or nil when the value is inherited or the default.
+// Own returns the directive of that name that this block itself contains (the
+// last one), or nil when the value is inherited or the default.
 func (s *Scope) Own(name string) *Node { return s.own[name] }
 
-// Nearest returns the directive of that name which is in effect here: this
+// Nearest returns the directive of that name that is in effect here: this
 // block's or the nearest ancestor's, or nil. Messages name its position.
 func (s *Scope) Nearest(name string) *Node {
 	for ; s != nil; s = s.Parent {
@@ -62,8 +64,8 @@ func (s *Scope) Enclosing(in Context) *Scope {
 type Load struct {
 	Schema    *Schema
 	Resources *Resources
-	// Prefix is the directory that relative paths of logs and roots start
-	// from (-p); ConfDir the one for certificates and includes.
+	// Prefix is the folder that relative paths of logs and roots start from
+	// (-p); ConfDir is the one for certificates and includes.
 	Prefix  string
 	ConfDir string
 
@@ -75,21 +77,22 @@ type Load struct {
 	shared   map[string]any
 }
 
-// Warning is advice that `check` prints and a start logs: nothing is wrong
-// enough to refuse. Verbose ones are printed by `check -v` only.
+// Warning is advice about a configuration that is accepted. `check` prints it
+// and a start logs it; `check -v` alone prints the Verbose ones.
 type Warning struct {
 	Pos     Pos
 	Msg     string
 	Verbose bool
 }
 
-// Writable is a folder that the directive at Pos has the serving user write to.
+// Writable is a folder that the serving user must be able to write to, because
+// of the directive at Pos.
 type Writable struct {
 	Pos    Pos
 	Folder osfile.Folder
 }
 
-// Writes records that the serving user is to write to f.
+// Writes records that the serving user must be able to write to f.
 func (l *Load) Writes(pos Pos, f osfile.Folder) {
 	if !slices.ContainsFunc(l.writable, func(w Writable) bool { return w.Folder.Path == f.Path }) {
 		l.writable = append(l.writable, Writable{pos, f})
@@ -102,20 +105,20 @@ func (l *Load) WritesTemporary(pos Pos, path string) {
 	l.Writes(pos, osfile.Folder{Path: path, Mode: 0o700, Holds: func(name string) bool { return strings.HasPrefix(name, "alicorn-") }})
 }
 
-// Writable returns the folders that the serving user writes to, each once.
+// Writable returns the folders of Writes, each once.
 func (l *Load) Writable() []Writable { return l.writable }
 
-// Entered is a folder, or a file, that the directive at Pos has the serving
-// user look into.
+// Entered is a folder or a file that the serving user must be able to reach,
+// because of the directive at Pos.
 type Entered struct {
 	Pos  Pos
 	Path string
 }
 
-// Enters records that the serving user is to enter the folder path.
+// Enters records that the serving user must be able to reach path.
 func (l *Load) Enters(pos Pos, path string) { l.entered = append(l.entered, Entered{pos, path}) }
 
-// Entered returns the folders that the serving user enters.
+// Entered returns the paths of Enters.
 func (l *Load) Entered() []Entered { return l.entered }
 
 // Warn records advice about the place pos.
@@ -149,8 +152,8 @@ func (l *Load) FailWith(pos Pos, err error) {
 	}
 }
 
-// Defer asks for check to run when every directive has been read: references
-// between blocks, variables, combinations. Deferred functions may defer more.
+// Defer has check run when every directive has been read. It is for references
+// between blocks, variables and combinations. Deferred functions may defer more.
 // An error is reported at pos unless it has a position.
 func (l *Load) Defer(pos Pos, check func() error) {
 	l.deferred = append(l.deferred, func() error {
@@ -159,8 +162,8 @@ func (l *Load) Defer(pos Pos, check func() error) {
 	})
 }
 
-// Finish runs the deferred checks (once; later calls run what was deferred
-// since) and returns every mistake found so far, once and sorted by place, or nil.
+// Finish runs the deferred checks, each once, and returns every mistake found so
+// far, once and sorted by place, or nil.
 func (l *Load) Finish() error {
 	for len(l.deferred) > 0 {
 		d := l.deferred
@@ -196,7 +199,7 @@ func (s *Scope) read(nodes []*Node) {
 		d := s.check(n)
 		switch {
 		case d == nil:
-		case d.Opens != 0:
+		case d.opensScope():
 			blocks = append(blocks, block{d, n})
 		case d.NoEffect:
 			s.load.Note(n.Pos, "%q has no effect here: %s", n.Name, d.Help)
@@ -215,13 +218,13 @@ func (s *Scope) read(nodes []*Node) {
 // check validates place, arity, block and repetition; it reports and returns
 // nil when the directive cannot be used.
 func (s *Scope) check(n *Node) *Directive {
-	d, elsewhere := s.load.Schema.lookup(n.Name, s.Context)
+	d, elsewhere := s.load.Schema.lookup(n.Name, s)
 	l := s.load
 	switch {
-	case d == nil && elsewhere != 0:
+	case d == nil && elsewhere != "":
 		l.Fail(n.Pos, "directive %q is not allowed in %s (allowed in: %s)", n.Name, s.where(), elsewhere)
 	case d == nil:
-		l.errs = append(l.errs, l.Schema.unknown(n, s.Context))
+		l.errs = append(l.errs, l.Schema.unknown(n, s))
 	case len(n.Args) < d.Args.Min || d.Args.Max >= 0 && len(n.Args) > d.Args.Max:
 		l.errs = append(l.errs, wrongArity(n, d))
 	case d.Block && !n.Block:
@@ -237,7 +240,7 @@ func (s *Scope) check(n *Node) *Directive {
 	return nil
 }
 
-func (sc *Schema) unknown(n *Node, in Context) *Error {
+func (sc *Schema) unknown(n *Node, in *Scope) *Error {
 	if sc.Foreign != nil {
 		if what := sc.Foreign(n.Name); what != "" {
 			return &Error{Pos: n.Pos, Msg: what}
@@ -271,7 +274,7 @@ func (s *Scope) where() string {
 }
 
 func (s *Scope) open(d *Directive, n *Node) {
-	child := &Scope{Node: n, Context: d.Opens, Parent: s, load: s.load, own: map[string]*Node{}}
+	child := &Scope{Node: n, Context: d.Opens, Parent: s, opener: d, load: s.load, own: map[string]*Node{}}
 	child.values = make([]any, len(s.values))
 	for i, k := range s.load.Schema.settings {
 		child.values[i] = k.copyOf(s.values[i])
@@ -286,8 +289,8 @@ func (s *Scope) open(d *Directive, n *Node) {
 	child.read(n.Children)
 }
 
-// Shared returns the T that belongs to l, made on first use: state that a
-// feature keeps for one reading as a whole (registries of names).
+// Shared returns the T of this Load, made on first use. A feature keeps there
+// what belongs to the whole configuration, such as a registry of names.
 func Shared[T any](l *Load, make func() *T) *T {
 	key := fmt.Sprintf("%T", (*T)(nil))
 	if v, ok := l.shared[key]; ok {
@@ -301,12 +304,12 @@ func Shared[T any](l *Load, make func() *T) *T {
 	return v
 }
 
-// Path makes name absolute, from the prefix directory, as nginx does for
-// roots, logs and temporary paths.
+// Path makes name absolute, from Prefix, as nginx does for roots, logs and
+// temporary paths.
 func (l *Load) Path(name string) string { return absolute(l.Prefix, name) }
 
-// ConfPath makes name absolute, from the configuration's directory, as nginx
-// does for certificates and password files.
+// ConfPath makes name absolute, from ConfDir, as nginx does for certificates and
+// password files.
 func (l *Load) ConfPath(name string) string { return absolute(l.ConfDir, name) }
 
 func absolute(dir, name string) string {

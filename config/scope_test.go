@@ -71,6 +71,13 @@ func newOrchard() *orchard {
 				return nil
 			}},
 		{Name: "row", In: basket, Block: true, Opens: row, Repeat: true, Args: config.NoArgs, Help: "Help."},
+		{Name: "jar", In: basket, Block: true, Args: config.NoArgs, Help: "Help.", Inside: []config.Directive{
+			{Name: "count", Args: config.OneArg, Help: "Help.", Set: config.Int(k, 100, 200, func(c *fruit) *int { return &c.count })},
+			{Name: "lid", Args: config.NoArgs, Help: "Help.", Set: func(s *config.Scope, n *config.Node) error { k.In(s).kinds.Add(s, "lid"); return nil }},
+			{Name: "label", Args: config.NoArgs, Block: true, Help: "Help.", Inside: []config.Directive{
+				{Name: "ink", Args: config.OneArg, Help: "Help.", Set: config.String(k, func(c *fruit) *string { return &c.name })},
+			}},
+		}},
 	})
 	return o
 }
@@ -93,6 +100,32 @@ func (o *orchard) mustRead(t *testing.T, text string) (*config.Scope, *config.Lo
 		t.Fatal(err)
 	}
 	return s, l
+}
+
+func TestABlockOfAFeatureTakesTheDirectivesInsideItAndNoOthers(t *testing.T) {
+	o := newOrchard()
+	main, _ := o.mustRead(t, "count 5; basket { jar { count 120; lid; label { ink blue; } } }")
+	jar := main.Blocks[0].Blocks[0]
+	if c := o.key.In(jar); c.count != 120 || len(c.kinds.Items()) != 1 || c.name != "default" {
+		t.Errorf("the jar has %+v", c)
+	}
+	if c := o.key.In(jar.Blocks[0]); c.name != "blue" || c.count != 120 {
+		t.Errorf("the label has %+v", c)
+	}
+	for _, c := range []struct{ text, want string }{
+		{"basket { jar { weight 3k; } }", `f:1:16: directive "weight" is not allowed in "jar" (allowed in: main, http, server)`},
+		{"basket { lid; }", `f:1:10: directive "lid" is not allowed in "basket" (allowed in: jar)`},
+		{"basket { jar { ink red; } }", `f:1:16: directive "ink" is not allowed in "jar" (allowed in: label)`},
+		{"basket { jar { label { count 120; } } }", `f:1:24: directive "count" is not allowed in "label" (allowed in: main, http, server, jar)`},
+		{"basket { jar { lable { } } }", `did you mean "label"?`},
+		{"basket { jar { count 5; } }", `f:1:22: `},
+	} {
+		_, _, err := o.read(t, c.text)
+		var first *config.Error
+		if !errors.As(err, &first) || !strings.Contains(first.Error()+"; "+first.Hint, c.want) {
+			t.Errorf("%s: got %v, want %s", c.text, err, c.want)
+		}
+	}
 }
 
 func TestBlocksStartWithTheirParentsSettingsWhereverThoseStand(t *testing.T) {
@@ -173,7 +206,7 @@ func TestScopesKnowWhatTheySayThemselves(t *testing.T) {
 	if r.Own("name") != nil || r.Own("kinds").Pos.Line != 6 || r.Nearest("name").Pos.Line != 1 || r.Nearest("count").Pos.Line != 3 || r.Nearest("sweet") != nil {
 		t.Errorf("Own and Nearest are wrong: %v %v", r.Own("kinds"), r.Nearest("count"))
 	}
-	if r.Main() != main || r.Enclosing(basket) != main.Blocks[0] || r.Enclosing(row) != r || r.Enclosing(config.App) != nil {
+	if r.Main() != main || r.Enclosing(basket) != main.Blocks[0] || r.Enclosing(row) != r || r.Enclosing(config.Location) != nil {
 		t.Error("Main or Enclosing is wrong")
 	}
 }

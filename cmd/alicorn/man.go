@@ -149,7 +149,7 @@ func (p *page) directive(d *config.Directive) {
 	if d.Default != "" {
 		text += " Default: " + d.Default + "."
 	}
-	p.item(head, text+" Context: "+fmt.Sprint(d.In)+".")
+	p.item(head, text+" Context: "+d.Where()+".")
 }
 
 // completeHelp offers verbs and directives.

@@ -30,6 +30,9 @@ func TestTheManualPagesHaveEveryVerbFlagAndDirective(t *testing.T) {
 		if !strings.Contains(string(pages["alicorn.conf.5"]), "\n.TP\n.B "+roff(d.Name)) {
 			t.Errorf("the page of the configuration has no %q", d.Name)
 		}
+		if !strings.Contains(string(pages["alicorn.conf.5"]), roff(d.Help)) {
+			t.Errorf("the page of the configuration does not have %q as it is in %s", d.Name, d.Where())
+		}
 	}
 }
 

@@ -95,15 +95,15 @@ func listDirectives(w io.Writer, word string) error {
 	return failed(t.Flush())
 }
 
-// directivesWith returns the directives that contain word, by name, each once.
+// directivesWith returns the directives that contain word, by name. A name that
+// means different things in different blocks is there for each of them.
 func directivesWith(word string) (all []*config.Directive) {
 	for _, d := range manualSchema().Directives() {
 		if strings.Contains(d.Name, word) || strings.Contains(strings.ToLower(d.Help), strings.ToLower(word)) {
 			all = append(all, d)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b *config.Directive) int { return strings.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(all, func(a, b *config.Directive) bool { return a.Name == b.Name })
+	return all
 }
 
 func printEntry(w io.Writer, d *config.Directive) {
@@ -115,7 +115,7 @@ func printEntry(w io.Writer, d *config.Directive) {
 	if d.Default != "" {
 		fmt.Fprintf(w, "Default:  %s\n", d.Default)
 	}
-	fmt.Fprintf(w, "Context:  %s\n", d.In)
+	fmt.Fprintf(w, "Context:  %s\n", d.Where())
 	if d.NoEffect {
 		fmt.Fprint(w, "Accepted without effect: ")
 	}

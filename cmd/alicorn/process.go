@@ -46,29 +46,35 @@ func (p process) directives() []config.Directive {
 			Set:  config.Duration(p.key, func(c *processSettings) *time.Duration { return &c.ShutdownTimeout })},
 		p.gcDirective(),
 		p.loopsDirective(),
-		{Name: "events", In: config.Main, Block: true, Opens: config.Events, Args: config.NoArgs, NoEffect: true,
+		{Name: "events", In: config.Main, Block: true, Inside: eventsWithoutEffect(), Args: config.NoArgs, NoEffect: true,
 			Help: "connections need no settings."},
 	}, withoutEffect()...)
 }
 
-// withoutEffect are directives of nginx that mean nothing here.
-func withoutEffect() []config.Directive {
-	none := func(in config.Context, args config.Arity, why string, names ...string) (out []config.Directive) {
-		for _, n := range names {
-			out = append(out, config.Directive{Name: n, In: in, Args: args, NoEffect: true, Repeat: true, Help: why})
-		}
-		return out
+// noEffect returns directives of nginx that mean nothing here; why is their help text.
+func noEffect(in config.Context, args config.Arity, why string, names ...string) (out []config.Directive) {
+	for _, n := range names {
+		out = append(out, config.Directive{Name: n, In: in, Args: args, NoEffect: true, Repeat: true, Help: why})
 	}
-	all := none(config.Main, config.SomeArg, "one process serves all connections, and the system chooses where it runs.",
+	return out
+}
+
+// eventsWithoutEffect are the directives inside events { }.
+func eventsWithoutEffect() []config.Directive {
+	return noEffect(0, config.OneArg, "connections are bounded by descriptors only, and Go's runtime waits for them.",
+		"worker_connections", "use", "multi_accept", "accept_mutex", "accept_mutex_delay", "worker_aio_requests", "debug_connection")
+}
+
+// withoutEffect are directives of nginx in shared blocks that mean nothing here.
+func withoutEffect() []config.Directive {
+	all := noEffect(config.Main, config.SomeArg, "one process serves all connections, and the system chooses where it runs.",
 		"worker_cpu_affinity", "worker_priority", "thread_pool")
-	all = append(all, none(config.Main, config.SomeArg, "the limit is raised to the system's hard limit at start.", "worker_rlimit_nofile")...)
-	all = append(all, none(config.Main, config.OneArg, "there are no nginx worker processes to manage.",
+	all = append(all, noEffect(config.Main, config.SomeArg, "the limit is raised to the system's hard limit at start.", "worker_rlimit_nofile")...)
+	all = append(all, noEffect(config.Main, config.OneArg, "there are no nginx worker processes to manage.",
 		"worker_rlimit_core", "working_directory", "lock_file", "timer_resolution", "debug_points")...)
-	all = append(all, none(config.Main, config.OneArg, "features are built in; nothing is loaded.", "load_module", "pcre_jit", "ssl_engine")...)
-	all = append(all, none(config.Main, config.OneArg, "workers of an application get variables by env inside app { }.", "env")...)
-	all = append(all, none(config.Events, config.OneArg, "connections are bounded by descriptors only, and Go's runtime waits for them.",
-		"worker_connections", "use", "multi_accept", "accept_mutex", "accept_mutex_delay", "worker_aio_requests", "debug_connection")...)
-	all = append(all, none(config.AnyLevel, config.SomeArg, "sockets are set up for low latency and full segments already.",
+	all = append(all, noEffect(config.Main, config.OneArg, "features are built in; nothing is loaded.", "load_module", "pcre_jit", "ssl_engine")...)
+	all = append(all, noEffect(config.Main, config.OneArg, "workers of an application get variables by env inside app { }.", "env")...)
+	all = append(all, noEffect(config.AnyLevel, config.SomeArg, "sockets are set up for low latency and full segments already.",
 		"tcp_nodelay", "tcp_nopush", "server_names_hash_bucket_size", "server_names_hash_max_size", "types_hash_max_size",
 		"types_hash_bucket_size", "variables_hash_max_size", "variables_hash_bucket_size", "connection_pool_size", "request_pool_size",
 		"output_buffers", "postpone_output", "client_body_in_single_buffer", "keepalive_disable", "sendfile_max_chunk")...)

@@ -37,7 +37,7 @@ func New(o Options) *Feature {
 	f := &Feature{options: o}
 	f.settings = config.NewKey(func() settings { return settings{file: &file{}, redirect: true} })
 	f.settings.Enter = func(s *config.Scope, c *settings) {
-		c.issuer, c.certificate, c.site = acme.Issuer{}, nil, nil
+		c.issuer, c.certificate, c.site = nil, nil, nil
 	}
 	f.settings.Leave = f.leave
 	return f
@@ -46,7 +46,7 @@ func New(o Options) *Feature {
 // Module returns it as a module, which stands before the ssl module.
 func (f *Feature) Module() proxy.Module {
 	return proxy.Module{
-		Name: "acme", Settings: f.settings, Directives: append(f.directives(), f.issuerDirectives()...),
+		Name: "acme", Settings: f.settings, Directives: f.directives(),
 		Servers: f.servers, Generation: f.generation,
 	}
 }

@@ -13,8 +13,8 @@ import (
 )
 
 type settings struct {
-	file     *file       // of the whole configuration
-	issuer   acme.Issuer // that this acme_issuer block describes
+	file     *file        // of the whole configuration
+	issuer   *acme.Issuer // that this acme_issuer block describes; nil elsewhere
 	urls     config.List[string]
 	email    string
 	staging  bool
@@ -53,6 +53,8 @@ func (f *Feature) directives() []config.Directive {
 	return []config.Directive{
 		{Name: "acme_certificate", In: config.Server, Args: config.SomeArg, Syntax: "ISSUER [NAME ...] [key=ALG:SIZE]", Set: f.setCertificate,
 			Help: "Orders the server's certificates from this acme_issuer: for the names given, else for those of server_name. Unlike with nginx, each name has a certificate of its own, wildcards are possible with acme_dns_hook, and \"ssl_certificate $acme_certificate\" may be left out. key= is ecdsa:256 (the default), ecdsa:384, ecdsa:521, rsa:2048, rsa:3072 or rsa:4096."},
+		{Name: "acme_issuer", In: config.HTTP, Block: true, Inside: f.issuerDirectives(), Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: f.openIssuer,
+			Help: "An authority that speaks ACME, for acme_certificate and automatic certificates."},
 		{Name: "acme_ca", In: levels, Args: config.SomeArg, Syntax: "URL ...", Default: acme.LetsEncrypt,
 			Set:  config.Strings(k, func(c *settings) *config.List[string] { return &c.urls }),
 			Help: "The directories of the authorities that automatic certificates come from, asked in turn until one gives a certificate. Their terms of service are accepted. Without it those of all acme_issuer blocks are asked, in their order, else Let's Encrypt."},
@@ -139,36 +141,30 @@ func resolverAddress(text string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
+// issuerDirectives are those inside an acme_issuer block.
 func (f *Feature) issuerDirectives() []config.Directive {
 	k := f.settings
-	in := config.ACMEIssuer
 	text := func(field func(i *acme.Issuer) *string) config.Setter {
-		return config.String(k, func(c *settings) *string { return field(&c.issuer) })
+		return config.String(k, func(c *settings) *string { return field(c.issuer) })
 	}
 	return []config.Directive{
-		{Name: "acme_issuer", In: config.HTTP, Block: true, Opens: in, Args: config.OneArg, Repeat: true, Syntax: "NAME",
-			Set: func(s *config.Scope, n *config.Node) error {
-				k.In(s).issuer.Name = n.Arg(0)
-				return nil
-			},
-			Help: "An authority that speaks ACME, for acme_certificate and automatic certificates."},
-		{Name: "uri", In: in, Args: config.OneArg, Syntax: "URL", Set: text(func(i *acme.Issuer) *string { return &i.Directory }),
+		{Name: "uri", Args: config.OneArg, Syntax: "URL", Set: text(func(i *acme.Issuer) *string { return &i.Directory }),
 			Help: "The authority's directory (RFC 8555 section 7.1.1); it has to be given."},
-		{Name: "contact", In: in, Args: config.OneArg, Repeat: true, Syntax: "URL", Set: f.setContact,
+		{Name: "contact", Args: config.OneArg, Repeat: true, Syntax: "URL", Set: f.setContact,
 			Help: "Where the authority reaches you; mailto: may be left out."},
-		{Name: "account_key", In: in, Args: config.OneArg, Syntax: "ALG[:SIZE] | FILE", Default: "ecdsa:256", Set: f.setAccountKey,
+		{Name: "account_key", Args: config.OneArg, Syntax: "ALG[:SIZE] | FILE", Default: "ecdsa:256", Set: f.setAccountKey,
 			Help: "The type of the account's private key, which is made and kept in state_path: ecdsa:256, ecdsa:384, ecdsa:521, rsa:2048, rsa:3072 or rsa:4096; or a file with one in PEM format."},
-		{Name: "external_account_key", In: in, Args: config.TwoArgs, Syntax: "ID FILE", Set: f.setExternalKey,
+		{Name: "external_account_key", Args: config.TwoArgs, Syntax: "ID FILE", Set: f.setExternalKey,
 			Help: "Binds the account to one that the authority knows (RFC 8555 section 7.3.4): its key identifier, and a file with the MAC key in base64url, or the key itself after data:."},
-		{Name: "challenge", In: in, Args: config.OneArg, Syntax: "http-01 | tls-alpn-01 | dns-01", Set: f.setChallenge,
+		{Name: "challenge", Args: config.OneArg, Syntax: "http-01 | tls-alpn-01 | dns-01", Set: f.setChallenge,
 			Help: "The only type of challenge to use. Without it any that can be answered; in nginx http-01. The number may be left out."},
-		{Name: "profile", In: in, Args: config.Arity{Min: 1, Max: 2}, Syntax: "NAME [require]", Set: f.setProfile,
+		{Name: "profile", Args: config.Arity{Min: 1, Max: 2}, Syntax: "NAME [require]", Set: f.setProfile,
 			Help: "One of the authority's certificate profiles. When it does not offer that one its default is taken, or with require the order fails."},
-		{Name: "preferred_chain", In: in, Args: config.OneArg, Syntax: "NAME", Set: text(func(i *acme.Issuer) *string { return &i.PreferredChain }),
+		{Name: "preferred_chain", Args: config.OneArg, Syntax: "NAME", Set: text(func(i *acme.Issuer) *string { return &i.PreferredChain }),
 			Help: "Takes the chain whose last certificate was issued by this common name, where the authority offers several."},
-		{Name: "ssl_trusted_certificate", In: in, Args: config.OneArg, Syntax: "FILE", Set: f.setRoots,
+		{Name: "ssl_trusted_certificate", Args: config.OneArg, Syntax: "FILE", Set: f.setRoots,
 			Help: "The certificates that the authority's API is trusted by, in PEM format, in place of the system's."},
-		{Name: "ssl_verify", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
+		{Name: "ssl_verify", Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set: func(s *config.Scope, n *config.Node) error {
 				on := n.Arg(0) == "on"
 				if !on && n.Arg(0) != "off" {
@@ -178,15 +174,20 @@ func (f *Feature) issuerDirectives() []config.Directive {
 				return nil
 			},
 			Help: "Whether the certificate of the authority's API is verified."},
-		{Name: "state_path", In: in, Args: config.OneArg, Syntax: "FOLDER", Default: "acme_NAME", Set: f.setState,
+		{Name: "state_path", Args: config.OneArg, Syntax: "FOLDER", Default: "acme_NAME", Set: f.setState,
 			Help: "Where the account, and the certificates with their keys, are kept; relative to the state directory. Started as root the server makes it and gives it to the serving user; it may be shared with other processes. \"off\" is refused: each start would order everything again."},
-		{Name: "accept_terms_of_service", In: in, Args: config.NoArgs,
+		{Name: "accept_terms_of_service", Args: config.NoArgs,
 			Set: func(s *config.Scope, n *config.Node) error {
 				k.In(s).issuer.AcceptTerms = true
 				return nil
 			},
 			Help: "Agrees to the authority's terms of service; most have some, and the log then says where."},
 	}
+}
+
+func (f *Feature) openIssuer(s *config.Scope, n *config.Node) error {
+	f.settings.In(s).issuer = &acme.Issuer{Name: n.Arg(0)}
+	return nil
 }
 
 func (f *Feature) setContact(s *config.Scope, n *config.Node) error {
@@ -203,7 +204,7 @@ func contact(text string) string {
 }
 
 func (f *Feature) setAccountKey(s *config.Scope, n *config.Node) error {
-	i := &f.settings.In(s).issuer
+	i := f.settings.In(s).issuer
 	if key, err := acme.ParseKeyType(n.Arg(0)); err == nil {
 		i.KeyType = key
 		return nil
@@ -214,7 +215,7 @@ func (f *Feature) setAccountKey(s *config.Scope, n *config.Node) error {
 }
 
 func (f *Feature) setExternalKey(s *config.Scope, n *config.Node) error {
-	i := &f.settings.In(s).issuer
+	i := f.settings.In(s).issuer
 	i.EABKey = n.Arg(0)
 	if secret, ok := strings.CutPrefix(n.Arg(1), "data:"); ok {
 		i.EABSecret = strings.TrimRight(secret, "=")
@@ -226,7 +227,7 @@ func (f *Feature) setExternalKey(s *config.Scope, n *config.Node) error {
 }
 
 func (f *Feature) setChallenge(s *config.Scope, n *config.Node) error {
-	i := &f.settings.In(s).issuer
+	i := f.settings.In(s).issuer
 	switch n.Arg(0) {
 	case "http", "http-01":
 		i.Challenge = acme.HTTP01
@@ -241,7 +242,7 @@ func (f *Feature) setChallenge(s *config.Scope, n *config.Node) error {
 }
 
 func (f *Feature) setProfile(s *config.Scope, n *config.Node) error {
-	i := &f.settings.In(s).issuer
+	i := f.settings.In(s).issuer
 	i.Profile = n.Arg(0)
 	if len(n.Args) == 2 {
 		if n.Arg(1) != "require" {
@@ -287,10 +288,10 @@ func read(s *config.Scope, n *config.Node, i int) (string, error) {
 
 // leave ends an acme_issuer block.
 func (f *Feature) leave(s *config.Scope, c *settings) error {
-	if s.Context != config.ACMEIssuer {
+	i := c.issuer
+	if i == nil {
 		return nil
 	}
-	i := c.issuer
 	if i.State == "" {
 		i.State = f.state("acme_" + i.Name)
 	}
@@ -305,6 +306,6 @@ func (f *Feature) leave(s *config.Scope, c *settings) error {
 	if err := i.Check(); err != nil {
 		return fmt.Errorf("acme_issuer %q: %w", i.Name, err)
 	}
-	c.file.issuers = append(c.file.issuers, &i)
+	c.file.issuers = append(c.file.issuers, i)
 	return nil
 }
