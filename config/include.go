@@ -17,18 +17,18 @@ import (
 // included again counts again.
 const maxTotal = 32 << 20
 
-// maxIncludes bounds how many files one configuration includes, each counted as
-// often as it is included: a few files that include each other twice would
-// otherwise be read for hours.
+// maxIncludes bounds how many files one configuration includes. A file counts as
+// often as it is included: reading a few files of which each includes the next
+// one twice would otherwise take hours.
 const maxIncludes = 200_000
 
 // Source is where configuration files are read from.
 type Source interface {
-	// ReadFile gives a file's content; a missing file's error is fs.ErrNotExist.
-	// What is not a regular file, or larger than osfile.MaxConfig, is an error.
+	// ReadFile returns a file's content; a missing file's error is fs.ErrNotExist.
+	// A file that is not regular, or larger than osfile.MaxConfig, is an error.
 	ReadFile(name string) ([]byte, error)
-	// Glob gives the names that match, in the order and by the rules of
-	// glob(3) in the C locale, as nginx uses it; none is not an error.
+	// Glob returns the names that match, in the order and by the rules of
+	// glob(3) in the C locale, as nginx uses it. No match is not an error.
 	Glob(pattern string) ([]string, error)
 }
 
@@ -50,7 +50,7 @@ func (osSource) Glob(pattern string) ([]string, error) {
 // Memory is a Source of files by name, for tests and generated configurations.
 type Memory map[string][]byte
 
-// ReadFile gives the content stored under name.
+// ReadFile returns the content stored under name.
 func (m Memory) ReadFile(name string) ([]byte, error) {
 	content, ok := m[name]
 	if !ok {
@@ -74,8 +74,8 @@ func (m Memory) Glob(pattern string) ([]string, error) {
 	return visible(pattern, names), nil
 }
 
-// visible sorts the names and drops those with a hidden part that the pattern
-// does not begin with a dot for.
+// visible sorts the names. It drops those in which a part begins with a dot and
+// the pattern's part begins with a wildcard, as glob(3) does.
 func visible(pattern string, names []string) []string {
 	parts := strings.Split(path.Clean(pattern), "/")
 	names = slices.DeleteFunc(names, func(name string) bool {
@@ -90,8 +90,8 @@ func visible(pattern string, names []string) []string {
 	return names
 }
 
-// goPattern writes a pattern of glob(3) as path.Match wants it: [!a] is [^a],
-// a ']' may come first in brackets, and a '[' that nothing closes is itself.
+// goPattern turns a pattern of glob(3) into one for path.Match: [!a] becomes
+// [^a], a ']' may come first in brackets, and a '[' without a ']' means itself.
 func goPattern(pattern string) string {
 	var out strings.Builder
 	for i := 0; i < len(pattern); i++ {
@@ -113,7 +113,7 @@ func goPattern(pattern string) string {
 	return out.String()
 }
 
-// bracketEnd gives the offset of the ']' for the '[' at i; 0 when none closes it.
+// bracketEnd returns the offset of the ']' that closes the '[' at i; 0 when there is none.
 func bracketEnd(pattern string, i int) int {
 	from := i + 1
 	if from < len(pattern) && (pattern[from] == '!' || pattern[from] == '^') {
@@ -169,8 +169,8 @@ type Loader struct {
 	// Builtin are files by base name (mime.types) that stand in for included
 	// ones that do not exist. In positions they are named "NAME (built in)".
 	Builtin map[string][]byte
-	// Foreign says of the base name of an included file that does not exist what
-	// it is elsewhere, as "nginx's X is for ...", or ""; nil: it knows none.
+	// Foreign explains a missing file to include by its base name, for files
+	// that nginx ships: "nginx's X is for ...", or "". It may be nil.
 	Foreign func(name string) string
 }
 
@@ -180,11 +180,11 @@ func LoadFile(main string, src Source, prefix string) (*Tree, error) {
 	return Loader{Source: src, Prefix: prefix}.Load(main)
 }
 
-// Load reads main and, wherever an include stands, the files it names: those
-// that a pattern matches, sorted, or the one file, which must exist. The tree
-// is never nil and holds what could be understood. Mistakes inside the files
-// are Errors in the order of Tree.Files; when main itself cannot be read the
-// error is the Source's, wrapped.
+// Load reads main and the files that its includes name: all that match a
+// pattern, sorted, or the one file, which must exist. The tree is never nil and
+// holds the directives that could be read. Mistakes in the files are Errors in
+// the order of Tree.Files. When main itself cannot be read, the error wraps the
+// Source's.
 func (l Loader) Load(main string) (*Tree, error) {
 	if l.Prefix == "" {
 		l.Prefix = filepath.Dir(main)
@@ -211,7 +211,7 @@ type loading struct {
 	included int // files, each as often as it is included
 }
 
-// parse gives the directives of one file with its includes followed; depth
+// parse returns the directives of one file with its includes followed; depth
 // counts the blocks around it.
 func (ld *loading) parse(name string, content []byte, depth int) *Node {
 	root, err := Parse(name, content)
@@ -247,7 +247,7 @@ func (ld *loading) follow(nodes []*Node, depth int) []*Node {
 	return out
 }
 
-// include gives the directives of the files that n names.
+// include returns the directives of the files that n names.
 func (ld *loading) include(n *Node, depth int) []*Node {
 	switch {
 	case n.Block:
@@ -279,7 +279,7 @@ func (ld *loading) include(n *Node, depth int) []*Node {
 	return nodes
 }
 
-// file gives the directives of the file name, which the node at includes.
+// file returns the directives of the file that the node at includes.
 func (ld *loading) file(at *Node, name string, depth int) []*Node {
 	pos := at.Args[0].Pos
 	if i := slices.Index(ld.chain, name); i >= 0 {
@@ -325,6 +325,6 @@ func (ld *loading) read(name string) ([]byte, error) {
 	return ld.Source.ReadFile(name)
 }
 
-// Cause is err without the operation and the path, which the caller's message
-// names.
+// Cause returns err without the operation and the path, which the caller's
+// message has already.
 func Cause(err error) error { return osfile.Cause(err) }

@@ -1,15 +1,15 @@
 package config
 
 // Key gives access to one feature's settings, a T, in any Scope. T is copied
-// by assignment when a block opens, so it holds values, List and pointers to
-// what all blocks share, never a bare map or slice.
+// by assignment when a block opens. So it may hold values, Lists, and pointers
+// to what all blocks share, but no map or slice that a block changes.
 type Key[T any] struct {
 	index int
 	zero  func() T
-	// Enter resets, in a newly opened block, what it must not inherit. May be nil.
+	// Enter resets the settings that a new block must not inherit. May be nil.
 	Enter func(s *Scope, c *T)
-	// Leave runs when every directive of the block, nested ones too, has been
-	// read: it derives defaults and checks combinations. May be nil.
+	// Leave runs after every directive of the block and of the blocks in it. It
+	// derives defaults and checks combinations. May be nil.
 	Leave func(s *Scope, c *T) error
 }
 
@@ -56,5 +56,5 @@ func (l *List[E]) Add(s *Scope, e E) {
 // Clear makes the list empty for the block s, as "off" does.
 func (l *List[E]) Clear(s *Scope) { l.items, l.owner = nil, s }
 
-// Items returns the list in effect. It must not be changed.
+// Items returns the list in effect. The caller must not change it.
 func (l *List[E]) Items() []E { return l.items }

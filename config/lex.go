@@ -53,7 +53,7 @@ func newLexer(file string, src []byte, errs *Errors) *lexer {
 
 func (l *lexer) pos() Pos { return Pos{File: l.file, Line: l.line, Col: l.at - l.bol + 1} }
 
-// next gives the next token; at the end of the file it gives tokenEnd for ever.
+// next returns the next token, and tokenEnd at the end of the file, however often it is called.
 func (l *lexer) next() token {
 	if l.force {
 		l.force = false
@@ -89,7 +89,7 @@ func (l *lexer) next() token {
 	return t
 }
 
-// skipSpace passes white space and gives the number of line ends in it.
+// skipSpace skips white space and returns the number of line ends in it.
 func (l *lexer) skipSpace() int {
 	newlines := 0
 	for l.at < len(l.src) && isSpace(l.src[l.at]) {
@@ -136,9 +136,9 @@ func (l *lexer) word(t *token) {
 	l.moveTo(end)
 }
 
-// wordEnd gives the offset of the first byte after a word's content that
-// begins at start. It gives false for a quoted word that does not end in time,
-// and for any other that is too long.
+// wordEnd returns the offset of the first byte after a word's content that
+// begins at start. It returns false for a quoted word without its closing quote
+// within maxWord bytes, and for any other word that is longer.
 func (l *lexer) wordEnd(start int, quote byte) (int, bool) {
 	variable := false
 	for i := start; i < len(l.src); i++ {
@@ -161,11 +161,11 @@ func (l *lexer) wordEnd(start int, quote byte) (int, bool) {
 	return len(l.src), quote == 0 && len(l.src)-start < maxWord
 }
 
-// repetition is what a regular expression has in braces: how often something
-// comes, a character's number, a class of Unicode.
+// repetition matches braces of a regular expression: a count ("{2,3}"), the
+// number of a character, or a class of Unicode.
 var repetition = regexp.MustCompile(`^\{([0-9]+(,[0-9]*)?|,[0-9]+)\}|^\{[A-Za-z0-9_^]+\}`)
 
-// isRepetition tells whether the "{" at i, in the word that begins at start,
+// isRepetition reports whether the "{" at i, in the word that begins at start,
 // belongs to a regular expression and does not open a block.
 func (l *lexer) isRepetition(start, i int) bool {
 	if i == start {
@@ -181,7 +181,7 @@ func (l *lexer) isRepetition(start, i int) bool {
 	return i-start >= 2 && l.src[i-2] == '\\' && strings.IndexByte("pPxkg", l.src[i-1]) >= 0
 }
 
-// withoutParen returns the word less the ")" that ends the condition of an if.
+// withoutParen returns the word without the ")" that ends the condition of an if.
 func withoutParen(word []byte) []byte {
 	if bytes.Count(word, []byte{')'}) > bytes.Count(word, []byte{'('}) {
 		return bytes.TrimSuffix(word, []byte{')'})
@@ -192,13 +192,13 @@ func withoutParen(word []byte) []byte {
 // maxRepetition bounds the bytes of a repetition.
 const maxRepetition = 40
 
-// closes tells whether the quoted word from open to end is one, and not the
-// stretch between a quote that was forgotten and the next string's opening one.
+// closes reports whether the quote at end closes the word that opens at open.
+// Otherwise a closing quote is missing, and the one at end opens the next word.
 func (l *lexer) closes(open, end int) bool {
 	return l.gapAt(end+1) || !bytes.ContainsRune(l.src[open:end], '\n')
 }
 
-// gapAt tells whether a word may have ended with the quote before offset i.
+// gapAt reports whether a word may end with the quote before offset i.
 func (l *lexer) gapAt(i int) bool {
 	return i >= len(l.src) || isSpace(l.src[i]) || strings.IndexByte(";{)", l.src[i]) >= 0
 }
@@ -223,7 +223,7 @@ func (l *lexer) cut(t *token, start, end int, found bool) {
 		l.errs.Add(t.pos, "string has no closing %s: it would end at line %d, directly before %s",
 			name, l.line+bytes.Count(l.src[start:end], []byte("\n")), l.show(end+1))
 	case end-start >= maxWord:
-		l.errs.Add(t.pos, "string is longer than %d bytes, probably it lacks the closing %s", maxWord, name)
+		l.errs.Add(t.pos, "string is longer than %d bytes; it probably has no closing %s", maxWord, name)
 	default:
 		l.errs.Add(t.pos, "string has no closing %s", name)
 	}
@@ -245,7 +245,7 @@ func (l *lexer) show(i int) string {
 	return `"` + string(l.src[i:i+size]) + `"`
 }
 
-// moveTo passes everything before offset i.
+// moveTo goes on at offset i.
 func (l *lexer) moveTo(i int) {
 	passed := l.src[l.at:i]
 	if n := bytes.LastIndexByte(passed, '\n'); n >= 0 {

@@ -15,7 +15,7 @@ type Pos struct {
 	Col  int
 }
 
-// String gives "FILE:LINE:COL", and the file alone when there is no line.
+// String returns "FILE:LINE:COL", and the file alone when there is no line.
 func (p Pos) String() string {
 	if p.Line == 0 {
 		return p.File
@@ -42,7 +42,7 @@ type Arg struct {
 	comments []Comment // between the word before and this one
 }
 
-// End gives the position just past the word; the zero Pos when the word has none.
+// End returns the position just past the word; the zero Pos when the word has no position.
 func (a Arg) End() Pos {
 	if a.Pos.Line == 0 {
 		return a.Pos
@@ -50,7 +50,7 @@ func (a Arg) End() Pos {
 	return a.Pos.past(a.Raw)
 }
 
-// past gives the position after the text s that begins at p.
+// past returns the position after the text s that begins at p.
 func (p Pos) past(s string) Pos {
 	if i := strings.LastIndexByte(s, '\n'); i >= 0 {
 		p.Line += strings.Count(s, "\n")
@@ -103,7 +103,7 @@ func NewBlock(name string, args []string, children ...*Node) *Node {
 	return n
 }
 
-// Arg gives the text of argument i, counted from 0, and "" past the end.
+// Arg returns the text of argument i, counted from 0, and "" past the end.
 func (n *Node) Arg(i int) string {
 	if i < 0 || i >= len(n.Args) {
 		return ""
@@ -111,9 +111,9 @@ func (n *Node) Arg(i int) string {
 	return n.Args[i].Text
 }
 
-// SwallowedLine gives the first argument that stands on a later line than the
-// directive's name. When a directive has too many arguments, that one is likely
-// the next directive's name and the ';' missing at UnterminatedAt.
+// SwallowedLine returns the first argument that stands on a later line than the
+// directive's name. When a directive has too many arguments, this argument is
+// probably the next directive's name, and a ';' is missing at UnterminatedAt.
 func (n *Node) SwallowedLine() (Arg, bool) {
 	i := n.swallowed()
 	if i < 0 {
@@ -122,7 +122,7 @@ func (n *Node) SwallowedLine() (Arg, bool) {
 	return n.Args[i], true
 }
 
-// UnterminatedAt gives the position just past the last word before the line
+// UnterminatedAt returns the position just past the last word before the line
 // that SwallowedLine found, where a missing ';' belongs.
 func (n *Node) UnterminatedAt() (Pos, bool) {
 	switch i := n.swallowed(); i {
@@ -139,7 +139,7 @@ func (n *Node) swallowed() int {
 	return slices.IndexFunc(n.Args, func(a Arg) bool { return a.Pos.Line > n.Pos.Line })
 }
 
-// nameEnd gives the position just past the name.
+// nameEnd returns the position just past the name.
 func (n *Node) nameEnd() Pos {
 	if n.Pos.Line == 0 {
 		return n.Pos
@@ -147,7 +147,7 @@ func (n *Node) nameEnd() Pos {
 	return n.Pos.past(n.Raw)
 }
 
-// end gives the position just past the directive's last word.
+// end returns the position just past the directive's last word.
 func (n *Node) end() Pos {
 	if len(n.Args) == 0 {
 		return n.nameEnd()
@@ -159,10 +159,10 @@ func (n *Node) end() Pos {
 type Error struct {
 	Pos  Pos
 	Msg  string
-	Hint string // what may help, a sentence without a full stop; often empty
+	Hint string // advice, a sentence without a full stop; often empty
 }
 
-// Error gives "FILE:LINE:COL: message", without the hint.
+// Error returns "FILE:LINE:COL: message", without the hint.
 func (e *Error) Error() string {
 	if e.Pos == (Pos{}) {
 		return e.Msg
@@ -178,7 +178,7 @@ func (e *Errors) Add(pos Pos, format string, args ...any) {
 	e.AddHint(pos, "", format, args...)
 }
 
-// AddHint appends a mistake together with what may help.
+// AddHint appends a mistake with a hint.
 func (e *Errors) AddHint(pos Pos, hint, format string, args ...any) {
 	*e = append(*e, &Error{Pos: pos, Msg: fmt.Sprintf(format, args...), Hint: hint})
 }
@@ -192,7 +192,7 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap gives the mistakes to errors.Is and errors.As.
+// Unwrap returns the mistakes, for errors.Is and errors.As.
 func (e Errors) Unwrap() []error {
 	errs := make([]error, len(e))
 	for i, err := range e {
@@ -201,9 +201,9 @@ func (e Errors) Unwrap() []error {
 	return errs
 }
 
-// Err gives nil when there is no mistake, else each mistake once: what is wrong
-// in a file that several servers include, or with a setting that they inherit,
-// is found in each of them.
+// Err returns nil when there is no mistake, else each mistake once. A mistake in
+// a file that several servers include, or in a setting that they inherit, is
+// found in each of them.
 func (e Errors) Err() error {
 	if len(e) == 0 {
 		return nil

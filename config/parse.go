@@ -7,12 +7,12 @@ import (
 
 const (
 	maxDepth    = 64  // blocks inside blocks
-	maxMistakes = 100 // after which a file is not worth reading on
+	maxMistakes = 100 // after which the rest of a file is not read
 )
 
-// Parse reads one file. It gives the root, which holds what could be
-// understood and is never nil, and all mistakes found, as Errors. Directives
-// named include are nodes as any other; Loader follows them.
+// Parse reads one file. It returns the root, which is never nil and holds the
+// directives that could be read, and all mistakes, as Errors. An include is a
+// node like any other; Loader follows it.
 func Parse(file string, src []byte) (*Node, error) {
 	p := parser{root: &Node{Block: true, Pos: Pos{File: file, Line: 1, Col: 1}}}
 	p.open = []*Node{p.root}
@@ -41,7 +41,7 @@ type parser struct {
 	trail  *string   // takes a comment on the line of the last ';', '{' or '}'
 }
 
-// step takes one token; it gives false when there is nothing more to read.
+// step takes one token; it returns false when there is nothing more to read.
 func (p *parser) step() bool {
 	t := p.lex.next()
 	switch t.kind {
@@ -103,7 +103,7 @@ func (p *parser) semi(t token) {
 	p.finish()
 }
 
-// finish ends the directive being read and gives it to its block.
+// finish ends the directive being read and appends it to its block.
 func (p *parser) finish() {
 	n := p.cur
 	p.cur = nil
@@ -175,15 +175,16 @@ func (p *parser) unterminated() {
 	p.finish()
 }
 
-// suspect names, by indentation, the block that most likely lacks its '}': the
-// innermost first one whose later child, or end, stands too far left.
+// suspect returns a hint that names the block that most likely lacks its '}', or
+// "". It goes by indentation: the innermost block with a child that is indented
+// no deeper than the block, or with a '}' that is indented less.
 func suspect(n *Node) string {
 	for _, c := range n.Children {
 		if hint := suspect(c); hint != "" {
 			return hint
 		}
 	}
-	// Without an indented first child the file's layout says nothing.
+	// The file is not indented: no conclusion is possible.
 	if n.Name == "" || len(n.Children) == 0 || n.Children[0].Pos.Col <= n.Pos.Col {
 		return ""
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Format gives the file in the one layout that Print has; formatting the
-// result again changes nothing. A file with mistakes gives its Errors.
+// Format returns the file in the layout that Print writes; formatting the
+// result again changes nothing. For a file with mistakes it returns Errors.
 func Format(file string, src []byte) ([]byte, error) {
 	root, err := Parse(file, src)
 	if err != nil {
@@ -21,12 +21,12 @@ func Format(file string, src []byte) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// Print writes a tree as text that parses to an equal tree: a directive a
+// Print writes a tree as text that parses to an equal tree: one directive a
 // line, four spaces for each block, one space between words, at most one empty
-// line in a row. Comments stay, and words stay as they were written; line
-// breaks between arguments stay too, indented once. Words of nodes that a
-// program built are quoted where they must be; it refuses words that no
-// quoting can carry (a NUL byte, more than 16 KiB).
+// line in a row. Comments, the spelling of words, and line breaks between
+// arguments (indented once) stay. Words of nodes that a program built are quoted
+// where they must be. A word that cannot be quoted (a NUL byte, more than 16
+// KiB) is an error.
 func Print(w io.Writer, root *Node) error {
 	var p printer
 	if root.Name == "" && root.Block {
@@ -118,7 +118,7 @@ func (p *printer) arg(n *Node, i int, a Arg, depth int) {
 	p.word(a)
 }
 
-// endsQuoted tells whether the word before argument i was printed in quotes.
+// endsQuoted reports whether the word before argument i was printed in quotes.
 func (p *printer) endsQuoted(n *Node, i int) bool {
 	before := n.Raw
 	if i > 0 {
@@ -164,7 +164,7 @@ func (p *printer) word(a Arg) {
 	p.buf.WriteString(text)
 }
 
-// isBare tells whether text, without quotes, reads as the one word it is.
+// isBare reports whether text without quotes would be read as this one word.
 func isBare(text string) bool {
 	var errs Errors
 	l := newLexer("", []byte(text), &errs)
@@ -173,7 +173,7 @@ func isBare(text string) bool {
 		!strings.HasSuffix(text, `\`)
 }
 
-// quoted gives text in quotes of the kind asked for; 0 leaves the choice.
+// quoted returns text in quotes of that kind; with 0 it chooses the kind.
 func quoted(text string, quote byte) string {
 	if quote == 0 {
 		quote = '"'

@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// Host is what a configuration may take from the operating system: things
-// that need privileges the serving process may not have. Each descriptor
-// returned belongs to the caller.
+// Host opens what a configuration needs from the operating system and the
+// serving process may lack the privileges for. The caller owns the descriptors
+// that it returns.
 type Host interface {
 	// Listen returns a bound, listening stream socket. network is "tcp4",
 	// "tcp6" or "unix"; address is as net.Listen takes it.
@@ -30,15 +30,16 @@ type ListenOptions struct {
 	Mode      int  // of a unix socket's file; 0: 0666, as nginx
 }
 
-// Resources are the things that outlive one configuration: listeners, log
-// files, shared zones. A reading asks for each by a key; when the reading
-// before it holds that key, it gets the same thing. Each Resources holds a
-// share; what nobody holds any more is closed. So a failed reading is undone
-// by Release, and a replaced one released when its last request has ended.
+// Resources are what outlives one configuration: listeners, log files, shared
+// zones. A configuration asks for each by a key, and gets the value that the
+// configuration before it holds under that key, if any. Several Resources may
+// hold the same value; the last Release closes it. Release undoes a
+// configuration that failed to load; one that was replaced is released when its
+// last request has ended.
 type Resources struct {
 	Host Host
 
-	mu   *sync.Mutex // shared by the whole chain of readings
+	mu   *sync.Mutex // one for all Resources that follow from each other
 	held map[string]*resource
 	prev map[string]*resource
 }
@@ -48,25 +49,27 @@ type resource struct {
 	shares int
 }
 
-// NewResources returns empty Resources for the first reading.
+// NewResources returns empty Resources, for the first configuration.
 func NewResources(h Host) *Resources {
 	return &Resources{Host: h, mu: &sync.Mutex{}, held: map[string]*resource{}}
 }
 
-// Next returns Resources for a reading that may take over what r holds.
+// Next returns Resources for the next configuration, which may take over what r
+// holds.
 func (r *Resources) Next(h Host) *Resources {
 	return &Resources{Host: h, mu: r.mu, held: map[string]*resource{}, prev: r.held}
 }
 
-// Hold returns the thing held under key, taken over from the reading before
-// or made by open. When the value is an io.Closer it is closed after the last
-// Release. A key names one type; to change what a thing is, change its key.
+// Hold returns the value under key: the one that r holds, else the one of the
+// configuration before, else a new one from open. An io.Closer is closed after
+// the last Release. A key stands for one type and one set of parameters: a value
+// with other parameters needs another key.
 func Hold[T any](r *Resources, key string, open func() (T, error)) (T, error) {
 	return HoldFresh(r, key, func(T) bool { return false }, open)
 }
 
-// HoldFresh is Hold, but a thing of the reading before that is stale is not
-// taken over: open makes another one.
+// HoldFresh is Hold, but does not take over a value of the configuration before
+// that is stale: open makes a new one.
 func HoldFresh[T any](r *Resources, key string, stale func(T) bool, open func() (T, error)) (T, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +109,7 @@ func (r *Resources) Each(f func(key string, value any)) {
 	}
 }
 
-// Release gives r's shares back and closes what nobody else holds.
+// Release ends what r holds and closes the values that no other Resources hold.
 func (r *Resources) Release() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

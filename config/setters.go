@@ -115,7 +115,7 @@ func words[V any](choices []Choice[V]) string {
 	return strings.Join(quoted, ", ")
 }
 
-// badValue places err at the first argument and names the directive.
+// badValue returns err with the position of the first argument and the directive's name.
 func badValue(n *Node, err error) error {
 	pos := n.Pos
 	if len(n.Args) > 0 {

@@ -2,10 +2,10 @@ package config
 
 import "math"
 
-// Nearest gives the known name that is most likely meant by name: the fewest
-// insertions, deletions, substitutions and swaps of neighbours away, the first
-// such in known. It gives "" when none is at most two and less than half the
-// name's length away.
+// Nearest returns the known name that name most likely means: the one that takes
+// the fewest insertions, deletions, substitutions and swaps of neighbours, and
+// of several the first. It returns "" when every known name takes more than two,
+// or half the name's length or more.
 func Nearest(name string, known []string) string {
 	best, least := "", math.MaxInt
 	for _, k := range known {
@@ -18,8 +18,8 @@ func Nearest(name string, known []string) string {
 }
 
 // editDistance counts the edits (optimal string alignment) between the bytes
-// of a and b; it gives more than limit without counting further when the
-// lengths alone say so.
+// of a and b. When the lengths differ by more than limit it returns more than
+// limit without counting.
 func editDistance(a, b string, limit int) int {
 	if len(a)-len(b) > limit || len(b)-len(a) > limit {
 		return limit + 1

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ParseSize reads nginx's notation of a number of bytes: digits, then one of
-// k, m or g in either case, or nothing. It refuses what does not fit an int64.
+// ParseSize reads a number of bytes as nginx does: digits, then one of
+// k, m or g in either case, or nothing. A number that does not fit an int64 is an error.
 func ParseSize(s string) (int64, error) {
 	digits, unit := s, int64(1)
 	if s != "" {
@@ -70,8 +70,8 @@ func ParseSizeIn(s string, low, high int64) (int64, error) {
 	return v, nil
 }
 
-// longestTime is the longest time that ParseTime takes: the present and any
-// such time add up to what a time in nanoseconds holds.
+// longestTime is the longest time that ParseTime takes. Added to the present it
+// still fits a time in nanoseconds.
 const longestTime = 100 * 365 * 24 * time.Hour
 
 // timeUnit is a unit of nginx's notation of times. Units of one value must
@@ -98,11 +98,11 @@ var timeUnits = map[string]timeUnit{
 	" ":  {rankBare, time.Second},
 }
 
-// ParseTime reads nginx's notation of a time: numbers with the units y M w d h
-// m s ms, which must descend ("1h 30m", "1h30m"); a number without one is
-// seconds. A year is 365 days and a month 30. Unlike nginx, which refuses y
-// and M for times kept in milliseconds and ms for those kept in seconds, it
-// takes every unit. It refuses what is longer than 100 years.
+// ParseTime reads a time as nginx does: numbers with the units y M w d h m s ms,
+// which must descend ("1h 30m", "1h30m"); a number without a unit is seconds. A
+// year is 365 days and a month 30. nginx refuses y and M for times that it keeps
+// in milliseconds, and ms for those in seconds; here every time takes every
+// unit. A time above 100 years is an error.
 func ParseTime(s string) (time.Duration, error) {
 	d, err := parseTime(s)
 	if err == nil && d > longestTime {
@@ -114,7 +114,7 @@ func ParseTime(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// parseTime refuses what does not fit a time.Duration.
+// parseTime is ParseTime without the limit of longestTime.
 func parseTime(s string) (time.Duration, error) {
 	var total, value time.Duration
 	seen, rank := false, 0

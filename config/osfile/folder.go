@@ -5,46 +5,46 @@ import (
 	"io/fs"
 )
 
-// Folder is a folder that a server without privileges is to write to.
+// Folder is a folder that the serving user must be able to write to.
 type Folder struct {
 	Path string
-	// Mode is a new folder's. Without rights for others it is also that of a
-	// folder which is there already.
+	// Mode is the mode of a new folder. When it has no rights for others, an
+	// existing folder gets it too.
 	Mode fs.FileMode
 	// Holds reports whether the server makes entries of that name. A folder
-	// with other entries belongs to somebody else and is not taken. nil: the
-	// folder is the server's, whatever it holds.
+	// with other entries belongs to another program and is left alone. nil:
+	// the folder is the server's, with everything in it.
 	Holds func(name string) bool
 }
 
 func (f Folder) private() bool { return f.Mode&0o077 == 0 }
 
-// foreignError is returned for a folder that is not taken.
+// foreignError is returned for a folder that belongs to another user.
 type foreignError struct {
 	path        string
 	owner, user User
 	why         string
 }
 
-// Error says whose folder it is and how to change that.
+// Error names the owner, and the command that changes it.
 func (e *foreignError) Error() string {
 	return fmt.Sprintf("folder %s belongs to user %q%s, and user %q may not write to it; \"chown -R %s %s\" gives it to that user",
 		e.path, e.owner.Name(), e.why, e.user.Name(), e.user.Name(), e.path)
 }
 
-// Unwrap makes it a refused permission.
+// Unwrap returns fs.ErrPermission.
 func (e *foreignError) Unwrap() error { return fs.ErrPermission }
 
-// unreachableError is returned for a folder below one that its user may not pass.
+// unreachableError is returned for a folder that its user cannot reach.
 type unreachableError struct {
 	path string
 	user User
 	err  error
 }
 
-// Error says who does not reach what.
+// Error names the user and the folder.
 func (e *unreachableError) Error() string {
-	return fmt.Sprintf("user %q does not reach folder %s: %s", e.user.Name(), e.path, e.err)
+	return fmt.Sprintf("user %q cannot reach folder %s: %s", e.user.Name(), e.path, e.err)
 }
 
 // Unwrap returns the system's error.

@@ -16,11 +16,12 @@ const (
 	maxEntries = 1 << 20
 )
 
-// Own makes the folder and gives it to u, with the files and folders in it,
-// whoever had them: another user served before. No link is followed, no file
-// with a second name and no file of root's in another user's folder is given:
-// others may have put them there. What u may write to already, and what is not
-// ours to give, stays as it is. A process that is not root only makes the folder.
+// Own makes the folder if it is missing, and changes its owner to u, with all
+// that is in it, so that a server can change the user it serves as. It follows
+// no link. It leaves files with several hard links, and files of root in another
+// user's folder: others may have put them there. A folder that u may write to
+// already, or that belongs to another program, stays as it is. A process that is
+// not root only makes the folder.
 func Own(f Folder, u User) error {
 	if os.Geteuid() != 0 || u.UID == 0 {
 		return MkdirAll(f.Path, f.Mode)
@@ -39,7 +40,7 @@ func Own(f Folder, u User) error {
 		return err
 	}
 	if o.decider.UID == 0 || o.decider.UID == u.UID {
-		// First what is in it: afterwards u may put other things there.
+		// The entries come first: once u owns the folder, u can exchange them.
 		g := giving{user: u, device: o.st.Dev}
 		if err := g.entries(o.dir, o.st.Uid == 0, 0); err != nil {
 			return err
@@ -51,8 +52,9 @@ func Own(f Folder, u User) error {
 	return reach(f.Path, u, unix.W_OK|unix.X_OK)
 }
 
-// CanOwn returns the error that Own would return, and changes nothing. Without
-// privileges it says whether this process may write to the folder, or make it.
+// CanOwn returns the error that Own would return, and changes nothing. In a
+// process that is not root it checks that this process may write to the folder,
+// or make it.
 func CanOwn(f Folder, u User) error {
 	if os.Geteuid() != 0 || u.UID == 0 {
 		return reach(existing(f.Path), u, unix.W_OK|unix.X_OK)
@@ -74,7 +76,7 @@ func CanOwn(f Folder, u User) error {
 	return reach(filepath.Dir(f.Path), u, unix.X_OK)
 }
 
-// canMake judges a folder that is missing.
+// canMake returns an error unless the missing folder at path can be made and u can reach it.
 func canMake(path string, u User) error {
 	decider, err := Decider(path)
 	if err != nil {
@@ -87,8 +89,8 @@ func canMake(path string, u User) error {
 	return reach(parent, u, unix.X_OK)
 }
 
-// CanMake returns an error unless a file can be made at path, with the folders
-// on the way to it, by who decides what stands there. It makes nothing.
+// CanMake returns an error unless the user who decides what stands at path (see
+// Decider) can make a file there, and the folders on the way. It makes nothing.
 func CanMake(path string) error {
 	parent := existing(filepath.Dir(path))
 	if st, err := os.Stat(parent); err == nil && !st.IsDir() {
@@ -111,7 +113,7 @@ func existing(path string) string {
 	}
 }
 
-// reach returns an error unless u has the rights to the folder.
+// reach returns an error unless u has these rights to the folder.
 func reach(path string, u User, rights uint32) error {
 	err := u.Do(func() error { return unix.Faccessat(unix.AT_FDCWD, path, rights, unix.AT_EACCESS) })
 	if err != nil && u.UID == 0 {
@@ -123,7 +125,7 @@ func reach(path string, u User, rights uint32) error {
 	return nil
 }
 
-// owned is a folder that is there.
+// owned is an existing folder.
 type owned struct {
 	Folder
 	user    User
@@ -150,8 +152,8 @@ func openOwned(f Folder, u User) (*owned, error) {
 	return o, nil
 }
 
-// ours reports whether the folder is to be given. When it is not, the error
-// says whether the user can do without.
+// ours reports whether the folder's owner is to change. When it is not, the
+// error is nil if the user may write to the folder as it is.
 func (o *owned) ours(made bool) (bool, error) {
 	if made || int(o.st.Uid) == o.user.UID || o.Holds == nil && o.decider.UID == 0 {
 		return true, nil
@@ -173,7 +175,7 @@ func (o *owned) ours(made bool) (bool, error) {
 	return false, &foreignError{o.Path, UserOf(int(o.st.Uid)), o.user, why}
 }
 
-// stranger returns an entry that the server does not make; "": there is none.
+// stranger returns an entry that the server did not make, or "".
 func (o *owned) stranger() (string, error) {
 	names, err := o.dir.Readdirnames(maxEntries)
 	if err != nil && len(names) > 0 || len(names) == 0 {
@@ -190,7 +192,7 @@ func (o *owned) stranger() (string, error) {
 	return "", err
 }
 
-// take gives the folder itself.
+// take changes the owner of the folder itself.
 func (o *owned) take() error {
 	fd, open := int(o.dir.Fd()), o.private() && o.st.Mode&0o077 != 0
 	if open {
@@ -208,14 +210,14 @@ func (o *owned) take() error {
 	return unix.Fchown(fd, o.user.UID, o.user.GID)
 }
 
-// giving is the work of giving a tree.
+// giving changes the owner of a tree.
 type giving struct {
 	user   User
-	device uint64 // the tree ends at other file systems
+	device uint64 // the file system of the tree, which ends where another is mounted
 	count  int
 }
 
-// entries gives what is in dir. roots: dir was root's, and so are its entries.
+// entries changes the owner of the entries of dir. roots: dir and its entries were root's.
 func (g *giving) entries(dir *os.File, roots bool, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("cannot give folder %s to user %q: it is more than %d folders deep", dir.Name(), g.user.Name(), maxDepth)
@@ -229,14 +231,14 @@ func (g *giving) entries(dir *os.File, roots bool, depth int) error {
 			return fmt.Errorf("cannot give folder %s to user %q: there are more than %d files", dir.Name(), g.user.Name(), maxEntries)
 		}
 		err := g.entry(int(dir.Fd()), filepath.Join(dir.Name(), name), roots, depth)
-		if err != nil && !errors.Is(err, unix.ENOENT) { // it may go meanwhile
+		if err != nil && !errors.Is(err, unix.ENOENT) { // it may have been removed meanwhile
 			return err
 		}
 	}
 	return nil
 }
 
-// entry gives one entry of the folder dir.
+// entry changes the owner of one entry of the folder dir.
 func (g *giving) entry(dir int, path string, roots bool, depth int) error {
 	name := filepath.Base(path)
 	fd, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
@@ -269,9 +271,9 @@ func (g *giving) entry(dir int, path string, roots bool, depth int) error {
 	return nil
 }
 
-// below gives what is in the folder fd.
+// below changes the owner of the entries of the folder fd.
 func (g *giving) below(fd int, path string, roots bool, depth int) error {
-	// Not by its name, which may be another folder's by now.
+	// The name may lead to another folder by now.
 	list, err := openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: path, Err: err}
@@ -281,7 +283,7 @@ func (g *giving) below(fd int, path string, roots bool, depth int) error {
 	return g.entries(f, roots, depth)
 }
 
-// Adopt gives the regular file at path, below a folder of u's, to u.
+// Adopt changes the owner of the regular file at path, below a folder of u, to u.
 func Adopt(path string, u User) error {
 	if os.Geteuid() != 0 {
 		return fs.ErrPermission

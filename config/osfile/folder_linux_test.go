@@ -117,7 +117,7 @@ func TestAFolderOfSomebodyElseIsNotTaken(t *testing.T) {
 		{"with our files", []string{"cache/ before", "cache/alicorn-1 before"}, 0o755, "cache", "", server},
 		{"below another user's", []string{"deploy/ mallory", "deploy/tmp/ mallory"}, 0o755, "deploy/tmp", "may not write to it", mallory},
 		{"made below another user's", []string{"deploy/ mallory"}, 0o755, "deploy/tmp", "", server},
-		{"below a closed one", []string{"closed/ root"}, 0o700, "closed/tmp", "does not reach folder", -1},
+		{"below a closed one", []string{"closed/ root"}, 0o700, "closed/tmp", "cannot reach folder", -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, _ := land(t)

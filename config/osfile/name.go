@@ -6,12 +6,12 @@ import (
 	"os"
 )
 
-// Name is the name of a file as it was when this process made it: a socket that
-// it bound, say. Another process may put a file of its own there later. The
-// zero Name is nobody's.
+// Name is the name of a file that this process made, such as a socket that it
+// bound, and remembers which file that was: another process may put a file of
+// its own there later. The zero Name stands for no file.
 type Name struct {
 	path string
-	made fs.FileInfo // nil: it could not be seen
+	made fs.FileInfo // nil: the file could not be seen after it was made
 }
 
 // NameOf returns the name of the file that this process has just made at path.
@@ -23,8 +23,9 @@ func NameOf(path string) Name {
 	return Name{path, st}
 }
 
-// Ours reports whether the file is still the one that was made. The number of
-// a file that is gone may be given to the next one; the time of that differs.
+// Ours reports whether the name still stands for the file that was made. It
+// compares the time of change too: the inode number of a removed file may be
+// used again.
 func (n Name) Ours() bool {
 	if n.made == nil {
 		return false
@@ -33,8 +34,8 @@ func (n Name) Ours() bool {
 	return err == nil && os.SameFile(st, n.made) && st.ModTime().Equal(n.made.ModTime())
 }
 
-// Lost reports whether a file that was seen after it was made is there no more.
-// Where that cannot be told it is not lost.
+// Lost reports whether the file that was made is gone from its name. It is not
+// lost where that cannot be told.
 func (n Name) Lost() bool {
 	if n.made == nil || n.Ours() {
 		return false
@@ -46,6 +47,6 @@ func (n Name) Lost() bool {
 // Remove removes the file if it is Ours.
 func (n Name) Remove() {
 	if n.Ours() {
-		_ = Remove(n.path) // what is left is replaced by who makes the next one
+		_ = Remove(n.path) // a name that stays is replaced when the next one is made
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Open opens path as os.OpenFile does, with the rights of who decides what
-// stands there. It never waits for a pipe's other end, and in folders of root
-// it follows root's own links only.
+// Open opens path as os.OpenFile does, with the rights of the user who decides
+// what stands there. It never waits for a pipe's other end, and in folders of
+// root it follows root's own links only.
 func Open(path string, flags int, perm fs.FileMode) (*os.File, error) {
 	if os.Geteuid() != 0 {
 		return os.OpenFile(path, flags|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
@@ -25,8 +25,8 @@ func Open(path string, flags int, perm fs.FileMode) (*os.File, error) {
 	return p.open(flags, perm)
 }
 
-// Append opens path for appending and makes it when it is missing. decider is
-// the user whose rights that had; see Decider.
+// Append opens path for appending and makes it when it is missing. It returns
+// the user whose rights it used; see Decider.
 func Append(path string, perm fs.FileMode) (f *os.File, decider User, err error) {
 	const flags = os.O_APPEND | os.O_CREATE | os.O_WRONLY
 	if os.Geteuid() != 0 {
@@ -42,8 +42,8 @@ func Append(path string, perm fs.FileMode) (f *os.File, decider User, err error)
 	return f, p.user, err
 }
 
-// Do runs f with the rights of the user who decides what stands at path. f
-// uses the path as it is; it makes no link's target.
+// Do runs f with the rights of the user who decides what stands at path. f uses
+// the path as it is. Where path is a link to a missing file, f must not make it.
 func Do(path string, f func() error) error {
 	u, err := Decider(path)
 	if err != nil {
@@ -53,7 +53,7 @@ func Do(path string, f func() error) error {
 }
 
 // Decider returns the user who decides what stands at path: root where only
-// root may change the folders on the way, or where this process is not root's.
+// root may change the folders on the way, and in a process that is not root.
 func Decider(path string) (User, error) {
 	if os.Geteuid() != 0 {
 		return User{}, nil
@@ -67,8 +67,8 @@ func Decider(path string) (User, error) {
 }
 
 // MkdirAll makes the folder path, and those on the way, as os.MkdirAll does.
-// Below a folder of another user they are made with that user's rights, and
-// are the user's.
+// Below a folder of another user it makes them with that user's rights, and
+// they belong to that user.
 func MkdirAll(path string, perm fs.FileMode) error {
 	if os.Geteuid() != 0 {
 		return os.MkdirAll(path, perm)
@@ -110,7 +110,7 @@ func makeNext(path string, perm fs.FileMode) (done bool, err error) {
 	return true, err
 }
 
-// Remove removes the name at path, but no folder.
+// Remove removes the name at path. It does not remove a folder.
 func Remove(path string) error {
 	if os.Geteuid() != 0 {
 		return os.Remove(path)
@@ -124,8 +124,8 @@ func Remove(path string) error {
 	return p.errorOf("remove", p.user.Denied(err))
 }
 
-// findLast finds the folder that path's last name is in, and follows no link
-// at that name.
+// findLast finds the folder with path's last name, and follows no link at that
+// name.
 func findLast(path string) (*place, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -149,7 +149,7 @@ func findLast(path string) (*place, error) {
 }
 
 // Chmod changes the mode of the socket at path, which this process has just
-// made. Nothing else that may stand there now is changed.
+// made. It changes no other file that may stand there now.
 func Chmod(path string, mode fs.FileMode) error {
 	fd, err := openat(unix.AT_FDCWD, path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -167,8 +167,8 @@ func Chmod(path string, mode fs.FileMode) error {
 	return os.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
 }
 
-// GiveSocket gives the socket at path, which this process has just made, to u.
-// Nothing else that may stand there now is given.
+// GiveSocket changes the owner of the socket at path, which this process has
+// just made, to u. It changes no other file that may stand there now.
 func GiveSocket(path string, u User) error {
 	if os.Geteuid() != 0 {
 		return nil

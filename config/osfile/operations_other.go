@@ -34,7 +34,7 @@ func Remove(path string) error { return os.Remove(path) }
 // Chmod changes the mode of the socket at path.
 func Chmod(path string, mode fs.FileMode) error { return os.Chmod(path, mode) }
 
-// GiveSocket gives the socket at path to u.
+// GiveSocket changes the owner of the socket at path to u.
 func GiveSocket(path string, u User) error { return os.Lchown(path, u.UID, u.GID) }
 
 // Do runs f.

@@ -12,18 +12,18 @@ import (
 // maxLinks is how many symbolic links one path may lead through, as in Linux.
 const maxLinks = 40
 
-// place is what a path leads to: a name in an open folder.
+// place is a name in an open folder: what a path leads to.
 type place struct {
 	path string // as it was given
 	dir  int    // of the folder; to be closed
-	// name stands in the folder. With a user other than root it is all that
-	// is left of the path.
+	// name stands in the folder. Once another user than root decides, it is
+	// the whole rest of the path.
 	name string
 	user User
-	// shared says that others than root may add names to the folder.
+	// shared says that users other than root may add names to the folder.
 	shared bool
-	// proc says that the folder is of /proc, where links may lead to what has
-	// no name; the system itself follows those.
+	// proc says that the folder is in /proc, where links may lead to files
+	// without names; the system itself follows those.
 	proc bool
 }
 
@@ -37,8 +37,8 @@ func (p *place) errorOf(op string, err error) error {
 	return &fs.PathError{Op: op, Path: p.path, Err: err}
 }
 
-// find follows path until another user than root decides what stands there.
-// Whether the last name exists is not looked at.
+// find follows path until another user than root decides what stands there. It
+// does not check that the last name exists.
 func find(path string) (*place, error) {
 	p := &place{path: path, dir: -1}
 	rest, err := partsOf(path)
@@ -78,7 +78,7 @@ func partsOf(path string) ([]string, error) {
 	return strings.Split(strings.Trim(path, "/"), "/"), nil
 }
 
-// enter goes to the folder name of dir.
+// enter opens the folder name in dir and makes it the current one.
 func (p *place) enter(dir int, name string) error {
 	fd, err := openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -107,8 +107,8 @@ func (p *place) settle(fd int) error {
 	return nil
 }
 
-// step takes the first of rest and returns what is left of the path; nil: p
-// is complete.
+// step takes the first name of rest and returns the rest of the path. It
+// returns nil when p is complete.
 func (p *place) step(rest []string) ([]string, error) {
 	p.name = strings.Join(rest, "/")
 	if p.user.UID != 0 {
@@ -130,7 +130,7 @@ func (p *place) step(rest []string) ([]string, error) {
 	}
 	fd, err := openat(p.dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err == unix.ENOENT {
-		return nil, nil // what is missing stands in this folder
+		return nil, nil // the missing file belongs into this folder
 	}
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func (p *place) step(rest []string) ([]string, error) {
 	return nil, err
 }
 
-// follow replaces the link by what it says, in front of rest.
+// follow puts the link's target in front of rest.
 func (p *place) follow(link int, rest []string) ([]string, error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(link, "", buf)
@@ -175,8 +175,8 @@ func (p *place) follow(link int, rest []string) ([]string, error) {
 	return append(strings.Split(strings.Trim(target, "/"), "/"), rest...), nil
 }
 
-// cross lets the system follow a link of /proc, to a folder if there is more to
-// come.
+// cross lets the system follow a link of /proc. It must lead to a folder if the
+// path goes on.
 func (p *place) cross(rest []string) ([]string, error) {
 	if len(rest) == 1 {
 		return nil, nil
@@ -207,7 +207,7 @@ func (p *place) open(flags int, perm fs.FileMode) (*os.File, error) {
 	}
 	flags |= unix.O_NONBLOCK | unix.O_NOCTTY
 	if p.user.UID == 0 && !p.proc {
-		flags |= unix.O_NOFOLLOW // links were followed; a new one is another user's
+		flags |= unix.O_NOFOLLOW // find has followed all links; another user made a new one
 	}
 	fd := -1
 	err := p.user.Do(func() (err error) {
@@ -226,8 +226,8 @@ func (p *place) open(flags int, perm fs.FileMode) (*os.File, error) {
 	return os.NewFile(uintptr(fd), p.path), nil
 }
 
-// judge refuses a file in a shared folder that may be another user's second
-// name for it.
+// judge returns errShared for a file in a shared folder that another user may
+// have linked there.
 func (p *place) judge(fd int) error {
 	if !p.shared || p.user.UID != 0 {
 		return nil

@@ -16,10 +16,10 @@ const (
 	MaxCredential  = 32 << 20 // certificates, keys, revocation lists, passwords
 )
 
-// maxSmall bounds files that hold a line, as a pid file.
+// maxSmall is the size that files with one line may have, such as a pid file.
 const maxSmall = 4 << 10
 
-// kinds are the words for what is not a regular file.
+// kinds are the words for files that are not regular.
 var kinds = []struct {
 	mode fs.FileMode
 	name string
@@ -29,8 +29,8 @@ var kinds = []struct {
 	{fs.ModeDevice, "a device"},
 }
 
-// Read returns the content of the regular file at path, which may have limit
-// bytes. It never waits for a pipe. The null device counts as an empty file.
+// Read returns the content of the regular file at path, which may have at most
+// limit bytes. It never waits for a pipe. The null device counts as an empty file.
 func Read(path string, limit int64) ([]byte, error) {
 	f, err := Open(path, os.O_RDONLY, 0)
 	if err != nil {
@@ -49,7 +49,7 @@ func Read(path string, limit int64) ([]byte, error) {
 	if err := regular(path, st); err != nil {
 		return nil, err
 	}
-	// Files of /proc say 0, and a file may grow.
+	// The size of files in /proc is 0, and a file may grow.
 	content, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(content)) > limit {
 		err = tooLarge(path, limit)
@@ -60,7 +60,7 @@ func Read(path string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// ReadSmall reads a file of a line or two, as Read.
+// ReadSmall is Read for a file of a line or two.
 func ReadSmall(path string) ([]byte, error) { return Read(path, maxSmall) }
 
 func tooLarge(path string, limit int64) error {
@@ -74,7 +74,7 @@ func size(n int64) string {
 	return fmt.Sprintf("%d KiB", n>>10)
 }
 
-// regular returns an error that says what st is in place of a regular file.
+// regular returns an error that names the kind of st, unless it is a regular file.
 func regular(path string, st fs.FileInfo) error {
 	if st.Mode().IsRegular() {
 		return nil

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Readable returns an error unless u may read all that is in dir: each folder
-// and each regular file; links are not followed. It names what u may not read.
-// A folder with more than most entries is refused.
+// Readable returns an error unless u may read everything in dir: each folder
+// and each regular file, without following links. The error names what u may not
+// read. A folder with more than most entries is an error.
 func Readable(dir string, u User, most int) error {
 	return u.Do(func() error {
 		real, err := filepath.EvalSymlinks(dir)
@@ -40,18 +40,18 @@ func Readable(dir string, u User, most int) error {
 	})
 }
 
-// Barred returns the first folder on the way to path, itself one, that u may
-// not enter; "": there is none, or path does not exist.
+// Barred returns the first folder on the way to path, which may be path itself,
+// that u may not enter; "" when there is none, or path does not exist.
 func Barred(path string, u User) (barred string) {
 	real, err := filepath.EvalSymlinks(path)
 	switch {
-	case os.IsPermission(err): // without privileges the rest cannot be seen
+	case os.IsPermission(err): // without privileges this process sees no more
 		real = filepath.Clean(path)
 	case err != nil:
 		return ""
 	}
 	parts := strings.Split(real, "/")
-	_ = u.Do(func() error { // rights that cannot be taken judge nothing
+	_ = u.Do(func() error { // where u's rights cannot be taken, nothing is known
 		for i := range parts {
 			part := "/" + strings.Join(parts[1:i+1], "/")
 			if st, err := os.Stat(part); err == nil && !st.IsDir() {

@@ -12,14 +12,14 @@ import (
 // unchanged asks setfsuid and setfsgid for the current value.
 const unchanged = -1
 
-// Do runs f with u's rights in the file system. f stays on its goroutine, and
-// starts no process. A process that is not root runs f as it is.
+// Do runs f with u's rights in the file system. f must stay on its goroutine and
+// start no process. A process that is not root runs f with its own rights.
 func (u User) Do(f func() error) error {
 	if unix.Geteuid() != 0 || u.UID == 0 {
 		return f()
 	}
 	runtime.LockOSThread()
-	// A thread that could not be restored stays locked, and so ends with its goroutine.
+	// A thread whose rights cannot be restored stays locked, so that it ends with its goroutine.
 	before, err := unix.Getgroups()
 	if err != nil {
 		runtime.UnlockOSThread()
@@ -37,8 +37,8 @@ func (u User) Do(f func() error) error {
 	return err
 }
 
-// enter gives this thread u's rights. The capabilities that override the
-// permissions of files go and come with the user.
+// enter gives this thread u's rights. The kernel drops the capabilities that
+// override the permissions of files with root, and gives them back with root.
 func (u User) enter() error {
 	groups := make([]uint32, len(u.Groups)+1)
 	for i, g := range u.Groups {
@@ -47,7 +47,7 @@ func (u User) enter() error {
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(u.Groups)), uintptr(unsafe.Pointer(&groups[0])), 0); errno != 0 {
 		return u.refused(errno)
 	}
-	// The calls say nothing of success; asking again does.
+	// The calls do not report success: a second one tells the current value.
 	if _, err := unix.SetfsgidRetGid(u.GID); err != nil {
 		return u.refused(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// User is a user as the file system knows it. The zero User is root.
+// User is a user and its groups, as the file system checks them. The zero User is root.
 type User struct {
 	UID, GID int
 	Groups   []int // supplementary ones
@@ -14,8 +14,8 @@ type User struct {
 // nobodyGroup is the group of a user that the system has no entry for.
 const nobodyGroup = 65534
 
-// UserOf returns the user with that number, with the groups that the system's
-// lists give it.
+// UserOf returns the user with that number, and its groups by the system's
+// databases.
 func UserOf(uid int) User {
 	id := User{UID: uid, GID: nobodyGroup}
 	u, err := user.LookupId(strconv.Itoa(uid))
@@ -25,7 +25,7 @@ func UserOf(uid int) User {
 	if gid, err := strconv.Atoi(u.Gid); err == nil {
 		id.GID = gid
 	}
-	texts, _ := u.GroupIds() // without them the user may do less
+	texts, _ := u.GroupIds() // an error leaves the user with fewer rights
 	for _, text := range texts {
 		if gid, err := strconv.Atoi(text); err == nil {
 			id.Groups = append(id.Groups, gid)
@@ -34,7 +34,7 @@ func UserOf(uid int) User {
 	return id
 }
 
-// Name returns the user's name, or its number in words where it has none.
+// Name returns the user's name, or "number N" where it has none.
 func (u User) Name() string {
 	text := strconv.Itoa(u.UID)
 	if known, err := user.LookupId(text); err == nil {
