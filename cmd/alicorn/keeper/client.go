@@ -14,8 +14,8 @@ import (
 )
 
 // Client is the front's end of the wire. It is a config.Host and an
-// appserver.Launcher. Calls may come from any goroutine; they fail once the
-// keeper is gone, and those that load a configuration after Abandon, too.
+// appserver.Launcher. Calls may come from any goroutine. They fail once the
+// keeper is gone; those that load a configuration also fail after Abandon.
 type Client struct {
 	w        *wire
 	commands chan int
@@ -31,8 +31,8 @@ type Client struct {
 	reading uint64 // number of the configuration that was read last
 	gone    bool
 	again   Again
-	failed  string    // why the last upgrade did; "": none has
-	at      time.Time // of that
+	failed  string    // why the last upgrade failed; "": none has
+	at      time.Time // when it failed
 }
 
 type reply struct {
@@ -50,7 +50,7 @@ func NewClient(fd int) (*Client, error) {
 	return &Client{w: w, commands: make(chan int, 64), done: make(chan struct{}), leaving: make(chan struct{}), reserve: NewReserve(reserved), calls: map[uint64]chan reply{}, workers: map[int]*remoteProcess{}}, nil
 }
 
-// Commands yields the numbers that the keeper's Command was called with.
+// Commands returns the channel of the commands that signals to the keeper stand for.
 func (c *Client) Commands() <-chan int { return c.commands }
 
 // Run receives until the wire ends, and returns why.
@@ -73,7 +73,7 @@ func (c *Client) on(m *message, files []*os.File) {
 		delete(c.calls, m.ID)
 		var p *remoteProcess
 		if m.PID > 0 {
-			// Known before its exit can be told, which comes after.
+			// It is listed before the message about its exit is read.
 			p = &remoteProcess{c: c, pid: m.PID, user: m.User, exited: make(chan appserver.Exit, 1)}
 			c.workers[m.PID] = p
 		}
@@ -115,11 +115,11 @@ func (c *Client) end() {
 	close(c.done)
 }
 
-// Abandon ends every call for what a new configuration takes, now and later:
-// the server stops. Workers are launched and signalled as before.
+// Abandon ends every call that loads a configuration, now and later, since the
+// server stops. Workers can still be launched and signalled.
 func (c *Client) Abandon() { c.once.Do(func() { close(c.leaving) }) }
 
-// ends returns what ends a call of that kind besides its answer.
+// ends returns a channel that is closed when a call of that kind must end without its answer.
 func (c *Client) ends(what kind) <-chan struct{} {
 	switch what {
 	case askRead, askListen, askFile, askAppend, askControl, askUpgrade:
@@ -151,12 +151,12 @@ func (c *Client) call(m *message, files ...*os.File) (reply, error) {
 		if c.forget(m.ID) {
 			return reply{}, errStopping
 		}
-		r, ok := <-ch // it is there, or comes at once
+		r, ok := <-ch // the answer is there, or comes at once
 		return r.checked(ok)
 	}
 }
 
-// forget gives up a call; false when its answer has come.
+// forget gives up a call; it returns false when the answer has come.
 func (c *Client) forget(id uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,7 +165,7 @@ func (c *Client) forget(id uint64) bool {
 	return waits
 }
 
-// checked returns r, or why it is no answer.
+// checked returns r, or the error that it stands for.
 func (r reply) checked(answered bool) (reply, error) {
 	if !answered {
 		return reply{}, errKeeperGone
@@ -224,14 +224,15 @@ func (c *Client) ReadFile(path string) ([]byte, error) {
 }
 
 // Control returns the listening socket of the control API. With gone it returns
-// nil when the name of the one that it returned before is where it was.
+// a new one only when the name of the last one is gone from the file system,
+// else nil.
 func (c *Client) Control(gone bool) (*os.File, error) {
 	return c.optionalFile(&message{Kind: askControl, OK: gone})
 }
 
-// Read returns the configuration as the keeper has read it, anew for each
-// call but the first, and decodes what the keeper was given for the front
-// into program. Afterwards Settle must say what became of it.
+// Read returns the configuration as the keeper reads it (anew for each call but
+// the first), and decodes Options.Program into program. The caller must then
+// call Settle.
 func (c *Client) Read(builtin map[string][]byte, program any) (*config.Tree, error) {
 	r, err := c.call(&message{Kind: askRead})
 	if err != nil {
@@ -251,10 +252,12 @@ func (c *Client) Read(builtin map[string][]byte, program any) (*config.Tree, err
 	return tree, err
 }
 
-// Settle says that the configuration read last serves, or does not come up.
+// Settle tells the keeper that the configuration of the last Read serves, or
+// that it does not come up.
 func (c *Client) Settle(ok bool) { c.tell(&message{Kind: tellSettle, OK: ok}) }
 
-// Serving says that the first configuration serves; status is for the keeper's own use.
+// Serving tells the keeper that the first configuration serves. status goes to
+// Options.Serving.
 func (c *Client) Serving(status any) {
 	body, err := json.Marshal(status)
 	if err != nil {
@@ -263,53 +266,55 @@ func (c *Client) Serving(status any) {
 	c.tell(&message{Kind: tellServing, Body: body})
 }
 
-// Again returns how often a front was replaced before this one.
+// Again returns how many fronts were replaced before this one.
 func (c *Client) Again() Again {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.again
 }
 
-// UpgradeFailure returns when and why the last upgrade failed; "": none has.
+// UpgradeFailure returns when and why the last upgrade failed; why is "" when none has.
 func (c *Client) UpgradeFailure() (at time.Time, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at, c.failed
 }
 
-// Stopping says that the front is to end, with now without the requests in
-// progress, so that nothing listens any more and the end is no accident.
+// Stopping tells the keeper that the front is about to end, with now without
+// waiting for requests in progress. The keeper stops listening, and expects the
+// end.
 func (c *Client) Stopping(now bool) { c.tell(&message{Kind: tellStopping, OK: now}) }
 
-// Reopened says that logs are to be opened again.
+// Reopened has the keeper open its logs again.
 func (c *Client) Reopened() { c.tell(&message{Kind: tellReopened}) }
 
-// Upgrade returns when another process of the program has taken over, or with
-// the reason that it has not.
+// Upgrade starts another process of the program and returns when it has taken
+// over, or the reason why it has not.
 func (c *Client) Upgrade() error {
 	_, err := c.call(&message{Kind: askUpgrade})
 	return err
 }
 
-// Failed says why the front does not come up.
+// Failed tells the keeper why the front does not come up.
 func (c *Client) Failed(reason string) { c.tell(&message{Kind: tellFailed, Body: []byte(reason)}) }
 
-// Trouble says what fails though the front serves; "": nothing does.
+// Trouble tells the keeper what fails although the front serves; "" ends the trouble.
 func (c *Client) Trouble(text string) { c.tell(&message{Kind: tellTrouble, Body: []byte(text)}) }
 
-// Alive says that the front works.
+// Alive tells the keeper that the front works.
 func (c *Client) Alive() { c.tell(&message{Kind: tellAlive}) }
 
-// tell sends what has no answer. A keeper that did not hear it would go by
-// another configuration than the front: the wire ends, as Run then shows.
+// tell sends a message without an answer. When it cannot be sent the wire ends,
+// and so does Run: the keeper would otherwise go by another configuration than
+// the front.
 func (c *Client) tell(m *message) {
 	if c.w.write(m) != nil {
 		c.w.Close()
 	}
 }
 
-// For implements appserver.Launcher: the keeper starts workers of the app as
-// the reading describes it that Read returned last.
+// For implements appserver.Launcher. The keeper starts workers of the app as
+// the configuration of the last Read describes it.
 func (c *Client) For(app string) func(appserver.Order) (appserver.Process, error) {
 	c.mu.Lock()
 	reading := c.reading
@@ -317,8 +322,8 @@ func (c *Client) For(app string) func(appserver.Order) (appserver.Process, error
 	return func(o appserver.Order) (appserver.Process, error) { return c.launch(app, reading, o) }
 }
 
-// Survey implements appserver.Surveyor, for an app of the configuration that
-// Read returned last.
+// Survey implements appserver.Surveyor, for an app of the configuration of the
+// last Read.
 func (c *Client) Survey(app string, q appserver.Survey) (f appserver.Findings, err error) {
 	c.mu.Lock()
 	reading := c.reading
@@ -361,17 +366,17 @@ type remoteProcess struct {
 // Pid returns the process id.
 func (p *remoteProcess) Pid() int { return p.pid }
 
-// User returns the user's name, as the keeper told it.
+// User returns the name of the user that it runs as.
 func (p *remoteProcess) User() string { return p.user }
 
-// Signal asks the keeper to send s; it does not wait until that is done.
+// Signal asks the keeper to send s, and does not wait for that.
 func (p *remoteProcess) Signal(s syscall.Signal) error {
 	return p.c.w.write(&message{Kind: askSignal, PID: p.pid, Number: int(s)})
 }
 
-// CameUp tells the keeper that the application that the process runs has come up
-// as it was described.
+// CameUp tells the keeper that the application of this process has come up with
+// its settings.
 func (p *remoteProcess) CameUp() { p.c.tell(&message{Kind: tellCameUp, PID: p.pid}) }
 
-// Exited yields the exit, once the keeper has told it.
+// Exited returns the channel that the exit comes from.
 func (p *remoteProcess) Exited() <-chan appserver.Exit { return p.exited }

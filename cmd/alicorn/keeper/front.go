@@ -13,7 +13,7 @@ import (
 )
 
 // grace is how long the keeper waits for what should end by itself: a front
-// without its wire, workers that were killed, answers that nobody wants.
+// whose wire has ended, killed workers, calls of a front that is gone.
 const grace = 5 * time.Second
 
 // lastPatience is how long a front may take to end after a second stop.
@@ -23,7 +23,7 @@ const lastPatience = 10 * time.Second
 type front struct {
 	cmd  *exec.Cmd
 	wire *wire
-	done chan struct{} // closed when its process was reaped and its wire read to the end
+	done chan struct{} // closed when its process is reaped and its wire is read to the end
 }
 
 // spawn starts a front with the user's credentials.
@@ -70,7 +70,7 @@ func (k *Keeper) frontCommand(wire *os.File) *exec.Cmd {
 	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{wire}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's Ctrl-C is ours alone
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal sends Ctrl-C to the keeper alone
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Credential = k.o.User.credential()
 	}
@@ -113,7 +113,7 @@ func (k *Keeper) attend(ctx context.Context, f *front, numbers <-chan int) (stat
 			k.front = nil
 			k.mu.Unlock()
 			select {
-			case <-k.serving: // it ended right after
+			case <-k.serving: // the front ended right after
 				served = true
 			default:
 			}
@@ -122,21 +122,20 @@ func (k *Keeper) attend(ctx context.Context, f *front, numbers <-chan int) (stat
 	}
 }
 
-// await answers f until its wire ends, and then waits for its process. Without
-// its wire a front is of no use, and it ends by itself; one that does not is
-// killed.
+// await answers f until its wire ends, and then waits for its process. A front
+// ends by itself without its wire; one that does not is killed.
 func (k *Keeper) await(f *front) {
 	defer close(f.done)
 	k.serve(f.wire)
 	t := time.AfterFunc(grace, func() { _ = f.cmd.Process.Kill() })
-	_ = f.cmd.Wait() // the state tells
+	_ = f.cmd.Wait() // ProcessState has the result
 	t.Stop()
 	f.wire.Close()
 	ended(&k.calls, grace)
 }
 
-// ended waits until all that wg counts has ended, or within has passed: what
-// the system holds up does not hold up the keeper.
+// ended waits for wg, but not longer than within: a process that the system
+// holds up must not hold up the keeper. It reports whether wg is done.
 func ended(wg *sync.WaitGroup, within time.Duration) bool {
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
@@ -164,7 +163,7 @@ func (k *Keeper) onFirst(f *front, status json.RawMessage) {
 	}
 }
 
-// onServing notes that the front serves; the loop that attends it goes on.
+// onServing hands status, the front's first, to the loop in attend.
 func (k *Keeper) onServing(status []byte) {
 	select {
 	case k.serving <- status:
@@ -172,10 +171,10 @@ func (k *Keeper) onServing(status []byte) {
 	}
 }
 
-// command passes on what a signal means.
+// command passes the command of a signal to f, and acts on it where it concerns the keeper.
 func (k *Keeper) command(f *front, number int) {
 	if number == k.o.Upgrade {
-		k.upgrades.Go(func() { _ = k.upgrade() }) // it has logged why not
+		k.upgrades.Go(func() { _ = k.upgrade() }) // upgrade logs its error
 		return
 	}
 	if k.stops(number) {

@@ -17,14 +17,14 @@ const (
 	diagListening = 1 << 10 // TCP_LISTEN, as a bit of idiag_states
 	diagGroup     = 21      // INET_DIAG_CGROUP_ID
 	diagPort      = 8       // where the request has the source port
-	mostAnswers   = 64      // datagrams that are read for one request
+	mostAnswers   = 64      // bound on the datagrams that are read for one request
 	diagPatience  = 500_000 // microseconds that an answer may take
 	groupRoot     = "/sys/fs/cgroup"
-	mostGroups    = 20_000 // control groups that are looked at
+	mostGroups    = 20_000 // bound on the control groups that are looked at
 )
 
 // listeningGroups returns the control groups of the sockets that listen on port,
-// as far as the kernel (5.9 or newer) tells them.
+// as far as the kernel (5.9 or newer) reports them.
 func listeningGroups(port uint16) (ids []uint64) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
@@ -81,7 +81,7 @@ func appendGroups(ids []uint64, fd int, port uint16) []uint64 {
 	return ids
 }
 
-// groupIn returns the control group that one answer tells.
+// groupIn returns the control group that one answer names.
 func groupIn(answer []byte, port uint16) (id uint64, ok bool) {
 	if len(answer) < diagAnswer || binary.BigEndian.Uint16(answer[4:]) != port {
 		return 0, false
@@ -99,7 +99,7 @@ func groupIn(answer []byte, port uint16) (id uint64, ok bool) {
 	return 0, false
 }
 
-// groupFolder returns the folder of a control group: its number is the folder's.
+// groupFolder returns the folder of a control group, whose inode number is the group's.
 func groupFolder(id uint64) (dir string) {
 	left := mostGroups
 	_ = filepath.WalkDir(groupRoot, func(path string, e fs.DirEntry, err error) error {

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// portHolder names the process that listens on a TCP port, and what frees it.
-// The descriptors of other processes are not to be seen for a service without
-// CAP_SYS_PTRACE: then the socket's control group tells.
+// portHolder names the process that listens on a TCP port, and the command that
+// frees the port. A service without CAP_SYS_PTRACE cannot see the descriptors of
+// other processes; it goes by the socket's control group.
 func portHolder(port uint16) string {
 	if h, ok := holderByDescriptor(port); ok {
 		return h.String()
@@ -23,14 +23,14 @@ func portHolder(port uint16) string {
 	return fmt.Sprintf("another process; \"ss -ltnp sport = :%d\", as root, names it", port)
 }
 
-// holder is who listens on a port.
+// holder is a process that listens on a port.
 type holder struct {
 	name string // of the program
 	pid  string
-	unit string // systemd's, "" where it is not known
+	unit string // of systemd; "" where it is not known
 }
 
-// String names the holder and what frees the port.
+// String names the holder and how to free the port.
 func (h holder) String() string {
 	text := fmt.Sprintf("%s (pid %s)", h.name, h.pid)
 	if h.unit == "" {
@@ -87,7 +87,7 @@ func number(text string) int {
 	return n
 }
 
-// holderOf returns what there is to know of a process; false where it is gone.
+// holderOf describes a process; it returns false where the process is gone.
 func holderOf(pid string) (h holder, ok bool) {
 	name, err := os.ReadFile("/proc/" + pid + "/comm")
 	if err != nil {

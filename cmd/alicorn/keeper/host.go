@@ -13,29 +13,28 @@ import (
 	"alicorn/config/osfile"
 )
 
-// Local takes things from the operating system with this process's own rights.
-// It is a config.Host.
+// Local is a config.Host with this process's own rights.
 type Local struct {
-	// Owner gets the log files that are opened, so that a front without
-	// privileges may rotate them; the zero Identity changes nothing.
+	// Owner becomes the owner of log files, so that a front without
+	// privileges can rotate them; the zero Identity changes nothing.
 	Owner Identity
 	// Inherited sockets are used instead of binding their addresses.
 	Inherited *Inherited
-	// Patience is how long an address that is in use is tried again: a server
-	// that was told to stop just before may be about to give it up.
+	// Patience is how long an address that is in use is tried again: the
+	// server that has it may be about to stop.
 	Patience time.Duration
 	// Waiting is called when an address that is in use is about to be tried
 	// again, with the reason; it may be nil.
 	Waiting func(why error)
 	// Rival names a server of this program that listens on a TCP port, and how
-	// that ends; "": there is none. It may be nil.
+	// to end it; "": there is none. It may be nil.
 	Rival func(port uint16) string
 
 	neighbours neighbours
 }
 
 // Listen binds a socket as nginx does. Errors are one sentence that names the
-// address, the reason and what may help.
+// address, the reason and, where there is one, a remedy.
 func (h *Local) Listen(network, address string, o config.ListenOptions) (*os.File, error) {
 	if f := h.Inherited.take(network, address, o); f != nil {
 		if ap, err := netip.ParseAddrPort(address); err == nil {
@@ -50,7 +49,7 @@ func (h *Local) Listen(network, address string, o config.ListenOptions) (*os.Fil
 }
 
 // Append opens a log file and creates it and its directory when missing. Below
-// a folder of another user it is that user's, and stays so.
+// a folder of another user the log belongs to that user.
 func (h *Local) Append(path string) (*os.File, error) {
 	f, decider, err := openLog(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -71,25 +70,25 @@ func (h *Local) Append(path string) (*os.File, error) {
 	return f, nil
 }
 
-// makeFolder makes a folder for logs, which then is the Owner's: who rotates
-// logs renames files in it.
+// makeFolder makes a folder for logs and gives it to the Owner, who renames
+// files in it to rotate logs.
 func (h *Local) makeFolder(dir string) error {
 	if err := osfile.MkdirAll(dir, 0o755); err != nil || os.Geteuid() != 0 || h.Owner.UID == 0 {
 		return err
 	}
 	none := func(string) bool { return false }
-	// One that stays root's is all the same to a log that does not rotate.
+	// A folder that stays root's only keeps logs from being rotated.
 	_ = osfile.Own(osfile.Folder{Path: dir, Mode: 0o755, Holds: none}, h.Owner.Files())
 	return nil
 }
 
-// own gives a regular file with one name to the Owner.
+// own makes the Owner the owner of a regular file without further hard links.
 func (h *Local) own(f *os.File) {
 	if os.Geteuid() != 0 || h.Owner.UID == 0 {
 		return
 	}
 	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && links(st) == 1 {
-		// A file that stays root's can be written all the same: it is open.
+		// The file is open: it can be written even if it stays root's.
 		_ = f.Chown(h.Owner.UID, h.Owner.GID)
 	}
 }

@@ -70,7 +70,7 @@ func TestListenSaysInOneSentenceWhyItCannot(t *testing.T) {
 		{"tcp4", taken.Addr().String(), self},
 		{"tcp4", "192.0.2.1:8000", "this machine has no such address"},
 		{"unix", filepath.Join(dir, "live.sock"), "another server accepts connections there"},
-		{"unix", filepath.Join(dir, "file"), "a file of that name which is not a socket"},
+		{"unix", filepath.Join(dir, "file"), "a file of that name is there, and it is not a socket"},
 		{"unix", filepath.Join(dir, "missing/a.sock"), "the directory " + filepath.Join(dir, "missing") + " does not exist"},
 		{"unix", "/" + strings.Repeat("x", 120), "the path is 121 bytes long and the system allows 107"},
 	} {

@@ -15,13 +15,13 @@ type Identity struct {
 	Groups   []int // supplementary ones
 }
 
-// Files is id as the file system knows it.
+// Files returns id as package osfile has users.
 func (id Identity) Files() osfile.User {
 	return osfile.User{UID: id.UID, GID: id.GID, Groups: id.Groups}
 }
 
-// LookupIdentity finds a user by name, and its group as nginx does: the one
-// given, else the one of the user's name, else the user's own.
+// LookupIdentity finds a user by name, and its group as nginx does: the group
+// given, else the one with the user's name, else the user's primary group.
 func LookupIdentity(name, group string) (Identity, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
@@ -50,7 +50,7 @@ func LookupIdentity(name, group string) (Identity, error) {
 	return id, nil
 }
 
-// DefaultIdentity is nginx's: Debian builds it with www-data, upstream with nobody.
+// DefaultIdentity returns nginx's default user: www-data as Debian builds it, else nobody.
 func DefaultIdentity() Identity {
 	for _, name := range []string{"www-data", "nobody"} {
 		if id, err := LookupIdentity(name, ""); err == nil {

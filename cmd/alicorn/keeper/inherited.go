@@ -19,25 +19,26 @@ const firstInherited = 3
 
 // Inherited are the listening sockets that this process was started with, by
 // systemd's socket activation or by the server that it takes over from. Each
-// is used once, instead of binding its address. The methods may be called on
-// nil, which holds none, and from any goroutine.
+// is used once, instead of binding its address. Methods may be called from any
+// goroutine, and on nil, which holds no sockets.
 type Inherited struct {
 	mu      sync.Mutex
 	sockets []inherited
-	files   map[string]bool // of unix sockets that are another's to remove; true: for good
+	files   map[string]bool // of unix sockets that another process removes; true: always, also after Own
 }
 
 type inherited struct {
 	fd               int
-	name             string // of LISTEN_FDNAMES, else the address
-	network, address string // empty for what is no listening stream socket
+	name             string // from LISTEN_FDNAMES, else the address
+	network, address string // empty when it is not a listening stream socket
 }
 
-// maxInherited bounds LISTEN_FDS, which the environment may hold any number in.
+// maxInherited bounds the number in LISTEN_FDS.
 const maxInherited = 1 << 16
 
-// TakeInherited takes what LISTEN_FDS names, and the variables out of the
-// environment. LISTEN_PID must name this process unless takeover.
+// TakeInherited takes the descriptors that LISTEN_FDS names, and removes the
+// variables from the environment. LISTEN_PID must name this process unless
+// takeover.
 func TakeInherited(takeover bool) *Inherited {
 	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	pid := os.Getenv("LISTEN_PID")
@@ -71,12 +72,12 @@ func TakeInherited(takeover bool) *Inherited {
 	return in
 }
 
-// SparedEnv tells a process that takes over which socket files stay a service
-// manager's, as a list like PATH.
+// SparedEnv tells a process that takes over which socket files belong to a
+// service manager, as a list like PATH.
 const SparedEnv = "ALICORN_SPARED_SOCKETS"
 
-// Own says that this process has taken over: the sockets of the server before
-// it are its own now, and so are their files. A service manager's stay its.
+// Own is called when this process has taken over. From then on it removes the
+// socket files of the server before it, but not those of a service manager.
 func (in *Inherited) Own() {
 	if in == nil {
 		return
@@ -122,7 +123,7 @@ func listeningAddress(fd int) (network, address string) {
 	return "", ""
 }
 
-// take gives the socket of that address to the caller; nil: there is none.
+// take returns the socket of that address, which belongs to the caller; nil: there is none.
 func (in *Inherited) take(network, address string, o config.ListenOptions) *os.File {
 	if in == nil {
 		return nil
@@ -135,14 +136,14 @@ func (in *Inherited) take(network, address string, o config.ListenOptions) *os.F
 		}
 		in.sockets = append(in.sockets[:i:i], in.sockets[i+1:]...)
 		if o.Backlog != 0 {
-			_ = unix.Listen(s.fd, o.Backlog) // it goes on with the one it has
+			_ = unix.Listen(s.fd, o.Backlog) // on error the socket keeps its backlog
 		}
 		return os.NewFile(uintptr(s.fd), "listen "+address)
 	}
 	return nil
 }
 
-// canonical is address as listeningAddress writes it: sockets know no zones.
+// canonical returns address as listeningAddress writes it, without a zone.
 func canonical(network, address string) string {
 	ap, err := netip.ParseAddrPort(address)
 	if network == "unix" || err != nil {
@@ -151,7 +152,7 @@ func canonical(network, address string) string {
 	return netip.AddrPortFrom(ap.Addr().WithZone(""), ap.Port()).String()
 }
 
-// Rest closes the sockets that nobody took and says of each what it was.
+// Rest closes the sockets that nobody took and returns a sentence about each.
 func (in *Inherited) Rest() []string {
 	if in == nil {
 		return nil
@@ -162,7 +163,7 @@ func (in *Inherited) Rest() []string {
 	for _, s := range in.sockets {
 		unix.Close(s.fd)
 		if s.address == "" {
-			out = append(out, fmt.Sprintf("descriptor %d, which this process was started with, is no listening stream socket; it is closed", s.fd))
+			out = append(out, fmt.Sprintf("descriptor %d, which this process was started with, is not a listening stream socket; it is closed", s.fd))
 			continue
 		}
 		out = append(out, fmt.Sprintf("no listen directive is for the socket %s, which this process was started with; it is closed", s.name))
@@ -171,9 +172,9 @@ func (in *Inherited) Rest() []string {
 	return out
 }
 
-// InheritedAddresses returns the addresses of the listening sockets that
-// TakeInherited would take of a service manager's, "unix:PATH" or "HOST:PORT",
-// by their descriptors. It takes nothing.
+// InheritedAddresses returns the addresses of the listening sockets that a
+// service manager has started this process with, "unix:PATH" or "HOST:PORT", by
+// descriptor. It takes none of them.
 func InheritedAddresses() map[int]string {
 	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	if err != nil || os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {

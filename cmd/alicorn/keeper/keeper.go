@@ -16,53 +16,54 @@ import (
 	"alicorn/proxy"
 )
 
-// WireEnv tells a process that it is a front, and the descriptor of its wire.
+// WireEnv tells a process that it is a front, and which descriptor its wire is.
 const WireEnv = "ALICORN_WIRE"
 
-// AgainEnv tells a front that another one has served before it.
+// AgainEnv tells a front that it replaces one that has served.
 const AgainEnv = "ALICORN_AGAIN"
 
 // Options are what a Keeper is made of.
 type Options struct {
 	Host *Local
-	User Identity // whose process the front is
-	// Read reads the configuration anew and compiles it; what that takes
-	// comes through res.
+	User Identity // that the front runs as
+	// Read reads the configuration anew and compiles it, with listeners and
+	// files from res.
 	Read func(res *config.Resources) (*Reading, error)
-	// Program is given to the front with each configuration.
+	// Program is sent to the front with each configuration.
 	Program json.RawMessage
 	// Control binds the control API's socket. With gone it does so only when
 	// the name of the socket that it made before is gone, else it returns nil.
 	Control func(gone bool) (*os.File, error)
-	// Serving is called once, when the first configuration serves, with what
-	// the front said of it. An error stops the server.
+	// Serving is called once, when the first configuration serves, with the
+	// status of Client.Serving. An error stops the server.
 	Serving func(status json.RawMessage) error
 	// Loading is called when a reload begins, Settled when it has ended, and
-	// Stopping, once, when the end begins that was asked for. Each may be nil.
+	// Stopping, once, when the server begins to stop. Each may be nil.
 	Loading  func()
 	Settled  func(ok bool)
 	Stopping func()
-	// Trouble is called with what fails though the front serves, when that
-	// changes; "": nothing does. The text is the front's. It may be nil.
+	// Trouble is called with the text of Client.Trouble, when that changes.
+	// It may be nil.
 	Trouble func(text string)
-	// Numbers of commands that mean something to the keeper, too.
+	// Numbers of commands that the keeper acts on, too.
 	Stop, StopNow, Reopen int
 	// Alive is the number of the command that the front answers at once.
 	Alive int
-	// Upgrade is the number of the command to upgrade; HandOver starts the
-	// process that takes over the sockets and returns when it serves. After an
-	// error all is as before.
-	// Retire is the number of the command to end after it.
+	// Upgrade is the number of the command to upgrade. HandOver starts the
+	// process that takes over the sockets and returns when it serves; an error
+	// changes nothing. Retire is the number of the command that ends the front
+	// after an upgrade.
 	Upgrade  int
 	Retire   int
 	HandOver func(ctx context.Context, sockets []*os.File) error
-	// Front is the program to run as the front; "": this one.
+	// Front is the program to run as the front; "" is this program.
 	Front string
 }
 
-// Keeper is the privileged side of a server of two processes.
+// Keeper is the privileged side of a server of two processes. Run moves it
+// from state to state; mu guards the fields that calls of the front use.
 //
-// States, who waits for whom in each, and what ends each wait:
+// The states, who waits for whom in each, and what ends each wait:
 //
 //	start    keeper for its reading        the reading; a stop
 //	         keeper for the front          tellServing; the front's end, which ends the keeper, too
@@ -77,14 +78,14 @@ type Options struct {
 //	         front for its requests        their end; worker_shutdown_timeout; a second stop
 //	         keeper for workers            their end, once killed; 5 s
 //
-// Either side writes to the wire for 10 s at most: then the wire ends. A front
-// whose wire has ended has 5 s before it is killed. One that ends unasked is
+// A write to the wire takes 10 s at most: then the wire ends. A front
+// whose wire has ended is killed after 5 s. A front that ends unasked is
 // replaced, at once if it has served, else after a pause that doubles up to
-// 10 s. One that ends by itself while others wait for its requests has lost
-// them: the exit code says so.
+// 10 s. When a front crashes while the server stops, its requests are lost, and
+// the exit code says so.
 type Keeper struct {
 	o          Options
-	serving    chan json.RawMessage // capacity 1: the first one counts
+	serving    chan json.RawMessage // capacity 1: only the first counts
 	alive      chan struct{}        // capacity 1: the front has answered Alive
 	handedOver chan struct{}        // capacity 1: another process serves
 	upgrades   sync.WaitGroup       // attempts, and their answers
@@ -93,27 +94,27 @@ type Keeper struct {
 	reaping    sync.WaitGroup       // workers being waited for
 	reading    sync.Mutex           // held while the configuration is read for a front
 	reserve    *Reserve
-	waiting    []int // numbers that came while there was no front; Run's own
+	waiting    []int // commands that came while there was no front; only Run uses it
 
 	mu       sync.Mutex
 	current  *Reading // of the configuration that serves
-	pending  *Reading // of the one being loaded
-	unseen   *Reading // what the next question for a configuration is answered with
-	count    uint64   // of readings, so far
+	pending  *Reading // the one being loaded
+	unseen   *Reading // the answer to the next question for a configuration
+	count    uint64   // number of the newest reading
 	past     past     // earlier versions of the apps of current
 	proven   proven   // the versions that have come up
 	front    *wire    // nil while there is none
 	workers  map[int]appserver.Process
 	runs     map[int]*appserver.App // by worker: the app as it was started
-	starting int                    // workers that are about to be among them
+	starting int                    // workers being started, not in runs yet
 	failed   error                  // why Serving stopped the server
 	stopping bool
-	hurried  bool // the requests in progress are not waited for
+	hurried  bool // the server does not wait for requests in progress
 	again    Again
-	stopped  bool               // no worker is started any more
+	stopped  bool               // no further worker is started
 	handed   bool               // another process has taken over
 	abandon  context.CancelFunc // ends the upgrade under way; nil: there is none
-	reason   string             // the front's, when it did not come up
+	reason   string             // why the front did not come up, in its own words
 }
 
 // New returns a Keeper; it starts nothing.
@@ -122,8 +123,9 @@ func New(o Options) *Keeper {
 }
 
 // Run keeps a front running until it is told to stop, and returns the exit
-// code. numbers are what signals mean: those of Options, and others for the
-// front alone. A front that ends unasked is replaced, once one has served.
+// code. numbers are the commands of signals: those of Options, and others that
+// it passes to the front. Once a front has served, one that ends unasked is
+// replaced.
 func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err error) {
 	defer k.reserve.Close()
 	first, err := k.readFirst(ctx, numbers)
@@ -159,7 +161,7 @@ func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err err
 			k.log(proxy.LevelAlert, fmt.Sprintf("the front (pid %d) ended unexpectedly: %s; a new one is started", f.cmd.Process.Pid, state))
 			k.noteEnd(state)
 			if now {
-				pause = 0 // it was not the start that failed
+				pause = 0 // the start has not failed
 			}
 			k.renew()
 		}
@@ -170,9 +172,9 @@ func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err err
 	}
 }
 
-// lastEnd judges the end of a front that was told to stop. One that had served
-// and did not end by itself has lost the requests in progress: the error says
-// so, unless nobody was to wait for them.
+// lastEnd returns an error when a front that was told to stop has crashed, and
+// so lost the requests in progress. There is no error when the front had not
+// served, or the server was not to wait for requests.
 func (k *Keeper) lastEnd(f *front, state *os.ProcessState, served bool) error {
 	if state.Success() || !served {
 		return nil
@@ -191,14 +193,14 @@ func (k *Keeper) lastEnd(f *front, state *os.ProcessState, served bool) error {
 	return errors.New(text)
 }
 
-// noteEnd remembers the end of a front that is replaced.
+// noteEnd counts a front that is replaced, for Client.Again.
 func (k *Keeper) noteEnd(state *os.ProcessState) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.again = Again{Times: k.again.Times + 1, At: time.Now(), Why: state.String()}
 }
 
-// A front that ends before it serves, or cannot be started, is tried again
+// A front that ends before it serves, or cannot be started, is started again
 // after a pause that doubles.
 const (
 	firstPause   = 100 * time.Millisecond
@@ -213,7 +215,7 @@ func exitCode(err error) int {
 }
 
 // readFirst reads the configuration. It returns nil without an error when the
-// server was told to stop meanwhile; what is read by then ends with the process.
+// server was told to stop meanwhile.
 func (k *Keeper) readFirst(ctx context.Context, numbers <-chan int) (*Reading, error) {
 	type result struct {
 		r   *Reading
@@ -238,7 +240,8 @@ func (k *Keeper) readFirst(ctx context.Context, numbers <-chan int) (*Reading, e
 	}
 }
 
-// rest waits before the next front is started; stopped: there is to be none.
+// rest waits before the next front is started. stopped: the server was told to
+// stop meanwhile.
 func (k *Keeper) rest(ctx context.Context, numbers <-chan int, pause time.Duration) (stopped bool) {
 	over := time.NewTimer(pause)
 	defer over.Stop()
@@ -256,8 +259,8 @@ func (k *Keeper) rest(ctx context.Context, numbers <-chan int, pause time.Durati
 	}
 }
 
-// postpone keeps a number for the next front, which takes a few; stopped: it
-// is a stop.
+// postpone keeps a command for the next front, up to maxWaiting. stopped: the
+// command is a stop.
 func (k *Keeper) postpone(number int) (stopped bool) {
 	if len(k.waiting) < maxWaiting {
 		k.waiting = append(k.waiting, number)
@@ -265,13 +268,12 @@ func (k *Keeper) postpone(number int) (stopped bool) {
 	return k.stops(number)
 }
 
-// maxWaiting bounds the numbers that are kept while there is no front.
+// maxWaiting bounds the commands that are kept while there is no front.
 const maxWaiting = 16
 
 func (k *Keeper) stops(number int) bool { return number == k.o.Stop || number == k.o.StopNow }
 
-// renew readies the keeper for another front, which gets the configuration
-// that serves.
+// renew prepares for another front, which gets the configuration that serves.
 func (k *Keeper) renew() {
 	k.settle(false)
 	k.settled(false)
@@ -280,13 +282,13 @@ func (k *Keeper) renew() {
 	names := k.proven.choose(k.current)
 	k.mu.Unlock()
 	for _, name := range names {
-		k.log(proxy.LevelWarn, fmt.Sprintf("app %q starts with the settings that it came up with last: with its newest ones it has not come up; \"alicorn reload\" tries those again", name))
+		k.log(proxy.LevelWarn, fmt.Sprintf("app %q starts with its earlier settings, since it did not come up with the newest ones; \"alicorn reload\" tries those again", name))
 	}
 }
 
-// stop makes the front's end an expected one, with now before the requests in
-// progress have ended, and stops listening: whoever binds the same names from
-// now on is another server.
+// stop stops listening, and makes the end of the front an expected one; with now
+// the front does not wait for the requests in progress. From then on another
+// server may bind the same names.
 func (k *Keeper) stop(now bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -321,7 +323,7 @@ func (k *Keeper) failure() error {
 	return k.failed
 }
 
-// reopen opens our own logs again.
+// reopen opens the keeper's own logs again.
 func (k *Keeper) reopen() {
 	_, current := k.readings()
 	if current == nil {
@@ -336,8 +338,7 @@ func (k *Keeper) reopen() {
 	})
 }
 
-// killWorkers ends the workers of a front that is gone: nobody speaks to them
-// any more.
+// killWorkers kills the workers of a front that is gone.
 func (k *Keeper) killWorkers() {
 	k.mu.Lock()
 	k.stopped = true
@@ -346,11 +347,11 @@ func (k *Keeper) killWorkers() {
 	}
 	k.mu.Unlock()
 	if !ended(&k.reaping, grace) {
-		k.log(proxy.LevelAlert, "workers that were killed have not ended: the system holds them")
+		k.log(proxy.LevelAlert, "killed workers have not ended: the system holds them up")
 	}
 }
 
-// end gives back what the readings hold.
+// end releases what the readings hold.
 func (k *Keeper) end() {
 	k.settle(false)
 	_, current := k.readings()

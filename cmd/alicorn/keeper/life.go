@@ -6,21 +6,21 @@ import (
 	"log/slog"
 )
 
-// settled tells that a reload has ended.
+// settled calls Options.Settled.
 func (k *Keeper) settled(ok bool) {
 	if k.o.Settled != nil {
 		k.o.Settled(ok)
 	}
 }
 
-// mostTrouble bounds what is taken of a front's words on what fails, in bytes.
+// mostTrouble bounds the text of Client.Trouble, in bytes.
 const mostTrouble = 4096
 
-// Alive returns nil once the front has answered that it works. One call at a
-// time.
+// Alive asks the front whether it works, and returns nil once it has answered.
+// One call may run at a time.
 func (k *Keeper) Alive(ctx context.Context) error {
 	select {
-	case <-k.alive: // an answer that came too late for the call before
+	case <-k.alive: // a late answer to the call before
 	default:
 	}
 	k.mu.Lock()

@@ -18,13 +18,13 @@ import (
 // defaultBacklog is nginx's on Linux.
 const defaultBacklog = 511
 
-// maxSocketPath is the longest path of a unix socket (sun_path less its NUL).
+// maxSocketPath is the longest path of a unix socket (sun_path without its NUL).
 const maxSocketPath = 107
 
 func (h *Local) listenTCP(network, address string, o config.ListenOptions) (*os.File, error) {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %q: it is no address and port", address)
+		return nil, fmt.Errorf("cannot listen on %q: it is not an address with a port", address)
 	}
 	var fd int
 	explain := func(err error) error { return h.explainTCP(address, ap.Port(), err) }
@@ -119,7 +119,7 @@ func (h *Local) explainTCP(address string, port uint16, err error) error {
 	return fmt.Errorf("cannot listen on %s: %w", address, err)
 }
 
-// holder names who listens on port, and what frees it.
+// holder names the process that listens on port, and how to free it.
 func (h *Local) holder(port uint16) string {
 	if h.Rival != nil {
 		if text := h.Rival(port); text != "" {
@@ -136,9 +136,9 @@ func executable() string {
 	return os.Args[0]
 }
 
-// listenUnix binds path, which a server that has ended may have left behind.
-// As nginx's, the socket takes connections from every user unless a mode says
-// otherwise; its directory decides who reaches it.
+// listenUnix binds path, and first removes a socket that a server has left
+// behind. As with nginx every user may connect to the socket, unless a mode says
+// otherwise; its folder decides who reaches it.
 func (h *Local) listenUnix(path string, o config.ListenOptions) (f *os.File, err error) {
 	mode := os.FileMode(0o666)
 	if o.Mode != 0 {
@@ -148,7 +148,7 @@ func (h *Local) listenUnix(path string, o config.ListenOptions) (f *os.File, err
 	return f, err
 }
 
-// bindUnix binds path with the rights of who decides what stands there.
+// bindUnix binds path with the rights of the user who decides what stands there.
 func bindUnix(path string, mode os.FileMode, o config.ListenOptions) (*os.File, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("cannot listen on unix:%s: the path is %d bytes long and the system allows %d", path, len(path), maxSocketPath)
@@ -189,8 +189,8 @@ func explainUnix(path string, err error) error {
 	return fmt.Errorf("cannot listen on unix:%s: %w", path, err)
 }
 
-// clearSocket removes a socket that nobody listens on. It refuses to remove a
-// live one, and anything that is not a socket.
+// clearSocket removes a socket that no process listens on. For a live one, and
+// for a file that is not a socket, it returns an error.
 func clearSocket(path string) error {
 	st, err := os.Lstat(path)
 	switch {
@@ -199,14 +199,14 @@ func clearSocket(path string) error {
 	case err != nil:
 		return osfile.Cause(err)
 	case st.Mode()&fs.ModeSocket == 0:
-		return errors.New("there is a file of that name which is not a socket")
+		return errors.New("a file of that name is there, and it is not a socket")
 	}
 	nc, err := net.Dial("unix", path)
 	if err == nil {
 		nc.Close()
 		return errInUse
 	}
-	if errors.Is(err, unix.EAGAIN) { // it does, but has many to accept
+	if errors.Is(err, unix.EAGAIN) { // it is live, but its queue of connections is full
 		return errInUse
 	}
 	if !errors.Is(err, unix.ECONNREFUSED) {

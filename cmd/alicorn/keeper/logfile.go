@@ -12,16 +12,16 @@ import (
 	"alicorn/config/osfile"
 )
 
-// standardStreams are the names of this process's own output. They are not
-// opened by name: a service manager's socket cannot be, nor a pipe that root
+// standardStreams are the names of this process's own output. It is not opened
+// by name: that fails for a service manager's socket, and for a pipe that root
 // made for a container's user.
 var standardStreams = map[string]int{
 	"/dev/stdout": 1, "/dev/fd/1": 1, "/proc/self/fd/1": 1,
 	"/dev/stderr": 2, "/dev/fd/2": 2, "/proc/self/fd/2": 2,
 }
 
-// openLog opens path for appending, with the rights of who decides what stands
-// there. Where that is another user than root it must be a regular file.
+// openLog opens path for appending, with the rights of the user who decides what
+// stands there. Where that is another user than root, path must be a regular file.
 func openLog(path string) (f *os.File, decider osfile.User, err error) {
 	if fd, ok := standardStream(path); ok {
 		f, err := duplicate(fd, path)
@@ -40,8 +40,8 @@ func openLog(path string) (f *os.File, decider osfile.User, err error) {
 	return f, decider, err
 }
 
-// standardStream returns the stream that path names, or is a link to, as logs of
-// Debian's images are.
+// standardStream returns the stream that path names or, as the logs in Debian's
+// images do, links to.
 func standardStream(path string) (fd int, ok bool) {
 	target, err := os.Readlink(path)
 	if fd, ok = standardStreams[target]; err == nil && ok {
@@ -51,9 +51,9 @@ func standardStream(path string) (fd int, ok bool) {
 	return fd, ok
 }
 
-// CanAppend returns the error that Append is going to return, as far as can be
-// told without making or changing anything: what is no regular file is not
-// opened, since who reads a pipe would notice.
+// CanAppend returns the error that Append would return, as far as can be told
+// without making or changing anything. It does not open a pipe, because the
+// process that reads it would notice.
 func (h *Local) CanAppend(path string) error {
 	if _, ok := standardStream(path); ok {
 		return nil
@@ -85,7 +85,7 @@ func duplicate(fd int, path string) (*os.File, error) {
 	return os.NewFile(uintptr(n), path), nil
 }
 
-// links is how many names the file has.
+// links returns how many hard links the file has.
 func links(st os.FileInfo) uint64 {
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
 		return uint64(sys.Nlink)

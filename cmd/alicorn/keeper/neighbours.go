@@ -13,9 +13,8 @@ import (
 )
 
 // neighbours are the TCP sockets that this process listens on. A reload may
-// move a listener from 127.0.0.1:80 to all addresses of the port, or back: the
-// system refuses the one beside the other, unless both say for that moment that
-// they share the port.
+// move a listener from 127.0.0.1:80 to all addresses of the port, or back. The
+// system allows both beside each other only while both have SO_REUSEPORT.
 type neighbours struct {
 	mu  sync.Mutex
 	all []neighbour
@@ -23,7 +22,7 @@ type neighbours struct {
 
 type neighbour struct {
 	port   uint16
-	shares bool // it says so all the time
+	shares bool // it has SO_REUSEPORT all the time
 	socket *os.File
 }
 
@@ -34,8 +33,8 @@ func (n *neighbours) add(port uint16, o config.ListenOptions, socket *os.File) {
 	n.all = append(n.all, neighbour{port, o.ReusePort, socket})
 }
 
-// bind calls open, and again, when the address is in use, while the
-// neighbours at that port share it.
+// bind calls open. When the address is in use, it calls open again while the
+// neighbours at that port have SO_REUSEPORT.
 func (n *neighbours) bind(port uint16, o config.ListenOptions, open func(config.ListenOptions) (int, error)) (int, error) {
 	fd, err := open(o)
 	if !errors.Is(err, unix.EADDRINUSE) {
@@ -55,7 +54,7 @@ func (n *neighbours) bind(port uint16, o config.ListenOptions, open func(config.
 	return fd, err
 }
 
-// share has the sockets at port say whether they share it, and returns how many
+// share sets SO_REUSEPORT of the sockets at port to on, and returns how many
 // there are. n.mu is held.
 func (n *neighbours) share(port uint16, on int) (count int) {
 	n.all = slices.DeleteFunc(n.all, func(b neighbour) bool {
@@ -78,8 +77,8 @@ func setShares(fd, on int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, on)
 }
 
-// patiently calls bind until the address is free, or h's patience is over.
-// explain puts an error into words.
+// patiently calls bind until the address is free, or h.Patience is over. explain
+// turns an error into the one to return.
 func (h *Local) patiently(bind func() error, explain func(error) error) error {
 	told := false
 	for deadline := time.Now().Add(h.Patience); ; time.Sleep(50 * time.Millisecond) {

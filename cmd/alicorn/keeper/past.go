@@ -5,19 +5,19 @@ import "alicorn/appserver"
 // maxVersions bounds the earlier versions of one app that are remembered.
 const maxVersions = 32
 
-// past is what the apps of the configuration that serves were before, by name.
-// A reload that leaves an app as it was adds nothing: a pool may outlive any
-// number of those.
+// past has the earlier versions of the apps of the configuration that serves, by
+// name. A reload that leaves an app as it was adds no version: a pool may outlive
+// any number of such reloads.
 type past map[string][]version
 
-// version is an app from one reading on, until the next version.
+// version is an app as it was from one reading on, until the next version.
 type version struct {
 	from uint64 // number of the reading
 	app  *appserver.App
 }
 
-// add notes the apps of before, which after replaces, and forgets those that
-// after does not have.
+// add adds the apps of before, which after replaces, and forgets apps that after
+// does not have.
 func (p past) add(before, after *Reading) {
 	for _, app := range before.Apps {
 		all := p[app.Name]
@@ -33,7 +33,7 @@ func (p past) add(before, after *Reading) {
 	}
 }
 
-// app returns the app of that name as it was in a reading; nil: that is not known.
+// app returns the app of that name as it was in a reading; nil when it is not known.
 func (p past) app(reading uint64, name string) (app *appserver.App) {
 	for _, v := range p[name] {
 		if v.from <= reading {

@@ -6,18 +6,18 @@ import (
 	"alicorn/appserver"
 )
 
-// proven are the apps as they have come up last, by name. A reload may have given
-// an app settings with which it does not come up: it keeps its workers then, and
-// when they end with their front, the new front is to have them again.
+// proven has the version of each app that came up last, by name. After a reload
+// an app that does not come up with its new settings keeps its old workers. They
+// end when the front ends, and the next front starts the proven version again.
 type proven struct {
 	apps map[string]*appserver.App
-	// in place of those of the reading of that number
+	// the apps that start in place of those of that reading
 	reading uint64
 	instead map[string]*appserver.App
 }
 
-// choose has apps that have not come up as r describes them start as they have
-// come up before, and returns their names. It forgets those that r does not have.
+// choose has the proven version started of each app that r describes otherwise,
+// and returns the names of these apps. It forgets apps that r does not have.
 func (p *proven) choose(r *Reading) (names []string) {
 	p.reading, p.instead = r.number, map[string]*appserver.App{}
 	for name, app := range p.apps {
@@ -34,7 +34,7 @@ func (p *proven) choose(r *Reading) (names []string) {
 	return names
 }
 
-// standIn returns the app that starts in place of a reading's; nil: its own.
+// standIn returns the app that starts in place of the reading's own; nil: there is none.
 func (p *proven) standIn(reading uint64, name string) *appserver.App {
 	if reading != p.reading {
 		return nil

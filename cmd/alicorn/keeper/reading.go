@@ -9,18 +9,19 @@ import (
 	"alicorn/proxy"
 )
 
-// Reading is a configuration as the keeper has read it: what it may give out.
+// Reading is a configuration as the keeper has read it. The front gets only what
+// a Reading names.
 type Reading struct {
 	Main       string // name of the main file
 	Tree       *config.Tree
-	Generation *proxy.Generation // never started here; it holds the listeners
+	Generation *proxy.Generation // never started in this process; it holds the listeners
 	Apps       []*appserver.App
 
 	host   *recorder
-	number uint64 // of the keeper's readings
+	number uint64 // counts the keeper's readings
 }
 
-// listener returns the socket that the configuration listens on there.
+// listener returns the socket of that address; nil when the configuration does not listen on it.
 func (r *Reading) listener(network, address string) *os.File {
 	if r == nil {
 		return nil
@@ -46,7 +47,7 @@ func (r *Reading) app(name string) *appserver.App {
 	return nil
 }
 
-// names says whether the configuration names the path, as a log or as a file.
+// names reports whether the configuration names the path, as a log or as a file.
 func (r *Reading) names(what kind, path string) bool {
 	if r == nil {
 		return false
@@ -56,15 +57,15 @@ func (r *Reading) names(what kind, path string) bool {
 	return r.host.named[what][path]
 }
 
-// closeListeners stops taking part in the listening sockets.
+// closeListeners closes this process's copies of the listening sockets.
 func (r *Reading) closeListeners() {
 	for _, l := range r.Generation.Listeners {
 		l.Close()
 	}
 }
 
-// recorder is a Local that notes what was taken. What an earlier reading has
-// taken and this one takes over is carried along.
+// recorder is a Local that notes the logs and files that a reading opens. carry
+// adds those that it takes over from an earlier one.
 type recorder struct {
 	*Local
 	mu    sync.Mutex
@@ -94,7 +95,7 @@ func (h *recorder) ReadFile(path string) ([]byte, error) {
 }
 
 // RemoveSockets removes the files of unix sockets that before listens on and
-// after, which may be nil, does not, but for those that in spares.
+// after, which may be nil, does not, except those of in.Spared.
 func RemoveSockets(before, after *proxy.Generation, in *Inherited) {
 	kept := map[string]bool{}
 	for _, file := range in.Spared() {

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reserved is how many descriptors a Client and a Keeper hold back: a front is
-// started with a few, a reopened log needs one.
+// reserved is how many descriptors a Client and a Keeper hold back. Starting a
+// front takes a few, reopening a log takes one.
 const reserved = 8
 
-// Reserve holds descriptors back for what must work when all others are used:
-// the control API, logs, the start of a process. Its methods may be called
-// from any goroutine, and on nil, which holds none.
+// Reserve holds descriptors back, so that the control API, logs and the start of
+// a process work when all other descriptors are used. Methods may be called from
+// any goroutine, and on nil, which holds none.
 type Reserve struct {
 	mu    sync.Mutex
 	size  int
@@ -28,8 +28,8 @@ func NewReserve(size int) *Reserve {
 	return r
 }
 
-// Spend calls f. When that fails for want of descriptors it calls f again with
-// the reserved ones free, and holds back as many as there are afterwards.
+// Spend calls f. When f fails because no descriptor is left, Spend frees the
+// reserved ones, calls f again, and then holds back as many as it can.
 func (r *Reserve) Spend(f func() error) error {
 	err := f()
 	if r == nil {
@@ -46,7 +46,7 @@ func (r *Reserve) Spend(f func() error) error {
 	return f()
 }
 
-// Close gives the descriptors back.
+// Close frees the descriptors.
 func (r *Reserve) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -54,8 +54,8 @@ func (r *Reserve) Close() {
 	r.spare, r.size = nil, 0
 }
 
-// fill holds back what is missing, as far as there are descriptors. r.mu is
-// held, or r is not shared yet.
+// fill opens the missing descriptors, as far as the system allows. r.mu is held,
+// or r is not shared yet.
 func (r *Reserve) fill() {
 	for len(r.spare) < r.size {
 		f, err := os.Open(os.DevNull)
@@ -66,6 +66,6 @@ func (r *Reserve) fill() {
 	}
 }
 
-// Exhausted says that err is the want of descriptors, of the process or of the
-// system.
+// Exhausted reports whether err says that the process or the system has no
+// descriptor left.
 func Exhausted(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }

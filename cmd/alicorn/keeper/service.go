@@ -12,14 +12,14 @@ import (
 	"alicorn/proxy"
 )
 
-// maxAsked bounds the questions of a front that are answered at a time.
+// maxAsked bounds how many questions of a front are answered at a time.
 const maxAsked = 256
 
 // maxWorkers bounds the processes that a front may have at once.
 const maxWorkers = 4096
 
-// serve answers the front until its wire ends. What it asks that may take
-// long runs beside, among k.calls.
+// serve answers the front until its wire ends. Each question that may take long
+// is answered on a goroutine of k.calls.
 func (k *Keeper) serve(w *wire) {
 	for {
 		m, files, err := w.read()
@@ -61,7 +61,7 @@ func (k *Keeper) serve(w *wire) {
 		case askSignal:
 			k.signalWorker(m)
 		default:
-			k.asked <- struct{}{} // a front that asks without end waits here
+			k.asked <- struct{}{} // a front that asks too much waits here
 			k.calls.Go(func() {
 				k.answer(w, m, files)
 				closeAll(files)
@@ -77,7 +77,7 @@ func (k *Keeper) serve(w *wire) {
 func (k *Keeper) answer(w *wire, m *message, files []*os.File) {
 	reply := &message{ID: m.ID}
 	var out *os.File
-	var own bool // out is ours to close
+	var own bool // the keeper closes out
 	var err error
 	switch m.Kind {
 	case askRead:
@@ -111,9 +111,9 @@ func (k *Keeper) answer(w *wire, m *message, files []*os.File) {
 	}
 }
 
-// reply answers the front. An answer that cannot be sent becomes a short one
-// that says so. A front that does not get even that one would wait for ever:
-// its wire ends, and so it is replaced.
+// reply answers the front. When an answer cannot be sent it sends the error in
+// its place. When even that cannot be sent it ends the wire, so that the front
+// is replaced instead of waiting forever.
 func (k *Keeper) reply(w *wire, m *message, files ...*os.File) {
 	m.Kind = answer
 	err := w.write(m, files...)
@@ -125,7 +125,7 @@ func (k *Keeper) reply(w *wire, m *message, files ...*os.File) {
 	}
 }
 
-// send writes to the front; a front that is gone shows when it is read from.
+// send writes to the front. Errors are ignored: serve notices that a front is gone.
 func (k *Keeper) send(w *wire, m *message, files ...*os.File) { _ = w.write(m, files...) }
 
 // readings returns the newest reading and the one before it.
@@ -135,8 +135,8 @@ func (k *Keeper) readings() (pending, current *Reading) {
 	return k.pending, k.current
 }
 
-// readForFront returns the configuration for the front of w to load: read
-// anew, unless there is one that the front has not seen.
+// readForFront returns the configuration that the front of w is to load: the one
+// that it has not seen yet, else a new reading.
 func (k *Keeper) readForFront(w *wire) ([]byte, error) {
 	k.mu.Lock()
 	r, again := k.unseen, k.again
@@ -145,14 +145,14 @@ func (k *Keeper) readForFront(w *wire) ([]byte, error) {
 	if r == nil {
 		var err error
 		if r, err = k.readAnew(w); err != nil {
-			return nil, err // the front logs it
+			return nil, err // the front logs the error
 		}
 	}
 	return json.Marshal(text{Reading: r.number, Main: r.Main, Files: r.Tree.Files, Contents: r.Tree.Contents, Program: k.o.Program, Again: again})
 }
 
-// readAnew reads the configuration for the front of w, which may be gone, and
-// another in its place, before that is done.
+// readAnew reads the configuration for the front of w. Another front may have
+// taken its place by the time this is done.
 func (k *Keeper) readAnew(w *wire) (*Reading, error) {
 	if !k.reading.TryLock() {
 		return nil, errors.New("the configuration is being read already")
@@ -178,7 +178,7 @@ func (k *Keeper) readAnew(w *wire) (*Reading, error) {
 	return r, nil
 }
 
-// read reads the configuration with our own rights.
+// read reads the configuration with the keeper's own rights.
 func (k *Keeper) read() (*Reading, error) {
 	k.settle(false)
 	_, current := k.readings()
@@ -201,7 +201,7 @@ func (k *Keeper) read() (*Reading, error) {
 	return r, nil
 }
 
-// carry gives the next reading the names of logs that are open and stay so.
+// carry notes in next the names of logs that stay open.
 func (h *recorder) carry(next *recorder) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -232,8 +232,8 @@ func (k *Keeper) settle(ok bool) {
 	}
 }
 
-// forget releases a reading that is not to serve, and removes the socket files
-// that only it made.
+// forget releases a reading that does not serve, and removes the socket files
+// that it alone has made.
 func (k *Keeper) forget(forgotten, current *Reading) {
 	var kept *proxy.Generation
 	if current != nil {
@@ -277,8 +277,8 @@ func (k *Keeper) readFile(path string) ([]byte, error) {
 	return k.o.Host.ReadFile(path)
 }
 
-// launch starts a worker as our own reading describes its app, answers, and
-// tells the front of its end.
+// launch starts a worker as the keeper's reading describes its app, answers, and
+// tells the front when the worker has ended.
 func (k *Keeper) launch(w *wire, m *message, files []*os.File) {
 	p, err := k.start(m, files)
 	reply := &message{ID: m.ID, Failure: newFailure(err)}
@@ -307,23 +307,23 @@ func (k *Keeper) start(m *message, files []*os.File) (appserver.Process, error) 
 		return nil, err
 	}
 	m.Order.Files = files
-	p, err := app.Launch(m.Order) // which may ask pipenv first
+	p, err := app.Launch(m.Order) // may run pipenv first
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.starting--
 	if err == nil {
 		k.workers[p.Pid()], k.runs[p.Pid()] = p, app
-		if k.stopped { // meanwhile
+		if k.stopped { // while it was started
 			_ = p.Signal(syscall.SIGKILL)
 		}
 	}
 	return p, err
 }
 
-// app returns the app of that name as the reading of that number describes it:
-// a pool that outlives a reload starts workers as it always has. Without that
-// reading it is the app of the configuration that serves, and one that this does
-// not have any more is none.
+// app returns the app of that name as the reading of that number describes it,
+// because a pool that outlives a reload starts workers with its old settings.
+// When that reading is not known any more it returns the app of the
+// configuration that serves, or nil.
 func (k *Keeper) app(reading uint64, name string) *appserver.App {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -340,7 +340,7 @@ func (k *Keeper) app(reading uint64, name string) *appserver.App {
 	return app
 }
 
-// admit lets one more worker start.
+// admit counts one more worker that starts, or returns why it may not.
 func (k *Keeper) admit() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -354,8 +354,8 @@ func (k *Keeper) admit() error {
 	return nil
 }
 
-// survey looks at an app's files with the rights of its user. The front learns
-// no more of them than that user could.
+// survey looks at an app's files with the rights of its user, so that the front
+// learns no more than that user could.
 func (k *Keeper) survey(m *message) ([]byte, error) {
 	app := k.app(m.Reading, m.App)
 	if app == nil {
@@ -368,12 +368,12 @@ func (k *Keeper) survey(m *message) ([]byte, error) {
 	return json.Marshal(app.Survey(q))
 }
 
-// signalWorker sends a signal that pools use to a worker that was started for
-// the front.
+// signalWorker sends a signal to a worker that was started for the front. Only
+// the signals that pools use are sent.
 func (k *Keeper) signalWorker(m *message) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if p := k.workers[m.PID]; p != nil && appserver.Sends(syscall.Signal(m.Number)) {
-		_ = p.Signal(syscall.Signal(m.Number)) // it may have ended meanwhile
+		_ = p.Signal(syscall.Signal(m.Number)) // the worker may have ended meanwhile
 	}
 }

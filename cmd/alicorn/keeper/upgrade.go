@@ -10,8 +10,8 @@ import (
 
 var errNotServing = errors.New("the server does not serve yet, or is stopping")
 
-// upgrade lets another process take over the listening sockets; then this one
-// ends as if told to stop. On error nothing has changed.
+// upgrade has another process take over the listening sockets; then this one
+// ends as if told to stop. An error leaves everything as it was.
 func (k *Keeper) upgrade() error {
 	ctx, sockets, err := k.beginUpgrade()
 	if err != nil {
@@ -56,7 +56,7 @@ func (k *Keeper) beginUpgrade() (context.Context, []*os.File, error) {
 	return ctx, sockets, nil
 }
 
-// abandonUpgrade ends the attempt that is under way, if there is one.
+// abandonUpgrade ends the upgrade that is under way, if there is one.
 func (k *Keeper) abandonUpgrade() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -66,14 +66,14 @@ func (k *Keeper) abandonUpgrade() {
 	}
 }
 
-// isHandedOver says that the names in the file system are another process's.
+// isHandedOver reports whether another process has taken over, with the names in the file system.
 func (k *Keeper) isHandedOver() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.handed
 }
 
-// Reason is what the front said of a start that failed; "": nothing.
+// Reason returns why the front did not come up, in its own words; "" when it has not said.
 func (k *Keeper) Reason() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -13,19 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A message crosses the wire as one or several datagrams. Each is a byte of
+// A message crosses the wire as one or more datagrams. Each has a byte of
 // flags and a part of the message's JSON, and carries up to perMessage
-// descriptors. A message that is not whole when the next one begins is dropped.
+// descriptors. A message that is incomplete when the next one begins is dropped.
 const (
 	firstPart byte = 1 << iota
 	lastPart
 )
 
 const (
-	maxDatagram  = 32 << 10         // the default send buffer takes it
+	maxDatagram  = 32 << 10         // fits the default send buffer
 	maxMessage   = 64 << 20         // of JSON
 	perMessage   = 253              // SCM_MAX_FD
-	maxFiles     = 1265             // of one message: a worker has a socket for each thread
+	maxFiles     = 1265             // in one message: a worker has a socket for each thread
 	sendPatience = 10 * time.Second // how long the other side may read nothing
 )
 
@@ -61,11 +61,11 @@ func newWire(fd int) (*wire, error) {
 	return &wire{f: f, rc: rc, idle: sendPatience}, nil
 }
 
-// Close ends the wire; the other side reads its end.
+// Close ends the wire; the other side reads io.EOF.
 func (w *wire) Close() error { return w.f.Close() }
 
-// write sends m with files, which stay the caller's. It fails, too, when the
-// other side has read nothing for sendPatience.
+// write sends m with files, which still belong to the caller. It also fails when
+// the other side has read nothing for sendPatience.
 func (w *wire) write(m *message, files ...*os.File) error {
 	m.Files = len(files)
 	if base64.StdEncoding.EncodedLen(len(m.Body)) > maxMessage-maxDatagram || len(files) > maxFiles {
@@ -93,7 +93,7 @@ func (w *wire) write(m *message, files ...*os.File) error {
 	}
 }
 
-// datagram sends data with files. w.send is held.
+// datagram sends one datagram. w.send is held.
 func (w *wire) datagram(data []byte, files []*os.File) error {
 	oob, err := rights(files)
 	if err != nil {
@@ -112,7 +112,7 @@ func (w *wire) datagram(data []byte, files []*os.File) error {
 	return err
 }
 
-// rights names files' descriptors without changing their mode, as File.Fd may.
+// rights encodes the files' descriptors. Unlike File.Fd it leaves their mode alone.
 func rights(files []*os.File) ([]byte, error) {
 	if len(files) == 0 {
 		return nil, nil
@@ -130,9 +130,9 @@ func rights(files []*os.File) ([]byte, error) {
 	return unix.UnixRights(fds...), nil
 }
 
-// read receives one message. The files belong to the caller. io.EOF: the
-// other side has ended. Descriptors that this process has no room for are
-// lost: m.lost then says so, and there are no files.
+// read receives one message, and returns io.EOF when the other side has ended.
+// The files belong to the caller. When this process has no room for the
+// descriptors, they are lost: then files is empty, and m.lost is the error.
 func (w *wire) read() (m *message, files []*os.File, err error) {
 	for {
 		whole, err := w.receive()
@@ -163,7 +163,7 @@ func (w *wire) read() (m *message, files []*os.File, err error) {
 	return m, nil, err
 }
 
-// receive receives one datagram; whole says that it ends a message.
+// receive receives one datagram. whole: it ends a message.
 func (w *wire) receive() (whole bool, err error) {
 	buf := make([]byte, maxDatagram+1)
 	oob := make([]byte, unix.CmsgSpace(4*perMessage))
@@ -217,7 +217,7 @@ func received(oob []byte) ([]*os.File, error) {
 	for _, cm := range messages {
 		fds, err := unix.ParseUnixRights(&cm)
 		if err != nil {
-			continue // credentials, of no interest
+			continue // credentials are not used
 		}
 		for _, fd := range fds {
 			unix.CloseOnExec(fd)
