@@ -65,6 +65,8 @@ type Scheduler interface {
 	// cannot, Engine.Serve returns when it has ended; else perhaps before, and then
 	// the protocol loop parks it.
 	Suspends() bool
+	// Loop is the loop that calls the exchange's connection; nil without one.
+	Loop() *eventloop.Loop
 	// Resume goes on with a suspended exchange that was parked, on the
 	// caller's goroutine: t is the turn it leads, nil when it does not.
 	Resume(t *eventloop.Turn)

@@ -3,6 +3,8 @@ package proxy
 import (
 	"errors"
 	"time"
+
+	"alicorn/proxy/eventloop"
 )
 
 // Continuation is what an Exchange does after an event.
@@ -77,6 +79,10 @@ func (x *Exchange) Offload(f func()) {
 	}
 	f()
 }
+
+// Loop returns the loop that calls the exchange's connection, where other connections
+// that serve it are best called, too; nil without one.
+func (x *Exchange) Loop() *eventloop.Loop { return x.wire.Loop() }
 
 // Suspended reports whether x waits for an event, or has one to look at.
 func (x *Exchange) Suspended() bool { return x.pending != nil }

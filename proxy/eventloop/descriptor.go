@@ -35,10 +35,11 @@ const (
 	owned                         // a goroutine works on it
 	waitRead                      // that goroutine waits
 	waitWrite
-	expired // the deadline has passed
-	late    // it has passed while a goroutine worked, or was about to wait
-	untried // nothing was written since the peer has ended its sending side
-	watched // the handler is a Watcher
+	expired   // the deadline has passed
+	late      // it has passed while a goroutine worked, or was about to wait
+	untried   // nothing was written since the peer has ended its sending side
+	watched   // the handler is a Watcher
+	wantWrite // given to the Loop by IdleBoth
 )
 
 // Descriptor is a descriptor in a Loop. Its methods are for the goroutine that
@@ -72,13 +73,14 @@ func (l *Loop) Add(fd int, h Handler, timeout time.Duration) (*Descriptor, error
 func (d *Descriptor) start(l *Loop, fd int, h Handler, timeout time.Duration) error {
 	d.loop, d.fd, d.handler = l, fd, h
 	d.timer.reset()
+	writes := d.writes // later its owner's
 	l.table.put(d)
 	now := l.clock()
 	d.idled.Store(now)
 	if timeout > 0 {
 		l.timers.set(d, now+int64(timeout))
 	}
-	if err := l.poller.watch(fd, d.tag, false); err != nil {
+	if err := l.poller.watch(fd, d.tag, writes); err != nil {
 		l.table.drop(d)
 		return os.NewSyscallError("epoll_ctl", err)
 	}
@@ -108,6 +110,9 @@ func (d *Descriptor) Overran() bool {
 // Enter says that the owner now runs under t; nil: on a goroutine of its own.
 func (d *Descriptor) Enter(t *Turn) { d.turn = t }
 
+// Loop returns the Loop that it is in.
+func (d *Descriptor) Loop() *Loop { return d.loop }
+
 // Turn returns what Enter or the Loop set.
 func (d *Descriptor) Turn() *Turn { return d.turn }
 
@@ -126,6 +131,11 @@ func (d *Descriptor) Adopt(h Handler) bool {
 // readable or after timeout (0: never). It returns false, and the caller goes
 // on owning it, when there is something to read.
 func (d *Descriptor) Idle(timeout time.Duration) bool {
+	return d.idle(timeout, readable|halfClosed|dead)
+}
+
+// idle gives the descriptor back to the Loop, unless it is in one of these states.
+func (d *Descriptor) idle(timeout time.Duration, unless uint32) bool {
 	var now, due int64
 	t := d.turn
 	if t != nil {
@@ -141,7 +151,7 @@ func (d *Descriptor) Idle(timeout time.Duration) bool {
 	d.turn = nil
 	for {
 		s := d.state.Load()
-		if s&(readable|halfClosed|dead) != 0 {
+		if s&unless != 0 {
 			d.turn = t
 			return false
 		}
@@ -221,13 +231,19 @@ func (d *Descriptor) waitRead(due int64) error {
 }
 
 func (d *Descriptor) waitWrite(due int64) error {
-	if !d.writes {
-		d.writes = true
-		if err := d.loop.poller.watch(d.fd, d.tag, true); err != nil {
-			return os.NewSyscallError("epoll_ctl", err)
-		}
+	if err := d.pollWrites(); err != nil {
+		return err
 	}
 	return d.wait(writable|dead, waitWrite, due)
+}
+
+// pollWrites has the descriptor polled for writing too, from now on.
+func (d *Descriptor) pollWrites() error {
+	if d.writes {
+		return nil
+	}
+	d.writes = true
+	return os.NewSyscallError("epoll_ctl", d.loop.poller.rewatch(d.fd, d.tag, true))
 }
 
 func (d *Descriptor) wait(want, flag uint32, due int64) error {
@@ -284,10 +300,14 @@ func (d *Descriptor) readiness(bits uint32) (run, left bool) {
 			next |= untried
 		}
 		waits := s & (waitRead | waitWrite)
-		run = s&owned == 0 && d.handler != nil && bits&(readable|halfClosed|dead) != 0
+		calls := readable | halfClosed | dead
+		if s&wantWrite != 0 {
+			calls |= writable
+		}
+		run = s&owned == 0 && d.handler != nil && bits&calls != 0
 		tell := bits&(readable|halfClosed|dead) != 0 && waits&waitRead != 0 || bits&(writable|dead) != 0 && waits&waitWrite != 0
 		if run {
-			next |= owned
+			next = next&^wantWrite | owned
 		}
 		if tell {
 			next &^= waitRead | waitWrite
@@ -313,7 +333,7 @@ func (d *Descriptor) expire() (run bool) {
 		tell := s&(waitRead|waitWrite) != 0
 		switch {
 		case s&owned == 0:
-			next = s | expired | owned
+			next = s&^wantWrite | expired | owned
 		case tell:
 			next = s&^(waitRead|waitWrite) | expired
 		default:

@@ -29,4 +29,4 @@ package eventloop
 //
 //   - group.go loop.go turn.go labor.go: who leads
 //   - poller_linux.go table.go timers.go: what is ready
-//   - descriptor.go conn.go carrier.go listener.go: what is waited for
+//   - descriptor.go conn.go carrier.go listener.go dial.go: what is waited for

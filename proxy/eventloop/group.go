@@ -52,6 +52,7 @@ func build(n int) (*Group, error) {
 			}
 			return nil, err
 		}
+		l.index = len(g.loops)
 		g.loops = append(g.loops, l)
 	}
 	return g, nil
@@ -66,6 +67,14 @@ func (g *Group) run() {
 
 // Next returns one of the Loops, each in its turn.
 func (g *Group) Next() *Loop { return g.loops[int(g.turn.Add(1))%len(g.loops)] }
+
+// Loops returns how many there are. A nil Group has none.
+func (g *Group) Loops() int {
+	if g == nil {
+		return 0
+	}
+	return len(g.loops)
+}
 
 // Spare returns how many goroutines are kept to lead again. A nil Group has none.
 func (g *Group) Spare() int {

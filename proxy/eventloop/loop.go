@@ -23,6 +23,7 @@ type Source interface {
 // Loop is one poller with its leader.
 type Loop struct {
 	group   *Group
+	index   int
 	poller  *poller
 	table   table
 	timers  timers
@@ -56,6 +57,9 @@ func newLoop(g *Group) (*Loop, error) {
 	l.sources.Store(new([]Source))
 	return l, nil
 }
+
+// Index returns which of its Group's Loops it is, from 0.
+func (l *Loop) Index() int { return l.index }
 
 // clock is the time of this Loop's deadlines: nanoseconds since it was made.
 func (l *Loop) clock() int64 { return int64(time.Since(l.base)) }

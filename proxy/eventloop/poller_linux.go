@@ -47,11 +47,19 @@ func (p *poller) close() {
 
 // watch registers fd for reading, and for writing too where write is set.
 func (p *poller) watch(fd int, tag int32, write bool) error {
+	return p.control(unix.EPOLL_CTL_ADD, fd, tag, write)
+}
+
+// rewatch is watch for an fd that is registered. The poller tells once more what it is
+// ready for.
+func (p *poller) rewatch(fd int, tag int32, write bool) error {
+	return p.control(unix.EPOLL_CTL_MOD, fd, tag, write)
+}
+
+func (p *poller) control(op, fd int, tag int32, write bool) error {
 	e := unix.EpollEvent{Events: readEvents | unix.EPOLLET, Fd: int32(fd), Pad: tag}
-	op := unix.EPOLL_CTL_ADD
 	if write {
 		e.Events |= unix.EPOLLOUT
-		op = unix.EPOLL_CTL_MOD
 	}
 	return unix.EpollCtl(p.ep, op, fd, &e)
 }
@@ -120,6 +128,11 @@ func (p *poller) event(i int) (fd int, tag int32, ready uint32) {
 func (p *poller) silence() {
 	var b [8]byte
 	unix.Read(p.bell, b[:])
+}
+
+// socket makes a stream socket that does not block.
+func socket(family int) (int, error) {
+	return unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 }
 
 // read and write are for sockets that do not block.

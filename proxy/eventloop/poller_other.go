@@ -18,6 +18,7 @@ func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
 
 func (p *poller) close()                                        {}
 func (p *poller) watch(fd int, tag int32, write bool) error     { return errors.ErrUnsupported }
+func (p *poller) rewatch(fd int, tag int32, write bool) error   { return errors.ErrUnsupported }
 func (p *poller) watchListener(fd int, tag int32) error         { return errors.ErrUnsupported }
 func (p *poller) forget(fd int)                                 {}
 func (p *poller) poll() int                                     { return 0 }
@@ -26,6 +27,7 @@ func (p *poller) wait(d time.Duration) int                      { return 0 }
 func (p *poller) ring()                                         {}
 func (p *poller) silence()                                      {}
 func (p *poller) event(i int) (fd int, tag int32, ready uint32) { return bellFD, 0, 0 }
+func socket(family int) (int, error)                            { return unix.Socket(family, unix.SOCK_STREAM, 0) }
 func read(fd int, b []byte) (int, error)                        { return unix.Read(fd, b) }
 func write(fd int, b []byte) (int, error)                       { return unix.Write(fd, b) }
 func unsent(fd int) int                                         { return 0 }

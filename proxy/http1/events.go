@@ -19,6 +19,9 @@ func (c *conn) Ready(*eventloop.Turn) {
 // Suspends is proxy.Scheduler's: a loop calls the connection again.
 func (c *conn) Suspends() bool { return c.wire.suspends() }
 
+// Loop is proxy.Scheduler's.
+func (c *conn) Loop() *eventloop.Loop { return c.wire.Loop() }
+
 // Detach is proxy.Scheduler's.
 func (c *conn) Detach() { c.wire.Detach() }
 

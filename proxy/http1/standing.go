@@ -226,6 +226,9 @@ func (s *standing) Pending() bool { return false }
 
 func (s *standing) suspends() bool { return false }
 
+// Loop returns nil: a goroutine serves the connection.
+func (s *standing) Loop() *eventloop.Loop { return nil }
+
 // Detach does nothing: the goroutine leads no loop.
 func (s *standing) Detach() {}
 

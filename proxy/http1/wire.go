@@ -77,6 +77,7 @@ type waiter interface {
 type lead interface {
 	// suspends reports that an exchange can wait without its goroutine.
 	suspends() bool
+	Loop() *eventloop.Loop
 	Detach()
 	Enter(t *eventloop.Turn)
 	// Watch has Left called when the client leaves.

@@ -220,6 +220,9 @@ func (s *stream) DropConnection() { s.c.leave(time.Minute) }
 // Suspends is proxy.Scheduler's.
 func (s *stream) Suspends() bool { return true }
 
+// Loop is proxy.Scheduler's: a goroutine reads the connection.
+func (s *stream) Loop() *eventloop.Loop { return nil }
+
 // Detach is proxy.Scheduler's: the goroutine leads nothing.
 func (s *stream) Detach() {}
 

@@ -236,6 +236,9 @@ func (r *Recorder) Upgrade(*proxy.Exchange) (net.Conn, error) { return nil, prox
 // Suspends is false: an Exchange that is suspended waits on Do's goroutine.
 func (r *Recorder) Suspends() bool { return false }
 
+// Loop is nil: there is no loop.
+func (r *Recorder) Loop() *eventloop.Loop { return nil }
+
 // Resume is never called.
 func (r *Recorder) Resume(*eventloop.Turn) {}
 
