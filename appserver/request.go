@@ -1,13 +1,10 @@
 package appserver
 
 import (
-	"encoding/binary"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"alicorn/appserver/wire"
 	"alicorn/proxy"
@@ -134,53 +131,4 @@ func (r *request) fail(f *proxy.Fail) {
 	r.out.End()
 	r.stage.CompareAndSwap(stageWaiting, stageFailed)
 	r.tell(nil)
-}
-
-// encode makes the frame of x's request, whose body has been read; again when
-// the body has moved.
-func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
-	if r.environ != nil {
-		r.environ.Close()
-		r.environ = nil
-	}
-	r.rights = nil
-	length := x.Req.ContentLength
-	switch _, given := x.Req.Header.Lookup(proxy.FieldContentLength); {
-	case x.Req.Chunked:
-		length = r.body.Length
-	case length == 0 && !given:
-		length = -1 // applications tell a body without bytes from none
-	}
-	b := wire.AppendHeader(r.frame[:0], wire.KindRequest, 0, 0)
-	b = append(b, 0, 0, 0, 0)
-	b = appendEnviron(b, x, way, length)
-	size := len(b) - wire.SizedSize
-	var flags byte
-	var fds [2]int
-	rights := fds[:0]
-	if len(b)+len(r.body.Inline)+8 > wire.MaxFrame {
-		f, err := upstream.Memory(b[wire.SizedSize:])
-		if err != nil {
-			return err
-		}
-		r.environ, b, size = f, b[:wire.SizedSize], 0
-		flags |= wire.FlagEnvironFD
-		rights = append(rights, int(f.Fd()))
-	}
-	binary.LittleEndian.PutUint32(b[wire.HeaderSize:], uint32(size))
-	if r.body.Shared != nil {
-		flags |= wire.FlagBodyShared
-		b = binary.LittleEndian.AppendUint32(b, uint32(r.body.Offset))
-		b = binary.LittleEndian.AppendUint32(b, uint32(r.body.Length))
-	}
-	if r.body.File != nil {
-		flags |= wire.FlagBodyFD
-		rights = append(rights, int(r.body.File.Fd()))
-	}
-	b[1] = flags
-	if len(rights) > 0 {
-		r.rights = unix.UnixRights(rights...)
-	}
-	r.frame = append(b, r.body.Inline...)
-	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"alicorn/appserver/wire"
 	"alicorn/proxy"
 	"alicorn/proxy/upstream"
 )
@@ -19,65 +18,6 @@ type handler struct {
 	space   *upstream.Space
 	follow  bool         // a 404 has files looked for in its place
 	told    *atomic.Bool // that there is no location for an X-Accel-Redirect
-}
-
-// inlineBody is the largest body that travels in the request's frame.
-const inlineBody = 48 << 10
-
-// inlineShared is that where larger bodies can be shared: the rest of a lane's
-// entry is for the environ.
-const inlineShared = wire.LaneEntry / 2
-
-// Serve gives x's request to a worker and its answer to the client.
-func (h *handler) Serve(x *proxy.Exchange) error {
-	x.Upstream.App = h.app.Name
-	r := newRequest()
-	if err := h.send(x, r); err != nil {
-		r.drop()
-		return err
-	}
-	return x.Suspend(r)
-}
-
-// send reads the body and submits the request to the pool that the app has
-// then.
-func (h *handler) send(x *proxy.Exchange, r *request) error {
-	p := h.app.service.pool.Load()
-	if err := h.readBody(x, r, p.arena); err != nil {
-		return err
-	}
-	r.out.Memory, r.out.Disk, r.out.Dir, r.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
-	r.waiter = waiter{x.Waker(), h, time.Now(), x.Stream().Client()}
-	x.Upstream.Tries++
-	for {
-		now := h.app.service.pool.Load()
-		if now != p {
-			if err := r.body.Unshare(); err != nil {
-				return err
-			}
-		}
-		if err := r.encode(x, &h.app.forwarding); err != nil {
-			return err
-		}
-		p, r.pool = now, now
-		switch fail := p.submit(r); fail {
-		case nil:
-			return nil
-		case errSucceeded:
-		default:
-			return fail
-		}
-	}
-}
-
-func (h *handler) readBody(x *proxy.Exchange, r *request, a *wire.Arena) error {
-	core := x.Core()
-	if a != nil {
-		if done, err := r.body.ReadShared(x, a, inlineShared, core.BodyBufferSize); done || err != nil {
-			return err
-		}
-	}
-	return r.body.ReadBody(x, inlineBody, core.BodyBufferSize, core.BodyTempPath, h.space)
 }
 
 // finish sends the answer, or returns why there is none, and lets r go.

@@ -1,0 +1,120 @@
+package appserver
+
+import (
+	"encoding/binary"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/appserver/wire"
+	"alicorn/proxy"
+	"alicorn/proxy/upstream"
+)
+
+// inlineBody is the largest body that travels in the request's frame.
+const inlineBody = 48 << 10
+
+// inlineShared is that where larger bodies can be shared: the rest of a lane's
+// entry is for the environ.
+const inlineShared = wire.LaneEntry / 2
+
+// Serve gives x's request to a worker and its answer to the client.
+func (h *handler) Serve(x *proxy.Exchange) error {
+	x.Upstream.App = h.app.Name
+	r := newRequest()
+	if err := h.send(x, r); err != nil {
+		r.drop()
+		return err
+	}
+	return x.Suspend(r)
+}
+
+// send reads the body and submits the request to the pool that the app has
+// then.
+func (h *handler) send(x *proxy.Exchange, r *request) error {
+	p := h.app.service.pool.Load()
+	if err := h.readBody(x, r, p.arena); err != nil {
+		return err
+	}
+	r.out.Memory, r.out.Disk, r.out.Dir, r.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
+	r.waiter = waiter{x.Waker(), h, time.Now(), x.Stream().Client()}
+	x.Upstream.Tries++
+	for {
+		now := h.app.service.pool.Load()
+		if now != p {
+			if err := r.body.Unshare(); err != nil {
+				return err
+			}
+		}
+		if err := r.encode(x, &h.app.forwarding); err != nil {
+			return err
+		}
+		p, r.pool = now, now
+		switch fail := p.submit(r); fail {
+		case nil:
+			return nil
+		case errSucceeded:
+		default:
+			return fail
+		}
+	}
+}
+
+func (h *handler) readBody(x *proxy.Exchange, r *request, a *wire.Arena) error {
+	core := x.Core()
+	if a != nil {
+		if done, err := r.body.ReadShared(x, a, inlineShared, core.BodyBufferSize); done || err != nil {
+			return err
+		}
+	}
+	return r.body.ReadBody(x, inlineBody, core.BodyBufferSize, core.BodyTempPath, h.space)
+}
+
+// encode makes the frame of x's request, whose body has been read; again when
+// the body has moved.
+func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
+	if r.environ != nil {
+		r.environ.Close()
+		r.environ = nil
+	}
+	r.rights = nil
+	length := x.Req.ContentLength
+	switch _, given := x.Req.Header.Lookup(proxy.FieldContentLength); {
+	case x.Req.Chunked:
+		length = r.body.Length
+	case length == 0 && !given:
+		length = -1 // applications tell a body without bytes from none
+	}
+	b := wire.AppendHeader(r.frame[:0], wire.KindRequest, 0, 0)
+	b = append(b, 0, 0, 0, 0)
+	b = appendEnviron(b, x, way, length)
+	size := len(b) - wire.SizedSize
+	var flags byte
+	var fds [2]int
+	rights := fds[:0]
+	if len(b)+len(r.body.Inline)+8 > wire.MaxFrame {
+		f, err := upstream.Memory(b[wire.SizedSize:])
+		if err != nil {
+			return err
+		}
+		r.environ, b, size = f, b[:wire.SizedSize], 0
+		flags |= wire.FlagEnvironFD
+		rights = append(rights, int(f.Fd()))
+	}
+	binary.LittleEndian.PutUint32(b[wire.HeaderSize:], uint32(size))
+	if r.body.Shared != nil {
+		flags |= wire.FlagBodyShared
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.body.Offset))
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.body.Length))
+	}
+	if r.body.File != nil {
+		flags |= wire.FlagBodyFD
+		rights = append(rights, int(r.body.File.Fd()))
+	}
+	b[1] = flags
+	if len(rights) > 0 {
+		r.rights = unix.UnixRights(rights...)
+	}
+	r.frame = append(b, r.body.Inline...)
+	return nil
+}
