@@ -94,11 +94,11 @@ func unescape(raw string) ([]byte, bool) {
 			if i+2 >= len(raw) {
 				return nil, false
 			}
-			hi, lo := unhex(raw[i+1]), unhex(raw[i+2])
-			if hi > 15 || lo > 15 {
+			hi, lo := HexValue(raw[i+1]), HexValue(raw[i+2])
+			if hi < 0 || lo < 0 {
 				return nil, false
 			}
-			c = hi<<4 | lo
+			c = byte(hi<<4 | lo)
 			i += 2
 		}
 		if c == 0 {
@@ -109,16 +109,17 @@ func unescape(raw string) ([]byte, bool) {
 	return out, true
 }
 
-func unhex(c byte) byte {
+// HexValue returns the value of a hexadecimal digit, and -1 for any other byte.
+func HexValue(c byte) int {
 	switch {
 	case c >= '0' && c <= '9':
-		return c - '0'
+		return int(c - '0')
 	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
+		return int(c-'a') + 10
 	case c >= 'A' && c <= 'F':
-		return c - 'A' + 10
+		return int(c-'A') + 10
 	}
-	return 16
+	return -1
 }
 
 // cleanPath resolves dot segments and merges slashes in place.
@@ -159,17 +160,35 @@ func cleanPath(p []byte, merge bool) ([]byte, bool) {
 	return out, true
 }
 
-// EscapePath percent-encodes what may not stand in a URI's path, for a
-// Location built from a decoded path, as nginx's redirects do.
+// EscapePath percent-encodes the bytes that a URI's path may not contain, for
+// a Location built from a decoded path, as nginx's redirects do.
 func EscapePath(dst []byte, path string) []byte {
-	const hex = "0123456789ABCDEF"
 	for i := 0; i < len(path); i++ {
 		c := path[i]
 		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"#%<>?\\^`{|}", c) >= 0 {
-			dst = append(dst, '%', hex[c>>4], hex[c&15])
+			dst = appendEscape(dst, c)
 		} else {
 			dst = append(dst, c)
 		}
 	}
 	return dst
+}
+
+// EscapeComponent percent-encodes every byte of s but the unreserved characters
+// of RFC 3986 section 2.3. The result needs no escapes in HTML either.
+func EscapeComponent(dst []byte, s string) []byte {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '.', c == '_', c == '~':
+			dst = append(dst, c)
+		default:
+			dst = appendEscape(dst, c)
+		}
+	}
+	return dst
+}
+
+func appendEscape(dst []byte, c byte) []byte {
+	const hex = "0123456789ABCDEF"
+	return append(dst, '%', hex[c>>4], hex[c&15])
 }

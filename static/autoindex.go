@@ -88,7 +88,7 @@ func (st *site) listHTML(path string, entries []entry) []byte {
 	b := fmt.Appendf(nil, "<html>\r\n<head><title>Index of %s</title></head>\r\n<body>\r\n<h1>Index of %s</h1><hr><pre><a href=\"../\">../</a>\r\n", title, title)
 	for _, e := range entries {
 		b = append(b, "<a href=\""...)
-		b = escapeName(b, e.name)
+		b = proxy.EscapeComponent(b, e.name)
 		if e.info.IsDir() {
 			b = append(b, '/')
 		}
@@ -98,21 +98,6 @@ func (st *site) listHTML(path string, entries []entry) []byte {
 		b = append(append(b, st.size(e.info)...), '\r', '\n')
 	}
 	return append(b, "</pre><hr></body>\r\n</html>\r\n"...)
-}
-
-// escapeName makes a name a relative reference that needs no escapes in HTML:
-// only unreserved characters stay, RFC 3986 section 2.3.
-func escapeName(dst []byte, name string) []byte {
-	const hex = "0123456789ABCDEF"
-	for i := range len(name) {
-		switch c := name[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '.', c == '_', c == '~':
-			dst = append(dst, c)
-		default:
-			dst = append(dst, '%', hex[c>>4], hex[c&15])
-		}
-	}
-	return dst
 }
 
 // nameWidth is the width of a list's first column, in characters.

@@ -140,6 +140,21 @@ func (l *loadClient) dial() (*keptConn, error) {
 	return &keptConn{conn: conn, reader: bufio.NewReader(conn), head: []byte(head)}, nil
 }
 
+// fetch returns the body of the answer to request. A status other than 200 is
+// an error, which comes with the body.
+func fetch(client *http.Client, request *http.Request) ([]byte, error) {
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %s", response.Status)
+	}
+	return body, err
+}
+
 // keptConn is one connection of the load client.
 type keptConn struct {
 	conn    net.Conn

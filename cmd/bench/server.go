@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -121,17 +120,9 @@ func (s *server) check(ctx context.Context, c benchCase) error {
 		return err
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: s.tls}, Timeout: 10 * time.Second}
-	response, err := client.Do(request)
+	body, err := fetch(client, request)
 	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s of %s: status %d\n%.300s", c.name, s.name, response.StatusCode, body)
+		return fmt.Errorf("%s of %s: %w\n%.300s", c.name, s.name, err, body)
 	}
 	if want := c.want(); !bytes.Equal(bytes.TrimSpace(body), bytes.TrimSpace(want)) {
 		return fmt.Errorf("%s of %s: body is %.60q (%d bytes), want %.60q (%d bytes)",

@@ -1,13 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 )
@@ -52,17 +51,12 @@ func askPid(ctx context.Context, client *http.Client, url string) error {
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(request)
+	body, err := fetch(client, request)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %.60q", err, body)
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK || !strings.HasPrefix(string(body), "pid ") {
-		return fmt.Errorf("status %s: %.60q", response.Status, body)
+	if !bytes.HasPrefix(body, []byte("pid ")) {
+		return fmt.Errorf("the answer is %.60q, which does not begin with \"pid \"", body)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -60,17 +59,9 @@ func putConfiguration(client *http.Client, configuration []byte) error {
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(request)
+	body, err := fetch(client, request)
 	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("unit refuses its configuration: %s", body)
+		return fmt.Errorf("unit refuses its configuration: %w: %s", err, body)
 	}
 	return nil
 }

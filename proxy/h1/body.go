@@ -121,7 +121,7 @@ func (b *Body) step(c byte) error {
 }
 
 func (b *Body) readSize(c byte) error {
-	if v := hexValue(c); v >= 0 {
+	if v := proxy.HexValue(c); v >= 0 {
 		if b.digits++; b.digits > maxSizeDigits {
 			return bad("an invalid chunk size")
 		}

@@ -61,18 +61,6 @@ func IsValue(s string) bool {
 	return consistsOf(unsafe.Slice(unsafe.StringData(s), len(s)), inValue, ' ')
 }
 
-func hexValue(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
-}
-
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080

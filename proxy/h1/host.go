@@ -3,6 +3,8 @@ package h1
 import (
 	"net/netip"
 	"strings"
+
+	"alicorn/proxy"
 )
 
 // validHost checks uri-host [":" port], RFC 3986 section 3.2.2.
@@ -20,7 +22,7 @@ func validHost(h string) bool {
 		case c == '.' && i+1 < len(h) && h[i+1] == '.':
 			return false // as nginx: no two dots in a row
 		case classes[c]&inHost != 0:
-		case c != '%' || i+2 >= len(h) || hexValue(h[i+1]) < 0 || hexValue(h[i+2]) < 0:
+		case c != '%' || i+2 >= len(h) || proxy.HexValue(h[i+1]) < 0 || proxy.HexValue(h[i+2]) < 0:
 			return false
 		}
 	}

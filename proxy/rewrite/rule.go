@@ -163,8 +163,8 @@ func unescapeRedirect(b []byte) []byte {
 		if i+1 == len(b) {
 			break // as nginx: a last "%" is dropped
 		}
-		hi, ok := unhex(b[i+1])
-		if !ok {
+		hi := proxy.HexValue(b[i+1])
+		if hi < 0 {
 			i++
 			out = append(out, b[i])
 			continue
@@ -172,12 +172,12 @@ func unescapeRedirect(b []byte) []byte {
 		if i+2 == len(b) {
 			break
 		}
-		lo, ok := unhex(b[i+2])
-		if !ok {
+		lo := proxy.HexValue(b[i+2])
+		if lo < 0 {
 			i += 2
 			continue
 		}
-		switch c = hi<<4 | lo; {
+		switch c = byte(hi<<4 | lo); {
 		case c == '?':
 			out = append(out, c)
 			return append(out, b[i+3:]...)
@@ -189,14 +189,4 @@ func unescapeRedirect(b []byte) []byte {
 		i += 2
 	}
 	return out
-}
-
-func unhex(c byte) (byte, bool) {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0', true
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		return c | 0x20 - 'a' + 10, true
-	}
-	return 0, false
 }

@@ -37,35 +37,25 @@ func withoutEffect() []config.Directive {
 }
 
 func (m module) setCiphers(s *config.Scope, n *config.Node) error {
-	return m.useCiphers(s, n, n.Args[0])
+	return useList(s, n, n.Args[0], tls.CipherList, &m.settings.In(s).options.Ciphers)
 }
 
-func (m module) useCiphers(s *config.Scope, n *config.Node, list config.Arg) error {
-	ids, dropped, err := tls.CipherList(list.Text)
+func (m module) setCurves(s *config.Scope, n *config.Node) error {
+	return useList(s, n, n.Args[0], tls.CurveList, &m.settings.In(s).options.Curves)
+}
+
+// useList sets ids to what a list of OpenSSL's names says, and notes the names
+// that Go does not have.
+func useList[ID any](s *config.Scope, n *config.Node, list config.Arg, parse func(string) ([]ID, []string, error), ids *[]ID) error {
+	parsed, dropped, err := parse(list.Text)
 	if err != nil {
 		return &config.Error{Pos: list.Pos, Msg: fmt.Sprintf("%s: %s", n.Name, err)}
 	}
-	noteDropped(s, n, list, dropped)
-	m.settings.In(s).options.Ciphers = ids
-	return nil
-}
-
-func (m module) setCurves(s *config.Scope, n *config.Node) error { return m.useCurves(s, n, n.Args[0]) }
-
-func (m module) useCurves(s *config.Scope, n *config.Node, list config.Arg) error {
-	ids, dropped, err := tls.CurveList(list.Text)
-	if err != nil {
-		return &config.Error{Pos: list.Pos, Msg: fmt.Sprintf("%s: %s", n.Name, err)}
-	}
-	noteDropped(s, n, list, dropped)
-	m.settings.In(s).options.Curves = ids
-	return nil
-}
-
-func noteDropped(s *config.Scope, n *config.Node, list config.Arg, dropped []string) {
 	if len(dropped) > 0 {
 		s.Load().Note(list.Pos, "%s: not known to Go's crypto/tls and dropped: %s", n.Name, strings.Join(dropped, " "))
 	}
+	*ids = parsed
+	return nil
 }
 
 func (m module) setCommand(s *config.Scope, n *config.Node) error {
@@ -73,9 +63,9 @@ func (m module) setCommand(s *config.Scope, n *config.Node) error {
 	c := m.settings.In(s)
 	switch strings.ToLower(command) {
 	case "cipherstring":
-		return m.useCiphers(s, n, value)
+		return useList(s, n, value, tls.CipherList, &m.settings.In(s).options.Ciphers)
 	case "groups", "curves":
-		return m.useCurves(s, n, value)
+		return useList(s, n, value, tls.CurveList, &m.settings.In(s).options.Curves)
 	case "minprotocol", "maxprotocol":
 		oldest, newest, err := tls.VersionRange([]string{value.Text})
 		if err != nil {

@@ -42,7 +42,7 @@ func (m module) clientVariables() []proxy.Variable {
 		text("ssl_client_cert", func(c *x509.Certificate) string {
 			return strings.ReplaceAll(strings.TrimSuffix(rawPEM(c), "\n"), "\n", "\n\t")
 		}),
-		text("ssl_client_escaped_cert", func(c *x509.Certificate) string { return escape(rawPEM(c)) }),
+		text("ssl_client_escaped_cert", func(c *x509.Certificate) string { return string(proxy.EscapeComponent(nil, rawPEM(c))) }),
 		text("ssl_client_v_start", func(c *x509.Certificate) string { return opensslTime(c.NotBefore) }),
 		text("ssl_client_v_end", func(c *x509.Certificate) string { return opensslTime(c.NotAfter) }),
 		text("ssl_client_v_remain", func(c *x509.Certificate) string {
@@ -80,20 +80,6 @@ func serial(n *big.Int) string {
 
 func rawPEM(c *x509.Certificate) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
-}
-
-// escape leaves only the unreserved characters of RFC 3986 section 2.3.
-func escape(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		c := s[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
 }
 
 func opensslTime(t time.Time) string { return t.UTC().Format("Jan _2 15:04:05 2006 GMT") }

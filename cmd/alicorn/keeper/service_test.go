@@ -190,13 +190,9 @@ func TestTheFrontGetsOnlyWhatTheConfigurationNames(t *testing.T) {
 func TestAReadingThatDoesNotServeIsForgotten(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "server { listen unix:DIR/one.sock; }")
-	var told string
-	if _, err := f.client.Read(nil, &told); err != nil {
-		t.Fatal(err)
-	}
-	f.client.Settle(true)
+	f.load(t)
 	f.configure(t, "server { listen unix:DIR/one.sock; listen unix:DIR/two.sock; }")
-	if _, err := f.client.Read(nil, &told); err != nil {
+	if _, err := f.client.Read(nil, new(string)); err != nil {
 		t.Fatal(err)
 	}
 	exists := func(name string) bool { _, err := os.Stat(filepath.Join(f.dir, name)); return err == nil }
@@ -205,17 +201,14 @@ func TestAReadingThatDoesNotServeIsForgotten(t *testing.T) {
 	}
 	f.client.Settle(false)
 	f.configure(t, "serve { }")
-	if _, err := f.client.Read(nil, &told); err == nil || !strings.Contains(err.Error(), f.main+":1:1: unknown directive") {
+	if _, err := f.client.Read(nil, new(string)); err == nil || !strings.Contains(err.Error(), f.main+":1:1: unknown directive") {
 		t.Errorf("a mistake is told as %v", err)
 	}
 	if exists("two.sock") || !exists("one.sock") {
 		t.Errorf("one.sock %v, two.sock %v; want the first only", exists("one.sock"), exists("two.sock"))
 	}
 	f.configure(t, "server { listen unix:DIR/three.sock; }")
-	if _, err := f.client.Read(nil, &told); err != nil {
-		t.Fatal(err)
-	}
-	f.client.Settle(true)
+	f.load(t)
 	if _, err := f.client.Listen("unix", filepath.Join(f.dir, "one.sock"), config.ListenOptions{}); err == nil {
 		t.Error("an address that no configuration has any more was given out")
 	}
@@ -236,18 +229,23 @@ func TestALongAnswerArrivesWhole(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, "server { listen unix:DIR/one.sock; }")
-			var told string
-			if _, err := f.client.Read(nil, &told); err != nil {
-				t.Fatal(err)
-			}
-			f.client.Settle(true)
+			f.load(t)
 			f.configure(t, tc.text)
-			_, err := f.client.Read(nil, &told)
+			_, err := f.client.Read(nil, new(string))
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("the front is told %.200v, want %.50q", err, tc.want)
 			}
 		})
 	}
+}
+
+// load has the front read the configuration, and serve it.
+func (f *fixture) load(t *testing.T) {
+	t.Helper()
+	if _, err := f.client.Read(nil, new(string)); err != nil {
+		t.Fatal(err)
+	}
+	f.client.Settle(true)
 }
 
 // block makes readings wait until the returned function is called; held
@@ -277,11 +275,7 @@ func awaitError(t *testing.T, what string, ch <-chan error) error {
 func TestAReadingForAFrontThatIsGoneIsForgotten(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "server { listen unix:DIR/one.sock; }")
-	var told string
-	if _, err := f.client.Read(nil, &told); err != nil {
-		t.Fatal(err)
-	}
-	f.client.Settle(true)
+	f.load(t)
 	f.configure(t, "server { listen unix:DIR/two.sock; }")
 	held, release := f.block()
 	asked := make(chan error, 1)
