@@ -117,16 +117,15 @@ func TestChurnNamesWhatIsWrong(t *testing.T) {
 func TestTheIdleCrowdIsServedOnce(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(visited))
 	defer backend.Close()
-	i := &idle{connections: 40, path: "/static/1k"}
-	crowd, err := i.open(t.Context(), backend.Listener.Addr().String(), nil)
-	if err != nil {
+	c := &waiters{addr: backend.Listener.Addr().String(), path: "/static/1k"}
+	if err := c.open(t.Context(), 40); err != nil {
 		t.Fatal(err)
 	}
-	if err := i.stillServed(crowd, backend.Listener.Addr().String()); err != nil {
+	if err := c.stillServed(); err != nil {
 		t.Error(err)
 	}
-	closeAll(crowd)
-	if err := i.stillServed(crowd, backend.Listener.Addr().String()); err == nil {
+	c.close()
+	if err := c.stillServed(); err == nil {
 		t.Error("closed connections count as served")
 	}
 }

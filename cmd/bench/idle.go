@@ -1,130 +1,183 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"sync"
-	"sync/atomic"
-	"syscall"
+	"os"
+	"strings"
 	"time"
 )
 
-// clientAddresses is how many of 127.0.0.2 and on connections come from: each
-// has ports of its own, so that they do not run out.
-const clientAddresses = 16
-
-// idle is a crowd of connections that have made a request and wait.
+// idle measures what connections that wait cost: memory of the front, and what they
+// do to a few others that make requests.
 type idle struct {
-	connections int
-	settle      time.Duration
-	path        string
-	secure      bool
-	limit       int64 // bytes of alicorn's front before the crowd comes
+	crowds   []int // how many connections wait
+	rounds   int   // each with a server of its own, whose median counts
+	active   int   // connections beside, that make requests
+	duration time.Duration
+	settle   time.Duration
+	path     string
+	secure   bool
+	limit    int64 // bytes of alicorn's front before the crowd comes
 }
 
-// runIdle shows what connections that wait cost the front.
+// idleSample is one measurement of one server.
+type idleSample struct {
+	front    float64 // bytes (PSS) of the front before the crowd came
+	rss, pss float64 // bytes for each connection that waits
+	load     sample  // of the active connections
+}
+
+// idleSeries is every sample of one server beside one crowd.
+type idleSeries struct {
+	server  string
+	samples []idleSample
+}
+
+// runIdle shows what connections that wait cost.
 func runIdle(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("idle", flag.ContinueOnError)
 	var i idle
-	serverList := flags.String("servers", "alicorn", "servers by name, separated by commas")
-	flags.IntVar(&i.connections, "connections", 20_000, "kept connections that are open at once")
+	serverList := flags.String("servers", "alicorn", "servers by name, separated by commas; NAME=PATH is the alicorn at PATH,\n"+
+		"than which this module's may cost no more")
+	crowds := flags.String("connections", "20000", "numbers of kept connections that are open at once, separated by commas")
+	flags.IntVar(&i.rounds, "rounds", 1, "measurements of each server, whose median counts")
+	flags.IntVar(&i.active, "active", 32, "connections beside them that make requests")
+	flags.DurationVar(&i.duration, "duration", 4*time.Second, "of these requests, in whole seconds")
 	flags.DurationVar(&i.settle, "settle", 5*time.Second, "before memory is read")
-	flags.StringVar(&i.path, "path", "/static/1k", "what each connection asks for, once")
+	flags.StringVar(&i.path, "path", "/static/1k", "what each connection asks for, those that wait once")
 	flags.BoolVar(&i.secure, "tls", false, "by https")
 	limit := flags.Int64("limit", 30, "MiB (PSS) that alicorn's front may hold before")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
-	if i.connections < 1 || i.settle >= time.Minute {
-		return errors.New("-connections must be at least 1 and -settle below a minute: servers keep connections for 75s")
+	var err error
+	if i.crowds, err = parseNumbers(*crowds); err != nil {
+		return err
+	}
+	if i.rounds < 1 || i.active < 1 || i.duration < time.Second || i.settle+i.duration >= time.Minute {
+		return errors.New("-rounds and -active must be at least 1, -duration at least 1s, and -settle with it below a minute: servers keep connections for 75s")
 	}
 	i.limit = *limit << 20
 	if err := i.fit(); err != nil {
 		return err
 	}
-	shape := func(s *site) { s.connections, s.secure = i.connections+spareDescriptors, i.secure }
-	return withServers(ctx, *serverList, shape, func(s *server) error {
-		if err := s.ready(ctx, allCases()[0]); err != nil {
-			return err
-		}
-		return i.measure(ctx, s)
-	})
+	return i.run(ctx, *serverList)
 }
 
-// spareDescriptors are left for all but connections, in this process and the servers'.
+// spareDescriptors are left for all but connections that wait, in this process and
+// the servers'.
 const spareDescriptors = 500
 
-// fit raises this process's limit of descriptors, which servers inherit, and
-// opens fewer connections where the system does not allow enough.
+// fit raises this process's limit of descriptors, which servers inherit, and opens
+// fewer connections where the system does not allow enough.
 func (i *idle) fit() error {
-	allowed, err := raiseDescriptors(uint64(i.connections + spareDescriptors))
-	if err != nil {
-		return err
-	}
-	if room := int(allowed) - spareDescriptors; room < i.connections {
-		fmt.Printf("a process may have %d descriptors: %d connections instead of %d\n", allowed, room, i.connections)
-		i.connections = room
+	for n, connections := range i.crowds {
+		allowed, err := raiseDescriptors(uint64(connections + i.active + spareDescriptors))
+		if err != nil {
+			return err
+		}
+		if room := int(allowed) - spareDescriptors - i.active; room < connections {
+			fmt.Printf("a process may have %d descriptors: %d connections instead of %d\n", allowed, room, connections)
+			i.crowds[n] = room
+		}
 	}
 	return nil
 }
 
-// raiseDescriptors raises this process's limit to n, or to what the system
-// allows, and returns the limit in effect.
-func raiseDescriptors(n uint64) (uint64, error) {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return 0, fmt.Errorf("cannot read the limit of descriptors: %w", err)
+// run measures every server beside every crowd, and prints the medians.
+func (i *idle) run(ctx context.Context, serverList string) (err error) {
+	site, err := newSite()
+	if err != nil {
+		return err
 	}
-	raised := syscall.Rlimit{Cur: max(limit.Cur, n), Max: max(limit.Max, n)}
-	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &raised) == nil {
-		return uint64(raised.Cur), nil
+	defer func() { err = errors.Join(err, os.RemoveAll(site.dir)) }()
+	if i.secure {
+		if site.tls, err = newIdentity(site.dir); err != nil {
+			return err
+		}
 	}
-	limit.Cur = limit.Max
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return 0, fmt.Errorf("cannot raise the limit of descriptors: %w", err)
+	peers, _, err := choosePeers(newAlicorn(site.dir), serverList)
+	if err != nil {
+		return err
 	}
-	return uint64(limit.Cur), nil
+	var report strings.Builder
+	var broken []error
+	for _, connections := range i.crowds {
+		site.connections = connections + i.active + spareDescriptors
+		all, err := i.measureAll(ctx, site, peers, connections)
+		if err != nil {
+			return err
+		}
+		broken = append(broken, i.report(&report, peers, connections, all))
+	}
+	fmt.Print(report.String())
+	return errors.Join(broken...)
 }
 
-// measure prints what the front holds before, with and after the crowd.
-func (i *idle) measure(ctx context.Context, s *server) error {
-	before, err := i.print(ctx, s, "before")
+// measureAll measures the peers in turns, each time anew.
+func (i *idle) measureAll(ctx context.Context, site *site, peers []peer, connections int) ([]idleSeries, error) {
+	all := make([]idleSeries, len(peers))
+	for round := range i.rounds {
+		for _, n := range turns(round, len(peers)) {
+			s, err := peers[n].start(site)
+			if err != nil {
+				return nil, err
+			}
+			var measured idleSample
+			if err = s.ready(ctx, allCases()[0]); err == nil {
+				measured, err = i.measure(ctx, s, connections)
+			}
+			if err = errors.Join(err, s.stop()); err != nil {
+				return nil, err
+			}
+			all[n].server = peers[n].name
+			all[n].samples = append(all[n].samples, measured)
+		}
+	}
+	return all, nil
+}
+
+// measure prints what the front holds before, with and after a crowd.
+func (i *idle) measure(ctx context.Context, s *server, connections int) (m idleSample, err error) {
+	before, err := i.holdings(ctx, s, "before")
 	if err != nil {
-		return err
+		return m, err
 	}
-	crowd, err := i.open(ctx, s.addr, s.tls)
-	defer closeAll(crowd)
+	c := waiters{addr: s.addr, trust: s.tls, path: i.path}
+	defer c.close()
+	if err := c.open(ctx, connections); err != nil {
+		return m, err
+	}
+	with, err := i.holdings(ctx, s, fmt.Sprintf("with %d", connections))
 	if err != nil {
-		return err
+		return m, err
 	}
-	with, err := i.print(ctx, s, fmt.Sprintf("with %d", len(crowd)))
-	if err != nil {
-		return err
+	m.front = float64(before.pss)
+	m.rss, m.pss = float64(with.rss-before.rss)/float64(connections), float64(with.pss-before.pss)/float64(connections)
+	if m.load, err = measure(ctx, s, load{url: s.url(i.path), connections: i.active, duration: i.duration}); err != nil {
+		return m, err
 	}
-	n := int64(len(crowd))
-	fmt.Printf("%-15s each connection: %.2f KiB PSS, %.2f KiB RSS\n", s.name,
-		float64(with.pss-before.pss)/float64(n<<10), float64(with.rss-before.rss)/float64(n<<10))
-	if err := i.stillServed(crowd, s.addr); err != nil {
-		return fmt.Errorf("%w: %w", errBroken, err)
+	if len(m.load.errors) > 0 {
+		return m, fmt.Errorf("%w: %s beside %d connections: %s", errBroken, s.name, connections, strings.Join(m.load.errors, ", "))
 	}
-	closeAll(crowd)
-	if _, err := i.print(ctx, s, "after"); err != nil {
-		return err
+	if err := c.stillServed(); err != nil {
+		return m, fmt.Errorf("%w: %w", errBroken, err)
+	}
+	c.close()
+	if _, err := i.holdings(ctx, s, "after"); err != nil {
+		return m, err
 	}
 	if s.name == "alicorn" && before.pss > i.limit {
-		return fmt.Errorf("%w: the front holds %s, limit %s", errBroken, mebibytes(before.pss), mebibytes(i.limit))
+		return m, fmt.Errorf("%w: the front holds %s, limit %s", errBroken, mebibytes(before.pss), mebibytes(i.limit))
 	}
-	return nil
+	return m, nil
 }
 
-func (i *idle) print(ctx context.Context, s *server, when string) (holdings, error) {
+// holdings waits, and prints what the front holds then.
+func (i *idle) holdings(ctx context.Context, s *server, when string) (holdings, error) {
 	select {
 	case <-ctx.Done():
 		return holdings{}, ctx.Err()
@@ -139,88 +192,4 @@ func (i *idle) print(ctx context.Context, s *server, when string) (holdings, err
 		fmt.Printf("%-15s %-12s %v\n", s.name, when, h)
 	}
 	return h, err
-}
-
-// open opens the crowd, by TLS unless trust is nil. On error some connections
-// may be open.
-func (i *idle) open(ctx context.Context, addr string, trust *tls.Config) ([]net.Conn, error) {
-	const openers = 32
-	crowd := make([]net.Conn, i.connections)
-	errs := make([]error, openers)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for o := range openers {
-		wg.Go(func() {
-			for n := int(next.Add(1)) - 1; n < len(crowd) && ctx.Err() == nil; n = int(next.Add(1)) - 1 {
-				conn, err := dialFrom(n, addr)
-				if err == nil && trust != nil {
-					conn = secured(conn, trust)
-				}
-				if err == nil {
-					crowd[n] = conn
-					err = i.ask(conn, addr)
-				}
-				if err != nil {
-					errs[o] = fmt.Errorf("connection %d: %w", n, err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return crowd, errors.Join(append(errs, ctx.Err())...)
-}
-
-// dialFrom connects from one of the client's addresses.
-func dialFrom(n int, addr string) (net.Conn, error) {
-	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+n%clientAddresses))}
-	return (&net.Dialer{LocalAddr: from, Timeout: requestDeadline, KeepAlive: -1}).Dial("tcp", addr)
-}
-
-// secured is a client's end of TLS. The certificate is for another loopback
-// address than this one may be.
-func secured(conn net.Conn, trust *tls.Config) net.Conn {
-	own := trust.Clone()
-	own.ServerName = "127.0.0.1"
-	return tls.Client(conn, own)
-}
-
-// ask makes one request, of which nothing stays in this process.
-func (i *idle) ask(conn net.Conn, addr string) error {
-	if err := conn.SetDeadline(time.Now().Add(requestDeadline)); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", i.path, addr); err != nil {
-		return err
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK || response.Close {
-		return fmt.Errorf("status %s, to be closed: %v", response.Status, response.Close)
-	}
-	return nil
-}
-
-// stillServed asks on every hundredth connection again: none may be lost.
-func (i *idle) stillServed(crowd []net.Conn, addr string) error {
-	for n := 0; n < len(crowd); n += 100 {
-		if err := i.ask(crowd[n], addr); err != nil {
-			return fmt.Errorf("the idle connection %d is not served any more: %w", n, err)
-		}
-	}
-	return nil
-}
-
-func closeAll(crowd []net.Conn) {
-	for _, conn := range crowd {
-		if conn != nil {
-			conn.Close()
-		}
-	}
 }

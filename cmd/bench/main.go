@@ -27,7 +27,7 @@ package main
 //   - client.go wrk.go handshakes.go lighttls.go latency.go progress.go: the load
 //   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go churn.go remains.go holdings.go: faults
 //   - hostile.go attack.go attack_client.go attack_application.go steady.go: attacks
-//   - fair.go stall.go slow.go shield.go idle.go leak.go: waiting, slow clients, memory
+//   - fair.go stall.go slow.go shield.go idle.go idlereport.go waiters.go leak.go: waiting, slow clients, memory
 
 import (
 	"context"
