@@ -15,6 +15,9 @@ import (
 type Options struct {
 	MinVersion uint16 // a tls.VersionTLS number; 0: TLS 1.2
 	MaxVersion uint16 // 0: the newest
+	// Protocols are what ALPN (RFC 7301) may choose, in the server's order of
+	// preference; nil: the handshake chooses none, whatever the client offers.
+	Protocols []string
 	// Tickets seal sessions that clients keep; nil: Sessions are used, if any.
 	Tickets *Tickets
 	// Sessions keeps what clients of TLS 1.3 resume where there are no Tickets.
@@ -61,7 +64,7 @@ func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
 		MaxVersion:       o.MaxVersion,
 		CipherSuites:     o.Ciphers,
 		CurvePreferences: o.Curves,
-		NextProtos:       protocols(),
+		NextProtos:       o.Protocols,
 	}
 	if o.MinVersion == 0 {
 		id.config.MinVersion = tls.VersionTLS12
@@ -112,9 +115,6 @@ func Rejecting() *Identity {
 	c := &tls.Config{SessionTicketsDisabled: true}
 	return &Identity{config: c, older: c}
 }
-
-// protocols are what ALPN (RFC 7301) may choose.
-func protocols() []string { return []string{"http/1.1"} }
 
 // cost ranks signatures: an RSA one takes ten times an ECDSA one's time.
 func cost(c *tls.Certificate) int {
@@ -178,7 +178,7 @@ func byCost(certs []*tls.Certificate) []*tls.Certificate {
 // case and "" when it names none, or one that is no host's; it returns an Identity
 // or an error, by which the handshake fails.
 func NewConfig(lookup func(name string) (*Identity, error)) *tls.Config {
-	return &tls.Config{NextProtos: protocols(), GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	return &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		name := strings.ToLower(hello.ServerName)
 		if !IsHostName(name) {
 			name = ""

@@ -127,7 +127,7 @@ func TestNamesChooseTheIdentityWithoutCase(t *testing.T) {
 	ids := map[string]*tls.Identity{}
 	for _, name := range []string{"a.example", "b.example"} {
 		proxytest.WriteCertificate(t, dir, name, proxytest.Certificate{Names: []string{name}})
-		ids[name] = tls.NewIdentity([]*stdtls.Certificate{load(t, dir, name)}, tls.Options{})
+		ids[name] = tls.NewIdentity([]*stdtls.Certificate{load(t, dir, name)}, tls.Options{Protocols: []string{"x", "http/1.1"}})
 	}
 	server := tls.NewConfig(func(name string) (*tls.Identity, error) {
 		if id := ids[name]; id != nil {

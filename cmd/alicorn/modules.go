@@ -9,10 +9,12 @@ import (
 	"alicorn/proxy/compress"
 	"alicorn/proxy/errorlog"
 	"alicorn/proxy/header"
+	"alicorn/proxy/http1"
 	"alicorn/proxy/limit"
 	"alicorn/proxy/realip"
 	"alicorn/proxy/rewrite"
 	"alicorn/proxy/ssl"
+	"alicorn/proxy/transport"
 	"alicorn/static"
 )
 
@@ -24,6 +26,11 @@ type features struct {
 	acme     acme.Options
 }
 
+// protocols are what clients' connections speak, and what TLS offers them.
+func protocols() transport.Protocols {
+	return transport.Protocols{{Name: transport.HTTP1, Serve: http1.Serve}}
+}
+
 // modules is THE ordered list of features. Within a phase, actions and filters
 // run in this order; the fallback for content, static files, comes last.
 func modules(f features) []proxy.Module {
@@ -33,7 +40,7 @@ func modules(f features) []proxy.Module {
 		errorlog.Module(f.errorLog),
 		accesslog.Module(),
 		automatic.Module(),
-		ssl.New(automatic),
+		ssl.New(protocols().Names(), automatic),
 		realip.Module(),
 		rewrite.Module(),
 		static.Expires(),

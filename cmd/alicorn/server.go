@@ -13,7 +13,6 @@ import (
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
-	"alicorn/proxy/http1"
 	"alicorn/proxy/transport"
 )
 
@@ -84,7 +83,7 @@ func newServer(p *program, host config.Host, launcher appserver.Launcher) (*serv
 	draining, cut := context.WithCancel(context.Background())
 	return &server{
 		draining: draining, cut: cut, loops: loops,
-		p: p, host: host, start: time.Now(), engine: proxy.NewEngine(transport.Serve(transport.Protocols{transport.HTTP1: http1.Serve}), loops), commands: make(chan command),
+		p: p, host: host, start: time.Now(), engine: proxy.NewEngine(transport.Serve(protocols()), loops), commands: make(chan command),
 		apps: appserver.NewRuntime(appserver.Options{Launcher: launcher, Surveyor: surveyor, Loops: loops, TempDir: filepath.Join(p.folders.cache, "responses"), Version: proxy.Version, ReportStatic: true, Environ: p.environ()}),
 	}, nil
 }

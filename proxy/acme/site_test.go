@@ -46,7 +46,7 @@ func decide(t *testing.T, text string) (servers []string, err error) {
 		}
 		return nil
 	}}
-	_, err = proxytest.Check(t, proxytest.Config{Text: text, Modules: []proxy.Module{f.Module(), ssl.New(f), look}})
+	_, err = proxytest.Check(t, proxytest.Config{Text: text, Modules: []proxy.Module{f.Module(), ssl.New(nil, f), look}})
 	return servers, err
 }
 
@@ -101,7 +101,7 @@ func TestServersThatNeedNothingGetNothing(t *testing.T) {
 		}
 		return nil
 	}}
-	if _, err := proxytest.Check(t, proxytest.Config{Text: "server { listen 80; server_name a.example.com; }", Modules: []proxy.Module{f.Module(), ssl.New(f), look}}); err != nil || held != 0 {
+	if _, err := proxytest.Check(t, proxytest.Config{Text: "server { listen 80; server_name a.example.com; }", Modules: []proxy.Module{f.Module(), ssl.New(nil, f), look}}); err != nil || held != 0 {
 		t.Errorf("%d sources, %v", held, err)
 	}
 }

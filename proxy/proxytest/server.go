@@ -24,6 +24,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -52,6 +53,8 @@ type Config struct {
 	// Serve is the protocol loop of accepted connections (http1.Serve). When
 	// nil they are closed at once, and only Get and Do are of use.
 	Serve proxy.ServeConn
+	// Protocols are what ALPN may choose before HTTP/1.1, which is Serve.
+	Protocols transport.Protocols
 	// Goroutines has a goroutine serve each connection, as where the system
 	// has no event loop, instead of a loop.
 	Goroutines bool
@@ -85,7 +88,7 @@ func New(t testing.TB, c Config) *Server {
 	if !c.Goroutines {
 		s.Loops = loops(t, c.Watched)
 	}
-	s.Engine = proxy.NewEngine(transport.Serve(transport.Protocols{transport.HTTP1: serve}), s.Loops)
+	s.Engine = proxy.NewEngine(transport.Serve(slices.Concat(c.Protocols, transport.Protocols{{Name: transport.HTTP1, Serve: serve}})), s.Loops)
 	if err := s.Reload(c.Text); err != nil {
 		t.Fatalf("cannot start the configuration:\n%v", err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"alicorn/config"
 	"alicorn/proxy"
+	"alicorn/proxy/transport"
 )
 
 // InAllWays runs test for connections that a loop or a goroutine serves, in the
@@ -21,7 +22,8 @@ func InAllWays(t *testing.T, test func(t *testing.T, secure, goroutines bool)) {
 }
 
 // SecureSites is a Module's Generation that gives every Site with SSL a certificate.
-func SecureSites(t testing.TB) func(*config.Scope, *proxy.Generation) error {
+// TLS offers protocols, and HTTP/1.1 behind them.
+func SecureSites(t testing.TB, protocols ...string) func(*config.Scope, *proxy.Generation) error {
 	t.Helper()
 	dir := t.TempDir()
 	WriteCertificate(t, dir, "a", Certificate{})
@@ -29,10 +31,11 @@ func SecureSites(t testing.TB) func(*config.Scope, *proxy.Generation) error {
 	if err != nil {
 		t.Fatal(err)
 	}
+	offered := append(protocols, transport.HTTP1, "acme-tls/1")
 	return func(_ *config.Scope, g *proxy.Generation) error {
 		for _, site := range g.Sites() {
 			if site.SSL {
-				site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1", "acme-tls/1"}}
+				site.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: offered}
 			}
 		}
 		return nil

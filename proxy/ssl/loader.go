@@ -18,6 +18,7 @@ import (
 type loader struct {
 	load       *config.Load
 	generation *proxy.Generation
+	protocols  []string
 	sources    []Source
 	tickets    *tls.Tickets // of servers without key files
 	staples    *ocsp.Staples
@@ -35,6 +36,7 @@ func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 		return tls.Rejecting()
 	}
 	o := c.options
+	o.Protocols = ld.protocols
 	var why string
 	for _, source := range ld.sources {
 		if o.Load == nil {

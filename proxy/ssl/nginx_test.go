@@ -20,6 +20,7 @@ import (
 	"alicorn/proxy/proxytest"
 	"alicorn/proxy/rewrite"
 	"alicorn/proxy/ssl"
+	"alicorn/proxy/transport"
 )
 
 // pair is a configuration that nginx and we serve. LISTEN in it is the address.
@@ -34,7 +35,7 @@ func beside(t *testing.T, dir, text string) pair {
 	run := proxytest.NginxDir(t)
 	proxytest.StartNginx(t, run, "access_log off; root DIR/none;\n"+strings.NewReplacer("LISTEN", "listen unix:DIR/s", "FILES", dir).Replace(text))
 	return pair{
-		ours: proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{ssl.New(), rewrite.Module()}, Serve: http1.Serve,
+		ours: proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{ssl.New([]string{transport.HTTP1}), rewrite.Module()}, Serve: http1.Serve,
 			Text: strings.NewReplacer("LISTEN", "listen 127.0.0.1:443", "FILES", dir).Replace(text)}),
 		nginx: filepath.Join(run, "s"),
 	}
@@ -165,7 +166,7 @@ func TestASessionOfOneServerOpensNoOther(t *testing.T) {
 	ann, bob := one.client(t, "ann"), two.client(t, "bob")
 	const missing, refused = "400 closed 400 No required SSL certificate was sent", "400 closed 400 The SSL certificate error"
 	for _, settings := range []string{"", "ssl_session_tickets off; ssl_session_cache shared:S:1m;"} {
-		s := proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{ssl.New(), rewrite.Module()}, Serve: http1.Serve,
+		s := proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{ssl.New([]string{transport.HTTP1}), rewrite.Module()}, Serve: http1.Serve,
 			Text: strings.NewReplacer("LISTEN", "listen 127.0.0.1:443", "FILES", dir).Replace(settings + verifiedText("abcd"))})
 		for _, c := range []struct {
 			from, to    string

@@ -33,8 +33,9 @@ type settings struct {
 }
 
 type module struct {
-	settings *config.Key[settings]
-	sources  []Source
+	settings  *config.Key[settings]
+	protocols []string
+	sources   []Source
 }
 
 // Source gives certificates to servers that name no files.
@@ -48,13 +49,14 @@ type Source interface {
 	Challenge(g *proxy.Generation, hello *stdtls.ClientHelloInfo) *stdtls.Config
 }
 
-// New returns the module. Servers without ssl_certificate get certificates from
+// New returns the module. protocols are what ALPN may choose, those of proxy/transport
+// that the server speaks. Servers without ssl_certificate get certificates from
 // the first of sources that has some for them.
-func New(sources ...Source) proxy.Module {
+func New(protocols []string, sources ...Source) proxy.Module {
 	judged := new(proxy.ConnSlot[*judgement])
 	m := module{config.NewKey(func() settings {
 		return settings{client: clientSettings{depth: 1, judged: judged}, resume: sessionSettings{tickets: true, life: 24 * time.Hour}}
-	}), sources}
+	}), protocols, sources}
 	return proxy.Module{
 		Name:       "ssl",
 		Settings:   m.settings,
@@ -125,7 +127,7 @@ func (m module) useProtocols(s *config.Scope, n *config.Node, names []string) er
 // their Config. A server that has certificates but no "listen ... ssl" has
 // them checked too: nginx does, and a mistake is best found early.
 func (m module) generation(main *config.Scope, g *proxy.Generation) error {
-	ld := loader{load: main.Load(), generation: g, sources: m.sources, pairs: map[pairKey]*stdtls.Certificate{}, warned: map[string]bool{}}
+	ld := loader{load: main.Load(), generation: g, protocols: m.protocols, sources: m.sources, pairs: map[pairKey]*stdtls.Certificate{}, warned: map[string]bool{}}
 	shownIn(ld.load) // so that later readers change nothing
 	var err error
 	if ld.tickets, err = sharedTickets(g.Resources); err != nil {

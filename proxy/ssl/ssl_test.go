@@ -16,6 +16,7 @@ import (
 	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
 	"alicorn/proxy/ssl"
+	"alicorn/proxy/transport"
 )
 
 // show answers with the server's name and the variables of the handshake.
@@ -36,7 +37,7 @@ func show() proxy.Module {
 }
 
 func configOf(dir, text string) proxytest.Config {
-	return proxytest.Config{Text: text, Dir: dir, Modules: []proxy.Module{ssl.New(), show()}, Serve: http1.Serve}
+	return proxytest.Config{Text: text, Dir: dir, Modules: []proxy.Module{ssl.New([]string{transport.HTTP1}), show()}, Serve: http1.Serve}
 }
 
 const twoServers = `

@@ -13,6 +13,7 @@ import (
 	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
 	"alicorn/proxy/ssl"
+	"alicorn/proxy/transport"
 )
 
 // excepted are findings above LOW that say nothing about the server.
@@ -29,7 +30,7 @@ func TestTestsslFindsNothingAboveLowInTheDefaults(t *testing.T) {
 	ca := newAuthority(t, dir, "ca")
 	ca.server(t, "ec", "shop.example", false)
 	ca.server(t, "rsa", "shop.example", true)
-	s := proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{ssl.New(), show(), header.Module()}, Serve: http1.Serve, Text: `
+	s := proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{ssl.New([]string{transport.HTTP1}), show(), header.Module()}, Serve: http1.Serve, Text: `
 		show ok; hsts on; add_header X-Content-Type-Options nosniff;
 		server { listen 127.0.0.1:443 ssl; server_name shop.example;
 			ssl_certificate ec.crt; ssl_certificate_key ec.key; ssl_certificate rsa.crt; ssl_certificate_key rsa.key; }`})

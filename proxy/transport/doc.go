@@ -3,7 +3,8 @@
 //	header     the PROXY protocol's, where the address has it (header.go)
 //	handshake  of TLS, where the address has it; a client that speaks HTTP in its
 //	           place is handed on without TLS, and marked (handshake.go)
-//	hand-over  to the protocol that ALPN has chosen (opening.go)
+//	hand-over  to the protocol that ALPN has chosen: TLS offers those of the table
+//	           that the connections are served by (serve.go, opening.go)
 //
 // A plain address without a header goes to its protocol at once. In all else an
 // opening has the connection until the hand-over: it is the Engine's LiveConn so

@@ -111,11 +111,11 @@ func (o *opening) prepare() (ready, waits bool) {
 // protocol is what was negotiated, HTTP/1.1 where nothing was.
 func (o *opening) protocol() proxy.ServeConn {
 	if o.info.TLS != nil {
-		if serve := o.protocols[o.info.TLS.NegotiatedProtocol]; serve != nil {
+		if serve := o.protocols.find(o.info.TLS.NegotiatedProtocol); serve != nil {
 			return serve
 		}
 	}
-	return o.protocols[HTTP1]
+	return o.protocols.find(HTTP1)
 }
 
 // await calls try, with the descriptor, until it reports that it needs no more

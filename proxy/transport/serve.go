@@ -9,13 +9,38 @@ import (
 // HTTP1 is ALPN's name of HTTP/1.1, which is spoken where nothing was negotiated.
 const HTTP1 = "http/1.1"
 
-// Protocols are the protocols that connections speak, by ALPN's names. HTTP1 must
-// be among them.
-type Protocols map[string]proxy.ServeConn
+// Protocol is what a connection may speak.
+type Protocol struct {
+	Name  string // ALPN's
+	Serve proxy.ServeConn
+}
+
+// Protocols are what connections speak, in the order in which ALPN prefers them.
+// HTTP1 must be among them.
+type Protocols []Protocol
+
+// Names are what TLS has to offer, so that ALPN chooses one of them.
+func (p Protocols) Names() []string {
+	names := make([]string, len(p))
+	for i, protocol := range p {
+		names[i] = protocol.Name
+	}
+	return names
+}
+
+// find returns what serves the named protocol; nil where there is none.
+func (p Protocols) find(name string) proxy.ServeConn {
+	for i := range p {
+		if p[i].Name == name {
+			return p[i].Serve
+		}
+	}
+	return nil
+}
 
 // Serve returns what an Engine calls with each connection that it has accepted.
 func Serve(p Protocols) proxy.ServeConn {
-	http1 := p[HTTP1]
+	http1 := p.find(HTTP1)
 	return func(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 		site := e.Site(info)
 		switch {
