@@ -48,9 +48,10 @@ func BenchmarkEnviron(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				x := c.request()
 				defer x.Release()
-				buf := make([]byte, 0, 8<<10)
+				buf, e := make([]byte, 0, 8<<10), &wire.Environ{}
 				for pb.Next() {
-					buf = appendEnviron(buf[:0], x, &forwarding{}, -1)
+					environOf(e, x, &forwarding{}, -1)
+					buf, _ = e.AppendTo(buf[:0])
 				}
 				b.SetBytes(int64(len(buf)))
 			})

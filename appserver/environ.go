@@ -1,7 +1,6 @@
 package appserver
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -11,125 +10,101 @@ import (
 	"alicorn/proxy"
 )
 
-// The environ's keys, marshalled. Values follow them.
-type environKey string
-
-func keyOf(name string) environKey {
-	return environKey(string([]byte{wire.TypeShortASCII, byte(len(name))}) + name)
-}
-
-var (
-	keyMethod      = keyOf("REQUEST_METHOD")
-	keyScript      = keyOf("SCRIPT_NAME") + environKey([]byte{wire.TypeShortASCII, 0})
-	keyPath        = keyOf("PATH_INFO")
-	keyQuery       = keyOf("QUERY_STRING")
-	keyRaw         = keyOf("RAW_URI")
-	keyURI         = keyOf("REQUEST_URI")
-	keyProtocol    = keyOf("SERVER_PROTOCOL")
-	keyRemote      = keyOf("REMOTE_ADDR")
-	keyRemotePort  = keyOf("REMOTE_PORT")
-	keyProxied     = keyOf("PROXY_PROTOCOL")
-	keyProxiedAddr = keyOf("PROXY_ADDR")
-	keyProxiedPort = keyOf("PROXY_PORT")
-	keyRemoteUser  = keyOf("REMOTE_USER")
-	keyServer      = keyOf("SERVER_NAME")
-	keyPort        = keyOf("SERVER_PORT")
-	keyScheme      = keyOf("wsgi.url_scheme")
-	keyHTTPS       = keyOf("HTTPS") + environKey(append([]byte{wire.TypeShortASCII, 2}, "on"...))
-	keyType        = keyOf("CONTENT_TYPE")
-	keyLength      = keyOf("CONTENT_LENGTH")
-	keyHost        = keyOf("HTTP_HOST")
-	keyCookie      = keyOf("HTTP_COOKIE")
-	keyOfAgent     = keyOf("HTTP_USER_AGENT")
-	keyRequestID   = keyOf("REQUEST_ID")
-	keyOfReferer   = keyOf("HTTP_REFERER")
-	keyOfEncodings = keyOf("HTTP_ACCEPT_ENCODING")
-)
+// always are the names that every environ has, in the order of their values.
+const always = "PATH_INFO\x00QUERY_STRING\x00RAW_URI\x00REQUEST_URI\x00REMOTE_ADDR\x00REMOTE_PORT\x00"
 
 // manyFields is how many field lines are joined by comparing each with each.
 const manyFields = 64
 
-// appendEnviron appends the marshalled environ of x's request, as PEP 3333
-// and CGI (RFC 3875) have it. length is the body's, -1 for none.
-func appendEnviron(dst []byte, x *proxy.Exchange, way *forwarding, length int64) []byte {
+// environOf makes the environ of x's request in e, as PEP 3333 and CGI (RFC 3875) have
+// it. length is the body's, -1 for none.
+func environOf(e *wire.Environ, x *proxy.Exchange, way *forwarding, length int64) {
 	r := &x.Req
 	trusted := way.trusts(x.Conn)
 	scheme := schemeOf(r, trusted, way)
-	dst = append(dst, wire.TypeDict)
-	dst = appendPair(dst, keyMethod, r.Method)
-	dst = append(dst, keyScript...)
-	dst = appendPair(dst, keyPath, r.Asked)
-	dst = appendPair(dst, keyQuery, r.Args)
-	dst = appendPair(dst, keyRaw, r.Target)
-	dst = appendPair(dst, keyURI, r.Target)
-	dst = appendPair(dst, keyProtocol, r.Proto)
-	dst = appendPair(dst, keyRemote, x.RemoteAddr())
-	dst = appendPair(dst, keyRemotePort, x.RemotePort())
-	dst = appendProxied(dst, x.Conn)
+	e.Reset()
+	e.Fix("SCRIPT_NAME", "")
+	e.Fix("SERVER_PROTOCOL", r.Proto)
+	e.Fix("SERVER_PORT", serverPort(x, scheme))
+	e.Fix("wsgi.url_scheme", scheme)
+	if scheme == "https" {
+		e.Fix("HTTPS", "on")
+	}
+	addMethod(e, r.Method)
+	addServerName(e, x)
+	e.Names(always)
+	e.Value(r.Asked)
+	e.Value(r.Args)
+	e.Value(r.Target)
+	e.Value(r.Target)
+	e.Value(x.RemoteAddr())
+	e.Value(x.RemotePort())
+	addProxied(e, x.Conn)
 	if x.User != "" {
-		dst = appendPair(dst, keyRemoteUser, x.User)
+		e.Add("REMOTE_USER", x.User)
 	}
 	if x.HasRequestID() {
-		dst = appendPair(dst, keyRequestID, x.RequestID())
-	}
-	dst = appendPair(dst, keyServer, serverName(x))
-	dst = appendPair(dst, keyPort, serverPort(x, scheme))
-	dst = appendPair(dst, keyScheme, scheme)
-	if scheme == "https" {
-		dst = append(dst, keyHTTPS...)
+		e.Add("REQUEST_ID", x.RequestID())
 	}
 	if length >= 0 {
-		var digits [20]byte
-		text := strconv.AppendInt(digits[:0], length, 10)
-		dst = append(append(dst, keyLength...), wire.TypeShortASCII, byte(len(text)))
-		dst = append(dst, text...)
+		e.AddNumber("CONTENT_LENGTH", length)
 	}
 	rules := fieldRules{underscores: x.Core().Underscores}
 	switch {
 	case !trusted:
 		rules.noForwarding = true
-		dst = appendOwn(dst, x)
+		addOwn(e, x)
 	case !way.keep:
 		rules.noForwardedFor = true
-		dst = appendChain(dst, x)
+		addChain(e, x)
 	}
-	return append(appendFields(dst, r, rules), wire.TypeNull)
+	addFields(e, r, rules)
 }
 
-// appendProxied appends, as gunicorn does, what a header of the PROXY protocol says
-// of the address that the client connected to.
-func appendProxied(dst []byte, c *proxy.Conn) []byte {
+// addMethod adds the method. The usual ones are part of the shape; a client may
+// make up any number of others.
+func addMethod(e *wire.Environ, method string) {
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
+		e.Fix("REQUEST_METHOD", method)
+	default:
+		e.Add("REQUEST_METHOD", method)
+	}
+}
+
+// addProxied adds, as gunicorn does, what a header of the PROXY protocol says of the
+// address that the client connected to.
+func addProxied(e *wire.Environ, c *proxy.Conn) {
 	h := c.ProxyProtocol
 	if h == nil {
-		return dst
+		return
 	}
 	family, to := "TCP4", h.Destination
 	if to.Addr().Is6() {
 		family = "TCP6"
 	}
-	dst = appendPair(dst, keyProxied, family)
-	dst = appendPair(dst, keyProxiedAddr, to.Addr().String())
-	return appendPair(dst, keyProxiedPort, strconv.Itoa(int(to.Port())))
+	e.Add("PROXY_PROTOCOL", family)
+	e.Add("PROXY_ADDR", to.Addr().String())
+	e.Add("PROXY_PORT", strconv.Itoa(int(to.Port())))
 }
 
-func appendPair(dst []byte, k environKey, v string) []byte {
-	return wire.AppendText(append(dst, k...), v)
-}
-
-// serverName returns a name that is never empty, as PEP 3333 asks.
-func serverName(x *proxy.Exchange) string {
+// addServerName adds a name that is never empty, as PEP 3333 asks: the server's
+// own, else the host that the client asks for.
+func addServerName(e *wire.Environ, x *proxy.Exchange) {
 	if x.Server != nil {
 		if n := x.Server.Name; n != "" && n != "_" && n[0] != '~' && strings.IndexByte(n, '*') < 0 {
-			return strings.TrimPrefix(n, ".")
+			e.Fix("SERVER_NAME", strings.TrimPrefix(n, "."))
+			return
 		}
 	}
 	switch {
 	case x.Req.Host != "":
-		return x.Req.Host
+		e.Add("SERVER_NAME", x.Req.Host)
 	case isAddress(x.Conn.LocalAddr):
-		return x.Conn.LocalAddr
+		e.Add("SERVER_NAME", x.Conn.LocalAddr)
+	default:
+		e.Fix("SERVER_NAME", "localhost")
 	}
-	return "localhost"
 }
 
 func isAddress(s string) bool {
@@ -154,14 +129,14 @@ type fieldRules struct {
 	noForwardedFor bool // X-Forwarded-For is not
 }
 
-// appendFields appends the header. Dropped are Proxy (it would become the
+// addFields adds the header. Dropped are Proxy (it would become the
 // HTTP_PROXY that clients of the application obey), hop-by-hop fields, and what
 // rules say. Names are compared as keys of the environ, in which an underscore
 // is a hyphen: no spelling passes for another field.
-func appendFields(dst []byte, r *proxy.Request, rules fieldRules) []byte {
+func addFields(e *wire.Environ, r *proxy.Request, rules fieldRules) {
 	h := &r.Header
 	if r.Authority != "" {
-		dst = appendPair(dst, keyHost, r.Authority)
+		e.Add("HTTP_HOST", r.Authority)
 	}
 	repeated := repeatedMarks(h)
 	var chain []link
@@ -180,7 +155,8 @@ func appendFields(dst []byte, r *proxy.Request, rules fieldRules) []byte {
 			}
 		case proxy.FieldContentType:
 			if !typed {
-				dst, typed = appendPair(dst, keyType, f.Value), true
+				e.Add("CONTENT_TYPE", f.Value)
+				typed = true
 			}
 			continue
 		case proxy.FieldContentLength, proxy.FieldTransferEncoding, proxy.FieldConnection, proxy.FieldKeepAlive, proxy.FieldUpgrade, proxy.FieldTE:
@@ -195,15 +171,14 @@ func appendFields(dst []byte, r *proxy.Request, rules fieldRules) []byte {
 			}
 		}
 		if repeated&mark(f.Name) == 0 {
-			dst = wire.AppendText(appendFieldName(dst, f), f.Value)
+			e.AddField(f.Name, f.Value)
 			continue
 		}
 		switch {
 		case chain == nil && firstOf(h, i), chain != nil && !chain[i].later:
-			dst = appendField(dst, h, i, chain)
+			e.AddField(f.Name, joined(h, i, chain))
 		}
 	}
-	return dst
 }
 
 // link says what other lines have a field line's name.
@@ -316,58 +291,21 @@ func firstOf(h *proxy.Header, i int) bool {
 	return true
 }
 
-// appendField appends field line i and the later ones of its name, joined.
-func appendField(dst []byte, h *proxy.Header, i int, chain []link) []byte {
+// joined returns the value of field line i and of the later ones of its name.
+func joined(h *proxy.Header, i int, chain []link) string {
 	f := h.At(i)
+	j := nextOf(h, i, chain)
+	if j == 0 {
+		return f.Value
+	}
 	sep := ","
 	if f.ID() == proxy.FieldCookie {
 		sep = "; "
 	}
-	dst = appendFieldName(dst, f)
-	j := nextOf(h, i, chain)
-	if j == 0 {
-		return wire.AppendText(dst, f.Value)
+	var b strings.Builder
+	for b.WriteString(f.Value); j != 0; j = nextOf(h, j, chain) {
+		b.WriteString(sep)
+		b.WriteString(h.At(j).Value)
 	}
-	var joined strings.Builder
-	for joined.WriteString(f.Value); j != 0; j = nextOf(h, j, chain) {
-		joined.WriteString(sep)
-		joined.WriteString(h.At(j).Value)
-	}
-	return wire.AppendText(dst, joined.String())
-}
-
-// appendFieldName appends the key of a field.
-func appendFieldName(dst []byte, f proxy.Field) []byte {
-	switch f.ID() {
-	case proxy.FieldCookie:
-		return append(dst, keyCookie...)
-	case proxy.FieldUserAgent:
-		return append(dst, keyOfAgent...)
-	case proxy.FieldReferer:
-		return append(dst, keyOfReferer...)
-	case proxy.FieldAcceptEncoding:
-		return append(dst, keyOfEncodings...)
-	}
-	return appendFieldKey(dst, f.Name)
-}
-
-func appendFieldKey(dst []byte, name string) []byte {
-	n := len(name) + len("HTTP_")
-	if n < 256 {
-		dst = append(dst, wire.TypeShortASCII, byte(n))
-	} else {
-		dst = binary.LittleEndian.AppendUint32(append(dst, wire.TypeUnicode), uint32(n))
-	}
-	dst = append(dst, "HTTP_"...)
-	for i := range len(name) {
-		c := name[i]
-		switch {
-		case c == '-':
-			c = '_'
-		case c >= 'a' && c <= 'z':
-			c -= 'a' - 'A'
-		}
-		dst = append(dst, c)
-	}
-	return dst
+	return b.String()
 }

@@ -12,32 +12,17 @@ import (
 	"alicorn/proxy/realip"
 )
 
-// environFields returns the keys and values of appendFields in their order, as
+// environFields returns the keys and values of addFields in their order, as
 // "KEY=value" lines.
-func environFields(t *testing.T, r *proxy.Request) string {
-	t.Helper()
-	return pairsOf(t, wire.NewDecoder(appendFields(nil, r, fieldRules{})))
+func environFields(r *proxy.Request, rules fieldRules) string {
+	var e wire.Environ
+	addFields(&e, r, rules)
+	return pairsOf(&e)
 }
 
-func pairsOf(t *testing.T, d wire.Decoder) string {
-	t.Helper()
+func pairsOf(e *wire.Environ) string {
 	var b strings.Builder
-	for i := 0; len(d.Rest()) > 0; i++ {
-		kind := d.Byte()
-		var text []byte
-		if kind == wire.TypeShortASCII {
-			for range d.Byte() {
-				text = append(text, d.Byte())
-			}
-		} else {
-			var err error
-			if text, err = d.Bytes(); kind != wire.TypeUnicode || err != nil {
-				t.Fatalf("field %d is of type %q: %v", i, kind, err)
-			}
-		}
-		b.Write(text)
-		b.WriteString([]string{"=", "\n"}[i%2])
-	}
+	e.Each(func(name, value string) { fmt.Fprintf(&b, "%s=%s\n", name, value) })
 	return b.String()
 }
 
@@ -88,7 +73,7 @@ func TestFieldsOfOneNameAreJoinedWhateverTheirNumber(t *testing.T) {
 				lines = append(lines, [2]string{name, fmt.Sprintf("v%d", i)})
 				r.Header.Add(name, lines[i][1])
 			}
-			if got, want := environFields(t, &r), joinedFields(lines); got != want {
+			if got, want := environFields(&r, fieldRules{}), joinedFields(lines); got != want {
 				t.Errorf("%d lines of %d names: got\n%s\nwant\n%s", n, names, got, want)
 			}
 		}
@@ -211,8 +196,7 @@ func TestNamesWithAnUnderscoreAreSeenWhereTheyAreKept(t *testing.T) {
 		for _, l := range c.lines {
 			r.Header.Add(l[0], l[1])
 		}
-		d := wire.NewDecoder(appendFields(nil, &r, c.rules))
-		if got := pairsOf(t, d); got != c.want {
+		if got := environFields(&r, c.rules); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
@@ -226,8 +210,9 @@ func TestAUnixSocketHasThePortOfItsScheme(t *testing.T) {
 		if forwarded != "" {
 			x.Req.Header.Add("X-Forwarded-Proto", forwarded)
 		}
-		data := appendEnviron(nil, x, &forwarding{keep: true}, -1)
-		if got := pairsOf(t, wire.NewDecoder(data[1:len(data)-1])); !strings.Contains(got, "SERVER_PORT="+want+"\n") {
+		var e wire.Environ
+		environOf(&e, x, &forwarding{keep: true}, -1)
+		if got := pairsOf(&e); !strings.Contains(got, "SERVER_PORT="+want+"\n") {
 			t.Errorf("X-Forwarded-Proto %q: want port %s in\n%s", forwarded, want, got)
 		}
 	}

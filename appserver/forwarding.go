@@ -3,6 +3,7 @@ package appserver
 import (
 	"strings"
 
+	"alicorn/appserver/wire"
 	"alicorn/proxy"
 )
 
@@ -41,14 +42,6 @@ func (f *forwarding) trusts(c *proxy.Conn) bool {
 	}
 	return f.allowed.Contain(addr)
 }
-
-var (
-	keyForwardedFor   = keyOf("HTTP_X_FORWARDED_FOR")
-	keyForwardedProto = keyOf("HTTP_X_FORWARDED_PROTO")
-	keyForwardedHost  = keyOf("HTTP_X_FORWARDED_HOST")
-	keyForwardedPort  = keyOf("HTTP_X_FORWARDED_PORT")
-	keyRealIP         = keyOf("HTTP_X_REAL_IP")
-)
 
 // isForwarding reports whether the field's environ key is one that proxies say
 // the way with.
@@ -89,20 +82,20 @@ func isKey(name, key string) bool {
 	return true
 }
 
-// appendOwn appends what the front knows of the way.
-func appendOwn(dst []byte, x *proxy.Exchange) []byte {
-	dst = appendPair(dst, keyForwardedFor, x.RemoteAddr())
-	dst = appendPair(dst, keyRealIP, x.RemoteAddr())
-	dst = appendPair(dst, keyForwardedProto, x.Req.Scheme)
+// addOwn adds what the front knows of the way.
+func addOwn(e *wire.Environ, x *proxy.Exchange) {
+	e.Fix("HTTP_X_FORWARDED_PROTO", x.Req.Scheme)
+	e.Fix("HTTP_X_FORWARDED_PORT", serverPort(x, x.Req.Scheme))
+	e.Add("HTTP_X_FORWARDED_FOR", x.RemoteAddr())
+	e.Add("HTTP_X_REAL_IP", x.RemoteAddr())
 	if x.Req.Authority != "" {
-		dst = appendPair(dst, keyForwardedHost, x.Req.Authority)
+		e.Add("HTTP_X_FORWARDED_HOST", x.Req.Authority)
 	}
-	return appendPair(dst, keyForwardedPort, serverPort(x, x.Req.Scheme))
 }
 
-// appendChain appends X-Forwarded-For with $remote_addr at its end, as
-// nginx's $proxy_add_x_forwarded_for has it.
-func appendChain(dst []byte, x *proxy.Exchange) []byte {
+// addChain adds X-Forwarded-For with $remote_addr at its end, as nginx's
+// $proxy_add_x_forwarded_for has it.
+func addChain(e *wire.Environ, x *proxy.Exchange) {
 	h := &x.Req.Header
 	var chain strings.Builder
 	for i := range h.Len() {
@@ -112,10 +105,11 @@ func appendChain(dst []byte, x *proxy.Exchange) []byte {
 		}
 	}
 	if chain.Len() == 0 {
-		return appendPair(dst, keyForwardedFor, x.RemoteAddr())
+		e.Add("HTTP_X_FORWARDED_FOR", x.RemoteAddr())
+		return
 	}
 	chain.WriteString(x.RemoteAddr())
-	return appendPair(dst, keyForwardedFor, chain.String())
+	e.Add("HTTP_X_FORWARDED_FOR", chain.String())
 }
 
 func isForwardedFor(f proxy.Field) bool {

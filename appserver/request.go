@@ -34,8 +34,9 @@ const (
 type request struct {
 	frame   []byte // ready but for its id
 	rights  []byte // control message with its descriptors; nil without
+	about   wire.Environ
 	body    upstream.Body
-	environ *os.File
+	environ *os.File // of an environ that no frame holds
 
 	pool      *Pool  // that it was given to
 	arrival   uint64 // the request's number in the order of arrival at the pool
@@ -103,6 +104,7 @@ func (r *request) drop() {
 		frames.Put(r.block)
 	}
 	r.out.Reset()
+	r.about.Reset()
 	r.waiter = waiter{}
 	frame := r.frame[:0]
 	if cap(frame) > wire.MaxFrame+1024 {

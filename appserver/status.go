@@ -1,14 +1,11 @@
 package appserver
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"time"
-
-	"alicorn/appserver/wire"
 )
 
 // PoolStatus is a pool at one moment, for `alicorn status`.
@@ -127,18 +124,18 @@ func (p *Pool) Brief() PoolStatus {
 	return s
 }
 
-// line returns the request's method and target, as far as they are short.
+// line returns the request's method and target.
 func (r *request) line() string {
-	return printable(environValue(r.frame, keyMethod) + " " + environValue(r.frame, keyURI))
-}
-
-// environValue finds a short value in a request's frame; "" when it is not there.
-func environValue(frame []byte, k environKey) string {
-	_, rest, ok := bytes.Cut(frame, []byte(k))
-	if !ok || len(rest) < 2 || rest[0] != wire.TypeShortASCII || len(rest) < 2+int(rest[1]) {
-		return ""
-	}
-	return string(rest[2 : 2+int(rest[1])])
+	var method, target string
+	r.about.Each(func(name, value string) {
+		switch name {
+		case "REQUEST_METHOD":
+			method = value
+		case "REQUEST_URI":
+			target = value
+		}
+	})
+	return printable(method + " " + target)
 }
 
 func memoryOf(pid int) int64 {

@@ -87,7 +87,11 @@ func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
 	}
 	b := wire.AppendHeader(r.frame[:0], wire.KindRequest, 0, 0)
 	b = append(b, 0, 0, 0, 0)
-	b = appendEnviron(b, x, way, length)
+	environOf(&r.about, x, way, length)
+	b, err := r.about.AppendTo(b)
+	if err != nil {
+		return &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: "the request cannot be given to an application: " + err.Error()}
+	}
 	size := len(b) - wire.SizedSize
 	var flags byte
 	var fds [2]int

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"unicode/utf8"
 )
 
 // Python's marshal, version 2: the types that the protocol uses.
@@ -202,46 +201,6 @@ func (d *Decoder) Number(t byte) (int64, error) {
 		return -int64(n), nil
 	}
 	return int64(n), nil
-}
-
-// AppendText appends the str whose latin-1 encoding s is, as PEP 3333 has
-// request data.
-func AppendText(dst []byte, s string) []byte {
-	if len(s) < 256 {
-		start := len(dst)
-		dst = append(dst, TypeShortASCII, byte(len(s)))
-		dst = append(dst, s...)
-		if isASCII(dst[start+2:]) {
-			return dst
-		}
-		dst = dst[:start]
-	}
-	start := len(dst)
-	dst = append(dst, TypeUnicode, 0, 0, 0, 0)
-	for i := 0; i < len(s); i++ {
-		if s[i] < utf8.RuneSelf {
-			dst = append(dst, s[i])
-		} else {
-			dst = utf8.AppendRune(dst, rune(s[i]))
-		}
-	}
-	binary.LittleEndian.PutUint32(dst[start+1:], uint32(len(dst)-start-5))
-	return dst
-}
-
-func isASCII(b []byte) bool {
-	for len(b) >= 8 {
-		if binary.LittleEndian.Uint64(b)&0x8080808080808080 != 0 {
-			return false
-		}
-		b = b[8:]
-	}
-	for _, c := range b {
-		if c >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
 }
 
 // AppendValue marshals v: string (as UTF-8), int, bool, nil, []string or

@@ -17,9 +17,10 @@ import struct
 from array import array
 
 from . import frames
-from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, PREFIX, SIZED,
-                     ProtocolError)
+from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, PLACE, PREFIX,
+                     SIZED, ProtocolError)
 from .lane import Lane, SharedLane, shared, store
+from .shapes import Shapes
 
 # As exact int: an operation on socket's own, which are enumerations, costs a microsecond.
 CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
@@ -62,6 +63,7 @@ class Channel:
         self.leaving = False
         self._remarks = set()
         self.lane = self.bodies = None
+        self.shapes = Shapes({})
         self._page = None
         for descriptor in range(frames.ZIP_FD, frames.BELL_FD):
             os.set_inheritable(descriptor, False)
@@ -80,7 +82,7 @@ class Channel:
         for offset in range(threads + extra):
             os.set_inheritable(frames.BELL_FD + offset, False)
         if lane:
-            self.lane = (SharedLane if threads > 1 else Lane)(lane, threads)
+            self.lane = (SharedLane if threads > 1 else Lane)(lane, threads, self.shapes)
         if bodies:
             descriptor = frames.BELL_FD + threads + extra - 1
             self.bodies = memoryview(mmap.mmap(descriptor, bodies["size"], prot=mmap.PROT_READ))
@@ -207,10 +209,9 @@ class Slot:
                 if lane:
                     lane.wake()
             kind, id, length = PLAIN.unpack_from(self._buffer)
-            # no longer than it is: with an audit hook Python copies what loads is given
             if kind == frames.REQUEST and size == length + SIZED.size and not (
                     ancillary or flags & TRUNCATED):
-                return id, marshal.loads(self._payload[:length]), None
+                return id, self._environ(length), None
             if not size:
                 return self.take()  # what the front could not take back, else None
             if not lane or self._buffer[0] != frames.WAKE:
@@ -282,13 +283,19 @@ class Slot:
         if kind != frames.REQUEST or flags & TRUNC:
             raise ProtocolError("unexpected frame %r of %d bytes" % (chr(kind), size))
         if frame_flags == frames.BODY_SHARED and not ancillary:
-            return id, marshal.loads(self._payload[:length]), shared(self.channel.bodies, self._payload, length)
+            return id, self._environ(length), self._shared(length)
         if frame_flags or ancillary or flags & CTRUNC:
             return self._receive_descriptors(frame_flags, id, length, ancillary, flags)
-        environ = marshal.loads(self._payload[:length])
+        environ = self._environ(length)
         length += SIZED.size
         body = io.BytesIO(self._buffer[length:size]) if size > length else None
         return id, environ, body
+
+    def _environ(self, length):
+        return self.channel.shapes.environ(bytes(self._payload[:length]))
+
+    def _shared(self, length):
+        return shared(self.channel.bodies, self._payload[length:length + PLACE.size])
 
     def _data(self, id, body, end):
         most = min(FRAME - HEADER.size, self._window)
@@ -344,11 +351,11 @@ class Slot:
         if frame_flags & frames.ENVIRON_FD:
             with open(held.pop(0), "rb") as file:
                 file.seek(0)
-                environ = marshal.loads(file.read())
+                environ = self.channel.shapes.environ(file.read())
         else:
-            environ = marshal.loads(self._payload[:length])
+            environ = self._environ(length)
         if frame_flags & frames.BODY_SHARED:
-            return id, environ, shared(self.channel.bodies, self._payload, length)
+            return id, environ, self._shared(length)
         if not held:
             return id, environ, None
         os.lseek(held[0], 0, os.SEEK_SET)  # a worker before may have read it

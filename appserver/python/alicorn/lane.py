@@ -17,7 +17,6 @@ import os
 import struct
 import threading
 from io import BytesIO
-from marshal import loads
 
 from . import frames
 from .frames import LENGTH, PLACE, SIZED, ProtocolError
@@ -28,7 +27,8 @@ ASLEEP, PUT, WAITING, ANSWERED, READ, TAKEN = range(0, 6 * LINE, LINE)
 COUNT = (1 << 32) - 1
 REQUEST = frames.REQUEST  # in a word with the flags and the slot, which are zero
 SHARED = REQUEST | frames.BODY_SHARED << 8
-WORDS = struct.Struct("<IIII")  # the frame's length, then SIZED with type, flags and slot in one
+WORDS = struct.Struct("<IIIII")  # the frame's length, SIZED with type, flags and slot in one,
+                                # and the environ's first word, the length of its shape
 unpack = WORDS.unpack_from
 PLAIN = SIZED.size  # bytes of a frame besides its environ, where there is no body
 STRONG = ("x86_64", "amd64", "i386", "i686")  # machines that keep the order of stores
@@ -39,7 +39,7 @@ class Lane:
 
     bodies = None  # the memory that bodies share
 
-    def __init__(self, settings, threads):
+    def __init__(self, settings, threads, shapes):
         memory = frames.BELL_FD + threads
         requests, responses, size = (settings[key] for key in ("requests", "responses", "entry"))
         self._memory = mmap.mmap(memory, PAGE + (requests + responses) * size)
@@ -47,9 +47,9 @@ class Lane:
         view = memoryview(self._memory)
         self._words = view[:PAGE].cast("I")
         end = PAGE + requests * size
-        entries = [view[start:start + size] for start in range(PAGE, end, size)]
-        self._entries = [(entry, entry[WORDS.size:]) for entry in entries]
+        self._shapes = shapes
         self._requests, self._responses = requests, responses
+        self._entries = list(range(PAGE, end, size))
         self._answers = [end + number * size for number in range(responses)]
         self.largest = size - 4  # bytes of a frame
         self._taken, self._answered = 0, 0
@@ -74,12 +74,16 @@ class Lane:
         if self._weak:
             self._barrier()
         self._taken = after
-        # _decode(), without its call
-        entry, payload = self._entries[taken % self._requests]
-        size, kind, id, length = unpack(entry)
-        if kind == REQUEST and size == length + PLAIN:
-            return id, loads(payload[:length]), None
-        return self._decode(taken)
+        memory, start = self._memory, self._entries[taken % self._requests]
+        size, kind, id, length, shape = unpack(memory, start)
+        if kind == REQUEST and size == length + PLAIN:  # Shapes.environ(), without its call
+            values = start + WORDS.size + shape
+            ready, names = self._shapes[memory[start + WORDS.size:values]]
+            environ = ready.copy()
+            text = memory[values:start + size + LENGTH.size].decode("latin-1")
+            environ.update(zip(names, text.split("\0")))
+            return id, environ, None
+        return self._decode(start)
 
     def doze(self):
         """Says that the thread is about to block, then takes what the front put before it
@@ -124,18 +128,19 @@ class Lane:
         self._acquire(False)
         self._release()
 
-    def _decode(self, taken):
-        entry, payload = self._entries[taken % self._requests]
-        size, kind, id, length = unpack(entry)
-        # no longer than it is: with an audit hook Python copies what loads is given
-        if kind == REQUEST and size == length + PLAIN:
-            return id, loads(payload[:length]), None
-        if kind == SHARED and size == length + SIZED.size + PLACE.size:
-            return id, loads(payload[:length]), shared(self.bodies, payload, length)
-        size -= PLAIN
-        if kind != REQUEST or not length < size <= len(payload):
+    def _decode(self, start):
+        size, kind, id, length, _ = unpack(self._memory, start)
+        start += LENGTH.size
+        body, end = start + PLAIN + length, start + size
+        if kind == SHARED and size == length + PLAIN + PLACE.size:
+            place = self._memory[body:end]
+            return id, self._environ(body - length, body), shared(self.bodies, place)
+        if kind != REQUEST or not PLAIN + length < size <= self.largest:
             raise ProtocolError("unexpected frame %08x of %d bytes in the lane" % (kind, size))
-        return id, loads(payload[:length]), BytesIO(payload[length:size])
+        return id, self._environ(body - length, body), BytesIO(self._memory[body:end])
+
+    def _environ(self, start, end):
+        return self._shapes.environ(self._memory[start:end])
 
     def abandon(self):
         """Leaves the lane to the parent, in a fork: it looks empty and its front asleep."""
@@ -143,9 +148,9 @@ class Lane:
         self._words[ASLEEP], self._words[PUT] = 1, self._taken
 
 
-def shared(bodies, payload, length):
-    """Returns the body whose place follows the environ's length bytes."""
-    start, size = PLACE.unpack_from(payload, length)
+def shared(bodies, place):
+    """Returns the body that lies at a place in the memory that bodies share."""
+    start, size = PLACE.unpack(place)
     if bodies is None or start + size > len(bodies):
         raise ProtocolError("a body of %d bytes at %d of the shared memory" % (size, start))
     return BytesIO(bytes(bodies[start:start + size]))  # whose read() then copies nothing
@@ -160,8 +165,8 @@ def store(memory, start, prefix, id, head, body):
 class SharedLane(Lane):
     """The same for threads."""
 
-    def __init__(self, settings, threads):
-        super().__init__(settings, threads)
+    def __init__(self, settings, threads, shapes):
+        super().__init__(settings, threads, shapes)
         self._lock = threading.Lock()
         self._waiting = 0
 

@@ -277,16 +277,18 @@ class Server:
         self.marks, self.mark = slot.marks, slot.mark
         self.heads = Heads(slot)
         self.key = settings["request_key"]
-        self.constants = {
+        self.errors = logs.stream()
+        slot.channel.shapes.constants.update({
             "wsgi.version": (1, 0),
-            "wsgi.errors": logs.stream(),
+            "wsgi.input": None,
+            "wsgi.errors": None,
             "wsgi.file_wrapper": FileWrapper,
             "wsgi.multithread": settings["threads"] > 1,
             "wsgi.multiprocess": True,
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
             **settings.get("environ", {}),
-        }
+        })
 
     def request_id(self, id):
         """Returns the front's $request_id of the request."""
@@ -317,7 +319,7 @@ class Server:
             self.slot.complain(id, LOST)
             response.fail()
             return
-        environ.update(self.constants)
+        environ["wsgi.errors"] = self.errors
         environ["wsgi.input"] = BytesIO() if input is None else input
         response.bodyless = environ["REQUEST_METHOD"] == "HEAD"
         try:

@@ -6,7 +6,6 @@ The stages run in this process on a lane of its own; `served` is all of them, wi
 system calls; the last lines are a worker process's CPU time, by lane and by channel.
 """
 
-import marshal
 import os
 import resource
 import socket
@@ -20,7 +19,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from alicorn import channel, frames, wsgi  # noqa: E402
 from applications import hello  # noqa: E402
-from front import ENVIRON, Front, Lane  # noqa: E402
+from front import ENVIRON, Front, Lane, encode  # noqa: E402
 
 BROWSER = dict(ENVIRON, PATH_INFO="/hello", REQUEST_METHOD="GET", REQUEST_URI="/hello",
                RAW_URI="/hello", REMOTE_PORT="51234", HTTP_ACCEPT="*/*", HTTP_ACCEPT_LANGUAGE="en",
@@ -53,14 +52,6 @@ def stage(name, call, number=100000, each=1):
     print("%-28s %6.2f us" % (name, best))
 
 
-def compact(environ):
-    """Marshals as the front does."""
-    short = b"".join(b"z%c%s" % (len(text), text.encode())
-                     for pair in environ.items() for text in pair)
-    assert marshal.loads(b"{" + short + b"0") == environ
-    return b"{" + short + b"0"
-
-
 def bench_slot(lane):
     """Returns a slot of this process on the lane; its channel is at its end."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -80,7 +71,7 @@ def bench_slot(lane):
 
 
 def stages():
-    environ = compact(BROWSER)
+    environ = encode(BROWSER)
     frame = frames.SIZED.pack(frames.REQUEST, 0, 0, 1, len(environ)) + environ
     lane = Lane(**SETTINGS["lane"])
     slot = bench_slot(lane)
@@ -101,7 +92,7 @@ def stages():
         fill()
         server.run()
 
-    stage("loads", lambda: marshal.loads(environ))
+    stage("environ", lambda: slot.channel.shapes.environ(environ))
     stage("receive", received, 200, ROOM)
     for name, application in (("hello", hello), ("varied heads", varied)):
         stage("application, " + name, lambda: application(BROWSER, lambda status, headers: None))

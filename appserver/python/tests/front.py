@@ -156,6 +156,17 @@ class Lane:
         return frame
 
 
+FIXED = {"SERVER_PROTOCOL", "SERVER_PORT", "wsgi.url_scheme"}
+
+
+def encode(environ, fixed=FIXED):
+    """Returns an environ as the front encodes it, with those names in its shape's values."""
+    shape = [name + ":" + value if name in fixed else name for name, value in environ.items()]
+    shape = "\0".join(shape).encode("latin-1")
+    values = "\0".join(value for name, value in environ.items() if name not in fixed)
+    return struct.pack("<I", len(shape)) + shape + values.encode("latin-1")
+
+
 class Front:
     """One worker process; use as a context manager.
 
@@ -260,18 +271,18 @@ class Front:
         environ = dict(ENVIRON, PATH_INFO=path, REQUEST_METHOD=method, **environ)
         if body or method == "POST":
             environ.setdefault("CONTENT_LENGTH", str(len(body)))
-        marshalled = marshal.dumps(environ, 2)
+        encoded = encode(environ)
         flags, descriptors = 0, []
         if long:
-            flags, descriptors = flags | 2, descriptors + [memory(marshalled)]
-            marshalled = b""
+            flags, descriptors = flags | 2, descriptors + [memory(encoded)]
+            encoded = b""
         if spooled:
             flags, descriptors, body = flags | 1, descriptors + [memory(body)], b""
         if place is not None:
             os.pwrite(self.bodies, body, place)
             flags, body = flags | 4, struct.pack("<II", place, len(body))
         frame = HEADER.pack(ord("R"), flags, 0, self.last)
-        frame += struct.pack("<I", len(marshalled)) + marshalled + body
+        frame += struct.pack("<I", len(encoded)) + encoded + body
         if self._takes_lane(frame, descriptors):
             self.lane.put(frame, self.last)
             self.nudge()

@@ -1,0 +1,110 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// Environ encodes what a request's environ has of the request (PROTOCOL.md, "The
+// environ"). Its shape has the names, and the values that are the same for many
+// requests: a worker remembers shapes, and looks at each value only once. The
+// others follow in the order of their names.
+//
+// The zero value is empty. Names hold no ":" and no NUL, as no field name does.
+type Environ struct {
+	shape, values []byte
+	count         int // of values
+}
+
+// ErrNUL is an environ one of whose values holds a NUL.
+var ErrNUL = errors.New("a value of the environ holds a NUL")
+
+// most is the capacity, in bytes, that Reset keeps of either part.
+const most = 8 << 10
+
+// Reset empties e. It keeps the memory of a usual request.
+func (e *Environ) Reset() {
+	if cap(e.shape) > most {
+		e.shape = nil
+	}
+	if cap(e.values) > most {
+		e.values = nil
+	}
+	e.shape, e.values, e.count = e.shape[:0], e.values[:0], 0
+}
+
+// Fix adds a value that is one of few: the configuration has it, or a short list.
+func (e *Environ) Fix(name, value string) {
+	e.shape = append(append(append(append(e.shape, name...), ':'), value...), 0)
+}
+
+// Add adds a value of the request, each byte of it a character of latin-1, as PEP
+// 3333 has it.
+func (e *Environ) Add(name, value string) {
+	e.shape = append(append(e.shape, name...), 0)
+	e.Value(value)
+}
+
+// AddNumber adds a number in decimal digits.
+func (e *Environ) AddNumber(name string, n int64) {
+	e.shape = append(append(e.shape, name...), 0)
+	e.values = append(strconv.AppendInt(e.values, n, 10), 0)
+	e.count++
+}
+
+// AddField adds a header field, whose name becomes HTTP_NAME.
+func (e *Environ) AddField(name, value string) {
+	e.shape = append(e.shape, "HTTP_"...)
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c == '-':
+			c = '_'
+		case c >= 'a' && c <= 'z':
+			c -= 'a' - 'A'
+		}
+		e.shape = append(e.shape, c)
+	}
+	e.shape = append(e.shape, 0)
+	e.Value(value)
+}
+
+// Names adds names, each with a NUL behind it, whose values are added next, with
+// Value.
+func (e *Environ) Names(names string) { e.shape = append(e.shape, names...) }
+
+// Value adds the value of the next of Names.
+func (e *Environ) Value(value string) {
+	e.values = append(append(e.values, value...), 0)
+	e.count++
+}
+
+// AppendTo appends the encoding. There is at least one value.
+func (e *Environ) AppendTo(dst []byte) ([]byte, error) {
+	if bytes.Count(e.values, nul) != e.count {
+		return dst, ErrNUL
+	}
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(e.shape)-1))
+	dst = append(dst, e.shape[:len(e.shape)-1]...)
+	return append(dst, e.values[:len(e.values)-1]...), nil
+}
+
+var nul = []byte{0}
+
+// Each calls f with each name and value. It only reads e.
+func (e *Environ) Each(f func(name, value string)) {
+	if len(e.shape) == 0 {
+		return
+	}
+	values := string(e.values)
+	for item := range strings.SplitSeq(strings.TrimSuffix(string(e.shape), "\x00"), "\x00") {
+		name, value, fixed := strings.Cut(item, ":")
+		if !fixed {
+			value, values, _ = strings.Cut(values, "\x00")
+		}
+		f(name, value)
+	}
+}

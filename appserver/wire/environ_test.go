@@ -1,0 +1,77 @@
+package wire
+
+import (
+	"errors"
+	"maps"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func contents(e *Environ) map[string]string {
+	m := map[string]string{}
+	e.Each(func(name, value string) { m[name] = value })
+	return m
+}
+
+func TestAnEnvironHasWhatWasAdded(t *testing.T) {
+	var e Environ
+	for range 2 { // the second in the memory of the first
+		e.Reset()
+		e.Fix("SCRIPT_NAME", "")
+		e.Fix("wsgi.url_scheme", "https")
+		e.Names("PATH_INFO\x00QUERY_STRING\x00")
+		e.Value("/a:b=c\n\xff")
+		e.Value("")
+		e.AddNumber("CONTENT_LENGTH", 12)
+		e.AddField("X-Some_name", ":")
+		e.AddField("x=y", "=")
+		e.Add("LAST", "")
+		want := map[string]string{"SCRIPT_NAME": "", "wsgi.url_scheme": "https", "PATH_INFO": "/a:b=c\n\xff", "QUERY_STRING": "",
+			"CONTENT_LENGTH": "12", "HTTP_X_SOME_NAME": ":", "HTTP_X=Y": "=", "LAST": ""}
+		if got := contents(&e); !maps.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestTheEncodingOfAnEnviron(t *testing.T) {
+	var e Environ
+	e.Fix("A", "1")
+	e.Add("B", "2")
+	e.Fix("C", "")
+	e.Add("D", "")
+	got, err := e.AppendTo([]byte("<"))
+	if want := "<\x0a\x00\x00\x00A:1\x00B\x00C:\x00D2\x00"; string(got) != want || err != nil {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// A NUL in a value would have the values behind it be those of other names.
+func TestAnEnvironWithANULIsRefused(t *testing.T) {
+	for _, value := range []string{"\x00", "a\x00b", "b\x00"} {
+		var e Environ
+		e.Add("A", value)
+		e.Add("B", "2")
+		if got, err := e.AppendTo(nil); !errors.Is(err, ErrNUL) || len(got) > 0 {
+			t.Errorf("%q: %q, %v", value, got, err)
+		}
+	}
+}
+
+func TestAnEnvironKeepsTheMemoryOfAUsualRequestOnly(t *testing.T) {
+	var e Environ
+	for i := range 1000 {
+		e.AddField("x-"+strconv.Itoa(i), strings.Repeat("v", 20))
+	}
+	e.Reset()
+	if cap(e.shape) > most || cap(e.values) > most {
+		t.Errorf("%d and %d bytes are kept", cap(e.shape), cap(e.values))
+	}
+	e.Add("A", "1")
+	shape := cap(e.shape)
+	e.Reset()
+	if cap(e.shape) != shape || e.count != 0 {
+		t.Errorf("%d bytes are kept of %d", cap(e.shape), shape)
+	}
+}
