@@ -27,6 +27,7 @@ import (
 	"alicorn/proxy/limit"
 	"alicorn/proxy/proxytest"
 	"alicorn/proxy/rewrite"
+	"alicorn/proxy/transport"
 	"alicorn/static"
 )
 
@@ -56,7 +57,7 @@ def endless():
 
 const settings = `limit_req_zone $host zone=second:1m rate=1r/s; limit_req_zone $host zone=minute:1m rate=1r/m;
 app web { wsgi app:app; directory DIR; python /usr/bin/python3; user root; workers 1; threads 8; }
-server { listen 127.0.0.1:8000; root DIR/files;
+server { listen 127.0.0.1:8000; listen 127.0.0.1:8443 ssl; root DIR/files;
     location /app/ { app_pass web; }
     location /delayed { limit_req zone=second burst=5; }
     location /late { limit_req zone=minute burst=5; }
@@ -66,14 +67,23 @@ server { listen 127.0.0.1:8000; root DIR/files;
 // site is a server, and a client with one connection to it.
 type site struct {
 	*proxytest.Server
+	secure bool // the client speaks TLS, else it has prior knowledge
 	client *http.Client
 	dials  atomic.Int32
 	large  []byte // of /large
 }
 
-func newSite(t *testing.T) *site {
+// inBothWays runs test with a client that ALPN leads to HTTP/2, and with one that has
+// prior knowledge.
+func inBothWays(t *testing.T, test func(t *testing.T, s *site)) {
+	t.Run("TLS", func(t *testing.T) { test(t, newSite(t, true)) })
+	t.Run("in the clear", func(t *testing.T) { test(t, newSite(t, false)) })
+}
+
+func newSite(t *testing.T, secure bool) *site {
+	t.Helper()
 	dir := t.TempDir()
-	s := &site{large: bytes.Repeat([]byte("0123456789abcdef"), 20<<10)}
+	s := &site{secure: secure, large: bytes.Repeat([]byte("0123456789abcdef"), 20<<10)}
 	if err := os.Mkdir(filepath.Join(dir, "files"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -82,15 +92,28 @@ func newSite(t *testing.T) *site {
 			t.Fatal(err)
 		}
 	}
-	s.Server = proxytest.New(t, proxytest.Config{Dir: dir, Text: text(dir, "1"), Serve: serve, Goroutines: true, Modules: []proxy.Module{
-		rewrite.Module(), limit.Module(), appserver.Module(appserver.NewRuntime(appserver.Options{})), static.Module()}})
+	s.Server = proxytest.New(t, proxytest.Config{Dir: dir, Text: text(dir, "1"), Serve: serve, Goroutines: true, Protocols: transport.Protocols{{Name: http2.NextProtoTLS, Serve: serve}}, Modules: []proxy.Module{
+		{Name: "secure", Generation: proxytest.SecureSites(t, http2.NextProtoTLS)}, rewrite.Module(), limit.Module(), appserver.Module(appserver.NewRuntime(appserver.Options{})), static.Module()}})
 	s.client = &http.Client{Timeout: 2 * time.Minute, Transport: &http2.Transport{AllowHTTP: true,
 		DialTLSContext: func(context.Context, string, string, *tls.Config) (net.Conn, error) {
 			s.dials.Add(1)
-			return s.Dial("127.0.0.1:8000"), nil
+			return s.dial()
 		}}}
 	t.Cleanup(s.client.CloseIdleConnections)
 	return s
+}
+
+// dial connects to where HTTP/2 is spoken.
+func (s *site) dial() (net.Conn, error) {
+	if !s.secure {
+		return s.Dial("127.0.0.1:8000"), nil
+	}
+	tc := tls.Client(s.Dial("127.0.0.1:8443"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{http2.NextProtoTLS, transport.HTTP1}})
+	err := tc.Handshake()
+	if chosen := tc.ConnectionState().NegotiatedProtocol; err == nil && chosen != http2.NextProtoTLS {
+		err = fmt.Errorf("ALPN has chosen %q", chosen)
+	}
+	return tc, err
 }
 
 func text(dir, version string) string {
@@ -179,128 +202,134 @@ func (s *site) wantOneConnection(t *testing.T) {
 }
 
 func TestManyStreamsAreServedSideBySide(t *testing.T) {
-	s := newSite(t)
-	s.want(t, "/delayed", nil, "200 delayed")
-	var wg sync.WaitGroup
-	upload := bytes.Repeat([]byte("body"), 50<<10)
-	for i := range 100 {
-		wg.Go(func() {
-			switch i % 4 {
-			case 0:
-				s.want(t, "/small", nil, "200 small")
-			case 1:
-				s.want(t, "/large", nil, "200 "+string(s.large))
-			case 2:
-				s.want(t, "/app/", nil, "200 hello")
-			case 3:
-				s.want(t, "/app/", upload, "200 "+string(upload))
-			}
-		})
-	}
-	for range 2 {
-		wg.Go(func() { s.want(t, "/delayed", nil, "200 delayed") })
-	}
-	wg.Wait()
-	s.wantOneConnection(t)
+	inBothWays(t, func(t *testing.T, s *site) {
+		s.want(t, "/delayed", nil, "200 delayed")
+		var wg sync.WaitGroup
+		upload := bytes.Repeat([]byte("body"), 50<<10)
+		for i := range 100 {
+			wg.Go(func() {
+				switch i % 4 {
+				case 0:
+					s.want(t, "/small", nil, "200 small")
+				case 1:
+					s.want(t, "/large", nil, "200 "+string(s.large))
+				case 2:
+					s.want(t, "/app/", nil, "200 hello")
+				case 3:
+					s.want(t, "/app/", upload, "200 "+string(upload))
+				}
+			})
+		}
+		for range 2 {
+			wg.Go(func() { s.want(t, "/delayed", nil, "200 delayed") })
+		}
+		wg.Wait()
+		s.wantOneConnection(t)
+	})
 }
 
 // A request that is delayed keeps nobody waiting, and ends when its client leaves.
 func TestADelayedStreamDelaysNoOther(t *testing.T) {
-	s := newSite(t)
-	s.want(t, "/late", nil, "200 late")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://site/late", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() {
-		res, err := s.client.Do(req)
-		if err == nil {
-			res.Body.Close()
-			err = fmt.Errorf("it was answered: %s", res.Status)
+	inBothWays(t, func(t *testing.T, s *site) {
+		s.want(t, "/late", nil, "200 late")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://site/late", nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-		ended <- err
-	}()
-	s.Log.Wait(t, "delaying request")
-	for range 10 {
-		s.want(t, "/small", nil, "200 small")
-		s.want(t, "/app/", nil, "200 hello")
-	}
-	select {
-	case err := <-ended:
-		t.Errorf("twenty requests have waited for one that is delayed by a minute: %v", err)
-	default:
-	}
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	s.wantOneConnection(t)
+		ended := make(chan error, 1)
+		go func() {
+			res, err := s.client.Do(req)
+			if err == nil {
+				res.Body.Close()
+				err = fmt.Errorf("it was answered: %s", res.Status)
+			}
+			ended <- err
+		}()
+		s.Log.Wait(t, "delaying request")
+		for range 10 {
+			s.want(t, "/small", nil, "200 small")
+			s.want(t, "/app/", nil, "200 hello")
+		}
+		select {
+		case err := <-ended:
+			t.Errorf("twenty requests have waited for one that is delayed by a minute: %v", err)
+		default:
+		}
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		s.wantOneConnection(t)
+	})
 }
 
 func TestAReloadKeepsTheConnectionAndItsStreams(t *testing.T) {
-	s := newSite(t)
-	s.want(t, "/version", nil, "200 1")
-	var wg sync.WaitGroup
-	before := s.begin(t, &wg, "before")
-	settled := s.reload(t, "2")
-	after := s.begin(t, &wg, "after")
-	s.want(t, "/version", nil, "200 2")
-	before()
-	settled()
-	s.want(t, "/version", nil, "200 2")
-	after()
-	wg.Wait()
-	s.wantOneConnection(t)
+	inBothWays(t, func(t *testing.T, s *site) {
+		s.want(t, "/version", nil, "200 1")
+		var wg sync.WaitGroup
+		before := s.begin(t, &wg, "before")
+		settled := s.reload(t, "2")
+		after := s.begin(t, &wg, "after")
+		s.want(t, "/version", nil, "200 2")
+		before()
+		settled()
+		s.want(t, "/version", nil, "200 2")
+		after()
+		wg.Wait()
+		s.wantOneConnection(t)
+	})
 }
 
 // Each stream has the Generation of its time, and a Generation whose time is over
 // costs its own streams alone.
 func TestCuttingAGenerationCutsItsStreams(t *testing.T) {
-	s := newSite(t)
-	before := s.endless(t.Context(), t)
-	old := s.Engine.Current()
-	settled := s.reload(t, "2")
-	after := s.endless(t.Context(), t)
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := s.Engine.Drain(over, old); err == nil {
-		t.Error("the Generation has drained although it has a stream")
-	}
-	if _, err := io.Copy(io.Discard, before); err == nil || !strings.Contains(err.Error(), "INTERNAL_ERROR") {
-		t.Errorf("the stream of the old Generation: %v", err)
-	}
-	settled()
-	if _, err := io.ReadFull(after, make([]byte, 40)); err != nil {
-		t.Errorf("the stream of the new Generation: %v", err)
-	}
-	s.want(t, "/version", nil, "200 2")
-	s.wantOneConnection(t)
+	inBothWays(t, func(t *testing.T, s *site) {
+		before := s.endless(t.Context(), t)
+		old := s.Engine.Current()
+		settled := s.reload(t, "2")
+		after := s.endless(t.Context(), t)
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.Engine.Drain(over, old); err == nil {
+			t.Error("the Generation has drained although it has a stream")
+		}
+		if _, err := io.Copy(io.Discard, before); err == nil || !strings.Contains(err.Error(), "INTERNAL_ERROR") {
+			t.Errorf("the stream of the old Generation: %v", err)
+		}
+		settled()
+		if _, err := io.ReadFull(after, make([]byte, 40)); err != nil {
+			t.Errorf("the stream of the new Generation: %v", err)
+		}
+		s.want(t, "/version", nil, "200 2")
+		s.wantOneConnection(t)
+	})
 }
 
 func TestAStreamThatIsCancelledEndsItsResponse(t *testing.T) {
-	s := newSite(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	s.endless(ctx, t)
-	cancel()
-	s.awaitFile(t, "closed")
-	s.want(t, "/app/", nil, "200 hello")
-	s.wantOneConnection(t)
+	inBothWays(t, func(t *testing.T, s *site) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s.endless(ctx, t)
+		cancel()
+		s.awaitFile(t, "closed")
+		s.want(t, "/app/", nil, "200 hello")
+		s.wantOneConnection(t)
+	})
 }
 
 func TestAShutdownLetsStreamsEnd(t *testing.T) {
-	s := newSite(t)
-	var wg, down sync.WaitGroup
-	release := s.begin(t, &wg, "last")
-	down.Go(func() {
-		if err := s.Engine.Shutdown(t.Context(), time.Minute); err != nil {
-			t.Error(err)
-		}
+	inBothWays(t, func(t *testing.T, s *site) {
+		var wg, down sync.WaitGroup
+		release := s.begin(t, &wg, "last")
+		down.Go(func() {
+			if err := s.Engine.Shutdown(t.Context(), time.Minute); err != nil {
+				t.Error(err)
+			}
+		})
+		proxytest.Eventually(t, s.Engine.Draining, "the shutdown has not begun")
+		release()
+		wg.Wait()
+		down.Wait()
 	})
-	proxytest.Eventually(t, s.Engine.Draining, "the shutdown has not begun")
-	release()
-	wg.Wait()
-	down.Wait()
 }
