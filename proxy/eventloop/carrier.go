@@ -9,15 +9,19 @@ import (
 // Carrier is a Conn as what lies below crypto/tls. Writes are gathered, so that
 // several records leave in one call: until Flush, until a Read that has to wait,
 // until Close, or until there is much. A Write therefore never fails for lack of
-// room, of which crypto/tls would make an end. Like a Conn it is for one
-// goroutine at a time.
+// room, of which crypto/tls would make an end. It is for one goroutine at a time, or
+// under a Duplex for one that reads and one that writes: nothing waits then, and what
+// was gathered leaves as there is room.
 type Carrier struct {
 	*Conn
-	out    []byte  // written and not yet sent
+	out    []byte  // written
+	sent   int     // of out
 	pooled *[]byte // where out came from
 	err    error   // of a send: what follows would not be understood
 	tries  bool
 	direct bool
+	shared bool
+	mu     sync.Mutex // of what is gathered where it is shared: crypto/tls writes as it reads, too
 }
 
 // gatherLimit is how much is gathered before it is sent: two full records and
@@ -69,9 +73,26 @@ func (k *Carrier) Read(p []byte) (int, error) {
 
 // Write gathers p, or sends it with what was gathered.
 func (k *Carrier) Write(p []byte) (int, error) {
+	if k.shared {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.gather(p)
+	}
 	if k.direct {
 		return k.Conn.Write(p)
 	}
+	if n, err := k.gather(p); err != nil {
+		return n, err
+	}
+	if len(k.out) >= gatherLimit {
+		if err := k.Flush(); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+func (k *Carrier) gather(p []byte) (int, error) {
 	if k.err != nil {
 		return 0, k.err
 	}
@@ -80,12 +101,28 @@ func (k *Carrier) Write(p []byte) (int, error) {
 		k.out = (*k.pooled)[:0]
 	}
 	k.out = append(k.out, p...)
-	if len(k.out) >= gatherLimit {
-		if err := k.Flush(); err != nil {
-			return 0, err
-		}
-	}
 	return len(p), nil
+}
+
+// share makes k one for two goroutines.
+func (k *Carrier) share() { k.shared, k.tries, k.direct = true, true, false }
+
+// push sends as much of what was gathered as there is room for: unix.EAGAIN where some
+// is left. It is for a Carrier that is shared.
+func (k *Carrier) push() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err != nil || k.pooled == nil {
+		return k.err
+	}
+	n, err := k.Send(k.out[k.sent:])
+	k.sent += n
+	if err == unix.EAGAIN {
+		return err
+	}
+	k.err = err
+	k.release()
+	return k.err
 }
 
 // Flush sends what was gathered, waiting for room as Conn's Write does. Its
@@ -103,8 +140,8 @@ func (k *Carrier) Gathered() bool { return len(k.out) > 0 }
 
 // Close sends what there is room for and closes.
 func (k *Carrier) Close() error {
-	if len(k.out) > 0 {
-		k.TryWrite(k.out)
+	if len(k.out) > k.sent {
+		k.TryWrite(k.out[k.sent:])
 	}
 	k.release()
 	return k.Conn.Close()
@@ -116,5 +153,5 @@ func (k *Carrier) release() {
 	}
 	*k.pooled = k.out[:0]
 	carried.Put(k.pooled)
-	k.out, k.pooled = nil, nil
+	k.out, k.sent, k.pooled = nil, 0, nil
 }

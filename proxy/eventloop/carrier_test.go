@@ -87,11 +87,13 @@ func TestACarrierGathersUntilItIsTold(t *testing.T) {
 	}
 }
 
-func (c *Conn) waits() bool { return c.state.Load()&waitRead != 0 }
+func (c *Conn) waits() bool { return c.state.Load()&waits != 0 }
 
 func TestACarrierHoldsNoMoreThanItsLimit(t *testing.T) {
 	k, peer := carry(t)
+	written := make(chan bool)
 	go func() {
+		defer close(written)
 		for range 100 {
 			k.Write(make([]byte, 16<<10))
 			if len(k.out) >= gatherLimit {
@@ -101,6 +103,7 @@ func TestACarrierHoldsNoMoreThanItsLimit(t *testing.T) {
 		k.Flush()
 	}()
 	pieces(t, peer, 100*16<<10)
+	<-written
 }
 
 func TestACarrierThatTriesDoesNotWait(t *testing.T) {

@@ -12,8 +12,9 @@ import (
 )
 
 // Conn is a stream socket in a Loop, as a net.Conn: a Read or Write that would
-// wait detaches and waits. Unlike other net.Conns it is for one goroutine at a
-// time; only Cut, Gone, Lost, Silent, Idled, Pending and Hurry may be called beside it.
+// wait detaches and waits. One goroutine reads and one writes, which are two only where
+// both have detached; Cut, Gone, Lost, Silent, Idled, Pending and Hurry may be called
+// beside them. It is a Duplex, too.
 type Conn struct {
 	Descriptor
 	peer, own          unix.Sockaddr
@@ -25,7 +26,7 @@ type Conn struct {
 // Start begins to call h: when the connection is readable, or after timeout.
 // Before, the Conn has no owner. One that was started is Adopted instead.
 func (c *Conn) Start(h Handler, timeout time.Duration) error {
-	return c.start(c.loop, c.fd, h, timeout)
+	return c.start(h, timeout)
 }
 
 // Read reads what is there, waiting for it until the read deadline.
@@ -61,23 +62,37 @@ func (c *Conn) readNow(p []byte) (int, error) {
 	return 0, unix.EAGAIN
 }
 
-// Write writes all of p, waiting for room until the write deadline.
-func (c *Conn) Write(p []byte) (int, error) {
-	done := 0
+// Receive is Duplex's.
+func (c *Conn) Receive(p []byte) (int, error) { return c.readNow(p) }
+
+// Send is Duplex's.
+func (c *Conn) Send(p []byte) (done int, err error) {
 	for done < len(p) {
 		n, err := c.TryWrite(p[done:])
 		done += max(n, 0)
-		if err == nil {
-			continue
-		}
-		if err != unix.EAGAIN {
-			return done, c.fail("write", err)
-		}
-		if err := c.room(); err != nil {
+		if err == unix.EAGAIN {
 			return done, err
+		}
+		if err != nil {
+			return done, c.fail("write", err)
 		}
 	}
 	return done, nil
+}
+
+// Write writes all of p, waiting for room until the write deadline.
+func (c *Conn) Write(p []byte) (int, error) {
+	done := 0
+	for {
+		n, err := c.Send(p[done:])
+		done += n
+		if err == unix.EAGAIN {
+			err = c.room()
+		}
+		if done == len(p) || err != nil {
+			return done, err
+		}
+	}
 }
 
 // WriteBoth writes a and then b, in one call where the socket has room.
@@ -192,6 +207,8 @@ func (c *Conn) due(t time.Time) int64 {
 
 // LocalAddr returns the address the client connected to.
 func (c *Conn) LocalAddr() net.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.own == nil {
 		c.own, _ = sockname(c.fd)
 	}

@@ -88,8 +88,8 @@ func TestCutEndsWhateverTheOwnerDoes(t *testing.T) {
 		flag uint32
 		want error
 	}{
-		{"reading", read1, waitRead, io.EOF},
-		{"writing", func(c *Conn) error { fill(t, c); return write1(c) }, waitWrite, unix.EPIPE},
+		{"reading", read1, waits, io.EOF},
+		{"writing", func(c *Conn) error { fill(t, c); return write1(c) }, waits << writing, unix.EPIPE},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newGroup(t, 1)
@@ -162,7 +162,7 @@ func TestAnEventForAClosedDescriptorDoesNotReachItsSuccessor(t *testing.T) {
 		if err != nil || fd != victim.fd {
 			t.Errorf("number %d, %v; want %d", fd, err, victim.fd)
 		}
-		heir.loop, heir.fd = l, fd
+		heir.attach(l, fd)
 		heir.Start(handlerFunc(func(*Turn) { ready <- "heir"; heir.Close() }), 0)
 		done <- true
 		first.Close()
@@ -302,13 +302,13 @@ func socketPair(t *testing.T, l *Loop, network string) (*Conn, net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Conn{peer: &unix.SockaddrInet4{}}
-	c.loop = l
-	raw.Control(func(fd uintptr) { c.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	own := 0
+	raw.Control(func(fd uintptr) { own, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.timer.reset()
+	c := &Conn{peer: &unix.SockaddrInet4{}}
+	c.attach(l, own)
 	return c, peer
 }
 

@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Handler is what a Loop calls when its Descriptor is ready, or past the
-// deadline that Idle gave. The goroutine owns the descriptor then, until it
-// calls Idle (and that returns true) or Close.
+// Handler is what a Loop calls when a Descriptor is ready for reading, or past the
+// deadline that Idle gave; or for writing, as AwaitRoom asked. The goroutine owns that
+// side of the descriptor then, until it calls Idle or AwaitRoom (and that returns true)
+// or Close. A Handler that waits in straight code enters t first.
 type Handler interface {
 	Ready(t *Turn)
 }
@@ -32,56 +33,82 @@ const (
 	writable                      // since the last write began
 	halfClosed                    // the peer has ended its sending side
 	dead                          // closed both ways, or failed
-	owned                         // a goroutine works on it
-	waitRead                      // that goroutine waits
-	waitWrite
-	expired   // the deadline has passed
-	late      // it has passed while a goroutine worked, or was about to wait
-	untried   // nothing was written since the peer has ended its sending side
-	watched   // the handler is a Watcher
-	wantWrite // given to the Loop by IdleBoth
+	untried                       // nothing was written since the peer has ended its sending side
+	watched                       // the handler is a Watcher
+	both                          // left to the Loop by IdleBoth
+
+	readNews = readable | halfClosed | dead
+	roomNews = writable | dead
 )
 
-// Descriptor is a descriptor in a Loop. Its methods are for the goroutine that
-// owns it, but for Cut, Gone, Lost, Idled, Pending and Hurry.
+// Bits of a side in the state: reading's, and those of writing so much higher.
+const (
+	idle    uint32 = 1 << (8 + iota) // the Loop has it
+	waits                            // a goroutine waits
+	expired                          // the deadline of the last wait has passed
+	late                             // it has passed while a goroutine worked, or was about to wait
+
+	writing = 8
+)
+
+// Descriptor is a descriptor in a Loop. Reading and writing have an owner each, often
+// the same goroutine. The methods are for the owners: AdoptWriter, AwaitRoom,
+// RoomExpired and TryWrite for that of writing, Close for the owner of both. Anyone may
+// call Cut, Gone, Lost, Idled, Pending and Hurry. Enter, Detach, Turn, Overran, Labor
+// and Rest are for straight code: for one goroutine that does both, or for one that has
+// detached.
 type Descriptor struct {
 	loop    *Loop
 	fd      int
 	tag     int32
-	labors  bool // the owner has a place for work that takes long
-	writes  bool // polled for writing too: a write has had to wait
-	overran bool // the watch has taken the lead from the owner
 	state   atomic.Uint32
-	handler Handler // nil until it is started
-	turn    *Turn   // under which the owner runs; nil when it does not lead
-	wake    chan struct{}
-	timer   timer
-	idled   atomic.Int64 // when it was given to the Loop last, by the Loop's clock
-
-	mu     sync.Mutex // orders Cut and Close
-	closed bool
+	labors  bool // the owner has a place for work that takes long
+	overran bool // the watch has taken the lead from the owner
+	polled  bool // for writing too
+	closed  bool // guarded by mu
+	in      side
+	out     *side        // made by the first that waits for room
+	turn    *Turn        // under which straight code runs; nil when it does not lead
+	idled   atomic.Int64 // when reading was given to the Loop last, by the Loop's clock
+	mu      sync.Mutex   // orders Cut and Close
 }
 
 // Add registers fd, which must not block, and takes it over. h is called when
-// it is readable, or when timeout has passed (0: never). Nobody owns it at first.
-// Without a handler readiness is only noted: see Readable.
+// it is readable, or when timeout has passed (0: never). Nobody owns its reading at
+// first. Without a handler readiness is only noted: see Readable.
 func (l *Loop) Add(fd int, h Handler, timeout time.Duration) (*Descriptor, error) {
 	d := &Descriptor{}
-	return d, d.start(l, fd, h, timeout)
+	d.attach(l, fd)
+	return d, d.start(h, timeout)
 }
 
-func (d *Descriptor) start(l *Loop, fd int, h Handler, timeout time.Duration) error {
-	d.loop, d.fd, d.handler = l, fd, h
-	d.timer.reset()
-	writes := d.writes // later its owner's
-	l.table.put(d)
-	now := l.clock()
+// attach makes d the Descriptor of fd, which is not registered yet.
+func (d *Descriptor) attach(l *Loop, fd int) {
+	d.loop, d.fd = l, fd
+	d.in.d = d
+	d.in.timer.reset()
+}
+
+func (d *Descriptor) start(h Handler, timeout time.Duration) error {
+	now := d.loop.clock()
 	d.idled.Store(now)
-	if timeout > 0 {
-		l.timers.set(d, now+int64(timeout))
+	if d.in.handler = h; h != nil {
+		d.state.Or(idle)
 	}
-	if err := l.poller.watch(fd, d.tag, writes); err != nil {
-		l.table.drop(d)
+	if timeout > 0 {
+		d.loop.timers.set(&d.in, now+int64(timeout))
+	}
+	return d.register(false)
+}
+
+// register has the Loop know d, which the poller reports for room, too, where polled
+// is set.
+func (d *Descriptor) register(polled bool) error {
+	d.polled = polled // before another may own it
+	d.loop.table.put(d)
+	if err := d.loop.poller.watch(d.fd, d.tag, polled); err != nil {
+		d.loop.timers.remove(&d.in)
+		d.loop.table.drop(d)
 		return os.NewSyscallError("epoll_ctl", err)
 	}
 	return nil
@@ -107,39 +134,52 @@ func (d *Descriptor) Overran() bool {
 	return ran
 }
 
-// Enter says that the owner now runs under t; nil: on a goroutine of its own.
+// Enter says that straight code now runs under t; nil: on a goroutine of its own.
 func (d *Descriptor) Enter(t *Turn) { d.turn = t }
 
 // Loop returns the Loop that it is in.
 func (d *Descriptor) Loop() *Loop { return d.loop }
 
-// Turn returns what Enter or the Loop set.
+// Turn returns what Enter set.
 func (d *Descriptor) Turn() *Turn { return d.turn }
 
 // Adopt has h called in place of the Handler before, and reports true, where the
-// descriptor was started: the caller, who owns it, goes on owning it.
+// descriptor was started: the caller, who owns its reading, goes on owning it.
 func (d *Descriptor) Adopt(h Handler) bool {
-	if d.handler == nil {
+	if d.in.handler == nil {
 		return false
 	}
-	d.handler = h
+	d.in.handler = h
 	d.state.And(^expired) // the Handler before has been told
 	return true
 }
 
-// Idle gives the descriptor back to the Loop: its Handler is called when it is
-// readable or after timeout (0: never). It returns false, and the caller goes
-// on owning it, when there is something to read.
-func (d *Descriptor) Idle(timeout time.Duration) bool {
-	return d.idle(timeout, readable|halfClosed|dead)
+// AdoptWriter sets the Handler that AwaitRoom leaves the writing to.
+func (d *Descriptor) AdoptWriter(h Handler) { d.writer().handler = h }
+
+func (d *Descriptor) writer() *side {
+	if d.out == nil {
+		d.out = &side{d: d}
+		d.out.timer.reset()
+		d.out.timer.writing = true
+	}
+	return d.out
 }
 
-// idle gives the descriptor back to the Loop, unless it is in one of these states.
+// Idle gives the reading back to the Loop: the Handler is called when there is
+// something to read or after timeout (0: never). It returns false, and the caller goes
+// on owning it, when there is something to read. Who only looks what there is when the
+// Handler is called may call Idle again meanwhile.
+func (d *Descriptor) Idle(timeout time.Duration) bool { return d.idle(timeout, readNews) }
+
+// idle gives the reading back to the Loop, unless the descriptor is in one of these
+// states.
 func (d *Descriptor) idle(timeout time.Duration, unless uint32) bool {
 	var now, due int64
 	t := d.turn
 	if t != nil {
 		now = d.loop.since(t.Now())
+		d.turn = nil
 	} else {
 		now = d.loop.clock()
 	}
@@ -147,32 +187,71 @@ func (d *Descriptor) idle(timeout time.Duration, unless uint32) bool {
 		due = now + int64(timeout)
 	}
 	d.idled.Store(now)
-	d.deadline(due)
-	d.turn = nil
-	for {
-		s := d.state.Load()
-		if s&unless != 0 {
-			d.turn = t
-			return false
-		}
-		if s&late != 0 {
-			if due != 0 && d.loop.clock() >= due {
-				due = d.loop.clock() + int64(time.Millisecond)
-			}
-			d.deadline(due)
-			continue
-		}
-		if d.state.CompareAndSwap(s, s&^(owned|expired)) {
-			return true
-		}
+	if d.in.leave(due, unless) {
+		return true
 	}
+	if t != nil {
+		d.turn = t
+	}
+	return false
 }
+
+// AwaitRoom gives the writing to the Loop: AdoptWriter's Handler is called when there
+// is room, nothing reaches the peer any more, or timeout has passed (0: never). It
+// returns false, and the caller goes on owning it, when that is so already.
+func (d *Descriptor) AwaitRoom(timeout time.Duration) bool {
+	if err := d.pollRoom(); err != nil {
+		d.Cut() // the next write tells
+		return false
+	}
+	var due int64
+	if timeout > 0 {
+		due = d.loop.clock() + int64(timeout)
+	}
+	return d.writer().leave(due, roomNews)
+}
+
+// pollRoom has the poller report that there is room, from the first time that it is
+// waited for.
+func (d *Descriptor) pollRoom() error {
+	if d.polled {
+		return nil
+	}
+	d.polled = true
+	return os.NewSyscallError("epoll_ctl", d.loop.poller.rewatch(d.fd, d.tag, true))
+}
+
+// IdleBoth is Idle for an owner of both sides, but the Handler is called when something
+// can be written, too, and owns both again.
+func (d *Descriptor) IdleBoth(timeout time.Duration) bool {
+	if err := d.pollRoom(); err != nil {
+		d.Cut() // the next write tells
+		return false
+	}
+	d.state.Or(both)
+	if d.idle(timeout, readNews|writable) {
+		return true
+	}
+	d.state.And(^both)
+	return false
+}
+
+// Again gives the reading back to the Loop as Idle does, also where there is something
+// to read: the Handler is called in a turn to come, behind what else is ready.
+func (d *Descriptor) Again() {
+	d.loop.again.Store(true)
+	d.in.leave(d.loop.clock(), 0)
+}
+
+// Take takes the reading back from the Loop, for the caller to own. It is false where
+// the Handler is called, or about to be: that owns it.
+func (d *Descriptor) Take() bool { return d.state.And(^(idle|both))&idle != 0 }
 
 // Hurry shortens what is left of an Idle's timeout. Anyone may call it; it has
 // no effect on a descriptor that is owned, or has been since.
 func (d *Descriptor) Hurry(timeout time.Duration) {
-	if due := d.loop.clock() + int64(timeout); d.timer.due.Load() > due {
-		d.loop.timers.set(d, due)
+	if due := d.loop.clock() + int64(timeout); d.in.timer.due.Load() > due {
+		d.loop.timers.set(&d.in, due)
 	}
 }
 
@@ -181,6 +260,9 @@ func (d *Descriptor) Idled() time.Time { return d.loop.base.Add(time.Duration(d.
 
 // Expired reports whether the Handler was called because of the deadline.
 func (d *Descriptor) Expired() bool { return d.state.Load()&expired != 0 }
+
+// RoomExpired is Expired for the Handler of AwaitRoom.
+func (d *Descriptor) RoomExpired() bool { return d.state.Load()&(expired<<writing) != 0 }
 
 // Gone reports that the peer has ended its sending side, closed or reset: there
 // is nothing to come any more. Anyone may call it.
@@ -199,7 +281,7 @@ func (d *Descriptor) Watch() {
 }
 
 // Readable reports that there may be something to read, or the end.
-func (d *Descriptor) Readable() bool { return d.state.Load()&(readable|halfClosed|dead) != 0 }
+func (d *Descriptor) Readable() bool { return d.state.Load()&readNews != 0 }
 
 // TryRead reads without waiting: unix.EAGAIN when there is nothing, 0 and nil
 // at the end.
@@ -225,127 +307,43 @@ func (d *Descriptor) Missed() { d.state.Or(readable) }
 func (d *Descriptor) Forget() { d.state.And(^readable) }
 
 // waitRead waits until a read may give something; os.ErrDeadlineExceeded after
-// the deadline (a Loop's clock; 0: none). The owner must have detached.
-func (d *Descriptor) waitRead(due int64) error {
-	return d.wait(readable|halfClosed|dead, waitRead, due)
-}
+// the deadline (a Loop's clock; 0: none). The caller must have detached.
+func (d *Descriptor) waitRead(due int64) error { return d.in.wait(due) }
 
+// waitWrite is waitRead for a write.
 func (d *Descriptor) waitWrite(due int64) error {
-	if err := d.pollWrites(); err != nil {
+	if err := d.pollRoom(); err != nil {
 		return err
 	}
-	return d.wait(writable|dead, waitWrite, due)
+	return d.writer().wait(due)
 }
 
-// pollWrites has the descriptor polled for writing too, from now on.
-func (d *Descriptor) pollWrites() error {
-	if d.writes {
-		return nil
-	}
-	d.writes = true
-	return os.NewSyscallError("epoll_ctl", d.loop.poller.rewatch(d.fd, d.tag, true))
-}
-
-func (d *Descriptor) wait(want, flag uint32, due int64) error {
-	if d.wake == nil {
-		d.wake = make(chan struct{}, 1)
-	}
-	if due != 0 && d.loop.clock() >= due {
-		return os.ErrDeadlineExceeded
-	}
-	d.deadline(due)
-	for {
-		s := d.state.Load()
-		if s&want != 0 {
-			return nil
-		}
-		if s&late != 0 {
-			if due != 0 && d.loop.clock() >= due {
-				return os.ErrDeadlineExceeded
-			}
-			d.deadline(due)
-			continue
-		}
-		if d.state.CompareAndSwap(s, (s|flag)&^expired) {
-			break
-		}
-	}
-	if d.labors {
-		d.Rest()
-		defer d.Labor()
-	}
-	<-d.wake
-	if s := d.state.Load(); s&want == 0 && s&expired != 0 {
-		return os.ErrDeadlineExceeded
-	}
-	return nil
-}
-
-// deadline sets the deadline of the wait that the owner is about to begin. If
-// it passes before that has begun, late says so.
-func (d *Descriptor) deadline(due int64) {
-	if d.state.Load()&late != 0 {
-		d.state.And(^late)
-	}
-	d.loop.timers.set(d, due)
-}
-
-// readiness notes what the poller told and returns what is to be done: run the
-// handler, or tell it that the peer has left its owner, or nothing.
-func (d *Descriptor) readiness(bits uint32) (run, left bool) {
+// readiness notes what the poller told and returns what is to be done: run the handler
+// of reading, that of writing, or tell the former that the peer has left its owner.
+func (d *Descriptor) readiness(bits uint32) (read, room, left bool) {
 	for {
 		s := d.state.Load()
 		next := s | bits
 		if bits&^s&halfClosed != 0 {
 			next |= untried
 		}
-		waits := s & (waitRead | waitWrite)
-		calls := readable | halfClosed | dead
-		if s&wantWrite != 0 {
-			calls |= writable
+		var ends uint32 // what was waited for
+		if bits&readNews != 0 || s&both != 0 && bits&writable != 0 {
+			ends = s & (idle | waits | both)
 		}
-		run = s&owned == 0 && d.handler != nil && bits&calls != 0
-		tell := bits&(readable|halfClosed|dead) != 0 && waits&waitRead != 0 || bits&(writable|dead) != 0 && waits&waitWrite != 0
-		if run {
-			next = next&^wantWrite | owned
+		if bits&roomNews != 0 {
+			ends |= s & ((idle | waits) << writing)
 		}
-		if tell {
-			next &^= waitRead | waitWrite
+		if !d.state.CompareAndSwap(s, next&^ends) {
+			continue
 		}
-		if d.state.CompareAndSwap(s, next) {
-			if tell {
-				d.wake <- struct{}{}
-				d.loop.readied.Store(true)
-			}
-			return run, s&(owned|watched) == owned|watched && bits&^s&(halfClosed|dead) != 0
+		if ends&waits != 0 {
+			d.in.tell()
 		}
-	}
-}
-
-// expire is readiness for the deadline.
-func (d *Descriptor) expire() (run bool) {
-	for {
-		if due := d.timer.due.Load(); due == 0 || due > d.loop.clock() {
-			return false // it has worked since; the next deadline has a timer
+		if ends&(waits<<writing) != 0 {
+			d.out.tell()
 		}
-		s := d.state.Load()
-		var next uint32
-		tell := s&(waitRead|waitWrite) != 0
-		switch {
-		case s&owned == 0:
-			next = s&^wantWrite | expired | owned
-		case tell:
-			next = s&^(waitRead|waitWrite) | expired
-		default:
-			next = s | late // it works: deadlines are for waiting
-		}
-		if d.state.CompareAndSwap(s, next) {
-			if tell {
-				d.wake <- struct{}{}
-				d.loop.readied.Store(true)
-			}
-			return s&owned == 0
-		}
+		return ends&idle != 0, ends&(idle<<writing) != 0, s&(idle|watched) == watched && bits&^s&(halfClosed|dead) != 0
 	}
 }
 
@@ -371,10 +369,15 @@ func (d *Descriptor) Cut() {
 	}
 }
 
-// Close closes the descriptor, which the caller owns. A second call returns
+// Close closes the descriptor, whose reading and writing the caller owns. One that the
+// Loop has is not called any more, unless it is about to be. A second call returns
 // net.ErrClosed.
 func (d *Descriptor) Close() error {
-	d.loop.timers.remove(d)
+	d.loop.timers.remove(&d.in)
+	if d.out != nil {
+		d.loop.timers.remove(d.out)
+	}
+	d.state.And(^(idle | idle<<writing))
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {

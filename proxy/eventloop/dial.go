@@ -2,7 +2,6 @@ package eventloop
 
 import (
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,9 +31,9 @@ func (l *Loop) Dial(peer unix.Sockaddr, h Handler) (c *Conn, connected bool, err
 	}
 	connected = err == nil
 	c = &Conn{peer: peer}
-	c.state.Store(owned)
-	c.writes = !connected
-	if err := c.start(l, fd, h, 0); err != nil {
+	c.attach(l, fd)
+	c.in.handler = h
+	if err := c.register(!connected); err != nil {
 		unix.Close(fd)
 		return nil, false, err
 	}
@@ -53,40 +52,4 @@ func (c *Conn) Connected() error {
 		return unix.EAGAIN
 	}
 	return nil
-}
-
-// IdleBoth is Idle, but the Handler is called when something can be written, too. It
-// is for an owner whose last write had no room, or that has dialed.
-func (d *Descriptor) IdleBoth(timeout time.Duration) bool {
-	d.state.Or(wantWrite)
-	if d.pollWrites() == nil && d.idle(timeout, readable|halfClosed|dead|writable) {
-		return true
-	}
-	d.state.And(^wantWrite)
-	return false
-}
-
-// Again is Idle, but gives the descriptor back in any case: where there is something
-// to read the Handler is called in a turn to come, after others have had theirs.
-func (d *Descriptor) Again(timeout time.Duration) {
-	writes := d.writes
-	d.mu.Lock() // the next owner cannot close before the poller has been asked
-	defer d.mu.Unlock()
-	d.idle(timeout, 0)
-	d.loop.poller.rewatch(d.fd, d.tag, writes)
-}
-
-// Take takes the descriptor back from its Loop, for the caller to own. It is false
-// where its Handler is called, or about to be: that owns it.
-func (d *Descriptor) Take() bool {
-	for {
-		s := d.state.Load()
-		if s&owned != 0 {
-			return false
-		}
-		if d.state.CompareAndSwap(s, s&^wantWrite|owned) {
-			d.turn = nil
-			return true
-		}
-	}
 }

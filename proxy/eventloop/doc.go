@@ -6,13 +6,13 @@
 // about to wait calls Detach first: another goroutine then leads with the rest
 // of what was ready, and the handler goes on as an ordinary goroutine, in
 // straight code. One that runs long without saying so loses the lead to the
-// Group's watch after some milliseconds. A request that never waits therefore
-// costs no change of goroutine, and one that does delays nobody.
+// Group's watch after some milliseconds. Only a request that waits changes goroutines.
 //
-// A Descriptor is owned by at most one goroutine: the one its Handler runs on,
-// from readiness until Idle gives it back. Readiness that arrives meanwhile is
-// remembered (the poller is edge-triggered), so that a read that fell short of
-// its buffer need not be repeated; a Watcher is told at once that the peer has left.
+// The two sides of a Descriptor, reading and writing, wait apart: each has its
+// Handler, its deadline and at most one owner, the goroutine that its Handler runs
+// on, from readiness until Idle or AwaitRoom gives it back. Readiness that arrives
+// meanwhile is remembered (the poller is edge-triggered); a Watcher is told at once
+// that the peer has left. A Duplex is a Conn, or TLS above one, worked on in this way.
 //
 // Deadlines are coarse and lazy: moving one later costs a store. A timer fires
 // at the earliest time ever set, looks at the time that holds, and is set anew.
@@ -29,4 +29,5 @@ package eventloop
 //
 //   - group.go loop.go turn.go labor.go: who leads
 //   - poller_linux.go table.go timers.go: what is ready
-//   - descriptor.go conn.go carrier.go listener.go dial.go: what is waited for
+//   - descriptor.go side.go listener.go dial.go: what is waited for
+//   - conn.go carrier.go duplex.go: bytes

@@ -150,7 +150,8 @@ type echo struct {
 	buf []byte
 }
 
-func (e *echo) Ready(*Turn) {
+func (e *echo) Ready(t *Turn) {
+	e.c.Enter(t)
 	if e.c.Expired() {
 		e.c.Close()
 		return
@@ -251,7 +252,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 			peer.Write([]byte("x"))
 		}
 		for _, c := range conns {
-			eventually(t, func() bool { return c.state.Load()&waitRead != 0 }, "waiting")
+			eventually(t, func() bool { return c.state.Load()&waits != 0 }, "waiting")
 		}
 		for _, c := range conns {
 			c.Cut()

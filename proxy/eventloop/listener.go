@@ -62,8 +62,9 @@ func (g *Group) Listen(fd int, accept func(*Conn), failed func(error)) (*Listene
 	l := &Listener{fd: fd, accept: accept, failed: failed, scarce: g.scarce, most: g.most}
 	for _, loop := range g.loops {
 		p := &place{l: l}
-		p.loop, p.fd, p.handler = loop, fd, p
-		p.timer.reset()
+		p.attach(loop, fd)
+		p.in.handler = p
+		p.state.Store(idle)
 		loop.table.put(&p.Descriptor)
 		l.places = append(l.places, p)
 		if err := loop.poller.watchListener(fd, p.tag); err != nil {
@@ -76,6 +77,7 @@ func (g *Group) Listen(fd int, accept func(*Conn), failed func(error)) (*Listene
 
 // Ready accepts what waits.
 func (p *place) Ready(t *Turn) {
+	p.Enter(t)
 	for {
 		if p.rests && !p.rest(false) {
 			return
@@ -152,8 +154,7 @@ func (p *place) acceptOne() (done bool, err error) {
 		return true, os.NewSyscallError("accept", unix.EMFILE)
 	}
 	c := &Conn{peer: sa}
-	c.loop, c.fd = p.loop, fd
-	c.timer.reset() // it may be closed without being started
+	c.attach(p.loop, fd)
 	l.accept(c)
 	return fd >= l.scarce, nil // what closes to make room is to be closed first
 }
@@ -168,7 +169,7 @@ func (l *Listener) Close() {
 	l.closed = true
 	for _, p := range l.places {
 		p.loop.poller.forget(l.fd)
-		p.loop.timers.remove(&p.Descriptor)
+		p.loop.timers.remove(&p.in)
 		p.loop.table.drop(&p.Descriptor)
 	}
 }

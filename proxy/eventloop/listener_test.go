@@ -125,7 +125,7 @@ func TestClosingAConnInsteadOfStartingItLeavesOthersTimers(t *testing.T) {
 	timers := &g.loops[0].timers
 	timers.mu.Lock()
 	defer timers.mu.Unlock()
-	if len(timers.heap) != 1 || timers.heap[0] != &idler.Descriptor {
+	if len(timers.heap) != 1 || timers.heap[0] != &idler.in {
 		t.Errorf("%d timers are left, want the idle connection's", len(timers.heap))
 	}
 }

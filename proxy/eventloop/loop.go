@@ -35,7 +35,9 @@ type Loop struct {
 	// The leader's own.
 	count, next int         // of the poller's events: how many there are and which is next
 	told        *[]Source   // they have heard that the Loop does not wait
+	room        *Descriptor // its writing is to be handled behind its reading
 	readied     atomic.Bool // a handler that has just lost the lead may set it, too
+	again       atomic.Bool // a Descriptor is to be called in the next turn; so too
 
 	mu        sync.Mutex
 	followers []chan struct{} // goroutines that have handed the lead over and ended their work
@@ -167,7 +169,16 @@ func (l *Loop) lead(t *Turn) (ended bool) {
 }
 
 func (l *Loop) handleEvents(t *Turn) (leads bool) {
-	for l.next < l.count {
+	for {
+		if d := l.room; d != nil {
+			l.room = nil
+			if !l.handle(t, d.out) {
+				return false
+			}
+		}
+		if l.next >= l.count {
+			return true
+		}
 		fd, tag, bits := l.poller.event(l.next)
 		l.next++
 		if fd == bellFD {
@@ -178,26 +189,30 @@ func (l *Loop) handleEvents(t *Turn) (leads bool) {
 		if d == nil {
 			continue
 		}
-		run, left := d.readiness(bits)
-		if run && !l.handle(t, d) || left && !l.tellLeft(t, d) {
+		read, room, left := d.readiness(bits)
+		if room {
+			l.room = d
+		}
+		if read && !l.handle(t, &d.in) || left && !l.tellLeft(t, d) {
 			return false
 		}
 	}
-	return true
 }
 
 // tellLeft is handle for a peer that has left while d is owned.
 func (l *Loop) tellLeft(t *Turn, d *Descriptor) (leads bool) {
 	t.enter()
-	d.handler.(Watcher).Left(t)
+	d.in.handler.(Watcher).Left(t)
 	return t.leave()
 }
 
-func (l *Loop) handle(t *Turn, d *Descriptor) (leads bool) {
+func (l *Loop) handle(t *Turn, s *side) (leads bool) {
 	t.behind = l.count - l.next // before the watch may take the lead
+	if l.room != nil {
+		t.behind++
+	}
 	t.enter()
-	d.turn = t
-	d.handler.Ready(t)
+	s.handler.Ready(t)
 	return t.leave()
 }
 
@@ -225,11 +240,11 @@ func (l *Loop) pollSources(t *Turn) (worked, leads bool) {
 func (l *Loop) expire(t *Turn) (leads bool) {
 	for {
 		now := l.since(t.now)
-		d := l.timers.next(now)
-		if d == nil {
+		s := l.timers.next(now)
+		if s == nil {
 			return true
 		}
-		if d.expire() && !l.handle(t, d) {
+		if s.expire() && !l.handle(t, s) {
 			return false
 		}
 	}
@@ -237,6 +252,10 @@ func (l *Loop) expire(t *Turn) (leads bool) {
 
 // sleep waits for events, having told the Sources.
 func (l *Loop) sleep() {
+	if l.again.Load() {
+		l.again.Store(false)
+		return
+	}
 	if l.readied.Load() {
 		l.readied.Store(false)
 		runtime.Gosched() // what was readied runs before this thread waits in the kernel

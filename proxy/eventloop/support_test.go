@@ -43,12 +43,11 @@ func pair(t testing.TB, l *Loop) (*Conn, *net.UnixConn) {
 		t.Fatal(err)
 	}
 	c := &Conn{}
-	c.loop, c.fd = l, fds[0]
-	c.timer.reset()
+	c.attach(l, fds[0])
 	t.Cleanup(func() {
 		nc.Close()
-		c.Cut()                           // the handler sees the end
-		if c.state.Or(owned)&owned == 0 { // nobody had it
+		c.Cut()                              // the handler sees the end
+		if c.in.handler == nil || c.Take() { // nobody had it
 			c.Close()
 		}
 	})
@@ -58,15 +57,18 @@ func pair(t testing.TB, l *Loop) (*Conn, *net.UnixConn) {
 // start starts c with f as its handler.
 func start(t testing.TB, c *Conn, f handlerFunc, timeout time.Duration) {
 	t.Helper()
-	if err := c.Start(f, timeout); err != nil {
+	entered := handlerFunc(func(turn *Turn) {
+		c.Enter(turn)
+		f(turn)
+	})
+	if err := c.Start(entered, timeout); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // StartOwned registers the Conn for a goroutine that owns it throughout.
 func (c *Conn) StartOwned() error {
-	c.state.Store(owned)
-	return c.start(c.loop, c.fd, nil, 0)
+	return c.start(nil, 0)
 }
 
 // serve is a handler that gives each block it reads to f, and closes at the end.

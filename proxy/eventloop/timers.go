@@ -7,18 +7,19 @@ import (
 	"sync/atomic"
 )
 
-// timer is a Descriptor's place among the timers of its Loop.
+// timer is the place of a Descriptor's side among the timers of its Loop.
 type timer struct {
-	due   atomic.Int64 // the deadline that holds, by the Loop's clock; 0: none
-	armed atomic.Int64 // when the timer fires, at or before due; never when it is not set
-	index int          // in the heap
+	due     atomic.Int64 // the deadline that holds, by the Loop's clock; 0: none
+	armed   atomic.Int64 // when the timer fires, at or before due; never when it is not set
+	index   int32        // in the heap
+	writing bool         // the side is that
 }
 
 const never = math.MaxInt64
 
 func (t *timer) reset() { t.armed.Store(never) }
 
-// timers are the deadlines of a Loop's Descriptors, earliest first.
+// timers are the deadlines of the sides of a Loop's Descriptors, earliest first.
 type timers struct {
 	mu    sync.Mutex
 	heap  timerHeap
@@ -26,20 +27,20 @@ type timers struct {
 	loop  *Loop
 }
 
-// set gives d a deadline, 0 for none. One that is later than the timer in place
+// set gives s a deadline, 0 for none. One that is later than the timer in place
 // waits for it to fire.
-func (t *timers) set(d *Descriptor, due int64) {
-	d.timer.due.Store(due)
-	if due == 0 || due >= d.timer.armed.Load() {
+func (t *timers) set(s *side, due int64) {
+	s.timer.due.Store(due)
+	if due == 0 || due >= s.timer.armed.Load() {
 		return
 	}
 	t.mu.Lock()
-	fresh := d.timer.armed.Load() == never
-	d.timer.armed.Store(due)
+	fresh := s.timer.armed.Load() == never
+	s.timer.armed.Store(due)
 	if fresh {
-		heap.Push(&t.heap, d)
+		heap.Push(&t.heap, s)
 	} else {
-		heap.Fix(&t.heap, d.timer.index)
+		heap.Fix(&t.heap, int(s.timer.index))
 	}
 	earlier := t.note()
 	t.mu.Unlock()
@@ -57,22 +58,22 @@ func (t *timers) note() bool {
 	return t.first.Swap(first) > first
 }
 
-func (t *timers) remove(d *Descriptor) {
-	d.timer.due.Store(0)
-	if d.timer.armed.Load() == never {
+func (t *timers) remove(s *side) {
+	s.timer.due.Store(0)
+	if s.timer.armed.Load() == never {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if d.timer.armed.Load() != never {
-		heap.Remove(&t.heap, d.timer.index)
-		d.timer.armed.Store(never)
+	if s.timer.armed.Load() != never {
+		heap.Remove(&t.heap, int(s.timer.index))
+		s.timer.armed.Store(never)
 		t.note()
 	}
 }
 
-// next returns a Descriptor whose deadline has passed, nil when none has.
-func (t *timers) next(now int64) *Descriptor {
+// next returns a side whose deadline has passed, nil when none has.
+func (t *timers) next(now int64) *side {
 	if t.first.Load() > now {
 		return nil
 	}
@@ -80,46 +81,46 @@ func (t *timers) next(now int64) *Descriptor {
 	defer t.mu.Unlock()
 	defer t.note()
 	for len(t.heap) > 0 {
-		d := t.heap[0]
-		if d.timer.armed.Load() > now {
+		s := t.heap[0]
+		if s.timer.armed.Load() > now {
 			return nil
 		}
-		due := d.timer.due.Load()
+		due := s.timer.due.Load()
 		if due > now {
-			d.timer.armed.Store(due)
+			s.timer.armed.Store(due)
 			heap.Fix(&t.heap, 0)
 			continue
 		}
 		heap.Pop(&t.heap)
-		d.timer.armed.Store(never)
+		s.timer.armed.Store(never)
 		// set may have moved the deadline meanwhile, and seen a timer still.
-		if due = d.timer.due.Load(); due > now {
-			d.timer.armed.Store(due)
-			heap.Push(&t.heap, d)
+		if due = s.timer.due.Load(); due > now {
+			s.timer.armed.Store(due)
+			heap.Push(&t.heap, s)
 		} else if due != 0 {
-			return d
+			return s
 		}
 	}
 	return nil
 }
 
-type timerHeap []*Descriptor
+type timerHeap []*side
 
 func (h timerHeap) Len() int           { return len(h) }
 func (h timerHeap) Less(i, j int) bool { return h[i].timer.armed.Load() < h[j].timer.armed.Load() }
 func (h timerHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].timer.index, h[j].timer.index = i, j
+	h[i].timer.index, h[j].timer.index = int32(i), int32(j)
 }
 func (h *timerHeap) Push(x any) {
-	d := x.(*Descriptor)
-	d.timer.index = len(*h)
-	*h = append(*h, d)
+	s := x.(*side)
+	s.timer.index = int32(len(*h))
+	*h = append(*h, s)
 }
 func (h *timerHeap) Pop() any {
 	old := *h
-	d := old[len(old)-1]
+	s := old[len(old)-1]
 	old[len(old)-1] = nil
 	*h = old[:len(old)-1]
-	return d
+	return s
 }

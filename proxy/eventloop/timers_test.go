@@ -200,8 +200,8 @@ func TestMovingADeadlineWhileItFires(t *testing.T) {
 	g := newGroup(t, 1)
 	timers := &timers{loop: g.Next()}
 	timers.first.Store(never)
-	d := &Descriptor{}
-	d.timer.reset()
+	s := &side{}
+	s.timer.reset()
 	var now atomic.Int64
 	done := make(chan bool)
 	defer func() {
@@ -215,11 +215,11 @@ func TestMovingADeadlineWhileItFires(t *testing.T) {
 		}
 	}()
 	for i := range int64(100000) {
-		timers.set(d, 2*i+1)
+		timers.set(s, 2*i+1)
 		now.Store(2*i + 1) // it fires
-		timers.set(d, 2*i+3)
+		timers.set(s, 2*i+3)
 		timers.mu.Lock()
-		lost := d.timer.armed.Load() == never
+		lost := s.timer.armed.Load() == never
 		timers.mu.Unlock()
 		if lost {
 			t.Fatal("no timer for the deadline that holds")

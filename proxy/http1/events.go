@@ -9,7 +9,8 @@ import (
 
 // Ready is eventloop.Handler's: the connection idles and has something to read,
 // or has idled too long.
-func (c *conn) Ready(*eventloop.Turn) {
+func (c *conn) Ready(t *eventloop.Turn) {
+	c.wire.Enter(t)
 	if c.wire.expired(c) {
 		c.state.CompareAndSwap(stateIdle, stateClosed)
 	}

@@ -68,7 +68,10 @@ func open(p Protocols, e *proxy.Engine, nc net.Conn, info *proxy.Conn, site *pro
 }
 
 // Ready is eventloop.Handler's: bytes have come, or the time is over.
-func (o *opening) Ready(*eventloop.Turn) { o.advance() }
+func (o *opening) Ready(t *eventloop.Turn) {
+	o.sock.Enter(t)
+	o.advance()
+}
 
 // advance goes on until the connection is handed over, has ended, or waits for
 // its loop.

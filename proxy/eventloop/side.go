@@ -1,0 +1,144 @@
+package eventloop
+
+import (
+	"os"
+	"time"
+)
+
+// side is one of a Descriptor's two, reading or writing: who waits for it, and until
+// when. Each is owned by the goroutine that works on it, or left to the Loop, which
+// calls its handler.
+type side struct {
+	d       *Descriptor
+	handler Handler       // nil until there is one
+	wake    chan struct{} // ends the wait of a goroutine; made by the first
+	timer   timer
+}
+
+// bit returns where the side's own b stands in the Descriptor's state.
+func (s *side) bit(b uint32) uint32 {
+	if s.timer.writing {
+		return b << writing
+	}
+	return b
+}
+
+// news is what ends a wait for the side.
+func (s *side) news() uint32 {
+	if s.timer.writing {
+		return roomNews
+	}
+	return readNews
+}
+
+// both is the bit that goes with reading.
+func (s *side) both() uint32 {
+	if s.timer.writing {
+		return 0
+	}
+	return both
+}
+
+// leave gives the side to the Loop until there are news or due has passed; 0: never.
+// It is false, and the caller owns the side, where the state has one of the bits unless.
+func (s *side) leave(due int64, unless uint32) bool {
+	s.deadline(due)
+	for d := s.d; ; {
+		state := d.state.Load()
+		if state&unless != 0 {
+			if state&s.bit(idle) == 0 || d.state.CompareAndSwap(state, state&^s.bit(idle)) {
+				return false
+			}
+			continue
+		}
+		if state&s.bit(late) != 0 {
+			if due != 0 && d.loop.clock() >= due {
+				due = d.loop.clock() + int64(time.Millisecond)
+			}
+			s.deadline(due)
+			continue
+		}
+		if d.state.CompareAndSwap(state, state&^s.bit(expired)|s.bit(idle)) {
+			return true
+		}
+	}
+}
+
+// wait waits for news on the caller's goroutine; os.ErrDeadlineExceeded after due (a
+// Loop's clock; 0: none). The caller must have detached.
+func (s *side) wait(due int64) error {
+	d := s.d
+	if s.wake == nil {
+		s.wake = make(chan struct{}, 1)
+	}
+	if due != 0 && d.loop.clock() >= due {
+		return os.ErrDeadlineExceeded
+	}
+	s.deadline(due)
+	for {
+		state := d.state.Load()
+		if state&s.news() != 0 {
+			return nil
+		}
+		if state&s.bit(late) != 0 {
+			if due != 0 && d.loop.clock() >= due {
+				return os.ErrDeadlineExceeded
+			}
+			s.deadline(due)
+			continue
+		}
+		if d.state.CompareAndSwap(state, (state|s.bit(waits))&^s.bit(expired)) {
+			break
+		}
+	}
+	if d.labors {
+		d.Rest()
+		defer d.Labor()
+	}
+	<-s.wake
+	if state := d.state.Load(); state&s.news() == 0 && state&s.bit(expired) != 0 {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// deadline sets the deadline of the wait that is about to begin. If it passes before
+// that has begun, late says so.
+func (s *side) deadline(due int64) {
+	if d := s.d; d.state.Load()&s.bit(late) != 0 {
+		d.state.And(^s.bit(late))
+	}
+	s.d.loop.timers.set(s, due)
+}
+
+// expire does what the side's deadline asks for, and reports whether that is to run
+// its handler.
+func (s *side) expire() (run bool) {
+	d := s.d
+	for {
+		if due := s.timer.due.Load(); due == 0 || due > d.loop.clock() {
+			return false // it was worked on since; the next deadline has a timer
+		}
+		state := d.state.Load()
+		var next uint32
+		run = state&s.bit(idle) != 0
+		tell := state&s.bit(waits) != 0
+		if run || tell {
+			next = state&^(s.bit(idle|waits)|s.both()) | s.bit(expired)
+		} else {
+			next = state | s.bit(late) // it is worked on: deadlines are for waiting
+		}
+		if d.state.CompareAndSwap(state, next) {
+			if tell {
+				s.tell()
+			}
+			return run
+		}
+	}
+}
+
+// tell ends the wait of a goroutine.
+func (s *side) tell() {
+	s.wake <- struct{}{}
+	s.d.loop.readied.Store(true)
+}
