@@ -73,7 +73,7 @@ func BenchmarkHead(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			known := heads{}
 			for pb.Next() {
-				if h, err := known.parse(django); err != nil || h.length != 5120 {
+				if h, err := known.parse(django); err != nil || h.Length != 5120 {
 					b.Errorf("%+v, %v", h, err)
 					return
 				}

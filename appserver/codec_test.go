@@ -74,7 +74,7 @@ print(marshal.dumps({"a": [1, -2, 1 << 40, None, True, False, b"b", ("t",)]}, 2)
 		lines := strings.Fields(string(out))
 		encoded, _ := hex.DecodeString(lines[0])
 		h, err := parseHead(string(encoded))
-		if err != nil || h.status != 200 || h.length != 5 || h.file != 1<<40 || h.fields[0].value != "\xe9\xff" {
+		if err != nil || h.Status != 200 || h.Length != 5 || h.file != 1<<40 || h.Fields[0].Value != "\xe9\xff" {
 			t.Errorf("%s: head %+v, %v", python, h, err)
 		}
 		encoded, _ = hex.DecodeString(lines[1])
@@ -98,9 +98,9 @@ func FuzzFrame(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, field := range h.fields {
-			if strings.ContainsAny(field.name+field.value, "\r\n\x00") {
-				t.Errorf("field %q: %q", field.name, field.value)
+		for _, field := range h.Fields {
+			if strings.ContainsAny(field.Name+field.Value, "\r\n\x00") {
+				t.Errorf("field %q: %q", field.Name, field.Value)
 			}
 		}
 	})

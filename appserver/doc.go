@@ -29,7 +29,7 @@ package appserver
 //   - app.go settings.go module.go: what an app is, its directives, and the module
 //   - command.go interpreter.go dotenv.go inherit.go destination.go cpus.go: how its workers are executed
 //   - credentials.go runas.go front.go: whom they run as
-//   - folders.go accel.go forwarding.go: what the front does in the application's place, and what it tells it
+//   - folders.go forwarding.go: what the front does in the application's place, and what it tells it
 //   - service.go rollout.go attempt.go failure.go imports.go: one app through the generations
 //   - survey.go journal.go tree.go stat_linux.go: whether it is as it was
 //   - pool.go supervise.go tick.go pace.go deaths.go status.go: a pool and its one goroutine

@@ -149,7 +149,7 @@ func (f *folderPass) ahead(x *proxy.Exchange) error {
 }
 
 // isMissing reports that r's answer is 404 and that files are looked for then.
-func (h *handler) isMissing(r *request) bool { return h.follow && r.head.status == 404 }
+func (h *handler) isMissing(r *request) bool { return h.follow && r.head.Status == 404 }
 
 // lookForFile lets r's answer go and has x come to its location again.
 func (h *handler) lookForFile(x *proxy.Exchange, r *request) error {

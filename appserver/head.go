@@ -2,30 +2,18 @@ package appserver
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
 	"alicorn/appserver/wire"
-	"alicorn/proxy"
+	"alicorn/proxy/upstream"
 )
 
-// head is a response's head as a worker gave it, checked. Its strings are its
-// own, so that it can serve many responses.
+// head is a response's head as a worker gave it. Its strings are its own, so
+// that it can serve many responses.
 type head struct {
-	status      int
-	reason      string // of the status; "" for the usual one
-	contentType string
-	length      int64 // Content-Length; -1 without one
-	file        int64 // bytes of a file that follow; -1 without one
-	fields      []headField
-	options     []string // that its Connection fields name
-	accel       accel
-}
-
-type headField struct {
-	id          proxy.FieldID
-	name, value string
+	upstream.Head
+	file int64 // bytes of a file that follow; -1 without one
 }
 
 const (
@@ -52,8 +40,7 @@ func (m heads) parse(data []byte) (*head, error) {
 	return h, err
 }
 
-// parseHead reads (status, [(name, value), ...], file_length) and checks it:
-// nothing in it may break the response's framing.
+// parseHead reads (status, [(name, value), ...], file_length).
 func parseHead(text string) (*head, error) {
 	d := wire.NewDecoder([]byte(text))
 	if n, err := d.Open(wire.TypeTuple); err != nil || n != 3 {
@@ -63,8 +50,8 @@ func parseHead(text string) (*head, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &head{length: -1, file: -1}
-	if h.status, h.reason, err = parseStatus(status); err != nil {
+	h := &head{file: -1}
+	if err := h.begin(status); err != nil {
 		return nil, err
 	}
 	n, err := d.Open(wire.TypeList, wire.TypeTuple)
@@ -88,43 +75,20 @@ func parseHead(text string) (*head, error) {
 	if len(d.Rest()) > 0 {
 		return nil, wire.ErrMarshal
 	}
-	h.dropNamed()
-	h.settleCharset()
+	h.End()
 	return h, nil
 }
 
-// dropNamed leaves out the fields that Connection names (RFC 9110 section
-// 7.6.1).
-func (h *head) dropNamed() {
-	if len(h.options) == 0 {
-		return
-	}
-	named := make(map[string]bool, len(h.options))
-	for _, o := range h.options {
-		named[o] = true
-	}
-	h.fields = slices.DeleteFunc(h.fields, func(f headField) bool { return named[strings.ToLower(f.name)] })
-	if named["content-type"] {
-		h.contentType = ""
-	}
-	h.options = nil
-}
-
-// hopByHop are the fields that belong to a connection and have no FieldID.
-var hopByHop = []string{"proxy-authenticate", "proxy-authorization", "proxy-connection", "trailer", "trailers"}
-
-func isHopByHop(name string) bool {
-	return slices.ContainsFunc(hopByHop, func(h string) bool { return strings.EqualFold(h, name) })
-}
-
-func parseStatus(utf []byte) (code int, reason string, err error) {
+// begin takes the status as PEP 3333 has it: "200 OK". An application cannot
+// change the protocol of its connection, which it does not have.
+func (h *head) begin(utf []byte) error {
 	s, ok := latin1(utf)
-	if ok && len(s) >= 3 && (len(s) == 3 || s[3] == ' ') {
-		if code, err := strconv.Atoi(s[:3]); err == nil && code >= 200 && code <= 999 {
-			return code, strings.Trim(s[3:], " "), nil
+	if s = strings.Trim(s, " \t"); ok && len(s) >= 3 && (len(s) == 3 || s[3] == ' ') {
+		if code, err := strconv.Atoi(s[:3]); err == nil && code >= 200 && h.Begin(code, s[3:]) == nil {
+			return nil
 		}
 	}
-	return 0, "", fmt.Errorf("the status %q is not one of a final response", utf)
+	return fmt.Errorf("the status %q is not one of a final response", utf)
 }
 
 func (h *head) field(d *wire.Decoder) error {
@@ -139,65 +103,21 @@ func (h *head) field(d *wire.Decoder) error {
 	if err != nil {
 		return err
 	}
-	if !proxy.IsToken(name) {
-		return fmt.Errorf("the header name %q is not valid", name)
-	}
 	value, ok := latin1(utf)
 	if !ok {
 		return fmt.Errorf("the header %q has a value that is not allowed: %q", name, utf)
 	}
-	f := headField{proxy.FieldIDOf(string(name)), string(name), value}
-	switch f.id {
-	case proxy.FieldConnection:
-		for o := range strings.SplitSeq(value, ",") {
-			h.options = append(h.options, strings.ToLower(strings.Trim(o, " \t")))
-		}
-		return nil
-	case proxy.FieldKeepAlive, proxy.FieldTransferEncoding, proxy.FieldUpgrade, proxy.FieldTE:
-		return nil
-	case proxy.FieldContentLength:
-		n, err := strconv.ParseUint(value, 10, 62)
-		if err != nil || h.length >= 0 && int64(n) != h.length {
-			return fmt.Errorf("the header \"Content-Length\" has the value %q", value)
-		}
-		h.length = int64(n)
-		return nil
-	case proxy.FieldContentType:
-		h.contentType = value
-		return nil
-	case proxy.FieldOther:
-		if isHopByHop(f.name) || h.accelField(f.name, value) {
-			return nil
-		}
-	}
-	h.fields = append(h.fields, f)
-	return nil
+	return h.Add(string(name), value)
 }
 
-// latin1 turns UTF-8 of characters below 256 into their bytes and checks them
-// as RFC 9110 section 5.5 has field values.
+// latin1 turns UTF-8 of characters below 256 into their bytes.
 func latin1(utf []byte) (string, bool) {
 	b := make([]byte, 0, len(utf))
 	for _, r := range string(utf) {
-		if r > 0xff || r < 0x20 && r != '\t' || r == 0x7f {
+		if r > 0xff {
 			return "", false
 		}
 		b = append(b, byte(r))
 	}
-	return strings.Trim(string(b), " \t"), true
-}
-
-// apply gives x's response the head. size is the whole body's where it is
-// known, else -1.
-func (h *head) apply(x *proxy.Exchange, size int64) {
-	r := &x.Res
-	r.SetStatus(h.status, h.reason)
-	r.ContentType, r.Charset, r.Length = h.contentType, h.accel.charsetOf(), h.length
-	if h.length < 0 && size >= 0 && x.Req.Method != "HEAD" && h.status != 304 {
-		r.Length = size
-	}
-	for i := range h.fields {
-		f := &h.fields[i]
-		r.Header.AddID(f.id, f.name, f.value)
-	}
+	return string(b), true
 }

@@ -26,8 +26,9 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	case err != nil:
 	case h.isMissing(r):
 		err = h.lookForFile(x, r)
-	case r.head.accel.redirect != "":
-		err = h.redirect(x, r)
+	case r.head.Accel.Redirect != "":
+		h.dropAnswer(r)
+		err = r.head.Redirect(x, x.Upstream.Worker, h.told)
 	default:
 		err = h.respond(x, r)
 	}
@@ -69,7 +70,7 @@ func (h *handler) respond(x *proxy.Exchange, r *request) error {
 	if r.whole {
 		return r.respondWhole(x)
 	}
-	r.head.apply(x, -1)
+	r.head.Apply(x, -1)
 	if err := x.Res.Send(); err != nil {
 		r.pool.abandon(r)
 		return err
@@ -90,7 +91,7 @@ func (r *request) respondWhole(x *proxy.Exchange) error {
 		if err := r.openFile(r.head.file); err != nil {
 			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: x.Upstream.Worker + " gave a file that cannot be sent: " + err.Error()}
 		}
-		r.head.apply(x, r.head.file)
+		r.head.Apply(x, r.head.file)
 		if x.Res.Length > r.head.file {
 			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: x.Upstream.Worker + " announced more bytes than its file has"}
 		}
@@ -107,7 +108,7 @@ func (r *request) respondWhole(x *proxy.Exchange) error {
 		return x.Res.Finish()
 	}
 	body := r.text
-	r.head.apply(x, int64(len(body)))
+	r.head.Apply(x, int64(len(body)))
 	bodyless := x.Req.Method == "HEAD" || x.Res.Status == 204 || x.Res.Status == 304
 	if n := x.Res.Length; n >= 0 && n != int64(len(body)) && !bodyless {
 		if n > int64(len(body)) {
@@ -168,5 +169,15 @@ func (h *handler) stream(x *proxy.Exchange, r *request) error {
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// dropAnswer lets go of r's answer, which nobody gets.
+func (h *handler) dropAnswer(r *request) {
+	if r.file != nil {
+		r.closeFile()
+	}
+	if !r.whole {
+		r.pool.abandon(r)
 	}
 }

@@ -1,33 +1,34 @@
-package appserver
+package upstream
 
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"alicorn/proxy"
 )
 
-// accel is what an application tells the server in front of it, in nginx's
+// Accel is what an upstream tells the server in front of it, in nginx's
 // X-Accel-* fields. No client sees them. Redirect and Charset have an effect;
 // what Buffering, Expires and Limit-Rate are about is not here: a response goes
 // to its client block by block, uncached and as fast as that takes it.
-type accel struct {
-	redirect string // a path or a named location; "": none
-	charset  string // of the Content-Type, in place of its own; "off" for none
+type Accel struct {
+	Redirect string // a path or a named location; "": none
+	Charset  string // of the Content-Type, in place of its own; "off" for none
 }
 
-const accelPrefix = "x-accel-"
+const accelPrefix = "X-Accel-"
 
-// accelField takes a field that is the server's, and reports whether it is one.
-func (h *head) accelField(name, value string) bool {
+// set takes a field that is the server's, and reports whether it is one.
+func (a *Accel) set(name, value string) bool {
 	if len(name) <= len(accelPrefix) || !strings.EqualFold(name[:len(accelPrefix)], accelPrefix) {
 		return false
 	}
 	switch strings.ToLower(name[len(accelPrefix):]) {
 	case "redirect":
-		h.accel.redirect = value
+		a.Redirect = value
 	case "charset":
-		h.accel.charset = value
+		a.Charset = value
 	case "buffering", "expires", "limit-rate":
 	default:
 		return false // nginx has no such field
@@ -35,53 +36,54 @@ func (h *head) accelField(name, value string) bool {
 	return true
 }
 
+// charset returns X-Accel-Charset as a response has it.
+func (a *Accel) charset() string {
+	if a.Charset == "off" {
+		return ""
+	}
+	return a.Charset
+}
+
 // settleCharset has X-Accel-Charset take the place of Content-Type's charset.
-func (h *head) settleCharset() {
-	if h.accel.charset == "" || h.contentType == "" {
+func (h *Head) settleCharset() {
+	if h.Accel.Charset == "" || h.ContentType == "" {
 		return
 	}
-	kind, parameters, _ := strings.Cut(h.contentType, ";")
+	kind, parameters, _ := strings.Cut(h.ContentType, ";")
 	for p := range strings.SplitSeq(parameters, ";") {
 		name, _, _ := strings.Cut(strings.TrimSpace(p), "=")
 		if name != "" && !strings.EqualFold(name, "charset") {
 			kind += ";" + p
 		}
 	}
-	h.contentType = kind
-}
-
-// charsetOf returns X-Accel-Charset as a response has it.
-func (a *accel) charsetOf() string {
-	if a.charset == "off" {
-		return ""
-	}
-	return a.charset
+	h.ContentType = kind
 }
 
 // redirected are the fields of an answer that stay when X-Accel-Redirect sends
 // the request on, as in nginx.
 var redirected = []string{"Set-Cookie", "Content-Disposition", "Cache-Control", "Expires"}
 
-// redirect has x answered by the location that r's answer names. The body of
-// that answer is dropped, and its status.
-func (h *handler) redirect(x *proxy.Exchange, r *request) error {
-	to := r.head.accel.redirect
-	h.dropAnswer(r)
+// Redirect returns the error that has x answered by the location that
+// Accel.Redirect names. The answer is dropped, with its status. by is the name of
+// the upstream. told is the handler's: whether it has reported that there is no
+// such location.
+func (h *Head) Redirect(x *proxy.Exchange, by string, told *atomic.Bool) error {
+	to := h.Accel.Redirect
 	named := strings.HasPrefix(to, "@")
 	path, args := to, ""
 	if !named {
 		var ok bool
 		if path, args, ok = accelPath(to); !ok {
-			return &proxy.Fail{Status: 404, Level: proxy.LevelError, Reason: fmt.Sprintf("%s gave an unsafe X-Accel-Redirect: %q", x.Upstream.Worker, to)}
+			return &proxy.Fail{Status: 404, Level: proxy.LevelError, Reason: fmt.Sprintf("%s gave an unsafe X-Accel-Redirect: %q", by, to)}
 		}
 		if x.Internal && path == x.Req.Path {
-			return h.noLocation(x, to)
+			return noLocation(to, by, told)
 		}
 		if x.Req.Method != "HEAD" {
 			x.Req.Method = "GET"
 		}
 	}
-	r.head.applyRedirected(x)
+	h.applyRedirected(x)
 	return &proxy.Redirect{URI: path, Args: args, Named: named}
 }
 
@@ -100,35 +102,25 @@ func accelPath(to string) (path, args string, ok bool) {
 	return path, args, true
 }
 
-// noLocation is the answer where X-Accel-Redirect has led to the application
+// noLocation is the answer where X-Accel-Redirect has led to the same upstream
 // once more, which gave it again.
-func (h *handler) noLocation(x *proxy.Exchange, to string) error {
+func noLocation(to, by string, told *atomic.Bool) error {
 	level := proxy.LevelInfo
-	if !h.told.Swap(true) {
+	if !told.Swap(true) {
 		level = proxy.LevelError
 	}
-	return &proxy.Fail{Status: 404, Level: level, Reason: fmt.Sprintf("%s gave the X-Accel-Redirect %q, for which there is no location: one with \"internal\" and \"alias\" serves such files", x.Upstream.Worker, to)}
+	return &proxy.Fail{Status: 404, Level: level, Reason: fmt.Sprintf("%s gave the X-Accel-Redirect %q, for which there is no location: one with \"internal\" and \"alias\" serves such files", by, to)}
 }
 
 // applyRedirected gives x's response what stays of h.
-func (h *head) applyRedirected(x *proxy.Exchange) {
-	x.Res.ContentType, x.Res.Charset = h.contentType, h.accel.charsetOf()
-	for i := range h.fields {
-		f := &h.fields[i]
+func (h *Head) applyRedirected(x *proxy.Exchange) {
+	x.Res.ContentType, x.Res.Charset = h.ContentType, h.Accel.charset()
+	for i := range h.Fields {
+		f := &h.Fields[i]
 		for _, name := range redirected {
-			if strings.EqualFold(f.name, name) {
-				x.Res.Header.AddID(f.id, f.name, f.value)
+			if strings.EqualFold(f.Name, name) {
+				x.Res.Header.AddID(f.ID, f.Name, f.Value)
 			}
 		}
-	}
-}
-
-// dropAnswer lets go of r's answer, which nobody gets.
-func (h *handler) dropAnswer(r *request) {
-	if r.file != nil {
-		r.closeFile()
-	}
-	if !r.whole {
-		r.pool.abandon(r)
 	}
 }

@@ -1,0 +1,176 @@
+package upstream
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"alicorn/proxy"
+	"alicorn/proxy/proxytest"
+)
+
+// makeHead returns a head with status and fields, name and value in turn.
+func makeHead(status int, fields ...string) (*Head, error) {
+	h := &Head{}
+	err := h.Begin(status, "")
+	for i := 0; i+1 < len(fields) && err == nil; i += 2 {
+		err = h.Add(fields[i], fields[i+1])
+	}
+	h.End()
+	return h, err
+}
+
+// describe is what a client would see of h.
+func describe(h *Head) string {
+	var got []string
+	for _, f := range h.Fields {
+		got = append(got, f.Name+": "+f.Value)
+	}
+	if h.Length >= 0 {
+		got = append(got, fmt.Sprint("length ", h.Length))
+	}
+	if h.ContentType != "" {
+		got = append(got, "type "+h.ContentType)
+	}
+	return strings.Join(got, ", ")
+}
+
+func TestFieldsOfTheConnectionAreLeftOutOfAHead(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		fields []string
+		want   string
+	}{
+		{200, []string{"Connection", "keep-alive", "X-A", "b"}, "X-A: b"},
+		{200, []string{"KEEP-ALIVE", "timeout=5", "te", "trailers", "Upgrade", "h2c", "Transfer-Encoding", "chunked"}, ""},
+		{200, []string{"Trailer", "X", "trailers", "X", "Proxy-Connection", "close"}, ""},
+		{200, []string{"proxy-authenticate", "Basic", "Proxy-Authorization", "x"}, ""},
+		{200, []string{"X-Hop", "1", "Connection", "close, x-hop,,", "X-A", "b"}, "X-A: b"},
+		{200, []string{"Connection", "close", "Connection", "\tX-HOP ", "x-hop", "1"}, ""},
+		{200, []string{"Connection", "server", "Server", "x"}, ""},
+		{200, []string{"Content-Length", "1", "Connection", "Content-Length"}, "length 1"},
+		{200, []string{"Content-Type", "a/b", "Connection", "x"}, "type a/b"},
+		{200, []string{"Content-Type", "a/b", "Connection", "content-type"}, ""},
+		{101, []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Accept", "x"}, "Upgrade: websocket, Sec-WebSocket-Accept: x"},
+	} {
+		h, err := makeHead(c.status, c.fields...)
+		if err != nil {
+			t.Errorf("%q: %s", c.fields, err)
+		} else if got := describe(h); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.fields, got, c.want)
+		}
+	}
+}
+
+func TestAHeadThatWouldBreakTheFramingIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		fields []string
+		want   string // "": no error
+	}{
+		{200, []string{"X", "a\tb\x80\xff"}, ""},
+		{200, []string{"X", " \t a \t"}, ""},
+		{200, []string{"Content-Length", "5", "Content-Length", "5"}, ""},
+		{200, []string{"Content-Length", "5", "Content-Length", "6"}, `the header "Content-Length" has the value "6"`},
+		{200, []string{"Content-Length", "-1"}, `the header "Content-Length" has the value "-1"`},
+		{200, []string{"Content-Length", "+1"}, `the header "Content-Length" has the value "+1"`},
+		{200, []string{"Content-Length", ""}, `the header "Content-Length" has the value ""`},
+		{200, []string{"Content-Length", "9223372036854775808"}, `the header "Content-Length" has the value "9223372036854775808"`},
+		{200, []string{"X", "a\r\nB: c"}, `the header "X" has a value that is not allowed: "a\r\nB: c"`},
+		{200, []string{"X", "a\x00"}, `the header "X" has a value that is not allowed: "a\x00"`},
+		{200, []string{"Server", "a\x7f"}, `the header "Server" has a value that is not allowed: "a\x7f"`},
+		{200, []string{"X Y", "a"}, `the header name "X Y" is not valid`},
+		{200, []string{"", "a"}, `the header name "" is not valid`},
+		{200, []string{"X\n", "a"}, `the header name "X\n" is not valid`},
+		{100, nil, "the status 100 is not one of a final response"},
+		{103, nil, "the status 103 is not one of a final response"},
+		{1000, nil, "the status 1000 is not one of a final response"},
+		{0, nil, "the status 0 is not one of a final response"},
+	} {
+		_, err := makeHead(c.status, c.fields...)
+		if got := fmt.Sprint(err); got != c.want && (c.want != "" || err != nil) {
+			t.Errorf("%d %q: %v, want %q", c.status, c.fields, err, c.want)
+		}
+	}
+	if err := new(Head).Begin(200, "a\r\nX: b"); err == nil {
+		t.Error("a reason may have the end of a line")
+	}
+}
+
+// A Head is used for one response after another.
+func TestNothingOfAHeadStaysForTheNext(t *testing.T) {
+	h := &Head{}
+	for range 2 {
+		if err := h.Begin(404, " Gone "); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range [][2]string{{"X-Hop", "1"}, {"Connection", "x-hop"}, {"Content-Length", "1"}, {"Content-Type", "a/b"}, {"X-Accel-Redirect", "/x"}, {"X-Accel-Charset", "utf-8"}} {
+			if err := h.Add(f[0], f[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.End()
+		if h.Reason != "Gone" || h.Accel != (Accel{"/x", "utf-8"}) || describe(h) != "length 1, type a/b" {
+			t.Fatalf("%+v", h)
+		}
+	}
+	if err := h.Begin(200, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Add("X-Hop", "1"); err != nil {
+		t.Fatal(err)
+	}
+	h.End()
+	if h.Reason != "" || h.Accel != (Accel{}) || describe(h) != "X-Hop: 1" {
+		t.Errorf("%+v", h)
+	}
+}
+
+func TestXAccelFieldsAreTheServers(t *testing.T) {
+	for _, c := range []struct {
+		fields []string
+		accel  Accel
+		want   string
+	}{
+		{[]string{"X-Accel-Redirect", "/a", "x-accel-buffering", "no", "X-ACCEL-EXPIRES", "1", "X-Accel-Limit-Rate", "1"}, Accel{Redirect: "/a"}, ""},
+		{[]string{"X-Accel-Other", "a", "X-Accel-", "b"}, Accel{}, "X-Accel-Other: a, X-Accel-: b"},
+		{[]string{"Content-Type", "text/html; charset=a; x=y", "X-Accel-Charset", "b"}, Accel{Charset: "b"}, "type text/html; x=y"},
+		{[]string{"X-Accel-Charset", "off", "Content-Type", "text/html;Charset=a"}, Accel{Charset: "off"}, "type text/html"},
+	} {
+		h, err := makeHead(200, c.fields...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := describe(h); got != c.want || h.Accel != c.accel {
+			t.Errorf("%q: %q, %+v; want %q, %+v", c.fields, got, h.Accel, c.want, c.accel)
+		}
+	}
+}
+
+func TestAHeadIsAppliedToAResponse(t *testing.T) {
+	for _, c := range []struct {
+		method string
+		status int
+		fields []string
+		size   int64
+		length int64
+	}{
+		{"GET", 200, nil, -1, -1},
+		{"GET", 200, nil, 5, 5},
+		{"GET", 200, []string{"Content-Length", "7"}, 5, 7},
+		{"HEAD", 200, nil, 0, -1},
+		{"HEAD", 200, []string{"Content-Length", "7"}, 0, 7},
+		{"GET", 304, nil, 0, -1},
+	} {
+		x := proxy.NewExchange(&proxy.Conn{}, proxytest.NewRecorder(""))
+		x.Req.Method = c.method
+		h, err := makeHead(c.status, append(c.fields, "X-A", "b", "Location", "/")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Apply(x, c.size)
+		if x.Res.Status != c.status || x.Res.Length != c.length || x.Res.Header.Value(proxy.FieldLocation) != "/" || x.Res.Header.Get("X-A") != "b" {
+			t.Errorf("%s %d %q: status %d, length %d, want %d", c.method, c.status, c.fields, x.Res.Status, x.Res.Length, c.length)
+		}
+	}
+}
