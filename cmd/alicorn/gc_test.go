@@ -104,23 +104,36 @@ func TestOnlyAnUnsaidPercentIsPaced(t *testing.T) {
 }
 
 func TestEachCollectionIsLookedAtUntilTheEnd(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	seen := make(chan bool, 100)
-	look(ctx, func() { seen <- true })
-	for range 3 {
-		runtime.GC()
-		select {
-		case <-seen:
-		case <-time.After(60 * time.Second):
-			t.Fatal("a collection was not seen")
+	ended, end := context.WithCancel(t.Context())
+	var seen, others int
+	looked := make(chan *int) // without a buffer: no call is ahead of the test
+	tell := func(count *int) func() {
+		return func() {
+			select {
+			case looked <- count:
+			case <-t.Context().Done():
+			}
 		}
 	}
-	cancel()
-	for range 3 {
-		runtime.GC()
+	collectUntil := func(done func() bool) {
+		for deadline := time.Now().Add(60 * time.Second); !done(); {
+			if time.Now().After(deadline) {
+				t.Fatal("collections are not seen")
+			}
+			runtime.GC() // which may have begun before the last call asked for the next
+			select {
+			case count := <-looked:
+				*count++
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
 	}
-	time.Sleep(10 * time.Millisecond)
-	if len(seen) > 1 { // one may have begun before
-		t.Errorf("%d are seen after the end", len(seen))
+	look(ended, tell(&seen))
+	collectUntil(func() bool { return seen == 3 })
+	end()
+	look(t.Context(), tell(&others))
+	collectUntil(func() bool { return others == 4 })
+	if seen > 4 { // one call may have begun before the end
+		t.Errorf("%d collections are seen after the end", seen-3)
 	}
 }

@@ -314,7 +314,6 @@ func TestKeysChangeOverTLS(t *testing.T) {
 		}
 	}
 	for range 3 {
-		time.Sleep(20 * time.Millisecond) // a command is a read of its own
 		io.WriteString(in, get+"X: y\r\n\r\n")
 		until("/ []")
 		io.WriteString(in, "K\n") // an update, and a request for the server's
