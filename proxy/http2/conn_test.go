@@ -1,8 +1,10 @@
+//go:build linux
+
 package http2_test
 
 import (
 	"bytes"
-	"io"
+	"encoding/binary"
 	"net"
 	"strconv"
 	"strings"
@@ -11,18 +13,29 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 )
 
 // conn is an HTTP/2 connection (RFC 9113) that is there to prove that package
 // proxy carries many exchanges on one connection: it knows the client beside it
-// alone, and trusts it. One goroutine reads frames, one writes what streams have
-// queued. An exchange that is suspended has no goroutine.
+// alone, and trusts it.
+//
+// A loop calls it, and it has no goroutine. Who reads begins exchanges, and runs them
+// in its place. One that is about to wait leaves the reading to the loop, which goes on
+// with those behind it; one that is suspended has no goroutine either. Whoever has
+// queued frames sends them, unless somebody does, or the loop waits for room.
 type conn struct {
 	e    *proxy.Engine
-	nc   net.Conn
+	nc   eventloop.Duplex
 	info *proxy.Conn
+
+	// The reader's, whoever that is.
+	in    bytes.Buffer  // without the preface; what was read of frames that are not whole
+	taken *http2.Framer // reads from in
+	begun []*stream     // their exchanges are to be run
 
 	mu      sync.Mutex
 	changed *sync.Cond // of all that follows
@@ -34,32 +47,40 @@ type conn struct {
 	window  int64 // what may be sent on all streams together
 	initial int64 // window of a new stream
 	last    uint32
-	away    bool // GOAWAY was sent
-	closed  bool
+	away    bool // GOAWAY was queued
+	sending bool // somebody sends, or the loop waits for room
+	shut    bool // nothing is sent any more
+	ended   bool // nothing is read any more, either
+	over    bool // and it is closed
+
+	// Of who sends.
+	unsent []byte
+	again  bool // Send wants to be called again
 }
 
 const (
-	mostQueued = 64 << 10 // bytes of DATA that wait to be written
-	window     = 65535    // ours, of the connection and of each stream
+	mostQueued = 64 << 10  // bytes of frames that wait to be sent
+	mostRead   = 256 << 10 // bytes at a time
+	window     = 65535     // ours, of the connection and of each stream
 )
 
-// serve speaks HTTP/2 with prior knowledge on nc; it is a proxy.ServeConn.
-func serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
-	c := &conn{e: e, nc: nc, info: info, streams: map[uint32]*stream{}, window: window, initial: window}
+// serve speaks HTTP/2 on nc, as a proxy.ServeConn does.
+func serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) *conn {
+	c := &conn{e: e, nc: eventloop.DuplexOf(nc), info: info, streams: map[uint32]*stream{}, window: window, initial: window}
 	c.changed = sync.NewCond(&c.mu)
 	c.frames = http2.NewFramer(&c.out, nil)
 	c.encoder = hpack.NewEncoder(&c.fields)
 	if !e.Register(info, c) {
 		nc.Close()
-		return
+		return c
 	}
-	written := make(chan struct{})
-	go func() { defer close(written); c.write() }()
-	c.read()
-	c.end()
-	<-written
-	nc.Close()
-	e.Unregister(info)
+	c.nc.AdoptWriter(writer{c})
+	if c.nc.Adopt(c) {
+		c.Ready(nil)
+	} else if nc.(*eventloop.Conn).Start(c, 0) != nil {
+		c.end()
+	}
+	return c
 }
 
 // locked has f change the connection.
@@ -70,72 +91,116 @@ func (c *conn) locked(f func()) {
 	c.changed.Broadcast()
 }
 
-// write sends what is queued until the connection has ended.
-func (c *conn) write() {
-	var sent bytes.Buffer
-	for {
-		c.mu.Lock()
-		for c.out.Len() == 0 && !c.closed {
-			if c.away && len(c.streams) == 0 {
-				c.nc.(interface{ CloseWrite() error }).CloseWrite()
-			}
-			c.changed.Wait()
-		}
-		sent.Reset()
-		sent.Write(c.out.Bytes())
-		c.out.Reset()
-		c.changed.Broadcast()
-		c.mu.Unlock()
-		if sent.Len() == 0 {
+// Ready is eventloop.Handler's: there is something to read, or begun exchanges were
+// left behind one that waits.
+func (c *conn) Ready(t *eventloop.Turn) {
+	more := false
+	if len(c.begun) == 0 {
+		var ok bool
+		if more, ok = c.read(); !ok {
+			c.end()
 			return
 		}
-		if _, err := c.nc.Write(sent.Bytes()); err != nil {
-			c.nc.Close() // the reader ends the rest
-			return
+	}
+	for len(c.begun) > 0 {
+		s := c.begun[0]
+		c.begun = c.begun[1:]
+		if !s.begin(&lead{turn: t, reads: true}) {
+			return // it has left the reading to the loop
 		}
+	}
+	c.send()
+	if t != nil {
+		t.Readied() // exchanges that await what was read
+	}
+	if more || !c.nc.Idle(0) {
+		c.nc.Again()
 	}
 }
 
-// read takes frames in until the client or somebody else ends the connection.
-func (c *conn) read() {
-	preface := make([]byte, len(http2.ClientPreface))
-	if _, err := io.ReadFull(c.nc, preface); err != nil || string(preface) != http2.ClientPreface {
-		return
-	}
-	c.locked(func() { c.frames.WriteSettings() })
-	in := http2.NewFramer(nil, c.nc)
-	in.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	for {
-		f, err := in.ReadFrame()
+// read takes in what has come; false when nothing more will.
+func (c *conn) read() (more, ok bool) {
+	buf := make([]byte, 16<<10)
+	for n := 0; n < mostRead; {
+		m, err := c.nc.Receive(buf)
+		c.in.Write(buf[:m])
+		if n += m; err == unix.EAGAIN {
+			return false, c.takeFrames()
+		}
 		if err != nil {
-			return
+			return false, false
 		}
-		switch f := f.(type) {
-		case *http2.SettingsFrame:
-			c.settings(f)
-		case *http2.PingFrame:
-			if !f.IsAck() {
-				c.locked(func() { c.frames.WritePing(true, f.Data) })
+	}
+	return true, c.takeFrames()
+}
+
+// takeFrames takes the preface and the frames that have come whole.
+func (c *conn) takeFrames() (ok bool) {
+	if c.taken == nil {
+		if c.in.Len() < len(http2.ClientPreface) {
+			return strings.HasPrefix(http2.ClientPreface, c.in.String())
+		}
+		if string(c.in.Next(len(http2.ClientPreface))) != http2.ClientPreface {
+			return false
+		}
+		c.taken = http2.NewFramer(nil, &c.in)
+		c.taken.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+		c.locked(func() { c.frames.WriteSettings() })
+	}
+	for whole(c.in.Bytes()) {
+		f, err := c.taken.ReadFrame()
+		if err != nil {
+			return false
+		}
+		c.take(f)
+	}
+	return true
+}
+
+// whole reports whether b begins with a whole frame, or with whole field sections: the
+// Framer reads these together.
+func whole(b []byte) bool {
+	const head = 9
+	for len(b) >= head {
+		size := head + int(binary.BigEndian.Uint32(b)>>8)
+		if len(b) < size {
+			return false
+		}
+		kind, flags := http2.FrameType(b[3]), http2.Flags(b[4])
+		if kind != http2.FrameHeaders && kind != http2.FrameContinuation || flags.Has(http2.FlagHeadersEndHeaders) {
+			return true
+		}
+		b = b[size:]
+	}
+	return false
+}
+
+func (c *conn) take(f http2.Frame) {
+	switch f := f.(type) {
+	case *http2.SettingsFrame:
+		c.settings(f)
+	case *http2.PingFrame:
+		if !f.IsAck() {
+			c.locked(func() { c.frames.WritePing(true, f.Data) })
+		}
+	case *http2.WindowUpdateFrame:
+		c.locked(func() {
+			if s := c.streams[f.StreamID]; s != nil {
+				s.window += int64(f.Increment)
+			} else if f.StreamID == 0 {
+				c.window += int64(f.Increment)
 			}
-		case *http2.WindowUpdateFrame:
-			c.locked(func() {
-				if s := c.streams[f.StreamID]; s != nil {
-					s.window += int64(f.Increment)
-				} else if f.StreamID == 0 {
-					c.window += int64(f.Increment)
-				}
-			})
-		case *http2.MetaHeadersFrame:
-			c.begin(f)
-		case *http2.DataFrame:
-			c.data(f)
-		case *http2.RSTStreamFrame:
-			c.locked(func() {
-				if s := c.streams[f.StreamID]; s != nil {
-					s.leave()
-				}
-			})
-		}
+		})
+	case *http2.MetaHeadersFrame:
+		c.begin(f)
+	case *http2.DataFrame:
+		c.data(f)
+	case *http2.RSTStreamFrame:
+		c.locked(func() {
+			if s := c.streams[f.StreamID]; s != nil {
+				s.leave()
+			}
+		})
 	}
 }
 
@@ -154,11 +219,8 @@ func (c *conn) settings(f *http2.SettingsFrame) {
 	})
 }
 
-// begin starts a stream's exchange.
+// begin makes a stream's exchange, which Ready runs.
 func (c *conn) begin(f *http2.MetaHeadersFrame) {
-	if c.info.Listener.Closed() {
-		c.leave(0)
-	}
 	c.mu.Lock()
 	refused := c.away
 	c.mu.Unlock()
@@ -190,7 +252,10 @@ func (c *conn) begin(f *http2.MetaHeadersFrame) {
 		s.window = c.initial
 		c.streams[s.id], c.last = s, s.id
 	})
-	go s.serve()
+	c.begun = append(c.begun, s)
+	if c.info.Listener.Closed() {
+		c.leave()
+	}
 }
 
 func (c *conn) data(f *http2.DataFrame) {
@@ -206,37 +271,48 @@ func (c *conn) data(f *http2.DataFrame) {
 	})
 }
 
-// leave sends GOAWAY; the connection ends behind its last stream, or after last.
-func (c *conn) leave(last time.Duration) {
+// leave queues GOAWAY: the connection ends behind its last stream.
+func (c *conn) leave() {
 	c.locked(func() {
 		if !c.away {
 			c.away = true
 			c.frames.WriteGoAway(c.last, http2.ErrCodeNo, nil)
 		}
-		if last > 0 {
-			c.nc.SetReadDeadline(time.Now().Add(last))
-		}
 	})
 }
 
-// end lets the streams know that their client has gone, and waits for them.
+// end is the reader's: nothing more comes. It lets the streams know.
 func (c *conn) end() {
+	c.nc.Cut()
 	c.locked(func() {
+		c.ended, c.shut = true, true
 		for _, s := range c.streams {
 			s.leave()
 		}
 	})
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(c.streams) > 0 {
-		c.changed.Wait()
+	for _, s := range c.begun {
+		go s.begin(&lead{})
 	}
-	c.closed = true
-	c.changed.Broadcast()
+	c.closeLast()
+}
+
+// closeLast closes the connection, once it has ended and nobody uses it.
+func (c *conn) closeLast() {
+	c.mu.Lock()
+	last := c.ended && !c.sending && !c.over && len(c.streams) == 0
+	c.over = c.over || last
+	c.mu.Unlock()
+	if last {
+		c.nc.Close()
+		c.e.Unregister(c.info)
+	}
 }
 
 // Drain is proxy.LiveConn's.
-func (c *conn) Drain(time.Duration) { c.leave(0) }
+func (c *conn) Drain(time.Duration) {
+	c.leave()
+	c.send()
+}
 
 // Waits is proxy.LiveConn's.
 func (c *conn) Waits() (since time.Time, idle bool) { return since, false }
@@ -254,7 +330,11 @@ func (c *conn) Cut(g *proxy.Generation) {
 			}
 		}
 	})
+	c.send()
 }
 
 // Close is proxy.LiveConn's.
-func (c *conn) Close() error { return c.nc.Close() }
+func (c *conn) Close() error {
+	c.nc.Cut()
+	return nil
+}

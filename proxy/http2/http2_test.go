@@ -1,6 +1,9 @@
+//go:build linux
+
 // Package http2_test proves that proxy carries many exchanges on one connection: an
 // HTTP/2 connection, made for this alone, serves files, an application and requests
-// that are delayed side by side, and survives reloads.
+// that are delayed side by side, and survives reloads. A loop calls it. An exchange that
+// waits takes it from nobody, and has no goroutine where it is suspended.
 package http2_test
 
 import (
@@ -24,6 +27,7 @@ import (
 
 	"alicorn/appserver"
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 	"alicorn/proxy/limit"
 	"alicorn/proxy/proxytest"
 	"alicorn/proxy/rewrite"
@@ -69,6 +73,7 @@ type site struct {
 	*proxytest.Server
 	secure bool // the client speaks TLS, else it has prior knowledge
 	client *http.Client
+	conn   atomic.Pointer[conn] // the last that the server has begun to serve
 	dials  atomic.Int32
 	large  []byte // of /large
 }
@@ -92,8 +97,14 @@ func newSite(t *testing.T, secure bool) *site {
 			t.Fatal(err)
 		}
 	}
-	s.Server = proxytest.New(t, proxytest.Config{Dir: dir, Text: text(dir, "1"), Serve: serve, Goroutines: true, Protocols: transport.Protocols{{Name: http2.NextProtoTLS, Serve: serve}}, Modules: []proxy.Module{
-		{Name: "secure", Generation: proxytest.SecureSites(t, http2.NextProtoTLS)}, rewrite.Module(), limit.Module(), appserver.Module(appserver.NewRuntime(appserver.Options{})), static.Module()}})
+	serve := func(e *proxy.Engine, nc net.Conn, info *proxy.Conn) { s.conn.Store(serve(e, nc, info)) }
+	loops, err := eventloop.NewUnwatched(1) // of the workers
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(loops.Close)
+	s.Server = proxytest.New(t, proxytest.Config{Dir: dir, Text: text(dir, "1"), Serve: serve, Protocols: transport.Protocols{{Name: http2.NextProtoTLS, Serve: serve}}, Modules: []proxy.Module{
+		{Name: "secure", Generation: proxytest.SecureSites(t, http2.NextProtoTLS)}, rewrite.Module(), limit.Module(), appserver.Module(appserver.NewRuntime(appserver.Options{Loops: loops})), static.Module()}})
 	s.client = &http.Client{Timeout: 2 * time.Minute, Transport: &http2.Transport{AllowHTTP: true,
 		DialTLSContext: func(context.Context, string, string, *tls.Config) (net.Conn, error) {
 			s.dials.Add(1)
@@ -167,6 +178,27 @@ func (s *site) begin(t *testing.T, wg *sync.WaitGroup, name string) (release fun
 	return func() { os.WriteFile(filepath.Join(s.Dir, name+".go"), nil, 0o644) }
 }
 
+// delay begins a request that is delayed by a minute; ended tells how it ended.
+func (s *site) delay(ctx context.Context, t *testing.T) (ended chan error) {
+	t.Helper()
+	s.want(t, "/late", nil, "200 late")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://site/late", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended = make(chan error, 1)
+	go func() {
+		res, err := s.client.Do(req)
+		if err == nil {
+			res.Body.Close()
+			err = fmt.Errorf("it was answered: %s", res.Status)
+		}
+		ended <- err
+	}()
+	s.Log.Wait(t, "delaying request")
+	return ended
+}
+
 func (s *site) awaitFile(t *testing.T, name string) {
 	t.Helper()
 	proxytest.Eventually(t, func() bool {
@@ -231,23 +263,9 @@ func TestManyStreamsAreServedSideBySide(t *testing.T) {
 // A request that is delayed keeps nobody waiting, and ends when its client leaves.
 func TestADelayedStreamDelaysNoOther(t *testing.T) {
 	inBothWays(t, func(t *testing.T, s *site) {
-		s.want(t, "/late", nil, "200 late")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://site/late", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() {
-			res, err := s.client.Do(req)
-			if err == nil {
-				res.Body.Close()
-				err = fmt.Errorf("it was answered: %s", res.Status)
-			}
-			ended <- err
-		}()
-		s.Log.Wait(t, "delaying request")
+		ended := s.delay(ctx, t)
 		for range 10 {
 			s.want(t, "/small", nil, "200 small")
 			s.want(t, "/app/", nil, "200 hello")

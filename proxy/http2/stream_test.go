@@ -1,3 +1,5 @@
+//go:build linux
+
 package http2_test
 
 import (
@@ -7,7 +9,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -22,6 +23,7 @@ type stream struct {
 	id     uint32
 	x      *proxy.Exchange
 	parked bool // the exchange is; for who has it
+	lead   *lead
 
 	body     bytes.Buffer // of the request, as it has come
 	ended    bool         // the client has sent all
@@ -35,16 +37,31 @@ type stream struct {
 	waiting  *proxy.Waiting
 }
 
-// serve has the exchange served, on a goroutine that ends where it is suspended.
-func (s *stream) serve() {
-	s.c.e.Serve(s.x)
-	s.drive()
+// lead is what the goroutine that runs an exchange does for others, until it is about
+// to wait.
+type lead struct {
+	turn    *eventloop.Turn // it leads a loop; nil: it does not
+	reads   bool            // it is the connection's reader
+	overran bool            // it has lost the loop
 }
 
-func (s *stream) drive() {
+// begin runs the exchange for the connection's reader, and reports whether that still
+// reads.
+func (s *stream) begin(l *lead) (reads bool) {
+	s.lead = l
+	s.c.e.Serve(s.x)
+	s.drive(l)
+	return l.reads
+}
+
+// drive goes on until the exchange has ended, or waits without a goroutine.
+func (s *stream) drive(l *lead) {
 	for s.x.Suspended() {
 		if !s.parked {
 			s.parked = true
+			if !l.reads { // else the reader sends
+				s.c.send()
+			}
 			if s.x.Park() {
 				return
 			}
@@ -63,6 +80,9 @@ func (s *stream) drive() {
 		delete(s.c.streams, s.id)
 	})
 	s.x.Release()
+	if !l.reads {
+		s.c.send()
+	}
 }
 
 // reset ends a response that has not.
@@ -116,20 +136,35 @@ func (s *stream) WriteHead(x *proxy.Exchange, bodyless bool) error {
 // Interim is proxy.Stream's: there are none here.
 func (s *stream) Interim(int, *proxy.Header) error { return nil }
 
+// await waits, with the connection's lock held, until ready is true. What was queued
+// is sent before, and what the goroutine leads is given away.
+func (s *stream) await(ready func() bool) {
+	for _, first := range []func(){s.c.send, s.Detach} {
+		if ready() {
+			return
+		}
+		s.c.mu.Unlock()
+		first()
+		s.c.mu.Lock()
+	}
+	for !ready() {
+		s.c.changed.Wait()
+	}
+}
+
 // Write queues p as the client's windows and the queue have room.
 func (s *stream) Write(p []byte) (n int, err error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	for len(p) > 0 {
-		for !s.finished && (s.window <= 0 || s.c.window <= 0 || s.c.out.Len() >= mostQueued) {
-			s.c.changed.Wait()
-		}
+		s.await(func() bool {
+			return s.finished || s.window > 0 && s.c.window > 0 && s.c.out.Len() < mostQueued
+		})
 		if s.finished {
 			return n, proxy.ErrClientGone
 		}
 		part := p[:min(int64(len(p)), s.window, s.c.window, 16384)]
 		s.c.frames.WriteData(s.id, false, part)
-		s.c.changed.Broadcast()
 		s.window, s.c.window = s.window-int64(len(part)), s.c.window-int64(len(part))
 		s.sent += int64(len(part))
 		p, n = p[len(part):], n+len(part)
@@ -146,8 +181,11 @@ func (s *stream) SendFile(f proxy.File, off, n int64) error {
 	return err
 }
 
-// Flush is proxy.Stream's: the writer waits for nothing.
-func (s *stream) Flush() error { return nil }
+// Flush is proxy.Stream's.
+func (s *stream) Flush() error {
+	s.c.send()
+	return nil
+}
 
 // Finish is proxy.Stream's.
 func (s *stream) Finish() (err error) {
@@ -171,18 +209,15 @@ func (s *stream) Abort() { s.c.locked(s.reset) }
 func (s *stream) ReadBody(p []byte) (n int, err error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	for s.body.Len() == 0 && !s.ended {
-		if s.gone {
-			return 0, proxy.ErrClientGone
-		}
-		s.c.changed.Wait()
+	s.await(func() bool { return s.body.Len() > 0 || s.ended || s.gone })
+	if s.body.Len() == 0 && !s.ended {
+		return 0, proxy.ErrClientGone
 	}
 	if n, err = s.body.Read(p); n > 0 {
 		s.c.frames.WriteWindowUpdate(0, uint32(n))
 		if !s.ended {
 			s.c.frames.WriteWindowUpdate(s.id, uint32(n))
 		}
-		s.c.changed.Broadcast()
 	}
 	return n, err
 }
@@ -215,27 +250,45 @@ func (s *stream) BytesRead() (n int64) {
 func (s *stream) Upgrade(*proxy.Exchange) (net.Conn, error) { return nil, proxy.ErrNoUpgrade }
 
 // DropConnection is proxy.Stream's.
-func (s *stream) DropConnection() { s.c.leave(time.Minute) }
+func (s *stream) DropConnection() { s.c.leave() }
 
 // Suspends is proxy.Scheduler's.
 func (s *stream) Suspends() bool { return true }
 
-// Loop is proxy.Scheduler's: a goroutine reads the connection.
-func (s *stream) Loop() *eventloop.Loop { return nil }
+// Loop is proxy.Scheduler's.
+func (s *stream) Loop() *eventloop.Loop {
+	return s.c.nc.(interface{ Loop() *eventloop.Loop }).Loop()
+}
 
-// Detach is proxy.Scheduler's: the goroutine leads nothing.
-func (s *stream) Detach() {}
+// Detach is proxy.Scheduler's. Other streams do not wait for this one: the loop calls
+// the connection again.
+func (s *stream) Detach() {
+	l := s.lead
+	if l.reads {
+		l.reads = false
+		s.c.nc.Again()
+	}
+	if t := l.turn; t != nil {
+		l.turn, l.overran = nil, t.Left()
+		t.Detach()
+	}
+}
 
 // Overran is proxy.Scheduler's.
-func (s *stream) Overran() bool { return false }
-
-// Resume is proxy.Scheduler's. Other streams do not wait for this one.
-func (s *stream) Resume(t *eventloop.Turn) {
-	if t == nil {
-		s.drive()
-		return
+func (s *stream) Overran() bool {
+	l := s.lead
+	if l.turn != nil && l.turn.Left() {
+		s.Detach()
 	}
-	go s.drive()
+	ran := l.overran
+	l.overran = false
+	return ran
+}
+
+// Resume is proxy.Scheduler's.
+func (s *stream) Resume(t *eventloop.Turn) {
+	s.lead = &lead{turn: t}
+	s.drive(s.lead)
 }
 
 // Watch is proxy.Scheduler's.
