@@ -14,6 +14,7 @@ import (
 type head struct {
 	upstream.Head
 	file int64 // bytes of a file that follow; -1 without one
+	size int64 // of what the worker has sent of it
 }
 
 const (
@@ -50,7 +51,7 @@ func parseHead(text string) (*head, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &head{file: -1}
+	h := &head{file: -1, size: int64(len(text))}
 	if err := h.begin(status); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -22,8 +23,40 @@ type handler struct {
 
 // finish sends the answer, or returns why there is none, and lets r go.
 func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
+	try := x.Upstream.Last()
+	if err == nil {
+		err = h.answer(x, r, try)
+	} else {
+		try.Status, try.Response = statusOf(err), time.Since(r.waiter.began)
+		if x.Upstream.Worker != "" {
+			try.Peer, try.Connect = x.Upstream.Worker, r.waited
+		}
+	}
+	x.Upstream.Time = try.Response
+	r.drop()
+	return err
+}
+
+// statusOf returns the status that err is answered with, 0 where nobody sees one.
+func statusOf(err error) int {
+	var f *proxy.Fail
+	status := proxy.Status(502)
+	if errors.As(err, &f) {
+		status = f.Status
+	}
+	if errors.As(err, &status); status == proxy.StatusClientClosed {
+		return 0
+	}
+	return int(status)
+}
+
+// answer sends the answer and completes its line in $upstream_*. One that was there
+// whole has taken no longer than its head.
+func (h *handler) answer(x *proxy.Exchange, r *request, try *proxy.Try) (err error) {
+	took := time.Since(r.waiter.began)
+	try.Peer, try.Status = r.by.name, r.head.Status
+	try.Connect, try.Header, try.Response = r.waited, took, took
 	switch {
-	case err != nil:
 	case h.isMissing(r):
 		err = h.lookForFile(x, r)
 	case r.head.Accel.Redirect != "":
@@ -32,8 +65,15 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	default:
 		err = h.respond(x, r)
 	}
-	x.Upstream.Time = time.Since(r.waiter.began)
-	r.drop()
+	switch {
+	case r.head.file >= 0:
+		try.Length = r.head.file
+	case r.whole:
+		try.Length = int64(len(r.text))
+	default:
+		try.Response, try.Length = time.Since(r.waiter.began), r.out.Received()
+	}
+	try.Received = r.head.size + try.Length
 	return err
 }
 

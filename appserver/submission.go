@@ -38,7 +38,8 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 	}
 	r.out.Memory, r.out.Disk, r.out.Dir, r.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
 	r.waiter = waiter{x.Waker(), h, time.Now(), x.Stream().Client()}
-	x.Upstream.Tries++
+	x.Upstream.Begin()
+	try := x.Upstream.Try(h.app.Name)
 	for {
 		now := h.app.service.pool.Load()
 		if now != p {
@@ -49,12 +50,14 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 		if err := r.encode(x, &h.app.forwarding); err != nil {
 			return err
 		}
+		try.Sent = int64(len(r.frame)-len(r.body.Inline)) + r.body.Length
 		p, r.pool = now, now
 		switch fail := p.submit(r); fail {
 		case nil:
 			return nil
 		case errSucceeded:
 		default:
+			try.Status, try.Response = int(fail.Status), time.Since(r.waiter.began)
 			return fail
 		}
 	}

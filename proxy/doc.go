@@ -32,7 +32,7 @@ package proxy
 //     what is not there
 //   - listen.go listener.go tuning.go proxyprotocol.go accept.go: addresses and connections
 //   - engine.go generation.go lease.go location.go branch.go: configurations that serve
-//   - stream.go exchange.go header.go token.go remote.go prefixes.go uri.go basicauth.go coding.go: one request
+//   - stream.go exchange.go upstream.go header.go token.go remote.go prefixes.go uri.go basicauth.go coding.go: one request
 //   - serve.go route.go cursor.go errorpage.go status.go: its way
 //   - suspend.go waiting.go overruns.go: how it waits
 //   - response.go file.go: the answer

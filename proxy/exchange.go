@@ -34,19 +34,6 @@ type Request struct {
 	HasArgs bool   // the target had a "?"
 }
 
-// Upstream is what is known of the content's origin, for variables and logs.
-type Upstream struct {
-	App    string        // the app's name; "" when no app was asked
-	Worker string        // the worker that answered: $app_worker
-	Queue  time.Duration // waiting for a worker
-	Time   time.Duration // from dispatch to the end of the response
-	Tries  int
-	// Key and Number make $request_id the one that the worker has named in its
-	// log; Key is nil where no worker has answered.
-	Key    *RequestKey
-	Number uint32
-}
-
 // Exchange is one request and its response. It belongs to one goroutine, or to none
 // while it is suspended.
 // After the log phase it is used for another request: nothing may keep it,
@@ -130,7 +117,7 @@ func (x *Exchange) Reset() {
 			c.reset()
 		}
 	}
-	*x = Exchange{Conn: x.Conn, wire: x.wire, lease: x.lease, waiting: x.waiting, captures: captures, vars: vars, state: x.state}
+	*x = Exchange{Conn: x.Conn, wire: x.wire, lease: x.lease, waiting: x.waiting, captures: captures, vars: vars, state: x.state, Upstream: x.Upstream.reset()}
 	x.Req.Header = h
 	x.Res = Response{x: x, Header: rh, Length: -1}
 }

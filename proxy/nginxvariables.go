@@ -8,11 +8,9 @@ import (
 // nginxVariables are the variables of nginx that this program does not have, by
 // what tells the same here. A name that ends in "_" is a family.
 var nginxVariables = []struct{ instead, names string }{
-	{"$app_time and $app_queue_time are the application's times", "upstream_connect_time upstream_header_time upstream_queue_time upstream_response_time"},
-	{"$app_worker is the worker that answered", "upstream_addr upstream_last_server_name"},
-	{"$status is the application's too", "upstream_status"},
+	{"$upstream_connect_time is the time until a worker had time for the request", "upstream_queue_time"},
+	{"$upstream_addr has the names of all", "upstream_last_server_name"},
 	{"$sent_http_NAME is a field of the response", "upstream_http_ upstream_trailer_ upstream_cookie_"},
-	{"$body_bytes_sent is the length that was sent", "upstream_bytes_received upstream_bytes_sent upstream_response_length"},
 	{"", "upstream_cache_status upstream_cache_age upstream_cache_key upstream_cache_key_zone"},
 	{"app_pass sets X-Forwarded-For and the other fields by itself", "proxy_add_x_forwarded_for"},
 	{forApplications, "proxy_host proxy_port"},

@@ -7,8 +7,8 @@ import (
 
 func TestVariablesOfNginxThatAreNotHereAreNamedAsThat(t *testing.T) {
 	for name, want := range map[string]string{
-		"upstream_response_time":    "nginx's $upstream_response_time is not here yet; $app_time and $app_queue_time are the application's times",
-		"Upstream_Addr":             "nginx's $upstream_addr is not here yet; $app_worker is the worker that answered",
+		"upstream_queue_time":       "nginx's $upstream_queue_time is not here yet; $upstream_connect_time is the time until a worker had time for the request",
+		"Upstream_Cache_Status":     "nginx's $upstream_cache_status is not here yet",
 		"upstream_http_x_cache":     "nginx's $upstream_http_x_cache is not here yet; $sent_http_NAME is a field of the response",
 		"proxy_add_x_forwarded_for": "nginx's $proxy_add_x_forwarded_for is not here yet; app_pass sets X-Forwarded-For and the other fields by itself",
 		"fastcgi_script_name":       "nginx's $fastcgi_script_name is not here yet; for Python applications use app_pass",

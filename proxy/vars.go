@@ -10,7 +10,7 @@ import (
 
 // coreVariables are the variables that every request can fill.
 func coreVariables() []Variable {
-	return slices.Concat(requestVariables(), connectionVariables(), proxyProtocolVariables(), responseVariables(), timeVariables(), families())
+	return slices.Concat(requestVariables(), connectionVariables(), proxyProtocolVariables(), responseVariables(), upstreamVariables(), timeVariables(), families())
 }
 
 func requestVariables() []Variable {

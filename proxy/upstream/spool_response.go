@@ -27,6 +27,7 @@ type WriteBehind struct {
 	writeAt  int64
 	onDisk   int64 // bytes taken of Space: the file's size
 	withheld int64
+	received int64
 	ended    bool
 	dropped  bool
 }
@@ -58,6 +59,7 @@ func (w *WriteBehind) Put(data []byte, buffer *[]byte) (kept, over bool, err err
 		return false, false, nil
 	}
 	size := int64(len(data))
+	w.received += size
 	if w.Disk > 0 && (w.writeAt > w.readAt || w.memory+size+blockOverhead > w.Memory) {
 		var written int
 		if written, err = w.toFile(data); err == nil {
@@ -177,6 +179,13 @@ func (w *WriteBehind) Full() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.withheld > 0
+}
+
+// Received returns how many bytes were put before Drop.
+func (w *WriteBehind) Received() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.received
 }
 
 // Drop forgets what is held and whatever comes; back as for Next.
