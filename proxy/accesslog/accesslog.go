@@ -1,10 +1,10 @@
 // Package accesslog is access_log and log_format: one line for each request,
-// made in the log phase without allocation. Lines go to a file in batches, of
-// which none waits longer than a hundredth of a second unless buffer= says so.
+// made in the log phase without allocation. Lines go to a file in batches; a
+// line waits for at most 10 ms, or as buffer= and flush= say.
 //
-// Values of variables are escaped as the format says, so that no request can
-// forge a line: default writes \xXX for quotes, backslashes, control and
-// non-ASCII bytes; json escapes as JSON does; none does not.
+// The format says how values of variables are escaped, so that no request can
+// forge a line: "default" writes \xXX for quotes, backslashes, control and
+// non-ASCII bytes; "json" escapes as JSON does; "none" escapes nothing.
 package accesslog
 
 import (
@@ -20,7 +20,7 @@ import (
 
 type settings struct {
 	logs    config.List[*log]
-	formats *formats // of the whole configuration
+	formats *formats // one for the whole configuration
 }
 
 // formats are the log_format directives by name.
@@ -37,14 +37,14 @@ type log struct {
 	condition  *proxy.Template // if=; nil: always
 }
 
-// batches are the options of a file without buffer=. A write for each line
-// costs several times what making the line does; nobody sees 10 ms.
+// batches returns the options of a file without buffer=. Lines are written
+// together, because one write costs several times as much as making a line.
 func batches() logfile.Options {
 	return logfile.Options{Buffer: 64 << 10, Flush: 10 * time.Millisecond}
 }
 
-// Predefined formats. timing adds where the time went: in the queue, at the
-// worker, in all.
+// Predefined formats. timing adds the seconds in the queue, at the worker, and
+// in total.
 const (
 	combined = `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"`
 	timing   = combined + ` $request_id $app_queue_time $app_time $request_time "$app_worker"`
@@ -60,7 +60,7 @@ func Module() proxy.Module {
 		Directives: []config.Directive{
 			{Name: "log_format", In: config.HTTP, Args: config.Arity{Min: 2, Max: -1}, Repeat: true, Set: m.setFormat,
 				Syntax: "NAME [escape=default | json | none] STRING ...",
-				Help:   "Defines the lines of an access log; the strings are joined. Predefined are combined, nginx's, and timing, which adds the request's ID and the seconds it waited, ran and took."},
+				Help:   "Defines the lines of an access log; the strings are joined. Predefined are nginx's combined, and timing, which adds the request's ID and the seconds that it waited, ran and took in total."},
 			{Name: "access_log", In: config.AnyLevel | config.LocationIf, Args: config.Arity{Min: 1, Max: -1}, Repeat: true, Set: m.setLog, Default: "off",
 				Syntax: "off | FILE [FORMAT] [buffer=SIZE [flush=TIME]] [max_size=SIZE [keep=N]] [if=CONDITION] | syslog:server=ADDRESS[,...] [FORMAT] [if=CONDITION]",
 				Help:   "Logs each request. Several may be given; a block's own replace those it inherits. Lines are written in batches, within 10 ms; with buffer=SIZE when so many bytes wait, or after flush=TIME. With max_size the file is renamed to FILE.1 and so on when it has grown past it, and keep (5) such files stay. A request is not logged when CONDITION is empty or 0. Unlike in nginx, nothing is logged unless it is said."},
@@ -119,7 +119,7 @@ func (m module) setLog(s *config.Scope, n *config.Node) error {
 	c := m.k.In(s)
 	if n.Arg(0) == "off" {
 		if len(n.Args) > 1 {
-			return fmt.Errorf("access_log off takes nothing more")
+			return fmt.Errorf("access_log off takes no further argument")
 		}
 		c.logs.Clear(s)
 		return nil

@@ -7,19 +7,19 @@ import (
 	"alicorn/proxy"
 )
 
-// clock gives a format its times of whole seconds, of which it makes the text
-// once for all lines of a second. The zero value is ready.
+// clock formats the times in whole seconds for a format, once for all lines of
+// the same second. The zero value is ready.
 type clock struct {
 	now atomic.Pointer[stamp]
 }
 
-// stamp is one second in words.
+// stamp is the text of one second.
 type stamp struct {
 	second         int64
 	local, iso8601 string
 }
 
-// take makes a piece that is such a time the clock's.
+// take has the clock format p, if p is a time in whole seconds.
 func (c *clock) take(p *proxy.Piece) {
 	switch p.Name {
 	case "time_local":

@@ -7,7 +7,7 @@ import (
 	"alicorn/proxy"
 )
 
-// escaping is how values of variables are made harmless in a line.
+// escaping is how the values of variables are escaped in a line.
 type escaping uint8
 
 const (
@@ -16,7 +16,7 @@ const (
 	escapeNone
 )
 
-// format is a log_format, compiled once its variables are known.
+// format is a log_format. It is compiled when all variables are known.
 type format struct {
 	pieces   []proxy.Piece
 	escaping escaping
@@ -34,7 +34,7 @@ func newFormat(l *config.Load, pos config.Pos, text string, esc escaping) *forma
 	return f
 }
 
-// appendLine appends the line for x, without its end.
+// appendLine appends the line for x, without a line end.
 func (f *format) appendLine(x *proxy.Exchange, b []byte) []byte {
 	for i := range f.pieces {
 		p := &f.pieces[i]
@@ -71,8 +71,8 @@ func (e escaping) escape(b []byte, start int) []byte {
 	return b
 }
 
-// specials are the bytes that an escaping does not leave as they are, without
-// a closer look.
+// specials are the bytes that each escaping has to look at; it leaves all others
+// as they are.
 var specials = func() (t [escapeNone][256]bool) {
 	for c := range 256 {
 		control := c < ' ' || c == '"' || c == '\\'
@@ -84,8 +84,8 @@ var specials = func() (t [escapeNone][256]bool) {
 
 const upperHex = "0123456789ABCDEF"
 
-// rewrite escapes from i on, where the first special byte is. What it makes is
-// first put behind what it reads.
+// rewrite escapes b from i on, where the first special byte is. It appends the
+// escaped text to b and then moves it to i.
 func (e escaping) rewrite(b []byte, i int) []byte {
 	raw := b[i:]
 	end := len(b)

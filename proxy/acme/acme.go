@@ -1,12 +1,12 @@
 // Package acme is automatic HTTPS: the directives that begin with acme_, and
-// what servers do for package alicorn/tls/acme, which orders certificates.
+// the requests of challenges. Package alicorn/tls/acme orders the certificates.
 //
 // A server with "listen ... ssl" and no ssl_certificate gets a certificate for
-// each of its public names. Its part of a generation is decided once all
-// servers are known: which names, which challenges our listeners can answer,
-// and whether port 80 has to be opened for it. Every server answers HTTP-01,
-// before anything else looks at the request. Certificates live in a Source,
-// a Resource that reloads keep.
+// each of its public names. When all servers of a configuration are known, the
+// feature decides which names get one, which challenges the listeners can
+// answer, and whether to open port 80. Every server answers HTTP-01, before any
+// other rule applies to the request. Certificates live in a Source, a Resource
+// that survives reloads.
 package acme
 
 import (
@@ -51,9 +51,9 @@ func (f *Feature) Module() proxy.Module {
 	}
 }
 
-// Certificates returns what gives sv its certificate in each handshake, nil
-// where sv has to name files. why then says, where that helps, what keeps its
-// certificate from being obtained.
+// Certificates returns the function that chooses the certificate of sv in each
+// handshake. It returns nil where sv needs ssl_certificate; why may then say why
+// no certificate can be obtained automatically.
 func (f *Feature) Certificates(sv *proxy.Server) (load func(*stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error), why string) {
 	t := f.settings.In(sv.Scope).site
 	if t == nil {
@@ -65,7 +65,7 @@ func (f *Feature) Certificates(sv *proxy.Server) (load func(*stdtls.ClientHelloI
 	return t.certificates, ""
 }
 
-// Challenge answers an authority's own handshake; nil for other clients.
+// Challenge returns the TLS settings for a handshake in which an authority checks TLS-ALPN-01; nil for other clients.
 func (f *Feature) Challenge(g *proxy.Generation, hello *stdtls.ClientHelloInfo) *stdtls.Config {
 	if !acme.IsChallenge(hello) {
 		return nil
@@ -77,8 +77,7 @@ func (f *Feature) Challenge(g *proxy.Generation, hello *stdtls.ClientHelloInfo) 
 	return source.Challenge(hello)
 }
 
-// SourceOf returns where g's automatic certificates come from; nil when it has
-// none.
+// SourceOf returns the Source of g's automatic certificates; nil when g has none.
 func SourceOf(g *proxy.Generation) (source *acme.Source) {
 	g.Resources.Each(func(_ string, v any) {
 		if s, ok := v.(*acme.Source); ok {
@@ -88,7 +87,7 @@ func SourceOf(g *proxy.Generation) (source *acme.Source) {
 	return source
 }
 
-// generation has the source used by g once it serves.
+// generation has g's certificates ordered once g serves.
 func (f *Feature) generation(main *config.Scope, g *proxy.Generation) error {
 	var wants []*acme.Want
 	byName := map[string]*acme.Want{}
@@ -124,9 +123,9 @@ func (f *Feature) generation(main *config.Scope, g *proxy.Generation) error {
 	return nil
 }
 
-// reachable says which challenges g's listeners can answer. Authorities come
-// to ports 80 and 443; where nothing listens there, as in a container, other
-// ports stand for them.
+// reachable returns which challenges g's listeners can answer. Authorities
+// connect to ports 80 and 443. Where no server listens on either, as in a
+// container, it assumes that these are mapped to the ports that there are.
 func reachable(g *proxy.Generation) (http, alpn bool) {
 	var anyHTTP, anySSL bool
 	for _, site := range g.Sites() {

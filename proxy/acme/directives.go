@@ -13,7 +13,7 @@ import (
 )
 
 type settings struct {
-	file     *file        // of the whole configuration
+	file     *file        // one for the whole configuration
 	issuer   *acme.Issuer // that this acme_issuer block describes; nil elsewhere
 	urls     config.List[string]
 	email    string
@@ -21,13 +21,13 @@ type settings struct {
 	hook     config.List[string]
 	redirect bool
 	internal bool
-	resolver string // HOST:PORT; "": the system's
-	// certificate is the acme_certificate of this very server.
+	resolver string // HOST:PORT; "": the system's resolver
+	// certificate is this server's own acme_certificate.
 	certificate *certificate
-	site        *site // of a server with automatic certificates
+	site        *site // for a server with automatic certificates
 }
 
-// file is what all blocks of a configuration share.
+// file is shared by all blocks of a configuration.
 type file struct{ issuers []*acme.Issuer }
 
 func (f *file) issuer(name string) *acme.Issuer {
@@ -59,18 +59,18 @@ func (f *Feature) directives() []config.Directive {
 			Set:  config.Strings(k, func(c *settings) *config.List[string] { return &c.urls }),
 			Help: "The directories of the authorities that automatic certificates come from, asked in turn until one gives a certificate. Their terms of service are accepted. Without it those of all acme_issuer blocks are asked, in their order, else Let's Encrypt."},
 		{Name: "acme_email", In: levels, Args: config.OneArg, Syntax: "ADDRESS", Set: config.String(k, func(c *settings) *string { return &c.email }),
-			Help: "Where the authorities of acme_ca, or Let's Encrypt, reach you. None is needed."},
+			Help: "The address at which the authorities of acme_ca, or Let's Encrypt, reach you. It is optional."},
 		{Name: "acme_staging", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off", Set: config.Flag(k, func(c *settings) *bool { return &c.staging }),
-			Help: "Orders from Let's Encrypt's staging directory, whose limits are wide and whose certificates browsers do not trust: to try a set-up out."},
+			Help: "Orders from Let's Encrypt's staging directory, to try a set-up out: its limits are high, and browsers do not trust its certificates."},
 		{Name: "acme_dns_hook", In: levels, Args: config.SomeArg, Syntax: "COMMAND [ARGUMENT ...]",
 			Set:  config.Strings(k, func(c *settings) *config.List[string] { return &c.hook }),
-			Help: "Answers DNS-01, which wildcards need: COMMAND runs as the serving user, without a shell, with \"present\", the name of a TXT record with its final dot, and its value, and ends with status 0 once the zone's servers answer with it, within ten minutes; later with \"cleanup\" and the same."},
+			Help: "Answers DNS-01, which wildcards need. COMMAND runs as the serving user, without a shell. Its further arguments are \"present\", the name of a TXT record with its final dot, and the value. It must end with status 0 within ten minutes, when the zone's servers answer with the record. Later it runs with \"cleanup\" and the same name and value."},
 		{Name: "auto_redirect", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "on", Set: config.Flag(k, func(c *settings) *bool { return &c.redirect }),
 			Help: "A server with automatic certificates on port 443 listens on port 80 too, unless a server there has one of its names, and sends clients to https:// once a certificate is there (301, or 308 where a method other than GET must be kept); until then it serves. With off, and with acme_certificate, it does so only where nothing listens on port 80, and with off it always serves there. Challenges are answered by every server."},
 		{Name: "tls_internal", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off", Set: config.Flag(k, func(c *settings) *bool { return &c.internal }),
 			Help: "Takes the certificates of servers without ssl_certificate from a local authority in the state directory, made when it is first needed: for development, localhost and names that no public authority certifies. \"alicorn cert\" says which file to trust."},
 		{Name: "resolver", In: config.AnyLevel, Args: config.SomeArg, Syntax: "ADDRESS[:PORT] [PARAMETER ...]", Set: f.setResolver,
-			Help: "The DNS server that is asked, before a certificate is ordered, whether a name leads to this host; the first one counts. Without it that is the system's. In a location, and its parameters valid=, ipv4=, ipv6= and status_zone=, it has no effect."},
+			Help: "The DNS server that is asked, before a certificate is ordered, whether a name leads to this host; the first one counts. Without it the system's DNS servers are asked. It has no effect in a location; nor have its parameters valid=, ipv4=, ipv6= and status_zone=."},
 		{Name: "resolver_timeout", In: config.AnyLevel, Args: config.OneArg, NoEffect: true, Syntax: "TIME",
 			Help: "DNS look-ups end after 15 seconds."},
 		{Name: "acme_shared_zone", In: config.HTTP, Args: config.OneArg, NoEffect: true, Syntax: "zone=NAME:SIZE",
@@ -121,7 +121,7 @@ func (f *Feature) setResolver(s *config.Scope, n *config.Node) error {
 		}
 	}
 	if first == "" {
-		return &config.Error{Pos: n.Pos, Msg: "resolver names no address"}
+		return &config.Error{Pos: n.Pos, Msg: "resolver has no address"}
 	}
 	c.resolver = first
 	return nil
@@ -149,21 +149,21 @@ func (f *Feature) issuerDirectives() []config.Directive {
 	}
 	return []config.Directive{
 		{Name: "uri", Args: config.OneArg, Syntax: "URL", Set: text(func(i *acme.Issuer) *string { return &i.Directory }),
-			Help: "The authority's directory (RFC 8555 section 7.1.1); it has to be given."},
+			Help: "The URL of the authority's directory (RFC 8555 section 7.1.1). It is required."},
 		{Name: "contact", Args: config.OneArg, Repeat: true, Syntax: "URL", Set: f.setContact,
-			Help: "Where the authority reaches you; mailto: may be left out."},
+			Help: "The address at which the authority reaches you; mailto: may be left out."},
 		{Name: "account_key", Args: config.OneArg, Syntax: "ALG[:SIZE] | FILE", Default: "ecdsa:256", Set: f.setAccountKey,
 			Help: "The type of the account's private key, which is made and kept in state_path: ecdsa:256, ecdsa:384, ecdsa:521, rsa:2048, rsa:3072 or rsa:4096; or a file with one in PEM format."},
 		{Name: "external_account_key", Args: config.TwoArgs, Syntax: "ID FILE", Set: f.setExternalKey,
 			Help: "Binds the account to one that the authority knows (RFC 8555 section 7.3.4): its key identifier, and a file with the MAC key in base64url, or the key itself after data:."},
 		{Name: "challenge", Args: config.OneArg, Syntax: "http-01 | tls-alpn-01 | dns-01", Set: f.setChallenge,
-			Help: "The only type of challenge to use. Without it any that can be answered; in nginx http-01. The number may be left out."},
+			Help: "The only type of challenge to use. Without it every type that can be answered is used (in nginx only http-01). The number may be left out."},
 		{Name: "profile", Args: config.Arity{Min: 1, Max: 2}, Syntax: "NAME [require]", Set: f.setProfile,
 			Help: "One of the authority's certificate profiles. When it does not offer that one its default is taken, or with require the order fails."},
 		{Name: "preferred_chain", Args: config.OneArg, Syntax: "NAME", Set: text(func(i *acme.Issuer) *string { return &i.PreferredChain }),
 			Help: "Takes the chain whose last certificate was issued by this common name, where the authority offers several."},
 		{Name: "ssl_trusted_certificate", Args: config.OneArg, Syntax: "FILE", Set: f.setRoots,
-			Help: "The certificates that the authority's API is trusted by, in PEM format, in place of the system's."},
+			Help: "A file of root certificates, in PEM format, against which the certificate of the authority's API is verified, in place of the system's."},
 		{Name: "ssl_verify", Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set: func(s *config.Scope, n *config.Node) error {
 				on := n.Arg(0) == "on"
@@ -175,7 +175,7 @@ func (f *Feature) issuerDirectives() []config.Directive {
 			},
 			Help: "Whether the certificate of the authority's API is verified."},
 		{Name: "state_path", Args: config.OneArg, Syntax: "FOLDER", Default: "acme_NAME", Set: f.setState,
-			Help: "Where the account, and the certificates with their keys, are kept; relative to the state directory. Started as root the server makes it and gives it to the serving user; it may be shared with other processes. \"off\" is refused: each start would order everything again."},
+			Help: "Where the account, and the certificates with their keys, are kept; relative to the state directory. Started as root the server makes the folder and gives it to the serving user. Several processes may share it. \"off\" is refused, because each start would order all certificates again."},
 		{Name: "accept_terms_of_service", Args: config.NoArgs,
 			Set: func(s *config.Scope, n *config.Node) error {
 				k.In(s).issuer.AcceptTerms = true
@@ -269,7 +269,7 @@ func (f *Feature) setState(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// state is a folder under the state directory unless it is absolute.
+// state returns the path of a folder, which is below the state directory unless name is absolute.
 func (f *Feature) state(name string) string {
 	if filepath.IsAbs(name) {
 		return name
@@ -277,7 +277,7 @@ func (f *Feature) state(name string) string {
 	return filepath.Join(f.options.State, name)
 }
 
-// read is the content of the file that argument i names.
+// read returns the content of the file that argument i names.
 func read(s *config.Scope, n *config.Node, i int) (string, error) {
 	content, err := s.Load().Resources.Host.ReadFile(s.Load().ConfPath(n.Arg(i)))
 	if err != nil {
@@ -286,7 +286,7 @@ func read(s *config.Scope, n *config.Node, i int) (string, error) {
 	return string(content), nil
 }
 
-// leave ends an acme_issuer block.
+// leave checks an acme_issuer block when it ends.
 func (f *Feature) leave(s *config.Scope, c *settings) error {
 	i := c.issuer
 	if i == nil {
@@ -299,9 +299,9 @@ func (f *Feature) leave(s *config.Scope, c *settings) error {
 	case c.file.issuer(i.Name) != nil:
 		return fmt.Errorf("duplicate acme_issuer %q", i.Name)
 	case strings.ContainsAny(i.Name, "/\\"):
-		return fmt.Errorf("acme_issuer %q: a name has no slashes", i.Name)
+		return fmt.Errorf("invalid issuer name %q: must not contain a slash", i.Name)
 	case i.Directory == "":
-		return fmt.Errorf("acme_issuer %q has no uri", i.Name)
+		return fmt.Errorf("acme_issuer %q needs uri", i.Name)
 	}
 	if err := i.Check(); err != nil {
 		return fmt.Errorf("acme_issuer %q: %w", i.Name, err)

@@ -10,8 +10,8 @@ import (
 // challenge answers HTTP-01 in every server.
 type challenge struct{ source *acme.Source }
 
-// answer leaves tokens that are not ours to the server: another client of ACME
-// may serve its own from files.
+// answer serves the token of a challenge. It leaves unknown tokens to the server:
+// another ACME client may serve its tokens from files.
 func (c challenge) answer(x *proxy.Exchange) error {
 	token, ok := strings.CutPrefix(x.Req.Path, acme.ChallengePath)
 	if !ok {
@@ -27,7 +27,7 @@ func (c challenge) answer(x *proxy.Exchange) error {
 	return proxy.Done
 }
 
-// toHTTPS sends plain requests on port 80 to https:// once that works.
+// toHTTPS redirects plain requests on port 80 to https:// once a certificate is there.
 func (t *site) toHTTPS(x *proxy.Exchange) error {
 	if x.Conn.TLS != nil || x.Conn.LocalPort != "80" {
 		return nil
@@ -51,8 +51,8 @@ func (t *site) toHTTPS(x *proxy.Exchange) error {
 	return proxy.Done
 }
 
-// certified is host when there is a certificate for it, else the first name
-// that has one; "" when none has.
+// certified returns host when there is a certificate for it, else the first name
+// that has one, else "".
 func (t *site) certified(host string) string {
 	first := ""
 	for _, w := range t.wants {

@@ -16,15 +16,15 @@ import (
 	"alicorn/tls/acme"
 )
 
-// site is the automatic part of one server.
+// site is what the feature decides for one server.
 type site struct {
 	source   *acme.Source
 	wants    []*acme.Want
-	redirect bool   // from the port 80 that was opened for it
-	why      string // there are no wants
+	redirect bool   // port 80 was opened for it, to redirect from
+	why      string // why there are no wants
 }
 
-// variable is what nginx's own module has a site write.
+// variable stands in ssl_certificate with nginx's ACME module.
 const variable = "$acme_certificate"
 
 // servers finds the servers that need certificates, and opens port 80 for them.
@@ -52,7 +52,7 @@ func (f *Feature) servers(main *config.Scope, g *proxy.Generation) error {
 	return nil
 }
 
-// pos is where mistakes of sv's certificates are.
+// pos returns the position to report mistakes of sv's certificates at.
 func (c *settings) pos(sv *proxy.Server) config.Pos {
 	if c.certificate != nil {
 		return c.certificate.node.Pos
@@ -60,7 +60,7 @@ func (c *settings) pos(sv *proxy.Server) config.Pos {
 	return sv.Pos
 }
 
-// automatic reports whether sv takes its certificates from here.
+// automatic reports whether sv has automatic certificates.
 func (f *Feature) automatic(sv *proxy.Server, c *settings) (bool, error) {
 	ssl := slices.ContainsFunc(sv.Listens, func(l *proxy.Listen) bool { return l.SSL })
 	named := sv.Scope.Nearest("ssl_certificate")
@@ -79,7 +79,7 @@ func (f *Feature) automatic(sv *proxy.Server, c *settings) (bool, error) {
 	return ssl && (named == nil || mine), nil
 }
 
-// site decides what sv needs.
+// site decides which certificates sv needs.
 func (f *Feature) site(l *config.Load, sv *proxy.Server, c *settings) (*site, error) {
 	t := &site{}
 	var err error
@@ -121,7 +121,7 @@ func (f *Feature) site(l *config.Load, sv *proxy.Server, c *settings) (*site, er
 	return t, nil
 }
 
-// sources are the authorities of w in words.
+// sources returns a text that names the authorities of w.
 func sources(w *acme.Want) string {
 	if w.Internal {
 		return "the local authority"
@@ -133,8 +133,8 @@ func sources(w *acme.Want) string {
 	return strings.Join(labels, ", then ")
 }
 
-// namesFor are the names of sv to have certificates for; why says of each
-// other one what keeps it out.
+// namesFor returns the names of sv that get certificates; why says for each other
+// name why it gets none.
 func namesFor(sv *proxy.Server, c *settings) (names, why []string) {
 	candidates := sv.Names()
 	if c.certificate != nil && len(c.certificate.names) > 0 {
@@ -168,18 +168,18 @@ func (c *settings) judge(name string) error {
 	switch {
 	case c.internal:
 		if name == "" || name == "_" {
-			return errors.New("it is no name of a host")
+			return errors.New("it is not a host name")
 		}
 		return nil
 	case strings.HasPrefix(name, "*.") && len(c.hook.Items()) == 0:
 		return errors.New("a wildcard needs acme_dns_hook")
 	case c.certificate != nil:
-		return acme.Orderable(name) // the operator's own authority may know it
+		return acme.Orderable(name) // the operator's own authority may certify it
 	}
 	return acme.Public(name)
 }
 
-// ascii is name as certificates have it (RFC 5890).
+// ascii returns name in the form that certificates have (RFC 5890).
 func ascii(name string) (string, error) {
 	prefix := ""
 	if bare, ok := strings.CutPrefix(name, "*."); ok {
@@ -190,12 +190,12 @@ func ascii(name string) (string, error) {
 	}
 	a, err := idna.Lookup.ToASCII(name)
 	if err != nil {
-		return "", errors.New("it is no name of a host")
+		return "", errors.New("it is not a host name")
 	}
 	return prefix + a, nil
 }
 
-// issuers are those to ask for c's certificates.
+// issuers returns the issuers that are asked for c's certificates.
 func (f *Feature) issuers(c *settings) ([]*acme.Issuer, error) {
 	if c.certificate != nil {
 		name := c.certificate.node.Arg(0)
@@ -231,8 +231,8 @@ func (f *Feature) issuers(c *settings) ([]*acme.Issuer, error) {
 }
 
 // openPort80 has sv listen on port 80 beside each port 443 of its own, and
-// reports whether it did: where no server listens on port 80 of that family,
-// and with join also where others do but none has a name of sv's.
+// reports whether it did. It does so where no server listens on port 80 of that
+// address family; with join also where none of those that do has a name of sv.
 func openPort80(g *proxy.Generation, sv *proxy.Server, join bool) (opened bool) {
 	for _, l := range slices.Clone(sv.Listens) {
 		host, port, err := net.SplitHostPort(l.Address)
@@ -250,9 +250,9 @@ func openPort80(g *proxy.Generation, sv *proxy.Server, join bool) (opened bool) 
 	return opened
 }
 
-// othersOn80 looks at the servers that listen on port 80 of l's family: whether
-// there are any, whether one has an address that covers l's, and whether one
-// has a name of sv's, or is sv.
+// othersOn80 looks at the servers that listen on port 80 of l's address family:
+// whether there are any, whether one has an address that covers l's, and whether
+// one is sv or has a name of sv.
 func othersOn80(g *proxy.Generation, l *proxy.Listen, sv *proxy.Server) (there, covered, named bool) {
 	for _, other := range g.Servers {
 		for _, o := range other.Listens {
@@ -267,7 +267,7 @@ func othersOn80(g *proxy.Generation, l *proxy.Listen, sv *proxy.Server) (there, 
 	return there, covered, named
 }
 
-// mayBeFor reports whether name is sv's, or cannot be told not to be.
+// mayBeFor reports whether name is, or may be, a name of sv.
 func mayBeFor(sv *proxy.Server, name string) bool {
 	named, err := sv.Named(name)
 	return named || err != nil
@@ -283,8 +283,8 @@ func portOf(address string) string {
 
 var errNoCertificate = errors.New("there is no certificate yet")
 
-// certificates is the certificate for a handshake: of the name that the client
-// asks for, else of the first that there is one of.
+// certificates returns the certificate for a handshake: the one for the name
+// that the client asks for, else the first that there is.
 func (t *site) certificates(hello *stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error) {
 	for _, w := range t.wants {
 		if covers(w.Name, strings.ToLower(hello.ServerName)) {

@@ -1,12 +1,12 @@
 // Package compress is nginx's gzip module: it compresses responses on their
-// way to clients that take gzip.
+// way to clients that accept gzip.
 //
-// A header filter decides, from nginx's conditions, and then turns the
-// response into another representation: Content-Encoding is gzip, the length
-// is unknown, ranges are not offered and the ETag is weak. A body filter does
-// the work with a writer from a pool; what a handler flushes reaches the
-// client at once. The fields of a HEAD are those of the GET, where nginx
-// leaves a HEAD alone (RFC 9110 section 9.3.2).
+// A header filter decides by nginx's conditions. It then turns the response into
+// another representation: Content-Encoding is gzip, the length is unknown,
+// ranges are not offered and the ETag is weak. A body filter compresses with a
+// writer from a pool; when a handler flushes, the client gets everything written
+// so far. A HEAD gets the fields of the GET (RFC 9110 section 9.3.2); nginx does
+// not compress a HEAD.
 package compress
 
 import (
@@ -21,7 +21,7 @@ type settings struct {
 	vary      bool
 	level     int
 	minLength int64
-	minor     uint8 // gzip_http_version: of HTTP/1
+	minor     uint8 // gzip_http_version: the minor version of HTTP/1
 	types     config.List[string]
 	proxied   config.List[proxied]
 	disabled  config.List[agent]
@@ -91,7 +91,7 @@ func (f *filter) apply(x *proxy.Exchange) error {
 	return nil
 }
 
-// suitable reports whether the response is one to compress, whoever asks.
+// suitable reports whether the response may be compressed, for any client.
 func (f *filter) suitable(r *proxy.Response) bool {
 	switch r.Status {
 	case 200, 403, 404:
@@ -154,7 +154,7 @@ func (f *filter) refused(x *proxy.Exchange) (bool, error) {
 	return false, nil
 }
 
-// varies reports whether a Vary field says already that the response depends
+// varies reports whether a Vary field already says that the response depends
 // on Accept-Encoding.
 func varies(h *proxy.Header) bool {
 	for i := range h.Len() {
@@ -166,8 +166,8 @@ func varies(h *proxy.Header) bool {
 	return false
 }
 
-// hasToken reports whether one of the names, without case, is an element of
-// the list; what follows an element's "=" does not matter.
+// hasToken reports whether one of the names is an element of the list, in any
+// case. It compares elements up to their "=".
 func hasToken(list string, names ...string) bool {
 	for item := range strings.SplitSeq(list, ",") {
 		item, _, _ = strings.Cut(item, "=")
@@ -180,8 +180,8 @@ func hasToken(list string, names ...string) bool {
 	return false
 }
 
-// weaken makes the ETag say that the bytes are not those it was made for; one
-// that is not an entity tag is dropped.
+// weaken makes the ETag a weak one, since the bytes differ. It drops an ETag that
+// is not an entity tag.
 func weaken(h *proxy.Header) {
 	tag, ok := h.Lookup(proxy.FieldETag)
 	switch {

@@ -30,8 +30,8 @@ var proxiedWords = map[string]proxied{
 	"no_last_modified": proxiedNoLastModified, "no_etag": proxiedNoETag, "auth": proxiedAuth, "any": proxiedAny,
 }
 
-// allow follows nginx's order: Expires decides where there is one, then
-// Cache-Control, then the validators.
+// allow follows nginx's order: Expires decides where there is one, else
+// Cache-Control, else the validators.
 func (p proxied) allow(x *proxy.Exchange) bool {
 	h := &x.Res.Header
 	switch {
@@ -94,8 +94,8 @@ func (a agent) match(x *proxy.Exchange, name string) (bool, error) {
 	return msie6(name), nil
 }
 
-// msie6 reports whether name is an Internet Explorer 4 to 6 that cannot be
-// trusted with gzip; version 6 could from SV1 on.
+// msie6 reports whether name is an Internet Explorer 4 to 6 that does not handle
+// gzip well. Version 6 does from SV1 on.
 func msie6(name string) bool {
 	_, version, ok := strings.Cut(name, "MSIE ")
 	if !ok || len(version) < 2 || version[1] != '.' {

@@ -9,21 +9,21 @@ import (
 	"alicorn/proxy"
 )
 
-// pools keep the writers of each level: a writer has some hundred kilobytes.
+// pools keep the writers of each level, since a writer takes several hundred kilobytes.
 type pools [gzip.BestCompression + 1]sync.Pool
 
 func newPools() *pools { return new(pools) }
 
-// take returns a writer for one response; its Close gives it back.
+// take returns a writer for one response; its Close returns it to the pool.
 func (p *pools) take(level int) *writer {
 	w, _ := p[level].Get().(*writer)
 	if w == nil {
 		w = &writer{pool: &p[level]}
-		w.gzip, _ = gzip.NewWriterLevel(w.out(), level) // level was checked when it was read
+		w.gzip, _ = gzip.NewWriterLevel(w.out(), level) // the configuration has checked level
 	} else {
 		w.gzip.Reset(w.out())
 	}
-	w.gzip.ModTime = time.Unix(0, 0) // none (RFC 1952 section 2.3.1); the zero Time is not
+	w.gzip.ModTime = time.Unix(0, 0) // stands for no time (RFC 1952 section 2.3.1); the zero Time does not
 	return w
 }
 
@@ -36,7 +36,7 @@ type writer struct {
 
 func (w *writer) out() *output { return (*output)(w) }
 
-// output is a writer seen from gzip's side: what comes out goes to next.
+// output is the io.Writer of a writer's gzip.Writer. It writes to next.
 type output writer
 
 func (o *output) Write(p []byte) (int, error) { return o.next.Write(p) }
@@ -63,7 +63,7 @@ func (w *writer) Finish(next proxy.BodyWriter) error {
 	return w.gzip.Close()
 }
 
-// Close gives w back to its pool.
+// Close returns w to its pool.
 func (w *writer) Close() {
 	w.next = nil
 	w.pool.Put(w)

@@ -1,11 +1,11 @@
-// Package errorlog is the error_log directive: a slog.Handler that writes
-// nginx's lines to one or more destinations, each from its own level on.
+// Package errorlog is the error_log directive: a slog.Handler that writes lines
+// as nginx does to one or more destinations, each from its own level on.
 //
 //	2026/11/20 10:00:00 [error] PID#PID: *CID message, client: ...
 //
-// An event is one line; a message of several lines (a traceback) goes on in
-// lines that begin with a tab. What applications print is theirs: it goes to the
-// same places as it is, without time and level.
+// An event is one line. The further lines of a message with several (a
+// traceback) begin with a tab. Lines that applications print go to the same
+// destinations unchanged, without time and level.
 package errorlog
 
 import (
@@ -59,7 +59,7 @@ func Module(o Options) proxy.Module {
 		Directives: []config.Directive{{
 			Name: "error_log", In: config.Main | config.AnyLevel, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Set: m.set,
 			Syntax: "FILE | stderr | syslog:server=ADDRESS[,...] [debug | info | notice | warn | error | crit | alert | emerg]", Default: "stderr error",
-			Help: "Where errors are logged, and from which level on; that the server starts, reloads and stops is logged at every level. Several may be given. A file is relative to the prefix directory; its folder is made when it is missing.",
+			Help: "Where errors are logged, and from which level on. Starts, reloads and stops of the server are logged at every level. Several may be given. A file is relative to the prefix directory; its folder is made when it is missing.",
 		}},
 		Compile: func(s *config.Scope, l *proxy.Location) (err error) {
 			l.Core.ErrorLog, err = m.logger(s)
@@ -82,7 +82,7 @@ func (m module) set(s *config.Scope, n *config.Node) error {
 	if len(n.Args) == 2 {
 		level, ok := levelNamed(n.Arg(1))
 		if !ok {
-			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("%q is no level; the levels are debug, info, notice, warn, error, crit, alert, emerg", n.Arg(1))}
+			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("invalid level %q: it is one of debug, info, notice, warn, error, crit, alert, emerg", n.Arg(1))}
 		}
 		t.level = level
 	}
@@ -136,7 +136,7 @@ type out struct {
 // NewHandler returns a Handler for one destination.
 func NewHandler(w io.Writer, level proxy.Level) *Handler { return &Handler{outs: []out{{w, level}}} }
 
-// Enabled reports whether some destination takes the level.
+// Enabled reports whether a destination takes the level.
 func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
 	for _, o := range h.outs {
 		if level >= o.level {
@@ -148,7 +148,7 @@ func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
 
 var lines = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
-// mostKept bounds the memory that stays for the next lines.
+// mostKept bounds the memory that is kept for the next lines.
 const mostKept = 64 << 10
 
 // Handle writes one event.
@@ -172,8 +172,8 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// HandleAll writes an event for each message, in order, and all of them to each
-// destination that takes the level in one write.
+// HandleAll writes an event for each message, in order, with one write for each
+// destination that takes the level.
 func (h *Handler) HandleAll(_ context.Context, at time.Time, level slog.Level, messages []string) error {
 	buf := lines.Get().(*[]byte)
 	defer lines.Put(buf)
@@ -192,8 +192,8 @@ func (h *Handler) HandleAll(_ context.Context, at time.Time, level slog.Level, m
 	return nil
 }
 
-// Print writes whole lines as they are to the destinations that take the most:
-// those with the lowest level. What an application prints has no level.
+// Print writes whole lines unchanged to the destinations with the lowest level,
+// since lines that an application prints have no level.
 func (h *Handler) Print(lines []byte) {
 	lowest := proxy.LevelLife
 	for _, o := range h.outs {
@@ -206,7 +206,7 @@ func (h *Handler) Print(lines []byte) {
 	}
 }
 
-// appendHead appends what stands before the message.
+// appendHead appends the time, the level and the process of an event.
 func appendHead(b []byte, at time.Time, level slog.Level) []byte {
 	b = at.AppendFormat(b, "2006/01/02 15:04:05 [")
 	b = append(append(b, LevelName(level)...), "] "...)
@@ -224,8 +224,8 @@ func (h *Handler) write(level slog.Level, b []byte) {
 	}
 }
 
-// appendLines appends text so that only its first line begins a line, and
-// nothing in it rules a terminal.
+// appendLines appends text, with a tab before each further line and without
+// bytes that control a terminal.
 func appendLines(b []byte, text string) []byte {
 	first := true
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
@@ -247,10 +247,10 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &n
 }
 
-// WithGroup returns h: lines have no groups.
+// WithGroup returns h, since lines have no groups.
 func (h *Handler) WithGroup(string) slog.Handler { return h }
 
-// LevelName is the level's name in nginx's words.
+// LevelName returns nginx's name of the level.
 func LevelName(level slog.Level) string {
 	if level == proxy.LevelLife {
 		level = proxy.LevelNotice

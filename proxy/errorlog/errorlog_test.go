@@ -243,7 +243,7 @@ func TestWithoutErrorLogTheDefaultIsInEffect(t *testing.T) {
 	}
 }
 
-// What has no level goes to the destinations with the lowest one, as it is.
+// Lines without a level go unchanged to the destinations with the lowest one.
 func TestLinesWithoutALevelGoWhereMostGoes(t *testing.T) {
 	dir := t.TempDir()
 	s := proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{Module(Options{Default: "default.log"}), failing()},
@@ -263,10 +263,10 @@ func TestMistakesOfErrorLogAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		"error_log a.log loud;":               `alicorn.conf:1:17: "loud" is no level; the levels are debug`,
+		"error_log a.log loud;":               `alicorn.conf:1:17: invalid level "loud": it is one of debug`,
 		"error_log a.log info more;":          "argument",
 		"error_log " + blocked + "/x.log;":    "alicorn.conf:1:1: ",
-		"error_log syslog:facility=local0;":   "no syslog server",
+		"error_log syslog:facility=local0;":   "names no syslog server",
 		"error_log syslog:server=a,bogus=1 ;": `unknown syslog parameter "bogus=1"`,
 	} {
 		_, err := proxytest.Check(t, proxytest.Config{Modules: []proxy.Module{Module(Options{Default: "stderr"}), failing()}, Text: text + "\nserver { listen 80; }"})

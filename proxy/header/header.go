@@ -1,5 +1,5 @@
-// Package header is the add_header directive: fields that the configuration
-// adds to responses, whoever made them.
+// Package header is the add_header directive, which adds fields to the responses
+// of every handler.
 package header
 
 import (
@@ -31,7 +31,7 @@ func Module() proxy.Module {
 		Directives: []config.Directive{{
 			Name: "add_header", In: config.AnyLevel | config.LocationIf, Args: config.Arity{Min: 2, Max: 3}, Repeat: true,
 			Syntax: "NAME VALUE [always]", Set: set(k),
-			Help: "Adds a field to responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, to 416 for a range that a file does not have, and with always to every response. A value that is empty adds none. A block that has its own add_header does not inherit those of the block around it.",
+			Help: "Adds a field to responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, to 416 for a range that a file does not have, and with always to every response. An empty value adds no field. A block that has its own add_header does not inherit those of the block around it.",
 		}},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			added := k.In(s).added.Items()
@@ -47,12 +47,12 @@ func set(k *config.Key[settings]) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		name := n.Arg(0)
 		if !proxy.IsToken(name) {
-			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("%q is no name of a header field", name)}
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid header field name %q", name)}
 		}
 		f := field{id: proxy.FieldIDOf(name), name: name, value: proxy.ParseTemplate(s.Load(), n.Args[1].Pos, unfold(n.Arg(1)))}
 		switch f.id {
 		case proxy.FieldConnection, proxy.FieldContentLength, proxy.FieldTransferEncoding, proxy.FieldKeepAlive:
-			s.Load().Warn(n.Args[0].Pos, "add_header %s has no effect: that field is the connection's own", name)
+			s.Load().Warn(n.Args[0].Pos, "add_header %s has no effect: the server itself sets this field", name)
 		}
 		if len(n.Args) == 3 {
 			if n.Arg(2) != "always" {
@@ -65,8 +65,8 @@ func set(k *config.Key[settings]) config.Setter {
 	}
 }
 
-// unfold makes one line of a value that was written in several, as long
-// policies are: HTTP has no fields of several lines any more.
+// unfold joins the lines of a value to one, since HTTP no longer allows fields of
+// several lines. Long policies are often written in several.
 func unfold(value string) string {
 	lines := strings.FieldsFunc(value, func(r rune) bool { return r == '\n' || r == '\r' })
 	if len(lines) < 2 {

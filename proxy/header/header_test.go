@@ -113,9 +113,9 @@ func TestOwnFieldsReplaceThoseOfTheBlockAround(t *testing.T) {
 func TestMistakesOfAddHeaderAreNamed(t *testing.T) {
 	for text, want := range map[string]string{
 		`add_header X-A 1 allways;`: `can only be "always"`,
-		`add_header "X A" 1;`:       `"X A" is no name of a header field`,
-		`add_header X-A: 1;`:        `"X-A:" is no name of a header field`,
-		`add_header "" 1;`:          `"" is no name of a header field`,
+		`add_header "X A" 1;`:       `invalid header field name "X A"`,
+		`add_header X-A: 1;`:        `invalid header field name "X-A:"`,
+		`add_header "" 1;`:          `invalid header field name ""`,
 		`add_header X-A $nothing;`:  `unknown variable "$nothing"`,
 		`add_header X-A;`:           "argument",
 	} {

@@ -12,10 +12,10 @@ func directives(k *config.Key[settings]) []config.Directive {
 	return []config.Directive{
 		{Name: "limit_req_zone", In: config.HTTP, Args: config.Arity{Min: 3, Max: 3}, Repeat: true, Set: setZone(k),
 			Syntax: "KEY zone=NAME:SIZE rate=N(r/s | r/m)",
-			Help:   "Defines a zone for limit_req: the requests with one value of KEY, a text with variables, may come at this rate; those with an empty value at any. A megabyte holds 8192 values, and the one unused for longest makes room for another. Zones survive a reload that changes neither KEY nor SIZE."},
+			Help:   "Defines a zone for limit_req. KEY is a text with variables; requests with the same value may come at this rate. Requests with an empty value are not limited. A megabyte holds 8192 values; when a zone is full, the value unused for longest makes room. Zones survive a reload that changes neither KEY nor SIZE."},
 		{Name: "limit_req", In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 3}, Repeat: true, Set: setLimit(k),
 			Syntax: "zone=NAME [burst=N] [nodelay | delay=N]",
-			Help:   "Refuses requests that exceed the zone's rate by more than burst (0), and delays those that exceed it by more than delay (0), so that they keep the rate; with nodelay none. Several may be given: each must admit the request, and the longest delay counts. A block's own replace those it inherits."},
+			Help:   "Refuses requests that exceed the zone's rate by more than burst (0), and delays those that exceed it by more than delay (0), so that they keep the rate; with nodelay no request is delayed. Several may be given: each must admit the request, and the longest delay counts. A block's own replace those it inherits."},
 		{Name: "limit_req_status", In: config.AnyLevel, Args: config.OneArg, Syntax: "400 .. 599", Default: "503",
 			Set:  config.Int(k, 400, 599, func(c *settings) *int { return &c.status }),
 			Help: "The status of refused requests."},
@@ -25,14 +25,14 @@ func directives(k *config.Key[settings]) []config.Directive {
 			Help: "The level at which refusals are logged; delays are logged one level lower."},
 		{Name: "limit_req_dry_run", In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.dryRun }),
-			Help: "Counts and logs, but neither refuses nor delays; $limit_req_status tells what would have been done."},
+			Help: "Counts and logs, but neither refuses nor delays; $limit_req_status says what would have been done."},
 	}
 }
 
 // minZone is eight pages, as in nginx.
 const minZone = 8 * 4096
 
-// Bounds that keep the arithmetic far from overflow.
+// Bounds that keep the arithmetic from overflowing.
 const (
 	maxRate  = 1e6
 	maxBurst = 1e9
@@ -78,7 +78,7 @@ func (z *zone) option(text string, size *int64) error {
 			return fmt.Errorf("invalid zone size %q: %w", bytes, err)
 		}
 		if *size < minZone {
-			return fmt.Errorf("zone %q is too small; it needs 32k at least", name)
+			return fmt.Errorf("zone %q is too small; it needs at least 32k", name)
 		}
 	case "rate":
 		z.rate, err = parseRate(value)

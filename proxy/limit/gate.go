@@ -23,7 +23,7 @@ const maxKey = 65535
 
 var keys = sync.Pool{New: func() any { b := make([]byte, 0, 64); return &b }}
 
-// pass counts a request once, before the first internal redirect; it delays
+// pass counts a request once, before the first internal redirect, and delays
 // or refuses it.
 func (g *gate) pass(x *proxy.Exchange) error {
 	if *g.decided.In(x) != undecided {
@@ -44,8 +44,8 @@ func (g *gate) pass(x *proxy.Exchange) error {
 	return g.delay(x, v)
 }
 
-// verdict is what the limits say of a request. zone is the decisive one; nil
-// when no limit applies.
+// verdict is the result of all limits for a request. zone is the one that
+// decides; nil when no limit applies.
 type verdict struct {
 	zone    *zone
 	excess  int64
@@ -53,8 +53,8 @@ type verdict struct {
 	refused bool
 }
 
-// judge first asks every zone, then counts the request in all of them. One
-// zone needs no asking: its count refuses or is kept.
+// judge first asks every zone, then counts the request in all of them. It does
+// not ask a single zone first, since count itself refuses.
 func (g *gate) judge(x *proxy.Exchange, buf *[]byte) (v verdict) {
 	last := len(g.limits) - 1
 	for _, l := range g.limits[:last] {
@@ -77,7 +77,7 @@ func (g *gate) judge(x *proxy.Exchange, buf *[]byte) (v verdict) {
 		}
 		bound := l.burst
 		if i < last {
-			bound = unbounded // it was admitted when it was asked
+			bound = unbounded // ask has admitted the request
 		}
 		excess, ok := l.zone.count(key, bound)
 		if !ok {
@@ -90,7 +90,7 @@ func (g *gate) judge(x *proxy.Exchange, buf *[]byte) (v verdict) {
 	return v
 }
 
-// key returns the hash of the request's key; it is not limited without one.
+// key returns the hash of the request's key; false: the request is not limited.
 func (l *limit) key(x *proxy.Exchange, buf *[]byte) (hash, bool) {
 	b := l.zone.key.Append(x, (*buf)[:0])
 	*buf = b
@@ -104,8 +104,8 @@ func (l *limit) key(x *proxy.Exchange, buf *[]byte) (hash, bool) {
 	return l.zone.states.hash(b), true
 }
 
-// longestWait bounds a delay, in milliseconds, to what a time.Duration holds: a
-// large burst at a low rate asks for centuries.
+// longestWait bounds a delay, in milliseconds, to what a time.Duration holds. A
+// large burst at a low rate would make a delay of centuries.
 const longestWait = math.MaxInt64 / int64(time.Millisecond)
 
 // wait returns how long a request with this excess waits.

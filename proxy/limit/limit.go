@@ -1,17 +1,18 @@
 // Package limit is nginx's limit_req module: the rate of requests by key.
 //
-// A zone holds one state per key: how far its requests exceed the rate, in
+// A zone holds one state per key: by how much its requests exceed the rate, in
 // thousandths of a request, and when the last one was counted. A request adds
-// 1000 and the time since then takes rate thousandths per second away. Over
-// the burst it is refused and counts nowhere; over the delay it waits until it
-// is not. With several zones each must admit the request before any counts it.
+// 1000 to the excess; each second takes as many thousandths away as the rate has.
+// A request whose excess is over the burst is refused and not counted; one over
+// the delay waits until it is not. With several zones each must admit the request
+// before any counts it.
 //
-// golang.org/x/time/rate is not used, as its tokens are continuous: nginx
-// rounds the rate (1r/m is 16 thousandths per second) and what leaks in a
-// millisecond, tells the excess in its log lines, and asks before it counts.
+// The package does not use golang.org/x/time/rate, whose tokens are continuous:
+// nginx rounds the rate (1r/m is 16 thousandths per second) and the amount of
+// each millisecond, logs the excess, and asks before it counts.
 //
-// Zones outlive configurations. Their memory is bounded by their size; the
-// state used least recently makes room. A key is kept as its 128-bit hash.
+// Zones outlive configurations. A zone's size bounds its memory: the state used
+// least recently makes room for a new one. A key is kept as its 128-bit hash.
 package limit
 
 import (
@@ -21,7 +22,7 @@ import (
 
 type settings struct {
 	limits config.List[*limit]
-	zones  *zones // of the whole configuration
+	zones  *zones // one for the whole configuration
 	status int
 	level  proxy.Level
 	dryRun bool
@@ -71,7 +72,7 @@ func lower(l proxy.Level) proxy.Level {
 	return proxy.LevelInfo
 }
 
-// decision is what became of a request. It is made once.
+// decision is what the limits did with a request. It is made once.
 type decision uint8
 
 const (

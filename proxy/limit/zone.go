@@ -12,7 +12,7 @@ import (
 	"alicorn/proxy"
 )
 
-// zone is a limit_req_zone of one configuration. The states outlive it.
+// zone is a limit_req_zone of one configuration. Its states outlive the configuration.
 type zone struct {
 	name    string
 	keyText string
@@ -21,7 +21,7 @@ type zone struct {
 	states  *states
 }
 
-// zones are a configuration's by name.
+// zones are the zones of a configuration, by name.
 type zones struct{ byName map[string]*zone }
 
 func newZones() *zones { return &zones{map[string]*zone{}} }
@@ -44,7 +44,7 @@ func (z *zones) find(name string, pos config.Pos) (*zone, error) {
 // unbounded is a burst that refuses nothing.
 const unbounded = math.MaxInt64
 
-// ask returns what the excess would be, and counts nothing.
+// ask returns what the excess of a request would be, and does not count it.
 func (z *zone) ask(h hash) int64 {
 	sh := z.states.shard(h)
 	now := z.states.now()
@@ -83,26 +83,26 @@ func (z *zone) count(h hash, burst int64) (int64, bool) {
 	return excess, true
 }
 
-// excess is nginx's arithmetic; ms is the time since the last request.
+// excess computes as nginx does; ms is the time since the last request.
 func (z *zone) excess(st *state, now int64) (excess, ms int64) {
 	ms = max(now-st.last, 0)
 	leaked := z.rate * min(ms, math.MaxInt64/z.rate) / 1000
 	return max(st.excess-leaked+1000, 0), ms
 }
 
-// states are the states of a zone's keys, in shards with a lock each.
+// states holds the states of a zone's keys, in shards with a lock each.
 type states struct {
 	seeds  [2]maphash.Seed
 	start  time.Time
 	shards []shard
 }
 
-// stateSize is what a state counts for in a zone's size: nginx's on 64 bits,
-// and more than one takes here with its share of the map.
+// stateSize is how many bytes of a zone's size a state takes. It is nginx's on 64
+// bits, and more than a state with its share of the map needs here.
 const stateSize = 128
 
-// A shard has about statesPerShard states or more, lest chance fill one
-// while others are empty; more shards than maxShards gain nothing.
+// A shard has about statesPerShard states or more, so that one is not full by
+// chance while others are empty. More shards than maxShards make nothing faster.
 const (
 	statesPerShard = 1024
 	maxShards      = 16
@@ -121,8 +121,8 @@ func newStates(size int64) *states {
 // now is in milliseconds.
 func (s *states) now() int64 { return time.Since(s.start).Milliseconds() }
 
-// hash stands for a key. Its seeds are secret, so keys that collide cannot be
-// made up.
+// hash stands for a key. Its seeds are secret, so that no client can choose keys
+// that collide.
 type hash [16]byte
 
 func (s *states) hash(key []byte) (h hash) {
@@ -140,16 +140,16 @@ type shard struct {
 	list           []state
 	newest, oldest int32
 	max            int
-	_              [64]byte // locks of two shards are not in one cache line
+	_              [64]byte // keeps the locks of two shards in different cache lines
 }
 
-// none is the index of no state.
+// none stands in place of an index where there is no state.
 const none = -1
 
 type state struct {
 	key          hash
 	excess       int64
-	last         int64 // when a request was counted, by states.now
+	last         int64 // when a request was last counted, by states.now
 	newer, older int32
 }
 

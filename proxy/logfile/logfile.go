@@ -1,14 +1,13 @@
-// Package logfile is where logs go: files, the standard error stream and
-// syslog. A destination is a Resource: one object for each name, kept across
+// Package logfile has the destinations of logs: files, the standard error stream
+// and syslog. A destination is a Resource: one object for each name, kept across
 // reloads, reopened by USR1, closed when no configuration writes to it.
 //
-// A Write carries whole lines and reaches the destination as one write, so
-// that lines of several writers never mix. Writes never fail towards the
-// caller, and never wait for whoever reads a log: a log that cannot be written
-// must not stop a request. To a regular file lines are written at once; for a
-// pipe, a terminal or syslog they wait in memory, of a bounded size, for a
-// goroutine that delivers them. What is lost is counted, see Losses, and said
-// on the standard error stream.
+// A Write has whole lines and becomes one write to the destination, so that
+// lines of several writers never mix. It returns no error and does not wait for
+// the reader of a log, because a log that cannot be written must not stop a
+// request. Lines for a regular file are written at once. For a pipe, a terminal
+// or syslog they wait in memory of a bounded size, and a goroutine delivers them.
+// Lost lines are counted (see Losses) and reported on the standard error stream.
 package logfile
 
 import (
@@ -26,7 +25,7 @@ import (
 // Sink is a destination of log lines.
 type Sink interface {
 	io.Writer
-	// Reopen opens the destination again, as after logrotate moved it.
+	// Reopen opens the destination again, after logrotate has moved it.
 	Reopen(h config.Host) error
 	io.Closer
 }
@@ -67,9 +66,9 @@ type File struct {
 	size    int64
 	buf     []byte
 	timer   *time.Timer
-	stopped bool // rotation failed once: not tried again until reopened
+	stopped bool // a rotation has failed; none is tried until the file is reopened
 	torn    bool // the file ends within a line
-	waits   bool // a write may wait: it goes by the relay
+	waits   bool // a write may wait, so lines go through the relay
 	relay   relay
 	losses
 }
@@ -158,7 +157,7 @@ func (f *File) write(p []byte) {
 	}
 }
 
-// deliver writes p to what the log is now, and waits for it.
+// deliver writes p to the file that is open now, and waits for the write.
 func (f *File) deliver(p []byte) {
 	for {
 		f.mu.Lock()
@@ -173,7 +172,7 @@ func (f *File) deliver(p []byte) {
 			f.worked()
 			return
 		}
-		if !errors.Is(err, os.ErrClosed) { // else it was reopened meanwhile
+		if !errors.Is(err, os.ErrClosed) { // ErrClosed: the log was reopened meanwhile
 			f.failed(p, err)
 			return
 		}
@@ -220,7 +219,7 @@ func (f *File) reopen(h config.Host) error {
 	return nil
 }
 
-// Flush writes what was held back.
+// Flush writes the lines that are held back.
 func (f *File) Flush() {
 	f.mu.Lock()
 	f.flush()
@@ -228,8 +227,8 @@ func (f *File) Flush() {
 	f.relay.flush()
 }
 
-// Close writes what was held back and closes the file. Lines that nobody has
-// taken a moment later are lost.
+// Close writes the lines that are held back and closes the file. Lines that still
+// wait after lastChance are lost.
 func (f *File) Close() error {
 	f.Flush()
 	f.mu.Lock()

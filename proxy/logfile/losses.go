@@ -10,7 +10,7 @@ import (
 	"alicorn/config"
 )
 
-// quiet is how long nothing is said of a destination that fails again and again.
+// quiet is the shortest time between two reports on the same destination.
 const quiet = time.Minute
 
 // Losses are the lines that a destination did not take.
@@ -19,18 +19,18 @@ type Losses struct {
 	Lost    uint64    // lines, since the destination was opened first
 	Failing bool      // the last line was lost
 	Err     error     // of the last line that was lost
-	At      time.Time // of that line
+	At      time.Time // when it was lost
 }
 
-// losses counts what a destination loses, and says on the standard error
-// stream once that a spell of failures has begun, and once that it has ended.
+// losses counts the lines that a destination loses. It reports on the standard
+// error stream when a spell of failures begins, and when it ends.
 type losses struct {
-	spell atomic.Bool // as sum.Failing: nothing else is looked at for a line that was written
+	spell atomic.Bool // equals sum.Failing; a line that was written needs to look at nothing else
 	mu    sync.Mutex
 	sum   Losses
-	until uint64    // what was lost before this spell
+	until uint64    // lines lost before this spell
 	said  time.Time // when the last spell was announced
-	open  bool      // this one was
+	open  bool      // this spell was announced
 }
 
 // Losses returns the sum so far.

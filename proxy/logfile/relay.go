@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	// mostWaiting bounds the bytes that wait for a destination which takes
-	// nothing. What comes past it is lost.
+	// mostWaiting bounds the bytes that wait for a slow destination. Further
+	// lines are lost.
 	mostWaiting = 1 << 20
-	// mostSpare bounds the memory that stays when nothing waits.
+	// mostSpare bounds the memory that is kept when nothing waits.
 	mostSpare = 128 << 10
-	// lastChance is how long the end of a log waits for a destination to take
-	// the lines that wait.
+	// lastChance is how long Close waits for a destination to take the lines
+	// that wait.
 	lastChance = 500 * time.Millisecond
 )
 
-var errNotTaken = errors.New("nobody takes what was written before")
+var errNotTaken = errors.New("the reader does not take earlier lines")
 
-// relay hands lines to a destination that may make its writer wait: a pipe, a
+// relay passes lines to a destination that may make its writer wait: a pipe, a
 // terminal, a socket, a server whose name must be looked up. A goroutine
-// delivers them and waits; who logs never does.
+// delivers the lines and waits, so that a caller of add never does.
 type relay struct {
 	deliver func(p []byte) // whole lines; one call at a time
 	lost    func(p []byte, err error)
@@ -35,7 +35,7 @@ type relay struct {
 	idle    chan struct{} // closed when the goroutine ends; nil: there is none
 }
 
-// add takes whole lines. Those that there is no room for are lost.
+// add takes whole lines. Lines beyond mostWaiting are lost.
 func (r *relay) add(p []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -50,7 +50,7 @@ func (r *relay) add(p []byte) {
 	}
 }
 
-// run delivers until nothing waits.
+// run delivers lines until no more wait.
 func (r *relay) run(idle chan struct{}) {
 	defer close(idle)
 	for {
@@ -72,7 +72,7 @@ func (r *relay) run(idle chan struct{}) {
 	}
 }
 
-// flush waits until nothing waits, but not longer than lastChance.
+// flush waits until all lines are delivered, but not longer than lastChance.
 func (r *relay) flush() {
 	r.mu.Lock()
 	idle := r.idle
@@ -88,25 +88,25 @@ func (r *relay) flush() {
 	}
 }
 
-// mayWait reports whether a write to f can make its writer wait for somebody:
-// to all but regular files, and those that cannot be looked at.
+// mayWait reports whether a write to f can make its writer wait for a reader. It
+// cannot when f is a regular file.
 func mayWait(f *os.File) bool {
 	st, err := f.Stat()
 	return err == nil && !st.Mode().IsRegular()
 }
 
-// Say writes a line to the standard error stream without waiting for whoever
-// reads it. Where that takes nothing now, nobody reads the line.
+// Say writes a line to the standard error stream without waiting for its reader.
+// The line is lost when the stream has no room for it.
 func Say(text string) {
 	out := os.Stderr
 	if !mayWait(out) {
-		_, _ = out.WriteString(text + "\n") // there is nobody else to tell
+		_, _ = out.WriteString(text + "\n") // there is no other place to report to
 		return
 	}
 	if !takes(out) {
 		return
 	}
-	go func() { // another writer may fill it first
+	go func() { // another writer may fill the stream first
 		rc, err := out.SyscallConn()
 		if err == nil {
 			_ = rc.Control(func(fd uintptr) { _, _ = unix.Write(int(fd), []byte(text+"\n")) })
@@ -114,7 +114,7 @@ func Say(text string) {
 	}()
 }
 
-// takes reports whether f takes a line now.
+// takes reports whether f has room for a line now.
 func takes(f *os.File) (ready bool) {
 	rc, err := f.SyscallConn()
 	if err != nil {

@@ -41,7 +41,7 @@ func (s *stderr) write(p []byte) {
 // Reopen does nothing: the stream has no name.
 func (s *stderr) Reopen(config.Host) error { return nil }
 
-// Flush waits a little for the lines that wait.
+// Flush waits for the lines to be delivered, but not longer than lastChance.
 func (s *stderr) Flush() {
 	if s.relay != nil {
 		s.relay.flush()

@@ -18,9 +18,9 @@ import (
 	"alicorn/config"
 )
 
-// syslog sends lines as RFC 3164 datagrams, as nginx's syslog: does. A server
-// that cannot be reached loses lines; it is tried again once a second. Its name
-// is looked up where lines are delivered, so that only they wait.
+// syslog sends lines as RFC 3164 datagrams, as nginx's syslog: does. While the
+// server cannot be reached lines are lost, and syslog tries again once a second.
+// The goroutine that delivers the lines looks up the server's name.
 type syslog struct {
 	network, address string
 	priority         int
@@ -30,7 +30,7 @@ type syslog struct {
 	relay relay
 	stale atomic.Bool // the next line gets a new connection
 
-	// The relay's own.
+	// Only deliver uses these.
 	retry time.Time
 	err   error // why there is no connection
 	out   []byte
@@ -72,7 +72,7 @@ func newSyslog(dest string) (*syslog, error) {
 		}
 	}
 	if s.address == "" {
-		return nil, fmt.Errorf("no syslog server in %q; write syslog:server=ADDRESS", dest)
+		return nil, fmt.Errorf("%q names no syslog server; write syslog:server=ADDRESS", dest)
 	}
 	s.priority = facility*8 + severity
 	s.header = strings.TrimPrefix(host+" "+tag, " ")
@@ -97,7 +97,7 @@ func hostname() string {
 	return h
 }
 
-// Write takes lines, each of which becomes a message.
+// Write takes lines. Each becomes a message.
 func (s *syslog) Write(p []byte) (int, error) {
 	s.relay.add(p)
 	return len(p), nil
@@ -130,8 +130,8 @@ func (s *syslog) deliver(p []byte) {
 	}
 }
 
-// sendNow sends p as one message without waiting: unix.EAGAIN where the reader has
-// no room for it, which then misses it. The lines after it are not to wait.
+// sendNow sends p as one message without waiting, so that later lines do not wait
+// either. It returns unix.EAGAIN where the reader has no room; p is then lost.
 func sendNow(c net.Conn, p []byte) error {
 	raw, err := c.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -145,8 +145,8 @@ func sendNow(c net.Conn, p []byte) error {
 	return cmp.Or(err, sendErr)
 }
 
-// connect returns the connection, a new one where there is none or it is stale.
-// It may wait for the server's name.
+// connect returns the connection, and makes a new one where there is none or it
+// is stale. It may wait for the server's name.
 func (s *syslog) connect() (net.Conn, error) {
 	s.mu.Lock()
 	conn := s.conn
@@ -185,11 +185,10 @@ func (s *syslog) Reopen(config.Host) error {
 	return nil
 }
 
-// Flush waits a little for the lines that wait.
+// Flush waits for the lines to be delivered, but not longer than lastChance.
 func (s *syslog) Flush() { s.relay.flush() }
 
-// Close ends the connection. Lines that wait are sent if that takes no longer
-// than a moment.
+// Close sends the lines that wait, within lastChance, and ends the connection.
 func (s *syslog) Close() error {
 	s.Flush()
 	s.mu.Lock()

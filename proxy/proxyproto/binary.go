@@ -6,7 +6,7 @@ import (
 	"net/netip"
 )
 
-// What the fourth part of a binary header says, beside its length.
+// Values of the fixed part of a binary header.
 const (
 	commandLocal = 0
 	commandProxy = 1
@@ -86,8 +86,8 @@ func (h *Header) addresses(family byte, b []byte) (rest []byte, ok bool) {
 	return b[size:], true
 }
 
-// intact reports whether the checksum is right that the header b may have among
-// the TLVs of its last n bytes. It is that of b with zeros in its own place.
+// intact reports whether the header b has no checksum among the TLVs of its last
+// n bytes, or a right one. The checksum is that of b with zeros in its place.
 func intact(b []byte, n int) bool {
 	begin, end, ok := find(b[len(b)-n:], kindChecksum)
 	if !ok {

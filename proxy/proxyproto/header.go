@@ -7,7 +7,7 @@ import (
 	"net/netip"
 )
 
-// Header is what a header with addresses says. It does not change.
+// Header is a header with addresses. It does not change.
 type Header struct {
 	Source      netip.AddrPort // the client
 	Destination netip.AddrPort // where the client connected to
@@ -20,7 +20,7 @@ const (
 	fixedSize  = 16  // the part of version 2 that is always there
 	maxPayload = 4096
 
-	// MaxSize is how long a header may be.
+	// MaxSize is the largest size of a header.
 	MaxSize = fixedSize + maxPayload
 )
 
@@ -30,12 +30,12 @@ var (
 	lineEnd    = []byte("\r\n")
 )
 
-// ErrShort says that the bytes are the beginning of a header.
+// ErrShort is returned for bytes that are the beginning of a header.
 var ErrShort = errors.New("the header is incomplete")
 
-// Parse reads the header that b begins with, and returns its size. h is nil
-// where it tells no addresses. It keeps nothing of b. Its error is ErrShort, or
-// says why b begins with no header.
+// Parse reads the header that b begins with, and returns its size. h is nil when
+// the header has no addresses. Parse keeps nothing of b. Its error is ErrShort, or
+// says why b does not begin with a header.
 func Parse(b []byte) (h *Header, size int, err error) {
 	switch {
 	case begins(b, textMark):
@@ -43,11 +43,11 @@ func Parse(b []byte) (h *Header, size int, err error) {
 	case begins(b, binaryMark):
 		return parseBinary(b)
 	}
-	return nil, 0, broken(b, "begins with no signature")
+	return nil, 0, broken(b, "does not begin with the signature")
 }
 
-// Begins reports whether b may be the beginning of a header, as an empty b may,
-// and whether it is: the header's signature is there.
+// Begins reports whether b may be the beginning of a header (an empty b may), and
+// whether it is one, with the whole signature.
 func Begins(b []byte) (may, is bool) {
 	switch {
 	case begins(b, textMark):
@@ -58,13 +58,13 @@ func Begins(b []byte) (may, is bool) {
 	return false, false
 }
 
-// begins reports whether b begins with mark, as far as it goes.
+// begins reports whether b begins with mark, or mark with b.
 func begins(b, mark []byte) bool {
 	n := min(len(b), len(mark))
 	return bytes.Equal(b[:n], mark[:n])
 }
 
-// broken is nginx's "broken header" with a reason. It shows the first line.
+// broken returns nginx's error "broken header" with a reason and the beginning of b.
 func broken(b []byte, format string, args ...any) error {
 	if i := bytes.IndexAny(b, "\r\n"); i >= 0 {
 		b = b[:i]

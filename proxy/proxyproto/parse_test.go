@@ -42,10 +42,10 @@ func TestHeadersWithoutAddresses(t *testing.T) {
 
 func TestBrokenHeaders(t *testing.T) {
 	for _, c := range []struct{ header, why string }{
-		{"GET / HTTP/1.1\r\n", "no signature"},
-		{"proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "no signature"},
-		{"PROXYTCP4", "no signature"},
-		{"\r\n\r\n\x01", "no signature"},
+		{"GET / HTTP/1.1\r\n", "the signature"},
+		{"proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "the signature"},
+		{"PROXYTCP4", "the signature"},
+		{"\r\n\r\n\x01", "the signature"},
 		{"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n", "CRLF"},
 		{"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\rX", "CRLF"},
 		{"PROXY UNKNOWNS\r\n", "family"},

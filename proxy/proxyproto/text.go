@@ -39,7 +39,7 @@ func parseText(b []byte) (*Header, int, error) {
 	for i, end := range [...]*netip.AddrPort{&h.Source, &h.Destination} {
 		address, ok := parseAddress(words[i], family == "TCP6")
 		if !ok {
-			return nil, 0, broken(b, "has the address %q, which is none of %s", words[i], family)
+			return nil, 0, broken(b, "has the address %q, which is not of the family %s", words[i], family)
 		}
 		port, ok := parsePort(words[2+i])
 		if !ok {

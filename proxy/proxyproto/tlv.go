@@ -10,13 +10,13 @@ const (
 	kindChecksum = 0x03
 	kindSSL      = 0x20
 	tlvHead      = 3 // kind and length
-	sslHead      = 5 // what the ssl TLV has before its own TLVs: client and verify
+	sslHead      = 5 // bytes of the ssl TLV before its own TLVs: client and verify
 )
 
 // tlvLength returns the length of the value of the TLV that b begins with.
 func tlvLength(b []byte) int { return int(binary.BigEndian.Uint16(b[1:])) }
 
-// wellFormed reports whether b is nothing but whole TLVs.
+// wellFormed reports whether b consists of whole TLVs.
 func wellFormed(b []byte) bool {
 	for len(b) > 0 {
 		if len(b) < tlvHead || len(b) < tlvHead+tlvLength(b) {
@@ -39,7 +39,7 @@ func find(b []byte, kind byte) (begin, end int, ok bool) {
 	return 0, 0, false
 }
 
-// lookup returns the value that find finds.
+// lookup returns the value of the first TLV of that kind.
 func lookup(b []byte, kind byte) (value []byte, ok bool) {
 	begin, end, ok := find(b, kind)
 	return b[begin:end], ok
@@ -48,11 +48,11 @@ func lookup(b []byte, kind byte) (value []byte, ok bool) {
 // TLV names a value that a header of version 2 may have beside the addresses.
 type TLV struct {
 	kind   byte
-	ssl    bool // it is one of those in the ssl TLV
+	ssl    bool // it stands inside the ssl TLV
 	verify bool // it is the result of verifying the client's certificate
 }
 
-// names are the kinds that nginx has a name for.
+// names returns the kinds that nginx has names for.
 func names(ssl bool) map[string]byte {
 	if ssl {
 		return map[string]byte{"version": 0x21, "cn": 0x22, "cipher": 0x23, "sig_alg": 0x24, "key_alg": 0x25}
@@ -60,9 +60,9 @@ func names(ssl bool) map[string]byte {
 	return map[string]byte{"alpn": 0x01, "authority": 0x02, "unique_id": 0x05, "ssl": kindSSL, "netns": 0x30}
 }
 
-// TLVOf returns the TLV of a name as nginx's $proxy_protocol_tlv_NAME has it:
-// alpn, authority, unique_id, ssl, netns or a kind as in 0x2a; and behind ssl_:
-// verify, version, cn, cipher, sig_alg, key_alg or a kind.
+// TLVOf returns the TLV that nginx's $proxy_protocol_tlv_NAME stands for: alpn,
+// authority, unique_id, ssl, netns or a number such as 0x2a; and after ssl_:
+// verify, version, cn, cipher, sig_alg, key_alg or a number.
 func TLVOf(name string) (t TLV, ok bool) {
 	name, t.ssl = strings.CutPrefix(name, "ssl_")
 	if t.ssl && name == "verify" {
@@ -78,7 +78,7 @@ func TLVOf(name string) (t TLV, ok bool) {
 	return t, ok
 }
 
-// Append appends the value of t to dst; false where h, which may be nil, has none.
+// Append appends the value of t to dst; it returns false where h, which may be nil, has none.
 func (t TLV) Append(h *Header, dst []byte) ([]byte, bool) {
 	if h == nil {
 		return dst, false

@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// lastEntry returns the last entry of a list separated by spaces and commas,
-// and what stands before it, "" where it is the only one. As in nginx, a
-// separator at the very beginning belongs to the first entry, which therefore
-// is no address.
+// lastEntry returns the last entry of a list separated by spaces and commas, and
+// the text before it, "" when it is the only one. As in nginx, a separator at the
+// beginning of the list belongs to the first entry, which then is not an address.
 func lastEntry(list string) (entry, before string) {
 	if list == "" {
 		return "", ""
@@ -51,8 +50,9 @@ func parseAddr(text string) (netip.Addr, bool) {
 	return addr, err == nil && addr.Is6() && addr.Zone() == ""
 }
 
-// parseIPv4 is nginx's ngx_inet_addr: four decimal numbers, which may have
-// leading zeros or no digit at all. The broadcast address is none.
+// parseIPv4 reads addresses as nginx's ngx_inet_addr does: four decimal numbers,
+// which may have leading zeros or no digit at all. It refuses the broadcast
+// address.
 func parseIPv4(text string) (netip.Addr, bool) {
 	var octets [4]byte
 	octet, n := 0, 0

@@ -43,8 +43,8 @@ func setFrom(k *config.Key[settings]) config.Setter {
 	}
 }
 
-// parseFrom reads an address, a range or a host name. exact is false for a
-// range whose address has bits beyond the prefix.
+// parseFrom reads an address, a range or a host name. exact is false for a range
+// whose address has bits set behind the prefix.
 func parseFrom(text string) (prefixes proxy.Prefixes, exact bool, err error) {
 	if addr, ok := parseAddr(text); ok {
 		return proxy.Prefixes{proxy.PrefixOf(addr)}, true, nil
@@ -65,7 +65,7 @@ func parseFrom(text string) (prefixes proxy.Prefixes, exact bool, err error) {
 	return prefixes, true, nil
 }
 
-// setHeader takes names of fields without case.
+// setHeader takes the name of a field in any case.
 func setHeader(k *config.Key[settings]) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		name := n.Arg(0)

@@ -1,18 +1,17 @@
-// Package realip is nginx's realip module: the address of a client that comes
-// through a proxy, as the proxy tells it.
+// Package realip is nginx's realip module. It finds the address of a client
+// behind a proxy, in what the proxy says.
 //
-// The directives of a server apply in the post-read phase, before any rule is
-// looked at; those of a location apply in the preaccess phase, before limits.
-// An address is replaced at most once a request. The new one belongs to the
-// Exchange, since the requests of one connection may have different clients:
-// $remote_addr, $remote_port and $binary_remote_addr, and with them limits and
-// logs, error log lines, and REMOTE_ADDR of applications show it. Whether the
-// peer of the connection itself is a proxy stays a question about that peer:
-// trust in X-Forwarded-Proto and its like (forwarded_allow_ips of an app) is
-// decided by $realip_remote_addr.
+// The directives of a server apply in the post-read phase, before any other
+// rule; those of a location apply in the preaccess phase, before limits. An
+// address is replaced at most once a request. The new one belongs to the Exchange,
+// since the requests of one connection may come from different clients. It shows
+// in $remote_addr, $remote_port and $binary_remote_addr, and with them in limits
+// and logs, in lines of the error log, and in REMOTE_ADDR of applications.
+// $realip_remote_addr stays the address of the connection's peer. It decides
+// whether X-Forwarded-Proto and the like are trusted (forwarded_allow_ips).
 //
-// A list of addresses is read from its end, the side of the nearest proxy.
-// What is no address stops the reading.
+// A list of addresses is read from its end, which the nearest proxy wrote, up to
+// the first entry that is not an address.
 package realip
 
 import (

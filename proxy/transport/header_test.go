@@ -75,10 +75,10 @@ func TestTheRequestMayComeWithTheHeader(t *testing.T) {
 func TestAConnectionWithoutAProperHeaderIsClosed(t *testing.T) {
 	inAllWays(t, "", func(t *testing.T, w *way) {
 		for _, c := range []struct{ header, log string }{
-			{last, `error: broken header: "GET / HTTP/1.1" (it begins with no signature)`},
+			{last, `error: broken header: "GET / HTTP/1.1" (it does not begin with the signature)`},
 			{"PROXY TCP4 192.0.2.1 198.51.100.7 4711\r\n", `error: broken header: "PROXY TCP4 192.0.2.1 198.51.100.7 4711" (it does not have two addresses and two ports)`},
 			{strings.Replace(binary, "\x21", "\x31", 1), `error: broken header: "1\x11\x00\x11" (it has the unknown version 3)`},
-			{"\x16\x03\x01", `error: broken header: "\x16\x03\x01" (it begins with no signature)`},
+			{"\x16\x03\x01", `error: broken header: "\x16\x03\x01" (it does not begin with the signature)`},
 		} {
 			w.Log.Reset()
 			nc := w.Dial("")
