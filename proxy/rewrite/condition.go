@@ -12,12 +12,12 @@ import (
 	"alicorn/proxy"
 )
 
-// condition is what an if block asks. An error ends the request.
+// condition is the condition of an if block. An error ends the request.
 type condition interface {
 	holds(x *proxy.Exchange, r round) (bool, error)
 }
 
-// question is a condition as it is written.
+// question is a condition as the configuration has it.
 type question struct {
 	variable config.Arg // "$name"; or
 	test     string     // "f", "d", "e" or "x" and
@@ -60,8 +60,8 @@ func invalid(a config.Arg) error {
 	return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("invalid condition %q; %s", a.Text, conditionForm)}
 }
 
-// insideParens returns the words, at least one, without the parentheses that
-// may stand alone or touch them.
+// insideParens returns the words, at least one, without the parentheses around
+// them, which may be words of their own.
 func insideParens(args []config.Arg) ([]config.Arg, error) {
 	words := append([]config.Arg(nil), args...)
 	last := len(words) - 1
@@ -115,9 +115,9 @@ func (q question) compile(l *config.Load) (condition, error) {
 	return &match{subject, re, q.negated}, nil
 }
 
-// variable returns the variable that a condition asks about. As in nginx its
-// name is all of the word: $arg_a-b is the argument a-b, which only a condition
-// can ask about, since elsewhere a variable's name ends before the hyphen.
+// variable returns the variable of a condition. As in nginx its name is the whole
+// word: $arg_a-b is the argument a-b. Elsewhere the name of a variable ends
+// before the hyphen.
 func variable(l *config.Load, a config.Arg) *value {
 	v := &value{}
 	name := a.Text[1:]
@@ -127,7 +127,7 @@ func variable(l *config.Load, a config.Arg) *value {
 	return v
 }
 
-// truth is a variable alone.
+// truth is a condition with a variable alone.
 type truth struct{ subject *value }
 
 func (t *truth) holds(x *proxy.Exchange, _ round) (bool, error) {
@@ -155,7 +155,7 @@ func (e *equality) holds(x *proxy.Exchange, r round) (bool, error) {
 	return (string(b.text[:n]) == string(b.text[n:])) != e.negated, nil
 }
 
-// match is ~ and its kin.
+// match is ~, ~*, !~ and !~*.
 type match struct {
 	subject *value
 	re      *proxy.Regexp
@@ -167,7 +167,7 @@ func (m *match) holds(x *proxy.Exchange, r round) (bool, error) {
 	return ok != m.negated, err
 }
 
-// matches matches and logs as nginx does.
+// matches matches text, and logs the result as nginx does.
 func matches(x *proxy.Exchange, r round, re *proxy.Regexp, text string) (bool, error) {
 	ok, err := re.Match(x, text)
 	if err != nil {
@@ -186,7 +186,7 @@ func matches(x *proxy.Exchange, r round, re *proxy.Regexp, text string) (bool, e
 	return ok, nil
 }
 
-// fileTest is -f and its kin.
+// fileTest is -f, -d, -e and -x.
 type fileTest struct {
 	name    *value
 	kind    byte

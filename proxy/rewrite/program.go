@@ -6,23 +6,23 @@ import (
 	"alicorn/proxy"
 )
 
-// program is what a server or location rewrites.
+// program has the instructions of a server or location.
 type program struct {
 	code []instruction
 	log  bool
 }
 
 // instruction is one directive. It returns nil to go on with the next, errEnd
-// to end the round, or what ends the request. It must not keep r.
+// to end the round, or the error that ends the request. It must not keep r.
 type instruction interface {
 	do(x *proxy.Exchange, r round) (round, error)
 }
 
 // round is one run of a program.
 type round struct {
-	changed bool // the location is to be found again
-	// plain says that captures are used as they are: after the first rewrite
-	// that matched. Before, they are escaped where the request's path was.
+	changed bool // the location has to be found again
+	// plain says that captures are not escaped. That is so after the first
+	// rewrite that matched; before, they are escaped if the request's path was.
 	plain bool
 	log   bool
 }

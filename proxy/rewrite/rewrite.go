@@ -1,21 +1,21 @@
-// Package rewrite is nginx's rewrite module: what decides a request's way
-// before its content is looked for.
+// Package rewrite is nginx's rewrite module. It changes a request's path, ends
+// the request, or chooses other settings, before a content handler runs.
 //
 // The directives if, set, rewrite, break and return of a block are compiled to
 // one program, in the order of the file; an if block is part of the program of
 // the block around it. A server's program runs before the location is found,
-// and again for each internal redirect; a location's runs once it is found. A
-// path that a location's program has changed is looked for again, at most 10
-// times. Programs are immutable, have no loops, and end with the first return,
-// break, or rewrite with a flag.
+// and again for each internal redirect. A location's program runs when the
+// location is found; if it changes the path, the location is found again, at
+// most 10 times. Programs are immutable, have no loops, and end with the first
+// return, break, or rewrite with a flag.
 //
-// An if block of a location is a location of its own, whose settings hold from
-// when its condition does; the last such block wins. One of a server has
-// nothing but rewriting.
+// An if block in a location is a location of its own. Its settings apply from
+// the moment when its condition holds; the last such block wins. An if block in
+// a server has rewriting directives only.
 //
-// Unlike nginx's: control bytes in a Location are encoded, a path that does not
-// begin with a slash is no file, rewrite_log may be set by an if, and a path
-// that break has changed is served by an alias that covers it, else 404.
+// Differences from nginx: control bytes in a Location are encoded; a path that
+// does not begin with a slash is not a file; an if may set rewrite_log; after
+// break, a changed path that the location's alias does not cover is answered 404.
 package rewrite
 
 import (
@@ -25,12 +25,12 @@ import (
 
 type settings struct {
 	steps     config.List[step]
-	condition condition // of an if block
+	condition condition // the condition of an if block
 	log       bool      // rewrite_log
 	warn      bool      // uninitialized_variable_warn
 }
 
-// step is a directive of a block and what it does.
+// step is a directive of a block and its instruction.
 type step struct {
 	node *config.Node
 	do   instruction
@@ -45,19 +45,19 @@ func Module() proxy.Module {
 	return proxy.Module{Name: "rewrite", Settings: m.k, Directives: m.directives(), Compile: m.compile}
 }
 
-// blocks are where rewriting may stand.
+// blocks are the blocks that rewriting directives may stand in.
 const blocks = config.Server | config.ServerIf | config.Location | config.LocationIf
 
 func (m module) directives() []config.Directive {
 	const ifSyntax = "($VARIABLE) | ($VARIABLE = TEXT) | ($VARIABLE != TEXT) | ($VARIABLE ~ REGEX) | (-f FILE)"
-	const ifHelp = "Does what the block says when the condition holds: a variable that is neither empty nor 0; = and != compare texts; ~ and ~* (without case) match a regular expression, whose groups become $1 to $9, and !~ and !~* do not; -f a file, -d a folder, -e either, -x an executable, negated with !. "
+	const ifHelp = "Applies the block when the condition holds: a variable that is neither empty nor 0; = and != compare texts; ~ and ~* (without case) match a regular expression, whose groups become $1 to $9, and !~ and !~* do not; -f a file, -d a folder, -e either, -x an executable, negated with !. "
 	return []config.Directive{
 		{Name: "if", In: config.Server, Block: true, Opens: config.ServerIf, Args: config.SomeArg, Repeat: true, Syntax: ifSyntax, Set: m.setIf,
 			Help: ifHelp + "In a server the block may only rewrite."},
 		{Name: "if", In: config.Location, Block: true, Opens: config.LocationIf, Args: config.SomeArg, Repeat: true, Syntax: ifSyntax, Set: m.setIf,
-			Help: ifHelp + "In a location the block is a location of its own, with settings and content; the last one whose condition holds is in effect. try_files is not inherited by it, as in nginx."},
+			Help: ifHelp + "In a location the block is a location of its own, with settings and content; the last one whose condition holds is in effect. As in nginx it does not inherit try_files."},
 		{Name: "set", In: blocks, Args: config.TwoArgs, Repeat: true, Syntax: "$VARIABLE VALUE", Set: m.add(newAssignment),
-			Help: "Gives a variable its value for the rest of the request. The value may have variables. $args may be set; the server's other variables may not. A variable that is read before it is set is empty."},
+			Help: "Sets a variable for the rest of the request. The value may have variables. $args may be set; the server's other variables may not. A variable that is read before it is set is empty."},
 		{Name: "rewrite", In: blocks, Args: config.Arity{Min: 2, Max: 3}, Repeat: true, Syntax: "REGEX REPLACEMENT [last | break | redirect | permanent]", Set: m.add(newRule),
 			Help: "Changes the path, decoded and normalised, when it matches. The replacement may have captures and variables; arguments in it come before the request's, which a ? at its end drops. last ends rewriting and finds the location for the new path; break ends it and stays in the location; redirect and permanent answer 302 and 301, as a replacement does that begins with http://, https:// or $scheme; without a flag the next directives see the new path, and the location is found after the last. More than 10 changes of location are answered 500."},
 		{Name: "break", In: blocks, Args: config.NoArgs, Repeat: true, Set: m.add(func(*config.Scope, *config.Node) (instruction, error) { return stop{}, nil }),
@@ -88,7 +88,7 @@ func (m module) compile(s *config.Scope, l *proxy.Location) error {
 	c := m.k.In(s)
 	l.Core.WarnUnset = c.warn
 	if s.Context == config.LocationIf {
-		return nil // it is in the program of the location around it
+		return nil // its instructions are in the program of the location around it
 	}
 	code := m.code(s, l)
 	if len(code) == 0 {
@@ -103,7 +103,7 @@ func (m module) compile(s *config.Scope, l *proxy.Location) error {
 	return nil
 }
 
-// code puts the block's instructions and its if blocks into the file's order.
+// code returns the instructions and the if blocks of a block, in the order of the file.
 func (m module) code(s *config.Scope, l *proxy.Location) []instruction {
 	steps, inner := m.k.In(s).steps.Items(), s.Blocks
 	var code []instruction

@@ -12,17 +12,17 @@ import (
 type rule struct {
 	replacement
 	re   *proxy.Regexp
-	path *value // of a redirect the whole
+	path *value // for a redirect the whole target
 	args *value // nil: the replacement has no arguments
 }
 
-// replacement is the second and third word of rewrite as they are written.
+// replacement is the second and third word of rewrite as the configuration has them.
 type replacement struct {
 	text     string       // without the "?" that drops the arguments
-	keepArgs bool         // the request's arguments come after
+	keepArgs bool         // the request's arguments are appended
 	redirect proxy.Status // 0: the path changes
 	stay     bool         // break
-	last     bool         // no directive after it is reached
+	last     bool         // the program ends when it matches
 }
 
 func parseReplacement(text, flag string) (replacement, error) {
@@ -70,8 +70,8 @@ func newRule(s *config.Scope, n *config.Node) (instruction, error) {
 	return r, nil
 }
 
-// compile divides the replacement at its first "?" that is no variable's. A
-// redirect's stays whole.
+// compile splits the replacement at its first "?" outside a variable. The target
+// of a redirect stays whole.
 func (r *rule) compile(pieces []proxy.Piece) {
 	for i, p := range pieces {
 		before, after, ok := strings.Cut(p.Literal, "?")
@@ -115,7 +115,7 @@ func (r *rule) do(x *proxy.Exchange, state round) (round, error) {
 	return state, nil
 }
 
-// arguments are the replacement's, with captures escaped, and the request's.
+// arguments returns the replacement's arguments, with captures escaped, and the request's.
 func (r *rule) arguments(x *proxy.Exchange) string {
 	old := ""
 	if r.keepArgs {
@@ -147,8 +147,8 @@ func (r *rule) redirectTo(x *proxy.Exchange, state round) error {
 	return redirect(x, r.redirect, to)
 }
 
-// unescapeRedirect decodes, in place and up to the arguments, what need not be
-// encoded, as nginx does.
+// unescapeRedirect decodes in place the bytes before the arguments that need no
+// encoding, as nginx does.
 func unescapeRedirect(b []byte) []byte {
 	out := b[:0]
 	for i := 0; i < len(b); i++ {

@@ -2,7 +2,7 @@ package rewrite
 
 import "sync"
 
-// scratch is room for a text that is needed only while a condition is judged.
+// scratch is memory for a text that is needed only while a condition is evaluated.
 type scratch struct{ text []byte }
 
 var scratches = sync.Pool{New: func() any { return &scratch{make([]byte, 0, 256)} }}

@@ -11,7 +11,7 @@ import (
 
 // value is a text with variables. It is ready once its Load has finished.
 type value struct {
-	text   string // the whole, without variables
+	text   string // the whole value, when it has no variables
 	pieces []piece
 }
 
@@ -27,7 +27,7 @@ func parseValue(l *config.Load, a config.Arg) *value {
 	return v
 }
 
-// compilePieces returns the text alone where there are no variables.
+// compilePieces returns only text where there are no variables.
 func compilePieces(pieces []proxy.Piece) (_ []piece, text string) {
 	var out []piece
 	static := true
@@ -71,11 +71,11 @@ func (v *value) string(x *proxy.Exchange, escape bool) string {
 	return owned(v.appendTo(x, make([]byte, 0, 64), escape))
 }
 
-// owned is b, which nobody else has, as a string.
+// owned returns b as a string. The caller must be the only owner of b.
 func owned(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// escapes reports that captures in this place are escaped: in nginx those of
-// a request whose path came with "%" or "+".
+// escapes reports whether captures are escaped here. As in nginx they are when
+// the request's path came with "%" or "+".
 func (r round) escapes(x *proxy.Exchange) bool { return !r.plain && encoded(x.Req.Target) }
 
 func encoded(target string) bool {
@@ -85,8 +85,8 @@ func encoded(target string) bool {
 	return strings.ContainsAny(target, "%+")
 }
 
-// escapeArgs percent-encodes in dst[from:] what has a meaning in arguments, as
-// nginx does.
+// escapeArgs percent-encodes in dst[from:] the bytes that have a meaning in
+// arguments, as nginx does.
 func escapeArgs(dst []byte, from int) []byte {
 	const hex = "0123456789ABCDEF"
 	special := func(c byte) bool { return c <= ' ' || c >= 0x7f || strings.IndexByte("\"#%&+;<>?\\^`{|}", c) >= 0 }

@@ -8,15 +8,15 @@ import (
 	"alicorn/tls"
 )
 
-// cipherDirectives are those about ciphers, groups and OpenSSL's own commands.
+// cipherDirectives are the directives for ciphers, groups and OpenSSL's own commands.
 func (m module) cipherDirectives() []config.Directive {
 	return []config.Directive{
 		{Name: "ssl_ciphers", In: levels, Args: config.OneArg, Syntax: "LIST", Set: m.setCiphers,
-			Help: "The ciphers before TLS 1.3, as a list of OpenSSL: names (ECDHE-RSA-AES128-GCM-SHA256), words (HIGH, ECDHE+AESGCM), and those taken away (!aNULL, -SHA1). Without it, those that Go's crypto/tls holds safe. Words select among the safe ones; others that exist (AES128-SHA, without forward secrecy) must be named in full. What Go lacks, as all with DHE, is dropped and named by check -v; a list of which nothing is left is an error. Their order does not matter: Go prefers by safety and by what client and server have in hardware. The ciphers of TLS 1.3 are always all on."},
+			Help: "The ciphers before TLS 1.3, as a list of OpenSSL: names (ECDHE-RSA-AES128-GCM-SHA256), words (HIGH, ECDHE+AESGCM), and words with ! or - for those to leave out (!aNULL, -SHA1). Without it, those that Go's crypto/tls considers safe. Words select among the safe ones; others that exist (AES128-SHA, without forward secrecy) must be named in full. Names that Go does not have, such as all with DHE, are dropped, and check -v lists them; a list of which nothing is left is an error. Their order does not matter: Go prefers by safety and by what client and server have in hardware. The ciphers of TLS 1.3 are always all on."},
 		{Name: "ssl_ecdh_curve", In: levels, Args: config.OneArg, Syntax: "auto | NAME[:NAME]...", Default: "auto", Set: m.setCurves,
-			Help: "The groups for key exchange, by OpenSSL's names: X25519MLKEM768, SecP256r1MLKEM768, SecP384r1MLKEM1024, X25519, prime256v1 (P-256), secp384r1 (P-384), secp521r1 (P-521). auto is all of them but the largest hybrid, as Go decides. Others are dropped and named by check -v; a list of which nothing is left is an error. Their order does not matter."},
+			Help: "The groups for key exchange, by OpenSSL's names: X25519MLKEM768, SecP256r1MLKEM768, SecP384r1MLKEM1024, X25519, prime256v1 (P-256), secp384r1 (P-384), secp521r1 (P-521). auto is all of them but the largest hybrid, as Go decides. Others are dropped, and check -v lists them; a list of which nothing is left is an error. Their order does not matter."},
 		{Name: "ssl_conf_command", In: levels, Args: config.TwoArgs, Repeat: true, Syntax: "COMMAND VALUE", Set: m.setCommand,
-			Help: "A command of OpenSSL's SSL_CONF_cmd(3). CipherString, Groups (Curves), Protocol, MinProtocol and MaxProtocol are as ssl_ciphers, ssl_ecdh_curve and ssl_protocols; Options -SessionTicket is ssl_session_tickets off. Ciphersuites and the other Options (PrioritizeChaCha, KTLS, ServerPreference) are Go's own decision here: they have no effect, which check -v tells. Other commands are mistakes."},
+			Help: "A command of OpenSSL's SSL_CONF_cmd(3). CipherString, Groups (Curves), Protocol, MinProtocol and MaxProtocol are as ssl_ciphers, ssl_ecdh_curve and ssl_protocols; Options -SessionTicket is ssl_session_tickets off. Ciphersuites and the other Options (PrioritizeChaCha, KTLS, ServerPreference) are Go's own decision here: they have no effect, which check -v reports. Other commands are mistakes."},
 	}
 }
 
@@ -32,7 +32,7 @@ func withoutEffect() []config.Directive {
 		accepted("ssl_certificate_cache", "off | max=N [inactive=TIME] [valid=TIME]", "certificates whose names have variables are read in each handshake that needs one."),
 		accepted("ssl_certificate_compression", "on | off", "Go's crypto/tls sends certificates as they are."),
 		accepted("ssl_object_cache_inheritable", "on | off", "a reload reads every file again, so that a new certificate is never missed."),
-		accepted("ssl_buffer_size", "SIZE", "records begin small and grow with the response, which serves both its first byte and its last."),
+		accepted("ssl_buffer_size", "SIZE", "the size of records adapts by itself: they begin small, so that the first bytes arrive early, and grow with the response."),
 	}
 }
 
@@ -88,7 +88,7 @@ func (m module) setCommand(s *config.Scope, n *config.Node) error {
 	return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("ssl_conf_command does not know %q; it takes CipherString, Ciphersuites, Groups, MinProtocol, MaxProtocol, Protocol, Options", command)}
 }
 
-// useOpenSSLOptions reads what SSL_CONF_cmd calls Options: names joined by
+// useOpenSSLOptions reads the Options of SSL_CONF_cmd: names joined by
 // commas, each switched off by "-".
 func (c *settings) useOpenSSLOptions(s *config.Scope, value config.Arg) error {
 	for _, o := range strings.Split(value.Text, ",") {

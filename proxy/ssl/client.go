@@ -21,11 +21,11 @@ const (
 	verifyOptionalNoCA
 )
 
-// clientSettings are about clients' certificates.
+// clientSettings are the settings for clients' certificates.
 type clientSettings struct {
 	mode     verifyMode
 	shown    file // CAs whose names go to clients
-	trusted  file // further ones
+	trusted  file // further CAs
 	crl      file
 	depth    int
 	verifier *tls.Verifier // nil with verifyOff; made when the server is compiled
@@ -93,8 +93,8 @@ func (c *clientSettings) newVerifier(l *config.Load) *tls.Verifier {
 	return v
 }
 
-// admit refuses requests whose connection has not shown the certificate that
-// the server asks for.
+// admit refuses requests on a connection whose client has not sent the
+// certificate that the server asks for.
 func (c *clientSettings) admit(x *proxy.Exchange) error {
 	if x.Conn.TLS == nil {
 		return nil
@@ -118,33 +118,34 @@ func (c *clientSettings) admit(x *proxy.Exchange) error {
 	return refuse(x, proxy.StatusCertError, fmt.Sprintf("client SSL certificate verify error: (%d:%s)", r.Code, r.Reason))
 }
 
-// isMisdirected reports whether the handshake was for another name than the
+// isMisdirected reports whether the handshake named another host than the
 // request, so that the client was asked for another certificate, or for none
-// (RFC 9110 section 15.5.20). As in nginx the names count, not the servers, and
-// only names by which the handshake's server was chosen.
+// (RFC 9110 section 15.5.20). As in nginx it compares names, not servers, and
+// only names that chose the server of the handshake.
 func isMisdirected(x *proxy.Exchange) (bool, error) {
 	asked := strings.ToLower(x.Conn.TLS.ServerName)
-	same := asked == x.Req.Host && x.Req.Authority != "" // without it Host is only the server's own name
+	same := asked == x.Req.Host && x.Req.Authority != "" // without an Authority, Host is only the server's own name
 	if same || !tls.IsHostName(asked) {
 		return false, nil
 	}
 	return x.Site().Named(x, asked)
 }
 
-// refuse ends the connection too: only another one can show another certificate.
+// refuse also ends the connection: a client can send another certificate only on a new one.
 func refuse(x *proxy.Exchange, status proxy.Status, reason string) error {
 	x.Stream().DropConnection()
 	return &proxy.Fail{Status: status, Level: proxy.LevelInfo, Reason: reason}
 }
 
-// judgement is what a Verifier has said of a connection's client.
+// judgement is a Verifier's result for the client of a connection.
 type judgement struct {
 	verifier *tls.Verifier
 	refusal  *tls.Refusal
 }
 
-// judge asks the Verifier, once for each connection, unless a reload or another
-// server has brought another one. There is a certificate.
+// judge asks the Verifier, and keeps its result with the connection until a
+// reload or another server brings another Verifier. The client has sent a
+// certificate.
 func (c *clientSettings) judge(x *proxy.Exchange) *tls.Refusal {
 	if j := c.judged.Load(x.Conn); j != nil && j.verifier == c.verifier {
 		return j.refusal

@@ -15,8 +15,8 @@ import (
 	"alicorn/tls"
 )
 
-// clientVariables tell of the client's certificate. Without one none is found
-// but $ssl_client_verify.
+// clientVariables are the variables about the client's certificate. Without a
+// certificate only $ssl_client_verify has a value.
 func (m module) clientVariables() []proxy.Variable {
 	text := func(name string, f func(c *x509.Certificate) string) proxy.Variable {
 		return proxy.Variable{Name: name, Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
@@ -51,8 +51,8 @@ func (m module) clientVariables() []proxy.Variable {
 	}
 }
 
-// verdict is $ssl_client_verify: what the Verifier of the request's server
-// says. A server that verifies nobody vouches for nobody.
+// verdict is $ssl_client_verify: the result of the Verifier of the request's
+// server. In a server that verifies no certificates it is never SUCCESS.
 func (m module) verdict(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 	switch {
 	case x.Conn.TLS == nil:
@@ -66,7 +66,7 @@ func (m module) verdict(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 	return append(dst, "SUCCESS"...), true
 }
 
-// serial is a number as OpenSSL prints it: whole bytes in hexadecimal.
+// serial returns a serial number as OpenSSL prints it: whole bytes in hexadecimal.
 func serial(n *big.Int) string {
 	digits := fmt.Sprintf("%X", new(big.Int).Abs(n))
 	if len(digits)%2 == 1 {

@@ -16,7 +16,7 @@ import (
 	"alicorn/tls"
 )
 
-// file is an argument that names a file, or after "data:" is its content.
+// file is an argument that names a file, or has its content after "data:".
 type file struct {
 	path     string          // absolute
 	template *proxy.Template // nil: path has no variables
@@ -25,11 +25,11 @@ type file struct {
 
 const inline = "data:"
 
-// automatic is what nginx's ACME module has a server write in place of a file,
-// and with "_key" in place of its key.
+// automatic stands in place of the certificate's file in a server with nginx's
+// ACME module, and with "_key" in place of the key's file.
 const automatic = "$acme_certificate"
 
-// shown is what messages may say of f.
+// shown returns f as messages may show it.
 func (f file) shown() string {
 	if strings.HasPrefix(f.path, inline) {
 		return inline
@@ -47,7 +47,7 @@ func addFile(l *config.List[file], s *config.Scope, n *config.Node) error {
 	f := file{path: a.Text, pos: a.Pos}
 	switch {
 	case a.Text == automatic, a.Text == automatic+"_key":
-		// A Source has them; who wrote this has no use for their content.
+		// A Source has the certificates. The configuration has no use for their content.
 	case strings.Contains(a.Text, "$"):
 		f.template = proxy.ParseTemplate(s.Load(), a.Pos, a.Text)
 	case !strings.HasPrefix(a.Text, inline):
@@ -57,7 +57,7 @@ func addFile(l *config.List[file], s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// hasVariables reports whether the certificates of c are known only in the
+// hasVariables reports whether the certificates of c are known only in a
 // handshake.
 func hasVariables(c *settings) bool {
 	variable := func(f file) bool { return f.template != nil }
@@ -68,17 +68,17 @@ func hasVariables(c *settings) bool {
 type handshakes struct {
 	generation *proxy.Generation
 	server     *proxy.Server
-	dir        string // of relative names
+	dir        string // that relative names start from
 	certs      []file
 	keys       []file
 	passwords  []string
 	staple     []byte
 }
 
-var errNoHost = errors.New("which is no name of a host")
+var errNoHost = errors.New("which is not a host name")
 
-// perHandshake returns what tls.Options.Load wants. Passwords are read now,
-// while that is allowed.
+// perHandshake returns a function for tls.Options.Load. It reads passwords now,
+// while this process may.
 func (ld *loader) perHandshake(sv *proxy.Server, c *settings) func(*stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error) {
 	words, err := readPasswords(ld.load.Resources.Host, c.passwords)
 	ld.load.FailWith(c.passwords.pos, err)
@@ -86,8 +86,8 @@ func (ld *loader) perHandshake(sv *proxy.Server, c *settings) func(*stdtls.Clien
 	return h.load
 }
 
-// load reads the files. Mistakes in them are logged: the client only gets an
-// alert. That there is no file for a name is the client's: it chose the name.
+// load reads the files. It logs mistakes in them, since the client only gets an
+// alert. A missing file is not logged as one: the client has chosen the name.
 func (h *handshakes) load(hello *stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error) {
 	certs, err := h.read(hello)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNoHost) {
@@ -97,7 +97,7 @@ func (h *handshakes) load(hello *stdtls.ClientHelloInfo) ([]*stdtls.Certificate,
 }
 
 func (h *handshakes) read(hello *stdtls.ClientHelloInfo) (certs []*stdtls.Certificate, err error) {
-	// A variable may need a request, which there is none yet.
+	// A variable may need a request, and there is none yet.
 	defer func() {
 		if v := recover(); v != nil {
 			certs, err = nil, fmt.Errorf("cannot find the name of a certificate: %v", v)
@@ -120,7 +120,7 @@ func (h *handshakes) read(hello *stdtls.ClientHelloInfo) (certs []*stdtls.Certif
 	return certs, nil
 }
 
-// name is f's for a handshake.
+// name returns the file's name for a handshake.
 func (h *handshakes) name(x *proxy.Exchange, f file) string {
 	if f.template == nil {
 		return f.path
@@ -132,7 +132,7 @@ func (h *handshakes) name(x *proxy.Exchange, f file) string {
 	return filepath.Join(h.dir, name)
 }
 
-// connOf is what variables can know during a handshake.
+// connOf returns a Conn with what is known during a handshake, for variables.
 func connOf(hello *stdtls.ClientHelloInfo) *proxy.Conn {
 	c := &proxy.Conn{TLS: &stdtls.ConnectionState{ServerName: hello.ServerName}}
 	if a, ok := hello.Conn.RemoteAddr().(*net.TCPAddr); ok {

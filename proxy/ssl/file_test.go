@@ -32,7 +32,7 @@ func TestVariablesChooseTheCertificateInTheHandshake(t *testing.T) {
 	for _, c := range []struct{ name, log string }{
 		{"none.example", `cannot read certificate "` + dir + `/none.example.crt": no such file or directory) while SSL handshaking, client: 127.0.0.1`},
 		{"", "cannot read certificate"},
-		{"../a.example", `client asked for "../a.example", which is no name of a host`},
+		{"../a.example", `client asked for "../a.example", which is not a host name`},
 	} {
 		if _, _, err := ask(t, s, &stdtls.Config{ServerName: c.name, InsecureSkipVerify: true}); err == nil {
 			t.Errorf("%q was served", c.name)

@@ -5,7 +5,7 @@ import (
 	"alicorn/proxy"
 )
 
-// compile adds to a location what its settings ask for.
+// compile adds the location's HSTS field and client verification.
 func (m module) compile(s *config.Scope, l *proxy.Location) error {
 	if m.settings.In(s).hsts {
 		l.FilterHeader(addHSTS)

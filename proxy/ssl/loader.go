@@ -20,17 +20,17 @@ type loader struct {
 	generation *proxy.Generation
 	protocols  []string
 	sources    []Source
-	tickets    *tls.Tickets // of servers without key files
+	tickets    *tls.Tickets // for servers without key files
 	staples    *ocsp.Staples
 	wanted     []*ocsp.Staple
-	pairs      map[pairKey]*stdtls.Certificate // nil: could not be read
+	pairs      map[pairKey]*stdtls.Certificate // nil: the pair could not be read
 	warned     map[string]bool
 }
 
 type pairKey struct{ cert, key, passwords string }
 
-// identity returns what sv shows, nil when it has no certificate. Mistakes
-// are recorded.
+// identity returns the Identity of sv, nil when it has no certificate. It records
+// mistakes.
 func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 	if c.reject {
 		return tls.Rejecting()
@@ -57,7 +57,7 @@ func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 	}
 	if o.Load != nil {
 		if c.stapling.on && !(variables && c.stapling.file.path != "") {
-			ld.load.Note(sv.Pos, "ssl_stapling shows nothing here: which certificate it is about is known in the handshake only")
+			ld.load.Note(sv.Pos, "ssl_stapling has no effect here: the certificate is known only in the handshake")
 		}
 		return tls.NewIdentity(nil, o)
 	}
@@ -68,8 +68,8 @@ func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 	return tls.NewIdentity(certs, o)
 }
 
-// counted reports whether there are as many keys as certificates, and one.
-// why is what the sources say of it.
+// counted reports whether there are as many keys as certificates, and at least
+// one. why is the sources' reason for having none.
 func (ld *loader) counted(sv *proxy.Server, c *settings, why string) bool {
 	files, keys := c.certs.Items(), c.keys.Items()
 	switch {
@@ -88,7 +88,7 @@ func (ld *loader) counted(sv *proxy.Server, c *settings, why string) bool {
 	return false
 }
 
-// certificates are those whose names have no variables. Their staples go into o.
+// certificates returns the certificates whose names have no variables. Their staples go into o.
 func (ld *loader) certificates(sv *proxy.Server, c *settings, o *tls.Options) []*stdtls.Certificate {
 	keys, staple := c.keys.Items(), c.stapling.response(ld.load)
 	var certs []*stdtls.Certificate
@@ -114,7 +114,7 @@ func (ld *loader) certificates(sv *proxy.Server, c *settings, o *tls.Options) []
 	return certs
 }
 
-// missing reports the listen directives of sv that ask for TLS.
+// missing records a mistake for each listen directive of sv that needs TLS.
 func (ld *loader) missing(sv *proxy.Server, why string) {
 	if why != "" {
 		why = ", " + why
@@ -126,9 +126,9 @@ func (ld *loader) missing(sv *proxy.Server, why string) {
 	}
 }
 
-// checkDefault reports a default server without certificates that speaks TLS
-// only because another server of its address does: it must answer the clients
-// without SNI.
+// checkDefault records a mistake for a default server without certificates that
+// speaks TLS only because another server of its address does, since it must
+// answer clients without SNI.
 func (ld *loader) checkDefault(site *proxy.Site, c *settings) {
 	sv := site.Default
 	asks := slices.ContainsFunc(sv.Listens, func(l *proxy.Listen) bool { return l.SSL })
@@ -154,7 +154,7 @@ func (ld *loader) pair(cert, key, passwords file) *stdtls.Certificate {
 	return c
 }
 
-// readPasswords returns the lines of a password file, none when there is none.
+// readPasswords returns the lines of a password file, and none where f names no file.
 func readPasswords(h tls.Files, f file) ([]string, error) {
 	if f.path == "" {
 		return nil, nil
@@ -166,7 +166,7 @@ func readPasswords(h tls.Files, f file) ([]string, error) {
 	return strings.Split(strings.TrimSuffix(string(content), "\n"), "\n"), nil
 }
 
-// shown are the certificates of one configuration, by file.
+// shown has the certificates of one configuration, by file.
 type shown struct {
 	all map[string]*stdtls.Certificate
 }
@@ -175,8 +175,8 @@ func shownIn(l *config.Load) *shown {
 	return config.Shared(l, func() *shown { return &shown{all: map[string]*stdtls.Certificate{}} })
 }
 
-// Refused lists the certificates from files that clients refuse at the time
-// now, whatever their names, in the order of their files' names. main is of a
+// Refused lists the certificates from files that clients refuse at the time now,
+// for any host name, in the order of their files' names. main is the Scope of a
 // configuration that was read.
 func Refused(main *config.Scope, now time.Time) (all []string) {
 	certs := shownIn(main.Load()).all
@@ -188,9 +188,9 @@ func Refused(main *config.Scope, now time.Time) (all []string) {
 	return all
 }
 
-// doubt warns, once for each, of certificates that clients will refuse.
+// doubt warns once about each certificate that clients will refuse.
 func (ld *loader) doubt(sv *proxy.Server, f file, cert *stdtls.Certificate) {
-	name := "" // the first, when it is a host's
+	name := "" // the first name, when it is a host name
 	if names := sv.Names(); len(names) > 0 && names[0] == sv.Name && strings.Contains(sv.Name, ".") && !strings.Contains(sv.Name, "*") {
 		name = sv.Name
 	}

@@ -10,7 +10,7 @@ import (
 	"alicorn/tls"
 )
 
-// sessionSettings are how sessions resume.
+// sessionSettings are the settings for resuming sessions.
 type sessionSettings struct {
 	tickets bool
 	keys    config.List[file]
@@ -26,16 +26,16 @@ func (m module) sessionDirectives() []config.Directive {
 			Help: "Lets clients resume sessions by tickets, which saves a signature for each connection. Keys change every day and survive reloads. With off a session resumes only where ssl_session_cache keeps it."},
 		{Name: "ssl_session_cache", In: levels, Args: config.Arity{Min: 1, Max: 2}, Syntax: "off | none | [builtin[:SIZE]] [shared:NAME:SIZE]", Default: "none",
 			Set:  m.setSessionCache,
-			Help: "Keeps sessions here when ssl_session_tickets is off, 4000 in a megabyte; servers that give the same NAME share them, and reloads keep them. Clients of TLS 1.3 resume so; those of TLS 1.2 do a full handshake, unlike in nginx, as Go's crypto/tls knows no session identifiers. With tickets on, nothing needs to be kept."},
+			Help: "Keeps sessions here when ssl_session_tickets is off, 4000 in a megabyte; servers that give the same NAME share them, and reloads keep them. Clients of TLS 1.3 resume this way. Unlike in nginx those of TLS 1.2 do a full handshake, because Go's crypto/tls has no session identifiers. With tickets on the cache is not used."},
 		{Name: "ssl_session_timeout", In: levels, Args: config.OneArg, Syntax: "TIME", Default: "1d",
 			Set:  config.Duration(m.settings, func(c *settings) *time.Duration { return &c.resume.life }),
-			Help: "How long a session may resume, at most seven days; 0 means not at all. With TLS 1.3 each connection that resumes begins a new session, as in nginx. Clients of TLS 1.3 are told seven days, which Go says of every ticket. nginx's default is five minutes."},
+			Help: "How long a session may resume, at most seven days; 0 means not at all. With TLS 1.3 each connection that resumes begins a new session, as in nginx. Clients of TLS 1.3 are told seven days, because Go sends that with every ticket. nginx's default is five minutes."},
 		{Name: "ssl_session_ticket_key", In: levels, Args: config.OneArg, Repeat: true, Syntax: "FILE",
 			Set: func(s *config.Scope, n *config.Node) error {
 				m.settings.In(s).resume.keys.Add(s, file{path: s.Load().ConfPath(n.Arg(0)), pos: n.Args[0].Pos})
 				return nil
 			},
-			Help: "A file of 48 or 80 random bytes from which the key of session tickets is made, so that several machines resume each other's sessions. Given several times, the first seals and all open: to change keys put the new one first and reload. Nothing then rotates by itself. Tickets are not exchanged with nginx."},
+			Help: "A file of 48 or 80 random bytes from which the key of session tickets is made, so that several machines resume each other's sessions. Given several times, the first key seals tickets and all of them open tickets: to change keys put the new one first and reload. With it keys do not change by themselves. Tickets are not exchanged with nginx."},
 	}
 }
 
@@ -73,14 +73,14 @@ func (c *sessionSettings) readCache(text string) error {
 	case "shared":
 		name, size, ok := strings.Cut(rest, ":")
 		if !ok || name == "" {
-			return fmt.Errorf("%q lacks a name and a size: shared:SSL:10m", text)
+			return fmt.Errorf("%q needs a name and a size, as in shared:SSL:10m", text)
 		}
 		n, err := config.ParseSize(size)
 		if err != nil {
 			return err
 		}
 		if n < 32<<10 {
-			return fmt.Errorf("%q is too small; at least 32k", text)
+			return fmt.Errorf("%q is too small; the size must be at least 32k", text)
 		}
 		c.cache, c.size = rest, n
 		return nil
@@ -88,7 +88,7 @@ func (c *sessionSettings) readCache(text string) error {
 	return fmt.Errorf("%q is not one of off, none, builtin[:SIZE], shared:NAME:SIZE", text)
 }
 
-// apply puts into o what one server's sessions resume with.
+// apply sets the fields of o for one server's sessions.
 func (c *sessionSettings) apply(o *tls.Options, ld *loader) error {
 	o.SessionLife = c.life
 	if c.tickets {
@@ -108,13 +108,13 @@ func (c *sessionSettings) apply(o *tls.Options, ld *loader) error {
 	return err
 }
 
-// sharedTickets are those of the whole process.
+// sharedTickets returns the tickets of the whole process.
 func sharedTickets(r *config.Resources) (*tls.Tickets, error) {
 	return config.Hold(r, "ssl session tickets", func() (*tls.Tickets, error) { return tls.NewTickets(time.Now), nil })
 }
 
-// fixedTickets reads key files; nil, with a mistake recorded, when one cannot
-// be used. Nothing of their content gets into messages.
+// fixedTickets reads key files. When one cannot be used it records a mistake and
+// returns nil. Messages show nothing of their content.
 func (ld *loader) fixedTickets(files []file) *tls.Tickets {
 	var keys [][32]byte
 	for _, f := range files {

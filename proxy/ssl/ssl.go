@@ -1,12 +1,12 @@
-// Package ssl is TLS as the configuration has it: the directives and
-// variables that begin with ssl_. It gives every Site with "listen ... ssl" its
-// crypto/tls.Config; the certificates and their choice are package alicorn/tls.
+// Package ssl has the directives and variables that begin with ssl_. It makes the
+// crypto/tls.Config of every Site with "listen ... ssl"; package alicorn/tls has
+// the certificates and chooses among them.
 //
-// A client's SNI chooses the server by the rules of server_name, and so its
-// certificates and protocol versions; the default server answers other names
-// and clients without SNI. Certificates are
-// read once for each generation, but those whose names have variables. Clients'
-// certificates are judged when a request has come, so that a refusal is HTTP.
+// A client's SNI chooses the server by the rules of server_name, and with it the
+// certificates and protocol versions. The default server answers other names and
+// clients without SNI. Certificates are read once for each generation, except
+// those whose names have variables. Clients' certificates are verified when a
+// request has come, so that a refusal is an HTTP response.
 package ssl
 
 import (
@@ -38,11 +38,11 @@ type module struct {
 	sources   []Source
 }
 
-// Source gives certificates to servers that name no files.
+// Source has certificates for servers that name no files.
 type Source interface {
-	// Certificates returns what gives sv its certificates in each handshake,
-	// best first; nil when they are not from this Source. why then completes
-	// the sentence that no certificate is defined, or is "".
+	// Certificates returns a function that returns the certificates of sv in a
+	// handshake, best first; nil when sv has none from this Source. why then
+	// completes the sentence that no certificate is defined, or is "".
 	Certificates(sv *proxy.Server) (load func(*stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error), why string)
 	// Challenge returns the Config for a handshake with which an authority
 	// verifies a name (RFC 8737); nil for those of other clients.
@@ -86,10 +86,10 @@ func (m module) directives() []config.Directive {
 				m.settings.In(s).passwords = file{path: s.Load().ConfPath(n.Arg(0)), pos: n.Args[0].Pos}
 				return nil
 			},
-			Help: "A file with passwords for encrypted keys, one a line; each is tried. Keys may be of PKCS #8 (PBES2 with PBKDF2, and AES or 3DES, as OpenSSL writes them) or of its older format. Opened keys are in memory only."},
+			Help: "A file with passwords for encrypted keys, one a line; each is tried. Keys may be of PKCS #8 (PBES2 with PBKDF2, and AES or 3DES, as OpenSSL writes them) or of its older format. Decrypted keys are in memory only."},
 		{Name: "ssl_protocols", In: levels, Args: config.SomeArg, Set: m.setProtocols,
 			Syntax: "[TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3]", Default: "TLSv1.2 TLSv1.3",
-			Help: "The versions of TLS that clients may use. Those between the oldest and the newest cannot be left out; SSLv2 and SSLv3 do not exist here: they are passed over, with a warning. Unlike in nginx each server of an address has its own."},
+			Help: "The versions of TLS that clients may use. Those between the oldest and the newest cannot be left out; SSLv2 and SSLv3 do not exist here: they are ignored, with a warning. Unlike in nginx each server of an address has its own."},
 		{Name: "ssl_reject_handshake", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(m.settings, func(c *settings) *bool { return &c.reject }),
 			Help: "Refuses every handshake for this server with the alert unrecognized_name. In the default server it turns away clients that ask for a name that no server has, and needs no certificate."},
@@ -123,9 +123,9 @@ func (m module) useProtocols(s *config.Scope, n *config.Node, names []string) er
 	return nil
 }
 
-// generation loads every server's certificates and gives the Sites with TLS
-// their Config. A server that has certificates but no "listen ... ssl" has
-// them checked too: nginx does, and a mistake is best found early.
+// generation loads every server's certificates and sets the Config of the Sites
+// with TLS. As in nginx it also checks the certificates of a server without
+// "listen ... ssl", to find mistakes early.
 func (m module) generation(main *config.Scope, g *proxy.Generation) error {
 	ld := loader{load: main.Load(), generation: g, protocols: m.protocols, sources: m.sources, pairs: map[pairKey]*stdtls.Certificate{}, warned: map[string]bool{}}
 	shownIn(ld.load) // so that later readers change nothing
@@ -152,7 +152,7 @@ func (m module) generation(main *config.Scope, g *proxy.Generation) error {
 	return nil
 }
 
-// withChallenges has c answer the authorities of the sources, too.
+// withChallenges has c also answer the challenges of the sources.
 func (m module) withChallenges(g *proxy.Generation, c *stdtls.Config) *stdtls.Config {
 	usual := c.GetConfigForClient
 	c.GetConfigForClient = func(hello *stdtls.ClientHelloInfo) (*stdtls.Config, error) {
@@ -166,9 +166,9 @@ func (m module) withChallenges(g *proxy.Generation, c *stdtls.Config) *stdtls.Co
 	return c
 }
 
-// siteConfig returns the Config of one address. A server without certificates,
-// which the address's other servers make speak TLS, shows the default
-// server's, as in nginx. Where not even that has one, the loader has failed.
+// siteConfig returns the Config of one address. As in nginx a server without
+// certificates that speaks TLS because of the address's other servers uses those
+// of the default server. The loader has failed where that has none either.
 func siteConfig(site *proxy.Site, ids map[*proxy.Server]*tls.Identity) *stdtls.Config {
 	return tls.NewConfig(func(name string) (*tls.Identity, error) {
 		if name != "" { // server_name "" is about requests

@@ -13,18 +13,18 @@ import (
 	"alicorn/tls/ocsp"
 )
 
-// staplingSettings are about OCSP responses.
+// staplingSettings are the settings for OCSP responses.
 type staplingSettings struct {
 	on        bool
 	file      file   // "": none
-	responder string // "": the certificate's
+	responder string // "": the one that the certificate names
 }
 
 func (m module) staplingDirectives() []config.Directive {
 	return []config.Directive{
 		{Name: "ssl_stapling", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(m.settings, func(c *settings) *bool { return &c.stapling.on }),
-			Help: "Shows clients the OCSP response (RFC 6960) for the certificate: from ssl_stapling_file, or else from the responder that the certificate names, asked in the background from the start on, and again halfway through a response's life. No handshake waits for it. A response is shown only when its signature is right and it says that the certificate is good. The issuer's certificate must be in the file of ssl_certificate or in ssl_trusted_certificate. Most authorities have no responders any more, Let's Encrypt since 2025; check -v tells for each certificate what happens. Certificates that are obtained automatically have none, and those whose names have variables only that of ssl_stapling_file."},
+			Help: "Sends clients the OCSP response (RFC 6960) for the certificate: from ssl_stapling_file, or else from the responder that the certificate names, asked in the background from the start on, and again halfway through a response's life. No handshake waits for it. A response is shown only when its signature is right and it says that the certificate is good. The issuer's certificate must be in the file of ssl_certificate or in ssl_trusted_certificate. Most authorities have no responders any more, Let's Encrypt since 2025; check -v tells for each certificate what happens. Certificates that are obtained automatically have none, and those whose names have variables only that of ssl_stapling_file."},
 		{Name: "ssl_stapling_file", In: levels, Args: config.OneArg, Syntax: "FILE",
 			Set: func(s *config.Scope, n *config.Node) error {
 				m.settings.In(s).stapling.file = file{path: s.Load().ConfPath(n.Arg(0)), pos: n.Args[0].Pos}
@@ -49,7 +49,7 @@ func isResponder(text string) bool {
 	return strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")
 }
 
-// response returns what is stapled, nil when nothing is. Mistakes are recorded.
+// response returns the response of ssl_stapling_file, or nil. It records mistakes.
 func (c *staplingSettings) response(l *config.Load) []byte {
 	if !c.on || c.file.path == "" {
 		return nil
@@ -59,7 +59,7 @@ func (c *staplingSettings) response(l *config.Load) []byte {
 		l.FailWith(c.file.pos, fmt.Errorf("cannot read OCSP response: %w", err))
 		return nil
 	}
-	// RFC 6960 section 4.2.1: a status, of which 0 means that there is more.
+	// RFC 6960 section 4.2.1: a status; more follows only after 0.
 	var r struct {
 		Status asn1.Enumerated
 		Bytes  asn1.RawValue `asn1:"optional,explicit,tag:0"`
@@ -71,8 +71,8 @@ func (c *staplingSettings) response(l *config.Load) []byte {
 	return content
 }
 
-// staple returns what gets responses for cert, whose file is f; nil, with a
-// note or a mistake recorded, when nobody is to be asked.
+// staple returns the Staple that fetches responses for cert, whose file is f. It
+// returns nil, with a note or a mistake recorded, when no responder can be asked.
 func (ld *loader) staple(f file, cert *stdtls.Certificate, c *settings) *ocsp.Staple {
 	if !c.stapling.on || c.stapling.file.path != "" {
 		return nil
@@ -84,7 +84,7 @@ func (ld *loader) staple(f file, cert *stdtls.Certificate, c *settings) *ocsp.St
 		}
 	}
 	if url == "" {
-		ld.load.Note(f.pos, "ssl_stapling shows nothing: certificate %q names no OCSP responder", f.shown())
+		ld.load.Note(f.pos, "ssl_stapling has no effect: certificate %q names no OCSP responder", f.shown())
 		return nil
 	}
 	issuer, err := tls.IssuerOf(ld.load.Resources.Host, cert, c.client.trusted.path)
@@ -93,7 +93,7 @@ func (ld *loader) staple(f file, cert *stdtls.Certificate, c *settings) *ocsp.St
 		return nil
 	}
 	if issuer == nil {
-		ld.load.Warn(f.pos, "ssl_stapling shows nothing: the issuer of certificate %q is neither in that file nor in ssl_trusted_certificate", f.shown())
+		ld.load.Warn(f.pos, "ssl_stapling has no effect: the issuer of certificate %q is neither in that file nor in ssl_trusted_certificate", f.shown())
 		return nil
 	}
 	ld.load.Note(f.pos, "ssl_stapling asks %s about certificate %q", url, f.shown())
@@ -102,12 +102,12 @@ func (ld *loader) staple(f file, cert *stdtls.Certificate, c *settings) *ocsp.St
 	return t
 }
 
-// sharedStaples are those of the whole process.
+// sharedStaples returns the staples of the whole process.
 func sharedStaples(r *config.Resources) (*ocsp.Staples, error) {
 	return config.Hold(r, "ocsp staples", func() (*ocsp.Staples, error) { return ocsp.New(ocsp.Options{}), nil })
 }
 
-// useStaples has the responders asked once g serves.
+// useStaples has responders asked once g serves.
 func (ld *loader) useStaples(g *proxy.Generation) {
 	g.OnServe(func() {
 		ld.staples.Use(ld.wanted, func(level slog.Level, text string) { g.LogTo(level, text) })

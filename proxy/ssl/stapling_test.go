@@ -64,12 +64,12 @@ func TestCheckTellsWhatStaplingDoes(t *testing.T) {
 		{"url-chain.crt", "ssl_stapling on;", `verbose: ssl_stapling asks http://ocsp.example/a about certificate "DIR/url-chain.crt"`},
 		{"url-chain.crt", "ssl_stapling on; ssl_stapling_file response.der;", ""},
 		{"url-chain.crt", "ssl_stapling on; ssl_stapling_verify on;", `verbose: ssl_stapling asks http://ocsp.example/a about certificate "DIR/url-chain.crt"`},
-		{"none-chain.crt", "ssl_stapling on;", `verbose: ssl_stapling shows nothing: certificate "DIR/none-chain.crt" names no OCSP responder`},
-		{"odd-chain.crt", "ssl_stapling on;", `verbose: ssl_stapling shows nothing: certificate "DIR/odd-chain.crt" names no OCSP responder`},
+		{"none-chain.crt", "ssl_stapling on;", `verbose: ssl_stapling has no effect: certificate "DIR/none-chain.crt" names no OCSP responder`},
+		{"odd-chain.crt", "ssl_stapling on;", `verbose: ssl_stapling has no effect: certificate "DIR/odd-chain.crt" names no OCSP responder`},
 		{"none-chain.crt", "ssl_stapling on; ssl_stapling_responder http://other.example;", `verbose: ssl_stapling asks http://other.example about certificate "DIR/none-chain.crt"`},
-		{"url.crt", "ssl_stapling on;", `ssl_stapling shows nothing: the issuer of certificate "DIR/url.crt" is neither in that file nor in ssl_trusted_certificate`},
+		{"url.crt", "ssl_stapling on;", `ssl_stapling has no effect: the issuer of certificate "DIR/url.crt" is neither in that file nor in ssl_trusted_certificate`},
 		{"url.crt", "ssl_stapling on; ssl_trusted_certificate ca.crt;", `verbose: ssl_stapling asks http://ocsp.example/a about certificate "DIR/url.crt"`},
-		{"$ssl_server_name.crt", "ssl_stapling on;", "verbose: ssl_stapling shows nothing here: which certificate it is about is known in the handshake only"},
+		{"$ssl_server_name.crt", "ssl_stapling on;", "verbose: ssl_stapling has no effect here: the certificate is known only in the handshake"},
 		{"$ssl_server_name.crt", "ssl_stapling on; ssl_stapling_file response.der;", ""},
 	} {
 		key := strings.TrimSuffix(strings.TrimSuffix(c.cert, ".crt"), "-chain") + "-chain.key"

@@ -7,7 +7,7 @@ import (
 	"alicorn/tls"
 )
 
-// variables are what a handshake tells of itself. Without TLS none is found.
+// variables are the variables about a handshake. Without TLS they have no values.
 func variables() []proxy.Variable {
 	text := func(name string, f func(c *stdtls.ConnectionState) string) proxy.Variable {
 		return proxy.Variable{Name: name, Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
@@ -40,4 +40,4 @@ func variables() []proxy.Variable {
 	}
 }
 
-const lacks = "nginx has it, but Go's crypto/tls does not tell it"
+const lacks = "nginx has it, but Go's crypto/tls does not report it"
