@@ -89,7 +89,7 @@ var outages = []outage{
 	},
 	{
 		name: "application that ends at once",
-		seed: "printf 'import os, threading\\nthreading.Timer(0.1, os._exit, [3]).start()\\n' >>" + wsgi + restart,
+		seed: "printf 'import os, threading\\nthreading.Timer(0.5, os._exit, [3]).start()\\n' >>" + wsgi + restart,
 		heal: "cp -p /root/wsgi.py " + wsgi + "\nalicorn reload shop",
 		want: `its workers end as soon as they are ready, the last one with exit code 3: a thread, a library or a request ends the process`,
 		log:  `its workers end as soon as they are ready`,

@@ -22,13 +22,13 @@ func Orderable(name string) error {
 	_, addr := netip.ParseAddr(name)
 	switch {
 	case name == "" || name == "_":
-		return errors.New("it is no name of a host")
+		return errors.New("it is not a host name")
 	case addr == nil:
 		return errors.New("it is an address")
 	case bare == "localhost" || strings.HasSuffix(bare, ".localhost"):
 		return errors.New("it is this machine's own name")
 	case !certmagic.SubjectQualifiesForCert(name) || strings.Contains(bare, "*") || strings.Contains(bare, ".."):
-		return errors.New("it is no name of a host")
+		return errors.New("it is not a host name")
 	}
 	return nil
 }

@@ -39,9 +39,9 @@ func TestPublicNames(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"shop.example.com": "", "xn--bcher-kva.example.com": "", "*.example.com": "",
-		"": "no name of a host", "_": "no name of a host", "localhost": "own name", "a.localhost": "own name",
-		"192.0.2.1": "address", "::1": "address", "host": "no domain", "*.com": "no domain", "a.*.com": "no name of a host", "*": "no name of a host",
-		"www.example.*": "no name of a host", "a b.example.com": "no name of a host", "a..example.com": "no name of a host", ".example.com": "no name of a host",
+		"": "not a host name", "_": "not a host name", "localhost": "own name", "a.localhost": "own name",
+		"192.0.2.1": "address", "::1": "address", "host": "no domain", "*.com": "no domain", "a.*.com": "not a host name", "*": "not a host name",
+		"www.example.*": "not a host name", "a b.example.com": "not a host name", "a..example.com": "not a host name", ".example.com": "not a host name",
 		"a.internal": "private", "a.local": "private", "a.home.arpa": "private", "a.test": "private", "a.example": "private", "printer.lan": "private",
 	} {
 		err := Public(name)
