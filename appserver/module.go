@@ -40,6 +40,7 @@ type Runtime struct {
 	imports imports
 
 	space upstream.Space // of temporary files
+	key   *key           // of the Module that was made last
 
 	mu       sync.Mutex
 	pools    []*Pool // running ones, those that retire too
@@ -52,6 +53,9 @@ type Runtime struct {
 func NewRuntime(o Options) *Runtime {
 	return &Runtime{o: o, imports: imports{limit: autoWorkers()}, services: map[string]*service{}, surveys: make(chan struct{}, autoWorkers())}
 }
+
+// Loops returns the event loops, nil without.
+func (rt *Runtime) Loops() *eventloop.Group { return rt.o.Loops }
 
 // Pools returns the running pools: the newest last.
 func (rt *Runtime) Pools() []*Pool {
@@ -80,6 +84,7 @@ func (rt *Runtime) remove(p *Pool) {
 // Module returns the feature: app, app_pass, and what belongs to them.
 func Module(rt *Runtime) proxy.Module {
 	k := newKey(rt)
+	rt.key = k
 	return proxy.Module{
 		Name:       "appserver",
 		Settings:   k,

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/upstream"
 )
 
 // tempSpace is temp_space: bytes, or a percentage of the file system.
@@ -74,6 +76,14 @@ func fileSystemSize(dir string) (int64, error) {
 		err = unix.Statfs(dir, &st)
 	}
 	return int64(st.Blocks) * int64(st.Bsize), err
+}
+
+// Temporary returns where answers of the location l wait that memory does not hold, and
+// what bounds them, whoever gives them: temp_space is for all temporary files.
+func (rt *Runtime) Temporary(s *config.Scope, l *proxy.Location) (dir string, space *upstream.Space) {
+	dir = rt.key.In(s).tempDir
+	RolloutOf(s.Main()).usesTemporary(dir, l.Core.BodyTempPath)
+	return dir, &rt.space
 }
 
 // TempSpace returns how many bytes temporary files take, and the bound.

@@ -56,5 +56,8 @@ func (l *List[E]) Add(s *Scope, e E) {
 // Clear makes the list empty for the block s, as "off" does.
 func (l *List[E]) Clear(s *Scope) { l.items, l.owner = nil, s }
 
+// Given reports whether a block has added items or cleared the list.
+func (l *List[E]) Given() bool { return l.owner != nil }
+
 // Items returns the list in effect. The caller must not change it.
 func (l *List[E]) Items() []E { return l.items }

@@ -51,6 +51,9 @@ func (m core) setErrorPage(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
+// HasErrorPage reports whether error_page has a page for status.
+func (c *Core) HasErrorPage(status int) bool { return c.errorPage(Status(status)) != nil }
+
 func (c *Core) errorPage(status Status) *errorPage {
 	for _, p := range c.errorPages.Items() {
 		for _, code := range p.codes {

@@ -111,7 +111,7 @@ var nginxModules = []nginxModule{
 	{"stream", "this program speaks HTTP alone", "preread_buffer_size preread_timeout proxy_protocol_timeout pass stream"},
 	{"stub_status", `"alicorn status" tells what it tells`, "stub_status"},
 	{"sub", "", "sub_filter sub_filter_last_modified sub_filter_once sub_filter_types"},
-	{"upstream", "an application's workers stand in an app block, and app_pass names it", "health_check health_check_timeout hash ip_hash keepalive least_conn least_time match ntlm queue random round_robin state sticky " +
+	{"upstream", "the servers of an upstream take turns, by their weight", "health_check health_check_timeout hash ip_hash keepalive least_conn least_time match ntlm queue random round_robin state sticky " +
 		"sticky_cookie_insert upstream zone"},
 	{"userid", "", "userid userid_domain userid_expires userid_flags userid_mark userid_name userid_p3p userid_path userid_service"},
 	{"xslt", "", "xml_entities xslt_last_modified xslt_param xslt_string_param xslt_stylesheet xslt_types"},
@@ -166,7 +166,6 @@ func listed(list, word string) bool { return slices.Contains(strings.Fields(list
 // nginxFiles are files beside nginx.conf that sites include, by the directive
 // that they are for.
 var nginxFiles = []struct{ names, directive string }{
-	{"proxy_params", "proxy_pass"},
 	{"uwsgi_params", "uwsgi_pass"},
 	{"scgi_params", "scgi_pass"},
 	{"fastcgi_params fastcgi.conf fastcgi-php.conf", "fastcgi_pass"},

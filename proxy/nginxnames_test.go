@@ -8,7 +8,7 @@ import (
 
 func TestANameNearADirectiveOfNginxIsTakenForIt(t *testing.T) {
 	checkWords(t, proxy.NginxDirectiveNear, map[string]string{
-		"prox_pass":    `did you mean "proxy_pass"? nginx's proxy_pass is not here yet; for Python applications use app_pass`,
+		"fastcgi_pas":  `did you mean "fastcgi_pass"? nginx's fastcgi_pass is not here yet; for Python applications use app_pass`,
 		"stub_statuss": `did you mean "stub_status"? nginx's stub_status is not here yet; "alicorn status" tells what it tells`,
 		"xyz":          "",
 	})
@@ -16,24 +16,24 @@ func TestANameNearADirectiveOfNginxIsTakenForIt(t *testing.T) {
 
 func TestDirectivesOfNginxAreKnown(t *testing.T) {
 	checkWords(t, proxy.NginxDirective, map[string]string{
-		"proxy_pass":       "nginx's proxy_pass is not here yet; for Python applications use app_pass",
-		"proxy_set_header": "nginx's proxy_set_header is not here yet; for Python applications use app_pass",
-		"uwsgi_param":      "nginx's uwsgi_param is not here yet; for Python applications use app_pass",
-		"fastcgi_index":    "nginx's fastcgi_index is not here yet; for Python applications use app_pass",
-		"stub_status":      `nginx's stub_status is not here yet; "alicorn status" tells what it tells`,
-		"sub_filter":       "nginx's sub_filter is not here yet",
-		"proxy_pas":        "",
-		"scgi_index":       "",
-		"proxy":            "",
-		"proxy_":           "",
-		"app_pass":         "",
-		"":                 "",
+		"fastcgi_pass":    "nginx's fastcgi_pass is not here yet; for Python applications use app_pass",
+		"grpc_set_header": "nginx's grpc_set_header is not here yet; for Python applications use app_pass",
+		"uwsgi_param":     "nginx's uwsgi_param is not here yet; for Python applications use app_pass",
+		"fastcgi_index":   "nginx's fastcgi_index is not here yet; for Python applications use app_pass",
+		"stub_status":     `nginx's stub_status is not here yet; "alicorn status" tells what it tells`,
+		"sub_filter":      "nginx's sub_filter is not here yet",
+		"proxy_pas":       "",
+		"scgi_index":      "",
+		"proxy":           "",
+		"proxy_":          "",
+		"app_pass":        "",
+		"":                "",
 	})
 }
 
 func TestFilesOfNginxAreKnown(t *testing.T) {
 	checkWords(t, proxy.NginxFile, map[string]string{
-		"proxy_params":   "nginx's proxy_params is for proxy_pass, which is not here yet; app_pass needs no such file",
+		"proxy_params":   "",
 		"uwsgi_params":   "nginx's uwsgi_params is for uwsgi_pass, which is not here yet; app_pass needs no such file",
 		"fastcgi_params": "nginx's fastcgi_params is for fastcgi_pass, which is not here yet; app_pass needs no such file",
 		"mime.types":     "",

@@ -12,8 +12,6 @@ var nginxVariables = []struct{ instead, names string }{
 	{"$upstream_addr has the names of all", "upstream_last_server_name"},
 	{"$sent_http_NAME is a field of the response", "upstream_http_ upstream_trailer_ upstream_cookie_"},
 	{"", "upstream_cache_status upstream_cache_age upstream_cache_key upstream_cache_key_zone"},
-	{"app_pass sets X-Forwarded-For and the other fields by itself", "proxy_add_x_forwarded_for"},
-	{forApplications, "proxy_host proxy_port"},
 	{forApplications, "fastcgi_script_name fastcgi_path_info"},
 	{`"alicorn status" tells the connections`, "connections_active connections_reading connections_waiting connections_writing"},
 	{"$http_user_agent with \"if\" tells browsers apart", "ancient_browser modern_browser msie"},

@@ -35,6 +35,9 @@ type part struct {
 	get     Getter
 }
 
+// FixedTemplate returns the Template of a text in which "$" means nothing.
+func FixedTemplate(text string) *Template { return &Template{text: text} }
+
 // Static returns the text and true when the template has no variables.
 func (t *Template) Static() (string, bool) { return t.text, len(t.parts) == 0 }
 

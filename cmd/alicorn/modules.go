@@ -11,6 +11,7 @@ import (
 	"alicorn/proxy/header"
 	"alicorn/proxy/http1"
 	"alicorn/proxy/limit"
+	"alicorn/proxy/proxypass"
 	"alicorn/proxy/realip"
 	"alicorn/proxy/rewrite"
 	"alicorn/proxy/ssl"
@@ -48,6 +49,7 @@ func modules(f features) []proxy.Module {
 		header.Module(),
 		compress.Module(),
 		appserver.Module(f.apps),
+		proxypass.Module(proxypass.Options{Loops: f.apps.Loops(), Temporary: f.apps.Temporary}),
 		static.Module(),
 	}
 }

@@ -43,6 +43,7 @@ var edges = []struct {
 	{"proxy/proxytest", []string{"config", "proxy/eventloop", "proxy/proxyproto", "proxy", "proxy/transport"}, "a server for the tests of features"},
 	{"proxy/h1", []string{"proxy"}, "a codec knows messages, not who sends them"},
 	{"proxy/http1", []string{"config", "proxy/eventloop", "proxy", "proxy/h1"}, "the loop of a protocol runs in event loops"},
+	{"proxy/proxypass", []string{"config", "proxy/eventloop", "proxy", "proxy/h1", "proxy/upstream"}, "connections to upstreams live in event loops and speak HTTP/1"},
 	{"proxy/*", []string{"config", "proxy"}, "a feature knows the core, not its neighbours"},
 	{"static", []string{"config", "proxy"}, "a content handler, as any feature"},
 	{"appserver/wire", []string{"proxy/eventloop"}, "what goes between front and worker knows no request, pool or app"},

@@ -1,0 +1,151 @@
+package proxypass
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"alicorn/config"
+)
+
+// definition is what an upstream block says, or a proxy_pass without one.
+type definition struct {
+	name    string
+	pos     config.Pos
+	servers []server
+
+	keep         int // kept connections of each lane; 0: none
+	keepTimeout  time.Duration
+	keepTime     time.Duration
+	keepRequests int
+}
+
+// server is one server directive.
+type server struct {
+	addr        address
+	pos         config.Pos
+	weight      int
+	maxFails    int // 0: it never counts as failed
+	failTimeout time.Duration
+	down        bool
+	backup      bool
+}
+
+// definitions are the upstream blocks of one configuration.
+type definitions struct{ list []*definition }
+
+func (d *definitions) find(name string) *definition {
+	i := slices.IndexFunc(d.list, func(o *definition) bool { return strings.EqualFold(o.name, name) })
+	if i < 0 {
+		return nil
+	}
+	return d.list[i]
+}
+
+func newDefinition(name string, pos config.Pos) *definition {
+	return &definition{name: name, pos: pos, keep: 32, keepTimeout: time.Minute, keepTime: time.Hour, keepRequests: 1000}
+}
+
+// single is the definition of a proxy_pass that names a server itself.
+func single(t *target, pos config.Pos) *definition {
+	d := newDefinition(t.addr.String(), pos)
+	d.servers = []server{{addr: t.addr, pos: pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}}
+	return d
+}
+
+// String is what tells whether a group can serve another configuration.
+func (d *definition) String() string {
+	return fmt.Sprintf("%s %+v %d %s %s %d", d.name, d.essence(), d.keep, d.keepTimeout, d.keepTime, d.keepRequests)
+}
+
+// essence is the servers without their places in the file.
+func (d *definition) essence() []server {
+	servers := slices.Clone(d.servers)
+	for i := range servers {
+		servers[i].pos = config.Pos{}
+	}
+	return servers
+}
+
+// complete checks an upstream block as a whole.
+func (d *definition) complete() error {
+	if !slices.ContainsFunc(d.servers, func(sv server) bool { return !sv.backup }) {
+		return &config.Error{Pos: d.pos, Msg: fmt.Sprintf("upstream %q has no server that is not a backup", d.name)}
+	}
+	return nil
+}
+
+func openUpstream(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		c := k.In(s)
+		if other := c.all.find(n.Arg(0)); other != nil {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("upstream %q is duplicate; the first is at %s", n.Arg(0), other.pos)}
+		}
+		c.group = newDefinition(n.Arg(0), n.Pos)
+		c.all.list = append(c.all.list, c.group)
+		return nil
+	}
+}
+
+// laterParameters are nginx's parameters of server that are not here.
+var laterParameters = []string{"max_conns", "resolve", "route", "service", "slow_start", "drain"}
+
+func addServer(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		addr, err := parseAddress(n.Arg(0))
+		if err != nil {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: "server: " + err.Error()}
+		}
+		sv := server{addr: addr, pos: n.Args[0].Pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}
+		for _, a := range n.Args[1:] {
+			if err := sv.parameter(a.Text); err != nil {
+				return &config.Error{Pos: a.Pos, Msg: err.Error()}
+			}
+		}
+		d := k.In(s).group
+		d.servers = append(d.servers, sv)
+		return nil
+	}
+}
+
+// parameter reads one parameter of server.
+func (sv *server) parameter(text string) (err error) {
+	word, value, _ := strings.Cut(text, "=")
+	switch {
+	case text == "down":
+		sv.down = true
+	case text == "backup":
+		sv.backup = true
+	case word == "weight":
+		sv.weight, err = config.ParseInt(value, 1, 65535)
+	case word == "max_fails":
+		sv.maxFails, err = config.ParseInt(value, 0, 1<<30)
+	case word == "fail_timeout":
+		sv.failTimeout, err = config.ParseTime(value)
+	case slices.Contains(laterParameters, word):
+		return fmt.Errorf("nginx's parameter %q of server is not here yet", word)
+	default:
+		return fmt.Errorf("invalid parameter %q of server; it takes weight=N, max_fails=N, fail_timeout=TIME, down and backup", text)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", word, err)
+	}
+	return nil
+}
+
+func setKeepalive(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		number, err := config.ParseInt(n.Arg(0), 0, 1<<20)
+		if err != nil {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: "keepalive: " + err.Error()}
+		}
+		k.In(s).group.keep = number
+		return nil
+	}
+}
+
+// ofGroup sets a time of the upstream block.
+func ofGroup(k *key, field func(d *definition) *time.Duration) config.Setter {
+	return config.Duration(k, func(c *settings) *time.Duration { return field(c.group) })
+}

@@ -1,0 +1,32 @@
+// Package proxypass passes requests on to other HTTP servers: nginx's proxy and
+// upstream modules. The model:
+//
+//	target     what proxy_pass names: a server, or an upstream block, and the URI there
+//	Group      the servers of an upstream block, or of one proxy_pass, and connections to them
+//	peer       one address of a server; its failures and its turn belong to a lane
+//	lane       a Group's part for one event loop: kept connections, turns, failures
+//	conn       a connection to a peer, in a loop, or a goroutine's where there is none
+//	pass       one request on its way to a peer and back: a proxy.Continuation
+//	encoder    a location's way to write the head of a request
+//
+// A Group is a Resource: it and its connections live through reloads that leave its
+// block as it is. A lane has a lock of its own, so that loops do not wait for one another;
+// where its loop has no kept connection, that of another lane is taken.
+//
+// A request whose body is in memory and whose answer comes in one piece costs one write
+// and one read of the peer's connection, which is registered with its loop once, and no
+// goroutine. A longer answer is read by the loop into an upstream.WriteBehind, as fast as
+// the peer sends it, and given to the client as fast as that takes it.
+//
+// HTTP/1.1 is the default, and connections are kept, as in nginx since 1.29.7: a peer that
+// does not want that says so. A kept connection that turns out to be closed costs a request
+// nothing: it is sent once more, where the method allows it.
+package proxypass
+
+// Files, in the order of the story:
+//
+//   - module.go directives.go settings.go target.go block.go: what the configuration says
+//   - group.go balance.go lane.go conn.go: peers and connections
+//   - encoder.go uri.go: the request
+//   - pass.go send.go receive.go stream.go repeat.go failure.go: its way
+//   - answer.go redirect.go variables.go: the answer

@@ -1,0 +1,141 @@
+package proxypass
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"alicorn/proxy"
+	"alicorn/proxy/h1"
+	"alicorn/proxy/upstream"
+)
+
+// encoder writes the heads of a location's requests.
+type encoder struct {
+	uri     uriOf
+	method  *proxy.Template // nil: the client's
+	version string          // " HTTP/1.1\r\n"
+	fields  []setHeader     // those of proxy_set_header, and the usual ones
+	passes  bool            // the client's other fields are passed on
+	known   [256]bool       // by FieldID: the client's are not passed on
+	names   []string        // in lower case: those without a FieldID
+}
+
+// usualFields are fields that requests have unless proxy_set_header says otherwise, as in
+// nginx: the connection is ours, not the client's. Framing is written by itself.
+func usualFields(host, version string) []setHeader {
+	fixed := proxy.FixedTemplate
+	connection := ""
+	if version == "1.0" {
+		connection = "close"
+	}
+	return []setHeader{
+		{"Host", fixed(host)}, {"Connection", fixed(connection)},
+		{"TE", fixed("")}, {"Keep-Alive", fixed("")}, {"Expect", fixed("")}, {"Upgrade", fixed("")},
+	}
+}
+
+func newEncoder(c *settings, location string) *encoder {
+	e := &encoder{uri: uriOf{c.pass.uri, location}, method: c.method, version: " HTTP/" + c.version + "\r\n", passes: c.passHeaders}
+	e.fields = slices.Clone(c.headers.Items())
+	for _, f := range usualFields(c.pass.host, c.version) {
+		if !slices.ContainsFunc(e.fields, func(o setHeader) bool { return strings.EqualFold(o.name, f.name) }) {
+			e.fields = append(e.fields, f)
+		}
+	}
+	for _, name := range framing {
+		e.own(name)
+	}
+	for _, f := range e.fields {
+		e.own(f.name)
+	}
+	e.fields = slices.DeleteFunc(e.fields, func(f setHeader) bool {
+		return f.value.IsEmpty() || slices.Contains(framing, strings.ToLower(f.name))
+	})
+	return e
+}
+
+// own has the client's fields of that name not passed on.
+func (e *encoder) own(name string) {
+	if id := proxy.FieldIDOf(name); id != proxy.FieldOther {
+		e.known[id] = true
+		return
+	}
+	e.names = append(e.names, strings.ToLower(name))
+}
+
+// append appends the head of x's request. length is the body's, -1 where none is sent.
+func (e *encoder) append(dst []byte, x *proxy.Exchange, moved bool, length int64) ([]byte, error) {
+	if e.method != nil {
+		dst = e.method.Append(x, dst)
+	} else {
+		dst = append(dst, x.Req.Method...)
+	}
+	dst = e.uri.append(append(dst, ' '), x, moved)
+	dst = append(dst, e.version...)
+	for i := range e.fields {
+		f := &e.fields[i]
+		start := len(dst)
+		dst = append(append(dst, f.name...), ": "...)
+		from := len(dst)
+		if dst = f.value.Append(x, dst); len(dst) == from {
+			dst = dst[:start]
+			continue
+		}
+		if !h1.IsValue(unsafe.String(&dst[from], len(dst)-from)) {
+			return nil, &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: fmt.Sprintf("the value %q of proxy_set_header %s has a control character", dst[from:], f.name)}
+		}
+		dst = append(dst, '\r', '\n')
+	}
+	if length >= 0 {
+		dst = append(strconv.AppendInt(append(dst, "Content-Length: "...), length, 10), '\r', '\n')
+	}
+	if e.passes {
+		dst = e.appendClient(dst, &x.Req.Header)
+	}
+	return append(dst, '\r', '\n'), nil
+}
+
+// appendClient appends the client's fields, but for those that concern its connection or
+// that its Connection names: RFC 9110 section 7.6.1.
+func (e *encoder) appendClient(dst []byte, h *proxy.Header) []byte {
+	named := namedByConnection(h)
+	for i := range h.Len() {
+		f := h.At(i)
+		if id := f.ID(); e.known[id] || id == proxy.FieldOther && (e.owns(f.Name) || upstream.IsHopByHop(id, f.Name)) || named != nil && named[strings.ToLower(f.Name)] {
+			continue
+		}
+		dst = append(append(append(append(dst, f.Name...), ": "...), f.Value...), '\r', '\n')
+	}
+	return dst
+}
+
+func (e *encoder) owns(name string) bool {
+	for _, own := range e.names {
+		if len(own) == len(name) && strings.EqualFold(own, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// namedByConnection returns the names of fields, in lower case, that belong to the
+// client's connection because its Connection names them; nil for the usual values.
+func namedByConnection(h *proxy.Header) map[string]bool {
+	first, ok := h.Lookup(proxy.FieldConnection)
+	if !ok || strings.EqualFold(first, "close") || strings.EqualFold(first, "keep-alive") {
+		return nil
+	}
+	named := map[string]bool{}
+	for f := range h.All() {
+		if f.ID() != proxy.FieldConnection {
+			continue
+		}
+		for option := range strings.SplitSeq(f.Value, ",") {
+			named[strings.ToLower(strings.Trim(option, " \t"))] = true
+		}
+	}
+	return named
+}

@@ -1,0 +1,119 @@
+package proxypass
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/config"
+	"alicorn/proxy/eventloop"
+)
+
+// Group is the servers of an upstream block, or the one of a proxy_pass, with the
+// connections to them.
+type Group struct {
+	*definition
+	peers []peer
+	lanes []lane // one for each loop; one in all without loops
+	loops *eventloop.Group
+}
+
+// peer is one address of a server.
+type peer struct {
+	*server
+	name     string // as $upstream_addr has it: "127.0.0.1:8000", "unix:/run/app.sock"
+	sockaddr unix.Sockaddr
+	index    int
+}
+
+// groupOf returns the Group that d describes, the one of the configuration before where
+// that has described the same.
+func groupOf(d *definition, r *config.Resources, loops *eventloop.Group) (*Group, error) {
+	peers, err := d.resolve()
+	if err != nil {
+		return nil, err
+	}
+	key := "upstream " + d.String()
+	for i := range peers {
+		key += " " + peers[i].name
+	}
+	return config.Hold(r, key, func() (*Group, error) {
+		g := &Group{definition: d, peers: peers, loops: loops}
+		g.lanes = make([]lane, max(loops.Loops(), 1))
+		for i := range g.lanes {
+			g.lanes[i].group = g
+			g.lanes[i].peers = make([]health, len(peers))
+			for j := range peers {
+				g.lanes[i].peers[j].effective = peers[j].weight
+			}
+		}
+		return g, nil
+	})
+}
+
+// resolve finds the addresses of the servers.
+func (d *definition) resolve() ([]peer, error) {
+	var peers []peer
+	for i := range d.servers {
+		sv := &d.servers[i]
+		if sv.addr.path != "" {
+			peers = append(peers, peer{server: sv, name: sv.addr.String(), sockaddr: &unix.SockaddrUnix{Name: sv.addr.path}})
+			continue
+		}
+		found, err := lookUp(sv.addr.host)
+		if err != nil {
+			return nil, &config.Error{Pos: sv.pos, Msg: fmt.Sprintf("cannot find the addresses of %q: %s", sv.addr.host, err)}
+		}
+		port, _ := config.ParseInt(sv.addr.port, 1, 65535)
+		for _, ip := range found {
+			peers = append(peers, peer{server: sv, name: netip.AddrPortFrom(ip, uint16(port)).String(), sockaddr: sockaddrOf(ip, port)})
+		}
+	}
+	for i := range peers {
+		peers[i].index = i
+	}
+	return peers, nil
+}
+
+// lookUpTime bounds how long a name server may take.
+const lookUpTime = 30 * time.Second
+
+func lookUp(host string) ([]netip.Addr, error) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{ip.Unmap()}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookUpTime)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	for i := range found {
+		found[i] = found[i].Unmap()
+	}
+	return found, err
+}
+
+func sockaddrOf(ip netip.Addr, port int) unix.Sockaddr {
+	if ip.Is4() {
+		return &unix.SockaddrInet4{Port: port, Addr: ip.As4()}
+	}
+	return &unix.SockaddrInet6{Port: port, Addr: ip.As16()}
+}
+
+// Close closes the connections that are kept. Those in use are closed once they are free.
+func (g *Group) Close() error {
+	for i := range g.lanes {
+		g.lanes[i].close()
+	}
+	return nil
+}
+
+// laneOf returns the lane for connections in l; the first where l is nil.
+func (g *Group) laneOf(l *eventloop.Loop) *lane {
+	if l == nil {
+		return &g.lanes[0]
+	}
+	return &g.lanes[l.Index()]
+}

@@ -1,0 +1,119 @@
+package proxypass
+
+import (
+	"sync"
+	"time"
+
+	"alicorn/proxy/eventloop"
+)
+
+// lane is a Group's part for one event loop.
+type lane struct {
+	group *Group
+
+	mu     sync.Mutex
+	peers  []health
+	kept   []*conn // oldest first
+	closed bool
+	_      [64]byte // locks of two lanes are not in one cache line
+}
+
+// takeKept returns a kept connection to p: the lane's own that was used last, or another
+// lane's; nil where there is none.
+func (l *lane) takeKept(p *peer) *conn {
+	if c := l.take(p); c != nil {
+		return c
+	}
+	for i := range l.group.lanes {
+		if other := &l.group.lanes[i]; other != l {
+			if c := other.take(p); c != nil {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+func (l *lane) take(p *peer) *conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := len(l.kept) - 1; i >= 0; i-- {
+		c := l.kept[i]
+		if c.peer != p {
+			continue
+		}
+		l.kept = append(l.kept[:i], l.kept[i+1:]...)
+		if c.claim() {
+			return c
+		}
+	}
+	return nil
+}
+
+// keep keeps c for other requests, in place of the oldest where there are too many.
+func (l *lane) keep(c *conn) {
+	d := l.group.definition
+	var oldest *conn
+	l.mu.Lock()
+	if l.closed || !c.rest(d.keepTimeout) {
+		l.mu.Unlock()
+		c.close()
+		return
+	}
+	if len(l.kept) >= d.keep {
+		if oldest = l.kept[0]; !oldest.claim() {
+			oldest = nil
+		}
+		l.kept = append(l.kept[:0], l.kept[1:]...)
+	}
+	l.kept = append(l.kept, c)
+	l.mu.Unlock()
+	if oldest != nil {
+		oldest.close()
+	}
+}
+
+// keeps reports whether a connection that is free may be kept.
+func (l *lane) keeps(c *conn) bool {
+	d := l.group.definition
+	return d.keep > 0 && c.requests < d.keepRequests && time.Since(c.born) < d.keepTime
+}
+
+// evict forgets c, which has ended, or has been kept for too long.
+func (l *lane) evict(c *conn) {
+	l.mu.Lock()
+	for i := range l.kept {
+		if l.kept[i] == c {
+			l.kept = append(l.kept[:i], l.kept[i+1:]...)
+			break
+		}
+	}
+	l.mu.Unlock()
+}
+
+func (l *lane) close() {
+	l.mu.Lock()
+	kept := l.kept
+	l.kept, l.closed = nil, true
+	for i, c := range kept {
+		if !c.claim() {
+			kept[i] = nil
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range kept {
+		if c != nil {
+			c.close()
+		}
+	}
+}
+
+// dial begins to connect to p.
+func (l *lane) dial(p *peer, loop *eventloop.Loop, timeout time.Duration) (c *conn, connected bool, err error) {
+	c = &conn{peer: p, lane: l, born: time.Now()}
+	if loop == nil {
+		return c, true, c.dialBlocking(timeout)
+	}
+	c.looped, connected, err = loop.Dial(p.sockaddr, c)
+	return c, connected, err
+}

@@ -1,0 +1,226 @@
+package proxypass
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
+	"alicorn/proxy/h1"
+	"alicorn/proxy/upstream"
+)
+
+// handler is the content of a location with proxy_pass.
+type handler struct {
+	*settings
+	group     *Group
+	encoder   *encoder
+	hidden    map[string]bool // fields of answers, in lower case, that the client does not see
+	redirects []redirect
+	rules     h1.ResponseRules
+	tempDir   string
+	space     *upstream.Space
+	state     *state
+	told      atomic.Bool // that there is no location for an X-Accel-Redirect
+}
+
+// state is what the feature keeps beside exchanges.
+type state struct {
+	pass  proxy.ExchangeSlot[*pass]
+	moves proxy.ExchangeSlot[int] // URIChanges when the location was found
+}
+
+// pass is one request on its way to a peer and back.
+type pass struct {
+	h       *handler
+	lane    *lane
+	loop    *eventloop.Loop // of the lane; nil without loops
+	waker   proxy.Waker
+	arrived time.Time
+
+	request  []byte // the head, and the body where it is in memory
+	body     upstream.Body
+	sent     int   // of request
+	sentFile int64 // of the body's file
+
+	stage    stage
+	peer     *peer
+	tried    []bool // peers that have failed
+	tries    int
+	conn     *conn
+	reused   bool      // conn was kept
+	began    time.Time // of the try
+	received int64     // bytes of the answer
+	length   int64     // bytes of its body
+	interims int
+
+	text []byte // of the answer's head, which its strings alias
+	raw  h1.ResponseHead
+	head upstream.Head
+	buf  *[]byte // what was read is at its start
+	data []byte  // of the body, in buf
+
+	out    upstream.WriteBehind
+	failed atomic.Pointer[failure] // while it was read ahead
+}
+
+type stage uint8
+
+// The stages of a pass.
+const (
+	choosing   stage = iota // a peer, and a connection to it
+	connecting              // the connection is not there yet
+	sending
+	reading1 // the head of the answer
+	collecting
+	streaming
+)
+
+var (
+	// errWaits is returned by a step that waits for the peer, or for its client.
+	errWaits = errors.New("pass waits")
+	// errDone is returned by the step that has given the answer.
+	errDone = errors.New("pass is done")
+)
+
+var passes = sync.Pool{New: func() any { return new(pass) }}
+
+// blocks are what answers are read into.
+var blocks = sync.Pool{New: func() any { b := make([]byte, blockSize); return &b }}
+
+const blockSize = 32 << 10
+
+// Serve passes x's request on, and gives the answer to its client.
+func (h *handler) Serve(x *proxy.Exchange) error {
+	p := passes.Get().(*pass)
+	*h.state.pass.In(x) = p
+	p.h, p.arrived = h, time.Now()
+	x.Upstream.Begin()
+	if err := p.prepare(x); err != nil {
+		p.end(x)
+		return err
+	}
+	if p.loop = x.Loop(); p.loop == nil && h.group.loops != nil {
+		p.loop = h.group.loops.Next()
+	}
+	p.lane, p.waker = h.group.laneOf(p.loop), x.Waker()
+	p.tried = append(p.tried[:0], make([]bool, len(h.group.peers))...)
+	return p.run(x)
+}
+
+// Continue is proxy.Continuation's: the peer has done something, or the client has left.
+func (p *pass) Continue(x *proxy.Exchange) error {
+	if c := p.conn; p.stage != streaming && c != nil && c.looped != nil && c.awaits() {
+		if err := p.left(x); err != nil {
+			p.end(x)
+			return err
+		}
+		return x.Suspend(p)
+	}
+	return p.run(x)
+}
+
+// left returns why the request is given up, where its client has left.
+func (p *pass) left(x *proxy.Exchange) error {
+	if p.h.ignoreAbort || !x.Stream().Gone() {
+		return nil
+	}
+	return &proxy.Fail{Status: proxy.StatusClientClosed, Level: proxy.LevelInfo, Reason: "client prematurely closed connection, so upstream connection is closed too"}
+}
+
+// run takes the steps that can be taken now.
+func (p *pass) run(x *proxy.Exchange) error {
+	for {
+		err := p.step(x)
+		var f *failure
+		switch {
+		case err == nil:
+			continue
+		case err == errWaits:
+			return x.Suspend(p)
+		case err == errDone:
+			err = nil
+		case errors.As(err, &f):
+			if p.repeats(x, f) {
+				continue
+			}
+			err = p.fail(x, f)
+		}
+		p.end(x)
+		return err
+	}
+}
+
+func (p *pass) step(x *proxy.Exchange) error {
+	switch p.stage {
+	case choosing:
+		return p.choose(x)
+	case connecting:
+		return p.connect(x)
+	case sending:
+		return p.send()
+	case reading1:
+		return p.readHead(x)
+	case collecting:
+		return p.collect(x)
+	}
+	return p.stream(x)
+}
+
+// fail returns what the engine answers with.
+func (p *pass) fail(x *proxy.Exchange, f *failure) error {
+	return &proxy.Fail{Status: f.status, Level: proxy.LevelError, Reason: f.reason}
+}
+
+// end lets go of what the pass holds but its answer's head, which the log may show.
+func (p *pass) end(x *proxy.Exchange) {
+	if p.conn != nil {
+		p.conn.drop()
+	}
+	p.out.Drop()
+	p.body.Close()
+	p.release()
+	switch t := x.Upstream.Last(); {
+	case p.peer == nil || t.Response >= 0:
+	case p.stage == streaming: // a loop may be reading still
+		t.Status, t.Response = p.raw.Status, time.Since(p.began)
+		t.Sent, t.Length = int64(p.sent)+p.sentFile, p.out.Received()
+		t.Received = int64(len(p.text)) + t.Length
+	default:
+		p.note(x, 0)
+	}
+}
+
+// note completes what $upstream_* show of the try. status is the answer's, or what the
+// failure stands for.
+func (p *pass) note(x *proxy.Exchange, status int) {
+	if p.peer == nil {
+		return
+	}
+	t := x.Upstream.Last()
+	t.Status, t.Response = status, time.Since(p.began)
+	t.Sent, t.Received, t.Length = int64(p.sent)+p.sentFile, p.received, p.length
+}
+
+// release gives the buffer back.
+func (p *pass) release() {
+	if p.buf != nil {
+		blocks.Put(p.buf)
+	}
+	p.buf, p.data = nil, nil
+}
+
+// recycle gives the pass back, once nobody looks at its answer any more. One whose
+// connection was dropped may still be read for by a loop.
+func (p *pass) recycle() {
+	if p.conn != nil {
+		return
+	}
+	request, text, tried, raw, head := p.request, p.text, p.tried, p.raw, p.head
+	*p = pass{request: request[:0], text: text[:0], tried: tried, raw: raw, head: head}
+	if cap(request) <= blockSize {
+		passes.Put(p)
+	}
+}

@@ -1,0 +1,97 @@
+package proxypass
+
+import (
+	"fmt"
+	"strings"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+// redirect is one proxy_redirect: what begins with pattern begins with replacement instead.
+type redirect struct {
+	standard    bool // "default": see standardRedirect
+	pattern     *proxy.Template
+	replacement *proxy.Template
+}
+
+func setRedirect(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		c := k.In(s)
+		load := s.Load()
+		switch {
+		case len(n.Args) == 1 && n.Arg(0) == "off":
+			c.redirects.Clear(s)
+		case len(n.Args) == 1 && n.Arg(0) == "default":
+			c.redirects.Add(s, redirect{standard: true})
+		case len(n.Args) == 1:
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("proxy_redirect: %q is not one of \"default\", \"off\"; or it takes two URLs", n.Arg(0))}
+		case strings.HasPrefix(n.Arg(0), "~"):
+			return &config.Error{Pos: n.Args[0].Pos, Msg: "proxy_redirect with a regular expression is not here yet"}
+		default:
+			c.redirects.Add(s, redirect{
+				pattern:     proxy.ParseTemplate(load, n.Args[0].Pos, n.Arg(0)),
+				replacement: proxy.ParseTemplate(load, n.Args[1].Pos, n.Arg(1)),
+			})
+		}
+		return nil
+	}
+}
+
+// redirectsOf returns the redirects of a location that passes to t. location is its name
+// where proxy_pass has a URI.
+func redirectsOf(c *settings, location string) []redirect {
+	given := c.redirects.Items()
+	if !c.redirects.Given() {
+		given = []redirect{{standard: true}}
+	}
+	rs := make([]redirect, len(given))
+	for i, r := range given {
+		if r.standard {
+			from, to := c.pass.origin+"/", "/"
+			if c.pass.uri != "" {
+				from, to = c.pass.origin+separator(c.pass)+c.pass.uri, location
+			}
+			r.pattern, r.replacement = proxy.FixedTemplate(from), proxy.FixedTemplate(to)
+		}
+		rs[i] = r
+	}
+	return rs
+}
+
+// separator stands between a unix socket and the URI.
+func separator(t *target) string {
+	if t.addr.path != "" {
+		return ":"
+	}
+	return ""
+}
+
+// rewriteLocation returns the value of Location as the first redirect that fits has it.
+func rewriteLocation(x *proxy.Exchange, redirects []redirect, value string) string {
+	for i := range redirects {
+		r := &redirects[i]
+		rest, ok := strings.CutPrefix(value, r.pattern.String(x))
+		if !ok {
+			continue
+		}
+		return x.AbsoluteLocation(r.replacement.String(x) + rest)
+	}
+	return value
+}
+
+// rewriteRefresh does so with the URL in Refresh: "5; url=http://...".
+func rewriteRefresh(x *proxy.Exchange, redirects []redirect, value string) string {
+	i := strings.Index(strings.ToLower(value), "url=")
+	if i < 0 {
+		return value
+	}
+	i += len("url=")
+	for j := range redirects {
+		r := &redirects[j]
+		if rest, ok := strings.CutPrefix(value[i:], r.pattern.String(x)); ok {
+			return value[:i] + r.replacement.String(x) + rest
+		}
+	}
+	return value
+}

@@ -1,0 +1,106 @@
+package proxypass
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"alicorn/config"
+)
+
+// target is what proxy_pass names.
+type target struct {
+	origin string // "http://127.0.0.1:8000": the URL without the URI
+	uri    string // that takes the place of the location's name; "": none was written
+	host   string // $proxy_host: the name, and the port where it is not 80
+	port   string // $proxy_port; "" for a unix socket
+	name   string // as an upstream block may have it
+	addr   address
+}
+
+// address is where a server is: a host with a port, or the path of a unix socket.
+type address struct {
+	host, port string
+	ported     bool // the port was written
+	path       string
+}
+
+const defaultPort = "80"
+
+// parseTarget reads the URL of proxy_pass.
+func parseTarget(text string) (*target, error) {
+	rest, plain := strings.CutPrefix(text, "http://")
+	switch {
+	case strings.Contains(text, "$"):
+		return nil, fmt.Errorf("proxy_pass %q has variables, which is not here yet: it names one server or upstream", text)
+	case strings.HasPrefix(text, "https://"):
+		return nil, fmt.Errorf("proxy_pass %q is to use TLS, which is not here yet: a URL begins with \"http://\"", text)
+	case !plain:
+		return nil, fmt.Errorf("invalid URL %q of proxy_pass; it begins with \"http://\"", text)
+	}
+	t := &target{}
+	where := rest
+	if strings.HasPrefix(rest, "unix:") {
+		if i := strings.IndexByte(rest[len("unix:"):], ':'); i >= 0 {
+			i += len("unix:")
+			where, t.uri = rest[:i], rest[i+1:]
+		}
+	} else if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		where, t.uri = rest[:i], rest[i:]
+	}
+	t.origin = text[:len(text)-len(rest)+len(where)]
+	var err error
+	if t.addr, err = parseAddress(where); err != nil {
+		return nil, fmt.Errorf("invalid URL %q of proxy_pass: %w", text, err)
+	}
+	switch {
+	case t.addr.path != "":
+		t.host, t.name = "localhost", where
+	case t.addr.ported && t.addr.port != defaultPort:
+		t.host, t.port, t.name = where, t.addr.port, t.addr.host
+	default:
+		t.host, t.port, t.name = strings.TrimSuffix(where, ":"+t.addr.port), t.addr.port, t.addr.host
+	}
+	return t, nil
+}
+
+// parseAddress reads HOST[:PORT], [IPv6][:PORT] or unix:PATH.
+func parseAddress(text string) (address, error) {
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		if !strings.HasPrefix(path, "/") {
+			return address{}, fmt.Errorf("the path of unix socket %q does not begin with \"/\"", text)
+		}
+		return address{path: path}, nil
+	}
+	a := address{host: text, port: defaultPort}
+	if i := strings.LastIndexByte(text, ':'); i >= 0 && !strings.HasSuffix(text, "]") {
+		a.host, a.port, a.ported = text[:i], text[i+1:], true
+		if _, err := config.ParseInt(a.port, 1, 65535); err != nil {
+			return a, fmt.Errorf("invalid port %q; it is a number from 1 to 65535", a.port)
+		}
+	}
+	if strings.HasPrefix(a.host, "[") && strings.HasSuffix(a.host, "]") {
+		inner := a.host[1 : len(a.host)-1]
+		if ip := net.ParseIP(inner); ip == nil || !strings.Contains(inner, ":") {
+			return a, fmt.Errorf("invalid IPv6 address %q", a.host)
+		}
+		a.host = inner
+		return a, nil
+	}
+	switch {
+	case a.host == "":
+		return a, errors.New("no host")
+	case strings.ContainsAny(a.host, "[]: \t\"\\{}"):
+		return a, fmt.Errorf("invalid host %q", a.host)
+	}
+	return a, nil
+}
+
+// String is the address as $upstream_addr and the upstream block have it.
+func (a address) String() string {
+	if a.path != "" {
+		return "unix:" + a.path
+	}
+	return net.JoinHostPort(a.host, a.port)
+}

@@ -1,0 +1,38 @@
+package proxypass
+
+import (
+	"strings"
+
+	"alicorn/proxy"
+)
+
+// uriOf is how a location's requests are named to its peers.
+type uriOf struct {
+	uri      string // of proxy_pass; "": none
+	location string // whose name uri replaces
+}
+
+// append appends the URI of x's request, by the rules of nginx. Without a URI in
+// proxy_pass it is what the client has sent, or, once the request is for another path,
+// that path. With one it is the path with the location's name replaced; moved says that
+// a rewrite in the location itself has changed the path, so that the name is not there.
+func (u *uriOf) append(dst []byte, x *proxy.Exchange, moved bool) []byte {
+	r := &x.Req
+	if u.uri == "" && x.URIChanges() == 0 {
+		return append(dst, r.Target...)
+	}
+	path := r.Path
+	if u.uri != "" && !moved {
+		dst = append(dst, u.uri...)
+		path = path[min(len(u.location), len(path)):]
+	}
+	if sent, _, _ := strings.Cut(r.Target, "?"); x.URIChanges() > 0 || strings.IndexByte(sent, '%') >= 0 {
+		dst = proxy.EscapePath(dst, path)
+	} else {
+		dst = append(dst, path...)
+	}
+	if r.Args != "" {
+		dst = append(append(dst, '?'), r.Args...)
+	}
+	return dst
+}

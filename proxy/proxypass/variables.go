@@ -1,0 +1,35 @@
+package proxypass
+
+import "alicorn/proxy"
+
+// variables are those of a request that is passed on.
+func (st *state) variables() []proxy.Variable {
+	return []proxy.Variable{
+		{Name: "proxy_host", Get: st.ofTarget(func(t *target) string { return t.host })},
+		{Name: "proxy_port", Get: st.ofTarget(func(t *target) string { return t.port })},
+		{Name: "proxy_add_x_forwarded_for", Get: addForwardedFor},
+	}
+}
+
+func (st *state) ofTarget(f func(t *target) string) proxy.Getter {
+	return func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
+		p := *st.pass.In(x)
+		if p == nil {
+			return dst, false
+		}
+		return append(dst, f(p.h.pass)...), true
+	}
+}
+
+// addForwardedFor is the client's X-Forwarded-For with the address of the client behind it.
+func addForwardedFor(x *proxy.Exchange, dst []byte) ([]byte, bool) {
+	h := &x.Req.Header
+	if _, ok := h.Lookup(proxy.FieldXForwardedFor); ok {
+		for i := range h.Len() {
+			if f := h.At(i); f.ID() == proxy.FieldXForwardedFor {
+				dst = append(append(dst, f.Value...), ", "...)
+			}
+		}
+	}
+	return append(dst, x.RemoteAddr()...), true
+}
