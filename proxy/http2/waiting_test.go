@@ -6,15 +6,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
-
-	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 
 	"alicorn/proxy/proxytest"
 )
@@ -62,52 +57,6 @@ func TestExchangesThatWaitHaveNoGoroutine(t *testing.T) {
 	})
 }
 
-// frames is a client that sees frames.
-type frames struct {
-	*http2.Framer
-	t      *testing.T
-	bodies map[uint32]*bytes.Buffer
-	ended  map[uint32]bool
-}
-
-// newFrames returns a client whose streams have a window of so many bytes.
-func newFrames(t *testing.T, s *site, window uint32) *frames {
-	t.Helper()
-	nc, err := s.dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	io.WriteString(nc, http2.ClientPreface)
-	f := &frames{http2.NewFramer(nc, nc), t, map[uint32]*bytes.Buffer{}, map[uint32]bool{}}
-	f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window})
-	return f
-}
-
-func (f *frames) get(id uint32, path string) {
-	var fields bytes.Buffer
-	e := hpack.NewEncoder(&fields)
-	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "site"}, {":path", path}} {
-		e.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
-	}
-	f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: fields.Bytes(), EndHeaders: true, EndStream: true})
-	f.bodies[id] = &bytes.Buffer{}
-}
-
-// until takes what comes until the stream has ended.
-func (f *frames) until(id uint32) {
-	f.t.Helper()
-	for !f.ended[id] {
-		frame, err := f.ReadFrame()
-		if err != nil {
-			f.t.Fatalf("stream %d has not ended: %v", id, err)
-		}
-		if data, ok := frame.(*http2.DataFrame); ok {
-			f.bodies[data.StreamID].Write(data.Data())
-			f.ended[data.StreamID] = data.StreamEnded()
-		}
-	}
-}
-
 // A stream whose client has no room for it waits, and its connection goes on.
 func TestAFullWindowHoldsItsStreamAlone(t *testing.T) {
 	inBothWays(t, func(t *testing.T, s *site) {
@@ -148,15 +97,6 @@ func TestAClientThatDoesNotReadHoldsItsConnectionAlone(t *testing.T) {
 	})
 }
 
-// The last request of a connection whose listener was removed is served.
-func TestARemovedListenerEndsItsConnections(t *testing.T) {
-	inBothWays(t, func(t *testing.T, s *site) {
-		s.want(t, "/version", nil, "200 1")
-		if err := s.Reload(strings.Replace(text(s.Dir, "2"), "listen 127.0.0.1:8000; listen 127.0.0.1:8443 ssl;", "listen 127.0.0.1:8001;", 1)); err != nil {
-			t.Fatal(err)
-		}
-		s.want(t, "/version", nil, "200 2")
-		proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 0 }, "the connection did not end")
-		s.wantOneConnection(t)
-	})
+func TestStreamsWhereEachPhaseWaits(t *testing.T) {
+	proxytest.RunPausing(t, "SideBySide|FullWindow|Reload", "")
 }

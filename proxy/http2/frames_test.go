@@ -1,0 +1,134 @@
+//go:build linux
+
+package http2_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// frames is a client that sees frames.
+type frames struct {
+	*http2.Framer
+	nc     net.Conn
+	t      *testing.T
+	bodies map[uint32]*bytes.Buffer
+	ended  map[uint32]bool
+	last   uint32 // GOAWAY's; 0: none has come
+}
+
+// newFrames returns a client whose streams have a window of so many bytes.
+func newFrames(t *testing.T, s *site, window uint32) *frames {
+	t.Helper()
+	nc, err := s.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(nc, http2.ClientPreface)
+	f := &frames{http2.NewFramer(nc, nc), nc, t, map[uint32]*bytes.Buffer{}, map[uint32]bool{}, 0}
+	f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window})
+	return f
+}
+
+func (f *frames) get(id uint32, path string) {
+	var fields bytes.Buffer
+	e := hpack.NewEncoder(&fields)
+	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "site"}, {":path", path}} {
+		e.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
+	}
+	f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: fields.Bytes(), EndHeaders: true, EndStream: true})
+	f.bodies[id] = &bytes.Buffer{}
+}
+
+// until takes what comes until the stream has ended.
+func (f *frames) until(id uint32) {
+	f.t.Helper()
+	for !f.ended[id] {
+		if err := f.take(); err != nil {
+			f.t.Fatalf("stream %d has not ended: %v", id, err)
+		}
+	}
+}
+
+// take takes the next frame.
+func (f *frames) take() error {
+	frame, err := f.ReadFrame()
+	switch frame := frame.(type) {
+	case *http2.DataFrame:
+		f.bodies[frame.StreamID].Write(frame.Data())
+		f.ended[frame.StreamID] = frame.StreamEnded()
+	case *http2.GoAwayFrame:
+		f.last = frame.LastStreamID
+	}
+	return err
+}
+
+// A connection ends in order, behind its last stream, when the server does and when its
+// listener was removed. A reload leaves it alone.
+func TestGoAway(t *testing.T) {
+	reload := func(listens string) func(*testing.T, *site) {
+		return func(t *testing.T, s *site) {
+			if err := s.Reload(strings.Replace(text(s.Dir, "2"), "listen 127.0.0.1:8000; listen 127.0.0.1:8443 ssl;", listens, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	shutdown := func(t *testing.T, s *site) {
+		var down sync.WaitGroup
+		down.Go(func() {
+			if err := s.Engine.Shutdown(context.WithoutCancel(t.Context()), time.Minute); err != nil {
+				t.Error(err)
+			}
+		})
+		t.Cleanup(down.Wait)
+	}
+	for _, c := range []struct {
+		name string
+		end  func(t *testing.T, s *site)
+		asks bool   // the client does, after end
+		last uint32 // GOAWAY's; 0: none comes
+	}{
+		{"a reload", reload("listen 127.0.0.1:8000; listen 127.0.0.1:8443 ssl; listen 127.0.0.1:8001;"), true, 0},
+		{"a removed listener", reload("listen 127.0.0.1:8001;"), true, 3},
+		{"a shutdown", shutdown, false, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBothWays(t, func(t *testing.T, s *site) {
+				f := newFrames(t, s, 100)
+				defer f.nc.Close()
+				f.get(1, "/version")
+				f.until(1)
+				c.end(t, s)
+				if c.asks {
+					f.get(3, "/version")
+					if f.until(3); f.bodies[3].String() != "2" {
+						t.Errorf("the answer is %q", f.bodies[3])
+					}
+				}
+				if c.last == 0 {
+					f.get(5, "/small")
+					if f.until(5); f.last != 0 {
+						t.Errorf("GOAWAY with %d", f.last)
+					}
+					return
+				}
+				err := f.take()
+				for err == nil {
+					err = f.take()
+				}
+				if f.last != c.last || err != io.EOF {
+					t.Errorf("GOAWAY with %d, and then %v, want %d and the end", f.last, err, c.last)
+				}
+			})
+		})
+	}
+}
