@@ -30,6 +30,7 @@ type chaos struct {
 	earlier     []identified // kind upgrade: the processes of the servers before
 	hosts       newHosts     // kind forty
 	crowd       crowd        // kind descriptors
+	backends    backendGroup // kind backends
 }
 
 // disruption counts what was done to the server.
@@ -74,12 +75,13 @@ func (c *chaos) measure(ctx context.Context, servers string) error {
 	if c.acts == 0 {
 		c.acts = max(c.kind.acts, 1)
 	}
-	return withSite(ctx, servers, c.shape, func(s *server) error {
+	err := withSite(ctx, servers, c.shape, func(s *server) error {
 		if err := s.answersPid(ctx); err != nil {
 			return err
 		}
 		return c.run(ctx, s)
 	})
+	return errors.Join(err, c.backends.stop())
 }
 
 // shape gives the site the pool that the kind needs.

@@ -21,6 +21,7 @@ func TestChaosForAMoment(t *testing.T) {
 		{"upgrade", 500 * time.Millisecond, 2},
 		{"descriptors", 0, 2},
 		{"recycle", 0, 0},
+		{"backends", time.Second, 2},
 		{"kill", 500 * time.Millisecond, 2},
 	} {
 		t.Run(sample.kind, func(t *testing.T) {

@@ -52,6 +52,7 @@ func disturbances() []disturbance {
 		{name: "upgrade", noun: "upgrades", every: 3 * time.Second, acts: 20, shape: upgradeShape, act: upgradeOnce, replaces: true, after: earlierGone},
 		{name: "descriptors", noun: "signals", every: 500 * time.Millisecond, acts: 2, shape: descriptorsShape, act: signalScarce, beside: crowdIn, enough: crowded},
 		{name: "recycle", shape: recycleOften, replaces: true},
+		{name: "backends", noun: "kills", every: 2 * time.Second, shape: backendsShape, act: killBackend, replaces: true},
 		{name: "kill", noun: "kills", every: 3 * time.Second, act: killOnce, replaces: true, allowed: heldByTheKilled},
 	}
 }

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// backendCount is how many backends there are where some are killed.
+const backendCount = 3
+
+// backendGroup is gunicorns of one application that a server passes requests on to.
+type backendGroup struct {
+	site   site // as their own: how many workers and threads each has
+	places []*backendPlace
+}
+
+// backendPlace is where one gunicorn listens. One that was killed is started there
+// anew.
+type backendPlace struct {
+	dir, address string
+	process      *process
+}
+
+// backendsShape has the site's servers pass requests on to a group, and have no
+// application of their own. gunicorn keeps connections only where it has threads.
+func backendsShape(c *chaos, s *site) error {
+	g := &c.backends
+	g.site = *s
+	g.site.threads = max(s.threads, 2)
+	s.workers, c.workers = 0, 0
+	var servers []string
+	for range backendCount {
+		dir, err := s.serverDir("backend")
+		if err != nil {
+			return err
+		}
+		p := &backendPlace{dir: dir, address: "unix:" + filepath.Join(dir, "backend.sock")}
+		if err := g.start(p); err != nil {
+			return err
+		}
+		g.places = append(g.places, p)
+		servers = append(servers, p.address)
+	}
+	s.directives += fmt.Sprintf(upstreamBlock, strings.Join(servers, ";\n    server "))
+	s.passes = passLocation
+	return nil
+}
+
+func (g *backendGroup) start(p *backendPlace) (err error) {
+	path, err := program("gunicorn")
+	if err != nil {
+		return err
+	}
+	p.process, err = startProcess(p.dir, path, append(gunicornArgs(&g.site, p.address), "--keep-alive", "5"), nil)
+	return err
+}
+
+// killBackend kills one gunicorn at random, with its workers, and starts another in
+// its place.
+func killBackend(_ context.Context, c *chaos, _ *server) error {
+	p := c.backends.places[c.random.IntN(backendCount)]
+	if p.process.exited() {
+		return fmt.Errorf("a backend had ended: %v\n%s", p.process.err, p.process.logTail())
+	}
+	if err := syscall.Kill(-p.process.pid(), syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.process.done
+	return c.backends.start(p)
+}
+
+// stop ends the group.
+func (g *backendGroup) stop() (err error) {
+	for _, p := range g.places {
+		err = errors.Join(err, p.process.stop())
+	}
+	return err
+}
