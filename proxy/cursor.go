@@ -14,8 +14,11 @@ type cursor struct {
 // enter moves the cursor to the beginning of phase p.
 func (x *Exchange) enter(p Phase) {
 	in := x.Location
-	if p < findLocation {
+	switch {
+	case p < findLocation:
 		in = x.Server.Root
+	case p == Access && x.parent != nil: // whoever asks has access
+		p++
 	}
 	x.cursor = cursor{phase: p, in: in}
 }

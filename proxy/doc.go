@@ -18,8 +18,8 @@
 // an error and leaves the response alone: a Status, a Redirect or a failure;
 // one place turns errors into error_page, an internal redirect (at most 10)
 // or a status page. One that has to wait, in whatever phase, suspends the Exchange,
-// which then needs no goroutine, with a Continuation (Suspend, Sleep), or awaits the
-// event in straight code (Await). What blocks in another way is offloaded (Offload).
+// which then needs no goroutine, with a Continuation (Suspend, Sleep; Ask for a subrequest),
+// or awaits the event in straight code (Await). What blocks is offloaded (Offload).
 // An Exchange is logged and leaves its Generation when it has ended, whoever resumed it.
 //
 // The package knows no content handler and no wire protocol: both are given to it.
@@ -34,7 +34,7 @@ package proxy
 //   - engine.go generation.go lease.go location.go branch.go: configurations that serve
 //   - stream.go exchange.go upstream.go header.go token.go remote.go prefixes.go uri.go basicauth.go coding.go: one request
 //   - serve.go route.go cursor.go errorpage.go status.go: its way
-//   - suspend.go waiting.go overruns.go: how it waits
+//   - suspend.go waiting.go overruns.go subrequest.go: how it waits
 //   - response.go file.go: the answer
 //   - vars.go template.go regexp.go regexp_turns.go: variables and patterns
 //   - level.go printable.go: words in logs

@@ -68,6 +68,7 @@ type Exchange struct {
 	bodyRead  int64
 	waiting   *Waiting     // its own for good
 	pending   Continuation // of a suspended exchange
+	parent    *Exchange    // that a subrequest is for; nil: of the client itself
 	state     []resetter   // of features, by place
 }
 
@@ -122,6 +123,15 @@ func (x *Exchange) Reset() {
 	x.Res = Response{x: x, Header: rh, Length: -1}
 }
 
+// Main returns the client's own request: x, unless x is a subrequest. That one waits
+// then for x.
+func (x *Exchange) Main() *Exchange {
+	for x.parent != nil {
+		x = x.parent
+	}
+	return x
+}
+
 // Stream returns the wire. Handlers use Response's methods instead; it is for
 // what has no response, as tunnels.
 func (x *Exchange) Stream() Stream { return x.wire }
@@ -159,6 +169,8 @@ func (x *Exchange) Core() *Core {
 func (x *Exchange) RequestID() string {
 	switch u := &x.Upstream; {
 	case x.requestID != "":
+	case x.parent != nil:
+		return x.parent.RequestID()
 	case u.Key != nil:
 		x.requestID = u.Key.id(u.Number)
 	default:

@@ -66,7 +66,6 @@ var nginxModules = []nginxModule{
 	{"api", `"alicorn status --json" tells what it tells`, "api status_zone status status_format upstream_conf"},
 	{"auth_basic", "", "auth_basic auth_basic_user_file"},
 	{"auth_jwt", "the application can check tokens", "auth_jwt auth_jwt_claim_set auth_jwt_header_set auth_jwt_key_cache auth_jwt_key_file auth_jwt_key_request auth_jwt_leeway auth_jwt_require auth_jwt_type"},
-	{"auth_request", "the application can decide, and send a file by X-Accel-Redirect", "auth_request auth_request_set"},
 	{"autoindex", "", "autoindex autoindex_exact_size autoindex_format autoindex_localtime"},
 	{"browser", "", "ancient_browser ancient_browser_value modern_browser modern_browser_value"},
 	{"charset", `"default_type" and "types" take a type with its charset, as in "text/html; charset=utf-8"`, "charset charset_map charset_types override_charset source_charset"},

@@ -83,12 +83,12 @@ func (r *Response) Send() error {
 	if x.status.override != 0 && r.Status >= 200 {
 		r.Status = x.status.override
 	}
-	r.bodyless = x.Req.Method == "HEAD" || r.Status == 204 || r.Status == 304 || r.Status < 200
+	r.bodyless = x.Req.Method == "HEAD" || r.Status == 204 || r.Status == 304 || r.Status < 200 || x.parent != nil
 	l := x.Location
 	if l == nil && x.Server != nil {
 		l = x.Server.Root // a server's own return
 	}
-	if l != nil {
+	if l != nil && x.parent == nil {
 		for _, f := range l.headerFilters {
 			if err := f(x); err != nil {
 				r.dropFilters() // they are not for the status page

@@ -94,9 +94,14 @@ func (x *Exchange) Park() bool { return x.waiting.leave(suspended) }
 
 // Resume goes on with a suspended exchange.
 func (e *Engine) Resume(x *Exchange) {
+	defer e.leave(x)
+	x.goOn()
+}
+
+// goOn does what a suspended exchange has put off.
+func (x *Exchange) goOn() {
 	k := x.pending
 	x.pending = nil
-	defer e.leave(x)
 	defer x.rescue()
 	x.settle(x.advance(k.Continue(x)))
 }

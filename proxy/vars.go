@@ -27,7 +27,7 @@ func requestVariables() []Variable {
 			return ""
 		}),
 		textVariable("host", func(x *Exchange) string { return x.Req.Host }),
-		textVariable("request_method", func(x *Exchange) string { return x.Req.Method }),
+		textVariable("request_method", func(x *Exchange) string { return x.Main().Req.Method }),
 		textVariable("scheme", func(x *Exchange) string { return x.Req.Scheme }),
 		textVariable("https", func(x *Exchange) string {
 			if x.Req.Scheme == "https" {

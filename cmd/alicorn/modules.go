@@ -6,6 +6,7 @@ import (
 	"alicorn/proxy"
 	"alicorn/proxy/accesslog"
 	"alicorn/proxy/acme"
+	"alicorn/proxy/authrequest"
 	"alicorn/proxy/compress"
 	"alicorn/proxy/errorlog"
 	"alicorn/proxy/header"
@@ -46,6 +47,7 @@ func modules(f features) []proxy.Module {
 		rewrite.Module(),
 		static.Expires(),
 		limit.Module(),
+		authrequest.Module(),
 		header.Module(),
 		compress.Module(),
 		appserver.Module(f.apps),

@@ -26,7 +26,7 @@ var keys = sync.Pool{New: func() any { b := make([]byte, 0, 64); return &b }}
 // pass counts a request once, before the first internal redirect, and delays
 // or refuses it.
 func (g *gate) pass(x *proxy.Exchange) error {
-	if *g.decided.In(x) != undecided {
+	if *g.decided.In(x.Main()) != undecided {
 		return nil
 	}
 	buf := keys.Get().(*[]byte)
@@ -38,7 +38,7 @@ func (g *gate) pass(x *proxy.Exchange) error {
 	case v.refused:
 		return g.refuse(x, v)
 	case v.delay == 0:
-		*g.decided.In(x) = passed
+		*g.decided.In(x.Main()) = passed
 		return nil
 	}
 	return g.delay(x, v)
@@ -118,22 +118,22 @@ func (l *limit) wait(excess int64) time.Duration {
 
 func (g *gate) refuse(x *proxy.Exchange, v verdict) error {
 	if g.dryRun {
-		*g.decided.In(x) = rejectedDryRun
+		*g.decided.In(x.Main()) = rejectedDryRun
 		x.Log(g.level, "limiting requests, dry run, excess: %d.%03d by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
 		return nil
 	}
-	*g.decided.In(x) = rejected
+	*g.decided.In(x.Main()) = rejected
 	x.Log(g.level, "limiting requests, excess: %d.%03d by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
 	return g.status
 }
 
 func (g *gate) delay(x *proxy.Exchange, v verdict) error {
 	if g.dryRun {
-		*g.decided.In(x) = delayedDryRun
+		*g.decided.In(x.Main()) = delayedDryRun
 		x.Log(g.delayLevel, "delaying request, dry run, excess: %d.%03d, by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
 		return nil
 	}
-	*g.decided.In(x) = delayed
+	*g.decided.In(x.Main()) = delayed
 	x.Log(g.delayLevel, "delaying request, excess: %d.%03d, by zone %q", v.excess/1000, v.excess%1000, v.zone.name)
 	return x.Sleep(v.delay)
 }

@@ -47,7 +47,7 @@ func Module() proxy.Module {
 		Directives: directives(k),
 		State:      []proxy.Slot{decided},
 		Variables: []proxy.Variable{{Name: "limit_req_status", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
-			d := *decided.In(x)
+			d := *decided.In(x.Main())
 			return append(dst, decisions[d]...), d != undecided
 		}}},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
