@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"path"
 	"strings"
 )
 
@@ -78,7 +79,7 @@ func allCases() []benchCase {
 }
 
 // chooseCases returns the cases of a comma-separated list, or all for an empty one.
-// An item that ends in "*" stands for every case whose name begins so.
+// An item may be a pattern, as of files.
 func chooseCases(list string) ([]benchCase, error) {
 	all := allCases()
 	if list == "" {
@@ -88,7 +89,9 @@ func chooseCases(list string) ([]benchCase, error) {
 	for _, item := range fields(list) {
 		before := len(chosen)
 		for _, c := range all {
-			if prefix, ok := strings.CutSuffix(item, "*"); c.name == item || ok && strings.HasPrefix(c.name, prefix) {
+			if ok, err := path.Match(item, c.name); err != nil {
+				return nil, fmt.Errorf("invalid case %q: %w", item, err)
+			} else if ok {
 				chosen = append(chosen, c)
 			}
 		}

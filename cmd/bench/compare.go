@@ -61,7 +61,7 @@ func runCompare(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	rounds := flags.Int("rounds", 0, "measurements of each server, whose median counts (default 5; 15 with NAME=PATH)")
 	duration := flags.Duration("duration", 0, "of one measurement, in whole seconds (default 4s; 1s with NAME=PATH)")
-	caseList := flags.String("cases", "", "cases by name, separated by commas; \"proxy-*\" stands for all that begin so (default all)")
+	caseList := flags.String("cases", "", "cases by name, separated by commas; \"proxy-*\" stands for all of such names (default all)")
 	serverList := flags.String("servers", "", "servers by name, separated by commas (default all installed);\n"+
 		"NAME=PATH is the alicorn at PATH, against which the rule of builds judges this module's")
 	connections := flags.String("connections", "1,32,512", "numbers of connections, separated by commas")

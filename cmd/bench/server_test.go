@@ -55,7 +55,9 @@ func TestChooseCases(t *testing.T) {
 		{"one", "hello", 1, false},
 		{"two with spaces", "hello, static-1k", 2, false},
 		{"all that begin so", "tls,proxy-10k-*", 5, false},
-		{"nothing begins so", "proxy-20k-*", 0, true},
+		{"a pattern", "proxy-*-tcp", 4, false},
+		{"nothing is such", "proxy-20k-*", 0, true},
+		{"no pattern", "proxy-[", 0, true},
 		{"unknown", "hello,static-1", 0, true},
 	}
 	for _, test := range tests {
