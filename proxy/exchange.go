@@ -233,6 +233,9 @@ func (x *Exchange) appendWho(dst []byte) []byte {
 	if x.Req.Line != "" {
 		dst = append(append(append(dst, `, request: "`...), printable(x.Req.Line)...), '"')
 	}
+	if x.Upstream.URL != "" {
+		dst = append(append(append(dst, `, upstream: "`...), printable(x.Upstream.URL)...), '"')
+	}
 	if x.Req.Authority != "" {
 		dst = append(append(append(dst, `, host: "`...), printable(x.Req.Authority)...), '"')
 	}

@@ -10,7 +10,7 @@ import (
 var nginxVariables = []struct{ instead, names string }{
 	{"$upstream_connect_time is the time until a worker had time for the request", "upstream_queue_time"},
 	{"$upstream_addr has the names of all", "upstream_last_server_name"},
-	{"$sent_http_NAME is a field of the response", "upstream_http_ upstream_trailer_ upstream_cookie_"},
+	{"$upstream_http_NAME is a field of a server's answer", "upstream_trailer_ upstream_cookie_"},
 	{"", "upstream_cache_status upstream_cache_age upstream_cache_key upstream_cache_key_zone"},
 	{forApplications, "fastcgi_script_name fastcgi_path_info"},
 	{`"alicorn status" tells the connections`, "connections_active connections_reading connections_waiting connections_writing"},

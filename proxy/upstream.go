@@ -16,6 +16,9 @@ type Upstream struct {
 	Key    *RequestKey
 	Number uint32
 
+	// URL is the request at the peer that has failed, for the error log; "": none has.
+	URL string
+
 	tries []Try // in order
 	apart bool  // the next one is another upstream's than those before
 }

@@ -1,6 +1,7 @@
 package proxypass
 
 import (
+	"bytes"
 	"io"
 	"time"
 
@@ -178,6 +179,7 @@ func isIdempotent(method string) bool {
 func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	stale := p.reused && f.kind == kindError && p.received == 0
 	p.note(x, int(f.status))
+	x.Upstream.URL = p.url()
 	if c := p.conn; c != nil {
 		c.drop()
 		p.conn = nil
@@ -199,6 +201,17 @@ func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	p.stage = choosing
 	p.release()
 	return true
+}
+
+// url is the request at the peer, as nginx's error log has it.
+func (p *pass) url() string {
+	if p.peer == nil {
+		return ""
+	}
+	line, _, _ := bytes.Cut(p.request, []byte("\r\n"))
+	_, line, _ = bytes.Cut(line, []byte(" "))
+	uri, _, _ := bytes.Cut(line, []byte(" "))
+	return "http://" + p.peer.name + string(uri)
 }
 
 // repeatable reports whether the peer may get the request twice.

@@ -1,6 +1,10 @@
 package proxypass
 
-import "alicorn/proxy"
+import (
+	"strings"
+
+	"alicorn/proxy"
+)
 
 // variables are those of a request that is passed on.
 func (st *state) variables() []proxy.Variable {
@@ -8,6 +12,7 @@ func (st *state) variables() []proxy.Variable {
 		{Name: "proxy_host", Get: st.ofTarget(func(t *target) string { return t.host })},
 		{Name: "proxy_port", Get: st.ofTarget(func(t *target) string { return t.port })},
 		{Name: "proxy_add_x_forwarded_for", Get: addForwardedFor},
+		{Name: "upstream_http_", Family: st.answerField},
 	}
 }
 
@@ -32,4 +37,28 @@ func addForwardedFor(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 		}
 	}
 	return append(dst, x.RemoteAddr()...), true
+}
+
+// answerField is $upstream_http_NAME: every line of the field, joined by ", ", as the last
+// server has sent it.
+func (st *state) answerField(rest string) proxy.Getter {
+	name := strings.ReplaceAll(rest, "_", "-")
+	return func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
+		p := *st.pass.In(x)
+		if p == nil {
+			return dst, false
+		}
+		found := false
+		for i := range p.raw.Header.Len() {
+			f := p.raw.Header.At(i)
+			if !strings.EqualFold(f.Name, name) {
+				continue
+			}
+			if found {
+				dst = append(dst, ", "...)
+			}
+			dst, found = append(dst, f.Value...), true
+		}
+		return dst, found
+	}
 }

@@ -1,0 +1,90 @@
+package proxypass
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
+	"alicorn/proxy/proxytest"
+)
+
+// reasonOf is what a log says of a failure, and of the upstream.
+var reasonOf = regexp.MustCompile(`(?m)((?:connect\(\)|recv\(\)|upstream|no live) [^,]*),.*(request: .*)$`)
+
+// TestFailuresAreLoggedAsNginxLogsThem has both fail with the same origins.
+func TestFailuresAreLoggedAsNginxLogsThem(t *testing.T) {
+	silent := startOrigin(t, "unix", func(pc *peerConn) { pc.request(); pc.request() })
+	closing := startOrigin(t, "tcp", func(pc *peerConn) { pc.request() })
+	for _, c := range []struct{ name, pass string }{
+		{"nobody listens", "proxy_pass http://127.0.0.1:1/u/;"},
+		{"no answer", "proxy_pass http://" + closing.addr + "/u/;"},
+		{"silence", "proxy_pass http://" + silent.addr + ":/u/; proxy_read_timeout 100ms;"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := proxytest.NginxDir(t)
+			text := "location /x/ { " + c.pass + " }"
+			proxytest.StartNginx(t, dir, "access_log off; server { listen unix:DIR/s; server_name s; "+text+" }")
+			s := newSite(t, "server { listen 127.0.0.1:80; server_name s; "+text+" }")
+			askSocket(t, filepath.Join(dir, "s"), "/x/a%20b?c")
+			ask(t, s, get("/x/a%20b?c"))
+			var theirs []string
+			proxytest.Eventually(t, func() bool {
+				b, _ := os.ReadFile(filepath.Join(dir, "error.log"))
+				theirs = reasonOf.FindStringSubmatch(string(b))
+				return theirs != nil
+			}, "nginx logs nothing")
+			if mine := reasonOf.FindStringSubmatch(s.Log.String()); mine == nil || mine[1] != theirs[1] || mine[2] != theirs[2] {
+				t.Errorf("ours  %q\nnginx %q\n%s", mine, theirs, s.Log)
+			}
+		})
+	}
+}
+
+// logging is a feature that logs a text with variables in the log phase.
+func logging() proxy.Module {
+	k := config.NewKey(func() *proxy.Template { return nil })
+	return proxy.Module{
+		Name: "says", Settings: k,
+		Directives: []config.Directive{{Name: "says", In: config.AnyLevel, Args: config.OneArg, Help: "Logs a text.",
+			Set: proxy.SetTemplate(k, func(c **proxy.Template) **proxy.Template { return c })}},
+		Compile: func(s *config.Scope, l *proxy.Location) error {
+			text := *k.In(s)
+			l.OnLog(func(x *proxy.Exchange) { x.Log(proxy.LevelInfo, "[%s]", text.String(x)) })
+			return nil
+		},
+	}
+}
+
+func TestVariablesOfTheUpstream(t *testing.T) {
+	busy := startOrigin(t, "tcp", says("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"))
+	good := startOrigin(t, "unix", func(pc *peerConn) {
+		for r, _ := pc.request(); r != nil; r, _ = pc.request() {
+			io.WriteString(pc, "HTTP/1.1 200 OK\r\nX-Two: a\r\nX-Two: b\r\nContent-Length: 2\r\n\r\nok")
+		}
+	})
+	long := strings.Repeat("x", 300_000)
+	stream := startOrigin(t, "unix", says(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(long), long)))
+	for _, c := range []struct{ name, config, text, want string }{
+		{"two servers", "upstream u { server " + busy.addr + "; server " + good.addr + "; } SERVER proxy_pass http://u; proxy_next_upstream http_503;",
+			"$upstream_addr|$upstream_status|$upstream_response_length|$proxy_host|$proxy_port|$upstream_http_x_two",
+			busy.addr + ", " + good.addr + "|503, 200|0, 2|u|80|a, b"},
+		{"a stream", "SERVER proxy_pass http://" + stream.addr + ":/u;", "$upstream_status|$upstream_response_length|$upstream_bytes_received|$proxy_host|$proxy_port",
+			fmt.Sprintf("200|%d|%d|localhost|", len(long), len(long)+len(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(long))))},
+		{"nobody", "SERVER proxy_pass http://127.0.0.1:1;", "$upstream_addr|$upstream_status|$upstream_connect_time|$upstream_header_time|$proxy_host", "127.0.0.1:1|502|-|-|127.0.0.1:1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			// the log comes before the pass is let go, as in the program
+			s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: []proxy.Module{logging(), Module(Options{})},
+				Text: strings.ReplaceAll(c.config, "SERVER", "server { listen 127.0.0.1:80; says '"+c.text+"'; location / {") + " } }"})
+			ask(t, s, get("/"))
+			s.Log.Wait(t, "["+c.want+"]")
+		})
+	}
+}
