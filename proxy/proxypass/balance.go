@@ -14,7 +14,9 @@ type health struct {
 // choose returns the peer whose turn it is, nil when none is left. tried has those that the
 // request has failed with. It is nginx's smooth weighted round robin: the peer with the
 // largest current weight is chosen, and pays what all have gained. A peer that has failed
-// max_fails times rests for fail_timeout. Backups are asked when no other is left.
+// max_fails times rests for fail_timeout. Backups are asked when no other is left, and
+// after them those that rest, the one first that has rested longest: it may be back, and
+// the answer would be 502 otherwise. There nginx answers 502 until fail_timeout is over.
 func (l *lane) choose(tried []bool, now time.Time) *peer {
 	g := l.group
 	if len(g.peers) == 1 {
@@ -25,10 +27,25 @@ func (l *lane) choose(tried []bool, now time.Time) *peer {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p := l.chooseOf(false, tried, now); p != nil {
-		return p
+	for _, backup := range []bool{false, true} {
+		if p := l.chooseOf(backup, tried, now); p != nil {
+			return p
+		}
 	}
-	return l.chooseOf(true, tried, now)
+	return l.chooseResting(tried)
+}
+
+// chooseResting returns the peer that has rested longest of those that are not tried,
+// nil where there is none.
+func (l *lane) chooseResting(tried []bool) *peer {
+	var best *peer
+	for i := range l.group.peers {
+		p := &l.group.peers[i]
+		if !p.down && !tried[i] && (best == nil || l.peers[i].checked.Before(l.peers[best.index].checked)) {
+			best = p
+		}
+	}
+	return best
 }
 
 func (l *lane) chooseOf(backup bool, tried []bool, now time.Time) *peer {
