@@ -26,11 +26,11 @@ const (
 // entry is a line of a list.
 type entry struct {
 	name string
-	info os.FileInfo // of what a link leads to, unless it leads nowhere
+	info os.FileInfo // of a link's target, if there is one
 }
 
-// list answers with the folder's entries: folders first, by name; names that
-// begin with a dot are left out, as in nginx.
+// list answers with the folder's entries, folders first, by name. As in nginx it
+// leaves out names that begin with a dot.
 func (st *site) list(x *proxy.Exchange, dir string) error {
 	entries, err := readFolder(dir)
 	if err != nil {
@@ -75,7 +75,7 @@ func readFolder(dir string) ([]entry, error) {
 		info, err := os.Stat(dir + e.Name())
 		if err != nil {
 			if info, err = e.Info(); err != nil {
-				continue // gone meanwhile
+				continue // removed meanwhile
 			}
 		}
 		entries = append(entries, entry{e.Name(), info})
@@ -103,8 +103,8 @@ func (st *site) listHTML(path string, entries []entry) []byte {
 // nameWidth is the width of a list's first column, in characters.
 const nameWidth = 50
 
-// appendShown appends the name as it is shown, the end of its link, and what
-// fills the column.
+// appendShown appends the name as it is shown, the end of its link, and the
+// blanks that fill the column.
 func appendShown(b []byte, e entry) []byte {
 	n := utf8.RuneCountInString(e.name)
 	if n > nameWidth {
@@ -127,7 +127,7 @@ func (st *site) when(t time.Time) string {
 	return t.UTC().Format("02-Jan-2006 15:04")
 }
 
-// size is a column of 19 characters with exact sizes, else of 7.
+// size returns the column of the size: 19 characters for exact sizes, else 7.
 func (st *site) size(info os.FileInfo) string {
 	switch n := info.Size(); {
 	case info.IsDir() && st.exactSize:
@@ -171,7 +171,7 @@ func listJSONOf(entries []entry) []byte {
 	return append(b, "\r\n]"...)
 }
 
-// appendJSON appends name as a JSON string; bytes that are no UTF-8 become U+FFFD.
+// appendJSON appends name as a JSON string; bytes that are not UTF-8 become U+FFFD.
 func appendJSON(b []byte, name string) []byte {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)

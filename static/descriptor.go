@@ -13,14 +13,14 @@ type descriptor struct {
 	refs atomic.Int32
 }
 
-// newDescriptor returns a descriptor that its caller holds.
+// newDescriptor returns a descriptor with its caller as the first holder.
 func newDescriptor(fd int) *descriptor {
 	d := &descriptor{fd: fd}
 	d.refs.Store(1)
 	return d
 }
 
-// hold adds a holder, unless the last one has left already.
+// hold adds a holder. It returns false when the last one has already released the descriptor.
 func (d *descriptor) hold() bool {
 	for {
 		n := d.refs.Load()

@@ -6,20 +6,20 @@ import (
 	"alicorn/proxy"
 )
 
-// encoding is a form that a file may lie in beside itself.
+// encoding is a precompressed form of a file, in a file beside it.
 type encoding struct{ name, suffix string }
 
-// encodings, in the order that decides between equal qualities.
+// encodings, in the order in which they are preferred at equal qualities.
 var encodings = []encoding{{"zstd", ".zst"}, {"br", ".br"}, {"gzip", ".gz"}}
 
 const gzipIndex = 2
 
-// chooses reports that what is sent depends on Accept-Encoding where a file has
-// variants.
+// chooses reports whether the response depends on Accept-Encoding for a file that
+// has variants.
 func (st *site) chooses() bool { return st.encoded || st.gzip == gzipOn }
 
-// openBest opens the variant of lk.name that the client likes best, or the
-// file itself. varies: other clients get another one.
+// openBest opens the variant of lk.name that the client prefers, or the file
+// itself. varies: other clients may get another variant.
 func (st *site) openBest(x *proxy.Exchange, lk *lookup) (e encoding, varies bool, err error) {
 	switch {
 	case st.gzip == gzipAlways:
@@ -75,7 +75,7 @@ func (st *site) openAccepted(lk *lookup, accept string, tried *[3]bool) (encodin
 	}
 }
 
-// openVariant opens the file with e's suffix, if it is a regular one.
+// openVariant opens the file with e's suffix, if it is a regular file.
 func (st *site) openVariant(lk *lookup, e encoding) bool {
 	if st.open(lk, e.suffix) != nil {
 		return false

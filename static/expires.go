@@ -12,9 +12,9 @@ import (
 	"alicorn/proxy"
 )
 
-// Expires returns the feature that sets Expires and Cache-Control on any
-// content. As in nginx its fields come before those of add_header, so it
-// stands before that module in the list.
+// Expires returns the feature that sets Expires and Cache-Control on any content.
+// It stands before add_header in the list of modules, because its fields come
+// first in nginx.
 func Expires() proxy.Module {
 	k := config.NewKey(func() expiresSettings { return expiresSettings{} })
 	return proxy.Module{
@@ -23,7 +23,7 @@ func Expires() proxy.Module {
 		Directives: []config.Directive{{
 			Name: "expires", In: config.AnyLevel | config.LocationIf, Args: config.Arity{Min: 1, Max: 2},
 			Syntax: "[modified] TIME | @TIME | epoch | max | off", Default: "off", Set: setExpires(k),
-			Help: "Sets Expires and Cache-Control on responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308: a time from now, or from the file's change; a negative one says not to cache; @TIME is a time of day; epoch says not to cache, max for ten years. May have variables; a value that is none of these sets nothing.",
+			Help: "Sets Expires and Cache-Control on responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308: a time from now, or from the file's change; a negative one says not to cache; @TIME is a time of day; epoch says not to cache, max for ten years. May have variables; with any other value no field is set.",
 		}},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			if d := k.In(s).directive; d != nil {
@@ -40,7 +40,7 @@ type expiresSettings struct{ directive *expiresDirective }
 type expiresDirective struct {
 	expiry
 	modified bool
-	value    *proxy.Template // not nil: the expiry is read for each response
+	value    *proxy.Template // not nil: has variables, and is read for each response
 	last     atomic.Pointer[expiresText]
 }
 
@@ -119,7 +119,7 @@ func parseExpiry(word string, modified bool) (expiry, error) {
 	}
 	e.d = d.Truncate(time.Second)
 	if e.kind == expiresDaily && e.d > 24*time.Hour {
-		return e, fmt.Errorf("%q is no time of day", word)
+		return e, fmt.Errorf("invalid time of day %q", word)
 	}
 	if minus {
 		e.d = -e.d
@@ -127,7 +127,7 @@ func parseExpiry(word string, modified bool) (expiry, error) {
 	return e, nil
 }
 
-// expiresText is what one second's responses with the same Last-Modified get.
+// expiresText has the fields of the responses of one second with the same Last-Modified.
 type expiresText struct {
 	now          int64
 	from         string // Last-Modified, when it matters
@@ -161,8 +161,8 @@ func (d *expiresDirective) filter(x *proxy.Exchange) error {
 	return nil
 }
 
-// apply sets the two fields. They are seldom there, and then need not be looked
-// for by name.
+// apply sets the two fields. It looks for them by name only when the response may
+// have them.
 func (t *expiresText) apply(h *proxy.Header) {
 	for i := range h.Len() {
 		if h.At(i).ID() == proxy.FieldOther {
@@ -177,7 +177,7 @@ func (t *expiresText) apply(h *proxy.Header) {
 	h.AddID(proxy.FieldCacheControl, "Cache-Control", t.age)
 }
 
-// text makes the fields' values for a moment; empty ones for off.
+// text returns the fields' values at the time now; they are empty for off.
 func (e expiry) text(now time.Time, lastModified string) *expiresText {
 	t := &expiresText{now: now.Unix(), from: lastModified}
 	switch e.kind {
@@ -200,7 +200,7 @@ func (e expiry) text(now time.Time, lastModified string) *expiresText {
 	return t
 }
 
-// at is the moment of expiry, in seconds since 1970.
+// at returns the time of expiry, in seconds since 1970.
 func (e expiry) at(now time.Time, lastModified string) int64 {
 	d := int64(e.d / time.Second)
 	switch e.kind {

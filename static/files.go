@@ -11,11 +11,11 @@ import (
 	"alicorn/proxy"
 )
 
-// errNotAllowed is 405 with the field that RFC 9110 section 15.5.6 asks for.
+// errNotAllowed is 405 with the field that RFC 9110 section 15.5.6 requires.
 var errNotAllowed = &proxy.Fail{Status: 405, Field: proxy.Field{Name: "Allow", Value: "GET, HEAD"}}
 
-// Serve gives the file that the path maps to. As in nginx, a POST learns
-// first whether there is a file.
+// Serve sends the file that the path maps to. As in nginx a POST gets 405 only
+// where there is a file, else 404.
 func (st *site) Serve(x *proxy.Exchange) error {
 	switch x.Req.Method {
 	case "GET", "HEAD", "POST":
@@ -63,8 +63,8 @@ func (st *site) irregular(lk *lookup) error {
 	return &proxy.Fail{Status: 404, Level: proxy.LevelCrit, Reason: fmt.Sprintf("%q is not a regular file", lk.name)}
 }
 
-// answer responds with the open, regular file; varies says that others get
-// another form of it.
+// answer responds with the open, regular file. varies: other clients may get
+// another variant.
 func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding, varies bool) error {
 	r, size, v := &x.Res, lk.file.size, st.validators(&lk.file)
 	etag := ""
@@ -95,7 +95,7 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding, varies bool)
 	if enc.name != "" {
 		r.Header.AddID(proxy.FieldContentEncoding, "Content-Encoding", enc.name)
 	}
-	if r.ContentType == "" { // else of the application that sent x here
+	if r.ContentType == "" { // else the application that redirected x here has set it
 		r.ContentType = x.Core().TypeOf(x.Req.Path)
 	}
 	if st.maxRanges != 0 && given == 0 {
@@ -104,7 +104,7 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding, varies bool)
 				return err
 			}
 		}
-		r.Header.AddID(proxy.FieldAcceptRanges, "Accept-Ranges", "bytes") // 206 tells it by itself, as in nginx
+		r.Header.AddID(proxy.FieldAcceptRanges, "Accept-Ranges", "bytes") // as in nginx not with 206, which implies it
 	}
 	r.Status = 200
 	return sendPart(r, lk, 0, size)
@@ -136,14 +136,14 @@ func sendPart(r *proxy.Response, lk *lookup, off, n int64) error {
 	return r.Finish()
 }
 
-// serveDirectory answers for a path that ends in a slash, whose folder is
-// lk.name: an index file, a list, or 403.
+// serveDirectory answers for a path that ends in a slash, with the folder lk.name:
+// with an index file, a list, or 403.
 func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
 	if len(lk.name) == 0 || lk.name[len(lk.name)-1] != '/' {
 		lk.name = append(lk.name, '/')
 	}
 	end := len(lk.name)
-	missing, away := "", "" // an absolute index behind others is for folders that exist
+	missing, away := "", "" // an absolute index after others applies to existing folders
 	for _, t := range st.indexes {
 		lk.name = t.Append(x, lk.name[:end])
 		index := lk.name[end:]
@@ -183,8 +183,8 @@ func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
 	return &proxy.Fail{Status: 403, Level: proxy.LevelError, Reason: fmt.Sprintf("directory index of %q is forbidden", lk.name)}
 }
 
-// refuse turns the error of a system call on name into a status, with a log
-// line that says which part of the path refuses.
+// refuse turns the error of a system call on name into a status, with a log line
+// that says which part of the path is the cause.
 func (st *site) refuse(x *proxy.Exchange, call, name string, err error) error {
 	reason := fmt.Sprintf("%s %q failed (%s)", call, name, words(err))
 	switch {
@@ -201,7 +201,7 @@ func (st *site) refuse(x *proxy.Exchange, call, name string, err error) error {
 	return &proxy.Fail{Status: 500, Level: proxy.LevelCrit, Reason: reason}
 }
 
-// notFound is 404, with its reason unless log_not_found is off.
+// notFound returns 404, which logs its reason unless log_not_found is off.
 func (st *site) notFound(x *proxy.Exchange, reason string, name ...string) error {
 	if !x.Core().LogNotFound {
 		return proxy.Status(404)
@@ -219,7 +219,7 @@ func because(name string) string {
 	return ""
 }
 
-// words are the system's number and words, as nginx logs them.
+// words returns the system's number and text for err, as nginx logs them.
 func words(err error) string {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

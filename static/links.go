@@ -23,11 +23,11 @@ type linkKind uint8
 const (
 	linksFollowed linkKind = iota
 	linksRefused
-	linksOfOwner // only to what the link's owner owns
+	linksOfOwner // links are allowed to files of the link's owner
 )
 
-// linkRule says which symbolic links one name may lead through: after its
-// first from bytes, which end before a slash, those of kind.
+// linkRule says which symbolic links one name may lead through. The first from
+// bytes of the name, which end before a slash, are not checked.
 type linkRule struct {
 	kind linkKind
 	from int32
@@ -35,7 +35,7 @@ type linkRule struct {
 
 func (m module) links() config.Directive {
 	return config.Directive{Name: "disable_symlinks", In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 2}, Syntax: "off | on | if_not_owner [from=PART]", Default: "off", Set: m.setLinks,
-		Help: "Refuses files whose name leads through a symbolic link: any, or one that does not belong to the owner of what it leads to. With from=PART a name that begins with PART, which may have variables, is checked after it only: from=$document_root. As in nginx folder lists are not checked below the folder itself. On macOS the server needs the right to read each folder on the way, not only to search it."}
+		Help: "Refuses files whose name leads through a symbolic link: any, or one that does not belong to the owner of what it leads to. With from=PART a name that begins with PART, which may have variables, is checked only after PART: from=$document_root. As in nginx folder lists are not checked below the folder itself. On macOS the server needs the right to read each folder on the way, not only to search it."}
 }
 
 func (m module) setLinks(s *config.Scope, n *config.Node) error {
@@ -45,7 +45,7 @@ func (m module) setLinks(s *config.Scope, n *config.Node) error {
 		part, from := strings.CutPrefix(a.Text, "from=")
 		switch {
 		case from && part != "" && l.from == nil:
-			l.from = proxy.ParseTemplate(s.Load(), a.Pos, withoutParents(part, false)) // as root is
+			l.from = proxy.ParseTemplate(s.Load(), a.Pos, withoutParents(part, false)) // as for root
 			continue
 		case known:
 			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("invalid disable_symlinks parameter %q", a.Text)}
@@ -69,7 +69,7 @@ func (m module) setLinks(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// rule is what the settings mean for lk's name.
+// rule returns the linkRule for lk's name.
 func (lk *lookup) rule(kind linkKind) linkRule {
 	name, n := lk.key(), len(lk.from)
 	switch {
@@ -85,8 +85,8 @@ func (lk *lookup) rule(kind linkKind) linkRule {
 	return linkRule{kind: kind}
 }
 
-// open opens name, which ends in NUL, if no link on the way is refused. The
-// name is changed meanwhile.
+// open opens name, which ends in NUL, if no link on the way is refused. It
+// changes name while it runs.
 func (r linkRule) open(name []byte) (int, error) {
 	if r.kind == linksFollowed {
 		return openFile(unix.AT_FDCWD, name, openFlags)
@@ -104,7 +104,7 @@ func (r linkRule) open(name []byte) (int, error) {
 	return r.walk(dir, rest)
 }
 
-// start opens the folder that the checked part of the name is in.
+// start opens the folder in which the checked part of the name begins.
 func (r linkRule) start(name []byte) (dir int, rest []byte, err error) {
 	switch {
 	case r.from > 0:
@@ -119,7 +119,7 @@ func (r linkRule) start(name []byte) (dir int, rest []byte, err error) {
 	return unix.AT_FDCWD, name, nil
 }
 
-// walk opens name part by part and closes dir, which it begins in.
+// walk opens name part by part, beginning in dir, which it closes.
 func (r linkRule) walk(dir int, name []byte) (int, error) {
 	for {
 		i := bytes.IndexByte(name, '/')
@@ -145,8 +145,8 @@ func (r linkRule) walk(dir int, name []byte) (int, error) {
 	return r.part(dir, name, openFlags)
 }
 
-// part opens one part of a name. Whether it was a link that was opened cannot
-// be known for certain, so that owners are compared in any case.
+// part opens one part of a name. It always compares owners, because it cannot
+// know for certain whether it has opened a link.
 func (r linkRule) part(dir int, name []byte, flags int) (int, error) {
 	if r.kind == linksRefused {
 		return openFile(dir, name, flags|unix.O_NOFOLLOW)

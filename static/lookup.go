@@ -10,27 +10,27 @@ import (
 	"alicorn/proxy"
 )
 
-// lookup is one request's way from a path to an open file. It is pooled: its
-// buffers are used again, and a file it holds is closed by release.
+// lookup takes one request from a path to an open file. It is pooled: its buffers
+// are used again, and release closes a file that it holds.
 type lookup struct {
-	name  []byte // the file's name; see site.appendName. Ends in NUL while it is asked for
-	from  []byte // of names, is not checked for links; see linkSettings
+	name  []byte // the file's name; see site.appendName. Ends in NUL during a call of the system
+	from  []byte // the beginning of names that is not checked for links; see linkSettings
 	links linkRule
 	table *validatorTable
 	stat  unix.Stat_t
 	file  file
 }
 
-// file is what is open. The descriptor is bare because an os.File costs two
+// file is an open file. It has a bare descriptor, because an os.File costs two
 // system calls and three allocations more.
 type file struct {
-	fd       int // -1: none, as for a folder that a cache knows
+	fd       int // -1: none, as for a folder in a cache
 	size     int64
 	modified int64 // seconds since 1970; 0 when snap is known
 	mode     uint32
-	shared   *descriptor // owns fd: others use it too
-	content  []byte      // every byte, when it is not nil
-	snap     *snapshot   // what the cache knows of the file; nil: it was not asked
+	shared   *descriptor // owns fd, which others use too
+	content  []byte      // all bytes; nil: not in memory
+	snap     *snapshot   // the cache's entry; nil: the cache was not used
 }
 
 const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
@@ -61,8 +61,8 @@ func (lk *lookup) close() {
 	lk.file = file{fd: -1}
 }
 
-// open opens the file called lk.name with suffix, without waiting whatever it
-// is, by the cache where there is one.
+// open opens the file called lk.name with suffix, through the cache where there
+// is one. It never waits, whatever kind of file it is.
 func (st *site) open(lk *lookup, suffix string) (err error) {
 	plain := len(lk.name)
 	lk.name = append(append(lk.name, suffix...), 0)
@@ -77,10 +77,10 @@ func (st *site) open(lk *lookup, suffix string) (err error) {
 	return err
 }
 
-// key is the name that is asked for, without its NUL.
+// key returns the name without its NUL.
 func (lk *lookup) key() []byte { return lk.name[:len(lk.name)-1] }
 
-// openName opens the file that lk's name leads to.
+// openName opens the file with lk's name.
 func (lk *lookup) openName() error {
 	fd, err := lk.links.open(lk.name)
 	if err != nil {
@@ -113,8 +113,9 @@ func (lk *lookup) look() error {
 	}
 }
 
-// test reports whether there is a file called lk.name, and whether it is a
-// folder. With a cache the file is opened, as in nginx: it is asked for next.
+// test returns an error unless there is a file called lk.name, and reports
+// whether it is a folder. As in nginx it opens the file where there is a cache,
+// since the file is needed next.
 func (st *site) test(lk *lookup) (dir bool, err error) {
 	if st.opened.cache != nil {
 		err = st.open(lk, "")

@@ -14,7 +14,7 @@ import (
 type root struct {
 	path *proxy.Template
 	kind rootKind
-	name string // of the location that an alias stands in
+	name string // the name of the location that an alias stands in
 }
 
 type rootKind uint8
@@ -28,11 +28,11 @@ const (
 func (m module) mapping() []config.Directive {
 	return []config.Directive{
 		{Name: "root", In: config.AnyLevel | config.LocationIf, Args: config.OneArg, Syntax: "DIRECTORY", Default: "html", Set: m.setRoot,
-			Help: "The folder that paths are looked up in: root /www; serves /a/b from /www/a/b. Relative to the prefix directory; may have variables, whose values cannot lead out with \"..\"."},
+			Help: "The folder that paths are looked up in: root /www; serves /a/b from /www/a/b. Relative to the prefix directory. May have variables; a \"..\" in their values is refused."},
 		{Name: "alias", In: config.Location, Args: config.OneArg, Syntax: "PATH", Set: m.setAlias,
 			Help: "Replaces the location's name in the path: location /i/ { alias /www/images/; } serves /i/a.png from /www/images/a.png. In a regular expression location it is the whole file name, with captures. Unlike nginx's, the result stays under the alias: location /i { alias /www/images/; } serves neither /i../x nor /ix."},
 		{Name: "index", In: config.AnyLevel, Args: config.SomeArg, Repeat: true, Syntax: "FILE ...", Default: "index.html", Set: m.setIndex,
-			Help: "The files that answer for a folder, the first that exists, by an internal redirect; a last one that begins with / is redirected to without a look. May have variables."},
+			Help: "The files that answer for a folder: the request is redirected internally to the first that exists. A last one that begins with / is not checked. May have variables."},
 		{Name: "try_files", In: config.Server | config.Location, Args: config.Arity{Min: 2, Max: -1}, Syntax: "FILE ... URI | =CODE | @NAME", Set: m.setTry,
 			Help: "Serves the first file that exists (a folder, when the name ends in /), else redirects internally to the last word, whose arguments replace the request's, or answers with its status. Not inherited. Unlike nginx's, names are normalised and cannot lead out with \"..\"."},
 	}
@@ -88,14 +88,14 @@ func locationName(n *config.Node) (name string, kind rootKind) {
 	return name, aliasPrefix
 }
 
-// circular are the variables that are made of the root themselves.
+// circular are the variables whose values depend on the root.
 var circular = []string{"document_root", "realpath_root", "request_filename"}
 
 func pathTemplate(s *config.Scope, n *config.Node) (*proxy.Template, error) {
 	text := n.Arg(0)
 	for _, v := range circular {
 		if strings.Contains(text, "$"+v) || strings.Contains(text, "${"+v) {
-			return nil, &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("the variable $%s cannot be used in %q: it is made of it", v, n.Name)}
+			return nil, &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("the variable $%s cannot be used in %q: its value depends on that directive", v, n.Name)}
 		}
 	}
 	if !strings.HasPrefix(text, "$") {
@@ -108,7 +108,7 @@ func pathTemplate(s *config.Scope, n *config.Node) (*proxy.Template, error) {
 	return t, nil
 }
 
-// withoutParents resolves the ".." in a name, which ends in a slash if it is to.
+// withoutParents resolves the ".." in a name. With slash the result ends in one.
 func withoutParents(name string, slash bool) string {
 	if strings.Contains(name+"/", "/../") {
 		name = filepath.Clean(name)
@@ -129,8 +129,8 @@ func (m module) setIndex(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// appendRoot appends the root or alias. ok is false when the value of a
-// variable leads out of it.
+// appendRoot appends the root or alias. ok is false when the value of a variable
+// has a "..".
 func (st *site) appendRoot(x *proxy.Exchange, dst []byte) (_ []byte, ok bool) {
 	if text, static := st.root.path.Static(); static {
 		return append(dst, text...), true
@@ -140,7 +140,7 @@ func (st *site) appendRoot(x *proxy.Exchange, dst []byte) (_ []byte, ok bool) {
 	return dst, !climbs(dst[start:])
 }
 
-// climbs reports that a name has a ".." segment or a NUL.
+// climbs reports whether a name has a ".." segment or a NUL.
 func climbs[T string | []byte](name T) bool {
 	for i := range len(name) {
 		switch name[i] {
@@ -170,7 +170,7 @@ func (st *site) appendName(x *proxy.Exchange, dst []byte, path string) (_ []byte
 	if st.root.kind == aliasWhole {
 		return dst, true
 	}
-	if x.Internal && (climbs(path) || !strings.HasPrefix(path, "/")) { // redirects may be made of variables
+	if x.Internal && (climbs(path) || !strings.HasPrefix(path, "/")) { // the target of a redirect may have variables
 		return dst, false
 	}
 	if st.root.kind == aliasPrefix {
@@ -183,9 +183,9 @@ func (st *site) appendName(x *proxy.Exchange, dst []byte, path string) (_ []byte
 	return join(dst, start, path), true
 }
 
-// below returns what follows the location's name in path. ok is false where the
-// location does not cover it: "/static../secret" would leave the alias, and
-// "/staticfile" never meant it.
+// below returns the part of path after the location's name. ok is false where
+// the location does not cover path: with the name "/static" neither
+// "/static../secret", which would leave the alias, nor "/staticfile".
 func (r root) below(path string) (rest string, ok bool) {
 	rest, ok = strings.CutPrefix(path, r.name)
 	return rest, ok && (rest == "" || rest[0] == '/' || strings.HasSuffix(r.name, "/"))

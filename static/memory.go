@@ -31,9 +31,9 @@ func (m *memory) reserve(n int64) bool {
 
 func (m *memory) free(n int64) { m.used.Add(-n) }
 
-// settled is how long ago a file must have been changed before its bytes are
-// kept: a change that follows another within the file system's resolution of
-// time would not show. The coarsest in use counts two seconds.
+// settled is how long ago a file must have been changed for its bytes to be kept.
+// Two changes within the file system's resolution of time look like one; the
+// coarsest resolution in use is two seconds.
 const settled = 2 * time.Second
 
 // suits reports whether the file that s describes may be kept in m.
@@ -45,8 +45,8 @@ func (m *memory) suits(s *snapshot) bool {
 	return age < 0 || age > settled
 }
 
-// readWhole reads all bytes of the file that lk has open. ok is false when it
-// is not, or not any more, what s describes.
+// readWhole reads all bytes of the file that lk has open. ok is false when the
+// file is not, or no longer, the one that s describes.
 func (s *snapshot) readWhole(lk *lookup) (content []byte, ok bool) {
 	content = make([]byte, s.id.size)
 	if err := proxy.ReadFile(&lk.file, content, 0); err != nil {
@@ -55,7 +55,7 @@ func (s *snapshot) readWhole(lk *lookup) (content []byte, ok bool) {
 	return content, s.unchanged(lk)
 }
 
-// remembered is s with its bytes and without a descriptor.
+// remembered returns a copy of s with content and without a descriptor.
 func (s *snapshot) remembered(content []byte, m *memory) *snapshot {
 	t := &snapshot{id: s.id, mode: s.mode, v: s.v, content: content, memory: m}
 	t.checked.Store(s.checked.Load())

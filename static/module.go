@@ -1,34 +1,25 @@
-// Package static serves files: a location that has no other content.
+// Package static serves files, in locations that have no other content.
 //
-//	module     directives and variables; what a location compiles to
-//	mapping    path -> file name: root, alias
-//	lookup     one request's way to an open file
-//	files      judge, send; directories
-//	try        try_files
-//	condition  If-* preconditions, RFC 9110 section 13
-//	ranges     Range, RFC 9110 section 14
-//	encoded    precompressed files beside a file
-//	expires    Expires and Cache-Control
-//	links      disable_symlinks
-//	refusal    which part of a path refuses, for the log
-//	opencache  open_file_cache: names, what was found, their order
-//	snapshot   what one look at a file found; descriptor, memory: its bytes
+//	site       the settings of one location, compiled
+//	lookup     takes one request from a path to an open file
+//	openCache  open_file_cache: the names that were asked for, and what was found
+//	snapshot   what was found under a name at one time
 //
-// Without open_file_cache nothing is kept: a changed file is seen by the next
-// request. With it a response is made from one snapshot, so that its head and
-// its bytes are of the same version of the file. A file is opened without
-// blocking, so that a FIFO cannot hold the request, and only regular files are
-// served. What is announced is sent or the connection ends.
+// Without open_file_cache nothing is kept: the next request sees a changed file.
+// With it a response is made from one snapshot, so that its head and its bytes
+// are of the same version of the file. Files are opened without blocking, so that
+// a FIFO cannot hold the request, and only regular files are served. When fewer
+// bytes can be sent than the head has announced, the connection ends.
 package static
 
 // Files, in the order of the story:
 //
-//   - module.go cachedirectives.go mapping.go links.go try.go: directives, and what names they lead to
+//   - module.go cachedirectives.go mapping.go links.go try.go: directives, and the file names of requests
 //   - files.go autoindex.go expires.go: content
 //   - lookup.go openfile_linux.go refusal_unix.go: from a path to an open file
-//   - snapshot.go descriptor.go encoded.go validators.go: what is known of it
-//   - condition.go ranges.go: what is sent of it
-//   - opencache.go opencache_list.go memory.go: what is kept
+//   - snapshot.go descriptor.go encoded.go validators.go: what is known of a file
+//   - condition.go ranges.go: which part of it is sent
+//   - opencache.go opencache_list.go memory.go: what is kept open or in memory
 
 import (
 	"path/filepath"
@@ -39,7 +30,7 @@ import (
 	"alicorn/proxy"
 )
 
-// settings is what blocks say about files.
+// settings are the settings of the directives about files.
 type settings struct {
 	root      root
 	index     config.List[*proxy.Template]
@@ -76,19 +67,19 @@ const (
 type module struct {
 	k     *config.Key[settings]
 	table *validatorTable
-	sites *proxy.LocationSlot[*site] // for variables: the content may be another's
+	sites *proxy.LocationSlot[*site] // for variables: the content may be another feature's
 	named *proxy.ExchangeSlot[named]
 }
 
-// named is the file that try_files has found where the path does not name it.
-// It holds until the URI changes.
+// named is the file that try_files has found, where the path does not name it. It
+// is valid until the URI changes.
 type named struct {
 	file string // "": none
 	uri  int    // Exchange.URIChanges
 }
 
-// Module returns the feature. It stands last in the list: it is the content
-// of locations that have none.
+// Module returns the feature. It stands last in the list, because it is the content
+// of locations without another.
 func Module() proxy.Module {
 	m := module{config.NewKey(func() settings {
 		return settings{exactSize: true, etag: true, maxRanges: -1, opened: cacheUse{valid: time.Minute, minUses: 1}}
@@ -133,7 +124,7 @@ func (m module) compile(s *config.Scope, l *proxy.Location) error {
 	return nil
 }
 
-// answers is the table of directives about the response.
+// answers returns the directives about the response.
 func (m module) answers() []config.Directive {
 	k := m.k
 	flag := func(name, def, help string, field func(c *settings) *bool) config.Directive {
@@ -142,7 +133,7 @@ func (m module) answers() []config.Directive {
 	return []config.Directive{
 		flag("autoindex", "off", "Lists a folder that has no index file.", func(c *settings) *bool { return &c.autoindex }),
 		{Name: "autoindex_format", In: config.AnyLevel, Args: config.OneArg, Syntax: "html | json", Default: "html",
-			Help: "The form of folder lists. nginx's xml and jsonp are not there.",
+			Help: "The form of folder lists. nginx's xml and jsonp are not supported.",
 			Set: config.Enum(k, []config.Choice[listFormat]{{Word: "html", Value: listHTML}, {Word: "json", Value: listJSON}},
 				func(c *settings) *listFormat { return &c.format })},
 		flag("autoindex_exact_size", "on", "Lists exact sizes; off rounds them to K, M and G.", func(c *settings) *bool { return &c.exactSize }),
@@ -156,20 +147,20 @@ func (m module) answers() []config.Directive {
 			Help: "How many ranges one request may ask for; with more the whole file is sent. 0 ignores ranges.",
 			Set:  config.Int(k, 0, 1<<20, func(c *settings) *int { return &c.maxRanges })},
 		{Name: "gzip_static", In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off | always", Default: "off",
-			Help: "on sends FILE.gz in place of FILE to clients that take gzip, and Vary: Accept-Encoding with both; always sends it to all. Clients may ask for ranges of it. For .br and .zst files see precompressed.",
+			Help: "on sends FILE.gz in place of FILE to clients that accept gzip, and Vary: Accept-Encoding with both; always sends it to all clients. Clients may ask for ranges of it. For .br and .zst files see precompressed.",
 			Set: config.Enum(k, []config.Choice[gzipStatic]{{Word: "off", Value: gzipOff}, {Word: "on", Value: gzipOn}, {Word: "always", Value: gzipAlways}},
 				func(c *settings) *gzipStatic { return &c.gzip })},
-		flag("precompressed", "off", "Sends FILE.zst, FILE.br or FILE.gz in place of FILE: the one that the client's Accept-Encoding weighs highest, in this order when equal, unless it weighs identity higher. Answers for a file that has such a form carry Vary: Accept-Encoding. nginx itself has only gzip_static.",
+		flag("precompressed", "off", "Sends FILE.zst, FILE.br or FILE.gz in place of FILE: the one with the highest weight in the client's Accept-Encoding, in this order when equal, unless identity has a higher weight. Answers for a file that has such a form carry Vary: Accept-Encoding. nginx itself has only gzip_static.",
 			func(c *settings) *bool { return &c.encoded }),
 	}
 }
 
-// withoutEffect are nginx's directives about how bytes get from disk to socket.
+// withoutEffect returns nginx's directives about the way of bytes from disk to socket.
 func withoutEffect() (all []config.Directive) {
 	for _, d := range []struct{ name, why string }{
 		{"sendfile", "files above 32 KiB are sent by the kernel and smaller ones copied, which measured best."},
-		{"aio", "a read that waits for the disk holds no other request up."},
-		{"aio_write", "a write that waits for the disk holds no other request up."},
+		{"aio", "a read that waits for the disk does not hold up other requests."},
+		{"aio_write", "a write that waits for the disk does not hold up other requests."},
 		{"directio", "files go through the system's cache."},
 		{"directio_alignment", "files go through the system's cache."},
 		{"read_ahead", "the system reads ahead by itself."},
@@ -209,7 +200,7 @@ func (m module) variables() []proxy.Variable {
 	}
 }
 
-// documentRoot is the root without its last slash, or the alias as it stands.
+// documentRoot appends the root without its last slash, or the alias as it is.
 func (st *site) documentRoot(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 	start := len(dst)
 	dst, ok := st.appendRoot(x, dst)

@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// openCache is an open_file_cache directive: the names looked for lately and
-// what was found. It lives as long as its Generation, as in nginx, so that a
-// reload forgets everything.
+// openCache is an open_file_cache directive: the names of recent requests and
+// what was found. As in nginx it lives as long as its Generation, so that a reload
+// forgets everything.
 //
-// A hit takes no lock and writes nothing that two processors share, but for a
-// descriptor's count of holders: a bucket is a chain of nodes that readers
-// follow while mu's owner inserts and removes, and a node's snapshot is
-// replaced as a whole. Everything else happens under mu, never a system call.
+// A hit takes no lock, and writes nothing that two processors share except a
+// descriptor's count of holders. A bucket is a chain of nodes that readers follow
+// while the owner of mu inserts and removes nodes; a node's snapshot is replaced
+// as a whole. Everything else happens under mu, which is never held during a call
+// of the system.
 type openCache struct {
 	max      int
 	inactive time.Duration
-	memory   *memory // unless a block has its own
+	memory   *memory // for blocks that have none of their own
 
 	born    time.Time
 	seed    maphash.Seed
@@ -28,7 +29,7 @@ type openCache struct {
 
 	mu     sync.Mutex
 	count  int
-	list   node // its after is the node queued last, its before the one queued first
+	list   node // ring: after is the node queued last, before the one queued first
 	closed bool
 }
 
@@ -40,10 +41,10 @@ type node struct {
 	links linkRule
 	next  atomic.Pointer[node] // in its bucket
 	snap  atomic.Pointer[snapshot]
-	used  atomic.Int64 // not more exact than usedStep
-	tried atomic.Int64 // when there was no room in memory last
+	used  atomic.Int64 // exact to usedStep
+	tried atomic.Int64 // when memory last had no room for it
 
-	// Under the cache's mu.
+	// The cache's mu guards these.
 	before, after *node
 	queued        int64
 	uses          int
@@ -52,10 +53,11 @@ type node struct {
 
 const (
 	maxBuckets = 1 << 16
-	// usedStep keeps hits from writing: they note their time this often.
+	// usedStep is how often a hit notes its time, so that few hits write.
 	usedStep = int64(50 * time.Millisecond)
-	// busy is how long after its last use a node's bytes are not dropped for
-	// another's, and how long after a refusal memory is asked for again.
+	// busy is how long after its last use a node's bytes are safe from being
+	// dropped for another's. It is also the time between two attempts to put a
+	// file into memory.
 	busy = int64(time.Second)
 )
 
@@ -68,13 +70,13 @@ func newOpenCache(limit int, inactive time.Duration) *openCache {
 	return c
 }
 
-// cacheUse is how a block uses its cache.
+// cacheUse has the settings of a block for its cache.
 type cacheUse struct {
 	cache   *openCache // nil: open_file_cache off
 	valid   time.Duration
 	minUses int
 	errors  bool
-	memory  *memory // nil: the cache's own
+	memory  *memory // nil: the one of the cache
 }
 
 func (c *openCache) now() int64 { return int64(time.Since(c.born)) }
@@ -93,8 +95,8 @@ func (c *openCache) find(name []byte, links linkRule) *node {
 	return nil
 }
 
-// open makes the file that lk names what it has open: from the cache, or from
-// the system. The error is the system's, or a remembered one.
+// open opens the file that lk names, from the cache or from the system. The error
+// is the system's, or a remembered one.
 func (c *openCache) open(lk *lookup, u *cacheUse) error {
 	now := c.now()
 	if now > c.sweepAt.Load() {
@@ -117,7 +119,7 @@ func (c *openCache) open(lk *lookup, u *cacheUse) error {
 	return s.err
 }
 
-// read looks at the file itself and keeps what it finds in n in place of old.
+// read looks the file up in the system, and keeps the result in n in place of old.
 func (c *openCache) read(lk *lookup, u *cacheUse, now int64, n *node, old *snapshot) error {
 	err := lk.openName()
 	if err != nil && (!u.errors || !lasting(err)) {
@@ -125,7 +127,7 @@ func (c *openCache) read(lk *lookup, u *cacheUse, now int64, n *node, old *snaps
 		return err
 	}
 	if err == nil && !lk.file.isRegular() && !lk.file.isDir() {
-		c.drop(n) // nobody's pipe is to be kept open
+		c.drop(n) // a pipe must not be kept open
 		return nil
 	}
 	s := newSnapshot(lk, lk.table, err)
@@ -134,9 +136,8 @@ func (c *openCache) read(lk *lookup, u *cacheUse, now int64, n *node, old *snaps
 	return err
 }
 
-// keep makes s what n holds, unless n holds something other than old by now
-// or a file must be asked for more often before it is kept. A nil n is the
-// name's new node.
+// keep puts s into n, unless n no longer holds old, or the file has not been asked
+// for often enough. When n is nil it makes a node for the name.
 func (c *openCache) keep(lk *lookup, u *cacheUse, now int64, n *node, old, s *snapshot) {
 	c.mu.Lock()
 	var evicted *snapshot

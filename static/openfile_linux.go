@@ -23,9 +23,9 @@ func openFile(dir int, name []byte, flags int) (int, error) {
 	}
 }
 
-// openWithoutLinks opens name, which ends in NUL, in one call. ok is false
-// for any error: kernels before 5.6 and some sandboxes lack the call, and its
-// errors do not tell which part of the name is the link.
+// openWithoutLinks opens name, which ends in NUL, in one call. ok is false for any
+// error: kernels before 5.6 and some sandboxes lack the call, and its errors do
+// not say which part of the name is a link.
 func openWithoutLinks(dir int, name []byte) (fd int, ok bool) {
 	if len(name) == 1 {
 		return -1, false

@@ -17,5 +17,5 @@ func openFile(dir int, name []byte, flags int) (int, error) {
 	}
 }
 
-// openWithoutLinks is a call that only Linux has.
+// openWithoutLinks returns false: only Linux has the call.
 func openWithoutLinks(int, []byte) (fd int, ok bool) { return -1, false }

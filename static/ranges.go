@@ -18,11 +18,11 @@ func (s span) contentRange(size int64) string {
 	return fmt.Sprintf("bytes %d-%d/%d", s.start, s.end-1, size)
 }
 
-// rangeResult says what becomes of a Range field.
+// rangeResult is what a Range field leads to.
 type rangeResult uint8
 
 const (
-	rangeIgnored rangeResult = iota // the whole file is sent
+	rangeIgnored rangeResult = iota // the response has the whole file
 	rangeTaken
 	rangeUnsatisfiable // 416
 )
@@ -57,7 +57,7 @@ func parseRanges(value string, size int64, limit int) ([]span, rangeResult) {
 			total += s.end - s.start
 			spans = append(spans, s)
 		case s.start == 0:
-			return nil, rangeIgnored // of an empty file
+			return nil, rangeIgnored // the file is empty
 		}
 	}
 	if len(spans) == 0 {
@@ -66,7 +66,7 @@ func parseRanges(value string, size int64, limit int) ([]span, rangeResult) {
 	return spans, rangeTaken
 }
 
-// parseSpan reads one range; one that cannot be satisfied is empty.
+// parseSpan reads one range. The result is empty for a range that cannot be satisfied.
 func parseSpan(spec string, size int64) (span, bool) {
 	first, last, ok := strings.Cut(spec, "-")
 	if !ok {
@@ -85,8 +85,8 @@ func parseSpan(spec string, size int64) (span, bool) {
 	return span{start, min(end, size-1) + 1}, ok && ok2
 }
 
-// digits reads a decimal number; one that an int64 does not hold becomes the
-// largest, which lies past the end of any file.
+// digits reads a decimal number. One that does not fit an int64 becomes the
+// largest int64, which is past the end of any file.
 func digits(s string) (int64, bool) {
 	if s == "" {
 		return 0, false
@@ -106,8 +106,7 @@ func digits(s string) (int64, bool) {
 	return n, true
 }
 
-// sendRanges answers a Range request; done is false when the field is to be
-// ignored.
+// sendRanges answers a Range request. done is false when the field is ignored.
 func (st *site) sendRanges(x *proxy.Exchange, lk *lookup, value string) (done bool, err error) {
 	size := lk.file.size
 	spans, result := parseRanges(value, size, st.maxRanges)

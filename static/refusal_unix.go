@@ -14,10 +14,10 @@ import (
 	"syscall"
 )
 
-// refusing finds the first part of name that is missing or that this process
-// may not pass, and says so: "/home/ubuntu" is 0750 and belongs to
-// ubuntu:ubuntu; the server runs as www-data. "" when it is name itself
-// that is missing.
+// refusing returns a sentence about the first part of name that is missing or
+// that this process may not pass: "/home/ubuntu" is 0750 and belongs to
+// ubuntu:ubuntu; the server runs as www-data. It returns "" when only name itself
+// is missing.
 func refusing(name string) string {
 	parts := strings.Split(strings.Trim(filepath.Clean(name), "/"), "/")
 	for i := range parts {

@@ -8,20 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// snapshot is what one look at a file's name found. It does not change, so
-// that what a response's head says and the bytes that follow belong together.
+// snapshot is what was found under a file's name at one time. It does not change,
+// so that a response's head and its bytes belong together.
 type snapshot struct {
-	err     error // of the system; the rest is then empty
+	err     error // the system's error; the rest is then empty
 	id      identity
 	mode    uint32
 	v       *validators
-	open    *descriptor // nil: an error, a folder, or content has every byte
+	open    *descriptor // nil for an error, for a folder, and when content has all bytes
 	content []byte      // nil: not in memory
-	memory  *memory     // what content is charged to
+	memory  *memory     // the memory that content counts against
 	checked atomic.Int64
 }
 
-// identity tells the versions of what has one name apart.
+// identity distinguishes the versions of a file.
 type identity struct {
 	device, inode     uint64
 	size              int64
@@ -32,8 +32,8 @@ func identityOf(s *unix.Stat_t) identity {
 	return identity{uint64(s.Dev), uint64(s.Ino), s.Size, s.Mtim, s.Ctim}
 }
 
-// newSnapshot describes what lk has opened, or err, and makes lk a holder of
-// the descriptor.
+// newSnapshot returns a snapshot of the file that lk has opened, or of err. lk
+// becomes a holder of the descriptor.
 func newSnapshot(lk *lookup, table *validatorTable, err error) *snapshot {
 	if err != nil {
 		return &snapshot{err: err}
@@ -49,8 +49,8 @@ func newSnapshot(lk *lookup, table *validatorTable, err error) *snapshot {
 	return s
 }
 
-// lasting reports whether an error says something of the file: not of this
-// process, which may have no descriptor left.
+// lasting reports whether an error is about the file, and not about this process,
+// which may have no descriptor left.
 func lasting(err error) bool {
 	for _, e := range [...]syscall.Errno{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EINTR} {
 		if errors.Is(err, e) {
@@ -60,8 +60,8 @@ func lasting(err error) bool {
 	return true
 }
 
-// give makes s what lk has open. ok is false when s is not to be used any
-// more: its descriptor is closed, or its file was changed in place.
+// give opens s in lk. ok is false when s can no longer be used: its descriptor is
+// closed, or its file was changed in place.
 func (s *snapshot) give(lk *lookup) (ok bool) {
 	if s.open == nil {
 		lk.file = file{fd: -1, mode: s.mode, size: s.id.size, content: s.content, snap: s}
@@ -78,15 +78,14 @@ func (s *snapshot) give(lk *lookup) (ok bool) {
 	return true
 }
 
-// unchanged reports whether the file that lk holds is still as s says. A
-// name's having moved on to another file, which changes the time of the
-// inode's change alone, is for recheck to find.
+// unchanged reports whether the open file is still as s describes it. It does not
+// notice when the name leads to another file by now; recheck does.
 func (s *snapshot) unchanged(lk *lookup) bool {
 	return unix.Fstat(lk.file.fd, &lk.stat) == nil && lk.stat.Size == s.id.size && lk.stat.Mtim == s.id.modified
 }
 
-// recheck reports whether lk's name leads to what s describes, and notes the
-// time. An error is never the same: the file is asked for again.
+// recheck reports whether lk's name still leads to the file that s describes, and
+// notes the time. For an error it returns false, so that the file is opened again.
 func (s *snapshot) recheck(lk *lookup, now int64) bool {
 	if s.err != nil || lk.look() != nil || identityOf(&lk.stat) != s.id || uint32(lk.stat.Mode) != s.mode {
 		return false
@@ -95,7 +94,7 @@ func (s *snapshot) recheck(lk *lookup, now int64) bool {
 	return true
 }
 
-// release gives up the cache's share of what s holds.
+// release releases the cache's hold of the descriptor and of memory.
 func (s *snapshot) release() {
 	if s.open != nil {
 		s.open.release()

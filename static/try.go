@@ -18,7 +18,7 @@ type tryFiles struct {
 
 type tryTest struct {
 	path *proxy.Template
-	dir  bool // the name ends in a slash: a folder is looked for
+	dir  bool // the name ends in a slash, so it is a folder's
 }
 
 func (m module) setTry(s *config.Scope, n *config.Node) error {
@@ -37,7 +37,7 @@ func (m module) setTry(s *config.Scope, n *config.Node) error {
 		t.code = proxy.Status(code)
 	} else {
 		if !strings.HasPrefix(last.Text, "/") && !strings.HasPrefix(last.Text, "$") && !strings.HasPrefix(last.Text, "@") {
-			s.Load().Warn(last.Pos, "the last parameter of try_files, %q, is no path and answers 404; it takes /PATH, @NAME or =CODE", last.Text)
+			s.Load().Warn(last.Pos, "the last parameter of try_files, %q, is not a path, so the answer is 404; it takes /PATH, @NAME or =CODE", last.Text)
 		}
 		t.last = proxy.ParseTemplate(s.Load(), last.Pos, last.Text)
 	}
@@ -75,7 +75,7 @@ func (t *tryFiles) run(st *site, x *proxy.Exchange) error {
 	}
 	path, args, _ := strings.Cut(last, "?")
 	path, ok := proxy.CleanPath(path)
-	if !ok { // also a word without a slash, which is no path
+	if !ok { // also for a word without a slash, which is not a path
 		return proxy.Status(404)
 	}
 	return &proxy.Redirect{URI: path, Args: args}
@@ -85,10 +85,9 @@ func absent(err error) bool {
 	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
 }
 
-// tryName makes lk.name the file of a test and returns the path that it has
-// under the root or alias; ok is false for one that leads out of it. As in nginx
-// the path follows the root without a slash of its own, so that a word without
-// one is no file below a root.
+// tryName makes lk.name the file of a test and returns its path under the root or
+// alias. ok is false for a path that leads out of it. As in nginx no slash is put
+// between the root and the path, so that a word without one names no file.
 func (st *site) tryName(x *proxy.Exchange, lk *lookup, t *proxy.Template) (path string, ok bool) {
 	lk.name = t.Append(x, lk.name[:0])
 	if text, static := t.Static(); static {
@@ -117,9 +116,9 @@ func (st *site) tryName(x *proxy.Exchange, lk *lookup, t *proxy.Template) (path 
 	return path, true
 }
 
-// withoutLocation is a value with variables without the location's name before
-// it, where an alias stands for that. nginx does this with the last word of
-// try_files, too, for which sites repeat the prefix.
+// withoutLocation returns a value without the location's name at its beginning,
+// which an alias replaces. nginx does this with the last word of try_files too,
+// so that sites repeat the prefix there.
 func (st *site) withoutLocation(value string) string {
 	if rest, ok := st.root.below(value); ok && st.root.kind == aliasPrefix {
 		return rest
@@ -134,8 +133,8 @@ func rooted(path string) string {
 	return "/" + path
 }
 
-// found makes the file lk.name, whose path under the root or alias is path,
-// what the request is for.
+// found makes the file lk.name, with that path under the root or alias, the target
+// of the request.
 func (st *site) found(x *proxy.Exchange, lk *lookup, path string, dir bool) {
 	switch st.root.kind {
 	case rootPlain:

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// validators are what a client may compare a file with, RFC 9110 section 8.8,
+// validators are the validators of a file, RFC 9110 section 8.8,
 // ready as header fields.
 type validators struct {
 	modified     int64 // seconds since 1970
 	size         int64
-	etag         string // nginx's: time and size in hexadecimal
+	etag         string // as nginx makes it: time and size in hexadecimal
 	lastModified string
 }
 
@@ -22,8 +22,8 @@ func newValidators(modified, size int64) *validators {
 	return &validators{modified, size, string(append(b, '"')), formatDate(modified)}
 }
 
-// validatorTable remembers the text of times and sizes seen lately, so that
-// it is not made again for each request. It knows nothing of files.
+// validatorTable remembers the validators of recent times and sizes, so that
+// they are not made again for each request. It has no files.
 type validatorTable [256]atomic.Pointer[validators]
 
 func (t *validatorTable) of(modified, size int64) *validators {
