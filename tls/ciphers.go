@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// suite is a cipher suite before TLS 1.3 with the words by which a list of
-// OpenSSL selects it, besides its name.
+// suite is a cipher suite before TLS 1.3. Lists of OpenSSL select it by its name
+// or by words.
 type suite struct {
 	id    uint16
 	words []string
 }
 
-// suites are crypto/tls's but those with RC4, which OpenSSL dropped as well.
+// suites returns those of crypto/tls except those with RC4, which OpenSSL dropped too.
 func suites() []suite {
 	var all []suite
 	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
@@ -65,7 +65,7 @@ func wordsOf(name string) []string {
 		words = append(words, "SHA256")
 	}
 	if has("DES-CBC3") {
-		// Since its blocks are small OpenSSL no longer calls it strong.
+		// OpenSSL no longer counts it as strong, since its blocks are small.
 		words = append(slices.DeleteFunc(words, func(w string) bool { return w == "HIGH" }), "3DES", "MEDIUM")
 	}
 	return words
@@ -73,9 +73,9 @@ func wordsOf(name string) []string {
 
 // CipherList reads a list as OpenSSL's ciphers(1) has them, "HIGH:!aNULL:!MD5",
 // and returns the suites of crypto/tls that it leaves, for Options.Ciphers.
-// Words that stand for many select only what tls.CipherSuites holds safe; the
-// others there are must be named in full. dropped names what the list asks for
-// and Go lacks. An error says that nothing was left.
+// Words that stand for many suites select only those of tls.CipherSuites, which
+// Go considers safe; others must be named in full. dropped has the names that Go
+// does not have. It is an error when no suite is left.
 func CipherList(list string) (ids []uint16, dropped []string, err error) {
 	l := cipherList{all: suites(), barred: map[uint16]bool{}}
 	for _, item := range strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(":, ", r) }) {
@@ -90,14 +90,14 @@ func CipherList(list string) (ids []uint16, dropped []string, err error) {
 type cipherList struct {
 	all     []suite
 	chosen  []uint16
-	barred  map[uint16]bool // by "!"
+	barred  map[uint16]bool // left out by "!"
 	dropped []string
 }
 
 func (l *cipherList) apply(item string) {
 	switch {
 	case strings.HasPrefix(item, "@"), strings.HasPrefix(item, "+"):
-		// An order, or OpenSSL's levels of security: Go has its own.
+		// An order, or a security level of OpenSSL: Go has its own.
 	case strings.HasPrefix(item, "!"):
 		for _, id := range l.matches(item[1:], true) {
 			l.barred[id] = true
@@ -108,7 +108,7 @@ func (l *cipherList) apply(item string) {
 			l.remove(id)
 		}
 	case isTLS13(item):
-		// Go uses all suites of TLS 1.3, which this list is not about.
+		// Go uses all suites of TLS 1.3. The list does not apply to them.
 	default:
 		l.add(item)
 	}
@@ -130,8 +130,9 @@ func (l *cipherList) remove(id uint16) {
 	l.chosen = slices.DeleteFunc(l.chosen, func(c uint16) bool { return c == id })
 }
 
-// matches returns the suites that item names, or that have all of its words,
-// which "+" joins; unsafe ones only where they are to be taken away.
+// matches returns the suites that item names, or that have all of the words that
+// "+" joins in it. It returns unsafe ones only with unsafe, for items that take
+// suites away.
 func (l *cipherList) matches(item string, unsafe bool) (ids []uint16) {
 	words := strings.Split(item, "+")
 	for _, s := range l.all {

@@ -35,8 +35,8 @@ func CurveName(id tls.CurveID) string {
 }
 
 // CurveList reads a list of groups by OpenSSL's names, "X25519:prime256v1", for
-// Options.Curves; "auto" is Go's default, nil. dropped names those that Go
-// lacks. An error says that nothing was left.
+// Options.Curves; "auto" is Go's default, nil. dropped has the names that Go does
+// not have. It is an error when no curve is left.
 func CurveList(list string) (ids []tls.CurveID, dropped []string, err error) {
 	if list == "auto" {
 		return nil, nil, nil

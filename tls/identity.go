@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// Options are how a server speaks TLS. The zero value means TLS 1.2 and
-// newer, and that no session resumes.
+// Options are a server's settings of TLS. The zero value means TLS 1.2 and newer,
+// without resumption of sessions.
 type Options struct {
 	MinVersion uint16 // a tls.VersionTLS number; 0: TLS 1.2
 	MaxVersion uint16 // 0: the newest
 	// Protocols are what ALPN (RFC 7301) may choose, in the server's order of
 	// preference; nil: the handshake chooses none, whatever the client offers.
 	Protocols []string
-	// Tickets seal sessions that clients keep; nil: Sessions are used, if any.
+	// Tickets encrypt the sessions that clients keep; nil: Sessions are used, if any.
 	Tickets *Tickets
-	// Sessions keeps what clients of TLS 1.3 resume where there are no Tickets.
-	// Those of TLS 1.2 then do a full handshake.
+	// Sessions keeps the sessions of clients of TLS 1.3 where there are no
+	// Tickets. Clients of TLS 1.2 then do a full handshake.
 	Sessions *Sessions
 	// SessionLife is how long a session may resume, at most seven days.
 	SessionLife time.Duration
@@ -29,33 +29,33 @@ type Options struct {
 	Ciphers []uint16
 	// Curves are the groups for key exchange, in no order; nil: Go's default.
 	Curves []tls.CurveID
-	// Load, unless nil, gives the certificates of each handshake that needs one,
-	// in place of those of the Identity. Its error ends the handshake.
+	// Load, unless nil, returns the certificates for a handshake, in place of
+	// those of the Identity. Its error ends the handshake.
 	Load func(hello *tls.ClientHelloInfo) ([]*tls.Certificate, error)
-	// Staples give the OCSP responses of certificates that have none of their
-	// own; nil: there are no others.
+	// Staples have the OCSP responses of certificates that have none of their
+	// own. It may be nil.
 	Staples map[*tls.Certificate]Stapler
-	// Clients, unless nil, has clients asked for a certificate of the CAs that
-	// it shows. A handshake without one, or with one that it would not accept,
-	// succeeds: who serves the connection asks Clients.
+	// Clients, unless nil, has clients asked for a certificate of its CAs. The
+	// handshake succeeds without one, and with one that Clients does not accept:
+	// the server verifies the certificate when a request has come.
 	Clients *Verifier
 }
 
-// Stapler gives one certificate's OCSP response in DER format, nil while there
-// is none, without waiting.
+// Stapler returns one certificate's OCSP response in DER format, nil while there
+// is none. It does not wait.
 type Stapler interface{ Response() []byte }
 
-// Identity is what one server shows in a handshake.
+// Identity is what one server uses in a handshake.
 type Identity struct {
-	certs  []*tls.Certificate // those that cost the server least first
+	certs  []*tls.Certificate // the ones with the cheapest signatures first
 	load   func(hello *tls.ClientHelloInfo) ([]*tls.Certificate, error)
 	staple map[*tls.Certificate]Stapler
 	config *tls.Config
 	older  *tls.Config // for TLS 1.2 and before
 }
 
-// NewIdentity returns the Identity that shows one of certs, of which there is
-// at least one unless o.Load gives them: the cheapest that the client can verify.
+// NewIdentity returns an Identity that uses the cheapest of certs that the client
+// can verify. There is at least one unless o.Load is set.
 func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
 	id := &Identity{certs: byCost(certs), load: o.Load, staple: o.Staples}
 	id.config = &tls.Config{
@@ -77,7 +77,7 @@ func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
 	return id
 }
 
-// resume sets up how sessions resume.
+// resume sets up the resumption of sessions.
 func (o *Options) resume(id *Identity) {
 	id.older = id.config
 	s := &sessions{tickets: o.Tickets, store: o.Sessions, life: o.SessionLife, now: time.Now}
@@ -110,13 +110,13 @@ func (id *Identity) configFor(hello *tls.ClientHelloInfo) *tls.Config {
 // Rejecting returns the Identity of a server that refuses every handshake with
 // the alert unrecognized_name, for nginx's ssl_reject_handshake.
 func Rejecting() *Identity {
-	// crypto/tls sends that alert where there is no certificate; a session
-	// would resume without one.
+	// crypto/tls sends that alert when there is no certificate. Tickets are off
+	// because a session would resume without a certificate.
 	c := &tls.Config{SessionTicketsDisabled: true}
 	return &Identity{config: c, older: c}
 }
 
-// cost ranks signatures: an RSA one takes ten times an ECDSA one's time.
+// cost ranks certificates by their signatures: RSA takes ten times as long as ECDSA.
 func cost(c *tls.Certificate) int {
 	signer, ok := c.PrivateKey.(crypto.Signer)
 	if !ok {
@@ -131,7 +131,7 @@ func cost(c *tls.Certificate) int {
 	return 2
 }
 
-// certificate is what a client gets to see.
+// certificate returns the certificate for a client.
 func (id *Identity) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c, err := id.choose(hello)
 	if s := id.staple[c]; s != nil {
@@ -144,9 +144,9 @@ func (id *Identity) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	return c, err
 }
 
-// choose chooses by what the client can verify. The name it asked for is left
-// out: SNI has chosen the server already, and a server answers with what it
-// has, also under another name.
+// choose returns the first certificate that the client can verify. It does not
+// compare names: SNI has chosen the server already, and a server uses its
+// certificates for other names too.
 func (id *Identity) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	certs := id.certs
 	if id.load != nil {
@@ -173,10 +173,10 @@ func byCost(certs []*tls.Certificate) []*tls.Certificate {
 	return slices.SortedStableFunc(slices.Values(certs), func(a, b *tls.Certificate) int { return cost(a) - cost(b) })
 }
 
-// NewConfig returns the Config for connections to one address. lookup gives
-// the Identity for the name that a client asks for by SNI (RFC 6066), in lower
-// case and "" when it names none, or one that is no host's; it returns an Identity
-// or an error, by which the handshake fails.
+// NewConfig returns the Config for connections to one address. lookup returns the
+// Identity for the name in a client's SNI (RFC 6066), or an error, which fails the
+// handshake. The name is in lower case; it is "" when the client sends none, or one
+// that is not a host name.
 func NewConfig(lookup func(name string) (*Identity, error)) *tls.Config {
 	return &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		name := strings.ToLower(hello.ServerName)

@@ -7,9 +7,9 @@ import (
 	"alicorn/config"
 )
 
-// IssuerOf returns the certificate that has signed cert's own: from its chain,
-// or else, where there is one, from a PEM file of CAs that is read through h;
-// nil when neither has it. Errors are one sentence that names the file.
+// IssuerOf returns the certificate that has signed cert's own. It looks in cert's
+// chain, and then in a PEM file of CAs, which may be "" and is read through h. It
+// returns nil when neither has it. Errors are one sentence that names the file.
 func IssuerOf(h config.Host, cert *tls.Certificate, file string) (*x509.Certificate, error) {
 	var issuer *x509.Certificate
 	consider := func(der []byte) error {

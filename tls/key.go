@@ -20,8 +20,8 @@ import (
 	"strings"
 )
 
-// maxIterations bounds the work that a key file may ask for: a hundred times
-// what OpenSSL asks for.
+// maxIterations bounds the work that a key file may ask for, to a hundred times
+// OpenSSL's number.
 const maxIterations = 10_000_000
 
 var errPassword = errors.New("wrong password")
@@ -52,7 +52,7 @@ func openKey(chain, content []byte, passwords []string) (tls.Certificate, error)
 			return tls.Certificate{}, keyError(err.Error())
 		}
 		pair, err := tls.X509KeyPair(chain, pem.EncodeToMemory(plain))
-		// A wrong password can look right, and give garbage.
+		// Decrypting with a wrong password may seem to succeed, with garbage.
 		if err == nil || !strings.Contains(err.Error(), "failed to parse private key") {
 			return pair, err
 		}
@@ -74,7 +74,7 @@ func decryptBlock(b *pem.Block, password string) (*pem.Block, error) {
 		der, err := decryptPKCS8(b.Bytes, password)
 		return &pem.Block{Type: "PRIVATE KEY", Bytes: der}, err
 	}
-	// The format is weak, but keys in it are about.
+	// The format is weak, but there are still keys in it.
 	der, err := x509.DecryptPEMBlock(b, []byte(password))
 	if err != nil {
 		return nil, errPassword
@@ -88,7 +88,7 @@ type encryptedKey struct {
 	Data      []byte
 }
 
-// pbes2 and pbkdf2Params are PKCS #5's (RFC 8018 appendix A).
+// pbes2 and pbkdf2Params are types of PKCS #5 (RFC 8018 appendix A).
 type pbes2 struct {
 	Derivation pkix.AlgorithmIdentifier
 	Encryption pkix.AlgorithmIdentifier
@@ -101,13 +101,13 @@ type pbkdf2Params struct {
 	Function   pkix.AlgorithmIdentifier `asn1:"optional"`
 }
 
-// The object identifiers are of PKCS #5, RFC 8018 appendix C.
+// Object identifiers of PKCS #5, RFC 8018 appendix C.
 const (
 	oidPBES2  = "1.2.840.113549.1.5.13"
 	oidPBKDF2 = "1.2.840.113549.1.5.12"
 )
 
-// digests are PBKDF2's functions; OpenSSL of today writes the third.
+// digests are the functions of PBKDF2. OpenSSL now uses SHA-256.
 var digests = map[string]func() hash.Hash{
 	"":                    sha1.New, // the default
 	"1.2.840.113549.2.7":  sha1.New,
@@ -121,7 +121,7 @@ type blockCipher struct {
 	make    func(key []byte) (cipher.Block, error)
 }
 
-// blockCiphers are all in CBC mode.
+// blockCiphers are the ciphers of PBES2, all in CBC mode.
 var blockCiphers = map[string]blockCipher{
 	"2.16.840.1.101.3.4.1.2":  {16, aes.NewCipher},
 	"2.16.840.1.101.3.4.1.22": {24, aes.NewCipher},
@@ -129,8 +129,8 @@ var blockCiphers = map[string]blockCipher{
 	"1.2.840.113549.3.7":      {24, des.NewTripleDESCipher},
 }
 
-// decryptPKCS8 opens an EncryptedPrivateKeyInfo; errPassword when the password
-// is wrong.
+// decryptPKCS8 decrypts an EncryptedPrivateKeyInfo. It returns errPassword when the
+// password is wrong.
 func decryptPKCS8(der []byte, password string) ([]byte, error) {
 	var k encryptedKey
 	if _, err := asn1.Unmarshal(der, &k); err != nil {

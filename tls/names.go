@@ -31,9 +31,9 @@ func VersionName(number uint16) string {
 	return ""
 }
 
-// VersionRange returns the oldest and the newest of the named versions. They
-// must be neighbours: crypto/tls knows a range only. SSLv2 and SSLv3 are
-// refused, as they are broken.
+// VersionRange returns the oldest and the newest of the named versions. No version
+// between them may be missing, since crypto/tls has only a range. SSLv2 and SSLv3
+// are errors, because they are broken.
 func VersionRange(names []string) (oldest, newest uint16, err error) {
 	var named [4]bool
 	for _, name := range names {

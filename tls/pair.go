@@ -11,21 +11,20 @@ import (
 	"time"
 )
 
-// Files is what LoadPair reads with: a config.Host, or a config.Source for files
-// that the serving process reads itself.
+// Files reads files for LoadPair: a config.Host, or a config.Source for files that
+// the serving process reads itself.
 type Files interface {
 	// ReadFile returns a file's content.
 	ReadFile(path string) ([]byte, error)
 }
 
-// inline is the prefix of a value that is the PEM itself, as nginx has it.
+// inline is nginx's prefix of a value that is PEM itself.
 const inline = "data:"
 
 // LoadPair reads a chain of certificates (PEM, the server's own first) and
-// its private key through h. Each is a path, or "data:" and the content. An
-// encrypted key is opened by the first of the passwords that fits. The result's
-// Leaf is set. Errors are one sentence that names the file at fault, and never
-// what is in it.
+// its private key through h. Each is a path, or "data:" and the content. The first
+// password that fits decrypts an encrypted key. The result's Leaf is set. Errors are
+// one sentence that names the file at fault, without its content.
 func LoadPair(h Files, certFile, keyFile string, passwords ...string) (*tls.Certificate, error) {
 	chain, err := read(h, certFile)
 	if err != nil {
@@ -67,8 +66,7 @@ func read(h Files, name string) ([]byte, error) {
 	return h.ReadFile(name)
 }
 
-// label is what messages may say of a file: not the content that is in its
-// place.
+// label returns a file's name for messages, without the content of an inline one.
 func label(name string) string {
 	if strings.HasPrefix(name, inline) {
 		return inline
@@ -76,7 +74,7 @@ func label(name string) string {
 	return name
 }
 
-// checkChain says in plain words what crypto/tls would say in PEM's.
+// checkChain returns errors that are plainer than those of crypto/tls.
 func checkChain(content []byte, file string) error {
 	if !hasBlock(content, func(b *pem.Block) bool { return b.Type == "CERTIFICATE" }) {
 		return fmt.Errorf("cannot use certificate %q: it holds no certificate in PEM format", file)
@@ -103,12 +101,12 @@ func hasBlock(content []byte, which func(b *pem.Block) bool) bool {
 	}
 }
 
-// bare is err's text without the prefixes of Go's packages.
+// bare returns err's text without the prefixes of Go's packages.
 func bare(err error) string {
 	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "tls: "), "x509: ")
 }
 
-// reason is err without the operation and the path, which our messages name.
+// reason returns err without the operation and the path, which the caller's message has already.
 func reason(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -117,8 +115,8 @@ func reason(err error) error {
 	return err
 }
 
-// Doubt returns why clients that ask for name at time now will refuse cert, in
-// a few words: expired, not valid yet, for other names; "" when it is fine.
+// Doubt returns in a few words why clients that ask for name at time now will
+// refuse cert: expired, not valid yet, for other names. It returns "" for a good one.
 // With an empty name only the time is checked.
 func Doubt(cert *tls.Certificate, name string, now time.Time) string {
 	leaf := cert.Leaf

@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// sessionOverhead is about what a session takes in memory besides its state:
-// with it 4000 fit into a megabyte, as in nginx.
+// sessionOverhead is about the memory of a session besides its state. With it 4000
+// sessions fit into a megabyte, as in nginx.
 const sessionOverhead = 128
 
-// Sessions are sessions kept by the server, for nginx's ssl_session_cache. When
-// they are full the oldest go. They may be shared by several Identities.
+// Sessions are sessions kept by the server, for nginx's ssl_session_cache. When it
+// is full the oldest session makes room. Several Identities may share it.
 type Sessions struct {
 	mu    sync.Mutex
 	byID  map[sessionID][]byte
@@ -27,7 +27,7 @@ func NewSessions(size int64) *Sessions {
 	return &Sessions{byID: map[sessionID][]byte{}, limit: size}
 }
 
-// put keeps a session and returns what the client names it by.
+// put keeps a session and returns the name that the client gets for it.
 func (s *Sessions) put(ss *tls.SessionState) ([]byte, error) {
 	state, err := ss.Bytes()
 	if err != nil {
@@ -40,7 +40,7 @@ func (s *Sessions) put(ss *tls.SessionState) ([]byte, error) {
 	s.byID[id] = state
 	s.order = append(s.order, id)
 	s.size += footprint(state)
-	// Clients' certificates are in there: what is sent decides the size.
+	// A session has the client's certificates, so its size is the client's choice.
 	for s.size > s.limit {
 		oldest := s.order[0]
 		s.order = s.order[1:]

@@ -27,8 +27,8 @@ var attributeNames = map[string]string{
 }
 
 // DistinguishedName returns a certificate's RawSubject or RawIssuer as RFC 2253
-// writes it and nginx's $ssl_client_s_dn shows it: "CN=Ann,O=Shop". What cannot
-// be read gives "".
+// writes it and nginx's $ssl_client_s_dn shows it: "CN=Ann,O=Shop". It returns ""
+// for a name that cannot be read.
 func DistinguishedName(raw []byte) string {
 	var sets []attributeSET
 	if _, err := asn1.Unmarshal(raw, &sets); err != nil {
@@ -51,7 +51,7 @@ func DistinguishedName(raw []byte) string {
 
 // LegacyName returns a certificate's RawSubject or RawIssuer as OpenSSL's
 // X509_NAME_oneline writes it and nginx's $ssl_client_s_dn_legacy shows it:
-// "/O=Shop/CN=Ann". What cannot be read gives "".
+// "/O=Shop/CN=Ann". It returns "" for a name that cannot be read.
 func LegacyName(raw []byte) string {
 	var sets []attributeSET
 	if _, err := asn1.Unmarshal(raw, &sets); err != nil {
@@ -79,7 +79,7 @@ func LegacyName(raw []byte) string {
 	return b.String()
 }
 
-// name is OpenSSL's for the attribute's type, or its numbers.
+// name returns OpenSSL's name of the attribute's type, or its numbers.
 func (a attribute) name() string {
 	if name, known := attributeNames[a.Type.String()]; known {
 		return name

@@ -12,16 +12,15 @@ import (
 
 const (
 	ticketKeyLife = 24 * time.Hour
-	// ticketLife is how long tickets live at most (RFC 8446 section 4.6.1).
+	// ticketLife is the longest life of a ticket (RFC 8446 section 4.6.1).
 	ticketLife = 7 * 24 * time.Hour
 )
 
-// Tickets are the keys that session tickets are sealed with. One Tickets
-// serves every address and every reload of a process, so that sessions resume
-// after a reload. A new key is made every day, and the old ones are kept while a
-// session that they have sealed may resume, no longer: who gets at them can read
-// what such clients have said. It is made by the first handshake that is due, so
-// no goroutine is needed. With keys of its own from files nothing rotates.
+// Tickets has the keys that encrypt session tickets. All addresses of a process
+// share one Tickets across reloads, so that sessions resume after a reload. The
+// first handshake of a day makes a new key; no goroutine is needed. Old keys are
+// kept only while a session of theirs may resume, because somebody who gets a key
+// can decrypt the traffic of such clients. Keys from files do not rotate.
 type Tickets struct {
 	now   func() time.Time
 	fixed bool
@@ -30,7 +29,7 @@ type Tickets struct {
 	keys [][32]byte    // newest first
 	life time.Duration // the longest of any Identity
 	due  atomic.Int64
-	// seal only holds the keys for EncryptTicket and DecryptTicket.
+	// seal has the keys for EncryptTicket and DecryptTicket, and nothing else.
 	seal tls.Config
 }
 
@@ -41,15 +40,15 @@ func NewTickets(now func() time.Time) *Tickets {
 	return t
 }
 
-// NewFixedTickets returns Tickets with keys of which the first seals and all
-// open: there is at least one.
+// NewFixedTickets returns Tickets with these keys, at least one. The first encrypts
+// tickets, and all of them decrypt.
 func NewFixedTickets(now func() time.Time, keys [][32]byte) *Tickets {
 	t := &Tickets{now: now, fixed: true}
 	t.seal.SetSessionTicketKeys(keys)
 	return t
 }
 
-// keep has keys kept so long that sessions resume for life.
+// keep has keys kept long enough for sessions that may resume for life.
 func (t *Tickets) keep(life time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -78,7 +77,7 @@ func (t *Tickets) rotate() {
 // sessions makes and takes the tickets of one Identity.
 type sessions struct {
 	tickets *Tickets
-	store   *Sessions // nil: the ticket holds the session
+	store   *Sessions // nil: the ticket itself has the session
 	life    time.Duration
 	now     func() time.Time
 	scope   []byte // sessions of another scope do not resume here
@@ -87,7 +86,7 @@ type sessions struct {
 // stampSize is how much the time takes at the front of a session's Extra.
 const stampSize = 8
 
-// wrap is tls.Config.WrapSession.
+// wrap implements tls.Config.WrapSession.
 func (s *sessions) wrap(c tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
 	stamp := binary.BigEndian.AppendUint64(nil, uint64(s.madeAt(c, ss)))
 	ss.Extra = append(ss.Extra, append(stamp, s.scope...))
@@ -99,15 +98,16 @@ func (s *sessions) wrap(c tls.ConnectionState, ss *tls.SessionState) ([]byte, er
 }
 
 // madeAt returns when the session began, in seconds of Unix time. With TLS 1.2 a
-// connection that resumes goes on with the session that it has, whose new ticket
-// lives no longer than the first; with TLS 1.3 it begins a new one.
+// connection that resumes keeps its session, whose new ticket lives no longer than
+// the first one. With TLS 1.3 it begins a new session.
 func (s *sessions) madeAt(c tls.ConnectionState, ss *tls.SessionState) int64 {
 	now := s.now().Unix()
 	if !c.DidResume || c.Version != tls.VersionTLS12 {
 		return now
 	}
-	// A SessionState's bytes begin with version, type and cipher suite, then the
-	// time of the full handshake. Anything else there is no time of the past week.
+	// A SessionState's bytes begin with version, type and cipher suite, and the
+	// time of the full handshake. In another format the bytes would hardly be a
+	// time of the past week.
 	b, err := ss.Bytes()
 	if err != nil || len(b) < createdEnd {
 		return now
@@ -119,11 +119,11 @@ func (s *sessions) madeAt(c tls.ConnectionState, ss *tls.SessionState) int64 {
 	return made
 }
 
-// createdEnd is where the time ends in a SessionState's bytes.
+// createdEnd is the offset of the end of that time.
 const createdEnd = 2 + 1 + 2 + 8
 
-// unwrap is tls.Config.UnwrapSession. A session that is too old, or that was
-// made where other clients are trusted, does not resume.
+// unwrap implements tls.Config.UnwrapSession. A session that is too old, or of
+// another scope, does not resume.
 func (s *sessions) unwrap(identity []byte, c tls.ConnectionState) (*tls.SessionState, error) {
 	var ss *tls.SessionState
 	var err error

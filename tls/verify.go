@@ -14,24 +14,24 @@ import (
 	"alicorn/config"
 )
 
-// Verifier verifies clients' certificates. Once it verifies it is not changed.
+// Verifier verifies clients' certificates. It does not change after the first Verify.
 type Verifier struct {
 	shown         *x509.CertPool
 	roots         *x509.CertPool
-	intermediates []*x509.Certificate // trusted to complete a chain, not to end it
+	intermediates []*x509.Certificate // may complete a chain, but not end it
 	crls          []*x509.RevocationList
 	depth         int
-	digest        hash.Hash // of all CAs: whose sessions are trusted as well
+	digest        hash.Hash // of all CAs; Verifiers with the same digest resume each other's sessions
 }
 
-// NewVerifier returns a Verifier that trusts nobody yet. depth is how many CAs
-// may stand between a client's certificate and a root.
+// NewVerifier returns a Verifier without CAs. depth is how many CAs may stand between
+// a client's certificate and a root.
 func NewVerifier(depth int) *Verifier {
 	return &Verifier{shown: x509.NewCertPool(), roots: x509.NewCertPool(), depth: depth, digest: sha256.New()}
 }
 
-// Trust reads CAs from a PEM file through h. With shown their names go to
-// clients. Errors are one sentence that names the file.
+// Trust reads CAs from a PEM file through h. With shown, handshakes send their names
+// to clients. Errors are one sentence that names the file.
 func (v *Verifier) Trust(h config.Host, file string, shown bool) error {
 	return eachBlock(h, file, "certificate", "CERTIFICATE", func(der []byte) error {
 		c, err := x509.ParseCertificate(der)
@@ -52,8 +52,7 @@ func (v *Verifier) Revoke(h config.Host, file string) error {
 	})
 }
 
-// trust adds a CA. Like OpenSSL it lets a chain end only at one that signed
-// itself.
+// trust adds a CA. As with OpenSSL a chain must end at a CA that has signed itself.
 func (v *Verifier) trust(c *x509.Certificate, shown bool) {
 	v.digest.Write(c.Raw)
 	if shown {
@@ -68,7 +67,7 @@ func (v *Verifier) trust(c *x509.Certificate, shown bool) {
 
 func isSelfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
 
-// eachBlock calls f with each PEM block of a kind, of which there must be one.
+// eachBlock calls f with each PEM block of a kind. There must be at least one.
 func eachBlock(h config.Host, file, what, kind string, f func(der []byte) error) error {
 	rest, err := h.ReadFile(file)
 	if err != nil {
@@ -94,18 +93,18 @@ func eachBlock(h config.Host, file, what, kind string, f func(der []byte) error)
 	return nil
 }
 
-// Refusal is why a client's certificate is not accepted.
+// Refusal says why a client's certificate is not accepted.
 type Refusal struct {
-	// Reason is OpenSSL's: "certificate has expired".
+	// Reason is OpenSSL's text: "certificate has expired".
 	Reason string
 	// Code is OpenSSL's number (X509_V_ERR_...).
 	Code int
-	// NoCA says that only the way to a trusted CA is missing.
+	// NoCA says that the only fault is the missing way to a trusted CA.
 	NoCA bool
 }
 
-// Verify judges chain, the client's own certificate first, at time now; nil
-// when it is accepted. chain is not empty.
+// Verify verifies chain, the client's own certificate first, at time now. It returns
+// nil when the chain is accepted. chain is not empty.
 func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) *Refusal {
 	if usage := chain[0].KeyUsage; usage != 0 && usage&(x509.KeyUsageDigitalSignature|x509.KeyUsageKeyAgreement) == 0 {
 		return &Refusal{"unsuitable certificate purpose", 26, false}
@@ -129,7 +128,7 @@ func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) *Refusal {
 	return last
 }
 
-// check judges one way to a root.
+// check verifies one way to a root.
 func (v *Verifier) check(path []*x509.Certificate, now time.Time) *Refusal {
 	if len(path)-2 > v.depth {
 		return v.tooLong(path)
@@ -137,7 +136,7 @@ func (v *Verifier) check(path []*x509.Certificate, now time.Time) *Refusal {
 	if len(v.crls) == 0 {
 		return nil
 	}
-	var last *Refusal // nginx goes on, and shows the last one
+	var last *Refusal // as in nginx the last refusal counts
 	for i, c := range path {
 		if r := v.revoked(c, path[min(i+1, len(path)-1)], now); r != nil {
 			last = r
@@ -146,8 +145,8 @@ func (v *Verifier) check(path []*x509.Certificate, now time.Time) *Refusal {
 	return last
 }
 
-// tooLong is what nginx makes of OpenSSL's "chain too long": it goes on to the
-// error after it.
+// tooLong returns the refusal for a chain that is too long. nginx ignores OpenSSL's
+// "chain too long" and reports the next error.
 func (v *Verifier) tooLong(path []*x509.Certificate) *Refusal {
 	for _, c := range path[1 : v.depth+2] {
 		if slices.ContainsFunc(v.intermediates, c.Equal) {
@@ -181,7 +180,7 @@ func (v *Verifier) revoked(c, issuer *x509.Certificate, now time.Time) *Refusal 
 	return missing
 }
 
-// refusalOf puts Go's error in OpenSSL's words.
+// refusalOf returns the refusal of OpenSSL that fits Go's error.
 func refusalOf(chain []*x509.Certificate, err error, now time.Time) *Refusal {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) {

@@ -15,8 +15,8 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// account is our account with one authority. It is registered when the first
-// order needs it, by one process of those that share a state.
+// account is our account with one authority. The first order registers it, in one
+// of the processes that share a state.
 type account struct {
 	issuer  *Issuer
 	storage certmagic.Storage // where it is kept
@@ -29,7 +29,7 @@ type account struct {
 
 func (a *account) path() string { return "accounts/" + a.issuer.key() }
 
-// get returns the registered account: remembered, stored or new.
+// get returns the registered account: the one in memory, the stored one, or a new one.
 func (a *account) get(ctx context.Context, c *acmez.Client) (acme.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -104,7 +104,7 @@ func (a *account) register(ctx context.Context, c *acmez.Client) (none acme.Acco
 	return got, a.save(ctx, got)
 }
 
-// agree returns an error when the authority has terms that nobody accepted.
+// agree returns an error when the authority has terms that the configuration does not accept.
 func (a *account) agree(ctx context.Context, c *acmez.Client) error {
 	dir, err := c.GetDirectory(ctx)
 	if err != nil {

@@ -15,32 +15,32 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// challenges are what authorities may ask for just now. They are kept in the
-// state as well: with two processes of one state, as during an upgrade, the
-// one that is asked need not be the one that ordered.
+// challenges are the answers to challenges of the orders under way. They are
+// stored in the state as well: when two processes share a state, as during an
+// upgrade, the authority may ask the one that has not ordered.
 type challenges struct {
 	mu     sync.Mutex
 	tokens map[string]string           // HTTP-01: key authorizations
 	certs  map[string]*tls.Certificate // TLS-ALPN-01: by name
-	shared []certmagic.Storage         // where other processes present theirs; only ever grows
+	shared []certmagic.Storage         // where other processes store theirs; never shrinks
 }
 
 func newChallenges() *challenges {
 	return &challenges{tokens: map[string]string{}, certs: map[string]*tls.Certificate{}}
 }
 
-// maxToken bounds what is looked for: tokens have 43 characters, names at most
-// 253 (RFC 1035).
+// maxToken bounds a token or name that is looked up: tokens have 43 characters,
+// names at most 253 (RFC 1035).
 const maxToken = 256
 
-// share makes what other processes present in s visible here.
+// share has the challenges of other processes looked up in s.
 func (c *challenges) share(s certmagic.Storage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shared = append(c.shared, s)
 }
 
-// keyAuthorization is the answer to HTTP-01 for token.
+// keyAuthorization returns the answer to HTTP-01 for token.
 func (c *challenges) keyAuthorization(token string) (string, bool) {
 	if !isToken(token) {
 		return "", false
@@ -55,7 +55,7 @@ func (c *challenges) keyAuthorization(token string) (string, bool) {
 	return ch.KeyAuthorization, ok
 }
 
-// certificate is the answer to TLS-ALPN-01 for name.
+// certificate returns the answer to TLS-ALPN-01 for name.
 func (c *challenges) certificate(name string) (*tls.Certificate, error) {
 	c.mu.Lock()
 	cert := c.certs[name]
@@ -69,7 +69,7 @@ func (c *challenges) certificate(name string) (*tls.Certificate, error) {
 	return nil, fmt.Errorf("no challenge for %q is under way", name)
 }
 
-// elsewhere looks for what another process presents.
+// elsewhere looks up a challenge of another process.
 func (c *challenges) elsewhere(kind, what string) (ch acme.Challenge, ok bool) {
 	if what == "" || len(what) > maxToken || strings.ContainsAny(what, "/\\\x00") || strings.HasPrefix(what, ".") {
 		return ch, false
@@ -88,7 +88,7 @@ func (c *challenges) elsewhere(kind, what string) (ch acme.Challenge, ok bool) {
 
 func challengeKey(kind, what string) string { return "challenges/" + kind + "/" + what + ".json" }
 
-// isToken reports whether s is of the alphabet of tokens (RFC 8555 section 8.3).
+// isToken reports whether s has only characters of tokens (RFC 8555 section 8.3).
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -112,7 +112,7 @@ func (s solver) what(ch acme.Challenge) string {
 	return ch.Identifier.Value
 }
 
-// Present is acmez.Solver's.
+// Present implements acmez.Solver.
 func (s solver) Present(ctx context.Context, ch acme.Challenge) error {
 	var cert *tls.Certificate
 	if ch.Type == TLSALPN01 {
@@ -135,7 +135,7 @@ func (s solver) Present(ctx context.Context, ch acme.Challenge) error {
 	return s.storage.Store(ctx, challengeKey(ch.Type, s.what(ch)), content)
 }
 
-// CleanUp is acmez.Solver's. It is carried out also when ctx has ended.
+// CleanUp implements acmez.Solver. It also works when ctx has ended.
 func (s solver) CleanUp(ctx context.Context, ch acme.Challenge) error {
 	s.in.mu.Lock()
 	if ch.Type == TLSALPN01 {
@@ -147,25 +147,25 @@ func (s solver) CleanUp(ctx context.Context, ch acme.Challenge) error {
 	return s.storage.Delete(context.WithoutCancel(ctx), challengeKey(ch.Type, s.what(ch)))
 }
 
-// hook answers DNS-01 by a command of the operator's.
+// hook answers DNS-01 by a command of the operator.
 type hook struct{ command []string }
 
-// hookTimeout is how long the command may take: zones need minutes at some
-// providers. partingTimeout is that of a last cleanup, which a stop waits for.
+// hookTimeout is how long the command may take: zones of some providers need
+// minutes. partingTimeout is the time for a last cleanup, which a stop waits for.
 const (
 	hookTimeout    = 10 * time.Minute
 	partingTimeout = 5 * time.Second
 )
 
-// Present has nothing to do yet: the command may take long.
+// Present does nothing, since the command may take long; Wait runs it.
 func (h hook) Present(context.Context, acme.Challenge) error { return nil }
 
-// Wait is acmez.Waiter's: it ends when the record is there.
+// Wait implements acmez.Waiter. It returns when the record is there.
 func (h hook) Wait(ctx context.Context, ch acme.Challenge) error {
 	return h.run(ctx, hookTimeout, "present", ch)
 }
 
-// CleanUp removes the record, in a short time when ctx has ended.
+// CleanUp removes the record. It has only partingTimeout when ctx has ended.
 func (h hook) CleanUp(ctx context.Context, ch acme.Challenge) error {
 	timeout := hookTimeout
 	if ctx.Err() != nil {
@@ -179,7 +179,7 @@ func (h hook) run(ctx context.Context, timeout time.Duration, verb string, ch ac
 	defer cancel()
 	args := append(append([]string(nil), h.command[1:]...), verb, ch.DNS01TXTRecordName()+".", ch.DNS01KeyAuthorization())
 	cmd := exec.CommandContext(ctx, h.command[0], args...)
-	cmd.WaitDelay = time.Second // what it started may hold its output
+	cmd.WaitDelay = time.Second // a process that it started may keep its output open
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("the DNS hook %q failed (%w): %s", h.command[0], err, lastLine(out))
@@ -187,7 +187,7 @@ func (h hook) run(ctx context.Context, timeout time.Duration, verb string, ch ac
 	return nil
 }
 
-// lastLine is the last line of a command's output, at most 200 bytes of it.
+// lastLine returns the last line of a command's output, at most 200 bytes.
 func lastLine(out []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	last := lines[len(lines)-1]

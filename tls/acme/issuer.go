@@ -13,8 +13,8 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// The directories of Let's Encrypt, by which certificates come unless the
-// configuration says otherwise. Browsers do not trust what Staging issues.
+// The directories of Let's Encrypt, the default authority. Browsers do not trust
+// the certificates of Staging.
 const (
 	LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
 	Staging     = "https://acme-staging-v02.api.letsencrypt.org/directory"
@@ -30,18 +30,18 @@ const (
 // Issuer is a certificate authority and our account there. It is a value:
 // equal Issuers are the same one across configurations.
 type Issuer struct {
-	// Name is what messages call it; "" for one without a name.
+	// Name is its name in messages; it may be "".
 	Name string
 	// Directory is the URL of its directory (RFC 8555 section 7.1.1).
 	Directory string
-	// Contacts are URLs where the authority reaches the operator.
+	// Contacts are URLs at which the authority reaches the operator.
 	Contacts []string
 	// AccountKey is the account's private key in PEM; "": one is made, of the
 	// type KeyType, and kept in the state.
 	AccountKey string
 	KeyType    KeyType
-	// Roots are the certificates in PEM that its API is trusted by; "": the
-	// system's. Insecure trusts any.
+	// Roots are the certificates in PEM that the certificate of its API is
+	// verified with; "": the system's. Insecure turns verification off.
 	Roots    string
 	Insecure bool
 	// EABKey and EABSecret bind the account to one that the authority knows
@@ -63,7 +63,7 @@ type Issuer struct {
 	State string
 }
 
-// Label is what messages call the issuer: its name, else its host.
+// Label returns the issuer's name for messages: Name, else its host.
 func (i *Issuer) Label() string {
 	if i.Name != "" {
 		return i.Name
@@ -74,7 +74,7 @@ func (i *Issuer) Label() string {
 	return i.Directory
 }
 
-// key is the issuer's part of paths in a Storage: host and path of the URL.
+// key returns the issuer's part of paths in a Storage: host and path of the URL.
 func (i *Issuer) key() string {
 	u, err := url.Parse(i.Directory)
 	if err != nil {
@@ -91,7 +91,7 @@ func (i *Issuer) Check() error {
 	}
 	if i.Roots != "" {
 		if !x509.NewCertPool().AppendCertsFromPEM([]byte(i.Roots)) {
-			return fmt.Errorf("the trusted certificates hold none in PEM format")
+			return fmt.Errorf("the trusted certificates are not in PEM format")
 		}
 	}
 	if i.AccountKey != "" {
@@ -128,19 +128,19 @@ func ParseKeyType(text string) (KeyType, error) {
 
 // Want is a name that needs a certificate.
 type Want struct {
-	// Name is in lower case; "*.example.com" is one of its labels' wildcards.
+	// Name is in lower case; "*.example.com" stands for a wildcard.
 	Name string
 	// Issuers are asked in turn until one gives a certificate.
 	Issuers []*Issuer
 	Key     KeyType
-	// HTTP and ALPN say which challenges our listeners can answer.
+	// HTTP and ALPN say which challenges the listeners can answer.
 	HTTP, ALPN bool
-	// DNSHook is the command that answers DNS-01; nil: there is none. It is
-	// called with "present" or "cleanup", the record's name and its value, and
-	// ends when the zone's servers answer with it.
+	// DNSHook is the command that answers DNS-01; nil: there is none. It runs
+	// with "present" or "cleanup", the record's name and its value, and must end
+	// when the zone's servers answer with the record.
 	DNSHook []string
-	// Resolver is the DNS server, HOST:PORT, that is asked whether the name leads
-	// here, and where authorities are; "": the system's.
+	// Resolver is the DNS server, HOST:PORT, for the name and for the addresses
+	// of authorities; "": the system's.
 	Resolver string
 	// Internal has the certificate signed by the local authority in Folder
 	// instead of Issuers.
@@ -148,14 +148,14 @@ type Want struct {
 	Folder   string
 }
 
-// same reports whether o asks for the same.
+// same reports whether o wants the same.
 func (w *Want) same(o *Want) bool {
 	a, errA := json.Marshal(w)
 	b, errB := json.Marshal(o)
 	return errA == nil && errB == nil && string(a) == string(b)
 }
 
-// State is the folder where the certificate is kept.
+// State returns the folder where the certificate is kept.
 func (w *Want) State() string {
 	if w.Internal {
 		return w.Folder
@@ -163,7 +163,7 @@ func (w *Want) State() string {
 	return w.Issuers[0].State
 }
 
-// challenges are the types that i may use for w.
+// challenges returns the types that i may use for w.
 func (w *Want) challenges(i *Issuer) []string {
 	var can []string
 	if w.DNSHook != nil {

@@ -19,7 +19,7 @@ const (
 // generator makes private keys of one type.
 type generator struct{ of certmagic.KeyType }
 
-// GenerateKey is certmagic.KeyGenerator's.
+// GenerateKey implements certmagic.KeyGenerator.
 func (g generator) GenerateKey() (crypto.PrivateKey, error) {
 	switch g.of {
 	case p521:

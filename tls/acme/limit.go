@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// limit is an authority's wish to be left alone for a time: all of us, or the
+// limit is a pause that an authority has asked for, for all orders or for the
 // order of one name.
 type limit struct {
 	mu    sync.Mutex
@@ -21,8 +21,8 @@ type limitKey struct{}
 // wait returns an error until the time has come.
 func (l *limit) wait() error { return l.explain(nil) }
 
-// explain makes cause, which may be nil, an error that says how long to wait,
-// unless that time has come or cause says so already.
+// explain returns an error with cause, which may be nil, and the time to wait
+// until. It returns cause when that time has come, or cause has it already.
 func (l *limit) explain(cause error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -41,10 +41,10 @@ func (l *limit) set(pause time.Duration) {
 // limitError means that the authority asked for a pause.
 type limitError struct {
 	until time.Time
-	cause error // what it said; nil: that was earlier
+	cause error // the authority's answer; nil: it came earlier
 }
 
-// Error says until when.
+// Error names the time.
 func (e *limitError) Error() string {
 	asked := "asked to wait until " + e.until.UTC().Format(time.DateTime) + " UTC"
 	if e.cause == nil {
@@ -53,7 +53,7 @@ func (e *limitError) Error() string {
 	return plain(e.cause) + "; it " + asked
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *limitError) Unwrap() error { return e.cause }
 
 // limited notes when an authority answers 429 (RFC 6585).
@@ -62,14 +62,14 @@ type limited struct {
 	next  http.RoundTripper
 }
 
-// RoundTrip is http.RoundTripper's.
+// RoundTrip implements http.RoundTripper.
 func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := l.next.RoundTrip(r)
 	if err != nil || resp.StatusCode != http.StatusTooManyRequests {
 		return resp, err
 	}
-	// What a signed request is told in ACME's own words is most often about
-	// its name (RFC 8555 section 6.6); other orders find out for themselves.
+	// An answer to a signed request in ACME's own format is most often about
+	// its name (RFC 8555 section 6.6), so it does not hold up other orders.
 	own, _ := r.Context().Value(limitKey{}).(*limit)
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if own == nil || r.Method != http.MethodPost || kind != "application/problem+json" {
@@ -79,8 +79,8 @@ func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// retryAfter reads the field of that name (RFC 9110 section 10.2.3); without
-// one that can be read it is an hour.
+// retryAfter reads the field Retry-After (RFC 9110 section 10.2.3). It returns an
+// hour when the field is missing or invalid.
 func retryAfter(field string) time.Duration {
 	if d, err := time.ParseDuration(field + "s"); err == nil {
 		return d

@@ -22,11 +22,11 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// localName is how the local authority calls itself, in its certificate too.
+// localName is the local authority's name, also in its certificate.
 const localName = "Alicorn local authority"
 
-// local is an authority of this host's own, for development and names that no
-// public one certifies. Who trusts its root trusts what this host signs.
+// local is an authority on this host, for development and for names that no
+// public one certifies. A browser that trusts its root trusts all its certificates.
 type local struct{ storage *certmagic.FileStorage }
 
 // The parts of a local authority in its Storage.
@@ -35,20 +35,20 @@ const (
 	localKey  = "local/root.key"
 )
 
-// Lives of what the local authority signs. Its certificates are short-lived:
-// nobody is told of one that was stolen.
+// Lives of the local authority's certificates. Those of names are short, because
+// a stolen one cannot be revoked.
 const (
 	rootLife = 10 * 365 * 24 * time.Hour
 	leafLife = 7 * 24 * time.Hour
 )
 
-// RootFile is the certificate to trust of the local authority in folder.
+// RootFile returns the path of the root certificate of the local authority in folder.
 func RootFile(folder string) string { return filepath.Join(folder, filepath.FromSlash(localRoot)) }
 
-// IssuerKey is certmagic.Issuer's.
+// IssuerKey implements certmagic.Issuer.
 func (l *local) IssuerKey() string { return "local" }
 
-// Issue is certmagic.Issuer's.
+// Issue implements certmagic.Issuer.
 func (l *local) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
 	if attemptOf(ctx) == nil {
 		return nil, errNotAsked
@@ -62,7 +62,7 @@ func (l *local) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certm
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: slices.Clone(csr.DNSNames), IPAddresses: slices.Clone(csr.IPAddresses),
 	}
-	// One who develops uses all of them.
+	// Developers use all of these names.
 	if !slices.Contains(leaf.DNSNames, "localhost") {
 		leaf.DNSNames = append(leaf.DNSNames, "localhost")
 	}
@@ -75,7 +75,7 @@ func (l *local) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certm
 	return &certmagic.IssuedCertificate{Certificate: chain, Metadata: struct{}{}}, nil
 }
 
-// root returns the authority; the first to need it makes it.
+// root returns the authority, and makes it when there is none.
 func (l *local) root(ctx context.Context) (*x509.Certificate, crypto.Signer, error) {
 	if err := l.storage.Lock(ctx, "local"); err != nil {
 		return nil, nil, fmt.Errorf("cannot lock the local authority: %w", err)
@@ -144,7 +144,7 @@ func pemOf(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// serial is 127 random bits, as RFC 5280 allows up to 20 bytes.
+// serial returns 127 random bits; RFC 5280 allows up to 20 bytes.
 func serial() *big.Int {
 	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {

@@ -14,9 +14,8 @@ import (
 // usual ones of local networks.
 var private = []string{"test", "example", "invalid", "localhost", "local", "internal", "alt", "onion", "home.arpa", "lan", "home", "corp", "intranet", "localdomain"}
 
-// Orderable returns why no authority can be asked for a certificate of name;
-// nil when one can. Regular expressions of server_name are for the caller to
-// leave out.
+// Orderable returns why no authority can be asked for a certificate of name, or
+// nil. The caller must leave out regular expressions of server_name.
 func Orderable(name string) error {
 	bare := strings.TrimPrefix(name, "*.")
 	_, addr := netip.ParseAddr(name)
@@ -33,7 +32,7 @@ func Orderable(name string) error {
 	return nil
 }
 
-// Public returns why no public authority certifies name; nil when one may.
+// Public returns why no public authority certifies name, or nil when one may.
 func Public(name string) error {
 	if err := Orderable(name); err != nil {
 		return err

@@ -18,8 +18,8 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// orders orders certificates of one Want from one Issuer. It is the
-// certmagic.Issuer of both.
+// orders orders certificates for one Want from one Issuer. It implements
+// certmagic.Issuer.
 type orders struct {
 	issuer     *Issuer
 	want       *Want
@@ -29,13 +29,13 @@ type orders struct {
 	reach      *reach
 }
 
-// orderTimeout bounds one order, answers to challenges included.
+// orderTimeout bounds one order with its challenges.
 const orderTimeout = 15 * time.Minute
 
-// IssuerKey is certmagic.Issuer's: the folder for certificates.
+// IssuerKey implements certmagic.Issuer. It is the folder for certificates.
 func (o *orders) IssuerKey() string { return o.issuer.key() }
 
-// Issue is certmagic.Issuer's: it orders the certificate that the request
+// Issue implements certmagic.Issuer. It orders the certificate that the request
 // describes.
 func (o *orders) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
 	try := attemptOf(ctx)
@@ -54,13 +54,13 @@ func (o *orders) Issue(ctx context.Context, csr *x509.CertificateRequest) (*cert
 	return &certmagic.IssuedCertificate{Certificate: cert.ChainPEM, Metadata: cert}, nil
 }
 
-// orderError says which authority it was.
+// orderError is an error of an order, with the name of the authority.
 type orderError struct {
 	issuer string
 	err    error
 }
 
-// Error names the authority and what it said.
+// Error names the authority and the cause.
 func (e *orderError) Error() string { return e.issuer + ": " + plain(e.err) }
 
 // Unwrap gives the cause.
@@ -93,7 +93,7 @@ func (o *orders) issue(ctx context.Context, csr *x509.CertificateRequest) (none 
 		chains, err := client.ObtainCertificate(ctx, params)
 		var p acme.Problem
 		if errors.As(err, &p) && p.Type == acme.ProblemTypeAccountDoesNotExist && o.issuer.AccountKey == "" {
-			// The authority was set up anew.
+			// The authority has lost the account, as when it is set up anew.
 			if err := o.account.forget(ctx); err != nil {
 				return none, err
 			}
@@ -107,7 +107,7 @@ func (o *orders) issue(ctx context.Context, csr *x509.CertificateRequest) (none 
 	return none, errors.New("it does not know the account that it has just registered")
 }
 
-// nothingToAnswer says why no challenge can be used.
+// nothingToAnswer returns the error that says why no challenge can be used.
 func (o *orders) nothingToAnswer() error {
 	switch {
 	case strings.HasPrefix(o.want.Name, "*."):
@@ -118,7 +118,7 @@ func (o *orders) nothingToAnswer() error {
 	return errors.New("no listener can answer a challenge: neither port 80 for HTTP-01 nor port 443 for TLS-ALPN-01 is served")
 }
 
-// client speaks to the authority and answers by our own listeners only.
+// client returns an ACME client whose challenges only the server's listeners answer.
 func (o *orders) client(can []string) *acmez.Client {
 	c := &acmez.Client{
 		Client: &acme.Client{
@@ -137,8 +137,8 @@ func (o *orders) client(can []string) *acmez.Client {
 	return c
 }
 
-// profile is the one to ask for: none that the authority does not offer,
-// unless it is required.
+// profile returns the profile to ask for: "" when the authority does not offer the
+// issuer's, unless it is required.
 func (o *orders) profile(ctx context.Context, c *acmez.Client) string {
 	name := o.issuer.Profile
 	if name == "" || o.issuer.RequireProfile {
@@ -154,8 +154,8 @@ func (o *orders) profile(ctx context.Context, c *acmez.Client) string {
 	return name
 }
 
-// replaced is the stored certificate that an order replaces, so that the
-// authority counts it as a renewal (RFC 9773 section 5).
+// replaced returns the stored certificate that an order replaces, so that the
+// authority counts the order as a renewal (RFC 9773 section 5).
 func (o *orders) replaced(ctx context.Context) *x509.Certificate {
 	content, err := o.storage.Load(ctx, certmagic.StorageKeys.SiteCert(o.issuer.key(), o.want.Name))
 	if err != nil {
@@ -185,7 +185,7 @@ func (o *orders) choose(chains []acme.Certificate) (acme.Certificate, error) {
 	return chains[0], nil
 }
 
-// topIssuer is the common name of who issued the last certificate of a chain.
+// topIssuer returns the common name of the issuer of a chain's last certificate.
 func topIssuer(chain []byte) (name string) {
 	for {
 		var block *pem.Block
@@ -198,7 +198,7 @@ func topIssuer(chain []byte) (name string) {
 	}
 }
 
-// GetRenewalInfo is certmagic.RenewalInfoGetter's (RFC 9773).
+// GetRenewalInfo implements certmagic.RenewalInfoGetter (RFC 9773).
 func (o *orders) GetRenewalInfo(ctx context.Context, cert certmagic.Certificate) (acme.RenewalInfo, error) {
 	return o.client(nil).GetRenewalInfo(ctx, cert.Leaf)
 }
@@ -217,7 +217,7 @@ func newHTTP(i *Issuer, r *reach, l *limit) *http.Client {
 	}}}
 }
 
-// plain says an error of the libraries in one sentence.
+// plain returns the text of a library's error in one sentence.
 func plain(err error) string {
 	var p acme.Problem
 	var u *url.Error
@@ -239,7 +239,7 @@ func plain(err error) string {
 		return "cannot reach " + u.URL + ": " + u.Err.Error()
 	}
 	text := strings.ReplaceAll(err.Error(), "\n", " ")
-	if strings.Contains(text, "target container") { // acmez's words for a page that is no JSON
+	if strings.Contains(text, "target container") { // acmez's error for an answer that is not JSON
 		return "it answers with something other than ACME"
 	}
 	return text

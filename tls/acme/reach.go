@@ -21,7 +21,7 @@ type reach struct {
 	dialer   *net.Dialer
 }
 
-// newReach asks the DNS server at addr, HOST:PORT; "": the system's.
+// newReach returns a reach that asks the DNS server at addr, HOST:PORT; "": the system's.
 func newReach(addr string) *reach {
 	r := &reach{resolver: net.DefaultResolver, dialer: &net.Dialer{Timeout: 15 * time.Second}}
 	if addr != "" {
@@ -40,8 +40,8 @@ func (r *reach) dial(ctx context.Context, network, addr string) (net.Conn, error
 // resolveTimeout bounds the look-up of a name.
 const resolveTimeout = 15 * time.Second
 
-// check returns why an authority would not find this host under name. It says
-// nothing where it cannot know: behind address translation.
+// check returns why an authority would not find this host under name. It returns
+// nil where it cannot know, behind address translation.
 func (r *reach) check(ctx context.Context, name string, c *challenges) error {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
@@ -56,9 +56,9 @@ func (r *reach) check(ctx context.Context, name string, c *challenges) error {
 	return fmt.Errorf("%s resolves to %s, but this host is %s", name, list(found), list(public))
 }
 
-// mayLeadHere reports whether one of the addresses found is ours, or of a family
-// in which this host has no public one: then it is behind translation, and
-// cannot know.
+// mayLeadHere reports whether one of the addresses found is this host's, or of a
+// family in which this host has no public address: then it is behind address
+// translation, and cannot know.
 func mayLeadHere(found, ours, public []netip.Addr) bool {
 	for _, a := range found {
 		a = a.Unmap()
@@ -77,8 +77,8 @@ func resolveReason(err error) string {
 	return err.Error()
 }
 
-// reflected asks for a token of ours at name, which a proxy in front of this
-// host passes on.
+// reflected asks for a token of this host at name. It gets the token where a proxy
+// in front of this host passes the request on.
 func (r *reach) reflected(ctx context.Context, name string, c *challenges) bool {
 	token, answer := rand.Text(), rand.Text()
 	c.mu.Lock()
@@ -93,7 +93,7 @@ func (r *reach) reflected(ctx context.Context, name string, c *challenges) bool 
 	if err != nil {
 		return false
 	}
-	// The certificate of an https:// it redirects to is what is missing.
+	// A redirect may lead to https://, whose certificate is still missing.
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: r.dial, DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -104,7 +104,7 @@ func (r *reach) reflected(ctx context.Context, name string, c *challenges) bool 
 	return err == nil && string(body) == answer
 }
 
-// ownAddresses are the addresses of this host's interfaces, and those among
+// ownAddresses returns the addresses of this host's interfaces, and those among
 // them that the Internet can reach.
 func ownAddresses() (all, public []netip.Addr) {
 	addrs, err := net.InterfaceAddrs()
@@ -129,7 +129,7 @@ func ownAddresses() (all, public []netip.Addr) {
 	return all, public
 }
 
-// carrier is the space of carrier-grade translation (RFC 6598).
+// carrier has the addresses for carrier-grade address translation (RFC 6598).
 var carrier = netip.MustParsePrefix("100.64.0.0/10")
 
 func list(addrs []netip.Addr) string {

@@ -20,18 +20,18 @@ type site struct {
 	want    *Want
 	config  *certmagic.Config
 	storage *certmagic.FileStorage
-	now     chan chan error // to order at once
+	now     chan chan error // requests to order at once
 	started bool            // guarded by source.mu
 	cancel  context.CancelFunc
 	ended   <-chan struct{}
 
 	mu   sync.Mutex
 	err  error
-	at   time.Time // of err
-	next time.Time // of the next try
+	at   time.Time // when err happened
+	next time.Time // when to try next
 }
 
-// start begins to obtain and renew. source.mu is held.
+// start begins to obtain and renew the certificate. source.mu is held.
 func (t *site) start() {
 	if t.started {
 		return
@@ -42,7 +42,7 @@ func (t *site) start() {
 	t.source.wg.Go(func() { t.run(ctx) })
 }
 
-// end stops it; the Source waits for its goroutine when it closes.
+// end stops that; the Source waits for the goroutine when it closes.
 func (t *site) end() {
 	if t.cancel != nil {
 		t.cancel()
@@ -82,9 +82,9 @@ func (t *site) run(ctx context.Context) {
 	}
 }
 
-// rest is how long to leave a good certificate alone: until it is due where
-// that comes before its age is looked at anyway. One that is due by the
-// authority's words but not by certmagic's is not looked at all the time.
+// rest returns when to check a good certificate again: after CheckInterval, or
+// when it is due, if that is sooner. It is never too short: a certificate may be
+// due by the authority's information but not yet by certmagic's.
 func (t *site) rest() time.Duration {
 	wait := t.source.options.CheckInterval
 	if cert := newest(t.source.cache, t.want.Name); !cert.Empty() {
@@ -94,7 +94,7 @@ func (t *site) rest() time.Duration {
 	return wait
 }
 
-// renew has run order a certificate and returns what came of it.
+// renew has run order a certificate and returns the result.
 func (t *site) renew(ctx context.Context) error {
 	reply := make(chan error, 1)
 	select {
@@ -150,8 +150,7 @@ func (t *site) ensure(ctx context.Context, force bool) error {
 // notice is nginx's level of that name, between slog's info and warn.
 const notice slog.Level = 2
 
-// stored reports whether one of the issuers that are wanted now gave a
-// certificate.
+// stored reports whether a certificate of one of the wanted issuers is stored.
 func (t *site) stored(ctx context.Context) bool {
 	for _, i := range t.config.Issuers {
 		if t.storage.Exists(ctx, certmagic.StorageKeys.SiteCert(i.IssuerKey(), t.want.Name)) {
@@ -161,7 +160,7 @@ func (t *site) stored(ctx context.Context) bool {
 	return false
 }
 
-// load takes the stored certificate in place of others of the name.
+// load uses the stored certificate in place of others of the name.
 func (t *site) load(ctx context.Context) error {
 	cert, err := t.config.CacheManagedCertificate(ctx, t.want.Name)
 	if err != nil {
@@ -177,7 +176,7 @@ func (t *site) load(ctx context.Context) error {
 	return nil
 }
 
-// note remembers and tells a failure.
+// note remembers and logs a failure.
 func (t *site) note(err error, wait time.Duration) {
 	now := time.Now()
 	t.mu.Lock()
@@ -196,9 +195,9 @@ func (t *site) note(err error, wait time.Duration) {
 	t.source.tell(level, "cannot %s certificate for %s: %s; next try at %s UTC", what, t.want.Name, err, now.Add(wait).UTC().Format(time.DateTime))
 }
 
-// attempt collects what each issuer said. Orders without one in their context
-// are not ours to make: certmagic's maintenance leaves them to run, which
-// knows when to try again.
+// attempt collects the errors of the issuers. An order without an attempt in its
+// context comes from certmagic's maintenance. It is refused, because run orders
+// certificates and knows when to try again.
 type attempt struct {
 	mu   sync.Mutex
 	errs []error
@@ -219,7 +218,7 @@ func (a *attempt) add(err error) {
 	a.errs = append(a.errs, err)
 }
 
-// join is what failed: what the issuers said, or else err.
+// join returns the errors of the issuers, or err when there are none.
 func (a *attempt) join(err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -241,18 +240,18 @@ func (f *failures) Error() string {
 	return strings.Join(words, "; ")
 }
 
-// Unwrap gives all of them.
+// Unwrap returns all of them.
 func (f *failures) Unwrap() []error { return f.errs }
 
-// The times between tries. Authorities count failed orders, five an hour at
-// Let's Encrypt, but nobody counts connections that are refused.
+// The times between tries. Authorities limit failed orders (Let's Encrypt to five
+// an hour), but not connections that are refused.
 var (
 	afterRefusal = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 6 * time.Hour}
 	afterFailure = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute}
 )
 
-// pause is how long to wait after that many failures in a row, the last of
-// which was err: until the first of several issuers may be asked again.
+// pause returns how long to wait after that many failures in a row, of which err
+// is the last: until the first of several issuers may be asked again.
 func pause(tries int, err error) time.Duration {
 	if all := (*failures)(nil); errors.As(err, &all) {
 		shortest := pause(tries, all.errs[0])
@@ -276,23 +275,23 @@ func pause(tries int, err error) time.Duration {
 // Status is one name's state.
 type Status struct {
 	Name    string   `json:"name"`
-	Issuers []string `json:"issuers"` // that are asked, in turn
-	// Issuer gave the certificate, as its certificate says; "" without one.
+	Issuers []string `json:"issuers"` // the issuers that are asked, in turn
+	// Issuer is the issuer that the certificate names; "" without a certificate.
 	Issuer    string    `json:"issuer,omitempty"`
 	NotBefore time.Time `json:"not_before,omitzero"`
 	NotAfter  time.Time `json:"not_after,omitzero"`
-	// Renewal is when a new one is ordered: as the authority suggests (ARI),
+	// Renewal is when a new certificate is ordered: as the authority suggests (ARI),
 	// else when a third of the time is left.
 	Renewal time.Time `json:"renewal,omitzero"`
-	// Error is what failed last, at ErrorAt; Next the time of the next try.
+	// Error is the last failure, at ErrorAt; Next is the time of the next try.
 	Error   string    `json:"error,omitempty"`
 	ErrorAt time.Time `json:"error_at,omitzero"`
 	Next    time.Time `json:"next,omitzero"`
-	// Trust is the local authority's certificate, for a name of its own.
+	// Trust is the file of the local authority's certificate, for a name that it certifies.
 	Trust string `json:"trust,omitempty"`
 }
 
-// status is t's.
+// status returns the state of t.
 func (t *site) status() Status {
 	st := Status{Name: t.want.Name}
 	for _, i := range t.want.Issuers {
@@ -313,7 +312,7 @@ func (t *site) status() Status {
 	return st
 }
 
-// renewal is when the certificate is due.
+// renewal returns when the certificate is due.
 func (t *site) renewal(from, to time.Time) time.Time {
 	for _, i := range t.config.Issuers {
 		content, err := t.storage.Load(t.source.ctx, certmagic.StorageKeys.SiteMeta(i.IssuerKey(), t.want.Name))

@@ -20,7 +20,7 @@ import (
 // (RFC 8555 section 8.3).
 const ChallengePath = "/.well-known/acme-challenge/"
 
-// alpnProtocol is what a client of TLS-ALPN-01 asks for (RFC 8737).
+// alpnProtocol is the ALPN name of TLS-ALPN-01 (RFC 8737).
 const alpnProtocol = "acme-tls/1"
 
 // IsChallenge reports whether an authority verifies a name by this handshake
@@ -29,30 +29,30 @@ func IsChallenge(hello *tls.ClientHelloInfo) bool {
 	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == alpnProtocol
 }
 
-// Options are what a Source goes by. The zero value is for production.
+// Options are the options of a Source. The zero value is for production.
 type Options struct {
-	// CheckInterval is how often each certificate's age is looked at; 0: ten
+	// CheckInterval is how often each certificate's age is checked; 0: ten
 	// minutes.
 	CheckInterval time.Duration
 }
 
-// Source holds the certificates of all names. Its methods may be called at the
-// same time.
+// Source holds the certificates of all names. Methods may be called from any
+// goroutine.
 type Source struct {
 	options    Options
 	challenges *challenges
-	turns      chan struct{} // orders at once
+	turns      chan struct{} // a place for each order under way
 
 	wg     sync.WaitGroup
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// configs are the certmagic.Config of each name. certmagic asks for them
-	// with its own lock held, which is taken with mu held elsewhere.
+	// configs has the certmagic.Config of each name. It is not under mu: certmagic
+	// asks for them under its own lock, which the Source takes while it holds mu.
 	configs sync.Map
 
 	mu       sync.Mutex
-	cache    *certmagic.Cache // nil until something is wanted
+	cache    *certmagic.Cache // nil until a name is wanted
 	sites    map[string]*site
 	storages map[string]*certmagic.FileStorage
 	accounts map[string]*account
@@ -60,7 +60,7 @@ type Source struct {
 	closed   bool
 }
 
-// ordersAtOnce bounds the orders under way: authorities limit them too.
+// ordersAtOnce bounds the orders under way, since authorities limit them too.
 const ordersAtOnce = 8
 
 // NewSource returns a Source that does nothing before Load or Use.
@@ -77,9 +77,9 @@ func NewSource(o Options) *Source {
 	return s
 }
 
-// Load reads the stored certificates of names that are new, so that they can
-// be shown from the first handshake on. It orders nothing. Names that cannot
-// be read are left to Use.
+// Load reads the stored certificates of new names, so that they can be used from
+// the first handshake on. It orders nothing. Use handles names whose certificates
+// cannot be read.
 func (s *Source) Load(wants []*Want) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,8 +90,8 @@ func (s *Source) Load(wants []*Want) {
 	}
 }
 
-// Use makes wants the names that certificates are obtained and renewed for;
-// they and nothing else. log gets what happens from now on.
+// Use has certificates obtained and renewed for wants, and for no other names. From
+// now on log gets the events.
 func (s *Source) Use(wants []*Want, log func(level slog.Level, text string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +121,7 @@ func (s *Source) Use(wants []*Want, log func(level slog.Level, text string)) {
 	}
 }
 
-// Close ends what is under way and waits for it. Certificates are shown on.
+// Close ends all orders and waits for their goroutines. Certificates can still be used.
 func (s *Source) Close() error {
 	s.mu.Lock()
 	cache := s.cache
@@ -138,8 +138,8 @@ func (s *Source) Close() error {
 	return nil
 }
 
-// Certificate returns the certificate to show for name, as a Want names it; nil
-// while there is none.
+// Certificate returns the certificate for name, as a Want has it; nil while there
+// is none.
 func (s *Source) Certificate(name string) *tls.Certificate {
 	s.mu.Lock()
 	cache := s.cache
@@ -154,7 +154,7 @@ func (s *Source) Certificate(name string) *tls.Certificate {
 	return &newest.Certificate
 }
 
-// newest is the certificate of name that lasts longest; empty without one.
+// newest returns the certificate of name that expires last, or an empty one.
 func newest(cache *certmagic.Cache, name string) (best certmagic.Certificate) {
 	for _, c := range cache.AllMatchingCertificates(name) {
 		if slices.Contains(c.Names, name) && (best.Empty() || c.Leaf.NotAfter.After(best.Leaf.NotAfter)) {
@@ -164,12 +164,12 @@ func newest(cache *certmagic.Cache, name string) (best certmagic.Certificate) {
 	return best
 }
 
-// KeyAuthorization returns what HTTP-01 expects at ChallengePath and token.
+// KeyAuthorization returns the answer to HTTP-01 for the path ChallengePath and token.
 func (s *Source) KeyAuthorization(token string) (string, bool) {
 	return s.challenges.keyAuthorization(token)
 }
 
-// Challenge returns the Config for an authority's handshake of TLS-ALPN-01; nil
+// Challenge returns the Config for an authority's handshake of TLS-ALPN-01, and nil
 // for every other client.
 func (s *Source) Challenge(hello *tls.ClientHelloInfo) *tls.Config {
 	if !IsChallenge(hello) {
@@ -183,7 +183,7 @@ func (s *Source) Challenge(hello *tls.ClientHelloInfo) *tls.Config {
 	}
 }
 
-// Renew orders a new certificate for name now, and returns what came of it.
+// Renew orders a new certificate for name now, and returns the result.
 func (s *Source) Renew(ctx context.Context, name string) error {
 	s.mu.Lock()
 	t := s.sites[name]
@@ -195,7 +195,7 @@ func (s *Source) Renew(ctx context.Context, name string) error {
 	return t.renew(ctx)
 }
 
-// Status returns the state of every name, in their order.
+// Status returns the state of every name, in the order of the names.
 func (s *Source) Status() []Status {
 	s.mu.Lock()
 	sites := slices.Collect(maps.Values(s.sites))
@@ -208,7 +208,7 @@ func (s *Source) Status() []Status {
 	return out
 }
 
-// open makes the site of w and loads what is stored of it. s.mu is held.
+// open makes the site of w and loads its stored certificate. s.mu is held.
 func (s *Source) open(w *Want) *site {
 	if s.cache == nil {
 		s.cache = certmagic.NewCache(certmagic.CacheOptions{
@@ -228,7 +228,7 @@ func (s *Source) open(w *Want) *site {
 	return t
 }
 
-// issuers are who certmagic asks, in turn. s.mu is held.
+// issuers returns the issuers that certmagic asks, in turn. s.mu is held.
 func (s *Source) issuers(w *Want, storage *certmagic.FileStorage) []certmagic.Issuer {
 	if w.Internal {
 		return []certmagic.Issuer{&local{storage}}
@@ -244,8 +244,7 @@ func (s *Source) issuers(w *Want, storage *certmagic.FileStorage) []certmagic.Is
 	return out
 }
 
-// account is the one account of i, however its names find their way. s.mu is
-// held.
+// account returns the account with i, which all names share. s.mu is held.
 func (s *Source) account(i *Issuer, r *reach) *account {
 	id, _ := json.Marshal(i)
 	a := s.accounts[string(id)]
@@ -267,7 +266,7 @@ func (s *Source) storage(folder string) *certmagic.FileStorage {
 	return st
 }
 
-// configFor says how certmagic maintains cert.
+// configFor returns the Config with which certmagic maintains cert.
 func (s *Source) configFor(cert certmagic.Certificate) (*certmagic.Config, error) {
 	for _, name := range cert.Names {
 		if c, ok := s.configs.Load(name); ok {

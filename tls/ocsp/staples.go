@@ -2,13 +2,13 @@
 // to handshakes.
 //
 //	Staples  the responses of all certificates; they outlive configurations
-//	Staple   one certificate's: Response is what a handshake shows
+//	Staple   the response for one certificate, which handshakes send
 //
-// A handshake never waits: it shows what is there. Each certificate in use has
-// a goroutine that asks its responder, again halfway through a response's life
-// and soon after a failure; few ask at once, and each for a bounded time
-// and size. Only a verified response that says "good" is shown, and only until
-// it ends. Close waits for all goroutines.
+// A handshake never waits: it sends the response that is there. Each certificate in
+// use has a goroutine that asks its responder, again halfway through a response's
+// life and soon after a failure. Few ask at once; the time of a question and the
+// size of a response are bounded. Handshakes send only a verified response that
+// says "good", until it expires. Close waits for all goroutines.
 package ocsp
 
 import (
@@ -26,15 +26,15 @@ const (
 	atOnce  = 4                // questions under way
 	timeout = 15 * time.Second // of one question
 	soonest = 5 * time.Minute  // between two questions
-	shifts  = 5                // the first failures are followed by halves of that, so many times over
+	shifts  = 5                // after the first failure the pause is shorter by so many powers of two
 	latest  = 12 * time.Hour
 )
 
-// Options are for tests; the zero value is right elsewhere.
+// Options are for tests. Elsewhere use the zero value.
 type Options struct {
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
-	// Pause is the time between two questions at least; 0: five minutes.
+	// Pause is the least time between two questions; 0: five minutes.
 	Pause time.Duration
 }
 
@@ -56,7 +56,7 @@ type key struct {
 	url  string
 }
 
-// New returns Staples that ask nobody yet.
+// New returns Staples that do not ask responders yet.
 func New(o Options) *Staples {
 	s := &Staples{now: o.Now, pause: o.Pause, turns: make(chan struct{}, atOnce), all: map[key]*Staple{}, log: func(slog.Level, string) {}}
 	if s.now == nil {
@@ -79,9 +79,9 @@ type Staple struct {
 	issuer *x509.Certificate
 	now    func() time.Time
 	shown  atomic.Pointer[response]
-	stop   context.CancelFunc // nil: nobody asks
-	said   string             // the failure that was logged last
-	failed uint               // in a row
+	stop   context.CancelFunc // nil: no goroutine asks
+	said   string             // the last failure that was logged
+	failed uint               // failures in a row
 }
 
 type response struct {
@@ -89,8 +89,8 @@ type response struct {
 	until time.Time
 }
 
-// Staple returns the one of cert, which issuer has signed, from the responder at
-// url. Nobody asks for it before Use.
+// Staple returns the Staple of cert, which issuer has signed, from the responder at
+// url. The responder is not asked before Use.
 func (s *Staples) Staple(cert, issuer *x509.Certificate, url string) *Staple {
 	k := key{sha256.Sum256(cert.Raw), url}
 	s.mu.Lock()
@@ -103,8 +103,8 @@ func (s *Staples) Staple(cert, issuer *x509.Certificate, url string) *Staple {
 	return t
 }
 
-// Response returns what to staple in DER format; nil when there is nothing. It
-// may be called in any handshake and must not be changed.
+// Response returns the response in DER format, or nil. It may be called from any
+// goroutine. The caller must not change the result.
 func (t *Staple) Response() []byte {
 	r := t.shown.Load()
 	if r == nil || t.now().After(r.until) {
@@ -113,8 +113,8 @@ func (t *Staple) Response() []byte {
 	return r.der
 }
 
-// Use begins to ask for those of wanted that are new, and lets go of all others.
-// log gets a line when asking fails, and fails in another way than before.
+// Use begins to ask for new Staples of wanted, and drops all others. log gets a line
+// when a question fails otherwise than the one before.
 func (s *Staples) Use(wanted []*Staple, log func(slog.Level, string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,7 +144,7 @@ func (s *Staples) Close() error {
 	return nil
 }
 
-// keep asks for t until ctx ends.
+// keep asks for t again and again until ctx ends.
 func (s *Staples) keep(ctx context.Context, t *Staple) {
 	for {
 		select {
@@ -164,7 +164,7 @@ func (s *Staples) keep(ctx context.Context, t *Staple) {
 	}
 }
 
-// refresh asks once and returns when to do so again.
+// refresh asks once and returns when to ask again.
 func (s *Staples) refresh(ctx context.Context, t *Staple) time.Duration {
 	r, err := s.ask(ctx, t)
 	switch {
@@ -180,7 +180,7 @@ func (s *Staples) refresh(ctx context.Context, t *Staple) time.Duration {
 	return max(min(r.until.Sub(s.now())/2, latest), s.pause)
 }
 
-// complain logs err unless it is what was logged last.
+// complain logs err unless the last line says the same.
 func (s *Staples) complain(t *Staple, err error) {
 	if err.Error() == t.said {
 		return
