@@ -10,7 +10,7 @@ import (
 	"alicorn/config"
 )
 
-// identity is whose process the front is.
+// identity returns the user that the front runs as.
 func (c *processSettings) identity() keeper.Identity {
 	if c.User.Name == "" {
 		return keeper.DefaultIdentity()
@@ -27,7 +27,7 @@ func (c *processSettings) front() *appserver.Front {
 	return &appserver.Front{UID: id.UID, Name: id.Name, Pos: c.UserPos}
 }
 
-// note has "check -v" say whom the front runs as.
+// note has "check -v" name the user that the front runs as.
 func (c *processSettings) note(l *config.Load, file string) {
 	if os.Geteuid() != 0 || c.OneProcess {
 		return
@@ -39,8 +39,8 @@ func (c *processSettings) note(l *config.Load, file string) {
 	l.Note(pos, "the process that speaks to clients runs as user %q when the server is started as root", c.identity().Name)
 }
 
-// fronts finds whom the front runs as: as the configuration says, and, since a
-// reload does not change that, as it was started.
+// fronts returns the users that the front may run as: the configuration's, and
+// the one it was started as, which a reload does not change.
 func (p *program) fronts(proc process) func(main *config.Scope) []appserver.Front {
 	return func(main *config.Scope) []appserver.Front {
 		all := []appserver.Front{*proc.settings(main).front()}
@@ -55,10 +55,10 @@ func (p *program) fronts(proc process) func(main *config.Scope) []appserver.Fron
 // the environment was made for the server.
 const givenEnv = "ALICORN_ENVIRONMENT"
 
-// environ is what workers inherit when the server is root; nil: all but what
-// is of root's session and of the server itself. A service manager, a
-// container and who types "serve" with variables before it give the server an
-// environment for its applications. Somebody's root shell does not.
+// environ returns the variables that workers inherit when the server is root. nil
+// means all except those of root's session and of the server itself: the
+// environment of a service manager, a container, or a "serve" with variables
+// before it is meant for the applications. That of a root shell is not.
 func (p *program) environ() []string {
 	if os.Geteuid() != 0 {
 		return nil

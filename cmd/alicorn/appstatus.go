@@ -7,7 +7,7 @@ import (
 	"alicorn/cmd/alicorn/control"
 )
 
-// appStatus is a pool, whose status ps is, as the control API shows it.
+// appStatus returns the pool p with status ps in the form of the control API.
 func appStatus(p *appserver.Pool, ps appserver.PoolStatus) control.App {
 	a := control.App{Name: ps.App, User: ps.User, WSGI: ps.WSGI, Found: ps.Found, Python: ps.Python, PythonVersion: ps.Version, Queue: ps.Queue,
 		State: string(ps.State), Since: ps.Since, Error: ps.Error, Next: ps.Next, Workers: []control.Worker{}}

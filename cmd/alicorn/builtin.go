@@ -6,12 +6,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// builtinFiles are what include finds when there is no such file on disk.
+// builtinFiles are the files for include that need not exist on disk.
 func builtinFiles() map[string][]byte {
 	return map[string][]byte{"mime.types": proxy.MimeTypesFile()}
 }
 
-// extraCommands are the verbs besides those of a running server.
+// extraCommands returns the verbs that need no running server.
 func extraCommands() []*cobra.Command {
 	return []*cobra.Command{serveCommand(), installCommand(), uninstallCommand()}
 }

@@ -35,8 +35,8 @@ func certCommand() *cobra.Command {
 	return cmd
 }
 
-// failing returns what ends the verb with code 1: the last order of a name has
-// failed, or its certificate has expired. The table says which.
+// failing returns the error that ends the verb with code 1 when the last order of
+// a name has failed, or its certificate has expired. The table shows which.
 func failing(all []control.Certificate, now time.Time) error {
 	for _, c := range all {
 		if c.Error != "" || !c.NotAfter.IsZero() && now.After(c.NotAfter) {
@@ -62,10 +62,10 @@ func renewCommand() *cobra.Command {
 	return cmd
 }
 
-// printCertificates prints a line for each name, and what went wrong below it.
+// printCertificates prints a line for each name, and failures below it.
 func printCertificates(w io.Writer, all []control.Certificate, now time.Time) error {
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(w, "no certificates are obtained automatically here")
+		_, err := fmt.Fprintln(w, "this server has no automatic certificates")
 		return err
 	}
 	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
@@ -96,7 +96,7 @@ func printCertificates(w io.Writer, all []control.Certificate, now time.Time) er
 	return nil
 }
 
-// moment is a time as tables show it, in UTC as in logs.
+// moment returns a time as tables show it, in UTC as in logs.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -104,8 +104,8 @@ func moment(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
-// howToTrust says what makes clients accept a local authority's certificates.
+// howToTrust returns the commands that make clients accept a local authority's certificates.
 func howToTrust(file string) string {
 	return "To trust the local authority on this machine: sudo cp " + file + " /usr/local/share/ca-certificates/alicorn.crt && sudo update-ca-certificates\n" +
-		"Browsers with a store of their own, as Firefox, import " + file + " as an authority; or curl --cacert " + file
+		"Browsers with a store of their own, such as Firefox, import " + file + " as an authority; or curl --cacert " + file
 }

@@ -30,21 +30,21 @@ func checkCommand() *cobra.Command {
 	}
 	o.declare(cmd.Flags())
 	cmd.Flags().BoolVar(&dump, "dump", false, "print the configuration with everything it includes")
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "also say what has no effect and what is slow")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "also report directives without effect and slow patterns")
 	return cmd
 }
 
-// checkHost stands in for the system: nothing is bound or made, and no log is
-// written to, so that a check works beside the running server.
+// checkHost is a config.Host that binds and makes nothing, and writes to no log,
+// so that a check works beside the running server.
 type checkHost struct {
 	*keeper.Local
-	logs bool // are tried
-	// barred are logs that whoever checks may not write to. Who starts the server
-	// may: it is no mistake.
+	logs bool // check that logs can be opened
+	// barred collects errors of logs that this user may not write to. They are not
+	// mistakes, since the user that starts the server may.
 	barred *[]error
 }
 
-// Listen returns a socket that is bound to nothing that matters.
+// Listen returns a socket that stands for the one of the address, which is not bound.
 func (h checkHost) Listen(string, string, config.ListenOptions) (*os.File, error) {
 	return h.Local.Listen("tcp4", "127.0.0.1:0", config.ListenOptions{})
 }
@@ -79,7 +79,7 @@ func check(out, errs io.Writer, o options, dump, verbose bool) error {
 	}
 	for _, err := range barred {
 		if !o.quiet {
-			fmt.Fprintf(errs, "%s: warning: %s; a server that another user starts may open it\n", o.file(), proxy.Printable(err.Error()))
+			fmt.Fprintf(errs, "%s: warning: %s; a server that another user starts may be able to\n", o.file(), proxy.Printable(err.Error()))
 		}
 	}
 	if err == nil {

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// daemonEnv tells a process that it is the server in the background, and the
-// descriptor on which it says that it serves.
+// daemonEnv tells a process that it is the server in the background, and to which
+// descriptor it writes once it serves.
 const daemonEnv = "ALICORN_DAEMON"
 
-// isDaemon says whether this process is the one in the background. Its
+// isDaemon reports whether this process is the one in the background. Its
 // descriptor must not reach the processes that it starts.
 func isDaemon() bool {
 	fd, err := strconv.Atoi(os.Getenv(daemonEnv))
@@ -26,9 +26,9 @@ func isDaemon() bool {
 	return err == nil
 }
 
-// daemonize starts this program again in the background and returns once that
-// serves, or with its exit code when it does not come up. Until then its
-// messages appear here.
+// daemonize starts this program again in the background. It returns once that
+// process serves, or with its exit code when it does not come up. Until then its
+// messages appear on this process's standard streams.
 func daemonize() error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -53,8 +53,8 @@ func daemonize() error {
 	return &exitError{exitFailed, errors.New("the server in the background ended before it served")}
 }
 
-// announce tells the process that started this one in the background that it
-// serves, and leaves its terminal. In the foreground it does nothing.
+// announce tells the process that has started this one in the background that this
+// one serves, and leaves its terminal. In the foreground it does nothing.
 func announce() {
 	fd, err := strconv.Atoi(os.Getenv(daemonEnv))
 	if err != nil {
@@ -66,8 +66,8 @@ func announce() {
 	pipe.WriteString("serving\n")
 }
 
-// detach leaves the standard streams, in the background, so that whoever reads
-// them sees their end.
+// detach closes the standard streams of a process in the background, so that their
+// reader sees their end.
 func detach() {
 	if os.Getenv(daemonEnv) == "" {
 		return
@@ -87,13 +87,13 @@ func detach() {
 // initEnv tells a process that its parent reaps orphans for it.
 const initEnv = "ALICORN_INIT"
 
-// isInit says whether this process is a container's first, whose duty it is
-// to reap whatever loses its parent.
+// isInit reports whether this process is the first of a container, which must reap
+// processes that lose their parents.
 func isInit() bool { return os.Getpid() == 1 && os.Getenv(initEnv) == "" }
 
-// superviseAsInit runs the server as a child, passes signals on to it, reaps
-// everything, and ends with the server's exit code. The server itself so
-// never reaps a process that it did not start.
+// superviseAsInit runs the server as a child, passes signals on to it, reaps all
+// processes, and ends with the server's exit code. So the server itself never reaps
+// a process that it did not start.
 func superviseAsInit() error {
 	exe, err := os.Executable()
 	if err != nil {
@@ -103,14 +103,14 @@ func superviseAsInit() error {
 	signal.Notify(signals)
 	child, err := os.StartProcess(exe, os.Args, &os.ProcAttr{
 		Env: append(os.Environ(), initEnv+"=1"), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
-		Sys: &syscall.SysProcAttr{Setpgid: true}, // a terminal's signals reach us alone, so that each counts once
+		Sys: &syscall.SysProcAttr{Setpgid: true}, // a terminal sends signals to this process alone, so that each counts once
 	})
 	if err != nil {
 		return failed(fmt.Errorf("cannot start the server: %w", err))
 	}
 	go func() {
 		for sig := range signals {
-			if sig != syscall.SIGCHLD && sig != syscall.SIGURG { // ours, and the runtime's
+			if sig != syscall.SIGCHLD && sig != syscall.SIGURG { // these are for this process and for Go's runtime
 				child.Signal(sig)
 			}
 		}
@@ -139,5 +139,5 @@ func reap(server int) error {
 	}
 }
 
-// isReadOnly says that the file system takes no changes.
+// isReadOnly reports whether err says that the file system is read-only.
 func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }

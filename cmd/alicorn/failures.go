@@ -10,13 +10,13 @@ import (
 	"alicorn/cmd/alicorn/control"
 )
 
-// failures remembers what was tried in vain last, until it succeeds.
+// failures remembers the actions that have failed, each until it succeeds.
 type failures struct {
 	mu  sync.Mutex
 	all map[string]control.Failure
 }
 
-// note says how what has ended.
+// note records how the action what has ended.
 func (f *failures) note(what string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -30,7 +30,7 @@ func (f *failures) note(what string, err error) {
 	f.all[what] = control.Failure{What: what, At: time.Now(), Error: gist(words(err))}
 }
 
-// list returns what has failed, by name.
+// list returns the failed actions, by name.
 func (f *failures) list() (out []control.Failure) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -41,7 +41,7 @@ func (f *failures) list() (out []control.Failure) {
 	return out
 }
 
-// gist is the line of an error's text that says most: of an application that
+// gist returns the most informative line of an error's text: for an application that
 // did not come up the one behind the traceback, else the first.
 func gist(text string) string {
 	first, _, _ := strings.Cut(text, "\n")

@@ -5,13 +5,13 @@ import (
 	"sync/atomic"
 )
 
-// firstStart is the time from the first open address until an application is
-// ready, or it is known that none can be. The server answers requests, verbs
-// and stops meanwhile; commands that change what it serves are held back. All
-// but serving and isOver belongs to the goroutine of server.run.
+// firstStart is the state from the first open address until an application is ready,
+// or all have failed. Meanwhile the server answers requests and verbs and can be
+// stopped; commands that change what it serves are held back. Everything except
+// serving and isOver belongs to the goroutine of server.run.
 type firstStart struct {
-	// serving is called once something can be served; an error ends the server.
-	// It may be nil.
+	// serving is called when the first application is ready; an error ends the
+	// server. It may be nil.
 	serving func() error
 
 	outcome chan error // capacity 1; nil once the outcome is known
@@ -34,7 +34,7 @@ func (f *firstStart) then(next func()) {
 	}
 }
 
-// watch has verdict, which says whether anything can be served, decide.
+// watch runs verdict, which returns whether an application can be served.
 func (f *firstStart) watch(verdict func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	f.cancel = cancel
@@ -43,7 +43,7 @@ func (f *firstStart) watch(verdict func(context.Context) error) {
 	go func() { outcome <- verdict(ctx) }()
 }
 
-// hold keeps c back while the outcome is unknown.
+// hold keeps c back, and returns true, while the outcome is unknown.
 func (f *firstStart) hold(c command) bool {
 	if f.outcome != nil {
 		f.held = append(f.held, c)
@@ -51,7 +51,7 @@ func (f *firstStart) hold(c command) bool {
 	return f.outcome != nil
 }
 
-// decided returns the commands that were held back, or why the server ends.
+// decided returns the commands that were held back, or the error that ends the server.
 func (f *firstStart) decided(err error) (held []command, _ error) {
 	f.outcome = nil
 	if err == nil && f.serving != nil {

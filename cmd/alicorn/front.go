@@ -15,8 +15,8 @@ import (
 	"alicorn/proxy"
 )
 
-// runFront is the front process: it serves what the keeper at the other end
-// of the descriptor has read, and ends with it.
+// runFront is the front process. It serves the configuration that the keeper, at the
+// other end of the descriptor, has read, and ends with the keeper.
 func runFront(ctx context.Context, descriptor string) error {
 	fd, err := strconv.Atoi(descriptor)
 	if err != nil {
@@ -26,7 +26,7 @@ func runFront(ctx context.Context, descriptor string) error {
 		return failed(err)
 	}
 	os.Unsetenv(keeper.WireEnv)
-	// Signals are the keeper's: a service manager may send them to all of us.
+	// The keeper alone acts on signals. A service manager may send them to both processes.
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
 		syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGWINCH, syscall.SIGPIPE)
 	raiseFileLimit()
@@ -37,7 +37,7 @@ func runFront(ctx context.Context, descriptor string) error {
 	var serving atomic.Pointer[server]
 	go func() {
 		endWithKeeper(link.Run(), serving.Load())
-		os.Exit(exitFailed) // without the keeper nothing can be started or stopped in order
+		os.Exit(exitFailed) // without the keeper no worker can be started or stopped
 	}()
 	return serveFor(ctx, link, &serving)
 }
@@ -53,13 +53,13 @@ func endWithKeeper(reason error, s *server) {
 	g.LogTo(proxy.LevelEmerg, text)
 	g.Resources.Each(func(_ string, v any) {
 		if log, ok := v.(interface{ Flush() }); ok {
-			log.Flush() // this process ends without closing it
+			log.Flush() // this process ends without closing the log
 		}
 	})
 }
 
-// serveFor serves until the keeper says stop. serving is set as soon as there
-// is a server.
+// serveFor serves until the keeper stops it. It sets serving as soon as there is a
+// server.
 func serveFor(ctx context.Context, link *keeper.Client, serving *atomic.Pointer[server]) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -81,7 +81,7 @@ func serveFor(ctx context.Context, link *keeper.Client, serving *atomic.Pointer[
 		link.Serving(s.Status())
 		return nil
 	}
-	err = startUntil(ctx, nil, func() error { return s.begin(ctx, tree, readErr) }) // the keeper hurries
+	err = startUntil(ctx, nil, func() error { return s.begin(ctx, tree, readErr) }) // a second stop comes from the keeper
 	if err == nil {
 		err = s.runWithControl(ctx)
 	}
@@ -92,7 +92,7 @@ func serveFor(ctx context.Context, link *keeper.Client, serving *atomic.Pointer[
 	return failed(err)
 }
 
-// programOf is the program that the keeper runs, and its first configuration.
+// programOf returns the program that the keeper runs, and its first configuration.
 func programOf(link *keeper.Client) (*program, *config.Tree, error) {
 	var im image
 	tree, err := link.Read(builtinFiles(), &im)
@@ -110,7 +110,7 @@ func programOf(link *keeper.Client) (*program, *config.Tree, error) {
 	return p, tree, errors.Join(err, p.addGlobal(tree))
 }
 
-// obey carries out what the keeper passes on.
+// obey runs the commands that the keeper passes on.
 func (s *server) obey(ctx context.Context, abort context.CancelFunc) {
 	for {
 		select {

@@ -16,28 +16,28 @@ import (
 	"alicorn/config"
 )
 
-// defaultGC is Go's own, for heaps beyond roomyHeap. Under keep-alive load the
-// front allocates next to nothing and collects not once in seconds. But a full
-// TLS handshake allocates 35 KB, and the heap of a front without a crowd is so
-// small that there were 100 collections a second: a sixth of the CPU time.
+// defaultGC is Go's default, for heaps beyond roomyHeap. Under keep-alive load the
+// front allocates almost nothing, and does not collect for seconds. But a full TLS
+// handshake allocates 35 KB. With few connections the heap is so small that Go's
+// default made 100 collections a second, which took a sixth of the CPU time.
 const defaultGC = 100
 
-// Where nothing is said of percent, a heap smaller than roomyHeap may grow by as
-// much before it is collected, but not beyond roomyGC percent.
+// Without percent=, a heap smaller than roomyHeap may grow by roomyHeap bytes before
+// it is collected, but by at most roomyGC percent.
 const (
 	roomyHeap = 16 << 20
 	roomyGC   = 400
 )
 
-// gcSettings is what the gc directive says of Go's garbage collector. The
-// environment variables GOGC and GOMEMLIMIT win, each over its own part.
+// gcSettings are the settings of the gc directive for Go's garbage collector. The
+// environment variables GOGC and GOMEMLIMIT take precedence, each over its part.
 type gcSettings struct {
-	Percent int   // growth of the heap between collections, as GOGC; -1: off; 0: not said
+	Percent int   // growth of the heap between collections, as GOGC; -1: off; 0: not given
 	Memory  int64 // bytes that collections try to stay below, as GOMEMLIMIT; 0: no limit
 }
 
-// The bounds of percent=, and the least memory=, below which nothing but
-// collecting would be done.
+// The bounds of percent=, and the least memory=, below which the process would do
+// nothing but collect.
 const (
 	minGCPercent = 10
 	maxGCPercent = 10_000
@@ -73,7 +73,7 @@ func (p process) setGC(s *config.Scope, n *config.Node) error {
 		}
 	}
 	if c.Percent < 0 && c.Memory == 0 {
-		return fmt.Errorf("gc percent=off needs memory=SIZE: nothing would ever be collected")
+		return fmt.Errorf("gc percent=off needs memory=SIZE; without it memory would never be collected")
 	}
 	p.key.In(s).GC = c
 	return nil
@@ -90,8 +90,7 @@ func gcPercent(value string) (int, error) {
 	return n, nil
 }
 
-// apply gives this process's collector the settings that the environment does
-// not decide.
+// apply sets this process's collector, except where the environment has settings.
 func (c gcSettings) apply() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(cmp.Or(c.Percent, defaultGC))
@@ -101,7 +100,7 @@ func (c gcSettings) apply() {
 	}
 }
 
-// pace gives a small heap room, unless percent was said.
+// pace lets a small heap grow, unless percent is given.
 func (c gcSettings) pace() {
 	if c.Percent != 0 || os.Getenv("GOGC") != "" {
 		return
@@ -112,12 +111,12 @@ func (c gcSettings) pace() {
 	}
 }
 
-// roomyPercent is what percent is where nothing is said, with live bytes in use.
+// roomyPercent returns the default percent for this many live bytes.
 func roomyPercent(live uint64) int {
 	return max(defaultGC, int(min(roomyGC, 100*roomyHeap/max(live, 1))))
 }
 
-// gcInEffect is what this process's collector goes by.
+// gcInEffect returns the settings of this process's collector.
 func gcInEffect() control.GC {
 	gc := control.GC{Percent: -1}
 	if n := metric("/gc/gogc:percent"); n <= math.MaxInt32 {
@@ -129,9 +128,9 @@ func gcInEffect() control.GC {
 	return gc
 }
 
-// collectIdle is how long nothing is collected before giveBack does, and
-// keptFree what may stay unused after it: returning memory costs milliseconds,
-// and getting it again does too.
+// collectIdle is how long there is no collection before giveBack makes one.
+// keptFree is how much memory may stay unused after that: returning memory to the
+// system takes milliseconds, and so does getting it again.
 const (
 	collectIdle = time.Minute
 	keptFree    = 8 << 20
@@ -139,7 +138,7 @@ const (
 
 // look calls f in the course of each collection, until ctx ends.
 func look(ctx context.Context, f func()) {
-	// The runtime calls it for what is in no use, as this is at once.
+	// The runtime calls a finalizer when its object is unused, as this one is at once.
 	runtime.SetFinalizer(&struct{ _ [16]byte }{}, func(*struct{ _ [16]byte }) {
 		if ctx.Err() == nil {
 			f()
@@ -148,11 +147,10 @@ func look(ctx context.Context, f func()) {
 	})
 }
 
-// giveBack collects, until ctx ends, when nothing has been for as long as
-// every, and returns what is then free to the system. Go collects when memory
-// is asked for, and its own timers sleep with a process that does: without this
-// a front that thousands of clients have left would hold what was theirs until
-// new ones come.
+// giveBack makes a collection, until ctx ends, when there has been none for as long
+// as every, and returns free memory to the system. Go itself collects only when
+// memory is allocated: without giveBack a front that thousands of clients have left
+// would keep their memory until new ones come.
 func giveBack(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -172,10 +170,10 @@ func giveBack(ctx context.Context, every time.Duration) {
 	}
 }
 
-// collections counts those of this process.
+// collections returns the number of collections of this process.
 func collections() uint64 { return metric("/gc/cycles/total:gc-cycles") }
 
-// metric reads one number of the runtime's.
+// metric reads one number from the runtime's metrics.
 func metric(name string) uint64 {
 	samples := []metrics.Sample{{Name: name}}
 	metrics.Read(samples)

@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Where install places what the Debian package has in /usr.
+// Where install places the files that the Debian package has in /usr.
 const (
 	installedBinary = "/usr/local/bin/alicorn"
 	installedUnit   = "/etc/systemd/system/alicorn.service"
@@ -30,11 +30,11 @@ const (
 	packagedBinary  = "/usr/bin/alicorn" // what deploy.Unit starts
 	packagedUnit    = "/usr/lib/systemd/system/alicorn.service"
 	serviceUser     = "alicorn"
-	appUser         = appserver.AppUser // of applications whose folder belongs to root
+	appUser         = appserver.AppUser // runs applications whose folder belongs to root
 )
 
-// installedFolders are for the service's user, with their modes. State has
-// private keys in it.
+// installedFolders are the folders of the service's user, with their modes. The
+// one for state has private keys.
 var installedFolders = []struct {
 	path string
 	mode fs.FileMode
@@ -50,13 +50,13 @@ var (
 type installation struct {
 	root      string // of the system; "": this one
 	systemctl string // the program; "": no systemd runs there
-	dry       bool   // say what would be done, and do nothing
+	dry       bool   // only say what would be done
 	out       io.Writer
 
-	program, unit bool // whether they were replaced
+	program, unit bool // whether the program and the units were replaced
 }
 
-// installFlags are those of both verbs.
+// installFlags are the flags of both verbs.
 type installFlags struct {
 	root string
 	dry  bool
@@ -64,7 +64,7 @@ type installFlags struct {
 
 func (f *installFlags) declare(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.root, "root", "", "`DIRECTORY` of another system; nothing is started or stopped there")
-	cmd.Flags().BoolVarP(&f.dry, "dry-run", "n", false, "say what would be done, and do nothing")
+	cmd.Flags().BoolVarP(&f.dry, "dry-run", "n", false, "only say what would be done")
 }
 
 func installCommand() *cobra.Command {
@@ -134,12 +134,12 @@ func (in *installation) exists(path string) bool {
 	return err == nil
 }
 
-// packaged says that the Debian package is installed.
+// packaged reports whether the Debian package is installed.
 func (in *installation) packaged() bool { return in.exists(packagedUnit) }
 
 func (in *installation) say(format string, args ...any) { fmt.Fprintf(in.out, format+"\n", args...) }
 
-// change does something and says in the past tense what it was.
+// change runs do and prints did, which says in the past tense what it does.
 func (in *installation) change(did string, do func() error) error {
 	if in.dry {
 		in.say("would have %s", did)
@@ -178,8 +178,8 @@ func (in *installation) placeBinary(context.Context) error {
 	return err
 }
 
-// placeConfig leaves what is there: also an alicorn.conf whose default site
-// was removed.
+// placeConfig places the configuration unless there is one, even one whose default
+// site was removed.
 func (in *installation) placeConfig(context.Context) error {
 	if !in.exists(installedRotate) {
 		if _, err := in.place(installedRotate, []byte(deploy.Logrotate), 0o644); err != nil {
@@ -207,7 +207,7 @@ func (in *installation) placeUnits(context.Context) error {
 	return err
 }
 
-// place writes a file whole, or not at all, unless it is as it should be.
+// place writes a file, whole or not at all, unless it has this content already.
 func (in *installation) place(path string, text []byte, mode fs.FileMode) (changed bool, err error) {
 	target := in.at(path)
 	old, err := os.ReadFile(target)

@@ -13,8 +13,8 @@ import (
 	"alicorn/config/osfile"
 )
 
-// start starts the service and has it started with the system. One that runs
-// another program than the one that is installed now is upgraded.
+// start starts the service and enables it. A running service with another program
+// than the installed one is upgraded.
 func (in *installation) start(ctx context.Context) error {
 	if in.systemctl == "" {
 		if in.root == "" {
@@ -38,12 +38,12 @@ func (in *installation) start(ctx context.Context) error {
 	return in.renew(ctx)
 }
 
-// renew lets the program that is installed now take over from the one that the
-// service runs, if that is another.
+// renew lets the installed program take over from the one that the service runs, if
+// they differ.
 func (in *installation) renew(ctx context.Context) error {
 	path, replaced := in.runs(ctx)
 	if path != in.at(installedBinary) {
-		// What is at the path of the one that runs is not ours.
+		// The running program is not one that install has placed.
 		return in.change("restarted alicorn.service", func() error {
 			return in.command(ctx, in.systemctl, "restart", "alicorn.service")
 		})
@@ -59,7 +59,7 @@ func (in *installation) renew(ctx context.Context) error {
 	})
 }
 
-// runs is the program of the service's main process, and whether its file has
+// runs returns the program of the service's main process, and whether its file has
 // been replaced since.
 func (in *installation) runs(ctx context.Context) (path string, replaced bool) {
 	pid, err := exec.CommandContext(ctx, in.systemctl, "show", "--property=MainPID", "--value", "alicorn.service").Output()
@@ -73,9 +73,9 @@ func (in *installation) runs(ctx context.Context) (path string, replaced bool) {
 	return strings.CutSuffix(path, " (deleted)")
 }
 
-// uninstall removes what install has placed. What the administrator and the
-// server have written goes with purge only. Beside the Debian package, whose
-// service was hidden, only the program and the units go.
+// uninstall removes what install has placed. It removes files of the administrator
+// and of the server only with purge. Beside the Debian package, whose service the
+// units had hidden, it removes only the program and the units.
 func (in *installation) uninstall(ctx context.Context, purge bool) error {
 	beside := in.packaged()
 	if beside && (purge || !in.exists(installedUnit)) {
@@ -99,7 +99,7 @@ func (in *installation) uninstall(ctx context.Context, purge bool) error {
 	return in.purge()
 }
 
-// written are the files and folders that go with purge only.
+// written returns the files and folders that only purge removes.
 func (in *installation) written() []string {
 	out := []string{installedConfig, installedSite, installedRotate}
 	for _, folder := range installedFolders {
@@ -108,8 +108,8 @@ func (in *installation) written() []string {
 	return out
 }
 
-// purge removes them. Sites that the administrator has written stay, and the
-// user, whom files elsewhere may belong to.
+// purge removes them. The administrator's own sites stay, and so do the users, since
+// files elsewhere may belong to them.
 func (in *installation) purge() error {
 	for _, path := range in.written() {
 		if err := in.remove(path, os.RemoveAll); err != nil {
@@ -135,15 +135,15 @@ func (in *installation) purge() error {
 	return nil
 }
 
-// stop stops the service and its socket, unless the package's service is to go
-// on in its place.
+// stop stops the service and its socket, unless the package's service takes its
+// place.
 func (in *installation) stop(ctx context.Context, beside bool) error {
 	if in.systemctl == "" || beside || !in.exists(installedUnit) {
 		return nil
 	}
 	units := []string{"alicorn.service"}
 	if in.exists(installedSocket) {
-		units = []string{"alicorn.socket", "alicorn.service"} // or a connection would start it again
+		units = []string{"alicorn.socket", "alicorn.service"} // the socket too: a connection would start the service again
 	}
 	return in.change("stopped alicorn.service", func() error {
 		return in.command(ctx, in.systemctl, append([]string{"disable", "--now"}, units...)...)
@@ -162,7 +162,7 @@ func (in *installation) afterRemoval(ctx context.Context, beside bool) error {
 	})
 }
 
-// remove removes path, which need not be there.
+// remove removes path, if it exists.
 func (in *installation) remove(path string, with func(string) error) error {
 	if !in.exists(path) {
 		return nil
@@ -175,7 +175,7 @@ func (in *installation) remove(path string, with func(string) error) error {
 	})
 }
 
-// command runs a program to its end; the error has what it said.
+// command runs a program to its end. Its error has the program's output.
 func (in *installation) command(ctx context.Context, program string, args ...string) error {
 	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 	if err == nil {

@@ -14,8 +14,8 @@ import (
 	"alicorn/config/osfile"
 )
 
-// makeUsers makes the service's user and the one of applications. A root
-// without a list of users, as of a package that is being built, gets none.
+// makeUsers makes the service's user and the one of applications. It makes none in a
+// system without a list of users, such as the root of a package being built.
 func (in *installation) makeUsers(ctx context.Context) error {
 	if !in.exists("/etc/passwd") {
 		return nil
@@ -38,7 +38,7 @@ func (in *installation) makeUser(ctx context.Context, name, home string) error {
 	}
 	program, err := exec.LookPath("useradd")
 	if err != nil {
-		program = "/usr/sbin/useradd" // sudo's PATH may leave its folder out
+		program = "/usr/sbin/useradd" // sudo's PATH may lack its folder
 	}
 	return in.change("made user "+name, func() error {
 		if err := in.command(ctx, program, args...); err != nil {
@@ -51,8 +51,7 @@ func (in *installation) makeUser(ctx context.Context, name, home string) error {
 // owner returns the user and group numbers of the service's user.
 func (in *installation) owner() (uid, gid int, ok bool) { return in.account(serviceUser) }
 
-// account returns the user and group numbers of a user, as the system's own
-// list has them.
+// account returns the user and group numbers of a user from the list of that system.
 func (in *installation) account(name string) (uid, gid int, ok bool) {
 	text, err := os.ReadFile(in.at("/etc/passwd"))
 	if err != nil {
@@ -93,9 +92,9 @@ func (in *installation) makeFolders(context.Context) error {
 	return nil
 }
 
-// handOver gives a folder of root's to the service's user, and closes that of
-// state to all others. A folder of another user is left to it: the
-// configuration may say "user".
+// handOver gives a folder of root to the service's user, and closes the one for
+// state to all others. A folder of another user stays as it is, since the
+// configuration may name that user.
 func (in *installation) handOver(path string, private bool, mode fs.FileMode) error {
 	uid, gid, owned := in.owner()
 	st, err := os.Stat(path)

@@ -21,7 +21,7 @@ import (
 	"alicorn/proxy"
 )
 
-// image is a program as the front is told of it.
+// image is a program in the form that the front gets.
 type image struct {
 	Config, Prefix, ErrorLog, Global string
 	Name                             string
@@ -76,10 +76,10 @@ func keep(ctx context.Context, p *program, settings *processSettings, ready func
 	return err
 }
 
-// errNoFront stands for a reason that nobody has named.
+// errNoFront is returned when the front has not said why it ended.
 var errNoFront = errors.New("the process that serves has ended before it served")
 
-// keeper makes the keeper of p.
+// keeper returns the keeper of p.
 func (p *program) keeper(made *leftovers, settings *processSettings, user keeper.Identity, encoded json.RawMessage, ready func(control.Status)) (k *keeper.Keeper) {
 	k = keeper.New(keeper.Options{
 		Host: &keeper.Local{Owner: user, Inherited: p.origin.inherited, Patience: bindPatience, Waiting: p.origin.notify.waiting, Rival: p.rival}, User: user, Program: encoded,
@@ -116,13 +116,13 @@ func (p *program) keeper(made *leftovers, settings *processSettings, user keeper
 // leftovers are the files that a keeper makes and removes at its end.
 type leftovers struct {
 	upgrade *upgrader
-	served  bool // once the first front serves; Run's own until it returns
+	served  bool // set when the first front serves; only Run uses it until it returns
 
 	mu     sync.Mutex
-	socket osfile.Name // of the control API
+	socket osfile.Name // the control API's socket
 }
 
-// serving writes the pid file and tells who waits, once the front serves.
+// serving writes the pid file and calls ready, once the front serves.
 func (m *leftovers) serving(pidFile string, status json.RawMessage, ready func(control.Status)) error {
 	pid, err := writePID(pidFile)
 	if err != nil {
@@ -151,15 +151,15 @@ func (m *leftovers) control(path string, user keeper.Identity) (*os.File, error)
 	return f, err
 }
 
-// stands reports whether the socket is where control made it.
+// stands reports whether the socket is still where control made it.
 func (m *leftovers) stands() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.socket.Ours()
 }
 
-// stopping returns what is done when the server stops listening: its pid file
-// says so, and another server may start while this one finishes.
+// stopping returns the function to call when the server stops listening. It notes
+// that in the pid file, so that another server may start while this one finishes.
 func (m *leftovers) stopping(n *notifier) func() {
 	return func() {
 		n.stopping()
@@ -176,7 +176,7 @@ func (m *leftovers) remove() {
 	m.upgrade.removePID()
 }
 
-// runKeeper runs k with the signals that this process gets.
+// runKeeper runs k with the signals to this process.
 func runKeeper(ctx context.Context, k *keeper.Keeper, notify *notifier) (int, error) {
 	ch := listenForSignals()
 	defer signal.Stop(ch)
@@ -205,7 +205,7 @@ func runKeeper(ctx context.Context, k *keeper.Keeper, notify *notifier) (int, er
 	return k.Run(ctx, numbers)
 }
 
-// readForKeeper reads the configuration and compiles it, taking through res.
+// readForKeeper reads the configuration and compiles it, with resources from res.
 func (p *program) readForKeeper(res *config.Resources) (*keeper.Reading, error) {
 	tree, err := p.read()
 	ld, err := p.compile(tree, err, res, p.workers)
@@ -223,7 +223,7 @@ func (p *program) readForKeeper(res *config.Resources) (*keeper.Reading, error) 
 	return &keeper.Reading{Main: tree.Files[0], Tree: tree, Generation: ld.generation, Apps: appserver.Apps(ld.main)}, nil
 }
 
-// written is a tree that no file holds, with the text that it stands for.
+// written returns the tree, which is in no file, with its text.
 func (p *program) written(tree *config.Tree) (*config.Tree, error) {
 	var text bytes.Buffer
 	if err := config.Print(&text, tree.Root); err != nil {

@@ -18,23 +18,23 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// program is a configuration to run, wherever it comes from.
+// program is a configuration to run, from a file or from serve's flags.
 type program struct {
 	options options
 	// read returns the configuration; each reload calls it again.
 	read func() (*config.Tree, error)
-	// name is what the control API and the log call it: the file, or serve's addresses.
+	// name is its name for the control API and the log: the file, or serve's addresses.
 	name    string
-	port    int  // of a server without listen
+	port    int  // the port of a server without listen
 	gated   bool // it takes over from another process once its applications have come up, or failed
-	single  bool // it is serve's one application: it must come up, and each reload replaces it
-	managed bool // a service manager has started it, and shows what it is told
+	single  bool // one application of serve, which must come up, and which each reload replaces
+	managed bool // a service manager has started it, and shows its messages
 	loops   int  // event loops of the front; 0 before its start: as many as worker_processes auto
 	folders folders
 	origin  origin
 	upgrade *upgrader
 	workers *appserver.Runtime // starts workers, in the keeper
-	running *appserver.Front   // whom the front runs as since the start; nil: it has not started
+	running *appserver.Front   // the user that the front runs as; nil before the start
 }
 
 // fileProgram runs the configuration file that o names.
@@ -44,8 +44,8 @@ func fileProgram(o options) *program {
 	return p
 }
 
-// defaultPort is nginx's: 80 for root, 8000 for all others. The process that
-// was started decides; its front, which is another user's, is told.
+// defaultPort returns nginx's default: 80 for root, 8000 for all others. The process
+// that was started decides; its front, which runs as another user, gets the number.
 func defaultPort() int {
 	if os.Geteuid() == 0 {
 		return 80
@@ -87,8 +87,8 @@ type loaded struct {
 	generation *proxy.Generation
 }
 
-// compile gives tree its meaning, taking what it needs through res. Mistakes
-// of reading and of meaning are reported together.
+// compile compiles tree, with resources from res. It reports mistakes of reading and
+// of compiling together.
 func (p *program) compile(tree *config.Tree, readErr error, res *config.Resources, apps *appserver.Runtime) (*loaded, error) {
 	if tree == nil {
 		return nil, readErr
@@ -114,9 +114,9 @@ func (p *program) compile(tree *config.Tree, readErr error, res *config.Resource
 	return ld, err
 }
 
-// serveNothing judges a configuration without servers. As in nginx http { } may
-// be empty: its include may match nothing yet. Without that block too, a file is
-// taken for the wrong one.
+// serveNothing handles a configuration without servers. As in nginx http { } may be
+// empty, since its include may match no file yet. Without http { } it is an error: the
+// file is probably the wrong one.
 func (ld *loaded) serveNothing(name string) error {
 	h := ld.main.Own("http")
 	if h == nil {
@@ -139,8 +139,8 @@ func (p *program) features(apps *appserver.Runtime) features {
 	}
 }
 
-// peek returns what the configuration says of the process, before anything is
-// taken from the system for it. Mistakes are left to compile.
+// peek returns the settings of the process, and opens nothing. compile reports the
+// mistakes.
 func (p *program) peek() *processSettings {
 	tree, err := p.read()
 	if tree == nil || tree.Root == nil || err != nil {

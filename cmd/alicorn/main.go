@@ -2,26 +2,26 @@
 // nginx-style configuration, serves static files, and runs supervised pools of
 // Python workers.
 //
-// One file is one verb; modules.go lists the features in order; load.go reads
-// a configuration, server.go runs it and swaps it, keeper/ holds privileges,
-// control/ is how the verbs speak to a running server.
+// Each verb has a file. modules.go lists the features in order, load.go reads a
+// configuration, server.go runs it and swaps it. Package keeper keeps privileges, and
+// package control lets the verbs speak to a running server.
 package main
 
 // Files, in the order of the story:
 //
 //   - main.go options.go: verbs and flags
 //   - run.go load.go modules.go builtin.go process.go processors.go gc.go: from a configuration to a process
-//   - keep.go front.go accounts.go writable.go: as root, two of them
-//   - server.go server_control.go server_cert.go server_upgrade.go firststart.go reload.go failures.go: what serves
+//   - keep.go front.go accounts.go writable.go: as root, two processes
+//   - server.go server_control.go server_cert.go server_upgrade.go firststart.go reload.go failures.go: a server
 //   - upgrade.go predecessor.go origin.go target.go: one server after another
-//   - daemon.go pidfile.go pidlock.go rival.go notify.go startnote.go: what others see of it
-//   - verbs.go show.go appstatus.go trouble.go check.go cert.go: what an operator asks
+//   - daemon.go pidfile.go pidlock.go rival.go notify.go startnote.go: how other programs see it
+//   - verbs.go show.go appstatus.go trouble.go check.go cert.go: verbs for operators
 //   - manual.go man.go: the manual
 //   - install.go install_service.go install_user.go: a service without a package
 //   - serve.go serve_discover.go serve_flags.go serve_layers.go serve_settings.go serve_conf.go serve_pyvalue.go
 //     serve_values.go serve_words.go: serve, and gunicorn's settings
-//   - serve_tree.go serve_address.go serve_activation.go serve_logformat.go serve_place.go: the configuration that
-//     they make
+//   - serve_tree.go serve_address.go serve_activation.go serve_logformat.go serve_place.go: the configuration of
+//     these settings
 
 import (
 	"context"
@@ -71,14 +71,14 @@ func exitCode(err error) int {
 	return exit.code
 }
 
-// exitError is an error with the exit code that it ends the program with. A
-// nil err says nothing more.
+// exitError is an error with an exit code for the program. err may be nil, for an
+// error that was printed already.
 type exitError struct {
 	code int
 	err  error
 }
 
-// Error returns the cause's words.
+// Error returns the text of the cause.
 func (e *exitError) Error() string {
 	if e.err == nil {
 		return fmt.Sprintf("exit code %d", e.code)
@@ -100,8 +100,8 @@ func failed(err error) error {
 	return &exitError{exitFailed, err}
 }
 
-// report prints err: each mistake of a configuration on a line of its own,
-// with its hint. It may quote files, clients and applications.
+// report prints err: each mistake of a configuration on a line of its own, with its
+// hint. It escapes control bytes, since err may quote files, clients and applications.
 func report(err error) {
 	var many config.Errors
 	switch {
@@ -122,7 +122,7 @@ func mistake(e *config.Error) string {
 	return e.Error() + "; " + e.Hint
 }
 
-// nginxFlags are the flags that nginx's command line has too.
+// nginxFlags are the flags of nginx's command line.
 type nginxFlags struct {
 	test, dump, quiet, version, build bool
 	signal                            string
@@ -161,7 +161,7 @@ var otherVerbs = map[string]string{
 	"start": "run", "quit": "stop", "shutdown": "stop", "restart": "reload", "test": "check", "configtest": "check", "rotate": "reopen", "certs": "cert",
 }
 
-// isVerb names what is meant by a word that is no verb.
+// isVerb returns an error with a hint for a word that is not a verb.
 func isVerb(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -178,7 +178,7 @@ func isVerb(root *cobra.Command, args []string) error {
 	case len(meant) > 0:
 		hint = fmt.Sprintf("did you mean %q?", meant[0])
 	}
-	return fmt.Errorf("there is no verb %q; %s", word, hint)
+	return fmt.Errorf("unknown verb %q; %s", word, hint)
 }
 
 // run does what nginx does with these flags.

@@ -51,8 +51,8 @@ func newPage(name, section, short string) *page {
 	return p
 }
 
-// roff has text mean itself: a backslash or a control character at the start
-// of a line would be a request.
+// roff escapes text: a backslash, or a control character at the start of a line,
+// would be a request.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(text)
 	lines := strings.Split(text, "\n")
@@ -152,7 +152,7 @@ func (p *page) directive(d *config.Directive) {
 	p.item(head, text+" Context: "+d.Where()+".")
 }
 
-// completeHelp offers verbs and directives.
+// completeHelp completes the names of verbs and directives.
 func completeHelp(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// manualSchema is the Schema as help and check -v see it.
+// manualSchema returns the Schema for help and check -v.
 func manualSchema() *config.Schema {
 	p := &program{}
 	return schemaOf(modules(p.features(appserver.NewRuntime(appserver.Options{}))), newProcess())
@@ -39,10 +39,10 @@ func printManual(w io.Writer, name string) error {
 	if what := proxy.NginxDirective(name); what != "" {
 		return &exitError{exitUsage, errors.New(what)}
 	}
-	return &exitError{exitUsage, fmt.Errorf("there is no verb and no directive %q; %s", name, meantBy(name, names))}
+	return &exitError{exitUsage, fmt.Errorf("%q is neither a verb nor a directive; %s", name, meantBy(name, names))}
 }
 
-// meantBy says which of names, or where they are listed, helps who looks for name.
+// meantBy returns a hint for an unknown name: the names that may be meant, or where all are listed.
 func meantBy(name string, names []string) string {
 	if near := config.Nearest(name, names); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)

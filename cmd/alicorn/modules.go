@@ -20,7 +20,7 @@ import (
 	"alicorn/static"
 )
 
-// features is what the program decides about the modules.
+// features are the options of the modules.
 type features struct {
 	core     proxy.Options
 	errorLog errorlog.Options
@@ -56,8 +56,8 @@ func modules(f features) []proxy.Module {
 	}
 }
 
-// process is the module of directives about the process itself. It is apart
-// from the list, since nothing of it concerns a request.
+// process has the directives about the process itself. It is not in the list,
+// since they do not concern requests.
 type process struct {
 	key *config.Key[processSettings]
 }

@@ -14,27 +14,27 @@ import (
 	"alicorn/proxy"
 )
 
-// managerVariables are systemd's: they are for the process that it started
-// and reach no other one.
+// managerVariables are variables that systemd sets for the process that it starts.
+// No other process inherits them.
 var managerVariables = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
 
-// notifier tells the service manager that started this process how it fares,
-// as sd_notify(3) has it. A nil notifier tells nobody.
+// notifier reports the state of the server to the service manager that has started
+// this process, as sd_notify(3) describes. A nil notifier does nothing.
 type notifier struct {
-	address  string        // of the manager's socket; "@" starts an abstract one
+	address  string        // the manager's socket; "@" begins an abstract one
 	watchdog time.Duration // how long the manager waits for a sign of life; 0: it does not
 	variable []string      // the variables as they were, for a process that takes over
 
 	mu        sync.Mutex
-	failing   string // what fails though the server serves
+	failing   string // what fails although the server serves
 	serving   bool
 	ending    bool
 	reload    bool // a reload is under way
 	succeeded bool // another process is the main one now
 }
 
-// newNotifier takes the manager's variables out of the environment. takeover
-// says that this process takes over from the one that they name.
+// newNotifier takes the manager's variables out of the environment. takeover: this
+// process takes over from the one that they name.
 func newNotifier(takeover bool) *notifier {
 	n := &notifier{address: os.Getenv("NOTIFY_SOCKET")}
 	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
@@ -62,8 +62,8 @@ func (n *notifier) environ() []string {
 	return n.variable
 }
 
-// ready says that the server serves. That is a sign of life, too: the manager
-// counts from the last one, which may be that of a process before this one.
+// ready reports that the server serves. It also gives a sign of life, since the last
+// one may be that of the process before this one.
 func (n *notifier) ready() {
 	if n == nil {
 		return
@@ -81,7 +81,7 @@ func (n *notifier) ready() {
 	}
 }
 
-// state is the line that says how the server fares. The lock is held.
+// state returns the line with the state of the server. The lock is held.
 func (n *notifier) state() string {
 	switch {
 	case !n.serving:
@@ -92,8 +92,8 @@ func (n *notifier) state() string {
 	return "STATUS=Serving, but " + line(n.failing)
 }
 
-// trouble says what fails though the server serves, or what the start waits for;
-// "": nothing does.
+// trouble reports what fails although the server serves, or what the start waits
+// for; "" ends that.
 func (n *notifier) trouble(text string) {
 	if n == nil {
 		return
@@ -107,17 +107,17 @@ func (n *notifier) trouble(text string) {
 	}
 }
 
-// waiting says that the start waits for an address.
+// waiting reports that the start waits for an address.
 func (n *notifier) waiting(why error) { n.tell("STATUS=Starting: " + line(why.Error())) }
 
-// failed says why the server does not come up. The manager shows it until the
-// next start, when what was printed before it is out of sight.
+// failed reports why the server does not come up. The manager shows the reason until
+// the next start, also when the server's own messages are out of sight.
 func (n *notifier) failed(why string) { n.tell("STATUS=Cannot start: " + line(why)) }
 
-// mostWords bounds what a manager is told of one thing, in bytes.
+// mostWords bounds the text of one message to the manager, in bytes.
 const mostWords = 1024
 
-// line is text on one line that the manager takes.
+// line returns text as one line that the manager accepts.
 func line(text string) string {
 	text = proxy.Printable(strings.Join(strings.Fields(text), " "))
 	if len(text) > mostWords {
@@ -126,7 +126,7 @@ func line(text string) string {
 	return text
 }
 
-// reloading says that a reload has begun.
+// reloading reports that a reload has begun.
 func (n *notifier) reloading() {
 	if n == nil {
 		return
@@ -137,8 +137,8 @@ func (n *notifier) reloading() {
 	n.tell("RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(monotonic(), 10), "STATUS=Loading the configuration anew")
 }
 
-// reloaded says how the reload ended, if one was under way. The server is
-// ready either way.
+// reloaded reports how the reload ended, if one was under way. The server is ready in
+// any case.
 func (n *notifier) reloaded(ok bool) {
 	if n == nil {
 		return
@@ -150,12 +150,12 @@ func (n *notifier) reloaded(ok bool) {
 	switch {
 	case was && ok:
 		n.ready()
-	case was: // why will be told as trouble
+	case was: // trouble will report the reason
 		n.tell("READY=1", "STATUS=The last reload failed, the configuration before it goes on")
 	}
 }
 
-// stopping says that the server finishes what is in progress and ends.
+// stopping reports that the server finishes the requests in progress and ends.
 func (n *notifier) stopping() {
 	if n == nil {
 		return
@@ -166,8 +166,8 @@ func (n *notifier) stopping() {
 	n.tell("STOPPING=1", "STATUS=Finishing the requests in progress")
 }
 
-// handOver names the process that is the main one from now on. This one says
-// nothing more.
+// handOver names the process that is the main one from now on. This process then
+// reports nothing more.
 func (n *notifier) handOver(pid int) {
 	n.tell("MAINPID=" + itoa(pid))
 	if n != nil {
@@ -177,8 +177,8 @@ func (n *notifier) handOver(pid int) {
 	}
 }
 
-// watch gives signs of life until ctx ends, twice in the time that the manager
-// waits for one, as long as alive returns nil.
+// watch gives signs of life until ctx ends, as long as alive returns nil: two in the
+// time that the manager waits for one.
 func (n *notifier) watch(ctx context.Context, alive func(ctx context.Context) error) {
 	if n == nil || n.watchdog == 0 {
 		return
@@ -199,8 +199,7 @@ func (n *notifier) watch(ctx context.Context, alive func(ctx context.Context) er
 	}
 }
 
-// tell sends one datagram. A manager that cannot be reached is of no concern
-// to clients: the server goes on.
+// tell sends one datagram. When the manager cannot be reached the server goes on.
 func (n *notifier) tell(lines ...string) {
 	if n == nil {
 		return
@@ -215,7 +214,7 @@ func (n *notifier) tell(lines ...string) {
 	}
 }
 
-// managerPatience is how long a manager that reads nothing holds the server up.
+// managerPatience is how long a manager that reads nothing may hold up the server.
 const managerPatience = time.Second
 
 func send(address, text string) error {

@@ -14,14 +14,14 @@ import (
 	"alicorn/config/osfile"
 )
 
-// options are the flags that say which configuration is meant.
+// options are the flags that choose the configuration.
 type options struct {
 	config   string
 	prefix   string
 	errorLog string
 	global   string
 	quiet    bool
-	pidFile  string // for verbs: of the server that is meant
+	pidFile  string // for verbs: the pid file of the server
 }
 
 func (o *options) declare(flags *pflag.FlagSet) {
@@ -73,8 +73,8 @@ func (o *options) directory() string {
 	return abs
 }
 
-// folders are where a server keeps what is not configuration: systemd's
-// directories, else the system's where we may write, else the user's.
+// folders are the folders for a server's own files: systemd's, else the system's
+// where this process may write, else the user's.
 type folders struct{ run, state, cache, logs string }
 
 func findFolders() folders {
@@ -96,8 +96,8 @@ func xdg(name, fallback string) string {
 	return ""
 }
 
-// folder returns the one that systemd names, else system when it can be made,
-// else "alicorn" under user, else a folder of our own among temporary files.
+// folder returns the folder that systemd names, else system when it can be made,
+// else "alicorn" under user, else one of its own in the temporary directory.
 func folder(variable, system, user string) string {
 	if v := os.Getenv(variable); v != "" {
 		return filepath.SplitList(v)[0]
@@ -111,7 +111,7 @@ func folder(variable, system, user string) string {
 	return temporary()
 }
 
-// leastSpace is how many bytes a file system has to have left not to count as full.
+// leastSpace is how many free bytes a file system needs not to count as full.
 const leastSpace = 1 << 20
 
 // full lists the folders that are on file systems without space, each file
@@ -131,8 +131,8 @@ func (f folders) full() (all []string) {
 	return all
 }
 
-// secure makes the folders of ours among temporary files, where anybody may
-// have made them before.
+// secure makes the server's folders in the temporary directory, where another user
+// may have made them before.
 func (f folders) secure() error {
 	for _, dir := range []string{f.run, f.state, f.cache, f.logs} {
 		if dir != temporary() {
@@ -145,11 +145,11 @@ func (f folders) secure() error {
 	return nil
 }
 
-// ownTemporary makes dir, or checks that it is ours, and closes it to others. A
-// folder that cannot be made, as in a container without /tmp, is no danger:
-// whatever needs it says so.
+// ownTemporary makes dir, or checks that it belongs to this user, and closes it to
+// others. A folder that cannot be made, as in a container without /tmp, is not an
+// error here: whatever needs it reports that.
 func ownTemporary(dir string) error {
-	_ = os.Mkdir(dir, 0o700) // Lstat tells
+	_ = os.Mkdir(dir, 0o700) // Lstat shows the result
 	st, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -171,9 +171,9 @@ func ownTemporary(dir string) error {
 
 func temporary() string { return filepath.Join(os.TempDir(), "alicorn-"+itoa(os.Geteuid())) }
 
-// orTemporary returns dir where it can be written to, or be made, else a folder
-// of our own among temporary files: a container's user may have no home. Not
-// for keys; and not for root, to whom a folder that anybody can make is no own.
+// orTemporary returns dir where it can be written to or be made, else a folder in the
+// temporary directory, since a container's user may have no home. It is not for keys,
+// and root always gets dir: any user could have made the other folder.
 func orTemporary(dir string) string {
 	if os.Geteuid() == 0 {
 		return dir

@@ -12,16 +12,16 @@ import (
 	"alicorn/config/osfile"
 )
 
-// pidFile is the pid file that this process has written; nil: none. The lock on
-// it says that the process runs, whatever the clock says of when it began. Only
-// who may write to the file can have that lock.
+// pidFile is the pid file that this process has written; nil: none. While the
+// process runs it holds a lock on the file, which shows that it runs, also after a
+// change of the clock. The lock needs the right to write to the file.
 type pidFile struct {
 	path string
 	lock *os.File // nil: the file system has no locks
 }
 
-// writePID writes the pid file once the listeners are bound, as nginx does. The
-// file of another server that runs is left to it.
+// writePID writes the pid file when the listeners are bound, as nginx does. It does
+// not overwrite the file of another running server.
 func writePID(path string) (*pidFile, error) {
 	if path == "" {
 		return nil, nil
@@ -57,15 +57,15 @@ func replaceText(path, text string) error {
 	return err
 }
 
-// leaving ends the pid file of a server that finishes what is in progress and
-// listens no more: a number and an empty line. Another server may take the file.
+// leaving ends the pid file of a server that has stopped listening and finishes the
+// requests in progress: a number and an empty line. Another server may take the file.
 const leaving = "\n\n"
 
-// leave says in the file that this server listens no more, unless another
-// server has taken it.
+// leave notes in the file that this server has stopped listening, unless another
+// server has taken the file.
 func (p *pidFile) leave() {
 	if pid, err := readPID(p.path); err == nil && pid == os.Getpid() {
-		_ = replaceText(p.path, itoa(pid)+leaving) // else a successor is told that this one runs
+		_ = replaceText(p.path, itoa(pid)+leaving) // on an error a successor finds that this one runs
 	}
 	p.unlock()
 }
@@ -73,7 +73,7 @@ func (p *pidFile) leave() {
 // remove removes the file unless another server has taken it.
 func (p *pidFile) remove() {
 	if pid, err := readPID(p.path); err == nil && pid == os.Getpid() {
-		_ = osfile.Remove(p.path) // a file that stays names a process that has ended
+		_ = osfile.Remove(p.path) // a file that stays names a process that has ended, which does no harm
 	}
 	p.unlock()
 }
@@ -85,7 +85,7 @@ func (p *pidFile) unlock() {
 	}
 }
 
-// rename renames the file within its folder, unless it is not where it was written.
+// rename renames the file within its folder, if it is still where it was written.
 func (p *pidFile) rename(to string) error {
 	err := osfile.Do(p.path, func() error { return os.Rename(p.path, to) })
 	if err == nil {
@@ -99,7 +99,7 @@ func readPID(file string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("cannot read pid file %s: %w", file, osfile.Cause(err))
 	}
-	const bits = 31 // of a process id: with more the system takes a part of the number
+	const bits = 31 // of a process id; the system would ignore further bits
 	pid, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, bits)
 	if err != nil || pid <= 1 {
 		return 0, fmt.Errorf("pid file %s holds no process id", file)
@@ -107,8 +107,8 @@ func readPID(file string) (int, error) {
 	return int(pid), nil
 }
 
-// pidFileIsFree returns an error when the file names another process that
-// runs, as gunicorn does. The server that this one takes over from is none.
+// pidFileIsFree returns an error when the file names another running process, as
+// gunicorn does. The server that this one takes over from does not count.
 func pidFileIsFree(path string) error {
 	pid, err := readPID(path)
 	if path == "" || err != nil || pid == os.Getpid() || pid == os.Getppid() {
@@ -120,22 +120,22 @@ func pidFileIsFree(path string) error {
 	if hasEnded(pid) {
 		return nil
 	}
-	if !isLocked(path) { // by a server that cannot lock it, or was another program
+	if !isLocked(path) { // written by a server that cannot lock it, or by another program
 		if st, err := os.Stat(path); err == nil && isYounger(pid, st) {
-			return nil // it has the number that the server had, as after a restart of the machine
+			return nil // it has got the server's number, as after a restart of the machine
 		}
 	}
 	return fmt.Errorf("another server is already running: pid file %s names process %d; stop it, or give this server a \"pid\" of its own", path, pid)
 }
 
-// isYounger says that the process began after the file was written, by a clock
-// that may have been set since: of a file that is locked it says nothing.
+// isYounger reports whether the process began after the file was written. The clock
+// may have been changed since, so it must not be asked about a locked file.
 func isYounger(pid int, file fs.FileInfo) bool {
 	began, ok := startOf(pid)
 	return ok && began.After(file.ModTime())
 }
 
-// startOf is when the process began, to the second, by Linux's /proc.
+// startOf returns when the process began, to the second, from Linux's /proc.
 func startOf(pid int) (time.Time, bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -153,7 +153,7 @@ func startOf(pid int) (time.Time, bool) {
 	return boot.Add(time.Duration(ticks) * time.Second / perSecond), ok && err == nil
 }
 
-// bootTime is when the system began, to the second.
+// bootTime returns when the system was started, to the second.
 func bootTime() (time.Time, bool) {
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {

@@ -20,7 +20,7 @@ func lockFile(path string) *os.File {
 	return f
 }
 
-// isLocked reports whether a process that runs has locked the file at path.
+// isLocked reports whether a running process has locked the file at path.
 func isLocked(path string) bool {
 	f, err := osfile.Open(path, os.O_RDONLY, 0)
 	if err != nil {

@@ -7,12 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockAccess is what a file is opened for to be locked.
+// lockAccess is the mode in which a file is opened to be locked.
 //
-// The lock is a write lock of an open file (fcntl's F_OFD_SETLK), for which the
-// file must be open for writing. A lock of flock's anybody can have who reads
-// the file, and the pid file is for all to read: a server would be said to run
-// that does not.
+// The lock is a write lock of an open file (fcntl's F_OFD_SETLK), which needs a file
+// that is open for writing. Everybody who can read a file can lock it with flock, and
+// everybody can read the pid file: a server that has ended would seem to run.
 const lockAccess = os.O_RDWR
 
 // lock locks f without waiting.

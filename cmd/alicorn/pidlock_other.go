@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockAccess is what a file is opened for to be locked.
+// lockAccess is the mode in which a file is opened to be locked.
 const lockAccess = os.O_RDONLY
 
 // lock locks f without waiting.

@@ -14,14 +14,13 @@ import (
 	"alicorn/config/osfile"
 )
 
-// predecessor is the running server that this process takes over from; nil:
-// there is none.
+// predecessor is the running server that this process takes over from. It may be nil.
 type predecessor struct {
 	nc      net.Conn
 	control sync.Once
 }
 
-// takePredecessor takes it out of the environment.
+// takePredecessor takes the predecessor out of the environment.
 func takePredecessor() *predecessor {
 	fd, err := strconv.Atoi(os.Getenv(upgradeEnv))
 	os.Unsetenv(upgradeEnv)
@@ -41,19 +40,19 @@ func takePredecessor() *predecessor {
 	return &predecessor{nc: nc}
 }
 
-// takeOver says that this process serves, and returns when the other one has
-// named it to the service manager, or is gone.
+// takeOver tells the predecessor that this process serves, and returns when the
+// predecessor has named it to the service manager, or is gone.
 func (p *predecessor) takeOver() {
 	if p == nil {
 		return
 	}
 	p.nc.SetDeadline(time.Now().Add(10 * time.Second))
 	p.tell(word{})
-	_, _ = p.nc.Read(make([]byte, 1)) // gone or not: we serve
+	_, _ = p.nc.Read(make([]byte, 1)) // this process serves in any case
 	p.nc.Close()
 }
 
-// failed says why this process does not come up. After takeOver it does nothing.
+// failed tells the predecessor why this process does not come up. After takeOver it does nothing.
 func (p *predecessor) failed(err error, reason string) {
 	var exit *exitError
 	switch {
@@ -68,7 +67,7 @@ func (p *predecessor) failed(err error, reason string) {
 	p.nc.Close()
 }
 
-// tell writes one line; whoever is gone needs no answer.
+// tell writes one line. Errors do not matter: a predecessor that is gone needs no answer.
 func (p *predecessor) tell(w word) {
 	p.nc.SetWriteDeadline(time.Now().Add(10 * time.Second))
 	if line, err := json.Marshal(w); err == nil {
@@ -76,8 +75,8 @@ func (p *predecessor) tell(w word) {
 	}
 }
 
-// replaceControl makes room for our control socket where the other's is. The
-// other process removes its own name no more.
+// replaceControl removes the predecessor's control socket, for this process's own.
+// The predecessor no longer removes that name.
 func (p *predecessor) replaceControl(path string) {
 	if p != nil {
 		p.control.Do(func() { _ = osfile.Remove(path) })

@@ -11,38 +11,38 @@ import (
 
 // processSettings is what the configuration says about the process.
 type processSettings struct {
-	User            keeper.Identity // whose process the front is; without a Name the default one
-	UserPos         config.Pos      // of the directive that says so
+	User            keeper.Identity // the user that the front runs as; without a Name the default user
+	UserPos         config.Pos      // of the directive user
 	PIDFile         string
 	Daemon          bool
 	OneProcess      bool
-	OnePos          config.Pos    // of the directive that says so
+	OnePos          config.Pos    // of master_process
 	ShutdownTimeout time.Duration // 0: as long as it takes
 	GC              gcSettings
 	Loops           int        // worker_processes; 0: auto
-	LoopsPos        config.Pos // of the directive that says so
+	LoopsPos        config.Pos // of worker_processes
 }
 
 func newProcess() process {
 	return process{config.NewKey(func() processSettings { return processSettings{} })}
 }
 
-// settings returns what main says.
+// settings returns the settings in main.
 func (p process) settings(main *config.Scope) *processSettings { return p.key.In(main) }
 
 func (p process) directives() []config.Directive {
 	return append([]config.Directive{
 		{Name: "user", In: config.Main, Args: config.Arity{Min: 1, Max: 2}, Syntax: "USER [GROUP]", Default: "www-data, else nobody", Set: p.setUser,
-			Help: "Who serves, when the program is started as root: the process that speaks to clients runs as this user; only the keeper, which never does, stays root."},
+			Help: "The user that the process that speaks to clients runs as, when the server is started as root. Only the keeper, which never speaks to clients, stays root."},
 		{Name: "pid", In: config.Main, Args: config.OneArg, Syntax: "FILE", Set: p.setPID,
-			Help: "A file that holds the process ID of the running server, the process that was started. A server that listens no more, and finishes what is in progress, adds an empty line to it: another server may take the file then. Relative to the prefix directory."},
+			Help: "A file that holds the process ID of the running server, the process that was started. A server that has stopped listening and finishes the requests in progress adds an empty line; another server may then take the file. Relative to the prefix directory."},
 		{Name: "daemon", In: config.Main, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Help: "Runs in the background: the command returns when the server is serving, with its exit code when it cannot.",
 			Set:  config.Flag(p.key, func(c *processSettings) *bool { return &c.Daemon })},
 		{Name: "master_process", In: config.Main, Args: config.OneArg, Syntax: "on | off", Default: "on", Set: p.setMaster,
-			Help: "off serves in the process that was started, even as root and with its privileges: for debugging only. Not started as root it is one process anyway."},
+			Help: "off serves in the process that was started, even as root and with its privileges. It is for debugging only. A server that is not root is one process anyway."},
 		{Name: "worker_shutdown_timeout", In: config.Main, Args: config.OneArg, Syntax: "TIME",
-			Help: "How long requests in progress may take to end, after a reload or when the server stops; then their connections are closed. Without it they have as long as they take.",
+			Help: "How long requests in progress may take to end, after a reload or when the server stops; then their connections are closed. Without it they may take as long as they need.",
 			Set:  config.Duration(p.key, func(c *processSettings) *time.Duration { return &c.ShutdownTimeout })},
 		p.gcDirective(),
 		p.loopsDirective(),

@@ -32,24 +32,23 @@ func (p process) setLoops(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// autoLoops is worker_processes auto: one loop for two processors. On two, with
-// the clients beside it, two loops cost an application's request 23 % more CPU time
-// than one, and three 31 %: each answers fewer requests between two waits. Files
-// were served no faster by two (1.01 of one at 32 connections, 0.99 at 512).
+// autoLoops returns the number for worker_processes auto: one loop for two
+// processors. On two processors, with the clients on the same machine, an
+// application's request took 23 % more CPU time with two loops than with one, and
+// 31 % more with three, because each loop answers fewer requests between two waits.
+// Two served files no faster (1.01 of one at 32 connections, 0.99 at 512).
 func autoLoops(processors int) int { return max(processors/2, 1) }
 
-// reserveProcessors has Go's scheduler run a goroutine more at once for each event
-// loop than there are processors, and returns how many loops there are to be: as
-// many as are wanted; 0: auto.
+// reserveProcessors lets Go's scheduler run one more goroutine at once for each event
+// loop, beyond the number of processors. It returns the number of loops: wanted, or
+// that of auto for 0. It must be called at the start of a process.
 //
-// A loop's leader that comes back from the system's poller needs one of the
-// scheduler's places, and where all are taken by handshakes or by files that are
-// sent it waits behind whatever else has become ready: one request in a hundred
-// took 50 ms beside a burst of 250 handshakes on two processors, and takes 15 so.
-// With a place of its own it is the kernel that chooses, which prefers the thread
-// that has slept. Work that takes long has as many places as there are processors,
-// see eventloop's Labor, so that throughput stays what it was. It is for a process
-// that has just started.
+// A loop's leader that returns from the system's poller needs one of the scheduler's
+// places. Where handshakes or files take all of them it waits behind other ready
+// goroutines: beside a burst of 250 handshakes on two processors one request in a
+// hundred took 50 ms. With a further place for each leader it takes 15 ms, because
+// the kernel prefers the thread that has slept. Long work still has only as many
+// places as there are processors (see eventloop's Labor), so throughput is the same.
 func reserveProcessors(wanted int) (loops int) {
 	processors := runtime.GOMAXPROCS(0)
 	loops = wanted
@@ -60,7 +59,7 @@ func reserveProcessors(wanted int) (loops int) {
 	return loops
 }
 
-// compareLoops says that the loops of a process stay as many as they are.
+// compareLoops logs that a reload does not change the number of loops.
 func (s *server) compareLoops(ld *loaded) {
 	wanted := ld.process.Loops
 	if wanted == 0 {

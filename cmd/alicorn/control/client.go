@@ -32,9 +32,9 @@ func NewClient(socket string) *Client {
 	return c
 }
 
-// Running returns a Client for each server that answers in dir, and why each
-// other one that has a socket there does not. A socket that nobody listens on is
-// left alone: a server that starts at this moment replaces it, and would lose its own.
+// Running returns a Client for each server with a socket in dir that answers, and an
+// error for each that does not. It does not remove a socket without a server: a
+// server that is just starting may have replaced it.
 func Running(ctx context.Context, dir string) (answering []*Client, others []error) {
 	paths, _ := filepath.Glob(filepath.Join(dir, "control-*.sock"))
 	for _, p := range paths {
@@ -71,15 +71,15 @@ func (c *Client) Certificates(ctx context.Context) ([]Certificate, error) {
 	return all, err
 }
 
-// Post asks for an action: "/reload", "/reopen", "/stop", "/scale?by=1". The
-// error is what the server says.
+// Post asks for an action: "/reload", "/reopen", "/stop", "/scale?by=1". It returns
+// the server's error.
 func (c *Client) Post(ctx context.Context, path string) error {
 	_, err := c.call(ctx, http.MethodPost, path)
 	return err
 }
 
-// Reload asks for a reload. With an error that only some applications have
-// caused it returns the fates of all.
+// Reload asks for a reload. When only some applications have failed it returns the
+// fates of all, and an error.
 func (c *Client) Reload(ctx context.Context, o Reload) ([]Fate, error) {
 	q := url.Values{"app": o.Apps}
 	if o.All {
@@ -100,23 +100,23 @@ func (c *Client) Reload(ctx context.Context, o Reload) ([]Fate, error) {
 	return apps, err
 }
 
-// failedError is what the server says of what did not succeed.
+// failedError is the server's answer about an action that failed.
 type failedError struct {
 	text string
 	apps []Fate
 }
 
-// Error returns the server's words.
+// Error returns the server's text.
 func (e *failedError) Error() string { return e.text }
 
-// dialError says that the socket takes no connection. It is ErrNotRunning
+// dialError is returned when the socket takes no connection. It is ErrNotRunning
 // unless there is a server.
 type dialError struct {
 	socket string
 	op     *net.OpError
 }
 
-// Error gives ErrNotRunning's words, or why the server cannot be asked.
+// Error returns the text of ErrNotRunning, or why the server cannot be asked.
 func (e *dialError) Error() string {
 	switch {
 	case e.nobody():
@@ -127,8 +127,8 @@ func (e *dialError) Error() string {
 	return fmt.Sprintf("the server does not answer on %s: %s", e.socket, e.op.Err)
 }
 
-// nobody reports whether nobody listens on the socket: neither is it barred, nor
-// are there too many who wait for an answer, nor is this process out of descriptors.
+// nobody reports whether no server listens on the socket. Other causes are a missing
+// permission, too many waiting connections, and a lack of descriptors here.
 func (e *dialError) nobody() bool {
 	for _, there := range []error{fs.ErrPermission, syscall.EAGAIN, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, os.ErrDeadlineExceeded} {
 		if errors.Is(e.op, there) {
@@ -138,7 +138,7 @@ func (e *dialError) nobody() bool {
 	return true
 }
 
-// Unwrap gives the system's error, and ErrNotRunning, to errors.Is.
+// Unwrap returns the system's error and, without a server, ErrNotRunning.
 func (e *dialError) Unwrap() []error {
 	if e.nobody() {
 		return []error{ErrNotRunning, e.op}
@@ -149,11 +149,11 @@ func (e *dialError) Unwrap() []error {
 // ErrNotRunning means that no server answers on the socket.
 var ErrNotRunning = errors.New("no server of this configuration is running")
 
-// silence is how long a server that works takes at most to tell its state.
+// silence is the longest time that a working server takes to report its state.
 const silence = 10 * time.Second
 
-// call asks for what may take long, and gives up when the server does not even
-// tell its state any more.
+// call asks for an action that may take long, and gives up when the server no longer
+// reports its state.
 func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup

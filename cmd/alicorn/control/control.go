@@ -1,17 +1,17 @@
-// Package control is how the verbs speak to a running server: HTTP with JSON
+// Package control lets the verbs speak to a running server: HTTP with JSON
 // on a unix socket of mode 0600 in the runtime directory, one socket for each
 // configuration. Only the server's own user, and root, can reach it.
 //
 //	GET  /status   Status
-//	POST /reload   ends when the new configuration serves and new workers are ready or have
-//	               failed, with []Fate, or says why not;
+//	POST /reload   answers when the new configuration serves and new workers are ready or have
+//	               failed, with []Fate, or why it does not serve;
 //	               ?app=NAME, ?all=1, ?all_or_nothing=1 as in Reload
 //	POST /reopen   reopens logs
-//	POST /upgrade  ends when the new program serves, or says why not
+//	POST /upgrade  answers when the new program serves, or why it does not
 //	POST /stop     starts a graceful stop; ?now=1 stops at once
 //	POST /scale    ?by=1 or ?by=-1, one worker more or fewer in each pool
 //	GET  /certificates        []Certificate
-//	POST /certificates/renew  ?name=NAME; ends when there is a new one, or says why not
+//	POST /certificates/renew  ?name=NAME; answers when there is a new one, or why there is none
 package control
 
 import (
@@ -38,116 +38,116 @@ import (
 // Server is what the API controls.
 type Server interface {
 	Status() Status
-	// Reload returns when the newest configuration serves, or with the reason
-	// that it does not; the old one then goes on. Where some applications have
-	// not come up, it returns the fates of all and an error.
+	// Reload returns when the newest configuration serves. An error says why it
+	// does not; the old one then goes on. When some applications have not come up,
+	// it returns the fates of all and an error.
 	Reload(ctx context.Context, o Reload) ([]Fate, error)
 	Reopen() error
-	// Upgrade returns when another process has taken over, or with the reason
-	// that it has not; this one then goes on.
+	// Upgrade returns when another process has taken over. An error says why it
+	// has not; this one then goes on.
 	Upgrade(ctx context.Context) error
 	Stop(now bool)
 	Scale(by int)
-	// Certificates returns those that are obtained automatically.
+	// Certificates returns the automatic certificates.
 	Certificates() []Certificate
-	// RenewCertificate returns when the name has a new certificate, or with the
-	// reason that it has not; the old one then stays.
+	// RenewCertificate returns when the name has a new certificate. An error says
+	// why it has none; the old one then stays.
 	RenewCertificate(ctx context.Context, name string) error
 }
 
-// Status is what a server says of itself.
+// Status is the state of a server.
 type Status struct {
 	Version    string    `json:"version"`
 	PID        int       `json:"pid"`
 	Starting   bool      `json:"starting,omitempty"` // no application is ready yet
-	Stopping   bool      `json:"stopping,omitempty"` // it finishes what is in progress, and listens no more
+	Stopping   bool      `json:"stopping,omitempty"` // it has stopped listening, and finishes the requests in progress
 	Generation int       `json:"generation"`
 	Started    time.Time `json:"started"`
-	Up         float64   `json:"up_seconds"` // since Started, whatever became of the clock
+	Up         float64   `json:"up_seconds"` // since Started, also after a change of the clock
 	Config     string    `json:"config"`
 	Listeners  []string  `json:"listeners"`
 	Goroutines int       `json:"goroutines"`  // of the process that serves
-	EventLoops int       `json:"event_loops"` // of it: worker_processes
+	EventLoops int       `json:"event_loops"` // of that process: worker_processes
 	GC         GC        `json:"gc"`
 	Apps       []App     `json:"apps"`
 	TempSpace  TempSpace `json:"temp_space"`
-	// Certificates are those that are obtained automatically.
+	// Certificates are the automatic certificates.
 	Certificates []Certificate `json:"certificates,omitempty"`
-	// Logs are those that have lost lines since they were opened.
+	// Logs are the logs that have lost lines since they were opened.
 	Logs []Log `json:"logs,omitempty"`
 	// Blocking are locations whose requests have blocked event loops since the
 	// configuration was loaded.
 	Blocking []Blocking `json:"blocking,omitempty"`
-	// Failures are of what was tried in vain last.
+	// Failures are the last reload and upgrade, as far as they have failed.
 	Failures []Failure `json:"failures,omitempty"`
-	// Trouble is what fails though the server serves, each with what helps.
+	// Trouble is what fails although the server serves, each with a remedy.
 	Trouble []string `json:"trouble,omitempty"`
-	// Barred are folders whose files cannot be served, each with what helps.
+	// Barred are folders whose files cannot be served, each with a remedy.
 	Barred []string `json:"barred,omitempty"`
-	// Full are folders of the server's own on file systems without space.
+	// Full are the server's own folders on full file systems.
 	Full []string `json:"full,omitempty"`
-	// Overdue are certificates from files that clients refuse.
+	// Overdue are certificates, from files, that clients refuse.
 	Overdue []string `json:"overdue_certificates,omitempty"`
-	// Replaced says how often the process that serves has ended unexpectedly;
+	// Replaced counts how often the process that serves has ended unexpectedly;
 	// nil: never.
 	Replaced *Replaced `json:"replaced,omitempty"`
 }
 
-// Failure is a reload or an upgrade that has failed, and not succeeded since.
+// Failure is a reload or an upgrade that has failed, without a success since.
 type Failure struct {
 	What  string    `json:"what"` // reload, upgrade
 	At    time.Time `json:"at"`
-	Error string    `json:"error"` // the line of it that says most
+	Error string    `json:"error"` // its most informative line
 }
 
-// Blocking is a location whose requests took so long at a time that another goroutine
-// had to go on with its event loop.
+// Blocking is a location with requests that blocked an event loop, so that another
+// goroutine had to take over the loop.
 type Blocking struct {
 	Location string `json:"location"` // "" for a server's own settings
 	Place    string `json:"place"`    // where the configuration has it
 	Times    uint64 `json:"times"`
 }
 
-// Replaced is how often a process that served was replaced.
+// Replaced counts the replaced processes that have served.
 type Replaced struct {
 	Times int       `json:"times"`
-	At    time.Time `json:"at"`  // of the last time
+	At    time.Time `json:"at"`  // when the last one was replaced
 	Why   string    `json:"why"` // how the last one ended
 }
 
-// TempSpace is what temporary files take, and may take, in bytes.
+// TempSpace is how many bytes temporary files take, and may take.
 type TempSpace struct {
 	Used  int64 `json:"used"`
 	Limit int64 `json:"limit"`
 }
 
-// Log is a log that lines could not be written to.
+// Log is a log that has lost lines.
 type Log struct {
 	Path    string    `json:"path"`
 	Lost    uint64    `json:"lost_lines"`
 	Failing bool      `json:"failing"` // the last line was lost
-	Error   string    `json:"error"`   // why the last one that was lost was
+	Error   string    `json:"error"`   // why the last lost line was lost
 	ErrorAt time.Time `json:"error_at,omitzero"`
 }
 
-// Certificate is the state of a name whose certificates are obtained
-// automatically. Times are zero, and texts empty, where there is nothing to say.
+// Certificate is the state of a name with automatic certificates. Unknown times are
+// zero, and unknown texts empty.
 type Certificate struct {
 	Name      string    `json:"name"`
-	Issuers   []string  `json:"issuers"`          // that are asked, in turn
-	Issuer    string    `json:"issuer,omitempty"` // that gave the one that is shown
+	Issuers   []string  `json:"issuers"`          // the issuers that are asked, in turn
+	Issuer    string    `json:"issuer,omitempty"` // of the certificate in use
 	NotBefore time.Time `json:"not_before,omitzero"`
 	NotAfter  time.Time `json:"not_after,omitzero"`
 	Renewal   time.Time `json:"renewal,omitzero"` // when the next one is ordered
 	Error     string    `json:"error,omitempty"`  // why the last order failed
 	ErrorAt   time.Time `json:"error_at,omitzero"`
 	Next      time.Time `json:"next,omitzero"`   // the next try after it
-	Trust     string    `json:"trust,omitempty"` // the file to trust, of a local authority
+	Trust     string    `json:"trust,omitempty"` // the root certificate of a local authority, a file
 }
 
-// Reload says what a reload does beyond what has changed.
+// Reload says what a reload does besides loading what has changed.
 type Reload struct {
-	Apps         []string // that get new workers in any case
+	Apps         []string // apps that get new workers even if they have not changed
 	All          bool     // every application gets new workers
 	AllOrNothing bool     // one application that does not come up undoes the reload
 }
@@ -160,7 +160,7 @@ type Fate struct {
 	Error string `json:"error,omitempty"` // with failed: its traceback
 }
 
-// GC is what Go's garbage collector goes by in the process that serves.
+// GC has the settings of Go's garbage collector in the process that serves.
 type GC struct {
 	Percent int   `json:"percent"` // as GOGC; -1: off
 	Memory  int64 `json:"memory"`  // bytes, as GOMEMLIMIT; 0: no limit
@@ -169,14 +169,14 @@ type GC struct {
 // App is one pool.
 type App struct {
 	Name          string    `json:"name"`
-	User          string    `json:"user,omitempty"` // that its workers run as
+	User          string    `json:"user,omitempty"` // the user that its workers run as
 	WSGI          string    `json:"wsgi"`
 	Found         string    `json:"found,omitempty"`     // the application as a worker found it
 	Framework     string    `json:"framework,omitempty"` // Flask, Django, WSGI
 	Python        string    `json:"python,omitempty"`
 	PythonVersion string    `json:"python_version,omitempty"`
 	State         string    `json:"state"`           // starting, running, failed, replaced
-	Since         time.Time `json:"since"`           // since when it runs the code that it runs
+	Since         time.Time `json:"since"`           // when the workers with its present code took over
 	Error         string    `json:"error,omitempty"` // why its last start failed
 	Next          time.Time `json:"next,omitzero"`   // the next start, while it has failed
 	Queue         int       `json:"queue"`           // requests waiting for a worker
@@ -184,7 +184,7 @@ type App struct {
 	Workers       []Worker  `json:"workers"`
 }
 
-// Overran is requests that took longer than timeout.
+// Overran counts the requests that took longer than timeout.
 type Overran struct {
 	Times   uint64    `json:"times"`
 	At      time.Time `json:"at"`      // the last time
@@ -202,8 +202,8 @@ type Worker struct {
 	Request  string  `json:"request,omitempty"`
 }
 
-// SocketPath is where the server of that name (a configuration's path, or
-// addresses) has its socket.
+// SocketPath returns the path of the socket of the server with that name (a
+// configuration's path, or addresses).
 func SocketPath(dir, name string) string {
 	sum := sha256.Sum256([]byte(name))
 	readable := strings.Map(func(r rune) rune {
@@ -218,9 +218,9 @@ func SocketPath(dir, name string) string {
 	return filepath.Join(dir, "control-"+readable+"-"+hex.EncodeToString(sum[:4])+".sock")
 }
 
-// Listen makes the socket, which closing it leaves in place. A socket left by a
-// server that is gone is replaced. Nobody finds the new one before it is listened
-// on: it would look like one that is left.
+// Listen makes the socket, in place of one of a server that is gone. Closing the
+// listener does not remove it. The socket appears at path only once it listens;
+// otherwise it would look like one that was left behind.
 func Listen(path string) (l net.Listener, err error) {
 	if err := osfile.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -264,13 +264,13 @@ func listenAside(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// Trust returns an error when users other than this process's own and root
-// may put sockets into dir: they could answer for a server. A root process
+// Trust returns an error when users other than this process's own and root may put
+// sockets into dir, since they could answer in a server's place. A process of root
 // acts there with the owner's rights instead.
 func Trust(dir string) error {
 	st, err := os.Stat(dir)
 	if err != nil || os.Geteuid() == 0 {
-		return nil // what is missing nobody answers from
+		return nil // no server can answer from a missing folder
 	}
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	switch {
@@ -284,14 +284,14 @@ func Trust(dir string) error {
 	return nil
 }
 
-// Run serves the API on l until ctx ends. When l is closed before, who has
-// connected is still answered.
+// Run serves the API on l until ctx ends. When l is closed before that, open
+// connections still get answers.
 func Run(ctx context.Context, l net.Listener, s Server) error {
 	hs := &http.Server{Handler: routes(s), ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan error, 1)
 	go func() { done <- hs.Serve(l) }()
 	<-ctx.Done()
-	// An answer that is being written, as of an upgrade, still arrives.
+	// An answer that is being written, such as an upgrade's, still arrives.
 	end, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if hs.Shutdown(end) != nil {
@@ -303,7 +303,7 @@ func Run(ctx context.Context, l net.Listener, s Server) error {
 	return nil
 }
 
-// vacant returns an error when a server answers on the socket that goes on.
+// vacant returns an error when a server that is not stopping answers on the socket.
 func vacant(path string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -311,7 +311,7 @@ func vacant(path string) error {
 	switch {
 	case errors.Is(err, ErrNotRunning), err == nil && st.Stopping:
 		return nil
-	case errors.Is(err, fs.ErrPermission): // of another user: who may change the folder decides
+	case errors.Is(err, fs.ErrPermission): // of another user: the owner of the folder decides
 		return nil
 	}
 	return errors.New("a server of this configuration runs already; see alicorn status")
@@ -329,7 +329,7 @@ func routes(s Server) http.Handler {
 	r.Post("/stop", func(w http.ResponseWriter, r *http.Request) {
 		now := r.URL.Query().Get("now")
 		if now != "" && now != "1" {
-			answer(w, fmt.Errorf("now is %q; it is 1 or not there", now))
+			answer(w, fmt.Errorf("invalid value %q of now: it must be 1, or be left out", now))
 			return
 		}
 		answer(w, nil)
@@ -349,7 +349,7 @@ func routes(s Server) http.Handler {
 		case "-1":
 			s.Scale(-1)
 		default:
-			answer(w, fmt.Errorf("by is %q; it is 1 or -1", by))
+			answer(w, fmt.Errorf("invalid value %q of by: it must be 1 or -1", by))
 			return
 		}
 		answer(w, nil)
@@ -369,10 +369,10 @@ func reload(w http.ResponseWriter, r *http.Request, s Server) {
 	json.NewEncoder(w).Encode(apps)
 }
 
-// failure is the answer to what did not succeed.
+// failure is the answer to a request that failed.
 type failure struct {
 	Error string `json:"error"`
-	Apps  []Fate `json:"apps,omitempty"` // of a reload
+	Apps  []Fate `json:"apps,omitempty"` // for a reload
 }
 
 func answer(w http.ResponseWriter, err error) {
