@@ -5,12 +5,12 @@ import "testing"
 func TestAWordThatIsNoVerbNamesWhatIsMeant(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ word, want string }{
-		{"chek", `there is no verb "chek"; did you mean "check"?`},
-		{"restart", `there is no verb "restart"; did you mean "reload"?`},
-		{"app:app", `there is no verb "app:app"; did you mean "serve app:app"?`},
-		{"wsgi.py", `there is no verb "wsgi.py"; did you mean "serve wsgi.py"?`},
-		{"alicorn.conf", `there is no verb "alicorn.conf"; did you mean "run -c alicorn.conf"?`},
-		{"unicorns", `there is no verb "unicorns"; "alicorn help" lists the verbs`},
+		{"chek", `unknown verb "chek"; did you mean "check"?`},
+		{"restart", `unknown verb "restart"; did you mean "reload"?`},
+		{"app:app", `unknown verb "app:app"; did you mean "serve app:app"?`},
+		{"wsgi.py", `unknown verb "wsgi.py"; did you mean "serve wsgi.py"?`},
+		{"alicorn.conf", `unknown verb "alicorn.conf"; did you mean "run -c alicorn.conf"?`},
+		{"unicorns", `unknown verb "unicorns"; "alicorn help" lists the verbs`},
 	} {
 		root := rootCommand()
 		root.SetArgs([]string{tc.word})
