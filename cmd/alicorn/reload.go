@@ -14,34 +14,34 @@ import (
 	"alicorn/proxy"
 )
 
-// reloading is a reload that somebody asks for, and, once reply has its result,
-// what became of the applications.
+// reloading is a reload that a caller has asked for and, once reply has the result,
+// the fates of the applications.
 type reloading struct {
 	options control.Reload
 	reply   chan error // may be nil
 	fates   []control.Fate
 }
 
-// reloader loads one configuration at a time. What is asked for meanwhile
-// becomes one more reload, of the newest configuration, and every caller gets its
-// result. Once a configuration serves the next one may be loaded: new workers
-// that are not ready yet, and those that wait for them, hold nobody up.
+// reloader loads one configuration at a time. Reloads that are asked for meanwhile
+// become one more, of the newest configuration, and every caller gets the result.
+// The next configuration may be loaded as soon as one serves: it does not wait for
+// new workers that are not ready yet.
 type reloader struct {
 	s       *server
 	running bool
-	waiting []*reloading // for the running one
-	next    []*reloading // for the one after it
+	waiting []*reloading // callers that wait for the running reload
+	next    []*reloading // callers that wait for the one after it
 	done    chan loading
-	cancel  context.CancelFunc // of the running one
+	cancel  context.CancelFunc // ends the running reload
 
 	settling sync.WaitGroup  // callers that wait for new workers
-	life     context.Context // of their waits
+	life     context.Context // ends their waits
 	end      context.CancelFunc
 }
 
 // loading is how the load of a configuration has ended.
 type loading struct {
-	// settle returns what has become of the applications, once that is known.
+	// settle returns the fates of the applications, once they are known.
 	settle func(ctx context.Context) ([]control.Fate, error)
 	err    error
 }
@@ -61,7 +61,7 @@ func (r *reloader) ask(ctx context.Context, a *reloading) {
 	r.run(ctx, []*reloading{a})
 }
 
-// run starts a reload for all that ask for it: it does what any of them wants.
+// run starts one reload for all callers, with the options of all of them.
 func (r *reloader) run(ctx context.Context, asked []*reloading) {
 	var o control.Reload
 	for _, a := range asked {
@@ -80,7 +80,7 @@ func (r *reloader) run(ctx context.Context, asked []*reloading) {
 	}()
 }
 
-// finished answers who waits for the running reload, and starts the next one.
+// finished answers the callers that wait for the running reload, and starts the next one.
 func (r *reloader) finished(ctx context.Context, l loading) {
 	r.cancel()
 	waiting, next := r.waiting, r.next
@@ -111,7 +111,7 @@ func tell(waiting []*reloading, fates []control.Fate, err error) {
 // abandonPatience is how long a stop waits for the end of a reload.
 const abandonPatience = 5 * time.Second
 
-// abandon ends the running reload, if there is one, and answers who waits.
+// abandon ends the running reload, if there is one, and answers the callers that wait.
 func (r *reloader) abandon() {
 	r.end()
 	r.settling.Wait()
@@ -125,16 +125,15 @@ func (r *reloader) abandon() {
 		if l.err != nil {
 			err = l.err
 		}
-	case <-time.After(abandonPatience): // it reads what does not come, and will not serve any more
+	case <-time.After(abandonPatience): // it waits for a file or a name server, and will not serve
 	}
 	tell(append(r.waiting, r.next...), nil, err)
 }
 
 // reload replaces the running generation by one of the newest configuration.
-// A mistake in the configuration changes nothing. It returns once the new one
-// serves; of the applications those that have changed get new workers, which
-// settle waits for. One that does not come up keeps its workers; settle's error
-// names it.
+// A mistake in the configuration changes nothing. reload returns once the new one
+// serves. Applications that have changed get new workers, and settle waits for them.
+// An application that does not come up keeps its workers; settle's error names it.
 func (s *server) reload(ctx context.Context, o control.Reload) (settle func(context.Context) ([]control.Fate, error), err error) {
 	s.renewControl()
 	s.p.origin.notify.reloading()
@@ -147,7 +146,7 @@ func (s *server) reload(ctx context.Context, o control.Reload) (settle func(cont
 	})
 	if err != nil {
 		if ctx.Err() != nil {
-			err = errStopping // nothing else ends ctx; what fails then fails for that
+			err = errStopping // only a stop ends ctx, and that is the cause of the error
 		} else {
 			err = errors.New(words(err))
 		}
@@ -165,24 +164,24 @@ func (s *server) reload(ctx context.Context, o control.Reload) (settle func(cont
 	return func(ctx context.Context) ([]control.Fate, error) { return s.settle(ctx, ld) }, nil
 }
 
-// settle waits for the new workers of ld, and logs what has become of them.
+// settle waits for the new workers of ld, and logs the result.
 func (s *server) settle(ctx context.Context, ld *loaded) ([]control.Fate, error) {
 	outcomes, err := appserver.RolloutOf(ld.main).Outcomes(ctx)
-	g := s.loaded().generation // which may be a newer one: its logs are open
+	g := s.loaded().generation // it may be newer than ld's; its logs are open
 	if err != nil {
 		g.LogTo(proxy.LevelEmerg, "the reload has not finished: "+errStopping.Error())
 		return nil, errStopping
 	}
 	fates, err := fatesOf(outcomes)
 	if err != nil {
-		g.LogTo(proxy.LevelEmerg, "reloaded but for what has not come up: "+err.Error())
+		g.LogTo(proxy.LevelEmerg, "the reload is done, except for applications that did not come up: "+err.Error())
 	} else {
 		g.LogTo(proxy.LevelLife, "reloaded"+summary(fates))
 	}
 	return fates, err
 }
 
-// listed names a few applications.
+// listed returns the first few of names as text.
 func listed(names []string) string {
 	const most = 10
 	if n := len(names); n > most {
@@ -191,7 +190,7 @@ func listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// fatesOf are the applications' fates, and an error of those that failed.
+// fatesOf returns the applications' fates, and an error about those that have failed.
 func fatesOf(outcomes []appserver.Outcome) (fates []control.Fate, err error) {
 	var failed []error
 	for _, o := range outcomes {
@@ -217,7 +216,7 @@ func summary(fates []control.Fate) string {
 	return ": " + strings.Join(parts, ", ")
 }
 
-// words are the lines of err, with the hints of a configuration's mistakes.
+// words returns the lines of err, with the hints of a configuration's mistakes.
 func words(err error) string {
 	var many config.Errors
 	if !errors.As(err, &many) {

@@ -9,11 +9,11 @@ import (
 	"alicorn/cmd/alicorn/control"
 )
 
-// rivalPatience is how long the servers that run are asked where they listen.
+// rivalPatience is how long running servers may take to say where they listen.
 const rivalPatience = time.Second
 
-// rival names the server that listens on port and that verbs reach, and the
-// verbs that help; "": there is none.
+// rival names the server of this program that listens on port, and the verbs that
+// help; "": there is none.
 func (p *program) rival(port uint16) string {
 	if control.Trust(p.folders.run) != nil {
 		return ""

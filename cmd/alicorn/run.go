@@ -68,7 +68,7 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 	return err
 }
 
-// mayStart says why a server with these settings must not start here.
+// mayStart returns why a server with these settings must not start, or nil.
 func (p *program) mayStart(settings *processSettings) error {
 	if err := p.folders.secure(); err != nil || os.Getenv(upgradeEnv) != "" {
 		return err
@@ -76,8 +76,8 @@ func (p *program) mayStart(settings *processSettings) error {
 	return pidFileIsFree(settings.PIDFile)
 }
 
-// bindPatience is how long an address that is in use is tried again, as nginx
-// does: the server before this one may be about to end.
+// bindPatience is how long an address that is in use is tried again, as in nginx:
+// the server before this one may be about to end.
 const bindPatience = 2500 * time.Millisecond
 
 // serveHere runs p in this process.
@@ -118,7 +118,7 @@ func serveHere(ctx context.Context, p *program, ready func(control.Status)) erro
 	return failed(err)
 }
 
-// onServing tells everybody who waits for it that this process serves.
+// onServing tells all who wait for it that this process serves.
 func (s *server) onServing(ready func(control.Status)) error {
 	p := s.p
 	pid, err := writePID(s.loaded().process.PIDFile)
@@ -140,8 +140,8 @@ func (s *server) onServing(ready func(control.Status)) error {
 	return nil
 }
 
-// sayStarted logs that the server serves, and says it on standard error where
-// the log goes elsewhere. (serve says so in words of its own.)
+// sayStarted logs that the server serves, and prints it on standard error where the
+// log goes elsewhere. (serve prints a line of its own.)
 func (s *server) sayStarted() {
 	st := s.Status()
 	name := itoa(os.Geteuid())
@@ -162,8 +162,8 @@ func (s *server) logsToStderr() bool {
 	return ok && h.ToStderr
 }
 
-// logElsewhere logs what is about to be printed on standard error, unless that
-// is the error log.
+// logElsewhere logs a text that is printed on standard error as well, unless standard
+// error is the error log.
 func (s *server) logElsewhere(text string) {
 	if !s.logsToStderr() {
 		s.loaded().generation.LogTo(proxy.LevelEmerg, text)
@@ -175,7 +175,7 @@ func (s *server) runWithControl(ctx context.Context) error {
 	apiCtx, endAPI := context.WithCancel(ctx)
 	var api sync.WaitGroup
 	speak := func() { api.Go(func() { s.control(apiCtx, s.log()) }) }
-	if s.p.gated { // until this process serves, verbs are the other one's
+	if s.p.gated { // until this process serves, the other one answers verbs
 		s.first.then(speak)
 	} else {
 		speak()
@@ -200,7 +200,7 @@ func cancelled() context.Context {
 	return ctx
 }
 
-// startError gives a failed start its exit code.
+// startError returns the error of a failed start with its exit code.
 func startError(err error) error {
 	var boot *appserver.BootError
 	if errors.As(err, &boot) {
@@ -209,7 +209,7 @@ func startError(err error) error {
 	return failed(err)
 }
 
-// log is the log of the running generation.
+// log returns the log of the running generation.
 func (s *server) log() *slog.Logger {
 	if l := s.loaded().generation.ErrorLog; l != nil {
 		return l
@@ -217,8 +217,8 @@ func (s *server) log() *slog.Logger {
 	return slog.New(errorlog.NewHandler(os.Stderr, proxy.LevelNotice))
 }
 
-// listenForSignals returns the signals that mean something. WINCH, which nginx
-// takes for the end of its worker processes, means nothing: a terminal sends it.
+// listenForSignals returns a channel of the signals that the server acts on. It
+// ignores WINCH, with which nginx ends its worker processes, because terminals send it.
 func listenForSignals() chan os.Signal {
 	ch := make(chan os.Signal, 16)
 	signal.Notify(ch, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU)
@@ -262,7 +262,7 @@ func (s *server) signal(ctx context.Context, sig os.Signal, abort func()) {
 	go s.send(ctx, command{verb: v})
 }
 
-// verbOf is what a signal asks for.
+// verbOf returns the verb of a signal.
 func verbOf(sig os.Signal) verb {
 	switch sig {
 	case syscall.SIGHUP:
@@ -279,7 +279,7 @@ func verbOf(sig os.Signal) verb {
 	return verbStop
 }
 
-// raiseFileLimit lets the process have as many descriptors as the system allows it.
+// raiseFileLimit raises the limit on descriptors to the system's hard limit.
 func raiseFileLimit() {
 	var lim syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim) == nil && lim.Cur < lim.Max {

@@ -59,7 +59,7 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 	if err := f.activate(); err != nil {
 		return usage(err)
 	}
-	if !isInit() && !isDaemon() { // they are said by the process beside it
+	if !isInit() && !isDaemon() { // the process beside this one prints them
 		f.say(os.Stderr)
 	}
 	if err := f.judgeHTTPS(); err != nil {
@@ -106,8 +106,8 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 	})
 }
 
-// defaultBind chooses the address when none was given: PORT on every address,
-// as platforms expect, else the loopback. The demo never leaves the machine.
+// defaultBind chooses the address when none was given: $PORT on every address, as
+// platforms expect, else the loopback. The demo listens on the loopback only.
 func (f *serveFlags) defaultBind(app found) {
 	switch port := os.Getenv("PORT"); {
 	case len(f.binds) > 0:
@@ -125,8 +125,9 @@ func (f *serveFlags) defaultBind(app found) {
 	}
 }
 
-// program is what serve runs: one tree, built once. Static folders are asked
-// for once, before the first start: a reload loads new code, not new flags.
+// program returns the program that serve runs: one tree, built once. The application
+// is asked for its static folders once, before the first start; a reload loads new
+// code, but not new flags.
 func (f *serveFlags) program(app found, dir string) (*program, error) {
 	statics, err := f.staticFlags(dir)
 	if err != nil {
@@ -148,8 +149,8 @@ func (f *serveFlags) program(app found, dir string) (*program, error) {
 	return p, nil
 }
 
-// addStatics asks the application, in a worker that serves nobody, which
-// static folders its framework has, and adds them to the configuration.
+// addStatics asks the application, in a worker without requests, which static folders
+// its framework has, and adds them to the configuration.
 func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) error {
 	if err := p.folders.secure(); err != nil {
 		return failed(err)
@@ -186,10 +187,10 @@ func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) erro
 	return nil
 }
 
-// mostStatics bounds how many files of a static folder are looked at.
+// mostStatics bounds how many files of a static folder are checked.
 const mostStatics = 200_000
 
-// checkApp loads the application, in a worker that serves nobody.
+// checkApp loads the application in a worker without requests.
 func (p *program) checkApp(ctx context.Context, f *serveFlags, app found) error {
 	if err := p.folders.secure(); err != nil {
 		return failed(err)
@@ -198,8 +199,8 @@ func (p *program) checkApp(ctx context.Context, f *serveFlags, app found) error 
 	return err
 }
 
-// probe starts one worker of the application and returns what it reports, and
-// the user it runs as; nil: ours.
+// probe starts one worker of the application and returns its report, and the user it
+// runs as; nil: this process's.
 func (p *program) probe(ctx context.Context, f *serveFlags, app found) (none appserver.Report, user *osfile.User, err error) {
 	one := *f
 	one.workers = 1
@@ -255,7 +256,7 @@ func startLine(st control.Status, app found, f *serveFlags) string {
 	return what + "," + python + " " + strconv.Itoa(workers) + " worker" + plural + f.asUser(st) + ", " + strings.Join(f.urls(st), " ") + ", Ctrl-C stops"
 }
 
-// asUser names the user of the workers where that need not be who started them.
+// asUser names the user of the workers, where it may differ from this process's.
 func (f *serveFlags) asUser(st control.Status) string {
 	if os.Geteuid() != 0 || len(st.Apps) == 0 || st.Apps[0].User == "" {
 		return ""
@@ -297,7 +298,7 @@ func (f *serveFlags) urls(st control.Status) []string {
 	return urls
 }
 
-// hasIPv6 reports whether the machine speaks it at all.
+// hasIPv6 reports whether the machine supports IPv6.
 func hasIPv6() bool {
 	l, err := net.Listen("tcp6", "[::1]:0")
 	if err == nil {
@@ -306,7 +307,7 @@ func hasIPv6() bool {
 	return err == nil
 }
 
-// isTerminal reports whether somebody looks at what is written to f.
+// isTerminal reports whether f is a terminal.
 func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	return err == nil

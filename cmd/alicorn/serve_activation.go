@@ -11,13 +11,13 @@ import (
 	"alicorn/cmd/alicorn/keeper"
 )
 
-// activatedEnv tells a process that takes over which addresses a service manager
-// gave the first one, a line each.
+// activatedEnv tells a process that takes over which addresses a service manager has
+// given the first one, one a line.
 const activatedEnv = "ALICORN_ACTIVATED"
 
-// activate has the sockets that a service manager gives take the place of --bind,
-// as in gunicorn, and finds those that are named as fd://N. With --domain the
-// addresses are the domain's, and the sockets are used where they fit.
+// activate uses the sockets of a service manager in place of --bind, as in gunicorn,
+// and finds those that are named as fd://N. With --domain the server listens on
+// ports 443 and 80, and uses the sockets that fit.
 func (f *serveFlags) activate() error {
 	given := keeper.InheritedAddresses()
 	if err := f.bindDescriptors(given); err != nil || len(f.domains) > 0 {
@@ -47,7 +47,7 @@ func (f *serveFlags) activate() error {
 	return os.Setenv(activatedEnv, strings.Join(addresses, "\n"))
 }
 
-// bindDescriptors puts addresses in the place of fd://N.
+// bindDescriptors replaces fd://N by addresses.
 func (f *serveFlags) bindDescriptors(given map[int]string) error {
 	for i, bind := range f.binds {
 		text, ok := strings.CutPrefix(strings.TrimSpace(bind), "fd://")

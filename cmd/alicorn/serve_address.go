@@ -14,8 +14,8 @@ import (
 	"alicorn/proxy"
 )
 
-// listenAddress turns gunicorn's HOST:PORT, HOST, :PORT, PORT, "" and unix:PATH
-// into what listen takes. A host may be one of inet_aton's: 0 is 0.0.0.0.
+// listenAddress turns gunicorn's HOST:PORT, HOST, :PORT, PORT, "" and unix:PATH into
+// an address for listen. A host may be in a form of inet_aton's: 0 is 0.0.0.0.
 func listenAddress(bind string) (string, error) {
 	bind = strings.TrimSpace(bind)
 	if path, ok := strings.CutPrefix(bind, "unix:"); ok {
@@ -43,9 +43,9 @@ func listenAddress(bind string) (string, error) {
 	return net.JoinHostPort(host, strconv.Itoa(n)), nil
 }
 
-// listenWords turns gunicorn's addresses into the words that begin each listen.
-// Gunicorn leaves IPv6's wildcard to the system, whose socket takes connections
-// over IPv4 too; here it does so unless another address has the port for IPv4.
+// listenWords returns the words that begin each listen directive, for gunicorn's
+// addresses. As with gunicorn a socket of IPv6's wildcard address takes connections
+// over IPv4 too, unless another address has the port for IPv4.
 func listenWords(binds []string) ([][]string, error) {
 	var words [][]string
 	for _, bind := range binds {
@@ -69,12 +69,12 @@ func listenWords(binds []string) ([][]string, error) {
 	return words, nil
 }
 
-// addressList are those of a list as gunicorn's settings have it.
+// addressList splits a list of addresses of gunicorn's settings.
 func addressList(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// proxyAllowed is --proxy-allow-from as listen takes it.
+// proxyAllowed returns --proxy-allow-from in the form that listen takes.
 func (f *serveFlags) proxyAllowed() (string, error) {
 	list := addressList(f.proxyPeers)
 	for _, peer := range list {
@@ -91,8 +91,8 @@ func (f *serveFlags) proxyAllowed() (string, error) {
 	return strings.Join(list, ","), nil
 }
 
-// enter has the files that settings name start from dir, as in gunicorn, which
-// enters --chdir before it opens any.
+// enter makes the files of settings relative to dir, as in gunicorn, which enters
+// --chdir before it opens files.
 func (f *serveFlags) enter(dir string) {
 	if !f.has("chdir") {
 		return

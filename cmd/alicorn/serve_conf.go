@@ -25,11 +25,11 @@ import (
 //go:embed gunicorn_conf.py
 var evaluator string
 
-// confFile is a gunicorn.conf.py, or a module in its place: a program, and what
-// it has left behind when it ended.
+// confFile is a gunicorn.conf.py, or a module in its place: a Python program, and the
+// values that it has set.
 type confFile struct {
 	path    string       // absolute; "python:MODULE"
-	decider *osfile.User // who can change it; nil: only root, or we are not root
+	decider *osfile.User // the user who can change it; nil: only root, or this process is not root
 
 	values  map[string]pythonValue // of settings
 	unread  map[string]int         // other names that it sets and never reads, with their lines
@@ -42,7 +42,7 @@ type confFile struct {
 // where names the file behind a setting's name.
 func (c *confFile) where() string { return " in " + c.path }
 
-// configFile evaluates gunicorn's configuration: what is named, else
+// configFile evaluates gunicorn's configuration: the file that is named, else
 // ./gunicorn.conf.py if there is one.
 func (f *serveFlags) configFile(ctx context.Context, variable *serveFlags, words []string) (*serveFlags, error) {
 	c, err := findConf(cmp.Or(f.config, variable.config))
@@ -55,7 +55,7 @@ func (f *serveFlags) configFile(ctx context.Context, variable *serveFlags, words
 	}
 	out := os.Stdout
 	if f.printConfig {
-		out = os.Stderr // standard output gets the configuration alone
+		out = os.Stderr // standard output gets only the configuration
 	}
 	if err := c.evaluate(ctx, who, words, out); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (f *serveFlags) configFile(ctx context.Context, variable *serveFlags, words
 	return c.layer()
 }
 
-// findConf finds the file or the module that -c names, "" for the usual file,
+// findConf finds the file or the module that -c names. name is "" for the usual file,
 // which need not exist.
 func findConf(name string) (*confFile, error) {
 	usual := name == ""
@@ -91,11 +91,11 @@ func findConf(name string) (*confFile, error) {
 	return c, err
 }
 
-// nobody stands for several users.
+// nobody stands for "several users".
 const nobody = 65534
 
-// changer returns who can change the file at path, nobody where several can;
-// nil: only root.
+// changer returns the user who can change the file at path, nobody where several can,
+// and nil where only root can.
 func changer(path string) (*osfile.User, error) {
 	decider, err := osfile.Decider(path)
 	if err != nil {
@@ -122,9 +122,9 @@ func changer(path string) (*osfile.User, error) {
 	return &u, nil
 }
 
-// identity is whose process evaluates the file. It is code as the application
-// is: what only root can change runs with the rights that the application will
-// have, and another user's file runs as that user.
+// identity returns the user that evaluates the file, which is code. A file that only
+// root can change runs as the application's user; another user's file runs as that
+// user.
 func (c *confFile) identity(f, variable *serveFlags) (id appserver.Identity, err error) {
 	directory := f.chdir
 	if directory == "" {
@@ -153,7 +153,7 @@ const (
 	maxResult    = 4 << 20
 )
 
-// evaluate runs the file in the current directory. What it prints is printed.
+// evaluate runs the file in the current directory. Its output goes to out.
 func (c *confFile) evaluate(ctx context.Context, who appserver.Identity, words []string, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, evaluateTime)
 	defer cancel()
@@ -179,7 +179,7 @@ func (c *confFile) evaluate(ctx context.Context, who appserver.Identity, words [
 	_, _ = os.Stderr.Write(errs.Bytes())
 	text, err := io.ReadAll(io.NewSectionReader(result, 0, maxResult))
 	if err == nil && len(text) == 0 {
-		return fmt.Errorf("cannot evaluate %s: it ended before its end", c.path)
+		return fmt.Errorf("cannot evaluate %s: Python ended before the end of the file", c.path)
 	}
 	if err == nil {
 		err = c.read(text)
@@ -190,7 +190,7 @@ func (c *confFile) evaluate(ctx context.Context, who appserver.Identity, words [
 	return nil
 }
 
-// failed says why the file could not be evaluated.
+// failed returns the error that says why the file could not be evaluated.
 func (c *confFile) failed(python string, err error, text string) error {
 	if text != "" {
 		text = "\n" + text
@@ -201,7 +201,7 @@ func (c *confFile) failed(python string, err error, text string) error {
 	return fmt.Errorf("cannot evaluate %s with %s: %w%s", c.path, python, err, text)
 }
 
-// unnamedFile returns a file for the result, which nobody else can open.
+// unnamedFile returns a file for the result, which no other process can open.
 func unnamedFile() (*os.File, error) {
 	f, err := os.CreateTemp("", "alicorn-conf-*")
 	if err != nil {
@@ -210,7 +210,7 @@ func unnamedFile() (*os.File, error) {
 	return f, os.Remove(f.Name())
 }
 
-// read reads what the evaluator has written.
+// read reads the evaluator's result.
 func (c *confFile) read(text []byte) error {
 	var r struct {
 		Values      map[string]pythonValue
@@ -257,7 +257,7 @@ func (c *confFile) layer() (*serveFlags, error) {
 	return f, nil
 }
 
-// take takes the value of a setting of the file's.
+// take takes the value of a setting from the file.
 func (f *serveFlags) take(g gunicornSetting, v pythonValue) error {
 	if g.kind == hook {
 		if v.kind == "none" {
@@ -277,7 +277,7 @@ func (f *serveFlags) take(g gunicornSetting, v pythonValue) error {
 	case g.name == "wsgi_app":
 		f.wsgiApp = strings.Join(words, "")
 	case g.name == "forwarded_allow_ips" && v.kind == "none":
-		return f.set.Set(g.flag, "") // nobody is trusted
+		return f.set.Set(g.flag, "") // no proxy is trusted
 	case v.kind == "none":
 	case g.name == "secure_scheme_headers":
 		return f.takeSchemes(words)
@@ -300,7 +300,7 @@ func (f *serveFlags) setAll(flag string, words []string) error {
 	return nil
 }
 
-// takeSchemes takes secure_scheme_headers, of which none is said, too.
+// takeSchemes takes secure_scheme_headers, which may be empty.
 func (f *serveFlags) takeSchemes(words []string) error {
 	if len(words) == 0 {
 		return f.set.Set(schemesFlag, "")
@@ -308,10 +308,10 @@ func (f *serveFlags) takeSchemes(words []string) error {
 	return f.setAll(schemesFlag, words)
 }
 
-// judgeUser refuses a user that a file names which not only root can change:
-// whoever writes it would run the application, his or not, as anybody. Himself,
-// and whom the application would run as without the file, he may name; by the
-// owner of another folder, too.
+// judgeUser refuses the user that a file names, when another user than root can
+// change the file: that user could run the application as anybody. It allows that
+// user itself, and the user that the application would run as without the file. A
+// chdir to a folder of another owner counts as naming that owner.
 func (f *serveFlags) judgeUser(command, variable *serveFlags) error {
 	c := f.file
 	if os.Geteuid() != 0 || c == nil || c.decider == nil && !strings.HasPrefix(c.path, "python:") {
@@ -352,8 +352,8 @@ func (f *serveFlags) judgeUser(command, variable *serveFlags) error {
 	return fmt.Errorf("%s: user %q and group %q are refused, since %s can change the file; name them with --user and --group", c.path, f.user, f.group, who)
 }
 
-// judgeFiles refuses files of root's folders that a file names which another
-// user can change: root would write there what that user decides.
+// judgeFiles refuses log and pid files in root's folders, when another user can change
+// the file that names them: root would write there for that user.
 func (f *serveFlags) judgeFiles() error {
 	c := f.file
 	if os.Geteuid() != 0 || c == nil || c.decider == nil {

@@ -11,16 +11,16 @@ import (
 type found struct {
 	app       string // as the wsgi directive takes it
 	directory string
-	from      string // what it was found by, for the start line
+	from      string // where it was found, for the start line
 	demo      bool
 }
 
 // demoApp is the application that comes with the program.
 const demoApp = "alicorn.demo:app"
 
-// discover finds the application in dir: what is named, else FLASK_APP, the
-// usual files, a Django project, and only where there is nothing of Python at
-// all, the demo.
+// discover finds the application in dir: the one that is named, else FLASK_APP, the
+// usual files, a Django project. It returns the demo only where the folder has no
+// sign of Python at all.
 func discover(dir, name string, getenv func(string) string) (found, error) {
 	if name == "" {
 		name = getenv("FLASK_APP")
@@ -51,7 +51,7 @@ func discover(dir, name string, getenv func(string) string) (found, error) {
 	return found{app: demoApp, directory: "/", from: "the demo", demo: true}, nil
 }
 
-// fromOf is where an application that was named comes from.
+// fromOf returns the file of an application that was named.
 func fromOf(name string) string {
 	file, _, _ := strings.Cut(name, ":")
 	if strings.HasSuffix(file, ".py") || strings.HasSuffix(file, ".wsgi") || strings.Contains(file, "/") {
@@ -60,7 +60,7 @@ func fromOf(name string) string {
 	return "./" + strings.ReplaceAll(file, ".", "/") + ".py"
 }
 
-// pythonSigns are the things in dir that make it look like a Python project.
+// pythonSigns returns the entries of dir that make it look like a Python project.
 func pythonSigns(dir string) []string {
 	var signs []string
 	for _, pattern := range []string{"*.py", "pyproject.toml", "requirements.txt", "requirements", "Pipfile", "setup.cfg", "poetry.lock", "uv.lock", "*/wsgi.py"} {

@@ -10,7 +10,7 @@ import (
 // serveFlags are the settings of `alicorn serve`, named as gunicorn names
 // them. Each layer of settings (environment, gunicorn.conf.py,
 // GUNICORN_CMD_ARGS, command line) is one serveFlags; merge puts a higher
-// layer over a lower one. What no layer says is a zero value.
+// layer over a lower one. Settings that no layer has are zero.
 type serveFlags struct {
 	set *pflag.FlagSet
 
@@ -33,23 +33,23 @@ type serveFlags struct {
 	accessLog   string // "-" is standard output
 	logFormat   string // of its lines, in gunicorn's atoms
 	errorLog    string // "-" is standard error
-	noRequests  bool   // a terminal shows none either
-	onTerminal  bool   // requests are shown there
+	noRequests  bool   // no requests on a terminal
+	onTerminal  bool   // requests are shown on a terminal
 	logLevel    string
 	certificate string
 	key         string
-	authorities string   // of clients' certificates
+	authorities string   // CAs of clients' certificates
 	requests    int      // whether clients are asked for one: ssl.CERT_NONE, CERT_OPTIONAL or CERT_REQUIRED
 	proxies     string   // forwarded_allow_ips
-	proxied     bool     // connections may begin with a header of the PROXY protocol
+	proxied     bool     // connections may begin with a PROXY protocol header
 	proxyPeers  string   // proxy_allow_ips
-	fields      int      // of a request's header
-	requestLine int      // bytes
-	fieldSize   int      // bytes
+	fields      int      // most header fields of a request
+	requestLine int      // most bytes of a request line
+	fieldSize   int      // most bytes of a header field
 	domains     []string // names to obtain certificates for
 	email       string
 	authority   string // URL of an ACME directory
-	https       bool   // by the local authority
+	https       bool   // with a certificate of the local authority
 	config      string
 	static      []string // URL=DIR
 	workerClass string
@@ -60,18 +60,18 @@ type serveFlags struct {
 	schemes     []string // secure_scheme_headers, NAME=VALUE; with has("secure-scheme-headers")
 	wsgiApp     string
 
-	where string            // of the layer, behind a setting's name: "", " in FILE"
+	where string            // the layer's place, to append to a setting's name: "", " in FILE"
 	given map[string]string // for messages: the name and the place of each flag that was given
 	notes []note            // of settings that do nothing here
-	hooks []string          // that the file has
-	file  *confFile         // the layer's file, if it is one's
+	hooks []string          // hooks that the file has
+	file  *confFile         // the file of a layer that comes from one
 }
 
-// note is a setting of gunicorn's that was given and does nothing here.
+// note is a given setting of gunicorn's that has no effect here.
 type note struct {
 	name, reason string
-	guards       bool // the setting is one of security
-	value        bool // the setting does something, only the value given is not used
+	guards       bool // the setting is about security
+	value        bool // the setting has an effect, but not with this value
 }
 
 // newServeFlags declares the flags in set.
@@ -104,11 +104,11 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.Var(newCount(&f.requests, 0), "cert-reqs", "whether clients show a certificate: 0 no, 1 if they have one, 2 always (default 0)")
 	set.StringVar(&f.proxies, "forwarded-allow-ips", "", "`addresses` of proxies whose X-Forwarded headers are believed, separated by commas, or * (default $FORWARDED_ALLOW_IPS, or loopback and private ones)")
 	set.BoolVar(&f.proxied, "proxy-protocol", false, "connections may begin with a header of the PROXY protocol, version 1 or 2, which names the client")
-	set.StringVar(&f.proxyPeers, "proxy-allow-from", "127.0.0.1", "`addresses` of proxies whose header is believed, separated by commas, or *; from others it is answered with 403")
+	set.StringVar(&f.proxyPeers, "proxy-allow-from", "127.0.0.1", "`addresses` of proxies whose header is believed, separated by commas, or *; others get 403")
 	set.Var(newCount(&f.fields, 0), "limit-request-fields", "header fields that a request may have (default 1000)")
 	set.Var(newCount(&f.requestLine, 0), "limit-request-line", "bytes that a request's first line may have; 0: as many as may be (8190, the default)")
 	set.Var(newCount(&f.fieldSize, 0), "limit-request-field_size", "bytes that a header field may have; 0: 64 KB (default 8190)")
-	set.StringArrayVar(&f.domains, "domain", nil, "`name` to serve by https://, with a certificate that is obtained and renewed, on ports 443 and 80; repeatable")
+	set.StringArrayVar(&f.domains, "domain", nil, "`name` to serve with https://, on ports 443 and 80, with a certificate that is obtained and renewed automatically; repeatable")
 	set.StringVar(&f.email, "email", "", "`address` where the certificate authority of --domain reaches you (default none)")
 	set.StringVar(&f.authority, "acme-ca", "", "`URL` of the authority's ACME directory for --domain (default Let's Encrypt)")
 	set.BoolVar(&f.https, "https", false, "serve by https:// with a certificate of a local authority, for development")
@@ -116,8 +116,8 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.Var(newCount(&f.backlog, 0), "backlog", "connections that may wait to be accepted (default 511)")
 	set.BoolVar(&f.reusePort, "reuse-port", false, "set SO_REUSEPORT on listening sockets")
 	set.VarP(&workerClass{&f.workerClass}, "worker-class", "k", "sync or gthread, which is how workers run")
-	set.VarP(&mask{&f.umask}, "umask", "m", "`permissions` that unix sockets of --bind lack, as in 007 (default 0)")
-	set.BoolVar(&f.capture, "capture-output", false, "what the application prints goes to --error-logfile, too; else it goes to standard error")
+	set.VarP(&mask{&f.umask}, "umask", "m", "`permissions` to withhold from unix sockets of --bind, as in 007 (default 0)")
+	set.BoolVar(&f.capture, "capture-output", false, "write the application's output to --error-logfile instead of standard error")
 	set.StringVarP(&f.config, "config", "c", "", "gunicorn's configuration: a `file`, or python:MODULE (default ./gunicorn.conf.py if it exists)")
 	set.BoolVar(&f.checkConfig, "check-config", false, "load the configuration and the application, and exit")
 	set.BoolVar(&f.printConfig, "print-config", false, "print the configuration that this command line stands for, and exit")
@@ -128,8 +128,8 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	return f
 }
 
-// declareNoted declares gunicorn's flags that do nothing here, so that each gets
-// its own sentence instead of "unknown flag".
+// declareNoted declares gunicorn's flags that have no effect here, so that each gets
+// its own message instead of "unknown flag".
 func (f *serveFlags) declareNoted() {
 	for _, g := range gunicornSettings {
 		if g.why == "" || g.flag == "" || f.set.Lookup(g.flag) != nil {
@@ -145,11 +145,11 @@ func (f *serveFlags) declareNoted() {
 	f.set.MarkHidden(schemesFlag)
 }
 
-// schemesFlag is secure_scheme_headers, which gunicorn has in files only.
+// schemesFlag stands for secure_scheme_headers, which gunicorn takes in files only.
 const schemesFlag = "secure-scheme-headers"
 
-// abbreviations completes a flag's name that begins only one of gunicorn's, as
-// its own command line does.
+// abbreviations completes a flag's name that is the beginning of only one of
+// gunicorn's flags, as gunicorn's command line does.
 func abbreviations() func(*pflag.FlagSet, string) pflag.NormalizedName {
 	return func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		full := ""
@@ -170,7 +170,7 @@ func abbreviations() func(*pflag.FlagSet, string) pflag.NormalizedName {
 	}
 }
 
-// merge puts what upper says over f: lists replace lists, as in gunicorn.
+// merge replaces the settings of f that upper has. As in gunicorn, lists replace lists.
 func (f *serveFlags) merge(upper *serveFlags) error {
 	var failed error
 	upper.set.Visit(func(flag *pflag.Flag) {
@@ -198,7 +198,7 @@ func (f *serveFlags) merge(upper *serveFlags) error {
 	return failed
 }
 
-// label names a setting where it was given: "--bind", "bind in FILE".
+// label names a setting and its place: "--bind", "bind in FILE".
 func (f *serveFlags) label(flag string) string {
 	if l := f.given[flag]; l != "" {
 		return l
@@ -214,7 +214,7 @@ func (f *serveFlags) label(flag string) string {
 	return strings.ReplaceAll(flag, "-", "_") + f.where
 }
 
-// note notes that a flag does nothing here.
+// note notes that a flag has no effect here.
 func (f *serveFlags) note(flag, reason string, guards bool) {
 	f.notes = append(f.notes, note{name: f.label(flag), reason: reason, guards: guards})
 }
@@ -224,5 +224,5 @@ func (f *serveFlags) noteValue(flag, reason string) {
 	f.notes = append(f.notes, note{name: f.label(flag), reason: reason, value: true})
 }
 
-// has tells whether a layer has given the flag.
+// has reports whether a layer has the flag.
 func (f *serveFlags) has(name string) bool { return f.set.Changed(name) }

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// layers puts the sources of settings over each other as gunicorn does:
+// layers merges the sources of settings, in gunicorn's order:
 // environment, configuration file, GUNICORN_CMD_ARGS, command line.
 func (f *serveFlags) layers(ctx context.Context, words []string) (*serveFlags, error) {
 	all, err := fromEnvironment()
@@ -46,7 +46,7 @@ func (f *serveFlags) layers(ctx context.Context, words []string) (*serveFlags, e
 	return all, all.judgeNotes()
 }
 
-// fromEnvironment are the settings of variables of their own.
+// fromEnvironment returns the settings with environment variables of their own.
 func fromEnvironment() (*serveFlags, error) {
 	f := newLayer("serve", "")
 	for _, v := range []struct{ variable, flag string }{{"WEB_CONCURRENCY", "workers"}, {"FORWARDED_ALLOW_IPS", "forwarded-allow-ips"}} {
@@ -62,7 +62,7 @@ func fromEnvironment() (*serveFlags, error) {
 	return f, nil
 }
 
-// fromVariable are the settings of GUNICORN_CMD_ARGS.
+// fromVariable returns the settings of GUNICORN_CMD_ARGS.
 func fromVariable() (*serveFlags, error) {
 	const name = "GUNICORN_CMD_ARGS"
 	words, err := splitArgs(os.Getenv(name))
@@ -79,8 +79,8 @@ func fromVariable() (*serveFlags, error) {
 	return f, nil
 }
 
-// newLayer returns an empty layer of settings. where says where they are, behind
-// the name of each.
+// newLayer returns an empty layer of settings. where is appended to their names in
+// messages.
 func newLayer(name, where string) *serveFlags {
 	set := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	set.SetOutput(io.Discard)
@@ -89,13 +89,13 @@ func newLayer(name, where string) *serveFlags {
 	return f
 }
 
-// Bounds of a request's header that are the front's own, or gunicorn's usual.
+// Bounds of a request's header: gunicorn's defaults, which the front always allows.
 const (
 	usualLine  = 4094
 	usualField = 8190
 )
 
-// judgeNotes returns an error where settings of security do nothing here.
+// judgeNotes returns an error when a given setting about security has no effect here.
 func (f *serveFlags) judgeNotes() error {
 	var errs []error
 	for _, bound := range []struct {
@@ -114,7 +114,7 @@ func (f *serveFlags) judgeNotes() error {
 	return errors.Join(errs...)
 }
 
-// say prints what gunicorn's settings ask for and nothing here does.
+// say prints the given settings of gunicorn's that have no effect here.
 func (f *serveFlags) say(w io.Writer) {
 	line := func(format string, args ...any) {
 		fmt.Fprintf(w, "alicorn: %s\n", proxy.Printable(fmt.Sprintf(format, args...)))
@@ -146,8 +146,8 @@ func (f *serveFlags) say(w io.Writer) {
 	}
 }
 
-// strange returns the names that the file sets in vain, in the order of lines:
-// they may be settings that were meant.
+// strange returns the names that the file sets and that are not used, in the order of
+// lines. They may be misspelled settings.
 func (c *confFile) strange() (all []strangeName) {
 	for _, name := range sortedKeys(c.unread) {
 		s := strangeName{name: name, line: c.unread[name], near: nearSetting(name)}
@@ -160,15 +160,15 @@ func (c *confFile) strange() (all []strangeName) {
 	return all
 }
 
-// strangeName is a name that a file sets in vain.
+// strangeName is a name that a file sets and that is not used.
 type strangeName struct {
 	name string
 	line int
 	near string // the setting that may be meant
 }
 
-// nearSetting returns the setting that name may stand for: in another spelling,
-// by its flag's name, or misspelled; "": none.
+// nearSetting returns the setting that name may mean: in another spelling, by its
+// flag's name, or misspelled; "": none.
 func nearSetting(name string) string {
 	plain := func(s string) string { return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(s)) }
 	for _, g := range gunicornSettings {

@@ -8,7 +8,7 @@ import (
 	"alicorn/config"
 )
 
-// logAtoms are the variables that gunicorn's atoms of access_log_format stand for.
+// logAtoms maps gunicorn's atoms of access_log_format to variables.
 var logAtoms = map[string]string{
 	"h": "$remote_addr", "l": "-", "u": "$remote_user", "t": "[$time_local]", "r": "$request", "m": "$request_method",
 	"U": "$uri", "q": "$args", "H": "$server_protocol", "s": "$status", "b": "$body_bytes_sent", "B": "$body_bytes_sent",
@@ -21,9 +21,9 @@ const usualFormat = `%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"
 // logField is a field of the request or the response in a format: {name}i, {name}o.
 var logField = regexp.MustCompile(`^\{([A-Za-z0-9_-]+)\}([io])$`)
 
-// logFormat translates gunicorn's access_log_format to the words of log_format.
-// without are the atoms that nothing stands for here; gunicorn writes "-" for
-// those that it does not know.
+// logFormat translates gunicorn's access_log_format to the arguments of log_format.
+// without has the atoms without an equivalent; they become "-", as unknown atoms do in
+// gunicorn.
 func logFormat(format string) (words, without []string, err error) {
 	var b strings.Builder
 	rest := format
@@ -58,7 +58,7 @@ func logFormat(format string) (words, without []string, err error) {
 	return append(words, b.String()), without, nil
 }
 
-// logVariable returns what stands for an atom; "-" where nothing does.
+// logVariable returns the variable for an atom; "-" where there is none.
 func logVariable(atom string) (value string, ok bool) {
 	if value, ok = logAtoms[atom]; ok {
 		return value, true
@@ -74,25 +74,25 @@ func logVariable(atom string) (value string, ok bool) {
 	return prefix + strings.ToLower(strings.ReplaceAll(m[1], "-", "_")) + "}", true
 }
 
-// accessNodes are the directives of an access log at path.
+// accessNodes returns the directives of an access log at path.
 func (f *serveFlags) accessNodes(path string) []*config.Node {
 	if f.logFormat == "" {
 		return []*config.Node{config.NewNode("access_log", path)}
 	}
-	words, _, _ := logFormat(f.logFormat) // the flag has taken it
+	words, _, _ := logFormat(f.logFormat) // the flag has checked it
 	return []*config.Node{
 		config.NewNode("log_format", append([]string{"gunicorn"}, words...)...),
 		config.NewNode("access_log", path, "gunicorn"),
 	}
 }
 
-// accessFormat is the flag's value.
+// accessFormat is the value of the flag.
 type accessFormat struct {
 	format *string
 	into   *serveFlags
 }
 
-// String gives the format.
+// String returns the format.
 func (a *accessFormat) String() string {
 	if a.format == nil {
 		return ""
@@ -100,11 +100,10 @@ func (a *accessFormat) String() string {
 	return *a.format
 }
 
-// Type is what help calls the value.
+// Type returns the name of the value in help.
 func (a *accessFormat) Type() string { return "format" }
 
-// Set takes gunicorn's atoms; those that nothing stands for become "-", with a
-// note.
+// Set takes gunicorn's atoms. Those without an equivalent become "-", with a note.
 func (a *accessFormat) Set(format string) error {
 	if format == usualFormat {
 		format = ""

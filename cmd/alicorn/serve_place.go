@@ -2,8 +2,8 @@ package main
 
 import "alicorn/config"
 
-// flagsOf are the flags whose directives these are: a mistake in one is told by
-// the flag's name, since nobody has seen the file.
+// flagsOf maps directives to flags: a mistake in a directive names the flag, since no
+// file exists.
 var flagsOf = map[string]string{
 	"listen": "bind", "server": "domain", "server_name": "domain", "acme_ca": "acme-ca", "acme_email": "email", "tls_internal": "https",
 	"ssl_certificate": "certfile", "ssl_certificate_key": "keyfile", "ssl_client_certificate": "ca-certs", "ssl_verify_client": "cert-reqs",
@@ -15,7 +15,7 @@ var flagsOf = map[string]string{
 	"alias": "static", "root": "static",
 }
 
-// place puts the names of flags in the place of lines, below n.
+// place replaces the positions of the directives below n by names of flags.
 func (f *serveFlags) place(n *config.Node) {
 	for _, c := range n.Children {
 		at := "serve"

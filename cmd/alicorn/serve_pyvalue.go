@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// pythonValue is a value that a gunicorn.conf.py gives a setting.
+// pythonValue is the value of a setting in a gunicorn.conf.py.
 type pythonValue struct {
 	kind   string // none, boolean, number, text, list, dict, function or other
 	text   string
@@ -53,8 +53,8 @@ func (v *pythonValue) unmarshalItems(text []byte) error {
 	return nil
 }
 
-// words returns the value as the setting's flag takes it, once for each word,
-// or says why gunicorn would not take it.
+// words returns the value as words for the setting's flag, or an error where gunicorn
+// would not accept it.
 func (v *pythonValue) words(g gunicornSetting) ([]string, error) {
 	if v.kind == "none" {
 		return nil, nil
@@ -85,7 +85,7 @@ func (v *pythonValue) words(g gunicornSetting) ([]string, error) {
 	return v.one(g)
 }
 
-// number1 returns a whole number: a string may hold one as Python's literals do.
+// number1 returns a whole number. A string may have one, as a literal of Python's.
 func (v *pythonValue) number1() ([]string, error) {
 	switch v.kind {
 	case "number":
@@ -116,7 +116,7 @@ func (v *pythonValue) truth() ([]string, error) {
 	return nil, fmt.Errorf("invalid value %s: it takes True or False", v)
 }
 
-// one returns a string. A number is one, too, where users and groups are named.
+// one returns a string. Settings of users and groups also take a number.
 func (v *pythonValue) one(g gunicornSetting) ([]string, error) {
 	switch {
 	case v.kind == "text":
@@ -131,7 +131,7 @@ func (v *pythonValue) one(g gunicornSetting) ([]string, error) {
 	return nil, fmt.Errorf("invalid value %s: it takes a string", v)
 }
 
-// String shows the value in a message.
+// String returns the value for a message.
 func (v *pythonValue) String() string {
 	switch v.kind {
 	case "none":

@@ -8,23 +8,23 @@ import (
 	"strings"
 )
 
-// gunicornSetting is one of gunicorn's settings. The file and the command line
-// are read by the same table: what it says of a setting holds for both.
+// gunicornSetting is one of gunicorn's settings. The table of them applies to the file
+// and to the command line.
 type gunicornSetting struct {
-	name  string // in gunicorn.conf.py; "" for what is a flag only
-	flag  string // on the command line; "" for what is in the file only
-	short string // the flag's letter, where the flag does nothing here
+	name  string // in gunicorn.conf.py; "" for a setting that is only a flag
+	flag  string // on the command line; "" for a setting that is only in the file
+	short string // the flag's letter, where the flag has no effect here
 	kind  valueKind
-	// why says why the setting does nothing here; "": it does.
+	// why says why the setting has no effect here; "": it has one.
 	why string
-	// guards says that the setting is one of security: to go without it is an
-	// error, not a note.
+	// guards says that the setting is about security: when it has no effect that
+	// is an error, not a note.
 	guards bool
-	// usual is gunicorn's default, as the flag takes it, where that asks for nothing.
+	// usual is gunicorn's default, as the flag takes it. It needs no note.
 	usual string
 }
 
-// valueKind is what a setting takes.
+// valueKind is the kind of a setting's value.
 type valueKind uint8
 
 const (
@@ -32,7 +32,7 @@ const (
 	number
 	boolean
 	list
-	table // a dictionary, of the file alone
+	table // a dictionary, only in the file
 	class // a name, or an object in the file
 	hook  // a function that gunicorn calls
 )
@@ -46,7 +46,7 @@ const (
 	lenient   = "the front reads requests strictly"
 )
 
-// gunicornSettings are all of gunicorn's, up to version 23.
+// gunicornSettings are all settings of gunicorn up to version 23.
 var gunicornSettings = []gunicornSetting{
 	{name: "bind", flag: "bind", kind: list},
 	{name: "backlog", flag: "backlog", kind: number},
@@ -144,7 +144,7 @@ func settingOf(name string) (gunicornSetting, bool) {
 	return gunicornSettings[i], true
 }
 
-// settingNames are the names that a file may use.
+// settingNames returns the names of settings in a file.
 func settingNames() (names []string) {
 	for _, g := range gunicornSettings {
 		if !slices.Contains(names, g.name) {
@@ -154,8 +154,8 @@ func settingNames() (names []string) {
 	return names
 }
 
-// asksNothing reports whether words, as flags take them, leave a setting as
-// gunicorn has it by default.
+// asksNothing reports whether words, as the flag takes them, are gunicorn's default
+// for the setting.
 func (g gunicornSetting) asksNothing(words []string) bool {
 	if len(words) == 0 {
 		return true
@@ -176,8 +176,8 @@ func (g gunicornSetting) asksNothing(words []string) bool {
 }
 
 // parseNumber reads a whole number as Python does: in a literal's notation, with
-// blanks around it. Decimal numbers may start with zeros, as on a command line.
-// What is larger than an int32 is taken for the largest: so long nobody waits.
+// blanks around it. Decimal numbers may start with zeros, as on a command line. A
+// number that does not fit an int32 becomes the largest int32.
 func parseNumber(word string, least int) (int, error) {
 	digits := strings.TrimSpace(word)
 	n, err := strconv.ParseInt(digits, 10, 64)
@@ -190,7 +190,7 @@ func parseNumber(word string, least int) (int, error) {
 	return int(min(n, math.MaxInt32)), nil
 }
 
-// parseMask reads a umask: octal after a zero, as on gunicorn's command line.
+// parseMask reads a umask, which is octal after a zero, as on gunicorn's command line.
 func parseMask(word string) (int, error) {
 	digits := strings.TrimSpace(word)
 	n, err := strconv.ParseUint(digits, 0, 32)

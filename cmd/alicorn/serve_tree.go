@@ -19,22 +19,21 @@ import (
 	"alicorn/tls/acme"
 )
 
-// staticDir is a folder served under a URL. One that was named by a flag is
-// served without the application. One that the application has reported is
-// served as app_static says, and requests for what is not there, or may not be
-// read, are the application's. Where the application runs as another user than
-// who serves it is checked, too: its links lead only to what the owner of the
-// link owns.
+// staticDir is a folder that is served under a URL. A folder from a flag is served
+// without the application. A folder that the application has reported is served by
+// app_static, and the application gets requests for files that are missing or not
+// readable. When the application runs as another user than the front, links in its
+// folders may only lead to files of the link's owner.
 type staticDir struct {
 	url, dir  string
-	framework string // whose the folder is; "": a flag's
+	framework string // that has reported the folder; "": it is from a flag
 	checked   bool
 }
 
-// asks is the named location that asks the application.
+// asks is the named location that passes requests to the application.
 const asks = "@app"
 
-// location is a location block that serves d by its directives.
+// location returns a location block for d with these directives.
 func (d staticDir) location(match []string, nodes ...*config.Node) *config.Node {
 	if d.checked {
 		nodes = append(nodes, config.NewNode("disable_symlinks", "if_not_owner", "from="+d.dir))
@@ -48,7 +47,7 @@ func (d staticDir) location(match []string, nodes ...*config.Node) *config.Node 
 	return config.NewBlock("location", match, nodes...)
 }
 
-// appStatic has the application come before dirs, which are its own.
+// appStatic returns the app_static directive for dirs of the application.
 func appStatic(dirs []staticDir) *config.Node {
 	args := []string{"app", dirs[0].url}
 	for _, d := range dirs {
@@ -57,8 +56,8 @@ func appStatic(dirs []staticDir) *config.Node {
 	return config.NewNode("app_static", append(args, asks)...)
 }
 
-// tree builds the configuration that the flags stand for. Its text is a file
-// that "alicorn run" would run the same way.
+// tree builds the configuration for the flags. "alicorn run" runs its text as a file
+// in the same way.
 func (f *serveFlags) tree(app found, statics []staticDir) (*config.Tree, error) {
 	server, err := f.server(app, statics)
 	if err != nil {
@@ -77,10 +76,10 @@ func (f *serveFlags) tree(app found, statics []staticDir) (*config.Tree, error) 
 	return &config.Tree{Root: parsed, Files: []string{name}, Contents: map[string][]byte{name: text.Bytes()}}, err
 }
 
-// requestFormat is what a terminal shows of a request.
+// requestFormat is the format of requests on a terminal.
 const requestFormat = "$request_method $request_uri $status $body_bytes_sent bytes $request_time s"
 
-// global are the directives of the whole program.
+// global returns the directives at the main level.
 func (f *serveFlags) global(app found) []*config.Node {
 	nodes := []*config.Node{config.NewNode("client_max_body_size", "0")} // gunicorn has no limit: temp_space bounds bodies
 	log := f.errorLog
@@ -126,15 +125,15 @@ func (f *serveFlags) global(app found) []*config.Node {
 	return nodes
 }
 
-// frontBeside returns the front's user where its default is the application's
-// own, which no front may share; "": the default will do.
+// frontBeside returns another user for the front where its default is the
+// application's user, which the front may not be; "": the default is right.
 func (f *serveFlags) frontBeside(app found) string {
 	if os.Geteuid() != 0 {
 		return ""
 	}
 	uid, err := appserver.User(app.directory, f.user)
 	if err != nil || uid != keeper.DefaultIdentity().UID {
-		return "" // what is wrong with the application's user is told in its place
+		return "" // mistakes in the application's user are reported elsewhere
 	}
 	for _, name := range []string{"alicorn", "www-data", "nobody"} {
 		if id, err := keeper.LookupIdentity(name, ""); err == nil && id.UID != uid {
@@ -158,8 +157,9 @@ func (f *serveFlags) level() string {
 	return "notice"
 }
 
-// printing says where the application's lines go. Without --capture-output
-// they stay on standard error, as in gunicorn, unless a daemon has none.
+// printing returns the directives for the application's output. Without
+// --capture-output it stays on standard error, as in gunicorn, unless the server is
+// a daemon, which has none.
 func (f *serveFlags) printing() (n []*config.Node) {
 	if f.errorLog != "" && f.errorLog != "-" && !f.capture && !f.daemon {
 		n = append(n, config.NewNode("output", "stderr"))
@@ -170,7 +170,7 @@ func (f *serveFlags) printing() (n []*config.Node) {
 	return n
 }
 
-// app is the app block.
+// app returns the app block.
 func (f *serveFlags) app(app found) *config.Node {
 	n := []*config.Node{config.NewNode("wsgi", app.app), config.NewNode("directory", app.directory)}
 	n = append(n, f.printing()...)
@@ -217,8 +217,8 @@ func (f *serveFlags) app(app found) *config.Node {
 	return config.NewBlock("app", []string{"app"}, n...)
 }
 
-// patience is --graceful-timeout as a time: 0 is at once, which directives have
-// no word for.
+// patience returns --graceful-timeout as a time. 0 means at once, which becomes a very
+// short time.
 func (f *serveFlags) patience() string {
 	if f.grace == 0 {
 		return "1ms"
@@ -226,8 +226,8 @@ func (f *serveFlags) patience() string {
 	return strconv.Itoa(f.grace) + "s"
 }
 
-// python are the directives of the workers' environment and sys.path, as
-// gunicorn's order has them: what the file did, then its settings.
+// python returns the directives of the workers' environment and sys.path, in
+// gunicorn's order: first the changes by the file's code, then its settings.
 func (f *serveFlags) python(app found) (n []*config.Node) {
 	var first, last, set []string
 	here, err := os.Getwd()
@@ -244,7 +244,7 @@ func (f *serveFlags) python(app found) (n []*config.Node) {
 	}
 	if c := f.file; c != nil {
 		if moved && len(c.first) > 0 {
-			first = append(first, app.directory) // which gunicorn puts before what the file has put there
+			first = append(first, app.directory) // gunicorn puts it before the folders of the file's code
 		}
 		first, last, set = append(first, c.first...), c.last, c.environ
 		if len(c.removed) > 0 {
@@ -252,7 +252,7 @@ func (f *serveFlags) python(app found) (n []*config.Node) {
 		}
 	}
 	if moved {
-		last = slices.Insert(slices.Clone(last), 0, here) // behind the library, so that it hides nothing of it
+		last = slices.Insert(slices.Clone(last), 0, here) // after the library, so that it hides no module of the library
 	}
 	if len(first) > 0 {
 		n = append(n, config.NewNode("pythonpath", first...))
@@ -266,8 +266,8 @@ func (f *serveFlags) python(app found) (n []*config.Node) {
 	return n
 }
 
-// timeouts are what --timeout means: with threads how long the worker may give
-// no sign of life, as in gunicorn, else how long a request may take.
+// timeouts returns the directives for --timeout: with threads it bounds how long the
+// worker gives no sign of life, as in gunicorn, else how long a request takes.
 func (f *serveFlags) timeouts() []*config.Node {
 	const usual = 30
 	none := f.has("timeout") && f.timeout == 0
@@ -286,7 +286,7 @@ func (f *serveFlags) timeouts() []*config.Node {
 	return nil
 }
 
-// server is the server block: addresses, static folders, the application.
+// server returns the server block: addresses, static folders, the application.
 func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error) {
 	var n []*config.Node
 	listens, err := listenWords(f.binds)
@@ -334,8 +334,8 @@ func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error
 	return config.NewBlock("server", nil, n...), nil
 }
 
-// clientCertificates are the directives of certificates that clients show. As
-// with gunicorn, who has no good one gets no answer at all.
+// clientCertificates returns the directives for clients' certificates. As with
+// gunicorn a client without a good certificate gets no answer.
 func (f *serveFlags) clientCertificates() []*config.Node {
 	if f.requests == 0 {
 		return nil
@@ -354,7 +354,7 @@ func (f *serveFlags) clientCertificates() []*config.Node {
 // secure reports whether clients speak TLS.
 func (f *serveFlags) secure() bool { return f.certificate != "" || len(f.domains) > 0 || f.https }
 
-// automatic are the directives of certificates that are not files.
+// automatic returns the directives for automatic certificates.
 func (f *serveFlags) automatic() (n []*config.Node) {
 	if len(f.domains) > 0 {
 		n = append(n, config.NewNode("server_name", f.domains...))
@@ -371,7 +371,7 @@ func (f *serveFlags) automatic() (n []*config.Node) {
 	return n
 }
 
-// judgeHTTPS refuses flags that exclude each other, or ask for nothing.
+// judgeHTTPS refuses flags that exclude each other, or have no effect.
 func (f *serveFlags) judgeHTTPS() error {
 	switch {
 	case f.requests > 2:
@@ -401,8 +401,8 @@ func (f *serveFlags) judgeHTTPS() error {
 	return nil
 }
 
-// staticLocations serve the folders. Several folders of one URL, as Django's
-// finders have in development, are looked through in their order.
+// staticLocations returns the locations of the folders. Several folders with one URL,
+// as Django's finders have in development, are tried in their order.
 func staticLocations(statics []staticDir) []*config.Node {
 	folders := map[string][]staticDir{}
 	var urls []string

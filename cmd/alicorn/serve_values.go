@@ -25,7 +25,7 @@ func (c *count) Set(text string) error {
 	return err
 }
 
-// String gives the number as Set takes it; help shows no default that is 0.
+// String returns the number as Set takes it; help shows no default of 0.
 func (c *count) String() string {
 	if c.value == nil {
 		return ""
@@ -33,7 +33,7 @@ func (c *count) String() string {
 	return strconv.Itoa(*c.value)
 }
 
-// Type is what help calls the value.
+// Type returns the name of the value in help.
 func (c *count) Type() string { return "N" }
 
 // mask is a flag that takes a umask.
@@ -48,7 +48,7 @@ func (m *mask) Set(text string) error {
 	return err
 }
 
-// String gives the mask as Set takes it.
+// String returns the mask as Set takes it.
 func (m *mask) String() string {
 	if m.value == nil {
 		return ""
@@ -56,10 +56,10 @@ func (m *mask) String() string {
 	return *m.value
 }
 
-// Type is what help calls the value.
+// Type returns the name of the value in help.
 func (m *mask) Type() string { return "MASK" }
 
-// logLevels are gunicorn's, which knows them in any case.
+// logLevels are gunicorn's, which takes them in any case.
 var logLevels = []string{"debug", "info", "warning", "error", "critical"}
 
 // level is the flag of the log's level.
@@ -68,8 +68,8 @@ type level struct {
 	into  *serveFlags
 }
 
-// Set takes one of the levels, and other programs' names of some of them. Any
-// other word is info, as in gunicorn, with a note.
+// Set takes one of the levels, or other programs' names of some of them. As in
+// gunicorn any other word means info; here it gets a note.
 func (l *level) Set(text string) error {
 	word := strings.ToLower(strings.TrimSpace(text))
 	switch word {
@@ -92,7 +92,7 @@ func (l *level) Set(text string) error {
 	return nil
 }
 
-// String gives the level.
+// String returns the level.
 func (l *level) String() string {
 	if l.value == nil {
 		return ""
@@ -100,7 +100,7 @@ func (l *level) String() string {
 	return *l.value
 }
 
-// Type is what help calls the value.
+// Type returns the name of the value in help.
 func (l *level) Type() string { return "NAME" }
 
 // workerClass is the flag of how workers run.
@@ -123,7 +123,7 @@ func (w *workerClass) Set(text string) error {
 	return nil
 }
 
-// String gives the name.
+// String returns the name.
 func (w *workerClass) String() string {
 	if w.value == nil {
 		return ""
@@ -131,16 +131,16 @@ func (w *workerClass) String() string {
 	return *w.value
 }
 
-// Type is what help calls the value.
+// Type returns the name of the value in help.
 func (w *workerClass) Type() string { return "NAME" }
 
-// pairs is a flag that holds the pairs of a dictionary, NAME=VALUE.
+// pairs is a flag with the pairs of a dictionary, NAME=VALUE.
 type pairs struct{ value *[]string }
 
 // Set adds a pair.
 func (p *pairs) Set(text string) error { return p.Append(text) }
 
-// Append adds a pair; "" is none.
+// Append adds a pair; it ignores "".
 func (p *pairs) Append(text string) error {
 	if text != "" {
 		*p.value = append(*p.value, text)
@@ -148,7 +148,7 @@ func (p *pairs) Append(text string) error {
 	return nil
 }
 
-// Replace puts other pairs in the place of these.
+// Replace replaces the pairs.
 func (p *pairs) Replace(all []string) error {
 	*p.value = slices.Clone(all)
 	return nil
@@ -157,19 +157,19 @@ func (p *pairs) Replace(all []string) error {
 // GetSlice returns the pairs.
 func (p *pairs) GetSlice() []string { return *p.value }
 
-// String gives nothing: the flag is in no help.
+// String returns "": help does not show the flag.
 func (p *pairs) String() string { return "" }
 
 // Type is never shown.
 func (p *pairs) Type() string { return "NAME=VALUE" }
 
-// notedFlag notes that a flag was given that does nothing here.
+// notedFlag is a flag without effect here. It notes when the flag is given.
 type notedFlag struct {
 	setting gunicornSetting
 	into    *serveFlags
 }
 
-// Set notes the flag, unless its value asks for nothing.
+// Set notes the flag, unless its value is gunicorn's default.
 func (n *notedFlag) Set(text string) error {
 	words := []string{text}
 	if n.setting.name == "sendfile" {
@@ -186,7 +186,7 @@ func (n *notedFlag) Set(text string) error {
 	return nil
 }
 
-// String gives nothing: the value does not matter.
+// String returns "": the value does not matter.
 func (n *notedFlag) String() string { return "" }
 
 // Type is never shown.

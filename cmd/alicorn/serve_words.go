@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// splitArgs splits GUNICORN_CMD_ARGS into words as Python's shlex does, which
-// knows a shell's quotes and backslashes and nothing else of it.
+// splitArgs splits GUNICORN_CMD_ARGS into words as Python's shlex does: with a shell's
+// quotes and backslashes, and nothing else.
 func splitArgs(line string) ([]string, error) {
 	s := splitter{}
 	for _, c := range line {
@@ -28,7 +28,7 @@ type splitter struct {
 	words   []string
 	word    strings.Builder
 	inWord  bool
-	quote   rune // the one that is open
+	quote   rune // the open quote
 	escaped bool // a backslash stands before the next character
 }
 

@@ -16,8 +16,8 @@ import (
 	"alicorn/proxy/transport"
 )
 
-// server runs a program: it owns the Engine, the generations and their
-// Resources. One goroutine, in run, decides; reloads and drains run beside it.
+// server runs a program: it owns the Engine, the generations and their Resources. The
+// goroutine of run decides; reloads and drains run on others.
 type server struct {
 	p      *program
 	host   config.Host
@@ -29,28 +29,28 @@ type server struct {
 
 	commands chan command
 	drains   sync.WaitGroup
-	draining context.Context // of the drains; ends when a stop may not wait for them
+	draining context.Context // ends when a stop no longer waits for drains
 	cut      context.CancelFunc
 
 	verbs      verbSocket
 	failures   failures
-	found      atomic.Pointer[findings] // in file systems; nil: nobody has looked yet
+	found      atomic.Pointer[findings] // of find; nil before the first look
 	first      firstStart
-	ending     atomic.Bool  // nothing listens any more
-	queued     atomic.Int64 // reloads that wait for the running one
+	ending     atomic.Bool  // the server has stopped listening
+	queued     atomic.Int64 // reloads that wait for the running reload
 	mu         sync.Mutex
 	current    *loaded
 	generation int
 }
 
-// command is what signals and the control API ask of the server.
+// command is a request to the server, from a signal or the control API.
 type command struct {
 	verb   verb
 	reply  chan error // may be nil
-	reload *reloading // of verbReload; nil: as a signal asks
+	reload *reloading // of verbReload; nil: a reload by a signal
 }
 
-// reloading is the reload that c asks for.
+// reloading returns the reload that c asks for.
 func (c command) reloading() *reloading {
 	if c.reload == nil {
 		return &reloading{reply: c.reply}
@@ -62,15 +62,15 @@ func (c command) reloading() *reloading {
 type verb int
 
 const (
-	verbStop verb = iota // again while stopping: now
+	verbStop verb = iota // while stopping it means: now
 	verbStopNow
 	verbReload
 	verbReopen
 	verbScaleUp
 	verbScaleDown
 	verbUpgrade
-	verbRetire // another process serves
-	verbAlive  // answered at once: the server works
+	verbRetire // another process has taken over
+	verbAlive  // answered at once, to show that the server works
 )
 
 // newServer starts the event loops, which end with run.
@@ -88,7 +88,7 @@ func newServer(p *program, host config.Host, launcher appserver.Launcher) (*serv
 	}, nil
 }
 
-// open reads and starts the first generation. The server then serves.
+// open reads and starts the first generation. Afterwards the server serves.
 func (s *server) open(ctx context.Context) error {
 	tree, err := s.p.read()
 	if ctx.Err() != nil {
@@ -97,9 +97,9 @@ func (s *server) open(ctx context.Context) error {
 	return s.begin(ctx, tree, err)
 }
 
-// startUntil returns what start does. When ctx ends, start has abandonPatience
-// to end, and less when hurry is closed: it may wait for a name server, or read
-// what does not come. Then the process has to end.
+// startUntil returns the result of start. When ctx ends it waits abandonPatience for
+// start, less when hurry is closed: start may wait for a name server or a file. The
+// process must end after that.
 func startUntil(ctx context.Context, hurry <-chan struct{}, start func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- start() }()
@@ -117,8 +117,9 @@ func startUntil(ctx context.Context, hurry <-chan struct{}, start func() error) 
 	return ctx.Err()
 }
 
-// begin opens the addresses of the first generation and starts its applications.
-// On error nothing is left of it. run, which has to follow, waits for the outcome.
+// begin opens the addresses of the first generation and starts its applications. After
+// an error nothing of it is left. The caller must then call run, which waits for the
+// outcome.
 func (s *server) begin(ctx context.Context, tree *config.Tree, readErr error) error {
 	ld, err := s.bring(ctx, tree, readErr, config.NewResources(s.host), s.p.firstPolicy())
 	if err != nil {
@@ -129,9 +130,9 @@ func (s *server) begin(ctx context.Context, tree *config.Tree, readErr error) er
 	return nil
 }
 
-// ours are files and folders that may lie in an application's directory but
-// are the server's: its configuration, which counts by what it says, and what it
-// writes.
+// ours returns files and folders of the server that may lie in an application's
+// directory, and whose changes are not changes of the application: the configuration
+// and what the server writes.
 func (p *program) ours(ld *loaded) []string {
 	f := p.folders
 	all := append([]string{f.run, f.state, f.cache}, ld.tree.Files...)
@@ -152,8 +153,8 @@ func (s *server) discard(ld *loaded) {
 	ld.generation.Resources.Release()
 }
 
-// gatePatience bounds how long a program that takes over waits for its
-// applications: the one before it does not wait longer than upgradePatience.
+// gatePatience bounds how long a program that takes over waits for its applications,
+// since its predecessor waits for upgradePatience only.
 func (p *program) gatePatience() time.Duration {
 	if p.gated && !p.single {
 		return upgradePatience * 3 / 4
@@ -161,12 +162,12 @@ func (p *program) gatePatience() time.Duration {
 	return 0
 }
 
-// firstPolicy is how the applications of the first generation start.
+// firstPolicy returns how the applications of the first generation start.
 func (p *program) firstPolicy() appserver.Policy {
 	return appserver.Policy{Survey: !p.single, Early: !p.gated, Alone: !p.single, Gate: p.gated, Patience: p.gatePatience()}
 }
 
-// bring makes a generation that is ready to serve. On error nothing is left of it.
+// bring makes a generation that is ready to serve. After an error nothing of it is left.
 func (s *server) bring(ctx context.Context, tree *config.Tree, readErr error, res *config.Resources, policy appserver.Policy) (*loaded, error) {
 	ld, err := s.p.compile(tree, readErr, res, s.apps)
 	if err == nil {
@@ -189,8 +190,8 @@ func (s *server) bring(ctx context.Context, tree *config.Tree, readErr error, re
 	return ld, nil
 }
 
-// swap makes ld current and drains what it replaces. It returns false
-// when the server ends already.
+// swap makes ld current and drains the generation before. It returns false when the
+// server is already stopping.
 func (s *server) swap(ld *loaded) bool {
 	s.mu.Lock()
 	if s.ending.Load() {
@@ -221,8 +222,8 @@ func (s *server) paceGC() {
 	c.pace()
 }
 
-// drain lets the requests of old end, then its workers, then lets go of what
-// only it held.
+// drain waits for the requests of old, ends its workers, and releases what no other
+// generation holds.
 func (s *server) drain(old *loaded) {
 	ctx, cancel := old.process.shutdownContext(s.draining)
 	defer cancel()
@@ -239,8 +240,8 @@ func (c *processSettings) shutdownContext(parent context.Context) (context.Conte
 	return context.WithTimeout(parent, c.ShutdownTimeout)
 }
 
-// run serves until a stop has been carried out, or until it is known that
-// nothing of the first generation can be served. ctx ending stops at once.
+// run serves until a stop is complete, or no application of the first generation can
+// be served. The end of ctx stops the server at once.
 func (s *server) run(ctx context.Context) error {
 	defer s.first.end()
 	r := newReloader(s)
@@ -292,7 +293,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 }
 
-// carryOut does what a command asks of a server that has started.
+// carryOut runs a command of a server that has started.
 func (s *server) carryOut(ctx context.Context, c command, r *reloader, u *upgrade) {
 	switch c.verb {
 	case verbReload:
@@ -317,7 +318,7 @@ func respond(reply chan error, err error) {
 // stop ends serving: gracefully until a second stop, or now.
 func (s *server) stop(ctx context.Context, now bool) error { return s.end(ctx, now, lastWait) }
 
-// end is stop; a connection without a request has last for one more.
+// end is stop; connections without a request may send one more within last.
 func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 	s.mu.Lock()
 	s.ending.Store(true)
@@ -357,7 +358,7 @@ func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 	whole := s.engine.Shutdown(end, last) == nil
 	ld.generation.Stop(end)
 	s.drains.Wait()
-	if whole && s.loops != nil { // else exchanges that were cut may still be ending
+	if whole && s.loops != nil { // otherwise exchanges that were cut may still be ending
 		defer s.loops.Close()
 	}
 	ld.generation.LogTo(proxy.LevelLife, "stopped")
@@ -367,7 +368,7 @@ func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 
 var errStopping = errors.New("the server is stopping")
 
-// alive answers whether the server works.
+// alive answers that the server works.
 func (s *server) alive(reply chan error) {
 	respond(reply, nil)
 	if s.link != nil {
@@ -409,7 +410,7 @@ func (s *server) loaded() *loaded {
 	return s.current
 }
 
-// send hands a command to run; it gives up when ctx ends.
+// send passes a command to run; it gives up when ctx ends.
 func (s *server) send(ctx context.Context, c command) error {
 	select {
 	case s.commands <- c:

@@ -23,7 +23,7 @@ func (s *server) Certificates() []control.Certificate {
 func (s *server) RenewCertificate(ctx context.Context, name string) error {
 	source := acme.SourceOf(s.loaded().generation)
 	if source == nil {
-		return errors.New("no certificates are obtained automatically here")
+		return errors.New("this server has no automatic certificates")
 	}
 	return source.Renew(ctx, name)
 }

@@ -27,7 +27,7 @@ func (s *server) Reload(ctx context.Context, o control.Reload) ([]control.Fate, 
 	r := &reloading{options: o}
 	err := s.wait(ctx, command{verb: verbReload, reload: r})
 	if ctx.Err() != nil {
-		return nil, ctx.Err() // it goes on without us
+		return nil, ctx.Err() // the reload goes on
 	}
 	return r.fates, err
 }
@@ -37,7 +37,7 @@ func (s *server) Reopen() error { return s.ask(context.Background(), verbReopen)
 
 func (s *server) ask(ctx context.Context, v verb) error { return s.wait(ctx, command{verb: v}) }
 
-// wait hands c to run and returns its result.
+// wait passes c to run and returns the result.
 func (s *server) wait(ctx context.Context, c command) error {
 	reply := make(chan error, 1)
 	c.reply = reply
@@ -77,7 +77,7 @@ func (s *server) Status() control.Status {
 	return st
 }
 
-// status is Status with what of tells of each pool.
+// status is Status with the state of each pool from of.
 func (s *server) status(of func(*appserver.Pool) appserver.PoolStatus) control.Status {
 	s.mu.Lock()
 	ld, n := s.current, s.generation
@@ -106,8 +106,8 @@ func (s *server) status(of func(*appserver.Pool) appserver.PoolStatus) control.S
 	return st
 }
 
-// inOrder sorts shown as the configuration names them; what it does not name
-// any more comes last.
+// inOrder sorts shown in the order of the configuration. Apps that it no longer has
+// come last.
 func inOrder(shown []control.App, apps []*appserver.App) {
 	place := make(map[string]int, len(apps))
 	for i, a := range apps {
@@ -116,7 +116,7 @@ func inOrder(shown []control.App, apps []*appserver.App) {
 	slices.SortStableFunc(shown, func(a, b control.App) int { return place[a.Name] - place[b.Name] })
 }
 
-// addKeepers adds what the keeper knows.
+// addKeepers adds the parts of the status that the keeper knows.
 func (s *server) addKeepers(st *control.Status) {
 	if at, why := s.link.UpgradeFailure(); why != "" {
 		st.Failures = append(st.Failures, control.Failure{What: "upgrade", At: at, Error: gist(why)})
@@ -141,7 +141,7 @@ func lossesOf(g *proxy.Generation) (logs []control.Log) {
 	return logs
 }
 
-// pid is the process that was started.
+// pid returns the number of the process that was started.
 func (s *server) pid() int {
 	if s.link != nil {
 		return os.Getppid()
@@ -149,8 +149,8 @@ func (s *server) pid() int {
 	return os.Getpid()
 }
 
-// verbSocket is the control API's socket, which is made again when its name is
-// gone: an operator, or who cleans temporary files, has removed the folder.
+// verbSocket is the control API's socket. It is made again when its name is gone,
+// because an operator, or a program that cleans temporary files, has removed it.
 type verbSocket struct {
 	mu       sync.Mutex
 	open     bool               // the API runs
@@ -159,8 +159,8 @@ type verbSocket struct {
 	name     osfile.Name        // of a server in one process
 }
 
-// control runs the control API until ctx ends. Where its socket cannot be
-// made, signals still work.
+// control runs the control API until ctx ends. Signals work even where its socket
+// cannot be made.
 func (s *server) control(ctx context.Context, log *slog.Logger) {
 	var serving sync.WaitGroup
 	v := &s.verbs
@@ -183,8 +183,8 @@ func (s *server) control(ctx context.Context, log *slog.Logger) {
 	v.name.Remove()
 }
 
-// renewControl makes the control API's socket again where its name is gone.
-// Verbs that have reached the old one get their answers.
+// renewControl makes the control API's socket again when its name is gone. Verbs that
+// are connected to the old one get their answers.
 func (s *server) renewControl() {
 	v := &s.verbs
 	v.mu.Lock()
@@ -194,13 +194,13 @@ func (s *server) renewControl() {
 	}
 }
 
-// listenForVerbs has the API serve a new socket in place of the one that it
-// has; gone: only where the name of that is gone. s.verbs is locked.
+// listenForVerbs has the API serve a new socket in place of its present one. With gone
+// it does so only when the name of that is gone. s.verbs is locked.
 func (s *server) listenForVerbs(gone bool, log *slog.Logger) {
 	path := control.SocketPath(s.p.folders.run, s.p.name)
 	l, err := s.bindForVerbs(path, gone)
 	if err != nil {
-		log.Warn(fmt.Sprintf("no control socket at %s, so verbs cannot reach this server, signals can: %s", path, err))
+		log.Warn(fmt.Sprintf("cannot make the control socket at %s, so this server takes signals, but no verbs: %s", path, err))
 		return
 	}
 	if l == nil {
@@ -217,11 +217,11 @@ func (s *server) listenForVerbs(gone bool, log *slog.Logger) {
 	v.serve(v.listener)
 }
 
-// controlReserve is how many verbs can ask at once when clients have used all
+// controlReserve is how many verbs can connect at once when clients have used all
 // descriptors up.
 const controlReserve = 4
 
-// controlListener accepts verbs when there are no descriptors left for clients.
+// controlListener accepts verbs even when clients have used all descriptors.
 type controlListener struct {
 	net.Listener
 	reserve *keeper.Reserve
@@ -233,13 +233,13 @@ func (l *controlListener) Accept() (nc net.Conn, err error) {
 	return nc, err
 }
 
-// Close ends the listening and gives the reserve back.
+// Close closes the listener and the reserve.
 func (l *controlListener) Close() error {
 	l.reserve.Close()
 	return l.Listener.Close()
 }
 
-// bindForVerbs returns the socket at path; nil with gone, and the name is there.
+// bindForVerbs returns the socket at path. With gone it returns nil when the name is still there.
 func (s *server) bindForVerbs(path string, gone bool) (net.Listener, error) {
 	if s.link == nil {
 		if gone {
