@@ -8,25 +8,25 @@ import (
 )
 
 // Arena is memory that a pool shares with its workers, for request bodies of
-// medium size: the client's bytes are received where the worker reads them. It
-// is an upstream.Shared. The system gives it pages as blocks are first used.
+// medium size: the front receives them where the worker reads them. It is an
+// upstream.Blocks. The system allocates its pages when blocks are first used.
 type Arena struct {
 	memory *os.File // for workers to inherit
 	mem    []byte
 
 	mu     sync.Mutex
-	free   []uint16 // used last, taken first
+	free   []uint16 // free blocks; the one used last is taken first
 	used   [arenaBlocks]bool
 	closed bool
 }
 
-// A block holds one body. When all are taken, bodies go as larger ones do.
+// A block holds one body. When all are taken, bodies are sent as larger ones are.
 const (
 	arenaBlock  = 128 << 10
 	arenaBlocks = 512
 )
 
-// File returns the memory's descriptor, for workers to inherit. It stays the arena's to close.
+// File returns the memory's descriptor, for workers to inherit. The arena closes it.
 func (a *Arena) File() *os.File { return a.memory }
 
 // Size returns the bytes of the memory.
@@ -50,7 +50,7 @@ func (a *Arena) Take(size int64) (block []byte, offset int64) {
 	return a.mem[offset : offset+size : offset+size], offset
 }
 
-// Give returns a block that Take gave.
+// Give returns a block from Take to the arena.
 func (a *Arena) Give(offset int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -58,7 +58,7 @@ func (a *Arena) Give(offset int64) {
 	a.release()
 }
 
-// Trim gives the system back the pages of blocks that nobody has.
+// Trim frees the pages of blocks that are not in use.
 func (a *Arena) Trim() {
 	if a == nil {
 		return
@@ -73,7 +73,7 @@ func (a *Arena) Trim() {
 	}
 }
 
-// Close ends the arena once every block has come back.
+// Close releases the memory once all blocks are free.
 func (a *Arena) Close() {
 	if a == nil {
 		return

@@ -27,7 +27,7 @@ type Body struct {
 	onDisk int64
 }
 
-// Blocks is memory shared with those that bodies are for.
+// Blocks is memory that is shared with the receivers of bodies.
 type Blocks interface {
 	// Take returns a block for size bytes and where it is in the memory; nil
 	// when there is none.
