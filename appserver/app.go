@@ -16,7 +16,7 @@ const (
 	RoundRobin                // the worker with the fewest requests so far
 )
 
-// App is one `app` block, complete and checked. It does not change, but for the
+// App is one `app` block, complete and checked. It does not change, except for the
 // interpreter that pipenv names when the first worker starts.
 type App struct {
 	Name       string
@@ -28,11 +28,11 @@ type App struct {
 	Threads    int
 	Balance    Balance
 
-	Timeout         time.Duration // of one request, from its start in the worker; 0: none
-	Heartbeat       time.Duration // that a busy worker may give no sign of life; 0: any time
+	Timeout         time.Duration // for one request, from its start in the worker; 0: none
+	Heartbeat       time.Duration // how long a busy worker may give no sign of life; 0: any time
 	GracefulTimeout time.Duration // for a retiring worker's requests
 	StartupTimeout  time.Duration // from exec to ready
-	QueueTimeout    time.Duration // of a request that no worker has taken
+	QueueTimeout    time.Duration // for a request that waits for a worker
 	Backlog         int           // requests that may wait
 	MaxRequests     int           // 0: no recycling
 	MaxJitter       int
@@ -51,7 +51,7 @@ type App struct {
 	interpreter interpreter
 	service     *service // once its generation has started
 	rt          *Runtime
-	asking      sync.Mutex // of pipenv, for the interpreter
+	asking      sync.Mutex // held while pipenv is asked for the interpreter
 }
 
 func newApp(name string, pos config.Pos) *App {

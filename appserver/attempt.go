@@ -6,29 +6,29 @@ import (
 	"slices"
 )
 
-// attempt is a pool that starts in order to succeed the one that serves its
-// app. The generation that wants it serves meanwhile.
+// attempt is a new pool that succeeds the pool of its app when it is ready. Meanwhile
+// the generation of the attempt serves with the old pool.
 type attempt struct {
 	pool    *Pool
-	dropped chan struct{} // closed when it is not wanted any more
+	dropped chan struct{} // closed when it is no longer wanted
 	settled chan struct{} // closed once the outcome is known
 
-	// Under the runtime's lock, and to be read once settled.
-	next *attempt // whose outcome counts in place of this one's; nil: none
+	// The runtime's lock guards these. They are final once settled is closed.
+	next *attempt // its outcome counts in place of this one's; may be nil
 	used bool     // the pool takes the app's requests
 	err  error    // why the application has not come up
 }
 
 var errGivenUp = errors.New("it was given up before it came up")
 
-// mostComing bounds the attempts for one app. The oldest goes on until its
-// outcome is known, so that reloads in a row cannot put it off for ever; each
-// newer one takes the place of the one before it.
+// mostComing bounds the attempts for one app. The oldest goes on until its outcome is
+// known, so that reloads in a row cannot delay it forever. Each newer one replaces the
+// one before it.
 const mostComing = 2
 
-// attempt has p, which was started, succeed the pool that serves s as soon as
-// it is ready. When the application does not come up that one goes on, unless
-// it serves nothing: then p takes its place, and goes on trying.
+// attempt has p, which was started, succeed the current pool of s as soon as p is
+// ready. When the application does not come up the current pool goes on. If that pool
+// is broken too, p replaces it, and goes on trying.
 func (rt *Runtime) attempt(s *service, p *Pool) *attempt {
 	a := &attempt{pool: p, dropped: make(chan struct{}), settled: make(chan struct{})}
 	rt.mu.Lock()
@@ -59,7 +59,7 @@ func (rt *Runtime) giveUp(s *service) {
 	s.giveUp()
 }
 
-// giveUp returns the attempts, which were dropped. The runtime's lock is held.
+// giveUp drops the attempts and returns them. The runtime's lock is held.
 func (s *service) giveUp() []*attempt {
 	all := s.coming
 	s.drop(all, nil)
@@ -67,8 +67,8 @@ func (s *service) giveUp() []*attempt {
 	return all
 }
 
-// drop tells attempts that they are not wanted. next, which may be nil, counts
-// in their place. The runtime's lock is held.
+// drop drops attempts that are no longer wanted. next, which may be nil, counts in
+// their place. The runtime's lock is held.
 func (s *service) drop(all []*attempt, next *attempt) {
 	for _, a := range all {
 		a.next = next
@@ -94,8 +94,8 @@ func (rt *Runtime) attend(s *service, a *attempt) {
 	}
 }
 
-// settle notes the outcome of a, unless it was dropped. It returns the pool that
-// a's has succeeded; nil: none.
+// settle notes the outcome of a, unless it was dropped. It returns the pool that a's
+// pool has succeeded, or nil.
 func (rt *Runtime) settle(s *service, a *attempt) (old *Pool) {
 	ready, failed := a.pool.outcomeNow()
 	rt.mu.Lock()
@@ -121,7 +121,7 @@ func (rt *Runtime) settle(s *service, a *attempt) (old *Pool) {
 	return nil
 }
 
-// outcome returns what has become of the application, once that is known, or
+// outcome waits for the fate of the application and returns it. It returns an error
 // when ctx ends.
 func (a *attempt) outcome(ctx context.Context) (Fate, error) {
 	for {

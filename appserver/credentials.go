@@ -12,18 +12,18 @@ import (
 	"alicorn/config"
 )
 
-// credentials are the user and groups that a worker runs as. Without Switch
-// they are our own.
+// credentials are the user and groups that a worker runs as. Without Switch they are
+// those of this process.
 type credentials struct {
 	Switch   bool
 	UID, GID int
 	Groups   []int
 	Name     string // the user's name, or its number
 	Home     string
-	user     string // as the directives say
+	user     string // the value of the directive
 	group    string
-	reason   string // why it is this user where none was named; "" elsewhere
-	root     bool   // this process is root: a worker's environment is not its own
+	reason   string // why it is this user, where no directive names one
+	root     bool   // this process is root, so a worker does not inherit its environment
 }
 
 func setUser(k *key) config.Setter {
@@ -44,21 +44,21 @@ func setGroup(k *key) config.Setter {
 	}
 }
 
-// maxID is the largest user or group: 1<<32 - 1 means "none" to the system, and
-// what is larger would be taken modulo 1<<32, 1<<32 for root.
+// maxID is the largest number of a user or group. 1<<32 - 1 means "none" to the
+// system, and larger numbers are taken modulo 1<<32: 1<<32 would be root.
 const maxID = 1<<32 - 2
 
-// AppUser is the user of workers whose directory belongs to root. "alicorn
-// install" and the package make it; without it nobody takes its place.
+// AppUser is the user of workers whose directory belongs to root. "alicorn install"
+// and the package make it; without it such workers run as the user nobody.
 const AppUser = "alicorn-app"
 
-// unnamed takes the place of nobody where the front is nobody by default. No
-// user list names it.
+// unnamed is used in place of the user nobody where the front runs as nobody by
+// default. No list of users has it.
 const unnamed = "65533"
 
-// identify finds whose processes the workers are: the directives', else the
-// owner of the directory when we are root, else ours. As root it refuses the
-// front's own user.
+// identify finds the user that the workers run as: the directive's, else the owner of
+// the directory when this process is root, else this process's. As root it refuses
+// the front's user.
 func (a *App) identify(s *config.Scope) error {
 	c := &a.credentials
 	n := s.Own("user")
@@ -90,8 +90,8 @@ func (a *App) identify(s *config.Scope) error {
 	return nil
 }
 
-// choose resolves the user that was named, else the one that the directory's
-// owner stands for.
+// choose looks up the user of the directive, else the one that follows from the owner
+// of the directory.
 func (c *credentials) choose(directory string, fronts []Front) error {
 	name := c.user
 	if name == "" {
@@ -125,8 +125,8 @@ func (a *App) identifySelf(n *config.Node) error {
 	return nil
 }
 
-// ownerName returns the owner of dir. For what belongs to root it is a user of
-// its own: workers are root only where "user root;" says so. reason says why.
+// ownerName returns the owner of dir. For a folder of root it returns another user,
+// since workers are root only with "user root;". reason says why.
 func ownerName(dir string, fronts []Front) (name, reason string) {
 	if st, err := os.Stat(dir); err == nil {
 		if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Uid != 0 {
@@ -181,8 +181,8 @@ func (c *credentials) resolve(name, group string) error {
 	return nil
 }
 
-// reaches reports whether this user can execute path: may pass every folder
-// on the way to it and run the file.
+// reaches reports whether this user can execute path: it may pass every folder on the
+// way, and run the file.
 func (c credentials) reaches(path string) bool {
 	if c.UID == 0 {
 		return true
@@ -202,7 +202,7 @@ func (c credentials) reaches(path string) bool {
 	}
 }
 
-// executes judges the permission to execute, or to search a folder.
+// executes reports whether this user has the permission to execute a file, or to search a folder.
 func (c credentials) executes(info os.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

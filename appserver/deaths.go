@@ -7,13 +7,13 @@ import (
 	"alicorn/proxy"
 )
 
-// mostDeaths is how many workers in a row may end right after they became
-// ready before the pool's status calls that a failure.
+// mostDeaths is how many workers in a row must end right after they became ready for
+// the pool to count as failed.
 const mostDeaths = 3
 
-// onDeath puts the next start off after the unexpected end of a worker that was
-// ready for a moment only. Requests wait for the next worker all the same: a
-// client that repeats one that ends its worker must not have others refused.
+// onDeath delays the next start when a worker has ended unexpectedly within
+// stableAfter. Requests still wait for the next worker: a client that repeats a
+// request that ends its worker must not have other requests refused.
 func (p *Pool) onDeath(w *worker, exit Exit) {
 	if time.Since(w.readied) > stableAfter {
 		p.failures = 0
@@ -22,10 +22,10 @@ func (p *Pool) onDeath(w *worker, exit Exit) {
 	}
 	p.backOff()
 	p.noteDeaths(p.deaths+1, fmt.Sprintf("its workers end as soon as they are ready, the last one with %s: "+
-		"a thread, a library or a request ends the process; the error log has what it has printed", exit))
+		"a thread, a library or a request ends the process; the error log has its output", exit))
 }
 
-// noteDeaths has the status say why workers end, once there are enough of them.
+// noteDeaths counts such ends. The status has why from mostDeaths on.
 func (p *Pool) noteDeaths(deaths int, why string) {
 	p.deaths = deaths
 	if deaths < mostDeaths {

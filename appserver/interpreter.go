@@ -17,13 +17,13 @@ import (
 type interpreter struct {
 	Path   string
 	Env    string // the virtual environment's folder, "" without one
-	Pipenv bool   // no answer yet: pipenv is to be asked at start
+	Pipenv bool   // not known yet: pipenv is asked at start
 
-	tried []string // places looked at in vain
-	other []string // environments found besides
+	tried []string // places without an interpreter
+	other []string // other environments that were found
 }
 
-// describe makes one line of it, for messages of workers.
+// describe returns a line about it, for messages of workers.
 func (in *interpreter) describe() string {
 	text := "interpreter " + in.Path
 	if len(in.tried) > 0 {
@@ -35,13 +35,13 @@ func (in *interpreter) describe() string {
 	return text
 }
 
-// search is what the choice of an interpreter depends on.
+// search has the inputs of the choice of an interpreter.
 type search struct {
 	python, virtualenv string
 	directory          string
 	home               string
 	getenv             func(string) string
-	may                func(path string) bool // whether the worker's user can run it; nil: ours
+	may                func(path string) bool // whether the worker's user can run it; nil: this process's user
 }
 
 func (a *App) search() search {
@@ -56,9 +56,9 @@ func (a *App) search() search {
 	return s
 }
 
-// findInterpreter picks the first that exists of python, virtualenv,
-// $VIRTUAL_ENV, .venv and venv beside the application, pipenv, and python3 in
-// PATH. It runs nothing.
+// findInterpreter returns the first that exists of python, virtualenv, $VIRTUAL_ENV,
+// .venv and venv beside the application, pipenv, and python3 in PATH. It runs no
+// program.
 func findInterpreter(s search) (interpreter, error) {
 	switch {
 	case s.python != "":
@@ -80,7 +80,7 @@ func findInterpreter(s search) (interpreter, error) {
 	return s.fromPath(in)
 }
 
-// implicitEnv looks at the environments that need no naming.
+// implicitEnv looks for the environments that need no directive.
 func (s search) implicitEnv() (in interpreter) {
 	for _, c := range []struct{ what, dir string }{
 		{"$VIRTUAL_ENV", s.getenv("VIRTUAL_ENV")},
@@ -104,13 +104,13 @@ func (s search) implicitEnv() (in interpreter) {
 	return in
 }
 
-// fromPath takes the first python3 of PATH that the worker's user can reach:
-// root's own, under its home, is of no use to another user.
+// fromPath returns the first python3 of PATH that the worker's user can reach. One
+// below root's home is of no use to another user.
 func (s search) fromPath(in interpreter) (interpreter, error) {
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 		path := filepath.Join(dir, "python3")
 		if !filepath.IsAbs(path) || executable(path) != nil {
-			continue // what a relative folder holds depends on where the server was started
+			continue // a relative folder depends on where the server was started
 		}
 		if s.may != nil && !s.may(path) {
 			in.tried = append(in.tried, path+" (not for the worker's user)")
@@ -173,7 +173,7 @@ func (s search) expand(path string) string {
 	return path
 }
 
-// named looks an environment's name up where virtualenvwrapper and others keep them.
+// named looks up the name of an environment in the folders of virtualenvwrapper and others.
 func (s search) named(name string) (interpreter, error) {
 	for _, home := range s.homes() {
 		dir := filepath.Join(home, name)
@@ -195,7 +195,7 @@ func (s search) homes() []string {
 	return homes
 }
 
-// others lists environments beside the application that were not chosen.
+// others returns the environments beside the application that were not chosen.
 func (s search) others(chosen string) []string {
 	var found []string
 	for _, pattern := range []string{"*/bin/python", ".*/bin/python"} {
@@ -244,8 +244,8 @@ func executable(path string) error {
 
 const pipenvTimeout = 15 * time.Second
 
-// askPipenv completes an interpreter that only pipenv knows, running it as
-// the application's user.
+// askPipenv returns the interpreter that pipenv names. It runs pipenv as the
+// application's user.
 func (a *App) askPipenv() (interpreter, error) {
 	in := a.interpreter
 	ctx, cancel := context.WithTimeout(context.Background(), pipenvTimeout)

@@ -17,10 +17,10 @@ import (
 type Exit struct {
 	Code   int            // exit code; -1 when a signal ended it
 	Signal syscall.Signal // 0 without one
-	Err    error          // waiting failed: nothing else is known
+	Err    error          // why waiting failed; nothing else is known then
 }
 
-// String tells it in words: "exit code 3", "SIGKILL (killed)".
+// String returns a text such as "exit code 3" or "SIGKILL (killed)".
 func (e Exit) String() string {
 	switch {
 	case e.Err != nil:
@@ -44,14 +44,14 @@ func signalName(s syscall.Signal) string {
 	return "signal " + strconv.Itoa(int(s))
 }
 
-// Process is a worker's process as its pool sees it.
+// Process is the process of a worker, for its pool.
 type Process interface {
 	Pid() int
 	// User is the name, or the number, of the user that it runs as.
 	User() string
 	// Signal sends s; after the exit it does nothing or fails.
 	Signal(s syscall.Signal) error
-	// Exited yields one Exit when the process has ended and was reaped.
+	// Exited returns the channel of the Exit, which comes when the process was reaped.
 	Exited() <-chan Exit
 }
 
@@ -62,15 +62,15 @@ func Sends(s syscall.Signal) bool {
 
 // Launcher is another process that starts workers.
 type Launcher interface {
-	// For returns what starts workers of the app of that name, as the
-	// configuration that is being loaded now describes it.
+	// For returns a function that starts workers of the app of that name, as the
+	// configuration that is being loaded describes it.
 	For(app string) func(Order) (Process, error)
 }
 
-// Launch starts a worker of the app as a child of this process. The order
-// comes from the side that speaks to the worker, which need not be trusted: it
-// is checked, and everything else is the App's own. The process gets a group of
-// its own, so that a terminal's Ctrl-C is ours.
+// Launch starts a worker of the app as a child of this process. The order may come
+// from a process that is not trusted. So it is checked, and everything else comes from
+// the App. The process gets a group of its own, so that a terminal sends Ctrl-C to the
+// server alone.
 func (a *App) Launch(o Order) (Process, error) {
 	name := a.Name + ":" + strconv.Itoa(o.Number)
 	p := &localProcess{user: a.credentials.Name, exited: make(chan Exit, 1)}
@@ -85,8 +85,8 @@ func (a *App) Launch(o Order) (Process, error) {
 	return p, nil
 }
 
-// barred says which folder on the way to the app's directory its user may not
-// enter; "": there is none.
+// barred returns a sentence about the folder on the way to the app's directory that
+// its user may not enter; "": there is none.
 func (a *App) barred() string {
 	c := a.credentials
 	if !c.Switch || c.UID == 0 {
@@ -96,10 +96,10 @@ func (a *App) barred() string {
 	if dir == "" {
 		return ""
 	}
-	return fmt.Sprintf("user %q, whom the application runs as, may not enter %s; \"chmod o+x %s\" lets every user pass it, and \"user\" in app %s names another user", c.Name, dir, dir, a.Name)
+	return fmt.Sprintf("the application runs as user %q, who may not enter %s; \"chmod o+x %s\" lets every user pass it, and \"user\" in app %s names another user", c.Name, dir, dir, a.Name)
 }
 
-// shortage says which limits keep a process from being started.
+// shortage names the limits that may be the cause of err.
 func shortage(err error, user string) string {
 	switch {
 	case errors.Is(err, syscall.EAGAIN):
@@ -143,16 +143,16 @@ func (a *App) launch(o Order, name string) (*os.Process, error) {
 	return os.StartProcess(c.Path, append(slices.Clip(c.Args), name), attr)
 }
 
-// localProcess is a child. Its goroutine ends with the process.
+// localProcess is a child process. Its goroutine ends with it.
 type localProcess struct {
 	p      *os.Process
 	user   string
 	exited chan Exit
 }
 
-// run starts the process and waits for it, on one thread: a child is killed
-// when the thread that started it ends (PR_SET_PDEATHSIG in prctl(2)), which so
-// is not before the child or this whole process does.
+// run starts the process and waits for it, on one thread. The system kills a child
+// when the thread that has started it ends (PR_SET_PDEATHSIG in prctl(2)), so this
+// thread must live as long as the child.
 func (p *localProcess) run(started chan<- error, start func() (*os.Process, error)) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -185,5 +185,5 @@ func (p *localProcess) User() string { return p.user }
 // Signal sends s.
 func (p *localProcess) Signal(s syscall.Signal) error { return p.p.Signal(s) }
 
-// Exited yields the exit.
+// Exited returns the channel of the exit.
 func (p *localProcess) Exited() <-chan Exit { return p.exited }

@@ -15,25 +15,25 @@ import (
 
 // Options are what the program, not the configuration, decides.
 type Options struct {
-	// Launcher starts workers; nil: they are children of this process. One
-	// that is given is taken to have checked users, directories and
-	// interpreters itself, with privileges that this process may lack.
+	// Launcher starts workers; nil: they are children of this process. A
+	// Launcher has already checked users, directories and interpreters, with
+	// privileges that this process may lack.
 	Launcher Launcher
 	// Surveyor looks at applications' files; nil: this process does.
 	Surveyor Surveyor
-	// TempDir is where responses go that memory does not hold; "": the system's.
+	// TempDir is the folder for responses that do not fit in memory; "": the system's.
 	TempDir string
 	// ReportStatic asks workers for their static folders (see Report).
 	ReportStatic bool
-	// Loops read what workers send; nil: a goroutine for each worker does.
+	// Loops read the frames of workers; nil: a goroutine for each worker does.
 	Loops *eventloop.Group
-	// Environ is what workers may inherit; nil: this process's environment.
+	// Environ has the variables that workers may inherit; nil: this process's environment.
 	Environ []string
-	// Version is $alicorn_version, for SERVER_SOFTWARE.
+	// Version is the value of $alicorn_version, for SERVER_SOFTWARE.
 	Version string
 }
 
-// Runtime is what the pools of all generations share.
+// Runtime has what the pools of all generations share.
 type Runtime struct {
 	o       Options
 	bundle  bundle
@@ -43,7 +43,7 @@ type Runtime struct {
 	key   *key           // of the Module that was made last
 
 	mu       sync.Mutex
-	pools    []*Pool // running ones, those that retire too
+	pools    []*Pool // running pools, also those that retire
 	services map[string]*service
 
 	surveys chan struct{} // a place for each survey under way
@@ -81,7 +81,7 @@ func (rt *Runtime) remove(p *Pool) {
 	}
 }
 
-// Module returns the feature: app, app_pass, and what belongs to them.
+// Module returns the feature: app, app_pass and their directives.
 func Module(rt *Runtime) proxy.Module {
 	k := newKey(rt)
 	rt.key = k
@@ -143,8 +143,8 @@ func newHandler(c *settings, app *App, rt *Runtime) handler {
 	return handler{app: app, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir, space: &rt.space, told: new(atomic.Bool)}
 }
 
-// servesElse reports whether s, which has no app_pass, serves something by
-// itself: it is a location, or a server with a root and no application.
+// servesElse reports whether s, which has no app_pass, serves requests without an
+// application: it is a location, or a server with a root and no application.
 func servesElse(k *key, s *config.Scope) bool {
 	if s.Context == config.Location {
 		return true
@@ -165,34 +165,34 @@ func appDirectives(k *key, rt *Runtime) []config.Directive {
 	return []config.Directive{
 		{Name: "app", In: config.HTTP, Block: true, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openApp(k, rt),
 			Inside: slices.Concat(programDirectives(k), environmentDirectives(k), workerDirectives(k), forwardingDirectives(k)),
-			Help:   "An application that this server runs itself: what it is, and the workers that run it. Locations give it requests with app_pass."},
+			Help:   "An application that this server runs itself, and its workers. Locations pass requests to it with app_pass."},
 	}
 }
 
-// programDirectives are those of what runs, as whom, and who gets requests.
+// programDirectives are the directives for the program, its user, its output and the balance of requests.
 func programDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "wsgi", Args: config.OneArg, Syntax: "MODULE:CALLABLE | MODULE:FACTORY(ARGS) | MODULE | FILE.py | FILE.wsgi",
 			Set:  config.String(k, func(c *settings) *string { return &c.app.WSGI }),
-			Help: "The WSGI application (PEP 3333), named as FLASK_APP names one. It is imported in every worker."},
+			Help: "The WSGI application (PEP 3333), in the notation of FLASK_APP. Every worker imports it."},
 		{Name: "directory", Args: config.OneArg, Syntax: "DIR", Default: "the prefix of the configuration", Set: setDirectory(k),
-			Help: "The working directory of the workers and the first entry of sys.path. Started as root, workers run as its owner unless user says otherwise."},
+			Help: "The working directory of the workers and the first entry of sys.path. When the server is started as root, workers run as its owner unless user names another."},
 		{Name: "user", Args: config.Arity{Min: 1, Max: 2}, Default: "the owner of directory, when started as root", Syntax: "USER [GROUP]", Set: setUser(k),
-			Help: "Whose processes the workers are; only root can choose. A directory that belongs to root gives the user alicorn-app, which \"alicorn install\" makes, else nobody: workers are root only where user root is written. The user of the process that speaks to clients (user at the main level) is refused, since applications could read private keys in its memory."},
+			Help: "The user that the workers run as; only root can choose. When directory belongs to root it is alicorn-app, which \"alicorn install\" makes, else nobody: workers run as root only with \"user root;\". The user of the process that speaks to clients (user at the main level) is refused, since applications could read private keys in its memory."},
 		{Name: "group", Args: config.OneArg, Default: "the user's group", Syntax: "GROUP", Set: setGroup(k),
-			Help: "The group of the workers' processes, in place of the user's own."},
+			Help: "The group that the workers run as, in place of the user's own."},
 		{Name: "output", Args: config.Arity{Min: 1, Max: 2}, Default: "error_log", Syntax: "error_log | stderr | FILE | syslog:server=ADDRESS[,...] [prefix]", Set: setOutput(k),
-			Help: "Where the lines go that the workers print on standard output and standard error. They are written as they are, whatever level error_log has: error_log is those of its places at the main level that have the lowest level. With prefix each line begins with the worker's name, as in \"shop:1: \". A line of more than 256k is split. What the logger gunicorn.error says and what is written to wsgi.errors go to the error log in the same way, wherever output goes."},
+			Help: "Where the lines go that the workers print on standard output and standard error. They are written unchanged. With error_log they go to the destinations of error_log at the main level that have the lowest level, whatever that is. With prefix each line begins with the worker's name, as in \"shop:1: \". A line of more than 256k is split. What the logger gunicorn.error says and what is written to wsgi.errors go to the error log in the same way, wherever output goes."},
 		{Name: "logger_level", Args: config.OneArg, Default: "info", Syntax: "debug | info | warning | error | critical", Set: config.Enum(k, logLevels, func(c *settings) *string { return &c.app.LogLevel }),
-			Help: "The level of Python's logger gunicorn.error in the workers, which applications take over as in app.logger.setLevel(logging.getLogger(\"gunicorn.error\").level). It and gunicorn.access are there with the handlers and the format that gunicorn gives them. What a request raises and nobody catches is logged there, at the level error."},
+			Help: "The level of Python's logger gunicorn.error in the workers, which applications take over as in app.logger.setLevel(logging.getLogger(\"gunicorn.error\").level). It and gunicorn.access have gunicorn's handlers and format. Uncaught exceptions of requests are logged there, at the level error."},
 		{Name: "least_conn", Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = LeastConn; return nil },
-			Help: "Gives a request to the worker with the fewest outstanding ones; a stalled worker gets none. This is the default."},
+			Help: "Gives a request to the worker with the fewest outstanding requests; a stalled worker gets none. This is the default."},
 		{Name: "round_robin", Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = RoundRobin; return nil },
-			Help: "Gives requests to the workers evenly, as far as no worker is left idle while a request waits."},
+			Help: "Gives requests to the workers evenly, except that no worker is idle while a request waits."},
 	}
 }
 
-// environmentDirectives are those of what workers run in.
+// environmentDirectives are the directives for the interpreter and the environment of workers.
 func environmentDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "python", Args: config.OneArg, Syntax: "PATH | NAME", Set: config.String(k, func(c *settings) *string { return &c.app.python }),
@@ -203,9 +203,9 @@ func environmentDirectives(k *key) []config.Directive {
 			Help: "Sets an environment variable of the workers. Among env and env_file the last one wins. Unlike nginx's env of the main level, it needs a value: workers inherit the server's environment. Where the server is root they inherit nothing of root's session (HOME, SUDO_*, SSH_*, XDG_* and the like), and, if it was started by hand with \"alicorn run\", only PATH, LANG, LC_* and TZ."},
 		{Name: "env_unset", Args: config.SomeArg, Repeat: true, Syntax: "NAME ...",
 			Set:  addWords(k, func(c *settings) *[]string { return &c.app.unset }),
-			Help: "Environment variables of the server that the workers do not inherit. What env and env_file set, they get."},
+			Help: "Environment variables of the server that the workers do not inherit. It does not affect env and env_file."},
 		{Name: "env_file", Args: config.OneArg, Repeat: true, Syntax: "FILE", Set: setEnvFile(k),
-			Help: "Sets environment variables from a file of NAME=VALUE lines in dotenv's syntax: comments, export, quotes, and outside single quotes ${NAME} and ${NAME:-DEFAULT}, which take what stands above. LD_* and DYLD_* are refused."},
+			Help: "Sets environment variables from a file of NAME=VALUE lines in dotenv's syntax: comments, export, quotes, and outside single quotes ${NAME} and ${NAME:-DEFAULT}, which take variables from above. LD_* and DYLD_* are refused."},
 		{Name: "pythonpath", Args: config.SomeArg, Repeat: true, Syntax: "DIR ...",
 			Set:  addWords(k, func(c *settings) *[]string { return &c.app.PythonPath }),
 			Help: "Folders to import from before directory, which may be one of them: the start of sys.path. A relative one starts from directory."},
@@ -215,7 +215,7 @@ func environmentDirectives(k *key) []config.Directive {
 	}
 }
 
-// workerDirectives are those of how many workers there are, and for how long.
+// workerDirectives are the directives for the number of workers, their life and the queue.
 func workerDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "workers", Args: config.OneArg, Syntax: "auto | N", Default: "auto", Set: setWorkers(k),
@@ -223,29 +223,29 @@ func workerDirectives(k *key) []config.Directive {
 		{Name: "threads", Args: config.OneArg, Default: "1", Syntax: "N", Set: config.Int(k, 1, maxThreads, func(c *settings) *int { return &c.app.Threads }),
 			Help: "How many requests one worker runs at a time, each in a thread. With 1 the application runs in the main thread."},
 		{Name: "timeout", Args: config.OneArg, Default: "30s", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.Timeout }),
-			Help: "The longest that one request may run; off: as long as it likes. Past it the client gets 504, the worker's Python stacks go to the error log, and the worker is replaced, once what its other threads run has ended (graceful_timeout bounds that)."},
+			Help: "How long one request may run; off: without a bound. After that the client gets 504, the worker's Python stacks go to the error log, and the worker is replaced when the requests of its other threads have ended (graceful_timeout bounds that)."},
 		{Name: "heartbeat", Args: config.OneArg, Default: "off", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.Heartbeat }),
-			Help: "How long a worker that runs requests may give no sign of life: a thread of its own beats as long as Python runs at all. Past it the requests get 504, its Python stacks go to the error log, and it is replaced. It is what gunicorn's timeout means for workers with threads; a request may take longer."},
+			Help: "How long a worker that runs requests may give no sign of life. A thread in the worker gives them as long as Python runs at all. After that the requests get 504, the worker's Python stacks go to the error log, and it is replaced. This is the meaning of gunicorn's timeout for workers with threads; a request may take longer."},
 		{Name: "graceful_timeout", Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.GracefulTimeout }),
-			Help: "How long a worker that is being replaced may go on with the requests it runs before it is ended by TERM and then KILL."},
+			Help: "How long a worker that is being replaced may go on with its requests. After that it gets TERM, and then KILL."},
 		{Name: "startup_timeout", Args: config.OneArg, Default: "60s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.StartupTimeout }),
-			Help: "How long a worker may take to import the application. Past it the error log gets its Python stacks, and the worker is ended."},
+			Help: "How long a worker may take to import the application. After that its Python stacks go to the error log, and it is killed."},
 		{Name: "max_requests", Args: config.Arity{Min: 1, Max: 2}, Default: "0", Syntax: "N [JITTER]", Set: setMaxRequests(k),
-			Help: "The most requests that a worker is given: N plus a random number up to JITTER, so that not all are replaced at once; 0 is no limit. The new worker is started in time to be ready when the old one has had its last, and replaces it as soon as it is ready, which may be before."},
+			Help: "The most requests that a worker is given: N plus a random number up to JITTER, so that not all are replaced at once; 0 is no limit. The new worker is started early enough to be ready when the old one gets its last request, and replaces it as soon as it is ready, which may be earlier."},
 		{Name: "backlog", Args: config.OneArg, Default: "2048", Syntax: "N", Set: config.Int(k, 0, 1<<20, func(c *settings) *int { return &c.app.Backlog }),
-			Help: "How many requests may wait for a worker. Past it the answer is 503 with Retry-After."},
+			Help: "How many requests may wait for a worker. Further requests get 503 with Retry-After."},
 		{Name: "queue_timeout", Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.QueueTimeout }),
-			Help: "How long a request may wait for a worker. Past it the answer is 503."},
+			Help: "How long a request may wait for a worker. After that it gets 503."},
 	}
 }
 
-// forwardingDirectives are those of what proxies in front of this server say.
+// forwardingDirectives are the directives for header fields of proxies in front of this server.
 func forwardingDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "forwarded_allow_ips", Args: config.SomeArg, Default: "loopback and private addresses", Syntax: "ADDRESS | CIDR ... | * | none", Set: setForwardedAllowIPs(k),
-			Help: "Which peers are proxies whose X-Forwarded-*, Forwarded and X-Real-IP applications see, and whose X-Forwarded-Proto sets wsgi.url_scheme. For other peers these fields say what this server knows itself. Peers on unix sockets are always trusted. The peer is that of the connection ($realip_remote_addr), also where set_real_ip_from gives $remote_addr the address of its client."},
+			Help: "The peers that are trusted proxies: applications see their X-Forwarded-*, Forwarded and X-Real-IP, and their X-Forwarded-Proto sets wsgi.url_scheme. For other peers the server sets these fields itself. Peers on unix sockets are always trusted. The peer is that of the connection ($realip_remote_addr), also where set_real_ip_from gives $remote_addr the address of its client."},
 		{Name: "secure_scheme_headers", Args: config.SomeArg, Default: "X-Forwarded-Proto=https X-Forwarded-Protocol=ssl X-Forwarded-Ssl=on", Syntax: "NAME=VALUE ... | none", Set: setSchemeHeaders(k),
-			Help: "With which header fields a peer of forwarded_allow_ips says that its client used https: wsgi.url_scheme is https for that value and http for any other. They replace the usual ones. Fields that contradict each other say nothing."},
+			Help: "The header fields in which a peer of forwarded_allow_ips says that its client used https: wsgi.url_scheme is https for the value VALUE and http for any other. They replace the usual fields. Fields that contradict each other are ignored."},
 		{Name: "forwarded_for", Args: config.OneArg, Default: "append", Syntax: "append | keep", Set: setForwardedFor(k),
 			Help: "Whether $remote_addr, the address of a trusted peer or of the client that set_real_ip_from has found behind it, is appended to its X-Forwarded-For, as nginx's $proxy_add_x_forwarded_for does, or the field stays as it came, as under gunicorn."},
 	}
@@ -254,24 +254,24 @@ func forwardingDirectives(k *key) []config.Directive {
 func passDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "app_pass", In: config.Location | config.LocationIf, Args: config.OneArg, Syntax: "NAME", Set: setPass(k),
-			Help: "Gives the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded and otherwise as it came: slashes, \".\" and \"..\" stay, as behind nginx's proxy_pass without a URI, unless a rewrite or an internal redirect has put another path in its place. SCRIPT_NAME is empty, unless the workers' environment has the variable SCRIPT_NAME: then the application lies below that path, and other paths are answered 404."},
+			Help: "Passes the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded and otherwise as it came: slashes, \".\" and \"..\" stay, as behind nginx's proxy_pass without a URI, unless a rewrite or an internal redirect has put another path in its place. SCRIPT_NAME is empty, unless the workers' environment has the variable SCRIPT_NAME: then the application lies below that path, and other paths are answered 404."},
 		{Name: "app_static", In: config.Location, Args: config.Arity{Min: 3, Max: -1}, Syntax: "NAME URL DIR ... [@LOCATION]", Set: setFolderPass(k),
 			Help: "Serves the location's files only where the app of that name would give the same answer. Its workers report their static folders: that those below URL are DIR, and whether anything of the application could answer otherwise (hooks, middleware, other routes). A request that is no plain GET or HEAD of a normal path, and all of them where the workers report no such folder, go to the application, by way of the named location if there is one. Where they cannot tell, the application is asked first, and a file is served in place of its 404. \"alicorn serve\" writes it for Flask and Django."},
 		{Name: "app_buffers", In: config.AnyLevel, Args: config.TwoArgs, Default: "8 32k", Syntax: "NUMBER SIZE", Set: setBuffers(k),
-			Help: "How much of a response that its client has not taken yet may wait in memory: NUMBER times SIZE. More goes to a temporary file."},
+			Help: "How much of a response may wait in memory for its client: NUMBER times SIZE. More goes to a temporary file."},
 		{Name: "app_max_temp_file_size", In: config.AnyLevel, Args: config.OneArg, Default: "256m", Syntax: "SIZE",
 			Set:  config.Size(k, func(c *settings) *int64 { return &c.maxTemp }),
-			Help: "How much of a response that memory does not hold may wait in a temporary file, so that a slow reader does not hold a worker. Past it, and with 0, the worker waits for the client."},
+			Help: "How much of a response that does not fit in memory may wait in a temporary file, so that a slow reader does not hold a worker. Beyond that, and with 0, the worker waits for the client."},
 		{Name: "temp_space", In: config.HTTP, Args: config.OneArg, Syntax: "SIZE | PERCENT%", Default: "20%", Set: setTempSpace(k),
-			Help: "How much the temporary files of request bodies and responses may take together; a share is that of the smallest file system that one of the folders for them is in (client_body_temp_path, app_temp_path). Past it a request body that needs a file is answered 413, and a worker whose response needs one waits for its client."},
+			Help: "How much the temporary files of request bodies and responses may take together; a share is of the smallest file system with one of their folders (client_body_temp_path, app_temp_path). Beyond that a request body that needs a file is answered 413, and a worker whose response needs one waits for its client."},
 		{Name: "app_temp_path", In: config.AnyLevel, Args: config.OneArg, Syntax: "DIR", Default: "the temporary directory", Set: setTempPath(k, len(tempPaths)+1),
-			Help: "The folder for temporary files of responses; they have no names there. Unlike nginx's directives of that kind it takes no levels."},
+			Help: "The folder for temporary files of responses, which have no names. Unlike nginx's directives of this kind it takes no levels."},
 	}
 }
 
-// tempPaths are nginx's directives for the folder that app_temp_path names, one
-// for each protocol to an application. Of several in a block the last one here
-// counts, and app_temp_path more than any.
+// tempPaths are nginx's directives for the folder of app_temp_path, one for each
+// protocol to an application. Of several in a block the last one of this list counts,
+// and app_temp_path before all of them.
 var tempPaths = []string{"fastcgi_temp_path", "scgi_temp_path", "proxy_temp_path", "uwsgi_temp_path"}
 
 func tempPathDirectives(k *key) []config.Directive {

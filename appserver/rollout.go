@@ -16,33 +16,33 @@ import (
 	"alicorn/config"
 )
 
-// Policy says how the applications of a generation start. The zero Policy
-// starts every one anew, and fails when one does not come up.
+// Policy says how the applications of a generation start. The zero Policy starts
+// new workers for every one, and fails when one does not come up.
 type Policy struct {
-	// Survey takes note of the applications' files, so that a later Rollout can
-	// let them keep their workers.
+	// Survey has the applications' files recorded, so that a later Rollout can let
+	// unchanged applications keep their workers.
 	Survey bool
-	// Ours are files and folders of the server, which are not the applications'.
+	// Ours are files and folders of the server, which do not belong to applications.
 	Ours []string
-	// Keep lets applications that are as they were keep their workers. It needs Survey.
+	// Keep lets unchanged applications keep their workers. It needs Survey.
 	Keep bool
-	// Replace names applications that get new workers all the same.
+	// Replace names applications that get new workers even so.
 	Replace []string
-	// Alone lets an application that does not come up fail alone: it keeps the
-	// workers that it has, or is tried again and again.
+	// Alone lets an application that does not come up fail alone: it keeps its
+	// workers or, without any, is tried again and again.
 	Alone bool
 	// Early lets the generation serve before its applications are ready. Requests
 	// go to the workers that an application has, or wait. It needs Alone.
 	Early bool
-	// Gate has the start fail when nothing at all can be served. It is for a start
-	// that is not Early.
+	// Gate has the start fail when no application comes up and nothing else can be
+	// served. It is for a start that is not Early.
 	Gate bool
 	// Patience bounds how long a start that is not Early waits for applications;
 	// one that is not ready by then goes on starting. 0: there is no bound.
 	Patience time.Duration
 }
 
-// Fate is what became of an application when a generation started.
+// Fate is the result for one application when a generation has started.
 type Fate string
 
 // The fates.
@@ -50,7 +50,7 @@ const (
 	Kept     Fate = "kept"     // its workers go on
 	Replaced Fate = "replaced" // new workers have taken over
 	Started  Fate = "started"  // it has workers for the first time
-	Failed   Fate = "failed"   // it has not come up; what ran before goes on
+	Failed   Fate = "failed"   // it has not come up; its workers before, if any, go on
 )
 
 // Outcome is the fate of one application and its reason.
@@ -62,8 +62,8 @@ type Outcome struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Rollout brings up the applications of one generation, which starts, commits
-// and stops it.
+// Rollout brings up the applications of one generation. The generation starts,
+// commits and stops it.
 type Rollout struct {
 	Policy Policy // to be set before the generation starts
 
@@ -71,7 +71,7 @@ type Rollout struct {
 	apps   []*App
 	logs   func() *slog.Logger
 	parts  []*part
-	others bool // something is served without an application
+	others bool // the generation serves something without an application
 
 	temporary []string // folders of temporary files, each once
 }
@@ -80,20 +80,20 @@ type Rollout struct {
 type part struct {
 	app     *App
 	service *service
-	pool    *Pool    // its new one; nil: it keeps the one it has
+	pool    *Pool    // the new pool; nil: it keeps the one it has
 	attempt *attempt // of a pool that succeeds another one once it is ready
 	fate    Fate
 	why     string
 	err     error // a *BootError, or why the start was given up
 }
 
-// RolloutOf returns the Rollout of the configuration that main was read from.
+// RolloutOf returns the Rollout of the configuration with this main Scope.
 func RolloutOf(main *config.Scope) *Rollout {
 	return config.Shared(main.Load(), func() *Rollout { return &Rollout{} })
 }
 
-// usesTemporary records folders that a location has its temporary files in; ""
-// is the system's.
+// usesTemporary records the folders of a location's temporary files; "" is the
+// system's.
 func (r *Rollout) usesTemporary(dirs ...string) {
 	for _, dir := range dirs {
 		if dir = cmp.Or(dir, os.TempDir()); !slices.Contains(r.temporary, dir) {
@@ -102,7 +102,7 @@ func (r *Rollout) usesTemporary(dirs ...string) {
 	}
 }
 
-// start brings the new pools up. On error the generation must be stopped.
+// start brings the new pools up. After an error the generation must be stopped.
 func (r *Rollout) start(ctx context.Context) error {
 	var wg sync.WaitGroup
 	if err := r.judgeNames(); err != nil {
@@ -129,7 +129,7 @@ func (r *Rollout) start(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// judgeNames refuses the name of an application that there is not.
+// judgeNames returns an error for an unknown name in Policy.Replace.
 func (r *Rollout) judgeNames() error {
 	var names []string
 	for _, app := range r.apps {
@@ -164,16 +164,16 @@ func (r *Rollout) bring(ctx context.Context, pt *part) {
 	pt.fate = Replaced
 	if old == nil {
 		pt.fate, pt.why = Started, ""
-		r.rt.use(pt.service, pt.pool) // nobody but this generation knows it
+		r.rt.use(pt.service, pt.pool) // only this generation has the app
 	}
 	if !r.Policy.Early {
 		r.await(ctx, pt, old)
 	}
 }
 
-// await waits for the first start of pt's new pool. old is the one it has; nil: none.
+// await waits for the first start of pt's new pool. old is the pool it has; nil: none.
 func (r *Rollout) await(ctx context.Context, pt *part, old *Pool) {
-	// Where nothing serves there is nothing to keep: the new pool goes on trying.
+	// Without a pool that serves there is nothing to keep: the new pool goes on trying.
 	insists := r.Policy.Alone && (old == nil || old.isBroken())
 	within := ctx
 	if r.Policy.Patience > 0 {
@@ -192,12 +192,12 @@ func (r *Rollout) await(ctx context.Context, pt *part, old *Pool) {
 	if !insists {
 		pt.pool.stop(ended())
 		pt.pool = nil
-	} else if pt.fate == Failed && !r.Policy.Gate { // which has Verdict log it
+	} else if pt.fate == Failed && !r.Policy.Gate { // with Gate, Verdict logs it
 		pt.pool.speak(false)
 	}
 }
 
-// survey looks at pt's files, and at what has become of those of old, if there is one.
+// survey looks at pt's files, and compares them with those of old, which may be nil.
 func (r *Rollout) survey(pt *part, old *Pool) (f Findings) {
 	if !r.Policy.Survey {
 		return f
@@ -218,14 +218,14 @@ func (r *Rollout) survey(pt *part, old *Pool) (f Findings) {
 	f, err := r.rt.look(pt.app, q)
 	switch {
 	case err != nil:
-		f.Why = "its files could not be looked at: " + err.Error()
+		f.Why = "its files could not be checked: " + err.Error()
 	case doubt != "":
 		f.Why = doubt
 	}
 	return f
 }
 
-// look answers a survey where that can be done.
+// look answers a survey, in the process that can.
 func (rt *Runtime) look(app *App, q Survey) (Findings, error) {
 	if rt.o.Surveyor != nil {
 		return rt.o.Surveyor.Survey(app.Name, q)
@@ -233,9 +233,9 @@ func (rt *Runtime) look(app *App, q Survey) (Findings, error) {
 	return app.Survey(q), nil
 }
 
-// keeps reports whether pt keeps the pool that it has: its application is as it
-// was. One that is broken and as it was is tried again by its own clock, for
-// which nobody waits.
+// keeps reports whether pt keeps its pool, because its application has not changed. A
+// broken application that has not changed keeps its own times of further tries, and
+// the reload does not wait for them.
 func (r *Rollout) keeps(pt *part, old *Pool, f Findings) bool {
 	if pt.why = old.difference(f); r.forced(pt) {
 		pt.why = "as asked"
@@ -259,13 +259,13 @@ func (r *Rollout) keeps(pt *part, old *Pool, f Findings) bool {
 	return pt.fate != ""
 }
 
-// forced reports whether pt's application gets new workers whatever has changed.
+// forced reports whether pt's application gets new workers even if it has not changed.
 func (r *Rollout) forced(pt *part) bool {
 	return !r.Policy.Keep || slices.Contains(r.Policy.Replace, pt.app.Name)
 }
 
-// underWay returns the attempt that brings up the application as it is now, if
-// an earlier reload has begun one.
+// underWay returns the attempt of an earlier reload that brings up the application as
+// it is now, or nil.
 func (r *Rollout) underWay(pt *part) *attempt {
 	if !r.Policy.Early || r.forced(pt) {
 		return nil
@@ -277,7 +277,7 @@ func (r *Rollout) underWay(pt *part) *attempt {
 	return a
 }
 
-// difference returns what has changed since p was started; "": nothing has.
+// difference says what has changed since p was started; "": nothing.
 func (p *Pool) difference(f Findings) string {
 	switch {
 	case f.Identity == "" || f.Identity != p.identity:
@@ -290,9 +290,9 @@ func (p *Pool) difference(f Findings) string {
 	return ""
 }
 
-// commit gives requests to the new pools: now, or once they are ready. From
-// now on pools know the log alone and not the generation, which they may survive:
-// each would keep another one in memory.
+// commit gives requests to the new pools, now or once they are ready. From now on
+// pools refer to the log and not to the generation: a pool may outlive it, and would
+// keep it in memory.
 func (r *Rollout) commit() {
 	l := r.logs()
 	errors := func() *slog.Logger { return l }
@@ -316,8 +316,8 @@ func (r *Rollout) commit() {
 	}
 }
 
-// stop ends the generation's part in its applications: those that no other
-// generation has end, as ctx says.
+// stop ends the generation's shares in its applications. An application that no other
+// generation has ends, at once when ctx ends.
 func (r *Rollout) stop(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, pt := range r.parts {
@@ -331,10 +331,10 @@ func (r *Rollout) stop(ctx context.Context) {
 	wg.Wait()
 }
 
-// Verdict returns nil once something can be served: an application is ready, or
-// there is something else. It returns an error of all *BootErrors when no
-// application has come up. With all it waits for every application, and one that
-// has not come up is an error. Failures that are not in the error are logged.
+// Verdict returns nil once an application is ready, or the generation serves something
+// else. It returns all *BootErrors when no application has come up. With all it waits
+// for every application, and one that has not come up is an error. It logs failures
+// that are not in the error.
 func (r *Rollout) Verdict(ctx context.Context, all bool) error {
 	var err error
 	if len(r.parts) > 0 && (all || !r.others) {
@@ -368,8 +368,8 @@ func (r *Rollout) judge(ctx context.Context, all bool) error {
 	return errors.Join(errs...)
 }
 
-// Starting returns the applications whose outcomes are not known yet, once the
-// generation serves.
+// Starting returns the applications whose outcomes are not known yet. The generation
+// must serve.
 func (r *Rollout) Starting() (names []string) {
 	for _, pt := range r.parts {
 		if pt.starts() {
@@ -395,9 +395,8 @@ func (pt *part) starts() bool {
 	return !ready && failed == nil
 }
 
-// Outcomes returns the fates of all applications, in the order of the
-// configuration, once they are known: the generation must serve. An error says
-// that ctx has ended before.
+// Outcomes waits for the fates of all applications, and returns them in the order of
+// the configuration. The generation must serve. It returns an error when ctx ends.
 func (r *Rollout) Outcomes(ctx context.Context) ([]Outcome, error) {
 	var all []Outcome
 	for _, pt := range r.parts {

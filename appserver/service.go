@@ -8,25 +8,25 @@ import (
 	"alicorn/proxy"
 )
 
-// service is the app of one name through all generations that have it: the
-// pool that takes its requests now. A request takes the pool that is current
-// when its body has been read, so that no slow upload keeps an old pool alive.
+// service is the app of one name across all generations that have it. pool takes its
+// requests now. A request takes the pool that is current when its body has been read,
+// so that a slow upload does not keep an old pool alive.
 type service struct {
 	name    string
 	pool    atomic.Pointer[Pool]
 	written written
 
-	// Under the runtime's lock.
+	// The runtime's lock guards these.
 	shares int        // generations that have the app
-	coming []*attempt // to succeed pool, the oldest first
+	coming []*attempt // pools that are to succeed pool, the oldest first
 	past   []*Pool    // pools that were succeeded and may still run
 }
 
-// errSucceeded is returned by a pool that another one has succeeded: that one
-// takes the request.
+// errSucceeded is returned by a pool that another one has succeeded. The request
+// must go to that one.
 var errSucceeded = &proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: "another pool has succeeded this one"}
 
-// join returns the service of that name with one share more.
+// join returns the service of that name, and adds a share.
 func (rt *Runtime) join(name string) *service {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
@@ -39,8 +39,8 @@ func (rt *Runtime) join(name string) *service {
 	return s
 }
 
-// leave gives one share back. With the last one the service ends, as ctx says;
-// else it waits for those pools of the past that have not ended.
+// leave removes a share. With the last one the service ends, at once when ctx ends;
+// otherwise leave waits for succeeded pools that still run.
 func (rt *Runtime) leave(ctx context.Context, s *service) {
 	rt.mu.Lock()
 	s.shares--
@@ -78,7 +78,7 @@ func (rt *Runtime) use(s *service, p *Pool) {
 	}
 }
 
-// use returns the pool before p, which has to be told. The runtime's lock is held.
+// use makes p the current pool, and returns the one before, whose succeed the caller must call. The runtime's lock is held.
 func (s *service) use(p *Pool) *Pool {
 	old := s.pool.Swap(p)
 	if old == nil || old == p {

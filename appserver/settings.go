@@ -13,19 +13,19 @@ import (
 	"alicorn/proxy"
 )
 
-// settings is what blocks say about applications: inside `app` the App being
-// described, elsewhere what locations inherit or pass to.
+// settings are the settings of blocks about applications. app is set inside `app`;
+// the other fields belong to servers and locations.
 type settings struct {
 	app  *App
-	pass *App // app_pass of this very location
+	pass *App // this location's own app_pass
 
-	folders folderSettings // app_static of this very location
+	folders folderSettings // this location's own app_static
 
 	buffers   int64 // app_buffers: memory that one response may wait in
 	maxTemp   int64 // app_max_temp_file_size
 	tempSpace tempSpace
 	tempDir   string // app_temp_path, or one of tempPaths
-	tempRank  int    // of that directive, where this very block has it
+	tempRank  int    // the rank of that directive, in the block that has it
 	keeper    bool   // another, privileged process starts workers and has checked what they need
 }
 
@@ -47,7 +47,7 @@ func newKey(rt *Runtime) *key {
 	return k
 }
 
-// apps are the applications of one reading, in the order of the file.
+// apps are the applications of one configuration, in the order of the file.
 type apps struct {
 	list []*App
 }
@@ -71,7 +71,7 @@ func (a *apps) names() []string {
 	return names
 }
 
-// Apps returns the applications of the configuration that main was read from.
+// Apps returns the applications of the configuration with this main Scope.
 // It is complete once the Load has finished without a mistake.
 func Apps(main *config.Scope) []*App { return appsOf(main.Load()).list }
 
@@ -81,7 +81,7 @@ func openApp(k *key, rt *Runtime) config.Setter {
 		k.In(s).app = newApp(name, n.Pos)
 		k.In(s).app.rt = rt
 		if name == "" || strings.ContainsAny(name, "/: \t\n\"'$") {
-			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid app name %q; letters, digits, \"-\", \"_\" and \".\" make one", name)}
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid app name %q: use letters, digits, \"-\", \"_\" and \".\"", name)}
 		}
 		all := appsOf(s.Load())
 		if other := all.find(name); other != nil {
@@ -130,8 +130,8 @@ func (a *App) complete(s *config.Scope, keeper bool) error {
 	return nil
 }
 
-// meant names the folder that takes the place of path, whose name is not far
-// from it; "": there is none.
+// meant returns a hint that names the folder that path probably means; "": there is
+// none.
 func meant(path string) string {
 	parent := filepath.Dir(path)
 	entries, err := os.ReadDir(parent)
@@ -163,7 +163,7 @@ func isDirectory(path string) error {
 	return nil
 }
 
-// absolute makes path absolute as -p says.
+// absolute makes path absolute, from the prefix of -p.
 func absolute(s *config.Scope, path string) string {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		if home, err := os.UserHomeDir(); err == nil {
@@ -210,7 +210,7 @@ func setEnvFile(k *key) config.Setter {
 		b, err := osfile.Read(path, osfile.MaxEnvironment)
 		switch {
 		case err != nil && k.In(s).keeper:
-			return nil // it may be readable for the keeper alone, which is who needs it
+			return nil // only the keeper needs to read it, and this process may not be able to
 		case err != nil:
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("cannot read env_file: %s", err)}
 		}
@@ -220,7 +220,7 @@ func setEnvFile(k *key) config.Setter {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("env_file %s:%s", path, err)}
 		}
 		for _, line := range unset {
-			s.Load().Warn(n.Args[0].Pos, "env_file %s:%d refers to a variable that neither the lines above it nor an env before it set; it is taken for empty", path, line)
+			s.Load().Warn(n.Args[0].Pos, "env_file %s:%d refers to a variable that no line above it and no env before it sets; the value is empty", path, line)
 		}
 		a.env = append(a.env, vars...)
 		return nil
@@ -304,8 +304,8 @@ func setSchemeHeaders(k *key) config.Setter {
 	}
 }
 
-// isFieldName reports whether name, in lower case, is one of letters, digits and
-// hyphens, as those are that applications see.
+// isFieldName reports whether name, in lower case, consists of letters, digits and
+// hyphens. Applications see only header fields with such names.
 func isFieldName(name string) bool {
 	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
@@ -350,7 +350,7 @@ func positiveOrOff(k *key, field func(a *App) *time.Duration) config.Setter {
 	}
 }
 
-// setTempPath takes the folder for temporary files, unless a directive of a
+// setTempPath sets the folder for temporary files, unless a directive of a
 // higher rank has named one in this block.
 func setTempPath(k *key, rank int) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
@@ -359,7 +359,7 @@ func setTempPath(k *key, rank int) config.Setter {
 		}
 		c := k.In(s)
 		if rank < c.tempRank {
-			s.Load().Note(n.Pos, "%s has no effect beside the directive that counts more", n.Name)
+			s.Load().Note(n.Pos, "%s has no effect: another directive of this block takes precedence", n.Name)
 			return nil
 		}
 		c.tempDir, c.tempRank = absolute(s, n.Arg(0)), rank
@@ -368,11 +368,11 @@ func setTempPath(k *key, rank int) config.Setter {
 	}
 }
 
-// checkLevels refuses what are no levels of nginx's: numbers from 1 to 3.
+// checkLevels refuses levels that are not numbers from 1 to 3, as nginx does.
 func checkLevels(n *config.Node) error {
 	for _, a := range n.Args[1:] {
 		if _, err := config.ParseInt(a.Text, 1, 3); err != nil {
-			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s: %q is no level; a level is 1, 2 or 3", n.Name, a.Text)}
+			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s: invalid level %q: it must be 1, 2 or 3", n.Name, a.Text)}
 		}
 	}
 	return nil
@@ -403,7 +403,7 @@ func setPass(k *key) config.Setter {
 	}
 }
 
-// findApp returns the application of that name, which stands at pos.
+// findApp returns the application of that name. pos is the place of the name.
 func findApp(l *config.Load, name string, pos config.Pos) (*App, error) {
 	if app := appsOf(l).find(name); app != nil {
 		return app, nil

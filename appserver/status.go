@@ -11,18 +11,18 @@ import (
 // PoolStatus is a pool at one moment, for `alicorn status`.
 type PoolStatus struct {
 	App      string         `json:"app"`
-	User     string         `json:"user,omitempty"` // that its workers run as
+	User     string         `json:"user,omitempty"` // the user that its workers run as
 	WSGI     string         `json:"wsgi"`
 	Found    string         `json:"found,omitempty"` // the application as a worker found it
 	Python   string         `json:"python,omitempty"`
 	Version  string         `json:"python_version,omitempty"`
 	State    PoolState      `json:"state"`
-	Since    time.Time      `json:"since"`           // when the pool was started, with the code as it was then
+	Since    time.Time      `json:"since"`           // when the pool was started with its present code
 	Error    string         `json:"error,omitempty"` // why the last start failed, while none has succeeded since, or why workers end at once
 	Next     time.Time      `json:"next,omitzero"`   // the next start, while State is PoolFailed
 	Queue    int            `json:"queue"`
 	Requests uint64         `json:"requests"` // answered
-	Refused  uint64         `json:"refused"`  // by the backlog
+	Refused  uint64         `json:"refused"`  // because of the backlog
 	Overran  Overran        `json:"overran"`
 	Workers  []WorkerStatus `json:"workers"`
 }
@@ -38,7 +38,7 @@ const (
 	PoolReplaced PoolState = "replaced" // another pool takes new requests
 )
 
-// state returns the pool's. The lock is held.
+// state returns the state of the pool. The lock is held.
 func (p *Pool) state() PoolState {
 	switch {
 	case p.succeeded:
@@ -51,8 +51,8 @@ func (p *Pool) state() PoolState {
 	return PoolRunning
 }
 
-// stands reports whether a worker has been ready for long enough to say that
-// they don't end at once. The lock is held.
+// stands reports whether a worker has been ready for longer than stableAfter. The lock
+// is held.
 func (p *Pool) stands(now time.Time) bool {
 	return slices.ContainsFunc(p.ready, func(w *worker) bool { return now.Sub(w.readied) > stableAfter })
 }
@@ -70,7 +70,7 @@ type WorkerStatus struct {
 	Memory      int64   `json:"memory"`            // bytes: its proportional share where that can be read, else its resident size
 }
 
-// Overran is requests that took longer than timeout.
+// Overran counts the requests that took longer than timeout.
 type Overran struct {
 	Times   uint64    `json:"times"`
 	At      time.Time `json:"at,omitzero"`       // the last time
@@ -86,7 +86,7 @@ func (p *Pool) Status() PoolStatus {
 	return s
 }
 
-// Brief is Status without the workers' memory, which takes a file for each.
+// Brief is Status without the workers' memory, for which it would have to read a file each.
 func (p *Pool) Brief() PoolStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()

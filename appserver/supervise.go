@@ -12,15 +12,15 @@ import (
 
 type eventKind uint8
 
-// What happens to a pool.
+// The kinds of events of a pool.
 const (
 	eventReady      eventKind = iota // the application has imported
-	eventBootFailed                  // it has not, and says why
+	eventBootFailed                  // the application has failed to import
 	eventExited                      // the process has ended and all it sent was read
-	eventLeaving                     // it asks to be retired
-	eventViolation                   // it broke the protocol
-	eventTired                       // it has had max_requests
-	eventIdle                        // its last request ended after it left
+	eventLeaving                     // the worker asks to be retired
+	eventViolation                   // the worker broke the protocol
+	eventTired                       // the worker has had max_requests
+	eventIdle                        // a leaving worker has ended its last request
 	eventScaled
 	eventSucceeded // another pool takes the app's new requests
 	eventStopped   // the pool ends now
@@ -33,7 +33,7 @@ type event struct {
 	exit   Exit
 	report Report
 	boot   *BootError
-	cut    <-chan struct{} // of eventStopped
+	cut    <-chan struct{} // for eventStopped: ends the wait for requests
 }
 
 const (
@@ -44,7 +44,7 @@ const (
 	killAfter    = 2 * time.Second
 )
 
-// run supervises: events in, then an idempotent reconcile.
+// run handles events, and calls reconcile, which is idempotent, after them.
 func (p *Pool) run() {
 	defer func() {
 		p.ticker.Stop()
@@ -105,7 +105,7 @@ func (p *Pool) on(e event) {
 		w.signal(syscall.SIGKILL)
 	case eventIdle:
 		if w.state == Condemned && !w.killed {
-			w.deadline = time.Now() // the others have finished
+			w.deadline = time.Now() // the other threads have finished
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (p *Pool) retire(w *worker, to State, reason string) {
 		p.takeAll(w)
 		w.channel.EndWrites(w.threads)
 		w.deadline = time.Now()
-		if !starting { // an import has no request to finish
+		if !starting { // a worker that imports has no request to finish
 			w.deadline = w.deadline.Add(p.app.GracefulTimeout)
 		}
 	}
@@ -166,7 +166,7 @@ func (p *Pool) retireAll() {
 	}
 }
 
-// hurry gives every worker TERM now.
+// hurry sends every worker TERM now.
 func (p *Pool) hurry() {
 	for _, w := range p.workers {
 		if !w.termed {
@@ -175,8 +175,8 @@ func (p *Pool) hurry() {
 	}
 }
 
-// reconcile makes the workers what they should be. It returns when it has to
-// be called again at the latest, and whether the pool has ended.
+// reconcile starts, retires and kills workers as the state of the pool requires. It
+// returns when to call it again at the latest, and whether the pool has ended.
 func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
 	p.mu.Lock()
 	want, closed := p.wanted(), p.closed
@@ -211,9 +211,9 @@ func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
 	return p.watchImports(now, next), false
 }
 
-// wanted is how many workers there should be: one while the last start has
-// failed, which is enough to see whether the next one does; none once the pool
-// was succeeded and has no requests waiting. The lock is held.
+// wanted returns how many workers there should be. It is one while the last start has
+// failed, which is enough to see whether the next one succeeds, and none when the pool
+// was succeeded and no requests wait. The lock is held.
 func (p *Pool) wanted() int {
 	switch {
 	case p.succeeded && p.queue.length == 0:
@@ -229,8 +229,7 @@ func (p *Pool) mayStart(now time.Time) bool {
 	return !now.Before(p.next) && p.rt.imports.take(p)
 }
 
-// retireIdle retires the workers of a pool that was succeeded as they finish
-// their requests.
+// retireIdle retires workers without requests of a pool that was succeeded.
 func (p *Pool) retireIdle() {
 	for _, w := range slices.Clone(p.workers) {
 		p.mu.Lock()
@@ -252,7 +251,7 @@ func (p *Pool) nextDeadline(now time.Time) time.Time {
 	return next
 }
 
-// count returns the workers that start or serve and stay, and those to be replaced.
+// count returns how many workers start or serve and stay, and the workers to be replaced.
 func (p *Pool) count() (fresh int, tired []*worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -268,7 +267,7 @@ func (p *Pool) count() (fresh int, tired []*worker) {
 	return fresh, tired
 }
 
-// retireSpare retires what is replaced or too many, once enough are ready.
+// retireSpare retires workers that are replaced, or beyond want, once enough are ready.
 func (p *Pool) retireSpare(want int, tired []*worker) {
 	p.mu.Lock()
 	ready := len(p.ready)
@@ -328,8 +327,8 @@ func (p *Pool) decide(e *BootError) {
 	}
 }
 
-// bootFailed notes why an application does not come up, puts the next start off,
-// and logs it unless the first start is still waited for.
+// bootFailed notes why an application does not come up, and delays the next start. It
+// logs the failure unless await still waits for the first start.
 func (p *Pool) bootFailed(e *BootError) {
 	p.backOff()
 	p.mu.Lock()
@@ -365,8 +364,8 @@ func (p *Pool) backOff() {
 	p.mu.Unlock()
 }
 
-// refuse answers what waits while nothing serves and the last start has
-// failed: the next start may take long to come, and fail as well. The lock is held.
+// refuse answers the waiting requests while no worker serves and the last start has
+// failed, since the next start may be far away and fail as well. The lock is held.
 func (p *Pool) refuse() {
 	for p.broken() && p.queue.first != nil {
 		r := p.queue.first
@@ -382,7 +381,7 @@ func (p *Pool) unavailable() *proxy.Fail {
 		Reason: fmt.Sprintf("app %q is not running: %s", p.app.Name, p.failed.Message)}
 }
 
-// overdue does what follows when w's deadline has passed.
+// overdue acts when w's deadline has passed.
 func (p *Pool) overdue(w *worker, now time.Time) {
 	switch {
 	case w.state == Starting:
@@ -391,7 +390,7 @@ func (p *Pool) overdue(w *worker, now time.Time) {
 		w.signal(dumpSignal)
 		p.retire(w, Condemned, "startup_timeout")
 		w.deadline = now.Add(dumpTime)
-		w.termed = true // an import that hangs has nothing to finish
+		w.termed = true // a worker that hangs in the import has no request to finish
 	case !w.termed:
 		w.termed = true
 		w.signal(syscall.SIGTERM)
@@ -405,7 +404,7 @@ func (p *Pool) overdue(w *worker, now time.Time) {
 	}
 }
 
-// onExit settles what a worker that has died leaves behind.
+// onExit handles the end of a worker's process, and its requests.
 func (p *Pool) onExit(w *worker, exit Exit) {
 	was := w.state
 	p.mu.Lock()
@@ -442,7 +441,7 @@ func (p *Pool) isClosed() bool {
 	return p.closed
 }
 
-// settle gives back what the dead worker had not started and fails the rest.
+// settle puts back the requests that the dead worker had not started, and fails the others.
 func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 	p.takeAll(w)
 	for _, r := range w.unstarted() {

@@ -16,29 +16,29 @@ import (
 	"alicorn/config/osfile"
 )
 
-// Survey asks whether an application is as it was. It is answered where its
-// files can be seen: with the rights of its user.
+// Survey asks whether an application has changed. It is answered with the rights of
+// the application's user, in a process that has them.
 type Survey struct {
 	Tree    []byte            `json:"tree,omitempty"`    // Findings.Tree of the survey before; empty: there was none
 	Loaded  map[string]string `json:"loaded,omitempty"`  // files that were imported, and their stamps
-	Read    map[string]string `json:"read,omitempty"`    // other files that it has read while importing
-	Written map[string]bool   `json:"written,omitempty"` // files that it writes; true: that it makes, moves or removes
+	Read    map[string]string `json:"read,omitempty"`    // other files that it read while importing
+	Written map[string]bool   `json:"written,omitempty"` // files that it writes; true: it makes, moves or removes them
 	Ours    []string          `json:"ours,omitempty"`    // files and folders of the server, which do not count
 }
 
 // Findings is the answer to a Survey.
 type Findings struct {
-	Identity string `json:"identity"` // stands for all settings and the environment
-	Tree     []byte `json:"tree"`     // stands for the files below the directory; empty: they cannot be known
+	Identity string `json:"identity"` // a digest of all settings and the environment
+	Tree     []byte `json:"tree"`     // digests of the files below the directory; empty: they are not known
 	Why      string `json:"why"`      // what has changed among the files; "": nothing
 }
 
-// Surveyor answers Surveys for the app of that name in the newest configuration.
+// Surveyor answers Surveys about apps of the newest configuration.
 type Surveyor interface {
 	Survey(app string, q Survey) (Findings, error)
 }
 
-// surveyTime bounds a survey: a file system may hang.
+// surveyTime bounds a survey, since a file system may hang.
 const surveyTime = 10 * time.Second
 
 // Survey answers q. It blocks at most ten seconds.
@@ -55,7 +55,7 @@ func (a *App) Survey(q Survey) Findings {
 	case f := <-done:
 		return f
 	case <-time.After(surveyTime):
-		return Findings{Identity: a.identity(), Why: fmt.Sprintf("its files could not be looked at within %s", surveyTime)}
+		return Findings{Identity: a.identity(), Why: fmt.Sprintf("its files could not be checked within %s", surveyTime)}
 	}
 }
 
@@ -86,14 +86,14 @@ func (a *App) look(q Survey) Findings {
 	return f
 }
 
-// writes reports whether the application itself may have changed the file: it
-// makes it, or it has the same file open for writing.
+// writes reports whether the application itself may have changed the file: it makes
+// the file, or writes to this very file (same).
 func (q Survey) writes(path string, same bool) bool {
 	made, known := q.Written[path]
 	return known && (made || same)
 }
 
-// rights returns those that the application's workers have in the file system.
+// rights returns the user whose rights the application's workers have in the file system.
 func (a *App) rights() osfile.User {
 	c := a.credentials
 	if !c.Switch {
@@ -102,8 +102,8 @@ func (a *App) rights() osfile.User {
 	return osfile.User{UID: c.UID, GID: c.GID, Groups: c.Groups}
 }
 
-// identity stands for all that the app's block and its environment say. Every
-// field counts but where the block stands and what starts with it.
+// identity returns a digest of the app's block and its environment. It covers every
+// field except the position of the block and the state of the running app.
 func (a *App) identity() string {
 	h := sha256.New()
 	v := reflect.ValueOf(a).Elem()
@@ -120,20 +120,20 @@ func (a *App) identity() string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// Same reports whether a and b say the same, but for where they stand.
+// Same reports whether a and b are equal except for their positions.
 func (a *App) Same(b *App) bool { return a.identity() == b.identity() }
 
-// Interchangeable reports whether workers of a can serve a pool of b: how they
-// speak to it is the same.
+// Interchangeable reports whether workers of a can serve a pool of b, because they use
+// the same sizes of lanes and bodies.
 func (a *App) Interchangeable(b *App) bool {
 	return a.Threads == b.Threads && a.Heartbeat == b.Heartbeat
 }
 
-// unsure is the stamp of a file that may have changed unseen.
+// unsure is the stamp of a file that may have changed without a trace.
 const unsure = "?"
 
-// stampOf returns what the file at path is known by, links resolved, as the
-// worker writes it: device, inode, size and times. "" stands for no file.
+// stampOf returns the stamp of the file at path, links resolved, in the worker's
+// format: device, inode, size and times. "" stands for no file.
 func stampOf(path string) string {
 	var st syscall.Stat_t
 	if err := syscall.Stat(path, &st); err != nil {
@@ -142,7 +142,7 @@ func stampOf(path string) string {
 	return fmt.Sprintf("%x.%x.%x.%x.%x", uint64(st.Dev), st.Ino, st.Size, modified(&st), changed(&st))
 }
 
-// sameFile reports whether two stamps are of one file.
+// sameFile reports whether two stamps are of the same file.
 func sameFile(a, b string) bool {
 	cut := func(s string) string {
 		parts := strings.SplitN(s, ".", 3)
@@ -151,7 +151,7 @@ func sameFile(a, b string) bool {
 	return a != "" && cut(a) == cut(b)
 }
 
-// resolved returns path without links, or path where it cannot be.
+// resolved returns path without links, or path itself on an error.
 func resolved(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real
@@ -159,8 +159,8 @@ func resolved(path string) string {
 	return filepath.Clean(path)
 }
 
-// openFiles returns the files that this process has open to write to: its
-// logs. One that it happens to read is no file of the server.
+// openFiles returns the files that this process has open for writing, which are its
+// logs. A file that it only reads does not belong to the server.
 func openFiles() []string {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

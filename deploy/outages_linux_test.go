@@ -55,7 +55,7 @@ var outages = []outage{
 		name: "wrong permissions",
 		seed: "chown root: /srv/shop\nchmod 700 /srv/shop" + restart,
 		heal: "chown shop: /srv/shop\nchmod 755 /srv/shop",
-		want: `user "alicorn-app", whom the application runs as, may not enter /srv/shop; "chmod o\+x /srv/shop" lets every user pass it`,
+		want: `the application runs as user "alicorn-app", who may not enter /srv/shop; "chmod o\+x /srv/shop" lets every user pass it`,
 		log:  `may not enter /srv/shop; "chmod o\+x /srv/shop"`,
 	},
 	{
