@@ -22,8 +22,8 @@ func TestIdleConnectionsAgainstAnEarlierBuild(t *testing.T) {
 	}{
 		{"equal", measured("alicorn", 1000, 5000, 10), ""},
 		{"cheaper", measured("alicorn", 500, 9000, 5), ""},
-		{"within the noise of heaps", measured("alicorn", 1040, 5000, 10), ""},
-		{"more memory", measured("alicorn", 1100, 5000, 10), "each of 20 connections takes 1.07 KiB"},
+		{"within the noise of heaps", measured("alicorn", 1060, 5000, 10), ""},
+		{"more memory", measured("alicorn", 1200, 5000, 10), "each of 20 connections takes 1.17 KiB"},
 		{"slower", measured("alicorn", 1000, 4000, 10), "20 connections that wait, 4 connections: 0.800 by rate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
