@@ -269,7 +269,7 @@ func (w *worker) onData(f wire.Frame, buf *[]byte) (o outcome, err error) {
 	p.mu.Unlock()
 	o.kept = w.put(r, f.Payload, buf)
 	if end {
-		r.out.End()
+		r.out.End(nil)
 		o.done = r
 	}
 	return o, nil

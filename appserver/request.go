@@ -69,8 +69,6 @@ type request struct {
 	left    atomic.Bool // its client has left in the midst of the response
 	failure atomic.Pointer[proxy.Fail]
 	by      *worker // whose answer it is
-
-	sentBody int64 // bytes given to the client
 }
 
 const smallBody = 4 << 10
@@ -119,7 +117,7 @@ func (r *request) clear(frame []byte) {
 	r.pool, r.arrival = nil, 0
 	r.at, r.worker, r.id, r.slot, r.answering, r.withdrawn, r.cancelled, r.deaths, r.started = placeOutside, nil, 0, -1, false, false, false, 0, 0
 	r.waited, r.silence = 0, 0
-	r.prev, r.next, r.head, r.whole, r.text, r.block, r.file, r.offset, r.by, r.sentBody = nil, nil, nil, false, nil, nil, nil, 0, nil, 0
+	r.prev, r.next, r.head, r.whole, r.text, r.block, r.file, r.offset, r.by = nil, nil, nil, false, nil, nil, nil, 0, nil
 	r.stage.Store(stageWaiting)
 	r.broken.Store(false)
 	r.left.Store(false)
@@ -130,7 +128,7 @@ func (r *request) clear(frame []byte) {
 func (r *request) fail(f *proxy.Fail) {
 	r.failure.Store(f)
 	r.broken.Store(true)
-	r.out.End()
+	r.out.End(f)
 	r.stage.CompareAndSwap(stageWaiting, stageFailed)
 	r.tell(nil)
 }

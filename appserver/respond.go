@@ -2,7 +2,6 @@ package appserver
 
 import (
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -107,110 +106,55 @@ func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
 
 // respond sends the response as it comes.
 func (h *handler) respond(x *proxy.Exchange, r *request) error {
-	if r.whole {
-		return r.respondWhole(x)
+	switch {
+	case r.file != nil:
+		return r.respondFile(x)
+	case r.whole:
+		return r.head.Reply(x, r.text, r.by.name)
 	}
+	err := r.stream(x)
+	if err != nil {
+		r.pool.abandon(r)
+	}
+	return err
+}
+
+func (r *request) respondFile(x *proxy.Exchange) error {
+	defer r.closeFile()
+	if err := r.openFile(r.head.file); err != nil {
+		return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: r.by.name + " gave a file that cannot be sent: " + err.Error()}
+	}
+	return r.head.ReplyFile(x, r.file, r.offset, r.head.file, r.by.name)
+}
+
+// stream gives the client blocks until the response ends.
+func (r *request) stream(x *proxy.Exchange) error {
 	r.head.Apply(x, -1)
 	if err := x.Res.Send(); err != nil {
-		r.pool.abandon(r)
 		return err
 	}
-	if err := h.stream(x, r); err != nil {
-		r.pool.abandon(r)
-		return err
-	}
-	if n := x.Res.Length; n >= 0 && r.sentBody < n && !x.Res.Bodyless() {
-		return fmt.Errorf("%s ended its response after %d of %d bytes", x.Upstream.Worker, r.sentBody, n)
-	}
-	return x.Res.Finish()
-}
-
-func (r *request) respondWhole(x *proxy.Exchange) error {
-	if r.file != nil {
-		defer r.closeFile()
-		if err := r.openFile(r.head.file); err != nil {
-			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: x.Upstream.Worker + " gave a file that cannot be sent: " + err.Error()}
-		}
-		r.head.Apply(x, r.head.file)
-		if x.Res.Length > r.head.file {
-			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: x.Upstream.Worker + " announced more bytes than its file has"}
-		}
-		n := r.head.file
-		if x.Res.Length >= 0 {
-			n = min(n, x.Res.Length)
-		}
-		if err := x.Res.Send(); err != nil {
-			return err
-		}
-		if err := x.Res.SendFile(r.file, r.offset, n); err != nil {
-			return err
-		}
-		return x.Res.Finish()
-	}
-	body := r.text
-	r.head.Apply(x, int64(len(body)))
-	bodyless := x.Req.Method == "HEAD" || x.Res.Status == 204 || x.Res.Status == 304
-	if n := x.Res.Length; n >= 0 && n != int64(len(body)) && !bodyless {
-		if n > int64(len(body)) {
-			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: fmt.Sprintf("%s gave %d bytes with a Content-Length of %d", x.Upstream.Worker, len(body), n)}
-		}
-		body = body[:n]
-	}
-	if err := x.Res.Send(); err != nil {
-		return err
-	}
-	if _, err := x.Res.Write(body); err != nil {
-		return err
-	}
-	return x.Res.Finish()
-}
-
-// stream copies blocks to the client until the response ends.
-func (h *handler) stream(x *proxy.Exchange, r *request) error {
-	slot := &r.by.slots[r.slot]
 	for {
-		b, ok, ended, back := r.out.Next()
-		slot.repay(back)
-		if !ok {
-			if r.broken.Load() {
-				return r.failure.Load()
-			}
-			if ended {
-				return nil
-			}
-			if err := x.Res.Flush(); err != nil {
-				return err
-			}
-			if r.lost() {
-				return proxy.ErrClientGone
-			}
-			x.Await()
-			continue
-		}
-		if n := x.Res.Length; n >= 0 && r.sentBody+b.Size > n {
-			b.Size = n - r.sentBody
-			if b.Data != nil {
-				b.Data = b.Data[:b.Size]
-			}
-		}
-		r.sentBody += b.Size
-		var err error
-		if b.File != nil {
-			err = x.Res.SendFile(b.File, b.Offset, b.Size)
-		} else {
-			_, err = x.Res.Write(b.Data)
-		}
-		if b.Buffer != nil {
-			frames.Put(b.Buffer)
-		}
-		if err != nil && r.broken.Load() {
-			return r.failure.Load() // the client waited for what could not be kept for it
-		}
-		if err != nil {
+		ended, err := r.out.Give(x, &r.head.Head, r)
+		switch {
+		case err != nil:
 			return err
+		case ended:
+			return x.Res.Finish()
+		case r.lost():
+			return proxy.ErrClientGone
 		}
+		x.Await()
 	}
 }
+
+// Name is upstream.Source's.
+func (r *request) Name() string { return r.by.name }
+
+// Repay gives the thread that answers credit for n bytes.
+func (r *request) Repay(n int64) { r.by.slots[r.slot].repay(n) }
+
+// Free is upstream.Source's.
+func (r *request) Free(buffer *[]byte) { frames.Put(buffer) }
 
 // dropAnswer lets go of r's answer, which nobody gets.
 func (h *handler) dropAnswer(r *request) {

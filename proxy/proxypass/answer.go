@@ -106,25 +106,15 @@ func (p *pass) collect(x *proxy.Exchange) error {
 
 // respond gives the whole answer, which has been read.
 func (p *pass) respond(x *proxy.Exchange) error {
-	size := int64(len(p.data))
-	if p.raw.Method == "HEAD" {
-		size = -1
-	}
-	p.apply(x, size)
-	if err := x.Res.Send(); err != nil {
-		return err
-	}
-	if _, err := x.Res.Write(p.data); err != nil {
-		return err
-	}
-	if err := x.Res.Finish(); err != nil {
+	p.rewriteFields(x)
+	if err := p.head.Reply(x, p.data, p.peer.name); err != nil {
 		return err
 	}
 	return errDone
 }
 
-// apply gives x's response the head.
-func (p *pass) apply(x *proxy.Exchange, size int64) {
+// rewriteFields gives the head the addresses that proxy_redirect makes of its own.
+func (p *pass) rewriteFields(x *proxy.Exchange) {
 	for i := range p.head.Fields {
 		f := &p.head.Fields[i]
 		switch {
@@ -135,5 +125,4 @@ func (p *pass) apply(x *proxy.Exchange, size int64) {
 			f.Value = rewriteRefresh(x, p.h.redirects, f.Value)
 		}
 	}
-	p.head.Apply(x, size)
 }

@@ -62,8 +62,7 @@ type pass struct {
 	buf  *[]byte // what was read is at its start
 	data []byte  // of the body, in buf
 
-	out    upstream.WriteBehind
-	failed atomic.Pointer[failure] // while it was read ahead
+	out upstream.WriteBehind
 }
 
 type stage uint8

@@ -8,7 +8,6 @@ import (
 
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
-	"alicorn/proxy/upstream"
 )
 
 // readAhead is how much of an answer a loop reads before others have their turn.
@@ -18,7 +17,8 @@ const readAhead = 4 * blockSize
 // the connection's loop, without regard to how fast the client takes it.
 func (p *pass) beginStream(x *proxy.Exchange) error {
 	p.length = int64(len(p.data))
-	p.apply(x, -1)
+	p.rewriteFields(x)
+	p.head.Apply(x, -1)
 	if err := x.Res.Send(); err != nil {
 		return err
 	}
@@ -89,48 +89,31 @@ func (p *pass) cutShort(err error) error {
 
 // stream gives the client what has come, until the answer ends.
 func (p *pass) stream(x *proxy.Exchange) error {
-	for {
-		b, ok, ended, back := p.out.Next()
-		if back > 0 {
-			p.conn.resume(p)
+	ended, err := p.out.Give(x, &p.head, p)
+	switch {
+	case err != nil:
+		return err
+	case !ended:
+		if err := p.left(x); err != nil {
+			return err
 		}
-		switch {
-		case ok:
-			if err := p.write(x, &b); err != nil {
-				return err
-			}
-		case ended:
-			if f := p.failed.Load(); f != nil {
-				return f
-			}
-			p.finishConn(x, true)
-			if err := x.Res.Finish(); err != nil {
-				return err
-			}
-			return errDone
-		default:
-			if err := x.Res.Flush(); err != nil {
-				return err
-			}
-			if err := p.left(x); err != nil {
-				return err
-			}
-			return errWaits
-		}
+		return errWaits
 	}
+	p.finishConn(x, true)
+	if err := x.Res.Finish(); err != nil {
+		return err
+	}
+	return errDone
 }
 
-// write gives the client a block.
-func (p *pass) write(x *proxy.Exchange, b *upstream.Block) (err error) {
-	if b.File != nil {
-		return x.Res.SendFile(b.File, b.Offset, b.Size)
-	}
-	_, err = x.Res.Write(b.Data)
-	if b.Buffer != nil {
-		blocks.Put(b.Buffer)
-	}
-	return err
-}
+// Name is upstream.Source's.
+func (p *pass) Name() string { return p.peer.name }
+
+// Repay has the peer send again, where it has waited for the client.
+func (p *pass) Repay(int64) { p.conn.resume(p) }
+
+// Free is upstream.Source's.
+func (p *pass) Free(buffer *[]byte) { blocks.Put(buffer) }
 
 // produce reads ahead on a loop's goroutine, which has the connection.
 func (p *pass) produce(t *eventloop.Turn) {
@@ -142,9 +125,9 @@ func (p *pass) produce(t *eventloop.Turn) {
 			blocks.Put(buf)
 			break
 		}
-		ended, over := p.take(buf, n, err)
+		ended, over, err := p.take(buf, n, err)
 		if ended {
-			p.ends(t)
+			p.ends(t, err)
 			return
 		}
 		if over {
@@ -159,42 +142,45 @@ func (p *pass) produce(t *eventloop.Turn) {
 	}
 }
 
-// take takes what was read of the answer, or why nothing was.
-func (p *pass) take(buf *[]byte, n int, err error) (ended, over bool) {
-	var kept bool
-	body := &p.raw.Body
-	if n > 0 {
-		var out []byte
-		var used int
-		if out, used, err = decode(body, (*buf)[:n]); err != nil {
-			p.failed.Store(&failure{kindError, 502, "upstream sent " + err.Error() + " " + whileReading})
-		}
-		p.received += int64(n)
-		p.length += int64(len(out))
-		kept, over, _ = p.out.Put(out, buf)
-		if ended = err != nil || body.Ended(); used < n {
-			p.raw.KeepAlive = false
-		}
-	} else {
-		ended = true
-		switch {
-		case err == io.EOF && body.EOF() == nil:
-		case err == io.EOF:
-			p.failed.Store(brokenOff(whileReading))
-		case err == unix.EAGAIN:
-			p.failed.Store(timedOut(whileReading))
-		default:
-			p.failed.Store(callFailed("recv", err, whileReading))
-		}
+// take takes what was read of the answer, or why nothing was. An error says why the answer
+// has ended too early.
+func (p *pass) take(buf *[]byte, n int, err error) (ended, over bool, cut error) {
+	if n == 0 {
+		blocks.Put(buf)
+		return true, false, p.endedBy(err)
 	}
+	body := &p.raw.Body
+	out, used, err := decode(body, (*buf)[:n])
+	if err != nil {
+		cut = &failure{kindError, 502, "upstream sent " + err.Error() + " " + whileReading}
+	}
+	p.received += int64(n)
+	p.length += int64(len(out))
+	kept, over, _ := p.out.Put(out, buf)
 	if !kept {
 		blocks.Put(buf)
 	}
-	return ended, over
+	if used < n {
+		p.raw.KeepAlive = false
+	}
+	return err != nil || body.Ended(), over, cut
 }
 
-// ends gives the connection back to the pass.
-func (p *pass) ends(t *eventloop.Turn) {
+// endedBy returns why an answer of which no more comes is not complete; nil where it is.
+func (p *pass) endedBy(err error) error {
+	switch {
+	case err == io.EOF && p.raw.Body.EOF() == nil:
+		return nil
+	case err == io.EOF:
+		return brokenOff(whileReading)
+	case err == unix.EAGAIN:
+		return timedOut(whileReading)
+	}
+	return callFailed("recv", err, whileReading)
+}
+
+// ends gives the connection back to the pass. cut is why the answer is not complete.
+func (p *pass) ends(t *eventloop.Turn, cut error) {
 	waker, c := p.waker, p.conn
 	c.mu.Lock()
 	if c.state == dropped {
@@ -203,7 +189,7 @@ func (p *pass) ends(t *eventloop.Turn) {
 		return
 	}
 	c.state = busy
-	p.out.End()
+	p.out.End(cut)
 	c.mu.Unlock()
 	waker.WakeIn(t)
 }

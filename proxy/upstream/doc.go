@@ -1,15 +1,18 @@
 // Package upstream is what content from elsewhere needs on its way through
-// the front, whichever protocol it speaks.
-//
-// The model:
+// the front, whichever protocol it speaks. The model:
 //
 //	Body         a request body, read completely before an upstream is taken
-//	Head         the checked head of a response
-//	WriteBehind  a response's blocks that the client has not taken yet
+//	Head         the checked head of an answer
+//	WriteBehind  an answer's blocks that the client has not taken yet
+//	Source       who sends the blocks: it is given credit for what has been taken
 //
-// A protocol gives Head the status and the fields as it decoded them: Begin, Add,
-// End. What belongs to the connection to the upstream is left out there, and what
-// is for this server (X-Accel-*) is taken out. Apply gives a response the rest.
+// A protocol gives Head the status and the fields as it decoded them. What belongs
+// to the connection to the upstream is left out there, and what is for this server
+// (X-Accel-*) is taken out. An answer that is there whole goes to the client by
+// Reply. The blocks of another are put into a WriteBehind as fast as they come, and
+// given to the client by the Exchange as fast as that takes them. In both ways what
+// has come is held against what was announced. The protocol chooses how an Exchange
+// waits, and what it sends a second time.
 //
 // Neither a slow upload nor a slow reader may hold an upstream. Body and
 // WriteBehind keep little data in memory and more in files without a name, and

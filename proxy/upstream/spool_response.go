@@ -29,7 +29,10 @@ type WriteBehind struct {
 	withheld int64
 	received int64
 	ended    bool
+	err      error // why it ended too early
 	dropped  bool
+
+	given int64 // bytes given to the client: the consumer's
 }
 
 // Block is a part of a response: Data, or Size bytes of File from Offset.
@@ -44,6 +47,17 @@ type Block struct {
 // blockOverhead is what a block takes in memory beside its data, however small
 // that is: its place in the queue, which may be half empty, and its allocation.
 const blockOverhead = 160
+
+// cut leaves at most n bytes of b.
+func (b *Block) cut(n int64) {
+	if b.Size <= n {
+		return
+	}
+	b.Size = n
+	if b.Data != nil {
+		b.Data = b.Data[:n]
+	}
+}
 
 func (b *Block) cost() int64 { return b.Size + blockOverhead }
 
@@ -106,11 +120,22 @@ func (w *WriteBehind) toFile(data []byte) (n int, err error) {
 	return n, nil
 }
 
-// End says that nothing more comes.
-func (w *WriteBehind) End() {
+// End says that nothing more comes: err is nil where the response is complete, else
+// why it is not. The first such reason stays.
+func (w *WriteBehind) End(err error) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.ended = true
-	w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+// failure returns the reason that End was given.
+func (w *WriteBehind) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }
 
 // Next takes the oldest block. ok is false when there is none now; ended that

@@ -104,7 +104,7 @@ func TestAResponseKeepsItsOrderThroughMemoryAndDisk(t *testing.T) {
 			}
 			take()
 		}
-		w.End()
+		w.End(nil)
 		if _, ok, ended, _ := w.Next(); ok || !ended {
 			t.Errorf("%s: no end", c.name)
 		}
@@ -168,7 +168,7 @@ func TestAResponseGoesOnWithoutItsFile(t *testing.T) {
 				}
 			}
 			take(100)
-			w.End()
+			w.End(nil)
 			if _, ok, ended, _ := w.Next(); ok || !ended || !w.Idle() {
 				t.Error("no end")
 			}
