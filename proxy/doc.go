@@ -35,6 +35,6 @@ package proxy
 //   - stream.go exchange.go upstream.go header.go token.go remote.go prefixes.go uri.go basicauth.go coding.go: one request
 //   - serve.go route.go cursor.go errorpage.go status.go: its way
 //   - suspend.go waiting.go overruns.go subrequest.go: how it waits
-//   - response.go file.go: the answer
+//   - response.go file.go tunnel.go: the answer, and what follows an upgrade
 //   - vars.go template.go regexp.go regexp_turns.go: variables and patterns
 //   - level.go printable.go: words in logs

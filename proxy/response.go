@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net"
 	"strconv"
 	"sync"
 )
@@ -216,8 +215,8 @@ func (r *Response) Reply(status int, contentType string, body []byte) error {
 }
 
 // Upgrade answers with 101 and the fields of Header, which name the protocol in
-// Upgrade, and returns the connection; see Stream. Header filters do not run.
-func (r *Response) Upgrade() (net.Conn, error) {
+// Upgrade, and returns the connection; see Stream and Tunnel. Header filters do not run.
+func (r *Response) Upgrade() (Upgraded, error) {
 	nc, err := r.x.wire.Upgrade(r.x)
 	if err != nil {
 		return nil, err

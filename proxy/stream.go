@@ -3,7 +3,6 @@ package proxy
 import (
 	"crypto/tls"
 	"errors"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -51,9 +50,9 @@ type Stream interface {
 	BytesRead() int64
 	// Upgrade sends x.Res's head as 101 and returns the connection for what
 	// follows it, in both directions (RFC 9110 section 7.8). HTTP has ended on it:
-	// it closes when the handler returns. ErrNoUpgrade: the request or the
+	// it closes when the exchange ends. ErrNoUpgrade: the request or the
 	// protocol does not allow it, and nothing was sent.
-	Upgrade(x *Exchange) (net.Conn, error)
+	Upgrade(x *Exchange) (Upgraded, error)
 	// DropConnection closes the connection after this exchange.
 	DropConnection()
 }

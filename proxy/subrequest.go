@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"io"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -187,7 +186,7 @@ func (s *subrequest) BytesSent() int64 { return 0 }
 func (s *subrequest) BytesRead() int64 { return 0 }
 
 // Upgrade is Stream's.
-func (s *subrequest) Upgrade(*Exchange) (net.Conn, error) { return nil, ErrNoUpgrade }
+func (s *subrequest) Upgrade(*Exchange) (Upgraded, error) { return nil, ErrNoUpgrade }
 
 // DropConnection is Stream's. The connection is the parent's.
 func (s *subrequest) DropConnection() {}

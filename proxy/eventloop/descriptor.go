@@ -92,7 +92,8 @@ func (d *Descriptor) attach(l *Loop, fd int) {
 func (d *Descriptor) start(h Handler, timeout time.Duration) error {
 	now := d.loop.clock()
 	d.idled.Store(now)
-	if d.in.handler = h; h != nil {
+	if h != nil {
+		d.in.call(h)
 		d.state.Or(idle)
 	}
 	if timeout > 0 {
@@ -144,18 +145,19 @@ func (d *Descriptor) Loop() *Loop { return d.loop }
 func (d *Descriptor) Turn() *Turn { return d.turn }
 
 // Adopt has h called in place of the Handler before, and reports true, where the
-// descriptor was started: the caller, who owns its reading, goes on owning it.
+// descriptor was started: the caller, who owns its reading, goes on owning it. A
+// Watcher's Left may be under way still.
 func (d *Descriptor) Adopt(h Handler) bool {
-	if d.in.handler == nil {
+	if d.in.handler.Load() == nil {
 		return false
 	}
-	d.in.handler = h
+	d.in.call(h)
 	d.state.And(^expired) // the Handler before has been told
 	return true
 }
 
 // AdoptWriter sets the Handler that AwaitRoom leaves the writing to.
-func (d *Descriptor) AdoptWriter(h Handler) { d.writer().handler = h }
+func (d *Descriptor) AdoptWriter(h Handler) { d.writer().call(h) }
 
 func (d *Descriptor) writer() *side {
 	if d.out == nil {

@@ -32,7 +32,7 @@ func (l *Loop) Dial(peer unix.Sockaddr, h Handler) (c *Conn, connected bool, err
 	connected = err == nil
 	c = &Conn{peer: peer}
 	c.attach(l, fd)
-	c.in.handler = h
+	c.in.call(h)
 	if err := c.register(!connected); err != nil {
 		unix.Close(fd)
 		return nil, false, err

@@ -30,4 +30,4 @@ package eventloop
 //   - group.go loop.go turn.go labor.go: who leads
 //   - poller_linux.go table.go timers.go: what is ready
 //   - descriptor.go side.go listener.go dial.go: what is waited for
-//   - conn.go carrier.go duplex.go: bytes
+//   - conn.go carrier.go duplex.go relay.go: bytes

@@ -63,7 +63,7 @@ func (g *Group) Listen(fd int, accept func(*Conn), failed func(error)) (*Listene
 	for _, loop := range g.loops {
 		p := &place{l: l}
 		p.attach(loop, fd)
-		p.in.handler = p
+		p.in.call(p)
 		p.state.Store(idle)
 		loop.table.put(&p.Descriptor)
 		l.places = append(l.places, p)

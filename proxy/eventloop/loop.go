@@ -202,7 +202,7 @@ func (l *Loop) handleEvents(t *Turn) (leads bool) {
 // tellLeft is handle for a peer that has left while d is owned.
 func (l *Loop) tellLeft(t *Turn, d *Descriptor) (leads bool) {
 	t.enter()
-	d.in.handler.(Watcher).Left(t)
+	(*d.in.handler.Load()).(Watcher).Left(t)
 	return t.leave()
 }
 
@@ -212,7 +212,7 @@ func (l *Loop) handle(t *Turn, s *side) (leads bool) {
 		t.behind++
 	}
 	t.enter()
-	s.handler.Ready(t)
+	(*s.handler.Load()).Ready(t)
 	return t.leave()
 }
 

@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,9 +11,23 @@ import (
 // calls its handler.
 type side struct {
 	d       *Descriptor
-	handler Handler       // nil until there is one
-	wake    chan struct{} // ends the wait of a goroutine; made by the first
+	handler atomic.Pointer[Handler] // nil until there is one
+	first   Handler                 // that handler is: it costs no memory of its own
+	wake    chan struct{}           // ends the wait of a goroutine; made by the first
 	timer   timer
+}
+
+// call sets the handler.
+func (s *side) call(h Handler) {
+	if h == nil {
+		return
+	}
+	if s.handler.Load() == nil {
+		s.first = h
+		s.handler.Store(&s.first)
+		return
+	}
+	s.handler.Store(&h)
 }
 
 // bit returns where the side's own b stands in the Descriptor's state.

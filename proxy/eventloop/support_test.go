@@ -46,8 +46,8 @@ func pair(t testing.TB, l *Loop) (*Conn, *net.UnixConn) {
 	c.attach(l, fds[0])
 	t.Cleanup(func() {
 		nc.Close()
-		c.Cut()                              // the handler sees the end
-		if c.in.handler == nil || c.Take() { // nobody had it
+		c.Cut()                                     // the handler sees the end
+		if c.in.handler.Load() == nil || c.Take() { // nobody had it
 			c.Close()
 		}
 	})

@@ -23,6 +23,7 @@ type conn struct {
 
 	state    atomic.Int32
 	watcher  atomic.Pointer[proxy.Waiting] // is told when the client leaves
+	onCut    atomic.Pointer[func()]        // what an upgraded connection does when it is cut
 	parked   bool                          // the exchange is parked; who drives c next resumes it
 	headEnds time.Time                     // when the head being read is given up
 
@@ -52,6 +53,7 @@ type conn struct {
 	mustClose, aborted    bool
 	timedOut              bool // the client did not send what was waited for
 	upgraded              bool // HTTP has ended here
+	duplex                bool // and the loop calls what came after it
 	closing               bool // the response said Connection: close
 	last                  bool // nothing will be sent after what is queued
 	resets                bool // the close will be a reset
@@ -299,6 +301,9 @@ func (c *conn) Cut(*proxy.Generation) { c.Close() }
 func (c *conn) Close() error {
 	c.state.Store(stateClosed)
 	c.wire.cut()
+	if f := c.onCut.Load(); f != nil {
+		(*f)()
+	}
 	return nil
 }
 

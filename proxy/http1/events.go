@@ -31,7 +31,9 @@ func (c *conn) Overran() bool { return c.wire.Overran() }
 
 // Resume goes on with a suspended exchange; see proxy.Scheduler.
 func (c *conn) Resume(t *eventloop.Turn) {
-	c.wire.Enter(t)
+	if !c.duplex { // else others work on the wire, perhaps now
+		c.wire.Enter(t)
+	}
 	c.drive()
 }
 

@@ -48,6 +48,8 @@ func (l looped) tunnel() error {
 	return l.SetDeadline(time.Time{})
 }
 
+func (l looped) duplex() eventloop.Duplex { return eventloop.DuplexOf(l.Conn) }
+
 func (l looped) client() proxy.Client { return l.Conn }
 
 func (l looped) unread(one *[1]byte) bool {

@@ -117,5 +117,7 @@ func (s *sealed) tunnel() error {
 	return s.looped.tunnel()
 }
 
+func (s *sealed) duplex() eventloop.Duplex { return eventloop.DuplexOf(s.tls) }
+
 // unread returns false: what the records hold is not known.
 func (s *sealed) unread(*[1]byte) bool { return false }

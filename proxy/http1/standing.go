@@ -106,6 +106,8 @@ func (s *standing) tunnel() error {
 	return s.SetDeadline(time.Time{})
 }
 
+func (s *standing) duplex() eventloop.Duplex { return nil }
+
 func (s *standing) client() proxy.Client {
 	if s.raw == nil {
 		return nil

@@ -4,12 +4,13 @@ import (
 	"net"
 
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 	"alicorn/proxy/h1"
 )
 
 // Upgrade is proxy.Stream's. A request with a body, or one older than
 // HTTP/1.1, stays HTTP.
-func (c *conn) Upgrade(x *proxy.Exchange) (net.Conn, error) {
+func (c *conn) Upgrade(x *proxy.Exchange) (proxy.Upgraded, error) {
 	if !c.interim || c.headWritten || !c.body.Ended() {
 		return nil, proxy.ErrNoUpgrade
 	}
@@ -37,16 +38,21 @@ type tunnel struct {
 
 // Read reads what the client sends.
 func (t *tunnel) Read(p []byte) (int, error) {
-	c := t.c
-	if c.r < c.w {
-		n := copy(p, c.buf[c.r:c.w])
-		c.r += n
-		c.bytesRead += int64(n)
+	if n := t.readEarly(p); n > 0 {
 		return n, nil
 	}
 	n, err := t.Conn.Read(p)
-	c.bytesRead += int64(n)
+	t.c.bytesRead += int64(n)
 	return n, err
+}
+
+// readEarly reads what the client has sent with the request.
+func (t *tunnel) readEarly(p []byte) int {
+	c := t.c
+	n := copy(p, c.buf[c.r:c.w])
+	c.r += n
+	c.bytesRead += int64(n)
+	return n
 }
 
 // Write writes to the client.
@@ -56,8 +62,53 @@ func (t *tunnel) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// CloseWrite ends what is sent to the client.
+func (t *tunnel) CloseWrite() error { return t.c.wire.endWriting(t.c.sendTimeout()) }
+
 // Close ends the connection for the client; the handler's return does the same.
 func (t *tunnel) Close() error {
 	t.c.wire.cut()
 	return nil
+}
+
+// OnCut is proxy.Upgraded's.
+func (t *tunnel) OnCut(f func()) {
+	t.c.onCut.Store(&f)
+	if t.c.state.Load() == stateClosed {
+		f()
+	}
+}
+
+// Duplex is proxy.Upgraded's.
+func (t *tunnel) Duplex() eventloop.Duplex {
+	d := t.c.wire.duplex()
+	if d == nil {
+		return nil
+	}
+	t.c.wire.Enter(nil)
+	t.c.duplex = true
+	return &duplexTunnel{Duplex: d, tunnel: t}
+}
+
+// duplexTunnel is a tunnel that its loop calls.
+type duplexTunnel struct {
+	eventloop.Duplex
+	tunnel *tunnel
+}
+
+// Receive reads what the client has sent.
+func (d *duplexTunnel) Receive(p []byte) (int, error) {
+	if n := d.tunnel.readEarly(p); n > 0 {
+		return n, nil
+	}
+	n, err := d.Duplex.Receive(p)
+	d.tunnel.c.bytesRead += int64(n)
+	return n, err
+}
+
+// Send sends to the client.
+func (d *duplexTunnel) Send(p []byte) (int, error) {
+	n, err := d.Duplex.Send(p)
+	d.tunnel.c.bytesSent += int64(n)
+	return n, err
 }

@@ -42,6 +42,8 @@ type traffic interface {
 	kernelWrite(call func(fd uintptr) bool, timeout time.Duration) error
 	// tunnel makes it a net.Conn without bounds, for what follows an upgrade.
 	tunnel() error
+	// duplex is the same as its loop calls it; nil without one.
+	duplex() eventloop.Duplex
 	// client is proxy.Stream's Client.
 	client() proxy.Client
 	// unread reports that the client has sent what nobody has read; false where it

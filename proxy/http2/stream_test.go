@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"strconv"
 	"strings"
 
@@ -247,7 +246,7 @@ func (s *stream) BytesRead() (n int64) {
 }
 
 // Upgrade is proxy.Stream's.
-func (s *stream) Upgrade(*proxy.Exchange) (net.Conn, error) { return nil, proxy.ErrNoUpgrade }
+func (s *stream) Upgrade(*proxy.Exchange) (proxy.Upgraded, error) { return nil, proxy.ErrNoUpgrade }
 
 // DropConnection is proxy.Stream's.
 func (s *stream) DropConnection() { s.c.leave() }

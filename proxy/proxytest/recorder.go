@@ -3,7 +3,6 @@ package proxytest
 import (
 	"bytes"
 	"io"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -231,7 +230,7 @@ func (r *Recorder) BytesSent() int64 { return int64(r.Body.Len()) }
 func (r *Recorder) BytesRead() int64 { return r.read }
 
 // Upgrade is refused: there is no connection.
-func (r *Recorder) Upgrade(*proxy.Exchange) (net.Conn, error) { return nil, proxy.ErrNoUpgrade }
+func (r *Recorder) Upgrade(*proxy.Exchange) (proxy.Upgraded, error) { return nil, proxy.ErrNoUpgrade }
 
 // Suspends is false: an Exchange that is suspended waits on Do's goroutine.
 func (r *Recorder) Suspends() bool { return false }

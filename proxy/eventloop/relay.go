@@ -1,0 +1,283 @@
+package eventloop
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// End is one of the two connections of a Relay.
+type End struct {
+	Duplex
+	// Early was received from it before: it goes to the other first.
+	Early []byte
+	// Silence is how long it may send nothing while nothing is sent to it either; 0: for
+	// ever.
+	Silence time.Duration
+	// Room is how long it may have no room for what is to be sent to it; 0: for ever.
+	Room time.Duration
+}
+
+// Relay passes bytes between two connections, both ways, without a goroutine, until
+// both have ended their sending sides or one of them fails. The end of what one sends is
+// passed on, and the other way goes on. Each way holds a buffer while it has bytes that
+// wait for room, and what TLS has sealed of as much; it reads no more meanwhile.
+type Relay struct {
+	ends   [2]End
+	ways   [2]way // of the bytes that an end sends
+	open   atomic.Int32
+	done   func(t *Turn, end int, err error)
+	began  time.Time
+	passed atomic.Int64 // when bytes have passed last, since began
+
+	mu      sync.Mutex
+	err     error // the first
+	failed  int   // the end that it is of
+	stopped bool
+}
+
+// way is one of a Relay's two: from an end to the other. It waits for one thing at a
+// time, and so runs on one goroutine at a time.
+type way struct {
+	relay    *Relay
+	from, to *End
+	waits    waited
+	rest     []byte  // received and not done with
+	buf      *[]byte // that rest is in; nil for what came early
+	unsent   bool    // something waits for room
+	ended    bool    // from has, and to was told
+	closed   atomic.Bool
+}
+
+// waited is what a way waits for.
+type waited uint8
+
+const (
+	nothingMore waited = iota
+	bytesToCome
+	room
+)
+
+// turnShare is how much one way passes before others have their turn.
+const turnShare = 64 << 10
+
+var relayBuffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
+
+// ErrSilence and ErrNoRoom are why a Relay has ended whose connection was silent, or
+// had no room, for too long. Both are os.ErrDeadlineExceeded, too.
+var (
+	ErrSilence error = &timeout{"nothing was sent for too long"}
+	ErrNoRoom  error = &timeout{"nothing was taken for too long"}
+)
+
+type timeout struct{ text string }
+
+func (e *timeout) Error() string        { return e.text }
+func (e *timeout) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
+// StartRelay begins to pass bytes between a and b, whose reading and writing the caller
+// owns. done is called once, when nobody works on them any more: the caller owns both
+// again. err is why the Relay has ended early, and end, 0 or 1, whose failure that was;
+// nil: both have ended what they send, or the connection was lost or cut. t is the turn
+// that the call leads, nil when it does not.
+func StartRelay(a, b End, done func(t *Turn, end int, err error)) *Relay {
+	r := &Relay{ends: [2]End{a, b}, done: done, began: time.Now()}
+	r.open.Store(2)
+	for i := range r.ways {
+		from, to := &r.ends[i], &r.ends[1-i]
+		r.ways[i] = way{relay: r, from: from, to: to, rest: from.Early}
+		from.Adopt(&r.ways[i])
+		to.AdoptWriter(&r.ways[i])
+	}
+	for i := range r.ends {
+		r.ends[i].Watch()
+	}
+	for i := range r.ways {
+		r.ways[i].Ready(nil)
+	}
+	return r
+}
+
+// Stop ends the Relay soon, whatever it waits for. Anyone may call it.
+func (r *Relay) Stop() { r.stop(nil, nil) }
+
+// stop ends both ways; err is the reason unless there is one already.
+func (r *Relay) stop(end *End, err error) {
+	r.mu.Lock()
+	r.stopped = true
+	if r.err == nil && err != nil {
+		r.err, r.failed = err, r.index(end)
+	}
+	r.mu.Unlock()
+	for i := range r.ends {
+		r.ends[i].Cut()
+	}
+}
+
+func (r *Relay) index(end *End) int {
+	if end == &r.ends[1] {
+		return 1
+	}
+	return 0
+}
+
+// over reports whether the Relay was stopped.
+func (r *Relay) over() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopped
+}
+
+// Ready is Handler's: there is something to read, room, or a deadline has passed.
+func (w *way) Ready(t *Turn) {
+	if !w.late() && w.run() {
+		return
+	}
+	w.keep(nil)
+	r := w.relay
+	w.closed.Store(true)
+	w.lookForLoss()
+	if r.open.Add(-1) == 0 {
+		r.done(t, r.failed, r.err)
+	}
+}
+
+// Left is Watcher's: the peer that the way comes from has ended its sending side or has
+// gone.
+func (w *way) Left(*Turn) { w.lookForLoss() }
+
+// lookForLoss stops the Relay when the connection that the way comes from takes nothing
+// any more, once all that it has sent was passed on.
+func (w *way) lookForLoss() {
+	if w.closed.Load() && w.from.Lost() && !w.relay.back(w).closed.Load() {
+		w.relay.stop(w.from, nil)
+	}
+}
+
+// back is the way that leads where w comes from.
+func (r *Relay) back(w *way) *way { return &r.ways[1-r.index(w.from)] }
+
+// late stops the Relay where what the way waits for has not come in time.
+func (w *way) late() bool {
+	switch {
+	case w.waits == room && w.to.RoomExpired():
+		w.relay.stop(w.to, ErrNoRoom)
+		return true
+	case w.waits == bytesToCome && w.from.Expired() && w.silence() <= 0:
+		w.relay.stop(w.from, ErrSilence)
+		return true
+	}
+	return false
+}
+
+// silence is how long the end may go on sending nothing, where that is bounded.
+func (w *way) silence() time.Duration {
+	r := w.relay
+	return w.from.Silence - (time.Since(r.began) - time.Duration(r.passed.Load()))
+}
+
+// run passes bytes on until the way waits, which it reports: it may be another
+// goroutine's then. Else it is over.
+func (w *way) run() (waits bool) {
+	for passed := 0; ; {
+		if w.relay.over() {
+			return false
+		}
+		if len(w.rest) > 0 || w.unsent {
+			n, err := w.send()
+			if passed += n; err == unix.EAGAIN {
+				w.waits = room
+				if len(w.rest) == 0 {
+					w.keep(nil)
+				}
+				if w.to.AwaitRoom(w.to.Room) {
+					return true
+				}
+				continue
+			}
+			if err != nil {
+				return false
+			}
+		}
+		switch {
+		case w.ended:
+			return false
+		case passed >= turnShare:
+			w.waits = nothingMore
+			w.keep(nil)
+			w.from.Again()
+			return true
+		case !w.receive():
+			return false
+		case len(w.rest) == 0 && !w.ended && w.idle():
+			return true
+		}
+	}
+}
+
+// send sends what was received. Where that fails nobody takes it any more, and the way
+// ends; the other goes on, for there may be something to pass on yet.
+func (w *way) send() (n int, err error) {
+	n, err = w.to.Send(w.rest)
+	w.rest = w.rest[n:]
+	w.unsent = err == unix.EAGAIN
+	if n > 0 {
+		w.relay.passed.Store(int64(time.Since(w.relay.began)))
+	}
+	if err != nil && err != unix.EAGAIN && w.relay.back(w).closed.Load() {
+		w.relay.stop(w.to, err)
+	}
+	return n, err
+}
+
+// receive reads what is there, which may be nothing, or the end, which it passes on;
+// false where the connection has failed.
+func (w *way) receive() bool {
+	if w.buf == nil {
+		w.keep(relayBuffers.Get().(*[]byte))
+	}
+	n, err := w.from.Receive(*w.buf)
+	w.rest = (*w.buf)[:n]
+	if err == nil {
+		return true
+	}
+	w.keep(nil)
+	switch {
+	case err == unix.EAGAIN:
+		return true
+	case errors.Is(err, io.EOF):
+		w.ended, w.unsent = true, true
+		if err = w.to.CloseWrite(); err == nil {
+			return true
+		}
+		w.relay.stop(w.to, err)
+	default:
+		w.relay.stop(w.from, err)
+	}
+	return false
+}
+
+// idle leaves the reading to the Loop; false where there is something to read.
+func (w *way) idle() bool {
+	w.waits = bytesToCome
+	if w.from.Silence == 0 {
+		return w.from.Idle(0)
+	}
+	return w.from.Idle(max(w.silence(), time.Millisecond))
+}
+
+// keep has the way hold buf, in place of the one that it has held.
+func (w *way) keep(buf *[]byte) {
+	if w.buf != nil {
+		relayBuffers.Put(w.buf)
+	}
+	w.buf = buf
+	if buf == nil {
+		w.rest = nil
+	}
+}

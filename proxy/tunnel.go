@@ -1,0 +1,190 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"alicorn/proxy/eventloop"
+)
+
+// Upgraded is a client's connection on which HTTP has ended.
+type Upgraded interface {
+	net.Conn
+	// CloseWrite ends what is sent to the client.
+	CloseWrite() error
+	// OnCut has f called when the connection is cut from outside, as where a
+	// Generation has no more time, perhaps beside who uses it and more than once.
+	OnCut(f func())
+	// Duplex returns it as its loop calls it; nil without a loop.
+	Duplex() eventloop.Duplex
+}
+
+// Tunnel is what follows an upgrade: bytes that pass between the client and another
+// connection, both ways, until both have ended what they send, or one of them fails or
+// was silent for too long. Loops pass them on where they call both connections; each
+// way has a goroutine elsewhere.
+type Tunnel struct {
+	Client Upgraded // what Response.Upgrade has returned
+	Other  net.Conn // it is the Tunnel's from now on, which closes it
+	Early  []byte   // received from Other before: goes to the client first
+	// Silence is how long Other may send nothing while nothing is sent to it either;
+	// 0: for ever. As in nginx (proxy_read_timeout) what the client sends renews it.
+	Silence time.Duration
+	// Room is how long Other may take nothing of what is sent to it; 0: for ever. The
+	// client has send_timeout.
+	Room time.Duration
+	// Then goes on with the exchange when the Tunnel has ended; err is a *TunnelError
+	// or nil. What it returns is what the handler returns.
+	Then func(x *Exchange, err error) error
+
+	end  error
+	over atomic.Bool
+}
+
+// TunnelError is why a Tunnel was cut.
+type TunnelError struct {
+	Client bool // it is the client's connection that has failed, or the other
+	Err    error
+}
+
+// Error says which connection has failed, and how.
+func (e *TunnelError) Error() string {
+	who := "upstream"
+	if e.Client {
+		who = "client"
+	}
+	if errors.Is(e.Err, os.ErrDeadlineExceeded) {
+		return who + " timed out while proxying upgraded connection"
+	}
+	return who + " failed while proxying upgraded connection: " + e.Err.Error()
+}
+
+// Unwrap returns the failure itself.
+func (e *TunnelError) Unwrap() error { return e.Err }
+
+// Tunnel passes bytes as t says. The handler returns what it returns.
+func (x *Exchange) Tunnel(t *Tunnel) error {
+	if x.wire.Suspends() {
+		if other := eventloop.DuplexOf(t.Other); other != nil {
+			return t.relay(x, t.Client.Duplex(), other)
+		}
+	}
+	x.wire.Detach()
+	t.carry(x.Core().SendTimeout)
+	return t.Then(x, t.end)
+}
+
+// relay has the loops pass the bytes on, and suspends x meanwhile.
+func (t *Tunnel) relay(x *Exchange, client, other eventloop.Duplex) error {
+	waker := x.Waker()
+	x.pending = t // without a watch: the relay itself sees the client leave
+	relay := eventloop.StartRelay(eventloop.End{Duplex: client, Room: x.Core().SendTimeout},
+		eventloop.End{Duplex: other, Early: t.Early, Silence: t.Silence, Room: t.Room},
+		func(turn *eventloop.Turn, end int, err error) {
+			if err != nil {
+				t.end = &TunnelError{Client: end == 0, Err: err}
+			}
+			other.Close()
+			t.over.Store(true)
+			waker.WakeIn(turn)
+		})
+	t.Client.OnCut(relay.Stop)
+	return errSuspended
+}
+
+// Continue is Continuation's.
+func (t *Tunnel) Continue(x *Exchange) error {
+	if !t.over.Load() {
+		x.pending = t
+		return errSuspended
+	}
+	return t.Then(x, t.end)
+}
+
+// carry passes the bytes on by two goroutines, of which the caller's is one.
+func (t *Tunnel) carry(clientRoom time.Duration) {
+	t.Client.OnCut(func() { t.Other.Close() })
+	client, other := bounded{Conn: t.Client, room: clientRoom}, bounded{Conn: t.Other, early: t.Early, silence: t.Silence, room: t.Room}
+	s := &sign{began: time.Now()}
+	var failed sync.Once
+	pass := func(from, to *bounded) {
+		if err, ofSource := from.passTo(to, s); err != nil {
+			failed.Do(func() { t.end = &TunnelError{Client: (from == &client) == ofSource, Err: err} })
+			client.Close()
+			other.Close()
+		}
+	}
+	var back sync.WaitGroup
+	back.Go(func() { pass(&other, &client) })
+	pass(&client, &other)
+	back.Wait()
+	other.Close()
+}
+
+// sign is when bytes have passed last.
+type sign struct {
+	began time.Time
+	last  atomic.Int64 // since began
+}
+
+// bounded is a connection with its bounds; see Tunnel.
+type bounded struct {
+	net.Conn
+	early         []byte
+	silence, room time.Duration
+}
+
+// passTo passes on what b sends to another connection, and that it has ended. Where
+// that fails, ofSource reports that it is b that has failed.
+func (b *bounded) passTo(to *bounded, s *sign) (err error, ofSource bool) {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	for rest := b.early; ; {
+		if len(rest) > 0 {
+			if to.room > 0 {
+				to.SetWriteDeadline(time.Now().Add(to.room))
+			}
+			if _, err := to.Write(rest); err != nil {
+				return err, false
+			}
+			s.last.Store(int64(time.Since(s.began)))
+		}
+		n, err := b.read(*buf, s)
+		if n == 0 && err == io.EOF {
+			return to.endWriting(), false
+		}
+		if n == 0 && err != nil {
+			return err, true
+		}
+		rest = (*buf)[:n]
+	}
+}
+
+// read reads what comes before the connection was silent for too long.
+func (b *bounded) read(p []byte, s *sign) (int, error) {
+	for {
+		if b.silence > 0 {
+			b.SetReadDeadline(s.began.Add(time.Duration(s.last.Load()) + b.silence))
+		}
+		n, err := b.Read(p)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || b.silence == 0 {
+			return n, err
+		}
+		if time.Since(s.began) >= time.Duration(s.last.Load())+b.silence {
+			return 0, err
+		}
+	}
+}
+
+// endWriting passes the end on where the connection has ends of both ways.
+func (b *bounded) endWriting() error {
+	if c, ok := b.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
