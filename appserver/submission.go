@@ -37,7 +37,7 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 		return err
 	}
 	r.out.Memory, r.out.Disk, r.out.Dir, r.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
-	r.waiter = waiter{x.Waker(), h, time.Now(), x.Stream().Client()}
+	r.waiter = waiter{x.Waker(), h, time.Now(), x.Client()}
 	x.Upstream.Begin()
 	try := x.Upstream.Try(h.app.Name)
 	for {

@@ -4,7 +4,7 @@
 // The model:
 //
 //	Exchange    one request and its response; pooled, valid until its log phase ends
-//	Wire        what a protocol loop (http1, ...) gives an Exchange: a Stream and a Scheduler
+//	Wire        what a protocol loop (http1, ...) gives an Exchange: a ResponseWire, a RequestWire and a Scheduler
 //	Waiting     the state machine of an Exchange that waits for events
 //	Module      a feature: settings, directives, variables, and what it adds to a Location
 //	Slot        a feature's own state beside an Exchange, Location or Conn, which have no fields for it
@@ -32,7 +32,7 @@ package proxy
 //     what is not there
 //   - listen.go listener.go tuning.go proxyprotocol.go accept.go: addresses and connections
 //   - engine.go generation.go lease.go location.go branch.go: configurations that serve
-//   - stream.go exchange.go upstream.go header.go token.go remote.go prefixes.go uri.go basicauth.go coding.go: one request
+//   - wire.go exchange.go upstream.go header.go token.go remote.go prefixes.go uri.go basicauth.go coding.go: one request
 //   - serve.go route.go cursor.go errorpage.go status.go: its way
 //   - suspend.go waiting.go overruns.go subrequest.go: how it waits
 //   - response.go file.go tunnel.go: the answer, and what follows an upgrade

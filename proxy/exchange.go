@@ -132,9 +132,22 @@ func (x *Exchange) Main() *Exchange {
 	return x
 }
 
-// Stream returns the wire. Handlers use Response's methods instead; it is for
-// what has no response, as tunnels.
-func (x *Exchange) Stream() Stream { return x.wire }
+// Gone reports, without blocking, that the client has closed or reset, or ended its
+// sending side.
+func (x *Exchange) Gone() bool { return x.wire.Gone() }
+
+// Client returns the client as goroutines beside the exchange's may look at it; nil
+// where only writing tells that it has gone. It stays valid.
+func (x *Exchange) Client() Client { return x.wire.Client() }
+
+// BytesRead returns how much of the request was read, its head too: $request_length.
+func (x *Exchange) BytesRead() int64 { return x.wire.BytesRead() }
+
+// BytesSent returns how much was sent, the response's head too: $bytes_sent.
+func (x *Exchange) BytesSent() int64 { return x.wire.BytesSent() }
+
+// DropConnection closes the connection after the exchange.
+func (x *Exchange) DropConnection() { x.wire.DropConnection() }
 
 // ReadBody reads the request body, decoded, up to client_max_body_size; past
 // it the error is a *Fail with Status 413 that names the directive and line.

@@ -123,7 +123,7 @@ func (r *Response) write(p []byte) (int, error) {
 }
 
 // SendFile sends n bytes of f from off, through the filters where there are some;
-// see Stream.
+// see ResponseWire.
 func (r *Response) SendFile(f File, off, n int64) error {
 	if r.bodyless || n == 0 {
 		return nil
@@ -215,7 +215,7 @@ func (r *Response) Reply(status int, contentType string, body []byte) error {
 }
 
 // Upgrade answers with 101 and the fields of Header, which name the protocol in
-// Upgrade, and returns the connection; see Stream and Tunnel. Header filters do not run.
+// Upgrade, and returns the connection; see ResponseWire and Tunnel. Header filters do not run.
 func (r *Response) Upgrade() (Upgraded, error) {
 	nc, err := r.x.wire.Upgrade(r.x)
 	if err != nil {

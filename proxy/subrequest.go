@@ -149,44 +149,41 @@ func (s *subrequest) Overran() bool { return false }
 // Watch is Scheduler's. The parent hears of its client.
 func (s *subrequest) Watch(*Waiting) bool { return false }
 
-// WriteHead is Stream's. The head stays where it is.
+// WriteHead is ResponseWire's. The head stays where it is.
 func (s *subrequest) WriteHead(*Exchange, bool) error { return nil }
 
-// Interim is Stream's.
-func (s *subrequest) Interim(int, *Header) error { return nil }
-
-// Write is Stream's. A Response without a body calls it for nothing but a defect.
+// Write is ResponseWire's. A Response without a body calls it for nothing but a defect.
 func (s *subrequest) Write(p []byte) (int, error) { return len(p), nil }
 
-// SendFile is Stream's.
+// SendFile is ResponseWire's.
 func (s *subrequest) SendFile(File, int64, int64) error { return nil }
 
-// Flush is Stream's.
+// Flush is ResponseWire's.
 func (s *subrequest) Flush() error { return nil }
 
-// Finish is Stream's.
+// Finish is ResponseWire's.
 func (s *subrequest) Finish() error { return nil }
 
-// Abort is Stream's. What has sent no head is no answer.
+// Abort is ResponseWire's. What has sent no head is no answer.
 func (s *subrequest) Abort() {}
 
-// ReadBody is Stream's.
+// ReadBody is RequestWire's.
 func (s *subrequest) ReadBody([]byte) (int, error) { return 0, io.EOF }
 
-// Gone is Stream's.
+// Gone is Scheduler's.
 func (s *subrequest) Gone() bool { return s.client != nil && s.client.Gone() }
 
-// Client is Stream's.
+// Client is Scheduler's.
 func (s *subrequest) Client() Client { return s.client }
 
-// BytesSent is Stream's.
+// BytesSent is ResponseWire's.
 func (s *subrequest) BytesSent() int64 { return 0 }
 
-// BytesRead is Stream's.
+// BytesRead is RequestWire's.
 func (s *subrequest) BytesRead() int64 { return 0 }
 
-// Upgrade is Stream's.
+// Upgrade is ResponseWire's.
 func (s *subrequest) Upgrade(*Exchange) (Upgraded, error) { return nil, ErrNoUpgrade }
 
-// DropConnection is Stream's. The connection is the parent's.
+// DropConnection is ResponseWire's. The connection is the parent's.
 func (s *subrequest) DropConnection() {}

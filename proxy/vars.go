@@ -56,7 +56,7 @@ func connectionVariables() []Variable {
 		textVariable("hostname", func(*Exchange) string { return host }),
 		textVariable("pid", func(*Exchange) string { return pid }),
 		textVariable("alicorn_version", func(*Exchange) string { return Version }),
-		numberVariable("request_length", func(x *Exchange) int64 { return x.wire.BytesRead() }),
+		numberVariable("request_length", (*Exchange).BytesRead),
 		numberVariable("connection", func(x *Exchange) int64 { return int64(x.Conn.ID) }),
 		numberVariable("connection_requests", func(x *Exchange) int64 { return int64(x.Number) }),
 		textVariable("pipe", func(x *Exchange) string {
@@ -80,7 +80,7 @@ func responseVariables() []Variable {
 			}
 			return strconv.AppendInt(dst, int64(s), 10), true
 		}},
-		numberVariable("bytes_sent", func(x *Exchange) int64 { return x.wire.BytesSent() }),
+		numberVariable("bytes_sent", (*Exchange).BytesSent),
 		numberVariable("body_bytes_sent", func(x *Exchange) int64 { return x.Res.Written }),
 		{Name: "limit_rate", Get: func(x *Exchange, dst []byte) ([]byte, bool) { return x.Core().LimitRate.Append(x, dst), true }},
 	}

@@ -209,7 +209,7 @@ func TestExpiresFollowsTheClock(t *testing.T) {
 	}
 }
 
-// quiet is a Stream that keeps nothing, so that only the handler allocates.
+// quiet is a Wire that keeps nothing, so that only the handler allocates.
 type quiet struct {
 	proxytest.Recorder
 	one [1]byte

@@ -36,7 +36,7 @@ func (a *asked) Continue(x *proxy.Exchange) error {
 		return x.Res.Reply(200, "text/plain", nil)
 	default:
 	}
-	if x.Stream().Client().Gone() {
+	if x.Client().Gone() {
 		a.gone <- struct{}{}
 		return proxy.ErrClientGone
 	}

@@ -24,7 +24,7 @@ func (b *body) begin(r *proxy.Request, h *h1.RequestHead) {
 	b.await100 = h.Continue && !b.Ended()
 }
 
-// ReadBody reads the decoded body; see proxy.Stream.
+// ReadBody reads the decoded body; see proxy.RequestWire.
 func (c *conn) ReadBody(p []byte) (int, error) {
 	b := &c.body
 	if b.err != nil {

@@ -47,7 +47,7 @@ type conn struct {
 	chunked, simple       bool
 	bodyless, headWritten bool
 	left                  int64 // of a response with a length; -1: unknown
-	interim               bool  // the client understands 1xx responses
+	interim               bool  // HTTP/1.1 or later: the client understands 1xx responses
 	keepAlive             bool  // what the client wants
 	draining              bool  // what is read of the body is dropped
 	mustClose, aborted    bool

@@ -66,7 +66,7 @@ func TestCountsAreExact(t *testing.T) {
 		Text: "server { listen 127.0.0.1:8000; lingering_timeout 100ms; }",
 		Modules: []proxy.Module{echo(), {Name: "log", Compile: func(_ *config.Scope, l *proxy.Location) error {
 			l.OnLog(func(x *proxy.Exchange) {
-				lines <- counts{strings.Clone(x.Req.Path), x.Stream().BytesRead(), x.Stream().BytesSent(), x.Res.Written}
+				lines <- counts{strings.Clone(x.Req.Path), x.BytesRead(), x.BytesSent(), x.Res.Written}
 			})
 			return nil
 		}}},

@@ -321,7 +321,7 @@ func TestASuspendedExchangeOfACutConnectionEndsOnceItIsTold(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s, nc, e := suspend(t)
 			c.cut(s, nc)
-			proxytest.Eventually(t, e.x.Stream().Gone, "the stream does not say that the client has gone")
+			proxytest.Eventually(t, e.x.Gone, "the stream does not say that the client has gone")
 			if n := s.Engine.Connections(); n != 1 {
 				t.Errorf("%d connections while the exchange is suspended", n)
 			}

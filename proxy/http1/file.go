@@ -6,7 +6,7 @@ import (
 	"alicorn/proxy"
 )
 
-// SendFile sends part of a file; see proxy.Stream.
+// SendFile sends part of a file; see proxy.ResponseWire.
 func (c *conn) SendFile(f proxy.File, off, n int64) error {
 	if c.err != nil {
 		return c.err

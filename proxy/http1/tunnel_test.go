@@ -90,7 +90,7 @@ func (s *tunnels) answer(x *proxy.Exchange) error {
 	}
 	return x.Tunnel(&proxy.Tunnel{Client: client, Other: other, Early: []byte(s.early), Silence: s.silence,
 		Then: func(x *proxy.Exchange, err error) error {
-			s.ended <- ended{x.Stream().BytesRead(), x.Stream().BytesSent(), err}
+			s.ended <- ended{x.BytesRead(), x.BytesSent(), err}
 			return err
 		}})
 }

@@ -8,7 +8,7 @@ import (
 	"alicorn/proxy/h1"
 )
 
-// Upgrade is proxy.Stream's. A request with a body, or one older than
+// Upgrade is proxy.ResponseWire's. A request with a body, or one older than
 // HTTP/1.1, stays HTTP.
 func (c *conn) Upgrade(x *proxy.Exchange) (proxy.Upgraded, error) {
 	if !c.interim || c.headWritten || !c.body.Ended() {

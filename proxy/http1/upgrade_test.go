@@ -26,7 +26,7 @@ func upgrades(sent chan<- [2]int64) proxy.Module {
 			for {
 				line, err := lines.ReadString('\n')
 				if err != nil || line == "bye\n" {
-					sent <- [2]int64{x.Stream().BytesRead(), x.Stream().BytesSent()}
+					sent <- [2]int64{x.BytesRead(), x.BytesSent()}
 					return nil
 				}
 				io.WriteString(nc, line)

@@ -44,7 +44,7 @@ type traffic interface {
 	tunnel() error
 	// duplex is the same as its loop calls it; nil without one.
 	duplex() eventloop.Duplex
-	// client is proxy.Stream's Client.
+	// client is proxy.Scheduler's Client.
 	client() proxy.Client
 	// unread reports that the client has sent what nobody has read; false where it
 	// cannot be told.

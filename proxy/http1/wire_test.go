@@ -320,7 +320,7 @@ func TestCountsAreOfTheWire(t *testing.T) {
 				io.Copy(io.Discard, x.Body())
 				return x.Res.Reply(200, "text/plain", []byte(long(6000)))
 			}))
-			l.OnLog(func(x *proxy.Exchange) { got <- counts{x.Stream().BytesRead(), x.Stream().BytesSent()} })
+			l.OnLog(func(x *proxy.Exchange) { got <- counts{x.BytesRead(), x.BytesSent()} })
 			return nil
 		}}},
 		Serve: http1.Serve,

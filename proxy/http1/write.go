@@ -49,7 +49,7 @@ func (c *conn) releaseOut() {
 	c.out, c.outPool = nil, nil
 }
 
-// WriteHead queues the head of x's response; see proxy.Stream.
+// WriteHead queues the head of x's response; see proxy.ResponseWire.
 func (c *conn) WriteHead(x *proxy.Exchange, bodyless bool) error {
 	c.headWritten, c.bodyless, c.chunked = true, bodyless, false
 	c.core = x.Core()
@@ -143,21 +143,6 @@ func (c *conn) appendFields(b []byte, x *proxy.Exchange) []byte {
 		}
 	}
 	return b
-}
-
-// Interim sends a 1xx response.
-func (c *conn) Interim(status int, h *proxy.Header) error {
-	if !c.interim || c.headWritten {
-		return nil
-	}
-	c.buffer()
-	c.out = h1.AppendStatusLine(c.out, status, proxy.StatusText(status))
-	for i := range h.Len() {
-		f := h.At(i)
-		c.out, _ = h1.AppendField(c.out, f.Name, f.Value)
-	}
-	c.out = append(c.out, '\r', '\n')
-	return c.send(nil)
 }
 
 func (c *conn) continue100() error {

@@ -100,7 +100,7 @@ func (s *stream) leave() {
 	}
 }
 
-// WriteHead is proxy.Stream's.
+// WriteHead is proxy.ResponseWire's.
 func (s *stream) WriteHead(x *proxy.Exchange, bodyless bool) error {
 	field := func(name, value string) {
 		s.c.encoder.WriteField(hpack.HeaderField{Name: strings.ToLower(name), Value: value})
@@ -131,9 +131,6 @@ func (s *stream) WriteHead(x *proxy.Exchange, bodyless bool) error {
 	})
 	return err
 }
-
-// Interim is proxy.Stream's: there are none here.
-func (s *stream) Interim(int, *proxy.Header) error { return nil }
 
 // await waits, with the connection's lock held, until ready is true. What was queued
 // is sent before, and what the goroutine leads is given away.
@@ -171,7 +168,7 @@ func (s *stream) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// SendFile is proxy.Stream's.
+// SendFile is proxy.ResponseWire's.
 func (s *stream) SendFile(f proxy.File, off, n int64) error {
 	m, err := io.Copy(struct{ io.Writer }{s}, io.NewSectionReader(f, off, n))
 	if err == nil && m < n {
@@ -180,13 +177,13 @@ func (s *stream) SendFile(f proxy.File, off, n int64) error {
 	return err
 }
 
-// Flush is proxy.Stream's.
+// Flush is proxy.ResponseWire's.
 func (s *stream) Flush() error {
 	s.c.send()
 	return nil
 }
 
-// Finish is proxy.Stream's.
+// Finish is proxy.ResponseWire's.
 func (s *stream) Finish() (err error) {
 	s.c.locked(func() {
 		switch {
@@ -201,7 +198,7 @@ func (s *stream) Finish() (err error) {
 	return err
 }
 
-// Abort is proxy.Stream's.
+// Abort is proxy.ResponseWire's.
 func (s *stream) Abort() { s.c.locked(s.reset) }
 
 // ReadBody gives what has come, and the client as much of its windows back.
@@ -221,7 +218,7 @@ func (s *stream) ReadBody(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Gone is proxy.Stream's and proxy.Client's.
+// Gone is proxy.Scheduler's and proxy.Client's.
 func (s *stream) Gone() (gone bool) {
 	s.c.locked(func() { gone = s.gone })
 	return gone
@@ -233,22 +230,22 @@ func (s *stream) Lost() bool { return s.Gone() }
 // Silent is proxy.Client's.
 func (s *stream) Silent() bool { return false }
 
-// Client is proxy.Stream's.
+// Client is proxy.Scheduler's.
 func (s *stream) Client() proxy.Client { return s }
 
-// BytesSent is proxy.Stream's.
+// BytesSent is proxy.ResponseWire's.
 func (s *stream) BytesSent() int64 { return s.sent }
 
-// BytesRead is proxy.Stream's.
+// BytesRead is proxy.RequestWire's.
 func (s *stream) BytesRead() (n int64) {
 	s.c.locked(func() { n = s.received })
 	return n
 }
 
-// Upgrade is proxy.Stream's.
+// Upgrade is proxy.ResponseWire's.
 func (s *stream) Upgrade(*proxy.Exchange) (proxy.Upgraded, error) { return nil, proxy.ErrNoUpgrade }
 
-// DropConnection is proxy.Stream's.
+// DropConnection is proxy.ResponseWire's.
 func (s *stream) DropConnection() { s.c.leave() }
 
 // Suspends is proxy.Scheduler's.

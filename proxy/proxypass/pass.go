@@ -123,7 +123,7 @@ func (p *pass) Continue(x *proxy.Exchange) error {
 
 // left returns why the request is given up, where its client has left.
 func (p *pass) left(x *proxy.Exchange) error {
-	if p.h.ignoreAbort || !x.Stream().Gone() {
+	if p.h.ignoreAbort || !x.Gone() {
 		return nil
 	}
 	return &proxy.Fail{Status: proxy.StatusClientClosed, Level: proxy.LevelInfo, Reason: "client prematurely closed connection, so upstream connection is closed too"}

@@ -136,8 +136,7 @@ type Recorder struct {
 	Header   proxy.Header
 	Body     bytes.Buffer
 	Bodyless bool
-	Heads    int   // how often WriteHead was called
-	Interims []int // 1xx responses
+	Heads    int // how often WriteHead was called
 	Flushes  int
 	Finished bool
 	Aborted  bool
@@ -171,12 +170,6 @@ func (r *Recorder) WriteHead(x *proxy.Exchange, bodyless bool) error {
 	for f := range x.Res.Header.All() {
 		r.Header.Add(strings.Clone(f.Name), strings.Clone(f.Value))
 	}
-	return nil
-}
-
-// Interim keeps the status.
-func (r *Recorder) Interim(status int, _ *proxy.Header) error {
-	r.Interims = append(r.Interims, status)
 	return nil
 }
 

@@ -133,7 +133,7 @@ func isMisdirected(x *proxy.Exchange) (bool, error) {
 
 // refuse also ends the connection: a client can send another certificate only on a new one.
 func refuse(x *proxy.Exchange, status proxy.Status, reason string) error {
-	x.Stream().DropConnection()
+	x.DropConnection()
 	return &proxy.Fail{Status: status, Level: proxy.LevelInfo, Reason: reason}
 }
 

@@ -10,16 +10,23 @@ import (
 	"alicorn/proxy/proxyproto"
 )
 
-// Stream is one request's wire, given to its Exchange by a protocol loop. It
-// is used by one goroutine at a time, the Exchange's, and only until
-// Engine.Serve or Resume has ended the exchange. Errors of the wire are sticky and wrap ErrClientGone.
-type Stream interface {
+// Wire is all that a protocol loop gives an Exchange: where its response goes, where the
+// body of its request comes from, and how it waits. ResponseWire and RequestWire are
+// used by one goroutine at a time, the Exchange's, and only until Engine.Serve or Resume
+// has ended the exchange. Their errors are sticky and wrap ErrClientGone. Features use
+// the methods of Exchange and Response instead.
+type Wire interface {
+	ResponseWire
+	RequestWire
+	Scheduler
+}
+
+// ResponseWire takes the response of an exchange.
+type ResponseWire interface {
 	// WriteHead queues the status line and header of x.Res, with the fields
 	// that belong to the protocol (Date, Server, Connection, framing). It is
 	// called at most once. bodyless: no body will follow (HEAD, 204, 304).
 	WriteHead(x *Exchange, bodyless bool) error
-	// Interim sends a 1xx response at once; protocols without them ignore it.
-	Interim(status int, h *Header) error
 	// Write sends body bytes, perhaps later; p is not kept.
 	Write(p []byte) (int, error)
 	// SendFile sends n bytes of f from offset off: it reads and writes what is
@@ -34,20 +41,6 @@ type Stream interface {
 	// Abort gives up: the response ends in the way that tells the client it
 	// is incomplete, and the connection is not reused.
 	Abort()
-	// ReadBody reads the decoded request body; io.EOF at its end. It sends
-	// 100 Continue when the client waits for it. Malformed framing is
-	// Status(400), a pause longer than client_body_timeout Status(408).
-	ReadBody(p []byte) (int, error)
-	// Gone reports, without blocking, that the client has closed or reset, or
-	// ended its sending side.
-	Gone() bool
-	// Client returns the client as goroutines beside the exchange's may look at
-	// it; nil where only writing tells that it has gone. It stays valid.
-	Client() Client
-	// BytesSent and BytesRead count wire bytes of this exchange so far:
-	// $bytes_sent and $request_length.
-	BytesSent() int64
-	BytesRead() int64
 	// Upgrade sends x.Res's head as 101 and returns the connection for what
 	// follows it, in both directions (RFC 9110 section 7.8). HTTP has ended on it:
 	// it closes when the exchange ends. ErrNoUpgrade: the request or the
@@ -55,6 +48,19 @@ type Stream interface {
 	Upgrade(x *Exchange) (Upgraded, error)
 	// DropConnection closes the connection after this exchange.
 	DropConnection()
+	// BytesSent counts what this exchange has sent on the wire: $bytes_sent.
+	BytesSent() int64
+}
+
+// RequestWire gives the body of an exchange's request.
+type RequestWire interface {
+	// ReadBody reads the decoded request body; io.EOF at its end. It sends
+	// 100 Continue when the client waits for it. Malformed framing is
+	// Status(400), a pause longer than client_body_timeout Status(408).
+	ReadBody(p []byte) (int, error)
+	// BytesRead counts what this exchange has read from the wire, its head too:
+	// $request_length.
+	BytesRead() int64
 }
 
 // Scheduler is what a protocol loop does for the waiting of its exchanges. Only
@@ -79,17 +85,18 @@ type Scheduler interface {
 	// gone, also if it has before; nil ends that. It is false where the wire does
 	// not learn of it.
 	Watch(w *Waiting) bool
-}
-
-// Wire is all that a protocol loop gives an Exchange.
-type Wire interface {
-	Stream
-	Scheduler
+	// Gone reports, without blocking, that the client has closed or reset, or
+	// ended its sending side.
+	Gone() bool
+	// Client returns the client as goroutines beside the exchange's may look at
+	// it; nil where only writing tells that it has gone. It stays valid.
+	Client() Client
 }
 
 // Client tells, to anyone and at any time, whether an exchange's client is there.
 type Client interface {
-	// Gone reports that nothing comes from the client any more: see Stream.
+	// Gone reports that nothing comes from the client any more: it has closed
+	// or reset, or ended its sending side.
 	Gone() bool
 	// Lost reports that nothing reaches the client any more: it has closed both
 	// ways or reset. One that has only ended its sending side is not lost, but one
