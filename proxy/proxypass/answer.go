@@ -19,7 +19,7 @@ func (h *handler) hides(f proxy.Field) bool {
 	case proxy.FieldContentType, proxy.FieldContentLength, proxy.FieldConnection, proxy.FieldTransferEncoding:
 		return false
 	}
-	return h.hidden[strings.ToLower(f.Name)]
+	return h.hidden.has(f.ID(), f.Name)
 }
 
 // decide says what becomes of the answer whose head has come.

@@ -79,10 +79,10 @@ func (d *definition) complete() error {
 func openUpstream(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		c := k.In(s)
+		c.group = newDefinition(n.Arg(0), n.Pos)
 		if other := c.all.find(n.Arg(0)); other != nil {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("upstream %q is duplicate; the first is at %s", n.Arg(0), other.pos)}
 		}
-		c.group = newDefinition(n.Arg(0), n.Pos)
 		c.all.list = append(c.all.list, c.group)
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"alicorn/config"
-	"alicorn/proxy"
 )
 
 func passDirectives(k *key) []config.Directive {
@@ -43,7 +42,7 @@ func requestDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "proxy_set_header", In: in, Args: config.TwoArgs, Repeat: true, Syntax: "NAME VALUE", Default: "Host $proxy_host", Set: setRequestHeader(k),
 			Help: "Sets a field of the requests that are passed on, in place of the client's; an empty VALUE, which may have variables, leaves it out. A block's own replace those that it inherits. Host is $proxy_host otherwise, and Connection, Keep-Alive, TE, Expect, Upgrade and what the client's Connection names are left out: they concern the client's connection. Content-Length and Transfer-Encoding say what is sent, whatever is set."},
-		{Name: "proxy_method", In: in, Args: config.OneArg, Syntax: "METHOD", Set: proxy.SetTemplate(k, func(c *settings) **proxy.Template { return &c.method }),
+		{Name: "proxy_method", In: in, Args: config.OneArg, Syntax: "METHOD", Set: setMethod(k),
 			Help: "The method of the requests that are passed on, in place of the client's. It may have variables."},
 		{Name: "proxy_pass_request_headers", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.passHeaders }),

@@ -19,8 +19,7 @@ type encoder struct {
 	version string          // " HTTP/1.1\r\n"
 	fields  []setHeader     // those of proxy_set_header, and the usual ones
 	passes  bool            // the client's other fields are passed on
-	known   [256]bool       // by FieldID: the client's are not passed on
-	names   []string        // in lower case: those without a FieldID
+	own     fieldSet        // those of the client that are not
 }
 
 // usualFields are fields that requests have unless proxy_set_header says otherwise, as in
@@ -46,10 +45,10 @@ func newEncoder(c *settings, location string) *encoder {
 		}
 	}
 	for _, name := range framing {
-		e.own(name)
+		e.own.add(name)
 	}
 	for _, f := range e.fields {
-		e.own(f.name)
+		e.own.add(f.name)
 	}
 	e.fields = slices.DeleteFunc(e.fields, func(f setHeader) bool {
 		return f.value.IsEmpty() || slices.Contains(framing, strings.ToLower(f.name))
@@ -57,19 +56,12 @@ func newEncoder(c *settings, location string) *encoder {
 	return e
 }
 
-// own has the client's fields of that name not passed on.
-func (e *encoder) own(name string) {
-	if id := proxy.FieldIDOf(name); id != proxy.FieldOther {
-		e.known[id] = true
-		return
-	}
-	e.names = append(e.names, strings.ToLower(name))
-}
-
 // append appends the head of x's request. length is the body's, -1 where none is sent.
 func (e *encoder) append(dst []byte, x *proxy.Exchange, moved bool, length int64) ([]byte, error) {
 	if e.method != nil {
-		dst = e.method.Append(x, dst)
+		if dst = e.method.Append(x, dst); !proxy.IsToken(dst) {
+			return nil, &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: fmt.Sprintf("the value %q of proxy_method is no method", dst)}
+		}
 	} else {
 		dst = append(dst, x.Req.Method...)
 	}
@@ -104,21 +96,12 @@ func (e *encoder) appendClient(dst []byte, h *proxy.Header) []byte {
 	named := namedByConnection(h)
 	for i := range h.Len() {
 		f := h.At(i)
-		if id := f.ID(); e.known[id] || id == proxy.FieldOther && (e.owns(f.Name) || upstream.IsHopByHop(id, f.Name)) || named != nil && named[strings.ToLower(f.Name)] {
+		if id := f.ID(); e.own.has(id, f.Name) || upstream.IsHopByHop(id, f.Name) || named != nil && named[strings.ToLower(f.Name)] {
 			continue
 		}
 		dst = append(append(append(append(dst, f.Name...), ": "...), f.Value...), '\r', '\n')
 	}
 	return dst
-}
-
-func (e *encoder) owns(name string) bool {
-	for _, own := range e.names {
-		if len(own) == len(name) && strings.EqualFold(own, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // namedByConnection returns the names of fields, in lower case, that belong to the

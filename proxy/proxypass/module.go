@@ -95,16 +95,11 @@ func (c *settings) definition() (*definition, error) {
 }
 
 // hiddenFields returns the fields of answers that clients do not see.
-func (c *settings) hiddenFields() map[string]bool {
-	hidden := map[string]bool{}
-	for _, name := range alwaysHidden {
-		hidden[name] = true
-	}
-	for _, name := range c.hidden.Items() {
-		hidden[name] = true
-	}
-	for _, name := range c.shown.Items() {
-		delete(hidden, name)
+func (c *settings) hiddenFields() (hidden fieldSet) {
+	for _, name := range slices.Concat(alwaysHidden, c.hidden.Items()) {
+		if !slices.Contains(c.shown.Items(), name) {
+			hidden.add(name)
+		}
 	}
 	return hidden
 }

@@ -17,7 +17,7 @@ type handler struct {
 	*settings
 	group     *Group
 	encoder   *encoder
-	hidden    map[string]bool // fields of answers, in lower case, that the client does not see
+	hidden    fieldSet // fields of answers that the client does not see
 	redirects []redirect
 	rules     h1.ResponseRules
 	tempDir   string

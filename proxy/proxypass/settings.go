@@ -100,6 +100,16 @@ func setRequestHeader(k *key) config.Setter {
 	}
 }
 
+func setMethod(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		if !strings.Contains(n.Arg(0), "$") && !proxy.IsToken(n.Arg(0)) {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("proxy_method: %q is no method", n.Arg(0))}
+		}
+		k.In(s).method = proxy.ParseTemplate(s.Load(), n.Args[0].Pos, n.Arg(0))
+		return nil
+	}
+}
+
 func addFieldName(k *key, list func(c *settings) *config.List[string]) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		if !proxy.IsToken(n.Arg(0)) {

@@ -49,6 +49,9 @@ func parseTarget(text string) (*target, error) {
 	} else if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		where, t.uri = rest[:i], rest[i:]
 	}
+	if strings.ContainsFunc(t.uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return nil, fmt.Errorf("invalid URI %q of proxy_pass: it has a space or a control character", t.uri)
+	}
 	t.origin = text[:len(text)-len(rest)+len(where)]
 	var err error
 	if t.addr, err = parseAddress(where); err != nil {

@@ -32,7 +32,21 @@ func (u *uriOf) append(dst []byte, x *proxy.Exchange, moved bool) []byte {
 		dst = append(dst, path...)
 	}
 	if r.Args != "" {
-		dst = append(append(dst, '?'), r.Args...)
+		dst = appendArgs(append(dst, '?'), r.Args)
+	}
+	return dst
+}
+
+// appendArgs appends arguments, which rewriting may have put bytes into that cannot stand
+// in a request line.
+func appendArgs(dst []byte, args string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(args) {
+		if c := args[i]; c <= ' ' || c == 0x7f {
+			dst = append(dst, '%', hex[c>>4], hex[c&15])
+		} else {
+			dst = append(dst, c)
+		}
 	}
 	return dst
 }

@@ -1,0 +1,91 @@
+package proxypass
+
+import (
+	"strings"
+	"testing"
+
+	"alicorn/proxy"
+	"alicorn/proxy/proxytest"
+	"alicorn/proxy/rewrite"
+)
+
+// whole answers each request with its head as it came.
+func whole(pc *peerConn) {
+	var head strings.Builder
+	for {
+		line, err := pc.r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		if line == "\r\n" {
+			break
+		}
+		head.WriteString(strings.TrimRight(line, "\r\n") + "|")
+	}
+	pc.Write([]byte("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + head.String()))
+}
+
+func TestRequestsAsTheyAreSent(t *testing.T) {
+	o := startOrigin(t, "unix", whole)
+	for _, c := range []struct{ name, settings, request, want string }{
+		{"the usual fields", "", "GET /a HTTP/1.1\r\nHost: site\r\nAccept: x\r\n\r\n", "GET /a HTTP/1.1|Host: localhost|Accept: x|"},
+		{"what concerns the client's connection", "", "GET / HTTP/1.1\r\nHost: site\r\nConnection: keep-alive, X-Hop\r\nKeep-Alive: 5\r\nExpect: 100-continue\r\nTE: trailers\r\nUpgrade: h2c\r\nProxy-Connection: x\r\nX-Hop: a\r\nx-hop: b\r\nX-Stays: c\r\n\r\n",
+			"GET / HTTP/1.1|Host: localhost|X-Stays: c|"},
+		{"an announced body", "", "POST / HTTP/1.1\r\nHost: site\r\nContent-Length: 2\r\n\r\nab", "POST / HTTP/1.1|Host: localhost|Content-Length: 2|"},
+		{"a chunked body", "", "POST / HTTP/1.1\r\nHost: site\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n2\r\nab\r\n0\r\nX: y\r\n\r\n", "POST / HTTP/1.1|Host: localhost|Content-Length: 2|"},
+		{"an empty body", "", "POST / HTTP/1.1\r\nHost: site\r\nContent-Length: 0\r\n\r\n", "POST / HTTP/1.1|Host: localhost|Content-Length: 0|"},
+		{"no body", "proxy_pass_request_body off; proxy_set_header Content-Length '';", "POST / HTTP/1.1\r\nHost: site\r\nContent-Length: 2\r\n\r\nab", "POST / HTTP/1.1|Host: localhost|"},
+		{"own fields", "proxy_set_header host $host:1; proxy_set_header X-A $arg_a; proxy_set_header X-B b; proxy_set_header X-B c; proxy_set_header Accept '';",
+			"GET /?a= HTTP/1.1\r\nHost: site\r\nAccept: x\r\nX-B: d\r\nX-A: e\r\n\r\n", "GET /?a= HTTP/1.1|host: site:1|X-B: b|X-B: c|"},
+		{"HTTP/1.0", "proxy_http_version 1.0;", "GET / HTTP/1.1\r\nHost: site\r\n\r\n", "GET / HTTP/1.0|Host: localhost|Connection: close|"},
+		{"an upgrade", "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;", "GET / HTTP/1.1\r\nHost: site\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+			"GET / HTTP/1.1|Upgrade: websocket|Connection: upgrade|Host: localhost|"},
+		{"no client fields", "proxy_pass_request_headers off; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;", "GET / HTTP/1.1\r\nHost: site\r\nX-Forwarded-For: 192.0.2.1\r\nCookie: a\r\n\r\n",
+			"GET / HTTP/1.1|X-Forwarded-For: 192.0.2.1, 127.0.0.1|Host: localhost|"},
+		{"a line end in a field", "proxy_set_header X-A $uri;", "GET /a%0d%0ab HTTP/1.1\r\nHost: site\r\n\r\n", "400"},
+		{"a line end in arguments", "set $args \"a=$uri\"; rewrite ^ /x break;", "GET /a%0d%0ab%20c HTTP/1.1\r\nHost: site\r\n\r\n", "GET /x?a=/a%0D%0Ab%20c HTTP/1.1|Host: localhost|"},
+		{"no method", "proxy_method $uri;", "GET /?m=a%20b HTTP/1.1\r\nHost: site\r\n\r\n", "400"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := site(t, proxytest.Config{Text: "server { listen 127.0.0.1:80; location / { proxy_pass http://" + o.addr + "; " + c.settings + " } }", Modules: []proxy.Module{rewrite.Module()}})
+			res, body := ask(t, s, c.request)
+			if got := body; c.want == "400" && res.StatusCode != 400 || c.want != "400" && got != c.want {
+				t.Errorf("%d\n got %q\nwant %q", res.StatusCode, got, c.want)
+			}
+		})
+	}
+}
+
+func TestMistakesOfTheConfiguration(t *testing.T) {
+	in := func(s string) string { return "server { listen 127.0.0.1:80; location / { " + s + " } }" }
+	for _, c := range []struct{ text, want string }{
+		{in("proxy_pass http://$host;"), `1:55: proxy_pass "http://$host" has variables, which is not here yet`},
+		{in("proxy_pass https://a;"), `1:55: proxy_pass "https://a" is to use TLS, which is not here yet`},
+		{in("proxy_pass a:1;"), `1:55: invalid URL "a:1" of proxy_pass; it begins with "http://"`},
+		{in("proxy_pass http://;"), `no host`},
+		{in("proxy_pass http://a:0;"), `invalid port "0"; it is a number from 1 to 65535`},
+		{in("proxy_pass http://[::g];"), `invalid IPv6 address "[::g]"`},
+		{in("proxy_pass http://unix:run;"), `does not begin with "/"`},
+		{in("proxy_pass 'http://127.0.0.1/a b';"), `it has a space or a control character`},
+		{"server { listen 127.0.0.1:80; location ~ x { proxy_pass http://127.0.0.1/a; } }", "proxy_pass cannot have a URI"},
+		{"upstream u { server 127.0.0.1; } " + in("proxy_pass http://u:8;"), `upstream "u" may not have port 8`},
+		{"upstream u { server 127.0.0.1; } upstream U { server 127.0.0.1; }" + in(""), `upstream "U" is duplicate; the first is at `},
+		{"upstream u { } " + in(""), `upstream "u" has no server that is not a backup`},
+		{"upstream u { server 127.0.0.1 slow_start=1s; } " + in(""), `nginx's parameter "slow_start" of server is not here yet`},
+		{"upstream u { server 127.0.0.1 wait=1; } " + in(""), `invalid parameter "wait=1" of server`},
+		{"upstream u { server 127.0.0.1 weight=0; } " + in(""), `weight: "0" is not a whole number from 1 to 65535`},
+		{in("proxy_method 'a b';"), `"a b" is no method`},
+		{in("proxy_set_header 'a b' c;"), `invalid header field name "a b"`},
+		{in("proxy_set_header Content-Length 5;"), `Content-Length cannot be "5": it says what is sent; "" is allowed`},
+		{in("proxy_next_upstream http_501;"), `"http_501" is not one of "error", `},
+		{in("proxy_next_upstream off error;"), `"off" stands alone`},
+		{in("proxy_buffers 1 4k;"), `proxy_buffers: "1" is not a whole number from 2`},
+		{in("proxy_redirect on;"), `"on" is not one of "default", "off"`},
+		{in("proxy_redirect ~a b;"), `with a regular expression is not here yet`},
+	} {
+		_, err := proxytest.Check(t, proxytest.Config{Text: c.text, Modules: []proxy.Module{Module(Options{})}})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s\n got %v\nwant %s", c.text, err, c.want)
+		}
+	}
+}
