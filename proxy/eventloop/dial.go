@@ -8,15 +8,10 @@ import (
 
 // Dial begins to connect to peer and returns the socket, which the caller owns. Where
 // the connection is not there yet, connected is false: the caller waits with
-// IdleBoth, and then asks Connected.
+// IdleBoth, and then asks Connected. Others may use peer at the same time.
 func (l *Loop) Dial(peer unix.Sockaddr, h Handler) (c *Conn, connected bool, err error) {
-	family, internet := unix.AF_UNIX, false
-	switch peer.(type) {
-	case *unix.SockaddrInet4:
-		family, internet = unix.AF_INET, true
-	case *unix.SockaddrInet6:
-		family, internet = unix.AF_INET6, true
-	}
+	peer, family := ownAddress(peer)
+	internet := family != unix.AF_UNIX
 	fd, err := socket(family)
 	if err != nil {
 		return nil, false, os.NewSyscallError("socket", err)
@@ -38,6 +33,20 @@ func (l *Loop) Dial(peer unix.Sockaddr, h Handler) (c *Conn, connected bool, err
 		return nil, false, err
 	}
 	return c, connected, nil
+}
+
+// ownAddress returns a copy of peer, in which the system's form of it is written, and
+// its family.
+func ownAddress(peer unix.Sockaddr) (own unix.Sockaddr, family int) {
+	switch a := peer.(type) {
+	case *unix.SockaddrInet4:
+		return &unix.SockaddrInet4{Port: a.Port, Addr: a.Addr}, unix.AF_INET
+	case *unix.SockaddrInet6:
+		return &unix.SockaddrInet6{Port: a.Port, ZoneId: a.ZoneId, Addr: a.Addr}, unix.AF_INET6
+	case *unix.SockaddrUnix:
+		return &unix.SockaddrUnix{Name: a.Name}, unix.AF_UNIX
+	}
+	return peer, unix.AF_UNIX
 }
 
 // Connected returns why the connection that Dial began has failed, unix.EAGAIN

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -142,6 +143,29 @@ func TestDialingNobodyFails(t *testing.T) {
 			if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("%v", err)
 			}
+		})
+	}
+}
+
+// One address serves all who dial it, each in its loop. Only the race detector sees
+// where they disturb one another.
+func TestManyDialOneAddress(t *testing.T) {
+	for _, network := range []string{"tcp4", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			g := newGroup(t, 2)
+			addr := addrOf(t, listenOn(t, network))
+			var wg sync.WaitGroup
+			for range 16 {
+				wg.Go(func() {
+					c, _, err := g.Next().Dial(addr, &dialer{})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					c.Close()
+				})
+			}
+			wg.Wait()
 		})
 	}
 }
