@@ -30,7 +30,7 @@ func (p *pass) decide(x *proxy.Exchange) error {
 	}
 	switch {
 	case status == 101:
-		return &failure{kindInvalidHeader, 502, "upstream switched protocols, which was not asked for, " + whileReadingHead}
+		return p.switchProtocols(x)
 	case p.head.Accel.Redirect != "":
 		p.dropBody(x)
 		return p.head.Redirect(x, p.peer.name, &p.h.told)

@@ -41,7 +41,7 @@ func requestDirectives(k *key) []config.Directive {
 	in := config.AnyLevel
 	return []config.Directive{
 		{Name: "proxy_set_header", In: in, Args: config.TwoArgs, Repeat: true, Syntax: "NAME VALUE", Default: "Host $proxy_host", Set: setRequestHeader(k),
-			Help: "Sets a field of the requests that are passed on, in place of the client's; an empty VALUE, which may have variables, leaves it out. A block's own replace those that it inherits. Host is $proxy_host otherwise, and Connection, Keep-Alive, TE, Expect, Upgrade and what the client's Connection names are left out: they concern the client's connection. Content-Length and Transfer-Encoding say what is sent, whatever is set."},
+			Help: "Sets a field of the requests that are passed on, in place of the client's; an empty VALUE, which may have variables, leaves it out. A block's own replace those that it inherits. Host is $proxy_host otherwise, and Connection, Keep-Alive, TE, Expect, Upgrade and what the client's Connection names are left out: they concern the client's connection. Where a server is to switch protocols, as for WebSockets, Upgrade $http_upgrade and Connection upgrade are set, as in nginx: what follows its 101 passes both ways, until both sides have ended or nothing has come from the server for proxy_read_timeout. Content-Length and Transfer-Encoding say what is sent, whatever is set."},
 		{Name: "proxy_method", In: in, Args: config.OneArg, Syntax: "METHOD", Set: setMethod(k),
 			Help: "The method of the requests that are passed on, in place of the client's. It may have variables."},
 		{Name: "proxy_pass_request_headers", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",

@@ -29,4 +29,4 @@ package proxypass
 //   - group.go balance.go lane.go conn.go: peers and connections
 //   - encoder.go uri.go fields.go: the request
 //   - pass.go send.go receive.go stream.go repeat.go failure.go: its way
-//   - answer.go redirect.go variables.go: the answer
+//   - answer.go redirect.go variables.go tunnel.go: the answer

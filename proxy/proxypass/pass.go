@@ -75,6 +75,7 @@ const (
 	reading1 // the head of the answer
 	collecting
 	streaming
+	tunneling // until the tunnel has ended
 )
 
 var (
@@ -141,6 +142,8 @@ func (p *pass) run(x *proxy.Exchange) error {
 			return x.Suspend(p)
 		case err == errDone:
 			err = nil
+		case p.stage == tunneling:
+			return err
 		case errors.As(err, &f):
 			if p.repeats(x, f) {
 				continue

@@ -1,0 +1,148 @@
+package proxypass
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"alicorn/proxy"
+	"alicorn/proxy/proxytest"
+	"alicorn/proxy/rewrite"
+)
+
+// seen is what a client sees of an answer, but for what each server says of itself.
+func seen(t *testing.T, nc net.Conn, request string) string {
+	t.Helper()
+	nc.SetDeadline(time.Now().Add(patience))
+	io.WriteString(nc, request)
+	method, _, _ := strings.Cut(request, " ")
+	res, err := http.ReadResponse(bufio.NewReader(nc), &http.Request{Method: method})
+	if err != nil {
+		return err.Error()
+	}
+	body, err := io.ReadAll(res.Body)
+	if res.StatusCode >= 500 {
+		return strconv.Itoa(res.StatusCode) // the pages name the server
+	}
+	var fields []string
+	for name, values := range res.Header {
+		if name != "Date" && name != "Server" && name != "Connection" {
+			fields = append(fields, name+": "+strings.Join(values, "|"))
+		}
+	}
+	slices.Sort(fields)
+	return fmt.Sprintf("%d %q length %d %.300q %v", res.StatusCode, fields, len(body), body, err)
+}
+
+// beside starts nginx and this program with the same locations.
+func beside(t *testing.T, locations string) (theirs func() net.Conn, mine func() net.Conn) {
+	t.Helper()
+	dir := proxytest.NginxDir(t)
+	text := "absolute_redirect off; proxy_http_version 1.1; proxy_set_header Connection ''; " + locations
+	proxytest.StartNginx(t, dir, "access_log off; default_type text/plain; server { listen unix:DIR/s; "+text+" }")
+	s := site(t, proxytest.Config{Text: "server { listen 127.0.0.1:80; default_type text/plain; " + text + " }", Modules: []proxy.Module{rewrite.Module()}})
+	theirs = func() net.Conn {
+		nc, err := net.Dial("unix", filepath.Join(dir, "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return nc
+	}
+	return theirs, func() net.Conn { return s.Dial("") }
+}
+
+// TestAnswersAreThoseThatNginxPassesOn has both pass on what a scripted origin says.
+func TestAnswersAreThoseThatNginxPassesOn(t *testing.T) {
+	answers := []string{
+		"200 OK\r\nContent-Length: 2\r\nContent-Type: text/html\r\n\r\nok",
+		"200 OK\r\nContent-Length: 2\r\n\r\nok",
+		"404 Not Here\r\nContent-Length: 2\r\nX-A: b\r\nX-A: c\r\n\r\nok",
+		"204 No Content\r\nX-A: b\r\n\r\n",
+		"304 Not Modified\r\nETag: \"a\"\r\n\r\n",
+		"301 Moved\r\nLocation: http://ORIGIN/a/b\r\nContent-Length: 0\r\n\r\n",
+		"302 Found\r\nLocation: /a/b\r\nContent-Length: 0\r\n\r\n",
+		"302 Found\r\nLocation: http://elsewhere.example/a\r\nContent-Length: 0\r\n\r\n",
+		"200 OK\r\nRefresh: 5; url=http://ORIGIN/a/b\r\nContent-Length: 0\r\n\r\n",
+		"200 OK\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nContent-Length: 0\r\n\r\n",
+		"200 OK\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\nServer: x\r\nX-Pad: y\r\nX-Accel-Expires: 5\r\nContent-Length: 0\r\n\r\n",
+		"200 OK\r\nX-Accel-Redirect: /files/x\r\nContent-Disposition: inline\r\nContent-Length: 3\r\n\r\nabc",
+		"401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n",
+		"403 No\r\nContent-Length: 4\r\n\r\nnope",
+		"500 Oops\r\nContent-Length: 2\r\n\r\nno",
+		"299\r\nContent-Length: 2\r\n\r\nok",
+	}
+	o := startOrigin(t, "tcp", func(pc *peerConn) {
+		for r, _ := pc.request(); r != nil; r, _ = pc.request() {
+			var i int
+			fmt.Sscanf(r.URL.Path, "/o/%d", &i)
+			answer := answers[i]
+			if head, _, _ := strings.Cut(answer, "\r\n\r\n"); r.Method == "HEAD" {
+				answer = head + "\r\n\r\n"
+			}
+			io.WriteString(pc, "HTTP/1.1 "+strings.ReplaceAll(answer, "ORIGIN", pc.LocalAddr().String()))
+		}
+	})
+	theirs, mine := beside(t, "location /p/ { proxy_pass http://"+o.addr+"/o/; } location /files/ { internal; return 200 file; } "+
+		"location /o/ { proxy_pass http://"+o.addr+"; error_page 403 /files/no; proxy_intercept_errors on; proxy_redirect http://"+o.addr+"/a/ /q/; proxy_hide_header X-A; proxy_pass_header X-Pad; }")
+	for i := range answers {
+		for _, request := range []string{"GET /p/%d", "GET /o/%d", "HEAD /p/%d", "POST /p/%d"} {
+			request = fmt.Sprintf(request, i) + " HTTP/1.1\r\nHost: site\r\nContent-Length: 0\r\n\r\n"
+			if got, want := seen(t, mine(), request), seen(t, theirs(), request); got != want {
+				t.Errorf("%q\nto %.40q\n ours  %s\n nginx %s", answers[i], request, got, want)
+			}
+		}
+	}
+}
+
+const gunicornApp = `
+def app(environ, start_response):
+    body = environ["wsgi.input"].read()
+    names = sorted(k for k in environ if k.startswith(("HTTP_", "CONTENT_", "REQUEST_", "PATH_", "QUERY_", "SERVER_PROTOCOL")))
+    text = "".join("%s=%s\n" % (k, environ[k]) for k in names) + "%d bytes %s\n" % (len(body), body[:20])
+    if environ["PATH_INFO"].endswith("/chunks"):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return iter([text.encode(), b"x" * 100000])
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
+    return [text.encode()]
+`
+
+// TestGunicornSeesWhatItSeesBehindNginx has both pass requests on to a real gunicorn.
+func TestGunicornSeesWhatItSeesBehindNginx(t *testing.T) {
+	if exec.Command("/usr/bin/python3", "-c", "import gunicorn").Run() != nil {
+		t.Fatal("gunicorn is not installed")
+	}
+	dir := proxytest.NginxDir(t)
+	os.WriteFile(filepath.Join(dir, "app.py"), []byte(gunicornApp), 0o644)
+	cmd := exec.Command("/usr/bin/python3", "-m", "gunicorn", "-b", "unix:"+dir+"/g", "--chdir", dir, "app:app")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() })
+	proxytest.Eventually(t, func() bool { _, err := os.Stat(dir + "/g"); return err == nil }, "gunicorn does not start")
+	theirs, mine := beside(t, "client_max_body_size 0; proxy_set_header Host $http_host; location / { proxy_pass http://unix:"+dir+"/g; } location /u/ { proxy_pass http://unix:"+dir+"/g:/v/; }")
+	large := strings.Repeat("y", 300_000)
+	for _, request := range []string{
+		"GET /a%20b?c=d HTTP/1.1\r\nHost: site\r\nX-A: b\r\nCookie: e=f\r\n\r\n",
+		"GET /u/x HTTP/1.1\r\nHost: site:80\r\nAccept-Encoding: gzip\r\n\r\n",
+		"HEAD /u/x HTTP/1.1\r\nHost: site\r\n\r\n",
+		"POST /p HTTP/1.1\r\nHost: site\r\nContent-Length: 3\r\nContent-Type: text/plain\r\n\r\nabc",
+		"POST /p HTTP/1.1\r\nHost: site\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		"PUT /p HTTP/1.1\r\nHost: site\r\nContent-Length: 300000\r\n\r\n" + large,
+		"GET /chunks HTTP/1.1\r\nHost: site\r\nIf-Modified-Since: x\r\nRange: bytes=0-1\r\n\r\n",
+		"OPTIONS /p HTTP/1.1\r\nHost: site\r\nConnection: close\r\nKeep-Alive: 5\r\nTE: trailers\r\n\r\n",
+	} {
+		if got, want := seen(t, mine(), request), seen(t, theirs(), request); got != want {
+			t.Errorf("%.60q\n ours  %s\n nginx %s", request, got, want)
+		}
+	}
+}

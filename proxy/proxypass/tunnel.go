@@ -1,0 +1,50 @@
+package proxypass
+
+import (
+	"bytes"
+	"errors"
+	"net"
+
+	"alicorn/proxy"
+)
+
+// errUnasked is a peer that leaves HTTP though the client did not ask for that.
+var errUnasked = &failure{kindInvalidHeader, 502, "upstream switched protocols, which the client did not ask for, " + whileReadingHead}
+
+// switchProtocols gives the client the peer's 101, and has bytes pass both ways from then
+// on, until both sides have ended or one was silent for too long.
+func (p *pass) switchProtocols(x *proxy.Exchange) error {
+	if _, asked := x.Req.Header.Lookup(proxy.FieldUpgrade); !asked {
+		return errUnasked
+	}
+	p.head.Apply(x, -1)
+	client, err := x.Res.Upgrade()
+	if errors.Is(err, proxy.ErrNoUpgrade) {
+		return errUnasked
+	}
+	if err != nil {
+		return err
+	}
+	c := p.conn
+	p.conn, p.stage = nil, tunneling
+	var other net.Conn = c.blocking
+	if c.looped != nil {
+		other = c.looped
+	}
+	err = x.Tunnel(&proxy.Tunnel{Client: client, Other: other, Early: bytes.Clone(p.data),
+		Silence: p.h.readTimeout, Room: p.h.sendTimeout, Then: p.tunneled})
+	if err != nil {
+		return err // it waits
+	}
+	return errDone
+}
+
+// tunneled ends the exchange after its tunnel.
+func (p *pass) tunneled(x *proxy.Exchange, err error) error {
+	if err != nil {
+		x.Log(proxy.LevelInfo, "%s", err)
+	}
+	p.note(x, p.head.Status)
+	p.end(x)
+	return nil
+}

@@ -1,0 +1,65 @@
+package proxypass
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"alicorn/proxy/proxytest"
+)
+
+// What follows a switch of protocols passes both ways, with what came early, until one
+// side has ended and the other has, too.
+func TestProtocolsAreSwitched(t *testing.T) {
+	ways(t, func(t *testing.T, cfg proxytest.Config) {
+		o := startOrigin(t, "tcp", func(pc *peerConn) {
+			r, _ := pc.request()
+			if r == nil || r.Header.Get("Upgrade") != "echo" || r.Header.Get("Connection") != "upgrade" {
+				io.WriteString(pc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				return
+			}
+			io.WriteString(pc, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-A: b\r\n\r\nhello ")
+			io.Copy(pc, pc.r)
+		})
+		cfg.Text = "server { listen 127.0.0.1:80; location / { proxy_pass http://" + o.addr + "; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; } }"
+		s := site(t, cfg)
+		nc := s.Dial("")
+		r := bufio.NewReader(nc)
+		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly ")
+		res, err := http.ReadResponse(r, nil)
+		if err != nil || res.StatusCode != 101 || res.Header.Get("Upgrade") != "echo" || res.Header.Get("X-A") != "b" {
+			t.Fatalf("%v %v", res, err)
+		}
+		long := strings.Repeat("x", 3<<20)
+		go func() {
+			io.WriteString(nc, long)
+			nc.(interface{ CloseWrite() error }).CloseWrite()
+		}()
+		got, err := io.ReadAll(r)
+		if err != nil || string(got) != "hello early "+long {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		if res, _ := ask(t, s, get("/")); res.StatusCode != 200 {
+			t.Errorf("a request that does not ask for it: %d", res.StatusCode)
+		}
+	})
+}
+
+// A tunnel in which nothing passes ends.
+func TestASilentTunnelEnds(t *testing.T) {
+	o := startOrigin(t, "unix", func(pc *peerConn) {
+		pc.request()
+		io.WriteString(pc, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		pc.Read(make([]byte, 1))
+	})
+	s := newSite(t, "server { listen 127.0.0.1:80; location / { proxy_pass http://"+o.addr+"; proxy_read_timeout 100ms; proxy_set_header Upgrade $http_upgrade; } }")
+	nc := s.Dial("")
+	fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	if answer, err := io.ReadAll(nc); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 101 ") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	s.Log.Wait(t, "upstream timed out")
+}
