@@ -16,7 +16,7 @@ import (
 //go:embed python/__main__.py python/alicorn/*.py
 var pythonFiles embed.FS
 
-// bundle is the worker's code as a zip in a file without a name, made once.
+// bundle is a file without a name that has the worker's code as a zip. It is made once.
 type bundle struct {
 	once sync.Once
 	file *os.File
@@ -47,7 +47,7 @@ func zipWorker() ([]byte, error) {
 		if err != nil {
 			return err
 		}
-		// Stored, not deflated: an interpreter built without zlib reads it too.
+		// Stored, not deflated, for interpreters that are built without zlib.
 		f, err := w.CreateHeader(&zip.FileHeader{Name: strings.TrimPrefix(path, "python/"), Method: zip.Store})
 		if err != nil {
 			return err

@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// Command is how an application's worker is executed, before its name is
-// appended to Args. It depends on the configuration and the environment of
-// the process that starts workers, on nothing else.
+// Command is the command line of an application's worker, without the worker's name,
+// which is appended to Args. It depends only on the configuration and the environment
+// of the process that starts workers.
 type Command struct {
 	Path     string
 	Args     []string // Args[0] included
@@ -19,10 +19,10 @@ type Command struct {
 	UID, GID int
 	Groups   []int
 	tried    string // how the interpreter was found
-	Switch   bool   // to UID, GID and Groups; else our own stay
+	Switch   bool   // run as UID, GID and Groups, not as this process
 }
 
-// Command returns the app's. The first call may run pipenv, for at most 15
+// Command returns the app's Command. The first call may run pipenv, for at most 15
 // seconds.
 func (a *App) Command() (Command, error) {
 	a.asking.Lock()
@@ -56,8 +56,9 @@ func (c Command) credential() *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(c.UID), Gid: uint32(c.GID), Groups: groups}
 }
 
-// environment returns a worker's: what it inherits, the environment's own
-// additions, the user's, then what env and env_file say. Later values win.
+// environment returns the environment of a worker: inherited variables, those of the
+// virtual environment, those of the user, and those of env and env_file. Later values
+// win.
 func (a *App) environment(in interpreter) []string {
 	vars := map[string]string{}
 	var order []string

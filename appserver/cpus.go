@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// autoWorkers is `workers auto`: the CPUs that this process may use by
-// affinity and by the quota of its cgroups, at least 2.
+// autoWorkers returns the number for `workers auto`: the CPUs that this process may
+// use, by affinity and by the quota of its cgroups, and at least 2.
 func autoWorkers() int {
 	n := runtime.NumCPU()
 	if q := quotaCPUs("/sys/fs/cgroup", ownCgroup()); q > 0 {
@@ -30,7 +30,7 @@ func ownCgroup() string {
 }
 
 // quotaCPUs returns the smallest CPU quota from path up to root, rounded up;
-// 0 when there is none. Files of cgroup v2 (cpu.max) and v1 are read.
+// 0 when there is none. It reads the files of cgroup v2 (cpu.max) and v1.
 func quotaCPUs(root, path string) int {
 	least := 0
 	note := func(quota, period string) {

@@ -9,8 +9,8 @@ import (
 	"alicorn/proxy/logfile"
 )
 
-// output is where an application's output goes, as the directive of that name
-// says: "" is the error log.
+// output is the destination of an application's output, from the directive output. ""
+// is the error log.
 type output struct {
 	dest   string
 	prefix bool // each line begins with the worker's name
@@ -18,9 +18,9 @@ type output struct {
 	sink   io.Writer // nil: the error log
 }
 
-// logs are where a pool's events and its workers' lines go.
+// logs are the destinations of a pool's events and of its workers' lines.
 type logs struct {
-	errors func() *slog.Logger // for what belongs to no request
+	errors func() *slog.Logger // for events outside of requests
 	output io.Writer           // nil: the error log
 	prefix bool
 }
@@ -34,13 +34,13 @@ func setOutput(k *key) config.Setter {
 		o := output{dest: n.Arg(0), pos: n.Args[0].Pos}
 		switch {
 		case o.dest == "":
-			return &config.Error{Pos: o.pos, Msg: "output \"\" names no place; it takes error_log, stderr, a file or syslog:server=ADDRESS"}
+			return &config.Error{Pos: o.pos, Msg: "invalid output \"\": it takes error_log, stderr, a file or syslog:server=ADDRESS"}
 		case o.dest == "error_log":
 			o.dest = ""
 		}
 		if len(n.Args) > 1 {
 			if o.prefix = n.Arg(1) == "prefix"; !o.prefix {
-				return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("invalid parameter %q of output; it takes \"prefix\" alone", n.Arg(1))}
+				return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("invalid parameter %q of output: it takes only \"prefix\"", n.Arg(1))}
 			}
 		}
 		k.In(s).app.output = o
@@ -48,7 +48,7 @@ func setOutput(k *key) config.Setter {
 	}
 }
 
-// openOutputs opens the places that apps name for their output.
+// openOutputs opens the destinations of the apps' output.
 func openOutputs(l *config.Load, apps []*App) error {
 	for _, a := range apps {
 		if a.output.dest == "" {

@@ -2,9 +2,9 @@
 // that answer requests handed to them as frames, through shared memory while
 // both sides are awake and over unix sockets otherwise. The model:
 //
-//	App        what `app NAME { }` says, complete: command, credentials, limits
-//	Order      what the front decides of a worker: its number, descriptors, sizes
-//	Launcher   the keeper, to the front: it starts workers as its own Apps say
+//	App        an `app NAME { }` block, complete: command, credentials, limits
+//	Order      what the front decides about a worker: its number, descriptors, sizes
+//	Launcher   the keeper, for the front: it starts workers as its own Apps describe them
 //	Rollout    brings up the apps of one generation: each keeps its pool or gets a new one
 //	attempt    a new pool that takes over from the one that serves once it is ready
 //	Pool       the workers of one version of an app; one goroutine reconciles them
@@ -27,11 +27,11 @@ package appserver
 // Files, in the order of the story:
 //
 //   - app.go settings.go module.go: what an app is, its directives, and the module
-//   - command.go interpreter.go dotenv.go inherit.go destination.go cpus.go: how its workers are executed
-//   - credentials.go runas.go front.go: whom they run as
+//   - command.go interpreter.go dotenv.go inherit.go destination.go cpus.go: command, environment and output of workers
+//   - credentials.go runas.go front.go: the users that they run as
 //   - folders.go forwarding.go: what the front does in the application's place, and what it tells it
 //   - service.go rollout.go attempt.go failure.go imports.go: one app through the generations
-//   - survey.go journal.go tree.go stat_linux.go: whether it is as it was
+//   - survey.go journal.go tree.go stat_linux.go: whether its files have changed
 //   - pool.go supervise.go tick.go pace.go deaths.go status.go: a pool and its one goroutine
 //   - order.go launch.go bundle.go death_linux.go worker.go output.go lines.go: a worker's life
 //   - submission.go request.go waiter.go environ.go head.go respond.go tempspace.go: a request on its way there and back

@@ -9,12 +9,12 @@ import (
 )
 
 // parseDotenv reads the lines NAME=VALUE of a dotenv file: comments, "export",
-// 'literal' and "escaped" values, which may span lines. Outside single quotes
-// ${NAME} and ${NAME:-DEFAULT} are replaced, as python-dotenv and docker compose
-// do, by what stands above in the file or else in known (NAME=VALUE, the last one
-// wins); unset are the lines that name what neither has. Variables that steer the
-// dynamic loader are refused. Errors begin with the line's number and quote nothing
-// of the line, which may be a secret.
+// 'literal' and "escaped" values, which may span lines. Outside single quotes it
+// replaces ${NAME} and ${NAME:-DEFAULT}, as python-dotenv and docker compose do, by
+// the variable from above in the file, or else from known (NAME=VALUE, the last one
+// wins). unset has the lines with variables that are in neither. Variables for the
+// dynamic loader are errors. Errors begin with the line's number and quote nothing of
+// the line, which may be a secret.
 func parseDotenv(text string, known []string) (vars []string, unset []int, err error) {
 	d := dotenv{text: strings.TrimPrefix(text, "\ufeff"), line: 1, known: map[string]string{}}
 	for _, v := range known {
@@ -40,13 +40,13 @@ func parseDotenv(text string, known []string) (vars []string, unset []int, err e
 	}
 }
 
-// dotenv is what is left of the text, and the line that it begins on.
+// dotenv is the rest of the text, and the number of its first line.
 type dotenv struct {
 	text     string
 	line     int
 	known    map[string]string
 	unset    []int // lines
-	expanded int   // bytes that references have brought
+	expanded int   // bytes of all replacements
 }
 
 func (d *dotenv) take(n int) string {
@@ -79,9 +79,9 @@ func (d *dotenv) assignment() (name, value string, err error) {
 	d.take(1)
 	switch {
 	case !isEnvName(name):
-		return "", "", errors.New("what stands before \"=\" is not the name of an environment variable")
+		return "", "", errors.New("the text before \"=\" is not the name of an environment variable")
 	case strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "DYLD_"):
-		return "", "", errors.New("a name that begins with LD_ or DYLD_ is refused: it would change which libraries the worker's interpreter loads; set it with \"env\" if that is meant")
+		return "", "", errors.New("a name that begins with LD_ or DYLD_ is refused: it would change which libraries the worker's interpreter loads; set it with \"env\" if you mean that")
 	}
 	d.skip(" \t")
 	value, err = d.value()
@@ -116,8 +116,8 @@ func (d *dotenv) value() (string, error) {
 	return b.String(), nil
 }
 
-// expand writes the beginning of s, which is a reference or a byte, and returns how
-// long that was. What looks like a reference and is none stands for itself.
+// expand writes the value of the reference, or the byte, that s begins with, and returns
+// its length in s. Text that only resembles a reference stands for itself.
 func (d *dotenv) expand(b *strings.Builder, s string) (n int, err error) {
 	end := strings.IndexByte(s, '}')
 	if !strings.HasPrefix(s, "${") || end < 0 {
@@ -137,7 +137,7 @@ func (d *dotenv) expand(b *strings.Builder, s string) (n int, err error) {
 		d.unset = append(d.unset, d.line)
 	}
 	if d.expanded += len(value); d.expanded > osfile.MaxEnvironment {
-		return 0, fmt.Errorf("what the references bring is longer than %d bytes in all", osfile.MaxEnvironment)
+		return 0, fmt.Errorf("the values of all references together are longer than %d bytes", osfile.MaxEnvironment)
 	}
 	b.WriteString(value)
 	return end + 1, nil

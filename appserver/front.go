@@ -15,7 +15,7 @@ type Front struct {
 	Pos  config.Pos // of the directive that names it; the zero Pos: it is the default
 }
 
-// said tells where the front's user comes from.
+// said names the front's user and where the configuration has it.
 func (f Front) said() string {
 	if f.Pos == (config.Pos{}) {
 		return fmt.Sprintf("%q by default", f.Name)
@@ -23,18 +23,19 @@ func (f Front) said() string {
 	return fmt.Sprintf("%q by the user directive at %s", f.Name, f.Pos)
 }
 
-// fronts finds the users that a configuration's front has.
+// fronts finds the users of a configuration's front.
 type fronts struct {
 	find func(main *config.Scope) []Front
 }
 
-// SetFront tells whom the front of the configuration that l reads runs as: as
-// the configuration says and, if that is another, as it runs now.
+// SetFront sets the function that returns the users of the front of l's
+// configuration: the one that the configuration names and, if that is another, the
+// one that it runs as now.
 func SetFront(l *config.Load, find func(main *config.Scope) []Front) {
 	config.Shared(l, func() *fronts { return &fronts{} }).find = find
 }
 
-// frontsOf returns the users that no worker may have.
+// frontsOf returns the users that no worker may run as.
 func frontsOf(s *config.Scope) []Front {
 	f := config.Shared(s.Load(), func() *fronts { return &fronts{} })
 	if f.find == nil {

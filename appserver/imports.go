@@ -11,21 +11,20 @@ import (
 	"time"
 )
 
-// imports bounds how many workers import their application at the same time:
-// more than there are CPUs would only make each of them later. Pools take
-// turns, so that each app has its first worker before one has its second. A
-// worker that waits for something, such as a database, does not count: it must
-// not hold up the others.
+// imports bounds how many workers import their application at the same time, since
+// more than there are CPUs would only delay all of them. Pools take turns, so that
+// each app has its first worker before one has its second. A worker that waits for
+// something, such as a database, does not count, so that it does not hold up others.
 type imports struct {
 	limit int
 
 	mu      sync.Mutex
 	running int
-	line    []*Pool // those that were refused, in order
+	line    []*Pool // pools that wait for their turn, in order
 }
 
-// take counts one more worker of p, unless others come first: then p gets an
-// event when it is its turn.
+// take counts one more worker of p and returns true. When others come first it
+// returns false, and p gets an event when it is its turn.
 func (i *imports) take(p *Pool) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -43,7 +42,7 @@ func (i *imports) take(p *Pool) bool {
 	return true
 }
 
-// give ends the count of one worker.
+// give removes one worker from the count.
 func (i *imports) give() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -51,7 +50,7 @@ func (i *imports) give() {
 	i.call()
 }
 
-// forget takes p, which needs no worker now, out of the line.
+// forget removes p, which needs no worker now, from the line.
 func (i *imports) forget(p *Pool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -61,14 +60,14 @@ func (i *imports) forget(p *Pool) {
 	}
 }
 
-// call tells the first in line that it is its turn. The lock is held.
+// call posts an event to the first pool in line. The lock is held.
 func (i *imports) call() {
 	if i.running < i.limit && len(i.line) > 0 {
 		i.line[0].post(event{kind: eventScaled})
 	}
 }
 
-// lookAfter is how often a worker that imports shows whether it uses the CPU.
+// lookAfter is how often an importing worker's use of the CPU is checked.
 const lookAfter = 250 * time.Millisecond
 
 // watchImports stops counting workers that wait for something. It returns when

@@ -6,15 +6,14 @@ import (
 	"strings"
 )
 
-// Variables that mean the server's process, never a worker.
+// Variables about the server's process, which workers never inherit.
 var (
 	ownVariables = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "PYTHONHOME", "VIRTUAL_ENV"}
 	ownPrefixes  = []string{"ALICORN_", "LISTEN_"}
 )
 
-// Variables of a root user's session, and of the service's own folders. Where
-// workers are other users they would lead them to files that they cannot read,
-// or tell them what is root's.
+// Variables of root's session, and of the service's own folders. They would lead
+// workers of other users to files that these cannot read, or disclose root's data.
 var (
 	sessionVariables = []string{
 		"HOME", "USER", "LOGNAME", "USERNAME", "MAIL", "SHELL", "SHLVL", "PWD", "OLDPWD", "_", "TERM", "COLORTERM", "TERMCAP",
@@ -34,8 +33,8 @@ func (rt *Runtime) environ() []string {
 	return os.Environ()
 }
 
-// inherited returns what a worker gets of environ. root: the server is root,
-// and its session is none of the worker's.
+// inherited returns the variables of environ that a worker inherits. root: the server is root,
+// so the worker inherits nothing of its session.
 func inherited(environ []string, root bool) []string {
 	var kept []string
 	for _, e := range environ {

@@ -9,12 +9,12 @@ import (
 	"alicorn/appserver/wire"
 )
 
-// journal is what the workers of a pool have said about files: those that the
-// application has loaded, as they were then, and those that it writes itself.
+// journal has the files that the workers of a pool have reported: those that the
+// application has loaded, with their stamps at that time, and those that it writes.
 type journal struct {
 	mu     sync.Mutex
 	loaded map[string]string // path: stamp of the file when it was imported
-	read   map[string]string // path: stamp of what was read outside of the directory while importing
+	read   map[string]string // path: stamp of files outside of the directory that were read while importing
 	size   int               // bytes of all paths and stamps
 	doubt  string            // why the files are not known; "": they are
 }
@@ -28,14 +28,14 @@ const (
 	noteDoubt   = "doubt"
 )
 
-// mostNotes bounds the files of a pool, and those that an app writes; mostNoted
-// the bytes that either takes, as a worker may make up paths.
+// mostNotes bounds the files of a pool, and those that an app writes. mostNoted bounds
+// the bytes of either, since a worker may invent paths.
 const (
 	mostNotes = 20_000
 	mostNoted = 8 << 20
 )
 
-// onNoted takes what a worker says about files.
+// onNoted handles a worker's report about files.
 func (w *worker) onNoted(v any) error {
 	entries, ok := v.([]any)
 	if !ok {
@@ -61,8 +61,8 @@ func (w *worker) onNoted(v any) error {
 	return nil
 }
 
-// add notes one file. Workers of a pool that have imported different files
-// under one name are in doubt.
+// add notes one file. When workers of a pool have imported different versions of a
+// file, the journal is in doubt.
 func (j *journal) add(kind, path, stamp string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -95,19 +95,19 @@ func (j *journal) add(kind, path, stamp string) {
 	}
 }
 
-// question returns what a survey has to know of the files.
+// question returns a Survey about the files, or the doubt.
 func (j *journal) question() (q Survey, doubt string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return Survey{Loaded: maps.Clone(j.loaded), Read: maps.Clone(j.read)}, j.doubt
 }
 
-// written is the files that an app writes itself, through all its pools.
+// written has the files that an app writes itself, across all its pools.
 type written struct {
 	mu    sync.Mutex
 	files map[string]bool // true: made, moved or removed, not only opened for writing
 	size  int             // bytes of all paths
-	many  bool            // there are more
+	many  bool            // there are more files than the bounds allow
 }
 
 // wrote notes that the app writes a file.
@@ -128,8 +128,8 @@ func (s *service) wrote(path string, made bool) {
 	w.files[path] = w.files[path] || made
 }
 
-// writtenBy returns the files that the apps of a directory write: they may
-// share it. many says that there are more.
+// writtenBy returns the files that the apps of a directory write; several apps may
+// share one. many: there are more.
 func (rt *Runtime) writtenBy(directory string) (files map[string]bool, many bool) {
 	files = map[string]bool{}
 	rt.mu.Lock()

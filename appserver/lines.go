@@ -19,20 +19,20 @@ const (
 	// keptLine of it stay after a long line.
 	usualLine = 4096
 	keptLine  = 32 << 10
-	// maxEarly bounds what is kept of a line that a worker printed before it was ready.
+	// maxEarly bounds the bytes that are kept of a line from before a worker was ready.
 	maxEarly = 4096
 )
 
 // lines gathers output into whole lines.
 type lines struct {
 	buf []byte // of a line that has not ended
-	// take is called once for all the lines that end in one read: an application
-	// that prints much costs a write to the log for each read, not for each line.
-	// Every line has its end.
+	// take is called once for all lines that end in one read, so that an application
+	// that prints much costs one write to the log for each read, not for each line.
+	// Every line has its line end.
 	take func(lines []byte)
 }
 
-// copy gives take what read brings until that fails, and returns why.
+// copy passes lines from read to take until read fails, and returns that error.
 func (l *lines) copy(read func(p []byte) (int, error)) error {
 	for {
 		l.makeRoom()
@@ -61,7 +61,7 @@ func (l *lines) makeRoom() {
 	}
 }
 
-// keep goes on with the start of a line. Memory for a long one does not stay.
+// keep keeps the beginning of a line for the next read. It frees memory of long lines.
 func (l *lines) keep(rest []byte) {
 	if cap(l.buf) > keptLine && len(rest) < usualLine {
 		l.buf = append(make([]byte, 0, usualLine), rest...)
@@ -70,7 +70,7 @@ func (l *lines) keep(rest []byte) {
 	l.buf = l.buf[:copy(l.buf[:cap(l.buf)], rest)]
 }
 
-// flush ends the line that has not ended.
+// flush passes an unfinished line to take, with a line end.
 func (l *lines) flush() {
 	if len(l.buf) > 0 {
 		l.take(append(l.buf, '\n'))
@@ -78,7 +78,7 @@ func (l *lines) flush() {
 	l.keep(nil)
 }
 
-// printLines puts lines that the application has printed where its output goes.
+// printLines writes lines of the application to the destination of its output.
 func (w *worker) printLines(lines []byte) {
 	w.early.add(lines)
 	l := w.pool.logs.Load()
@@ -89,13 +89,13 @@ func (w *worker) printLines(lines []byte) {
 		lines = prefixed(w.name+": ", lines)
 	}
 	if l.output != nil {
-		l.output.Write(lines) // a Sink never fails towards its caller
+		l.output.Write(lines) // a Sink returns no errors
 		return
 	}
 	printLog(l.errors(), lines)
 }
 
-// logLines puts lines of the logger gunicorn.error into the error log as they are.
+// logLines writes lines of the logger gunicorn.error to the error log unchanged.
 func (w *worker) logLines(lines []byte) {
 	w.early.add(lines)
 	if l := w.pool.logs.Load(); l != nil && l.prefix {
@@ -113,11 +113,11 @@ func prefixed(prefix string, lines []byte) []byte {
 	return out
 }
 
-// printer is a slog.Handler that also takes whole lines, to be written as they
-// are, whatever its level.
+// printer is a slog.Handler that can also write whole lines unchanged, whatever its
+// level.
 type printer interface{ Print(lines []byte) }
 
-// printLog writes whole lines to l, as events where it takes nothing else.
+// printLog writes whole lines to l. It logs events where l is not a printer.
 func printLog(l *slog.Logger, lines []byte) {
 	if l == nil {
 		return
@@ -155,7 +155,7 @@ func logAll(l *slog.Logger, level proxy.Level, messages []string) {
 		return
 	}
 	if h, ok := l.Handler().(batchHandler); ok {
-		_ = h.HandleAll(ctx, time.Now(), level, messages) // as slog.Logger does with Handle's
+		_ = h.HandleAll(ctx, time.Now(), level, messages) // slog.Logger ignores Handle's error too
 		return
 	}
 	for _, message := range messages {
@@ -163,8 +163,8 @@ func logAll(l *slog.Logger, level proxy.Level, messages []string) {
 	}
 }
 
-// lastLines are the last lines that a worker has printed before it was ready:
-// they say why it never was.
+// lastLines keeps the last lines that a worker prints before it is ready. They say why
+// a worker never becomes ready.
 type lastLines struct {
 	mu    sync.Mutex
 	lines []string

@@ -11,9 +11,9 @@ import (
 	"alicorn/proxy"
 )
 
-// Order is what the side that speaks to a worker decides about it. What runs,
-// where, with which environment and as which user is none of its business: that
-// comes from the App of the process that starts the worker.
+// Order has what the side that speaks to a worker decides about it. The program, its
+// directory, environment and user come from the App of the process that starts the
+// worker.
 type Order struct {
 	Number int           `json:"number"` // "shop:3" is the third worker of app shop
 	Lane   wire.Geometry `json:"lane,omitzero"`
@@ -21,7 +21,7 @@ type Order struct {
 	// Key makes $request_id of the requests that the worker answers: hexadecimal.
 	Key string `json:"key"`
 	// Files are the worker's descriptors 1 and 2 and those from 5 on, as
-	// PROTOCOL.md lists them. They stay the caller's to close.
+	// PROTOCOL.md lists them. The caller closes them.
 	Files []*os.File `json:"-"`
 }
 
@@ -30,8 +30,8 @@ const (
 	maxBodies = 1 << 30
 )
 
-// The places in Files of what every worker has; the slots' bells follow,
-// then the lane's memory, then the bodies' memory.
+// The indexes in Files of the descriptors that every worker has. The bells of the slots
+// follow, then the lane's memory, then the memory for bodies.
 const (
 	fileStdout = iota
 	fileStderr
@@ -42,9 +42,9 @@ const (
 	fileBell
 )
 
-// check says what is wrong with an order for a worker of that many threads. It
-// asks the system what each descriptor is, so that a worker cannot be given,
-// and its memory cannot be mapped from, anything but what belongs there.
+// check returns an error about an order for a worker of that many threads. It asks the
+// system for the kind of each descriptor, so that a worker gets, and memory is mapped
+// from, only the right kinds of files.
 func (o Order) check(threads int) error {
 	if o.Number < 1 || o.Number > maxNumber {
 		return fmt.Errorf("%d is not a worker's number, which is from 1 to %d", o.Number, maxNumber)
@@ -70,7 +70,7 @@ func (o Order) check(threads int) error {
 	return nil
 }
 
-// checkLane says what is wrong with the sizes of a lane; none at all are right.
+// checkLane returns an error about the sizes of a lane. No sizes at all are right.
 func checkLane(g wire.Geometry) error {
 	if g == (wire.Geometry{}) {
 		return nil
@@ -86,7 +86,7 @@ func checkLane(g wire.Geometry) error {
 	return nil
 }
 
-// fileKind is what a descriptor has to be.
+// fileKind is the kind that a descriptor must have.
 type fileKind struct {
 	name string
 	is   func(f *os.File, size int) error
@@ -95,7 +95,7 @@ type fileKind struct {
 
 func (k fileKind) check(f *os.File) error { return k.is(f, k.size) }
 
-// kinds returns what each of Files has to be.
+// kinds returns the kinds of Files.
 func (o Order) kinds(threads int) []fileKind {
 	output := fileKind{name: "pipe to write to", is: isPipe}
 	kinds := []fileKind{

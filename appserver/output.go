@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// afterlife is how long output is read after a worker's end: a process
-	// that the application left behind may hold the pipe open for ever.
-	// Nothing waits for it.
+	// afterlife is how long output is read after a worker's end. A process that
+	// the application left behind may keep the pipe open forever. Nothing waits
+	// for it.
 	afterlife = 10 * time.Second
 	// patience bounds a wait for goroutines that read without waiting.
 	patience = time.Second
-	// lastWords bounds what is read of one pipe before the worker's end is
-	// handled: more than a pipe holds.
+	// lastWords bounds the bytes that are read from one pipe before the worker's
+	// end is handled. It is more than a pipe holds.
 	lastWords = 2 << 20
 )
 
@@ -63,7 +63,7 @@ func (o *outputs) add(f *os.File, read func()) {
 	})
 }
 
-// linger bounds how long f, of a worker that has ended, is read further.
+// linger bounds how long f, of a worker that has ended, is still read.
 func (o *outputs) linger(f *os.File) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -74,7 +74,7 @@ func (o *outputs) linger(f *os.File) {
 	}
 }
 
-// end has all reading end.
+// end ends all reading.
 func (o *outputs) end() {
 	o.mu.Lock()
 	o.ended = true
@@ -88,7 +88,7 @@ func (o *outputs) end() {
 // past returns a deadline that has passed.
 func past() time.Time { return time.Unix(1, 0) }
 
-// within calls wait and returns when it has returned, but at the latest after d.
+// within calls wait and returns when wait has returned, but at the latest after d.
 func within(d time.Duration, wait func()) {
 	done := make(chan struct{})
 	go func() {
@@ -101,8 +101,8 @@ func within(d time.Duration, wait func()) {
 	}
 }
 
-// endOutput returns once all that the worker, which has exited, had printed is
-// logged. A process that it left behind may print more for a while.
+// endOutput returns when the output of the worker, which has exited, is logged. A
+// process that it left behind may print more for a while.
 func (w *worker) endOutput() {
 	for _, f := range w.output {
 		f.SetReadDeadline(past())
@@ -110,8 +110,8 @@ func (w *worker) endOutput() {
 	within(patience, w.printed.Wait)
 }
 
-// copyLines gives take what f brings, whole lines at a time, until it ends. It
-// counts w.printed down once take has had what there was when the worker exited.
+// copyLines passes whole lines from f to take until f ends. It counts w.printed down
+// when take has had everything that the worker printed before its exit.
 func (w *worker) copyLines(f *os.File, take func(lines []byte)) {
 	l := lines{take: take}
 	err := l.copy(f.Read)
@@ -134,7 +134,7 @@ func (w *worker) copyLines(f *os.File, take func(lines []byte)) {
 	}
 }
 
-// readNow reads what a pipe holds, without waiting.
+// readNow reads from a pipe without waiting.
 func readNow(f *os.File, p []byte) (n int, err error) {
 	rc, err := f.SyscallConn()
 	if err != nil {

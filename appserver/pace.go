@@ -2,18 +2,18 @@ package appserver
 
 import "time"
 
-// How many requests a worker is sent before it has room to run them follows
-// its pace. What waits at a worker cannot go to another without being taken
-// back, so it should be started soon; but a worker that has to ask for each
-// request sleeps in between, which costs more than a short request does.
+// A worker is sent more requests than it can run at once; their number follows its
+// pace. A request that waits at a worker must be taken back before it can go to
+// another, so few should wait there. But a worker without a waiting request sleeps
+// between two, and that costs more than a short request.
 const (
 	tickEvery = 10 * time.Millisecond
-	longAfter = 20 * time.Millisecond // a request that runs longer has nothing queued behind it
-	// aheadShare divides what a worker serves in a tick: what waits at it is
-	// what it serves in a quarter of that.
+	longAfter = 20 * time.Millisecond // no request waits behind one that runs longer
+	// aheadShare divides the number of requests that a worker serves in a tick:
+	// as many wait at it as it serves in a quarter of a tick.
 	aheadShare = 4
-	// A worker that does not start what it is sent gets nothing while others do,
-	// but for a trial, at first soon, then less often.
+	// A worker that does not start its requests gets none while others do, except
+	// for trials, the first one soon, further ones less often.
 	firstTrial = 20 * time.Millisecond
 	lastTrial  = 5 * time.Second
 )
@@ -28,16 +28,16 @@ func (w *worker) progressed(now int64) {
 	}
 }
 
-// pace sets what may wait at w by what it has served since the last tick.
+// pace sets how many requests may wait at w, by the number it has served since the last tick.
 func (w *worker) pace() {
 	n := int(w.served - w.paced)
 	w.paced = w.served
 	if n > 0 || w.outstanding > 0 {
-		w.depth = min(max(n/aheadShare, w.depth/2, 1), ahead) // a pause is no change of pace
+		w.depth = min(max(n/aheadShare, w.depth/2, 1), ahead) // a pause does not change the pace much
 	}
 }
 
-// sticks notes that w does not start what it has been sent.
+// sticks notes that w does not start its requests.
 func (w *worker) sticks(now int64) {
 	switch {
 	case w.patience == 0:
@@ -51,7 +51,7 @@ func (w *worker) sticks(now int64) {
 	w.retry = now + w.patience
 }
 
-// rest is pace for a worker that has nothing to do.
+// rest is pace for a worker without requests.
 func (w *worker) rest(now int64) {
 	w.slow = false
 	w.stuck = w.stuck && now < w.retry

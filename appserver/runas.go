@@ -8,16 +8,15 @@ import (
 	"syscall"
 )
 
-// User returns the number of the user that workers of an app have whose
-// directory and user are these ("": none was named), in a server that was
-// started as root.
+// User returns the number of the user that workers of an app with this directory and
+// user ("": none was named) run as, in a server that was started as root.
 func User(directory, name string) (uid int, err error) {
 	c := credentials{user: name}
 	err = c.choose(directory, nil)
 	return c.UID, err
 }
 
-// Member reports whether the user that workers of such an app have is in the
+// Member reports whether the user that workers of such an app run as is in the
 // group.
 func Member(directory, name, group string) (bool, error) {
 	c := credentials{user: name}
@@ -31,16 +30,16 @@ func Member(directory, name, group string) (bool, error) {
 	return slices.Contains(own, c.GID), nil
 }
 
-// Identity is whose process a Python is to be: the rights, the interpreter and
-// the environment are those of workers of an app with these settings.
+// Identity is the user, the interpreter and the environment for a Python process: those
+// of workers of an app with these settings.
 type Identity struct {
 	Directory   string
 	User, Group string   // "": none was named
 	Beside      []string // folders that are searched for an environment after Directory
 }
 
-// Python returns a command that runs the identity's interpreter with args. Not
-// root, the rights are our own.
+// Python returns a command that runs the identity's interpreter with args. In a process
+// that is not root it runs with that process's rights.
 func (id Identity) Python(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	a := App{Directory: id.Directory, rt: &Runtime{}}
 	if os.Geteuid() == 0 {

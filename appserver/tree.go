@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// tree is the files below a directory, links followed, as they are now. Files
-// that Python compiles to are left out: they follow from others.
+// tree has the files below a directory as they are now, with links followed. It leaves
+// out files with compiled Python, which follow from others.
 type tree struct {
 	ours    map[string]bool
 	visited map[[2]uint64]bool // folders, by device and inode
@@ -23,13 +23,13 @@ type tree struct {
 	paths   []string // of entries
 }
 
-// treeEntry is one file: three hashes, of its path, of which file it is and of
-// what is in it.
+// treeEntry is one file: hashes of its path, of its identity (device, inode), and of its
+// size and times.
 type treeEntry struct{ path, file, content uint64 }
 
 const (
 	mostFiles = 50_000
-	racy      = 20 * time.Millisecond // a file that is younger may change and show the same time
+	racy      = 20 * time.Millisecond // a younger file may change again without another time
 )
 
 // walk adds the files of dir, a path without links.
@@ -45,7 +45,7 @@ func (t *tree) walk(dir string) error {
 	t.visited[id] = true
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil // the application cannot have read it either
+		return nil // the application cannot read it either
 	}
 	if err != nil {
 		return fmt.Errorf("cannot look at %s: %w", dir, err)
@@ -81,7 +81,7 @@ func (t *tree) add(path string, e fs.DirEntry) error {
 	}
 	var st syscall.Stat_t
 	if err := syscall.Stat(path, &st); err != nil {
-		t.put(path, link, nil) // a link to nowhere, or a file that has just gone
+		t.put(path, link, nil) // a link without a target, or a file that was just removed
 	} else {
 		t.put(path, link, &st)
 	}
@@ -138,8 +138,8 @@ func unpack(b []byte) map[uint64]treeEntry {
 	return all
 }
 
-// compare returns what has changed since q's tree was packed, but for what the
-// application writes itself; "" when nothing has.
+// compare says what has changed since q's tree was packed, except files that the
+// application writes itself; "": nothing.
 func (t *tree) compare(q Survey) string {
 	before := unpack(q.Tree)
 	for i, e := range t.entries {
