@@ -108,14 +108,22 @@ type Keeper struct {
 	runs     map[int]*appserver.App // by worker: the app as it was started
 	starting int                    // workers being started, not in runs yet
 	failed   error                  // why Serving stopped the server
-	stopping bool
-	hurried  bool // the server does not wait for requests in progress
+	life     life
 	again    Again
 	stopped  bool               // no further worker is started
 	handed   bool               // another process has taken over
 	abandon  context.CancelFunc // ends the upgrade under way; nil: there is none
 	reason   string             // why the front did not come up, in its own words
 }
+
+// life is what the keeper has been told about the end of the server.
+type life uint8
+
+const (
+	lifeServing   life = iota // nothing: a front that ends is replaced
+	lifeFinishing             // to stop when the requests in progress have ended
+	lifeHurried               // to stop without waiting for them
+)
 
 // New returns a Keeper; it starts nothing.
 func New(o Options) *Keeper {
@@ -181,7 +189,7 @@ func (k *Keeper) lastEnd(f *front, state *os.ProcessState, served bool) error {
 	}
 	text := fmt.Sprintf("the front (pid %d) ended while it was stopping: %s", f.cmd.Process.Pid, state)
 	k.mu.Lock()
-	hurried := k.hurried
+	hurried := k.life == lifeHurried
 	k.mu.Unlock()
 	if !hurried {
 		text += "; the requests in progress are lost"
@@ -292,11 +300,13 @@ func (k *Keeper) renew() {
 func (k *Keeper) stop(now bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.hurried = k.hurried || now
-	if !k.stopping && k.o.Stopping != nil {
+	if k.life == lifeServing && k.o.Stopping != nil {
 		k.o.Stopping()
 	}
-	k.stopping = true
+	k.life = max(k.life, lifeFinishing)
+	if now {
+		k.life = lifeHurried
+	}
 	if k.abandon != nil {
 		k.abandon()
 	}
@@ -314,7 +324,7 @@ func (k *Keeper) stop(now bool) {
 func (k *Keeper) isStopping() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.stopping
+	return k.life != lifeServing
 }
 
 func (k *Keeper) failure() error {

@@ -166,7 +166,7 @@ func (k *Keeper) readAnew(w *wire) (*Reading, error) {
 		return nil, err
 	}
 	k.mu.Lock()
-	current, orphaned := k.current, k.front != w || k.stopping
+	current, orphaned := k.current, k.front != w || k.life != lifeServing
 	if !orphaned {
 		k.pending = r
 	}

@@ -42,7 +42,7 @@ func (k *Keeper) beginUpgrade() (context.Context, []*os.File, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
-	case k.current == nil || k.stopping || k.handed || k.o.HandOver == nil:
+	case k.current == nil || k.life != lifeServing || k.handed || k.o.HandOver == nil:
 		return nil, nil, errNotServing
 	case k.abandon != nil:
 		return nil, nil, errors.New("an upgrade is under way already")
