@@ -12,13 +12,13 @@ import (
 // Folder is a static folder of an application, as a worker reports it.
 type Folder struct {
 	URL, Dir string // the latter exists
-	// Plain: a request for a file in Dir gets that file, whatever it is and
-	// whoever asks, so that the front may serve it. Else the application has to
-	// be asked, and the file may be served where it answers 404.
+	// Plain says that the application answers every request for a file in Dir
+	// with that file, so that the front may serve it. Otherwise the application
+	// must be asked first, and the front may serve the file after a 404.
 	Plain bool
 }
 
-// serving says who answers a request for a file.
+// serving is the way in which a request for a file is answered.
 type serving uint8
 
 const (
@@ -27,13 +27,13 @@ const (
 	servedPlain            // the front
 )
 
-// folders are what the ready workers of a pool agree on: for the keys of
-// folderKey, who answers. nil until a worker is ready.
+// folders has the servings, by folderKey, that the ready workers of a pool agree on. It
+// is nil until a worker is ready.
 type folders struct {
 	agreed atomic.Pointer[map[string]serving]
 }
 
-// folderKey names the folders of one URL, in the order in which they are searched.
+// folderKey returns the key of the folders of one URL, in the order of their search.
 func folderKey(url string, dirs []string) string {
 	key := strings.TrimRight(url, "/") + "/"
 	for _, dir := range dirs {
@@ -42,7 +42,7 @@ func folderKey(url string, dirs []string) string {
 	return key
 }
 
-// servings returns who answers for the folders of one report.
+// servings returns the servings of the folders of one report.
 func servings(list []Folder) map[string]serving {
 	dirs, plain := map[string][]string{}, map[string]bool{}
 	for _, f := range list {
@@ -59,10 +59,10 @@ func servings(list []Folder) map[string]serving {
 	return out
 }
 
-// agree notes what the ready workers of p agree on. The pool's lock is held.
+// agree notes the servings that the ready workers of p agree on. The pool's lock is held.
 func (p *Pool) agree() {
 	if len(p.ready) == 0 {
-		return // what they agreed on was true of the code that ran last
+		return // their servings were right for the code that ran last
 	}
 	all := servings(p.ready[0].report.Static)
 	for _, w := range p.ready[1:] {
@@ -74,7 +74,7 @@ func (p *Pool) agree() {
 	p.folders.agreed.Store(&all)
 }
 
-// of returns who answers for the folders that key names.
+// of returns the serving of the folders with that key.
 func (f *folders) of(key string) serving {
 	if all := f.agreed.Load(); all != nil {
 		return (*all)[key]
@@ -82,8 +82,8 @@ func (f *folders) of(key string) serving {
 	return servedByApp
 }
 
-// folderPass is app_static: the application comes before the location's files
-// unless it cannot make a difference.
+// folderPass is app_static: requests go to the application first, unless it would
+// answer with the same file.
 type folderPass struct {
 	key   string
 	app   handler         // answers
@@ -103,7 +103,7 @@ func setFolderPass(k *key) config.Setter {
 			k.In(s).folders.named, words = last, words[:len(words)-1]
 		}
 		if len(words) == 0 {
-			return &config.Error{Pos: pos, Msg: "app_static names no folder"}
+			return &config.Error{Pos: pos, Msg: "app_static needs a folder"}
 		}
 		for _, a := range words {
 			dirs = append(dirs, absolute(s, a.Text))
@@ -117,15 +117,15 @@ func setFolderPass(k *key) config.Setter {
 	}
 }
 
-// folderSettings are what app_static says.
+// folderSettings are the settings of app_static.
 type folderSettings struct {
 	app   *App // nil without the directive
 	key   string
 	named string // a location; "": none
 }
 
-// ahead gives x to the application where the files of its location could be
-// another answer than the application's.
+// ahead passes x to the application where the application's answer may differ from the
+// file of the location.
 func (f *folderPass) ahead(x *proxy.Exchange) error {
 	if x.Upstream.App == f.app.app.Name {
 		return nil // it has answered 404
@@ -148,10 +148,10 @@ func (f *folderPass) ahead(x *proxy.Exchange) error {
 	return x.Answer(h)
 }
 
-// isMissing reports that r's answer is 404 and that files are looked for then.
+// isMissing reports whether r's answer is 404 and a file is to be served in its place.
 func (h *handler) isMissing(r *request) bool { return h.follow && r.head.Status == 404 }
 
-// lookForFile lets r's answer go and has x come to its location again.
+// lookForFile drops r's answer and sends x through its location again.
 func (h *handler) lookForFile(x *proxy.Exchange, r *request) error {
 	h.dropAnswer(r)
 	return &proxy.Redirect{URI: x.Req.Path, Args: x.Req.Args}

@@ -7,29 +7,29 @@ import (
 	"alicorn/proxy"
 )
 
-// forwarding is what an application is told of the way by which a request came:
-// X-Forwarded-*, Forwarded and X-Real-IP. A peer that is trusted, a proxy, may
-// say it; for any other peer these fields are what the front itself knows, as
-// an nginx in front of the application would set them: addresses are
-// $remote_addr, that of the client also where set_real_ip_from has found it.
+// forwarding decides about the fields that tell an application the way of a request:
+// X-Forwarded-*, Forwarded and X-Real-IP. A trusted peer, a proxy, may send them. For
+// other peers the front sets them from what it knows, as an nginx in front of the
+// application would. Addresses are $remote_addr, which set_real_ip_from may have set to
+// the client's.
 type forwarding struct {
 	listed  bool // allowed and all replace the usual trust
 	all     bool
 	allowed proxy.Prefixes
 	keep    bool          // X-Forwarded-For stays as a trusted peer sent it
-	schemes []schemeField // replace the usual ones that say the scheme; nil: do not
+	schemes []schemeField // in place of the usual fields with the scheme; nil: those
 }
 
-// schemeField is a header field with which proxies say that the client used
-// https: by that value.
+// schemeField is a header field, and its value by which proxies say that the client used
+// https.
 type schemeField struct {
 	name  string // in lower case, with hyphens
 	value string
 }
 
-// trusts reports whether the connection's peer is a proxy. Unix sockets are:
-// who may connect there is a matter of permissions. The peer is meant also
-// where set_real_ip_from has found the client behind it.
+// trusts reports whether the connection's peer is a trusted proxy. Peers on unix sockets
+// are, since permissions decide who can connect there. The peer counts even where
+// set_real_ip_from has found the client behind it.
 func (f *forwarding) trusts(c *proxy.Conn) bool {
 	addr, ok := c.RemoteIP()
 	switch {
@@ -43,8 +43,8 @@ func (f *forwarding) trusts(c *proxy.Conn) bool {
 	return f.allowed.Contain(addr)
 }
 
-// isForwarding reports whether the field's environ key is one that proxies say
-// the way with.
+// isForwarding reports whether the field's environ key is that of a field in which
+// proxies tell the way of a request.
 func isForwarding(f proxy.Field) bool {
 	if f.ID() == proxy.FieldXForwardedFor {
 		return true
@@ -82,7 +82,7 @@ func isKey(name, key string) bool {
 	return true
 }
 
-// addOwn adds what the front knows of the way.
+// addOwn adds the fields from what the front knows.
 func addOwn(e *wire.Environ, x *proxy.Exchange) {
 	e.Fix("HTTP_X_FORWARDED_PROTO", x.Req.Scheme)
 	e.Fix("HTTP_X_FORWARDED_PORT", serverPort(x, x.Req.Scheme))
@@ -94,7 +94,7 @@ func addOwn(e *wire.Environ, x *proxy.Exchange) {
 }
 
 // addChain adds X-Forwarded-For with $remote_addr at its end, as nginx's
-// $proxy_add_x_forwarded_for has it.
+// $proxy_add_x_forwarded_for does.
 func addChain(e *wire.Environ, x *proxy.Exchange) {
 	h := &x.Req.Header
 	var chain strings.Builder
@@ -116,9 +116,9 @@ func isForwardedFor(f proxy.Field) bool {
 	return f.ID() == proxy.FieldXForwardedFor || f.ID() == proxy.FieldOther && isKey(f.Name, "x-forwarded-for")
 }
 
-// schemeOf returns the scheme that the client used, of which a trusted peer has
-// the word, with the fields that gunicorn's secure_scheme_headers has by
-// default. Fields that contradict each other say nothing.
+// schemeOf returns the scheme that the client used. A trusted peer says it in the fields
+// of gunicorn's default secure_scheme_headers. Fields that contradict each other are
+// ignored.
 func schemeOf(r *proxy.Request, trusted bool, way *forwarding) string {
 	switch {
 	case !trusted:
@@ -152,7 +152,7 @@ func schemeOf(r *proxy.Request, trusted bool, way *forwarding) string {
 	return said
 }
 
-// schemeSaid is schemeOf by secure_scheme_headers.
+// schemeSaid is schemeOf with the fields of secure_scheme_headers.
 func (f *forwarding) schemeSaid(r *proxy.Request) string {
 	said := ""
 	for i := range r.Header.Len() {

@@ -36,8 +36,8 @@ func setTempSpace(k *key) config.Setter {
 	}
 }
 
-// bytesIn returns the bound where temporary files are in dirs, which need not be
-// there yet. 0 is no bound.
+// bytesIn returns the bound for temporary files in dirs, which need not exist yet. 0 is
+// no bound.
 func (t tempSpace) bytesIn(dirs []string) (int64, error) {
 	if t.percent == 0 {
 		return t.bytes, nil
@@ -46,16 +46,16 @@ func (t tempSpace) bytesIn(dirs []string) (int64, error) {
 	for _, dir := range dirs {
 		size, err := fileSystemSize(dir)
 		if err != nil {
-			return 0, fmt.Errorf("cannot tell the size of the file system of %q, of which temp_space is a share: %w", dir, err)
+			return 0, fmt.Errorf("cannot find out the size of the file system of %q, of which temp_space is a share: %w", dir, err)
 		}
 		sizes = append(sizes, size)
 	}
 	return t.shareOf(sizes), nil
 }
 
-// shareOf returns the share of the smallest of file systems of these sizes: the
-// bound is one for all files, and all of them may be there. A size of 0 is that
-// of a file system without a bound.
+// shareOf returns the share of the smallest of these file systems: there is one bound
+// for all files, and all of them may be in one file system. A size of 0 means a file
+// system without a bound.
 func (t tempSpace) shareOf(sizes []int64) int64 {
 	smallest := int64(0)
 	for _, size := range sizes {
@@ -66,8 +66,8 @@ func (t tempSpace) shareOf(sizes []int64) int64 {
 	return (smallest + 99) / 100 * int64(t.percent)
 }
 
-// fileSystemSize is how many bytes the file system holds that dir is in, or will
-// be in; 0 for one without a bound, as a tmpfs may be.
+// fileSystemSize returns the size of the file system that dir is in, or will be in; 0
+// for one without a bound, as a tmpfs may be.
 func fileSystemSize(dir string) (int64, error) {
 	var st unix.Statfs_t
 	err := unix.Statfs(dir, &st)

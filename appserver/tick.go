@@ -9,22 +9,23 @@ import (
 )
 
 const (
-	askEvery  = 200 * time.Millisecond // how often the clients of waiting requests are looked for
+	askEvery  = 200 * time.Millisecond // how often the clients of waiting requests are checked
 	restAfter = time.Second / tickEvery
-	// silenceOfLeft is the time after which a client counts as gone that ended its
-	// sending side in the midst of a response, where nothing was sent to it since:
-	// TCP does not tell one that has closed from one that reads on until something
-	// is sent. nginx takes both for gone at once, gunicorn sees neither. A client
-	// that ends its sending side behind its request is sent the head after that, and
-	// gets all, however slow the application is.
+	// silenceOfLeft is how long after a client has closed its sending side during
+	// a response it counts as gone, if nothing was sent to it since. Until
+	// something is sent, TCP does not distinguish a client that has closed the
+	// connection from one that still reads. nginx takes both for gone at once,
+	// gunicorn notices neither. A client that closes its sending side right after
+	// its request gets the head after that, and the whole response, however slow
+	// the application is.
 	silenceOfLeft = 500 * time.Millisecond
-	// pauseAfter is the time without a tick after which nobody was watching.
+	// pauseAfter is the time without a tick that counts as a pause of watching.
 	pauseAfter = 500 * time.Millisecond
 )
 
-// tick looks at what runs and waits: it finds long requests and takes back
-// what waits behind them, ends what is past its time, and stops itself when
-// nothing has been outstanding for a while.
+// tick looks at running and waiting requests. It takes back requests that wait behind
+// long ones, ends requests past their time, and stops itself when no request has been
+// outstanding for a while.
 func (p *Pool) tick(now time.Time) {
 	p.now.Store(now.UnixNano())
 	var late, still []*worker
@@ -69,8 +70,8 @@ func (p *Pool) tick(now time.Time) {
 	}
 }
 
-// inspect looks at one worker, the last look was so long since; true means that
-// a request is past its time.
+// inspect looks at one worker, since the last look at it. It returns true when a
+// request is past its time.
 func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 	late, waiting := false, 0
 	for _, r := range w.table {
@@ -107,8 +108,8 @@ func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 	return late || waiting > 0 && w.stuck && now.UnixNano()-min(w.progress, w.stuckSince) > int64(most)
 }
 
-// beats reports whether w has given a sign of life of late. Where it has not,
-// the requests that it runs end. After a pause the time begins anew.
+// beats reports whether w has given a sign of life recently. Where it has not, beats
+// ends the requests that it runs. After a pause the time begins anew.
 func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
 	if p.app.Heartbeat == 0 || w.state < Ready || w.state >= Condemned {
 		return true
@@ -128,8 +129,8 @@ func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
 	return false
 }
 
-// attend looks after r's client: where that has gone, r's Exchange is told, and
-// once nobody waits for the answer the worker is. The last look was so long since.
+// attend checks r's client, since the last look. When the client has gone it tells r's
+// Exchange and, once nothing waits for the answer, the worker.
 func (p *Pool) attend(w *worker, r *request, since time.Duration) {
 	switch {
 	case r == nil:
@@ -138,7 +139,7 @@ func (p *Pool) attend(w *worker, r *request, since time.Duration) {
 	case r.lost():
 		r.tell(nil)
 	case r.answering && r.waiter.client != nil && r.waiter.client.Silent():
-		if r.silence += min(since, silenceOfLeft/5); r.silence > silenceOfLeft { // several looks, also after a pause
+		if r.silence += min(since, silenceOfLeft/5); r.silence > silenceOfLeft { // it takes several looks, also after a pause
 			r.left.Store(true)
 		}
 	default:
@@ -146,7 +147,7 @@ func (p *Pool) attend(w *worker, r *request, since time.Duration) {
 	}
 }
 
-// healthyBeside reports whether a worker other than w starts what it is sent.
+// healthyBeside reports whether a worker other than w starts its requests.
 func (p *Pool) healthyBeside(w *worker) bool {
 	for _, v := range p.ready {
 		if v != w && v.healthy() {
@@ -160,7 +161,7 @@ func (p *Pool) healthyBeside(w *worker) bool {
 func (p *Pool) timeOut(w *worker, r *request) {
 	p.overran = Overran{Times: p.overran.Times + 1, At: time.Now(), Request: r.line()}
 	r.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
-		Reason: fmt.Sprintf("worker %s (pid %d) took longer than its timeout of %s; the log shows where it stood, and \"timeout\" of app %s allows more", w.name, w.process.Pid(), p.app.Timeout, p.app.Name)})
+		Reason: fmt.Sprintf("worker %s (pid %d) took longer than its timeout of %s; the log has its stacks, and \"timeout\" of app %s allows more", w.name, w.process.Pid(), p.app.Timeout, p.app.Name)})
 }
 
 // condemn has w write its stacks and replaces it. Its other threads may finish.
@@ -178,7 +179,7 @@ func (p *Pool) condemn(w *worker, now time.Time, why string) {
 	}
 }
 
-// inspectQueue ends what has waited too long, or whose client has gone.
+// inspectQueue ends requests that have waited too long, or whose client has gone.
 func (p *Pool) inspectQueue(now time.Time) {
 	look := now.UnixNano()/int64(askEvery) != (now.UnixNano()-int64(tickEvery))/int64(askEvery)
 	for r := p.queue.first; r != nil; {

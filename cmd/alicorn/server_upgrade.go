@@ -16,7 +16,7 @@ func (s *server) Upgrade(ctx context.Context) error {
 	return s.ask(ctx, verbUpgrade)
 }
 
-// upgrade is the attempt under way of a server in one process.
+// upgrade is the upgrade under way of a server in one process.
 type upgrade struct {
 	s      *server
 	reply  chan error
@@ -39,7 +39,7 @@ func (u *upgrade) ask(reply chan error) {
 	go func() { u.done <- u.s.p.upgrade.run(ctx, sockets) }()
 }
 
-// finished says whether the other process has taken over.
+// finished logs the result, and reports whether the other process has taken over.
 func (u *upgrade) finished(err error) bool {
 	u.cancel()
 	u.cancel = nil
@@ -54,7 +54,7 @@ func (u *upgrade) finished(err error) bool {
 	return err == nil
 }
 
-// abandon ends the attempt, if there is one.
+// abandon ends the upgrade under way, if there is one.
 func (u *upgrade) abandon() {
 	if u.cancel != nil {
 		u.cancel()
@@ -62,13 +62,13 @@ func (u *upgrade) abandon() {
 	}
 }
 
-// How long a connection without a request is kept for its last one: briefly
-// when somebody waits for the stop, longer when another process serves and
-// nobody waits for this one.
+// How long a connection without a request may still send one when the server stops:
+// briefly when an operator waits for the stop, longer when another process has taken
+// over.
 const (
 	lastWait     = time.Second
 	retiringWait = 10 * time.Second
 )
 
-// retire stops when another process serves.
+// retire stops the server after another process has taken over.
 func (s *server) retire(ctx context.Context) error { return s.end(ctx, false, retiringWait) }

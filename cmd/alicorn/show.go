@@ -9,8 +9,8 @@ import (
 	"alicorn/proxy"
 )
 
-// show prints what write writes. The strings of servers, applications and files
-// in it cannot rule the terminal.
+// show prints the output of write, and escapes bytes of servers, applications and files
+// that would control the terminal.
 func show(w io.Writer, write func(w io.Writer) error) error {
 	var b bytes.Buffer
 	if err := write(&b); err != nil {
@@ -20,8 +20,7 @@ func show(w io.Writer, write func(w io.Writer) error) error {
 	return err
 }
 
-// showJSON prints v as JSON, in which everything that is not printable is
-// escaped; readers get it as it was.
+// showJSON prints v as JSON, with every character escaped that is not printable.
 func showJSON(w io.Writer, v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

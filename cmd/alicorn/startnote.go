@@ -18,24 +18,24 @@ import (
 	"alicorn/proxy/errorlog"
 )
 
-// startNote says why the last start of a server failed. A service manager shows
-// what is printed in a log of its own; the note is what the verbs can tell.
+// startNote says why the last start of a server failed. The verbs show it, since a
+// service manager writes the server's output to a log of its own.
 type startNote struct {
 	At    time.Time `json:"at"`
 	Error string    `json:"error"`
 }
 
-// startNotePath is where the note of the server that is called name is, beside
-// its control socket.
+// startNotePath returns the path of the note of the server with that name, beside its
+// control socket.
 func startNotePath(dir, name string) string {
 	return strings.TrimSuffix(control.SocketPath(dir, name), ".sock") + ".failed"
 }
 
-// failStart tells the service manager n, and who asks later, why p does not
-// come up. Who starts it by hand has read it. The note is a help: a folder that
-// takes none is no other failure.
+// failStart tells the service manager n why p does not come up, and writes the note. It
+// does nothing for a start by hand, whose output the operator has seen. Errors of the
+// note do not matter.
 func (p *program) failStart(n *notifier, why string) {
-	if n == nil || p.origin.before != nil { // the one before goes on
+	if n == nil || p.origin.before != nil { // the server before goes on
 		return
 	}
 	why = gist(why)
@@ -55,14 +55,14 @@ func (p *program) failStart(n *notifier, why string) {
 	}
 }
 
-// logStart writes why p does not come up to the error log of its configuration,
-// where that is a file: what fails before there is a log to write to is looked
-// for there all the same, as in nginx.
+// logStart writes why p does not come up to the error log of its configuration, where
+// that is a file. As in nginx, operators look there even for failures before the log is
+// open.
 func (p *program) logStart(why string) {
-	if p.origin.before != nil { // it logs why
+	if p.origin.before != nil { // the server before logs it
 		return
 	}
-	tree, _ := p.read() // a mistake in it may be what failed
+	tree, _ := p.read() // a mistake in it may be the reason
 	if tree == nil || tree.Root == nil {
 		return
 	}
@@ -79,7 +79,7 @@ func (p *program) logStart(why string) {
 	}
 	f, err := (&keeper.Local{}).Append(path)
 	if err != nil {
-		return // it may be what failed
+		return // the log may be the reason
 	}
 	defer f.Close()
 	log := proxy.Generation{ErrorLog: slog.New(errorlog.NewHandler(f, proxy.LevelEmerg))}
@@ -89,8 +89,8 @@ func (p *program) logStart(why string) {
 // forgetStart removes the note, once p serves.
 func (p *program) forgetStart() { _ = osfile.Remove(startNotePath(p.folders.run, p.name)) }
 
-// lastStart says why the last start of the server that is called name failed;
-// "": that is not known.
+// lastStart returns a text about the failure of the last start of the server with that
+// name, or "".
 func lastStart(dirs []string, name string) string {
 	for _, dir := range dirs {
 		text, err := osfile.ReadSmall(startNotePath(dir, name))

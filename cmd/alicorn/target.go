@@ -14,10 +14,9 @@ import (
 	"alicorn/cmd/alicorn/control"
 )
 
-// target finds the running server that a verb means: the one whose pid file
-// is given, the one of -c, the one of the default configuration when it runs,
-// or the only one there is. A server that is there and cannot be asked is no
-// reason to ask another one.
+// target finds the running server that a verb means: the one of --pid, the one of -c, the
+// one of the default configuration when it runs, or the only one there is. When a
+// server runs but cannot be asked that is an error; target does not choose another one.
 func target(ctx context.Context, o options) (*control.Client, error) {
 	dirs := runFolders()
 	if err := control.Trust(dirs[0]); err != nil {
@@ -56,9 +55,9 @@ func target(ctx context.Context, o options) (*control.Client, error) {
 	return nil, fmt.Errorf("no alicorn is running, as far as %s shows%s", strings.Join(dirs, " and "), lastStart(dirs, o.file()))
 }
 
-// runFolders are where the servers that a verb may mean have their control
-// sockets: for a user who cannot write to the system's folder a folder of one's
-// own, and then that of the system, whose server is there all the same.
+// runFolders returns the folders with the control sockets of servers that a verb may
+// mean: for a user who cannot write to the system's folder the user's own, and then the
+// system's.
 func runFolders() []string {
 	own, system := findFolders().run, "/run/alicorn"
 	if named := os.Getenv("RUNTIME_DIRECTORY"); named != "" {
@@ -70,7 +69,7 @@ func runFolders() []string {
 	return []string{own, system}
 }
 
-// serversIn is control.Running of all dirs.
+// serversIn returns the results of control.Running for all dirs.
 func serversIn(ctx context.Context, dirs []string) (answering []*control.Client, others []error) {
 	for _, dir := range dirs {
 		a, o := control.Running(ctx, dir)
@@ -79,13 +78,13 @@ func serversIn(ctx context.Context, dirs []string) (answering []*control.Client,
 	return answering, others
 }
 
-// named finds the running server that goes by name, as serve's do, whose
+// named finds the running server with that name, such as one of serve, whose
 // configuration is in no file.
 func named(ctx context.Context, dirs []string, name string) (*control.Client, error) {
 	return among(ctx, dirs, func(st control.Status) bool { return st.Config == name }, control.ErrNotRunning)
 }
 
-// withPID finds the running server whose process id is in the file.
+// withPID finds the running server whose process id is in the pid file.
 func withPID(ctx context.Context, dirs []string, file string) (*control.Client, error) {
 	pid, err := readPID(file)
 	if err != nil {
@@ -95,8 +94,8 @@ func withPID(ctx context.Context, dirs []string, file string) (*control.Client, 
 	return among(ctx, dirs, func(st control.Status) bool { return st.PID == pid }, missing)
 }
 
-// among finds the running server that is meant. Without it the error is missing,
-// with those that cannot be asked: it may be one of them.
+// among finds the running server that meant accepts. Without one it returns the error
+// missing, together with the servers that cannot be asked, which may be the one.
 func among(ctx context.Context, dirs []string, meant func(control.Status) bool, missing error) (*control.Client, error) {
 	all, others := serversIn(ctx, dirs)
 	for _, c := range all {
@@ -109,7 +108,7 @@ func among(ctx context.Context, dirs []string, meant func(control.Status) bool, 
 
 func several(ctx context.Context, all []*control.Client) error {
 	var b strings.Builder
-	b.WriteString("several servers are running; name one with -c FILE, or as it is called here:")
+	b.WriteString("several servers are running; choose one with -c FILE, or with one of these names:")
 	for _, c := range all {
 		if st, err := c.Status(ctx); err == nil {
 			name := st.Config

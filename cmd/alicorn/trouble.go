@@ -12,8 +12,8 @@ import (
 	"alicorn/proxy/logfile"
 )
 
-// troubleOf lists what fails though the server serves, each in one sentence
-// that says what helps.
+// troubleOf lists what fails although the server serves, each in one sentence with a
+// remedy.
 func troubleOf(st control.Status, now time.Time) (all []string) {
 	for _, a := range st.Apps {
 		if a.Error != "" && a.State == string(appserver.PoolFailed) {
@@ -32,13 +32,13 @@ func troubleOf(st control.Status, now time.Time) (all []string) {
 func awaited(st control.Status) (all []string) {
 	for _, a := range st.Apps {
 		if a.State == string(appserver.PoolStarting) {
-			all = append(all, fmt.Sprintf("app %q is not ready yet; past startup_timeout the error log shows where it stands", a.Name))
+			all = append(all, fmt.Sprintf("app %q is not ready yet; after startup_timeout the error log shows its stacks", a.Name))
 		}
 	}
 	return all
 }
 
-// serversTrouble is troubleOf without that of applications.
+// serversTrouble is troubleOf without the applications.
 func serversTrouble(st control.Status) (all []string) {
 	for _, f := range st.Failures {
 		all = append(all, fmt.Sprintf("the last %s failed at %s: %s", f.What, moment(f.At), f.Error))
@@ -64,34 +64,34 @@ func serversTrouble(st control.Status) (all []string) {
 	return all
 }
 
-// overranFor is how long requests past their timeout are news.
+// overranFor is how long requests past their timeout are reported.
 const overranFor = 15 * time.Minute
 
-// overran tells of an application's requests past their timeout; "": there was
-// none of late.
+// overran returns a sentence about an application's recent requests past their
+// timeout; "": there were none.
 func overran(a control.App, now time.Time) string {
 	o := a.Overran
 	if o == nil || now.Sub(o.At) > overranFor {
 		return ""
 	}
-	return fmt.Sprintf("requests have taken longer than timeout and their workers were replaced: %d since %s, the last at %s: %s; the error log shows where each stood",
+	return fmt.Sprintf("requests have taken longer than timeout and their workers were replaced: %d since %s, the last at %s: %s; the error log has the stack of each",
 		o.Times, moment(a.Since), moment(o.At), o.Request)
 }
 
-// troubleEvery is how often trouble is looked for.
+// troubleEvery is how often the server looks for trouble.
 const troubleEvery = time.Second
 
-// findings are what a look at file systems has found.
+// findings are the results of find.
 type findings struct {
-	barred []string // folders that cannot be served
-	full   []string // folders without space
+	barred []string // folders whose files cannot be served
+	full   []string // folders on full file systems
 }
 
-// findEvery is how often file systems are looked at.
+// findEvery is how often find looks at file systems.
 const findEvery = 5 * time.Second
 
-// find looks at file systems until ctx ends. Nobody waits for it: one that hangs
-// holds up neither the verbs nor the server's end.
+// find looks at file systems until ctx ends. Nothing waits for it, so that a file system
+// that hangs holds up neither the verbs nor the server's end.
 func (s *server) find(ctx context.Context) {
 	t := time.NewTicker(findEvery)
 	defer t.Stop()
@@ -105,14 +105,14 @@ func (s *server) find(ctx context.Context) {
 	}
 }
 
-// mostReminders bounds what is remembered of trouble that was told.
+// mostReminders bounds the reported troubles that are remembered.
 const mostReminders = 100
 
-// remindAfter is how long trouble that comes and goes is not told again.
+// remindAfter is how long trouble that comes and goes is not reported again.
 const remindAfter = 10 * time.Minute
 
-// watchTrouble tells the service manager, and its journal, what fails, until
-// ctx ends. Without a manager the error log and the verb status tell.
+// watchTrouble reports trouble to the service manager and its journal until ctx ends.
+// Without a manager the error log and the verb status have it.
 func (s *server) watchTrouble(ctx context.Context) {
 	if !s.p.managed {
 		return
@@ -143,14 +143,14 @@ func (s *server) watchTrouble(ctx context.Context) {
 	}
 }
 
-// newsTold is what was told last.
+// newsTold is the trouble that was reported last.
 type newsTold struct {
 	starting bool
 	text     string
 }
 
-// sayTrouble writes news to standard error, where the error log goes elsewhere.
-// told is when each was.
+// sayTrouble writes new trouble to standard error, where the error log goes elsewhere.
+// told has the times of earlier reports.
 func (s *server) sayTrouble(all []string, told map[string]time.Time, now time.Time) {
 	if s.logsToStderr() {
 		return

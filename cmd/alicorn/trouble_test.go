@@ -24,7 +24,7 @@ func TestTroubleIsToldWithWhatHelps(t *testing.T) {
 		{"an app", control.Status{Apps: []control.App{{Name: "shop", State: "failed", Error: "cannot import x"}}}, `app "shop" is down: cannot import x`},
 		{"one worker", control.Status{Apps: []control.App{{Name: "shop", State: "running", Error: "cannot import x"}}}, `app "shop" runs, but the last start of a worker failed: cannot import x`},
 		{"requests", control.Status{Apps: []control.App{{Name: "shop", State: "running", Overran: &control.Overran{Times: 3, At: now, Request: "GET /slow"}}}},
-			`app "shop": requests have taken longer than timeout and their workers were replaced: 3 since -, the last at ` + moment(now) + `: GET /slow; the error log shows where each stood`},
+			`app "shop": requests have taken longer than timeout and their workers were replaced: 3 since -, the last at ` + moment(now) + `: GET /slow; the error log has the stack of each`},
 		{"requests of yesterday", control.Status{Apps: []control.App{{Name: "shop", State: "running", Overran: &control.Overran{Times: 3, At: now.Add(-time.Hour)}}}}, ""},
 		{"a reload", control.Status{Failures: []control.Failure{{What: "reload", Error: "no"}}}, "the last reload failed at -: no"},
 		{"an order", control.Status{Certificates: []control.Certificate{{Name: "a.example", Error: "refused"}}}, "certificate of a.example fails: refused; see alicorn cert"},
@@ -85,7 +85,7 @@ func TestTheServiceManagerIsToldWhatAStartWaitsFor(t *testing.T) {
 		"server { listen unix:"+filepath.Join(dir, "web.sock")+"; location / { app_pass slow; } }\n")
 	m := listenAsManager(t, filepath.Join(dir, "notify.sock"))
 	startWith(t, ownProgram(t), dir, nil, "NOTIFY_SOCKET="+filepath.Join(dir, "notify.sock"))
-	awaitText(t, m, `STATUS=Starting: app "slow" is not ready yet; past startup_timeout the error log shows where it stands\n`)
+	awaitText(t, m, `STATUS=Starting: app "slow" is not ready yet; after startup_timeout the error log shows its stacks\n`)
 	write(t, dir, "go", "")
 	awaitText(t, m, `READY=1\nSTATUS=Serving`)
 	awaitText(t, m, `STATUS=Serving\n`)

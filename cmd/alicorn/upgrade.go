@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// upgradeEnv tells a process that it takes over from a running server, and
-	// the descriptor on which it says that it serves.
+	// upgradeEnv tells a process that it takes over from a running server, and to
+	// which descriptor it writes when it serves.
 	upgradeEnv = "ALICORN_UPGRADE"
 	// upgradePatience is how long a new program may take to come up.
 	upgradePatience = 2 * time.Minute
@@ -35,11 +35,11 @@ var (
 	errInContainer = errors.New("the first process of a container ends with the server that it started; start a container of the new image instead")
 )
 
-// upgrader lets the program at this one's path, which may have been replaced,
-// take over. A nil upgrader has nothing to hand over.
+// upgrader lets the program at this one's path, which may have been replaced, take
+// over. The methods of a nil upgrader do nothing.
 type upgrader struct {
-	program   string // the place of the program, by the name that it was called by
-	folder    string // the current one at start, by the name that it had then
+	program   string // the path that the program was called by
+	folder    string // the path of the current folder at start
 	notify    *notifier
 	inherited *keeper.Inherited
 
@@ -51,13 +51,13 @@ type upgrader struct {
 
 // newUpgrader returns the upgrader of a process that has just started.
 func newUpgrader(o origin) *upgrader {
-	folder, _ := os.Getwd() // without one, what is relative fails by itself
+	folder, _ := os.Getwd() // without a folder, relative paths fail later
 	return &upgrader{program: ownPlace(), folder: folder, notify: o.notify, inherited: o.inherited}
 }
 
-// ownPlace is the path of this program by the name that it was called by. It is
-// asked for at start: later the system tells where the file was moved to, and
-// of a link only where it led.
+// ownPlace returns the path that this program was called by. It must be called at the
+// start: later the system returns the path that the file was moved to, and always the
+// target of a link.
 func ownPlace() string {
 	exe, err := os.Executable()
 	if err != nil {
@@ -66,7 +66,7 @@ func ownPlace() string {
 	return placeOf(os.Args[0], exe)
 }
 
-// placeOf is the path that a program was called by, if exe is what is there.
+// placeOf returns the path that a program was called by, if it leads to exe.
 func placeOf(called, exe string) string {
 	path, err := exec.LookPath(called)
 	if err != nil {
@@ -86,13 +86,13 @@ func placeOf(called, exe string) string {
 	return path
 }
 
-// word is what the new process tells the old one, once, as a line of JSON.
+// word is the one message of the new process to the old one, a line of JSON.
 type word struct {
 	Error string `json:"error,omitempty"` // why it does not come up
 }
 
-// handedOver says that another process has taken over: what is in the file
-// system is its own.
+// handedOver reports whether another process has taken over, with the names in the file
+// system.
 func (u *upgrader) handedOver() bool {
 	if u == nil {
 		return false
@@ -109,10 +109,10 @@ func (u *upgrader) wrote(p *pidFile) {
 	u.pidFile = p
 }
 
-// removePID removes our pid file, under the name that it has now.
+// removePID removes this process's pid file, under its present name.
 func (u *upgrader) removePID() { u.withPID((*pidFile).remove) }
 
-// leavePID says in our pid file that this server listens no more.
+// leavePID notes in the pid file that this server has stopped listening.
 func (u *upgrader) leavePID() { u.withPID((*pidFile).leave) }
 
 func (u *upgrader) withPID(do func(*pidFile)) {
@@ -126,9 +126,9 @@ func (u *upgrader) withPID(do func(*pidFile)) {
 	}
 }
 
-// run starts the new process with sockets and returns nil once it serves and
-// is the one that the service manager knows. On error it has ended, and all is
-// as before. ctx ending ends the attempt.
+// run starts the new process with sockets. It returns nil when that process serves and
+// the service manager knows it. After an error the new process has ended, and nothing
+// has changed. The end of ctx ends the upgrade.
 func (u *upgrader) run(ctx context.Context, sockets []*os.File) error {
 	if os.Getenv(initEnv) != "" {
 		return errInContainer
@@ -139,7 +139,7 @@ func (u *upgrader) run(ctx context.Context, sockets []*os.File) error {
 		return errUpgrading
 	}
 	u.running = true
-	moved := u.pidFile != nil && u.pidFile.rename(u.pidFile.path+oldPID) == nil // else it is not where we wrote it
+	moved := u.pidFile != nil && u.pidFile.rename(u.pidFile.path+oldPID) == nil // false: the file is not where this process wrote it
 	u.mu.Unlock()
 	err := u.succeed(ctx, sockets)
 	u.mu.Lock()
@@ -178,11 +178,11 @@ func (u *upgrader) succeed(ctx context.Context, sockets []*os.File) error {
 		return fmt.Errorf("the new program ended before it served: %s", state)
 	}
 	u.notify.handOver(cmd.Process.Pid)
-	_, _ = ours.Write([]byte("go\n")) // it serves all the same
+	_, _ = ours.Write([]byte("go\n")) // an error does not matter: it serves
 	return nil
 }
 
-// start starts the new process; the connection is to it alone.
+// start starts the new process, and returns a connection to it.
 func (u *upgrader) start(sockets []*os.File) (*exec.Cmd, net.Conn, error) {
 	ours, theirs, err := connectedPair()
 	if err != nil {
@@ -193,7 +193,7 @@ func (u *upgrader) start(sockets []*os.File) (*exec.Cmd, net.Conn, error) {
 	cmd.Env = append(cmd.Env, keeper.SparedEnv+"="+strings.Join(u.inherited.Spared(), string(os.PathListSeparator)))
 	cmd.Env = append(cmd.Env, "LISTEN_FDS="+itoa(len(sockets)), upgradeEnv+"="+itoa(3+len(sockets)))
 	if os.Getenv(daemonEnv) != "" {
-		cmd.Env = append(cmd.Env, daemonEnv+"=-1") // in the background already, with nobody who waits
+		cmd.Env = append(cmd.Env, daemonEnv+"=-1") // already in the background, and no process waits
 	}
 	cmd.ExtraFiles = append(sockets[:len(sockets):len(sockets)], theirs)
 	if err := cmd.Start(); err != nil {
@@ -203,8 +203,8 @@ func (u *upgrader) start(sockets []*os.File) (*exec.Cmd, net.Conn, error) {
 	return cmd, ours, nil
 }
 
-// command is this process's command line, for the folder that has the name now
-// that the current one had at start: after a deployment that is another one.
+// command returns this process's command line, to run in the folder that now has the
+// path of the folder at start. After a deployment that is another folder.
 func (u *upgrader) command() *exec.Cmd {
 	cmd := exec.Command(u.program, os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -216,17 +216,17 @@ func (u *upgrader) command() *exec.Cmd {
 	return cmd
 }
 
-// end waits for a process that failed, which ends by itself, or is made to.
+// end waits for a failed process to end, and kills it when it does not.
 func end(cmd *exec.Cmd) *os.ProcessState {
 	ask := time.AfterFunc(time.Second, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer ask.Stop()
 	kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
-	_ = cmd.Wait() // the state tells
+	_ = cmd.Wait() // ProcessState has the result
 	return cmd.ProcessState
 }
 
-// connectedPair returns both ends of a stream; the second is for a child.
+// connectedPair returns both ends of a stream. The second is for a child.
 func connectedPair() (net.Conn, *os.File, error) {
 	syscall.ForkLock.RLock()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)

@@ -46,11 +46,11 @@ func reloadCommand() *cobra.Command {
 			printFates(cmd.OutOrStdout(), fates)
 			return err
 		})
-	cmd.Long = "Loads the configuration anew. An application whose settings, environment and files are as they were keeps its\n" +
+	cmd.Long = "Loads the configuration anew. An application whose settings, environment and files have not changed keeps its\n" +
 		"workers; each other one gets new workers, and the old ones end once the new ones are ready. An application that does\n" +
-		"not come up keeps the workers that it has. One that is broken, and as it was, is not waited for: it is tried again by\n" +
-		"itself, or now when it is named. Those that are named as APP get new workers in any case. The new configuration serves\n" +
-		"at once; the verb ends when the new workers are ready or have failed, with exit code 1 when an application is broken."
+		"not come up keeps its old workers. The verb does not wait for a broken one that has not changed: it is tried again by\n" +
+		"itself, or at once when it is named. Every APP that is named gets new workers in any case. The new configuration serves\n" +
+		"at once. The verb ends when the new workers are ready or have failed, with exit code 1 when an application is broken."
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.Flags().BoolVar(&o.All, "all", false, "give every application new workers")
 	cmd.Flags().BoolVar(&o.AllOrNothing, "all-or-nothing", false, "change nothing when one application does not come up")
@@ -88,12 +88,12 @@ func upgradeCommand() *cobra.Command {
 		})
 }
 
-// endPatience is how long a server that says no more may take to be followed
-// by the next one, or by the end of its process.
+// endPatience is how long, after a server stops answering, the next one may take to
+// answer, or its process to end.
 const endPatience = 10 * time.Second
 
-// upgradeAndWait returns when the new server answers on the control socket. It
-// names to w the applications that have not come up there.
+// upgradeAndWait returns when the new server answers on the control socket. It prints
+// to w the applications that have not come up there.
 func upgradeAndWait(ctx context.Context, c *control.Client, w io.Writer) error {
 	before, err := c.Status(ctx)
 	if err == nil {
@@ -124,7 +124,7 @@ func upgradeAndWait(ctx context.Context, c *control.Client, w io.Writer) error {
 	}
 }
 
-// pause waits a moment before a server is asked again.
+// pause waits before a server is asked again.
 func pause(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -159,13 +159,13 @@ func stopAndWait(ctx context.Context, c *control.Client, now bool) error {
 	return awaitEnd(ctx, c, st.PID, endPatience)
 }
 
-// awaitEnd returns when the server of the process pid is gone. One that has
-// not answered for as long as patience is, unless it listens still.
+// awaitEnd returns when the server of the process pid is gone. A server counts as gone
+// when it has not answered for patience, unless it still listens.
 func awaitEnd(ctx context.Context, c *control.Client, pid int, patience time.Duration) error {
-	var silent time.Time // since when it does not answer; zero: it does
+	var silent time.Time // when it last stopped answering; zero: it answers
 	for {
 		st, err := c.Status(ctx)
-		gone := errors.Is(err, control.ErrNotRunning) || err == nil && st.PID != pid // or another has taken its place
+		gone := errors.Is(err, control.ErrNotRunning) || err == nil && st.PID != pid // or another server has taken its place
 		switch {
 		case err == nil && !gone:
 			silent = time.Time{}
@@ -184,8 +184,8 @@ func awaitEnd(ctx context.Context, c *control.Client, pid int, patience time.Dur
 	}
 }
 
-// hasEnded says that the process is gone, or waits for its parent only.
-// Another user's process answers EPERM: it is there.
+// hasEnded reports whether the process is gone, or only waits to be reaped. EPERM means
+// that it exists and belongs to another user.
 func hasEnded(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true
@@ -229,7 +229,7 @@ func signalPID(file string, sig syscall.Signal, twice bool) error {
 		return fmt.Errorf("cannot signal process %d, which %s names: %w", pid, file, err)
 	}
 	if twice {
-		time.Sleep(100 * time.Millisecond) // two at once would count as one
+		time.Sleep(100 * time.Millisecond) // two signals at once would count as one
 		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("cannot signal process %d: %w", pid, err)
 		}
@@ -250,7 +250,7 @@ func statusCommand() *cobra.Command {
 			}
 			return show(cmd.OutOrStdout(), func(w io.Writer) error { return printStatus(w, st) })
 		})
-	cmd.Long = "Shows what fails first, each with what helps: applications, certificates, logs, folders, the last reload. Then the\n" +
+	cmd.Long = "Shows first what fails, each with a remedy: applications, certificates, logs, folders, the last reload. Then the\n" +
 		"listeners, and each application with its workers. Where no server runs it says why the last start has failed."
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -292,7 +292,7 @@ func printStatus(w io.Writer, st control.Status) error {
 	return nil
 }
 
-// printTrouble prints what fails though the server serves.
+// printTrouble prints what fails although the server serves.
 func printTrouble(w io.Writer, st control.Status) {
 	var broken []string
 	for _, a := range st.Apps {

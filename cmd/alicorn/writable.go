@@ -11,10 +11,10 @@ import (
 	"alicorn/config/osfile"
 )
 
-// ownFolders makes the folders that the front writes to, and gives them to it
-// with what is in them; nobody else may look into that of state, which has
-// private keys. Where that cannot be, as in a read-only container, whatever
-// needs the folder says so: most configurations need none.
+// ownFolders makes the folders that the front writes to, and gives them to the front's
+// user with everything in them. The one for state, which has private keys, is closed to
+// other users. Where a folder cannot be made, as in a read-only container, whatever
+// needs the folder reports that; most configurations need none.
 func ownFolders(f folders, user keeper.Identity) error {
 	for _, folder := range []osfile.Folder{{Path: f.cache, Mode: 0o755}, f.stateFolder()} {
 		if osfile.MkdirAll(folder.Path, folder.Mode) != nil {
@@ -28,9 +28,8 @@ func ownFolders(f folders, user keeper.Identity) error {
 	return nil
 }
 
-// ownWritable makes the folders that the configuration has the front write to,
-// and gives them to it. What cannot be costs what needs the folder, not the
-// server.
+// ownWritable makes the folders that the configuration has the front write to, and gives
+// them to its user. Its errors do not end the server: only what needs a folder fails.
 func (p *program) ownWritable(ld *loaded) []*config.Error { return p.eachWritable(ld, osfile.Own) }
 
 // judgeWritable returns the errors of ownWritable, and changes nothing.
@@ -46,7 +45,7 @@ func (p *program) eachWritable(ld *loaded, do func(osfile.Folder, osfile.User) e
 	for _, w := range ld.load.Writable() {
 		f := w.Folder
 		if strings.HasPrefix(f.Path, p.folders.state+"/") {
-			f = p.folders.stateFolder() // ours, with all that is in it
+			f = p.folders.stateFolder() // the server's own folder, with everything in it
 		}
 		if err := do(f, user); err != nil {
 			errs = append(errs, &config.Error{Pos: w.Pos, Msg: fmt.Sprintf("the server cannot write to folder %s: %s", w.Folder.Path, osfile.Cause(err))})
@@ -55,13 +54,13 @@ func (p *program) eachWritable(ld *loaded, do func(osfile.Folder, osfile.User) e
 	return errs
 }
 
-// warnOfBarred warns of folders whose files are to be served and that the
-// serving user may not enter.
+// warnOfBarred warns about folders to serve files from that the serving user may not
+// enter.
 func (ld *loaded) warnOfBarred() {
 	ld.eachBarred(func(pos config.Pos, text string) { ld.load.Warn(pos, "%s", text) })
 }
 
-// barred lists what warnOfBarred warns of, as it is now.
+// barred lists these folders, each with a remedy.
 func (ld *loaded) barred() (all []string) {
 	ld.eachBarred(func(pos config.Pos, text string) { all = append(all, pos.String()+": "+text) })
 	return all
@@ -83,5 +82,5 @@ func (ld *loaded) eachBarred(do func(pos config.Pos, text string)) {
 	}
 }
 
-// stateFolder is for private keys: nobody else may look into it.
+// stateFolder returns the folder for private keys, which is closed to other users.
 func (f folders) stateFolder() osfile.Folder { return osfile.Folder{Path: f.state, Mode: 0o700} }
