@@ -157,6 +157,30 @@ func (x *Exchange) ReadBody(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := x.wire.ReadBody(p)
+	return x.countBody(n, err)
+}
+
+// TryReadBody is ReadBody for a Continuation: where ReadBody would wait for the client
+// it returns ErrNotYet. The caller then suspends x, which has an event once there is
+// more to read, the client has gone, or has had its time.
+func (x *Exchange) TryReadBody(p []byte) (int, error) {
+	if x.status.noBody {
+		return 0, io.EOF
+	}
+	for {
+		n, err := x.wire.TryReadBody(p)
+		if err != ErrNotYet {
+			return x.countBody(n, err)
+		}
+		x.waiting.watch() // before the event may come
+		if x.wire.AwaitBody() {
+			return 0, ErrNotYet
+		}
+	}
+}
+
+// countBody holds the body that was read so far against client_max_body_size.
+func (x *Exchange) countBody(n int, err error) (int, error) {
 	x.bodyRead += int64(n)
 	if limit := x.Core().MaxBodySize; limit > 0 && x.bodyRead > limit {
 		return 0, x.bodyTooLarge(x.bodyRead)

@@ -170,6 +170,12 @@ func (s *subrequest) Abort() {}
 // ReadBody is RequestWire's.
 func (s *subrequest) ReadBody([]byte) (int, error) { return 0, io.EOF }
 
+// TryReadBody is RequestWire's.
+func (s *subrequest) TryReadBody(p []byte) (int, error) { return s.ReadBody(p) }
+
+// AwaitBody is RequestWire's: nobody waits for a body.
+func (s *subrequest) AwaitBody() bool { return false }
+
 // Gone is Scheduler's.
 func (s *subrequest) Gone() bool { return s.client != nil && s.client.Gone() }
 

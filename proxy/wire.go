@@ -58,6 +58,12 @@ type RequestWire interface {
 	// 100 Continue when the client waits for it. Malformed framing is
 	// Status(400), a pause longer than client_body_timeout Status(408).
 	ReadBody(p []byte) (int, error)
+	// TryReadBody is ReadBody, but ErrNotYet in place of waiting. Where the exchange
+	// cannot be suspended it waits.
+	TryReadBody(p []byte) (int, error)
+	// AwaitBody has Watch's Waiting looked at once TryReadBody, which has just returned
+	// ErrNotYet, returns something else. It is false where that may be so already.
+	AwaitBody() bool
 	// BytesRead counts what this exchange has read from the wire, its head too:
 	// $request_length.
 	BytesRead() int64
@@ -106,6 +112,9 @@ type Client interface {
 	// was sent to it since: whether it has closed shows when something is.
 	Silent() bool
 }
+
+// ErrNotYet says that the client has sent no more of the body yet.
+var ErrNotYet = errors.New("the client has sent no more of the request body yet")
 
 // ErrNoUpgrade is a request that cannot leave HTTP.
 var ErrNoUpgrade = errors.New("request cannot be upgraded")

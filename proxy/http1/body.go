@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
 	"alicorn/proxy/h1"
 )
 
@@ -31,11 +32,40 @@ func (c *conn) ReadBody(p []byte) (int, error) {
 		return 0, b.err
 	}
 	n, err := c.readBody(p)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && err != proxy.ErrNotYet {
 		b.err = c.bodyError(err)
 		return n, b.err
 	}
 	return n, err
+}
+
+// TryReadBody is proxy.RequestWire's.
+func (c *conn) TryReadBody(p []byte) (int, error) {
+	c.tries = c.wire.suspends()
+	n, err := c.ReadBody(p)
+	c.tries = false
+	return n, err
+}
+
+// AwaitBody is proxy.RequestWire's. The loop calls Ready.
+func (c *conn) AwaitBody() bool {
+	if c.awaitsBody.Load() {
+		return true // Ready is still to come
+	}
+	c.awaitsBody.Store(true)
+	if c.wire.awaitBody(max(c.bodyDue.Sub(c.now()), time.Millisecond)) {
+		return true
+	}
+	c.awaitsBody.Store(false)
+	return false
+}
+
+// forgetBody ends the wait that AwaitBody has begun. Where the loop is about to call
+// Ready it stays: that call, or the next one, which is as good, takes it for the end.
+func (c *conn) forgetBody() {
+	if c.awaitsBody.Load() && c.wire.Take() {
+		c.awaitsBody.Store(false)
+	}
 }
 
 func (c *conn) readBody(p []byte) (int, error) {
@@ -96,13 +126,31 @@ func (c *conn) readRaw(p []byte) (int, error) {
 		c.bytesRead += int64(n)
 		return n, nil
 	}
-	c.wire.boundReads(c.bodyTimeout())
-	n, err := c.wire.Read(p)
+	n, err := c.readWire(p)
 	c.bytesRead += int64(n)
 	if n > 0 {
 		err = nil
 	}
 	return n, err
+}
+
+// readWire reads bytes of the body from the connection. Where c tries it does not wait.
+func (c *conn) readWire(p []byte) (int, error) {
+	if !c.tries {
+		c.wire.boundReads(c.bodyTimeout())
+		return c.wire.Read(p)
+	}
+	n, err := c.wire.readNow(p, c.sendTimeout())
+	switch {
+	case err != eventloop.ErrNothing:
+		c.bodyDue = time.Time{}
+		return n, err
+	case c.bodyDue.IsZero():
+		c.bodyDue = c.now().Add(c.bodyTimeout())
+	case !c.now().Before(c.bodyDue):
+		return 0, os.ErrDeadlineExceeded
+	}
+	return 0, proxy.ErrNotYet
 }
 
 // readFraming reads what stands between the data of two chunks, or behind the
@@ -135,8 +183,7 @@ func (c *conn) fillFraming() error {
 	if c.bodyBuf == nil {
 		c.bodyBuf = bodyBuffers.Get().(*[]byte)
 	}
-	c.wire.boundReads(c.bodyTimeout())
-	n, err := c.wire.Read(*c.bodyBuf)
+	n, err := c.readWire(*c.bodyBuf)
 	if n == 0 {
 		if err == nil || err == io.EOF {
 			err = c.body.EOF()

@@ -21,11 +21,12 @@ type conn struct {
 	core *proxy.Core     // of the default server, then of the exchange's location
 	x    *proxy.Exchange // nil while the connection idles
 
-	state    atomic.Int32
-	watcher  atomic.Pointer[proxy.Waiting] // is told when the client leaves
-	onCut    atomic.Pointer[func()]        // what an upgraded connection does when it is cut
-	parked   bool                          // the exchange is parked; who drives c next resumes it
-	headEnds time.Time                     // when the head being read is given up
+	state      atomic.Int32
+	watcher    atomic.Pointer[proxy.Waiting] // is told when the client leaves
+	awaitsBody atomic.Bool                   // AwaitBody has left the reading to the loop, which has not called Ready
+	onCut      atomic.Pointer[func()]        // what an upgraded connection does when it is cut
+	parked     bool                          // the exchange is parked; who drives c next resumes it
+	headEnds   time.Time                     // when the head being read is given up
 
 	// The read side: buf[r:w] is read and not yet consumed.
 	buf      []byte
@@ -37,6 +38,7 @@ type conn struct {
 	one      [1]byte // a byte that is looked at
 
 	body      body
+	bodyDue   time.Time // when the wait for more of it ends; zero: nobody waits
 	bytesRead int64
 	bytesSent int64
 	out       []byte
@@ -50,6 +52,7 @@ type conn struct {
 	interim               bool  // HTTP/1.1 or later: the client understands 1xx responses
 	keepAlive             bool  // what the client wants
 	draining              bool  // what is read of the body is dropped
+	tries                 bool  // reads of the body do not wait
 	mustClose, aborted    bool
 	timedOut              bool // the client did not send what was waited for
 	upgraded              bool // HTTP has ended here
@@ -118,6 +121,7 @@ func (c *conn) serve() (waits bool) {
 			c.parked = false
 			c.e.Resume(c.x)
 		}
+		c.forgetBody()
 		c.endOne(c.x)
 		if c.shouldClose() || !c.nextRequest() {
 			c.closeConn()
@@ -219,7 +223,7 @@ func (c *conn) beginExchange() {
 	if c.info.TLS != nil {
 		x.Req.Scheme = "https"
 	}
-	c.body = body{}
+	c.body, c.bodyDue = body{}, time.Time{}
 }
 
 // serveOne reads one request head and has it served.

@@ -6,7 +6,9 @@
 // has to wait hands the lead over and waits as a goroutine's would. An idle
 // connection holds no buffer and no Exchange, and like one whose Exchange is
 // suspended no goroutine: who brings the event that it waits for drives it on. At most one
-// goroutine drives a connection; Drain and Close only change its state and cut.
+// goroutine drives a connection; Drain and Close only change its state and cut. While an
+// Exchange that is suspended waits for more of its body the loop has the reading, and
+// wakes it.
 //
 // What a connection speaks on is a wire: it has the differences between loops and
 // goroutines, which serve a connection throughout where the system has no poller,

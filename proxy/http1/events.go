@@ -8,8 +8,12 @@ import (
 )
 
 // Ready is eventloop.Handler's: the connection idles and has something to read,
-// or has idled too long.
+// or has idled too long; or so it is with the body that an exchange waits for.
 func (c *conn) Ready(t *eventloop.Turn) {
+	if c.awaitsBody.Load() && c.awaitsBody.Swap(false) {
+		c.Left(t)
+		return
+	}
 	c.wire.Enter(t)
 	if c.wire.expired(c) {
 		c.state.CompareAndSwap(stateIdle, stateClosed)
@@ -54,7 +58,7 @@ func (c *conn) Watch(w *proxy.Waiting) bool {
 }
 
 // Left is eventloop.Watcher's: the client has left the exchange that c works on or
-// that is parked.
+// that is parked. Ready calls it for what else such an exchange is to look at.
 func (c *conn) Left(t *eventloop.Turn) {
 	w := c.watcher.Load()
 	if w == nil {

@@ -31,6 +31,14 @@ func (l looped) boundReadsBy(at time.Time) {
 	l.SetReadDeadline(at)
 }
 
+func (l looped) readNow(p []byte, _ time.Duration) (int, error) {
+	n, err := l.Receive(p)
+	if err == unix.EAGAIN {
+		err = eventloop.ErrNothing
+	}
+	return n, err
+}
+
 func (l looped) takesFiles() bool { return true }
 
 func (l looped) kernelWrite(call func(fd uintptr) bool, timeout time.Duration) error {
@@ -118,6 +126,14 @@ func (l looped) begin(state *atomic.Int32, _ bool) bool {
 func (l looped) hurry(_ *atomic.Int32, last time.Duration) { l.Hurry(last) }
 
 func (l looped) suspends() bool { return true }
+
+// awaitBody leaves the caller the turn that it may lead.
+func (l looped) awaitBody(timeout time.Duration) bool {
+	t := l.Turn()
+	left := l.Idle(timeout)
+	l.Enter(t)
+	return left
+}
 
 func (l looped) yield() {
 	l.Detach()

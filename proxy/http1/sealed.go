@@ -35,15 +35,13 @@ func (s *sealed) await(c *conn, timeout time.Duration) (waits, more bool) {
 	}
 	for {
 		c.takeRead()
-		s.carrier.Try(true)
-		n, err := s.tls.Read(c.buf)
-		s.carrier.Try(false)
+		n, err := s.readNow(c.buf, c.sendTimeout())
 		if n > 0 {
 			c.w = n
 			return false, true
 		}
 		c.releaseRead()
-		if err != eventloop.ErrNothing || s.flush(c.sendTimeout()) != nil {
+		if err != eventloop.ErrNothing {
 			return false, false
 		}
 		left := min(s.ends.Sub(c.now()), timeout)
@@ -55,6 +53,18 @@ func (s *sealed) await(c *conn, timeout time.Duration) (waits, more bool) {
 			return true, false
 		}
 	}
+}
+
+func (s *sealed) readNow(p []byte, timeout time.Duration) (int, error) {
+	s.carrier.Try(true)
+	n, err := s.tls.Read(p)
+	s.carrier.Try(false)
+	if err == eventloop.ErrNothing {
+		if failed := s.flush(timeout); failed != nil {
+			err = failed
+		}
+	}
+	return n, err
 }
 
 func (s *sealed) begin(state *atomic.Int32, draining bool) bool {

@@ -94,6 +94,9 @@ func (s *standing) arm(i int, timeout time.Duration) (time.Time, bool) {
 	return want, true
 }
 
+// readNow waits: nobody calls it.
+func (s *standing) readNow(p []byte, _ time.Duration) (int, error) { return s.Read(p) }
+
 func (s *standing) takesFiles() bool { return s.raw != nil }
 
 func (s *standing) kernelWrite(call func(fd uintptr) bool, timeout time.Duration) error {
@@ -236,6 +239,12 @@ func (s *standing) Detach() {}
 
 // Watch does nothing: without a loop nobody learns that the client leaves.
 func (s *standing) Watch() {}
+
+// awaitBody returns false: TryReadBody has waited.
+func (s *standing) awaitBody(time.Duration) bool { return false }
+
+// Take returns false: nothing was left to a loop.
+func (s *standing) Take() bool { return false }
 
 // Overran returns false: there is no loop to block.
 func (s *standing) Overran() bool { return false }

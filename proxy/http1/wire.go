@@ -35,6 +35,9 @@ type traffic interface {
 	// boundReads bounds each read to come; boundReadsBy all of them together.
 	boundReads(timeout time.Duration)
 	boundReadsBy(at time.Time)
+	// readNow reads what is there: eventloop.ErrNothing in place of waiting. What the
+	// protocol itself has to send is sent, within timeout.
+	readNow(p []byte, timeout time.Duration) (int, error)
 	// takesFiles reports that the kernel can write to the client.
 	takesFiles() bool
 	// kernelWrite has call write to the descriptor, again when there is room while it
@@ -84,6 +87,11 @@ type lead interface {
 	Enter(t *eventloop.Turn)
 	// Watch has Left called when the client leaves.
 	Watch()
+	// awaitBody leaves the reading to the loop, which calls Ready once there is something
+	// to read or timeout has passed; false where there is already. Take takes it back:
+	// false where the loop has called Ready or is about to.
+	awaitBody(timeout time.Duration) bool
+	Take() bool
 	// Overran reports, once, that the watch has taken the lead.
 	Overran() bool
 	// Turn is the turn that the caller leads; nil when it does not.

@@ -210,6 +210,12 @@ func (r *Recorder) Abort() { r.Aborted, r.Dropped = true, true }
 // ReadBody reads the request's body.
 func (r *Recorder) ReadBody(p []byte) (int, error) { return r.request.Read(p) }
 
+// TryReadBody is ReadBody: it never has to wait.
+func (r *Recorder) TryReadBody(p []byte) (int, error) { return r.ReadBody(p) }
+
+// AwaitBody is never called.
+func (r *Recorder) AwaitBody() bool { return false }
+
 // Gone reports whether the client's bound was reached.
 func (r *Recorder) Gone() bool { return r.gone > 0 && r.Body.Len() >= r.gone }
 
