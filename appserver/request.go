@@ -22,10 +22,11 @@ const (
 
 // The stages of a request, as its Exchange sees them.
 const (
-	stageWaiting uint32 = iota
-	stageHead           // head is there: the response goes on
-	stageFailed         // failure says why there is none
-	stageGone           // the client left before a worker had the request
+	stageReading uint32 = iota // its body comes from the client
+	stageWaiting               // it was submitted
+	stageHead                  // head is there: the response goes on
+	stageFailed                // failure says why there is none
+	stageGone                  // the client left before a worker had the request
 )
 
 // request is one Exchange's request on its way to a worker and back. Fields
@@ -38,7 +39,7 @@ type request struct {
 	body    upstream.Body
 	environ *os.File // of an environ that no frame holds
 
-	pool      *Pool  // that it was given to
+	pool      *Pool  // that it was given to; before, whose memory its body is read into
 	arrival   uint64 // the request's number in the order of arrival at the pool
 	at        place
 	worker    *worker
@@ -118,7 +119,7 @@ func (r *request) clear(frame []byte) {
 	r.at, r.worker, r.id, r.slot, r.answering, r.withdrawn, r.cancelled, r.deaths, r.started = placeOutside, nil, 0, -1, false, false, false, 0, 0
 	r.waited, r.silence = 0, 0
 	r.prev, r.next, r.head, r.whole, r.text, r.block, r.file, r.offset, r.by = nil, nil, nil, false, nil, nil, nil, 0, nil
-	r.stage.Store(stageWaiting)
+	r.stage.Store(stageReading)
 	r.broken.Store(false)
 	r.left.Store(false)
 	r.failure.Store(nil)

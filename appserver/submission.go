@@ -22,37 +22,51 @@ const inlineShared = wire.LaneEntry / 2
 func (h *handler) Serve(x *proxy.Exchange) error {
 	x.Upstream.App = h.app.Name
 	r := newRequest()
-	if err := h.send(x, r); err != nil {
+	r.pool, r.waiter.handler = h.app.service.pool.Load(), h
+	return h.send(x, r)
+}
+
+// send reads the body, as far as it has come, and then submits the request. x is
+// suspended meanwhile and afterwards.
+func (h *handler) send(x *proxy.Exchange, r *request) error {
+	core := x.Core()
+	s := upstream.Storage{ShareFrom: inlineShared, Inline: inlineBody, Memory: core.BodyBufferSize, Dir: core.BodyTempPath, Space: h.space}
+	if a := r.pool.arena; a != nil {
+		s.Shared = a
+	}
+	err := r.body.Read(x, &s)
+	if err == nil {
+		err = h.submit(x, r)
+	} else if err == proxy.ErrNotYet {
+		err = nil
+	}
+	if err != nil {
 		r.drop()
 		return err
 	}
 	return x.Suspend(r)
 }
 
-// send reads the body and submits the request to the pool that the app has
-// then.
-func (h *handler) send(x *proxy.Exchange, r *request) error {
-	p := h.app.service.pool.Load()
-	if err := h.readBody(x, r, p.arena); err != nil {
-		return err
-	}
+// submit gives the request to the pool that the app has now.
+func (h *handler) submit(x *proxy.Exchange, r *request) error {
 	r.out.Memory, r.out.Disk, r.out.Dir, r.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
 	r.waiter = waiter{x.Waker(), h, time.Now(), x.Client()}
+	r.stage.Store(stageWaiting)
 	x.Upstream.Begin()
 	try := x.Upstream.Try(h.app.Name)
 	for {
 		now := h.app.service.pool.Load()
-		if now != p {
+		if now != r.pool {
 			if err := r.body.Unshare(); err != nil {
 				return err
 			}
 		}
+		r.pool = now
 		if err := r.encode(x, &h.app.forwarding); err != nil {
 			return err
 		}
 		try.Sent = int64(len(r.frame)-len(r.body.Inline)) + r.body.Length
-		p, r.pool = now, now
-		switch fail := p.submit(r); fail {
+		switch fail := now.submit(r); fail {
 		case nil:
 			return nil
 		case errSucceeded:
@@ -61,16 +75,6 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 			return fail
 		}
 	}
-}
-
-func (h *handler) readBody(x *proxy.Exchange, r *request, a *wire.Arena) error {
-	core := x.Core()
-	if a != nil {
-		if done, err := r.body.ReadShared(x, a, inlineShared, core.BodyBufferSize); done || err != nil {
-			return err
-		}
-	}
-	return r.body.ReadBody(x, inlineBody, core.BodyBufferSize, core.BodyTempPath, h.space)
 }
 
 // encode makes the frame of x's request, whose body has been read; again when

@@ -30,6 +30,9 @@ func (r *request) tell(t *eventloop.Turn) { r.waiter.waker.WakeIn(t) }
 // Continue is proxy.Continuation's: something may have happened to the request.
 func (r *request) Continue(x *proxy.Exchange) error {
 	h := r.waiter.handler
+	if r.stage.Load() == stageReading {
+		return h.send(x, r)
+	}
 	ready, err := h.look(x, r)
 	if !ready {
 		return x.Suspend(r)

@@ -36,7 +36,7 @@ func TestBodiesPastTheSpaceAreRefused(t *testing.T) {
 			x.Server = s.Engine.Current().Servers[0]
 			x.Req.ContentLength, x.Req.Chunked = length, length < 0
 			b := &Body{}
-			err := b.ReadBody(x, 100, memory, t.TempDir(), space)
+			err := b.Read(x, &Storage{Inline: 100, Memory: memory, Dir: t.TempDir(), Space: space})
 			var fail *proxy.Fail
 			if got := 0; errors.As(err, &fail) {
 				if got = int(fail.Status); got != want || !strings.Contains(fail.Reason, "temp_space") {
@@ -64,7 +64,7 @@ func TestABodyThatCanNeverFitIsRefusedUnread(t *testing.T) {
 	x.Req.ContentLength = 1001
 	space := newSpace(1000)
 	var fail *proxy.Fail
-	if err := new(Body).ReadBody(x, 100, 500, t.TempDir(), space); !errors.As(err, &fail) || fail.Status != 413 || !strings.Contains(fail.Reason, "temp_space allows 1000") {
+	if err := new(Body).Read(x, &Storage{Inline: 100, Memory: 500, Dir: t.TempDir(), Space: space}); !errors.As(err, &fail) || fail.Status != 413 || !strings.Contains(fail.Reason, "temp_space allows 1000") {
 		t.Errorf("got %v", err)
 	}
 	wantUsed(t, space, 0)

@@ -12,8 +12,7 @@ import (
 	"alicorn/proxy"
 )
 
-// Body is a request body that has been read completely: Inline, Shared or a
-// file.
+// Body is a request body: Inline, Shared or a file, once Read has returned nil.
 type Body struct {
 	Inline []byte   // valid until Close
 	Shared []byte   // a block of a Blocks, at Offset, until Close
@@ -21,10 +20,27 @@ type Body struct {
 	Offset int64
 	Length int64
 
+	// While it is read:
+	into   []byte // what bytes are read into; nil before the first Read
+	filled int    // of into
+	spool  spool  // what into had no room for
+
 	block  *[]byte
 	shared Blocks
 	space  *Space // where the file's bytes on disk count
 	onDisk int64
+}
+
+// Storage is where request bodies are kept.
+type Storage struct {
+	// Shared has blocks for bodies of known length with more than ShareFrom and at most
+	// Memory bytes, as long as there are free ones. nil: there are none.
+	Shared    Blocks
+	ShareFrom int
+	Inline    int    // bytes that are kept in memory of this process, 64 KiB at most
+	Memory    int64  // bytes that are kept in a file in memory
+	Dir       string // of unnamed files with more; it is made when it is missing
+	Space     *Space // has room for them, else the answer is 413
 }
 
 // Blocks is memory that is shared with the receivers of bodies.
@@ -40,6 +56,7 @@ var blocks = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
 // Close releases what the body holds.
 func (b *Body) Close() {
+	b.spool.close()
 	if b.File != nil {
 		b.File.Close()
 	}
@@ -51,25 +68,6 @@ func (b *Body) Close() {
 		b.shared.Give(b.Offset)
 	}
 	*b = Body{}
-}
-
-// ReadShared reads x's request body into a block of s, if its length is known,
-// more than inline and at most memory, and there is a block for it: done says
-// so. Errors of x.ReadBody are returned as they are.
-func (b *Body) ReadShared(x *proxy.Exchange, s Blocks, inline int, memory int64) (done bool, err error) {
-	n := x.Req.ContentLength
-	if n <= int64(inline) || n > memory {
-		return false, nil
-	}
-	block, offset := s.Take(n)
-	if block == nil {
-		return false, nil
-	}
-	b.Shared, b.Offset, b.shared, b.Length = block, offset, s, n
-	if m, err := fill(x, block); err != nil && (err != io.EOF || int64(m) < n) {
-		return true, err
-	}
-	return true, nil
 }
 
 // Unshare moves a body in shared memory to a file in memory: those that the
@@ -87,62 +85,96 @@ func (b *Body) Unshare() error {
 	return nil
 }
 
-// ReadBody reads x's request body: up to inline bytes (64 KiB at most) into
-// memory of this process, up to memory bytes into a file in memory, more into
-// an unnamed file in dir, which is made when it is missing, as long as space has
-// room for it: without that the answer is 413. Errors of x.ReadBody are returned
-// as they are. The caller closes b also after errors.
-func (b *Body) ReadBody(x *proxy.Exchange, inline int, memory int64, dir string, space *Space) error {
-	if x.Req.ContentLength == 0 && !x.Req.Chunked {
-		return nil
+// Read reads x's request body into s. It returns proxy.ErrNotYet while the client has
+// not sent all of it: the caller suspends x, and calls Read again. Other errors of
+// x.TryReadBody are returned as they are. The caller closes b also after errors.
+func (b *Body) Read(x *proxy.Exchange, s *Storage) error {
+	err := b.read(x, s)
+	if err != nil && err != proxy.ErrNotYet {
+		b.spool.close() // others may need the space
 	}
-	if x.Req.ContentLength > memory {
-		if err := space.fits(x.Req.ContentLength); err != nil {
+	return err
+}
+
+func (b *Body) read(x *proxy.Exchange, s *Storage) error {
+	if b.into == nil {
+		if x.Req.ContentLength == 0 && !x.Req.Chunked {
+			return nil
+		}
+		if err := b.begin(x, s); err != nil {
+			return err
+		}
+	}
+	for {
+		err := b.fill(x)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		switch {
+		case b.Shared != nil:
+			if int64(b.filled) < b.Length {
+				return err
+			}
+			return nil
+		case err == io.EOF && b.spool.file == nil && b.filled <= s.inline():
+			b.Inline, b.Length = b.into[:b.filled], int64(b.filled)
+			return nil
+		}
+		if b.spool.offload == nil {
+			b.spool.offload = x.Offload
+		}
+		if err := b.spool.write(b.into[:b.filled]); err != nil {
+			return err
+		}
+		b.Length += int64(b.filled)
+		b.filled = 0
+		if err == io.EOF {
+			return b.finish()
+		}
+	}
+}
+
+func (s *Storage) inline() int { return int(min(int64(s.Inline), s.Memory)) }
+
+// begin decides where x's body is read to.
+func (b *Body) begin(x *proxy.Exchange, s *Storage) error {
+	n := x.Req.ContentLength
+	if s.Shared != nil && n > int64(s.ShareFrom) && n <= s.Memory {
+		if block, offset := s.Shared.Take(n); block != nil {
+			b.Shared, b.Offset, b.shared, b.Length = block, offset, s.Shared, n
+			b.into = block
+			return nil
+		}
+	}
+	if n > s.Memory {
+		if err := s.Space.fits(n); err != nil {
 			return err // before it is sent
 		}
 	}
 	b.block = blocks.Get().(*[]byte)
-	buf := *b.block
-	inline = min(inline, len(buf), int(min(memory, int64(len(buf)))))
-	n, err := fill(x, buf)
-	b.Length = int64(n)
-	if err == io.EOF && n <= inline {
-		b.Inline = buf[:n]
-		return nil
-	}
-	if err != nil && err != io.EOF {
-		return err
-	}
-	s := spool{memory: memory, dir: dir, known: x.Req.ContentLength, space: space, offload: x.Offload}
-	for {
-		if werr := s.write(buf[:n]); werr != nil {
-			s.close()
-			return werr
-		}
-		if err == io.EOF {
-			break
-		}
-		if n, err = fill(x, buf); err != nil && err != io.EOF {
-			s.close()
-			return err
-		}
-		b.Length += int64(n)
-	}
-	b.File, b.space, b.onDisk = s.file, space, s.onDisk
-	return s.rewind()
+	b.into = *b.block
+	b.spool = spool{memory: s.Memory, dir: s.Dir, known: n, space: s.Space}
+	return nil
 }
 
-// fill reads until p is full or the body ends, which is io.EOF, or fails.
-func fill(x *proxy.Exchange, p []byte) (int, error) {
-	n := 0
-	for n < len(p) {
-		m, err := x.ReadBody(p[n:])
-		n += m
+// fill reads until into is full or the body ends, which is io.EOF, or fails.
+func (b *Body) fill(x *proxy.Exchange) error {
+	for b.filled < len(b.into) {
+		n, err := x.TryReadBody(b.into[b.filled:])
+		b.filled += n
 		if err != nil {
-			return n, err
+			return err
 		}
 	}
-	return n, nil
+	return nil
+}
+
+// finish makes what was spooled the body.
+func (b *Body) finish() error {
+	b.File, b.space, b.onDisk = b.spool.file, b.spool.space, b.spool.onDisk
+	b.spool = spool{}
+	_, err := b.File.Seek(0, io.SeekStart)
+	return err
 }
 
 // spool is a file being written that moves from memory to disk when it grows.
@@ -234,17 +266,12 @@ func (s *spool) toDisk() error {
 	return nil
 }
 
-func (s *spool) rewind() error {
-	_, err := s.file.Seek(0, io.SeekStart)
-	return err
-}
-
 func (s *spool) close() {
 	if s.file != nil {
 		s.file.Close()
 	}
 	s.space.give(s.onDisk)
-	s.onDisk = 0
+	*s = spool{}
 }
 
 // TempFile returns a new file without a name in dir ("": the system's folder

@@ -25,7 +25,7 @@ func read(t *testing.T, body string, chunked bool, inline int, memory int64, dir
 		x.Req.ContentLength = -1
 	}
 	b := &Body{}
-	if err := b.ReadBody(x, inline, memory, dir, nil); err != nil {
+	if err := b.Read(x, &Storage{Inline: inline, Memory: memory, Dir: dir}); err != nil {
 		t.Fatal(err)
 	}
 	return b
