@@ -69,7 +69,8 @@ type stage uint8
 
 // The stages of a pass.
 const (
-	choosing   stage = iota // a peer, and a connection to it
+	receiving  stage = iota // the request's body
+	choosing                // a peer, and a connection to it
 	connecting              // the connection is not there yet
 	sending
 	reading1 // the head of the answer
@@ -98,10 +99,6 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 	*h.state.pass.In(x) = p
 	p.h, p.arrived = h, time.Now()
 	x.Upstream.Begin()
-	if err := p.prepare(x); err != nil {
-		p.end(x)
-		return err
-	}
 	if p.loop = x.Loop(); p.loop == nil && h.group.loops != nil {
 		p.loop = h.group.loops.Next()
 	}
@@ -157,6 +154,8 @@ func (p *pass) run(x *proxy.Exchange) error {
 
 func (p *pass) step(x *proxy.Exchange) error {
 	switch p.stage {
+	case receiving:
+		return p.prepare(x)
 	case choosing:
 		return p.choose(x)
 	case connecting:

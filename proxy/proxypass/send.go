@@ -8,18 +8,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
+	"alicorn/proxy/upstream"
 )
 
 // inlineBody is the largest body that is kept behind the head of its request.
 const inlineBody = 64 << 10
 
-// prepare reads the body and writes the head.
+// prepare reads the body, as far as it has come, and then writes the head.
 func (p *pass) prepare(x *proxy.Exchange) error {
 	h := p.h
 	length := int64(-1)
 	if h.passBody && (x.Req.ContentLength >= 0 && hasLength(x) || x.Req.Chunked) {
 		core := x.Core()
-		if err := p.body.ReadBody(x, inlineBody, core.BodyBufferSize, core.BodyTempPath, h.space); err != nil {
+		s := upstream.Storage{Inline: inlineBody, Memory: core.BodyBufferSize, Dir: core.BodyTempPath, Space: h.space}
+		if err := p.body.Read(x, &s); err == proxy.ErrNotYet {
+			return errWaits
+		} else if err != nil {
 			return err
 		}
 		length = p.body.Length
@@ -30,6 +34,7 @@ func (p *pass) prepare(x *proxy.Exchange) error {
 		return err
 	}
 	p.request = append(p.request, p.body.Inline...)
+	p.stage = choosing
 	return nil
 }
 
