@@ -77,7 +77,7 @@ func (f *frames) take() error {
 func TestGoAway(t *testing.T) {
 	reload := func(listens string) func(*testing.T, *site) {
 		return func(t *testing.T, s *site) {
-			if err := s.Reload(strings.Replace(text(s.Dir, "2"), "listen 127.0.0.1:8000; listen 127.0.0.1:8443 ssl;", listens, 1)); err != nil {
+			if err := s.Reload(strings.Replace(s.text("2"), "listen 127.0.0.1:8000; listen 127.0.0.1:8443 ssl;", listens, 1)); err != nil {
 				t.Fatal(err)
 			}
 		}

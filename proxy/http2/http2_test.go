@@ -1,8 +1,8 @@
 //go:build linux
 
 // Package http2_test proves that proxy carries many exchanges on one connection: an
-// HTTP/2 connection, made for this alone, serves files, an application and requests
-// that are delayed side by side, and survives reloads. A loop calls it. An exchange that
+// HTTP/2 connection, made for this alone, serves files, an application, another server
+// and requests that are delayed side by side, and survives reloads. A loop calls it. An exchange that
 // waits takes it from nobody, and has no goroutine where it is suspended.
 package http2_test
 
@@ -15,6 +15,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,7 @@ import (
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
 	"alicorn/proxy/limit"
+	"alicorn/proxy/proxypass"
 	"alicorn/proxy/proxytest"
 	"alicorn/proxy/rewrite"
 	"alicorn/proxy/transport"
@@ -63,6 +65,7 @@ const settings = `limit_req_zone $host zone=second:1m rate=1r/s; limit_req_zone 
 app web { wsgi app:app; directory DIR; python /usr/bin/python3; user root; workers 1; threads 8; }
 server { listen 127.0.0.1:8000; listen 127.0.0.1:8443 ssl; root DIR/files;
     location /app/ { app_pass web; }
+    location /passed/ { proxy_pass http://ORIGIN/; }
     location /delayed { limit_req zone=second burst=5; }
     location /late { limit_req zone=minute burst=5; }
     location /version { return 200 "VERSION"; }
@@ -71,9 +74,11 @@ server { listen 127.0.0.1:8000; listen 127.0.0.1:8443 ssl; root DIR/files;
 // site is a server, and a client with one connection to it.
 type site struct {
 	*proxytest.Server
+	dir    string
 	secure bool // the client speaks TLS, else it has prior knowledge
 	client *http.Client
 	conn   atomic.Pointer[conn] // the last that the server has begun to serve
+	origin string               // where proxy_pass leads
 	dials  atomic.Int32
 	large  []byte // of /large
 }
@@ -88,7 +93,8 @@ func inBothWays(t *testing.T, test func(t *testing.T, s *site)) {
 func newSite(t *testing.T, secure bool) *site {
 	t.Helper()
 	dir := t.TempDir()
-	s := &site{secure: secure, large: bytes.Repeat([]byte("0123456789abcdef"), 20<<10)}
+	s := &site{secure: secure, dir: dir, large: bytes.Repeat([]byte("0123456789abcdef"), 20<<10)}
+	s.origin = newOrigin(t, s.large)
 	if err := os.Mkdir(filepath.Join(dir, "files"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -103,8 +109,9 @@ func newSite(t *testing.T, secure bool) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(loops.Close)
-	s.Server = proxytest.New(t, proxytest.Config{Dir: dir, Text: text(dir, "1"), Serve: serve, Protocols: transport.Protocols{{Name: http2.NextProtoTLS, Serve: serve}}, Modules: []proxy.Module{
-		{Name: "secure", Generation: proxytest.SecureSites(t, http2.NextProtoTLS)}, rewrite.Module(), limit.Module(), appserver.Module(appserver.NewRuntime(appserver.Options{Loops: loops})), static.Module()}})
+	s.Server = proxytest.New(t, proxytest.Config{Dir: dir, Text: s.text("1"), Serve: serve, Protocols: transport.Protocols{{Name: http2.NextProtoTLS, Serve: serve}}, Modules: []proxy.Module{
+		{Name: "secure", Generation: proxytest.SecureSites(t, http2.NextProtoTLS)}, rewrite.Module(), limit.Module(), appserver.Module(appserver.NewRuntime(appserver.Options{Loops: loops})),
+		proxypass.Module(proxypass.Options{Loops: loops}), static.Module()}})
 	s.client = &http.Client{Timeout: 2 * time.Minute, Transport: &http2.Transport{AllowHTTP: true,
 		DialTLSContext: func(context.Context, string, string, *tls.Config) (net.Conn, error) {
 			s.dials.Add(1)
@@ -127,8 +134,23 @@ func (s *site) dial() (net.Conn, error) {
 	return tc, err
 }
 
-func text(dir, version string) string {
-	return strings.NewReplacer("DIR", dir, "VERSION", version).Replace(settings)
+// text is the configuration whose /version answers with version.
+func (s *site) text(version string) string {
+	return strings.NewReplacer("DIR", s.dir, "ORIGIN", s.origin, "VERSION", version).Replace(settings)
+}
+
+// newOrigin returns the address of a server that answers with the request's body, or
+// with large.
+func newOrigin(t *testing.T, large []byte) string {
+	o := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := large
+		if r.URL.Path != "/large" {
+			answer, _ = io.ReadAll(r.Body)
+		}
+		w.Write(answer)
+	}))
+	t.Cleanup(o.Close)
+	return o.Listener.Addr().String()
 }
 
 // reload has /version answer with version, and returns while requests still use the
@@ -138,7 +160,7 @@ func (s *site) reload(t *testing.T, version string) (settled func()) {
 	old := s.Engine.Current()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := s.Reload(text(s.Dir, version)); err != nil {
+		if err := s.Reload(s.text(version)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -240,7 +262,7 @@ func TestManyStreamsAreServedSideBySide(t *testing.T) {
 		upload := bytes.Repeat([]byte("body"), 50<<10)
 		for i := range 100 {
 			wg.Go(func() {
-				switch i % 4 {
+				switch i % 6 {
 				case 0:
 					s.want(t, "/small", nil, "200 small")
 				case 1:
@@ -249,6 +271,10 @@ func TestManyStreamsAreServedSideBySide(t *testing.T) {
 					s.want(t, "/app/", nil, "200 hello")
 				case 3:
 					s.want(t, "/app/", upload, "200 "+string(upload))
+				case 4:
+					s.want(t, "/passed/large", nil, "200 "+string(s.large))
+				case 5:
+					s.want(t, "/passed/", upload, "200 "+string(upload))
 				}
 			})
 		}
