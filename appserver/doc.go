@@ -34,6 +34,6 @@ package appserver
 //   - survey.go journal.go tree.go stat_linux.go: whether its files have changed
 //   - pool.go supervise.go tick.go pace.go deaths.go status.go: a pool and its one goroutine
 //   - order.go launch.go bundle.go death_linux.go worker.go output.go lines.go: a worker's life
-//   - submission.go request.go waiter.go environ.go head.go respond.go tempspace.go: a request on its way there and back
+//   - submission.go feed.go request.go waiter.go environ.go head.go respond.go tempspace.go: a request on its way there and back
 //   - queue.go dispatch.go recall.go: who gets it
 //   - poll.go receive.go slot.go: what workers send

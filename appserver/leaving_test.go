@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"alicorn/appserver/wire"
 	"alicorn/config"
@@ -23,7 +24,15 @@ import (
 
 // newLeavingSite is a site whose responses wait in little memory and no file. Its
 // second server speaks TLS.
-func newLeavingSite(t *testing.T) *site {
+func newLeavingSite(t *testing.T) *site { return newLeavingSiteWith(t, "workers 1;", "") }
+
+// newLeavingSiteWith is newLeavingSite with settings of the app and of its servers.
+func newLeavingSiteWith(t *testing.T, appSettings, settings string) *site {
+	return newLeavingSiteOn(t, false, appSettings, settings)
+}
+
+// newLeavingSiteOn is newLeavingSiteWith whose connections a goroutine each may serve.
+func newLeavingSiteOn(t *testing.T, goroutines bool, appSettings, settings string) *site {
 	dir := t.TempDir()
 	proxytest.WriteCertificate(t, dir, "a", proxytest.Certificate{})
 	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key"))
@@ -38,12 +47,26 @@ func newLeavingSite(t *testing.T) *site {
 		}
 		return nil
 	}}
+	delays := proxy.Module{Name: "delays", Compile: func(_ *config.Scope, l *proxy.Location) error {
+		l.OnLog(func(x *proxy.Exchange) { x.Log(proxy.LevelInfo, "the exchange has ended") })
+		l.On(proxy.PreAccess, func(x *proxy.Exchange) error {
+			if x.Req.Path != "/delayed" {
+				return nil
+			}
+			x.Log(proxy.LevelInfo, "the request is delayed")
+			return x.Sleep(time.Hour)
+		})
+		return nil
+	}}
 	const servers = "server { listen 127.0.0.1:8080; LOCATION } server { listen 127.0.0.1:8443 ssl; LOCATION }"
 	rt := NewRuntime(Options{})
-	s := proxytest.New(t, proxytest.Config{Text: strings.ReplaceAll(servers, "LOCATION", ""), Modules: []proxy.Module{Module(rt), certificates}, Serve: http1.Serve})
+	s := proxytest.New(t, proxytest.Config{Text: strings.ReplaceAll(servers, "LOCATION", ""), Modules: []proxy.Module{Module(rt), certificates, delays}, Serve: http1.Serve, Goroutines: goroutines})
 	rt.o.Loops = s.Loops
-	app, _, _ := strings.Cut(configText(t, "workers 1;"), "server {")
-	location := "app_buffers 1 32k; app_max_temp_file_size 0; client_max_body_size 200m; location / { app_pass web; }"
+	app, _, _ := strings.Cut(configText(t, appSettings), "server {")
+	if !strings.Contains(settings, "client_max_body_size") {
+		settings += "client_max_body_size 200m; "
+	}
+	location := "app_buffers 1 32k; app_max_temp_file_size 0; " + settings + "location / { app_pass web; }"
 	if err := s.Reload(app + strings.ReplaceAll(servers, "LOCATION", location)); err != nil {
 		t.Fatal(err)
 	}
@@ -55,12 +78,34 @@ type leaver struct {
 	*site
 	t    *testing.T
 	nc   *net.TCPConn
+	tls  *tls.Conn // over nc; nil in the clear
 	r    *bufio.Reader
 	gate string // exists once the application may go on
 }
 
+// connect returns a client of the site, over TLS where secure is set.
+func connect(t *testing.T, s *site, secure bool) *leaver {
+	l := &leaver{site: s, t: t, gate: filepath.Join(t.TempDir(), "gate")}
+	if secure {
+		l.nc = s.Dial("127.0.0.1:8443").(*net.TCPConn)
+		l.tls = tls.Client(l.nc, &tls.Config{InsecureSkipVerify: true})
+	} else {
+		l.nc = s.Dial("127.0.0.1:8080").(*net.TCPConn)
+	}
+	l.r = bufio.NewReader(l.conn())
+	t.Cleanup(func() { l.nc.Close() })
+	return l
+}
+
+func (l *leaver) conn() net.Conn {
+	if l.tls != nil {
+		return l.tls
+	}
+	return l.nc
+}
+
 func (l *leaver) send(format string, args ...any) {
-	if _, err := fmt.Fprintf(l.nc, format, args...); err != nil {
+	if _, err := fmt.Fprintf(l.conn(), format, args...); err != nil {
 		l.t.Fatal(err)
 	}
 }
@@ -95,68 +140,118 @@ func (l *leaver) owes() bool {
 	return len(p.ready) == 1 && p.ready[0].outstanding == 1 && p.ready[0].slots[0].credit.Load() < wire.MaxFrame-wire.HeaderSize
 }
 
+// departure is a state of a request in which its client leaves, and what becomes of it.
+type departure struct {
+	state    string
+	settings string
+	reach    func(l *leaver)
+	served   uint64 // requests that the application has run in the end, with the one that follows
+	closed   int    // responses that it was told to close
+	raised   bool   // the application's read of the body
+	noPoller bool   // it shows without a loop, too, where the client resets
+}
+
+var departures = []departure{
+	{"while limit_req would delay it", "", func(l *leaver) {
+		l.send("GET /delayed HTTP/1.1\r\nHost: a\r\n\r\n")
+		l.Log.Wait(l.t, "the request is delayed")
+	}, 1, 0, false, false},
+	{"while its body is read into memory", "", func(l *leaver) {
+		l.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc")
+	}, 1, 0, false, true},
+	{"while its chunks are read", "", func(l *leaver) {
+		l.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+	}, 1, 0, false, true},
+	{"while its body is spooled", "", func(l *leaver) {
+		l.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n%s", strings.Repeat("b", 200000))
+	}, 1, 0, false, true},
+	{"while the application reads its body", "app_request_buffering off;", func(l *leaver) {
+		l.send("POST /read-on HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc")
+		l.Log.Wait(l.t, "read b'abc'")
+	}, 2, 0, true, false},
+	{"while it waits for a worker", "", func(l *leaver) {
+		l.occupy()
+		l.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+		proxytest.Eventually(l.t, func() bool { return l.pool(l.t).Status().Queue == 1 }, "one waits")
+	}, 2, 0, false, false},
+	{"while it waits for a worker with a body to come", "app_request_buffering off;", func(l *leaver) {
+		l.occupy()
+		l.send("POST /read-on HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc")
+		proxytest.Eventually(l.t, func() bool { return l.pool(l.t).Status().Queue == 1 }, "one waits")
+	}, 2, 0, false, false},
+	{"while the application works", "", func(l *leaver) {
+		l.send("GET /gate?%s HTTP/1.1\r\nHost: a\r\n\r\n", l.gate)
+		l.Log.Wait(l.t, "at the gate")
+	}, 2, 0, false, true},
+	{"between two parts of a stream", "", func(l *leaver) {
+		l.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+		l.readSome()
+	}, 2, 1, false, true},
+	{"while its stream waits for credit", "", func(l *leaver) {
+		l.send("GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
+		proxytest.Eventually(l.t, l.owes, "the worker waits for credit")
+	}, 2, 1, false, true},
+	{"while a whole response waits for it", "", func(l *leaver) {
+		l.send("GET /whole?200000 HTTP/1.1\r\nHost: a\r\n\r\n")
+		l.readSome()
+	}, 2, 0, false, true},
+}
+
+// occupy gives the worker a request that ends when the gate opens.
+func (l *leaver) occupy() {
+	other := connect(l.t, l.site, false)
+	other.send("GET /gate?%s HTTP/1.1\r\nHost: a\r\n\r\n", l.gate)
+	l.Log.Wait(l.t, "at the gate")
+}
+
 func TestAClientThatLeavesFreesItsThread(t *testing.T) {
-	for _, c := range []struct {
-		state  string
-		reach  func(l *leaver)
-		served uint64 // requests that the application has run in the end
-		closed int    // responses that it was told to close
+	for _, way := range []struct {
+		name                      string
+		secure, goroutine, resets bool
 	}{
-		{"while its body is spooled", func(l *leaver) {
-			l.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n%s", strings.Repeat("b", 200000))
-		}, 1, 0},
-		{"while it waits for a worker", func(l *leaver) {
-			other := l.Dial("127.0.0.1:8080")
-			l.t.Cleanup(func() { other.Close() })
-			fmt.Fprintf(other, "GET /gate?%s HTTP/1.1\r\nHost: a\r\n\r\n", l.gate)
-			l.Log.Wait(l.t, "at the gate")
-			l.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
-			proxytest.Eventually(l.t, func() bool { return l.pool(l.t).Status().Queue == 1 }, "one waits")
-		}, 2, 0},
-		{"while the application works", func(l *leaver) {
-			l.send("GET /gate?%s HTTP/1.1\r\nHost: a\r\n\r\n", l.gate)
-			l.Log.Wait(l.t, "at the gate")
-		}, 2, 0},
-		{"between two parts of a stream", func(l *leaver) {
-			l.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
-			l.readSome()
-		}, 2, 1},
-		{"while its stream waits for credit", func(l *leaver) {
-			l.send("GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
-			proxytest.Eventually(l.t, l.owes, "the worker waits for credit")
-		}, 2, 1},
-		{"while a whole response waits for it", func(l *leaver) {
-			l.send("GET /whole?200000 HTTP/1.1\r\nHost: a\r\n\r\n")
-			l.readSome()
-		}, 2, 0},
+		{"a loop, reset", false, false, true}, {"a loop, closed", false, false, false},
+		{"TLS, reset", true, false, true}, {"TLS, closed", true, false, false},
+		{"a goroutine, reset", false, true, true},
 	} {
-		for how, leave := range map[string]func(l *leaver){
-			"reset": (*leaver).reset,
-			"close": func(l *leaver) { l.nc.Close() },
-		} {
-			t.Run(c.state+"/"+how, func(t *testing.T) {
-				s := newLeavingSite(t)
-				nc := s.Dial("127.0.0.1:8080").(*net.TCPConn)
-				defer nc.Close()
-				l := &leaver{site: s, t: t, nc: nc, r: bufio.NewReader(nc), gate: filepath.Join(t.TempDir(), "gate")}
+		for _, c := range departures {
+			if way.goroutine && !c.noPoller {
+				continue // without a poller nobody learns of it before something is sent
+			}
+			t.Run(c.state+"/"+way.name, func(t *testing.T) {
+				l := connect(t, newLeavingSiteOn(t, way.goroutine, "workers 1;", c.settings), way.secure)
 				c.reach(l)
-				leave(l)
-				proxytest.Eventually(t, func() bool { return s.pool(t).Status().Queue == 0 }, "nothing waits")
-				l.open()
-				expect(t, s.Get("/"), 200, "hello")
-				proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free")
-				for range c.closed {
-					s.Log.Wait(t, "closed the response")
+				if way.resets {
+					l.reset()
+				} else {
+					l.conn().Close()
 				}
-				st := s.pool(t).Status()
-				if n := strings.Count(s.Log.String(), "closed the response"); n != c.closed {
-					t.Errorf("close() ran %d times, want %d", n, c.closed)
-				}
-				if st.Requests != c.served || len(st.Workers) != 1 || strings.Contains(s.Log.String(), "Traceback") {
-					t.Errorf("%d requests were served, want %d; %d workers\n%s", st.Requests, c.served, len(st.Workers), s.Log)
-				}
+				l.expectDeparture(c)
 			})
 		}
+	}
+}
+
+// expectDeparture waits until everything is as c says, and prints how long that takes.
+func (l *leaver) expectDeparture(c departure) {
+	t, began := l.t, time.Now()
+	proxytest.Eventually(t, func() bool { return l.pool(t).Status().Queue == 0 }, "nothing waits")
+	if c.raised {
+		l.Log.Wait(t, "raised ConnectionResetError")
+	}
+	l.open()
+	proxytest.Eventually(t, func() bool { return l.idle(t) }, "the worker is free")
+	l.Log.Wait(t, "the exchange has ended")
+	t.Logf("worker and connection are free %s after the client has left", time.Since(began).Round(time.Millisecond))
+	expect(t, l.Get("/"), 200, "hello")
+	for range c.closed {
+		l.Log.Wait(t, "closed the response")
+	}
+	st := l.pool(t).Status()
+	if n := strings.Count(l.Log.String(), "closed the response"); n != c.closed {
+		t.Errorf("close() ran %d times, want %d", n, c.closed)
+	}
+	if st.Requests != c.served || len(st.Workers) != 1 || strings.Contains(l.Log.String(), "Traceback") {
+		t.Errorf("%d requests were served, want %d; %d workers\n%s", st.Requests, c.served, len(st.Workers), l.Log)
 	}
 }
 

@@ -37,6 +37,7 @@ type request struct {
 	rights  []byte // control message with its descriptors; nil without
 	about   wire.Environ
 	body    upstream.Body
+	feed    *feed    // of a body that is not read first; nil: it is
 	environ *os.File // of an environ that no frame holds
 
 	pool      *Pool  // that it was given to; before, whose memory its body is read into
@@ -93,6 +94,7 @@ func (r *request) drop() {
 		return
 	}
 	r.body.Close()
+	r.feed.release()
 	if r.environ != nil {
 		r.environ.Close()
 	}
@@ -114,7 +116,7 @@ func (r *request) drop() {
 }
 
 func (r *request) clear(frame []byte) {
-	r.frame, r.rights, r.environ = frame, nil, nil
+	r.frame, r.rights, r.environ, r.feed = frame, nil, nil, nil
 	r.pool, r.arrival = nil, 0
 	r.at, r.worker, r.id, r.slot, r.answering, r.withdrawn, r.cancelled, r.deaths, r.started = placeOutside, nil, 0, -1, false, false, false, 0, 0
 	r.waited, r.silence = 0, 0

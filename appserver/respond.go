@@ -11,13 +11,14 @@ import (
 
 // handler is the content of a location with app_pass.
 type handler struct {
-	app     *App
-	buffers int64
-	maxTemp int64
-	tempDir string
-	space   *upstream.Space
-	follow  bool         // a 404 has files looked for in its place
-	told    *atomic.Bool // that there is no location for an X-Accel-Redirect
+	app        *App
+	buffers    int64
+	maxTemp    int64
+	tempDir    string
+	space      *upstream.Space
+	unbuffered bool         // a worker gets the request's body while it comes
+	follow     bool         // a 404 has files looked for in its place
+	told       *atomic.Bool // that there is no location for an X-Accel-Redirect
 }
 
 // finish sends the answer, or returns why there is none, and lets r go.
@@ -32,6 +33,10 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 		}
 	}
 	x.Upstream.Time = try.Response
+	if r.feed != nil {
+		try.Sent += r.feed.read
+		r.feed.close()
+	}
 	r.drop()
 	return err
 }
@@ -135,6 +140,9 @@ func (r *request) stream(x *proxy.Exchange) error {
 	}
 	for {
 		ended, err := r.out.Give(x, &r.head.Head, r)
+		if err == nil && !ended {
+			err = r.pump(x)
+		}
 		switch {
 		case err != nil:
 			return err

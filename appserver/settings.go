@@ -21,12 +21,13 @@ type settings struct {
 
 	folders folderSettings // this location's own app_static
 
-	buffers   int64 // app_buffers: memory that one response may wait in
-	maxTemp   int64 // app_max_temp_file_size
-	tempSpace tempSpace
-	tempDir   string // app_temp_path, or one of tempPaths
-	tempRank  int    // the rank of that directive, in the block that has it
-	keeper    bool   // another, privileged process starts workers and has checked what they need
+	buffers    int64 // app_buffers: memory that one response may wait in
+	maxTemp    int64 // app_max_temp_file_size
+	tempSpace  tempSpace
+	tempDir    string // app_temp_path, or one of tempPaths
+	tempRank   int    // the rank of that directive, in the block that has it
+	unbuffered bool   // app_request_buffering off
+	keeper     bool   // another, privileged process starts workers and has checked what they need
 }
 
 type key = config.Key[settings]
@@ -177,6 +178,21 @@ func absolute(s *config.Scope, path string) string {
 		return abs
 	}
 	return path
+}
+
+// setRequestBuffering sets whether bodies are read first. Nothing counts more than
+// app_request_buffering.
+func setRequestBuffering(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		on := true
+		if err := config.Flag(k, func(*settings) *bool { return &on })(s, n); err != nil {
+			return err
+		}
+		if own := s.Own("app_request_buffering"); own == nil || own == n {
+			k.In(s).unbuffered = !on
+		}
+		return nil
+	}
 }
 
 func setDirectory(k *key) config.Setter {

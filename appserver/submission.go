@@ -2,6 +2,7 @@ package appserver
 
 import (
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +24,44 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 	x.Upstream.App = h.app.Name
 	r := newRequest()
 	r.pool, r.waiter.handler = h.app.service.pool.Load(), h
+	if h.unbuffered && x.Loop() != nil && (x.Req.ContentLength > 0 || x.Req.Chunked) {
+		return h.sendAhead(x, r)
+	}
 	return h.send(x, r)
+}
+
+// sendAhead submits the request before its body, which follows.
+func (h *handler) sendAhead(x *proxy.Exchange, r *request) (err error) {
+	if r.feed, err = newFeed(x); err == nil {
+		err = h.submit(x, r)
+	}
+	if err != nil {
+		r.drop()
+		return err
+	}
+	return h.await(x, r)
+}
+
+// await suspends x until something happens to r, and feeds it meanwhile.
+func (h *handler) await(x *proxy.Exchange, r *request) error {
+	if err := r.pump(x); err != nil {
+		x.Upstream.Worker = r.pool.abandon(r)
+		r.pool.withdraw(r)
+		return h.finish(x, r, err)
+	}
+	return x.Suspend(r)
+}
+
+// pump passes on what has come of a body that the worker reads while it comes.
+func (r *request) pump(x *proxy.Exchange) error {
+	if r.feed == nil || r.feed.buffer == nil {
+		return nil
+	}
+	err := r.feed.pump(x)
+	if errors.Is(err, proxy.ErrClientGone) {
+		return proxy.StatusClientClosed
+	}
+	return err
 }
 
 // send reads the body, as far as it has come, and then submits the request. x is
@@ -77,8 +115,8 @@ func (h *handler) submit(x *proxy.Exchange, r *request) error {
 	}
 }
 
-// encode makes the frame of x's request, whose body has been read; again when
-// the body has moved.
+// encode makes the frame of x's request, whose body has been read or has a feed;
+// again when the body has moved.
 func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
 	if r.environ != nil {
 		r.environ.Close()
@@ -87,6 +125,8 @@ func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
 	r.rights = nil
 	length := x.Req.ContentLength
 	switch _, given := x.Req.Header.Lookup(proxy.FieldContentLength); {
+	case r.feed != nil && x.Req.Chunked:
+		length = -1 // it is known at the end
 	case x.Req.Chunked:
 		length = r.body.Length
 	case length == 0 && !given:
@@ -121,6 +161,10 @@ func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
 	if r.body.File != nil {
 		flags |= wire.FlagBodyFD
 		rights = append(rights, int(r.body.File.Fd()))
+	}
+	if r.feed != nil {
+		flags |= wire.FlagBodyStream
+		rights = append(rights, int(r.feed.theirs.Fd()))
 	}
 	b[1] = flags
 	if len(rights) > 0 {

@@ -82,7 +82,7 @@ func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 			waiting++
 		case r.started == 0:
 			r.started = now.UnixNano()
-		case r.answering && r.out.Full():
+		case r.answering && r.out.Full() || r.feed != nil && r.feed.starved.Load():
 			r.started += int64(since) // its client is slow, not the application
 		case p.app.Timeout > 0 && now.UnixNano()-r.started > int64(p.app.Timeout) && !r.broken.Load():
 			late = true

@@ -35,7 +35,7 @@ func (r *request) Continue(x *proxy.Exchange) error {
 	}
 	ready, err := h.look(x, r)
 	if !ready {
-		return x.Suspend(r)
+		return h.await(x, r)
 	}
 	return h.finish(x, r, err)
 }

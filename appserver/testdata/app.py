@@ -153,6 +153,23 @@ def app(environ, start_response):
         while not os.path.exists(query):
             time.sleep(0.002)
         return text(start_response, "through the gate")
+    if path == "/parts":  # what there is of the body, as soon as it is there
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return iter(lambda: environ["wsgi.input"].read1(1000), b"")
+    if path == "/slurp":  # the size of the body, of which nothing is read before the file is there
+        print("at the gate")
+        while not os.path.exists(query):
+            time.sleep(0.002)
+        size = sum(map(len, iter(lambda: environ["wsgi.input"].read(65536), b"")))
+        return text(start_response, str(size))
+    if path == "/read-on":  # tells what it reads of the body, and what that raises
+        print("read %r" % environ["wsgi.input"].read(3))
+        try:
+            rest = environ["wsgi.input"].read()
+        except OSError as error:
+            print("raised", type(error).__mro__[1].__name__)
+            raise
+        return text(start_response, "read %d" % (3 + len(rest)))
     if path == "/none":
         start_response("204 No Content", [])
         return []

@@ -15,7 +15,7 @@ type Bell struct{ fd int }
 
 // NewBell returns the front's end, and the worker's for the caller to close.
 func NewBell() (Bell, *os.File, error) {
-	ours, theirs, err := bellPair()
+	ours, theirs, err := streamPair()
 	if err != nil {
 		return Bell{-1}, nil, fmt.Errorf("cannot make a socket to wake a worker's thread: %w", err)
 	}

@@ -52,8 +52,8 @@ func (c *Channel) EndWrites(threads int) {
 	}
 }
 
-// bellPair returns the two ends of a slot's bell.
-func bellPair() (ours, theirs int, err error) {
+// streamPair returns the two ends of a stream of bytes.
+func streamPair() (ours, theirs int, err error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)

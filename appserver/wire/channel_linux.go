@@ -78,8 +78,8 @@ func forceSendBuffer(fd, size int) error {
 // EndWrites gives the worker the end of its channel.
 func (c *Channel) EndWrites(int) { unix.Shutdown(c.fd, unix.SHUT_WR) }
 
-// bellPair returns the two ends of a slot's bell.
-func bellPair() (ours, theirs int, err error) {
+// streamPair returns the two ends of a stream of bytes.
+func streamPair() (ours, theirs int, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	return fds[0], fds[1], err
 }

@@ -13,5 +13,6 @@
 //   - arena.go: request bodies in memory that a pool's workers share
 //   - page.go: the status page, on which each side leaves words for the other
 //   - bell.go: what wakes a thread that waits for a word of the page
+//   - bodystream.go: the socket by which a body comes while the application reads it
 //   - memory_linux.go, memory_darwin.go: the files behind all shared memory
 package wire

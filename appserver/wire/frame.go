@@ -24,6 +24,7 @@ const (
 	FlagBodyFD     = 1 // of request
 	FlagEnvironFD  = 2
 	FlagBodyShared = 4
+	FlagBodyStream = 8
 
 	HeaderSize = 8  // bytes before a frame's payload
 	SizedSize  = 12 // bytes before the marshalled part of a request or head

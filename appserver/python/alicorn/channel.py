@@ -17,6 +17,7 @@ import struct
 from array import array
 
 from . import frames
+from .arriving import arriving
 from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, PLACE, PREFIX,
                      SIZED, ProtocolError)
 from .lane import Lane, SharedLane, shared, store
@@ -343,7 +344,8 @@ class Slot:
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 held.frombytes(data[:len(data) - len(data) % held.itemsize])
-        wanted = bool(frame_flags & frames.BODY_FD) + bool(frame_flags & frames.ENVIRON_FD)
+        body = frame_flags & (frames.BODY_FD | frames.BODY_STREAM)
+        wanted = bool(body) + bool(frame_flags & frames.ENVIRON_FD)
         if flags & CTRUNC or len(held) != wanted:
             for descriptor in held:
                 os.close(descriptor)
@@ -358,5 +360,7 @@ class Slot:
             return id, environ, self._shared(length)
         if not held:
             return id, environ, None
+        if body == frames.BODY_STREAM:
+            return id, environ, arriving(held[0])
         os.lseek(held[0], 0, os.SEEK_SET)  # a worker before may have read it
         return id, environ, opened(held[0], int(environ["CONTENT_LENGTH"]))

@@ -25,7 +25,7 @@ REQUEST, WAKE = ord("R"), ord("W")
 READY, FAILED, HEAD, DATA = ord("K"), ord("F"), ord("H"), ord("D")
 ABORTED, LEAVING, LOG, NOTED = ord("X"), ord("B"), ord("L"), ord("N")
 
-BODY_FD, ENVIRON_FD, BODY_SHARED = 1, 2, 4  # flags of REQUEST
+BODY_FD, ENVIRON_FD, BODY_SHARED, BODY_STREAM = 1, 2, 4, 8  # flags of REQUEST
 END, FILE = 1, 2  # flags of HEAD and DATA
 ONCE = 1  # flag of LOG
 

@@ -15,6 +15,7 @@ import tempfile
 from io import BytesIO
 
 from . import failure, logs
+from .arriving import BodyLost
 from .channel import Cancelled, ChannelClosed
 from .frames import END
 from .heads import Heads, Refused, listed
@@ -336,6 +337,8 @@ class Server:
             raise
         except Cancelled:
             response.cancel()
+        except BodyLost:
+            response.fail()  # it is no failure of the application's, and nobody waits
         except Refused as error:
             self.slot.complain(id, str(error))
             response.fail()

@@ -74,6 +74,23 @@ def body(environ, start_response):
     return text(start_response, repr(result).encode())
 
 
+def reads_parts(environ, start_response):
+    """Answers with what is there of the body as soon as it is there."""
+    start_response("200 OK", TEXT)
+    return iter(lambda: environ["wsgi.input"].read1(1000), b"")
+
+
+def reads_again(environ, start_response):
+    """Answers with what two reads raise."""
+    raised = []
+    for _ in range(2):
+        try:
+            environ["wsgi.input"].read()
+        except OSError as error:
+            raised.append(type(error).__mro__[1].__name__)
+    return text(start_response, ", ".join(raised).encode())
+
+
 def keep_input(environ, start_response):
     previous = seen.get("input")
     seen["input"] = environ["wsgi.input"]

@@ -265,11 +265,12 @@ class Front:
         return value
 
     def request(self, path="/", method="GET", body=b"", spooled=False, long=False, place=None,
-                **environ):
-        """Sends a request; returns its id. Its body may lie at a place in the bodies' memory."""
+                stream=None, **environ):
+        """Sends a request; returns its id. Its body may lie at a place in the bodies' memory, or
+        arrive by the worker's end of a stream."""
         self.last += 1
         environ = dict(ENVIRON, PATH_INFO=path, REQUEST_METHOD=method, **environ)
-        if body or method == "POST":
+        if body or method == "POST" and stream is None:
             environ.setdefault("CONTENT_LENGTH", str(len(body)))
         encoded = encode(environ)
         flags, descriptors = 0, []
@@ -281,6 +282,8 @@ class Front:
         if place is not None:
             os.pwrite(self.bodies, body, place)
             flags, body = flags | 4, struct.pack("<II", place, len(body))
+        if stream is not None:
+            flags, descriptors = flags | 8, descriptors + [os.dup(stream.fileno())]
         frame = HEADER.pack(ord("R"), flags, 0, self.last)
         frame += struct.pack("<I", len(encoded)) + encoded + body
         if self._takes_lane(frame, descriptors):

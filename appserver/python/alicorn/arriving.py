@@ -1,0 +1,62 @@
+"""wsgi.input of a request whose body is read while it arrives.
+
+The front passes the blocks of the body on by a socket as the client sends them: each is its
+length and its bytes, and one of no bytes ends the body. A socket that ends without it is that
+of a body that broke off.
+"""
+
+import errno
+import io
+
+from .frames import LENGTH
+
+BUFFER = 65536  # bytes that are read at once
+
+
+class BodyLost(ConnectionResetError):
+    """The body ends before its end: its client has gone, or sent what is refused."""
+
+    def __init__(self):
+        super().__init__(errno.ECONNRESET, "the client has gone before the end of the request body")
+
+
+class Blocks(io.RawIOBase):
+    """The bytes of the blocks. A read waits for the client; it raises BodyLost."""
+
+    def __init__(self, descriptor):
+        self.file = io.FileIO(descriptor, "rb")
+        self.left = 0  # bytes of the block
+        self.ended = False
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        if not self.left and not self.ended:
+            self._begin_block()
+        if self.ended or not len(buffer):
+            return 0
+        size = self.file.readinto(memoryview(buffer)[:self.left])
+        if not size:
+            raise BodyLost
+        self.left -= size
+        return size
+
+    def close(self):
+        self.file.close()
+        super().close()
+
+    def _begin_block(self):
+        head = b""
+        while len(head) < LENGTH.size:
+            part = self.file.read(LENGTH.size - len(head))
+            if not part:
+                raise BodyLost
+            head += part
+        self.left, = LENGTH.unpack(head)
+        self.ended = not self.left
+
+
+def arriving(descriptor):
+    """Returns a binary file of the body that arrives; takes the descriptor over."""
+    return io.BufferedReader(Blocks(descriptor), BUFFER)
