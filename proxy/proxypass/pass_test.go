@@ -33,3 +33,23 @@ func TestRequestsReachTheOriginAndAnswersTheClient(t *testing.T) {
 		})
 	}
 }
+
+// A reload leaves the connections of a block alone that is as it was.
+func TestConnectionsLiveThroughAReload(t *testing.T) {
+	o := startOrigin(t, "unix", echo)
+	text := func(keep, label string) string {
+		return "upstream u { server " + o.addr + "; keepalive " + keep + "; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; proxy_set_header X-Label " + label + "; } }"
+	}
+	s := newSite(t, text("4", "a"))
+	for i, c := range []struct {
+		keep, label string
+		conns       int
+	}{{"4", "a", 1}, {"4", "b", 1}, {"5", "c", 2}, {"5", "d", 2}} {
+		if err := s.Reload(text(c.keep, c.label)); err != nil {
+			t.Fatal(err)
+		}
+		if res, body := ask(t, s, get("/")); res.StatusCode != 200 || !strings.Contains(body, "X-Label: "+c.label) || o.accepted() != c.conns {
+			t.Errorf("reload %d: %d %q, %d connections, want %d", i, res.StatusCode, body, o.accepted(), c.conns)
+		}
+	}
+}

@@ -145,7 +145,11 @@ func TestAServerThatIsKilledUnderLoadFailsNoRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	answer := func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, strings.Repeat("x", 5000)) }
+	// With a length the answer begins to reach the client when all of it is there.
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "5000")
+		io.WriteString(w, strings.Repeat("x", 5000))
+	}
 	begin := func(name string) (stop func()) {
 		os.Remove(dir + name)
 		l, err := net.Listen("unix", dir+name)
