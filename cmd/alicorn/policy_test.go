@@ -39,6 +39,7 @@ var edges = []struct {
 	{"proxy/ssl", []string{"config", "proxy", "tls", "tls/ocsp"}, "directives and variables for what tls does"},
 	{"proxy/acme", []string{"config", "config/osfile", "proxy", "tls/acme"}, "directives and requests for what tls/acme does"},
 	{"proxy/upstream", []string{"config", "proxy", "tls"}, "connections to upstreams may use TLS"},
+	{"proxy/upstream/upstreamtest", []string{"proxy/proxytest"}, "a suite for the tests of protocols sees client and origin"},
 	{"proxy/transport", []string{"proxy/eventloop", "proxy/proxyproto", "proxy"}, "what comes before a protocol knows none"},
 	{"proxy/proxytest", []string{"config", "proxy/eventloop", "proxy/proxyproto", "proxy", "proxy/transport"}, "a server for the tests of features"},
 	{"proxy/h1", []string{"proxy"}, "a codec knows messages, not who sends them"},
@@ -58,14 +59,15 @@ var edges = []struct {
 
 // netHTTP says who may import net/http, and why.
 var netHTTP = map[string]string{
-	"cmd/alicorn/control": "the control API is not in a client's way",
-	"cmd/bench":           "it is a client",
-	"proxy":               "status texts and names of methods; no server",
-	"proxy/compress":      "it reads dates of header fields; no server",
-	"proxy/ssl":           "names of statuses; no server",
-	"tls/acme":            "it is a client of authorities",
-	"tls/ocsp":            "it is a client of authorities",
-	"tls/acmetest":        "a certificate authority for tests",
+	"cmd/alicorn/control":         "the control API is not in a client's way",
+	"cmd/bench":                   "it is a client",
+	"proxy":                       "status texts and names of methods; no server",
+	"proxy/compress":              "it reads dates of header fields; no server",
+	"proxy/ssl":                   "names of statuses; no server",
+	"proxy/upstream/upstreamtest": "it is a client, for tests",
+	"tls/acme":                    "it is a client of authorities",
+	"tls/ocsp":                    "it is a client of authorities",
+	"tls/acmetest":                "a certificate authority for tests",
 }
 
 // sourceFile is one parsed file.
