@@ -52,8 +52,10 @@ func (c *fakeCall) Peer() int { return c.number }
 func (c *fakeCall) Refuse()   { c.over = true }
 func (c *fakeCall) Break()    { c.over = true }
 
+func (c *fakeCall) Begin() { c.start(c.id) }
+
 func (c *fakeCall) Head(status string, fields ...string) {
-	c.start(c.id)
+	c.Begin()
 	c.head = sizedHead(status, fields...)
 }
 

@@ -23,6 +23,8 @@ type Call interface {
 	// Refuse has the peer end before it has begun with the request. Nothing else is
 	// called then.
 	Refuse()
+	// Begin has the peer begin with the request: it may have effects from then on.
+	Begin()
 	// Head sends the head of the answer: a status as "200 OK", then fields, name and
 	// value in turn. An answer without a Content-Length is framed by the protocol.
 	Head(status string, fields ...string)
@@ -37,6 +39,14 @@ type Call interface {
 	Left()
 }
 
+// Extras are what some protocols have besides: their Calls have these methods.
+type Extras interface {
+	// Interim sends the head of an interim response.
+	Interim(status string, fields ...string)
+	// EndWith is End with a trailer.
+	EndWith(fields ...string)
+}
+
 // Start runs an origin that plays script for each request, and a server whose location
 // / leads there. Answers wait for their clients in little memory and in no file. Where
 // a peer ends there is another. It serves the connections that proxytest.Server.Dial makes.
@@ -47,7 +57,9 @@ func Run(t *testing.T, start Start) {
 	t.Run("answers", func(t *testing.T) { testAnswers(t, start) })
 	t.Run("cut", func(t *testing.T) { testCut(t, start) })
 	t.Run("reuse", func(t *testing.T) { testReuse(t, start) })
+	t.Run("extras", func(t *testing.T) { testExtras(t, start) })
 	t.Run("retry", func(t *testing.T) { testRetry(t, start) })
+	t.Run("no retry", func(t *testing.T) { testNoRetry(t, start) })
 	t.Run("cancel", func(t *testing.T) { testCancel(t, start) })
 	t.Run("back-pressure", func(t *testing.T) { testBackPressure(t, start) })
 }
@@ -95,6 +107,7 @@ func testAnswers(t *testing.T, start Start) {
 		{"in blocks", "GET", "200 OK", []string{"X-A", "1", "X-A", "2"}, []string{"he", "l", "lo"}, 200, "hello", "X-A: 1, X-A: 2"},
 		{"long", "GET", "200 OK", []string{"Content-Length", fmt.Sprint(len(long))}, []string{long}, 200, long, ""},
 		{"long, of unknown length", "GET", "404 Not Found", nil, []string{long}, 404, long, ""},
+		{"more than its length", "GET", "200 OK", []string{"Content-Length", "3"}, []string{"hello"}, 200, "hel", ""},
 		{"empty", "GET", "200 OK", []string{"Content-Length", "0"}, nil, 200, "", ""},
 		{"HEAD", "HEAD", "200 OK", []string{"Content-Length", "5"}, nil, 200, "", ""},
 		{"204", "GET", "204 No Content", []string{"X-A", "1"}, nil, 204, "", "X-A: 1"},
@@ -127,18 +140,23 @@ func testAnswers(t *testing.T, start Start) {
 				if c.code == 502 {
 					continue
 				}
-				var seen []string
-				for _, name := range []string{"Content-Type", "X-Hop", "Keep-Alive", "Proxy-Authenticate", "Trailer", "X-A", "X-Accel-Buffering", "X-Accel-Expires", "X-Accel-Charset"} {
-					for _, v := range res.Header.Values(name) {
-						seen = append(seen, name+": "+v)
-					}
-				}
-				if got := strings.Join(seen, ", "); got != c.seen || res.Status != c.status {
+				if got := seen(res); got != c.seen || res.Status != c.status {
 					t.Errorf("%s with %q, want %s with %q", res.Status, got, c.status, c.seen)
 				}
 			}
 		})
 	}
+}
+
+// seen returns the fields of an answer that the suite's origins send.
+func seen(res *http.Response) string {
+	var seen []string
+	for _, name := range []string{"Content-Type", "X-Hop", "Keep-Alive", "Proxy-Authenticate", "Trailer", "X-A", "X-Accel-Buffering", "X-Accel-Expires", "X-Accel-Charset"} {
+		for _, v := range res.Header.Values(name) {
+			seen = append(seen, name+": "+v)
+		}
+	}
+	return strings.Join(seen, ", ")
 }
 
 // testCut has answers end too early. A client sees that, whatever the framing.
@@ -185,6 +203,47 @@ func testReuse(t *testing.T, start Start) {
 		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.Header.Get("X-Peer") != "0" {
 			t.Errorf("request %d: peer %s, %v", i, res.Header.Get("X-Peer"), err)
 		}
+	}
+}
+
+// testExtras has interim responses and trailers go no further than the front, and
+// leave the peer fit for the next request.
+func testExtras(t *testing.T, start Start) {
+	s := start(t, func(o Call) {
+		e, extras := o.(Extras)
+		if extras {
+			e.Interim("103 Early Hints", "Link", "</a>")
+		}
+		o.Head("200 OK", "X-Peer", fmt.Sprint(o.Peer()))
+		o.Body("hello")
+		if extras {
+			e.EndWith("X-T", "1")
+		} else {
+			o.End()
+		}
+	})
+	nc := dial(s)
+	for i := range 3 {
+		res := nc.ask(t, "GET")
+		body, err := io.ReadAll(res.Body)
+		if res.StatusCode != 200 || string(body) != "hello" || err != nil || len(res.Trailer) > 0 || res.Header.Get("Link") != "" || res.Header.Get("X-Peer") != "0" {
+			t.Errorf("request %d: %s %v, %q, %v, trailer %v", i, res.Status, res.Header, body, err, res.Trailer)
+		}
+	}
+}
+
+// testNoRetry has a peer end after it has begun with a request that may have had effects:
+// no other gets it.
+func testNoRetry(t *testing.T, start Start) {
+	var calls atomic.Int32
+	s := start(t, func(o Call) {
+		calls.Add(1)
+		o.Begin()
+		o.Break()
+	})
+	res := dial(s).ask(t, "POST")
+	if _, err := io.Copy(io.Discard, res.Body); res.StatusCode != 502 || err != nil || calls.Load() != 1 {
+		t.Errorf("%s, %v after %d calls", res.Status, err, calls.Load())
 	}
 }
 
