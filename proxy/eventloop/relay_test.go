@@ -150,7 +150,11 @@ func TestWhatEndsARelay(t *testing.T) {
 	}{
 		{"silence", func(ends *[2]End) { ends[1].Silence = soon }, func(*relayed) {}, 1, ErrSilence},
 		{"silence of the first", func(ends *[2]End) { ends[0].Silence = soon }, func(*relayed) {}, 0, os.ErrDeadlineExceeded},
-		{"no room", func(ends *[2]End) { ends[1].Room = soon }, func(r *relayed) { stuff(r.peers[0]) }, 1, ErrNoRoom},
+		{"no room", func(ends *[2]End) { ends[1].Room = soon }, func(r *relayed) { // what blocks in the end is cut
+			for err := error(nil); err == nil; {
+				_, err = r.peers[0].Write(make([]byte, 64<<10))
+			}
+		}, 1, ErrNoRoom},
 		{"one that closes", nil, func(r *relayed) { r.peers[0].Close() }, 0, nil},
 		{"one that closes and is sent something", nil, func(r *relayed) {
 			r.peers[0].Close()
@@ -189,15 +193,16 @@ func TestWhatEndsARelay(t *testing.T) {
 func TestARelayIsNotSilentWhileBytesPass(t *testing.T) {
 	r := relay(t, false, func(ends *[2]End) { ends[1].Silence = 400 * time.Millisecond })
 	began, p := time.Now(), make([]byte, 1)
-	for time.Since(began) < time.Second {
+	for before := began; time.Since(began) < time.Second; {
 		asked := time.Now()
 		r.peers[0].Write(p)
 		if _, err := r.peers[1].Read(p); err != nil {
-			if time.Since(asked) < 300*time.Millisecond { // else the machine was held up
+			if time.Since(before) < 400*time.Millisecond { // else the machine was held up
 				t.Fatalf("it has ended after %s: %v", time.Since(began), err)
 			}
 			return
 		}
+		before = asked
 		time.Sleep(5 * time.Millisecond)
 	}
 	if o := r.ended(t); o.err != ErrSilence {

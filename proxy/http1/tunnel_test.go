@@ -354,6 +354,9 @@ func TestAThousandTunnelsNeedNoGoroutines(t *testing.T) {
 			f, errs := newFloods(2*n, 256<<10), make(chan error, 4*n)
 			var own sync.WaitGroup
 			for i := range n {
+				later := time.Now().Add(5 * time.Minute) // the tunnels before had their time, too
+				clients[i].SetDeadline(later)
+				origins[i].SetDeadline(later)
 				own.Go(func() { errs <- f.send(clients[i], 2*i) })
 				own.Go(func() { errs <- f.send(origins[i], 2*i+1) })
 				own.Go(func() { errs <- f.drink(origins[i], 2*i) })
