@@ -44,6 +44,7 @@ type Tunnel struct {
 
 	end  error
 	over atomic.Bool
+	head int64 // bytes that were sent before
 }
 
 // TunnelError is why a Tunnel was cut.
@@ -59,7 +60,7 @@ func (e *TunnelError) Error() string {
 		who = "client"
 	}
 	if errors.Is(e.Err, os.ErrDeadlineExceeded) {
-		return who + " timed out while proxying upgraded connection"
+		return who + " timed out (110: Connection timed out) while proxying upgraded connection"
 	}
 	return who + " failed while proxying upgraded connection: " + e.Err.Error()
 }
@@ -69,6 +70,7 @@ func (e *TunnelError) Unwrap() error { return e.Err }
 
 // Tunnel passes bytes as t says. The handler returns what it returns.
 func (x *Exchange) Tunnel(t *Tunnel) error {
+	t.head = x.BytesSent()
 	if x.wire.Suspends() {
 		if other := eventloop.DuplexOf(t.Other); other != nil {
 			return t.relay(x, t.Client.Duplex(), other)
@@ -76,6 +78,12 @@ func (x *Exchange) Tunnel(t *Tunnel) error {
 	}
 	x.wire.Detach()
 	t.carry(x.Core().SendTimeout)
+	return t.finish(x)
+}
+
+// finish goes on with x. What went to the client counts as its response's body.
+func (t *Tunnel) finish(x *Exchange) error {
+	x.Res.Written = x.BytesSent() - t.head
 	return t.Then(x, t.end)
 }
 
@@ -103,7 +111,7 @@ func (t *Tunnel) Continue(x *Exchange) error {
 		x.pending = t
 		return errSuspended
 	}
-	return t.Then(x, t.end)
+	return t.finish(x)
 }
 
 // carry passes the bytes on by two goroutines, of which the caller's is one.

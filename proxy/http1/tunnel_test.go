@@ -44,8 +44,8 @@ type tunnels struct {
 }
 
 type ended struct {
-	read, sent int64
-	err        error
+	read, sent, body int64
+	err              error
 }
 
 // mute is the Handler of a descriptor that nothing is expected from.
@@ -90,7 +90,7 @@ func (s *tunnels) answer(x *proxy.Exchange) error {
 	}
 	return x.Tunnel(&proxy.Tunnel{Client: client, Other: other, Early: []byte(s.early), Silence: s.silence,
 		Then: func(x *proxy.Exchange, err error) error {
-			s.ended <- ended{x.BytesRead(), x.BytesSent(), err}
+			s.ended <- ended{x.BytesRead(), x.BytesSent(), x.Res.Written, err}
 			return err
 		}})
 }
@@ -179,7 +179,7 @@ func TestATunnelPassesBytesAndEndsOnBothWays(t *testing.T) {
 			t.Errorf("the client got %q, %v", got, err)
 		}
 		e := s.end(t)
-		want := ended{int64(len(upgradeRequest + "early late")), int64(len(client.head + "first answer")), nil}
+		want := ended{int64(len(upgradeRequest + "early late")), int64(len(client.head + "first answer")), int64(len("first answer")), nil}
 		if e != want {
 			t.Errorf("it ends with %v, want %v", e, want)
 		}
@@ -202,7 +202,7 @@ func TestATunnelEndsWithItsClient(t *testing.T) {
 func TestASilentTunnelEnds(t *testing.T) {
 	inTunnels(t, func(s *tunnels) { s.silence = 20 * time.Millisecond }, func(t *testing.T, s *tunnels) {
 		client, origin := s.open(t, "")
-		if err := s.end(t).err; err == nil || err.Error() != "upstream timed out while proxying upgraded connection" {
+		if err := s.end(t).err; err == nil || err.Error() != "upstream timed out (110: Connection timed out) while proxying upgraded connection" {
 			t.Errorf("it ends with %v", err)
 		}
 		for _, nc := range []net.Conn{client, origin} {
