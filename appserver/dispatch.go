@@ -27,6 +27,7 @@ func (p *Pool) submit(r *request) *proxy.Fail {
 	p.wakeTick()
 	p.arrivals++
 	r.arrival = p.arrivals
+	r.stage.Store(stageWaiting)
 	if p.queue.length == 0 {
 		if w := p.pick(); w != nil {
 			r.refs.Add(1)

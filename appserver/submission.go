@@ -89,7 +89,6 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 func (h *handler) submit(x *proxy.Exchange, r *request) error {
 	r.out.Memory, r.out.Disk, r.out.Dir, r.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
 	r.waiter = waiter{x.Waker(), h, time.Now(), x.Client()}
-	r.stage.Store(stageWaiting)
 	x.Upstream.Begin()
 	try := x.Upstream.Try(h.app.Name)
 	for {
