@@ -44,9 +44,10 @@ func (p *pass) beginStream(x *proxy.Exchange) error {
 	return nil
 }
 
-// copy is the stream of a goroutine's connection.
+// copy is the stream of a goroutine's connection. That is kept before the client has the
+// last bytes, and may ask again.
 func (p *pass) copy(x *proxy.Exchange) error {
-	for {
+	for !p.raw.Body.Ended() {
 		if _, err := x.Res.Write(p.data); err != nil {
 			return err
 		}
@@ -54,9 +55,6 @@ func (p *pass) copy(x *proxy.Exchange) error {
 			return err
 		}
 		p.data = nil
-		if p.raw.Body.Ended() {
-			break
-		}
 		n, err := p.receive(whileReading)
 		if err == io.EOF && p.raw.Body.EOF() == nil {
 			break
@@ -73,6 +71,9 @@ func (p *pass) copy(x *proxy.Exchange) error {
 		p.raw.KeepAlive = p.raw.KeepAlive && used == n
 	}
 	p.finishConn(x, true)
+	if _, err := x.Res.Write(p.data); err != nil {
+		return err
+	}
 	if err := x.Res.Finish(); err != nil {
 		return err
 	}
