@@ -206,8 +206,6 @@ func (x *Exchange) Core() *Core {
 func (x *Exchange) RequestID() string {
 	switch u := &x.Upstream; {
 	case x.requestID != "":
-	case x.parent != nil:
-		return x.parent.RequestID()
 	case u.Key != nil:
 		x.requestID = u.Key.id(u.Number)
 	default:

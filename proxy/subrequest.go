@@ -8,17 +8,16 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Answer takes what a subrequest has led to. sub is its Exchange, complete: the
-// answer's status and fields are in sub.Res, and variables have sub's values. An
-// action of x ends with what it returns; nothing of sub may be kept.
+// Answer takes the answer of a subrequest. sub is its Exchange, which has ended: status
+// and fields are in sub.Res, and sub has the values of variables. The action of x that
+// has asked ends with what Answer returns. Answer keeps nothing of sub.
 type Answer func(x, sub *Exchange) error
 
-// Ask has the server itself answer path and args, in place of x's client, and goes on
-// with answer. The action or handler returns the error that Ask gives, and leaves x
-// alone. As in nginx a subrequest is a GET without a body, with the client's header
-// but for what is about the body, a range or a condition; it begins in the server
-// rewrite phase, passes the access phase by and is not logged. Only the head of its
-// answer is taken.
+// Ask has the server itself answer a request for path and args, and goes on with
+// answer. The action or handler returns the error that Ask returns, and leaves x alone.
+// As in nginx a subrequest is a GET without a body. It has the client's header without
+// the fields about a body, a range or a condition. It begins in the server rewrite
+// phase, skips the access phase, and is not logged. Only the head of its answer counts.
 func (x *Exchange) Ask(path, args string, answer Answer) error {
 	if x.redirects >= maxInternalRedirects {
 		return &Fail{Status: 500, Level: LevelError, Reason: "subrequests cycle while asking \"" + printable(path) + "\""}
@@ -53,7 +52,8 @@ func (s *subrequest) begin(path, args string) {
 	x.parent, x.Internal, x.redirects = p, true, p.redirects+1
 	x.lease.generation.Store(p.Generation) // p holds it
 	x.Generation, x.Server, x.Start = p.Generation, p.Server, time.Now()
-	x.Remote, x.User, x.Number, x.requestID = p.Remote, p.User, p.Number, p.requestID
+	x.Remote, x.User, x.Number = p.Remote, p.User, p.Number
+	x.requestID = p.RequestID() // what a worker logs of either request has one id
 	x.vars = append(x.vars[:0], p.vars...)
 	r, h := &x.Req, x.Req.Header
 	*r = p.Req
@@ -104,8 +104,8 @@ func (s *subrequest) drive(step func(), lead interface{ Detach() }) (ended bool)
 	}
 }
 
-// Continue is the parent's, once the subrequest has ended. Before, the client may have
-// left, which is for the subrequest to find out.
+// Continue is the parent's. Where the subrequest has not ended, the client may have left:
+// the subrequest looks.
 func (s *subrequest) Continue(x *Exchange) error {
 	if !s.ended.Load() {
 		s.down.Wake()
@@ -152,7 +152,7 @@ func (s *subrequest) Watch(*Waiting) bool { return false }
 // WriteHead is ResponseWire's. The head stays where it is.
 func (s *subrequest) WriteHead(*Exchange, bool) error { return nil }
 
-// Write is ResponseWire's. A Response without a body calls it for nothing but a defect.
+// Write is ResponseWire's. A subrequest's Response writes nothing: it has no body.
 func (s *subrequest) Write(p []byte) (int, error) { return len(p), nil }
 
 // SendFile is ResponseWire's.

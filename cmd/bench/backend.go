@@ -71,18 +71,24 @@ func (s *site) startBackend(name string) (stop func() error, err error) {
 	return stop, nil
 }
 
-// startGunicornBackend starts the gunicorn of startGunicorn. Who asks a server before
-// it listens is told so, and asks again: see server.ready.
+// startGunicornBackend starts a gunicorn. Who asks a server before it listens is told
+// so, and asks again: see server.ready.
 func startGunicornBackend(s *site, dir, address string) (stop func() error, err error) {
-	path, err := program("gunicorn")
-	if err != nil {
-		return nil, err
-	}
-	p, err := startProcess(dir, path, gunicornArgs(s, address), nil)
+	p, err := startGunicornAt(s, dir, address)
 	if err != nil {
 		return nil, err
 	}
 	return p.stop, nil
+}
+
+// startGunicornAt starts a gunicorn of the site's application that listens at address,
+// with more arguments.
+func startGunicornAt(s *site, dir, address string, more ...string) (*process, error) {
+	path, err := program("gunicorn")
+	if err != nil {
+		return nil, err
+	}
+	return startProcess(dir, path, append(more, gunicornArgs(s, address)...), nil)
 }
 
 func startOriginBackend(_ *site, _, address string) (stop func() error, err error) {

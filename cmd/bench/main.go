@@ -23,7 +23,7 @@ package main
 //
 //   - main.go cases.go peers.go compare.go report.go regression.go: servers side by side
 //   - site.go server.go process.go proc.go machine.go alicorn.go nginx.go unit.go identity.go: the servers
-//   - backend.go backends.go origin.go: what proxied requests are passed on to
+//   - backend.go backendgroup.go origin.go: what proxied requests are passed on to
 //   - client.go wrk.go handshakes.go lighttls.go latency.go progress.go: the load
 //   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go churn.go remains.go holdings.go: faults
 //   - hostile.go attack.go attack_client.go attack_application.go steady.go: attacks

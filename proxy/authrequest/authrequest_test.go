@@ -89,6 +89,25 @@ func TestASubrequestLearnsThatTheClientLeaves(t *testing.T) {
 	close(a.answer)
 }
 
+func TestASubrequestHasTheIDOfItsRequest(t *testing.T) {
+	var ids []string
+	content := proxy.Module{Name: "content", Compile: func(_ *config.Scope, l *proxy.Location) error {
+		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
+			if !x.HasRequestID() {
+				t.Errorf("%s has no id", x.Req.Path)
+			}
+			ids = append(ids, x.RequestID())
+			return x.Res.Reply(200, "text/plain", nil)
+		}))
+		return nil
+	}}
+	s := proxytest.New(t, proxytest.Config{Modules: []proxy.Module{authrequest.Module(), content},
+		Text: "server { listen 127.0.0.1:80; location / { auth_request /auth; } location /auth { } }"})
+	if s.Get("/"); len(ids) != 2 || ids[0] != ids[1] {
+		t.Errorf("the ids are %q", ids)
+	}
+}
+
 func TestMistakesOfAuthRequestAreNamed(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"auth_request $x;", `auth_request "$x" has a variable`},

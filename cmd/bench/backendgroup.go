@@ -51,11 +51,7 @@ func backendsShape(c *chaos, s *site) error {
 }
 
 func (g *backendGroup) start(p *backendPlace) (err error) {
-	path, err := program("gunicorn")
-	if err != nil {
-		return err
-	}
-	p.process, err = startProcess(p.dir, path, append(gunicornArgs(&g.site, p.address), "--keep-alive", "5"), nil)
+	p.process, err = startGunicornAt(&g.site, p.dir, p.address, "--keep-alive", "5")
 	return err
 }
 
