@@ -74,7 +74,7 @@ func (p *pass) begin(x *proxy.Exchange) error {
 	}
 	out, used, err := decode(body, p.data)
 	if err != nil {
-		return &failure{kindError, 502, "upstream sent " + err.Error() + " " + whileReading}
+		return invalidBody(err)
 	}
 	if !body.Ended() {
 		p.data = out

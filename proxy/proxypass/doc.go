@@ -28,5 +28,5 @@ package proxypass
 //   - module.go directives.go settings.go target.go block.go: what the configuration says
 //   - group.go balance.go lane.go conn.go: peers and connections
 //   - encoder.go uri.go fields.go: the request
-//   - pass.go send.go receive.go stream.go repeat.go failure.go: its way
+//   - pass.go send.go receive.go stream.go failure.go: its way
 //   - answer.go redirect.go variables.go tunnel.go: the answer

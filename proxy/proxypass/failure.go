@@ -71,6 +71,20 @@ const (
 	whileReading     = "while reading upstream"
 )
 
+// failureOf returns the failure that err is; nil where it is something else.
+func failureOf(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return nil
+}
+
+// answer returns the error that the engine makes the answer of.
+func (f *failure) answer() error {
+	return &proxy.Fail{Status: f.status, Level: proxy.LevelError, Reason: f.reason}
+}
+
 func brokenOff(where string) *failure {
 	return &failure{kindError, 502, "upstream prematurely closed connection " + where}
 }
@@ -81,6 +95,10 @@ func timedOut(where string) *failure {
 
 func invalidHead(err error) *failure {
 	return &failure{kindInvalidHeader, 502, "upstream sent " + err.Error() + " " + whileReadingHead}
+}
+
+func invalidBody(err error) *failure {
+	return &failure{kindError, 502, "upstream sent " + err.Error() + " " + whileReading}
 }
 
 // callFailed is a system call's failure.

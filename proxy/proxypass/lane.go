@@ -74,9 +74,9 @@ func (l *lane) keep(c *conn) {
 }
 
 // keeps reports whether a connection that is free may be kept.
-func (l *lane) keeps(c *conn) bool {
+func (l *lane) keeps(c *conn, now time.Time) bool {
 	d := l.group.definition
-	return d.keep > 0 && c.requests < d.keepRequests && time.Since(c.born) < d.keepTime
+	return d.keep > 0 && c.requests < d.keepRequests && now.Sub(c.born) < d.keepTime
 }
 
 // evict forgets c, which has ended, or has been kept for too long.
@@ -108,9 +108,9 @@ func (l *lane) close() {
 	}
 }
 
-// dial begins to connect to p.
-func (l *lane) dial(p *peer, loop *eventloop.Loop, timeout time.Duration) (c *conn, connected bool, err error) {
-	c = &conn{peer: p, lane: l, born: time.Now()}
+// dial begins to connect to p, at the time now.
+func (l *lane) dial(p *peer, loop *eventloop.Loop, timeout time.Duration, now time.Time) (c *conn, connected bool, err error) {
+	c = &conn{peer: p, lane: l, born: now}
 	if loop == nil {
 		return c, true, c.dialBlocking(timeout)
 	}

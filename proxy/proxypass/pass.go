@@ -38,7 +38,7 @@ type pass struct {
 	lane    *lane
 	loop    *eventloop.Loop // of the lane; nil without loops
 	waker   proxy.Waker
-	arrived time.Time
+	arrived time.Time // set where proxy_next_upstream_timeout is
 
 	request  []byte // the head, and the body where it is in memory
 	body     upstream.Body
@@ -97,7 +97,10 @@ const blockSize = 32 << 10
 func (h *handler) Serve(x *proxy.Exchange) error {
 	p := passes.Get().(*pass)
 	*h.state.pass.In(x) = p
-	p.h, p.arrived = h, time.Now()
+	p.h = h
+	if h.nextTimeout > 0 {
+		p.arrived = time.Now()
+	}
 	x.Upstream.Begin()
 	if p.loop = x.Loop(); p.loop == nil && h.group.loops != nil {
 		p.loop = h.group.loops.Next()
@@ -131,7 +134,6 @@ func (p *pass) left(x *proxy.Exchange) error {
 func (p *pass) run(x *proxy.Exchange) error {
 	for {
 		err := p.step(x)
-		var f *failure
 		switch {
 		case err == nil:
 			continue
@@ -141,11 +143,13 @@ func (p *pass) run(x *proxy.Exchange) error {
 			err = nil
 		case p.stage == tunneling:
 			return err
-		case errors.As(err, &f):
-			if p.repeats(x, f) {
-				continue
+		default:
+			if f := failureOf(err); f != nil {
+				if p.repeats(x, f) {
+					continue
+				}
+				err = f.answer()
 			}
-			err = p.fail(x, f)
 		}
 		p.end(x)
 		return err
@@ -170,11 +174,6 @@ func (p *pass) step(x *proxy.Exchange) error {
 	return p.stream(x)
 }
 
-// fail returns what the engine answers with.
-func (p *pass) fail(x *proxy.Exchange, f *failure) error {
-	return &proxy.Fail{Status: f.status, Level: proxy.LevelError, Reason: f.reason}
-}
-
 // end lets go of what the pass holds but its answer's head, which the log may show.
 func (p *pass) end(x *proxy.Exchange) {
 	if p.conn != nil {
@@ -190,18 +189,18 @@ func (p *pass) end(x *proxy.Exchange) {
 		t.Sent, t.Length = int64(p.sent)+p.sentFile, p.out.Received()
 		t.Received = int64(len(p.text)) + t.Length
 	default:
-		p.note(x, 0)
+		p.note(x, 0, time.Now())
 	}
 }
 
 // note completes what $upstream_* show of the try. status is the answer's, or what the
-// failure stands for.
-func (p *pass) note(x *proxy.Exchange, status int) {
+// failure stands for, and now is when it ended.
+func (p *pass) note(x *proxy.Exchange, status int, now time.Time) {
 	if p.peer == nil {
 		return
 	}
 	t := x.Upstream.Last()
-	t.Status, t.Response = status, time.Since(p.began)
+	t.Status, t.Response = status, now.Sub(p.began)
 	t.Sent, t.Received, t.Length = int64(p.sent)+p.sentFile, p.received, p.length
 }
 

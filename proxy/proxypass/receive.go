@@ -151,9 +151,10 @@ func decode(body *h1.Body, data []byte) (out []byte, used int, err error) {
 func (p *pass) finishConn(x *proxy.Exchange, clean bool) {
 	c := p.conn
 	p.conn = nil
-	p.note(x, p.raw.Status)
+	now := time.Now()
+	p.note(x, p.raw.Status, now)
 	p.lane.report(c.peer, false, p.began)
-	if clean && p.raw.KeepAlive && p.complete() && p.lane.keeps(c) {
+	if clean && p.raw.KeepAlive && p.complete() && p.lane.keeps(c, now) {
 		p.lane.keep(c)
 		return
 	}

@@ -45,12 +45,12 @@ func hasLength(x *proxy.Exchange) bool {
 
 // choose chooses a peer, and takes a connection to it or begins one.
 func (p *pass) choose(x *proxy.Exchange) error {
-	p.peer = p.lane.choose(p.tried, time.Now())
+	p.began = time.Now()
+	p.peer = p.lane.choose(p.tried, p.began)
 	if p.peer == nil {
 		return &failure{0, 502, "no live upstreams " + whileConnecting}
 	}
 	p.tries++
-	p.began = time.Now()
 	x.Upstream.Try(p.peer.name)
 	p.sent, p.sentFile, p.reused, p.received, p.length, p.interims = 0, 0, false, 0, 0, 0
 	p.text = p.text[:0]
@@ -63,7 +63,7 @@ func (p *pass) choose(x *proxy.Exchange) error {
 		}
 		p.conn.close()
 	}
-	c, connected, err := p.lane.dial(p.peer, p.loop, p.h.connectTimeout)
+	c, connected, err := p.lane.dial(p.peer, p.loop, p.h.connectTimeout, p.began)
 	if err != nil {
 		return connectFailed(err)
 	}
@@ -183,14 +183,15 @@ func isIdempotent(method string) bool {
 // another connection where a kept one has turned out to be closed.
 func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	stale := p.reused && f.kind == kindError && p.received == 0
-	p.note(x, int(f.status))
+	now := time.Now()
+	p.note(x, int(f.status), now)
 	x.Upstream.URL = p.url()
 	if c := p.conn; c != nil {
 		c.drop()
 		p.conn = nil
 	}
 	if p.peer != nil && !stale && f.kind != 0 {
-		p.lane.report(p.peer, f.kind&harmless == 0, time.Now())
+		p.lane.report(p.peer, f.kind&harmless == 0, now)
 	}
 	if p.peer == nil || x.Res.Sent() || !p.repeatable(x) || !stale && !p.mayRepeat(x, f.kind) {
 		return false

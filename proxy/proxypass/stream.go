@@ -59,12 +59,15 @@ func (p *pass) copy(x *proxy.Exchange) error {
 		if err == io.EOF && p.raw.Body.EOF() == nil {
 			break
 		}
+		if err == io.EOF {
+			return brokenOff(whileReading)
+		}
 		if err != nil {
-			return p.cutShort(err)
+			return err
 		}
 		out, used, err := decode(&p.raw.Body, (*p.buf)[:n])
 		if err != nil {
-			return p.cutShort(err)
+			return invalidBody(err)
 		}
 		p.data = out
 		p.length += int64(len(out))
@@ -78,14 +81,6 @@ func (p *pass) copy(x *proxy.Exchange) error {
 		return err
 	}
 	return errDone
-}
-
-// cutShort is why an answer ends before its end.
-func (p *pass) cutShort(err error) error {
-	if err == io.EOF {
-		err = brokenOff(whileReading)
-	}
-	return err
 }
 
 // stream gives the client what has come, until the answer ends.
@@ -153,7 +148,7 @@ func (p *pass) take(buf *[]byte, n int, err error) (ended, over bool, cut error)
 	body := &p.raw.Body
 	out, used, err := decode(body, (*buf)[:n])
 	if err != nil {
-		cut = &failure{kindError, 502, "upstream sent " + err.Error() + " " + whileReading}
+		cut = invalidBody(err)
 	}
 	p.received += int64(n)
 	p.length += int64(len(out))

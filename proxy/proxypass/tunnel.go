@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"time"
 
 	"alicorn/proxy"
 )
@@ -44,7 +45,7 @@ func (p *pass) tunneled(x *proxy.Exchange, err error) error {
 	if err != nil {
 		x.Log(proxy.LevelInfo, "%s", err)
 	}
-	p.note(x, p.head.Status)
+	p.note(x, p.head.Status, time.Now())
 	p.end(x)
 	return nil
 }
