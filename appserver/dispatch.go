@@ -291,7 +291,7 @@ func (p *Pool) abandon(r *request) string {
 		w.cancel(r)
 	}
 	p.mu.Unlock()
-	back := r.out.Drop()
+	back := r.out.Drop(r)
 	if w == nil {
 		return ""
 	}

@@ -179,7 +179,7 @@ func (p *pass) end(x *proxy.Exchange) {
 	if p.conn != nil {
 		p.conn.drop()
 	}
-	p.out.Drop()
+	p.out.Drop(p)
 	p.body.Close()
 	p.release()
 	switch t := x.Upstream.Last(); {

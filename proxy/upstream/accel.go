@@ -9,9 +9,9 @@ import (
 )
 
 // Accel is what an upstream tells the server in front of it, in nginx's
-// X-Accel-* fields. No client sees them. Redirect and Charset have an effect;
-// what Buffering, Expires and Limit-Rate are about is not here: a response goes
-// to its client block by block, uncached and as fast as that takes it.
+// X-Accel-* fields. No client sees them. Redirect and Charset have an effect here.
+// Buffering concerns the protocol, which may heed it. Expires and Limit-Rate have no
+// effect: a response goes to its client uncached and as fast as that takes it.
 type Accel struct {
 	Redirect string // a path or a named location; "": none
 	Charset  string // of the Content-Type, in place of its own; "off" for none

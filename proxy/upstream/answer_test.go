@@ -218,6 +218,23 @@ func TestAnUpstreamIsRepaidAsItsClientTakes(t *testing.T) {
 		if ended, err := w.Give(x, h, s); ended || err != nil || rec.Text() != want.String() || s.repaid != withheld || w.Received() != int64(want.Len()) {
 			t.Errorf("%q, ended %v, %v, %d of %d bytes repaid, %d received", rec.Text(), ended, err, s.repaid, withheld, w.Received())
 		}
-		w.Drop()
+		w.Drop(s)
+	}
+}
+
+func TestDropFreesTheBuffersOfBlocks(t *testing.T) {
+	w, s := &WriteBehind{Memory: 1 << 20}, &source{}
+	for range 3 {
+		data := []byte("block")
+		if kept, _, err := w.Put(data, &data); !kept || err != nil {
+			t.Fatalf("kept %v, %v", kept, err)
+		}
+	}
+	w.Next()
+	if w.Drop(s); s.freed != 2 {
+		t.Errorf("%d buffers freed; want the 2 that were not given", s.freed)
+	}
+	if w.Drop(s); s.freed != 2 {
+		t.Errorf("%d buffers freed after a second Drop; want 2", s.freed)
 	}
 }

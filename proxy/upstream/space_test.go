@@ -95,7 +95,7 @@ func TestResponsesPastTheSpaceAreHeldBack(t *testing.T) {
 		}
 		wantUsed(t, space, 1200)
 	}
-	first.Drop()
-	other.Drop()
+	first.Drop(nil)
+	other.Drop(nil)
 	wantUsed(t, space, 0)
 }

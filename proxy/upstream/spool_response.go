@@ -213,16 +213,28 @@ func (w *WriteBehind) Received() int64 {
 	return w.received
 }
 
-// Drop forgets what is held and whatever comes; back as for Next.
-func (w *WriteBehind) Drop() (back int64) {
+// Drop forgets what is held and whatever comes; back as for Next. s takes back the
+// buffers of the blocks.
+func (w *WriteBehind) Drop(s Source) (back int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dropped = true
+	free(w.queue, s)
+	free(w.late, s)
 	w.queue, w.late, w.memory = nil, nil, 0
 	w.closeFile()
 	w.readAt, w.writeAt = 0, 0
 	back, w.withheld = w.withheld, 0
 	return back
+}
+
+// free gives the buffers of blocks back to s.
+func free(blocks []Block, s Source) {
+	for i := range blocks {
+		if b := blocks[i].Buffer; b != nil {
+			s.Free(b)
+		}
+	}
 }
 
 // Reset makes w ready for another response. Nobody else may use it meanwhile.

@@ -111,7 +111,7 @@ func TestAResponseKeepsItsOrderThroughMemoryAndDisk(t *testing.T) {
 		if got.String() != want.String() || over != c.over || back != withheld {
 			t.Errorf("%s: order kept %v, over %v, %d of %d withheld bytes came back", c.name, got.String() == want.String(), over, back, withheld)
 		}
-		w.Drop()
+		w.Drop(nil)
 		if kept, o, err := w.Put([]byte("x"), nil); kept || o || err != nil || !w.Idle() {
 			t.Errorf("%s: something is kept after Drop", c.name)
 		}
@@ -215,5 +215,5 @@ func TestSmallBlocksCountForWhatTheyTake(t *testing.T) {
 	if n > memory/blockOverhead {
 		t.Errorf("%d blocks of a byte were held in %d bytes", n, memory)
 	}
-	w.Drop()
+	w.Drop(nil)
 }
