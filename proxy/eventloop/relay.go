@@ -230,10 +230,17 @@ func (w *way) send() (n int, err error) {
 		w.relay.passed.Store(int64(time.Since(w.relay.began)))
 	}
 	if err != nil && err != unix.EAGAIN && w.relay.back(w).closed.Load() {
-		w.relay.stop(w.to, err)
+		if isLoss(err) { // the poller may not have told it yet: see lookForLoss
+			w.relay.stop(w.to, nil)
+		} else {
+			w.relay.stop(w.to, err)
+		}
 	}
 	return n, err
 }
+
+// isLoss reports whether a send has failed because the peer has closed or reset.
+func isLoss(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) }
 
 // receive reads what is there, which may be nothing, or the end, which it passes on;
 // false where the connection has failed.
