@@ -219,8 +219,9 @@ func (d *Descriptor) pollRoom() error {
 	if d.polled {
 		return nil
 	}
-	d.polled = true
-	return os.NewSyscallError("epoll_ctl", d.loop.poller.rewatch(d.fd, d.tag, true))
+	err := d.loop.poller.rewatch(d.fd, d.tag, true)
+	d.polled = err == nil
+	return os.NewSyscallError("epoll_ctl", err)
 }
 
 // IdleBoth is Idle for an owner of both sides, but the Handler is called when something
