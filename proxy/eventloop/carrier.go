@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"errors"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -21,12 +22,17 @@ type Carrier struct {
 	tries  bool
 	direct bool
 	shared bool
-	mu     sync.Mutex // of what is gathered where it is shared: crypto/tls writes as it reads, too
+	most   int        // how much may be gathered where it is shared
+	mu     sync.Mutex // guards what is gathered where it is shared: crypto/tls writes as it reads, too
 }
 
 // gatherLimit is how much is gathered before it is sent: two full records and
 // some small ones.
 const gatherLimit = 36 << 10
+
+// errClogged ends the writes on a shared Carrier whose peer has TLS answer it and does
+// not take the answers.
+var errClogged = errors.New("the peer does not take what TLS answers")
 
 var carried = sync.Pool{New: func() any { return new([]byte) }}
 
@@ -76,6 +82,9 @@ func (k *Carrier) Write(p []byte) (int, error) {
 	if k.shared {
 		k.mu.Lock()
 		defer k.mu.Unlock()
+		if len(k.out)-k.sent+len(p) > k.most && k.err == nil {
+			k.err = errClogged
+		}
 		return k.gather(p)
 	}
 	if k.direct {
@@ -105,23 +114,25 @@ func (k *Carrier) gather(p []byte) (int, error) {
 }
 
 // share makes k one for two goroutines.
-func (k *Carrier) share() { k.shared, k.tries, k.direct = true, true, false }
+func (k *Carrier) share() {
+	k.shared, k.tries, k.direct, k.most = true, true, false, gatherLimit
+}
 
 // push sends as much of what was gathered as there is room for: unix.EAGAIN where some
-// is left. It is for a Carrier that is shared.
-func (k *Carrier) push() error {
+// is left. Else the caller seals next bytes. It is for a Carrier that is shared.
+func (k *Carrier) push(next int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.err != nil || k.pooled == nil {
-		return k.err
+	if k.err == nil && k.pooled != nil {
+		n, err := k.Send(k.out[k.sent:])
+		k.sent += n
+		if err == unix.EAGAIN {
+			return err
+		}
+		k.err = err
+		k.release()
 	}
-	n, err := k.Send(k.out[k.sent:])
-	k.sent += n
-	if err == unix.EAGAIN {
-		return err
-	}
-	k.err = err
-	k.release()
+	k.most = gatherLimit + 2*next // a record is larger than what it holds
 	return k.err
 }
 

@@ -170,3 +170,38 @@ func TestACarrierOfACutConnFails(t *testing.T) {
 		t.Errorf("Flush fails with %v", err)
 	}
 }
+
+// The answers of TLS to what a peer sends are bounded where the peer takes none of them.
+func TestASharedCarrierGathersNoMoreThanIsSealed(t *testing.T) {
+	k, peer := carry(t)
+	k.share()
+	fill(t, k.Conn)
+	const large = 200 << 10
+	if err := k.push(large); err != nil {
+		t.Fatal(err)
+	}
+	sealed := bytes.Repeat([]byte("s"), large+large/10)
+	if n, err := k.Write(sealed); n != len(sealed) || err != nil {
+		t.Fatalf("gathered %d bytes of %d: %v", n, len(sealed), err)
+	}
+	if err := k.push(0); err != unix.EAGAIN {
+		t.Fatalf("sent what there is no room for: %v", err)
+	}
+	answer, before := make([]byte, 100), len(k.out)
+	for i := range 2 * (gatherLimit + 2*large) / len(answer) {
+		if _, err := k.Write(answer); err == nil {
+			continue
+		} else if i == 0 || !errors.Is(err, errClogged) {
+			t.Errorf("answer %d: %v", i, err)
+		}
+		if len(k.out) <= before || len(k.out) > gatherLimit+2*large {
+			t.Errorf("%d bytes are gathered, %d of them before the answers", len(k.out), before)
+		}
+		if err := k.push(0); !errors.Is(err, errClogged) {
+			t.Errorf("a send behind it: %v", err)
+		}
+		peer.Close()
+		return
+	}
+	t.Errorf("%d bytes are gathered", len(k.out))
+}

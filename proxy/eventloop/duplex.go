@@ -73,11 +73,11 @@ func (s *sealed) Receive(p []byte) (int, error) {
 
 // Send seals p once what was sealed before has left.
 func (s *sealed) Send(p []byte) (n int, err error) {
-	if err := s.carrier.push(); err != nil || len(p) == 0 {
+	if err := s.carrier.push(len(p)); err != nil || len(p) == 0 {
 		return 0, err
 	}
 	if n, err = s.tls.Write(p); err == nil {
-		err = s.carrier.push()
+		err = s.carrier.push(0)
 	}
 	return n, err
 }
