@@ -1,8 +1,10 @@
 package proxypass
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +15,7 @@ import (
 	"alicorn/proxy"
 	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
+	"alicorn/proxy/upstream"
 )
 
 // reasonOf is what a log says of a failure, and of the upstream.
@@ -85,6 +88,47 @@ func TestVariablesOfTheUpstream(t *testing.T) {
 				Text: strings.ReplaceAll(c.config, "SERVER", "server { listen 127.0.0.1:80; says '"+c.text+"'; location / {") + " } }"})
 			ask(t, s, get("/"))
 			s.Log.Wait(t, "["+c.want+"]")
+		})
+	}
+}
+
+// TestAnAnswerThatNoFileHoldsIsLogged has the file fail for the first bytes of a body, and
+// for later ones, which a loop reads ahead.
+func TestAnAnswerThatNoFileHoldsIsLogged(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	body := strings.Repeat("x", 1000)
+	rest := fmt.Sprintf("%x\r\n%s\r\n", len(body), body)
+	for _, c := range []struct{ name, first, then string }{
+		{"at once", head + rest, "0\r\n\r\n"},
+		{"by the loop", head, rest + "0\r\n\r\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			began := make(chan bool)
+			o := startOrigin(t, "tcp", func(pc *peerConn) {
+				pc.request()
+				io.WriteString(pc, c.first)
+				<-began
+				io.WriteString(pc, c.then)
+			})
+			noFolder := func(*config.Scope, *proxy.Location) (string, *upstream.Space) { return "/dev/null/no", nil }
+			s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: []proxy.Module{Module(Options{Temporary: noFolder})},
+				Text: "server { listen 127.0.0.1:80; location / { proxy_buffers 2 1; proxy_pass http://" + o.addr + "; } }"})
+			nc := s.Dial("")
+			defer nc.Close()
+			fmt.Fprint(nc, get("/"))
+			res, err := http.ReadResponse(bufio.NewReader(nc), nil)
+			close(began)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(res.Body); err != nil || string(got) != body {
+				t.Errorf("%d bytes, %v; want %d", len(got), err, len(body))
+			}
+			const why = "cannot keep a response for its client"
+			s.Log.Wait(t, why)
+			if n := strings.Count(s.Log.String(), why); n != 1 {
+				t.Errorf("logged %d times:\n%s", n, s.Log)
+			}
 		})
 	}
 }

@@ -62,7 +62,8 @@ type pass struct {
 	buf  *[]byte // what was read is at its start
 	data []byte  // of the body, in buf
 
-	out upstream.WriteBehind
+	out    upstream.WriteBehind
+	noFile atomic.Pointer[error] // why out has no file, until it is logged
 }
 
 type stage uint8

@@ -31,9 +31,7 @@ func (p *pass) beginStream(x *proxy.Exchange) error {
 		p.out.Memory, p.out.Disk = h.bufferSize, 0
 	}
 	kept, over, err := p.out.Put(p.data, p.buf)
-	if err != nil {
-		x.Log(proxy.LevelCrit, "%s", err)
-	}
+	p.noteNoFile(err)
 	if kept {
 		p.buf, p.data = nil, nil
 	} else {
@@ -86,6 +84,9 @@ func (p *pass) copy(x *proxy.Exchange) error {
 // stream gives the client what has come, until the answer ends.
 func (p *pass) stream(x *proxy.Exchange) error {
 	ended, err := p.out.Give(x, &p.head, p)
+	if why := p.noFile.Swap(nil); why != nil {
+		x.Log(proxy.LevelCrit, "%s; the upstream waits for the client", *why)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -152,7 +153,8 @@ func (p *pass) take(buf *[]byte, n int, err error) (ended, over bool, cut error)
 	}
 	p.received += int64(n)
 	p.length += int64(len(out))
-	kept, over, _ := p.out.Put(out, buf)
+	kept, over, failed := p.out.Put(out, buf)
+	p.noteNoFile(failed)
 	if !kept {
 		blocks.Put(buf)
 	}
@@ -160,6 +162,15 @@ func (p *pass) take(buf *[]byte, n int, err error) (ended, over bool, cut error)
 		p.raw.KeepAlive = false
 	}
 	return err != nil || body.Ended(), over, cut
+}
+
+// noteNoFile has the pass log why out has no file; err is nil in most cases. Only the
+// Exchange may log: the loop that reads ahead leaves the error to it.
+func (p *pass) noteNoFile(err error) {
+	if err != nil {
+		why := err // a variable of its own: err stays on the stack
+		p.noFile.Store(&why)
+	}
 }
 
 // endedBy returns why an answer of which no more comes is not complete; nil where it is.
