@@ -74,10 +74,10 @@ const (
 	choosing                // a peer, and a connection to it
 	connecting              // the connection is not there yet
 	sending
-	reading1 // the head of the answer
-	collecting
-	streaming
-	tunneling // until the tunnel has ended
+	readingHead // of the answer
+	collecting  // the whole answer, in buf
+	streaming   // the answer, to the client as it comes
+	tunneling   // until the tunnel has ended
 )
 
 var (
@@ -167,7 +167,7 @@ func (p *pass) step(x *proxy.Exchange) error {
 		return p.connect(x)
 	case sending:
 		return p.send()
-	case reading1:
+	case readingHead:
 		return p.readHead(x)
 	case collecting:
 		return p.collect(x)

@@ -112,7 +112,7 @@ func (p *pass) send() error {
 		}
 		if len(rest) == 0 {
 			p.conn.requests++
-			p.stage = reading1
+			p.stage = readingHead
 			p.release()
 			return nil
 		}
@@ -128,12 +128,12 @@ func (p *pass) send() error {
 			return timedOut(whileSending)
 		case err != unix.EAGAIN:
 			if p.conn.looped != nil && p.conn.looped.Readable() {
-				p.stage = reading1 // the answer may tell why
+				p.stage = readingHead // the answer may tell why
 				return nil
 			}
 			return callFailed("send", err, whileSending)
 		case p.conn.looped.Readable():
-			p.stage = reading1
+			p.stage = readingHead
 			return nil
 		case p.conn.expired():
 			return timedOut(whileSending)
