@@ -8,7 +8,8 @@ import (
 
 // Dial begins to connect to peer and returns the socket, which the caller owns. Where
 // the connection is not there yet, connected is false: the caller waits with
-// IdleBoth, and then asks Connected. Others may use peer at the same time.
+// IdleBoth, and then writes: unix.EAGAIN while it is still not there, or why it has failed.
+// Others may use peer at the same time.
 func (l *Loop) Dial(peer unix.Sockaddr, h Handler) (c *Conn, connected bool, err error) {
 	peer, family := ownAddress(peer)
 	internet := family != unix.AF_UNIX
@@ -47,18 +48,4 @@ func ownAddress(peer unix.Sockaddr) (own unix.Sockaddr, family int) {
 		return &unix.SockaddrUnix{Name: a.Name}, unix.AF_UNIX
 	}
 	return peer, unix.AF_UNIX
-}
-
-// Connected returns why the connection that Dial began has failed, unix.EAGAIN
-// while that is not known, nil once it is there.
-func (c *Conn) Connected() error {
-	switch code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR); {
-	case err != nil:
-		return os.NewSyscallError("getsockopt", err)
-	case code != 0:
-		return os.NewSyscallError("connect", unix.Errno(code))
-	case c.state.Load()&(writable|dead) == 0:
-		return unix.EAGAIN
-	}
-	return nil
 }

@@ -38,6 +38,20 @@ func (d *dialer) wait(t *testing.T) (expired bool) {
 	}
 }
 
+// connected returns why the connection that Dial began has failed, unix.EAGAIN
+// while that is not known, nil once it is there.
+func (c *Conn) connected() error {
+	switch code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR); {
+	case err != nil:
+		return os.NewSyscallError("getsockopt", err)
+	case code != 0:
+		return os.NewSyscallError("connect", unix.Errno(code))
+	case c.state.Load()&(writable|dead) == 0:
+		return unix.EAGAIN
+	}
+	return nil
+}
+
 // dialFor connects to addr and waits until the connection is there, or not.
 func dialFor(t *testing.T, l *Loop, addr unix.Sockaddr) (*dialer, error) {
 	t.Helper()
@@ -49,7 +63,7 @@ func dialFor(t *testing.T, l *Loop, addr unix.Sockaddr) (*dialer, error) {
 	d.c = c
 	t.Cleanup(func() { c.Close() })
 	for !connected {
-		switch err := c.Connected(); {
+		switch err := c.connected(); {
 		case err == nil:
 			connected = true
 		case err != unix.EAGAIN:
