@@ -30,8 +30,8 @@ type Upgraded interface {
 // way has a goroutine elsewhere.
 type Tunnel struct {
 	Client Upgraded // what Response.Upgrade has returned
-	Other  net.Conn // it is the Tunnel's from now on, which closes it
-	Early  []byte   // received from Other before: goes to the client first
+	Other  net.Conn // the Tunnel owns and closes it
+	Early  []byte   // was received from Other before, and goes to the client first
 	// Silence is how long Other may send nothing while nothing is sent to it either;
 	// 0: for ever. As in nginx (proxy_read_timeout) what the client sends renews it.
 	Silence time.Duration
@@ -49,7 +49,7 @@ type Tunnel struct {
 
 // TunnelError is why a Tunnel was cut.
 type TunnelError struct {
-	Client bool // it is the client's connection that has failed, or the other
+	Client bool // the client's connection has failed; false: the other
 	Err    error
 }
 
@@ -105,7 +105,7 @@ func (t *Tunnel) relay(x *Exchange, client, other eventloop.Duplex) error {
 	return errSuspended
 }
 
-// Continue is Continuation's.
+// Continue implements Continuation.
 func (t *Tunnel) Continue(x *Exchange) error {
 	if !t.over.Load() {
 		x.pending = t
@@ -134,7 +134,7 @@ func (t *Tunnel) carry(clientRoom time.Duration) {
 	other.Close()
 }
 
-// sign is when bytes have passed last.
+// sign records when bytes have passed last, either way.
 type sign struct {
 	began time.Time
 	last  atomic.Int64 // since began

@@ -62,10 +62,10 @@ func (c *Conn) readNow(p []byte) (int, error) {
 	return 0, unix.EAGAIN
 }
 
-// Receive is Duplex's.
+// Receive implements Duplex.
 func (c *Conn) Receive(p []byte) (int, error) { return c.readNow(p) }
 
-// Send is Duplex's.
+// Send implements Duplex.
 func (c *Conn) Send(p []byte) (done int, err error) {
 	for done < len(p) {
 		n, err := c.TryWrite(p[done:])

@@ -35,9 +35,9 @@ type Loop struct {
 	// The leader's own.
 	count, next int         // of the poller's events: how many there are and which is next
 	told        *[]Source   // they have heard that the Loop does not wait
-	room        *Descriptor // its writing is to be handled behind its reading
+	room        *Descriptor // its reading is handled first, then its writing
 	readied     atomic.Bool // a handler that has just lost the lead may set it, too
-	again       atomic.Bool // a Descriptor is to be called in the next turn; so too
+	again       atomic.Bool // a Descriptor is to be called in the next turn; set as readied is
 
 	mu        sync.Mutex
 	followers []chan struct{} // goroutines that have handed the lead over and ended their work

@@ -133,7 +133,7 @@ func (r *Relay) over() bool {
 	return r.stopped
 }
 
-// Ready is Handler's: there is something to read, room, or a deadline has passed.
+// Ready implements Handler: there is something to read, room, or a deadline has passed.
 func (w *way) Ready(t *Turn) {
 	if !w.late() && w.run() {
 		return
@@ -147,7 +147,7 @@ func (w *way) Ready(t *Turn) {
 	}
 }
 
-// Left is Watcher's: the peer that the way comes from has ended its sending side or has
+// Left implements Watcher: the peer that the way comes from has ended its sending side or has
 // gone.
 func (w *way) Left(*Turn) { w.lookForLoss() }
 

@@ -12,7 +12,7 @@ import (
 type side struct {
 	d       *Descriptor
 	handler atomic.Pointer[Handler] // nil until there is one
-	first   Handler                 // that handler is: it costs no memory of its own
+	first   Handler                 // what handler points to at first, so that it is not allocated
 	wake    chan struct{}           // ends the wait of a goroutine; made by the first
 	timer   timer
 }

@@ -39,7 +39,7 @@ func (c *conn) ReadBody(p []byte) (int, error) {
 	return n, err
 }
 
-// TryReadBody is proxy.RequestWire's.
+// TryReadBody implements proxy.RequestWire.
 func (c *conn) TryReadBody(p []byte) (int, error) {
 	c.tries = c.wire.suspends()
 	n, err := c.ReadBody(p)
@@ -47,7 +47,7 @@ func (c *conn) TryReadBody(p []byte) (int, error) {
 	return n, err
 }
 
-// AwaitBody is proxy.RequestWire's. The loop calls Ready.
+// AwaitBody implements proxy.RequestWire. The loop calls Ready.
 func (c *conn) AwaitBody() bool {
 	if c.awaitsBody.Load() {
 		return true // Ready is still to come

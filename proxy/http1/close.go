@@ -55,5 +55,5 @@ func (c *conn) Gone() bool {
 	return c.err != nil || client != nil && client.Gone()
 }
 
-// Client is proxy.Scheduler's.
+// Client implements proxy.Scheduler.
 func (c *conn) Client() proxy.Client { return c.wire.client() }

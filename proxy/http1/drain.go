@@ -2,7 +2,7 @@ package http1
 
 import "time"
 
-// Drain is proxy.LiveConn's. A connection that waits goes on waiting, but not
+// Drain implements proxy.LiveConn. A connection that waits goes on waiting, but not
 // for long; one that works learns of it when its response begins, or when it
 // waits again.
 func (c *conn) Drain(last time.Duration) {
@@ -15,7 +15,7 @@ func (c *conn) Drain(last time.Duration) {
 	}
 }
 
-// Waits is proxy.LiveConn's. Outside a loop it knows no time.
+// Waits implements proxy.LiveConn. Outside a loop it knows no time.
 func (c *conn) Waits() (since time.Time, idle bool) {
 	if c.state.Load() != stateIdle {
 		return since, false
@@ -23,5 +23,5 @@ func (c *conn) Waits() (since time.Time, idle bool) {
 	return c.wire.Idled(), true
 }
 
-// Asked is proxy.LiveConn's. Outside a loop it is not known.
+// Asked implements proxy.LiveConn. Outside a loop it is not known.
 func (c *conn) Asked() bool { return c.wire.Pending() }

@@ -7,7 +7,7 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Ready is eventloop.Handler's: the connection idles and has something to read,
+// Ready implements eventloop.Handler: the connection idles and has something to read,
 // or has idled too long; or so it is with the body that an exchange waits for.
 func (c *conn) Ready(t *eventloop.Turn) {
 	if c.awaitsBody.Load() && c.awaitsBody.Swap(false) {
@@ -21,16 +21,16 @@ func (c *conn) Ready(t *eventloop.Turn) {
 	c.drive()
 }
 
-// Suspends is proxy.Scheduler's: a loop calls the connection again.
+// Suspends implements proxy.Scheduler: a loop calls the connection again.
 func (c *conn) Suspends() bool { return c.wire.suspends() }
 
-// Loop is proxy.Scheduler's.
+// Loop implements proxy.Scheduler.
 func (c *conn) Loop() *eventloop.Loop { return c.wire.Loop() }
 
-// Detach is proxy.Scheduler's.
+// Detach implements proxy.Scheduler.
 func (c *conn) Detach() { c.wire.Detach() }
 
-// Overran is proxy.Scheduler's.
+// Overran implements proxy.Scheduler.
 func (c *conn) Overran() bool { return c.wire.Overran() }
 
 // Resume goes on with a suspended exchange; see proxy.Scheduler.
@@ -41,7 +41,7 @@ func (c *conn) Resume(t *eventloop.Turn) {
 	c.drive()
 }
 
-// Watch is proxy.Scheduler's. Without a loop nothing is learned of the client.
+// Watch implements proxy.Scheduler. Without a loop nothing is learned of the client.
 func (c *conn) Watch(w *proxy.Waiting) bool {
 	if !c.wire.suspends() {
 		return false
@@ -57,7 +57,7 @@ func (c *conn) Watch(w *proxy.Waiting) bool {
 	return true
 }
 
-// Left is eventloop.Watcher's: the client has left the exchange that c works on or
+// Left implements eventloop.Watcher: the client has left the exchange that c works on or
 // that is parked. Ready calls it for what else such an exchange is to look at.
 func (c *conn) Left(t *eventloop.Turn) {
 	w := c.watcher.Load()

@@ -94,7 +94,7 @@ func (s *standing) arm(i int, timeout time.Duration) (time.Time, bool) {
 	return want, true
 }
 
-// readNow waits: nobody calls it.
+// readNow waits. It is never called: without a loop no exchange is suspended.
 func (s *standing) readNow(p []byte, _ time.Duration) (int, error) { return s.Read(p) }
 
 func (s *standing) takesFiles() bool { return s.raw != nil }
@@ -264,16 +264,16 @@ func (s *standing) Rest() {}
 // reset shows.
 type peer struct{ raw syscall.RawConn }
 
-// Gone is proxy.Client's.
+// Gone implements proxy.Client.
 func (p *peer) Gone() bool { return p.Lost() }
 
-// Lost is proxy.Client's.
+// Lost implements proxy.Client.
 func (p *peer) Lost() bool {
 	_, err := peek(p.raw)
 	return err != nil && err != syscall.EAGAIN && err != syscall.EINTR
 }
 
-// Silent is proxy.Client's.
+// Silent implements proxy.Client.
 func (p *peer) Silent() bool { return false }
 
 // peek looks at the next byte without waiting.

@@ -8,7 +8,7 @@ import (
 	"alicorn/proxy/h1"
 )
 
-// Upgrade is proxy.ResponseWire's. A request with a body, or one older than
+// Upgrade implements proxy.ResponseWire. A request with a body, or one older than
 // HTTP/1.1, stays HTTP.
 func (c *conn) Upgrade(x *proxy.Exchange) (proxy.Upgraded, error) {
 	if !c.interim || c.headWritten || !c.body.Ended() {
@@ -71,7 +71,7 @@ func (t *tunnel) Close() error {
 	return nil
 }
 
-// OnCut is proxy.Upgraded's.
+// OnCut implements proxy.Upgraded.
 func (t *tunnel) OnCut(f func()) {
 	t.c.onCut.Store(&f)
 	if t.c.state.Load() == stateClosed {
@@ -79,7 +79,7 @@ func (t *tunnel) OnCut(f func()) {
 	}
 }
 
-// Duplex is proxy.Upgraded's.
+// Duplex implements proxy.Upgraded.
 func (t *tunnel) Duplex() eventloop.Duplex {
 	d := t.c.wire.duplex()
 	if d == nil {

@@ -45,7 +45,7 @@ type traffic interface {
 	kernelWrite(call func(fd uintptr) bool, timeout time.Duration) error
 	// tunnel makes it a net.Conn without bounds, for what follows an upgrade.
 	tunnel() error
-	// duplex is the same as its loop calls it; nil without one.
+	// duplex returns the connection as its loop calls it; nil without a loop.
 	duplex() eventloop.Duplex
 	// client is proxy.Scheduler's Client.
 	client() proxy.Client

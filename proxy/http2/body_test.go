@@ -2,7 +2,7 @@
 
 package http2_test
 
-// TryReadBody is proxy.RequestWire's: it waits.
+// TryReadBody implements proxy.RequestWire: it waits.
 func (s *stream) TryReadBody(p []byte) (int, error) { return s.ReadBody(p) }
 
 // AwaitBody is proxy.RequestWire's, and never called.

@@ -91,7 +91,7 @@ func (c *conn) locked(f func()) {
 	c.changed.Broadcast()
 }
 
-// Ready is eventloop.Handler's: there is something to read, or begun exchanges were
+// Ready implements eventloop.Handler: there is something to read, or begun exchanges were
 // left behind one that waits.
 func (c *conn) Ready(t *eventloop.Turn) {
 	more := false
@@ -308,16 +308,16 @@ func (c *conn) closeLast() {
 	}
 }
 
-// Drain is proxy.LiveConn's.
+// Drain implements proxy.LiveConn.
 func (c *conn) Drain(time.Duration) {
 	c.leave()
 	c.send()
 }
 
-// Waits is proxy.LiveConn's.
+// Waits implements proxy.LiveConn.
 func (c *conn) Waits() (since time.Time, idle bool) { return since, false }
 
-// Asked is proxy.LiveConn's.
+// Asked implements proxy.LiveConn.
 func (c *conn) Asked() bool { return false }
 
 // Cut resets the streams whose exchanges use g.
@@ -333,7 +333,7 @@ func (c *conn) Cut(g *proxy.Generation) {
 	c.send()
 }
 
-// Close is proxy.LiveConn's.
+// Close implements proxy.LiveConn.
 func (c *conn) Close() error {
 	c.nc.Cut()
 	return nil

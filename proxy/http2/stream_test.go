@@ -100,7 +100,7 @@ func (s *stream) leave() {
 	}
 }
 
-// WriteHead is proxy.ResponseWire's.
+// WriteHead implements proxy.ResponseWire.
 func (s *stream) WriteHead(x *proxy.Exchange, bodyless bool) error {
 	field := func(name, value string) {
 		s.c.encoder.WriteField(hpack.HeaderField{Name: strings.ToLower(name), Value: value})
@@ -168,7 +168,7 @@ func (s *stream) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// SendFile is proxy.ResponseWire's.
+// SendFile implements proxy.ResponseWire.
 func (s *stream) SendFile(f proxy.File, off, n int64) error {
 	m, err := io.Copy(struct{ io.Writer }{s}, io.NewSectionReader(f, off, n))
 	if err == nil && m < n {
@@ -177,13 +177,13 @@ func (s *stream) SendFile(f proxy.File, off, n int64) error {
 	return err
 }
 
-// Flush is proxy.ResponseWire's.
+// Flush implements proxy.ResponseWire.
 func (s *stream) Flush() error {
 	s.c.send()
 	return nil
 }
 
-// Finish is proxy.ResponseWire's.
+// Finish implements proxy.ResponseWire.
 func (s *stream) Finish() (err error) {
 	s.c.locked(func() {
 		switch {
@@ -198,7 +198,7 @@ func (s *stream) Finish() (err error) {
 	return err
 }
 
-// Abort is proxy.ResponseWire's.
+// Abort implements proxy.ResponseWire.
 func (s *stream) Abort() { s.c.locked(s.reset) }
 
 // ReadBody gives what has come, and the client as much of its windows back.
@@ -224,39 +224,39 @@ func (s *stream) Gone() (gone bool) {
 	return gone
 }
 
-// Lost is proxy.Client's.
+// Lost implements proxy.Client.
 func (s *stream) Lost() bool { return s.Gone() }
 
-// Silent is proxy.Client's.
+// Silent implements proxy.Client.
 func (s *stream) Silent() bool { return false }
 
-// Client is proxy.Scheduler's.
+// Client implements proxy.Scheduler.
 func (s *stream) Client() proxy.Client { return s }
 
-// BytesSent is proxy.ResponseWire's.
+// BytesSent implements proxy.ResponseWire.
 func (s *stream) BytesSent() int64 { return s.sent }
 
-// BytesRead is proxy.RequestWire's.
+// BytesRead implements proxy.RequestWire.
 func (s *stream) BytesRead() (n int64) {
 	s.c.locked(func() { n = s.received })
 	return n
 }
 
-// Upgrade is proxy.ResponseWire's.
+// Upgrade implements proxy.ResponseWire.
 func (s *stream) Upgrade(*proxy.Exchange) (proxy.Upgraded, error) { return nil, proxy.ErrNoUpgrade }
 
-// DropConnection is proxy.ResponseWire's.
+// DropConnection implements proxy.ResponseWire.
 func (s *stream) DropConnection() { s.c.leave() }
 
-// Suspends is proxy.Scheduler's.
+// Suspends implements proxy.Scheduler.
 func (s *stream) Suspends() bool { return true }
 
-// Loop is proxy.Scheduler's.
+// Loop implements proxy.Scheduler.
 func (s *stream) Loop() *eventloop.Loop {
 	return s.c.nc.(interface{ Loop() *eventloop.Loop }).Loop()
 }
 
-// Detach is proxy.Scheduler's. Other streams do not wait for this one: the loop calls
+// Detach implements proxy.Scheduler. Other streams do not wait for this one: the loop calls
 // the connection again.
 func (s *stream) Detach() {
 	l := s.lead
@@ -270,7 +270,7 @@ func (s *stream) Detach() {
 	}
 }
 
-// Overran is proxy.Scheduler's.
+// Overran implements proxy.Scheduler.
 func (s *stream) Overran() bool {
 	l := s.lead
 	if l.turn != nil && l.turn.Left() {
@@ -281,13 +281,13 @@ func (s *stream) Overran() bool {
 	return ran
 }
 
-// Resume is proxy.Scheduler's.
+// Resume implements proxy.Scheduler.
 func (s *stream) Resume(t *eventloop.Turn) {
 	s.lead = &lead{turn: t}
 	s.drive(s.lead)
 }
 
-// Watch is proxy.Scheduler's.
+// Watch implements proxy.Scheduler.
 func (s *stream) Watch(w *proxy.Waiting) bool {
 	s.c.locked(func() {
 		s.waiting = w

@@ -25,7 +25,7 @@ func (c *conn) send() {
 // writer is the Handler of a connection whose sending waits for room.
 type writer struct{ c *conn }
 
-// Ready is eventloop.Handler's.
+// Ready implements eventloop.Handler.
 func (w writer) Ready(t *eventloop.Turn) {
 	w.c.goOn()
 	t.Readied() // exchanges that await room

@@ -258,7 +258,7 @@ func (r *Recorder) Drain(time.Duration) {}
 // Waits is false: an Exchange is in progress.
 func (r *Recorder) Waits() (time.Time, bool) { return time.Time{}, false }
 
-// Asked is proxy.LiveConn's.
+// Asked implements proxy.LiveConn.
 func (r *Recorder) Asked() bool { return false }
 
 // Cut does nothing.

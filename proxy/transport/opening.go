@@ -67,7 +67,7 @@ func open(p Protocols, e *proxy.Engine, nc net.Conn, info *proxy.Conn, site *pro
 	}
 }
 
-// Ready is eventloop.Handler's: bytes have come, or the time is over.
+// Ready implements eventloop.Handler: bytes have come, or the time is over.
 func (o *opening) Ready(t *eventloop.Turn) {
 	o.sock.Enter(t)
 	o.advance()
@@ -167,7 +167,7 @@ func (o *opening) cut() error {
 	return o.nc.Close()
 }
 
-// Drain is proxy.LiveConn's: what the client was about to send it may send within
+// Drain implements proxy.LiveConn: what the client was about to send it may send within
 // last.
 func (o *opening) Drain(last time.Duration) {
 	switch {
@@ -182,7 +182,7 @@ func (o *opening) Drain(last time.Duration) {
 	}
 }
 
-// Waits is proxy.LiveConn's. Outside a loop it knows no time.
+// Waits implements proxy.LiveConn. Outside a loop it knows no time.
 func (o *opening) Waits() (since time.Time, idle bool) {
 	if o.state.Load() != stateOpen {
 		return since, false
@@ -193,13 +193,13 @@ func (o *opening) Waits() (since time.Time, idle bool) {
 	return since, true
 }
 
-// Asked is proxy.LiveConn's. Outside a loop it is not known.
+// Asked implements proxy.LiveConn. Outside a loop it is not known.
 func (o *opening) Asked() bool { return o.sock != nil && o.sock.Pending() }
 
 // Cut does nothing: there is no request yet.
 func (o *opening) Cut(*proxy.Generation) {}
 
-// Close is proxy.LiveConn's.
+// Close implements proxy.LiveConn.
 func (o *opening) Close() error {
 	o.state.Store(stateClosed)
 	return o.cut()
