@@ -115,10 +115,12 @@ func (p *pass) respond(x *proxy.Exchange) error {
 
 // rewriteFields gives the head the addresses that proxy_redirect makes of its own.
 func (p *pass) rewriteFields(x *proxy.Exchange) {
+	if len(p.h.redirects) == 0 {
+		return
+	}
 	for i := range p.head.Fields {
 		f := &p.head.Fields[i]
 		switch {
-		case len(p.h.redirects) == 0:
 		case f.ID == proxy.FieldLocation:
 			f.Value = rewriteLocation(x, p.h.redirects, f.Value)
 		case f.ID == proxy.FieldOther && strings.EqualFold(f.Name, "Refresh"):

@@ -69,15 +69,22 @@ func separator(t *target) string {
 
 // rewriteLocation returns the value of Location as the first redirect that fits has it.
 func rewriteLocation(x *proxy.Exchange, redirects []redirect, value string) string {
-	for i := range redirects {
-		r := &redirects[i]
-		rest, ok := strings.CutPrefix(value, r.pattern.String(x))
-		if !ok {
-			continue
-		}
-		return x.AbsoluteLocation(r.replacement.String(x) + rest)
+	if to, ok := redirectedTo(x, redirects, value); ok {
+		return x.AbsoluteLocation(to)
 	}
 	return value
+}
+
+// redirectedTo returns what the first redirect that fits makes of a URL; ok is false
+// where none fits.
+func redirectedTo(x *proxy.Exchange, redirects []redirect, url string) (to string, ok bool) {
+	for i := range redirects {
+		r := &redirects[i]
+		if rest, ok := strings.CutPrefix(url, r.pattern.String(x)); ok {
+			return r.replacement.String(x) + rest, true
+		}
+	}
+	return "", false
 }
 
 // rewriteRefresh does so with the URL in Refresh: "5; url=http://...".
@@ -87,11 +94,8 @@ func rewriteRefresh(x *proxy.Exchange, redirects []redirect, value string) strin
 		return value
 	}
 	i += len("url=")
-	for j := range redirects {
-		r := &redirects[j]
-		if rest, ok := strings.CutPrefix(value[i:], r.pattern.String(x)); ok {
-			return value[:i] + r.replacement.String(x) + rest
-		}
+	if to, ok := redirectedTo(x, redirects, value[i:]); ok {
+		return value[:i] + to
 	}
 	return value
 }
