@@ -166,7 +166,7 @@ func EscapePath(dst []byte, path string) []byte {
 	for i := 0; i < len(path); i++ {
 		c := path[i]
 		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"#%<>?\\^`{|}", c) >= 0 {
-			dst = appendEscape(dst, c)
+			dst = AppendEscape(dst, c)
 		} else {
 			dst = append(dst, c)
 		}
@@ -182,13 +182,14 @@ func EscapeComponent(dst []byte, s string) []byte {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '.', c == '_', c == '~':
 			dst = append(dst, c)
 		default:
-			dst = appendEscape(dst, c)
+			dst = AppendEscape(dst, c)
 		}
 	}
 	return dst
 }
 
-func appendEscape(dst []byte, c byte) []byte {
+// AppendEscape appends c percent-encoded.
+func AppendEscape(dst []byte, c byte) []byte {
 	const hex = "0123456789ABCDEF"
 	return append(dst, '%', hex[c>>4], hex[c&15])
 }

@@ -40,10 +40,9 @@ func (u *uriOf) append(dst []byte, x *proxy.Exchange, moved bool) []byte {
 // appendArgs appends arguments, which rewriting may have put bytes into that cannot stand
 // in a request line.
 func appendArgs(dst []byte, args string) []byte {
-	const hex = "0123456789ABCDEF"
 	for i := range len(args) {
 		if c := args[i]; c <= ' ' || c == 0x7f {
-			dst = append(dst, '%', hex[c>>4], hex[c&15])
+			dst = proxy.AppendEscape(dst, c)
 		} else {
 			dst = append(dst, c)
 		}
