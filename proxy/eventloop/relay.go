@@ -34,11 +34,11 @@ type Relay struct {
 	done   func(t *Turn, end int, err error)
 	began  time.Time
 	passed atomic.Int64 // when bytes have passed last, since began
+	over   atomic.Bool  // it was stopped
 
-	mu      sync.Mutex
-	err     error // the first
-	failed  int   // the end that it is of
-	stopped bool
+	mu     sync.Mutex
+	err    error // the first
+	failed int   // the end that it is of
 }
 
 // way is one of a Relay's two: from an end to the other. It waits for one thing at a
@@ -108,8 +108,8 @@ func (r *Relay) Stop() { r.stop(nil, nil) }
 
 // stop ends both ways; err is the reason unless there is one already.
 func (r *Relay) stop(end *End, err error) {
+	r.over.Store(true)
 	r.mu.Lock()
-	r.stopped = true
 	if r.err == nil && err != nil {
 		r.err, r.failed = err, r.index(end)
 	}
@@ -124,13 +124,6 @@ func (r *Relay) index(end *End) int {
 		return 1
 	}
 	return 0
-}
-
-// over reports whether the Relay was stopped.
-func (r *Relay) over() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.stopped
 }
 
 // Ready implements Handler: there is something to read, room, or a deadline has passed.
@@ -185,7 +178,7 @@ func (w *way) silence() time.Duration {
 // goroutine's then. Else it is over.
 func (w *way) run() (waits bool) {
 	for passed := 0; ; {
-		if w.relay.over() {
+		if w.relay.over.Load() {
 			return false
 		}
 		if len(w.rest) > 0 || w.unsent {
