@@ -1,7 +1,6 @@
 package appserver
 
 import (
-	"errors"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +26,10 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	if err == nil {
 		err = h.answer(x, r, try)
 	} else {
-		try.Status, try.Response = statusOf(err), time.Since(r.waiter.began)
+		try.Response = time.Since(r.waiter.began)
+		if status := proxy.StatusOf(err); status != proxy.StatusClientClosed {
+			try.Status = int(status)
+		}
 		if x.Upstream.Worker != "" {
 			try.Peer, try.Connect = x.Upstream.Worker, r.waited
 		}
@@ -41,21 +43,8 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	return err
 }
 
-// statusOf returns the status that err is answered with, 0 where nobody sees one.
-func statusOf(err error) int {
-	var f *proxy.Fail
-	status := proxy.Status(502)
-	if errors.As(err, &f) {
-		status = f.Status
-	}
-	if errors.As(err, &status); status == proxy.StatusClientClosed {
-		return 0
-	}
-	return int(status)
-}
-
-// answer sends the answer and completes its line in $upstream_*. One that was there
-// whole has taken no longer than its head.
+// answer sends the answer and completes try, its place in $upstream_*. The time of an
+// answer that came whole is that of its head.
 func (h *handler) answer(x *proxy.Exchange, r *request, try *proxy.Try) (err error) {
 	took := time.Since(r.waiter.began)
 	try.Peer, try.Status = r.by.name, r.head.Status

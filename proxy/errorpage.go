@@ -98,6 +98,12 @@ func (x *Exchange) answerError(err error) error {
 	return x.errorPage(p, status)
 }
 
+// StatusOf returns the status that err is answered with. StatusClientClosed is not sent.
+func StatusOf(err error) Status {
+	status, _, _ := classify(err)
+	return status
+}
+
 func classify(err error) (status Status, level Level, reason string) {
 	var f *Fail
 	switch {
