@@ -32,6 +32,9 @@ type LiveConn interface {
 	// Asked reports whether bytes have come that nobody has read yet: of a
 	// connection that waits, the next request.
 	Asked() bool
+	// Tunnels reports whether HTTP has ended on the connection: see Tunnel. Nobody
+	// knows when that ends.
+	Tunnels() bool
 	// Cut ends the exchanges that use g now. A connection that has no others may
 	// end with them.
 	Cut(g *Generation)
@@ -227,7 +230,7 @@ func (e *Engine) stopAccepting() {
 // the one that comes within last, and closes it. When ctx ends first, what is
 // left is cut. A client that keeps a connection learns from "Connection: close"
 // that it is the last one: closing an idle connection loses the request that is
-// on its way.
+// on its way. A tunnel has tunnelsLast.
 func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 	e.stopAccepting()
 	e.last.Store(int64(last))
@@ -241,6 +244,9 @@ func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 	for _, lc := range live {
 		lc.Drain(last)
 	}
+	ended := make(chan struct{})
+	defer close(ended)
+	go e.endTunnels(ended)
 	err := e.waitUntil(ctx, func() bool {
 		e.gone = len(e.conns) == 0
 		return e.gone
@@ -252,6 +258,29 @@ func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 		e.cut(func(*Conn) bool { return true }, func(lc LiveConn) { lc.Close() })
 	}
 	return err
+}
+
+// tunnelsLast is how long a tunnel goes on when the Engine shuts down: it would never
+// end by itself, and its client connects anew.
+const tunnelsLast = 5 * time.Second
+
+// endTunnels closes tunnels that have had their time, and those of requests that come
+// last, until ended is closed.
+func (e *Engine) endTunnels(ended <-chan struct{}) {
+	tick := time.NewTicker(tunnelsLast)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+			e.cut(func(*Conn) bool { return true }, func(lc LiveConn) {
+				if lc.Tunnels() {
+					lc.Close()
+				}
+			})
+		}
+	}
 }
 
 // cut ends what it is called for on the connections that which chooses.

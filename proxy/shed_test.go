@@ -16,6 +16,7 @@ type kept struct {
 func (k *kept) Drain(last time.Duration) { k.drained = last == 0 }
 func (k *kept) Waits() (time.Time, bool) { return k.since, k.idle && !k.drained }
 func (k *kept) Asked() bool              { return k.asked }
+func (k *kept) Tunnels() bool            { return false }
 func (k *kept) Cut(*Generation)          {}
 func (k *kept) Close() error             { return nil }
 

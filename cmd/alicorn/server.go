@@ -328,7 +328,7 @@ func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 		s.link.Stopping(now)
 	}
 	s.p.origin.notify.stopping()
-	ld.generation.LogTo(proxy.LevelLife, "stopping; the requests in progress are finished")
+	ld.generation.LogTo(proxy.LevelLife, "stopping; the requests in progress are finished; a second stop ends them")
 	if s.link == nil && !s.p.upgrade.handedOver() {
 		s.p.upgrade.leavePID()
 		keeper.RemoveSockets(ld.generation, nil, s.p.origin.inherited)

@@ -257,15 +257,15 @@ func statusCommand() *cobra.Command {
 }
 
 func printStatus(w io.Writer, st control.Status) error {
-	phase := ""
+	phase, listeners := "", strings.Join(st.Listeners, ", ")
 	switch {
 	case st.Stopping:
-		phase = ", stopping"
+		phase, listeners = ", stopping", "nothing any more: requests in progress are finished; a second stop ends them"
 	case st.Starting:
 		phase = ", starting"
 	}
 	fmt.Fprintf(w, "alicorn %s, pid %d, up %s, generation %d%s\nconfiguration %s\nlistening on  %s\n", st.Version, st.PID,
-		time.Duration(st.Up*float64(time.Second)).Round(time.Second), st.Generation, phase, st.Config, strings.Join(st.Listeners, ", "))
+		time.Duration(st.Up*float64(time.Second)).Round(time.Second), st.Generation, phase, st.Config, listeners)
 	fmt.Fprintf(w, "temporary     %d of %d MB\n", st.TempSpace.Used>>20, st.TempSpace.Limit>>20)
 	printTrouble(w, st)
 	for _, a := range st.Apps {

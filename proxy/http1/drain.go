@@ -25,3 +25,6 @@ func (c *conn) Waits() (since time.Time, idle bool) {
 
 // Asked implements proxy.LiveConn. Outside a loop it is not known.
 func (c *conn) Asked() bool { return c.wire.Pending() }
+
+// Tunnels implements proxy.LiveConn.
+func (c *conn) Tunnels() bool { return c.onCut.Load() != nil }

@@ -258,6 +258,27 @@ func TestDrainEndsTunnels(t *testing.T) {
 	}
 }
 
+// A tunnel would never end by itself; a server that stops does not wait for it.
+func TestShutdownEndsTunnels(t *testing.T) {
+	inTunnels(t, nil, func(t *testing.T, s *tunnels) {
+		t.Parallel() // each takes as long as tunnels have
+		client, origin := s.open(t, "")
+		io.WriteString(client, "bytes")
+		if _, err := io.ReadFull(origin, make([]byte, 5)); err != nil {
+			t.Error(err)
+		}
+		if err := s.Engine.Shutdown(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+		s.end(t)
+		for _, nc := range []net.Conn{client, origin} {
+			if n, err := nc.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("read %d, %v", n, err)
+			}
+		}
+	})
+}
+
 // small has the system keep little of what was sent over nc.
 func small(nc net.Conn) {
 	if t, ok := nc.(*tls.Conn); ok {

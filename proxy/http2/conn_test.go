@@ -320,6 +320,9 @@ func (c *conn) Waits() (since time.Time, idle bool) { return since, false }
 // Asked implements proxy.LiveConn.
 func (c *conn) Asked() bool { return false }
 
+// Tunnels implements proxy.LiveConn.
+func (c *conn) Tunnels() bool { return false }
+
 // Cut resets the streams whose exchanges use g.
 func (c *conn) Cut(g *proxy.Generation) {
 	c.locked(func() {

@@ -70,6 +70,9 @@ func (d *definition) essence() []server {
 
 // complete checks an upstream block as a whole.
 func (d *definition) complete() error {
+	if len(d.servers) == 0 {
+		return &config.Error{Pos: d.pos, Msg: fmt.Sprintf("upstream %q is empty; it needs a server", d.name)}
+	}
 	if !slices.ContainsFunc(d.servers, func(sv server) bool { return !sv.backup }) {
 		return &config.Error{Pos: d.pos, Msg: fmt.Sprintf("upstream %q has no server that is not a backup", d.name)}
 	}
@@ -91,20 +94,20 @@ func openUpstream(k *key) config.Setter {
 // laterParameters are nginx's parameters of server that are not here.
 var laterParameters = []string{"max_conns", "resolve", "route", "service", "slow_start", "drain"}
 
+// addServer adds a server, also one with a mistake: the block is not without servers.
 func addServer(k *key) config.Setter {
-	return func(s *config.Scope, n *config.Node) error {
-		addr, err := parseAddress(n.Arg(0))
-		if err != nil {
+	return func(s *config.Scope, n *config.Node) (err error) {
+		sv := server{pos: n.Args[0].Pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}
+		d := k.In(s).group
+		defer func() { d.servers = append(d.servers, sv) }()
+		if sv.addr, err = parseAddress(n.Arg(0)); err != nil {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: "server: " + err.Error()}
 		}
-		sv := server{addr: addr, pos: n.Args[0].Pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}
 		for _, a := range n.Args[1:] {
 			if err := sv.parameter(a.Text); err != nil {
 				return &config.Error{Pos: a.Pos, Msg: err.Error()}
 			}
 		}
-		d := k.In(s).group
-		d.servers = append(d.servers, sv)
 		return nil
 	}
 }

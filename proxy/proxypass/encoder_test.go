@@ -56,6 +56,17 @@ func TestRequestsAsTheyAreSent(t *testing.T) {
 	}
 }
 
+// A server with a mistake is one of the block all the same.
+func TestAServerWithAMistakeIsOneMistake(t *testing.T) {
+	for _, server := range []string{"127.0.0.1 weight=0", "127.0.0.1:99999", "127.0.0.1/", "http://127.0.0.1", "127.0.0.1 max_conns=5"} {
+		_, err := proxytest.Check(t, proxytest.Config{Text: "upstream u { server " + server + "; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }",
+			Modules: []proxy.Module{Module(Options{})}})
+		if err == nil || strings.Count(err.Error(), "alicorn.conf:") != 1 {
+			t.Errorf("%s: %v", server, err)
+		}
+	}
+}
+
 func TestMistakesOfTheConfiguration(t *testing.T) {
 	in := func(s string) string { return "server { listen 127.0.0.1:80; location / { " + s + " } }" }
 	for _, c := range []struct{ text, want string }{
@@ -70,7 +81,8 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{"server { listen 127.0.0.1:80; location ~ x { proxy_pass http://127.0.0.1/a; } }", "proxy_pass cannot have a URI"},
 		{"upstream u { server 127.0.0.1; } " + in("proxy_pass http://u:8;"), `upstream "u" may not have port 8`},
 		{"upstream u { server 127.0.0.1; } upstream U { server 127.0.0.1; }" + in(""), `upstream "U" is duplicate; the first is at `},
-		{"upstream u { } " + in(""), `upstream "u" has no server that is not a backup`},
+		{"upstream u { } " + in(""), `upstream "u" is empty; it needs a server`},
+		{"upstream u { server 127.0.0.1 backup; } " + in(""), `upstream "u" has no server that is not a backup`},
 		{"upstream u { server 127.0.0.1 slow_start=1s; } " + in(""), `nginx's parameter "slow_start" of server is not here yet`},
 		{"upstream u { server 127.0.0.1 wait=1; } " + in(""), `invalid parameter "wait=1" of server`},
 		{"upstream u { server 127.0.0.1 weight=0; } " + in(""), `weight: "0" is not a whole number from 1 to 65535`},

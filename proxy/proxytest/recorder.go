@@ -261,6 +261,9 @@ func (r *Recorder) Waits() (time.Time, bool) { return time.Time{}, false }
 // Asked implements proxy.LiveConn.
 func (r *Recorder) Asked() bool { return false }
 
+// Tunnels implements proxy.LiveConn.
+func (r *Recorder) Tunnels() bool { return false }
+
 // Cut does nothing.
 func (r *Recorder) Cut(*proxy.Generation) {}
 

@@ -196,6 +196,9 @@ func (o *opening) Waits() (since time.Time, idle bool) {
 // Asked implements proxy.LiveConn. Outside a loop it is not known.
 func (o *opening) Asked() bool { return o.sock != nil && o.sock.Pending() }
 
+// Tunnels implements proxy.LiveConn.
+func (o *opening) Tunnels() bool { return false }
+
 // Cut does nothing: there is no request yet.
 func (o *opening) Cut(*proxy.Generation) {}
 
