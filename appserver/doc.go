@@ -19,9 +19,10 @@
 // at a worker, where it could be taken back. Between workers that holds within
 // the 20 ms after which a worker counts as slow. No worker is idle while a
 // request waits. Nothing that a worker sends is trusted: a frame that breaks the
-// protocol (PROTOCOL.md) costs the worker, never the front. No slow upload or
-// slow reader holds a worker, nor a pool that another one has succeeded. One app
-// that does not come up harms no other.
+// protocol (PROTOCOL.md) costs the worker, never the front. No slow
+// reader holds a worker, nor a pool that another one has succeeded; nor does a slow
+// upload, unless app_request_buffering is off. One app that does not come up harms
+// no other.
 package appserver
 
 // Files, in the order of the story:

@@ -14,7 +14,8 @@ import (
 )
 
 // feed passes the body of a request on to its worker while it comes
-// (app_request_buffering off). It belongs to the request's Exchange, but for starved.
+// (app_request_buffering off). The request's Exchange owns it; the event loop clears
+// full, and the pool reads starved.
 type feed struct {
 	socket *eventloop.Descriptor // the front's end
 	theirs *os.File              // the worker's, until the request has ended: another worker may get it
@@ -37,24 +38,25 @@ func newFeed(x *proxy.Exchange) (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{theirs: theirs, waker: x.Waker(), buffer: frames.Get().(*[]byte)}
+	f := &feed{theirs: theirs, waker: x.Waker()}
 	if f.socket, err = x.Loop().Add(ours, nil, 0); err != nil {
 		unix.Close(ours)
 		theirs.Close()
 		return nil, err
 	}
+	f.buffer = frames.Get().(*[]byte)
 	f.socket.AdoptWriter(f)
 	return f, nil
 }
 
-// Ready is eventloop.Handler's: the worker has read.
+// Ready implements eventloop.Handler: the worker has read, and there is room.
 func (f *feed) Ready(t *eventloop.Turn) {
 	f.full.Store(false)
 	f.waker.WakeIn(t)
 }
 
-// pump passes on what has come, as far as there is room for it. x has an event when it
-// can go on. An error is that of the client's body.
+// pump passes on the bytes that have come, as far as there is room for them. x gets an
+// event when more can be passed on. An error is about the client's body.
 func (f *feed) pump(x *proxy.Exchange) error {
 	for f.push() && !f.ended {
 		err := f.pull(x)
@@ -90,7 +92,7 @@ func (f *feed) push() bool {
 	return true
 }
 
-// pull makes a block of what has come. One without bytes ends the body.
+// pull makes a block of the bytes that have come. A block without bytes ends the body.
 func (f *feed) pull(x *proxy.Exchange) error {
 	b := *f.buffer
 	n, err := x.TryReadBody(b[blockHead : len(b)-blockHead])
@@ -109,7 +111,8 @@ func (f *feed) pull(x *proxy.Exchange) error {
 	return nil
 }
 
-// close ends the body. Where it was not sent to its end the application's reads fail.
+// close closes the front's end. If the last block was not sent, the application's reads
+// fail.
 func (f *feed) close() {
 	if f != nil && f.buffer != nil {
 		f.socket.Close()
@@ -118,7 +121,7 @@ func (f *feed) close() {
 	}
 }
 
-// release closes the worker's end, too.
+// release closes both ends.
 func (f *feed) release() {
 	if f != nil {
 		f.close()

@@ -260,7 +260,7 @@ func passDirectives(k *key) []config.Directive {
 		{Name: "app_request_buffering", In: config.AnyLevel, Args: config.OneArg, Default: "on", Syntax: "on | off", Set: setRequestBuffering(k),
 			Help: "Whether a request's body is read before the application gets the request. With off the application reads it while the client sends it, and a slow client occupies a thread of a worker. A read waits for the client, no longer than client_body_timeout, and raises ConnectionResetError where the body ends too early; the time that the client takes does not count for timeout. A chunked body has no CONTENT_LENGTH then. Where the system has no epoll the body is read first all the same."},
 		{Name: "uwsgi_request_buffering", In: config.AnyLevel, Args: config.OneArg, Default: "on", Syntax: "on | off", Set: setRequestBuffering(k),
-			Help: "The same as app_request_buffering, which counts where a block has both."},
+			Help: "The same as app_request_buffering, which takes precedence in a block with both."},
 		{Name: "app_buffers", In: config.AnyLevel, Args: config.TwoArgs, Default: "8 32k", Syntax: "NUMBER SIZE", Set: setBuffers(k),
 			Help: "How much of a response may wait in memory for its client: NUMBER times SIZE. More goes to a temporary file."},
 		{Name: "app_max_temp_file_size", In: config.AnyLevel, Args: config.OneArg, Default: "256m", Syntax: "SIZE",

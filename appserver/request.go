@@ -37,10 +37,10 @@ type request struct {
 	rights  []byte // control message with its descriptors; nil without
 	about   wire.Environ
 	body    upstream.Body
-	feed    *feed    // of a body that is not read first; nil: it is
+	feed    *feed    // nil: the body is read first
 	environ *os.File // of an environ that no frame holds
 
-	pool      *Pool  // that it was given to; before, whose memory its body is read into
+	pool      *Pool  // that it was given to; before that, the pool whose memory its body is read into
 	arrival   uint64 // the request's number in the order of arrival at the pool
 	at        place
 	worker    *worker

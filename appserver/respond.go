@@ -144,13 +144,13 @@ func (r *request) stream(x *proxy.Exchange) error {
 	}
 }
 
-// Name is upstream.Source's.
+// Name returns the worker's name; see upstream.Source.
 func (r *request) Name() string { return r.by.name }
 
 // Repay gives the thread that answers credit for n bytes.
 func (r *request) Repay(n int64) { r.by.slots[r.slot].repay(n) }
 
-// Free is upstream.Source's.
+// Free implements upstream.Source.
 func (r *request) Free(buffer *[]byte) { frames.Put(buffer) }
 
 // dropAnswer lets go of r's answer, which nobody gets.

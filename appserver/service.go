@@ -9,8 +9,9 @@ import (
 )
 
 // service is the app of one name across all generations that have it. pool takes its
-// requests now. A request takes the pool that is current when its body has been read,
-// so that a slow upload does not keep an old pool alive.
+// requests now. A request takes the pool that is current when it is submitted. That is
+// after its body has been read, so that a slow upload does not keep an old pool alive,
+// or before it with app_request_buffering off.
 type service struct {
 	name    string
 	pool    atomic.Pointer[Pool]

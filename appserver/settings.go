@@ -180,8 +180,8 @@ func absolute(s *config.Scope, path string) string {
 	return path
 }
 
-// setRequestBuffering sets whether bodies are read first. Nothing counts more than
-// app_request_buffering.
+// setRequestBuffering sets whether bodies are read first. In a block with both
+// directives app_request_buffering takes precedence.
 func setRequestBuffering(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		on := true

@@ -15,8 +15,8 @@ import (
 // inlineBody is the largest body that travels in the request's frame.
 const inlineBody = 48 << 10
 
-// inlineShared is that where larger bodies can be shared: the rest of a lane's
-// entry is for the environ.
+// inlineShared is the same for pools that share the memory of larger bodies: the rest
+// of a lane's entry is for the environ.
 const inlineShared = wire.LaneEntry / 2
 
 // Serve gives x's request to a worker and its answer to the client.
@@ -52,7 +52,7 @@ func (h *handler) await(x *proxy.Exchange, r *request) error {
 	return x.Suspend(r)
 }
 
-// pump passes on what has come of a body that the worker reads while it comes.
+// pump passes on the bytes that have come of a body that the worker reads while it comes.
 func (r *request) pump(x *proxy.Exchange) error {
 	if r.feed == nil || r.feed.buffer == nil {
 		return nil
@@ -75,10 +75,8 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 	err := r.body.Read(x, &s)
 	if err == nil {
 		err = h.submit(x, r)
-	} else if err == proxy.ErrNotYet {
-		err = nil
 	}
-	if err != nil {
+	if err != nil && err != proxy.ErrNotYet {
 		r.drop()
 		return err
 	}

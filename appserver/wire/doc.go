@@ -6,7 +6,7 @@
 // says so.
 //
 //   - frame.go: frames, and the header of each
-//   - environ.go: what a request's frame has of the request
+//   - environ.go: the environ in a request's frame
 //   - marshal.go: values in frames, as Python's marshal has them
 //   - channel.go: the socket pair, for frames with descriptors, and for sleepers
 //   - lane.go: small frames in shared memory, while both sides are awake

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Environ encodes what a request's environ has of the request (PROTOCOL.md, "The
-// environ"). Its shape has the names, and the values that are the same for many
-// requests: a worker remembers shapes, and looks at each value only once. The
-// others follow in the order of their names.
+// Environ encodes the part of a request's environ that depends on the request
+// (PROTOCOL.md, "Requests"). Its shape has the names, and the values that are the same
+// for many requests. A worker decodes a shape once and remembers it. The other values
+// follow in the order of their names.
 //
 // The zero value is empty. Names hold no ":" and no NUL, as no field name does.
 type Environ struct {
@@ -19,7 +19,7 @@ type Environ struct {
 	count         int // of values
 }
 
-// ErrNUL is an environ one of whose values holds a NUL.
+// ErrNUL is returned for an environ with a NUL in a value.
 var ErrNUL = errors.New("a value of the environ holds a NUL")
 
 // most is the capacity, in bytes, that Reset keeps of either part.
@@ -36,13 +36,14 @@ func (e *Environ) Reset() {
 	e.shape, e.values, e.count = e.shape[:0], e.values[:0], 0
 }
 
-// Fix adds a value that is one of few: the configuration has it, or a short list.
+// Fix adds a value to the shape. It must be one of few, from the configuration or a
+// short list, since each new value makes another shape.
 func (e *Environ) Fix(name, value string) {
 	e.shape = append(append(append(append(e.shape, name...), ':'), value...), 0)
 }
 
-// Add adds a value of the request, each byte of it a character of latin-1, as PEP
-// 3333 has it.
+// Add adds a value of the request. Each of its bytes is a character of latin-1, as in
+// PEP 3333.
 func (e *Environ) Add(name, value string) {
 	e.shape = append(append(e.shape, name...), 0)
 	e.Value(value)

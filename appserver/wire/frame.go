@@ -27,7 +27,7 @@ const (
 	FlagBodyStream = 8
 
 	HeaderSize = 8  // bytes before a frame's payload
-	SizedSize  = 12 // bytes before the marshalled part of a request or head
+	SizedSize  = 12 // bytes before the environ of a request, or the marshalled part of a head
 )
 
 // Frame is one received frame; its slices alias the receive buffer.

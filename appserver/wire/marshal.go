@@ -10,19 +10,18 @@ import (
 
 // Python's marshal, version 2: the types that the protocol uses.
 const (
-	TypeUnicode    = 'u'
-	TypeInterned   = 't'
-	TypeShortASCII = 'z' // version 4, which every loads() reads
-	TypeBytes      = 's'
-	TypeInt        = 'i'
-	TypeLong       = 'l'
-	TypeNone       = 'N'
-	TypeTrue       = 'T'
-	TypeFalse      = 'F'
-	TypeTuple      = '('
-	TypeList       = '['
-	TypeDict       = '{'
-	TypeNull       = '0'
+	TypeUnicode  = 'u'
+	TypeInterned = 't'
+	TypeBytes    = 's'
+	TypeInt      = 'i'
+	TypeLong     = 'l'
+	TypeNone     = 'N'
+	TypeTrue     = 'T'
+	TypeFalse    = 'F'
+	TypeTuple    = '('
+	TypeList     = '['
+	TypeDict     = '{'
+	TypeNull     = '0'
 
 	maxDepth = 4
 	maxItems = 1 << 14 // values in one message

@@ -1,8 +1,8 @@
 """wsgi.input of a request whose body is read while it arrives.
 
-The front passes the blocks of the body on by a socket as the client sends them: each is its
-length and its bytes, and one of no bytes ends the body. A socket that ends without it is that
-of a body that broke off.
+The front passes the body on through a socket, in blocks, while the client sends it. A block is
+its length and its bytes. A block of no bytes ends the body. When the socket ends without that
+block, the body has broken off.
 """
 
 import errno
@@ -14,7 +14,7 @@ BUFFER = 65536  # bytes that are read at once
 
 
 class BodyLost(ConnectionResetError):
-    """The body ends before its end: its client has gone, or sent what is refused."""
+    """The body has broken off: its client has gone, was too slow, or has sent what is refused."""
 
     def __init__(self):
         super().__init__(errno.ECONNRESET, "the client has gone before the end of the request body")
@@ -25,7 +25,7 @@ class Blocks(io.RawIOBase):
 
     def __init__(self, descriptor):
         self.file = io.FileIO(descriptor, "rb")
-        self.left = 0  # bytes of the block
+        self.left = 0  # bytes of the block that were not read yet
         self.ended = False
 
     def readable(self):
@@ -58,5 +58,5 @@ class Blocks(io.RawIOBase):
 
 
 def arriving(descriptor):
-    """Returns a binary file of the body that arrives; takes the descriptor over."""
+    """Returns the body as a binary file, which owns the descriptor."""
     return io.BufferedReader(Blocks(descriptor), BUFFER)

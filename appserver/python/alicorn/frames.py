@@ -1,8 +1,8 @@
 """The vocabulary of the worker protocol: frame types, flags, layouts, descriptors.
 
 A frame is one SEQPACKET message of at most FRAME bytes: ``type flags slot id`` (HEADER),
-little-endian, then a payload. Requests and response heads add the length of a marshalled
-part (SIZED), which is followed by body bytes.
+little-endian, then a payload. Requests and response heads add the length of a part
+(SIZED): a request's environ, or a marshalled head. Body bytes follow it.
 """
 
 import marshal

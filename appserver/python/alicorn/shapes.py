@@ -1,8 +1,8 @@
 """The environ of a request, as the front encodes it.
 
-It is a shape, and values. A shape has the names that a request's environ has, in the order of
-the values, and values that are the same for many requests: requests of one kind have one shape,
-for which an environ is kept ready, to be copied and given the values.
+It consists of a shape and values. The shape has the names of the environ, in the order of the
+values, and those values that are the same for many requests. Requests of one kind have one
+shape. For each shape an environ is kept ready: a request gets a copy of it, with its own values.
 
     u32 LENGTH   of the shape
     shape        NAME, or NAME:VALUE, with a NUL between any two; latin-1
@@ -18,7 +18,7 @@ LONGEST = 2048  # bytes of a shape that is remembered
 
 
 class Shapes(dict):
-    """Shapes seen -> (the environ but for the values, the names of these)."""
+    """Shape -> (the environ without the values, the names of the values)."""
 
     def __init__(self, constants):
         super().__init__()
@@ -40,7 +40,7 @@ class Shapes(dict):
         return known
 
     def environ(self, data):
-        """Returns the environ that data, which is bytes, encodes: a dict of its own."""
+        """Returns a new dict with the environ that data, which is bytes, encodes."""
         length, = LENGTH.unpack_from(data)
         end = LENGTH.size + length
         ready, names = self[data[LENGTH.size:end]]

@@ -281,7 +281,7 @@ class Server:
         self.errors = logs.stream()
         slot.channel.shapes.constants.update({
             "wsgi.version": (1, 0),
-            "wsgi.input": None,
+            "wsgi.input": None,  # handle() sets these two
             "wsgi.errors": None,
             "wsgi.file_wrapper": FileWrapper,
             "wsgi.multithread": settings["threads"] > 1,
@@ -338,7 +338,7 @@ class Server:
         except Cancelled:
             response.cancel()
         except BodyLost:
-            response.fail()  # it is no failure of the application's, and nobody waits
+            response.fail()  # the application has not failed, and nobody waits for its answer
         except Refused as error:
             self.slot.complain(id, str(error))
             response.fail()
