@@ -85,7 +85,7 @@ func upstreamDirectives(k *key) []config.Directive {
 			{Name: "server", Args: config.SomeArg, Repeat: true, Syntax: "ADDRESS [weight=N] [max_fails=N] [fail_timeout=TIME] [down] [backup]", Set: addServer(k),
 				Help: "A server of the upstream: HOST, HOST:PORT or unix:PATH. weight (1) is its share of the requests. A server that has failed max_fails times (1; 0: it is asked whatever happens) within fail_timeout (10s) is not asked for as long, unless there is no other: where nginx answers 502, the one that has rested longest is asked. down marks one that is not asked at all, backup one that is asked when no other is left. Each event loop counts for itself, as nginx's workers do without a zone; a single server is always asked."},
 			{Name: "keepalive", Args: config.OneArg, Syntax: "N", Default: "32", Set: setKeepalive(k),
-				Help: "How many connections to the servers each event loop keeps for further requests; 0: none. The one that was used longest ago is closed first. The default is that of nginx since 1.29.7."},
+				Help: "How many connections to the servers each event loop keeps for further requests; 0: none. Others are closed when no request has needed them for 100 ms. The default is that of nginx since 1.29.7."},
 			{Name: "keepalive_timeout", Args: config.OneArg, Syntax: "TIME", Default: "60s", Set: ofGroup(k, func(d *definition) *time.Duration { return &d.keepTimeout }),
 				Help: "How long a connection is kept that is not used."},
 			{Name: "keepalive_time", Args: config.OneArg, Syntax: "TIME", Default: "1h", Set: ofGroup(k, func(d *definition) *time.Duration { return &d.keepTime }),

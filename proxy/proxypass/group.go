@@ -1,6 +1,7 @@
 package proxypass
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -20,7 +21,13 @@ type Group struct {
 	peers []peer
 	lanes []lane // one for each loop; one in all without loops
 	loops *eventloop.Group
+	// surplus is how long a connection above the number of those to keep waits for another
+	// request. A loop reads many answers in one turn, and the requests of its next turn need
+	// their connections: were these closed at once, most requests would connect under load.
+	surplus time.Duration
 }
+
+const surplusTime = 100 * time.Millisecond
 
 // peer is one address of a server.
 type peer struct {
@@ -32,7 +39,7 @@ type peer struct {
 
 // groupOf returns the Group that d describes, the one of the configuration before where
 // that has described the same.
-func groupOf(d *definition, r *config.Resources, loops *eventloop.Group) (*Group, error) {
+func groupOf(d *definition, r *config.Resources, o Options) (*Group, error) {
 	peers, err := d.resolve()
 	if err != nil {
 		return nil, err
@@ -42,8 +49,8 @@ func groupOf(d *definition, r *config.Resources, loops *eventloop.Group) (*Group
 		key += " " + peers[i].name
 	}
 	return config.Hold(r, key, func() (*Group, error) {
-		g := &Group{definition: d, peers: peers, loops: loops}
-		g.lanes = make([]lane, max(loops.Loops(), 1))
+		g := &Group{definition: d, peers: peers, loops: o.Loops, surplus: cmp.Or(o.surplus, surplusTime)}
+		g.lanes = make([]lane, max(o.Loops.Loops(), 1))
 		for i := range g.lanes {
 			g.lanes[i].group = g
 			g.lanes[i].peers = make([]health, len(peers))

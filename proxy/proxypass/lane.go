@@ -50,20 +50,24 @@ func (l *lane) take(p *peer) *conn {
 	return nil
 }
 
-// keep keeps c for other requests, in place of the oldest where there are too many.
+// keep keeps c for other requests: above the number of those to keep for the group's
+// surplus, or, without a loop, in place of the oldest.
 func (l *lane) keep(c *conn) {
 	d := l.group.definition
 	var oldest *conn
+	timeout := d.keepTimeout
 	l.mu.Lock()
-	if l.closed || !c.rest(d.keepTimeout) {
+	surplus := len(l.kept) >= d.keep
+	if surplus && (timeout == 0 || timeout > l.group.surplus) {
+		timeout = l.group.surplus
+	}
+	if l.closed || !c.rest(timeout) {
 		l.mu.Unlock()
 		c.close()
 		return
 	}
-	if len(l.kept) >= d.keep {
-		if oldest = l.kept[0]; !oldest.claim() {
-			oldest = nil
-		}
+	if surplus && c.looped == nil {
+		oldest = l.kept[0]
 		l.kept = append(l.kept[:0], l.kept[1:]...)
 	}
 	l.kept = append(l.kept, c)

@@ -3,6 +3,7 @@ package proxypass
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"alicorn/config"
 	"alicorn/proxy"
@@ -18,6 +19,8 @@ type Options struct {
 	// Temporary returns where answers of a location wait that memory does not hold, and
 	// what bounds them; nil: in the system's folder, without a bound.
 	Temporary func(s *config.Scope, l *proxy.Location) (dir string, space *upstream.Space)
+
+	surplus time.Duration // see Group; 0: surplusTime
 }
 
 // maxFields bounds the fields of an answer.
@@ -71,7 +74,7 @@ func newHandler(c *settings, s *config.Scope, l *proxy.Location, st *state, o Op
 		location = l.Name
 	}
 	h := &handler{settings: c, state: st, hidden: c.hiddenFields(), rules: h1.ResponseRules{Head: c.bufferSize, Fields: maxFields}}
-	if h.group, err = groupOf(d, s.Load().Resources, o.Loops); err != nil {
+	if h.group, err = groupOf(d, s.Load().Resources, o); err != nil {
 		return nil, err
 	}
 	h.encoder = newEncoder(c, location)

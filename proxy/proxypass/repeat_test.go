@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
 )
 
@@ -200,5 +202,63 @@ func TestAServerThatIsKilledUnderLoadFailsNoRequest(t *testing.T) {
 	stop()
 	if t.Failed() {
 		t.Log(s.Log)
+	}
+}
+
+// An origin gets requests in waves. Above "keepalive" connections wait for the next wave,
+// and are closed where none comes.
+func TestConnectionsAboveKeepaliveWaitForTheNextRequests(t *testing.T) {
+	const clients = 8
+	for _, c := range []struct {
+		name     string
+		surplus  time.Duration
+		timeout  string
+		accepted int // after two waves
+	}{
+		{"another wave comes", time.Hour, "60s", clients},
+		{"no other wave comes", time.Millisecond, "60s", 2*clients - 1},
+		{"kept without a bound", time.Millisecond, "0", 2*clients - 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			asked, answer, ended := make(chan struct{}), make(chan struct{}), make(chan struct{}, 2*clients)
+			o := startOrigin(t, "tcp", func(pc *peerConn) {
+				defer func() { ended <- struct{}{} }()
+				for {
+					if r, _ := pc.request(); r == nil {
+						return
+					}
+					asked <- struct{}{}
+					<-answer
+					io.WriteString(pc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				}
+			})
+			s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: []proxy.Module{Module(Options{surplus: c.surplus})},
+				Text: "upstream u { server " + o.addr + "; keepalive 1; keepalive_timeout " + c.timeout + "; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }"})
+			wave := func() {
+				var wg sync.WaitGroup
+				for range clients {
+					wg.Go(func() {
+						if status, _, err := fetch(s, s.Addr("127.0.0.1:80"), get("/")); status != 200 {
+							t.Errorf("%d, %v", status, err)
+						}
+					})
+				}
+				for range clients {
+					<-asked
+				}
+				for range clients {
+					answer <- struct{}{}
+				}
+				wg.Wait()
+			}
+			wave()
+			for range c.accepted - clients {
+				<-ended
+			}
+			wave()
+			if n := o.accepted(); n != c.accepted {
+				t.Errorf("%d connections, want %d", n, c.accepted)
+			}
+		})
 	}
 }
