@@ -2,7 +2,6 @@ package appserver
 
 import (
 	"sync/atomic"
-	"time"
 
 	"alicorn/proxy"
 	"alicorn/proxy/upstream"
@@ -26,7 +25,7 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	if err == nil {
 		err = h.answer(x, r, try)
 	} else {
-		try.Response = time.Since(r.waiter.began)
+		try.Response = x.Now().Sub(r.waiter.began)
 		if status := proxy.StatusOf(err); status != proxy.StatusClientClosed {
 			try.Status = int(status)
 		}
@@ -46,7 +45,7 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 // answer sends the answer and completes try, its place in $upstream_*. The time of an
 // answer that came whole is that of its head.
 func (h *handler) answer(x *proxy.Exchange, r *request, try *proxy.Try) (err error) {
-	took := time.Since(r.waiter.began)
+	took := x.Now().Sub(r.waiter.began)
 	try.Peer, try.Status = r.by.name, r.head.Status
 	try.Connect, try.Header, try.Response = r.waited, took, took
 	switch {
@@ -64,7 +63,7 @@ func (h *handler) answer(x *proxy.Exchange, r *request, try *proxy.Try) (err err
 	case r.whole:
 		try.Length = int64(len(r.text))
 	default:
-		try.Response, try.Length = time.Since(r.waiter.began), r.out.Received()
+		try.Response, try.Length = x.Now().Sub(r.waiter.began), r.out.Received()
 	}
 	try.Received = r.head.size + try.Length
 	return err

@@ -3,7 +3,6 @@ package appserver
 import (
 	"encoding/binary"
 	"errors"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -86,7 +85,7 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 // submit gives the request to the pool that the app has now.
 func (h *handler) submit(x *proxy.Exchange, r *request) error {
 	r.out.Memory, r.out.Disk, r.out.Dir, r.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
-	r.waiter = waiter{x.Waker(), h, time.Now(), x.Client()}
+	r.waiter = waiter{x.Waker(), h, x.Now(), x.Client()}
 	x.Upstream.Begin()
 	try := x.Upstream.Try(h.app.Name)
 	for {
@@ -106,7 +105,7 @@ func (h *handler) submit(x *proxy.Exchange, r *request) error {
 			return nil
 		case errSucceeded:
 		default:
-			try.Status, try.Response = int(fail.Status), time.Since(r.waiter.began)
+			try.Status, try.Response = int(fail.Status), x.Now().Sub(r.waiter.began)
 			return fail
 		}
 	}

@@ -51,7 +51,7 @@ func (s *subrequest) begin(path, args string) {
 	s.x = x
 	x.parent, x.Internal, x.redirects = p, true, p.redirects+1
 	x.lease.generation.Store(p.Generation) // p holds it
-	x.Generation, x.Server, x.Start = p.Generation, p.Server, time.Now()
+	x.Generation, x.Server, x.Start = p.Generation, p.Server, p.Now()
 	x.Remote, x.User, x.Number = p.Remote, p.User, p.Number
 	x.requestID = p.RequestID() // what a worker logs of either request has one id
 	x.vars = append(x.vars[:0], p.vars...)
@@ -145,6 +145,9 @@ func (s *subrequest) Loop() *eventloop.Loop { return s.parent.wire.Loop() }
 
 // Overran is Scheduler's. What blocks the loop of the parent counts there.
 func (s *subrequest) Overran() bool { return false }
+
+// Now implements Scheduler.
+func (s *subrequest) Now() time.Time { return time.Now() }
 
 // Watch is Scheduler's. The parent hears of its client.
 func (s *subrequest) Watch(*Waiting) bool { return false }

@@ -84,6 +84,10 @@ func (x *Exchange) Offload(f func()) {
 // that serve it are best called, too; nil without one.
 func (x *Exchange) Loop() *eventloop.Loop { return x.wire.Loop() }
 
+// Now returns the time, as old as the turn of the loop that x runs in: as with nginx, what
+// a request measures of itself costs no reading of the clock.
+func (x *Exchange) Now() time.Time { return x.wire.Now() }
+
 // Suspended reports whether x waits for an event, or has one to look at.
 func (x *Exchange) Suspended() bool { return x.pending != nil }
 

@@ -87,6 +87,8 @@ type Scheduler interface {
 	// Overran reports whether the exchange has blocked its loop since the last call,
 	// so that another goroutine was given the lead in its place.
 	Overran() bool
+	// Now is the time, as old as the turn of the loop that the exchange runs in.
+	Now() time.Time
 	// Watch has w looked at as soon as the client has ended its sending side or has
 	// gone, also if it has before; nil ends that. It is false where the wire does
 	// not learn of it.

@@ -53,7 +53,7 @@ func (c *conn) AwaitBody() bool {
 		return true // Ready is still to come
 	}
 	c.awaitsBody.Store(true)
-	if c.wire.awaitBody(max(c.bodyDue.Sub(c.now()), time.Millisecond)) {
+	if c.wire.awaitBody(max(c.bodyDue.Sub(c.Now()), time.Millisecond)) {
 		return true
 	}
 	c.awaitsBody.Store(false)
@@ -146,8 +146,8 @@ func (c *conn) readWire(p []byte) (int, error) {
 		c.bodyDue = time.Time{}
 		return n, err
 	case c.bodyDue.IsZero():
-		c.bodyDue = c.now().Add(c.bodyTimeout())
-	case !c.now().Before(c.bodyDue):
+		c.bodyDue = c.Now().Add(c.bodyTimeout())
+	case !c.Now().Before(c.bodyDue):
 		return 0, os.ErrDeadlineExceeded
 	}
 	return 0, proxy.ErrNotYet

@@ -211,7 +211,7 @@ func (c *conn) releaseRead() {
 // beginExchange prepares c for c.x, whose first byte is there.
 func (c *conn) beginExchange() {
 	x := c.x
-	x.Start = c.now()
+	x.Start = c.Now()
 	c.headEnds = x.Start.Add(c.core.HeaderTimeout)
 	c.info.Requests++
 	x.Number = c.info.Requests

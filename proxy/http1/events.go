@@ -83,8 +83,8 @@ func (c *conn) drive() {
 	waits = c.serve()
 }
 
-// now is the time, as old as the loop's turn where c runs in one.
-func (c *conn) now() time.Time {
+// Now implements proxy.Scheduler.
+func (c *conn) Now() time.Time {
 	if t := c.wire.Turn(); t != nil {
 		return t.Now()
 	}

@@ -31,7 +31,7 @@ func (s *sealed) Close() error { return s.tls.Close() }
 // moves no deadline.
 func (s *sealed) await(c *conn, timeout time.Duration) (waits, more bool) {
 	if s.ends.IsZero() {
-		s.ends = c.now().Add(timeout)
+		s.ends = c.Now().Add(timeout)
 	}
 	for {
 		c.takeRead()
@@ -44,7 +44,7 @@ func (s *sealed) await(c *conn, timeout time.Duration) (waits, more bool) {
 		if err != eventloop.ErrNothing {
 			return false, false
 		}
-		left := min(s.ends.Sub(c.now()), timeout)
+		left := min(s.ends.Sub(c.Now()), timeout)
 		if left <= 0 {
 			return false, false
 		}

@@ -82,7 +82,7 @@ func (c *conn) decideClose(x *proxy.Exchange, bodyless bool) {
 	core := c.core
 	c.closing = c.mustClose || !c.keepAlive || c.simple || core.KeepaliveTimeout == 0 ||
 		c.info.Requests >= core.KeepaliveRequests || c.e.Draining() || c.info.Listener.Closed() ||
-		c.state.Load() != stateActive || !c.body.Ended() && !c.drainable() || c.now().Sub(c.info.Accepted) > core.KeepaliveTime
+		c.state.Load() != stateActive || !c.body.Ended() && !c.drainable() || c.Now().Sub(c.info.Accepted) > core.KeepaliveTime
 	c.left = x.Res.Length
 	if c.left < 0 && !bodyless {
 		if x.Req.Major == 1 && x.Req.Minor > 0 && core.ChunkedEncoding {
@@ -103,7 +103,7 @@ func (c *conn) appendOwn(b []byte, r *proxy.Response) []byte {
 		}
 	}
 	if _, ok := r.Header.Lookup(proxy.FieldDate); !ok {
-		b = appendDate(b, c.now())
+		b = appendDate(b, c.Now())
 	}
 	if r.ContentType != "" && h1.IsValue(r.ContentType) {
 		b = append(append(b, "Content-Type: "...), r.ContentType...)

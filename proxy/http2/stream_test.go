@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -269,6 +270,9 @@ func (s *stream) Detach() {
 		t.Detach()
 	}
 }
+
+// Now implements proxy.Scheduler.
+func (s *stream) Now() time.Time { return time.Now() }
 
 // Overran implements proxy.Scheduler.
 func (s *stream) Overran() bool {

@@ -100,7 +100,7 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 	*h.state.pass.In(x) = p
 	p.h = h
 	if h.nextTimeout > 0 {
-		p.arrived = time.Now()
+		p.arrived = x.Now()
 	}
 	x.Upstream.Begin()
 	if p.loop = x.Loop(); p.loop == nil && h.group.loops != nil {
@@ -186,11 +186,11 @@ func (p *pass) end(x *proxy.Exchange) {
 	switch t := x.Upstream.Last(); {
 	case p.peer == nil || t.Response >= 0:
 	case p.stage == streaming: // a loop may be reading still
-		t.Status, t.Response = p.raw.Status, time.Since(p.began)
+		t.Status, t.Response = p.raw.Status, x.Now().Sub(p.began)
 		t.Sent, t.Length = int64(p.sent)+p.sentFile, p.out.Received()
 		t.Received = int64(len(p.text)) + t.Length
 	default:
-		p.note(x, 0, time.Now())
+		p.note(x, 0, x.Now())
 	}
 }
 

@@ -3,7 +3,6 @@ package proxypass
 import (
 	"errors"
 	"io"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -76,7 +75,7 @@ func (p *pass) readHead(x *proxy.Exchange) error {
 	if err := p.checkHead(); err != nil {
 		return invalidHead(err)
 	}
-	x.Upstream.Last().Header = time.Since(p.began)
+	x.Upstream.Last().Header = x.Now().Sub(p.began)
 	p.data = (*p.buf)[:copy(*p.buf, rest)]
 	return p.decide(x)
 }
@@ -151,7 +150,7 @@ func decode(body *h1.Body, data []byte) (out []byte, used int, err error) {
 func (p *pass) finishConn(x *proxy.Exchange, clean bool) {
 	c := p.conn
 	p.conn = nil
-	now := time.Now()
+	now := x.Now()
 	p.note(x, p.raw.Status, now)
 	p.lane.report(c.peer, false, p.began)
 	if clean && p.raw.KeepAlive && p.complete() && p.lane.keeps(c, now) {

@@ -3,7 +3,6 @@ package proxypass
 import (
 	"bytes"
 	"io"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +44,7 @@ func hasLength(x *proxy.Exchange) bool {
 
 // choose chooses a peer, and takes a connection to it or begins one.
 func (p *pass) choose(x *proxy.Exchange) error {
-	p.began = time.Now()
+	p.began = x.Now()
 	p.peer = p.lane.choose(p.tried, p.began)
 	if p.peer == nil {
 		return &failure{0, 502, "no live upstreams " + whileConnecting}
@@ -72,7 +71,7 @@ func (p *pass) choose(x *proxy.Exchange) error {
 		p.stage = connecting
 		return nil
 	}
-	x.Upstream.Last().Connect = time.Since(p.began)
+	x.Upstream.Last().Connect = x.Now().Sub(p.began)
 	return nil
 }
 
@@ -91,7 +90,7 @@ func (p *pass) connect(x *proxy.Exchange) error {
 	case err == nil:
 		p.sent += n
 		p.stage = sending
-		x.Upstream.Last().Connect = time.Since(p.began)
+		x.Upstream.Last().Connect = x.Now().Sub(p.began)
 		return nil
 	case err != unix.EAGAIN:
 		return connectFailed(err)
@@ -183,7 +182,7 @@ func isIdempotent(method string) bool {
 // another connection where a kept one has turned out to be closed.
 func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	stale := p.reused && f.kind == kindError && p.received == 0
-	now := time.Now()
+	now := x.Now()
 	p.note(x, int(f.status), now)
 	x.Upstream.URL = p.url()
 	if c := p.conn; c != nil {
@@ -232,5 +231,5 @@ func (p *pass) mayRepeat(x *proxy.Exchange, kind failureKind) bool {
 	if p.h.nextTries > 0 {
 		most = min(most, p.h.nextTries)
 	}
-	return p.h.next&kind != 0 && p.tries < most && (p.h.nextTimeout == 0 || time.Since(p.arrived) < p.h.nextTimeout)
+	return p.h.next&kind != 0 && p.tries < most && (p.h.nextTimeout == 0 || x.Now().Sub(p.arrived) < p.h.nextTimeout)
 }

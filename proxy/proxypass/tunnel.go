@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net"
-	"time"
 
 	"alicorn/proxy"
 )
@@ -45,7 +44,7 @@ func (p *pass) tunneled(x *proxy.Exchange, err error) error {
 	if err != nil {
 		x.Log(proxy.LevelInfo, "%s", err)
 	}
-	p.note(x, p.head.Status, time.Now())
+	p.note(x, p.head.Status, x.Now())
 	p.end(x)
 	return nil
 }

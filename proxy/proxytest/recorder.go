@@ -243,6 +243,9 @@ func (r *Recorder) Resume(*eventloop.Turn) {}
 // Overran is false: there is no loop.
 func (r *Recorder) Overran() bool { return false }
 
+// Now implements proxy.Scheduler.
+func (r *Recorder) Now() time.Time { return time.Now() }
+
 // Watch is false: the Recorder learns nothing of its client.
 func (r *Recorder) Watch(*proxy.Waiting) bool { return false }
 
