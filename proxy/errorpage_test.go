@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/proxytest"
 )
@@ -278,6 +279,40 @@ func TestMistakesOfErrorPageAreNamed(t *testing.T) {
 		var errs interface{ Unwrap() []error }
 		if !errors.As(err, &errs) || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "/conf/alicorn.conf:1:") {
 			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+}
+
+func TestAnAnswerThatIsCutIsLoggedAtTheLevelOfItsCause(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{proxy.ErrClientGone, "info: client closed connection while sending response to client"},
+		{fmt.Errorf("%w (reset)", proxy.ErrClientGone), "info: client closed connection (reset) while sending response to client"},
+		{&proxy.Fail{Status: proxy.StatusClientClosed, Level: proxy.LevelInfo, Reason: "client left"}, "info: client left while sending response to client"},
+		{&proxy.Fail{Status: 408, Level: proxy.LevelInfo, Reason: "client timed out"}, "info: client timed out while sending response to client"},
+		{&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: "upstream ended"}, "error: upstream ended while sending response to client"},
+		{errors.New("disk failed"), "error: disk failed while sending response to client"},
+	} {
+		s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:80; }", Modules: []proxy.Module{{
+			Name: "cut",
+			Compile: func(_ *config.Scope, l *proxy.Location) error {
+				l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
+					x.Res.Status = 200
+					if err := x.Res.Send(); err != nil {
+						return err
+					}
+					return c.err
+				}))
+				return nil
+			},
+		}}})
+		if r := s.Get("/"); !r.Aborted {
+			t.Errorf("%v: the answer was not cut", c.err)
+		}
+		if got := s.Log.String(); !strings.HasPrefix(got, c.want+", client: ") {
+			t.Errorf("%v: logged %q, want %q", c.err, got, c.want)
 		}
 	}
 }

@@ -171,11 +171,12 @@ func (x *Exchange) ChangeURI(path, args string) {
 // for the path holds as long as it stays the same.
 func (x *Exchange) URIChanges() int { return x.changes }
 
-// cut gives up a response whose head has gone out.
+// cut gives up a response whose head has gone out. It is an error of this server unless
+// err has a level of its own, or the client has left.
 func (x *Exchange) cut(err error) {
-	level := LevelError
-	if errors.Is(err, ErrClientGone) {
-		level = LevelInfo
+	status, level, reason := classify(err)
+	if reason == "" && status != StatusClientClosed {
+		level = LevelError
 	}
 	x.Log(level, "%s while sending response to client", err)
 	x.Res.Abort()
