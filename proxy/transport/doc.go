@@ -1,21 +1,22 @@
-// Package transport takes an accepted connection to the protocol that it speaks:
+// Package transport takes an accepted connection to its protocol, in three steps:
 //
-//	header     the PROXY protocol's, where the address has it (header.go)
-//	handshake  of TLS, where the address has it; a client that speaks HTTP in its
-//	           place is handed on without TLS, and marked (handshake.go)
-//	hand-over  to the protocol that ALPN has chosen: TLS offers those of the table
-//	           that the connections are served by (serve.go, opening.go)
+//	header     reads the PROXY protocol's header, if the address expects one (header.go)
+//	handshake  does the TLS handshake, if the address has TLS; a client that speaks
+//	           plain HTTP instead goes on without TLS, and is marked (handshake.go)
+//	hand-over  calls the protocol that ALPN has chosen; TLS offers the names of the
+//	           Protocols table (serve.go, opening.go)
 //
-// A plain address without a header goes to its protocol at once. In all else an
-// opening has the connection until the hand-over: it is the Engine's LiveConn so
-// far, and the protocol registers itself in its place. The whole takes no longer
-// than client_header_timeout, from when the connection was accepted.
+// A connection to a plain address without a header goes to its protocol at once.
+// Every other connection belongs to an opening until the hand-over: the opening is
+// the Engine's LiveConn, until the protocol registers itself in its place. All
+// three steps together take no longer than client_header_timeout, counted from the
+// accept.
 //
-// Where a loop calls the connection, it waits for the header and for the first
-// byte of the handshake without a goroutine. The handshake hands the lead over,
-// and computes in one of the Group's places (eventloop's Labor).
+// If a loop calls the connection, no goroutine waits for the header or for the
+// first byte of the handshake. The handshake itself gives the lead away, and
+// computes in one of the Group's places (see eventloop's Labor).
 //
-// No byte behind a header is read before the hand-over: bytes are looked at, and
-// those of the header alone are consumed. So a protocol finds what the client has
-// sent it in the socket, and crypto/tls too.
+// No byte after the header is read before the hand-over: the opening peeks at the
+// socket, and consumes the header alone. So the protocol, or crypto/tls, finds in
+// the socket all that the client has sent it.
 package transport

@@ -12,8 +12,8 @@ import (
 	"alicorn/proxy"
 )
 
-// note writes a line that belongs to the connection, and to no request, to the
-// log of the address's default server.
+// note logs a message about the connection, as there is no request yet, to the
+// error log of the address's default server.
 func (o *opening) note(level proxy.Level, text string) {
 	site := o.e.Site(o.info)
 	if site == nil || site.Default.Root.Core.ErrorLog == nil {
@@ -25,9 +25,9 @@ func (o *opening) note(level proxy.Level, text string) {
 	}
 }
 
-// fail notes err, which brought an end to what the connection was doing: at info,
-// since anyone who connects can bring it about, where fault knows no other level.
-// An end that we have brought about is no failure.
+// fail logs err, which ends the connection; doing says at what it was. fault gives
+// the level and the message. If we have closed the connection ourselves, fail logs
+// nothing.
 func (o *opening) fail(err error, doing string, fault func(err error) (proxy.Level, string)) {
 	if o.state.Load() == stateClosed {
 		return
@@ -36,8 +36,8 @@ func (o *opening) fail(err error, doing string, fault func(err error) (proxy.Lev
 	o.note(level, why+" "+doing)
 }
 
-// wireFault says in nginx's words what became of the client; "": it is none of
-// the client's leaving.
+// wireFault returns nginx's message for an err that a client causes by leaving or
+// by its silence; "" for any other.
 func wireFault(err error, doing string) string {
 	switch {
 	case errors.Is(err, io.EOF):
@@ -50,8 +50,9 @@ func wireFault(err error, doing string) string {
 	return ""
 }
 
-// headerFault says whose fault err of the PROXY header is. A broken header is an
-// error as in nginx: the proxy in front and this address disagree.
+// headerFault returns the level and the message for an err of the PROXY header. A
+// broken header is logged as an error, as in nginx: the proxy in front and this
+// address disagree.
 func headerFault(err error) (level proxy.Level, why string) {
 	if why = wireFault(err, "PROXY header"); why != "" {
 		return proxy.LevelInfo, why
@@ -59,8 +60,9 @@ func headerFault(err error) (level proxy.Level, why string) {
 	return proxy.LevelError, err.Error()
 }
 
-// handshakeFault says in nginx's words, where it has some, whose fault err of
-// crypto/tls is: an error where it is ours.
+// handshakeFault returns the level and the message, nginx's if it has one, for an
+// err of crypto/tls: error if the fault is ours, info if anyone who connects can
+// cause it.
 func handshakeFault(err error) (level proxy.Level, why string) {
 	if fail := (*proxy.Fail)(nil); errors.As(err, &fail) {
 		return fail.Level, fail.Reason
@@ -70,7 +72,7 @@ func handshakeFault(err error) (level proxy.Level, why string) {
 	}
 	level = proxy.LevelInfo
 	switch text := err.Error(); {
-	case text == "tls: no certificates configured": // what ssl_reject_handshake comes down to
+	case text == "tls: no certificates configured": // as ssl_reject_handshake sets it up
 		return level, "handshake rejected"
 	case strings.HasPrefix(text, "tls: failed to sign"), strings.HasPrefix(text, "tls: internal error"):
 		level = proxy.LevelError

@@ -8,26 +8,25 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// acmeProtocol is what an authority's handshake verifies a name by (RFC 8737):
-// it is over with the handshake.
+// acmeProtocol is the ALPN name with which a certificate authority verifies a
+// domain (RFC 8737). The connection ends after the handshake.
 const acmeProtocol = "acme-tls/1"
 
-// secure lays TLS over the connection and does the handshake. Where that is not
-// done the connection waits for its loop, or is to be closed. A client that speaks
-// HTTP in place of TLS is left to its protocol, which answers it with nginx's 497.
-func (o *opening) secure() (done, waits bool) {
+// secure puts TLS on the connection and does the handshake. A client that speaks
+// plain HTTP goes on without TLS: its protocol answers with nginx's status 497.
+func (o *opening) secure() step {
 	plain, waits, err := o.speaksPlain()
 	switch {
 	case waits:
-		return false, true
+		return waiting
 	case err != nil:
 		o.fail(err, "while SSL handshaking", handshakeFault)
-		return false, false
+		return over
 	case plain:
 		o.info.Refusal = &proxy.Fail{Status: proxy.StatusHTTPToHTTPS, Level: proxy.LevelInfo, Reason: "client sent plain HTTP request to HTTPS port"}
-		return true, false
+		return done
 	}
-	if o.sock != nil { // it computes for long
+	if o.sock != nil { // the handshake computes for long
 		o.sock.Detach()
 		o.sock.Labor()
 		defer o.sock.Rest()
@@ -38,17 +37,20 @@ func (o *opening) secure() (done, waits bool) {
 	t.SetDeadline(o.ends)
 	if err := t.Handshake(); err != nil {
 		o.fail(err, "while SSL handshaking", handshakeFault)
-		return false, false
+		return over
 	}
 	state := t.ConnectionState()
 	o.info.TLS = &state
-	return state.NegotiatedProtocol != acmeProtocol, false
+	if state.NegotiatedProtocol == acmeProtocol {
+		return over
+	}
+	return done
 }
 
-// speaksPlain looks at the first byte and reports whether it begins an HTTP request
-// in place of a TLS record.
+// speaksPlain peeks at the first byte and reports whether it begins an HTTP request
+// rather than a TLS record.
 func (o *opening) speaksPlain() (plain, waits bool, err error) {
-	waits, err = o.await(func(fd uintptr) (done bool) {
+	waits, err = o.await(func(fd uintptr) (enough bool) {
 		var first [1]byte
 		n, err := receive(int(fd), first[:], syscall.MSG_PEEK)
 		plain = n == 1 && err == nil && proxy.IsTokenByte(first[0])

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"io"
 	"sync"
 	"syscall"
@@ -11,35 +12,30 @@ import (
 
 var headerBuffers = sync.Pool{New: func() any { return new([proxyproto.MaxSize]byte) }}
 
-// readHeader reads the PROXY header. Where it is not read the connection waits for
-// its loop, or is to be closed.
-func (o *opening) readHeader() (read, waits bool) {
+// readHeader reads the PROXY header.
+func (o *opening) readHeader() step {
 	buf := headerBuffers.Get().(*[proxyproto.MaxSize]byte)
 	defer headerBuffers.Put(buf)
-	var failed error
-	waits, err := o.await(func(fd uintptr) (done bool) {
-		done, failed = o.takeHeader(int(fd), buf[:])
-		return done
+	var broken error
+	waits, err := o.await(func(fd uintptr) (enough bool) {
+		enough, broken = o.takeHeader(int(fd), buf[:])
+		return enough
 	})
 	if waits {
-		return false, true
+		return waiting
 	}
-	if err == nil {
-		err = failed
-	}
-	if err != nil {
+	if err = cmp.Or(err, broken); err != nil {
 		o.fail(err, "while reading PROXY protocol", headerFault)
-		return false, false
+		return over
 	}
 	o.header, o.part = proxy.ProxyProtocol{}, nil
-	return true, false
+	return done
 }
 
-// takeHeader consumes what has come of the header, and nothing behind it, until
-// the socket is empty; done when the header is complete, or will never be. Its first
-// bytes are parsed again with those that come later, which the shortness of headers
-// bounds.
-func (o *opening) takeHeader(fd int, buf []byte) (done bool, err error) {
+// takeHeader consumes the bytes of the header that have come, and none after it,
+// until the socket is empty. It reports enough when the header is complete, or can
+// never be. Each time it parses all bytes of the header again; headers are short.
+func (o *opening) takeHeader(fd int, buf []byte) (enough bool, err error) {
 	for {
 		n, err := receive(fd, buf, syscall.MSG_PEEK)
 		switch {
@@ -55,7 +51,7 @@ func (o *opening) takeHeader(fd int, buf []byte) (done bool, err error) {
 		seen := append(o.part, buf[:n]...)
 		may, begun := proxyproto.Begins(seen)
 		if o.header.Optional && !begun {
-			return !may, nil // what may be a request's is left
+			return !may, nil // the bytes may be a request's: they stay
 		}
 		h, size, err := proxyproto.Parse(seen)
 		switch {
@@ -72,8 +68,8 @@ func (o *opening) takeHeader(fd int, buf []byte) (done bool, err error) {
 	}
 }
 
-// believe takes h for what it says, or refuses the connection whose peer may not
-// say it.
+// believe takes over the addresses of h, or refuses the connection if its peer must
+// not send a header.
 func (o *opening) believe(h *proxyproto.Header) {
 	if !o.header.Allows(o.info) {
 		o.info.Refusal = &proxy.Fail{Status: 403, Level: proxy.LevelError, Reason: "PROXY header of " + o.info.RemoteAddr + ", which proxy_protocol_from does not have"}
@@ -85,7 +81,7 @@ func (o *opening) believe(h *proxyproto.Header) {
 	}
 }
 
-// consume reads b, which was looked at.
+// consume reads the next len(b) bytes, which were peeked at, into b.
 func consume(fd int, b []byte) error {
 	n, err := receive(fd, b, 0)
 	if err == nil && n < len(b) {

@@ -16,33 +16,43 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// opening is a connection before its protocol. It is the Engine's LiveConn so far.
+// opening is a connection on its way to its protocol. Until the hand-over it is the
+// Engine's LiveConn.
 type opening struct {
 	protocols Protocols
 	e         *proxy.Engine
 	info      *proxy.Conn
-	nc        net.Conn            // as it was accepted
-	wire      net.Conn            // nc, or what lies above it
+	nc        net.Conn            // as accepted
+	wire      net.Conn            // nc, or TLS above it
 	raw       syscall.RawConn     // of nc
-	sock      *eventloop.Conn     // nc where a loop calls it; nil on a goroutine
-	ends      time.Time           // when the client must have sent what is due here
-	header    proxy.ProxyProtocol // the zero value once the header was read
-	part      []byte              // of the header, consumed
-	tls       *tls.Config         // of the handshake; nil without
+	sock      *eventloop.Conn     // nc if a loop calls it; nil on a goroutine
+	ends      time.Time           // the deadline for header and handshake
+	header    proxy.ProxyProtocol // the header that is expected; zero once it was read
+	part      []byte              // the bytes of the header that were consumed
+	tls       *tls.Config         // nil: the address has no TLS
 	state     atomic.Int32
 }
 
 // The states of an opening.
 const (
 	stateOpen   int32 = iota
-	stateHanded       // to the protocol
+	stateHanded       // the protocol has the connection
 	stateClosed
 )
 
-// errNoDescriptor is a connection whose bytes cannot be looked at.
+// step is how a step of the opening has ended.
+type step uint8
+
+const (
+	done    step = iota // the next step can begin
+	waiting             // the loop calls the connection again when bytes have come
+	over                // the connection is to be closed
+)
+
+// errNoDescriptor is returned for a connection without a descriptor to peek at.
 var errNoDescriptor = errors.New("the connection has no descriptor")
 
-// open begins to take nc to its protocol; on a goroutine it returns when the
+// open begins to take nc to its protocol. On a goroutine it returns when the
 // connection has ended.
 func open(p Protocols, e *proxy.Engine, nc net.Conn, info *proxy.Conn, site *proxy.Site) {
 	core := site.Default.Root.Core
@@ -67,51 +77,52 @@ func open(p Protocols, e *proxy.Engine, nc net.Conn, info *proxy.Conn, site *pro
 	}
 }
 
-// Ready implements eventloop.Handler: bytes have come, or the time is over.
+// Ready implements eventloop.Handler: bytes have come, or the deadline has passed.
 func (o *opening) Ready(t *eventloop.Turn) {
 	o.sock.Enter(t)
 	o.advance()
 }
 
-// advance goes on until the connection is handed over, has ended, or waits for
-// its loop.
+// advance goes on until the connection is handed over, waits, or has ended.
 func (o *opening) advance() {
-	switch ready, waits := o.prepare(); {
-	case ready:
+	switch o.prepare() {
+	case done:
 		o.protocol()(o.e, o.wire, o.info)
-	case !waits:
+	case over:
 		o.end()
 	}
 }
 
-// prepare readies the wire for the protocol. Where it is not ready the connection
-// waits for its loop, or is to be closed. A mistake of ours costs no more than the
-// connection.
-func (o *opening) prepare() (ready, waits bool) {
+// prepare does the steps before the hand-over, each once. A panic costs no more than
+// the connection.
+func (o *opening) prepare() (s step) {
 	defer func() {
 		if v := recover(); v != nil {
-			ready, waits = false, false
+			s = over
 			o.note(proxy.LevelAlert, fmt.Sprintf("internal error: %v\n%s", v, debug.Stack()))
 		}
 	}()
 	if o.state.Load() == stateClosed {
-		return false, false
+		return over
 	}
 	if !o.header.IsZero() {
-		if ready, waits = o.readHeader(); !ready {
-			return false, waits
+		if s = o.readHeader(); s != done {
+			return s
 		}
 	}
 	if o.tls != nil {
-		if ready, waits = o.secure(); !ready {
-			return false, waits
+		if s = o.secure(); s != done {
+			return s
 		}
 	}
 	o.wire.SetDeadline(time.Time{})
-	return o.state.CompareAndSwap(stateOpen, stateHanded), false
+	if !o.state.CompareAndSwap(stateOpen, stateHanded) {
+		return over
+	}
+	return done
 }
 
-// protocol is what was negotiated, HTTP/1.1 where nothing was.
+// protocol returns the protocol that ALPN has chosen; HTTP/1.1 if it has chosen none.
 func (o *opening) protocol() proxy.ServeConn {
 	if o.info.TLS != nil {
 		if serve := o.protocols.find(o.info.TLS.NegotiatedProtocol); serve != nil {
@@ -121,9 +132,9 @@ func (o *opening) protocol() proxy.ServeConn {
 	return o.protocols.find(HTTP1)
 }
 
-// await calls try, with the descriptor, until it reports that it needs no more
-// bytes. waits: it needs some, and the loop calls the connection again.
-func (o *opening) await(try func(fd uintptr) (done bool)) (waits bool, err error) {
+// await calls try with the descriptor until try has enough bytes. If it has not, and
+// a loop calls the connection, await returns with waits: the loop calls again.
+func (o *opening) await(try func(fd uintptr) (enough bool)) (waits bool, err error) {
 	if o.sock == nil {
 		return false, o.raw.Read(try)
 	}
@@ -131,14 +142,14 @@ func (o *opening) await(try func(fd uintptr) (done bool)) (waits bool, err error
 		late, gone := o.sock.Expired(), o.sock.Gone()
 		if late || o.sock.Readable() {
 			o.sock.Forget()
-			done := false
-			o.raw.Control(func(fd uintptr) { done = try(fd) })
-			if done {
+			enough := false
+			o.raw.Control(func(fd uintptr) { enough = try(fd) })
+			if enough {
 				o.sock.Missed() // there may be more
 				return false, nil
 			}
 			if gone {
-				return false, io.ErrUnexpectedEOF // what was looked at and left is all
+				return false, io.ErrUnexpectedEOF // no more bytes will come
 			}
 		}
 		left := o.e.Patience(time.Until(o.ends))
@@ -158,7 +169,8 @@ func (o *opening) end() {
 	o.e.Unregister(o.info)
 }
 
-// cut makes the connection fail; who works on it then closes it.
+// cut makes reads and writes fail. The goroutine that works on the connection then
+// closes it.
 func (o *opening) cut() error {
 	if o.sock != nil {
 		o.sock.Cut()
@@ -167,8 +179,8 @@ func (o *opening) cut() error {
 	return o.nc.Close()
 }
 
-// Drain implements proxy.LiveConn: what the client was about to send it may send within
-// last.
+// Drain implements proxy.LiveConn: the client has the time of last to send its header
+// or to begin its handshake.
 func (o *opening) Drain(last time.Duration) {
 	switch {
 	case last <= 0:
@@ -182,7 +194,7 @@ func (o *opening) Drain(last time.Duration) {
 	}
 }
 
-// Waits implements proxy.LiveConn. Outside a loop it knows no time.
+// Waits implements proxy.LiveConn. Without a loop, since is zero.
 func (o *opening) Waits() (since time.Time, idle bool) {
 	if o.state.Load() != stateOpen {
 		return since, false
@@ -193,7 +205,7 @@ func (o *opening) Waits() (since time.Time, idle bool) {
 	return since, true
 }
 
-// Asked implements proxy.LiveConn. Outside a loop it is not known.
+// Asked implements proxy.LiveConn. Without a loop it is always false.
 func (o *opening) Asked() bool { return o.sock != nil && o.sock.Pending() }
 
 // Tunnels implements proxy.LiveConn.

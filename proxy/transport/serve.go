@@ -6,20 +6,20 @@ import (
 	"alicorn/proxy"
 )
 
-// HTTP1 is ALPN's name of HTTP/1.1, which is spoken where nothing was negotiated.
+// HTTP1 is ALPN's name of HTTP/1.1, the protocol of a connection without ALPN.
 const HTTP1 = "http/1.1"
 
-// Protocol is what a connection may speak.
+// Protocol is a protocol that clients may choose.
 type Protocol struct {
 	Name  string // ALPN's
 	Serve proxy.ServeConn
 }
 
-// Protocols are what connections speak, in the order in which ALPN prefers them.
+// Protocols are the protocols for clients, in the order in which ALPN prefers them.
 // HTTP1 must be among them.
 type Protocols []Protocol
 
-// Names are what TLS has to offer, so that ALPN chooses one of them.
+// Names returns the names that TLS offers by ALPN.
 func (p Protocols) Names() []string {
 	names := make([]string, len(p))
 	for i, protocol := range p {
@@ -28,7 +28,7 @@ func (p Protocols) Names() []string {
 	return names
 }
 
-// find returns what serves the named protocol; nil where there is none.
+// find returns the function that serves the named protocol; nil if there is none.
 func (p Protocols) find(name string) proxy.ServeConn {
 	for i := range p {
 		if p[i].Name == name {
@@ -38,7 +38,8 @@ func (p Protocols) find(name string) proxy.ServeConn {
 	return nil
 }
 
-// Serve returns what an Engine calls with each connection that it has accepted.
+// Serve returns the function that an Engine calls with each connection that it has
+// accepted.
 func Serve(p Protocols) proxy.ServeConn {
 	http1 := p.find(HTTP1)
 	return func(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
