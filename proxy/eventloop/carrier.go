@@ -7,31 +7,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Carrier is a Conn as what lies below crypto/tls. Writes are gathered, so that
-// several records leave in one call: until Flush, until a Read that has to wait,
-// until Close, or until there is much. A Write therefore never fails for lack of
-// room, of which crypto/tls would make an end. It is for one goroutine at a time, or
-// under a Duplex for one that reads and one that writes: nothing waits then, and what
-// was gathered leaves as there is room.
+// Carrier is a Conn for use below crypto/tls. It gathers what is written, so that
+// several records leave in one system call, and sends it on Flush, before a Read that
+// has to wait, on Close, or when it is much. A Write therefore never fails for lack of
+// room, after which crypto/tls would write nothing more. A Carrier is for one goroutine
+// at a time; below a Duplex, for one that reads and one that writes: then nothing
+// waits, and the gathered bytes leave when there is room.
 type Carrier struct {
 	*Conn
-	out    []byte  // written
-	sent   int     // of out
-	pooled *[]byte // where out came from
-	err    error   // of a send: what follows would not be understood
-	tries  bool
-	direct bool
-	shared bool
-	most   int        // how much may be gathered where it is shared
-	mu     sync.Mutex // guards what is gathered where it is shared: crypto/tls writes as it reads, too
+	out    []byte     // gathered bytes
+	sent   int        // the number of bytes of out that were sent
+	pooled *[]byte    // where out came from; nil if nothing is gathered
+	err    error      // of a send; later records would not be understood
+	tries  bool       // see Try
+	direct bool       // see Direct
+	shared bool       // see share
+	most   int        // how much may be gathered if it is shared
+	mu     sync.Mutex // guards the gathered bytes if it is shared; crypto/tls writes also while it reads
 }
 
-// gatherLimit is how much is gathered before it is sent: two full records and
+// gatherLimit is how many bytes are gathered before they are sent: two full records and
 // some small ones.
 const gatherLimit = 36 << 10
 
-// errClogged ends the writes on a shared Carrier whose peer has TLS answer it and does
-// not take the answers.
+// errClogged ends the writes on a shared Carrier whose peer makes TLS answer and does not
+// read the answers.
 var errClogged = errors.New("the peer does not take what TLS answers")
 
 var carried = sync.Pool{New: func() any { return new([]byte) }}
@@ -39,28 +39,28 @@ var carried = sync.Pool{New: func() any { return new([]byte) }}
 // NewCarrier returns the Carrier over c.
 func NewCarrier(c *Conn) *Carrier { return &Carrier{Conn: c} }
 
-// nothing is what Read returns in place of waiting. It is temporary as package
-// net has it: crypto/tls keeps the part of a record that it has, and its state.
+// nothing is the error of a Read that does not wait. It is temporary, as package net
+// defines it: crypto/tls then keeps its state, and the part of a record that it has read.
 type nothing struct{}
 
 func (nothing) Error() string   { return "nothing to read yet" }
 func (nothing) Timeout() bool   { return false }
 func (nothing) Temporary() bool { return true }
 
-// ErrNothing is the error of a Read that would have waited, where Try is set.
-// It is a net.Error, and temporary.
+// ErrNothing is returned after Try(true) by a Read that would have to wait. It is a
+// temporary net.Error.
 var ErrNothing error = nothing{}
 
-// Try has Read return ErrNothing in place of waiting, or wait again.
+// Try sets whether Read returns ErrNothing instead of waiting.
 func (k *Carrier) Try(on bool) { k.tries = on }
 
-// Direct ends the gathering: what is written goes out at once.
+// Direct ends the gathering: each later Write sends at once.
 func (k *Carrier) Direct() error {
 	k.direct = true
 	return k.Flush()
 }
 
-// Read reads what is there. What was gathered is sent before it waits.
+// Read reads what has come. Before it waits it sends the gathered bytes.
 func (k *Carrier) Read(p []byte) (int, error) {
 	if k.direct || !k.tries && len(k.out) == 0 || len(p) == 0 {
 		return k.Conn.Read(p)
@@ -77,7 +77,7 @@ func (k *Carrier) Read(p []byte) (int, error) {
 	return k.Conn.Read(p)
 }
 
-// Write gathers p, or sends it with what was gathered.
+// Write gathers p, and may send it with all that was gathered before.
 func (k *Carrier) Write(p []byte) (int, error) {
 	if k.shared {
 		k.mu.Lock()
@@ -113,13 +113,13 @@ func (k *Carrier) gather(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// share makes k one for two goroutines.
+// share prepares k for a Duplex: two goroutines may use it.
 func (k *Carrier) share() {
 	k.shared, k.tries, k.direct, k.most = true, true, false, gatherLimit
 }
 
-// push sends as much of what was gathered as there is room for: unix.EAGAIN where some
-// is left. Else the caller seals next bytes. It is for a Carrier that is shared.
+// push sends as many of the gathered bytes as there is room for, and returns unix.EAGAIN
+// if some are left. If none is, the caller seals next bytes. It is for a shared Carrier.
 func (k *Carrier) push(next int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -136,8 +136,8 @@ func (k *Carrier) push(next int) error {
 	return k.err
 }
 
-// Flush sends what was gathered, waiting for room as Conn's Write does. Its
-// error is also that of every later Write.
+// Flush sends the gathered bytes, and waits for room as Conn's Write does. Every later
+// Write returns the same error.
 func (k *Carrier) Flush() error {
 	if len(k.out) > 0 {
 		_, k.err = k.Conn.Write(k.out)
@@ -146,10 +146,10 @@ func (k *Carrier) Flush() error {
 	return k.err
 }
 
-// Gathered reports whether there is something to Flush.
+// Gathered reports whether there are gathered bytes to Flush.
 func (k *Carrier) Gathered() bool { return len(k.out) > 0 }
 
-// Close sends what there is room for and closes.
+// Close sends as many of the gathered bytes as there is room for, and closes.
 func (k *Carrier) Close() error {
 	if len(k.out) > k.sent {
 		k.TryWrite(k.out[k.sent:])

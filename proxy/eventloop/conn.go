@@ -11,25 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Conn is a stream socket in a Loop, as a net.Conn: a Read or Write that would
-// wait detaches and waits. One goroutine reads and one writes, which are two only where
-// both have detached; Cut, Gone, Lost, Silent, Idled, Pending and Hurry may be called
-// beside them. It is a Duplex, too.
+// Conn is a stream socket in a Loop, as a net.Conn: a Read or Write that has to
+// wait detaches first. One goroutine may read and one may write; they may be two
+// goroutines only after both have detached. Anyone may call Cut, Gone, Lost, Silent,
+// Idled, Pending and Hurry at any time. A Conn is also a Duplex.
 type Conn struct {
 	Descriptor
 	peer, own          unix.Sockaddr
-	readDue, writeDue  int64         // deadlines by the Loop's clock; 0: none
-	readWait, sendWait time.Duration // bounds of each wait; 0: none
+	readDue, writeDue  int64         // deadlines, by the Loop's clock; 0: none
+	readWait, sendWait time.Duration // the longest that one wait may take; 0: no limit
 	gather             writev
 }
 
-// Start begins to call h: when the connection is readable, or after timeout.
-// Before, the Conn has no owner. One that was started is Adopted instead.
+// Start has the Loop call h when the connection is readable, or after timeout.
+// Until then the Conn has no owner. A Conn that was started before takes a new
+// Handler by Adopt.
 func (c *Conn) Start(h Handler, timeout time.Duration) error {
 	return c.start(h, timeout)
 }
 
-// Read reads what is there, waiting for it until the read deadline.
+// Read reads what has come. If nothing has, it waits, until the read deadline.
 func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -45,7 +46,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-// readNow is Read, but unix.EAGAIN in place of waiting.
+// readNow is Read that returns unix.EAGAIN instead of waiting.
 func (c *Conn) readNow(p []byte) (int, error) {
 	if !c.Readable() {
 		return 0, unix.EAGAIN
@@ -80,7 +81,7 @@ func (c *Conn) Send(p []byte) (done int, err error) {
 	return done, nil
 }
 
-// Write writes all of p, waiting for room until the write deadline.
+// Write writes all of p. It waits for room, until the write deadline.
 func (c *Conn) Write(p []byte) (int, error) {
 	done := 0
 	for {
@@ -95,7 +96,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 }
 
-// WriteBoth writes a and then b, in one call where the socket has room.
+// WriteBoth writes a and then b, in one system call if the socket has room.
 func (c *Conn) WriteBoth(a, b []byte) (n int, err error) {
 	if len(a) > 0 && len(b) > 0 {
 		c.state.And(^(writable | untried))
@@ -139,22 +140,22 @@ func (c *Conn) CloseWrite() error {
 	return os.NewSyscallError("shutdown", unix.Shutdown(c.fd, unix.SHUT_WR))
 }
 
-// ResetOnClose has Close send a reset.
+// ResetOnClose makes Close send a reset.
 func (c *Conn) ResetOnClose() {
 	unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
 
-// Peek looks at the next byte without waiting: unix.EAGAIN when there is none,
-// 0 and nil at the end.
+// Peek copies the next byte to b without consuming it and without waiting. It returns
+// unix.EAGAIN if there is none, 0 and nil at the end.
 func (c *Conn) Peek(b *[1]byte) (int, error) {
 	n, _, err := unix.Recvfrom(c.fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	return n, err
 }
 
-// Silent reports that the peer has ended its sending side, that nothing was
-// written since, and that all written before has arrived: it may have closed,
-// which the next write would show. A unix socket shows at once which of the two it
-// is (Lost), and is never silent. Anyone may call it.
+// Silent reports that the peer may have closed: it has ended its sending side,
+// nothing was written since, and all that was written before has arrived. The next
+// write would show whether it has closed. A unix socket shows a close at once (see
+// Lost), and is never silent. Anyone may call it.
 func (c *Conn) Silent() bool {
 	if c.state.Load()&(untried|dead) != untried || c.network() == "unix" {
 		return false
@@ -170,23 +171,23 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return nil
 }
 
-// SetReadDeadline bounds the waits of Read. Zero lifts the bound.
+// SetReadDeadline sets the time until which Read waits. Zero: it waits without limit.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.readDue = c.due(t)
 	return nil
 }
 
-// SetWriteDeadline bounds the waits of Write.
+// SetWriteDeadline sets the time until which Write waits.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.writeDue = c.due(t)
 	return nil
 }
 
-// SetReadTimeout bounds each wait of Read from when it begins, beside the
-// deadline. It costs nothing where no wait follows. 0 lifts the bound.
+// SetReadTimeout sets how long each wait of Read may take; the deadline holds, too.
+// It costs nothing if Read does not wait. 0: no limit.
 func (c *Conn) SetReadTimeout(d time.Duration) { c.readWait = d }
 
-// SetWriteTimeout bounds each wait of Write.
+// SetWriteTimeout sets how long each wait of Write may take.
 func (c *Conn) SetWriteTimeout(d time.Duration) { c.sendWait = d }
 
 func (c *Conn) bound(due int64, wait time.Duration) int64 {
@@ -205,7 +206,7 @@ func (c *Conn) due(t time.Time) int64 {
 	return max(c.loop.since(t), 1)
 }
 
-// LocalAddr returns the address the client connected to.
+// LocalAddr returns the address that the client has connected to.
 func (c *Conn) LocalAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -225,7 +226,7 @@ func (c *Conn) network() string {
 	return "tcp"
 }
 
-// Addr returns sa as package net has it.
+// Addr returns sa as an address of package net.
 func Addr(sa unix.Sockaddr) net.Addr {
 	switch a := sa.(type) {
 	case *unix.SockaddrInet4:
@@ -245,7 +246,7 @@ func Addr(sa unix.Sockaddr) net.Addr {
 }
 
 // SyscallConn gives access to the descriptor: Read and Write call f until it
-// returns true, waiting as Conn's own methods do.
+// returns true, and between the calls wait as Conn's own methods do.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) { return (*rawConn)(c), nil }
 
 type rawConn Conn

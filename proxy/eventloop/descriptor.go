@@ -10,18 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Handler is what a Loop calls when a Descriptor is ready for reading, or past the
-// deadline that Idle gave; or for writing, as AwaitRoom asked. The goroutine owns that
-// side of the descriptor then, until it calls Idle or AwaitRoom (and that returns true)
-// or Close. A Handler that waits in straight code enters t first.
+// Handler is called by a Loop when a Descriptor is readable or the deadline of Idle has
+// passed; a Handler of AwaitRoom, when it is writable or that deadline has passed. The
+// goroutine of the call then owns this side of the descriptor, until it calls Close, or
+// Idle or AwaitRoom returns true. A Handler that waits in straight code calls Enter with
+// t first.
 type Handler interface {
 	Ready(t *Turn)
 }
 
-// Watcher is a Handler that a Loop also calls, once its owner has called Watch, when
-// the peer has ended its sending side, closed or reset while the descriptor is owned,
-// and so perhaps while the owner works. Of the Handler Left uses only what may be used
-// beside its owner.
+// Watcher is a Handler with a method that a Loop calls when the peer has ended its
+// sending side, closed or reset while the descriptor has an owner, which has called
+// Watch. Left may run while the owner works, and must use nothing that only the owner
+// may use.
 type Watcher interface {
 	Handler
 	Left(t *Turn)
@@ -29,53 +30,54 @@ type Watcher interface {
 
 // Bits of a Descriptor's state.
 const (
-	readable   uint32 = 1 << iota // since the last read began
-	writable                      // since the last write began
+	readable   uint32 = 1 << iota // reported since the last read began
+	writable                      // reported since the last write began
 	halfClosed                    // the peer has ended its sending side
-	dead                          // closed both ways, or failed
+	dead                          // the connection is closed both ways, or has failed
 	untried                       // nothing was written since the peer has ended its sending side
 	watched                       // the handler is a Watcher
-	both                          // left to the Loop by IdleBoth
+	both                          // IdleBoth has given both sides to the Loop
 
 	readNews = readable | halfClosed | dead
 	roomNews = writable | dead
 )
 
-// Bits of a side in the state: reading's, and those of writing so much higher.
+// Bits of a side in the state: those of reading. Those of writing are shifted further
+// to the left, by writing.
 const (
-	idle    uint32 = 1 << (8 + iota) // the Loop has it
+	idle    uint32 = 1 << (8 + iota) // the side belongs to the Loop
 	waits                            // a goroutine waits
 	expired                          // the deadline of the last wait has passed
-	late                             // it has passed while a goroutine worked, or was about to wait
+	late                             // the deadline has passed while a goroutine worked, or was about to wait
 
 	writing = 8
 )
 
-// Descriptor is a descriptor in a Loop. Reading and writing have an owner each, often
-// the same goroutine. The methods are for the owners: AdoptWriter, AwaitRoom,
-// RoomExpired and TryWrite for that of writing, Close for the owner of both. Anyone may
-// call Cut, Gone, Lost, Idled, Pending and Hurry. Enter, Detach, Turn, Overran, Labor
-// and Rest are for straight code: for one goroutine that does both, or for one that has
-// detached.
+// Descriptor is a descriptor in a Loop. Each side, reading and writing, has an owner,
+// often the same goroutine. The owner of writing may call AdoptWriter, AwaitRoom,
+// RoomExpired and TryWrite; the owner of both, Close; anyone, Cut, Gone, Lost, Idled,
+// Pending and Hurry; the owner of reading, the other methods. Enter, Detach, Turn,
+// Overran, Labor and Rest are for straight code: for a goroutine that owns both sides,
+// or one that has detached.
 type Descriptor struct {
 	loop    *Loop
 	fd      int
 	tag     int32
 	state   atomic.Uint32
-	labors  bool // the owner has a place for work that takes long
+	labors  bool // the owner has one of the Group's places for labor
 	overran bool // the watch has taken the lead from the owner
-	polled  bool // for writing too
+	polled  bool // the poller reports also when there is room
 	closed  bool // guarded by mu
 	in      side
-	out     *side        // made by the first that waits for room
-	turn    *Turn        // under which straight code runs; nil when it does not lead
-	idled   atomic.Int64 // when reading was given to the Loop last, by the Loop's clock
+	out     *side        // of writing; nil until someone waits for room
+	turn    *Turn        // of the straight code that runs; nil if it does not lead
+	idled   atomic.Int64 // when the Loop was last given the reading, by the Loop's clock
 	mu      sync.Mutex   // orders Cut and Close
 }
 
-// Add registers fd, which must not block, and takes it over. h is called when
-// it is readable, or when timeout has passed (0: never). Nobody owns its reading at
-// first. Without a handler readiness is only noted: see Readable.
+// Add registers fd, which must be non-blocking, and takes it over. The Loop calls h
+// when fd is readable, or after timeout (0: never). Until then nobody owns its reading.
+// If h is nil, readiness is only remembered: see Readable.
 func (l *Loop) Add(fd int, h Handler, timeout time.Duration) (*Descriptor, error) {
 	d := &Descriptor{}
 	d.attach(l, fd)
@@ -102,10 +104,10 @@ func (d *Descriptor) start(h Handler, timeout time.Duration) error {
 	return d.register(false)
 }
 
-// register has the Loop know d, which the poller reports for room, too, where polled
-// is set.
+// register adds d to the Loop's table and poller. If polled is set, the poller reports
+// also when there is room.
 func (d *Descriptor) register(polled bool) error {
-	d.polled = polled // before another may own it
+	d.polled = polled // before another goroutine may own d
 	d.loop.table.put(d)
 	if err := d.loop.poller.watch(d.fd, d.tag, polled); err != nil {
 		d.loop.timers.remove(&d.in)
@@ -115,7 +117,7 @@ func (d *Descriptor) register(polled bool) error {
 	return nil
 }
 
-// Detach is Turn.Detach where the owner leads, and does nothing where it does not.
+// Detach calls Turn.Detach if the owner leads, and otherwise does nothing.
 func (d *Descriptor) Detach() {
 	if t := d.turn; t != nil {
 		d.overran = d.overran || t.taken()
@@ -124,8 +126,8 @@ func (d *Descriptor) Detach() {
 	}
 }
 
-// Overran reports whether the owner has blocked its loop since the last call: the
-// watch has taken its lead.
+// Overran reports whether the watch has taken the lead from the owner since the last
+// call of Overran: the owner has blocked its loop.
 func (d *Descriptor) Overran() bool {
 	if t := d.turn; t != nil && t.taken() {
 		d.Detach()
@@ -135,28 +137,29 @@ func (d *Descriptor) Overran() bool {
 	return ran
 }
 
-// Enter says that straight code now runs under t; nil: on a goroutine of its own.
+// Enter sets the turn that straight code now leads; nil: it runs on a goroutine that
+// does not lead.
 func (d *Descriptor) Enter(t *Turn) { d.turn = t }
 
-// Loop returns the Loop that it is in.
+// Loop returns the Loop of d.
 func (d *Descriptor) Loop() *Loop { return d.loop }
 
-// Turn returns what Enter set.
+// Turn returns the turn that Enter has set.
 func (d *Descriptor) Turn() *Turn { return d.turn }
 
-// Adopt has h called in place of the Handler before, and reports true, where the
-// descriptor was started: the caller, who owns its reading, goes on owning it. A
-// Watcher's Left may be under way still.
+// Adopt makes h the Handler of a descriptor that was started; if it was not, Adopt
+// returns false. The caller owns the reading, and keeps it. Left of the Watcher before
+// may still be running.
 func (d *Descriptor) Adopt(h Handler) bool {
 	if d.in.handler.Load() == nil {
 		return false
 	}
 	d.in.call(h)
-	d.state.And(^expired) // the Handler before has been told
+	d.state.And(^expired) // the Handler before has seen it
 	return true
 }
 
-// AdoptWriter sets the Handler that AwaitRoom leaves the writing to.
+// AdoptWriter sets the Handler that the Loop calls after AwaitRoom.
 func (d *Descriptor) AdoptWriter(h Handler) { d.writer().call(h) }
 
 func (d *Descriptor) writer() *side {
@@ -168,14 +171,13 @@ func (d *Descriptor) writer() *side {
 	return d.out
 }
 
-// Idle gives the reading back to the Loop: the Handler is called when there is
-// something to read or after timeout (0: never). It returns false, and the caller goes
-// on owning it, when there is something to read. Who only looks what there is when the
-// Handler is called may call Idle again meanwhile.
+// Idle gives the reading back to the Loop, which calls the Handler when there is
+// something to read or after timeout (0: never). If there is something to read already,
+// Idle returns false, and the caller keeps the reading. A caller that leaves the reading
+// alone until the Handler is called may call Idle again meanwhile.
 func (d *Descriptor) Idle(timeout time.Duration) bool { return d.idle(timeout, readNews) }
 
-// idle gives the reading back to the Loop, unless the descriptor is in one of these
-// states.
+// idle gives the reading back to the Loop, unless one of the bits unless is set.
 func (d *Descriptor) idle(timeout time.Duration, unless uint32) bool {
 	var now, due int64
 	t := d.turn
@@ -198,9 +200,10 @@ func (d *Descriptor) idle(timeout time.Duration, unless uint32) bool {
 	return false
 }
 
-// AwaitRoom gives the writing to the Loop: AdoptWriter's Handler is called when there
-// is room, nothing reaches the peer any more, or timeout has passed (0: never). It
-// returns false, and the caller goes on owning it, when that is so already.
+// AwaitRoom gives the writing to the Loop, which calls AdoptWriter's Handler when there
+// is room, when the connection is lost, or after timeout (0: never). If there is room or
+// the connection is lost already, AwaitRoom returns false, and the caller keeps the
+// writing.
 func (d *Descriptor) AwaitRoom(timeout time.Duration) bool {
 	if err := d.pollRoom(); err != nil {
 		d.Cut() // the next write tells
@@ -213,8 +216,8 @@ func (d *Descriptor) AwaitRoom(timeout time.Duration) bool {
 	return d.writer().leave(due, roomNews)
 }
 
-// pollRoom has the poller report that there is room, from the first time that it is
-// waited for.
+// pollRoom makes the poller report when there is room. Descriptors of which nobody ever
+// waits for room are not polled for it.
 func (d *Descriptor) pollRoom() error {
 	if d.polled {
 		return nil
@@ -224,8 +227,8 @@ func (d *Descriptor) pollRoom() error {
 	return os.NewSyscallError("epoll_ctl", err)
 }
 
-// IdleBoth is Idle for an owner of both sides, but the Handler is called when something
-// can be written, too, and owns both again.
+// IdleBoth is Idle for an owner of both sides: the Loop calls the Handler also when
+// there is room, and the call owns both sides.
 func (d *Descriptor) IdleBoth(timeout time.Duration) bool {
 	if err := d.pollRoom(); err != nil {
 		d.Cut() // the next write tells
@@ -239,19 +242,19 @@ func (d *Descriptor) IdleBoth(timeout time.Duration) bool {
 	return false
 }
 
-// Again gives the reading back to the Loop as Idle does, also where there is something
-// to read: the Handler is called in a turn to come, behind what else is ready.
+// Again gives the reading back to the Loop although there is something to read: the Loop
+// calls the Handler in a later turn, after those of the descriptors that are ready now.
 func (d *Descriptor) Again() {
 	d.loop.again.Store(true)
 	d.in.leave(d.loop.clock(), 0)
 }
 
-// Take takes the reading back from the Loop, for the caller to own. It is false where
-// the Handler is called, or about to be: that owns it.
+// Take takes the reading back from the Loop: the caller owns it. If the Loop has called
+// the Handler or is about to, Take returns false: that call owns it.
 func (d *Descriptor) Take() bool { return d.state.And(^(idle|both))&idle != 0 }
 
-// Hurry shortens what is left of an Idle's timeout. Anyone may call it; it has
-// no effect on a descriptor that is owned, or has been since.
+// Hurry shortens the rest of Idle's timeout. Anyone may call it. It has no effect on a
+// descriptor that has an owner; the next Idle sets its own timeout.
 func (d *Descriptor) Hurry(timeout time.Duration) {
 	if due := d.loop.clock() + int64(timeout); d.in.timer.due.Load() > due {
 		d.loop.timers.set(&d.in, due)
@@ -261,22 +264,22 @@ func (d *Descriptor) Hurry(timeout time.Duration) {
 // Idled returns when Idle was called last. Anyone may call it.
 func (d *Descriptor) Idled() time.Time { return d.loop.base.Add(time.Duration(d.idled.Load())) }
 
-// Expired reports whether the Handler was called because of the deadline.
+// Expired reports whether the Loop has called the Handler because of Idle's timeout.
 func (d *Descriptor) Expired() bool { return d.state.Load()&expired != 0 }
 
-// RoomExpired is Expired for the Handler of AwaitRoom.
+// RoomExpired is Expired for AwaitRoom's timeout.
 func (d *Descriptor) RoomExpired() bool { return d.state.Load()&(expired<<writing) != 0 }
 
-// Gone reports that the peer has ended its sending side, closed or reset: there
-// is nothing to come any more. Anyone may call it.
+// Gone reports that the peer has ended its sending side, closed or reset: no more bytes
+// will come. Anyone may call it.
 func (d *Descriptor) Gone() bool { return d.state.Load()&(halfClosed|dead) != 0 }
 
-// Lost reports that the peer has closed both ways or reset: nothing reaches it
-// any more. Anyone may call it.
+// Lost reports that the connection is lost: the peer has closed both ways or reset, and
+// no more bytes can reach it. Anyone may call it.
 func (d *Descriptor) Lost() bool { return d.state.Load()&dead != 0 }
 
-// Watch has the handler, a Watcher, called when the peer leaves. The handler stays the
-// one it is.
+// Watch makes the Loop call Left of the handler when the peer leaves. The handler, and
+// each one that is adopted later, must be a Watcher.
 func (d *Descriptor) Watch() {
 	if d.state.Load()&watched == 0 {
 		d.state.Or(watched)
@@ -286,7 +289,7 @@ func (d *Descriptor) Watch() {
 // Readable reports that there may be something to read, or the end.
 func (d *Descriptor) Readable() bool { return d.state.Load()&readNews != 0 }
 
-// TryRead reads without waiting: unix.EAGAIN when there is nothing, 0 and nil
+// TryRead reads without waiting. It returns unix.EAGAIN if nothing has come, 0 and nil
 // at the end.
 func (d *Descriptor) TryRead(p []byte) (int, error) {
 	d.state.And(^readable)
@@ -297,23 +300,24 @@ func (d *Descriptor) TryRead(p []byte) (int, error) {
 	return n, err
 }
 
-// TryWrite writes without waiting: unix.EAGAIN when there is no room.
+// TryWrite writes without waiting. It returns unix.EAGAIN if there is no room.
 func (d *Descriptor) TryWrite(p []byte) (int, error) {
 	d.state.And(^(writable | untried))
 	return write(d.fd, p)
 }
 
-// Missed says that a read of the caller's own has left something behind.
+// Missed notes that the caller has read the socket itself, and that more bytes may be
+// there.
 func (d *Descriptor) Missed() { d.state.Or(readable) }
 
-// Forget says that the caller is about to read all there is.
+// Forget notes that the caller is about to read all that is there.
 func (d *Descriptor) Forget() { d.state.And(^readable) }
 
-// waitRead waits until a read may give something; os.ErrDeadlineExceeded after
-// the deadline (a Loop's clock; 0: none). The caller must have detached.
+// waitRead waits until there is something to read. It returns os.ErrDeadlineExceeded
+// after due (by the Loop's clock; 0: never). The caller must have detached.
 func (d *Descriptor) waitRead(due int64) error { return d.in.wait(due) }
 
-// waitWrite is waitRead for a write.
+// waitWrite waits until there is room; otherwise it is as waitRead.
 func (d *Descriptor) waitWrite(due int64) error {
 	if err := d.pollRoom(); err != nil {
 		return err
@@ -321,8 +325,9 @@ func (d *Descriptor) waitWrite(due int64) error {
 	return d.writer().wait(due)
 }
 
-// readiness notes what the poller told and returns what is to be done: run the handler
-// of reading, that of writing, or tell the former that the peer has left its owner.
+// readiness sets the bits that the poller has reported, wakes goroutines that wait for
+// them, and reports which handlers are to be called: the one of reading, the one of
+// writing, and the former's Left.
 func (d *Descriptor) readiness(bits uint32) (read, room, left bool) {
 	for {
 		s := d.state.Load()
@@ -330,7 +335,7 @@ func (d *Descriptor) readiness(bits uint32) (read, room, left bool) {
 		if bits&^s&halfClosed != 0 {
 			next |= untried
 		}
-		var ends uint32 // what was waited for
+		var ends uint32 // the waits that end
 		if bits&readNews != 0 || s&both != 0 && bits&writable != 0 {
 			ends = s & (idle | waits | both)
 		}
@@ -362,8 +367,8 @@ func (d *Descriptor) Pending() bool {
 	return err == nil && n > 0
 }
 
-// Cut ends the connection both ways: the owner's reads and writes fail. Anyone
-// may call it.
+// Cut shuts the connection down both ways, so that the owner's reads and writes fail.
+// Anyone may call it.
 func (d *Descriptor) Cut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -372,9 +377,9 @@ func (d *Descriptor) Cut() {
 	}
 }
 
-// Close closes the descriptor, whose reading and writing the caller owns. One that the
-// Loop has is not called any more, unless it is about to be. A second call returns
-// net.ErrClosed.
+// Close closes the descriptor. The caller owns both sides. If the Loop has a side after
+// all, it does not call its handler any more, unless it is about to. A second call
+// returns net.ErrClosed.
 func (d *Descriptor) Close() error {
 	d.loop.timers.remove(&d.in)
 	if d.out != nil {
@@ -388,5 +393,5 @@ func (d *Descriptor) Close() error {
 	}
 	d.closed = true
 	d.loop.table.drop(d)
-	return unix.Close(d.fd) // which the poller forgets
+	return unix.Close(d.fd) // the poller then forgets it
 }

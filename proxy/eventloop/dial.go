@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dial begins to connect to peer and returns the socket, which the caller owns. Where
-// the connection is not there yet, connected is false: the caller waits with
-// IdleBoth, and then writes: unix.EAGAIN while it is still not there, or why it has failed.
-// Others may use peer at the same time.
+// Dial begins to connect to peer and returns the socket, both sides of which the caller
+// owns. If connected is false, the connection is not made yet: the caller waits with
+// IdleBoth, and then writes. The write returns unix.EAGAIN while the connection is still
+// not made, and the reason if it has failed. Dial does not change peer.
 func (l *Loop) Dial(peer unix.Sockaddr, h Handler) (c *Conn, connected bool, err error) {
 	peer, family := ownAddress(peer)
 	internet := family != unix.AF_UNIX
@@ -36,8 +36,8 @@ func (l *Loop) Dial(peer unix.Sockaddr, h Handler) (c *Conn, connected bool, err
 	return c, connected, nil
 }
 
-// ownAddress returns a copy of peer, in which the system's form of it is written, and
-// its family.
+// ownAddress returns a copy of peer, into which connect writes the system's form of the
+// address, and its family.
 func ownAddress(peer unix.Sockaddr) (own unix.Sockaddr, family int) {
 	switch a := peer.(type) {
 	case *unix.SockaddrInet4:

@@ -1,33 +1,32 @@
-// Package eventloop waits for many descriptors with few goroutines, and runs
-// what they are ready for at once.
+// Package eventloop waits for many descriptors with few goroutines, and calls the
+// Handler of each one that is ready.
 //
-// A Loop has one leader: a goroutine that waits in the system's poller and
-// calls the Handler of each descriptor that is ready, inline. A handler that is
-// about to wait calls Detach first: another goroutine then leads with the rest
-// of what was ready, and the handler goes on as an ordinary goroutine, in
-// straight code. One that runs long without saying so loses the lead to the
-// Group's watch after some milliseconds. Only a request that waits changes goroutines.
+// A Loop has one leader: a goroutine that waits in the system's poller and calls the
+// Handlers of the descriptors that are ready, inline. A handler that is about to wait
+// calls Detach first: another goroutine then leads, and the handler goes on as an
+// ordinary goroutine, in straight code. If a handler runs for some milliseconds without
+// Detach, the Group's watch gives the lead to another goroutine.
 //
-// The two sides of a Descriptor, reading and writing, wait apart: each has its
-// Handler, its deadline and at most one owner, the goroutine that its Handler runs
-// on, from readiness until Idle or AwaitRoom gives it back. Readiness that arrives
-// meanwhile is remembered (the poller is edge-triggered); a Watcher is told at once
-// that the peer has left. A Duplex is a Conn, or TLS above one, worked on in this way.
+// The two sides of a Descriptor, reading and writing, are independent: each has its
+// Handler, its deadline and at most one owner, the goroutine that the Handler runs on,
+// from readiness until Idle or AwaitRoom gives the side back to the Loop. Readiness that
+// arrives meanwhile is remembered (the poller is edge-triggered). A Watcher is called at
+// once when the peer has left. A Duplex is a Conn, or TLS above one, used in this way.
 //
-// Deadlines are coarse and lazy: moving one later costs a store. A timer fires
-// at the earliest time ever set, looks at the time that holds, and is set anew.
+// Deadlines are coarse and lazy: moving one to a later time costs a store. A timer fires
+// at the earliest deadline ever set, looks up the present one, and is set again.
 //
-// Sources are looked at in each turn of their Loop, for work that comes without
-// a descriptor's readiness, as through shared memory. Before a Loop waits it
-// tells them that it sleeps, and looks once more.
+// In each turn a Loop also polls its Sources, which have work that no descriptor
+// announces, such as frames in shared memory. Before a Loop waits it tells its Sources;
+// if one has work, the Loop does not wait.
 //
-// Where the system has no poller of the kind needed, New returns
-// errors.ErrUnsupported, and connections are served by a goroutine each.
+// If the system has no suitable poller, New returns errors.ErrUnsupported, and a
+// goroutine serves each connection.
 package eventloop
 
 // Files, in the order of the story:
 //
-//   - group.go loop.go turn.go labor.go: who leads
-//   - poller_linux.go table.go timers.go: what is ready
-//   - descriptor.go side.go listener.go dial.go: what is waited for
-//   - conn.go carrier.go duplex.go relay.go: bytes
+//   - group.go loop.go turn.go labor.go: loops, their leaders and turns
+//   - poller_linux.go table.go timers.go: readiness and deadlines
+//   - descriptor.go side.go listener.go dial.go: descriptors
+//   - conn.go carrier.go duplex.go relay.go: connections that carry bytes

@@ -8,18 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Duplex is a connection whose reading and writing Handlers work on apart, perhaps at
-// the same time, and never wait: a Conn, or TLS above a Carrier. Descriptor says what
-// the methods do that are not described here.
+// Duplex is a connection whose two sides have a Handler each, which may run at the same
+// time and never wait: a Conn, or TLS above a Carrier. The methods without a comment are
+// as those of Descriptor.
 type Duplex interface {
-	// Receive reads what is there: unix.EAGAIN when there is nothing, io.EOF at the
+	// Receive reads what has come. It returns unix.EAGAIN if nothing has, io.EOF at the
 	// end of what the peer sends.
 	Receive(p []byte) (int, error)
-	// Send sends as much as there is room for. n bytes are done with; unix.EAGAIN:
-	// something waits for room, of p[n:] or of what was done with. Send is to be
-	// called again with p[n:], be that empty, until it returns another error or none.
+	// Send sends as much as there is room for. The caller may forget the first n bytes
+	// of p. unix.EAGAIN: bytes wait for room, of p[n:] or of those n. Then the caller
+	// calls Send again with p[n:], even if that is empty, until it returns another
+	// error or none.
 	Send(p []byte) (n int, err error)
-	// CloseWrite ends the sending side, behind what was sent. Send(nil) follows it.
+	// CloseWrite ends the sending side after what was sent. The caller calls Send(nil)
+	// after it.
 	CloseWrite() error
 
 	Adopt(h Handler) bool
@@ -37,9 +39,9 @@ type Duplex interface {
 	Close() error
 }
 
-// DuplexOf returns nc, which nobody reads or writes from now on, as a Duplex: that which
-// its own method of that name returns, a *Conn, or a *tls.Conn above a *Carrier, whose
-// handshake is over. It is nil where no loop calls nc.
+// DuplexOf returns nc as a Duplex, through which alone it is used from now on. nc is a
+// *Conn, a *tls.Conn above a *Carrier after its handshake, or has a method Duplex that
+// returns it. If no loop calls nc, DuplexOf returns nil.
 func DuplexOf(nc net.Conn) Duplex {
 	switch t := nc.(type) {
 	case interface{ Duplex() Duplex }:
@@ -62,7 +64,7 @@ type sealed struct {
 	carrier *Carrier
 }
 
-// Receive reads what TLS opens.
+// Receive reads what TLS has decrypted.
 func (s *sealed) Receive(p []byte) (int, error) {
 	n, err := s.tls.Read(p)
 	if err == ErrNothing {
@@ -71,7 +73,7 @@ func (s *sealed) Receive(p []byte) (int, error) {
 	return n, err
 }
 
-// Send seals p once what was sealed before has left.
+// Send encrypts p once all that was encrypted before has been sent.
 func (s *sealed) Send(p []byte) (n int, err error) {
 	if err := s.carrier.push(len(p)); err != nil || len(p) == 0 {
 		return 0, err

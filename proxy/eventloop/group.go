@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// Group is the Loops of a process. Close it when every Descriptor is closed.
+// Group is the Loops of a process. Close it after every Descriptor was closed.
 type Group struct {
-	scarce, most int // Listener's
+	scarce, most int // bounds of descriptors; see Listener
 	loops        []*Loop
 	turn         atomic.Uint32
 	watch        watch
-	places       chan struct{} // Labor's: each that is taken
+	places       chan struct{} // holds a value for each place for labor that is taken
 	wg           sync.WaitGroup
 }
 
-// New starts n Loops, at least one, and has as many places for Labor as the
-// scheduler runs goroutines beside them; errors.ErrUnsupported where the system has
-// no poller for them.
+// New starts n Loops, at least one, with one place for labor for each goroutine that the
+// scheduler can run at once beside them. It returns errors.ErrUnsupported if the system
+// has no poller for them.
 func New(n int) (*Group, error) {
 	g, err := build(n)
 	if err == nil {
@@ -29,9 +29,8 @@ func New(n int) (*Group, error) {
 	return g, err
 }
 
-// NewUnwatched starts n Loops whose watch is off: a handler that waits while it
-// leads keeps everything else of its Loop waiting. It is for tests, in which
-// such a handler then hangs what it is tested with.
+// NewUnwatched starts n Loops without the watch: a handler that waits while it leads
+// blocks its Loop. It is for tests, which such a handler then hangs.
 func NewUnwatched(n int) (*Group, error) {
 	g, err := build(n)
 	if err == nil {
@@ -65,10 +64,10 @@ func (g *Group) run() {
 	}
 }
 
-// Next returns one of the Loops, each in its turn.
+// Next returns the Loops in turn, one by each call.
 func (g *Group) Next() *Loop { return g.loops[int(g.turn.Add(1))%len(g.loops)] }
 
-// Loops returns how many there are. A nil Group has none.
+// Loops returns the number of Loops. A nil Group has none.
 func (g *Group) Loops() int {
 	if g == nil {
 		return 0
@@ -76,7 +75,7 @@ func (g *Group) Loops() int {
 	return len(g.loops)
 }
 
-// Spare returns how many goroutines are kept to lead again. A nil Group has none.
+// Spare returns the number of goroutines that wait to lead again. A nil Group has none.
 func (g *Group) Spare() int {
 	if g == nil {
 		return 0
@@ -92,7 +91,7 @@ func (g *Group) Spare() int {
 
 // Close ends the Loops and waits for their goroutines.
 func (g *Group) Close() {
-	g.watch.stop() // first: it starts goroutines
+	g.watch.stop() // first, as the watch starts goroutines
 	for _, l := range g.loops {
 		l.closing.Store(true)
 		l.poller.ring()
@@ -103,15 +102,15 @@ func (g *Group) Close() {
 	}
 }
 
-// watchEvery is how long a handler may run before another goroutine leads in
-// its place, and at most twice that.
+// watchEvery is how long a handler may run at least before the watch takes the lead from
+// it; it may run for twice as long at most.
 const watchEvery = 5 * time.Millisecond
 
-// watch takes the lead from handlers that run long. It ticks only while some
-// Loop works, and for a second after.
+// watch takes the lead from handlers that run long. It ticks only while some Loop works,
+// and for a second after that.
 type watch struct {
-	quiet   atomic.Bool // it waits for work
-	waiting atomic.Int32
+	quiet   atomic.Bool  // it does not tick, and waits for wake
+	waiting atomic.Int32 // the number of Loops that wait
 	wake    chan struct{}
 	done    chan struct{}
 	ended   chan struct{}
@@ -130,7 +129,7 @@ func (w *watch) stop() {
 	<-w.ended
 }
 
-// rest and work are called around a Loop's wait.
+// rest is called before a Loop waits, and work after.
 func (w *watch) rest() { w.waiting.Add(1) }
 
 func (w *watch) work() {

@@ -1,10 +1,10 @@
 package eventloop
 
-// Labor waits for one of the Group's places for work that computes for long
-// beside the Loops: one for each goroutine that the scheduler runs at once beside
-// the Loops' leaders, so that a leader never waits for a processor. The owner, who
-// has detached, keeps the place until Rest; while it waits for the peer it has
-// none. It has no effect on an owner that has a place.
+// Labor waits for one of the Group's places for labor, work that computes for long.
+// There is one place for each goroutine that the scheduler can run at once beside the
+// Loops' leaders, so that a leader never waits for a processor. The owner must have
+// detached. It keeps the place until Rest, but gives it away while it waits for the
+// peer. If the owner has a place already, Labor does nothing.
 func (d *Descriptor) Labor() {
 	if d.labors {
 		return
@@ -13,7 +13,7 @@ func (d *Descriptor) Labor() {
 	d.loop.group.places <- struct{}{}
 }
 
-// Rest gives the place away that Labor took, if the owner has one.
+// Rest gives back the place that Labor has taken, if the owner has one.
 func (d *Descriptor) Rest() {
 	if d.labors {
 		d.labors = false

@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listener accepts on a listening socket in every Loop of a Group.
+// Listener accepts the connections of a listening socket, in every Loop of a Group.
 type Listener struct {
 	fd     int
 	accept func(*Conn)
 	failed func(error)
-	scarce int // a descriptor of this number or above says that few are left
-	most   int // a connection of this number or above is closed
+	scarce int // from this descriptor number on, few descriptors are left
+	most   int // from this descriptor number on, connections are closed
 
-	mu     sync.RWMutex // held for reading while accepting
+	mu     sync.RWMutex // read-locked while accepting
 	closed bool
 	places []*place
 }
@@ -27,23 +27,23 @@ type Listener struct {
 type place struct {
 	Descriptor
 	l     *Listener
-	rests bool // not polled until its deadline
+	rests bool // the poller does not poll it until its deadline
 }
 
-// atOnce bounds what is accepted before other descriptors have their turn: what
-// comes at once may want work at once, too.
+// atOnce is how many connections are accepted before other descriptors have their turn:
+// connections that come at once may need work at once.
 const atOnce = 4
 
-// pause is how long accepting rests after an error: out of descriptors, most
-// often, of which others may free some.
+// pause is how long accepting rests after an error. Most often there are no descriptors
+// left, and others may free some.
 const pause = 100 * time.Millisecond
 
-// ErrScarce says that few descriptors are left: connections that idle should go.
+// ErrScarce is reported when few descriptors are left: idle connections should be closed.
 var ErrScarce = errors.New("few descriptors are left")
 
-// bounds returns Listener's scarce and most. The system gives the lowest number
-// that is free, so that all above a connection's are: they are left to control,
-// logs, workers, and to the files of requests in progress.
+// bounds returns Listener's scarce and most. The system always takes the lowest free
+// number, so that all numbers above a new connection's are free. The reserve is for
+// control connections, logs, workers, and the files of requests in progress.
 func bounds() (scarce, most int) {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur > 1<<30 {
@@ -54,10 +54,10 @@ func bounds() (scarce, most int) {
 	return n - 2*reserve, n - reserve
 }
 
-// Listen calls accept, on a leader's goroutine, with each connection of fd, a
-// listening socket that does not block and that the caller keeps open until
-// Close has returned. Errors of accept(2) go to failed, at most one a pause,
-// and ErrScarce for each connection beyond that bound.
+// Listen calls accept, on a leader's goroutine, with each connection of fd. fd is a
+// non-blocking listening socket, which the caller keeps open until Close has returned.
+// Listen calls failed with errors of accept(2), at most once in each pause, and with
+// ErrScarce for each connection after which few descriptors are left.
 func (g *Group) Listen(fd int, accept func(*Conn), failed func(error)) (*Listener, error) {
 	l := &Listener{fd: fd, accept: accept, failed: failed, scarce: g.scarce, most: g.most}
 	for _, loop := range g.loops {
@@ -75,7 +75,7 @@ func (g *Group) Listen(fd int, accept func(*Conn), failed func(error)) (*Listene
 	return l, nil
 }
 
-// Ready accepts what waits.
+// Ready implements Handler: it accepts connections.
 func (p *place) Ready(t *Turn) {
 	p.Enter(t)
 	for {
@@ -90,9 +90,9 @@ func (p *place) Ready(t *Turn) {
 	}
 }
 
-// acceptSome accepts until nobody waits, or as many as may come at once, which is
-// one where descriptors are scarce: the poller then tells again. timeout is how
-// long to leave it after an error.
+// acceptSome accepts until no connection waits, but no more than atOnce, and one if few
+// descriptors are left; the poller then reports the others again. timeout is the pause
+// after an error.
 func (p *place) acceptSome() (timeout time.Duration, ended bool) {
 	for range atOnce {
 		done, err := p.acceptOne()
@@ -104,7 +104,7 @@ func (p *place) acceptSome() (timeout time.Duration, ended bool) {
 			if !p.rest(true) {
 				return 0, true
 			}
-			p.Forget() // what another leader has seen meanwhile
+			p.Forget() // another leader may have noted readiness meanwhile
 			return pause, false
 		case done:
 			return 0, false
@@ -113,8 +113,8 @@ func (p *place) acceptSome() (timeout time.Duration, ended bool) {
 	return 0, false
 }
 
-// rest takes the listening socket from the poller, or gives it back; false
-// when it is closed: its number may be another's.
+// rest removes the listening socket from the poller, or adds it again. It returns false
+// if the Listener is closed: the descriptor number may be another's by now.
 func (p *place) rest(on bool) bool {
 	p.l.mu.RLock()
 	defer p.l.mu.RUnlock()
@@ -156,10 +156,10 @@ func (p *place) acceptOne() (done bool, err error) {
 	c := &Conn{peer: sa}
 	c.attach(p.loop, fd)
 	l.accept(c)
-	return fd >= l.scarce, nil // what closes to make room is to be closed first
+	return fd >= l.scarce, nil // first, idle connections are to be closed
 }
 
-// Close stops accepting; no call of accept is under way once it returns.
+// Close stops accepting. After it has returned no call of accept is running.
 func (l *Listener) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

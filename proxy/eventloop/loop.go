@@ -9,14 +9,13 @@ import (
 
 // Source is work that a Loop looks for in each of its turns.
 type Source interface {
-	// Poll handles what is there and reports whether there was anything. It
-	// stops when t was handed over, and may then be running on several
-	// goroutines at once.
+	// Poll handles the work that is there and reports whether there was any. It
+	// stops after t has lost the lead; so it may run on several goroutines at once.
 	Poll(t *Turn) bool
-	// Sleep says that the Loop is about to wait (true) or has stopped waiting:
-	// while it waits, new work must make a Descriptor of the Loop ready. It
-	// reports whether there is work already, and handles none. Before a Source's
-	// first Poll it hears false, for a busy Loop may not wait for a long time.
+	// Sleep is called with true before the Loop waits, and with false after. While
+	// the Loop waits, new work must make one of its Descriptors ready. Sleep reports
+	// whether there is work already, and handles none. Before a Source's first Poll
+	// it is called with false, as a busy Loop may not wait for a long time.
 	Sleep(asleep bool) (pending bool)
 }
 
@@ -29,18 +28,18 @@ type Loop struct {
 	timers  timers
 	base    time.Time
 	leader  atomic.Pointer[Turn]
-	waiting atomic.Bool // in the poller
+	waiting atomic.Bool // the leader waits in the poller
 	closing atomic.Bool
 
-	// The leader's own.
-	count, next int         // of the poller's events: how many there are and which is next
-	told        *[]Source   // they have heard that the Loop does not wait
-	room        *Descriptor // its reading is handled first, then its writing
-	readied     atomic.Bool // a handler that has just lost the lead may set it, too
-	again       atomic.Bool // a Descriptor is to be called in the next turn; set as readied is
+	// Only the leader uses these.
+	count, next int         // the number of the poller's events, and the index of the next
+	told        *[]Source   // the Sources that know that the Loop does not wait
+	room        *Descriptor // whose writing is handled next, after its reading
+	readied     atomic.Bool // see Turn.Readied; a handler that has just lost the lead may set it, too
+	again       atomic.Bool // see Descriptor.Again; set as readied is
 
 	mu        sync.Mutex
-	followers []chan struct{} // goroutines that have handed the lead over and ended their work
+	followers []chan struct{} // goroutines that have led before, and wait to lead again
 	sources   atomic.Pointer[[]Source]
 }
 
@@ -60,25 +59,25 @@ func newLoop(g *Group) (*Loop, error) {
 	return l, nil
 }
 
-// Index returns which of its Group's Loops it is, from 0.
+// Index returns the index of the Loop in its Group, from 0.
 func (l *Loop) Index() int { return l.index }
 
-// clock is the time of this Loop's deadlines: nanoseconds since it was made.
+// clock returns the time that this Loop's deadlines use: nanoseconds since it was made.
 func (l *Loop) clock() int64 { return int64(time.Since(l.base)) }
 
 func (l *Loop) since(t time.Time) int64 { return int64(t.Sub(l.base)) }
 
-// AddSource has s looked at from now on.
+// AddSource makes the Loop poll s from now on.
 func (l *Loop) AddSource(s Source) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := append([]Source(nil), *l.sources.Load()...)
 	all = append(all, s)
 	l.sources.Store(&all)
-	l.poller.ring() // the leader may wait without having told s
+	l.poller.ring() // the leader may be waiting, and s does not know
 }
 
-// RemoveSource ends that. A Poll may still be under way.
+// RemoveSource makes the Loop poll s no more. A Poll may still be running.
 func (l *Loop) RemoveSource(s Source) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,17 +90,17 @@ func (l *Loop) RemoveSource(s Source) {
 	l.sources.Store(&all)
 }
 
-// Wake has a Loop that waits begin another turn.
+// Wake makes a Loop that waits begin another turn.
 func (l *Loop) Wake() { l.poller.ring() }
 
-// nudge has a waiting leader look at its timers.
+// nudge makes a leader that waits look at its timers.
 func (l *Loop) nudge() {
 	if l.waiting.Load() {
 		l.poller.ring()
 	}
 }
 
-// follow has another goroutine lead.
+// follow makes another goroutine lead.
 func (l *Loop) follow() {
 	l.mu.Lock()
 	n := len(l.followers)
@@ -117,7 +116,8 @@ func (l *Loop) follow() {
 	next <- struct{}{}
 }
 
-// run leads; once it has handed over and ended its handler, it waits to lead again.
+// run leads. When it has lost the lead and its handler has returned, it waits to lead
+// again.
 func (l *Loop) run() {
 	defer l.group.wg.Done()
 	t := &Turn{loop: l}
@@ -144,8 +144,8 @@ func (l *Loop) run() {
 	}
 }
 
-// lead handles what is ready until the lead is handed over, or the Loop ends,
-// which it reports.
+// lead handles what is ready until another goroutine leads or the Loop ends; it reports
+// the latter.
 func (l *Loop) lead(t *Turn) (ended bool) {
 	t.now = time.Now()
 	for {
@@ -199,7 +199,7 @@ func (l *Loop) handleEvents(t *Turn) (leads bool) {
 	}
 }
 
-// tellLeft is handle for a peer that has left while d is owned.
+// tellLeft calls Left of d's handler: the peer has left while d has an owner.
 func (l *Loop) tellLeft(t *Turn, d *Descriptor) (leads bool) {
 	t.enter()
 	(*d.in.handler.Load()).(Watcher).Left(t)
@@ -250,7 +250,7 @@ func (l *Loop) expire(t *Turn) (leads bool) {
 	}
 }
 
-// sleep waits for events, having told the Sources.
+// sleep tells the Sources, and waits for events.
 func (l *Loop) sleep() {
 	if l.again.Load() {
 		l.again.Store(false)
@@ -258,7 +258,7 @@ func (l *Loop) sleep() {
 	}
 	if l.readied.Load() {
 		l.readied.Store(false)
-		runtime.Gosched() // what was readied runs before this thread waits in the kernel
+		runtime.Gosched() // goroutines that were readied run before this thread waits in the kernel
 		if l.count = l.poller.poll(); l.count > 0 {
 			return
 		}
@@ -291,7 +291,7 @@ func (l *Loop) wait() {
 	l.count = l.poller.wait(d)
 }
 
-// end wakes every follower for good.
+// end makes every follower return.
 func (l *Loop) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller is an epoll instance and an eventfd that ends a wait.
+// poller is an epoll instance, and an eventfd that ends its waits.
 type poller struct {
 	ep, bell int
 	events   [128]unix.EpollEvent
 }
 
 const (
-	bellFD      = -1 // what the eventfd's events carry in place of a descriptor
+	bellFD      = -1 // the descriptor in the eventfd's events
 	readEvents  = unix.EPOLLIN | unix.EPOLLRDHUP
 	acceptFlags = unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
 )
@@ -45,13 +45,13 @@ func (p *poller) close() {
 	unix.Close(p.bell)
 }
 
-// watch registers fd for reading, and for writing too where write is set.
+// watch registers fd for reading and, if write is set, for writing.
 func (p *poller) watch(fd int, tag int32, write bool) error {
 	return p.control(unix.EPOLL_CTL_ADD, fd, tag, write)
 }
 
-// rewatch is watch for an fd that is registered. The poller tells once more what it is
-// ready for.
+// rewatch is watch for an fd that is registered already. The poller reports its
+// readiness once more.
 func (p *poller) rewatch(fd int, tag int32, write bool) error {
 	return p.control(unix.EPOLL_CTL_MOD, fd, tag, write)
 }
@@ -64,15 +64,15 @@ func (p *poller) control(op, fd int, tag int32, write bool) error {
 	return unix.EpollCtl(p.ep, op, fd, &e)
 }
 
-// watchListener registers a listening socket, which wakes one loop of many.
+// watchListener registers a listening socket. A new connection wakes one Loop of many.
 func (p *poller) watchListener(fd int, tag int32) error {
 	return unix.EpollCtl(p.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE, Fd: int32(fd), Pad: tag})
 }
 
 func (p *poller) forget(fd int) { unix.EpollCtl(p.ep, unix.EPOLL_CTL_DEL, fd, nil) }
 
-// poll returns how many events are there without waiting. The scheduler need
-// not be told of a call that does not wait.
+// poll takes the events that are there, without waiting, and returns their number. The
+// call does not block, so that the scheduler need not know of it.
 func (p *poller) poll() int {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.ep), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
 	if errno != 0 {
@@ -81,14 +81,14 @@ func (p *poller) poll() int {
 	return int(n)
 }
 
-// pending reports whether there are events. It takes none.
+// pending reports whether there are events, and takes none.
 func (p *poller) pending() bool {
 	fd := unix.PollFd{Fd: int32(p.ep), Events: unix.POLLIN}
 	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&unix.Timespec{})), 0, 0, 0)
 	return errno == 0 && n > 0
 }
 
-// wait waits for events, at most d; without limit when d is negative.
+// wait waits for events, for d at most; without limit if d is negative.
 func (p *poller) wait(d time.Duration) int {
 	ms := -1
 	if d >= 0 {
@@ -124,18 +124,18 @@ func (p *poller) event(i int) (fd int, tag int32, ready uint32) {
 	return int(e.Fd), e.Pad, ready
 }
 
-// silence empties the bell, so that a later ring is an edge again.
+// silence empties the eventfd, so that a later ring is an edge again.
 func (p *poller) silence() {
 	var b [8]byte
 	unix.Read(p.bell, b[:])
 }
 
-// socket makes a stream socket that does not block.
+// socket makes a non-blocking stream socket.
 func socket(family int) (int, error) {
 	return unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 }
 
-// read and write are for sockets that do not block.
+// read and write are for non-blocking sockets.
 func read(fd int, b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
@@ -160,8 +160,8 @@ func write(fd int, b []byte) (int, error) {
 	}
 }
 
-// outcome is what a call has done. EAGAIN, which is common, is a constant: an
-// Errno that is made an error is allocated.
+// outcome returns the result of a call. EAGAIN, which is common, is returned as a
+// constant: converting any other Errno to an error allocates.
 func outcome(n uintptr, errno syscall.Errno) (int, error) {
 	switch errno {
 	case 0:
@@ -172,8 +172,8 @@ func outcome(n uintptr, errno syscall.Errno) (int, error) {
 	return 0, errno
 }
 
-// writev gathers two buffers; vector and header are the caller's, kept so that
-// a call costs no allocation.
+// writev writes two buffers in one call. Its fields are kept between calls, so that a
+// call allocates nothing.
 type writev struct {
 	header unix.Msghdr
 	vector [2]unix.Iovec
@@ -194,8 +194,8 @@ func (w *writev) write(fd int, a, b []byte) (int, error) {
 	}
 }
 
-// accept and sockname are as in x/sys, which asks every socket for its protocol
-// besides: with both that is two calls less for each connection.
+// accept and sockname are as those of x/sys, which also ask each socket for its protocol:
+// ours save a system call each.
 func accept(fd int) (int, unix.Sockaddr, error) {
 	var raw unix.RawSockaddrAny
 	size := uint32(unix.SizeofSockaddrAny)
@@ -221,7 +221,7 @@ func sockname(fd int) (unix.Sockaddr, error) {
 	return unix.Getsockname(fd)
 }
 
-// internetAddr is nil for other families.
+// internetAddr returns nil for other families.
 func internetAddr(raw *unix.RawSockaddrAny) unix.Sockaddr {
 	switch raw.Addr.Family {
 	case unix.AF_INET:

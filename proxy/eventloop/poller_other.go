@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller is only there on Linux: New fails before anything else is called.
+// poller exists only on Linux: on other systems New fails, and nothing else is called.
 type poller struct{}
 
 const bellFD = -1

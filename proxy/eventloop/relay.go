@@ -14,43 +14,45 @@ import (
 // End is one of the two connections of a Relay.
 type End struct {
 	Duplex
-	// Early was received from it before: it goes to the other first.
+	// Early are bytes that were received from it before. They go to the other end first.
 	Early []byte
-	// Silence is how long it may send nothing while nothing is sent to it either; 0: for
-	// ever.
+	// Silence is how long it may send nothing while nothing is sent to it either; 0: no
+	// limit.
 	Silence time.Duration
-	// Room is how long it may have no room for what is to be sent to it; 0: for ever.
+	// Room is how long it may have no room for bytes that are to be sent to it; 0: no
+	// limit.
 	Room time.Duration
 }
 
 // Relay passes bytes between two connections, both ways, without a goroutine, until
-// both have ended their sending sides or one of them fails. The end of what one sends is
-// passed on, and the other way goes on. Each way holds a buffer while it has bytes that
-// wait for room, and what TLS has sealed of as much; it reads no more meanwhile.
+// both have ended their sending sides or one of them fails. When one end has ended its
+// sending side, the Relay ends that of the other connection, and the other way goes on.
+// While a way has bytes that wait for room it reads no more, and holds one buffer, and
+// what TLS has encrypted of one more.
 type Relay struct {
 	ends   [2]End
-	ways   [2]way // of the bytes that an end sends
+	ways   [2]way // ways[i] is of the bytes that ends[i] sends
 	open   atomic.Int32
 	done   func(t *Turn, end int, err error)
 	began  time.Time
-	passed atomic.Int64 // when bytes have passed last, since began
+	passed atomic.Int64 // when bytes have last passed, in nanoseconds since began
 	over   atomic.Bool  // it was stopped
 
 	mu     sync.Mutex
-	err    error // the first
-	failed int   // the end that it is of
+	err    error // the first error
+	failed int   // the end that has failed with err
 }
 
-// way is one of a Relay's two: from an end to the other. It waits for one thing at a
-// time, and so runs on one goroutine at a time.
+// way is one of a Relay's two directions, from one end to the other. It waits for one
+// thing at a time, and so runs on one goroutine at a time.
 type way struct {
 	relay    *Relay
 	from, to *End
 	waits    waited
-	rest     []byte  // received and not done with
-	buf      *[]byte // that rest is in; nil for what came early
-	unsent   bool    // something waits for room
-	ended    bool    // from has, and to was told
+	rest     []byte  // received, and not sent yet
+	buf      *[]byte // the buffer that holds rest; nil if rest is Early
+	unsent   bool    // bytes wait for room
+	ended    bool    // from has ended its sending side, and so has the way on to
 	closed   atomic.Bool
 }
 
@@ -68,8 +70,8 @@ const turnShare = 64 << 10
 
 var relayBuffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
 
-// ErrSilence and ErrNoRoom are why a Relay has ended whose connection was silent, or
-// had no room, for too long. Both are os.ErrDeadlineExceeded, too.
+// ErrSilence and ErrNoRoom end a Relay with a connection that was silent, or had no
+// room, for too long. Both are also os.ErrDeadlineExceeded.
 var (
 	ErrSilence error = &timeout{"nothing was sent for too long"}
 	ErrNoRoom  error = &timeout{"nothing was taken for too long"}
@@ -80,11 +82,11 @@ type timeout struct{ text string }
 func (e *timeout) Error() string        { return e.text }
 func (e *timeout) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
-// StartRelay begins to pass bytes between a and b, whose reading and writing the caller
-// owns. done is called once, when nobody works on them any more: the caller owns both
-// again. err is why the Relay has ended early, and end, 0 or 1, whose failure that was;
-// nil: both have ended what they send, or the connection was lost or cut. t is the turn
-// that the call leads, nil when it does not.
+// StartRelay begins to pass bytes between a and b. The caller owns both sides of both
+// and gives them away until done is called, once. err is the reason for an early end,
+// and end, 0 or 1, the connection that has failed; err is nil if both have ended their
+// sending sides, or a connection was lost or cut. t is the turn that the call leads; nil
+// if it does not lead.
 func StartRelay(a, b End, done func(t *Turn, end int, err error)) *Relay {
 	r := &Relay{ends: [2]End{a, b}, done: done, began: time.Now()}
 	r.open.Store(2)
@@ -106,7 +108,7 @@ func StartRelay(a, b End, done func(t *Turn, end int, err error)) *Relay {
 // Stop ends the Relay soon, whatever it waits for. Anyone may call it.
 func (r *Relay) Stop() { r.stop(nil, nil) }
 
-// stop ends both ways; err is the reason unless there is one already.
+// stop ends both ways. If there is no error yet, err is the reason, and end has failed.
 func (r *Relay) stop(end *End, err error) {
 	r.over.Store(true)
 	r.mu.Lock()
@@ -126,7 +128,8 @@ func (r *Relay) index(end *End) int {
 	return 0
 }
 
-// Ready implements Handler: there is something to read, room, or a deadline has passed.
+// Ready implements Handler: there is something to read, or room, or a deadline has
+// passed.
 func (w *way) Ready(t *Turn) {
 	if !w.late() && w.run() {
 		return
@@ -144,18 +147,18 @@ func (w *way) Ready(t *Turn) {
 // gone.
 func (w *way) Left(*Turn) { w.lookForLoss() }
 
-// lookForLoss stops the Relay when the connection that the way comes from takes nothing
-// any more, once all that it has sent was passed on.
+// lookForLoss stops the Relay if the way's connection is lost and all that it has sent
+// was passed on: the other way cannot send to it any more.
 func (w *way) lookForLoss() {
 	if w.closed.Load() && w.from.Lost() && !w.relay.back(w).closed.Load() {
 		w.relay.stop(w.from, nil)
 	}
 }
 
-// back is the way that leads where w comes from.
+// back returns the way in the other direction.
 func (r *Relay) back(w *way) *way { return &r.ways[1-r.index(w.from)] }
 
-// late stops the Relay where what the way waits for has not come in time.
+// late stops the Relay if the way's wait has taken too long.
 func (w *way) late() bool {
 	switch {
 	case w.waits == room && w.to.RoomExpired():
@@ -168,14 +171,14 @@ func (w *way) late() bool {
 	return false
 }
 
-// silence is how long the end may go on sending nothing, where that is bounded.
+// silence returns how long the end may still send nothing. It is for an end with a limit.
 func (w *way) silence() time.Duration {
 	r := w.relay
 	return w.from.Silence - (time.Since(r.began) - time.Duration(r.passed.Load()))
 }
 
-// run passes bytes on until the way waits, which it reports: it may be another
-// goroutine's then. Else it is over.
+// run passes bytes on until the way waits or is over. waits: another goroutine may run
+// the way by now.
 func (w *way) run() (waits bool) {
 	for passed := 0; ; {
 		if w.relay.over.Load() {
@@ -213,8 +216,8 @@ func (w *way) run() (waits bool) {
 	}
 }
 
-// send sends what was received. Where that fails nobody takes it any more, and the way
-// ends; the other goes on, for there may be something to pass on yet.
+// send sends what was received. If it fails, the way ends; the other way goes on, as it
+// may have bytes to pass on.
 func (w *way) send() (n int, err error) {
 	n, err = w.to.Send(w.rest)
 	w.rest = w.rest[n:]
@@ -223,7 +226,7 @@ func (w *way) send() (n int, err error) {
 		w.relay.passed.Store(int64(time.Since(w.relay.began)))
 	}
 	if err != nil && err != unix.EAGAIN && w.relay.back(w).closed.Load() {
-		if isLoss(err) { // the poller may not have told it yet: see lookForLoss
+		if isLoss(err) { // the poller may not have reported it yet: see lookForLoss
 			w.relay.stop(w.to, nil)
 		} else {
 			w.relay.stop(w.to, err)
@@ -235,8 +238,8 @@ func (w *way) send() (n int, err error) {
 // isLoss reports whether a send has failed because the peer has closed or reset.
 func isLoss(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) }
 
-// receive reads what is there, which may be nothing, or the end, which it passes on;
-// false where the connection has failed.
+// receive reads what has come, which may be nothing. At the end it ends the sending side
+// of the other connection. It returns false if a connection has failed.
 func (w *way) receive() bool {
 	if w.buf == nil {
 		w.keep(relayBuffers.Get().(*[]byte))
@@ -262,7 +265,7 @@ func (w *way) receive() bool {
 	return false
 }
 
-// idle leaves the reading to the Loop; false where there is something to read.
+// idle gives the reading to the Loop. It returns false if there is something to read.
 func (w *way) idle() bool {
 	w.waits = bytesToCome
 	if w.from.Silence == 0 {
@@ -271,7 +274,7 @@ func (w *way) idle() bool {
 	return w.from.Idle(max(w.silence(), time.Millisecond))
 }
 
-// keep has the way hold buf, in place of the one that it has held.
+// keep makes buf the way's buffer, and gives back the one before.
 func (w *way) keep(buf *[]byte) {
 	if w.buf != nil {
 		relayBuffers.Put(w.buf)

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// side is one of a Descriptor's two, reading or writing: who waits for it, and until
-// when. Each is owned by the goroutine that works on it, or left to the Loop, which
-// calls its handler.
+// side is a Descriptor's reading or its writing: who waits for it, and until when. It
+// has an owner, the goroutine that works on it, or it belongs to the Loop, which calls
+// its handler.
 type side struct {
 	d       *Descriptor
 	handler atomic.Pointer[Handler] // nil until there is one
-	first   Handler                 // what handler points to at first, so that it is not allocated
-	wake    chan struct{}           // ends the wait of a goroutine; made by the first
+	first   Handler                 // the first handler, kept here so that handler needs no allocation
+	wake    chan struct{}           // ends the wait of a goroutine; nil until one waits
 	timer   timer
 }
 
@@ -30,7 +30,7 @@ func (s *side) call(h Handler) {
 	s.handler.Store(&h)
 }
 
-// bit returns where the side's own b stands in the Descriptor's state.
+// bit returns the bit of the Descriptor's state that is b for this side.
 func (s *side) bit(b uint32) uint32 {
 	if s.timer.writing {
 		return b << writing
@@ -38,7 +38,7 @@ func (s *side) bit(b uint32) uint32 {
 	return b
 }
 
-// news is what ends a wait for the side.
+// news returns the bits that end a wait for the side.
 func (s *side) news() uint32 {
 	if s.timer.writing {
 		return roomNews
@@ -46,7 +46,7 @@ func (s *side) news() uint32 {
 	return readNews
 }
 
-// both is the bit that goes with reading.
+// both returns the bit both for reading, and 0 for writing.
 func (s *side) both() uint32 {
 	if s.timer.writing {
 		return 0
@@ -54,8 +54,9 @@ func (s *side) both() uint32 {
 	return both
 }
 
-// leave gives the side to the Loop until there are news or due has passed; 0: never.
-// It is false, and the caller owns the side, where the state has one of the bits unless.
+// leave gives the side to the Loop until it has news or due has passed (0: never). If
+// the state has one of the bits unless, leave returns false, and the caller owns the
+// side.
 func (s *side) leave(due int64, unless uint32) bool {
 	s.deadline(due)
 	for d := s.d; ; {
@@ -79,8 +80,8 @@ func (s *side) leave(due int64, unless uint32) bool {
 	}
 }
 
-// wait waits for news on the caller's goroutine; os.ErrDeadlineExceeded after due (a
-// Loop's clock; 0: none). The caller must have detached.
+// wait waits for news on the caller's goroutine. It returns os.ErrDeadlineExceeded after
+// due (by the Loop's clock; 0: never). The caller must have detached.
 func (s *side) wait(due int64) error {
 	d := s.d
 	if s.wake == nil {
@@ -117,8 +118,8 @@ func (s *side) wait(due int64) error {
 	return nil
 }
 
-// deadline sets the deadline of the wait that is about to begin. If it passes before
-// that has begun, late says so.
+// deadline sets the deadline of the wait that is about to begin. If the deadline passes
+// before the wait has begun, the bit late is set.
 func (s *side) deadline(due int64) {
 	if d := s.d; d.state.Load()&s.bit(late) != 0 {
 		d.state.And(^s.bit(late))
@@ -126,13 +127,13 @@ func (s *side) deadline(due int64) {
 	s.d.loop.timers.set(s, due)
 }
 
-// expire does what the side's deadline asks for, and reports whether that is to run
-// its handler.
+// expire ends the wait whose deadline has passed. It wakes a goroutine that waits itself,
+// and reports whether the caller is to run the side's handler.
 func (s *side) expire() (run bool) {
 	d := s.d
 	for {
 		if due := s.timer.due.Load(); due == 0 || due > d.loop.clock() {
-			return false // it was worked on since; the next deadline has a timer
+			return false // there is another deadline by now, and it has a timer
 		}
 		state := d.state.Load()
 		var next uint32
@@ -141,7 +142,7 @@ func (s *side) expire() (run bool) {
 		if run || tell {
 			next = state&^(s.bit(idle|waits)|s.both()) | s.bit(expired)
 		} else {
-			next = state | s.bit(late) // it is worked on: deadlines are for waiting
+			next = state | s.bit(late) // the owner works: a deadline only ends a wait
 		}
 		if d.state.CompareAndSwap(state, next) {
 			if tell {

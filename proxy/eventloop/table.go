@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// table finds Descriptors by number, for the leader without a lock. A
-// descriptor's tag tells it from earlier ones of its number.
+// table finds Descriptors by number; the leader needs no lock. A descriptor's tag tells
+// it from earlier ones with the same number.
 type table struct {
 	mu     sync.Mutex
 	tags   int32
@@ -17,7 +17,7 @@ const chunkSize = 1024
 
 type chunk [chunkSize]atomic.Pointer[Descriptor]
 
-// put enters d and gives it its tag.
+// put adds d and gives it a tag.
 func (t *table) put(d *Descriptor) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

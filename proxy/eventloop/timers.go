@@ -7,12 +7,12 @@ import (
 	"sync/atomic"
 )
 
-// timer is the place of a Descriptor's side among the timers of its Loop.
+// timer is the timer of a Descriptor's side, in the heap of its Loop.
 type timer struct {
-	due     atomic.Int64 // the deadline that holds, by the Loop's clock; 0: none
-	armed   atomic.Int64 // when the timer fires, at or before due; never when it is not set
+	due     atomic.Int64 // the present deadline, by the Loop's clock; 0: none
+	armed   atomic.Int64 // when the timer fires, at or before due; never: it is not set
 	index   int32        // in the heap
-	writing bool         // the side is that
+	writing bool         // the side is writing, not reading
 }
 
 const never = math.MaxInt64
@@ -23,12 +23,12 @@ func (t *timer) reset() { t.armed.Store(never) }
 type timers struct {
 	mu    sync.Mutex
 	heap  timerHeap
-	first atomic.Int64 // when the first fires; never when none is set
+	first atomic.Int64 // when the first fires; never: none is set
 	loop  *Loop
 }
 
-// set gives s a deadline, 0 for none. One that is later than the timer in place
-// waits for it to fire.
+// set gives s the deadline due; 0: none. If the timer fires before due, it stays as it
+// is: next sets it again when it fires.
 func (t *timers) set(s *side, due int64) {
 	s.timer.due.Store(due)
 	if due == 0 || due >= s.timer.armed.Load() {
@@ -49,7 +49,8 @@ func (t *timers) set(s *side, due int64) {
 	}
 }
 
-// note publishes when the first timer fires; true when that is earlier than before.
+// note publishes when the first timer fires. It returns true if that is earlier than
+// before.
 func (t *timers) note() bool {
 	first := int64(never)
 	if len(t.heap) > 0 {
@@ -72,7 +73,7 @@ func (t *timers) remove(s *side) {
 	}
 }
 
-// next returns a side whose deadline has passed, nil when none has.
+// next returns a side whose deadline has passed; nil if there is none.
 func (t *timers) next(now int64) *side {
 	if t.first.Load() > now {
 		return nil
@@ -93,7 +94,7 @@ func (t *timers) next(now int64) *side {
 		}
 		heap.Pop(&t.heap)
 		s.timer.armed.Store(never)
-		// set may have moved the deadline meanwhile, and seen a timer still.
+		// set may have moved the deadline meanwhile, when it still saw a timer.
 		if due = s.timer.due.Load(); due > now {
 			s.timer.armed.Store(due)
 			heap.Push(&t.heap, s)
