@@ -12,13 +12,23 @@ import (
 	"alicorn/proxy/h1"
 )
 
-// body is one request body as it is read.
+// body is the state of reading one request body.
 type body struct {
 	h1.Body
-	read     int64 // bytes of data so far
+	read     int64 // bytes of data that were read
 	await100 bool  // the client waits for 100 Continue
+	mode     readMode
 	err      error
 }
+
+// readMode is what reads of the body are for.
+type readMode uint8
+
+const (
+	reads  readMode = iota // a read waits for the client
+	tries                  // a read returns proxy.ErrNotYet instead of waiting
+	drains                 // the rest of the body is read and dropped
+)
 
 func (b *body) begin(r *proxy.Request, h *h1.RequestHead) {
 	*b = body{Body: h1.NewBody(r.ContentLength, r.Chunked)}
@@ -41,9 +51,11 @@ func (c *conn) ReadBody(p []byte) (int, error) {
 
 // TryReadBody implements proxy.RequestWire.
 func (c *conn) TryReadBody(p []byte) (int, error) {
-	c.tries = c.wire.suspends()
+	if c.wire.suspends() {
+		c.body.mode = tries
+	}
 	n, err := c.ReadBody(p)
-	c.tries = false
+	c.body.mode = reads
 	return n, err
 }
 
@@ -60,8 +72,8 @@ func (c *conn) AwaitBody() bool {
 	return false
 }
 
-// forgetBody ends the wait that AwaitBody has begun. Where the loop is about to call
-// Ready it stays: that call, or the next one, which is as good, takes it for the end.
+// forgetBody ends the wait that AwaitBody has begun. If the loop is about to call Ready,
+// awaitsBody stays set: that call, or the next one, clears it.
 func (c *conn) forgetBody() {
 	if c.awaitsBody.Load() && c.wire.Take() {
 		c.awaitsBody.Store(false)
@@ -110,7 +122,7 @@ func (c *conn) bodyError(err error) error {
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.timedOut = true
-		if !c.draining && c.bodyCore().ResetTimedOut {
+		if c.body.mode != drains && c.bodyCore().ResetTimedOut {
 			c.resetOnClose()
 		}
 		return &proxy.Fail{Status: 408, Level: proxy.LevelInfo, Reason: "client timed out while sending the request body"}
@@ -118,7 +130,7 @@ func (c *conn) bodyError(err error) error {
 	return proxy.ErrClientGone
 }
 
-// readRaw reads body bytes: buffered ones first, then from the connection.
+// readRaw reads bytes of the body, first from the buffer, then from the connection.
 func (c *conn) readRaw(p []byte) (int, error) {
 	if c.r < c.w {
 		n := copy(p, c.buf[c.r:c.w])
@@ -134,9 +146,9 @@ func (c *conn) readRaw(p []byte) (int, error) {
 	return n, err
 }
 
-// readWire reads bytes of the body from the connection. Where c tries it does not wait.
+// readWire reads bytes of the body from the connection.
 func (c *conn) readWire(p []byte) (int, error) {
-	if !c.tries {
+	if c.body.mode != tries {
 		c.wire.boundReads(c.bodyTimeout())
 		return c.wire.Read(p)
 	}
@@ -153,8 +165,7 @@ func (c *conn) readWire(p []byte) (int, error) {
 	return 0, proxy.ErrNotYet
 }
 
-// readFraming reads what stands between the data of two chunks, or behind the
-// last one.
+// readFraming reads the bytes between the data of two chunks, or after the last chunk.
 func (c *conn) readFraming() error {
 	b := &c.body
 	for b.Left() == 0 && !b.Ended() {
@@ -177,8 +188,8 @@ func (c *conn) readFraming() error {
 	return nil
 }
 
-// fillFraming reads from the connection into a buffer of its own: the head's bytes
-// stay where they are, as strings of the request alias them.
+// fillFraming reads from the connection into a separate buffer: the head's bytes stay
+// where they are, as the request's strings alias them.
 func (c *conn) fillFraming() error {
 	if c.bodyBuf == nil {
 		c.bodyBuf = bodyBuffers.Get().(*[]byte)
@@ -195,16 +206,16 @@ func (c *conn) fillFraming() error {
 	return nil
 }
 
-// bodyTimeout is how long a read of the body may wait: client_body_timeout of
-// the location that reads it, lingering_timeout when it is dropped.
+// bodyTimeout returns how long a read of the body may wait: client_body_timeout of the
+// exchange's location; lingering_timeout if the body is dropped.
 func (c *conn) bodyTimeout() time.Duration {
-	if c.draining {
+	if c.body.mode == drains {
 		return c.core.LingeringTimeout
 	}
 	return c.bodyCore().BodyTimeout
 }
 
-// bodyCore returns the settings of the location that reads the body.
+// bodyCore returns the settings for the body: those of the exchange's location.
 func (c *conn) bodyCore() *proxy.Core {
 	if c.x.Server != nil {
 		return c.x.Core()
@@ -212,15 +223,16 @@ func (c *conn) bodyCore() *proxy.Core {
 	return c.core
 }
 
-// drainable reports that what is left of the body can be read and dropped: a
-// client that waits for 100 Continue may never send it (RFC 9110 section
-// 10.1.1), and a large rest costs more than a new connection.
+// drainable reports whether the rest of the body can be read and dropped. A client that
+// waits for 100 Continue may never send it (RFC 9110 section 10.1.1), and a large rest
+// costs more than a new connection.
 func (c *conn) drainable() bool {
 	return c.body.err == nil && !c.body.await100 && c.body.Left() <= maxDrain
 }
 
-// drain reads what is left of the body so that the connection can go on, as
-// long as that is little and comes soon. It reports whether it got to the end.
+// drain reads and drops the rest of the body, so that another request can follow. It
+// stops if the rest is long or does not come soon, and reports whether it has reached the
+// end.
 func (c *conn) drain() bool {
 	if c.body.Ended() {
 		return true
@@ -228,7 +240,7 @@ func (c *conn) drain() bool {
 	if c.mustClose || !c.drainable() {
 		return false
 	}
-	c.draining = true
+	c.body.mode = drains
 	buf := bodyBuffers.Get().(*[]byte)
 	defer bodyBuffers.Put(buf)
 	deadline := time.Now().Add(c.core.LingeringTime)
@@ -245,5 +257,5 @@ func (c *conn) drain() bool {
 	return false
 }
 
-// maxDrain bounds the unread body that is read to keep a connection.
+// maxDrain is how much of a body is read and dropped at most to keep a connection.
 const maxDrain = 256 << 10

@@ -6,13 +6,13 @@ import (
 	"alicorn/proxy"
 )
 
-// closeConn ends the connection so that the client sees the whole response.
+// closeConn prepares the close so that the client sees the whole response.
 func (c *conn) closeConn() {
 	if c.timedOut && c.err == nil && !c.resets {
-		c.endWriting() // and no more: the client has had its time
+		c.endWriting() // without lingering: the client has had its time
 		return
 	}
-	if c.err != nil || c.resets || c.upgraded || c.core.Lingering == proxy.LingeringOff {
+	if c.err != nil || c.resets || c.after != staysHTTP || c.core.Lingering == proxy.LingeringOff {
 		return
 	}
 	if c.mustClose || c.r < c.w || !c.body.Ended() || c.core.Lingering == proxy.LingeringAlways || c.wire.unread(&c.one) {
@@ -20,9 +20,9 @@ func (c *conn) closeConn() {
 	}
 }
 
-// linger ends the sending side and reads for a while what the client still
-// sends: closing with unread data would reset the connection and take the
-// response back. lingering_time bounds it all, lingering_timeout each wait.
+// linger ends the sending side, and for a while reads and drops what the client still
+// sends: a close with unread bytes resets the connection, and the client may lose the
+// response. lingering_time bounds the whole, lingering_timeout each wait.
 func (c *conn) linger() {
 	if !c.endWriting() {
 		return
@@ -38,18 +38,17 @@ func (c *conn) linger() {
 	}
 }
 
-// endWriting ends the sending side, so that the client sees the end of the
-// response whatever the close brings about.
+// endWriting ends the sending side, so that the client sees the end of the response even
+// if the close resets the connection.
 func (c *conn) endWriting() bool { return c.wire.endWriting(c.sendTimeout()) == nil }
 
 // resetOnClose makes the close of the connection a reset.
 func (c *conn) resetOnClose() { c.resets = c.wire.resetOnClose() || c.resets }
 
-// Gone reports, as nginx understands it, that the client wants no answer any
-// more: it has closed, reset, or only ended its sending side, which cannot be
-// told from a close. It is asked where a request waits before it is worked on;
-// an answer that is ready goes out to half-closed connections. Without loops
-// only a reset is seen.
+// Gone reports that the client has left, in the sense of nginx: it has closed, reset, or
+// ended its sending side, which looks like a close. Callers ask while a request waits to
+// be started; a response that is ready is sent to half-closed connections, too. Without
+// loops Gone sees only a reset.
 func (c *conn) Gone() bool {
 	client := c.Client()
 	return c.err != nil || client != nil && client.Gone()

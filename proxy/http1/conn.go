@@ -22,45 +22,42 @@ type conn struct {
 	x    *proxy.Exchange // nil while the connection idles
 
 	state      atomic.Int32
-	watcher    atomic.Pointer[proxy.Waiting] // is told when the client leaves
-	awaitsBody atomic.Bool                   // AwaitBody has left the reading to the loop, which has not called Ready
-	onCut      atomic.Pointer[func()]        // what an upgraded connection does when it is cut
-	parked     bool                          // the exchange is parked; who drives c next resumes it
-	headEnds   time.Time                     // when the head being read is given up
+	watcher    atomic.Pointer[proxy.Waiting] // is woken when the client leaves
+	awaitsBody atomic.Bool                   // AwaitBody has given the reading to the loop, which has not called Ready yet
+	onCut      atomic.Pointer[func()]        // is called when an upgraded connection is cut
+	parked     bool                          // the exchange is parked; whoever drives c next resumes it
+	headEnds   time.Time                     // the deadline for the head
 
-	// The read side: buf[r:w] is read and not yet consumed.
+	// The read side: buf[r:w] was read and not consumed yet.
 	buf      []byte
-	pooled   *[]byte // where buf came from; nil when it has grown
-	bodyBuf  *[]byte // framing of a body, once the head's buffer is used up
+	pooled   *[]byte // where buf came from; nil if it has grown
+	bodyBuf  *[]byte // holds the framing of a body after the head's buffer is used up
 	headBuf  []byte  // the head's buffer while buf is bodyBuf's
 	headPool *[]byte
 	r, w     int
-	one      [1]byte // a byte that is looked at
+	one      [1]byte // for a byte that is peeked at
 
 	body      body
-	bodyDue   time.Time // when the wait for more of it ends; zero: nobody waits
+	bodyDue   time.Time // when the wait for more of the body ends; zero: nobody waits
 	bytesRead int64
 	bytesSent int64
 	out       []byte
 	outPool   *[]byte
-	file      *fileSend // made by the first file that the kernel sends
-	turn      int       // bytes of a file sent since others had theirs
+	file      *fileSend // nil until the kernel sends a file
+	turn      int       // bytes of a file that were sent since others had their turn
 
-	chunked, simple       bool
-	bodyless, headWritten bool
-	left                  int64 // of a response with a length; -1: unknown
-	interim               bool  // HTTP/1.1 or later: the client understands 1xx responses
-	keepAlive             bool  // what the client wants
-	draining              bool  // what is read of the body is dropped
-	tries                 bool  // reads of the body do not wait
-	mustClose, aborted    bool
-	timedOut              bool // the client did not send what was waited for
-	upgraded              bool // HTTP has ended here
-	duplex                bool // and the loop calls what came after it
-	closing               bool // the response said Connection: close
-	last                  bool // nothing will be sent after what is queued
-	resets                bool // the close will be a reset
-	err                   error
+	framing   framing
+	left      int64 // how many bytes of the response's body are left, with the framing byLength
+	simple    bool  // the request is of HTTP/0.9: the response is the body alone
+	interim   bool  // the client understands 1xx responses: HTTP/1.1 or later
+	keepAlive bool  // the client wants to send another request
+	mustClose bool  // the connection closes after this exchange
+	closing   bool  // the response says Connection: close
+	last      bool  // nothing will be sent after what is queued
+	timedOut  bool  // the client did not send a head or body in time
+	resets    bool  // the close will be a reset
+	after     after
+	err       error
 }
 
 // The states of a connection, as Drain and Close see it.
@@ -68,6 +65,26 @@ const (
 	stateIdle int32 = iota
 	stateActive
 	stateClosed
+)
+
+// framing is how the client finds the end of the response's body (RFC 9112 section 6.3).
+type framing uint8
+
+const (
+	noHead     framing = iota // no head was written yet
+	noBody                    // the response has no body
+	byLength                  // by Content-Length
+	chunked                   // by the last chunk
+	untilClose                // by the end of the connection
+)
+
+// after is what an upgrade has made of the connection.
+type after uint8
+
+const (
+	staysHTTP after = iota
+	upgraded        // a handler reads and writes a tunnel
+	duplex          // the loop calls the handlers of the tunnel
 )
 
 const bufferSize = 4 << 10
@@ -80,7 +97,7 @@ var (
 	writeBuffers = sync.Pool{New: newBuffer}
 )
 
-// Serve speaks HTTP/1.1 on nc until it closes; it is a proxy.ServeConn.
+// Serve serves HTTP/1.1 on nc until it closes; it is a proxy.ServeConn.
 func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 	c := &conn{e: e, wire: wireOf(nc), info: info, mustClose: info.Refusal != nil}
 	if !e.Register(info, c) {
@@ -94,15 +111,15 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 	c.wire.start(c)
 }
 
-// serve serves requests until the connection is to be closed, or waits for
-// its loop, which it reports.
+// serve serves requests until the connection is to be closed, or waits for its loop
+// or an event, which it reports.
 func (c *conn) serve() (waits bool) {
 	for {
 		if !c.parked {
 			pipelined := c.r < c.w
 			if !pipelined {
-				if waits, more := c.awaitRequest(); !more {
-					return waits
+				if p := c.awaitRequest(); p != arrived {
+					return p == waiting
 				}
 			}
 			if !c.beginRequest() {
@@ -130,14 +147,14 @@ func (c *conn) serve() (waits bool) {
 	}
 }
 
-// beginRequest readies c for a request whose first bytes are there; false when
+// beginRequest readies c for a request whose first bytes have come. It returns false if
 // the connection is to be closed.
 func (c *conn) beginRequest() bool {
 	if !c.wire.begin(&c.state, c.e.Draining()) {
 		return false
 	}
-	// The settings of a server are known only when the head was read; a
-	// reload may have changed the default's.
+	// Which server answers is known only after the head; until then the default
+	// server's settings hold, which a reload may have changed.
 	if c.core = c.e.Defaults(c.info); c.core == nil {
 		return false
 	}
@@ -147,38 +164,38 @@ func (c *conn) beginRequest() bool {
 	return true
 }
 
-// nextRequest makes c ready for another request; false when it is to close.
+// nextRequest readies c to wait for another request. It returns false if the connection
+// is to be closed.
 func (c *conn) nextRequest() bool {
 	c.reset()
 	c.x.Reset()
 	return c.state.CompareAndSwap(stateActive, stateIdle)
 }
 
-// end closes the connection. A mistake of ours that brought the end, as recover
-// gave it, is logged and costs no more than the connection. (The Engine rescues
-// handlers itself.)
-func (c *conn) end(mistake any) {
-	if mistake != nil && c.core != nil && c.core.ErrorLog != nil {
-		c.core.ErrorLog.Log(context.Background(), proxy.LevelAlert, fmt.Sprintf("internal error: %v\n%s", mistake, debug.Stack()), "client", c.info.RemoteAddr)
+// end closes the connection. panicked is what recover has returned: a panic is logged,
+// and costs no more than the connection. (The Engine recovers from panics of handlers
+// itself.)
+func (c *conn) end(panicked any) {
+	if panicked != nil && c.core != nil && c.core.ErrorLog != nil {
+		c.core.ErrorLog.Log(context.Background(), proxy.LevelAlert, fmt.Sprintf("internal error: %v\n%s", panicked, debug.Stack()), "client", c.info.RemoteAddr)
 	}
-	if mistake != nil {
-		c.x = nil // its state is not known: nobody uses it again
+	if panicked != nil {
+		c.x = nil // its state is unknown: it must not be used again
 	}
 	c.finish()
 	c.e.Unregister(c.info)
 }
 
-// awaitRequest waits for the first byte of a request. While it waits the
-// connection holds neither buffer nor Exchange. Where a loop does the waiting,
-// waits is true and the loop goes on.
-func (c *conn) awaitRequest() (waits, more bool) {
+// awaitRequest waits for the first bytes of a request. While it waits the connection
+// holds neither a buffer nor an Exchange.
+func (c *conn) awaitRequest() progress {
 	c.releaseRead()
 	timeout := c.core.KeepaliveTimeout
 	if c.info.Requests == 0 {
 		timeout = c.core.HeaderTimeout
 	}
 	if timeout = c.e.Patience(timeout); timeout < 0 {
-		return false, false
+		return over
 	}
 	return c.wire.await(c, timeout)
 }
@@ -208,7 +225,7 @@ func (c *conn) releaseRead() {
 	c.buf, c.pooled, c.bodyBuf, c.r, c.w = nil, nil, nil, 0, 0
 }
 
-// beginExchange prepares c for c.x, whose first byte is there.
+// beginExchange prepares c for c.x, whose first bytes have come.
 func (c *conn) beginExchange() {
 	x := c.x
 	x.Start = c.Now()
@@ -216,9 +233,8 @@ func (c *conn) beginExchange() {
 	c.info.Requests++
 	x.Number = c.info.Requests
 	c.bytesRead, c.bytesSent = 0, 0
-	c.left, c.err = -1, nil
-	c.headWritten, c.aborted, c.closing, c.simple, c.keepAlive = false, false, false, false, false
-	c.chunked, c.bodyless, c.interim, c.draining = false, false, false, false
+	c.framing, c.err = noHead, nil
+	c.closing, c.simple, c.keepAlive, c.interim = false, false, false, false
 	x.Req.Scheme = "http"
 	if c.info.TLS != nil {
 		x.Req.Scheme = "https"
@@ -226,13 +242,13 @@ func (c *conn) beginExchange() {
 	c.body, c.bodyDue = body{}, time.Time{}
 }
 
-// serveOne reads one request head and has it served.
+// serveOne reads one request head and serves the request.
 func (c *conn) serveOne(x *proxy.Exchange) {
 	c.beginExchange()
 	var h h1.RequestHead
 	err := c.readHead(x, &h)
 	if err == errSilent {
-		c.mustClose, c.aborted = true, true
+		c.mustClose = true
 		return
 	}
 	c.interim = x.Req.Major == 1 && x.Req.Minor > 0
@@ -246,9 +262,9 @@ func (c *conn) serveOne(x *proxy.Exchange) {
 	}
 }
 
-// endOne ends what serveOne began, once the exchange is through.
+// endOne ends the exchange that serveOne has begun, after its response.
 func (c *conn) endOne(x *proxy.Exchange) {
-	if x.Server != nil { // nil: there was no request, or no server any more
+	if x.Server != nil { // nil: there was no request, or its server is gone
 		c.core = x.Core()
 	}
 	if c.out != nil {
@@ -256,13 +272,13 @@ func (c *conn) endOne(x *proxy.Exchange) {
 	}
 }
 
-// shouldClose decides, after a response, whether the connection ends.
+// shouldClose reports, after a response, whether the connection is to be closed.
 func (c *conn) shouldClose() bool {
-	return c.aborted || c.err != nil || c.closing || c.simple || !c.drain() || c.mustClose
+	return c.mustClose || c.err != nil || c.closing || !c.drain()
 }
 
-// reset makes c ready for the next request: what was read behind the body
-// moves to the start of a buffer.
+// reset readies the buffer for the next request: bytes that were read after the body
+// move to its start.
 func (c *conn) reset() {
 	if c.headBuf != nil {
 		rest := c.buf[c.r:c.w]
@@ -278,7 +294,7 @@ func (c *conn) reset() {
 	c.r = 0
 }
 
-// keepHead sets the head's buffer aside: the request's strings alias it.
+// keepHead sets the head's buffer aside, as the request's strings alias it.
 func (c *conn) keepHead() {
 	if c.headBuf == nil {
 		c.headBuf, c.headPool = c.buf, c.pooled
@@ -286,7 +302,7 @@ func (c *conn) keepHead() {
 	}
 }
 
-// finish gives everything back and closes.
+// finish closes the connection and gives everything back.
 func (c *conn) finish() {
 	c.state.Store(stateClosed)
 	c.wire.Close()
@@ -298,10 +314,12 @@ func (c *conn) finish() {
 	c.releaseOut()
 }
 
-// Cut cuts the connection, whose exchange uses the Generation.
+// Cut implements proxy.LiveConn. It cuts the connection, as its only exchange uses the
+// Generation.
 func (c *conn) Cut(*proxy.Generation) { c.Close() }
 
-// Close cuts the connection; who serves it then closes it.
+// Close implements proxy.LiveConn: it cuts the connection, and the goroutine that serves
+// it then closes it.
 func (c *conn) Close() error {
 	c.state.Store(stateClosed)
 	c.wire.cut()
@@ -311,11 +329,11 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// DropConnection closes the connection after this exchange.
+// DropConnection makes the connection close after this exchange.
 func (c *conn) DropConnection() { c.mustClose = true }
 
-// BytesRead is $request_length.
+// BytesRead returns $request_length.
 func (c *conn) BytesRead() int64 { return c.bytesRead }
 
-// BytesSent is $bytes_sent.
+// BytesSent returns $bytes_sent.
 func (c *conn) BytesSent() int64 { return c.bytesSent }

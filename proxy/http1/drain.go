@@ -2,9 +2,9 @@ package http1
 
 import "time"
 
-// Drain implements proxy.LiveConn. A connection that waits goes on waiting, but not
-// for long; one that works learns of it when its response begins, or when it
-// waits again.
+// Drain implements proxy.LiveConn. An idle connection waits for one more request, for
+// the time of last. One with a request sees that the Engine drains when its response
+// begins, or when it waits again.
 func (c *conn) Drain(last time.Duration) {
 	if last > 0 {
 		c.wire.hurry(&c.state, last)
@@ -15,7 +15,7 @@ func (c *conn) Drain(last time.Duration) {
 	}
 }
 
-// Waits implements proxy.LiveConn. Outside a loop it knows no time.
+// Waits implements proxy.LiveConn. Without a loop, since is zero.
 func (c *conn) Waits() (since time.Time, idle bool) {
 	if c.state.Load() != stateIdle {
 		return since, false
@@ -23,7 +23,7 @@ func (c *conn) Waits() (since time.Time, idle bool) {
 	return c.wire.Idled(), true
 }
 
-// Asked implements proxy.LiveConn. Outside a loop it is not known.
+// Asked implements proxy.LiveConn. Without a loop it is always false.
 func (c *conn) Asked() bool { return c.wire.Pending() }
 
 // Tunnels implements proxy.LiveConn.

@@ -7,8 +7,8 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Ready implements eventloop.Handler: the connection idles and has something to read,
-// or has idled too long; or so it is with the body that an exchange waits for.
+// Ready implements eventloop.Handler: an idle connection has something to read, or has
+// idled for too long. Or an exchange waits for its body, and the same holds for that.
 func (c *conn) Ready(t *eventloop.Turn) {
 	if c.awaitsBody.Load() && c.awaitsBody.Swap(false) {
 		c.Left(t)
@@ -21,7 +21,7 @@ func (c *conn) Ready(t *eventloop.Turn) {
 	c.drive()
 }
 
-// Suspends implements proxy.Scheduler: a loop calls the connection again.
+// Suspends implements proxy.Scheduler.
 func (c *conn) Suspends() bool { return c.wire.suspends() }
 
 // Loop implements proxy.Scheduler.
@@ -35,13 +35,13 @@ func (c *conn) Overran() bool { return c.wire.Overran() }
 
 // Resume goes on with a suspended exchange; see proxy.Scheduler.
 func (c *conn) Resume(t *eventloop.Turn) {
-	if !c.duplex { // else others work on the wire, perhaps now
+	if c.after != duplex { // the tunnel's handlers may be using the wire now
 		c.wire.Enter(t)
 	}
 	c.drive()
 }
 
-// Watch implements proxy.Scheduler. Without a loop nothing is learned of the client.
+// Watch implements proxy.Scheduler. Without a loop nobody learns that the client leaves.
 func (c *conn) Watch(w *proxy.Waiting) bool {
 	if !c.wire.suspends() {
 		return false
@@ -57,19 +57,19 @@ func (c *conn) Watch(w *proxy.Waiting) bool {
 	return true
 }
 
-// Left implements eventloop.Watcher: the client has left the exchange that c works on or
-// that is parked. Ready calls it for what else such an exchange is to look at.
+// Left implements eventloop.Watcher: the client has left while an exchange works or is
+// parked. Ready calls it, too, to wake a parked exchange that waits for its body.
 func (c *conn) Left(t *eventloop.Turn) {
 	w := c.watcher.Load()
 	if w == nil {
 		return
 	}
-	if k := w.Waker(); c.watcher.Load() == w { // else k may be another connection's request
+	if k := w.Waker(); c.watcher.Load() == w { // otherwise k may be of another connection's request
 		k.WakeIn(t)
 	}
 }
 
-// drive serves until the connection waits for its loop or ends.
+// drive serves requests until the connection waits or has ended.
 func (c *conn) drive() {
 	waits := false
 	defer func() {

@@ -11,26 +11,28 @@ func (c *conn) SendFile(f proxy.File, off, n int64) error {
 	if c.err != nil {
 		return c.err
 	}
-	if c.left >= 0 && n > c.left {
+	if c.framing == byLength && n > c.left {
 		return errTooLong
 	}
-	if c.chunked || !c.wire.takesFiles() || n <= copyLimit {
+	if c.framing == chunked || !c.wire.takesFiles() || n <= copyLimit {
 		return c.copyFile(f, off, n)
 	}
-	c.left -= max(min(n, c.left), 0)
+	if c.framing == byLength {
+		c.left -= n
+	}
 	return c.kernelSend(f, off, n)
 }
 
-// copyLimit is the size up to which a file is read and written with the head
-// in one call instead of sent by the kernel. Microseconds a response on one
-// loopback connection, client included (BenchmarkFile, 2 cores):
+// copyLimit is the size up to which a file is copied and written with the head in one
+// call, and not sent by the kernel. Microseconds for a response on one loopback
+// connection, client included (BenchmarkFile, 2 cores):
 //
 //	          4 KB  16 KB  64 KB  256 KB  1 MB  16 MB
 //	copied    16.9   18.7   31.9    79.0   402   6250
 //	sendfile  18.5   19.8   26.7    54.2   443   6820
 //
-// From 1 MB on the client's own copying decides, and sendfile is taken for the
-// processor time that it leaves to others.
+// From 1 MB on the client's own copying decides. sendfile is used, as it leaves more
+// processor time to others.
 const copyLimit = 32 << 10
 
 var fileBuffers = sync.Pool{New: func() any { b := make([]byte, copyLimit); return &b }}
@@ -53,19 +55,19 @@ func (c *conn) copyFile(f proxy.File, off, n int64) error {
 	return nil
 }
 
-// sendChunk is how much of a file is sent before others have their turn: two
-// hundred clients that ask for a large file at once delay nobody by more than a
-// chunk for each processor, and a chunk for each that has just come. Beside such
-// a crowd one request in a hundred took 13 ms, and 18 where a chunk was 256 KB.
-// send_timeout is renewed after each.
+// sendChunk is how many bytes of a file are sent before others have their turn: two
+// hundred clients that ask for a large file at once delay nobody by more than one
+// chunk for each processor, and one for each client that has just come. Beside such
+// a crowd one request in a hundred took 13 ms, and 18 ms with chunks of 256 KB.
+// send_timeout begins anew with each chunk.
 const sendChunk = 64 << 10
 
-// loneChunk is the same where nobody else is ready: handing over for each chunk
-// made a file of 100 KB for a lone client cost half as much again.
+// loneChunk is the same when nobody else is ready: giving the lead away for each
+// sendChunk made a file of 100 KB for a lone client cost half as much again.
 const loneChunk = 4 * sendChunk
 
-// share notes that n bytes of a file were sent, and lets others have their turn
-// when that makes a chunk and more is left.
+// share notes that n bytes of a file were sent and that left are to be sent. After a
+// chunk it lets others have their turn.
 func (c *conn) share(n int, left int64) {
 	if c.turn += n; c.turn < sendChunk || left == 0 {
 		return
@@ -77,7 +79,7 @@ func (c *conn) share(n int, left int64) {
 	c.wire.yield()
 }
 
-// rest ends the turn of a file that was sent, or not.
+// rest ends the turn of a file.
 func (c *conn) rest() {
 	c.turn = 0
 	c.wire.Rest()

@@ -10,7 +10,7 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// looped is a socket that a loop calls.
+// looped is the wire of a socket that a loop calls.
 type looped struct{ *eventloop.Conn }
 
 func (l looped) send(queued, p []byte, timeout time.Duration, _ bool) (int64, error) {
@@ -72,8 +72,8 @@ func (l looped) resetOnClose() bool {
 
 func (l looped) cut() { l.Cut() }
 
-// start has the loop call c when its first request is there. A connection that the
-// loop has called before, for the handshake, is c's to go on with at once.
+// start makes the loop call c when its first request has come. If the loop has called
+// the connection before, for a PROXY header or a handshake, c goes on at once.
 func (l looped) start(c *conn) {
 	if l.Adopt(c) {
 		c.drive()
@@ -85,29 +85,29 @@ func (l looped) start(c *conn) {
 	}
 }
 
-// await reads what is there, or leaves the connection to its loop.
-func (l looped) await(c *conn, timeout time.Duration) (waits, more bool) {
+// await reads what has come. If nothing has, it gives the connection to its loop.
+func (l looped) await(c *conn, timeout time.Duration) progress {
 	for {
 		if l.Readable() {
 			c.takeRead()
 			n, err := l.TryRead(c.buf)
 			if n > 0 {
 				c.w = n
-				return false, true
+				return arrived
 			}
 			c.releaseRead()
 			if err != unix.EAGAIN {
-				return false, false
+				return over
 			}
 		}
 		c.releaseExchange()
 		if c.e.Idle(l.Conn, timeout) {
-			return true, false
+			return waiting
 		}
 	}
 }
 
-// expired looks whether a request has come all the same.
+// expired returns false if a request has come in spite of the timeout.
 func (l looped) expired(c *conn) bool {
 	if !l.Expired() {
 		return false
@@ -127,7 +127,7 @@ func (l looped) hurry(_ *atomic.Int32, last time.Duration) { l.Hurry(last) }
 
 func (l looped) suspends() bool { return true }
 
-// awaitBody leaves the caller the turn that it may lead.
+// awaitBody does not end the turn that the caller may lead.
 func (l looped) awaitBody(timeout time.Duration) bool {
 	t := l.Turn()
 	left := l.Idle(timeout)

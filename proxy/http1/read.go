@@ -9,12 +9,12 @@ import (
 	"alicorn/proxy/h1"
 )
 
-// errSilent ends a connection without an answer: the client left, or sent
-// nothing but empty lines.
+// errSilent ends a connection without a response: the client has left, or has sent only
+// empty lines.
 var errSilent = errors.New("connection ends without a request")
 
-// readHead reads and parses one request head. On an error the request is
-// filled as far as it was understood.
+// readHead reads and parses one request head. After an error x.Req has what was parsed
+// until then.
 func (c *conn) readHead(x *proxy.Exchange, h *h1.RequestHead) error {
 	rules := h1.RequestRules{
 		Line:          max(c.core.HeaderBufferSize, c.core.LargeBufferSize),
@@ -47,8 +47,8 @@ func (c *conn) readHead(x *proxy.Exchange, h *h1.RequestHead) error {
 	}
 }
 
-// fill reads more behind buf[:w], making room first. It may move the bytes
-// from r on to the start of the buffer or to a larger one.
+// fill reads more bytes to the end of buf[:w]. To make room it may move the bytes from r
+// on to the start of the buffer or to a larger one.
 func (c *conn) fill() error {
 	if c.buf == nil {
 		c.takeRead()
@@ -76,8 +76,8 @@ func (c *conn) fill() error {
 	return err
 }
 
-// headError is what a head is answered with that is not well-formed or did not
-// come to its end.
+// headError returns the error to answer with when a head is not well-formed or not
+// complete.
 func (c *conn) headError(h *h1.RequestHead, err error) error {
 	var wrong *h1.Error
 	switch {
@@ -97,7 +97,7 @@ func (c *conn) headError(h *h1.RequestHead, err error) error {
 	return errSilent
 }
 
-// refusal is what a client is answered that sent what is wrong.
+// refusal returns the error to answer with when the client has sent something wrong.
 func refusal(wrong *h1.Error) error {
 	if wrong.What == "" {
 		return proxy.Status(wrong.Status)

@@ -8,28 +8,28 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// sealed is TLS over a socket that a loop calls. A connection that idles is tried
-// with reads that do not wait.
+// sealed is the wire of TLS over a socket that a loop calls. When the loop calls an idle
+// connection, sealed tries reads that do not wait.
 type sealed struct {
 	looped
 	tls     *tls.Conn
 	carrier *eventloop.Carrier
-	ends    time.Time // of the wait for a request; zero outside
+	ends    time.Time // when the wait for a request ends; zero: there is no wait
 }
 
-// Read reads what TLS opens.
+// Read reads what TLS has decrypted.
 func (s *sealed) Read(p []byte) (int, error) { return s.tls.Read(p) }
 
-// Write seals p; see eventloop.Carrier for when it is sent.
+// Write encrypts p. See eventloop.Carrier for when it is sent.
 func (s *sealed) Write(p []byte) (int, error) { return s.tls.Write(p) }
 
 // Close ends TLS and the connection.
 func (s *sealed) Close() error { return s.tls.Close() }
 
-// await does what looped's does. TLS may hold something to read while the socket is
-// not readable, and nothing while it is. A part of a record, which crypto/tls keeps,
-// moves no deadline.
-func (s *sealed) await(c *conn, timeout time.Duration) (waits, more bool) {
+// await does what looped's does. TLS may have something to read while the socket is not
+// readable, and nothing while it is. The wait ends timeout after it began, even if parts
+// of a record come meanwhile, which crypto/tls keeps.
+func (s *sealed) await(c *conn, timeout time.Duration) progress {
 	if s.ends.IsZero() {
 		s.ends = c.Now().Add(timeout)
 	}
@@ -38,19 +38,19 @@ func (s *sealed) await(c *conn, timeout time.Duration) (waits, more bool) {
 		n, err := s.readNow(c.buf, c.sendTimeout())
 		if n > 0 {
 			c.w = n
-			return false, true
+			return arrived
 		}
 		c.releaseRead()
 		if err != eventloop.ErrNothing {
-			return false, false
+			return over
 		}
 		left := min(s.ends.Sub(c.Now()), timeout)
 		if left <= 0 {
-			return false, false
+			return over
 		}
 		c.releaseExchange()
 		if c.e.Idle(s.Conn, left) {
-			return true, false
+			return waiting
 		}
 	}
 }
@@ -72,8 +72,8 @@ func (s *sealed) begin(state *atomic.Int32, draining bool) bool {
 	return s.looped.begin(state, draining)
 }
 
-// boundReads bounds a read as a whole: the part of a record, of which nobody sees
-// a byte, does not begin it anew.
+// boundReads bounds each read as a whole: when a part of a record comes, of which the
+// caller sees no byte yet, the timeout does not begin anew.
 func (s *sealed) boundReads(timeout time.Duration) { s.boundReadsBy(time.Now().Add(timeout)) }
 
 func (s *sealed) send(queued, p []byte, timeout time.Duration, last bool) (n int64, err error) {
@@ -95,8 +95,9 @@ func (s *sealed) send(queued, p []byte, timeout time.Duration, last bool) (n int
 	return n, err
 }
 
-// notifyClose writes close_notify behind the last response. crypto/tls lets its
-// deadline pass at once, so that nothing more is written: what was gathered is.
+// notifyClose writes close_notify after the last response. crypto/tls then sets a write
+// deadline that has passed, so that nothing more is written; notifyClose removes it, so
+// that the gathered bytes are sent.
 func (s *sealed) notifyClose() {
 	s.tls.CloseWrite()
 	s.SetWriteDeadline(time.Time{})
@@ -109,7 +110,7 @@ func (s *sealed) endWriting(timeout time.Duration) error {
 	return s.flush(timeout)
 }
 
-// flush sends what TLS itself has to say.
+// flush sends the records that TLS itself has written.
 func (s *sealed) flush(timeout time.Duration) error {
 	if !s.carrier.Gathered() {
 		return nil
@@ -129,5 +130,5 @@ func (s *sealed) tunnel() error {
 
 func (s *sealed) duplex() eventloop.Duplex { return eventloop.DuplexOf(s.tls) }
 
-// unread returns false: what the records hold is not known.
+// unread returns false: nobody knows what the records hold.
 func (s *sealed) unread(*[1]byte) bool { return false }

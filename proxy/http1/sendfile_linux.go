@@ -8,20 +8,20 @@ import (
 	"alicorn/proxy"
 )
 
-// fileSend is one call in progress to the kernel. Its methods are what
-// syscall.RawConn calls, bound once for the connection.
+// fileSend has the arguments and the results of the system call in progress.
+// syscall.RawConn calls its methods, which are bound once for the connection.
 type fileSend struct {
-	queued  []byte // by sendmsg
-	in      int    // by sendfile
-	off     int64
-	n       int
+	queued  []byte // for sendmsg
+	in      int    // for sendfile: the file's descriptor,
+	off     int64  // from where
+	n       int    // and how many bytes to send
 	sent    int
 	err     error
-	msg, io func(fd uintptr) bool
+	msg, io func(fd uintptr) bool // message and sendfile
 }
 
-// message sends what is queued with MSG_MORE, so that it shares a segment with
-// what follows.
+// message sends the queued bytes with MSG_MORE, so that they share a segment with the
+// file's.
 func (f *fileSend) message(fd uintptr) bool {
 	for {
 		f.sent, f.err = unix.SendmsgN(int(fd), f.queued, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
@@ -31,7 +31,7 @@ func (f *fileSend) message(fd uintptr) bool {
 	}
 }
 
-// sendfile sends from an offset of its own: the file's position stays.
+// sendfile sends bytes of the file from off on. It does not use the file's position.
 func (f *fileSend) sendfile(fd uintptr) bool {
 	for {
 		f.sent, f.err = unix.Sendfile(int(fd), f.in, &f.off, f.n)
@@ -41,8 +41,7 @@ func (f *fileSend) sendfile(fd uintptr) bool {
 	}
 }
 
-// kernelSend sends the queued head, marked as not the last, and then the file
-// by sendfile(2).
+// kernelSend sends the queued head, and then the file by sendfile(2).
 func (c *conn) kernelSend(f proxy.File, off, n int64) error {
 	if c.file == nil {
 		c.file = &fileSend{}
@@ -72,7 +71,8 @@ func (c *conn) kernelSend(f proxy.File, off, n int64) error {
 	return nil
 }
 
-// kernelCall makes call once the socket can take something.
+// kernelCall makes call, and again when there is room, until it has sent something or
+// failed.
 func (c *conn) kernelCall(call func(fd uintptr) bool) error {
 	err := c.wire.kernelWrite(call, c.sendTimeout())
 	if err == nil {

@@ -4,14 +4,14 @@ package http1
 
 import "alicorn/proxy"
 
-// fileSend is needed where the kernel sends files.
+// fileSend is empty, as the kernel sends no files here.
 type fileSend struct{}
 
-// kernelSend copies: the system's sendfile differs, and this platform is for
-// development.
+// kernelSend copies the file: this system's sendfile differs from Linux's, and the system
+// is for development only.
 func (c *conn) kernelSend(f proxy.File, off, n int64) error {
-	if c.left >= 0 {
-		c.left += n
+	if c.framing == byLength {
+		c.left += n // copyFile counts it
 	}
 	return c.copyFile(f, off, n)
 }

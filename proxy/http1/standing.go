@@ -14,18 +14,18 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// standing is a connection that a goroutine serves throughout: a socket, or TLS.
+// standing is the wire of a connection that one goroutine serves: a socket, or TLS.
 type standing struct {
 	net.Conn
-	raw      syscall.RawConn       // nil for TLS, whose readiness cannot be waited for
-	peer     peer                  // of raw
-	c        *conn                 // whose requests readReady reads
+	raw      syscall.RawConn       // nil for TLS, as nobody can wait until TLS is readable
+	peer     peer                  // the client, seen through raw
+	c        *conn                 // the connection that readReady reads for
 	tryRead  func(fd uintptr) bool // readReady, bound once
-	readErr  error                 // of readReady
+	readErr  error                 // the error of readReady
 	waits    sync.Mutex            // orders hurry and begin
-	armed    [2]time.Time          // read and write deadlines in effect
-	vector   [2][]byte             // what vectored writes out of
-	vectored net.Buffers           // vector, as it is consumed
+	armed    [2]time.Time          // the read deadline and the write deadline that are set
+	vector   [2][]byte             // the buffers that vectored writes
+	vectored net.Buffers           // the rest of vector
 }
 
 func newStanding(nc net.Conn) *standing {
@@ -71,19 +71,19 @@ func (s *standing) boundReadsBy(at time.Time) {
 	}
 }
 
-// boundWrites bounds each write to come.
+// boundWrites sets how long each later write may take.
 func (s *standing) boundWrites(timeout time.Duration) {
 	if want, move := s.arm(1, timeout); move {
 		s.SetWriteDeadline(want)
 	}
 }
 
-// slack is a part of a timeout: deadlines in effect are left alone when they are
-// this part of it too early at most. Arming a timer for each read costs more than
-// the read's own bookkeeping.
+// slack divides a timeout: a deadline that is too early by at most this part of the
+// timeout stays as it is. Setting a timer for each read costs more than the rest of the
+// read's bookkeeping.
 const slack = 8
 
-// arm returns the deadline for timeout, and whether it is to be set.
+// arm returns the deadline after timeout, and whether it has to be set.
 func (s *standing) arm(i int, timeout time.Duration) (time.Time, bool) {
 	want := time.Now().Add(timeout)
 	early := want.Sub(s.armed[i])
@@ -94,7 +94,7 @@ func (s *standing) arm(i int, timeout time.Duration) (time.Time, bool) {
 	return want, true
 }
 
-// readNow waits. It is never called: without a loop no exchange is suspended.
+// readNow waits. Nobody calls it, as without a loop no exchange is suspended.
 func (s *standing) readNow(p []byte, _ time.Duration) (int, error) { return s.Read(p) }
 
 func (s *standing) takesFiles() bool { return s.raw != nil }
@@ -142,18 +142,20 @@ func (s *standing) start(c *conn) {
 	c.drive()
 }
 
-func (s *standing) await(c *conn, timeout time.Duration) (waits, more bool) {
+func (s *standing) await(c *conn, timeout time.Duration) progress {
 	if s.raw == nil {
-		return false, s.awaitByte(c, timeout)
+		return s.awaitByte(c, timeout)
 	}
 	s.boundWait(c, timeout)
 	s.readErr = nil
-	err := s.raw.Read(s.tryRead)
-	return false, err == nil && s.readErr == nil && c.w > 0
+	if err := s.raw.Read(s.tryRead); err != nil || s.readErr != nil || c.w == 0 {
+		return over
+	}
+	return arrived
 }
 
-// boundWait bounds the wait for a request, for less than timeout where the Engine
-// has come to drain.
+// boundWait bounds the wait for a request by timeout, or by less if the Engine has begun
+// to drain.
 func (s *standing) boundWait(c *conn, timeout time.Duration) {
 	s.boundReads(timeout)
 	if last := c.e.Patience(timeout); last != timeout {
@@ -161,20 +163,20 @@ func (s *standing) boundWait(c *conn, timeout time.Duration) {
 	}
 }
 
-// awaitByte reads where readiness cannot be waited for.
-func (s *standing) awaitByte(c *conn, timeout time.Duration) bool {
+// awaitByte waits by reading one byte, for TLS.
+func (s *standing) awaitByte(c *conn, timeout time.Duration) progress {
 	c.releaseExchange()
 	s.boundWait(c, timeout)
 	n, err := s.Read(c.one[:])
 	if n == 0 || err != nil && err != io.EOF {
-		return false
+		return over
 	}
 	c.takeRead()
 	c.buf[0], c.w = c.one[0], 1
-	return true
+	return arrived
 }
 
-// readReady reads into a buffer taken only for the attempt.
+// readReady reads into a buffer, which it gives back at once if nothing has come.
 func (s *standing) readReady(fd uintptr) bool {
 	c := s.c
 	c.takeRead()
@@ -201,10 +203,10 @@ func ignoringEINTR(fd int, p []byte) (int, error) {
 	}
 }
 
-// expired returns false: await itself returns when the time is over.
+// expired returns false: await itself returns after the timeout.
 func (s *standing) expired(*conn) bool { return false }
 
-// begin removes the deadline that hurry has set: it was for the wait alone.
+// begin removes the deadline that hurry has set, which is for the wait alone.
 func (s *standing) begin(state *atomic.Int32, draining bool) bool {
 	s.waits.Lock()
 	defer s.waits.Unlock()
@@ -223,10 +225,10 @@ func (s *standing) hurry(state *atomic.Int32, last time.Duration) {
 	}
 }
 
-// Idled returns the zero time: the beginning of the wait is not noted.
+// Idled returns the zero time: nobody notes when the wait begins.
 func (s *standing) Idled() time.Time { return time.Time{} }
 
-// Pending returns false: whether bytes have come is not known.
+// Pending returns false: nobody knows whether bytes have come.
 func (s *standing) Pending() bool { return false }
 
 func (s *standing) suspends() bool { return false }
@@ -260,8 +262,8 @@ func (s *standing) yield() {}
 // Rest does nothing: yield has taken no place for labor.
 func (s *standing) Rest() {}
 
-// peer is the client of a connection that a goroutine serves throughout. Only a
-// reset shows.
+// peer is the client of a connection that one goroutine serves. It sees only that the
+// client has reset the connection.
 type peer struct{ raw syscall.RawConn }
 
 // Gone implements proxy.Client.
@@ -276,7 +278,7 @@ func (p *peer) Lost() bool {
 // Silent implements proxy.Client.
 func (p *peer) Silent() bool { return false }
 
-// peek looks at the next byte without waiting.
+// peek copies the next byte without consuming it and without waiting.
 func peek(raw syscall.RawConn) (n int, err error) {
 	var one [1]byte
 	ctl := raw.Control(func(fd uintptr) {

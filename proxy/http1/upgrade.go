@@ -11,11 +11,11 @@ import (
 // Upgrade implements proxy.ResponseWire. A request with a body, or one older than
 // HTTP/1.1, stays HTTP.
 func (c *conn) Upgrade(x *proxy.Exchange) (proxy.Upgraded, error) {
-	if !c.interim || c.headWritten || !c.body.Ended() {
+	if !c.interim || c.framing != noHead || !c.body.Ended() {
 		return nil, proxy.ErrNoUpgrade
 	}
 	x.Res.Status = 101
-	c.headWritten, c.bodyless, c.mustClose, c.upgraded = true, true, true, true
+	c.framing, c.mustClose, c.after = noBody, true, upgraded
 	c.core = x.Core()
 	c.buffer()
 	c.out = c.appendOwn(h1.AppendStatusLine(c.out, 101, proxy.StatusText(101)), &x.Res)
@@ -29,8 +29,8 @@ func (c *conn) Upgrade(x *proxy.Exchange) (proxy.Upgraded, error) {
 	return &tunnel{Conn: c.wire, c: c}, nil
 }
 
-// tunnel is a connection after its upgrade: what the client had sent with the
-// request comes first, and bytes count for $request_length and $bytes_sent.
+// tunnel is a connection after its upgrade. It reads first what the client has sent
+// with the request. Its bytes count for $request_length and $bytes_sent.
 type tunnel struct {
 	net.Conn
 	c *conn
@@ -65,7 +65,7 @@ func (t *tunnel) Write(p []byte) (int, error) {
 // CloseWrite ends what is sent to the client.
 func (t *tunnel) CloseWrite() error { return t.c.wire.endWriting(t.c.sendTimeout()) }
 
-// Close ends the connection for the client; the handler's return does the same.
+// Close cuts the connection; the handler's return ends it, too.
 func (t *tunnel) Close() error {
 	t.c.wire.cut()
 	return nil
@@ -86,11 +86,11 @@ func (t *tunnel) Duplex() eventloop.Duplex {
 		return nil
 	}
 	t.c.wire.Enter(nil)
-	t.c.duplex = true
+	t.c.after = duplex
 	return &duplexTunnel{Duplex: d, tunnel: t}
 }
 
-// duplexTunnel is a tunnel that its loop calls.
+// duplexTunnel is a tunnel whose handlers the loop calls.
 type duplexTunnel struct {
 	eventloop.Duplex
 	tunnel *tunnel

@@ -10,14 +10,14 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// wire is what a connection speaks on. A loop calls it or a goroutine serves it
-// throughout, and each of the two is in the clear or over TLS:
+// wire is what a connection reads from and writes to. A loop calls it, or one goroutine
+// serves it, and each of the two in clear text or over TLS:
 //
 //	looped    an eventloop.Conn
 //	sealed    TLS above an eventloop.Carrier
 //	standing  a socket of a goroutine, or TLS above one
 //
-// All else of the connection is the same, and nothing else asks which it is.
+// The rest of the connection does not know which one it is.
 type wire interface {
 	net.Conn // Read detaches before it waits
 	traffic
@@ -25,34 +25,35 @@ type wire interface {
 	lead
 }
 
-// traffic is how bytes pass, and how they end.
+// traffic reads, writes and ends.
 type traffic interface {
-	// send writes queued and then p, in as few calls as it can, each wait no longer
-	// than timeout. last: nothing will follow.
+	// send writes queued and then p, in as few system calls as it can. Each wait may
+	// take as long as timeout. last: nothing will follow.
 	send(queued, p []byte, timeout time.Duration, last bool) (int64, error)
 	// endWriting ends the sending side.
 	endWriting(timeout time.Duration) error
-	// boundReads bounds each read to come; boundReadsBy all of them together.
+	// boundReads sets how long each later read may take; boundReadsBy sets the time
+	// until which all of them may.
 	boundReads(timeout time.Duration)
 	boundReadsBy(at time.Time)
-	// readNow reads what is there: eventloop.ErrNothing in place of waiting. What the
-	// protocol itself has to send is sent, within timeout.
+	// readNow reads what has come. It returns eventloop.ErrNothing instead of waiting,
+	// but sends the records of TLS itself, within timeout.
 	readNow(p []byte, timeout time.Duration) (int, error)
-	// takesFiles reports that the kernel can write to the client.
+	// takesFiles reports whether the kernel can write to the client.
 	takesFiles() bool
-	// kernelWrite has call write to the descriptor, again when there is room while it
-	// returns false.
+	// kernelWrite calls call with the descriptor, and again each time that there is
+	// room, until it returns true.
 	kernelWrite(call func(fd uintptr) bool, timeout time.Duration) error
-	// tunnel makes it a net.Conn without bounds, for what follows an upgrade.
+	// tunnel removes all timeouts, for use as a net.Conn after an upgrade.
 	tunnel() error
-	// duplex returns the connection as its loop calls it; nil without a loop.
+	// duplex returns the connection as a Duplex of its loop; nil without a loop.
 	duplex() eventloop.Duplex
-	// client is proxy.Scheduler's Client.
+	// client implements proxy.Scheduler's Client.
 	client() proxy.Client
-	// unread reports that the client has sent what nobody has read; false where it
-	// cannot be told.
+	// unread reports whether the client has sent bytes that nobody has read. It may
+	// return false when nobody knows.
 	unread(one *[1]byte) bool
-	// resetOnClose makes the close a reset; false where it cannot.
+	// resetOnClose makes the close a reset. It returns false if that is impossible.
 	resetOnClose() bool
 	// cut makes reads and writes fail. Anyone may call it.
 	cut()
@@ -60,49 +61,60 @@ type traffic interface {
 
 // waiter is how a connection waits for a request.
 type waiter interface {
-	// start has c driven: when its first request is there, or at once.
+	// start drives c when its first request has come, or at once.
 	start(c *conn)
-	// await reads the first bytes of a request into c's buffer (more), or leaves c
-	// to its loop until they come or timeout has passed (waits).
-	await(c *conn, timeout time.Duration) (waits, more bool)
-	// expired reports, where the loop calls c, that it does so for the timeout alone.
+	// await reads the first bytes of a request into c's buffer, or gives c to its loop
+	// until they come or timeout has passed.
+	await(c *conn, timeout time.Duration) progress
+	// expired reports, when the loop calls c, that timeout has passed and nothing has
+	// come.
 	expired(c *conn) bool
-	// begin ends the wait; false when the connection was closed. hurry shortens the
-	// wait of one that is idle. Anyone may call hurry.
+	// begin ends the wait. It returns false if the connection was closed. hurry
+	// shortens the wait of an idle connection. Anyone may call hurry.
 	begin(state *atomic.Int32, draining bool) bool
 	hurry(state *atomic.Int32, last time.Duration)
-	// Idled is when the wait began; zero where that is not known. Pending reports that
-	// bytes have come meanwhile; false where that is not known. Anyone may call them.
+	// Idled returns when the wait began; zero if nobody knows. Pending reports whether
+	// bytes have come meanwhile; false if nobody knows. Anyone may call them.
 	Idled() time.Time
 	Pending() bool
 }
 
+// progress is how a wait for a request has ended.
+type progress uint8
+
+const (
+	arrived progress = iota // the first bytes of a request are in the buffer
+	waiting                 // the loop calls the connection again
+	over                    // the connection is to be closed
+)
+
 // lead is the lead of the loop that calls the connection. Without a loop these methods
 // do nothing.
 type lead interface {
-	// suspends reports that an exchange can wait without its goroutine.
+	// suspends reports whether an exchange can wait without a goroutine.
 	suspends() bool
 	Loop() *eventloop.Loop
 	Detach()
 	Enter(t *eventloop.Turn)
-	// Watch has Left called when the client leaves.
+	// Watch makes the loop call Left when the client leaves.
 	Watch()
-	// awaitBody leaves the reading to the loop, which calls Ready once there is something
-	// to read or timeout has passed; false where there is already. Take takes it back:
-	// false where the loop has called Ready or is about to.
+	// awaitBody gives the reading to the loop, which calls Ready when there is something
+	// to read or timeout has passed. It returns false if there is something already. Take
+	// takes the reading back. It returns false if the loop has called Ready or is about
+	// to.
 	awaitBody(timeout time.Duration) bool
 	Take() bool
 	// Overran reports, once, that the watch has taken the lead.
 	Overran() bool
-	// Turn is the turn that the caller leads; nil when it does not.
+	// Turn returns the turn that the caller leads; nil if it does not lead.
 	Turn() *eventloop.Turn
-	// yield gives others a turn before more of a file is sent; Rest ends the labor
-	// that this begins.
+	// yield lets others have a turn before more of a file is sent, and goes on in one of
+	// the Group's places for labor. Rest gives that back.
 	yield()
 	Rest()
 }
 
-// wireOf returns the wire that nc is; see proxy.ServeConn.
+// wireOf returns the wire of nc; see proxy.ServeConn.
 func wireOf(nc net.Conn) wire {
 	switch t := nc.(type) {
 	case *eventloop.Conn:

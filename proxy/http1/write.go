@@ -17,7 +17,7 @@ const (
 	serverVersion = "Server: alicorn/" + proxy.Version + "\r\n"
 )
 
-// date is the Date line of one second.
+// date is the Date field of one second.
 type date struct {
 	second int64
 	line   []byte
@@ -25,7 +25,8 @@ type date struct {
 
 var lastDate atomic.Pointer[date]
 
-// appendDate appends the Date field, made once a second for all connections.
+// appendDate appends the Date field, which is formatted once a second for all
+// connections.
 func appendDate(dst []byte, now time.Time) []byte {
 	d := lastDate.Load()
 	if d == nil || d.second != now.Unix() {
@@ -51,17 +52,17 @@ func (c *conn) releaseOut() {
 
 // WriteHead queues the head of x's response; see proxy.ResponseWire.
 func (c *conn) WriteHead(x *proxy.Exchange, bodyless bool) error {
-	c.headWritten, c.bodyless, c.chunked = true, bodyless, false
 	c.core = x.Core()
 	c.buffer()
-	c.decideClose(x, bodyless)
+	c.decideClose(x)
+	c.decideFraming(x, bodyless)
 	if c.simple {
-		return nil // an HTTP/0.9 response is the body alone
+		return nil
 	}
 	r := &x.Res
 	b := h1.AppendStatusLine(c.out, r.Status, r.Reason())
 	b = c.appendOwn(b, r)
-	b = c.appendFraming(b, x, bodyless)
+	b = c.appendFraming(b, x)
 	if c.closing {
 		b = append(b, "Connection: close\r\n"...)
 	} else {
@@ -77,23 +78,30 @@ func (c *conn) WriteHead(x *proxy.Exchange, bodyless bool) error {
 	return nil
 }
 
-// decideClose settles whether the connection goes on, and the body's framing.
-func (c *conn) decideClose(x *proxy.Exchange, bodyless bool) {
+// decideClose decides whether the connection closes after the response.
+func (c *conn) decideClose(x *proxy.Exchange) {
 	core := c.core
 	c.closing = c.mustClose || !c.keepAlive || c.simple || core.KeepaliveTimeout == 0 ||
 		c.info.Requests >= core.KeepaliveRequests || c.e.Draining() || c.info.Listener.Closed() ||
 		c.state.Load() != stateActive || !c.body.Ended() && !c.drainable() || c.Now().Sub(c.info.Accepted) > core.KeepaliveTime
-	c.left = x.Res.Length
-	if c.left < 0 && !bodyless {
-		if x.Req.Major == 1 && x.Req.Minor > 0 && core.ChunkedEncoding {
-			c.chunked = true
-		} else {
-			c.closing = true
-		}
+}
+
+// decideFraming decides the framing of the response's body. Without a length and chunks
+// the connection has to close.
+func (c *conn) decideFraming(x *proxy.Exchange, bodyless bool) {
+	switch c.left = x.Res.Length; {
+	case bodyless:
+		c.framing = noBody
+	case c.left >= 0:
+		c.framing = byLength
+	case x.Req.Major == 1 && x.Req.Minor > 0 && c.core.ChunkedEncoding:
+		c.framing = chunked
+	default:
+		c.framing, c.closing = untilClose, true
 	}
 }
 
-// appendOwn appends the fields that are ours unless the response has them.
+// appendOwn appends the server's own fields, unless the response has them.
 func (c *conn) appendOwn(b []byte, r *proxy.Response) []byte {
 	if _, ok := r.Header.Lookup(proxy.FieldServer); !ok {
 		if c.core.ServerTokens {
@@ -115,20 +123,20 @@ func (c *conn) appendOwn(b []byte, r *proxy.Response) []byte {
 	return b
 }
 
-func (c *conn) appendFraming(b []byte, x *proxy.Exchange, bodyless bool) []byte {
+func (c *conn) appendFraming(b []byte, x *proxy.Exchange) []byte {
 	switch status := x.Res.Status; {
 	case status < 200 || status == 204 || status == 304:
 	case x.Res.Length >= 0:
 		b = append(b, "Content-Length: "...)
 		b = append(strconv.AppendInt(b, x.Res.Length, 10), '\r', '\n')
-	case c.chunked:
+	case c.framing == chunked:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
 	return b
 }
 
-// appendFields appends the response's other fields. One that could change
-// the message's shape never goes out.
+// appendFields appends the response's other fields. Fields that could change the framing
+// are left out.
 func (c *conn) appendFields(b []byte, x *proxy.Exchange) []byte {
 	h := &x.Res.Header
 	for i := range h.Len() {
@@ -146,7 +154,7 @@ func (c *conn) appendFields(b []byte, x *proxy.Exchange) []byte {
 }
 
 func (c *conn) continue100() error {
-	if c.headWritten {
+	if c.framing != noHead {
 		return nil
 	}
 	c.buffer()
@@ -154,25 +162,25 @@ func (c *conn) continue100() error {
 	return c.send(nil)
 }
 
-// errTooLong is a body longer than the Content-Length that was sent.
+// errTooLong is returned for a body that is longer than the Content-Length that was sent.
 var errTooLong = errors.New("response body is longer than its Content-Length")
 
-// Write queues or sends body bytes.
+// Write queues or sends bytes of the body.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
 	}
-	if c.bodyless || len(p) == 0 {
+	if c.framing == noBody || len(p) == 0 {
 		return len(p), nil
 	}
-	if c.left >= 0 {
+	if c.framing == byLength {
 		if int64(len(p)) > c.left {
 			return 0, errTooLong
 		}
 		c.left -= int64(len(p))
 	}
 	c.buffer()
-	if c.chunked {
+	if c.framing == chunked {
 		c.out = h1.AppendChunkSize(c.out, len(p))
 	}
 	var err error
@@ -181,7 +189,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	} else {
 		err = c.send(p)
 	}
-	if c.chunked && err == nil {
+	if c.framing == chunked && err == nil {
 		c.buffer()
 		c.out = append(c.out, h1.ChunkEnd...)
 	}
@@ -191,7 +199,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// send writes what is queued and then p.
+// send writes the queued bytes and then p.
 func (c *conn) send(p []byte) error {
 	if c.err != nil {
 		return c.err
@@ -215,7 +223,7 @@ func (c *conn) sendTimeout() time.Duration {
 	return c.core.SendTimeout
 }
 
-// fail makes err sticky.
+// fail notes err, which all later writes return, too.
 func (c *conn) fail(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.core.ResetTimedOut {
 		c.resetOnClose()
@@ -224,7 +232,7 @@ func (c *conn) fail(err error) error {
 	return c.err
 }
 
-// Flush sends what is queued.
+// Flush sends the queued bytes.
 func (c *conn) Flush() error { return c.send(nil) }
 
 // Finish ends the response.
@@ -232,11 +240,11 @@ func (c *conn) Finish() error {
 	if c.err != nil {
 		return c.err
 	}
-	if !c.bodyless && c.left > 0 {
+	if c.framing == byLength && c.left > 0 {
 		c.Abort()
 		return errors.New("response body is shorter than its Content-Length")
 	}
-	if c.chunked {
+	if c.framing == chunked {
 		c.buffer()
 		c.out = append(c.out, h1.LastChunk...)
 	}
@@ -244,16 +252,19 @@ func (c *conn) Finish() error {
 	return c.send(nil)
 }
 
-// Abort gives the response up: what follows is a close without its end. A
-// response that ends with the connection can only be told apart from a whole
-// one by a reset; one that never began (444) is reset as nginx does.
+// Abort gives up the response: the connection closes before the response's end. If the
+// body ends with the connection, only a reset tells the client that it is not whole. A
+// connection without a response (444) is reset as nginx resets it.
 func (c *conn) Abort() {
-	c.aborted, c.mustClose = true, true
-	switch {
-	case !c.headWritten && c.err == nil && c.core.ResetTimedOut,
-		c.headWritten && !c.bodyless && !c.chunked && c.left < 0:
+	c.mustClose = true
+	switch c.framing {
+	case noHead:
+		if c.err == nil && c.core.ResetTimedOut {
+			c.resetOnClose()
+		}
+	case untilClose:
 		c.resetOnClose()
-	case c.headWritten:
+	default:
 		c.send(nil)
 	}
 }
