@@ -14,7 +14,7 @@ import (
 	"sync"
 )
 
-// alicornFile is the counterpart of nginxFile.
+// alicornFile is the configuration of alicorn that corresponds to nginxFile.
 const alicornFile = `%[1]spid %[2]s/alicorn.pid;
 error_log stderr warn;
 %[3]sclient_max_body_size 200m;
@@ -33,8 +33,8 @@ open_file_cache max=1000 inactive=60s;
 %[8]s}
 %[9]s`
 
-// alicornApp is the counterpart of nginx's application servers, and alicornLocation
-// leads to it.
+// alicornApp is the configuration of the application, and alicornLocation passes requests
+// to it.
 const alicornApp = `app bench {
     wsgi %s;
     directory %s;
@@ -53,11 +53,11 @@ const alicornLocation = `    location / {
 // that was built before.
 type alicorn struct {
 	name  string // as a server
-	dir   string // where the binary of this module goes
+	dir   string // where this module's program is built
 	build func() (string, error)
 }
 
-// newAlicorn builds nothing yet: the modes without alicorn do not need it.
+// newAlicorn returns this module's alicorn. It is built when it is first needed.
 func newAlicorn(dir string) *alicorn {
 	a := &alicorn{name: "alicorn", dir: dir}
 	a.build = sync.OnceValues(a.buildBinary)
@@ -84,9 +84,8 @@ func (a *alicorn) peer(programs ...string) peer {
 	return peer{name: a.name, serves: a.serves, programs: programs, version: a.version, start: a.start}
 }
 
-// serves reports whether the program takes part in c: one that was built before there
-// was proxy_pass passes nothing on. A program that cannot be built says so when it is
-// to start.
+// serves reports whether the program takes part in c: an earlier build may have no
+// proxy_pass. If the program cannot be built, start returns the error.
 func (a *alicorn) serves(c benchCase) bool {
 	if c.backend == "" {
 		return true
@@ -117,7 +116,7 @@ func (a *alicorn) version() (string, error) {
 	return first, nil
 }
 
-// start starts `alicorn run` for the site, with its runtime directories of its own.
+// start starts `alicorn run` for the site, with runtime directories of its own.
 func (a *alicorn) start(s *site) (*server, error) {
 	binary, err := a.build()
 	if err != nil {
@@ -163,7 +162,7 @@ func (a *alicorn) configuration(s *site, server *server) string {
 		s.staticDir(), s.locations+location, s.apps)
 }
 
-// alicornAppOf is the site's application as alicorn runs it.
+// alicornAppOf returns the configuration of the site's application.
 func alicornAppOf(s *site) string {
 	var more strings.Builder
 	if s.maxRequests > 0 {
@@ -175,8 +174,8 @@ func alicornAppOf(s *site) string {
 	return fmt.Sprintf(alicornApp, s.app, s.appDir(), s.workers, s.threads, more.String())
 }
 
-// limited returns the command line that runs a program with at most n descriptors,
-// or as many as this process may have for 0.
+// limited returns the command line that runs a program with at most n descriptors; 0: with
+// the limit of this process.
 func limited(n int, path string, args ...string) (string, []string) {
 	if n == 0 {
 		return path, args
@@ -184,7 +183,7 @@ func limited(n int, path string, args ...string) (string, []string) {
 	return "/bin/sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(n), path}, args...)
 }
 
-// pidFile returns the process id that the server has written.
+// pidFile returns the process id in the server's pid file.
 func (v *verbs) pidFile() (int, error) {
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(v.file), "alicorn.pid"))
 	if err != nil {
@@ -193,7 +192,7 @@ func (v *verbs) pidFile() (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
-// runtimeDirectories keeps sockets and state below dir, as systemd would set them.
+// runtimeDirectories returns the variables that systemd sets, for directories below dir.
 func runtimeDirectories(dir string) []string {
 	var env []string
 	for _, kind := range []string{"RUNTIME", "STATE", "CACHE", "LOGS"} {
@@ -202,7 +201,7 @@ func runtimeDirectories(dir string) []string {
 	return env
 }
 
-// verbs runs alicorn's commands that speak to a running server.
+// verbs runs alicorn's commands for a running server.
 type verbs struct {
 	binary, file string
 	env          []string
@@ -213,7 +212,7 @@ func (v *verbs) command(verb string, args ...string) []string {
 	return append([]string{v.binary, verb, "-c", v.file}, args...)
 }
 
-// run returns what the verb prints, also where it fails.
+// run returns what the verb prints, even if it fails.
 func (v *verbs) run(ctx context.Context, verb string, args ...string) ([]byte, error) {
 	line := v.command(verb, args...)
 	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
@@ -227,7 +226,7 @@ func (v *verbs) run(ctx context.Context, verb string, args ...string) ([]byte, e
 	return out, nil
 }
 
-// status is what benchmarks read of `alicorn status --json`.
+// status is the part of `alicorn status --json` that bench reads.
 type status struct {
 	Generation int `json:"generation"`
 	Goroutines int `json:"goroutines"`
@@ -240,8 +239,8 @@ type status struct {
 	} `json:"apps"`
 }
 
-// workers returns the pids of ready workers as status tells them, or, when it
-// does not answer, the Python processes below root.
+// workers returns the pids of ready workers from the status; if the server does not
+// answer, those of the Python processes below root.
 func (v *verbs) workers(ctx context.Context, root int) ([]int, error) {
 	out, err := v.run(ctx, "status", "--json")
 	if err != nil {
@@ -254,7 +253,7 @@ func (v *verbs) workers(ctx context.Context, root int) ([]int, error) {
 	return readyWorkers(out)
 }
 
-// goroutines returns how many the front has.
+// goroutines returns the number of the front's goroutines.
 func (v *verbs) goroutines(ctx context.Context) (int, error) {
 	s, err := v.status(ctx)
 	return s.Goroutines, err
@@ -302,7 +301,7 @@ func readyWorkers(statusJSON []byte) ([]int, error) {
 
 func pythonsBelow(root int) ([]int, error) { return below(root, true) }
 
-// frontBelow returns root and its descendants that are no Python.
+// frontBelow returns root and its descendants that are not Python processes.
 func frontBelow(root int) ([]int, error) { return below(root, false) }
 
 func below(root int, python bool) ([]int, error) {

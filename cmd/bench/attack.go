@@ -20,14 +20,14 @@ import (
 type attack struct {
 	name string
 	does string
-	// separate says that the harm stays inside the application only where
-	// applications run as users of their own, for which the server starts as root.
+	// separate says that the harm stays inside the application only if applications run
+	// as users of their own, for which the server must be started as root.
 	separate bool
 	// run attacks until ctx ends.
 	run func(a *assault, ctx context.Context)
 }
 
-// target is where attacks aim: a server's addresses, and how to operate it.
+// target is the server that is attacked: its addresses, and the commands to operate it.
 type target struct {
 	Ordinary string   // the site that others visit
 	Secure   string   // the same by TLS
@@ -44,15 +44,14 @@ type assault struct {
 	tries atomic.Int64 // what was tried so far, whatever came of it
 }
 
-// attacks returns every attack: by clients, by an application, by an operator.
+// attacks returns all attacks: by clients, by an application, and by an operator.
 func attacks() []attack {
 	return slices.Concat(clientAttacks(), applicationAttacks(), []attack{
 		{name: "reloads", does: "an operator reloads twice a second and asks for the status", run: (*assault).reload},
 	})
 }
 
-// chooseAttacks returns the attacks of a list separated by commas, or all for an
-// empty one.
+// chooseAttacks returns the attacks of a comma-separated list; all if the list is empty.
 func chooseAttacks(list string) ([]attack, error) {
 	all := attacks()
 	if list == "" {
@@ -86,7 +85,7 @@ func each(ctx context.Context, n int, pause time.Duration, one func(i int)) {
 	wg.Wait()
 }
 
-// sleep waits and reports whether ctx goes on.
+// sleep waits for d, or until ctx ends. It returns false if ctx has ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -113,8 +112,8 @@ type launched struct {
 	end   func() (map[string]int64, error) // ends them and returns how much each tried, by name
 }
 
-// launchAttacks runs attacks in a process of their own, at a low priority: an
-// attacker's own work is not the server's, and has its own machine in life.
+// launchAttacks runs attacks in a separate process at a low priority: a real attacker
+// has his own machine, so that his work must not slow down the server's.
 func launchAttacks(group []attack, t target) (*launched, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -153,14 +152,14 @@ func launchAttacks(group []attack, t target) (*launched, error) {
 	}}, nil
 }
 
-// attackReport is what a process that attacks has written.
+// attackReport is the output of a process that attacks.
 type attackReport struct {
 	tries map[string]int64
 	err   error
 }
 
-// readAttack reads the output of runAttack and closes tried after its first value,
-// or where there is none.
+// readAttack reads the output of runAttack. It closes tried after the first value, or at
+// the end if there is none.
 func readAttack(r io.Reader, tried chan<- struct{}) (report attackReport) {
 	values := json.NewDecoder(r)
 	var first bool
@@ -175,9 +174,9 @@ func readAttack(r io.Reader, tried chan<- struct{}) (report attackReport) {
 	return report
 }
 
-// runAttack is the process that launchAttacks starts. It ends with its standard
-// input, and writes two values: true once each attack has tried something, and how
-// much each tried in the end.
+// runAttack is the process that launchAttacks starts. It ends when its standard input
+// ends. It writes two values: true when each attack has tried something, and at the end
+// how often each has tried.
 func runAttack(ctx context.Context, args []string) error {
 	if len(args) != 2 {
 		return errors.New("usage: attack NAMES TARGET, as the hostile mode runs it")
@@ -217,8 +216,8 @@ func lowerPriority() error {
 	return nil
 }
 
-// assail runs the attacks side by side until ctx ends and returns how much each
-// tried. It calls tried once: when each has tried something, or at the end.
+// assail runs the attacks at once until ctx ends, and returns how often each has tried. It
+// calls tried once: when each has tried something, or at the end.
 func assail(ctx context.Context, group []attack, t target, tried func()) map[string]int64 {
 	running := make([]assault, len(group))
 	var wg sync.WaitGroup

@@ -12,15 +12,16 @@ import (
 type benchCase struct {
 	name  string
 	title string
-	app   string // module:callable that the server must run; empty for none
-	// backend names what the server passes the request on to; empty for nothing.
+	app   string // the application that the server runs, as module:callable; empty: none
+	// backend is the name of the backend that the server passes the request on to;
+	// empty: none.
 	backend string
 	path    string
-	body    []byte // not empty: it is posted
-	script  string // wrk's script that posts the same
+	body    []byte // of a POST; empty: the request is a GET
+	script  string // wrk's script that posts the same body
 	want    func() []byte
-	tls     bool // by https
-	fresh   bool // a connection and a full handshake for each request
+	tls     bool // the request is https
+	fresh   bool // each request has its own connection and full handshake
 }
 
 func (c benchCase) method() string {
@@ -30,10 +31,10 @@ func (c benchCase) method() string {
 	return http.MethodGet
 }
 
-// frontAlone reports whether the server that is measured runs no application.
+// frontAlone reports whether the server runs no application.
 func (c benchCase) frontAlone() bool { return c.app == "" }
 
-// sharesServers reports whether running servers of one case can serve the other.
+// sharesServers reports whether the servers of c can serve o, too.
 func (c benchCase) sharesServers(o benchCase) bool {
 	return c.app == o.app && c.backend == o.backend && c.tls == o.tls
 }
@@ -45,7 +46,7 @@ const (
 	slowApp     = "slow:app"
 )
 
-// helloText is the body of the hello cases, and tenKiB that of the 10 KiB ones.
+// helloText is the body of the hello cases, and tenKiB the body of the 10 KiB cases.
 const helloText = "Hello, World!"
 
 func tenKiB() []byte { return bytes.Repeat([]byte("x"), 10<<10) }
@@ -78,8 +79,8 @@ func allCases() []benchCase {
 	return cases
 }
 
-// chooseCases returns the cases of a comma-separated list, or all for an empty one.
-// An item may be a pattern, as of files.
+// chooseCases returns the cases of a comma-separated list; all if the list is empty. An
+// item may be a pattern of path.Match.
 func chooseCases(list string) ([]benchCase, error) {
 	all := allCases()
 	if list == "" {

@@ -18,22 +18,22 @@ import (
 // chaos is load on one server while something is done to it.
 type chaos struct {
 	kind        disturbance
-	duration    time.Duration // of the load, which goes on until the progress is enough
-	every       time.Duration
-	acts        int // at least
+	duration    time.Duration // of the load, which goes on after it until the progress is enough
+	every       time.Duration // from one act to the next
+	acts        int           // how many there must be at least
 	connections int
 	workers     int
 	threads     int
-	random      *rand.Rand // of the acts, which run one after the other
-	routes      []route    // ways of the load to the server; none: by TCP to its address
+	random      *rand.Rand // for the acts, which run one after the other
+	routes      []route    // how the load reaches the server; none: by TCP to its address
 	progress    progress
-	earlier     []identified // kind upgrade: the processes of the servers before
+	earlier     []identified // kind upgrade: the processes of earlier programs
 	hosts       newHosts     // kind forty
 	crowd       crowd        // kind descriptors
 	backends    backendGroup // kind backends
 }
 
-// disruption counts what was done to the server.
+// disruption counts the acts.
 type disruption struct {
 	count  int
 	errors []error
@@ -43,16 +43,16 @@ type disruption struct {
 func runChaos(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	var c chaos
-	kind := flags.String("kind", "reload", "what is done to the server: "+disturbanceNames())
-	flags.DurationVar(&c.duration, "duration", time.Minute, "of the load, at least")
-	flags.DurationVar(&c.every, "every", 0, "between two acts (default: the kind's own, such as 2s between reloads)")
-	flags.IntVar(&c.acts, "acts", 0, "that there must be, at least (default: the kind's own, such as 20 upgrades)")
-	flags.IntVar(&c.connections, "connections", 16, "kept connections of the load")
-	flags.IntVar(&c.threads, "threads", 1, "threads of each worker")
-	flags.IntVar(&c.workers, "workers", 2, "workers of the pool")
-	flags.DurationVar(&c.hosts.limit, "host-limit", time.Second, "kind forty: until a virtual host that a reload adds must be served; 0: any time")
-	seed := flags.Uint64("seed", 1, "of what is chosen at random")
-	name := flags.String("servers", "alicorn", "servers by name, separated by commas")
+	kind := flags.String("kind", "reload", "the `kind` of disturbance: "+disturbanceNames())
+	flags.DurationVar(&c.duration, "duration", time.Minute, "how long the load lasts at least")
+	flags.DurationVar(&c.every, "every", 0, "time from one act to the next (default: that of the kind, such as 2s for reloads)")
+	flags.IntVar(&c.acts, "acts", 0, "`number` of acts at least (default: that of the kind, such as 20 for upgrades)")
+	flags.IntVar(&c.connections, "connections", 16, "`number` of kept connections of the load")
+	flags.IntVar(&c.threads, "threads", 1, "`number` of threads of each worker")
+	flags.IntVar(&c.workers, "workers", 2, "`number` of workers of the pool")
+	flags.DurationVar(&c.hosts.limit, "host-limit", time.Second, "kind forty: how soon a virtual host that a reload adds must be served; 0: no limit")
+	seed := flags.Uint64("seed", 1, "seed of the random choices")
+	name := flags.String("servers", "alicorn", "`names` of servers, separated by commas")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (c *chaos) measure(ctx context.Context, servers string) error {
 	return errors.Join(err, c.backends.stop())
 }
 
-// shape gives the site the pool that the kind needs.
+// shape sets the site's pool as the kind needs it.
 func (c *chaos) shape(s *site) error {
 	s.app, s.workers, s.threads = slowApp, c.workers, c.threads
 	if c.kind.shape != nil {
@@ -93,7 +93,7 @@ func (c *chaos) shape(s *site) error {
 	return nil
 }
 
-// run drives the load, disturbs the server beside it and judges the outcome.
+// run drives the load, disturbs the server meanwhile, and judges the results.
 func (c *chaos) run(ctx context.Context, s *server) error {
 	before, err := c.settled(ctx, s)
 	if err != nil {
@@ -128,7 +128,7 @@ func (c *chaos) run(ctx context.Context, s *server) error {
 	return err
 }
 
-// load drives the connections, shared by the routes, until ctx ends.
+// load drives the connections, divided among the routes, until ctx ends.
 func (c *chaos) load(ctx context.Context, s *server) *tally {
 	routes := c.routes
 	if len(routes) == 0 {
@@ -195,7 +195,7 @@ func (c *chaos) print(s *server, t *tally, d disruption) {
 		fmt.Printf("%s: %d\n", c.kind.noun, d.count)
 	}
 	for _, err := range d.errors[:min(len(d.errors), firstFaults)] {
-		fmt.Printf("did not work: %v\n", err)
+		fmt.Printf("an act failed: %v\n", err)
 	}
 	for _, reason := range slices.Sorted(maps.Keys(t.failures)) {
 		fmt.Printf("failed, %s: %d\n", reason, t.failures[reason])
@@ -203,13 +203,13 @@ func (c *chaos) print(s *server, t *tally, d disruption) {
 	fmt.Printf("latency: %s\n", distribution(t.latencies))
 }
 
-// verdict returns nil if the rule of the kind held: no request fails but those
-// that the kind allows, each with 502. A run in which too little was disturbed, or
-// nothing answered, proves nothing.
+// verdict returns nil if the rule of the kind holds: no more requests have failed than
+// the kind allows, each with 502. A run with too few acts, or without an answer, breaks
+// the rule, too.
 func (c *chaos) verdict(t *tally, d disruption) error {
 	var broken []string
 	if len(d.errors) > 0 {
-		broken = append(broken, fmt.Sprintf("%d acts did not work", len(d.errors)))
+		broken = append(broken, fmt.Sprintf("%d acts failed", len(d.errors)))
 	}
 	if least := max(c.acts, 1); c.kind.act != nil && d.count < least {
 		broken = append(broken, fmt.Sprintf("the server was disturbed %d times, not %d times or more", d.count, least))
@@ -236,7 +236,7 @@ func (c *chaos) verdict(t *tally, d disruption) error {
 	return nil
 }
 
-// firstLines passes on a few writes and drops the rest.
+// firstLines passes on the first writes and drops the others.
 type firstLines struct {
 	mu   sync.Mutex
 	w    io.Writer

@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// comparison is what one run measures, and with what.
+// comparison is one run of the comparison.
 type comparison struct {
 	rounds      int
-	anew        bool          // every server is started anew in each round, see regression
+	anew        bool          // start every server anew in each round; see regression
 	duration    time.Duration // of one measurement
 	connections []int
 	cases       []benchCase
 	peers       []peer
-	missing     []string // peers that are not installed
+	missing     []string // names of servers that are not installed
 	site        *site
 	progress    io.Writer
 }
@@ -38,7 +38,7 @@ type sample struct {
 	errors   []string
 }
 
-// driver makes requests for a while and reports what came of them.
+// driver makes requests for a while and reports the results.
 type driver interface {
 	run(ctx context.Context) (wrkResult, error)
 }
@@ -59,12 +59,12 @@ type table struct {
 // runCompare measures all servers side by side and prints a table per case.
 func runCompare(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	rounds := flags.Int("rounds", 0, "measurements of each server, whose median counts (default 5; 15 with NAME=PATH)")
-	duration := flags.Duration("duration", 0, "of one measurement, in whole seconds (default 4s; 1s with NAME=PATH)")
-	caseList := flags.String("cases", "", "cases by name, separated by commas; \"proxy-*\" stands for all of such names (default all)")
-	serverList := flags.String("servers", "", "servers by name, separated by commas (default all installed);\n"+
-		"NAME=PATH is the alicorn at PATH, against which the rule of builds judges this module's")
-	connections := flags.String("connections", "1,32,512", "numbers of connections, separated by commas")
+	rounds := flags.Int("rounds", 0, "`number` of measurements of each server; the median counts (default 5; 15 with NAME=PATH)")
+	duration := flags.Duration("duration", 0, "how long one measurement takes, in whole seconds (default 4s; 1s with NAME=PATH)")
+	caseList := flags.String("cases", "", "`names` of cases, separated by commas; \"proxy-*\" is every case whose name begins like that (default all)")
+	serverList := flags.String("servers", "", "`names` of servers, separated by commas (default all that are installed);\n"+
+		"NAME=PATH is the alicorn program at PATH: this module's must not be slower by more than the rule of builds allows")
+	connections := flags.String("connections", "1,32,512", "`numbers` of connections, separated by commas")
 	write := flags.Bool("write", false, "write cmd/bench/RESULTS.md")
 	if err := parseFlags(flags, args); err != nil {
 		return err
@@ -100,8 +100,8 @@ func runCompare(ctx context.Context, args []string) (err error) {
 	return c.finish(machine, tables, *write)
 }
 
-// complete fills in and checks the rounds and their duration. The rule of builds
-// wants many rounds; short ones keep a run over all cases below half an hour.
+// complete sets the defaults of the rounds and their duration, and checks both. The rule
+// of builds needs many rounds; short ones keep a run of all cases below half an hour.
 func (c *comparison) complete() error {
 	rounds, duration := 5, 4*time.Second
 	if len(c.builds()) > 0 {
@@ -122,7 +122,7 @@ func (c *comparison) complete() error {
 	return nil
 }
 
-// builds names the other programs of alicorn that take part.
+// builds returns the names of the earlier builds of alicorn that take part.
 func (c *comparison) builds() (names []string) {
 	for _, p := range c.peers {
 		if p.build && p.name != "alicorn" {
@@ -161,8 +161,8 @@ func (c *comparison) finish(machine machine, tables []table, write bool) error {
 	return errors.Join(broken...)
 }
 
-// run measures group after group: the cases of one application or one backend (or
-// neither, for files, plain or over TLS) share running servers.
+// run measures the cases in groups. The cases of a group have the same application, the
+// same backend, or neither, and the same servers run for all of them.
 func (c *comparison) run(ctx context.Context) ([]table, error) {
 	var groups [][]benchCase
 	for _, bc := range c.cases {
@@ -219,7 +219,7 @@ func (c *comparison) runGroup(ctx context.Context, group []benchCase) (tables []
 }
 
 // runInstance starts all servers, measures the rounds from first to end, and stops
-// the servers. What it measures is added to tables.
+// the servers. It adds the measurements to tables.
 func (c *comparison) runInstance(ctx context.Context, site *site, group []benchCase, tables []table, first, end int) (err error) {
 	var servers []*server
 	defer func() {
@@ -249,7 +249,7 @@ func (c *comparison) runInstance(ctx context.Context, site *site, group []benchC
 	return nil
 }
 
-// runCase checks and warms every server, then measures.
+// runCase checks an answer of every server, warms each up, and then measures.
 func (c *comparison) runCase(ctx context.Context, bc benchCase, servers []*server, tables []table, first, end int) error {
 	for _, s := range servers {
 		if err := s.check(ctx, bc); err != nil {
@@ -281,9 +281,8 @@ func (c *comparison) runCase(ctx context.Context, bc benchCase, servers []*serve
 	return nil
 }
 
-// turns is the order in which n servers are measured in a round: as they are
-// listed, and the other way round in every second one, so that none always follows
-// the same.
+// turns returns the order in which n servers are measured in a round: that of the list,
+// and in every second round the reverse, so that none always follows the same other.
 func turns(round, n int) []int {
 	order := make([]int, n)
 	for i := range order {
@@ -306,7 +305,8 @@ func (c *comparison) load(bc benchCase, s *server, connections int, duration tim
 	return l
 }
 
-// measure runs the load and reads what the server's processes used for it.
+// measure runs the load, and reads how much CPU time and memory the server's processes
+// have used.
 func measure(ctx context.Context, s *server, l driver) (sample, error) {
 	before, err := s.usage()
 	if err != nil {
@@ -328,7 +328,7 @@ func measure(ctx context.Context, s *server, l driver) (sample, error) {
 		memory: after.memory, memoryBy: after.memoryBy, errors: r.errors}, nil
 }
 
-// failures lists what went wrong, a line for each measurement with errors.
+// failures returns a line for each measurement with errors.
 func failures(tables []table) []string {
 	var lines []string
 	for _, t := range tables {
@@ -344,7 +344,7 @@ func failures(tables []table) []string {
 	return lines
 }
 
-// median returns the middle value of what pick takes from each sample.
+// median returns the median of the samples' values that pick returns.
 func median[T int64 | float64 | time.Duration](samples []sample, pick func(sample) T) T {
 	values := make([]T, len(samples))
 	for i, s := range samples {
@@ -373,11 +373,11 @@ func parseNumbers(list string) ([]int, error) {
 	return numbers, nil
 }
 
-// otherModes is the heading of RESULTS.md below which there is what other modes
-// have measured.
+// otherModes is the heading in RESULTS.md above the results of other modes.
 const otherModes = "\n# Other modes\n"
 
-// rewritten returns RESULTS.md with the report anew and the other modes' part as it was.
+// rewritten returns RESULTS.md with the new report, and the results of other modes as
+// they were before.
 func rewritten(before, report string) string {
 	if i := strings.Index(before, otherModes); i >= 0 {
 		return report + before[i:]

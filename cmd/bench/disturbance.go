@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// disturbance is one kind of chaos: what is done to a server under load, and the
-// rule that its load must keep. Every function may be nil.
+// disturbance is one kind of chaos: the acts that disturb a server under load, and the
+// rule for its requests. Every function may be nil.
 type disturbance struct {
 	name string
-	// noun is what one act is called in the report, in the plural.
+	// noun is the plural noun for the acts in the report.
 	noun string
-	// every is the default time between two acts; 0: act is nil, the load itself
-	// disturbs the server.
+	// every is the default time from one act to the next; 0: act is nil, as the load
+	// itself disturbs the server.
 	every time.Duration
-	// acts is how many acts there must be by default; 0: one.
+	// acts is the default of how many acts there must be; 0: one.
 	acts int
 	// shape changes the site before servers start.
 	shape func(c *chaos, s *site) error
@@ -26,20 +26,19 @@ type disturbance struct {
 	act func(ctx context.Context, c *chaos, s *server) error
 	// beside runs beside the load until ctx ends, for example as other clients.
 	beside func(ctx context.Context, c *chaos, s *server) error
-	// pause is what each connection of the load waits between two requests.
+	// pause is how long each connection of the load waits between two requests.
 	pause time.Duration
-	// replaces says that the acts replace workers, so that more of them answer
-	// than the pool has.
+	// replaces says that the acts replace workers, so that more workers answer than the
+	// pool has.
 	replaces bool
-	// enough says whether there was what the kind needs besides acts. The load
-	// goes on until then.
+	// enough reports whether all has happened that the kind needs besides acts. The
+	// load goes on until then.
 	enough func(c *chaos) bool
 	// others returns how many workers there are besides the pool's.
 	others func(c *chaos) int
 	// allowed returns how many requests may fail, each with 502, after so many acts.
 	allowed func(c *chaos, acts int) int
-	// after checks, with the load gone and the server still running, what must
-	// hold then besides that nothing is left behind.
+	// after checks more rules of the kind after the load, while the server still runs.
 	after func(ctx context.Context, c *chaos, s *server) error
 }
 
@@ -78,7 +77,7 @@ func recycleOften(_ *chaos, s *site) error {
 	return nil
 }
 
-// heldByTheKilled allows a failure for each request that a killed worker may have
+// heldByTheKilled allows one failure for each request that a killed worker may have
 // started.
 func heldByTheKilled(c *chaos, kills int) int { return kills * c.threads }
 
@@ -99,8 +98,8 @@ func killOnce(ctx context.Context, c *chaos, s *server) error {
 	}
 }
 
-// living returns the ready workers that are descendants of the server's: a pid
-// read a moment ago may be another's by now.
+// living returns the pids of ready workers that are still descendants of the server: a
+// pid that was read a moment ago may be another process's by now.
 func (s *server) living(ctx context.Context) ([]int, error) {
 	pids, err := s.workers(ctx)
 	if err != nil {

@@ -18,15 +18,15 @@ type fairCase struct {
 	service          time.Duration // that each request takes in its worker
 }
 
-// fairCases are what fair measures. In none a client waits longer than the
-// queue_timeout of servers allows.
+// fairCases returns the cases of the mode fair. In none of them a client waits longer
+// than the servers' queue_timeout.
 var fairCases = []fairCase{
 	{1, 10, 300 * time.Millisecond}, {1, 20, 30 * time.Millisecond}, {1, 200, 10 * time.Millisecond}, {1, 200, time.Millisecond},
 	{2, 10, 300 * time.Millisecond}, {2, 50, 30 * time.Millisecond}, {2, 200, 10 * time.Millisecond}, {2, 200, time.Millisecond},
 	{8, 40, 300 * time.Millisecond}, {8, 200, 100 * time.Millisecond}, {8, 200, 30 * time.Millisecond}, {8, 200, time.Millisecond},
 }
 
-// fair is how the measurement is judged.
+// fair is one run of the mode fair.
 type fair struct {
 	duration time.Duration
 	slack    time.Duration
@@ -35,22 +35,22 @@ type fair struct {
 	broken   []string
 }
 
-// fairResult is one server's in one case.
+// fairResult is the result of one server in one case.
 type fairResult struct {
 	rate            float64 // right answers a second
 	median, slowest time.Duration
 	failed          int
 }
 
-// runFair measures who waits how long for a worker while all are busy.
+// runFair measures how long each client waits for a worker while all are busy.
 func runFair(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("fair", flag.ContinueOnError)
 	var f fair
-	before := flags.String("before", "", "program of an earlier alicorn: the rates must be no lower than its")
-	flags.DurationVar(&f.duration, "duration", 3*time.Second, "of each case, at least; a case lasts until every client was answered twice")
-	flags.DurationVar(&f.slack, "slack", 50*time.Millisecond, "for which the machine may hold up any request")
-	flags.Float64Var(&f.share, "share", 0.93, "of the earlier program's rate that counts as no lower")
-	flags.IntVar(&f.tries, "tries", 3, "measurements of a case before a broken rule counts: what the machine did is not there again")
+	before := flags.String("before", "", "`path` of an earlier alicorn program: the rates must not be lower than its")
+	flags.DurationVar(&f.duration, "duration", 3*time.Second, "how long each case lasts at least; it goes on until every client has two answers")
+	flags.DurationVar(&f.slack, "slack", 50*time.Millisecond, "how long the machine itself may delay a request")
+	flags.Float64Var(&f.share, "share", 0.93, "`share` of the earlier program's rate that is not lower")
+	flags.IntVar(&f.tries, "tries", 3, "`number` of measurements of a case that must break a rule until it counts as broken: the machine's noise does not come back each time")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// hostileFile is what the site has besides its ordinary server: the same by TLS,
-// one with a limit and a pattern that backtracks, and an application that is an
-// attacker, with a user of its own where the server can give it one.
+// hostileFile is configuration for the site besides its ordinary server: the same
+// server over TLS, one with a limit and a pattern that backtracks, and an application
+// that attacks, with a user of its own if the server is started as root.
 const hostileFile = `limit_req_zone $server_port zone=hostile:1m rate=100r/s;
 app hostile {
     wsgi hostile:app;
@@ -47,19 +47,19 @@ server {
 }
 `
 
-// hostile is ordinary load with and without attacks beside it.
+// hostile is one run of the mode hostile: ordinary load, with and without attacks.
 type hostile struct {
-	groups   [][]attack    // what runs at once
-	rounds   int           // of quiet and attack in turns, whose median counts
-	quiet    time.Duration // before each attack
+	groups   [][]attack    // the attacks of a group run at once
+	rounds   int           // each with and without the attacks; the median counts
+	quiet    time.Duration // how long the load runs alone before each attack
 	duration time.Duration // of an attack
 	load     steady
 	factor   float64       // rule: a p99 is at most so many times the quiet one
-	floor    time.Duration // what a quiet p99 counts as at least
+	floor    time.Duration // a quiet p99 counts as this at least
 	launch   func(group []attack, t target) (*launched, error)
 }
 
-// measured is what the load saw beside one group of attacks, or in quiet.
+// measured is the results of the load during one group of attacks, or in quiet.
 type measured struct {
 	name   string
 	tries  int64
@@ -85,19 +85,19 @@ func (m *measured) median(i int) sample {
 		p99: median(samples, func(s sample) time.Duration { return s.p99 })}
 }
 
-// runHostile attacks a server in every way it knows, each by itself and then all
-// together, and compares what others notice.
+// runHostile attacks a server with each attack alone and then with all together, and
+// compares how long other clients wait.
 func runHostile(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("hostile", flag.ContinueOnError)
 	h := hostile{launch: launchAttacks}
-	list := flags.String("attacks", "", "attacks by name, separated by commas (default all, and all together): "+attackNames())
-	flags.IntVar(&h.rounds, "rounds", 3, "of quiet and attack in turns, whose median counts")
-	flags.DurationVar(&h.quiet, "quiet", time.Second, "of the load alone, before each attack")
-	flags.DurationVar(&h.duration, "duration", 2*time.Second, "of each attack, in each round")
-	flags.IntVar(&h.load.rate, "rate", 150, "requests a second for pages, and as many for files")
-	flags.Float64Var(&h.factor, "factor", 2, "how many times its quiet p99 the load's may be")
-	flags.DurationVar(&h.floor, "floor", 8*time.Millisecond, "quiet p99s below count as this: what two processes that run on one core cost each other")
-	servers := flags.String("servers", "alicorn", "alicorn, or NAME=PATH for another one")
+	list := flags.String("attacks", "", "`names` of attacks, separated by commas (default each, and then all together): "+attackNames())
+	flags.IntVar(&h.rounds, "rounds", 3, "`number` of rounds, each with and without the attack; the median counts")
+	flags.DurationVar(&h.quiet, "quiet", time.Second, "how long the load runs alone before each attack")
+	flags.DurationVar(&h.duration, "duration", 2*time.Second, "how long each attack lasts in each round")
+	flags.IntVar(&h.load.rate, "rate", 150, "`number` of requests a second for pages, and the same for files")
+	flags.Float64Var(&h.factor, "factor", 2, "how many times as long as without an attack the p99 of the load may be")
+	flags.DurationVar(&h.floor, "floor", 8*time.Millisecond, "a p99 without an attack that is shorter counts as this: two processes on one core delay each other so much")
+	servers := flags.String("servers", "alicorn", "`names` of servers: alicorn, or NAME=PATH for the alicorn program at PATH")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
@@ -110,8 +110,8 @@ func runHostile(ctx context.Context, args []string) error {
 	return h.measure(ctx, *servers)
 }
 
-// choose takes the attacks of the list one by one, and all together. Those that
-// stay inside an application by its user alone need a server that gives it one.
+// choose makes the groups: each attack of the list alone, and all together. Without root
+// it leaves out the attacks that only a user of its own keeps inside the application.
 func (h *hostile) choose(list string) error {
 	all, err := chooseAttacks(list)
 	if err != nil {
@@ -156,7 +156,7 @@ func (h *hostile) measure(ctx context.Context, servers string) error {
 	})
 }
 
-// shape gives the site the applications and the servers that attacks aim at.
+// shape adds to the site the applications and the servers that are attacked.
 func (h *hostile) shape(s *site, t *target) (err error) {
 	s.app, s.workers, s.threads = "ordinary:app", 2, 8
 	for _, addr := range []*string{&t.Hostile, &t.Secure, &t.Limited} {
@@ -205,8 +205,8 @@ func (h *hostile) run(ctx context.Context, s *server, t target) error {
 // firstTries is how long attacks may take until each has tried something.
 const firstTries = time.Minute
 
-// beside runs the load beside a group of attacks for the time d, and longer until
-// each attack has tried something: on a slow machine that takes a while.
+// beside runs the load during a group of attacks, for the time d and until each attack
+// has tried something, which takes a while on a slow machine.
 func (h *hostile) beside(ctx context.Context, group []attack, t target, d time.Duration) (m measured, err error) {
 	switch len(group) {
 	case 0:

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// identity is a certificate for loopback that servers show, of ECDSA with P-256
-// as authorities give by default.
+// identity is the servers' certificate for loopback, with an ECDSA key of P-256, the
+// default of certificate authorities.
 type identity struct {
 	cert, key string // PEM files
 	parsed    *x509.Certificate
@@ -51,18 +51,18 @@ func newIdentity(dir string) (*identity, error) {
 	return id, os.WriteFile(id.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600)
 }
 
-// trust returns what a client needs to believe the certificate.
+// trust returns a configuration for clients that trusts the certificate.
 func (id *identity) trust() *tls.Config {
 	roots := x509.NewCertPool()
 	roots.AddCert(id.parsed)
 	return &tls.Config{RootCAs: roots}
 }
 
-// tlsDirectives are taken by nginx and alicorn alike. Sessions resume as they
-// do by default; only old versions of nginx need to be told of TLS 1.3.
+// tlsDirectives are for nginx and alicorn. Sessions resume as by default. Only old
+// versions of nginx need the line for TLS 1.3.
 const tlsDirectives = "ssl_certificate %s;\nssl_certificate_key %s;\nssl_protocols TLSv1.2 TLSv1.3;\n"
 
-// sharedDirectives are those of the site that mean the same to every server.
+// sharedDirectives returns the site's directives that nginx and alicorn both know.
 func (s *site) sharedDirectives() string {
 	if s.tls == nil {
 		return s.directives
@@ -70,7 +70,7 @@ func (s *site) sharedDirectives() string {
 	return s.directives + fmt.Sprintf(tlsDirectives, s.tls.cert, s.tls.key)
 }
 
-// listenOptions follow the address of listen.
+// listenOptions returns what follows the address in listen.
 func (s *site) listenOptions() string {
 	if s.tls == nil {
 		return ""

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// idle measures what connections that wait cost: memory of the front, and what they
-// do to a few others that make requests.
+// idle is one run of the mode idle, which measures how much memory of the front idle
+// connections cost, and how they slow down a few others that make requests.
 type idle struct {
 	crowds   []int // how many connections wait
 	rounds   int   // each with a server of its own, whose median counts
@@ -36,20 +36,20 @@ type idleSeries struct {
 	samples []idleSample
 }
 
-// runIdle shows what connections that wait cost.
+// runIdle measures what idle connections cost.
 func runIdle(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("idle", flag.ContinueOnError)
 	var i idle
-	serverList := flags.String("servers", "alicorn", "servers by name, separated by commas; NAME=PATH is the alicorn at PATH,\n"+
+	serverList := flags.String("servers", "alicorn", "`names` of servers, separated by commas; NAME=PATH is the alicorn program at PATH,\n"+
 		"than which this module's may cost no more")
-	crowds := flags.String("connections", "20000", "numbers of kept connections that are open at once, separated by commas")
-	flags.IntVar(&i.rounds, "rounds", 1, "measurements of each server, whose median counts")
-	flags.IntVar(&i.active, "active", 32, "connections beside them that make requests")
-	flags.DurationVar(&i.duration, "duration", 4*time.Second, "of these requests, in whole seconds")
-	flags.DurationVar(&i.settle, "settle", 5*time.Second, "before memory is read")
-	flags.StringVar(&i.path, "path", "/static/1k", "what each connection asks for, those that wait once")
-	flags.BoolVar(&i.secure, "tls", false, "by https")
-	limit := flags.Int64("limit", 30, "MiB (PSS) that alicorn's front may hold before")
+	crowds := flags.String("connections", "20000", "`numbers` of idle connections that are open at once, separated by commas")
+	flags.IntVar(&i.rounds, "rounds", 1, "`number` of measurements of each server; the median counts")
+	flags.IntVar(&i.active, "active", 32, "`number` of other connections, which make requests")
+	flags.DurationVar(&i.duration, "duration", 4*time.Second, "how long they make requests, in whole seconds")
+	flags.DurationVar(&i.settle, "settle", 5*time.Second, "how long to wait before memory is read")
+	flags.StringVar(&i.path, "path", "/static/1k", "`path` that each connection asks for, an idle one once")
+	flags.BoolVar(&i.secure, "tls", false, "use https")
+	limit := flags.Int64("limit", 30, "`MiB` (PSS) that alicorn's front may hold before the connections")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}

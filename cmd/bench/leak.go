@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// leak is a long run whose beginning and end must hold the same.
+// leak is one run of the mode leak: at its end the server must hold as much as at its
+// beginning.
 type leak struct {
 	requests    int
 	connections int // at once
@@ -30,7 +31,7 @@ type growth struct {
 	goroutines  int
 }
 
-// state is what the server holds while nothing is asked of it.
+// state is what the server holds without load.
 type state struct {
 	front      holdings
 	goroutines int // 0 where they are not known
@@ -41,14 +42,14 @@ type state struct {
 func runLeak(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("leak", flag.ContinueOnError)
 	var l leak
-	serverList := flags.String("servers", "alicorn", "servers by name, separated by commas")
-	flags.IntVar(&l.requests, "requests", 1_000_000, "in all")
-	flags.IntVar(&l.connections, "connections", 32, "open at once; each ends after a few requests, in one of several ways")
-	flags.DurationVar(&l.settle, "settle", 5*time.Second, "without load before anything is read")
-	memory := flags.Int64("memory", 8, "MiB (PSS) that the front and each worker may grow")
-	flags.IntVar(&l.bound.threads, "threads", 4, "threads that they may grow")
-	flags.IntVar(&l.bound.descriptors, "descriptors", 4, "descriptors that they may grow")
-	flags.IntVar(&l.bound.goroutines, "goroutines", 8, "goroutines that the front may grow")
+	serverList := flags.String("servers", "alicorn", "`names` of servers, separated by commas")
+	flags.IntVar(&l.requests, "requests", 1_000_000, "`number` of requests in all")
+	flags.IntVar(&l.connections, "connections", 32, "`number` of connections that are open at once; each ends after a few requests, in one of several ways")
+	flags.DurationVar(&l.settle, "settle", 5*time.Second, "how long to wait without load before each reading")
+	memory := flags.Int64("memory", 8, "`MiB` (PSS) by which the front and each worker may grow")
+	flags.IntVar(&l.bound.threads, "threads", 4, "`number` of threads that each may have more at the end")
+	flags.IntVar(&l.bound.descriptors, "descriptors", 4, "`number` of descriptors that each may have more at the end")
+	flags.IntVar(&l.bound.goroutines, "goroutines", 8, "`number` of goroutines that the front may have more at the end")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
@@ -100,7 +101,7 @@ func (l *leak) run(ctx context.Context, s *server) error {
 	return nil
 }
 
-// rest waits and reads what the server holds then.
+// rest waits, and then reads what the server holds.
 func (l *leak) rest(ctx context.Context, s *server) (st state, err error) {
 	select {
 	case <-ctx.Done():
@@ -144,8 +145,8 @@ func (st state) print(server, when string) {
 	}
 }
 
-// exceeded says what has grown beyond the bound from one state to the next. A
-// worker that is not the one it was has no earlier state; that is said too.
+// exceeded returns a line for each figure that has grown beyond the bound from one state
+// to the next, and for each worker that was replaced, which has no earlier state.
 func (g growth) exceeded(before, after state) []string {
 	lines := g.compare("the front", before.front, after.front)
 	if n := after.goroutines - before.goroutines; n > g.goroutines {
@@ -175,7 +176,7 @@ func (g growth) compare(who string, before, after holdings) (lines []string) {
 	return lines
 }
 
-// print writes what was sent, and what went wrong.
+// print prints the numbers of requests and connections, and the failures.
 func (c *churn) print(w io.Writer) {
 	fmt.Fprintf(w, "%d connections:", c.connections())
 	for how := range endings {

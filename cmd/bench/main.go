@@ -1,29 +1,29 @@
-// Command bench runs alicorn beside the servers it replaces, on equal
+// Command bench runs alicorn beside the servers that it replaces, with the same
 // applications and files, and reports what each costs.
 //
-//	go run ./cmd/bench          requests/s, CPU, latency and memory, driven by wrk
+//	go run ./cmd/bench          requests/s, CPU, latency and memory, under load from wrk
 //	go run ./cmd/bench shield   how long slow clients occupy a worker
-//	go run ./cmd/bench stall    what one slow request does to the others
-//	go run ./cmd/bench chaos    failed requests, and what is left, while a server is disturbed
-//	go run ./cmd/bench fair     who waits how long while all workers are busy
-//	go run ./cmd/bench idle     what connections that wait cost the front
-//	go run ./cmd/bench leak     what a million requests leave behind
-//	go run ./cmd/bench hostile  what attacks do to the latency of others
-//	go run ./cmd/bench slow     when clients that send a byte a second are cut
+//	go run ./cmd/bench stall    how much one slow request delays the others
+//	go run ./cmd/bench chaos    which requests fail while a server is disturbed, and what it still holds after
+//	go run ./cmd/bench fair     how long each client waits while all workers are busy
+//	go run ./cmd/bench idle     how much memory and time idle connections cost the front
+//	go run ./cmd/bench leak     how much more the server holds after a million requests
+//	go run ./cmd/bench hostile  how much attacks delay other clients
+//	go run ./cmd/bench slow     after how long clients that send a byte a second are cut
 //
-// Every server runs in the foreground below one temporary directory, from a
-// configuration written there, on loopback, and is stopped by its pid and waited
-// for. Peers take turns within each round, so that noise of the machine is
-// shared by all. Each answer is compared with the right one before it is timed.
+// Every server runs in the foreground, on loopback, from a configuration in one
+// temporary directory. bench stops it by its pid and waits for its end. In each round
+// the servers take turns, so that noise of the machine hits all of them. Before bench
+// measures, it compares an answer of each server with the right one.
 //
-// Measuring reads /proc, so it needs Linux.
+// bench reads /proc, so it needs Linux.
 package main
 
 // Files, in the order of the story:
 //
 //   - main.go cases.go peers.go compare.go report.go regression.go: servers side by side
 //   - site.go server.go process.go proc.go machine.go alicorn.go nginx.go unit.go identity.go: the servers
-//   - backend.go backendgroup.go origin.go: what proxied requests are passed on to
+//   - backend.go backendgroup.go origin.go: the backends of proxied requests
 //   - client.go wrk.go handshakes.go lighttls.go latency.go progress.go: the load
 //   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go churn.go remains.go holdings.go: faults
 //   - hostile.go attack.go attack_client.go attack_application.go steady.go: attacks
@@ -42,7 +42,7 @@ import (
 	"syscall"
 )
 
-// errBroken is returned when the measurement worked and its rule did not hold.
+// errBroken is returned when a measurement worked and its rule is broken.
 var errBroken = errors.New("the rule is broken")
 
 func main() {
@@ -58,7 +58,7 @@ func main() {
 	}
 }
 
-// run picks the mode by the first argument; flags without one are the comparison's.
+// run runs the mode that the first argument names; without one, the comparison.
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		return runCompare(ctx, args)
@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string) error {
 	return mode(ctx, args[1:])
 }
 
-// parseFlags parses args and refuses what is left over.
+// parseFlags parses args, which must be flags alone.
 func parseFlags(flags *flag.FlagSet, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return flag.ErrHelp

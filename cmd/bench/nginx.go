@@ -11,10 +11,10 @@ import (
 	"syscall"
 )
 
-// nginxFile is nginx as its tutorials and tuning guides have it: a worker per
-// core, no access log, cached descriptors for files, connections kept for long.
-// Buffers for request bodies are the same size as in alicornFile, and so are
-// the site's further directives.
+// nginxFile is the configuration that nginx's tutorials and tuning guides recommend: a
+// worker for each core, no access log, cached descriptors for files, connections that
+// are kept for long. Buffers for request bodies, and the site's further directives, are
+// as in alicornFile.
 const nginxFile = `daemon off;
 %[1]sworker_processes auto;
 worker_rlimit_nofile %[2]d;
@@ -76,8 +76,8 @@ const uwsgiLocation = `        location / {
         }
 `
 
-// userLine keeps servers started as root from dropping to a user who could not
-// read the temporary directory's files; nobody else may write it.
+// userLine makes servers that are started as root stay root: another user could not
+// write to the temporary directory.
 func userLine() string {
 	if os.Geteuid() == 0 {
 		return "user root;\n"
@@ -111,7 +111,7 @@ func startGunicorn(s *site) (*server, error) {
 	return started(server, err)
 }
 
-// gunicornArgs has gunicorn serve the site's application at address.
+// gunicornArgs returns gunicorn's arguments to serve the site's application at address.
 func gunicornArgs(s *site, address string) []string {
 	args := []string{"--bind", address, "--workers", strconv.Itoa(s.workers),
 		"--chdir", s.appDir(), "--log-level", "warning", "--timeout", "60"}
@@ -151,7 +151,7 @@ func startUwsgi(s *site) (*server, error) {
 	return started(server, err)
 }
 
-// started returns the server, or stops what already runs of it when err is set.
+// started returns the server; if err is set, it stops the processes that run already.
 func started(s *server, err error) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", s.name, errors.Join(err, s.stop()))
@@ -180,7 +180,7 @@ func (s *server) launchNginx(site *site, location string) error {
 	return s.launch(path, []string{"-p", s.dir, "-c", file, "-e", "stderr"}, nil)
 }
 
-// nginxConfiguration is nginx's for the site, with a location besides the files'.
+// nginxConfiguration returns nginx's configuration for the site, with one location more.
 func (s *server) nginxConfiguration(site *site, location string) string {
 	return fmt.Sprintf(nginxFile, userLine(), max(site.connections, 16384), s.dir, s.addr, site.staticDir(), location,
 		site.connections, site.sharedDirectives(), site.listenOptions())
@@ -202,7 +202,7 @@ func (s *server) pythons(context.Context) ([]int, error) {
 	return tree[1:], nil
 }
 
-// maxBacklog returns the kernel's bound on connections that wait to be accepted.
+// maxBacklog returns how many connections may wait to be accepted, by the kernel's limit.
 func maxBacklog() int {
 	data, err := os.ReadFile("/proc/sys/net/core/somaxconn")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// stopDeadline is how long a server may take from TERM to its end.
+// stopDeadline is how long a server may take to end after TERM.
 const stopDeadline = time.Minute
 
 // process is a program that runs until stop. Its output goes to a file.
@@ -19,13 +19,13 @@ type process struct {
 	name string
 	os   *os.Process
 	log  string
-	done chan struct{} // closed once the program has ended
-	err  error         // how it ended; read it after done
+	done chan struct{} // closed when the program has ended
+	err  error         // how the program has ended; valid after done
 }
 
-// startProcess runs path in dir with an environment of its own, so that
-// variables of the caller (VIRTUAL_ENV, PYTHONPATH, ...) reach no server. It has
-// its own process group: Ctrl-C is for us, and we stop it.
+// startProcess runs path in dir with an environment of its own, so that variables of
+// the caller (VIRTUAL_ENV, PYTHONPATH, ...) reach no server. The process has its own
+// process group: Ctrl-C reaches bench alone, which stops the process.
 func startProcess(dir, path string, args, env []string) (*process, error) {
 	name := filepath.Base(path)
 	log, err := os.Create(filepath.Join(dir, name+".log"))
@@ -54,8 +54,8 @@ func startProcess(dir, path string, args, env []string) (*process, error) {
 	return p, nil
 }
 
-// follow returns the process that has taken over from p, and writes where p does.
-// It is no child of ours.
+// follow returns the process that has taken over from p, and that writes to the same
+// log. It is no child of bench.
 func (p *process) follow(pid int) (*process, error) {
 	handle, err := os.FindProcess(pid)
 	if err != nil {
@@ -71,10 +71,10 @@ func (p *process) follow(pid int) (*process, error) {
 	return next, nil
 }
 
-// pid returns the process's id, which stays its own until stop returned.
+// pid returns the process's id. No other process can have it until stop has returned.
 func (p *process) pid() int { return p.os.Pid }
 
-// signal sends a signal. One to a process that has ended does nothing.
+// signal sends a signal. If the process has ended, it does nothing.
 func (p *process) signal(sig os.Signal) error {
 	if err := p.os.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("cannot send %v to %s: %w", sig, p.name, err)
@@ -92,8 +92,8 @@ func (p *process) exited() bool {
 	}
 }
 
-// stop ends the program with TERM and waits for it; one that does not end is
-// killed with all its descendants, and that is an error.
+// stop ends the program with TERM and waits for it. If the program does not end, stop
+// kills it with all its descendants, and returns an error.
 func (p *process) stop() error {
 	if p.exited() {
 		return fmt.Errorf("%s had ended: %v\n%s", p.name, p.err, p.logTail())

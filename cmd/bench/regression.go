@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// The rule of builds: the rates of alicorn, divided by those of an earlier build.
+// The rule of builds bounds the rates of alicorn, divided by those of an earlier build.
 const (
-	ruleRounds = 15   // that a verdict should rest on
-	ruleMean   = 0.98 // lowest geometric mean over all cases
-	ruleCase   = 0.93 // lowest of one case
+	ruleRounds = 15   // how many rounds a verdict needs
+	ruleMean   = 0.98 // the lowest geometric mean over all cases
+	ruleCase   = 0.93 // the lowest rate of one case
 )
 
 // regression compares alicorn with an earlier build. Both ran in each round, one
-// right after the other, so the figures of a round are divided before the median
-// over rounds is taken: noise of the machine that lasts longer than a round
-// cancels out. Two processes of one and the same program differ for as long as
-// they run, by up to a fifth (where their memory came to lie), so that every
-// server is started anew in each round: with five instances of each, equal
-// programs broke the rule in one case of ten.
+// right after the other. The figures of a round are divided, and then the median over
+// rounds is taken, so that noise of the machine that lasts longer than a round cancels
+// out. Every server is started anew in each round, because two processes of the same
+// program differ by up to a fifth for as long as they run, depending on the addresses of
+// their memory: with five processes of each, equal programs broke the rule in one case
+// of ten.
 type regression struct {
 	name  string // of the earlier build
 	cells []cell
@@ -30,11 +30,11 @@ type regression struct {
 type cell struct {
 	title       string
 	connections int
-	rates       []float64 // alicorn's over the build's, a value for each round
-	cpu         []float64 // the same of CPU time for a request
+	rates       []float64 // alicorn's divided by the build's, a value for each round
+	cpu         []float64 // the same for the CPU time of a request
 }
 
-// against pairs the rounds of alicorn and of the named build.
+// against returns the comparison of alicorn with the named build.
 func against(tables []table, name string) regression {
 	r := regression{name: name}
 	for _, t := range tables {
@@ -62,17 +62,17 @@ func (t table) row(server string) *series {
 	return nil
 }
 
-// bounded is a ratio of rates with what decides whether it is high enough.
+// bounded is a ratio of rates, and the figures that decide whether it is high enough.
 type bounded struct {
 	rate  float64 // median over rounds
-	noise float64 // interquartile range over the median
-	cpu   float64 // median over rounds; NaN where it is too little to be measured
+	noise float64 // interquartile range divided by the median
+	cpu   float64 // median over rounds; NaN: it is too little to be measured
 	bound float64 // lowest rate
 }
 
-// held reports whether the bound holds, and by which measure. A rate that is
-// below it by less than the rounds differ says nothing: CPU time decides then,
-// which must not be above the bound's inverse.
+// held reports whether the bound holds, and which measure has decided. If the rate is
+// below the bound, but by less than the noise, CPU time decides: it must not be above
+// the bound's inverse.
 func (b bounded) held() (ok bool, by string) {
 	switch {
 	case b.rate >= b.bound:
@@ -83,7 +83,7 @@ func (b bounded) held() (ok bool, by string) {
 	return false, "rate"
 }
 
-// verdict is the word of the report.
+// verdict returns the words of the report.
 func (b bounded) verdict() string {
 	ok, by := b.held()
 	if ok {
@@ -96,8 +96,8 @@ func (c cell) bounded() bounded {
 	return bounded{rate: quantile(c.rates, 0.5), noise: spread(c.rates), cpu: quantile(c.cpu, 0.5), bound: ruleCase}
 }
 
-// mean is the geometric mean over all cases. Its noise is that of the rounds'
-// own means.
+// mean returns the geometric mean over all cases. Its noise is the noise of the rounds'
+// means.
 func (r regression) mean() bounded {
 	var rates, cpu []float64
 	var rounds [][]float64
@@ -148,9 +148,9 @@ func (r regression) write(b *strings.Builder) {
 		return
 	}
 	fmt.Fprintf(b, "\n## alicorn against %s\n\n", r.name)
-	fmt.Fprintf(b, "Requests/s and CPU over those of %s in the same round, median of %s. Noise is the interquartile range "+
-		"over the median. The rule: geometric mean at least %.2f, no case below %.2f; a rate that is below its bound by less "+
-		"than its noise leaves it to CPU, which must not be above the bound's inverse.\n\n",
+	fmt.Fprintf(b, "Requests/s and CPU divided by those of %s in the same round, median of %s. Noise is the interquartile range "+
+		"divided by the median. The rule: the geometric mean is at least %.2f, and no case is below %.2f. If a rate is below its bound, "+
+		"but by less than its noise, CPU decides: it must not be above the bound's inverse.\n\n",
 		r.name, plural(len(r.cells[0].rates), "round"), ruleMean, ruleCase)
 	rows := [][]string{{"case", "connections", "rate", "noise", "CPU", "verdict"}}
 	lowest := r.cells[0]
@@ -164,7 +164,7 @@ func (r regression) write(b *strings.Builder) {
 	writeAligned(b, rows)
 	fmt.Fprintf(b, "\nLowest: %.3f (%s, %s). ", lowest.bounded().rate, lowest.title, plural(lowest.connections, "connection"))
 	if rounds := len(lowest.rates); rounds < ruleRounds {
-		fmt.Fprintf(b, "Only %s: the rule wants %d. ", plural(rounds, "round"), ruleRounds)
+		fmt.Fprintf(b, "Only %s: the rule needs %d. ", plural(rounds, "round"), ruleRounds)
 	}
 	if err := r.broken(); err != nil {
 		fmt.Fprintf(b, "**Fails**: %v.\n", err)
@@ -181,13 +181,13 @@ func (b bounded) columns() []string {
 	return []string{fmt.Sprintf("%.3f", b.rate), fmt.Sprintf("%.1f%%", 100*b.noise), cpu, b.verdict()}
 }
 
-// spread is the interquartile range over the median.
+// spread returns the interquartile range divided by the median.
 func spread(values []float64) float64 {
 	return (quantile(values, 0.75) - quantile(values, 0.25)) / quantile(values, 0.5)
 }
 
-// quantile returns the value that a share q of the values does not exceed,
-// between two of them in proportion; NaN for none.
+// quantile returns the value that a share q of the values does not exceed, interpolated
+// between two values; NaN if there are none.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()

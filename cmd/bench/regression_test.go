@@ -67,7 +67,7 @@ func TestTheReportSaysLowestMeanAndVerdict(t *testing.T) {
 		"| first          |          32 | 1.200 |  8.3% | 1.000 | holds by rate |",
 		"| second         |          32 | 0.900 |  0.0% | 1.500 | FAILS by rate |",
 		"| geometric mean |             | 1.039 |",
-		"Lowest: 0.900 (second, 32 connections). Only 3 rounds: the rule wants 15. **Fails**: ",
+		"Lowest: 0.900 (second, 32 connections). Only 3 rounds: the rule needs 15. **Fails**: ",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, b.String())

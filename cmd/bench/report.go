@@ -8,20 +8,20 @@ import (
 	"unicode/utf8"
 )
 
-// report returns the results as Markdown, aligned to be read as text too.
+// report returns the results as Markdown, in aligned tables.
 func (c *comparison) report(m machine, tables []table) string {
 	var b strings.Builder
 	b.WriteString("# Benchmarks\n\n")
-	fmt.Fprintf(&b, "Written by `go run ./cmd/bench`. Each figure is the median of %s of %v; servers took "+
-		"turns within a round. wrk drove each with one thread on the same machine; handshakes, which wrk would resume, a client of our own. CPU is user and system "+
-		"time over the server's whole process tree. Memory is read right after the load.\n\n", plural(c.rounds, "round"), c.duration)
+	fmt.Fprintf(&b, "Written by `go run ./cmd/bench`. Each figure is the median of %s of %v; in each round the servers "+
+		"took turns. The load came from wrk with one thread, on the same machine; for handshakes, from a client of our own, as wrk "+
+		"resumes its sessions. CPU is user and system time of all processes of the server. Memory was read right after the load.\n\n", plural(c.rounds, "round"), c.duration)
 	b.WriteString(m.String())
 	if len(c.missing) > 0 {
 		fmt.Fprintf(&b, "\nNot installed: %s.\n", strings.Join(c.missing, ", "))
 	}
 	if rows := summary(tables); len(rows) > 1 {
-		b.WriteString("\n## alicorn against the others\n\nRequests/s over theirs: above 1 alicorn is faster. " +
-			"CPU and latencies are alicorn's over theirs too: below 1 it needs less.\n\n")
+		b.WriteString("\n## alicorn against the others\n\nEach figure is alicorn's divided by the other server's. " +
+			"Rate is requests/s: above 1 alicorn is faster. CPU, p50 and p99: below 1 alicorn needs less.\n\n")
 		writeAligned(&b, rows)
 	}
 	for _, name := range c.builds() {
@@ -37,8 +37,8 @@ func (c *comparison) report(m machine, tables []table) string {
 	return b.String()
 }
 
-// summary has a row for each case, number of connections and server that alicorn
-// is compared with.
+// summary returns a row for each case, number of connections and server that alicorn is
+// compared with.
 func summary(tables []table) [][]string {
 	rows := [][]string{{"case", "connections", "against", "rate", "CPU", "p50", "p99"}}
 	for _, t := range tables {
@@ -56,13 +56,13 @@ func summary(tables []table) [][]string {
 	return rows
 }
 
-// bases are the servers whose results the others' are divided by.
+// bases returns the servers by whose results the others' are divided.
 func (t table) bases() []series {
 	return slices.DeleteFunc(slices.Clone(t.rows), func(s series) bool { return !slices.Contains(pairNames, s.server) })
 }
 
-// cells returns the table's header and rows. Ratios are requests/s, CPU and p99
-// over those of nginx with each application server, or of nginx alone for files.
+// cells returns the table's header and rows. The ratios are requests/s, CPU and p99
+// divided by those of nginx with each application server; for files, of nginx alone.
 func (t table) cells() [][]string {
 	bases := t.bases()
 	header := []string{"server", "requests/s", "CPU µs/request", "p50", "p99", "memory", "errors"}
@@ -112,7 +112,7 @@ func (s series) p99() float64 {
 	return float64(median(s.samples, func(s sample) time.Duration { return s.p99 }))
 }
 
-// ratio is empty where the base is too small to have been measured.
+// ratio returns "-" if the base is too small to have been measured.
 func ratio(value, base float64) string {
 	if base == 0 {
 		return "-"
@@ -120,7 +120,7 @@ func ratio(value, base float64) string {
 	return fmt.Sprintf("%.2f", value/base)
 }
 
-// milliseconds prints with three digits that count.
+// milliseconds formats d with three significant digits.
 func milliseconds(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
 	switch {
@@ -139,8 +139,8 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// writeAligned writes a Markdown table: the first column to the left, numbers to
-// the right.
+// writeAligned writes a Markdown table with the first column aligned to the left and the
+// numbers to the right.
 func writeAligned(b *strings.Builder, rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {

@@ -20,13 +20,14 @@ const startDeadline = time.Minute
 // peer is one kind of server.
 type peer struct {
 	name string
-	// build says that it is a program of alicorn that was built before.
+	// build says that it is an earlier build of alicorn.
 	build bool
-	// serves tells which cases it takes part in.
+	// serves reports whether it takes part in a case.
 	serves func(c benchCase) bool
-	// programs are looked up before it starts; with one missing it is not installed.
+	// programs are the programs that it needs. If one is missing, the peer counts as
+	// not installed.
 	programs []string
-	// version returns what to print beside results.
+	// version returns the version for the report.
 	version func() (string, error)
 	// start starts it for the site; the caller stops what it returns.
 	start func(s *site) (*server, error)
@@ -37,16 +38,16 @@ type server struct {
 	name      string
 	dir       string
 	addr      string      // host:port
-	tls       *tls.Config // what a client trusts; nil: plain HTTP
+	tls       *tls.Config // the configuration of clients; nil: plain HTTP
 	processes []*process
-	// reload replaces workers without losing a request; nil where it is not known how.
+	// reload replaces workers without losing a request; nil if nobody knows how.
 	reload func(ctx context.Context) error
 	// workers lists the pids of the workers that are ready.
 	workers func(ctx context.Context) ([]int, error)
-	// front lists the pids of the processes that speak to clients, with those
-	// that manage them.
+	// front lists the pids of the processes that talk to clients, and of those that
+	// manage them.
 	front func() ([]int, error)
-	// goroutines counts those of the front; nil where there are none.
+	// goroutines returns the number of the front's goroutines; nil if it has none.
 	goroutines func(ctx context.Context) (int, error)
 	verbs      *verbs // alicorn's commands; nil for others
 }
@@ -59,7 +60,7 @@ func (s *server) url(path string) string {
 	return "http://" + s.addr + path
 }
 
-// roots returns the pids that its other processes descend from.
+// roots returns the pids of the processes that bench has started.
 func (s *server) roots() []int {
 	pids := make([]int, len(s.processes))
 	for i, p := range s.processes {
@@ -68,7 +69,7 @@ func (s *server) roots() []int {
 	return pids
 }
 
-// usage sums over the server's whole process tree.
+// usage returns the usage of all processes of the server.
 func (s *server) usage() (usage, error) { return proc.usage(s.roots()...) }
 
 // launch adds a process to the server.
@@ -92,8 +93,8 @@ func (s *server) stop() error {
 	return errors.Join(errs...)
 }
 
-// ready waits until the server gives the right answer to c. It fails at once when
-// one of the server's processes ends.
+// ready waits until the server gives the right answer to c. It fails at once if one of
+// the server's processes ends.
 func (s *server) ready(ctx context.Context, c benchCase) error {
 	deadline := time.Now().Add(startDeadline)
 	for {
@@ -139,8 +140,8 @@ func (s *server) logs() string {
 	return b.String()
 }
 
-// withServers starts the named servers one after the other, on a site that shape
-// has changed, and stops each after measure.
+// withServers starts the named servers one after the other, on a site that shape has
+// changed, calls measure with each, and stops it.
 func withServers(ctx context.Context, list string, shape func(*site), measure func(*server) error) error {
 	return withSite(ctx, list, func(s *site) error {
 		shape(s)
@@ -182,7 +183,7 @@ func withSite(ctx context.Context, list string, shape func(*site) error, measure
 	return nil
 }
 
-// newServer makes the directory and chooses the port of a server.
+// newServer makes a directory and chooses a port for a server.
 func newServer(s *site, name string) (*server, error) {
 	dir, err := s.serverDir(strings.ReplaceAll(name, "+", "-"))
 	if err != nil {
@@ -205,8 +206,9 @@ func (s *server) write(name, text string) (path string, err error) {
 	return path, os.WriteFile(path, []byte(text), 0o644)
 }
 
-// program returns where a program is: the distribution's place first, since a
-// version manager's wrapper in PATH would run another Python than the others'.
+// program returns the path of a program. It looks in the distribution's directories
+// first: a version manager's wrapper in PATH would run another Python than the other
+// servers have.
 func program(name string) (string, error) {
 	for _, dir := range []string{"/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"} {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {

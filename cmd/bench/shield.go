@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// occupation is what the application recorded of its last request.
+// occupation is the application's record of its last request.
 type occupation struct {
 	Kind    string  `json:"kind"`
 	Seconds float64 `json:"seconds"`
@@ -29,10 +29,10 @@ type transfer struct {
 // runShield measures for how long a slow upload and a slow download occupy a worker.
 func runShield(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("shield", flag.ContinueOnError)
-	serverList := flags.String("servers", "alicorn", "servers by name, separated by commas")
-	size := flags.Int64("size", 100<<20, "bytes of each transfer")
-	rate := flags.Int64("rate", 10<<20, "bytes a second of the client")
-	limit := flags.Duration("limit", time.Second, "for how long alicorn's worker may be occupied")
+	serverList := flags.String("servers", "alicorn", "`names` of servers, separated by commas")
+	size := flags.Int64("size", 100<<20, "`bytes` of each transfer")
+	rate := flags.Int64("rate", 10<<20, "how many `bytes` a second the client sends or reads")
+	limit := flags.Duration("limit", time.Second, "how long a transfer may occupy alicorn's worker")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// slow is a crowd of clients that send as little as they can.
+// slow is one run of the mode slow, with clients that send as little as they can.
 type slow struct {
 	clients  int // of each kind
 	every    time.Duration
@@ -28,12 +28,12 @@ type slowKind struct {
 	name string
 	head string // sent at once
 	drip string // then sent byte by byte, over and over; empty: nothing more comes
-	// cut says that the timeout must end it. That of a body counts from byte to
-	// byte, so that one that goes on is not cut.
+	// cut says that the timeout must end the connection. The timeout of a body is from
+	// byte to byte, so that a body that goes on is not cut.
 	cut bool
 }
 
-// slowKinds returns the kinds. The body that drips is longer than any run.
+// slowKinds returns the kinds. The body that comes byte by byte is longer than any run.
 func slowKinds() []slowKind {
 	const post = "POST /static/1k HTTP/1.1\r\nHost: bench.test\r\nContent-Length: 100000\r\n\r\n"
 	return []slowKind{
@@ -45,7 +45,7 @@ func slowKinds() []slowKind {
 	}
 }
 
-// fate is what became of one slow client.
+// fate is how one slow client has ended.
 type fate struct {
 	kind   int
 	after  time.Duration
@@ -53,15 +53,15 @@ type fate struct {
 	cut    bool
 }
 
-// runSlow opens slow clients and shows when each is cut, and what others notice.
+// runSlow measures when slow clients are cut, and how long other clients wait meanwhile.
 func runSlow(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("slow", flag.ContinueOnError)
 	var c slow
-	serverList := flags.String("servers", "alicorn", "servers by name, separated by commas")
-	flags.IntVar(&c.clients, "clients", 50, "slow clients of each kind")
-	flags.DurationVar(&c.every, "every", time.Second, "between two bytes of a client")
+	serverList := flags.String("servers", "alicorn", "`names` of servers, separated by commas")
+	flags.IntVar(&c.clients, "clients", 50, "`number` of slow clients of each kind")
+	flags.DurationVar(&c.every, "every", time.Second, "time from one byte of a client to the next")
 	flags.DurationVar(&c.timeout, "timeout", 5*time.Second, "client_header_timeout and client_body_timeout, in whole seconds")
-	flags.DurationVar(&c.duration, "duration", 10*time.Second, "of the run")
+	flags.DurationVar(&c.duration, "duration", 10*time.Second, "how long the run takes")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
@@ -167,8 +167,8 @@ func answerOf(conn net.Conn) string {
 	return response.Status
 }
 
-// judge prints what became of each kind. A server that answers nothing and one
-// that sends 408 first are both right.
+// judge prints how the clients of each kind have ended. A server may close without an
+// answer or with 408.
 func (c *slow) judge(server string, fates []fate) error {
 	var errs []error
 	for i, k := range slowKinds() {
@@ -197,8 +197,8 @@ func (c *slow) judge(server string, fates []fate) error {
 	return errors.Join(errs...)
 }
 
-// verdict says what is wrong with the fate of a kind: not cut when the timeout
-// says so, within two seconds, or cut all the same.
+// verdict returns an error if clients of the kind were not cut within two seconds of the
+// timeout, or were cut although they must not be.
 func (c *slow) verdict(k slowKind, sorted []time.Duration, open int) error {
 	switch {
 	case k.cut && open > 0:

@@ -15,10 +15,10 @@ import (
 // sleeps for two seconds on one of them.
 func runStall(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("stall", flag.ContinueOnError)
-	serverList := flags.String("servers", "alicorn", "servers by name, separated by commas")
-	duration := flags.Duration("duration", 10*time.Second, "of the measurement")
-	rate := flags.Int("rate", 20, "light requests a second")
-	limit := flags.Duration("limit", 100*time.Millisecond, "for how long any of alicorn's light requests may take")
+	serverList := flags.String("servers", "alicorn", "`names` of servers, separated by commas")
+	duration := flags.Duration("duration", 10*time.Second, "how long the measurement takes")
+	rate := flags.Int("rate", 20, "`number` of light requests a second")
+	limit := flags.Duration("limit", 100*time.Millisecond, "how long each of alicorn's light requests may take")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}

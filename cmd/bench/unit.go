@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// startUnit starts NGINX Unit (FreeUnit) and sends it its configuration, which
-// it takes over its control socket only.
+// startUnit starts NGINX Unit (FreeUnit) and sends it its configuration, over its control
+// socket, which is the only way.
 func startUnit(s *site) (*server, error) {
 	server, err := newServer(s, "unit")
 	if err != nil {
