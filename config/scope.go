@@ -72,6 +72,7 @@ type Load struct {
 	errs     Errors
 	warnings []Warning
 	writable []Writable
+	hidden   []string
 	entered  []Entered
 	deferred []func() error
 	shared   map[string]any
@@ -98,6 +99,12 @@ func (l *Load) Writes(pos Pos, f osfile.Folder) {
 		l.writable = append(l.writable, Writable{pos, f})
 	}
 }
+
+// Hides records a folder whose files, such as private keys, no client may get.
+func (l *Load) Hides(path string) { l.hidden = append(l.hidden, path) }
+
+// Hidden returns the folders of Hides.
+func (l *Load) Hidden() []string { return l.hidden }
 
 // WritesTemporary records a folder for temporary files, which have no names,
 // or names that begin with "alicorn-".

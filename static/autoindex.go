@@ -32,7 +32,7 @@ type entry struct {
 // list answers with the folder's entries, folders first, by name. As in nginx it
 // leaves out names that begin with a dot.
 func (st *site) list(x *proxy.Exchange, dir string) error {
-	entries, err := readFolder(dir)
+	entries, err := readFolder(dir, st.hidden)
 	if err != nil {
 		return st.refuse(x, "opendir()", dir, err)
 	}
@@ -57,12 +57,15 @@ func (st *site) list(x *proxy.Exchange, dir string) error {
 // maxEntries bounds a list, so that one request cannot take all memory.
 const maxEntries = 100_000
 
-func readFolder(dir string) ([]entry, error) {
+func readFolder(dir string, h *hidden) ([]entry, error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if err := h.judgeFolder(f); err != nil {
+		return nil, err
+	}
 	all, err := f.ReadDir(maxEntries)
 	if err != nil && err != io.EOF {
 		return nil, err

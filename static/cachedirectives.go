@@ -84,9 +84,8 @@ func (m module) setMemory(s *config.Scope, n *config.Node) (err error) {
 type caches struct{ list []*openCache }
 
 // closeCaches has the caches closed when the Generation stops.
-func closeCaches(s *config.Scope, g *proxy.Generation) error {
+func closeCaches(s *config.Scope, g *proxy.Generation) {
 	for _, c := range config.Shared(s.Load(), func() *caches { return &caches{} }).list {
 		g.OnStop(func(context.Context) { c.close() })
 	}
-	return nil
 }

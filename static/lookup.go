@@ -17,6 +17,7 @@ type lookup struct {
 	from  []byte // the beginning of names that is not checked for links; see linkSettings
 	links linkRule
 	table *validatorTable
+	hides *hidden
 	stat  unix.Stat_t
 	file  file
 }
@@ -39,6 +40,7 @@ var lookups = sync.Pool{New: func() any { return &lookup{name: make([]byte, 0, 2
 
 func (st *site) newLookup(x *proxy.Exchange) *lookup {
 	lk := lookups.Get().(*lookup)
+	lk.hides = st.hidden
 	if lk.from = lk.from[:0]; st.links.from != nil {
 		lk.from = st.links.from.Append(x, lk.from)
 	}
@@ -87,7 +89,10 @@ func (lk *lookup) openName() error {
 		return err
 	}
 	lk.file.fd = fd
-	if err := unix.Fstat(fd, &lk.stat); err != nil {
+	if err = unix.Fstat(fd, &lk.stat); err == nil {
+		err = lk.hides.judge(fd, &lk.stat)
+	}
+	if err != nil {
 		lk.close()
 		return err
 	}

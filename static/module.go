@@ -16,7 +16,7 @@ package static
 //
 //   - module.go cachedirectives.go mapping.go links.go try.go: directives, and the file names of requests
 //   - files.go autoindex.go expires.go: content
-//   - lookup.go openfile_linux.go refusal_unix.go: from a path to an open file
+//   - lookup.go openfile_linux.go hidden.go refusal_unix.go: from a path to an open file
 //   - snapshot.go descriptor.go encoded.go validators.go: what is known of a file
 //   - condition.go ranges.go: which part of it is sent
 //   - opencache.go opencache_list.go memory.go: what is kept open or in memory
@@ -92,7 +92,11 @@ func Module() proxy.Module {
 		State:      []proxy.Slot{m.sites, m.named},
 		Variables:  m.variables(),
 		Compile:    m.compile,
-		Generation: closeCaches,
+		Generation: func(s *config.Scope, g *proxy.Generation) error {
+			closeCaches(s, g)
+			hiddenOf(s.Load()).find(s.Load().Hidden())
+			return nil
+		},
 	}
 }
 
@@ -102,11 +106,12 @@ type site struct {
 	indexes []*proxy.Template
 	table   *validatorTable
 	named   *proxy.ExchangeSlot[named]
+	hidden  *hidden
 }
 
 func (m module) compile(s *config.Scope, l *proxy.Location) error {
 	c := m.k.In(s)
-	st := &site{settings: *c, indexes: c.index.Items(), table: m.table, named: m.named}
+	st := &site{settings: *c, indexes: c.index.Items(), table: m.table, named: m.named, hidden: hiddenOf(s.Load())}
 	if st.root.path == nil {
 		st.root.path = proxy.ParseTemplate(s.Load(), s.Node.Pos, s.Load().Path("html"))
 	}

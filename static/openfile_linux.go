@@ -1,6 +1,8 @@
 package static
 
 import (
+	"os"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -32,4 +34,13 @@ func openWithoutLinks(dir int, name []byte) (fd int, ok bool) {
 	}
 	fd, err := unix.Openat2(dir, string(name[:len(name)-1]), &unix.OpenHow{Flags: openFlags, Resolve: unix.RESOLVE_NO_SYMLINKS})
 	return fd, err == nil
+}
+
+// pathOf returns the path of an open file, without links; "" where it cannot be told.
+func pathOf(fd int) string {
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return ""
+	}
+	return path
 }

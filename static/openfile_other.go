@@ -19,3 +19,6 @@ func openFile(dir int, name []byte, flags int) (int, error) {
 
 // openWithoutLinks returns false: only Linux has the call.
 func openWithoutLinks(int, []byte) (fd int, ok bool) { return -1, false }
+
+// pathOf returns "": only Linux tells.
+func pathOf(int) string { return "" }

@@ -99,6 +99,7 @@ func (p *program) compile(tree *config.Tree, readErr error, res *config.Resource
 	l.FailWith(config.Pos{File: p.name}, readErr)
 	proxy.Declare(l, mods)
 	appserver.SetFront(l, p.fronts(proc))
+	l.Hides(p.folders.state)
 	ld := &loaded{tree: tree, load: l}
 	ld.main = l.Read(tree.Root)
 	ld.process = proc.settings(ld.main)

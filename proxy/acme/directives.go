@@ -265,7 +265,7 @@ func (f *Feature) setState(s *config.Scope, n *config.Node) error {
 	}
 	state := f.state(n.Arg(0))
 	f.settings.In(s).issuer.State = state
-	s.Load().Writes(n.Args[0].Pos, osfile.Folder{Path: state, Mode: 0o700, Holds: acme.Holds})
+	storeIn(s.Load(), n.Args[0].Pos, state)
 	return nil
 }
 

@@ -112,13 +112,19 @@ func (f *Feature) site(l *config.Load, sv *proxy.Server, c *settings) (*site, er
 			w.Internal, w.Folder, w.Issuers = true, f.state("acme"), nil
 		}
 		t.wants = append(t.wants, w)
-		l.Writes(c.pos(sv), osfile.Folder{Path: w.State(), Mode: 0o700, Holds: acme.Holds})
+		storeIn(l, c.pos(sv), w.State())
 		for _, i := range w.Issuers {
-			l.Writes(c.pos(sv), osfile.Folder{Path: i.State, Mode: 0o700, Holds: acme.Holds})
+			storeIn(l, c.pos(sv), i.State)
 		}
 		l.Note(c.pos(sv), "the certificate for %s is obtained automatically, from %s", name, sources(w))
 	}
 	return t, nil
+}
+
+// storeIn records that accounts, keys and certificates are in the folder state.
+func storeIn(l *config.Load, pos config.Pos, state string) {
+	l.Writes(pos, osfile.Folder{Path: state, Mode: 0o700, Holds: acme.Holds})
+	l.Hides(state)
 }
 
 // sources returns a text that names the authorities of w.
