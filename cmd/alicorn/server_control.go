@@ -221,7 +221,9 @@ func (s *server) listenForVerbs(gone bool, log *slog.Logger) {
 // descriptors up.
 const controlReserve = 4
 
-// controlListener accepts verbs even when clients have used all descriptors.
+// controlListener accepts verbs even when clients have used all descriptors. It refuses
+// this process itself: another user may have put a link to the control socket where
+// proxy_pass leads, and clients' requests are no verbs.
 type controlListener struct {
 	net.Listener
 	reserve *keeper.Reserve
@@ -229,8 +231,13 @@ type controlListener struct {
 
 // Accept returns the next verb's connection.
 func (l *controlListener) Accept() (nc net.Conn, err error) {
-	err = l.reserve.Spend(func() (err error) { nc, err = l.Listener.Accept(); return err })
-	return nc, err
+	for {
+		err = l.reserve.Spend(func() (err error) { nc, err = l.Listener.Accept(); return err })
+		if err != nil || !control.FromHere(nc) {
+			return nc, err
+		}
+		nc.Close()
+	}
 }
 
 // Close closes the listener and the reserve.
