@@ -19,6 +19,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"alicorn/config"
 )
 
@@ -85,6 +87,21 @@ func openFile(h config.Host, path string, o Options) (*File, error) {
 		lf.buf = make([]byte, 0, o.Buffer)
 	}
 	return lf, nil
+}
+
+// Duplicate returns a further descriptor of the open file, which belongs to the caller;
+// nil where the log is not at path.
+func (f *File) Duplicate(path string) (*os.File, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.path != path || f.f == nil {
+		return nil, nil
+	}
+	fd, err := unix.FcntlInt(f.f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("cannot duplicate the descriptor of log %s: %w", path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 func (f *File) measure() {

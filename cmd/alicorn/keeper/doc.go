@@ -4,7 +4,7 @@
 // The model:
 //
 //	Keeper     starts, watches, replaces and ends the front; its states stand at the type
-//	Reading    a configuration as the keeper itself has read it
+//	Reading    a configuration, and the files that it names, as the keeper itself has read them
 //	wire       messages with descriptors between the two, over a socketpair
 //	Client     the front's end of the wire: its config.Host and appserver.Launcher
 //	proven     the version of each app that came up last

@@ -96,24 +96,25 @@ type Keeper struct {
 	reserve    *Reserve
 	waiting    []int // commands that came while there was no front; only Run uses it
 
-	mu       sync.Mutex
-	current  *Reading // of the configuration that serves
-	pending  *Reading // the one being loaded
-	unseen   *Reading // the answer to the next question for a configuration
-	count    uint64   // number of the newest reading
-	past     past     // earlier versions of the apps of current
-	proven   proven   // the versions that have come up
-	front    *wire    // nil while there is none
-	workers  map[int]appserver.Process
-	runs     map[int]*appserver.App // by worker: the app as it was started
-	starting int                    // workers being started, not in runs yet
-	failed   error                  // why Serving stopped the server
-	life     life
-	again    Again
-	stopped  bool               // no further worker is started
-	handed   bool               // another process has taken over
-	abandon  context.CancelFunc // ends the upgrade under way; nil: there is none
-	reason   string             // why the front did not come up, in its own words
+	mu        sync.Mutex
+	current   *Reading // of the configuration that serves
+	pending   *Reading // the one being loaded
+	unseen    *Reading // the answer to the next question for a configuration
+	count     uint64   // number of the newest reading
+	past      past     // earlier versions of the apps of current
+	proven    proven   // the versions that have come up
+	front     *wire    // nil while there is none
+	workers   map[int]appserver.Process
+	runs      map[int]*appserver.App // by worker: the app as it was started
+	starting  int                    // workers being started, not in runs yet
+	failed    error                  // why Serving stopped the server
+	life      life
+	again     Again
+	replacing bool               // a front that replaces another one comes up with current
+	stopped   bool               // no further worker is started
+	handed    bool               // another process has taken over
+	abandon   context.CancelFunc // ends the upgrade under way; nil: there is none
+	reason    string             // why the front did not come up, in its own words
 }
 
 // life is what the keeper has been told about the end of the server.
@@ -166,7 +167,11 @@ func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err err
 			case !served:
 				return state.ExitCode(), nil
 			}
-			k.log(proxy.LevelAlert, fmt.Sprintf("the front (pid %d) ended unexpectedly: %s; a new one is started", f.cmd.Process.Pid, state))
+			why := state.String()
+			if reason := k.takeReason(); reason != "" {
+				why = reason
+			}
+			k.log(proxy.LevelAlert, fmt.Sprintf("the front (pid %d) ended unexpectedly: %s; a new one is started", f.cmd.Process.Pid, why))
 			k.noteEnd(state)
 			if now {
 				pause = 0 // the start has not failed
@@ -286,7 +291,7 @@ func (k *Keeper) renew() {
 	k.settle(false)
 	k.settled(false)
 	k.mu.Lock()
-	k.unseen, k.stopped = k.current, false
+	k.unseen, k.stopped, k.replacing = k.current, false, true
 	names := k.proven.choose(k.current)
 	k.mu.Unlock()
 	for _, name := range names {

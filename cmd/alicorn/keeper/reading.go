@@ -47,14 +47,43 @@ func (r *Reading) app(name string) *appserver.App {
 	return nil
 }
 
-// names reports whether the configuration names the path, as a log or as a file.
-func (r *Reading) names(what kind, path string) bool {
+// logsTo reports whether the configuration names a log of that path.
+func (r *Reading) logsTo(path string) bool {
 	if r == nil {
 		return false
 	}
 	r.host.mu.Lock()
 	defer r.host.mu.Unlock()
-	return r.host.named[what][path]
+	return r.host.logs[path]
+}
+
+// openLog returns a descriptor of the log at path that the keeper itself has open; nil
+// where it has none.
+func (r *Reading) openLog(path string) (f *os.File) {
+	if r == nil {
+		return nil
+	}
+	r.Generation.Resources.Each(func(_ string, v any) {
+		if log, ok := v.(interface {
+			Duplicate(path string) (*os.File, error)
+		}); ok && f == nil {
+			f, _ = log.Duplicate(path) // on an error the front is told why the log cannot be opened
+		}
+	})
+	return f
+}
+
+// file returns what the reading has found at path; false where it has read no such file.
+// A front that replaces one that has crashed gets that, too, whatever has become of the
+// file since.
+func (r *Reading) file(path string) (f found, ok bool) {
+	if r == nil {
+		return found{}, false
+	}
+	r.host.mu.Lock()
+	defer r.host.mu.Unlock()
+	f, ok = r.host.files[path]
+	return f, ok
 }
 
 // closeListeners closes this process's copies of the listening sockets.
@@ -64,34 +93,40 @@ func (r *Reading) closeListeners() {
 	}
 }
 
-// recorder is a Local that notes the logs and files that a reading opens. carry
-// adds those that it takes over from an earlier one.
+// recorder is a Local that notes the logs that a reading opens, and the files that it
+// reads. carry adds the logs that it takes over from an earlier one.
 type recorder struct {
 	*Local
 	mu    sync.Mutex
-	named map[kind]map[string]bool
+	logs  map[string]bool
+	files map[string]found
+}
+
+// found is the content of a file, or why it could not be read.
+type found struct {
+	content []byte
+	err     error
 }
 
 func newRecorder(h *Local) *recorder {
-	return &recorder{Local: h, named: map[kind]map[string]bool{askAppend: {}, askFile: {}}}
-}
-
-func (h *recorder) note(what kind, path string) {
-	h.mu.Lock()
-	h.named[what][path] = true
-	h.mu.Unlock()
+	return &recorder{Local: h, logs: map[string]bool{}, files: map[string]found{}}
 }
 
 // Append opens a log.
 func (h *recorder) Append(path string) (*os.File, error) {
-	h.note(askAppend, path)
+	h.mu.Lock()
+	h.logs[path] = true
+	h.mu.Unlock()
 	return h.Local.Append(path)
 }
 
 // ReadFile reads a file.
 func (h *recorder) ReadFile(path string) ([]byte, error) {
-	h.note(askFile, path)
-	return h.Local.ReadFile(path)
+	content, err := h.Local.ReadFile(path)
+	h.mu.Lock()
+	h.files[path] = found{content, err}
+	h.mu.Unlock()
+	return content, err
 }
 
 // RemoveSockets removes the files of unix sockets that before listens on and

@@ -205,8 +205,8 @@ func (k *Keeper) read() (*Reading, error) {
 func (h *recorder) carry(next *recorder) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for path := range h.named[askAppend] {
-		next.named[askAppend][path] = true
+	for path := range h.logs {
+		next.logs[path] = true
 	}
 }
 
@@ -214,7 +214,7 @@ func (h *recorder) carry(next *recorder) {
 func (k *Keeper) settle(ok bool) {
 	k.mu.Lock()
 	pending, before := k.pending, k.current
-	k.pending = nil
+	k.pending, k.replacing = nil, false
 	if pending != nil && ok {
 		if before != nil {
 			k.past.add(before, pending)
@@ -253,28 +253,40 @@ func (k *Keeper) listener(network, address string) (*os.File, error) {
 	return nil, fmt.Errorf("the configuration does not listen on %s", address)
 }
 
-func (k *Keeper) named(what kind, path string) error {
-	pending, current := k.readings()
-	if pending.names(what, path) || current.names(what, path) {
-		return nil
-	}
-	return fmt.Errorf("the configuration does not name %s", path)
-}
+// errUnnamed is returned for a path that the front may not have.
+func errUnnamed(path string) error { return fmt.Errorf("the configuration does not name %s", path) }
 
 func (k *Keeper) openLog(path string) (*os.File, error) {
-	if err := k.named(askAppend, path); err != nil {
-		return nil, err
+	pending, current := k.readings()
+	if !pending.logsTo(path) && !current.logsTo(path) {
+		return nil, errUnnamed(path)
 	}
 	var f *os.File
 	err := k.reserve.Spend(func() (err error) { f, err = k.o.Host.Append(path); return err })
+	if err != nil && k.isReplacing() {
+		if f = current.openLog(path); f != nil {
+			k.log(proxy.LevelAlert, err.Error()+"; the new front goes on with the file that was open")
+			return f, nil
+		}
+	}
 	return f, err
 }
 
+// isReplacing reports whether a front that replaces another one comes up.
+func (k *Keeper) isReplacing() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.replacing
+}
+
 func (k *Keeper) readFile(path string) ([]byte, error) {
-	if err := k.named(askFile, path); err != nil {
-		return nil, err
+	pending, current := k.readings()
+	for _, r := range []*Reading{pending, current} {
+		if f, ok := r.file(path); ok {
+			return f.content, f.err
+		}
 	}
-	return k.o.Host.ReadFile(path)
+	return nil, errUnnamed(path)
 }
 
 // launch starts a worker as the keeper's reading describes its app, answers, and

@@ -73,6 +73,15 @@ func (k *Keeper) isHandedOver() bool {
 	return k.handed
 }
 
+// takeReason returns Reason, and forgets it.
+func (k *Keeper) takeReason() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	reason := k.reason
+	k.reason = ""
+	return reason
+}
+
 // Reason returns why the front did not come up, in its own words; "" when it has not said.
 func (k *Keeper) Reason() string {
 	k.mu.Lock()
