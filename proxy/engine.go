@@ -230,7 +230,8 @@ func (e *Engine) stopAccepting() {
 // the one that comes within last, and closes it. When ctx ends first, what is
 // left is cut. A client that keeps a connection learns from "Connection: close"
 // that it is the last one: closing an idle connection loses the request that is
-// on its way. A tunnel has tunnelsLast.
+// on its way. A tunnel goes on until ctx ends where ctx has a deadline, else for
+// tunnelsLast.
 func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 	e.stopAccepting()
 	e.last.Store(int64(last))
@@ -244,9 +245,11 @@ func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 	for _, lc := range live {
 		lc.Drain(last)
 	}
-	ended := make(chan struct{})
-	defer close(ended)
-	go e.endTunnels(ended)
+	if _, bounded := ctx.Deadline(); !bounded {
+		ended := make(chan struct{})
+		defer close(ended)
+		go e.endTunnels(ended)
+	}
 	err := e.waitUntil(ctx, func() bool {
 		e.gone = len(e.conns) == 0
 		return e.gone
@@ -260,8 +263,8 @@ func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 	return err
 }
 
-// tunnelsLast is how long a tunnel goes on when the Engine shuts down: it would never
-// end by itself, and its client connects anew.
+// tunnelsLast is how long a tunnel goes on when the Engine shuts down and nothing else
+// bounds that: it would never end by itself, and its client connects anew.
 const tunnelsLast = 5 * time.Second
 
 // endTunnels closes tunnels that have had their time, and those of requests that come

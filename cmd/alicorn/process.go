@@ -42,7 +42,7 @@ func (p process) directives() []config.Directive {
 		{Name: "master_process", In: config.Main, Args: config.OneArg, Syntax: "on | off", Default: "on", Set: p.setMaster,
 			Help: "off serves in the process that was started, even as root and with its privileges. It is for debugging only. A server that is not root is one process anyway."},
 		{Name: "worker_shutdown_timeout", In: config.Main, Args: config.OneArg, Syntax: "TIME",
-			Help: "How long requests in progress may take to end, after a reload or when the server stops; then their connections are closed. Without it they may take as long as they need, but for tunnels (WebSockets): when the server stops they are closed after 5 seconds.",
+			Help: "How long requests in progress may take to end, after a reload or when the server stops; then their connections are closed. Without it they may take as long as they need, but for tunnels (WebSockets): when the server stops, or another program has taken over, they are closed after 5 seconds.",
 			Set:  config.Duration(p.key, func(c *processSettings) *time.Duration { return &c.ShutdownTimeout })},
 		p.gcDirective(),
 		p.loopsDirective(),
