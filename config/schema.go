@@ -95,6 +95,9 @@ type Directive struct {
 	// Inside makes the block the feature's own: these directives stand in it,
 	// and no others.
 	Inside []Directive
+	// Foreign is Schema.Foreign for what stands in the block and is not declared
+	// Inside: it counts before what other blocks have by that name. It may be nil.
+	Foreign func(n *Node) string
 	// Repeat allows it several times in one block; otherwise the second is
 	// an error, as nginx's "directive is duplicate".
 	Repeat bool
@@ -164,9 +167,9 @@ type Settings interface {
 // Schema is the set of directives of one program. It is built once, from the
 // ordered list of modules, and never changes afterwards.
 type Schema struct {
-	// Foreign explains a name that no feature declares but nginx has: "nginx's
+	// Foreign explains a directive that no feature declares but nginx has: "nginx's
 	// X is not here yet", or "". It may be nil.
-	Foreign func(name string) string
+	Foreign func(n *Node) string
 	// ForeignNear is Foreign for a misspelled name: it explains the name of
 	// nginx's that is most likely meant, or returns "". It may be nil.
 	ForeignNear func(name string) string

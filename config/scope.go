@@ -228,6 +228,8 @@ func (s *Scope) check(n *Node) *Directive {
 	d, elsewhere := s.load.Schema.lookup(n.Name, s)
 	l := s.load
 	switch {
+	case d == nil && s.foreign(n) != "":
+		l.Fail(n.Pos, "%s", s.foreign(n))
 	case d == nil && elsewhere != "":
 		l.Fail(n.Pos, "directive %q is not allowed in %s (allowed in: %s)", n.Name, s.where(), elsewhere)
 	case d == nil:
@@ -247,9 +249,17 @@ func (s *Scope) check(n *Node) *Directive {
 	return nil
 }
 
+// foreign explains what is foreign in a feature's own block.
+func (s *Scope) foreign(n *Node) string {
+	if s.opener == nil || s.opener.Foreign == nil {
+		return ""
+	}
+	return s.opener.Foreign(n)
+}
+
 func (sc *Schema) unknown(n *Node, in *Scope) *Error {
 	if sc.Foreign != nil {
-		if what := sc.Foreign(n.Name); what != "" {
+		if what := sc.Foreign(n); what != "" {
 			return &Error{Pos: n.Pos, Msg: what}
 		}
 	}

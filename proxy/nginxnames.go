@@ -42,6 +42,9 @@ var protocols = []struct{ name, own string }{
 	{"tunnel", "allow_upstream bind_dynamic"},
 }
 
+// balancing are the ways to choose a server that are in nginx's upstream blocks.
+const balancing = "hash ip_hash least_conn least_time random round_robin sticky sticky_cookie_insert"
+
 const forApplications = "for Python applications use app_pass"
 
 // nginxModules are the other modules of nginx, commercial ones too.
@@ -110,8 +113,8 @@ var nginxModules = []nginxModule{
 	{"stream", "this program speaks HTTP alone", "preread_buffer_size preread_timeout proxy_protocol_timeout pass stream"},
 	{"stub_status", `"alicorn status" tells what it tells`, "stub_status"},
 	{"sub", "", "sub_filter sub_filter_last_modified sub_filter_once sub_filter_types"},
-	{"upstream", "the servers of an upstream take turns, by their weight", "health_check health_check_timeout hash ip_hash keepalive least_conn least_time match ntlm queue random round_robin state sticky " +
-		"sticky_cookie_insert upstream zone"},
+	{"balancing in upstream", "an upstream has round robin only: its servers take turns, by their weight", balancing},
+	{"upstream", "the servers of an upstream take turns, by their weight", "health_check health_check_timeout keepalive match ntlm queue state upstream zone"},
 	{"userid", "", "userid userid_domain userid_expires userid_flags userid_mark userid_name userid_p3p userid_path userid_service"},
 	{"xslt", "", "xml_entities xslt_last_modified xslt_param xslt_string_param xslt_stylesheet xslt_types"},
 	{"zone_sync", "", "zone_sync zone_sync_buffers zone_sync_connect_retry_interval zone_sync_connect_timeout zone_sync_interval zone_sync_recv_buffer_size zone_sync_server zone_sync_timeout"},
@@ -138,6 +141,24 @@ func NginxDirective(name string) string {
 		return fmt.Sprintf("nginx's %s is not here yet", name)
 	}
 	return fmt.Sprintf("nginx's %s is not here yet; %s", name, instead)
+}
+
+// NginxLine is NginxDirective for a directive with its arguments, which may tell what
+// takes its place.
+func NginxLine(n *config.Node) string {
+	if n.Name == "map" && len(n.Args) > 1 && n.Arg(0) == "$http_upgrade" {
+		return fmt.Sprintf(`nginx's map is not here yet; "proxy_set_header Connection upgrade;" takes the place of this one and of "proxy_set_header Connection %s;"`, n.Arg(1))
+	}
+	return NginxDirective(n.Name)
+}
+
+// NginxBalancing is NginxLine for the ways in which an upstream block chooses a server;
+// "" for all else. Other blocks have some of their names.
+func NginxBalancing(n *config.Node) string {
+	if !listed(balancing, n.Name) {
+		return ""
+	}
+	return NginxDirective(n.Name)
 }
 
 // NginxDirectiveNear says which directive of nginx that this program does not have
