@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
+	"alicorn/proxy/upstream"
 )
 
 // alwaysHidden are fields of answers that clients do not see unless proxy_pass_header says
@@ -25,7 +26,7 @@ func (h *handler) hides(f proxy.Field) bool {
 // decide says what becomes of the answer whose head has come.
 func (p *pass) decide(x *proxy.Exchange) error {
 	status := p.head.Status
-	if kind := kindOfStatus(status); kind != 0 && p.h.next&kind != 0 && p.repeatable(x) && p.mayRepeat(x, kind) {
+	if kind := upstream.OnStatus(status); kind != 0 && p.again(x, kind, false) {
 		return &failure{kind, proxy.Status(status), "upstream answered " + proxy.Status(status).Error()}
 	}
 	switch {
@@ -88,10 +89,10 @@ func (p *pass) begin(x *proxy.Exchange) error {
 
 // collect reads the rest of a short answer.
 func (p *pass) collect(x *proxy.Exchange) error {
-	n, err := p.receive(whileReading)
+	n, err := p.receive(x, whileReading)
 	switch {
 	case err == unix.EAGAIN:
-		return p.wait()
+		return p.wait(x)
 	case err == io.EOF:
 		return brokenOff(whileReading)
 	case err != nil:

@@ -97,7 +97,7 @@ func (l *lane) report(p *peer, failed bool, now time.Time) {
 	}
 }
 
-// tries returns how many peers a request may be sent to.
+// tries returns how many peers a request may be sent to, at least one.
 func (g *Group) tries() int {
 	n := 0
 	for i := range g.peers {
@@ -105,5 +105,5 @@ func (g *Group) tries() int {
 			n++
 		}
 	}
-	return n
+	return max(n, 1)
 }

@@ -174,12 +174,9 @@ func (c *conn) alive() bool {
 	return err == unix.EAGAIN
 }
 
-// read reads what is there: unix.EAGAIN where the caller has to await more, io.EOF at the end.
-func (c *conn) read(p []byte, timeout time.Duration) (int, error) {
-	if c.looped == nil {
-		c.blocking.SetReadDeadline(time.Now().Add(timeout))
-		return c.blocking.Read(p)
-	}
+// read reads what is there from a loop's connection: unix.EAGAIN where the caller has to
+// await more, io.EOF at the end.
+func (c *conn) read(p []byte) (int, error) {
 	if !c.looped.Readable() {
 		return 0, unix.EAGAIN
 	}
@@ -193,7 +190,9 @@ func (c *conn) read(p []byte, timeout time.Duration) (int, error) {
 // write writes what there is room for: unix.EAGAIN where the caller has to await more.
 func (c *conn) write(p []byte, timeout time.Duration) (int, error) {
 	if c.looped == nil {
-		c.blocking.SetWriteDeadline(time.Now().Add(timeout))
+		if timeout > 0 {
+			c.blocking.SetWriteDeadline(time.Now().Add(timeout))
+		}
 		return c.blocking.Write(p)
 	}
 	n, err := c.looped.TryWrite(p)

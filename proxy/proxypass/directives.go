@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"alicorn/config"
+	"alicorn/proxy"
 )
 
 func passDirectives(k *key) []config.Directive {
@@ -29,10 +30,10 @@ func passDirectives(k *key) []config.Directive {
 		{Name: "proxy_next_upstream", In: in, Args: config.SomeArg, Syntax: "error | timeout | invalid_header | http_500 | http_502 | http_503 | http_504 | http_403 | http_404 | http_429 | non_idempotent | off ...", Default: "error timeout", Set: setNext(k),
 			Help: "After which failures another server of the upstream is asked. A request that has begun to be sent is repeated only if its method is idempotent (not POST, LOCK, PATCH), unless non_idempotent is given; none is once the answer has begun to reach the client. A kept connection that turns out to be closed is no failure: the request is sent by another one."},
 		{Name: "proxy_next_upstream_tries", In: in, Args: config.OneArg, Syntax: "N", Default: "0",
-			Set:  config.Int(k, 0, 1<<20, func(c *settings) *int { return &c.nextTries }),
+			Set:  config.Int(k, 0, 1<<20, func(c *settings) *int { return &c.next.Tries }),
 			Help: "How many servers a request may be sent to; 0: to each once."},
 		{Name: "proxy_next_upstream_timeout", In: in, Args: config.OneArg, Syntax: "TIME", Default: "0",
-			Set:  config.Duration(k, func(c *settings) *time.Duration { return &c.nextTimeout }),
+			Set:  config.Duration(k, func(c *settings) *time.Duration { return &c.next.Timeout }),
 			Help: "For how long after its beginning a request may be sent to another server; 0: without a bound."},
 	}
 }
@@ -49,7 +50,10 @@ func requestDirectives(k *key) []config.Directive {
 			Help: "Whether the client's header fields are passed on. Those of proxy_set_header are in any case."},
 		{Name: "proxy_pass_request_body", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.passBody }),
-			Help: "Whether the request's body is passed on, with a Content-Length."},
+			Help: "Whether the request's body is passed on, with a Content-Length, or in chunks where its length is not known."},
+		{Name: "proxy_request_buffering", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
+			Set:  config.Flag(k, func(c *settings) *bool { return &c.readFirst }),
+			Help: "Whether a request's body is read before a server is asked. With off the server gets it while the client sends it: a slow client occupies a connection to the server, and the client may send no faster than the server reads. A chunked body goes on in chunks; to a server of HTTP/1.0 it is read first all the same, as all bodies are where the system has no epoll. An answer that comes before the body has ended is passed on, and the rest of the body with it until the answer ends. A request of whose body a part was sent goes to no other server."},
 	}
 }
 
@@ -81,7 +85,7 @@ func answerDirectives(k *key) []config.Directive {
 
 func upstreamDirectives(k *key) []config.Directive {
 	return []config.Directive{
-		{Name: "upstream", In: config.HTTP, Block: true, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openUpstream(k), Inside: []config.Directive{
+		{Name: "upstream", In: config.HTTP, Block: true, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openUpstream(k), Foreign: proxy.NginxBalancing, Inside: []config.Directive{
 			{Name: "server", Args: config.SomeArg, Repeat: true, Syntax: "ADDRESS [weight=N] [max_fails=N] [fail_timeout=TIME] [down] [backup]", Set: addServer(k),
 				Help: "A server of the upstream: HOST, HOST:PORT or unix:PATH. weight (1) is its share of the requests. A server that has failed max_fails times (1; 0: it is asked whatever happens) within fail_timeout (10s) is not asked for as long, unless there is no other: where nginx answers 502, the one that has rested longest is asked. down marks one that is not asked at all, backup one that is asked when no other is left. Each event loop counts for itself, as nginx's workers do without a zone; a single server is always asked."},
 			{Name: "keepalive", Args: config.OneArg, Syntax: "N", Default: "32", Set: setKeepalive(k),

@@ -56,7 +56,13 @@ func newEncoder(c *settings, location string) *encoder {
 	return e
 }
 
-// append appends the head of x's request. length is the body's, -1 where none is sent.
+// What append is told of the body in place of its length.
+const (
+	noBody      = -1
+	chunkedBody = -2
+)
+
+// append appends the head of x's request. length is the body's, or one of the above.
 func (e *encoder) append(dst []byte, x *proxy.Exchange, moved bool, length int64) ([]byte, error) {
 	if e.method != nil {
 		if dst = e.method.Append(x, dst); !proxy.IsToken(dst) {
@@ -81,8 +87,11 @@ func (e *encoder) append(dst []byte, x *proxy.Exchange, moved bool, length int64
 		}
 		dst = append(dst, '\r', '\n')
 	}
-	if length >= 0 {
+	switch {
+	case length >= 0:
 		dst = append(strconv.AppendInt(append(dst, "Content-Length: "...), length, 10), '\r', '\n')
+	case length == chunkedBody:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
 	if e.passes {
 		dst = e.appendClient(dst, &x.Req.Header)

@@ -7,57 +7,20 @@ import (
 	"syscall"
 
 	"alicorn/proxy"
+	"alicorn/proxy/upstream"
 )
 
-// failureKind is what went wrong with a peer, as proxy_next_upstream names it; a set of them.
-type failureKind uint16
+// failures are those without an answer.
+const failures = upstream.OnError | upstream.OnTimeout | upstream.OnInvalidHeader
 
-const (
-	kindError failureKind = 1 << iota
-	kindTimeout
-	kindInvalidHeader
-	kind500
-	kind502
-	kind503
-	kind504
-	kind403
-	kind404
-	kind429
-	kindNonIdempotent
-)
-
-// failures are kinds without an answer.
-const failures = kindError | kindTimeout | kindInvalidHeader
-
-// harmless are kinds that are no failure of the peer, though another one may be asked.
-const harmless = kind403 | kind404
-
-// kindOfStatus returns the kind that an answer of the status is, 0 for most.
-func kindOfStatus(status int) failureKind {
-	switch status {
-	case 500:
-		return kind500
-	case 502:
-		return kind502
-	case 503:
-		return kind503
-	case 504:
-		return kind504
-	case 403:
-		return kind403
-	case 404:
-		return kind404
-	case 429:
-		return kind429
-	}
-	return 0
-}
+// harmless are those that are no fault of the peer, though another one may be asked.
+const harmless = upstream.On403 | upstream.On404
 
 // failure is why a peer has given no answer.
 type failure struct {
-	kind   failureKind
-	status proxy.Status // of the answer where no other peer is asked
-	reason string       // in nginx's words
+	kind   upstream.Failure // 0: no peer is at fault
+	status proxy.Status     // of the answer where no other peer is asked
+	reason string           // in nginx's words
 }
 
 // Error returns the reason.
@@ -86,24 +49,24 @@ func (f *failure) answer() error {
 }
 
 func brokenOff(where string) *failure {
-	return &failure{kindError, 502, "upstream prematurely closed connection " + where}
+	return &failure{upstream.OnError, 502, "upstream prematurely closed connection " + where}
 }
 
 func timedOut(where string) *failure {
-	return &failure{kindTimeout, 504, "upstream timed out (" + systemText(syscall.ETIMEDOUT) + ") " + where}
+	return &failure{upstream.OnTimeout, 504, "upstream timed out (" + systemText(syscall.ETIMEDOUT) + ") " + where}
 }
 
 func invalidHead(err error) *failure {
-	return &failure{kindInvalidHeader, 502, "upstream sent " + err.Error() + " " + whileReadingHead}
+	return &failure{upstream.OnInvalidHeader, 502, "upstream sent " + err.Error() + " " + whileReadingHead}
 }
 
 func invalidBody(err error) *failure {
-	return &failure{kindError, 502, "upstream sent " + err.Error() + " " + whileReading}
+	return &failure{upstream.OnError, 502, "upstream sent " + err.Error() + " " + whileReading}
 }
 
 // callFailed is a system call's failure.
 func callFailed(call string, err error, where string) *failure {
-	return &failure{kindError, 502, call + "() failed (" + systemText(err) + ") " + where}
+	return &failure{upstream.OnError, 502, call + "() failed (" + systemText(err) + ") " + where}
 }
 
 // systemText is err as nginx writes it: "111: Connection refused".

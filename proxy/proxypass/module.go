@@ -73,9 +73,14 @@ func newHandler(c *settings, s *config.Scope, l *proxy.Location, st *state, o Op
 		}
 		location = l.Name
 	}
-	h := &handler{settings: c, state: st, hidden: c.hiddenFields(), rules: h1.ResponseRules{Head: c.bufferSize, Fields: maxFields}}
+	h := &handler{settings: c, state: st, rules: h1.ResponseRules{Head: c.bufferSize, Fields: maxFields}}
+	h.hidden, h.shownAccel = c.hiddenFields()
 	if h.group, err = groupOf(d, s.Load().Resources, o); err != nil {
 		return nil, err
+	}
+	h.repeat = c.next
+	if n := h.group.tries(); h.repeat.Tries == 0 || n < h.repeat.Tries {
+		h.repeat.Tries = n
 	}
 	h.encoder = newEncoder(c, location)
 	h.redirects = redirectsOf(c, location)
@@ -97,14 +102,21 @@ func (c *settings) definition() (*definition, error) {
 	return d, nil
 }
 
-// hiddenFields returns the fields of answers that clients do not see.
-func (c *settings) hiddenFields() (hidden fieldSet) {
+// hiddenFields returns the fields of answers that clients do not see, but for those that
+// this server takes for itself, and of these the ones that clients see all the same.
+func (c *settings) hiddenFields() (hidden, shownAccel fieldSet) {
+	shown := c.shown.Items()
 	for _, name := range slices.Concat(alwaysHidden, c.hidden.Items()) {
-		if !slices.Contains(c.shown.Items(), name) {
+		if !slices.Contains(shown, name) && !upstream.IsAccel(name) {
 			hidden.add(name)
 		}
 	}
-	return hidden
+	for _, name := range shown {
+		if upstream.IsAccel(name) {
+			shownAccel.add(name)
+		}
+	}
+	return hidden, shownAccel
 }
 
 // noteMoves notes where x stands before rewriting in the location.

@@ -15,15 +15,17 @@ import (
 // handler is the content of a location with proxy_pass.
 type handler struct {
 	*settings
-	group     *Group
-	encoder   *encoder
-	hidden    fieldSet // fields of answers that the client does not see
-	redirects []redirect
-	rules     h1.ResponseRules
-	tempDir   string
-	space     *upstream.Space
-	state     *state
-	told      atomic.Bool // that there is no location for an X-Accel-Redirect
+	group      *Group
+	repeat     upstream.Repeat // next, with the number of the group's servers
+	encoder    *encoder
+	hidden     fieldSet // fields of answers that the client does not see
+	shownAccel fieldSet // those of X-Accel-* that it sees
+	redirects  []redirect
+	rules      h1.ResponseRules
+	tempDir    string
+	space      *upstream.Space
+	state      *state
+	told       atomic.Bool // that there is no location for an X-Accel-Redirect
 }
 
 // state is what the feature keeps beside exchanges.
@@ -42,8 +44,9 @@ type pass struct {
 
 	request  []byte // the head, and the body where it is in memory
 	body     upstream.Body
-	sent     int   // of request
-	sentFile int64 // of the body's file
+	feed     *upstream.Feed // passes on a body that is not read first; nil: there is none
+	sent     int            // of request
+	sentFile int64          // of the body's file
 
 	stage    stage
 	peer     *peer
@@ -99,7 +102,7 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 	p := passes.Get().(*pass)
 	*h.state.pass.In(x) = p
 	p.h = h
-	if h.nextTimeout > 0 {
+	if h.repeat.Timeout > 0 {
 		p.arrived = x.Now()
 	}
 	x.Upstream.Begin()
@@ -113,21 +116,31 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 
 // Continue is proxy.Continuation's: the peer has done something, or the client has left.
 func (p *pass) Continue(x *proxy.Exchange) error {
-	if c := p.conn; p.stage != streaming && c != nil && c.looped != nil && c.awaits() {
+	if p.stage != streaming && p.awaits() {
 		if err := p.left(x); err != nil {
 			p.end(x)
 			return err
 		}
-		return x.Suspend(p)
+		if !p.feeds() {
+			return x.Suspend(p)
+		}
 	}
 	return p.run(x)
 }
+
+// awaits reports that the pass waits for the peer still.
+func (p *pass) awaits() bool { return p.conn != nil && p.conn.looped != nil && p.conn.awaits() }
 
 // left returns why the request is given up, where its client has left.
 func (p *pass) left(x *proxy.Exchange) error {
 	if p.h.ignoreAbort || !x.Gone() {
 		return nil
 	}
+	return clientLeft()
+}
+
+// clientLeft returns the error of a request that nobody waits for.
+func clientLeft() error {
 	return &proxy.Fail{Status: proxy.StatusClientClosed, Level: proxy.LevelInfo, Reason: "client prematurely closed connection, so upstream connection is closed too"}
 }
 
@@ -167,9 +180,13 @@ func (p *pass) step(x *proxy.Exchange) error {
 		return p.connect(x)
 	case sending:
 		return p.send()
-	case readingHead:
-		return p.readHead(x)
-	case collecting:
+	case readingHead, collecting:
+		if p.feeds() && p.awaits() {
+			return p.wait(x) // the event was the body's
+		}
+		if p.stage == readingHead {
+			return p.readHead(x)
+		}
 		return p.collect(x)
 	}
 	return p.stream(x)
@@ -182,12 +199,13 @@ func (p *pass) end(x *proxy.Exchange) {
 	}
 	p.out.Drop(p)
 	p.body.Close()
+	p.feed.Close()
 	p.release()
 	switch t := x.Upstream.Last(); {
 	case p.peer == nil || t.Response >= 0:
 	case p.stage == streaming: // a loop may be reading still
 		t.Status, t.Response = p.raw.Status, x.Now().Sub(p.began)
-		t.Sent, t.Length = int64(p.sent)+p.sentFile, p.out.Received()
+		t.Sent, t.Length = p.sentBytes(), p.out.Received()
 		t.Received = int64(len(p.text)) + t.Length
 	default:
 		p.note(x, 0, x.Now())
@@ -202,7 +220,16 @@ func (p *pass) note(x *proxy.Exchange, status int, now time.Time) {
 	}
 	t := x.Upstream.Last()
 	t.Status, t.Response = status, now.Sub(p.began)
-	t.Sent, t.Received, t.Length = int64(p.sent)+p.sentFile, p.received, p.length
+	t.Sent, t.Received, t.Length = p.sentBytes(), p.received, p.length
+}
+
+// sentBytes is what the peer has of the request.
+func (p *pass) sentBytes() int64 {
+	n := int64(p.sent) + p.sentFile
+	if p.feed != nil {
+		n += p.feed.Sent()
+	}
+	return n
 }
 
 // release gives the buffer back.

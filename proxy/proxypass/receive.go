@@ -3,11 +3,13 @@ package proxypass
 import (
 	"errors"
 	"io"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
 	"alicorn/proxy/h1"
+	"alicorn/proxy/upstream"
 )
 
 // maxInterims bounds the interim responses before an answer.
@@ -17,11 +19,16 @@ const maxInterims = 16
 var errTooManyInterims = errors.New("too many interim responses")
 
 // receive reads what is there behind what buf holds. io.EOF is the end of the connection.
-func (p *pass) receive(where string) (n int, err error) {
+func (p *pass) receive(x *proxy.Exchange, where string) (n int, err error) {
 	if p.buf == nil {
 		p.buf = blocks.Get().(*[]byte)
 	}
-	n, err = p.conn.read((*p.buf)[len(p.data):], p.h.readTimeout)
+	if b := (*p.buf)[len(p.data):]; p.conn.looped != nil {
+		n, err = p.conn.read(b)
+	} else {
+		n, err = p.readBlocking(x, b)
+	}
+	var left *proxy.Fail
 	switch {
 	case n > 0:
 		p.received += int64(n)
@@ -36,15 +43,47 @@ func (p *pass) receive(where string) (n int, err error) {
 		return 0, unix.EAGAIN
 	case err == io.EOF:
 		return 0, io.EOF
+	case errors.As(err, &left):
+		return 0, err
 	case isTimeout(err):
 		return 0, timedOut(where)
 	}
 	return 0, callFailed("recv", err, where)
 }
 
-// wait waits for more of the answer.
-func (p *pass) wait() error {
-	if p.conn.await(p.waker, false, p.h.readTimeout) {
+// lookEvery is how often a goroutine that waits for the peer looks for the client.
+const lookEvery = time.Second / 2
+
+// readBlocking reads from a goroutine's connection. The client may leave meanwhile.
+func (p *pass) readBlocking(x *proxy.Exchange, b []byte) (int, error) {
+	for began := time.Now(); ; {
+		wait, last := lookEvery, false
+		if p.h.readTimeout > 0 {
+			left := p.h.readTimeout - time.Since(began)
+			wait, last = min(left, lookEvery), left <= lookEvery
+		}
+		p.conn.blocking.SetReadDeadline(time.Now().Add(wait))
+		n, err := p.conn.blocking.Read(b)
+		if n > 0 || !isTimeout(err) || last {
+			return n, err
+		}
+		if err := p.left(x); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// wait waits for more of the answer, and passes on what comes of the body meanwhile. The
+// peer has its time for the answer once it has the whole request.
+func (p *pass) wait(x *proxy.Exchange) error {
+	if err := p.pump(x); err != nil {
+		return err
+	}
+	timeout := p.h.readTimeout
+	if p.feeds() {
+		timeout = 0
+	}
+	if p.conn.await(p.waker, false, timeout) {
 		return errWaits
 	}
 	return nil
@@ -53,19 +92,19 @@ func (p *pass) wait() error {
 // readHead reads the head of the answer, past interim ones, and then says what becomes
 // of it.
 func (p *pass) readHead(x *proxy.Exchange) error {
-	n, err := p.receive(whileReadingHead)
+	n, err := p.receive(x, whileReadingHead)
 	switch {
-	case err == unix.EAGAIN && !p.complete():
+	case err == unix.EAGAIN && !p.headSent():
 		p.stage = sending
 		return nil
 	case err == unix.EAGAIN:
-		return p.wait()
+		return p.wait(x)
 	case err == io.EOF:
 		return brokenOff(whileReadingHead)
 	case err != nil:
 		return err
 	}
-	rest, whole, err := p.feed((*p.buf)[:n])
+	rest, whole, err := p.parseHead((*p.buf)[:n])
 	if err != nil {
 		return invalidHead(err)
 	}
@@ -80,8 +119,8 @@ func (p *pass) readHead(x *proxy.Exchange) error {
 	return p.decide(x)
 }
 
-// feed reads the head from what has come, and returns what is behind it.
-func (p *pass) feed(chunk []byte) (rest []byte, whole bool, err error) {
+// parseHead reads the head from what has come, and returns what is behind it.
+func (p *pass) parseHead(chunk []byte) (rest []byte, whole bool, err error) {
 	for len(chunk) > 0 {
 		m := min(len(chunk), int(p.h.rules.Head)+1-len(p.text))
 		p.text = append(p.text, chunk[:m]...)
@@ -115,6 +154,9 @@ func (p *pass) checkHead() error {
 		}
 		if err := p.head.AddID(f.ID(), f.Name, f.Value); err != nil {
 			return err
+		}
+		if p.h.shownAccel.has(f.ID(), f.Name) {
+			p.head.Fields = append(p.head.Fields, upstream.Field{ID: f.ID(), Name: f.Name, Value: f.Value})
 		}
 	}
 	p.head.End()

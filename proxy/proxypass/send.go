@@ -2,11 +2,14 @@ package proxypass
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
+	"alicorn/proxy/h1"
 	"alicorn/proxy/upstream"
 )
 
@@ -16,25 +19,56 @@ const inlineBody = 64 << 10
 // prepare reads the body, as far as it has come, and then writes the head.
 func (p *pass) prepare(x *proxy.Exchange) error {
 	h := p.h
-	length := int64(-1)
-	if h.passBody && (x.Req.ContentLength >= 0 && hasLength(x) || x.Req.Chunked) {
+	length := int64(noBody)
+	var body []byte
+	var err error
+	switch {
+	case !h.passBody || !x.Req.Chunked && !hasLength(x):
+	case h.feeds(x):
+		body, length, err = p.beginFeed(x)
+	default:
 		core := x.Core()
 		s := upstream.Storage{Inline: inlineBody, Memory: core.BodyBufferSize, Dir: core.BodyTempPath, Space: h.space}
-		if err := p.body.Read(x, &s); err == proxy.ErrNotYet {
-			return errWaits
-		} else if err != nil {
-			return err
-		}
-		length = p.body.Length
+		err = p.body.Read(x, &s)
+		body, length = p.body.Inline, p.body.Length
+	}
+	if err == proxy.ErrNotYet {
+		return errWaits
+	} else if err != nil {
+		return err
 	}
 	moved := h.encoder.uri.uri != "" && x.URIChanges() != *h.state.moves.In(x)
-	var err error
 	if p.request, err = h.encoder.append(p.request[:0], x, moved, length); err != nil {
 		return err
 	}
-	p.request = append(p.request, p.body.Inline...)
+	p.request = append(p.request, body...)
+	if length == int64(len(body)) {
+		p.feed.Close()
+		p.feed = nil
+	}
 	p.stage = choosing
 	return nil
+}
+
+// beginFeed has the body passed on while it comes, unless it is there, whole, with the
+// head: then it may be repeated, as in nginx.
+func (p *pass) beginFeed(x *proxy.Exchange) (body []byte, length int64, err error) {
+	framing := upstream.Framing{Head: h1.AppendChunkSize, Tail: h1.ChunkEnd, End: h1.LastChunk}
+	length = chunkedBody
+	if !x.Req.Chunked {
+		length, framing = x.Req.ContentLength, upstream.Framing{}
+	}
+	p.feed = upstream.NewFeed(x, framing, p.h.sendTimeout)
+	body, all, err := p.feed.Preread(x)
+	if all {
+		length = int64(len(body))
+	}
+	return body, length, err
+}
+
+// feeds reports whether the body of x's request is passed on while it comes.
+func (h *handler) feeds(x *proxy.Exchange) bool {
+	return !h.readFirst && x.Loop() != nil && (x.Req.ContentLength > 0 || x.Req.Chunked && h.version == "1.1")
 }
 
 func hasLength(x *proxy.Exchange) bool {
@@ -55,7 +89,7 @@ func (p *pass) choose(x *proxy.Exchange) error {
 	p.text = p.text[:0]
 	p.raw.Reset(x.Req.Method)
 	for p.conn = p.lane.takeKept(p.peer); p.conn != nil; p.conn = p.lane.takeKept(p.peer) {
-		if isIdempotent(x.Req.Method) || p.conn.alive() {
+		if upstream.IsIdempotent(x.Req.Method) && p.feed == nil || p.conn.alive() {
 			x.Upstream.Last().Connect = 0
 			p.reused, p.stage = true, sending
 			return nil
@@ -113,6 +147,9 @@ func (p *pass) send() error {
 			p.conn.requests++
 			p.stage = readingHead
 			p.release()
+			if p.feed != nil {
+				p.feed.Begin(p.conn.looped)
+			}
 			return nil
 		}
 		n, err := p.conn.write(rest, p.h.sendTimeout)
@@ -164,24 +201,42 @@ func (p *pass) unsent() ([]byte, error) {
 	return b, nil
 }
 
-// complete reports that the request was sent.
-func (p *pass) complete() bool {
+// headSent reports that the request was sent, with a body that was read before.
+func (p *pass) headSent() bool {
 	return p.sent == len(p.request) && (p.body.File == nil || p.sentFile == p.body.Length)
 }
 
-// isIdempotent reports whether a request of the method may be sent twice, as nginx sees it.
-func isIdempotent(method string) bool {
-	switch method {
-	case "POST", "LOCK", "PATCH":
-		return false
+// complete reports that the request was sent, with all of its body.
+func (p *pass) complete() bool { return p.headSent() && (p.feed == nil || p.feed.Done()) }
+
+// feeds reports that bytes of the body may be passed on beside the answer.
+func (p *pass) feeds() bool { return p.feed != nil && !p.feed.Over() && p.headSent() }
+
+// pump passes on what has come of a body that is not read first. Where the peer takes no
+// more of it, it may have answered: that is read before it counts as failed.
+func (p *pass) pump(x *proxy.Exchange) error {
+	if !p.feeds() {
+		return nil
 	}
-	return true
+	if err := p.feed.Pump(x); errors.Is(err, proxy.ErrClientGone) {
+		return clientLeft()
+	} else if err != nil {
+		return err
+	}
+	switch err := p.feed.Failed(); {
+	case err == nil || p.stage == streaming || p.conn.looped.Readable():
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return timedOut(whileSending)
+	default:
+		return callFailed("send", err, whileSending)
+	}
 }
 
 // repeats reports whether the request is sent once more after f, to another peer, or by
 // another connection where a kept one has turned out to be closed.
 func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
-	stale := p.reused && f.kind == kindError && p.received == 0
+	stale := p.reused && f.kind == upstream.OnError && p.received == 0
 	now := x.Now()
 	p.note(x, int(f.status), now)
 	x.Upstream.URL = p.url()
@@ -192,7 +247,7 @@ func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	if p.peer != nil && !stale && f.kind != 0 {
 		p.lane.report(p.peer, f.kind&harmless == 0, now)
 	}
-	if p.peer == nil || x.Res.Sent() || !p.repeatable(x) || !stale && !p.mayRepeat(x, f.kind) {
+	if p.peer == nil || !p.again(x, f.kind, stale) {
 		return false
 	}
 	if stale {
@@ -219,17 +274,12 @@ func (p *pass) url() string {
 	return "http://" + p.peer.name + string(uri)
 }
 
-// repeatable reports whether the peer may get the request twice.
-func (p *pass) repeatable(x *proxy.Exchange) bool {
-	return p.sent == 0 || p.h.next&kindNonIdempotent != 0 || isIdempotent(x.Req.Method)
-}
-
-// mayRepeat reports whether proxy_next_upstream wants another peer to be asked after a
-// failure of that kind, and there is one.
-func (p *pass) mayRepeat(x *proxy.Exchange, kind failureKind) bool {
-	most := p.h.group.tries()
-	if p.h.nextTries > 0 {
-		most = min(most, p.h.nextTries)
+// again reports whether the request may be sent once more after a failure of that kind.
+func (p *pass) again(x *proxy.Exchange, kind upstream.Failure, stale bool) bool {
+	o := upstream.Outcome{Failure: kind, Method: x.Req.Method, Begun: p.sent > 0, Answered: x.Res.Sent(), Stale: stale, Tries: p.tries}
+	o.Consumed = p.feed != nil && p.feed.Sent() > 0
+	if p.h.repeat.Timeout > 0 {
+		o.Took = x.Now().Sub(p.arrived)
 	}
-	return p.h.next&kind != 0 && p.tries < most && (p.h.nextTimeout == 0 || x.Now().Sub(p.arrived) < p.h.nextTimeout)
+	return p.h.repeat.Allows(&o)
 }

@@ -8,6 +8,7 @@ import (
 
 	"alicorn/config"
 	"alicorn/proxy"
+	"alicorn/proxy/upstream"
 )
 
 // settings are what a block says about passing requests on.
@@ -26,6 +27,7 @@ type settings struct {
 	method         *proxy.Template
 	passHeaders    bool
 	passBody       bool
+	readFirst      bool // proxy_request_buffering
 	connectTimeout time.Duration
 	sendTimeout    time.Duration
 	readTimeout    time.Duration
@@ -35,9 +37,7 @@ type settings struct {
 	maxTemp        int64
 	ignoreAbort    bool
 	intercept      bool
-	next           failureKind // which failures proxy_next_upstream repeats
-	nextTries      int
-	nextTimeout    time.Duration
+	next           upstream.Repeat // proxy_next_upstream, _tries and _timeout
 }
 
 // setHeader is one proxy_set_header.
@@ -54,10 +54,10 @@ const pageSize = 4 << 10
 func newKey() *key {
 	k := config.NewKey(func() settings {
 		return settings{
-			all: &definitions{}, version: "1.1", passHeaders: true, passBody: true,
+			all: &definitions{}, version: "1.1", passHeaders: true, passBody: true, readFirst: true,
 			connectTimeout: time.Minute, sendTimeout: time.Minute, readTimeout: time.Minute,
 			buffering: true, bufferSize: pageSize, buffers: 8 * pageSize, maxTemp: 1 << 30,
-			next: kindError | kindTimeout,
+			next: upstream.Repeat{On: upstream.OnError | upstream.OnTimeout, Begun: upstream.BegunIdempotent},
 		}
 	})
 	k.Enter = func(s *config.Scope, c *settings) {
@@ -135,19 +135,22 @@ func setBuffers(k *key) config.Setter {
 	}
 }
 
-// nextWords are the words of proxy_next_upstream.
-var nextWords = []config.Choice[failureKind]{
-	{Word: "error", Value: kindError}, {Word: "timeout", Value: kindTimeout}, {Word: "invalid_header", Value: kindInvalidHeader},
-	{Word: "http_500", Value: kind500}, {Word: "http_502", Value: kind502}, {Word: "http_503", Value: kind503}, {Word: "http_504", Value: kind504},
-	{Word: "http_403", Value: kind403}, {Word: "http_404", Value: kind404}, {Word: "http_429", Value: kind429},
-	{Word: "non_idempotent", Value: kindNonIdempotent}, {Word: "off", Value: 0},
+// nextWords are the failures of proxy_next_upstream.
+var nextWords = []config.Choice[upstream.Failure]{
+	{Word: "error", Value: upstream.OnError}, {Word: "timeout", Value: upstream.OnTimeout}, {Word: "invalid_header", Value: upstream.OnInvalidHeader},
+	{Word: "http_500", Value: upstream.On500}, {Word: "http_502", Value: upstream.On502}, {Word: "http_503", Value: upstream.On503}, {Word: "http_504", Value: upstream.On504},
+	{Word: "http_403", Value: upstream.On403}, {Word: "http_404", Value: upstream.On404}, {Word: "http_429", Value: upstream.On429},
+	{Word: nonIdempotent}, {Word: "off"},
 }
+
+const nonIdempotent = "non_idempotent"
 
 func setNext(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
-		var mask failureKind
+		next := &k.In(s).next
+		next.On, next.Begun = 0, upstream.BegunIdempotent
 		for _, a := range n.Args {
-			i := slices.IndexFunc(nextWords, func(c config.Choice[failureKind]) bool { return c.Word == a.Text })
+			i := slices.IndexFunc(nextWords, func(c config.Choice[upstream.Failure]) bool { return c.Word == a.Text })
 			switch {
 			case i < 0:
 				words := make([]string, len(nextWords))
@@ -157,10 +160,11 @@ func setNext(k *key) config.Setter {
 				return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("proxy_next_upstream: %q is not one of %s", a.Text, strings.Join(words, ", "))}
 			case a.Text == "off" && len(n.Args) > 1:
 				return &config.Error{Pos: a.Pos, Msg: "proxy_next_upstream: \"off\" stands alone"}
+			case a.Text == nonIdempotent:
+				next.Begun = upstream.BegunAlways
 			}
-			mask |= nextWords[i].Value
+			next.On |= nextWords[i].Value
 		}
-		k.In(s).next = mask
 		return nil
 	}
 }

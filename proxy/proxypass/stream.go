@@ -53,7 +53,7 @@ func (p *pass) copy(x *proxy.Exchange) error {
 			return err
 		}
 		p.data = nil
-		n, err := p.receive(whileReading)
+		n, err := p.receive(x, whileReading)
 		if err == io.EOF && p.raw.Body.EOF() == nil {
 			break
 		}
@@ -81,8 +81,12 @@ func (p *pass) copy(x *proxy.Exchange) error {
 	return errDone
 }
 
-// stream gives the client what has come, until the answer ends.
+// stream gives the client what has come, until the answer ends. What comes of the body is
+// passed on meanwhile.
 func (p *pass) stream(x *proxy.Exchange) error {
+	if err := p.pump(x); err != nil {
+		return err
+	}
 	ended, err := p.out.Give(x, &p.head, p)
 	if why := p.noFile.Swap(nil); why != nil {
 		x.Log(proxy.LevelCrit, "%s; the upstream waits for the client", *why)
@@ -117,7 +121,7 @@ func (p *pass) produce(t *eventloop.Turn) {
 	c := p.conn
 	for room := readAhead; room > 0; {
 		buf := blocks.Get().(*[]byte)
-		n, err := c.read(*buf, 0)
+		n, err := c.read(*buf)
 		if n == 0 && err == unix.EAGAIN && !c.expired() {
 			blocks.Put(buf)
 			break

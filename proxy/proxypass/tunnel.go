@@ -6,10 +6,11 @@ import (
 	"net"
 
 	"alicorn/proxy"
+	"alicorn/proxy/upstream"
 )
 
 // errUnasked is a peer that leaves HTTP though the client did not ask for that.
-var errUnasked = &failure{kindInvalidHeader, 502, "upstream switched protocols, which the client did not ask for, " + whileReadingHead}
+var errUnasked = &failure{upstream.OnInvalidHeader, 502, "upstream switched protocols, which the client did not ask for, " + whileReadingHead}
 
 // switchProtocols gives the client the peer's 101, and has bytes pass both ways from then
 // on, until both sides have ended or one was silent for too long.
@@ -25,13 +26,14 @@ func (p *pass) switchProtocols(x *proxy.Exchange) error {
 	if err != nil {
 		return err
 	}
-	c := p.conn
+	c, early := p.conn, bytes.Clone(p.data)
 	p.conn, p.stage = nil, tunneling
+	p.release()
 	var other net.Conn = c.blocking
 	if c.looped != nil {
 		other = c.looped
 	}
-	err = x.Tunnel(&proxy.Tunnel{Client: client, Other: other, Early: bytes.Clone(p.data),
+	err = x.Tunnel(&proxy.Tunnel{Client: client, Other: other, Early: early,
 		Silence: p.h.readTimeout, Room: p.h.sendTimeout, Then: p.tunneled})
 	if err != nil {
 		return err // it waits

@@ -36,6 +36,10 @@ func (a *Accel) set(name, value string) bool {
 	return true
 }
 
+// IsAccel reports whether a field of an answer is for this server, whatever the client
+// is to see of it.
+func IsAccel(name string) bool { return new(Accel).set(name, "") }
+
 // charset returns X-Accel-Charset as a response has it.
 func (a *Accel) charset() string {
 	if a.Charset == "off" {
