@@ -184,7 +184,7 @@ func alicornCommand(ts *testscript.TestScript, args []string) *exec.Cmd {
 	for _, pair := range strings.Fields(ts.Getenv("EXTRA")) {
 		cmd.Env = append(cmd.Env, pair)
 	}
-	cmd.Env = append(cmd.Env, reexecEnv+"=1")
+	cmd.Env = append(cmd.Env, reexecEnv+"=1", raceEnv+"="+os.Getenv(raceEnv))
 	cmd.WaitDelay = 5 * time.Second // a server in the background must not keep our pipes
 	return cmd
 }

@@ -136,7 +136,7 @@ func observe(t *testing.T, c alikeCase, program []string) observed {
 	}
 	cmd := exec.CommandContext(ctx, program[0], append(args, "app:app")...)
 	cmd.Dir = dir
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "CASE=" + dir, reexecEnv + "=1", "PYTHONDONTWRITEBYTECODE=1",
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "CASE=" + dir, reexecEnv + "=1", raceEnv + "=" + os.Getenv(raceEnv), "PYTHONDONTWRITEBYTECODE=1",
 		"RUNTIME_DIRECTORY=" + dir + "/.run", "STATE_DIRECTORY=" + dir + "/.state", "CACHE_DIRECTORY=" + dir + "/.cache"}
 	for _, e := range c.env {
 		cmd.Env = append(cmd.Env, at(withPort(e)))

@@ -16,7 +16,14 @@ const (
 	reexecAsInit = "init"
 )
 
+// raceEnv sets the race detector of processes that a test starts. Each would sleep for
+// a second at its end, for reports of races that are about to happen.
+const raceEnv, raceOptions = "GORACE", "atexit_sleep_ms=10"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(raceEnv) == "" {
+		os.Setenv(raceEnv, raceOptions)
+	}
 	switch os.Getenv(reexecEnv) {
 	case "":
 		os.Exit(m.Run())
