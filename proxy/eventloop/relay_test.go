@@ -11,6 +11,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // relayed is a Relay between two connections, as their peers see it.
@@ -26,8 +28,7 @@ type relayEnd struct {
 	err error
 }
 
-// relay starts one whose connections are in loops of their own; change has a say in
-// its Ends.
+// relay starts a Relay whose connections are in a loop each; change may change its Ends.
 func relay(t *testing.T, secure bool, change func(ends *[2]End)) *relayed {
 	t.Helper()
 	g := newGroup(t, 2)
@@ -92,16 +93,16 @@ func TestARelayPassesAllBytesBothWays(t *testing.T) {
 		}
 		want := append(early, sent[1]...)
 		if all := within(t, got[0], "all bytes"); !bytes.Equal(all, want) {
-			t.Errorf("%d bytes came, want %d, or others", len(all), len(want))
+			t.Errorf("got %d bytes, want these %d", len(all), len(want))
 		}
 		if all := within(t, got[1], "all bytes"); !bytes.Equal(all, sent[0]) {
-			t.Errorf("%d bytes came, want %d, or others", len(all), len(sent[0]))
+			t.Errorf("got %d bytes, want these %d", len(all), len(sent[0]))
 		}
 		if o := r.ended(t); o.err != nil {
-			t.Errorf("it ends with %v", o.err)
+			t.Errorf("got the end %v, want none of a failure", o.err)
 		}
 		if len(r.done) > 0 {
-			t.Error("it ends twice")
+			t.Error("the Relay has ended twice")
 		}
 	})
 }
@@ -114,21 +115,21 @@ func TestARelayGoesOnAfterOneEndHasEnded(t *testing.T) {
 			one.Write([]byte("question"))
 			closeWrite(one)
 			if all, err := io.ReadAll(other); string(all) != "question" || err != nil {
-				t.Errorf("%q came, %v", all, err)
+				t.Errorf("got %q, %v", all, err)
 			}
 			other.Write([]byte("answer"))
 			closeWrite(other)
 			if all, err := io.ReadAll(one); string(all) != "answer" || err != nil {
-				t.Errorf("%q came, %v", all, err)
+				t.Errorf("got %q, %v", all, err)
 			}
 			if o := r.ended(t); o.err != nil {
-				t.Errorf("it ends with %v", o.err)
+				t.Errorf("got the end %v, want none of a failure", o.err)
 			}
 		}
 	})
 }
 
-// stuff writes to nc until nothing of it is taken any more.
+// stuff writes to nc until there is no room.
 func stuff(nc net.Conn) (n int) {
 	for block := make([]byte, 64<<10); ; {
 		nc.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
@@ -182,43 +183,94 @@ func TestWhatEndsARelay(t *testing.T) {
 				c.end(r)
 				o := r.ended(t)
 				if !errors.Is(o.err, c.want) || c.want != nil && o.end != c.failed {
-					t.Errorf("it ends with %v of %d, want %v", o.err, o.end, c.want)
+					t.Errorf("got the end %v of connection %d, want %v of %d", o.err, o.end, c.want, c.failed)
 				}
 			})
 		})
 	}
 }
 
-// Bytes in one direction are a sign of life of both.
-func TestARelayIsNotSilentWhileBytesPass(t *testing.T) {
-	r := relay(t, false, func(ends *[2]End) { ends[1].Silence = 400 * time.Millisecond })
-	began, p := time.Now(), make([]byte, 1)
-	for before := began; time.Since(began) < time.Second; {
-		asked := time.Now()
-		r.peers[0].Write(p)
-		if _, err := r.peers[1].Read(p); err != nil {
-			if time.Since(before) < 400*time.Millisecond { // else the machine was held up
-				t.Fatalf("it has ended after %s: %v", time.Since(began), err)
+// quiet is a Duplex whose peer sends nothing: a deadline of its reading has passed.
+type quiet struct {
+	Duplex
+	cut   bool
+	idled time.Duration // the timeout of the last Idle
+}
+
+// Receive implements Duplex.
+func (q *quiet) Receive([]byte) (int, error) { return 0, unix.EAGAIN }
+
+// Idle implements Duplex.
+func (q *quiet) Idle(timeout time.Duration) bool {
+	q.idled = timeout
+	return true
+}
+
+// Expired implements Duplex.
+func (q *quiet) Expired() bool { return true }
+
+// Lost implements Duplex.
+func (q *quiet) Lost() bool { return false }
+
+// Cut implements Duplex.
+func (q *quiet) Cut() { q.cut = true }
+
+func TestSilenceCountsFromTheLastBytesOfBothWays(t *testing.T) {
+	const age, silence = 10 * time.Hour, 4 * time.Hour
+	for _, c := range []struct {
+		name   string
+		passed time.Duration // when bytes have last passed
+		left   time.Duration // how long the Relay waits on; 0: it ends
+	}{
+		{"bytes have just passed", age, 4 * time.Hour},
+		{"bytes have passed within the time", 7 * time.Hour, time.Hour},
+		{"bytes have passed too long ago", 5 * time.Hour, 0},
+		{"no bytes have passed", 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			from := &quiet{}
+			var ended error
+			r := &Relay{began: time.Now().Add(-age), done: func(_ *Turn, _ int, err error) { ended = err }}
+			r.ends = [2]End{{Duplex: from, Silence: silence}, {Duplex: &quiet{}}}
+			r.ways[0] = way{relay: r, from: &r.ends[0], to: &r.ends[1], waits: bytesToCome}
+			r.passed.Store(int64(c.passed))
+			r.open.Store(1)
+			r.ways[0].Ready(nil) // its deadline has passed
+			if c.left == 0 {
+				if ended != ErrSilence || !from.cut {
+					t.Errorf("got the end %v, connection cut %v, want the end %v", ended, from.cut, ErrSilence)
+				}
+				return
 			}
-			return
-		}
-		before = asked
-		time.Sleep(5 * time.Millisecond)
-	}
-	if o := r.ended(t); o.err != ErrSilence {
-		t.Errorf("it ends with %v", o.err)
+			if ended != nil || from.cut || from.idled <= c.left-time.Hour || from.idled > c.left {
+				t.Errorf("got the end %v and a wait of %v, want a wait of %v", ended, from.idled, c.left)
+			}
+		})
 	}
 }
 
-// One that has sent all and is gone has its bytes passed on, however slow the other is.
+// The time of the last bytes is of the Relay, whichever way they have gone.
+func TestBytesOfEitherWayEndASilence(t *testing.T) {
+	r := relay(t, false, func(ends *[2]End) { ends[1].Silence = time.Hour })
+	for from := range r.peers {
+		before := r.relay.passed.Load()
+		r.peers[from].Write([]byte("x"))
+		if _, err := r.peers[1-from].Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() bool { return r.relay.passed.Load() > before }, "noting when bytes have passed")
+	}
+}
+
+// The bytes of a peer that has closed are passed on, however slow the other peer is.
 func TestARelayPassesOnWhatWasSentBeforeALoss(t *testing.T) {
 	r := relay(t, false, nil)
 	n := stuff(r.peers[0])
 	r.peers[0].Close()
 	if all, err := io.ReadAll(r.peers[1]); len(all) != n || err != nil {
-		t.Errorf("%d bytes came of %d: %v", len(all), n, err)
+		t.Errorf("got %d bytes, %v, want %d", len(all), err, n)
 	}
 	if o := r.ended(t); o.err != nil {
-		t.Errorf("it ends with %v", o.err)
+		t.Errorf("got the end %v, want none of a failure", o.err)
 	}
 }
