@@ -61,9 +61,9 @@ func answerDirectives(k *key) []config.Directive {
 	in := config.AnyLevel
 	return []config.Directive{
 		{Name: "proxy_hide_header", In: in, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: addFieldName(k, func(c *settings) *config.List[string] { return &c.hidden }),
-			Help: "A field of answers that clients do not see, beside Date, Server, X-Pad and X-Accel-*."},
+			Help: "A field of answers that clients do not see, beside Date, Server, X-Pad and X-Accel-*. What X-Accel-* asks of this server is done all the same."},
 		{Name: "proxy_pass_header", In: in, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: addFieldName(k, func(c *settings) *config.List[string] { return &c.shown }),
-			Help: "A field of answers that clients see though it would be hidden: Date or Server, most often."},
+			Help: "A field of answers that clients see though it would be hidden: Date or Server, most often, or one of X-Accel-*."},
 		{Name: "proxy_redirect", In: in, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "default | off | FROM TO", Default: "default", Set: setRedirect(k),
 			Help: "Where Location or Refresh of an answer begins with FROM, it begins with TO instead; both may have variables. The first that fits counts. default puts the location's name in place of proxy_pass's URL. A result without a host gets this server's. Regular expressions are not here yet."},
 		{Name: "proxy_buffering", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
@@ -94,8 +94,8 @@ func upstreamDirectives(k *key) []config.Directive {
 				Help: "How long a connection is kept that is not used."},
 			{Name: "keepalive_time", Args: config.OneArg, Syntax: "TIME", Default: "1h", Set: ofGroup(k, func(d *definition) *time.Duration { return &d.keepTime }),
 				Help: "How long after its beginning a connection serves further requests."},
-			{Name: "keepalive_requests", Args: config.OneArg, Syntax: "N", Default: "1000", Set: config.Int(k, 1, 1<<30, func(c *settings) *int { return &c.group.keepRequests }),
-				Help: "How many requests a connection serves."},
+			{Name: "keepalive_requests", Args: config.OneArg, Syntax: "N", Default: "1000", Set: config.Int(k, 0, 1<<30, func(c *settings) *int { return &c.group.keepRequests }),
+				Help: "How many requests a connection serves; 0: one, as it is not kept."},
 		},
 			Help: "Servers that proxy_pass names together, and which take turns. The connections to them live through a reload that leaves the block as it is."},
 	}

@@ -84,6 +84,7 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{"upstream u { } " + in(""), `upstream "u" is empty; it needs a server`},
 		{"upstream u { server 127.0.0.1 backup; } " + in(""), `upstream "u" has no server that is not a backup`},
 		{"upstream u { server 127.0.0.1 slow_start=1s; } " + in(""), `nginx's parameter "slow_start" of server is not here yet`},
+		{"upstream u { server 127.0.0.1; keepalive_requests -1; } " + in(""), `keepalive_requests: "-1" is not a whole number from 0`},
 		{"upstream u { server 127.0.0.1 wait=1; } " + in(""), `invalid parameter "wait=1" of server`},
 		{"upstream u { server 127.0.0.1 weight=0; } " + in(""), `weight: "0" is not a whole number from 1 to 65535`},
 		{in("proxy_method 'a b';"), `"a b" is no method`},

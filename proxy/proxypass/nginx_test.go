@@ -76,6 +76,8 @@ func TestAnswersAreThoseThatNginxPassesOn(t *testing.T) {
 		"200 OK\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nContent-Length: 0\r\n\r\n",
 		"200 OK\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\nServer: x\r\nX-Pad: y\r\nX-Accel-Expires: 5\r\nContent-Length: 0\r\n\r\n",
 		"200 OK\r\nX-Accel-Redirect: /files/x\r\nContent-Disposition: inline\r\nContent-Length: 3\r\n\r\nabc",
+		"200 OK\r\nX-Accel-Redirect: /files/x\r\nX-Accel-Redirect: /files/y\r\nX-Accel-Expires: 5\r\nContent-Length: 3\r\n\r\nabc",
+		"200 OK\r\nX-Accel-Expires: 5\r\nX-Accel-Limit-Rate: 0\r\nX-Accel-Buffering: no\r\nX-Accel-Other: x\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\nabc",
 		"401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n",
 		"403 No\r\nContent-Length: 4\r\n\r\nnope",
 		"500 Oops\r\nContent-Length: 2\r\n\r\nno",
@@ -92,10 +94,12 @@ func TestAnswersAreThoseThatNginxPassesOn(t *testing.T) {
 			io.WriteString(pc, "HTTP/1.1 "+strings.ReplaceAll(answer, "ORIGIN", pc.LocalAddr().String()))
 		}
 	})
-	theirs, mine := beside(t, "location /p/ { proxy_pass http://"+o.addr+"/o/; } location /files/ { internal; return 200 file; } "+
+	theirs, mine := beside(t, "location /p/ { proxy_pass http://"+o.addr+"/o/; } location /files/ { internal; return 200 $uri; } "+
+		"location /hidden/ { proxy_pass http://"+o.addr+"/o/; proxy_hide_header X-Accel-Redirect; proxy_hide_header X-Accel-Other; } "+
+		"location /shown/ { proxy_pass http://"+o.addr+"/o/; proxy_pass_header X-Accel-Redirect; proxy_pass_header X-Accel-Expires; proxy_pass_header X-Accel-Buffering; proxy_pass_header X-Accel-Limit-Rate; } "+
 		"location /o/ { proxy_pass http://"+o.addr+"; error_page 403 /files/no; proxy_intercept_errors on; proxy_redirect http://"+o.addr+"/a/ /q/; proxy_hide_header X-A; proxy_pass_header X-Pad; }")
 	for i := range answers {
-		for _, request := range []string{"GET /p/%d", "GET /o/%d", "HEAD /p/%d", "POST /p/%d"} {
+		for _, request := range []string{"GET /p/%d", "GET /o/%d", "GET /hidden/%d", "GET /shown/%d", "HEAD /p/%d", "POST /p/%d"} {
 			request = fmt.Sprintf(request, i) + " HTTP/1.1\r\nHost: site\r\nContent-Length: 0\r\n\r\n"
 			if got, want := seen(t, mine(), request), seen(t, theirs(), request); got != want {
 				t.Errorf("%q\nto %.40q\n ours  %s\n nginx %s", answers[i], request, got, want)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -62,4 +63,37 @@ func TestASilentTunnelEnds(t *testing.T) {
 		t.Errorf("%q, %v", answer, err)
 	}
 	s.Log.Wait(t, "upstream timed out")
+}
+
+// An idle tunnel holds no buffer, not that of its answer's head either.
+func TestAnIdleTunnelHoldsNoBuffer(t *testing.T) {
+	const tunnels = 64
+	o := startOrigin(t, "unix", func(pc *peerConn) {
+		pc.request()
+		io.WriteString(pc, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		io.Copy(pc, pc.r)
+	})
+	s := newSite(t, "server { listen 127.0.0.1:80; location / { proxy_pass http://"+o.addr+"; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; } }")
+	before := liveHeap()
+	for range tunnels {
+		nc := s.Dial("")
+		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		if res, err := http.ReadResponse(bufio.NewReader(nc), nil); err != nil || res.StatusCode != 101 {
+			t.Fatalf("%v, %v", res, err)
+		}
+	}
+	each := (liveHeap() - before) / tunnels
+	t.Logf("%d bytes for each tunnel, with its client and its origin", each)
+	if each >= blockSize {
+		t.Errorf("a tunnel holds %d bytes, as much as a buffer", each)
+	}
+}
+
+// liveHeap returns how many bytes are in use once everything else was collected.
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC() // what pools held is gone now
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -19,16 +20,17 @@ type Accel struct {
 
 const accelPrefix = "X-Accel-"
 
-// set takes a field that is the server's, and reports whether it is one.
+// set takes a field that is the server's, and reports whether it is one. Of several the
+// first counts, as in nginx.
 func (a *Accel) set(name, value string) bool {
 	if len(name) <= len(accelPrefix) || !strings.EqualFold(name[:len(accelPrefix)], accelPrefix) {
 		return false
 	}
 	switch strings.ToLower(name[len(accelPrefix):]) {
 	case "redirect":
-		a.Redirect = value
+		a.Redirect = cmp.Or(a.Redirect, value)
 	case "charset":
-		a.Charset = value
+		a.Charset = cmp.Or(a.Charset, value)
 	case "buffering", "expires", "limit-rate":
 	default:
 		return false // nginx has no such field

@@ -16,10 +16,10 @@
 // has come is held against what was announced. The protocol chooses how an Exchange
 // waits, and asks Repeat before it sends a request a second time.
 //
-// Neither a slow upload nor a slow reader may hold an upstream, unless the location
-// wants a Feed. Body and
-// WriteBehind keep little data in memory and more in files without a name, and
-// both are bounded by settings of the location.
+// Neither a slow upload nor a slow reader may hold an upstream, unless a location says
+// so: then a Feed takes the place of a Body. Body and WriteBehind keep little data in
+// memory and more in files without a name, and both are bounded by settings of the
+// location.
 package upstream
 
 // Files, in the order of the story:

@@ -133,6 +133,7 @@ func TestXAccelFieldsAreTheServers(t *testing.T) {
 		want   string
 	}{
 		{[]string{"X-Accel-Redirect", "/a", "x-accel-buffering", "no", "X-ACCEL-EXPIRES", "1", "X-Accel-Limit-Rate", "1"}, Accel{Redirect: "/a"}, ""},
+		{[]string{"X-Accel-Redirect", "/a", "X-Accel-Redirect", "/b", "X-Accel-Charset", "c", "X-Accel-Charset", "d"}, Accel{"/a", "c"}, ""},
 		{[]string{"X-Accel-Other", "a", "X-Accel-", "b"}, Accel{}, "X-Accel-Other: a, X-Accel-: b"},
 		{[]string{"Content-Type", "text/html; charset=a; x=y", "X-Accel-Charset", "b"}, Accel{Charset: "b"}, "type text/html; x=y"},
 		{[]string{"X-Accel-Charset", "off", "Content-Type", "text/html;Charset=a"}, Accel{Charset: "off"}, "type text/html"},
