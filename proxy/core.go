@@ -97,6 +97,7 @@ func (m core) blocks() []config.Directive {
 			Syntax:  "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [ssl] [proxy_protocol | proxy_protocol_from=ADDRESS|CIDR,...|*|none] [reuseport] [backlog=N] [ipv6only=on|off] [deferred] [fastopen=N] [rcvbuf=SIZE] [sndbuf=SIZE] [so_keepalive=on|off|IDLE:INTERVAL:COUNT] [bind]",
 			Default: "*:80, or *:8000 without root",
 			Help:    "An address the server accepts connections on. default_server makes it the one for hosts that no server_name matches; otherwise the first in the file is. With proxy_protocol each connection begins with a header of the PROXY protocol, version 1 or 2, and one without is closed: $proxy_protocol_addr and its like tell what it says. With proxy_protocol_from it may begin with one, and $remote_addr is the address that it names, as under gunicorn, where the peer is one of these or a unix socket; from any other peer a header is answered with 403."},
+		{Name: "http2", In: config.HTTP | config.Server, Args: config.OneArg, Syntax: "on | off", Default: "off", NoEffect: true, Help: insteadOfHTTP2},
 		{Name: "server_name", In: config.Server, Args: config.SomeArg, Repeat: true, Set: m.setServerName, Syntax: "NAME ...",
 			Help: "The hosts this server answers: exact names, *.example.com, .example.com, www.example.*, or ~REGEX whose groups become variables."},
 		{Name: "error_page", In: config.AnyLevel | config.LocationIf, Args: config.Arity{Min: 2, Max: -1}, Repeat: true, Set: m.setErrorPage,

@@ -55,6 +55,8 @@ func (l *Listen) wildcard() string {
 // Covers reports whether a socket of l gets the connections to o's address, too.
 func (l *Listen) Covers(o *Listen) bool { return l.key() == o.key() || l.key() == o.wildcard() }
 
+const insteadOfHTTP2 = "clients that offer HTTP/2 get HTTP/1.1, which all of them speak."
+
 func (m core) setListen(s *config.Scope, n *config.Node) error {
 	l, err := parseListen(n)
 	if err != nil {
@@ -67,7 +69,7 @@ func (m core) setListen(s *config.Scope, n *config.Node) error {
 		}
 	}
 	if l.HTTP2 {
-		s.Load().Note(n.Pos, "http2 of listen has no effect here: clients that offer HTTP/2 get HTTP/1.1, which all of them speak")
+		s.Load().Note(n.Pos, "http2 of listen has no effect here: %s", insteadOfHTTP2)
 	}
 	c.server.listens.Add(s, l)
 	return nil

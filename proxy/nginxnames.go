@@ -28,18 +28,18 @@ const passing = "bind buffer_size buffering buffers busy_buffers_size cache cach
 const overTLS = "ssl_certificate ssl_certificate_cache ssl_certificate_key ssl_ciphers ssl_conf_command ssl_crl ssl_key_log ssl_name ssl_password_file ssl_protocols " +
 	"ssl_server_name ssl_session_reuse ssl_trusted_certificate ssl_verify ssl_verify_depth"
 
-// protocols are nginx's modules for other servers, with what each has beside
-// the shared directives.
-var protocols = []struct{ name, own string }{
-	{"proxy", "cache_convert_head cookie_domain cookie_flags cookie_path headers_hash_bucket_size headers_hash_max_size http_version method redirect " +
+// protocols are nginx's modules for other servers, with what does their work here, and
+// what each has beside the shared directives.
+var protocols = []struct{ name, instead, own string }{
+	{"proxy", "", "cache_convert_head cookie_domain cookie_flags cookie_path headers_hash_bucket_size headers_hash_max_size http_version method redirect " +
 		"send_lowat set_body set_header allow_upstream bind_dynamic " + overTLS +
 		" download_rate half_close pass_error_message protocol protocol_timeout requests responses session_drop smtp_auth ssl timeout upload_rate buffer"},
-	{"fastcgi", "catch_stderr index keep_conn send_lowat split_path_info"},
-	{"uwsgi", "modifier1 modifier2 string " + overTLS},
-	{"scgi", ""},
-	{"grpc", "set_header " + overTLS},
-	{"memcached", "gzip_flag"},
-	{"tunnel", "allow_upstream bind_dynamic"},
+	{"fastcgi", forApplications, "catch_stderr index keep_conn send_lowat split_path_info"},
+	{"uwsgi", forApplications, "modifier1 modifier2 string " + overTLS},
+	{"scgi", forApplications, ""},
+	{"grpc", forApplications, "set_header " + overTLS},
+	{"memcached", forApplications, "gzip_flag"},
+	{"tunnel", forApplications, "allow_upstream bind_dynamic"},
 }
 
 // balancing are the ways to choose a server that are in nginx's upstream blocks.
@@ -61,13 +61,13 @@ var nginxModules = []nginxModule{
 		"request_pool_size reset_timedout_connection resolver resolver_timeout root satisfy send_lowat send_timeout sendfile sendfile_max_chunk server server_name " +
 		"server_name_in_redirect server_names_hash_bucket_size server_names_hash_max_size server_tokens subrequest_output_buffer_size tcp_nodelay tcp_nopush try_files " +
 		"types types_hash_bucket_size types_hash_max_size underscores_in_headers variables_hash_bucket_size variables_hash_max_size"},
-	{"access", "", "allow deny"},
+	{"access", `"return 403" does what "deny all" alone does`, "allow deny"},
 	{"access log", "", "access_log log_format open_log_file_cache"},
 	{"acme", "", "acme_issuer acme_certificate acme_shared_zone"},
 	{"access of before", "", "satisfy_any"},
 	{"addition", "", "add_after_body add_before_body addition_types"},
 	{"api", `"alicorn status --json" tells what it tells`, "api status_zone status status_format upstream_conf"},
-	{"auth_basic", "", "auth_basic auth_basic_user_file"},
+	{"auth_basic", "auth_request can have an application ask for the password", "auth_basic auth_basic_user_file"},
 	{"auth_jwt", "the application can check tokens", "auth_jwt auth_jwt_claim_set auth_jwt_header_set auth_jwt_key_cache auth_jwt_key_file auth_jwt_key_request auth_jwt_leeway auth_jwt_require auth_jwt_type"},
 	{"autoindex", "", "autoindex autoindex_exact_size autoindex_format autoindex_localtime"},
 	{"browser", "", "ancient_browser ancient_browser_value modern_browser modern_browser_value"},
@@ -123,10 +123,12 @@ var nginxModules = []nginxModule{
 // NginxDirective says of a directive of nginx that this program does not have
 // that it is one; "": nginx has none of that name.
 func NginxDirective(name string) string {
-	instead, known := forApplications, false
+	instead, known := "", false
 	if prefix, rest, ok := strings.Cut(name, "_"); ok {
 		for _, p := range protocols {
-			known = known || p.name == prefix && (listed(passing, rest) || listed(p.own, rest))
+			if p.name == prefix && (listed(passing, rest) || listed(p.own, rest)) {
+				instead, known = p.instead, true
+			}
 		}
 	}
 	for _, m := range nginxModules {

@@ -78,6 +78,11 @@ func withoutEffect() []config.Directive {
 		"tcp_nodelay", "tcp_nopush", "server_names_hash_bucket_size", "server_names_hash_max_size", "types_hash_max_size",
 		"types_hash_bucket_size", "variables_hash_max_size", "variables_hash_bucket_size", "connection_pool_size", "request_pool_size",
 		"output_buffers", "postpone_output", "client_body_in_single_buffer", "keepalive_disable", "sendfile_max_chunk")...)
+	all = append(all, noEffect(config.AnyLevel, config.OneArg, "each part of an answer is passed on at once, in the size it came in.",
+		"proxy_busy_buffers_size", "proxy_temp_file_write_size")...)
+	all = append(all, noEffect(config.AnyLevel, config.OneArg, "fields are found without a hash table.",
+		"proxy_headers_hash_bucket_size", "proxy_headers_hash_max_size")...)
+	all = append(all, noEffect(config.AnyLevel, config.SomeArg, "answers are not cached.", "proxy_cache_bypass", "proxy_no_cache")...)
 	return all
 }
 
