@@ -2,35 +2,32 @@ package appserver
 
 import (
 	"context"
-	"errors"
 	"slices"
 )
 
-// attempt is a new pool that succeeds the pool of its app when it is ready. Meanwhile
-// the generation of the attempt serves with the old pool.
+// attempt is a new version of an app that succeeds the current one when its pool is
+// ready. Meanwhile the generation of the attempt serves with the old pool.
 type attempt struct {
-	pool    *Pool
+	*version
 	dropped chan struct{} // closed when it is no longer wanted
 	settled chan struct{} // closed once the outcome is known
 
 	// The runtime's lock guards these. They are final once settled is closed.
 	next *attempt // its outcome counts in place of this one's; may be nil
-	used bool     // the pool takes the app's requests
+	used bool     // the version takes the app's requests
 	err  error    // why the application has not come up
 }
-
-var errGivenUp = errors.New("it was given up before it came up")
 
 // mostComing bounds the attempts for one app. The oldest goes on until its outcome is
 // known, so that reloads in a row cannot delay it forever. Each newer one replaces the
 // one before it.
 const mostComing = 2
 
-// attempt has p, which was started, succeed the current pool of s as soon as p is
-// ready. When the application does not come up the current pool goes on. If that pool
-// is broken too, p replaces it, and goes on trying.
-func (rt *Runtime) attempt(s *service, p *Pool) *attempt {
-	a := &attempt{pool: p, dropped: make(chan struct{}), settled: make(chan struct{})}
+// attempt has v, which was started, succeed the current version of s as soon as it is
+// ready. When the application does not come up the current version goes on. If that is
+// broken too, v replaces it, and goes on trying.
+func (rt *Runtime) attempt(s *service, v *version) *attempt {
+	a := &attempt{version: v, dropped: make(chan struct{}), settled: make(chan struct{})}
 	rt.mu.Lock()
 	if len(s.coming) == mostComing {
 		s.drop(s.coming[mostComing-1:], a)
@@ -80,24 +77,24 @@ func (s *service) drop(all []*attempt, next *attempt) {
 func (rt *Runtime) attend(s *service, a *attempt) {
 	defer close(a.settled)
 	select {
-	case <-a.pool.first:
-	case <-a.pool.done:
+	case <-a.First():
+	case <-a.Done():
 	case <-a.dropped:
 	}
 	if old := rt.settle(s, a); old != nil {
-		old.succeed()
+		old.Succeed()
 	}
 	if a.used {
-		a.pool.speak(false)
+		a.Speak(false)
 	} else {
-		a.pool.stop(ended())
+		a.Stop(ended())
 	}
 }
 
-// settle notes the outcome of a, unless it was dropped. It returns the pool that a's
-// pool has succeeded, or nil.
-func (rt *Runtime) settle(s *service, a *attempt) (old *Pool) {
-	ready, failed := a.pool.outcomeNow()
+// settle notes the outcome of a, unless it was dropped. It returns the version that a's
+// has succeeded, or nil.
+func (rt *Runtime) settle(s *service, a *attempt) (old *version) {
+	ready, failed := a.Outcome()
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	i := slices.Index(s.coming, a)
@@ -109,11 +106,11 @@ func (rt *Runtime) settle(s *service, a *attempt) (old *Pool) {
 		a.err = failed
 	}
 	switch {
-	case ready || failed != nil && len(newer) == 0 && !s.pool.Load().serves():
+	case ready || failed != nil && len(newer) == 0 && !s.version.Load().Serves():
 		a.used = true
 		s.drop(older, a)
 		s.coming = newer
-		return s.use(a.pool)
+		return s.use(a.version)
 	case len(newer) > 0:
 		a.next = newer[0]
 	}

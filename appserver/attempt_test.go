@@ -1,10 +1,49 @@
 package appserver
 
 import (
+	"log/slog"
 	"testing"
 
+	"alicorn/appserver/pool"
+	"alicorn/appserver/pool/pooltest"
 	"alicorn/config"
 )
+
+// gates is a Launcher for pools whose workers come up, or end, when the test says so.
+type gates struct {
+	t   *testing.T
+	all []*gate // of the pools in the order in which they were made
+}
+
+type gate struct {
+	pooltest.Fakes
+	decided chan struct{}
+	ready   bool
+}
+
+func newGates(t *testing.T) *gates { return &gates{t: t} }
+
+func (g *gates) For(string) func(pool.Order) (pool.Process, error) {
+	one := &gate{decided: make(chan struct{})}
+	one.Script = (*pooltest.Fake).Serve
+	one.Boot = func(f *pooltest.Fake) bool {
+		select {
+		case <-one.decided:
+			return one.ready
+		case <-f.Killed:
+			return false
+		}
+	}
+	g.all = append(g.all, one)
+	g.t.Cleanup(one.Wait)
+	return one.Launch
+}
+
+// open has the workers of the pool come up, or end.
+func (g *gate) open(ready bool) {
+	g.ready = ready
+	close(g.decided)
+}
 
 // Attempts are numbered from 1 in the order in which they begin; the pool that
 // serves before is number 0.
@@ -30,29 +69,36 @@ func TestAttemptsSucceedThePoolThatServes(t *testing.T) {
 		{"they are given up", false, [][]end{{}, {{0, false}}}, []Fate{Kept, Kept}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			rt := NewRuntime(Options{})
-			app := newApp("web", config.Pos{})
+			l := newGates(t)
+			rt := NewRuntime(Options{Launcher: l})
+			rt.imports = pool.NewImports(8)
 			s := &service{name: "web"}
-			pools := []*Pool{newPool(rt, app)}
-			pools[0].cameUp = !tc.broken
-			rt.use(s, pools[0])
+			begin := func() *version {
+				app := newApp("web", config.Pos{})
+				app.Workers = 1
+				v := newVersion(rt, app)
+				v.service = s
+				v.start(func() *slog.Logger { return nil })
+				t.Cleanup(func() { v.Stop(ended()) })
+				return v
+			}
+			versions := []*version{begin()}
+			l.all[0].open(!tc.broken)
+			if err := versions[0].Await(t.Context()); (err != nil) != tc.broken {
+				t.Fatal(err)
+			}
+			rt.use(s, versions[0])
 			var attempts []*attempt
 			for _, ends := range tc.ends {
-				p := newPool(rt, app)
-				pools = append(pools, p)
-				attempts = append(attempts, rt.attempt(s, p))
+				v := begin()
+				versions = append(versions, v)
+				attempts = append(attempts, rt.attempt(s, v))
 				for _, e := range ends {
 					if e.attempt == 0 {
 						rt.giveUp(s)
 						continue
 					}
-					p := pools[e.attempt]
-					p.mu.Lock()
-					if p.cameUp = !e.fails; e.fails {
-						p.failed = &BootError{App: "web", Message: "it fails"}
-					}
-					p.decide(p.failed)
-					p.mu.Unlock()
+					l.all[e.attempt].open(!e.fails)
 					<-attempts[e.attempt-1].settled
 				}
 			}
@@ -61,8 +107,8 @@ func TestAttemptsSucceedThePoolThatServes(t *testing.T) {
 					t.Errorf("attempt %d: %s, %v, want %s", i+1, fate, err, tc.fates[i])
 				}
 			}
-			if s.pool.Load() != pools[tc.serves] {
-				t.Errorf("pool %d does not serve", tc.serves)
+			if s.version.Load() != versions[tc.serves] {
+				t.Errorf("version %d does not serve", tc.serves)
 			}
 			if a := rt.newest(s); a != nil {
 				t.Error("an attempt is left")

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 
+	"alicorn/appserver/pool"
 	"alicorn/config"
 	"alicorn/proxy/logfile"
 )
@@ -18,15 +19,8 @@ type output struct {
 	sink   io.Writer // nil: the error log
 }
 
-// logs are the destinations of a pool's events and of its workers' lines.
-type logs struct {
-	errors func() *slog.Logger // for events outside of requests
-	output io.Writer           // nil: the error log
-	prefix bool
-}
-
-func (o output) logs(errors func() *slog.Logger) *logs {
-	return &logs{errors: errors, output: o.sink, prefix: o.prefix}
+func (o output) logs(errors func() *slog.Logger) pool.Logs {
+	return pool.Logs{Errors: errors, Output: o.sink, Prefix: o.prefix}
 }
 
 func setOutput(k *key) config.Setter {

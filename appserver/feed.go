@@ -44,7 +44,7 @@ func newFeed(x *proxy.Exchange) (*feed, error) {
 		theirs.Close()
 		return nil, err
 	}
-	f.buffer = frames.Get().(*[]byte)
+	f.buffer = wire.NewBuffer()
 	f.socket.AdoptWriter(f)
 	return f, nil
 }
@@ -116,7 +116,7 @@ func (f *feed) pull(x *proxy.Exchange) error {
 func (f *feed) close() {
 	if f != nil && f.buffer != nil {
 		f.socket.Close()
-		frames.Put(f.buffer)
+		wire.FreeBuffer(f.buffer)
 		f.buffer, f.rest = nil, nil
 	}
 }

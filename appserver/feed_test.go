@@ -142,7 +142,7 @@ func TestAWorkerThatReadsNothingHoldsItsClientBack(t *testing.T) {
 			_, err := f.nc.Write(make([]byte, size))
 			sent <- err
 		}()
-		proxytest.Eventually(f.t, func() bool { return f.feed().full.Load() }, "the worker has to read before there is room")
+		proxytest.Eventually(f.t, func() bool { return f.runs(f.t, func(r *request) bool { return r.feed.full.Load() }) }, "the worker has to read before there is room")
 		if len(sent) > 0 {
 			f.t.Errorf("the client has sent all, which nobody reads")
 		}
@@ -157,20 +157,6 @@ func TestAWorkerThatReadsNothingHoldsItsClientBack(t *testing.T) {
 		}
 		f.free()
 	})
-}
-
-// feed returns the feed of the request that the worker has.
-func (f *feeder) feed() *feed {
-	p := f.pool(f.t)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, r := range p.ready[0].table {
-		if r != nil {
-			return r.feed
-		}
-	}
-	f.t.Fatal("the worker has no request")
-	return nil
 }
 
 // The application's read raises, and no worker is held, whatever ends a body too early.

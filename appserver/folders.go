@@ -5,18 +5,10 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"alicorn/appserver/pool"
 	"alicorn/config"
 	"alicorn/proxy"
 )
-
-// Folder is a static folder of an application, as a worker reports it.
-type Folder struct {
-	URL, Dir string // the latter exists
-	// Plain says that the application answers every request for a file in Dir
-	// with that file, so that the front may serve it. Otherwise the application
-	// must be asked first, and the front may serve the file after a 404.
-	Plain bool
-}
 
 // serving is the way in which a request for a file is answered.
 type serving uint8
@@ -43,7 +35,7 @@ func folderKey(url string, dirs []string) string {
 }
 
 // servings returns the servings of the folders of one report.
-func servings(list []Folder) map[string]serving {
+func servings(list []pool.Folder) map[string]serving {
 	dirs, plain := map[string][]string{}, map[string]bool{}
 	for _, f := range list {
 		before, seen := dirs[f.URL]
@@ -59,19 +51,19 @@ func servings(list []Folder) map[string]serving {
 	return out
 }
 
-// agree notes the servings that the ready workers of p agree on. The pool's lock is held.
-func (p *Pool) agree() {
-	if len(p.ready) == 0 {
+// agree notes the servings that the ready workers agree on.
+func (f *folders) agree(ready []pool.Report) {
+	if len(ready) == 0 {
 		return // their servings were right for the code that ran last
 	}
-	all := servings(p.ready[0].report.Static)
-	for _, w := range p.ready[1:] {
-		its := servings(w.report.Static)
+	all := servings(ready[0].Static)
+	for _, r := range ready[1:] {
+		its := servings(r.Static)
 		for key, how := range all {
 			all[key] = min(how, its[key])
 		}
 	}
-	p.folders.agreed.Store(&all)
+	f.agreed.Store(&all)
 }
 
 // of returns the serving of the folders with that key.
@@ -135,7 +127,7 @@ func (f *folderPass) ahead(x *proxy.Exchange) error {
 	plain := (r.Method == "GET" || r.Method == "HEAD") && r.ContentLength <= 0 && !r.Chunked && r.Asked == r.Path
 	how := servedByApp
 	if plain {
-		how = f.app.app.service.pool.Load().folders.of(f.key)
+		how = f.app.app.service.version.Load().folders.of(f.key)
 	}
 	switch {
 	case how == servedPlain:
@@ -149,7 +141,7 @@ func (f *folderPass) ahead(x *proxy.Exchange) error {
 }
 
 // isMissing reports whether r's answer is 404 and a file is to be served in its place.
-func (h *handler) isMissing(r *request) bool { return h.follow && r.head.Status == 404 }
+func (h *handler) isMissing(r *request) bool { return h.follow && r.Head.Status == 404 }
 
 // lookForFile drops r's answer and sends x through its location again.
 func (h *handler) lookForFile(x *proxy.Exchange, r *request) error {

@@ -6,41 +6,42 @@ import (
 	"strings"
 	"testing"
 
+	"alicorn/appserver/pool"
 	"alicorn/proxy"
 	"alicorn/proxy/proxytest"
 )
 
 func TestWorkersAgreeOnWhoAnswersForFiles(t *testing.T) {
-	plain := func(url, dir string) Folder { return Folder{url, dir, true} }
-	asked := func(url, dir string) Folder { return Folder{url, dir, false} }
+	plain := func(url, dir string) pool.Folder { return pool.Folder{URL: url, Dir: dir, Plain: true} }
+	asked := func(url, dir string) pool.Folder { return pool.Folder{URL: url, Dir: dir} }
 	one, both := folderKey("/s/", []string{"/a/"}), folderKey("/s", []string{"/a", "/b"})
 	for _, c := range []struct {
 		name    string
-		workers [][]Folder
+		workers [][]pool.Folder
 		want    map[string]serving
 	}{
-		{"none", [][]Folder{nil}, map[string]serving{}},
-		{"one", [][]Folder{{plain("/s", "/a")}}, map[string]serving{one: servedPlain}},
-		{"one that is asked", [][]Folder{{asked("/s", "/a/")}}, map[string]serving{one: servedAfter404}},
-		{"several of a URL", [][]Folder{{plain("/s/", "/a"), plain("/s/", "/b")}}, map[string]serving{both: servedPlain}},
-		{"one of several is asked", [][]Folder{{plain("/s/", "/a"), asked("/s/", "/b")}}, map[string]serving{both: servedAfter404}},
-		{"the first of several is asked", [][]Folder{{asked("/s/", "/a"), plain("/s/", "/b")}}, map[string]serving{both: servedAfter404}},
-		{"two workers", [][]Folder{{plain("/s", "/a")}, {plain("/s", "/a")}}, map[string]serving{one: servedPlain}},
-		{"a newer one is asked", [][]Folder{{plain("/s", "/a")}, {asked("/s", "/a")}}, map[string]serving{one: servedAfter404}},
-		{"a newer one answers itself", [][]Folder{{plain("/s", "/a")}, nil}, map[string]serving{one: servedByApp}},
-		{"a newer one has other folders", [][]Folder{{plain("/s", "/a")}, {plain("/s", "/a"), plain("/s", "/b")}}, map[string]serving{one: servedByApp}},
+		{"none", [][]pool.Folder{nil}, map[string]serving{}},
+		{"one", [][]pool.Folder{{plain("/s", "/a")}}, map[string]serving{one: servedPlain}},
+		{"one that is asked", [][]pool.Folder{{asked("/s", "/a/")}}, map[string]serving{one: servedAfter404}},
+		{"several of a URL", [][]pool.Folder{{plain("/s/", "/a"), plain("/s/", "/b")}}, map[string]serving{both: servedPlain}},
+		{"one of several is asked", [][]pool.Folder{{plain("/s/", "/a"), asked("/s/", "/b")}}, map[string]serving{both: servedAfter404}},
+		{"the first of several is asked", [][]pool.Folder{{asked("/s/", "/a"), plain("/s/", "/b")}}, map[string]serving{both: servedAfter404}},
+		{"two workers", [][]pool.Folder{{plain("/s", "/a")}, {plain("/s", "/a")}}, map[string]serving{one: servedPlain}},
+		{"a newer one is asked", [][]pool.Folder{{plain("/s", "/a")}, {asked("/s", "/a")}}, map[string]serving{one: servedAfter404}},
+		{"a newer one answers itself", [][]pool.Folder{{plain("/s", "/a")}, nil}, map[string]serving{one: servedByApp}},
+		{"a newer one has other folders", [][]pool.Folder{{plain("/s", "/a")}, {plain("/s", "/a"), plain("/s", "/b")}}, map[string]serving{one: servedByApp}},
 	} {
-		p := &Pool{}
+		var f folders
+		var ready []pool.Report
 		for _, list := range c.workers {
-			p.ready = append(p.ready, &worker{report: Report{Static: list}})
+			ready = append(ready, pool.Report{Static: list})
 		}
-		p.agree()
-		if got := *p.folders.agreed.Load(); !maps.Equal(got, c.want) {
+		f.agree(ready)
+		if got := *f.agreed.Load(); !maps.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
-		p.ready = nil
-		p.agree()
-		if got := *p.folders.agreed.Load(); !maps.Equal(got, c.want) {
+		f.agree(nil)
+		if got := *f.agreed.Load(); !maps.Equal(got, c.want) {
 			t.Errorf("%s: without workers %v, want %v as before", c.name, got, c.want)
 		}
 	}
@@ -53,9 +54,9 @@ func newFolderSite(t *testing.T, how serving) *site {
 	text := strings.Replace(configText(t, "workers 1;"), "app_pass web;", "app_static web / testdata;", 1)
 	rt := NewRuntime(Options{})
 	dir := t.TempDir()
-	s := &site{proxytest.New(t, proxytest.Config{Text: text, Dir: dir, Modules: []proxy.Module{Module(rt)}}), rt}
+	s := &site{Server: proxytest.New(t, proxytest.Config{Text: text, Dir: dir, Modules: []proxy.Module{Module(rt)}}), rt: rt}
 	key := folderKey("/", []string{filepath.Join(dir, "testdata")})
-	s.pool(t).folders.agreed.Store(&map[string]serving{key: how})
+	s.rt.services["web"].version.Load().folders.agreed.Store(&map[string]serving{key: how})
 	return s
 }
 

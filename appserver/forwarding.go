@@ -3,7 +3,7 @@ package appserver
 import (
 	"strings"
 
-	"alicorn/appserver/wire"
+	"alicorn/appserver/wsgi"
 	"alicorn/proxy"
 )
 
@@ -27,6 +27,12 @@ type schemeField struct {
 	value string
 }
 
+// way returns what is believed of x's way.
+func (f *forwarding) way(x *proxy.Exchange) wsgi.Way {
+	trusted := f.trusts(x.Conn)
+	return wsgi.Way{Scheme: f.schemeOf(&x.Req, trusted), Trusted: trusted, Keep: f.keep}
+}
+
 // trusts reports whether the connection's peer is a trusted proxy. Peers on unix sockets
 // are, since permissions decide who can connect there. The peer counts even where
 // set_real_ip_from has found the client behind it.
@@ -43,100 +49,27 @@ func (f *forwarding) trusts(c *proxy.Conn) bool {
 	return f.allowed.Contain(addr)
 }
 
-// isForwarding reports whether the field's environ key is that of a field in which
-// proxies tell the way of a request.
-func isForwarding(f proxy.Field) bool {
-	if f.ID() == proxy.FieldXForwardedFor {
-		return true
-	}
-	n := len(f.Name)
-	switch {
-	case f.ID() != proxy.FieldOther || n < len("forwarded"):
-		return false
-	case n == len("forwarded"):
-		return isKey(f.Name, "forwarded") || isKey(f.Name, "x-real-ip")
-	case n < len("x-forwarded-"):
-		return false
-	}
-	return isKey(f.Name[:len("x-forwarded-")], "x-forwarded-")
-}
-
-// isKey reports whether name has the same environ key as key, which is in lower
-// case and has no underscores.
-func isKey(name, key string) bool {
-	if len(name) != len(key) {
-		return false
-	}
-	for i := range len(name) {
-		c := name[i]
-		switch {
-		case c == '_':
-			c = '-'
-		case c >= 'A' && c <= 'Z':
-			c += 'a' - 'A'
-		}
-		if c != key[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// addOwn adds the fields from what the front knows.
-func addOwn(e *wire.Environ, x *proxy.Exchange) {
-	e.Fix("HTTP_X_FORWARDED_PROTO", x.Req.Scheme)
-	e.Fix("HTTP_X_FORWARDED_PORT", serverPort(x, x.Req.Scheme))
-	e.Add("HTTP_X_FORWARDED_FOR", x.RemoteAddr())
-	e.Add("HTTP_X_REAL_IP", x.RemoteAddr())
-	if x.Req.Authority != "" {
-		e.Add("HTTP_X_FORWARDED_HOST", x.Req.Authority)
-	}
-}
-
-// addChain adds X-Forwarded-For with $remote_addr at its end, as nginx's
-// $proxy_add_x_forwarded_for does.
-func addChain(e *wire.Environ, x *proxy.Exchange) {
-	h := &x.Req.Header
-	var chain strings.Builder
-	for i := range h.Len() {
-		if f := h.At(i); isForwardedFor(f) {
-			chain.WriteString(f.Value)
-			chain.WriteString(", ")
-		}
-	}
-	if chain.Len() == 0 {
-		e.Add("HTTP_X_FORWARDED_FOR", x.RemoteAddr())
-		return
-	}
-	chain.WriteString(x.RemoteAddr())
-	e.Add("HTTP_X_FORWARDED_FOR", chain.String())
-}
-
-func isForwardedFor(f proxy.Field) bool {
-	return f.ID() == proxy.FieldXForwardedFor || f.ID() == proxy.FieldOther && isKey(f.Name, "x-forwarded-for")
-}
-
 // schemeOf returns the scheme that the client used. A trusted peer says it in the fields
 // of gunicorn's default secure_scheme_headers. Fields that contradict each other are
 // ignored.
-func schemeOf(r *proxy.Request, trusted bool, way *forwarding) string {
+func (f *forwarding) schemeOf(r *proxy.Request, trusted bool) string {
 	switch {
 	case !trusted:
 		return r.Scheme
-	case way.schemes != nil:
-		return way.schemeSaid(r)
+	case f.schemes != nil:
+		return f.schemeSaid(r)
 	}
 	said := ""
 	for i := range r.Header.Len() {
 		f := r.Header.At(i)
-		if f.ID() != proxy.FieldOther || len(f.Name) < len("x-forwarded-ssl") || !isForwarding(f) {
+		if f.ID() != proxy.FieldOther {
 			continue
 		}
 		scheme := ""
 		switch {
-		case isKey(f.Name, "x-forwarded-proto"):
+		case wsgi.IsKey(f.Name, "x-forwarded-proto"):
 			scheme = strings.ToLower(f.Value)
-		case isKey(f.Name, "x-forwarded-protocol") && strings.EqualFold(f.Value, "ssl"), isKey(f.Name, "x-forwarded-ssl") && strings.EqualFold(f.Value, "on"):
+		case wsgi.IsKey(f.Name, "x-forwarded-protocol") && strings.EqualFold(f.Value, "ssl"), wsgi.IsKey(f.Name, "x-forwarded-ssl") && strings.EqualFold(f.Value, "on"):
 			scheme = "https"
 		default:
 			continue
@@ -157,7 +90,7 @@ func (f *forwarding) schemeSaid(r *proxy.Request) string {
 	said := ""
 	for i := range r.Header.Len() {
 		for _, field := range f.schemes {
-			if !isKey(r.Header.At(i).Name, field.name) {
+			if !wsgi.IsKey(r.Header.At(i).Name, field.name) {
 				continue
 			}
 			scheme := "http"

@@ -75,7 +75,7 @@ func survive(t *testing.T, s *site, attack string) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
-		p.stop(ctx)
+		p.Stop(ctx)
 		close(ended)
 	}()
 	select {

@@ -5,8 +5,6 @@ import (
 	"maps"
 	"strings"
 	"sync"
-
-	"alicorn/appserver/wire"
 )
 
 // journal has the files that the workers of a pool have reported: those that the
@@ -34,32 +32,6 @@ const (
 	mostNotes = 20_000
 	mostNoted = 8 << 20
 )
-
-// onNoted handles a worker's report about files.
-func (w *worker) onNoted(v any) error {
-	entries, ok := v.([]any)
-	if !ok {
-		return wire.ErrMarshal
-	}
-	for _, e := range entries {
-		fields, _ := e.([]any)
-		if len(fields) != 3 {
-			return wire.ErrMarshal
-		}
-		var text [3]string
-		for i, f := range fields {
-			if text[i], ok = f.(string); !ok {
-				return wire.ErrMarshal
-			}
-		}
-		if text[0] == noteMade || text[0] == noteWritten {
-			w.pool.service.wrote(text[1], text[0] == noteMade)
-		} else {
-			w.pool.journal.add(text[0], text[1], text[2])
-		}
-	}
-	return nil
-}
 
 // add notes one file. When workers of a pool have imported different versions of a
 // file, the journal is in doubt.
@@ -135,8 +107,8 @@ func (rt *Runtime) writtenBy(directory string) (files map[string]bool, many bool
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	for _, s := range rt.services {
-		p := s.pool.Load()
-		if p == nil || p.app.Directory != directory {
+		v := s.version.Load()
+		if v == nil || v.app.Directory != directory {
 			continue
 		}
 		s.written.mu.Lock()

@@ -8,72 +8,28 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"time"
 
+	"alicorn/appserver/pool"
 	"alicorn/appserver/wire"
+	"alicorn/appserver/wsgi"
 	"alicorn/config/osfile"
 )
-
-// Exit is how a process ended.
-type Exit struct {
-	Code   int            // exit code; -1 when a signal ended it
-	Signal syscall.Signal // 0 without one
-	Err    error          // why waiting failed; nothing else is known then
-}
-
-// String returns a text such as "exit code 3" or "SIGKILL (killed)".
-func (e Exit) String() string {
-	switch {
-	case e.Err != nil:
-		return e.Err.Error()
-	case e.Signal != 0:
-		return signalName(e.Signal) + " (" + e.Signal.String() + ")"
-	}
-	return "exit code " + strconv.Itoa(e.Code)
-}
-
-var signalNames = map[syscall.Signal]string{
-	syscall.SIGABRT: "SIGABRT", syscall.SIGBUS: "SIGBUS", syscall.SIGFPE: "SIGFPE", syscall.SIGHUP: "SIGHUP",
-	syscall.SIGILL: "SIGILL", syscall.SIGINT: "SIGINT", syscall.SIGKILL: "SIGKILL", syscall.SIGQUIT: "SIGQUIT",
-	syscall.SIGSEGV: "SIGSEGV", syscall.SIGTERM: "SIGTERM", syscall.SIGXCPU: "SIGXCPU", syscall.SIGSYS: "SIGSYS",
-}
-
-func signalName(s syscall.Signal) string {
-	if name, ok := signalNames[s]; ok {
-		return name
-	}
-	return "signal " + strconv.Itoa(int(s))
-}
-
-// Process is the process of a worker, for its pool.
-type Process interface {
-	Pid() int
-	// User is the name, or the number, of the user that it runs as.
-	User() string
-	// Signal sends s; after the exit it does nothing or fails.
-	Signal(s syscall.Signal) error
-	// Exited returns the channel of the Exit, which comes when the process was reaped.
-	Exited() <-chan Exit
-}
-
-// Sends reports whether s is a signal that pools send to their workers.
-func Sends(s syscall.Signal) bool {
-	return s == syscall.SIGTERM || s == syscall.SIGKILL || s == dumpSignal
-}
 
 // Launcher is another process that starts workers.
 type Launcher interface {
 	// For returns a function that starts workers of the app of that name, as the
 	// configuration that is being loaded describes it.
-	For(app string) func(Order) (Process, error)
+	For(app string) func(pool.Order) (pool.Process, error)
 }
 
 // Launch starts a worker of the app as a child of this process. The order may come
 // from a process that is not trusted. So it is checked, and everything else comes from
 // the App. The process gets a group of its own, so that a terminal sends Ctrl-C to the
 // server alone.
-func (a *App) Launch(o Order) (Process, error) {
+func (a *App) Launch(o pool.Order) (pool.Process, error) {
 	name := a.Name + ":" + strconv.Itoa(o.Number)
-	p := &localProcess{user: a.credentials.Name, exited: make(chan Exit, 1)}
+	p := &localProcess{user: a.credentials.Name, exited: make(chan pool.Exit, 1)}
 	started := make(chan error)
 	go p.run(started, func() (*os.Process, error) { return a.launch(o, name) })
 	if err := <-started; err != nil {
@@ -112,8 +68,8 @@ func shortage(err error, user string) string {
 	return ""
 }
 
-func (a *App) launch(o Order, name string) (*os.Process, error) {
-	if err := o.check(a.Threads); err != nil {
+func (a *App) launch(o pool.Order, name string) (*os.Process, error) {
+	if err := o.Check(a.Threads); err != nil {
 		return nil, err
 	}
 	c, err := a.Command()
@@ -134,7 +90,7 @@ func (a *App) launch(o Order, name string) (*os.Process, error) {
 		return nil, err
 	}
 	defer settings.Close()
-	files := append([]*os.File{null, o.Files[fileStdout], o.Files[fileStderr], code, settings}, o.Files[fileChannel:]...)
+	files := append([]*os.File{null, o.Files[pool.FileStdout], o.Files[pool.FileStderr], code, settings}, o.Files[pool.FileChannel:]...)
 	attr := &os.ProcAttr{Dir: c.Dir, Env: c.Env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true}}
 	if c.Switch {
 		attr.Sys.Credential = c.credential()
@@ -143,11 +99,31 @@ func (a *App) launch(o Order, name string) (*os.Process, error) {
 	return os.StartProcess(c.Path, append(slices.Clip(c.Args), name), attr)
 }
 
+// settings returns what the worker reads first (PROTOCOL.md, "Settings"). tried
+// says how its interpreter was found.
+func (a *App) settings(o pool.Order, tried string) []byte {
+	var lane, bodies any
+	if g := o.Lane; g != (wire.Geometry{}) {
+		lane = map[string]any{"requests": g.Requests, "responses": g.Responses, "entry": g.Entry}
+	}
+	if o.Bodies > 0 {
+		bodies = map[string]any{"size": o.Bodies}
+	}
+	return wire.AppendValue(nil, map[string]any{
+		"lane": lane, "bodies": bodies,
+		"app": a.Program, "kind": wsgi.Kind, "directory": a.Directory, "pythonpath": a.PythonPath, "pythonpath_last": a.pythonPathLast,
+		"threads": a.Threads, "window": pool.Window, "heartbeat": int(a.Heartbeat / time.Millisecond), "dump_signal": int(pool.DumpSignal),
+		"log_level":   a.LogLevel,
+		"environ":     wsgi.Constants(a.Threads),
+		"request_key": o.Key, "report_static": a.rt.o.ReportStatic, "tried": tried,
+	})
+}
+
 // localProcess is a child process. Its goroutine ends with it.
 type localProcess struct {
 	p      *os.Process
 	user   string
-	exited chan Exit
+	exited chan pool.Exit
 }
 
 // run starts the process and waits for it, on one thread. The system kills a child
@@ -166,10 +142,10 @@ func (p *localProcess) run(started chan<- error, start func() (*os.Process, erro
 func (p *localProcess) wait() {
 	st, err := p.p.Wait()
 	if err != nil {
-		p.exited <- Exit{Code: -1, Err: fmt.Errorf("cannot wait for worker: %w", err)}
+		p.exited <- pool.Exit{Code: -1, Err: fmt.Errorf("cannot wait for worker: %w", err)}
 		return
 	}
-	e := Exit{Code: st.ExitCode()}
+	e := pool.Exit{Code: st.ExitCode()}
 	if ws, ok := st.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		e.Signal = ws.Signal()
 	}
@@ -186,4 +162,4 @@ func (p *localProcess) User() string { return p.user }
 func (p *localProcess) Signal(s syscall.Signal) error { return p.p.Signal(s) }
 
 // Exited returns the channel of the exit.
-func (p *localProcess) Exited() <-chan Exit { return p.exited }
+func (p *localProcess) Exited() <-chan pool.Exit { return p.exited }

@@ -1,23 +1,3 @@
 package appserver
 
-import (
-	"syscall"
-
-	"golang.org/x/sys/unix"
-)
-
-const (
-	bundlePath = "/dev/fd/3"
-	dumpSignal = syscall.SIGUSR2
-)
-
-func pipe(fds []int) error {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := unix.Pipe(fds); err != nil {
-		return err
-	}
-	unix.CloseOnExec(fds[0])
-	unix.CloseOnExec(fds[1])
-	return nil
-}
+const bundlePath = "/dev/fd/3"

@@ -1,16 +1,3 @@
 package appserver
 
-import (
-	"syscall"
-
-	"golang.org/x/sys/unix"
-)
-
-const (
-	bundlePath = "/proc/self/fd/3"
-	// dumpSignal asks a worker for its Python stacks: a real-time signal that
-	// neither libc nor applications are known to use.
-	dumpSignal = syscall.Signal(54)
-)
-
-func pipe(fds []int) error { return unix.Pipe2(fds, unix.O_CLOEXEC) }
+const bundlePath = "/proc/self/fd/3"

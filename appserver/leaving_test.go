@@ -12,10 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"alicorn/appserver/wire"
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/http1"
@@ -60,7 +60,8 @@ func newLeavingSiteOn(t *testing.T, goroutines bool, appSettings, settings strin
 	}}
 	const servers = "server { listen 127.0.0.1:8080; LOCATION } server { listen 127.0.0.1:8443 ssl; LOCATION }"
 	rt := NewRuntime(Options{})
-	s := proxytest.New(t, proxytest.Config{Text: strings.ReplaceAll(servers, "LOCATION", ""), Modules: []proxy.Module{Module(rt), certificates, delays}, Serve: http1.Serve, Goroutines: goroutines})
+	watched, last := watch(rt)
+	s := proxytest.New(t, proxytest.Config{Text: strings.ReplaceAll(servers, "LOCATION", ""), Modules: []proxy.Module{watched, Module(rt), certificates, delays}, Serve: http1.Serve, Goroutines: goroutines})
 	rt.o.Loops = s.Loops
 	app, _, _ := strings.Cut(configText(t, appSettings), "server {")
 	if !strings.Contains(settings, "client_max_body_size") {
@@ -70,7 +71,7 @@ func newLeavingSiteOn(t *testing.T, goroutines bool, appSettings, settings strin
 	if err := s.Reload(app + strings.ReplaceAll(servers, "LOCATION", location)); err != nil {
 		t.Fatal(err)
 	}
-	return &site{s, rt}
+	return &site{Server: s, rt: rt, last: last}
 }
 
 // leaver is a client that is about to leave.
@@ -132,12 +133,10 @@ func (l *leaver) reset() {
 	l.nc.Close()
 }
 
-// owes reports that the worker's thread has too little credit for its next block.
+// owes reports that so much of the response waits for the client that the worker gets no
+// credit for more.
 func (l *leaver) owes() bool {
-	p := l.pool(l.t)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.ready) == 1 && p.ready[0].outstanding == 1 && p.ready[0].slots[0].credit.Load() < wire.MaxFrame-wire.HeaderSize
+	return l.runs(l.t, func(r *request) bool { return r.Out.Full() })
 }
 
 // departure is a state of a request in which its client leaves, and what becomes of it.
@@ -300,15 +299,7 @@ func (l *leaver) halfClose(format string, args ...any) {
 	l.send(format, args...)
 	l.nc.CloseWrite()
 	proxytest.Eventually(l.t, func() bool {
-		p := l.pool(l.t)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, r := range p.ready[0].table {
-			if r != nil && r.waiter.client.Gone() {
-				return true
-			}
-		}
-		return false
+		return l.runs(l.t, func(r *request) bool { return r.Client.Gone() })
 	}, "the pool knows")
 }
 
@@ -335,12 +326,7 @@ func TestAClientThatClosesInASilenceFreesItsThreadAtTheNextPart(t *testing.T) {
 				t.Fatal(err)
 			}
 			nc.Close()
-			p := s.pool(t)
-			proxytest.Eventually(t, func() bool {
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				return p.ready[0].page.Word(0, wire.PageCancelled).Load() != 0
-			}, "the worker is told")
+			s.Log.Wait(t, "the exchange has ended") // and so the worker is told
 			l.open()
 			s.Log.Wait(t, "closed the response")
 			proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free")
@@ -370,21 +356,38 @@ func TestAStreamGoesOnForAClientThatHasHalfClosed(t *testing.T) {
 	proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free")
 }
 
-// What is said of a request is taken back with it: ids come again.
-func TestTheWordOfACancelledRequestIsTakenBack(t *testing.T) {
-	s := newLeavingSite(t)
-	for range 3 {
-		nc := s.Dial("127.0.0.1:8080").(*net.TCPConn)
-		l := &leaver{site: s, t: t, nc: nc, r: bufio.NewReader(nc)}
-		l.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
-		l.readSome()
-		l.reset()
-		proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free")
-		p := s.pool(t)
-		p.mu.Lock()
-		if id := p.ready[0].page.Word(0, wire.PageCancelled).Load(); id != 0 {
-			t.Errorf("request %#x counts as cancelled still", id)
+// watch returns a module that notes the request which the app of rt was given last.
+func watch(rt *Runtime) (m proxy.Module, last *atomic.Pointer[request]) {
+	last = new(atomic.Pointer[request])
+	m = proxy.Module{Name: "watch", Compile: func(s *config.Scope, l *proxy.Location) error {
+		if c := rt.key.In(s); c.pass != nil {
+			l.SetContent(&watched{newHandler(c, c.pass, rt), last})
 		}
-		p.mu.Unlock()
+		return nil
+	}}
+	return m, last
+}
+
+type watched struct {
+	handler
+	last *atomic.Pointer[request]
+}
+
+func (w *watched) Serve(x *proxy.Exchange) error {
+	r := newRequest(&w.handler)
+	w.last.Store(r)
+	return w.begin(x, r)
+}
+
+// runs reports whether a worker has the request that the app was given last, and what is
+// asked of it holds. The pool's lock is taken before and after the question: nothing of the
+// request is used again meanwhile.
+func (s *site) runs(t testing.TB, what func(r *request) bool) bool {
+	t.Helper()
+	if s.outstanding(t) != 1 {
+		return false
 	}
+	holds := what(s.last.Load())
+	s.outstanding(t)
+	return holds
 }

@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/appserver/pool/pooltest"
 	"alicorn/proxy/proxytest"
 )
 
 // A worker takes its lane, channel and goroutines with it.
 func TestWorkersLeaveNothingBehind(t *testing.T) {
-	s := newLaneSite(t, "workers 1; max_requests 1;", (*fake).work)
+	s := newLaneSite(t, "workers 1; max_requests 1;", (*pooltest.Fake).Work)
 	count := func() (files, goroutines, maps int) {
 		open, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
@@ -27,9 +28,7 @@ func TestWorkersLeaveNothingBehind(t *testing.T) {
 		return len(open), runtime.NumGoroutine(), bytes.Count(mapped, []byte("alicorn-status"))
 	}
 	started := func() int {
-		s.fakes.mu.Lock()
-		defer s.fakes.mu.Unlock()
-		return len(s.fakes.all)
+		return s.fakes.Started()
 	}
 	files, goroutines, maps := count()
 	for end := time.Now().Add(60 * time.Second); started() < 20; {

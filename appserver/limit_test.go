@@ -5,9 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"alicorn/config"
 )
 
 // However many requests come at once, no worker starts more than it may.
@@ -44,41 +41,5 @@ func TestNoWorkerStartsMoreThanMaxRequests(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// A worker is replaced when it can be given no more, or when the rest of its
-// requests takes no longer than a start.
-func TestTheReplacementStartsInTime(t *testing.T) {
-	const startup = time.Second
-	for _, c := range []struct {
-		name        string
-		limit       uint64
-		served      uint64
-		outstanding int
-		age         time.Duration // since it was ready
-		want        bool
-	}{
-		{"no limit", 0, 100, 1, time.Second, false},
-		{"fresh", 100, 0, 0, time.Second, false},
-		{"the last one is given", 3, 2, 1, time.Hour, true},
-		{"the only one is given", 1, 0, 1, 0, true},
-		{"few requests", 100, 90, 0, time.Hour, false},
-		{"as many as a start takes", 100, 50, 0, time.Second, true},
-		{"few more than a start takes", 100, 49, 0, time.Second, false},
-		{"less than half", 10, 4, 0, time.Millisecond, false},
-		{"half, and fast", 10, 5, 0, time.Millisecond, true},
-		{"fast, of many", 1000, 10, 0, time.Microsecond, true},
-	} {
-		p := newPool(NewRuntime(Options{}), newApp("web", config.Pos{}))
-		now := time.Now()
-		p.now.Store(now.UnixNano())
-		w := &worker{pool: p, state: Ready, threads: 1, depth: 1, limit: c.limit, served: c.served, outstanding: c.outstanding}
-		w.readied = now.Add(-c.age)
-		w.born = w.readied.Add(-startup)
-		p.weary(w)
-		if w.tired != c.want {
-			t.Errorf("%s: tired %v, want %v", c.name, w.tired, c.want)
-		}
 	}
 }

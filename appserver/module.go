@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"alicorn/appserver/pool"
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
@@ -23,7 +24,7 @@ type Options struct {
 	Surveyor Surveyor
 	// TempDir is the folder for responses that do not fit in memory; "": the system's.
 	TempDir string
-	// ReportStatic asks workers for their static folders (see Report).
+	// ReportStatic asks workers for their static folders (see pool.Report).
 	ReportStatic bool
 	// Loops read the frames of workers; nil: a goroutine for each worker does.
 	Loops *eventloop.Group
@@ -37,13 +38,13 @@ type Options struct {
 type Runtime struct {
 	o       Options
 	bundle  bundle
-	imports imports
+	imports *pool.Imports
 
 	space upstream.Space // of temporary files
 	key   *key           // of the Module that was made last
 
 	mu       sync.Mutex
-	pools    []*Pool // running pools, also those that retire
+	pools    []*pool.Pool // running pools, also those that retire
 	services map[string]*service
 
 	surveys chan struct{} // a place for each survey under way
@@ -51,26 +52,26 @@ type Runtime struct {
 
 // NewRuntime returns a Runtime; it starts nothing.
 func NewRuntime(o Options) *Runtime {
-	return &Runtime{o: o, imports: imports{limit: autoWorkers()}, services: map[string]*service{}, surveys: make(chan struct{}, autoWorkers())}
+	return &Runtime{o: o, imports: pool.NewImports(autoWorkers()), services: map[string]*service{}, surveys: make(chan struct{}, autoWorkers())}
 }
 
 // Loops returns the event loops, nil without.
 func (rt *Runtime) Loops() *eventloop.Group { return rt.o.Loops }
 
 // Pools returns the running pools: the newest last.
-func (rt *Runtime) Pools() []*Pool {
+func (rt *Runtime) Pools() []*pool.Pool {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
-	return append([]*Pool(nil), rt.pools...)
+	return append([]*pool.Pool(nil), rt.pools...)
 }
 
-func (rt *Runtime) add(p *Pool) {
+func (rt *Runtime) add(p *pool.Pool) {
 	rt.mu.Lock()
 	rt.pools = append(rt.pools, p)
 	rt.mu.Unlock()
 }
 
-func (rt *Runtime) remove(p *Pool) {
+func (rt *Runtime) remove(p *pool.Pool) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	for i, q := range rt.pools {
@@ -173,7 +174,7 @@ func appDirectives(k *key, rt *Runtime) []config.Directive {
 func programDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "wsgi", Args: config.OneArg, Syntax: "MODULE:CALLABLE | MODULE:FACTORY(ARGS) | MODULE | FILE.py | FILE.wsgi",
-			Set:  config.String(k, func(c *settings) *string { return &c.app.WSGI }),
+			Set:  config.String(k, func(c *settings) *string { return &c.app.Program }),
 			Help: "The WSGI application (PEP 3333), in the notation of FLASK_APP. Every worker imports it."},
 		{Name: "directory", Args: config.OneArg, Syntax: "DIR", Default: "the prefix of the configuration", Set: setDirectory(k),
 			Help: "The working directory of the workers and the first entry of sys.path. When the server is started as root, workers run as its owner unless user names another."},
@@ -185,9 +186,9 @@ func programDirectives(k *key) []config.Directive {
 			Help: "Where the lines go that the workers print on standard output and standard error. They are written unchanged. With error_log they go to the destinations of error_log at the main level that have the lowest level, whatever that is. With prefix each line begins with the worker's name, as in \"shop:1: \". A line of more than 256k is split. What the logger gunicorn.error says and what is written to wsgi.errors go to the error log in the same way, wherever output goes."},
 		{Name: "logger_level", Args: config.OneArg, Default: "info", Syntax: "debug | info | warning | error | critical", Set: config.Enum(k, logLevels, func(c *settings) *string { return &c.app.LogLevel }),
 			Help: "The level of Python's logger gunicorn.error in the workers, which applications take over as in app.logger.setLevel(logging.getLogger(\"gunicorn.error\").level). It and gunicorn.access have gunicorn's handlers and format. Uncaught exceptions of requests are logged there, at the level error."},
-		{Name: "least_conn", Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = LeastConn; return nil },
+		{Name: "least_conn", Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = pool.LeastConn; return nil },
 			Help: "Gives a request to the worker with the fewest outstanding requests; a stalled worker gets none. This is the default."},
-		{Name: "round_robin", Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = RoundRobin; return nil },
+		{Name: "round_robin", Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = pool.RoundRobin; return nil },
 			Help: "Gives requests to the workers evenly, except that no worker is idle while a request waits."},
 	}
 }
@@ -220,7 +221,7 @@ func workerDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "workers", Args: config.OneArg, Syntax: "auto | N", Default: "auto", Set: setWorkers(k),
 			Help: "How many processes run the application. auto is the number of CPUs that this server's cgroup may use, at least 2."},
-		{Name: "threads", Args: config.OneArg, Default: "1", Syntax: "N", Set: config.Int(k, 1, maxThreads, func(c *settings) *int { return &c.app.Threads }),
+		{Name: "threads", Args: config.OneArg, Default: "1", Syntax: "N", Set: config.Int(k, 1, pool.MaxThreads, func(c *settings) *int { return &c.app.Threads }),
 			Help: "How many requests one worker runs at a time, each in a thread. With 1 the application runs in the main thread."},
 		{Name: "timeout", Args: config.OneArg, Default: "30s", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.Timeout }),
 			Help: "How long one request may run; off: without a bound. After that the client gets 504, the worker's Python stacks go to the error log, and the worker is replaced when the requests of its other threads have ended (graceful_timeout bounds that)."},

@@ -1,8 +1,11 @@
 package appserver
 
 import (
+	"fmt"
+	"io"
 	"sync/atomic"
 
+	"alicorn/appserver/pool"
 	"alicorn/proxy"
 	"alicorn/proxy/upstream"
 )
@@ -25,12 +28,12 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	if err == nil {
 		err = h.answer(x, r, try)
 	} else {
-		try.Response = x.Now().Sub(r.waiter.began)
+		try.Response = x.Now().Sub(r.Began)
 		if status := proxy.StatusOf(err); status != proxy.StatusClientClosed {
 			try.Status = int(status)
 		}
 		if x.Upstream.Worker != "" {
-			try.Peer, try.Connect = x.Upstream.Worker, r.waited
+			try.Peer, try.Connect = x.Upstream.Worker, r.Waited()
 		}
 	}
 	x.Upstream.Time = try.Response
@@ -38,59 +41,59 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 		try.Sent += r.feed.read
 		r.feed.close()
 	}
-	r.drop()
+	r.Drop()
 	return err
 }
 
 // answer sends the answer and completes try, its place in $upstream_*. The time of an
 // answer that came whole is that of its head.
 func (h *handler) answer(x *proxy.Exchange, r *request, try *proxy.Try) (err error) {
-	took := x.Now().Sub(r.waiter.began)
-	try.Peer, try.Status = r.by.name, r.head.Status
-	try.Connect, try.Header, try.Response = r.waited, took, took
+	took := x.Now().Sub(r.Began)
+	try.Peer, try.Status = r.Worker(), r.Head.Status
+	try.Connect, try.Header, try.Response = r.Waited(), took, took
 	switch {
 	case h.isMissing(r):
 		err = h.lookForFile(x, r)
-	case r.head.Accel.Redirect != "":
+	case r.Head.Accel.Redirect != "":
 		h.dropAnswer(r)
-		err = r.head.Redirect(x, x.Upstream.Worker, h.told)
+		err = r.Head.Redirect(x, x.Upstream.Worker, h.told)
 	default:
 		err = h.respond(x, r)
 	}
 	switch {
-	case r.head.file >= 0:
-		try.Length = r.head.file
-	case r.whole:
-		try.Length = int64(len(r.text))
+	case r.Head.File >= 0:
+		try.Length = r.Head.File
+	case r.Whole:
+		try.Length = int64(len(r.Text))
 	default:
-		try.Response, try.Length = x.Now().Sub(r.waiter.began), r.out.Received()
+		try.Response, try.Length = x.Now().Sub(r.Began), r.Out.Received()
 	}
-	try.Received = r.head.size + try.Length
+	try.Received = r.Head.Size + try.Length
 	return err
 }
 
 // look finds out what has happened to r. ready is false while there is nothing
 // to do but wait.
 func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
-	switch r.stage.Load() {
-	case stageHead:
-		x.Upstream.Worker, x.Upstream.Queue = r.by.name, r.waited
-		x.Upstream.Key, x.Upstream.Number = &r.by.key, r.id
+	switch r.Stage() {
+	case pool.StageHead:
+		x.Upstream.Worker, x.Upstream.Queue = r.Worker(), r.Waited()
+		x.Upstream.Key, x.Upstream.Number = r.RequestID()
 		return true, nil
-	case stageFailed:
-		f := r.failure.Load()
-		if x.Upstream.Worker = r.pool.abandon(r); f == nil {
+	case pool.StageFailed:
+		f := r.Failure()
+		if x.Upstream.Worker = r.pool.Abandon(&r.Job); f == nil {
 			return true, proxy.Status(502)
 		}
 		return true, f
-	case stageGone:
+	case pool.StageGone:
 		return true, proxy.StatusClientClosed
 	default: // the client may have left
-		if r.pool.withdraw(r) {
+		if r.pool.Withdraw(&r.Job) {
 			return true, proxy.StatusClientClosed
 		}
-		if r.lost() {
-			x.Upstream.Worker = r.pool.abandon(r)
+		if r.Lost() {
+			x.Upstream.Worker = r.pool.Abandon(&r.Job)
 			return true, proxy.StatusClientClosed
 		}
 	}
@@ -100,34 +103,58 @@ func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
 // respond sends the response as it comes.
 func (h *handler) respond(x *proxy.Exchange, r *request) error {
 	switch {
-	case r.file != nil:
+	case r.File != nil:
 		return r.respondFile(x)
-	case r.whole:
-		return r.head.Reply(x, r.text, r.by.name)
+	case r.Whole:
+		return r.Head.Reply(x, r.Text, r.Worker())
 	}
 	err := r.stream(x)
 	if err != nil {
-		r.pool.abandon(r)
+		r.pool.Abandon(&r.Job)
 	}
 	return err
 }
 
 func (r *request) respondFile(x *proxy.Exchange) error {
 	defer r.closeFile()
-	if err := r.openFile(r.head.file); err != nil {
-		return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: r.by.name + " gave a file that cannot be sent: " + err.Error()}
+	offset, err := r.bodyInFile()
+	if err != nil {
+		return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: r.Worker() + " gave a file that cannot be sent: " + err.Error()}
 	}
-	return r.head.ReplyFile(x, r.file, r.offset, r.head.file, r.by.name)
+	return r.Head.ReplyFile(x, r.File, offset, r.Head.File, r.Worker())
+}
+
+// bodyInFile finds out where in the worker's file the response's body is, and
+// whether it has the bytes that were announced. It asks the file's system, which may
+// keep it waiting.
+func (r *request) bodyInFile() (offset int64, err error) {
+	st, err := r.File.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return 0, fmt.Errorf("not a regular file")
+	}
+	offset, err = r.File.Seek(0, io.SeekCurrent)
+	if size := r.Head.File; err == nil && offset > st.Size()-size {
+		err = fmt.Errorf("shorter than the %d bytes announced", size)
+	}
+	return offset, err
+}
+
+// closeFile closes the worker's file, if there is one.
+func (r *request) closeFile() {
+	if r.File != nil {
+		r.File.Close()
+		r.File = nil
+	}
 }
 
 // stream gives the client blocks until the response ends.
 func (r *request) stream(x *proxy.Exchange) error {
-	r.head.Apply(x, -1)
+	r.Head.Apply(x, -1)
 	if err := x.Res.Send(); err != nil {
 		return err
 	}
 	for {
-		ended, err := r.out.Give(x, &r.head.Head, r)
+		ended, err := r.Out.Give(x, &r.Head.Head, &r.Job)
 		if err == nil && !ended {
 			err = r.pump(x)
 		}
@@ -136,28 +163,19 @@ func (r *request) stream(x *proxy.Exchange) error {
 			return err
 		case ended:
 			return x.Res.Finish()
-		case r.lost():
+		case r.Lost():
 			return proxy.ErrClientGone
 		}
 		x.Await()
 	}
 }
 
-// Name returns the worker's name; see upstream.Source.
-func (r *request) Name() string { return r.by.name }
-
-// Repay gives the thread that answers credit for n bytes.
-func (r *request) Repay(n int64) { r.by.slots[r.slot].repay(n) }
-
-// Free implements upstream.Source.
-func (r *request) Free(buffer *[]byte) { frames.Put(buffer) }
-
 // dropAnswer lets go of r's answer, which nobody gets.
 func (h *handler) dropAnswer(r *request) {
-	if r.file != nil {
+	if r.File != nil {
 		r.closeFile()
 	}
-	if !r.whole {
-		r.pool.abandon(r)
+	if !r.Whole {
+		r.pool.Abandon(&r.Job)
 	}
 }

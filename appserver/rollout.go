@@ -58,7 +58,7 @@ type Outcome struct {
 	App  string `json:"app"`
 	Fate Fate   `json:"fate"`
 	Why  string `json:"why,omitempty"`
-	// Error is a *BootError's text when the application has not come up.
+	// Error is a *pool.BootError's text when the application has not come up.
 	Error string `json:"error,omitempty"`
 }
 
@@ -80,11 +80,11 @@ type Rollout struct {
 type part struct {
 	app     *App
 	service *service
-	pool    *Pool    // the new pool; nil: it keeps the one it has
-	attempt *attempt // of a pool that succeeds another one once it is ready
+	version *version // the new version; nil: it keeps the one it has
+	attempt *attempt // of a version that succeeds another one once it is ready
 	fate    Fate
 	why     string
-	err     error // a *BootError, or why the start was given up
+	err     error // a *pool.BootError, or why the start was given up
 }
 
 // RolloutOf returns the Rollout of the configuration with this main Scope.
@@ -149,39 +149,39 @@ func (r *Rollout) judgeNames() error {
 
 // bring starts pt's new pool, if it needs one.
 func (r *Rollout) bring(ctx context.Context, pt *part) {
-	old := pt.service.pool.Load()
+	old := pt.service.version.Load()
 	f := r.survey(pt, old)
 	if old != nil && r.keeps(pt, old, f) {
 		return
 	}
 	if a := r.underWay(pt); a != nil {
-		pt.pool, pt.attempt = a.pool, a
+		pt.version, pt.attempt = a.version, a
 		return
 	}
-	pt.pool = newPool(r.rt, pt.app)
-	pt.pool.service, pt.pool.tree, pt.pool.identity = pt.service, f.Tree, f.Identity
-	pt.pool.start(r.logs)
+	pt.version = newVersion(r.rt, pt.app)
+	pt.version.service, pt.version.tree, pt.version.identity = pt.service, f.Tree, f.Identity
+	pt.version.start(r.logs)
 	pt.fate = Replaced
 	if old == nil {
 		pt.fate, pt.why = Started, ""
-		r.rt.use(pt.service, pt.pool) // only this generation has the app
+		r.rt.use(pt.service, pt.version) // only this generation has the app
 	}
 	if !r.Policy.Early {
 		r.await(ctx, pt, old)
 	}
 }
 
-// await waits for the first start of pt's new pool. old is the pool it has; nil: none.
-func (r *Rollout) await(ctx context.Context, pt *part, old *Pool) {
+// await waits for the first start of pt's new version. old is the one it has; nil: none.
+func (r *Rollout) await(ctx context.Context, pt *part, old *version) {
 	// Without a pool that serves there is nothing to keep: the new pool goes on trying.
-	insists := r.Policy.Alone && (old == nil || old.isBroken())
+	insists := r.Policy.Alone && (old == nil || old.IsBroken())
 	within := ctx
 	if r.Policy.Patience > 0 {
 		var cancel context.CancelFunc
 		within, cancel = context.WithTimeoutCause(ctx, r.Policy.Patience, fmt.Errorf("app %q is not ready after %s", pt.app.Name, r.Policy.Patience))
 		defer cancel()
 	}
-	if pt.err = pt.pool.await(within); pt.err == nil {
+	if pt.err = pt.version.Await(within); pt.err == nil {
 		return
 	}
 	if ctx.Err() == nil && within.Err() != nil {
@@ -190,15 +190,15 @@ func (r *Rollout) await(ctx context.Context, pt *part, old *Pool) {
 		pt.fate = Failed
 	}
 	if !insists {
-		pt.pool.stop(ended())
-		pt.pool = nil
+		pt.version.Stop(ended())
+		pt.version = nil
 	} else if pt.fate == Failed && !r.Policy.Gate { // with Gate, Verdict logs it
-		pt.pool.speak(false)
+		pt.version.Speak(false)
 	}
 }
 
 // survey looks at pt's files, and compares them with those of old, which may be nil.
-func (r *Rollout) survey(pt *part, old *Pool) (f Findings) {
+func (r *Rollout) survey(pt *part, old *version) (f Findings) {
 	if !r.Policy.Survey {
 		return f
 	}
@@ -236,14 +236,14 @@ func (rt *Runtime) look(app *App, q Survey) (Findings, error) {
 // keeps reports whether pt keeps its pool, because its application has not changed. A
 // broken application that has not changed keeps its own times of further tries, and
 // the reload does not wait for them.
-func (r *Rollout) keeps(pt *part, old *Pool, f Findings) bool {
+func (r *Rollout) keeps(pt *part, old *version, f Findings) bool {
 	if pt.why = old.difference(f); r.forced(pt) {
 		pt.why = "as asked"
 	}
-	failed, next := old.failure()
+	failed, next := old.Failure()
 	switch {
 	case pt.why != "":
-	case !old.isBroken() || failed == nil:
+	case !old.IsBroken() || failed == nil:
 		pt.fate = Kept
 	case !r.Policy.Alone:
 		pt.why = "it has not come up"
@@ -271,23 +271,10 @@ func (r *Rollout) underWay(pt *part) *attempt {
 		return nil
 	}
 	a := r.rt.newest(pt.service)
-	if a == nil || a.pool.difference(r.survey(pt, a.pool)) != "" {
+	if a == nil || a.difference(r.survey(pt, a.version)) != "" {
 		return nil
 	}
 	return a
-}
-
-// difference says what has changed since p was started; "": nothing.
-func (p *Pool) difference(f Findings) string {
-	switch {
-	case f.Identity == "" || f.Identity != p.identity:
-		return "its settings or its environment have changed"
-	case f.Why != "":
-		return f.Why
-	case len(p.tree) == 0:
-		return "its files were not known"
-	}
-	return ""
 }
 
 // commit gives requests to the new pools, now or once they are ready. From now on
@@ -297,21 +284,21 @@ func (r *Rollout) commit() {
 	l := r.logs()
 	errors := func() *slog.Logger { return l }
 	for _, pt := range r.parts {
-		old := pt.service.pool.Load()
-		for _, p := range []*Pool{old, pt.pool} {
-			if p != nil {
-				p.logs.Store(pt.app.output.logs(errors))
+		old := pt.service.version.Load()
+		for _, v := range []*version{old, pt.version} {
+			if v != nil {
+				v.SetLogs(pt.app.output.logs(errors))
 			}
 		}
 		switch {
 		case pt.attempt != nil:
-		case pt.pool == nil:
+		case pt.version == nil:
 			r.rt.giveUp(pt.service)
-		case r.Policy.Early && old != pt.pool:
-			pt.attempt = r.rt.attempt(pt.service, pt.pool)
+		case r.Policy.Early && old != pt.version:
+			pt.attempt = r.rt.attempt(pt.service, pt.version)
 		default:
 			r.rt.giveUp(pt.service)
-			r.rt.use(pt.service, pt.pool)
+			r.rt.use(pt.service, pt.version)
 		}
 	}
 }
@@ -322,8 +309,8 @@ func (r *Rollout) stop(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, pt := range r.parts {
 		wg.Go(func() {
-			if pt.pool != nil && pt.attempt == nil && pt.service.pool.Load() != pt.pool && !pt.pool.isSucceeded() {
-				pt.pool.stop(ended()) // it was never used
+			if pt.version != nil && pt.attempt == nil && pt.service.version.Load() != pt.version && !pt.version.IsSucceeded() {
+				pt.version.Stop(ended()) // it was never used
 			}
 			r.rt.leave(ctx, pt.service)
 		})
@@ -332,7 +319,7 @@ func (r *Rollout) stop(ctx context.Context) {
 }
 
 // Verdict returns nil once an application is ready, or the generation serves something
-// else. It returns all *BootErrors when no application has come up. With all it waits
+// else. It returns all *pool.BootErrors when no application has come up. With all it waits
 // for every application, and one that has not come up is an error. It logs failures
 // that are not in the error.
 func (r *Rollout) Verdict(ctx context.Context, all bool) error {
@@ -342,7 +329,7 @@ func (r *Rollout) Verdict(ctx context.Context, all bool) error {
 	}
 	if err == nil {
 		for _, pt := range r.parts {
-			pt.service.pool.Load().speak(true)
+			pt.service.version.Load().Speak(true)
 		}
 	}
 	return err
@@ -354,9 +341,9 @@ func (r *Rollout) judge(ctx context.Context, all bool) error {
 	errs := make([]error, len(r.parts))
 	ready := make(chan int, len(r.parts))
 	for i, pt := range r.parts {
-		p := pt.service.pool.Load()
+		v := pt.service.version.Load()
 		go func() {
-			errs[i] = p.await(ctx)
+			errs[i] = v.Await(ctx)
 			ready <- i
 		}()
 	}
@@ -381,7 +368,7 @@ func (r *Rollout) Starting() (names []string) {
 
 func (pt *part) starts() bool {
 	switch {
-	case pt.pool == nil || pt.fate == Failed:
+	case pt.version == nil || pt.fate == Failed:
 		return false
 	case pt.attempt != nil:
 		select {
@@ -391,7 +378,7 @@ func (pt *part) starts() bool {
 			return true
 		}
 	}
-	ready, failed := pt.pool.outcomeNow()
+	ready, failed := pt.version.Outcome()
 	return !ready && failed == nil
 }
 
@@ -406,9 +393,9 @@ func (r *Rollout) Outcomes(ctx context.Context) ([]Outcome, error) {
 		case pt.attempt != nil:
 			o.Fate, err = pt.attempt.outcome(ctx)
 		case pt.fate == Started && err == nil:
-			if err = pt.pool.await(ctx); err != nil {
+			if err = pt.version.Await(ctx); err != nil {
 				o.Fate = Failed
-				pt.pool.speak(false)
+				pt.version.Speak(false)
 			}
 		}
 		if ctx.Err() != nil {

@@ -4,28 +4,22 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
-
-	"alicorn/proxy"
 )
 
-// service is the app of one name across all generations that have it. pool takes its
-// requests now. A request takes the pool that is current when it is submitted. That is
+// service is the app of one name across all generations that have it. version takes its
+// requests now. A request takes the version that is current when it is submitted. That is
 // after its body has been read, so that a slow upload does not keep an old pool alive,
 // or before it with app_request_buffering off.
 type service struct {
 	name    string
-	pool    atomic.Pointer[Pool]
+	version atomic.Pointer[version]
 	written written
 
 	// The runtime's lock guards these.
 	shares int        // generations that have the app
-	coming []*attempt // pools that are to succeed pool, the oldest first
-	past   []*Pool    // pools that were succeeded and may still run
+	coming []*attempt // versions that are to succeed the current one, the oldest first
+	past   []*version // those that were succeeded and may still run
 }
-
-// errSucceeded is returned by a pool that another one has succeeded. The request
-// must go to that one.
-var errSucceeded = &proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: "another pool has succeeded this one"}
 
 // join returns the service of that name, and adds a share.
 func (rt *Runtime) join(name string) *service {
@@ -54,35 +48,36 @@ func (rt *Runtime) leave(ctx context.Context, s *service) {
 	past := slices.Clone(s.past)
 	rt.mu.Unlock()
 	if last {
-		if p := s.pool.Load(); p != nil {
-			p.stop(ctx)
+		if v := s.version.Load(); v != nil {
+			v.Stop(ctx)
 		}
 		for _, a := range given {
 			<-a.settled
 		}
 	}
-	for _, p := range past {
-		p.finish(ctx)
+	for _, v := range past {
+		v.Finish(ctx)
 	}
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
-	s.past = slices.DeleteFunc(s.past, func(p *Pool) bool { return slices.Contains(past, p) })
+	s.past = slices.DeleteFunc(s.past, func(v *version) bool { return slices.Contains(past, v) })
 }
 
-// use makes p the pool that takes the app's requests.
-func (rt *Runtime) use(s *service, p *Pool) {
+// use makes v the version that takes the app's requests.
+func (rt *Runtime) use(s *service, v *version) {
 	rt.mu.Lock()
-	old := s.use(p)
+	old := s.use(v)
 	rt.mu.Unlock()
 	if old != nil {
-		old.succeed()
+		old.Succeed()
 	}
 }
 
-// use makes p the current pool, and returns the one before, whose succeed the caller must call. The runtime's lock is held.
-func (s *service) use(p *Pool) *Pool {
-	old := s.pool.Swap(p)
-	if old == nil || old == p {
+// use makes v the current version, and returns the one before, whose Succeed the caller
+// must call. The runtime's lock is held.
+func (s *service) use(v *version) *version {
+	old := s.version.Swap(v)
+	if old == nil || old == v {
 		return nil
 	}
 	s.past = append(s.past, old)

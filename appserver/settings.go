@@ -94,7 +94,7 @@ func openApp(k *key, rt *Runtime) config.Setter {
 }
 
 func (a *App) complete(s *config.Scope, keeper bool) error {
-	if a.WSGI == "" {
+	if a.Program == "" {
 		return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("app %q has no \"wsgi\": it names the application, as in wsgi app:app", a.Name)}
 	}
 	pos := a.Pos

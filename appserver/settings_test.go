@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/appserver/pool"
 	"alicorn/proxy"
 	"alicorn/proxy/proxytest"
 )
@@ -69,7 +70,7 @@ func TestSettingsReachTheApp(t *testing.T) {
 	all := Apps(proxytest.Scope(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(NewRuntime(Options{}))}}))
 	a := all[0]
 	if a.Workers != 3 || a.Threads != 4 || a.Timeout != 5*time.Second || a.GracefulTimeout != 6*time.Second || a.StartupTimeout != 7*time.Second ||
-		a.QueueTimeout != 8*time.Second || a.Backlog != 9 || a.MaxRequests != 10 || a.MaxJitter != 11 || a.Balance != RoundRobin {
+		a.QueueTimeout != 8*time.Second || a.Backlog != 9 || a.MaxRequests != 10 || a.MaxJitter != 11 || a.Balance != pool.RoundRobin {
 		t.Errorf("%+v", a)
 	}
 	c, err := a.Command()

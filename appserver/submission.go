@@ -6,7 +6,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"alicorn/appserver/pool"
 	"alicorn/appserver/wire"
+	"alicorn/appserver/wsgi"
 	"alicorn/proxy"
 	"alicorn/proxy/upstream"
 )
@@ -21,8 +23,11 @@ const inlineShared = wire.LaneEntry / 2
 // Serve gives x's request to a worker and its answer to the client.
 func (h *handler) Serve(x *proxy.Exchange) error {
 	x.Upstream.App = h.app.Name
-	r := newRequest()
-	r.pool, r.waiter.handler = h.app.service.pool.Load(), h
+	return h.begin(x, newRequest(h))
+}
+
+// begin submits the request, once its body is there or before.
+func (h *handler) begin(x *proxy.Exchange, r *request) error {
 	if h.unbuffered && x.Loop() != nil && (x.Req.ContentLength > 0 || x.Req.Chunked) {
 		return h.sendAhead(x, r)
 	}
@@ -35,7 +40,7 @@ func (h *handler) sendAhead(x *proxy.Exchange, r *request) (err error) {
 		err = h.submit(x, r)
 	}
 	if err != nil {
-		r.drop()
+		r.Drop()
 		return err
 	}
 	return h.await(x, r)
@@ -44,8 +49,8 @@ func (h *handler) sendAhead(x *proxy.Exchange, r *request) (err error) {
 // await suspends x until something happens to r, and feeds it meanwhile.
 func (h *handler) await(x *proxy.Exchange, r *request) error {
 	if err := r.pump(x); err != nil {
-		x.Upstream.Worker = r.pool.abandon(r)
-		r.pool.withdraw(r)
+		x.Upstream.Worker = r.pool.Abandon(&r.Job)
+		r.pool.Withdraw(&r.Job)
 		return h.finish(x, r, err)
 	}
 	return x.Suspend(r)
@@ -68,7 +73,7 @@ func (r *request) pump(x *proxy.Exchange) error {
 func (h *handler) send(x *proxy.Exchange, r *request) error {
 	core := x.Core()
 	s := upstream.Storage{ShareFrom: inlineShared, Inline: inlineBody, Memory: core.BodyBufferSize, Dir: core.BodyTempPath, Space: h.space}
-	if a := r.pool.arena; a != nil {
+	if a := r.pool.Arena(); a != nil {
 		s.Shared = a
 	}
 	err := r.body.Read(x, &s)
@@ -76,7 +81,7 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 		err = h.submit(x, r)
 	}
 	if err != nil && err != proxy.ErrNotYet {
-		r.drop()
+		r.Drop()
 		return err
 	}
 	return x.Suspend(r)
@@ -84,12 +89,12 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 
 // submit gives the request to the pool that the app has now.
 func (h *handler) submit(x *proxy.Exchange, r *request) error {
-	r.out.Memory, r.out.Disk, r.out.Dir, r.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
-	r.waiter = waiter{x.Waker(), h, x.Now(), x.Client()}
+	r.Out.Memory, r.Out.Disk, r.Out.Dir, r.Out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
+	r.Waker, r.Client, r.Began = x.Waker(), x.Client(), x.Now()
 	x.Upstream.Begin()
 	try := x.Upstream.Try(h.app.Name)
 	for {
-		now := h.app.service.pool.Load()
+		now := h.app.service.version.Load().Pool
 		if now != r.pool {
 			if err := r.body.Unshare(); err != nil {
 				return err
@@ -99,13 +104,13 @@ func (h *handler) submit(x *proxy.Exchange, r *request) error {
 		if err := r.encode(x, &h.app.forwarding); err != nil {
 			return err
 		}
-		try.Sent = int64(len(r.frame)-len(r.body.Inline)) + r.body.Length
-		switch fail := now.submit(r); fail {
+		try.Sent = int64(len(r.Frame)-len(r.body.Inline)) + r.body.Length
+		switch fail := now.Submit(&r.Job); fail {
 		case nil:
 			return nil
-		case errSucceeded:
+		case pool.ErrSucceeded:
 		default:
-			try.Status, try.Response = int(fail.Status), x.Now().Sub(r.waiter.began)
+			try.Status, try.Response = int(fail.Status), x.Now().Sub(r.Began)
 			return fail
 		}
 	}
@@ -118,7 +123,7 @@ func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
 		r.environ.Close()
 		r.environ = nil
 	}
-	r.rights = nil
+	r.Rights = nil
 	length := x.Req.ContentLength
 	switch _, given := x.Req.Header.Lookup(proxy.FieldContentLength); {
 	case r.feed != nil && x.Req.Chunked:
@@ -128,9 +133,9 @@ func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
 	case length == 0 && !given:
 		length = -1 // applications tell a body without bytes from none
 	}
-	b := wire.AppendHeader(r.frame[:0], wire.KindRequest, 0, 0)
+	b := wire.AppendHeader(r.Frame[:0], wire.KindRequest, 0, 0)
 	b = append(b, 0, 0, 0, 0)
-	environOf(&r.about, x, way, length)
+	wsgi.Environ(&r.about, x, way.way(x), length)
 	b, err := r.about.AppendTo(b)
 	if err != nil {
 		return &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: "the request cannot be given to an application: " + err.Error()}
@@ -164,8 +169,8 @@ func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
 	}
 	b[1] = flags
 	if len(rights) > 0 {
-		r.rights = unix.UnixRights(rights...)
+		r.Rights = unix.UnixRights(rights...)
 	}
-	r.frame = append(b, r.body.Inline...)
+	r.Frame = append(b, r.body.Inline...)
 	return nil
 }

@@ -53,7 +53,7 @@ func (s checkout) later(name string) {
 
 func (s checkout) app() *App {
 	a := newApp("a", config.Pos{})
-	a.WSGI, a.Directory = "app:app", s.path("app")
+	a.Program, a.Directory = "app:app", s.path("app")
 	return a
 }
 
@@ -162,7 +162,7 @@ func TestSettingsAndEnvironmentAreTheIdentity(t *testing.T) {
 		"workers":     func(a *App) { a.Workers += 3 },
 		"timeout":     func(a *App) { a.Timeout = 0 },
 		"env":         func(a *App) { a.env = []string{"A=1"} },
-		"application": func(a *App) { a.WSGI = "app:other" },
+		"application": func(a *App) { a.Program = "app:other" },
 		"directory":   func(a *App) { a.Directory = s.path("lib") },
 		"user":        func(a *App) { a.credentials.UID, a.credentials.Switch = 65534, true },
 		"interpreter": func(a *App) { a.interpreter.Path = "/opt/python" },

@@ -15,7 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/appserver/pool/pooltest"
 	"alicorn/appserver/wire"
+	"alicorn/appserver/wire/wiretest"
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
 	"alicorn/proxy/http1"
@@ -62,25 +64,25 @@ func TestSuspendedRequestsThatFail(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		timeout string
-		script  func(f *fake, id uint32)
+		script  func(f *pooltest.Fake, id uint32)
 		status  int
 		log     string
 	}{
-		{"a death", "60s", func(f *fake, id uint32) { f.start(id) }, 502, "ended while it ran the request"},
-		{"no end in time", "1s", func(f *fake, id uint32) { f.start(id); <-f.killed }, 504, "1s"},
-		{"an abortion before the head", "60s", func(f *fake, id uint32) {
-			f.start(id)
-			f.send(wire.KindAborted, 0, id, wire.AppendValue(nil, "gave up"))
-			<-f.killed
+		{"a death", "60s", func(f *pooltest.Fake, id uint32) { f.Start(id) }, 502, "ended while it ran the request"},
+		{"no end in time", "1s", func(f *pooltest.Fake, id uint32) { f.Start(id); <-f.Killed }, 504, "1s"},
+		{"an abortion before the head", "60s", func(f *pooltest.Fake, id uint32) {
+			f.Start(id)
+			f.Send(wire.KindAborted, 0, id, wire.AppendValue(nil, "gave up"))
+			<-f.Killed
 		}, 502, "out of order"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newLaneSite(t, "workers 1; timeout "+c.timeout+"; graceful_timeout 50ms;", func(f *fake) {
-				if f.number > 0 {
-					f.work()
+			s := newLaneSite(t, "workers 1; timeout "+c.timeout+"; graceful_timeout 50ms;", func(f *pooltest.Fake) {
+				if f.Number > 0 {
+					f.Work()
 					return
 				}
-				if id, ok := f.next(); ok {
+				if id, ok := f.Next(); ok {
 					c.script(f, id)
 				}
 			})
@@ -101,16 +103,16 @@ func TestSuspendedRequestsThatFail(t *testing.T) {
 // A streamed response makes the suspended request a goroutine's.
 func TestAStreamAfterSuspension(t *testing.T) {
 	parts := make(chan string)
-	s := newLaneSite(t, "workers 1;", func(f *fake) {
-		for id, ok := f.next(); ok; id, ok = f.next() {
-			f.start(id)
-			f.send(wire.KindHead, 0, id, sizedHead("200 OK"))
+	s := newLaneSite(t, "workers 1;", func(f *pooltest.Fake) {
+		for id, ok := f.Next(); ok; id, ok = f.Next() {
+			f.Start(id)
+			f.Send(wire.KindHead, 0, id, wiretest.Head("200 OK"))
 			for p := range parts {
 				if p == "" {
-					f.send(wire.KindData, wire.FlagEnd, id, nil)
+					f.Send(wire.KindData, wire.FlagEnd, id, nil)
 					break
 				}
-				f.send(wire.KindData, 0, id, []byte(p))
+				f.Send(wire.KindData, 0, id, []byte(p))
 			}
 		}
 	})
@@ -145,11 +147,11 @@ func TestAStreamAfterSuspension(t *testing.T) {
 
 func TestShutdownAnswersSuspendedRequests(t *testing.T) {
 	hold := make(chan bool)
-	s := newLaneSite(t, "workers 1;", func(f *fake) {
-		for id, ok := f.next(); ok; id, ok = f.next() {
-			f.start(id)
+	s := newLaneSite(t, "workers 1;", func(f *pooltest.Fake) {
+		for id, ok := f.Next(); ok; id, ok = f.Next() {
+			f.Start(id)
 			<-hold
-			f.reply(id, "late")
+			f.Reply(id, "late")
 		}
 	})
 	nc := s.Dial("127.0.0.1:8080")
@@ -179,7 +181,7 @@ func TestManySuspendedRequestsAtOnce(t *testing.T) {
 		}
 		t.Cleanup(g.Close)
 		rt := NewRuntime(Options{Loops: g})
-		manyAtOnce(t, &site{proxytest.New(t, proxytest.Config{Text: configText(t, "workers 3;"), Modules: []proxy.Module{Module(rt)}, Serve: http1.Serve}), rt})
+		manyAtOnce(t, &site{Server: proxytest.New(t, proxytest.Config{Text: configText(t, "workers 3;"), Modules: []proxy.Module{Module(rt)}, Serve: http1.Serve}), rt: rt})
 	})
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"sync"
 )
 
 // The types and flags of frames, as PROTOCOL.md lists them.
@@ -78,3 +79,12 @@ func AppendHeader(dst []byte, kind, flags byte, id uint32) []byte {
 	dst = append(dst, kind, flags, 0, 0)
 	return binary.LittleEndian.AppendUint32(dst, id)
 }
+
+// buffers are for receiving frames, of which a response's block may take one along.
+var buffers = sync.Pool{New: func() any { b := make([]byte, MaxFrame); return &b }}
+
+// NewBuffer returns memory for the longest frame.
+func NewBuffer() *[]byte { return buffers.Get().(*[]byte) }
+
+// FreeBuffer takes back what NewBuffer returned.
+func FreeBuffer(b *[]byte) { buffers.Put(b) }

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/proxy"
@@ -202,7 +202,7 @@ func cancelled() context.Context {
 
 // startError returns the error of a failed start with its exit code.
 func startError(err error) error {
-	var boot *appserver.BootError
+	var boot *pool.BootError
 	if errors.As(err, &boot) {
 		return &exitError{exitApp, err}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/config"
@@ -201,7 +202,7 @@ func (p *program) checkApp(ctx context.Context, f *serveFlags, app found) error 
 
 // probe starts one worker of the application and returns its report, and the user it
 // runs as; nil: this process's.
-func (p *program) probe(ctx context.Context, f *serveFlags, app found) (none appserver.Report, user *osfile.User, err error) {
+func (p *program) probe(ctx context.Context, f *serveFlags, app found) (none pool.Report, user *osfile.User, err error) {
 	one := *f
 	one.workers = 1
 	tree, err := one.tree(app, nil)
@@ -225,8 +226,8 @@ func (p *program) probe(ctx context.Context, f *serveFlags, app found) (none app
 			user = &osfile.User{UID: c.UID, GID: c.GID, Groups: c.Groups}
 		}
 	}
-	for _, pool := range rt.Pools() {
-		if r, ok := pool.Report(); ok {
+	for _, ran := range rt.Pools() {
+		if r, ok := ran.Report(); ok {
 			return r, user, nil
 		}
 	}

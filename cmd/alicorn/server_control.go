@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	"alicorn/cmd/alicorn/control"
 	"alicorn/cmd/alicorn/keeper"
 	"alicorn/proxy"
@@ -72,13 +73,13 @@ func (s *server) Scale(by int) {
 
 // Status implements control.Server.
 func (s *server) Status() control.Status {
-	st := s.status((*appserver.Pool).Status)
+	st := s.status((*pool.Pool).Status)
 	st.Trouble = troubleOf(st, time.Now())
 	return st
 }
 
 // status is Status with the state of each pool from of.
-func (s *server) status(of func(*appserver.Pool) appserver.PoolStatus) control.Status {
+func (s *server) status(of func(*pool.Pool) pool.Status) control.Status {
 	s.mu.Lock()
 	ld, n := s.current, s.generation
 	s.mu.Unlock()

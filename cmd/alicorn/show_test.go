@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	"alicorn/cmd/alicorn/control"
 )
 
@@ -49,7 +50,8 @@ func TestAServersStringsRuleNoTerminal(t *testing.T) {
 func TestStatusNamesFailingAppsFirst(t *testing.T) {
 	t.Parallel()
 	shown := []control.App{{Name: "gone"}, {Name: "b", Error: "cannot import b"}, {Name: "old", Error: "x"}, {Name: "a"}, {Name: "c", Error: "cannot import c"}}
-	inOrder(shown, []*appserver.App{{Name: "c"}, {Name: "a"}, {Name: "b"}})
+	app := func(name string) *appserver.App { return &appserver.App{Settings: pool.Settings{Name: name}} }
+	inOrder(shown, []*appserver.App{app("c"), app("a"), app("b")})
 	var names []string
 	for _, a := range shown {
 		names = append(names, a.Name)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	"alicorn/cmd/alicorn/control"
 	"alicorn/proxy/logfile"
 )
@@ -16,7 +16,7 @@ import (
 // remedy.
 func troubleOf(st control.Status, now time.Time) (all []string) {
 	for _, a := range st.Apps {
-		if a.Error != "" && a.State == string(appserver.PoolFailed) {
+		if a.Error != "" && a.State == string(pool.Failed) {
 			all = append(all, fmt.Sprintf("app %q is down: %s", a.Name, a.Error))
 		} else if a.Error != "" {
 			all = append(all, fmt.Sprintf("app %q runs, but the last start of a worker failed: %s", a.Name, a.Error))
@@ -31,7 +31,7 @@ func troubleOf(st control.Status, now time.Time) (all []string) {
 // awaited lists the applications that a start waits for.
 func awaited(st control.Status) (all []string) {
 	for _, a := range st.Apps {
-		if a.State == string(appserver.PoolStarting) {
+		if a.State == string(pool.Starting) {
 			all = append(all, fmt.Sprintf("app %q is not ready yet; after startup_timeout the error log shows its stacks", a.Name))
 		}
 	}
@@ -130,7 +130,7 @@ func (s *server) watchTrouble(ctx context.Context) {
 		if s.ending.Load() {
 			continue
 		}
-		now, st := time.Now(), s.status((*appserver.Pool).Brief)
+		now, st := time.Now(), s.status((*pool.Pool).Brief)
 		all := troubleOf(st, now)
 		s.sayTrouble(all, told, now)
 		if st.Starting {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	"alicorn/cmd/alicorn/control"
 	"alicorn/proxy"
 
@@ -107,7 +108,7 @@ func upgradeAndWait(ctx context.Context, c *control.Client, w io.Writer) error {
 		switch {
 		case err == nil && st.PID != before.PID:
 			for _, a := range st.Apps {
-				if a.State == string(appserver.PoolFailed) {
+				if a.State == string(pool.Failed) {
 					fmt.Fprintf(w, "alicorn: app %q did not come up: %s; it is tried again and again\n", a.Name, a.Error)
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	"alicorn/config"
 )
 
@@ -74,7 +75,7 @@ func (c *Client) on(m *message, files []*os.File) {
 		var p *remoteProcess
 		if m.PID > 0 {
 			// It is listed before the message about its exit is read.
-			p = &remoteProcess{c: c, pid: m.PID, user: m.User, exited: make(chan appserver.Exit, 1)}
+			p = &remoteProcess{c: c, pid: m.PID, user: m.User, exited: make(chan pool.Exit, 1)}
 			c.workers[m.PID] = p
 		}
 		c.mu.Unlock()
@@ -88,7 +89,7 @@ func (c *Client) on(m *message, files []*os.File) {
 		delete(c.workers, m.PID)
 		c.mu.Unlock()
 		if p != nil {
-			p.exited <- appserver.Exit{Code: m.Code, Signal: syscall.Signal(m.Number)}
+			p.exited <- pool.Exit{Code: m.Code, Signal: syscall.Signal(m.Number)}
 		}
 	case tellUpgrade:
 		c.mu.Lock()
@@ -315,11 +316,11 @@ func (c *Client) tell(m *message) {
 
 // For implements appserver.Launcher. The keeper starts workers of the app as
 // the configuration of the last Read describes it.
-func (c *Client) For(app string) func(appserver.Order) (appserver.Process, error) {
+func (c *Client) For(app string) func(pool.Order) (pool.Process, error) {
 	c.mu.Lock()
 	reading := c.reading
 	c.mu.Unlock()
-	return func(o appserver.Order) (appserver.Process, error) { return c.launch(app, reading, o) }
+	return func(o pool.Order) (pool.Process, error) { return c.launch(app, reading, o) }
 }
 
 // Survey implements appserver.Surveyor, for an app of the configuration of the
@@ -343,7 +344,7 @@ func (c *Client) Survey(app string, q appserver.Survey) (f appserver.Findings, e
 	return f, nil
 }
 
-func (c *Client) launch(app string, reading uint64, o appserver.Order) (appserver.Process, error) {
+func (c *Client) launch(app string, reading uint64, o pool.Order) (pool.Process, error) {
 	r, err := c.call(&message{Kind: askLaunch, App: app, Reading: reading, Order: o}, o.Files...)
 	if err != nil {
 		return nil, err
@@ -360,7 +361,7 @@ type remoteProcess struct {
 	c      *Client
 	pid    int
 	user   string
-	exited chan appserver.Exit
+	exited chan pool.Exit
 }
 
 // Pid returns the process id.
@@ -379,4 +380,4 @@ func (p *remoteProcess) Signal(s syscall.Signal) error {
 func (p *remoteProcess) CameUp() { p.c.tell(&message{Kind: tellCameUp, PID: p.pid}) }
 
 // Exited returns the channel that the exit comes from.
-func (p *remoteProcess) Exited() <-chan appserver.Exit { return p.exited }
+func (p *remoteProcess) Exited() <-chan pool.Exit { return p.exited }

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	appwire "alicorn/appserver/wire"
 	"alicorn/proxy/proxytest"
 )
@@ -64,7 +64,7 @@ func TestAnOrderThatLiesStartsNothing(t *testing.T) {
 	defer reading.Close()
 	defer writing.Close()
 	const sealed = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW
-	type order = appserver.Order
+	type order = pool.Order
 	put := func(at int, file *os.File) func(o *order) { return func(o *order) { o.Files[at] = file } }
 	for _, lie := range []struct {
 		name string

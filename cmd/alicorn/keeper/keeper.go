@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	"alicorn/config"
 	"alicorn/proxy"
 )
@@ -104,7 +105,7 @@ type Keeper struct {
 	past      past     // earlier versions of the apps of current
 	proven    proven   // the versions that have come up
 	front     *wire    // nil while there is none
-	workers   map[int]appserver.Process
+	workers   map[int]pool.Process
 	runs      map[int]*appserver.App // by worker: the app as it was started
 	starting  int                    // workers being started, not in runs yet
 	failed    error                  // why Serving stopped the server
@@ -128,7 +129,7 @@ const (
 
 // New returns a Keeper; it starts nothing.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, asked: make(chan struct{}, maxAsked), serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), reserve: NewReserve(reserved), workers: map[int]appserver.Process{}, runs: map[int]*appserver.App{}, past: past{}, proven: proven{apps: map[string]*appserver.App{}}}
+	return &Keeper{o: o, asked: make(chan struct{}, maxAsked), serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), reserve: NewReserve(reserved), workers: map[int]pool.Process{}, runs: map[int]*appserver.App{}, past: past{}, proven: proven{apps: map[string]*appserver.App{}}}
 }
 
 // Run keeps a front running until it is told to stop, and returns the exit

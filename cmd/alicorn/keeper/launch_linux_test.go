@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"alicorn/appserver"
+	"alicorn/appserver/pool"
 )
 
 // launchText is an app of one thread whose code is DIR/app.py.
@@ -79,24 +79,24 @@ func memory(t *testing.T, size int64, seals int) *os.File {
 }
 
 // launch starts a worker of the app, as an honest front does.
-func (f *fixture) launch(t *testing.T) appserver.Process {
+func (f *fixture) launch(t *testing.T) pool.Process {
 	t.Helper()
 	files, _ := orderFiles(t)
-	p, err := f.client.For("web")(appserver.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)})
+	p, err := f.client.For("web")(pool.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-func awaitExit(t *testing.T, p appserver.Process) appserver.Exit {
+func awaitExit(t *testing.T, p pool.Process) pool.Exit {
 	t.Helper()
 	select {
 	case e := <-p.Exited():
 		return e
 	case <-time.After(patience):
 		t.Fatal("the exit was not told")
-		return appserver.Exit{}
+		return pool.Exit{}
 	}
 }
 
@@ -182,7 +182,7 @@ func TestAWorkerIsOfTheReadingThatItsPoolWasMadeFrom(t *testing.T) {
 	text := func(code string) string {
 		return strings.Replace(launchText, "python ", "env CODE="+code+"; python ", 1)
 	}
-	launchers := map[string]func(appserver.Order) (appserver.Process, error){}
+	launchers := map[string]func(pool.Order) (pool.Process, error){}
 	var told string
 	read := func(code, text string) {
 		f.configure(t, text)
@@ -208,7 +208,7 @@ func TestAWorkerIsOfTheReadingThatItsPoolWasMadeFrom(t *testing.T) {
 	}
 	for code, launch := range launchers {
 		files, _ := orderFiles(t)
-		p, err := launch(appserver.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)})
+		p, err := launch(pool.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +223,7 @@ func TestAWorkerIsOfTheReadingThatItsPoolWasMadeFrom(t *testing.T) {
 	read("none", "server { listen unix:DIR/web.sock; }")
 	f.client.Settle(true)
 	files, _ := orderFiles(t)
-	if _, err := launchers["11"](appserver.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)}); err == nil {
+	if _, err := launchers["11"](pool.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)}); err == nil {
 		t.Error("an app that the configuration does not have any more was started")
 	}
 }

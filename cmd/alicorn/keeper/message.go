@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	"alicorn/config"
 )
 
@@ -50,7 +50,7 @@ type message struct {
 	Listen  config.ListenOptions `json:"listen,omitzero"`
 	App     string               `json:"app,omitempty"`
 	Reading uint64               `json:"reading,omitempty"` // number of the configuration that App is of
-	Order   appserver.Order      `json:"order,omitzero"`
+	Order   pool.Order           `json:"order,omitzero"`
 	User    string               `json:"user,omitempty"` // of a worker
 	PID     int                  `json:"pid,omitempty"`
 	Number  int                  `json:"number,omitempty"` // a signal, a Command

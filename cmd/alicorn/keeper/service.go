@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	"alicorn/config"
 	"alicorn/proxy"
 )
@@ -310,7 +311,7 @@ func (k *Keeper) launch(w *wire, m *message, files []*os.File) {
 	})
 }
 
-func (k *Keeper) start(m *message, files []*os.File) (appserver.Process, error) {
+func (k *Keeper) start(m *message, files []*os.File) (pool.Process, error) {
 	app := k.app(m.Reading, m.App)
 	if app == nil {
 		return nil, fmt.Errorf("the configuration has no app %q", m.App)
@@ -385,7 +386,7 @@ func (k *Keeper) survey(m *message) ([]byte, error) {
 func (k *Keeper) signalWorker(m *message) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if p := k.workers[m.PID]; p != nil && appserver.Sends(syscall.Signal(m.Number)) {
+	if p := k.workers[m.PID]; p != nil && pool.Sends(syscall.Signal(m.Number)) {
 		_ = p.Signal(syscall.Signal(m.Number)) // the worker may have ended meanwhile
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"alicorn/appserver"
+	"alicorn/appserver/pool"
 	"alicorn/config"
 	"alicorn/proxy"
 )
@@ -174,7 +175,7 @@ func TestTheFrontGetsOnlyWhatTheConfigurationNames(t *testing.T) {
 		"a log":            func() error { _, err := f.client.Append(filepath.Join(f.dir, "other.log")); return err },
 		"a file as a log":  func() error { _, err := f.client.Append(named); return err },
 		"an address":       func() error { _, err := f.client.Listen("tcp4", "127.0.0.1:1", config.ListenOptions{}); return err },
-		"an app":           func() error { _, err := f.client.For("other")(appserver.Order{Number: 1}); return err },
+		"an app":           func() error { _, err := f.client.For("other")(pool.Order{Number: 1}); return err },
 		"a control socket": func() error { _, err := f.client.Control(false); return err },
 		"the unknown":      func() error { _, err := f.client.call(&message{Kind: "format disks"}); return err },
 	} {

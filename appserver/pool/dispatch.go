@@ -1,0 +1,308 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/appserver/wire"
+	"alicorn/proxy"
+)
+
+// Submit gives j to a worker or to the queue; then the pool holds j too.
+func (p *Pool) Submit(j *Job) *proxy.Fail {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.succeeded {
+		return ErrSucceeded
+	}
+	if p.broken() {
+		return p.unavailable()
+	}
+	if p.closed {
+		return &proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: fmt.Sprintf("app %q is stopped", p.o.Name), RetryAfter: 1}
+	}
+	p.wakeTick()
+	p.arrivals++
+	j.arrival = p.arrivals
+	j.stage.Store(uint32(StageWaiting))
+	if p.queue.length == 0 {
+		if w := p.pick(); w != nil {
+			j.refs.Add(1)
+			p.give(w, j)
+			return nil
+		}
+	}
+	if p.queue.length >= p.o.Backlog {
+		p.refused++
+		return &proxy.Fail{Status: 503, Level: proxy.LevelError, RetryAfter: 1,
+			Reason: fmt.Sprintf("app %q has %d requests waiting, which is its backlog", p.o.Name, p.queue.length)}
+	}
+	j.refs.Add(1)
+	p.queue.pushBack(j)
+	p.dispatch()
+	return nil
+}
+
+// dispatch gives waiting requests to workers that have room, in the order of
+// arrival. Where one has come back that is older than what has been sent since,
+// what is younger at its worker comes back first; where no worker has room for
+// it, all that is younger does. With that may come what is older still, and has
+// others before it that are younger: each round begins with an older one.
+func (p *Pool) dispatch() {
+	p.giveWaiting()
+	for p.queue.first != nil && p.queue.first.arrival < p.newest {
+		p.recall(p.queue.first.arrival)
+		p.giveWaiting()
+	}
+}
+
+func (p *Pool) giveWaiting() {
+	for p.queue.first != nil {
+		j := p.queue.first
+		if j.clientGone() {
+			p.leave(j)
+			continue
+		}
+		w := p.pick()
+		if w == nil {
+			return
+		}
+		if w.newest > j.arrival && p.takeAll(w) {
+			continue
+		}
+		p.queue.remove(j)
+		j.waited = time.Since(j.Began)
+		if !p.give(w, j) {
+			return
+		}
+	}
+}
+
+// pick returns the worker for the next request, nil when none has room. A
+// worker that is idle comes before one that has to queue it. One that is stuck
+// gets a request only where all are.
+func (p *Pool) pick() *worker {
+	var best *worker
+	healthy := false
+	for _, w := range p.ready {
+		healthy = healthy || w.healthy()
+		if w.room() <= 0 {
+			continue
+		}
+		if best == nil || p.better(w, best) {
+			best = w
+		}
+	}
+	if best != nil && best.stuck && healthy {
+		return nil
+	}
+	return best
+}
+
+func (p *Pool) better(a, b *worker) bool {
+	if a.stuck != b.stuck {
+		return b.stuck
+	}
+	if p.o.Balance == RoundRobin {
+		if ai, bi := a.outstanding < a.threads, b.outstanding < b.threads; ai != bi {
+			return ai
+		}
+		return a.assigned < b.assigned
+	}
+	return a.outstanding < b.outstanding
+}
+
+// give sends j to w; where that fails j waits in the queue.
+func (p *Pool) give(w *worker, j *Job) bool {
+	w.add(j)
+	b := j.Frame
+	b[4], b[5], b[6], b[7] = byte(j.id), byte(j.id>>8), byte(j.id>>16), byte(j.id>>24)
+	inLane := w.lane != nil && w.putInLane(j)
+	err := error(nil)
+	if !inLane {
+		err = w.channel.Send(b, j.Rights)
+	}
+	if err == nil {
+		if w.lane != nil && !inLane {
+			w.misfit = j.id
+		}
+		w.newest, p.newest = max(w.newest, j.arrival), max(p.newest, j.arrival)
+		p.weary(w)
+		return true
+	}
+	w.remove(j)
+	w.assigned--
+	p.requeue(j)
+	if isTransient(err) {
+		w.full = true
+		return false
+	}
+	p.distrust(w, "cannot be sent a request: "+err.Error())
+	return false
+}
+
+// isTransient reports that a worker cannot be sent a frame now, through no fault
+// of its own: its socket is full, memory is short, or too many descriptors of this
+// user are on their way to workers that do not receive.
+func isTransient(err error) bool {
+	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ETOOMANYREFS)
+}
+
+// putInLane passes j by the lane where it can go there. The channel is for what
+// does not fit; while it holds that, later requests queue behind it.
+func (w *worker) putInLane(j *Job) bool {
+	l := w.lane
+	fits := j.Rights == nil && len(j.Frame) <= wire.LaneEntry-4 && w.hasReceived(l.Next())
+	if !fits || !w.hasReceived(w.misfit) {
+		return false
+	}
+	l.Put(j.id, j.Frame)
+	if l.Waiting() {
+		// A worker that is woken for a turn's first request, and finds it alone,
+		// sleeps again before the second: it is woken when the turn is over.
+		w.owesWake.Store(true)
+		if l.Asleep() {
+			w.wake()
+		}
+	}
+	return true
+}
+
+// hasReceived reports whether the worker needs the frame of request id no more.
+func (w *worker) hasReceived(id uint32) bool {
+	j := w.find(id)
+	return j == nil || w.hasStarted(j)
+}
+
+// wake has a worker that waits for its channel look at its lane. The pool's
+// lock is held.
+func (w *worker) wake() {
+	if w.owesWake.Swap(false) && w.lane.Waiting() {
+		w.channel.Send(wire.AppendHeader(w.wakeUp[:0], wire.KindWake, 0, 0), nil)
+	}
+}
+
+// wakeLate is wake for the end of a turn. The reader's lock is held.
+func (w *worker) wakeLate() {
+	if w.owesWake.Load() && !w.ended.Load() {
+		w.pool.mu.Lock()
+		w.wake()
+		w.pool.mu.Unlock()
+	}
+}
+
+// complete ends j's stay at w, whose response has come, and gives w more to do.
+func (p *Pool) complete(w *worker, j *Job) {
+	w.remove(j)
+	w.served++
+	p.served++
+	w.progressed(p.now.Load())
+	p.weary(w)
+	if w.state != workerReady {
+		if w.state == workerCondemned && !w.runsOthers() {
+			p.post(event{kind: eventIdle, w: w})
+		}
+		return
+	}
+	p.occupy(w)
+}
+
+// weary has w replaced where max_requests is near: when it can be given no more
+// requests, or, with half of them or ten served, when the rest of them will take
+// it no longer than a worker takes to start.
+func (p *Pool) weary(w *worker) {
+	if w.limit == 0 || w.tired || w.state != workerReady {
+		return
+	}
+	if rest := w.left(); rest > 0 {
+		if w.served < min((w.limit+1)/2, 10) {
+			return
+		}
+		each := (p.now.Load() - w.readied.UnixNano()) / int64(w.served)
+		if int64(rest)*each > int64(w.readied.Sub(w.born)) {
+			return
+		}
+	}
+	w.tired = true
+	p.post(event{kind: eventTired, w: w})
+}
+
+// left is how many more requests w may be given under max_requests.
+func (w *worker) left() int {
+	return max(int(w.limit)-int(w.served)-w.outstanding, 0)
+}
+
+// occupy gives w what waits, in the queue or at other workers.
+func (p *Pool) occupy(w *worker) {
+	p.dispatch()
+	p.fill(w)
+}
+
+// fill has w, where it has a free thread and nothing is queued, steal.
+func (p *Pool) fill(w *worker) {
+	for w.outstanding < w.threads && w.room() > 0 && !w.stuck && p.queue.length == 0 {
+		before := w.outstanding
+		if !p.steal(w) || w.outstanding == before {
+			return
+		}
+	}
+}
+
+// leave takes j, whose client has gone, out of the queue and tells its Exchange.
+func (p *Pool) leave(j *Job) {
+	p.queue.remove(j)
+	if !j.withdrawn {
+		j.advance(StageGone)
+		j.tell(nil)
+	}
+	j.Drop()
+}
+
+// Withdraw takes j out of the queue if its client has gone. It runs for j's
+// Exchange.
+func (p *Pool) Withdraw(j *Job) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if j.at != placeQueued || !j.clientGone() {
+		return false
+	}
+	p.queue.remove(j)
+	j.Drop()
+	return true
+}
+
+// Abandon says that nobody waits for j's answer any more. What its worker
+// still sends is dropped. It returns the name of the worker that had it.
+func (p *Pool) Abandon(j *Job) string {
+	p.mu.Lock()
+	j.withdrawn = true
+	slot, w := j.slot, j.worker
+	if j.at == placeWorker {
+		w.cancel(j)
+	}
+	p.mu.Unlock()
+	back := j.Out.Drop(j)
+	if w == nil {
+		return ""
+	}
+	if slot >= 0 {
+		w.slots[slot].repay(back)
+	}
+	return w.name
+}
+
+// cancel tells the thread that runs j, which nobody waits for, to end its
+// response. Where none has started j the tick asks again. The pool's lock is held.
+func (w *worker) cancel(j *Job) {
+	slot := int(j.slot)
+	if !j.answering {
+		slot = w.runningIn(j)
+	}
+	if slot >= 0 && !j.cancelled {
+		j.cancelled = true
+		w.slots[slot].cancel(j.id)
+	}
+}

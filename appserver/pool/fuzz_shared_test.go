@@ -1,0 +1,217 @@
+//go:build linux
+
+package pool
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"alicorn/appserver/wire"
+	"alicorn/appserver/wire/wiretest"
+)
+
+// hostile is a worker whose shared words an attacker writes, between any two
+// things that the front does.
+type hostile struct {
+	t    *testing.T
+	pool *Pool
+	w    *worker
+	side *wiretest.Lane  // where the attacker writes
+	live map[uint32]bool // ids that the front has put and neither got back nor answered
+
+	puts, reads uint32 // the front's counts
+}
+
+func newHostile(t *testing.T) *hostile {
+	ours, theirs := wiretest.Pair(t, 1+ahead)
+	p := newTestPool(Settings{Threads: 1})
+	p.events = make(chan event, 1<<12)
+	status, file, err := wire.NewPage(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	link, end, err := wire.NewChannel(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end.Close()
+	link.Close() // nothing goes by it
+	w := &worker{pool: p, name: "web:1", threads: 1, slots: make([]slot, 1), heads: heads{}, lane: ours, page: status,
+		channel: link, table: make([]*Job, 1+ahead), state: workerReady}
+	for i := range w.table {
+		w.free = append(w.free, uint16(len(w.table)-1-i))
+	}
+	bell, err := w.slots[0].open(status, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bell.Close() // ringing it fails, and nobody minds
+	t.Cleanup(func() {
+		w.slots[0].close()
+		status.Close()
+	})
+	return &hostile{t: t, pool: p, w: w, side: theirs, live: map[uint32]bool{}, puts: wiretest.FirstCount, reads: wiretest.FirstCount}
+}
+
+// put offers a request as dispatch does.
+func (h *hostile) put() {
+	w := h.w
+	if len(w.free) == 0 || !w.hasReceived(w.lane.Next()) {
+		return
+	}
+	r := newJob()
+	r.refs.Store(2)
+	w.add(r)
+	w.lane.Put(r.id, wiretest.Frame(wire.KindRequest, r.id))
+	h.puts++
+	h.live[r.id] = true
+}
+
+// takeBack takes back all it can, which must be no more than was put.
+func (h *hostile) takeBack() {
+	w := h.w
+	for n := 0; ; n++ {
+		if n > len(w.table) {
+			h.t.Fatal("taking back does not end")
+		}
+		id, ok, err := uint32(0), false, error(nil)
+		if !w.distrusted {
+			id, ok, err = w.lane.TakeBack()
+		}
+		if err != nil {
+			h.pool.distrust(w, err.Error())
+		}
+		if !ok {
+			break
+		}
+		h.puts--
+		r := w.find(id)
+		if r == nil || r.answering {
+			h.pool.distrust(w, "it has answered what it has not received")
+			break
+		}
+		if !h.live[id] {
+			h.t.Fatalf("request %#x was taken back and had not been put", id)
+		}
+		delete(h.live, id)
+		w.remove(r)
+	}
+}
+
+// receive receives what the lane has, as a turn does.
+func (h *hostile) receive() {
+	w := h.w
+	for n := 0; w.lane.Answered() && !w.broke; n++ {
+		if n > w.lane.Geometry().Responses {
+			return
+		}
+		size, err := w.lane.Receive(*w.buffer())
+		var o outcome
+		if err == nil {
+			h.reads++
+			o, err = w.handle((*w.receiving)[:size], w.receiving, nil)
+		}
+		if o.done != nil {
+			if !h.live[o.done.id] {
+				h.t.Fatalf("request %#x was answered and is not there", o.done.id)
+			}
+			delete(h.live, o.done.id)
+		}
+		w.broke = err != nil
+	}
+}
+
+func (h *hostile) credit() {
+	s := &h.w.slots[0]
+	before := s.credit.Load()
+	s.repay(Window / 2)
+	s.cancel(1)
+	s.forget(1)
+	if s.credit.Load() != before+Window/2 {
+		h.t.Fatal("the worker's words count in the front's credit")
+	}
+	s.credit.Store(before)
+}
+
+// step is one move: the front's own, or a word or an entry that the attacker
+// writes. It returns what is left of data.
+func (h *hostile) step(data []byte) []byte {
+	move, data := data[0], data[1:]
+	word := func() (offset int, value uint32) {
+		var b [5]byte
+		n := copy(b[:], data)
+		data = data[n:]
+		return int(b[0]) % 96 * 4, binary.LittleEndian.Uint32(b[1:])
+	}
+	lane := h.side
+	switch move % 10 {
+	case 0, 1:
+		h.put()
+	case 2:
+		h.takeBack()
+	case 3:
+		h.receive()
+	case 4:
+		h.credit()
+	case 5: // any word of the lane's first page
+		offset, v := word()
+		lane.Word(offset).Store(v)
+	case 6: // a count near the front's
+		offset, v := word()
+		counts := []uint32{h.puts, h.reads}
+		lane.Word([]int{wire.LaneTaken, wire.LaneAnswered, wire.LanePut, wire.LaneRead}[offset%4]).Store(counts[offset/4%2] + uint32(int8(v)))
+	case 7: // any word of the status page
+		offset, v := word()
+		h.w.page.Word(0, offset%wire.PageStride).Store(v)
+	case 8: // a mark of a request that there is
+		for id := range h.live {
+			h.w.page.Word(0, wire.PageMark).Store(id)
+			break
+		}
+	case 9: // an entry, published
+		offset, v := word()
+		e := lane.Response(h.reads + uint32(offset)%3)
+		binary.LittleEndian.PutUint32(e, v%(2*wire.LaneEntry))
+		n := copy(e[4:], data[:min(len(data), 64)])
+		if id := h.any(); offset%2 == 0 && n > wire.HeaderSize {
+			binary.LittleEndian.PutUint32(e[8:], id)
+		}
+		lane.Word(wire.LaneAnswered).Add(1)
+	}
+	return data
+}
+
+func (h *hostile) any() uint32 {
+	for id := range h.live {
+		return id
+	}
+	return 0
+}
+
+// Whatever a worker writes in the words that it shares, the front takes back
+// what it has put and nothing else, each request has one end, and no call hangs.
+func FuzzSharedWords(f *testing.F) {
+	f.Add([]byte{0, 0, 2, 0, 3})
+	f.Add([]byte{0, 6, 0, 200, 0, 0, 0, 2})
+	f.Add([]byte{0, 0, 0, 6, 0, 0x80, 0, 0, 0, 2, 2})
+	f.Add(append([]byte{0, 8, 9, 0, 60, 0, 0, 0}, wiretest.Response(1<<indexBits, "hello")...))
+	f.Add([]byte{0, 9, 0, 8, 0, 0, 0, 'W', 0, 0, 0, 0, 0, 0, 0, 3, 5, 48, 255, 255, 255, 255, 3})
+	f.Add([]byte{7, 32, 1, 2, 3, 4, 4, 7, 36, 9, 9, 9, 9, 4})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h := newHostile(t)
+		for n := 0; len(data) > 0 && n < 500; n++ {
+			data = h.step(data)
+		}
+		h.receive()
+		h.takeBack()
+		if len(h.live) > h.w.outstanding {
+			t.Fatalf("%d requests have no end, %d are outstanding", len(h.live), h.w.outstanding)
+		}
+		for id := range h.live {
+			if h.w.find(id) == nil {
+				t.Fatalf("request %#x is lost", id)
+			}
+		}
+	})
+}

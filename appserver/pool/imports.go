@@ -1,0 +1,122 @@
+package pool
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Imports bounds how many workers import their application at the same time, since
+// more than there are CPUs would only delay all of them. Pools take turns, so that
+// each app has its first worker before one has its second. A worker that waits for
+// something, such as a database, does not count, so that it does not hold up others.
+type Imports struct {
+	limit int
+
+	mu      sync.Mutex
+	running int
+	line    []*Pool // pools that wait for their turn, in order
+}
+
+// NewImports returns Imports for at most limit workers at a time.
+func NewImports(limit int) *Imports { return &Imports{limit: limit} }
+
+// take counts one more worker of p and returns true. When others come first it
+// returns false, and p gets an event when it is its turn.
+func (i *Imports) take(p *Pool) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.running >= i.limit || len(i.line) > 0 && i.line[0] != p {
+		if !slices.Contains(i.line, p) {
+			i.line = append(i.line, p)
+		}
+		return false
+	}
+	if len(i.line) > 0 {
+		i.line = i.line[1:]
+	}
+	i.running++
+	i.call()
+	return true
+}
+
+// give removes one worker from the count.
+func (i *Imports) give() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.running--
+	i.call()
+}
+
+// forget removes p, which needs no worker now, from the line.
+func (i *Imports) forget(p *Pool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if at := slices.Index(i.line, p); at >= 0 {
+		i.line = slices.Delete(i.line, at, at+1)
+		i.call()
+	}
+}
+
+// call posts an event to the first pool in line. The lock is held.
+func (i *Imports) call() {
+	if i.running < i.limit && len(i.line) > 0 {
+		i.line[0].post(event{kind: eventScaled})
+	}
+}
+
+// lookAfter is how often an importing worker's use of the CPU is checked.
+const lookAfter = 250 * time.Millisecond
+
+// watchImports stops counting workers that wait for something. It returns when
+// to look again, or next when that is sooner.
+func (p *Pool) watchImports(now, next time.Time) time.Time {
+	for _, w := range p.workers {
+		if !w.importing || w.state != workerStarting {
+			continue
+		}
+		if now.Sub(w.looked) >= lookAfter {
+			used := cpuTicks(w.process.Pid())
+			idle := used-w.used <= 1
+			w.looked, w.used = now, used
+			if idle {
+				p.endImport(w)
+				continue
+			}
+		}
+		if at := w.looked.Add(lookAfter); at.Before(next) {
+			next = at
+		}
+	}
+	return next
+}
+
+// endImport notes that w does not count among the importing workers any more.
+func (p *Pool) endImport(w *worker) {
+	if w.importing {
+		w.importing = false
+		p.o.Imports.give()
+	}
+}
+
+// cpuTicks returns the CPU time that a process has used, in hundredths of a
+// second; 0 where that cannot be known.
+func cpuTicks(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b[max(bytes.LastIndexByte(b, ')'), 0):]), " ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return user + system
+}

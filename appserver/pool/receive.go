@@ -1,0 +1,311 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"alicorn/appserver/wire"
+	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
+)
+
+// outcome is what a frame leads to.
+type outcome struct {
+	kept bool        // a response owns the buffer now
+	tell proxy.Waker // of the request whose Exchange goes on
+	done *Job        // that the pool drops its reference to; nil: none
+}
+
+// deliver lets the Exchange go on, inline where t leads. Another goroutine may
+// have received the end of the response meanwhile, and the request be used again:
+// only the Waker, which then has no effect, is still its own.
+func (o outcome) deliver(t *eventloop.Turn) {
+	o.tell.WakeIn(t)
+	if o.done != nil {
+		o.done.Drop()
+	}
+}
+
+// read handles what the worker sends, until its channel ends or it breaks the
+// protocol, on a goroutine of its own.
+func (w *worker) read() {
+	for {
+		buf := w.buffer()
+		n, files, err := w.channel.Read(*buf)
+		if err == nil && n == 0 {
+			return
+		}
+		var o outcome
+		if err == nil {
+			o, err = w.handle((*buf)[:n], buf, files)
+		}
+		if err != nil {
+			w.pool.post(event{kind: eventViolation, w: w, text: err.Error()})
+			return
+		}
+		o.deliver(nil)
+	}
+}
+
+// buffer returns what to receive into.
+func (w *worker) buffer() *[]byte {
+	if w.receiving == nil {
+		w.receiving = wire.NewBuffer()
+	}
+	return w.receiving
+}
+
+// handle takes one frame, received in buf. An error is a breach of the protocol.
+func (w *worker) handle(b []byte, buf *[]byte, files []int) (o outcome, err error) {
+	f, err := wire.ParseFrame(b)
+	if err == nil && len(files) > 0 && (f.Kind != wire.KindHead || f.Flags&wire.FlagFile == 0 || len(files) > 1) {
+		err = fmt.Errorf("frame %q comes with descriptors", f.Kind)
+	}
+	if err != nil {
+		wire.DiscardAll(files)
+		return o, err
+	}
+	switch f.Kind {
+	case wire.KindWake:
+	case wire.KindHead:
+		o, err = w.onHead(f, buf, files)
+	case wire.KindData:
+		o, err = w.onData(f, buf)
+	case wire.KindAborted:
+		err = w.onAborted(f)
+	default:
+		err = w.onReport(f)
+	}
+	if o.kept {
+		w.receiving = nil
+	}
+	return o, err
+}
+
+var errTwice = errors.New("it says twice how its start ended")
+
+func (w *worker) onReport(f wire.Frame) error {
+	v, err := wire.Decode(f.Payload)
+	if err != nil {
+		return err
+	}
+	e := event{w: w}
+	switch f.Kind {
+	case wire.KindReady:
+		if w.booted {
+			return errTwice
+		}
+		w.booted = true
+		e.kind = eventReady
+		e.report, err = newReport(v)
+	case wire.KindFailed:
+		if w.booted {
+			return errTwice
+		}
+		w.booted = true
+		e.kind = eventBootFailed
+		m, _ := v.(map[string]any)
+		e.boot = &BootError{App: w.pool.o.Name, Worker: w.name, Message: textIn(m, "message"), Traceback: textIn(m, "traceback")}
+	case wire.KindLeaving:
+		if w.leaves {
+			return nil
+		}
+		w.leaves = true
+		e.kind = eventLeaving
+		e.text, _ = v.(string)
+	case wire.KindNoted:
+		return w.onNoted(v)
+	case wire.KindLog:
+		l, _ := v.([]any)
+		if len(l) != 2 {
+			return wire.ErrMarshal
+		}
+		w.onLog(f, l)
+		return nil
+	}
+	if err == nil {
+		w.pool.post(e)
+	}
+	return err
+}
+
+// onNoted handles a worker's report about files.
+func (w *worker) onNoted(v any) error {
+	entries, ok := v.([]any)
+	if !ok {
+		return wire.ErrMarshal
+	}
+	for _, e := range entries {
+		fields, _ := e.([]any)
+		if len(fields) != 3 {
+			return wire.ErrMarshal
+		}
+		var text [3]string
+		for i, f := range fields {
+			if text[i], ok = f.(string); !ok {
+				return wire.ErrMarshal
+			}
+		}
+		w.pool.o.Observer.Noted(text[0], text[1], text[2])
+	}
+	return nil
+}
+
+// onLog logs what the worker says of a request or, once for all workers of the
+// pool, of the application.
+func (w *worker) onLog(f wire.Frame, l []any) {
+	text, _ := l[1].(string)
+	level := proxy.LevelError
+	if l[0] == "warn" {
+		level = proxy.LevelWarn
+	}
+	if f.Flags&wire.FlagOnce == 0 || w.pool.remarks.first(text) {
+		w.log(level, "%s", printable(text))
+	}
+}
+
+// onHead takes a response's first frame. A whole response is handed over
+// before the pool's lock is taken again for the next request of the worker.
+func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err error) {
+	h, err := w.heads.parse(f.Sized, w.pool.o.ParseHead)
+	if sent := f.Flags&wire.FlagFile != 0; err == nil && (sent != (h.File >= 0) || sent && (len(files) != 1 || f.Flags&wire.FlagEnd == 0 || len(f.Payload) > 0)) {
+		err = wire.ErrFrame
+	}
+	p := w.pool
+	p.mu.Lock()
+	j := w.find(f.ID)
+	if err == nil {
+		err = w.accept(j, f, true)
+	}
+	if err != nil {
+		p.mu.Unlock()
+		wire.DiscardAll(files)
+		return o, err
+	}
+	end := f.Flags&wire.FlagEnd != 0
+	if end {
+		p.complete(w, j)
+	}
+	withdrawn := j.withdrawn
+	o.tell = j.Waker
+	p.mu.Unlock()
+
+	j.Head, j.by = h, w
+	switch {
+	case h.File >= 0:
+		j.Whole, j.File = true, os.NewFile(uintptr(files[0]), "application's file")
+	case end:
+		o.kept = w.hold(j, f.Payload, buf, withdrawn)
+	default:
+		o.kept = w.put(j, f.Payload, buf)
+	}
+	j.advance(StageHead)
+	if end {
+		o.done = j
+	}
+	return o, nil
+}
+
+// hold keeps the body of a response that one frame carries whole.
+func (w *worker) hold(j *Job, body []byte, buf *[]byte, withdrawn bool) (kept bool) {
+	j.Whole = true
+	w.slots[j.slot].repay(int64(len(body)))
+	switch {
+	case withdrawn:
+	case len(body) > smallBody:
+		j.Text, j.block = body, buf
+		return true
+	default:
+		j.Text = append(j.small[:0], body...)
+	}
+	return false
+}
+
+func (w *worker) onData(f wire.Frame, buf *[]byte) (o outcome, err error) {
+	p := w.pool
+	end := f.Flags&wire.FlagEnd != 0
+	p.mu.Lock()
+	j := w.find(f.ID)
+	if err = w.accept(j, f, false); err != nil {
+		p.mu.Unlock()
+		return o, err
+	}
+	o.tell = j.Waker
+	if end {
+		p.complete(w, j)
+	}
+	p.mu.Unlock()
+	o.kept = w.put(j, f.Payload, buf)
+	if end {
+		j.Out.End(nil)
+		o.done = j
+	}
+	return o, nil
+}
+
+func (w *worker) onAborted(f wire.Frame) error {
+	v, err := wire.Decode(f.Payload)
+	if err != nil {
+		return err
+	}
+	reason, _ := v.(string)
+	p := w.pool
+	p.mu.Lock()
+	j := w.find(f.ID)
+	if err = w.accept(j, f, j != nil && j.cancelled && !j.answering); err == nil {
+		p.complete(w, j)
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	j.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: w.name + ": " + printable(reason)})
+	j.Drop()
+	return nil
+}
+
+// accept checks that a frame may come now: the request is the worker's, the
+// slot is its own, and the bytes are within the credit.
+func (w *worker) accept(j *Job, f wire.Frame, first bool) error {
+	switch {
+	case j == nil:
+		return fmt.Errorf("frame %q for request %#x, which it does not have", f.Kind, f.ID)
+	case int(f.Slot) >= len(w.slots):
+		return fmt.Errorf("frame %q from slot %d of %d", f.Kind, f.Slot, len(w.slots))
+	case first == j.answering || !first && j.slot != int32(f.Slot):
+		return fmt.Errorf("frame %q out of order", f.Kind)
+	}
+	s := &w.slots[f.Slot]
+	if first {
+		// A whole response may come by the lane while the end of the slot's one
+		// before is in the channel still.
+		if f.Flags&wire.FlagEnd == 0 && f.Kind == wire.KindHead {
+			if s.current != nil {
+				return fmt.Errorf("slot %d answers two requests", f.Slot)
+			}
+			s.current = j
+		}
+		j.slot, j.answering = int32(f.Slot), true
+	}
+	if n := int64(len(f.Payload)); n > 0 && f.Kind != wire.KindAborted && s.credit.Add(-n) < 0 {
+		return fmt.Errorf("slot %d sends more than it has credit for", f.Slot)
+	}
+	return nil
+}
+
+// put queues a block of j's response and returns credit for it unless the
+// bounds of what may wait are exceeded.
+func (w *worker) put(j *Job, data []byte, buf *[]byte) (kept bool) {
+	if len(data) <= smallBody {
+		buf = nil
+	}
+	kept, over, err := j.Out.Put(data, buf)
+	if err != nil {
+		w.log(proxy.LevelCrit, "%s; the application waits for the client", err)
+	}
+	if !over {
+		w.slots[j.slot].repay(int64(len(data)))
+	}
+	return kept
+}

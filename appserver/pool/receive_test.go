@@ -1,0 +1,25 @@
+package pool
+
+import (
+	"testing"
+
+	"alicorn/appserver/wire"
+)
+
+func TestASlotCannotSendMoreThanItsCredit(t *testing.T) {
+	w := &worker{slots: make([]slot, 1)}
+	w.slots[0].credit.Store(Window)
+	r := &Job{slot: -1}
+	for i, c := range []struct {
+		size int
+		ok   bool
+	}{{60000, true}, {60000, true}, {60000, true}, {60000, true}, {60000, false}} {
+		kind := byte(wire.KindData)
+		if i == 0 {
+			kind = wire.KindHead
+		}
+		if err := w.accept(r, wire.Frame{Kind: kind, Payload: make([]byte, c.size)}, i == 0); (err == nil) != c.ok {
+			t.Errorf("block %d: %v", i, err)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package pool_test
+
+import (
+	"context"
+	"encoding/binary"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"alicorn/appserver/pool"
+	"alicorn/appserver/pool/pooltest"
+	"alicorn/appserver/wire"
+	"alicorn/appserver/wsgi"
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
+	"alicorn/proxy/proxytest"
+	"alicorn/proxy/upstream"
+)
+
+// site is a server whose requests all go to one pool of fake workers. Its connections and
+// workers share a loop.
+type site struct {
+	*proxytest.Server
+	pool  *pool.Pool
+	fakes *pooltest.Fakes
+}
+
+func newSite(t testing.TB, workers int, script func(f *pooltest.Fake)) *site {
+	t.Helper()
+	s := &site{fakes: &pooltest.Fakes{Script: script}}
+	t.Cleanup(s.fakes.Wait)
+	var generation *proxy.Generation
+	s.Server = proxytest.New(t, proxytest.Config{
+		Text:  "server { listen 127.0.0.1:8080; client_max_body_size 200m; location / { } }",
+		Serve: http1.Serve,
+		Modules: []proxy.Module{{
+			Name:       "pool",
+			Compile:    func(_ *config.Scope, l *proxy.Location) error { l.SetContent(s); return nil },
+			Generation: func(_ *config.Scope, g *proxy.Generation) error { generation = g; return nil },
+		}},
+	})
+	s.pool = pool.New(pool.Options{
+		Settings: pool.Settings{
+			Name: "web", Workers: workers, Threads: 1, Timeout: 30 * time.Second, GracefulTimeout: 30 * time.Second,
+			StartupTimeout: 60 * time.Second, QueueTimeout: 30 * time.Second, Backlog: 1000,
+		},
+		Observer: unobserved{}, Launch: s.fakes.Launch, ParseHead: wsgi.ParseHead, Imports: pool.NewImports(8), Loops: s.Loops,
+	})
+	s.pool.SetLogs(pool.Logs{Errors: func() *slog.Logger { return generation.ErrorLog }})
+	s.pool.Start()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		s.pool.Stop(ctx)
+	})
+	if err := s.pool.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// unobserved is the Observer of a pool that nobody looks at.
+type unobserved struct{}
+
+func (unobserved) Reported([]pool.Report)         {}
+func (unobserved) Noted(kind, path, stamp string) {}
+func (unobserved) Ended()                         {}
+
+func expect(t testing.TB, r *proxytest.Recorder, status int, body string) {
+	t.Helper()
+	if r.Status != status || !strings.Contains(r.Text(), body) {
+		t.Errorf("got %d %.200q, want %d with %q", r.Status, r.Text(), status, body)
+	}
+}
+
+// Serve gives the pool a request that has a body and no environ.
+func (s *site) Serve(x *proxy.Exchange) error {
+	r := &request{site: s}
+	r.Init(r)
+	return r.submit(x)
+}
+
+// request is the least that owns a Job.
+type request struct {
+	pool.Job
+	site *site
+	body upstream.Body
+}
+
+func (r *request) Line() string  { return "" }
+func (r *request) Starved() bool { return false }
+func (r *request) Reuse()        { r.body.Close() }
+
+// submit reads the body, as far as it has come, and then submits the request.
+func (r *request) submit(x *proxy.Exchange) error {
+	err := r.body.Read(x, &upstream.Storage{Inline: 48 << 10, Memory: 1 << 20})
+	if err == nil {
+		r.Frame = binary.LittleEndian.AppendUint32(wire.AppendHeader(r.Frame, wire.KindRequest, 0, 0), 0)
+		r.Frame = append(r.Frame, r.body.Inline...)
+		r.Out.Memory = 128 << 10
+		r.Waker, r.Client, r.Began = x.Waker(), x.Client(), time.Now()
+		if fail := r.site.pool.Submit(&r.Job); fail != nil {
+			err = fail
+		}
+	}
+	if err != nil && err != proxy.ErrNotYet {
+		r.Drop()
+		return err
+	}
+	return x.Suspend(r)
+}
+
+// Continue is proxy.Continuation's.
+func (r *request) Continue(x *proxy.Exchange) (err error) {
+	switch r.Stage() {
+	case pool.StageNew:
+		return r.submit(x)
+	case pool.StageHead:
+		err = r.answer(x)
+	case pool.StageFailed:
+		r.site.pool.Abandon(&r.Job)
+		err = r.Failure()
+	case pool.StageGone:
+		err = proxy.StatusClientClosed
+	default:
+		switch {
+		case r.site.pool.Withdraw(&r.Job):
+		case r.Lost():
+			r.site.pool.Abandon(&r.Job)
+		default:
+			return x.Suspend(r)
+		}
+		err = proxy.StatusClientClosed
+	}
+	r.Drop()
+	return err
+}
+
+func (r *request) answer(x *proxy.Exchange) error {
+	if r.Whole {
+		return r.Head.Reply(x, r.Text, r.Worker())
+	}
+	r.Head.Apply(x, -1)
+	err := x.Res.Send()
+	for err == nil {
+		ended := false
+		if ended, err = r.Out.Give(x, &r.Head.Head, &r.Job); ended {
+			return x.Res.Finish()
+		}
+		switch {
+		case err != nil:
+		case r.Lost():
+			err = proxy.ErrClientGone
+		default:
+			x.Await()
+		}
+	}
+	r.site.pool.Abandon(&r.Job)
+	return err
+}

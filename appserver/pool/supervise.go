@@ -1,0 +1,478 @@
+package pool
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"syscall"
+	"time"
+
+	"alicorn/proxy"
+)
+
+type eventKind uint8
+
+// The kinds of events of a pool.
+const (
+	eventReady      eventKind = iota // the application has imported
+	eventBootFailed                  // the application has failed to import
+	eventExited                      // the process has ended and all it sent was read
+	eventLeaving                     // the worker asks to be retired
+	eventViolation                   // the worker broke the protocol
+	eventTired                       // the worker has had max_requests
+	eventIdle                        // a leaving worker has ended its last request
+	eventScaled
+	eventSucceeded // another pool takes the app's new requests
+	eventStopped   // the pool ends now
+)
+
+type event struct {
+	kind   eventKind
+	w      *worker
+	text   string
+	exit   Exit
+	report Report
+	boot   *BootError
+	cut    <-chan struct{} // for eventStopped: ends the wait for requests
+}
+
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 30 * time.Second
+	stableAfter  = time.Second // a worker that is ready for this long ends a row of failures
+	dumpTime     = 300 * time.Millisecond
+	killAfter    = 2 * time.Second
+)
+
+// run handles events, and calls reconcile, which is idempotent, after them.
+func (p *Pool) run() {
+	defer func() {
+		p.ticker.Stop()
+		p.outputs.end()
+		p.o.Imports.forget(p)
+		p.o.Observer.Ended()
+		p.arena.Close()
+		close(p.done)
+	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case e := <-p.events:
+			p.on(e)
+		case <-p.ticker.C:
+			p.tick(time.Now())
+		case <-timer.C:
+		case <-p.cut:
+			p.cut = nil
+			p.hurry()
+		}
+		next, ended := p.reconcile(time.Now())
+		if ended {
+			return
+		}
+		timer.Reset(time.Until(next))
+	}
+}
+
+func (p *Pool) on(e event) {
+	w := e.w
+	if w != nil && w.state == workerDead {
+		return
+	}
+	switch e.kind {
+	case eventReady:
+		p.onReady(w, e.report)
+	case eventBootFailed:
+		w.boot = e.boot
+	case eventExited:
+		p.onExit(w, e.exit)
+	case eventStopped:
+		p.cut = e.cut
+		p.retireAll()
+	case eventLeaving:
+		if w.state < workerLeaving {
+			w.log(proxy.LevelNotice, "leaves: %s", printable(e.text))
+		}
+		p.retire(w, workerLeaving, e.text)
+	case eventViolation:
+		w.log(proxy.LevelAlert, "broke the worker protocol: %s", e.text)
+		if w.state == workerStarting {
+			w.boot = &BootError{App: p.o.Name, Worker: w.name, Message: "it broke the worker protocol while it started: " + e.text}
+		}
+		p.retire(w, workerCondemned, "it broke the worker protocol")
+		w.termed, w.killed = true, true
+		w.signal(syscall.SIGKILL)
+	case eventIdle:
+		if w.state == workerCondemned && !w.killed {
+			w.deadline = time.Now() // the other threads have finished
+		}
+	}
+}
+
+func (p *Pool) onReady(w *worker, r Report) {
+	if w.state != workerStarting {
+		return
+	}
+	if told, ok := w.process.(interface{ CameUp() }); ok && !p.cameUp {
+		told.CameUp()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.report, w.state, w.deadline, w.readied = r, workerReady, time.Time{}, time.Now()
+	w.early.end()
+	for i, v := range p.ready {
+		if i == 0 || v.assigned < w.assigned {
+			w.assigned = v.assigned
+		}
+	}
+	p.ready = append(p.ready, w)
+	p.agree()
+	p.lastBoot, p.failed, p.cameUp = "", nil, true
+	p.endImport(w)
+	p.occupy(w)
+}
+
+// agree gives the observer the reports of the ready workers. The lock is held.
+func (p *Pool) agree() {
+	all := make([]Report, len(p.ready))
+	for i, w := range p.ready {
+		all[i] = w.report
+	}
+	p.o.Observer.Reported(all)
+}
+
+// retire takes w's waiting requests back and lets it finish what it runs.
+func (p *Pool) retire(w *worker, to workerState, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.state >= to {
+		return
+	}
+	first, starting := w.state < workerLeaving, w.state == workerStarting
+	w.state, w.reason = to, reason
+	p.ready = slices.DeleteFunc(p.ready, func(v *worker) bool { return v == w })
+	p.agree()
+	if first {
+		p.takeAll(w)
+		w.channel.EndWrites(w.threads)
+		w.deadline = time.Now()
+		if !starting { // a worker that imports has no request to finish
+			w.deadline = w.deadline.Add(p.o.GracefulTimeout)
+		}
+	}
+	p.dispatch()
+}
+
+func (p *Pool) retireAll() {
+	for _, w := range slices.Clone(p.workers) {
+		p.retire(w, workerLeaving, "the pool stops")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.queue.first != nil {
+		p.expire(p.queue.first, "stopped before a worker was free")
+	}
+}
+
+// hurry sends every worker TERM now.
+func (p *Pool) hurry() {
+	for _, w := range p.workers {
+		if !w.termed {
+			w.deadline = time.Now()
+		}
+	}
+}
+
+// reconcile starts, retires and kills workers as the state of the pool requires. It
+// returns when to call it again at the latest, and whether the pool has ended.
+func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
+	p.mu.Lock()
+	want, closed := p.wanted(), p.closed
+	p.mu.Unlock()
+	for _, w := range slices.Clone(p.workers) {
+		if !w.deadline.IsZero() && !now.Before(w.deadline) {
+			p.overdue(w, now)
+		}
+	}
+	if closed {
+		return p.nextDeadline(now), len(p.workers) == 0
+	}
+	if want == 0 {
+		p.retireIdle()
+		return p.nextDeadline(now), len(p.workers) == 0
+	}
+	fresh, tired := p.count()
+	for fresh < want && p.mayStart(now) {
+		if p.startOne(now) {
+			fresh++
+		}
+	}
+	if fresh >= want {
+		p.o.Imports.forget(p)
+	}
+	p.retireSpare(want, tired)
+	p.tellStarted(want)
+	next = p.nextDeadline(now)
+	if fresh < want && p.next.After(now) && p.next.Before(next) {
+		next = p.next
+	}
+	return p.watchImports(now, next), false
+}
+
+// wanted returns how many workers there should be. It is one while the last start has
+// failed, which is enough to see whether the next one succeeds, and none when the pool
+// was succeeded and no requests wait. The lock is held.
+func (p *Pool) wanted() int {
+	switch {
+	case p.succeeded && p.queue.length == 0:
+		return 0
+	case p.broken():
+		return 1
+	}
+	return p.want
+}
+
+// mayStart reports whether the next worker may be started now.
+func (p *Pool) mayStart(now time.Time) bool {
+	return !now.Before(p.next) && p.o.Imports.take(p)
+}
+
+// retireIdle retires workers without requests of a pool that was succeeded.
+func (p *Pool) retireIdle() {
+	for _, w := range slices.Clone(p.workers) {
+		p.mu.Lock()
+		idle := w.outstanding == 0
+		p.mu.Unlock()
+		if idle {
+			p.retire(w, workerLeaving, "the pool was replaced")
+		}
+	}
+}
+
+func (p *Pool) nextDeadline(now time.Time) time.Time {
+	next := now.Add(time.Hour)
+	for _, w := range p.workers {
+		if !w.deadline.IsZero() && w.deadline.Before(next) {
+			next = w.deadline
+		}
+	}
+	return next
+}
+
+// count returns how many workers start or serve and stay, and the workers to be replaced.
+func (p *Pool) count() (fresh int, tired []*worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		switch {
+		case w.state > workerReady:
+		case w.tired:
+			tired = append(tired, w)
+		default:
+			fresh++
+		}
+	}
+	return fresh, tired
+}
+
+// retireSpare retires workers that are replaced, or beyond want, once enough are ready.
+func (p *Pool) retireSpare(want int, tired []*worker) {
+	p.mu.Lock()
+	ready := len(p.ready)
+	var newest *worker
+	for _, w := range p.ready {
+		if !w.tired && (newest == nil || w.number > newest.number) {
+			newest = w
+		}
+	}
+	p.mu.Unlock()
+	for _, w := range tired {
+		if ready <= want {
+			return
+		}
+		ready--
+		p.retire(w, workerLeaving, "it has had max_requests")
+	}
+	if ready > want && newest != nil {
+		p.retire(newest, workerLeaving, "the pool is made smaller")
+		p.post(event{kind: eventScaled})
+	}
+}
+
+func (p *Pool) startOne(now time.Time) bool {
+	number := 1
+	for slices.ContainsFunc(p.workers, func(w *worker) bool { return w.number == number }) {
+		number++
+	}
+	w, err := p.newWorker(number)
+	if err != nil {
+		p.o.Imports.give()
+		p.bootFailed(&BootError{App: p.o.Name, Worker: fmt.Sprintf("%s:%d", p.o.Name, number), Message: err.Error()})
+		return false
+	}
+	w.deadline = now.Add(p.o.StartupTimeout)
+	w.importing, w.looked = true, now
+	p.mu.Lock()
+	p.workers = append(p.workers, w)
+	p.mu.Unlock()
+	return true
+}
+
+func (p *Pool) tellStarted(want int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.ready) >= want && p.failed == nil {
+		p.decide(nil)
+	}
+}
+
+// decide settles the outcome of the first start, once. The lock is held.
+func (p *Pool) decide(e *BootError) {
+	if !p.decided {
+		p.decided, p.outcome = true, e
+		p.silent = p.silent && e != nil
+		close(p.first)
+	}
+}
+
+// bootFailed notes why an application does not come up, and delays the next start. It
+// logs the failure unless await still waits for the first start.
+func (p *Pool) bootFailed(e *BootError) {
+	p.backOff()
+	p.mu.Lock()
+	silent := p.silent
+	p.failed = e
+	p.decide(e)
+	p.refuse()
+	p.mu.Unlock()
+	if silent {
+		return
+	}
+	p.logFailure(e)
+}
+
+// logFailure logs a failed start, a repeated reason in one line.
+func (p *Pool) logFailure(e *BootError) {
+	p.mu.Lock()
+	text, before := e.Message+e.Traceback, p.lastBoot
+	p.lastBoot = text
+	p.mu.Unlock()
+	if text == before {
+		p.logf(proxy.LevelError, "%s did not come up again: %s", e.Worker, e.Message)
+		return
+	}
+	p.logf(proxy.LevelError, "%s: %s", e.Worker, e.Error())
+}
+
+func (p *Pool) backOff() {
+	d := min(firstBackoff<<min(p.failures, 16), lastBackoff)
+	p.failures++
+	p.mu.Lock()
+	p.next = time.Now().Add(d)
+	p.mu.Unlock()
+}
+
+// refuse answers the waiting requests while no worker serves and the last start has
+// failed, since the next start may be far away and fail as well. The lock is held.
+func (p *Pool) refuse() {
+	for p.broken() && p.queue.first != nil {
+		r := p.queue.first
+		p.queue.remove(r)
+		r.fail(p.unavailable())
+		r.Drop()
+	}
+}
+
+// unavailable is the answer to requests while the pool is broken. The lock is held.
+func (p *Pool) unavailable() *proxy.Fail {
+	return &proxy.Fail{Status: 503, Level: proxy.LevelError, RetryAfter: max(1, int(math.Ceil(time.Until(p.next).Seconds()))),
+		Reason: fmt.Sprintf("app %q is not running: %s", p.o.Name, p.failed.Message)}
+}
+
+// overdue acts when w's deadline has passed.
+func (p *Pool) overdue(w *worker, now time.Time) {
+	switch {
+	case w.state == workerStarting:
+		w.boot = &BootError{App: p.o.Name, Worker: w.name,
+			Message: fmt.Sprintf("it was not ready within startup_timeout (%s); %s", p.o.StartupTimeout, bootMessage)}
+		w.signal(DumpSignal)
+		p.retire(w, workerCondemned, "startup_timeout")
+		w.deadline = now.Add(dumpTime)
+		w.termed = true // a worker that hangs in the import has no request to finish
+	case !w.termed:
+		w.termed = true
+		w.signal(syscall.SIGTERM)
+		w.deadline = now.Add(killAfter)
+	case !w.killed:
+		w.killed = true
+		w.signal(syscall.SIGKILL)
+		w.deadline = time.Time{}
+	default:
+		w.deadline = time.Time{}
+	}
+}
+
+// onExit handles the end of a worker's process, and its requests.
+func (p *Pool) onExit(w *worker, exit Exit) {
+	was := w.state
+	p.mu.Lock()
+	w.state = workerDead
+	p.ready = slices.DeleteFunc(p.ready, func(v *worker) bool { return v == w })
+	p.agree()
+	p.workers = slices.DeleteFunc(p.workers, func(v *worker) bool { return v == w })
+	lost := p.settle(w, exit)
+	p.mu.Unlock()
+	p.endImport(w)
+	w.group.Wait()
+	w.discard()
+	switch {
+	case p.isClosed() && w.boot == nil:
+	case was == workerStarting || w.boot != nil:
+		if w.boot == nil {
+			w.boot = &BootError{App: p.o.Name, Worker: w.name, Message: fmt.Sprintf("worker %s ended with %s before the application was ready", w.name, exit)}
+		}
+		if w.boot.Traceback == "" {
+			w.boot.Traceback = w.early.end()
+		}
+		p.bootFailed(w.boot)
+	case was == workerReady:
+		w.log(proxy.LevelError, "exited: %s; it held %d started requests", exit, lost)
+		p.onDeath(w, exit)
+	case was == workerCondemned:
+		w.log(proxy.LevelNotice, "ended: %s; %s", exit, w.reason)
+	}
+}
+
+func (p *Pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+// settle puts back the requests that the dead worker had not started, and fails the others.
+func (p *Pool) settle(w *worker, exit Exit) (lost int) {
+	p.takeAll(w)
+	for _, r := range w.unstarted() {
+		w.remove(r)
+		r.slot = -1
+		if r.deaths++; r.deaths <= 3 && !p.closed {
+			p.requeue(r)
+			continue
+		}
+		r.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: fmt.Sprintf("%d workers in a row died before they started the request, the last was %s", r.deaths, w.name)})
+		r.Drop()
+	}
+	for _, r := range w.table {
+		if r == nil {
+			continue
+		}
+		lost++
+		w.remove(r)
+		r.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError,
+			Reason: fmt.Sprintf("worker %s (pid %d) ended while it ran the request: %s", w.name, w.process.Pid(), exit)})
+		r.Drop()
+	}
+	p.dispatch()
+	return lost
+}

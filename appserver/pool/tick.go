@@ -1,0 +1,202 @@
+package pool
+
+import (
+	"fmt"
+	"time"
+
+	"alicorn/appserver/wire"
+	"alicorn/proxy"
+)
+
+const (
+	askEvery  = 200 * time.Millisecond // how often the clients of waiting requests are checked
+	restAfter = time.Second / tickEvery
+	// silenceOfLeft is how long after a client has closed its sending side during
+	// a response it counts as gone, if nothing was sent to it since. Until
+	// something is sent, TCP does not distinguish a client that has closed the
+	// connection from one that still reads. nginx takes both for gone at once,
+	// gunicorn notices neither. A client that closes its sending side right after
+	// its request gets the head after that, and the whole response, however slow
+	// the application is.
+	silenceOfLeft = 500 * time.Millisecond
+	// pauseAfter is the time without a tick that counts as a pause of watching.
+	pauseAfter = 500 * time.Millisecond
+)
+
+// tick looks at running and waiting requests. It takes back requests that wait behind
+// long ones, ends requests past their time, and stops itself when no request has been
+// outstanding for a while.
+func (p *Pool) tick(now time.Time) {
+	p.now.Store(now.UnixNano())
+	var late, still []*worker
+	p.mu.Lock()
+	since := min(now.Sub(p.ticked), pauseAfter)
+	p.ticked = now
+	busy := p.queue.length > 0
+	for _, w := range p.workers {
+		w.pace()
+		if w.outstanding > 0 {
+			busy = true
+			if p.inspect(w, now, since) {
+				late = append(late, w)
+			}
+			if !p.beats(w, now, since == pauseAfter) {
+				still = append(still, w)
+			}
+		} else {
+			w.rest(now.UnixNano())
+		}
+	}
+	p.inspectQueue(now)
+	p.dispatch()
+	for _, w := range p.ready {
+		p.fill(w)
+	}
+	if p.idleTicks++; busy {
+		p.idleTicks = 0
+	}
+	if p.idleTicks < int(restAfter) {
+		p.ticker.Reset(tickEvery)
+	} else {
+		p.ticking, p.idleTicks = false, 0
+		p.arena.Trim()
+	}
+	p.mu.Unlock()
+	for _, w := range late {
+		p.condemn(w, now, "a request took longer than timeout")
+	}
+	for _, w := range still {
+		p.condemn(w, now, "it gave no heartbeat")
+	}
+}
+
+// inspect looks at one worker, since the last look at it. It returns true when a
+// request is past its time.
+func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
+	late, waiting := false, 0
+	for _, j := range w.table {
+		p.attend(w, j, since)
+		switch {
+		case j == nil:
+		case !w.hasStarted(j):
+			waiting++
+		case j.started == 0:
+			j.started = now.UnixNano()
+		case j.answering && j.Out.Full() || j.owner.Starved():
+			j.started += int64(since) // its client is slow, not the application
+		case p.o.Timeout > 0 && now.UnixNano()-j.started > int64(p.o.Timeout) && !j.broken.Load():
+			late = true
+			p.timeOut(w, j)
+		}
+	}
+	still := now.UnixNano() - w.progress
+	w.slow = w.slow || still > int64(longAfter)
+	if waiting > 0 && still > int64(longAfter) {
+		if w.stuck = waiting == w.outstanding; w.stuck {
+			w.sticks(now.UnixNano())
+		}
+		if waiting > 1 || !w.stuck || p.healthyBeside(w) {
+			p.takeAll(w)
+		}
+	} else if waiting == 0 {
+		w.stuck, w.patience = false, 0
+	}
+	most := p.o.Timeout
+	if most == 0 {
+		most = p.o.QueueTimeout
+	}
+	return late || waiting > 0 && w.stuck && now.UnixNano()-min(w.progress, w.stuckSince) > int64(most)
+}
+
+// beats reports whether w has given a sign of life recently. Where it has not, beats
+// ends the requests that it runs. After a pause the time begins anew.
+func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
+	if p.o.Heartbeat == 0 || w.state < workerReady || w.state >= workerCondemned {
+		return true
+	}
+	if beat := w.page.Word(0, wire.PageHeartbeat).Load(); beat != w.beat || paused || w.beatSeen.IsZero() {
+		w.beat, w.beatSeen = beat, now
+	}
+	if now.Sub(w.beatSeen) <= p.o.Heartbeat {
+		return true
+	}
+	for _, j := range w.table {
+		if j != nil && w.hasStarted(j) && !j.broken.Load() {
+			j.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
+				Reason: fmt.Sprintf("worker %s (pid %d) gave no heartbeat for %s", w.name, w.process.Pid(), p.o.Heartbeat)})
+		}
+	}
+	return false
+}
+
+// attend checks j's client, since the last look. When the client has gone it tells j's
+// Exchange and, once nothing waits for the answer, the worker.
+func (p *Pool) attend(w *worker, j *Job, since time.Duration) {
+	switch {
+	case j == nil:
+	case j.withdrawn:
+		w.cancel(j)
+	case j.Lost():
+		j.tell(nil)
+	case j.answering && j.Client != nil && j.Client.Silent():
+		if j.silence += min(since, silenceOfLeft/5); j.silence > silenceOfLeft { // it takes several looks, also after a pause
+			j.left.Store(true)
+		}
+	default:
+		j.silence = 0
+	}
+}
+
+// healthyBeside reports whether a worker other than w starts its requests.
+func (p *Pool) healthyBeside(w *worker) bool {
+	for _, v := range p.ready {
+		if v != w && v.healthy() {
+			return true
+		}
+	}
+	return false
+}
+
+// timeOut ends j, which is past its time. The lock is held.
+func (p *Pool) timeOut(w *worker, j *Job) {
+	p.overran = Overran{Times: p.overran.Times + 1, At: time.Now(), Request: printable(j.owner.Line())}
+	j.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
+		Reason: fmt.Sprintf("worker %s (pid %d) took longer than its timeout of %s; the log has its stacks, and \"timeout\" of app %s allows more", w.name, w.process.Pid(), p.o.Timeout, p.o.Name)})
+}
+
+// condemn has w write its stacks and replaces it. Its other threads may finish.
+func (p *Pool) condemn(w *worker, now time.Time, why string) {
+	if w.state >= workerCondemned {
+		return
+	}
+	w.signal(DumpSignal)
+	p.retire(w, workerCondemned, why)
+	p.mu.Lock()
+	others := w.runsOthers()
+	p.mu.Unlock()
+	if !others {
+		w.deadline = now.Add(dumpTime)
+	}
+}
+
+// inspectQueue ends requests that have waited too long, or whose client has gone.
+func (p *Pool) inspectQueue(now time.Time) {
+	look := now.UnixNano()/int64(askEvery) != (now.UnixNano()-int64(tickEvery))/int64(askEvery)
+	for j := p.queue.first; j != nil; {
+		next := j.next
+		switch {
+		case now.Sub(j.Began) > p.o.QueueTimeout:
+			p.expire(j, fmt.Sprintf("waited longer than queue_timeout (%s) for a worker", p.o.QueueTimeout))
+		case look && j.clientGone():
+			p.leave(j)
+		}
+		j = next
+	}
+}
+
+// expire answers a waiting request with 503. The lock is held.
+func (p *Pool) expire(j *Job, why string) {
+	p.queue.remove(j)
+	j.fail(&proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: fmt.Sprintf("request for app %q %s", p.o.Name, why), RetryAfter: 1})
+	j.Drop()
+}
