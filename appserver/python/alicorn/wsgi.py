@@ -131,26 +131,44 @@ class Response:
             return False
         self.opened = self.ended = True
         self.left = 0
-        self.slot.answer(self.id, whole, body)
+        try:  # as _end(), which would cost a call
+            self.slot.answer(self.id, whole, body)
+        except Cancelled:
+            self.ended = False
+            raise
         return True
 
     def fail(self):
         """Answers 500, or breaks off a response that has begun."""
         if self.ended:
             return
-        self.ended = True
         if self.opened:
+            self.ended = True
             self.slot.abort(self.id, "the application failed after its response had begun")
-        else:
-            self.opened = True
-            payload = self.heads.head(ERROR_STATUS, ERROR_HEADERS, None)[0]
-            self.slot.head(self.id, payload, b"" if self.bodyless else ERROR_BODY, END)
+            return
+        self.opened = True
+        payload = self.heads.head(ERROR_STATUS, ERROR_HEADERS, None)[0]
+        body = b"" if self.bodyless else ERROR_BODY
+        try:
+            self._end(self.slot.head, self.id, payload, body, END)
+        except Cancelled:
+            self.cancel()
 
     def cancel(self):
         """Ends a response that nobody waits for."""
         if not self.ended:
             self.ended = True
             self.slot.abort(self.id, "its client has gone")
+
+    def _end(self, send, *frames):
+        """Sends the last frames. ended is set before, for a signal's handler may raise after
+        they were sent; a send that waits for credit and is Cancelled there has not sent them."""
+        self.ended = True
+        try:
+            send(*frames)
+        except Cancelled:
+            self.ended = False
+            raise
 
     def _send_list(self, parts):
         if len(parts) == 1:
@@ -170,9 +188,8 @@ class Response:
             self.status, self.headers, size if size or not self.bodyless else None)
         self.opened = True
         if length == size and not (bodyless or self.bodyless):
-            self.ended = True
             self.left = 0
-            self.slot.head(self.id, payload, body, END)
+            self._end(self.slot.head, self.id, payload, body, END)
         else:
             self._begin(payload, length, bodyless, body)
             self._finish()
@@ -218,8 +235,10 @@ class Response:
             self._open(data, size)
         elif not self.ended:
             data, end = self._fit(data)
-            self.ended = end
-            self.slot.data(self.id, data, end)
+            if end:
+                self._end(self.slot.data, self.id, data, END)
+            else:
+                self.slot.data(self.id, data, 0)
         elif not self.bodyless:
             self._too_many()
 
@@ -237,8 +256,10 @@ class Response:
             data, end = b"", True
         else:
             data, end = self._fit(data)
-        self.ended = end
-        self.slot.head(self.id, payload, data, end)
+        if end:
+            self._end(self.slot.head, self.id, payload, data, END)
+        else:
+            self.slot.head(self.id, payload, data, 0)
 
     def _fit(self, data):
         """Returns data cut to what Content-Length leaves, and whether that completes it."""
@@ -260,10 +281,11 @@ class Response:
     def _finish(self):
         if self.ended:
             return
-        self.ended = True
         if self.left is None:
-            self.slot.data(self.id, b"", END)
+            self._end(self.slot.data, self.id, b"", END)
             return
+        self.slot.check()  # an application that went on, although it was told, gave nothing less
+        self.ended = True
         reason = "the application gave %d bytes less than its Content-Length" % self.left
         self.slot.complain(self.id, reason)
         self.slot.abort(self.id, reason)

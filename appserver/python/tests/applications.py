@@ -204,6 +204,14 @@ def stops_by_itself(environ, start_response):
     return [b"late"]
 
 
+def writes_all(environ, start_response):
+    try:
+        start_response("200 OK", [("Content-Length", "100")])(b"x" * 100)
+    except OSError:
+        events.append("told")
+    return []
+
+
 def generator(environ, start_response):
     start_response("200 OK", TEXT)
     yield b""

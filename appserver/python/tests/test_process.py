@@ -138,6 +138,53 @@ def test_a_client_that_leaves_ends_a_stream(own, parts, told, threads):
     assert not front.errors()
 
 
+@pytest.mark.parametrize("length", ["", "('Content-Length', '100')"])
+@pytest.mark.parametrize("parts", [
+    "[b'x' * 100]", "Closing([b'x' * 100])", "(b'x' * 10, b'x' * 90)", "iter([b'x' * 10, b'x' * 90])",
+])
+def test_a_client_that_leaves_while_the_last_part_waits_for_credit(own, length, parts):
+    front = own(window=15)
+    front.ready()
+    for _ in range(3):  # the second time its head is remembered
+        id = front.request("/answers", QUERY_STRING="('200 OK', [%s], %s)" % (length, parts))
+        while len(front.answers[id].body if id in front.answers else b"") < 10:
+            assert front.step() is not None
+        front.cancel(0, id)
+        answer = front.answer(id)
+        assert "client has gone" in answer.aborted and not answer.logs
+        front.cancel(0, 0)
+        front.grant(0, len(answer.body))
+    assert not front.errors()
+
+
+def test_a_client_that_leaves_a_write_of_all_an_application_gives(own):
+    front = own(window=15)
+    front.ready()
+    id = front.request("/writes_all")
+    assert front.step() is not None
+    front.cancel(0, id)
+    answer = front.answer(id)
+    assert "client has gone" in answer.aborted and not answer.logs
+    front.cancel(0, 0)
+    front.grant(0, 15)
+    assert front.answer(front.request("/happened")).body == b"told"
+
+
+@pytest.mark.parametrize("path", ["/hello", "/raises", "/forgets_start"])
+def test_a_client_that_leaves_before_an_answer_has_credit(own, path):
+    front = own(window=10)
+    front.ready()
+    assert front.answer(front.request("/hello")).complete
+    assert front.answer(front.request("/hello")).complete  # that is all of it
+    id = front.request(path)
+    poll(lambda: front.mark(0) == id, "never marked")
+    front.cancel(0, id)
+    assert "client has gone" in front.answer(id).aborted
+    front.cancel(0, 0)
+    front.grant(0, 10)
+    assert front.answer(front.request("/hello")).complete
+
+
 @pytest.mark.parametrize("body, happened", [
     ("writes_until_told", b"told,closed"), ("writes_on", b"told,told"), ("stops_by_itself", b"told"),
 ])
