@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"alicorn/config"
 	"alicorn/proxy"
@@ -37,44 +36,59 @@ func upgrades(sent chan<- [2]int64) proxy.Module {
 }
 
 func TestAnUpgradedConnectionIsTheHandlers(t *testing.T) {
-	t.Parallel()
 	for _, goroutines := range []bool{false, true} {
-		counts := make(chan [2]int64, 1)
-		s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8000; client_header_timeout 3s; keepalive_timeout 3s; }",
-			Modules: []proxy.Module{upgrades(counts)}, Serve: http1.Serve, Goroutines: goroutines})
-		nc := s.Dial("")
-		request := "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
-		io.WriteString(nc, request+"with the head\n")
-		r := bufio.NewReader(nc)
-		head := ""
-		for !strings.HasSuffix(head, "\r\n\r\n") {
-			line, err := r.ReadString('\n')
-			if err != nil {
-				t.Fatal(err)
-			}
-			head += line
+		t.Run(map[bool]string{false: "loop", true: "goroutine"}[goroutines], func(t *testing.T) {
+			t.Parallel()
+			upgradeAndEcho(t, goroutines)
+		})
+	}
+}
+
+func upgradeAndEcho(t *testing.T, goroutines bool) {
+	counts := make(chan [2]int64, 1)
+	s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8000; client_header_timeout 3s; keepalive_timeout 3s; }",
+		Modules: []proxy.Module{upgrades(counts)}, Serve: http1.Serve, Goroutines: goroutines})
+	nc := s.Dial("")
+	request := "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+	io.WriteString(nc, request+"with the head\n")
+	r := bufio.NewReader(nc)
+	head := ""
+	for !strings.HasSuffix(head, "\r\n\r\n") {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
 		}
-		if !strings.HasPrefix(head, "HTTP/1.1 101 Switching Protocols\r\n") || !strings.Contains(head, "\r\nConnection: Upgrade\r\n") ||
-			!strings.Contains(head, "\r\nUpgrade: echo\r\n") || strings.Contains(head, "Content-Length") {
-			t.Errorf("head %q", head)
+		head += line
+	}
+	if !strings.HasPrefix(head, "HTTP/1.1 101 Switching Protocols\r\n") || !strings.Contains(head, "\r\nConnection: Upgrade\r\n") ||
+		!strings.Contains(head, "\r\nUpgrade: echo\r\n") || strings.Contains(head, "Content-Length") {
+		t.Errorf("got the head %q", head)
+	}
+	for _, want := range []string{"with the head\n", "and later\n"} {
+		if want == "and later\n" {
+			awaitTimeout(t, s)
+			io.WriteString(nc, want)
 		}
-		for _, want := range []string{"with the head\n", "and later\n"} {
-			if want == "and later\n" {
-				time.Sleep(3200 * time.Millisecond) // longer than the timeouts
-				io.WriteString(nc, want)
-			}
-			if got, err := r.ReadString('\n'); got != want {
-				t.Errorf("got %q, %v, want %q", got, err, want)
-			}
+		if got, err := r.ReadString('\n'); got != want {
+			t.Errorf("got %q, %v, want %q", got, err, want)
 		}
-		io.WriteString(nc, "bye\n")
-		if rest, err := io.ReadAll(r); len(rest) > 0 || err != nil {
-			t.Errorf("got %q, %v after the end", rest, err)
-		}
-		c := <-counts
-		if want := int64(len(request) + len("with the head\nand later\nbye\n")); c[0] != want || c[1] != int64(len(head)+len("with the head\nand later\n")) {
-			t.Errorf("counted %v bytes, want %d and %d", c, want, len(head)+24)
-		}
+	}
+	io.WriteString(nc, "bye\n")
+	if rest, err := io.ReadAll(r); len(rest) > 0 || err != nil {
+		t.Errorf("got %q, %v after the end, want nothing", rest, err)
+	}
+	wantRead, wantSent := len(request)+len("with the head\nand later\nbye\n"), len(head)+len("with the head\nand later\n")
+	if got := <-counts; got != [2]int64{int64(wantRead), int64(wantSent)} {
+		t.Errorf("got %d bytes read and %d sent, want %d and %d", got[0], got[1], wantRead, wantSent)
+	}
+}
+
+// awaitTimeout waits until client_header_timeout closes a new connection: by then the
+// timeouts of all older connections have passed.
+func awaitTimeout(t *testing.T, s *proxytest.Server) {
+	t.Helper()
+	if got, err := io.ReadAll(s.Dial("")); len(got) > 0 || err != nil {
+		t.Fatalf("a connection without a request: got %q, %v, want the end", got, err)
 	}
 }
 

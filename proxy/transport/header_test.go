@@ -107,7 +107,9 @@ func TestAClientMayLeaveOrFallSilentInItsHeader(t *testing.T) {
 			if c.settings == "" {
 				nc.(*net.TCPConn).CloseWrite()
 			}
-			if got, err := io.ReadAll(nc); len(got) > 0 || err != nil {
+			// A reset comes if the server's time is over before the client has sent its part.
+			reset := func(err error) bool { return c.settings != "" && errors.Is(err, syscall.ECONNRESET) }
+			if got, err := io.ReadAll(nc); len(got) > 0 || err != nil && !reset(err) {
 				t.Errorf("%q: got %q, %v; want nothing", c.header, got, err)
 			}
 			w.Log.Wait(t, "while reading PROXY protocol")
@@ -119,8 +121,7 @@ func TestAClientMayLeaveOrFallSilentInItsHeader(t *testing.T) {
 	}
 }
 
-// A header is waited for as a request is: a thousand halves of one keep no
-// goroutine, and no other client from its answer.
+// Connections that have sent half a header hold no goroutine, and delay no other client.
 func TestHalfAHeaderCostsALoopNoGoroutine(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		w := newWay(t, secure, false, "")
