@@ -14,8 +14,8 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// listen begins to accept on l: by the loops where the Engine has some, else on
-// a goroutine.
+// listen begins to accept on l, in the loops if the Engine has any, and otherwise on a
+// goroutine.
 func (e *Engine) listen(l *Listener) error {
 	if e.loops == nil {
 		return e.listenBlocking(l)
@@ -89,11 +89,11 @@ func (e *Engine) acceptBlocking(l *Listener, nl net.Listener) {
 		}
 		e.acceptFailed(l, err)
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		time.Sleep(pause) // out of descriptors, most often: let some close
+		time.Sleep(pause) // most often no descriptors are left, and some will be closed
 	}
 }
 
-// start has the connection nc served, on a goroutine unless a loop calls it.
+// start serves the connection nc, on a goroutine unless a loop calls it.
 func (e *Engine) start(nc net.Conn, l *Listener) {
 	c := &Conn{ID: e.nextID.Add(1), Accepted: time.Now()}
 	c.fill(nc, l)
@@ -104,19 +104,19 @@ func (e *Engine) start(nc net.Conn, l *Listener) {
 	go e.serve(e, nc, c)
 }
 
-// shedding is how many connections are closing at once when descriptors are scarce,
-// and shedTime is how long they may take before others are closed instead.
+// shedding is how many connections are closed at once when few descriptors are left,
+// and shedTime is how long they may take until others are closed instead.
 const (
 	shedding = 32
 	shedTime = time.Second
 )
 
-// shed closes connections that idle, as nginx does where new ones come and
-// there is no room: those that have for longest, so that clients which go on
-// asking keep theirs. Half of them stay where they idle for less than a second:
-// their request is on its way, and where it is there already they do not idle.
-// Closing takes its time, and meanwhile each new connection finds no room either,
-// so that those which are closing count.
+// shed closes idle connections when few descriptors are left, as nginx does. It closes
+// those that have idled for longest, so that clients which send requests often keep
+// theirs. It closes none whose next request has come. In the younger half it closes none
+// that has idled for less than a second, as its next request may be on its way. A close
+// takes a while, in which more connections come, so that connections that are closing
+// count, too.
 func (e *Engine) shed() {
 	for _, lc := range e.chooseIdle() {
 		lc.Drain(0)
@@ -137,7 +137,7 @@ func (e *Engine) chooseIdle() []LiveConn {
 	}
 	room := shedding - len(e.leaving)
 	if room < shedding/2 {
-		return nil // few at a time would mean to look through all connections for each
+		return nil // each call looks through all connections, so that it should close many
 	}
 	idle := make([]waiting, 0, len(e.conns))
 	for c, lc := range e.conns {
@@ -160,7 +160,8 @@ func (e *Engine) chooseIdle() []LiveConn {
 	return chosen
 }
 
-// acceptFailed logs why l accepts nothing, or not for a while.
+// acceptFailed logs an error of accepting on l, and closes idle connections if few
+// descriptors are left.
 func (e *Engine) acceptFailed(l *Listener, err error) {
 	if errors.Is(err, eventloop.ErrScarce) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		e.shed()

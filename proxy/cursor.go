@@ -2,13 +2,13 @@ package proxy
 
 import "errors"
 
-// cursor is where an Exchange stands on its way through the phases: what comes
-// next is in it, and not in the calls that have led there. An Exchange that waits
-// can therefore let its goroutine go, and go on from here on another one.
+// cursor is the place of an Exchange in the phases. As the next action is here, and not
+// on a goroutine's stack, an Exchange that waits needs no goroutine, and another one can
+// go on with it.
 type cursor struct {
 	phase Phase
-	next  int       // the action of the phase that comes next
-	in    *Location // whose actions they are
+	next  int       // the index of the phase's next action
+	in    *Location // whose actions run
 }
 
 // enter moves the cursor to the beginning of phase p.
@@ -17,14 +17,14 @@ func (x *Exchange) enter(p Phase) {
 	switch {
 	case p < findLocation:
 		in = x.Server.Root
-	case p == Access && x.parent != nil: // whoever asks has access
+	case p == Access && x.parent != nil: // a subrequest needs no access of its own
 		p++
 	}
 	x.cursor = cursor{phase: p, in: in}
 }
 
-// advance goes on behind an action or a content handler that has returned err,
-// through the phases that are left, as far as they return no error.
+// advance goes on after an action or a content handler that has returned err, through
+// the later phases, until one returns an error.
 func (x *Exchange) advance(err error) error {
 	for {
 		switch {
@@ -37,8 +37,8 @@ func (x *Exchange) advance(err error) error {
 	}
 }
 
-// step does what is left of the cursor's phase, and enters the next one. Behind
-// the last it has the content handler respond.
+// step runs the rest of the cursor's phase, and enters the next one. After the last phase
+// it calls the content handler.
 func (x *Exchange) step() error {
 	c := &x.cursor
 	if c.phase == findLocation {
@@ -60,10 +60,10 @@ func (x *Exchange) step() error {
 	return c.in.content.Serve(x)
 }
 
-// Answer has h respond in place of the phases that are left. An action ends with
-// what it returns.
+// Answer makes h respond in place of the later phases. The action returns the error that
+// Answer returns.
 func (x *Exchange) Answer(h Handler) error {
-	x.enter(content) // where x goes on when h suspends it
+	x.enter(content) // there x goes on after h has suspended it
 	if err := h.Serve(x); err != nil {
 		return err
 	}
@@ -99,13 +99,12 @@ func (x *Exchange) enterLocation(l *Location) error {
 	return nil
 }
 
-// errFindAgain is returned by a Rewrite action after which the location is found
-// anew.
+// errFindAgain is returned by a Rewrite action to find the location again.
 var errFindAgain = errors.New("location is to be found again")
 
-// FindAgain has the location found for x's path, which rewriting has changed. A
-// Rewrite action ends with the error it returns. More than 10 such turns and
-// internal redirects together are answered 500.
+// FindAgain makes the location be found again, after rewriting has changed x's path. A
+// Rewrite action returns the error that FindAgain returns. More than 10 calls and
+// internal redirects together are answered with 500.
 func (x *Exchange) FindAgain() error {
 	if x.redirects++; x.redirects > maxInternalRedirects {
 		return &Fail{Status: 500, Level: LevelError, Reason: "rewrite or internal redirection cycle while processing \"" + printable(x.Req.Path) + "\""}

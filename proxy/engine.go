@@ -11,32 +11,31 @@ import (
 )
 
 // ServeConn serves a connection until it ends, and closes it. It is called on a
-// goroutine of its own. Where nc is an *eventloop.Conn, or a *tls.Conn over an
-// *eventloop.Carrier, it is called by who owns that instead, and only starts it:
-// see eventloop.Conn's Start.
+// goroutine of its own. But if nc is an *eventloop.Conn, or a *tls.Conn over an
+// *eventloop.Carrier, the owner of nc calls it, and ServeConn only starts nc: see
+// eventloop.Conn's Start.
 //
-// The Engine's own is proxy/transport's, which fills what c has of the PROXY header
-// and of TLS, and calls that of the protocol which was negotiated; handshakes are
-// over then.
+// The Engine calls the ServeConn of proxy/transport. It reads the PROXY header, does the
+// handshake, sets c's fields for both, and calls the ServeConn of the negotiated
+// protocol.
 type ServeConn func(e *Engine, nc net.Conn, c *Conn)
 
-// LiveConn is a connection being served, as the Engine ends it.
+// LiveConn is a connection that is served, with what the Engine needs to end it.
 type LiveConn interface {
 	// Drain tells the connection that the Engine drains: its next response says
-	// "Connection: close", and it waits no longer than last for that request;
-	// 0: it closes at once where it has none. It does not block.
+	// "Connection: close", and it waits for this request for the time of last; 0: it
+	// closes at once if it has no request. Drain does not block.
 	Drain(last time.Duration)
-	// Waits reports whether the connection has no request, and since when; the
-	// zero time where that is not known.
+	// Waits reports whether the connection has no request, and since when; zero if
+	// nobody knows.
 	Waits() (since time.Time, idle bool)
-	// Asked reports whether bytes have come that nobody has read yet: of a
-	// connection that waits, the next request.
+	// Asked reports whether bytes have come that nobody has read yet. On a connection
+	// that waits they are the next request.
 	Asked() bool
-	// Tunnels reports whether HTTP has ended on the connection: see Tunnel. Nobody
-	// knows when that ends.
+	// Tunnels reports whether the connection is a tunnel: see Tunnel. Nobody knows when
+	// a tunnel ends.
 	Tunnels() bool
-	// Cut ends the exchanges that use g now. A connection that has no others may
-	// end with them.
+	// Cut cuts the exchanges that use g. A connection that has no others may close.
 	Cut(g *Generation)
 	// Close cuts the connection now.
 	Close() error
@@ -54,28 +53,27 @@ type Engine struct {
 	last    atomic.Int64 // see lastWait; set before down
 
 	mu    sync.Mutex
-	gone  bool // no connection is served any more
+	gone  bool // the Engine has shut down
 	conns map[*Conn]LiveConn
-	// leaving are those of conns that shed has told to close, last at shedAt.
+	// leaving are the connections that shed has told to close, the last at shedAt.
 	leaving map[*Conn]bool
 	shedAt  time.Time
 	wake    chan struct{} // closed and replaced when a connection or request ends while someone waits
-	wait    atomic.Int32  // how many wait
+	wait    atomic.Int32  // the number of goroutines that wait
 }
 
-// NewEngine returns an Engine that serves connections with serve: in loops,
-// which the caller closes after Shutdown, or where they are nil on a goroutine
-// each.
+// NewEngine returns an Engine that serves connections with serve, in loops, which the
+// caller closes after Shutdown; if loops is nil, on a goroutine each.
 func NewEngine(serve ServeConn, loops *eventloop.Group) *Engine {
 	return &Engine{serve: serve, loops: loops, conns: map[*Conn]LiveConn{}, leaving: map[*Conn]bool{}, wake: make(chan struct{})}
 }
 
-// Current returns the running Generation, nil before the first Swap.
+// Current returns the current Generation; nil before the first Swap.
 func (e *Engine) Current() *Generation { return e.current.Load() }
 
-// Swap makes g current, starts to accept on its new listeners, and returns
-// the Generation before, which still serves its requests in progress: Drain
-// it, then release its Resources.
+// Swap makes g current, starts to accept on its new listeners, and returns the Generation
+// before, which still serves its requests in progress. The caller drains it and then
+// releases its Resources.
 func (e *Engine) Swap(g *Generation) *Generation {
 	old := e.current.Swap(g)
 	for _, l := range g.Listeners {
@@ -106,9 +104,8 @@ func (e *Engine) closeRemoved(old, g *Generation) {
 	}
 }
 
-// Register tells the Engine of a connection that it may have to end, in place of
-// what it knew of c; false when the Engine has shut down and the connection is to
-// be closed.
+// Register makes lc the LiveConn of c, in place of the one before. It returns false if
+// the Engine has shut down: the caller closes the connection.
 func (e *Engine) Register(c *Conn, lc LiveConn) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -120,7 +117,7 @@ func (e *Engine) Register(c *Conn, lc LiveConn) bool {
 	return true
 }
 
-// Unregister forgets a connection that has ended.
+// Unregister removes a connection that has ended.
 func (e *Engine) Unregister(c *Conn) {
 	e.mu.Lock()
 	delete(e.conns, c)
@@ -136,12 +133,11 @@ func (e *Engine) Connections() int {
 	return len(e.conns)
 }
 
-// Draining reports that the process is ending: responses say Connection: close.
+// Draining reports whether the Engine shuts down: responses say "Connection: close".
 func (e *Engine) Draining() bool { return e.down.Load() }
 
-// Patience returns how long a connection may wait for its next bytes where it may
-// wait for timeout (0: for ever) otherwise: less while the Engine is Draining;
-// negative: not at all.
+// Patience returns how long a connection may wait for its next bytes: timeout (0: no
+// limit), or less while the Engine is Draining; negative: not at all.
 func (e *Engine) Patience(timeout time.Duration) time.Duration {
 	if !e.Draining() {
 		return timeout
@@ -156,19 +152,19 @@ func (e *Engine) Patience(timeout time.Duration) time.Duration {
 	return min(timeout, last)
 }
 
-// Idle leaves nc to its loop, as eventloop's Idle does. It may be another
-// goroutine's as soon as that is so.
+// Idle gives nc to its loop, as eventloop's Idle does. After that another goroutine may
+// own it.
 func (e *Engine) Idle(nc *eventloop.Conn, timeout time.Duration) bool {
 	if !nc.Idle(timeout) {
 		return false
 	}
-	if e.Draining() { // it may have come too late for timeout, and too early for Drain
+	if e.Draining() { // timeout may be from before the draining, and Drain may have come before Idle
 		nc.Hurry(e.lastWait())
 	}
 	return true
 }
 
-// lastWait is how long a connection may wait for its last request while the Engine
+// lastWait returns how long a connection may wait for its last request while the Engine
 // is Draining.
 func (e *Engine) lastWait() time.Duration { return time.Duration(e.last.Load()) }
 
@@ -182,7 +178,7 @@ func (e *Engine) notify() {
 	e.mu.Unlock()
 }
 
-// waitUntil blocks until done, called with e.mu held, is true or ctx ends.
+// waitUntil blocks until done returns true, which is called with e.mu held, or ctx ends.
 func (e *Engine) waitUntil(ctx context.Context, done func() bool) error {
 	e.wait.Add(1)
 	defer e.wait.Add(-1)
@@ -201,8 +197,8 @@ func (e *Engine) waitUntil(ctx context.Context, done func() bool) error {
 	}
 }
 
-// Drain waits until no request uses g. When ctx ends first, the requests that
-// still do are cut.
+// Drain waits until no request uses g. If ctx ends first, it cuts the requests that still
+// use g.
 func (e *Engine) Drain(ctx context.Context, g *Generation) error {
 	err := e.waitUntil(ctx, func() bool {
 		for c := range e.conns {
@@ -267,8 +263,8 @@ func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 // bounds that: it would never end by itself, and its client connects anew.
 const tunnelsLast = 5 * time.Second
 
-// endTunnels closes tunnels that have had their time, and those of requests that come
-// last, until ended is closed.
+// endTunnels closes all tunnels each time that tunnelsLast has passed, until ended is
+// closed: the last requests may begin new ones.
 func (e *Engine) endTunnels(ended <-chan struct{}) {
 	tick := time.NewTicker(tunnelsLast)
 	defer tick.Stop()
@@ -286,7 +282,7 @@ func (e *Engine) endTunnels(ended <-chan struct{}) {
 	}
 }
 
-// cut ends what it is called for on the connections that which chooses.
+// cut calls end for the connections that which chooses.
 func (e *Engine) cut(which func(c *Conn) bool, end func(lc LiveConn)) {
 	e.mu.Lock()
 	var live []LiveConn
@@ -301,15 +297,15 @@ func (e *Engine) cut(which func(c *Conn) bool, end func(lc LiveConn)) {
 	}
 }
 
-// Site returns the Site that c arrived on in the current Generation, nil when
-// nothing listens there any more. It is for c's protocol loop.
+// Site returns the Site of c's address in the current Generation; nil if nothing listens
+// there any more. It is for c's protocol loop.
 func (e *Engine) Site(c *Conn) *Site {
 	g := e.current.Load()
 	return g.siteOf(c)
 }
 
-// Defaults returns the settings that hold before a request's server is known:
-// those of the address's default server. nil when the listener was removed.
+// Defaults returns the settings before a request's server is known: those of the
+// address's default server; nil if the listener was removed.
 func (e *Engine) Defaults(c *Conn) *Core {
 	s := e.Site(c)
 	if s == nil {

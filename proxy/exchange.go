@@ -29,15 +29,14 @@ type Request struct {
 
 	Host    string // lower case, no port, no trailing dot: $host
 	Path    string // decoded, normalised; changed by internal redirects: $uri
-	Asked   string // decoded, as it came; Path once that is not the client's any more
+	Asked   string // decoded, as the client has sent it; Path after that was changed
 	Args    string // without "?": $args
 	HasArgs bool   // the target had a "?"
 }
 
 // Exchange is one request and its response. It belongs to one goroutine, or to none
-// while it is suspended.
-// After the log phase it is used for another request: nothing may keep it,
-// or a string of its Request, unless it copied.
+// while it is suspended. After the log phase it is used for another request: nobody may
+// keep it, or keep a string of its Request without a copy.
 type Exchange struct {
 	Req  Request
 	Res  Response
@@ -46,14 +45,14 @@ type Exchange struct {
 	Server     *Server
 	Location   *Location
 	Generation *Generation
-	Start      time.Time // when the first byte of the request was there
+	Start      time.Time // when the first bytes of the request had come
 	Upstream   Upstream
-	// Remote is the client's address where a module has found it to be another
-	// than the connection's; nil: the connection's. Readers use RemoteAddr.
+	// Remote is the client's address if a module has set another one than the
+	// connection's; nil: the connection's. Readers use RemoteAddr.
 	Remote    *Remote
 	Internal  bool   // an internal redirect led here
 	Number    int    // of the request on its connection, from 1: $connection_requests
-	Pipelined bool   // its first bytes came before the response to the request before: $pipe
+	Pipelined bool   // its first bytes came before the response to the previous request: $pipe
 	User      string // $remote_user, once authenticated
 
 	wire      Wire
@@ -63,23 +62,23 @@ type Exchange struct {
 	status    status
 	requestID string
 	captures  []string   // $1.. of the last regular expression that matched
-	vars      []variable // what the configuration itself defines, by slot
+	vars      []variable // those that the configuration itself defines, by slot
 	changes   int        // see URIChanges
 	bodyRead  int64
-	waiting   *Waiting     // its own for good
-	pending   Continuation // of a suspended exchange
-	parent    *Exchange    // that a subrequest is for; nil: of the client itself
-	state     []resetter   // of features, by place
+	waiting   *Waiting     // never changes
+	pending   Continuation // what a suspended exchange goes on with
+	parent    *Exchange    // the one that has asked for this subrequest; nil: the client has
+	state     []resetter   // the features' state, by place
 }
 
-// status is where error_page processing stands.
+// status is the state of error_page processing.
 type status struct {
 	override int  // error_page's =code; 0: none
-	keep     bool // error_page's "=": the status of whatever answers
+	keep     bool // error_page's "=": the page's own status is sent
 	inPage   bool // an error page is being made
-	noBody   bool // the body was refused with 413: what makes the page sees none
+	noBody   bool // the body was refused with 413: the page's handler sees none
 	badRange bool // no byte of the file is in the range that the client asks for
-	lastPage bool // an error in it has no page: recursive_error_pages was off where a page was chosen
+	lastPage bool // an error of this page has no page itself: recursive_error_pages was off
 }
 
 var exchanges = sync.Pool{New: func() any {
@@ -88,7 +87,7 @@ var exchanges = sync.Pool{New: func() any {
 	return x
 }}
 
-// NewExchange returns an empty Exchange for a request on c, answered on w.
+// NewExchange returns an empty Exchange for a request on c, which w answers.
 func NewExchange(c *Conn, w Wire) *Exchange {
 	x := exchanges.Get().(*Exchange)
 	x.Conn, x.wire, x.lease = c, w, c.leases.lend()
@@ -123,8 +122,8 @@ func (x *Exchange) Reset() {
 	x.Res = Response{x: x, Header: rh, Length: -1}
 }
 
-// Main returns the client's own request: x, unless x is a subrequest. That one waits
-// then for x.
+// Main returns the client's own request: x itself, or the one that a subrequest x is for,
+// which waits for x.
 func (x *Exchange) Main() *Exchange {
 	for x.parent != nil {
 		x = x.parent
@@ -132,21 +131,22 @@ func (x *Exchange) Main() *Exchange {
 	return x
 }
 
-// Gone reports, without blocking, that the client has closed or reset, or ended its
+// Gone reports, without blocking, whether the client has closed, reset, or ended its
 // sending side.
 func (x *Exchange) Gone() bool { return x.wire.Gone() }
 
-// Client returns the client as goroutines beside the exchange's may look at it; nil
-// where only writing tells that it has gone. It stays valid.
+// Client returns the client, for other goroutines than the exchange's; nil if only a
+// write shows that the client has gone. It stays valid.
 func (x *Exchange) Client() Client { return x.wire.Client() }
 
-// BytesRead returns how much of the request was read, its head too: $request_length.
+// BytesRead returns how many bytes of the request were read, with its head:
+// $request_length.
 func (x *Exchange) BytesRead() int64 { return x.wire.BytesRead() }
 
-// BytesSent returns how much was sent, the response's head too: $bytes_sent.
+// BytesSent returns how many bytes were sent, with the response's head: $bytes_sent.
 func (x *Exchange) BytesSent() int64 { return x.wire.BytesSent() }
 
-// DropConnection closes the connection after the exchange.
+// DropConnection makes the connection close after the exchange.
 func (x *Exchange) DropConnection() { x.wire.DropConnection() }
 
 // ReadBody reads the request body, decoded, up to client_max_body_size; past
@@ -160,9 +160,9 @@ func (x *Exchange) ReadBody(p []byte) (int, error) {
 	return x.countBody(n, err)
 }
 
-// TryReadBody is ReadBody for a Continuation: where ReadBody would wait for the client
-// it returns ErrNotYet. The caller then suspends x, which has an event once there is
-// more to read, the client has gone, or has had its time.
+// TryReadBody is ReadBody for a Continuation: instead of waiting for the client it
+// returns ErrNotYet. The caller then suspends x. An event comes when there is more to
+// read, the client has gone, or its time is over.
 func (x *Exchange) TryReadBody(p []byte) (int, error) {
 	if x.status.noBody {
 		return 0, io.EOF
@@ -179,7 +179,7 @@ func (x *Exchange) TryReadBody(p []byte) (int, error) {
 	}
 }
 
-// countBody holds the body that was read so far against client_max_body_size.
+// countBody compares the length of the body that was read with client_max_body_size.
 func (x *Exchange) countBody(n int, err error) (int, error) {
 	x.bodyRead += int64(n)
 	if limit := x.Core().MaxBodySize; limit > 0 && x.bodyRead > limit {
@@ -217,20 +217,20 @@ func (x *Exchange) RequestID() string {
 // HasRequestID reports whether RequestID was called before.
 func (x *Exchange) HasRequestID() bool { return x.requestID != "" }
 
-// GivenStatus returns the response's status where error_page has settled it,
-// so that preconditions and ranges do not apply; else 0.
+// GivenStatus returns the response's status if error_page has set it, so that
+// preconditions and ranges do not apply; otherwise 0.
 func (x *Exchange) GivenStatus() int { return x.status.override }
 
-// TakeOK drops an error_page's "=200" where a 200 answers anyway: its
-// conditions and ranges count then, as in nginx.
+// TakeOK drops an error_page's "=200" if the response has status 200 anyway, so that
+// preconditions and ranges apply, as in nginx.
 func (x *Exchange) TakeOK() {
 	if x.status.override == 200 {
 		x.status.override = 0
 	}
 }
 
-// Logs reports whether a line at level would be written, so that costly
-// messages are made only then.
+// Logs reports whether Log writes messages of level. Callers ask before they make a
+// costly message.
 func (x *Exchange) Logs(level Level) bool {
 	l := x.logger()
 	return l != nil && l.Enabled(context.Background(), level)

@@ -6,23 +6,23 @@ import (
 	"sync/atomic"
 )
 
-// lease is the Generation that an Exchange uses, nil between its requests. It is
-// a hazard pointer: set, then checked against the current one, so that no counter
-// is shared by all exchanges.
+// lease is the Generation that an Exchange uses; nil between its requests. It is a
+// hazard pointer: it is set, and then compared with the current Generation, so that the
+// exchanges share no counter.
 type lease struct {
 	generation atomic.Pointer[Generation]
-	lent       atomic.Bool // a connection's own: an Exchange has it
+	lent       atomic.Bool // an Exchange has it; only for a connection's own lease
 }
 
-// leases are those of the exchanges on one connection. The first Exchange has the
-// connection's own lease, which costs no memory and no lock: HTTP/1 needs no other.
+// leases are the leases of the exchanges on one connection. The first Exchange gets the
+// connection's own lease, which needs no memory and no lock: HTTP/1 needs no other.
 type leases struct {
 	own  lease
 	mu   sync.Mutex
 	more []*lease
 }
 
-// lend gives an Exchange its lease. Several goroutines may call it.
+// lend returns a lease for an Exchange. Several goroutines may call it at once.
 func (s *leases) lend() *lease {
 	if s.own.lent.CompareAndSwap(false, true) {
 		return &s.own
@@ -34,7 +34,7 @@ func (s *leases) lend() *lease {
 	return l
 }
 
-// takeBack ends what lend began.
+// takeBack takes back a lease that lend has returned.
 func (s *leases) takeBack(l *lease) {
 	if l == &s.own {
 		l.lent.Store(false)
@@ -55,7 +55,7 @@ func (s *leases) uses(g *Generation) bool {
 	return slices.ContainsFunc(s.more, func(l *lease) bool { return l.generation.Load() == g })
 }
 
-// enter takes the current Generation for x's request.
+// enter leases the current Generation for x's request.
 func (e *Engine) enter(x *Exchange) *Generation {
 	for {
 		g := e.current.Load()
@@ -66,7 +66,7 @@ func (e *Engine) enter(x *Exchange) *Generation {
 	}
 }
 
-// exit ends what enter began.
+// exit gives the Generation of x's request back.
 func (e *Engine) exit(x *Exchange) {
 	x.lease.generation.Store(nil)
 	e.notify()

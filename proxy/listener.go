@@ -27,13 +27,13 @@ type Listener struct {
 	file    *os.File
 	addr    net.Addr
 	name    osfile.Name // of a unix socket
-	tuned   Tuning      // the Engine's own
+	tuned   Tuning      // the options in effect; only the Engine uses it
 	accepts acceptor    // nil until the Engine starts it
 	closed  atomic.Bool
 }
 
-// acceptor accepts on a Listener's socket until Close, which waits for what is
-// under way.
+// acceptor accepts on a Listener's socket until Close, which waits for accepts that are
+// running.
 type acceptor interface{ Close() error }
 
 // openListener binds a Listener through host.
@@ -64,7 +64,8 @@ func (l *Listener) control(f func(fd int)) error {
 	return raw.Control(func(fd uintptr) { f(int(fd)) })
 }
 
-// Addr returns the address it is bound to; with port 0, the port it got.
+// Addr returns the address that the socket is bound to; if port 0 was asked for, with the
+// port that the system has chosen.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
 // File returns the listening descriptor, to hand it to another process.
@@ -82,7 +83,7 @@ func (l *Listener) Unreachable() bool { return l.name.Lost() }
 // its own there.
 func (l *Listener) RemoveName() { l.name.Remove() }
 
-// Close stops accepting. Connections go on; Closed tells them.
+// Close stops accepting. Connections go on, and learn of it by Closed.
 func (l *Listener) Close() error {
 	if l.closed.Swap(true) {
 		return nil
@@ -93,19 +94,19 @@ func (l *Listener) Close() error {
 	return l.file.Close()
 }
 
-// Site is the servers that listen on one address, as one Generation has them:
-// the default server and the names.
+// Site is the servers of one Generation that listen on one address: the default server,
+// and all by their names.
 type Site struct {
 	Listener *Listener
 	Default  *Server
 	Servers  []*Server
 	// SSL says that "listen ... ssl" stands for this address.
 	SSL bool
-	// ProxyProtocol says how connections begin, by the listen of this address that
-	// says it.
+	// ProxyProtocol says whether connections begin with a PROXY header, by the listen
+	// of this address that says so.
 	ProxyProtocol ProxyProtocol
-	// TLS is what connections do their handshake with; set by the ssl module
-	// for every Site with SSL before the Generation runs.
+	// TLS is the configuration of handshakes; the ssl module sets it for every Site
+	// with SSL before the Generation runs.
 	TLS *tls.Config
 
 	generation *Generation
@@ -121,7 +122,7 @@ type listenerSites struct {
 	tuning Tuning
 }
 
-// fill sets what c shows of nc's addresses.
+// fill sets c's addresses from nc.
 func (c *Conn) fill(nc net.Conn, l *Listener) {
 	c.Listener = l
 	if l.Network == "unix" {
@@ -137,7 +138,7 @@ func (c *Conn) fill(nc net.Conn, l *Listener) {
 	}
 }
 
-// SetRemote sets the client's address. It is for what accepts c, before a request.
+// SetRemote sets the client's address. It must be called before c's first request.
 func (c *Conn) SetRemote(a netip.AddrPort) {
 	ip := a.Addr().Unmap()
 	c.RemoteAddr, c.RemotePort = ip.String(), strconv.Itoa(int(a.Port()))

@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// Overrun is a location whose requests have blocked event loops: what they did took
-// longer than a loop lets its leader go on, and another goroutine took the lead. It
-// costs others some milliseconds each time.
+// Overrun is a location whose requests have blocked event loops: they kept the lead for
+// too long, and the watch gave it to another goroutine. Each time this delays other
+// requests by some milliseconds.
 type Overrun struct {
 	Location *Location
 	Times    uint64
 }
 
-// Overruns returns the locations of g whose requests have blocked event loops since
-// it was made, most often first. Settings of a server, for requests without a
-// location, count as one.
+// Overruns returns the locations of g whose requests have blocked event loops since g was
+// made, the most frequent first. Requests without a location count for their server's
+// settings.
 func (g *Generation) Overruns() []Overrun {
 	var all []Overrun
 	for _, l := range g.locations {
@@ -27,7 +27,7 @@ func (g *Generation) Overruns() []Overrun {
 	return all
 }
 
-// place returns the location that x is in: its server's settings before one is found.
+// place returns x's location; before it is found, the server's settings.
 func (x *Exchange) place() *Location {
 	if x.Location != nil {
 		return x.Location

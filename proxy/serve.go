@@ -20,9 +20,8 @@ func (e *Engine) Serve(x *Exchange) {
 	e.resumeHere(x)
 }
 
-// ServeError answers a request that could not be read, with err's status:
-// error_page and the log phase see it like any other. The fields of x.Req are
-// as far as they are known.
+// ServeError answers a request that could not be read with err's status. error_page and
+// the log phase handle it as any other. x.Req has the fields that could be read.
 func (e *Engine) ServeError(x *Exchange, err error) {
 	x.wire.DropConnection()
 	e.serveWith(x, err)
@@ -50,7 +49,7 @@ func (e *Engine) serveWith(x *Exchange, err error) {
 	x.run(err)
 }
 
-// prepare finds the server and the path.
+// prepare finds the server and parses the path.
 func (x *Exchange) prepare(site *Site) error {
 	r := &x.Req
 	r.Host = hostOf(r.Authority)
@@ -97,8 +96,8 @@ func hostOf(authority string) string {
 	return host
 }
 
-// run drives x until its response is complete or given up, or it is suspended.
-// An err is what is wrong with the request already.
+// run drives x until its response is complete or given up, or x is suspended. err is
+// not nil if the request is wrong already.
 func (x *Exchange) run(err error) {
 	if err == nil {
 		x.enter(PostRead)
@@ -107,7 +106,7 @@ func (x *Exchange) run(err error) {
 	x.settle(err)
 }
 
-// settle does what err asks for until there is nothing left to do.
+// settle handles err: it follows redirects, chooses error pages, and answers.
 func (x *Exchange) settle(err error) {
 	if err != errSuspended {
 		x.pending = nil // whoever suspended it was overruled
@@ -136,7 +135,7 @@ func (x *Exchange) settle(err error) {
 	}
 }
 
-// follow moves the cursor to where an internal redirect leads.
+// follow moves the cursor to the target of an internal redirect.
 func (x *Exchange) follow(r *Redirect) error {
 	if x.redirects++; x.redirects > maxInternalRedirects {
 		x.status.lastPage = true // no error page can help
@@ -159,20 +158,20 @@ func (x *Exchange) follow(r *Redirect) error {
 	return nil
 }
 
-// ChangeURI has the request be for another path, decoded and normal, and other
-// arguments, as internal redirects and rewriting do.
+// ChangeURI sets the request's path, which is decoded and normal, and its arguments, for
+// internal redirects and rewriting.
 func (x *Exchange) ChangeURI(path, args string) {
 	x.Req.SetPath(path)
 	x.Req.Args, x.Req.HasArgs = args, args != ""
 	x.changes++
 }
 
-// URIChanges returns how often ChangeURI was called: what a feature has found
-// for the path holds as long as it stays the same.
+// URIChanges returns how often ChangeURI was called. While it stays the same, what a
+// feature has found out about the path holds.
 func (x *Exchange) URIChanges() int { return x.changes }
 
-// cut gives up a response whose head has gone out. It is an error of this server unless
-// err has a level of its own, or the client has left.
+// cut gives up a response whose head was sent. It is logged as an error, unless err has a
+// level of its own, or the client has left.
 func (x *Exchange) cut(err error) {
 	status, level, reason := classify(err)
 	if reason == "" && status != StatusClientClosed {
@@ -182,7 +181,7 @@ func (x *Exchange) cut(err error) {
 	x.Res.Abort()
 }
 
-// rescue turns a panic of a handler into a logged failure of this request only.
+// rescue recovers from a panic of a handler: only this request fails, and it is logged.
 func (x *Exchange) rescue() {
 	v := recover()
 	if v == nil {
@@ -272,9 +271,8 @@ func newRequestID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// RequestKey is a secret of the front and a worker. Both make the ids of the
-// worker's requests of it, each when it needs one: most requests need none, and
-// pay for none.
+// RequestKey is a secret of the front and a worker. Both derive the ids of the worker's
+// requests from it when they need one, as most requests need none.
 type RequestKey [16]byte
 
 // id returns the id of the request of that number: the first half of SHA-256 of
@@ -284,7 +282,7 @@ func (k *RequestKey) id(number uint32) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// LogTo writes a line that belongs to no request.
+// LogTo logs a message that belongs to no request.
 func (g *Generation) LogTo(level Level, msg string, attrs ...slog.Attr) {
 	if g.ErrorLog != nil {
 		g.ErrorLog.LogAttrs(context.Background(), level, msg, attrs...)

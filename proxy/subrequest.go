@@ -8,16 +8,17 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Answer takes the answer of a subrequest. sub is its Exchange, which has ended: status
-// and fields are in sub.Res, and sub has the values of variables. The action of x that
-// has asked ends with what Answer returns. Answer keeps nothing of sub.
+// Answer is called with a subrequest that has ended. sub.Res has its status and fields,
+// and sub the values of its variables. The action of x that has asked ends with the
+// error that Answer returns. Answer must keep nothing of sub.
 type Answer func(x, sub *Exchange) error
 
-// Ask has the server itself answer a request for path and args, and goes on with
-// answer. The action or handler returns the error that Ask returns, and leaves x alone.
-// As in nginx a subrequest is a GET without a body. It has the client's header without
-// the fields about a body, a range or a condition. It begins in the server rewrite
-// phase, skips the access phase, and is not logged. Only the head of its answer counts.
+// Ask sends a subrequest for path and args through the server's phases, and then goes on
+// with answer. The action or handler returns the error that Ask returns, and uses x no
+// more. As in nginx a subrequest is a GET without a body. It has the fields of the
+// client's header, except those about a body, a range or a condition. It begins in the
+// server rewrite phase, skips the access phase, and is not logged. Only the head of its
+// response is used.
 func (x *Exchange) Ask(path, args string, answer Answer) error {
 	if x.redirects >= maxInternalRedirects {
 		return &Fail{Status: 500, Level: LevelError, Reason: "subrequests cycle while asking \"" + printable(path) + "\""}
@@ -30,17 +31,17 @@ func (x *Exchange) Ask(path, args string, answer Answer) error {
 	return x.Suspend(s)
 }
 
-// subrequest is the wire of an Exchange that another one waits for, and the
-// Continuation of that one. Whoever brings an event of the subrequest drives it; at its
-// end it wakes its parent.
+// subrequest is the wire of an Exchange that another one, its parent, waits for, and the
+// parent's Continuation. The goroutine that brings an event of the subrequest drives it;
+// at its end it wakes the parent.
 type subrequest struct {
 	x      *Exchange
 	parent *Exchange
 	up     Waker
 	down   Waker
-	client Client // the parent's; nil where it cannot be looked at
+	client Client // the parent's client; nil if there is none to look at
 	answer Answer
-	lead   interface{ Detach() } // of the loop whose goroutine drives x; nil: of none
+	lead   interface{ Detach() } // of the goroutine that drives x; nil: it does not lead
 	ended  atomic.Bool
 }
 
@@ -67,8 +68,8 @@ func (s *subrequest) begin(path, args string) {
 	s.down = x.Waker()
 }
 
-// isOfTheMain reports whether a field is about the body or the answer of the request
-// that the client has sent.
+// isOfTheMain reports whether a field is about the body of the client's own request or
+// about the response to it.
 func isOfTheMain(id FieldID) bool {
 	switch id {
 	case FieldContentLength, FieldTransferEncoding, FieldExpect, FieldRange, FieldIfRange,
@@ -85,8 +86,8 @@ func (x *Exchange) serveSub() {
 	x.settle(x.advance(nil))
 }
 
-// drive has x go on with step and what follows it, until it has ended or is parked: who
-// brings its event drives it then, perhaps already. lead may be nil.
+// drive goes on with x until it has ended or is parked. If it is parked, the goroutine
+// that brings its event drives it, perhaps already. lead may be nil.
 func (s *subrequest) drive(step func(), lead interface{ Detach() }) (ended bool) {
 	for ; ; step = s.x.goOn {
 		s.lead = lead
@@ -104,8 +105,8 @@ func (s *subrequest) drive(step func(), lead interface{ Detach() }) (ended bool)
 	}
 }
 
-// Continue is the parent's. Where the subrequest has not ended, the client may have left:
-// the subrequest looks.
+// Continue implements Continuation, for the parent. If the subrequest has not ended, the
+// client may have left: the subrequest gets the event.
 func (s *subrequest) Continue(x *Exchange) error {
 	if !s.ended.Load() {
 		s.down.Wake()
@@ -119,7 +120,7 @@ func (s *subrequest) Continue(x *Exchange) error {
 	return s.answer(x, sub)
 }
 
-// Resume is Scheduler's.
+// Resume implements Scheduler.
 func (s *subrequest) Resume(t *eventloop.Turn) {
 	var lead interface{ Detach() }
 	if t != nil {
@@ -130,69 +131,69 @@ func (s *subrequest) Resume(t *eventloop.Turn) {
 	}
 }
 
-// Detach is Scheduler's.
+// Detach implements Scheduler.
 func (s *subrequest) Detach() {
 	if s.lead != nil {
 		s.lead.Detach()
 	}
 }
 
-// Suspends is Scheduler's: a parent that needs its goroutine lends it.
+// Suspends implements Scheduler. If the parent needs a goroutine, it lends its own.
 func (s *subrequest) Suspends() bool { return s.parent.wire.Suspends() }
 
-// Loop is Scheduler's.
+// Loop implements Scheduler.
 func (s *subrequest) Loop() *eventloop.Loop { return s.parent.wire.Loop() }
 
-// Overran is Scheduler's. What blocks the loop of the parent counts there.
+// Overran implements Scheduler. The parent counts what blocks its loop.
 func (s *subrequest) Overran() bool { return false }
 
 // Now implements Scheduler.
 func (s *subrequest) Now() time.Time { return time.Now() }
 
-// Watch is Scheduler's. The parent hears of its client.
+// Watch implements Scheduler. The parent watches the client.
 func (s *subrequest) Watch(*Waiting) bool { return false }
 
-// WriteHead is ResponseWire's. The head stays where it is.
+// WriteHead implements ResponseWire. The head stays in the subrequest's Response.
 func (s *subrequest) WriteHead(*Exchange, bool) error { return nil }
 
-// Write is ResponseWire's. A subrequest's Response writes nothing: it has no body.
+// Write implements ResponseWire. It drops the body.
 func (s *subrequest) Write(p []byte) (int, error) { return len(p), nil }
 
-// SendFile is ResponseWire's.
+// SendFile implements ResponseWire.
 func (s *subrequest) SendFile(File, int64, int64) error { return nil }
 
-// Flush is ResponseWire's.
+// Flush implements ResponseWire.
 func (s *subrequest) Flush() error { return nil }
 
-// Finish is ResponseWire's.
+// Finish implements ResponseWire.
 func (s *subrequest) Finish() error { return nil }
 
-// Abort is ResponseWire's. What has sent no head is no answer.
+// Abort implements ResponseWire. A subrequest without a head has no answer.
 func (s *subrequest) Abort() {}
 
-// ReadBody is RequestWire's.
+// ReadBody implements RequestWire.
 func (s *subrequest) ReadBody([]byte) (int, error) { return 0, io.EOF }
 
-// TryReadBody is RequestWire's.
+// TryReadBody implements RequestWire.
 func (s *subrequest) TryReadBody(p []byte) (int, error) { return s.ReadBody(p) }
 
-// AwaitBody is RequestWire's: nobody waits for a body.
+// AwaitBody implements RequestWire. There is no body to wait for.
 func (s *subrequest) AwaitBody() bool { return false }
 
-// Gone is Scheduler's.
+// Gone implements Scheduler.
 func (s *subrequest) Gone() bool { return s.client != nil && s.client.Gone() }
 
-// Client is Scheduler's.
+// Client implements Scheduler.
 func (s *subrequest) Client() Client { return s.client }
 
-// BytesSent is ResponseWire's.
+// BytesSent implements ResponseWire.
 func (s *subrequest) BytesSent() int64 { return 0 }
 
-// BytesRead is RequestWire's.
+// BytesRead implements RequestWire.
 func (s *subrequest) BytesRead() int64 { return 0 }
 
-// Upgrade is ResponseWire's.
+// Upgrade implements ResponseWire.
 func (s *subrequest) Upgrade(*Exchange) (Upgraded, error) { return nil, ErrNoUpgrade }
 
-// DropConnection is ResponseWire's. The connection is the parent's.
+// DropConnection implements ResponseWire. The connection belongs to the parent.
 func (s *subrequest) DropConnection() {}

@@ -7,27 +7,27 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Continuation is what an Exchange does after an event.
+// Continuation is called with a suspended Exchange after an event.
 type Continuation interface {
-	// Continue goes on as the action or handler would have that has suspended x:
-	// what it returns is what that returns. Where the event is not the one that it
-	// waits for it suspends x again.
+	// Continue goes on in place of the action or handler that has suspended x, and
+	// returns what that would return. If the event is not the one that it waits for,
+	// it suspends x again.
 	Continue(x *Exchange) error
 }
 
 // errSuspended is returned by an action or handler that has suspended its exchange.
 var errSuspended = errors.New("exchange is suspended")
 
-// Suspend has x wait for an event without a goroutine, and go on with k. The action
-// or handler, which may be of any phase, returns the error that Suspend gives, and
-// leaves x alone. After k has returned nil x goes on behind the action.
+// Suspend makes x wait for an event without a goroutine, and then go on with k. The
+// caller, an action or handler of any phase, returns the error that Suspend returns, and
+// uses x no more. After k has returned nil, x goes on after the action.
 func (x *Exchange) Suspend(k Continuation) error {
 	x.waiting.watch()
 	x.pending = k
 	return errSuspended
 }
 
-// Await waits for an event on the caller's goroutine. Other requests go on.
+// Await waits for an event on the caller's goroutine, which gives the lead away.
 func (x *Exchange) Await() {
 	w := x.waiting
 	w.watch()
@@ -40,8 +40,8 @@ func (x *Exchange) Await() {
 	}
 }
 
-// Sleep suspends x for d, or until its client has left: the error that the caller
-// returns is ErrClientGone then.
+// Sleep suspends x for d, or until its client has left: the action or handler then ends
+// with ErrClientGone.
 func (x *Exchange) Sleep(d time.Duration) error {
 	x.waiting.due = time.Now().Add(d)
 	return sleep{}.Continue(x)
@@ -50,8 +50,8 @@ func (x *Exchange) Sleep(d time.Duration) error {
 // sleep is Sleep's Continuation.
 type sleep struct{}
 
-// lookEvery is how often an exchange that sleeps looks for its client where the
-// wire does not report that it leaves.
+// lookEvery is how often an exchange that sleeps checks its client if the wire does not
+// report that the client leaves.
 const lookEvery = time.Second
 
 // Continue suspends x until its time is over.
@@ -72,37 +72,37 @@ func (k sleep) Continue(x *Exchange) error {
 	return err
 }
 
-// Offload runs f, which blocks or works for long. Other requests go on.
+// Offload runs f, which blocks or works for long, after the lead was given away.
 func (x *Exchange) Offload(f func()) {
-	if x.wire != nil { // nil: x is there for variables alone
+	if x.wire != nil { // nil: x serves only to evaluate variables
 		x.wire.Detach()
 	}
 	f()
 }
 
-// Loop returns the loop that calls the exchange's connection, where other connections
-// that serve it are best called, too; nil without one.
+// Loop returns the loop that calls the exchange's connection; nil without one. Other
+// connections that serve the exchange should be in the same loop.
 func (x *Exchange) Loop() *eventloop.Loop { return x.wire.Loop() }
 
-// Now returns the time, as old as the turn of the loop that x runs in: as with nginx, what
-// a request measures of itself costs no reading of the clock.
+// Now returns the time of the loop's turn if x runs in one, which saves reading the clock;
+// nginx does the same.
 func (x *Exchange) Now() time.Time { return x.wire.Now() }
 
-// Suspended reports whether x waits for an event, or has one to look at.
+// Suspended reports whether x has a Continuation to go on with.
 func (x *Exchange) Suspended() bool { return x.pending != nil }
 
-// Park lets a suspended exchange go: whoever brings an event has the wire resume it,
-// perhaps before Park returns. It is false where one has come: the caller calls
-// Engine.Resume.
+// Park gives a suspended exchange away: the goroutine that brings an event makes the wire
+// resume it, perhaps before Park returns. If an event has come already, Park returns
+// false, and the caller calls Engine.Resume.
 func (x *Exchange) Park() bool { return x.waiting.leave(suspended) }
 
-// Resume goes on with a suspended exchange.
+// Resume goes on with a suspended exchange after an event.
 func (e *Engine) Resume(x *Exchange) {
 	defer e.leave(x)
 	x.goOn()
 }
 
-// goOn does what a suspended exchange has put off.
+// goOn calls the Continuation of a suspended exchange, and goes on after it.
 func (x *Exchange) goOn() {
 	k := x.pending
 	x.pending = nil
@@ -110,8 +110,8 @@ func (x *Exchange) goOn() {
 	x.settle(x.advance(k.Continue(x)))
 }
 
-// resumeHere waits with x on the caller's goroutine, and goes on with it, as often
-// as it is suspended, where its wire needs the goroutine.
+// resumeHere waits and goes on with x on the caller's goroutine for as long as x is
+// suspended, if the wire cannot wait without a goroutine.
 func (e *Engine) resumeHere(x *Exchange) {
 	for x.pending != nil && !x.wire.Suspends() {
 		x.Await()
@@ -119,7 +119,7 @@ func (e *Engine) resumeHere(x *Exchange) {
 	}
 }
 
-// leave ends x's stay in its Generation, unless it is suspended.
+// leave logs x and gives its Generation back, unless x is suspended.
 func (e *Engine) leave(x *Exchange) {
 	if x.wire.Overran() {
 		x.place().overruns.Add(1)

@@ -15,41 +15,42 @@ import (
 // Upgraded is a client's connection on which HTTP has ended.
 type Upgraded interface {
 	net.Conn
-	// CloseWrite ends what is sent to the client.
+	// CloseWrite ends the sending side.
 	CloseWrite() error
-	// OnCut has f called when the connection is cut from outside, as where a
-	// Generation has no more time, perhaps beside who uses it and more than once.
+	// OnCut makes f be called when the Engine cuts the connection, for example because
+	// a Generation has no more time. f may be called while the connection is used, and
+	// more than once.
 	OnCut(f func())
-	// Duplex returns it as its loop calls it; nil without a loop.
+	// Duplex returns the connection as a Duplex of its loop; nil without a loop.
 	Duplex() eventloop.Duplex
 }
 
-// Tunnel is what follows an upgrade: bytes that pass between the client and another
-// connection, both ways, until both have ended what they send, or one of them fails or
-// was silent for too long. Loops pass them on where they call both connections; each
-// way has a goroutine elsewhere.
+// Tunnel passes bytes between an upgraded connection and another one, both ways, until
+// both have ended their sending sides, or one of them fails or was silent for too long.
+// If loops call both connections, the loops pass the bytes on; otherwise each way has a
+// goroutine.
 type Tunnel struct {
-	Client Upgraded // what Response.Upgrade has returned
+	Client Upgraded // returned by Response.Upgrade
 	Other  net.Conn // the Tunnel owns and closes it
-	Early  []byte   // was received from Other before, and goes to the client first
-	// Silence is how long Other may send nothing while nothing is sent to it either;
-	// 0: for ever. As in nginx (proxy_read_timeout) what the client sends renews it.
+	Early  []byte   // bytes that were received from Other before; they go to the client first
+	// Silence is how long Other may send nothing while nothing is sent to it either; 0:
+	// no limit. As in nginx (proxy_read_timeout), bytes of the client begin it anew.
 	Silence time.Duration
-	// Room is how long Other may take nothing of what is sent to it; 0: for ever. The
-	// client has send_timeout.
+	// Room is how long Other may have no room for bytes that are sent to it; 0: no
+	// limit. The client's limit is send_timeout.
 	Room time.Duration
 	// Then goes on with the exchange when the Tunnel has ended; err is a *TunnelError
-	// or nil. What it returns is what the handler returns.
+	// or nil. The handler returns what Then returns.
 	Then func(x *Exchange, err error) error
 
 	end  error
 	over atomic.Bool
-	head int64 // bytes that were sent before
+	head int64 // how many bytes were sent to the client before
 }
 
 // TunnelError is why a Tunnel was cut.
 type TunnelError struct {
-	Client bool // the client's connection has failed; false: the other
+	Client bool // the client's connection has failed; false: Other
 	Err    error
 }
 
@@ -68,7 +69,7 @@ func (e *TunnelError) Error() string {
 // Unwrap returns the failure itself.
 func (e *TunnelError) Unwrap() error { return e.Err }
 
-// Tunnel passes bytes as t says. The handler returns what it returns.
+// Tunnel runs t. The handler returns what Tunnel returns.
 func (x *Exchange) Tunnel(t *Tunnel) error {
 	t.head = x.BytesSent()
 	if x.wire.Suspends() {
@@ -81,13 +82,13 @@ func (x *Exchange) Tunnel(t *Tunnel) error {
 	return t.finish(x)
 }
 
-// finish goes on with x. What went to the client counts as its response's body.
+// finish goes on with x. The bytes that went to the client count as the response's body.
 func (t *Tunnel) finish(x *Exchange) error {
 	x.Res.Written = x.BytesSent() - t.head
 	return t.Then(x, t.end)
 }
 
-// relay has the loops pass the bytes on, and suspends x meanwhile.
+// relay makes the loops pass the bytes on, and suspends x meanwhile.
 func (t *Tunnel) relay(x *Exchange, client, other eventloop.Duplex) error {
 	waker := x.Waker()
 	x.pending = t // without a watch: the relay itself sees the client leave
@@ -114,7 +115,7 @@ func (t *Tunnel) Continue(x *Exchange) error {
 	return t.finish(x)
 }
 
-// carry passes the bytes on by two goroutines, of which the caller's is one.
+// carry passes the bytes on with two goroutines, one of which is the caller's.
 func (t *Tunnel) carry(clientRoom time.Duration) {
 	t.Client.OnCut(func() { t.Other.Close() })
 	client, other := bounded{Conn: t.Client, room: clientRoom}, bounded{Conn: t.Other, early: t.Early, silence: t.Silence, room: t.Room}
@@ -134,21 +135,21 @@ func (t *Tunnel) carry(clientRoom time.Duration) {
 	other.Close()
 }
 
-// sign records when bytes have passed last, either way.
+// sign records when bytes have last passed, either way.
 type sign struct {
 	began time.Time
-	last  atomic.Int64 // since began
+	last  atomic.Int64 // nanoseconds since began
 }
 
-// bounded is a connection with its bounds; see Tunnel.
+// bounded is a connection with its limits; see Tunnel.
 type bounded struct {
 	net.Conn
 	early         []byte
 	silence, room time.Duration
 }
 
-// passTo passes on what b sends to another connection, and that it has ended. Where
-// that fails, ofSource reports that it is b that has failed.
+// passTo passes b's bytes to another connection; at their end it ends the sending side of
+// the other. If it fails, ofSource reports whether b has failed.
 func (b *bounded) passTo(to *bounded, s *sign) (err error, ofSource bool) {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
@@ -173,7 +174,7 @@ func (b *bounded) passTo(to *bounded, s *sign) (err error, ofSource bool) {
 	}
 }
 
-// read reads what comes before the connection was silent for too long.
+// read reads bytes until the connection was silent for too long.
 func (b *bounded) read(p []byte, s *sign) (int, error) {
 	for {
 		if b.silence > 0 {
@@ -189,7 +190,7 @@ func (b *bounded) read(p []byte, s *sign) (int, error) {
 	}
 }
 
-// endWriting passes the end on where the connection has ends of both ways.
+// endWriting ends the sending side, if the connection can.
 func (b *bounded) endWriting() error {
 	if c, ok := b.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()

@@ -5,33 +5,33 @@ import (
 	"time"
 )
 
-// Upstream is what is known of the content's origin, for variables and logs.
+// Upstream describes where the content came from, for variables and logs.
 type Upstream struct {
 	App    string        // the app's name; "" when no app was asked
 	Worker string        // the worker that answered: $app_worker
-	Queue  time.Duration // waiting for a worker
-	Time   time.Duration // from dispatch until the response was there: $app_time
-	// Key and Number make $request_id the one that the worker has named in its
-	// log; Key is nil where no worker has answered.
+	Queue  time.Duration // the wait for a worker
+	Time   time.Duration // from dispatch until the response had come: $app_time
+	// Key and Number give the $request_id that the worker has written to its log; Key
+	// is nil if no worker has answered.
 	Key    *RequestKey
 	Number uint32
 
-	// URL is the request at the peer that has failed, for the error log; "": none has.
+	// URL is the URL of the request that has failed at a peer, for the error log; "":
+	// none has failed.
 	URL string
 
 	tries []Try // in order
-	apart bool  // the next one is another upstream's than those before
+	apart bool  // the next one begins another upstream
 }
 
-// Try is what is known of one try to have a request answered: a place in the
-// lists that $upstream_addr and the others are, as in nginx. One that has not come
-// to its end has no Response.
+// Try describes one try to get an answer: an item in the lists of $upstream_addr and the
+// other variables, as in nginx.
 type Try struct {
 	Peer     string        // a worker, or a server's address
-	Status   int           // of the answer, or of the failure; 0: none
-	Connect  time.Duration // until the peer had time for the request; -1: it never had
-	Header   time.Duration // until the head of the answer was there; -1: it never was
-	Response time.Duration // until all of the answer was there; -1: it is not
+	Status   int           // of the answer or of the failure; 0: there is none
+	Connect  time.Duration // until the request was given to the peer; -1: it never was
+	Header   time.Duration // until the answer's head had come; -1: it never has
+	Response time.Duration // until the whole answer had come; -1: it never has
 	Sent     int64         // bytes to the peer
 	Received int64         // bytes from it
 	Length   int64         // bytes of the answer's body
@@ -39,8 +39,7 @@ type Try struct {
 	apart bool
 }
 
-// Begin says that another upstream is asked: its tries are set apart from those
-// of one that has sent the request on.
+// Begin makes the next try the first of another upstream, after an internal redirect.
 func (u *Upstream) Begin() { u.apart = len(u.tries) > 0 }
 
 // Try adds a try at peer. The result is valid until the next.
@@ -50,7 +49,7 @@ func (u *Upstream) Try(peer string) *Try {
 	return u.Last()
 }
 
-// Last returns the last try, nil where there is none.
+// Last returns the last try; nil if there is none.
 func (u *Upstream) Last() *Try {
 	if len(u.tries) == 0 {
 		return nil
@@ -58,11 +57,11 @@ func (u *Upstream) Last() *Try {
 	return &u.tries[len(u.tries)-1]
 }
 
-// reset keeps the memory of the tries.
+// reset empties u and keeps the memory of the tries.
 func (u *Upstream) reset() Upstream { return Upstream{tries: u.tries[:0]} }
 
-// upstreamVariables are lists with a place for each try: ", " stands between those
-// of one upstream, " : " between upstreams.
+// upstreamVariables are lists with an item for each try, separated by ", ", and by " : "
+// between upstreams.
 func upstreamVariables() []Variable {
 	return []Variable{
 		tryVariable("addr", func(t *Try, dst []byte) []byte { return append(dst, t.Peer...) }),

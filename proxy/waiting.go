@@ -9,28 +9,28 @@ import (
 
 // Waiting is the state machine of an Exchange that waits for events: a worker's
 // frame, a timer, the client's leaving. An Exchange waits in one of two ways.
-// One that is suspended has no goroutine; whoever brings the event goes on with it
-// at its cursor. One that awaits keeps its goroutine, which has given the lead of
-// its loop away, and goes on in straight code.
+// A suspended Exchange has no goroutine; the goroutine that brings the event goes on
+// with it at its cursor. An Exchange that awaits keeps its goroutine, which has given
+// the lead of its loop away, and which goes on in straight code.
 //
-// An event says that there is something to look at, not what. Who waits looks
-// whether that is what it waits for, and waits again where it is not. No event is
-// lost: one that comes before the wait ends it at once.
+// An event says only that something has happened. The Exchange looks whether it is
+// what it waits for, and if not, waits again. No event is lost: an event that comes
+// before the wait ends the wait at once.
 //
-//	state      meaning                                 event                Park        Await
-//	running    a goroutine works on the exchange       told                 suspended   awaiting
-//	told       it does, and has an event to look at    told                 running, and it goes on at once
-//	suspended  nobody works on it                      running, resumed     -           -
-//	awaiting   its goroutine waits                     running, woken       -           -
+//	state      meaning                                          event              Park        Await
+//	running    a goroutine works on the exchange                told               suspended   awaiting
+//	told       running, with an event it has not looked at yet  told               running, and it goes on at once
+//	suspended  no goroutine works on the exchange               running, resumed   -           -
+//	awaiting   the exchange's goroutine waits                   running, woken     -           -
 //
-// The state and the number of the request, which Reset moves, are one word. An event
-// of a request that has ended changes nothing, whoever has the Exchange since.
+// The state and the number of the request, which Reset increments, are one word. So an
+// event of an earlier request of the Exchange changes nothing.
 type Waiting struct {
 	word atomic.Uint64 // number<<stateBits | state
-	x    *Exchange     // whose state it is, for good
-	bell chan struct{} // wakes the goroutine that awaits; made by the first Await
+	x    *Exchange     // its Exchange, which never changes
+	bell chan struct{} // wakes the goroutine that awaits; nil until the first Await
 
-	timer *time.Timer   // Sleep's; made by the first
+	timer *time.Timer   // of Sleep; nil until the first
 	timed atomic.Uint64 // the number of the request that timer is for
 	due   time.Time     // when Sleep ends
 
@@ -49,8 +49,8 @@ const (
 	stateMask = 1<<stateBits - 1
 )
 
-// Waker has one request looked at. Anyone may use it at any time, also when the
-// request has ended. The zero Waker has no request.
+// Waker sends events to one request. Anyone may use it at any time, even after the
+// request has ended. The zero Waker does nothing.
 type Waker struct {
 	waiting *Waiting
 	number  uint64
@@ -63,15 +63,16 @@ func (x *Exchange) Waker() Waker {
 	return w.Waker()
 }
 
-// Waker returns the Waker of the request that the Exchange is used for now.
+// Waker returns the Waker of the Exchange's present request.
 func (w *Waiting) Waker() Waker { return Waker{w, w.word.Load() >> stateBits} }
 
-// Wake has the request looked at, on a goroutine of its own. The caller may hold
-// locks.
+// Wake sends an event. If the request is suspended, it goes on on a goroutine of its
+// own. The caller may hold locks.
 func (k Waker) Wake() { k.WakeIn(nil) }
 
-// WakeIn has the request looked at, at once where t still leads its loop: the
-// caller then holds no locks. It is for what a loop calls.
+// WakeIn sends an event. If the request is suspended and t still leads, the request goes
+// on before WakeIn returns; so the caller must hold no locks. It is for code that a loop
+// calls.
 func (k Waker) WakeIn(t *eventloop.Turn) {
 	if k.waiting == nil || !k.waiting.event(k.number, t) {
 		return
@@ -83,8 +84,8 @@ func (k Waker) WakeIn(t *eventloop.Turn) {
 	}
 }
 
-// event is the transition that an event makes. It reports whether the caller is to
-// resume the exchange.
+// event makes the transition of an event. It reports whether the caller has to resume
+// the exchange.
 func (w *Waiting) event(number uint64, t *eventloop.Turn) (resume bool) {
 	for {
 		word := w.word.Load()
@@ -112,18 +113,18 @@ func (w *Waiting) event(number uint64, t *eventloop.Turn) (resume bool) {
 	}
 }
 
-// leave is the transition from running to a state of waiting. It is false, and
-// the exchange goes on running, where an event has come.
+// leave makes the transition from running to a state of waiting. If an event has come, it
+// returns false, and the exchange goes on running.
 func (w *Waiting) leave(to uint64) bool {
 	number := w.word.Load() &^ stateMask
 	if w.word.CompareAndSwap(number|running, number|to) {
 		return true
 	}
-	w.word.Store(number | running) // it was told: nothing else moves the word
+	w.word.Store(number | running) // the state was told, and then only the caller changes the word
 	return false
 }
 
-// end makes the events of the request fall flat.
+// end makes later events of the request do nothing.
 func (w *Waiting) end() {
 	if !w.used {
 		return
@@ -138,7 +139,7 @@ func (w *Waiting) end() {
 	w.word.Store((w.word.Load()>>stateBits + 1) << stateBits)
 }
 
-// watch has the wire report the client's leaving from now on, where it can.
+// watch makes the wire send an event when the client leaves, if the wire can.
 func (w *Waiting) watch() {
 	w.used = true
 	if !w.watched {
@@ -146,14 +147,14 @@ func (w *Waiting) watch() {
 	}
 }
 
-// timeUp is the timer's event.
+// timeUp sends the timer's event.
 func (w *Waiting) timeUp() {
 	if w.event(w.timed.Load(), nil) {
 		w.x.wire.Resume(nil)
 	}
 }
 
-// startTimer has an event come after d.
+// startTimer makes an event come after d.
 func (w *Waiting) startTimer(d time.Duration) {
 	w.timed.Store(w.word.Load() >> stateBits)
 	if w.timer == nil {

@@ -10,11 +10,11 @@ import (
 	"alicorn/proxy/proxyproto"
 )
 
-// Wire is all that a protocol loop gives an Exchange: where its response goes, where the
-// body of its request comes from, and how it waits. ResponseWire and RequestWire are
-// used by one goroutine at a time, the Exchange's, and only until Engine.Serve or Resume
-// has ended the exchange. Their errors are sticky and wrap ErrClientGone. Features use
-// the methods of Exchange and Response instead.
+// Wire is how an Exchange uses its protocol loop: it takes the response, gives the body of
+// the request, and lets the exchange wait. Only the Exchange's goroutine calls
+// ResponseWire and RequestWire, and only until Engine.Serve or Resume has ended the
+// exchange. Their errors are sticky and wrap ErrClientGone. Features use the methods of
+// Exchange and Response instead.
 type Wire interface {
 	ResponseWire
 	RequestWire
@@ -29,26 +29,25 @@ type ResponseWire interface {
 	WriteHead(x *Exchange, bodyless bool) error
 	// Write sends body bytes, perhaps later; p is not kept.
 	Write(p []byte) (int, error)
-	// SendFile sends n bytes of f from offset off: it reads and writes what is
-	// small, and leaves what is large to the kernel. ErrFileShrank: the response
-	// cannot be completed.
+	// SendFile sends n bytes of f from offset off: it copies a small file, and makes
+	// the kernel send a large one. ErrFileShrank: the response cannot be completed.
 	SendFile(f File, off, n int64) error
-	// Flush sends what is queued.
+	// Flush sends the queued bytes.
 	Flush() error
-	// Finish ends the body and sends what is queued. It fails when fewer bytes
-	// than x.Res.Length were written.
+	// Finish ends the body and sends the queued bytes. It fails if fewer bytes than
+	// x.Res.Length were written.
 	Finish() error
-	// Abort gives up: the response ends in the way that tells the client it
-	// is incomplete, and the connection is not reused.
+	// Abort gives up the response: it ends so that the client sees that it is
+	// incomplete, and the connection closes.
 	Abort()
-	// Upgrade sends x.Res's head as 101 and returns the connection for what
-	// follows it, in both directions (RFC 9110 section 7.8). HTTP has ended on it:
-	// it closes when the exchange ends. ErrNoUpgrade: the request or the
-	// protocol does not allow it, and nothing was sent.
+	// Upgrade sends x.Res's head with status 101 and returns the connection, on which
+	// HTTP has ended (RFC 9110 section 7.8). It closes when the exchange ends.
+	// ErrNoUpgrade: the request or the protocol does not allow it, and nothing was
+	// sent.
 	Upgrade(x *Exchange) (Upgraded, error)
-	// DropConnection closes the connection after this exchange.
+	// DropConnection makes the connection close after this exchange.
 	DropConnection()
-	// BytesSent counts what this exchange has sent on the wire: $bytes_sent.
+	// BytesSent returns how many bytes this exchange has sent: $bytes_sent.
 	BytesSent() int64
 }
 
@@ -58,71 +57,72 @@ type RequestWire interface {
 	// 100 Continue when the client waits for it. Malformed framing is
 	// Status(400), a pause longer than client_body_timeout Status(408).
 	ReadBody(p []byte) (int, error)
-	// TryReadBody is ReadBody, but ErrNotYet in place of waiting. Where the exchange
-	// cannot be suspended it waits.
+	// TryReadBody is ReadBody that returns ErrNotYet instead of waiting. If the
+	// exchange cannot be suspended, it waits.
 	TryReadBody(p []byte) (int, error)
-	// AwaitBody has Watch's Waiting looked at once TryReadBody, which has just returned
-	// ErrNotYet, returns something else. It is false where that may be so already.
+	// AwaitBody is called after TryReadBody has returned ErrNotYet. It makes an event
+	// come, to the Waiting of Watch, when TryReadBody would return something else. If it
+	// may do so already, AwaitBody returns false, and no event comes.
 	AwaitBody() bool
-	// BytesRead counts what this exchange has read from the wire, its head too:
+	// BytesRead returns how many bytes this exchange has read, with its head:
 	// $request_length.
 	BytesRead() int64
 }
 
-// Scheduler is what a protocol loop does for the waiting of its exchanges. Only
-// Exchange and Waiting call it.
+// Scheduler lets exchanges wait. Only Exchange and Waiting call it.
 type Scheduler interface {
-	// Suspends reports that the exchange can wait without a goroutine. Where it
-	// cannot, Engine.Serve returns when it has ended; else perhaps before, and then
-	// the protocol loop parks it.
+	// Suspends reports whether the exchange can wait without a goroutine. If it can,
+	// Engine.Serve may return with a suspended exchange, which the protocol loop parks;
+	// if it cannot, Engine.Serve returns when the exchange has ended.
 	Suspends() bool
-	// Loop is the loop that calls the exchange's connection; nil without one.
+	// Loop returns the loop that calls the exchange's connection; nil without one.
 	Loop() *eventloop.Loop
-	// Resume goes on with a suspended exchange that was parked, on the
-	// caller's goroutine: t is the turn it leads, nil when it does not.
+	// Resume goes on with a parked exchange on the caller's goroutine. t is the turn
+	// that the caller leads; nil if it does not lead.
 	Resume(t *eventloop.Turn)
-	// Detach has another goroutine lead in the caller's place, which is about to
-	// wait or to work for long. It costs nothing the second time.
+	// Detach gives the lead away before the caller waits or works for long. A second
+	// call does nothing.
 	Detach()
-	// Overran reports whether the exchange has blocked its loop since the last call,
-	// so that another goroutine was given the lead in its place.
+	// Overran reports whether the watch has taken the lead from the exchange since the
+	// last call: the exchange has blocked its loop.
 	Overran() bool
-	// Now is the time, as old as the turn of the loop that the exchange runs in.
+	// Now returns the time of the loop's turn if the exchange runs in one; otherwise
+	// the present time.
 	Now() time.Time
-	// Watch has w looked at as soon as the client has ended its sending side or has
-	// gone, also if it has before; nil ends that. It is false where the wire does
+	// Watch makes an event come to w when the client ends its sending side, closes or
+	// resets, or at once if it has; nil ends that. It returns false if the wire does
 	// not learn of it.
 	Watch(w *Waiting) bool
-	// Gone reports, without blocking, that the client has closed or reset, or
-	// ended its sending side.
+	// Gone reports, without blocking, whether the client has closed, reset, or ended
+	// its sending side.
 	Gone() bool
-	// Client returns the client as goroutines beside the exchange's may look at
-	// it; nil where only writing tells that it has gone. It stays valid.
+	// Client returns the client, for other goroutines than the exchange's; nil if only
+	// a write shows that the client has gone. It stays valid.
 	Client() Client
 }
 
-// Client tells, to anyone and at any time, whether an exchange's client is there.
+// Client is an exchange's client. Anyone may call its methods at any time.
 type Client interface {
-	// Gone reports that nothing comes from the client any more: it has closed
-	// or reset, or ended its sending side.
+	// Gone reports whether the client will send no more: it has closed, reset, or ended
+	// its sending side.
 	Gone() bool
-	// Lost reports that nothing reaches the client any more: it has closed both
-	// ways or reset. One that has only ended its sending side is not lost, but one
-	// that has closed looks like it until something was sent to it (TCP).
+	// Lost reports whether the connection is lost: the client has closed both ways or
+	// reset. A client that has only ended its sending side is not lost. Over TCP one
+	// that has closed looks the same, until something is sent to it.
 	Lost() bool
-	// Silent reports that the client has ended its sending side and that nothing
-	// was sent to it since: whether it has closed shows when something is.
+	// Silent reports that the client may have closed: it has ended its sending side,
+	// and nothing was sent to it since. The next send shows whether it has closed.
 	Silent() bool
 }
 
-// ErrNotYet says that the client has sent no more of the body yet.
+// ErrNotYet is returned when the client has sent no more of the body yet.
 var ErrNotYet = errors.New("the client has sent no more of the request body yet")
 
-// ErrNoUpgrade is a request that cannot leave HTTP.
+// ErrNoUpgrade is returned for a request that cannot be upgraded.
 var ErrNoUpgrade = errors.New("request cannot be upgraded")
 
-// Conn is what is known of the client's connection. It lives as long as the
-// connection and is written by its protocol loop only.
+// Conn describes the client's connection, for as long as it lives. Only its protocol
+// loop writes it.
 type Conn struct {
 	ID       uint64 // $connection; unique in this process
 	Accepted time.Time
@@ -134,16 +134,16 @@ type Conn struct {
 	RemoteBinary string
 	LocalAddr    string // "192.0.2.7", or "unix:/path"
 	LocalPort    string
-	// ProxyProtocol is the header of the PROXY protocol that the connection began
-	// with; nil where none was due, or it told no addresses.
+	// ProxyProtocol is the PROXY protocol's header at the connection's beginning; nil if
+	// none was expected, or it had no addresses.
 	ProxyProtocol *proxyproto.Header
 	TLS           *tls.ConnectionState // nil without TLS
-	// Refusal is what the connection's first request is answered with, and the
-	// connection ends; nil where it is served.
+	// Refusal is the answer to the connection's first request, after which the
+	// connection closes; nil if requests are served.
 	Refusal  *Fail
-	Requests int // that the protocol loop has begun; for that alone
+	Requests int // how many the protocol loop has begun; only that loop uses it
 
-	state  atomic.Pointer[connState] // of features; nil: none
+	state  atomic.Pointer[connState] // the features' state; nil: there is none
 	leases leases
-	site   atomic.Pointer[Site] // of the Generation that was asked last
+	site   atomic.Pointer[Site] // the Site in the Generation that was last asked
 }
