@@ -1,15 +1,19 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"os"
 	"sync"
+	"time"
 )
 
 // Host opens what a configuration needs from the operating system and the
-// serving process may lack the privileges for. The caller owns the descriptors
-// that it returns.
+// serving process may lack the privileges for, or should find as another process
+// has found it. The caller owns the descriptors that it returns.
 type Host interface {
 	// Listen returns a bound, listening stream socket. network is "tcp4",
 	// "tcp6" or "unix"; address is as net.Listen takes it.
@@ -19,6 +23,26 @@ type Host interface {
 	Append(path string) (*os.File, error)
 	// ReadFile returns the content of a certificate, key or password file.
 	ReadFile(path string) ([]byte, error)
+	// LookUp returns the addresses of a host name: at least one, without IPv4 in
+	// IPv6's form.
+	LookUp(host string) ([]netip.Addr, error)
+}
+
+// lookUpTime bounds how long name servers may take.
+const lookUpTime = 30 * time.Second
+
+// LookUp asks the system's resolver; see Host.
+func LookUp(host string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookUpTime)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	for i := range found {
+		found[i] = found[i].Unmap()
+	}
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("host %q has no address", host)
+	}
+	return found, err
 }
 
 // ListenOptions are the parameters of a listening socket; the zero value

@@ -58,7 +58,7 @@ func (l *Listen) Covers(o *Listen) bool { return l.key() == o.key() || l.key() =
 const insteadOfHTTP2 = "clients that offer HTTP/2 get HTTP/1.1, which all of them speak."
 
 func (m core) setListen(s *config.Scope, n *config.Node) error {
-	l, err := parseListen(n)
+	l, err := parseListen(s.Load().Resources.Host, n)
 	if err != nil {
 		return err
 	}
@@ -75,9 +75,9 @@ func (m core) setListen(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-func parseListen(n *config.Node) (*Listen, error) {
+func parseListen(h config.Host, n *config.Node) (*Listen, error) {
 	l := &Listen{Pos: n.Pos, Options: config.ListenOptions{V6Only: true}}
-	if err := l.parseAddress(n.Arg(0)); err != nil {
+	if err := l.parseAddress(h, n.Arg(0)); err != nil {
 		return nil, &config.Error{Pos: n.Args[0].Pos, Msg: err.Error()}
 	}
 	for _, a := range n.Args[1:] {
@@ -88,7 +88,7 @@ func parseListen(n *config.Node) (*Listen, error) {
 	return l, nil
 }
 
-func (l *Listen) parseAddress(text string) error {
+func (l *Listen) parseAddress(h config.Host, text string) error {
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
 		if path == "" {
 			return fmt.Errorf("no path in the unix domain socket %q", text)
@@ -110,10 +110,10 @@ func (l *Listen) parseAddress(text string) error {
 	if _, err := config.ParseInt(port, 0, 65535); err != nil {
 		return fmt.Errorf("invalid port in %q of the listen directive", text)
 	}
-	return l.resolve(text, host, port)
+	return l.resolve(h, text, host, port)
 }
 
-func (l *Listen) resolve(text, host, port string) error {
+func (l *Listen) resolve(h config.Host, text, host, port string) error {
 	l.Network = "tcp4"
 	if host == "*" || host == "" {
 		l.Address = "0.0.0.0:" + port
@@ -124,11 +124,12 @@ func (l *Listen) resolve(text, host, port string) error {
 		ip, err = v4, nil
 	}
 	if err != nil {
-		addrs, lookErr := net.LookupIP(host)
-		if lookErr != nil || len(addrs) == 0 {
+		found, err := h.LookUp(host)
+		if err != nil {
 			return fmt.Errorf("host not found in %q of the listen directive", text)
 		}
-		ip = firstOf(addrs)
+		// Resolvers vary the order of their answers. A reload keeps the address.
+		ip = slices.MinFunc(found, netip.Addr.Compare)
 	}
 	if ip.Is6() {
 		l.Network = "tcp6"
@@ -164,19 +165,6 @@ func inetAton(text string) (netip.Addr, bool) {
 		address = address<<bits | v
 	}
 	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}), true
-}
-
-// firstOf returns the lowest address, IPv4 before IPv6: names are resolved
-// where the socket is bound and where it is served, and resolvers vary the order of their
-// answers.
-func firstOf(found []net.IP) netip.Addr {
-	var addrs []netip.Addr
-	for _, ip := range found {
-		if a, ok := netip.AddrFromSlice(ip); ok {
-			addrs = append(addrs, a.Unmap())
-		}
-	}
-	return slices.MinFunc(addrs, netip.Addr.Compare)
 }
 
 func (l *Listen) parseOption(text string) error {

@@ -19,7 +19,7 @@ func listenOf(t *testing.T, text string) (*Listen, error) {
 	for word := range strings.FieldsSeq(text) {
 		n.Args = append(n.Args, config.Arg{Text: word})
 	}
-	return parseListen(n)
+	return parseListen(nil, n)
 }
 
 func TestSocketOptionsOfListen(t *testing.T) {

@@ -2,9 +2,7 @@ package proxypass
 
 import (
 	"cmp"
-	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
@@ -40,7 +38,7 @@ type peer struct {
 // groupOf returns the Group that d describes, the one of the configuration before where
 // that has described the same.
 func groupOf(d *definition, r *config.Resources, o Options) (*Group, error) {
-	peers, err := d.resolve()
+	peers, err := d.resolve(r.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +61,7 @@ func groupOf(d *definition, r *config.Resources, o Options) (*Group, error) {
 }
 
 // resolve finds the addresses of the servers.
-func (d *definition) resolve() ([]peer, error) {
+func (d *definition) resolve(h config.Host) ([]peer, error) {
 	var peers []peer
 	for i := range d.servers {
 		sv := &d.servers[i]
@@ -71,7 +69,7 @@ func (d *definition) resolve() ([]peer, error) {
 			peers = append(peers, peer{server: sv, name: sv.addr.String(), sockaddr: &unix.SockaddrUnix{Name: sv.addr.path}})
 			continue
 		}
-		found, err := lookUp(sv.addr.host)
+		found, err := lookUp(h, sv.addr.host)
 		if err != nil {
 			return nil, &config.Error{Pos: sv.pos, Msg: fmt.Sprintf("cannot find the addresses of %q: %s", sv.addr.host, err)}
 		}
@@ -86,20 +84,11 @@ func (d *definition) resolve() ([]peer, error) {
 	return peers, nil
 }
 
-// lookUpTime bounds how long a name server may take.
-const lookUpTime = 30 * time.Second
-
-func lookUp(host string) ([]netip.Addr, error) {
+func lookUp(h config.Host, host string) ([]netip.Addr, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{ip.Unmap()}, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookUpTime)
-	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	for i := range found {
-		found[i] = found[i].Unmap()
-	}
-	return found, err
+	return h.LookUp(host)
 }
 
 func sockaddrOf(ip netip.Addr, port int) unix.Sockaddr {

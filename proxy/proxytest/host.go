@@ -2,6 +2,7 @@ package proxytest
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -45,6 +46,9 @@ func (h *Host) Append(path string) (*os.File, error) {
 	}
 	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 }
+
+// LookUp asks the system's resolver.
+func (h *Host) LookUp(host string) ([]netip.Addr, error) { return config.LookUp(host) }
 
 // ReadFile reads path.
 func (h *Host) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }

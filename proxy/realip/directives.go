@@ -1,9 +1,7 @@
 package realip
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/netip"
 
 	"alicorn/config"
@@ -31,7 +29,7 @@ func setFrom(k *config.Key[settings]) config.Setter {
 		if !t.unix {
 			var err error
 			var exact bool
-			if t.prefixes, exact, err = parseFrom(text); err != nil {
+			if t.prefixes, exact, err = parseFrom(s.Load().Resources.Host, text); err != nil {
 				return &config.Error{Pos: n.Args[0].Pos, Msg: err.Error()}
 			}
 			if !exact {
@@ -45,7 +43,7 @@ func setFrom(k *config.Key[settings]) config.Setter {
 
 // parseFrom reads an address, a range or a host name. exact is false for a range
 // whose address has bits set behind the prefix.
-func parseFrom(text string) (prefixes proxy.Prefixes, exact bool, err error) {
+func parseFrom(h config.Host, text string) (prefixes proxy.Prefixes, exact bool, err error) {
 	if addr, ok := parseAddr(text); ok {
 		return proxy.Prefixes{proxy.PrefixOf(addr)}, true, nil
 	}
@@ -55,8 +53,8 @@ func parseFrom(text string) (prefixes proxy.Prefixes, exact bool, err error) {
 		}
 		return proxy.Prefixes{p.Masked()}, p == p.Masked(), nil
 	}
-	found, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", text)
-	if err != nil || len(found) == 0 {
+	found, err := h.LookUp(text)
+	if err != nil {
 		return nil, false, fmt.Errorf("host not found in set_real_ip_from %q; it takes an address, a range such as 192.0.2.0/24, a host name or \"unix:\"", text)
 	}
 	for _, addr := range found {

@@ -1,9 +1,11 @@
 package keeper
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -123,7 +125,7 @@ func (c *Client) Abandon() { c.once.Do(func() { close(c.leaving) }) }
 // ends returns a channel that is closed when a call of that kind must end without its answer.
 func (c *Client) ends(what kind) <-chan struct{} {
 	switch what {
-	case askRead, askListen, askFile, askAppend, askControl, askUpgrade:
+	case askRead, askListen, askFile, askLookUp, askAppend, askControl, askUpgrade:
 		return c.leaving
 	}
 	return nil
@@ -222,6 +224,18 @@ func (c *Client) ReadFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	return r.m.Body, nil
+}
+
+// LookUp implements config.Host.
+func (c *Client) LookUp(host string) (found []netip.Addr, err error) {
+	r, err := c.call(&message{Kind: askLookUp, Address: host})
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(r.m.Body, &found); err != nil || len(found) == 0 {
+		return nil, fmt.Errorf("cannot read the addresses of %q that the keeper sent: %w", host, cmp.Or(err, errors.New("there are none")))
+	}
+	return found, nil
 }
 
 // Control returns the listening socket of the control API. With gone it returns

@@ -93,6 +93,9 @@ func (h *Local) own(f *os.File) {
 	}
 }
 
+// LookUp asks the system's resolver.
+func (h *Local) LookUp(host string) ([]netip.Addr, error) { return config.LookUp(host) }
+
 // ReadFile reads a certificate, key or password file.
 func (h *Local) ReadFile(path string) ([]byte, error) {
 	return osfile.Read(path, osfile.MaxCredential)

@@ -18,6 +18,7 @@ const (
 	askListen  kind = "listen"  // a listening socket of the configuration
 	askAppend  kind = "append"  // a log of the configuration
 	askFile    kind = "file"    // the content of a file that the configuration names
+	askLookUp  kind = "lookup"  // the addresses of a host that the configuration names
 	askLaunch  kind = "launch"  // a worker of an app of the configuration
 	askSignal  kind = "signal"  // for a worker that was launched
 	askControl kind = "control" // the control API's socket; with OK only when the name of the last one is gone

@@ -1,7 +1,9 @@
 package keeper
 
 import (
+	"net/netip"
 	"os"
+	"slices"
 	"sync"
 
 	"alicorn/appserver"
@@ -86,6 +88,18 @@ func (r *Reading) file(path string) (f found, ok bool) {
 	return f, ok
 }
 
+// resolved returns the addresses that the reading has found for a host; false where it
+// has looked up no such host. Like file it gives each front the same.
+func (r *Reading) resolved(host string) (h resolved, ok bool) {
+	if r == nil {
+		return resolved{}, false
+	}
+	r.host.mu.Lock()
+	defer r.host.mu.Unlock()
+	h, ok = r.host.hosts[host]
+	return h, ok
+}
+
 // closeListeners closes this process's copies of the listening sockets.
 func (r *Reading) closeListeners() {
 	for _, l := range r.Generation.Listeners {
@@ -93,13 +107,14 @@ func (r *Reading) closeListeners() {
 	}
 }
 
-// recorder is a Local that notes the logs that a reading opens, and the files that it
-// reads. carry adds the logs that it takes over from an earlier one.
+// recorder is a Local that notes the logs that a reading opens, the files that it
+// reads and the hosts that it looks up. carry adds the logs that it takes over from an earlier one.
 type recorder struct {
 	*Local
 	mu    sync.Mutex
 	logs  map[string]bool
 	files map[string]found
+	hosts map[string]resolved
 }
 
 // found is the content of a file, or why it could not be read.
@@ -108,8 +123,28 @@ type found struct {
 	err     error
 }
 
+// resolved are the addresses of a host, or why there are none.
+type resolved struct {
+	addresses []netip.Addr
+	err       error
+}
+
 func newRecorder(h *Local) *recorder {
-	return &recorder{Local: h, logs: map[string]bool{}, files: map[string]found{}}
+	return &recorder{Local: h, logs: map[string]bool{}, files: map[string]found{}, hosts: map[string]resolved{}}
+}
+
+// LookUp looks a host up, once for the reading.
+func (h *recorder) LookUp(host string) ([]netip.Addr, error) {
+	h.mu.Lock()
+	known, ok := h.hosts[host]
+	h.mu.Unlock()
+	if !ok {
+		known.addresses, known.err = h.Local.LookUp(host)
+		h.mu.Lock()
+		h.hosts[host] = known
+		h.mu.Unlock()
+	}
+	return slices.Clone(known.addresses), known.err
 }
 
 // Append opens a log.

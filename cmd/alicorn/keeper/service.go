@@ -90,6 +90,8 @@ func (k *Keeper) answer(w *wire, m *message, files []*os.File) {
 		out, err = k.openLog(m.Address)
 	case askFile:
 		reply.Body, err = k.readFile(m.Address)
+	case askLookUp:
+		reply.Body, err = k.lookUp(m.Address)
 	case askControl:
 		own = true
 		err = k.reserve.Spend(func() (err error) { out, err = k.o.Control(m.OK); return err })
@@ -288,6 +290,18 @@ func (k *Keeper) readFile(path string) ([]byte, error) {
 		}
 	}
 	return nil, errUnnamed(path)
+}
+
+func (k *Keeper) lookUp(host string) ([]byte, error) {
+	pending, current := k.readings()
+	for _, r := range []*Reading{pending, current} {
+		if h, ok := r.resolved(host); ok && h.err == nil {
+			return json.Marshal(h.addresses)
+		} else if ok {
+			return nil, h.err
+		}
+	}
+	return nil, errUnnamed(host)
 }
 
 // launch starts a worker as the keeper's reading describes its app, answers, and

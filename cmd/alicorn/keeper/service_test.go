@@ -83,12 +83,16 @@ func (f *fixture) configure(t *testing.T, text string) {
 	}
 }
 
-// keyDirective stands for what reads a key and opens a log.
+// keyDirective stands for what reads a key, looks a host up and opens a log.
 func keyDirective() proxy.Module {
 	k := config.NewKey(func() struct{} { return struct{}{} })
 	return proxy.Module{Name: "key", Settings: k, Directives: []config.Directive{
 		{Name: "key", In: config.Main, Args: config.OneArg, Help: "reads a file", Set: func(s *config.Scope, n *config.Node) error {
 			_, err := s.Load().Resources.Host.ReadFile(n.Arg(0))
+			return err
+		}},
+		{Name: "host", In: config.Main, Args: config.OneArg, Help: "looks a host up", Set: func(s *config.Scope, n *config.Node) error {
+			_, err := s.Load().Resources.Host.LookUp(n.Arg(0))
 			return err
 		}},
 		{Name: "log", In: config.Main, Args: config.OneArg, Help: "opens a log", Set: func(s *config.Scope, n *config.Node) error {
@@ -185,6 +189,28 @@ func TestTheFrontGetsOnlyWhatTheConfigurationNames(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(f.dir, "other.log")); err == nil {
 		t.Error("a log that no configuration names was made")
+	}
+}
+
+// Files and name servers may not be there any more when a front comes up in place of one
+// that has crashed.
+func TestTheFrontGetsWhatTheKeeperHasFound(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "host localhost; server { listen unix:DIR/one.sock; }")
+	found, err := f.client.LookUp("localhost")
+	if err != nil || len(found) == 0 || !found[0].IsLoopback() {
+		t.Errorf("localhost: %v, %v", found, err)
+	}
+	if found, err := f.client.LookUp("other.localhost"); err == nil {
+		t.Errorf("a host that the configuration does not name: %v", found)
+	}
+	f = withKey(t)
+	key := f.pending.Tree.Root.Children[0].Arg(0)
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := f.client.ReadFile(key); err != nil || string(text) != "secret" {
+		t.Errorf("the key: %q, %v", text, err)
 	}
 }
 
