@@ -114,8 +114,8 @@ func (s *subrequest) Continue(x *Exchange) error {
 	}
 	sub := s.x
 	defer sub.Release()
-	if Status(sub.Res.Status) == StatusClientClosed {
-		return ErrClientGone
+	if !sub.Res.sent && Status(sub.Res.Status) == StatusClientClosed {
+		return ErrClientGone // an upstream's 499 is sent
 	}
 	return s.answer(x, sub)
 }

@@ -108,6 +108,20 @@ func TestASubrequestHasTheIDOfItsRequest(t *testing.T) {
 	}
 }
 
+// TestAnAnswerOf499IsNotAClientThatLeaves has a server use the status that stands for
+// such a client here.
+func TestAnAnswerOf499IsNotAClientThatLeaves(t *testing.T) {
+	content := proxy.Module{Name: "content", Compile: func(_ *config.Scope, l *proxy.Location) error {
+		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error { return x.Res.Reply(499, "text/plain", nil) }))
+		return nil
+	}}
+	s := proxytest.New(t, proxytest.Config{Modules: []proxy.Module{authrequest.Module(), content},
+		Text: "server { listen 127.0.0.1:80; location / { auth_request /auth; } location /auth { } }"})
+	if r := s.Get("/"); r.Status != 500 {
+		t.Errorf("got %d, want 500 as for every unexpected status", r.Status)
+	}
+}
+
 func TestMistakesOfAuthRequestAreNamed(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"auth_request $x;", `auth_request "$x" has a variable`},
