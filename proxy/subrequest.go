@@ -186,6 +186,9 @@ func (s *subrequest) Gone() bool { return s.client != nil && s.client.Gone() }
 // Client implements Scheduler.
 func (s *subrequest) Client() Client { return s.client }
 
+// Meanwhile implements ResponseWire. No call waits.
+func (s *subrequest) Meanwhile(func()) {}
+
 // BytesSent implements ResponseWire.
 func (s *subrequest) BytesSent() int64 { return 0 }
 

@@ -47,6 +47,9 @@ type ResponseWire interface {
 	Upgrade(x *Exchange) (Upgraded, error)
 	// DropConnection makes the connection close after this exchange.
 	DropConnection()
+	// Meanwhile calls f, on the exchange's goroutine, for each event of the exchange while
+	// a call of these waits for the client; nil ends that. Without a loop it does nothing.
+	Meanwhile(f func())
 	// BytesSent returns how many bytes this exchange has sent: $bytes_sent.
 	BytesSent() int64
 }

@@ -15,15 +15,16 @@ import (
 // waits, and the gathered bytes leave when there is room.
 type Carrier struct {
 	*Conn
-	out    []byte     // gathered bytes
-	sent   int        // the number of bytes of out that were sent
-	pooled *[]byte    // where out came from; nil if nothing is gathered
-	err    error      // of a send; later records would not be understood
-	tries  bool       // see Try
-	direct bool       // see Direct
-	shared bool       // see share
-	most   int        // how much may be gathered if it is shared
-	mu     sync.Mutex // guards the gathered bytes if it is shared; crypto/tls writes also while it reads
+	out      []byte     // gathered bytes
+	sent     int        // the number of bytes of out that were sent
+	pooled   *[]byte    // where out came from; nil if nothing is gathered
+	err      error      // of a send; later records would not be understood
+	tries    bool       // see Try
+	direct   bool       // see Direct
+	flushing bool       // Flush is at work, and may be called by what waits for room meanwhile
+	shared   bool       // see share
+	most     int        // how much may be gathered if it is shared
+	mu       sync.Mutex // guards the gathered bytes if it is shared; crypto/tls writes also while it reads
 }
 
 // gatherLimit is how many bytes are gathered before they are sent: two full records and
@@ -93,7 +94,7 @@ func (k *Carrier) Write(p []byte) (int, error) {
 	if n, err := k.gather(p); err != nil {
 		return n, err
 	}
-	if len(k.out) >= gatherLimit {
+	if len(k.out) >= gatherLimit && k.roomWait == nil { // else crypto/tls would be waited in
 		if err := k.Flush(); err != nil {
 			return 0, err
 		}
@@ -139,9 +140,16 @@ func (k *Carrier) push(next int) error {
 // Flush sends the gathered bytes, and waits for room as Conn's Write does. Every later
 // Write returns the same error.
 func (k *Carrier) Flush() error {
-	if len(k.out) > 0 {
-		_, k.err = k.Conn.Write(k.out)
+	if k.flushing {
+		return nil // the outer call sends it
 	}
+	k.flushing = true
+	for k.sent < len(k.out) && k.err == nil {
+		var n int
+		n, k.err = k.Conn.Write(k.out[k.sent:])
+		k.sent += n
+	}
+	k.flushing = false
 	k.release()
 	return k.err
 }

@@ -21,6 +21,7 @@ type Conn struct {
 	readDue, writeDue  int64         // deadlines, by the Loop's clock; 0: none
 	readWait, sendWait time.Duration // the longest that one wait may take; 0: no limit
 	gather             writev
+	roomWait           func() error // see WaitRoomBy; nil in most cases
 }
 
 // Start has the Loop call h when the connection is readable, or after timeout.
@@ -118,11 +119,28 @@ func (c *Conn) WriteBoth(a, b []byte) (n int, err error) {
 // room waits until something can be written.
 func (c *Conn) room() error {
 	c.Detach()
+	if wait := c.roomWait; wait != nil {
+		c.roomWait = nil // what wait itself writes waits as ever
+		defer c.WaitRoomBy(wait)
+		if c.labors {
+			c.Rest()
+			defer c.Labor()
+		}
+		if err := wait(); err != nil {
+			return c.fail("write", err)
+		}
+		return nil
+	}
 	if err := c.waitWrite(c.bound(c.writeDue, c.sendWait)); err != nil {
 		return c.fail("write", err)
 	}
 	return nil
 }
+
+// WaitRoomBy has a Write that finds no room call wait in place of waiting. wait returns
+// once there may be room, as AwaitRoom tells, or why there will be none. nil: Write waits
+// itself.
+func (c *Conn) WaitRoomBy(wait func() error) { c.roomWait = wait }
 
 func (c *Conn) fail(op string, err error) error {
 	return &net.OpError{Op: op, Net: c.network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: wrap(op, err)}

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -139,4 +140,37 @@ func (l looped) yield() {
 	l.Detach()
 	l.Rest()
 	l.Labor()
+}
+
+func (l looped) meanwhile(c *conn, f func()) {
+	if f == nil {
+		l.WaitRoomBy(nil)
+		return
+	}
+	l.AdoptWriter(roomCaller{c.x.Waker()})
+	l.WaitRoomBy(func() error { return l.awaitRoomWith(c, f) })
+}
+
+// roomCaller is an exchange that waits for room to write, and for other events.
+type roomCaller struct{ waker proxy.Waker }
+
+// Ready implements eventloop.Handler.
+func (r roomCaller) Ready(t *eventloop.Turn) { r.waker.WakeIn(t) }
+
+// awaitRoomWith waits for room to write, and calls f for each event until then.
+func (l looped) awaitRoomWith(c *conn, f func()) error {
+	timeout, began := c.sendTimeout(), time.Now()
+	for {
+		f()
+		left := time.Duration(0)
+		if timeout > 0 {
+			if left = timeout - time.Since(began); left <= 0 {
+				return os.ErrDeadlineExceeded
+			}
+		}
+		if !l.AwaitRoom(left) {
+			return nil
+		}
+		c.x.Await()
+	}
 }

@@ -109,6 +109,9 @@ func (s *standing) tunnel() error {
 	return s.SetDeadline(time.Time{})
 }
 
+// meanwhile does nothing: without a loop an exchange has no events.
+func (s *standing) meanwhile(*conn, func()) {}
+
 func (s *standing) duplex() eventloop.Duplex { return nil }
 
 func (s *standing) client() proxy.Client {

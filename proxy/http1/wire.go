@@ -44,6 +44,9 @@ type traffic interface {
 	// kernelWrite calls call with the descriptor, and again each time that there is
 	// room, until it returns true.
 	kernelWrite(call func(fd uintptr) bool, timeout time.Duration) error
+	// meanwhile makes send and kernelWrite call f for each event of c's exchange while
+	// they wait; nil ends that. Without a loop it does nothing.
+	meanwhile(c *conn, f func())
 	// tunnel removes all timeouts, for use as a net.Conn after an upgrade.
 	tunnel() error
 	// duplex returns the connection as a Duplex of its loop; nil without a loop.

@@ -232,6 +232,9 @@ func (c *conn) fail(err error) error {
 	return c.err
 }
 
+// Meanwhile implements proxy.ResponseWire.
+func (c *conn) Meanwhile(f func()) { c.wire.meanwhile(c, f) }
+
 // Flush sends the queued bytes.
 func (c *conn) Flush() error { return c.send(nil) }
 

@@ -246,6 +246,8 @@ func (s *stream) BytesRead() (n int64) {
 // Upgrade implements proxy.ResponseWire.
 func (s *stream) Upgrade(*proxy.Exchange) (proxy.Upgraded, error) { return nil, proxy.ErrNoUpgrade }
 
+func (s *stream) Meanwhile(func()) {}
+
 // DropConnection implements proxy.ResponseWire.
 func (s *stream) DropConnection() { s.c.leave() }
 

@@ -356,3 +356,61 @@ func TestSlowUploadsHoldNoGoroutines(t *testing.T) {
 		}
 	}
 }
+
+// A client that reads nothing before it has sent all gets its answer all the same: that
+// waits here, and the body is passed on meanwhile. (nginx manages it most times.)
+func TestABodyIsPassedOnForAClientThatDoesNotRead(t *testing.T) {
+	const size = 16 << 20
+	o := startOrigin(t, "tcp", func(pc *peerConn) {
+		for r, err := http.ReadRequest(pc.r); err == nil; r, err = http.ReadRequest(pc.r) {
+			fmt.Fprintf(pc, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
+			io.Copy(pc, r.Body)
+		}
+	})
+	for _, settings := range []string{"", "proxy_buffers 8 8m; proxy_max_temp_file_size 0;"} {
+		for _, f := range fronts(t, "", "location / { proxy_pass http://"+o.addr+"; proxy_request_buffering off; "+settings+" }")[1:] {
+			t.Run(f.name+", "+settings, func(t *testing.T) {
+				nc := f.dial()
+				body := strings.Repeat("0123456789abcdef", size/16)
+				if _, err := fmt.Fprintf(nc, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, body); err != nil {
+					t.Fatal(err)
+				}
+				res, err := http.ReadResponse(bufio.NewReader(nc), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := io.ReadAll(res.Body); err != nil || string(got) != body {
+					t.Errorf("%d, %d of %d bytes, %v", res.StatusCode, len(got), size, err)
+				}
+			})
+		}
+	}
+}
+
+// A client that breaks TLS while it takes nothing of its answer ends its request.
+func TestBrokenRecordsEndARequestWhoseAnswerWaits(t *testing.T) {
+	ended := make(chan bool, 1)
+	o := startOrigin(t, "unix", func(pc *peerConn) {
+		http.ReadRequest(pc.r)
+		io.WriteString(pc, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+		for block := make([]byte, 64<<10); ; {
+			if _, err := pc.Write(block); err != nil {
+				ended <- true
+				return
+			}
+		}
+	})
+	s := site(t, proxytest.Config{Text: "server { listen 127.0.0.1:443 ssl; location / { proxy_pass http://" + o.addr + "; proxy_request_buffering off; proxy_max_temp_file_size 0; send_timeout 1h; } }",
+		Modules: []proxy.Module{{Name: "certificates", Generation: proxytest.SecureSites(t)}, endings()}})
+	tcp := s.Dial("").(*net.TCPConn)
+	tcp.SetReadBuffer(64 << 10)
+	nc := tls.Client(tcp, &tls.Config{InsecureSkipVerify: true})
+	io.WriteString(nc, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc")
+	if _, err := io.ReadFull(nc, make([]byte, 100_000)); err != nil {
+		t.Fatal(err)
+	}
+	tcp.Write(make([]byte, 100))
+	tcp.CloseWrite()
+	<-ended
+	s.Log.Wait(t, "the exchange has ended")
+}

@@ -87,6 +87,10 @@ func (p *pass) stream(x *proxy.Exchange) error {
 	if err := p.pump(x); err != nil {
 		return err
 	}
+	if p.feeds() { // also while the client does not take what it is given
+		x.Meanwhile(func() { p.feed.Pump(x) })
+		defer x.Meanwhile(nil)
+	}
 	ended, err := p.out.Give(x, &p.head, p)
 	if why := p.noFile.Swap(nil); why != nil {
 		x.Log(proxy.LevelCrit, "%s; the upstream waits for the client", *why)

@@ -252,6 +252,9 @@ func (r *Recorder) Watch(*proxy.Waiting) bool { return false }
 // Detach does nothing.
 func (r *Recorder) Detach() {}
 
+// Meanwhile does nothing: no call waits.
+func (r *Recorder) Meanwhile(func()) {}
+
 // DropConnection keeps that it was called.
 func (r *Recorder) DropConnection() { r.Dropped = true }
 

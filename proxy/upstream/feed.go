@@ -24,8 +24,9 @@ type Feed struct {
 	rest    []byte // framed, in buffer, to be sent
 	taken   int64
 	sent    int64
-	ended   bool // the client has sent all, and rest has the end
-	failed  error
+	ended   bool  // the client has sent all, and rest has the end
+	failed  error // of the upstream
+	broken  error // of the client's body
 
 	full    atomic.Bool // the upstream has to read before there is room
 	starved atomic.Bool // the client has to send before there is more
@@ -98,10 +99,10 @@ func (f *Feed) Ready(t *eventloop.Turn) {
 }
 
 // Pump passes on the bytes that have come, as far as there is room for them. x has an
-// event when more can be passed on. An error is about the client's body; see Failed for
-// the upstream's.
+// event when more can be passed on. An error is about the client's body, and stays; see
+// Failed for the upstream's.
 func (f *Feed) Pump(x *proxy.Exchange) error {
-	for passed := f.sent; f.push() && !f.ended; {
+	for passed := f.sent; f.broken == nil && f.push() && !f.ended; {
 		if f.sent-passed > feedShare {
 			passed = f.sent
 			x.Offload(func() {}) // from here on it leads no loop
@@ -110,11 +111,9 @@ func (f *Feed) Pump(x *proxy.Exchange) error {
 		if f.starved.Store(err == proxy.ErrNotYet); err == proxy.ErrNotYet {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
+		f.broken = err
 	}
-	return nil
+	return f.broken
 }
 
 // push sends what is left of the part, and reports whether that was all. What the
