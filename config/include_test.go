@@ -64,7 +64,7 @@ func TestIncludesStartAtPrefix(t *testing.T) {
 	}
 }
 
-func TestIncludeMistakes(t *testing.T) {
+func TestMistakesOfIncludeAreNamed(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		src  Memory
@@ -108,7 +108,7 @@ func TestIncludeWithoutSemicolonHints(t *testing.T) {
 	}
 }
 
-func TestMissingMainFile(t *testing.T) {
+func TestAMissingMainFileIsNamed(t *testing.T) {
 	for name, src := range map[string]Source{"none": Memory{}, filepath.Join(t.TempDir(), "none"): OS()} {
 		tree, err := LoadFile(name, src, "")
 		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), name) || tree.Root == nil {

@@ -69,7 +69,7 @@ func TestBracesInQuotedRegexDoNotOpenABlock(t *testing.T) {
 	}
 }
 
-func TestPositions(t *testing.T) {
+func TestEveryWordHasItsPosition(t *testing.T) {
 	root, err := Parse("f", []byte("\xef\xbb\xbfa;\r\n  é 'x\n y'  z;\n\tb {\n}\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestPositions(t *testing.T) {
 	}
 }
 
-func TestWordLength(t *testing.T) {
+func TestWordsAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		name, in string
 		ok       bool
@@ -115,7 +115,7 @@ func TestWordLength(t *testing.T) {
 }
 
 // What is wrong with a word that is too long is told with its beginning only.
-func TestMistakesWithAWordThatIsTooLongAreShort(t *testing.T) {
+func TestAWordThatIsTooLongIsQuotedByItsBeginning(t *testing.T) {
 	_, err := Parse("f", []byte(strings.Repeat("a", 1<<20)+" {"))
 	if err == nil || len(err.Error()) > 500 {
 		t.Errorf("message %.600v", err)

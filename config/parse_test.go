@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestMistakes holds inputs that nginx 1.22 refuses, and where and how we say so.
-func TestMistakes(t *testing.T) {
+// nginx 1.22 refuses all these inputs.
+func TestMistakesOfNginxAreNamedWithTheirPlace(t *testing.T) {
 	for _, c := range []struct {
 		name, in string
 		want     []string
@@ -100,7 +100,7 @@ func TestIndentationNamesTheOpenBlock(t *testing.T) {
 	}
 }
 
-func TestSwallowedLine(t *testing.T) {
+func TestAMissingSemicolonIsFoundInTheSwallowedLine(t *testing.T) {
 	for _, c := range []struct {
 		name, in, word, end string
 	}{

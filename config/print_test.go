@@ -35,7 +35,7 @@ func TestFormatRefusesMistakes(t *testing.T) {
 	}
 }
 
-func TestFormatOfNothing(t *testing.T) {
+func TestNothingIsFormattedAsNothing(t *testing.T) {
 	for _, in := range []string{"", "\n\n", "\xef\xbb\xbf", "\r\n \t"} {
 		if got, err := Format("f", []byte(in)); err != nil || len(got) != 0 {
 			t.Errorf("%q: got %q, %v", in, got, err)
@@ -90,7 +90,7 @@ func TestPrintRefusesWhatNoQuoteCarries(t *testing.T) {
 	}
 }
 
-func TestPrintBuiltTree(t *testing.T) {
+func TestATreeThatWasBuiltIsPrinted(t *testing.T) {
 	app := NewBlock("app", []string{"shop"}, NewNode("wsgi", "shop.wsgi:application"))
 	app.Comments = []Comment{{Text: "from the command line"}}
 	app.Children[0].Trailing = "# the callable"

@@ -2,7 +2,7 @@ package config
 
 import "testing"
 
-func TestNearest(t *testing.T) {
+func TestTheNearestNameIsSuggested(t *testing.T) {
 	known := []string{"listen", "location", "root", "return", "server", "server_name", "proxy_pass", "if"}
 	for _, c := range []struct{ name, want string }{
 		{"lsiten", "listen"},
@@ -23,7 +23,7 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-func TestNearestTakesTheFirstOfEquals(t *testing.T) {
+func TestTheFirstOfEquallyNearNamesIsSuggested(t *testing.T) {
 	for _, known := range [][]string{{"abcde1", "abcde2"}, {"abcde2", "abcde1"}, {"abc", "abcde9", "abcde0"}} {
 		want := known[0]
 		if want == "abc" {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestParseSize holds nginx 1.22's answers for client_max_body_size.
-func TestParseSize(t *testing.T) {
+// The sizes are those of nginx 1.22 for client_max_body_size.
+func TestSizesAreReadAsByNginx(t *testing.T) {
 	for _, c := range []struct {
 		in   string
 		want int64
@@ -32,9 +32,9 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-// TestParseTime holds nginx 1.22's answers for client_header_timeout and, for
-// y and M, for the second argument of keepalive_timeout.
-func TestParseTime(t *testing.T) {
+// The times are those of nginx 1.22 for client_header_timeout and, with y and M, for the
+// second argument of keepalive_timeout.
+func TestTimesAreReadAsByNginx(t *testing.T) {
 	for _, c := range []struct {
 		in   string
 		want time.Duration
@@ -71,7 +71,7 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
-func TestParseInt(t *testing.T) {
+func TestNumbersAreReadWithinTheirBounds(t *testing.T) {
 	for _, c := range []struct {
 		in        string
 		low, high int
@@ -99,7 +99,7 @@ func TestParseInt(t *testing.T) {
 	}
 }
 
-func TestParseSizeIn(t *testing.T) {
+func TestSizesAreReadWithinTheirBounds(t *testing.T) {
 	for _, c := range []struct {
 		in   string
 		want int64

@@ -143,7 +143,7 @@ func TestTheResponseDecides(t *testing.T) {
 	}
 }
 
-func TestETags(t *testing.T) {
+func TestETagsBecomeWeak(t *testing.T) {
 	s := start(t, "gzip on;")
 	for _, c := range []struct{ sent, want string }{{`"a"`, `W/"a"`}, {`W/"a"`, `W/"a"`}, {`odd`, ``}} {
 		if got := s.Get("/?ETag="+c.sent, "Accept-Encoding: gzip").Header.Get("ETag"); got != c.want {
@@ -155,7 +155,7 @@ func TestETags(t *testing.T) {
 	}
 }
 
-func TestDirectives(t *testing.T) {
+func TestDirectivesChooseWhatIsCompressed(t *testing.T) {
 	const gz = "Accept-Encoding: gzip"
 	for _, c := range []struct {
 		directives string
@@ -201,7 +201,7 @@ func TestVaryIsForThoseWhoDoNotAskToo(t *testing.T) {
 	}
 }
 
-func TestProxiedRequests(t *testing.T) {
+func TestProxiedRequestsAreCompressedAsGzipProxiedSays(t *testing.T) {
 	const old, later = "Expires=Thu,+01+Jan+1970+00:00:01+GMT", "Expires=Fri,+01+Jan+2100+00:00:00+GMT"
 	for _, c := range []struct {
 		words, query string
@@ -282,7 +282,7 @@ func TestAClientThatLeavesIsNoHarm(t *testing.T) {
 	}
 }
 
-func TestMistakes(t *testing.T) {
+func TestMistakesAreNamed(t *testing.T) {
 	for directive, want := range map[string]string{
 		"gzip_comp_level 10;": "from 1 to 9", "gzip_http_version 2;": "gzip_http_version", "gzip_proxied exipred;": `"exipred" is not one of`,
 		"gzip_disable (;": "regular expression", "gzip yes;": "on", "gzip_min_length x;": "gzip_min_length",

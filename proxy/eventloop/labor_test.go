@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestLaborLeavesTheLoopsTheirs: however much work there is, a leader that comes
-// back from the poller finds the scheduler free.
+// However much work there is, the scheduler can run each leader that comes back from
+// the poller.
 func TestLaborLeavesTheLoopsTheirs(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(6))
 	for loops, want := range map[int]int{1: 5, 2: 4, 5: 1, 6: 1, 9: 1} {
@@ -18,8 +18,8 @@ func TestLaborLeavesTheLoopsTheirs(t *testing.T) {
 	}
 }
 
-// TestPlacesForLabor has one place: who waits for a peer leaves it to another.
-func TestPlacesForLabor(t *testing.T) {
+// There is one place. While the first owner waits for its peer the second has it.
+func TestLaborWaitsForAPlace(t *testing.T) {
 	g := newGroup(t, 2)
 	g.places = make(chan struct{}, 1)
 	first, peer := pair(t, g.Next())

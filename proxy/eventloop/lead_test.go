@@ -267,7 +267,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 	eventually(t, func() bool { return runtime.NumGoroutine() <= before }, "the goroutines' end")
 }
 
-func TestCloseDuringLongHandlers(t *testing.T) {
+func TestCloseWaitsForLongHandlers(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for i := range 60 {
 		g, err := New(1)

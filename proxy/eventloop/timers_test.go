@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestIdleTimeouts(t *testing.T) {
+func TestTheHandlerIsCalledAfterIdlesTimeout(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		again   []time.Duration // timeouts given to Idle, each on a byte
@@ -86,7 +86,7 @@ func TestALongHandlersIdleTimeoutBeginsAtItsEnd(t *testing.T) {
 	}
 }
 
-func TestDeadlinesOfReadAndWrite(t *testing.T) {
+func TestReadsAndWritesEndAtTheirDeadlines(t *testing.T) {
 	const short, later = 30 * time.Millisecond, 90 * time.Millisecond
 	for _, c := range []struct {
 		name string

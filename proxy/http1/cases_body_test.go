@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestLengths(t *testing.T) {
+func TestLengthsOfBodiesAreReadStrictly(t *testing.T) {
 	body := func(fields, body string) string { return post + fields + last + "\r\n" + body }
 	runCases(t, "", "RFC 9112 section 6: lengths that two readers could see differently are refused", []wireCase{
 		same("zero", body("Content-Length: 0\r\n", ""), "200 POST / a [] closed"),
@@ -41,7 +41,7 @@ func TestLengths(t *testing.T) {
 	})
 }
 
-func TestChunks(t *testing.T) {
+func TestChunksAreReadStrictly(t *testing.T) {
 	runCases(t, "", "RFC 9112 section 7.1: chunk-size [chunk-ext] CRLF data CRLF", []wireCase{
 		same("none", chunked+"0\r\n\r\n", "200 POST / a [] closed"),
 		same("capitals", chunked+"A\r\n0123456789\r\n0\r\n\r\n", "200 POST / a [0123456789] closed"),

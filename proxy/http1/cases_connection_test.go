@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestPipelines(t *testing.T) {
+func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	one := "200 GET / a [] "
 	runCases(t, "", "RFC 9112 section 9.3", []wireCase{
 		same("many", strings.Repeat(get+"\r\n", 200)+next, strings.Repeat(one, 200)+"200 GET /next a [] closed"),
@@ -66,7 +66,7 @@ func TestPipelines(t *testing.T) {
 	})
 }
 
-func TestExpectations(t *testing.T) {
+func TestExpectationsAreMetOrRefused(t *testing.T) {
 	expect := func(version, fields, body string) string {
 		return "POST / HTTP/" + version + "\r\n" + host + last + fields + "\r\n" + body
 	}

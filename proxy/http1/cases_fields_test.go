@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestFields(t *testing.T) {
+func TestFieldsAreReadStrictly(t *testing.T) {
 	with := func(line string) string { return get + line + "\r\n" + last + "\r\n" }
 	const ok = "200 GET / a []"
 	runCases(t, "", "RFC 9112 section 5: field-name \":\" OWS field-value OWS", []wireCase{

@@ -6,8 +6,8 @@ import "testing"
 // is a smuggled request.
 const hidden = "GET /hidden HTTP/1.1\r\n" + host + "\r\n"
 
-// TestSmuggling has what is known to make two readers see different requests.
-func TestSmuggling(t *testing.T) {
+// The requests are those that are known to be read differently by two readers.
+func TestNoRequestIsSmuggled(t *testing.T) {
 	body := func(fields, body string) string { return post + fields + "\r\n" + body }
 	const cl, te = "Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n"
 	runCases(t, "", "RFC 9112 sections 6.1, 6.3 and 11.2", []wireCase{
@@ -99,8 +99,8 @@ func TestSmuggling(t *testing.T) {
 	})
 }
 
-// TestSmugglingByChunks has framing that two readers could end at different places.
-func TestSmugglingByChunks(t *testing.T) {
+// The bodies have framing whose end two readers could see at different places.
+func TestNoRequestIsSmuggledByChunks(t *testing.T) {
 	runCases(t, "", "RFC 9112 section 7.1", []wireCase{
 		ours("size and a space", coded+"3 \r\nabc\r\n0\r\n\r\n", "400 closed", "200 POST / a [abc] open", "RFC 9112 section 7.1: blanks stand before an extension only; nginx drops them"),
 		ours("size and tabs", coded+"3\t \t\r\nabc\r\n0\r\n\r\n", "400 closed", "200 POST / a [abc] open", "RFC 9112 section 7.1: blanks stand before an extension only; nginx drops them"),

@@ -2,7 +2,7 @@ package http1_test
 
 import "testing"
 
-func TestMethods(t *testing.T) {
+func TestMethodsAreReadStrictly(t *testing.T) {
 	line := func(method string) string { return method + " / HTTP/1.1\r\n" + host + last + "\r\n" }
 	runCases(t, "", "RFC 9110 section 9.1: a method is a token", []wireCase{
 		ours("every token byte", line("a!#$%&'*+-.^_`|~0Z"), "200 a!#$%&'*+-.^_`|~0Z / a [] closed", "400 closed", "RFC 9110 section 9.1: a method is a token; nginx takes capitals, _ and -"),
@@ -41,7 +41,7 @@ func TestMethods(t *testing.T) {
 	})
 }
 
-func TestTargets(t *testing.T) {
+func TestTargetsAreReadAsByNginx(t *testing.T) {
 	line := func(target string) string { return "GET " + target + " HTTP/1.1\r\n" + host + last + "\r\n" }
 	runCases(t, "", "RFC 9112 section 3.2: forms of the target", []wireCase{
 		same("query", line("/p?x=1&y=%zz"), "200 GET /p a [] closed"),
@@ -119,7 +119,7 @@ func TestTargets(t *testing.T) {
 	})
 }
 
-func TestVersions(t *testing.T) {
+func TestVersionsAreReadStrictly(t *testing.T) {
 	line := func(version string) string { return "GET / " + version + "\r\n" + host + last + "\r\n" }
 	runCases(t, "", "RFC 9112 section 2.3: HTTP/DIGIT.DIGIT", []wireCase{
 		same("1.0", line("HTTP/1.0"), "200 GET / a [] closed"),
@@ -174,7 +174,7 @@ func TestVersions(t *testing.T) {
 	})
 }
 
-func TestHosts(t *testing.T) {
+func TestHostsAreReadStrictly(t *testing.T) {
 	named := func(h string) string { return "GET / HTTP/1.1\r\nHost:" + h + "\r\n" + last + "\r\n" }
 	runCases(t, "", "RFC 9112 section 3.2: one valid Host field", []wireCase{
 		same("port", named(" a:8080"), "200 GET / a [] closed"),

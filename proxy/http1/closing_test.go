@@ -71,7 +71,7 @@ func send(nc net.Conn, first, trickle string) {
 }
 
 // A timeout is 1 s in these cases, and a trickle of 70 bytes takes longer.
-func TestTimeouts(t *testing.T) {
+func TestSlowClientsAreCutAfterTheirTimeouts(t *testing.T) {
 	t.Parallel()
 	const settings = "client_header_timeout 1s; client_body_timeout 1s; keepalive_timeout 1s; lingering_timeout 100ms; "
 	normal, resetting := newPeers(t, settings), newPeers(t, settings+"reset_timedout_connection on;")
@@ -253,7 +253,7 @@ func taken(t *testing.T, nc net.Conn, request string, ended bool) time.Duration 
 	}
 }
 
-func TestLingering(t *testing.T) {
+func TestAClosingConnectionIsReadForLingeringTime(t *testing.T) {
 	t.Parallel()
 	more := get + "X : y\r\n\r\nmore"
 	plain := get + last + "\r\n"

@@ -15,7 +15,7 @@ func paddedLine(n int) string {
 
 func paddedField(n int) string { return get + "X: " + long(n-len("X: \r\n")) + "\r\n\r\n" }
 
-func TestHeadBuffers(t *testing.T) {
+func TestHeadsAreBoundedAsByNginx(t *testing.T) {
 	path := func(n int) string { return "/" + long(n-len("GET / HTTP/1.1\r\n")) }
 	served := func(n int) string { return "200 GET " + path(n) + " a [] open" }
 	const rule = "nginx: large_client_header_buffers bounds a line, and all lines together"
@@ -53,7 +53,7 @@ func TestHeadBuffers(t *testing.T) {
 	})
 }
 
-func TestKeptConnections(t *testing.T) {
+func TestConnectionsAreKeptAsByNginx(t *testing.T) {
 	one := "200 GET / a [] "
 	runCases(t, "keepalive_requests 3;", "nginx: keepalive_requests", []wireCase{
 		same("below the number", get+"\r\n", one+"open"),
@@ -69,7 +69,7 @@ func TestKeptConnections(t *testing.T) {
 	})
 }
 
-func TestMaxHeaders(t *testing.T) {
+func TestTheFieldsOfAHeadAreBounded(t *testing.T) {
 	fields := func(n int) string {
 		var b strings.Builder
 		b.WriteString(get) // with Host

@@ -133,7 +133,7 @@ func TestReaderThatDoesNotReadIsCut(t *testing.T) {
 	}
 }
 
-func TestUnreadBodies(t *testing.T) {
+func TestAnUnreadBodyIsSkippedOrEndsTheConnection(t *testing.T) {
 	s := serve(t, "lingering_timeout 100ms; lingering_time 200ms;", func(x *proxy.Exchange) error {
 		return x.Res.Reply(200, "text/plain", []byte(x.Req.Path))
 	})
@@ -171,7 +171,7 @@ func TestAnswerArrivesThoughTheBodyIsNotRead(t *testing.T) {
 	}
 }
 
-func TestResponses(t *testing.T) {
+func TestResponsesAreFramedForTheirVersion(t *testing.T) {
 	reply := func(set func(r *proxy.Response)) func(x *proxy.Exchange) error {
 		return func(x *proxy.Exchange) error {
 			set(&x.Res)

@@ -67,7 +67,7 @@ func TestRequestsWithoutAKeyAreNotLimited(t *testing.T) {
 	}
 }
 
-func TestTheStatusOfRefusals(t *testing.T) {
+func TestRefusalsHaveTheStatusOfTheDirective(t *testing.T) {
 	s := start(t, perMinute+`limit_req_status 429; server { listen 80; location / { limit_req zone=one; } }`)
 	if got := answers(s, "/?k=a", "/?k=a"); got != "200 PASSED,429 REJECTED," {
 		t.Errorf("got %s", got)
@@ -218,7 +218,7 @@ func TestConcurrentRequestsAreEachCountedOnce(t *testing.T) {
 	}
 }
 
-func TestMistakes(t *testing.T) {
+func TestMistakesAreNamed(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{`limit_req zone=perip;` + `limit_req_zone $host zone=peripp:1m rate=1r/s;`, `unknown limit_req_zone "perip"`},
 		{`limit_req zone=one burst=0;` + perMinute, `invalid burst value "0"`},

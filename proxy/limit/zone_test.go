@@ -65,7 +65,7 @@ func TestADelayIsBoundedToWhatATimeHolds(t *testing.T) {
 }
 
 // The numbers are those of nginx's source, worked out by hand.
-func TestExcess(t *testing.T) {
+func TestTheExcessIsNginxs(t *testing.T) {
 	for _, c := range []struct{ rate, excess, ms, want int64 }{
 		{1000, 0, 0, 1000}, {1000, 1000, 500, 1500}, {1000, 0, 5000, 0}, {16, 1000, 62, 2000}, {16, 1000, 63, 1999},
 		{33, 2000, 1000, 2967}, {1e9, 1e12, 1 << 60, 0}, {1000, 0, -5, 1000},

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestTextHeaders(t *testing.T) {
+func TestTextHeadersHaveTheirAddresses(t *testing.T) {
 	for _, c := range []struct{ header, source, destination string }{
 		{"PROXY TCP4 192.0.2.1 198.51.100.7 4711 80\r\n", "192.0.2.1:4711", "198.51.100.7:80"},
 		{"PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n", "0.0.0.0:0", "255.255.255.255:65535"},
@@ -24,7 +24,7 @@ func TestTextHeaders(t *testing.T) {
 	}
 }
 
-func TestHeadersWithoutAddresses(t *testing.T) {
+func TestHeadersMayHaveNoAddresses(t *testing.T) {
 	for _, header := range []string{
 		"PROXY UNKNOWN\r\n",
 		"PROXY UNKNOWN ffff:f...f:ffff anything at all\r\n",
@@ -40,7 +40,7 @@ func TestHeadersWithoutAddresses(t *testing.T) {
 	}
 }
 
-func TestBrokenHeaders(t *testing.T) {
+func TestBrokenHeadersAreRefusedWithTheirReason(t *testing.T) {
 	for _, c := range []struct{ header, why string }{
 		{"GET / HTTP/1.1\r\n", "the signature"},
 		{"proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "the signature"},
@@ -86,7 +86,7 @@ func TestBrokenHeaders(t *testing.T) {
 	}
 }
 
-func TestBinaryHeaders(t *testing.T) {
+func TestBinaryHeadersHaveTheirAddresses(t *testing.T) {
 	for _, c := range []struct {
 		family              byte
 		payload             string
@@ -123,7 +123,7 @@ func TestAPartOfAHeaderIsShort(t *testing.T) {
 	}
 }
 
-func TestTLVs(t *testing.T) {
+func TestTLVsAreFoundByNameAndNumber(t *testing.T) {
 	ssl := "\x07\x00\x00\x00\x2a" + "\x21\x00\x07TLSv1.3" + "\x22\x00\x06client" + "\x2f\x00\x01?"
 	payload := ip4 + "\x01\x00\x02h2" + "\x02\x00\x0bexample.com" + "\x20\x00" + string(rune(len(ssl))) + ssl + "\xea\x00\x00"
 	h, _, err := Parse([]byte(summed(binaryHeader(0x21, 0x11, payload+"\x03\x00\x04\x00\x00\x00\x00"))))
