@@ -28,7 +28,9 @@ type End struct {
 // both have ended their sending sides or one of them fails. When one end has ended its
 // sending side, the Relay ends that of the other connection, and the other way goes on.
 // While a way has bytes that wait for room it reads no more, and holds one buffer, and
-// what TLS has encrypted of one more.
+// what TLS has encrypted of one more. What an end has sent before it was lost is passed on,
+// unless the other end has no room for it and was sending to the lost one: it may take
+// nothing until what it sends is taken.
 type Relay struct {
 	ends   [2]End
 	ways   [2]way // ways[i] is of the bytes that ends[i] sends
@@ -48,16 +50,17 @@ type Relay struct {
 type way struct {
 	relay    *Relay
 	from, to *End
-	waits    waited
-	rest     []byte  // received, and not sent yet
-	buf      *[]byte // the buffer that holds rest; nil if rest is Early
-	unsent   bool    // bytes wait for room
-	ended    bool    // from has ended its sending side, and so has the way on to
+	waits    atomic.Uint32 // a waited
+	rest     []byte        // received, and not sent yet
+	buf      *[]byte       // the buffer that holds rest; nil if rest is Early
+	unsent   bool          // bytes wait for room
+	ended    bool          // from has ended its sending side, and so has the way on to
+	failed   atomic.Bool   // a send has failed: to is lost
 	closed   atomic.Bool
 }
 
 // waited is what a way waits for.
-type waited uint8
+type waited = uint32
 
 const (
 	nothingMore waited = iota
@@ -160,11 +163,11 @@ func (r *Relay) back(w *way) *way { return &r.ways[1-r.index(w.from)] }
 
 // late stops the Relay if the way's wait has taken too long.
 func (w *way) late() bool {
-	switch {
-	case w.waits == room && w.to.RoomExpired():
+	switch waits := w.waits.Swap(nothingMore); {
+	case waits == room && w.to.RoomExpired():
 		w.relay.stop(w.to, ErrNoRoom)
 		return true
-	case w.waits == bytesToCome && w.from.Expired() && w.silence() <= 0:
+	case waits == bytesToCome && w.from.Expired() && w.silence() <= 0:
 		w.relay.stop(w.from, ErrSilence)
 		return true
 	}
@@ -187,11 +190,10 @@ func (w *way) run() (waits bool) {
 		if len(w.rest) > 0 || w.unsent {
 			n, err := w.send()
 			if passed += n; err == unix.EAGAIN {
-				w.waits = room
 				if len(w.rest) == 0 {
 					w.keep(nil)
 				}
-				if w.to.AwaitRoom(w.to.Room) {
+				if w.awaitRoom() {
 					return true
 				}
 				continue
@@ -204,7 +206,6 @@ func (w *way) run() (waits bool) {
 		case w.ended:
 			return false
 		case passed >= turnShare:
-			w.waits = nothingMore
 			w.keep(nil)
 			w.from.Again()
 			return true
@@ -216,8 +217,22 @@ func (w *way) run() (waits bool) {
 	}
 }
 
+// awaitRoom gives the writing to the Loop. It returns false if there is room, or if the
+// Relay is stopped.
+func (w *way) awaitRoom() bool {
+	w.waits.Store(room)
+	if w.relay.back(w).failed.Load() { // see send
+		w.relay.stop(w.from, nil)
+	}
+	if w.to.AwaitRoom(w.to.Room) {
+		return true
+	}
+	w.waits.Store(nothingMore)
+	return false
+}
+
 // send sends what was received. If it fails, the way ends; the other way goes on, as it
-// may have bytes to pass on.
+// may have bytes to pass on, until it has to wait for room.
 func (w *way) send() (n int, err error) {
 	n, err = w.to.Send(w.rest)
 	w.rest = w.rest[n:]
@@ -225,7 +240,11 @@ func (w *way) send() (n int, err error) {
 	if n > 0 {
 		w.relay.passed.Store(int64(time.Since(w.relay.began)))
 	}
-	if err != nil && err != unix.EAGAIN && w.relay.back(w).closed.Load() {
+	if err == nil || err == unix.EAGAIN {
+		return n, err
+	}
+	w.failed.Store(true)
+	if back := w.relay.back(w); back.closed.Load() || back.waits.Load() == room {
 		if isLoss(err) { // the poller may not have reported it yet: see lookForLoss
 			w.relay.stop(w.to, nil)
 		} else {
@@ -267,7 +286,7 @@ func (w *way) receive() bool {
 
 // idle gives the reading to the Loop. It returns false if there is something to read.
 func (w *way) idle() bool {
-	w.waits = bytesToCome
+	w.waits.Store(bytesToCome)
 	if w.from.Silence == 0 {
 		return w.from.Idle(0)
 	}

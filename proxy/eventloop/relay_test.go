@@ -4,6 +4,7 @@ package eventloop
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -140,6 +141,14 @@ func stuff(nc net.Conn) (n int) {
 	}
 }
 
+// lose closes nc at once, without TLS's close_notify.
+func lose(nc net.Conn) {
+	if s, ok := nc.(*tls.Conn); ok {
+		nc = s.NetConn()
+	}
+	nc.Close()
+}
+
 func TestWhatEndsARelay(t *testing.T) {
 	const soon = 20 * time.Millisecond
 	for _, c := range []struct {
@@ -175,6 +184,16 @@ func TestWhatEndsARelay(t *testing.T) {
 			stuff(r.peers[0])
 			stuff(r.peers[1])
 			r.relay.Stop()
+		}, 0, nil},
+		{"one that is lost while neither takes anything", nil, func(r *relayed) {
+			stuff(r.peers[0])
+			stuff(r.peers[1])
+			lose(r.peers[0])
+		}, 0, nil},
+		{"one that is lost while the other sends and takes nothing", nil, func(r *relayed) {
+			stuff(r.peers[0])
+			lose(r.peers[0])
+			stuff(r.peers[1])
 		}, 0, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -232,7 +251,8 @@ func TestSilenceCountsFromTheLastBytesOfBothWays(t *testing.T) {
 			var ended error
 			r := &Relay{began: time.Now().Add(-age), done: func(_ *Turn, _ int, err error) { ended = err }}
 			r.ends = [2]End{{Duplex: from, Silence: silence}, {Duplex: &quiet{}}}
-			r.ways[0] = way{relay: r, from: &r.ends[0], to: &r.ends[1], waits: bytesToCome}
+			r.ways[0] = way{relay: r, from: &r.ends[0], to: &r.ends[1]}
+			r.ways[0].waits.Store(bytesToCome)
 			r.passed.Store(int64(c.passed))
 			r.open.Store(1)
 			r.ways[0].Ready(nil) // its deadline has passed
