@@ -26,8 +26,7 @@ func (p *Pool) Submit(j *Job) *proxy.Fail {
 	}
 	p.wakeTick()
 	p.arrivals++
-	j.arrival = p.arrivals
-	j.stage.Store(uint32(StageWaiting))
+	j.submitted(p.arrivals)
 	if p.queue.length == 0 {
 		if w := p.pick(); w != nil {
 			j.refs.Add(1)
@@ -254,7 +253,7 @@ func (p *Pool) fill(w *worker) {
 // leave takes j, whose client has gone, out of the queue and tells its Exchange.
 func (p *Pool) leave(j *Job) {
 	p.queue.remove(j)
-	if !j.withdrawn {
+	if j.wanted == wanted {
 		j.advance(StageGone)
 		j.tell(nil)
 	}
@@ -278,9 +277,9 @@ func (p *Pool) Withdraw(j *Job) bool {
 // still sends is dropped. It returns the name of the worker that had it.
 func (p *Pool) Abandon(j *Job) string {
 	p.mu.Lock()
-	j.withdrawn = true
+	j.withdraw()
 	slot, w := j.slot, j.worker
-	if j.at == placeWorker {
+	if j.at >= placeSent {
 		w.cancel(j)
 	}
 	p.mu.Unlock()
@@ -298,11 +297,11 @@ func (p *Pool) Abandon(j *Job) string {
 // response. Where none has started j the tick asks again. The pool's lock is held.
 func (w *worker) cancel(j *Job) {
 	slot := int(j.slot)
-	if !j.answering {
+	if j.at != placeAnswering {
 		slot = w.runningIn(j)
 	}
-	if slot >= 0 && !j.cancelled {
-		j.cancelled = true
+	if slot >= 0 && j.wanted != cancelled {
+		j.wanted = cancelled
 		w.slots[slot].cancel(j.id)
 	}
 }

@@ -87,7 +87,7 @@ func (h *hostile) takeBack() {
 		}
 		h.puts--
 		r := w.find(id)
-		if r == nil || r.answering {
+		if r == nil || r.at == placeAnswering {
 			h.pool.distrust(w, "it has answered what it has not received")
 			break
 		}

@@ -27,9 +27,19 @@ const (
 type place uint8
 
 const (
-	placeOutside place = iota // not given to the pool, or done
-	placeQueued               // in the pool's queue
-	placeWorker               // sent to a worker
+	placeOutside   place = iota // not given to the pool, or done
+	placeQueued                 // in the pool's queue
+	placeSent                   // in the table of a worker, which has sent no frame for it
+	placeAnswering              // in the table of a worker, of which a frame has come
+)
+
+// interest is who waits for the answer to a job.
+type interest uint8
+
+const (
+	wanted    interest = iota
+	withdrawn          // nobody: its Exchange has gone
+	cancelled          // nobody, and the worker that runs it was told
 )
 
 // Owner is the request of which a Job is the pool's part.
@@ -59,40 +69,39 @@ type Job struct {
 	owner Owner
 	refs  atomic.Int32
 
-	// Under the pool's lock.
-	arrival   uint64 // the job's number in the order of arrival at the pool
-	at        place
-	worker    *worker
-	id        uint32
-	slot      int32         // of the thread that answers; -1 before
-	answering bool          // a frame for it has come
-	withdrawn bool          // its Exchange has gone: nobody waits for the answer
-	cancelled bool          // its worker has been told that
-	deaths    int           // workers that died holding it, unstarted
-	waited    time.Duration // for a worker; 0 when one was free
-	silence   time.Duration // for which its client may have left
-	started   int64         // when the tick saw it started; 0 before
-	prev      *Job
-	next      *Job
-
-	// Written by the worker's reader, and published by stage and Waker.
+	placing
 	Answer
-	by *worker // whose answer it is
 
-	// Events.
+	// What has happened, for the owner and for the pool.
 	stage   atomic.Uint32
-	broken  atomic.Bool // the response ended too early; failure says why
-	left    atomic.Bool // its client has left in the midst of the response
-	failure atomic.Pointer[proxy.Fail]
+	left    atomic.Bool                // its client has left in the midst of the response
+	failure atomic.Pointer[proxy.Fail] // why there is no answer, or why it has ended too early
 }
 
-// Answer is what the first frame of an answer has. The owner may read it from StageHead on,
-// and keep Head.
+// placing is where a job stands for the pool. The pool's lock guards it.
+type placing struct {
+	arrival uint64 // the job's number in the order of arrival at the pool
+	at      place
+	worker  *worker // that has it, or had it last
+	id      uint32
+	slot    int32 // of the thread that answers; -1 before
+	wanted  interest
+	deaths  int           // workers that died holding it, unstarted
+	waited  time.Duration // for a worker; 0 when one was free
+	silence time.Duration // for which its client may have left
+	started int64         // when the tick saw it started; 0 before
+	prev    *Job          // in the queue
+	next    *Job
+}
+
+// Answer is what the first frame of an answer has. The worker's reader writes it, once. The
+// owner may read it from StageHead on, and keep Head.
 type Answer struct {
 	Head  *Head
 	Whole bool     // the frame was all: Text or File is the body
 	Text  []byte   // valid until the job is dropped
 	File  *os.File // the owner, who closes it, sets it to nil
+	by    *worker  // whose answer it is
 	small []byte   // memory for Text
 	block *[]byte  // in which Text is; nil: in small
 }
@@ -138,12 +147,8 @@ func (j *Job) clear() {
 		j.Frame = make([]byte, 0, usualFrame)
 	}
 	j.Rights, j.Began, j.Waker, j.Client = nil, time.Time{}, proxy.Waker{}, nil
-	j.arrival, j.at, j.worker, j.id, j.slot, j.prev, j.next = 0, placeOutside, nil, 0, -1, nil, nil
-	j.answering, j.withdrawn, j.cancelled = false, false, false
-	j.deaths, j.waited, j.silence, j.started = 0, 0, 0, 0
-	j.Answer, j.by = Answer{small: j.small}, nil
+	j.placing, j.Answer = placing{slot: -1}, Answer{small: j.small}
 	j.stage.Store(uint32(StageNew))
-	j.broken.Store(false)
 	j.left.Store(false)
 	j.failure.Store(nil)
 }
@@ -172,12 +177,35 @@ func (j *Job) Lost() bool { return j.left.Load() || j.Client != nil && j.Client.
 
 // clientGone reports that nobody waits for the answer to j, which no worker
 // has. The pool's lock is held.
-func (j *Job) clientGone() bool { return j.withdrawn || j.Client != nil && j.Client.Gone() }
+func (j *Job) clientGone() bool { return j.wanted != wanted || j.Client != nil && j.Client.Gone() }
+
+// submitted notes that the job is the n-th to arrive.
+func (j *Job) submitted(n uint64) {
+	j.arrival = n
+	j.stage.Store(uint32(StageWaiting))
+}
+
+// withdraw notes that nobody waits for the answer. The pool's lock is held.
+func (j *Job) withdraw() { j.wanted = max(j.wanted, withdrawn) }
+
+// answers notes that the first frame for the job has come, from that slot. The pool's lock
+// is held.
+func (j *Job) answers(slot int32) { j.at, j.slot = placeAnswering, slot }
+
+// silent notes that the client may have left, for another while. It counts as gone after
+// several looks, also after a pause. The pool's lock is held.
+func (j *Job) silent(since time.Duration) {
+	if j.silence += min(since, silenceOfLeft/5); j.silence > silenceOfLeft {
+		j.left.Store(true)
+	}
+}
+
+// failed reports that there is no answer to wait for, or that it has ended too early.
+func (j *Job) failed() bool { return j.failure.Load() != nil }
 
 // fail ends the job without a response, or its response too early.
 func (j *Job) fail(f *proxy.Fail) {
 	j.failure.Store(f)
-	j.broken.Store(true)
 	j.Out.End(f)
 	j.advance(StageFailed)
 	j.tell(nil)

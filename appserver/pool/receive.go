@@ -187,7 +187,7 @@ func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err 
 	if end {
 		p.complete(w, j)
 	}
-	withdrawn := j.withdrawn
+	given := j.wanted == wanted
 	o.tell = j.Waker
 	p.mu.Unlock()
 
@@ -196,7 +196,7 @@ func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err 
 	case h.File >= 0:
 		j.Whole, j.File = true, os.NewFile(uintptr(files[0]), "application's file")
 	case end:
-		o.kept = w.hold(j, f.Payload, buf, withdrawn)
+		o.kept = w.hold(j, f.Payload, buf, given)
 	default:
 		o.kept = w.put(j, f.Payload, buf)
 	}
@@ -208,11 +208,11 @@ func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err 
 }
 
 // hold keeps the body of a response that one frame carries whole.
-func (w *worker) hold(j *Job, body []byte, buf *[]byte, withdrawn bool) (kept bool) {
+func (w *worker) hold(j *Job, body []byte, buf *[]byte, given bool) (kept bool) {
 	j.Whole = true
 	w.slots[j.slot].repay(int64(len(body)))
 	switch {
-	case withdrawn:
+	case !given:
 	case len(body) > smallBody:
 		j.Text, j.block = body, buf
 		return true
@@ -253,7 +253,7 @@ func (w *worker) onAborted(f wire.Frame) error {
 	p := w.pool
 	p.mu.Lock()
 	j := w.find(f.ID)
-	if err = w.accept(j, f, j != nil && j.cancelled && !j.answering); err == nil {
+	if err = w.accept(j, f, j != nil && j.wanted == cancelled && j.at == placeSent); err == nil {
 		p.complete(w, j)
 	}
 	p.mu.Unlock()
@@ -273,7 +273,7 @@ func (w *worker) accept(j *Job, f wire.Frame, first bool) error {
 		return fmt.Errorf("frame %q for request %#x, which it does not have", f.Kind, f.ID)
 	case int(f.Slot) >= len(w.slots):
 		return fmt.Errorf("frame %q from slot %d of %d", f.Kind, f.Slot, len(w.slots))
-	case first == j.answering || !first && j.slot != int32(f.Slot):
+	case first == (j.at == placeAnswering) || !first && j.slot != int32(f.Slot):
 		return fmt.Errorf("frame %q out of order", f.Kind)
 	}
 	s := &w.slots[f.Slot]
@@ -286,7 +286,7 @@ func (w *worker) accept(j *Job, f wire.Frame, first bool) error {
 			}
 			s.current = j
 		}
-		j.slot, j.answering = int32(f.Slot), true
+		j.answers(int32(f.Slot))
 	}
 	if n := int64(len(f.Payload)); n > 0 && f.Kind != wire.KindAborted && s.credit.Add(-n) < 0 {
 		return fmt.Errorf("slot %d sends more than it has credit for", f.Slot)

@@ -9,7 +9,7 @@ import (
 func TestASlotCannotSendMoreThanItsCredit(t *testing.T) {
 	w := &worker{slots: make([]slot, 1)}
 	w.slots[0].credit.Store(Window)
-	r := &Job{slot: -1}
+	r := &Job{placing: placing{at: placeSent, slot: -1}}
 	for i, c := range []struct {
 		size int
 		ok   bool

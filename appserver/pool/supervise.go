@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"alicorn/proxy"
+	"alicorn/proxy/upstream"
 )
 
 type eventKind uint8
@@ -450,28 +451,30 @@ func (p *Pool) isClosed() bool {
 	return p.closed
 }
 
-// settle puts back the requests that the dead worker had not started, and fails the others.
+// settle gives the jobs of a worker that has died to others, or fails them. A worker's rule
+// is that of all upstreams: what nobody has begun to work on is repeated, three times.
 func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 	p.takeAll(w)
-	for _, r := range w.unstarted() {
-		w.remove(r)
-		r.slot = -1
-		if r.deaths++; r.deaths <= 3 && !p.closed {
-			p.requeue(r)
+	rule := upstream.Repeat{On: upstream.OnError, Begun: upstream.BegunNever, Tries: 4}
+	for _, j := range w.table {
+		if j == nil {
 			continue
 		}
-		r.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: fmt.Sprintf("%d workers in a row died before they started the request, the last was %s", r.deaths, w.name)})
-		r.Drop()
-	}
-	for _, r := range w.table {
-		if r == nil {
+		begun := w.hasStarted(j)
+		w.remove(j)
+		j.deaths++
+		switch {
+		case !p.closed && rule.Allows(&upstream.Outcome{Failure: upstream.OnError, Begun: begun, Tries: j.deaths}):
+			p.requeue(j)
 			continue
+		case begun:
+			lost++
+			j.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError,
+				Reason: fmt.Sprintf("worker %s (pid %d) ended while it ran the request: %s", w.name, w.process.Pid(), exit)})
+		default:
+			j.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: fmt.Sprintf("%d workers in a row died before they started the request, the last was %s", j.deaths, w.name)})
 		}
-		lost++
-		w.remove(r)
-		r.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError,
-			Reason: fmt.Sprintf("worker %s (pid %d) ended while it ran the request: %s", w.name, w.process.Pid(), exit)})
-		r.Drop()
+		j.Drop()
 	}
 	p.dispatch()
 	return lost

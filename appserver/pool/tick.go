@@ -82,9 +82,9 @@ func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 			waiting++
 		case j.started == 0:
 			j.started = now.UnixNano()
-		case j.answering && j.Out.Full() || j.owner.Starved():
+		case j.at == placeAnswering && j.Out.Full() || j.owner.Starved():
 			j.started += int64(since) // its client is slow, not the application
-		case p.o.Timeout > 0 && now.UnixNano()-j.started > int64(p.o.Timeout) && !j.broken.Load():
+		case p.o.Timeout > 0 && now.UnixNano()-j.started > int64(p.o.Timeout) && !j.failed():
 			late = true
 			p.timeOut(w, j)
 		}
@@ -121,7 +121,7 @@ func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
 		return true
 	}
 	for _, j := range w.table {
-		if j != nil && w.hasStarted(j) && !j.broken.Load() {
+		if j != nil && w.hasStarted(j) && !j.failed() {
 			j.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
 				Reason: fmt.Sprintf("worker %s (pid %d) gave no heartbeat for %s", w.name, w.process.Pid(), p.o.Heartbeat)})
 		}
@@ -134,14 +134,12 @@ func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
 func (p *Pool) attend(w *worker, j *Job, since time.Duration) {
 	switch {
 	case j == nil:
-	case j.withdrawn:
+	case j.wanted != wanted:
 		w.cancel(j)
 	case j.Lost():
 		j.tell(nil)
-	case j.answering && j.Client != nil && j.Client.Silent():
-		if j.silence += min(since, silenceOfLeft/5); j.silence > silenceOfLeft { // it takes several looks, also after a pause
-			j.left.Store(true)
-		}
+	case j.at == placeAnswering && j.Client != nil && j.Client.Silent():
+		j.silent(since)
 	default:
 		j.silence = 0
 	}

@@ -268,7 +268,7 @@ func (w *worker) discard() {
 
 // hasStarted reports whether the worker's thread has begun with j.
 func (w *worker) hasStarted(j *Job) bool {
-	return j.answering || w.runningIn(j) >= 0
+	return j.at == placeAnswering || w.runningIn(j) >= 0
 }
 
 // runningIn returns the slot whose thread has begun with j and with nothing
@@ -292,7 +292,7 @@ func (w *worker) add(j *Job) {
 	}
 	j.id = w.sequence<<indexBits | uint32(index)
 	w.table[index] = j
-	j.at, j.worker, j.started = placeWorker, w, 0
+	j.at, j.worker, j.started = placeSent, w, 0
 	if w.outstanding == 0 {
 		w.progress = w.pool.now.Load()
 	}
@@ -309,7 +309,7 @@ func (w *worker) remove(j *Job) {
 	if j.slot >= 0 && w.slots[j.slot].current == j {
 		w.slots[j.slot].current = nil
 	}
-	if j.cancelled {
+	if j.wanted == cancelled {
 		for i := range w.slots {
 			w.slots[i].forget(j.id)
 		}
@@ -355,7 +355,7 @@ func (w *worker) space() int {
 // runsOthers reports whether it runs requests that somebody waits for.
 func (w *worker) runsOthers() bool {
 	for _, j := range w.table {
-		if j != nil && !j.broken.Load() && !j.withdrawn && w.hasStarted(j) {
+		if j != nil && !j.failed() && j.wanted == wanted && w.hasStarted(j) {
 			return true
 		}
 	}
@@ -366,15 +366,4 @@ func (w *worker) signal(s syscall.Signal) {
 	if w.process != nil {
 		w.process.Signal(s)
 	}
-}
-
-// unstarted returns the requests that the worker holds but has not started.
-func (w *worker) unstarted() []*Job {
-	var all []*Job
-	for _, j := range w.table {
-		if j != nil && !w.hasStarted(j) {
-			all = append(all, j)
-		}
-	}
-	return all
 }
