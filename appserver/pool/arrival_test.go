@@ -102,10 +102,8 @@ func (m *model) join() {
 	m.number++
 	threads := m.regime.threads
 	w := &worker{pool: m.pool, name: fmt.Sprintf("web:%d", m.number), number: m.number, threads: threads, slots: make([]slot, threads),
-		table: make([]*Job, threads+ahead), depth: 1, page: make(wire.Page, wire.PageStride*threads), process: noProcess{}, progress: m.now.UnixNano()}
-	for i := range w.table {
-		w.free = append(w.free, uint16(len(w.table)-1-i))
-	}
+		table: newTable(threads+ahead, 0), gait: newGait(), reader: newReader(), page: make(wire.Page, wire.PageStride*threads), process: noProcess{}}
+	w.begins(m.now.UnixNano())
 	mw := &modelWorker{worker: w, running: make([]*modelRequest, threads)}
 	var err error
 	if w.channel, mw.theirs, err = wire.NewChannel(nil); err != nil {
@@ -169,7 +167,7 @@ func (m *model) receive(w *modelWorker, slot int) bool {
 	case r.left:
 		m.fatalf("%s received request %d, whose client had left the queue", w.name, r.arrival)
 	}
-	for _, other := range w.table {
+	for _, other := range w.jobs {
 		if o := m.live[other]; o != nil && !o.received && o.arrival < r.arrival {
 			m.fatalf("%s received request %d before %d, which waited there", w.name, r.arrival, o.arrival)
 		}
@@ -324,10 +322,10 @@ func (m *model) check() {
 		if w.state != workerReady {
 			continue
 		}
-		if oldest != nil && w.outstanding < w.threads && !w.stuck {
+		if oldest != nil && w.outstanding < w.threads && w.trust != stuck {
 			m.fatalf("%s is free while request %d waits", w.name, oldest.arrival)
 		}
-		for _, r := range w.table {
+		for _, r := range w.jobs {
 			if o := m.live[r]; o != nil && !o.received && oldest != nil && r.arrival > oldest.arrival {
 				m.fatalf("request %d is ahead at %s while %d waits", r.arrival, w.name, oldest.arrival)
 			}
@@ -338,10 +336,12 @@ func (m *model) check() {
 // checkLong finds what waits behind a request that runs for long, or at a
 // worker with another one free.
 func (m *model) checkLong() {
-	free := slices.ContainsFunc(m.workers, func(w *modelWorker) bool { return w.state == workerReady && !w.stuck && w.outstanding < w.threads })
+	free := slices.ContainsFunc(m.workers, func(w *modelWorker) bool {
+		return w.state == workerReady && w.trust != stuck && w.outstanding < w.threads
+	})
 	for _, w := range m.workers {
 		waiting := 0
-		for _, r := range w.table {
+		for _, r := range w.jobs {
 			if o := m.live[r]; o != nil && !o.received {
 				waiting++
 			}

@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -95,15 +96,15 @@ func (p *Pool) pick() *worker {
 			best = w
 		}
 	}
-	if best != nil && best.stuck && healthy {
+	if best != nil && best.trust == stuck && healthy {
 		return nil
 	}
 	return best
 }
 
 func (p *Pool) better(a, b *worker) bool {
-	if a.stuck != b.stuck {
-		return b.stuck
+	if a, b := a.trust == stuck, b.trust == stuck; a != b {
+		return b
 	}
 	if p.o.Balance == RoundRobin {
 		if ai, bi := a.outstanding < a.threads, b.outstanding < b.threads; ai != bi {
@@ -128,19 +129,28 @@ func (p *Pool) give(w *worker, j *Job) bool {
 		if w.lane != nil && !inLane {
 			w.misfit = j.id
 		}
-		w.newest, p.newest = max(w.newest, j.arrival), max(p.newest, j.arrival)
+		w.sent(j)
+		p.newest = max(p.newest, j.arrival)
 		p.weary(w)
 		return true
 	}
 	w.remove(j)
-	w.assigned--
+	w.unassign()
 	p.requeue(j)
 	if isTransient(err) {
-		w.full = true
+		w.blocked()
 		return false
 	}
 	p.distrust(w, "cannot be sent a request: "+err.Error())
 	return false
+}
+
+// passing is how jobs go to a worker: through the lane or by the channel. The pool's lock
+// guards it; the reader may look at owesWake.
+type passing struct {
+	misfit   uint32      // id of the newest job that went by the channel and not by the lane
+	owesWake atomic.Bool // the lane has a job that the worker has not been woken for
+	wakeUp   [wire.HeaderSize]byte
 }
 
 // isTransient reports that a worker cannot be sent a frame now, through no fault
@@ -186,7 +196,7 @@ func (w *worker) wake() {
 
 // wakeLate is wake for the end of a turn. The reader's lock is held.
 func (w *worker) wakeLate() {
-	if w.owesWake.Load() && !w.ended.Load() {
+	if w.owesWake.Load() && w.isRead() {
 		w.pool.mu.Lock()
 		w.wake()
 		w.pool.mu.Unlock()
@@ -198,7 +208,7 @@ func (p *Pool) complete(w *worker, j *Job) {
 	w.remove(j)
 	w.served++
 	p.served++
-	w.progressed(p.now.Load())
+	w.progressed(p.now.Load(), w.served)
 	p.weary(w)
 	if w.state != workerReady {
 		if w.state == workerCondemned && !w.runsOthers() {
@@ -229,11 +239,6 @@ func (p *Pool) weary(w *worker) {
 	p.post(event{kind: eventTired, w: w})
 }
 
-// left is how many more requests w may be given under max_requests.
-func (w *worker) left() int {
-	return max(int(w.limit)-int(w.served)-w.outstanding, 0)
-}
-
 // occupy gives w what waits, in the queue or at other workers.
 func (p *Pool) occupy(w *worker) {
 	p.dispatch()
@@ -242,7 +247,7 @@ func (p *Pool) occupy(w *worker) {
 
 // fill has w, where it has a free thread and nothing is queued, steal.
 func (p *Pool) fill(w *worker) {
-	for w.outstanding < w.threads && w.room() > 0 && !w.stuck && p.queue.length == 0 {
+	for w.outstanding < w.threads && w.room() > 0 && w.trust != stuck && p.queue.length == 0 {
 		before := w.outstanding
 		if !p.steal(w) || w.outstanding == before {
 			return

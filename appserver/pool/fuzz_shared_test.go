@@ -13,11 +13,12 @@ import (
 // hostile is a worker whose shared words an attacker writes, between any two
 // things that the front does.
 type hostile struct {
-	t    *testing.T
-	pool *Pool
-	w    *worker
-	side *wiretest.Lane  // where the attacker writes
-	live map[uint32]bool // ids that the front has put and neither got back nor answered
+	t     *testing.T
+	pool  *Pool
+	w     *worker
+	side  *wiretest.Lane  // where the attacker writes
+	broke bool            // the attacker has broken the protocol
+	live  map[uint32]bool // ids that the front has put and neither got back nor answered
 
 	puts, reads uint32 // the front's counts
 }
@@ -37,11 +38,8 @@ func newHostile(t *testing.T) *hostile {
 	}
 	end.Close()
 	link.Close() // nothing goes by it
-	w := &worker{pool: p, name: "web:1", threads: 1, slots: make([]slot, 1), heads: heads{}, lane: ours, page: status,
-		channel: link, table: make([]*Job, 1+ahead), state: workerReady}
-	for i := range w.table {
-		w.free = append(w.free, uint16(len(w.table)-1-i))
-	}
+	w := &worker{pool: p, name: "web:1", threads: 1, slots: make([]slot, 1), lane: ours, page: status,
+		channel: link, standing: standing{state: workerReady}, table: newTable(1+ahead, 0), gait: newGait(), reader: newReader()}
 	bell, err := w.slots[0].open(status, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +70,7 @@ func (h *hostile) put() {
 func (h *hostile) takeBack() {
 	w := h.w
 	for n := 0; ; n++ {
-		if n > len(w.table) {
+		if n > len(w.jobs) {
 			h.t.Fatal("taking back does not end")
 		}
 		id, ok, err := uint32(0), false, error(nil)
@@ -102,7 +100,7 @@ func (h *hostile) takeBack() {
 // receive receives what the lane has, as a turn does.
 func (h *hostile) receive() {
 	w := h.w
-	for n := 0; w.lane.Answered() && !w.broke; n++ {
+	for n := 0; w.lane.Answered() && !h.broke; n++ {
 		if n > w.lane.Geometry().Responses {
 			return
 		}
@@ -118,7 +116,7 @@ func (h *hostile) receive() {
 			}
 			delete(h.live, o.done.id)
 		}
-		w.broke = err != nil
+		h.broke = err != nil
 	}
 }
 

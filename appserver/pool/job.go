@@ -188,6 +188,9 @@ func (j *Job) submitted(n uint64) {
 // withdraw notes that nobody waits for the answer. The pool's lock is held.
 func (j *Job) withdraw() { j.wanted = max(j.wanted, withdrawn) }
 
+// sent notes that w has the job. The pool's lock is held.
+func (j *Job) sent(w *worker) { j.at, j.worker, j.started = placeSent, w, 0 }
+
 // answers notes that the first frame for the job has come, from that slot. The pool's lock
 // is held.
 func (j *Job) answers(slot int32) { j.at, j.slot = placeAnswering, slot }

@@ -31,7 +31,7 @@ func TestTheReplacementStartsInTime(t *testing.T) {
 		p := newTestPool(Settings{Threads: 1})
 		now := time.Now()
 		p.now.Store(now.UnixNano())
-		w := &worker{pool: p, state: workerReady, threads: 1, depth: 1, limit: c.limit, served: c.served, outstanding: c.outstanding}
+		w := &worker{pool: p, threads: 1, standing: standing{state: workerReady}, gait: newGait(), table: table{limit: c.limit, served: c.served, outstanding: c.outstanding}}
 		w.readied = now.Add(-c.age)
 		w.born = w.readied.Add(-startup)
 		p.weary(w)

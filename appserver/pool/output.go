@@ -150,6 +150,13 @@ func readNow(f *os.File, p []byte) (n int, err error) {
 	return n, cmp.Or(ctl, err)
 }
 
+// printing is what a worker prints, and who reads it.
+type printing struct {
+	output  []*os.File     // read ends, by the pool's outputs
+	printed sync.WaitGroup // what they held at the worker's end is logged
+	early   lastLines      // what it printed before it was ready
+}
+
 // Logs are the destinations of a pool's events and of its workers' lines.
 type Logs struct {
 	Errors func() *slog.Logger // for events outside of requests

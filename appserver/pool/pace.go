@@ -18,41 +18,91 @@ const (
 	lastTrial  = 5 * time.Second
 )
 
-// progressed notes that w has ended a request.
-func (w *worker) progressed(now int64) {
-	w.slow = now-w.progress >= int64(longAfter)
-	w.progress = now
-	w.stuck, w.full, w.patience = false, false, 0
-	if n := int(w.served-w.paced) / aheadShare; n > w.depth {
-		w.depth = min(n, ahead)
+// gait is how a worker gets on with what it was sent. The pool's lock guards it.
+type gait struct {
+	trust    trust
+	long     bool   // its running job takes long: nothing is queued behind it
+	full     bool   // its socket has no room
+	depth    int    // how many jobs may wait at it
+	paced    uint64 // jobs served, when the tick last looked
+	progress int64  // when an answer last ended, or it stopped being idle
+	since    int64  // progress, when it was found stuck
+	retry    int64  // when it may be tried again
+	patience int64  // how long after the last trial that is
+}
+
+// trust is whether a worker starts the jobs that it is sent.
+type trust uint8
+
+const (
+	starts  trust = iota // it does, as far as is known
+	stuck                // it does not: it gets nothing while others start theirs
+	onTrial              // it did not, and may be sent one
+)
+
+func newGait() gait { return gait{depth: 1} }
+
+// begins notes that the worker gets a job after it had none.
+func (g *gait) begins(now int64) { g.progress = now }
+
+// blocked notes that the worker's socket has no room.
+func (g *gait) blocked() { g.full = true }
+
+// progressed notes that the worker has ended a job, the served-th.
+func (g *gait) progressed(now int64, served uint64) {
+	g.long = now-g.progress >= int64(longAfter)
+	g.progress = now
+	g.trust, g.full = starts, false
+	if n := int(served-g.paced) / aheadShare; n > g.depth {
+		g.depth = min(n, ahead)
 	}
 }
 
-// pace sets how many requests may wait at w, by the number it has served since the last tick.
-func (w *worker) pace() {
-	n := int(w.served - w.paced)
-	w.paced = w.served
-	if n > 0 || w.outstanding > 0 {
-		w.depth = min(max(n/aheadShare, w.depth/2, 1), ahead) // a pause does not change the pace much
+// pace sets how many jobs may wait at the worker, by the number that it has served since the
+// last tick.
+func (g *gait) pace(served uint64, outstanding int) {
+	n := int(served - g.paced)
+	g.paced = served
+	if n > 0 || outstanding > 0 {
+		g.depth = min(max(n/aheadShare, g.depth/2, 1), ahead) // a pause does not change the pace much
 	}
 }
 
-// sticks notes that w does not start its requests.
-func (w *worker) sticks(now int64) {
+// look judges a worker that has waiting jobs which it has not started, of outstanding ones.
+// It reports whether jobs wait that it will not start soon.
+func (g *gait) look(now int64, waiting, outstanding int) (held bool) {
+	late := now-g.progress > int64(longAfter)
+	g.long = g.long || late
 	switch {
-	case w.patience == 0:
-		w.stuckSince = w.progress
-		w.patience = int64(firstTrial)
-	case now >= w.retry:
-		w.patience = min(2*w.patience, int64(lastTrial))
-	default:
-		return
+	case waiting == 0:
+		g.trust = starts
+	case !late:
+	case waiting == outstanding:
+		g.sticks(now)
+	case g.trust == stuck:
+		g.trust = onTrial
 	}
-	w.retry = now + w.patience
+	return waiting > 0 && late
 }
 
-// rest is pace for a worker without requests.
-func (w *worker) rest(now int64) {
-	w.slow = false
-	w.stuck = w.stuck && now < w.retry
+// sticks notes that the worker does not start its jobs.
+func (g *gait) sticks(now int64) {
+	switch {
+	case g.trust == starts:
+		g.since = g.progress
+		g.patience = int64(firstTrial)
+		g.retry = now + g.patience
+	case now >= g.retry:
+		g.patience = min(2*g.patience, int64(lastTrial))
+		g.retry = now + g.patience
+	}
+	g.trust = stuck
+}
+
+// rest is pace for a worker without jobs.
+func (g *gait) rest(now int64) {
+	g.long = false
+	if g.trust == stuck && now >= g.retry {
+		g.trust = onTrial
+	}
 }

@@ -39,11 +39,11 @@ func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
 // Sleep is eventloop.Source's. While somebody reads nothing is pending: the
 // Loop is woken afterwards.
 func (w *worker) Sleep(asleep bool) (pending bool) {
-	if !w.life.TryRLock() {
+	if !w.mapped.TryRLock() {
 		return false // it is being discarded
 	}
-	defer w.life.RUnlock()
-	if w.ended.Load() {
+	defer w.mapped.RUnlock()
+	if !w.isRead() {
 		return false
 	}
 	if w.lane != nil {
@@ -71,7 +71,7 @@ func (w *worker) drain() {
 		var o outcome
 		w.reading.Lock()
 		if o, more = w.receive(); !more {
-			w.ended.Store(true)
+			w.end(readEnd)
 		}
 		w.reading.Unlock()
 		o.deliver(nil)
@@ -81,7 +81,7 @@ func (w *worker) drain() {
 // receive handles the next frame; more is false when there is none. The
 // reader's lock is held.
 func (w *worker) receive() (o outcome, more bool) {
-	if w.ended.Load() {
+	if !w.isRead() {
 		return o, false
 	}
 	n, files, err := w.next(*w.buffer())
@@ -91,12 +91,13 @@ func (w *worker) receive() (o outcome, more bool) {
 	if err == nil && n > 0 {
 		o, err = w.handle((*w.receiving)[:n], w.receiving, files)
 	}
-	if err != nil || n == 0 {
-		w.ended.Store(true)
-		if err != nil {
-			w.broke = true
-			w.pool.post(event{kind: eventViolation, w: w, text: err.Error()})
-		}
+	switch {
+	case err != nil:
+		w.end(readBreach)
+		w.pool.post(event{kind: eventViolation, w: w, text: err.Error()})
+		return o, false
+	case n == 0:
+		w.end(readEnd)
 		return o, false
 	}
 	return o, true

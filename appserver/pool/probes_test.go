@@ -27,7 +27,7 @@ func (p *Pool) SendAhead(n int) {
 func (p *Pool) IsLong() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ready[0].slow
+	return p.ready[0].long
 }
 
 // Arrived is how many requests have come.

@@ -56,13 +56,13 @@ func (p *Pool) takeAny(w *worker) bool {
 // hasQueued reports whether w has been sent more requests than it can run, or
 // does not start what it has been sent.
 func (w *worker) hasQueued() bool {
-	return w.outstanding > w.threads || w.stuck && w.outstanding > 0
+	return w.outstanding > w.threads || w.trust == stuck && w.outstanding > 0
 }
 
 // takeAll takes back what w has not received, into the queue. It reports
 // whether there was anything.
 func (p *Pool) takeAll(w *worker) bool {
-	w.newest = 0
+	w.recalled()
 	if w.outstanding == 0 {
 		return false
 	}
@@ -96,7 +96,7 @@ func (p *Pool) takeOne(w *worker) *Job {
 		return nil
 	}
 	w.remove(j)
-	w.assigned--
+	w.unassign()
 	return j
 }
 

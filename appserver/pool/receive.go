@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
+	"sync/atomic"
 
 	"alicorn/appserver/wire"
 	"alicorn/proxy"
@@ -48,12 +50,48 @@ func (w *worker) read() {
 	}
 }
 
+// reader is how far a worker's frames were read. Whoever reads holds the lock.
+type reader struct {
+	reading   sync.Mutex
+	receiving *[]byte // what to receive into; nil: the last one was kept
+	heads     heads
+	booted    bool          // the worker has said how its start ended
+	leaves    bool          // it has asked to leave
+	stage     atomic.Uint32 // a readStage; others may look
+	mapped    sync.RWMutex  // held while the lane must stay mapped, beside reading
+}
+
+// readStage is whether frames are read.
+type readStage = uint32
+
+const (
+	readOn     readStage = iota
+	readEnd              // nothing more is received
+	readBreach           // nor is it after a breach of the protocol
+)
+
+func newReader() reader { return reader{heads: heads{}} }
+
+// isRead reports whether frames are received.
+func (r *reader) isRead() bool { return r.stage.Load() == readOn }
+
+// end ends reading. The first reason counts. The reader's lock is held.
+func (r *reader) end(stage readStage) { r.stage.CompareAndSwap(readOn, stage) }
+
+// endReading ends reading and returns how it has ended.
+func (r *reader) endReading() readStage {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	r.end(readEnd)
+	return r.stage.Load()
+}
+
 // buffer returns what to receive into.
-func (w *worker) buffer() *[]byte {
-	if w.receiving == nil {
-		w.receiving = wire.NewBuffer()
+func (r *reader) buffer() *[]byte {
+	if r.receiving == nil {
+		r.receiving = wire.NewBuffer()
 	}
-	return w.receiving
+	return r.receiving
 }
 
 // handle takes one frame, received in buf. An error is a breach of the protocol.
@@ -281,10 +319,9 @@ func (w *worker) accept(j *Job, f wire.Frame, first bool) error {
 		// A whole response may come by the lane while the end of the slot's one
 		// before is in the channel still.
 		if f.Flags&wire.FlagEnd == 0 && f.Kind == wire.KindHead {
-			if s.current != nil {
+			if !s.answer(j) {
 				return fmt.Errorf("slot %d answers two requests", f.Slot)
 			}
-			s.current = j
 		}
 		j.answers(int32(f.Slot))
 	}

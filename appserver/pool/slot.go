@@ -50,6 +50,23 @@ func (s *slot) repay(n int64) {
 	}
 }
 
+// answer notes that the slot answers j by several frames. It returns false where it answers
+// another job. The pool's lock is held.
+func (s *slot) answer(j *Job) bool {
+	if s.current != nil {
+		return false
+	}
+	s.current = j
+	return true
+}
+
+// leave notes that j has ended. The pool's lock is held.
+func (s *slot) leave(j *Job) {
+	if s.current == j {
+		s.current = nil
+	}
+}
+
 // cancel tells the slot that nobody waits for the answer to request id, which
 // it runs.
 func (s *slot) cancel(id uint32) {

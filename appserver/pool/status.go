@@ -98,7 +98,7 @@ func (p *Pool) Brief() Status {
 		if w.state == workerReady && w.outstanding > 0 {
 			ws.State = "busy"
 		}
-		for _, j := range w.table {
+		for _, j := range w.jobs {
 			if j == nil || j.started == 0 {
 				continue
 			}

@@ -45,6 +45,28 @@ const (
 	killAfter    = 2 * time.Second
 )
 
+// watch is what the supervisor alone knows of a worker.
+type watch struct {
+	beat      uint32 // its heartbeat, as last seen
+	beatSeen  time.Time
+	deadline  time.Time // of start-up or leaving
+	urged     urge
+	reason    string // why it is condemned or leaves
+	boot      *BootError
+	importing bool      // counts among those that import
+	looked    time.Time // when its use of the CPU was looked at
+	used      int64     // CPU time by then, in clock ticks
+}
+
+// urge is what was done to end a worker.
+type urge uint8
+
+const (
+	unurged urge = iota
+	termed       // it has had TERM, or there is nothing that TERM would let it finish
+	killed
+)
+
 // run handles events, and calls reconcile, which is idempotent, after them.
 func (p *Pool) run() {
 	defer func() {
@@ -102,10 +124,10 @@ func (p *Pool) on(e event) {
 			w.boot = &BootError{App: p.o.Name, Worker: w.name, Message: "it broke the worker protocol while it started: " + e.text}
 		}
 		p.retire(w, workerCondemned, "it broke the worker protocol")
-		w.termed, w.killed = true, true
+		w.urged = killed
 		w.signal(syscall.SIGKILL)
 	case eventIdle:
-		if w.state == workerCondemned && !w.killed {
+		if w.state == workerCondemned && w.urged < killed {
 			w.deadline = time.Now() // the other threads have finished
 		}
 	}
@@ -179,7 +201,7 @@ func (p *Pool) retireAll() {
 // hurry sends every worker TERM now.
 func (p *Pool) hurry() {
 	for _, w := range p.workers {
-		if !w.termed {
+		if w.urged < termed {
 			w.deadline = time.Now()
 		}
 	}
@@ -400,13 +422,13 @@ func (p *Pool) overdue(w *worker, now time.Time) {
 		w.signal(DumpSignal)
 		p.retire(w, workerCondemned, "startup_timeout")
 		w.deadline = now.Add(dumpTime)
-		w.termed = true // a worker that hangs in the import has no request to finish
-	case !w.termed:
-		w.termed = true
+		w.urged = termed // a worker that hangs in the import has no request to finish
+	case w.urged < termed:
+		w.urged = termed
 		w.signal(syscall.SIGTERM)
 		w.deadline = now.Add(killAfter)
-	case !w.killed:
-		w.killed = true
+	case w.urged < killed:
+		w.urged = killed
 		w.signal(syscall.SIGKILL)
 		w.deadline = time.Time{}
 	default:
@@ -456,7 +478,7 @@ func (p *Pool) isClosed() bool {
 func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 	p.takeAll(w)
 	rule := upstream.Repeat{On: upstream.OnError, Begun: upstream.BegunNever, Tries: 4}
-	for _, j := range w.table {
+	for _, j := range w.jobs {
 		if j == nil {
 			continue
 		}

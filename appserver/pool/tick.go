@@ -34,7 +34,7 @@ func (p *Pool) tick(now time.Time) {
 	p.ticked = now
 	busy := p.queue.length > 0
 	for _, w := range p.workers {
-		w.pace()
+		w.pace(w.served, w.outstanding)
 		if w.outstanding > 0 {
 			busy = true
 			if p.inspect(w, now, since) {
@@ -74,7 +74,7 @@ func (p *Pool) tick(now time.Time) {
 // request is past its time.
 func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 	late, waiting := false, 0
-	for _, j := range w.table {
+	for _, j := range w.jobs {
 		p.attend(w, j, since)
 		switch {
 		case j == nil:
@@ -89,23 +89,15 @@ func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 			p.timeOut(w, j)
 		}
 	}
-	still := now.UnixNano() - w.progress
-	w.slow = w.slow || still > int64(longAfter)
-	if waiting > 0 && still > int64(longAfter) {
-		if w.stuck = waiting == w.outstanding; w.stuck {
-			w.sticks(now.UnixNano())
-		}
-		if waiting > 1 || !w.stuck || p.healthyBeside(w) {
-			p.takeAll(w)
-		}
-	} else if waiting == 0 {
-		w.stuck, w.patience = false, 0
+	held := w.look(now.UnixNano(), waiting, w.outstanding)
+	if held && (waiting > 1 || w.trust != stuck || p.healthyBeside(w)) {
+		p.takeAll(w)
 	}
 	most := p.o.Timeout
 	if most == 0 {
 		most = p.o.QueueTimeout
 	}
-	return late || waiting > 0 && w.stuck && now.UnixNano()-min(w.progress, w.stuckSince) > int64(most)
+	return late || waiting > 0 && w.trust == stuck && now.UnixNano()-min(w.progress, w.since) > int64(most)
 }
 
 // beats reports whether w has given a sign of life recently. Where it has not, beats
@@ -120,7 +112,7 @@ func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
 	if now.Sub(w.beatSeen) <= p.o.Heartbeat {
 		return true
 	}
-	for _, j := range w.table {
+	for _, j := range w.jobs {
 		if j != nil && w.hasStarted(j) && !j.failed() {
 			j.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
 				Reason: fmt.Sprintf("worker %s (pid %d) gave no heartbeat for %s", w.name, w.process.Pid(), p.o.Heartbeat)})

@@ -6,20 +6,22 @@ import (
 )
 
 // A worker that was starved of processor time looks stuck, and what it had not
-// started goes to others. It must not stay last in line for ever.
+// started goes to others. It must not stay last in line for ever: it may be
+// sent one.
 func TestAWorkerThatHasNothingIsNotStuck(t *testing.T) {
 	p := newTestPool(Settings{Threads: 1, Timeout: 30 * time.Second, QueueTimeout: 30 * time.Second})
 	p.ticker = time.NewTimer(time.Hour)
 	defer p.ticker.Stop()
-	starved := &worker{pool: p, state: workerReady, threads: 1, depth: 1, slow: true, stuck: true}
-	other := &worker{pool: p, state: workerReady, threads: 1, depth: 1, outstanding: 1}
+	starved := &worker{pool: p, threads: 1, standing: standing{state: workerReady}, gait: newGait()}
+	starved.look(time.Now().UnixNano()-int64(time.Second), 1, 1)
+	other := &worker{pool: p, threads: 1, standing: standing{state: workerReady}, gait: newGait(), table: table{outstanding: 1}}
 	p.workers = []*worker{starved}
 	p.ready = []*worker{other, starved}
 	if w := p.pick(); w != other {
 		t.Fatal("a stuck worker came before one that has room")
 	}
 	p.tick(time.Now())
-	if w := p.pick(); w != starved || w.room() != 2 {
-		t.Errorf("the worker is still passed over: stuck %v, slow %v", starved.stuck, starved.slow)
+	if w := p.pick(); w != starved || w.room() != 1 {
+		t.Errorf("the worker is not tried: %+v", starved.gait)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -46,9 +45,10 @@ const (
 		"which belongs behind if __name__ == \"__main__\"; its stack shows where"
 )
 
-// worker is one process and what the front knows of it. Fields of the second
-// group are under the pool's lock.
+// worker is one process and what the front knows of it. Each group of fields has one owner,
+// who writes it by the group's own methods.
 type worker struct {
+	// Fixed once the worker was started.
 	pool    *Pool
 	name    string
 	number  int
@@ -57,81 +57,41 @@ type worker struct {
 	channel *wire.Channel
 	page    wire.Page
 	slots   []slot
-	heads   heads
 	born    time.Time
-	readied time.Time       // when it became ready
-	group   sync.WaitGroup  // its goroutines
-	loop    *eventloop.Loop // that it is read in; nil: by a goroutine
-	lane    *wire.Lane      // nil where there is none
-
-	reading   sync.Mutex   // of one who receives
-	receiving *[]byte      // under reading
-	ended     atomic.Bool  // nothing more is received; set under reading
-	broke     bool         // the protocol, in what was received; under reading
-	booted    bool         // it has said how its start ended; under reading
-	leaves    bool         // it has asked to leave; under reading
-	life      sync.RWMutex // held while the lane must stay mapped, beside reading
-
-	state       workerState
-	table       []*Job // by the low bits of ids
-	free        []uint16
-	sequence    uint32
-	outstanding int
-	assigned    uint64 // requests given to it, for round_robin
-	served      uint64
-	newest      uint64      // arrival of the newest request sent to it; 0 once that was recalled
-	depth       int         // how many requests may wait at it
-	paced       uint64      // served, when the tick last looked
-	limit       uint64      // max_requests with jitter; 0: none
-	tired       bool        // near its limit: replaced, then retired
-	slow        bool        // its running request is long: nothing is queued behind it
-	stuck       bool        // it does not start what it has been sent
-	full        bool        // its socket has no room
-	distrusted  bool        // it broke the protocol in shared memory: it will be killed
-	misfit      uint32      // id of the newest request that went by the channel and not by the lane
-	owesWake    atomic.Bool // its lane has a request that it has not been woken for
-	wakeUp      [wire.HeaderSize]byte
-	progress    int64 // when a response last ended, or it stopped being idle
-	stuckSince  int64 // progress, when it was found stuck
-	retry       int64 // when it may be tried again
-	patience    int64 // how long after the last trial that is; 0: it is not stuck
-	report      Report
-
-	// The supervisor's own.
-	beat      uint32 // its heartbeat, as last seen
-	beatSeen  time.Time
-	deadline  time.Time // of start-up or leaving
-	termed    bool
-	killed    bool
-	reason    string // why it is condemned or leaves
-	boot      *BootError
-	importing bool      // counts among those that import
-	looked    time.Time // when its use of the CPU was looked at
-	used      int64     // CPU time by then, in clock ticks
-
+	group   sync.WaitGroup   // its goroutines
+	loop    *eventloop.Loop  // that it is read in; nil: by a goroutine
+	lane    *wire.Lane       // nil where there is none
 	key     proxy.RequestKey // of its requests' $request_id
-	output  []*os.File       // read ends, by the pool's outputs
-	printed sync.WaitGroup   // what they held at the worker's end is logged
-	early   lastLines        // what it printed before it was ready
+
+	// Under the pool's lock.
+	standing
+	table
+	gait
+	passing
+
+	reader   // under a lock of its own
+	watch    // the supervisor's
+	printing // what the worker prints
+}
+
+// standing is where a worker stands in its pool. The pool's lock guards it; the supervisor
+// alone changes state, readied and report.
+type standing struct {
+	state      workerState
+	readied    time.Time // when it became ready
+	report     Report
+	tired      bool // near its limit: replaced, then retired
+	distrusted bool // it broke the protocol in shared memory: it will be killed
 }
 
 // newWorker starts the process and the goroutines that serve it.
 func (p *Pool) newWorker(number int) (*worker, error) {
 	w := &worker{
 		pool: p, number: number, name: p.o.Name + ":" + strconv.Itoa(number), threads: p.o.Threads,
-		slots: make([]slot, p.o.Threads), heads: heads{}, born: time.Now(), depth: 1,
-		table: make([]*Job, p.o.Threads+ahead),
+		slots: make([]slot, p.o.Threads), born: time.Now(),
+		table: newTable(p.o.Threads+ahead, p.o.limit()), gait: newGait(), reader: newReader(),
 	}
 	crand.Read(w.key[:])
-	for i := range w.table {
-		w.free = append(w.free, uint16(len(w.table)-1-i))
-	}
-	if p.o.MaxRequests > 0 {
-		w.limit = uint64(p.o.MaxRequests)
-		if p.o.MaxJitter > 0 {
-			w.limit += uint64(rand.IntN(p.o.MaxJitter + 1))
-		}
-	}
 	if loops := p.o.Loops; loops != nil {
 		w.loop = loops.Next()
 	}
@@ -150,6 +110,16 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 	}
 	w.start()
 	return w, nil
+}
+
+// limit returns the most requests that one worker may be given, which varies so that not all
+// are replaced at once; 0: any number.
+func (s Settings) limit() uint64 {
+	limit := uint64(s.MaxRequests)
+	if limit > 0 && s.MaxJitter > 0 {
+		limit += uint64(rand.IntN(s.MaxJitter + 1))
+	}
+	return limit
 }
 
 // order is for whoever starts the worker.
@@ -244,12 +214,9 @@ func (w *worker) discard() {
 			f.Close()
 		}
 	}
-	w.reading.Lock()
-	broke := w.broke
-	w.reading.Unlock()
 	switch {
 	case w.channel == nil:
-	case broke:
+	case w.endReading() == readBreach:
 		go w.channel.Close() // with what the worker has chosen to leave in it; see wire.DiscardAll
 	default:
 		w.channel.Close()
@@ -257,12 +224,9 @@ func (w *worker) discard() {
 	w.page.Close()
 	w.page = nil
 	if w.lane != nil {
-		w.reading.Lock()
-		w.life.Lock()
-		w.ended.Store(true)
+		w.mapped.Lock()
 		w.lane.Close()
-		w.life.Unlock()
-		w.reading.Unlock()
+		w.mapped.Unlock()
 	}
 }
 
@@ -282,32 +246,20 @@ func (w *worker) runningIn(j *Job) int {
 	return -1
 }
 
-// add gives j a place in the table and an id.
+// add gives j a place in the table.
 func (w *worker) add(j *Job) {
-	index := w.free[len(w.free)-1]
-	w.free = w.free[:len(w.free)-1]
-	w.sequence = (w.sequence + 1) & (1<<(32-indexBits) - 1)
-	if w.sequence == 0 {
-		w.sequence = 1
-	}
-	j.id = w.sequence<<indexBits | uint32(index)
-	w.table[index] = j
-	j.at, j.worker, j.started = placeSent, w, 0
 	if w.outstanding == 0 {
-		w.progress = w.pool.now.Load()
+		w.begins(w.pool.now.Load())
 	}
-	w.outstanding++
-	w.assigned++
+	w.enter(j)
+	j.sent(w)
 }
 
 // remove takes j from the table.
 func (w *worker) remove(j *Job) {
-	index := j.id & (1<<indexBits - 1)
-	w.table[index] = nil
-	w.free = append(w.free, uint16(index))
-	w.outstanding--
-	if j.slot >= 0 && w.slots[j.slot].current == j {
-		w.slots[j.slot].current = nil
+	w.leave(j)
+	if j.slot >= 0 {
+		w.slots[j.slot].leave(j)
 	}
 	if j.wanted == cancelled {
 		for i := range w.slots {
@@ -317,19 +269,8 @@ func (w *worker) remove(j *Job) {
 	j.at = placeOutside
 }
 
-func (w *worker) find(id uint32) *Job {
-	index := id & (1<<indexBits - 1)
-	if int(index) >= len(w.table) {
-		return nil
-	}
-	if j := w.table[index]; j != nil && j.id == id {
-		return j
-	}
-	return nil
-}
-
 // healthy reports whether the worker starts what it is sent, as far as is known.
-func (w *worker) healthy() bool { return !w.stuck && !w.distrusted }
+func (w *worker) healthy() bool { return w.trust != stuck && !w.distrusted }
 
 // room is how many more requests the worker may be sent.
 func (w *worker) room() int {
@@ -344,9 +285,9 @@ func (w *worker) space() int {
 	switch {
 	case w.state != workerReady || w.distrusted:
 		return 0
-	case w.patience > 0 || w.full:
+	case w.trust != starts || w.full:
 		return max(1-w.outstanding, 0)
-	case w.slow:
+	case w.long:
 		return w.threads - w.outstanding
 	}
 	return w.threads + w.depth - w.outstanding
@@ -354,7 +295,7 @@ func (w *worker) space() int {
 
 // runsOthers reports whether it runs requests that somebody waits for.
 func (w *worker) runsOthers() bool {
-	for _, j := range w.table {
+	for _, j := range w.jobs {
 		if j != nil && !j.failed() && j.wanted == wanted && w.hasStarted(j) {
 			return true
 		}

@@ -1,0 +1,68 @@
+package pool
+
+// table has the jobs that a worker was sent and has not answered, and counts those before.
+// The pool's lock guards it.
+type table struct {
+	jobs        []*Job   // by the low bits of their ids; nil: the place is free
+	free        []uint16 // the free places
+	sequence    uint32   // makes ids that do not come again soon
+	outstanding int      // jobs in the table
+	assigned    uint64   // jobs given to the worker, for round_robin
+	served      uint64   // and answered
+	newest      uint64   // arrival of the newest job sent; 0 once that was recalled
+	limit       uint64   // the most jobs that the worker may be given; 0: any number
+}
+
+func newTable(size int, limit uint64) table {
+	t := table{jobs: make([]*Job, size), limit: limit}
+	for i := range t.jobs {
+		t.free = append(t.free, uint16(len(t.jobs)-1-i))
+	}
+	return t
+}
+
+// enter gives j a place and an id.
+func (t *table) enter(j *Job) {
+	index := t.free[len(t.free)-1]
+	t.free = t.free[:len(t.free)-1]
+	t.sequence = (t.sequence + 1) & (1<<(32-indexBits) - 1)
+	if t.sequence == 0 {
+		t.sequence = 1
+	}
+	t.jobs[index] = j
+	t.outstanding++
+	t.assigned++
+	j.id = t.sequence<<indexBits | uint32(index)
+}
+
+// leave takes j out.
+func (t *table) leave(j *Job) {
+	index := j.id & (1<<indexBits - 1)
+	t.jobs[index] = nil
+	t.free = append(t.free, uint16(index))
+	t.outstanding--
+}
+
+// find returns the job of that id, nil where there is none.
+func (t *table) find(id uint32) *Job {
+	index := id & (1<<indexBits - 1)
+	if int(index) >= len(t.jobs) {
+		return nil
+	}
+	if j := t.jobs[index]; j != nil && j.id == id {
+		return j
+	}
+	return nil
+}
+
+// sent notes that j was sent. Jobs may be sent in another order than they have arrived in.
+func (t *table) sent(j *Job) { t.newest = max(t.newest, j.arrival) }
+
+// recalled notes that all that the worker has not received comes back.
+func (t *table) recalled() { t.newest = 0 }
+
+// unassign notes that a job which was assigned is the worker's no more.
+func (t *table) unassign() { t.assigned-- }
+
+// left is how many more jobs the worker may be given.
+func (t *table) left() int { return max(int(t.limit)-int(t.served)-t.outstanding, 0) }
