@@ -88,7 +88,7 @@ type modelWorker struct {
 func newModel(t *testing.T, regime modelRegime, seed uint64) *model {
 	p := newTestPool(Settings{Threads: regime.threads, Timeout: time.Hour, QueueTimeout: time.Hour, GracefulTimeout: time.Hour, Backlog: 1 << 20, Balance: regime.balance})
 	p.ticker = time.NewTimer(time.Hour)
-	p.running = true
+	p.phase = phaseOn
 	m := &model{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), pool: p, now: time.Now(), regime: regime, live: map[*Job]*modelRequest{}}
 	p.now.Store(m.now.UnixNano())
 	for range regime.workers {

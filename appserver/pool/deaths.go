@@ -32,10 +32,9 @@ func (p *Pool) noteDeaths(deaths int, why string) {
 		why = ""
 	}
 	p.mu.Lock()
-	was := p.dying
-	p.dying = why
+	isNew := p.dies(why)
 	p.mu.Unlock()
-	if why != "" && was == "" {
+	if isNew {
 		p.logf(proxy.LevelError, "app %q: %s", p.o.Name, why)
 	}
 }

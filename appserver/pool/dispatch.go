@@ -16,18 +16,17 @@ import (
 func (p *Pool) Submit(j *Job) *proxy.Fail {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.succeeded {
+	if p.replaced {
 		return ErrSucceeded
 	}
 	if p.broken() {
 		return p.unavailable()
 	}
-	if p.closed {
+	if p.phase == phaseEnds {
 		return &proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: fmt.Sprintf("app %q is stopped", p.o.Name), RetryAfter: 1}
 	}
 	p.wakeTick()
-	p.arrivals++
-	j.submitted(p.arrivals)
+	j.submitted(p.arrive())
 	if p.queue.length == 0 {
 		if w := p.pick(); w != nil {
 			j.refs.Add(1)
@@ -36,7 +35,7 @@ func (p *Pool) Submit(j *Job) *proxy.Fail {
 		}
 	}
 	if p.queue.length >= p.o.Backlog {
-		p.refused++
+		p.turnAway()
 		return &proxy.Fail{Status: 503, Level: proxy.LevelError, RetryAfter: 1,
 			Reason: fmt.Sprintf("app %q has %d requests waiting, which is its backlog", p.o.Name, p.queue.length)}
 	}
@@ -207,7 +206,7 @@ func (w *worker) wakeLate() {
 func (p *Pool) complete(w *worker, j *Job) {
 	w.remove(j)
 	w.served++
-	p.served++
+	p.serve()
 	w.progressed(p.now.Load(), w.served)
 	p.weary(w)
 	if w.state != workerReady {

@@ -3,7 +3,8 @@
 //
 //	Pool       workers and a queue; one goroutine supervises, the lock guards what requests need
 //	Job        one request's way through queue, worker and back; its Owner has the rest of it
-//	worker     one process: its table of outstanding jobs, its wire.Channel and wire.Lane
+//	worker     one process, its wire.Channel and wire.Lane; fields in groups by their owners:
+//	           standing, table, gait, passing (the lock), reader, watch (the supervisor), printing
 //	slot       one thread of a worker, and the credit for what it may send
 //	Order      what the pool decides about a worker that is to be started: number, descriptors, sizes
 //	Observer   gets what workers tell of their application
@@ -27,8 +28,8 @@ package pool
 //
 //   - pool.go status.go: a pool from outside
 //   - job.go: a request on its way
-//   - queue.go dispatch.go recall.go pace.go: who gets it
+//   - queue.go table.go dispatch.go recall.go pace.go: who gets it
 //   - poll.go receive.go heads.go slot.go: what workers send
 //   - tick.go: what becomes late, and whose client leaves
-//   - supervise.go imports.go deaths.go failure.go: starts, ends and their reasons
+//   - supervise.go boots.go imports.go deaths.go failure.go: starts, ends and their reasons
 //   - order.go process.go worker.go report.go output.go lines.go: a worker's life

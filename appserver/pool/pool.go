@@ -81,48 +81,66 @@ type Pool struct {
 	outputs outputs
 
 	events chan event
-	first  chan struct{} // closed when the first start has succeeded or failed
+	came   chan struct{} // closed when the first start has succeeded or failed
 	done   chan struct{} // closed when every worker has ended
 	ticker *time.Timer
 	born   time.Time
 
-	mu        sync.Mutex
-	running   bool
-	succeeded bool       // another pool takes new requests; this one ends once it has none
-	closed    bool       // ends now
-	failed    *BootError // why the last start of a worker failed; nil: it has not
-	dying     string     // why workers end right after they became ready, while they do
-	cameUp    bool       // a worker has been ready
-	silent    bool       // failed starts are not logged
-	decided   bool
-	outcome   *BootError // of the first start, once that is decided
-	lastBoot  string     // the failure that was logged last
-	next      time.Time  // no worker is started before; the supervisor's to change
-	ready     []*worker  // those that take requests
-	queue     queue
-	arrivals  uint64 // requests that have come
-	newest    uint64 // arrival of the newest request sent to a worker; 0 once it was recalled
-	taken     []*Job // scratch of takeAll
-	ticking   bool
-	want      int
-	served    uint64
-	refused   uint64
-	overran   Overran   // requests past their timeout
-	workers   []*worker // all with a process
+	mu       sync.Mutex // guards what follows, up to the supervisor's
+	phase    phase
+	replaced bool      // another pool takes new requests; this one ends once it has none
+	workers  []*worker // all with a process
+	ready    []*worker // those that take requests
+	want     int       // how many workers there should be
+	queue    queue
+	newest   uint64 // arrival of the newest request sent to a worker; 0 once it was recalled
+	taken    []*Job // scratch of takeAll
+	ticking  bool
+	boots
+	tally
 
-	// The supervisor's own.
-	ticked    time.Time // the last time
-	idleTicks int
-	failures  int             // in a row
-	deaths    int             // in a row, of workers that ended right after they became ready
-	cut       <-chan struct{} // ends what retiring or stopping may take
+	supervision
+}
+
+// phase is where a pool stands in its life.
+type phase uint8
+
+const (
+	phaseNew  phase = iota // Start was not called
+	phaseOn                // it starts workers and takes requests
+	phaseEnds              // no further worker is started, no request taken
+)
+
+// tally counts what becomes of requests. The pool's lock guards it.
+type tally struct {
+	arrivals uint64 // requests that have come
+	served   uint64
+	refused  uint64
+	overran  Overran // requests past their timeout
+}
+
+// arrive counts a request that has come and returns its number.
+func (t *tally) arrive() uint64 {
+	t.arrivals++
+	return t.arrivals
+}
+
+// turnAway counts a request that finds too many others waiting.
+func (t *tally) turnAway() { t.refused++ }
+
+// serve counts a request that was answered.
+func (t *tally) serve() { t.served++ }
+
+// overrun counts a request that took longer than timeout.
+func (t *tally) overrun(line string) {
+	t.overran = Overran{Times: t.overran.Times + 1, At: time.Now(), Request: line}
 }
 
 // New returns a pool, which Start starts.
 func New(o Options) *Pool {
 	return &Pool{
 		o: o, want: o.Workers,
-		events: make(chan event, 64), first: make(chan struct{}), done: make(chan struct{}),
+		events: make(chan event, 64), came: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
@@ -134,7 +152,7 @@ func (p *Pool) SetLogs(l Logs) { p.logs.Store(&l) }
 func (p *Pool) Arena() *wire.Arena { return p.arena }
 
 // First returns a channel that is closed when the first start has succeeded or failed.
-func (p *Pool) First() <-chan struct{} { return p.first }
+func (p *Pool) First() <-chan struct{} { return p.came }
 
 // Done returns a channel that is closed when every worker has ended.
 func (p *Pool) Done() <-chan struct{} { return p.done }
@@ -150,7 +168,7 @@ func (p *Pool) Start() {
 		}
 	}
 	p.mu.Lock()
-	p.running, p.silent = true, true
+	p.phase, p.silent = phaseOn, true
 	p.ticker = time.NewTimer(time.Hour)
 	p.mu.Unlock()
 	p.now.Store(time.Now().UnixNano())
@@ -161,7 +179,7 @@ func (p *Pool) Start() {
 // the application did not come up at its first start.
 func (p *Pool) Await(ctx context.Context) error {
 	select {
-	case <-p.first:
+	case <-p.came:
 	case <-p.done:
 	case <-ctx.Done():
 		return ctx.Err()
@@ -179,14 +197,13 @@ func (p *Pool) Await(ctx context.Context) error {
 func (p *Pool) Outcome() (ready bool, failed *BootError) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.decided && p.outcome == nil, p.outcome
+	return p.first == succeeded, p.why
 }
 
 // Speak has the pool log failed starts. missed: also one that has failed already.
 func (p *Pool) Speak(missed bool) {
 	p.mu.Lock()
-	was, failed := p.silent, p.failed
-	p.silent = false
+	was, failed := p.speak(), p.failed
 	p.mu.Unlock()
 	if was && missed && failed != nil {
 		p.logFailure(failed)
@@ -197,7 +214,7 @@ func (p *Pool) Speak(missed bool) {
 // another one takes the app's new requests. It returns at once.
 func (p *Pool) Succeed() {
 	p.mu.Lock()
-	p.succeeded = true
+	p.replaced = true
 	p.mu.Unlock()
 	p.post(event{kind: eventSucceeded})
 }
@@ -206,7 +223,7 @@ func (p *Pool) Succeed() {
 func (p *Pool) IsSucceeded() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.succeeded
+	return p.replaced
 }
 
 // Finish waits until a pool that was succeeded has ended. When ctx ends first, workers get
@@ -223,10 +240,11 @@ func (p *Pool) Finish(ctx context.Context) {
 // ctx ends workers get TERM and KILL. It returns when every worker has exited.
 func (p *Pool) Stop(ctx context.Context) {
 	p.mu.Lock()
-	running := p.running
-	p.closed = true
+	was := p.phase
+	p.phase = phaseEnds
 	p.mu.Unlock()
-	if !running {
+	if was == phaseNew {
+		close(p.done)
 		return
 	}
 	p.post(event{kind: eventStopped, cut: ctx.Done()})
@@ -282,7 +300,7 @@ func (p *Pool) post(e event) {
 
 // wakeTick makes the tick run. The lock is held.
 func (p *Pool) wakeTick() {
-	if !p.ticking && p.running {
+	if !p.ticking && p.phase != phaseNew {
 		p.ticking = true
 		p.now.Store(time.Now().UnixNano())
 		p.ticker.Reset(tickEvery)

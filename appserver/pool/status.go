@@ -41,7 +41,7 @@ const (
 // state returns the state of the pool. The lock is held.
 func (p *Pool) state() State {
 	switch {
-	case p.succeeded:
+	case p.replaced:
 		return Replaced
 	case p.broken() || p.dying != "" && len(p.ready) == 0:
 		return Failed

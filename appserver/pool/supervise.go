@@ -67,6 +67,35 @@ const (
 	killed
 )
 
+// supervision is what the supervisor alone keeps of the pool.
+type supervision struct {
+	ticked    time.Time // the last time
+	idleTicks int
+	failures  int             // in a row
+	deaths    int             // in a row, of workers that ended right after they became ready
+	cut       <-chan struct{} // ends what retiring or stopping may take
+}
+
+// sinceTick returns the time since the last tick, pauseAfter at most.
+func (s *supervision) sinceTick(now time.Time) time.Duration {
+	since := min(now.Sub(s.ticked), pauseAfter)
+	s.ticked = now
+	return since
+}
+
+// idles reports whether the tick may rest after this one, in which requests were
+// outstanding where busy.
+func (s *supervision) idles(busy bool) bool {
+	if s.idleTicks++; busy {
+		s.idleTicks = 0
+	}
+	if s.idleTicks < int(restAfter) {
+		return false
+	}
+	s.idleTicks = 0
+	return true
+}
+
 // run handles events, and calls reconcile, which is idempotent, after them.
 func (p *Pool) run() {
 	defer func() {
@@ -151,7 +180,7 @@ func (p *Pool) onReady(w *worker, r Report) {
 	}
 	p.ready = append(p.ready, w)
 	p.agree()
-	p.lastBoot, p.failed, p.cameUp = "", nil, true
+	p.readied()
 	p.endImport(w)
 	p.occupy(w)
 }
@@ -211,14 +240,14 @@ func (p *Pool) hurry() {
 // returns when to call it again at the latest, and whether the pool has ended.
 func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
 	p.mu.Lock()
-	want, closed := p.wanted(), p.closed
+	want, ends := p.wanted(), p.phase == phaseEnds
 	p.mu.Unlock()
 	for _, w := range slices.Clone(p.workers) {
 		if !w.deadline.IsZero() && !now.Before(w.deadline) {
 			p.overdue(w, now)
 		}
 	}
-	if closed {
+	if ends {
 		return p.nextDeadline(now), len(p.workers) == 0
 	}
 	if want == 0 {
@@ -248,7 +277,7 @@ func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
 // was succeeded and no requests wait. The lock is held.
 func (p *Pool) wanted() int {
 	switch {
-	case p.succeeded && p.queue.length == 0:
+	case p.replaced && p.queue.length == 0:
 		return 0
 	case p.broken():
 		return 1
@@ -352,10 +381,8 @@ func (p *Pool) tellStarted(want int) {
 
 // decide settles the outcome of the first start, once. The lock is held.
 func (p *Pool) decide(e *BootError) {
-	if !p.decided {
-		p.decided, p.outcome = true, e
-		p.silent = p.silent && e != nil
-		close(p.first)
+	if p.settleFirst(e) {
+		close(p.came)
 	}
 }
 
@@ -365,7 +392,7 @@ func (p *Pool) bootFailed(e *BootError) {
 	p.backOff()
 	p.mu.Lock()
 	silent := p.silent
-	p.failed = e
+	p.fails(e)
 	p.decide(e)
 	p.refuse()
 	p.mu.Unlock()
@@ -378,10 +405,9 @@ func (p *Pool) bootFailed(e *BootError) {
 // logFailure logs a failed start, a repeated reason in one line.
 func (p *Pool) logFailure(e *BootError) {
 	p.mu.Lock()
-	text, before := e.Message+e.Traceback, p.lastBoot
-	p.lastBoot = text
+	isNews := p.isNews(e.Message + e.Traceback)
 	p.mu.Unlock()
-	if text == before {
+	if !isNews {
 		p.logf(proxy.LevelError, "%s did not come up again: %s", e.Worker, e.Message)
 		return
 	}
@@ -392,7 +418,7 @@ func (p *Pool) backOff() {
 	d := min(firstBackoff<<min(p.failures, 16), lastBackoff)
 	p.failures++
 	p.mu.Lock()
-	p.next = time.Now().Add(d)
+	p.delay(time.Now().Add(d))
 	p.mu.Unlock()
 }
 
@@ -450,7 +476,7 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 	w.group.Wait()
 	w.discard()
 	switch {
-	case p.isClosed() && w.boot == nil:
+	case p.isEnding() && w.boot == nil:
 	case was == workerStarting || w.boot != nil:
 		if w.boot == nil {
 			w.boot = &BootError{App: p.o.Name, Worker: w.name, Message: fmt.Sprintf("worker %s ended with %s before the application was ready", w.name, exit)}
@@ -467,10 +493,10 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 	}
 }
 
-func (p *Pool) isClosed() bool {
+func (p *Pool) isEnding() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.closed
+	return p.phase == phaseEnds
 }
 
 // settle gives the jobs of a worker that has died to others, or fails them. A worker's rule
@@ -486,7 +512,7 @@ func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 		w.remove(j)
 		j.deaths++
 		switch {
-		case !p.closed && rule.Allows(&upstream.Outcome{Failure: upstream.OnError, Begun: begun, Tries: j.deaths}):
+		case p.phase != phaseEnds && rule.Allows(&upstream.Outcome{Failure: upstream.OnError, Begun: begun, Tries: j.deaths}):
 			p.requeue(j)
 			continue
 		case begun:

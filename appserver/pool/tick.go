@@ -30,8 +30,7 @@ func (p *Pool) tick(now time.Time) {
 	p.now.Store(now.UnixNano())
 	var late, still []*worker
 	p.mu.Lock()
-	since := min(now.Sub(p.ticked), pauseAfter)
-	p.ticked = now
+	since := p.sinceTick(now)
 	busy := p.queue.length > 0
 	for _, w := range p.workers {
 		w.pace(w.served, w.outstanding)
@@ -52,14 +51,11 @@ func (p *Pool) tick(now time.Time) {
 	for _, w := range p.ready {
 		p.fill(w)
 	}
-	if p.idleTicks++; busy {
-		p.idleTicks = 0
-	}
-	if p.idleTicks < int(restAfter) {
-		p.ticker.Reset(tickEvery)
-	} else {
-		p.ticking, p.idleTicks = false, 0
+	if p.idles(busy) {
+		p.ticking = false
 		p.arena.Trim()
+	} else {
+		p.ticker.Reset(tickEvery)
 	}
 	p.mu.Unlock()
 	for _, w := range late {
@@ -149,7 +145,7 @@ func (p *Pool) healthyBeside(w *worker) bool {
 
 // timeOut ends j, which is past its time. The lock is held.
 func (p *Pool) timeOut(w *worker, j *Job) {
-	p.overran = Overran{Times: p.overran.Times + 1, At: time.Now(), Request: printable(j.owner.Line())}
+	p.overrun(printable(j.owner.Line()))
 	j.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
 		Reason: fmt.Sprintf("worker %s (pid %d) took longer than its timeout of %s; the log has its stacks, and \"timeout\" of app %s allows more", w.name, w.process.Pid(), p.o.Timeout, p.o.Name)})
 }
