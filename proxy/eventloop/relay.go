@@ -206,6 +206,7 @@ func (w *way) run() (waits bool) {
 		case w.ended:
 			return false
 		case passed >= turnShare:
+			w.waits.Store(nothingMore)
 			w.keep(nil)
 			w.from.Again()
 			return true

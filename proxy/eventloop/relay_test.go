@@ -269,6 +269,48 @@ func TestSilenceCountsFromTheLastBytesOfBothWays(t *testing.T) {
 	}
 }
 
+// talkative is a quiet Duplex whose peer begins to send when it is about to wait, and on which
+// other ways have their turn when one has had its share.
+type talkative struct {
+	quiet
+	sends  bool
+	agains int
+}
+
+// Receive implements Duplex.
+func (b *talkative) Receive(p []byte) (int, error) {
+	if !b.sends {
+		return 0, unix.EAGAIN
+	}
+	return len(p), nil
+}
+
+// Send implements Duplex.
+func (b *talkative) Send(p []byte) (int, error) { return len(p), nil }
+
+// Idle implements Duplex.
+func (b *talkative) Idle(time.Duration) bool {
+	b.sends = true
+	return false
+}
+
+// Again implements Duplex.
+func (b *talkative) Again() { b.agains++ }
+
+// A turn that a way has given away ends by a deadline, which is none of its waits.
+func TestAWayThatGivesItsTurnAwayIsNotLate(t *testing.T) {
+	from := &talkative{}
+	r := &Relay{began: time.Now(), done: func(_ *Turn, _ int, err error) { t.Errorf("got the end %v", err) }}
+	r.ends = [2]End{{Duplex: from}, {Duplex: &talkative{}}}
+	r.ways[0] = way{relay: r, from: &r.ends[0], to: &r.ends[1]}
+	r.open.Store(2)
+	for turn := range 3 {
+		if r.ways[0].Ready(nil); from.agains != turn+1 || from.cut {
+			t.Fatalf("got %d turns given away, connection cut %v, want %d", from.agains, from.cut, turn+1)
+		}
+	}
+}
+
 // The time of the last bytes is of the Relay, whichever way they have gone.
 func TestBytesOfEitherWayEndASilence(t *testing.T) {
 	r := relay(t, false, func(ends *[2]End) { ends[1].Silence = time.Hour })
