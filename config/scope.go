@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -263,13 +264,23 @@ func (sc *Schema) unknown(n *Node, in *Scope) *Error {
 			return &Error{Pos: n.Pos, Msg: what}
 		}
 	}
-	e := &Error{Pos: n.Pos, Msg: fmt.Sprintf("unknown directive %q", n.Name)}
+	return &Error{Pos: n.Pos, Msg: fmt.Sprintf("unknown directive %q", n.Name), Hint: sc.meant(n, in)}
+}
+
+// meant names the directive that an unknown one most likely is: one of the block's, one
+// of another block's, or a foreign one; "" where none is near.
+func (sc *Schema) meant(n *Node, in *Scope) string {
 	if near := Nearest(n.Name, sc.namesIn(in)); near != "" {
-		e.Hint = fmt.Sprintf("did you mean %q?", near)
-	} else if sc.ForeignNear != nil {
-		e.Hint = sc.ForeignNear(n.Name)
+		return fmt.Sprintf("did you mean %q?", near)
 	}
-	return e
+	if near := Nearest(n.Name, slices.Sorted(maps.Keys(sc.directives))); near != "" {
+		_, elsewhere := sc.lookup(near, in)
+		return fmt.Sprintf("did you mean %q? It is not allowed in %s (allowed in: %s)", near, in.where(), elsewhere)
+	}
+	if sc.ForeignNear != nil {
+		return sc.ForeignNear(n.Name)
+	}
+	return ""
 }
 
 func wrongArity(n *Node, d *Directive) *Error {

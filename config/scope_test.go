@@ -118,6 +118,7 @@ func TestABlockOfAFeatureTakesTheDirectivesInsideItAndNoOthers(t *testing.T) {
 		{"basket { jar { ink red; } }", `f:1:16: directive "ink" is not allowed in "jar" (allowed in: label)`},
 		{"basket { jar { label { count 120; } } }", `f:1:24: directive "count" is not allowed in "label" (allowed in: main, http, server, jar)`},
 		{"basket { jar { lable { } } }", `did you mean "label"?`},
+		{"basket { jar { wieght 3k; } }", `did you mean "weight"? It is not allowed in "jar" (allowed in: main, http, server)`},
 		{"basket { jar { count 5; } }", `f:1:22: `},
 	} {
 		_, _, err := o.read(t, c.text)
