@@ -180,11 +180,25 @@ func (m core) setServerName(s *config.Scope, n *config.Node) error {
 		if name == "$hostname" {
 			name = hostname()
 		}
-		if bad := strings.Trim(name, "*"); strings.Contains(bad, "*") || strings.ContainsAny(name, "/ ") ||
-			strings.Contains(name, "*") && !strings.HasPrefix(name, "*.") && !strings.HasSuffix(name, ".*") {
-			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("invalid server name %q; an asterisk stands alone at the start or end: *.example.com, www.example.*", a.Text)}
+		if err := checkServerName(s, a.Pos, name); err != nil {
+			return err
 		}
 		c.server.names.Add(s, serverName{name: strings.TrimSuffix(name, ".")})
+	}
+	return nil
+}
+
+// checkServerName refuses what is no name, and warns of one that no request has.
+func checkServerName(s *config.Scope, pos config.Pos, name string) error {
+	switch bad := strings.Trim(name, "*"); {
+	case strings.ContainsAny(name, "/ "):
+		return &config.Error{Pos: pos, Msg: fmt.Sprintf("invalid server name %q; it is a host alone, without a scheme, a port or a path", name)}
+	case strings.Contains(bad, "*") || strings.Contains(name, "*") && !strings.HasPrefix(name, "*.") && !strings.HasSuffix(name, ".*"):
+		return &config.Error{Pos: pos, Msg: fmt.Sprintf("invalid server name %q; an asterisk stands alone at the start or end: *.example.com, www.example.*", name)}
+	case strings.Contains(name, ",") || strings.Contains(name, ":") && !strings.HasPrefix(name, "["):
+		s.Load().Warn(pos, "no request is for the server name %q: a name has no port, and names stand apart by spaces, without commas", name)
+	case strings.Contains(name, "$"):
+		s.Load().Warn(pos, "no request is for the server name %q: of the variables only $hostname, alone, can be one", name)
 	}
 	return nil
 }

@@ -76,7 +76,8 @@ func TestMistakesOfServersAreNamed(t *testing.T) {
 		{"server { listen unix:; }", "no path in the unix domain socket"},
 		{"server { listen unix:/" + strings.Repeat("x", 110) + "; }", "is 111 bytes long; the system allows 107"},
 		{"server { listen 80 backlog=x; }", `"x" is not a whole number`},
-		{"server { server_name a*b; }", `invalid server name "a*b"`},
+		{"server { server_name a*b; }", `invalid server name "a*b"; an asterisk`},
+		{"server { server_name http://a.example; }", `invalid server name "http://a.example"; it is a host alone`},
 		{"server { server_name ~(; }", "regular expression"},
 		{"server { location /a { } location /a { } }", `duplicate location "/a"; the first is at /conf/alicorn.conf:1:10`},
 		{"server { location = /a { } location =/a { } }", `duplicate location "/a"`},
@@ -93,6 +94,23 @@ func TestMistakesOfServersAreNamed(t *testing.T) {
 		err := mistakes(t, c.text)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "/conf/alicorn.conf:1:") {
 			t.Errorf("%s: got %v, want %s", c.text, err, c.want)
+		}
+	}
+}
+
+func TestANameThatNoRequestHasIsAWarning(t *testing.T) {
+	for _, c := range []struct{ names, want string }{
+		{"a.example, b.example", `for the server name "a.example,"`},
+		{"a.example:80", `for the server name "a.example:80"`},
+		{"${DOMAIN}", `for the server name "${domain}"`},
+		{"a.example [::1] _ $hostname .b.example ~^c:(.)$ '' b\u00fccher.example", ""},
+	} {
+		warnings, err := proxytest.Check(t, proxytest.Config{Text: "server { listen 80; server_name " + c.names + "; }"})
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", c.names, err)
+		case c.want == "" && len(warnings) > 0, c.want != "" && (len(warnings) != 1 || !strings.Contains(warnings[0].Msg, c.want)):
+			t.Errorf("%s: %+v, want %q", c.names, warnings, c.want)
 		}
 	}
 }
