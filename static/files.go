@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"alicorn/config/osfile"
 	"alicorn/proxy"
 )
 
@@ -192,7 +193,7 @@ func (st *site) refuse(x *proxy.Exchange, call, name string, err error) error {
 		return st.notFound(x, reason, name)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ELOOP):
 		if x.Logs(proxy.LevelError) {
-			reason += because(name)
+			reason += osfile.Refusal(name, osfile.ToRead)
 		}
 		return &proxy.Fail{Status: 403, Level: proxy.LevelError, Reason: reason}
 	case errors.Is(err, syscall.ENXIO): // a socket
@@ -207,16 +208,9 @@ func (st *site) notFound(x *proxy.Exchange, reason string, name ...string) error
 		return proxy.Status(404)
 	}
 	if len(name) > 0 && x.Logs(proxy.LevelError) {
-		reason += because(name[0])
+		reason += osfile.Refusal(name[0], osfile.ToRead)
 	}
 	return &proxy.Fail{Status: 404, Level: proxy.LevelError, Reason: reason}
-}
-
-func because(name string) string {
-	if why := refusing(name); why != "" {
-		return ": " + why
-	}
-	return ""
 }
 
 // words returns the system's number and text for err, as nginx logs them.

@@ -16,7 +16,7 @@ package static
 //
 //   - module.go cachedirectives.go mapping.go links.go try.go: directives, and the file names of requests
 //   - files.go autoindex.go expires.go: content
-//   - lookup.go openfile_linux.go hidden.go refusal_unix.go: from a path to an open file
+//   - lookup.go openfile_linux.go hidden.go: from a path to an open file
 //   - snapshot.go descriptor.go encoded.go validators.go: what is known of a file
 //   - condition.go ranges.go: which part of it is sent
 //   - opencache.go opencache_list.go memory.go: what is kept open or in memory

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"alicorn/config"
+	"alicorn/config/osfile"
 	"alicorn/proxy"
 )
 
@@ -60,7 +61,7 @@ func (t *tryFiles) run(st *site, x *proxy.Exchange) error {
 			return nil
 		}
 		if err != nil && !absent(err) && x.Logs(proxy.LevelCrit) {
-			x.Log(proxy.LevelCrit, "stat() %q failed (%s)%s", lk.name, words(err), because(string(lk.name)))
+			x.Log(proxy.LevelCrit, "stat() %q failed (%s)%s", lk.name, words(err), osfile.Refusal(string(lk.name), osfile.ToRead))
 		}
 	}
 	if t.code != 0 {

@@ -58,8 +58,8 @@ func (l *lane) keep(c *conn) {
 	timeout := d.keepTimeout
 	l.mu.Lock()
 	surplus := len(l.kept) >= d.keep
-	if surplus && (timeout == 0 || timeout > l.group.surplus) {
-		timeout = l.group.surplus
+	if surplus {
+		timeout = min(timeout, l.group.surplus)
 	}
 	if l.closed || !c.rest(timeout) {
 		l.mu.Unlock()
@@ -80,7 +80,7 @@ func (l *lane) keep(c *conn) {
 // keeps reports whether a connection that is free may be kept.
 func (l *lane) keeps(c *conn, now time.Time) bool {
 	d := l.group.definition
-	return d.keep > 0 && c.requests < d.keepRequests && now.Sub(c.born) < d.keepTime
+	return d.keep > 0 && d.keepTimeout > 0 && c.requests < d.keepRequests && now.Sub(c.born) < d.keepTime
 }
 
 // evict forgets c, which has ended, or has been kept for too long.

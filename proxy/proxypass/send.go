@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
 
+	"alicorn/config/osfile"
 	"alicorn/proxy"
 	"alicorn/proxy/h1"
 	"alicorn/proxy/upstream"
@@ -98,7 +100,7 @@ func (p *pass) choose(x *proxy.Exchange) error {
 	}
 	c, connected, err := p.lane.dial(p.peer, p.loop, p.h.connectTimeout, p.began)
 	if err != nil {
-		return connectFailed(err)
+		return p.connectFailed(err)
 	}
 	p.conn, p.stage = c, sending
 	if !connected {
@@ -109,11 +111,16 @@ func (p *pass) choose(x *proxy.Exchange) error {
 	return nil
 }
 
-func connectFailed(err error) error {
+// connectFailed names the folder or the socket that refuses the server, where one does.
+func (p *pass) connectFailed(err error) error {
 	if isTimeout(err) {
 		return timedOut(whileConnecting)
 	}
-	return callFailed("connect", err, whileConnecting)
+	f := callFailed("connect", err, whileConnecting)
+	if path := p.peer.addr.path; path != "" && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist)) {
+		f.reason += osfile.Refusal(path, osfile.ToWrite)
+	}
+	return f
 }
 
 // connect sends what it can at once: a connection on the same host is there by now.
@@ -127,7 +134,7 @@ func (p *pass) connect(x *proxy.Exchange) error {
 		x.Upstream.Last().Connect = x.Now().Sub(p.began)
 		return nil
 	case err != unix.EAGAIN:
-		return connectFailed(err)
+		return p.connectFailed(err)
 	case c.expired():
 		return timedOut(whileConnecting)
 	case c.await(p.waker, true, p.h.connectTimeout):

@@ -1,6 +1,6 @@
 //go:build unix
 
-package static
+package osfile
 
 import (
 	"errors"
@@ -14,11 +14,24 @@ import (
 	"syscall"
 )
 
-// refusing returns a sentence about the first part of name that is missing or
-// that this process may not pass: "/home/ubuntu" is 0750 and belongs to
-// ubuntu:ubuntu; the server runs as www-data. It returns "" when only name itself
-// is missing.
-func refusing(name string) string {
+// What a process may want of a file that it names.
+const (
+	ToRead  = 4
+	ToWrite = 2
+)
+
+// Refusal returns ": " and a sentence about the first part of an absolute name that is
+// missing, or that this process may not pass or use: "/home/ubuntu" is 0750 and belongs
+// to ubuntu:ubuntu; the server runs as www-data. It is for messages about a call that
+// has failed. It returns "" if only name itself is missing.
+func Refusal(name string, use uint32) string {
+	if why := refusing(name, use); why != "" {
+		return ": " + why
+	}
+	return ""
+}
+
+func refusing(name string, use uint32) string {
 	parts := strings.Split(strings.Trim(filepath.Clean(name), "/"), "/")
 	for i := range parts {
 		path := "/" + strings.Join(parts[:i+1], "/")
@@ -36,7 +49,7 @@ func refusing(name string) string {
 		}
 		need := uint32(1) // search, for a directory on the way
 		if last {
-			need = 4
+			need = use
 		}
 		if syscall.Access(path, need) != nil {
 			return describe(path, info)

@@ -1,0 +1,72 @@
+package proxypass
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/proxy/proxytest"
+)
+
+// The log names the folder or the socket that keeps the server from its upstream.
+func TestTheLogNamesWhatRefusesAConnection(t *testing.T) {
+	dir := t.TempDir()
+	for path := filepath.Dir(dir); path != os.TempDir() && len(path) > 1; path = filepath.Dir(path) {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for folder, mode := range map[string]os.FileMode{"open": 0o755, "closed": 0o700} {
+		folder = filepath.Join(dir, folder)
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("unix", filepath.Join(folder, "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		for name, mode := range map[string]os.FileMode{"s": mode, "": mode} {
+			if os.Geteuid() != 0 && (name == "s" || mode != 0o755) {
+				mode = 0
+			}
+			if err := os.Chmod(filepath.Join(folder, name), mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Cleanup(func() { os.Chmod(folder, 0o755) })
+	}
+	for _, c := range []struct{ socket, want string }{
+		{"open/s", `connect() failed (13: Permission denied) while connecting to upstream: "DIR/open/s" is 0`},
+		{"closed/s", `connect() failed (13: Permission denied) while connecting to upstream: "DIR/closed" is 0`},
+		{"none/s", `connect() failed (2: No such file or directory) while connecting to upstream: "DIR/none" does not exist`},
+		{"open/none", `connect() failed (2: No such file or directory) while connecting to upstream, client:`},
+	} {
+		t.Run(c.socket, func(t *testing.T) {
+			s := site(t, proxytest.Config{Goroutines: true, Text: "server { listen 127.0.0.1:80; location / { proxy_pass http://unix:" + filepath.Join(dir, c.socket) + "; } }"})
+			asNobody(func() { s.Get("/") })
+			if want := strings.Replace(c.want, "DIR", dir, 1); !strings.Contains(s.Log.String(), want) {
+				t.Errorf("the log has no %q:\n%s", want, s.Log)
+			}
+		})
+	}
+}
+
+// asNobody runs f on a thread that has given up root's rights for good.
+func asNobody(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if os.Geteuid() == 0 {
+			unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
+		}
+		f()
+	}()
+	<-done
+}
