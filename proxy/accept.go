@@ -170,6 +170,10 @@ func (e *Engine) acceptFailed(l *Listener, err error) {
 		return
 	}
 	if g := e.Current(); g != nil && g.ErrorLog != nil {
-		g.ErrorLog.Log(context.Background(), LevelCrit, "cannot accept on "+l.Address+": "+err.Error())
+		text := "cannot accept on " + l.Address + ": " + err.Error()
+		if errors.Is(err, unix.EMFILE) {
+			text += "; LimitNOFILE in the service's unit, or \"ulimit -n\", allows more"
+		}
+		g.ErrorLog.Log(context.Background(), LevelCrit, text)
 	}
 }
