@@ -212,6 +212,9 @@ func (p *program) readForKeeper(res *config.Resources) (*keeper.Reading, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := ownFolders(p.folders, ld.process.identity()); err != nil { // somebody may have removed them since the start
+		ld.generation.LogTo(proxy.LevelError, err.Error())
+	}
 	for _, err := range p.ownWritable(ld) {
 		ld.generation.LogTo(proxy.LevelError, err.Error())
 	}

@@ -155,7 +155,7 @@ func (s *server) reload(ctx context.Context, o control.Reload) (settle func(cont
 	}
 	if swapped = s.swap(ld); !swapped {
 		ld.generation.Stop(cancelled())
-		ld.generation.Resources.Release()
+		s.undo(ld.generation.Resources)
 		return nil, errStopping
 	}
 	if names := appserver.RolloutOf(ld.main).Starting(); len(names) > 0 {

@@ -179,7 +179,7 @@ func (s *server) bring(ctx context.Context, tree *config.Tree, readErr error, re
 		s.link.Settle(err == nil)
 	}
 	if err != nil {
-		res.Release()
+		s.undo(res)
 		return nil, err
 	}
 	for _, w := range ld.load.Warnings() {
@@ -188,6 +188,20 @@ func (s *server) bring(ctx context.Context, tree *config.Tree, readErr error, re
 		}
 	}
 	return ld, nil
+}
+
+// undo releases what a configuration that does not serve has taken. The keeper, where
+// there is one, removes the files of its sockets.
+func (s *server) undo(taken *config.Resources) {
+	if s.link != nil {
+		taken.Release()
+		return
+	}
+	var serving *proxy.Generation
+	if ld := s.loaded(); ld != nil {
+		serving = ld.generation
+	}
+	keeper.Undo(taken, serving, s.p.origin.inherited)
 }
 
 // swap makes ld current and drains the generation before. It returns false when the

@@ -167,6 +167,24 @@ func (h *recorder) ReadFile(path string) ([]byte, error) {
 // RemoveSockets removes the files of unix sockets that before listens on and
 // after, which may be nil, does not, except those of in.Spared.
 func RemoveSockets(before, after *proxy.Generation, in *Inherited) {
+	removeSockets(before.Listeners, after, in)
+}
+
+// Undo releases what a configuration that does not serve has taken, and removes the files
+// of the unix sockets that serving, which may be nil, does not have, except those of
+// in.Spared.
+func Undo(taken *config.Resources, serving *proxy.Generation, in *Inherited) {
+	var all []*proxy.Listener
+	taken.Each(func(_ string, v any) {
+		if l, ok := v.(*proxy.Listener); ok {
+			all = append(all, l)
+		}
+	})
+	removeSockets(all, serving, in)
+	taken.Release()
+}
+
+func removeSockets(listeners []*proxy.Listener, after *proxy.Generation, in *Inherited) {
 	kept := map[string]bool{}
 	for _, file := range in.Spared() {
 		kept[file] = true
@@ -176,7 +194,7 @@ func RemoveSockets(before, after *proxy.Generation, in *Inherited) {
 			kept[l.Address] = true
 		}
 	}
-	for _, l := range before.Listeners {
+	for _, l := range listeners {
 		if l.Network == "unix" && !kept[l.Address] {
 			l.RemoveName()
 		}

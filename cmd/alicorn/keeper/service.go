@@ -193,7 +193,7 @@ func (k *Keeper) read() (*Reading, error) {
 	}
 	r, err := k.o.Read(res)
 	if err != nil {
-		res.Release()
+		Undo(res, generationOf(current), k.o.Host.Inherited)
 		return nil, err
 	}
 	r.host = host
@@ -238,12 +238,15 @@ func (k *Keeper) settle(ok bool) {
 // forget releases a reading that does not serve, and removes the socket files
 // that it alone has made.
 func (k *Keeper) forget(forgotten, current *Reading) {
-	var kept *proxy.Generation
-	if current != nil {
-		kept = current.Generation
+	Undo(forgotten.Generation.Resources, generationOf(current), k.o.Host.Inherited)
+}
+
+// generationOf returns the Generation of r; nil where there is no r.
+func generationOf(r *Reading) *proxy.Generation {
+	if r == nil {
+		return nil
 	}
-	RemoveSockets(forgotten.Generation, kept, k.o.Host.Inherited)
-	forgotten.Generation.Resources.Release()
+	return r.Generation
 }
 
 func (k *Keeper) listener(network, address string) (*os.File, error) {
