@@ -260,8 +260,9 @@ func TestDrainEndsTunnels(t *testing.T) {
 
 // A tunnel would never end by itself; a server that stops does not wait for it.
 func TestShutdownEndsTunnels(t *testing.T) {
-	inTunnels(t, nil, func(t *testing.T, s *tunnels) {
-		t.Parallel() // each takes as long as tunnels have
+	t.Parallel()
+	proxytest.InAllWaysAtOnce(t, func(t *testing.T, secure, goroutines bool) { // each takes as long as tunnels have
+		s := newTunnels(t, secure, goroutines, nil)
 		client, origin := s.open(t, "")
 		io.WriteString(client, "bytes")
 		if _, err := io.ReadFull(origin, make([]byte, 5)); err != nil {

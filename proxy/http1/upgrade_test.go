@@ -36,6 +36,7 @@ func upgrades(sent chan<- [2]int64) proxy.Module {
 }
 
 func TestAnUpgradedConnectionIsTheHandlers(t *testing.T) {
+	t.Parallel()
 	for _, goroutines := range []bool{false, true} {
 		t.Run(map[bool]string{false: "loop", true: "goroutine"}[goroutines], func(t *testing.T) {
 			t.Parallel()

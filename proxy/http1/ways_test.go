@@ -78,6 +78,11 @@ func inAllWays(t *testing.T, settings string, test func(t *testing.T, w *way)) {
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) { test(t, newWay(t, secure, goroutines, settings)) })
 }
 
+// inAllWaysAtOnce is inAllWays for a test that waits for a timeout.
+func inAllWaysAtOnce(t *testing.T, settings string, test func(t *testing.T, w *way)) {
+	proxytest.InAllWaysAtOnce(t, func(t *testing.T, secure, goroutines bool) { test(t, newWay(t, secure, goroutines, settings)) })
+}
+
 // expectAnswers reads answers and compares them.
 func expectAnswers(t *testing.T, r *bufio.Reader, want ...string) {
 	t.Helper()
@@ -159,8 +164,8 @@ func TestASlowReaderGetsALargeResponseWhole(t *testing.T) {
 }
 
 func TestIdleConnectionsAreClosedInAllWays(t *testing.T) {
-	inAllWays(t, "keepalive_timeout 1s;", func(t *testing.T, w *way) {
-		t.Parallel()
+	t.Parallel()
+	inAllWaysAtOnce(t, "keepalive_timeout 1s;", func(t *testing.T, w *way) {
 		moved := false
 		for try := 0; try < 4 && !moved; try++ { // a machine that is held up may ask too late
 			moved = idlesAnew(t, w)
@@ -201,7 +206,8 @@ func idlesAnew(t *testing.T, w *way) bool {
 }
 
 func TestShutdownInAllWays(t *testing.T) {
-	inAllWays(t, "", func(t *testing.T, w *way) {
+	t.Parallel()
+	inAllWaysAtOnce(t, "", func(t *testing.T, w *way) {
 		idle, active := w.connect(), w.connect()
 		ir, ar := bufio.NewReader(idle), bufio.NewReader(active)
 		io.WriteString(idle, get+"\r\n")
@@ -287,5 +293,6 @@ func TestWhatIsLeftAtShutdownIsCutInAllWays(t *testing.T) {
 }
 
 func TestConnectionsWhereEachPhaseWaits(t *testing.T) {
+	t.Parallel()
 	proxytest.RunPausing(t, "AlikeInAllWays|ShutdownInAllWays|LastRequestInAllWays|Suspended|Upgrade", "")
 }

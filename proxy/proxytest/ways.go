@@ -3,6 +3,7 @@ package proxytest
 import (
 	"crypto/tls"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"alicorn/config"
@@ -10,15 +11,30 @@ import (
 	"alicorn/proxy/transport"
 )
 
-// InAllWays runs test for connections that a loop or a goroutine serves, in the
-// clear and over TLS.
+// allWays are the ways in which a connection is served.
+var allWays = [...]struct {
+	name               string
+	secure, goroutines bool
+}{{"loop", false, false}, {"goroutine", false, true}, {"TLS over a loop", true, false}, {"TLS on a goroutine", true, true}}
+
+// InAllWays runs test for connections that a loop or a goroutine serves, in clear text
+// and over TLS.
 func InAllWays(t *testing.T, test func(t *testing.T, secure, goroutines bool)) {
-	for _, c := range []struct {
-		name               string
-		secure, goroutines bool
-	}{{"loop", false, false}, {"goroutine", false, true}, {"TLS over a loop", true, false}, {"TLS on a goroutine", true, true}} {
+	for _, c := range allWays {
 		t.Run(c.name, func(t *testing.T) { test(t, c.secure, c.goroutines) })
 	}
+}
+
+// InAllWaysAtOnce is InAllWays for a test that waits for a timeout and computes little:
+// it runs in all ways at the same time, however few tests run in parallel.
+func InAllWaysAtOnce(t *testing.T, test func(t *testing.T, secure, goroutines bool)) {
+	var wg sync.WaitGroup
+	for _, c := range allWays {
+		wg.Go(func() {
+			t.Run(c.name, func(t *testing.T) { test(t, c.secure, c.goroutines) })
+		})
+	}
+	wg.Wait()
 }
 
 // SecureSites is a Module's Generation that gives every Site with SSL a certificate.
