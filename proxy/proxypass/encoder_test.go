@@ -1,9 +1,11 @@
 package proxypass
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/proxytest"
 	"alicorn/proxy/rewrite"
@@ -81,6 +83,8 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{"server { listen 127.0.0.1:80; location ~ x { proxy_pass http://127.0.0.1/a; } }", "proxy_pass cannot have a URI"},
 		{"upstream u { server 127.0.0.1; } " + in("proxy_pass http://u:8;"), `upstream "u" may not have port 8`},
 		{"upstream u { server 127.0.0.1; } upstream U { server 127.0.0.1; }" + in(""), `upstream "U" is duplicate; the first is at `},
+		{"upstream we..bs { server 127.0.0.1; } " + in("proxy_pass http://we..bz;"), `cannot find the addresses of "we..bz"`},
+		{"upstream we..bs { server 127.0.0.1; } " + in("proxy_pass http://we..bz;"), `did you mean the upstream "we..bs"?`},
 		{"upstream u { } " + in(""), `upstream "u" is empty; it needs a server`},
 		{"upstream u { server 127.0.0.1 backup; } " + in(""), `upstream "u" has no server that is not a backup`},
 		{"upstream u { server 127.0.0.1 slow_start=1s; } " + in(""), `nginx's parameter "slow_start" of server is not here yet`},
@@ -97,7 +101,8 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{in("proxy_redirect ~a b;"), `with a regular expression is not here yet`},
 	} {
 		_, err := proxytest.Check(t, proxytest.Config{Text: c.text, Modules: []proxy.Module{Module(Options{})}})
-		if err == nil || !strings.Contains(err.Error(), c.want) {
+		var first *config.Error
+		if !errors.As(err, &first) || !strings.Contains(err.Error()+"; "+first.Hint, c.want) {
 			t.Errorf("%s\n got %v\nwant %s", c.text, err, c.want)
 		}
 	}

@@ -1,6 +1,8 @@
 package proxypass
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +78,7 @@ func newHandler(c *settings, s *config.Scope, l *proxy.Location, st *state, o Op
 	h := &handler{settings: c, state: st, rules: h1.ResponseRules{Head: c.bufferSize, Fields: maxFields}}
 	h.hidden, h.shownAccel = c.hiddenFields()
 	if h.group, err = groupOf(d, s.Load().Resources, o); err != nil {
-		return nil, err
+		return nil, c.orUpstream(d, err)
 	}
 	h.repeat = c.next
 	if n := h.group.tries(); h.repeat.Tries == 0 || n < h.repeat.Tries {
@@ -100,6 +102,21 @@ func (c *settings) definition() (*definition, error) {
 		return nil, &config.Error{Pos: c.passPos, Msg: "upstream \"" + d.name + "\" may not have port " + c.pass.addr.port}
 	}
 	return d, nil
+}
+
+// orUpstream adds to an error about the name in proxy_pass which upstream may be meant.
+func (c *settings) orUpstream(d *definition, err error) error {
+	var e *config.Error
+	if c.all.find(d.name) != d && errors.As(err, &e) {
+		var names []string
+		for _, o := range c.all.list {
+			names = append(names, o.name)
+		}
+		if near := config.Nearest(c.pass.name, names); near != "" {
+			e.Hint = fmt.Sprintf("did you mean the upstream %q?", near)
+		}
+	}
+	return err
 }
 
 // hiddenFields returns the fields of answers that clients do not see, but for those that
