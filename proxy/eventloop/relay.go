@@ -246,17 +246,20 @@ func (w *way) send() (n int, err error) {
 	}
 	w.failed.Store(true)
 	if back := w.relay.back(w); back.closed.Load() || back.waits.Load() == room {
-		if isLoss(err) { // the poller may not have reported it yet: see lookForLoss
-			w.relay.stop(w.to, nil)
-		} else {
-			w.relay.stop(w.to, err)
-		}
+		w.unsendable(err)
 	}
 	return n, err
 }
 
-// isLoss reports whether a send has failed because the peer has closed or reset.
-func isLoss(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) }
+// unsendable stops the Relay because sending to the way's end has failed with err, which
+// is no reason if the peer has closed or reset: the poller may not have reported that yet,
+// see lookForLoss.
+func (w *way) unsendable(err error) {
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.ENOTCONN) {
+		err = nil
+	}
+	w.relay.stop(w.to, err)
+}
 
 // receive reads what has come, which may be nothing. At the end it ends the sending side
 // of the other connection. It returns false if a connection has failed.
@@ -278,7 +281,7 @@ func (w *way) receive() bool {
 		if err = w.to.CloseWrite(); err == nil {
 			return true
 		}
-		w.relay.stop(w.to, err)
+		w.unsendable(err)
 	default:
 		w.relay.stop(w.from, err)
 	}

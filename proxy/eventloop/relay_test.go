@@ -311,6 +311,39 @@ func TestAWayThatGivesItsTurnAwayIsNotLate(t *testing.T) {
 	}
 }
 
+// failing is a quiet Duplex whose peer has ended its sending side, and whose own side ends
+// with err.
+type failing struct {
+	quiet
+	err error
+}
+
+// Receive implements Duplex.
+func (f *failing) Receive([]byte) (int, error) { return 0, io.EOF }
+
+// CloseWrite implements Duplex.
+func (f *failing) CloseWrite() error { return f.err }
+
+func TestALostConnectionIsNoFailureOfARelay(t *testing.T) {
+	failed := errors.New("failed")
+	for _, c := range []struct{ err, want error }{
+		{os.NewSyscallError("shutdown", unix.ENOTCONN), nil},
+		{unix.EPIPE, nil},
+		{unix.ECONNRESET, nil},
+		{failed, failed},
+	} {
+		to := &failing{err: c.err}
+		ended, got := 0, error(nil)
+		r := &Relay{done: func(_ *Turn, _ int, err error) { ended, got = ended+1, err }}
+		r.ends = [2]End{{Duplex: &failing{}}, {Duplex: to}}
+		r.ways[0] = way{relay: r, from: &r.ends[0], to: &r.ends[1]}
+		r.open.Store(1)
+		if r.ways[0].Ready(nil); ended != 1 || got != c.want || !to.cut {
+			t.Errorf("%v: got %d ends, the last %v, connection cut %v; want %v", c.err, ended, got, to.cut, c.want)
+		}
+	}
+}
+
 // The time of the last bytes is of the Relay, whichever way they have gone.
 func TestBytesOfEitherWayEndASilence(t *testing.T) {
 	r := relay(t, false, func(ends *[2]End) { ends[1].Silence = time.Hour })
