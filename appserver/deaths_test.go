@@ -52,4 +52,7 @@ func TestARequestThatEndsItsWorkersRefusesNoOther(t *testing.T) {
 		}
 	}
 	expect(t, s.Get("/"), 200, "")
+	if d := s.pool(t).Status().Deaths; d.Times != deaths || d.Exit != "exit code 0" {
+		t.Errorf("the status has %+v, want %d deaths with exit code 0", d, deaths)
+	}
 }

@@ -21,13 +21,13 @@ func (p *Pool) onDeath(w *worker, exit Exit) {
 		return
 	}
 	p.backOff()
-	p.noteDeaths(p.deaths+1, fmt.Sprintf("its workers end as soon as they are ready, the last one with %s: "+
+	p.noteDeaths(p.young+1, fmt.Sprintf("its workers end as soon as they are ready, the last one with %s: "+
 		"a thread, a library or a request ends the process; the error log has its output", exit))
 }
 
 // noteDeaths counts such ends. The status has why from mostDeaths on.
 func (p *Pool) noteDeaths(deaths int, why string) {
-	p.deaths = deaths
+	p.young = deaths
 	if deaths < mostDeaths {
 		why = ""
 	}

@@ -117,6 +117,7 @@ type tally struct {
 	served   uint64
 	refused  uint64
 	overran  Overran // requests past their timeout
+	deaths   Deaths  // of workers that served
 }
 
 // arrive counts a request that has come and returns its number.
@@ -130,6 +131,11 @@ func (t *tally) turnAway() { t.refused++ }
 
 // serve counts a request that was answered.
 func (t *tally) serve() { t.served++ }
+
+// die counts a worker that has ended unexpectedly.
+func (t *tally) die(exit Exit) {
+	t.deaths = Deaths{Times: t.deaths.Times + 1, At: time.Now(), Exit: exit.String()}
+}
 
 // overrun counts a request that took longer than timeout.
 func (t *tally) overrun(line string) {

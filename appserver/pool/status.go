@@ -24,6 +24,7 @@ type Status struct {
 	Requests uint64         `json:"requests"` // answered
 	Refused  uint64         `json:"refused"`  // because of the backlog
 	Overran  Overran        `json:"overran"`
+	Deaths   Deaths         `json:"deaths"`
 	Workers  []WorkerStatus `json:"workers"`
 }
 
@@ -77,6 +78,13 @@ type Overran struct {
 	Request string    `json:"request,omitempty"` // the last one: method and target
 }
 
+// Deaths counts the workers that served and have ended unexpectedly.
+type Deaths struct {
+	Times uint64    `json:"times"`
+	At    time.Time `json:"at,omitzero"`    // the last time
+	Exit  string    `json:"exit,omitempty"` // the last one: an Exit's text
+}
+
 // Status returns the pool's state.
 func (p *Pool) Status() Status {
 	s := p.Brief()
@@ -90,7 +98,7 @@ func (p *Pool) Status() Status {
 func (p *Pool) Brief() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Status{App: p.o.Name, Program: p.o.Program, State: p.state(), Since: p.born, Queue: p.queue.length, Requests: p.served, Refused: p.refused, Overran: p.overran}
+	s := Status{App: p.o.Name, Program: p.o.Program, State: p.state(), Since: p.born, Queue: p.queue.length, Requests: p.served, Refused: p.refused, Overran: p.overran, Deaths: p.tally.deaths}
 	now := time.Now()
 	for _, w := range p.workers {
 		s.User = w.process.User()

@@ -72,7 +72,7 @@ type supervision struct {
 	ticked    time.Time // the last time
 	idleTicks int
 	failures  int             // in a row
-	deaths    int             // in a row, of workers that ended right after they became ready
+	young     int             // workers in a row that ended right after they became ready
 	cut       <-chan struct{} // ends what retiring or stopping may take
 }
 
@@ -470,6 +470,9 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 	p.ready = slices.DeleteFunc(p.ready, func(v *worker) bool { return v == w })
 	p.agree()
 	p.workers = slices.DeleteFunc(p.workers, func(v *worker) bool { return v == w })
+	if was == workerReady {
+		p.die(exit)
+	}
 	lost := p.settle(w, exit)
 	p.mu.Unlock()
 	p.endImport(w)

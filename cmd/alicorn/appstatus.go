@@ -14,6 +14,9 @@ func appStatus(p *pool.Pool, ps pool.Status) control.App {
 	if o := ps.Overran; o.Times > 0 {
 		a.Overran = &control.Overran{Times: o.Times, At: o.At, Request: o.Request}
 	}
+	if d := ps.Deaths; d.Times > 0 {
+		a.Deaths = &control.Deaths{Times: d.Times, At: d.At, Exit: d.Exit}
+	}
 	if r, ok := p.Report(); ok {
 		a.Framework = r.Framework
 	}

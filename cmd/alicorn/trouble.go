@@ -21,8 +21,10 @@ func troubleOf(st control.Status, now time.Time) (all []string) {
 		} else if a.Error != "" {
 			all = append(all, fmt.Sprintf("app %q runs, but the last start of a worker failed: %s", a.Name, a.Error))
 		}
-		if text := overran(a, now); text != "" {
-			all = append(all, fmt.Sprintf("app %q: %s", a.Name, text))
+		for _, text := range []string{overran(a, now), died(a, now)} {
+			if text != "" {
+				all = append(all, fmt.Sprintf("app %q: %s", a.Name, text))
+			}
 		}
 	}
 	return append(all, serversTrouble(st)...)
@@ -64,18 +66,29 @@ func serversTrouble(st control.Status) (all []string) {
 	return all
 }
 
-// overranFor is how long requests past their timeout are reported.
-const overranFor = 15 * time.Minute
+// toldFor is how long requests past their timeout, and workers that have ended, are reported.
+const toldFor = 15 * time.Minute
 
 // overran returns a sentence about an application's recent requests past their
 // timeout; "": there were none.
 func overran(a control.App, now time.Time) string {
 	o := a.Overran
-	if o == nil || now.Sub(o.At) > overranFor {
+	if o == nil || now.Sub(o.At) > toldFor {
 		return ""
 	}
 	return fmt.Sprintf("requests have taken longer than timeout and their workers were replaced: %d since %s, the last at %s: %s; the error log has the stack of each",
 		o.Times, moment(a.Since), moment(o.At), o.Request)
+}
+
+// died returns a sentence about an application's workers that have ended unexpectedly; "":
+// there were none lately, or the application's error says it.
+func died(a control.App, now time.Time) string {
+	d := a.Deaths
+	if d == nil || a.Error != "" || now.Sub(d.At) > toldFor {
+		return ""
+	}
+	return fmt.Sprintf("workers have ended unexpectedly, each with the requests that it ran: %d since %s, the last at %s with %s; the error log has their output",
+		d.Times, moment(a.Since), moment(d.At), d.Exit)
 }
 
 // troubleEvery is how often the server looks for trouble.

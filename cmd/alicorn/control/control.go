@@ -181,6 +181,7 @@ type App struct {
 	Next          time.Time `json:"next,omitzero"`   // the next start, while it has failed
 	Queue         int       `json:"queue"`           // requests waiting for a worker
 	Overran       *Overran  `json:"overran,omitempty"`
+	Deaths        *Deaths   `json:"deaths,omitempty"`
 	Workers       []Worker  `json:"workers"`
 }
 
@@ -189,6 +190,13 @@ type Overran struct {
 	Times   uint64    `json:"times"`
 	At      time.Time `json:"at"`      // the last time
 	Request string    `json:"request"` // the last one: method and target
+}
+
+// Deaths counts the workers that served and have ended unexpectedly.
+type Deaths struct {
+	Times uint64    `json:"times"`
+	At    time.Time `json:"at"`   // the last time
+	Exit  string    `json:"exit"` // the last one: its exit code or signal
 }
 
 // Worker is one worker process.
