@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"alicorn/appserver/wire"
 	"alicorn/proxy/proxytest"
 )
 
@@ -142,7 +145,13 @@ func TestAWorkerThatReadsNothingHoldsItsClientBack(t *testing.T) {
 			_, err := f.nc.Write(make([]byte, size))
 			sent <- err
 		}()
-		proxytest.Eventually(f.t, func() bool { return f.runs(f.t, func(r *request) bool { return r.feed.full.Load() }) }, "the worker has to read before there is room")
+		proxytest.Eventually(f.t, func() bool {
+			return f.runs(f.t, func(r *request) bool {
+				unread, err := unix.IoctlGetInt(int(r.feed.theirs.Fd()), unix.TIOCINQ)
+				return err == nil && unread > wire.MaxFrame
+			})
+		}, "the worker has more than a block to read")
+		f.turns(200)
 		if len(sent) > 0 {
 			f.t.Errorf("the client has sent all, which nobody reads")
 		}
@@ -157,6 +166,19 @@ func TestAWorkerThatReadsNothingHoldsItsClientBack(t *testing.T) {
 		}
 		f.free()
 	})
+}
+
+// turns has the loop of the connections serve n others.
+func (f *feeder) turns(n int) {
+	f.t.Helper()
+	for range n {
+		nc := f.Dial("127.0.0.1:8080")
+		fmt.Fprint(nc, "no request\r\n\r\n")
+		if answer, err := io.ReadAll(nc); err != nil || !strings.Contains(string(answer), " 400 ") {
+			f.t.Fatalf("%q, %v", answer, err)
+		}
+		nc.Close()
+	}
 }
 
 // The application's read raises, and no worker is held, whatever ends a body too early.

@@ -60,7 +60,7 @@ func (r *request) Line() string {
 }
 
 // Starved implements pool.Owner.
-func (r *request) Starved() bool { return r.feed != nil && r.feed.starved.Load() }
+func (r *request) Starved() bool { return r.feed != nil && r.feed.Starved() }
 
 // Continue is proxy.Continuation's: something may have happened to the request.
 func (r *request) Continue(x *proxy.Exchange) error {

@@ -38,7 +38,7 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	}
 	x.Upstream.Time = try.Response
 	if r.feed != nil {
-		try.Sent += r.feed.read
+		try.Sent += r.feed.Taken()
 		r.feed.close()
 	}
 	r.Drop()

@@ -58,10 +58,10 @@ func (h *handler) await(x *proxy.Exchange, r *request) error {
 
 // pump passes on the bytes that have come of a body that the worker reads while it comes.
 func (r *request) pump(x *proxy.Exchange) error {
-	if r.feed == nil || r.feed.buffer == nil {
+	if r.feed == nil || r.feed.socket == nil {
 		return nil
 	}
-	err := r.feed.pump(x)
+	err := r.feed.Pump(x)
 	if errors.Is(err, proxy.ErrClientGone) {
 		return proxy.StatusClientClosed
 	}
