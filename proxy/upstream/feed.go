@@ -89,6 +89,7 @@ func (f *Feed) Preread(x *proxy.Exchange) (whole []byte, all bool, err error) {
 // Begin has the bytes go to s. It may be called again as long as nothing was sent.
 func (f *Feed) Begin(s Sink) {
 	f.to, f.failed = s, nil
+	f.full.Store(false)
 	s.AdoptWriter(f)
 }
 
@@ -117,9 +118,9 @@ func (f *Feed) Pump(x *proxy.Exchange) error {
 }
 
 // push sends what is left of the part, and reports whether that was all. What the
-// upstream does not take any more is dropped.
+// upstream does not take stays: where that is all of it, another upstream may get it.
 func (f *Feed) push() bool {
-	if f.full.Load() {
+	if f.full.Load() || f.failed != nil {
 		return false
 	}
 	for late := len(f.rest) > 0 && f.to.RoomExpired(); len(f.rest) > 0; {
@@ -129,7 +130,8 @@ func (f *Feed) push() bool {
 		}
 		switch {
 		case err == unix.EAGAIN && late:
-			f.fail(os.ErrDeadlineExceeded)
+			f.failed = os.ErrDeadlineExceeded
+			return false
 		case err == unix.EAGAIN:
 			f.full.Store(true)
 			if f.to.AwaitRoom(f.timeout) {
@@ -137,15 +139,13 @@ func (f *Feed) push() bool {
 			}
 			f.full.Store(false)
 		case err != nil:
-			f.fail(err)
+			f.failed = err
+			return false
 		}
 	}
 	f.release()
 	return true
 }
-
-// fail ends the Feed: the upstream takes no more.
-func (f *Feed) fail(err error) { f.rest, f.ended, f.failed = nil, true, err }
 
 // pull frames the bytes that have come.
 func (f *Feed) pull(x *proxy.Exchange) error {
@@ -193,7 +193,7 @@ func (f *Feed) Sent() int64 { return f.sent }
 func (f *Feed) Failed() error { return f.failed }
 
 // Over reports that nothing is passed on any more.
-func (f *Feed) Over() bool { return f.ended && len(f.rest) == 0 }
+func (f *Feed) Over() bool { return f.failed != nil || f.ended && len(f.rest) == 0 }
 
 // Starved reports that the upstream waits for the client to send more. Anyone may ask.
 func (f *Feed) Starved() bool { return f.starved.Load() }
@@ -204,7 +204,10 @@ func (f *Feed) Done() bool { return f.Over() && f.failed == nil }
 // Close gives the buffer back. Nothing is passed on any more. f may be nil.
 func (f *Feed) Close() {
 	if f != nil && !f.Over() {
-		f.fail(os.ErrClosed)
+		f.failed = os.ErrClosed
+	}
+	if f != nil {
+		f.rest = nil
 		f.release()
 	}
 }
