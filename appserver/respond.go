@@ -149,6 +149,10 @@ func (r *request) closeFile() {
 
 // stream gives the client blocks until the response ends.
 func (r *request) stream(x *proxy.Exchange) error {
+	if r.feed != nil { // its body goes on while the client does not take what it is given
+		x.Meanwhile(func() { r.pump(x) })
+		defer x.Meanwhile(nil)
+	}
 	r.Head.Apply(x, -1)
 	if err := x.Res.Send(); err != nil {
 		return err
