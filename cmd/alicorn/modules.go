@@ -30,7 +30,7 @@ type features struct {
 
 // protocols are what clients' connections speak, and what TLS offers them.
 func protocols() transport.Protocols {
-	return transport.Protocols{{Name: transport.HTTP1, Serve: http1.Serve}}
+	return transport.Protocols{{Name: transport.HTTP1, Serve: http1.Serve}, {Name: transport.HTTP10, Serve: http1.Serve}}
 }
 
 // modules is THE ordered list of features. Within a phase, actions and filters

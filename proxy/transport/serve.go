@@ -6,8 +6,11 @@ import (
 	"alicorn/proxy"
 )
 
-// HTTP1 is ALPN's name of HTTP/1.1, the protocol of a connection without ALPN.
-const HTTP1 = "http/1.1"
+// ALPN's names of HTTP/1. HTTP1 is the protocol of a connection without ALPN, too.
+const (
+	HTTP1  = "http/1.1"
+	HTTP10 = "http/1.0"
+)
 
 // Protocol is a protocol that clients may choose.
 type Protocol struct {
