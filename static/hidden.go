@@ -46,6 +46,9 @@ func withoutLinks(dir string) string {
 // the server may not read.
 var errHidden = fmt.Errorf("%w: only the server itself may read this file", unix.EACCES)
 
+// errNameless is returned for a file that has no name any more. It is 404.
+var errNameless = fmt.Errorf("%w: the file has no name any more", unix.ENOENT)
+
 // judge returns an error when the open file fd is hidden, or has no name any more. It
 // costs a call of the system only where the server's user owns the file and other users
 // may not read it.
@@ -55,7 +58,7 @@ func (h *hidden) judge(fd int, st *unix.Stat_t) error {
 	}
 	path := pathOf(fd)
 	if st.Nlink == 0 && strings.HasSuffix(path, " (deleted)") {
-		return unix.ENOENT
+		return errNameless
 	}
 	for _, dir := range h.folders {
 		if strings.HasPrefix(path+"/", dir) {

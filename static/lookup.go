@@ -82,8 +82,22 @@ func (st *site) open(lk *lookup, suffix string) (err error) {
 // key returns the name without its NUL.
 func (lk *lookup) key() []byte { return lk.name[:len(lk.name)-1] }
 
+// mostReplaced is how often a name is opened again whose file had lost it by then. Most
+// such files were replaced between the two calls: only a link to a file that is open
+// somewhere, below /proc, leads there each time.
+const mostReplaced = 20
+
 // openName opens the file with lk's name.
-func (lk *lookup) openName() error {
+func (lk *lookup) openName() (err error) {
+	for range mostReplaced {
+		if err = lk.openOnce(); err != errNameless {
+			return err
+		}
+	}
+	return err
+}
+
+func (lk *lookup) openOnce() error {
 	fd, err := lk.links.open(lk.name)
 	if err != nil {
 		return err
