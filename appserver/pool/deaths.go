@@ -2,14 +2,85 @@ package pool
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"alicorn/proxy"
+	"alicorn/proxy/upstream"
 )
 
 // mostDeaths is how many workers in a row must end right after they became ready for
 // the pool to count as failed.
 const mostDeaths = 3
+
+// onExit handles the end of a worker's process, and its requests.
+func (p *Pool) onExit(w *worker, exit Exit) {
+	was := w.state
+	p.mu.Lock()
+	w.state = workerDead
+	p.ready = slices.DeleteFunc(p.ready, func(v *worker) bool { return v == w })
+	p.agree()
+	p.workers = slices.DeleteFunc(p.workers, func(v *worker) bool { return v == w })
+	if was == workerReady {
+		p.die(exit)
+	}
+	lost := p.settle(w, exit)
+	p.mu.Unlock()
+	p.endImport(w)
+	w.group.Wait()
+	w.discard()
+	switch {
+	case p.isEnding() && w.boot == nil:
+	case was == workerStarting || w.boot != nil:
+		if w.boot == nil {
+			w.boot = &BootError{App: p.o.Name, Worker: w.name, Message: fmt.Sprintf("worker %s ended with %s before the application was ready", w.name, exit)}
+		}
+		if w.boot.Traceback == "" {
+			w.boot.Traceback = w.early.end()
+		}
+		p.bootFailed(w.boot)
+	case was == workerReady:
+		w.log(proxy.LevelError, "exited: %s; it held %d started requests", exit, lost)
+		p.onDeath(w, exit)
+	case was == workerCondemned:
+		w.log(proxy.LevelNotice, "ended: %s; %s", exit, w.reason)
+	}
+}
+
+func (p *Pool) isEnding() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.phase == phaseEnds
+}
+
+// settle gives the jobs of a worker that has died to others, or fails them. A worker's rule
+// is that of all upstreams: what nobody has begun to work on is repeated, three times.
+func (p *Pool) settle(w *worker, exit Exit) (lost int) {
+	p.takeAll(w)
+	rule := upstream.Repeat{On: upstream.OnError, Begun: upstream.BegunNever, Tries: 4}
+	for _, j := range w.jobs {
+		if j == nil {
+			continue
+		}
+		begun := w.hasStarted(j)
+		w.remove(j)
+		j.deaths++
+		switch {
+		case p.phase != phaseEnds && rule.Allows(&upstream.Outcome{Failure: upstream.OnError, Begun: begun, Tries: j.deaths}):
+			p.requeue(j)
+			continue
+		case begun:
+			lost++
+			j.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError,
+				Reason: fmt.Sprintf("worker %s (pid %d) ended while it ran the request: %s", w.name, w.process.Pid(), exit)})
+		default:
+			j.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: fmt.Sprintf("%d workers in a row died before they started the request, the last was %s", j.deaths, w.name)})
+		}
+		j.Drop()
+	}
+	p.dispatch()
+	return lost
+}
 
 // onDeath delays the next start when a worker has ended unexpectedly within
 // stableAfter. Requests still wait for the next worker: a client that repeats a
