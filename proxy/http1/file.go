@@ -59,7 +59,9 @@ func (c *conn) copyFile(f proxy.File, off, n int64) error {
 // hundred clients that ask for a large file at once delay nobody by more than one
 // chunk for each processor, and one for each client that has just come. Beside such
 // a crowd one request in a hundred took 13 ms, and 18 ms with chunks of 256 KB.
-// send_timeout begins anew with each chunk.
+// send_timeout begins anew with each chunk. A rest that is less than a chunk is sent with
+// the chunk before it: giving the lead away costs as much as sending the rest does, half
+// of a file of 100 KB.
 const sendChunk = 64 << 10
 
 // loneChunk is the same when nobody else is ready: giving the lead away for each
@@ -69,7 +71,7 @@ const loneChunk = 4 * sendChunk
 // share notes that n bytes of a file were sent and that left are to be sent. After a
 // chunk it lets others have their turn.
 func (c *conn) share(n int, left int64) {
-	if c.turn += n; c.turn < sendChunk || left == 0 {
+	if c.turn += n; c.turn < sendChunk || left < sendChunk {
 		return
 	}
 	if t := c.wire.Turn(); t != nil && c.turn < loneChunk && t.Alone() {

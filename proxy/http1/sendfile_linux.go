@@ -58,7 +58,7 @@ func (c *conn) kernelSend(f proxy.File, off, n int64) error {
 	s.in, s.off = int(f.Fd()), off
 	defer c.rest()
 	for n > 0 {
-		s.n = int(min(n, sendChunk))
+		s.n = nextChunk(n)
 		if err := c.kernelCall(s.io); err != nil {
 			return err
 		}
@@ -83,4 +83,12 @@ func (c *conn) kernelCall(call func(fd uintptr) bool) error {
 	}
 	c.bytesSent += int64(c.file.sent)
 	return nil
+}
+
+// nextChunk returns how many of the n bytes that are left are sent at once.
+func nextChunk(n int64) int {
+	if n < 2*sendChunk {
+		return int(n)
+	}
+	return sendChunk
 }
