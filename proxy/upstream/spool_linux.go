@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -16,10 +15,20 @@ func memoryFile(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
+// unnamedFile opens a file without a name in the folder dir. It uses the call of the
+// system itself: os.OpenFile makes five more, to find out that no poller waits for the
+// file.
 func unnamedFile(dir string) (*os.File, error) {
-	f, err := os.OpenFile(dir, os.O_RDWR|unix.O_TMPFILE, 0o600)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) {
-		return named(dir)
+	for {
+		fd, err := unix.Open(dir, unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, 0o600)
+		switch err {
+		case nil:
+			return os.NewFile(uintptr(fd), dir), nil
+		case unix.EINTR:
+		case unix.EOPNOTSUPP, unix.EISDIR:
+			return named(dir)
+		default:
+			return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+		}
 	}
-	return f, err
 }
