@@ -190,9 +190,11 @@ func (c *conn) read(p []byte) (int, error) {
 // write writes what there is room for: unix.EAGAIN where the caller has to await more.
 func (c *conn) write(p []byte, timeout time.Duration) (int, error) {
 	if c.looped == nil {
+		var deadline time.Time // none, in place of the one that the request before has set
 		if timeout > 0 {
-			c.blocking.SetWriteDeadline(time.Now().Add(timeout))
+			deadline = time.Now().Add(timeout)
 		}
+		c.blocking.SetWriteDeadline(deadline)
 		return c.blocking.Write(p)
 	}
 	n, err := c.looped.TryWrite(p)

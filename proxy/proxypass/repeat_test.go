@@ -262,3 +262,24 @@ func TestConnectionsAboveKeepaliveWaitForTheNextRequests(t *testing.T) {
 		})
 	}
 }
+
+// A connection is kept without the deadlines of the request before.
+func TestTheTimeoutOfARequestDoesNotEndTheNext(t *testing.T) {
+	ways(t, func(t *testing.T, c proxytest.Config) {
+		o := startOrigin(t, "tcp", echo)
+		c.Text = "upstream u { server " + o.addr + "; } server { listen 127.0.0.1:80; location /short { proxy_send_timeout 200ms; proxy_pass http://u; } location /long { proxy_send_timeout 0; proxy_pass http://u; } }"
+		s := site(t, c)
+		post := func(target string) {
+			if res, body := ask(t, s, "POST "+target+" HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"); res.StatusCode != 200 {
+				t.Errorf("%s: %d %s\n%s", target, res.StatusCode, body, s.Log)
+			}
+		}
+		post("/short")
+		due := time.Now().Add(200 * time.Millisecond)
+		proxytest.Eventually(t, func() bool { return time.Now().After(due) }, "the first request has had its time")
+		post("/long")
+		if n := o.accepted(); n != 1 {
+			t.Errorf("%d connections, want 1", n)
+		}
+	})
+}

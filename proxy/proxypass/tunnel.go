@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"time"
 
 	"alicorn/proxy"
 	"alicorn/proxy/upstream"
@@ -32,6 +33,8 @@ func (p *pass) switchProtocols(x *proxy.Exchange) error {
 	var other net.Conn = c.blocking
 	if c.looped != nil {
 		other = c.looped
+	} else {
+		other.SetDeadline(time.Time{}) // the tunnel has its own
 	}
 	err = x.Tunnel(&proxy.Tunnel{Client: client, Other: other, Early: early,
 		Silence: p.h.readTimeout, Room: p.h.sendTimeout, Then: p.tunneled})

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"alicorn/proxy/proxytest"
 )
@@ -96,4 +97,30 @@ func liveHeap() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// The deadlines with which a goroutine has waited for the answer are not the tunnel's.
+func TestATunnelWithoutTimeoutsStays(t *testing.T) {
+	ways(t, func(t *testing.T, c proxytest.Config) {
+		t.Parallel()
+		o := startOrigin(t, "unix", func(pc *peerConn) {
+			pc.request()
+			io.WriteString(pc, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			io.Copy(pc, pc.r)
+		})
+		c.Text = "server { listen 127.0.0.1:80; location / { proxy_pass http://" + o.addr + "; proxy_read_timeout 0; proxy_send_timeout 0; proxy_set_header Upgrade $http_upgrade; } }"
+		s := site(t, c)
+		nc := s.Dial("")
+		r := bufio.NewReader(nc)
+		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		if res, err := http.ReadResponse(r, nil); err != nil || res.StatusCode != 101 {
+			t.Fatalf("%v %v", res, err)
+		}
+		due := time.Now().Add(2 * lookEvery)
+		proxytest.Eventually(t, func() bool { return time.Now().After(due) }, "what the goroutine waited at a time has passed")
+		fmt.Fprint(nc, "bytes")
+		if _, err := io.ReadFull(r, make([]byte, 5)); err != nil {
+			t.Errorf("%v\n%s", err, s.Log)
+		}
+	})
 }
