@@ -204,22 +204,15 @@ func (l *leaver) occupy() {
 }
 
 func TestAClientThatLeavesFreesItsThread(t *testing.T) {
-	for _, way := range []struct {
-		name                      string
-		secure, goroutine, resets bool
-	}{
-		{"a loop, reset", false, false, true}, {"a loop, closed", false, false, false},
-		{"TLS, reset", true, false, true}, {"TLS, closed", true, false, false},
-		{"a goroutine, reset", false, true, true},
-	} {
+	for _, way := range proxytest.Leavings() {
 		for _, c := range departures {
-			if way.goroutine && !c.noPoller {
+			if way.Goroutine && !c.noPoller {
 				continue // without a poller nobody learns of it before something is sent
 			}
-			t.Run(c.state+"/"+way.name, func(t *testing.T) {
-				l := connect(t, newLeavingSiteOn(t, way.goroutine, "workers 1;", c.settings), way.secure)
+			t.Run(c.state+"/"+way.Name, func(t *testing.T) {
+				l := connect(t, newLeavingSiteOn(t, way.Goroutine, "workers 1;", c.settings), way.Secure)
 				c.reach(l)
-				if way.resets {
+				if way.Resets {
 					l.reset()
 				} else {
 					l.conn().Close()

@@ -3,28 +3,11 @@ package static_test
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"alicorn/proxy/proxytest"
 )
-
-// asNobody runs f on a thread that has given up root's rights for good.
-func asNobody(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if os.Geteuid() == 0 {
-			unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
-		}
-		f()
-	}()
-	<-done
-}
 
 func TestTheLogNamesTheFolderThatRefuses(t *testing.T) {
 	root := folder(t, map[string]string{"home/site/a.txt": "a", "b.txt": "b", "list/x": ""})
@@ -55,7 +38,7 @@ func TestTheLogNamesTheFolderThatRefuses(t *testing.T) {
 	} {
 		s.Log.Reset()
 		var r *proxytest.Recorder
-		asNobody(func() { r = s.Get(c.target) })
+		proxytest.AsNobody(func() { r = s.Get(c.target) })
 		want := `(13: Permission denied): "` + filepath.Join(root, c.who) + `" is 0`
 		if r.Status != c.status || !strings.Contains(s.Log.String(), want) || !strings.Contains(s.Log.String(), "; the server runs as ") {
 			t.Errorf("%s: got %d, log %q", c.target, r.Status, s.Log)

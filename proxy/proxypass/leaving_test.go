@@ -128,19 +128,12 @@ func flood(pc *peerConn, n int) {
 
 // The client leaves in each state: the connection to the origin ends, and the request.
 func TestAClientThatLeavesEndsItsRequest(t *testing.T) {
-	for _, way := range []struct {
-		name                      string
-		secure, goroutine, resets bool
-	}{
-		{"a loop, reset", false, false, true}, {"a loop, closed", false, false, false},
-		{"TLS, reset", true, false, true}, {"TLS, closed", true, false, false},
-		{"a goroutine, reset", false, true, true},
-	} {
+	for _, way := range proxytest.Leavings() {
 		for _, c := range departures {
-			if way.goroutine && !c.noLoop {
+			if way.Goroutine && !c.noLoop {
 				continue
 			}
-			t.Run(c.state+"/"+way.name, func(t *testing.T) {
+			t.Run(c.state+"/"+way.Name, func(t *testing.T) {
 				t.Parallel()
 				reached, ended := make(chan bool, 2), make(chan bool, 2)
 				o := startOrigin(t, "unix", func(pc *peerConn) {
@@ -152,10 +145,10 @@ func TestAClientThatLeavesEndsItsRequest(t *testing.T) {
 				full := startFull(t)
 				text := "upstream u { " + strings.NewReplacer("ORIGIN", o.addr, "FULL", full.String()).Replace(c.server) + " } "
 				server := "client_max_body_size 0; location / { " + c.settings + " proxy_pass http://u; } location /asked { proxy_pass http://u; }"
-				s := site(t, proxytest.Config{Text: text + "server { listen 127.0.0.1:80; " + server + " } server { listen 127.0.0.1:443 ssl; " + server + " }", Goroutines: way.goroutine,
+				s := site(t, proxytest.Config{Text: text + "server { listen 127.0.0.1:80; " + server + " } server { listen 127.0.0.1:443 ssl; " + server + " }", Goroutines: way.Goroutine,
 					Modules: []proxy.Module{authrequest.Module(), {Name: "certificates", Generation: proxytest.SecureSites(t)}, endings()}})
-				l := &leaver{t: t, tcp: s.Dial(map[bool]string{false: "127.0.0.1:80", true: "127.0.0.1:443"}[way.secure]).(*net.TCPConn)}
-				if l.nc = l.tcp; way.secure {
+				l := &leaver{t: t, tcp: s.Dial(map[bool]string{false: "127.0.0.1:80", true: "127.0.0.1:443"}[way.Secure]).(*net.TCPConn)}
+				if l.nc = l.tcp; way.Secure {
 					l.nc = tls.Client(l.tcp, &tls.Config{InsecureSkipVerify: true})
 				}
 				l.tcp.SetReadBuffer(64 << 10)
@@ -167,7 +160,7 @@ func TestAClientThatLeavesEndsItsRequest(t *testing.T) {
 					proxytest.Eventually(t, func() bool { return inTheMaking(t, full) == 1 }, "nobody connects")
 				}
 				began := time.Now()
-				if way.resets {
+				if way.Resets {
 					l.tcp.SetLinger(0)
 				}
 				l.tcp.Close()

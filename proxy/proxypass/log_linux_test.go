@@ -4,11 +4,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"alicorn/proxy/proxytest"
 )
@@ -49,24 +46,10 @@ func TestTheLogNamesWhatRefusesAConnection(t *testing.T) {
 	} {
 		t.Run(c.socket, func(t *testing.T) {
 			s := site(t, proxytest.Config{Goroutines: true, Text: "server { listen 127.0.0.1:80; location / { proxy_pass http://unix:" + filepath.Join(dir, c.socket) + "; } }"})
-			asNobody(func() { s.Get("/") })
+			proxytest.AsNobody(func() { s.Get("/") })
 			if want := strings.Replace(c.want, "DIR", dir, 1); !strings.Contains(s.Log.String(), want) {
 				t.Errorf("the log has no %q:\n%s", want, s.Log)
 			}
 		})
 	}
-}
-
-// asNobody runs f on a thread that has given up root's rights for good.
-func asNobody(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if os.Geteuid() == 0 {
-			unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534)
-		}
-		f()
-	}()
-	<-done
 }
