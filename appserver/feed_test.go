@@ -170,6 +170,7 @@ func TestAWorkerThatReadsNothingHoldsItsClientBack(t *testing.T) {
 
 // A client may send all before it reads: while its answer waits for it, its body goes on.
 func TestABodyIsPassedOnForAClientThatDoesNotRead(t *testing.T) {
+	const size = 16 << 20
 	s := newLoopSite(t, "workers 1;", Options{})
 	if err := s.Reload(strings.Replace(configText(t, "workers 1;"), "app_pass web;", "app_request_buffering off; app_pass web;", 1)); err != nil {
 		t.Fatal(err)
@@ -177,7 +178,17 @@ func TestABodyIsPassedOnForAClientThatDoesNotRead(t *testing.T) {
 	nc := s.Dial("127.0.0.1:8080")
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(60 * time.Second))
-	proxytest.SendAllThenRead(t, nc, "/parts", 16<<20)
+	body := strings.Repeat("0123456789abcdef", size/16)
+	if _, err := fmt.Fprintf(nc, "POST /parts HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, body); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(res.Body); err != nil || string(got) != body {
+		t.Errorf("%d, %d of %d bytes, %v", res.StatusCode, len(got), size, err)
+	}
 }
 
 // turns has the loop of the connections serve n others.

@@ -57,3 +57,21 @@ func SecureSites(t testing.TB, protocols ...string) func(*config.Scope, *proxy.G
 		return nil
 	}
 }
+
+// Leaving is a way in which a client leaves a server.
+type Leaving struct {
+	Name      string
+	Secure    bool // by TLS
+	Goroutine bool // no loop calls its connection
+	Resets    bool // it resets the connection in place of closing it
+}
+
+// Leavings are the ways in which clients leave. Where a goroutine waits, an orderly close
+// shows only when something is sent.
+func Leavings() []Leaving {
+	return []Leaving{
+		{"a loop, reset", false, false, true}, {"a loop, closed", false, false, false},
+		{"TLS, reset", true, false, true}, {"TLS, closed", true, false, false},
+		{"a goroutine, reset", false, true, true},
+	}
+}
