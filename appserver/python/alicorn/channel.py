@@ -18,7 +18,7 @@ from array import array
 
 from . import frames
 from .arriving import arriving
-from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, PLACE, PREFIX,
+from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, PREFIX,
                      SIZED, ProtocolError)
 from .lane import Lane, SharedLane, shared, store
 from .shapes import Shapes
@@ -86,7 +86,7 @@ class Channel:
             self.lane = (SharedLane if threads > 1 else Lane)(lane, threads, self.shapes)
         if bodies:
             descriptor = frames.BELL_FD + threads + extra - 1
-            self.bodies = memoryview(mmap.mmap(descriptor, bodies["size"], prot=mmap.PROT_READ))
+            self.bodies = mmap.mmap(descriptor, bodies["size"], prot=mmap.PROT_READ)
             os.close(descriptor)
             if lane:
                 self.lane.bodies = self.bodies
@@ -296,7 +296,7 @@ class Slot:
         return self.channel.shapes.environ(bytes(self._payload[:length]))
 
     def _shared(self, length):
-        return shared(self.channel.bodies, self._payload[length:length + PLACE.size])
+        return shared(self.channel.bodies, self._payload, length)
 
     def _data(self, id, body, end):
         most = min(FRAME - HEADER.size, self._window)

@@ -29,8 +29,9 @@ REQUEST = frames.REQUEST  # in a word with the flags and the slot, which are zer
 SHARED = REQUEST | frames.BODY_SHARED << 8
 WORDS = struct.Struct("<IIIII")  # the frame's length, SIZED with type, flags and slot in one,
                                 # and the environ's first word, the length of its shape
-unpack = WORDS.unpack_from
+unpack, place = WORDS.unpack_from, PLACE.unpack_from
 PLAIN = SIZED.size  # bytes of a frame besides its environ, where there is no body
+ENVIRON = LENGTH.size + PLAIN  # where it begins
 STRONG = ("x86_64", "amd64", "i386", "i686")  # machines that keep the order of stores
 
 
@@ -76,14 +77,15 @@ class Lane:
         self._taken = after
         memory, start = self._memory, self._entries[taken % self._requests]
         size, kind, id, length, shape = unpack(memory, start)
-        if kind == REQUEST and size == length + PLAIN:  # Shapes.environ(), without its call
-            values = start + WORDS.size + shape
-            ready, names = self._shapes[memory[start + WORDS.size:values]]
-            environ = ready.copy()
-            text = memory[values:start + size + LENGTH.size].decode("latin-1")
-            environ.update(zip(names, text.split("\0")))
-            return id, environ, None
-        return self._decode(start)
+        end = start + ENVIRON + length
+        body = None
+        if kind != REQUEST or size != length + PLAIN:
+            body = self._body(kind, size - length - PLAIN, end)
+        values = start + WORDS.size + shape  # Shapes.environ(), without its call
+        ready, names = self._shapes[memory[start + WORDS.size:values]]
+        environ = ready.copy()
+        environ.update(zip(names, memory[values:end].decode("latin-1").split("\0")))
+        return id, environ, body
 
     def doze(self):
         """Says that the thread is about to block, then takes what the front put before it
@@ -128,19 +130,14 @@ class Lane:
         self._acquire(False)
         self._release()
 
-    def _decode(self, start):
-        size, kind, id, length, _ = unpack(self._memory, start)
-        start += LENGTH.size
-        body, end = start + PLAIN + length, start + size
-        if kind == SHARED and size == length + PLAIN + PLACE.size:
-            place = self._memory[body:end]
-            return id, self._environ(body - length, body), shared(self.bodies, place)
-        if kind != REQUEST or not PLAIN + length < size <= self.largest:
-            raise ProtocolError("unexpected frame %08x of %d bytes in the lane" % (kind, size))
-        return id, self._environ(body - length, body), BytesIO(self._memory[body:end])
-
-    def _environ(self, start, end):
-        return self._shapes.environ(self._memory[start:end])
+    def _body(self, kind, size, start):
+        # The body, or its place, is what follows the environ.
+        if kind == SHARED and size == PLACE.size:
+            return shared(self.bodies, self._memory, start)
+        if kind != REQUEST or not 0 < size <= self.largest:
+            raise ProtocolError("unexpected frame %08x with a body of %d bytes in the lane"
+                                % (kind, size))
+        return BytesIO(self._memory[start:start + size])
 
     def abandon(self):
         """Leaves the lane to the parent, in a fork: it looks empty and its front asleep."""
@@ -148,12 +145,12 @@ class Lane:
         self._words[ASLEEP], self._words[PUT] = 1, self._taken
 
 
-def shared(bodies, place):
-    """Returns the body that lies at a place in the memory that bodies share."""
-    start, size = PLACE.unpack(place)
+def shared(bodies, memory, offset):
+    """Returns the body that lies in bodies, an mmap, at the place that memory names at offset."""
+    start, size = place(memory, offset)
     if bodies is None or start + size > len(bodies):
         raise ProtocolError("a body of %d bytes at %d of the shared memory" % (size, start))
-    return BytesIO(bytes(bodies[start:start + size]))  # whose read() then copies nothing
+    return BytesIO(bodies[start:start + size])  # whose read() then copies nothing
 
 
 def store(memory, start, prefix, id, head, body):
