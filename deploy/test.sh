@@ -70,6 +70,19 @@ uwsgi-plugin-python3
 wrk wrk
 python3-flask
 python3-django
+python3-uvicorn
+python3-uvloop
+python3-httptools
+python3-websockets
+python3-wsproto
+python3-hypercorn
+python3-daphne
+python3-fastapi
+python3-starlette
+python3-multipart
+python3-quart
+python3-django-channels
+python3-httpx
 libjs-jquery
 python3-pytest
 apache2-utils ab

@@ -36,11 +36,10 @@ open_file_cache max=1000 inactive=60s;
 // alicornApp is the configuration of the application, and alicornLocation passes requests
 // to it.
 const alicornApp = `app bench {
-    wsgi %s;
+    %s %s;
     directory %s;
     python /usr/bin/python3;
     workers %d;
-    threads %d;
 %s}
 `
 
@@ -84,14 +83,22 @@ func (a *alicorn) peer(programs ...string) peer {
 	return peer{name: a.name, serves: a.serves, programs: programs, version: a.version, start: a.start}
 }
 
-// serves reports whether the program takes part in c: an earlier build may have no
-// proxy_pass. If the program cannot be built, start returns the error.
+// serves reports whether the program takes part in c: an earlier build may lack the
+// directive that c needs. If the program cannot be built, start returns the error.
 func (a *alicorn) serves(c benchCase) bool {
-	if c.backend == "" {
-		return true
+	switch {
+	case c.asgi:
+		return a.knows("asgi")
+	case c.backend != "":
+		return a.knows("proxy_pass")
 	}
+	return true
+}
+
+// knows reports whether the program has a directive.
+func (a *alicorn) knows(directive string) bool {
 	path, err := a.build()
-	return err != nil || exec.Command(path, "help", "proxy_pass").Run() == nil
+	return err != nil || exec.Command(path, "help", directive).Run() == nil
 }
 
 func (a *alicorn) buildBinary() (string, error) {
@@ -165,13 +172,18 @@ func (a *alicorn) configuration(s *site, server *server) string {
 // alicornAppOf returns the configuration of the site's application.
 func alicornAppOf(s *site) string {
 	var more strings.Builder
+	kind := "asgi"
+	if !s.asgi {
+		kind = "wsgi"
+		fmt.Fprintf(&more, "    threads %d;\n", s.threads)
+	}
 	if s.maxRequests > 0 {
 		fmt.Fprintf(&more, "    max_requests %d;\n", s.maxRequests)
 	}
 	if os.Geteuid() == 0 { // the front is root: see userLine
 		more.WriteString("    user nobody;\n")
 	}
-	return fmt.Sprintf(alicornApp, s.app, s.appDir(), s.workers, s.threads, more.String())
+	return fmt.Sprintf(alicornApp, kind, s.app, s.appDir(), s.workers, more.String())
 }
 
 // limited returns the command line that runs a program with at most n descriptors; 0: with

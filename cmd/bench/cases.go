@@ -13,6 +13,7 @@ type benchCase struct {
 	name  string
 	title string
 	app   string // the application that the server runs, as module:callable; empty: none
+	asgi  bool   // the application's interface is ASGI, not WSGI
 	// backend is the name of the backend that the server passes the request on to;
 	// empty: none.
 	backend string
@@ -22,6 +23,9 @@ type benchCase struct {
 	want    func() []byte
 	tls     bool // the request is https
 	fresh   bool // each request has its own connection and full handshake
+	// socket says that the path is a WebSocket's, which echoes messages: a message counts
+	// as a request.
+	socket bool
 }
 
 func (c benchCase) method() string {
@@ -36,11 +40,13 @@ func (c benchCase) frontAlone() bool { return c.app == "" }
 
 // sharesServers reports whether the servers of c can serve o, too.
 func (c benchCase) sharesServers(o benchCase) bool {
-	return c.app == o.app && c.backend == o.backend && c.tls == o.tls
+	return c.app == o.app && c.asgi == o.asgi && c.backend == o.backend && c.tls == o.tls
 }
 
 const (
 	helloApp    = "hello:app"
+	asgiApp     = "asgiapp:app"
+	fastapiApp  = "fastapiapp:app"
 	flaskApp    = "flaskapp:app"
 	occupiedApp = "occupied:app"
 	slowApp     = "slow:app"
@@ -50,6 +56,14 @@ const (
 const helloText = "Hello, World!"
 
 func tenKiB() []byte { return bytes.Repeat([]byte("x"), 10<<10) }
+
+// hundredEvents is the body of the event stream.
+func hundredEvents() (text []byte) {
+	for n := range 100 {
+		text = fmt.Appendf(text, "data: %d\n\n", n)
+	}
+	return text
+}
 
 // allCases returns the cases in the order of the report.
 func allCases() []benchCase {
@@ -70,6 +84,14 @@ func allCases() []benchCase {
 		{name: "flask", title: "Flask hello", app: flaskApp, path: "/", want: text(helloText)},
 		{name: "flask-json", title: "Flask JSON", app: flaskApp, path: "/json",
 			want: text(`{"message":"Hello, World!"}`)},
+		{name: "asgi-hello", title: "ASGI hello", app: asgiApp, asgi: true, path: "/", want: text(helloText)},
+		{name: "asgi-10k", title: "ASGI 10 KiB", app: asgiApp, asgi: true, path: "/10k", want: tenKiB},
+		{name: "fastapi-json", title: "FastAPI JSON", app: fastapiApp, asgi: true, path: "/json",
+			want: text(`{"message":"Hello, World!"}`)},
+		{name: "asgi-upload", title: "ASGI 64 KiB upload", app: asgiApp, asgi: true, path: "/upload",
+			body: bytes.Repeat([]byte("x"), 64<<10), script: "upload.lua", want: text("65536")},
+		{name: "events", title: "event stream of 100 small events", app: asgiApp, asgi: true, path: "/events", want: hundredEvents},
+		{name: "websocket", title: "WebSocket echo", app: asgiApp, asgi: true, path: "/", socket: true},
 	}
 	for _, b := range backends() {
 		cases = append(cases,

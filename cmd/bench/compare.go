@@ -186,7 +186,7 @@ func (c *comparison) run(ctx context.Context) ([]table, error) {
 func (c *comparison) runGroup(ctx context.Context, group []benchCase) (tables []table, err error) {
 	site := *c.site
 	if app := group[0].app; app != "" {
-		site.app = app
+		site.app, site.asgi = app, group[0].asgi
 	}
 	if group[0].tls {
 		if site.tls, err = newIdentity(site.dir); err != nil {
@@ -295,6 +295,9 @@ func turns(round, n int) []int {
 }
 
 func (c *comparison) load(bc benchCase, s *server, connections int, duration time.Duration) driver {
+	if bc.socket {
+		return echoes{addr: s.addr, path: bc.path, connections: connections, duration: duration}
+	}
 	if bc.fresh {
 		return handshakes{addr: s.addr, path: bc.path, want: bc.want(), connections: connections, duration: duration}
 	}

@@ -42,10 +42,11 @@ func describe(peers []peer) (machine, error) {
 	for _, ask := range []string{
 		"import sys; print('Python', sys.version.split()[0])",
 		"from importlib.metadata import version; print('Flask', version('flask'))",
+		"from importlib.metadata import version; print(', '.join(f'{n} {version(n)}' for n in ('fastapi', 'uvloop', 'httptools')))",
 	} {
-		out, err := exec.Command("/usr/bin/python3", "-c", ask).Output()
+		out, err := exec.Command(python, "-c", ask).Output()
 		if err != nil {
-			return machine{}, fmt.Errorf("cannot run /usr/bin/python3: %w", err)
+			return machine{}, fmt.Errorf("cannot run %s: %w", python, err)
 		}
 		m.lines = append(m.lines, strings.TrimSpace(string(out)))
 	}

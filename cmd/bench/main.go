@@ -22,9 +22,9 @@ package main
 // Files, in the order of the story:
 //
 //   - main.go cases.go peers.go compare.go report.go regression.go: servers side by side
-//   - site.go server.go process.go proc.go machine.go alicorn.go nginx.go unit.go identity.go: the servers
+//   - site.go server.go process.go proc.go machine.go alicorn.go nginx.go unit.go uvicorn.go identity.go: the servers
 //   - backend.go backendgroup.go origin.go: the backends of proxied requests
-//   - client.go wrk.go handshakes.go lighttls.go latency.go progress.go: the load
+//   - client.go wrk.go handshakes.go lighttls.go websocket.go echoes.go latency.go progress.go: the load
 //   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go churn.go remains.go holdings.go: faults
 //   - hostile.go attack.go attack_client.go attack_application.go steady.go: attacks
 //   - fair.go stall.go slow.go shield.go idle.go idlereport.go waiters.go leak.go: waiting, slow clients, memory

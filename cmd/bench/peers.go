@@ -11,12 +11,16 @@ import (
 // errNotInstalled is why a peer takes no part when all are asked for.
 var errNotInstalled = errors.New("not installed")
 
+// python is Debian's interpreter, which has all applications and servers.
+const python = "/usr/bin/python3"
+
 // pairNames are the servers that the others' results are compared with.
-var pairNames = []string{"nginx", "nginx+gunicorn", "nginx+uwsgi"}
+var pairNames = []string{"nginx", "nginx+gunicorn", "nginx+uwsgi", "nginx+uvicorn", "nginx+gunicorn+uvicorn", "uvicorn"}
 
 // allPeers returns every kind of server, alicorn first.
 func allPeers(a *alicorn) []peer {
-	applications := func(c benchCase) bool { return !c.frontAlone() }
+	applications := func(c benchCase) bool { return !c.frontAlone() && !c.asgi }
+	asgi := func(c benchCase) bool { return c.asgi && !c.tls }
 	own := func(c benchCase) bool { return !c.tls && c.backend == "" }
 	return []peer{
 		a.peer("go"),
@@ -26,6 +30,13 @@ func allPeers(a *alicorn) []peer {
 			version: gunicornVersion, start: startGunicorn},
 		{name: "nginx+uwsgi", serves: applications, programs: []string{"nginx", "uwsgi"},
 			version: uwsgiVersion, start: startUwsgi},
+		{name: "nginx+uvicorn", serves: asgi, programs: []string{"nginx", "uvicorn"},
+			version: uvicornVersion, start: startNginxUvicorn},
+		{name: "nginx+gunicorn+uvicorn", serves: asgi, programs: []string{"nginx", "gunicorn", "uvicorn"},
+			version: gunicornVersion, start: startGunicornUvicorn},
+		{name: "uvicorn", serves: asgi, programs: []string{"uvicorn"}, version: uvicornVersion, start: startUvicorn},
+		{name: "hypercorn", serves: asgi, module: "hypercorn", version: hypercornVersion, start: startHypercorn},
+		{name: "daphne", serves: asgi, module: "daphne", version: daphneVersion, start: startDaphne},
 		{name: "unit", serves: own, programs: []string{"unitd"}, version: unitVersion, start: startUnit},
 	}
 }
@@ -92,6 +103,9 @@ func (p peer) installed() error {
 		if _, err := program(name); err != nil {
 			return fmt.Errorf("%s: %w: %s; deploy/test.sh installs Debian's servers", p.name, errNotInstalled, name)
 		}
+	}
+	if p.module != "" && exec.Command(python, "-c", "import "+p.module).Run() != nil {
+		return fmt.Errorf("%s: %w: Python's %s; deploy/test.sh installs Debian's servers", p.name, errNotInstalled, p.module)
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ type peer struct {
 	// programs are the programs that it needs. If one is missing, the peer counts as
 	// not installed.
 	programs []string
+	// module is a module of Debian's Python that it needs, too; empty: none.
+	module string
 	// version returns the version for the report.
 	version func() (string, error)
 	// start starts it for the site; the caller stops what it returns.
@@ -116,6 +118,9 @@ func (s *server) ready(ctx context.Context, c benchCase) error {
 
 // check sends one request of the case and compares the answer's whole body.
 func (s *server) check(ctx context.Context, c benchCase) error {
+	if c.socket {
+		return s.checkSocket(c)
+	}
 	request, err := http.NewRequestWithContext(ctx, c.method(), s.url(c.path), bytes.NewReader(c.body))
 	if err != nil {
 		return err
@@ -128,6 +133,27 @@ func (s *server) check(ctx context.Context, c benchCase) error {
 	if want := c.want(); !bytes.Equal(bytes.TrimSpace(body), bytes.TrimSpace(want)) {
 		return fmt.Errorf("%s of %s: body is %.60q (%d bytes), want %.60q (%d bytes)",
 			c.name, s.name, body, len(body), want, len(want))
+	}
+	return nil
+}
+
+// checkSocket compares what comes back of a short message and of one whose length takes
+// more bytes, as text and as binary.
+func (s *server) checkSocket(c benchCase) error {
+	w, err := openWebSocket(0, s.addr, c.path)
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", c.name, s.name, err)
+	}
+	defer w.conn.Close()
+	for _, opcode := range []byte{opText, opBinary} {
+		for _, size := range []int{echoSize, 1 << 10} {
+			if err := w.echo(opcode, bytes.Repeat([]byte("x"), size)); err != nil {
+				return fmt.Errorf("%s of %s: %w", c.name, s.name, err)
+			}
+		}
+	}
+	if err := w.close(); err != nil {
+		return fmt.Errorf("%s of %s: %w", c.name, s.name, err)
 	}
 	return nil
 }

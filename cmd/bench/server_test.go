@@ -51,7 +51,7 @@ func TestChooseCases(t *testing.T) {
 		count      int
 		fails      bool
 	}{
-		{"all", "", 18, false},
+		{"all", "", 24, false},
 		{"one", "hello", 1, false},
 		{"two with spaces", "hello, static-1k", 2, false},
 		{"all that begin so", "tls,proxy-10k-*", 5, false},
@@ -100,8 +100,10 @@ func TestConfigurationsAreTakenAndEqual(t *testing.T) {
 	}
 	defer os.RemoveAll(site.dir)
 	site.directives = "client_header_timeout 5s;\n" + fmt.Sprintf(upstreamBlock, "unix:/none")
+	shared := site.directives
 	var texts []string
-	for name, location := range map[string]string{"nginx": "", "nginx-proxy": passLocation, "nginx+gunicorn": fmt.Sprintf(gunicornLocation, "/none"), "nginx+uwsgi": fmt.Sprintf(uwsgiLocation, "/none")} {
+	for name, location := range map[string]string{"nginx": "", "nginx-proxy": passLocation, "nginx+gunicorn": fmt.Sprintf(gunicornLocation, "/none"), "nginx+uwsgi": fmt.Sprintf(uwsgiLocation, "/none"), "nginx+uvicorn": asgiLocation} {
+		site.directives = shared + fmt.Sprintf(asgiUpstream, "/none")
 		s, err := newServer(site, name)
 		if err != nil {
 			t.Fatal(err)
@@ -120,6 +122,7 @@ func TestConfigurationsAreTakenAndEqual(t *testing.T) {
 		}
 		texts = append(texts, text)
 	}
+	site.directives = shared
 	for _, site.passes = range []string{"", passLocation} {
 		texts = append(texts, new(alicorn).configuration(site, &server{dir: site.dir, addr: "127.0.0.1:1"}))
 	}

@@ -30,6 +30,7 @@ var staticFiles = []struct {
 type site struct {
 	dir         string
 	app         string // module:callable
+	asgi        bool   // the interface of app is ASGI, not WSGI
 	workers     int
 	threads     int
 	maxRequests int // zero: workers are not recycled
