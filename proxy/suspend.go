@@ -27,6 +27,14 @@ func (x *Exchange) Suspend(k Continuation) error {
 	return errSuspended
 }
 
+// SuspendUpgraded is Suspend for an exchange whose connection was upgraded. The client's
+// leaving is no event then: whoever uses the upgraded connection sees it.
+func (x *Exchange) SuspendUpgraded(k Continuation) error {
+	x.waiting.used = true
+	x.pending = k
+	return errSuspended
+}
+
 // Await waits for an event on the caller's goroutine, which gives the lead away.
 func (x *Exchange) Await() {
 	w := x.waiting

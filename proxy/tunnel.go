@@ -91,7 +91,7 @@ func (t *Tunnel) finish(x *Exchange) error {
 // relay makes the loops pass the bytes on, and suspends x meanwhile.
 func (t *Tunnel) relay(x *Exchange, client, other eventloop.Duplex) error {
 	waker := x.Waker()
-	x.pending = t // without a watch: the relay itself sees the client leave
+	err := x.SuspendUpgraded(t)
 	relay := eventloop.StartRelay(eventloop.End{Duplex: client, Room: x.Core().SendTimeout},
 		eventloop.End{Duplex: other, Early: t.Early, Silence: t.Silence, Room: t.Room},
 		func(turn *eventloop.Turn, end int, err error) {
@@ -103,14 +103,13 @@ func (t *Tunnel) relay(x *Exchange, client, other eventloop.Duplex) error {
 			waker.WakeIn(turn)
 		})
 	t.Client.OnCut(relay.Stop)
-	return errSuspended
+	return err
 }
 
 // Continue implements Continuation.
 func (t *Tunnel) Continue(x *Exchange) error {
 	if !t.over.Load() {
-		x.pending = t
-		return errSuspended
+		return x.SuspendUpgraded(t)
 	}
 	return t.finish(x)
 }

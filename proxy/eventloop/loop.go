@@ -30,6 +30,7 @@ type Loop struct {
 	leader  atomic.Pointer[Turn]
 	waiting atomic.Bool // the leader waits in the poller
 	closing atomic.Bool
+	later   later
 
 	// Only the leader uses these.
 	count, next int         // the number of the poller's events, and the index of the next
@@ -153,7 +154,7 @@ func (l *Loop) lead(t *Turn) (ended bool) {
 			return false
 		}
 		worked, leads := l.pollSources(t)
-		if !leads || !l.expire(t) {
+		if !leads || !l.expire(t) || !l.finishTurn(t) {
 			return false
 		}
 		if l.closing.Load() {
@@ -281,7 +282,7 @@ func (l *Loop) wait() {
 	defer l.waiting.Store(false)
 	l.group.watch.rest()
 	defer l.group.watch.work()
-	if l.closing.Load() {
+	if l.closing.Load() || l.later.some.Load() {
 		return
 	}
 	d := time.Duration(-1)
