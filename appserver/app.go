@@ -13,6 +13,7 @@ import (
 type App struct {
 	pool.Settings
 	Pos        config.Pos
+	adapter    *adapter // its kind of worker
 	Directory  string   // absolute
 	PythonPath []string // before Directory in sys.path
 	LogLevel   string   // of the logger gunicorn.error, in Python's words, in lower case
@@ -34,7 +35,7 @@ type App struct {
 }
 
 func newApp(name string, pos config.Pos) *App {
-	return &App{Pos: pos, LogLevel: "info", Settings: pool.Settings{
+	return &App{Pos: pos, adapter: &wsgiAdapter, LogLevel: "info", Settings: pool.Settings{
 		Name: name, Workers: autoWorkers(), Threads: 1,
 		Timeout: 30 * time.Second, GracefulTimeout: 30 * time.Second, StartupTimeout: 60 * time.Second,
 		QueueTimeout: 30 * time.Second, Backlog: 2048,

@@ -10,10 +10,11 @@
 //	attempt    a new version that takes over from the one that serves once it is ready
 //	request    one Exchange's request: its body, its environ, and the pool.Job that they make
 //	feed       a body that the application reads while it comes
+//	adapter    a kind of worker: how applications of its interface see requests
 //
 // Below it are package pool, which knows workers and no application, package wsgi, which knows
-// how a request and its answer look to a WSGI application, and package wire, which knows
-// frames.
+// how a request looks to a WSGI application, package gateway, which has what kinds of workers
+// share, and package wire, which knows frames.
 //
 // Invariants. A request takes the version that is current when it is submitted. No slow upload
 // holds a worker, unless app_request_buffering is off. What changes a worker's program or
@@ -23,7 +24,7 @@ package appserver
 
 // Files, in the order of the story:
 //
-//   - app.go settings.go module.go: what an app is, its directives, and the module
+//   - app.go adapter.go settings.go module.go: what an app is, its directives, and the module
 //   - command.go interpreter.go dotenv.go inherit.go destination.go cpus.go: command, environment and output of workers
 //   - credentials.go runas.go front.go: the users that they run as
 //   - launch.go bundle.go death_linux.go: how they are started

@@ -3,7 +3,7 @@ package appserver
 import (
 	"strings"
 
-	"alicorn/appserver/wsgi"
+	"alicorn/appserver/gateway"
 	"alicorn/proxy"
 )
 
@@ -28,9 +28,9 @@ type schemeField struct {
 }
 
 // way returns what is believed of x's way.
-func (f *forwarding) way(x *proxy.Exchange) wsgi.Way {
+func (f *forwarding) way(x *proxy.Exchange) gateway.Way {
 	trusted := f.trusts(x.Conn)
-	return wsgi.Way{Scheme: f.schemeOf(&x.Req, trusted), Trusted: trusted, Keep: f.keep}
+	return gateway.Way{Scheme: f.schemeOf(&x.Req, trusted), Trusted: trusted, Keep: f.keep}
 }
 
 // trusts reports whether the connection's peer is a trusted proxy. Peers on unix sockets
@@ -67,9 +67,9 @@ func (f *forwarding) schemeOf(r *proxy.Request, trusted bool) string {
 		}
 		scheme := ""
 		switch {
-		case wsgi.IsKey(f.Name, "x-forwarded-proto"):
+		case gateway.IsKey(f.Name, "x-forwarded-proto"):
 			scheme = strings.ToLower(f.Value)
-		case wsgi.IsKey(f.Name, "x-forwarded-protocol") && strings.EqualFold(f.Value, "ssl"), wsgi.IsKey(f.Name, "x-forwarded-ssl") && strings.EqualFold(f.Value, "on"):
+		case gateway.IsKey(f.Name, "x-forwarded-protocol") && strings.EqualFold(f.Value, "ssl"), gateway.IsKey(f.Name, "x-forwarded-ssl") && strings.EqualFold(f.Value, "on"):
 			scheme = "https"
 		default:
 			continue
@@ -90,7 +90,7 @@ func (f *forwarding) schemeSaid(r *proxy.Request) string {
 	said := ""
 	for i := range r.Header.Len() {
 		for _, field := range f.schemes {
-			if !wsgi.IsKey(r.Header.At(i).Name, field.name) {
+			if !gateway.IsKey(r.Header.At(i).Name, field.name) {
 				continue
 			}
 			scheme := "http"

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"alicorn/appserver/gateway"
 	"alicorn/appserver/wire"
 	"alicorn/appserver/wsgi"
 	"alicorn/proxy"
@@ -97,7 +98,7 @@ func TestAUnixSocketHasThePortOfItsScheme(t *testing.T) {
 			x.Req.Header.Add("X-Forwarded-Proto", forwarded)
 		}
 		var e wire.Environ
-		wsgi.Environ(&e, x, (&forwarding{keep: true}).way(x), -1)
+		wsgi.Environ(&e, gateway.Request{Exchange: x, Way: (&forwarding{keep: true}).way(x), Length: -1})
 		got := ""
 		e.Each(func(name, value string) {
 			if name == "SERVER_PORT" {

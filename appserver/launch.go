@@ -3,6 +3,7 @@ package appserver
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -12,7 +13,6 @@ import (
 
 	"alicorn/appserver/pool"
 	"alicorn/appserver/wire"
-	"alicorn/appserver/wsgi"
 	"alicorn/config/osfile"
 )
 
@@ -109,14 +109,15 @@ func (a *App) settings(o pool.Order, tried string) []byte {
 	if o.Bodies > 0 {
 		bodies = map[string]any{"size": o.Bodies}
 	}
-	return wire.AppendValue(nil, map[string]any{
+	all := map[string]any{
 		"lane": lane, "bodies": bodies,
-		"app": a.Program, "kind": wsgi.Kind, "directory": a.Directory, "pythonpath": a.PythonPath, "pythonpath_last": a.pythonPathLast,
+		"app": a.Program, "kind": a.adapter.kind, "directory": a.Directory, "pythonpath": a.PythonPath, "pythonpath_last": a.pythonPathLast,
 		"threads": a.Threads, "window": pool.Window, "heartbeat": int(a.Heartbeat / time.Millisecond), "dump_signal": int(pool.DumpSignal),
 		"log_level":   a.LogLevel,
-		"environ":     wsgi.Constants(a.Threads),
 		"request_key": o.Key, "report_static": a.rt.o.ReportStatic, "tried": tried,
-	})
+	}
+	maps.Copy(all, a.adapter.settings(a))
+	return wire.AppendValue(nil, all)
 }
 
 // localProcess is a child process. Its goroutine ends with it.

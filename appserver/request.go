@@ -46,18 +46,7 @@ func (r *request) Reuse() {
 }
 
 // Line implements pool.Owner.
-func (r *request) Line() string {
-	var method, target string
-	r.about.Each(func(name, value string) {
-		switch name {
-		case "REQUEST_METHOD":
-			method = value
-		case "REQUEST_URI":
-			target = value
-		}
-	})
-	return method + " " + target
-}
+func (r *request) Line() string { return r.handler.app.adapter.line(&r.about) }
 
 // Starved implements pool.Owner.
 func (r *request) Starved() bool { return r.feed != nil && r.feed.Starved() }

@@ -6,9 +6,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"alicorn/appserver/gateway"
 	"alicorn/appserver/pool"
 	"alicorn/appserver/wire"
-	"alicorn/appserver/wsgi"
 	"alicorn/proxy"
 	"alicorn/proxy/upstream"
 )
@@ -101,7 +101,7 @@ func (h *handler) submit(x *proxy.Exchange, r *request) error {
 			}
 		}
 		r.pool = now
-		if err := r.encode(x, &h.app.forwarding); err != nil {
+		if err := r.encode(x, h.app); err != nil {
 			return err
 		}
 		try.Sent = int64(len(r.Frame)-len(r.body.Inline)) + r.body.Length
@@ -118,7 +118,7 @@ func (h *handler) submit(x *proxy.Exchange, r *request) error {
 
 // encode makes the frame of x's request, whose body has been read or has a feed;
 // again when the body has moved.
-func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
+func (r *request) encode(x *proxy.Exchange, app *App) error {
 	if r.environ != nil {
 		r.environ.Close()
 		r.environ = nil
@@ -135,7 +135,7 @@ func (r *request) encode(x *proxy.Exchange, way *forwarding) error {
 	}
 	b := wire.AppendHeader(r.Frame[:0], wire.KindRequest, 0, 0)
 	b = append(b, 0, 0, 0, 0)
-	wsgi.Environ(&r.about, x, way.way(x), length)
+	app.adapter.encode(&r.about, gateway.Request{Exchange: x, Way: app.forwarding.way(x), Length: length})
 	b, err := r.about.AppendTo(b)
 	if err != nil {
 		return &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: "the request cannot be given to an application: " + err.Error()}

@@ -109,13 +109,13 @@ func (a *App) identity() string {
 	v := reflect.ValueOf(a).Elem()
 	for i := range v.NumField() {
 		switch name := v.Type().Field(i).Name; name {
-		case "Pos", "interpreter", "service", "rt", "asking":
+		case "Pos", "adapter", "interpreter", "service", "rt", "asking":
 		default:
 			fmt.Fprintf(h, "%s %v\n", name, v.Field(i))
 		}
 	}
 	a.asking.Lock()
-	fmt.Fprintf(h, "%s %s %s", resolved(a.Directory), a.interpreter.Path, a.interpreter.Env)
+	fmt.Fprintf(h, "%s %s %s %s", a.adapter.kind, resolved(a.Directory), a.interpreter.Path, a.interpreter.Env)
 	a.asking.Unlock()
 	return fmt.Sprintf("%x", h.Sum(nil))
 }

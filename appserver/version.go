@@ -3,8 +3,8 @@ package appserver
 import (
 	"log/slog"
 
+	"alicorn/appserver/gateway"
 	"alicorn/appserver/pool"
-	"alicorn/appserver/wsgi"
 )
 
 // version is one version of an app, its settings and its code, with the pool that runs it.
@@ -26,7 +26,7 @@ func newVersion(rt *Runtime, app *App) *version {
 		launch = l.For(app.Name)
 	}
 	v.Pool = pool.New(pool.Options{
-		Settings: app.Settings, Observer: v, Launch: launch, ParseHead: wsgi.ParseHead, Imports: rt.imports, Loops: rt.o.Loops,
+		Settings: app.Settings, Observer: v, Launch: launch, ParseHead: gateway.ParseHead, Imports: rt.imports, Loops: rt.o.Loops,
 	})
 	return v
 }

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"alicorn/appserver/gateway"
 	"alicorn/appserver/pool"
 	"alicorn/appserver/pool/pooltest"
 	"alicorn/appserver/wire"
-	"alicorn/appserver/wsgi"
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/http1"
@@ -46,7 +46,7 @@ func newSite(t testing.TB, workers int, script func(f *pooltest.Fake)) *site {
 			Name: "web", Workers: workers, Threads: 1, Timeout: 30 * time.Second, GracefulTimeout: 30 * time.Second,
 			StartupTimeout: 60 * time.Second, QueueTimeout: 30 * time.Second, Backlog: 1000,
 		},
-		Observer: unobserved{}, Launch: s.fakes.Launch, ParseHead: wsgi.ParseHead, Imports: pool.NewImports(8), Loops: s.Loops,
+		Observer: unobserved{}, Launch: s.fakes.Launch, ParseHead: gateway.ParseHead, Imports: pool.NewImports(8), Loops: s.Loops,
 	})
 	s.pool.SetLogs(pool.Logs{Errors: func() *slog.Logger { return generation.ErrorLog }})
 	s.pool.Start()

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"alicorn/appserver/gateway"
 	"alicorn/appserver/wire"
 	"alicorn/appserver/wire/wiretest"
 	"alicorn/proxy"
@@ -51,7 +52,7 @@ func BenchmarkEnviron(b *testing.B) {
 				defer x.Release()
 				buf, e := make([]byte, 0, 8<<10), &wire.Environ{}
 				for pb.Next() {
-					Environ(e, x, Way{Scheme: x.Req.Scheme}, -1)
+					Environ(e, gateway.Request{Exchange: x, Way: gateway.Way{Scheme: x.Req.Scheme}, Length: -1})
 					buf, _ = e.AppendTo(buf[:0])
 				}
 				b.SetBytes(int64(len(buf)))
@@ -76,7 +77,7 @@ func BenchmarkHead(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := ParseHead(string(c.data)); err != nil {
+				if _, err := gateway.ParseHead(string(c.data)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"alicorn/appserver/gateway"
 	"alicorn/appserver/wire"
 	"alicorn/appserver/wire/wiretest"
 	"alicorn/proxy"
@@ -45,7 +46,7 @@ func TestEveryInterpreterReadsEnvironsAndWritesHeads(t *testing.T) {
 	r.Header.Add("X-Latin", "\xe9\xff")
 	r.Header.Add("X-"+strings.Repeat("n", 300), "1")
 	var environ wire.Environ
-	Environ(&environ, x, Way{Scheme: r.Scheme}, 7)
+	Environ(&environ, gateway.Request{Exchange: x, Way: gateway.Way{Scheme: r.Scheme}, Length: 7})
 	data, err := environ.AppendTo(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +75,7 @@ print(marshal.dumps({"a": [1, -2, 1 << 40, None, True, False, b"b", ("t",)]}, 2)
 		}
 		lines := strings.Fields(string(out))
 		encoded, _ := hex.DecodeString(lines[0])
-		h, err := ParseHead(string(encoded))
+		h, err := gateway.ParseHead(string(encoded))
 		if err != nil || h.Status != 200 || h.Length != 5 || h.File != 1<<40 || h.Fields[0].Value != "\xe9\xff" {
 			t.Errorf("%s: head %+v, %v", python, h, err)
 		}
@@ -95,7 +96,7 @@ func FuzzFrame(f *testing.F) {
 		if err != nil || fr.Kind != wire.KindHead {
 			return
 		}
-		h, err := ParseHead(string(fr.Sized))
+		h, err := gateway.ParseHead(string(fr.Sized))
 		if err != nil {
 			return
 		}

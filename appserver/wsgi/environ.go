@@ -1,11 +1,10 @@
 package wsgi
 
 import (
-	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
+	"alicorn/appserver/gateway"
 	"alicorn/appserver/wire"
 	"alicorn/proxy"
 )
@@ -16,54 +15,58 @@ const always = "PATH_INFO\x00QUERY_STRING\x00RAW_URI\x00REQUEST_URI\x00REMOTE_AD
 // manyFields is how many field lines are joined by comparing each with each.
 const manyFields = 64
 
-// Way is what the front believes of a request's way from its client.
-type Way struct {
-	Scheme  string // that the client used
-	Trusted bool   // the peer is a proxy, which may say more in header fields
-	Keep    bool   // X-Forwarded-For stays as a trusted peer sent it
-}
-
-// Environ makes the environ of x's request in e, as PEP 3333 and CGI (RFC 3875) have
-// it. length is the body's, -1 for none.
-func Environ(e *wire.Environ, x *proxy.Exchange, way Way, length int64) {
-	r, scheme := &x.Req, way.Scheme
+// Environ makes the environ of q in e, as PEP 3333 and CGI (RFC 3875) have it.
+func Environ(e *wire.Environ, q gateway.Request) {
+	r, scheme := &q.Req, q.Way.Scheme
 	e.Reset()
 	e.Fix("SCRIPT_NAME", "")
 	e.Fix("SERVER_PROTOCOL", r.Proto)
-	e.Fix("SERVER_PORT", serverPort(x, scheme))
+	e.Fix("SERVER_PORT", q.ServerPort(scheme))
 	e.Fix("wsgi.url_scheme", scheme)
 	if scheme == "https" {
 		e.Fix("HTTPS", "on")
 	}
 	addMethod(e, r.Method)
-	addServerName(e, x)
+	addServerName(e, &q)
 	e.Names(always)
 	e.Value(r.Asked)
 	e.Value(r.Args)
 	e.Value(r.Target)
 	e.Value(r.Target)
-	e.Value(x.RemoteAddr())
-	e.Value(x.RemotePort())
-	addProxied(e, x.Conn)
-	if x.User != "" {
-		e.Add("REMOTE_USER", x.User)
+	e.Value(q.RemoteAddr())
+	e.Value(q.RemotePort())
+	addProxied(e, q.Conn)
+	if q.User != "" {
+		e.Add("REMOTE_USER", q.User)
 	}
-	if x.HasRequestID() {
-		e.Add("REQUEST_ID", x.RequestID())
+	if q.HasRequestID() {
+		e.Add("REQUEST_ID", q.RequestID())
 	}
-	if length >= 0 {
-		e.AddNumber("CONTENT_LENGTH", length)
+	if q.Length >= 0 {
+		e.AddNumber("CONTENT_LENGTH", q.Length)
 	}
-	rules := fieldRules{underscores: x.Core().Underscores}
+	rules := q.Rules()
 	switch {
-	case !way.Trusted:
-		rules.noForwarding = true
-		addOwn(e, x)
-	case !way.Keep:
-		rules.noForwardedFor = true
-		addChain(e, x)
+	case rules.NoForwarding:
+		addOwn(e, &q)
+	case rules.NoForwardedFor:
+		e.Add("HTTP_X_FORWARDED_FOR", q.ForwardedFor())
 	}
 	addFields(e, r, rules)
+}
+
+// Line returns the method and the target of the request of an environ.
+func Line(e *wire.Environ) string {
+	var method, target string
+	e.Each(func(name, value string) {
+		switch name {
+		case "REQUEST_METHOD":
+			method = value
+		case "REQUEST_URI":
+			target = value
+		}
+	})
+	return method + " " + target
 }
 
 // addMethod adds the method. The usual ones are part of the shape; a client may
@@ -93,59 +96,35 @@ func addProxied(e *wire.Environ, c *proxy.Conn) {
 	e.Add("PROXY_PORT", strconv.Itoa(int(to.Port())))
 }
 
-// addServerName adds a name that is never empty, as PEP 3333 asks: the server's
-// own, else the host that the client asks for.
-func addServerName(e *wire.Environ, x *proxy.Exchange) {
-	if x.Server != nil {
-		if n := x.Server.Name; n != "" && n != "_" && n[0] != '~' && strings.IndexByte(n, '*') < 0 {
-			e.Fix("SERVER_NAME", strings.TrimPrefix(n, "."))
-			return
-		}
-	}
-	switch {
-	case x.Req.Host != "":
-		e.Add("SERVER_NAME", x.Req.Host)
-	case isAddress(x.Conn.LocalAddr):
-		e.Add("SERVER_NAME", x.Conn.LocalAddr)
-	default:
-		e.Fix("SERVER_NAME", "localhost")
+// addServerName adds a name that is never empty, as PEP 3333 asks.
+func addServerName(e *wire.Environ, q *gateway.Request) {
+	if name, fixed := q.ServerName(); fixed {
+		e.Fix("SERVER_NAME", name)
+	} else {
+		e.Add("SERVER_NAME", name)
 	}
 }
 
-func isAddress(s string) bool {
-	_, err := netip.ParseAddr(s)
-	return err == nil
-}
-
-func serverPort(x *proxy.Exchange, scheme string) string {
-	switch {
-	case x.Conn.LocalPort != "":
-		return x.Conn.LocalPort
-	case scheme == "https":
-		return "443"
+// addOwn adds the fields of proxies from what the front knows.
+func addOwn(e *wire.Environ, q *gateway.Request) {
+	e.Fix("HTTP_X_FORWARDED_PROTO", q.Req.Scheme)
+	e.Fix("HTTP_X_FORWARDED_PORT", q.ServerPort(q.Req.Scheme))
+	e.Add("HTTP_X_FORWARDED_FOR", q.RemoteAddr())
+	e.Add("HTTP_X_REAL_IP", q.RemoteAddr())
+	if q.Req.Authority != "" {
+		e.Add("HTTP_X_FORWARDED_HOST", q.Req.Authority)
 	}
-	return "80"
 }
 
-// fieldRules say which fields an application does not see.
-type fieldRules struct {
-	underscores    bool // names with an underscore are seen: underscores_in_headers
-	noForwarding   bool // those of isForwarding are not
-	noForwardedFor bool // X-Forwarded-For is not
-}
-
-// addFields adds the header. Dropped are Proxy (it would become the
-// HTTP_PROXY that clients of the application obey), hop-by-hop fields, and what
-// rules say. Names are compared as keys of the environ, in which an underscore
-// is a hyphen: no spelling passes for another field.
-func addFields(e *wire.Environ, r *proxy.Request, rules fieldRules) {
+// addFields adds the header fields that rules let pass.
+func addFields(e *wire.Environ, r *proxy.Request, rules gateway.Rules) {
 	h := &r.Header
 	if r.Authority != "" {
 		e.Add("HTTP_HOST", r.Authority)
 	}
 	repeated := repeatedMarks(h)
 	var chain []link
-	if rules.underscores && hasUnderscores(h) {
+	if rules.Underscores && hasUnderscores(h) {
 		repeated, chain = ^uint64(0), chainLines(h, true)
 	} else if repeated != 0 && h.Len() > manyFields {
 		chain = chainLines(h, false)
@@ -164,14 +143,8 @@ func addFields(e *wire.Environ, r *proxy.Request, rules fieldRules) {
 				typed = true
 			}
 			continue
-		case proxy.FieldContentLength, proxy.FieldTransferEncoding, proxy.FieldConnection, proxy.FieldKeepAlive, proxy.FieldUpgrade, proxy.FieldTE:
-			continue
-		case proxy.FieldXForwardedFor:
-			if rules.noForwarding || rules.noForwardedFor {
-				continue
-			}
-		case proxy.FieldOther:
-			if rules.drops(f) {
+		default:
+			if !rules.Passes(f) {
 				continue
 			}
 		}
@@ -245,33 +218,6 @@ func mark(name string) uint64 {
 	}
 	return 1 << ((uint(n)*7 + uint(name[0]|0x20)*3 + uint(name[n-1]|0x20)*5 + uint(name[n/2]|0x20)) & 63)
 }
-
-// drops reports whether the application does not see f, whose name is none of
-// the known ones as it is spelled.
-func (rules fieldRules) drops(f proxy.Field) bool {
-	name := f.Name
-	if strings.IndexByte(name, '_') >= 0 && (!rules.underscores || slices.ContainsFunc(connectionFields, func(key string) bool { return IsKey(name, key) })) {
-		return true
-	}
-	if rules.noForwarding && isForwarding(f) || rules.noForwardedFor && isForwardedFor(f) {
-		return true
-	}
-	switch len(name) {
-	case 5:
-		return IsKey(name, "proxy")
-	case 7:
-		return IsKey(name, "trailer")
-	case 16:
-		return IsKey(name, "proxy-connection")
-	case 19:
-		return IsKey(name, "proxy-authorization")
-	}
-	return false
-}
-
-// connectionFields are known names that belong to the connection or the body's
-// framing, as keys: an application must not take another spelling for them.
-var connectionFields = []string{"content-length", "content-type", "transfer-encoding", "keep-alive"}
 
 func hasUnderscores(h *proxy.Header) bool {
 	for i := range h.Len() {

@@ -6,13 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"alicorn/appserver/gateway"
 	"alicorn/appserver/wire"
 	"alicorn/proxy"
 )
 
 // environFields returns the keys and values of addFields in their order, as
 // "KEY=value" lines.
-func environFields(r *proxy.Request, rules fieldRules) string {
+func environFields(r *proxy.Request, rules gateway.Rules) string {
 	var e wire.Environ
 	addFields(&e, r, rules)
 	return pairsOf(&e)
@@ -71,7 +72,7 @@ func TestFieldsOfOneNameAreJoinedWhateverTheirNumber(t *testing.T) {
 				lines = append(lines, [2]string{name, fmt.Sprintf("v%d", i)})
 				r.Header.Add(name, lines[i][1])
 			}
-			if got, want := environFields(&r, fieldRules{}), joinedFields(lines); got != want {
+			if got, want := environFields(&r, gateway.Rules{}), joinedFields(lines); got != want {
 				t.Errorf("%d lines of %d names: got\n%s\nwant\n%s", n, names, got, want)
 			}
 		}
@@ -104,14 +105,14 @@ func TestEachFieldLineIsLookedAtOnce(t *testing.T) {
 func TestNamesWithAnUnderscoreAreSeenWhereTheyAreKept(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		rules fieldRules
+		rules gateway.Rules
 		lines [][2]string
 		want  string
 	}{
-		{"dropped", fieldRules{}, [][2]string{{"api_key", "1"}, {"api-key", "2"}}, "HTTP_API_KEY=2\n"},
-		{"kept", fieldRules{underscores: true}, [][2]string{{"api_key", "1"}, {"X-Other", "2"}}, "HTTP_API_KEY=1\nHTTP_X_OTHER=2\n"},
-		{"one key", fieldRules{underscores: true}, [][2]string{{"api_key", "1"}, {"API-Key", "2"}, {"User_Agent", "a"}, {"User-Agent", "b"}}, "HTTP_API_KEY=1,2\nHTTP_USER_AGENT=a,b\n"},
-		{"of the connection", fieldRules{underscores: true}, [][2]string{{"Content_Length", "5"}, {"Transfer_Encoding", "chunked"}, {"Proxy_Authorization", "x"}, {"Content_Type", "y"}, {"a_b", "c"}}, "HTTP_A_B=c\n"},
+		{"dropped", gateway.Rules{}, [][2]string{{"api_key", "1"}, {"api-key", "2"}}, "HTTP_API_KEY=2\n"},
+		{"kept", gateway.Rules{Underscores: true}, [][2]string{{"api_key", "1"}, {"X-Other", "2"}}, "HTTP_API_KEY=1\nHTTP_X_OTHER=2\n"},
+		{"one key", gateway.Rules{Underscores: true}, [][2]string{{"api_key", "1"}, {"API-Key", "2"}, {"User_Agent", "a"}, {"User-Agent", "b"}}, "HTTP_API_KEY=1,2\nHTTP_USER_AGENT=a,b\n"},
+		{"of the connection", gateway.Rules{Underscores: true}, [][2]string{{"Content_Length", "5"}, {"Transfer_Encoding", "chunked"}, {"Proxy_Authorization", "x"}, {"Content_Type", "y"}, {"a_b", "c"}}, "HTTP_A_B=c\n"},
 	} {
 		var r proxy.Request
 		for _, l := range c.lines {
