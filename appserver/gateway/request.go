@@ -19,6 +19,10 @@ type Request struct {
 	*proxy.Exchange
 	Way    Way
 	Length int64 // of the body; -1: there is none, or it is not known
+
+	// For ASGI alone.
+	WebSocket bool   // it asks for a WebSocket
+	RootPath  string // the path below which the application lies; "" or "/prefix"
 }
 
 // ServerName returns the host of the server, which is never empty: the server's own name,

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Environ encodes the part of a request's environ that depends on the request
-// (PROTOCOL.md, "Requests"). Its shape has the names, and the values that are the same
+// Environ encodes the part of a request's environ, or of its ASGI scope, that depends on the
+// request (PROTOCOL.md, "Requests"). Its shape has the names, and the values that are the same
 // for many requests. A worker decodes a shape once and remembers it. The other values
 // follow in the order of their names.
 //
@@ -66,6 +66,19 @@ func (e *Environ) AddField(name, value string) {
 			c = '_'
 		case c >= 'a' && c <= 'z':
 			c -= 'a' - 'A'
+		}
+		e.shape = append(e.shape, c)
+	}
+	e.shape = append(e.shape, 0)
+	e.Value(value)
+}
+
+// AddLower adds a header field under its name in lower case.
+func (e *Environ) AddLower(name, value string) {
+	for i := range len(name) {
+		c := name[i]
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
 		}
 		e.shape = append(e.shape, c)
 	}
