@@ -1,6 +1,9 @@
 package appserver
 
 import (
+	"time"
+
+	"alicorn/appserver/asgi"
 	"alicorn/appserver/gateway"
 	"alicorn/appserver/wire"
 	"alicorn/appserver/wsgi"
@@ -10,19 +13,33 @@ import (
 // their application.
 type adapter struct {
 	kind string // its name in the settings of a worker
+	// streams: without app_request_buffering a worker gets a body that is long or has no known
+	// length while it comes.
+	streams bool
 	// encode makes the environ of a request, which e is to have.
 	encode func(e *wire.Environ, q gateway.Request)
 	// line returns the method and the target of a request with that environ, for people.
 	line func(e *wire.Environ) string
-	// settings returns the kind's own part of the settings of a's workers (PROTOCOL.md,
+	// settings returns the kind's own part of the settings of p's workers (PROTOCOL.md,
 	// "Settings").
-	settings func(a *App) map[string]any
+	settings func(a *App, p *program) map[string]any
 }
 
 // wsgiAdapter is for applications as PEP 3333 has them.
 var wsgiAdapter = adapter{
 	kind: "wsgi", encode: wsgi.Environ, line: wsgi.Line,
-	settings: func(a *App) map[string]any {
-		return map[string]any{"environ": wsgi.Constants(a.Threads)}
+	settings: func(a *App, p *program) map[string]any {
+		return map[string]any{"environ": wsgi.Constants(p.Threads)}
+	},
+}
+
+// asgiAdapter is for applications as ASGI 3.0 has them.
+var asgiAdapter = adapter{
+	kind: "asgi", streams: true, encode: asgi.Scope, line: asgi.Line,
+	settings: func(a *App, p *program) map[string]any {
+		return map[string]any{
+			"loop": a.asgi.loop, "lifespan": a.asgi.lifespan, "root_path": a.asgi.rootPath,
+			"graceful": int(p.GracefulTimeout / time.Millisecond),
+		}
 	},
 }

@@ -8,12 +8,12 @@ import (
 	"alicorn/config"
 )
 
-// App is one `app` block, complete and checked. It does not change, except for the
+// App is one `app` block, complete and checked. Its Settings are those that its programs
+// have in common. It does not change, except for the
 // interpreter that pipenv names when the first worker starts.
 type App struct {
 	pool.Settings
 	Pos        config.Pos
-	adapter    *adapter // its kind of worker
 	Directory  string   // absolute
 	PythonPath []string // before Directory in sys.path
 	LogLevel   string   // of the logger gunicorn.error, in Python's words, in lower case
@@ -25,6 +25,9 @@ type App struct {
 
 	pythonPathLast []string // the end of sys.path
 
+	asgi     asgiSettings
+	programs []*program // the first answers requests
+
 	credentials credentials
 	forwarding  forwarding
 	output      output
@@ -35,7 +38,7 @@ type App struct {
 }
 
 func newApp(name string, pos config.Pos) *App {
-	return &App{Pos: pos, adapter: &wsgiAdapter, LogLevel: "info", Settings: pool.Settings{
+	return &App{Pos: pos, LogLevel: "info", asgi: asgiSettings{concurrency: 1000, drain: 5 * time.Minute, loop: "auto", lifespan: "auto"}, Settings: pool.Settings{
 		Name: name, Workers: autoWorkers(), Threads: 1,
 		Timeout: 30 * time.Second, GracefulTimeout: 30 * time.Second, StartupTimeout: 60 * time.Second,
 		QueueTimeout: 30 * time.Second, Backlog: 2048,

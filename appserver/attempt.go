@@ -78,7 +78,6 @@ func (rt *Runtime) attend(s *service, a *attempt) {
 	defer close(a.settled)
 	select {
 	case <-a.First():
-	case <-a.Done():
 	case <-a.dropped:
 	}
 	if old := rt.settle(s, a); old != nil {

@@ -76,6 +76,7 @@ func TestAttemptsSucceedThePoolThatServes(t *testing.T) {
 			begin := func() *version {
 				app := newApp("web", config.Pos{})
 				app.Workers = 1
+				app.programs = []*program{app.wsgiProgram("m:app")}
 				v := newVersion(rt, app)
 				v.service = s
 				v.start(func() *slog.Logger { return nil })

@@ -28,10 +28,14 @@ type Launcher interface {
 // the App. The process gets a group of its own, so that a terminal sends Ctrl-C to the
 // server alone.
 func (a *App) Launch(o pool.Order) (pool.Process, error) {
-	name := a.Name + ":" + strconv.Itoa(o.Number)
+	pr := a.program(o.Kind)
+	if pr == nil {
+		return nil, fmt.Errorf("app %q has no program of the kind %q", a.Name, o.Kind)
+	}
+	name := pr.Name + ":" + strconv.Itoa(o.Number)
 	p := &localProcess{user: a.credentials.Name, exited: make(chan pool.Exit, 1)}
 	started := make(chan error)
-	go p.run(started, func() (*os.Process, error) { return a.launch(o, name) })
+	go p.run(started, func() (*os.Process, error) { return a.launch(pr, o, name) })
 	if err := <-started; err != nil {
 		if why := a.barred(); why != "" && errors.Is(err, syscall.EACCES) {
 			return nil, fmt.Errorf("cannot start worker %s: %s", name, why)
@@ -68,8 +72,8 @@ func shortage(err error, user string) string {
 	return ""
 }
 
-func (a *App) launch(o pool.Order, name string) (*os.Process, error) {
-	if err := o.Check(a.Threads); err != nil {
+func (a *App) launch(pr *program, o pool.Order, name string) (*os.Process, error) {
+	if err := o.Check(pr.Threads); err != nil {
 		return nil, err
 	}
 	c, err := a.Command()
@@ -85,7 +89,7 @@ func (a *App) launch(o pool.Order, name string) (*os.Process, error) {
 		return nil, err
 	}
 	defer null.Close()
-	settings, err := wire.SealedFile("alicorn-settings", a.settings(o, c.tried))
+	settings, err := wire.SealedFile("alicorn-settings", a.settings(pr, o, c.tried))
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +105,7 @@ func (a *App) launch(o pool.Order, name string) (*os.Process, error) {
 
 // settings returns what the worker reads first (PROTOCOL.md, "Settings"). tried
 // says how its interpreter was found.
-func (a *App) settings(o pool.Order, tried string) []byte {
+func (a *App) settings(p *program, o pool.Order, tried string) []byte {
 	var lane, bodies any
 	if g := o.Lane; g != (wire.Geometry{}) {
 		lane = map[string]any{"requests": g.Requests, "responses": g.Responses, "entry": g.Entry}
@@ -111,12 +115,12 @@ func (a *App) settings(o pool.Order, tried string) []byte {
 	}
 	all := map[string]any{
 		"lane": lane, "bodies": bodies,
-		"app": a.Program, "kind": a.adapter.kind, "directory": a.Directory, "pythonpath": a.PythonPath, "pythonpath_last": a.pythonPathLast,
-		"threads": a.Threads, "window": pool.Window, "heartbeat": int(a.Heartbeat / time.Millisecond), "dump_signal": int(pool.DumpSignal),
+		"app": p.Program, "kind": p.Kind, "directory": a.Directory, "pythonpath": a.PythonPath, "pythonpath_last": a.pythonPathLast,
+		"threads": p.Threads, "window": pool.Window, "heartbeat": int(p.Heartbeat / time.Millisecond), "dump_signal": int(pool.DumpSignal),
 		"log_level":   a.LogLevel,
 		"request_key": o.Key, "report_static": a.rt.o.ReportStatic, "tried": tried,
 	}
-	maps.Copy(all, a.adapter.settings(a))
+	maps.Copy(all, p.adapter.settings(a, p))
 	return wire.AppendValue(nil, all)
 }
 

@@ -367,7 +367,10 @@ type watched struct {
 }
 
 func (w *watched) Serve(x *proxy.Exchange) error {
-	r := newRequest(&w.handler)
+	r, err := newRequest(&w.handler, w.asgi)
+	if err != nil {
+		return err
+	}
 	w.last.Store(r)
 	return w.begin(x, r)
 }

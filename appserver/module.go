@@ -141,7 +141,7 @@ func Module(rt *Runtime) proxy.Module {
 }
 
 func newHandler(c *settings, app *App, rt *Runtime) handler {
-	return handler{app: app, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir, space: &rt.space, unbuffered: c.unbuffered, told: new(atomic.Bool)}
+	return handler{app: app, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir, space: &rt.space, asgi: c.asgi, buffering: c.buffering, told: new(atomic.Bool)}
 }
 
 // servesElse reports whether s, which has no app_pass, serves requests without an
@@ -174,7 +174,7 @@ func appDirectives(k *key, rt *Runtime) []config.Directive {
 func programDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "wsgi", Args: config.OneArg, Syntax: "MODULE:CALLABLE | MODULE:FACTORY(ARGS) | MODULE | FILE.py | FILE.wsgi",
-			Set:  config.String(k, func(c *settings) *string { return &c.app.Program }),
+			Set:  setProgram,
 			Help: "The WSGI application (PEP 3333), in the notation of FLASK_APP. Every worker imports it."},
 		{Name: "directory", Args: config.OneArg, Syntax: "DIR", Default: "the prefix of the configuration", Set: setDirectory(k),
 			Help: "The working directory of the workers and the first entry of sys.path. When the server is started as root, workers run as its owner unless user names another."},
@@ -254,12 +254,12 @@ func forwardingDirectives(k *key) []config.Directive {
 
 func passDirectives(k *key) []config.Directive {
 	return []config.Directive{
-		{Name: "app_pass", In: config.Location | config.LocationIf, Args: config.OneArg, Syntax: "NAME", Set: setPass(k),
-			Help: "Passes the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded and otherwise as it came: slashes, \".\" and \"..\" stay, as behind nginx's proxy_pass without a URI, unless a rewrite or an internal redirect has put another path in its place. SCRIPT_NAME is empty, unless the workers' environment has the variable SCRIPT_NAME: then the application lies below that path, and other paths are answered 404."},
+		{Name: "app_pass", In: config.Location | config.LocationIf, Args: config.Arity{Min: 1, Max: 2}, Syntax: "NAME [asgi]", Set: setPass(k),
+			Help: "Passes the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded and otherwise as it came: slashes, \".\" and \"..\" stay, as behind nginx's proxy_pass without a URI, unless a rewrite or an internal redirect has put another path in its place. SCRIPT_NAME is empty, unless the workers' environment has the variable SCRIPT_NAME: then the application lies below that path, and other paths are answered 404. With asgi all of them go to the ASGI application of an app that has wsgi too."},
 		{Name: "app_static", In: config.Location, Args: config.Arity{Min: 3, Max: -1}, Syntax: "NAME URL DIR ... [@LOCATION]", Set: setFolderPass(k),
 			Help: "Serves the location's files only where the app of that name would give the same answer. Its workers report their static folders: that those below URL are DIR, and whether anything of the application could answer otherwise (hooks, middleware, other routes). A request that is no plain GET or HEAD of a normal path, and all of them where the workers report no such folder, go to the application, by way of the named location if there is one. Where they cannot tell, the application is asked first, and a file is served in place of its 404. \"alicorn serve\" writes it for Flask and Django."},
 		{Name: "app_request_buffering", In: config.AnyLevel, Args: config.OneArg, Default: "on", Syntax: "on | off", Set: setRequestBuffering(k),
-			Help: "Whether a request's body is read before the application gets the request. With off the application reads it while the client sends it, and a slow client occupies a thread of a worker. A read waits for the client, no longer than client_body_timeout, and raises ConnectionResetError where the body ends too early; the time that the client takes does not count for timeout. A chunked body has no CONTENT_LENGTH then. Where the system has no epoll the body is read first all the same."},
+			Help: "Whether a request's body is read before the application gets the request. With off the application reads it while the client sends it, and a slow client occupies a thread of a worker. A read waits for the client, no longer than client_body_timeout, and raises ConnectionResetError where the body ends too early; the time that the client takes does not count for timeout. A chunked body has no CONTENT_LENGTH then. Where the system has no epoll the body is read first all the same. Without the directive an ASGI application gets a body first that has a Content-Length of at most client_body_buffer_size, and any other while it comes; there a slow client occupies no thread."},
 		{Name: "uwsgi_request_buffering", In: config.AnyLevel, Args: config.OneArg, Default: "on", Syntax: "on | off", Set: setRequestBuffering(k),
 			Help: "The same as app_request_buffering, which takes precedence in a block with both."},
 		{Name: "app_buffers", In: config.AnyLevel, Args: config.TwoArgs, Default: "8 32k", Syntax: "NUMBER SIZE", Set: setBuffers(k),

@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"fmt"
 	"os"
 	"sync"
 
@@ -15,7 +16,8 @@ import (
 type request struct {
 	pool.Job
 	handler *handler
-	pool    *pool.Pool // that has the Job; before that, the pool whose memory the body is read into
+	asgi    bool    // it is for the app's ASGI program, even where another is the first
+	runner  *runner // whose pool has the Job; before that, the one whose memory the body is read into
 
 	about   wire.Environ
 	environ *os.File // of an environ that no frame holds
@@ -25,12 +27,22 @@ type request struct {
 
 var requests = sync.Pool{New: func() any { return new(request) }}
 
-// newRequest returns a request for the app of h.
-func newRequest(h *handler) *request {
+// newRequest returns a request for the app of h. asgi: for its ASGI program.
+func newRequest(h *handler, asgi bool) (*request, error) {
+	runner := h.app.service.version.Load().runner(asgi)
+	if runner == nil {
+		return nil, h.app.withoutASGI()
+	}
 	r := requests.Get().(*request)
-	r.handler, r.pool = h, h.app.service.version.Load().Pool
+	r.handler, r.asgi, r.runner = h, asgi, runner
 	r.Init(r)
-	return r
+	return r, nil
+}
+
+// withoutASGI is the answer to a request for the ASGI program of an app whose newest version
+// has none.
+func (a *App) withoutASGI() error {
+	return &proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: fmt.Sprintf("app %q has no ASGI application any more", a.Name)}
 }
 
 // Reuse implements pool.Owner.
@@ -41,12 +53,12 @@ func (r *request) Reuse() {
 		r.environ.Close()
 	}
 	r.about.Reset()
-	r.handler, r.pool, r.environ, r.feed = nil, nil, nil, nil
+	r.handler, r.runner, r.asgi, r.environ, r.feed = nil, nil, false, nil, nil
 	requests.Put(r)
 }
 
 // Line implements pool.Owner.
-func (r *request) Line() string { return r.handler.app.adapter.line(&r.about) }
+func (r *request) Line() string { return r.runner.program.adapter.line(&r.about) }
 
 // Starved implements pool.Owner.
 func (r *request) Starved() bool { return r.feed != nil && r.feed.Starved() }

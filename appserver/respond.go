@@ -12,14 +12,15 @@ import (
 
 // handler is the content of a location with app_pass.
 type handler struct {
-	app        *App
-	buffers    int64
-	maxTemp    int64
-	tempDir    string
-	space      *upstream.Space
-	unbuffered bool         // a worker gets the request's body while it comes
-	follow     bool         // a 404 has files looked for in its place
-	told       *atomic.Bool // that there is no location for an X-Accel-Redirect
+	app       *App
+	buffers   int64
+	maxTemp   int64
+	tempDir   string
+	space     *upstream.Space
+	asgi      bool // requests are for the app's ASGI program, even where another is the first
+	buffering buffering
+	follow    bool         // a 404 has files looked for in its place
+	told      *atomic.Bool // that there is no location for an X-Accel-Redirect
 }
 
 // finish sends the answer, or returns why there is none, and lets r go.
@@ -82,18 +83,18 @@ func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
 		return true, nil
 	case pool.StageFailed:
 		f := r.Failure()
-		if x.Upstream.Worker = r.pool.Abandon(&r.Job); f == nil {
+		if x.Upstream.Worker = r.runner.Abandon(&r.Job); f == nil {
 			return true, proxy.Status(502)
 		}
 		return true, f
 	case pool.StageGone:
 		return true, proxy.StatusClientClosed
 	default: // the client may have left
-		if r.pool.Withdraw(&r.Job) {
+		if r.runner.Withdraw(&r.Job) {
 			return true, proxy.StatusClientClosed
 		}
 		if r.Lost() {
-			x.Upstream.Worker = r.pool.Abandon(&r.Job)
+			x.Upstream.Worker = r.runner.Abandon(&r.Job)
 			return true, proxy.StatusClientClosed
 		}
 	}
@@ -110,7 +111,7 @@ func (h *handler) respond(x *proxy.Exchange, r *request) error {
 	}
 	err := r.stream(x)
 	if err != nil {
-		r.pool.Abandon(&r.Job)
+		r.runner.Abandon(&r.Job)
 	}
 	return err
 }
@@ -180,6 +181,6 @@ func (h *handler) dropAnswer(r *request) {
 		r.closeFile()
 	}
 	if !r.Whole {
-		r.pool.Abandon(&r.Job)
+		r.runner.Abandon(&r.Job)
 	}
 }

@@ -21,13 +21,14 @@ type settings struct {
 
 	folders folderSettings // this location's own app_static
 
-	buffers    int64 // app_buffers: memory that one response may wait in
-	maxTemp    int64 // app_max_temp_file_size
-	tempSpace  tempSpace
-	tempDir    string // app_temp_path, or one of tempPaths
-	tempRank   int    // the rank of that directive, in the block that has it
-	unbuffered bool   // app_request_buffering off
-	keeper     bool   // another, privileged process starts workers and has checked what they need
+	buffers   int64 // app_buffers: memory that one response may wait in
+	maxTemp   int64 // app_max_temp_file_size
+	tempSpace tempSpace
+	tempDir   string // app_temp_path, or one of tempPaths
+	tempRank  int    // the rank of that directive, in the block that has it
+	buffering buffering
+	asgi      bool // app_pass names the app's ASGI program
+	keeper    bool // another, privileged process starts workers and has checked what they need
 }
 
 type key = config.Key[settings]
@@ -37,7 +38,7 @@ func newKey(rt *Runtime) *key {
 		return settings{buffers: 8 * 32 << 10, maxTemp: 256 << 20, tempSpace: tempSpace{percent: 20}, tempDir: rt.o.TempDir, keeper: rt.o.Launcher != nil}
 	})
 	k.Enter = func(s *config.Scope, c *settings) {
-		c.app, c.pass, c.folders, c.tempRank = nil, nil, folderSettings{}, 0
+		c.app, c.pass, c.asgi, c.folders, c.tempRank = nil, nil, false, folderSettings{}, 0
 	}
 	k.Leave = func(s *config.Scope, c *settings) error {
 		if c.app == nil {
@@ -94,8 +95,8 @@ func openApp(k *key, rt *Runtime) config.Setter {
 }
 
 func (a *App) complete(s *config.Scope, keeper bool) error {
-	if a.Program == "" {
-		return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("app %q has no \"wsgi\": it names the application, as in wsgi app:app", a.Name)}
+	if err := a.pick(s); err != nil {
+		return err
 	}
 	pos := a.Pos
 	if n := s.Own("directory"); n != nil {
@@ -178,21 +179,6 @@ func absolute(s *config.Scope, path string) string {
 		return abs
 	}
 	return path
-}
-
-// setRequestBuffering sets whether bodies are read first. In a block with both
-// directives app_request_buffering takes precedence.
-func setRequestBuffering(k *key) config.Setter {
-	return func(s *config.Scope, n *config.Node) error {
-		on := true
-		if err := config.Flag(k, func(*settings) *bool { return &on })(s, n); err != nil {
-			return err
-		}
-		if own := s.Own("app_request_buffering"); own == nil || own == n {
-			k.In(s).unbuffered = !on
-		}
-		return nil
-	}
 }
 
 func setDirectory(k *key) config.Setter {
@@ -364,71 +350,6 @@ func positiveOrOff(k *key, field func(a *App) *time.Duration) config.Setter {
 		}
 		return set(s, n)
 	}
-}
-
-// setTempPath sets the folder for temporary files, unless a directive of a
-// higher rank has named one in this block.
-func setTempPath(k *key, rank int) config.Setter {
-	return func(s *config.Scope, n *config.Node) error {
-		if err := checkLevels(n); err != nil {
-			return err
-		}
-		c := k.In(s)
-		if rank < c.tempRank {
-			s.Load().Note(n.Pos, "%s has no effect: another directive of this block takes precedence", n.Name)
-			return nil
-		}
-		c.tempDir, c.tempRank = absolute(s, n.Arg(0)), rank
-		s.Load().WritesTemporary(n.Args[0].Pos, c.tempDir)
-		return nil
-	}
-}
-
-// checkLevels refuses levels that are not numbers from 1 to 3, as nginx does.
-func checkLevels(n *config.Node) error {
-	for _, a := range n.Args[1:] {
-		if _, err := config.ParseInt(a.Text, 1, 3); err != nil {
-			return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s: invalid level %q: it must be 1, 2 or 3", n.Name, a.Text)}
-		}
-	}
-	return nil
-}
-
-func setBuffers(k *key) config.Setter {
-	return func(s *config.Scope, n *config.Node) error {
-		count, err := config.ParseInt(n.Arg(0), 1, 1<<16)
-		if err != nil {
-			return &config.Error{Pos: n.Args[0].Pos, Msg: "app_buffers: " + err.Error()}
-		}
-		size, err := config.ParseSize(n.Arg(1))
-		if err != nil || size < 1 || size > 1<<30 {
-			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("app_buffers: %q is not a size from 1 to 1g", n.Arg(1))}
-		}
-		k.In(s).buffers = int64(count) * size
-		return nil
-	}
-}
-
-func setPass(k *key) config.Setter {
-	return func(s *config.Scope, n *config.Node) error {
-		s.Load().Defer(n.Args[0].Pos, func() (err error) {
-			k.In(s).pass, err = findApp(s.Load(), n.Arg(0), n.Args[0].Pos)
-			return err
-		})
-		return nil
-	}
-}
-
-// findApp returns the application of that name. pos is the place of the name.
-func findApp(l *config.Load, name string, pos config.Pos) (*App, error) {
-	if app := appsOf(l).find(name); app != nil {
-		return app, nil
-	}
-	e := &config.Error{Pos: pos, Msg: fmt.Sprintf("there is no app %q", name)}
-	if near := config.Nearest(name, appsOf(l).names()); near != "" {
-		e.Hint = fmt.Sprintf("did you mean %q?", near)
-	}
-	return nil, e
 }
 
 // addWords adds a directive's words to a list of the app's.

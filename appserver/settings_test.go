@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,12 +15,15 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
+// fileName matches the configuration file's name in messages.
+var fileName = regexp.MustCompile(`\S*/alicorn\.conf`)
+
 func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	dir := t.TempDir()
 	os.WriteFile(filepath.Join(dir, "bad.env"), []byte("A=1\nLD_PRELOAD=/x\n"), 0o600)
 	os.WriteFile(filepath.Join(dir, "python"), []byte("#!/bin/sh\n"), 0o600)
 	for _, c := range []struct{ text, want string }{
-		{"app a { }", `1:1: app "a" has no "wsgi"`},
+		{"app a { }", `1:1: app "a" has no "wsgi" and no "asgi"`},
 		{"app a { wsgi x; directory DIR/none; }", "none does not exist"},
 		{"app a { wsgi x; directory DIR/bad.env; }", "is not a directory"},
 		{"app a { wsgi x; python DIR/none; }", "1:24: app \"a\": python DIR/none does not exist"},
@@ -56,7 +60,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	} {
 		text := strings.ReplaceAll(c.text, "DIR", dir)
 		_, err := proxytest.Check(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(NewRuntime(Options{}))}})
-		if want := strings.ReplaceAll(c.want, "DIR", dir); err == nil || !strings.Contains(err.Error(), want) {
+		if want := strings.ReplaceAll(c.want, "DIR", dir); err == nil || !strings.Contains(fileName.ReplaceAllString(err.Error(), "FILE"), want) {
 			t.Errorf("%s\n\tgot  %v\n\twant %s", text, err, want)
 		}
 	}

@@ -23,15 +23,27 @@ const inlineShared = wire.LaneEntry / 2
 // Serve gives x's request to a worker and its answer to the client.
 func (h *handler) Serve(x *proxy.Exchange) error {
 	x.Upstream.App = h.app.Name
-	return h.begin(x, newRequest(h))
+	r, err := newRequest(h, h.asgi)
+	if err != nil {
+		return err
+	}
+	return h.begin(x, r)
 }
 
 // begin submits the request, once its body is there or before.
 func (h *handler) begin(x *proxy.Exchange, r *request) error {
-	if h.unbuffered && x.Loop() != nil && (x.Req.ContentLength > 0 || x.Req.Chunked) {
+	if (x.Req.ContentLength > 0 || x.Req.Chunked) && x.Loop() != nil && h.streams(x, r) {
 		return h.sendAhead(x, r)
 	}
 	return h.send(x, r)
+}
+
+// streams reports whether the worker gets the body of x's request while it comes.
+func (h *handler) streams(x *proxy.Exchange, r *request) bool {
+	if h.buffering == bufferingUsual && r.runner.program.adapter.streams {
+		return x.Req.Chunked || x.Req.ContentLength > x.Core().BodyBufferSize
+	}
+	return h.buffering == bufferingOff
 }
 
 // sendAhead submits the request before its body, which follows.
@@ -49,8 +61,8 @@ func (h *handler) sendAhead(x *proxy.Exchange, r *request) (err error) {
 // await suspends x until something happens to r, and feeds it meanwhile.
 func (h *handler) await(x *proxy.Exchange, r *request) error {
 	if err := r.pump(x); err != nil {
-		x.Upstream.Worker = r.pool.Abandon(&r.Job)
-		r.pool.Withdraw(&r.Job)
+		x.Upstream.Worker = r.runner.Abandon(&r.Job)
+		r.runner.Withdraw(&r.Job)
 		return h.finish(x, r, err)
 	}
 	return x.Suspend(r)
@@ -73,7 +85,7 @@ func (r *request) pump(x *proxy.Exchange) error {
 func (h *handler) send(x *proxy.Exchange, r *request) error {
 	core := x.Core()
 	s := upstream.Storage{ShareFrom: inlineShared, Inline: inlineBody, Memory: core.BodyBufferSize, Dir: core.BodyTempPath, Space: h.space}
-	if a := r.pool.Arena(); a != nil {
+	if a := r.runner.Arena(); a != nil {
 		s.Shared = a
 	}
 	err := r.body.Read(x, &s)
@@ -94,13 +106,16 @@ func (h *handler) submit(x *proxy.Exchange, r *request) error {
 	x.Upstream.Begin()
 	try := x.Upstream.Try(h.app.Name)
 	for {
-		now := h.app.service.version.Load().Pool
-		if now != r.pool {
+		now := h.app.service.version.Load().runner(r.asgi)
+		if now == nil {
+			return h.app.withoutASGI()
+		}
+		if now != r.runner {
 			if err := r.body.Unshare(); err != nil {
 				return err
 			}
 		}
-		r.pool = now
+		r.runner = now
 		if err := r.encode(x, h.app); err != nil {
 			return err
 		}
@@ -135,7 +150,7 @@ func (r *request) encode(x *proxy.Exchange, app *App) error {
 	}
 	b := wire.AppendHeader(r.Frame[:0], wire.KindRequest, 0, 0)
 	b = append(b, 0, 0, 0, 0)
-	app.adapter.encode(&r.about, gateway.Request{Exchange: x, Way: app.forwarding.way(x), Length: length})
+	r.runner.program.adapter.encode(&r.about, gateway.Request{Exchange: x, Way: app.forwarding.way(x), Length: length, RootPath: app.asgi.rootPath})
 	b, err := r.about.AppendTo(b)
 	if err != nil {
 		return &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: "the request cannot be given to an application: " + err.Error()}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -109,13 +110,16 @@ func (a *App) identity() string {
 	v := reflect.ValueOf(a).Elem()
 	for i := range v.NumField() {
 		switch name := v.Type().Field(i).Name; name {
-		case "Pos", "adapter", "interpreter", "service", "rt", "asking":
+		case "Pos", "programs", "interpreter", "service", "rt", "asking":
 		default:
 			fmt.Fprintf(h, "%s %v\n", name, v.Field(i))
 		}
 	}
+	for _, p := range a.programs {
+		fmt.Fprintf(h, "%v\n", p.Settings)
+	}
 	a.asking.Lock()
-	fmt.Fprintf(h, "%s %s %s %s", a.adapter.kind, resolved(a.Directory), a.interpreter.Path, a.interpreter.Env)
+	fmt.Fprintf(h, "%s %s %s", resolved(a.Directory), a.interpreter.Path, a.interpreter.Env)
 	a.asking.Unlock()
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
@@ -126,7 +130,9 @@ func (a *App) Same(b *App) bool { return a.identity() == b.identity() }
 // Interchangeable reports whether workers of a can serve a pool of b, because they use
 // the same sizes of lanes and bodies.
 func (a *App) Interchangeable(b *App) bool {
-	return a.Threads == b.Threads && a.Heartbeat == b.Heartbeat
+	return slices.EqualFunc(a.programs, b.programs, func(p, q *program) bool {
+		return p.Kind == q.Kind && p.Threads == q.Threads && p.Heartbeat == q.Heartbeat
+	})
 }
 
 // unsure is the stamp of a file that may have changed without a trace.

@@ -1,57 +1,58 @@
 package appserver
 
-import (
-	"log/slog"
+import "log/slog"
 
-	"alicorn/appserver/gateway"
-	"alicorn/appserver/pool"
-)
-
-// version is one version of an app, its settings and its code, with the pool that runs it.
+// version is one version of an app, its settings and its code, with the pools that run it.
 type version struct {
-	*pool.Pool
+	runners          // of the app's programs, in their order
+	asgi     *runner // of an ASGI program; nil: there is none
 	app      *App
 	rt       *Runtime
 	service  *service
 	journal  journal
 	folders  folders
-	tree     []byte // stands for the files when the pool was started; empty: they are not known
+	tree     []byte // stands for the files when the pools were started; empty: they are not known
 	identity string // and this for its settings and environment
 }
 
 func newVersion(rt *Runtime, app *App) *version {
 	v := &version{app: app, rt: rt}
-	launch := app.Launch
-	if l := rt.o.Launcher; l != nil {
-		launch = l.For(app.Name)
+	for _, p := range app.programs {
+		r := newRunner(v, p)
+		v.runners = append(v.runners, r)
+		if p.adapter == &asgiAdapter {
+			v.asgi = r
+		}
 	}
-	v.Pool = pool.New(pool.Options{
-		Settings: app.Settings, Observer: v, Launch: launch, ParseHead: gateway.ParseHead, Imports: rt.imports, Loops: rt.o.Loops,
-	})
 	return v
 }
 
-// start starts the pool. errors gives the error log for what belongs to no request.
+// start starts the pools of v. errors gives the error log for what belongs to no request.
 func (v *version) start(errors func() *slog.Logger) {
 	v.SetLogs(v.app.output.logs(errors))
-	v.rt.add(v.Pool)
+	for _, r := range v.runners {
+		v.rt.add(r.Pool)
+	}
 	v.Start()
 }
 
-// Reported implements pool.Observer.
-func (v *version) Reported(all []pool.Report) { v.folders.agree(all) }
+// runner returns the runner for a request: that of the ASGI program, or the first. It is nil
+// where the app has no ASGI program any more.
+func (v *version) runner(asgi bool) *runner {
+	if asgi {
+		return v.asgi
+	}
+	return v.runners[0]
+}
 
-// Noted implements pool.Observer.
-func (v *version) Noted(kind, path, stamp string) {
+// noted records a file that a worker notes.
+func (v *version) noted(kind, path, stamp string) {
 	if kind == noteMade || kind == noteWritten {
 		v.service.wrote(path, kind == noteMade)
 	} else {
 		v.journal.add(kind, path, stamp)
 	}
 }
-
-// Ended implements pool.Observer.
-func (v *version) Ended() { v.rt.remove(v.Pool) }
 
 // difference says what has changed since v was started; "": nothing.
 func (v *version) difference(f Findings) string {

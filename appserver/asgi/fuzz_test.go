@@ -94,4 +94,3 @@ func FuzzScope(f *testing.F) {
 func isToken(s string) bool {
 	return s != "" && strings.Trim(s, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" && proxy.FieldIDOf(s) == proxy.FieldOther
 }
-

@@ -46,7 +46,9 @@ func TestAScopeHasTheFactsOfItsRequest(t *testing.T) {
 			[]string{"=type=http", "=http_version=1.1", "=method=GET", "=scheme=http", "=server_port=80", "=server=shop", "=raw_path=/", "=query_string=",
 				"=client_host=192.0.2.9", "=client_port=50000", "host=shop:80\nx-b=1\nx-a=2\nx-b=3"},
 			[]string{"=length", "=root_path", "=tls_version", "x-forwarded"}},
-		{"a target as the client has sent it", nil, func(q *gateway.Request) { q.Req.Target, q.Req.Asked, q.Req.Args = "/a%20b/%C3%A9?x=%20", "/a b/\xc3\xa9", "x=%20" },
+		{"a target as the client has sent it", nil, func(q *gateway.Request) {
+			q.Req.Target, q.Req.Asked, q.Req.Args = "/a%20b/%C3%A9?x=%20", "/a b/\xc3\xa9", "x=%20"
+		},
 			[]string{"=raw_path=/a%20b/%C3%A9", "=query_string=x=%20"}, nil},
 		{"a path that a rewrite has made", nil, func(q *gateway.Request) { q.Req.Target = "/old?x=1"; q.ChangeURI("/new \xc3\xa9", "y=2") },
 			[]string{"=raw_path=/new%20%C3%A9", "=query_string=y=2"}, nil},

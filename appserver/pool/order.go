@@ -15,6 +15,7 @@ import (
 // worker.
 type Order struct {
 	Number int           `json:"number"` // "shop:3" is the third worker of app shop
+	Kind   string        `json:"kind"`   // of worker: which of the app's programs it runs
 	Lane   wire.Geometry `json:"lane,omitzero"`
 	Bodies int           `json:"bodies,omitempty"` // bytes of the bodies' memory; 0: there is none
 	// Key makes $request_id of the requests that the worker answers: hexadecimal.

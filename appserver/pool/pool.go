@@ -21,6 +21,7 @@ var errGivenUp = errors.New("it was given up before it came up")
 // Settings are what an operator decides about a pool.
 type Settings struct {
 	Name    string // of the app
+	Kind    string // of worker, as its settings name it
 	Program string // the application, as the configuration names it
 	Workers int
 	Threads int // of a worker: the requests that it runs at a time

@@ -12,6 +12,7 @@ import (
 type Status struct {
 	App      string         `json:"app"`
 	User     string         `json:"user,omitempty"`  // the user that its workers run as
+	Kind     string         `json:"kind"`            // of its workers
 	Program  string         `json:"program"`         // the application, as the configuration names it
 	Found    string         `json:"found,omitempty"` // the application as a worker found it
 	Python   string         `json:"python,omitempty"`
@@ -98,7 +99,7 @@ func (p *Pool) Status() Status {
 func (p *Pool) Brief() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Status{App: p.o.Name, Program: p.o.Program, State: p.state(), Since: p.born, Queue: p.queue.length, Requests: p.served, Refused: p.refused, Overran: p.overran, Deaths: p.tally.deaths}
+	s := Status{App: p.o.Name, Kind: p.o.Kind, Program: p.o.Program, State: p.state(), Since: p.born, Queue: p.queue.length, Requests: p.served, Refused: p.refused, Overran: p.overran, Deaths: p.tally.deaths}
 	now := time.Now()
 	for _, w := range p.workers {
 		s.User = w.process.User()

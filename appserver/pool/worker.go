@@ -124,7 +124,7 @@ func (s Settings) limit() uint64 {
 
 // order is for whoever starts the worker.
 func (w *worker) order(files []*os.File) Order {
-	o := Order{Number: w.number, Files: files, Key: hex.EncodeToString(w.key[:])}
+	o := Order{Number: w.number, Kind: w.pool.o.Kind, Files: files, Key: hex.EncodeToString(w.key[:])}
 	if w.lane != nil {
 		o.Lane = w.lane.Geometry()
 	}

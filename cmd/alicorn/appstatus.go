@@ -9,7 +9,7 @@ import (
 
 // appStatus returns the pool p with status ps in the form of the control API.
 func appStatus(p *pool.Pool, ps pool.Status) control.App {
-	a := control.App{Name: ps.App, User: ps.User, WSGI: ps.Program, Found: ps.Found, Python: ps.Python, PythonVersion: ps.Version, Queue: ps.Queue,
+	a := control.App{Name: ps.App, User: ps.User, Kind: ps.Kind, Program: ps.Program, Found: ps.Found, Python: ps.Python, PythonVersion: ps.Version, Queue: ps.Queue,
 		State: string(ps.State), Since: ps.Since, Error: ps.Error, Next: ps.Next, Workers: []control.Worker{}}
 	if o := ps.Overran; o.Times > 0 {
 		a.Overran = &control.Overran{Times: o.Times, At: o.At, Request: o.Request}

@@ -107,14 +107,14 @@ func (s *server) status(of func(*pool.Pool) pool.Status) control.Status {
 	return st
 }
 
-// inOrder sorts shown in the order of the configuration. Apps that it no longer has
+// inOrder sorts shown in the order of the configuration; an app may have two pools. Apps that it no longer has
 // come last.
 func inOrder(shown []control.App, apps []*appserver.App) {
 	place := make(map[string]int, len(apps))
 	for i, a := range apps {
 		place[a.Name] = i - len(apps)
 	}
-	slices.SortStableFunc(shown, func(a, b control.App) int { return place[a.Name] - place[b.Name] })
+	slices.SortStableFunc(shown, func(a, b control.App) int { return place[appserver.AppOf(a.Name)] - place[appserver.AppOf(b.Name)] })
 }
 
 // addKeepers adds the parts of the status that the keeper knows.

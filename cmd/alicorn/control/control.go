@@ -169,10 +169,11 @@ type GC struct {
 // App is one pool.
 type App struct {
 	Name          string    `json:"name"`
-	User          string    `json:"user,omitempty"` // the user that its workers run as
-	WSGI          string    `json:"wsgi"`
+	User          string    `json:"user,omitempty"`      // the user that its workers run as
+	Kind          string    `json:"kind"`                // of its workers: wsgi, asgi
+	Program       string    `json:"program"`             // the application, as the configuration names it
 	Found         string    `json:"found,omitempty"`     // the application as a worker found it
-	Framework     string    `json:"framework,omitempty"` // Flask, Django, WSGI
+	Framework     string    `json:"framework,omitempty"` // Flask, Django, WSGI, FastAPI, ASGI
 	Python        string    `json:"python,omitempty"`
 	PythonVersion string    `json:"python_version,omitempty"`
 	State         string    `json:"state"`           // starting, running, failed, replaced

@@ -170,7 +170,7 @@ os._exit(0)
 			t.Fatal(err)
 		}
 	}
-	raw := string(firstPart|lastPart) + fmt.Sprintf(`{"id":4711,"files":7,"kind":"launch","app":"web","reading":2,"order":{"number":1,"key":"00112233445566778899aabbccddeeff","args":["-c","evil"],"env":["EVIL=1"]},`+
+	raw := string(firstPart|lastPart) + fmt.Sprintf(`{"id":4711,"files":7,"kind":"launch","app":"web","reading":2,"order":{"number":1,"kind":"wsgi","key":"00112233445566778899aabbccddeeff","args":["-c","evil"],"env":["EVIL=1"]},`+
 		`"worker":"-c","user":"root","uid":0,"dir":"/","path":"/bin/sh","pid":%d}`, os.Getpid())
 	w := f.client.w
 	ch := make(chan reply, 1)

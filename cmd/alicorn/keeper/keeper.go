@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"alicorn/appserver"
 	"alicorn/appserver/pool"
 	"alicorn/config"
 	"alicorn/proxy"
@@ -106,9 +105,9 @@ type Keeper struct {
 	proven    proven   // the versions that have come up
 	front     *wire    // nil while there is none
 	workers   map[int]pool.Process
-	runs      map[int]*appserver.App // by worker: the app as it was started
-	starting  int                    // workers being started, not in runs yet
-	failed    error                  // why Serving stopped the server
+	runs      map[int]run // by worker: the app as it was started
+	starting  int         // workers being started, not in runs yet
+	failed    error       // why Serving stopped the server
 	life      life
 	again     Again
 	replacing bool               // a front that replaces another one comes up with current
@@ -129,7 +128,7 @@ const (
 
 // New returns a Keeper; it starts nothing.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, asked: make(chan struct{}, maxAsked), serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), reserve: NewReserve(reserved), workers: map[int]pool.Process{}, runs: map[int]*appserver.App{}, past: past{}, proven: proven{apps: map[string]*appserver.App{}}}
+	return &Keeper{o: o, asked: make(chan struct{}, maxAsked), serving: make(chan json.RawMessage, 1), alive: make(chan struct{}, 1), handedOver: make(chan struct{}, 1), reserve: NewReserve(reserved), workers: map[int]pool.Process{}, runs: map[int]run{}, past: past{}, proven: newProven()}
 }
 
 // Run keeps a front running until it is told to stop, and returns the exit

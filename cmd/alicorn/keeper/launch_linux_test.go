@@ -82,7 +82,7 @@ func memory(t *testing.T, size int64, seals int) *os.File {
 func (f *fixture) launch(t *testing.T) pool.Process {
 	t.Helper()
 	files, _ := orderFiles(t)
-	p, err := f.client.For("web")(pool.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)})
+	p, err := f.client.For("web")(pool.Order{Number: 1, Kind: "wsgi", Files: files, Key: strings.Repeat("a1", 16)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestAWorkerIsOfTheReadingThatItsPoolWasMadeFrom(t *testing.T) {
 	}
 	for code, launch := range launchers {
 		files, _ := orderFiles(t)
-		p, err := launch(pool.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)})
+		p, err := launch(pool.Order{Number: 1, Kind: "wsgi", Files: files, Key: strings.Repeat("a1", 16)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +223,7 @@ func TestAWorkerIsOfTheReadingThatItsPoolWasMadeFrom(t *testing.T) {
 	read("none", "server { listen unix:DIR/web.sock; }")
 	f.client.Settle(true)
 	files, _ := orderFiles(t)
-	if _, err := launchers["11"](pool.Order{Number: 1, Files: files, Key: strings.Repeat("a1", 16)}); err == nil {
+	if _, err := launchers["11"](pool.Order{Number: 1, Kind: "wsgi", Files: files, Key: strings.Repeat("a1", 16)}); err == nil {
 		t.Error("an app that the configuration does not have any more was started")
 	}
 }

@@ -11,15 +11,51 @@ import (
 // end when the front ends, and the next front starts the proven version again.
 type proven struct {
 	apps map[string]*appserver.App
+	half map[string]half
 	// the apps that start in place of those of that reading
 	reading uint64
 	instead map[string]*appserver.App
+}
+
+// run is what a worker runs: the app as it was started, and the kind of its program.
+type run struct {
+	app  *appserver.App
+	kind string
+}
+
+// half is a version of an app of which some programs have come up.
+type half struct {
+	app   *appserver.App
+	kinds map[string]bool
+}
+
+func newProven() proven {
+	return proven{apps: map[string]*appserver.App{}, half: map[string]half{}}
+}
+
+// add notes that a program has come up. A version is proven once all its programs have.
+func (p *proven) add(r run) {
+	name := r.app.Name
+	if p.apps[name] == r.app {
+		return
+	}
+	h := p.half[name]
+	if h.app != r.app {
+		h = half{r.app, map[string]bool{}}
+		p.half[name] = h
+	}
+	h.kinds[r.kind] = true
+	if len(h.kinds) == len(r.app.Kinds()) {
+		p.apps[name] = r.app
+		delete(p.half, name)
+	}
 }
 
 // choose has the proven version started of each app that r describes otherwise,
 // and returns the names of these apps. It forgets apps that r does not have.
 func (p *proven) choose(r *Reading) (names []string) {
 	p.reading, p.instead = r.number, map[string]*appserver.App{}
+	clear(p.half) // all workers start again
 	for name, app := range p.apps {
 		now := r.app(name)
 		switch {
@@ -46,7 +82,7 @@ func (p *proven) standIn(reading uint64, name string) *appserver.App {
 func (k *Keeper) onCameUp(pid int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if app := k.runs[pid]; app != nil {
-		k.proven.apps[app.Name] = app
+	if r, ok := k.runs[pid]; ok {
+		k.proven.add(r)
 	}
 }

@@ -342,7 +342,7 @@ func (k *Keeper) start(m *message, files []*os.File) (pool.Process, error) {
 	defer k.mu.Unlock()
 	k.starting--
 	if err == nil {
-		k.workers[p.Pid()], k.runs[p.Pid()] = p, app
+		k.workers[p.Pid()], k.runs[p.Pid()] = p, run{app, m.Order.Kind}
 		if k.stopped { // while it was started
 			_ = p.Signal(syscall.SIGKILL)
 		}

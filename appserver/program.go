@@ -1,0 +1,164 @@
+package appserver
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"alicorn/appserver/pool"
+	"alicorn/config"
+)
+
+// program is one application of an App: its kind of worker, and the settings of its pool.
+// The first program of an App answers its requests. A second one, an ASGI application beside
+// a WSGI one, gets the WebSockets and the requests of locations that name it.
+type program struct {
+	pool.Settings
+	adapter *adapter
+}
+
+// secondMark stands between the name of an app and the kind of its second program in the
+// name of that program's pool: "site/asgi". The name of an app has no slash.
+const secondMark = "/"
+
+// AppOf returns the name of the app that has the pool of that name.
+func AppOf(pool string) string {
+	app, _, _ := strings.Cut(pool, secondMark)
+	return app
+}
+
+// asgiSettings are the settings of an app that only ASGI workers have.
+type asgiSettings struct {
+	concurrency int
+	workers     int // asgi_workers; 0: as many as workers
+	stall       time.Duration
+	drain       time.Duration
+	loop        string
+	lifespan    string
+	rootPath    string // "" or "/prefix"
+}
+
+// mostStreams bounds concurrency.
+const mostStreams = 65000
+
+// The words of loop and lifespan.
+var (
+	loops     = []config.Choice[string]{{Word: "auto", Value: "auto"}, {Word: "asyncio", Value: "asyncio"}, {Word: "uvloop", Value: "uvloop"}}
+	lifespans = []config.Choice[string]{{Word: "auto", Value: "auto"}, {Word: "on", Value: "on"}, {Word: "off", Value: "off"}}
+)
+
+// setProgram checks the words of wsgi and asgi. App.pick takes them.
+func setProgram(s *config.Scope, n *config.Node) error {
+	if n.Arg(0) == "" {
+		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid application \"\": %s takes a module and a name in it, as in app:app", n.Name)}
+	}
+	if len(n.Args) > 1 && (len(n.Args) != 3 || n.Arg(1) != "for" || n.Arg(2) != "websocket") {
+		return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("invalid parameter %q of asgi: after the application it takes only \"for websocket\"", n.Arg(1))}
+	}
+	return nil
+}
+
+func setRootPath(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		path := n.Arg(0)
+		if !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") || strings.ContainsAny(path, "?#\x00") {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid root_path %q: it begins with a slash, does not end with one, and has no \"?\" or \"#\"", path)}
+		}
+		k.In(s).app.asgi.rootPath = path
+		return nil
+	}
+}
+
+// pick makes a's programs of what its block says.
+func (a *App) pick(s *config.Scope) error {
+	w, g := s.Own("wsgi"), s.Own("asgi")
+	switch {
+	case w == nil && g == nil:
+		return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("app %q has no \"wsgi\" and no \"asgi\": they name the application, as in wsgi app:app", a.Name)}
+	case w != nil && g != nil && len(g.Args) == 1:
+		return &config.Error{Pos: g.Pos, Msg: fmt.Sprintf("app %q has \"wsgi\" too, at %s; \"asgi %s for websocket;\" is for its WebSockets", a.Name, w.Pos, g.Arg(0))}
+	case w == nil && len(g.Args) > 1:
+		return &config.Error{Pos: g.Args[1].Pos, Msg: fmt.Sprintf("app %q has no \"wsgi\" for other requests; \"asgi %s;\" is for all of them", a.Name, g.Arg(0))}
+	case w == nil:
+		if err := refuse(s, g, "belongs to \"wsgi\"", "threads", "heartbeat", "asgi_workers"); err != nil {
+			return err
+		}
+	case g == nil:
+		if err := refuse(s, w, "belongs to \"asgi\"", "asgi_workers", "concurrency", "stall_timeout", "drain_timeout", "loop", "lifespan", "root_path"); err != nil {
+			return err
+		}
+	}
+	if w != nil {
+		a.programs = append(a.programs, a.wsgiProgram(w.Arg(0)))
+	}
+	if g != nil {
+		a.programs = append(a.programs, a.asgiProgram(g.Arg(0), w != nil, s.Own("stall_timeout") != nil))
+	}
+	return nil
+}
+
+// instead says which directive takes the place of one that an app's kind of worker does not
+// have.
+var instead = map[string]string{
+	"threads":      "concurrency sets how many requests a worker runs at a time",
+	"heartbeat":    "stall_timeout sets how long its event loop may stand still",
+	"asgi_workers": "workers sets how many there are",
+	"concurrency":  "threads sets how many requests a worker runs at a time",
+}
+
+// refuse returns an error for the first of names that s has. The app has only the program
+// that has names.
+func refuse(s *config.Scope, has *config.Node, why string, names ...string) error {
+	for _, name := range names {
+		n := s.Own(name)
+		if n == nil {
+			continue
+		}
+		if name == "asgi_workers" {
+			why = "is for an app with both \"wsgi\" and \"asgi\""
+		}
+		return &config.Error{Pos: n.Pos, Msg: fmt.Sprintf("%q %s, and this app has only %q, at %s", name, why, has.Name, has.Pos), Hint: instead[name]}
+	}
+	return nil
+}
+
+func (a *App) wsgiProgram(name string) *program {
+	p := &program{Settings: a.Settings, adapter: &wsgiAdapter}
+	p.Kind, p.Program = p.adapter.kind, name
+	return p
+}
+
+// asgiProgram returns the program of asgi. second: it is beside another one. stall: the app
+// has a stall_timeout.
+func (a *App) asgiProgram(name string, second, stall bool) *program {
+	p := &program{Settings: a.Settings, adapter: &asgiAdapter}
+	p.Kind, p.Program, p.Threads, p.Heartbeat = p.adapter.kind, name, 1, a.Timeout
+	if stall {
+		p.Heartbeat = a.asgi.stall
+	}
+	if second {
+		p.Name += secondMark + p.Kind
+		if a.asgi.workers > 0 {
+			p.Workers = a.asgi.workers
+		}
+	}
+	return p
+}
+
+// Kinds returns the kinds of a's programs, in their order.
+func (a *App) Kinds() []string {
+	kinds := make([]string, len(a.programs))
+	for i, p := range a.programs {
+		kinds[i] = p.Kind
+	}
+	return kinds
+}
+
+// program returns a's program of that kind; nil: it has none.
+func (a *App) program(kind string) *program {
+	if i := slices.IndexFunc(a.programs, func(p *program) bool { return p.Kind == kind }); i >= 0 {
+		return a.programs[i]
+	}
+	return nil
+}
