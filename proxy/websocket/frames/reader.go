@@ -1,0 +1,296 @@
+package frames
+
+import "encoding/binary"
+
+// Kind is what an Event is.
+type Kind uint8
+
+// The kinds of events.
+const (
+	NeedInput Kind = iota // all bytes are used up
+	NeedRoom              // a part of a message is there, or may be, and there is no room for it
+	Part
+	Ping
+	Pong
+	Close // the last event: what comes after it is ignored
+)
+
+// Event is what Reader.Next has found. Data is valid until the next call.
+type Event struct {
+	Kind Kind
+	Data []byte // of Part, Ping and Pong; of Close, the reason
+	// Text and Last are those of a Part: whether the message is text, and whether it
+	// ends. Only the last Part may be empty.
+	Text, Last bool
+	Code       uint16 // of Close; NoStatus if it had none
+}
+
+// MaxPart bounds the bytes of a Part.
+const MaxPart = 32 << 10
+
+// state is what a Reader expects next.
+type state uint8
+
+const (
+	inHead state = iota
+	inControl
+	inData
+	closed
+)
+
+// Reader reads what a client sends. It is for one goroutine at a time.
+type Reader struct {
+	limit   int64 // the largest message, after inflation; 0: no limit
+	deflate Deflate
+	failed  *Error
+
+	state state
+	have  int // how many bytes of head have come
+	head  [14]byte
+	frame
+	message
+	control  []byte    // a control frame's payload that has come in pieces
+	inflater *inflater // of the message, if it is compressed and has begun
+	window   []byte    // what the next compressed message may refer to
+}
+
+// frame is the frame that is being read.
+type frame struct {
+	op   Opcode
+	fin  bool
+	rsv1 bool
+	key  uint32
+	left int64 // bytes of its payload to come
+}
+
+// message is the message that is being read. The zero message: there is none.
+type message struct {
+	open       bool
+	text       bool
+	compressed bool
+	size       int64 // bytes that have left as parts
+	packed     int64 // bytes that have come, before inflation
+	check      textCheck
+}
+
+// NewReader returns a Reader of a client that has agreed on d. limit bounds the bytes of a
+// message, after inflation; 0: no limit.
+func NewReader(limit int64, d Deflate) *Reader { return &Reader{limit: limit, deflate: d} }
+
+// Release gives back what an unfinished message holds. The Reader is not used any more.
+func (r *Reader) Release() {
+	r.endInflate()
+	r.state = closed
+}
+
+// Next reads from p, which begins with the first byte that was not used yet, until there
+// is an event, and returns how many bytes it has used. It changes the bytes that it uses.
+// room is how large a Part may be; if it is negative, not even an empty one may come. err
+// is an *Error, which later calls return again.
+func (r *Reader) Next(p []byte, room int) (n int, e Event, err error) {
+	for {
+		var used int
+		var done bool
+		var fault *Error
+		switch {
+		case r.failed != nil:
+			return n, Event{}, r.failed
+		case r.state == inHead:
+			used, done, fault = r.readHead(p[n:])
+		case r.state == inControl:
+			used, e, fault = r.readControl(p[n:])
+			done = true
+		case r.state == inData:
+			used, e, done, fault = r.readData(p[n:], min(room, MaxPart))
+		default:
+			return len(p), Event{}, nil
+		}
+		n += used
+		if fault != nil {
+			r.Release()
+			r.failed = fault
+		} else if done {
+			return n, e, nil
+		}
+	}
+}
+
+// readHead reads the head of a frame. done: it needs more bytes.
+func (r *Reader) readHead(p []byte) (n int, done bool, fault *Error) {
+	for {
+		need := 2
+		if r.have >= 2 {
+			need += 4
+			switch r.head[1] & lengths {
+			case length16:
+				need += 2
+			case length64:
+				need += 8
+			}
+		}
+		c := copy(r.head[r.have:need], p[n:])
+		n += c
+		if r.have += c; r.have < need {
+			return n, true, nil
+		}
+		if need > 2 {
+			return n, false, r.beginFrame(need - 4)
+		}
+		if fault := r.checkFirst(); fault != nil {
+			return n, false, fault
+		}
+	}
+}
+
+// checkFirst checks the first two bytes of a head (RFC 6455 sections 5.2, 5.4 and 5.5).
+func (r *Reader) checkFirst() *Error {
+	first, second := r.head[0], r.head[1]
+	r.op, r.fin, r.rsv1 = Opcode(first&opcodes), first&finBit != 0, first&rsv1Bit != 0
+	control := r.op >= CloseFrame
+	switch {
+	case r.op > Binary && r.op < CloseFrame, r.op > PongFrame:
+		return &Error{ProtocolError, "unknown opcode"}
+	case first&rsvBits&^rsv1Bit != 0, r.rsv1 && (!r.deflate.On || control || r.op == Continuation):
+		return &Error{ProtocolError, "unexpected reserved bit"}
+	case second&maskBit == 0:
+		return &Error{ProtocolError, "frame without a mask"}
+	case control && !r.fin:
+		return &Error{ProtocolError, "fragmented control frame"}
+	case control && second&lengths > MaxControl:
+		return &Error{ProtocolError, "control frame too long"}
+	case control:
+		return nil
+	case r.op == Continuation && !r.open:
+		return &Error{ProtocolError, "continuation of no message"}
+	case r.op != Continuation && r.open:
+		return &Error{ProtocolError, "new message inside a fragmented one"}
+	}
+	return nil
+}
+
+// beginFrame reads the length and the mask, which begins at byte at.
+func (r *Reader) beginFrame(at int) *Error {
+	r.have = 0
+	r.key = binary.LittleEndian.Uint32(r.head[at:])
+	r.left = int64(r.head[1] & lengths)
+	switch r.left {
+	case length16:
+		if r.left = int64(binary.BigEndian.Uint16(r.head[2:])); r.left < length16 {
+			return &Error{ProtocolError, "length not in the shortest form"}
+		}
+	case length64:
+		if r.left = int64(binary.BigEndian.Uint64(r.head[2:])); r.left < 0 {
+			return &Error{ProtocolError, "length of 2^63 or more"}
+		}
+		if r.left <= 0xFFFF {
+			return &Error{ProtocolError, "length not in the shortest form"}
+		}
+	}
+	if r.op >= CloseFrame {
+		r.state = inControl
+		return nil
+	}
+	r.state = inData
+	if r.op != Continuation {
+		r.message = message{open: true, text: r.op == Text, compressed: r.rsv1}
+	}
+	return r.checkSize()
+}
+
+// checkSize checks the announced size of the message.
+func (r *Reader) checkSize() *Error {
+	switch {
+	case r.limit == 0:
+	case !r.compressed && r.left > r.limit-r.size,
+		r.compressed && r.left > r.limit+r.limit/512+1024-r.packed: // stored blocks are larger than what they hold
+		return &Error{TooBig, "message too big"}
+	}
+	return nil
+}
+
+// readControl reads the payload of a control frame, which mostly comes in one piece.
+func (r *Reader) readControl(p []byte) (n int, e Event, fault *Error) {
+	n = int(min(r.left, int64(len(p))))
+	data := p[:n:n]
+	r.key = unmask(data, r.key)
+	if r.left -= int64(n); r.left > 0 || len(r.control) > 0 {
+		r.control = append(r.control, data...)
+		data = r.control
+	}
+	if r.left > 0 {
+		return n, Event{}, nil
+	}
+	r.control, r.state = nil, inHead
+	switch r.op {
+	case PingFrame:
+		return n, Event{Kind: Ping, Data: data}, nil
+	case PongFrame:
+		return n, Event{Kind: Pong, Data: data}, nil
+	}
+	e, fault = readClose(data)
+	if fault == nil {
+		r.Release()
+	}
+	return n, e, fault
+}
+
+// readClose reads the payload of a close (RFC 6455 section 5.5.1).
+func readClose(data []byte) (Event, *Error) {
+	e := Event{Kind: Close, Code: NoStatus}
+	if len(data) == 0 {
+		return e, nil
+	}
+	if len(data) == 1 {
+		return e, &Error{ProtocolError, "close with half a code"}
+	}
+	e.Code, e.Data = binary.BigEndian.Uint16(data), data[2:]
+	if !ValidCode(e.Code) {
+		return e, &Error{ProtocolError, "close with an invalid code"}
+	}
+	var check textCheck
+	if !check.more(e.Data) || !check.whole() {
+		return e, &Error{InvalidPayload, "close with a reason that is not UTF-8"}
+	}
+	return e, nil
+}
+
+// readData reads the payload of a frame of a message. done: there is an event.
+func (r *Reader) readData(p []byte, room int) (n int, e Event, done bool, fault *Error) {
+	if r.compressed {
+		return r.readPacked(p, room)
+	}
+	ends := r.left == 0
+	if ends && !r.fin { // it was empty
+		r.state = inHead
+		return 0, e, false, nil
+	}
+	if !ends && len(p) == 0 {
+		return 0, e, true, nil
+	}
+	if room < 0 || room == 0 && !ends {
+		return 0, Event{Kind: NeedRoom}, true, nil
+	}
+	n = int(min(r.left, int64(len(p)), int64(room)))
+	r.key = unmask(p[:n], r.key)
+	if r.left -= int64(n); r.left == 0 {
+		r.state = inHead
+	}
+	e, fault = r.part(p[:n:n], r.left == 0 && r.fin)
+	return n, e, true, fault
+}
+
+// part returns the next part of the message.
+func (r *Reader) part(data []byte, last bool) (Event, *Error) {
+	r.size += int64(len(data))
+	if r.limit > 0 && r.size > r.limit {
+		return Event{}, &Error{TooBig, "message too big"}
+	}
+	if r.text && (!r.check.more(data) || last && !r.check.whole()) {
+		return Event{}, &Error{InvalidPayload, "text that is not UTF-8"}
+	}
+	e := Event{Kind: Part, Data: data, Text: r.text, Last: last}
+	if last {
+		r.message = message{}
+	}
+	return e, nil
+}

@@ -1,0 +1,112 @@
+package frames_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"alicorn/proxy/websocket/frames"
+	"alicorn/proxy/websocket/framestest"
+)
+
+// echo is an echo server without a socket.
+type echo struct {
+	reader *frames.Reader
+	writer *frames.Writer
+	room   int
+	out    []byte
+	text   []byte
+	closed bool
+}
+
+func newEcho(t *testing.T, offer string, limit int64) *echo {
+	t.Helper()
+	d, err := frames.Negotiate([]string{offer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &echo{reader: frames.NewReader(limit, d), writer: frames.NewWriter(d), room: frames.MaxPart}
+}
+
+// feed gives the server bytes of the client.
+func (s *echo) feed(t *testing.T, p []byte) {
+	for !s.closed {
+		n, e, err := s.reader.Next(p, s.room)
+		p = p[n:]
+		var fault *frames.Error
+		if errors.As(err, &fault) {
+			s.out, s.closed = frames.AppendClose(s.out, fault.Code, fault.Reason), true
+			return
+		}
+		switch e.Kind {
+		case frames.NeedInput:
+			if len(p) > 0 {
+				t.Fatalf("%d bytes are left when it needs input", len(p))
+			}
+			return
+		case frames.NeedRoom:
+			t.Fatalf("it needs room for more than %d bytes", s.room)
+		case frames.Part:
+			if len(e.Data) > s.room {
+				t.Fatalf("a part has %d bytes, with room for %d", len(e.Data), s.room)
+			}
+			if s.text = append(s.text, e.Data...); e.Last {
+				s.out = s.writer.AppendPart(s.out, s.text, e.Text, true)
+				s.text = s.text[:0]
+			}
+		case frames.Ping:
+			s.out = frames.AppendControl(s.out, frames.PongFrame, e.Data)
+		case frames.Close:
+			s.out, s.closed = frames.AppendClose(s.out, e.Code, string(e.Data)), true
+		}
+	}
+}
+
+func (s *echo) outcome(t *testing.T) string {
+	s.reader.Release()
+	var answers framestest.Answers
+	all, err := answers.Read(s.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return framestest.Outcome(all)
+}
+
+func TestATableOfWhatClientsSend(t *testing.T) {
+	cases := framestest.Cases()
+	if len(cases) < 250 {
+		t.Errorf("got %d cases, want at least 250", len(cases))
+	}
+	names := map[string]bool{}
+	for _, c := range cases {
+		name := c.Section + ": " + c.Name
+		if names[name] {
+			t.Errorf("two cases are %q", name)
+		}
+		names[name] = true
+		for _, split := range []struct {
+			name string
+			room int
+			next func(left int) int
+		}{
+			{"whole", frames.MaxPart, func(left int) int { return left }},
+			{"byte by byte", frames.MaxPart, func(int) int { return 1 }},
+			{"in random pieces with little room", 7, func(left int) int { return 1 + rand.IntN(min(left, 3000)) }},
+		} {
+			if split.name == "byte by byte" && len(c.Send) > 10_000 {
+				continue // the others have such pieces, too
+			}
+			s := newEcho(t, c.Offer, framestest.Limit)
+			s.room = split.room
+			for p := append([]byte(nil), c.Send...); len(p) > 0 && !s.closed; {
+				n := split.next(len(p))
+				s.feed(t, p[:n])
+				p = p[n:]
+			}
+			s.feed(t, c.Bye(len(c.Want)))
+			if got := s.outcome(t); got != c.Want {
+				t.Errorf("%s, %s: got %q, want %q", name, split.name, got, c.Want)
+			}
+		}
+	}
+}
