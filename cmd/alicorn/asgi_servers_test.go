@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// asgiKind is a kind of server for ASGI applications.
+type asgiKind struct {
+	name  string
+	start func(t *testing.T, dir, app string, variables ...string) asgiServer
+}
+
+// asgiServer is one that runs, with one worker.
+type asgiServer struct {
+	address string
+	file    string // a file of 26 letters that it may send
+	cmd     *exec.Cmd
+}
+
+// asgiServers are the servers that run applications in tests, side by side.
+func asgiServers() []asgiKind {
+	return []asgiKind{{"uvicorn", startUvicorn}}
+}
+
+// startUvicorn starts Debian's uvicorn.
+func startUvicorn(t *testing.T, dir, app string, variables ...string) asgiServer {
+	address := freeAddress(t)
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/usr/bin/python3", "-m", "uvicorn", "--host", "127.0.0.1", "--port", port, "--app-dir", dir,
+		"--no-access-log", "--log-level", "warning", app)
+	return startASGI(t, dir, address, cmd, variables)
+}
+
+// startASGI starts a server and waits until it listens.
+func startASGI(t *testing.T, dir, address string, cmd *exec.Cmd, variables []string) asgiServer {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	cmd.Env = append(append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1"), variables...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+		if t.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			t.Logf("%s", text)
+		}
+	})
+	awaitCondition(t, fmt.Sprintf("nothing listens on %s", address), func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	return asgiServer{address: address, file: filepath.Join(dir, "file.txt"), cmd: cmd}
+}
+
+// stop ends the server by TERM and waits for its end.
+func (s asgiServer) stop(t *testing.T) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	s.cmd.Wait()
+}
