@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// asgiCheck is one check of testdata/asgi, which runs in an application at /NAME, and
+// asgiCheck is one check of testdata/asgi/checks, which runs in an application at /NAME, and
 // what its client sends and expects. Nothing said means: a GET is answered with 200 and
 // "ok".
 type asgiCheck struct {
@@ -35,7 +35,7 @@ type asgiCheck struct {
 // uvicorn stands beside: it has the faults that are named, and no other.
 func TestASGIChecks(t *testing.T) {
 	t.Parallel()
-	dir := asgiDirectory(t)
+	dir := asgiDirectory(t, "checks")
 	for _, server := range asgiServers() {
 		t.Run(server.name, func(t *testing.T) {
 			t.Parallel()
@@ -162,11 +162,11 @@ func (k asgiCheck) answer(c *asgiClient) asgiAnswer {
 	return a
 }
 
-// asgiDirectory copies the applications to a folder that workers of any user can read.
-func asgiDirectory(t *testing.T) string {
+// asgiDirectory copies a folder of testdata/asgi to one that workers of any user can read.
+func asgiDirectory(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "asgi"))); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "asgi", name))); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "file.txt"), []byte("abcdefghijklmnopqrstuvwxyz"), 0o644); err != nil {

@@ -1,6 +1,6 @@
 package main
 
-// faultChecks are the checks of testdata/asgi/checks_faults.py.
+// faultChecks are the checks of testdata/asgi/checks/checks_faults.py.
 func faultChecks() []asgiCheck {
 	const (
 		cut   = "no answer: unexpected EOF"
@@ -71,7 +71,7 @@ func (c *asgiClient) readCut() asgiAnswer {
 	return a
 }
 
-// lifespanChecks are the checks of testdata/asgi/checks_lifespan.py.
+// lifespanChecks are the checks of testdata/asgi/checks/checks_lifespan.py.
 func lifespanChecks() []asgiCheck {
 	return []asgiCheck{
 		{name: "lifespan_runs_once"},

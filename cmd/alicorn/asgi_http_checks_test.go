@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// httpChecks are the checks of testdata/asgi/checks_http.py. Those of a file send file.
+// httpChecks are the checks of testdata/asgi/checks/checks_http.py. Those of a file send file.
 func httpChecks(file string) []asgiCheck {
 	const noExtension = "there is no extension"
 	length := func(n int) string { return fmt.Sprintf("content-length: %d", n) }

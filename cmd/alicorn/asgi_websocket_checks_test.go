@@ -14,7 +14,7 @@ func handshakeFields() []string {
 // handshakeAccept is the right answer to the key.
 const handshakeAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
-// websocketChecks are the checks of testdata/asgi/checks_websocket.py.
+// websocketChecks are the checks of testdata/asgi/checks/checks_websocket.py.
 func websocketChecks() []asgiCheck {
 	refused := func(status int, body string) func(*asgiClient, asgiCheck) {
 		return func(c *asgiClient, k asgiCheck) {
