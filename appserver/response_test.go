@@ -142,7 +142,7 @@ type discard struct{ *proxytest.Recorder }
 
 func (discard) WriteHead(*proxy.Exchange, bool) error { return nil }
 func (discard) Write(p []byte) (int, error)           { return len(p), nil }
-func (discard) Finish() error                         { return nil }
+func (discard) Finish(*proxy.Header) error            { return nil }
 
 func BenchmarkExchange(b *testing.B) {
 	s := newSite(b, fmt.Sprintf("workers %d;", max(runtime.GOMAXPROCS(0), 1)))

@@ -206,5 +206,25 @@ func (h *Header) reindex() {
 	}
 }
 
+// HasToken reports whether token is an element of the field, in any of its lines, without
+// case. Parameters of elements do not count.
+func (h *Header) HasToken(id FieldID, token string) bool {
+	if h.first[id] == 0 {
+		return false
+	}
+	for i := range h.fields {
+		if h.fields[i].id != id {
+			continue
+		}
+		for item := range strings.SplitSeq(h.fields[i].Value, ",") {
+			item, _, _ = strings.Cut(item, ";")
+			if strings.EqualFold(strings.Trim(item, " \t"), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // ID returns the indexed identity of the field's name, FieldOther for others.
 func (f Field) ID() FieldID { return f.id }

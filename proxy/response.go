@@ -18,6 +18,9 @@ type Response struct {
 	// Content-Length and Transfer-Encoding do not belong in it; a Server or
 	// Date field given here replaces ours.
 	Header Header
+	// Trailer holds the fields after the body. They go out only to a client that has said
+	// "TE: trailers", with a body whose framing allows it (RFC 9110 section 6.5).
+	Trailer Header
 	// Written counts body bytes given to the wire: $body_bytes_sent.
 	Written int64
 
@@ -177,7 +180,19 @@ func (r *Response) Finish() error {
 		}
 	}
 	r.close()
-	return r.x.wire.Finish()
+	if r.Trailer.Len() > 0 && r.x.Req.Header.HasToken(FieldTE, "trailers") {
+		return r.x.wire.Finish(&r.Trailer)
+	}
+	return r.x.wire.Finish(nil)
+}
+
+// Hint sends an interim response, 103 Early Hints, with these fields, before the head.
+// Subrequests send none.
+func (r *Response) Hint(fields *Header) error {
+	if r.sent || r.x.parent != nil {
+		return nil
+	}
+	return r.x.wire.WriteHints(fields)
 }
 
 // Abort gives up a response that was begun: the client sees that it is cut.

@@ -153,6 +153,9 @@ func (s *subrequest) Now() time.Time { return time.Now() }
 // Watch implements Scheduler. The parent watches the client.
 func (s *subrequest) Watch(*Waiting) bool { return false }
 
+// WriteHints implements ResponseWire.
+func (s *subrequest) WriteHints(*Header) error { return nil }
+
 // WriteHead implements ResponseWire. The head stays in the subrequest's Response.
 func (s *subrequest) WriteHead(*Exchange, bool) error { return nil }
 
@@ -166,7 +169,7 @@ func (s *subrequest) SendFile(File, int64, int64) error { return nil }
 func (s *subrequest) Flush() error { return nil }
 
 // Finish implements ResponseWire.
-func (s *subrequest) Finish() error { return nil }
+func (s *subrequest) Finish(*Header) error { return nil }
 
 // Abort implements ResponseWire. A subrequest without a head has no answer.
 func (s *subrequest) Abort() {}

@@ -23,6 +23,9 @@ type Wire interface {
 
 // ResponseWire takes the response of an exchange.
 type ResponseWire interface {
+	// WriteHints sends an interim response, 103 Early Hints (RFC 8297), with these fields.
+	// It does nothing for a client that may not understand interim responses.
+	WriteHints(fields *Header) error
 	// WriteHead queues the status line and header of x.Res, with the fields
 	// that belong to the protocol (Date, Server, Connection, framing). It is
 	// called at most once. bodyless: no body will follow (HEAD, 204, 304).
@@ -34,9 +37,10 @@ type ResponseWire interface {
 	SendFile(f File, off, n int64) error
 	// Flush sends the queued bytes.
 	Flush() error
-	// Finish ends the body and sends the queued bytes. It fails if fewer bytes than
-	// x.Res.Length were written.
-	Finish() error
+	// Finish ends the body and sends the queued bytes. trailer, which may be nil, goes out
+	// where the body's framing allows it. Finish fails if fewer bytes than x.Res.Length
+	// were written.
+	Finish(trailer *Header) error
 	// Abort gives up the response: it ends so that the client sees that it is
 	// incomplete, and the connection closes.
 	Abort()

@@ -217,7 +217,7 @@ type quiet struct {
 
 func (*quiet) WriteHead(*proxy.Exchange, bool) error { return nil }
 func (*quiet) Write(p []byte) (int, error)           { return len(p), nil }
-func (*quiet) Finish() error                         { return nil }
+func (*quiet) Finish(*proxy.Header) error            { return nil }
 
 func (q *quiet) SendFile(f proxy.File, off, n int64) error {
 	return proxy.ReadFile(f, q.one[:], off+n-1)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -153,6 +154,42 @@ func (c *conn) appendFields(b []byte, x *proxy.Exchange) []byte {
 	return b
 }
 
+// WriteHints sends 103 Early Hints; see proxy.ResponseWire.
+func (c *conn) WriteHints(fields *proxy.Header) error {
+	if !c.interim || c.framing != noHead {
+		return nil
+	}
+	c.buffer()
+	c.out = append(c.out, "HTTP/1.1 103 Early Hints\r\n"...)
+	c.out = append(appendTrailing(c.out, fields), '\r', '\n')
+	return c.send(nil)
+}
+
+// appendTrailing appends fields that cannot change what the message's head says of its
+// framing or its routing (RFC 9110 section 6.5.1).
+func appendTrailing(b []byte, fields *proxy.Header) []byte {
+	for f := range fields.All() {
+		switch f.ID() {
+		case proxy.FieldOther, proxy.FieldETag, proxy.FieldLastModified, proxy.FieldServer, proxy.FieldDate:
+			if !isFraming(f.Name) {
+				b, _ = h1.AppendField(b, f.Name, f.Value)
+			}
+		}
+	}
+	return b
+}
+
+// isFraming reports whether a field of that name, which is none of the indexed ones, would
+// change how a message is read.
+func isFraming(name string) bool {
+	for _, other := range []string{"Trailer", "Content-Range", "Proxy-Connection", "Proxy-Authenticate"} {
+		if strings.EqualFold(name, other) {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *conn) continue100() error {
 	if c.framing != noHead {
 		return nil
@@ -239,7 +276,7 @@ func (c *conn) Meanwhile(f func()) { c.wire.meanwhile(c, f) }
 func (c *conn) Flush() error { return c.send(nil) }
 
 // Finish ends the response.
-func (c *conn) Finish() error {
+func (c *conn) Finish(trailer *proxy.Header) error {
 	if c.err != nil {
 		return c.err
 	}
@@ -249,10 +286,18 @@ func (c *conn) Finish() error {
 	}
 	if c.framing == chunked {
 		c.buffer()
-		c.out = append(c.out, h1.LastChunk...)
+		c.out = appendEnd(c.out, trailer)
 	}
 	c.last = c.closing
 	return c.send(nil)
+}
+
+// appendEnd ends a chunked body. trailer may be nil.
+func appendEnd(b []byte, trailer *proxy.Header) []byte {
+	if trailer == nil {
+		return append(b, h1.LastChunk...)
+	}
+	return append(appendTrailing(append(b, "0\r\n"...), trailer), '\r', '\n')
 }
 
 // Abort gives up the response: the connection closes before the response's end. If the

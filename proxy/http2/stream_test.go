@@ -101,6 +101,9 @@ func (s *stream) leave() {
 	}
 }
 
+// WriteHints implements proxy.ResponseWire.
+func (s *stream) WriteHints(*proxy.Header) error { return nil }
+
 // WriteHead implements proxy.ResponseWire.
 func (s *stream) WriteHead(x *proxy.Exchange, bodyless bool) error {
 	field := func(name, value string) {
@@ -185,7 +188,7 @@ func (s *stream) Flush() error {
 }
 
 // Finish implements proxy.ResponseWire.
-func (s *stream) Finish() (err error) {
+func (s *stream) Finish(*proxy.Header) (err error) {
 	s.c.locked(func() {
 		switch {
 		case s.finished:

@@ -136,7 +136,9 @@ type Recorder struct {
 	Header   proxy.Header
 	Body     bytes.Buffer
 	Bodyless bool
-	Heads    int // how often WriteHead was called
+	Heads    int          // how often WriteHead was called
+	Hints    proxy.Header // of interim responses
+	Trailer  proxy.Header
 	Flushes  int
 	Finished bool
 	Aborted  bool
@@ -153,6 +155,14 @@ func NewRecorder(body string) *Recorder { return &Recorder{request: strings.NewR
 
 // Text returns the body.
 func (r *Recorder) Text() string { return r.Body.String() }
+
+// WriteHints keeps the fields.
+func (r *Recorder) WriteHints(fields *proxy.Header) error {
+	for f := range fields.All() {
+		r.Hints.Add(strings.Clone(f.Name), strings.Clone(f.Value))
+	}
+	return nil
+}
 
 // WriteHead keeps status and fields.
 func (r *Recorder) WriteHead(x *proxy.Exchange, bodyless bool) error {
@@ -196,8 +206,13 @@ type writerOnly struct{ io.Writer }
 func (r *Recorder) Flush() error { r.Flushes++; return nil }
 
 // Finish fails when less than Length was written.
-func (r *Recorder) Finish() error {
+func (r *Recorder) Finish(trailer *proxy.Header) error {
 	r.Finished = true
+	if trailer != nil {
+		for f := range trailer.All() {
+			r.Trailer.Add(strings.Clone(f.Name), strings.Clone(f.Value))
+		}
+	}
 	if !r.Bodyless && r.Length >= 0 && int64(r.Body.Len()) != r.Length {
 		return io.ErrUnexpectedEOF
 	}
