@@ -81,6 +81,9 @@ func (x *Exchange) answerError(err error) error {
 		if f.Field.Name != "" {
 			x.Res.Header.Add(f.Field.Name, f.Field.Value)
 		}
+		for _, more := range f.More {
+			x.Res.Header.Add(more.Name, more.Value)
+		}
 	}
 	switch status {
 	case StatusClosed, StatusClientClosed:

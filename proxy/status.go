@@ -88,6 +88,7 @@ type Fail struct {
 	// Field goes out with the status unless its Name is "": Allow with 405,
 	// Content-Range with 416.
 	Field Field
+	More  []Field // others that go out with the status
 }
 
 // Error returns the reason.

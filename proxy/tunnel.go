@@ -17,10 +17,11 @@ type Upgraded interface {
 	net.Conn
 	// CloseWrite ends the sending side.
 	CloseWrite() error
-	// OnCut makes f be called when the Engine cuts the connection, for example because
-	// a Generation has no more time. f may be called while the connection is used, and
-	// more than once.
-	OnCut(f func())
+	// OnCut makes f be called when the Engine is about to cut the connection, because a
+	// Generation has no more time, or because the Engine shuts down (down). f may be
+	// called while the connection is used, after its exchange has ended, and more than
+	// once.
+	OnCut(f func(down bool))
 	// Duplex returns the connection as a Duplex of its loop; nil without a loop.
 	Duplex() eventloop.Duplex
 }
@@ -102,7 +103,7 @@ func (t *Tunnel) relay(x *Exchange, client, other eventloop.Duplex) error {
 			t.over.Store(true)
 			waker.WakeIn(turn)
 		})
-	t.Client.OnCut(relay.Stop)
+	t.Client.OnCut(func(bool) { relay.Stop() })
 	return err
 }
 
@@ -116,7 +117,7 @@ func (t *Tunnel) Continue(x *Exchange) error {
 
 // carry passes the bytes on with two goroutines, one of which is the caller's.
 func (t *Tunnel) carry(clientRoom time.Duration) {
-	t.Client.OnCut(func() { t.Other.Close() })
+	t.Client.OnCut(func(bool) { t.Other.Close() })
 	client, other := bounded{Conn: t.Client, room: clientRoom}, bounded{Conn: t.Other, early: t.Early, silence: t.Silence, room: t.Room}
 	s := &sign{began: time.Now()}
 	var failed sync.Once

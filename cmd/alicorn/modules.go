@@ -17,6 +17,7 @@ import (
 	"alicorn/proxy/rewrite"
 	"alicorn/proxy/ssl"
 	"alicorn/proxy/transport"
+	"alicorn/proxy/websocket"
 	"alicorn/static"
 )
 
@@ -36,7 +37,7 @@ func protocols() transport.Protocols {
 // modules is THE ordered list of features. Within a phase, actions and filters
 // run in this order; the fallback for content, static files, comes last.
 func modules(f features) []proxy.Module {
-	automatic := acme.New(f.acme)
+	automatic, sockets := acme.New(f.acme), websocket.New()
 	return []proxy.Module{
 		proxy.NewCore(f.core),
 		errorlog.Module(f.errorLog),
@@ -50,6 +51,7 @@ func modules(f features) []proxy.Module {
 		authrequest.Module(),
 		header.Module(),
 		compress.Module(),
+		sockets.Module(),
 		appserver.Module(f.apps),
 		proxypass.Module(proxypass.Options{Loops: f.apps.Loops(), Temporary: f.apps.Temporary}),
 		static.Module(),

@@ -47,6 +47,7 @@ var edges = []struct {
 	{"proxy/proxypass", []string{"config", "config/osfile", "proxy/eventloop", "proxy", "proxy/h1", "proxy/upstream"}, "connections to upstreams live in event loops and speak HTTP/1; a socket may be refused"},
 	{"proxy/websocket/frames", nil, "a codec is bytes, without a socket"},
 	{"proxy/websocket/framestest", nil, "what clients send is seen from outside"},
+	{"proxy/websocket", []string{"config", "proxy/eventloop", "proxy", "proxy/websocket/frames"}, "connections live in event loops"},
 	{"proxy/*", []string{"config", "proxy"}, "a feature knows the core, not its neighbours"},
 	{"static", []string{"config", "config/osfile", "proxy"}, "a content handler says why a path is refused"},
 	{"appserver/wire", []string{"proxy/eventloop"}, "what goes between front and worker knows no request, pool or app"},

@@ -26,6 +26,7 @@ type Duplex interface {
 
 	Adopt(h Handler) bool
 	Idle(timeout time.Duration) bool
+	Hurry(timeout time.Duration)
 	Expired() bool
 	Again()
 

@@ -22,11 +22,11 @@ type conn struct {
 	x    *proxy.Exchange // nil while the connection idles
 
 	state      atomic.Int32
-	watcher    atomic.Pointer[proxy.Waiting] // is woken when the client leaves
-	awaitsBody atomic.Bool                   // AwaitBody has given the reading to the loop, which has not called Ready yet
-	onCut      atomic.Pointer[func()]        // is called when an upgraded connection is cut
-	parked     bool                          // the exchange is parked; whoever drives c next resumes it
-	headEnds   time.Time                     // the deadline for the head
+	watcher    atomic.Pointer[proxy.Waiting]   // is woken when the client leaves
+	awaitsBody atomic.Bool                     // AwaitBody has given the reading to the loop, which has not called Ready yet
+	onCut      atomic.Pointer[func(down bool)] // is called when an upgraded connection is about to be cut
+	parked     bool                            // the exchange is parked; whoever drives c next resumes it
+	headEnds   time.Time                       // the deadline for the head
 
 	// The read side: buf[r:w] was read and not consumed yet.
 	buf      []byte
@@ -322,10 +322,10 @@ func (c *conn) Cut(*proxy.Generation) { c.Close() }
 // it then closes it.
 func (c *conn) Close() error {
 	c.state.Store(stateClosed)
-	c.wire.cut()
 	if f := c.onCut.Load(); f != nil {
-		(*f)()
+		(*f)(c.e.Draining())
 	}
+	c.wire.cut()
 	return nil
 }
 

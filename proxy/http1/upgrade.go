@@ -72,10 +72,10 @@ func (t *tunnel) Close() error {
 }
 
 // OnCut implements proxy.Upgraded.
-func (t *tunnel) OnCut(f func()) {
+func (t *tunnel) OnCut(f func(down bool)) {
 	t.c.onCut.Store(&f)
 	if t.c.state.Load() == stateClosed {
-		f()
+		f(t.c.e.Draining())
 	}
 }
 

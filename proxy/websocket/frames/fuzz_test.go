@@ -123,6 +123,25 @@ func TestNoRoomHoldsMessagesBack(t *testing.T) {
 	}
 }
 
+func TestAPartStaysValidUntilTheNextCall(t *testing.T) {
+	d, _ := frames.Negotiate([]string{"permessage-deflate"})
+	next := func(text string) (*frames.Reader, []byte) {
+		r := frames.NewReader(0, d)
+		_, e, err := r.Next(framestest.Frame(framestest.Fin|framestest.Rsv1|framestest.Text, framestest.Deflated(text)), frames.MaxPart)
+		if err != nil || string(e.Data) != text || !e.Last {
+			t.Fatalf("got %q, %v", e.Data, err)
+		}
+		return r, e.Data
+	}
+	one, data := next("the first message")
+	other, _ := next("another client's")
+	if string(data) != "the first message" {
+		t.Errorf("it became %q", data)
+	}
+	one.Release()
+	other.Release()
+}
+
 func BenchmarkReader(b *testing.B) {
 	for _, c := range []struct {
 		name, offer string

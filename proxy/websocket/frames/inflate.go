@@ -234,8 +234,7 @@ func (r *Reader) plain(room int) (Event, *Error) {
 	last := z.why == complete && z.given == z.filled
 	e, fault := r.part(out, last)
 	if last {
-		r.state = inHead
-		r.endInflate()
+		r.state, r.inflated = inHead, true
 	}
 	return e, fault
 }
@@ -245,6 +244,6 @@ func (r *Reader) endInflate() {
 	if z := r.inflater; z != nil {
 		r.window = z.window
 		z.release()
-		r.inflater = nil
+		r.inflater, r.inflated = nil, false
 	}
 }

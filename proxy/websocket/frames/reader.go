@@ -51,6 +51,7 @@ type Reader struct {
 	message
 	control  []byte    // a control frame's payload that has come in pieces
 	inflater *inflater // of the message, if it is compressed and has begun
+	inflated bool      // the inflater has ended; the last event has its output
 	window   []byte    // what the next compressed message may refer to
 }
 
@@ -88,6 +89,9 @@ func (r *Reader) Release() {
 // room is how large a Part may be; if it is negative, not even an empty one may come. err
 // is an *Error, which later calls return again.
 func (r *Reader) Next(p []byte, room int) (n int, e Event, err error) {
+	if r.inflated {
+		r.endInflate()
+	}
 	for {
 		var used int
 		var done bool

@@ -1,0 +1,112 @@
+package websocket
+
+import (
+	"fmt"
+	"net"
+	"strings"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+// origin is a word of websocket_origin: sites from which a WebSocket may be opened.
+type origin struct {
+	kind    originKind
+	text    string // lower case: a host, the end of a host, or scheme://host[:port]
+	pattern *proxy.Regexp
+}
+
+type originKind uint8
+
+const (
+	anyOrigin originKind = iota
+	noOrigin
+	sameOrigin
+	hostOrigin  // text is a host
+	belowOrigin // text is ".example.com"
+	wholeOrigin
+	patternOrigin
+)
+
+func parseOrigin(s *config.Scope, a config.Arg) (origin, error) {
+	text := strings.ToLower(a.Text)
+	switch {
+	case a.Text == "any":
+		return origin{}, nil
+	case a.Text == "none":
+		return origin{kind: noOrigin}, nil
+	case a.Text == "same":
+		return origin{kind: sameOrigin}, nil
+	case strings.HasPrefix(a.Text, "~"):
+		pattern, fold := strings.CutPrefix(a.Text[1:], "*")
+		re, err := proxy.ParseRegexp(s.Load(), a.Pos, pattern, fold)
+		return origin{kind: patternOrigin, pattern: re}, err
+	}
+	scheme, host, whole := strings.Cut(text, "://")
+	if !whole {
+		host = text
+	}
+	below := strings.TrimPrefix(host, "*")
+	if host == "" || strings.ContainsAny(below, "/*?#@ ") || below != host && (whole || below == "" || below[0] != '.') || !whole && strings.Contains(host, ":") && host[0] != '[' {
+		return origin{}, fmt.Errorf("invalid origin %q; it is any, none, same, a host such as example.com or *.example.com, an origin such as https://example.com, or ~REGEX", a.Text)
+	}
+	switch {
+	case whole:
+		return origin{kind: wholeOrigin, text: normal(scheme, host)}, nil
+	case below != host:
+		return origin{kind: belowOrigin, text: below}, nil
+	}
+	return origin{kind: hostOrigin, text: host}, nil
+}
+
+// normal returns an origin without the port that its scheme has anyway.
+func normal(scheme, authority string) string {
+	if host, ok := strings.CutSuffix(authority, map[string]string{"http": ":80", "https": ":443"}[scheme]); ok {
+		authority = host
+	}
+	return scheme + "://" + authority
+}
+
+// admits reports whether the Origin of x's request is one of those that the location
+// allows.
+func (r *rules) admits(x *proxy.Exchange) (bool, error) {
+	if len(r.allowed) == 0 {
+		return true, nil
+	}
+	given := strings.ToLower(x.Req.Header.Get("Origin"))
+	scheme, authority, _ := strings.Cut(given, "://")
+	host := authority
+	if h, _, err := net.SplitHostPort(authority); err == nil {
+		host = h
+		if strings.Contains(h, ":") {
+			host = "[" + h + "]"
+		}
+	}
+	for _, o := range r.allowed {
+		ok := false
+		switch o.kind {
+		case anyOrigin:
+			ok = true
+		case noOrigin:
+			ok = given == ""
+		case sameOrigin:
+			ok = given != "" && normal(scheme, authority) == normal(x.Req.Scheme, strings.ToLower(x.Req.Authority))
+		case hostOrigin:
+			ok = host == o.text
+		case belowOrigin:
+			ok = len(host) > len(o.text) && strings.HasSuffix(host, o.text)
+		case wholeOrigin:
+			ok = given != "" && normal(scheme, authority) == o.text
+		case patternOrigin:
+			var err error
+			if ok, err = o.pattern.MatchString(x, given); err != nil {
+				return false, err
+			}
+			ok = ok && given != ""
+		}
+		if ok {
+			return true, nil
+		}
+	}
+	return false, nil
+}

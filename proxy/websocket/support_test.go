@@ -1,0 +1,233 @@
+package websocket_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
+	"alicorn/proxy/http1"
+	"alicorn/proxy/proxytest"
+	"alicorn/proxy/websocket"
+	"alicorn/proxy/websocket/framestest"
+)
+
+// patience is how long a test waits for what has to happen.
+const patience = 60 * time.Second
+
+// window is the credit that a peer begins with.
+const window = 64 << 10
+
+// echo is a peer that sends back what it gets, and gives credit as the client reads.
+type echo struct {
+	conn   *websocket.Conn
+	site   *site
+	closed chan string
+	parts  atomic.Int64 // that are not taken yet
+	most   atomic.Int64 // of credit that was used at once
+	used   atomic.Int64
+}
+
+// Message implements websocket.Peer.
+func (e *echo) Message(t *eventloop.Turn, part []byte, text, last bool) {
+	used := e.used.Add(int64(len(part) + websocket.PartCost))
+	if used > e.most.Load() {
+		e.most.Store(used)
+	}
+	e.conn.Send(t, part, text, last)
+}
+
+// Taken implements websocket.Peer.
+func (e *echo) Taken(t *eventloop.Turn, n int) {
+	e.used.Add(-int64(n))
+	e.conn.Grant(t, n)
+}
+
+// Closed implements websocket.Peer.
+func (e *echo) Closed(_ *eventloop.Turn, code uint16, reason string) {
+	e.closed <- strings.TrimSpace(fmt.Sprint(code, " ", reason))
+}
+
+// site is a server for WebSockets.
+type site struct {
+	*proxytest.Server
+	secure bool
+	peers  chan *echo // those that were opened
+	logged atomic.Int64
+	sent   atomic.Int64 // of exchanges that have ended
+}
+
+// start starts a server with directives in its location. peer makes another peer of an
+// echo; nil: the echo.
+func start(t *testing.T, secure, goroutines bool, directives string, peer func(e *echo) websocket.Peer) *site {
+	t.Helper()
+	s := &site{secure: secure, peers: make(chan *echo, 2000)}
+	feature := websocket.New()
+	content := func(x *proxy.Exchange) error {
+		if !websocket.Asks(x) {
+			return x.Res.Reply(200, "text/plain", []byte("no WebSocket"))
+		}
+		shake, err := feature.Handshake(x)
+		if err != nil {
+			return err
+		}
+		e := &echo{site: s, closed: make(chan string, 1)}
+		var p websocket.Peer = e
+		if peer != nil {
+			p = peer(e)
+		}
+		e.conn = shake.NewConn(p, window)
+		subprotocol := ""
+		if all := shake.Subprotocols(); len(all) > 0 {
+			subprotocol = all[0]
+		}
+		s.peers <- e
+		return e.conn.Open(x, subprotocol, func(x *proxy.Exchange) error {
+			s.sent.Add(x.Res.Written)
+			s.logged.Add(1)
+			return nil
+		})
+	}
+	options := ""
+	if secure {
+		options = " ssl"
+	}
+	s.Server = proxytest.New(t, proxytest.Config{
+		Text: "server { listen 127.0.0.1:8000" + options + "; location / { echo; " + directives + " } }", Serve: http1.Serve, Goroutines: goroutines,
+		Modules: []proxy.Module{feature.Module(), {Name: "echo", Settings: noSettings, Directives: []config.Directive{
+			{Name: "echo", In: config.Location, Help: "h", Set: func(*config.Scope, *config.Node) error { return nil }}},
+			Compile: func(_ *config.Scope, l *proxy.Location) error {
+				l.SetContent(proxy.HandlerFunc(content))
+				return nil
+			}, Generation: proxytest.SecureSites(t)}}})
+	return s
+}
+
+var noSettings = config.NewKey(func() struct{} { return struct{}{} })
+
+// client is a WebSocket's client.
+type client struct {
+	net.Conn
+	r       *bufio.Reader
+	answers framestest.Answers
+	got     []framestest.Answer
+}
+
+// request is a handshake without its last line.
+const request = "GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+// connect opens a connection.
+func (s *site) connect(t testing.TB) net.Conn {
+	t.Helper()
+	nc := s.Dial("")
+	nc.SetDeadline(time.Now().Add(patience))
+	if s.secure {
+		nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+	}
+	return nc
+}
+
+// open opens a WebSocket.
+func (s *site) open(t testing.TB, offer string, early ...byte) *client {
+	t.Helper()
+	c := &client{Conn: s.connect(t)}
+	fields := ""
+	if offer != "" {
+		fields = "Sec-WebSocket-Extensions: " + offer + "\r\n"
+	}
+	go c.Write(append([]byte(request+fields+"\r\n"), early...))
+	c.r = bufio.NewReader(c)
+	if head := readHead(t, c.r); !strings.HasPrefix(head, "HTTP/1.1 101 ") || !strings.Contains(head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") {
+		t.Fatalf("the handshake is answered with %q", head)
+	}
+	return c
+}
+
+// readHead reads the head of a response.
+func readHead(t testing.TB, r *bufio.Reader) string {
+	t.Helper()
+	head := ""
+	for !strings.HasSuffix(head, "\r\n\r\n") {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatalf("the head ends with %v after %q", err, head)
+		}
+		head += line
+	}
+	return head
+}
+
+// next returns the server's next message or control frame; an end is "eof".
+func (c *client) next(t testing.TB) string {
+	t.Helper()
+	buf := make([]byte, 64<<10)
+	for len(c.got) == 0 {
+		n, err := c.r.Read(buf)
+		more, failed := c.answers.Read(buf[:n])
+		if failed != nil {
+			t.Fatal(failed)
+		}
+		if c.got = more; err != nil && len(more) == 0 {
+			if err == io.EOF || strings.Contains(err.Error(), "reset") || strings.Contains(err.Error(), "broken pipe") {
+				return "eof"
+			}
+			t.Fatalf("the server's answer ends with %v", err)
+		}
+	}
+	a := c.got[0]
+	c.got = c.got[1:]
+	return a.String()
+}
+
+// outcome reads to the close or the end.
+func (c *client) outcome(t testing.TB) string {
+	t.Helper()
+	var words []string
+	for {
+		word := c.next(t)
+		words = append(words, word)
+		if word == "eof" || strings.HasPrefix(word, "close") {
+			return strings.Join(words, "; ")
+		}
+	}
+}
+
+// within returns what comes from ch, and fails t when nothing does.
+func within[T any](t testing.TB, ch <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(patience):
+		t.Fatalf("%s did not happen", what)
+	}
+	return v
+}
+
+// eventually polls condition until it holds.
+func eventually(t testing.TB, condition func() bool, what string) {
+	t.Helper()
+	for end := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s did not happen", what)
+		}
+	}
+}
+
+// atOnce runs f n times at the same time.
+func atOnce(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}

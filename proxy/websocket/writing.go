@@ -1,0 +1,159 @@
+package websocket
+
+import (
+	"golang.org/x/sys/unix"
+
+	"alicorn/proxy/eventloop"
+	"alicorn/proxy/websocket/frames"
+)
+
+// writing is a Conn as the handler of its link's writing.
+type writing Conn
+
+// Ready implements eventloop.Handler: there is room, or there was none for too long.
+func (w *writing) Ready(t *eventloop.Turn) {
+	c := (*Conn)(w)
+	if c.link.RoomExpired() {
+		c.endWriting(t, true)
+		return
+	}
+	c.write(t)
+}
+
+// flushing is a Conn as the handler that sends what was gathered in a turn.
+type flushing Conn
+
+// Ready implements eventloop.Handler.
+func (f *flushing) Ready(t *eventloop.Turn) { (*Conn)(f).flush(t) }
+
+// unlockAndFlush unlocks mu, and has what was gathered sent at the end of the turn.
+func (c *Conn) unlockAndFlush(t *eventloop.Turn) {
+	later := c.link != nil && !c.writing && !c.flushes && c.pending()
+	c.flushes = c.flushes || later
+	c.mu.Unlock()
+	if later {
+		c.link.Later(t, (*flushing)(c))
+	}
+}
+
+// flushSoon is unlockAndFlush for a caller that does not hold mu.
+func (c *Conn) flushSoon(t *eventloop.Turn) {
+	c.mu.Lock()
+	c.unlockAndFlush(t)
+}
+
+// pending reports whether something waits to be sent. The caller holds mu.
+func (c *outgoing) pending() bool { return c.out != nil || c.pong != nil }
+
+// flush sends what was gathered, unless a goroutine is at it.
+func (c *Conn) flush(t *eventloop.Turn) {
+	c.mu.Lock()
+	c.flushes = false
+	if c.writing || c.finished {
+		c.mu.Unlock()
+		return
+	}
+	c.writing = true
+	c.mu.Unlock()
+	c.write(t)
+}
+
+// write sends until nothing is left or there is no room. The caller owns writing, and does
+// not own it any more when write returns.
+func (c *Conn) write(t *eventloop.Turn) {
+	for {
+		if len(c.sending) == 0 && !c.unsent && !c.next() {
+			c.endWriting(t, false)
+			return
+		}
+		n, err := c.link.Send(c.sending)
+		c.sending = c.sending[n:]
+		c.unsent = err == unix.EAGAIN
+		switch {
+		case c.unsent:
+			c.block(true)
+			if c.link.AwaitRoom(c.room) {
+				return
+			}
+			c.block(false)
+		case err != nil:
+			c.endWriting(t, true)
+			return
+		case len(c.sending) == 0:
+			c.sent(t)
+		}
+	}
+}
+
+// block notes whether the socket has no room.
+func (c *Conn) block(blocked bool) {
+	c.mu.Lock()
+	c.blocked = blocked
+	c.mu.Unlock()
+}
+
+// sent gives the buffer back, and credit to the peer.
+func (c *Conn) sent(t *eventloop.Turn) {
+	cost := c.cost
+	releaseOut(c.buffer)
+	c.buffer, c.sending, c.cost = nil, nil, 0
+	if cost > 0 {
+		c.peer.Taken(t, cost)
+	}
+}
+
+// next takes what was gathered. It returns false if there is nothing.
+func (c *Conn) next() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.blocked = false
+	if c.pong != nil {
+		b := c.gather()
+		*b = frames.AppendControl(*b, frames.PongFrame, c.pong)
+		c.pong = nil
+	}
+	if c.out == nil {
+		return c.endSending()
+	}
+	c.buffer, c.sending, c.cost = c.out, *c.out, c.owed
+	c.out, c.owed = nil, 0
+	return true
+}
+
+// endSending ends the sending side after the close for a fault of the client, which may
+// read it while it still sends. It returns false if there is nothing to end. The caller
+// holds mu.
+func (c *Conn) endSending() bool {
+	if c.closing.Load() != faulted || c.silent || c.lost || c.readingOver {
+		return false
+	}
+	c.silent = true
+	c.unsent = c.link.CloseWrite() == nil
+	return c.unsent
+}
+
+// endWriting gives writing up. lost: the connection is lost.
+func (c *Conn) endWriting(t *eventloop.Turn, lost bool) {
+	c.mu.Lock()
+	c.writing = false
+	if lost {
+		c.loseSending()
+		releaseOut(c.buffer)
+		c.buffer, c.sending, c.cost, c.unsent = nil, nil, 0, false
+		c.drop()
+	}
+	cuts := lost && !c.readingOver
+	if cuts {
+		c.link.Cut()
+	}
+	c.unlockAndFinish(t)
+	if cuts {
+		c.resume(t) // so that reading sees it
+	}
+}
+
+// drop drops what waits to be sent. The caller holds mu.
+func (c *outgoing) drop() {
+	releaseOut(c.out)
+	c.out, c.owed, c.pong = nil, 0, nil
+}
