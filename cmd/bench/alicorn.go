@@ -177,6 +177,10 @@ func alicornAppOf(s *site) string {
 		kind = "wsgi"
 		fmt.Fprintf(&more, "    threads %d;\n", s.threads)
 	}
+	if s.asgi && s.streams > 0 { // any worker may get them all
+		fmt.Fprintf(&more, "    concurrency %d;\n", s.streams)
+	}
+	more.WriteString(s.settings)
 	if s.maxRequests > 0 {
 		fmt.Fprintf(&more, "    max_requests %d;\n", s.maxRequests)
 	}

@@ -101,6 +101,15 @@ func allCases() []benchCase {
 	return cases
 }
 
+// caseNamed returns the case of that name.
+func caseNamed(name string) (benchCase, error) {
+	cases, err := chooseCases(name)
+	if err != nil {
+		return benchCase{}, err
+	}
+	return cases[0], nil
+}
+
 // chooseCases returns the cases of a comma-separated list; all if the list is empty. An
 // item may be a pattern of path.Match.
 func chooseCases(list string) ([]benchCase, error) {

@@ -117,7 +117,7 @@ func TestChurnNamesWhatIsWrong(t *testing.T) {
 func TestTheIdleCrowdIsServedOnce(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(visited))
 	defer backend.Close()
-	c := &waiters{addr: backend.Listener.Addr().String(), path: "/static/1k"}
+	c := &waiters{idleKind: idleKinds()[0], addr: backend.Listener.Addr().String()}
 	if err := c.open(t.Context(), 40); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -13,14 +15,16 @@ import (
 // idle is one run of the mode idle, which measures how much memory of the front idle
 // connections cost, and how they slow down a few others that make requests.
 type idle struct {
+	kind     idleKind
 	crowds   []int // how many connections wait
 	rounds   int   // each with a server of its own, whose median counts
 	active   int   // connections beside, that make requests
 	duration time.Duration
 	settle   time.Duration
-	path     string
+	load     benchCase // what the active connections ask for
 	secure   bool
 	limit    int64 // bytes of alicorn's front before the crowd comes
+	most     int64 // and beside it; 0: any
 }
 
 // idleSample is one measurement of one server.
@@ -42,25 +46,45 @@ func runIdle(ctx context.Context, args []string) error {
 	var i idle
 	serverList := flags.String("servers", "alicorn", "`names` of servers, separated by commas; NAME=PATH is the alicorn program at PATH,\n"+
 		"than which this module's may cost no more")
-	crowds := flags.String("connections", "20000", "`numbers` of idle connections that are open at once, separated by commas")
+	kind := flags.String("kind", "connections", "the `kind` of what idles: "+names(idleKinds(), func(k idleKind) string { return k.name }))
+	crowds := flags.String("connections", "", "`numbers` of idle connections that are open at once, separated by commas (default: that of the kind, such as 20000)")
 	flags.IntVar(&i.rounds, "rounds", 1, "`number` of measurements of each server; the median counts")
 	flags.IntVar(&i.active, "active", 32, "`number` of other connections, which make requests")
 	flags.DurationVar(&i.duration, "duration", 4*time.Second, "how long they make requests, in whole seconds")
 	flags.DurationVar(&i.settle, "settle", 5*time.Second, "how long to wait before memory is read")
-	flags.StringVar(&i.path, "path", "/static/1k", "`path` that each connection asks for, an idle one once")
+	path := flags.String("path", "", "`path` that each connection asks for, an idle one once (default: that of the kind)")
 	flags.BoolVar(&i.secure, "tls", false, "use https")
 	limit := flags.Int64("limit", 30, "`MiB` (PSS) that alicorn's front may hold before the connections")
+	most := flags.Int64("most", -1, "`MiB` (PSS) that alicorn's front may hold with them; 0: any (default: that of the kind, if there are no more connections than by default)")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
 	var err error
+	if i.kind, err = idleKindNamed(*kind); err != nil {
+		return err
+	}
+	if i.load, err = caseNamed(i.kind.load); err != nil {
+		return err
+	}
+	if *path != "" {
+		i.kind.path = *path
+		if !i.kind.asgi {
+			i.load.path = *path
+		}
+	}
+	if *crowds == "" {
+		*crowds = strconv.Itoa(i.kind.crowd)
+	}
 	if i.crowds, err = parseNumbers(*crowds); err != nil {
 		return err
+	}
+	if *most < 0 {
+		*most = i.kind.most
 	}
 	if i.rounds < 1 || i.active < 1 || i.duration < time.Second || i.settle+i.duration >= time.Minute {
 		return errors.New("-rounds and -active must be at least 1, -duration at least 1s, and -settle with it below a minute: servers keep connections for 75s")
 	}
-	i.limit = *limit << 20
+	i.limit, i.most = *limit<<20, *most<<20
 	if err := i.fit(); err != nil {
 		return err
 	}
@@ -103,10 +127,13 @@ func (i *idle) run(ctx context.Context, serverList string) (err error) {
 	if err != nil {
 		return err
 	}
+	if i.kind.asgi {
+		site.app, site.asgi, site.streams = asgiApp, true, slices.Max(i.crowds)+i.active
+	}
 	var report strings.Builder
 	var broken []error
 	for _, connections := range i.crowds {
-		site.connections = connections + i.active + spareDescriptors
+		site.connections = 2*(connections+i.active) + spareDescriptors // a proxy has two for each
 		all, err := i.measureAll(ctx, site, peers, connections)
 		if err != nil {
 			return err
@@ -127,7 +154,7 @@ func (i *idle) measureAll(ctx context.Context, site *site, peers []peer, connect
 				return nil, err
 			}
 			var measured idleSample
-			if err = s.ready(ctx, allCases()[0]); err == nil {
+			if err = s.ready(ctx, i.load); err == nil {
 				measured, err = i.measure(ctx, s, connections)
 			}
 			if err = errors.Join(err, s.stop()); err != nil {
@@ -146,7 +173,7 @@ func (i *idle) measure(ctx context.Context, s *server, connections int) (m idleS
 	if err != nil {
 		return m, err
 	}
-	c := waiters{addr: s.addr, trust: s.tls, path: i.path}
+	c := waiters{idleKind: i.kind, addr: s.addr, trust: s.tls}
 	defer c.close()
 	if err := c.open(ctx, connections); err != nil {
 		return m, err
@@ -157,7 +184,7 @@ func (i *idle) measure(ctx context.Context, s *server, connections int) (m idleS
 	}
 	m.front = float64(before.pss)
 	m.rss, m.pss = float64(with.rss-before.rss)/float64(connections), float64(with.pss-before.pss)/float64(connections)
-	if m.load, err = measure(ctx, s, load{url: s.url(i.path), connections: i.active, duration: i.duration}); err != nil {
+	if m.load, err = measure(ctx, s, load{url: s.url(i.load.path), connections: i.active, duration: i.duration}); err != nil {
 		return m, err
 	}
 	if len(m.load.errors) > 0 {
@@ -172,6 +199,9 @@ func (i *idle) measure(ctx context.Context, s *server, connections int) (m idleS
 	}
 	if s.name == "alicorn" && before.pss > i.limit {
 		return m, fmt.Errorf("%w: the front holds %s, limit %s", errBroken, mebibytes(before.pss), mebibytes(i.limit))
+	}
+	if s.name == "alicorn" && i.most > 0 && with.pss > i.most {
+		return m, fmt.Errorf("%w: the front holds %s beside %d %s, limit %s", errBroken, mebibytes(with.pss), connections, i.kind.name, mebibytes(i.most))
 	}
 	return m, nil
 }

@@ -18,7 +18,7 @@ func (i *idle) report(b *strings.Builder, peers []peer, connections int, all []i
 	if i.secure {
 		way = "by TLS"
 	}
-	fmt.Fprintf(b, "\n## %d connections that wait, %s, and %d that ask: median of %s\n\n", connections, way, i.active, plural(i.rounds, "round"))
+	fmt.Fprintf(b, "\n## %d %s that wait, %s, and %d that ask: median of %s\n\n", connections, i.kind.name, way, i.active, plural(i.rounds, "round"))
 	rows := [][]string{{"server", "MiB PSS before", "KiB RSS each", "KiB PSS each", "requests/s", "CPU µs/request", "p99"}}
 	for _, s := range all {
 		loads := s.loads()
@@ -43,7 +43,7 @@ func (i *idle) compare(b *strings.Builder, connections int, all []idleSeries, na
 		return all[n]
 	}
 	own, before := of("alicorn"), of(name)
-	t := table{title: fmt.Sprintf("%d connections that wait", connections), connections: i.active, rows: []series{own.loads(), before.loads()}}
+	t := table{title: fmt.Sprintf("%d %s that wait", connections, i.kind.name), connections: i.active, rows: []series{own.loads(), before.loads()}}
 	r := against([]table{t}, name)
 	memory := own.rss() / before.rss()
 	fmt.Fprintf(b, "\nalicorn over %s: memory %.3f, rate %.3f, CPU %.3f\n", name, memory, r.cells[0].bounded().rate, r.cells[0].bounded().cpu)

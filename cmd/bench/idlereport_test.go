@@ -27,7 +27,7 @@ func TestIdleConnectionsAgainstAnEarlierBuild(t *testing.T) {
 		{"slower", measured("alicorn", 1000, 4000, 10), "20 connections that wait, 4 connections: 0.800 by rate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			i := idle{rounds: 3, active: 4}
+			i := idle{kind: idleKinds()[0], rounds: 3, active: 4}
 			var b strings.Builder
 			err := i.report(&b, []peer{{name: "alicorn"}, {name: "before", build: true}}, 20, []idleSeries{test.own, before})
 			switch {

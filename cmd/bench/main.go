@@ -7,6 +7,7 @@
 //	go run ./cmd/bench chaos    which requests fail while a server is disturbed, and what it still holds after
 //	go run ./cmd/bench fair     how long each client waits while all workers are busy
 //	go run ./cmd/bench idle     how much memory and time idle connections cost the front
+//	go run ./cmd/bench sockets  how many messages of 1,000 WebSockets are lost
 //	go run ./cmd/bench leak     how much more the server holds after a million requests
 //	go run ./cmd/bench hostile  how much attacks delay other clients
 //	go run ./cmd/bench slow     after how long clients that send a byte a second are cut
@@ -24,10 +25,10 @@ package main
 //   - main.go cases.go peers.go compare.go report.go regression.go: servers side by side
 //   - site.go server.go process.go proc.go machine.go alicorn.go nginx.go unit.go uvicorn.go identity.go: the servers
 //   - backend.go backendgroup.go origin.go: the backends of proxied requests
-//   - client.go wrk.go handshakes.go lighttls.go websocket.go echoes.go latency.go progress.go: the load
+//   - client.go wrk.go handshakes.go lighttls.go websocket.go echoes.go sockets.go latency.go progress.go: the load
 //   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go churn.go remains.go holdings.go: faults
 //   - hostile.go attack.go attack_client.go attack_application.go steady.go: attacks
-//   - fair.go stall.go slow.go shield.go idle.go idlereport.go waiters.go leak.go: waiting, slow clients, memory
+//   - fair.go stall.go slow.go shield.go idle.go idlekind.go idlereport.go waiters.go leak.go: waiting, slow clients, memory
 
 import (
 	"context"
@@ -65,7 +66,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	modes := map[string]func(context.Context, []string) error{
 		"shield": runShield, "stall": runStall, "chaos": runChaos, "idle": runIdle, "leak": runLeak, "slow": runSlow,
-		"hostile": runHostile, "fair": runFair, "attack": runAttack,
+		"hostile": runHostile, "fair": runFair, "attack": runAttack, "sockets": runSockets,
 	}
 	mode := modes[args[0]]
 	if mode == nil {

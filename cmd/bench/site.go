@@ -34,6 +34,9 @@ type site struct {
 	workers     int
 	threads     int
 	maxRequests int // zero: workers are not recycled
+	streams     int // of all ASGI workers together; zero: alicorn's default
+	// settings are further lines of alicorn's application.
+	settings    string
 	connections int // that a process of nginx may have
 	descriptors int // that a process of alicorn may have; 0: as many as this one
 	// directives are further lines that mean the same to nginx and alicorn.

@@ -1,29 +1,25 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 )
 
 // clientAddresses is how many of 127.0.0.2 and on connections come from: each
 // has ports of its own, so that they do not run out.
 const clientAddresses = 16
 
-// waiters is connections that have made a request and wait.
+// waiters is connections that wait.
 type waiters struct {
+	idleKind
 	addr  string
 	trust *tls.Config // nil: without TLS
-	path  string      // what each asks for
 	conns []net.Conn  // nil for those that are not open
 }
 
@@ -44,7 +40,7 @@ func (c *waiters) open(ctx context.Context, n int) error {
 				}
 				if err == nil {
 					c.conns[i] = conn
-					err = c.ask(conn)
+					err = c.begin(conn, c.addr, c.path)
 				}
 				if err != nil {
 					errs[o] = fmt.Errorf("connection %d: %w", i, err)
@@ -71,32 +67,10 @@ func secured(conn net.Conn, trust *tls.Config) net.Conn {
 	return tls.Client(conn, own)
 }
 
-// ask makes one request, of which nothing stays in this process.
-func (c *waiters) ask(conn net.Conn) error {
-	if err := conn.SetDeadline(time.Now().Add(requestDeadline)); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", c.path, c.addr); err != nil {
-		return err
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK || response.Close {
-		return fmt.Errorf("status %s, to be closed: %v", response.Status, response.Close)
-	}
-	return nil
-}
-
-// stillServed asks on every hundredth connection again: none may be lost.
+// stillServed looks at every hundredth connection again: none may be lost.
 func (c *waiters) stillServed() error {
 	for i := 0; i < len(c.conns); i += 100 {
-		if err := c.ask(c.conns[i]); err != nil {
+		if err := c.served(c.conns[i], c.addr, c.path); err != nil {
 			return fmt.Errorf("the idle connection %d is not served any more: %w", i, err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -46,7 +47,9 @@ func (e *closedError) Error() string {
 type webSocket struct {
 	conn   net.Conn
 	reader *bufio.Reader
-	frame  []byte // the last frame that was sent, to be used again
+
+	mu    sync.Mutex // of what is sent: receive answers control frames
+	frame []byte     // the last frame that was sent, to be used again
 }
 
 // openWebSocket connects from the n-th address of the clients, and shakes hands.
@@ -55,12 +58,18 @@ func openWebSocket(n int, addr, path string) (*webSocket, error) {
 	if err != nil {
 		return nil, &requestError{stage: "connect", err: err}
 	}
-	w := &webSocket{conn: conn, reader: bufio.NewReaderSize(conn, 512)}
+	w := newWebSocket(conn)
 	if err := w.shake(addr, path); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return w, nil
+}
+
+// newWebSocket returns the client's end of a WebSocket over conn, whose handshake was made
+// or is to be made by shake.
+func newWebSocket(conn net.Conn) *webSocket {
+	return &webSocket{conn: conn, reader: bufio.NewReaderSize(conn, 512)}
 }
 
 // shake sends the handshake and checks the answer (RFC 6455, section 4.1).
@@ -96,6 +105,8 @@ func (w *webSocket) extend() error { return w.conn.SetDeadline(time.Now().Add(re
 // send sends a message or a control frame in one frame. The payload has 65,535 bytes at
 // most.
 func (w *webSocket) send(opcode byte, payload []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	f := append(w.frame[:0], finalFrame|opcode)
 	if len(payload) < 126 {
 		f = append(f, 0x80|byte(len(payload)))

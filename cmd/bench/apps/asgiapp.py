@@ -44,6 +44,15 @@ async def events(scope, receive, send):
     await send({"type": "http.response.body"})
 
 
+async def idle(scope, receive, send):
+    """Sends one event, and waits until the client leaves."""
+    await receive()
+    headers = [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": EVENT % 0, "more_body": True})
+    await receive()
+
+
 async def answer(send, body):
     headers = PLAIN + [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -69,7 +78,7 @@ async def lifespan(scope, receive, send):
             return
 
 
-ROUTES = {"/": hello, "/10k": ten, "/upload": upload, "/events": events}
+ROUTES = {"/": hello, "/10k": ten, "/upload": upload, "/events": events, "/idle": idle}
 TYPES = {"websocket": echo, "lifespan": lifespan}
 
 
