@@ -73,7 +73,7 @@ func shortage(err error, user string) string {
 }
 
 func (a *App) launch(pr *program, o pool.Order, name string) (*os.Process, error) {
-	if err := o.Check(pr.Threads); err != nil {
+	if err := o.Check(pr.Threads, pr.Streams); err != nil {
 		return nil, err
 	}
 	c, err := a.Command()

@@ -103,6 +103,9 @@ func (m *model) join() {
 	threads := m.regime.threads
 	w := &worker{pool: m.pool, name: fmt.Sprintf("web:%d", m.number), number: m.number, threads: threads, slots: make([]slot, threads),
 		table: newTable(threads+ahead, 0), gait: newGait(), reader: newReader(), page: make(wire.Page, wire.PageStride*threads), process: noProcess{}}
+	for i := range w.slots {
+		w.slots[i].account = &thread{page: w.page, index: i, closed: true}
+	}
 	w.begins(m.now.UnixNano())
 	mw := &modelWorker{worker: w, running: make([]*modelRequest, threads)}
 	var err error

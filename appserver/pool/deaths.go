@@ -62,13 +62,16 @@ func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 		if j == nil {
 			continue
 		}
-		begun := w.hasStarted(j)
+		begun, talked := w.hasStarted(j), j.at == placeTalking
 		w.remove(j)
 		j.deaths++
 		switch {
 		case p.phase != phaseEnds && rule.Allows(&upstream.Outcome{Failure: upstream.OnError, Begun: begun, Tries: j.deaths}):
 			p.requeue(j)
 			continue
+		case talked:
+			lost++
+			p.post(event{kind: eventCutOff, socket: j.Socket, code: closeError})
 		case begun:
 			lost++
 			j.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError,

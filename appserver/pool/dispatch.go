@@ -210,7 +210,7 @@ func (p *Pool) complete(w *worker, j *Job) {
 	w.progressed(p.now.Load(), w.served)
 	p.weary(w)
 	if w.state != workerReady {
-		if w.state == workerCondemned && !w.runsOthers() {
+		if w.state == workerCondemned && !w.runsOthers() || w.streams != nil && w.outstanding == 0 {
 			p.post(event{kind: eventIdle, w: w})
 		}
 		return
@@ -282,7 +282,7 @@ func (p *Pool) Withdraw(j *Job) bool {
 func (p *Pool) Abandon(j *Job) string {
 	p.mu.Lock()
 	j.withdraw()
-	slot, w := j.slot, j.worker
+	slot, id, w := j.slot, j.id, j.worker
 	if j.at >= placeSent {
 		w.cancel(j)
 	}
@@ -292,7 +292,7 @@ func (p *Pool) Abandon(j *Job) string {
 		return ""
 	}
 	if slot >= 0 {
-		w.slots[slot].repay(back)
+		w.slots[slot].repay(id, back)
 	}
 	return w.name
 }
@@ -301,11 +301,11 @@ func (p *Pool) Abandon(j *Job) string {
 // response. Where none has started j the tick asks again. The pool's lock is held.
 func (w *worker) cancel(j *Job) {
 	slot := int(j.slot)
-	if j.at != placeAnswering {
+	if j.at < placeAnswering {
 		slot = w.runningIn(j)
 	}
 	if slot >= 0 && j.wanted != cancelled {
 		j.wanted = cancelled
-		w.slots[slot].cancel(j.id)
+		w.slots[slot].cancel(j.id, wire.ClientGone)
 	}
 }

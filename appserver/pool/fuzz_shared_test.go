@@ -40,10 +40,11 @@ func newHostile(t *testing.T) *hostile {
 	link.Close() // nothing goes by it
 	w := &worker{pool: p, name: "web:1", threads: 1, slots: make([]slot, 1), lane: ours, page: status,
 		channel: link, standing: standing{state: workerReady}, table: newTable(1+ahead, 0), gait: newGait(), reader: newReader()}
-	bell, err := w.slots[0].open(status, 0)
+	thread, bell, err := newThread(status, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.slots[0].account = thread
 	bell.Close() // ringing it fails, and nobody minds
 	t.Cleanup(func() {
 		w.slots[0].close()
@@ -121,10 +122,10 @@ func (h *hostile) receive() {
 }
 
 func (h *hostile) credit() {
-	s := &h.w.slots[0]
+	s := h.w.slots[0].account.(*thread)
 	before := s.credit.Load()
-	s.repay(Window / 2)
-	s.cancel(1)
+	s.repay(0, Window/2)
+	s.cancel(1, wire.ClientGone)
 	s.forget(1)
 	if s.credit.Load() != before+Window/2 {
 		h.t.Fatal("the worker's words count in the front's credit")
@@ -193,7 +194,7 @@ func FuzzSharedWords(f *testing.F) {
 	f.Add([]byte{0, 0, 2, 0, 3})
 	f.Add([]byte{0, 6, 0, 200, 0, 0, 0, 2})
 	f.Add([]byte{0, 0, 0, 6, 0, 0x80, 0, 0, 0, 2, 2})
-	f.Add(append([]byte{0, 8, 9, 0, 60, 0, 0, 0}, wiretest.Response(1<<indexBits, "hello")...))
+	f.Add(append([]byte{0, 8, 9, 0, 60, 0, 0, 0}, wiretest.Response(1<<fewestBits, "hello")...))
 	f.Add([]byte{0, 9, 0, 8, 0, 0, 0, 'W', 0, 0, 0, 0, 0, 0, 0, 3, 5, 48, 255, 255, 255, 255, 3})
 	f.Add([]byte{7, 32, 1, 2, 3, 4, 4, 7, 36, 9, 9, 9, 9, 4})
 	f.Fuzz(func(t *testing.T, data []byte) {

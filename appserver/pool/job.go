@@ -31,6 +31,7 @@ const (
 	placeQueued                 // in the pool's queue
 	placeSent                   // in the table of a worker, which has sent no frame for it
 	placeAnswering              // in the table of a worker, of which a frame has come
+	placeTalking                // as placeAnswering, with a WebSocket that was accepted
 )
 
 // interest is who waits for the answer to a job.
@@ -64,6 +65,7 @@ type Job struct {
 	Began  time.Time
 	Waker  proxy.Waker          // of the Exchange that gets the job's events
 	Client proxy.Client         // nil where its loss is seen by writing only
+	Socket Socket               // of a request for a WebSocket; nil: it is none
 	Out    upstream.WriteBehind // the body of an answer that is not Whole: Memory, Disk, Dir and Space are set
 
 	owner Owner
@@ -102,8 +104,10 @@ type Answer struct {
 	Text  []byte   // valid until the job is dropped
 	File  *os.File // the owner, who closes it, sets it to nil
 	by    *worker  // whose answer it is
-	small []byte   // memory for Text
-	block *[]byte  // in which Text is; nil: in small
+	// Subprotocol is what an application that accepts a WebSocket has chosen; "": none.
+	Subprotocol string
+	small       []byte  // memory for Text
+	block       *[]byte // in which Text is; nil: in small
 }
 
 const (
@@ -146,7 +150,7 @@ func (j *Job) clear() {
 	if cap(j.Frame) > wire.MaxFrame+1024 {
 		j.Frame = make([]byte, 0, usualFrame)
 	}
-	j.Rights, j.Began, j.Waker, j.Client = nil, time.Time{}, proxy.Waker{}, nil
+	j.Rights, j.Began, j.Waker, j.Client, j.Socket = nil, time.Time{}, proxy.Waker{}, nil, nil
 	j.placing, j.Answer = placing{slot: -1}, Answer{small: j.small}
 	j.stage.Store(uint32(StageNew))
 	j.left.Store(false)
@@ -222,8 +226,8 @@ func (j *Job) tell(t *eventloop.Turn) { j.Waker.WakeIn(t) }
 // Name implements upstream.Source: it returns the worker's name.
 func (j *Job) Name() string { return j.by.name }
 
-// Repay implements upstream.Source: the thread that answers gets credit for n bytes.
-func (j *Job) Repay(n int64) { j.by.slots[j.slot].repay(n) }
+// Repay implements upstream.Source: who answers gets credit for n bytes.
+func (j *Job) Repay(n int64) { j.by.slots[j.slot].repay(j.id, n) }
 
 // Free implements upstream.Source.
 func (j *Job) Free(buffer *[]byte) { wire.FreeBuffer(buffer) }

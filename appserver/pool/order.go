@@ -28,10 +28,13 @@ type Order struct {
 const (
 	maxNumber = 1 << 16 // of a worker
 	maxBodies = 1 << 30
+	// mostEntries bounds those of a lane, which has one for each thread and each request
+	// that waits.
+	mostEntries = 1 << fewestBits
 )
 
-// The indexes in Files of the descriptors that every worker has. The bells of the slots
-// follow, then the lane's memory, then the memory for bodies.
+// The indexes in Files of the descriptors that every worker has. The bells of the slots,
+// or the stream channel of an ASGI worker, follow, then the lane's memory, then the memory for bodies.
 const (
 	FileStdout = iota
 	FileStderr
@@ -45,7 +48,8 @@ const (
 // Check returns an error about an order for a worker of that many threads. It asks the
 // system for the kind of each descriptor, so that a worker gets, and memory is mapped
 // from, only the right kinds of files.
-func (o Order) Check(threads int) error {
+// streams is not 0 for an ASGI worker.
+func (o Order) Check(threads, streams int) error {
 	if o.Number < 1 || o.Number > maxNumber {
 		return fmt.Errorf("%d is not a worker's number, which is from 1 to %d", o.Number, maxNumber)
 	}
@@ -58,7 +62,7 @@ func (o Order) Check(threads int) error {
 	if o.Bodies < 0 || o.Bodies > maxBodies {
 		return fmt.Errorf("the bodies' memory has %d bytes, which must be from 0 to %d", o.Bodies, maxBodies)
 	}
-	want := o.kinds(threads)
+	want := o.kinds(threads, streams)
 	if len(o.Files) != len(want) {
 		return fmt.Errorf("it has %d descriptors instead of %d", len(o.Files), len(want))
 	}
@@ -76,8 +80,8 @@ func checkLane(g wire.Geometry) error {
 		return nil
 	}
 	for _, n := range []int{g.Requests, g.Responses} {
-		if n < 1 || n > 1<<indexBits || n&(n-1) != 0 {
-			return fmt.Errorf("a lane of %d entries: the number must be a power of two up to %d", n, 1<<indexBits)
+		if n < 1 || n > mostEntries || n&(n-1) != 0 {
+			return fmt.Errorf("a lane of %d entries: the number must be a power of two up to %d", n, mostEntries)
 		}
 	}
 	if g.Entry < 64 || g.Entry > wire.MaxFrame || g.Entry%64 != 0 {
@@ -85,6 +89,21 @@ func checkLane(g wire.Geometry) error {
 	}
 	return nil
 }
+
+// pageLines returns how many lines the status page of a worker has.
+func pageLines(threads, streams int) int {
+	if streams > 0 {
+		return streams + ahead
+	}
+	return threads
+}
+
+// IndexBits returns how many low bits of a request's id are its line in the status page of an
+// ASGI worker that runs that many requests at a time.
+func IndexBits(streams int) int { return indexBits(streams + ahead) }
+
+// MaxStreams is the most requests that an ASGI worker may run at a time.
+const MaxStreams = 1<<16 - 1 - ahead
 
 // fileKind is the kind that a descriptor must have.
 type fileKind struct {
@@ -96,15 +115,19 @@ type fileKind struct {
 func (k fileKind) check(f *os.File) error { return k.is(f, k.size) }
 
 // kinds returns the kinds of Files.
-func (o Order) kinds(threads int) []fileKind {
+func (o Order) kinds(threads, streams int) []fileKind {
 	output := fileKind{name: "pipe to write to", is: isPipe}
 	kinds := []fileKind{
 		FileStdout: output, FileStderr: output, FileDiagnostics: output, FileLog: output,
 		FileChannel: {name: "channel", is: isChannel},
-		FilePage:    {name: "status page", is: isMemory, size: wire.PageStride * threads},
+		FilePage:    {name: "status page", is: isMemory, size: wire.PageStride * pageLines(threads, streams)},
 	}
-	for range threads {
-		kinds = append(kinds, fileKind{name: "bell", is: isBell})
+	if streams > 0 {
+		kinds = append(kinds, fileKind{name: "stream channel", is: isChannel})
+	} else {
+		for range threads {
+			kinds = append(kinds, fileKind{name: "bell", is: isBell})
+		}
 	}
 	if o.Lane != (wire.Geometry{}) {
 		kinds = append(kinds, fileKind{name: "lane", is: isMemory, size: o.Lane.Bytes()})

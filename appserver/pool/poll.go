@@ -22,7 +22,7 @@ func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
 		if n == 0 { // what this turn gives the worker has it woken in the next
 			w.wakeLate()
 		}
-		o, more := w.receive()
+		o, more := w.receive(t)
 		w.reading.Unlock()
 		if t.Left() {
 			w.loop.Wake() // who leads now found the reader's lock taken
@@ -54,7 +54,7 @@ func (w *worker) Sleep(asleep bool) (pending bool) {
 	}
 	defer w.reading.Unlock()
 	w.wakeLate()
-	return w.lane != nil && w.lane.Answered() || w.channel.Event.Readable()
+	return w.lane != nil && w.lane.Answered() || w.channel.Event.Readable() || w.streamsPending()
 }
 
 // drain receives what a worker that has exited has left, and ends receiving.
@@ -65,12 +65,20 @@ func (w *worker) drain() {
 	if w.lane != nil {
 		w.lane.EndReads()
 	}
+	w.drainStreams()
 	w.reading.Unlock()
 	w.channel.Event.Missed()
+	for more := w.streams != nil; more; { // before the channel's end, which ends reading
+		var o outcome
+		w.reading.Lock()
+		o, more = w.receiveStream(nil)
+		w.reading.Unlock()
+		o.deliver(nil)
+	}
 	for more := true; more; {
 		var o outcome
 		w.reading.Lock()
-		if o, more = w.receive(); !more {
+		if o, more = w.receive(nil); !more {
 			w.end(readEnd)
 		}
 		w.reading.Unlock()
@@ -80,10 +88,27 @@ func (w *worker) drain() {
 
 // receive handles the next frame; more is false when there is none. The
 // reader's lock is held.
-func (w *worker) receive() (o outcome, more bool) {
+func (w *worker) receive(t *eventloop.Turn) (o outcome, more bool) {
 	if !w.isRead() {
 		return o, false
 	}
+	if w.streams == nil {
+		return w.receiveFrame()
+	}
+	if w.batch.first = !w.batch.first; w.batch.first { // neither channel keeps the other waiting
+		if o, more = w.receiveStream(t); more || !w.isRead() {
+			return o, more
+		}
+		return w.receiveFrame()
+	}
+	if o, more = w.receiveFrame(); more || !w.isRead() {
+		return o, more
+	}
+	return w.receiveStream(t)
+}
+
+// receiveFrame is receive for the lane and the channel.
+func (w *worker) receiveFrame() (o outcome, more bool) {
 	n, files, err := w.next(*w.buffer())
 	if err == unix.EAGAIN {
 		return o, false

@@ -25,11 +25,13 @@ type Settings struct {
 	Program string // the application, as the configuration names it
 	Workers int
 	Threads int // of a worker: the requests that it runs at a time
+	Streams int // the same of an ASGI worker, which has one thread; 0: it is a WSGI worker
 	Balance Balance
 
-	Timeout         time.Duration // for one request, from its start in the worker; 0: none
+	Timeout         time.Duration // for one request, from its start in the worker; in an ASGI worker until its answer has begun; 0: none
 	Heartbeat       time.Duration // how long a busy worker may give no sign of life; 0: any time
-	GracefulTimeout time.Duration // for a retiring worker's requests
+	GracefulTimeout time.Duration // for a retiring worker's requests; of an ASGI worker, for its WebSockets
+	DrainTimeout    time.Duration // for the other requests of a retiring ASGI worker
 	StartupTimeout  time.Duration // from exec to ready
 	QueueTimeout    time.Duration // for a request that waits for a worker
 	Backlog         int           // requests that may wait
@@ -66,8 +68,11 @@ type Options struct {
 	// ParseHead decodes the head of a response, as this kind of worker sends it. It
 	// refuses one that must not reach a client.
 	ParseHead func(text string) (*Head, error)
-	Imports   *Imports
-	Loops     *eventloop.Group // read the frames of workers; nil: a goroutine for each worker does
+	// ParseAccept decodes the acceptance of a WebSocket: the application's fields and the
+	// subprotocol that it chose. Only pools with Streams need it.
+	ParseAccept func(text string) (h *Head, subprotocol string, err error)
+	Imports     *Imports
+	Loops       *eventloop.Group // read the frames of workers; nil: a goroutine for each worker does
 }
 
 // Pool is the workers of one version of an app: of its settings and its code.

@@ -3,7 +3,7 @@ package pool
 // What the tests of package pool_test see of a pool.
 
 // Sequence returns the part of an id that counts the requests of a worker.
-func Sequence(id uint32) uint32 { return id >> indexBits }
+func Sequence(id uint32) uint32 { return id >> fewestBits }
 
 // Outstanding is how many requests the first worker has; -1 while none is ready.
 func (p *Pool) Outstanding() int {

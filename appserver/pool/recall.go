@@ -91,7 +91,7 @@ func (p *Pool) takeOne(w *worker) *Job {
 		return nil
 	}
 	j := w.find(id)
-	if j == nil || j.at == placeAnswering {
+	if j == nil || j.at >= placeAnswering {
 		p.distrust(w, fmt.Sprintf("it has answered request %#x and has not received it", id))
 		return nil
 	}

@@ -55,6 +55,7 @@ type reader struct {
 	reading   sync.Mutex
 	receiving *[]byte // what to receive into; nil: the last one was kept
 	heads     heads
+	batch     batch         // of the stream channel
 	booted    bool          // the worker has said how its start ended
 	leaves    bool          // it has asked to leave
 	stage     atomic.Uint32 // a readStage; others may look
@@ -248,7 +249,7 @@ func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err 
 // hold keeps the body of a response that one frame carries whole.
 func (w *worker) hold(j *Job, body []byte, buf *[]byte, given bool) (kept bool) {
 	j.Whole = true
-	w.slots[j.slot].repay(int64(len(body)))
+	w.slots[j.slot].repay(j.id, int64(len(body)))
 	switch {
 	case !given:
 	case len(body) > smallBody:
@@ -291,12 +292,23 @@ func (w *worker) onAborted(f wire.Frame) error {
 	p := w.pool
 	p.mu.Lock()
 	j := w.find(f.ID)
+	if j == nil && w.streams != nil {
+		p.mu.Unlock()
+		return nil // a WebSocket whose client had gone
+	}
+	talks := j != nil && j.at == placeTalking
 	if err = w.accept(j, f, j != nil && j.wanted == cancelled && j.at == placeSent); err == nil {
 		p.complete(w, j)
 	}
 	p.mu.Unlock()
 	if err != nil {
 		return err
+	}
+	if talks {
+		w.log(proxy.LevelError, "%s", printable(reason))
+		j.Socket.Close(nil, closeError, "")
+		j.Drop()
+		return nil
 	}
 	j.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: w.name + ": " + printable(reason)})
 	j.Drop()
@@ -309,9 +321,11 @@ func (w *worker) accept(j *Job, f wire.Frame, first bool) error {
 	switch {
 	case j == nil:
 		return fmt.Errorf("frame %q for request %#x, which it does not have", f.Kind, f.ID)
-	case int(f.Slot) >= len(w.slots):
+	case int(f.Slot) >= len(w.slots) || w.streams != nil && int(f.Slot) != w.place(f.ID):
 		return fmt.Errorf("frame %q from slot %d of %d", f.Kind, f.Slot, len(w.slots))
-	case first == (j.at == placeAnswering) || !first && j.slot != int32(f.Slot):
+	case first == (j.at >= placeAnswering) || !first && j.slot != int32(f.Slot):
+		return fmt.Errorf("frame %q out of order", f.Kind)
+	case j.at == placeTalking && f.Kind != wire.KindAborted:
 		return fmt.Errorf("frame %q out of order", f.Kind)
 	}
 	s := &w.slots[f.Slot]
@@ -325,7 +339,7 @@ func (w *worker) accept(j *Job, f wire.Frame, first bool) error {
 		}
 		j.answers(int32(f.Slot))
 	}
-	if n := int64(len(f.Payload)); n > 0 && f.Kind != wire.KindAborted && s.credit.Add(-n) < 0 {
+	if n := int64(len(f.Payload)); n > 0 && f.Kind != wire.KindAborted && !s.spend(n) {
 		return fmt.Errorf("slot %d sends more than it has credit for", f.Slot)
 	}
 	return nil
@@ -342,7 +356,7 @@ func (w *worker) put(j *Job, data []byte, buf *[]byte) (kept bool) {
 		w.log(proxy.LevelCrit, "%s; the application waits for the client", err)
 	}
 	if !over {
-		w.slots[j.slot].repay(int64(len(data)))
+		w.slots[j.slot].repay(j.id, int64(len(data)))
 	}
 	return kept
 }

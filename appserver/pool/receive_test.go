@@ -8,7 +8,9 @@ import (
 
 func TestASlotCannotSendMoreThanItsCredit(t *testing.T) {
 	w := &worker{slots: make([]slot, 1)}
-	w.slots[0].credit.Store(Window)
+	account := &thread{}
+	account.credit.Store(Window)
+	w.slots[0].account = account
 	r := &Job{placing: placing{at: placeSent, slot: -1}}
 	for i, c := range []struct {
 		size int

@@ -8,46 +8,29 @@ import (
 	"alicorn/appserver/wire"
 )
 
-// slot is one thread of a worker, and the credit for what it may send.
+// slot is where a worker answers one request at a time: a thread of it, or a place in the table
+// of an ASGI worker.
 type slot struct {
 	current *Job // under the pool's lock
-	credit  atomic.Int64
-	owed    atomic.Int64
-
-	mu      sync.Mutex
-	closed  bool
-	page    wire.Page
-	index   int
-	granted uint32 // what the page says
-	bell    wire.Bell
+	account
 }
 
-// open readies the slot; it returns the worker's end of its bell.
-func (s *slot) open(p wire.Page, index int) (*os.File, error) {
-	s.page, s.index = p, index
-	s.credit.Store(Window)
-	b, f, err := wire.NewBell()
-	s.bell, s.closed = b, err != nil
-	return f, err
-}
-
-// repay returns n bytes of credit to the slot, by batches.
-func (s *slot) repay(n int64) {
-	if n == 0 || s.owed.Add(n) < Window/2 {
-		return
-	}
-	n = s.owed.Swap(0)
-	if n == 0 {
-		return
-	}
-	s.credit.Add(n)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.granted += uint32(n)
-		s.page.Word(s.index, wire.PageGranted).Store(s.granted)
-		s.bell.Ring()
-	}
+// account is the credit of a slot for what it may send, and how the slot is told something.
+type account interface {
+	// begin opens the account of request id. A thread keeps its own from one request to
+	// the next.
+	begin(id uint32)
+	// spend takes n bytes off the credit. It returns false if that does not suffice.
+	spend(n int64) bool
+	// repay returns n bytes that request id has sent, by batches.
+	repay(id uint32, n int64)
+	// cancel says that nobody waits for the answer to request id, which runs.
+	cancel(id uint32, why wire.Cancelling)
+	// forget takes back what cancel has said of request id, which has ended: ids are used
+	// again.
+	forget(id uint32)
+	// close ends the account of a process that has ended.
+	close()
 }
 
 // answer notes that the slot answers j by several frames. It returns false where it answers
@@ -67,33 +50,126 @@ func (s *slot) leave(j *Job) {
 	}
 }
 
-// cancel tells the slot that nobody waits for the answer to request id, which
-// it runs.
-func (s *slot) cancel(id uint32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.page.Word(s.index, wire.PageCancelled).Store(id)
-		s.bell.Ring()
+// thread is the account of a thread, which reads its line of the status page and has a bell.
+type thread struct {
+	credit atomic.Int64
+	owed   atomic.Int64
+
+	mu      sync.Mutex
+	closed  bool
+	page    wire.Page
+	index   int
+	granted uint32 // what the page says
+	bell    wire.Bell
+}
+
+// newThread returns an account, and the worker's end of its bell.
+func newThread(p wire.Page, index int) (*thread, *os.File, error) {
+	t := &thread{page: p, index: index}
+	t.credit.Store(Window)
+	b, f, err := wire.NewBell()
+	t.bell, t.closed = b, err != nil
+	return t, f, err
+}
+
+func (*thread) begin(uint32) {}
+
+func (t *thread) spend(n int64) bool { return t.credit.Add(-n) >= 0 }
+
+func (t *thread) repay(_ uint32, n int64) {
+	if n == 0 || t.owed.Add(n) < Window/2 {
+		return
+	}
+	n = t.owed.Swap(0)
+	if n == 0 {
+		return
+	}
+	t.credit.Add(n)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.granted += uint32(n)
+		t.page.Word(t.index, wire.PageGranted).Store(t.granted)
+		t.bell.Ring()
 	}
 }
 
-// forget takes back what cancel has said of request id, which has ended: ids
-// are used again.
-func (s *slot) forget(id uint32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.page.Word(s.index, wire.PageCancelled).CompareAndSwap(id, 0)
+func (t *thread) cancel(id uint32, _ wire.Cancelling) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.page.Word(t.index, wire.PageCancelled).Store(id)
+		t.bell.Ring()
 	}
 }
 
-// close ends the slot, whose process has ended.
-func (s *slot) close() {
+func (t *thread) forget(id uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.page.Word(t.index, wire.PageCancelled).CompareAndSwap(id, 0)
+	}
+}
+
+func (t *thread) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.bell.Close()
+	}
+	t.closed = true
+}
+
+// stream is the account of one place of an ASGI worker, which is told things by its stream
+// channel. Each request begins with a credit of Window.
+type stream struct {
+	channel *wire.Streams
+	place   int
+
+	mu     sync.Mutex
+	id     uint32 // of the request
+	credit int64
+	owed   int64
+}
+
+func (s *stream) begin(id uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed && s.page != nil {
-		s.bell.Close()
-	}
-	s.closed = true
+	s.id, s.credit, s.owed = id, Window, 0
 }
+
+func (s *stream) spend(n int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.credit -= n
+	return s.credit >= 0
+}
+
+func (s *stream) repay(id uint32, n int64) {
+	if n = s.due(id, n); n > 0 {
+		s.channel.Put(nil, wire.KindCredit, 0, s.place, id, wire.AppendUint32(nil, uint32(n)), nil)
+	}
+}
+
+// due returns what the request is to get back now: what it has sent comes together in batches.
+func (s *stream) due(id uint32, n int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.id != id {
+		return 0 // it has ended
+	}
+	if s.owed += n; s.owed < Window/2 {
+		return 0
+	}
+	n, s.owed = s.owed, 0
+	s.credit += n
+	return n
+}
+
+func (s *stream) cancel(id uint32, why wire.Cancelling) {
+	s.channel.Put(nil, wire.KindCancel, 0, s.place, id, []byte{byte(why)}, nil)
+}
+
+func (*stream) forget(uint32) {}
+
+func (*stream) close() {}

@@ -24,6 +24,7 @@ const (
 	eventScaled
 	eventSucceeded // another pool takes the app's new requests
 	eventStopped   // the pool ends now
+	eventCutOff    // a WebSocket has lost its worker
 )
 
 type event struct {
@@ -34,6 +35,8 @@ type event struct {
 	report Report
 	boot   *BootError
 	cut    <-chan struct{} // for eventStopped: ends the wait for requests
+	socket Socket          // for eventCutOff
+	code   uint16
 }
 
 const (
@@ -55,6 +58,7 @@ type watch struct {
 	importing bool      // counts among those that import
 	looked    time.Time // when its use of the CPU was looked at
 	used      int64     // CPU time by then, in clock ticks
+	parting   []parting // WebSockets that are to end
 }
 
 // urge is what was done to end a worker.
@@ -62,6 +66,8 @@ type urge uint8
 
 const (
 	unurged urge = iota
+	parted       // the WebSockets of an ASGI worker end, one after the other
+	drained      // its other requests were told to end
 	termed       // it has had TERM, or there is nothing that TERM would let it finish
 	killed
 )
@@ -154,7 +160,13 @@ func (p *Pool) on(e event) {
 		p.retire(w, workerCondemned, "it broke the worker protocol")
 		w.urged = killed
 		w.signal(syscall.SIGKILL)
+	case eventCutOff:
+		e.socket.Close(nil, e.code, "")
 	case eventIdle:
+		if w.streams != nil && w.state == workerLeaving && w.urged < drained {
+			w.urged = drained // there is only its own end left
+			w.deadline = time.Now().Add(p.o.GracefulTimeout)
+		}
 		if w.state == workerCondemned && w.urged < killed {
 			w.deadline = time.Now() // the other threads have finished
 		}
@@ -229,7 +241,10 @@ func (p *Pool) retireAll() {
 // hurry sends every worker TERM now.
 func (p *Pool) hurry() {
 	for _, w := range p.workers {
-		if w.urged < termed {
+		switch {
+		case w.streams != nil && w.state == workerLeaving && w.urged < drained:
+			p.drain(w, time.Now())
+		case w.urged < termed:
 			w.deadline = time.Now()
 		}
 	}
@@ -293,7 +308,7 @@ func (p *Pool) mayStart(now time.Time) bool {
 func (p *Pool) retireIdle() {
 	for _, w := range slices.Clone(p.workers) {
 		p.mu.Lock()
-		idle := w.outstanding == 0
+		idle := w.outstanding == 0 || w.streams != nil // which takes no more, and ends what it has
 		p.mu.Unlock()
 		if idle {
 			p.retire(w, workerLeaving, "the pool was replaced")
@@ -448,6 +463,10 @@ func (p *Pool) overdue(w *worker, now time.Time) {
 		p.retire(w, workerCondemned, "startup_timeout")
 		w.deadline = now.Add(dumpTime)
 		w.urged = termed // a worker that hangs in the import has no request to finish
+	case w.streams != nil && w.state == workerLeaving && w.urged < parted:
+		p.part(w, now)
+	case w.streams != nil && w.state == workerLeaving && w.urged < drained:
+		p.drain(w, now)
 	case w.urged < termed:
 		w.urged = termed
 		w.signal(syscall.SIGTERM)

@@ -1,10 +1,13 @@
 package pool
 
+import "math/bits"
+
 // table has the jobs that a worker was sent and has not answered, and counts those before.
 // The pool's lock guards it.
 type table struct {
 	jobs        []*Job   // by the low bits of their ids; nil: the place is free
 	free        []uint16 // the free places
+	bits        int      // of an id, for the place
 	sequence    uint32   // makes ids that do not come again soon
 	outstanding int      // jobs in the table
 	assigned    uint64   // jobs given to the worker, for round_robin
@@ -13,8 +16,15 @@ type table struct {
 	limit       uint64   // the most jobs that the worker may be given; 0: any number
 }
 
+// fewestBits is how many bits of an id are for the place where few bits would do: what an id
+// looks like does not depend on the number of threads.
+const fewestBits = 11
+
+// indexBits returns how many bits the places of a table need.
+func indexBits(size int) int { return max(bits.Len(uint(size-1)), fewestBits) }
+
 func newTable(size int, limit uint64) table {
-	t := table{jobs: make([]*Job, size), limit: limit}
+	t := table{jobs: make([]*Job, size), bits: indexBits(size), limit: limit}
 	for i := range t.jobs {
 		t.free = append(t.free, uint16(len(t.jobs)-1-i))
 	}
@@ -25,28 +35,31 @@ func newTable(size int, limit uint64) table {
 func (t *table) enter(j *Job) {
 	index := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
-	t.sequence = (t.sequence + 1) & (1<<(32-indexBits) - 1)
+	t.sequence = (t.sequence + 1) & (1<<(32-t.bits) - 1)
 	if t.sequence == 0 {
 		t.sequence = 1
 	}
 	t.jobs[index] = j
 	t.outstanding++
 	t.assigned++
-	j.id = t.sequence<<indexBits | uint32(index)
+	j.id = t.sequence<<t.bits | uint32(index)
 }
 
 // leave takes j out.
 func (t *table) leave(j *Job) {
-	index := j.id & (1<<indexBits - 1)
+	index := t.place(j.id)
 	t.jobs[index] = nil
 	t.free = append(t.free, uint16(index))
 	t.outstanding--
 }
 
+// place returns the place of the job of that id.
+func (t *table) place(id uint32) int { return int(id & (1<<t.bits - 1)) }
+
 // find returns the job of that id, nil where there is none.
 func (t *table) find(id uint32) *Job {
-	index := id & (1<<indexBits - 1)
-	if int(index) >= len(t.jobs) {
+	index := t.place(id)
+	if index >= len(t.jobs) {
 		return nil
 	}
 	if j := t.jobs[index]; j != nil && j.id == id {

@@ -58,11 +58,16 @@ func (p *Pool) tick(now time.Time) {
 		p.ticker.Reset(tickEvery)
 	}
 	p.mu.Unlock()
+	p.partDue(now)
 	for _, w := range late {
 		p.condemn(w, now, "a request took longer than timeout")
 	}
 	for _, w := range still {
-		p.condemn(w, now, "it gave no heartbeat")
+		why := "it gave no heartbeat"
+		if w.streams != nil {
+			why = "its event loop stood still"
+		}
+		p.condemn(w, now, why)
 	}
 }
 
@@ -78,10 +83,11 @@ func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 			waiting++
 		case j.started == 0:
 			j.started = now.UnixNano()
+		case w.streams != nil && j.at >= placeAnswering: // it ends with its client, or the worker
 		case j.at == placeAnswering && j.Out.Full() || j.owner.Starved():
 			j.started += int64(since) // its client is slow, not the application
 		case p.o.Timeout > 0 && now.UnixNano()-j.started > int64(p.o.Timeout) && !j.failed():
-			late = true
+			late = w.streams == nil
 			p.timeOut(w, j)
 		}
 	}
@@ -108,10 +114,18 @@ func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
 	if now.Sub(w.beatSeen) <= p.o.Heartbeat {
 		return true
 	}
+	reason := "gave no heartbeat"
+	if w.streams != nil {
+		reason = "has an event loop that stood still"
+	}
 	for _, j := range w.jobs {
-		if j != nil && w.hasStarted(j) && !j.failed() {
+		switch {
+		case j == nil || !w.hasStarted(j) || j.failed():
+		case j.at == placeTalking:
+			p.post(event{kind: eventCutOff, socket: j.Socket, code: closeError})
+		default:
 			j.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
-				Reason: fmt.Sprintf("worker %s (pid %d) gave no heartbeat for %s", w.name, w.process.Pid(), p.o.Heartbeat)})
+				Reason: fmt.Sprintf("worker %s (pid %d) %s for %s; the log has its stacks", w.name, w.process.Pid(), reason, p.o.Heartbeat)})
 		}
 	}
 	return false
@@ -121,7 +135,7 @@ func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
 // Exchange and, once nothing waits for the answer, the worker.
 func (p *Pool) attend(w *worker, j *Job, since time.Duration) {
 	switch {
-	case j == nil:
+	case j == nil || j.at == placeTalking:
 	case j.wanted != wanted:
 		w.cancel(j)
 	case j.Lost():
@@ -143,11 +157,15 @@ func (p *Pool) healthyBeside(w *worker) bool {
 	return false
 }
 
-// timeOut ends j, which is past its time. The lock is held.
+// timeOut ends j, which is past its time. A worker of one request at a time has to end for it.
+// An ASGI worker is told to end the request. The lock is held.
 func (p *Pool) timeOut(w *worker, j *Job) {
 	p.overrun(printable(j.owner.Line()))
 	j.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
 		Reason: fmt.Sprintf("worker %s (pid %d) took longer than its timeout of %s; the log has its stacks, and \"timeout\" of app %s allows more", w.name, w.process.Pid(), p.o.Timeout, p.o.Name)})
+	if w.streams != nil {
+		w.slots[w.place(j.id)].cancel(j.id, wire.PastTimeout)
+	}
 }
 
 // condemn has w write its stacks and replaces it. Its other threads may finish.
@@ -158,7 +176,7 @@ func (p *Pool) condemn(w *worker, now time.Time, why string) {
 	w.signal(DumpSignal)
 	p.retire(w, workerCondemned, why)
 	p.mu.Lock()
-	others := w.runsOthers()
+	others := w.runsOthers() && w.streams == nil // whose loop stands still
 	p.mu.Unlock()
 	if !others {
 		w.deadline = now.Add(dumpTime)

@@ -35,12 +35,11 @@ func (s workerState) String() string {
 // What a worker has.
 const (
 	Window     = 256 << 10 // credit of a slot, in bytes
-	MaxThreads = 1015      // of a worker: with ahead they fit the index
+	MaxThreads = 1015      // of a worker: with ahead they fit a lane
 )
 
 const (
 	ahead       = 60 // the most requests that wait at a worker
-	indexBits   = 11
 	bootMessage = "it waits at import for something, such as a database that does not answer, or calls app.run(), " +
 		"which belongs behind if __name__ == \"__main__\"; its stack shows where"
 )
@@ -52,11 +51,12 @@ type worker struct {
 	pool    *Pool
 	name    string
 	number  int
-	threads int
+	threads int // the requests that it runs at a time
 	process Process
 	channel *wire.Channel
+	streams *wire.Streams // nil: it is a WSGI worker
 	page    wire.Page
-	slots   []slot
+	slots   []slot // of threads; of an ASGI worker, of the places of its table
 	born    time.Time
 	group   sync.WaitGroup   // its goroutines
 	loop    *eventloop.Loop  // that it is read in; nil: by a goroutine
@@ -87,9 +87,9 @@ type standing struct {
 // newWorker starts the process and the goroutines that serve it.
 func (p *Pool) newWorker(number int) (*worker, error) {
 	w := &worker{
-		pool: p, number: number, name: p.o.Name + ":" + strconv.Itoa(number), threads: p.o.Threads,
-		slots: make([]slot, p.o.Threads), born: time.Now(),
-		table: newTable(p.o.Threads+ahead, p.o.limit()), gait: newGait(), reader: newReader(),
+		pool: p, number: number, name: p.o.Name + ":" + strconv.Itoa(number), threads: p.o.running(),
+		slots: make([]slot, pageLines(p.o.Threads, p.o.Streams)), born: time.Now(),
+		table: newTable(p.o.running()+ahead, p.o.limit()), gait: newGait(), reader: newReader(),
 	}
 	crand.Read(w.key[:])
 	if loops := p.o.Loops; loops != nil {
@@ -110,6 +110,14 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 	}
 	w.start()
 	return w, nil
+}
+
+// running returns how many requests a worker runs at a time.
+func (s Settings) running() int {
+	if s.Streams > 0 {
+		return s.Streams
+	}
+	return s.Threads
 }
 
 // limit returns the most requests that one worker may be given, which varies so that not all
@@ -153,20 +161,16 @@ func (w *worker) prepare() (files []*os.File, err error) {
 	}
 	files = append(files, theirs)
 	var statusFile *os.File
-	if w.page, statusFile, err = wire.NewPage(w.threads); err != nil {
+	if w.page, statusFile, err = wire.NewPage(len(w.slots)); err != nil {
 		return append(files, ends[2:]...), err
 	}
 	files = append(append(files, statusFile), ends[2:]...)
-	for i := range w.slots {
-		f, err := w.slots[i].open(w.page, i)
-		if err != nil {
-			return files, err
-		}
-		files = append(files, f)
+	if files, err = w.openSlots(files); err != nil {
+		return files, err
 	}
 	if w.loop != nil {
 		var shared *os.File
-		if w.lane, shared, err = wire.NewLane(w.threads+ahead, 0); shared != nil {
+		if w.lane, shared, err = wire.NewLane(min(w.threads, MaxThreads)+ahead, 0); shared != nil {
 			files = append(files, shared)
 		}
 		if a := w.pool.arena; err == nil && a != nil {
@@ -174,6 +178,30 @@ func (w *worker) prepare() (files []*os.File, err error) {
 		}
 	}
 	return files, err
+}
+
+// openSlots readies the slots, and appends the worker's ends of what they need.
+func (w *worker) openSlots(files []*os.File) ([]*os.File, error) {
+	if w.pool.o.Streams > 0 {
+		var f *os.File
+		var err error
+		if w.streams, f, err = wire.NewStreams(w.loop); err != nil {
+			return files, err
+		}
+		for i := range w.slots {
+			w.slots[i].account = &stream{channel: w.streams, place: i}
+		}
+		return append(files, f), nil
+	}
+	for i := range w.slots {
+		t, f, err := newThread(w.page, i)
+		if err != nil {
+			return files, err
+		}
+		w.slots[i].account = t
+		files = append(files, f)
+	}
+	return files, nil
 }
 
 func (w *worker) start() {
@@ -195,6 +223,9 @@ func (w *worker) start() {
 			w.channel.Finish()
 			<-done
 		}
+		if w.streams != nil {
+			finish = w.readStreams(finish)
+		}
 	}
 	w.group.Go(func() {
 		exit := <-w.process.Exited()
@@ -207,7 +238,9 @@ func (w *worker) start() {
 // discard releases what the worker held. Its process has ended.
 func (w *worker) discard() {
 	for i := range w.slots {
-		w.slots[i].close()
+		if a := w.slots[i].account; a != nil {
+			a.close()
+		}
 	}
 	if w.process == nil {
 		for _, f := range w.output {
@@ -217,9 +250,9 @@ func (w *worker) discard() {
 	switch {
 	case w.channel == nil:
 	case w.endReading() == readBreach:
-		go w.channel.Close() // with what the worker has chosen to leave in it; see wire.DiscardAll
+		go w.closeChannels() // with what the worker has chosen to leave in them; see wire.DiscardAll
 	default:
-		w.channel.Close()
+		w.closeChannels()
 	}
 	w.page.Close()
 	w.page = nil
@@ -230,14 +263,27 @@ func (w *worker) discard() {
 	}
 }
 
+func (w *worker) closeChannels() {
+	w.channel.Close()
+	if w.streams != nil {
+		w.streams.Close()
+	}
+}
+
 // hasStarted reports whether the worker's thread has begun with j.
 func (w *worker) hasStarted(j *Job) bool {
-	return j.at == placeAnswering || w.runningIn(j) >= 0
+	return j.at >= placeAnswering || w.runningIn(j) >= 0
 }
 
 // runningIn returns the slot whose thread has begun with j and with nothing
 // since; -1 when there is none.
 func (w *worker) runningIn(j *Job) int {
+	if w.streams != nil {
+		if i := w.place(j.id); w.page.Mark(i) == j.id {
+			return i
+		}
+		return -1
+	}
 	for i := range w.slots {
 		if w.page.Mark(i) == j.id {
 			return i
@@ -252,6 +298,9 @@ func (w *worker) add(j *Job) {
 		w.begins(w.pool.now.Load())
 	}
 	w.enter(j)
+	if w.streams != nil {
+		w.slots[w.place(j.id)].begin(j.id)
+	}
 	j.sent(w)
 }
 
@@ -261,7 +310,7 @@ func (w *worker) remove(j *Job) {
 	if j.slot >= 0 {
 		w.slots[j.slot].leave(j)
 	}
-	if j.wanted == cancelled {
+	if j.wanted == cancelled && w.streams == nil {
 		for i := range w.slots {
 			w.slots[i].forget(j.id)
 		}
@@ -287,7 +336,7 @@ func (w *worker) space() int {
 		return 0
 	case w.trust != starts || w.full:
 		return max(1-w.outstanding, 0)
-	case w.long:
+	case w.long || w.streams != nil:
 		return w.threads - w.outstanding
 	}
 	return w.threads + w.depth - w.outstanding

@@ -19,8 +19,18 @@ const (
 	KindWake    = 'W'
 	KindNoted   = 'N'
 
-	FlagEnd        = 1 // of head and data
+	// Those of the stream channel alone.
+	KindHint    = 'I'
+	KindAccept  = 'A'
+	KindMessage = 'M'
+	KindClose   = 'Q'
+	KindCredit  = 'G'
+	KindCancel  = 'C'
+
+	FlagEnd        = 1 // of head, data and message
 	FlagFile       = 2 // of head
+	FlagText       = 2 // of message
+	FlagTrailers   = 4 // of data
 	FlagOnce       = 1 // of log
 	FlagBodyFD     = 1 // of request
 	FlagEnvironFD  = 2
@@ -29,6 +39,16 @@ const (
 
 	HeaderSize = 8  // bytes before a frame's payload
 	SizedSize  = 12 // bytes before the environ of a request, or the marshalled part of a head
+)
+
+// Cancelling is why the front cancels a request of an ASGI worker.
+type Cancelling byte
+
+// The reasons.
+const (
+	ClientGone   Cancelling = iota
+	PastTimeout             // the request has taken longer than timeout
+	WorkerLeaves            // the worker ends, and waits no longer
 )
 
 // Frame is one received frame; its slices alias the receive buffer.
@@ -43,32 +63,67 @@ type Frame struct {
 // ErrFrame says that a frame breaks the protocol.
 var ErrFrame = errors.New("malformed frame")
 
-// ParseFrame reads what a worker may send.
+// ParseFrame reads what a worker may send by its channel or its lane.
 func ParseFrame(b []byte) (Frame, error) {
-	if len(b) < HeaderSize || len(b) > MaxFrame {
-		return Frame{}, ErrFrame
-	}
-	f := Frame{
-		Kind: b[0], Flags: b[1],
-		Slot: binary.LittleEndian.Uint16(b[2:]), ID: binary.LittleEndian.Uint32(b[4:]),
-		Payload: b[HeaderSize:],
+	f, err := parse(b)
+	if err != nil {
+		return Frame{}, err
 	}
 	switch f.Kind {
 	case KindReady, KindFailed, KindData, KindAborted, KindLeaving, KindLog, KindNoted, KindWake:
 		return f, nil
 	case KindHead:
-		if len(b) < SizedSize {
-			return Frame{}, ErrFrame
-		}
-		n := binary.LittleEndian.Uint32(b[HeaderSize:])
-		rest := b[SizedSize:]
-		if uint64(n) > uint64(len(rest)) {
-			return Frame{}, ErrFrame
-		}
-		f.Sized, f.Payload = rest[:n:n], rest[n:]
-		return f, nil
+		return f.sized()
 	}
 	return Frame{}, ErrFrame
+}
+
+// ParseStreamFrame reads what a worker may send by its stream channel.
+func ParseStreamFrame(b []byte) (Frame, error) {
+	f, err := parse(b)
+	if err != nil {
+		return Frame{}, err
+	}
+	switch f.Kind {
+	case KindData, KindAborted, KindHint, KindMessage:
+		return f, nil
+	case KindHead, KindAccept:
+		return f.sized()
+	case KindClose:
+		if len(f.Payload) >= 2 && len(f.Payload) <= 125 {
+			return f, nil
+		}
+	case KindCredit:
+		if len(f.Payload) == 4 {
+			return f, nil
+		}
+	}
+	return Frame{}, ErrFrame
+}
+
+func parse(b []byte) (Frame, error) {
+	if len(b) < HeaderSize || len(b) > MaxFrame {
+		return Frame{}, ErrFrame
+	}
+	return Frame{
+		Kind: b[0], Flags: b[1],
+		Slot: binary.LittleEndian.Uint16(b[2:]), ID: binary.LittleEndian.Uint32(b[4:]),
+		Payload: b[HeaderSize:],
+	}, nil
+}
+
+// sized splits the payload into what is marshalled and the rest.
+func (f Frame) sized() (Frame, error) {
+	if len(f.Payload) < SizedSize-HeaderSize {
+		return Frame{}, ErrFrame
+	}
+	n := binary.LittleEndian.Uint32(f.Payload)
+	rest := f.Payload[SizedSize-HeaderSize:]
+	if uint64(n) > uint64(len(rest)) {
+		return Frame{}, ErrFrame
+	}
+	f.Sized, f.Payload = rest[:n:n], rest[n:]
+	return f, nil
 }
 
 // MaxFrame is the size of the largest frame in bytes.
@@ -79,6 +134,9 @@ func AppendHeader(dst []byte, kind, flags byte, id uint32) []byte {
 	dst = append(dst, kind, flags, 0, 0)
 	return binary.LittleEndian.AppendUint32(dst, id)
 }
+
+// AppendUint32 appends a number of the protocol.
+func AppendUint32(dst []byte, n uint32) []byte { return binary.LittleEndian.AppendUint32(dst, n) }
 
 // buffers are for receiving frames, of which a response's block may take one along.
 var buffers = sync.Pool{New: func() any { b := make([]byte, MaxFrame); return &b }}

@@ -59,7 +59,7 @@ func (l *Fakes) Fake(n int) *Fake {
 
 // Launch starts a worker.
 func (l *Fakes) Launch(o pool.Order) (pool.Process, error) {
-	if err := o.Check(1); err != nil {
+	if err := o.Check(1, 0); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()

@@ -1,0 +1,151 @@
+package pool
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"alicorn/appserver/wire"
+	"alicorn/proxy/eventloop"
+)
+
+// Socket is the owner's end of a WebSocket that a job asks for. Its methods are called one
+// after the other, in a turn t or, where t is nil, by an ordinary goroutine. They never wait.
+type Socket interface {
+	// Message takes a part of a message of the application, which it must not keep. The
+	// parts that Taken has not given back have Window bytes at most; each counts with
+	// PartCost besides.
+	Message(t *eventloop.Turn, part []byte, text, last bool)
+	// Grant gives n more bytes of credit for Pool.Message, which begins with Window.
+	Grant(t *eventloop.Turn, n int)
+	// Close says that the application closes the WebSocket; 1011: it has failed, or its
+	// worker has ended.
+	Close(t *eventloop.Turn, code uint16, reason string)
+}
+
+// PartCost is what a part of a message costs of the credit besides its bytes: it bounds how
+// many small ones wait.
+const PartCost = 64
+
+// Codes of RFC 6455, section 7.4.1, and of the registry that it begins.
+const (
+	closeError   = 1011 // the application has failed
+	closeRestart = 1012 // the worker leaves
+)
+
+// lost is the payload of a close frame: the client has gone (code 1006).
+const lost = "\xee\x03"
+
+// onStream takes a frame that only WebSockets have, or an early hint. What comes for a request
+// that has ended meanwhile is dropped.
+func (w *worker) onStream(t *eventloop.Turn, f wire.Frame) (o outcome, err error) {
+	if f.Kind == wire.KindAccept {
+		return w.onAccept(f)
+	}
+	p := w.pool
+	p.mu.Lock()
+	j := w.find(f.ID)
+	if j == nil || j.at != placeTalking {
+		p.mu.Unlock()
+		if j != nil && f.Kind != wire.KindCredit {
+			err = fmt.Errorf("frame %q out of order", f.Kind)
+		}
+		return o, err
+	}
+	s := j.Socket
+	if n := int64(len(f.Payload)) + PartCost; f.Kind == wire.KindMessage && !w.slots[w.place(f.ID)].spend(n) {
+		err = fmt.Errorf("request %#x sends more than it has credit for", f.ID)
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return o, err
+	}
+	switch f.Kind {
+	case wire.KindMessage:
+		s.Message(t, f.Payload, f.Flags&wire.FlagText != 0, f.Flags&wire.FlagEnd != 0)
+	case wire.KindCredit:
+		s.Grant(t, int(min(binary.LittleEndian.Uint32(f.Payload), Window)))
+	case wire.KindClose:
+		s.Close(t, binary.LittleEndian.Uint16(f.Payload), string(f.Payload[2:]))
+	}
+	return o, nil
+}
+
+// onAccept takes the acceptance of a WebSocket.
+func (w *worker) onAccept(f wire.Frame) (o outcome, err error) {
+	h, subprotocol, err := w.pool.o.ParseAccept(string(f.Sized))
+	if err == nil && (len(f.Payload) > 0 || f.Flags != 0) {
+		err = wire.ErrFrame
+	}
+	p := w.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	j := w.find(f.ID)
+	switch {
+	case err != nil:
+	case j != nil && j.Socket == nil:
+		err = fmt.Errorf("it accepts request %#x, which is no WebSocket", f.ID)
+	default:
+		err = w.accept(j, f, true)
+	}
+	if err != nil {
+		return o, err
+	}
+	if j.wanted != wanted {
+		p.complete(w, j)
+		w.streams.Put(nil, wire.KindClose, 0, w.place(j.id), j.id, []byte(lost), nil)
+		o.done = j
+		return o, nil
+	}
+	j.at = placeTalking
+	j.Head, j.by, j.Subprotocol = h, w, subprotocol
+	o.tell = j.Waker
+	j.advance(StageHead)
+	return o, nil
+}
+
+// Accepted reports, from StageHead on, whether the application has accepted the WebSocket.
+func (j *Job) Accepted() bool { return j.Socket != nil && j.Head.Status == 101 }
+
+// Message sends a part of a message of the client to j's application.
+func (p *Pool) Message(t *eventloop.Turn, j *Job, part []byte, text, last bool) {
+	var flags byte
+	if text {
+		flags |= wire.FlagText
+	}
+	if last {
+		flags |= wire.FlagEnd
+	}
+	p.say(t, j, wire.KindMessage, flags, nil, part)
+}
+
+// Taken says that the client has taken n bytes of what was given to j's Socket; each part
+// counts with PartCost besides.
+func (p *Pool) Taken(j *Job, n int) { j.Repay(int64(n)) }
+
+// Hangup says that j's WebSocket has ended, with that code of the client's, or 1006. The owner
+// calls it once for a job that was accepted; the pool then needs the job no more.
+func (p *Pool) Hangup(t *eventloop.Turn, j *Job, code uint16, reason string) {
+	if p.say(t, j, wire.KindClose, 0, binary.LittleEndian.AppendUint16(nil, code), []byte(reason)) {
+		p.mu.Lock()
+		talking := j.at == placeTalking
+		if talking {
+			p.complete(j.worker, j)
+		}
+		p.mu.Unlock()
+		if talking {
+			j.Drop()
+		}
+	}
+}
+
+// say sends a frame of j's WebSocket, unless the worker has no such request any more.
+func (p *Pool) say(t *eventloop.Turn, j *Job, kind, flags byte, head, body []byte) bool {
+	p.mu.Lock()
+	w, id := j.worker, j.id
+	talks := j.at == placeTalking
+	p.mu.Unlock()
+	if talks {
+		w.streams.Put(t, kind, flags, w.place(id), id, head, body)
+	}
+	return talks
+}

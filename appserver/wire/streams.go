@@ -1,0 +1,270 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/proxy/eventloop"
+)
+
+// Streams is the front's side of the stream channel of an ASGI worker (PROTOCOL.md, "The stream
+// channel"). A message is a batch of frames. Receiving belongs to one goroutine at a time.
+// Anyone may Put frames at any time.
+type Streams struct {
+	Event *eventloop.Descriptor // nil without a loop
+	fd    int
+	ours  *os.File // in the netpoller; nil with a loop
+	conn  syscall.RawConn
+	inbox inbox
+	oob   []byte
+
+	mu      sync.Mutex
+	batch   []byte   // that is being gathered
+	batches [][]byte // that wait for room, the oldest first
+	state   streamsState
+	more    chan struct{} // tells the sender of a channel without a loop
+}
+
+// streamsState is what becomes of frames that are put.
+type streamsState uint8
+
+const (
+	streamsOpen   streamsState = iota // they are sent when somebody flushes
+	streamsLater                      // they are sent at the end of a turn
+	streamsAwait                      // they are sent when the worker has made room
+	streamsClosed                     // they are dropped
+)
+
+const (
+	// LengthSize is the size of the length before each frame of a batch.
+	LengthSize = 4
+	// MaxStreamFrame is the size of the largest frame of the stream channel.
+	MaxStreamFrame = MaxFrame - LengthSize
+)
+
+// NewStreams returns the front's side, in loop if there is one, and the worker's end, which the
+// caller closes once the worker has it.
+func NewStreams(loop *eventloop.Loop) (*Streams, *os.File, error) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot make a worker's stream channel: %w", err)
+	}
+	for _, fd := range []int{ours, theirs} {
+		enlarge(fd)
+	}
+	unix.SetNonblock(ours, true)
+	s := &Streams{fd: ours, oob: make([]byte, unix.CmsgSpace(maxRights*4))}
+	if loop != nil {
+		if s.Event, err = loop.Add(ours, nil, 0); err == nil {
+			s.Event.AdoptWriter((*room)(s))
+		}
+	} else {
+		s.ours = os.NewFile(uintptr(ours), "stream channel")
+		s.conn, err = s.ours.SyscallConn()
+		s.more = make(chan struct{}, 1)
+	}
+	if err != nil {
+		unix.Close(ours)
+		unix.Close(theirs)
+		return nil, nil, fmt.Errorf("cannot make a worker's stream channel: %w", err)
+	}
+	return s, os.NewFile(uintptr(theirs), "stream channel"), nil
+}
+
+// TryRead receives a message into p, and the descriptors that came along. n is 0 at the end;
+// unix.EAGAIN: there is nothing.
+func (s *Streams) TryRead(p []byte) (n int, files []int, err error) {
+	return s.received(s.inbox.receive(s.fd, p, s.oob))
+}
+
+// Read is TryRead, but it waits. It is for channels without a loop.
+func (s *Streams) Read(p []byte) (n int, files []int, err error) {
+	var in received
+	err = s.conn.Read(func(uintptr) bool {
+		in = s.inbox.receive(s.fd, p, s.oob)
+		return in.err != unix.EAGAIN
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return s.received(in)
+}
+
+func (s *Streams) received(in received) (n int, files []int, err error) {
+	if in.err != nil {
+		return 0, nil, in.err
+	}
+	if in.oobn > 0 {
+		files = descriptors(s.oob[:in.oobn])
+	}
+	if in.flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		DiscardAll(files)
+		return 0, nil, ErrFrame
+	}
+	return in.n, files, nil
+}
+
+// NextFrame returns the first frame of a batch, and the rest.
+func NextFrame(batch []byte) (frame, rest []byte, err error) {
+	if len(batch) < LengthSize {
+		return nil, nil, ErrFrame
+	}
+	n := binary.LittleEndian.Uint32(batch)
+	batch = batch[LengthSize:]
+	if n < HeaderSize || uint64(n) > uint64(len(batch)) {
+		return nil, nil, ErrFrame
+	}
+	return batch[:n:n], batch[n:], nil
+}
+
+// Put sends a frame whose payload has two parts, at the end of turn t, or at once where t is
+// nil or over. It never waits: what finds no room is kept until there is some. A frame has at
+// most MaxStreamFrame bytes.
+func (s *Streams) Put(t *eventloop.Turn, kind, flags byte, slot int, id uint32, head, body []byte) {
+	n := HeaderSize + len(head) + len(body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == streamsClosed {
+		return
+	}
+	if len(s.batch) > 0 && len(s.batch)+LengthSize+n > MaxFrame {
+		s.seal()
+	}
+	b := binary.LittleEndian.AppendUint32(s.batch, uint32(n))
+	b = append(b, kind, flags, byte(slot), byte(slot>>8))
+	b = binary.LittleEndian.AppendUint32(b, id)
+	s.batch = append(append(b, head...), body...)
+	if s.state != streamsOpen {
+		return
+	}
+	if t != nil && t.Later((*late)(s)) {
+		s.state = streamsLater
+		return
+	}
+	s.flush()
+}
+
+// seal ends the batch that is being gathered. The lock is held.
+func (s *Streams) seal() {
+	if len(s.batch) > 0 {
+		s.batches = append(s.batches, s.batch)
+		s.batch = nil
+	}
+}
+
+// flush sends what there is room for. The lock is held.
+func (s *Streams) flush() {
+	if s.ours != nil {
+		s.seal()
+		select {
+		case s.more <- struct{}{}:
+		default: // the sender was told already
+		}
+		return
+	}
+	for {
+		b := s.batch
+		if len(s.batches) > 0 {
+			b = s.batches[0]
+		}
+		if len(b) == 0 {
+			return
+		}
+		_, err := s.Event.TryWrite(b)
+		switch {
+		case err == nil:
+			s.sent()
+		case !isFull(err): // the worker has gone, of which its process tells
+			s.batch, s.batches = nil, nil
+		case s.Event.AwaitRoom(0):
+			s.state = streamsAwait
+			return
+		}
+	}
+}
+
+// sent drops the oldest batch, which was sent.
+func (s *Streams) sent() {
+	if len(s.batches) == 0 {
+		s.batch = s.batch[:0]
+		return
+	}
+	s.batches[0] = nil
+	if s.batches = s.batches[1:]; len(s.batches) == 0 {
+		s.batches = nil
+	}
+}
+
+func isFull(err error) bool {
+	return err == unix.EAGAIN || err == unix.ENOBUFS || err == unix.ENOMEM
+}
+
+// Send sends what is put in a channel without a loop, until Close.
+func (s *Streams) Send() {
+	for range s.more {
+		for b := s.next(); b != nil; b = s.next() {
+			if _, err := s.ours.Write(b); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// next returns the oldest batch, which the caller sends; nil: there is none.
+func (s *Streams) next() (b []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.batches) > 0 {
+		b = s.batches[0]
+		s.batches = s.batches[1:]
+	}
+	return b
+}
+
+// EndReads has what is there be the last that is received.
+func (s *Streams) EndReads() { unix.Shutdown(s.fd, unix.SHUT_RD) }
+
+// Close ends the channel. Descriptors that the worker has left in it are closed with it, which
+// may wait.
+func (s *Streams) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == streamsClosed {
+		return
+	}
+	s.state = streamsClosed
+	s.batch, s.batches = nil, nil
+	if s.Event != nil {
+		s.Event.Close()
+		return
+	}
+	close(s.more)
+	s.ours.Close()
+}
+
+// late is Streams at the end of a turn.
+type late Streams
+
+// Ready implements eventloop.Handler.
+func (l *late) Ready(*eventloop.Turn) { (*Streams)(l).resume(streamsLater) }
+
+// room is Streams for which the worker has made room.
+type room Streams
+
+// Ready implements eventloop.Handler.
+func (r *room) Ready(*eventloop.Turn) { (*Streams)(r).resume(streamsAwait) }
+
+// resume sends what was put in that state.
+func (s *Streams) resume(in streamsState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == in {
+		s.state = streamsOpen
+		s.flush()
+	}
+}
