@@ -5,7 +5,8 @@
 //	Job        one request's way through queue, worker and back; its Owner has the rest of it
 //	worker     one process, its wire.Channel and wire.Lane; fields in groups by their owners:
 //	           standing, table, gait, passing (the lock), reader, watch (the supervisor), printing
-//	slot       one thread of a worker, and the credit for what it may send
+//	slot       one thread of a worker, or one place of an ASGI worker, and its credit
+//	Socket     the owner's end of a WebSocket that a Job asks for
 //	Order      what the pool decides about a worker that is to be started: number, descriptors, sizes
 //	Observer   gets what workers tell of their application
 //
@@ -30,6 +31,8 @@ package pool
 //   - job.go: a request on its way
 //   - queue.go table.go dispatch.go recall.go pace.go: who gets it
 //   - poll.go receive.go heads.go slot.go: what workers send
+//   - streams.go socket.go: what ASGI workers send besides; WebSockets
 //   - tick.go: what becomes late, and whose client leaves
 //   - supervise.go boots.go imports.go deaths.go failure.go: starts, ends and their reasons
+//   - leave.go: how the WebSockets and streams of an ASGI worker end
 //   - order.go process.go worker.go report.go output.go lines.go: a worker's life

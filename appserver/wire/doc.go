@@ -9,6 +9,7 @@
 //   - environ.go: the environ in a request's frame
 //   - marshal.go: values in frames, as Python's marshal has them
 //   - channel.go: the socket pair, for frames with descriptors, and for sleepers
+//   - streams.go: the socket pair of an ASGI worker, for batches of frames of many requests
 //   - lane.go: small frames in shared memory, while both sides are awake
 //   - arena.go: request bodies in memory that a pool's workers share
 //   - page.go: the status page, on which each side leaves words for the other
