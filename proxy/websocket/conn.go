@@ -61,9 +61,10 @@ type Conn struct {
 
 	// Of writing:
 	sending []byte
-	buffer  *[]byte // holds sending
-	cost    int     // of the parts in sending
-	unsent  bool    // link.Send is to be called again
+	buffer  *[]byte     // holds sending
+	cost    int         // of the parts in sending
+	unsent  bool        // link.Send is to be called again
+	blocked atomic.Bool // it waits for room in the loop
 
 	mu sync.Mutex // guards what follows
 	outgoing
@@ -73,12 +74,12 @@ type Conn struct {
 // outgoing is what waits to be sent.
 type outgoing struct {
 	writer  *frames.Writer
-	out     *[]byte // frames; nil if there are none
-	owed    int     // cost of the parts in out
-	pong    []byte  // the payload of a pong that goes after out; nil: there is none
-	writing bool    // a goroutine owns writing, or the loop, for want of room
-	blocked bool    // the socket has no room
-	flushes bool    // flush will be called
+	out     *[]byte       // frames; nil if there are none
+	owed    int           // cost of the parts in out
+	pong    []byte        // the payload of a pong that follows out; nil: there is none
+	writing bool          // a goroutine owns writing, or the loop, for want of room
+	flushes bool          // flush will be called
+	wrote   chan struct{} // closed when writing is given up; nil: nobody waits for that
 }
 
 // link is a connection below a Conn: a looped or a standing. What it shares with
@@ -129,14 +130,14 @@ func (c *Conn) Send(t *eventloop.Turn, part []byte, text, last bool) {
 }
 
 // Close closes the WebSocket after what was sent. A code that may not be sent, such as
-// 1005, sends none. If the client does not answer within closeWait, the connection is cut.
+// 1005, sends none. If the client does not answer within 10 s, the connection is cut.
 func (c *Conn) Close(t *eventloop.Turn, code uint16, reason string) {
 	c.mu.Lock()
 	if c.closing.Load() != open {
 		c.mu.Unlock()
 		return
 	}
-	c.beginClose(asked, code, reason, closeWait)
+	c.beginClose(asked, code, reason)
 	c.unlockAndFlush(t)
 	c.resume(t)
 }

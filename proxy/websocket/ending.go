@@ -28,25 +28,21 @@ type ending struct {
 	finished    bool
 }
 
-// Bounds of the end of a connection.
-const (
-	// closeWait is how long the client may take to answer a close, as in uvicorn.
-	closeWait = 10 * time.Second
-	// faultWait is how long what the client sends is dropped after its fault: a
-	// connection that is closed with unread bytes is reset, and the client may never see
-	// the close.
-	faultWait = 5 * time.Second
-	// maxDropped bounds the bytes that are dropped.
-	maxDropped = 1 << 20
-)
+// maxDropped bounds the bytes that are dropped after a fault of the client.
+const maxDropped = 1 << 20
 
 // beginClose gathers a close, and bounds what comes after it. The caller holds mu.
-func (c *Conn) beginClose(state uint32, code uint16, reason string, wait time.Duration) {
+func (c *Conn) beginClose(state uint32, code uint16, reason string) {
+	wait := c.shake.rules.close
+	if state == faulted {
+		wait = c.shake.rules.fault
+	}
 	c.closing.Store(state)
 	c.code, c.reason = code, frames.Reason(reason)
 	if state == asked {
 		c.code, c.reason = frames.Abnormal, "" // until the client has answered
 	}
+	c.gatherPong()
 	b := c.gather()
 	*b = frames.AppendClose(*b, code, reason)
 	c.due = c.now() + wait
@@ -59,7 +55,7 @@ func (c *Conn) beginClose(state uint32, code uint16, reason string, wait time.Du
 func (c *Conn) fail(t *eventloop.Turn, code uint16, reason string) {
 	c.mu.Lock()
 	if c.closing.Load() == open {
-		c.beginClose(faulted, code, reason, faultWait)
+		c.beginClose(faulted, code, reason)
 	} else {
 		c.closing.Store(faulted) // it was sent a close already
 	}
@@ -71,7 +67,7 @@ func (c *Conn) closedByClient(code uint16, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing.Load() == open {
-		c.beginClose(answered, code, "", closeWait)
+		c.beginClose(answered, code, "")
 	}
 	c.closing.Store(answered)
 	c.code, c.reason = code, reason
@@ -139,10 +135,25 @@ func (c *Conn) cut(down bool) {
 		code, reason = frames.GoingAway, "server stops"
 	}
 	if c.closing.Load() == open {
-		c.beginClose(faulted, code, reason, faultWait)
+		c.beginClose(faulted, code, reason)
+	}
+	c.link.Last()
+	var wrote chan struct{}
+	if c.writing && !c.blocked.Load() {
+		wrote = make(chan struct{})
+		c.wrote = wrote
 	}
 	c.mu.Unlock()
-	c.link.Last()
-	c.flush(nil)
+	if wrote == nil {
+		c.flush(nil)
+	} else {
+		select {
+		case <-wrote:
+		case <-time.After(lastWait):
+		}
+	}
 	c.resume(nil)
 }
+
+// lastWait is how long the last write may take when the connection is about to be cut.
+const lastWait = 100 * time.Millisecond

@@ -11,6 +11,16 @@ import (
 type Feature struct {
 	settings *config.Key[settings]
 	rules    *proxy.LocationSlot[*rules]
+	waits    waits
+}
+
+// waits bound the end of a connection.
+type waits struct {
+	// close is how long the client may take to answer a close.
+	close time.Duration
+	// fault is how long what the client sends is dropped after its fault: a connection
+	// that is closed with unread bytes is reset, and the client may never see the close.
+	fault time.Duration
 }
 
 // settings are what the directives of one block say.
@@ -27,17 +37,20 @@ type settings struct {
 type rules struct {
 	settings
 	allowed []origin // none: any origin may connect
+	waits
 }
 
 // The defaults, which are uvicorn's.
 const (
 	defaultMaxMessage = 16 << 20
 	defaultPing       = 20 * time.Second
+	closeWait         = 10 * time.Second
+	faultWait         = 5 * time.Second // nginx's lingering_timeout
 )
 
 // New returns the feature.
 func New() *Feature {
-	return &Feature{rules: new(proxy.LocationSlot[*rules]), settings: config.NewKey(func() settings {
+	return &Feature{waits: waits{close: closeWait, fault: faultWait}, rules: new(proxy.LocationSlot[*rules]), settings: config.NewKey(func() settings {
 		return settings{maxMessage: defaultMaxMessage, pingInterval: defaultPing, pingTimeout: defaultPing, compress: true}
 	})}
 }
@@ -51,7 +64,7 @@ func (f *Feature) Module() proxy.Module {
 		State:      []proxy.Slot{f.rules},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			c := f.settings.In(s)
-			f.rules.Set(l, &rules{settings: *c, allowed: c.origins.Items()})
+			f.rules.Set(l, &rules{settings: *c, allowed: c.origins.Items(), waits: f.waits})
 			return nil
 		},
 	}

@@ -136,7 +136,7 @@ func (c *Conn) late(t *eventloop.Turn) bool {
 		c.lose(t)
 		return false
 	case c.pinged != 0:
-		c.beginClose(faulted, frames.InternalError, "ping timeout", faultWait)
+		c.beginClose(faulted, frames.InternalError, "ping timeout")
 		c.code = frames.Abnormal
 		c.unlockAndFlush(t)
 	default:
@@ -238,7 +238,10 @@ func (c *Conn) resume(t *eventloop.Turn) {
 	}
 }
 
-// ping answers a ping. While there is no room only the last one is answered (RFC 6455
+// pongsMost is how many bytes may wait to be sent when another pong joins them.
+const pongsMost = 16 << 10
+
+// ping answers a ping. If much waits to be sent, only the last ping is answered (RFC 6455
 // section 5.5.3).
 func (c *Conn) ping(t *eventloop.Turn, payload []byte) {
 	if !c.meter.count(c.shake.rules.rate, c.now()) {
@@ -247,15 +250,13 @@ func (c *Conn) ping(t *eventloop.Turn, payload []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.closing.Load() != open:
-	case c.blocked:
-		c.pong = append(c.pong[:0], payload...)
-		if c.pong == nil {
-			c.pong = []byte{}
-		}
-	default:
-		b := c.gather()
-		*b = frames.AppendControl(*b, frames.PongFrame, payload)
+	if c.closing.Load() != open {
+		return
 	}
+	if c.out != nil && len(*c.out) >= pongsMost {
+		c.pong = append(make([]byte, 0, len(payload)), payload...)
+		return
+	}
+	b := c.gather()
+	*b = frames.AppendControl(*b, frames.PongFrame, payload)
 }

@@ -26,9 +26,6 @@ type standing struct {
 	last    atomic.Bool
 }
 
-// lastWait is how long a write may take when the connection is about to be cut.
-const lastWait = 100 * time.Millisecond
-
 // stand carries the WebSocket with two goroutines, one of which is the caller's.
 func (o *opened) stand(x *proxy.Exchange, nc proxy.Upgraded) error {
 	c := o.c

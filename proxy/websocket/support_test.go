@@ -66,12 +66,18 @@ type site struct {
 	sent   atomic.Int64 // of exchanges that have ended
 }
 
+// short among the directives makes the bounds of connections' ends short.
+const short = "#short"
+
 // start starts a server with directives in its location. peer makes another peer of an
 // echo; nil: the echo.
 func start(t *testing.T, secure, goroutines bool, directives string, peer func(e *echo) websocket.Peer) *site {
 	t.Helper()
 	s := &site{secure: secure, peers: make(chan *echo, 2000)}
 	feature := websocket.New()
+	if strings.HasPrefix(directives, short) {
+		feature.EndWithin(50 * time.Millisecond)
+	}
 	content := func(x *proxy.Exchange) error {
 		if !websocket.Asks(x) {
 			return x.Res.Reply(200, "text/plain", []byte("no WebSocket"))
@@ -86,6 +92,9 @@ func start(t *testing.T, secure, goroutines bool, directives string, peer func(e
 			p = peer(e)
 		}
 		e.conn = shake.NewConn(p, window)
+		if g, ok := p.(interface{ greet() }); ok {
+			g.greet()
+		}
 		subprotocol := ""
 		if all := shake.Subprotocols(); len(all) > 0 {
 			subprotocol = all[0]
@@ -102,8 +111,8 @@ func start(t *testing.T, secure, goroutines bool, directives string, peer func(e
 		options = " ssl"
 	}
 	s.Server = proxytest.New(t, proxytest.Config{
-		Text: "server { listen 127.0.0.1:8000" + options + "; location / { echo; " + directives + " } }", Serve: http1.Serve, Goroutines: goroutines,
-		Modules: []proxy.Module{feature.Module(), {Name: "echo", Settings: noSettings, Directives: []config.Directive{
+		Text: "server { listen 127.0.0.1:8000" + options + "; location / { echo; " + directives + "\n } }", Serve: http1.Serve, Goroutines: goroutines,
+		Modules: []proxy.Module{feature.Module(), {Name: "echo", Settings: config.NewKey(func() struct{} { return struct{}{} }), Directives: []config.Directive{
 			{Name: "echo", In: config.Location, Help: "h", Set: func(*config.Scope, *config.Node) error { return nil }}},
 			Compile: func(_ *config.Scope, l *proxy.Location) error {
 				l.SetContent(proxy.HandlerFunc(content))
@@ -112,14 +121,14 @@ func start(t *testing.T, secure, goroutines bool, directives string, peer func(e
 	return s
 }
 
-var noSettings = config.NewKey(func() struct{} { return struct{}{} })
-
 // client is a WebSocket's client.
 type client struct {
 	net.Conn
 	r       *bufio.Reader
 	answers framestest.Answers
 	got     []framestest.Answer
+	last    framestest.Answer // that next has returned
+	buf     [16 << 10]byte
 }
 
 // request is a handshake without its last line.
@@ -170,10 +179,9 @@ func readHead(t testing.TB, r *bufio.Reader) string {
 // next returns the server's next message or control frame; an end is "eof".
 func (c *client) next(t testing.TB) string {
 	t.Helper()
-	buf := make([]byte, 64<<10)
 	for len(c.got) == 0 {
-		n, err := c.r.Read(buf)
-		more, failed := c.answers.Read(buf[:n])
+		n, err := c.r.Read(c.buf[:])
+		more, failed := c.answers.Read(c.buf[:n])
 		if failed != nil {
 			t.Fatal(failed)
 		}
@@ -184,9 +192,25 @@ func (c *client) next(t testing.TB) string {
 			t.Fatalf("the server's answer ends with %v", err)
 		}
 	}
-	a := c.got[0]
-	c.got = c.got[1:]
-	return a.String()
+	c.last, c.got = c.got[0], c.got[1:]
+	return c.last.String()
+}
+
+// peek waits for want, which next returns again.
+func (c *client) peek(t testing.TB, want string) {
+	t.Helper()
+	before := c.got
+	if got := c.next(t); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	c.got = append(before, c.last)
+}
+
+// answer waits for the close want, which next returns again, and sends the same.
+func (c *client) answer(t testing.TB, want string) {
+	t.Helper()
+	c.peek(t, want)
+	c.Write(framestest.Frame(closes, c.last.Payload))
 }
 
 // outcome reads to the close or the end.

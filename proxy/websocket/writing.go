@@ -66,16 +66,16 @@ func (c *Conn) write(t *eventloop.Turn) {
 			c.endWriting(t, false)
 			return
 		}
+		c.blocked.Store(false)
 		n, err := c.link.Send(c.sending)
 		c.sending = c.sending[n:]
 		c.unsent = err == unix.EAGAIN
 		switch {
 		case c.unsent:
-			c.block(true)
+			c.blocked.Store(true)
 			if c.link.AwaitRoom(c.room) {
 				return
 			}
-			c.block(false)
 		case err != nil:
 			c.endWriting(t, true)
 			return
@@ -83,13 +83,6 @@ func (c *Conn) write(t *eventloop.Turn) {
 			c.sent(t)
 		}
 	}
-}
-
-// block notes whether the socket has no room.
-func (c *Conn) block(blocked bool) {
-	c.mu.Lock()
-	c.blocked = blocked
-	c.mu.Unlock()
 }
 
 // sent gives the buffer back, and credit to the peer.
@@ -106,18 +99,22 @@ func (c *Conn) sent(t *eventloop.Turn) {
 func (c *Conn) next() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.blocked = false
-	if c.pong != nil {
-		b := c.gather()
-		*b = frames.AppendControl(*b, frames.PongFrame, c.pong)
-		c.pong = nil
-	}
+	c.gatherPong()
 	if c.out == nil {
 		return c.endSending()
 	}
 	c.buffer, c.sending, c.cost = c.out, *c.out, c.owed
 	c.out, c.owed = nil, 0
 	return true
+}
+
+// gatherPong gathers the pong that has waited. The caller holds mu.
+func (c *outgoing) gatherPong() {
+	if c.pong != nil {
+		b := c.gather()
+		*b = frames.AppendControl(*b, frames.PongFrame, c.pong)
+		c.pong = nil
+	}
 }
 
 // endSending ends the sending side after the close for a fault of the client, which may
@@ -136,6 +133,10 @@ func (c *Conn) endSending() bool {
 func (c *Conn) endWriting(t *eventloop.Turn, lost bool) {
 	c.mu.Lock()
 	c.writing = false
+	if c.wrote != nil {
+		close(c.wrote)
+		c.wrote = nil
+	}
 	if lost {
 		c.loseSending()
 		releaseOut(c.buffer)
