@@ -24,6 +24,7 @@ type chaos struct {
 	connections int
 	workers     int
 	threads     int
+	asgi        bool       // the application is an ASGI one, with a mixture beside the load
 	random      *rand.Rand // for the acts, which run one after the other
 	routes      []route    // how the load reaches the server; none: by TCP to its address
 	progress    progress
@@ -51,6 +52,7 @@ func runChaos(ctx context.Context, args []string) error {
 	flags.IntVar(&c.threads, "threads", 1, "`number` of threads of each worker")
 	flags.IntVar(&c.workers, "workers", 2, "`number` of workers of the pool")
 	flags.DurationVar(&c.hosts.limit, "host-limit", time.Second, "kind forty: how soon a virtual host that a reload adds must be served; 0: no limit")
+	flags.BoolVar(&c.asgi, "asgi", false, "disturb an ASGI application, with event streams, WebSockets and clients that leave beside the requests")
 	seed := flags.Uint64("seed", 1, "seed of the random choices")
 	name := flags.String("servers", "alicorn", "`names` of servers, separated by commas")
 	if err := parseFlags(flags, args); err != nil {
@@ -62,6 +64,12 @@ func runChaos(ctx context.Context, args []string) error {
 	var err error
 	if c.kind, err = disturbanceNamed(*kind); err != nil {
 		return err
+	}
+	switch {
+	case c.asgi && c.kind.asgi == wsgiAlone:
+		return fmt.Errorf("kind %s disturbs WSGI applications alone", c.kind.name)
+	case c.kind.asgi == asgiAlone:
+		c.asgi = true
 	}
 	c.random = rand.New(rand.NewPCG(*seed, 0))
 	return c.measure(ctx, *name)
@@ -87,6 +95,9 @@ func (c *chaos) measure(ctx context.Context, servers string) error {
 // shape sets the site's pool as the kind needs it.
 func (c *chaos) shape(s *site) error {
 	s.app, s.workers, s.threads = slowApp, c.workers, c.threads
+	if c.asgi {
+		s.app, s.asgi, s.settings = asgiChaosApp, true, asgiChaosSettings
+	}
 	if c.kind.shape != nil {
 		return c.kind.shape(c, s)
 	}
@@ -106,10 +117,14 @@ func (c *chaos) run(ctx context.Context, s *server) error {
 		wg     sync.WaitGroup
 		d      disruption
 		beside error
+		m      = newMixture(s.addr, c.kind)
 	)
 	wg.Go(func() { d = c.disturb(loaded, s) })
-	if c.kind.beside != nil {
+	switch {
+	case c.kind.beside != nil:
 		wg.Go(func() { beside = c.kind.beside(loaded, c, s) })
+	case c.asgi:
+		wg.Go(func() { m.run(loaded) })
 	}
 	wg.Go(func() {
 		defer cancel()
@@ -118,6 +133,9 @@ func (c *chaos) run(ctx context.Context, s *server) error {
 	t := c.load(loaded, s)
 	wg.Wait()
 	c.print(s, t, d)
+	if c.asgi {
+		beside = m.verdict(d.count)
+	}
 	err = errors.Join(beside, c.verdict(t, d), c.nothingLeft(ctx, s, before))
 	if c.kind.after != nil {
 		err = errors.Join(err, c.kind.after(ctx, c, s))
@@ -189,8 +207,12 @@ func (c *chaos) act(ctx context.Context, s *server) error {
 }
 
 func (c *chaos) print(s *server, t *tally, d disruption) {
+	each := plural(c.threads, "thread")
+	if c.asgi {
+		each = "an event loop"
+	}
 	fmt.Printf("%s, %s for %v: %d requests over %d connections, %d failed, answered by %d workers with %s each\n",
-		s.name, c.kind.name, c.duration, t.done, c.connections, t.failed(), len(t.bodies), plural(c.threads, "thread"))
+		s.name, c.kind.name, c.duration, t.done, c.connections, t.failed(), len(t.bodies), each)
 	if c.kind.act != nil {
 		fmt.Printf("%s: %d\n", c.kind.noun, d.count)
 	}
@@ -223,8 +245,12 @@ func (c *chaos) verdict(t *tally, d disruption) error {
 	allowed := 0
 	if c.kind.allowed != nil {
 		allowed = c.kind.allowed(c, d.count)
-		if other := t.failed() - t.failures["status 502"]; other > 0 {
-			broken = append(broken, fmt.Sprintf("%d requests failed otherwise than with 502", other))
+		expected, statuses := t.failures["status 502"], "502"
+		if c.asgi {
+			expected, statuses = expected+t.failures["status 504"], "502 or 504"
+		}
+		if other := t.failed() - expected; other > 0 {
+			broken = append(broken, fmt.Sprintf("%d requests failed otherwise than with %s", other, statuses))
 		}
 	}
 	if t.failed() > allowed {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"syscall"
 	"time"
@@ -38,21 +39,38 @@ type disturbance struct {
 	others func(c *chaos) int
 	// allowed returns how many requests may fail, each with 502, after so many acts.
 	allowed func(c *chaos, acts int) int
+	// asgi says whether the application may be an ASGI one, with a mixture of clients
+	// beside the load, or must be.
+	asgi interfaces
+	// killsWorkers says that workers die, with all that they hold.
+	killsWorkers bool
 	// after checks more rules of the kind after the load, while the server still runs.
 	after func(ctx context.Context, c *chaos, s *server) error
 }
 
+// interfaces says which applications a kind can disturb.
+type interfaces int
+
+const (
+	wsgiAlone interfaces = iota
+	wsgiOrASGI
+	asgiAlone
+)
+
 // disturbances returns every kind of chaos, in the order of the help.
 func disturbances() []disturbance {
 	return []disturbance{
-		{name: "reload", noun: "reloads", every: 2 * time.Second, act: reloadOnce, replaces: true},
+		{name: "reload", noun: "reloads", every: 2 * time.Second, act: reloadOnce, replaces: true, asgi: wsgiOrASGI},
 		{name: "storm", noun: "reloads", every: 200 * time.Millisecond, act: reloadOnce, beside: slowClients, replaces: true},
 		{name: "forty", noun: "deploys", every: time.Second, pause: fortyPause, shape: fortyShape, act: deployOne, beside: allForty, others: fortyWorkers, after: hostsInTime},
 		{name: "upgrade", noun: "upgrades", every: 3 * time.Second, acts: 20, shape: upgradeShape, act: upgradeOnce, replaces: true, after: earlierGone},
 		{name: "descriptors", noun: "signals", every: 500 * time.Millisecond, acts: 2, shape: descriptorsShape, act: signalScarce, beside: crowdIn, enough: crowded},
-		{name: "recycle", shape: recycleOften, replaces: true},
+		{name: "recycle", shape: recycleOften, replaces: true, asgi: wsgiOrASGI},
 		{name: "backends", noun: "kills", every: 2 * time.Second, shape: backendsShape, act: killBackend, replaces: true},
-		{name: "kill", noun: "kills", every: 3 * time.Second, act: killOnce, replaces: true, allowed: heldByTheKilled},
+		{name: "kill", noun: "kills", every: 3 * time.Second, act: killOnce, replaces: true, allowed: heldByTheKilled, asgi: wsgiOrASGI, killsWorkers: true},
+		{name: "stop", noun: "stops", every: 4 * time.Second, act: stopOnce, replaces: true, allowed: heldByTheKilled, asgi: asgiAlone, killsWorkers: true},
+		{name: "stall", noun: "stalls", every: 4 * time.Second, act: stallOnce, replaces: true, allowed: heldByTheKilled, asgi: asgiAlone, killsWorkers: true},
+		{name: "leave", asgi: asgiAlone},
 	}
 }
 
@@ -79,23 +97,68 @@ func recycleOften(_ *chaos, s *site) error {
 
 // heldByTheKilled allows one failure for each request that a killed worker may have
 // started.
-func heldByTheKilled(c *chaos, kills int) int { return kills * c.threads }
+func heldByTheKilled(c *chaos, kills int) int {
+	if c.asgi {
+		return kills * c.connections
+	}
+	return kills * c.threads
+}
 
-// killOnce kills one ready worker at random. It waits until one is ready: those
-// that were killed before are being replaced.
+// killOnce kills one ready worker at random.
 func killOnce(ctx context.Context, c *chaos, s *server) error {
+	pid, err := c.victim(ctx, s)
+	if err != nil {
+		return err
+	}
+	return syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// victim returns one ready worker at random. It waits until one is ready: those
+// that were killed before are being replaced.
+func (c *chaos) victim(ctx context.Context, s *server) (pid int, err error) {
 	for {
 		pids, err := s.living(ctx)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if len(pids) > 0 {
-			return syscall.Kill(pids[c.random.IntN(len(pids))], syscall.SIGKILL)
+			return pids[c.random.IntN(len(pids))], nil
 		}
 		if !sleep(ctx, 20*time.Millisecond) {
-			return errors.New("no worker is ready")
+			return 0, errors.New("no worker is ready")
 		}
 	}
+}
+
+// stopOnce stops one ready worker at random, and waits until the server has ended it.
+func stopOnce(ctx context.Context, c *chaos, s *server) error {
+	pid, err := c.victim(ctx, s)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for !proc.ended(pid) {
+		if !sleep(ctx, 20*time.Millisecond) {
+			return fmt.Errorf("worker %d was stopped and is still there", pid)
+		}
+	}
+	return nil
+}
+
+// stallOnce makes a request that stops its worker's event loop for a minute. The server
+// must end it earlier.
+func stallOnce(ctx context.Context, _ *chaos, s *server) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url("/block?60"), nil)
+	if err != nil {
+		return err
+	}
+	status, body, err := oneAnswer(request)
+	if err != nil || status < 500 {
+		return fmt.Errorf("a request that blocks had status %d with %.60q, %v", status, body, err)
+	}
+	return nil
 }
 
 // living returns the pids of ready workers that are still descendants of the server: a

@@ -26,7 +26,7 @@ package main
 //   - site.go server.go process.go proc.go machine.go alicorn.go nginx.go unit.go uvicorn.go identity.go: the servers
 //   - backend.go backendgroup.go origin.go: the backends of proxied requests
 //   - client.go wrk.go handshakes.go lighttls.go websocket.go echoes.go sockets.go latency.go progress.go: the load
-//   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go churn.go remains.go holdings.go: faults
+//   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go mixture.go tasks.go churn.go remains.go holdings.go: faults
 //   - hostile.go attack.go attack_client.go attack_application.go steady.go: attacks
 //   - fair.go stall.go slow.go shield.go idle.go idlekind.go idlereport.go waiters.go leak.go: waiting, slow clients, memory
 

@@ -15,6 +15,7 @@ type remains struct {
 	workers    int      // processes
 	front      holdings // of the front and the keeper together
 	goroutines int
+	tasks      int // of an ASGI application's event loop
 }
 
 // frontProcesses are the keeper and the front.
@@ -56,7 +57,7 @@ func (c *chaos) await(ctx context.Context, s *server, wrong func(remains) []stri
 	defer cancel()
 	for {
 		var faults []string
-		if r, err = remainsOf(ctx, s); err != nil {
+		if r, err = c.remainsOf(ctx, s); err != nil {
 			faults = []string{err.Error()}
 		} else if faults = wrong(r); len(faults) == 0 {
 			return r, nil
@@ -67,7 +68,7 @@ func (c *chaos) await(ctx context.Context, s *server, wrong func(remains) []stri
 	}
 }
 
-func remainsOf(ctx context.Context, s *server) (r remains, err error) {
+func (c *chaos) remainsOf(ctx context.Context, s *server) (r remains, err error) {
 	workers, err := pythonsBelow(s.processes[0].pid())
 	if err != nil {
 		return r, err
@@ -80,7 +81,9 @@ func remainsOf(ctx context.Context, s *server) (r remains, err error) {
 	if r.front, err = proc.holdings(front...); err != nil {
 		return r, err
 	}
-	r.goroutines, err = s.goroutines(ctx)
+	if r.goroutines, err = s.goroutines(ctx); err == nil && c.asgi {
+		r.tasks, err = s.tasks(ctx)
+	}
 	return r, err
 }
 
@@ -106,11 +109,14 @@ func (r remains) beyond(before remains) (lines []string) {
 	if n := r.goroutines - before.goroutines; n > leftBound.goroutines {
 		lines = append(lines, fmt.Sprintf("the front has %d goroutines more", n))
 	}
+	if r.tasks > before.tasks {
+		lines = append(lines, fmt.Sprintf("an event loop has %d tasks more", r.tasks-before.tasks))
+	}
 	return lines
 }
 
 // String returns the figures in a line.
 func (r remains) String() string {
-	return fmt.Sprintf("%d worker processes; keeper and front: RSS %s, descriptors %d, goroutines %d",
-		r.workers, mebibytes(r.front.rss), r.front.descriptors, r.goroutines)
+	return fmt.Sprintf("%d worker processes; keeper and front: RSS %s, descriptors %d, goroutines %d; tasks of an event loop: %d",
+		r.workers, mebibytes(r.front.rss), r.front.descriptors, r.goroutines, r.tasks)
 }
