@@ -9,22 +9,53 @@ FRAMEWORKS = ("flask", "django", "bottle", "falcon", "pyramid", "cherrypy", "web
 SPELLED = {"cherrypy": "CherryPy", "web2py": "web2py", "fastapi": "FastAPI"}
 
 
-def problem(application):
-    """Says why the object cannot be run as a WSGI application, or returns None."""
+def examine(application, wanted):
+    """Returns what kind of application the object is, "wsgi" or "asgi", and why it cannot be run
+    as what is wanted ("any": either), or None."""
+    kind = "wsgi"
     if not callable(application):
-        return "is a %s, which is not callable" % type(application).__name__
-    if is_asgi(application):
-        return "is an ASGI application; this version runs WSGI applications"
+        return kind, "is a %s, which is not callable" % type(application).__name__
+    if is_asgi(application) or is_asgi2(application):
+        kind = "asgi"
+        if wanted == "wsgi":
+            return kind, ("is an ASGI application; name it with \"asgi\" in place of \"wsgi\"")
+        return kind, None
     if _is_async(application):
-        return "is a coroutine function, not a WSGI application"
+        return kind, "is a coroutine function, and neither a WSGI nor an ASGI application"
+    if wanted == "asgi":
+        if _takes(application, 3) and not _takes(application, 2):
+            return "asgi", None  # it may return what can be awaited
+        return kind, ("is not an ASGI application: a call of it with (scope, receive, send) makes "
+                      "no coroutine; a WSGI application is named with \"wsgi\"")
     if not _takes(application, 2):
-        return "is not a WSGI application: it does not take (environ, start_response)"
-    return None
+        return kind, "is not a WSGI application: it does not take (environ, start_response)"
+    return kind, None
 
 
 def is_asgi(value):
     """Whether a call of value makes a coroutine of (scope, receive, send)."""
     return _is_async(value) and _takes(value, 3)
+
+
+def is_asgi2(value):
+    """Whether value is an application as ASGI 2 had them: a class, or a function, of (scope),
+    whose instances are coroutine functions of (receive, send)."""
+    return inspect.isclass(value) and _takes(value, 1) and _is_async_call(value)
+
+
+def _is_async_call(kind):
+    return inspect.iscoroutinefunction(getattr(kind, "__call__", None))
+
+
+def single(application):
+    """Returns an application of ASGI 2 as one of ASGI 3; others as they are."""
+    if not is_asgi2(application):
+        return application
+
+    async def call(scope, receive, send):
+        await application(scope)(receive, send)
+
+    return call
 
 
 def is_factory(value, named):
@@ -68,12 +99,12 @@ def instances(module):
             if not inspect.isclass(value) and _seems(is_asgi, value)}
 
 
-def framework(application):
-    """Returns the name of the framework whose application it is, or "WSGI"."""
+def framework(application, kind):
+    """Returns the name of the framework whose application it is, or "WSGI" or "ASGI"."""
     for package in _packages(type(application)):
         if package in FRAMEWORKS:
             return SPELLED.get(package, package.capitalize())
-    return "Django" if django_settings() else "WSGI"
+    return "Django" if django_settings() else kind.upper()
 
 
 def django_settings():

@@ -20,7 +20,7 @@ from . import frames
 from .arriving import arriving
 from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, PREFIX,
                      SIZED, ProtocolError)
-from .lane import Lane, SharedLane, shared, store
+from .lane import Lane, RawLane, SharedLane, shared, store
 from .shapes import Shapes
 
 # As exact int: an operation on socket's own, which are enumerations, costs a microsecond.
@@ -83,7 +83,8 @@ class Channel:
         for offset in range(threads + extra):
             os.set_inheritable(frames.BELL_FD + offset, False)
         if lane:
-            self.lane = (SharedLane if threads > 1 else Lane)(lane, threads, self.shapes)
+            kind = RawLane if settings["kind"] == "asgi" else SharedLane if threads > 1 else Lane
+            self.lane = kind(lane, threads, self.shapes)
         if bodies:
             descriptor = frames.BELL_FD + threads + extra - 1
             self.bodies = mmap.mmap(descriptor, bodies["size"], prot=mmap.PROT_READ)
@@ -92,10 +93,14 @@ class Channel:
                 self.lane.bodies = self.bodies
         return settings
 
+    def marks(self):
+        """Returns the status page, as words; call once."""
+        self._page = mmap.mmap(frames.STATUS_FD, 0)
+        return memoryview(self._page).cast("I")
+
     def slots(self, count, window):
         """Returns count slots; call once. window is in bytes, at least 1."""
-        self._page = mmap.mmap(frames.STATUS_FD, 0)
-        marks = memoryview(self._page).cast("I")
+        marks = self.marks()
         return [Slot(self, index, marks, window) for index in range(count)]
 
     def report(self, kind, value, slot=0, id=0):
@@ -296,7 +301,7 @@ class Slot:
         return self.channel.shapes.environ(bytes(self._payload[:length]))
 
     def _shared(self, length):
-        return shared(self.channel.bodies, self._payload, length)
+        return io.BytesIO(shared(self.channel.bodies, self._payload, length))
 
     def _data(self, id, body, end):
         most = min(FRAME - HEADER.size, self._window)

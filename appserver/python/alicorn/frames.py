@@ -24,13 +24,23 @@ HEARTBEAT = 2  # word of the first line
 REQUEST, WAKE = ord("R"), ord("W")
 READY, FAILED, HEAD, DATA = ord("K"), ord("F"), ord("H"), ord("D")
 ABORTED, LEAVING, LOG, NOTED = ord("X"), ord("B"), ord("L"), ord("N")
+# Those of the stream channel alone:
+HINT, ACCEPT, MESSAGE, CLOSE, CREDIT, CANCEL = ord("I"), ord("A"), ord("M"), ord("Q"), ord("G"), ord("C")
 
 BODY_FD, ENVIRON_FD, BODY_SHARED, BODY_STREAM = 1, 2, 4, 8  # flags of REQUEST
 END, FILE = 1, 2  # flags of HEAD and DATA
+TEXT_PART, TRAILERS = 2, 4  # flags of MESSAGE and of DATA
+GONE, LATE, ENDS = range(3)  # reasons of CANCEL: the client has gone, past timeout, the worker ends
+LAG = 3  # word of the first line: how late the loop was, in milliseconds
 ONCE = 1  # flag of LOG
 
 TEXT = 15000  # characters; the longest text that a report carries (any UTF-8 of it fits a frame)
 SENTENCE = 1000  # characters; the longest message beside such a text
+
+
+def entry(head, body):
+    """Returns what writes an answer to the lane, with a head and a body of so many bytes."""
+    return struct.Struct("<%dsI%ds%ds" % (PREFIX.size, head, body)).pack_into
 
 
 class ProtocolError(Exception):

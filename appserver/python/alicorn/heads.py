@@ -8,10 +8,9 @@ that Connection names, are left out: they describe a connection, which is the se
 
 import marshal
 import re
-import struct
 from collections.abc import Mapping
 
-from .frames import END, FRAME, HEAD, LENGTH, PREFIX, SIZED
+from .frames import END, FRAME, HEAD, LENGTH, PREFIX, SIZED, entry
 
 STATUS = re.compile(r"[1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?")
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -126,7 +125,7 @@ class Heads:
         if len(self.whole) >= MOST_HEADS:
             self.whole.clear()
         head = LENGTH.pack(len(payload)) + payload
-        write = struct.Struct("<%dsI%ds%ds" % (PREFIX.size, len(head), size)).pack_into
+        write = entry(len(head), size)
         self.whole[key] = write, PREFIX.pack(framed, HEAD, END, self._slot.index), head
 
     def _payload(self, status, headers, file_length):

@@ -75,7 +75,10 @@ class Lane:
         if self._weak:
             self._barrier()
         self._taken = after
-        memory, start = self._memory, self._entries[taken % self._requests]
+        return self._decode(self._entries[taken % self._requests])
+
+    def _decode(self, start):
+        memory = self._memory
         size, kind, id, length, shape = unpack(memory, start)
         end = start + ENVIRON + length
         body = None
@@ -133,7 +136,7 @@ class Lane:
     def _body(self, kind, size, start):
         # The body, or its place, is what follows the environ.
         if kind == SHARED and size == PLACE.size:
-            return shared(self.bodies, self._memory, start)
+            return BytesIO(shared(self.bodies, self._memory, start))  # read() then copies nothing
         if kind != REQUEST or not 0 < size <= self.largest:
             raise ProtocolError("unexpected frame %08x with a body of %d bytes in the lane"
                                 % (kind, size))
@@ -145,12 +148,26 @@ class Lane:
         self._words[ASLEEP], self._words[PUT] = 1, self._taken
 
 
+class RawLane(Lane):
+    """The same for an event loop: requests are (id, encoded scope, the body's bytes or None)."""
+
+    def _decode(self, start):
+        memory = self._memory
+        size, kind, id, length, _ = unpack(memory, start)
+        begin = start + ENVIRON
+        end = begin + length
+        body = None
+        if kind != REQUEST or size != length + PLAIN:
+            body = self._body(kind, size - length - PLAIN, end).getvalue()
+        return id, memory[begin:end], body
+
+
 def shared(bodies, memory, offset):
     """Returns the body that lies in bodies, an mmap, at the place that memory names at offset."""
     start, size = place(memory, offset)
     if bodies is None or start + size > len(bodies):
         raise ProtocolError("a body of %d bytes at %d of the shared memory" % (size, start))
-    return BytesIO(bodies[start:start + size])  # whose read() then copies nothing
+    return bodies[start:start + size]
 
 
 def store(memory, start, prefix, id, head, body):

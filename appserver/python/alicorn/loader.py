@@ -22,9 +22,9 @@ from . import callables, failure
 NAMES = ("application", "app")
 FACTORIES = ("create_app", "make_app")
 
-Found = namedtuple("Found", "application name framework")
-"""application: the WSGI callable. name: "module:expression" as resolved. framework: whose
-application it is, such as "Flask", or "WSGI"."""
+Found = namedtuple("Found", "application name framework kind")
+"""application: the callable. name: "module:expression" as resolved. framework: whose
+application it is, such as "Flask", or "WSGI" or "ASGI". kind: "wsgi" or "asgi"."""
 
 
 UNREACHABLE = (ConnectionError, TimeoutError, socket.timeout, socket.gaierror)
@@ -53,17 +53,18 @@ def load(settings):
     target, _, expression = settings["app"].partition(":")
     module = _import_target(target, settings)
     name, application = _pick(module, expression.strip(), settings)
-    problem = callables.problem(application)
+    kind, problem = callables.examine(application, settings["kind"])
     if problem:
         raise LoadError("%s:%s %s" % (module.__name__, name, problem))
-    return Found(application, "%s:%s" % (module.__name__, name), callables.framework(application))
+    return Found(application, "%s:%s" % (module.__name__, name),
+                 callables.framework(application, kind), kind)
 
 
 def _demo():
     """The application that comes with this package; it needs no directory."""
     from . import demo
 
-    return Found(demo.app, DEMO, callables.framework(demo.app))
+    return Found(demo.app, DEMO, callables.framework(demo.app, "wsgi"), "wsgi")
 
 
 def _enter(settings):

@@ -37,6 +37,14 @@ def install(level):
     _install("gunicorn.access", sys.stdout, ACCESS_FORMAT, logging.INFO)
 
 
+def install_uvicorn(level):
+    """Gives the loggers that applications find under uvicorn the same."""
+    _install("uvicorn", stream(), ERROR_FORMAT, getattr(logging, level.upper()))
+    for name in ("uvicorn.error", "uvicorn.asgi"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    _install("uvicorn.access", sys.stdout, ACCESS_FORMAT, logging.INFO)
+
+
 def stream():
     """Returns a stream to the error log, which gets each line as it is."""
     raw = io.FileIO(frames.LOG_FD, "w", closefd=False)

@@ -16,7 +16,7 @@ MOST = 10  # findings that are told
 def complete(application):
     """Returns what an operator should be told; raises LoadError where no request can succeed."""
     settings = callables.django_settings()
-    if settings is None or callables.framework(application) != "Django":
+    if settings is None or callables.framework(application, "wsgi") != "Django":
         return []
     from django.apps import apps
 

@@ -37,30 +37,40 @@ class Worker:
         for finding in readiness.complete(found.application):
             self.channel.remark(finding)
         served, notes = [], []
-        if settings.get("report_static"):
+        if settings.get("report_static") and found.kind == "wsgi":
             served, notes = statics.report(found.application)
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._terminate)
-        application = mount.mounted(found.application, os.environ.get("SCRIPT_NAME", ""))
-        slots = self.channel.slots(settings["threads"], settings["window"])
-        self.servers = [wsgi.Server(application, slot, settings) for slot in slots]
+        self._open(found.application)
         files.announce()
         gc.collect()
         gc.freeze()  # what the import made stays: no later collection need walk it
-        if len(slots) > 1:
-            self._start_threads()
-        if settings.get("heartbeat"):
-            self._start_heartbeat(slots[0].marks, settings["heartbeat"] / 1000)
+        self._start()
         self.ready = {
             "pid": os.getpid(),
             "version": "%d.%d.%d" % sys.version_info[:3],
             "executable": sys.executable,
-            "threads": len(slots),
+            "threads": settings["threads"],
             "app": frames.plain(found.name, frames.SENTENCE),
+            "kind": found.kind,
             "framework": found.framework,
             "static": served,
             "notes": notes,
         }
+
+    def _open(self, application):
+        """Makes what runs the application."""
+        settings = self.settings
+        application = mount.mounted(application, os.environ.get("SCRIPT_NAME", ""))
+        slots = self.channel.slots(settings["threads"], settings["window"])
+        self.servers = [wsgi.Server(application, slot, settings) for slot in slots]
+
+    def _start(self):
+        """Starts the threads."""
+        if len(self.servers) > 1:
+            self._start_threads()
+        if self.settings.get("heartbeat"):
+            self._start_heartbeat(self.servers[0].marks, self.settings["heartbeat"] / 1000)
 
     def run(self):
         """Announces the application and serves until retired; returns the exit code, as
@@ -151,7 +161,7 @@ def main():
     faulthandler.register(settings["dump_signal"], file=frames.DIAGNOSTICS_FD, all_threads=True,
                           chain=False)
     logs.install(settings["log_level"])
-    worker = Worker(channel, settings)
+    worker = kind_of(settings)(channel, settings)
     try:
         worker.boot()
         code = worker.run()
@@ -162,6 +172,16 @@ def main():
                                        "traceback": frames.plain(error.traceback)})
         exit_now(BOOT_FAILED)
     sys.exit(code)
+
+
+def kind_of(settings):
+    """Returns the class of the worker that the settings describe. Its modules are imported here,
+    before the application, which may have modules of our names."""
+    if settings["kind"] != "asgi":
+        return Worker
+    from .asgiworker import AsgiWorker
+
+    return AsgiWorker
 
 
 def exit_lost(error):

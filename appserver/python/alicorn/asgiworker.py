@@ -1,0 +1,53 @@
+"""The worker process of an ASGI application: one event loop in the main thread."""
+
+import asyncio
+
+from . import callables, logs
+from .asgi import Server, new_loop
+from .lifespan import Lifespan
+from .loader import LoadError
+from .worker import Worker, exit_now
+
+
+class AsgiWorker(Worker):
+    """One process's run: an event loop that serves until the front retires it."""
+
+    def _open(self, application):
+        settings = self.settings
+        logs.install_uvicorn(settings["log_level"])
+        try:
+            self.loop, self.loop_kind = new_loop(settings["loop"])
+        except ImportError:
+            raise LoadError("there is no uvloop for this interpreter: install it, or say "
+                            "\"loop auto\", which uses it where it is there") from None
+        asyncio.set_event_loop(self.loop)
+        application = callables.single(application)
+        self.lifespan = Lifespan(application, settings["lifespan"], self.loop)
+        self.loop.run_until_complete(self.lifespan.start())
+        self.server = Server(application, self.channel, settings, self.loop)
+        if self.lifespan.supported:
+            self.server.scopes.state = self.lifespan.state
+
+    def _start(self):
+        if self.settings.get("heartbeat"):
+            self.server.beat(self.settings["heartbeat"] / 1000)
+
+    def run(self):
+        """Announces the application and serves until retired; returns the exit code, as
+        sys.exit() takes it."""
+        self._announce()
+        loop, server = self.loop, self.server
+        try:
+            loop.run_until_complete(server.serve())
+        except (SystemExit, KeyboardInterrupt) as stop:
+            self._leave(stop)
+            loop.run_until_complete(server.serve())
+        if self.channel.abandoned:
+            exit_now(self.code)
+        if isinstance(server.stopped, SystemExit):
+            self.code = server.stopped.code
+        wrong = loop.run_until_complete(self.lifespan.stop(self.settings["graceful"] / 1000))
+        if wrong:
+            logs.print_raw(wrong.rstrip("\n") + "\n")
+        server.streams.close()
+        return self.code

@@ -1,0 +1,436 @@
+"""One HTTP request of an ASGI application: its events, and the answer (ASGI, "HTTP & WebSocket").
+
+Where the text leaves a choice this does what uvicorn does: after the client has gone, or the
+response is complete, receive() gives http.disconnect and send() does nothing.
+"""
+
+import asyncio
+import os
+import stat
+import time
+
+from . import frames
+from .bodies import Comes, InFile
+from .frames import ABORTED, DATA, END, HEAD, HINT
+from .heads import HOP_BY_HOP, Refused
+from .streams import BODY, frame, marshalled, sized
+
+MISSED = 100  # messages that are sent after the end before it is an error of its own
+DISCONNECT = "http.disconnect"
+
+
+class Wrong(RuntimeError):
+    """The application has sent what the specification does not allow."""
+
+
+class Call:
+    """A call of the application: what requests and WebSockets have in common."""
+
+    __slots__ = ("server", "id", "scope", "more", "task", "began", "credit", "gone", "waiter",
+                 "sender", "ended")
+
+    def __init__(self, server, id, scope, more):
+        self.server, self.id, self.scope, self.more = server, id, scope, more
+        self.credit = server.window
+        self.gone = None  # why the front has cancelled it
+        self.waiter = None  # a future: receive() waits for an event
+        self.sender = None  # a future: send() waits for credit
+        self.ended = False  # the front has all of the answer
+        self.began = time.monotonic()
+
+    async def run(self):
+        """Calls the application, and ends its answer whatever happens."""
+        server = self.server
+        try:
+            result = await server.application(self.scope, self.receive, self.send)
+        except (SystemExit, KeyboardInterrupt) as reason:
+            self.fail("the application wants to exit")
+            server.stop(reason)
+        except BaseException as error:
+            if not (self.gone is not None and isinstance(error, (asyncio.CancelledError, OSError))):
+                server.failed(self, error)
+            self.fail("the application failed after its response had begun")
+        else:
+            if result is not None:
+                server.channel.remark("the application returned %s, where it is to return None"
+                                      % type(result).__name__)
+            self.returned()
+        finally:
+            server.left(self.task)
+
+    def grant(self, size):
+        """Takes credit for what may be sent."""
+        self.credit += size
+        wake(self.sender)
+
+    def cancel(self, reason):
+        """Notes that the front waits no longer."""
+        if self.gone is None:
+            self.gone = reason
+        wake(self.waiter)
+        wake(self.sender)
+        if reason == frames.LATE:
+            self.task.cancel()
+
+    async def spend(self, size):
+        """Waits until there is credit for size bytes; false: nobody wants them any more."""
+        while self.credit < size:
+            if self.gone is not None or self.ended:
+                return False
+            self.sender = self.server.loop.create_future()
+            try:
+                await self.sender
+            finally:
+                self.sender = None
+        self.credit -= size
+        return True
+
+    async def event(self):
+        """Waits until something has happened."""
+        waiter = self.waiter
+        if waiter is None or waiter.done():
+            waiter = self.waiter = self.server.loop.create_future()
+        await asyncio.shield(waiter)
+
+    def put(self, kind, flags, payload=b""):
+        """Sends a frame of this call."""
+        self.server.streams.put(frame(kind, flags, self.id & self.server.mask, self.id, payload))
+
+    def finish(self):
+        """Notes that the front has all of the answer."""
+        self.ended = True
+        self.server.finish(self.id)
+        wake(self.waiter)
+
+    def line(self):
+        """Returns the request's method and path, for people."""
+        return "%s %s" % (self.scope.get("method", "WEBSOCKET"), self.scope.get("path"))
+
+
+def wake(future):
+    """Lets who waits go on."""
+    if future is not None and not future.done():
+        future.set_result(None)
+
+
+class Request(Call):
+    """An HTTP request and its answer."""
+
+    __slots__ = ("body", "source", "bodyless", "status", "headers", "trailers", "opened", "left",
+                 "over")
+
+    def __init__(self, server, id, scope, more, body):
+        super().__init__(server, id, scope, more)
+        # What receive() gives next: bytes, which are the rest, or what reads it; None: it has
+        # given all.
+        self.body = b"" if body is None else body
+        self.source = None
+        if type(self.body) is not bytes:
+            length = int((more or {}).get("length", 0))
+            self.source = (Comes(server.loop, body.number, self) if body.comes
+                           else InFile(body.number, length))
+            self.body = None
+        self.bodyless = scope["method"] == "HEAD"
+        self.status = self.headers = None  # of http.response.start
+        self.trailers = False  # it has promised them
+        self.opened = False  # the head is sent
+        self.left = None  # bytes that Content-Length still promises
+        self.over = 0  # messages after the end
+
+    async def receive(self):
+        """The receive() of this request."""
+        body = self.body
+        if body is not None:
+            self.body = None
+            return {"type": "http.request", "body": body, "more_body": False}
+        source = self.source
+        if source is not None and not self.ended and self.gone is None:
+            part = await source.read()
+            if part is not None:
+                data, more = part
+                if not more:
+                    self._close()
+                return {"type": "http.request", "body": data, "more_body": more}
+            self._close()
+            if self.gone is None:
+                self.gone = frames.GONE  # its body has broken off
+        while not self.ended and self.gone is None:
+            await self.event()
+        return {"type": DISCONNECT}
+
+    async def send(self, message):
+        """The send() of this request."""
+        kind = message["type"]
+        if self.status is None or self.ended:
+            if self.ended:
+                self._after(kind)
+            elif kind == "http.response.start":
+                self._start(message)
+            elif kind == "http.response.early_hint":
+                self._hint(message)
+            elif kind != "http.response.debug":
+                raise Wrong("expected http.response.start, and got %s" % kind)
+            return
+        if kind == "http.response.body":
+            body = message.get("body", b"")
+            if type(body) is not bytes:
+                body = checked_body(body)
+            await self._body(body, message.get("more_body", False))
+        elif kind == "http.response.pathsend":
+            await self._file(opened(message.get("path")), None, None, False)
+        elif kind == "http.response.zerocopysend":
+            await self._zerocopy(message)
+        elif kind == "http.response.trailers":
+            self._trail(message)
+        elif kind != "http.response.debug":
+            raise Wrong("expected http.response.body, and got %s" % kind)
+
+    def _after(self, kind):
+        if self.gone is None and not self.over:
+            self.over = 1
+            raise Wrong("%s after the response was complete" % kind)
+
+    def _start(self, message):
+        status = message.get("status")
+        if isinstance(status, bool) or not isinstance(status, int):
+            raise Wrong("the status %r is not an int" % (status,))
+        headers = message.get("headers", ())
+        self.headers = headers if type(headers) is list else list(headers)
+        self.trailers = bool(message.get("trailers", False))
+        self.status = int(status)
+
+    def _hint(self, message):
+        links = message.get("links", ())
+        value = []
+        for link in links:
+            value.append(("Link", text(link)))
+        if value and self.gone is None:
+            self.put(HINT, 0, marshalled(value))
+
+    def fields(self, headers):
+        """Returns headers as str, as Heads wants them."""
+        checked = []
+        for pair in headers:
+            try:
+                name, value = pair
+            except (TypeError, ValueError):
+                raise Refused("the header %r is not a pair of bytes" % (pair,)) from None
+            if not isinstance(name, (bytes, bytearray)) or not isinstance(value, (bytes, bytearray)):
+                raise Refused("the header %r is not a pair of bytes" % (pair,))
+            checked.append((name.decode("latin-1"), value.decode("latin-1")))
+        return checked
+
+    async def _body(self, body, more):
+        if self.opened:
+            await self._part(body, more)
+            return
+        size = len(body)
+        server = self.server
+        if not more and not self.trailers and size <= self.credit and not self.bodyless:
+            if server.answer(self.id, self.status, self.headers, body):
+                self.opened = True
+                self.finish()
+                return
+        await self._open(body, more)
+
+    async def _open(self, body, more):
+        server = self.server
+        size = len(body)
+        whole = not more and not self.trailers
+        head = server.heads.head(server.status(self.status), self.fields(self.headers),
+                                 size if whole and (size or not self.bodyless) else None)
+        payload, length, bodyless = head
+        self.opened = True
+        self.left = length
+        self.bodyless = self.bodyless or bodyless
+        if self.bodyless:
+            server.send_head(self.id, head, b"", END)
+            self.ended = not more
+            if not more:
+                self.finish()
+            else:
+                self.server.finish(self.id)
+            return
+        if whole and size == length and size <= self.credit and len(payload) + size <= BODY:
+            server.remember(self.status, self.headers, head, size)
+            server.send_head(self.id, head, body, END)
+            self.finish()
+            return
+        first = body[:max(min(size, self.credit, BODY - len(payload)), 0)]
+        if length is not None:
+            first = first[:length]
+        self.credit -= len(first)
+        server.streams.put(sized(HEAD, 0, self.id & server.mask, self.id, payload, first))
+        if self.left is not None:
+            self.left -= len(first)
+        await self._part(body[len(first):], more)
+
+    async def _part(self, body, more):
+        """Sends body bytes of a response that has begun."""
+        if self.bodyless:
+            if not more:
+                self.ended = True
+                wake(self.waiter)
+            return
+        if self.left is not None and len(body) > self.left:
+            body = body[:self.left]
+            self.server.complain(self.id, "the application gave more bytes than its "
+                                          "Content-Length; the rest is cut off")
+        view = memoryview(body) if len(body) > BODY else body
+        while len(view):
+            part = view[:BODY]
+            if not await self.spend(len(part)):
+                break
+            if self.left is not None:
+                self.left -= len(part)
+            self.put(DATA, 0, bytes(part) if view is not body else part)
+            view = memoryview(view)[len(part):]
+        if self.gone is not None:
+            self._give_up(more)
+        elif not more and not self.trailers:
+            self._complete(b"", 0)
+
+    def _give_up(self, more):
+        if not more:
+            self.abort("its client has gone")
+
+    def _complete(self, payload, flags):
+        if self.left:
+            reason = ("the application gave %d bytes less than its Content-Length" % self.left)
+            self.server.complain(self.id, reason)
+            self.abort(reason)
+            return
+        self.put(DATA, END | flags, payload)
+        self.finish()
+
+    def _trail(self, message):
+        if not self.opened or not self.trailers:
+            raise Wrong("http.response.trailers was not announced by http.response.start, "
+                        "or comes before the body")
+        pairs = [pair for pair in self.fields(message.get("headers", ()))
+                 if pair[0].lower() not in HOP_BY_HOP]
+        if not message.get("more_trailers", False):
+            self.trailers = False
+            if not self.bodyless:
+                self._complete(marshalled(pairs), frames.TRAILERS)
+
+    async def _zerocopy(self, message):
+        file = message.get("file")
+        try:
+            number = os.dup(file if isinstance(file, int) else file.fileno())
+        except (AttributeError, OSError, ValueError):
+            raise Wrong("http.response.zerocopysend has no open file") from None
+        await self._file(number, message.get("offset"), message.get("count"),
+                         message.get("more_body", False))
+
+    async def _file(self, number, offset, count, more):
+        """Sends a part of a file, which it closes. A whole answer has the front send it."""
+        try:
+            status = os.fstat(number)
+            if not stat.S_ISREG(status.st_mode):
+                raise Wrong("what is to be sent is not a regular file")
+            if offset is None:
+                offset = os.lseek(number, 0, os.SEEK_CUR)
+            size = max(status.st_size - offset, 0)
+            if count is not None:
+                size = min(size, count)
+            if self._give_file(number, offset, size, more):
+                number = -1
+                return
+            while size > 0:
+                data = os.pread(number, min(size, BODY // 2), offset)
+                if not data:
+                    break
+                offset, size = offset + len(data), size - len(data)
+                await self._body(data, True)
+                if self.gone is not None:
+                    break
+            await self._body(b"", more)
+        finally:
+            if number >= 0:
+                os.close(number)
+
+    def _give_file(self, number, offset, size, more):
+        if self.opened or more or self.trailers or self.bodyless or not size:
+            return False
+        server = self.server
+        payload, length, bodyless = server.heads.file_head(
+            server.status(self.status), self.fields(self.headers), size)
+        if bodyless or length is None or int(length) > size or not int(length):
+            return False
+        os.lseek(number, offset, os.SEEK_SET)
+        self.opened = True
+        server.streams.put_file(
+            sized(HEAD, END | frames.FILE, self.id & server.mask, self.id, payload), number)
+        self.finish()
+        return True
+
+    def returned(self):
+        """The application has returned: the answer is to be complete."""
+        self._close()
+        if self.ended:
+            return
+        if self.gone is not None:
+            self.fail("its client has gone")
+        elif not self.opened:
+            self.server.complain(self.id, "the application returned without a response" if
+                                 self.status is None else
+                                 "the application returned without the body of its response")
+            self.fail("")
+        elif self.bodyless:
+            self.ended = True
+        else:
+            reason = "the application returned without the end of its response"
+            self.server.complain(self.id, reason)
+            self.abort(reason)
+
+    def fail(self, reason):
+        """Answers 500, or breaks off a response that has begun."""
+        self._close()
+        if self.ended or self.bodyless and self.opened:
+            return
+        if self.opened or self.gone in (frames.GONE, frames.LATE):
+            self.abort(reason)
+            return
+        self.opened = True
+        body = b"" if self.bodyless else b"Internal Server Error\n"
+        server = self.server
+        head = server.heads.head("500 Internal Server Error", [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", "22")], None)
+        server.send_head(self.id, head, body, END)
+        self.finish()
+
+    def abort(self, reason):
+        """Breaks the response off."""
+        if not self.ended:
+            self.put(ABORTED, 0, marshalled(frames.plain(reason)))
+            self.finish()
+
+    def _close(self):
+        source, self.source = self.source, None
+        if source is not None:
+            source.close()
+
+
+def checked_body(body):
+    """Returns body as bytes."""
+    if isinstance(body, (bytearray, memoryview)):
+        return bytes(body)
+    if isinstance(body, bytes):
+        return bytes(body)
+    raise Wrong("a body of type %s, not bytes" % type(body).__name__)
+
+
+def text(value):
+    """Returns a field's value as text."""
+    if not isinstance(value, (bytes, bytearray)):
+        raise Wrong("%r is not bytes" % (value,))
+    return value.decode("latin-1")
+
+
+def opened(path):
+    """Opens the file of http.response.pathsend."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise Wrong("http.response.pathsend has the path %r" % (path,))
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

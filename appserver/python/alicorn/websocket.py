@@ -1,0 +1,215 @@
+"""One WebSocket of an ASGI application. The front speaks to the client: here are messages."""
+
+import struct
+from collections import deque
+
+from . import frames
+from .frames import ABORTED, ACCEPT, CLOSE, CREDIT, LENGTH, MESSAGE
+from .heads import HOP_BY_HOP
+from .request import Call, Request, Wrong, wake
+from .streams import marshalled, sized
+
+PART_COST = 64  # of a part of a message, beside its bytes
+PART = 32768  # bytes of a part
+CODE = struct.Struct("<H")
+SENT_BY_FRONT = frozenset((b"sec-websocket-accept", b"sec-websocket-extensions",
+                           b"sec-websocket-protocol"))
+CONNECTING, OPEN, REFUSED, CLOSED = range(4)
+
+
+class Disconnected(OSError):
+    """The client has gone: what is sent reaches nobody."""
+
+
+class WebSocket(Call):
+    """A WebSocket, from websocket.connect to websocket.disconnect."""
+
+    __slots__ = ("state", "connected", "parts", "held", "queue", "owed", "code", "reason", "denial")
+
+    def __init__(self, server, id, scope, more, body):
+        super().__init__(server, id, scope, more)
+        self.state = CONNECTING
+        self.connected = False  # receive() has given websocket.connect
+        self.parts = []  # of an unfinished message
+        self.held = 0  # what they cost that was not given back
+        self.queue = deque()  # (event, what it costs)
+        self.owed = 0  # credit that was not given back yet
+        self.code = None  # with which the WebSocket has ended
+        self.reason = ""
+        self.denial = None  # the answer of websocket.http.response
+
+    async def receive(self):
+        """The receive() of this WebSocket."""
+        if not self.connected:
+            self.connected = True
+            return {"type": "websocket.connect"}
+        while not self.queue:
+            if self.code is not None or self.gone is not None or self.ended:
+                code = self.code if self.code is not None else 1006
+                return {"type": "websocket.disconnect", "code": code, "reason": self.reason}
+            await self.event()
+        event, cost = self.queue.popleft()
+        self._repay(cost)
+        return event
+
+    async def send(self, message):
+        """The send() of this WebSocket."""
+        kind = message["type"]
+        if self.code is not None or self.gone is not None:
+            raise Disconnected("the client has gone")
+        if self.state == CONNECTING:
+            await self._answer(kind, message)
+        elif self.state == OPEN and kind == "websocket.send":
+            await self._message(message)
+        elif self.state == OPEN and kind == "websocket.close":
+            self._close(message.get("code", 1000), message.get("reason") or "")
+        elif self.state == REFUSED and kind == "http.response.body":
+            await self.denial.send(message)
+            self.ended = self.denial.ended
+        else:
+            raise Wrong("%s %s" % (kind, {
+                OPEN: "after websocket.accept", REFUSED: "after the WebSocket was refused",
+                CLOSED: "after websocket.close"}[self.state]))
+
+    async def _answer(self, kind, message):
+        if kind == "websocket.accept":
+            self._accept(message)
+        elif kind == "websocket.close":
+            self.state = CLOSED
+            self._refuse("403 Forbidden", b"")
+        elif kind in ("websocket.http.response.start", "http.response.start"):
+            self.state = REFUSED
+            scope = dict(self.scope, method="GET")
+            self.denial = Request(self.server, self.id, scope, self.more, None)
+            self.denial.credit = self.credit
+            self.server.running[self.id] = self
+            await self.denial.send(dict(message, type="http.response.start"))
+        else:
+            raise Wrong("expected websocket.accept, websocket.close or "
+                        "websocket.http.response.start, and got %s" % kind)
+
+    def _accept(self, message):
+        subprotocol = message.get("subprotocol")
+        if subprotocol is not None and not isinstance(subprotocol, str):
+            raise Wrong("the subprotocol %r is not a str" % (subprotocol,))
+        if subprotocol and subprotocol not in self.scope["subprotocols"]:
+            raise Wrong("the subprotocol %r is none that the client offers" % subprotocol)
+        headers = []
+        for name, value in Request.fields(None, message.get("headers") or ()):
+            lower = name.lower()
+            if lower.encode("latin-1") in SENT_BY_FRONT or lower in HOP_BY_HOP:
+                raise Wrong("the header %r of websocket.accept belongs to the server" % name)
+            headers.append((name, value))
+        checked = self.server.heads.head("200 OK", headers, None)  # refuses what is malformed
+        del checked
+        self.state = OPEN
+        self.server.streams.put(sized(
+            ACCEPT, 0, self.id & self.server.mask, self.id,
+            marshalled((subprotocol or "", headers))))
+
+    def _refuse(self, status, body):
+        server = self.server
+        head = server.heads.head(status, [("Content-Length", "%d" % len(body))], len(body))
+        server.send_head(self.id, head, body, frames.END)
+        self.finish()
+
+    async def _message(self, message):
+        data, flags = message.get("bytes"), 0
+        if data is None:
+            data, flags = message.get("text"), frames.TEXT_PART
+            if not isinstance(data, str):
+                raise Wrong("websocket.send has neither bytes nor text")
+            data = data.encode("utf-8")
+        elif not isinstance(data, (bytes, bytearray, memoryview)):
+            raise Wrong("websocket.send has bytes of type %s" % type(data).__name__)
+        if len(data) <= PART and self.credit >= len(data) + PART_COST:
+            self.credit -= len(data) + PART_COST
+            self.put(MESSAGE, flags | frames.END, bytes(data))
+            return
+        view = memoryview(data)
+        while True:
+            part = view[:PART]
+            view = view[len(part):]
+            if not await self.spend(len(part) + PART_COST):
+                raise Disconnected("the client has gone")
+            self.put(MESSAGE, flags | (0 if len(view) else frames.END), bytes(part))
+            if not len(view):
+                return
+
+    def _close(self, code, reason):
+        if isinstance(code, bool) or not isinstance(code, int) or not (
+                1000 <= code < 5000) or code in (1004, 1005, 1006, 1015):
+            raise Wrong("websocket.close has the code %r" % (code,))
+        self.state = CLOSED
+        self.put(CLOSE, 0, CODE.pack(code) + reason.encode("utf-8")[:123])
+
+    def message(self, payload, flags):
+        """Takes a part of a message of the client."""
+        cost = len(payload) + PART_COST
+        if not flags & frames.END:
+            self.parts.append(payload)
+            self._repay(cost)
+            return
+        if self.parts:
+            self.parts.append(payload)
+            payload = b"".join(self.parts)
+            self.parts = []
+        event = {"type": "websocket.receive"}
+        if flags & frames.TEXT_PART:
+            event["text"] = payload.decode("utf-8", "replace")
+        else:
+            event["bytes"] = payload
+        self.queue.append((event, cost))
+        wake(self.waiter)
+
+    def _repay(self, cost):
+        self.owed += cost
+        if self.owed >= self.server.window // 4:
+            self.put(CREDIT, 0, LENGTH.pack(self.owed))
+            self.owed = 0
+
+    def closed(self, payload):
+        """Notes that the WebSocket has ended."""
+        self.code, = CODE.unpack_from(payload)
+        self.reason = payload[CODE.size:].decode("utf-8", "replace")
+        self.finish()
+        wake(self.sender)
+
+    def grant(self, size):
+        super().grant(size)
+        if self.denial is not None:
+            self.denial.grant(size)
+
+    def cancel(self, reason):
+        super().cancel(reason)
+        if self.denial is not None:
+            self.denial.cancel(reason)
+
+    def returned(self):
+        """The application has returned."""
+        if self.ended or self.state == CLOSED:
+            return
+        if self.state == OPEN:
+            self._close(1000, "")
+        elif self.denial is not None:
+            self.denial.returned()
+        elif self.gone is not None:
+            self.fail("its client has gone")
+        else:
+            self.server.complain(self.id, "the application returned without an answer to "
+                                          "websocket.connect")
+            self.fail("")
+
+    def fail(self, reason):
+        """Refuses the WebSocket with 500, or has it closed with 1011."""
+        if self.ended or self.state == CLOSED:
+            return
+        if self.denial is not None:
+            self.denial.fail(reason)
+        elif self.state == CONNECTING and self.gone not in (frames.GONE, frames.LATE):
+            self.state = CLOSED
+            self._refuse("500 Internal Server Error", b"Internal Server Error\n")
+        else:
+            self.state = CLOSED
+            self.put(ABORTED, 0, marshalled(frames.plain(reason)))
+            self.finish()
