@@ -164,6 +164,7 @@ func (p *Pool) timeOut(w *worker, j *Job) {
 	j.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
 		Reason: fmt.Sprintf("worker %s (pid %d) took longer than its timeout of %s; the log has its stacks, and \"timeout\" of app %s allows more", w.name, w.process.Pid(), p.o.Timeout, p.o.Name)})
 	if w.streams != nil {
+		j.wanted = cancelled
 		w.slots[w.place(j.id)].cancel(j.id, wire.PastTimeout)
 	}
 }

@@ -19,6 +19,7 @@ from .scopes import Scopes
 from .streams import Requests, Streams, sized, wake_front
 from .websocket import WebSocket
 
+DEEPEST = 64  # lines of a task's stack
 MOST_HEADS = 256  # whole heads remembered
 STATUSES = {code: "%d %s" % (code, reason) for code, reason in responses.items()}
 LOST = ("the request's descriptors were lost on the way to this worker: "
@@ -238,10 +239,7 @@ class Server:
             else:
                 what = getattr(task, "get_name", lambda: "a task")()
             lines.append("%s\n" % what)
-            for part in task.get_stack(limit=16):
-                if not part.f_code.co_filename.startswith(failure.OURS):
-                    lines.append('  File "%s", line %d, in %s\n' % (
-                        part.f_code.co_filename, part.f_lineno, part.f_code.co_name))
+            lines += stack(task)
         text = "".join(lines).encode("utf-8", "backslashreplace")
         try:
             os.write(frames.DIAGNOSTICS_FD, text[:60000])
@@ -249,4 +247,23 @@ class Server:
             pass
 
     def id_of(self, request):
+        """Returns the $request_id of a request."""
         return (request.more or {}).get("request_id") or self.request_id(request.id)
+
+
+def stack(task):
+    """Returns lines about what a task waits in: one for each await, without ours."""
+    lines = []
+    awaited = task.get_coro() if hasattr(task, "get_coro") else None
+    while awaited is not None and len(lines) < DEEPEST:
+        for kind in ("cr", "ag", "gi"):  # coroutine, asynchronous generator, generator
+            if hasattr(awaited, kind + "_frame"):
+                break
+        else:
+            break
+        part = getattr(awaited, kind + "_frame")
+        if part is not None and not part.f_code.co_filename.startswith(failure.OURS):
+            lines.append('  File "%s", line %d, in %s\n' % (
+                part.f_code.co_filename, part.f_lineno, part.f_code.co_name))
+        awaited = getattr(awaited, "gi_yieldfrom" if kind == "gi" else kind + "_await", None)
+    return lines
