@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -32,6 +33,30 @@ type Request struct {
 	Asked   string // decoded, as the client has sent it; Path after that was changed
 	Args    string // without "?": $args
 	HasArgs bool   // the target had a "?"
+}
+
+// Compact copies all strings of r into memory of just their size, so that the connection's
+// buffer is not needed any more. It is for an exchange that lasts long.
+func (r *Request) Compact() {
+	texts := []*string{&r.Method, &r.Target, &r.Line, &r.Proto, &r.Scheme, &r.Authority, &r.Host, &r.Path, &r.Asked, &r.Args}
+	for i := range r.Header.fields {
+		f := &r.Header.fields[i]
+		texts = append(texts, &f.Name, &f.Value)
+	}
+	n := 0
+	for _, t := range texts {
+		n += len(*t)
+	}
+	var all strings.Builder
+	all.Grow(n)
+	for _, t := range texts {
+		all.WriteString(*t)
+	}
+	rest := all.String()
+	for _, t := range texts {
+		n := len(*t)
+		*t, rest = rest[:n], rest[n:]
+	}
 }
 
 // Exchange is one request and its response. It belongs to one goroutine, or to none

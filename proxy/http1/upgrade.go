@@ -87,7 +87,18 @@ func (t *tunnel) Duplex() eventloop.Duplex {
 	}
 	t.c.wire.Enter(nil)
 	t.c.after = duplex
+	t.c.dropHead()
 	return &duplexTunnel{Duplex: d, tunnel: t}
+}
+
+// dropHead lets go of the buffer of the request's head, which an upgraded connection
+// would hold for long. The buffer is not used again, as others may have strings in it.
+func (c *conn) dropHead() {
+	if c.r < c.w || c.headBuf != nil {
+		return // the client has sent more already
+	}
+	c.x.Req.Compact()
+	c.buf, c.pooled, c.r, c.w = nil, nil, 0, 0
 }
 
 // duplexTunnel is a tunnel whose handlers the loop calls.
