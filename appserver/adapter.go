@@ -5,6 +5,7 @@ import (
 
 	"alicorn/appserver/asgi"
 	"alicorn/appserver/gateway"
+	"alicorn/appserver/pool"
 	"alicorn/appserver/wire"
 	"alicorn/appserver/wsgi"
 )
@@ -38,6 +39,7 @@ var asgiAdapter = adapter{
 	kind: "asgi", streams: true, encode: asgi.Scope, line: asgi.Line,
 	settings: func(a *App, p *program) map[string]any {
 		return map[string]any{
+			"streams": p.Streams, "index_bits": pool.IndexBits(p.Streams),
 			"loop": a.asgi.loop, "lifespan": a.asgi.lifespan, "root_path": a.asgi.rootPath,
 			"graceful": int(p.GracefulTimeout / time.Millisecond),
 		}

@@ -25,7 +25,7 @@ func TestTheWorkerProtocolConforms(t *testing.T) {
 		l := &pooltest.Fakes{Script: func(f *pooltest.Fake) { playCalls(f, script) }}
 		t.Cleanup(l.Wait) // after the server's own
 		text := strings.Replace(configText(t, "workers 1;"), "app_buffers 4 32k;", "app_buffers 1 32k; app_max_temp_file_size 0;", 1)
-		return proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(NewRuntime(Options{Launcher: l}))}, Serve: http1.Serve})
+		return proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(NewRuntime(Options{Launcher: l}), nil)}, Serve: http1.Serve})
 	})
 }
 

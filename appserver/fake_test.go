@@ -18,7 +18,7 @@ func newFakeSite(t testing.TB, settings string, script func(f *pooltest.Fake)) *
 	l := &pooltest.Fakes{Script: script}
 	rt := NewRuntime(Options{Launcher: l})
 	t.Cleanup(l.Wait) // after the server's own
-	return &site{Server: proxytest.New(t, proxytest.Config{Text: configText(t, settings), Modules: []proxy.Module{Module(rt)}}), rt: rt}
+	return &site{Server: proxytest.New(t, proxytest.Config{Text: configText(t, settings), Modules: []proxy.Module{Module(rt, nil)}}), rt: rt}
 }
 
 func TestADeathBeforeTheStartCostsNothing(t *testing.T) {

@@ -54,7 +54,7 @@ func newFolderSite(t *testing.T, how serving) *site {
 	text := strings.Replace(configText(t, "workers 1;"), "app_pass web;", "app_static web / testdata;", 1)
 	rt := NewRuntime(Options{})
 	dir := t.TempDir()
-	s := &site{Server: proxytest.New(t, proxytest.Config{Text: text, Dir: dir, Modules: []proxy.Module{Module(rt)}}), rt: rt}
+	s := &site{Server: proxytest.New(t, proxytest.Config{Text: text, Dir: dir, Modules: []proxy.Module{Module(rt, nil)}}), rt: rt}
 	key := folderKey("/", []string{filepath.Join(dir, "testdata")})
 	s.rt.services["web"].version.Load().folders.agreed.Store(&map[string]serving{key: how})
 	return s

@@ -72,7 +72,7 @@ func TestApplicationsSeeTheClientThatTheProxyTellsOf(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := strings.Replace(configText(t, "workers 1; "+c.settings), "server {", "server { set_real_ip_from 10.1.2.3; real_ip_header X-Forwarded-For;", 1)
-			s := proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{realip.Module(), Module(NewRuntime(Options{}))}})
+			s := proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{realip.Module(), Module(NewRuntime(Options{}), nil)}})
 			r := s.Do(proxytest.Request{Target: "/environ", Host: "shop", Remote: c.remote, Fields: []string{"X-Forwarded-For: 203.0.113.9:4711", "X-Forwarded-Proto: https"}})
 			var got []string
 			for line := range strings.Lines(r.Text()) {

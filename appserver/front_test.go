@@ -61,7 +61,7 @@ func TestNoWorkerHasTheFrontsUser(t *testing.T) {
 		{"0 root", "user root", 0, `would run as "root"`},
 	} {
 		text := "front " + c.front + ";\napp a { wsgi m:app; python /usr/bin/python3; " + c.settings + "; }"
-		config := proxytest.Config{Text: text, Modules: []proxy.Module{frontModule(), Module(NewRuntime(Options{}))}}
+		config := proxytest.Config{Text: text, Modules: []proxy.Module{frontModule(), Module(NewRuntime(Options{}), nil)}}
 		if c.mistake != "" {
 			_, err := proxytest.Check(t, config)
 			if err == nil {
@@ -103,7 +103,7 @@ func TestAWorkersHomeIsItsUsers(t *testing.T) {
 	rt := NewRuntime(Options{Environ: []string{"HOME=/root", "USER=root", "A=1", "SUDO_UID=0"}})
 	for name, home := range map[string]string{"daemon": "/usr/sbin", "root": "/root"} {
 		text := fmt.Sprintf("app a { wsgi m:app; python /usr/bin/python3; user %s; }", name)
-		cmd, err := Apps(proxytest.Scope(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(rt)}}))[0].Command()
+		cmd, err := Apps(proxytest.Scope(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(rt, nil)}}))[0].Command()
 		if err != nil {
 			t.Fatal(err)
 		}

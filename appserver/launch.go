@@ -121,6 +121,9 @@ func (a *App) settings(p *program, o pool.Order, tried string) []byte {
 		"request_key": o.Key, "report_static": a.rt.o.ReportStatic, "tried": tried,
 	}
 	maps.Copy(all, p.adapter.settings(a, p))
+	if a.rt.o.Detect {
+		all["kind"] = "any"
+	}
 	return wire.AppendValue(nil, all)
 }
 

@@ -61,7 +61,7 @@ func newLeavingSiteOn(t *testing.T, goroutines bool, appSettings, settings strin
 	const servers = "server { listen 127.0.0.1:8080; LOCATION } server { listen 127.0.0.1:8443 ssl; LOCATION }"
 	rt := NewRuntime(Options{})
 	watched, last := watch(rt)
-	s := proxytest.New(t, proxytest.Config{Text: strings.ReplaceAll(servers, "LOCATION", ""), Modules: []proxy.Module{watched, Module(rt), certificates, delays}, Serve: http1.Serve, Goroutines: goroutines})
+	s := proxytest.New(t, proxytest.Config{Text: strings.ReplaceAll(servers, "LOCATION", ""), Modules: []proxy.Module{watched, Module(rt, nil), certificates, delays}, Serve: http1.Serve, Goroutines: goroutines})
 	rt.o.Loops = s.Loops
 	app, _, _ := strings.Cut(configText(t, appSettings), "server {")
 	if !strings.Contains(settings, "client_max_body_size") {

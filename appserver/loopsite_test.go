@@ -26,7 +26,7 @@ func newLaneSite(t testing.TB, settings string, script func(f *pooltest.Fake)) *
 func newLoopSite(t testing.TB, settings string, o Options) *site {
 	t.Helper()
 	rt := NewRuntime(o)
-	s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8080; }", Modules: []proxy.Module{Module(rt)}, Serve: http1.Serve})
+	s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8080; }", Modules: []proxy.Module{Module(rt, nil)}, Serve: http1.Serve})
 	rt.o.Loops = s.Loops
 	if err := s.Reload(configText(t, settings)); err != nil {
 		t.Fatal(err)

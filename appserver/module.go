@@ -12,6 +12,7 @@ import (
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
 	"alicorn/proxy/upstream"
+	"alicorn/proxy/websocket"
 )
 
 // Options are what the program, not the configuration, decides.
@@ -26,6 +27,9 @@ type Options struct {
 	TempDir string
 	// ReportStatic asks workers for their static folders (see pool.Report).
 	ReportStatic bool
+	// Detect makes workers load an application of any kind and say which it is. They take
+	// no requests.
+	Detect bool
 	// Loops read the frames of workers; nil: a goroutine for each worker does.
 	Loops *eventloop.Group
 	// Environ has the variables that workers may inherit; nil: this process's environment.
@@ -42,6 +46,8 @@ type Runtime struct {
 
 	space upstream.Space // of temporary files
 	key   *key           // of the Module that was made last
+
+	sockets *websocket.Feature // and of its WebSockets
 
 	mu       sync.Mutex
 	pools    []*pool.Pool // running pools, also those that retire
@@ -82,9 +88,11 @@ func (rt *Runtime) remove(p *pool.Pool) {
 	}
 }
 
-// Module returns the feature: app, app_pass and their directives.
-func Module(rt *Runtime) proxy.Module {
+// Module returns the feature: app, app_pass and their directives. sockets takes the handshakes
+// of WebSockets; nil: there are none.
+func Module(rt *Runtime, sockets *websocket.Feature) proxy.Module {
 	k := newKey(rt)
+	rt.sockets = sockets
 	rt.key = k
 	return proxy.Module{
 		Name:       "appserver",
@@ -141,7 +149,11 @@ func Module(rt *Runtime) proxy.Module {
 }
 
 func newHandler(c *settings, app *App, rt *Runtime) handler {
-	return handler{app: app, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir, space: &rt.space, asgi: c.asgi, buffering: c.buffering, told: new(atomic.Bool)}
+	h := handler{app: app, buffers: c.buffers, maxTemp: c.maxTemp, tempDir: c.tempDir, space: &rt.space, asgi: c.asgi, buffering: c.buffering, told: new(atomic.Bool)}
+	if app.program(asgiAdapter.kind) != nil {
+		h.sockets = rt.sockets
+	}
+	return h
 }
 
 // servesElse reports whether s, which has no app_pass, serves requests without an
@@ -165,7 +177,7 @@ func logOf(g *proxy.Generation) func() *slog.Logger {
 func appDirectives(k *key, rt *Runtime) []config.Directive {
 	return []config.Directive{
 		{Name: "app", In: config.HTTP, Block: true, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openApp(k, rt),
-			Inside: slices.Concat(programDirectives(k), environmentDirectives(k), workerDirectives(k), forwardingDirectives(k)),
+			Inside: slices.Concat(programDirectives(k), environmentDirectives(k), workerDirectives(k), asgiDirectives(k), forwardingDirectives(k)),
 			Help:   "An application that this server runs itself, and its workers. Locations pass requests to it with app_pass."},
 	}
 }

@@ -133,7 +133,8 @@ func (a *App) wsgiProgram(name string) *program {
 // has a stall_timeout.
 func (a *App) asgiProgram(name string, second, stall bool) *program {
 	p := &program{Settings: a.Settings, adapter: &asgiAdapter}
-	p.Kind, p.Program, p.Threads, p.Heartbeat = p.adapter.kind, name, 1, a.Timeout
+	p.Kind, p.Program, p.Heartbeat = p.adapter.kind, name, a.Timeout
+	p.Threads, p.Streams, p.DrainTimeout = 1, a.asgi.concurrency, a.asgi.drain
 	if stall {
 		p.Heartbeat = a.asgi.stall
 	}
@@ -161,4 +162,26 @@ func (a *App) program(kind string) *program {
 		return a.programs[i]
 	}
 	return nil
+}
+
+// asgiDirectives are the directives that only ASGI applications have.
+func asgiDirectives(k *key) []config.Directive {
+	return []config.Directive{
+		{Name: "asgi", Args: config.Arity{Min: 1, Max: 3}, Syntax: "MODULE:CALLABLE | MODULE:FACTORY(ARGS) | MODULE | FILE.py [for websocket]", Set: setProgram,
+			Help: "The ASGI application (ASGI 3.0), in place of wsgi. Every worker imports it and runs its requests in one event loop. With \"for websocket\" it stands beside a wsgi of the same app: it has workers of its own and gets the app's WebSockets, and all requests of locations with \"app_pass NAME asgi;\". New versions of both take over together or not at all. Its workers are named \"NAME/asgi:1\"."},
+		{Name: "asgi_workers", Args: config.OneArg, Default: "as many as workers", Syntax: "N", Set: config.Int(k, 1, 1024, func(c *settings) *int { return &c.app.asgi.workers }),
+			Help: "How many processes run the ASGI application of an app with \"wsgi\" and \"asgi\"."},
+		{Name: "concurrency", Args: config.OneArg, Default: "1000", Syntax: "N", Set: config.Int(k, 1, mostStreams, func(c *settings) *int { return &c.app.asgi.concurrency }),
+			Help: "How many requests, event streams and WebSockets one ASGI worker runs at a time. Further ones wait in the app's queue (backlog, queue_timeout). Uvicorn's --limit-concurrency answers them 503 at once."},
+		{Name: "stall_timeout", Args: config.OneArg, Default: "the value of timeout", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.asgi.stall }),
+			Help: "How long the event loop of an ASGI worker may stand still: a call that blocks keeps all requests of the worker waiting. After that its requests get 504, the worker's Python stacks go to the error log, and it is replaced."},
+		{Name: "drain_timeout", Args: config.OneArg, Default: "5m", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.asgi.drain }),
+			Help: "How long responses that an ASGI worker has begun, such as event streams and downloads, may go on once it is being replaced, by a reload for example. After that the application gets http.disconnect. Event streams end only then, and their old workers stay in memory that long beside the new ones; five minutes let downloads end, and keep reloads in a row from leaving many old workers behind. WebSockets are closed earlier: with status 1012 (\"service restart\") after graceful_timeout."},
+		{Name: "loop", Args: config.OneArg, Default: "auto", Syntax: "auto | asyncio | uvloop", Set: config.Enum(k, loops, func(c *settings) *string { return &c.app.asgi.loop }),
+			Help: "The event loop of ASGI workers. auto is uvloop where the application's environment has it, else asyncio."},
+		{Name: "lifespan", Args: config.OneArg, Default: "auto", Syntax: "auto | on | off", Set: config.Enum(k, lifespans, func(c *settings) *string { return &c.app.asgi.lifespan }),
+			Help: "Whether an ASGI application hears of the start and the end of its worker (lifespan protocol). With auto one that raises an exception for it goes on without. With on that is a failed start."},
+		{Name: "root_path", Args: config.OneArg, Syntax: "PREFIX", Set: setRootPath(k),
+			Help: "The path below which an ASGI application lies (root_path of its scope), as in \"/api\". The application sees whole paths, which begin with it."},
+	}
 }

@@ -22,7 +22,8 @@ type request struct {
 	about   wire.Environ
 	environ *os.File // of an environ that no frame holds
 	body    upstream.Body
-	feed    *feed // nil: the body is read first
+	feed    *feed   // nil: the body is read first
+	socket  *socket // nil: it asks for no WebSocket
 }
 
 var requests = sync.Pool{New: func() any { return new(request) }}
@@ -53,7 +54,7 @@ func (r *request) Reuse() {
 		r.environ.Close()
 	}
 	r.about.Reset()
-	r.handler, r.runner, r.asgi, r.environ, r.feed = nil, nil, false, nil, nil
+	r.handler, r.runner, r.asgi, r.environ, r.feed, r.socket = nil, nil, false, nil, nil, nil
 	requests.Put(r)
 }
 

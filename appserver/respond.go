@@ -8,6 +8,7 @@ import (
 	"alicorn/appserver/pool"
 	"alicorn/proxy"
 	"alicorn/proxy/upstream"
+	"alicorn/proxy/websocket"
 )
 
 // handler is the content of a location with app_pass.
@@ -17,7 +18,8 @@ type handler struct {
 	maxTemp   int64
 	tempDir   string
 	space     *upstream.Space
-	asgi      bool // requests are for the app's ASGI program, even where another is the first
+	sockets   *websocket.Feature // nil: the app takes no WebSockets
+	asgi      bool               // requests are for the app's ASGI program, even where another is the first
 	buffering buffering
 	follow    bool         // a 404 has files looked for in its place
 	told      *atomic.Bool // that there is no location for an X-Accel-Redirect
@@ -25,6 +27,9 @@ type handler struct {
 
 // finish sends the answer, or returns why there is none, and lets r go.
 func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
+	if err == nil && r.socket != nil && r.Accepted() {
+		return h.open(x, r)
+	}
 	try := x.Upstream.Last()
 	if err == nil {
 		err = h.answer(x, r, try)

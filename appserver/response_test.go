@@ -19,7 +19,7 @@ import (
 func newWireSite(t testing.TB, settings string) *site {
 	t.Helper()
 	rt := NewRuntime(Options{})
-	return &site{Server: proxytest.New(t, proxytest.Config{Text: configText(t, settings), Modules: []proxy.Module{Module(rt)}, Serve: http1.Serve}), rt: rt}
+	return &site{Server: proxytest.New(t, proxytest.Config{Text: configText(t, settings), Modules: []proxy.Module{Module(rt, nil)}, Serve: http1.Serve}), rt: rt}
 }
 
 func (s *site) idle(t testing.TB) bool {
@@ -62,7 +62,7 @@ func TestASlowReaderDoesNotHoldAWorker(t *testing.T) {
 func TestWithoutATemporaryFileTheWorkerWaits(t *testing.T) {
 	rt := NewRuntime(Options{})
 	text := strings.Replace(configText(t, "workers 1; timeout 3s;"), "app_buffers 4 32k;", "app_buffers 1 32k; app_max_temp_file_size 0;", 1)
-	s := &site{Server: proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(rt)}, Serve: http1.Serve}), rt: rt}
+	s := &site{Server: proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(rt, nil)}, Serve: http1.Serve}), rt: rt}
 	nc := s.Dial("127.0.0.1:8080")
 	defer nc.Close()
 	fmt.Fprintf(nc, "GET /big?640 HTTP/1.1\r\nHost: a\r\n\r\n")

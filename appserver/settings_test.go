@@ -24,6 +24,26 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	os.WriteFile(filepath.Join(dir, "python"), []byte("#!/bin/sh\n"), 0o600)
 	for _, c := range []struct{ text, want string }{
 		{"app a { }", `1:1: app "a" has no "wsgi" and no "asgi"`},
+		{"app a { wsgi x; asgi y; }", `1:17: app "a" has "wsgi" too, at FILE:1:9; "asgi y for websocket;" is for its WebSockets`},
+		{"app a { asgi y for websocket; }", `app "a" has no "wsgi" for other requests; "asgi y;" is for all of them`},
+		{"app a { asgi y for http; }", `invalid parameter "for" of asgi`},
+		{"app a { asgi y of websocket; }", `invalid parameter "of" of asgi: after the application it takes only "for websocket"`},
+		{"app a { asgi ''; }", `invalid application "": asgi takes a module`},
+		{"app a { asgi x; threads 2; }", `1:17: "threads" belongs to "wsgi", and this app has only "asgi", at FILE:1:9`},
+		{"app a { asgi x; heartbeat 2; }", `"heartbeat" belongs to "wsgi"`},
+		{"app a { wsgi x; concurrency 2; }", `"concurrency" belongs to "asgi", and this app has only "wsgi", at FILE:1:9`},
+		{"app a { wsgi x; drain_timeout 2; }", `"drain_timeout" belongs to "asgi"`},
+		{"app a { wsgi x; asgi_workers 2; }", `"asgi_workers" is for an app with both "wsgi" and "asgi"`},
+		{"app a { asgi x; asgi_workers 2; }", `"asgi_workers" is for an app with both "wsgi" and "asgi"`},
+		{"app a { asgi x; concurrency 0; }", "from 1 to 65000"},
+		{"app a { asgi x; concurrency 65001; }", "from 1 to 65000"},
+		{"app a { asgi x; stall_timeout 0; }", "longer than 0"},
+		{"app a { asgi x; loop trio; }", `"trio" is not one of "auto", "asyncio", "uvloop"`},
+		{"app a { asgi x; lifespan maybe; }", `"maybe" is not one of "auto", "on", "off"`},
+		{"app a { asgi x; root_path api; }", `invalid root_path "api"`},
+		{"app a { asgi x; root_path /; }", `invalid root_path "/"`},
+		{"app a { wsgi x; } server { listen 127.0.0.1:1; location / { app_pass a asgi; } }", `app "a", at FILE:1:1, has no "asgi"`},
+		{"app a { wsgi x; } server { listen 127.0.0.1:1; location / { app_pass a wsgi; } }", `invalid parameter "wsgi" of app_pass`},
 		{"app a { wsgi x; directory DIR/none; }", "none does not exist"},
 		{"app a { wsgi x; directory DIR/bad.env; }", "is not a directory"},
 		{"app a { wsgi x; python DIR/none; }", "1:24: app \"a\": python DIR/none does not exist"},
@@ -59,7 +79,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"app a { wsgi x; group 4294967296; }", "there is no group"},
 	} {
 		text := strings.ReplaceAll(c.text, "DIR", dir)
-		_, err := proxytest.Check(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(NewRuntime(Options{}))}})
+		_, err := proxytest.Check(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(NewRuntime(Options{}), nil)}})
 		if want := strings.ReplaceAll(c.want, "DIR", dir); err == nil || !strings.Contains(fileName.ReplaceAllString(err.Error(), "FILE"), want) {
 			t.Errorf("%s\n\tgot  %v\n\twant %s", text, err, want)
 		}
@@ -71,7 +91,7 @@ func TestSettingsReachTheApp(t *testing.T) {
 	os.WriteFile(filepath.Join(dir, "a.env"), []byte("B=file\nC=file\n"), 0o600)
 	text := fmt.Sprintf(`app a { wsgi m:app; directory %s; python /usr/bin/python3; user root; workers 3; threads 4; timeout 5s; graceful_timeout 6s;
 		startup_timeout 7s; queue_timeout 8s; backlog 9; max_requests 10 11; round_robin; env A 1; env B=2; env_file %s/a.env; env C=3; }`, dir, dir)
-	all := Apps(proxytest.Scope(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(NewRuntime(Options{}))}}))
+	all := Apps(proxytest.Scope(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(NewRuntime(Options{}), nil)}}))
 	a := all[0]
 	if a.Workers != 3 || a.Threads != 4 || a.Timeout != 5*time.Second || a.GracefulTimeout != 6*time.Second || a.StartupTimeout != 7*time.Second ||
 		a.QueueTimeout != 8*time.Second || a.Backlog != 9 || a.MaxRequests != 10 || a.MaxJitter != 11 || a.Balance != pool.RoundRobin {
@@ -106,7 +126,7 @@ func TestTheUserIsTheDirectorysOwner(t *testing.T) {
 		{"user root; directory " + owned, false, 0},
 		{"directory " + t.TempDir(), true, 65534}, // nobody: root only when written
 	} {
-		all := Apps(proxytest.Scope(t, proxytest.Config{Text: "app a { wsgi m:app; python /usr/bin/python3; " + c.settings + "; }", Modules: []proxy.Module{Module(NewRuntime(Options{}))}}))
+		all := Apps(proxytest.Scope(t, proxytest.Config{Text: "app a { wsgi m:app; python /usr/bin/python3; " + c.settings + "; }", Modules: []proxy.Module{Module(NewRuntime(Options{}), nil)}}))
 		cmd, err := all[0].Command()
 		if err != nil || cmd.Switch != c.switches || cmd.UID != c.uid {
 			t.Errorf("%s: switch %v, uid %d, %v", c.settings, cmd.Switch, cmd.UID, err)

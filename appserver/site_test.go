@@ -40,7 +40,7 @@ server { listen 127.0.0.1:8080; client_max_body_size 200m; app_buffers 4 32k; lo
 func newSite(t testing.TB, settings string) *site {
 	t.Helper()
 	rt := NewRuntime(Options{})
-	return &site{Server: proxytest.New(t, proxytest.Config{Text: configText(t, settings), Modules: []proxy.Module{Module(rt)}}), rt: rt}
+	return &site{Server: proxytest.New(t, proxytest.Config{Text: configText(t, settings), Modules: []proxy.Module{Module(rt, nil)}}), rt: rt}
 }
 
 func (s *site) pool(t testing.TB) *pool.Pool {
@@ -385,7 +385,7 @@ func newSiteWith(t testing.TB, rt *Runtime, text string) *site {
 	if text == "" {
 		text = "server { listen 127.0.0.1:8080; }"
 	}
-	return &site{Server: proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(rt)}}), rt: rt}
+	return &site{Server: proxytest.New(t, proxytest.Config{Text: text, Modules: []proxy.Module{Module(rt, nil)}}), rt: rt}
 }
 
 func TestAStartThatHangsShowsWhere(t *testing.T) {

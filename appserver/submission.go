@@ -11,6 +11,7 @@ import (
 	"alicorn/appserver/wire"
 	"alicorn/proxy"
 	"alicorn/proxy/upstream"
+	"alicorn/proxy/websocket"
 )
 
 // inlineBody is the largest body that travels in the request's frame.
@@ -23,6 +24,9 @@ const inlineShared = wire.LaneEntry / 2
 // Serve gives x's request to a worker and its answer to the client.
 func (h *handler) Serve(x *proxy.Exchange) error {
 	x.Upstream.App = h.app.Name
+	if h.sockets != nil && websocket.Asks(x) {
+		return h.serveSocket(x)
+	}
 	r, err := newRequest(h, h.asgi)
 	if err != nil {
 		return err
@@ -150,7 +154,7 @@ func (r *request) encode(x *proxy.Exchange, app *App) error {
 	}
 	b := wire.AppendHeader(r.Frame[:0], wire.KindRequest, 0, 0)
 	b = append(b, 0, 0, 0, 0)
-	r.runner.program.adapter.encode(&r.about, gateway.Request{Exchange: x, Way: app.forwarding.way(x), Length: length, RootPath: app.asgi.rootPath})
+	r.runner.program.adapter.encode(&r.about, gateway.Request{Exchange: x, Way: app.forwarding.way(x), Length: length, WebSocket: r.socket != nil, RootPath: app.asgi.rootPath})
 	b, err := r.about.AppendTo(b)
 	if err != nil {
 		return &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: "the request cannot be given to an application: " + err.Error()}

@@ -131,7 +131,7 @@ func (a *App) Same(b *App) bool { return a.identity() == b.identity() }
 // the same sizes of lanes and bodies.
 func (a *App) Interchangeable(b *App) bool {
 	return slices.EqualFunc(a.programs, b.programs, func(p, q *program) bool {
-		return p.Kind == q.Kind && p.Threads == q.Threads && p.Heartbeat == q.Heartbeat
+		return p.Kind == q.Kind && p.Threads == q.Threads && p.Streams == q.Streams && p.Heartbeat == q.Heartbeat
 	})
 }
 

@@ -181,7 +181,7 @@ func TestManySuspendedRequestsAtOnce(t *testing.T) {
 		}
 		t.Cleanup(g.Close)
 		rt := NewRuntime(Options{Loops: g})
-		manyAtOnce(t, &site{Server: proxytest.New(t, proxytest.Config{Text: configText(t, "workers 3;"), Modules: []proxy.Module{Module(rt)}, Serve: http1.Serve}), rt: rt})
+		manyAtOnce(t, &site{Server: proxytest.New(t, proxytest.Config{Text: configText(t, "workers 3;"), Modules: []proxy.Module{Module(rt, nil)}, Serve: http1.Serve}), rt: rt})
 	})
 }
 

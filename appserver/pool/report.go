@@ -12,6 +12,7 @@ import (
 type Report struct {
 	Version    string // of Python
 	Executable string
+	Kind       string // of the application: "wsgi", "asgi"
 	App        string // "module:name" as found
 	Framework  string // "Flask", "Django", "WSGI", ...
 	Static     []Folder
@@ -32,7 +33,7 @@ func newReport(v any) (Report, error) {
 	if !ok {
 		return Report{}, fmt.Errorf("malformed report")
 	}
-	r := Report{Version: textIn(m, "version"), Executable: textIn(m, "executable"), App: textIn(m, "app"), Framework: textIn(m, "framework")}
+	r := Report{Version: textIn(m, "version"), Executable: textIn(m, "executable"), Kind: textIn(m, "kind"), App: textIn(m, "app"), Framework: textIn(m, "framework")}
 	static, _ := m["static"].([]any)
 	for _, e := range static {
 		parts, _ := e.([]any)

@@ -52,7 +52,7 @@ func modules(f features) []proxy.Module {
 		header.Module(),
 		compress.Module(),
 		sockets.Module(),
-		appserver.Module(f.apps),
+		appserver.Module(f.apps, sockets),
 		proxypass.Module(proxypass.Options{Loops: f.apps.Loops(), Temporary: f.apps.Temporary}),
 		static.Module(),
 	}

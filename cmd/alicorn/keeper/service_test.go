@@ -111,7 +111,7 @@ func (f *fixture) compile(res *config.Resources) (*Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	mods := []proxy.Module{proxy.NewCore(proxy.Options{}), keyDirective(), appserver.Module(appserver.NewRuntime(appserver.Options{}))}
+	mods := []proxy.Module{proxy.NewCore(proxy.Options{}), keyDirective(), appserver.Module(appserver.NewRuntime(appserver.Options{}), nil)}
 	schema := config.NewSchema()
 	proxy.Register(schema, mods)
 	l := &config.Load{Schema: schema, Resources: res, Prefix: f.dir, ConfDir: f.dir}

@@ -1,0 +1,116 @@
+package appserver
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"alicorn/appserver/pool"
+	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
+	"alicorn/proxy/websocket"
+)
+
+// socket is a WebSocket of an application. It joins the client's end, a websocket.Conn, and
+// the application's, a pool.Job: it is the Socket of the Job and, as a peer, the Peer of the
+// Conn. It is never used again, so that calls that come late reach no other WebSocket.
+type socket struct {
+	conn     *websocket.Conn
+	request  *request
+	received atomic.Int64 // bytes of messages from the application
+	sent     atomic.Int64 // and to it
+
+	mu    sync.Mutex
+	ended bool // the client's end has closed: nothing more is for the Job
+}
+
+// Message implements pool.Socket.
+func (s *socket) Message(t *eventloop.Turn, part []byte, text, last bool) {
+	s.received.Add(int64(len(part)))
+	s.conn.Send(t, part, text, last)
+}
+
+// Grant implements pool.Socket.
+func (s *socket) Grant(t *eventloop.Turn, n int) { s.conn.Grant(t, n) }
+
+// Close implements pool.Socket.
+func (s *socket) Close(t *eventloop.Turn, code uint16, reason string) { s.conn.Close(t, code, reason) }
+
+// peer is a socket as its Conn sees it: what comes from the client goes to the application.
+type peer socket
+
+// Message implements websocket.Peer.
+func (p *peer) Message(t *eventloop.Turn, part []byte, text, last bool) {
+	p.sent.Add(int64(len(part)))
+	p.request.runner.Message(t, &p.request.Job, part, text, last)
+}
+
+// Taken implements websocket.Peer. It may run beside Closed, after which the request may
+// be used for another exchange.
+func (p *peer) Taken(_ *eventloop.Turn, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended {
+		p.request.runner.Taken(&p.request.Job, n)
+	}
+}
+
+// Closed implements websocket.Peer.
+func (p *peer) Closed(t *eventloop.Turn, code uint16, reason string) {
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	p.request.runner.Hangup(t, &p.request.Job, code, reason)
+}
+
+// serveSocket gives x's request for a WebSocket to a worker, and carries the WebSocket if the
+// application accepts it.
+func (h *handler) serveSocket(x *proxy.Exchange) error {
+	shake, err := h.sockets.Handshake(x)
+	if err != nil {
+		return err
+	}
+	r, err := newRequest(h, true)
+	if err != nil {
+		return err
+	}
+	s := &socket{request: r}
+	s.conn = shake.NewConn((*peer)(s), pool.Window)
+	r.socket, r.Job.Socket = s, s
+	return h.send(x, r)
+}
+
+// open opens the WebSocket that the application has accepted. x goes on when it has ended.
+func (h *handler) open(x *proxy.Exchange, r *request) error {
+	try := x.Upstream.Last()
+	took := x.Now().Sub(r.Began)
+	try.Peer, try.Status, try.Connect, try.Header = r.Worker(), 101, r.Waited(), took
+	r.Head.Apply(x, -1)
+	ended := false
+	err := r.socket.conn.Open(x, r.Subprotocol, func(x *proxy.Exchange) error {
+		ended = true
+		return h.endSocket(x, r)
+	})
+	if ended || x.Suspended() {
+		return err
+	}
+	r.runner.Abandon(&r.Job)
+	try.Response, x.Upstream.Time = took, took
+	r.Drop()
+	if errors.Is(err, proxy.ErrNoUpgrade) {
+		return &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: "a request with a body cannot become a WebSocket"}
+	}
+	return err
+}
+
+// endSocket completes the line of a WebSocket in $upstream_*: its messages are the answer.
+func (h *handler) endSocket(x *proxy.Exchange, r *request) error {
+	try := x.Upstream.Last()
+	try.Response = x.Now().Sub(r.Began)
+	try.Length = r.socket.received.Load()
+	try.Received = r.Head.Size + try.Length
+	try.Sent += r.socket.sent.Load()
+	x.Upstream.Time = try.Response
+	r.Drop()
+	return nil
+}
