@@ -31,6 +31,7 @@ type program struct {
 	managed bool // a service manager has started it, and shows its messages
 	loops   int  // event loops of the front; 0 before its start: as many as worker_processes auto
 	folders folders
+	fd      int // a listening socket that another program has opened for this one; 0: none
 	origin  origin
 	upgrade *upgrader
 	workers *appserver.Runtime // starts workers, in the keeper

@@ -58,6 +58,9 @@ func start(ctx context.Context, p *program, ready func(control.Status)) error {
 	}
 	raiseFileLimit()
 	p.origin = takeOrigin()
+	if p.fd > 0 && p.origin.before == nil {
+		p.origin.inherited = p.origin.inherited.With(p.fd)
+	}
 	p.gated, p.managed = p.origin.before != nil, p.origin.notify != nil
 	p.upgrade = newUpgrader(p.origin)
 	if os.Geteuid() == 0 && keeper.Supported && !settings.OneProcess {

@@ -27,9 +27,9 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve [APP]",
 		Short: "Serve a Python application without a configuration",
-		Long: "Serves a WSGI application: MODULE:NAME, MODULE:FACTORY(), a module, or a .py or .wsgi file. Without APP\n" +
-			"it is FLASK_APP, wsgi.py, app.py, asgi.py, main.py or a Django project. Flags are gunicorn's; gunicorn.conf.py,\n" +
-			"GUNICORN_CMD_ARGS, WEB_CONCURRENCY and PORT are honoured. --print-config shows the configuration it builds.",
+		Long: "Serves a WSGI or an ASGI application: MODULE:NAME, MODULE:FACTORY(), a module, or a .py or .wsgi file. Without APP\n" +
+			"it is FLASK_APP, wsgi.py, app.py, asgi.py, main.py or a Django project. Flags are gunicorn's and uvicorn's, with\n" +
+			"gunicorn's meaning where both have one; gunicorn.conf.py, GUNICORN_CMD_ARGS, WEB_CONCURRENCY and PORT are honoured. --print-config shows the configuration it builds.",
 		Args: oneApp,
 	}
 	flags := newServeFlags(cmd.Flags())
@@ -69,28 +69,28 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 	if len(args) > 0 {
 		f.wsgiApp = args[0]
 	}
-	dir, err := filepath.Abs(f.chdir)
-	if err != nil || !isDirectory(dir) {
-		return usage(fmt.Errorf("%s: there is no folder %q", f.label("chdir"), f.chdir))
-	}
-	f.enter(dir)
-	app, err := discover(dir, f.wsgiApp, os.Getenv)
+	app, err := f.find()
 	if err != nil {
-		return &exitError{exitApp, err}
+		return err
 	}
 	f.defaultBind(app)
 	f.onTerminal = !f.noRequests && !f.daemon && !f.has("access-logfile") && isTerminal(os.Stdout)
-	p, err := f.program(app, dir)
+	p, err := f.program(app)
 	if err != nil {
 		return usage(err)
 	}
 	if f.checkConfig {
 		return startError(p.checkApp(cmd.Context(), f, app))
 	}
-	if len(f.static) == 0 && !app.demo && !isDaemon() {
-		if err := p.addStatics(cmd.Context(), f, app); err != nil {
+	serves := !isInit() && (!f.daemon || isDaemon()) // otherwise another process does
+	if (serves || f.printConfig) && !app.demo && (app.kind == "" || app.kind == "wsgi" && len(f.static) == 0) {
+		if app, err = p.ask(cmd.Context(), f, app); err != nil {
 			return startError(err)
 		}
+	}
+	if serves && !app.demo {
+		f.notes = f.foreign(app.kind)
+		f.sayNotes(os.Stderr)
 	}
 	if f.printConfig {
 		tree, err := p.read()
@@ -105,6 +105,21 @@ func serve(cmd *cobra.Command, command *serveFlags, args []string) error {
 			fmt.Fprintln(os.Stderr, howToTrust(acme.RootFile(filepath.Join(p.folders.state, "acme"))))
 		}
 	})
+}
+
+// find enters the application's folder and finds the application.
+func (f *serveFlags) find() (found, error) {
+	dir, err := filepath.Abs(f.chdir)
+	if err != nil || !isDirectory(dir) {
+		return found{}, usage(fmt.Errorf("%s: there is no folder %q", f.label("chdir"), f.chdir))
+	}
+	f.enter(dir)
+	app, err := discover(dir, f.wsgiApp, os.Getenv)
+	if err != nil {
+		return found{}, &exitError{exitApp, err}
+	}
+	app.take(f)
+	return app, nil
 }
 
 // defaultBind chooses the address when none was given: $PORT on every address, as
@@ -129,7 +144,11 @@ func (f *serveFlags) defaultBind(app found) {
 // program returns the program that serve runs: one tree, built once. The application
 // is asked for its static folders once, before the first start; a reload loads new
 // code, but not new flags.
-func (f *serveFlags) program(app found, dir string) (*program, error) {
+func (f *serveFlags) program(app found) (*program, error) {
+	dir, err := filepath.Abs(f.chdir)
+	if err != nil {
+		return nil, err
+	}
 	statics, err := f.staticFlags(dir)
 	if err != nil {
 		return nil, err
@@ -144,26 +163,49 @@ func (f *serveFlags) program(app found, dir string) (*program, error) {
 	}
 	p := &program{
 		options: options{config: filepath.Join(where, "serve.conf"), prefix: where},
-		name:    "serve " + strings.Join(f.binds, " "), single: true, port: defaultPort(), folders: findFolders(),
+		name:    "serve " + strings.Join(f.binds, " "), single: true, fd: f.uvicorn.fd, port: defaultPort(), folders: findFolders(),
 	}
 	p.read = func() (*config.Tree, error) { return tree, nil }
 	return p, nil
 }
 
-// addStatics asks the application, in a worker without requests, which static folders
-// its framework has, and adds them to the configuration.
-func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) error {
+// ask asks the application, in a worker without requests, which kind it is and which static
+// folders its framework has, and puts both into the configuration. Folders of --static
+// replace those of the framework.
+func (p *program) ask(ctx context.Context, f *serveFlags, app found) (found, error) {
 	if err := p.folders.secure(); err != nil {
-		return failed(err)
+		return app, failed(err)
 	}
-	report, user, err := p.probe(ctx, f, app)
+	one := *f
+	one.workers = 1
+	tree, err := one.written(append(one.global(app), one.app(app), passing("127.0.0.1:1")))
+	report, user, err := p.probe(ctx, app, tree, err)
 	if err != nil {
-		return err
+		return app, err
 	}
+	if app.kind == "" {
+		app.kind = report.Kind
+	}
+	statics, err := f.staticFlags(app.directory)
+	if err == nil && len(f.static) == 0 {
+		statics = published(report, user)
+	}
+	if err != nil {
+		return app, usage(err)
+	}
+	if tree, err = f.tree(app, statics); err != nil {
+		return app, err
+	}
+	p.read = func() (*config.Tree, error) { return tree, nil }
+	return app, nil
+}
+
+// published returns the static folders of a report that may be served, and prints what is to
+// be said of them. user is the application's user; nil: this process's.
+func published(report pool.Report, user *osfile.User) (statics []staticDir) {
 	for _, note := range report.Notes {
 		fmt.Fprintf(os.Stderr, "alicorn: %s\n", proxy.Printable(note))
 	}
-	var statics []staticDir
 	for _, s := range report.Static {
 		if !strings.HasPrefix(s.URL, "/") || s.URL == "/" || !isDirectory(s.Dir) {
 			continue
@@ -180,12 +222,7 @@ func (p *program) addStatics(ctx context.Context, f *serveFlags, app found) erro
 		}
 		statics = append(statics, d)
 	}
-	tree, err := f.tree(app, statics)
-	if err != nil {
-		return err
-	}
-	p.read = func() (*config.Tree, error) { return tree, nil }
-	return nil
+	return statics
 }
 
 // mostStatics bounds how many files of a static folder are checked.
@@ -196,17 +233,17 @@ func (p *program) checkApp(ctx context.Context, f *serveFlags, app found) error 
 	if err := p.folders.secure(); err != nil {
 		return failed(err)
 	}
-	_, _, err := p.probe(ctx, f, app)
-	return err
-}
-
-// probe starts one worker of the application and returns its report, and the user it
-// runs as; nil: this process's.
-func (p *program) probe(ctx context.Context, f *serveFlags, app found) (none pool.Report, user *osfile.User, err error) {
 	one := *f
 	one.workers = 1
 	tree, err := one.tree(app, nil)
-	rt := appserver.NewRuntime(appserver.Options{TempDir: p.folders.cache, ReportStatic: true})
+	_, _, err = p.probe(ctx, app, tree, err)
+	return err
+}
+
+// probe starts one worker of the application in tree and returns its report, and the user it
+// runs as; nil: this process's. The worker finds out the application's kind, if it is not known.
+func (p *program) probe(ctx context.Context, app found, tree *config.Tree, err error) (none pool.Report, user *osfile.User, _ error) {
+	rt := appserver.NewRuntime(appserver.Options{TempDir: p.folders.cache, ReportStatic: true, Detect: app.kind == ""})
 	res := config.NewResources(checkHost{Local: &keeper.Local{}})
 	defer res.Release()
 	ld, err := p.compile(tree, err, res, rt)
@@ -236,7 +273,7 @@ func (p *program) probe(ctx context.Context, f *serveFlags, app found) (none poo
 
 // startLine is the one line that a start prints.
 func startLine(st control.Status, app found, f *serveFlags) string {
-	what, python, workers := "WSGI app '"+app.app+"'", "", 0
+	what, python, workers := strings.ToUpper(app.kind)+" app '"+app.app+"'", "", 0
 	if len(st.Apps) > 0 {
 		a := st.Apps[0]
 		workers = len(a.Workers)

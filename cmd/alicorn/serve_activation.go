@@ -19,7 +19,16 @@ const activatedEnv = "ALICORN_ACTIVATED"
 // and finds those that are named as fd://N. With --domain the server listens on
 // ports 443 and 80, and uses the sockets that fit.
 func (f *serveFlags) activate() error {
-	given := keeper.InheritedAddresses()
+	if err := f.bindAsUvicorn(); err != nil {
+		return err
+	}
+	given, err := f.offered()
+	if err != nil {
+		return err
+	}
+	if given == nil {
+		given = keeper.InheritedAddresses()
+	}
 	if err := f.bindDescriptors(given); err != nil || len(f.domains) > 0 {
 		return err
 	}
@@ -43,7 +52,9 @@ func (f *serveFlags) activate() error {
 		}
 	}
 	f.binds = addresses
-	f.given["bind"] = "LISTEN_FDS"
+	if !f.has("fd") {
+		f.given["bind"] = "LISTEN_FDS"
+	}
 	return os.Setenv(activatedEnv, strings.Join(addresses, "\n"))
 }
 

@@ -9,7 +9,8 @@ import (
 
 // found is the application that serve serves.
 type found struct {
-	app       string // as the wsgi directive takes it
+	app       string // as the wsgi and asgi directives take it
+	kind      string // of its workers: "wsgi", "asgi"; "": not known yet
 	directory string
 	from      string // where it was found, for the start line
 	demo      bool
@@ -48,7 +49,24 @@ func discover(dir, name string, getenv func(string) string) (found, error) {
 		return found{}, fmt.Errorf("no application was found in %s (there is %s): tried FLASK_APP (not set), %s; name it: alicorn serve MODULE:NAME",
 			dir, strings.Join(signs, ", "), strings.Join(tried, ", "))
 	}
-	return found{app: demoApp, directory: "/", from: "the demo", demo: true}, nil
+	return found{app: demoApp, kind: "wsgi", directory: "/", from: "the demo", demo: true}, nil
+}
+
+// take takes what the flags say of the application: its kind, and whether it is a factory.
+func (app *found) take(f *serveFlags) {
+	if app.demo {
+		return
+	}
+	app.kind = f.uvicorn.appKind
+	if k := f.workerClass; app.kind == "" && k != "" {
+		app.kind = "wsgi"
+		if k == "asgi" {
+			app.kind = "asgi"
+		}
+	}
+	if f.uvicorn.factory && strings.Contains(app.app, ":") && !strings.HasSuffix(app.app, ")") {
+		app.app += "()"
+	}
 }
 
 // fromOf returns the file of an application that was named.

@@ -8,7 +8,7 @@ import (
 )
 
 // serveFlags are the settings of `alicorn serve`, named as gunicorn names
-// them. Each layer of settings (environment, gunicorn.conf.py,
+// them, or uvicorn where gunicorn has no such setting. Each layer of settings (environment, gunicorn.conf.py,
 // GUNICORN_CMD_ARGS, command line) is one serveFlags; merge puts a higher
 // layer over a lower one. Settings that no layer has are zero.
 type serveFlags struct {
@@ -59,6 +59,7 @@ type serveFlags struct {
 	umask       string
 	schemes     []string // secure_scheme_headers, NAME=VALUE; with has("secure-scheme-headers")
 	wsgiApp     string
+	uvicorn     uvicornFlags
 
 	where string            // the layer's place, to append to a setting's name: "", " in FILE"
 	given map[string]string // for messages: the name and the place of each flag that was given
@@ -81,7 +82,7 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.StringArrayVarP(&f.binds, "bind", "b", nil, "`address` to listen on: HOST:PORT, :PORT or unix:PATH; repeatable (default 127.0.0.1:8000, or 0.0.0.0:$PORT)")
 	set.VarP(newCount(&f.workers, 1), "workers", "w", "worker processes (default $WEB_CONCURRENCY, or one for each CPU, at least 2)")
 	set.Var(newCount(&f.threads, 0), "threads", "threads of each worker, requests it runs at once (default 1)")
-	set.VarP(newCount(&f.timeout, 0), "timeout", "t", "`seconds` a request may take, or, with threads, its worker may give no sign of life; 0: as long as it likes (default 30)")
+	set.VarP(newCount(&f.timeout, 0), "timeout", "t", "`seconds` a request may take, or, with threads or an ASGI application, its worker may give no sign of life; 0: as long as it likes (default 30)")
 	set.Var(newCount(&f.grace, 0), "graceful-timeout", "`seconds` that requests have to finish when a worker stops (default 30), or the server (default as long as they take)")
 	set.Var(newCount(&f.maxRequests, 0), "max-requests", "requests after which a worker is replaced; 0: never (default 0)")
 	set.Var(newCount(&f.jitter, 0), "max-requests-jitter", "random part added to --max-requests (default 0)")
@@ -115,7 +116,7 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.Var(newCount(&f.keepalive, 0), "keep-alive", "`seconds` an idle connection is kept (default 75)")
 	set.Var(newCount(&f.backlog, 0), "backlog", "connections that may wait to be accepted (default 511)")
 	set.BoolVar(&f.reusePort, "reuse-port", false, "set SO_REUSEPORT on listening sockets")
-	set.VarP(&workerClass{&f.workerClass}, "worker-class", "k", "sync or gthread, which is how workers run")
+	set.VarP(&workerClass{&f.workerClass}, "worker-class", "k", "sync or gthread, which is how workers of a WSGI application run, or uvicorn.workers.UvicornWorker for an ASGI application")
 	set.VarP(&mask{&f.umask}, "umask", "m", "`permissions` to withhold from unix sockets of --bind, as in 007 (default 0)")
 	set.BoolVar(&f.capture, "capture-output", false, "write the application's output to --error-logfile instead of standard error")
 	set.StringVarP(&f.config, "config", "c", "", "gunicorn's configuration: a `file`, or python:MODULE (default ./gunicorn.conf.py if it exists)")
@@ -123,6 +124,7 @@ func newServeFlags(set *pflag.FlagSet) *serveFlags {
 	set.BoolVar(&f.printConfig, "print-config", false, "print the configuration that this command line stands for, and exit")
 	set.StringVar(&f.errorLog, "log-file", "", "as --error-logfile")
 	set.MarkHidden("log-file")
+	f.declareUvicorn(set)
 	f.declareNoted()
 	set.SetNormalizeFunc(abbreviations())
 	return f
@@ -149,9 +151,12 @@ func (f *serveFlags) declareNoted() {
 const schemesFlag = "secure-scheme-headers"
 
 // abbreviations completes a flag's name that is the beginning of only one of
-// gunicorn's flags, as gunicorn's command line does.
+// gunicorn's flags, as gunicorn's command line does. uvicorn's names stand for gunicorn's.
 func abbreviations() func(*pflag.FlagSet, string) pflag.NormalizedName {
 	return func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if own := uvicornNames[name]; own != "" {
+			return pflag.NormalizedName(own)
+		}
 		full := ""
 		for _, g := range gunicornSettings {
 			switch {
@@ -163,7 +168,7 @@ func abbreviations() func(*pflag.FlagSet, string) pflag.NormalizedName {
 				full = g.flag
 			}
 		}
-		if own := slices.Contains([]string{"static", "domain", "email", "acme-ca", "https", "log-file", "help", schemesFlag}, name); own || full == "" {
+		if own := slices.Contains([]string{"static", "domain", "email", "acme-ca", "https", "log-file", "help", schemesFlag}, name); own || isUvicorns(name) || full == "" {
 			full = name
 		}
 		return pflag.NormalizedName(full)

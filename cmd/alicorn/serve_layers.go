@@ -114,11 +114,13 @@ func (f *serveFlags) judgeNotes() error {
 	return errors.Join(errs...)
 }
 
-// say prints the given settings of gunicorn's that have no effect here.
-func (f *serveFlags) say(w io.Writer) {
-	line := func(format string, args ...any) {
-		fmt.Fprintf(w, "alicorn: %s\n", proxy.Printable(fmt.Sprintf(format, args...)))
-	}
+// sayLine prints a line of notes.
+func sayLine(w io.Writer, format string, args ...any) {
+	fmt.Fprintf(w, "alicorn: %s\n", proxy.Printable(fmt.Sprintf(format, args...)))
+}
+
+// sayNotes prints the notes.
+func (f *serveFlags) sayNotes(w io.Writer) {
 	said := map[note]bool{}
 	for _, n := range f.notes {
 		if n.guards || said[n] {
@@ -126,13 +128,18 @@ func (f *serveFlags) say(w io.Writer) {
 		}
 		said[n] = true
 		if n.value {
-			line("%s: %s", n.name, n.reason)
+			sayLine(w, "%s: %s", n.name, n.reason)
 		} else {
-			line("%s has no equivalent here: %s", n.name, n.reason)
+			sayLine(w, "%s has no equivalent here: %s", n.name, n.reason)
 		}
 	}
+}
+
+// say prints the given settings of gunicorn's and uvicorn's that have no effect here.
+func (f *serveFlags) say(w io.Writer) {
+	f.sayNotes(w)
 	if len(f.hooks) > 0 {
-		line("hooks%s are not called, since this version has none: %s; a later version calls them", f.file.where(), strings.Join(f.hooks, ", "))
+		sayLine(w, "hooks%s are not called, since this version has none: %s; a later version calls them", f.file.where(), strings.Join(f.hooks, ", "))
 	}
 	if f.file == nil {
 		return
@@ -142,7 +149,7 @@ func (f *serveFlags) say(w io.Writer) {
 		if s.near != "" {
 			hint = fmt.Sprintf("; did you mean %q?", s.near)
 		}
-		line("%s:%d sets %q, which is none of gunicorn's settings and is read nowhere in the file%s", f.file.path, s.line, s.name, hint)
+		sayLine(w, "%s:%d sets %q, which is none of gunicorn's settings and is read nowhere in the file%s", f.file.path, s.line, s.name, hint)
 	}
 }
 

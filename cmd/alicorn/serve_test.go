@@ -114,24 +114,29 @@ func TestAnApplicationIsFound(t *testing.T) {
 
 func TestTimeoutIsGunicorns(t *testing.T) {
 	for _, c := range []struct {
+		kind string
 		args string
 		want string
 	}{
-		{"", ""},
-		{"-t 5", "timeout 5s"},
-		{"-t 0", "timeout off"},
-		{"--threads 1 -t 5", "timeout 5s"},
-		{"--threads 2", "timeout off, heartbeat 30s"},
-		{"--threads 2 -t 5", "timeout off, heartbeat 5s"},
-		{"--threads 2 -t 0", "timeout off"},
-		{"-k gthread -t 5", "timeout off, heartbeat 5s"},
+		{"wsgi", "", ""},
+		{"wsgi", "-t 5", "timeout 5s"},
+		{"wsgi", "-t 0", "timeout off"},
+		{"wsgi", "--threads 1 -t 5", "timeout 5s"},
+		{"wsgi", "--threads 2", "timeout off, heartbeat 30s"},
+		{"wsgi", "--threads 2 -t 5", "timeout off, heartbeat 5s"},
+		{"wsgi", "--threads 2 -t 0", "timeout off"},
+		{"wsgi", "-k gthread -t 5", "timeout off, heartbeat 5s"},
+		{"asgi", "", "timeout off, stall_timeout 30s"},
+		{"asgi", "-t 5", "timeout off, stall_timeout 5s"},
+		{"asgi", "-t 0", "timeout off, stall_timeout off"},
+		{"asgi", "--threads 2 -t 5", "timeout off, stall_timeout 5s"},
 	} {
 		f := newServeFlags(pflag.NewFlagSet("serve", pflag.ContinueOnError))
 		if err := f.set.Parse(strings.Fields(c.args)); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, n := range f.timeouts() {
+		for _, n := range f.timeouts(c.kind) {
 			got = append(got, n.Name+" "+n.Arg(0))
 		}
 		if s := strings.Join(got, ", "); s != c.want {

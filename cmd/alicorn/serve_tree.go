@@ -63,7 +63,17 @@ func (f *serveFlags) tree(app found, statics []staticDir) (*config.Tree, error) 
 	if err != nil {
 		return nil, err
 	}
-	root := &config.Node{Block: true, Children: append(f.global(app), f.app(app), server)}
+	return f.written(append(f.global(app), f.app(app), server))
+}
+
+// passing returns a server that passes all requests to the application.
+func passing(address string) *config.Node {
+	return config.NewBlock("server", nil, config.NewNode("listen", address), config.NewBlock("location", []string{"/"}, config.NewNode("app_pass", "app")))
+}
+
+// written returns a tree of nodes that has been printed and read again.
+func (f *serveFlags) written(nodes []*config.Node) (*config.Tree, error) {
+	root := &config.Node{Block: true, Children: nodes}
 	var text bytes.Buffer
 	if err := config.Print(&text, root); err != nil {
 		return nil, err
@@ -172,7 +182,7 @@ func (f *serveFlags) printing() (n []*config.Node) {
 
 // app returns the app block.
 func (f *serveFlags) app(app found) *config.Node {
-	n := []*config.Node{config.NewNode("wsgi", app.app), config.NewNode("directory", app.directory)}
+	n := []*config.Node{config.NewNode(cmp.Or(app.kind, "wsgi"), app.app), config.NewNode("directory", app.directory)}
 	n = append(n, f.printing()...)
 	number := func(name string, v int, unit string) {
 		if v > 0 {
@@ -180,8 +190,12 @@ func (f *serveFlags) app(app found) *config.Node {
 		}
 	}
 	number("workers", f.workers, "")
-	number("threads", f.threads, "")
-	n = append(n, f.timeouts()...)
+	if app.kind == "asgi" {
+		n = append(n, f.asgiNodes()...)
+	} else {
+		number("threads", f.threads, "")
+	}
+	n = append(n, f.timeouts(app.kind)...)
 	if f.has("graceful-timeout") {
 		n = append(n, config.NewNode("graceful_timeout", f.patience()))
 	}
@@ -200,9 +214,9 @@ func (f *serveFlags) app(app found) *config.Node {
 		}
 		n = append(n, config.NewNode("secure_scheme_headers", pairs...))
 	}
-	if f.has("forwarded-allow-ips") {
+	if f.has("forwarded-allow-ips") || f.uvicorn.proxyHeaders == "off" {
 		list := addressList(f.proxies)
-		if len(list) == 0 {
+		if len(list) == 0 || f.uvicorn.proxyHeaders == "off" {
 			list = []string{"none"}
 		}
 		n = append(n, config.NewNode("forwarded_allow_ips", list...))
@@ -260,18 +274,28 @@ func (f *serveFlags) python(app found) (n []*config.Node) {
 	if len(last) > 0 {
 		n = append(n, config.NewNode("pythonpath_last", last...))
 	}
+	if f.uvicorn.envFile != "" {
+		n = append(n, config.NewNode("env_file", f.uvicorn.envFile))
+	}
+	if path := f.rootPath(); path != "" && app.kind != "asgi" {
+		n = append(n, config.NewNode("env", "SCRIPT_NAME="+path))
+	}
 	for _, e := range slices.Concat(set, f.env) {
 		n = append(n, config.NewNode("env", e))
 	}
 	return n
 }
 
-// timeouts returns the directives for --timeout: with threads it bounds how long the
+// timeouts returns the directives for --timeout: with threads or ASGI it bounds how long the
 // worker gives no sign of life, as in gunicorn, else how long a request takes.
-func (f *serveFlags) timeouts() []*config.Node {
+func (f *serveFlags) timeouts(kind string) []*config.Node {
 	const usual = 30
 	none := f.has("timeout") && f.timeout == 0
 	switch seconds := strconv.Itoa(cmp.Or(f.timeout, usual)) + "s"; {
+	case kind == "asgi" && none:
+		return []*config.Node{config.NewNode("timeout", "off"), config.NewNode("stall_timeout", "off")}
+	case kind == "asgi":
+		return []*config.Node{config.NewNode("timeout", "off"), config.NewNode("stall_timeout", seconds)}
 	case f.threads > 1 || f.workerClass == "gthread":
 		n := []*config.Node{config.NewNode("timeout", "off")}
 		if !none {
@@ -329,6 +353,8 @@ func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error
 	}
 	n = append(n, f.clientCertificates()...)
 	n = append(n, f.automatic()...)
+	n = append(n, f.clientNodes(app.kind)...)
+	n = append(n, f.websocketNodes(app.kind)...)
 	n = append(n, staticLocations(statics)...)
 	n = append(n, config.NewBlock("location", []string{"/"}, config.NewNode("app_pass", "app")))
 	return config.NewBlock("server", nil, n...), nil

@@ -107,18 +107,17 @@ func (l *level) Type() string { return "NAME" }
 type workerClass struct{ value *string }
 
 // Set takes the names and the classes of gunicorn's workers that run WSGI
-// applications in processes and threads.
+// applications in processes and threads, and of uvicorn's.
 func (w *workerClass) Set(text string) error {
 	switch strings.TrimPrefix(strings.TrimSpace(text), "egg:gunicorn#") {
 	case "sync", "gunicorn.workers.sync.SyncWorker":
 		*w.value = "sync"
 	case "gthread", "threads", "gunicorn.workers.gthread.ThreadWorker":
 		*w.value = "gthread"
+	case "asgi", "uvicorn.workers.UvicornWorker", "uvicorn.workers.UvicornH11Worker", "uvicorn_worker.UvicornWorker", "uvicorn_worker.UvicornH11Worker":
+		*w.value = "asgi"
 	default:
-		if strings.HasPrefix(text, "uvicorn") {
-			return errors.New("this version runs WSGI applications only, and ASGI applications need a later one")
-		}
-		return errors.New("this version runs WSGI applications in processes and threads: leave -k out, and use --threads for more requests at once")
+		return errors.New("it takes sync, gthread or uvicorn.workers.UvicornWorker: WSGI applications run in processes and threads; leave -k out, and use --threads for more requests at once")
 	}
 	return nil
 }

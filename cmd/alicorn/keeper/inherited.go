@@ -123,6 +123,35 @@ func listeningAddress(fd int) (network, address string) {
 	return "", ""
 }
 
+// ListeningOn returns the address of the listening socket fd, "unix:PATH" or "HOST:PORT"; "":
+// there is none.
+func ListeningOn(fd int) string {
+	switch network, address := listeningAddress(fd); {
+	case network == "unix" && strings.HasPrefix(address, "/"):
+		return "unix:" + address
+	case network != "unix":
+		return address
+	}
+	return ""
+}
+
+// With returns in, which may be nil, and the listening socket fd, which another program has
+// opened for this one.
+func (in *Inherited) With(fd int) *Inherited {
+	if in == nil {
+		in = &Inherited{files: map[string]bool{}}
+	}
+	unix.CloseOnExec(fd)
+	s := inherited{fd: fd}
+	s.network, s.address = listeningAddress(fd)
+	s.name = s.address
+	if s.network == "unix" {
+		in.files[s.address] = true
+	}
+	in.sockets = append(in.sockets, s)
+	return in
+}
+
 // take returns the socket of that address, which belongs to the caller; nil: there is none.
 func (in *Inherited) take(network, address string, o config.ListenOptions) *os.File {
 	if in == nil {
@@ -182,10 +211,7 @@ func InheritedAddresses() map[int]string {
 	}
 	all := map[int]string{}
 	for fd := firstInherited; fd < firstInherited+min(n, maxInherited); fd++ {
-		switch network, address := listeningAddress(fd); {
-		case network == "unix" && strings.HasPrefix(address, "/"):
-			all[fd] = "unix:" + address
-		case address != "" && network != "unix":
+		if address := ListeningOn(fd); address != "" {
 			all[fd] = address
 		}
 	}
