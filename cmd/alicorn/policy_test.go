@@ -57,7 +57,7 @@ var edges = []struct {
 	{"appserver/gateway", []string{"appserver/pool", "appserver/wire", "proxy"}, "what applications see of requests is no matter of directives, nor of one kind of worker"},
 	{"appserver/asgi", []string{"appserver/gateway", "appserver/wire", "proxy"}, "how a request looks to an application is no matter of directives"},
 	{"appserver/wsgi", []string{"appserver/gateway", "appserver/wire", "proxy"}, "how a request looks to an application is no matter of directives"},
-	{"appserver", []string{"appserver/asgi", "appserver/gateway", "appserver/pool", "appserver/wire", "appserver/wsgi", "config", "config/osfile", "proxy/eventloop", "proxy", "proxy/logfile", "proxy/upstream"}, "an app is an upstream whose peers are workers, and what it prints goes where logs go"},
+	{"appserver", []string{"appserver/asgi", "appserver/gateway", "appserver/pool", "appserver/wire", "appserver/wsgi", "config", "config/osfile", "proxy/eventloop", "proxy", "proxy/logfile", "proxy/upstream", "proxy/websocket"}, "an app is an upstream whose peers are workers, what it prints goes where logs go, and it may speak WebSocket"},
 	{"cmd/alicorn/control", []string{"config/osfile"}, "verbs and server share its types only"},
 	{"cmd/alicorn/keeper", []string{"config", "config/osfile", "proxy", "appserver", "appserver/pool"}, "the privileged side compiles the configuration, and starts workers"},
 	{"cmd/alicorn", []string{"*", "*/*", "*/*/*"}, "it puts everything together"},
