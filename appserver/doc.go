@@ -12,6 +12,7 @@
 //	attempt    a new version that takes over from the one that serves once it is ready
 //	request    one Exchange's request: its body, its environ, and the pool.Job that they make
 //	feed       a body that the application reads while it comes
+//	socket     a WebSocket, which joins the client and the pool.Job that asked for it
 //	adapter    a kind of worker: how applications of its interface see requests
 //
 // Below it are package pool, which knows workers and no application, packages wsgi and asgi,
@@ -33,5 +34,5 @@ package appserver
 //   - service.go version.go runner.go rollout.go attempt.go: one app through the generations
 //   - survey.go journal.go tree.go stat_linux.go: whether its files have changed
 //   - forwarding.go: what is believed of a request's way
-//   - submission.go feed.go request.go respond.go tempspace.go: a request on its way there and back
+//   - submission.go feed.go request.go respond.go socket.go tempspace.go: a request on its way there and back, and WebSockets
 //   - folders.go: files that the front serves in the application's place

@@ -18,7 +18,7 @@ package main
 //   - verbs.go show.go appstatus.go trouble.go check.go cert.go: verbs for operators
 //   - manual.go man.go: the manual
 //   - install.go install_service.go install_user.go: a service without a package
-//   - serve.go serve_discover.go serve_flags.go serve_layers.go serve_settings.go serve_conf.go serve_pyvalue.go
+//   - serve.go serve_discover.go serve_flags.go serve_uvicorn.go serve_layers.go serve_settings.go serve_conf.go serve_pyvalue.go
 //     serve_values.go serve_words.go: serve, and gunicorn's settings
 //   - serve_tree.go serve_address.go serve_activation.go serve_logformat.go serve_place.go: the configuration of
 //     these settings
