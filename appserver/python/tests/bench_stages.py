@@ -27,7 +27,7 @@ BROWSER = dict(ENVIRON, PATH_INFO="/hello", REQUEST_METHOD="GET", REQUEST_URI="/
                HTTP_USER_AGENT="Mozilla/5.0 (X11; Linux x86_64)")
 ROOM = 256  # requests served at a time
 SHARE = float(sys.argv[1]) if __name__ == "__main__" and sys.argv[1:] else 1
-SETTINGS = {"threads": 1, "window": 1 << 60, "environ": {"SERVER_SOFTWARE": "alicorn"},
+SETTINGS = {"kind": "wsgi", "threads": 1, "window": 1 << 60, "environ": {"SERVER_SOFTWARE": "alicorn"},
             "request_key": "00" * 16,
             "lane": {"requests": ROOM, "responses": ROOM, "entry": 16384}}
 
