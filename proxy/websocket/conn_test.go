@@ -246,6 +246,19 @@ func TestAnApplicationThatDoesNotReadHoldsItsClientBack(t *testing.T) {
 	})
 }
 
+func TestAPingAloneIsAnswered(t *testing.T) {
+	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
+		s := start(t, secure, goroutines, "websocket_ping_interval 1h;", nil)
+		c := s.open(t, "")
+		for _, want := range []string{`pong "one"`, `pong "two"`} {
+			c.Write(framestest.Frame(ping, want[6:9]))
+			if got := c.next(t); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+	})
+}
+
 func TestAFloodOfPingsIsAnsweredWithBoundedMemory(t *testing.T) {
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
 		s := start(t, secure, goroutines, "", nil)

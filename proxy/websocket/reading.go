@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -59,7 +58,6 @@ func (c *Conn) read(t *eventloop.Turn) {
 			return
 		}
 		if got >= turnShare {
-			c.flushSoon(t)
 			c.releaseIn()
 			c.link.Again()
 			return
@@ -71,7 +69,6 @@ func (c *Conn) read(t *eventloop.Turn) {
 			c.heard, c.pinged = c.now(), 0
 		case err == unix.EAGAIN:
 			c.releaseIn()
-			c.flushSoon(t)
 			if c.idle() {
 				return
 			}
@@ -170,9 +167,8 @@ func (c *Conn) parse(t *eventloop.Turn) verdict {
 		}
 		n, e, err := c.reader.Next(c.rest, c.roomForPart())
 		c.rest = c.rest[n:]
-		var fault *frames.Error
-		if errors.As(err, &fault) {
-			c.fail(t, fault.Code, fault.Reason)
+		if err != nil {
+			c.fail(t, err.Code, err.Reason)
 			continue
 		}
 		switch e.Kind {
@@ -249,14 +245,13 @@ func (c *Conn) ping(t *eventloop.Turn, payload []byte) {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closing.Load() != open {
-		return
-	}
-	if c.out != nil && len(*c.out) >= pongsMost {
+	switch {
+	case c.closing.Load() != open:
+	case c.out != nil && len(*c.out) >= pongsMost:
 		c.pong = append(make([]byte, 0, len(payload)), payload...)
-		return
+	default:
+		b := c.gather()
+		*b = frames.AppendControl(*b, frames.PongFrame, payload)
 	}
-	b := c.gather()
-	*b = frames.AppendControl(*b, frames.PongFrame, payload)
+	c.unlockAndFlush(t)
 }

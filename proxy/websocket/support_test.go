@@ -71,7 +71,7 @@ const short = "#short"
 
 // start starts a server with directives in its location. peer makes another peer of an
 // echo; nil: the echo.
-func start(t *testing.T, secure, goroutines bool, directives string, peer func(e *echo) websocket.Peer) *site {
+func start(t testing.TB, secure, goroutines bool, directives string, peer func(e *echo) websocket.Peer) *site {
 	t.Helper()
 	s := &site{secure: secure, peers: make(chan *echo, 2000)}
 	feature := websocket.New()
@@ -254,4 +254,10 @@ func atOnce(n int, f func(i int)) {
 		wg.Go(func() { f(i) })
 	}
 	wg.Wait()
+}
+
+// port returns the port of s.
+func port(s *site) string {
+	_, port, _ := net.SplitHostPort(s.Addr(""))
+	return port
 }

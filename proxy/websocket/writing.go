@@ -36,12 +36,6 @@ func (c *Conn) unlockAndFlush(t *eventloop.Turn) {
 	}
 }
 
-// flushSoon is unlockAndFlush for a caller that does not hold mu.
-func (c *Conn) flushSoon(t *eventloop.Turn) {
-	c.mu.Lock()
-	c.unlockAndFlush(t)
-}
-
 // pending reports whether something waits to be sent. The caller holds mu.
 func (c *outgoing) pending() bool { return c.out != nil || c.pong != nil }
 

@@ -62,15 +62,12 @@ func ValidCode(code uint16) bool {
 	return code <= 1003 || code >= 1007 && code <= 1014
 }
 
-// Error is a fault of the client, for which the connection fails: Code and Reason go into
+// Fault is a fault of the client, for which the connection fails: Code and Reason go into
 // the close.
-type Error struct {
+type Fault struct {
 	Code   uint16
 	Reason string
 }
-
-// Error returns the reason.
-func (e *Error) Error() string { return e.Reason }
 
 // appendHead appends the head of an unmasked frame with n bytes of payload.
 func appendHead(b []byte, first byte, n int) []byte {

@@ -175,7 +175,7 @@ func slide(window, p []byte, most int) []byte {
 }
 
 // readPacked is readData of a compressed message.
-func (r *Reader) readPacked(p []byte, room int) (n int, e Event, done bool, fault *Error) {
+func (r *Reader) readPacked(p []byte, room int) (n int, e Event, done bool, fault *Fault) {
 	if r.inflater == nil {
 		most := 0
 		if r.deflate.ClientTakesOver {
@@ -192,7 +192,7 @@ func (r *Reader) readPacked(p []byte, room int) (n int, e Event, done bool, faul
 		}
 		switch {
 		case z.why == corrupt:
-			return n, e, false, &Error{InvalidPayload, "invalid compressed data"}
+			return n, e, false, &Fault{InvalidPayload, "invalid compressed data"}
 		case z.given < z.filled || z.why == complete:
 			e, fault = r.plain(room)
 			return n, e, true, fault
@@ -225,7 +225,7 @@ func (r *Reader) feed(p []byte) (n int, fed bool) {
 }
 
 // plain returns a part of what was inflated.
-func (r *Reader) plain(room int) (Event, *Error) {
+func (r *Reader) plain(room int) (Event, *Fault) {
 	z := r.inflater
 	if room < 0 || room == 0 && z.given < z.filled {
 		return Event{Kind: NeedRoom}, nil

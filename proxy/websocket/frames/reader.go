@@ -42,7 +42,7 @@ const (
 type Reader struct {
 	limit   int64 // the largest message, after inflation; 0: no limit
 	deflate Deflate
-	failed  *Error
+	failed  *Fault
 
 	state state
 	have  int // how many bytes of head have come
@@ -86,16 +86,15 @@ func (r *Reader) Release() {
 
 // Next reads from p, which begins with the first byte that was not used yet, until there
 // is an event, and returns how many bytes it has used. It changes the bytes that it uses.
-// room is how large a Part may be; if it is negative, not even an empty one may come. err
-// is an *Error, which later calls return again.
-func (r *Reader) Next(p []byte, room int) (n int, e Event, err error) {
+// room is how large a Part may be; if it is negative, not even an empty one may come. Later
+// calls return the same fault again.
+func (r *Reader) Next(p []byte, room int) (n int, e Event, fault *Fault) {
 	if r.inflated {
 		r.endInflate()
 	}
 	for {
 		var used int
 		var done bool
-		var fault *Error
 		switch {
 		case r.failed != nil:
 			return n, Event{}, r.failed
@@ -113,14 +112,16 @@ func (r *Reader) Next(p []byte, room int) (n int, e Event, err error) {
 		if fault != nil {
 			r.Release()
 			r.failed = fault
-		} else if done {
+			return n, Event{}, fault
+		}
+		if done {
 			return n, e, nil
 		}
 	}
 }
 
 // readHead reads the head of a frame. done: it needs more bytes.
-func (r *Reader) readHead(p []byte) (n int, done bool, fault *Error) {
+func (r *Reader) readHead(p []byte) (n int, done bool, fault *Fault) {
 	for {
 		need := 2
 		if r.have >= 2 {
@@ -147,47 +148,47 @@ func (r *Reader) readHead(p []byte) (n int, done bool, fault *Error) {
 }
 
 // checkFirst checks the first two bytes of a head (RFC 6455 sections 5.2, 5.4 and 5.5).
-func (r *Reader) checkFirst() *Error {
+func (r *Reader) checkFirst() *Fault {
 	first, second := r.head[0], r.head[1]
 	r.op, r.fin, r.rsv1 = Opcode(first&opcodes), first&finBit != 0, first&rsv1Bit != 0
 	control := r.op >= CloseFrame
 	switch {
 	case r.op > Binary && r.op < CloseFrame, r.op > PongFrame:
-		return &Error{ProtocolError, "unknown opcode"}
+		return &Fault{ProtocolError, "unknown opcode"}
 	case first&rsvBits&^rsv1Bit != 0, r.rsv1 && (!r.deflate.On || control || r.op == Continuation):
-		return &Error{ProtocolError, "unexpected reserved bit"}
+		return &Fault{ProtocolError, "unexpected reserved bit"}
 	case second&maskBit == 0:
-		return &Error{ProtocolError, "frame without a mask"}
+		return &Fault{ProtocolError, "frame without a mask"}
 	case control && !r.fin:
-		return &Error{ProtocolError, "fragmented control frame"}
+		return &Fault{ProtocolError, "fragmented control frame"}
 	case control && second&lengths > MaxControl:
-		return &Error{ProtocolError, "control frame too long"}
+		return &Fault{ProtocolError, "control frame too long"}
 	case control:
 		return nil
 	case r.op == Continuation && !r.open:
-		return &Error{ProtocolError, "continuation of no message"}
+		return &Fault{ProtocolError, "continuation of no message"}
 	case r.op != Continuation && r.open:
-		return &Error{ProtocolError, "new message inside a fragmented one"}
+		return &Fault{ProtocolError, "new message inside a fragmented one"}
 	}
 	return nil
 }
 
 // beginFrame reads the length and the mask, which begins at byte at.
-func (r *Reader) beginFrame(at int) *Error {
+func (r *Reader) beginFrame(at int) *Fault {
 	r.have = 0
 	r.key = binary.LittleEndian.Uint32(r.head[at:])
 	r.left = int64(r.head[1] & lengths)
 	switch r.left {
 	case length16:
 		if r.left = int64(binary.BigEndian.Uint16(r.head[2:])); r.left < length16 {
-			return &Error{ProtocolError, "length not in the shortest form"}
+			return &Fault{ProtocolError, "length not in the shortest form"}
 		}
 	case length64:
 		if r.left = int64(binary.BigEndian.Uint64(r.head[2:])); r.left < 0 {
-			return &Error{ProtocolError, "length of 2^63 or more"}
+			return &Fault{ProtocolError, "length of 2^63 or more"}
 		}
 		if r.left <= 0xFFFF {
-			return &Error{ProtocolError, "length not in the shortest form"}
+			return &Fault{ProtocolError, "length not in the shortest form"}
 		}
 	}
 	if r.op >= CloseFrame {
@@ -202,18 +203,18 @@ func (r *Reader) beginFrame(at int) *Error {
 }
 
 // checkSize checks the announced size of the message.
-func (r *Reader) checkSize() *Error {
+func (r *Reader) checkSize() *Fault {
 	switch {
 	case r.limit == 0:
 	case !r.compressed && r.left > r.limit-r.size,
 		r.compressed && r.left > r.limit+r.limit/512+1024-r.packed: // stored blocks are larger than what they hold
-		return &Error{TooBig, "message too big"}
+		return &Fault{TooBig, "message too big"}
 	}
 	return nil
 }
 
 // readControl reads the payload of a control frame, which mostly comes in one piece.
-func (r *Reader) readControl(p []byte) (n int, e Event, fault *Error) {
+func (r *Reader) readControl(p []byte) (n int, e Event, fault *Fault) {
 	n = int(min(r.left, int64(len(p))))
 	data := p[:n:n]
 	r.key = unmask(data, r.key)
@@ -239,27 +240,27 @@ func (r *Reader) readControl(p []byte) (n int, e Event, fault *Error) {
 }
 
 // readClose reads the payload of a close (RFC 6455 section 5.5.1).
-func readClose(data []byte) (Event, *Error) {
+func readClose(data []byte) (Event, *Fault) {
 	e := Event{Kind: Close, Code: NoStatus}
 	if len(data) == 0 {
 		return e, nil
 	}
 	if len(data) == 1 {
-		return e, &Error{ProtocolError, "close with half a code"}
+		return e, &Fault{ProtocolError, "close with half a code"}
 	}
 	e.Code, e.Data = binary.BigEndian.Uint16(data), data[2:]
 	if !ValidCode(e.Code) {
-		return e, &Error{ProtocolError, "close with an invalid code"}
+		return e, &Fault{ProtocolError, "close with an invalid code"}
 	}
 	var check textCheck
 	if !check.more(e.Data) || !check.whole() {
-		return e, &Error{InvalidPayload, "close with a reason that is not UTF-8"}
+		return e, &Fault{InvalidPayload, "close with a reason that is not UTF-8"}
 	}
 	return e, nil
 }
 
 // readData reads the payload of a frame of a message. done: there is an event.
-func (r *Reader) readData(p []byte, room int) (n int, e Event, done bool, fault *Error) {
+func (r *Reader) readData(p []byte, room int) (n int, e Event, done bool, fault *Fault) {
 	if r.compressed {
 		return r.readPacked(p, room)
 	}
@@ -284,13 +285,13 @@ func (r *Reader) readData(p []byte, room int) (n int, e Event, done bool, fault 
 }
 
 // part returns the next part of the message.
-func (r *Reader) part(data []byte, last bool) (Event, *Error) {
+func (r *Reader) part(data []byte, last bool) (Event, *Fault) {
 	r.size += int64(len(data))
 	if r.limit > 0 && r.size > r.limit {
-		return Event{}, &Error{TooBig, "message too big"}
+		return Event{}, &Fault{TooBig, "message too big"}
 	}
 	if r.text && (!r.check.more(data) || last && !r.check.whole()) {
-		return Event{}, &Error{InvalidPayload, "text that is not UTF-8"}
+		return Event{}, &Fault{InvalidPayload, "text that is not UTF-8"}
 	}
 	e := Event{Kind: Part, Data: data, Text: r.text, Last: last}
 	if last {

@@ -1,7 +1,6 @@
 package frames_test
 
 import (
-	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -31,10 +30,9 @@ func newEcho(t *testing.T, offer string, limit int64) *echo {
 // feed gives the server bytes of the client.
 func (s *echo) feed(t *testing.T, p []byte) {
 	for !s.closed {
-		n, e, err := s.reader.Next(p, s.room)
+		n, e, fault := s.reader.Next(p, s.room)
 		p = p[n:]
-		var fault *frames.Error
-		if errors.As(err, &fault) {
+		if fault != nil {
 			s.out, s.closed = frames.AppendClose(s.out, fault.Code, fault.Reason), true
 			return
 		}
