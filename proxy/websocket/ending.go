@@ -76,8 +76,9 @@ func (c *Conn) closedByClient(code uint16, reason string) {
 // lose ends reading because the connection is lost or has no more time. The caller owns
 // reading.
 func (c *Conn) lose(t *eventloop.Turn) {
+	c.endOfClient()
 	c.mu.Lock()
-	c.loseSending()
+	c.lost = true
 	if c.writing {
 		c.link.Cut() // so that writing ends
 	} else {
@@ -87,9 +88,11 @@ func (c *Conn) lose(t *eventloop.Turn) {
 	c.endReading(t)
 }
 
-// loseSending notes that nothing can be sent any more. The caller holds mu.
-func (c *Conn) loseSending() {
-	c.lost = true
+// endOfClient notes that the client sends no more. What was gathered until now is still
+// sent: the client may have ended its sending side only.
+func (c *Conn) endOfClient() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.closing.CompareAndSwap(open, faulted) {
 		c.code = frames.Abnormal
 	}

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"io"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -75,6 +76,10 @@ func (c *Conn) read(t *eventloop.Turn) {
 			if c.link.Expired() && !c.late(t) {
 				return
 			}
+		case err == io.EOF:
+			c.endOfClient()
+			c.endReading(t)
+			return
 		default:
 			c.lose(t)
 			return

@@ -132,7 +132,10 @@ func (c *Conn) endWriting(t *eventloop.Turn, lost bool) {
 		c.wrote = nil
 	}
 	if lost {
-		c.loseSending()
+		c.lost = true
+		if c.closing.CompareAndSwap(open, faulted) {
+			c.code = frames.Abnormal
+		}
 		releaseOut(c.buffer)
 		c.buffer, c.sending, c.cost, c.unsent = nil, nil, 0, false
 		c.drop()
