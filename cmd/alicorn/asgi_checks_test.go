@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,9 +40,9 @@ func TestASGIChecks(t *testing.T) {
 	for _, server := range asgiServers() {
 		t.Run(server.name, func(t *testing.T) {
 			t.Parallel()
-			shutdown := filepath.Join(t.TempDir(), "shutdown")
+			shutdown := filepath.Join(dir, "records", server.name)
 			s := server.start(t, dir, "checks:app", "CHECKS_SHUTDOWN="+shutdown)
-			for _, k := range slices.Concat(httpChecks(s.file), faultChecks(), lifespanChecks(), websocketChecks()) {
+			for _, k := range slices.Concat(httpChecks(s.file), faultChecks(), lifespanChecks(), websocketChecks(), []asgiCheck{{name: "worker_is_still_the_first"}}) {
 				t.Run(k.name, func(t *testing.T) { k.run(t, s, server.name == "uvicorn") })
 			}
 			s.stop(t)
@@ -162,7 +163,8 @@ func (k asgiCheck) answer(c *asgiClient) asgiAnswer {
 	return a
 }
 
-// asgiDirectory copies a folder of testdata/asgi to one that workers of any user can read.
+// asgiDirectory copies a folder of testdata/asgi to one that workers of any user can read,
+// with a folder "records" that they can write to.
 func asgiDirectory(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -170,6 +172,10 @@ func asgiDirectory(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "file.txt"), []byte("abcdefghijklmnopqrstuvwxyz"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	records := filepath.Join(dir, "records")
+	if err := errors.Join(os.Mkdir(records, 0o777), prepareFiles(dir, strings.NewReplacer()), os.Chmod(records, 0o777)); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -121,68 +121,68 @@ func (c *asgiClient) same(got, want any, what string) {
 	}
 }
 
-// frame returns the text of the next frame from the server, as in "text hello",
-// "close 1000" or "ping x"; "end" at the connection's end.
+// frame returns the text of the next message or control frame from the server, as in
+// "text hello", "close 1000" or "ping x"; "end" at the connection's end. It answers a
+// close.
 func (c *asgiClient) frame() string {
+	var message strings.Builder
+	for kind := ""; ; {
+		first, payload, err := c.piece()
+		switch opcode := first & 0x0f; {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return "timeout"
+		case err != nil:
+			return "end"
+		case first&0x70 != 0 || opcode > 2 && first&0x80 == 0 || opcode == 0 && kind == "" || opcode == 1 && kind != "" || opcode == 2 && kind != "":
+			return fmt.Sprintf("unexpected frame %#x of %d bytes", first, len(payload))
+		case opcode == 8 && !c.closed:
+			c.sendClose(payload)
+			fallthrough
+		case opcode == 8:
+			return strings.TrimSpace("close " + closeText(payload))
+		case opcode > 2:
+			return strings.TrimSpace(map[byte]string{9: "ping ", 10: "pong "}[opcode] + payload)
+		case opcode > 0:
+			kind = map[byte]string{1: "text ", 2: "binary "}[opcode]
+			fallthrough
+		default:
+			message.WriteString(payload)
+		}
+		if first&0x80 != 0 {
+			return strings.TrimSpace(kind + message.String())
+		}
+	}
+}
+
+// piece returns the first byte and the payload of the next frame.
+func (c *asgiClient) piece() (first byte, payload string, err error) {
 	var head [8]byte
 	if _, err := io.ReadFull(c.reader, head[:2]); err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return "timeout"
-		}
-		return "end"
+		return 0, "", err
 	}
 	first, size := head[0], uint64(head[1])
 	switch size {
 	case 126:
-		io.ReadFull(c.reader, head[:2])
+		_, err = io.ReadFull(c.reader, head[:2])
 		size = uint64(binary.BigEndian.Uint16(head[:]))
 	case 127:
-		io.ReadFull(c.reader, head[:])
+		_, err = io.ReadFull(c.reader, head[:])
 		size = binary.BigEndian.Uint64(head[:])
 	}
-	payload := make([]byte, min(size, 1<<24))
-	if _, err := io.ReadFull(c.reader, payload); err != nil {
-		return "end"
+	if err != nil || size > 1<<24 {
+		return 0, "", fmt.Errorf("frame of %d bytes: %w", size, err)
 	}
-	name := map[byte]string{0x81: "text", 0x82: "binary", 0x88: "close", 0x89: "ping", 0x8a: "pong"}[first]
-	switch {
-	case name == "":
-		return fmt.Sprintf("frame %#x of %d bytes", first, size)
-	case name == "close" && !c.closed:
-		c.sendClose(string(payload))
-	}
-	if name == "close" && len(payload) >= 2 {
-		return strings.TrimSpace(fmt.Sprintf("close %d %s", binary.BigEndian.Uint16(payload), payload[2:]))
-	}
-	return strings.TrimSpace(name + " " + string(payload))
+	text := make([]byte, size)
+	_, err = io.ReadFull(c.reader, text)
+	return first, string(text), err
 }
 
-// message returns the next message, whose frames may be many, and its size.
-func (c *asgiClient) message() (kind string, size int) {
-	for {
-		var head [8]byte
-		if _, err := io.ReadFull(c.reader, head[:2]); err != nil {
-			return "end", size
-		}
-		first, n := head[0], uint64(head[1])
-		switch n {
-		case 126:
-			io.ReadFull(c.reader, head[:2])
-			n = uint64(binary.BigEndian.Uint16(head[:]))
-		case 127:
-			io.ReadFull(c.reader, head[:])
-			n = binary.BigEndian.Uint64(head[:])
-		}
-		if _, err := c.reader.Discard(int(n)); err != nil {
-			return "end", size
-		}
-		if opcode := first & 0x0f; opcode != 0 {
-			kind = map[byte]string{1: "text", 2: "binary", 8: "close"}[opcode]
-		}
-		if size += int(n); first&0x80 != 0 {
-			return kind, size
-		}
+// closeText returns a close frame's code and reason.
+func closeText(payload string) string {
+	if len(payload) < 2 {
+		return ""
 	}
+	return fmt.Sprintf("%d %s", binary.BigEndian.Uint16([]byte(payload)), payload[2:])
 }
 
 // clientFrame returns a frame of a client, masked with zeros, which leaves the payload

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -25,7 +26,43 @@ type asgiServer struct {
 
 // asgiServers are the servers that run applications in tests, side by side.
 func asgiServers() []asgiKind {
-	return []asgiKind{{"uvicorn", startUvicorn}}
+	return []asgiKind{{"uvicorn", startUvicorn}, {"alicorn", startAlicorn}}
+}
+
+// asgiConfiguration is that of alicorn for an application.
+const asgiConfiguration = `error_log stderr warn;
+app asgi {
+    asgi %s;
+    directory %s;
+    python /usr/bin/python3;
+    workers 1;
+%s}
+server {
+    listen %s;
+    app_max_temp_file_size 0;
+    location / {
+        app_pass asgi;
+    }
+}
+`
+
+// startAlicorn starts this module's alicorn.
+func startAlicorn(t *testing.T, dir, app string, variables ...string) asgiServer {
+	var more strings.Builder
+	for _, v := range variables {
+		name, value, _ := strings.Cut(v, "=")
+		fmt.Fprintf(&more, "    env %s %s;\n", name, value)
+	}
+	address, own := freeAddress(t), t.TempDir()
+	configuration := fmt.Sprintf(asgiConfiguration, app, dir, more.String(), address)
+	if err := os.WriteFile(filepath.Join(own, "alicorn.conf"), []byte(configuration), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := prepareFiles(own, strings.NewReplacer()); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(ownProgram(t), "run", "-c", filepath.Join(own, "alicorn.conf"))
+	return startASGI(t, dir, address, cmd, []string{reexecEnv + "=1", "RUNTIME_DIRECTORY=" + own + "/run", "STATE_DIRECTORY=" + own + "/state", "CACHE_DIRECTORY=" + own + "/cache"})
 }
 
 // startUvicorn starts Debian's uvicorn.

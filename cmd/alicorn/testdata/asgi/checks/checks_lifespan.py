@@ -66,3 +66,10 @@ async def state_is_a_copy(c):
         state["list"].append(1)
         c.same(len(state["list"]), int(c.scope["query_string"]), "length of the shared list")
     await c.answer()
+
+
+@check
+async def worker_is_still_the_first(c):
+    """The last check: no check has ended the worker."""
+    c.same(c.has_run("scope_is_a_dict"), True, "whether the first check ran in this worker")
+    await c.answer()
