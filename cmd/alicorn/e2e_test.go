@@ -63,6 +63,7 @@ func scriptParams(t testing.TB, dir string, patience time.Duration) testscript.P
 			"alicorn": runAlicorn,
 			"http":    sendHTTP,
 			"raw":     sendRaw,
+			"socket":  openSocket,
 			"await":   awaitFile,
 			"signal":  signalServer,
 			"stopped": stopServer,
