@@ -55,14 +55,7 @@ func startAlicorn(t *testing.T, dir, app string, variables ...string) asgiServer
 	}
 	address, own := freeAddress(t), t.TempDir()
 	configuration := fmt.Sprintf(asgiConfiguration, app, dir, more.String(), address)
-	if err := os.WriteFile(filepath.Join(own, "alicorn.conf"), []byte(configuration), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := prepareFiles(own, strings.NewReplacer()); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(ownProgram(t), "run", "-c", filepath.Join(own, "alicorn.conf"))
-	return startASGI(t, dir, address, cmd, []string{reexecEnv + "=1", "RUNTIME_DIRECTORY=" + own + "/run", "STATE_DIRECTORY=" + own + "/state", "CACHE_DIRECTORY=" + own + "/cache"})
+	return startConfigured(t, own, address, configuration)
 }
 
 // startUvicorn starts Debian's uvicorn.
