@@ -46,7 +46,11 @@ func TestASGIPrograms(t *testing.T) {
 				t.Fatal(err)
 			}
 			seen := map[string]asgiAnswer{}
-			for _, kind := range asgiServers() {
+			servers := asgiServers()
+			if name == "django_app" {
+				servers = append(servers, asgiKind{"alicorn with WSGI", startBeside})
+			}
+			for _, kind := range servers {
 				s := kind.start(t, dir, name+":app")
 				for _, e := range exchanges {
 					e.run(t, kind.name, s, seen)

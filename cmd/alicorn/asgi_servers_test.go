@@ -32,8 +32,7 @@ func asgiServers() []asgiKind {
 // asgiConfiguration is that of alicorn for an application.
 const asgiConfiguration = `error_log stderr warn;
 app asgi {
-    asgi %s;
-    directory %s;
+%s    directory %s;
     python /usr/bin/python3;
     workers 1;
 %s}
@@ -48,6 +47,17 @@ server {
 
 // startAlicorn starts this module's alicorn.
 func startAlicorn(t *testing.T, dir, app string, variables ...string) asgiServer {
+	return startApp(t, dir, fmt.Sprintf("    asgi %s;\n", app), variables)
+}
+
+// startBeside starts this module's alicorn with the module's WSGI application for all but
+// WebSockets.
+func startBeside(t *testing.T, dir, app string, variables ...string) asgiServer {
+	module, _, _ := strings.Cut(app, ":")
+	return startApp(t, dir, fmt.Sprintf("    wsgi %s:wsgi;\n    asgi %s for websocket;\n", module, app), variables)
+}
+
+func startApp(t *testing.T, dir, app string, variables []string) asgiServer {
 	var more strings.Builder
 	for _, v := range variables {
 		name, value, _ := strings.Cut(v, "=")

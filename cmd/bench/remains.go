@@ -55,12 +55,17 @@ func (c *chaos) await(ctx context.Context, s *server, wrong func(remains) []stri
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
+	var faults []string
 	for {
-		var faults []string
-		if r, err = c.remainsOf(ctx, s); err != nil {
+		now, err := c.remainsOf(ctx, s)
+		switch {
+		case err == nil:
+			r = now
+			if faults = wrong(r); len(faults) == 0 {
+				return r, nil
+			}
+		case ctx.Err() == nil || faults == nil: // the end of ctx is no fault of the server
 			faults = []string{err.Error()}
-		} else if faults = wrong(r); len(faults) == 0 {
-			return r, nil
 		}
 		if !sleep(ctx, 100*time.Millisecond) {
 			return r, fmt.Errorf("%w: with the load gone: %s", errBroken, strings.Join(faults, "; "))

@@ -24,6 +24,7 @@ django.setup()
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, WebsocketConsumer  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.core.asgi import get_asgi_application  # noqa: E402
+from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import FileResponse, HttpResponse, JsonResponse, StreamingHttpResponse  # noqa: E402
 from django.urls import path  # noqa: E402
 
@@ -108,3 +109,4 @@ app = ProtocolTypeRouter({
     "http": get_asgi_application(),
     "websocket": URLRouter([path("chat/<str:room>/", Chat.as_asgi()), path("sync/", Sync.as_asgi()), path("refuses/", Refuses.as_asgi())]),
 })
+wsgi = get_wsgi_application()  # of the same views
