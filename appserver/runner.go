@@ -24,7 +24,7 @@ func newRunner(v *version, p *program) *runner {
 		launch = l.For(v.app.Name)
 	}
 	r.Pool = pool.New(pool.Options{
-		Settings: p.Settings, Observer: r, Launch: launch, ParseHead: gateway.ParseHead, ParseAccept: gateway.ParseAccept, Imports: v.rt.imports, Loops: v.rt.o.Loops,
+		Settings: p.Settings, Observer: r, Launch: launch, ParseHead: gateway.ParseHead, ParseAccept: gateway.ParseAccept, ParseFields: gateway.ParseFields, Imports: v.rt.imports, Loops: v.rt.o.Loops,
 	})
 	return r
 }

@@ -283,6 +283,11 @@ func (p *Pool) Abandon(j *Job) string {
 	p.mu.Lock()
 	j.withdraw()
 	slot, id, w := j.slot, j.id, j.worker
+	if j.at == placeTalking {
+		p.mu.Unlock()
+		p.Hangup(nil, j, closeLost, "")
+		return w.name
+	}
 	if j.at >= placeSent {
 		w.cancel(j)
 	}

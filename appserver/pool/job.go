@@ -91,6 +91,7 @@ type placing struct {
 	deaths  int           // workers that died holding it, unstarted
 	waited  time.Duration // for a worker; 0 when one was free
 	silence time.Duration // for which its client may have left
+	hints   []*Head       // early hints that the owner has not taken
 	started int64         // when the tick saw it started; 0 before
 	prev    *Job          // in the queue
 	next    *Job
@@ -106,8 +107,11 @@ type Answer struct {
 	by    *worker  // whose answer it is
 	// Subprotocol is what an application that accepts a WebSocket has chosen; "": none.
 	Subprotocol string
-	small       []byte  // memory for Text
-	block       *[]byte // in which Text is; nil: in small
+	// Trailers are the fields after the body of an answer that is not Whole, once Out has
+	// ended; nil: none.
+	Trailers *Head
+	small    []byte  // memory for Text
+	block    *[]byte // in which Text is; nil: in small
 }
 
 const (

@@ -98,6 +98,10 @@ func pageLines(threads, streams int) int {
 	return threads
 }
 
+// PageLines returns how many lines the status page of an ASGI worker has that runs that many
+// requests at a time.
+func PageLines(streams int) int { return pageLines(1, streams) }
+
 // IndexBits returns how many low bits of a request's id are its line in the status page of an
 // ASGI worker that runs that many requests at a time.
 func IndexBits(streams int) int { return indexBits(streams + ahead) }

@@ -71,6 +71,9 @@ type Options struct {
 	// ParseAccept decodes the acceptance of a WebSocket: the application's fields and the
 	// subprotocol that it chose. Only pools with Streams need it.
 	ParseAccept func(text string) (h *Head, subprotocol string, err error)
+	// ParseFields decodes the fields of an early hint, or those after a body. The status of
+	// the head means nothing. Only pools with Streams need it.
+	ParseFields func(text string) (*Head, error)
 	Imports     *Imports
 	Loops       *eventloop.Group // read the frames of workers; nil: a goroutine for each worker does
 }

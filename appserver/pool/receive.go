@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -264,11 +265,21 @@ func (w *worker) hold(j *Job, body []byte, buf *[]byte, given bool) (kept bool) 
 func (w *worker) onData(f wire.Frame, buf *[]byte) (o outcome, err error) {
 	p := w.pool
 	end := f.Flags&wire.FlagEnd != 0
+	var trailers *Head
+	if w.streams != nil && f.Flags&wire.FlagTrailers != 0 {
+		if trailers, err = p.o.ParseFields(string(f.Payload)); err != nil || !end {
+			return o, cmp.Or(err, wire.ErrFrame)
+		}
+		f.Payload = nil
+	}
 	p.mu.Lock()
 	j := w.find(f.ID)
 	if err = w.accept(j, f, false); err != nil {
 		p.mu.Unlock()
 		return o, err
+	}
+	if trailers != nil {
+		j.Trailers = trailers
 	}
 	o.tell = j.Waker
 	if end {

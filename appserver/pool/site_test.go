@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"log/slog"
@@ -25,11 +26,22 @@ type site struct {
 	*proxytest.Server
 	pool  *pool.Pool
 	fakes *pooltest.Fakes
+	seen  []string // names of the fields of early hints and trailers, of one request at a time
 }
 
 func newSite(t testing.TB, workers int, script func(f *pooltest.Fake)) *site {
 	t.Helper()
-	s := &site{fakes: &pooltest.Fakes{Script: script}}
+	return newStreamSite(t, pool.Settings{Workers: workers}, script)
+}
+
+// newStreamSite is newSite for workers of any kind. What settings leave out is as usual.
+func newStreamSite(t testing.TB, settings pool.Settings, script func(f *pooltest.Fake)) *site {
+	t.Helper()
+	settings.Name, settings.Threads, settings.Backlog = "web", 1, 1000
+	settings.StartupTimeout, settings.QueueTimeout = 60*time.Second, 30*time.Second
+	settings.Timeout = cmp.Or(settings.Timeout, 30*time.Second)
+	settings.GracefulTimeout = cmp.Or(settings.GracefulTimeout, 30*time.Second)
+	s := &site{fakes: &pooltest.Fakes{Script: script, Concurrency: settings.Streams}}
 	t.Cleanup(s.fakes.Wait)
 	var generation *proxy.Generation
 	s.Server = proxytest.New(t, proxytest.Config{
@@ -42,11 +54,9 @@ func newSite(t testing.TB, workers int, script func(f *pooltest.Fake)) *site {
 		}},
 	})
 	s.pool = pool.New(pool.Options{
-		Settings: pool.Settings{
-			Name: "web", Workers: workers, Threads: 1, Timeout: 30 * time.Second, GracefulTimeout: 30 * time.Second,
-			StartupTimeout: 60 * time.Second, QueueTimeout: 30 * time.Second, Backlog: 1000,
-		},
-		Observer: unobserved{}, Launch: s.fakes.Launch, ParseHead: gateway.ParseHead, Imports: pool.NewImports(8), Loops: s.Loops,
+		Settings: settings,
+		Observer: unobserved{}, Launch: s.fakes.Launch, Imports: pool.NewImports(8), Loops: s.Loops,
+		ParseHead: gateway.ParseHead, ParseAccept: gateway.ParseAccept, ParseFields: gateway.ParseFields,
 	})
 	s.pool.SetLogs(pool.Logs{Errors: func() *slog.Logger { return generation.ErrorLog }})
 	s.pool.Start()
@@ -79,6 +89,10 @@ func expect(t testing.TB, r *proxytest.Recorder, status int, body string) {
 func (s *site) Serve(x *proxy.Exchange) error {
 	r := &request{site: s}
 	r.Init(r)
+	if x.Req.Asked == "/socket" {
+		r.talk = newTalk(r)
+		r.Job.Socket = r.talk
+	}
 	return r.submit(x)
 }
 
@@ -87,6 +101,7 @@ type request struct {
 	pool.Job
 	site *site
 	body upstream.Body
+	talk *talk // for a WebSocket
 }
 
 func (r *request) Line() string  { return "" }
@@ -139,14 +154,23 @@ func (r *request) Continue(x *proxy.Exchange) (err error) {
 }
 
 func (r *request) answer(x *proxy.Exchange) error {
+	if r.Accepted() {
+		return r.talk.serve(x)
+	}
 	if r.Whole {
 		return r.Head.Reply(x, r.Text, r.Worker())
+	}
+	for _, h := range r.site.pool.TakeHints(&r.Job) {
+		r.site.see("hint", h)
 	}
 	r.Head.Apply(x, -1)
 	err := x.Res.Send()
 	for err == nil {
 		ended := false
 		if ended, err = r.Out.Give(x, &r.Head.Head, &r.Job); ended {
+			if r.Trailers != nil {
+				r.site.see("trailer", r.Trailers)
+			}
 			return x.Res.Finish()
 		}
 		switch {
@@ -159,4 +183,11 @@ func (r *request) answer(x *proxy.Exchange) error {
 	}
 	r.site.pool.Abandon(&r.Job)
 	return err
+}
+
+// see notes the names of fields.
+func (s *site) see(what string, h *pool.Head) {
+	for _, f := range h.Fields {
+		s.seen = append(s.seen, what, f.Name)
+	}
 }

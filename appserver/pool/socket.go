@@ -28,18 +28,22 @@ const PartCost = 64
 
 // Codes of RFC 6455, section 7.4.1, and of the registry that it begins.
 const (
+	closeLost    = 1006 // nobody has said it: the client is gone
 	closeError   = 1011 // the application has failed
 	closeRestart = 1012 // the worker leaves
 )
 
-// lost is the payload of a close frame: the client has gone (code 1006).
-const lost = "\xee\x03"
+// mostHints bounds the early hints that wait for their request.
+const mostHints = 16
 
 // onStream takes a frame that only WebSockets have, or an early hint. What comes for a request
 // that has ended meanwhile is dropped.
 func (w *worker) onStream(t *eventloop.Turn, f wire.Frame) (o outcome, err error) {
-	if f.Kind == wire.KindAccept {
+	switch f.Kind {
+	case wire.KindAccept:
 		return w.onAccept(f)
+	case wire.KindHint:
+		return w.onHint(f)
 	}
 	p := w.pool
 	p.mu.Lock()
@@ -92,7 +96,7 @@ func (w *worker) onAccept(f wire.Frame) (o outcome, err error) {
 	}
 	if j.wanted != wanted {
 		p.complete(w, j)
-		w.streams.Put(nil, wire.KindClose, 0, w.place(j.id), j.id, []byte(lost), nil)
+		w.streams.Put(nil, wire.KindClose, 0, w.place(j.id), j.id, binary.LittleEndian.AppendUint16(nil, closeLost), nil)
 		o.done = j
 		return o, nil
 	}
@@ -101,6 +105,35 @@ func (w *worker) onAccept(f wire.Frame) (o outcome, err error) {
 	o.tell = j.Waker
 	j.advance(StageHead)
 	return o, nil
+}
+
+// onHint takes an early hint, which comes before the head.
+func (w *worker) onHint(f wire.Frame) (o outcome, err error) {
+	h, err := w.pool.o.ParseFields(string(f.Payload))
+	p := w.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	j := w.find(f.ID)
+	switch {
+	case err != nil || j == nil:
+		return o, err
+	case j.at != placeSent || !w.hasStarted(j) || j.Socket != nil:
+		return o, fmt.Errorf("frame %q out of order", f.Kind)
+	case len(j.hints) < mostHints:
+		j.hints = append(j.hints, h)
+		o.tell = j.Waker
+	}
+	return o, nil
+}
+
+// TakeHints returns the early hints that have come, each once. A request has them before
+// StageHead.
+func (p *Pool) TakeHints(j *Job) []*Head {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	hints := j.hints
+	j.hints = nil
+	return hints
 }
 
 // Accepted reports, from StageHead on, whether the application has accepted the WebSocket.

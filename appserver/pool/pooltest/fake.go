@@ -19,6 +19,9 @@ type Fakes struct {
 	// Boot runs before a worker says that it is ready; false: it ends instead. nil: it is
 	// ready at once.
 	Boot func(f *Fake) bool
+	// Concurrency is how many requests a worker runs at a time: they are ASGI workers. 0:
+	// they are WSGI workers.
+	Concurrency int
 
 	mu  sync.Mutex
 	all []*Fake
@@ -32,6 +35,10 @@ type Fake struct {
 	Page    wire.Page
 	Lane    *Lane         // nil without
 	Killed  chan struct{} // closed upon TERM and KILL
+	Streams int           // the socket of an ASGI worker's stream channel
+
+	Concurrency int
+	heard       []byte // what was received by it and not returned yet
 
 	exited chan pool.Exit
 	once   sync.Once
@@ -59,18 +66,25 @@ func (l *Fakes) Fake(n int) *Fake {
 
 // Launch starts a worker.
 func (l *Fakes) Launch(o pool.Order) (pool.Process, error) {
-	if err := o.Check(1, 0); err != nil {
+	if err := o.Check(1, l.Concurrency); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := &Fake{Number: len(l.all), exited: make(chan pool.Exit, 1), Killed: make(chan struct{})}
+	f := &Fake{Number: len(l.all), Concurrency: l.Concurrency, Streams: -1, exited: make(chan pool.Exit, 1), Killed: make(chan struct{})}
 	fd, err := unix.FcntlInt(o.Files[pool.FileChannel].Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	f.Channel = fd
-	if f.Page, err = unix.Mmap(int(o.Files[pool.FilePage].Fd()), 0, wire.PageStride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	lines := 1
+	if l.Concurrency > 0 {
+		lines = pool.PageLines(l.Concurrency)
+		if err := f.openStreams(o); err != nil {
+			return nil, err
+		}
+	}
+	if f.Page, err = unix.Mmap(int(o.Files[pool.FilePage].Fd()), 0, wire.PageStride*lines, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, err
 	}
 	if o.Lane != (wire.Geometry{}) {
@@ -87,6 +101,9 @@ func (l *Fakes) Launch(o pool.Order) (pool.Process, error) {
 		unix.Munmap(f.Page)
 		f.Lane.close()
 		unix.Close(f.Channel)
+		if f.Streams >= 0 {
+			unix.Close(f.Streams)
+		}
 		f.exited <- pool.Exit{Code: 0}
 	})
 	return f, nil

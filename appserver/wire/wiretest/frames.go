@@ -9,15 +9,31 @@ import (
 // Head returns the part of a response's first frame that follows the header: the marshalled
 // status and fields (name, value, name, ...) of a response without a file, with their length.
 func Head(status string, fields ...string) []byte {
-	h := binary.LittleEndian.AppendUint32([]byte{wire.TypeTuple}, 3)
-	h = wire.AppendValue(h, status)
-	h = binary.LittleEndian.AppendUint32(append(h, wire.TypeList), uint32(len(fields)/2))
+	return sized(append(append(pair(status, 3), Fields(fields...)...), wire.TypeNone))
+}
+
+// Accept returns what follows the header of the frame that accepts a WebSocket.
+func Accept(subprotocol string, fields ...string) []byte {
+	return sized(append(pair(subprotocol, 2), Fields(fields...)...))
+}
+
+// Fields returns marshalled fields (name, value, name, ...).
+func Fields(fields ...string) []byte {
+	b := binary.LittleEndian.AppendUint32([]byte{wire.TypeList}, uint32(len(fields)/2))
 	for i := 0; i+1 < len(fields); i += 2 {
-		h = binary.LittleEndian.AppendUint32(append(h, wire.TypeTuple), 2)
-		h = wire.AppendValue(wire.AppendValue(h, fields[i]), fields[i+1])
+		b = wire.AppendValue(append(b, pair(fields[i], 2)...), fields[i+1])
 	}
-	h = append(h, wire.TypeNone)
-	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(h))), h...)
+	return b
+}
+
+// pair returns the beginning of a tuple of n values, with the first.
+func pair(first string, n uint32) []byte {
+	return wire.AppendValue(binary.LittleEndian.AppendUint32([]byte{wire.TypeTuple}, n), first)
+}
+
+// sized returns b with its length before it.
+func sized(b []byte) []byte {
+	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...)
 }
 
 // Frame returns a frame without payload that has the flag END.

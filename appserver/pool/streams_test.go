@@ -1,0 +1,414 @@
+package pool_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"alicorn/appserver/pool"
+	"alicorn/appserver/pool/pooltest"
+	"alicorn/appserver/wire"
+	"alicorn/appserver/wire/wiretest"
+	"alicorn/proxy"
+	"alicorn/proxy/eventloop"
+	"alicorn/proxy/proxytest"
+)
+
+// talk is the owner's end of a WebSocket, without a client: it notes what it is told, and ends
+// when it is closed.
+type talk struct {
+	r *request
+
+	mu   sync.Mutex
+	said []string
+}
+
+func newTalk(r *request) *talk { return &talk{r: r} }
+
+func (k *talk) note(what string) {
+	k.mu.Lock()
+	k.said = append(k.said, what)
+	k.mu.Unlock()
+	k.r.Waker.Wake()
+}
+
+// Message implements pool.Socket.
+func (k *talk) Message(_ *eventloop.Turn, part []byte, text, last bool) {
+	k.note(fmt.Sprintf("message %s %v %v", part, text, last))
+}
+
+// Grant implements pool.Socket.
+func (k *talk) Grant(_ *eventloop.Turn, n int) { k.note(fmt.Sprintf("grant %d", n)) }
+
+// Close implements pool.Socket.
+func (k *talk) Close(_ *eventloop.Turn, code uint16, reason string) {
+	k.note(fmt.Sprintf("close %d %s", code, reason))
+}
+
+// told returns what was noted, and whether the last of it is a close.
+func (k *talk) told() (all string, closed bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return strings.Join(k.said, ", "), len(k.said) > 0 && strings.HasPrefix(k.said[len(k.said)-1], "close ")
+}
+
+// serve sends "hello" to the application, and answers with what it is told until the close.
+func (k *talk) serve(x *proxy.Exchange) error {
+	p := k.r.site.pool
+	p.Message(nil, &k.r.Job, []byte("hello"), true, true)
+	all, closed := k.told()
+	for ; !closed; all, closed = k.told() {
+		x.Await()
+	}
+	p.Hangup(nil, &k.r.Job, 1000, "bye")
+	return x.Res.Reply(200, "text/plain", []byte(all+" "+k.r.Subprotocol))
+}
+
+// startAll starts each request that comes and passes its id on.
+func startAll(f *pooltest.Fake, ids chan<- uint32) {
+	for id, ok := f.Next(); ok; id, ok = f.Next() {
+		f.StartStream(id)
+		ids <- id
+	}
+}
+
+func TestAStreamWorkerRunsManyRequestsAtATime(t *testing.T) {
+	ids := make(chan uint32, 16)
+	var worker *pooltest.Fake
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 3}, func(f *pooltest.Fake) {
+		worker = f
+		startAll(f, ids)
+	})
+	var clients sync.WaitGroup
+	for i := range 5 {
+		clients.Go(func() { expect(t, s.Get(fmt.Sprintf("/%d", i)), 200, "hello") })
+	}
+	var running []uint32
+	for range 3 {
+		running = append(running, <-ids)
+	}
+	proxytest.Eventually(t, func() bool { return s.pool.Status().Queue == 2 }, "the others wait in the queue")
+	answer := func(id uint32) []byte {
+		return worker.Stream(wire.KindHead, wire.FlagEnd, id, append(wiretest.Head("200 OK"), "hello"...))
+	}
+	worker.Batch(answer(running[2]), answer(running[0])) // in an order of its own
+	running = append(running[1:2], <-ids, <-ids)
+	worker.Batch(answer(running[0]), answer(running[1]), answer(running[2]))
+	clients.Wait()
+	if n := s.pool.Status().Requests; n != 5 {
+		t.Errorf("%d requests were answered, want 5", n)
+	}
+}
+
+// An answer by parts has credit of its own, which comes back as the client takes it.
+func TestAStreamIsAnsweredByParts(t *testing.T) {
+	const parts = 40
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10}, func(f *pooltest.Fake) {
+		for id, ok := f.Next(); ok; id, ok = f.Next() {
+			f.StartStream(id)
+			f.Batch(f.Stream(wire.KindHead, 0, id, wiretest.Head("200 OK")))
+			left := pool.Window
+			for range parts {
+				part := make([]byte, 60000)
+				for left < len(part) {
+					heard, ok := f.Heard()
+					if !ok {
+						return
+					}
+					if heard.Kind == wire.KindCredit && heard.ID == id {
+						left += int(binary.LittleEndian.Uint32(heard.Payload))
+					}
+				}
+				left -= len(part)
+				f.Batch(f.Stream(wire.KindData, 0, id, part))
+			}
+			f.Batch(f.Stream(wire.KindData, 0, id, []byte("last")), f.Stream(wire.KindData, wire.FlagEnd, id, nil))
+		}
+	})
+	for range 3 { // the next one begins with all its credit
+		r := s.Get("/")
+		if want := parts*60000 + len("last"); r.Status != 200 || len(r.Text()) != want {
+			t.Errorf("got %d with %d bytes, want 200 with %d", r.Status, len(r.Text()), want)
+		}
+	}
+}
+
+func TestAStreamWhoseClientLeavesIsCancelled(t *testing.T) {
+	told := make(chan pooltest.StreamFrame)
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10}, func(f *pooltest.Fake) {
+		for id, ok := f.Next(); ok; id, ok = f.Next() {
+			f.StartStream(id)
+			f.Batch(f.Stream(wire.KindHead, 0, id, append(wiretest.Head("200 OK"), "part"...)))
+			heard, ok := f.Heard()
+			if !ok {
+				return
+			}
+			f.Batch(f.Stream(wire.KindAborted, 0, id, wire.AppendValue(nil, "the client has left")))
+			heard.ID -= id
+			told <- heard
+		}
+	})
+	for range 3 {
+		nc := s.Dial("127.0.0.1:8080").(*net.TCPConn)
+		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if _, err := io.ReadFull(nc, make([]byte, len("HTTP/1.1 200 OK"))); err != nil {
+			t.Fatal(err)
+		}
+		nc.SetLinger(0)
+		nc.Close()
+		if got := <-told; got.Kind != wire.KindCancel || got.ID != 0 || string(got.Payload) != "\x00" {
+			t.Errorf("the worker is told %+v, want C 0 for the request", got)
+		}
+	}
+	proxytest.Eventually(t, func() bool { return s.pool.Status().Workers[0].Outstanding == 0 }, "no request is left")
+}
+
+// A request past its timeout ends alone: the worker and its other requests go on.
+func TestAStreamPastItsTimeoutEndsAlone(t *testing.T) {
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10, Timeout: 100 * time.Millisecond}, func(f *pooltest.Fake) {
+		slow, ok := f.Next()
+		if !ok {
+			return
+		}
+		f.StartStream(slow)
+		begun, ok := f.Next()
+		if !ok {
+			return
+		}
+		f.StartStream(begun)
+		f.Batch(f.Stream(wire.KindHead, 0, begun, append(wiretest.Head("200 OK"), "a"...)))
+		heard, _ := f.Heard()
+		if heard.Kind != wire.KindCancel || heard.ID != slow || string(heard.Payload) != "\x01" {
+			t.Errorf("the worker is told %+v, want C 1 for the slow request", heard)
+		}
+		f.Batch(f.Stream(wire.KindAborted, 0, slow, wire.AppendValue(nil, "cancelled")), f.Stream(wire.KindData, wire.FlagEnd, begun, []byte("b")))
+		for id, ok := f.Next(); ok; id, ok = f.Next() {
+			f.StartStream(id)
+			f.Batch(f.Stream(wire.KindHead, wire.FlagEnd, id, append(wiretest.Head("200 OK"), "next"...)))
+		}
+	})
+	var clients sync.WaitGroup
+	clients.Go(func() { expect(t, s.Get("/slow"), 504, "504") })
+	proxytest.Eventually(t, func() bool { return s.pool.Status().Workers[0].Outstanding == 1 }, "it is there")
+	clients.Go(func() { expect(t, s.Get("/begun"), 200, "ab") })
+	clients.Wait()
+	expect(t, s.Get("/"), 200, "next")
+	if n := s.fakes.Started(); n != 1 {
+		t.Errorf("%d workers were started, want 1", n)
+	}
+}
+
+func TestAWorkerWhoseLoopStandsStillIsReplaced(t *testing.T) {
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10, Heartbeat: 200 * time.Millisecond}, func(f *pooltest.Fake) {
+		for id, ok := f.Next(); ok; id, ok = f.Next() {
+			f.StartStream(id)
+			if f.Number == 0 {
+				<-f.Killed
+				return
+			}
+			f.Batch(f.Stream(wire.KindHead, wire.FlagEnd, id, append(wiretest.Head("200 OK"), "next"...)))
+		}
+	})
+	expect(t, s.Get("/"), 504, "504")
+	s.Log.Wait(t, "event loop that stood still")
+	expect(t, s.Get("/"), 200, "next")
+}
+
+// accepts answers a request for a WebSocket.
+func accepts(f *pooltest.Fake) (id uint32, ok bool) {
+	if id, ok = f.Next(); !ok {
+		return 0, false
+	}
+	f.StartStream(id)
+	f.Batch(f.Stream(wire.KindAccept, 0, id, wiretest.Accept("chat", "x-a", "b")))
+	return id, true
+}
+
+func TestAWebSocketOfAnApplication(t *testing.T) {
+	closed := []byte{0xe8, 0x03, 'd', 'o', 'n', 'e'}
+	for _, c := range []struct {
+		name, want string
+		script     func(f *pooltest.Fake, id uint32)
+	}{
+		{"messages and a close", "message hi true true, message  false false, message x false true, grant 40000, close 1000 done chat", func(f *pooltest.Fake, id uint32) {
+			heard, _ := f.Heard()
+			if heard.Kind != wire.KindMessage || heard.Flags != wire.FlagEnd|wire.FlagText || string(heard.Payload) != "hello" {
+				t.Errorf("the worker hears %+v, want the message", heard)
+			}
+			f.Batch(f.Stream(wire.KindMessage, wire.FlagEnd|wire.FlagText, id, []byte("hi")), f.Stream(wire.KindMessage, 0, id, nil),
+				f.Stream(wire.KindMessage, wire.FlagEnd, id, []byte("x")), f.Stream(wire.KindCredit, 0, id, []byte{0x40, 0x9c, 0, 0}), f.Stream(wire.KindClose, 0, id, closed))
+			if heard, _ = f.Heard(); heard.Kind != wire.KindClose || string(heard.Payload) != "\xe8\x03bye" {
+				t.Errorf("the worker hears %+v, want the close", heard)
+			}
+			f.Batch(f.Stream(wire.KindMessage, wire.FlagEnd, id, []byte("late")), f.Stream(wire.KindClose, 0, id, closed)) // dropped
+		}},
+		{"the application fails", "close 1011  chat", func(f *pooltest.Fake, id uint32) {
+			f.Batch(f.Stream(wire.KindAborted, 0, id, wire.AppendValue(nil, "it has failed")))
+		}},
+		{"the worker dies", "close 1011  chat", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10}, func(f *pooltest.Fake) {
+				id, ok := accepts(f)
+				if !ok || c.script == nil {
+					return
+				}
+				c.script(f, id)
+				for _, ok := f.Next(); ok; _, ok = f.Next() {
+				}
+			})
+			expect(t, s.Get("/socket"), 200, c.want)
+			proxytest.Eventually(t, func() bool { return s.pool.Status().Requests == 1 || c.script == nil }, "the pool is done with it")
+		})
+	}
+}
+
+// The requests of a worker that leaves end in steps.
+func TestAStreamWorkerLeavesInSteps(t *testing.T) {
+	heard, started := make(chan pooltest.StreamFrame, 4), make(chan bool, 1)
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10, GracefulTimeout: 50 * time.Millisecond, DrainTimeout: 300 * time.Millisecond}, func(f *pooltest.Fake) {
+		if f.Number > 0 {
+			f.Next()
+			return
+		}
+		accepts(f)
+		id, ok := f.Next()
+		if !ok {
+			return
+		}
+		f.StartStream(id)
+		f.Batch(f.Stream(wire.KindHead, 0, id, append(wiretest.Head("200 OK"), "a"...)))
+		f.Heard() // the greeting
+		started <- true
+		for range 2 {
+			h, ok := f.Heard()
+			if !ok {
+				break
+			}
+			heard <- h
+		}
+		f.Batch(f.Stream(wire.KindData, wire.FlagEnd, id, []byte("b")))
+		f.Next()
+	})
+	var clients sync.WaitGroup
+	clients.Go(func() { expect(t, s.Get("/socket"), 200, "close 1012") })
+	proxytest.Eventually(t, func() bool { return s.pool.Status().Workers[0].Outstanding == 1 }, "it is there")
+	clients.Go(func() { expect(t, s.Get("/"), 200, "ab") })
+	<-started
+	s.pool.Succeed()
+	if h := <-heard; h.Kind != wire.KindClose {
+		t.Errorf("first the worker hears %+v, want the end of the WebSocket", h)
+	}
+	if h := <-heard; h.Kind != wire.KindCancel || string(h.Payload) != "\x02" {
+		t.Errorf("then it hears %+v, want C 2", h)
+	}
+	clients.Wait()
+	<-s.pool.Done()
+}
+
+func TestEarlyHintsAndTrailersReachTheOwner(t *testing.T) {
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10}, func(f *pooltest.Fake) {
+		for id, ok := f.Next(); ok; id, ok = f.Next() {
+			f.StartStream(id)
+			f.Batch(f.Stream(wire.KindHint, 0, id, wiretest.Fields("link", "v")), f.Stream(wire.KindHead, 0, id, append(wiretest.Head("200 OK"), "a"...)),
+				f.Stream(wire.KindData, wire.FlagEnd|wire.FlagTrailers, id, wiretest.Fields("x-sum", "v")))
+		}
+	})
+	expect(t, s.Get("/"), 200, "a")
+	if got, want := strings.Join(s.seen, " "), "hint link trailer x-sum"; !strings.EqualFold(got, want) {
+		t.Errorf("the owner sees %q, want %q", got, want)
+	}
+}
+
+func TestABreachByTheStreamChannelCostsTheWorker(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		send func(f *pooltest.Fake, id uint32)
+	}{
+		{"no length", func(f *pooltest.Fake, id uint32) { f.RawBatch([]byte("abc")) }},
+		{"length past the message", func(f *pooltest.Fake, id uint32) { f.RawBatch([]byte{9, 0, 0, 0, 'D', 0, 0, 0, 1, 0, 0, 0}) }},
+		{"unknown type", func(f *pooltest.Fake, id uint32) { f.Batch(f.Stream('?', 0, id, nil)) }},
+		{"type of the other channel", func(f *pooltest.Fake, id uint32) { f.Batch(f.Stream(wire.KindReady, 0, id, nil)) }},
+		{"another line", func(f *pooltest.Fake, id uint32) {
+			b := f.Stream(wire.KindHead, wire.FlagEnd, id, wiretest.Head("200 OK"))
+			b[2]++
+			f.Batch(b)
+		}},
+		{"unknown request", func(f *pooltest.Fake, id uint32) {
+			f.Batch(f.Stream(wire.KindHead, wire.FlagEnd, id+1<<20, wiretest.Head("200 OK")))
+		}},
+		{"data first", func(f *pooltest.Fake, id uint32) { f.Batch(f.Stream(wire.KindData, 0, id, []byte("x"))) }},
+		{"message without a WebSocket", func(f *pooltest.Fake, id uint32) { f.Batch(f.Stream(wire.KindMessage, 0, id, []byte("x"))) }},
+		{"accept without a WebSocket", func(f *pooltest.Fake, id uint32) {
+			f.Batch(f.Stream(wire.KindAccept, 0, id, wiretest.Accept("")))
+		}},
+		{"more than the credit", func(f *pooltest.Fake, id uint32) {
+			f.Batch(f.Stream(wire.KindHead, 0, id, wiretest.Head("200 OK")))
+			for range 1000 { // more than the client's socket takes
+				select {
+				case <-f.Killed:
+					return
+				default:
+					f.Batch(f.Stream(wire.KindData, 0, id, make([]byte, 60000)))
+				}
+			}
+		}},
+		{"trailers that are no list", func(f *pooltest.Fake, id uint32) {
+			f.Batch(f.Stream(wire.KindHead, 0, id, wiretest.Head("200 OK")), f.Stream(wire.KindData, wire.FlagEnd|wire.FlagTrailers, id, []byte("x")))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10}, func(f *pooltest.Fake) {
+				for id, ok := f.Next(); ok; id, ok = f.Next() {
+					f.StartStream(id)
+					if f.Number == 0 {
+						c.send(f, id)
+						<-f.Killed
+						return
+					}
+					f.Batch(f.Stream(wire.KindHead, wire.FlagEnd, id, append(wiretest.Head("200 OK"), "next"...)))
+				}
+			})
+			slow := s.Dial("127.0.0.1:8080") // reads nothing: no credit comes back
+			fmt.Fprint(slow, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			s.Log.Wait(t, "broke the worker protocol")
+			slow.Close()
+			expect(t, s.Get("/"), 200, "next")
+		})
+	}
+}
+
+// The stream channel of a worker that does not read keeps what it has no room for.
+func TestAWorkerThatHearsNothingKeepsNobodyWaiting(t *testing.T) {
+	const sockets = 40
+	release := make(chan struct{})
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 100}, func(f *pooltest.Fake) {
+		for range sockets {
+			accepts(f)
+		}
+		<-release
+		heard := 0
+		for heard < sockets {
+			h, ok := f.Heard()
+			if !ok {
+				return
+			}
+			if h.Kind == wire.KindMessage && h.Flags&wire.FlagEnd != 0 {
+				heard++
+				f.Batch(f.Stream(wire.KindClose, 0, h.ID, []byte{0xe8, 0x03}))
+			}
+		}
+		f.Next()
+	})
+	var clients sync.WaitGroup
+	for range sockets {
+		clients.Go(func() { expect(t, s.Get("/socket"), 200, "close 1000") })
+	}
+	close(release)
+	clients.Wait()
+}
