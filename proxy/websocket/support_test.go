@@ -61,9 +61,10 @@ func (e *echo) Closed(_ *eventloop.Turn, code uint16, reason string) {
 type site struct {
 	*proxytest.Server
 	secure bool
-	peers  chan *echo // those that were opened
-	logged atomic.Int64
-	sent   atomic.Int64 // of exchanges that have ended
+	peers  chan *echo   // those that were opened
+	logged atomic.Int64 // exchanges of which the WebSocket has ended
+	failed atomic.Int64 // and of those that were not opened
+	sent   atomic.Int64 // bytes of the former
 }
 
 // short among the directives makes the bounds of connections' ends short.
@@ -100,11 +101,15 @@ func start(t testing.TB, secure, goroutines bool, directives string, peer func(e
 			subprotocol = all[0]
 		}
 		s.peers <- e
-		return e.conn.Open(x, subprotocol, func(x *proxy.Exchange) error {
+		err = e.conn.Open(x, subprotocol, func(x *proxy.Exchange) error {
 			s.sent.Add(x.Res.Written)
 			s.logged.Add(1)
 			return nil
 		})
+		if err != nil && !x.Suspended() {
+			s.failed.Add(1)
+		}
+		return err
 	}
 	options := ""
 	if secure {
