@@ -308,7 +308,10 @@ func (w *worker) onAborted(f wire.Frame) error {
 		return nil // a WebSocket whose client had gone
 	}
 	talks := j != nil && j.at == placeTalking
-	if err = w.accept(j, f, j != nil && j.wanted == cancelled && j.at == placeSent); err == nil {
+	// Without a head it is the end of a request that was cancelled, or of one that an ASGI
+	// worker knows to have lost its body.
+	first := j != nil && j.at == placeSent && (j.wanted == cancelled || w.streams != nil)
+	if err = w.accept(j, f, first); err == nil {
 		p.complete(w, j)
 	}
 	p.mu.Unlock()

@@ -142,6 +142,8 @@ func (p *Pool) attend(w *worker, j *Job, since time.Duration) {
 		j.tell(nil)
 	case j.at == placeAnswering && j.Client != nil && j.Client.Silent():
 		j.silent(since)
+	case w.streams != nil && j.at == placeSent && j.Client != nil && j.Client.Gone():
+		j.silent(since) // an ASGI application is told, also before it has answered
 	default:
 		j.silence = 0
 	}

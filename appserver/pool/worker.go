@@ -170,7 +170,7 @@ func (w *worker) prepare() (files []*os.File, err error) {
 	}
 	if w.loop != nil {
 		var shared *os.File
-		if w.lane, shared, err = wire.NewLane(min(w.threads, MaxThreads)+ahead, 0); shared != nil {
+		if w.lane, shared, err = wire.NewLane(w.entries(), 0); shared != nil {
 			files = append(files, shared)
 		}
 		if a := w.pool.arena; err == nil && a != nil {
@@ -178,6 +178,15 @@ func (w *worker) prepare() (files []*os.File, err error) {
 		}
 	}
 	return files, err
+}
+
+// entries is how many entries the lane has of each kind. Those of an ASGI worker are free
+// again as soon as it has looked at them, however many requests run.
+func (w *worker) entries() int {
+	if w.streams != nil {
+		return 1 + ahead
+	}
+	return w.threads + ahead
 }
 
 // openSlots readies the slots, and appends the worker's ends of what they need.

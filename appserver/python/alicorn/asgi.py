@@ -184,6 +184,10 @@ class Server:
         """Remembers the head of whole answers of that size, which fit the lane."""
         if head[1] != size or head[2] or SIZED.size + len(head[0]) + size > self.room:
             return
+        try:
+            hash((status, *headers))
+        except TypeError:
+            return  # fields that are lists
         if len(self.whole) >= MOST_HEADS:
             self.whole.clear()
         self.whole[(status, size, *headers)] = self._writer(head[0], size)

@@ -15,12 +15,16 @@ from .frames import ABORTED, DATA, END, HEAD, HINT
 from .heads import HOP_BY_HOP, Refused
 from .streams import BODY, frame, marshalled, sized
 
-MISSED = 100  # messages that are sent after the end before it is an error of its own
 DISCONNECT = "http.disconnect"
+LONGER = "the application gave more bytes than its Content-Length"
 
 
 class Wrong(RuntimeError):
     """The application has sent what the specification does not allow."""
+
+
+class Disconnected(OSError):
+    """The client has gone: what is sent reaches nobody."""
 
 
 class Call:
@@ -46,8 +50,10 @@ class Call:
         except (SystemExit, KeyboardInterrupt) as reason:
             self.fail("the application wants to exit")
             server.stop(reason)
+        except Disconnected:
+            self.fail("its client has gone")  # it has not handled that, and need not
         except BaseException as error:
-            if not (self.gone is not None and isinstance(error, (asyncio.CancelledError, OSError))):
+            if self.gone is None or not isinstance(error, asyncio.CancelledError):
                 server.failed(self, error)
             self.fail("the application failed after its response had begun")
         else:
@@ -175,7 +181,16 @@ class Request(Call):
             body = message.get("body", b"")
             if type(body) is not bytes:
                 body = checked_body(body)
-            await self._body(body, message.get("more_body", False))
+            more = message.get("more_body", False)
+            size = len(body)
+            if (self.opened and more and self.left is None and 0 < size <= self.credit
+                    and size <= BODY and not self.bodyless and self.gone is None):
+                self.credit -= size  # a part of a stream, as _part() sends it
+                self.put(DATA, 0, body)
+            elif self.opened:
+                await self._part(body, more)
+            elif not self._whole(body, more):
+                await self._open(body, more)
         elif kind == "http.response.pathsend":
             await self._file(opened(message.get("path")), None, None, False)
         elif kind == "http.response.zerocopysend":
@@ -220,18 +235,21 @@ class Request(Call):
             checked.append((name.decode("latin-1"), value.decode("latin-1")))
         return checked
 
+    def _whole(self, body, more):
+        """Sends a whole answer whose head was sent before; else returns False."""
+        if more or self.trailers or self.bodyless or len(body) > self.credit:
+            return False
+        if not self.server.answer(self.id, self.status, self.headers, body):
+            return False
+        self.opened = True
+        self.finish()
+        return True
+
     async def _body(self, body, more):
         if self.opened:
             await self._part(body, more)
-            return
-        size = len(body)
-        server = self.server
-        if not more and not self.trailers and size <= self.credit and not self.bodyless:
-            if server.answer(self.id, self.status, self.headers, body):
-                self.opened = True
-                self.finish()
-                return
-        await self._open(body, more)
+        else:
+            await self._open(body, more)
 
     async def _open(self, body, more):
         server = self.server
@@ -240,6 +258,8 @@ class Request(Call):
         head = server.heads.head(server.status(self.status), self.fields(self.headers),
                                  size if whole and (size or not self.bodyless) else None)
         payload, length, bodyless = head
+        if length is not None and size > int(length) and not (bodyless or self.bodyless):
+            raise Wrong(LONGER)
         self.opened = True
         self.left = length
         self.bodyless = self.bodyless or bodyless
@@ -257,8 +277,6 @@ class Request(Call):
             self.finish()
             return
         first = body[:max(min(size, self.credit, BODY - len(payload)), 0)]
-        if length is not None:
-            first = first[:length]
         self.credit -= len(first)
         server.streams.put(sized(HEAD, 0, self.id & server.mask, self.id, payload, first))
         if self.left is not None:
@@ -273,9 +291,7 @@ class Request(Call):
                 wake(self.waiter)
             return
         if self.left is not None and len(body) > self.left:
-            body = body[:self.left]
-            self.server.complain(self.id, "the application gave more bytes than its "
-                                          "Content-Length; the rest is cut off")
+            raise Wrong(LONGER)
         view = memoryview(body) if len(body) > BODY else body
         while len(view):
             part = view[:BODY]
@@ -296,10 +312,9 @@ class Request(Call):
 
     def _complete(self, payload, flags):
         if self.left:
-            reason = ("the application gave %d bytes less than its Content-Length" % self.left)
-            self.server.complain(self.id, reason)
+            reason = "the application gave %d bytes less than its Content-Length" % self.left
             self.abort(reason)
-            return
+            raise Wrong(reason)
         self.put(DATA, END | flags, payload)
         self.finish()
 

@@ -12,12 +12,6 @@ from .frames import LENGTH
 MOST = 256  # shapes remembered
 LONGEST = 2048  # bytes of a shape that is remembered
 ALWAYS = 4  # values that come first: raw_path, query_string, client_host, client_port
-ASGI = {"version": "3.0", "spec_version": "2.5"}
-HTTP = {
-    "http.response.pathsend": {}, "http.response.zerocopysend": {}, "http.response.trailers": {},
-    "http.response.early_hint": {}, "http.response.debug": {},
-}
-WEBSOCKET = {"websocket.http.response": {}}
 
 
 class Scopes(dict):
@@ -59,7 +53,12 @@ class Scopes(dict):
         scope["client"] = (host.decode("latin-1"), int(values[3] or 0)) if host else None
         path = raw.decode("utf-8", "replace")
         scope["path"] = unquote(path) if "%" in path else path
-        scope["extensions"] = (HTTP if known["type"] == "http" else WEBSOCKET).copy()
+        scope["asgi"] = {"version": "3.0", "spec_version": "2.5"}
+        scope["extensions"] = {
+            "http.response.pathsend": {}, "http.response.zerocopysend": {},
+            "http.response.trailers": {}, "http.response.early_hint": {},
+            "http.response.debug": {},
+        } if known["type"] == "http" else {"websocket.http.response": {}}
         more = None
         if keys:
             last = ALWAYS + len(keys)
@@ -81,7 +80,7 @@ class Scopes(dict):
 def ready(fixed):
     """Returns the part of a scope that its shape fixes."""
     scope = {
-        "type": fixed["type"], "asgi": ASGI, "http_version": fixed["http_version"],
+        "type": fixed["type"], "http_version": fixed["http_version"],
         "scheme": fixed["scheme"], "root_path": fixed.get("root_path", ""),
     }
     port = fixed["server_port"]

@@ -6,7 +6,7 @@ from collections import deque
 from . import frames
 from .frames import ABORTED, ACCEPT, CLOSE, CREDIT, LENGTH, MESSAGE
 from .heads import HOP_BY_HOP
-from .request import Call, Request, Wrong, wake
+from .request import Call, Disconnected, Request, Wrong, wake
 from .streams import marshalled, sized
 
 PART_COST = 64  # of a part of a message, beside its bytes
@@ -15,10 +15,6 @@ CODE = struct.Struct("<H")
 SENT_BY_FRONT = frozenset((b"sec-websocket-accept", b"sec-websocket-extensions",
                            b"sec-websocket-protocol"))
 CONNECTING, OPEN, REFUSED, CLOSED = range(4)
-
-
-class Disconnected(OSError):
-    """The client has gone: what is sent reaches nobody."""
 
 
 class WebSocket(Call):
@@ -63,8 +59,9 @@ class WebSocket(Call):
             await self._message(message)
         elif self.state == OPEN and kind == "websocket.close":
             self._close(message.get("code", 1000), message.get("reason") or "")
-        elif self.state == REFUSED and kind == "http.response.body":
-            await self.denial.send(message)
+        elif self.state == REFUSED and kind in ("websocket.http.response.body",
+                                                "http.response.body"):
+            await self.denial.send(dict(message, type="http.response.body"))
             self.ended = self.denial.ended
         else:
             raise Wrong("%s %s" % (kind, {
