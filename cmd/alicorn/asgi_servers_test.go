@@ -65,7 +65,9 @@ func startApp(t *testing.T, dir, app string, variables []string) asgiServer {
 	}
 	address, own := freeAddress(t), t.TempDir()
 	configuration := fmt.Sprintf(asgiConfiguration, app, dir, more.String(), address)
-	return startConfigured(t, own, address, configuration)
+	s := startConfigured(t, own, address, configuration)
+	s.file = filepath.Join(dir, "file.txt")
+	return s
 }
 
 // startUvicorn starts Debian's uvicorn.
