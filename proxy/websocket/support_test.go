@@ -137,8 +137,7 @@ type client struct {
 }
 
 // request is a handshake without its last line.
-const request = "GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
-	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+const request = framestest.Request
 
 // connect opens a connection.
 func (s *site) connect(t testing.TB) net.Conn {

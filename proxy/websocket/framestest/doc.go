@@ -7,4 +7,4 @@ package framestest
 // Files, in the order of the story:
 //
 //   - client.go: frames of a client, and what a server answers
-//   - table.go framing.go closing.go text.go deflate.go: the cases
+//   - table.go framing.go closing.go text.go deflate.go handshake.go: the cases

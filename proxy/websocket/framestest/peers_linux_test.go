@@ -23,9 +23,11 @@ const patience = 20 * time.Second
 const echoApp = `
 async def app(scope, receive, send):
     if scope["type"] != "websocket":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
         return
     await receive()
-    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.accept", "subprotocol": (scope["subprotocols"] or [None])[0]})
     while True:
         event = await receive()
         if event["type"] == "websocket.disconnect":
@@ -67,8 +69,7 @@ func uvicorn(t *testing.T, implementation string) string {
 
 // shakeHands opens a WebSocket.
 func shakeHands(w io.Writer, r *bufio.Reader, offer string) error {
-	request := "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	request := framestest.Request
 	if offer != "" {
 		request += "Sec-WebSocket-Extensions: " + offer + "\r\n"
 	}
@@ -81,6 +82,23 @@ func shakeHands(w io.Writer, r *bufio.Reader, offer string) error {
 		line, err = r.ReadString('\n')
 	}
 	return err
+}
+
+// status returns the status of the answer to a request; "none" if there is none.
+func status(t *testing.T, socket, request string) string {
+	t.Helper()
+	nc, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	io.WriteString(nc, request+"\r\n")
+	line, _ := bufio.NewReader(nc).ReadString('\n')
+	if words := strings.Fields(line); len(words) > 1 {
+		return words[1]
+	}
+	return "none"
 }
 
 // outcome runs a case on the server behind socket.
@@ -151,7 +169,25 @@ func TestUvicornBesideTheTable(t *testing.T) {
 			}
 			close(cases)
 			workers.Wait()
+			compareHandshakes(t, name, socket)
 		})
+	}
+}
+
+// compareHandshakes checks what the table says of uvicorn's answers to handshakes.
+func compareHandshakes(t *testing.T, name, socket string) {
+	t.Helper()
+	for _, c := range framestest.Handshakes() {
+		want := map[string]string{"websockets": c.Websockets, "wsproto": c.Wsproto}[name]
+		if (c.Websockets != "" || c.Wsproto != "") != (c.Why != "") {
+			t.Errorf("%s: an implementation differs without a reason, or a reason stands alone", c.Name)
+		}
+		if want == "" {
+			want = c.Want[:3]
+		}
+		if got := status(t, socket, c.Request); got != want {
+			t.Errorf("handshake with %s: got %s, want %s", c.Name, got, want)
+		}
 	}
 }
 
