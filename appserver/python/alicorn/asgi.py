@@ -203,7 +203,7 @@ class Server:
         prefix = PREFIX.pack(framed, HEAD, END, line)
         wake = self.channel.lane.answer(write, prefix, id, head, body)
         if wake is None:
-            self.streams.put(prefix[LENGTH.size:] + LENGTH.pack(id) + head + body)
+            self.streams.put_first(prefix[LENGTH.size:] + LENGTH.pack(id) + head + body)
         elif wake:
             wake_front(self.channel)
 

@@ -32,6 +32,7 @@ class Streams:
         self._batch, self._size = [], 0
         self._ready = []  # messages
         self._due = False
+        self._woke = False  # the front, in this turn
         loop.add_reader(self.socket.fileno(), self._receive)
 
     def put(self, frame):
@@ -45,6 +46,18 @@ class Streams:
         if not self._due:
             self._due = True
             self.loop.call_soon(self.flush)
+
+    def put_first(self, frame):
+        """Is put() for a front that sleeps: what it gets first in a turn wakes it, so that it
+        works while the rest of the turn goes on."""
+        self.put(frame)
+        if not self._woke:
+            self._woke = True
+            self.loop.call_soon(self._forget)
+            self.flush()
+
+    def _forget(self):
+        self._woke = False
 
     def put_file(self, frame, descriptor):
         """Sends a frame with a descriptor, which is closed afterwards, at once."""
