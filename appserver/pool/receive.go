@@ -307,7 +307,10 @@ func (w *worker) onAborted(f wire.Frame) error {
 		p.mu.Unlock()
 		return nil // a WebSocket whose client had gone
 	}
-	talks := j != nil && j.at == placeTalking
+	talks, level := j != nil && j.at == placeTalking, proxy.LevelError
+	if w.state == workerLeaving && w.streams != nil {
+		level = proxy.LevelInfo // it was told to end
+	}
 	// Without a head it is the end of a request that was cancelled, or of one that an ASGI
 	// worker knows to have lost its body.
 	first := j != nil && j.at == placeSent && (j.wanted == cancelled || w.streams != nil)
@@ -324,7 +327,7 @@ func (w *worker) onAborted(f wire.Frame) error {
 		j.Drop()
 		return nil
 	}
-	j.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: w.name + ": " + printable(reason)})
+	j.fail(&proxy.Fail{Status: 502, Level: level, Reason: w.name + ": " + printable(reason)})
 	j.Drop()
 	return nil
 }

@@ -266,6 +266,12 @@ func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
 	}
 	if want == 0 {
 		p.retireIdle()
+		p.mu.Lock()
+		back := p.queue.length > 0 // something has come back meanwhile
+		p.mu.Unlock()
+		if back {
+			return now, false
+		}
 		return p.nextDeadline(now), len(p.workers) == 0
 	}
 	fresh, tired := p.count()
@@ -304,11 +310,12 @@ func (p *Pool) mayStart(now time.Time) bool {
 	return !now.Before(p.next) && p.o.Imports.take(p)
 }
 
-// retireIdle retires workers without requests of a pool that was succeeded.
+// retireIdle retires workers without requests of a pool that was succeeded. Those of ASGI
+// leave as soon as they have begun all that they were sent: their requests may go on for hours.
 func (p *Pool) retireIdle() {
 	for _, w := range slices.Clone(p.workers) {
 		p.mu.Lock()
-		idle := w.outstanding == 0 || w.streams != nil // which takes no more, and ends what it has
+		idle := w.outstanding == 0 || w.streams != nil && !w.keepsWaiting() // it ends what it has begun
 		p.mu.Unlock()
 		if idle {
 			p.retire(w, workerLeaving, "the pool was replaced")

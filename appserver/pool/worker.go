@@ -351,6 +351,16 @@ func (w *worker) space() int {
 	return w.threads + w.depth - w.outstanding
 }
 
+// keepsWaiting reports whether it has requests that it has not begun. The pool's lock is held.
+func (w *worker) keepsWaiting() bool {
+	for _, j := range w.jobs {
+		if j != nil && !w.hasStarted(j) {
+			return true
+		}
+	}
+	return false
+}
+
 // runsOthers reports whether it runs requests that somebody waits for.
 func (w *worker) runsOthers() bool {
 	for _, j := range w.jobs {

@@ -51,7 +51,7 @@ class Call:
             self.fail("the application wants to exit")
             server.stop(reason)
         except Disconnected:
-            self.fail("its client has gone")  # it has not handled that, and need not
+            self.fail(self.why())  # it has not handled that, and need not
         except BaseException as error:
             if self.gone is None or not isinstance(error, asyncio.CancelledError):
                 server.failed(self, error)
@@ -107,6 +107,11 @@ class Call:
         self.ended = True
         self.server.finish(self.id)
         wake(self.waiter)
+
+    def why(self):
+        """Returns why nobody waits for the answer."""
+        return {frames.LATE: "it was past its timeout",
+                frames.ENDS: "its worker leaves"}.get(self.gone, "its client has gone")
 
     def line(self):
         """Returns the request's method and path, for people."""
@@ -308,7 +313,7 @@ class Request(Call):
 
     def _give_up(self, more):
         if not more:
-            self.abort("its client has gone")
+            self.abort(self.why())
 
     def _complete(self, payload, flags):
         if self.left:
@@ -386,7 +391,7 @@ class Request(Call):
         if self.ended:
             return
         if self.gone is not None:
-            self.fail("its client has gone")
+            self.fail(self.why())
         elif not self.opened:
             self.server.complain(self.id, "the application returned without a response" if
                                  self.status is None else

@@ -191,7 +191,7 @@ class WebSocket(Call):
         elif self.denial is not None:
             self.denial.returned()
         elif self.gone is not None:
-            self.fail("its client has gone")
+            self.fail(self.why())
         else:
             self.server.complain(self.id, "the application returned without an answer to "
                                           "websocket.connect")
