@@ -10,9 +10,10 @@
 //
 // Compression is the expensive part, and an idle connection holds none of it:
 //
-//   - Inflation of one message takes an inflater of about 60 KB from a pool. klauspost's
-//     decoder pulls its input, so it runs as a coroutine (iter.Pull), which waits where
-//     the client's bytes end. The coroutine ends with the message.
+//   - Inflation of one message takes an inflater of about 60 KB from a pool. The decoder
+//     pulls its input, so it runs as a coroutine (iter.Pull) that waits where the client's
+//     bytes end. It is the standard library's: klauspost's keeps Huffman tables of the
+//     stream before, of which an invalid stream can make use.
 //   - Deflation is stateless: it takes the last bytes that were sent as a dictionary.
 //   - What stays between messages is that dictionary (2 KB at most) and the client's
 //     window: 4 KB where the client lets us bound it (client_max_window_bits), nothing

@@ -1,12 +1,11 @@
 package frames
 
 import (
+	"compress/flate"
 	"errors"
 	"io"
 	"iter"
 	"sync"
-
-	"github.com/klauspost/compress/flate"
 )
 
 // Sizes of an inflater's buffers.
