@@ -16,7 +16,7 @@ import (
 
 func TestASilentClientIsPingedAndThenGivenUp(t *testing.T) {
 	proxytest.InAllWaysAtOnce(t, func(t *testing.T, secure, goroutines bool) {
-		s := start(t, secure, goroutines, "websocket_ping_interval 50ms; websocket_ping_timeout 100ms;", nil)
+		s := start(t, secure, goroutines, "websocket_ping_interval 50ms; websocket_ping_timeout 3s;", nil)
 		c := s.open(t, "")
 		e := within(t, s.peers, "the peer")
 		for _, alive := range [][]byte{framestest.Frame(pong, ""), framestest.Frame(ping, "mine"), framestest.Frame(text, "hello")} {
