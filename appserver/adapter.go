@@ -17,6 +17,9 @@ type adapter struct {
 	// streams: without app_request_buffering a worker gets a body that is long or has no known
 	// length while it comes.
 	streams bool
+	// maxTemp is how many bytes of an answer may wait in a temporary file without
+	// app_max_temp_file_size.
+	maxTemp int64
 	// encode makes the environ of a request, which e is to have.
 	encode func(e *wire.Environ, q gateway.Request)
 	// line returns the method and the target of a request with that environ, for people.
@@ -28,7 +31,7 @@ type adapter struct {
 
 // wsgiAdapter is for applications as PEP 3333 has them.
 var wsgiAdapter = adapter{
-	kind: "wsgi", encode: wsgi.Environ, line: wsgi.Line,
+	kind: "wsgi", maxTemp: 256 << 20, encode: wsgi.Environ, line: wsgi.Line,
 	settings: func(a *App, p *program) map[string]any {
 		return map[string]any{"environ": wsgi.Constants(p.Threads)}
 	},

@@ -15,6 +15,9 @@ const (
 	bufferingOff
 )
 
+// usualTemp stands for no app_max_temp_file_size.
+const usualTemp = -1
+
 // setRequestBuffering sets whether bodies are read first. In a block with both
 // directives app_request_buffering takes precedence.
 func setRequestBuffering(k *key) config.Setter {

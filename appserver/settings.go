@@ -22,7 +22,7 @@ type settings struct {
 	folders folderSettings // this location's own app_static
 
 	buffers   int64 // app_buffers: memory that one response may wait in
-	maxTemp   int64 // app_max_temp_file_size
+	maxTemp   int64 // app_max_temp_file_size; usualTemp: as the kind of worker has it
 	tempSpace tempSpace
 	tempDir   string // app_temp_path, or one of tempPaths
 	tempRank  int    // the rank of that directive, in the block that has it
@@ -35,7 +35,7 @@ type key = config.Key[settings]
 
 func newKey(rt *Runtime) *key {
 	k := config.NewKey(func() settings {
-		return settings{buffers: 8 * 32 << 10, maxTemp: 256 << 20, tempSpace: tempSpace{percent: 20}, tempDir: rt.o.TempDir, keeper: rt.o.Launcher != nil}
+		return settings{buffers: 8 * 32 << 10, maxTemp: usualTemp, tempSpace: tempSpace{percent: 20}, tempDir: rt.o.TempDir, keeper: rt.o.Launcher != nil}
 	})
 	k.Enter = func(s *config.Scope, c *settings) {
 		c.app, c.pass, c.asgi, c.folders, c.tempRank = nil, nil, false, folderSettings{}, 0

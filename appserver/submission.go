@@ -105,7 +105,10 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 
 // submit gives the request to the pool that the app has now.
 func (h *handler) submit(x *proxy.Exchange, r *request) error {
-	r.Out.Memory, r.Out.Disk, r.Out.Dir, r.Out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
+	r.Out.Memory, r.Out.Dir, r.Out.Space = h.buffers, h.tempDir, h.space
+	if r.Out.Disk = h.maxTemp; h.maxTemp == usualTemp {
+		r.Out.Disk = r.runner.program.adapter.maxTemp
+	}
 	r.Waker, r.Client, r.Began = x.Waker(), x.Client(), x.Now()
 	x.Upstream.Begin()
 	try := x.Upstream.Try(h.app.Name)

@@ -129,6 +129,7 @@ func (w *worker) readStreams(finish func()) func() {
 	return func() {
 		w.streams.EndReads()
 		<-done
+		w.streams.EndSends()
 		finish()
 	}
 }

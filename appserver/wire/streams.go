@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -229,9 +230,8 @@ func (s *Streams) next() (b []byte) {
 // EndReads has what is there be the last that is received.
 func (s *Streams) EndReads() { unix.Shutdown(s.fd, unix.SHUT_RD) }
 
-// Close ends the channel. Descriptors that the worker has left in it are closed with it, which
-// may wait.
-func (s *Streams) Close() {
+// EndSends drops what was not sent, and what is put from now on; Send returns.
+func (s *Streams) EndSends() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == streamsClosed {
@@ -239,11 +239,20 @@ func (s *Streams) Close() {
 	}
 	s.state = streamsClosed
 	s.batch, s.batches = nil, nil
+	if s.ours != nil {
+		s.ours.SetWriteDeadline(time.Unix(1, 0))
+		close(s.more)
+	}
+}
+
+// Close ends the channel; call it once. Descriptors that the worker has left in it are closed
+// with it, which may wait.
+func (s *Streams) Close() {
+	s.EndSends()
 	if s.Event != nil {
 		s.Event.Close()
 		return
 	}
-	close(s.more)
 	s.ours.Close()
 }
 
