@@ -71,7 +71,7 @@ func (r *request) Continue(x *proxy.Exchange) error {
 		return h.send(x, r)
 	}
 	ready, err := h.look(x, r)
-	if !ready {
+	if !ready && err == nil {
 		return h.await(x, r)
 	}
 	return h.finish(x, r, err)

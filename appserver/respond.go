@@ -83,6 +83,9 @@ func (h *handler) answer(x *proxy.Exchange, r *request, try *proxy.Try) (err err
 func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
 	switch r.Stage() {
 	case pool.StageHead:
+		if r.runner.program.Streams > 0 {
+			r.hint(x) // if it fails, so does the head
+		}
 		x.Upstream.Worker, x.Upstream.Queue = r.Worker(), r.Waited()
 		x.Upstream.Key, x.Upstream.Number = r.RequestID()
 		return true, nil
@@ -102,8 +105,23 @@ func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
 			x.Upstream.Worker = r.runner.Abandon(&r.Job)
 			return true, proxy.StatusClientClosed
 		}
+		if r.runner.program.Streams > 0 {
+			return false, r.hint(x)
+		}
 	}
 	return false, nil
+}
+
+// hint passes on the early hints that have come.
+func (r *request) hint(x *proxy.Exchange) error {
+	for _, h := range r.runner.TakeHints(&r.Job) {
+		var fields proxy.Header
+		h.AddTo(&fields)
+		if err := x.Res.Hint(&fields); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // respond sends the response as it comes.
@@ -172,6 +190,9 @@ func (r *request) stream(x *proxy.Exchange) error {
 		case err != nil:
 			return err
 		case ended:
+			if r.Trailers != nil {
+				r.Trailers.AddTo(&x.Res.Trailer)
+			}
 			return x.Res.Finish()
 		case r.Lost():
 			return proxy.ErrClientGone

@@ -43,9 +43,6 @@ func TestASGIChecks(t *testing.T) {
 			shutdown := filepath.Join(dir, "records", server.name)
 			s := server.start(t, dir, "checks:app", "CHECKS_SHUTDOWN="+shutdown)
 			for _, k := range slices.Concat(httpChecks(s.file), faultChecks(), lifespanChecks(), websocketChecks(), []asgiCheck{{name: "worker_is_still_the_first"}}) {
-				if server.name == "alicorn" && slices.Contains(repairing(), k.name) {
-					continue
-				}
 				t.Run(k.name, func(t *testing.T) { k.run(t, s, server.name == "uvicorn") })
 			}
 			s.stop(t)
@@ -54,11 +51,6 @@ func TestASGIChecks(t *testing.T) {
 			}
 		})
 	}
-}
-
-// repairing are the checks that find a fault in alicorn that is being repaired.
-func repairing() []string {
-	return []string{"client_leaves_before_the_response", "extension_trailers", "extension_early_hint"}
 }
 
 // run runs the check, and compares its faults with those that are known.

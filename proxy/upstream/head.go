@@ -147,8 +147,13 @@ func (h *Head) Apply(x *proxy.Exchange, size int64) {
 	if h.Length < 0 && size >= 0 && x.Req.Method != "HEAD" && h.Status != 304 {
 		r.Length = size
 	}
+	h.AddTo(&r.Header)
+}
+
+// AddTo adds h's fields to a header.
+func (h *Head) AddTo(header *proxy.Header) {
 	for i := range h.Fields {
 		f := &h.Fields[i]
-		r.Header.AddID(f.ID, f.Name, f.Value)
+		header.AddID(f.ID, f.Name, f.Value)
 	}
 }

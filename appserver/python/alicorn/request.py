@@ -223,7 +223,7 @@ class Request(Call):
         links = message.get("links", ())
         value = []
         for link in links:
-            value.append(("Link", text(link)))
+            value.append(("link", text(link)))
         if value and self.gone is None:
             self.put(HINT, 0, marshalled(value))
 
