@@ -21,6 +21,7 @@ type asgiKind struct {
 type asgiServer struct {
 	address string
 	file    string // a file of 26 letters that it may send
+	log     string // the file that it writes to
 	cmd     *exec.Cmd
 }
 
@@ -112,7 +113,7 @@ func startASGI(t *testing.T, dir, address string, cmd *exec.Cmd, variables []str
 		}
 		return err == nil
 	})
-	return asgiServer{address: address, file: filepath.Join(dir, "file.txt"), cmd: cmd}
+	return asgiServer{address: address, file: filepath.Join(dir, "file.txt"), log: log.Name(), cmd: cmd}
 }
 
 // stop ends the server by TERM and waits for its end.
