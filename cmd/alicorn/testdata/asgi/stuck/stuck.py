@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 
+
 async def stuck_in_await():
     await asyncio.Event().wait()
 
