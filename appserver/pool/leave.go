@@ -51,6 +51,28 @@ func (p *Pool) partDue(now time.Time) {
 	}
 }
 
+// Quit says that the server stops: it waits for its clients, and for the streams of ASGI
+// applications graceful_timeout, since they would never end by themselves.
+func (p *Pool) Quit() { p.post(event{kind: eventQuits}) }
+
+// endStreams tells the streams that have begun to end, while the server stops. Later ones
+// are told after another while.
+func (p *Pool) endStreams(now time.Time) {
+	if p.quitting.IsZero() || now.Before(p.quitting) {
+		return
+	}
+	p.quitting = now.Add(time.Second)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		for _, j := range w.jobs {
+			if j != nil && w.streams != nil && j.at == placeAnswering {
+				w.slots[w.place(j.id)].cancel(j.id, wire.WorkerLeaves)
+			}
+		}
+	}
+}
+
 // drain tells the requests of w, which waits for them no longer, to end.
 func (p *Pool) drain(w *worker, now time.Time) {
 	w.urged = drained

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"alicorn/appserver/wire"
 )
 
 // Status is a pool at one moment, for `alicorn status`.
@@ -69,6 +71,7 @@ type WorkerStatus struct {
 	Outstanding int     `json:"outstanding"`       // running or waiting at it
 	Running     float64 `json:"running"`           // seconds of its longest request so far
 	Request     string  `json:"request,omitempty"` // that request: method and target
+	Lag         float64 `json:"lag,omitempty"`     // seconds that the event loop of an ASGI worker was late when it was last looked at
 	Memory      int64   `json:"memory"`            // bytes: its proportional share where that can be read, else its resident size
 }
 
@@ -106,6 +109,9 @@ func (p *Pool) Brief() Status {
 		ws := WorkerStatus{Name: w.name, PID: w.process.Pid(), State: w.state.String(), Age: now.Sub(w.born).Seconds(), Requests: w.served, Outstanding: w.outstanding}
 		if w.state == workerReady && w.outstanding > 0 {
 			ws.State = "busy"
+		}
+		if w.streams != nil && w.page != nil {
+			ws.Lag = float64(w.page.Word(0, wire.PageLag).Load()) / 1000
 		}
 		for _, j := range w.jobs {
 			if j == nil || j.started == 0 {

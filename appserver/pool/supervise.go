@@ -25,6 +25,7 @@ const (
 	eventSucceeded // another pool takes the app's new requests
 	eventStopped   // the pool ends now
 	eventCutOff    // a WebSocket has lost its worker
+	eventQuits     // the server stops
 )
 
 type event struct {
@@ -79,6 +80,7 @@ type supervision struct {
 	failures  int             // in a row
 	young     int             // workers in a row that ended right after they became ready
 	cut       <-chan struct{} // ends what retiring or stopping may take
+	quitting  time.Time       // when streams are ended next; zero: the server does not stop
 }
 
 // sinceTick returns the time since the last tick, pauseAfter at most.
@@ -160,6 +162,8 @@ func (p *Pool) on(e event) {
 		p.retire(w, workerCondemned, "it broke the worker protocol")
 		w.urged = killed
 		w.signal(syscall.SIGKILL)
+	case eventQuits:
+		p.quitting = time.Now().Add(p.o.GracefulTimeout)
 	case eventCutOff:
 		e.socket.Close(nil, e.code, "")
 	case eventIdle:

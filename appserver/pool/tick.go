@@ -59,6 +59,7 @@ func (p *Pool) tick(now time.Time) {
 	}
 	p.mu.Unlock()
 	p.partDue(now)
+	p.endStreams(now)
 	for _, w := range late {
 		p.condemn(w, now, "a request took longer than timeout")
 	}

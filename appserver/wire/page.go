@@ -19,6 +19,7 @@ const (
 	PageStride    = 64
 	PageMark      = 0  // the worker's: id of the request that it started last
 	PageHeartbeat = 8  // the worker's, in the first line: changes while Python runs
+	PageLag       = 12 // the same's of an ASGI worker: milliseconds that its event loop was late
 	PageGranted   = 32 // the front's: bytes of credit given, modulo 2^32
 	PageCancelled = 36 // the front's: id of the request whose client has gone; 0: none
 )

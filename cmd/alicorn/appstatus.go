@@ -21,7 +21,7 @@ func appStatus(p *pool.Pool, ps pool.Status) control.App {
 		a.Framework = r.Framework
 	}
 	for _, w := range ps.Workers {
-		cw := control.Worker{Name: w.Name, PID: w.PID, State: w.State, Age: w.Age, Requests: int64(w.Requests), Memory: w.Memory}
+		cw := control.Worker{Name: w.Name, PID: w.PID, State: w.State, Age: w.Age, Requests: int64(w.Requests), Memory: w.Memory, Lag: w.Lag}
 		if w.Running > 0 {
 			cw.Request = fmt.Sprintf("%d in progress or waiting, the longest for %.1f s: %s", w.Outstanding, w.Running, w.Request)
 		}

@@ -369,6 +369,9 @@ func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 			}
 		}
 	}()
+	for _, p := range s.apps.Pools() {
+		p.Quit()
+	}
 	whole := s.engine.Shutdown(end, last) == nil
 	ld.generation.Stop(end)
 	s.drains.Wait()

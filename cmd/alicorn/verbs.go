@@ -284,13 +284,24 @@ func printStatus(w io.Writer, st control.Status) error {
 		fmt.Fprintln(t, "  WORKER\tPID\tSTATE\tAGE\tREQUESTS\tMEMORY\tNOW")
 		for _, k := range a.Workers {
 			fmt.Fprintf(t, "  %s\t%d\t%s\t%s\t%d\t%d MiB\t%s\n", k.Name, k.PID, k.State,
-				(time.Duration(k.Age) * time.Second).String(), k.Requests, k.Memory>>20, k.Request)
+				(time.Duration(k.Age) * time.Second).String(), k.Requests, k.Memory>>20, now(k))
 		}
 		if err := t.Flush(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lateFrom is from how many seconds on it is told how late an event loop is.
+const lateFrom = 0.05
+
+// now returns what a worker does: its longest request, and how late its event loop is.
+func now(k control.Worker) string {
+	if k.Lag < lateFrom {
+		return k.Request
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s (event loop %d ms late)", k.Request, int(k.Lag*1000)))
 }
 
 // printTrouble prints what fails although the server serves.

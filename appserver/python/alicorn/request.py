@@ -307,13 +307,9 @@ class Request(Call):
             self.put(DATA, 0, bytes(part) if view is not body else part)
             view = memoryview(view)[len(part):]
         if self.gone is not None:
-            self._give_up(more)
+            self.abort(self.why())
         elif not more and not self.trailers:
             self._complete(b"", 0)
-
-    def _give_up(self, more):
-        if not more:
-            self.abort(self.why())
 
     def _complete(self, payload, flags):
         if self.left:
@@ -384,6 +380,11 @@ class Request(Call):
             sized(HEAD, END | frames.FILE, self.id & server.mask, self.id, payload), number)
         self.finish()
         return True
+
+    def cancel(self, reason):
+        super().cancel(reason)
+        if reason == frames.ENDS:
+            self.fail(self.why())  # who does not receive would never end
 
     def returned(self):
         """The application has returned: the answer is to be complete."""

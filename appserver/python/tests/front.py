@@ -201,7 +201,7 @@ class Front:
         os.ftruncate(self.status, 4096)
         self.page = memoryview(mmap.mmap(self.status, 4096)).cast("I")
         self.diagnostics, diagnostics = os.pipe()
-        bells = [socket.socketpair() for _ in range(threads)]
+        bells = self.pairs(threads)
         self.bells = [ours for ours, _ in bells]
         self.granted = [0] * threads
         self.stdout, self.stderr = os.memfd_create("stdout"), os.memfd_create("stderr")
@@ -217,6 +217,11 @@ class Front:
         os.close(settings)
         for _, theirs in bells:
             theirs.close()
+
+    @staticmethod
+    def pairs(threads):
+        """Returns the sockets from descriptor 9 on, the front's end and the worker's of each."""
+        return [socket.socketpair() for _ in range(threads)]
 
     def __enter__(self):
         return self

@@ -209,6 +209,7 @@ type Worker struct {
 	Requests int64   `json:"requests"`
 	Memory   int64   `json:"memory_bytes"`
 	Request  string  `json:"request,omitempty"`
+	Lag      float64 `json:"lag_seconds,omitempty"` // how late the event loop of an ASGI worker was
 }
 
 // SocketPath returns the path of the socket of the server with that name (a
