@@ -8,7 +8,8 @@ import tempfile
 import pytest
 
 from asgifront import SCOPE, WINDOW, AsgiFront
-from front import HERE, Lane, poll
+from front import HERE, Lane
+from test_process import poll
 from test_validate import INTERPRETERS
 
 
