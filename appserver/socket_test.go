@@ -31,7 +31,7 @@ func newSocketSite(t *testing.T, goroutines bool, program string) *site {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf(`app web { %s; directory %s; python /usr/bin/python3; user root; env PYTHONDONTWRITEBYTECODE=1; workers 1; }
-server { listen 127.0.0.1:8080; location / { app_pass web; websocket_compression off; websocket_origin none same; } location /live { app_pass web asgi; } }`, program, dir)
+server { listen 127.0.0.1:8080; client_max_body_size 8m; location / { app_pass web; websocket_compression off; websocket_origin none same; } location /live { app_pass web asgi; } }`, program, dir)
 	if strings.Contains(program, "for websocket") == false {
 		text = strings.ReplaceAll(text, "app_pass web asgi", "app_pass web")
 	}
@@ -169,6 +169,9 @@ func TestAnApplicationHearsOfAClientsEnd(t *testing.T) {
 			w.next(t)
 			c.end(w)
 			s.Log.Wait(t, c.want)
+		}
+		if goroutines {
+			return // there a client that leaves before the answer is noticed by writing only
 		}
 		w := s.openSocket(t, "/never")
 		s.Log.Wait(t, "waits")

@@ -78,8 +78,7 @@ class WebSocket(Call):
             self.state = REFUSED
             scope = dict(self.scope, method="GET")
             self.denial = Request(self.server, self.id, scope, self.more, None)
-            self.denial.credit = self.credit
-            self.server.running[self.id] = self
+            self.denial.credit, self.denial.task = self.credit, self.task
             await self.denial.send(dict(message, type="http.response.start"))
         else:
             raise Wrong("expected websocket.accept, websocket.close or "
