@@ -2,6 +2,7 @@ package pool
 
 import (
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,13 +17,14 @@ type batch struct {
 	rest   []byte
 	files  []int
 	first  bool // the stream channel comes before the others
+	ended  bool // nothing more comes by it
 }
 
 // receiveStream handles the next frame of the stream channel; more is false when there is none.
 // The reader's lock is held.
 func (w *worker) receiveStream(t *eventloop.Turn) (o outcome, more bool) {
 	if len(w.batch.rest) == 0 {
-		if !w.streams.Event.Readable() {
+		if w.batch.ended || !w.streams.Event.Readable() {
 			return o, false
 		}
 		w.streams.Event.Forget()
@@ -32,7 +34,8 @@ func (w *worker) receiveStream(t *eventloop.Turn) (o outcome, more bool) {
 		}
 		w.streams.Event.Missed() // there may be more
 		if n == 0 && err == nil {
-			w.streams.Event.Forget() // its end, of which the process tells
+			w.batch.ended = true
+			w.onLost(wire.ErrEnded)
 			return o, false
 		}
 		if err != nil {
@@ -54,6 +57,18 @@ func (b *batch) buffer() *[]byte {
 		b.memory = wire.NewBuffer()
 	}
 	return b.memory
+}
+
+// onLost is told that nothing goes by the stream channel any more. A worker that has closed it
+// is about to exit; or it has to.
+func (w *worker) onLost(err error) {
+	e := event{kind: eventLost, w: w, text: "cannot be sent frames: " + err.Error()}
+	if err == wire.ErrEnded {
+		e.text = err.Error()
+		time.AfterFunc(killAfter, func() { w.pool.post(e) })
+		return
+	}
+	w.pool.post(e)
 }
 
 // breach ends the reading of a worker that has broken the protocol.
@@ -113,6 +128,7 @@ func (w *worker) readStreams(finish func()) func() {
 		for w.isRead() {
 			n, files, err := w.streams.Read(*w.batch.buffer())
 			if err != nil || n == 0 {
+				w.onLost(wire.ErrEnded)
 				return
 			}
 			w.batch.rest, w.batch.files = (*w.batch.memory)[:n], files
@@ -144,5 +160,5 @@ func (w *worker) drainStreams() {
 
 // streamsPending reports whether there is something to receive. The reader's lock is held.
 func (w *worker) streamsPending() bool {
-	return w.streams != nil && (len(w.batch.rest) > 0 || w.streams.Event.Readable())
+	return w.streams != nil && (len(w.batch.rest) > 0 || !w.batch.ended && w.streams.Event.Readable())
 }

@@ -7,8 +7,11 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"alicorn/appserver/pool"
 	"alicorn/appserver/pool/pooltest"
@@ -411,4 +414,69 @@ func TestAWorkerThatHearsNothingKeepsNobodyWaiting(t *testing.T) {
 	}
 	close(release)
 	clients.Wait()
+}
+
+// turns counts the turns of a loop.
+type turns struct{ n atomic.Int64 }
+
+// Poll implements eventloop.Source.
+func (c *turns) Poll(*eventloop.Turn) bool {
+	c.n.Add(1)
+	return false
+}
+
+// Sleep implements eventloop.Source.
+func (*turns) Sleep(bool) bool { return false }
+
+// A worker whose stream channel has ended is replaced unless it exits. The loop rests meanwhile.
+func TestAWorkerThatHasClosedItsStreamChannelIsReplaced(t *testing.T) {
+	closed := make(chan bool)
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10}, func(f *pooltest.Fake) {
+		if f.Number == 0 {
+			unix.Close(f.Streams)
+			f.Streams = -1
+			close(closed)
+			<-f.Killed
+			return
+		}
+		for id, ok := f.Next(); ok; id, ok = f.Next() {
+			f.StartStream(id)
+			f.Batch(f.Stream(wire.KindHead, wire.FlagEnd, id, append(wiretest.Head("200 OK"), "next"...)))
+		}
+	})
+	<-closed
+	var c turns
+	s.Loops.Next().AddSource(&c)
+	time.Sleep(200 * time.Millisecond)
+	if n := c.n.Load(); n > 1000 {
+		t.Errorf("the loop has turned %d times, and had nothing to do", n)
+	}
+	s.Log.Wait(t, "broke the worker protocol: it has closed its stream channel")
+	expect(t, s.Get("/"), 200, "next")
+}
+
+// A worker that has answered and dies with frames unread has broken no rule.
+func TestAWorkerThatDiesWithFramesUnreadHasAnswered(t *testing.T) {
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10}, func(f *pooltest.Fake) {
+		id, ok := f.Next()
+		if !ok {
+			return
+		}
+		f.StartStream(id)
+		f.Batch(f.Stream(wire.KindHead, 0, id, wiretest.Head("200 OK")))
+		for sent := 0; sent < pool.Window/2; sent += 32 << 10 {
+			f.Batch(f.Stream(wire.KindData, 0, id, make([]byte, 32<<10)))
+		}
+		p := []unix.PollFd{{Fd: int32(f.Streams), Events: unix.POLLIN}}
+		unix.Poll(p, -1) // the credit that comes back stays unread
+		f.Batch(f.Stream(wire.KindData, wire.FlagEnd, id, []byte("the end")))
+	})
+	r := s.Get("/")
+	if r.Status != 200 || !strings.HasSuffix(r.Text(), "the end") {
+		t.Errorf("got %d with %d bytes", r.Status, len(r.Text()))
+	}
+	s.Log.Wait(t, "exited")
+	if strings.Contains(s.Log.String(), "broke") {
+		t.Errorf("the log says %s", s.Log.String())
+	}
 }

@@ -19,6 +19,7 @@ const (
 	eventExited                      // the process has ended and all it sent was read
 	eventLeaving                     // the worker asks to be retired
 	eventViolation                   // the worker broke the protocol
+	eventLost                        // nothing goes by the worker's stream channel
 	eventTired                       // the worker has had max_requests
 	eventIdle                        // a leaving worker has ended its last request
 	eventScaled
@@ -155,13 +156,14 @@ func (p *Pool) on(e event) {
 		}
 		p.retire(w, workerLeaving, e.text)
 	case eventViolation:
-		w.log(proxy.LevelAlert, "broke the worker protocol: %s", e.text)
-		if w.state == workerStarting {
-			w.boot = &BootError{App: p.o.Name, Worker: w.name, Message: "it broke the worker protocol while it started: " + e.text}
+		p.onViolation(w, e.text)
+	case eventLost:
+		p.mu.Lock()
+		needed := w.state <= workerReady || w.state == workerLeaving && w.outstanding > 0
+		p.mu.Unlock()
+		if needed {
+			p.onViolation(w, e.text)
 		}
-		p.retire(w, workerCondemned, "it broke the worker protocol")
-		w.urged = killed
-		w.signal(syscall.SIGKILL)
 	case eventQuits:
 		p.quitting = time.Now().Add(p.o.GracefulTimeout)
 	case eventCutOff:
@@ -175,6 +177,17 @@ func (p *Pool) on(e event) {
 			w.deadline = time.Now() // the other threads have finished
 		}
 	}
+}
+
+// onViolation ends w, which has broken the protocol.
+func (p *Pool) onViolation(w *worker, breach string) {
+	w.log(proxy.LevelAlert, "broke the worker protocol: %s", breach)
+	if w.state == workerStarting {
+		w.boot = &BootError{App: p.o.Name, Worker: w.name, Message: "it broke the worker protocol while it started: " + breach}
+	}
+	p.retire(w, workerCondemned, "it broke the worker protocol")
+	w.urged = killed
+	w.signal(syscall.SIGKILL)
 }
 
 func (p *Pool) onReady(w *worker, r Report) {

@@ -194,7 +194,7 @@ func (w *worker) openSlots(files []*os.File) ([]*os.File, error) {
 	if w.pool.o.Streams > 0 {
 		var f *os.File
 		var err error
-		if w.streams, f, err = wire.NewStreams(w.loop); err != nil {
+		if w.streams, f, err = wire.NewStreams(w.loop, w.onLost); err != nil {
 			return files, err
 		}
 		for i := range w.slots {

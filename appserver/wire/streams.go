@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -23,12 +24,14 @@ type Streams struct {
 	conn  syscall.RawConn
 	inbox inbox
 	oob   []byte
+	lost  func(err error)
 
 	mu      sync.Mutex
 	batch   []byte   // that is being gathered
 	batches [][]byte // that wait for room, the oldest first
 	state   streamsState
 	more    chan struct{} // tells the sender of a channel without a loop
+	write   func(p []byte) (int, error)
 }
 
 // streamsState is what becomes of frames that are put.
@@ -46,11 +49,17 @@ const (
 	LengthSize = 4
 	// MaxStreamFrame is the size of the largest frame of the stream channel.
 	MaxStreamFrame = MaxFrame - LengthSize
+	// shortage is how long a send waits for memory, of which nobody tells that it is there.
+	shortage = 5 * time.Millisecond
 )
 
+// ErrEnded says that the worker has closed its end of the stream channel.
+var ErrEnded = errors.New("it has closed its stream channel")
+
 // NewStreams returns the front's side, in loop if there is one, and the worker's end, which the
-// caller closes once the worker has it.
-func NewStreams(loop *eventloop.Loop) (*Streams, *os.File, error) {
+// caller closes once the worker has it. lost is called at most once, when a frame can never be
+// sent, with why: ErrEnded, or another error. It must not call the Streams.
+func NewStreams(loop *eventloop.Loop, lost func(err error)) (*Streams, *os.File, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot make a worker's stream channel: %w", err)
@@ -59,13 +68,15 @@ func NewStreams(loop *eventloop.Loop) (*Streams, *os.File, error) {
 		enlarge(fd)
 	}
 	unix.SetNonblock(ours, true)
-	s := &Streams{fd: ours, oob: make([]byte, unix.CmsgSpace(maxRights*4))}
+	s := &Streams{fd: ours, oob: make([]byte, unix.CmsgSpace(maxRights*4)), lost: lost}
 	if loop != nil {
 		if s.Event, err = loop.Add(ours, nil, 0); err == nil {
 			s.Event.AdoptWriter((*room)(s))
+			s.write = s.Event.TryWrite
 		}
 	} else {
 		s.ours = os.NewFile(uintptr(ours), "stream channel")
+		s.write = s.ours.Write
 		s.conn, err = s.ours.SyscallConn()
 		s.more = make(chan struct{}, 1)
 	}
@@ -80,14 +91,24 @@ func NewStreams(loop *eventloop.Loop) (*Streams, *os.File, error) {
 // TryRead receives a message into p, and the descriptors that came along. n is 0 at the end;
 // unix.EAGAIN: there is nothing.
 func (s *Streams) TryRead(p []byte) (n int, files []int, err error) {
-	return s.received(s.inbox.receive(s.fd, p, s.oob))
+	return s.received(s.receive(p))
+}
+
+// receive receives what is there. A worker that has died with frames unread resets the channel,
+// which is reported once, before what it has sent.
+func (s *Streams) receive(p []byte) received {
+	in := s.inbox.receive(s.fd, p, s.oob)
+	if in.err == unix.ECONNRESET {
+		in = s.inbox.receive(s.fd, p, s.oob)
+	}
+	return in
 }
 
 // Read is TryRead, but it waits. It is for channels without a loop.
 func (s *Streams) Read(p []byte) (n int, files []int, err error) {
 	var in received
 	err = s.conn.Read(func(uintptr) bool {
-		in = s.inbox.receive(s.fd, p, s.oob)
+		in = s.receive(p)
 		return in.err != unix.EAGAIN
 	})
 	if err != nil {
@@ -176,17 +197,37 @@ func (s *Streams) flush() {
 		if len(b) == 0 {
 			return
 		}
-		_, err := s.Event.TryWrite(b)
+		_, err := s.write(b)
+		pause := time.Duration(0)
 		switch {
 		case err == nil:
 			s.sent()
-		case !isFull(err): // the worker has gone, of which its process tells
-			s.batch, s.batches = nil, nil
-		case s.Event.AwaitRoom(0):
+			continue
+		case isShort(err):
+			pause = shortage // there may be room: nothing else would end the wait
+		case err != unix.EAGAIN:
+			s.fail(err)
+			return
+		}
+		if s.Event.AwaitRoom(pause) {
 			s.state = streamsAwait
 			return
 		}
 	}
+}
+
+// fail drops what was not sent, which can never be, and what is put from now on. The lock is
+// held.
+func (s *Streams) fail(err error) {
+	if s.state == streamsClosed {
+		return
+	}
+	s.state = streamsClosed
+	s.batch, s.batches = nil, nil
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.ENOTCONN) {
+		err = ErrEnded
+	}
+	s.lost(err)
 }
 
 // sent drops the oldest batch, which was sent.
@@ -201,15 +242,22 @@ func (s *Streams) sent() {
 	}
 }
 
-func isFull(err error) bool {
-	return err == unix.EAGAIN || err == unix.ENOBUFS || err == unix.ENOMEM
-}
+// isShort reports that the system lacks memory for a message, which it will have.
+func isShort(err error) bool { return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) }
 
 // Send sends what is put in a channel without a loop, until Close.
 func (s *Streams) Send() {
 	for range s.more {
 		for b := s.next(); b != nil; b = s.next() {
-			if _, err := s.ours.Write(b); err != nil {
+			_, err := s.write(b)
+			for isShort(err) {
+				time.Sleep(shortage)
+				_, err = s.write(b)
+			}
+			if err != nil {
+				s.mu.Lock()
+				s.fail(err)
+				s.mu.Unlock()
 				return
 			}
 		}

@@ -1,0 +1,166 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alicorn/proxy/eventloop"
+)
+
+// newTestStreams returns both ends of a stream channel, in a loop or without one. lost gets what
+// the front's side is told.
+func newTestStreams(t *testing.T, looped bool) (s *Streams, theirs *os.File, lost chan error) {
+	var loop *eventloop.Loop
+	if looped {
+		loops, err := eventloop.New(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(loops.Close)
+		loop = loops.Next()
+	}
+	lost = make(chan error, 10)
+	s, theirs, err := NewStreams(loop, func(err error) { lost <- err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Close()
+		theirs.Close()
+	})
+	if !looped {
+		go s.Send()
+	}
+	return s, theirs, lost
+}
+
+func inBothWays(t *testing.T, test func(t *testing.T, looped bool)) {
+	for _, looped := range []bool{true, false} {
+		t.Run(fmt.Sprintf("loop %v", looped), func(t *testing.T) { test(t, looped) })
+	}
+}
+
+// expectFrames reads frames 1 to n.
+func expectFrames(t *testing.T, theirs *os.File, n int) {
+	t.Helper()
+	b := make([]byte, MaxFrame)
+	for next := 1; next <= n; {
+		size, err := unix.Read(int(theirs.Fd()), b)
+		if err != nil || size == 0 {
+			t.Fatalf("before frame %d the worker receives %d bytes, %v", next, size, err)
+		}
+		for rest := b[:size]; len(rest) > 0; next++ {
+			var frame []byte
+			if frame, rest, err = NextFrame(rest); err != nil {
+				t.Fatal(err)
+			}
+			if f, _ := parse(frame); int(f.ID) != next {
+				t.Fatalf("the worker receives frame %d, want %d", f.ID, next)
+			}
+		}
+	}
+}
+
+func put(s *Streams, id, size int) {
+	s.Put(nil, KindMessage, 0, 0, uint32(id), nil, make([]byte, size))
+}
+
+func TestFramesWaitForRoom(t *testing.T) {
+	inBothWays(t, func(t *testing.T, looped bool) {
+		s, theirs, _ := newTestStreams(t, looped)
+		const n = 5000
+		for id := 1; id <= n; id++ {
+			put(s, id, id%5*1000)
+		}
+		expectFrames(t, theirs, n)
+	})
+}
+
+func TestFramesWaitForMemory(t *testing.T) {
+	inBothWays(t, func(t *testing.T, looped bool) {
+		s, theirs, lost := newTestStreams(t, looped)
+		var tries atomic.Int32
+		s.mu.Lock()
+		write := s.write
+		s.write = func(p []byte) (int, error) {
+			n := tries.Add(1)
+			if n > 3 {
+				return write(p)
+			}
+			write(make([]byte, 8<<20)) // too long for the socket, which fails as well
+			return 0, &os.PathError{Err: []error{unix.ENOBUFS, unix.ENOMEM}[n%2]}
+		}
+		s.mu.Unlock()
+		for id := 1; id <= 10; id++ {
+			put(s, id, 50000)
+		}
+		expectFrames(t, theirs, 10)
+		if len(lost) > 0 {
+			t.Errorf("the front is told %v, want nothing", <-lost)
+		}
+	})
+}
+
+func TestWhatCanNeverBeSentIsNamedOnce(t *testing.T) {
+	inBothWays(t, func(t *testing.T, looped bool) {
+		for _, c := range []struct {
+			name string
+			have func(s *Streams, theirs *os.File)
+			want error
+		}{
+			{"too long for the socket", func(s *Streams, _ *os.File) {
+				unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1)
+			}, unix.EMSGSIZE},
+			{"the worker has closed its end", func(_ *Streams, theirs *os.File) { theirs.Close() }, ErrEnded},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				s, theirs, lost := newTestStreams(t, looped)
+				c.have(s, theirs)
+				for id := 1; id <= 3; id++ {
+					put(s, id, 60000)
+				}
+				if err := <-lost; !errors.Is(err, c.want) {
+					t.Errorf("the front is told %v, want %v", err, c.want)
+				}
+				put(s, 4, 60000)
+				select {
+				case err := <-lost:
+					t.Errorf("it is told %v as well", err)
+				case <-time.After(2 * shortage):
+				}
+			})
+		}
+	})
+}
+
+// What a worker has sent before it died counts, also where it has left frames unread.
+func TestTheLastWordsOfAWorkerThatLeftFramesUnread(t *testing.T) {
+	inBothWays(t, func(t *testing.T, looped bool) {
+		s, theirs, _ := newTestStreams(t, looped)
+		put(s, 1, 1)
+		if _, _, err := unix.Recvfrom(int(theirs.Fd()), make([]byte, 1), unix.MSG_PEEK); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := theirs.Write([]byte("words")); err != nil {
+			t.Fatal(err)
+		}
+		theirs.Close()
+		read := s.TryRead
+		if !looped {
+			read = s.Read
+		}
+		b := make([]byte, MaxFrame)
+		if n, _, err := read(b); err != nil || string(b[:n]) != "words" {
+			t.Errorf("the front receives %q, %v", b[:n], err)
+		}
+		if n, _, err := read(b); n != 0 || err != nil {
+			t.Errorf("then it receives %d bytes, %v, want the end", n, err)
+		}
+	})
+}
