@@ -58,6 +58,22 @@ func (r *request) Reuse() {
 	requests.Put(r)
 }
 
+// dropFor drops r, whose part in x ends with err. A handler that err leads to gets the body,
+// which may be r's until then.
+func (r *request) dropFor(x *proxy.Exchange, err error) {
+	switch {
+	case r.feed != nil:
+		if x.LeadsOn(err) {
+			r.feed.GiveBack(x)
+		}
+		r.feed.close()
+	case r.body.Length > 0 && x.LeadsOn(err):
+		x.KeepBody(r.body.Again(r.Drop))
+		return
+	}
+	r.Drop()
+}
+
 // Line implements pool.Owner.
 func (r *request) Line() string { return r.runner.program.adapter.line(&r.about) }
 

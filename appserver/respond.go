@@ -45,9 +45,8 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	x.Upstream.Time = try.Response
 	if r.feed != nil {
 		try.Sent += r.feed.Taken()
-		r.feed.close()
 	}
-	r.Drop()
+	r.dropFor(x, err)
 	return err
 }
 

@@ -56,7 +56,7 @@ func (h *handler) sendAhead(x *proxy.Exchange, r *request) (err error) {
 		err = h.submit(x, r)
 	}
 	if err != nil {
-		r.Drop()
+		r.Drop() // nothing was read of the body
 		return err
 	}
 	return h.await(x, r)
@@ -92,12 +92,16 @@ func (h *handler) send(x *proxy.Exchange, r *request) error {
 	if a := r.runner.Arena(); a != nil {
 		s.Shared = a
 	}
-	err := r.body.Read(x, &s)
-	if err == nil {
-		err = h.submit(x, r)
-	}
-	if err != nil && err != proxy.ErrNotYet {
+	switch err := r.body.Read(x, &s); err {
+	case nil:
+	case proxy.ErrNotYet:
+		return x.Suspend(r)
+	default:
 		r.Drop()
+		return err
+	}
+	if err := h.submit(x, r); err != nil {
+		r.dropFor(x, err)
 		return err
 	}
 	return x.Suspend(r)

@@ -102,7 +102,7 @@ func (m core) blocks() []config.Directive {
 			Help: "The hosts this server answers: exact names, *.example.com, .example.com, www.example.*, or ~REGEX whose groups become variables."},
 		{Name: "error_page", In: config.AnyLevel | config.LocationIf, Args: config.Arity{Min: 2, Max: -1}, Repeat: true, Set: m.setErrorPage,
 			Syntax: "CODE ... [=[RESPONSE]] URI | @NAME",
-			Help:   "What answers in place of a status page: an internal redirect to a path (as GET) or a named location, or a redirect to a URL. =CODE changes the status, = takes that of whatever answers."},
+			Help:   "What answers in place of a status page: an internal redirect to a path (as GET) or a named location, or a redirect to a URL. =CODE changes the status, = takes that of whatever answers. The request's body goes to that, too."},
 	}
 }
 

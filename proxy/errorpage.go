@@ -65,6 +65,27 @@ func (c *Core) errorPage(status Status) *errorPage {
 	return nil
 }
 
+// pageOf returns the error_page that answers in place of an error; nil: there is none.
+func (x *Exchange) pageOf(status Status) *errorPage {
+	if x.status.lastPage || x.redirects > maxInternalRedirects {
+		return nil
+	}
+	return x.Core().errorPage(status)
+}
+
+// LeadsOn reports whether another handler answers x in place of the one that returns err:
+// that of a redirect, or that of an error page.
+func (x *Exchange) LeadsOn(err error) bool {
+	var r *Redirect
+	switch {
+	case err == nil || err == Done || err == errSuspended || x.Res.sent:
+		return false
+	case errors.As(err, &r):
+		return true
+	}
+	return x.pageOf(StatusOf(err)) != nil
+}
+
 // answerError responds to err, or returns the internal redirect that does.
 func (x *Exchange) answerError(err error) error {
 	status, level, reason := classify(err)
@@ -91,10 +112,7 @@ func (x *Exchange) answerError(err error) error {
 		x.Res.Abort()
 		return Done
 	}
-	if x.status.lastPage || x.redirects > maxInternalRedirects {
-		return x.plainStatus(status)
-	}
-	p := x.Core().errorPage(status)
+	p := x.pageOf(status)
 	if p == nil {
 		return x.plainStatus(status)
 	}

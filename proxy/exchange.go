@@ -90,6 +90,7 @@ type Exchange struct {
 	vars      []variable // those that the configuration itself defines, by slot
 	changes   int        // see URIChanges
 	bodyRead  int64
+	kept      *keptBody    // what is read of the body before the wire's; nil: nothing
 	waiting   *Waiting     // never changes
 	pending   Continuation // what a suspended exchange goes on with
 	parent    *Exchange    // the one that has asked for this subrequest; nil: the client has
@@ -132,6 +133,9 @@ func (x *Exchange) Release() {
 // Reset makes x ready for the connection's next request.
 func (x *Exchange) Reset() {
 	x.waiting.end()
+	for x.kept != nil {
+		x.dropKept()
+	}
 	h, rh := x.Req.Header, x.Res.Header
 	h.Reset()
 	rh.Reset()
@@ -181,6 +185,9 @@ func (x *Exchange) ReadBody(p []byte) (int, error) {
 	if x.status.noBody {
 		return 0, io.EOF
 	}
+	if n, ok, err := x.readKept(p); ok {
+		return n, err
+	}
 	n, err := x.wire.ReadBody(p)
 	return x.countBody(n, err)
 }
@@ -192,6 +199,9 @@ func (x *Exchange) TryReadBody(p []byte) (int, error) {
 	if x.status.noBody {
 		return 0, io.EOF
 	}
+	if n, ok, err := x.readKept(p); ok {
+		return n, err
+	}
 	for {
 		n, err := x.wire.TryReadBody(p)
 		if err != ErrNotYet {
@@ -202,6 +212,33 @@ func (x *Exchange) TryReadBody(p []byte) (int, error) {
 			return 0, ErrNotYet
 		}
 	}
+}
+
+// keptBody is bytes of a request body that one handler has read, for the next one.
+type keptBody struct {
+	from   io.ReadCloser
+	behind *keptBody // which come after it
+}
+
+// KeepBody has the next handler of x read from's bytes before what is left of the body. A
+// handler calls it that has read the body and leads on (see LeadsOn). x closes from.
+func (x *Exchange) KeepBody(from io.ReadCloser) { x.kept = &keptBody{from, x.kept} }
+
+// readKept reads what was kept of the body. ok is false where nothing is left of it.
+func (x *Exchange) readKept(p []byte) (n int, ok bool, err error) {
+	for x.kept != nil {
+		if n, err := x.kept.from.Read(p); err != io.EOF {
+			return n, true, err
+		}
+		x.dropKept()
+	}
+	return 0, false, nil
+}
+
+func (x *Exchange) dropKept() {
+	k := x.kept
+	x.kept = k.behind
+	k.from.Close()
 }
 
 // countBody compares the length of the body that was read with client_max_body_size.

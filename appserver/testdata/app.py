@@ -67,6 +67,9 @@ def app(environ, start_response):
         body = environ["wsgi.input"].read()
         return text(start_response, body, headers=[("X-Length", environ.get("CONTENT_LENGTH", "-")),
                                                    ("X-Type", type(environ["wsgi.input"]).__name__)])
+    if path == "/to":
+        environ["wsgi.input"].read(10)
+        return text(start_response, "dropped", headers=[("X-Accel-Redirect", query)])
     if path == "/size":
         return text(start_response, str(len(environ["wsgi.input"].read())))
     if path == "/big":

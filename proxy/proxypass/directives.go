@@ -53,7 +53,7 @@ func requestDirectives(k *key) []config.Directive {
 			Help: "Whether the request's body is passed on, with a Content-Length, or in chunks where its length is not known."},
 		{Name: "proxy_request_buffering", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.readFirst }),
-			Help: "Whether a request's body is read before a server is asked. With off the server gets it while the client sends it: a slow client occupies a connection to the server, and the client may send no faster than the server reads. A chunked body goes on in chunks; to a server of HTTP/1.0 it is read first all the same, as all bodies are where the system has no epoll. An answer that comes before the body has ended is passed on, and the rest of the body with it until the answer ends. A request of whose body a part was sent goes to no other server."},
+			Help: "Whether a request's body is read before a server is asked. With off the server gets it while the client sends it: a slow client occupies a connection to the server, and the client may send no faster than the server reads. A chunked body goes on in chunks; to a server of HTTP/1.0 it is read first all the same, as all bodies are where the system has no epoll. An answer that comes before the body has ended is passed on, and the rest of the body with it until the answer ends. A request of whose body a part was sent goes to no other server, and where error_page or X-Accel-Redirect leads to a location that needs the body the answer is 500."},
 	}
 }
 

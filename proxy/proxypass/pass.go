@@ -165,8 +165,23 @@ func (p *pass) run(x *proxy.Exchange) error {
 				err = f.answer()
 			}
 		}
+		if x.LeadsOn(err) {
+			p.giveBody(x)
+		}
 		p.end(x)
 		return err
+	}
+}
+
+// giveBody leaves the body to the handler that answers in place of the peer.
+func (p *pass) giveBody(x *proxy.Exchange) {
+	switch {
+	case p.feed != nil:
+		p.feed.GiveBack(x)
+	case p.body.Length > 0 && p.stage > receiving:
+		body := p.body
+		x.KeepBody(body.Again(body.Close))
+		p.body = upstream.Body{}
 	}
 }
 

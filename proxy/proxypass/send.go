@@ -22,50 +22,45 @@ const inlineBody = 64 << 10
 func (p *pass) prepare(x *proxy.Exchange) error {
 	h := p.h
 	length := int64(noBody)
-	var body []byte
 	var err error
 	switch {
 	case !h.passBody || !x.Req.Chunked && !hasLength(x):
 	case h.feeds(x):
-		body, length, err = p.beginFeed(x)
+		length, err = p.beginFeed(x)
 	default:
 		core := x.Core()
 		s := upstream.Storage{Inline: inlineBody, Memory: core.BodyBufferSize, Dir: core.BodyTempPath, Space: h.space}
 		err = p.body.Read(x, &s)
-		body, length = p.body.Inline, p.body.Length
+		length = p.body.Length
 	}
 	if err == proxy.ErrNotYet {
 		return errWaits
 	} else if err != nil {
 		return err
 	}
+	p.stage = choosing
 	moved := h.encoder.uri.uri != "" && x.URIChanges() != *h.state.moves.In(x)
 	if p.request, err = h.encoder.append(p.request[:0], x, moved, length); err != nil {
 		return err
 	}
-	p.request = append(p.request, body...)
-	if length == int64(len(body)) {
-		p.feed.Close()
-		p.feed = nil
-	}
-	p.stage = choosing
+	p.request = append(p.request, p.body.Inline...)
 	return nil
 }
 
 // beginFeed has the body passed on while it comes, unless it is there, whole, with the
 // head: then it may be repeated, as in nginx.
-func (p *pass) beginFeed(x *proxy.Exchange) (body []byte, length int64, err error) {
+func (p *pass) beginFeed(x *proxy.Exchange) (length int64, err error) {
 	framing := upstream.Framing{Head: h1.AppendChunkSize, Tail: h1.ChunkEnd, End: h1.LastChunk}
 	length = chunkedBody
 	if !x.Req.Chunked {
 		length, framing = x.Req.ContentLength, upstream.Framing{}
 	}
 	p.feed = upstream.NewFeed(x, framing, p.h.sendTimeout)
-	body, all, err := p.feed.Preread(x)
+	all, err := p.feed.Preread(x, &p.body)
 	if all {
-		length = int64(len(body))
+		length, p.feed = p.body.Length, nil
 	}
-	return body, length, err
+	return length, err
 }
 
 // feeds reports whether the body of x's request is passed on while it comes.

@@ -24,7 +24,7 @@ package upstream
 
 // Files, in the order of the story:
 //
-//   - spool_body.go spool_linux.go spool_darwin.go feed.go: the body of a request
+//   - spool_body.go spool_linux.go spool_darwin.go feed.go again.go: the body of a request
 //   - repeat.go: another try
 //   - head.go accel.go: the head of an answer
 //   - answer.go spool_response.go: the answer on its way to the client

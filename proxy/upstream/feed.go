@@ -62,9 +62,8 @@ func NewFeed(x *proxy.Exchange, framing Framing, timeout time.Duration) *Feed {
 }
 
 // Preread reads what has come already, as far as it fits into the buffer. Where that is
-// all of the body it returns it: the caller keeps it for as long as it may be needed
-// and closes f.
-func (f *Feed) Preread(x *proxy.Exchange) (whole []byte, all bool, err error) {
+// all of the body it is moved to b, and f is of no use any more.
+func (f *Feed) Preread(x *proxy.Exchange, into *Body) (all bool, err error) {
 	f.buffer = blocks.Get().(*[]byte)
 	b := (*f.buffer)[frameRoom : len(*f.buffer)-frameRoom]
 	n := 0
@@ -75,15 +74,17 @@ func (f *Feed) Preread(x *proxy.Exchange) (whole []byte, all bool, err error) {
 	}
 	switch err {
 	case io.EOF:
-		return b[:n], true, nil
+		*into = Body{Inline: b[:n], Length: int64(n), block: f.buffer}
+		f.buffer = nil
+		return true, nil
 	case nil, proxy.ErrNotYet:
 		if f.frame(n); n == 0 {
 			f.release()
 		}
-		return nil, false, nil
+		return false, nil
 	}
 	f.release()
-	return nil, false, err
+	return false, err
 }
 
 // Begin has the bytes go to s. It may be called again as long as nothing was sent.
@@ -210,6 +211,21 @@ func (f *Feed) Close() {
 		f.rest = nil
 		f.release()
 	}
+}
+
+// GiveBack closes f, and leaves to the next handler of x what was read of the body and
+// not sent. Where a part was sent, reading the body fails.
+func (f *Feed) GiveBack(x *proxy.Exchange) {
+	switch {
+	case f.taken == 0:
+	case f.sent > 0:
+		x.KeepBody(lost{errBodySent})
+	default: // it is one part
+		part := &Body{Inline: (*f.buffer)[frameRoom:][:f.taken], Length: f.taken, block: f.buffer}
+		f.buffer = nil
+		x.KeepBody(part.Again(part.Close))
+	}
+	f.Close()
 }
 
 func (f *Feed) release() {

@@ -98,8 +98,8 @@ func TestAFeedBeginsAgainWhereNothingWasSent(t *testing.T) {
 			body := strings.Repeat("x", 100_000)
 			x := feeding(t, body)
 			f := NewFeed(x, Framing{}, 0)
-			if whole, all, err := f.Preread(x); whole != nil || all || err != nil {
-				t.Fatalf("%d bytes, %v, %v", len(whole), all, err)
+			if all, err := f.Preread(x, new(Body)); all || err != nil {
+				t.Fatalf("%v, %v", all, err)
 			}
 			f.Begin(&sink{fails: first})
 			if err := f.Pump(x); err != nil || f.Done() || f.Sent() != 0 {
@@ -141,15 +141,51 @@ func TestAFeedEndsWhereItsUpstreamDoes(t *testing.T) {
 	}
 }
 
-// A body that is there, whole, is the caller's.
-func TestAFeedGivesBackABodyThatIsThere(t *testing.T) {
+func TestAFeedMovesABodyThatIsThere(t *testing.T) {
 	x := feeding(t, "hello")
-	f := NewFeed(x, Framing{}, 0)
-	if whole, all, err := f.Preread(x); string(whole) != "hello" || !all || err != nil {
-		t.Errorf("%q, %v, %v", whole, all, err)
+	var b Body
+	if all, err := NewFeed(x, Framing{}, 0).Preread(x, &b); string(b.Inline) != "hello" || b.Length != 5 || !all || err != nil {
+		t.Errorf("%q of %d, %v, %v", b.Inline, b.Length, all, err)
 	}
-	f.Close()
+	b.Close()
 	if _, err := io.ReadAll(x.Body()); err != nil {
 		t.Error(err)
+	}
+}
+
+// What was read and not sent is read again, before the rest.
+func TestAFeedGivesBackWhatItHasNotSent(t *testing.T) {
+	framing := Framing{Head: func(dst []byte, n int) []byte { return fmt.Appendf(dst, "<%d>", n) }, Tail: "\r\n"}
+	for _, c := range []struct {
+		name    string
+		preread bool
+		to      *sink // nil: the upstream was not reached
+		lost    bool
+	}{
+		{"nothing was read", false, nil, false},
+		{"no connection", true, nil, false},
+		{"no room", true, &sink{fails: unix.EAGAIN}, false},
+		{"no room for what comes first", false, &sink{fails: unix.EAGAIN}, false},
+		{"a part was sent", true, &sink{portion: 1000, takes: 5000, fails: unix.EPIPE}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			body := strings.Repeat("x", 30_000) + strings.Repeat("y", 70_000)
+			x := feeding(t, body)
+			f := NewFeed(x, framing, 0)
+			if c.preread {
+				if all, err := f.Preread(x, new(Body)); all || err != nil {
+					t.Fatal(all, err)
+				}
+			}
+			if c.to != nil {
+				f.Begin(c.to)
+				f.Pump(x)
+			}
+			f.GiveBack(x)
+			got, err := io.ReadAll(x.Body())
+			if !c.lost && (err != nil || string(got) != body) || c.lost && err != errBodySent {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+		})
 	}
 }

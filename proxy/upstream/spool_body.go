@@ -92,6 +92,7 @@ func (b *Body) Read(x *proxy.Exchange, s *Storage) error {
 	err := b.read(x, s)
 	if err != nil && err != proxy.ErrNotYet {
 		b.spool.close() // others may need the space
+		x.KeepBody(lost{err})
 	}
 	return err
 }

@@ -1,0 +1,97 @@
+package proxypass
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// counts answers with what it was sent.
+func counts(c *peerConn) {
+	for {
+		r, err := http.ReadRequest(c.r)
+		if err != nil {
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		text := fmt.Sprintf("%s %s of %d: %d %.9q %v", r.Method, r.URL, r.ContentLength, len(body), body, err)
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+	}
+}
+
+// leads answers with 502, or with X-Accel-Redirect to what the query says.
+func leads(c *peerConn) {
+	for r, _ := c.request(); r != nil; r, _ = c.request() {
+		if to := r.URL.RawQuery; to != "" {
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nX-Accel-Redirect: %s\r\nContent-Length: 2\r\n\r\nok", to)
+			continue
+		}
+		io.WriteString(c, "HTTP/1.1 502 No\r\nContent-Length: 2\r\n\r\nno")
+	}
+}
+
+// deadAddress is one at which nobody listens.
+func deadAddress(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	return l.Addr().String()
+}
+
+func framed(size int, chunked bool) string {
+	body := strings.Repeat("x", size)
+	switch {
+	case !chunked:
+		return fmt.Sprintf("Content-Length: %d\r\n\r\n%s", size, body)
+	case size == 0:
+		return "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+	}
+	return fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, body)
+}
+
+// A body goes to the location that answers in place of the first peer, as in nginx.
+func TestABodyIsSentAgainWhereAnotherLocationAnswers(t *testing.T) {
+	last, first, dead := startOrigin(t, "tcp", counts), startOrigin(t, "tcp", leads), deadAddress(t)
+	theirs, mine := beside(t, "client_max_body_size 0; proxy_intercept_errors on; recursive_error_pages on; error_page 502 = @last;"+
+		"location /dead { proxy_pass http://"+dead+"; } location /deaduri { error_page 502 = /o/x; proxy_pass http://"+dead+"; }"+
+		"location /first { proxy_pass http://"+first.addr+"; } location /unread { proxy_request_buffering off; proxy_pass http://"+dead+"; }"+
+		"location /twice { error_page 502 = @dead; proxy_pass http://"+first.addr+"; } location @dead { proxy_pass http://"+dead+"; }"+
+		"location @last { proxy_pass http://"+last.addr+"; } location /o/ { proxy_pass http://"+last.addr+"; } location /none { error_page 502 = /return; proxy_pass http://"+dead+"; } location /return { return 200 none; }")
+	for _, target := range []string{"/dead", "/deaduri", "/first", "/first?@last", "/first?/o/x", "/twice", "/none", "/unread"} {
+		for _, size := range []int{0, 5, 100_000, 3_000_000} {
+			for _, chunked := range []bool{false, true} {
+				request := "POST " + target + " HTTP/1.1\r\nHost: site\r\n" + framed(size, chunked)
+				if target == "/unread" && size > 5 { // nginx sends a part of it
+					request = "POST /dead HTTP/1.1\r\nHost: site\r\n" + framed(size, chunked)
+				}
+				if got, want := seen(t, mine(), request), seen(t, theirs(), request); got != want {
+					t.Errorf("%.200q\n ours  %s\n nginx %s", request, got, want)
+				}
+			}
+		}
+	}
+}
+
+// Of a body that is passed on while it comes nothing is lost where its peer was not reached.
+// nginx sends the next one the rest of it. Where the peer has a part the next fails.
+func TestABodyThatIsPassedOnIsSentAgainWholeOrNotAtAll(t *testing.T) {
+	last, first := startOrigin(t, "tcp", counts), startOrigin(t, "tcp", leads)
+	s := newSite(t, "server { listen 127.0.0.1:80; client_max_body_size 0; proxy_request_buffering off; error_page 502 = @last;"+
+		"location /dead { proxy_pass http://"+deadAddress(t)+"; } location /first { proxy_pass http://"+first.addr+"; } location @last { proxy_request_buffering on; proxy_pass http://"+last.addr+"; } }")
+	for _, chunked := range []bool{false, true} {
+		res, got := ask(t, s, "POST /dead HTTP/1.1\r\nHost: site\r\n"+framed(3_000_000, chunked))
+		if want := `POST /dead of 3000000: 3000000 "xxxxxxxxx" <nil>`; res.StatusCode != 200 || got != want {
+			t.Errorf("chunked %v: %s %q, want %q", chunked, res.Status, got, want)
+		}
+		res, got = ask(t, s, "POST /first?@last HTTP/1.1\r\nHost: site\r\n"+framed(3_000_000, chunked))
+		if res.StatusCode != 500 {
+			t.Errorf("chunked %v: %s %q, want 500", chunked, res.Status, got)
+		}
+	}
+	s.Log.Wait(t, "the request body was passed on while it came and cannot be read once more")
+}
