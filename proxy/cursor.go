@@ -47,7 +47,11 @@ func (x *Exchange) step() error {
 	for actions := c.in.phases[c.phase]; c.next < len(actions); {
 		action := actions[c.next]
 		c.next++
-		if err := action(x); err != nil {
+		err := action(x)
+		if x.fault != nil && err != errSuspended {
+			err = x.takeFault()
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -88,6 +88,7 @@ type Exchange struct {
 	requestID string
 	captures  []string   // $1.. of the last regular expression that matched
 	vars      []variable // those that the configuration itself defines, by slot
+	fault     error      // of a variable that could not be computed
 	changes   int        // see URIChanges
 	bodyRead  int64
 	kept      *keptBody    // what is read of the body before the wire's; nil: nothing

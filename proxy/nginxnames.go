@@ -93,7 +93,7 @@ var nginxModules = []nginxModule{
 	{"limit_req", "", "limit_req limit_req_dry_run limit_req_log_level limit_req_status limit_req_zone"},
 	{"mail", "this program speaks HTTP alone", "auth_http auth_http_header auth_http_pass_client_cert auth_http_timeout imap_auth imap_capabilities imap_client_buffer mail max_errors pop3_auth pop3_capabilities " +
 		"protocol so_keepalive smtp_auth smtp_capabilities smtp_client_buffer smtp_greeting_delay starttls timeout xclient"},
-	{"map and split_clients", `use "set" and "if"`, "map map_hash_bucket_size map_hash_max_size split_clients"},
+	{"map and split_clients", "", "map map_hash_bucket_size map_hash_max_size split_clients"},
 	{"mgmt and otel", "", "mgmt otel_exporter otel_service_name otel_span_attr otel_span_name otel_trace otel_trace_context license_token deployment_context usage_report state_path enforce_initial_report"},
 	{"mirror", "", "mirror mirror_request_body"},
 	{"num_map", "", "num_map"},
@@ -146,14 +146,8 @@ func NginxDirective(name string) string {
 	return fmt.Sprintf("nginx's %s is not here yet; %s", name, instead)
 }
 
-// NginxLine is NginxDirective for a directive with its arguments, which may tell what
-// takes its place.
-func NginxLine(n *config.Node) string {
-	if n.Name == "map" && len(n.Args) > 1 && n.Arg(0) == "$http_upgrade" {
-		return fmt.Sprintf(`nginx's map is not here yet; "proxy_set_header Connection upgrade;" takes the place of this one and of "proxy_set_header Connection %s;"`, n.Arg(1))
-	}
-	return NginxDirective(n.Name)
-}
+// NginxLine is NginxDirective for a directive with its arguments.
+func NginxLine(n *config.Node) string { return NginxDirective(n.Name) }
 
 // NginxBalancing is NginxLine for the ways in which an upstream block chooses a server;
 // "" for all else. Other blocks have some of their names.

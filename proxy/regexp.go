@@ -107,18 +107,43 @@ func (r *Regexp) Match(x *Exchange, text string) (bool, error) {
 	return true, nil
 }
 
+// MatchBytes is Match for a text that the caller changes afterwards.
+func (r *Regexp) MatchBytes(x *Exchange, text []byte) (bool, error) {
+	switch {
+	case r.fast == nil:
+		return r.Match(x, string(text))
+	case len(r.names) == 1:
+		return r.matched(x, r.fast.Match(text)), nil
+	}
+	loc := r.fast.FindSubmatchIndex(text)
+	if loc != nil {
+		r.capture(x, string(text), loc)
+	}
+	return loc != nil, nil
+}
+
 func (r *Regexp) matchFast(x *Exchange, text string) bool {
 	if len(r.names) == 1 {
-		ok := r.fast.MatchString(text)
-		if ok {
-			x.captures = x.captures[:0] // as nginx: no groups, no $1 of an earlier match
-		}
-		return ok
+		return r.matched(x, r.fast.MatchString(text))
 	}
 	loc := r.fast.FindStringSubmatchIndex(text)
-	if loc == nil {
-		return false
+	if loc != nil {
+		r.capture(x, text, loc)
 	}
+	return loc != nil
+}
+
+// matched returns ok, of a pattern without groups. As in nginx x has no $1 of an
+// earlier match then.
+func (r *Regexp) matched(x *Exchange, ok bool) bool {
+	if ok {
+		x.captures = x.captures[:0]
+	}
+	return ok
+}
+
+// capture sets x's $1.. and the named variables to the groups at loc.
+func (r *Regexp) capture(x *Exchange, text string, loc []int) {
 	x.captures = x.captures[:0]
 	for i := 0; i < len(loc); i += 2 {
 		group := ""
@@ -128,7 +153,6 @@ func (r *Regexp) matchFast(x *Exchange, text string) bool {
 		x.captures = append(x.captures, group)
 		r.name(x, i/2, group)
 	}
-	return true
 }
 
 // ForgetCaptures makes $1.. unknown, as nginx's if and rewrite do when they do

@@ -24,12 +24,17 @@ type definition struct {
 	slot     int
 	assigned bool // by set: read before, it is empty
 	captured bool // by a named group: without a match it is not found
+
+	rule    Rule // that computes it; nil: none does
+	rulePos config.Pos
+	keep    bool // a request computes it once
 }
 
 // variable is the value of one in an Exchange.
 type variable struct {
-	text  string
-	known bool
+	text      string
+	known     bool
+	computing bool // its rule is being evaluated
 }
 
 func registryOf(l *config.Load) *registry {
@@ -109,10 +114,8 @@ func ParseRegexp(l *config.Load, pos config.Pos, pattern string, fold bool) (*Re
 
 // SetVar gives the variable in slot a value for the rest of the exchange.
 func (x *Exchange) SetVar(slot int, value string) {
-	for len(x.vars) <= slot {
-		x.vars = append(x.vars, variable{})
-	}
-	x.vars[slot] = variable{value, true}
+	v := x.variable(slot)
+	v.text, v.known = value, true
 }
 
 // lookup finds a variable by its name, whose case does not matter, as in nginx.
@@ -163,6 +166,9 @@ func capture(n int) Getter {
 
 // getter reads the value; before there is one, that of the family.
 func (d *definition) getter(name string, family Getter) Getter {
+	if d.rule != nil {
+		return d.computed(name)
+	}
 	slot, empty := d.slot, d.assigned && !d.captured
 	return func(x *Exchange, dst []byte) ([]byte, bool) {
 		if slot < len(x.vars) && x.vars[slot].known {

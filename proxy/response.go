@@ -98,6 +98,10 @@ func (r *Response) Send() error {
 			}
 		}
 	}
+	if x.fault != nil {
+		r.dropFilters()
+		return x.takeFault()
+	}
 	if r.Status == 204 {
 		r.Length = -1
 	}

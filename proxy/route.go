@@ -145,17 +145,11 @@ type serverName struct {
 	regex *Regexp
 }
 
-// serverNames finds the server of a Site by host: exact name, the longest
-// wildcard that begins with an asterisk, the longest that ends with one, the
+// serverNames finds the server of a Site by host: as Hosts does, and then by the
 // first regular expression.
 type serverNames struct {
-	exact   map[string]*Server
-	leading map[string]*Server // "example.com" for "*.example.com"
-	trail   map[string]*Server // "www.example" for "www.example.*"
+	hosts   Hosts[*Server]
 	regexes []regexServer
-	// longest is the length of the longest key of leading and of trail: no longer
-	// part of a host is looked up, or a host of many dots would cost its square.
-	longestLeading, longestTrail int
 }
 
 type regexServer struct {
@@ -165,32 +159,11 @@ type regexServer struct {
 
 // add enters sv's names and returns the names another server has already.
 func (t *serverNames) add(sv *Server) (conflicts []string) {
-	if t.exact == nil {
-		t.exact, t.leading, t.trail = map[string]*Server{}, map[string]*Server{}, map[string]*Server{}
-	}
-	put := func(m map[string]*Server, key, name string) {
-		if other := m[key]; other != nil && other != sv {
-			conflicts = append(conflicts, name)
-			return
-		}
-		m[key] = sv
-	}
 	for _, n := range sv.names {
-		switch {
-		case n.regex != nil:
+		if n.regex != nil {
 			t.regexes = append(t.regexes, regexServer{n.regex, sv})
-		case strings.HasPrefix(n.name, "*."):
-			put(t.leading, n.name[2:], n.name)
-			t.longestLeading = max(t.longestLeading, len(n.name)-2)
-		case strings.HasPrefix(n.name, "."):
-			put(t.exact, n.name[1:], n.name)
-			put(t.leading, n.name[1:], n.name)
-			t.longestLeading = max(t.longestLeading, len(n.name)-1)
-		case strings.HasSuffix(n.name, ".*"):
-			put(t.trail, n.name[:len(n.name)-2], n.name)
-			t.longestTrail = max(t.longestTrail, len(n.name)-2)
-		default:
-			put(t.exact, n.name, n.name)
+		} else if other, taken := t.hosts.Add(n.name, sv); taken && other != sv {
+			conflicts = append(conflicts, n.name)
 		}
 	}
 	return conflicts
@@ -200,10 +173,7 @@ func (t *serverNames) add(sv *Server) (conflicts []string) {
 // for it, and with captures gets them; it is nil where the caller leads no loop, as
 // in a handshake. The error is that of a regular expression.
 func (t *serverNames) find(x *Exchange, host string, captures bool) (*Server, error) {
-	if sv := t.exact[host]; sv != nil {
-		return sv, nil
-	}
-	if sv := t.findWildcard(host); sv != nil {
+	if sv, ok := t.hosts.Find(host); ok {
 		return sv, nil
 	}
 	for _, r := range t.regexes {
@@ -222,30 +192,6 @@ func (t *serverNames) find(x *Exchange, host string, captures bool) (*Server, er
 		}
 	}
 	return nil, nil
-}
-
-func (t *serverNames) findWildcard(host string) *Server {
-	if len(t.leading) > 0 {
-		for rest := host[max(len(host)-t.longestLeading-1, 0):]; ; {
-			_, after, ok := strings.Cut(rest, ".")
-			if !ok {
-				break
-			}
-			if sv := t.leading[after]; sv != nil {
-				return sv
-			}
-			rest = after
-		}
-	}
-	if len(t.trail) > 0 {
-		start := host[:min(len(host), t.longestTrail+1)]
-		for i := strings.LastIndexByte(start, '.'); i > 0; i = strings.LastIndexByte(start[:i], '.') {
-			if sv := t.trail[start[:i]]; sv != nil {
-				return sv
-			}
-		}
-	}
-	return nil
 }
 
 // Lookup returns the server for host (lower case, without port), the default

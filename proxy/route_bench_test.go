@@ -78,7 +78,7 @@ func BenchmarkServerName(b *testing.B) {
 		name, host string
 		want       *Server
 	}{
-		{"exact", "site150.example.com", names.exact["site150.example.com"]},
+		{"exact", "site150.example.com", names.hosts.exact["site150.example.com"]},
 		{"leading wildcard", "a.b.shop.example.com", wildcard},
 		{"trailing wildcard", "www.example.org", trailing},
 		{"none", "unknown.test", nil},

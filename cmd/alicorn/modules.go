@@ -17,6 +17,7 @@ import (
 	"alicorn/proxy/rewrite"
 	"alicorn/proxy/ssl"
 	"alicorn/proxy/transport"
+	"alicorn/proxy/varmap"
 	"alicorn/proxy/websocket"
 	"alicorn/static"
 )
@@ -45,6 +46,7 @@ func modules(f features) []proxy.Module {
 		automatic.Module(),
 		ssl.New(protocols().Names(), automatic),
 		realip.Module(),
+		varmap.Module(),
 		rewrite.Module(),
 		static.Expires(),
 		limit.Module(),

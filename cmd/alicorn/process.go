@@ -80,6 +80,7 @@ func withoutEffect() []config.Directive {
 		"output_buffers", "postpone_output", "client_body_in_single_buffer", "keepalive_disable", "sendfile_max_chunk")...)
 	all = append(all, noEffect(config.AnyLevel, config.OneArg, "each part of an answer is passed on at once, in the size it came in.",
 		"proxy_busy_buffers_size", "proxy_temp_file_write_size")...)
+	all = append(all, noEffect(config.HTTP, config.OneArg, "a map has the size that it needs.", "map_hash_bucket_size", "map_hash_max_size")...)
 	all = append(all, noEffect(config.AnyLevel, config.OneArg, "fields are found without a hash table.",
 		"proxy_headers_hash_bucket_size", "proxy_headers_hash_max_size")...)
 	all = append(all, noEffect(config.AnyLevel, config.SomeArg, "answers are not cached.", "proxy_cache_bypass", "proxy_no_cache")...)

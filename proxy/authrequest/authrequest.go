@@ -74,9 +74,9 @@ func setTarget(k *config.Key[settings]) config.Setter {
 
 func setVariable(k *config.Key[settings]) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
-		name, ok := strings.CutPrefix(n.Arg(0), "$")
-		if !ok || name == "" {
-			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid variable name %q; it is \"$\" and letters, digits or underscores", n.Arg(0))}
+		name, err := proxy.VariableName(n.Arg(0))
+		if err != nil {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: err.Error()}
 		}
 		slot, err := proxy.Define(s.Load(), name)
 		if err != nil {

@@ -137,12 +137,9 @@ func newAssignment(s *config.Scope, n *config.Node) (instruction, error) {
 	at := func(format string, args ...any) error {
 		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf(format, args...)}
 	}
-	name, ok := strings.CutPrefix(n.Arg(0), "$")
-	switch {
-	case !ok || !isName(name):
-		return nil, at("invalid variable name %q; it is \"$\" and letters, digits or underscores", n.Arg(0))
-	case name[0] >= '0' && name[0] <= '9':
-		return nil, at("%q is a capture of a regular expression, which cannot be set", n.Arg(0))
+	name, err := proxy.VariableName(n.Arg(0))
+	if err != nil {
+		return nil, at("%s", err)
 	}
 	v := parseValue(s.Load(), n.Args[1])
 	if strings.EqualFold(name, "args") {
@@ -153,13 +150,4 @@ func newAssignment(s *config.Scope, n *config.Node) (instruction, error) {
 		return nil, at("%s", err)
 	}
 	return &assignment{slot, v}, nil
-}
-
-func isName(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
-			return false
-		}
-	}
-	return s != ""
 }

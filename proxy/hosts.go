@@ -1,0 +1,103 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Hosts finds values by the names of hosts. A name is exact, "*.example.com",
+// ".example.com" (which is example.com too), or "www.example.*". As in nginx the
+// exact name wins, then the longest that begins with an asterisk, then the longest
+// that ends with one. Names and hosts are in lower case. The zero Hosts is empty.
+type Hosts[V any] struct {
+	exact   map[string]V
+	leading map[string]V // "example.com" for "*.example.com"
+	trail   map[string]V // "www.example" for "www.example.*"
+	// longest is the length of the longest key of leading and of trail: no longer
+	// part of a host is looked up, or a host of many dots would cost its square.
+	longestLeading, longestTrail int
+}
+
+// Add adds a name. What has the name already stays, and is returned.
+func (t *Hosts[V]) Add(name string, v V) (other V, taken bool) {
+	put := func(m *map[string]V, key string) {
+		if old, ok := putNew(m, key, v); ok {
+			other, taken = old, true
+		}
+	}
+	switch {
+	case strings.HasPrefix(name, "*."):
+		put(&t.leading, name[2:])
+		t.longestLeading = max(t.longestLeading, len(name)-2)
+	case len(name) > 1 && name[0] == '.':
+		put(&t.exact, name[1:])
+		put(&t.leading, name[1:])
+		t.longestLeading = max(t.longestLeading, len(name)-1)
+	case strings.HasSuffix(name, ".*"):
+		put(&t.trail, name[:len(name)-2])
+		t.longestTrail = max(t.longestTrail, len(name)-2)
+	default:
+		put(&t.exact, name)
+	}
+	return other, taken
+}
+
+// AddExact is Add for a name in which an asterisk or a dot has no meaning.
+func (t *Hosts[V]) AddExact(name string, v V) (other V, taken bool) {
+	return putNew(&t.exact, name, v)
+}
+
+// putNew returns what m has for key already, or sets it.
+func putNew[V any](m *map[string]V, key string, v V) (other V, taken bool) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	if other, taken = (*m)[key]; !taken {
+		(*m)[key] = v
+	}
+	return other, taken
+}
+
+// CheckHost returns an error for what Add takes for no name: two dots in a row, or an
+// asterisk that is not a whole label at one end.
+func CheckHost(name string) error {
+	inner := name
+	switch {
+	case len(name) > 2 && strings.HasPrefix(name, "*."):
+		inner = name[2:]
+	case len(name) > 2 && strings.HasSuffix(name, ".*"):
+		inner = name[:len(name)-2]
+	}
+	if strings.Contains(inner, "*") || strings.Contains(name, "..") || strings.Contains(name, "\x00") {
+		return fmt.Errorf("invalid hostname or wildcard %q; a wildcard is *.example.com, .example.com or www.example.*", name)
+	}
+	return nil
+}
+
+// Find returns the value of the name that is for host. It keeps nothing of host.
+func (t *Hosts[V]) Find(host string) (v V, found bool) {
+	if v, found = t.exact[host]; found {
+		return v, true
+	}
+	if len(t.leading) > 0 {
+		for rest := host[max(len(host)-t.longestLeading-1, 0):]; ; {
+			_, after, ok := strings.Cut(rest, ".")
+			if !ok {
+				break
+			}
+			if v, found = t.leading[after]; found {
+				return v, true
+			}
+			rest = after
+		}
+	}
+	if len(t.trail) > 0 {
+		start := host[:min(len(host), t.longestTrail+1)]
+		for i := strings.LastIndexByte(start, '.'); i > 0; i = strings.LastIndexByte(start[:i], '.') {
+			if v, found = t.trail[start[:i]]; found {
+				return v, true
+			}
+		}
+	}
+	return v, false
+}
