@@ -135,9 +135,6 @@ func AppendHeader(dst []byte, kind, flags byte, id uint32) []byte {
 	return binary.LittleEndian.AppendUint32(dst, id)
 }
 
-// AppendUint32 appends a number of the protocol.
-func AppendUint32(dst []byte, n uint32) []byte { return binary.LittleEndian.AppendUint32(dst, n) }
-
 // buffers are for receiving frames, of which a response's block may take one along.
 var buffers = sync.Pool{New: func() any { b := make([]byte, MaxFrame); return &b }}
 

@@ -144,9 +144,9 @@ func NextFrame(batch []byte) (frame, rest []byte, err error) {
 	return batch[:n:n], batch[n:], nil
 }
 
-// Put sends a frame whose payload has two parts, at the end of turn t, or at once where t is
-// nil or over. It never waits: what finds no room is kept until there is some. A frame has at
-// most MaxStreamFrame bytes.
+// Put sends a frame whose payload has two parts at the end of turn t. Where t is nil that is the
+// turn of the worker's loop; in a loop that rests the frame is sent at once. Put never waits:
+// what finds no room is kept until there is some. A frame has at most MaxStreamFrame bytes.
 func (s *Streams) Put(t *eventloop.Turn, kind, flags byte, slot int, id uint32, head, body []byte) {
 	n := HeaderSize + len(head) + len(body)
 	s.mu.Lock()
@@ -164,7 +164,7 @@ func (s *Streams) Put(t *eventloop.Turn, kind, flags byte, slot int, id uint32, 
 	if s.state != streamsOpen {
 		return
 	}
-	if t != nil && t.Later((*late)(s)) {
+	if t.Later((*late)(s)) || s.Event != nil && s.Event.Loop().LaterInTurn((*late)(s)) {
 		s.state = streamsLater
 		return
 	}

@@ -82,6 +82,29 @@ func TestFramesWaitForRoom(t *testing.T) {
 	})
 }
 
+// flood puts frames 1 to n in one turn.
+type flood struct {
+	s *Streams
+	n int
+}
+
+// Ready implements eventloop.Handler.
+func (f *flood) Ready(*eventloop.Turn) {
+	for id := 1; id <= f.n; id++ {
+		put(f.s, id, 4)
+	}
+}
+
+func TestFramesOfATurnAreOneMessage(t *testing.T) {
+	s, theirs, _ := newTestStreams(t, true)
+	const n = 100
+	s.Event.Loop().Later(&flood{s, n})
+	b := make([]byte, MaxFrame)
+	if size, err := theirs.Read(b); size != n*(LengthSize+HeaderSize+4) {
+		t.Errorf("the first message has %d bytes (%v), want %d frames", size, err, n)
+	}
+}
+
 func TestFramesWaitForMemory(t *testing.T) {
 	inBothWays(t, func(t *testing.T, looped bool) {
 		s, theirs, lost := newTestStreams(t, looped)

@@ -24,6 +24,16 @@ func (l *Loop) Later(h Handler) {
 	l.nudge()
 }
 
+// LaterInTurn is Later for a Loop that works. If the Loop waits, it does nothing and returns
+// false.
+func (l *Loop) LaterInTurn(h Handler) bool {
+	if l.waiting.Load() {
+		return false
+	}
+	l.Later(h)
+	return true
+}
+
 // Later is Loop.Later for the Loop that t leads, or has led. If t is nil, it does nothing
 // and returns false.
 func (t *Turn) Later(h Handler) bool {

@@ -57,3 +57,15 @@ func TestWorkForLaterIsNeverLost(t *testing.T) {
 		t.Error("a turn that is nil takes work")
 	}
 }
+
+func TestALoopThatWaitsTakesNoWorkForItsTurn(t *testing.T) {
+	l := newGroup(t, 1).Next()
+	inTurn := make(chan bool)
+	l.Later(handlerFunc(func(*Turn) {
+		if !l.LaterInTurn(handlerFunc(func(*Turn) { close(inTurn) })) {
+			t.Error("a loop that works takes no work")
+		}
+	}))
+	within(t, inTurn, "the work")
+	eventually(t, func() bool { return !l.LaterInTurn(handlerFunc(func(*Turn) {})) }, "the loop's rest")
+}
