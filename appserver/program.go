@@ -39,9 +39,6 @@ type asgiSettings struct {
 	rootPath    string // "" or "/prefix"
 }
 
-// mostStreams bounds concurrency.
-const mostStreams = 65000
-
 // The words of loop and lifespan.
 var (
 	loops     = []config.Choice[string]{{Word: "auto", Value: "auto"}, {Word: "asyncio", Value: "asyncio"}, {Word: "uvloop", Value: "uvloop"}}
@@ -171,7 +168,7 @@ func asgiDirectives(k *key) []config.Directive {
 			Help: "The ASGI application (ASGI 3.0), in place of wsgi. Every worker imports it and runs its requests in one event loop. With \"for websocket\" it stands beside a wsgi of the same app: it has workers of its own and gets the app's WebSockets, and all requests of locations with \"app_pass NAME asgi;\". New versions of both take over together or not at all. Its workers are named \"NAME/asgi:1\"."},
 		{Name: "asgi_workers", Args: config.OneArg, Default: "as many as workers", Syntax: "N", Set: config.Int(k, 1, 1024, func(c *settings) *int { return &c.app.asgi.workers }),
 			Help: "How many processes run the ASGI application of an app with \"wsgi\" and \"asgi\"."},
-		{Name: "concurrency", Args: config.OneArg, Default: "1000", Syntax: "N", Set: config.Int(k, 1, mostStreams, func(c *settings) *int { return &c.app.asgi.concurrency }),
+		{Name: "concurrency", Args: config.OneArg, Default: "1000", Syntax: "N", Set: config.Int(k, 1, pool.MaxStreams, func(c *settings) *int { return &c.app.asgi.concurrency }),
 			Help: "How many requests, event streams and WebSockets one ASGI worker runs at a time. Further ones wait in the app's queue (backlog, queue_timeout). Uvicorn's --limit-concurrency answers them 503 at once."},
 		{Name: "stall_timeout", Args: config.OneArg, Default: "the value of timeout", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.asgi.stall }),
 			Help: "How long the event loop of an ASGI worker may stand still: a call that blocks keeps all requests of the worker waiting. After that its requests get 504, the worker's Python stacks go to the error log, and it is replaced."},

@@ -2,7 +2,6 @@ package appserver
 
 import (
 	"errors"
-	"sync"
 	"sync/atomic"
 
 	"alicorn/appserver/pool"
@@ -19,10 +18,11 @@ type socket struct {
 	request  *request
 	received atomic.Int64 // bytes of messages from the application
 	sent     atomic.Int64 // and to it
-
-	mu    sync.Mutex
-	ended bool // the client's end has closed: nothing more is for the Job
 }
+
+// A part of a message costs the same on both sides: the difference fits no unsigned constant
+// but as 0.
+const _ = -uint(pool.PartCost ^ websocket.PartCost)
 
 // Message implements pool.Socket.
 func (s *socket) Message(t *eventloop.Turn, part []byte, text, last bool) {
@@ -45,21 +45,12 @@ func (p *peer) Message(t *eventloop.Turn, part []byte, text, last bool) {
 	p.request.runner.Message(t, &p.request.Job, part, text, last)
 }
 
-// Taken implements websocket.Peer. It may run beside Closed, after which the request may
-// be used for another exchange.
-func (p *peer) Taken(_ *eventloop.Turn, n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.ended {
-		p.request.runner.Taken(&p.request.Job, n)
-	}
-}
+// Taken implements websocket.Peer.
+func (p *peer) Taken(_ *eventloop.Turn, n int) { p.request.runner.Taken(&p.request.Job, n) }
 
-// Closed implements websocket.Peer.
+// Closed implements websocket.Peer. It is the last call: from then on the request may be used
+// for another exchange.
 func (p *peer) Closed(t *eventloop.Turn, code uint16, reason string) {
-	p.mu.Lock()
-	p.ended = true
-	p.mu.Unlock()
 	p.request.runner.Hangup(t, &p.request.Job, code, reason)
 }
 

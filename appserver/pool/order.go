@@ -106,9 +106,6 @@ func PageLines(streams int) int { return pageLines(1, streams) }
 // ASGI worker that runs that many requests at a time.
 func IndexBits(streams int) int { return indexBits(streams + ahead) }
 
-// MaxStreams is the most requests that an ASGI worker may run at a time.
-const MaxStreams = 1<<16 - 1 - ahead
-
 // fileKind is the kind that a descriptor must have.
 type fileKind struct {
 	name string

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"encoding/binary"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -147,7 +148,7 @@ func (s *stream) spend(n int64) bool {
 
 func (s *stream) repay(id uint32, n int64) {
 	if n = s.due(id, n); n > 0 {
-		s.channel.Put(nil, wire.KindCredit, 0, s.place, id, wire.AppendUint32(nil, uint32(n)), nil)
+		s.channel.Put(nil, wire.KindCredit, 0, s.place, id, binary.LittleEndian.AppendUint32(nil, uint32(n)), nil)
 	}
 }
 

@@ -36,6 +36,7 @@ func (s workerState) String() string {
 const (
 	Window     = 256 << 10 // credit of a slot, in bytes
 	MaxThreads = 1015      // of a worker: with ahead they fit a lane
+	MaxStreams = 65000     // of an ASGI worker: with ahead they fit 16 bits
 )
 
 const (

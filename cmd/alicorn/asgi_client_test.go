@@ -106,14 +106,6 @@ func (c *asgiClient) readUntil(text string) string {
 	return got.String()
 }
 
-// ended notes a fault unless the server ends the connection without another byte.
-func (c *asgiClient) ended() {
-	rest, err := io.ReadAll(c.reader)
-	if len(rest) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
-		c.fault("the server does not close the connection: %.60q, %v", rest, err)
-	}
-}
-
 // same notes a fault unless got is want.
 func (c *asgiClient) same(got, want any, what string) {
 	if got != want {

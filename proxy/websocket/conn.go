@@ -18,8 +18,7 @@ const MaxPart = frames.MaxPart
 
 // Peer is the application's end of a Conn. Its methods do not wait and do not keep part.
 // They are called in the turn t, or on an ordinary goroutine, with t nil. They may call
-// the Conn's methods. Message and Closed are not called at the same time; Taken may run
-// beside them.
+// the Conn's methods. Taken may run beside Message; Closed comes after both.
 type Peer interface {
 	// Message takes a part of a message of the client, within the credit. A message has
 	// one or more parts, all with the same text; last is set on its last, which may be
