@@ -214,9 +214,12 @@ func (j *Job) silent(since time.Duration) {
 // failed reports that there is no answer to wait for, or that it has ended too early.
 func (j *Job) failed() bool { return j.failure.Load() != nil }
 
-// fail ends the job without a response, or its response too early.
+// fail ends the job without a response, or its response too early. The first failure stays:
+// what follows from it, such as the end of a request that was cancelled, says no more.
 func (j *Job) fail(f *proxy.Fail) {
-	j.failure.Store(f)
+	if !j.failure.CompareAndSwap(nil, f) {
+		return
+	}
 	j.Out.End(f)
 	j.advance(StageFailed)
 	j.tell(nil)

@@ -26,7 +26,8 @@ type site struct {
 	*proxytest.Server
 	pool  *pool.Pool
 	fakes *pooltest.Fakes
-	seen  []string // names of the fields of early hints and trailers, of one request at a time
+	hold  chan struct{} // when not nil, requests go on once it is closed
+	seen  []string      // names of the fields of early hints and trailers, of one request at a time
 }
 
 func newSite(t testing.TB, workers int, script func(f *pooltest.Fake)) *site {
@@ -90,7 +91,7 @@ func (s *site) Serve(x *proxy.Exchange) error {
 	r := &request{site: s}
 	r.Init(r)
 	if x.Req.Asked == "/socket" {
-		r.talk = newTalk(r)
+		r.talk = newTalk(r, x)
 		r.Job.Socket = r.talk
 	}
 	return r.submit(x)
@@ -129,6 +130,9 @@ func (r *request) submit(x *proxy.Exchange) error {
 
 // Continue is proxy.Continuation's.
 func (r *request) Continue(x *proxy.Exchange) (err error) {
+	if r.site.hold != nil {
+		<-r.site.hold
+	}
 	switch r.Stage() {
 	case pool.StageNew:
 		return r.submit(x)

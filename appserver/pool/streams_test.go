@@ -25,19 +25,20 @@ import (
 // talk is the owner's end of a WebSocket, without a client: it notes what it is told, and ends
 // when it is closed.
 type talk struct {
-	r *request
+	r     *request    // whose part ends with serve
+	waker proxy.Waker // as that of the Job, which is used again while a call may still run
 
 	mu   sync.Mutex
 	said []string
 }
 
-func newTalk(r *request) *talk { return &talk{r: r} }
+func newTalk(r *request, x *proxy.Exchange) *talk { return &talk{r: r, waker: x.Waker()} }
 
 func (k *talk) note(what string) {
 	k.mu.Lock()
 	k.said = append(k.said, what)
 	k.mu.Unlock()
-	k.r.Waker.Wake()
+	k.waker.Wake()
 }
 
 // Message implements pool.Socket.
@@ -169,6 +170,23 @@ func TestAStreamWhoseClientLeavesIsCancelled(t *testing.T) {
 		}
 	}
 	proxytest.Eventually(t, func() bool { return s.pool.Status().Workers[0].Outstanding == 0 }, "no request is left")
+}
+
+// What the worker says of a request that it was told to end changes nothing.
+func TestAStreamPastItsTimeoutStaysOneThatIsPast(t *testing.T) {
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10, Timeout: 100 * time.Millisecond}, func(f *pooltest.Fake) {
+		for id, ok := f.Next(); ok; id, ok = f.Next() {
+			f.StartStream(id)
+			f.Heard()
+			f.Batch(f.Stream(wire.KindAborted, 0, id, wire.AppendValue(nil, "cancelled")))
+		}
+	})
+	s.hold = make(chan struct{})
+	var client sync.WaitGroup
+	client.Go(func() { expect(t, s.Get("/"), 504, "504") })
+	proxytest.Eventually(t, func() bool { return s.pool.Status().Requests == 1 }, "the worker has ended it")
+	close(s.hold)
+	client.Wait()
 }
 
 // A request past its timeout ends alone: the worker and its other requests go on.
