@@ -7,36 +7,38 @@ an application sends is checked: what leaves here is well formed.
 
 import asyncio
 import os
+import threading
 import time
 from http.client import responses
 
 from . import failure, frames
-from .channel import ChannelClosed
+from .channel import ChannelClosed, ChannelLost
 from .frames import END, HEAD, LENGTH, PREFIX, SIZED
 from .heads import Heads
 from .request import Request
 from .scopes import Scopes
-from .streams import Requests, Streams, sized, wake_front
+from .streams import LARGEST, Requests, Streams, sized, wake_front
 from .websocket import WebSocket
 
 DEEPEST = 64  # lines of a task's stack
 MOST_HEADS = 256  # whole heads remembered
+OBEYS = 2  # seconds that a call has to end once it was cancelled
 STATUSES = {code: "%d %s" % (code, reason) for code, reason in responses.items()}
 LOST = ("the request's descriptors were lost on the way to this worker: "
         "has the application used up its open files (ulimit -n)?")
 
 
 def new_loop(name):
-    """Returns a new event loop of that kind, and its kind; raises ImportError."""
+    """Returns a new event loop of that kind; raises ImportError."""
     if name != "asyncio":
         try:
             import uvloop
 
-            return uvloop.new_event_loop(), "uvloop"
+            return uvloop.new_event_loop()
         except ImportError:
             if name == "uvloop":
                 raise
-    return asyncio.new_event_loop(), "asyncio"
+    return asyncio.new_event_loop()
 
 
 class Server:
@@ -51,41 +53,60 @@ class Server:
         self.mask = (1 << settings["index_bits"]) - 1
         self.key = settings["request_key"]
         self.marks = channel.marks()
-        self.scopes = Scopes()
+        self.scopes = Scopes(settings["log_level"] == "debug")
         self.room = channel.lane.largest if channel.lane else 0  # bytes of a frame in the lane
         self.index = 0  # of a slot, for Heads
-        self.heads = Heads(self)
-        self.whole = {}  # (status, size, *headers) -> (write, length of the frame, head)
+        self.heads = Heads(self, LARGEST)
+        # (status, size, *headers) -> (write, length of the frame, head); None: it was seen once
+        self.whole = {}
         self.running = {}  # id -> a request that the front waits for
-        self.tasks = set()  # of the application's calls
+        self.calls = set()  # of the application, with what goes on after an answer
+        self.late = []  # requests that are past timeout
         self.ended = None  # a future: nothing runs and nothing will come
         self.stopped = None  # SystemExit or KeyboardInterrupt of the application
         self.error = None  # why the channel has ended
         self._retired = False
-        self.streams = Streams(loop, self._dispatch)
-        self.requests = Requests(loop, channel, self._start, self._has_room, self._retire)
+        self._thread = threading.get_ident()
+        self._descriptors = descriptors()
+        self.streams = Streams(loop, self._dispatch, self.lose)
+        self.requests = Requests(
+            loop, channel, self._start, self._has_room, self._retire, self.lose)
+        os.register_at_fork(after_in_child=self._abandon)
 
     async def serve(self):
-        """Serves until the front retires the worker, and all that runs has ended."""
+        """Serves until the front retires the worker, all that runs has ended, and the front has
+        taken it."""
         self.ended = self.loop.create_future()
         self.requests.begin()
-        try:
-            await self.ended
-        finally:
-            self.streams.flush()
+        await self.ended
         if self.error is not None:
             raise self.error
+        await self.streams.drained()
+
+    async def finish_tasks(self, seconds):
+        """Ends the tasks that the application has left, as asyncio.run() does; some may not end
+        in time."""
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=seconds)
+        await self.loop.shutdown_asyncgens()
+        await self.streams.drained()
 
     def beat(self, longest):
         """Says from now on that the loop turns, and how late it was."""
-        pause = min(longest / 4, 1)
+        pause = min(longest / 4, 1) if longest else 1
         marks, loop = self.marks, self.loop
 
         def beat(due):
             now = loop.time()
             marks[frames.LAG] = min(int(max(now - due, 0) * 1000), 0xffffffff)
             marks[frames.HEARTBEAT] = marks[frames.HEARTBEAT] + 1 & 0xffffffff
-            loop.call_at(now + pause, beat, now + pause)
+            if descriptors() == self._descriptors:
+                loop.call_at(now + pause, beat, now + pause)
+            else:  # the loop hears nothing of that
+                self.lose(ChannelLost("the channel to the server is another file"))
 
         beat(loop.time())
 
@@ -100,9 +121,9 @@ class Server:
         kind = Request if scope["type"] == "http" else WebSocket
         request = kind(self, id, scope, more, body)
         self.running[id] = request
-        task = request.task = self.loop.create_task(request.run())
-        self.tasks.add(task)
+        self.calls.add(request)
         self.marks[(id & self.mask) * frames.MARK_STRIDE] = id
+        request.task = self.loop.create_task(request.run())  # an eager one runs here
 
     def _refuse(self, id):
         self.complain(id, LOST)
@@ -116,20 +137,30 @@ class Server:
         if full:
             self.requests.resume()
 
-    def left(self, task):
+    def left(self, request):
         """Notes that a call of the application has ended."""
-        self.tasks.discard(task)
-        if self._retired and not self.tasks:
+        self.calls.discard(request)
+        if self._retired and not self.calls:
             self._end()
 
-    def _retire(self, error):
-        self._retired, self.error = True, error
-        if error is not None:
+    def _retire(self):
+        self._retired = True
+        if not self.calls:
+            self._end()
+
+    def lose(self, error):
+        """Ends serving: the front has gone, or is not to be understood."""
+        if self.error is None:
+            self.error = error
             for request in list(self.running.values()):
                 request.cancel(frames.GONE)
             self._end()
-        elif not self.tasks:
-            self._end()
+
+    def _abandon(self):
+        # A fork that returns into the loop would go on in its parent's place.
+        self.streams.abandon()
+        if threading.get_ident() == self._thread:
+            self.loop.call_soon(os._exit, 0)
 
     def _end(self):
         if not self.ended.done():
@@ -151,9 +182,11 @@ class Server:
             return  # it has ended
         if kind == frames.CREDIT:
             request.grant(LENGTH.unpack(payload)[0])
+        elif kind == frames.CANCEL and payload[0] == frames.LATE:
+            if not self.late:
+                self.loop.call_soon(self._end_late)
+            self.late.append(request)
         elif kind == frames.CANCEL:
-            if payload[0] == frames.LATE:
-                self._dump(request)
             request.cancel(payload[0])
         elif kind == frames.MESSAGE:
             request.message(payload, flags)
@@ -171,11 +204,12 @@ class Server:
         self._send_whole(id, known, body)
         return True
 
-    def send_head(self, id, head, body, end):
-        """Sends a head, as Heads makes it, with the body bytes that follow it."""
+    def send_head(self, id, head, body, end, lane=True):
+        """Sends a head, as Heads makes it, with the body bytes that follow it. The lane may
+        overtake what was put before."""
         payload = head[0]
         framed = SIZED.size + len(payload) + len(body)
-        if end and framed <= self.room:
+        if lane and end and framed <= self.room:
             self._send_whole(id, self._writer(payload, len(body)), body)
         else:
             self.streams.put(sized(HEAD, end, id & self.mask, id, payload, body))
@@ -184,13 +218,14 @@ class Server:
         """Remembers the head of whole answers of that size, which fit the lane."""
         if head[1] != size or head[2] or SIZED.size + len(head[0]) + size > self.room:
             return
+        key = status, size, *headers
         try:
-            hash((status, *headers))
+            again = key in self.whole
         except TypeError:
             return  # fields that are lists
-        if len(self.whole) >= MOST_HEADS:
+        if not again and len(self.whole) >= MOST_HEADS:
             self.whole.clear()
-        self.whole[(status, size, *headers)] = self._writer(head[0], size)
+        self.whole[key] = self._writer(head[0], size) if again else None
 
     @staticmethod
     def _writer(payload, size):
@@ -230,8 +265,23 @@ class Server:
                    "PATH_INFO": str(scope.get("path")), "REQUEST_ID": more.get("request_id")}
         failure.write(error, environ, lambda: self.request_id(request.id))
 
+    def _end_late(self):
+        """Ends the requests that are past their time, once the stacks of all tasks are written."""
+        late, self.late = self.late, []
+        self._dump(late)
+        for request in late:
+            request.cancel(frames.LATE)
+        self.loop.call_later(OBEYS, self._give_up, late)
+
+    def _give_up(self, late):
+        for request in late:
+            if request in self.calls:
+                reason = "%s goes on %d s after it was cancelled (asyncio.CancelledError)" % (
+                    request.line(), OBEYS)
+                self.complain(request.id, reason)
+                request.fail(reason)  # others may run in its place
+
     def _dump(self, late):
-        """Writes the stacks of all tasks, for a request that is past its time."""
         lines = ["stacks of all tasks of this worker's event loop:\n"]
         by_task = {request.task: request for request in self.running.values()}
         for task in asyncio.all_tasks(self.loop):
@@ -239,7 +289,7 @@ class Server:
             if request is not None:
                 what = "request %s, %s, %.1f s old%s" % (
                     self.id_of(request), request.line(), time.monotonic() - request.began,
-                    ", which is past timeout" if request is late else "")
+                    ", which is past timeout" if request in late else "")
             else:
                 what = getattr(task, "get_name", lambda: "a task")()
             lines.append("%s\n" % what)
@@ -253,6 +303,15 @@ class Server:
     def id_of(self, request):
         """Returns the $request_id of a request."""
         return (request.more or {}).get("request_id") or self.request_id(request.id)
+
+
+def descriptors():
+    """Returns what the descriptors of the channels are, None where they are closed."""
+    try:
+        held = os.fstat(frames.CHANNEL_FD), os.fstat(frames.BELL_FD)
+    except OSError:
+        return None
+    return [(status.st_dev, status.st_ino) for status in held]
 
 
 def stack(task):

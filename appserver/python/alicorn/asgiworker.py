@@ -4,9 +4,10 @@ import asyncio
 
 from . import callables, logs
 from .asgi import Server, new_loop
+from .channel import ChannelLost
 from .lifespan import Lifespan
 from .loader import LoadError
-from .worker import Worker, exit_now
+from .worker import Worker, exit_lost, exit_now
 
 
 class AsgiWorker(Worker):
@@ -16,7 +17,7 @@ class AsgiWorker(Worker):
         settings = self.settings
         logs.install_uvicorn(settings["log_level"])
         try:
-            self.loop, self.loop_kind = new_loop(settings["loop"])
+            self.loop = new_loop(settings["loop"])
         except ImportError:
             raise LoadError("there is no uvloop for this interpreter: install it, or say "
                             "\"loop auto\", which uses it where it is there") from None
@@ -29,25 +30,37 @@ class AsgiWorker(Worker):
             self.server.scopes.state = self.lifespan.state
 
     def _start(self):
-        if self.settings.get("heartbeat"):
-            self.server.beat(self.settings["heartbeat"] / 1000)
+        self.server.beat(self.settings["heartbeat"] / 1000)
 
     def run(self):
         """Announces the application and serves until retired; returns the exit code, as
         sys.exit() takes it."""
         self._announce()
-        loop, server = self.loop, self.server
+        server, graceful = self.server, self.settings["graceful"] / 1000
         try:
-            loop.run_until_complete(server.serve())
-        except (SystemExit, KeyboardInterrupt) as stop:
-            self._leave(stop)
-            loop.run_until_complete(server.serve())
+            self._complete(server.serve())
+        except ChannelLost as error:
+            if not self.channel.abandoned:
+                exit_lost(error)
         if self.channel.abandoned:
             exit_now(self.code)
         if isinstance(server.stopped, SystemExit):
             self.code = server.stopped.code
-        wrong = loop.run_until_complete(self.lifespan.stop(self.settings["graceful"] / 1000))
+        wrong = self._complete(self.lifespan.stop(graceful))
         if wrong:
             logs.print_raw(wrong.rstrip("\n") + "\n")
+        self._complete(server.finish_tasks(graceful))
         server.streams.close()
         return self.code
+
+    def _complete(self, work):
+        """Runs the loop until work has ended, and returns what that returns. The end of another
+        task with sys.exit() ends the loop, too, which then goes on."""
+        task = self.loop.create_task(work)
+        while True:
+            try:
+                return self.loop.run_until_complete(task)
+            except (SystemExit, KeyboardInterrupt) as stop:
+                if task.done():
+                    raise
+                self._leave(stop)

@@ -4,6 +4,7 @@ import os
 import socket
 
 from .frames import LENGTH
+from .streams import wake
 
 PART = 65536  # bytes of an http.request event
 
@@ -38,6 +39,7 @@ class Comes:
         self.buffer = bytearray()
         self.left = 0  # bytes of the block that were not given yet
         self.lost = False
+        self.readers = 0  # tasks that wait for more
 
     async def read(self):
         """Returns (bytes, whether there may be more); None: the body has broken off, or nobody
@@ -74,17 +76,19 @@ class Comes:
 
         def ready():
             self.loop.remove_reader(number)
-            if call.waiter is not None and not call.waiter.done():
-                call.waiter.set_result(None)
+            wake(call.waiter)
 
         self.loop.add_reader(number, ready)
+        self.readers += 1
         try:
             await call.event()
         finally:
-            if self.socket.fileno() >= 0:
+            self.readers -= 1
+            if not self.readers and self.socket.fileno() >= 0:
                 self.loop.remove_reader(number)
 
     def close(self):
         if self.socket.fileno() >= 0:
             self.loop.remove_reader(self.socket.fileno())
             self.socket.close()
+            wake(self.call.waiter)  # another task may wait for what comes no more

@@ -58,4 +58,4 @@ def plain(text, most=TEXT):
     if len(text) <= most:
         return text
     half = most // 2
-    return text[:half] + "\n[... %d characters left out ...]\n" % (len(text) - TEXT) + text[-half:]
+    return text[:half] + "\n[... %d characters left out ...]\n" % (len(text) - 2 * half) + text[-half:]

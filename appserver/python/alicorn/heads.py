@@ -74,8 +74,9 @@ class Heads:
     Content-Length or None, and whether the status forbids a body (204, 304).
     """
 
-    def __init__(self, slot):
+    def __init__(self, slot, frame=FRAME):
         self._slot = slot
+        self._largest = frame - SIZED.size  # bytes of a head
         self._names = Names()
         self._statuses = Statuses()
         self._known = {}
@@ -115,6 +116,13 @@ class Heads:
         checked, length, bodyless = self._check(status, headers, size)
         return self._payload(status, checked, length), length, bodyless
 
+    def checked(self, headers):
+        """Returns headers that are none of a head: early hints, trailers, those of a WebSocket."""
+        checked, length, _ = self._check("200 OK", headers, None)
+        if length is not None:
+            raise Refused("the header 'Content-Length' belongs to a head with a body")
+        return checked
+
     def _learn(self, key, payload, length, bodyless):
         size = key[1]
         if size is None or size != length or bodyless or key in self.whole:
@@ -130,9 +138,9 @@ class Heads:
 
     def _payload(self, status, headers, file_length):
         payload = marshal.dumps((str.__str__(status), headers, file_length), 2)
-        if len(payload) > FRAME - SIZED.size:
+        if len(payload) > self._largest:
             raise Refused("the response's head takes %d bytes; at most %d are allowed"
-                          % (len(payload), FRAME - SIZED.size))
+                          % (len(payload), self._largest))
         return payload
 
     def _check(self, status, headers, size):

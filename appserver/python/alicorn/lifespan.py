@@ -2,7 +2,7 @@
 
 import asyncio
 
-from . import failure
+from . import failure, logs
 from .loader import LoadError
 
 STARTUP, RUNNING, SHUTDOWN, OVER = range(4)
@@ -65,6 +65,8 @@ class Lifespan:
             pass
         except BaseException as error:
             self.error = error
+            if self.phase == RUNNING:
+                logs.print_raw("the application's lifespan has ended: " + failure.text(error))
         finally:
             self._settle()
 

@@ -1,10 +1,13 @@
 """One HTTP request of an ASGI application: its events, and the answer (ASGI, "HTTP & WebSocket").
 
 Where the text leaves a choice this does what uvicorn does: after the client has gone, or the
-response is complete, receive() gives http.disconnect and send() does nothing.
+response is complete, receive() gives http.disconnect. After the client has gone send() raises
+OSError, as the specification wants it since version 2.4.
 """
 
 import asyncio
+import errno
+import logging
 import os
 import stat
 import time
@@ -12,10 +15,11 @@ import time
 from . import frames
 from .bodies import Comes, InFile
 from .frames import ABORTED, DATA, END, HEAD, HINT
-from .heads import HOP_BY_HOP, Refused
-from .streams import BODY, frame, marshalled, sized
+from .heads import Refused
+from .streams import BODY, frame, marshalled, sized, wake
 
 DISCONNECT = "http.disconnect"
+DEBUG = "http.response.debug"
 LONGER = "the application gave more bytes than its Content-Length"
 
 
@@ -26,6 +30,26 @@ class Wrong(RuntimeError):
 class Disconnected(OSError):
     """The client has gone: what is sent reaches nobody."""
 
+    def __init__(self):
+        super().__init__(errno.EPIPE, "the client has gone")
+
+
+def follows_disconnect(error):
+    """Whether an exception says no more than that send() has raised Disconnected."""
+    waiting, seen = [error], set()
+    while waiting:
+        error = waiting.pop()
+        if isinstance(error, Disconnected):
+            return True
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        waiting.append(error.__cause__)
+        waiting += getattr(error, "exceptions", ())  # of a group
+        if "Disconnect" in type(error).__name__:
+            waiting.append(error.__context__)  # as Starlette's ClientDisconnect
+    return False
+
 
 class Call:
     """A call of the application: what requests and WebSockets have in common."""
@@ -35,6 +59,7 @@ class Call:
 
     def __init__(self, server, id, scope, more):
         self.server, self.id, self.scope, self.more = server, id, scope, more
+        self.task = None
         self.credit = server.window
         self.gone = None  # why the front has cancelled it
         self.waiter = None  # a future: receive() waits for an event
@@ -50,19 +75,19 @@ class Call:
         except (SystemExit, KeyboardInterrupt) as reason:
             self.fail("the application wants to exit")
             server.stop(reason)
-        except Disconnected:
-            self.fail(self.why())  # it has not handled that, and need not
         except BaseException as error:
-            if self.gone is None or not isinstance(error, asyncio.CancelledError):
+            if self.gone is None or not (isinstance(error, asyncio.CancelledError)
+                                         or follows_disconnect(error)):
                 server.failed(self, error)
-            self.fail("the application failed after its response had begun")
+            self.fail("the application failed after its response had begun"
+                      if self.gone is None else self.why())
         else:
             if result is not None:
                 server.channel.remark("the application returned %s, where it is to return None"
                                       % type(result).__name__)
             self.returned()
         finally:
-            server.left(self.task)
+            server.left(self)
 
     def grant(self, size):
         """Takes credit for what may be sent."""
@@ -78,16 +103,22 @@ class Call:
         if reason == frames.LATE:
             self.task.cancel()
 
+    async def turn(self):
+        """Waits while the send() of another task waits for credit: it is in the midst of a
+        message."""
+        while self.sender is not None:
+            await asyncio.wait((self.sender,))
+
     async def spend(self, size):
         """Waits until there is credit for size bytes; false: nobody wants them any more."""
-        while self.credit < size:
-            if self.gone is not None or self.ended:
-                return False
+        while self.credit < size and self.gone is None and not self.ended:
             self.sender = self.server.loop.create_future()
             try:
                 await self.sender
             finally:
                 self.sender = None
+        if self.gone is not None or self.ended:
+            return False
         self.credit -= size
         return True
 
@@ -107,6 +138,7 @@ class Call:
         self.ended = True
         self.server.finish(self.id)
         wake(self.waiter)
+        wake(self.sender)
 
     def why(self):
         """Returns why nobody waits for the answer."""
@@ -118,17 +150,11 @@ class Call:
         return "%s %s" % (self.scope.get("method", "WEBSOCKET"), self.scope.get("path"))
 
 
-def wake(future):
-    """Lets who waits go on."""
-    if future is not None and not future.done():
-        future.set_result(None)
-
-
 class Request(Call):
     """An HTTP request and its answer."""
 
-    __slots__ = ("body", "source", "bodyless", "status", "headers", "trailers", "opened", "left",
-                 "over")
+    __slots__ = ("body", "source", "bodyless", "status", "headers", "hinted", "trailers",
+                 "trailing", "opened", "left", "complained")
 
     def __init__(self, server, id, scope, more, body):
         super().__init__(server, id, scope, more)
@@ -143,10 +169,12 @@ class Request(Call):
             self.body = None
         self.bodyless = scope["method"] == "HEAD"
         self.status = self.headers = None  # of http.response.start
+        self.hinted = False  # early hints go before the head
         self.trailers = False  # it has promised them
+        self.trailing = []  # those that it has given
         self.opened = False  # the head is sent
         self.left = None  # bytes that Content-Length still promises
-        self.over = 0  # messages after the end
+        self.complained = False  # of messages after the end
 
     async def receive(self):
         """The receive() of this request."""
@@ -162,24 +190,31 @@ class Request(Call):
                 if not more:
                     self._close()
                 return {"type": "http.request", "body": data, "more_body": more}
-            self._close()
-            if self.gone is None:
+            if self.gone is None and self.source is source and not self.ended:
                 self.gone = frames.GONE  # its body has broken off
-        while not self.ended and self.gone is None:
+            self._close()
+        while not (self.ended or self.gone is not None or self.opened and self.bodyless):
             await self.event()
         return {"type": DISCONNECT}
 
     async def send(self, message):
         """The send() of this request."""
         kind = message["type"]
+        if self.sender is not None:
+            await self.turn()
+        if self.gone is not None:
+            self.abort(self.why())
+            raise Disconnected
         if self.status is None or self.ended:
             if self.ended:
-                self._after(kind)
+                await self._after(kind)
             elif kind == "http.response.start":
                 self._start(message)
             elif kind == "http.response.early_hint":
                 self._hint(message)
-            elif kind != "http.response.debug":
+            elif kind == DEBUG:
+                self._debug(message)
+            else:
                 raise Wrong("expected http.response.start, and got %s" % kind)
             return
         if kind == "http.response.body":
@@ -189,7 +224,7 @@ class Request(Call):
             more = message.get("more_body", False)
             size = len(body)
             if (self.opened and more and self.left is None and 0 < size <= self.credit
-                    and size <= BODY and not self.bodyless and self.gone is None):
+                    and size <= BODY and not self.bodyless):
                 self.credit -= size  # a part of a stream, as _part() sends it
                 self.put(DATA, 0, body)
             elif self.opened:
@@ -197,18 +232,25 @@ class Request(Call):
             elif not self._whole(body, more):
                 await self._open(body, more)
         elif kind == "http.response.pathsend":
-            await self._file(opened(message.get("path")), None, None, False)
+            await self._file(opened(message.get("path")), 0, None, False)
         elif kind == "http.response.zerocopysend":
             await self._zerocopy(message)
         elif kind == "http.response.trailers":
             self._trail(message)
-        elif kind != "http.response.debug":
+        elif kind == DEBUG:
+            self._debug(message)
+        else:
             raise Wrong("expected http.response.body, and got %s" % kind)
 
-    def _after(self, kind):
-        if self.gone is None and not self.over:
-            self.over = 1
+    async def _after(self, kind):
+        if not self.complained:
+            self.complained = True
             raise Wrong("%s after the response was complete" % kind)
+        await asyncio.sleep(0)  # who sends for ever leaves the others time
+
+    def _debug(self, message):
+        logging.getLogger("uvicorn.error").debug(
+            "%s: debug information: %r", self.line(), message.get("info"))
 
     def _start(self, message):
         status = message.get("status")
@@ -220,12 +262,18 @@ class Request(Call):
         self.status = int(status)
 
     def _hint(self, message):
-        links = message.get("links", ())
-        value = []
-        for link in links:
-            value.append(("link", text(link)))
-        if value and self.gone is None:
-            self.put(HINT, 0, marshalled(value))
+        links = [(b"link", link) for link in message.get("links", ())]
+        if links:
+            payload = self.checked(links)
+            self.hinted = True
+            self.put(HINT, 0, payload)
+
+    def checked(self, headers):
+        """Returns headers as a frame carries them beside a head."""
+        payload = marshalled(self.server.heads.checked(self.fields(headers)))
+        if len(payload) > BODY:
+            raise Refused("fields of %d bytes; at most %d are allowed" % (len(payload), BODY))
+        return payload
 
     def fields(self, headers):
         """Returns headers as str, as Heads wants them."""
@@ -242,7 +290,7 @@ class Request(Call):
 
     def _whole(self, body, more):
         """Sends a whole answer whose head was sent before; else returns False."""
-        if more or self.trailers or self.bodyless or len(body) > self.credit:
+        if more or self.trailers or self.bodyless or self.hinted or len(body) > self.credit:
             return False
         if not self.server.answer(self.id, self.status, self.headers, body):
             return False
@@ -256,12 +304,15 @@ class Request(Call):
         else:
             await self._open(body, more)
 
-    async def _open(self, body, more):
+    async def _open(self, body, more, known=None):
+        """Sends the head, with what body there is. The size of a body that HEAD leaves out is
+        not known otherwise."""
         server = self.server
         size = len(body)
         whole = not more and not self.trailers
-        head = server.heads.head(server.status(self.status), self.fields(self.headers),
-                                 size if whole and (size or not self.bodyless) else None)
+        if whole and (size or not self.bodyless):
+            known = size
+        head = server.heads.head(server.status(self.status), self.fields(self.headers), known)
         payload, length, bodyless = head
         if length is not None and size > int(length) and not (bodyless or self.bodyless):
             raise Wrong(LONGER)
@@ -269,16 +320,13 @@ class Request(Call):
         self.left = length
         self.bodyless = self.bodyless or bodyless
         if self.bodyless:
-            server.send_head(self.id, head, b"", END)
+            server.send_head(self.id, head, b"", END, not self.hinted)
+            self.finish()
             self.ended = not more
-            if not more:
-                self.finish()
-            else:
-                self.server.finish(self.id)
             return
         if whole and size == length and size <= self.credit and len(payload) + size <= BODY:
             server.remember(self.status, self.headers, head, size)
-            server.send_head(self.id, head, body, END)
+            server.send_head(self.id, head, body, END, not self.hinted)
             self.finish()
             return
         first = body[:max(min(size, self.credit, BODY - len(payload)), 0)]
@@ -291,24 +339,28 @@ class Request(Call):
     async def _part(self, body, more):
         """Sends body bytes of a response that has begun."""
         if self.bodyless:
-            if not more:
-                self.ended = True
-                wake(self.waiter)
+            self.ended = not more
+            await asyncio.sleep(0)  # as in _after()
             return
         if self.left is not None and len(body) > self.left:
             raise Wrong(LONGER)
-        view = memoryview(body) if len(body) > BODY else body
+        view = memoryview(body)
         while len(view):
             part = view[:BODY]
-            if not await self.spend(len(part)):
-                break
+            try:
+                wanted = await self.spend(len(part))
+            except asyncio.CancelledError:
+                if len(view) < len(body):
+                    self.abort("send() was cancelled in the midst of a part of the body")
+                raise
+            if not wanted:
+                self.abort(self.why())
+                raise Disconnected
             if self.left is not None:
                 self.left -= len(part)
-            self.put(DATA, 0, bytes(part) if view is not body else part)
-            view = memoryview(view)[len(part):]
-        if self.gone is not None:
-            self.abort(self.why())
-        elif not more and not self.trailers:
+            self.put(DATA, 0, bytes(part))
+            view = view[len(part):]
+        if not more and not self.trailers:
             self._complete(b"", 0)
 
     def _complete(self, payload, flags):
@@ -323,12 +375,13 @@ class Request(Call):
         if not self.opened or not self.trailers:
             raise Wrong("http.response.trailers was not announced by http.response.start, "
                         "or comes before the body")
-        pairs = [pair for pair in self.fields(message.get("headers", ()))
-                 if pair[0].lower() not in HOP_BY_HOP]
+        trailing = self.trailing + list(message.get("headers", ()))
+        payload = self.checked(trailing)
+        self.trailing = trailing
         if not message.get("more_trailers", False):
             self.trailers = False
             if not self.bodyless:
-                self._complete(marshalled(pairs), frames.TRAILERS)
+                self._complete(payload, frames.TRAILERS)
 
     async def _zerocopy(self, message):
         file = message.get("file")
@@ -350,21 +403,20 @@ class Request(Call):
             size = max(status.st_size - offset, 0)
             if count is not None:
                 size = min(size, count)
-            if self._give_file(number, offset, size, more):
-                number = -1
+            if self.bodyless and not self.opened:
+                await self._open(b"", more, size)
                 return
-            while size > 0:
+            if self._give_file(number, offset, size, more):
+                return
+            while size > 0 and not self.bodyless:
                 data = os.pread(number, min(size, BODY // 2), offset)
                 if not data:
                     break
                 offset, size = offset + len(data), size - len(data)
                 await self._body(data, True)
-                if self.gone is not None:
-                    break
             await self._body(b"", more)
         finally:
-            if number >= 0:
-                os.close(number)
+            os.close(number)
 
     def _give_file(self, number, offset, size, more):
         if self.opened or more or self.trailers or self.bodyless or not size:
@@ -374,10 +426,14 @@ class Request(Call):
             server.status(self.status), self.fields(self.headers), size)
         if bodyless or length is None or int(length) > size or not int(length):
             return False
-        os.lseek(number, offset, os.SEEK_SET)
+        try:  # a position of its own, which nobody else moves
+            given = os.open("/proc/self/fd/%d" % number, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False  # the application may read it, but not open it
+        os.lseek(given, offset, os.SEEK_SET)
         self.opened = True
         server.streams.put_file(
-            sized(HEAD, END | frames.FILE, self.id & server.mask, self.id, payload), number)
+            sized(HEAD, END | frames.FILE, self.id & server.mask, self.id, payload), given)
         self.finish()
         return True
 
@@ -436,18 +492,9 @@ class Request(Call):
 
 def checked_body(body):
     """Returns body as bytes."""
-    if isinstance(body, (bytearray, memoryview)):
-        return bytes(body)
-    if isinstance(body, bytes):
+    if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)
     raise Wrong("a body of type %s, not bytes" % type(body).__name__)
-
-
-def text(value):
-    """Returns a field's value as text."""
-    if not isinstance(value, (bytes, bytearray)):
-        raise Wrong("%r is not bytes" % (value,))
-    return value.decode("latin-1")
 
 
 def opened(path):

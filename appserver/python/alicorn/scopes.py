@@ -17,9 +17,10 @@ ALWAYS = 4  # values that come first: raw_path, query_string, client_host, clien
 class Scopes(dict):
     """Shape -> (the scope without the values, keys of further values, names of the fields)."""
 
-    def __init__(self):
+    def __init__(self, debug):
         super().__init__()
         self.state = None  # of the lifespan: each request gets a copy
+        self.debug = debug  # debug information is logged
 
     def __missing__(self, shape):
         fixed, keys, names = {}, [], []
@@ -57,8 +58,9 @@ class Scopes(dict):
         scope["extensions"] = {
             "http.response.pathsend": {}, "http.response.zerocopysend": {},
             "http.response.trailers": {}, "http.response.early_hint": {},
-            "http.response.debug": {},
         } if known["type"] == "http" else {"websocket.http.response": {}}
+        if self.debug and known["type"] == "http":
+            scope["extensions"]["http.response.debug"] = {}
         more = None
         if keys:
             last = ALWAYS + len(keys)

@@ -4,6 +4,8 @@ What is said in one turn of the loop goes out in as few messages as it fits (PRO
 "ASGI workers").
 """
 
+import contextvars
+import errno
 import marshal
 import os
 import socket
@@ -18,17 +20,22 @@ NOW = socket.MSG_DONTWAIT
 MOST_TAKEN = 64  # requests taken in one turn, beside which answers go out
 LARGEST = FRAME - LENGTH.size  # bytes of a frame
 BODY = LARGEST - SIZED.size  # bytes that certainly fit one
+SHORT = (errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)  # what the system lacks for a while
+AGAIN = 0.02  # seconds
 
 
 class Streams:
-    """The stream channel: frames go out at the end of a turn, and come in to dispatch."""
+    """The stream channel: frames go out at the end of a turn, and come in to dispatch. lost is
+    told once it is of no use, as by a front that has gone."""
 
-    def __init__(self, loop, dispatch):
+    def __init__(self, loop, dispatch, lost):
         self.loop = loop
         self.dispatch = dispatch  # takes kind, flags, id, payload
+        self.lost = lost  # takes an exception
         self.socket = socket.socket(fileno=frames.BELL_FD)
         self.socket.setblocking(False)
         self.waiting = False  # for room
+        self.empty = None  # a future: all was sent
         self._batch, self._size = [], 0
         self._ready = []  # messages
         self._due = False
@@ -88,22 +95,45 @@ class Streams:
             if not self.waiting:
                 self.waiting = True
                 self.loop.add_writer(self.socket.fileno(), self.flush)
-        except OSError:
-            sent = len(self._ready)  # the front has gone, of which the channel tells
+        except OSError as error:
+            if error.errno in SHORT:
+                self.loop.call_later(AGAIN, self.flush)
+            else:
+                sent = len(self._ready)
+                self.lost(closed(error))
         del self._ready[:sent]
-        if not self._ready and self.waiting:
+        if self._ready:
+            return
+        if self.waiting:
             self.waiting = False
             self.loop.remove_writer(self.socket.fileno())
+        wake(self.empty)
+
+    async def drained(self):
+        """Waits until all is sent."""
+        self.flush()
+        while self._ready:
+            self.empty = self.loop.create_future()
+            await self.empty
 
     def close(self):
-        """Ends the channel, after a last attempt to send what is left."""
-        self.flush()
+        """Ends the channel."""
         self.loop.remove_reader(self.socket.fileno())
         if self.waiting:
             self.loop.remove_writer(self.socket.fileno())
         self.socket.close()
 
+    def abandon(self):
+        """Leaves the channel to the parent, in a fork, which shares what its loop watches."""
+        self.socket.close()
+
     def _receive(self):
+        try:
+            self._take()
+        except Exception as error:
+            self.lost(error)
+
+    def _take(self):
         for _ in range(MOST_TAKEN):
             try:
                 data = self.socket.recv(FRAME)
@@ -128,25 +158,28 @@ class Requests:
 
     data encodes the scope; body is bytes, a Descriptor of a whole body or of one that comes, or
     None. Both are None where their descriptors were lost.
+
+    What starts them runs in a context of its own: what a request sets there (contextvars) is no
+    business of one that starts because it has ended.
     """
 
-    def __init__(self, loop, channel, start, has_room, retired):
+    def __init__(self, loop, channel, start, has_room, retired, lost):
         self.loop, self.channel = loop, channel
-        self.start, self.has_room, self.retired = start, has_room, retired
+        self.start, self.has_room, self.retired, self.lost = start, has_room, retired, lost
         self.lane = channel.lane
+        self._context = contextvars.copy_context()
         self._buffer = memoryview(bytearray(FRAME))
         self._buffers = [self._buffer]
         self._asleep = self._due = self._reading = self._ended = False
 
     def begin(self):
-        self._watch()
         self.resume()
 
     def resume(self):
         """Has a later turn take what there is: for the beginning, and when there is room."""
         if not self._due and not self._ended:
             self._due = True
-            self.loop.call_soon(self._poll)
+            self.loop.call_soon(self._turn, context=self._context)
 
     def _watch(self):
         if not self._reading and not self._ended:
@@ -158,8 +191,19 @@ class Requests:
             self._reading = False
             self.loop.remove_reader(self.channel.socket.fileno())
 
-    def _poll(self):
+    def _turn(self):
         self._due = False
+        try:
+            self._poll()
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error):
+        self._unwatch()
+        self._ended = True
+        self.lost(error)
+
+    def _poll(self):
         lane = self.lane
         if lane is None:
             if self.has_room():
@@ -192,6 +236,12 @@ class Requests:
             self.lane.wake()
 
     def _receive(self):
+        try:
+            self._take()
+        except Exception as error:
+            self._fail(error)
+
+    def _take(self):
         self._wake()
         for _ in range(MOST_TAKEN):
             if not self.has_room():
@@ -202,24 +252,22 @@ class Requests:
             except BlockingIOError:
                 break
             except OSError as error:
-                self._end(closed(error))
-                return
+                raise closed(error) from None
             if not size:
-                self._end(None)
+                self._end()
                 return
             if self._buffer[0] != frames.WAKE:
                 self.start(*self._request(size, ancillary, flags))
         self.resume()
 
-    def _end(self, error):
+    def _end(self):
         self._unwatch()
-        if error is None and self.lane:
-            request = self.lane.take()  # what the front could not take back
-            while request is not None:
-                self.start(*request)
-                request = self.lane.take()
+        request = self.lane and self.lane.take()  # what the front could not take back
+        while request:
+            self.start(*request)
+            request = self.lane.take()
         self._ended = True
-        self.retired(error)
+        self.retired()
 
     def _request(self, size, ancillary, flags):
         kind, frame_flags, _, id, length = SIZED.unpack_from(self._buffer)
@@ -271,6 +319,12 @@ def frame(kind, flags, line, id, payload=b""):
 def sized(kind, flags, line, id, payload, body=b""):
     """Returns a frame with a marshalled part and a body."""
     return SIZED.pack(kind, flags, line, id, len(payload)) + payload + body
+
+
+def wake(future):
+    """Lets who waits go on."""
+    if future is not None and not future.done():
+        future.set_result(None)
 
 
 def wake_front(channel):

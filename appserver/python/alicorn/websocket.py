@@ -1,19 +1,21 @@
 """One WebSocket of an ASGI application. The front speaks to the client: here are messages."""
 
+import asyncio
 import struct
 from collections import deque
 
 from . import frames
 from .frames import ABORTED, ACCEPT, CLOSE, CREDIT, LENGTH, MESSAGE
-from .heads import HOP_BY_HOP
-from .request import Call, Disconnected, Request, Wrong, wake
-from .streams import marshalled, sized
+from .heads import HOP_BY_HOP, Refused
+from .request import Call, Disconnected, Request, Wrong, checked_body
+from .streams import BODY, marshalled, sized, wake
 
 PART_COST = 64  # of a part of a message, beside its bytes
 PART = 32768  # bytes of a part
+LONGEST_REASON = 123  # bytes
 CODE = struct.Struct("<H")
-SENT_BY_FRONT = frozenset((b"sec-websocket-accept", b"sec-websocket-extensions",
-                           b"sec-websocket-protocol"))
+SENT_BY_FRONT = frozenset(("sec-websocket-accept", "sec-websocket-extensions",
+                           "sec-websocket-protocol"))
 CONNECTING, OPEN, REFUSED, CLOSED = range(4)
 
 
@@ -27,7 +29,7 @@ class WebSocket(Call):
         self.state = CONNECTING
         self.connected = False  # receive() has given websocket.connect
         self.parts = []  # of an unfinished message
-        self.held = 0  # what they cost that was not given back
+        self.held = 0  # what they cost, which was given back
         self.queue = deque()  # (event, what it costs)
         self.owed = 0  # credit that was not given back yet
         self.code = None  # with which the WebSocket has ended
@@ -51,8 +53,10 @@ class WebSocket(Call):
     async def send(self, message):
         """The send() of this WebSocket."""
         kind = message["type"]
+        if self.sender is not None:
+            await self.turn()
         if self.code is not None or self.gone is not None:
-            raise Disconnected("the client has gone")
+            raise Disconnected
         if self.state == CONNECTING:
             await self._answer(kind, message)
         elif self.state == OPEN and kind == "websocket.send":
@@ -93,15 +97,16 @@ class WebSocket(Call):
         headers = []
         for name, value in Request.fields(None, message.get("headers") or ()):
             lower = name.lower()
-            if lower.encode("latin-1") in SENT_BY_FRONT or lower in HOP_BY_HOP:
+            if lower in SENT_BY_FRONT or lower in HOP_BY_HOP:
                 raise Wrong("the header %r of websocket.accept belongs to the server" % name)
             headers.append((name, value))
-        checked = self.server.heads.head("200 OK", headers, None)  # refuses what is malformed
-        del checked
+        payload = marshalled((subprotocol or "", self.server.heads.checked(headers)))
+        if len(payload) > BODY:
+            raise Refused("the headers of websocket.accept take %d bytes; at most %d are allowed"
+                          % (len(payload), BODY))
         self.state = OPEN
         self.server.streams.put(sized(
-            ACCEPT, 0, self.id & self.server.mask, self.id,
-            marshalled((subprotocol or "", headers))))
+            ACCEPT, 0, self.id & self.server.mask, self.id, payload))
 
     def _refuse(self, status, body):
         server = self.server
@@ -116,40 +121,54 @@ class WebSocket(Call):
             if not isinstance(data, str):
                 raise Wrong("websocket.send has neither bytes nor text")
             data = data.encode("utf-8")
-        elif not isinstance(data, (bytes, bytearray, memoryview)):
-            raise Wrong("websocket.send has bytes of type %s" % type(data).__name__)
+        elif type(data) is not bytes:
+            data = checked_body(data)
         if len(data) <= PART and self.credit >= len(data) + PART_COST:
             self.credit -= len(data) + PART_COST
-            self.put(MESSAGE, flags | frames.END, bytes(data))
+            self.put(MESSAGE, flags | frames.END, data)
             return
         view = memoryview(data)
         while True:
-            part = view[:PART]
-            view = view[len(part):]
-            if not await self.spend(len(part) + PART_COST):
-                raise Disconnected("the client has gone")
-            self.put(MESSAGE, flags | (0 if len(view) else frames.END), bytes(part))
-            if not len(view):
+            part, rest = view[:PART], view[PART:]
+            try:
+                wanted = await self.spend(len(part) + PART_COST)
+            except asyncio.CancelledError:
+                if len(view) < len(data):
+                    self.fail("send() was cancelled in the midst of a message")
+                raise
+            if not wanted:
+                raise Disconnected
+            self.put(MESSAGE, flags | (0 if len(rest) else frames.END), bytes(part))
+            if not len(rest):
                 return
+            view = rest
 
     def _close(self, code, reason):
         if isinstance(code, bool) or not isinstance(code, int) or not (
                 1000 <= code < 5000) or code in (1004, 1005, 1006, 1015):
             raise Wrong("websocket.close has the code %r" % (code,))
+        if not isinstance(reason, str):
+            raise Wrong("websocket.close has the reason %r" % (reason,))
+        text = reason.encode("utf-8")[:LONGEST_REASON]
+        payload = CODE.pack(code) + text.decode("utf-8", "ignore").encode()
         self.state = CLOSED
-        self.put(CLOSE, 0, CODE.pack(code) + reason.encode("utf-8")[:123])
+        self.put(CLOSE, 0, payload)
 
     def message(self, payload, flags):
         """Takes a part of a message of the client."""
         cost = len(payload) + PART_COST
         if not flags & frames.END:
             self.parts.append(payload)
-            self._repay(cost)
+            self.held += cost
+            self._repay(cost)  # a message may be longer than the window
             return
         if self.parts:
             self.parts.append(payload)
             payload = b"".join(self.parts)
             self.parts = []
+            self._repay(-self.held)  # it counts until the application receives it
+            cost += self.held
+            self.held = 0
         event = {"type": "websocket.receive"}
         if flags & frames.TEXT_PART:
             event["text"] = payload.decode("utf-8", "replace")
@@ -169,7 +188,6 @@ class WebSocket(Call):
         self.code, = CODE.unpack_from(payload)
         self.reason = payload[CODE.size:].decode("utf-8", "replace")
         self.finish()
-        wake(self.sender)
 
     def grant(self, size):
         super().grant(size)

@@ -39,9 +39,9 @@ class Worker:
         served, notes = [], []
         if settings.get("report_static") and found.kind == "wsgi":
             served, notes = statics.report(found.application)
+        self._open(found.application)
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._terminate)
-        self._open(found.application)
         files.announce()
         gc.collect()
         gc.freeze()  # what the import made stays: no later collection need walk it

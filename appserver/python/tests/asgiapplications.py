@@ -1,9 +1,13 @@
 """Applications that the tests of ASGI workers run."""
 
 import asyncio
+import contextvars
+import marshal
 import os
 import sys
+from array import array
 
+who = contextvars.ContextVar("who", default="nobody")
 events = []  # of the lifespan
 
 
@@ -147,16 +151,253 @@ async def breaks(scope, receive, send):
     raise ValueError("deliberately")
 
 
+async def names(scope, receive, send):
+    who.set("somebody")
+    await body(scope, receive, send)
+
+
+async def whose(scope, receive, send):
+    await answer(send, who.get().encode())
+
+
+async def hint_splits(scope, receive, send):
+    await send({"type": "http.response.early_hint", "links": [b"a\r\nX-Evil: 1"]})
+
+
+async def hint_long(scope, receive, send):
+    await send({"type": "http.response.early_hint", "links": [b"x" * 70000]})
+
+
+async def head_long(scope, receive, send):
+    without = len(marshal.dumps(("200 OK", [("x", "")], None), 2))
+    headers = [(b"x", b"y" * (65522 - without))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": True})
+
+
+async def trailing(send, *messages):
+    await send({"type": "http.response.start", "status": 200, "trailers": True})
+    await send({"type": "http.response.body", "body": b"body"})
+    for number, pair in enumerate(messages, 1):
+        await send({"type": "http.response.trailers", "headers": [pair],
+                    "more_trailers": number < len(messages)})
+
+
+async def trailers_split(scope, receive, send):
+    await trailing(send, (b"x", b"a\r\nX-Evil: 1"))
+
+
+async def trailers_long(scope, receive, send):
+    await trailing(send, (b"x", b"y" * 70000))
+
+
+async def trailers_frame(scope, receive, send):
+    await trailing(send, (b"content-length", b"4"))
+
+
+async def trailers_twice(scope, receive, send):
+    await trailing(send, (b"x-a", b"1"), (b"x-b", b"2"))
+
+
+async def hinted(scope, receive, send):
+    await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]})
+    await answer(send, b"hinted")
+
+
+async def together(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200})
+    await asyncio.gather(*(send({"type": "http.response.body", "body": letter * 400000,
+                                 "more_body": True}) for letter in (b"a", b"b")))
+    await send({"type": "http.response.body"})
+
+
+async def endless(scope, receive, send):
+    left = []
+
+    async def listens():
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.append(True)
+
+    listener = asyncio.ensure_future(listens())
+    await send({"type": "http.response.start", "status": 200})
+    while not left:
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+    await listener
+    print("left")
+
+
+async def sends_on(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200})
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await asyncio.sleep(0.01)
+    finally:
+        print("told")
+
+
+async def disconnect_follows(scope, receive, send):
+    class ClientDisconnect(Exception):
+        pass
+
+    try:
+        await sends_on(scope, receive, send)
+    except OSError:
+        raise ClientDisconnect()
+
+
+async def fails_then(scope, receive, send):
+    try:
+        await sends_on(scope, receive, send)
+    except OSError:
+        raise KeyError("a defect of its own")
+
+
+async def swallows(scope, receive, send):
+    while True:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            print("cancelled")
+
+
+async def forks(scope, receive, send):
+    pid = os.fork()
+    if pid:
+        _, status = os.waitpid(pid, 0)
+        await answer(send, b"%d" % status)
+    else:
+        await answer(send, b"the child")
+        await asyncio.sleep(0.01)
+        await answer(send, b"still the child")
+
+
+async def closes(scope, receive, send):
+    os.close(int(scope["query_string"]))
+    await asyncio.sleep(1000)
+
+
+async def leaves(scope, receive, send):
+    async def works():
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            print("ended")
+
+    scope["state"]["task"] = asyncio.ensure_future(works())
+    await answer(send, b"left")
+
+
+async def subtask_exits(scope, receive, send):
+    async def ends():
+        sys.exit(7)
+
+    scope["state"]["task"] = asyncio.ensure_future(ends())
+    await asyncio.sleep(0.05)
+    await answer(send, b"goes on")
+
+
+async def zerocopy(scope, receive, send):
+    with open(os.path.abspath(__file__), "rb") as opened:
+        opened.seek(5)
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.zerocopysend", "file": opened, "offset": 3, "count": 10})
+        print("at", opened.tell())
+
+
+async def receives(scope, receive, send):
+    first, second = asyncio.ensure_future(receive()), asyncio.ensure_future(receive())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    print("waiting")
+    await answer(send, (await second)["body"])
+
+
+async def deaf(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await asyncio.sleep(1000)
+
+
+async def sends_together(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await asyncio.gather(*(send({"type": "websocket.send", "text": letter * 300000})
+                           for letter in "ab"))
+
+
+async def sends_wide(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "bytes": memoryview(array("H", range(40000)))})
+
+
+async def accepts_long(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept", "headers": [(b"x", b"y" * 70000)]})
+
+
+def closing(reason):
+    async def closes(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "reason": reason})
+
+    return closes
+
+
+async def gives_up(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    try:
+        await asyncio.wait_for(send({"type": "websocket.send", "text": "x" * 400000}), 0.05)
+    except asyncio.TimeoutError:
+        print("too slow")
+    await asyncio.sleep(1000)
+
+
 ROUTES = {"/scope": shows_scope, "/api/scope": shows_scope, "/caf\xe9 x": shows_scope, "/body": body, "/parts": parts,
           "/waits": waits, "/hangs": hangs, "/fails": fails, "/fails_late": fails_late,
           "/silent": silent, "/exits": exits, "/lists": lists, "/longer": longer, "/file": file,
-          "/fields": fields, "/after": after}
-SOCKETS = {"/refuses": refuses, "/denies": denies, "/breaks": breaks}
+          "/fields": fields, "/after": after, "/names": names, "/whose": whose,
+          "/hint_splits": hint_splits, "/hint_long": hint_long, "/head_long": head_long,
+          "/trailers_split": trailers_split, "/trailers_long": trailers_long,
+          "/trailers_frame": trailers_frame, "/trailers_twice": trailers_twice, "/hinted": hinted,
+          "/together": together, "/endless": endless, "/sends_on": sends_on,
+          "/disconnect_follows": disconnect_follows, "/fails_then": fails_then,
+          "/swallows": swallows, "/forks": forks, "/closes": closes, "/leaves": leaves,
+          "/subtask_exits": subtask_exits, "/zerocopy": zerocopy, "/receives": receives}
+SOCKETS = {"/refuses": refuses, "/denies": denies, "/breaks": breaks, "/deaf": deaf,
+           "/together": sends_together, "/wide": sends_wide, "/accepts_long": accepts_long,
+           "/reason_number": closing(5), "/reason_surrogate": closing("\udc80"),
+           "/reason_long": closing("\xe9" * 100), "/gives_up": gives_up}
 
 
 async def startup_fails(scope, receive, send):
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+async def startup_hangs(scope, receive, send):
+    print("starting")
+    await asyncio.sleep(1000)
+
+
+async def lifespan_fails_later(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await asyncio.sleep(0.01)
+        raise ValueError("deliberately")
+    await hello(scope, receive, send)
+
+
+async def eager(scope, receive, send):
+    if scope["type"] == "lifespan" and hasattr(asyncio, "eager_task_factory"):
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    await app(scope, receive, send)
 
 
 async def without_lifespan(scope, receive, send):

@@ -102,6 +102,7 @@ class AsgiFront(Front):
 
     def _hear(self):
         data, ancillary, _, _ = self.bells[0].recvmsg(1 << 17, socket.CMSG_SPACE(16))
+        assert len(data) <= 65536
         if not data:
             self.heard = [self.channel]
         held = [struct.unpack("i", rights)[0] for _, _, rights in ancillary]
