@@ -59,7 +59,7 @@ func (h *handler) answer(x *proxy.Exchange, r *request, try *proxy.Try) (err err
 	switch {
 	case h.isMissing(r):
 		err = h.lookForFile(x, r)
-	case r.Head.Accel.Redirect != "":
+	case r.Head.Accel.Redirects:
 		h.dropAnswer(r)
 		err = r.Head.Redirect(x, x.Upstream.Worker, h.told)
 	default:

@@ -32,7 +32,7 @@ func (p *pass) decide(x *proxy.Exchange) error {
 	switch {
 	case status == 101:
 		return p.switchProtocols(x)
-	case p.head.Accel.Redirect != "":
+	case p.head.Accel.Redirects:
 		p.dropBody(x)
 		return p.head.Redirect(x, p.peer.name, &p.h.told)
 	case p.h.intercept && status >= 300 && x.Core().HasErrorPage(status):

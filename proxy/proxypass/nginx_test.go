@@ -31,7 +31,7 @@ func seen(t *testing.T, nc net.Conn, request string) string {
 		return err.Error()
 	}
 	body, err := io.ReadAll(res.Body)
-	if res.StatusCode >= 500 {
+	if res.StatusCode >= 500 || res.StatusCode == 404 && res.Header.Get("Content-Type") == "text/html" {
 		return strconv.Itoa(res.StatusCode) // the pages name the server
 	}
 	var fields []string
@@ -77,6 +77,14 @@ func TestAnswersAreThoseThatNginxPassesOn(t *testing.T) {
 		"200 OK\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\nServer: x\r\nX-Pad: y\r\nX-Accel-Expires: 5\r\nContent-Length: 0\r\n\r\n",
 		"200 OK\r\nX-Accel-Redirect: /files/x\r\nContent-Disposition: inline\r\nContent-Length: 3\r\n\r\nabc",
 		"200 OK\r\nX-Accel-Redirect: /files/x\r\nX-Accel-Redirect: /files/y\r\nX-Accel-Expires: 5\r\nContent-Length: 3\r\n\r\nabc",
+		"200 OK\r\nX-Accel-Redirect:\r\nX-A: b\r\nContent-Length: 3\r\n\r\nabc",
+		"200 OK\r\nX-Accel-Redirect: \r\nX-Accel-Redirect: /files/y\r\nContent-Length: 3\r\n\r\nabc",
+		"500 Oops\r\nX-Accel-Redirect: /files/y\r\nX-Accel-Redirect:\r\nContent-Length: 3\r\n\r\nabc",
+		"200 OK\r\nX-Accel-Redirect: ?a=b\r\nContent-Length: 3\r\n\r\nabc",
+		"200 OK\r\nX-Accel-Redirect: files/x\r\nContent-Length: 3\r\n\r\nabc",
+		"200 OK\r\nX-Accel-Redirect: @\r\nContent-Length: 3\r\n\r\nabc",
+		"200 OK\r\nX-Accel-Redirect: /files/../x\r\nContent-Length: 3\r\n\r\nabc",
+		"200 OK\r\nX-Accel-Redirect: /files/x%3fy?a=b\r\nContent-Length: 3\r\n\r\nabc",
 		"200 OK\r\nX-Accel-Expires: 5\r\nX-Accel-Limit-Rate: 0\r\nX-Accel-Buffering: no\r\nX-Accel-Other: x\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\nabc",
 		"401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n",
 		"403 No\r\nContent-Length: 4\r\n\r\nnope",

@@ -14,8 +14,9 @@ import (
 // Buffering concerns the protocol, which may heed it. Expires and Limit-Rate have no
 // effect: a response goes to its client uncached and as fast as that takes it.
 type Accel struct {
-	Redirect string // a path or a named location; "": none
-	Charset  string // of the Content-Type, in place of its own; "off" for none
+	Redirect  string // a path or a named location
+	Redirects bool   // there is a Redirect, perhaps an empty one
+	Charset   string // of the Content-Type, in place of its own; "off" for none
 }
 
 const accelPrefix = "X-Accel-"
@@ -28,7 +29,9 @@ func (a *Accel) set(name, value string) bool {
 	}
 	switch strings.ToLower(name[len(accelPrefix):]) {
 	case "redirect":
-		a.Redirect = cmp.Or(a.Redirect, value)
+		if !a.Redirects {
+			a.Redirect, a.Redirects = value, true
+		}
 	case "charset":
 		a.Charset = cmp.Or(a.Charset, value)
 	case "buffering", "expires", "limit-rate":
