@@ -226,8 +226,7 @@ func (e *Engine) stopAccepting() {
 // the one that comes within last, and closes it. When ctx ends first, what is
 // left is cut. A client that keeps a connection learns from "Connection: close"
 // that it is the last one: closing an idle connection loses the request that is
-// on its way. A tunnel goes on until ctx ends where ctx has a deadline, else for
-// tunnelsLast.
+// on its way. A tunnel goes on for TunnelsLast.
 func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 	e.stopAccepting()
 	e.last.Store(int64(last))
@@ -262,6 +261,15 @@ func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 // tunnelsLast is how long a tunnel goes on when the Engine shuts down and nothing else
 // bounds that: it would never end by itself, and its client connects anew.
 const tunnelsLast = 5 * time.Second
+
+// TunnelsLast returns how long a tunnel goes on when Shutdown is called with ctx: until ctx
+// ends where ctx has a deadline, else five seconds.
+func TunnelsLast(ctx context.Context) time.Duration {
+	if deadline, bounded := ctx.Deadline(); bounded {
+		return time.Until(deadline)
+	}
+	return tunnelsLast
+}
 
 // endTunnels closes all tunnels each time that tunnelsLast has passed, until ended is
 // closed: the last requests may begin new ones.

@@ -16,6 +16,8 @@ const longestSpread = 5 * time.Second
 type parting struct {
 	socket Socket
 	at     time.Time
+	code   uint16
+	reason string
 }
 
 // part has the WebSockets of w, which has had graceful_timeout, end by and by. Its other
@@ -25,11 +27,7 @@ func (p *Pool) part(w *worker, now time.Time) {
 	w.urged = parted
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, j := range w.jobs {
-		if j != nil && j.at == placeTalking {
-			w.parting = append(w.parting, parting{j.Socket, now.Add(time.Duration(rand.Int64N(int64(spread) + 1)))})
-		}
-	}
+	w.partBetween(now, now.Add(spread), closeRestart, "service restart")
 	w.deadline = now.Add(max(p.o.DrainTimeout-p.o.GracefulTimeout, spread))
 	if w.outstanding == 0 {
 		w.deadline = now
@@ -38,22 +36,48 @@ func (p *Pool) part(w *worker, now time.Time) {
 	p.wakeTick()
 }
 
+// partBetween has each WebSocket of w end at some time from first to last. The lock is held.
+func (w *worker) partBetween(first, last time.Time, code uint16, reason string) {
+	w.parting = w.parting[:0]
+	for _, j := range w.jobs {
+		if j != nil && j.at == placeTalking {
+			at := first.Add(time.Duration(rand.Int64N(int64(last.Sub(first)) + 1)))
+			w.parting = append(w.parting, parting{j.Socket, at, code, reason})
+		}
+	}
+}
+
 // partDue ends the WebSockets whose time has come.
 func (p *Pool) partDue(now time.Time) {
 	for _, w := range p.workers {
 		w.parting = slices.DeleteFunc(w.parting, func(d parting) bool {
 			due := !now.Before(d.at)
 			if due {
-				d.socket.Close(nil, closeRestart, "")
+				d.socket.Close(nil, d.code, d.reason)
 			}
 			return due
 		})
 	}
 }
 
-// Quit says that the server stops: it waits for its clients, and for the streams of ASGI
-// applications graceful_timeout, since they would never end by themselves.
-func (p *Pool) Quit() { p.post(event{kind: eventQuits}) }
+// Quit says that the server stops. It waits for its clients, and for the streams of ASGI
+// applications graceful_timeout, since they would never end by themselves. WebSockets end
+// before that, and before last has passed: then the server cuts those that are left.
+func (p *Pool) Quit(last time.Duration) {
+	p.post(event{kind: eventQuits, within: max(min(last, p.o.GracefulTimeout), 0)})
+}
+
+// quits begins the end of streams and WebSockets. These have some time to end by themselves.
+// Then they end by and by, in time for their clients to answer.
+func (p *Pool) quits(now time.Time, within time.Duration) {
+	p.quitting = now.Add(p.o.GracefulTimeout)
+	last := within * 9 / 10
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		w.partBetween(now.Add(last-min(within/2, longestSpread)), now.Add(last), closeLeaves, "server stops")
+	}
+}
 
 // endStreams tells the streams that have begun to end, while the server stops. Later ones
 // are told after another while.
@@ -65,10 +89,8 @@ func (p *Pool) endStreams(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, w := range p.workers {
-		for _, j := range w.jobs {
-			if j != nil && w.streams != nil && j.at == placeAnswering {
-				w.slots[w.place(j.id)].cancel(j.id, wire.WorkerLeaves)
-			}
+		if w.streams != nil {
+			w.tellLeaving(func(j *Job) bool { return j.at == placeAnswering })
 		}
 	}
 }
@@ -77,20 +99,19 @@ func (p *Pool) endStreams(now time.Time) {
 func (p *Pool) drain(w *worker, now time.Time) {
 	w.urged = drained
 	w.deadline = now.Add(killAfter)
-	w.parting = nil
-	var sockets []Socket
 	p.mu.Lock()
+	w.partBetween(now, now, closeRestart, "service restart")
+	w.tellLeaving(w.hasStarted)
+	p.mu.Unlock()
+	p.partDue(now)
+}
+
+// tellLeaving says to the requests for which ends returns true, and that are no WebSockets,
+// that w waits for them no longer. The lock is held.
+func (w *worker) tellLeaving(ends func(j *Job) bool) {
 	for _, j := range w.jobs {
-		switch {
-		case j == nil:
-		case j.at == placeTalking:
-			sockets = append(sockets, j.Socket)
-		case w.hasStarted(j):
+		if j != nil && j.at != placeTalking && ends(j) {
 			w.slots[w.place(j.id)].cancel(j.id, wire.WorkerLeaves)
 		}
-	}
-	p.mu.Unlock()
-	for _, s := range sockets {
-		s.Close(nil, closeRestart, "")
 	}
 }

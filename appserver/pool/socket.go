@@ -28,6 +28,7 @@ const PartCost = 64
 
 // Codes of RFC 6455, section 7.4.1, and of the registry that it begins.
 const (
+	closeLeaves  = 1001 // the server stops
 	closeLost    = 1006 // nobody has said it: the client is gone
 	closeError   = 1011 // the application has failed
 	closeRestart = 1012 // the worker leaves

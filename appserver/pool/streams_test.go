@@ -498,3 +498,20 @@ func TestAWorkerThatDiesWithFramesUnreadHasAnswered(t *testing.T) {
 		t.Errorf("the log says %s", s.Log.String())
 	}
 }
+
+func TestWebSocketsAreToldThatTheServerStops(t *testing.T) {
+	open := make(chan bool)
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 100}, func(f *pooltest.Fake) {
+		for _, ok := accepts(f); ok; _, ok = accepts(f) {
+			f.Heard() // the greeting
+			open <- true
+		}
+	})
+	var clients sync.WaitGroup
+	for range 3 {
+		clients.Go(func() { expect(t, s.Get("/socket"), 200, "close 1001 server stops") })
+		<-open
+	}
+	s.pool.Quit(100 * time.Millisecond)
+	clients.Wait()
+}

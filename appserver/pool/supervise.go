@@ -39,6 +39,7 @@ type event struct {
 	cut    <-chan struct{} // for eventStopped: ends the wait for requests
 	socket Socket          // for eventCutOff
 	code   uint16
+	within time.Duration // for eventQuits: until WebSockets are cut
 }
 
 const (
@@ -165,7 +166,7 @@ func (p *Pool) on(e event) {
 			p.onViolation(w, e.text)
 		}
 	case eventQuits:
-		p.quitting = time.Now().Add(p.o.GracefulTimeout)
+		p.quits(time.Now(), e.within)
 	case eventCutOff:
 		e.socket.Close(nil, e.code, "")
 	case eventIdle:

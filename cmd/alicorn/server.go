@@ -370,7 +370,7 @@ func (s *server) end(ctx context.Context, now bool, last time.Duration) error {
 		}
 	}()
 	for _, p := range s.apps.Pools() {
-		p.Quit()
+		p.Quit(proxy.TunnelsLast(end))
 	}
 	whole := s.engine.Shutdown(end, last) == nil
 	ld.generation.Stop(end)

@@ -1,0 +1,67 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"alicorn/proxy/eventloop"
+)
+
+// closes is a Socket that notes how it is closed.
+type closes []string
+
+// Message implements Socket.
+func (*closes) Message(*eventloop.Turn, []byte, bool, bool) {}
+
+// Grant implements Socket.
+func (*closes) Grant(*eventloop.Turn, int) {}
+
+// Close implements Socket.
+func (c *closes) Close(_ *eventloop.Turn, code uint16, reason string) {
+	*c = append(*c, fmt.Sprint(code, " ", reason))
+}
+
+// When the server stops WebSockets end by and by, within graceful_timeout and before they are
+// cut.
+func TestWebSocketsOfAServerThatStopsEndByAndBy(t *testing.T) {
+	const sockets = 1000
+	for _, c := range []struct{ graceful, last, first, end time.Duration }{
+		{30 * time.Second, 5 * time.Second, 2000 * time.Millisecond, 4500 * time.Millisecond},
+		{2 * time.Second, 5 * time.Second, 800 * time.Millisecond, 1800 * time.Millisecond},
+		{30 * time.Second, time.Hour, 22 * time.Second, 27 * time.Second},
+		{30 * time.Second, -time.Second, 0, 0},
+	} {
+		p := newTestPool(Settings{Streams: sockets, GracefulTimeout: c.graceful})
+		w := &worker{pool: p, table: newTable(sockets+ahead, 0)}
+		p.workers = append(p.workers, w)
+		ends := make([]closes, sockets)
+		for i := range ends {
+			j := newJob()
+			w.enter(j)
+			j.at, j.Socket = placeTalking, &ends[i]
+		}
+		p.Quit(c.last)
+		now := time.Now()
+		p.quits(now, (<-p.events).within)
+		var at []time.Duration
+		for step := time.Duration(0); step <= c.end; step += max((c.end-c.first)/100, 1) {
+			p.partDue(now.Add(step))
+			for len(at) < sockets-len(w.parting) {
+				at = append(at, step)
+			}
+		}
+		if len(at) != sockets || at[0] < c.first {
+			t.Errorf("graceful_timeout %s, last %s: %d have ended by %s, the first after %s", c.graceful, c.last, len(at), c.end, at[0])
+		}
+		if steps := len(slices.Compact(slices.Clone(at))); c.end > 0 && steps < 50 {
+			t.Errorf("graceful_timeout %s, last %s: they have ended in %d steps", c.graceful, c.last, steps)
+		}
+		for _, e := range ends {
+			if !slices.Equal(e, closes{"1001 server stops"}) {
+				t.Fatalf("a WebSocket ends with %q", e)
+			}
+		}
+	}
+}
