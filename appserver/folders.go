@@ -116,6 +116,16 @@ type folderSettings struct {
 	named string // a location; "": none
 }
 
+func newFolderPass(c *settings, folders folderSettings, rt *Runtime) *folderPass {
+	f := &folderPass{key: folders.key, app: newHandler(c, folders.app, rt)}
+	f.first = f.app
+	f.first.follow = true
+	if folders.named != "" {
+		f.named = &proxy.Redirect{URI: folders.named, Named: true}
+	}
+	return f
+}
+
 // ahead passes x to the application where the application's answer may differ from the
 // file of the location.
 func (f *folderPass) ahead(x *proxy.Exchange) error {

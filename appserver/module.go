@@ -103,15 +103,13 @@ func Module(rt *Runtime, sockets *websocket.Feature) proxy.Module {
 		}}},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			c := k.In(s)
-			if c.folders.app != nil {
+			folders := c.folders
+			if s.Context == config.LimitExcept {
+				folders = k.In(s.Parent).folders
+			}
+			if folders.app != nil {
 				RolloutOf(s.Main()).usesTemporary(c.tempDir, l.Core.BodyTempPath)
-				f := &folderPass{key: c.folders.key, app: newHandler(c, c.folders.app, rt)}
-				f.first = f.app
-				f.first.follow = true
-				if c.folders.named != "" {
-					f.named = &proxy.Redirect{URI: c.folders.named, Named: true}
-				}
-				l.On(proxy.PreContent, f.ahead)
+				l.On(proxy.PreContent, newFolderPass(c, folders, rt).ahead)
 			}
 			if c.pass == nil {
 				if servesElse(k, s) {
@@ -266,7 +264,7 @@ func forwardingDirectives(k *key) []config.Directive {
 
 func passDirectives(k *key) []config.Directive {
 	return []config.Directive{
-		{Name: "app_pass", In: config.Location | config.LocationIf, Args: config.Arity{Min: 1, Max: 2}, Syntax: "NAME [asgi]", Set: setPass(k),
+		{Name: "app_pass", In: config.Location | config.LocationIf | config.LimitExcept, Args: config.Arity{Min: 1, Max: 2}, Syntax: "NAME [asgi]", Set: setPass(k),
 			Help: "Passes the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded and otherwise as it came: slashes, \".\" and \"..\" stay, as behind nginx's proxy_pass without a URI, unless a rewrite or an internal redirect has put another path in its place. SCRIPT_NAME is empty, unless the workers' environment has the variable SCRIPT_NAME: then the application lies below that path, and other paths are answered 404. With asgi all of them go to the ASGI application of an app that has wsgi too."},
 		{Name: "app_static", In: config.Location, Args: config.Arity{Min: 3, Max: -1}, Syntax: "NAME URL DIR ... [@LOCATION]", Set: setFolderPass(k),
 			Help: "Serves the location's files only where the app of that name would give the same answer. Its workers report their static folders: that those below URL are DIR, and whether anything of the application could answer otherwise (hooks, middleware, other routes). A request that is no plain GET or HEAD of a normal path, and all of them where the workers report no such folder, go to the application, by way of the named location if there is one. Where they cannot tell, the application is asked first, and a file is served in place of its 404. \"alicorn serve\" writes it for Flask and Django."},

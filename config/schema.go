@@ -20,6 +20,7 @@ const (
 	Location
 	LocationIf
 	ServerIf
+	LimitExcept
 )
 
 // AnyLevel is the usual set for directives that inherit: http, server, location.
@@ -30,7 +31,7 @@ var contextNames = []struct {
 	name string
 }{
 	{Main, "main"}, {HTTP, "http"}, {Server, "server"},
-	{Location, "location"}, {ServerIf, "if in server"}, {LocationIf, "if in location"},
+	{Location, "location"}, {ServerIf, "if in server"}, {LocationIf, "if in location"}, {LimitExcept, "limit_except"},
 }
 
 // String lists the contexts as the manual does: "http, server, location".

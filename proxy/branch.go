@@ -2,8 +2,9 @@ package proxy
 
 import "alicorn/config"
 
-// branch is the location that an if block inside a location is: its settings
-// are in effect from when its condition holds until the response has ended.
+// branch is the location that an if block or a limit_except block inside a location
+// is: its settings are in effect from when its condition holds, or from the beginning,
+// until the response has ended.
 type branch struct {
 	scope    *config.Scope
 	location *Location
@@ -21,17 +22,22 @@ func (l *Location) Branch(s *config.Scope) *Location {
 	return nil
 }
 
-// branch makes the locations of the if blocks in s. They are compiled after l,
-// whose rewriting refers to them.
+// branch makes the locations of the if blocks and of limit_except in s. They are
+// compiled after l, whose rewriting refers to them.
 func (c *compiler) branch(s *config.Scope, l *Location) {
 	for _, b := range s.Blocks {
-		if b.Context == config.LocationIf {
-			l.branches = append(l.branches, branch{b, c.newLocation(b, l.Server, l.Kind)})
+		if b.Context&(config.LocationIf|config.LimitExcept) == 0 {
+			continue
+		}
+		inner := c.newLocation(b, l.Server, l.Kind)
+		l.branches = append(l.branches, branch{b, inner})
+		if b.Context == config.LimitExcept {
+			l.except = &except{c.settings(b).location.methods.Items(), inner}
 		}
 	}
 }
 
-// inherit gives the location of an if block the content that the module at i
+// inherit gives the location of such a block the content that the module at i
 // gave the location around it, unless it has its own, as in nginx.
 func (l *Location) inherit(outer *Location, i int) {
 	if outer != nil && outer.provider == i && outer.content != nil {

@@ -29,9 +29,10 @@ type serverBlock struct {
 
 // locationBlock is what a location block says of its own name.
 type locationBlock struct {
-	kind  LocationKind
-	name  string
-	regex *Regexp
+	kind    LocationKind
+	name    string
+	regex   *Regexp
+	methods config.List[string] // of a limit_except block
 }
 
 // core is the module of this package's own directives.
@@ -93,6 +94,8 @@ func (m core) blocks() []config.Directive {
 		{Name: "location", In: config.Server | config.Location, Block: true, Opens: config.Location, Repeat: true,
 			Args: config.Arity{Min: 1, Max: 2}, Syntax: "[= | ~ | ~* | ^~] URI | @NAME", Set: m.setLocation,
 			Help: "Settings for the paths it matches: = exactly, a prefix, ^~ a prefix that regular expressions do not override, ~ and ~* a regular expression with and without regard to case, @ a name for internal redirects. The longest prefix wins unless a regular expression, in the order of the file, matches."},
+		{Name: "limit_except", In: config.Location, Block: true, Opens: config.LimitExcept, Args: config.SomeArg, Syntax: "METHOD ...", Set: m.setLimitExcept,
+			Help: "Settings of the location for requests with other methods than these; GET allows HEAD as well. Where the block says nothing the location's settings and content apply, but, as in nginx, neither its rewriting nor its try_files."},
 		{Name: "listen", In: config.Server, Args: config.SomeArg, Repeat: true, Set: m.setListen,
 			Syntax:  "ADDRESS[:PORT] | PORT | unix:PATH [default_server] [ssl] [proxy_protocol | proxy_protocol_from=ADDRESS|CIDR,...|*|none] [reuseport] [backlog=N] [ipv6only=on|off] [deferred] [fastopen=N] [rcvbuf=SIZE] [sndbuf=SIZE] [so_keepalive=on|off|IDLE:INTERVAL:COUNT] [bind]",
 			Default: "*:80, or *:8000 without root",

@@ -13,7 +13,7 @@ const maxHeaderBuffer = 1 << 30
 
 // simple are the directives that set one field of Core.
 func (m core) simple() []config.Directive {
-	return slices.Concat(m.transferDirectives(), m.headDirectives(), m.answerDirectives())
+	return slices.Concat(m.transferDirectives(), m.headDirectives(), m.answerDirectives(), m.accessDirectives())
 }
 
 func (m core) flag(name, help, def string, field func(c *Core) *bool) config.Directive {
@@ -108,6 +108,16 @@ func (m core) answerDirectives() []config.Directive {
 		{Name: "types", In: config.AnyLevel, Block: true, Args: config.NoArgs, Repeat: true, Syntax: "{ TYPE EXTENSION ...; }", Set: m.setTypes,
 			Default: "the built-in table, larger than nginx's mime.types",
 			Help:    "Content types by file extension, without case. A block's own types replace those it inherits; at the top of a file without http { } they add to the built-in ones."},
+	}
+}
+
+// accessDirectives are about who may see what.
+func (m core) accessDirectives() []config.Directive {
+	k := m.settings
+	return []config.Directive{
+		{Name: "satisfy", In: config.AnyLevel, Args: config.OneArg, Syntax: "all | any", Default: "all",
+			Set:  config.Enum(k, []config.Choice[bool]{{Word: "all", Value: false}, {Word: "any", Value: true}}, func(c *coreSettings) *bool { return &c.SatisfyAny }),
+			Help: "Whether a request must be let in by all of allow and deny, auth_basic and auth_request that its location has, or by one of them. They are asked in this order. With any a request that nobody lets in is answered 401 if one of them says 401, else 403."},
 		{Name: "internal", In: config.Location, Args: config.NoArgs,
 			Help: "The location answers internal redirects only; a client's request for it is 404.",
 			Set:  func(s *config.Scope, n *config.Node) error { k.In(s).Internal = true; return nil }},

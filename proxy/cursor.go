@@ -30,6 +30,10 @@ func (x *Exchange) advance(err error) error {
 		switch {
 		case err == errFindAgain:
 			x.enter(findLocation)
+		case err != nil && x.cursor.phase == Access:
+			if err = x.weigh(err); err != nil {
+				return err
+			}
 		case err != nil || x.cursor.phase == content:
 			return err
 		}
@@ -55,7 +59,12 @@ func (x *Exchange) step() error {
 			return err
 		}
 	}
-	if x.enter(c.phase + 1); c.phase < content {
+	ended := c.phase
+	x.enter(c.phase + 1)
+	if ended == Access && x.refusal != nil {
+		return x.refused()
+	}
+	if c.phase < content {
 		return nil
 	}
 	if c.in.content == nil {
@@ -95,6 +104,7 @@ func (x *Exchange) findLocation() error {
 
 // enterLocation moves the cursor to l's phases.
 func (x *Exchange) enterLocation(l *Location) error {
+	l = l.forMethod(x.Req.Method)
 	x.Location = l
 	if limit := l.Core.MaxBodySize; limit > 0 && x.Req.ContentLength > limit && !x.status.inPage {
 		return x.bodyTooLarge(x.Req.ContentLength)

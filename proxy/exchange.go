@@ -96,6 +96,7 @@ type Exchange struct {
 	pending   Continuation // what a suspended exchange goes on with
 	parent    *Exchange    // the one that has asked for this subrequest; nil: the client has
 	state     []resetter   // the features' state, by place
+	refusal   *Fail        // what satisfy any answers with if nobody lets the request in
 }
 
 // status is the state of error_page processing.

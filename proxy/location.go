@@ -26,7 +26,8 @@ type Location struct {
 	headerFilters []HeaderFilter
 	logs          []func(x *Exchange)
 	tree          locations // nested ones
-	branches      []branch  // if blocks
+	branches      []branch  // if blocks, and limit_except
+	except        *except   // nil without limit_except
 	overruns      atomic.Uint64
 	provider      int // the module that gave the content
 }
@@ -104,6 +105,7 @@ type Core struct {
 	ServerNameInRedir bool
 	PortInRedirect    bool
 	LogNotFound       bool
+	SatisfyAny        bool         // satisfy any
 	WarnUnset         bool         // uninitialized_variable_warn, set by the rewrite module
 	ErrorLog          *slog.Logger // set by the errorlog module
 	LimitRate         *Template    // limit_rate, not enforced by the core itself

@@ -19,7 +19,9 @@ const (
 )
 
 // Action is a module's part in a phase. It returns nil to go on, Done when it
-// has responded, or an error (Status, *Fail, *Redirect, other).
+// has responded, or an error (Status, *Fail, *Redirect, other). In the Access phase
+// nil means that it has no say; Granted, and a Status or *Fail of 401 or 403, are
+// weighed as satisfy says.
 type Action func(x *Exchange) error
 
 // Handler gives a location's content. It responds and returns nil, or returns

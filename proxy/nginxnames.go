@@ -61,7 +61,7 @@ var nginxModules = []nginxModule{
 		"request_pool_size reset_timedout_connection resolver resolver_timeout root satisfy send_lowat send_timeout sendfile sendfile_max_chunk server server_name " +
 		"server_name_in_redirect server_names_hash_bucket_size server_names_hash_max_size server_tokens subrequest_output_buffer_size tcp_nodelay tcp_nopush try_files " +
 		"types types_hash_bucket_size types_hash_max_size underscores_in_headers variables_hash_bucket_size variables_hash_max_size"},
-	{"access", `"return 403" does what "deny all" alone does`, "allow deny"},
+	{"access", "", "allow deny"},
 	{"access log", "", "access_log log_format open_log_file_cache"},
 	{"acme", "", "acme_issuer acme_certificate acme_shared_zone"},
 	{"access of before", "", "satisfy_any"},

@@ -22,7 +22,6 @@ func TestDirectivesOfNginxAreKnown(t *testing.T) {
 		"fastcgi_index":   "nginx's fastcgi_index is not here yet; for Python applications use app_pass",
 		"stub_status":     `nginx's stub_status is not here yet; "alicorn status" tells what it tells`,
 		"proxy_cache":     "nginx's proxy_cache is not here yet",
-		"deny":            `nginx's deny is not here yet; "return 403" does what "deny all" alone does`,
 		"ssl":             `nginx's ssl is not here yet; "ssl" behind the address of listen is its successor`,
 		"sub_filter":      "nginx's sub_filter is not here yet",
 		"proxy_pas":       "",

@@ -44,9 +44,17 @@ func (x *Exchange) RemoteBinary() string {
 	return x.Conn.RemoteBinary
 }
 
+// RemoteIP is RemoteAddr as an address, which may be an IPv4 address in IPv6; false for a
+// client on a unix socket.
+func (x *Exchange) RemoteIP() (netip.Addr, bool) { return addrOf(x.RemoteBinary()) }
+
 // RemoteIP returns the address of the connection's peer; false on a unix socket.
 func (c *Conn) RemoteIP() (netip.Addr, bool) {
-	var b [16]byte
-	addr, ok := netip.AddrFromSlice(b[:copy(b[:], c.RemoteBinary)])
+	addr, ok := addrOf(c.RemoteBinary)
 	return addr.Unmap(), ok
+}
+
+func addrOf(binary string) (netip.Addr, bool) {
+	var b [16]byte
+	return netip.AddrFromSlice(b[:copy(b[:], binary)])
 }

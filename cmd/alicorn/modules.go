@@ -4,6 +4,7 @@ import (
 	"alicorn/appserver"
 	"alicorn/config"
 	"alicorn/proxy"
+	"alicorn/proxy/access"
 	"alicorn/proxy/accesslog"
 	"alicorn/proxy/acme"
 	"alicorn/proxy/authrequest"
@@ -50,6 +51,7 @@ func modules(f features) []proxy.Module {
 		rewrite.Module(),
 		static.Expires(),
 		limit.Module(),
+		access.Module(),
 		authrequest.Module(),
 		header.Module(),
 		compress.Module(),

@@ -61,7 +61,7 @@ func Module() proxy.Module {
 			{Name: "log_format", In: config.HTTP, Args: config.Arity{Min: 2, Max: -1}, Repeat: true, Set: m.setFormat,
 				Syntax: "NAME [escape=default | json | none] STRING ...",
 				Help:   "Defines the lines of an access log; the strings are joined. Predefined are nginx's combined, and timing, which adds the request's ID and the seconds that it waited, ran and took in total."},
-			{Name: "access_log", In: config.AnyLevel | config.LocationIf, Args: config.Arity{Min: 1, Max: -1}, Repeat: true, Set: m.setLog, Default: "off",
+			{Name: "access_log", In: config.AnyLevel | config.LocationIf | config.LimitExcept, Args: config.Arity{Min: 1, Max: -1}, Repeat: true, Set: m.setLog, Default: "off",
 				Syntax: "off | FILE [FORMAT] [buffer=SIZE [flush=TIME]] [max_size=SIZE [keep=N]] [if=CONDITION] | syslog:server=ADDRESS[,...] [FORMAT] [if=CONDITION]",
 				Help:   "Logs each request. Several may be given; a block's own replace those it inherits. Lines are written in batches, within 10 ms; with buffer=SIZE when so many bytes wait, or after flush=TIME. With max_size the file is renamed to FILE.1 and so on when it has grown past it, and keep (5) such files stay. A request is not logged when CONDITION is empty or 0. Unlike in nginx, nothing is logged unless it is said."},
 		},

@@ -100,7 +100,7 @@ func (g *gate) judge(x, sub *proxy.Exchange) error {
 	}
 	switch status := sub.Res.Status; {
 	case status >= 200 && status < 300:
-		return nil
+		return proxy.Granted
 	case status == 401:
 		return &proxy.Fail{Status: 401, Level: proxy.LevelInfo, Field: challenge(&sub.Res.Header)}
 	case status == 403:

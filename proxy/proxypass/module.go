@@ -70,8 +70,9 @@ func newHandler(c *settings, s *config.Scope, l *proxy.Location, st *state, o Op
 	}
 	location := ""
 	if c.pass.uri != "" {
-		if !isPrefix(l) && l.Kind != proxy.LocationExact || s.Context == config.LocationIf {
-			return nil, &config.Error{Pos: c.passPos, Msg: "proxy_pass cannot have a URI in a location with a regular expression, in a named location or in an \"if\" block"}
+		inner := s.Context == config.LocationIf || s.Context == config.LimitExcept && s.Own("proxy_pass") != nil
+		if !isPrefix(l) && l.Kind != proxy.LocationExact || inner {
+			return nil, &config.Error{Pos: c.passPos, Msg: "proxy_pass cannot have a URI in a location with a regular expression, in a named location, or in an \"if\" or \"limit_except\" block"}
 		}
 		location = l.Name
 	}

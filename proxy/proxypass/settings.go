@@ -61,7 +61,9 @@ func newKey() *key {
 		}
 	})
 	k.Enter = func(s *config.Scope, c *settings) {
-		c.pass, c.group = nil, nil
+		if c.group = nil; s.Context != config.LimitExcept {
+			c.pass = nil
+		}
 	}
 	k.Leave = func(s *config.Scope, c *settings) error {
 		if c.group == nil {

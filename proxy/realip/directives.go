@@ -44,14 +44,11 @@ func setFrom(k *config.Key[settings]) config.Setter {
 // parseFrom reads an address, a range or a host name. exact is false for a range
 // whose address has bits set behind the prefix.
 func parseFrom(h config.Host, text string) (prefixes proxy.Prefixes, exact bool, err error) {
-	if addr, ok := parseAddr(text); ok {
-		return proxy.Prefixes{proxy.PrefixOf(addr)}, true, nil
-	}
-	if p, err := netip.ParsePrefix(text); err == nil {
+	if p, exact, ok := proxy.ParseRange(text); ok {
 		if p.Addr().Is4In6() && p.Bits() >= 96 {
 			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 		}
-		return proxy.Prefixes{p.Masked()}, p == p.Masked(), nil
+		return proxy.Prefixes{p}, exact, nil
 	}
 	found, err := h.LookUp(text)
 	if err != nil {

@@ -1,0 +1,66 @@
+package proxy
+
+import "errors"
+
+// Granted is returned by an action of the Access phase that lets the request in.
+var Granted = errors.New("access granted")
+
+// weigh returns what the result of an action of the Access phase means. With satisfy
+// all each action must let the request in, or have no say. With satisfy any the first
+// one that lets it in decides, and refusals wait for the end of the phase.
+func (x *Exchange) weigh(result error) error {
+	one := x.cursor.in.Core.SatisfyAny
+	switch {
+	case result == errSuspended:
+		return result
+	case result == Granted && one:
+		x.refusal = nil
+		x.enter(Access + 1)
+		return nil
+	case result == Granted:
+		return nil
+	case one && x.noteRefusal(result):
+		return nil
+	}
+	x.refusal = nil
+	return result
+}
+
+// noteRefusal keeps a refusal for the end of the phase. It returns false if result is
+// none. 401 takes precedence, with the challenges of all that have one.
+func (x *Exchange) noteRefusal(result error) bool {
+	var f *Fail
+	status, isStatus := result.(Status)
+	if errors.As(result, &f) {
+		status = f.Status
+	} else if !isStatus {
+		return false
+	}
+	if status != 401 && status != 403 {
+		return false
+	}
+	if x.refusal == nil {
+		x.refusal = &Fail{Status: status}
+	}
+	if status == 401 {
+		x.refusal.Status = status
+		if f != nil && f.Field.Name != "" {
+			x.refusal.More = append(x.refusal.More, f.Field)
+		}
+	}
+	return true
+}
+
+// refused returns the refusal that is the answer at the end of the Access phase.
+func (x *Exchange) refused() error {
+	r := x.refusal
+	if x.refusal = nil; r.Status == 403 {
+		return Forbidden()
+	}
+	return r
+}
+
+// Forbidden returns the refusal by a rule: 403, with nginx's line in the error log.
+func Forbidden() error {
+	return &Fail{Status: 403, Level: LevelError, Reason: "access forbidden by rule"}
+}
