@@ -11,7 +11,7 @@ import (
 type Response struct {
 	Status      int
 	ContentType string // the Content-Type field; "" sends none
-	Charset     string
+	Charset     string // of ContentType, behind it; "" adds none
 	// Length is the body's length, sent as Content-Length; -1 when unknown.
 	Length int64
 	// Header holds the other fields. Date, Server, Connection, Content-Type,
@@ -70,6 +70,15 @@ func (r *Response) Ordinary() bool {
 		return true
 	}
 	return r.Status == 416 && r.x.status.badRange
+}
+
+// AppendType appends ContentType with Charset.
+func (r *Response) AppendType(dst []byte) []byte {
+	dst = append(dst, r.ContentType...)
+	if r.ContentType != "" && r.Charset != "" {
+		dst = append(append(dst, "; charset="...), r.Charset...)
+	}
+	return dst
 }
 
 // Use installs a body filter; called by a HeaderFilter. Filters installed

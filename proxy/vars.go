@@ -186,7 +186,7 @@ func sentField(rest string) Getter {
 	switch name {
 	case "content-type":
 		return func(x *Exchange, dst []byte) ([]byte, bool) {
-			return append(dst, x.Res.ContentType...), x.Res.ContentType != ""
+			return x.Res.AppendType(dst), x.Res.ContentType != ""
 		}
 	case "content-length":
 		return func(x *Exchange, dst []byte) ([]byte, bool) {

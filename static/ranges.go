@@ -134,11 +134,7 @@ func sendMultipart(r *proxy.Response, lk *lookup, spans []span) error {
 	boundary := fmt.Sprintf("%020d", binary.BigEndian.Uint64(seed[:]))
 	head := "\r\n--" + boundary + "\r\n"
 	if r.ContentType != "" {
-		head += "Content-Type: " + r.ContentType
-		if r.Charset != "" {
-			head += "; charset=" + r.Charset
-		}
-		head += "\r\n"
+		head += "Content-Type: " + string(r.AppendType(nil)) + "\r\n"
 	}
 	heads := make([]string, len(spans))
 	end := "\r\n--" + boundary + "--\r\n"

@@ -8,6 +8,7 @@ import (
 	"alicorn/proxy/accesslog"
 	"alicorn/proxy/acme"
 	"alicorn/proxy/authrequest"
+	"alicorn/proxy/charset"
 	"alicorn/proxy/compress"
 	"alicorn/proxy/errorlog"
 	"alicorn/proxy/header"
@@ -54,6 +55,7 @@ func modules(f features) []proxy.Module {
 		access.Module(),
 		authrequest.Module(),
 		header.Module(),
+		charset.Module(),
 		compress.Module(),
 		sockets.Module(),
 		appserver.Module(f.apps, sockets),

@@ -50,8 +50,7 @@ type filter struct {
 	minLength int64
 	minor     uint8
 	vary      bool
-	anyType   bool
-	types     []string
+	types     proxy.TypeSet
 	proxied   proxied
 	disabled  []agent
 	pools     *pools
@@ -59,11 +58,7 @@ type filter struct {
 
 func newFilter(c *settings, p *pools) *filter {
 	f := &filter{level: c.level, minLength: c.minLength, minor: c.minor, vary: c.vary,
-		types: []string{"text/html"}, disabled: c.disabled.Items(), pools: p}
-	for _, t := range c.types.Items() {
-		f.types = append(f.types, t)
-		f.anyType = f.anyType || t == "*"
-	}
+		types: proxy.NewTypeSet(append([]string{"text/html"}, c.types.Items()...)...), disabled: c.disabled.Items(), pools: p}
 	for _, flag := range c.proxied.Items() {
 		f.proxied |= flag
 	}
@@ -104,18 +99,7 @@ func (f *filter) suitable(r *proxy.Response) bool {
 	if r.Header.Value(proxy.FieldContentEncoding) != "" {
 		return false
 	}
-	return f.anyType || f.hasType(r.ContentType)
-}
-
-func (f *filter) hasType(t string) bool {
-	t, _, _ = strings.Cut(t, ";")
-	t = strings.TrimRight(t, " \t")
-	for _, want := range f.types {
-		if strings.EqualFold(t, want) {
-			return true
-		}
-	}
-	return false
+	return f.types.Has(r.ContentType)
 }
 
 // wanted reports whether this client gets gzip.

@@ -168,11 +168,8 @@ func (r *Recorder) WriteHints(fields *proxy.Header) error {
 func (r *Recorder) WriteHead(x *proxy.Exchange, bodyless bool) error {
 	r.Heads++
 	r.Status, r.Length, r.Bodyless = x.Res.Status, x.Res.Length, bodyless
-	if t := x.Res.ContentType; t != "" {
-		if x.Res.Charset != "" {
-			t += "; charset=" + x.Res.Charset
-		}
-		r.Header.Add("Content-Type", strings.Clone(t))
+	if t := x.Res.AppendType(nil); len(t) > 0 {
+		r.Header.Add("Content-Type", string(t))
 	}
 	if r.Length >= 0 {
 		r.Header.Add("Content-Length", strconv.FormatInt(r.Length, 10))
