@@ -58,7 +58,8 @@ func (p *pass) intercepted(x *proxy.Exchange) error {
 func (p *pass) dropBody(x *proxy.Exchange) {
 	_, used, err := decode(&p.raw.Body, p.data)
 	if err == nil && p.raw.Body.Ended() {
-		p.finishConn(x, used == len(p.data))
+		p.surplus = used < len(p.data)
+		p.finishConn(x)
 		return
 	}
 	p.conn.drop()
@@ -81,9 +82,9 @@ func (p *pass) begin(x *proxy.Exchange) error {
 		p.data = out
 		return p.beginStream(x)
 	}
-	clean := used == len(p.data)
+	p.surplus = used < len(p.data)
 	p.data, p.length = out, int64(len(out))
-	p.finishConn(x, clean)
+	p.finishConn(x)
 	return p.respond(x)
 }
 

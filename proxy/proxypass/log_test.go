@@ -50,6 +50,75 @@ func TestFailuresAreLoggedAsNginxLogsThem(t *testing.T) {
 	}
 }
 
+// TestSurplusIsLoggedAsNginxLogsIt has both pass on answers behind which more comes. Neither
+// uses the connection again.
+func TestSurplusIsLoggedAsNginxLogsIt(t *testing.T) {
+	answers := []string{
+		"200 OK\r\nContent-Length: 2\r\n\r\nokmore",
+		"200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad",
+		"200 OK\r\nContent-Length: 0\r\n\r\nmore",
+		"204 No\r\n\r\nmore",
+		"200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nmore",
+	}
+	o := startOrigin(t, "tcp", func(pc *peerConn) {
+		for r, _ := pc.request(); r != nil; r, _ = pc.request() {
+			answer := answers[r.URL.Path[1]-'0']
+			io.WriteString(pc, "HTTP/1.1 "+strings.Replace(answer, "\r\n", fmt.Sprintf("\r\nX-Conn: %d\r\n", pc.number), 1))
+		}
+	})
+	block, text := "upstream u { server "+o.addr+"; keepalive 4; }", "location / { proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ''; proxy_set_header X-A b; }"
+	for i, answer := range answers {
+		dir := proxytest.NginxDir(t)
+		proxytest.StartNginx(t, dir, "access_log off; "+block+" server { listen unix:DIR/s; server_name s; error_log DIR/warnings info; "+text+" }")
+		s := newSite(t, block+"server { listen 127.0.0.1:80; server_name s; "+text+" }")
+		target := fmt.Sprintf("/%d", i)
+		askSocket(t, filepath.Join(dir, "s"), target)
+		var theirs []string
+		proxytest.Eventually(t, func() bool {
+			b, _ := os.ReadFile(filepath.Join(dir, "warnings"))
+			theirs = reasonOf.FindStringSubmatch(string(b))
+			return theirs != nil
+		}, "nginx logs nothing")
+		used := map[string]bool{}
+		for range 3 {
+			res, _ := ask(t, s, get(target))
+			used[res.Header.Get("X-Conn")] = true
+		}
+		mine := reasonOf.FindStringSubmatch(s.Log.String())
+		if mine == nil || mine[1] != theirs[1] || mine[2] != theirs[2] || len(used) != 3 {
+			t.Errorf("%.100q, by the connections %v:\n ours  %q\n nginx %q", answer, used, mine, theirs)
+		}
+	}
+}
+
+func TestSurplusBehindAStreamEndsItsConnection(t *testing.T) {
+	begun := make(chan struct{})
+	o := startOrigin(t, "tcp", func(pc *peerConn) {
+		for r, _ := pc.request(); r != nil; r, _ = pc.request() {
+			fmt.Fprintf(pc, "HTTP/1.1 200 OK\r\nX-Conn: %d\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", pc.number)
+			<-begun
+			io.WriteString(pc, "0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad")
+		}
+	})
+	s := newSite(t, "upstream u { server "+o.addr+"; keepalive 4; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }")
+	nc := s.Dial("")
+	r := bufio.NewReader(nc)
+	for i := range 3 {
+		io.WriteString(nc, get("/"))
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := make([]byte, 2)
+		io.ReadFull(res.Body, begin)
+		begun <- struct{}{}
+		if rest, err := io.ReadAll(res.Body); string(begin) != "ok" || len(rest) > 0 || err != nil || res.Header.Get("X-Conn") != fmt.Sprint(i) {
+			t.Errorf("request %d, by connection %s: %q, %q, %v", i, res.Header.Get("X-Conn"), begin, rest, err)
+		}
+	}
+	s.Log.Wait(t, "warn: upstream sent data after final chunk while reading upstream")
+}
+
 // logging is a feature that logs a text with variables in the log phase.
 func logging() proxy.Module {
 	k := config.NewKey(func() *proxy.Template { return nil })

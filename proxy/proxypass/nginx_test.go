@@ -40,6 +40,9 @@ func seen(t *testing.T, nc net.Conn, request string) string {
 			fields = append(fields, name+": "+strings.Join(values, "|"))
 		}
 	}
+	for name := range res.Trailer { // of a chunked body
+		fields = append(fields, "Trailer: "+name)
+	}
 	slices.Sort(fields)
 	return fmt.Sprintf("%d %q length %d %.300q %v", res.StatusCode, fields, len(body), body, err)
 }
@@ -87,6 +90,9 @@ func TestAnswersAreThoseThatNginxPassesOn(t *testing.T) {
 		"200 OK\r\nX-Accel-Redirect: /files/x%3fy?a=b\r\nContent-Length: 3\r\n\r\nabc",
 		"200 OK\r\nX-Accel-Expires: 5\r\nX-Accel-Limit-Rate: 0\r\nX-Accel-Buffering: no\r\nX-Accel-Other: x\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\nabc",
 		"401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n",
+		"407 No\r\nProxy-Authenticate: Basic realm=x\r\nProxy-Authorization: x\r\nContent-Length: 0\r\n\r\n",
+		"426 No\r\nConnection: upgrade\r\nUpgrade: websocket\r\nKeep-Alive: timeout=5\r\nTrailers: x\r\nContent-Length: 0\r\n\r\n",
+		"200 OK\r\nTrailer: X-T\r\nContent-Length: 2\r\n\r\nok",
 		"403 No\r\nContent-Length: 4\r\n\r\nnope",
 		"500 Oops\r\nContent-Length: 2\r\n\r\nno",
 		"299\r\nContent-Length: 2\r\n\r\nok",

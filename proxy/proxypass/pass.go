@@ -64,6 +64,8 @@ type pass struct {
 	head upstream.Head
 	buf  *[]byte // what was read is at its start
 	data []byte  // of the body, in buf
+	// surplus says that the peer has sent more than its answer.
+	surplus bool
 
 	out    upstream.WriteBehind
 	noFile atomic.Pointer[error] // why out has no file, until it is logged

@@ -188,16 +188,29 @@ func decode(body *h1.Body, data []byte) (out []byte, used int, err error) {
 }
 
 // finishConn keeps the connection for other requests, or closes it, once the answer was
-// read. clean says that nothing came behind it.
-func (p *pass) finishConn(x *proxy.Exchange, clean bool) {
+// read.
+func (p *pass) finishConn(x *proxy.Exchange) {
+	if p.surplus {
+		p.warnOfSurplus(x)
+	}
 	c := p.conn
 	p.conn = nil
 	now := x.Now()
 	p.note(x, p.raw.Status, now)
 	p.lane.report(c.peer, false, p.began)
-	if clean && p.raw.KeepAlive && p.complete() && p.lane.keeps(c, now) {
+	if !p.surplus && p.raw.KeepAlive && p.complete() && p.lane.keeps(c, now) {
 		p.lane.keep(c)
 		return
 	}
 	c.close()
+}
+
+// warnOfSurplus logs that the peer has sent more than its answer, in nginx's words.
+func (p *pass) warnOfSurplus(x *proxy.Exchange) {
+	what := `more data than specified in "Content-Length" header`
+	if _, chunked := p.raw.Header.Lookup(proxy.FieldTransferEncoding); chunked {
+		what = "data after final chunk"
+	}
+	x.Upstream.URL = p.url()
+	x.Log(proxy.LevelWarn, "upstream sent %s %s", what, whileReading)
 }

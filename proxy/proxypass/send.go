@@ -82,7 +82,7 @@ func (p *pass) choose(x *proxy.Exchange) error {
 	}
 	p.tries++
 	x.Upstream.Try(p.peer.name)
-	p.sent, p.sentFile, p.reused, p.received, p.length, p.interims = 0, 0, false, 0, 0, 0
+	p.sent, p.sentFile, p.reused, p.received, p.length, p.interims, p.surplus = 0, 0, false, 0, 0, 0, false
 	p.text = p.text[:0]
 	p.raw.Reset(x.Req.Method)
 	for p.conn = p.lane.takeKept(p.peer); p.conn != nil; p.conn = p.lane.takeKept(p.peer) {

@@ -69,9 +69,9 @@ func (p *pass) copy(x *proxy.Exchange) error {
 		}
 		p.data = out
 		p.length += int64(len(out))
-		p.raw.KeepAlive = p.raw.KeepAlive && used == n
+		p.surplus = used < n
 	}
-	p.finishConn(x, true)
+	p.finishConn(x)
 	if _, err := x.Res.Write(p.data); err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (p *pass) stream(x *proxy.Exchange) error {
 		}
 		return errWaits
 	}
-	p.finishConn(x, true)
+	p.finishConn(x)
 	if err := x.Res.Finish(); err != nil {
 		return err
 	}
@@ -166,9 +166,7 @@ func (p *pass) take(buf *[]byte, n int, err error) (ended, over bool, cut error)
 	if !kept {
 		blocks.Put(buf)
 	}
-	if used < n {
-		p.raw.KeepAlive = false
-	}
+	p.surplus = used < n
 	return err != nil || body.Ended(), over, cut
 }
 

@@ -67,10 +67,7 @@ func (h *Head) AddID(id proxy.FieldID, name, value string) error {
 	case proxy.FieldContentType:
 		h.ContentType = value
 		return nil
-	case proxy.FieldUpgrade:
-		if h.Status != 101 {
-			return nil
-		}
+	case proxy.FieldUpgrade: // a client that sees it may ask for it, RFC 9110 section 7.8
 	default:
 		if IsHopByHop(id, name) || id == proxy.FieldOther && h.Accel.set(name, value) {
 			return nil
@@ -113,20 +110,17 @@ func (h *Head) dropNamed() {
 }
 
 // IsHopByHop reports whether a field, of a request or of a response, belongs to
-// one connection and is not passed on: RFC 9110 section 7.6.1, and what has been
-// sent in its place.
+// one connection and is not passed on: RFC 9110 section 7.6.1. The fields of
+// authentication to a proxy and Trailer go on, as in nginx.
 func IsHopByHop(id proxy.FieldID, name string) bool {
 	switch id {
 	case proxy.FieldConnection, proxy.FieldKeepAlive, proxy.FieldTransferEncoding, proxy.FieldUpgrade, proxy.FieldTE:
 		return true
 	case proxy.FieldOther:
-		return slices.ContainsFunc(hopByHop, func(h string) bool { return strings.EqualFold(h, name) })
+		return strings.EqualFold(name, "Proxy-Connection")
 	}
 	return false
 }
-
-// hopByHop are the fields that belong to a connection and have no FieldID.
-var hopByHop = []string{"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Trailer", "Trailers"}
 
 // isFieldValue reports whether s may be the value of a field: RFC 9110 section 5.5.
 func isFieldValue(s string) bool {

@@ -113,7 +113,9 @@ func testAnswers(t *testing.T, start Start) {
 		{"204", "GET", "204 No Content", []string{"X-A", "1"}, nil, 204, "", "X-A: 1"},
 		{"304", "GET", "304 Not Modified", []string{"Content-Length", "5", "X-A", "1"}, nil, 304, "", "X-A: 1"},
 		{"fields of the connection", "GET", "200 OK", []string{"Connection", "keep-alive, X-Hop", "X-Hop", "1", "Keep-Alive", "timeout=5",
-			"Proxy-Authenticate", "Basic", "Trailer", "X", "X-A", "1"}, []string{"hello"}, 200, "hello", "X-A: 1"},
+			"Proxy-Connection", "close", "TE", "trailers", "X-A", "1"}, []string{"hello"}, 200, "hello", "X-A: 1"},
+		{"fields that are not the connection's", "GET", "407 Who Are You", []string{"Content-Length", "5", "Proxy-Authenticate", "Basic", "Trailer", "X", "Upgrade", "x"}, []string{"hello"}, 407, "hello",
+			"Proxy-Authenticate: Basic, Trailer: X, Upgrade: x"},
 		{"fields of the server", "GET", "200 OK", []string{"X-Accel-Buffering", "no", "X-Accel-Expires", "0", "Content-Type", "a/b;charset=c", "X-Accel-Charset", "d"},
 			[]string{"hello"}, 200, "hello", "Content-Type: a/b; charset=d"},
 		{"a status of its own", "GET", "299 As You Like It", []string{"Content-Length", "0"}, nil, 299, "", ""},
@@ -151,7 +153,7 @@ func testAnswers(t *testing.T, start Start) {
 // seen returns the fields of an answer that the suite's origins send.
 func seen(res *http.Response) string {
 	var seen []string
-	for _, name := range []string{"Content-Type", "X-Hop", "Keep-Alive", "Proxy-Authenticate", "Trailer", "X-A", "X-Accel-Buffering", "X-Accel-Expires", "X-Accel-Charset"} {
+	for _, name := range []string{"Content-Type", "X-Hop", "Keep-Alive", "Proxy-Connection", "TE", "Proxy-Authenticate", "Trailer", "Upgrade", "X-A", "X-Accel-Buffering", "X-Accel-Expires", "X-Accel-Charset"} {
 		for _, v := range res.Header.Values(name) {
 			seen = append(seen, name+": "+v)
 		}
