@@ -247,6 +247,18 @@ func (ld *loading) follow(nodes []*Node, depth int) []*Node {
 	return out
 }
 
+// Include declares the directive for the manual. A Loader follows it before a Schema sees
+// what it stands for, in every block.
+func Include() Directive {
+	return Directive{
+		Name: "include", In: AnyBlock, Args: OneArg, Repeat: true, Syntax: "FILE | PATTERN",
+		Help: "Puts the directives of other files in its place. A relative name starts from the folder of the main configuration file, as in nginx. FILE must exist; of the files that nginx ships with, mime.types and others are built in and are used where there is no such file. PATTERN has * (any characters), ? (one), [abc] or [!abc]; it stands for all files that match, sorted by name, and for nothing where none does. As in a shell a wildcard matches no slash, and no dot at the beginning of a name. Files may include others, but not in a circle: 200000 files and 32 MiB in all. A reload reads all of them again.",
+		Set: func(*Scope, *Node) error {
+			return errors.New(`"include" stands in a file; there is none here`)
+		},
+	}
+}
+
 // include returns the directives of the files that n names.
 func (ld *loading) include(n *Node, depth int) []*Node {
 	switch {

@@ -23,6 +23,9 @@ const (
 	LimitExcept
 )
 
+// AnyBlock is every block that features share.
+const AnyBlock = Main | HTTP | Server | Location | LocationIf | ServerIf
+
 // AnyLevel is the usual set for directives that inherit: http, server, location.
 const AnyLevel = HTTP | Server | Location
 
@@ -36,6 +39,9 @@ var contextNames = []struct {
 
 // String lists the contexts as the manual does: "http, server, location".
 func (c Context) String() string {
+	if c == AnyBlock {
+		return "any"
+	}
 	var names []string
 	for _, e := range contextNames {
 		if c&e.c != 0 {

@@ -32,6 +32,7 @@ func (p process) settings(main *config.Scope) *processSettings { return p.key.In
 
 func (p process) directives() []config.Directive {
 	return append([]config.Directive{
+		config.Include(),
 		{Name: "user", In: config.Main, Args: config.Arity{Min: 1, Max: 2}, Syntax: "USER [GROUP]", Default: "www-data, else nobody", Set: p.setUser,
 			Help: "The user that the process that speaks to clients runs as, when the server is started as root. Only the keeper, which never speaks to clients, stays root."},
 		{Name: "pid", In: config.Main, Args: config.OneArg, Syntax: "FILE", Set: p.setPID,
