@@ -322,7 +322,7 @@ func (ld *loading) file(at *Node, name string, depth int) []*Node {
 	before := ld.size
 	if ld.size += len(content); ld.size > maxTotal {
 		if before <= maxTotal {
-			ld.errs.Add(pos, "cannot include %q: the configuration has more than %d MiB with it", name, maxTotal>>20)
+			ld.errs.Add(pos, "cannot include %q: the configuration has more than %s with it", name, osfile.SizeText(maxTotal))
 		}
 		return nil
 	}

@@ -458,7 +458,7 @@ func (h hostileClient) slowReaders() {
 	}
 	awaitCondition(h.t, "temporary files stay", func() bool {
 		out, _ := verbIn(h.t, h.dir, "status").Output()
-		return bytes.Contains(out, []byte("temporary     0 of 3 MB"))
+		return bytes.Contains(out, []byte("temporary     0 bytes of 3 MiB"))
 	})
 }
 

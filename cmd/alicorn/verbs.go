@@ -15,6 +15,7 @@ import (
 	"alicorn/appserver"
 	"alicorn/appserver/pool"
 	"alicorn/cmd/alicorn/control"
+	"alicorn/config/osfile"
 	"alicorn/proxy"
 
 	"github.com/spf13/cobra"
@@ -267,7 +268,7 @@ func printStatus(w io.Writer, st control.Status) error {
 	}
 	fmt.Fprintf(w, "alicorn %s, pid %d, up %s, generation %d%s\nconfiguration %s\nlistening on  %s\n", st.Version, st.PID,
 		time.Duration(st.Up*float64(time.Second)).Round(time.Second), st.Generation, phase, st.Config, listeners)
-	fmt.Fprintf(w, "temporary     %d of %d MB\n", st.TempSpace.Used>>20, st.TempSpace.Limit>>20)
+	fmt.Fprintf(w, "temporary     %s of %s\n", osfile.SizeText(st.TempSpace.Used), osfile.SizeText(st.TempSpace.Limit))
 	printTrouble(w, st)
 	for _, a := range st.Apps {
 		fmt.Fprintf(w, "\napp %s: %s, %d workers, %d waiting, code since %s\n", a.Name, a.State, len(a.Workers), a.Queue, a.Since.Local().Format(time.DateTime))
@@ -283,8 +284,8 @@ func printStatus(w io.Writer, st control.Status) error {
 		t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "  WORKER\tPID\tSTATE\tAGE\tREQUESTS\tMEMORY\tNOW")
 		for _, k := range a.Workers {
-			fmt.Fprintf(t, "  %s\t%d\t%s\t%s\t%d\t%d MiB\t%s\n", k.Name, k.PID, k.State,
-				(time.Duration(k.Age) * time.Second).String(), k.Requests, k.Memory>>20, now(k))
+			fmt.Fprintf(t, "  %s\t%d\t%s\t%s\t%d\t%s\t%s\n", k.Name, k.PID, k.State,
+				(time.Duration(k.Age) * time.Second).String(), k.Requests, osfile.SizeText(k.Memory), now(k))
 		}
 		if err := t.Flush(); err != nil {
 			return err

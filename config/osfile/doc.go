@@ -26,4 +26,4 @@ package osfile
 //   - place_linux.go name.go: what a path leads to
 //   - open.go operations_linux.go read.go readable_linux.go: open, read, make, remove, change
 //   - folder.go: folders of the server's own
-//   - refusal_unix.go: why a path is refused
+//   - refusal_unix.go size.go: why a path is refused, and how a size is told

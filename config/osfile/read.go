@@ -64,14 +64,7 @@ func Read(path string, limit int64) ([]byte, error) {
 func ReadSmall(path string) ([]byte, error) { return Read(path, maxSmall) }
 
 func tooLarge(path string, limit int64) error {
-	return &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("the file is larger than %s", size(limit))}
-}
-
-func size(n int64) string {
-	if n >= 1<<20 {
-		return fmt.Sprintf("%d MiB", n>>20)
-	}
-	return fmt.Sprintf("%d KiB", n>>10)
+	return &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("the file is larger than %s", SizeText(limit))}
 }
 
 // regular returns an error that names the kind of st, unless it is a regular file.
