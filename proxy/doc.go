@@ -28,13 +28,13 @@ package proxy
 // Files, in the order of the story:
 //
 //   - module.go registry.go slot.go: features
-//   - core.go coredirectives.go mime.go mimetypes.go nginxnames.go nginxvariables.go: the core's own directives, and
+//   - core.go coredirectives.go mime.go mimetypes.go typeset.go nginxnames.go nginxvariables.go: the core's own directives, and
 //     nginx's that are missing
 //   - listen.go listener.go tuning.go proxyprotocol.go accept.go: addresses and connections
 //   - engine.go generation.go lease.go location.go branch.go limitexcept.go: compiled configurations
 //   - wire.go exchange.go upstream.go header.go token.go remote.go address.go prefixes.go uri.go basicauth.go coding.go: one request
-//   - serve.go route.go cursor.go satisfy.go errorpage.go status.go: its phases
+//   - serve.go route.go hosts.go cursor.go satisfy.go errorpage.go status.go: its phases
 //   - suspend.go waiting.go overruns.go subrequest.go: how it waits
 //   - response.go file.go tunnel.go: responses and tunnels
-//   - vars.go template.go regexp.go regexp_turns.go: variables and patterns
+//   - vars.go rule.go template.go regexp.go regexp_turns.go: variables and patterns
 //   - level.go printable.go: logs
