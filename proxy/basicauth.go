@@ -5,19 +5,28 @@ import (
 	"strings"
 )
 
-// basicUser returns the user of an Authorization field with the Basic scheme
-// (RFC 7617), "" for anything else.
-func basicUser(authorization string) string {
-	scheme, credentials, ok := strings.Cut(authorization, " ")
-	if !ok || !strings.EqualFold(scheme, "basic") {
-		return ""
+// BasicCredentials returns the name and the password of the request's Authorization field
+// with the Basic scheme (RFC 7617), as nginx reads it. Nobody has checked them. ok is
+// false if there are none.
+func (x *Exchange) BasicCredentials() (user, password string, ok bool) {
+	return basicCredentials(x.Req.Header.Value(FieldAuthorization))
+}
+
+func basicCredentials(authorization string) (user, password string, ok bool) {
+	const scheme = "Basic "
+	if len(authorization) < len(scheme) || !strings.EqualFold(authorization[:len(scheme)], scheme) {
+		return "", "", false
 	}
-	plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(credentials))
+	encoded, _, _ := strings.Cut(strings.TrimLeft(authorization[len(scheme):], " "), "=")
+	plain, err := base64.RawStdEncoding.DecodeString(encoded)
 	if err != nil {
-		return ""
+		return "", "", false
 	}
-	user, _, _ := strings.Cut(string(plain), ":")
-	return user
+	user, password, ok = strings.Cut(string(plain), ":")
+	if !ok || user == "" {
+		return "", "", false
+	}
+	return user, password, true
 }
 
 // printable returns s with bytes that would break a log line escaped.

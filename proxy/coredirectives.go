@@ -118,6 +118,7 @@ func (m core) accessDirectives() []config.Directive {
 		{Name: "satisfy", In: config.AnyLevel, Args: config.OneArg, Syntax: "all | any", Default: "all",
 			Set:  config.Enum(k, []config.Choice[bool]{{Word: "all", Value: false}, {Word: "any", Value: true}}, func(c *coreSettings) *bool { return &c.SatisfyAny }),
 			Help: "Whether a request must be let in by all of allow and deny, auth_basic and auth_request that its location has, or by one of them. They are asked in this order. With any a request that nobody lets in is answered 401 if one of them says 401, else 403."},
+		m.duration("auth_delay", "How long a request waits for an answer of 401, so that passwords cannot be tried fast by one connection after the other. It waits without a goroutine; other requests do not.", "0s", func(c *Core) *time.Duration { return &c.AuthDelay }),
 		{Name: "internal", In: config.Location, Args: config.NoArgs,
 			Help: "The location answers internal redirects only; a client's request for it is 404.",
 			Set:  func(s *config.Scope, n *config.Node) error { k.In(s).Internal = true; return nil }},

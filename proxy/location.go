@@ -105,7 +105,8 @@ type Core struct {
 	ServerNameInRedir bool
 	PortInRedirect    bool
 	LogNotFound       bool
-	SatisfyAny        bool         // satisfy any
+	SatisfyAny        bool // satisfy any
+	AuthDelay         time.Duration
 	WarnUnset         bool         // uninitialized_variable_warn, set by the rewrite module
 	ErrorLog          *slog.Logger // set by the errorlog module
 	LimitRate         *Template    // limit_rate, not enforced by the core itself

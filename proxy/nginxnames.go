@@ -67,7 +67,7 @@ var nginxModules = []nginxModule{
 	{"access of before", "", "satisfy_any"},
 	{"addition", "", "add_after_body add_before_body addition_types"},
 	{"api", `"alicorn status --json" tells what it tells`, "api status_zone status status_format upstream_conf"},
-	{"auth_basic", "auth_request can have an application ask for the password", "auth_basic auth_basic_user_file"},
+	{"auth_basic", "", "auth_basic auth_basic_user_file"},
 	{"auth_jwt", "the application can check tokens", "auth_jwt auth_jwt_claim_set auth_jwt_header_set auth_jwt_key_cache auth_jwt_key_file auth_jwt_key_request auth_jwt_leeway auth_jwt_require auth_jwt_type"},
 	{"autoindex", "", "autoindex autoindex_exact_size autoindex_format autoindex_localtime"},
 	{"browser", "", "ancient_browser ancient_browser_value modern_browser modern_browser_value"},

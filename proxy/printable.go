@@ -1,7 +1,11 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
 	"unicode/utf8"
 )
 
@@ -60,4 +64,15 @@ func Printable(text string) string {
 		}
 	}
 	return text
+}
+
+// SystemText returns the system's number and text for err as nginx logs them: "2: No such
+// file or directory".
+func SystemText(err error) string {
+	var number syscall.Errno
+	if !errors.As(err, &number) {
+		return err.Error()
+	}
+	text := number.Error()
+	return strconv.Itoa(int(number)) + ": " + strings.ToUpper(text[:1]) + text[1:]
 }

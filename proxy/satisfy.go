@@ -1,6 +1,9 @@
 package proxy
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Granted is returned by an action of the Access phase that lets the request in.
 var Granted = errors.New("access granted")
@@ -23,6 +26,9 @@ func (x *Exchange) weigh(result error) error {
 		return nil
 	}
 	x.refusal = nil
+	if StatusOf(result) == 401 {
+		return x.unauthorized(result)
+	}
 	return result
 }
 
@@ -57,7 +63,34 @@ func (x *Exchange) refused() error {
 	if x.refusal = nil; r.Status == 403 {
 		return Forbidden()
 	}
-	return r
+	return x.unauthorized(r)
+}
+
+// unauthorized answers with err, a 401, after auth_delay.
+func (x *Exchange) unauthorized(err error) error {
+	delay := x.cursor.in.Core.AuthDelay
+	if delay == 0 {
+		return err
+	}
+	x.Log(LevelInfo, "delaying unauthorized request")
+	x.enter(Access + 1) // the phase is over
+	x.waiting.due = time.Now().Add(delay)
+	return delayed{err}.Continue(x)
+}
+
+// delayed is the Continuation of a 401 that waits.
+type delayed struct{ err error }
+
+// Continue suspends x until its time is over.
+func (d delayed) Continue(x *Exchange) error {
+	switch err := (sleep{}).Continue(x); err {
+	case nil:
+		return d.err
+	case errSuspended:
+		return x.Suspend(d)
+	default:
+		return err
+	}
 }
 
 // Forbidden returns the refusal by a rule: 403, with nginx's line in the error log.

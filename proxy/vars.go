@@ -241,5 +241,6 @@ func remoteUser(x *Exchange) string {
 	if x.User != "" {
 		return x.User
 	}
-	return basicUser(x.Req.Header.Value(FieldAuthorization))
+	user, _, _ := x.BasicCredentials()
+	return user
 }

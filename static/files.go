@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -171,7 +170,7 @@ func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
 	dir, err := st.test(lk)
 	switch {
 	case errors.Is(err, syscall.ENOENT) && missing != "":
-		return st.notFound(x, fmt.Sprintf("%q is not found (%s)", missing, words(err)), missing)
+		return st.notFound(x, fmt.Sprintf("%q is not found (%s)", missing, proxy.SystemText(err)), missing)
 	case err != nil:
 		return st.refuse(x, "stat()", string(lk.name), err)
 	case !dir:
@@ -187,7 +186,7 @@ func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
 // refuse turns the error of a system call on name into a status, with a log line
 // that says which part of the path is the cause.
 func (st *site) refuse(x *proxy.Exchange, call, name string, err error) error {
-	reason := fmt.Sprintf("%s %q failed (%s)", call, name, words(err))
+	reason := fmt.Sprintf("%s %q failed (%s)", call, name, proxy.SystemText(err))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
 		return st.notFound(x, reason, name)
@@ -211,14 +210,4 @@ func (st *site) notFound(x *proxy.Exchange, reason string, name ...string) error
 		reason += osfile.Refusal(name[0], osfile.ToRead)
 	}
 	return &proxy.Fail{Status: 404, Level: proxy.LevelError, Reason: reason}
-}
-
-// words returns the system's number and text for err, as nginx logs them.
-func words(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		text := errno.Error()
-		return strconv.Itoa(int(errno)) + ": " + strings.ToUpper(text[:1]) + text[1:]
-	}
-	return err.Error()
 }

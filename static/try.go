@@ -61,7 +61,7 @@ func (t *tryFiles) run(st *site, x *proxy.Exchange) error {
 			return nil
 		}
 		if err != nil && !absent(err) && x.Logs(proxy.LevelCrit) {
-			x.Log(proxy.LevelCrit, "stat() %q failed (%s)%s", lk.name, words(err), osfile.Refusal(string(lk.name), osfile.ToRead))
+			x.Log(proxy.LevelCrit, "stat() %q failed (%s)%s", lk.name, proxy.SystemText(err), osfile.Refusal(string(lk.name), osfile.ToRead))
 		}
 	}
 	if t.code != 0 {

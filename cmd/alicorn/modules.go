@@ -7,6 +7,7 @@ import (
 	"alicorn/proxy/access"
 	"alicorn/proxy/accesslog"
 	"alicorn/proxy/acme"
+	"alicorn/proxy/authbasic"
 	"alicorn/proxy/authrequest"
 	"alicorn/proxy/charset"
 	"alicorn/proxy/compress"
@@ -53,6 +54,7 @@ func modules(f features) []proxy.Module {
 		static.Expires(),
 		limit.Module(),
 		access.Module(),
+		authbasic.Module(),
 		authrequest.Module(),
 		header.Module(),
 		charset.Module(),

@@ -1,0 +1,111 @@
+package authbasic
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"alicorn/config"
+	"alicorn/config/osfile"
+	"alicorn/proxy"
+)
+
+// gate is the auth_basic of one location.
+type gate struct {
+	realm  *proxy.Template
+	file   *proxy.Template
+	load   *config.Load // for relative paths
+	shared *shared
+}
+
+// attempt is a request with a password, and its Continuation while that is checked.
+type attempt struct {
+	trial
+	gate  *gate
+	realm string
+	path  string
+	user  string
+	found *entry // of the user; nil: the file has none
+}
+
+// check is the action of the Access phase.
+func (g *gate) check(x *proxy.Exchange) error {
+	realm := g.realm.String(x)
+	if realm == "off" {
+		return nil
+	}
+	user, password, ok := x.BasicCredentials()
+	if !ok {
+		x.Log(proxy.LevelInfo, "no user/password was provided for basic authentication")
+		return unauthorized(realm)
+	}
+	path := g.load.ConfPath(cmp.Or(g.file.String(x), "."))
+	t, err := g.shared.files.of(path)
+	if err != nil {
+		return unreadable(x, path, err)
+	}
+	a := &attempt{gate: g, realm: realm, path: path, user: user, found: t.users[user]}
+	a.password, a.entry = password, a.found
+	if a.found == nil || a.found.scheme == nil {
+		a.entry, a.vain = t.dearest, true
+	}
+	return a.begin(x)
+}
+
+// begin checks the password at once if that is quick.
+func (a *attempt) begin(x *proxy.Exchange) error {
+	switch e := a.entry; {
+	case e == nil:
+		return a.conclude(x)
+	case e.cost == 0:
+		a.check()
+		return a.conclude(x)
+	case !a.vain && e.proved(a.password):
+		return proxy.Granted
+	}
+	a.waker = x.Waker()
+	if !a.gate.shared.trials.begin(&a.trial) {
+		return &proxy.Fail{Status: 503, Level: proxy.LevelError, RetryAfter: 1, Reason: fmt.Sprintf("cannot check a password: %d requests wait for theirs to be checked", maxWaiting)}
+	}
+	return x.Suspend(a)
+}
+
+// Continue implements proxy.Continuation. The check ends soon, also if the client has
+// left.
+func (a *attempt) Continue(x *proxy.Exchange) error {
+	if !a.done.Load() {
+		return x.Suspend(a)
+	}
+	return a.conclude(x)
+}
+
+// conclude returns the result, and logs a refusal.
+func (a *attempt) conclude(x *proxy.Exchange) error {
+	switch {
+	case a.passed:
+		return proxy.Granted
+	case a.found == nil:
+		x.Log(proxy.LevelError, "user %q was not found in %q", a.user, a.path)
+	case a.found.scheme == nil:
+		x.Log(proxy.LevelError, "user %q: the password in %q is hashed in a way that is not known here", a.user, a.path)
+	default:
+		x.Log(proxy.LevelError, "user %q: password mismatch", a.user)
+	}
+	return unauthorized(a.realm)
+}
+
+func unauthorized(realm string) error {
+	return &proxy.Fail{Status: 401, Level: proxy.LevelInfo, Field: proxy.Field{Name: "WWW-Authenticate", Value: challenge(realm)}}
+}
+
+// unreadable is the answer where the file of users cannot be read: as in nginx 403 for
+// one that is not there, else 500.
+func unreadable(x *proxy.Exchange, path string, err error) error {
+	status, level := proxy.Status(500), proxy.LevelCrit
+	if errors.Is(err, syscall.ENOENT) {
+		status, level = 403, proxy.LevelError
+	}
+	x.Log(level, "open() %q failed (%s)%s", path, proxy.SystemText(err), osfile.Refusal(path, osfile.ToRead))
+	return status
+}
