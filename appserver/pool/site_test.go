@@ -161,11 +161,11 @@ func (r *request) answer(x *proxy.Exchange) error {
 	if r.Accepted() {
 		return r.talk.serve(x)
 	}
-	if r.Whole {
-		return r.Head.Reply(x, r.Text, r.Worker())
-	}
 	for _, h := range r.site.pool.TakeHints(&r.Job) {
 		r.site.see("hint", h)
+	}
+	if r.Whole {
+		return r.Head.Reply(x, r.Text, r.Worker())
 	}
 	r.Head.Apply(x, -1)
 	err := x.Res.Send()

@@ -346,6 +346,21 @@ func TestEarlyHintsAndTrailersReachTheOwner(t *testing.T) {
 	}
 }
 
+// An early hint that comes right before a whole answer is not lost.
+func TestAnEarlyHintBeforeAWholeAnswerReachesTheOwner(t *testing.T) {
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10}, func(f *pooltest.Fake) {
+		for id, ok := f.Next(); ok; id, ok = f.Next() {
+			f.StartStream(id)
+			f.Batch(f.Stream(wire.KindHint, 0, id, wiretest.Fields("link", "v")),
+				f.Stream(wire.KindHead, wire.FlagEnd, id, append(wiretest.Head("200 OK"), "a"...)))
+		}
+	})
+	expect(t, s.Get("/"), 200, "a")
+	if got, want := strings.Join(s.seen, " "), "hint link"; !strings.EqualFold(got, want) {
+		t.Errorf("the owner sees %q, want %q", got, want)
+	}
+}
+
 func TestABreachByTheStreamChannelCostsTheWorker(t *testing.T) {
 	for _, c := range []struct {
 		name string
