@@ -220,7 +220,7 @@ func (p *Pool) complete(w *worker, j *Job) {
 
 // weary has w replaced where max_requests is near: when it can be given no more
 // requests, or, with half of them or ten served, when the rest of them will take
-// it no longer than a worker takes to start.
+// it no longer than a worker takes to start, at its mean rate or that of late.
 func (p *Pool) weary(w *worker) {
 	if w.limit == 0 || w.tired || w.state != workerReady {
 		return
@@ -229,8 +229,8 @@ func (p *Pool) weary(w *worker) {
 		if w.served < min((w.limit+1)/2, 10) {
 			return
 		}
-		each := (p.now.Load() - w.readied.UnixNano()) / int64(w.served)
-		if int64(rest)*each > int64(w.readied.Sub(w.born)) {
+		mean := float64(w.served) / time.Duration(max(p.now.Load()-w.readied.UnixNano(), 1)).Seconds()
+		if float64(rest) > max(mean, w.rate)*w.readied.Sub(w.born).Seconds() {
 			return
 		}
 	}

@@ -15,18 +15,21 @@ func TestTheReplacementStartsInTime(t *testing.T) {
 		served      uint64
 		outstanding int
 		age         time.Duration // since it was ready
+		late        uint64        // requests served in the last half of a second
 		want        bool
 	}{
-		{"no limit", 0, 100, 1, time.Second, false},
-		{"fresh", 100, 0, 0, time.Second, false},
-		{"the last one is given", 3, 2, 1, time.Hour, true},
-		{"the only one is given", 1, 0, 1, 0, true},
-		{"few requests", 100, 90, 0, time.Hour, false},
-		{"as many as a start takes", 100, 50, 0, time.Second, true},
-		{"few more than a start takes", 100, 49, 0, time.Second, false},
-		{"less than half", 10, 4, 0, time.Millisecond, false},
-		{"half, and fast", 10, 5, 0, time.Millisecond, true},
-		{"fast, of many", 1000, 10, 0, time.Microsecond, true},
+		{"no limit", 0, 100, 1, time.Second, 0, false},
+		{"fresh", 100, 0, 0, time.Second, 0, false},
+		{"the last one is given", 3, 2, 1, time.Hour, 0, true},
+		{"the only one is given", 1, 0, 1, 0, 0, true},
+		{"few requests", 100, 90, 0, time.Hour, 0, false},
+		{"as many as a start takes", 100, 50, 0, time.Second, 0, true},
+		{"few more than a start takes", 100, 49, 0, time.Second, 0, false},
+		{"less than half", 10, 4, 0, time.Millisecond, 0, false},
+		{"half, and fast", 10, 5, 0, time.Millisecond, 0, true},
+		{"fast, of many", 1000, 10, 0, time.Microsecond, 0, true},
+		{"fast after a quiet time", 1000, 500, 0, time.Hour, 250, true},
+		{"not as fast after a quiet time", 1000, 500, 0, time.Hour, 249, false},
 	} {
 		p := newTestPool(Settings{Threads: 1})
 		now := time.Now()
@@ -34,6 +37,8 @@ func TestTheReplacementStartsInTime(t *testing.T) {
 		w := &worker{pool: p, threads: 1, standing: standing{state: workerReady}, gait: newGait(), table: table{limit: c.limit, served: c.served, outstanding: c.outstanding}}
 		w.readied = now.Add(-c.age)
 		w.born = w.readied.Add(-startup)
+		w.paced = c.served - c.late
+		w.pace(c.served, 1, rateSpan)
 		p.weary(w)
 		if w.tired != c.want {
 			t.Errorf("%s: tired %v, want %v", c.name, w.tired, c.want)

@@ -16,19 +16,22 @@ const (
 	// for trials, the first one soon, further ones less often.
 	firstTrial = 20 * time.Millisecond
 	lastTrial  = 5 * time.Second
+	// rateSpan is the time over which the rate of a worker is measured.
+	rateSpan = 500 * time.Millisecond
 )
 
 // gait is how a worker gets on with what it was sent. The pool's lock guards it.
 type gait struct {
 	trust    trust
-	long     bool   // its running job takes long: nothing is queued behind it
-	full     bool   // its socket has no room
-	depth    int    // how many jobs may wait at it
-	paced    uint64 // jobs served, when the tick last looked
-	progress int64  // when an answer last ended, or it stopped being idle
-	since    int64  // progress, when it was found stuck
-	retry    int64  // when it may be tried again
-	patience int64  // how long after the last trial that is
+	long     bool    // its running job takes long: nothing is queued behind it
+	full     bool    // its socket has no room
+	depth    int     // how many jobs may wait at it
+	paced    uint64  // jobs served, when the tick last looked
+	rate     float64 // jobs served in a second, of late
+	progress int64   // when an answer last ended, or it stopped being idle
+	since    int64   // progress, when it was found stuck
+	retry    int64   // when it may be tried again
+	patience int64   // how long after the last trial that is
 }
 
 // trust is whether a worker starts the jobs that it is sent.
@@ -59,10 +62,12 @@ func (g *gait) progressed(now int64, served uint64) {
 }
 
 // pace sets how many jobs may wait at the worker, by the number that it has served since the
-// last tick.
-func (g *gait) pace(served uint64, outstanding int) {
+// last tick, and follows its rate.
+func (g *gait) pace(served uint64, outstanding int, since time.Duration) {
 	n := int(served - g.paced)
 	g.paced = served
+	since = max(since, time.Millisecond)
+	g.rate += (float64(n)/since.Seconds() - g.rate) * min(float64(since)/float64(rateSpan), 1)
 	if n > 0 || outstanding > 0 {
 		g.depth = min(max(n/aheadShare, g.depth/2, 1), ahead) // a pause does not change the pace much
 	}
