@@ -92,6 +92,7 @@ type placing struct {
 	waited  time.Duration // for a worker; 0 when one was free
 	silence time.Duration // for which its client may have left
 	hints   []*Head       // early hints that the owner has not taken
+	credit  int64         // that the worker has given for Message, and that was not spent
 	started int64         // when the tick saw it started; 0 before
 	prev    *Job          // in the queue
 	next    *Job

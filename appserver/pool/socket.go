@@ -56,9 +56,17 @@ func (w *worker) onStream(t *eventloop.Turn, f wire.Frame) (o outcome, err error
 		}
 		return o, err
 	}
-	s := j.Socket
-	if n := int64(len(f.Payload)) + PartCost; f.Kind == wire.KindMessage && !w.slots[w.place(f.ID)].spend(n) {
-		err = fmt.Errorf("request %#x sends more than it has credit for", f.ID)
+	s, granted := j.Socket, int64(0)
+	switch f.Kind {
+	case wire.KindMessage:
+		if !w.slots[w.place(f.ID)].spend(int64(len(f.Payload)) + PartCost) {
+			err = fmt.Errorf("request %#x sends more than it has credit for", f.ID)
+		}
+	case wire.KindCredit:
+		granted = int64(binary.LittleEndian.Uint32(f.Payload))
+		if j.credit += granted; j.credit > Window {
+			err = fmt.Errorf("request %#x gives more credit than was spent", f.ID)
+		}
 	}
 	p.mu.Unlock()
 	if err != nil {
@@ -68,7 +76,7 @@ func (w *worker) onStream(t *eventloop.Turn, f wire.Frame) (o outcome, err error
 	case wire.KindMessage:
 		s.Message(t, f.Payload, f.Flags&wire.FlagText != 0, f.Flags&wire.FlagEnd != 0)
 	case wire.KindCredit:
-		s.Grant(t, int(min(binary.LittleEndian.Uint32(f.Payload), Window)))
+		s.Grant(t, int(granted))
 	case wire.KindClose:
 		s.Close(t, binary.LittleEndian.Uint16(f.Payload), string(f.Payload[2:]))
 	}
@@ -101,7 +109,7 @@ func (w *worker) onAccept(f wire.Frame) (o outcome, err error) {
 		o.done = j
 		return o, nil
 	}
-	j.at = placeTalking
+	j.at, j.credit = placeTalking, Window
 	j.Head, j.by, j.Subprotocol = h, w, subprotocol
 	o.tell = j.Waker
 	j.advance(StageHead)
@@ -177,6 +185,9 @@ func (p *Pool) say(t *eventloop.Turn, j *Job, kind, flags byte, head, body []byt
 	p.mu.Lock()
 	w, id := j.worker, j.id
 	talks := j.at == placeTalking
+	if kind == wire.KindMessage {
+		j.credit -= int64(len(body)) + PartCost
+	}
 	p.mu.Unlock()
 	if talks {
 		w.streams.Put(t, kind, flags, w.place(id), id, head, body)

@@ -256,13 +256,13 @@ func TestAWebSocketOfAnApplication(t *testing.T) {
 		name, want string
 		script     func(f *pooltest.Fake, id uint32)
 	}{
-		{"messages and a close", "message hi true true, message  false false, message x false true, grant 40000, close 1000 done chat", func(f *pooltest.Fake, id uint32) {
+		{"messages and a close", "message hi true true, message  false false, message x false true, grant 69, close 1000 done chat", func(f *pooltest.Fake, id uint32) {
 			heard, _ := f.Heard()
 			if heard.Kind != wire.KindMessage || heard.Flags != wire.FlagEnd|wire.FlagText || string(heard.Payload) != "hello" {
 				t.Errorf("the worker hears %+v, want the message", heard)
 			}
 			f.Batch(f.Stream(wire.KindMessage, wire.FlagEnd|wire.FlagText, id, []byte("hi")), f.Stream(wire.KindMessage, 0, id, nil),
-				f.Stream(wire.KindMessage, wire.FlagEnd, id, []byte("x")), f.Stream(wire.KindCredit, 0, id, []byte{0x40, 0x9c, 0, 0}), f.Stream(wire.KindClose, 0, id, closed))
+				f.Stream(wire.KindMessage, wire.FlagEnd, id, []byte("x")), f.Stream(wire.KindCredit, 0, id, []byte{69, 0, 0, 0}), f.Stream(wire.KindClose, 0, id, closed))
 			if heard, _ = f.Heard(); heard.Kind != wire.KindClose || string(heard.Payload) != "\xe8\x03bye" {
 				t.Errorf("the worker hears %+v, want the close", heard)
 			}
@@ -270,6 +270,10 @@ func TestAWebSocketOfAnApplication(t *testing.T) {
 		}},
 		{"the application fails", "close 1011  chat", func(f *pooltest.Fake, id uint32) {
 			f.Batch(f.Stream(wire.KindAborted, 0, id, wire.AppendValue(nil, "it has failed")))
+		}},
+		{"the worker gives credit that was not spent", "close 1011  chat", func(f *pooltest.Fake, id uint32) {
+			f.Batch(f.Stream(wire.KindCredit, 0, id, []byte{0, 0, 1, 0}))
+			<-f.Killed
 		}},
 		{"the worker dies", "close 1011  chat", nil},
 	} {
@@ -284,7 +288,7 @@ func TestAWebSocketOfAnApplication(t *testing.T) {
 				}
 			})
 			expect(t, s.Get("/socket"), 200, c.want)
-			proxytest.Eventually(t, func() bool { return s.pool.Status().Requests == 1 || c.script == nil }, "the pool is done with it")
+			proxytest.Eventually(t, func() bool { return s.pool.Status().Requests == 1 || s.fakes.Started() > 1 }, "the pool is done with it")
 		})
 	}
 }
