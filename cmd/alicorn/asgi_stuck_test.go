@@ -43,6 +43,8 @@ func TestASGIStuck(t *testing.T) {
 		{"stuck_in_await", 0, "in stuck_in_await"},
 		{"stuck_in_sleep", 1, "in stuck_in_sleep"},
 		{"stuck_in_loop", 1, "in stuck_in_loop"},
+		{"stuck_in_lock", 1, "in stuck_in_lock"},
+		{"stuck_for_a_lock", 0, "in stuck_for_a_lock"},
 		{"stuck_for_good", 0, "in stuck_for_good"},
 	}
 	for _, test := range tests {

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 
 
@@ -18,6 +19,18 @@ async def stuck_in_loop():
         pass
 
 
+async def stuck_in_lock():
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+async def stuck_for_a_lock():
+    lock = asyncio.Lock()
+    await lock.acquire()
+    await lock.acquire()
+
+
 async def stuck_for_good():
     """Swallows its cancellation, once."""
     try:
@@ -26,7 +39,8 @@ async def stuck_for_good():
         await asyncio.Event().wait()
 
 
-STUCK = {f.__name__: f for f in (stuck_in_await, stuck_in_sleep, stuck_in_loop, stuck_for_good)}
+STUCK = {f.__name__: f for f in (stuck_in_await, stuck_in_sleep, stuck_in_loop, stuck_in_lock,
+                                 stuck_for_a_lock, stuck_for_good)}
 
 
 async def app(scope, receive, send):
