@@ -48,7 +48,7 @@ import (
 // end-to-end case it is.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, scriptParams(t, filepath.Join("testdata", "script"), 10*time.Second))
+	testscript.Run(t, scriptParams(t, filepath.Join("testdata", "script"), patience))
 }
 
 // scriptParams has scripts wait for each condition as long as patience.
