@@ -43,7 +43,7 @@ var asgiAdapter = adapter{
 	settings: func(a *App, p *program) map[string]any {
 		return map[string]any{
 			"streams": p.Streams, "index_bits": pool.IndexBits(p.Streams),
-			"loop": a.asgi.loop, "lifespan": a.asgi.lifespan, "root_path": a.asgi.rootPath,
+			"loop": a.asgi.loop, "lifespan": a.asgi.lifespan, "root_path": a.asgi.rootPath, "stripped": a.asgi.stripped,
 			"graceful": int(p.GracefulTimeout / time.Millisecond),
 		}
 	},

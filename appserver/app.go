@@ -38,7 +38,7 @@ type App struct {
 }
 
 func newApp(name string, pos config.Pos) *App {
-	return &App{Pos: pos, LogLevel: "info", asgi: asgiSettings{concurrency: 1000, drain: 5 * time.Minute, loop: "auto", lifespan: "auto"}, Settings: pool.Settings{
+	return &App{Pos: pos, LogLevel: "info", asgi: asgiSettings{concurrency: 10000, drain: 5 * time.Minute, loop: "auto", lifespan: "auto"}, Settings: pool.Settings{
 		Name: name, Workers: autoWorkers(), Threads: 1,
 		Timeout: 30 * time.Second, GracefulTimeout: 30 * time.Second, StartupTimeout: 60 * time.Second,
 		QueueTimeout: 30 * time.Second, Backlog: 2048,

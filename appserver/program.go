@@ -37,6 +37,7 @@ type asgiSettings struct {
 	loop        string
 	lifespan    string
 	rootPath    string // "" or "/prefix"
+	stripped    bool   // a proxy takes rootPath off all paths
 }
 
 // The words of loop and lifespan.
@@ -62,7 +63,11 @@ func setRootPath(k *key) config.Setter {
 		if !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") || strings.ContainsAny(path, "?#\x00") {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid root_path %q: it begins with a slash, does not end with one, and has no \"?\" or \"#\"", path)}
 		}
-		k.In(s).app.asgi.rootPath = path
+		a := &k.In(s).app.asgi
+		a.rootPath, a.stripped = path, len(n.Args) == 2
+		if a.stripped && n.Arg(1) != "stripped" {
+			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("invalid parameter %q of root_path, which takes \"stripped\"", n.Arg(1))}
+		}
 		return nil
 	}
 }
@@ -168,7 +173,7 @@ func asgiDirectives(k *key) []config.Directive {
 			Help: "The ASGI application (ASGI 3.0), in place of wsgi. Every worker imports it and runs its requests in one event loop. With \"for websocket\" it stands beside a wsgi of the same app: it has workers of its own and gets the app's WebSockets, and all requests of locations with \"app_pass NAME asgi;\". New versions of both take over together or not at all. Its workers are named \"NAME/asgi:1\"."},
 		{Name: "asgi_workers", Args: config.OneArg, Default: "as many as workers", Syntax: "N", Set: config.Int(k, 1, 1024, func(c *settings) *int { return &c.app.asgi.workers }),
 			Help: "How many processes run the ASGI application of an app with \"wsgi\" and \"asgi\"."},
-		{Name: "concurrency", Args: config.OneArg, Default: "1000", Syntax: "N", Set: config.Int(k, 1, pool.MaxStreams, func(c *settings) *int { return &c.app.asgi.concurrency }),
+		{Name: "concurrency", Args: config.OneArg, Default: "10000", Syntax: "N", Set: config.Int(k, 1, pool.MaxStreams, func(c *settings) *int { return &c.app.asgi.concurrency }),
 			Help: "How many requests, event streams and WebSockets one ASGI worker runs at a time. Further ones wait in the app's queue (backlog, queue_timeout). Uvicorn's --limit-concurrency answers them 503 at once."},
 		{Name: "stall_timeout", Args: config.OneArg, Default: "the value of timeout", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.asgi.stall }),
 			Help: "How long the event loop of an ASGI worker may stand still: a call that blocks keeps all requests of the worker waiting. After that its requests get 504, the worker's Python stacks go to the error log, and it is replaced."},
@@ -178,7 +183,7 @@ func asgiDirectives(k *key) []config.Directive {
 			Help: "The event loop of ASGI workers. auto is uvloop where the application's environment has it, else asyncio."},
 		{Name: "lifespan", Args: config.OneArg, Default: "auto", Syntax: "auto | on | off", Set: config.Enum(k, lifespans, func(c *settings) *string { return &c.app.asgi.lifespan }),
 			Help: "Whether an ASGI application hears of the start and the end of its worker (lifespan protocol). With auto one that raises an exception for it goes on without. With on that is a failed start."},
-		{Name: "root_path", Args: config.OneArg, Syntax: "PREFIX", Set: setRootPath(k),
-			Help: "The path below which an ASGI application lies (root_path of its scope), as in \"/api\". The application sees whole paths, which begin with it."},
+		{Name: "root_path", Args: config.Arity{Min: 1, Max: 2}, Syntax: "PREFIX [stripped]", Set: setRootPath(k),
+			Help: "The path below which an ASGI application lies (root_path of its scope), as in \"/api\". The application sees whole paths, which begin with it: it is put before those that do not; with \"stripped\" before all of them, for a proxy in front that takes it off. Starlette before 0.33, and FastAPI with it, get paths as they come, which is how they want them."},
 	}
 }

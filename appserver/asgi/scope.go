@@ -20,16 +20,12 @@ func Scope(e *wire.Environ, q gateway.Request) {
 	addKind(e, &q)
 	e.Fix("=http_version", version(r))
 	unix, isUnix := strings.CutPrefix(q.Conn.LocalAddr, "unix:")
-	server, fixed := q.ServerName()
-	switch {
-	case isUnix:
+	if isUnix {
 		e.Fix("=server_port", "")
 		e.Fix("=server", unix)
-	case fixed:
+	} else {
 		e.Fix("=server_port", q.ServerPort(q.Way.Scheme))
-		e.Fix("=server", server)
-	default:
-		e.Fix("=server_port", q.ServerPort(q.Way.Scheme))
+		e.Fix("=server", q.ListeningName())
 	}
 	if q.RootPath != "" {
 		e.Fix("=root_path", q.RootPath)
@@ -44,9 +40,6 @@ func Scope(e *wire.Environ, q gateway.Request) {
 	addClient(e, &q)
 	if !usual {
 		e.Add("=method", r.Method)
-	}
-	if !isUnix && !fixed {
-		e.Add("=server", server)
 	}
 	addOptional(e, &q)
 	addFields(e, &q)

@@ -43,7 +43,7 @@ func TestAScopeHasTheFactsOfItsRequest(t *testing.T) {
 		lacks  []string // beginnings of lines that it has not
 	}{
 		{"plain", []string{"Host: shop:80", "X-B: 1", "x-a: 2", "X-B: 3"}, nil,
-			[]string{"=type=http", "=http_version=1.1", "=method=GET", "=scheme=http", "=server_port=80", "=server=shop", "=raw_path=/", "=query_string=",
+			[]string{"=type=http", "=http_version=1.1", "=method=GET", "=scheme=http", "=server_port=80", "=server=192.0.2.1", "=raw_path=/", "=query_string=",
 				"=client_host=192.0.2.9", "=client_port=50000", "host=shop:80\nx-b=1\nx-a=2\nx-b=3"},
 			[]string{"=length", "=root_path", "=tls_version", "x-forwarded"}},
 		{"a target as the client has sent it", nil, func(q *gateway.Request) {

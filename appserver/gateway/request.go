@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 
@@ -28,18 +29,33 @@ type Request struct {
 // ServerName returns the host of the server, which is never empty: the server's own name,
 // else the host that the client asks for. fixed is false where the client chooses it.
 func (q *Request) ServerName() (name string, fixed bool) {
-	if q.Server != nil {
-		if n := q.Server.Name; n != "" && n != "_" && n[0] != '~' && strings.IndexByte(n, '*') < 0 {
-			return strings.TrimPrefix(n, "."), true
-		}
-	}
+	name = q.ownName()
 	switch {
+	case name != "":
+		return name, true
 	case q.Req.Host != "":
 		return q.Req.Host, false
 	case isAddress(q.Conn.LocalAddr):
 		return q.Conn.LocalAddr, false
 	}
 	return "localhost", true
+}
+
+// ListeningName returns the server's own name, else the address that the client has connected
+// to: what the client asks for has no part in it.
+func (q *Request) ListeningName() string {
+	return cmp.Or(q.ownName(), q.Conn.LocalAddr, "localhost")
+}
+
+// ownName returns the name of the server where it has one, without an asterisk.
+func (q *Request) ownName() string {
+	if q.Server == nil {
+		return ""
+	}
+	if n := q.Server.Name; n != "" && n != "_" && n[0] != '~' && strings.IndexByte(n, '*') < 0 {
+		return strings.TrimPrefix(n, ".")
+	}
+	return ""
 }
 
 func isAddress(s string) bool {

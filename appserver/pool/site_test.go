@@ -39,7 +39,7 @@ func newSite(t testing.TB, workers int, script func(f *pooltest.Fake)) *site {
 func newStreamSite(t testing.TB, settings pool.Settings, script func(f *pooltest.Fake)) *site {
 	t.Helper()
 	settings.Name, settings.Threads, settings.Backlog = "web", 1, 1000
-	settings.StartupTimeout, settings.QueueTimeout = 60*time.Second, 30*time.Second
+	settings.StartupTimeout, settings.QueueTimeout = 60*time.Second, cmp.Or(settings.QueueTimeout, 30*time.Second)
 	settings.Timeout = cmp.Or(settings.Timeout, 30*time.Second)
 	settings.GracefulTimeout = cmp.Or(settings.GracefulTimeout, 30*time.Second)
 	s := &site{fakes: &pooltest.Fakes{Script: script, Concurrency: settings.Streams}}

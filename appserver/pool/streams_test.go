@@ -172,6 +172,20 @@ func TestAStreamWhoseClientLeavesIsCancelled(t *testing.T) {
 	proxytest.Eventually(t, func() bool { return s.pool.Status().Workers[0].Outstanding == 0 }, "no request is left")
 }
 
+// Requests that wait for workers of little to do are told what they wait for.
+func TestTheBoundOfStreamsIsNamed(t *testing.T) {
+	started := make(chan uint32, 1)
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 1, QueueTimeout: 100 * time.Millisecond}, func(f *pooltest.Fake) {
+		startAll(f, started)
+	})
+	go s.Get("/")
+	<-started
+	expect(t, s.Get("/second"), 503, "503")
+	if log := s.Log.String(); !strings.Contains(log, "each has 1 requests and WebSockets, which is its concurrency") {
+		t.Errorf("the log says %q", log)
+	}
+}
+
 // What the worker says of a request that it was told to end changes nothing.
 func TestAStreamPastItsTimeoutStaysOneThatIsPast(t *testing.T) {
 	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10, Timeout: 100 * time.Millisecond}, func(f *pooltest.Fake) {

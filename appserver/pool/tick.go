@@ -194,12 +194,26 @@ func (p *Pool) inspectQueue(now time.Time) {
 		next := j.next
 		switch {
 		case now.Sub(j.Began) > p.o.QueueTimeout:
-			p.expire(j, fmt.Sprintf("waited longer than queue_timeout (%s) for a worker", p.o.QueueTimeout))
+			p.expire(j, fmt.Sprintf("waited longer than queue_timeout (%s) for a worker%s", p.o.QueueTimeout, p.crowded()))
 		case look && j.clientGone():
 			p.leave(j)
 		}
 		j = next
 	}
+}
+
+// crowded names the bound that requests wait for where every ASGI worker has reached it: their
+// workers may have little to do, as with many WebSockets. The lock is held.
+func (p *Pool) crowded() string {
+	for _, w := range p.ready {
+		if w.streams == nil || w.outstanding < p.o.Streams {
+			return ""
+		}
+	}
+	if len(p.ready) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": each has %d requests and WebSockets, which is its concurrency", p.o.Streams)
 }
 
 // expire answers a waiting request with 503. The lock is held.

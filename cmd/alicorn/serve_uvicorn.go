@@ -59,7 +59,7 @@ func (f *serveFlags) declareUvicorn(set *pflag.FlagSet) {
 	proxies.NoOptDefVal, without.NoOptDefVal = "true", "true"
 	set.BoolVar(&u.factory, "factory", false, "APP names a function that returns the application")
 	set.StringVar(&u.envFile, "env-file", "", "`file` with NAME=VALUE lines for the application's environment")
-	set.Var(newCount(&u.concurrency, 1), "limit-concurrency", "requests and WebSockets that an ASGI worker runs at a time; further ones wait for their turn, where uvicorn answers 503 at once (default 1000)")
+	set.Var(newCount(&u.concurrency, 1), "limit-concurrency", "requests and WebSockets that an ASGI worker runs at a time; further ones wait for their turn, where uvicorn answers 503 at once (default 10000)")
 	set.Var(newCount(&u.messageSize, 1), "ws-max-size", "bytes that a message of a WebSocket's client may have (default 16 MB)")
 	set.Var(&seconds{&u.pingEvery}, "ws-ping-interval", "`seconds` between pings to a WebSocket's client (default 20)")
 	set.Var(&seconds{&u.pingTimeout}, "ws-ping-timeout", "`seconds` that a WebSocket's client may take to answer a ping (default 20)")
@@ -164,10 +164,13 @@ func (f *serveFlags) asgiNodes() (n []*config.Node) {
 	if u.concurrency > 0 {
 		n = append(n, config.NewNode("concurrency", strconv.Itoa(u.concurrency)))
 	}
-	for _, w := range []struct{ name, word string }{{"loop", u.loop}, {"lifespan", u.lifespan}, {"root_path", f.rootPath()}} {
+	for _, w := range []struct{ name, word string }{{"loop", u.loop}, {"lifespan", u.lifespan}} {
 		if w.word != "" {
 			n = append(n, config.NewNode(w.name, w.word))
 		}
+	}
+	if path := f.rootPath(); path != "" {
+		n = append(n, config.NewNode("root_path", path, "stripped"))
 	}
 	return n
 }

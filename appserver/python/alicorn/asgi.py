@@ -11,7 +11,7 @@ import threading
 import time
 from http.client import responses
 
-from . import failure, frames
+from . import callables, failure, frames
 from .channel import ChannelClosed, ChannelLost
 from .frames import END, HEAD, LENGTH, PREFIX, SIZED
 from .heads import Heads
@@ -53,7 +53,8 @@ class Server:
         self.mask = (1 << settings["index_bits"]) - 1
         self.key = settings["request_key"]
         self.marks = channel.marks()
-        self.scopes = Scopes(settings["log_level"] == "debug")
+        self.scopes = Scopes(settings["log_level"] == "debug", settings["stripped"],
+                             callables.wants_bare_paths())
         self.room = channel.lane.largest if channel.lane else 0  # bytes of a frame in the lane
         self.index = 0  # of a slot, for Heads
         self.heads = Heads(self, LARGEST)
@@ -73,15 +74,12 @@ class Server:
             loop, channel, self._start, self._has_room, self._retire, self.lose)
         os.register_at_fork(after_in_child=self._abandon)
 
-    async def serve(self):
-        """Serves until the front retires the worker, all that runs has ended, and the front has
-        taken it."""
+    def serve(self):
+        """Serves from now on, until the future that it returns is done: the front has retired the
+        worker, and all that runs has ended. It is no task, which the application might cancel."""
         self.ended = self.loop.create_future()
         self.requests.begin()
-        await self.ended
-        if self.error is not None:
-            raise self.error
-        await self.streams.drained()
+        return self.ended
 
     async def finish_tasks(self, seconds):
         """Ends the tasks that the application has left, as asyncio.run() does; some may not end
@@ -103,6 +101,8 @@ class Server:
             now = loop.time()
             marks[frames.LAG] = min(int(max(now - due, 0) * 1000), 0xffffffff)
             marks[frames.HEARTBEAT] = marks[frames.HEARTBEAT] + 1 & 0xffffffff
+            for request in list(self.running.values()):
+                request.overdue()
             if descriptors() == self._descriptors:
                 loop.call_at(now + pause, beat, now + pause)
             else:  # the loop hears nothing of that
@@ -163,7 +163,11 @@ class Server:
             self.loop.call_soon(os._exit, 0)
 
     def _end(self):
-        if not self.ended.done():
+        if self.ended.done():
+            return
+        if self.error is not None:
+            self.ended.set_exception(self.error)
+        else:
             self.ended.set_result(None)
 
     def stop(self, reason):
@@ -260,9 +264,8 @@ class Server:
 
     def failed(self, request, error):
         """Logs an exception that the application let out."""
-        scope, more = request.scope, request.more or {}
-        environ = {"REQUEST_METHOD": scope.get("method", "WEBSOCKET"),
-                   "PATH_INFO": str(scope.get("path")), "REQUEST_ID": more.get("request_id")}
+        environ = {"REQUEST_METHOD": request.method, "PATH_INFO": request.path,
+                   "REQUEST_ID": (request.more or {}).get("request_id")}
         failure.write(error, environ, lambda: self.request_id(request.id))
 
     def _end_late(self):

@@ -13,15 +13,19 @@ from .worker import Worker, exit_lost, exit_now
 class AsgiWorker(Worker):
     """One process's run: an event loop that serves until the front retires it."""
 
-    def _open(self, application):
-        settings = self.settings
-        logs.install_uvicorn(settings["log_level"])
+    def _prepare(self):
+        # What the application makes of the loop when it is imported belongs to the one it runs in.
         try:
-            self.loop = new_loop(settings["loop"])
+            self.loop = new_loop(self.settings["loop"])
         except ImportError:
             raise LoadError("there is no uvloop for this interpreter: install it, or say "
                             "\"loop auto\", which uses it where it is there") from None
         asyncio.set_event_loop(self.loop)
+
+    def _open(self, application):
+        settings = self.settings
+        logs.install_uvicorn(settings["log_level"])
+        asyncio.set_event_loop(self.loop)  # the import may have run another
         application = callables.single(application)
         self.lifespan = Lifespan(application, settings["lifespan"], self.loop)
         self.loop.run_until_complete(self.lifespan.start())
@@ -39,6 +43,7 @@ class AsgiWorker(Worker):
         server, graceful = self.server, self.settings["graceful"] / 1000
         try:
             self._complete(server.serve())
+            self._complete(server.streams.drained())
         except ChannelLost as error:
             if not self.channel.abandoned:
                 exit_lost(error)
@@ -54,13 +59,17 @@ class AsgiWorker(Worker):
         return self.code
 
     def _complete(self, work):
-        """Runs the loop until work has ended, and returns what that returns. The end of another
-        task with sys.exit() ends the loop, too, which then goes on."""
-        task = self.loop.create_task(work)
+        """Runs the loop until work has ended, and returns what that returns. A loop that ends
+        before, by sys.exit() in another task or by loop.stop(), goes on."""
+        work = asyncio.ensure_future(work, loop=self.loop)
         while True:
             try:
-                return self.loop.run_until_complete(task)
+                return self.loop.run_until_complete(work)
             except (SystemExit, KeyboardInterrupt) as stop:
-                if task.done():
+                if work.done():
                     raise
                 self._leave(stop)
+            except RuntimeError:
+                if work.done() or self.channel.abandoned:
+                    raise
+                self.channel.leave("the application has stopped the event loop")

@@ -174,3 +174,13 @@ def _signature(value):
         return inspect.signature(value)
     except (TypeError, ValueError):
         return None
+
+
+def wants_bare_paths():
+    """Whether the application's framework wants scope["path"] without root_path: Starlette before
+    0.33, and FastAPI with it, as uvicorn before 0.26 gave it."""
+    version = getattr(sys.modules.get("starlette"), "__version__", "1").split(".")
+    try:
+        return (int(version[0]), int(version[1])) < (0, 33)
+    except (IndexError, ValueError):
+        return False

@@ -1,8 +1,10 @@
 """One HTTP request of an ASGI application: its events, and the answer (ASGI, "HTTP & WebSocket").
 
 Where the text leaves a choice this does what uvicorn does: after the client has gone, or the
-response is complete, receive() gives http.disconnect. After the client has gone send() raises
-OSError, as the specification wants it since version 2.4.
+response is complete, receive() gives http.disconnect, and send() does nothing, so that what an
+application does after its response is done whether the client waits or not. Only a send() that
+promises more raises OSError (since version 2.4 of the specification): who streams would go on
+for ever.
 """
 
 import asyncio
@@ -45,7 +47,9 @@ def follows_disconnect(error):
             continue
         seen.add(id(error))
         waiting.append(error.__cause__)
-        waiting += getattr(error, "exceptions", ())  # of a group
+        group = getattr(error, "exceptions", None)
+        if isinstance(group, tuple):
+            waiting += group
         if "Disconnect" in type(error).__name__:
             waiting.append(error.__context__)  # as Starlette's ClientDisconnect
     return False
@@ -54,11 +58,12 @@ def follows_disconnect(error):
 class Call:
     """A call of the application: what requests and WebSockets have in common."""
 
-    __slots__ = ("server", "id", "scope", "more", "task", "began", "credit", "gone", "waiter",
-                 "sender", "ended")
+    __slots__ = ("server", "id", "scope", "path", "more", "task", "began", "credit", "gone",
+                 "waiter", "sender", "ended")
 
     def __init__(self, server, id, scope, more):
         self.server, self.id, self.scope, self.more = server, id, scope, more
+        self.path = scope["path"]  # which the application may replace
         self.task = None
         self.credit = server.window
         self.gone = None  # why the front has cancelled it
@@ -76,11 +81,12 @@ class Call:
             self.fail("the application wants to exit")
             server.stop(reason)
         except BaseException as error:
-            if self.gone is None or not (isinstance(error, asyncio.CancelledError)
-                                         or follows_disconnect(error)):
-                server.failed(self, error)
-            self.fail("the application failed after its response had begun"
-                      if self.gone is None else self.why())
+            try:
+                if not self.left_by(error):
+                    server.failed(self, error)
+            finally:  # an exception of the application's own may be of any kind
+                self.fail("the application failed after its response had begun"
+                          if self.gone is None else self.why())
         else:
             if result is not None:
                 server.channel.remark("the application returned %s, where it is to return None"
@@ -88,6 +94,11 @@ class Call:
             self.returned()
         finally:
             server.left(self)
+
+    def left_by(self, error):
+        """Whether an exception of the application says no more than that the client has gone."""
+        return self.gone is not None and (isinstance(error, asyncio.CancelledError)
+                                          or follows_disconnect(error))
 
     def grant(self, size):
         """Takes credit for what may be sent."""
@@ -147,14 +158,17 @@ class Call:
 
     def line(self):
         """Returns the request's method and path, for people."""
-        return "%s %s" % (self.scope.get("method", "WEBSOCKET"), self.scope.get("path"))
+        return "%s %s" % (self.method, self.path)
+
+    def overdue(self):
+        """Is called now and then while the front waits for the answer."""
 
 
 class Request(Call):
     """An HTTP request and its answer."""
 
-    __slots__ = ("body", "source", "bodyless", "status", "headers", "hinted", "trailers",
-                 "trailing", "opened", "left", "complained")
+    __slots__ = ("method", "body", "source", "bodyless", "status", "headers", "waited", "hinted",
+                 "trailers", "trailing", "opened", "left", "complained")
 
     def __init__(self, server, id, scope, more, body):
         super().__init__(server, id, scope, more)
@@ -167,8 +181,10 @@ class Request(Call):
             self.source = (Comes(server.loop, body.number, self) if body.comes
                            else InFile(body.number, length))
             self.body = None
-        self.bodyless = scope["method"] == "HEAD"
+        self.method = scope["method"]
+        self.bodyless = self.method == "HEAD"
         self.status = self.headers = None  # of http.response.start
+        self.waited = False  # its head, for the body
         self.hinted = False  # early hints go before the head
         self.trailers = False  # it has promised them
         self.trailing = []  # those that it has given
@@ -204,7 +220,8 @@ class Request(Call):
             await self.turn()
         if self.gone is not None:
             self.abort(self.why())
-            raise Disconnected
+            await self._drop(message)
+            return
         if self.status is None or self.ended:
             if self.ended:
                 await self._after(kind)
@@ -242,6 +259,12 @@ class Request(Call):
         else:
             raise Wrong("expected http.response.body, and got %s" % kind)
 
+    async def _drop(self, message):
+        """Takes a message that reaches nobody."""
+        if message.get("more_body"):
+            raise Disconnected
+        await asyncio.sleep(0)
+
     async def _after(self, kind):
         if not self.complained:
             self.complained = True
@@ -256,8 +279,11 @@ class Request(Call):
         status = message.get("status")
         if isinstance(status, bool) or not isinstance(status, int):
             raise Wrong("the status %r is not an int" % (status,))
-        headers = message.get("headers", ())
-        self.headers = headers if type(headers) is list else list(headers)
+        headers = list(message.get("headers", ()))  # the application may change its own
+        for index, pair in enumerate(headers):
+            if type(pair) is not tuple:
+                headers[index] = tuple(pair)
+        self.headers = headers
         self.trailers = bool(message.get("trailers", False))
         self.status = int(status)
 
@@ -305,8 +331,25 @@ class Request(Call):
             await self._open(body, more)
 
     async def _open(self, body, more, known=None):
-        """Sends the head, with what body there is. The size of a body that HEAD leaves out is
-        not known otherwise."""
+        rest = self._begin(body, more, known)
+        if rest is not None:
+            await self._part(rest, more)
+
+    def overdue(self):
+        """Sends a head that waits for its body: to the client the answer has not begun."""
+        if self.status is None or self.opened or self.ended or self.gone is not None:
+            return
+        if not self.waited:
+            self.waited = True  # by the next time it has waited for long
+            return
+        try:
+            self._begin(b"", True, None)
+        except (Refused, Wrong):
+            pass  # of which the next send() tells
+
+    def _begin(self, body, more, known):
+        """Sends the head, with what body there is; returns the rest, or None after a whole
+        answer. The size of a body that HEAD leaves out is not known otherwise."""
         server = self.server
         size = len(body)
         whole = not more and not self.trailers
@@ -323,18 +366,18 @@ class Request(Call):
             server.send_head(self.id, head, b"", END, not self.hinted)
             self.finish()
             self.ended = not more
-            return
+            return None
         if whole and size == length and size <= self.credit and len(payload) + size <= BODY:
             server.remember(self.status, self.headers, head, size)
             server.send_head(self.id, head, body, END, not self.hinted)
             self.finish()
-            return
+            return None
         first = body[:max(min(size, self.credit, BODY - len(payload)), 0)]
         self.credit -= len(first)
         server.streams.put(sized(HEAD, 0, self.id & server.mask, self.id, payload, first))
         if self.left is not None:
             self.left -= len(first)
-        await self._part(body[len(first):], more)
+        return body[len(first):]
 
     async def _part(self, body, more):
         """Sends body bytes of a response that has begun."""
@@ -355,7 +398,9 @@ class Request(Call):
                 raise
             if not wanted:
                 self.abort(self.why())
-                raise Disconnected
+                if more:
+                    raise Disconnected
+                return
             if self.left is not None:
                 self.left -= len(part)
             self.put(DATA, 0, bytes(part))
@@ -400,6 +445,9 @@ class Request(Call):
                 raise Wrong("what is to be sent is not a regular file")
             if offset is None:
                 offset = os.lseek(number, 0, os.SEEK_CUR)
+            for value in (offset, count):
+                if value is not None and (not isinstance(value, int) or value < 0):
+                    raise Wrong("a file is sent from offset %r, %r bytes of it" % (offset, count))
             size = max(status.st_size - offset, 0)
             if count is not None:
                 size = min(size, count)

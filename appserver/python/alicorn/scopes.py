@@ -17,10 +17,12 @@ ALWAYS = 4  # values that come first: raw_path, query_string, client_host, clien
 class Scopes(dict):
     """Shape -> (the scope without the values, keys of further values, names of the fields)."""
 
-    def __init__(self, debug):
+    def __init__(self, debug=False, stripped=False, bare=False):
         super().__init__()
         self.state = None  # of the lifespan: each request gets a copy
         self.debug = debug  # debug information is logged
+        self.stripped = stripped  # a proxy takes root_path off all paths
+        self.bare = bare  # the application wants paths as they come
 
     def __missing__(self, shape):
         fixed, keys, names = {}, [], []
@@ -70,7 +72,8 @@ class Scopes(dict):
         else:
             scope["headers"] = list(zip(names, values[ALWAYS:]))
         root = scope["root_path"]
-        if root and not (path + "/").startswith(root + "/"):
+        if root and not self.bare and (
+                self.stripped or not (path + "/").startswith(root + "/")):
             scope["path"] = root + scope["path"]
         if known["type"] == "websocket":
             scope["subprotocols"] = subprotocols(scope["headers"])
@@ -96,8 +99,6 @@ def complete(scope, more):
     """Puts the further values that belong to the scope there."""
     if "method" in more:
         scope["method"] = more["method"]
-    if "server" in more:
-        scope["server"] = more["server"], scope["server"][1]
     if "tls_version" in more:
         scope["extensions"]["tls"] = {
             "server_cert": None, "client_cert_chain": [], "client_cert_name": None,

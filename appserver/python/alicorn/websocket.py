@@ -7,7 +7,7 @@ from collections import deque
 from . import frames
 from .frames import ABORTED, ACCEPT, CLOSE, CREDIT, LENGTH, MESSAGE
 from .heads import HOP_BY_HOP, Refused
-from .request import Call, Disconnected, Request, Wrong, checked_body
+from .request import Call, Disconnected, Request, Wrong, checked_body, follows_disconnect
 from .streams import BODY, marshalled, sized, wake
 
 PART_COST = 64  # of a part of a message, beside its bytes
@@ -22,13 +22,14 @@ CONNECTING, OPEN, REFUSED, CLOSED = range(4)
 class WebSocket(Call):
     """A WebSocket, from websocket.connect to websocket.disconnect."""
 
+    method = "WEBSOCKET"
     __slots__ = ("state", "connected", "parts", "held", "queue", "owed", "code", "reason", "denial")
 
     def __init__(self, server, id, scope, more, body):
         super().__init__(server, id, scope, more)
         self.state = CONNECTING
         self.connected = False  # receive() has given websocket.connect
-        self.parts = []  # of an unfinished message
+        self.parts = bytearray()  # of an unfinished message
         self.held = 0  # what they cost, which was given back
         self.queue = deque()  # (event, what it costs)
         self.owed = 0  # credit that was not given back yet
@@ -158,14 +159,14 @@ class WebSocket(Call):
         """Takes a part of a message of the client."""
         cost = len(payload) + PART_COST
         if not flags & frames.END:
-            self.parts.append(payload)
+            self.parts += payload  # which may be many and small
             self.held += cost
             self._repay(cost)  # a message may be longer than the window
             return
         if self.parts:
-            self.parts.append(payload)
-            payload = b"".join(self.parts)
-            self.parts = []
+            self.parts += payload
+            payload = bytes(self.parts)
+            self.parts = bytearray()
             self._repay(-self.held)  # it counts until the application receives it
             cost += self.held
             self.held = 0
@@ -188,6 +189,9 @@ class WebSocket(Call):
         self.code, = CODE.unpack_from(payload)
         self.reason = payload[CODE.size:].decode("utf-8", "replace")
         self.finish()
+
+    def left_by(self, error):
+        return super().left_by(error) or self.code is not None and follows_disconnect(error)
 
     def grant(self, size):
         super().grant(size)

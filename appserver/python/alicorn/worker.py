@@ -33,6 +33,7 @@ class Worker:
         settings = self.settings
         files = journal.Journal(self.channel, settings.get("directory") or os.getcwd())
         files.start()
+        self._prepare()
         found = loader.load(settings)
         for finding in readiness.complete(found.application):
             self.channel.remark(finding)
@@ -57,6 +58,9 @@ class Worker:
             "static": served,
             "notes": notes,
         }
+
+    def _prepare(self):
+        """Makes what is to be there when the application is imported."""
 
     def _open(self, application):
         """Makes what runs the application."""

@@ -237,6 +237,68 @@ async def sends_on(scope, receive, send):
         print("told")
 
 
+async def answers_late(scope, receive, send):
+    await receive()
+    await receive()
+    await answer(send, b"late")
+    await answer(send, b"again")
+    print("worked on")
+
+
+async def changes_headers(scope, receive, send):
+    headers = [[b"x-id", b"first"], (b"x-a", b"1")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    headers[0][1] = b"second"
+    headers.append((b"x-b", b"2"))
+    await asyncio.sleep(0)
+    await send({"type": "http.response.body", "body": b"body"})
+
+
+def sends_part(offset, count):
+    async def sends(scope, receive, send):
+        try:
+            with open(os.path.abspath(__file__), "rb") as opened:
+                await send({"type": "http.response.start", "status": 200})
+                await send({"type": "http.response.zerocopysend", "file": opened,
+                            "offset": offset, "count": count})
+        finally:
+            print(len(os.listdir("/proc/self/fd")))
+
+    return sends
+
+
+async def fails_oddly(scope, receive, send):
+    class Odd(Exception):
+        exceptions = 5
+
+        def __str__(self):
+            raise ValueError("no text")
+
+    await receive()
+    await receive()
+    scope["path"] = Odd()
+    raise Odd
+
+
+async def head_first(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200})
+    await receive()
+    await receive()
+
+
+async def cancels_all(scope, receive, send):
+    for task in asyncio.all_tasks():
+        if task is not asyncio.current_task():
+            task.cancel()
+    await answer(send, b"cancelled")
+
+
+async def stops_the_loop(scope, receive, send):
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0)
+    await answer(send, b"goes on")
+
+
 async def disconnect_follows(scope, receive, send):
     class ClientDisconnect(Exception):
         pass
@@ -348,6 +410,14 @@ def closing(reason):
     return closes
 
 
+async def answers_who_left(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+    await receive()
+    await send({"type": "websocket.send", "text": "late"})
+
+
 async def gives_up(scope, receive, send):
     await receive()
     await send({"type": "websocket.accept"})
@@ -366,13 +436,39 @@ ROUTES = {"/scope": shows_scope, "/api/scope": shows_scope, "/caf\xe9 x": shows_
           "/trailers_split": trailers_split, "/trailers_long": trailers_long,
           "/trailers_frame": trailers_frame, "/trailers_twice": trailers_twice, "/hinted": hinted,
           "/together": together, "/endless": endless, "/sends_on": sends_on,
-          "/disconnect_follows": disconnect_follows, "/fails_then": fails_then,
+          "/answers_late": answers_late, "/changes_headers": changes_headers,
+          "/offset": sends_part(-1, 5), "/count": sends_part(0, -1), "/offset_text": sends_part("0", 5),
+          "/fails_oddly": fails_oddly, "/head_first": head_first, "/cancels_all": cancels_all,
+          "/stops_the_loop": stops_the_loop, "/disconnect_follows": disconnect_follows, "/fails_then": fails_then,
           "/swallows": swallows, "/forks": forks, "/closes": closes, "/leaves": leaves,
           "/subtask_exits": subtask_exits, "/zerocopy": zerocopy, "/receives": receives}
 SOCKETS = {"/refuses": refuses, "/denies": denies, "/breaks": breaks, "/deaf": deaf,
            "/together": sends_together, "/wide": sends_wide, "/accepts_long": accepts_long,
            "/reason_number": closing(5), "/reason_surrogate": closing("\udc80"),
-           "/reason_long": closing("\xe9" * 100), "/gives_up": gives_up}
+           "/reason_long": closing("\xe9" * 100), "/gives_up": gives_up, "/left": answers_who_left}
+
+
+loops = []
+
+
+def loop_at_import():
+    loops.append(asyncio.get_event_loop())
+    return same_loop
+
+
+async def same_loop(scope, receive, send):
+    await answer(send, b"%r" % (loops[0] is asyncio.get_running_loop()))
+
+
+async def shows_path(scope, receive, send):
+    await answer(send, scope["path"].encode())
+
+
+def old_starlette():
+    """A factory of an application whose framework is a Starlette of 0.26."""
+    starlette = sys.modules["starlette"] = type(sys)("starlette")
+    starlette.__version__ = "0.26.1"
+    return shows_path
 
 
 async def startup_fails(scope, receive, send):

@@ -30,7 +30,8 @@ class AsgiFront(Front):
 
     def __init__(self, app="asgiapplications:app", directory=HERE, window=WINDOW, **settings):
         settings = dict({"streams": STREAMS, "index_bits": INDEX_BITS, "loop": "asyncio",
-                         "lifespan": "auto", "graceful": 5000, "heartbeat": 0}, **settings)
+                         "lifespan": "auto", "graceful": 5000, "heartbeat": 0,
+                         "stripped": False}, **settings)
         super().__init__(app, directory, window=window, kind="asgi", **settings)
         self.told = []  # frames of the stream channel that were not returned yet
         self.heard = [self.channel, self.bells[0]]  # until the latter has ended

@@ -295,6 +295,88 @@ def test_who_sends_to_a_client_that_has_gone_is_told(asgi, path, logged):
     assert logged in front.errors() if logged else front.errors() == ""
 
 
+def test_what_follows_an_answer_is_done_without_a_client(asgi):
+    front = asgi()
+    id = front.ask("/answers_late")
+    poll(lambda: front.page[16 * id] == id, "it does not start")
+    front.say(("C", 0, id, b"\0"))
+    assert front.answer(id).aborted == "its client has gone"
+    assert front.retire() == 0
+    assert front.output() == "worked on\nshut down\n" and front.errors() == ""
+
+
+def test_who_answers_a_closed_socket_is_not_to_blame(asgi):
+    front = asgi()
+    id = front.socket("/left")
+    front.next("A")
+    front.say(("M", 3, id, b"hi"), ("Q", 0, id, struct.pack("<H", 1001)))
+    assert front.retire() == 0
+    assert front.errors() == ""
+
+
+@pytest.mark.parametrize("path, stripped, seen", [
+    ("/scope", False, "/api/scope"), ("/api/scope", False, "/api/scope"),
+    ("/scope", True, "/api/scope"), ("/api/scope", True, "/api/api/scope")])
+def test_paths_begin_with_the_root_path(asgi, path, stripped, seen):
+    front = asgi("asgiapplications:shows_path", stripped=stripped)
+    assert front.fetch(path, fixed=dict(SCOPE, **{"=root_path": "/api"})).body == seen.encode()
+
+
+def test_a_starlette_of_old_gets_paths_as_they_come(asgi):
+    front = asgi("asgiapplications:old_starlette()", stripped=True)
+    assert front.fetch("/scope", fixed=dict(SCOPE, **{"=root_path": "/api"})).body == b"/scope"
+
+
+def test_headers_are_those_of_their_message(asgi):
+    answer = asgi().fetch("/changes_headers")
+    assert answer.headers == [("x-id", "first"), ("x-a", "1"), ("Content-Length", "4")]
+
+
+@pytest.mark.parametrize("path", ["/offset", "/count", "/offset_text"])
+def test_files_from_nowhere(asgi, path):
+    front = asgi()
+    for _ in range(3):
+        assert front.fetch(path).status[:3] == "500"
+    assert front.retire() == 0
+    assert len(set(front.output().splitlines()[:3])) == 1  # descriptors
+
+
+def test_who_fails_oddly_leaves_its_place(asgi):
+    front = asgi(streams=1)
+    id = front.ask("/fails_oddly")
+    poll(lambda: front.page[16 * id] == id, "it does not start")
+    front.say(("C", 0, id, b"\0"))
+    assert front.answer(id).aborted
+    assert front.fetch("/").body == b"hello"
+
+
+def test_a_head_does_not_wait_for_its_body_for_long(asgi):
+    front = asgi(heartbeat=40)
+    id = front.ask("/head_first")
+    frame = front.next("H")
+    assert frame.id == id and not frame.flags & 1
+
+
+def test_who_ends_all_tasks_or_the_loop_does_not_end_others(asgi):
+    front = asgi()
+    waits = front.ask("/waits")
+    poll(lambda: front.page[16 * waits] == waits, "it does not start")
+    assert front.fetch("/stops_the_loop").body == b"goes on"
+    while front.left_reason is None:
+        front.step()
+    assert "stopped the event loop" in front.left_reason
+    assert front.fetch("/cancels_all").body == b"cancelled"
+    assert front.answer(waits).status[:3] == "500"
+    assert front.fetch("/").body == b"hello"
+    assert front.retire() == 0
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "auto"])
+def test_the_loop_is_there_when_the_application_is_imported(asgi, loop):
+    front = asgi("asgiapplications:loop_at_import()", loop=loop)
+    assert front.fetch("/").body == b"True"
+
+
 def test_many_late_requests_are_one_report(asgi):
     front = asgi()
     ids = [front.ask("/hangs") for _ in range(5)]
@@ -425,7 +507,7 @@ def test_a_message_that_is_given_up_ends_its_socket(asgi):
     id = front.socket("/gives_up")
     front.next("A")
     assert front.next("X").id == id
-    assert front.output() == "too slow\n"
+    poll(lambda: front.output() == "too slow\n", "send() does not end")
 
 
 def test_a_start_that_takes_long_can_be_ended(asgi):
