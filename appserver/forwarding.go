@@ -69,6 +69,12 @@ func (f *forwarding) schemeOf(r *proxy.Request, trusted bool) string {
 		switch {
 		case gateway.IsKey(f.Name, "x-forwarded-proto"):
 			scheme = strings.ToLower(f.Value)
+			switch scheme { // of a WebSocket, as some proxies say it
+			case "ws":
+				scheme = "http"
+			case "wss":
+				scheme = "https"
+			}
 		case gateway.IsKey(f.Name, "x-forwarded-protocol") && strings.EqualFold(f.Value, "ssl"), gateway.IsKey(f.Name, "x-forwarded-ssl") && strings.EqualFold(f.Value, "on"):
 			scheme = "https"
 		default:

@@ -209,6 +209,10 @@ func setEnv(k *key) config.Setter {
 func setEnvFile(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		path := absolute(s, n.Arg(0))
+		defaults := len(n.Args) == 2
+		if defaults && n.Arg(1) != "defaults" {
+			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("invalid parameter %q of env_file, which takes \"defaults\"", n.Arg(1))}
+		}
 		b, err := osfile.Read(path, osfile.MaxEnvironment)
 		switch {
 		case err != nil && k.In(s).keeper:
@@ -224,7 +228,12 @@ func setEnvFile(k *key) config.Setter {
 		for _, line := range unset {
 			s.Load().Warn(n.Args[0].Pos, "env_file %s:%d refers to a variable that no line above it and no env before it sets; the value is empty", path, line)
 		}
-		a.env = append(a.env, vars...)
+		for _, v := range vars {
+			name, _, _ := strings.Cut(v, "=")
+			if _, given := os.LookupEnv(name); !defaults || !given {
+				a.env = append(a.env, v)
+			}
+		}
 		return nil
 	}
 }

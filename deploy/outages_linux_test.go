@@ -99,7 +99,7 @@ var outages = []outage{
 			"        time.sleep(600)\n    start_response('200 OK', [])\n    return [b'unstuck']\nEND\nsystemctl reload alicorn\n" +
 			"curl --silent --output /dev/null --header 'Host: shop.example.com' http://127.0.0.1/stuck",
 		heal: "cp -p /root/wsgi.py " + wsgi + "\nalicorn reload shop",
-		want: `requests have taken longer than timeout and their workers were replaced: \d+ since .*: GET /stuck; the error log has the stack of each`,
+		want: `requests have taken longer than timeout: \d+ since .*: GET /stuck; the error log has the stack of each`,
 		log:  `wsgi\.py", line 4 in application`,
 	},
 	{

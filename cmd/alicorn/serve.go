@@ -29,7 +29,7 @@ func serveCommand() *cobra.Command {
 		Short: "Serve a Python application without a configuration",
 		Long: "Serves a WSGI or an ASGI application: MODULE:NAME, MODULE:FACTORY(), a module, or a .py or .wsgi file. Without APP\n" +
 			"it is FLASK_APP, wsgi.py, app.py, asgi.py, main.py or a Django project. Flags are gunicorn's and uvicorn's, with\n" +
-			"gunicorn's meaning where both have one; gunicorn.conf.py, GUNICORN_CMD_ARGS, WEB_CONCURRENCY and PORT are honoured. --print-config shows the configuration it builds.",
+			"gunicorn's meaning where both have one; gunicorn.conf.py, GUNICORN_CMD_ARGS, UVICORN_*, WEB_CONCURRENCY and PORT are honoured. --print-config shows the configuration it builds.",
 		Args: oneApp,
 	}
 	flags := newServeFlags(cmd.Flags())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"alicorn/config"
@@ -33,6 +34,7 @@ func (f *serveFlags) layers(ctx context.Context, words []string) (*serveFlags, e
 		if layer == nil {
 			continue
 		}
+		all.yieldPlace(layer)
 		if err := all.merge(layer); err != nil {
 			return nil, err
 		}
@@ -59,7 +61,61 @@ func fromEnvironment() (*serveFlags, error) {
 		}
 		f.given[v.flag] = v.variable
 	}
-	return f, nil
+	return f, f.fromUvicorns()
+}
+
+// fromUvicorns sets what the variables UVICORN_* say of the flags that uvicorn has, too.
+func (f *serveFlags) fromUvicorns() (err error) {
+	f.set.VisitAll(func(flag *pflag.Flag) {
+		names := []string{flag.Name}
+		for theirs, ours := range uvicornNames {
+			if ours == flag.Name {
+				names = append(names, theirs)
+			}
+		}
+		for _, name := range names {
+			variable := "UVICORN_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+			text := os.Getenv(variable)
+			if text == "" || !isUvicorns(name) && uvicornNames[name] == "" && !slices.Contains([]string{"workers", "log-level", "forwarded-allow-ips", "backlog", "reload"}, name) {
+				continue
+			}
+			if flag.NoOptDefVal != "" {
+				text = truth(text)
+			}
+			if bad := f.set.Set(flag.Name, text); bad != nil && err == nil {
+				err = fmt.Errorf("%s: invalid value %q: %w", variable, text, bad)
+			}
+			f.given[flag.Name] = variable
+		}
+	})
+	return err
+}
+
+// truth returns the words of click's booleans as pflag takes them.
+func truth(text string) string {
+	switch strings.ToLower(text) {
+	case "yes", "y", "on":
+		return "true"
+	case "no", "n", "off":
+		return "false"
+	}
+	return text
+}
+
+// yieldPlace forgets where the environment says to listen if a higher layer says it otherwise.
+func (f *serveFlags) yieldPlace(upper *serveFlags) {
+	var names []string
+	switch {
+	case upper.has("bind") || upper.has("uds") || upper.has("fd"):
+		names = []string{"host", "port", "uds", "fd"}
+	case upper.has("host") || upper.has("port"):
+		names = []string{"uds", "fd"}
+	}
+	for _, name := range names {
+		if strings.HasPrefix(f.given[name], "UVICORN_") {
+			f.set.Lookup(name).Changed = false
+		}
+	}
 }
 
 // fromVariable returns the settings of GUNICORN_CMD_ARGS.
@@ -105,6 +161,9 @@ func (f *serveFlags) judgeNotes() error {
 		if f.has(bound.flag) && bound.value != 0 && bound.value < bound.least {
 			errs = append(errs, fmt.Errorf("%s has no equivalent here: the front takes as much as %d bytes in any case, and %d is less", f.label(bound.flag), usualField, bound.value))
 		}
+	}
+	if f.certificate == "" && f.key != "" {
+		errs = append(errs, fmt.Errorf("%s needs --certfile: without a certificate the server would speak plain HTTP", f.label("keyfile")))
 	}
 	for _, n := range f.notes {
 		if n.guards {

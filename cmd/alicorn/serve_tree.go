@@ -97,13 +97,13 @@ func (f *serveFlags) global(app found) []*config.Node {
 		log = "stderr"
 	}
 	nodes = append(nodes, config.NewNode("error_log", log, f.level()))
-	if f.accessLog != "" {
-		log := f.accessLog
-		if log == "-" {
-			log = "/dev/stdout"
-		}
-		nodes = append(nodes, f.accessNodes(log)...)
-	} else if f.onTerminal {
+	accessLog := f.accessLog
+	if accessLog == "-" || accessLog == "" && f.uvicorn.accessLog == "on" {
+		accessLog = "/dev/stdout"
+	}
+	if accessLog != "" {
+		nodes = append(nodes, f.accessNodes(accessLog)...)
+	} else if f.onTerminal && f.uvicorn.accessLog != "off" {
 		nodes = append(nodes, config.NewNode("log_format", "requests", requestFormat), config.NewNode("access_log", "/dev/stdout", "requests"))
 	}
 	if f.has("graceful-timeout") {
@@ -275,7 +275,7 @@ func (f *serveFlags) python(app found) (n []*config.Node) {
 		n = append(n, config.NewNode("pythonpath_last", last...))
 	}
 	if f.uvicorn.envFile != "" {
-		n = append(n, config.NewNode("env_file", f.uvicorn.envFile))
+		n = append(n, config.NewNode("env_file", f.uvicorn.envFile, "defaults"))
 	}
 	if path := f.rootPath(); path != "" && app.kind != "asgi" {
 		n = append(n, config.NewNode("env", "SCRIPT_NAME="+path))

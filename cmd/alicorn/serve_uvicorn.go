@@ -26,6 +26,7 @@ type uvicornFlags struct {
 	proxyHeaders string // "on", "off"; "": on for ASGI applications, as in uvicorn
 	factory      bool
 	envFile      string
+	accessLog    string // "on", "off"; "": nothing is said
 	lifespan     string
 	loop         string
 	appKind      string // --interface: "asgi", "wsgi"; "": auto
@@ -56,9 +57,13 @@ func (f *serveFlags) declareUvicorn(set *pflag.FlagSet) {
 	set.StringVar(&u.rootPath, "root-path", "", "`path` below which the application lies, as in /api")
 	proxies := set.VarPF(&toggle{&u.proxyHeaders, "on"}, "proxy-headers", "", "take the client's address from X-Forwarded-For of the proxies of --forwarded-allow-ips (default for ASGI)")
 	without := set.VarPF(&toggle{&u.proxyHeaders, "off"}, "no-proxy-headers", "", "believe no X-Forwarded header of any proxy")
-	proxies.NoOptDefVal, without.NoOptDefVal = "true", "true"
+	logged := set.VarPF(&toggle{&u.accessLog, "on"}, "access-log", "", "a line about each request on standard output, as with uvicorn")
+	unlogged := set.VarPF(&toggle{&u.accessLog, "off"}, "no-access-log", "", "no line about requests, not even on a terminal")
+	for _, flag := range []*pflag.Flag{proxies, without, logged, unlogged} {
+		flag.NoOptDefVal = "true"
+	}
 	set.BoolVar(&u.factory, "factory", false, "APP names a function that returns the application")
-	set.StringVar(&u.envFile, "env-file", "", "`file` with NAME=VALUE lines for the application's environment")
+	set.StringVar(&u.envFile, "env-file", "", "`file` with NAME=VALUE lines for the application's environment, where that does not have the names already")
 	set.Var(newCount(&u.concurrency, 1), "limit-concurrency", "requests and WebSockets that an ASGI worker runs at a time; further ones wait for their turn, where uvicorn answers 503 at once (default 10000)")
 	set.Var(newCount(&u.messageSize, 1), "ws-max-size", "bytes that a message of a WebSocket's client may have (default 16 MB)")
 	set.Var(&seconds{&u.pingEvery}, "ws-ping-interval", "`seconds` between pings to a WebSocket's client (default 20)")
@@ -92,7 +97,6 @@ var uvicornNoted = []gunicornSetting{
 	{flag: "reload-delay", why: "files are not watched yet"},
 	{flag: "use-colors", kind: boolean, why: "logs have no colours"},
 	{flag: "no-use-colors", kind: boolean, usual: "true", why: "logs have no colours"},
-	{flag: "no-access-log", kind: boolean, usual: "true", why: "there is none without --access-logfile"},
 	{flag: "server-header", kind: boolean, usual: "true", why: "responses have a Server field; use server_tokens in a configuration"},
 	{flag: "no-server-header", kind: boolean, why: "responses have a Server field; use server_tokens in a configuration"},
 	{flag: "date-header", kind: boolean, usual: "true", why: "responses have a Date field"},
@@ -107,7 +111,7 @@ var uvicornNoted = []gunicornSetting{
 // isUvicorns reports whether name is a flag of uvicorn's alone, which is no abbreviation of
 // another one.
 func isUvicorns(name string) bool {
-	return slices.Contains([]string{"host", "port", "uds", "fd", "lifespan", "loop", "root-path", "proxy-headers", "no-proxy-headers", "factory", "env-file",
+	return slices.Contains([]string{"host", "port", "uds", "fd", "lifespan", "loop", "root-path", "proxy-headers", "no-proxy-headers", "factory", "env-file", "access-log", "no-access-log",
 		"limit-concurrency", "ws-max-size", "ws-ping-interval", "ws-ping-timeout", "interface"}, name) ||
 		slices.ContainsFunc(uvicornNoted, func(g gunicornSetting) bool { return g.flag == name })
 }

@@ -18,7 +18,7 @@ func TestFlagsOfUvicornStandForDirectives(t *testing.T) {
 	}{
 		{"asgi", "", "asgi m:app;|timeout off;|stall_timeout 30s;|set_real_ip_from 127.0.0.0/8;|real_ip_header X-Forwarded-For;", "wsgi|concurrency|threads"},
 		{"wsgi", "", "wsgi m:app;", "asgi|set_real_ip_from|stall_timeout"},
-		{"asgi", "--limit-concurrency 50 --loop uvloop --lifespan on --root-path /api/", "concurrency 50;|loop uvloop;|lifespan on;|root_path /api;", "SCRIPT_NAME"},
+		{"asgi", "--limit-concurrency 50 --loop uvloop --lifespan on --root-path /api/", "concurrency 50;|loop uvloop;|lifespan on;|root_path /api stripped;", "SCRIPT_NAME"},
 		{"wsgi", "--root-path /api --loop uvloop --limit-concurrency 5", "env SCRIPT_NAME=/api;", "loop|concurrency|root_path"},
 		{"asgi", "--limit-max-requests 9 --timeout-keep-alive 7 --timeout-graceful-shutdown 8", "max_requests 9;|keepalive_timeout 7s;|graceful_timeout 8s;|worker_shutdown_timeout 8s;", ""},
 		{"asgi", "--threads 4 -w 3", "workers 3;", "threads"},
@@ -28,32 +28,22 @@ func TestFlagsOfUvicornStandForDirectives(t *testing.T) {
 		{"asgi", "--forwarded-allow-ips *", "forwarded_allow_ips *;|set_real_ip_from 0.0.0.0/0;|set_real_ip_from ::/0;", ""},
 		{"wsgi", "--proxy-headers", "set_real_ip_from ::1;", ""},
 		{"asgi", "--host 0.0.0.0 --port 81", "listen 0.0.0.0:81;", ""},
+		{"asgi", "--access-log", "access_log /dev/stdout;", ""},
+		{"asgi", "--access-log --no-access-log", "", "access_log"},
 		{"asgi", "--port 82", "listen 127.0.0.1:82;", ""},
 		{"asgi", "--host ::1", "listen [::1]:8000;", ""},
 		{"asgi", "--uds /run/x.sock", "listen unix:/run/x.sock;", ""},
 		{"asgi", "--ws-max-size 1000 --ws-ping-interval 2.5 --ws-ping-timeout 3", "websocket_max_message 1000;|websocket_ping_interval 2500ms;|websocket_ping_timeout 3000ms;", ""},
 		{"asgi", "--ssl-certfile c.pem --ssl-keyfile k.pem --app-dir src", "ssl_certificate c.pem;|ssl_certificate_key k.pem;|pythonpath /w/src;", ""},
-		{"asgi", "--env-file a.env", "env_file a.env;", ""},
+		{"asgi", "--env-file a.env", "env_file a.env defaults;", ""},
 	} {
-		f := newLayer("serve", "")
-		if err := f.set.Parse(strings.Fields(c.args)); err != nil {
-			t.Errorf("%s: %v", c.args, err)
-			continue
-		}
-		if err := f.bindAsUvicorn(); err != nil {
-			t.Errorf("%s: %v", c.args, err)
-			continue
-		}
-		app := found{app: "m:app", kind: c.kind, directory: "/w"}
-		f.defaultBind(app)
-		tree, err := f.tree(app, nil)
+		text, err := configurationOf(nil, c.kind, strings.Fields(c.args))
 		if err != nil {
 			t.Errorf("%s: %v", c.args, err)
 			continue
 		}
-		text := "\n" + strings.ReplaceAll(string(tree.Contents[tree.Files[0]]), "    ", "")
 		for line := range strings.SplitSeq(c.want, "|") {
-			if !strings.Contains(text, "\n"+line+"\n") {
+			if c.want != "" && !strings.Contains(text, "\n"+line+"\n") {
 				t.Errorf("%s %q lacks %q:%s", c.kind, c.args, line, text)
 			}
 		}
@@ -63,6 +53,32 @@ func TestFlagsOfUvicornStandForDirectives(t *testing.T) {
 			}
 		}
 	}
+}
+
+// configurationOf returns the lines of what serve makes of flags, above those of the environment
+// where there is one.
+func configurationOf(environment *serveFlags, kind string, args []string) (string, error) {
+	f := newLayer("serve", "")
+	if err := f.set.Parse(args); err != nil {
+		return "", err
+	}
+	if environment != nil {
+		environment.yieldPlace(f)
+		if err := environment.merge(f); err != nil {
+			return "", err
+		}
+		f = environment
+	}
+	if err := f.bindAsUvicorn(); err != nil {
+		return "", err
+	}
+	app := found{app: "m:app", kind: kind, directory: "/w"}
+	f.defaultBind(app)
+	tree, err := f.tree(app, nil)
+	if err != nil {
+		return "", err
+	}
+	return "\n" + strings.ReplaceAll(string(tree.Contents[tree.Files[0]]), "    ", ""), nil
 }
 
 func TestMistakesInUvicornsFlagsAreNamed(t *testing.T) {
@@ -81,7 +97,8 @@ func TestMistakesInUvicornsFlagsAreNamed(t *testing.T) {
 		"-k tornado":                "it takes sync, gthread or uvicorn.workers.UvicornWorker",
 		"--ssl-keyfile-password x":  "ssl-keyfile-password has no equivalent here",
 		"--http h11 --ws wsproto":   "",
-		"-k uvicorn.workers.Foobar": "it takes sync, gthread or",
+		"-k uvicorn.workers.Foobar": "a worker class of one's own is uvicorn.workers.UvicornWorker with its CONFIG_KWARGS as flags",
+		"--ssl-keyfile k.pem":       "--keyfile needs --certfile",
 	} {
 		f := newLayer("serve", "")
 		err := f.set.Parse(strings.Fields(args))
@@ -157,5 +174,46 @@ func TestServeListensOnTheDescriptorThatItIsTold(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the end: %v", err)
+	}
+}
+
+func TestUvicornsVariables(t *testing.T) {
+	for _, c := range []struct {
+		env, args string
+		want      string // what the configuration has
+		lacks     string
+	}{
+		{"UVICORN_HOST=0.0.0.0 UVICORN_PORT=8123", "", "listen 0.0.0.0:8123;", ""},
+		{"UVICORN_HOST=0.0.0.0 UVICORN_PORT=8123", "--port 9000", "listen 0.0.0.0:9000;", "8123"},
+		{"UVICORN_HOST=0.0.0.0", "--bind 127.0.0.1:9001", "listen 127.0.0.1:9001;", "listen 0.0.0.0"},
+		{"UVICORN_UDS=/run/u", "--host 127.0.0.1", "listen 127.0.0.1:8000;", "/run/u"},
+		{"UVICORN_WORKERS=3 WEB_CONCURRENCY=2", "", "workers 3;", ""},
+		{"UVICORN_ROOT_PATH=/api UVICORN_LIFESPAN=off", "", "root_path /api stripped;", ""},
+		{"UVICORN_LIMIT_MAX_REQUESTS=50", "", "max_requests 50", ""},
+		{"UVICORN_PROXY_HEADERS=no", "", "", "real_ip_header"},
+		{"UVICORN_HEADERS=x UVICORN_NONE=1 UVICORN_PORT=", "", "listen 127.0.0.1:8000;", ""},
+		{"FOO=outer", "--env-file x.env", "env_file x.env defaults;", ""},
+	} {
+		t.Run(c.env+" "+c.args, func(t *testing.T) {
+			for pair := range strings.FieldsSeq(c.env) {
+				name, value, _ := strings.Cut(pair, "=")
+				t.Setenv(name, value)
+			}
+			environment, err := fromEnvironment()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := configurationOf(environment, "asgi", strings.Fields(c.args))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(text, c.want) || c.lacks != "" && strings.Contains(text, c.lacks) {
+				t.Errorf("the configuration is to have %q and lack %q:\n%s", c.want, c.lacks, text)
+			}
+		})
+	}
+	t.Setenv("UVICORN_PORT", "many")
+	if _, err := fromEnvironment(); err == nil || !strings.Contains(err.Error(), "UVICORN_PORT: invalid value \"many\"") {
+		t.Errorf("got %v for a port that is none", err)
 	}
 }

@@ -117,7 +117,7 @@ func (w *workerClass) Set(text string) error {
 	case "asgi", "uvicorn.workers.UvicornWorker", "uvicorn.workers.UvicornH11Worker", "uvicorn_worker.UvicornWorker", "uvicorn_worker.UvicornH11Worker":
 		*w.value = "asgi"
 	default:
-		return errors.New("it takes sync, gthread or uvicorn.workers.UvicornWorker: WSGI applications run in processes and threads; leave -k out, and use --threads for more requests at once")
+		return errors.New("it takes sync, gthread or uvicorn.workers.UvicornWorker: WSGI applications run in processes and threads; leave -k out, and use --threads for more requests at once. For ASGI a worker class of one's own is uvicorn.workers.UvicornWorker with its CONFIG_KWARGS as flags, such as --root-path, --ws-ping-interval, --lifespan or --loop")
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func overran(a control.App, now time.Time) string {
 	if o == nil || now.Sub(o.At) > toldFor {
 		return ""
 	}
-	return fmt.Sprintf("requests have taken longer than timeout and their workers were replaced: %d since %s, the last at %s: %s; the error log has the stack of each",
+	return fmt.Sprintf("requests have taken longer than timeout: %d since %s, the last at %s: %s; the error log has the stack of each",
 		o.Times, moment(a.Since), moment(o.At), o.Request)
 }
 

@@ -24,7 +24,7 @@ func TestTroubleIsToldWithWhatHelps(t *testing.T) {
 		{"an app", control.Status{Apps: []control.App{{Name: "shop", State: "failed", Error: "cannot import x"}}}, `app "shop" is down: cannot import x`},
 		{"one worker", control.Status{Apps: []control.App{{Name: "shop", State: "running", Error: "cannot import x"}}}, `app "shop" runs, but the last start of a worker failed: cannot import x`},
 		{"requests", control.Status{Apps: []control.App{{Name: "shop", State: "running", Overran: &control.Overran{Times: 3, At: now, Request: "GET /slow"}}}},
-			`app "shop": requests have taken longer than timeout and their workers were replaced: 3 since -, the last at ` + moment(now) + `: GET /slow; the error log has the stack of each`},
+			`app "shop": requests have taken longer than timeout: 3 since -, the last at ` + moment(now) + `: GET /slow; the error log has the stack of each`},
 		{"requests of yesterday", control.Status{Apps: []control.App{{Name: "shop", State: "running", Overran: &control.Overran{Times: 3, At: now.Add(-time.Hour)}}}}, ""},
 		{"workers", control.Status{Apps: []control.App{{Name: "shop", State: "running", Deaths: &control.Deaths{Times: 3, At: now, Exit: "exit code 3"}}}},
 			`app "shop": workers have ended unexpectedly, each with the requests that it ran: 3 since -, the last at ` + moment(now) + ` with exit code 3; the error log has their output`},

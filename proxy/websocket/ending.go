@@ -158,5 +158,6 @@ func (c *Conn) cut(down bool) {
 	c.resume(nil)
 }
 
-// lastWait is how long the last write may take when the connection is about to be cut.
-const lastWait = 100 * time.Millisecond
+// lastWait is how long the last write may take when the connection is about to be cut. It does
+// not wait for the client, but for a goroutine that is writing.
+const lastWait = time.Second

@@ -16,6 +16,7 @@ class Lifespan:
         self.state = {}
         self.phase = STARTUP
         self.supported = mode != "off"
+        self.heard = False  # the application has asked for an event: it has a lifespan
         self.error = self.message = None
         self._events = asyncio.Queue()
         self._settled = None  # a future: the application has answered
@@ -38,6 +39,9 @@ class Lifespan:
                 raise LoadError("the application's lifespan failed: %s: %s" % (
                     type(self.error).__name__, self.error), failure.text(self.error))
             self.supported = False
+            if self.heard:
+                logs.print_raw("the application's lifespan has failed at its start; it goes on "
+                               "without: " + failure.text(self.error))
         self.phase = RUNNING
 
     async def stop(self, seconds):
@@ -60,7 +64,7 @@ class Lifespan:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"},
                  "state": self.state}
         try:
-            await self.application(scope, self._events.get, self._send)
+            await self.application(scope, self._receive, self._send)
         except asyncio.CancelledError:
             pass
         except BaseException as error:
@@ -69,6 +73,10 @@ class Lifespan:
                 logs.print_raw("the application's lifespan has ended: " + failure.text(error))
         finally:
             self._settle()
+
+    async def _receive(self):
+        self.heard = True
+        return await self._events.get()
 
     async def _send(self, message):
         kind = message["type"]

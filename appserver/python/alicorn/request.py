@@ -3,8 +3,8 @@
 Where the text leaves a choice this does what uvicorn does: after the client has gone, or the
 response is complete, receive() gives http.disconnect, and send() does nothing, so that what an
 application does after its response is done whether the client waits or not. Only a send() that
-promises more raises OSError (since version 2.4 of the specification): who streams would go on
-for ever.
+promises more raises OSError (since version 2.4 of the specification), after HEAD, too: who streams
+would go on for ever.
 """
 
 import asyncio
@@ -335,6 +335,10 @@ class Request(Call):
         if rest is not None:
             await self._part(rest, more)
 
+    def left_by(self, error):
+        return super().left_by(error) or (
+            self.opened and self.bodyless and follows_disconnect(error))
+
     def overdue(self):
         """Sends a head that waits for its body: to the client the answer has not begun."""
         if self.status is None or self.opened or self.ended or self.gone is not None:
@@ -383,7 +387,8 @@ class Request(Call):
         """Sends body bytes of a response that has begun."""
         if self.bodyless:
             self.ended = not more
-            await asyncio.sleep(0)  # as in _after()
+            if more:
+                raise Disconnected  # the client has all of it
             return
         if self.left is not None and len(body) > self.left:
             raise Wrong(LONGER)

@@ -221,10 +221,12 @@ async def endless(scope, receive, send):
 
     listener = asyncio.ensure_future(listens())
     await send({"type": "http.response.start", "status": 200})
-    while not left:
-        await send({"type": "http.response.body", "body": b"x", "more_body": True})
-    await listener
-    print("left")
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+    finally:
+        await listener
+        print("left")
 
 
 async def sends_on(scope, receive, send):
@@ -479,6 +481,13 @@ async def startup_fails(scope, receive, send):
 async def startup_hangs(scope, receive, send):
     print("starting")
     await asyncio.sleep(1000)
+
+
+async def lifespan_fails_early(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        raise ValueError("no database")
+    await hello(scope, receive, send)
 
 
 async def lifespan_fails_later(scope, receive, send):

@@ -277,6 +277,7 @@ def test_a_response_without_a_body_is_complete(asgi):
     front = asgi()
     assert front.fetch("/endless", fixed=HEAD).complete
     poll(lambda: front.output() == "left\n", "the application does not hear of it")
+    assert front.errors() == ""
     answer = front.fetch("/file", fixed=HEAD)
     assert answer.header("content-length") == str(os.path.getsize(HERE / "asgiapplications.py"))
     assert front.fetch("/").body == b"hello"
@@ -515,6 +516,13 @@ def test_a_start_that_takes_long_can_be_ended(asgi):
     poll(lambda: front.output() == "starting\n", "it does not start")
     os.kill(front.pid, signal.SIGTERM)
     assert front.wait() == -signal.SIGTERM
+
+
+def test_a_lifespan_that_fails_at_its_start_is_logged(asgi):
+    front = asgi("asgiapplications:lifespan_fails_early")
+    assert front.fetch("/").body == b"hello"
+    assert "goes on without: Traceback" in front.errors() and "no database" in front.errors()
+    assert asgi("asgiapplications:without_lifespan").errors() == ""
 
 
 def test_a_lifespan_that_fails_later_is_logged(asgi):
