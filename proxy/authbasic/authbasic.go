@@ -48,7 +48,7 @@ func Module() proxy.Module {
 			{Name: "auth_basic", In: in, Args: config.OneArg, Syntax: "REALM | off", Default: "off", Set: setRealm(k),
 				Help: "Lets requests in that have a name and a password of auth_basic_user_file; others are answered 401. Clients show REALM, which may have variables, where they ask for the password. The value off lets all in. As in nginx nobody is asked without auth_basic_user_file. See satisfy."},
 			{Name: "auth_basic_user_file", In: in, Args: config.OneArg, Syntax: "FILE", Set: setFile(k),
-				Help: "The file with the users of auth_basic, of at most 4m, with a line NAME:PASSWORD[:COMMENT] for each; a line that begins with # is a comment. The name may have variables, and is relative to the configuration's folder. The password is hashed as bcrypt ($2a$, $2b$, $2y$), SHA-512 or SHA-256 crypt ($6$, $5$), MD5 crypt ($1$), Apache's MD5 ($apr1$), {SSHA}, {SHA}, or is there as it is after {PLAIN}; \"htpasswd -B\" writes bcrypt. Nobody gets in by another kind, such as DES crypt or yescrypt, which nginx knows where the system's crypt does; the error log says so. A changed file counts at once. A file that is not there is answered 403, one that cannot be read 500. Checks of hashes that take long run a few at a time; when 128 requests wait for theirs, others are answered 503. A user whose password has passed does not wait again, until the file changes."},
+				Help: "The file with the users of auth_basic, of at most 4m, with a line NAME:PASSWORD[:COMMENT] for each; a line that begins with # is a comment. The name may have variables, and is relative to the configuration's folder. The password is hashed as bcrypt ($2a$, $2b$, $2y$), SHA-512 or SHA-256 crypt ($6$, $5$), MD5 crypt ($1$), Apache's MD5 ($apr1$), {SSHA}, {SHA}, or is there as it is after {PLAIN}; \"htpasswd -B\" writes bcrypt. Nobody gets in by another kind, such as DES crypt or yescrypt, which nginx knows where the system's crypt does; the error log says so. A changed file counts at once. A file that is not there is answered 403, one that cannot be read 500. Checks of hashes that take long run a few at a time; when 128 requests wait for theirs, or 16 of one client, others are answered 503. A user whose password has passed does not wait again, until the file changes."},
 		},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			c := k.In(s)
@@ -101,7 +101,7 @@ func (c *settings) warnOfNoFile(s *config.Scope, l *proxy.Location) {
 		return
 	}
 	c.shared.warned[c.realmPos] = true
-	s.Load().Warn(c.realmPos, "auth_basic has no auth_basic_user_file in %q: as in nginx nobody is asked for a password", s.Node.Name+" "+l.Name)
+	s.Load().Warn(c.realmPos, "auth_basic has no auth_basic_user_file in %q: as in nginx nobody is asked for a password", strings.TrimSpace(s.Node.Name+" "+l.Name))
 }
 
 // warnOfFile warns, once, of a file that is not there and of passwords that cannot be

@@ -135,7 +135,7 @@ func TestWhatLetsNobodyInIsWarnedOf(t *testing.T) {
 		`auth_basic x; auth_basic_user_file old; location / { } location /b { }`:                  `no password opens the entry of line 2, 4 in "old"`,
 		`auth_basic x; auth_basic_user_file none; location / { }`:                                 `cannot read "none": no such file or directory; until it can be read nobody gets in`,
 		`auth_basic x; location / { } location /b { }`:                                            `auth_basic has no auth_basic_user_file in "location /"`,
-		`auth_basic x; `: `auth_basic has no auth_basic_user_file in "server "`,
+		`auth_basic x; `: `auth_basic has no auth_basic_user_file in "server"`,
 		`auth_basic x; location / { auth_basic_user_file good; limit_except GET { allow all; } }`: "",
 		`auth_basic_user_file none; location / { }`:                                               "",
 	} {

@@ -64,11 +64,22 @@ func (a *attempt) begin(x *proxy.Exchange) error {
 	case !a.vain && e.proved(a.password):
 		return proxy.Granted
 	}
-	a.waker = x.Waker()
+	a.client, a.waker = clientOf(x), x.Waker()
 	if !a.gate.shared.trials.begin(&a.trial) {
-		return &proxy.Fail{Status: 503, Level: proxy.LevelError, RetryAfter: 1, Reason: fmt.Sprintf("cannot check a password: %d requests wait for theirs to be checked", maxWaiting)}
+		return &proxy.Fail{Status: 503, Level: proxy.LevelError, RetryAfter: 1, Reason: fmt.Sprintf("cannot check a password: %d requests of all clients, or %d of this one, wait for theirs to be checked", maxWaiting, maxOfOne)}
 	}
 	return x.Suspend(a)
+}
+
+// clientOf returns the address of the client, of IPv6 the first half, which is what one
+// client usually has. A proxy on this machine may pass on the requests of many.
+func clientOf(x *proxy.Exchange) string {
+	addr, ok := x.RemoteIP()
+	if addr = addr.Unmap(); !ok || addr.IsLoopback() {
+		return ""
+	}
+	b := addr.AsSlice()
+	return string(b[:min(len(b), 8)])
 }
 
 // Continue implements proxy.Continuation. The check ends soon, also if the client has

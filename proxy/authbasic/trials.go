@@ -9,8 +9,12 @@ import (
 	"alicorn/proxy"
 )
 
-// maxWaiting bounds how many requests wait for a check to begin.
-const maxWaiting = 128
+// Bounds of how many requests wait for a check to begin: all together, and those of one
+// client, so that one that tries passwords does not keep others out.
+const (
+	maxWaiting = 128
+	maxOfOne   = 16
+)
 
 // trials are the checks of passwords that take long. They use a quarter of the
 // processors, and leave the others to the event loops.
@@ -25,7 +29,8 @@ type trials struct {
 type trial struct {
 	entry    *entry
 	password string
-	vain     bool // entry is not the user's: the check takes time alone
+	vain     bool   // entry is not the user's: the check takes time alone
+	client   string // stands for its network; "": it may be many clients
 	waker    proxy.Waker
 
 	passed bool
@@ -40,12 +45,21 @@ func (ts *trials) begin(t *trial) bool {
 	case ts.running < max(runtime.GOMAXPROCS(0)/4, 1):
 		ts.running++
 		go ts.run(t)
-	case len(ts.waiting) < maxWaiting:
+	case len(ts.waiting) < maxWaiting && (t.client == "" || ts.waitingOf(t.client) < maxOfOne):
 		ts.waiting = append(ts.waiting, t)
 	default:
 		return false
 	}
 	return true
+}
+
+func (ts *trials) waitingOf(client string) (n int) {
+	for _, t := range ts.waiting {
+		if t.client == client {
+			n++
+		}
+	}
+	return n
 }
 
 // run does t, and then those that wait.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -96,7 +97,7 @@ func TestChecksDelayNobodyAndAreBounded(t *testing.T) {
 	if n := runtime.NumGoroutine(); n > before+places()+20 {
 		t.Errorf("%d goroutines, %d before", n, before)
 	}
-	server.Log.Wait(t, "128 requests wait for theirs to be checked")
+	server.Log.Wait(t, "128 requests of all clients, or 16 of this one, wait")
 	close(s.open)
 	for _, nc := range all {
 		if r, err := io.ReadAll(nc); !strings.HasPrefix(string(r), "HTTP/1.1 401 ") || err != nil {
@@ -151,6 +152,24 @@ func TestEqualPasswordsThatWaitAreHashedOnce(t *testing.T) {
 	}
 }
 
+func TestOneClientDoesNotKeepOthersOut(t *testing.T) {
+	s := newSlow()
+	var ts trials
+	defer ts.stop(t.Context())
+	defer close(s.open)
+	e := s.entry("secret")
+	for i := range places() + maxOfOne + 10 {
+		if got, want := ts.begin(&trial{entry: e, client: "one"}), i < places()+maxOfOne; got != want {
+			t.Errorf("request %d waits: %v", i, got)
+		}
+	}
+	for i := range maxWaiting - maxOfOne + 10 {
+		if got, want := ts.begin(&trial{entry: e, client: fmt.Sprint(i)}), i < maxWaiting-maxOfOne; got != want {
+			t.Errorf("the request of client %d waits: %v", i, got)
+		}
+	}
+}
+
 func TestTheEndDoesNotWaitForeverForAHash(t *testing.T) {
 	s := newSlow()
 	var ts trials
@@ -193,5 +212,23 @@ func TestAnUnknownUserCostsTheDearestEntry(t *testing.T) {
 		if err != nil || tab.dearest == nil || !strings.HasPrefix(tab.dearest.hash, want) {
 			t.Errorf("%q: %+v, %v", text, tab, err)
 		}
+	}
+}
+
+func TestTheClientIsItsNetwork(t *testing.T) {
+	var got []string
+	look := proxy.Module{Name: "look", Compile: func(_ *config.Scope, l *proxy.Location) error {
+		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
+			got = append(got, fmt.Sprintf("%x", clientOf(x)))
+			return x.Res.Reply(200, "text/plain", nil)
+		}))
+		return nil
+	}}
+	server := proxytest.New(t, proxytest.Config{Modules: []proxy.Module{look}, Text: "server { listen 80; location / { } }"})
+	for _, remote := range []string{"192.0.2.1", "::ffff:192.0.2.1", "2001:db8:1:2:3::4", "127.0.0.1", "::1", "unix:"} {
+		server.Do(proxytest.Request{Remote: remote})
+	}
+	if want := []string{"c0000201", "c0000201", "20010db800010002", "", "", ""}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
 	}
 }
