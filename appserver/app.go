@@ -31,6 +31,7 @@ type App struct {
 	credentials credentials
 	forwarding  forwarding
 	output      output
+	outputRate  pool.Rate // at which its workers print to the error log
 	interpreter interpreter
 	service     *service // once its generation has started
 	rt          *Runtime
@@ -38,7 +39,7 @@ type App struct {
 }
 
 func newApp(name string, pos config.Pos) *App {
-	return &App{Pos: pos, LogLevel: "info", asgi: asgiSettings{concurrency: 10000, drain: 5 * time.Minute, loop: "auto", lifespan: "auto"}, Settings: pool.Settings{
+	return &App{Pos: pos, LogLevel: "info", outputRate: pool.Rate{Lines: 1000, Burst: 10_000}, asgi: asgiSettings{concurrency: 10000, drain: 5 * time.Minute, loop: "auto", lifespan: "auto"}, Settings: pool.Settings{
 		Name: name, Workers: autoWorkers(), Threads: 1,
 		Timeout: 30 * time.Second, GracefulTimeout: 30 * time.Second, StartupTimeout: 60 * time.Second,
 		QueueTimeout: 30 * time.Second, Backlog: 2048,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"alicorn/appserver/pool"
 	"alicorn/config"
@@ -19,8 +20,42 @@ type output struct {
 	sink   io.Writer // nil: the error log
 }
 
-func (o output) logs(errors func() *slog.Logger) pool.Logs {
-	return pool.Logs{Errors: errors, Output: o.sink, Prefix: o.prefix}
+// logs returns where the workers of a log. errors gives the error log.
+func (a *App) logs(errors func() *slog.Logger) pool.Logs {
+	l := pool.Logs{Errors: errors, Output: a.output.sink, Prefix: a.output.prefix, Rate: a.outputRate}
+	if a.service != nil {
+		l.Printed = &a.service.printed
+	}
+	return l
+}
+
+func setOutputLimit(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		r := &k.In(s).app.outputRate
+		if n.Arg(0) == "off" {
+			*r = pool.Rate{}
+			if len(n.Args) > 1 {
+				return &config.Error{Pos: n.Args[1].Pos, Msg: "output_limit takes \"off\" alone"}
+			}
+			return nil
+		}
+		lines, err := config.ParseInt(n.Arg(0), 1, 1_000_000)
+		if err != nil {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: "output_limit: " + err.Error()}
+		}
+		*r = pool.Rate{Lines: lines, Burst: 10 * lines}
+		if len(n.Args) == 1 {
+			return nil
+		}
+		burst, ok := strings.CutPrefix(n.Arg(1), "burst=")
+		if !ok {
+			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("invalid parameter %q of output_limit: it takes only burst=LINES", n.Arg(1))}
+		}
+		if r.Burst, err = config.ParseInt(burst, 1, 10_000_000); err != nil {
+			return &config.Error{Pos: n.Args[1].Pos, Msg: "output_limit: burst: " + err.Error()}
+		}
+		return nil
+	}
 }
 
 func setOutput(k *key) config.Setter {

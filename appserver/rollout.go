@@ -287,7 +287,7 @@ func (r *Rollout) commit() {
 		old := pt.service.version.Load()
 		for _, v := range []*version{old, pt.version} {
 			if v != nil {
-				v.SetLogs(pt.app.output.logs(errors))
+				v.SetLogs(pt.app.logs(errors))
 			}
 		}
 		switch {

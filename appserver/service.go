@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
+
+	"alicorn/appserver/pool"
 )
 
 // service is the app of one name across all generations that have it. version takes its
@@ -14,6 +16,7 @@ type service struct {
 	name    string
 	version atomic.Pointer[version]
 	written written
+	printed pool.Allowance
 
 	// The runtime's lock guards these.
 	shares int        // generations that have the app

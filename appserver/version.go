@@ -29,7 +29,7 @@ func newVersion(rt *Runtime, app *App) *version {
 
 // start starts the pools of v. errors gives the error log for what belongs to no request.
 func (v *version) start(errors func() *slog.Logger) {
-	v.SetLogs(v.app.output.logs(errors))
+	v.SetLogs(v.app.logs(errors))
 	for _, r := range v.runners {
 		v.rt.add(r.Pool)
 	}

@@ -35,4 +35,4 @@ package pool
 //   - tick.go: what becomes late, and whose client leaves
 //   - supervise.go boots.go imports.go deaths.go failure.go: starts, ends and their reasons
 //   - leave.go: how the WebSockets and streams of an ASGI worker end
-//   - order.go process.go worker.go report.go output.go lines.go: a worker's life
+//   - order.go process.go worker.go report.go output.go lines.go allowance.go: a worker's life

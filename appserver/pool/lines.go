@@ -85,6 +85,9 @@ func (w *worker) printLines(lines []byte) {
 	if l == nil {
 		return
 	}
+	if l.Output == nil {
+		lines = w.pool.allowed(l.Printed, lines)
+	}
 	if l.Prefix {
 		lines = prefixed(w.name+": ", lines)
 	}
@@ -98,10 +101,15 @@ func (w *worker) printLines(lines []byte) {
 // logLines writes lines of the logger gunicorn.error to the error log unchanged.
 func (w *worker) logLines(lines []byte) {
 	w.early.add(lines)
-	if l := w.pool.logs.Load(); l != nil && l.Prefix {
+	l := w.pool.logs.Load()
+	if l == nil {
+		return
+	}
+	lines = w.pool.allowed(l.Printed, lines)
+	if l.Prefix {
 		lines = prefixed(w.name+": ", lines)
 	}
-	printLog(w.pool.logger(), lines)
+	printLog(l.Errors(), lines)
 }
 
 // prefixed returns lines, each of which begins with prefix.
@@ -119,7 +127,7 @@ type printer interface{ Print(lines []byte) }
 
 // printLog writes whole lines to l. It logs events where l is not a printer.
 func printLog(l *slog.Logger, lines []byte) {
-	if l == nil {
+	if l == nil || len(lines) == 0 {
 		return
 	}
 	if h, ok := l.Handler().(printer); ok {
@@ -134,12 +142,12 @@ func printLog(l *slog.Logger, lines []byte) {
 // logStacks logs lines of faulthandler, each under the worker's name.
 func (w *worker) logStacks(lines []byte) {
 	var messages []string
-	for line := range bytes.Lines(lines) {
+	w.early.add(lines)
+	for line := range bytes.Lines(w.pool.allowed(&w.pool.stacks, lines)) {
 		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
 			messages = append(messages, w.name+": "+string(line))
 		}
 	}
-	w.early.add(lines)
 	logAll(w.pool.logger(), proxy.LevelError, messages)
 }
 

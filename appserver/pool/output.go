@@ -162,6 +162,10 @@ type Logs struct {
 	Errors func() *slog.Logger // for events outside of requests
 	Output io.Writer           // of what the workers print; nil: the error log
 	Prefix bool                // each line begins with the worker's name
+	// Rate bounds what the workers print to the error log. Printed counts it, for all
+	// pools of the app; nil: nothing is bounded but stacks.
+	Rate    Rate
+	Printed *Allowance
 }
 
 // log writes a line to the error log under the worker's name.

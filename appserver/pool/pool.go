@@ -84,7 +84,10 @@ type Pool struct {
 	o     Options
 	arena *wire.Arena // nil where there is none
 	logs  atomic.Pointer[Logs]
-	now   atomic.Int64 // coarse: the tick's clock, in nanoseconds
+	// stacks counts the stacks of workers that are in trouble, which are not to be lost
+	// where the application prints much.
+	stacks Allowance
+	now    atomic.Int64 // coarse: the tick's clock, in nanoseconds
 
 	remarks remarks
 	outputs outputs
