@@ -169,7 +169,7 @@ func (s *server) control(ctx context.Context, log *slog.Logger) {
 	v.open = true
 	v.serve = func(l net.Listener) {
 		serving.Go(func() {
-			if err := control.Run(ctx, l, s); err != nil {
+			if err := control.Run(ctx, l, s.controlPath(), s); err != nil {
 				log.Warn("the control socket failed: " + err.Error())
 			}
 		})
@@ -195,10 +195,12 @@ func (s *server) renewControl() {
 	}
 }
 
+func (s *server) controlPath() string { return control.SocketPath(s.p.folders.run, s.p.name) }
+
 // listenForVerbs has the API serve a new socket in place of its present one. With gone
 // it does so only when the name of that is gone. s.verbs is locked.
 func (s *server) listenForVerbs(gone bool, log *slog.Logger) {
-	path := control.SocketPath(s.p.folders.run, s.p.name)
+	path := s.controlPath()
 	l, err := s.bindForVerbs(path, gone)
 	if err != nil {
 		log.Warn(fmt.Sprintf("cannot make the control socket at %s, so this server takes signals, but no verbs: %s", path, err))
@@ -222,9 +224,7 @@ func (s *server) listenForVerbs(gone bool, log *slog.Logger) {
 // descriptors up.
 const controlReserve = 4
 
-// controlListener accepts verbs even when clients have used all descriptors. It refuses
-// this process itself: another user may have put a link to the control socket where
-// proxy_pass leads, and clients' requests are no verbs.
+// controlListener accepts verbs even when clients have used all descriptors.
 type controlListener struct {
 	net.Listener
 	reserve *keeper.Reserve
@@ -232,13 +232,8 @@ type controlListener struct {
 
 // Accept returns the next verb's connection.
 func (l *controlListener) Accept() (nc net.Conn, err error) {
-	for {
-		err = l.reserve.Spend(func() (err error) { nc, err = l.Listener.Accept(); return err })
-		if err != nil || !control.FromHere(nc) {
-			return nc, err
-		}
-		nc.Close()
-	}
+	err = l.reserve.Spend(func() (err error) { nc, err = l.Listener.Accept(); return err })
+	return nc, err
 }
 
 // Close closes the listener and the reserve.

@@ -22,7 +22,7 @@ func answerAs(t *testing.T, path string, answer http.HandlerFunc) *control.Clien
 		t.Fatal(err)
 	}
 	s := &http.Server{Handler: answer}
-	go s.Serve(l)
+	go s.Serve(control.Greeted(l, path))
 	t.Cleanup(func() { s.Close() })
 	return control.NewClient(path)
 }

@@ -27,7 +27,15 @@ type Client struct {
 func NewClient(socket string) *Client {
 	c := &Client{Socket: socket}
 	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		nc, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := io.WriteString(nc, greeting(socket)); err != nil {
+			nc.Close()
+			return nil, err
+		}
+		return nc, nil
 	}}
 	return c
 }

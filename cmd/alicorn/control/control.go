@@ -1,6 +1,7 @@
 // Package control lets the verbs speak to a running server: HTTP with JSON
 // on a unix socket of mode 0600 in the runtime directory, one socket for each
-// configuration. Only the server's own user, and root, can reach it.
+// configuration. Only the server's own user, and root, can reach it. Before the HTTP comes
+// a line that says for which socket it is: "to: NAME".
 //
 //	GET  /status   Status
 //	POST /reload   answers when the new configuration serves and new workers are ready or have
@@ -294,12 +295,12 @@ func Trust(dir string) error {
 	return nil
 }
 
-// Run serves the API on l until ctx ends. When l is closed before that, open
+// Run serves the API on l, the socket at path, until ctx ends. When l is closed before that, open
 // connections still get answers.
-func Run(ctx context.Context, l net.Listener, s Server) error {
+func Run(ctx context.Context, l net.Listener, path string, s Server) error {
 	hs := &http.Server{Handler: routes(s), ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan error, 1)
-	go func() { done <- hs.Serve(l) }()
+	go func() { done <- hs.Serve(Greeted(l, path)) }()
 	<-ctx.Done()
 	// An answer that is being written, such as an upgrade's, still arrives.
 	end, cancel := context.WithTimeout(context.Background(), time.Second)

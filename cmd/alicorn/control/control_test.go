@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -58,7 +59,7 @@ func running(t *testing.T, f *fake) *Client {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Run(ctx, l, f) }()
+	go func() { done <- Run(ctx, l, path, f) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -132,6 +133,52 @@ func TestTheSocketIsPrivateAndHasOneServer(t *testing.T) {
 	if l, err := Listen(c.Socket); err == nil {
 		l.Close()
 		t.Error("a second server took the socket")
+	}
+}
+
+// Whoever has not begun with the name of the socket gets no action, but a sentence.
+func TestTheSocketIsForThoseWhoMeanIt(t *testing.T) {
+	t.Parallel()
+	f := &fake{calls: make(chan string, 1)}
+	c := running(t, f)
+	own := greeting(c.Socket)
+	request := "POST /stop HTTP/1.1\r\nHost: alicorn\r\nContent-Length: 0\r\n\r\n"
+	for _, begin := range []string{"", "to: other.sock\n", strings.TrimSuffix(own, "\n") + "x\n", "TO" + own[2:], " " + own, own[:5], "\n", "\x00\x10\x00\x00"} {
+		nc, err := net.Dial("unix", c.Socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.SetDeadline(time.Now().Add(60 * time.Second))
+		io.WriteString(nc, begin+request)
+		answer, _ := io.ReadAll(nc) // the connection may end in a reset
+		nc.Close()
+		if text := string(answer); !strings.HasPrefix(text, "HTTP/1.1 421 ") || !strings.HasSuffix(text, refusal) {
+			t.Errorf("%q is answered with %q", begin, text)
+		}
+	}
+	led := filepath.Join(t.TempDir(), "led.sock")
+	if err := os.Symlink(c.Socket, led); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewClient(led).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "the request is not for it") {
+		t.Errorf("by a link: %v", err)
+	}
+	nc, err := net.Dial("unix", c.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for i := range own { // in pieces
+		io.WriteString(nc, own[i:i+1])
+	}
+	io.WriteString(nc, request)
+	if got := <-f.calls; got != "stop" {
+		t.Errorf("it does %q", got)
+	}
+	select {
+	case got := <-f.calls:
+		t.Errorf("a request for another does %q", got)
+	default:
 	}
 }
 
