@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"alicorn/appserver"
 	"alicorn/config"
 	"alicorn/proxy"
@@ -42,7 +44,7 @@ func protocols() transport.Protocols {
 // run in this order; the fallback for content, static files, comes last.
 func modules(f features) []proxy.Module {
 	automatic, sockets := acme.New(f.acme), websocket.New()
-	return []proxy.Module{
+	return slices.Concat([]proxy.Module{
 		proxy.NewCore(f.core),
 		errorlog.Module(f.errorLog),
 		accesslog.Module(),
@@ -61,9 +63,9 @@ func modules(f features) []proxy.Module {
 		compress.Module(),
 		sockets.Module(),
 		appserver.Module(f.apps, sockets),
-		proxypass.Module(proxypass.Options{Loops: f.apps.Loops(), Temporary: f.apps.Temporary}),
+	}, proxypass.Modules(proxypass.Options{Loops: f.apps.Loops(), Temporary: f.apps.Temporary}), []proxy.Module{
 		static.Module(),
-	}
+	})
 }
 
 // process has the directives about the process itself. It is not in the list,

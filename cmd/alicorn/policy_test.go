@@ -44,8 +44,9 @@ var edges = []struct {
 	{"proxy/transport", []string{"proxy/eventloop", "proxy/proxyproto", "proxy"}, "what comes before a protocol knows none"},
 	{"proxy/proxytest", []string{"config", "proxy/eventloop", "proxy/proxyproto", "proxy", "proxy/transport"}, "a server for the tests of features"},
 	{"proxy/h1", []string{"proxy"}, "a codec knows messages, not who sends them"},
+	{"proxy/cgi", nil, "a codec is bytes, without a socket"},
 	{"proxy/http1", []string{"config", "proxy/eventloop", "proxy", "proxy/h1"}, "the loop of a protocol runs in event loops"},
-	{"proxy/proxypass", []string{"config", "config/osfile", "proxy/eventloop", "proxy", "proxy/h1", "proxy/upstream"}, "connections to upstreams live in event loops and speak HTTP/1; a socket may be refused"},
+	{"proxy/proxypass", []string{"config", "config/osfile", "proxy/eventloop", "proxy", "proxy/cgi", "proxy/h1", "proxy/upstream"}, "connections to upstreams live in event loops and speak HTTP/1 or what gateways speak; a socket may be refused"},
 	{"proxy/websocket/frames", nil, "a codec is bytes, without a socket"},
 	{"proxy/websocket/framestest", nil, "what clients send is seen from outside"},
 	{"proxy/websocket", []string{"config", "proxy/eventloop", "proxy", "proxy/websocket/frames"}, "connections live in event loops"},
@@ -145,6 +146,7 @@ func TestImportsPointInward(t *testing.T) {
 
 // pure are the packages that work on bytes alone, and why.
 var pure = map[string]string{
+	"proxy/cgi":        "a codec is driven by loops and goroutines alike, and fuzzed",
 	"proxy/h1":         "a codec is driven by loops, goroutines, upstreams and fuzzers alike",
 	"proxy/proxyproto": "a header is read wherever it comes from, and fuzzed",
 }

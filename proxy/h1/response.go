@@ -6,7 +6,19 @@ import "alicorn/proxy"
 type ResponseRules struct {
 	Head   int64 // the longest head, in bytes
 	Fields int   // the most fields
+	Form   Form
 }
+
+// Form is how a head tells its status.
+type Form uint8
+
+// The forms. The last two are heads of CGI (RFC 3875 section 6): the status is that of the
+// field Status; without one it is 302 where there is a Location, else 200.
+const (
+	StatusLine        Form = iota // of HTTP/1
+	StatusLineOrField             // of HTTP/1, or that of CGI
+	StatusField
+)
 
 // ResponseHead reads one response head. With the Method set, it is ready.
 type ResponseHead struct {
@@ -46,13 +58,18 @@ func (h *ResponseHead) Reset(method string) {
 // Interim reports that another head follows this one.
 func (h *ResponseHead) Interim() bool { return h.Status < 200 && h.Status != 101 }
 
+// Bodyless reports that no body follows, whatever the head says of its length.
+func (h *ResponseHead) Bodyless() bool {
+	return h.Method == "HEAD" || h.Status < 200 || h.Status == 204 || h.Status == 304
+}
+
 const badStatusLine = "an invalid status line"
 
 // Feed reads the head at the start of b, which begins with what was fed before.
 // It returns 0 when more is needed, else the length of the head. After an error,
 // an *Error, and after the end, h is not fed any more.
 func (h *ResponseHead) Feed(b []byte, rules *ResponseRules) (n int, err error) {
-	if !begins(b) {
+	if rules.Form == StatusLine && !begins(b) {
 		return 0, bad(badStatusLine)
 	}
 	for n == 0 {
@@ -79,12 +96,19 @@ func begins(b []byte) bool {
 
 // parse reads a complete head.
 func (h *ResponseHead) parse(text []byte, rules *ResponseRules) error {
-	line, rest := cutLine(text)
-	if err := h.parseStatusLine(line); err != nil {
-		return err
+	rest := text
+	var line []byte
+	if rules.Form == StatusLine || rules.Form == StatusLineOrField && begins(text) {
+		line, rest = cutLine(text)
+		if err := h.parseStatusLine(line); err != nil {
+			return err
+		}
 	}
 	for {
 		line, rest = cutLine(rest)
+		if len(line) == 0 && rules.Form != StatusLine {
+			return h.finishCGI()
+		}
 		if len(line) == 0 {
 			return h.finish()
 		}
@@ -98,24 +122,36 @@ func (h *ResponseHead) parse(text []byte, rules *ResponseRules) error {
 // space before a reason phrase that is not there may lack, as many servers have
 // it.
 func (h *ResponseHead) parseStatusLine(line []byte) error {
-	const shortest = len("HTTP/1.1 200")
-	if len(line) < shortest || !isDigit(line[7]) || line[8] != ' ' || len(line) > shortest && line[shortest] != ' ' {
+	const version = len("HTTP/1.1 ")
+	if len(line) < version || !isDigit(line[7]) || line[8] != ' ' {
 		return bad(badStatusLine)
 	}
-	for _, c := range line[9:shortest] {
-		if !isDigit(c) {
-			return bad(badStatusLine)
+	h.Minor = line[7] - '0'
+	if err := h.parseStatus(view(line[version:]), badStatusLine); err != nil {
+		return err
+	}
+	if !consistsOf(line[version:], inValue, ' ') {
+		return bad("a control character in the status line")
+	}
+	return nil
+}
+
+// parseStatus reads a status and its reason phrase.
+func (h *ResponseHead) parseStatus(text, invalid string) error {
+	const digits = 3
+	if len(text) < digits || len(text) > digits && text[digits] != ' ' {
+		return bad(invalid)
+	}
+	for i := range digits {
+		if !isDigit(text[i]) {
+			return bad(invalid)
 		}
-		h.Status = h.Status*10 + int(c-'0')
+		h.Status = h.Status*10 + int(text[i]-'0')
 	}
 	if h.Status < 100 {
 		return bad("an invalid status")
 	}
-	reason := line[min(shortest+1, len(line)):]
-	if !consistsOf(reason, inValue, ' ') {
-		return bad("a control character in the status line")
-	}
-	h.Minor, h.Reason = line[7]-'0', view(reason)
+	h.Reason = text[min(digits+1, len(text)):]
 	return nil
 }
 
@@ -181,6 +217,46 @@ func (h *ResponseHead) finish() error {
 	default:
 		h.Body = NewBody(h.ContentLength, f.codings > 0)
 		h.KeepAlive = h.KeepAlive && (f.codings > 0 || f.lengths > 0)
+	}
+	return nil
+}
+
+// finishCGI is finish for a head of CGI, or one of HTTP/1 in its place. The body has its
+// Content-Length, or ends with the connection: Transfer-Encoding tells nothing, as in
+// nginx. The connection carries no other request.
+func (h *ResponseHead) finishCGI() error {
+	if h.Status == 0 {
+		if err := h.settleStatus(); err != nil {
+			return err
+		}
+	}
+	f := &h.framing
+	switch {
+	case f.codings > 0 && f.lengths > 0:
+		return bad("both Content-Length and Transfer-Encoding")
+	case h.Status < 200 && f.length > 0:
+		return bad("an interim response with a body")
+	}
+	if h.ContentLength = -1; f.lengths > 0 {
+		h.ContentLength = f.length
+	}
+	if h.Bodyless() {
+		h.Body = Body{}
+	} else {
+		h.Body = NewBody(h.ContentLength, false)
+	}
+	return nil
+}
+
+// settleStatus takes the status from the fields, as nginx does. Of several lines the first
+// counts.
+func (h *ResponseHead) settleStatus() error {
+	if status := h.Header.Get("Status"); status != "" {
+		return h.parseStatus(status, "an invalid status")
+	}
+	h.Status = 200
+	if _, ok := h.Header.Lookup(proxy.FieldLocation); ok {
+		h.Status, h.Reason = 302, "Moved Temporarily"
 	}
 	return nil
 }

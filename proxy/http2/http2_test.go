@@ -109,9 +109,9 @@ func newSite(t *testing.T, secure bool) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(loops.Close)
-	s.Server = proxytest.New(t, proxytest.Config{Dir: dir, Text: s.text("1"), Serve: serve, Protocols: transport.Protocols{{Name: http2.NextProtoTLS, Serve: serve}}, Modules: []proxy.Module{
+	s.Server = proxytest.New(t, proxytest.Config{Dir: dir, Text: s.text("1"), Serve: serve, Protocols: transport.Protocols{{Name: http2.NextProtoTLS, Serve: serve}}, Modules: append([]proxy.Module{
 		{Name: "secure", Generation: proxytest.SecureSites(t, http2.NextProtoTLS)}, rewrite.Module(), limit.Module(), appserver.Module(appserver.NewRuntime(appserver.Options{Loops: loops}), nil),
-		proxypass.Module(proxypass.Options{Loops: loops}), static.Module()}})
+	}, append(proxypass.Modules(proxypass.Options{Loops: loops}), static.Module())...)})
 	s.client = &http.Client{Timeout: 2 * time.Minute, Transport: &http2.Transport{AllowHTTP: true,
 		DialTLSContext: func(context.Context, string, string, *tls.Config) (net.Conn, error) {
 			s.dials.Add(1)

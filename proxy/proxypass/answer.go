@@ -10,10 +10,6 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// alwaysHidden are fields of answers that clients do not see unless proxy_pass_header says
-// so: this server has its own.
-var alwaysHidden = []string{"date", "server", "x-pad"}
-
 // hides reports whether the client does not see the field of an answer.
 func (h *handler) hides(f proxy.Field) bool {
 	switch f.ID() {
@@ -56,9 +52,8 @@ func (p *pass) intercepted(x *proxy.Exchange) error {
 
 // dropBody lets go of an answer whose body nobody gets.
 func (p *pass) dropBody(x *proxy.Exchange) {
-	_, used, err := decode(&p.raw.Body, p.data)
-	if err == nil && p.raw.Body.Ended() {
-		p.surplus = used < len(p.data)
+	_, err := p.decode(p.data)
+	if err == nil && p.over() {
 		p.finishConn(x)
 		return
 	}
@@ -69,21 +64,19 @@ func (p *pass) dropBody(x *proxy.Exchange) {
 // begin gives the answer to the client: in one piece where it is there, or will fit into
 // one buffer, else as it comes.
 func (p *pass) begin(x *proxy.Exchange) error {
-	body := &p.raw.Body
-	if p.h.buffering && !body.Ended() && p.raw.ContentLength >= 0 && p.raw.ContentLength <= blockSize && int64(len(p.data)) < p.raw.ContentLength {
+	if p.h.buffering && !p.over() && !p.h.protocol.records && p.raw.ContentLength >= 0 && p.raw.ContentLength <= blockSize && int64(len(p.data)) < p.raw.ContentLength {
 		p.stage = collecting
 		return nil
 	}
-	out, used, err := decode(body, p.data)
+	out, err := p.decode(p.data)
 	if err != nil {
 		return invalidBody(err)
 	}
-	if !body.Ended() {
-		p.data = out
+	p.data = out
+	if !p.over() {
 		return p.beginStream(x)
 	}
-	p.surplus = used < len(p.data)
-	p.data, p.length = out, int64(len(out))
+	p.length = int64(len(out))
 	p.finishConn(x)
 	return p.respond(x)
 }
@@ -95,7 +88,7 @@ func (p *pass) collect(x *proxy.Exchange) error {
 	case err == unix.EAGAIN:
 		return p.wait(x)
 	case err == io.EOF:
-		return brokenOff(whileReading)
+		return p.brokenOff(whileReading)
 	case err != nil:
 		return err
 	}

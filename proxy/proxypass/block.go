@@ -32,6 +32,26 @@ type server struct {
 	backup      bool
 }
 
+// blockSettings are what a block knows of upstream blocks.
+type blockSettings struct {
+	group *definition // of this very upstream block
+	all   *definitions
+}
+
+type blockKey = config.Key[blockSettings]
+
+func newBlockKey() *blockKey {
+	k := config.NewKey(func() blockSettings { return blockSettings{all: &definitions{}} })
+	k.Enter = func(s *config.Scope, c *blockSettings) { c.group = nil }
+	k.Leave = func(s *config.Scope, c *blockSettings) error {
+		if c.group == nil {
+			return nil
+		}
+		return c.group.complete()
+	}
+	return k
+}
+
 // definitions are the upstream blocks of one configuration.
 type definitions struct{ list []*definition }
 
@@ -79,7 +99,7 @@ func (d *definition) complete() error {
 	return nil
 }
 
-func openUpstream(k *key) config.Setter {
+func openUpstream(k *blockKey) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		c := k.In(s)
 		c.group = newDefinition(n.Arg(0), n.Pos)
@@ -95,7 +115,7 @@ func openUpstream(k *key) config.Setter {
 var laterParameters = []string{"max_conns", "resolve", "route", "service", "slow_start", "drain"}
 
 // addServer adds a server, also one with a mistake: the block is not without servers.
-func addServer(k *key) config.Setter {
+func addServer(k *blockKey) config.Setter {
 	return func(s *config.Scope, n *config.Node) (err error) {
 		sv := server{pos: n.Args[0].Pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}
 		d := k.In(s).group
@@ -137,7 +157,7 @@ func (sv *server) parameter(text string) (err error) {
 	return nil
 }
 
-func setKeepalive(k *key) config.Setter {
+func setKeepalive(k *blockKey) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		number, err := config.ParseInt(n.Arg(0), 0, 1<<20)
 		if err != nil {
@@ -149,6 +169,6 @@ func setKeepalive(k *key) config.Setter {
 }
 
 // ofGroup sets a time of the upstream block.
-func ofGroup(k *key, field func(d *definition) *time.Duration) config.Setter {
-	return config.Duration(k, func(c *settings) *time.Duration { return field(c.group) })
+func ofGroup(k *blockKey, field func(d *definition) *time.Duration) config.Setter {
+	return config.Duration(k, func(c *blockSettings) *time.Duration { return field(c.group) })
 }

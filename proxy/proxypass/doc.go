@@ -1,13 +1,14 @@
-// Package proxypass passes requests on to other HTTP servers: nginx's proxy and
-// upstream modules. The model:
+// Package proxypass passes requests on to other servers: nginx's proxy and upstream
+// modules, and those of the gateways uwsgi, FastCGI and SCGI. The model:
 //
+//	protocol   what is spoken, with its family of directives
 //	target     what proxy_pass names: a server, or an upstream block, and the URI there
 //	Group      the servers of an upstream block, or of one proxy_pass, and connections to them
 //	peer       one address of a server; its failures and its turn belong to a lane
 //	lane       a Group's part for one event loop: kept connections, turns, failures
 //	conn       a connection to a peer, in a loop, or a goroutine's where there is none
 //	pass       one request on its way to a peer and back: a proxy.Continuation
-//	encoder    a location's way to write the head of a request
+//	encoder    a location's way to write requests
 //
 // A Group is a Resource: it and its connections live through reloads that leave its
 // block as it is. A lane has a lock of its own, so that loops do not wait for one another;
@@ -25,8 +26,9 @@ package proxypass
 
 // Files, in the order of the story:
 //
-//   - module.go directives.go settings.go target.go block.go: what the configuration says
+//   - module.go protocol.go directives.go settings.go target.go block.go: what the configuration says
+//   - gateway.go: the same of gateways
 //   - group.go balance.go lane.go conn.go: peers and connections
 //   - encoder.go uri.go fields.go: the request
-//   - pass.go send.go receive.go stream.go failure.go: its way
+//   - pass.go send.go filepart.go receive.go records.go stream.go failure.go: its way
 //   - answer.go redirect.go variables.go tunnel.go: the answer

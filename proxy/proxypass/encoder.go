@@ -1,6 +1,7 @@
 package proxypass
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,8 +13,8 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// encoder writes the heads of a location's requests.
-type encoder struct {
+// httpEncoder writes requests of HTTP/1.
+type httpEncoder struct {
 	uri     uriOf
 	method  *proxy.Template // nil: the client's
 	version string          // " HTTP/1.1\r\n"
@@ -36,8 +37,8 @@ func usualFields(host, version string) []setHeader {
 	}
 }
 
-func newEncoder(c *settings, location string) *encoder {
-	e := &encoder{uri: uriOf{c.pass.uri, location}, method: c.method, version: " HTTP/" + c.version + "\r\n", passes: c.passHeaders}
+func newHTTPEncoder(c *settings, location string) encoder {
+	e := &httpEncoder{uri: uriOf{c.pass.uri, location}, method: c.method, version: " HTTP/" + c.version + "\r\n", passes: c.passHeaders}
 	e.fields = slices.Clone(c.headers.Items())
 	for _, f := range usualFields(c.pass.host, c.version) {
 		if !slices.ContainsFunc(e.fields, func(o setHeader) bool { return strings.EqualFold(o.name, f.name) }) {
@@ -56,14 +57,24 @@ func newEncoder(c *settings, location string) *encoder {
 	return e
 }
 
-// What append is told of the body in place of its length.
-const (
-	noBody      = -1
-	chunkedBody = -2
-)
+func (e *httpEncoder) framing(length int64) upstream.Framing {
+	if length == chunkedBody {
+		return upstream.Framing{Head: h1.AppendChunkSize, Tail: h1.ChunkEnd, End: h1.LastChunk}
+	}
+	return upstream.Framing{}
+}
 
-// append appends the head of x's request. length is the body's, or one of the above.
-func (e *encoder) append(dst []byte, x *proxy.Exchange, moved bool, length int64) ([]byte, error) {
+func (e *httpEncoder) body(dst, body []byte) []byte { return append(dst, body...) }
+
+// url appends the URL of a request at its peer.
+func (e *httpEncoder) url(dst, request []byte) []byte {
+	line, _, _ := bytes.Cut(request, []byte("\r\n"))
+	_, line, _ = bytes.Cut(line, []byte(" "))
+	uri, _, _ := bytes.Cut(line, []byte(" "))
+	return append(dst, uri...)
+}
+
+func (e *httpEncoder) append(dst []byte, x *proxy.Exchange, moved bool, length int64) ([]byte, error) {
 	if e.method != nil {
 		if dst = e.method.Append(x, dst); !proxy.IsToken(dst) {
 			return nil, &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: fmt.Sprintf("the value %q of proxy_method is no method", dst)}
@@ -101,7 +112,7 @@ func (e *encoder) append(dst []byte, x *proxy.Exchange, moved bool, length int64
 
 // appendClient appends the client's fields, but for those that concern its connection or
 // that its Connection names: RFC 9110 section 7.6.1.
-func (e *encoder) appendClient(dst []byte, h *proxy.Header) []byte {
+func (e *httpEncoder) appendClient(dst []byte, h *proxy.Header) []byte {
 	named := namedByConnection(h)
 	for i := range h.Len() {
 		f := h.At(i)

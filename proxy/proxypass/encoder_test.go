@@ -63,7 +63,7 @@ func TestRequestsAsTheyAreSent(t *testing.T) {
 func TestAServerWithAMistakeIsOneMistake(t *testing.T) {
 	for _, server := range []string{"127.0.0.1 weight=0", "127.0.0.1:99999", "127.0.0.1/", "http://127.0.0.1", "127.0.0.1 max_conns=5"} {
 		_, err := proxytest.Check(t, proxytest.Config{Text: "upstream u { server " + server + "; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }",
-			Modules: []proxy.Module{Module(Options{})}})
+			Modules: Modules(Options{})})
 		if err == nil || strings.Count(err.Error(), "alicorn.conf:") != 1 {
 			t.Errorf("%s: %v", server, err)
 		}
@@ -101,7 +101,7 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{in("proxy_redirect on;"), `"on" is not one of "default", "off"`},
 		{in("proxy_redirect ~a b;"), `with a regular expression is not here yet`},
 	} {
-		_, err := proxytest.Check(t, proxytest.Config{Text: c.text, Modules: []proxy.Module{Module(Options{})}})
+		_, err := proxytest.Check(t, proxytest.Config{Text: c.text, Modules: Modules(Options{})})
 		var first *config.Error
 		if !errors.As(err, &first) || !strings.Contains(err.Error()+"; "+first.Hint, c.want) {
 			t.Errorf("%s\n got %v\nwant %s", c.text, err, c.want)

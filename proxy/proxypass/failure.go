@@ -48,8 +48,13 @@ func (f *failure) answer() error {
 	return &proxy.Fail{Status: f.status, Level: proxy.LevelError, Reason: f.reason}
 }
 
-func brokenOff(where string) *failure {
-	return &failure{upstream.OnError, 502, "upstream prematurely closed connection " + where}
+// brokenOff is an answer that has ended too early.
+func (p *pass) brokenOff(where string) *failure {
+	what := "connection"
+	if p.h.protocol.records {
+		what = "FastCGI stdout"
+	}
+	return &failure{upstream.OnError, 502, "upstream prematurely closed " + what + " " + where}
 }
 
 func timedOut(where string) *failure {
@@ -62,6 +67,19 @@ func invalidHead(err error) *failure {
 
 func invalidBody(err error) *failure {
 	return &failure{upstream.OnError, 502, "upstream sent " + err.Error() + " " + whileReading}
+}
+
+func invalidRecord(err error, where string) *failure {
+	kind := upstream.OnError
+	if where == whileReadingHead {
+		kind = upstream.OnInvalidHeader
+	}
+	return &failure{kind, 502, "upstream sent " + err.Error() + " " + where}
+}
+
+// caughtStderr is an answer that fastcgi_catch_stderr makes an invalid one.
+func caughtStderr() *failure {
+	return &failure{upstream.OnInvalidHeader, 502, "upstream sent in stderr what fastcgi_catch_stderr names " + whileReadingHead}
 }
 
 // callFailed is a system call's failure.

@@ -35,14 +35,15 @@ type peer struct {
 	index    int
 }
 
-// groupOf returns the Group that d describes, the one of the configuration before where
-// that has described the same.
-func groupOf(d *definition, r *config.Resources, o Options) (*Group, error) {
+// groupOf returns the Group that d describes for a protocol, the one of the configuration
+// before where that has described the same. Connections of one protocol are of no use to
+// another.
+func groupOf(d *definition, protocol string, r *config.Resources, o Options) (*Group, error) {
 	peers, err := d.resolve(r.Host)
 	if err != nil {
 		return nil, err
 	}
-	key := "upstream " + d.String()
+	key := "upstream " + protocol + " " + d.String()
 	for i := range peers {
 		key += " " + peers[i].name
 	}

@@ -153,7 +153,7 @@ func TestVariablesOfTheUpstream(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// the log comes before the pass is let go, as in the program
-			s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: []proxy.Module{logging(), Module(Options{})},
+			s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: append([]proxy.Module{logging()}, Modules(Options{})...),
 				Text: strings.ReplaceAll(c.config, "SERVER", "server { listen 127.0.0.1:80; says '"+c.text+"'; location / {") + " } }"})
 			ask(t, s, get("/"))
 			s.Log.Wait(t, "["+c.want+"]")
@@ -180,7 +180,7 @@ func TestAnAnswerThatNoFileHoldsIsLogged(t *testing.T) {
 				io.WriteString(pc, c.then)
 			})
 			noFolder := func(*config.Scope, *proxy.Location) (string, *upstream.Space) { return "/dev/null/no", nil }
-			s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: []proxy.Module{Module(Options{Temporary: noFolder})},
+			s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: Modules(Options{Temporary: noFolder}),
 				Text: "server { listen 127.0.0.1:80; location / { proxy_buffers 2 1; proxy_pass http://" + o.addr + "; } }"})
 			nc := s.Dial("")
 			defer nc.Close()

@@ -28,24 +28,33 @@ type Options struct {
 // maxFields bounds the fields of an answer.
 const maxFields = 1000
 
-// Module returns the feature: proxy_pass, upstream, and what belongs to them.
-func Module(o Options) proxy.Module {
-	k, st := newKey(), &state{}
+// Modules returns the feature: upstream blocks, and the families of directives of each
+// protocol.
+func Modules(o Options) []proxy.Module {
+	st, k := &state{}, newBlockKey()
+	mods := []proxy.Module{{
+		Name: "upstream", Settings: k, Directives: upstreamDirectives(k),
+		Variables: st.variables(), State: []proxy.Slot{&st.pass, &st.moves},
+	}}
+	for _, p := range protocols() {
+		mods = append(mods, p.module(st, k, o))
+	}
+	return mods
+}
+
+func (p *protocol) module(st *state, k *blockKey, o Options) proxy.Module {
 	return proxy.Module{
-		Name:       "proxypass",
-		Settings:   k,
-		Directives: slices.Concat(passDirectives(k), requestDirectives(k), answerDirectives(k), upstreamDirectives(k)),
-		Variables:  st.variables(),
-		State:      []proxy.Slot{&st.pass, &st.moves},
+		Name: p.name + "_pass", Settings: p.key, Directives: p.directives(),
 		Compile: func(s *config.Scope, l *proxy.Location) error {
-			c := k.In(s)
+			c := p.key.In(s)
 			if c.pass == nil {
 				return nil
 			}
-			h, err := newHandler(c, s, l, st, o)
+			h, err := p.newHandler(c, k.In(s).all, s, l, o)
 			if err != nil {
 				return err
 			}
+			h.state = st
 			l.SetContent(h)
 			l.OnLog(st.recycle)
 			if c.pass.uri != "" {
@@ -63,8 +72,8 @@ func isPrefix(l *proxy.Location) bool {
 	return l.Kind == proxy.LocationPrefix || l.Kind == proxy.LocationPrefixStop
 }
 
-func newHandler(c *settings, s *config.Scope, l *proxy.Location, st *state, o Options) (*handler, error) {
-	d, err := c.definition()
+func (p *protocol) newHandler(c *settings, all *definitions, s *config.Scope, l *proxy.Location, o Options) (*handler, error) {
+	d, err := c.definition(all)
 	if err != nil {
 		return nil, err
 	}
@@ -76,26 +85,29 @@ func newHandler(c *settings, s *config.Scope, l *proxy.Location, st *state, o Op
 		}
 		location = l.Name
 	}
-	h := &handler{settings: c, state: st, rules: h1.ResponseRules{Head: c.bufferSize, Fields: maxFields}}
-	h.hidden, h.shownAccel = c.hiddenFields()
-	if h.group, err = groupOf(d, s.Load().Resources, o); err != nil {
-		return nil, c.orUpstream(d, err)
+	h := &handler{settings: c, protocol: p, rules: h1.ResponseRules{Head: c.bufferSize, Fields: maxFields, Form: p.form}}
+	h.hidden, h.shownAccel = c.hiddenFields(p.hidden)
+	if h.group, err = groupOf(d, p.name, s.Load().Resources, o); err != nil {
+		return nil, c.orUpstream(all, d, err)
 	}
 	h.repeat = c.next
 	if n := h.group.tries(); h.repeat.Tries == 0 || n < h.repeat.Tries {
 		h.repeat.Tries = n
 	}
-	h.encoder = newEncoder(c, location)
-	h.redirects = redirectsOf(c, location)
+	h.encoder = p.encoder(c, location)
+	if c.pass.origin != "" {
+		h.redirects = redirectsOf(c, location)
+	}
 	if o.Temporary != nil {
 		h.tempDir, h.space = o.Temporary(s, l)
 	}
 	return h, nil
 }
 
-// definition returns the upstream block that proxy_pass names, or what it says itself.
-func (c *settings) definition() (*definition, error) {
-	d := c.all.find(c.pass.name)
+// definition returns the upstream block that the location's directive names, or what it
+// says itself.
+func (c *settings) definition(all *definitions) (*definition, error) {
+	d := all.find(c.pass.name)
 	if d == nil {
 		return single(c.pass, c.passPos), nil
 	}
@@ -105,12 +117,12 @@ func (c *settings) definition() (*definition, error) {
 	return d, nil
 }
 
-// orUpstream adds to an error about the name in proxy_pass which upstream may be meant.
-func (c *settings) orUpstream(d *definition, err error) error {
+// orUpstream adds to an error about the name of a server which upstream may be meant.
+func (c *settings) orUpstream(all *definitions, d *definition, err error) error {
 	var e *config.Error
-	if c.all.find(d.name) != d && errors.As(err, &e) {
+	if all.find(d.name) != d && errors.As(err, &e) {
 		var names []string
-		for _, o := range c.all.list {
+		for _, o := range all.list {
 			names = append(names, o.name)
 		}
 		if near := config.Nearest(c.pass.name, names); near != "" {
@@ -122,9 +134,9 @@ func (c *settings) orUpstream(d *definition, err error) error {
 
 // hiddenFields returns the fields of answers that clients do not see, but for those that
 // this server takes for itself, and of these the ones that clients see all the same.
-func (c *settings) hiddenFields() (hidden, shownAccel fieldSet) {
+func (c *settings) hiddenFields(usual []string) (hidden, shownAccel fieldSet) {
 	shown := c.shown.Items()
-	for _, name := range slices.Concat(alwaysHidden, c.hidden.Items()) {
+	for _, name := range slices.Concat(usual, c.hidden.Items()) {
 		if !slices.Contains(shown, name) && !upstream.IsAccel(name) {
 			hidden.add(name)
 		}

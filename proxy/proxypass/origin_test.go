@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"alicorn/proxy"
 	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
 )
@@ -130,7 +129,7 @@ func newSite(t testing.TB, text string) *proxytest.Server {
 func site(t testing.TB, c proxytest.Config) *proxytest.Server {
 	t.Helper()
 	c.Serve = http1.Serve
-	c.Modules = append([]proxy.Module{Module(Options{})}, c.Modules...)
+	c.Modules = append(Modules(Options{}), c.Modules...)
 	return proxytest.New(t, c)
 }
 

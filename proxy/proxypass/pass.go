@@ -7,17 +7,19 @@ import (
 	"time"
 
 	"alicorn/proxy"
+	"alicorn/proxy/cgi"
 	"alicorn/proxy/eventloop"
 	"alicorn/proxy/h1"
 	"alicorn/proxy/upstream"
 )
 
-// handler is the content of a location with proxy_pass.
+// handler is the content of a location with proxy_pass, or its like.
 type handler struct {
 	*settings
+	protocol   *protocol
 	group      *Group
 	repeat     upstream.Repeat // next, with the number of the group's servers
-	encoder    *encoder
+	encoder    encoder
 	hidden     fieldSet // fields of answers that the client does not see
 	shownAccel fieldSet // those of X-Accel-* that it sees
 	redirects  []redirect
@@ -42,11 +44,11 @@ type pass struct {
 	waker   proxy.Waker
 	arrived time.Time // set where proxy_next_upstream_timeout is
 
-	request  []byte // the head, and the body where it is in memory
-	body     upstream.Body
-	feed     *upstream.Feed // passes on a body that is not read first; nil: there is none
-	sent     int            // of request
-	sentFile int64          // of the body's file
+	request []byte // the head, and the body where it is in memory
+	body    upstream.Body
+	feed    *upstream.Feed // passes on a body that is not read first; nil: there is none
+	sent    int            // of request
+	file    filePart       // of the body's file
 
 	stage    stage
 	peer     *peer
@@ -62,6 +64,10 @@ type pass struct {
 	text []byte // of the answer's head, which its strings alias
 	raw  h1.ResponseHead
 	head upstream.Head
+
+	records    cgi.Records // of FastCGI
+	complaints complaints
+
 	buf  *[]byte // what was read is at its start
 	data []byte  // of the body, in buf
 	// surplus says that the peer has sent more than its answer.
@@ -216,6 +222,7 @@ func (p *pass) end(x *proxy.Exchange) {
 	}
 	p.out.Drop(p)
 	p.body.Close()
+	p.file.release()
 	p.feed.Close()
 	p.release()
 	switch t := x.Upstream.Last(); {
@@ -242,7 +249,7 @@ func (p *pass) note(x *proxy.Exchange, status int, now time.Time) {
 
 // sentBytes is what the peer has of the request.
 func (p *pass) sentBytes() int64 {
-	n := int64(p.sent) + p.sentFile
+	n := int64(p.sent) + p.file.sent
 	if p.feed != nil {
 		n += p.feed.Sent()
 	}

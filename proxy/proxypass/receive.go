@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
-	"alicorn/proxy/h1"
 	"alicorn/proxy/upstream"
 )
 
@@ -18,8 +17,18 @@ const maxInterims = 16
 // errTooManyInterims is a peer that does not come to its answer.
 var errTooManyInterims = errors.New("too many interim responses")
 
-// receive reads what is there behind what buf holds. io.EOF is the end of the connection.
+// receive reads bytes of the answer behind what buf holds. io.EOF is the end of the
+// connection, or of FastCGI's request.
 func (p *pass) receive(x *proxy.Exchange, where string) (n int, err error) {
+	if p.h.protocol.records {
+		return p.receiveRecords(x, where)
+	}
+	return p.receiveBytes(x, where)
+}
+
+// receiveBytes reads what is there behind what buf holds. io.EOF is the end of the
+// connection.
+func (p *pass) receiveBytes(x *proxy.Exchange, where string) (n int, err error) {
 	if p.buf == nil {
 		p.buf = blocks.Get().(*[]byte)
 	}
@@ -100,7 +109,7 @@ func (p *pass) readHead(x *proxy.Exchange) error {
 	case err == unix.EAGAIN:
 		return p.wait(x)
 	case err == io.EOF:
-		return brokenOff(whileReadingHead)
+		return p.brokenOff(whileReadingHead)
 	case err != nil:
 		return err
 	}
@@ -163,10 +172,12 @@ func (p *pass) checkHead() error {
 	return nil
 }
 
-// decode takes the framing out of data, in place, as far as body goes. It returns the body's
-// bytes, and how many of data it has looked at.
-func decode(body *h1.Body, data []byte) (out []byte, used int, err error) {
+// decode takes the framing out of data, in place, as far as the body goes, and returns the
+// body's bytes.
+func (p *pass) decode(data []byte) (out []byte, err error) {
+	body := &p.raw.Body
 	out = data[:0]
+	used := 0
 	for used < len(data) && !body.Ended() {
 		if left := body.Left(); left > 0 {
 			n := int(min(left, int64(len(data)-used)))
@@ -181,10 +192,28 @@ func decode(body *h1.Body, data []byte) (out []byte, used int, err error) {
 		n, err := body.Frame(data[used:])
 		used += n
 		if err != nil {
-			return out, used, err
+			return out, err
 		}
 	}
-	return out, used, nil
+	p.surplus = p.surplus || used < len(data)
+	return out, nil
+}
+
+// over reports that the answer has ended. In FastCGI that is said of its own, and may be
+// later than the end of the body.
+func (p *pass) over() bool {
+	if p.h.protocol.records {
+		return p.records.Ended() || p.raw.Bodyless()
+	}
+	return p.raw.Body.Ended()
+}
+
+// keepsAlive reports whether the connection can carry another request.
+func (p *pass) keepsAlive() bool {
+	if p.h.protocol.records {
+		return p.h.gateway.keepConn && p.records.Clean()
+	}
+	return p.raw.KeepAlive && !p.surplus
 }
 
 // finishConn keeps the connection for other requests, or closes it, once the answer was
@@ -198,7 +227,7 @@ func (p *pass) finishConn(x *proxy.Exchange) {
 	now := x.Now()
 	p.note(x, p.raw.Status, now)
 	p.lane.report(c.peer, false, p.began)
-	if !p.surplus && p.raw.KeepAlive && p.complete() && p.lane.keeps(c, now) {
+	if p.keepsAlive() && p.complete() && p.lane.keeps(c, now) {
 		p.lane.keep(c)
 		return
 	}

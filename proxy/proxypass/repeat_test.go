@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"alicorn/proxy"
 	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
 )
@@ -232,7 +231,7 @@ func TestConnectionsAboveKeepaliveWaitForTheNextRequests(t *testing.T) {
 					io.WriteString(pc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 				}
 			})
-			s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: []proxy.Module{Module(Options{surplus: c.surplus})},
+			s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: Modules(Options{surplus: c.surplus}),
 				Text: "upstream u { server " + o.addr + "; keepalive 1; keepalive_timeout " + c.timeout + "; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }"})
 			wave := func() {
 				var wg sync.WaitGroup

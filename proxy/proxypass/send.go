@@ -1,9 +1,7 @@
 package proxypass
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 
@@ -11,7 +9,7 @@ import (
 
 	"alicorn/config/osfile"
 	"alicorn/proxy"
-	"alicorn/proxy/h1"
+	"alicorn/proxy/cgi"
 	"alicorn/proxy/upstream"
 )
 
@@ -39,23 +37,24 @@ func (p *pass) prepare(x *proxy.Exchange) error {
 		return err
 	}
 	p.stage = choosing
-	moved := h.encoder.uri.uri != "" && x.URIChanges() != *h.state.moves.In(x)
+	moved := h.pass.uri != "" && x.URIChanges() != *h.state.moves.In(x)
 	if p.request, err = h.encoder.append(p.request[:0], x, moved, length); err != nil {
 		return err
 	}
-	p.request = append(p.request, p.body.Inline...)
+	if p.feed == nil && p.body.File == nil {
+		p.request = h.encoder.body(p.request, p.body.Inline)
+	}
 	return nil
 }
 
 // beginFeed has the body passed on while it comes, unless it is there, whole, with the
 // head: then it may be repeated, as in nginx.
 func (p *pass) beginFeed(x *proxy.Exchange) (length int64, err error) {
-	framing := upstream.Framing{Head: h1.AppendChunkSize, Tail: h1.ChunkEnd, End: h1.LastChunk}
 	length = chunkedBody
 	if !x.Req.Chunked {
-		length, framing = x.Req.ContentLength, upstream.Framing{}
+		length = x.Req.ContentLength
 	}
-	p.feed = upstream.NewFeed(x, framing, p.h.sendTimeout)
+	p.feed = upstream.NewFeed(x, p.h.encoder.framing(length), p.h.sendTimeout)
 	all, err := p.feed.Preread(x, &p.body)
 	if all {
 		length, p.feed = p.body.Length, nil
@@ -65,7 +64,8 @@ func (p *pass) beginFeed(x *proxy.Exchange) (length int64, err error) {
 
 // feeds reports whether the body of x's request is passed on while it comes.
 func (h *handler) feeds(x *proxy.Exchange) bool {
-	return !h.readFirst && x.Loop() != nil && (x.Req.ContentLength > 0 || x.Req.Chunked && h.version == "1.1")
+	chunked := x.Req.Chunked && h.protocol.chunks && h.version == "1.1"
+	return !h.readFirst && x.Loop() != nil && (x.Req.ContentLength > 0 || chunked)
 }
 
 func hasLength(x *proxy.Exchange) bool {
@@ -82,8 +82,13 @@ func (p *pass) choose(x *proxy.Exchange) error {
 	}
 	p.tries++
 	x.Upstream.Try(p.peer.name)
-	p.sent, p.sentFile, p.reused, p.received, p.length, p.interims, p.surplus = 0, 0, false, 0, 0, 0, false
+	p.sent, p.reused, p.received, p.length, p.interims, p.surplus = 0, false, 0, 0, 0, false
 	p.text = p.text[:0]
+	p.file.release()
+	p.file = filePart{}
+	if p.h.protocol.records {
+		p.records = cgi.Records{}
+	}
 	p.raw.Reset(x.Req.Method)
 	for p.conn = p.lane.takeKept(p.peer); p.conn != nil; p.conn = p.lane.takeKept(p.peer) {
 		if upstream.IsIdempotent(x.Req.Method) && p.feed == nil || p.conn.alive() {
@@ -148,7 +153,7 @@ func (p *pass) send() error {
 		if len(rest) == 0 {
 			p.conn.requests++
 			p.stage = readingHead
-			p.release()
+			p.file.release()
 			if p.feed != nil {
 				p.feed.Begin(p.conn.looped)
 			}
@@ -158,7 +163,7 @@ func (p *pass) send() error {
 		if p.sent < len(p.request) {
 			p.sent += n
 		} else {
-			p.sentFile += int64(n)
+			p.file.advance(n)
 		}
 		switch {
 		case err == nil:
@@ -186,26 +191,15 @@ func (p *pass) unsent() ([]byte, error) {
 	if p.sent < len(p.request) {
 		return p.request[p.sent:], nil
 	}
-	left := p.body.Length - p.sentFile
-	if p.body.File == nil || left == 0 {
-		return nil, nil
+	if len(p.file.rest) == 0 && p.body.File != nil && p.file.read < p.body.Length {
+		return p.file.next(&p.body, p.h.encoder.framing(p.body.Length))
 	}
-	if p.buf == nil {
-		p.buf = blocks.Get().(*[]byte)
-	}
-	b := (*p.buf)[:min(left, blockSize)]
-	if n, err := p.body.File.ReadAt(b, p.sentFile); n < len(b) && err != nil {
-		if err == io.EOF {
-			err = proxy.ErrFileShrank
-		}
-		return nil, err
-	}
-	return b, nil
+	return p.file.rest, nil
 }
 
 // headSent reports that the request was sent, with a body that was read before.
 func (p *pass) headSent() bool {
-	return p.sent == len(p.request) && (p.body.File == nil || p.sentFile == p.body.Length)
+	return p.sent == len(p.request) && (p.body.File == nil || p.file.read == p.body.Length && len(p.file.rest) == 0)
 }
 
 // complete reports that the request was sent, with all of its body.
@@ -270,10 +264,7 @@ func (p *pass) url() string {
 	if p.peer == nil {
 		return ""
 	}
-	line, _, _ := bytes.Cut(p.request, []byte("\r\n"))
-	_, line, _ = bytes.Cut(line, []byte(" "))
-	uri, _, _ := bytes.Cut(line, []byte(" "))
-	return "http://" + p.peer.name + string(uri)
+	return string(p.h.encoder.url([]byte(p.h.protocol.scheme+"://"+p.peer.name), p.request))
 }
 
 // again reports whether the request may be sent once more after a failure of that kind.

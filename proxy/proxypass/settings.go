@@ -15,8 +15,6 @@ import (
 type settings struct {
 	pass    *target // of this very location
 	passPos config.Pos
-	group   *definition // of this very upstream block
-	all     *definitions
 
 	headers   config.List[setHeader]
 	hidden    config.List[string]
@@ -38,6 +36,8 @@ type settings struct {
 	ignoreAbort    bool
 	intercept      bool
 	next           upstream.Repeat // proxy_next_upstream, _tries and _timeout
+
+	gateway gateway
 }
 
 // setHeader is one proxy_set_header.
@@ -54,29 +54,24 @@ const pageSize = 4 << 10
 func newKey() *key {
 	k := config.NewKey(func() settings {
 		return settings{
-			all: &definitions{}, version: "1.1", passHeaders: true, passBody: true, readFirst: true,
+			version: "1.1", passHeaders: true, passBody: true, readFirst: true,
 			connectTimeout: time.Minute, sendTimeout: time.Minute, readTimeout: time.Minute,
 			buffering: true, bufferSize: pageSize, buffers: 8 * pageSize, maxTemp: 1 << 30,
 			next: upstream.Repeat{On: upstream.OnError | upstream.OnTimeout, Begun: upstream.BegunIdempotent},
 		}
 	})
 	k.Enter = func(s *config.Scope, c *settings) {
-		if c.group = nil; s.Context != config.LimitExcept {
+		if s.Context != config.LimitExcept {
 			c.pass = nil
 		}
-	}
-	k.Leave = func(s *config.Scope, c *settings) error {
-		if c.group == nil {
-			return nil
-		}
-		return c.group.complete()
 	}
 	return k
 }
 
-func setPass(k *key) config.Setter {
+// setPass reads where a location's requests go to.
+func setPass(k *key, parse func(text string) (*target, error)) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
-		t, err := parseTarget(n.Arg(0))
+		t, err := parse(n.Arg(0))
 		if err != nil {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: err.Error()}
 		}
@@ -126,11 +121,11 @@ func setBuffers(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		number, err := config.ParseInt(n.Arg(0), 2, 1<<20)
 		if err != nil {
-			return &config.Error{Pos: n.Args[0].Pos, Msg: "proxy_buffers: " + err.Error()}
+			return &config.Error{Pos: n.Args[0].Pos, Msg: n.Name + ": " + err.Error()}
 		}
 		size, err := config.ParseSizeIn(n.Arg(1), 1, 1<<30)
 		if err != nil {
-			return &config.Error{Pos: n.Args[1].Pos, Msg: "proxy_buffers: " + err.Error()}
+			return &config.Error{Pos: n.Args[1].Pos, Msg: n.Name + ": " + err.Error()}
 		}
 		k.In(s).buffers = int64(number) * size
 		return nil
@@ -159,9 +154,9 @@ func setNext(k *key) config.Setter {
 				for j, c := range nextWords {
 					words[j] = fmt.Sprintf("%q", c.Word)
 				}
-				return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("proxy_next_upstream: %q is not one of %s", a.Text, strings.Join(words, ", "))}
+				return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s: %q is not one of %s", n.Name, a.Text, strings.Join(words, ", "))}
 			case a.Text == "off" && len(n.Args) > 1:
-				return &config.Error{Pos: a.Pos, Msg: "proxy_next_upstream: \"off\" stands alone"}
+				return &config.Error{Pos: a.Pos, Msg: n.Name + ": \"off\" stands alone"}
 			case a.Text == nonIdempotent:
 				next.Begun = upstream.BegunAlways
 			}

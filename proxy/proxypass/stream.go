@@ -45,7 +45,7 @@ func (p *pass) beginStream(x *proxy.Exchange) error {
 // copy is the stream of a goroutine's connection. That is kept before the client has the
 // last bytes, and may ask again.
 func (p *pass) copy(x *proxy.Exchange) error {
-	for !p.raw.Body.Ended() {
+	for !p.over() {
 		if _, err := x.Res.Write(p.data); err != nil {
 			return err
 		}
@@ -58,18 +58,20 @@ func (p *pass) copy(x *proxy.Exchange) error {
 			break
 		}
 		if err == io.EOF {
-			return brokenOff(whileReading)
+			return p.brokenOff(whileReading)
 		}
 		if err != nil {
 			return err
 		}
-		out, used, err := decode(&p.raw.Body, (*p.buf)[:n])
+		out, err := p.decode((*p.buf)[:n])
 		if err != nil {
 			return invalidBody(err)
 		}
 		p.data = out
 		p.length += int64(len(out))
-		p.surplus = used < n
+	}
+	if p.raw.Body.EOF() != nil {
+		return p.brokenOff(whileReading)
 	}
 	p.finishConn(x)
 	if _, err := x.Res.Write(p.data); err != nil {
@@ -84,6 +86,7 @@ func (p *pass) copy(x *proxy.Exchange) error {
 // stream gives the client what has come, until the answer ends. What comes of the body is
 // passed on meanwhile.
 func (p *pass) stream(x *proxy.Exchange) error {
+	p.logComplaints(x, whileReading)
 	if err := p.pump(x); err != nil {
 		return err
 	}
@@ -154,20 +157,27 @@ func (p *pass) take(buf *[]byte, n int, err error) (ended, over bool, cut error)
 		blocks.Put(buf)
 		return true, false, p.endedBy(err)
 	}
-	body := &p.raw.Body
-	out, used, err := decode(body, (*buf)[:n])
+	p.received += int64(n)
+	data := (*buf)[:n]
+	if p.h.protocol.records {
+		if data, err = p.feedRecords(data); err != nil {
+			cut = invalidRecord(err, whileReading)
+		}
+	}
+	out, err := p.decode(data)
 	if err != nil {
 		cut = invalidBody(err)
 	}
-	p.received += int64(n)
 	p.length += int64(len(out))
 	kept, over, failed := p.out.Put(out, buf)
 	p.noteNoFile(failed)
 	if !kept {
 		blocks.Put(buf)
 	}
-	p.surplus = used < n
-	return err != nil || body.Ended(), over, cut
+	if cut == nil && p.over() && p.raw.Body.EOF() != nil {
+		cut = p.brokenOff(whileReading)
+	}
+	return cut != nil || p.over(), over, cut
 }
 
 // noteNoFile has the pass log why out has no file; err is nil in most cases. Only the
@@ -182,10 +192,10 @@ func (p *pass) noteNoFile(err error) {
 // endedBy returns why an answer of which no more comes is not complete; nil where it is.
 func (p *pass) endedBy(err error) error {
 	switch {
-	case err == io.EOF && p.raw.Body.EOF() == nil:
+	case err == io.EOF && !p.h.protocol.records && p.raw.Body.EOF() == nil:
 		return nil
 	case err == io.EOF:
-		return brokenOff(whileReading)
+		return p.brokenOff(whileReading)
 	case err == unix.EAGAIN:
 		return timedOut(whileReading)
 	}

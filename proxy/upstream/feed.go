@@ -44,14 +44,25 @@ type Sink interface {
 // Framing is how the parts of a body are told apart on their way. The zero value is a
 // body of known length.
 type Framing struct {
-	Head func(dst []byte, size int) []byte // appends what stands before size bytes, frameRoom at most; nil: nothing
+	Head func(dst []byte, size int) []byte // appends what stands before size bytes, FrameRoom at most; nil: nothing
 	Tail string                            // stands behind them
 	End  string                            // stands behind the last
 }
 
+// Part makes a part of n bytes, which stand in b behind FrameRoom.
+func (fr *Framing) Part(b []byte, n int) []byte {
+	start := FrameRoom
+	if fr.Head != nil {
+		head := fr.Head(b[:0], n)
+		start -= len(head)
+		copy(b[start:], head)
+	}
+	return append(b[start:FrameRoom+n], fr.Tail...)
+}
+
 const (
-	// frameRoom is left before the bytes of a part, and behind them.
-	frameRoom = 16
+	// FrameRoom is left before the bytes of a part, and behind them.
+	FrameRoom = 16
 	// feedShare is what a Feed passes on before others have their turn.
 	feedShare = 1 << 20
 )
@@ -65,7 +76,7 @@ func NewFeed(x *proxy.Exchange, framing Framing, timeout time.Duration) *Feed {
 // all of the body it is moved to b, and f is of no use any more.
 func (f *Feed) Preread(x *proxy.Exchange, into *Body) (all bool, err error) {
 	f.buffer = blocks.Get().(*[]byte)
-	b := (*f.buffer)[frameRoom : len(*f.buffer)-frameRoom]
+	b := (*f.buffer)[FrameRoom : len(*f.buffer)-FrameRoom]
 	n := 0
 	for n < len(b) && err == nil {
 		var m int
@@ -154,7 +165,7 @@ func (f *Feed) pull(x *proxy.Exchange) error {
 		f.buffer = blocks.Get().(*[]byte)
 	}
 	b := *f.buffer
-	n, err := x.TryReadBody(b[frameRoom : len(b)-frameRoom])
+	n, err := x.TryReadBody(b[FrameRoom : len(b)-FrameRoom])
 	if err != nil && err != io.EOF {
 		f.release()
 		return err
@@ -166,20 +177,14 @@ func (f *Feed) pull(x *proxy.Exchange) error {
 	return nil
 }
 
-// frame makes the next part of n bytes, which are in the buffer behind frameRoom.
+// frame makes the next part of n bytes, which are in the buffer behind FrameRoom.
 func (f *Feed) frame(n int) {
 	b := *f.buffer
-	f.rest = b[frameRoom:frameRoom]
+	f.rest = b[FrameRoom:FrameRoom]
 	if n == 0 {
 		return
 	}
-	start := frameRoom
-	if f.framing.Head != nil {
-		head := f.framing.Head(b[:0], n)
-		start -= len(head)
-		copy(b[start:], head)
-	}
-	f.rest = append(b[start:frameRoom+n], f.framing.Tail...)
+	f.rest = f.framing.Part(b, n)
 	f.taken += int64(n)
 }
 
@@ -221,7 +226,7 @@ func (f *Feed) GiveBack(x *proxy.Exchange) {
 	case f.sent > 0:
 		x.KeepBody(lost{errBodySent})
 	default: // it is one part
-		part := &Body{Inline: (*f.buffer)[frameRoom:][:f.taken], Length: f.taken, block: f.buffer}
+		part := &Body{Inline: (*f.buffer)[FrameRoom:][:f.taken], Length: f.taken, block: f.buffer}
 		f.buffer = nil
 		x.KeepBody(part.Again(part.Close))
 	}

@@ -1,0 +1,49 @@
+package cgi
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Uwsgi writes requests of the protocol of uWSGI:
+// https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html
+type Uwsgi struct {
+	Modifier1, Modifier2 byte
+}
+
+// mostUwsgi is the largest size of the parameters, of which there are 16 bits.
+const mostUwsgi = 1<<16 - 1
+
+// uwsgiHead is the size of what stands before the parameters.
+const uwsgiHead = 4
+
+// Begin appends what stands before the parameters.
+func (u *Uwsgi) Begin(dst []byte, _ int64) []byte {
+	return append(dst, u.Modifier1, 0, 0, u.Modifier2)
+}
+
+// Name appends the name of a parameter and room for the length of its value, which the
+// caller appends.
+func (u *Uwsgi) Name(dst []byte, name string) []byte {
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(name)))
+	return append(append(dst, name...), 0, 0)
+}
+
+// Value ends a parameter whose value is dst[at:].
+func (u *Uwsgi) Value(dst []byte, _, at int) []byte {
+	binary.LittleEndian.PutUint16(dst[at-2:], uint16(len(dst)-at))
+	return dst
+}
+
+// End completes the request whose Begin was at start. An error says that it is too large.
+func (u *Uwsgi) End(dst []byte, start int) ([]byte, error) {
+	size := len(dst) - start - uwsgiHead
+	if size > mostUwsgi {
+		return nil, fmt.Errorf("the uwsgi request is too big: %d bytes of parameters, %d are allowed", size, mostUwsgi)
+	}
+	binary.LittleEndian.PutUint16(dst[start+1:], uint16(size))
+	return dst, nil
+}
+
+// Body appends a body that is there, whole.
+func (u *Uwsgi) Body(dst, body []byte) []byte { return append(dst, body...) }

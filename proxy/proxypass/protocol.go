@@ -1,0 +1,53 @@
+package proxypass
+
+import (
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/h1"
+	"alicorn/proxy/upstream"
+)
+
+// protocol is how requests are passed on. Each has a family of directives: proxy_pass and
+// so on.
+type protocol struct {
+	name    string // of the family
+	scheme  string // in logs
+	form    h1.Form
+	chunks  bool     // a body of unknown length may be passed on while it comes
+	records bool     // answers come in FastCGI's records
+	hidden  []string // fields of answers that clients do not see unless PROTOCOL_pass_header says so
+	own     func(k *key) []config.Directive
+	encoder func(c *settings, location string) encoder
+	key     *key
+}
+
+// encoder writes the requests of a location.
+type encoder interface {
+	// append appends what stands before the body of x's request. length is the body's,
+	// or one of the constants below. moved says that a rewrite in the location has changed
+	// the path.
+	append(dst []byte, x *proxy.Exchange, moved bool, length int64) ([]byte, error)
+	// body appends a body that is there, whole.
+	body(dst, body []byte) []byte
+	// framing is that of the parts of another one.
+	framing(length int64) upstream.Framing
+	// url appends what a log shows of the request behind the peer's address.
+	url(dst, request []byte) []byte
+}
+
+// What an encoder is told of the body in place of its length.
+const (
+	noBody      = -1
+	chunkedBody = -2
+)
+
+// protocols returns the protocols that there are.
+func protocols() []*protocol {
+	all := []*protocol{
+		{name: "proxy", scheme: "http", form: h1.StatusLine, chunks: true, hidden: []string{"date", "server", "x-pad"}, own: httpDirectives, encoder: newHTTPEncoder},
+	}
+	for _, p := range all {
+		p.key = newKey()
+	}
+	return all
+}
