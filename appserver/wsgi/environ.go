@@ -12,9 +12,6 @@ import (
 // always are the names that every environ has, in the order of their values.
 const always = "PATH_INFO\x00QUERY_STRING\x00RAW_URI\x00REQUEST_URI\x00REMOTE_ADDR\x00REMOTE_PORT\x00"
 
-// manyFields is how many field lines are joined by comparing each with each.
-const manyFields = 64
-
 // Environ makes the environ of q in e, as PEP 3333 and CGI (RFC 3875) have it.
 func Environ(e *wire.Environ, q gateway.Request) {
 	r, scheme := &q.Req, q.Way.Scheme
@@ -122,13 +119,7 @@ func addFields(e *wire.Environ, r *proxy.Request, rules gateway.Rules) {
 	if r.Authority != "" {
 		e.Add("HTTP_HOST", r.Authority)
 	}
-	repeated := repeatedMarks(h)
-	var chain []link
-	if rules.Underscores && hasUnderscores(h) {
-		repeated, chain = ^uint64(0), chainLines(h, true)
-	} else if repeated != 0 && h.Len() > manyFields {
-		chain = chainLines(h, false)
-	}
+	names := h.Repeats(rules.Underscores)
 	typed := false
 	for i := range h.Len() {
 		f := h.At(i)
@@ -148,104 +139,19 @@ func addFields(e *wire.Environ, r *proxy.Request, rules gateway.Rules) {
 				continue
 			}
 		}
-		if repeated&mark(f.Name) == 0 {
-			e.AddField(f.Name, f.Value)
-			continue
-		}
 		switch {
-		case chain == nil && firstOf(h, i), chain != nil && !chain[i].later:
-			e.AddField(f.Name, joined(h, i, chain))
+		case names.Alone(i):
+			e.AddField(f.Name, f.Value)
+		case names.First(i):
+			e.AddField(f.Name, joined(h, i, &names))
 		}
 	}
-}
-
-// link says what other lines have a field line's name.
-type link struct {
-	next  int32 // index of the next one; 0: none
-	later bool  // an earlier line has the name, too
-}
-
-// chainLines links the lines of each name, in time that is linear in their
-// number: a client chooses how many there are. underscores makes names of one
-// environ key one name.
-func chainLines(h *proxy.Header, underscores bool) []link {
-	chain := make([]link, h.Len())
-	last := make(map[string]int32, h.Len())
-	for i := range chain {
-		name := strings.ToLower(h.At(i).Name)
-		if underscores {
-			name = strings.ReplaceAll(name, "_", "-")
-		}
-		if before, ok := last[name]; ok {
-			chain[before].next, chain[i].later = int32(i), true
-		}
-		last[name] = int32(i)
-	}
-	return chain
-}
-
-// nextOf returns the next line of line i's name, 0 when there is none. chain is
-// nil where there are few lines.
-func nextOf(h *proxy.Header, i int, chain []link) int {
-	if chain != nil {
-		return int(chain[i].next)
-	}
-	for j := i + 1; j < h.Len(); j++ {
-		if sameName(h.At(j), h.At(i)) {
-			return j
-		}
-	}
-	return 0
-}
-
-// repeatedMarks has the marks that more than one field line has: a line whose
-// mark it lacks is the only one of its name, without a comparison.
-func repeatedMarks(h *proxy.Header) (repeated uint64) {
-	var once uint64
-	for i := range h.Len() {
-		m := mark(h.At(i).Name)
-		repeated |= once & m
-		once |= m
-	}
-	return repeated
-}
-
-// mark is a bit that equal names share, whatever their case.
-func mark(name string) uint64 {
-	n := len(name)
-	if n == 0 {
-		return 1
-	}
-	return 1 << ((uint(n)*7 + uint(name[0]|0x20)*3 + uint(name[n-1]|0x20)*5 + uint(name[n/2]|0x20)) & 63)
-}
-
-func hasUnderscores(h *proxy.Header) bool {
-	for i := range h.Len() {
-		if f := h.At(i); f.ID() == proxy.FieldOther && strings.IndexByte(f.Name, '_') >= 0 {
-			return true
-		}
-	}
-	return false
-}
-
-func sameName(a, b proxy.Field) bool {
-	return a.ID() == b.ID() && len(a.Name) == len(b.Name) && (a.ID() != proxy.FieldOther || strings.EqualFold(a.Name, b.Name))
-}
-
-func firstOf(h *proxy.Header, i int) bool {
-	f := h.At(i)
-	for j := range i {
-		if sameName(h.At(j), f) {
-			return false
-		}
-	}
-	return true
 }
 
 // joined returns the value of field line i and of the later ones of its name.
-func joined(h *proxy.Header, i int, chain []link) string {
+func joined(h *proxy.Header, i int, names *proxy.Repeats) string {
 	f := h.At(i)
-	j := nextOf(h, i, chain)
+	j := names.Next(i)
 	if j == 0 {
 		return f.Value
 	}
@@ -254,7 +160,7 @@ func joined(h *proxy.Header, i int, chain []link) string {
 		sep = "; "
 	}
 	var b strings.Builder
-	for b.WriteString(f.Value); j != 0; j = nextOf(h, j, chain) {
+	for b.WriteString(f.Value); j != 0; j = names.Next(j) {
 		b.WriteString(sep)
 		b.WriteString(h.At(j).Value)
 	}

@@ -55,7 +55,7 @@ func joinedFields(lines [][2]string) string {
 
 func TestFieldsOfOneNameAreJoinedWhateverTheirNumber(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for _, n := range []int{0, 1, 2, 10, manyFields - 1, manyFields, manyFields + 1, 200, 1000} {
+	for _, n := range []int{0, 1, 2, 10, 31, 32, 33, 200, 1000} {
 		for _, names := range []int{1, 2, 7, 50, 2000} {
 			var r proxy.Request
 			var lines [][2]string
@@ -75,29 +75,6 @@ func TestFieldsOfOneNameAreJoinedWhateverTheirNumber(t *testing.T) {
 			if got, want := environFields(&r, gateway.Rules{}), joinedFields(lines); got != want {
 				t.Errorf("%d lines of %d names: got\n%s\nwant\n%s", n, names, got, want)
 			}
-		}
-	}
-}
-
-// TestEachFieldLineIsLookedAtOnce follows the links from every line that begins
-// a chain: the steps are as many as the lines, however their names repeat.
-func TestEachFieldLineIsLookedAtOnce(t *testing.T) {
-	for _, names := range []int{1, 3, 400, 6400} {
-		var h proxy.Header
-		const n = 6400
-		for i := range n {
-			h.Add(fmt.Sprintf("x-%d", i%names), "v")
-		}
-		chain, steps := chainLines(&h, false), 0
-		for i := range chain {
-			for j := i; !chain[i].later; j = nextOf(&h, j, chain) {
-				if steps++; steps > n || nextOf(&h, j, chain) == 0 {
-					break
-				}
-			}
-		}
-		if steps != n {
-			t.Errorf("%d names: %d steps for %d lines", names, steps, n)
 		}
 	}
 }
