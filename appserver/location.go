@@ -18,19 +18,16 @@ const (
 // usualTemp stands for no app_max_temp_file_size.
 const usualTemp = -1
 
-// setRequestBuffering sets whether bodies are read first. In a block with both
-// directives app_request_buffering takes precedence.
+// setRequestBuffering sets whether bodies are read first.
 func setRequestBuffering(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		on := true
 		if err := config.Flag(k, func(*settings) *bool { return &on })(s, n); err != nil {
 			return err
 		}
-		if own := s.Own("app_request_buffering"); own == nil || own == n {
-			k.In(s).buffering = bufferingOff
-			if on {
-				k.In(s).buffering = bufferingOn
-			}
+		k.In(s).buffering = bufferingOff
+		if on {
+			k.In(s).buffering = bufferingOn
 		}
 		return nil
 	}

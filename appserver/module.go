@@ -272,8 +272,6 @@ func passDirectives(k *key) []config.Directive {
 			Help: "Serves the location's files only where the app of that name would give the same answer. Its workers report their static folders: that those below URL are DIR, and whether anything of the application could answer otherwise (hooks, middleware, other routes). A request that is no plain GET or HEAD of a normal path, and all of them where the workers report no such folder, go to the application, by way of the named location if there is one. Where they cannot tell, the application is asked first, and a file is served in place of its 404. \"alicorn serve\" writes it for Flask and Django."},
 		{Name: "app_request_buffering", In: config.AnyLevel, Args: config.OneArg, Default: "on", Syntax: "on | off", Set: setRequestBuffering(k),
 			Help: "Whether a request's body is read before the application gets the request. With off the application reads it while the client sends it, and a slow client occupies a thread of a worker. A read waits for the client, no longer than client_body_timeout, and raises ConnectionResetError where the body ends too early; the time that the client takes does not count for timeout. A chunked body has no CONTENT_LENGTH then. Where the system has no epoll the body is read first all the same. Without the directive an ASGI application gets a body first that has a Content-Length of at most client_body_buffer_size, and any other while it comes; there a slow client occupies no thread."},
-		{Name: "uwsgi_request_buffering", In: config.AnyLevel, Args: config.OneArg, Default: "on", Syntax: "on | off", Set: setRequestBuffering(k),
-			Help: "The same as app_request_buffering, which takes precedence in a block with both."},
 		{Name: "app_buffers", In: config.AnyLevel, Args: config.TwoArgs, Default: "8 32k", Syntax: "NUMBER SIZE", Set: setBuffers(k),
 			Help: "How much of a response may wait in memory for its client: NUMBER times SIZE. More goes to a temporary file."},
 		{Name: "app_max_temp_file_size", In: config.AnyLevel, Args: config.OneArg, Default: "256m, or 0 for ASGI applications", Syntax: "SIZE",
@@ -295,7 +293,7 @@ func tempPathDirectives(k *key) []config.Directive {
 	var d []config.Directive
 	for i, name := range tempPaths {
 		d = append(d, config.Directive{Name: name, In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 4}, Syntax: "DIR [LEVEL ...]", Default: "the temporary directory", Set: setTempPath(k, i+1),
-			Help: "The folder for temporary files of responses, as app_temp_path names it: here no other protocol leads to an application. Where a block has several, app_temp_path counts, else uwsgi_temp_path, proxy_temp_path, scgi_temp_path, fastcgi_temp_path. Levels are accepted and not needed: no file has a name."})
+			Help: "The folder for temporary files of responses, as app_temp_path names it: those of all protocols have one folder. Where a block has several, app_temp_path counts, else uwsgi_temp_path, proxy_temp_path, scgi_temp_path, fastcgi_temp_path. Levels are accepted and not needed: no file has a name."})
 	}
 	return d
 }

@@ -169,9 +169,6 @@ type Loader struct {
 	// Builtin are files by base name (mime.types) that stand in for included
 	// ones that do not exist. In positions they are named "NAME (built in)".
 	Builtin map[string][]byte
-	// Foreign explains a missing file to include by its base name, for files
-	// that nginx ships: "nginx's X is for ...", or "". It may be nil.
-	Foreign func(name string) string
 }
 
 // LoadFile reads the configuration in main and what it includes from src;
@@ -312,11 +309,7 @@ func (ld *loading) file(at *Node, name string, depth int) []*Node {
 		}
 	}
 	if err != nil {
-		hint := ""
-		if errors.Is(err, fs.ErrNotExist) && ld.Foreign != nil {
-			hint = ld.Foreign(filepath.Base(name))
-		}
-		ld.errs.AddHint(pos, hint, "cannot include %q: %s", name, osfile.Cause(err))
+		ld.errs.Add(pos, "cannot include %q: %s", name, osfile.Cause(err))
 		return nil
 	}
 	before := ld.size

@@ -117,26 +117,6 @@ func TestAMissingMainFileIsNamed(t *testing.T) {
 	}
 }
 
-func TestAMissingFileIsToldByWhatItIsElsewhere(t *testing.T) {
-	foreign := func(name string) string {
-		if name == "proxy_params" {
-			return "elsewhere it is for proxy_pass"
-		}
-		return ""
-	}
-	for text, want := range map[string]string{
-		"include proxy_params;":   "elsewhere it is for proxy_pass",
-		"include x/proxy_params;": "elsewhere it is for proxy_pass",
-		"include x;":              "",
-	} {
-		_, err := Loader{Source: Memory{"m": []byte(text)}, Foreign: foreign}.Load("m")
-		var e *Error
-		if !errors.As(err, &e) || !strings.Contains(e.Msg, "cannot include") || e.Hint != want {
-			t.Errorf("%s: %v, want the hint %q", text, err, want)
-		}
-	}
-}
-
 func TestBuiltinStandsInForAMissingFile(t *testing.T) {
 	builtin := map[string][]byte{"mime.types": []byte("types {\n text/html html; }")}
 	for _, c := range []struct {

@@ -12,6 +12,10 @@ import (
 // Version is this program's version, as $alicorn_version and server_tokens show it.
 const Version = "0.1.0"
 
+// nginxVersion is $nginx_version: the nginx whose language this program reads. Files that
+// come with nginx tell applications of it.
+const nginxVersion = "1.29.7"
+
 // Options are what the program, not the configuration, decides.
 type Options struct {
 	// TempDir is client_body_temp_path's default.

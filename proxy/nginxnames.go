@@ -34,9 +34,9 @@ var protocols = []struct{ name, instead, own string }{
 	{"proxy", "", "cache_convert_head cookie_domain cookie_flags cookie_path headers_hash_bucket_size headers_hash_max_size http_version method redirect " +
 		"send_lowat set_body set_header allow_upstream bind_dynamic " + overTLS +
 		" download_rate half_close pass_error_message protocol protocol_timeout requests responses session_drop smtp_auth ssl timeout upload_rate buffer"},
-	{"fastcgi", forApplications, "catch_stderr index keep_conn send_lowat split_path_info"},
-	{"uwsgi", forApplications, "modifier1 modifier2 string " + overTLS},
-	{"scgi", forApplications, ""},
+	{"fastcgi", "", "catch_stderr index keep_conn send_lowat split_path_info"},
+	{"uwsgi", "", "modifier1 modifier2 string " + overTLS},
+	{"scgi", "", ""},
 	{"grpc", forApplications, "set_header " + overTLS},
 	{"memcached", forApplications, "gzip_flag"},
 	{"tunnel", forApplications, "allow_upstream bind_dynamic"},
@@ -179,22 +179,3 @@ func NginxDirectiveNear(name string) string {
 
 // listed reports whether a list of words has the word.
 func listed(list, word string) bool { return slices.Contains(strings.Fields(list), word) }
-
-// nginxFiles are files beside nginx.conf that sites include, by the directive
-// that they are for.
-var nginxFiles = []struct{ names, directive string }{
-	{"uwsgi_params", "uwsgi_pass"},
-	{"scgi_params", "scgi_pass"},
-	{"fastcgi_params fastcgi.conf fastcgi-php.conf", "fastcgi_pass"},
-}
-
-// NginxFile says of a file that nginx comes with, by its base name, what it is
-// for; "": nginx has none of that name, or one that works here.
-func NginxFile(name string) string {
-	for _, f := range nginxFiles {
-		if listed(f.names, name) {
-			return fmt.Sprintf("nginx's %s is for %s, which is not here yet; app_pass needs no such file", name, f.directive)
-		}
-	}
-	return ""
-}

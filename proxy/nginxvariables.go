@@ -12,12 +12,10 @@ var nginxVariables = []struct{ instead, names string }{
 	{"$upstream_addr has the names of all", "upstream_last_server_name"},
 	{"$upstream_http_NAME is a field of a server's answer", "upstream_trailer_ upstream_cookie_"},
 	{"", "upstream_cache_status upstream_cache_age upstream_cache_key upstream_cache_key_zone"},
-	{forApplications, "fastcgi_script_name fastcgi_path_info"},
 	{`"alicorn status" tells the connections`, "connections_active connections_reading connections_waiting connections_writing"},
 	{"$http_user_agent with \"if\" tells browsers apart", "ancient_browser modern_browser msie"},
 	{"$http_referer with \"if\" tells links apart", "invalid_referer"},
 	{"$msec and $time_iso8601 are the time", "date_gmt date_local"},
-	{"$alicorn_version is this program's", "nginx_version"},
 	{"$server_protocol is the protocol", "http2 http3"},
 	{"", "connection_time gzip_ratio is_request_port jwt_claim_ jwt_header_ jwt_payload limit_conn_status memcached_key request_body request_body_file request_completion request_port secure_link " +
 		"secure_link_expires secure_link_expire sent_trailer_ session_log_id session_log_binary_id slice_range spdy spdy_request_priority tcpinfo_rtt tcpinfo_rttvar tcpinfo_snd_cwnd " +

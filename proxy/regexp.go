@@ -107,6 +107,13 @@ func (r *Regexp) Match(x *Exchange, text string) (bool, error) {
 	return true, nil
 }
 
+// NumGroups returns the number of groups.
+func (r *Regexp) NumGroups() int { return len(r.names) - 1 }
+
+// Groups returns the first match in text, and its groups; nil where there is none. It
+// captures nothing, and is for patterns without Backtracking.
+func (r *Regexp) Groups(text string) []string { return r.fast.FindStringSubmatch(text) }
+
 // MatchBytes is Match for a text that the caller changes afterwards.
 func (r *Regexp) MatchBytes(x *Exchange, text []byte) (bool, error) {
 	switch {

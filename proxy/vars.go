@@ -56,6 +56,7 @@ func connectionVariables() []Variable {
 		textVariable("hostname", func(*Exchange) string { return host }),
 		textVariable("pid", func(*Exchange) string { return pid }),
 		textVariable("alicorn_version", func(*Exchange) string { return Version }),
+		textVariable("nginx_version", func(*Exchange) string { return nginxVersion }),
 		numberVariable("request_length", (*Exchange).BytesRead),
 		numberVariable("connection", func(x *Exchange) int64 { return int64(x.Conn.ID) }),
 		numberVariable("connection_requests", func(x *Exchange) int64 { return int64(x.Number) }),

@@ -43,6 +43,7 @@ import (
 //	signal NAME                       send a signal to the server
 //	stopped [CODE]                    stop the server if it runs; its exit code
 //
+// $GATEWAY is an origin that speaks what gateways speak.
 // In files, __PORT__ to __PORT3__ are free ports, __WORK__ is the script's
 // folder, __CA__ and the like are those of authorityPairs, and a line with only "# directive: NAME" in the script says whose
 // end-to-end case it is.
@@ -106,6 +107,11 @@ func setupScript(t testing.TB, env *testscript.Env, patience time.Duration) erro
 		env.Setenv(name, port)
 		pairs = append(pairs, "__"+name+"__", port)
 	}
+	gateway, err := filepath.Abs(filepath.Join("testdata", "gateway.py"))
+	if err != nil {
+		return err
+	}
+	env.Setenv("GATEWAY", gateway)
 	env.Setenv("RUNTIME_DIRECTORY", filepath.Join(env.WorkDir, "run"))
 	env.Setenv("STATE_DIRECTORY", filepath.Join(env.WorkDir, "state"))
 	env.Setenv("CACHE_DIRECTORY", filepath.Join(env.WorkDir, "cache"))

@@ -80,11 +80,13 @@ func withoutEffect() []config.Directive {
 		"types_hash_bucket_size", "variables_hash_max_size", "variables_hash_bucket_size", "connection_pool_size", "request_pool_size",
 		"output_buffers", "postpone_output", "client_body_in_single_buffer", "keepalive_disable", "sendfile_max_chunk")...)
 	all = append(all, noEffect(config.AnyLevel, config.OneArg, "each part of an answer is passed on at once, in the size it came in.",
-		"proxy_busy_buffers_size", "proxy_temp_file_write_size")...)
+		"proxy_busy_buffers_size", "proxy_temp_file_write_size", "uwsgi_busy_buffers_size", "uwsgi_temp_file_write_size",
+		"fastcgi_busy_buffers_size", "fastcgi_temp_file_write_size", "scgi_busy_buffers_size", "scgi_temp_file_write_size")...)
 	all = append(all, noEffect(config.HTTP, config.OneArg, "a map has the size that it needs.", "map_hash_bucket_size", "map_hash_max_size")...)
 	all = append(all, noEffect(config.AnyLevel, config.OneArg, "fields are found without a hash table.",
 		"proxy_headers_hash_bucket_size", "proxy_headers_hash_max_size")...)
-	all = append(all, noEffect(config.AnyLevel, config.SomeArg, "answers are not cached.", "proxy_cache_bypass", "proxy_no_cache")...)
+	all = append(all, noEffect(config.AnyLevel, config.SomeArg, "answers are not cached.", "proxy_cache_bypass", "proxy_no_cache",
+		"uwsgi_cache_bypass", "uwsgi_no_cache", "fastcgi_cache_bypass", "fastcgi_no_cache", "scgi_cache_bypass", "scgi_no_cache")...)
 	return all
 }
 

@@ -207,7 +207,7 @@ func TestABrokenConfigurationChangesNothingAndIsExplained(t *testing.T) {
 		{"meaning", "server { listn 80; }", `test.conf:2:10: unknown directive "listn"; did you mean "listen"?`},
 		{"resources", "server { listen 192.0.2.1:1; }", "test.conf:2:10: cannot listen on 192.0.2.1:1: this machine has no such address"},
 		{"nothing to serve", "", "there is nothing to serve"},
-		{"of nginx", "server { fastcgi_pass x:1; }", "test.conf:2:10: nginx's fastcgi_pass is not here yet; for Python applications use app_pass"},
+		{"of nginx", "server { grpc_pass x:1; }", "test.conf:2:10: nginx's grpc_pass is not here yet; for Python applications use app_pass"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -62,7 +62,7 @@ func beside(t *testing.T, http, server, locations string, requests []request) {
 	text := strings.NewReplacer("SERVER", server, "LOCATIONS", locations).Replace(http + site)
 	defer proxytest.StartNginx(t, dir, strings.ReplaceAll("access_log off; default_type text/plain;"+text, "SIDE", "nginx"))()
 	ours := proxytest.New(t, proxytest.Config{Text: strings.NewReplacer("DIR", dir, "SIDE", "ours").Replace(text), Serve: http1.Serve,
-		Modules: []proxy.Module{realip.Module(), rewrite.Module(), access.Module(), authrequest.Module(), header.Module(), proxypass.Module(proxypass.Options{}), static.Module()}})
+		Modules: append([]proxy.Module{realip.Module(), rewrite.Module(), access.Module(), authrequest.Module(), header.Module()}, append(proxypass.Modules(proxypass.Options{}), static.Module())...)})
 	theirLog := func() string {
 		text, err := os.ReadFile(filepath.Join(dir, "error.log"))
 		if err != nil {

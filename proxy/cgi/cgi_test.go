@@ -9,7 +9,8 @@ import (
 // format is what the three protocols have in common.
 type format interface {
 	Begin(dst []byte, length int64) []byte
-	Name(dst []byte, name string) []byte
+	Name(dst []byte, size int) []byte
+	Middle(dst []byte) []byte
 	Value(dst []byte, size, at int) []byte
 	End(dst []byte, start int) ([]byte, error)
 	Body(dst, body []byte) []byte
@@ -21,7 +22,7 @@ func write(t *testing.T, f format, body string, parameters ...string) string {
 	const before = "before"
 	dst := f.Begin([]byte(before), int64(len(body)))
 	for i := 0; i < len(parameters); i += 2 {
-		dst = f.Name(dst, parameters[i])
+		dst = f.Middle(append(f.Name(dst, len(parameters[i])), parameters[i]...))
 		at := len(dst)
 		dst = f.Value(append(dst, parameters[i+1]...), len(parameters[i]), at)
 	}

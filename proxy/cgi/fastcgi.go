@@ -53,15 +53,16 @@ func (f *FastCGI) Begin(dst []byte, _ int64) []byte {
 	return appendRecord(dst, parameters, 0)
 }
 
-// Name appends the lengths and the name of a parameter. The caller appends the value.
-func (f *FastCGI) Name(dst []byte, name string) []byte {
-	if n := len(name); n < 128 {
-		dst = append(dst, byte(n))
-	} else {
-		dst = binary.BigEndian.AppendUint32(dst, uint32(n)|longLength)
+// Name appends the lengths that stand before a name of size bytes, which the caller appends.
+func (f *FastCGI) Name(dst []byte, size int) []byte {
+	if size < 128 {
+		return append(dst, byte(size), 0)
 	}
-	return append(append(dst, 0), name...)
+	return append(binary.BigEndian.AppendUint32(dst, uint32(size)|longLength), 0)
 }
+
+// Middle appends nothing: the value stands behind the name.
+func (f *FastCGI) Middle(dst []byte) []byte { return dst }
 
 // Value ends a parameter whose name has size bytes and whose value is dst[at:]. A long
 // one needs a longer length.

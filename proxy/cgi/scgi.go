@@ -17,8 +17,11 @@ func (s *SCGI) Begin(dst []byte, length int64) []byte {
 	return append(strconv.AppendInt(dst, max(length, 0), 10), 0)
 }
 
-// Name appends the name of a parameter. The caller appends the value.
-func (s *SCGI) Name(dst []byte, name string) []byte { return append(append(dst, name...), 0) }
+// Name appends nothing: a name ends with a zero.
+func (s *SCGI) Name(dst []byte, _ int) []byte { return dst }
+
+// Middle appends what stands between a name and its value.
+func (s *SCGI) Middle(dst []byte) []byte { return append(dst, 0) }
 
 // Value ends a parameter.
 func (s *SCGI) Value(dst []byte, _, _ int) []byte { return append(dst, 0) }

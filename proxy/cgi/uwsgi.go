@@ -22,12 +22,13 @@ func (u *Uwsgi) Begin(dst []byte, _ int64) []byte {
 	return append(dst, u.Modifier1, 0, 0, u.Modifier2)
 }
 
-// Name appends the name of a parameter and room for the length of its value, which the
-// caller appends.
-func (u *Uwsgi) Name(dst []byte, name string) []byte {
-	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(name)))
-	return append(append(dst, name...), 0, 0)
+// Name appends what stands before a name of size bytes, which the caller appends.
+func (u *Uwsgi) Name(dst []byte, size int) []byte {
+	return binary.LittleEndian.AppendUint16(dst, uint16(size))
 }
+
+// Middle appends what stands between a name and its value, which the caller appends.
+func (u *Uwsgi) Middle(dst []byte) []byte { return append(dst, 0, 0) }
 
 // Value ends a parameter whose value is dst[at:].
 func (u *Uwsgi) Value(dst []byte, _, at int) []byte {

@@ -23,7 +23,7 @@ import (
 )
 
 func modules() []proxy.Module {
-	return []proxy.Module{rewrite.Module(), charset.Module(), proxypass.Module(proxypass.Options{}), static.Module()}
+	return append([]proxy.Module{rewrite.Module(), charset.Module()}, append(proxypass.Modules(proxypass.Options{}), static.Module())...)
 }
 
 const site = `

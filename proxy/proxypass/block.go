@@ -63,6 +63,18 @@ func (d *definitions) find(name string) *definition {
 	return d.list[i]
 }
 
+// near names the upstream that is most likely meant by name; "" where there is none.
+func (d *definitions) near(name string) string {
+	var names []string
+	for _, o := range d.list {
+		names = append(names, o.name)
+	}
+	if near := config.Nearest(name, names); near != "" {
+		return fmt.Sprintf("did you mean the upstream %q?", near)
+	}
+	return ""
+}
+
 func newDefinition(name string, pos config.Pos) *definition {
 	return &definition{name: name, pos: pos, keep: 32, keepTimeout: time.Minute, keepTime: time.Hour, keepRequests: 1000}
 }

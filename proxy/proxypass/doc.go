@@ -27,8 +27,8 @@ package proxypass
 // Files, in the order of the story:
 //
 //   - module.go protocol.go directives.go settings.go target.go block.go: what the configuration says
-//   - gateway.go: the same of gateways
+//   - gateway.go fastcgi.go: the same of gateways
 //   - group.go balance.go lane.go conn.go: peers and connections
-//   - encoder.go uri.go fields.go: the request
+//   - encoder.go uri.go params.go fields.go: the request
 //   - pass.go send.go filepart.go receive.go records.go stream.go failure.go: its way
 //   - answer.go redirect.go variables.go tunnel.go: the answer

@@ -1,9 +1,120 @@
 package proxypass
 
-import "alicorn/config"
+import (
+	"fmt"
+	"strings"
+
+	"alicorn/config"
+	"alicorn/proxy"
+	"alicorn/proxy/cgi"
+	"alicorn/proxy/upstream"
+)
 
 // gateway is what a block says that concerns uwsgi, FastCGI and SCGI.
 type gateway struct {
-	keepConn bool                // fastcgi_keep_conn
-	catch    config.List[string] // fastcgi_catch_stderr
+	params    config.List[param] // uwsgi_param and its like
+	modifier1 int                // of uwsgi
+	modifier2 int
+
+	// of FastCGI
+	index    string        // behind the path of a folder
+	split    *proxy.Regexp // of a path into the script's and the rest
+	keepConn bool
+	catch    config.List[string] // what in stderr makes an answer invalid
+}
+
+// param is one parameter of a request.
+type param struct {
+	name    string
+	value   *proxy.Template
+	present bool // it is left out where its value is empty: if_not_empty
+}
+
+func setParam(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		p := param{name: n.Arg(0), value: proxy.ParseTemplate(s.Load(), n.Args[1].Pos, n.Arg(1))}
+		if len(n.Args) == 3 {
+			if n.Arg(2) != "if_not_empty" {
+				return &config.Error{Pos: n.Args[2].Pos, Msg: fmt.Sprintf("%s: invalid parameter %q; it takes \"if_not_empty\"", n.Name, n.Arg(2))}
+			}
+			p.present = true
+		}
+		if p.name == "" || len(p.name) > maxParamName || strings.Contains(p.name, "\x00") {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("%s: invalid name %.40q; it has 1 to %d characters", n.Name, p.name, maxParamName)}
+		}
+		k.In(s).gateway.params.Add(s, p)
+		return nil
+	}
+}
+
+// maxParamName bounds the name of a parameter.
+const maxParamName = 1000
+
+// parseGateway returns the reader of what uwsgi_pass and its like name: an address, or an
+// upstream block. scheme may stand before it; "": nothing may.
+func parseGateway(directive, scheme string) func(text string) (*target, error) {
+	return func(text string) (*target, error) {
+		rest, secure := text, false
+		if scheme != "" {
+			rest = strings.TrimPrefix(text, scheme+"://")
+			secure = strings.HasPrefix(text, "s"+scheme+"://")
+		}
+		switch {
+		case strings.Contains(text, "$"):
+			return nil, fmt.Errorf("%s %q has variables, which is not here yet: it names one server or upstream", directive, text)
+		case secure:
+			return nil, fmt.Errorf("%s %q is to use TLS, which is not here yet", directive, text)
+		case strings.HasPrefix(rest, "http://"), strings.HasPrefix(rest, "https://"):
+			return nil, fmt.Errorf("invalid address %q of %s: a server that speaks HTTP is for proxy_pass", text, directive)
+		case strings.ContainsAny(rest, "/") && !strings.HasPrefix(rest, "unix:"):
+			return nil, fmt.Errorf("invalid address %q of %s; it is HOST:PORT, unix:PATH or the name of an upstream", text, directive)
+		}
+		addr, err := parseAddress(rest)
+		if err != nil {
+			return nil, fmt.Errorf("invalid address %q of %s: %w", text, directive, err)
+		}
+		t := &target{name: addr.host, addr: addr}
+		if addr.path != "" {
+			t.name = rest
+		}
+		return t, nil
+	}
+}
+
+func passHelp(what string) string {
+	return "Passes the location's requests on to the " + what + " of that address, or to one of those of the upstream block of that name. Host names are resolved when the configuration is read; all addresses of a name take turns. What it is told of a request are parameters: those of PROTOCOL_param, and the client's header fields, X-A as HTTP_X_A. Transfer-Encoding is left out, as a body of unknown length is read first, and so is Proxy: applications take HTTP_PROXY for their own proxy. Its answer has the form of CGI: the field Status is its status, and an answer with a Location and without a Status is a 302. Variables are not here yet."
+}
+
+const paramHelp = "A parameter of the requests that are passed on. VALUE may have variables; with if_not_empty the parameter is left out where it is empty. A block's own replace those that it inherits. One whose name begins with HTTP_ takes the place of the client's field."
+
+// gatewayDirectives are the directives that all gateways have beside those of HTTP.
+func gatewayDirectives(k *key, name, scheme, syntax, what string) []config.Directive {
+	return []config.Directive{
+		{Name: name + "_pass", In: config.Location | config.LocationIf, Args: config.OneArg, Syntax: syntax, Set: setPass(k, parseGateway(name+"_pass", scheme)),
+			Help: strings.ReplaceAll(passHelp(what), "PROTOCOL", name)},
+		{Name: name + "_param", In: config.AnyLevel, Args: config.Arity{Min: 2, Max: 3}, Repeat: true, Syntax: "NAME VALUE [if_not_empty]", Set: setParam(k), Help: paramHelp},
+	}
+}
+
+func uwsgiDirectives(k *key) []config.Directive {
+	in := config.AnyLevel
+	return append(gatewayDirectives(k, "uwsgi", "uwsgi", "[uwsgi://]HOST:PORT | unix:PATH | UPSTREAM", "uWSGI server"),
+		config.Directive{Name: "uwsgi_modifier1", In: in, Args: config.OneArg, Syntax: "N", Default: "0",
+			Set:  config.Int(k, 0, 255, func(c *settings) *int { return &c.gateway.modifier1 }),
+			Help: "The first modifier of the uwsgi protocol, 0 to 255: which of its plugins a uWSGI server answers by. 0 is Python."},
+		config.Directive{Name: "uwsgi_modifier2", In: in, Args: config.OneArg, Syntax: "N", Default: "0",
+			Set:  config.Int(k, 0, 255, func(c *settings) *int { return &c.gateway.modifier2 }),
+			Help: "The second modifier of the uwsgi protocol, 0 to 255."})
+}
+
+func scgiDirectives(k *key) []config.Directive {
+	return gatewayDirectives(k, "scgi", "scgi", "HOST:PORT | unix:PATH | UPSTREAM", "SCGI server")
+}
+
+func newSCGIEncoder(c *settings, _ string) encoder {
+	return newParamEncoder(c, &cgi.SCGI{}, upstream.Framing{})
+}
+
+func newUwsgiEncoder(c *settings, _ string) encoder {
+	return newParamEncoder(c, &cgi.Uwsgi{Modifier1: byte(c.gateway.modifier1), Modifier2: byte(c.gateway.modifier2)}, upstream.Framing{})
 }

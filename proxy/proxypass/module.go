@@ -34,7 +34,7 @@ func Modules(o Options) []proxy.Module {
 	st, k := &state{}, newBlockKey()
 	mods := []proxy.Module{{
 		Name: "upstream", Settings: k, Directives: upstreamDirectives(k),
-		Variables: st.variables(), State: []proxy.Slot{&st.pass, &st.moves},
+		Variables: st.variables(), State: []proxy.Slot{&st.pass, &st.moves, &st.fastcgi},
 	}}
 	for _, p := range protocols() {
 		mods = append(mods, p.module(st, k, o))
@@ -47,6 +47,9 @@ func (p *protocol) module(st *state, k *blockKey, o Options) proxy.Module {
 		Name: p.name + "_pass", Settings: p.key, Directives: p.directives(),
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			c := p.key.In(s)
+			if p.records {
+				st.fastcgi.Set(l, &c.gateway)
+			}
 			if c.pass == nil {
 				return nil
 			}
@@ -108,6 +111,9 @@ func (p *protocol) newHandler(c *settings, all *definitions, s *config.Scope, l 
 // says itself.
 func (c *settings) definition(all *definitions) (*definition, error) {
 	d := all.find(c.pass.name)
+	if d == nil && c.pass.origin == "" && c.pass.addr.path == "" && !c.pass.addr.ported {
+		return nil, c.unknown(all)
+	}
 	if d == nil {
 		return single(c.pass, c.passPos), nil
 	}
@@ -117,16 +123,17 @@ func (c *settings) definition(all *definitions) (*definition, error) {
 	return d, nil
 }
 
+// unknown says that there is no upstream of the location's name, which has no port.
+func (c *settings) unknown(all *definitions) error {
+	return &config.Error{Pos: c.passPos, Msg: fmt.Sprintf("no port in %q, and no upstream has that name", c.pass.name), Hint: all.near(c.pass.name)}
+}
+
 // orUpstream adds to an error about the name of a server which upstream may be meant.
 func (c *settings) orUpstream(all *definitions, d *definition, err error) error {
 	var e *config.Error
 	if all.find(d.name) != d && errors.As(err, &e) {
-		var names []string
-		for _, o := range all.list {
-			names = append(names, o.name)
-		}
-		if near := config.Nearest(c.pass.name, names); near != "" {
-			e.Hint = fmt.Sprintf("did you mean the upstream %q?", near)
+		if hint := all.near(c.pass.name); hint != "" {
+			e.Hint = hint
 		}
 	}
 	return err

@@ -18,6 +18,7 @@ import (
 	"alicorn/proxy"
 	"alicorn/proxy/proxytest"
 	"alicorn/proxy/rewrite"
+	"alicorn/static"
 )
 
 // seen is what a client sees of an answer, but for what each server says of itself.
@@ -53,7 +54,7 @@ func beside(t *testing.T, locations string) (theirs func() net.Conn, mine func()
 	dir := proxytest.NginxDir(t)
 	text := "absolute_redirect off; proxy_http_version 1.1; proxy_set_header Connection ''; " + locations
 	proxytest.StartNginx(t, dir, "access_log off; default_type text/plain; server { listen unix:DIR/s; "+text+" }")
-	s := site(t, proxytest.Config{Text: "server { listen 127.0.0.1:80; default_type text/plain; " + text + " }", Modules: []proxy.Module{rewrite.Module()}})
+	s := site(t, proxytest.Config{Text: "server { listen 127.0.0.1:80; default_type text/plain; " + text + " }", Modules: []proxy.Module{rewrite.Module(), static.Module()}})
 	theirs = func() net.Conn {
 		nc, err := net.Dial("unix", filepath.Join(dir, "s"))
 		if err != nil {

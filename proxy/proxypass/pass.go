@@ -34,6 +34,8 @@ type handler struct {
 type state struct {
 	pass  proxy.ExchangeSlot[*pass]
 	moves proxy.ExchangeSlot[int] // URIChanges when the location was found
+
+	fastcgi proxy.LocationSlot[*gateway] // what fastcgi_* say
 }
 
 // pass is one request on its way to a peer and back.

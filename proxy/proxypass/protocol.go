@@ -45,6 +45,9 @@ const (
 func protocols() []*protocol {
 	all := []*protocol{
 		{name: "proxy", scheme: "http", form: h1.StatusLine, chunks: true, hidden: []string{"date", "server", "x-pad"}, own: httpDirectives, encoder: newHTTPEncoder},
+		{name: "uwsgi", scheme: "uwsgi", form: h1.StatusLineOrField, hidden: []string{"status"}, own: uwsgiDirectives, encoder: newUwsgiEncoder},
+		{name: "fastcgi", scheme: "fastcgi", form: h1.StatusField, records: true, hidden: []string{"status"}, own: fastcgiDirectives, encoder: newFastCGIEncoder},
+		{name: "scgi", scheme: "scgi", form: h1.StatusLineOrField, hidden: []string{"status"}, own: scgiDirectives, encoder: newSCGIEncoder},
 	}
 	for _, p := range all {
 		p.key = newKey()

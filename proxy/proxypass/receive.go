@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
+	"alicorn/proxy/h1"
 	"alicorn/proxy/upstream"
 )
 
@@ -120,12 +121,25 @@ func (p *pass) readHead(x *proxy.Exchange) error {
 	if !whole {
 		return nil
 	}
+	if p.speaksHTTP() {
+		return invalidHead(errSpeaksHTTP)
+	}
 	if err := p.checkHead(); err != nil {
 		return invalidHead(err)
 	}
 	x.Upstream.Last().Header = x.Now().Sub(p.began)
 	p.data = (*p.buf)[:copy(*p.buf, rest)]
 	return p.decide(x)
+}
+
+// errSpeaksHTTP is a server behind a gateway's protocol that does not know it.
+var errSpeaksHTTP = errors.New("the answer that HTTP servers have for what is no HTTP: it speaks HTTP, use proxy_pass,")
+
+// speaksHTTP reports that the answer to a request of a gateway's protocol is one of an HTTP
+// server. Those of gateways have a status line as well, but do not speak of connections.
+func (p *pass) speaksHTTP() bool {
+	_, hopByHop := p.raw.Header.Lookup(proxy.FieldConnection)
+	return p.raw.Status == 400 && hopByHop && p.h.protocol.form == h1.StatusLineOrField
 }
 
 // parseHead reads the head from what has come, and returns what is behind it.

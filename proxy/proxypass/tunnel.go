@@ -10,13 +10,14 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// errUnasked is a peer that leaves HTTP though the client did not ask for that.
+// errUnasked is a peer that leaves HTTP though the client did not ask for that, or by
+// FastCGI, whose records do not end.
 var errUnasked = &failure{upstream.OnInvalidHeader, 502, "upstream switched protocols, which the client did not ask for, " + whileReadingHead}
 
 // switchProtocols gives the client the peer's 101, and has bytes pass both ways from then
 // on, until both sides have ended or one was silent for too long.
 func (p *pass) switchProtocols(x *proxy.Exchange) error {
-	if _, asked := x.Req.Header.Lookup(proxy.FieldUpgrade); !asked {
+	if _, asked := x.Req.Header.Lookup(proxy.FieldUpgrade); !asked || p.h.protocol.records {
 		return errUnasked
 	}
 	p.head.Apply(x, -1)

@@ -12,6 +12,8 @@ func (st *state) variables() []proxy.Variable {
 		{Name: "proxy_host", Get: st.ofTarget(func(t *target) string { return t.host })},
 		{Name: "proxy_port", Get: st.ofTarget(func(t *target) string { return t.port })},
 		{Name: "proxy_add_x_forwarded_for", Get: addForwardedFor},
+		{Name: "fastcgi_script_name", Get: st.scriptName},
+		{Name: "fastcgi_path_info", Get: st.pathInfo},
 		{Name: "upstream_http_", Family: st.answerField},
 	}
 }

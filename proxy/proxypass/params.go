@@ -1,0 +1,172 @@
+package proxypass
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"alicorn/proxy"
+	"alicorn/proxy/upstream"
+)
+
+// format is how a gateway's protocol writes a request; see package cgi.
+type format interface {
+	Begin(dst []byte, length int64) []byte
+	Name(dst []byte, size int) []byte
+	Middle(dst []byte) []byte
+	Value(dst []byte, size, at int) []byte
+	End(dst []byte, start int) ([]byte, error)
+	Body(dst, body []byte) []byte
+}
+
+// paramEncoder writes requests to gateways: parameters, of which the client's header fields
+// are some.
+type paramEncoder struct {
+	format format
+	parts  upstream.Framing // of a body that is not written whole
+	params []param
+	passes bool     // the client's fields are passed on
+	own    fieldSet // those that are not, as a parameter has their name
+	keys   []string // the same as in the parameters' names: "X_FORWARDED_FOR"
+}
+
+func newParamEncoder(c *settings, f format, parts upstream.Framing) encoder {
+	e := &paramEncoder{format: f, parts: parts, params: c.gateway.params.Items(), passes: c.passHeaders}
+	for _, key := range neverPassed {
+		e.hide(key)
+	}
+	for _, p := range e.params {
+		if key, ok := strings.CutPrefix(p.name, fieldPrefix); ok {
+			e.hide(key)
+		}
+	}
+	return e
+}
+
+// fieldPrefix is what the parameters of header fields begin with.
+const fieldPrefix = "HTTP_"
+
+// neverPassed are fields that applications do not see unless a parameter says so: a body
+// reaches them without its coding, and the parameter HTTP_PROXY would lead an
+// application's own requests to wherever a client wants.
+var neverPassed = []string{"TRANSFER_ENCODING", "PROXY"}
+
+// hide has the field of a parameter left out.
+func (e *paramEncoder) hide(key string) {
+	e.own.add(strings.ReplaceAll(key, "_", "-"))
+	e.keys = append(e.keys, key)
+}
+
+// hidden reports whether a field is left out.
+func (e *paramEncoder) hidden(f proxy.Field) bool {
+	if id := f.ID(); id != proxy.FieldOther {
+		return e.own.has(id, f.Name)
+	}
+	return slices.ContainsFunc(e.keys, func(key string) bool { return isKey(f.Name, key) })
+}
+
+func (e *paramEncoder) append(dst []byte, x *proxy.Exchange, _ bool, length int64) ([]byte, error) {
+	start := len(dst)
+	dst = e.format.Begin(dst, length)
+	for i := range e.params {
+		dst = e.appendParam(dst, &e.params[i], x, length)
+	}
+	if e.passes {
+		dst = e.appendFields(dst, x)
+	}
+	dst, err := e.format.End(dst, start)
+	if err != nil {
+		return nil, &proxy.Fail{Status: 500, Level: proxy.LevelAlert, Reason: err.Error()}
+	}
+	return dst, nil
+}
+
+// appendParam appends a parameter. Where a chunked body was read, CONTENT_LENGTH is its
+// length.
+func (e *paramEncoder) appendParam(dst []byte, p *param, x *proxy.Exchange, length int64) []byte {
+	start := len(dst)
+	dst = e.format.Middle(append(e.format.Name(dst, len(p.name)), p.name...))
+	at := len(dst)
+	dst = p.value.Append(x, dst)
+	if len(dst) == at && length >= 0 && x.Req.Chunked && p.name == "CONTENT_LENGTH" {
+		dst = strconv.AppendInt(dst, length, 10)
+	}
+	if len(dst) == at && p.present {
+		return dst[:start]
+	}
+	return e.format.Value(dst, len(p.name), at)
+}
+
+// appendFields appends the client's fields: X-A as HTTP_X_A. Lines of one name are one
+// parameter, as in nginx since 1.23. Host is what the request is for: the host of the
+// target where there is one.
+func (e *paramEncoder) appendFields(dst []byte, x *proxy.Exchange) []byte {
+	h := &x.Req.Header
+	names := h.Repeats(x.Core().Underscores)
+	for i := range h.Len() {
+		f := h.At(i)
+		alone := names.Alone(i)
+		if e.hidden(f) || !alone && !names.First(i) {
+			continue
+		}
+		size := len(fieldPrefix) + len(f.Name)
+		dst = e.format.Middle(appendKey(append(e.format.Name(dst, size), fieldPrefix...), f.Name))
+		at := len(dst)
+		if f.ID() == proxy.FieldHost && x.Req.Authority != "" {
+			dst = append(dst, x.Req.Authority...)
+		} else {
+			dst = append(dst, f.Value...)
+		}
+		for j := i; !alone && names.Next(j) != 0; {
+			j = names.Next(j)
+			dst = append(append(dst, separatorOf(f.ID())...), h.At(j).Value...)
+		}
+		dst = e.format.Value(dst, size, at)
+	}
+	return dst
+}
+
+// separatorOf stands between the values of lines of one name.
+func separatorOf(id proxy.FieldID) string {
+	if id == proxy.FieldCookie {
+		return "; "
+	}
+	return ", "
+}
+
+// appendKey appends the name of a field as parameters have it: X-A as X_A.
+func appendKey(dst []byte, name string) []byte {
+	for i := range len(name) {
+		dst = append(dst, keyByte(name[i]))
+	}
+	return dst
+}
+
+// isKey reports whether the key is that of a field's name.
+func isKey(name, key string) bool {
+	if len(name) != len(key) {
+		return false
+	}
+	for i := range len(name) {
+		if keyByte(name[i]) != key[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func keyByte(c byte) byte {
+	switch {
+	case c == '-':
+		return '_'
+	case c >= 'a' && c <= 'z':
+		return c - 'a' + 'A'
+	}
+	return c
+}
+
+func (e *paramEncoder) body(dst, body []byte) []byte { return e.format.Body(dst, body) }
+
+func (e *paramEncoder) framing(int64) upstream.Framing { return e.parts }
+
+func (e *paramEncoder) url(dst, _ []byte) []byte { return dst }
