@@ -109,6 +109,7 @@ func readFastCGI(r *bufio.Reader) *gatewayRequest {
 		if _, err := io.ReadFull(r, content); err != nil {
 			return nil
 		}
+		content = content[:len(content)-int(head[6])]
 		switch {
 		case head[1] == 1:
 			q.params["flags"] = fmt.Sprint(content[2])

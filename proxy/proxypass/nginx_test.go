@@ -45,7 +45,7 @@ func seen(t *testing.T, nc net.Conn, request string) string {
 		fields = append(fields, "Trailer: "+name)
 	}
 	slices.Sort(fields)
-	return fmt.Sprintf("%d %q length %d %.300q %v", res.StatusCode, fields, len(body), body, err)
+	return fmt.Sprintf("%d %q length %d %.2000q %v", res.StatusCode, fields, len(body), body, err)
 }
 
 // beside starts nginx and this program with the same locations.
