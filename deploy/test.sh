@@ -67,6 +67,7 @@ nginx-light nginx
 gunicorn
 uwsgi-core
 uwsgi-plugin-python3
+php-fpm
 wrk wrk
 python3-flask
 python3-django

@@ -96,7 +96,8 @@ func begin(t *testing.T, text string) *pair {
 	text = strings.ReplaceAll(site, "SITE", text)
 	proxytest.StartNginx(t, p.dir, strings.ReplaceAll("access_log off; default_type text/plain;"+text, "SIDE", "nginx"))
 	p.ours = proxytest.New(t, proxytest.Config{Text: strings.NewReplacer("DIR", p.dir, "SIDE", "ours").Replace(text), Serve: http1.Serve, Dir: p.dir,
-		Modules: []proxy.Module{realip.Module(), rewrite.Module(), access.Module(), authbasic.Module(), authrequest.Module(), header.Module(), proxypass.Module(proxypass.Options{}), static.Module()}})
+		Modules: append([]proxy.Module{realip.Module(), rewrite.Module(), access.Module(), authbasic.Module(), authrequest.Module(), header.Module()},
+			append(proxypass.Modules(proxypass.Options{}), static.Module())...)})
 	return p
 }
 

@@ -6,19 +6,11 @@ import "alicorn/proxy"
 type ResponseRules struct {
 	Head   int64 // the longest head, in bytes
 	Fields int   // the most fields
-	Form   Form
+	// CGI says that a head may be one of CGI (RFC 3875 section 6), which gateways send in
+	// place of HTTP/1's: without a status line. Its status is that of the field Status;
+	// without one it is 302 where there is a Location, else 200.
+	CGI bool
 }
-
-// Form is how a head tells its status.
-type Form uint8
-
-// The forms. The last two are heads of CGI (RFC 3875 section 6): the status is that of the
-// field Status; without one it is 302 where there is a Location, else 200.
-const (
-	StatusLine        Form = iota // of HTTP/1
-	StatusLineOrField             // of HTTP/1, or that of CGI
-	StatusField
-)
 
 // ResponseHead reads one response head. With the Method set, it is ready.
 type ResponseHead struct {
@@ -69,7 +61,7 @@ const badStatusLine = "an invalid status line"
 // It returns 0 when more is needed, else the length of the head. After an error,
 // an *Error, and after the end, h is not fed any more.
 func (h *ResponseHead) Feed(b []byte, rules *ResponseRules) (n int, err error) {
-	if rules.Form == StatusLine && !begins(b) {
+	if !rules.CGI && !begins(b) {
 		return 0, bad(badStatusLine)
 	}
 	for n == 0 {
@@ -98,7 +90,7 @@ func begins(b []byte) bool {
 func (h *ResponseHead) parse(text []byte, rules *ResponseRules) error {
 	rest := text
 	var line []byte
-	if rules.Form == StatusLine || rules.Form == StatusLineOrField && begins(text) {
+	if !rules.CGI || begins(text) {
 		line, rest = cutLine(text)
 		if err := h.parseStatusLine(line); err != nil {
 			return err
@@ -106,7 +98,7 @@ func (h *ResponseHead) parse(text []byte, rules *ResponseRules) error {
 	}
 	for {
 		line, rest = cutLine(rest)
-		if len(line) == 0 && rules.Form != StatusLine {
+		if len(line) == 0 && rules.CGI {
 			return h.finishCGI()
 		}
 		if len(line) == 0 {

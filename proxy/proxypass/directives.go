@@ -21,6 +21,10 @@ func (p *protocol) directives() []config.Directive {
 
 func (p *protocol) requestDirectives() []config.Directive {
 	in, k := config.AnyLevel, p.key
+	chunked := "A chunked body is read first all the same"
+	if p.chunks {
+		chunked = "A chunked body goes on in chunks; to a server of HTTP/1.0 it is read first all the same"
+	}
 	return []config.Directive{
 		{Name: p.name + "_connect_timeout", In: in, Args: config.OneArg, Syntax: "TIME", Default: "60s",
 			Set:  config.Duration(k, func(c *settings) *time.Duration { return &c.connectTimeout }),
@@ -44,13 +48,13 @@ func (p *protocol) requestDirectives() []config.Directive {
 			Help: "For how long after its beginning a request may be sent to another server; 0: without a bound."},
 		{Name: p.name + "_pass_request_headers", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.passHeaders }),
-			Help: "Whether the client's header fields are passed on. Those of proxy_set_header are in any case."},
+			Help: "Whether the client's header fields are passed on. What the configuration sets itself is in any case."},
 		{Name: p.name + "_pass_request_body", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.passBody }),
-			Help: "Whether the request's body is passed on, with a Content-Length, or in chunks where its length is not known."},
+			Help: "Whether the request's body is passed on."},
 		{Name: p.name + "_request_buffering", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.readFirst }),
-			Help: "Whether a request's body is read before a server is asked. With off the server gets it while the client sends it: a slow client occupies a connection to the server, and the client may send no faster than the server reads. A chunked body goes on in chunks; to a server of HTTP/1.0 it is read first all the same, as all bodies are where the system has no epoll. An answer that comes before the body has ended is passed on, and the rest of the body with it until the answer ends. A request of whose body a part was sent goes to no other server, and where error_page or X-Accel-Redirect leads to a location that needs the body the answer is 500."},
+			Help: "Whether a request's body is read before a server is asked. With off the server gets it while the client sends it: a slow client occupies a connection to the server, and the client may send no faster than the server reads. " + chunked + ", as all bodies are where the system has no epoll. An answer that comes before the body has ended is passed on, and the rest of the body with it until the answer ends. A request of whose body a part was sent goes to no other server, and where error_page or X-Accel-Redirect leads to a location that needs the body the answer is 500."},
 	}
 }
 
@@ -58,9 +62,9 @@ func (p *protocol) answerDirectives() []config.Directive {
 	in, k := config.AnyLevel, p.key
 	return []config.Directive{
 		{Name: p.name + "_hide_header", In: in, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: addFieldName(k, func(c *settings) *config.List[string] { return &c.hidden }),
-			Help: "A field of answers that clients do not see, beside Date, Server, X-Pad and X-Accel-*. What X-Accel-* asks of this server is done all the same."},
+			Help: "A field of answers that clients do not see, beside " + p.unseen + ". What X-Accel-* asks of this server is done all the same."},
 		{Name: p.name + "_pass_header", In: in, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: addFieldName(k, func(c *settings) *config.List[string] { return &c.shown }),
-			Help: "A field of answers that clients see though it would be hidden: Date or Server, most often, or one of X-Accel-*."},
+			Help: "A field of answers that clients see though it would be hidden: one of " + p.unseen + "."},
 		{Name: p.name + "_buffering", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.buffering }),
 			Help: "Whether an answer is read as fast as the server sends it, and waits here for a slow client: in memory (proxy_buffers), then in a file (proxy_max_temp_file_size). Off: the server waits for the client once proxy_buffer_size bytes do. In both cases each part is sent as soon as the client takes it, but for an answer with a Content-Length of 32k or less: buffered, it is sent when it is there whole. X-Accel-Buffering: no in an answer is off for it."},

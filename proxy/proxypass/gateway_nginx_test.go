@@ -62,3 +62,75 @@ func TestGatewaysGetWhatNginxSends(t *testing.T) {
 		})
 	}
 }
+
+// gatewayAnswers are what origins say, and how this program differs from nginx 1.22 on
+// purpose; "": it does not.
+var gatewayAnswers = []struct{ text, ours string }{
+	{"Status: 200 OK\r\nContent-Type: text/html\r\n\r\nok", ""},
+	{"Status: 404 Not Here\r\nX-A: b\r\nX-A: c\r\n\r\nok", ""},
+	{"Status: 404\r\n\r\nok", ""},
+	{"Content-Type: text/html\r\n\r\nok", ""},
+	{"Content-Type: text/html\n\nok", ""},
+	{"\r\nok", ""},
+	{"Location: /a/b\r\n\r\n", ""},
+	{"Location: http://else.example/a\r\n\r\nbody", ""},
+	{"Status: 201 Created\r\nLocation: /a\r\n\r\n", ""},
+	{"Status: 204 No Content\r\n\r\n", ""},
+	{"Status: 304 Not Modified\r\nETag: \"a\"\r\n\r\n", ""},
+	{"Status: 20\r\n\r\nok", "502"},
+	{"Status: abc\r\n\r\nok", ""},
+	{"Status: 99999\r\n\r\nok", "502"},
+	{"HTTP/1.1 201 Made\r\nX-A: b\r\n\r\nok", "201"},
+	{"HTTP/1.0 404 Not Here\r\nStatus: 200\r\n\r\nok", "404"},
+	{"Content-Length: 2\r\n\r\nok", ""},
+	{"Content-Length: 2\r\n\r\nlonger", ""},
+	{"Content-Length: 10\r\n\r\nshort", "502"},
+	{"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok", "200"},
+	{"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok", "502"},
+	{"Content-Length: x\r\n\r\nok", "502"},
+	{"Content-Length: -1\r\n\r\nok", "502"},
+	{"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", ""},
+	{"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\nok", "502"},
+	{"Set-Cookie: a=b\r\nSet-Cookie: c=d\r\nServer: own\r\nX-Powered-By: x\r\nX-Pad: y\r\n\r\nok", ""},
+	{"Connection: close\r\nKeep-Alive: x\r\nUpgrade: y\r\nX-A: b\r\n\r\nok", ""},
+	{"X-Accel-Redirect: /files/x\r\nContent-Disposition: inline\r\n\r\nunseen", ""},
+	{"X-Accel-Redirect: @none\r\n\r\nunseen", ""},
+	{"WWW-Authenticate: Basic\r\nStatus: 401 No\r\n\r\nok", ""},
+	{"X-Long: " + strings.Repeat("v", 5000) + "\r\n\r\nok", ""},
+	{"X-A: b\r\n", ""},
+	{"", ""},
+	{"no colon\r\n\r\nok", "502"},
+	{"X A: b\r\n\r\nok", "502"},
+	{": b\r\n\r\nok", "502"},
+	{"X-A: b\x00c\r\n\r\nok", ""},
+	{"X-A: b\r\n c\r\n\r\nok", "502"},
+	{"Status: 500 Oops\r\n\r\nno", ""},
+	{"Status: 101 Switching\r\n\r\nok", "502"},
+	{"Content-Type: text/html; charset=koi8-r\r\nExpires: 0\r\nCache-Control: private\r\nLast-Modified: x\r\n\r\n" + strings.Repeat("long", 50_000), ""},
+}
+
+// TestGatewaysAnswersAreThoseThatNginxPassesOn has both pass on what a scripted origin says.
+func TestGatewaysAnswersAreThoseThatNginxPassesOn(t *testing.T) {
+	for _, g := range gatewayProtocols {
+		t.Run(g.name, func(t *testing.T) {
+			o := startOrigin(t, "tcp", func(c *peerConn) {
+				if q := g.read(c.r); q != nil {
+					var i int
+					fmt.Sscanf(q.params["URI"], "/%d", &i)
+					io.WriteString(c, g.answer(gatewayAnswers[i].text))
+				}
+			})
+			theirs, mine := beside(t, strings.NewReplacer("PROTOCOL_", g.name+"_", "ORIGIN", o.addr).Replace(
+				"error_page 502 = @bad; location @bad { return 502; } location /files/ { internal; return 200 $uri; } location / { PROTOCOL_pass ORIGIN; PROTOCOL_param URI $uri; }"))
+			for i, answer := range gatewayAnswers {
+				for _, method := range []string{"GET", "HEAD"} {
+					request := fmt.Sprintf("%s /%d HTTP/1.1\r\nHost: site\r\n\r\n", method, i)
+					got, want := withoutLength(seen(t, mine(), request)), withoutLength(seen(t, theirs(), request))
+					if got != want && (answer.ours == "" || !strings.HasPrefix(got, answer.ours)) {
+						t.Errorf("%s %.60q\n ours  %.300s\n nginx %.300s", method, answer.text, got, want)
+					}
+				}
+			}
+		})
+	}
+}

@@ -3,19 +3,19 @@ package proxypass
 import (
 	"alicorn/config"
 	"alicorn/proxy"
-	"alicorn/proxy/h1"
 	"alicorn/proxy/upstream"
 )
 
 // protocol is how requests are passed on. Each has a family of directives: proxy_pass and
 // so on.
 type protocol struct {
-	name    string // of the family
-	scheme  string // in logs
-	form    h1.Form
+	name    string   // of the family
+	scheme  string   // in logs
+	cgi     bool     // heads of answers are those of CGI
 	chunks  bool     // a body of unknown length may be passed on while it comes
 	records bool     // answers come in FastCGI's records
 	hidden  []string // fields of answers that clients do not see unless PROTOCOL_pass_header says so
+	unseen  string   // the same, with those for this server, in words
 	own     func(k *key) []config.Directive
 	encoder func(c *settings, location string) encoder
 	key     *key
@@ -44,10 +44,10 @@ const (
 // protocols returns the protocols that there are.
 func protocols() []*protocol {
 	all := []*protocol{
-		{name: "proxy", scheme: "http", form: h1.StatusLine, chunks: true, hidden: []string{"date", "server", "x-pad"}, own: httpDirectives, encoder: newHTTPEncoder},
-		{name: "uwsgi", scheme: "uwsgi", form: h1.StatusLineOrField, hidden: []string{"status"}, own: uwsgiDirectives, encoder: newUwsgiEncoder},
-		{name: "fastcgi", scheme: "fastcgi", form: h1.StatusField, records: true, hidden: []string{"status"}, own: fastcgiDirectives, encoder: newFastCGIEncoder},
-		{name: "scgi", scheme: "scgi", form: h1.StatusLineOrField, hidden: []string{"status"}, own: scgiDirectives, encoder: newSCGIEncoder},
+		{name: "proxy", scheme: "http", chunks: true, hidden: []string{"date", "server", "x-pad"}, unseen: "Date, Server, X-Pad and X-Accel-*", own: httpDirectives, encoder: newHTTPEncoder},
+		{name: "uwsgi", scheme: "uwsgi", cgi: true, unseen: "X-Accel-*", own: uwsgiDirectives, encoder: newUwsgiEncoder},
+		{name: "fastcgi", scheme: "fastcgi", cgi: true, records: true, hidden: []string{"status"}, unseen: "Status and X-Accel-*", own: fastcgiDirectives, encoder: newFastCGIEncoder},
+		{name: "scgi", scheme: "scgi", cgi: true, hidden: []string{"status"}, unseen: "Status and X-Accel-*", own: scgiDirectives, encoder: newSCGIEncoder},
 	}
 	for _, p := range all {
 		p.key = newKey()

@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
-	"alicorn/proxy/h1"
 	"alicorn/proxy/upstream"
 )
 
@@ -139,7 +138,7 @@ var errSpeaksHTTP = errors.New("the answer that HTTP servers have for what is no
 // server. Those of gateways have a status line as well, but do not speak of connections.
 func (p *pass) speaksHTTP() bool {
 	_, hopByHop := p.raw.Header.Lookup(proxy.FieldConnection)
-	return p.raw.Status == 400 && hopByHop && p.h.protocol.form == h1.StatusLineOrField
+	return p.raw.Status == 400 && hopByHop && p.h.protocol.cgi && !p.h.protocol.records
 }
 
 // parseHead reads the head from what has come, and returns what is behind it.
