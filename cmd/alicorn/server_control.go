@@ -83,7 +83,7 @@ func (s *server) status(of func(*pool.Pool) pool.Status) control.Status {
 	s.mu.Lock()
 	ld, n := s.current, s.generation
 	s.mu.Unlock()
-	st := control.Status{Version: proxy.Version, PID: s.pid(), Generation: n, Started: s.start, Up: time.Since(s.start).Seconds(), Config: s.p.name, Goroutines: runtime.NumGoroutine(), EventLoops: s.p.loops, GC: gcInEffect(), Apps: []control.App{}}
+	st := control.Status{Version: proxy.Version, PID: s.pid(), Generation: n, Started: s.start, Up: time.Since(s.start).Seconds(), Config: s.p.name, Goroutines: runtime.NumGoroutine() - s.loops.Spare(), EventLoops: s.p.loops, GC: gcInEffect(), Apps: []control.App{}}
 	for _, l := range ld.generation.Listeners {
 		st.Listeners = append(st.Listeners, strings.TrimPrefix(l.Addr().String(), "@"))
 	}

@@ -67,7 +67,7 @@ type Status struct {
 	Up         float64   `json:"up_seconds"` // since Started, also after a change of the clock
 	Config     string    `json:"config"`
 	Listeners  []string  `json:"listeners"`
-	Goroutines int       `json:"goroutines"`  // of the process that serves
+	Goroutines int       `json:"goroutines"`  // of the process that serves, without those of its event loops that are in reserve
 	EventLoops int       `json:"event_loops"` // of that process: worker_processes
 	GC         GC        `json:"gc"`
 	Apps       []App     `json:"apps"`
