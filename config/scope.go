@@ -121,12 +121,20 @@ func (l *Load) Writable() []Writable { return l.writable }
 type Entered struct {
 	Pos  Pos
 	Path string
+	Read bool // it is a file that the user must be able to read
 }
 
 // Enters records that the serving user must be able to reach path.
-func (l *Load) Enters(pos Pos, path string) { l.entered = append(l.entered, Entered{pos, path}) }
+func (l *Load) Enters(pos Pos, path string) {
+	l.entered = append(l.entered, Entered{Pos: pos, Path: path})
+}
 
-// Entered returns the paths of Enters.
+// Reads records that the serving user must be able to read the file at path.
+func (l *Load) Reads(pos Pos, path string) {
+	l.entered = append(l.entered, Entered{Pos: pos, Path: path, Read: true})
+}
+
+// Entered returns the paths of Enters and Reads.
 func (l *Load) Entered() []Entered { return l.entered }
 
 // Warn records advice about the place pos.

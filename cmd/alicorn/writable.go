@@ -55,7 +55,7 @@ func (p *program) eachWritable(ld *loaded, do func(osfile.Folder, osfile.User) e
 }
 
 // warnOfBarred warns about folders to serve files from that the serving user may not
-// enter.
+// enter, and files that it may not read.
 func (ld *loaded) warnOfBarred() {
 	ld.eachBarred(func(pos config.Pos, text string) { ld.load.Warn(pos, "%s", text) })
 }
@@ -72,13 +72,16 @@ func (ld *loaded) eachBarred(do func(pos config.Pos, text string)) {
 	if os.Geteuid() != 0 || ld.process.OneProcess {
 		as = osfile.User{UID: os.Geteuid()}
 	}
+	name := osfile.User{UID: as.UID}.Name()
 	for _, e := range ld.load.Entered() {
-		barred := osfile.Barred(e.Path, as)
-		if barred == "" {
-			continue
+		switch barred := osfile.Barred(e.Path, as); {
+		case barred != "" && e.Read:
+			do(e.Pos, fmt.Sprintf("the server cannot read %q: it runs as %s, who may not enter %q", e.Path, name, barred))
+		case barred != "":
+			do(e.Pos, fmt.Sprintf("nothing in %q can be served: the server runs as %s, who may not enter %q; \"chmod o+x %s\" lets every user pass it", e.Path, name, barred, barred))
+		case e.Read && osfile.Unreadable(e.Path, as):
+			do(e.Pos, fmt.Sprintf("the server cannot read %q: it runs as %s, who has no right to", e.Path, name))
 		}
-		name := osfile.User{UID: as.UID}.Name()
-		do(e.Pos, fmt.Sprintf("nothing in %q can be served: the server runs as %s, who may not enter %q; \"chmod o+x %s\" lets every user pass it", e.Path, name, barred, barred))
 	}
 }
 

@@ -66,3 +66,12 @@ func Barred(path string, u User) (barred string) {
 	})
 	return barred
 }
+
+// Unreadable reports that u may not read the file at path, to which nothing bars u.
+func Unreadable(path string, u User) (unreadable bool) {
+	_ = u.Do(func() error { // where u's rights cannot be taken, nothing is known
+		unreadable = unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS) == unix.EACCES
+		return nil
+	})
+	return unreadable
+}

@@ -113,7 +113,9 @@ func (c *settings) warnOfFile(s *config.Scope) {
 		return
 	}
 	c.shared.warned[at.Pos] = true
-	t, err := readTable(s.Load().ConfPath(name))
+	path := s.Load().ConfPath(name)
+	s.Load().Reads(at.Pos, path)
+	t, err := readTable(path)
 	switch {
 	case errors.Is(err, fs.ErrPermission): // who checks may be another user than the server
 	case err != nil:
