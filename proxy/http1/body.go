@@ -27,7 +27,7 @@ type readMode uint8
 const (
 	reads  readMode = iota // a read waits for the client
 	tries                  // a read returns proxy.ErrNotYet instead of waiting
-	drains                 // the rest of the body is read and dropped
+	drains                 // as tries, where a read can do that: the bytes are dropped
 )
 
 func (b *body) begin(r *proxy.Request, h *h1.RequestHead) {
@@ -148,7 +148,7 @@ func (c *conn) readRaw(p []byte) (int, error) {
 
 // readWire reads bytes of the body from the connection.
 func (c *conn) readWire(p []byte) (int, error) {
-	if c.body.mode != tries {
+	if c.body.mode == reads || !c.wire.suspends() {
 		c.wire.boundReads(c.bodyTimeout())
 		return c.wire.Read(p)
 	}
@@ -229,33 +229,3 @@ func (c *conn) bodyCore() *proxy.Core {
 func (c *conn) drainable() bool {
 	return c.body.err == nil && !c.body.await100 && c.body.Left() <= maxDrain
 }
-
-// drain reads and drops the rest of the body, so that another request can follow. It
-// stops if the rest is long or does not come soon, and reports whether it has reached the
-// end.
-func (c *conn) drain() bool {
-	if c.body.Ended() {
-		return true
-	}
-	if c.mustClose || !c.drainable() {
-		return false
-	}
-	c.body.mode = drains
-	buf := bodyBuffers.Get().(*[]byte)
-	defer bodyBuffers.Put(buf)
-	deadline := time.Now().Add(c.core.LingeringTime)
-	for total := 0; total <= maxDrain && time.Now().Before(deadline); {
-		n, err := c.ReadBody(*buf)
-		total += n
-		if err == io.EOF {
-			return true
-		}
-		if err != nil {
-			return false
-		}
-	}
-	return false
-}
-
-// maxDrain is how much of a body is read and dropped at most to keep a connection.
-const maxDrain = 256 << 10

@@ -39,6 +39,9 @@ type conn struct {
 
 	body      body
 	bodyDue   time.Time // when the wait for more of the body ends; zero: nobody waits
+	drops     drops     // what is read and dropped after the response
+	dropEnds  time.Time // until when
+	dropped   int64     // bytes of the body
 	bytesRead int64
 	bytesSent int64
 	out       []byte
@@ -115,36 +118,65 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 // or an event, which it reports.
 func (c *conn) serve() (waits bool) {
 	for {
-		if !c.parked {
-			pipelined := c.r < c.w
-			if !pipelined {
-				if p := c.awaitRequest(); p != arrived {
-					return p == waiting
-				}
+		if c.drops == nothing {
+			if p := c.serveNext(); p != arrived {
+				return p == waiting
 			}
-			if !c.beginRequest() {
-				return false
-			}
-			c.x.Pipelined = pipelined
-			c.serveOne(c.x)
 		}
-		for c.x.Suspended() {
-			if !c.parked {
-				c.parked = true
-				if c.x.Park() {
-					return true
-				}
-			}
-			c.parked = false
-			c.e.Resume(c.x)
-		}
-		c.forgetBody()
-		c.endOne(c.x)
-		if c.shouldClose() || !c.nextRequest() {
-			c.closeConn()
-			return false
+		if p := c.conclude(); p != arrived {
+			return p == waiting
 		}
 	}
+}
+
+// serveNext serves the next request, or goes on with the one that was parked. It returns
+// arrived once the response has ended.
+func (c *conn) serveNext() progress {
+	if !c.parked {
+		pipelined := c.r < c.w
+		if !pipelined {
+			if p := c.awaitRequest(); p != arrived {
+				return p
+			}
+		}
+		if !c.beginRequest() {
+			return over
+		}
+		c.x.Pipelined = pipelined
+		c.serveOne(c.x)
+	}
+	for c.x.Suspended() {
+		if !c.parked {
+			c.parked = true
+			if c.x.Park() {
+				return waiting
+			}
+		}
+		c.parked = false
+		c.e.Resume(c.x)
+	}
+	c.forgetBody()
+	c.endOne(c.x)
+	return arrived
+}
+
+// conclude ends a request whose response has ended, or goes on with that. It returns
+// arrived where another request can follow.
+func (c *conn) conclude() progress {
+	if c.drops == everything {
+		return c.linger()
+	}
+	if !c.mustClose && c.err == nil && !c.closing {
+		switch c.drain() {
+		case waiting:
+			return waiting
+		case arrived:
+			if c.nextRequest() {
+				return arrived
+			}
+		}
+	}
+	return c.closeConn()
 }
 
 // beginRequest readies c for a request whose first bytes have come. It returns false if
@@ -272,11 +304,6 @@ func (c *conn) endOne(x *proxy.Exchange) {
 	}
 }
 
-// shouldClose reports, after a response, whether the connection is to be closed.
-func (c *conn) shouldClose() bool {
-	return c.mustClose || c.err != nil || c.closing || !c.drain()
-}
-
 // reset readies the buffer for the next request: bytes that were read after the body
 // move to its start.
 func (c *conn) reset() {
@@ -306,9 +333,15 @@ func (c *conn) keepHead() {
 func (c *conn) finish() {
 	c.state.Store(stateClosed)
 	c.wire.Close()
+	c.releaseAll()
+}
+
+// releaseAll gives back what a request needs.
+func (c *conn) releaseAll() {
 	c.releaseExchange()
 	if c.headBuf != nil {
 		c.buf, c.pooled = c.headBuf, c.headPool
+		c.headBuf, c.headPool = nil, nil
 	}
 	c.releaseRead()
 	c.releaseOut()

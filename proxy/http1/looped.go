@@ -136,6 +136,13 @@ func (l looped) awaitBody(timeout time.Duration) bool {
 	return left
 }
 
+func (l looped) rest(timeout time.Duration) bool { return l.Idle(timeout) }
+
+func (l looped) again() {
+	l.Enter(nil)
+	l.Again()
+}
+
 func (l looped) yield() {
 	l.Detach()
 	l.Rest()

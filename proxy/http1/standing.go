@@ -248,6 +248,12 @@ func (s *standing) Watch() {}
 // awaitBody returns false: TryReadBody has waited.
 func (s *standing) awaitBody(time.Duration) bool { return false }
 
+// rest returns false: reads have waited.
+func (s *standing) rest(time.Duration) bool { return false }
+
+// again does nothing. Nobody calls it: there is no loop to read in.
+func (s *standing) again() {}
+
 // Take returns false: nothing was left to a loop.
 func (s *standing) Take() bool { return false }
 

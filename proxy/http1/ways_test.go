@@ -32,6 +32,8 @@ func (w *way) answer(x *proxy.Exchange) error {
 	switch x.Req.Path {
 	case "/large":
 		return x.Res.Reply(200, "text/plain", bytes.Repeat([]byte("0123456789abcdef"), largeBody/16))
+	case "/unread":
+		return x.Res.Reply(200, "text/plain", []byte("/unread []"))
 	case "/wait":
 		x.Offload(func() {
 			w.entered <- true
@@ -56,11 +58,14 @@ func newWay(t *testing.T, secure, goroutines bool, settings string) *way {
 		return nil
 	}}
 	listen := "127.0.0.1:8000"
+	if !strings.Contains(settings, "lingering_timeout") {
+		settings = "lingering_timeout 50ms; " + settings
+	}
 	if secure {
 		listen += " ssl"
 		content.Generation = proxytest.SecureSites(t)
 	}
-	w.Server = proxytest.New(t, proxytest.Config{Text: "server { listen " + listen + "; lingering_timeout 50ms; " + settings + " }",
+	w.Server = proxytest.New(t, proxytest.Config{Text: "server { listen " + listen + "; " + settings + " }",
 		Modules: []proxy.Module{content}, Serve: http1.Serve, Goroutines: goroutines})
 	return w
 }

@@ -82,11 +82,11 @@ type waiter interface {
 	Pending() bool
 }
 
-// progress is how a wait for a request has ended.
+// progress is how a wait has ended.
 type progress uint8
 
 const (
-	arrived progress = iota // the first bytes of a request are in the buffer
+	arrived progress = iota // what was waited for is there: the first bytes of a request, most often
 	waiting                 // the loop calls the connection again
 	over                    // the connection is to be closed
 )
@@ -107,6 +107,11 @@ type lead interface {
 	// to.
 	awaitBody(timeout time.Duration) bool
 	Take() bool
+	// rest gives the reading to the loop as awaitBody does, and ends the caller's turn: the
+	// caller uses the connection no more. again does so although there is something to
+	// read, of which the loop calls Ready in a later turn.
+	rest(timeout time.Duration) bool
+	again()
 	// Overran reports, once, that the watch has taken the lead.
 	Overran() bool
 	// Turn returns the turn that the caller leads; nil if it does not lead.
