@@ -55,6 +55,7 @@ type Engine struct {
 	mu    sync.Mutex
 	gone  bool // the Engine has shut down
 	conns map[*Conn]LiveConn
+	ended uint64 // requests of connections that have ended
 	// leaving are the connections that shed has told to close, the last at shedAt.
 	leaving map[*Conn]bool
 	shedAt  time.Time
@@ -75,6 +76,7 @@ func (e *Engine) Current() *Generation { return e.current.Load() }
 // before, which still serves its requests in progress. The caller drains it and then
 // releases its Resources.
 func (e *Engine) Swap(g *Generation) *Generation {
+	g.engine = e
 	old := e.current.Swap(g)
 	for _, l := range g.Listeners {
 		if err := l.tune(g.sites[l].tuning); err != nil && g.ErrorLog != nil {
@@ -120,6 +122,7 @@ func (e *Engine) Register(c *Conn, lc LiveConn) bool {
 // Unregister removes a connection that has ended.
 func (e *Engine) Unregister(c *Conn) {
 	e.mu.Lock()
+	e.ended += c.leases.requests()
 	delete(e.conns, c)
 	delete(e.leaving, c)
 	e.mu.Unlock()

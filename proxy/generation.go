@@ -23,6 +23,7 @@ type Generation struct {
 	ErrorLog  *slog.Logger
 	Resources *config.Resources
 
+	engine *Engine // that serves it; nil before
 	sites  map[*Listener]*listenerSites
 	all    []*Site
 	orphan *Site // for connections whose listener this generation does not have

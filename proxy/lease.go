@@ -11,7 +11,8 @@ import (
 // exchanges share no counter.
 type lease struct {
 	generation atomic.Pointer[Generation]
-	lent       atomic.Bool // an Exchange has it; only for a connection's own lease
+	requests   atomic.Uint64 // how many have begun; only their goroutine changes it
+	lent       atomic.Bool   // an Exchange has it; only for a connection's own lease
 }
 
 // leases are the leases of the exchanges on one connection. The first Exchange gets the
@@ -20,6 +21,7 @@ type leases struct {
 	own  lease
 	mu   sync.Mutex
 	more []*lease
+	past uint64 // requests of leases that were taken back
 }
 
 // lend returns a lease for an Exchange. Several goroutines may call it at once.
@@ -42,6 +44,7 @@ func (s *leases) takeBack(l *lease) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.past += l.requests.Load()
 	s.more = slices.DeleteFunc(s.more, func(o *lease) bool { return o == l })
 }
 
@@ -55,8 +58,30 @@ func (s *leases) uses(g *Generation) bool {
 	return slices.ContainsFunc(s.more, func(l *lease) bool { return l.generation.Load() == g })
 }
 
+// requests returns how many requests have begun on the connection.
+func (s *leases) requests() uint64 {
+	n := s.own.requests.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.more {
+		n += l.requests.Load()
+	}
+	return n + s.past
+}
+
+// busy reports whether an Exchange uses a Generation.
+func (s *leases) busy() bool {
+	if s.own.generation.Load() != nil {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.more, func(l *lease) bool { return l.generation.Load() != nil })
+}
+
 // enter leases the current Generation for x's request.
 func (e *Engine) enter(x *Exchange) *Generation {
+	x.lease.requests.Add(1)
 	for {
 		g := e.current.Load()
 		x.lease.generation.Store(g)

@@ -112,7 +112,7 @@ var nginxModules = []nginxModule{
 		"ssl_reject_handshake ssl_session_cache ssl_session_ticket_key ssl_session_tickets ssl_session_timeout ssl_stapling ssl_stapling_file ssl_stapling_responder ssl_stapling_verify " +
 		"ssl_trusted_certificate ssl_verify_client ssl_verify_depth"},
 	{"stream", "this program speaks HTTP alone", "preread_buffer_size preread_timeout proxy_protocol_timeout pass stream"},
-	{"stub_status", `"alicorn status" tells what it tells`, "stub_status"},
+	{"stub_status", "", "stub_status"},
 	{"sub", "", "sub_filter sub_filter_last_modified sub_filter_once sub_filter_types"},
 	{"balancing in upstream", "an upstream has round robin only: its servers take turns, by their weight", balancing},
 	{"upstream", "the servers of an upstream take turns, by their weight", "health_check health_check_timeout keepalive match ntlm queue state upstream zone"},

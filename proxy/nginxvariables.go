@@ -12,7 +12,6 @@ var nginxVariables = []struct{ instead, names string }{
 	{"$upstream_addr has the names of all", "upstream_last_server_name"},
 	{"$upstream_http_NAME is a field of a server's answer", "upstream_trailer_ upstream_cookie_"},
 	{"", "upstream_cache_status upstream_cache_age upstream_cache_key upstream_cache_key_zone"},
-	{`"alicorn status" tells the connections`, "connections_active connections_reading connections_waiting connections_writing"},
 	{"$http_user_agent with \"if\" tells browsers apart", "ancient_browser modern_browser msie"},
 	{"$http_referer with \"if\" tells links apart", "invalid_referer"},
 	{"$msec and $time_iso8601 are the time", "date_gmt date_local"},

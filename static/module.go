@@ -15,7 +15,7 @@ package static
 // Files, in the order of the story:
 //
 //   - module.go cachedirectives.go mapping.go links.go try.go: directives, and the file names of requests
-//   - files.go autoindex.go expires.go: content
+//   - files.go autoindex.go expires.go emptygif.go: content
 //   - lookup.go openfile_linux.go hidden.go: from a path to an open file
 //   - snapshot.go descriptor.go encoded.go validators.go: what is known of a file
 //   - condition.go ranges.go: which part of it is sent
@@ -46,6 +46,7 @@ type settings struct {
 	encoded   bool
 	opened    cacheUse
 	links     linkSettings
+	gif       bool // empty_gif
 }
 
 type modifiedSince uint8
@@ -84,11 +85,11 @@ func Module() proxy.Module {
 	m := module{config.NewKey(func() settings {
 		return settings{exactSize: true, etag: true, maxRanges: -1, opened: cacheUse{valid: time.Minute, minUses: 1}}
 	}), new(validatorTable), new(proxy.LocationSlot[*site]), new(proxy.ExchangeSlot[named])}
-	m.k.Enter = func(s *config.Scope, c *settings) { c.try = nil }
+	m.k.Enter = func(s *config.Scope, c *settings) { c.try, c.gif = nil, false }
 	return proxy.Module{
 		Name:       "static",
 		Settings:   m.k,
-		Directives: slices.Concat(m.mapping(), m.answers(), m.caching(), []config.Directive{m.links()}, withoutEffect()),
+		Directives: slices.Concat(m.mapping(), m.answers(), m.caching(), []config.Directive{m.links(), m.emptyGIF()}, withoutEffect()),
 		State:      []proxy.Slot{m.sites, m.named},
 		Variables:  m.variables(),
 		Compile:    m.compile,
@@ -125,6 +126,9 @@ func (m module) compile(s *config.Scope, l *proxy.Location) error {
 		l.On(proxy.PreContent, func(x *proxy.Exchange) error { return c.try.run(st, x) })
 	}
 	m.sites.Set(l, st)
+	if c.gif {
+		l.SetContent(proxy.HandlerFunc(st.serveGIF))
+	}
 	l.SetContent(st)
 	return nil
 }

@@ -171,6 +171,9 @@ const sameServer = `
 	location /err403/ { error_page 403 =404 /dir2/; }
 	location /err416/ { error_page 416 /b.html; alias ROOT/sub/; }
 	location /host/ { root ROOT/$arg_r; }
+	location = /gif { empty_gif; }
+	location /gifs/ { empty_gif; expires max; if_modified_since before; location /gifs/inner/ { alias ROOT/sub/; } }
+	location /giferr/ { empty_gif; error_page 405 =200 /gif; }
 `
 
 var sameRequests = []string{
@@ -198,7 +201,11 @@ var sameRequests = []string{
 	"GET /err/x", "HEAD /err/x", "GET /err/x|If-None-Match: ETAG", "GET /err/x|Range: bytes=0-1", "GET /err/x|If-Match: *", "GET /err200/x", "GET /errkeep/x|Range: bytes=0-1",
 	"POST /err405/a.txt", "PUT /err405/a.txt", "GET /err403/", "GET /err416/a.txt|Range: bytes=0-0",
 	"GET /idx/?i=b", "GET /idx/?i=nothing", "GET /idx/", "GET /idxnone/", "GET /idxnone/nothing/", "GET /idx/nothing/", "GET /idx/nothing/?i=b", "GET /idx/d/", "GET /idxaway/", "GET /err200/x|Range: bytes=2-4", "GET /err200/x|If-Modified-Since: Fri, 17 May 2024 10:20:30 GMT", "GET /err200/x|If-Unmodified-Since: Fri, 17 May 2023 10:20:30 GMT", "GET /err200/x|Range: bytes=99-", "POST /err405/a.txt|Range: bytes=1-2", "GET /idxaway/nothing/", "GET /vars/a%20b", "GET /varsalias/a.txt", "GET /host/a.txt?r=sub", "GET /host/a.txt?r=nothing", "GET /host/a.txt",
+	"GET /gif", "HEAD /gif", "POST /gif", "GET /gif|Range: bytes=0-3", "GET /gif|If-Modified-Since: " + gifChanged, "GET /gif|If-Modified-Since: Mon, 28 Sep 1970 06:00:01 GMT", "GET /gif|If-None-Match: *", `GET /gif|If-None-Match: "x"`, "GET /gif|If-Match: *", "GET /gif|If-Unmodified-Since: Mon, 28 Sep 1970 05:00:00 GMT",
+	"GET /gifs/x", "GET /gifs/x|If-Modified-Since: Mon, 28 Sep 1970 06:00:01 GMT", "GET /gifs/inner/a.txt", "POST /giferr/", "GET /giferr/",
 }
+
+const gifChanged = "Mon, 28 Sep 1970 06:00:00 GMT"
 
 // site makes the folder that both servers give out.
 func sameFolder(t *testing.T) string {

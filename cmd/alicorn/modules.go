@@ -21,6 +21,7 @@ import (
 	"alicorn/proxy/realip"
 	"alicorn/proxy/rewrite"
 	"alicorn/proxy/ssl"
+	"alicorn/proxy/stubstatus"
 	"alicorn/proxy/transport"
 	"alicorn/proxy/varmap"
 	"alicorn/proxy/websocket"
@@ -61,6 +62,7 @@ func modules(f features) []proxy.Module {
 		header.Module(),
 		charset.Module(),
 		compress.Module(),
+		stubstatus.Module(),
 		sockets.Module(),
 		appserver.Module(f.apps, sockets),
 	}, proxypass.Modules(proxypass.Options{Loops: f.apps.Loops(), Temporary: f.apps.Temporary}), []proxy.Module{
