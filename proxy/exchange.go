@@ -88,6 +88,9 @@ type Exchange struct {
 	requestID string
 	captures  []string   // $1.. of the last regular expression that matched
 	vars      []variable // those that the configuration itself defines, by slot
+	meanwhile func()     // of Meanwhile
+	limitRate int64      // of SetLimitRate,
+	limited   bool       // if it was called
 	fault     error      // of a variable that could not be computed
 	changes   int        // see URIChanges
 	bodyRead  int64

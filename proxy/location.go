@@ -109,7 +109,8 @@ type Core struct {
 	AuthDelay         time.Duration
 	WarnUnset         bool         // uninitialized_variable_warn, set by the rewrite module
 	ErrorLog          *slog.Logger // set by the errorlog module
-	LimitRate         *Template    // limit_rate, not enforced by the core itself
+	LimitRate         *Template    // limit_rate; nil: none
+	LimitRateAfter    *Template    // limit_rate_after; nil: 0
 
 	DefaultType string // default_type
 	errorPages  config.List[*errorPage]

@@ -28,6 +28,7 @@ type Response struct {
 	reasonOf int
 
 	x        *Exchange
+	pace     *pace // nil: the rate has no limit
 	sent     bool
 	bodyless bool
 	done     bool
@@ -115,6 +116,7 @@ func (r *Response) Send() error {
 		r.Length = -1
 	}
 	r.sent = true
+	r.setPace(l)
 	return x.wire.WriteHead(x, r.bodyless)
 }
 
@@ -133,6 +135,9 @@ func (r *Response) Write(p []byte) (int, error) {
 }
 
 func (r *Response) write(p []byte) (int, error) {
+	if r.pace != nil {
+		return r.writePaced(p)
+	}
 	n, err := r.x.wire.Write(p)
 	r.Written += int64(n)
 	return n, err
@@ -145,6 +150,9 @@ func (r *Response) SendFile(f File, off, n int64) error {
 		return nil
 	}
 	if len(r.filters) == 0 {
+		if r.pace != nil {
+			return r.sendPaced(f, off, n)
+		}
 		err := r.x.wire.SendFile(f, off, n)
 		if err == nil {
 			r.Written += n

@@ -50,7 +50,10 @@ func (x *Exchange) Await() {
 
 // Meanwhile calls f for each event of x while the response waits for a slow client, so that
 // other work of x goes on; nil ends that. f does not write the response.
-func (x *Exchange) Meanwhile(f func()) { x.wire.Meanwhile(f) }
+func (x *Exchange) Meanwhile(f func()) {
+	x.meanwhile = f
+	x.wire.Meanwhile(f)
+}
 
 // Sleep suspends x for d, or until its client has left: the action or handler then ends
 // with ErrClientGone.

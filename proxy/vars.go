@@ -83,7 +83,7 @@ func responseVariables() []Variable {
 		}},
 		numberVariable("bytes_sent", (*Exchange).BytesSent),
 		numberVariable("body_bytes_sent", func(x *Exchange) int64 { return x.Res.Written }),
-		{Name: "limit_rate", Get: func(x *Exchange, dst []byte) ([]byte, bool) { return x.Core().LimitRate.Append(x, dst), true }},
+		numberVariable("limit_rate", (*Exchange).LimitRate),
 	}
 }
 

@@ -23,7 +23,7 @@ func (st *site) Serve(x *proxy.Exchange) error {
 		return errNotAllowed
 	}
 	lk := st.newLookup(x)
-	defer lk.release()
+	defer lk.finish()
 	path := x.Req.Path
 	var ok bool
 	if lk.name, ok = st.appendName(x, lk.name, path); !ok {
@@ -107,7 +107,7 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding, varies bool)
 		r.Header.AddID(proxy.FieldAcceptRanges, "Accept-Ranges", "bytes") // as in nginx not with 206, which implies it
 	}
 	r.Status = 200
-	return sendPart(r, lk, 0, size)
+	return sendPart(x, lk, 0, size)
 }
 
 func (st *site) validators(f *file) *validators {
@@ -125,15 +125,56 @@ func sendHead(r *proxy.Response) error {
 }
 
 // sendPart sends the head and n bytes from off.
-func sendPart(r *proxy.Response, lk *lookup, off, n int64) error {
+func sendPart(x *proxy.Exchange, lk *lookup, off, n int64) error {
+	r := &x.Res
 	r.Length = n
 	if err := r.Send(); err != nil {
 		return err
+	}
+	if room, _ := r.Room(); room < n {
+		lk.lent = true
+		return (&limited{lk, off, n}).Continue(x)
 	}
 	if err := lk.send(r, off, n); err != nil {
 		return err
 	}
 	return r.Finish()
+}
+
+// limited is a file that goes to a client no faster than limit_rate says. It has the
+// lookup, which Serve has lent it.
+type limited struct {
+	lk   *lookup
+	off  int64
+	left int64
+}
+
+// Continue sends what may be sent now, and suspends x until more may.
+func (l *limited) Continue(x *proxy.Exchange) error {
+	for l.left > 0 {
+		room, wait := x.Res.Room()
+		if c := x.Client(); c != nil && c.Lost() {
+			return l.end(proxy.ErrClientGone)
+		}
+		if room == 0 {
+			if err := x.Res.Later(wait); err != nil {
+				return l.end(err)
+			}
+			return x.Suspend(l)
+		}
+		n := min(room, l.left)
+		if err := l.lk.send(&x.Res, l.off, n); err != nil {
+			return l.end(err)
+		}
+		l.off, l.left = l.off+n, l.left-n
+	}
+	return l.end(x.Res.Finish())
+}
+
+// end gives the lookup back.
+func (l *limited) end(err error) error {
+	l.lk.release()
+	return err
 }
 
 // serveDirectory answers for a path that ends in a slash, with the folder lk.name:

@@ -20,6 +20,7 @@ type lookup struct {
 	hides *hidden
 	stat  unix.Stat_t
 	file  file
+	lent  bool // to who sends the file: finish leaves it alone
 }
 
 // file is an open file. It has a bare descriptor, because an os.File costs two
@@ -47,8 +48,16 @@ func (st *site) newLookup(x *proxy.Exchange) *lookup {
 	return lk
 }
 
+// finish releases lk, unless it is lent.
+func (lk *lookup) finish() {
+	if !lk.lent {
+		lk.release()
+	}
+}
+
 func (lk *lookup) release() {
 	lk.close()
+	lk.lent = false
 	lk.name = lk.name[:0]
 	lookups.Put(lk)
 }

@@ -120,7 +120,7 @@ func (st *site) sendRanges(x *proxy.Exchange, lk *lookup, value string) (done bo
 		s := spans[0]
 		r.Status = 206
 		r.Header.Add("Content-Range", s.contentRange(size))
-		return true, sendPart(r, lk, s.start, s.end-s.start)
+		return true, sendPart(x, lk, s.start, s.end-s.start)
 	}
 	return true, sendMultipart(r, lk, spans)
 }

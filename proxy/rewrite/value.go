@@ -133,6 +133,20 @@ func (a *assignArgs) do(x *proxy.Exchange, r round) (round, error) {
 	return r, nil
 }
 
+// assignRate is set $limit_rate.
+type assignRate struct{ value *value }
+
+func (a *assignRate) do(x *proxy.Exchange, r round) (round, error) {
+	text := a.value.string(x, r.escapes(x))
+	n, err := config.ParseSize(text)
+	if err != nil {
+		x.Log(proxy.LevelError, "invalid $limit_rate %q", text)
+		return r, nil
+	}
+	x.SetLimitRate(n)
+	return r, nil
+}
+
 func newAssignment(s *config.Scope, n *config.Node) (instruction, error) {
 	at := func(format string, args ...any) error {
 		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf(format, args...)}
@@ -142,8 +156,11 @@ func newAssignment(s *config.Scope, n *config.Node) (instruction, error) {
 		return nil, at("%s", err)
 	}
 	v := parseValue(s.Load(), n.Args[1])
-	if strings.EqualFold(name, "args") {
+	switch strings.ToLower(name) {
+	case "args":
 		return &assignArgs{v}, nil
+	case "limit_rate":
+		return &assignRate{v}, nil
 	}
 	slot, err := proxy.Define(s.Load(), name)
 	if err != nil {

@@ -3,20 +3,23 @@ package upstream
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 
+	"alicorn/config"
 	"alicorn/proxy"
 )
 
 // Accel is what an upstream tells the server in front of it, in nginx's
 // X-Accel-* fields. No client sees them. Redirect and Charset have an effect here.
-// Buffering concerns the protocol, which may heed it. Expires and Limit-Rate have no
-// effect: a response goes to its client uncached and as fast as that takes it.
+// Buffering concerns the protocol, which may heed it. Expires has no effect: a response
+// goes to its client uncached.
 type Accel struct {
 	Redirect  string // a path or a named location
 	Redirects bool   // there is a Redirect, perhaps an empty one
 	Charset   string // of the Content-Type, in place of its own; "off" for none
+	Rate      string // X-Accel-Limit-Rate: bytes in a second, for limit_rate; "": none
 }
 
 const accelPrefix = "X-Accel-"
@@ -34,7 +37,9 @@ func (a *Accel) set(name, value string) bool {
 		}
 	case "charset":
 		a.Charset = cmp.Or(a.Charset, value)
-	case "buffering", "expires", "limit-rate":
+	case "limit-rate":
+		a.Rate = cmp.Or(a.Rate, value)
+	case "buffering", "expires":
 	default:
 		return false // nginx has no such field
 	}
@@ -51,6 +56,16 @@ func (a *Accel) charset() string {
 		return ""
 	}
 	return a.Charset
+}
+
+// limit sets x's limit_rate. As in nginx what is no number counts for nothing.
+func (a *Accel) limit(x *proxy.Exchange) {
+	if a.Rate == "" {
+		return
+	}
+	if n, err := config.ParseInt(a.Rate, 0, math.MaxInt); err == nil {
+		x.SetLimitRate(int64(n))
+	}
 }
 
 // settleCharset has X-Accel-Charset take the place of Content-Type's charset.
@@ -124,6 +139,7 @@ func noLocation(to, by string, told *atomic.Bool) error {
 // applyRedirected gives x's response what stays of h.
 func (h *Head) applyRedirected(x *proxy.Exchange) {
 	x.Res.ContentType, x.Res.Charset = h.ContentType, h.Accel.charset()
+	h.Accel.limit(x)
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		for _, name := range redirected {

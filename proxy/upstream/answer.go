@@ -74,6 +74,10 @@ func (w *WriteBehind) Give(x *proxy.Exchange, h *Head, s Source) (ended bool, er
 		}
 		switch {
 		case ok:
+			room, wait := x.Res.Room()
+			if w.keep(&b, room); room == 0 {
+				return false, x.Res.Later(wait)
+			}
 			if err := w.give(x, h, s, &b); err != nil {
 				return false, err
 			}

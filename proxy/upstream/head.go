@@ -142,6 +142,7 @@ func (h *Head) Apply(x *proxy.Exchange, size int64) {
 		r.Length = size
 	}
 	h.AddTo(&r.Header)
+	h.Accel.limit(x)
 }
 
 // AddTo adds h's fields to a header.

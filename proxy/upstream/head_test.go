@@ -111,7 +111,7 @@ func TestNothingOfAHeadStaysForTheNext(t *testing.T) {
 			}
 		}
 		h.End()
-		if h.Reason != "Gone" || h.Accel != (Accel{"/x", true, "utf-8"}) || describe(h) != "length 1, type a/b" {
+		if h.Reason != "Gone" || h.Accel != (Accel{Redirect: "/x", Redirects: true, Charset: "utf-8"}) || describe(h) != "length 1, type a/b" {
 			t.Fatalf("%+v", h)
 		}
 	}
@@ -133,8 +133,8 @@ func TestXAccelFieldsAreTheServers(t *testing.T) {
 		accel  Accel
 		want   string
 	}{
-		{[]string{"X-Accel-Redirect", "/a", "x-accel-buffering", "no", "X-ACCEL-EXPIRES", "1", "X-Accel-Limit-Rate", "1"}, Accel{Redirect: "/a", Redirects: true}, ""},
-		{[]string{"X-Accel-Redirect", "/a", "X-Accel-Redirect", "/b", "X-Accel-Charset", "c", "X-Accel-Charset", "d"}, Accel{"/a", true, "c"}, ""},
+		{[]string{"X-Accel-Redirect", "/a", "x-accel-buffering", "no", "X-ACCEL-EXPIRES", "1", "X-Accel-Limit-Rate", "1"}, Accel{Redirect: "/a", Redirects: true, Rate: "1"}, ""},
+		{[]string{"X-Accel-Redirect", "/a", "X-Accel-Redirect", "/b", "X-Accel-Charset", "c", "X-Accel-Charset", "d"}, Accel{Redirect: "/a", Redirects: true, Charset: "c"}, ""},
 		{[]string{"X-Accel-Redirect", "", "X-Accel-Redirect", "/b"}, Accel{Redirects: true}, ""},
 		{[]string{"X-Accel-Other", "a", "X-Accel-", "b"}, Accel{}, "X-Accel-Other: a, X-Accel-: b"},
 		{[]string{"Content-Type", "text/html; charset=a; x=y", "X-Accel-Charset", "b"}, Accel{Charset: "b"}, "type text/html; x=y"},

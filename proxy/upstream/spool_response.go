@@ -32,6 +32,7 @@ type WriteBehind struct {
 	err      error // why it ended too early
 	dropped  bool
 
+	rest  Block // of a block of which a part was given
 	given int64 // bytes given to the client: the consumer's
 }
 
@@ -57,6 +58,15 @@ func (b *Block) cut(n int64) {
 	if b.Data != nil {
 		b.Data = b.Data[:n]
 	}
+}
+
+// after returns what is left of b behind n bytes.
+func (b Block) after(n int64) Block {
+	b.Offset, b.Size = b.Offset+n, b.Size-n
+	if b.Data != nil {
+		b.Data = b.Data[n:]
+	}
+	return b
 }
 
 func (b *Block) cost() int64 { return b.Size + blockOverhead }
@@ -149,6 +159,8 @@ func (w *WriteBehind) Next() (b Block, ok, ended bool, back int64) {
 		w.queue, w.late = w.late, nil
 	}
 	switch {
+	case w.rest.Size > 0:
+		b, ok, w.rest = w.rest, true, Block{}
 	case len(w.queue) > 0:
 		b, ok = w.queue[0], true
 		w.queue[0] = Block{}
@@ -169,6 +181,21 @@ func (w *WriteBehind) Next() (b Block, ok, ended bool, back int64) {
 		back, w.withheld = w.withheld, 0
 	}
 	return b, ok, w.ended && !ok, back
+}
+
+// keep leaves at most n bytes of b, and keeps the rest for Next.
+func (w *WriteBehind) keep(b *Block, n int64) {
+	if b.Size <= n {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dropped {
+		return
+	}
+	w.rest = b.after(n)
+	b.Buffer = nil // the rest has it
+	b.cut(n)
 }
 
 // caughtUp empties the file. Its pages may be on their way to the client still,
@@ -196,7 +223,7 @@ func (w *WriteBehind) closeFile() {
 func (w *WriteBehind) Idle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.queue) == 0 && len(w.late) == 0 && w.writeAt == w.readAt
+	return w.rest.Size == 0 && len(w.queue) == 0 && len(w.late) == 0 && w.writeAt == w.readAt
 }
 
 // Full reports that the bounds are exceeded: the upstream waits for the client.
@@ -221,6 +248,8 @@ func (w *WriteBehind) Drop(s Source) (back int64) {
 	w.dropped = true
 	free(w.queue, s)
 	free(w.late, s)
+	free([]Block{w.rest}, s)
+	w.rest = Block{}
 	w.queue, w.late, w.memory = nil, nil, 0
 	w.closeFile()
 	w.readAt, w.writeAt = 0, 0

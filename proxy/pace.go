@@ -1,0 +1,191 @@
+package proxy
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"alicorn/config"
+)
+
+// pace is how fast the body of a response may go out: limit_rate, counted as nginx does.
+// In each second since the request began rate bytes may go out beside those of
+// limit_rate_after, and what was sent at once takes as long as the rate says. nginx's
+// seconds begin when those of the clock do, so that it may send those of two at once.
+type pace struct {
+	rate  int64 // bytes a second
+	after int64 // bytes that are not limited
+	start time.Time
+	sent  int64
+	next  time.Time // when more may be sent
+}
+
+// Bounds that keep the arithmetic from overflowing: a rate of a terabyte, and 48 days.
+const (
+	maxPace    = 1 << 40
+	maxSeconds = 1 << 22
+)
+
+// room returns how many bytes may be sent now; where it is none, the time until some may.
+func (p *pace) room(now time.Time) (n int64, wait time.Duration) {
+	if wait = p.next.Sub(now); wait > 0 {
+		return 0, wait
+	}
+	seconds := int64(now.Sub(p.start) / time.Second)
+	n = p.rate*(min(max(seconds, 0), maxSeconds)+1) - (p.sent - p.after)
+	if n <= 0 {
+		return 0, p.lasts(-n) + time.Millisecond
+	}
+	return n, 0
+}
+
+// count counts n bytes that were sent.
+func (p *pace) count(n int64, now time.Time) {
+	before := max(p.sent-p.after, 0)
+	p.sent += n
+	p.next = now.Add(p.lasts(max(p.sent-p.after, 0) - before))
+}
+
+// lasts returns for how long n bytes last, in milliseconds as nginx counts.
+func (p *pace) lasts(n int64) time.Duration {
+	return time.Duration(float64(n)*1000/float64(p.rate)) * time.Millisecond
+}
+
+// setPace begins to limit the rate of r's body, if it has a limit in l, which may be nil.
+func (r *Response) setPace(l *Location) {
+	x := r.x
+	if l == nil || r.bodyless || l.Core.LimitRate == nil && !x.limited {
+		return
+	}
+	if rate := x.LimitRate(); rate > 0 {
+		r.pace = &pace{rate: min(rate, maxPace), after: x.sizeOf(l.Core.LimitRateAfter), start: x.Start}
+	}
+}
+
+// Room returns how many bytes of the body may be sent now. If none may, because of
+// limit_rate, wait is the time until some may. Write and SendFile wait by themselves, on a
+// goroutine; who can wait without one asks first.
+func (r *Response) Room() (n int64, wait time.Duration) {
+	if r.pace == nil {
+		return math.MaxInt64, 0
+	}
+	return r.pace.room(time.Now())
+}
+
+// Later sends what is queued, but for what filters hold back, and makes an event come to
+// the exchange after wait, which Room has returned.
+func (r *Response) Later(wait time.Duration) error {
+	r.x.wakeAfter(wait)
+	return r.x.wire.Flush()
+}
+
+// awaitRoom waits until some bytes of the body may be sent, and returns how many.
+func (r *Response) awaitRoom() (int64, error) {
+	for {
+		n, wait := r.Room()
+		if n > 0 {
+			return n, nil
+		}
+		if err := r.x.wire.Flush(); err != nil {
+			return 0, err
+		}
+		if err := r.x.pause(wait); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// writePaced is write for a limited response.
+func (r *Response) writePaced(p []byte) (total int, err error) {
+	for len(p) > 0 && err == nil {
+		var room int64
+		if room, err = r.awaitRoom(); err != nil {
+			break
+		}
+		var n int
+		n, err = r.x.wire.Write(p[:min(room, int64(len(p)))])
+		r.pace.count(int64(n), time.Now())
+		r.Written, total, p = r.Written+int64(n), total+n, p[n:]
+	}
+	return total, err
+}
+
+// sendPaced is SendFile for a limited response.
+func (r *Response) sendPaced(f File, off, n int64) error {
+	for n > 0 {
+		room, err := r.awaitRoom()
+		if err != nil {
+			return err
+		}
+		part := min(room, n)
+		if err := r.x.wire.SendFile(f, off, part); err != nil {
+			return err
+		}
+		r.pace.count(part, time.Now())
+		r.Written, off, n = r.Written+part, off+part, n-part
+	}
+	return nil
+}
+
+// pause waits for d on the caller's goroutine. As with Await the exchange's events go on
+// meanwhile, and none is lost.
+func (x *Exchange) pause(d time.Duration) error {
+	for due := time.Now().Add(d); d > 0; d = time.Until(due) {
+		if x.meanwhile != nil {
+			x.meanwhile()
+		}
+		x.wakeAfter(d)
+		x.Await()
+		if c := x.Client(); c != nil && c.Lost() {
+			return ErrClientGone
+		}
+	}
+	x.Waker().Wake() // what has come may have been for who writes
+	return nil
+}
+
+// wakeAfter makes an event come to x after d, in place of an earlier call's.
+func (x *Exchange) wakeAfter(d time.Duration) {
+	x.waiting.used = true
+	x.waiting.startTimer(d)
+}
+
+// LimitRate returns how many bytes of the response's body may go out in a second:
+// $limit_rate. 0 is no limit.
+func (x *Exchange) LimitRate() int64 {
+	if x.limited {
+		return x.limitRate
+	}
+	return x.sizeOf(x.Core().LimitRate)
+}
+
+// SetLimitRate sets what LimitRate returns, in place of limit_rate.
+func (x *Exchange) SetLimitRate(n int64) { x.limitRate, x.limited = n, true }
+
+// sizeOf returns the size that t is for x; 0, and a line in the log, where it is none. t
+// may be nil.
+func (x *Exchange) sizeOf(t *Template) int64 {
+	if t == nil {
+		return 0
+	}
+	text := t.String(x)
+	n, err := config.ParseSize(text)
+	if err != nil {
+		x.Log(LevelError, "invalid size %q: it is digits and at most one of k, m, g", text)
+	}
+	return n
+}
+
+// setSize is the Setter of a size that may have variables.
+func (m core) setSize(field func(c *Core) **Template) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		t := ParseTemplate(s.Load(), n.Args[0].Pos, n.Arg(0))
+		if !strings.Contains(n.Arg(0), "$") {
+			if _, err := config.ParseSize(n.Arg(0)); err != nil {
+				return &config.Error{Pos: n.Args[0].Pos, Msg: n.Name + ": " + err.Error()}
+			}
+		}
+		*field(&m.settings.In(s).Core) = t
+		return nil
+	}
+}
