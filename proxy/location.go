@@ -160,3 +160,13 @@ func (sv *Server) Names() []string {
 	}
 	return names
 }
+
+// NamePatterns returns the regular expressions among the server's names.
+func (sv *Server) NamePatterns() (patterns []*Regexp) {
+	for _, n := range sv.names {
+		if n.regex != nil {
+			patterns = append(patterns, n.regex)
+		}
+	}
+	return patterns
+}

@@ -100,7 +100,7 @@ var nginxModules = []nginxModule{
 	{"perl", "", "perl perl_modules perl_require perl_set"},
 	{"perftools", "", "google_perftools_profiles"},
 	{"realip", "", "real_ip_header real_ip_recursive set_real_ip_from"},
-	{"referer", `use "if ($http_referer ...)"`, "referer_hash_bucket_size referer_hash_max_size valid_referers"},
+	{"referer", "", "referer_hash_bucket_size referer_hash_max_size valid_referers"},
 	{"rewrite", "", "break if return rewrite rewrite_log set uninitialized_variable_warn"},
 	{"secure_link", "the application can check links, and send a file by X-Accel-Redirect", "secure_link secure_link_md5 secure_link_secret"},
 	{"session_log", "", "session_log session_log_format session_log_zone"},

@@ -13,7 +13,6 @@ var nginxVariables = []struct{ instead, names string }{
 	{"$upstream_http_NAME is a field of a server's answer", "upstream_trailer_ upstream_cookie_"},
 	{"", "upstream_cache_status upstream_cache_age upstream_cache_key upstream_cache_key_zone"},
 	{"$http_user_agent with \"if\" tells browsers apart", "ancient_browser modern_browser msie"},
-	{"$http_referer with \"if\" tells links apart", "invalid_referer"},
 	{"$msec and $time_iso8601 are the time", "date_gmt date_local"},
 	{"$server_protocol is the protocol", "http2 http3"},
 	{"", "connection_time gzip_ratio is_request_port jwt_claim_ jwt_header_ jwt_payload limit_conn_status memcached_key request_body request_body_file request_completion request_port secure_link " +

@@ -70,7 +70,8 @@ func (d *definition) computed(name string) Getter {
 		switch {
 		case err != nil:
 			// It is empty from now on, so that the error's page can be made.
-			x.fault, v.text, v.known = err, "", true
+			v.text, v.known = "", true
+			x.Fault(err)
 		case keep && len(value.parts) == 0:
 			v.text, v.known = value.text, true
 		case keep:
@@ -88,8 +89,11 @@ func (x *Exchange) variable(slot int) *variable {
 	return &x.vars[slot]
 }
 
-// takeFault returns the error of a rule, once. The request ends with it where it is
-// before its response.
+// Fault ends the request with err where it is before its response: a variable that it
+// needs could not be computed.
+func (x *Exchange) Fault(err error) { x.fault = err }
+
+// takeFault returns the error of Fault, once.
 func (x *Exchange) takeFault() error {
 	err := x.fault
 	x.fault = nil

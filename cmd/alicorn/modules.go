@@ -14,12 +14,15 @@ import (
 	"alicorn/proxy/charset"
 	"alicorn/proxy/compress"
 	"alicorn/proxy/errorlog"
+	"alicorn/proxy/geo"
 	"alicorn/proxy/header"
 	"alicorn/proxy/http1"
 	"alicorn/proxy/limit"
 	"alicorn/proxy/proxypass"
 	"alicorn/proxy/realip"
+	"alicorn/proxy/referer"
 	"alicorn/proxy/rewrite"
+	"alicorn/proxy/splitclients"
 	"alicorn/proxy/ssl"
 	"alicorn/proxy/stubstatus"
 	"alicorn/proxy/transport"
@@ -53,6 +56,9 @@ func modules(f features) []proxy.Module {
 		ssl.New(protocols().Names(), automatic),
 		realip.Module(),
 		varmap.Module(),
+		geo.Module(),
+		splitclients.Module(),
+		referer.Module(),
 		rewrite.Module(),
 		static.Expires(),
 		limit.Module(),

@@ -82,6 +82,7 @@ func withoutEffect() []config.Directive {
 	all = append(all, noEffect(config.AnyLevel, config.OneArg, "each part of an answer is passed on at once, in the size it came in.",
 		"proxy_busy_buffers_size", "proxy_temp_file_write_size", "uwsgi_busy_buffers_size", "uwsgi_temp_file_write_size",
 		"fastcgi_busy_buffers_size", "fastcgi_temp_file_write_size", "scgi_busy_buffers_size", "scgi_temp_file_write_size")...)
+	all = append(all, noEffect(config.Server|config.Location, config.OneArg, "referers are found without a table of fixed size.", "referer_hash_bucket_size", "referer_hash_max_size")...)
 	all = append(all, noEffect(config.HTTP, config.OneArg, "a map has the size that it needs.", "map_hash_bucket_size", "map_hash_max_size")...)
 	all = append(all, noEffect(config.AnyLevel, config.OneArg, "fields are found without a hash table.",
 		"proxy_headers_hash_bucket_size", "proxy_headers_hash_max_size")...)

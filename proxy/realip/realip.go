@@ -58,9 +58,10 @@ func Module() proxy.Module {
 			if len(from) == 0 {
 				return nil
 			}
-			r := &replacer{source: c.source, recursive: c.recursive}
+			r := &replacer{source: c.source}
+			r.proxies.Recursive = c.recursive
 			for _, t := range from {
-				r.prefixes, r.unix = append(r.prefixes, t.prefixes...), r.unix || t.unix
+				r.proxies.Trusted, r.unix = append(r.proxies.Trusted, t.prefixes...), r.unix || t.unix
 			}
 			if l.Kind == proxy.LocationServer {
 				l.On(proxy.PostRead, r.replace)
@@ -74,10 +75,9 @@ func Module() proxy.Module {
 
 // replacer finds the client's address for the requests of one location.
 type replacer struct {
-	prefixes  proxy.Prefixes
-	unix      bool
-	source    source
-	recursive bool
+	proxies proxy.Forwarded
+	unix    bool
+	source  source
 }
 
 // replace sets x.Remote once a request, where the connection's peer is trusted
@@ -93,14 +93,9 @@ func (r *replacer) replace(x *proxy.Exchange) error {
 
 func (r *replacer) trustsPeer(c *proxy.Conn) bool {
 	if addr, ok := c.RemoteIP(); ok {
-		return r.trusts(addr)
+		return r.proxies.Trusts(addr)
 	}
 	return r.unix && strings.HasPrefix(c.RemoteAddr, "unix:")
-}
-
-// trusts takes an IPv4 address in IPv6 for the IPv4 address, as nginx does.
-func (r *replacer) trusts(addr netip.Addr) bool {
-	return r.prefixes.Contain(addr.Unmap())
 }
 
 // client returns what the source tells. The peer is trusted.
@@ -112,42 +107,9 @@ func (r *replacer) client(x *proxy.Exchange) (client netip.AddrPort, ok bool) {
 		}
 		return client, false
 	case r.source.id != proxy.FieldXForwardedFor:
-		client, _ = r.walk(client, x.Req.Header.Get(r.source.field))
+		client, _ = r.proxies.Walk(client, x.Req.Header.Get(r.source.field))
 		return client, client.IsValid()
 	}
-	for i := x.Req.Header.Len() - 1; i >= 0; i-- {
-		f := x.Req.Header.At(i)
-		if f.ID() != proxy.FieldXForwardedFor {
-			continue
-		}
-		more := false
-		if client, more = r.walk(client, f.Value); !more {
-			break
-		}
-	}
+	client = r.proxies.Client(&x.Req.Header, client)
 	return client, client.IsValid()
-}
-
-// walk goes through list from its end. It returns the address that it has
-// reached, known when there is none, and whether the lines before this one
-// may tell more: every address here is a trusted one, and real_ip_recursive is on.
-func (r *replacer) walk(known netip.AddrPort, list string) (client netip.AddrPort, more bool) {
-	client = known
-	for {
-		if client.IsValid() && !r.trusts(client.Addr()) {
-			return client, false
-		}
-		entry, before := lastEntry(list)
-		next, ok := parseAddrPort(entry)
-		if !ok {
-			return client, false
-		}
-		client, list = next, before
-		if !r.recursive {
-			return client, false
-		}
-		if list == "" {
-			return client, true
-		}
-	}
 }

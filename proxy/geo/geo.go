@@ -1,0 +1,165 @@
+// Package geo is nginx's geo module: a variable whose value depends on an address.
+//
+// The value is that of the longest network that has the address, or, in a block with
+// ranges, that of the range. A client on a unix socket, and a text that is no address,
+// have the value of the network 255.255.255.255, as in nginx.
+package geo
+
+import (
+	"fmt"
+	"net/netip"
+	"unsafe"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+// Module returns the feature.
+func Module() proxy.Module {
+	return proxy.Module{Name: "geo", Directives: []config.Directive{
+		{Name: "geo", In: config.HTTP, Block: true, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Set: set,
+			Syntax: "[$ADDRESS] $VARIABLE { [ranges;] [volatile;] [default VALUE;] [proxy CIDR;] [proxy_recursive;] NETWORK VALUE; [delete NETWORK;] ... }",
+			Help:   "Makes a variable whose value depends on an address: the client's, or the text of $ADDRESS. Each line has a network (192.0.2.0/24, 2001:db8::/32, or one address) and its value, which has no variables; the longest network that has the address counts. default is for all others; without it they have the empty text. 255.255.255.255 is for what is no address, and for clients on unix sockets. A network that stands twice has the last value, with a warning. delete takes a network out. With ranges, which stands first, lines have ranges such as 192.0.2.1-192.0.2.9 of IPv4 addresses; a range may be inside an earlier one. proxy names networks of proxies: for a client of them the last address of X-Forwarded-For counts, and with proxy_recursive the last one that is not of them. include reads lines from a file. A request finds the value once; with volatile each time."},
+	}}
+}
+
+// geo is one block.
+type geo struct {
+	address  *proxy.Template // nil: the client's
+	networks networks
+	ranges   *ranges // nil: the block has networks
+	proxies  proxy.Forwarded
+	volatile bool
+	begun    bool // it has a network or a range
+	values   map[string]*proxy.Template
+}
+
+// nobody stands for what is no address.
+func nobody() netip.Addr { return netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
+
+func set(s *config.Scope, n *config.Node) error {
+	l, g, variable := s.Load(), &geo{values: map[string]*proxy.Template{}}, n.Args[len(n.Args)-1]
+	name, err := proxy.VariableName(variable.Text)
+	if err == nil && len(n.Args) == 2 {
+		if _, err = proxy.VariableName(n.Arg(0)); err != nil {
+			return &config.Error{Pos: n.Args[0].Pos, Msg: err.Error()}
+		}
+		g.address = proxy.ParseTemplate(l, n.Args[0].Pos, n.Arg(0))
+	}
+	if err != nil {
+		return &config.Error{Pos: variable.Pos, Msg: err.Error()}
+	}
+	for _, line := range n.Children {
+		l.FailWith(line.Pos, g.add(l, line))
+	}
+	g.values = nil
+	g.networks.sort()
+	if err := proxy.DefineRule(l, variable.Pos, name, !g.volatile, g.find); err != nil {
+		return &config.Error{Pos: variable.Pos, Msg: err.Error()}
+	}
+	return nil
+}
+
+// add reads a line of the block.
+func (g *geo) add(l *config.Load, n *config.Node) error {
+	switch {
+	case n.Block:
+		return fmt.Errorf("unexpected block in geo; a line is a network and a value")
+	case len(n.Args) == 0:
+		return g.addWord(n.Name)
+	case len(n.Args) > 1:
+		return fmt.Errorf("a line of geo has %d words; it is a network and a value", len(n.Args)+1)
+	case n.Name == "proxy":
+		p, err := network(l, n.Args[0])
+		g.proxies.Trusted = append(g.proxies.Trusted, p)
+		return err
+	}
+	g.begun = true
+	line := line{name: n.Arg(0), pos: n.Pos}
+	switch n.Name {
+	case "delete":
+		line.name, line.deletes = n.Args[0].Text, true
+	case "default":
+		line.name, line.other, line.value = n.Name, true, g.value(n.Arg(0))
+	default:
+		line.name, line.value = n.Name, g.value(n.Arg(0))
+	}
+	if g.ranges != nil {
+		return g.ranges.add(l, line)
+	}
+	return g.networks.add(l, line)
+}
+
+// addWord reads a line of one word.
+func (g *geo) addWord(word string) error {
+	switch {
+	case word == "ranges" && g.begun:
+		return fmt.Errorf("the \"ranges\" directive must be the first directive inside \"geo\" block")
+	case word == "ranges":
+		g.ranges = &ranges{}
+	case word == "proxy_recursive":
+		g.proxies.Recursive = true
+	case word == "volatile":
+		g.volatile = true
+	default:
+		return fmt.Errorf("invalid line %q of geo; it is a network and a value, or one of ranges, proxy_recursive and volatile", word)
+	}
+	return nil
+}
+
+// line is a line with a network or a range.
+type line struct {
+	name    string
+	pos     config.Pos
+	other   bool // default
+	deletes bool
+	value   *proxy.Template
+}
+
+// value returns the value for a text; large files have few of them.
+func (g *geo) value(text string) *proxy.Template {
+	if g.values[text] == nil {
+		g.values[text] = proxy.FixedTemplate(text)
+	}
+	return g.values[text]
+}
+
+// network reads an address or a range of them.
+func network(l *config.Load, a config.Arg) (netip.Prefix, error) {
+	if a.Text == nobody().String() {
+		return netip.PrefixFrom(nobody(), 32), nil
+	}
+	p, exact, ok := proxy.ParseRange(a.Text)
+	if !ok {
+		return p, fmt.Errorf("invalid network %q; it is an address, or a range such as 192.0.2.0/24 or 2001:db8::/32", a.Text)
+	}
+	if !exact {
+		l.Warn(a.Pos, "low address bits of %q are meaningless; it is read as %q", a.Text, p)
+	}
+	return p, nil
+}
+
+// find is the variable's rule.
+func (g *geo) find(x *proxy.Exchange, scratch []byte) (*proxy.Template, error) {
+	addr := g.addressOf(x, scratch)
+	if g.ranges != nil {
+		return g.ranges.find(addr), nil
+	}
+	return g.networks.find(addr), nil
+}
+
+// addressOf returns the address that counts; an IPv4 address is no IPv6 one.
+func (g *geo) addressOf(x *proxy.Exchange, scratch []byte) netip.Addr {
+	addr, ok := x.RemoteIP()
+	if g.address != nil {
+		text := g.address.Append(x, scratch)[len(scratch):]
+		addr, ok = proxy.ParseAddr(unsafe.String(unsafe.SliceData(text), len(text)))
+	}
+	if !ok {
+		return nobody()
+	}
+	if len(g.proxies.Trusted) > 0 {
+		addr = g.proxies.Client(&x.Req.Header, netip.AddrPortFrom(addr, 0)).Addr()
+	}
+	return addr.Unmap()
+}
