@@ -71,7 +71,7 @@ var nginxModules = []nginxModule{
 	{"auth_jwt", "the application can check tokens", "auth_jwt auth_jwt_claim_set auth_jwt_header_set auth_jwt_key_cache auth_jwt_key_file auth_jwt_key_request auth_jwt_leeway auth_jwt_require auth_jwt_type"},
 	{"autoindex", "", "autoindex autoindex_exact_size autoindex_format autoindex_localtime"},
 	{"browser", "", "ancient_browser ancient_browser_value modern_browser modern_browser_value"},
-	{"charset", "texts are not converted from one charset to another", "charset charset_map charset_types override_charset source_charset"},
+	{"charset", "", "charset charset_map charset_types override_charset source_charset"},
 	{"dav", "", "create_full_put_path dav_access dav_methods min_delete_depth"},
 	{"empty_gif", "", "empty_gif"},
 	{"flv, mp4, hls and f4f", "files are served with ranges, which players use", "f4f f4f_buffer_size flv hls hls_buffers hls_forward_args hls_fragment hls_mp4_buffer_size hls_mp4_max_buffer_size mp4 " +

@@ -130,6 +130,22 @@ func startOrigin(t *testing.T, socket string) {
 
 func ask(t *testing.T, network, addr, host, target, fields string) string {
 	t.Helper()
+	res, _ := get(t, network, addr, host, target, fields)
+	return fmt.Sprintf("%d %q %q", res.StatusCode, res.Header["Content-Type"], res.Header["Content-Encoding"])
+}
+
+// body returns the length that is announced, and the body; status pages are not alike.
+func body(t *testing.T, network, addr, host, target, fields string) string {
+	t.Helper()
+	res, text := get(t, network, addr, host, target, fields)
+	if res.StatusCode != 200 {
+		return ""
+	}
+	return fmt.Sprintf("%d %q", res.ContentLength, text)
+}
+
+func get(t *testing.T, network, addr, host, target, fields string) (*http.Response, string) {
+	t.Helper()
 	nc, err := net.Dial(network, addr)
 	if err != nil {
 		t.Fatal(err)
@@ -141,8 +157,9 @@ func ask(t *testing.T, network, addr, host, target, fields string) string {
 	if err != nil {
 		t.Fatalf("%s: %v", target, err)
 	}
-	if _, err := io.ReadAll(res.Body); err != nil {
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("%d %q %q", res.StatusCode, res.Header["Content-Type"], res.Header["Content-Encoding"])
+	return res, string(text)
 }
