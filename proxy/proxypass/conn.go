@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,7 @@ type conn struct {
 	requests int  // that were sent on it
 	again    bool // the loop has it though there was something to read
 	closed   bool
+	timer    *time.Timer // ends a kept connection of a goroutine
 
 	mu    sync.Mutex
 	state connState
@@ -108,6 +110,11 @@ func (c *conn) awaits() bool {
 // lane's lock is held.
 func (c *conn) rest(timeout time.Duration) bool {
 	if c.looped == nil {
+		c.timer = time.AfterFunc(timeout, func() {
+			if c.lane.evict(c) {
+				c.close()
+			}
+		})
 		return true
 	}
 	c.mu.Lock()
@@ -124,6 +131,7 @@ func (c *conn) rest(timeout time.Duration) bool {
 // The lane's lock is held.
 func (c *conn) claim() bool {
 	if c.looped == nil {
+		c.timer.Stop() // too late: evict does not find it
 		return true
 	}
 	c.mu.Lock()
@@ -166,12 +174,26 @@ func (c *conn) close() {
 
 // alive looks whether the peer has ended a kept connection that nobody was told of yet.
 func (c *conn) alive() bool {
-	if c.looped == nil {
-		return true
-	}
 	var one [1]byte
-	_, err := c.looped.Peek(&one)
+	var err error
+	if c.looped != nil {
+		_, err = c.looped.Peek(&one)
+	} else {
+		err = peek(c.blocking, one[:])
+	}
 	return err == unix.EAGAIN
+}
+
+// peek looks at what a socket has to read, without waiting: unix.EAGAIN where that is nothing.
+func peek(nc net.Conn, p []byte) error {
+	raw, err := nc.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	if failed := raw.Control(func(fd uintptr) { _, _, err = unix.Recvfrom(int(fd), p, unix.MSG_PEEK|unix.MSG_DONTWAIT) }); failed != nil {
+		return failed
+	}
+	return err
 }
 
 // read reads what is there from a loop's connection: unix.EAGAIN where the caller has to

@@ -1,6 +1,7 @@
 package proxypass
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ func (l *lane) keep(c *conn) {
 	timeout := d.keepTimeout
 	l.mu.Lock()
 	surplus := len(l.kept) >= d.keep
-	if surplus {
+	if surplus && c.looped != nil {
 		timeout = min(timeout, l.group.surplus)
 	}
 	if l.closed || !c.rest(timeout) {
@@ -68,6 +69,7 @@ func (l *lane) keep(c *conn) {
 	}
 	if surplus && c.looped == nil {
 		oldest = l.kept[0]
+		oldest.claim()
 		l.kept = append(l.kept[:0], l.kept[1:]...)
 	}
 	l.kept = append(l.kept, c)
@@ -83,16 +85,16 @@ func (l *lane) keeps(c *conn, now time.Time) bool {
 	return d.keep > 0 && d.keepTimeout > 0 && c.requests < d.keepRequests && now.Sub(c.born) < d.keepTime
 }
 
-// evict forgets c, which has ended, or has been kept for too long.
-func (l *lane) evict(c *conn) {
+// evict forgets c, which has ended, or has been kept for too long. It is false where c is
+// not kept any more.
+func (l *lane) evict(c *conn) bool {
 	l.mu.Lock()
-	for i := range l.kept {
-		if l.kept[i] == c {
-			l.kept = append(l.kept[:i], l.kept[i+1:]...)
-			break
-		}
+	defer l.mu.Unlock()
+	i := slices.Index(l.kept, c)
+	if i >= 0 {
+		l.kept = append(l.kept[:i], l.kept[i+1:]...)
 	}
-	l.mu.Unlock()
+	return i >= 0
 }
 
 func (l *lane) close() {

@@ -65,22 +65,25 @@ func TestAStaleConnectionIsRepeatedForFree(t *testing.T) {
 
 // A peer that has ended a kept connection before: nobody is sent there.
 func TestAnEndedConnectionIsDropped(t *testing.T) {
-	ended := make(chan struct{}, 8)
-	o := startOrigin(t, "tcp", func(pc *peerConn) {
-		if r, _ := pc.request(); r != nil {
-			io.WriteString(pc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	ways(t, func(t *testing.T, c proxytest.Config) {
+		ended := make(chan struct{}, 8)
+		o := startOrigin(t, "tcp", func(pc *peerConn) {
+			if r, _ := pc.request(); r != nil {
+				io.WriteString(pc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			}
+			pc.Close()
+			ended <- struct{}{}
+		})
+		c.Text = "server { listen 127.0.0.1:80; location / { proxy_pass http://" + o.addr + "; } }"
+		s := site(t, c)
+		for i := range 5 {
+			res, _ := ask(t, s, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody")
+			if res.StatusCode != 200 {
+				t.Fatalf("request %d: %d\n%s", i, res.StatusCode, s.Log)
+			}
+			<-ended
 		}
-		pc.Close()
-		ended <- struct{}{}
 	})
-	s := newSite(t, "server { listen 127.0.0.1:80; location / { proxy_pass http://"+o.addr+"; } }")
-	for i := range 5 {
-		res, _ := ask(t, s, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody")
-		if res.StatusCode != 200 {
-			t.Fatalf("request %d: %d\n%s", i, res.StatusCode, s.Log)
-		}
-		<-ended
-	}
 }
 
 func TestAnotherServerIsAsked(t *testing.T) {
@@ -260,6 +263,28 @@ func TestConnectionsAboveKeepaliveWaitForTheNextRequests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A kept connection ends after keepalive_timeout, with a loop and without one.
+func TestAKeptConnectionEndsAfterItsTimeout(t *testing.T) {
+	ways(t, func(t *testing.T, c proxytest.Config) {
+		ended := make(chan struct{}, 3)
+		o := startOrigin(t, "tcp", func(pc *peerConn) {
+			echo(pc)
+			ended <- struct{}{}
+		})
+		c.Text = "upstream u { server " + o.addr + "; keepalive_timeout 100ms; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }"
+		s := site(t, c)
+		for i := range 2 {
+			if res, _ := ask(t, s, get("/")); res.StatusCode != 200 {
+				t.Errorf("%d", res.StatusCode)
+			}
+			<-ended
+			if n := o.accepted(); n != i+1 {
+				t.Errorf("%d connections, want %d", n, i+1)
+			}
+		}
+	})
 }
 
 // A connection is kept without the deadlines of the request before.
