@@ -208,6 +208,10 @@ func TestMethodsAreLimitedAsNginxDoes(t *testing.T) {
 		{"", `location ~ ^/1/ { limit_except GET { allow 10.0.0.1; deny all; } proxy_pass http://unix:DIR/origin; }`},
 		{"error_page 403 /1/f;", `location / { limit_except POST { deny all; } } location /1/ { limit_except GET { deny all; } }`},
 		{"", `location / { limit_except GET { deny all; } client_max_body_size 1; }`},
+		{"", `location / { limit_except GET { allow 10.0.0.1; deny all; } uwsgi_pass unix:DIR/none; }`},
+		{"", `location / { limit_except POST { allow 10.0.0.1; deny all; } fastcgi_pass unix:DIR/none; }`},
+		{"", `location ~ f$ { limit_except POST { allow 10.0.0.1; deny all; } scgi_pass unix:DIR/none; }`},
+		{"", `location / { uwsgi_pass unix:DIR/none; limit_except GET { proxy_pass http://unix:DIR/origin; } }`},
 	}
 	for _, s := range sites {
 		var requests []request
