@@ -140,9 +140,12 @@ func addFields(e *wire.Environ, q *gateway.Request) {
 				e.Add("host", f.Value)
 			}
 		case proxy.FieldContentLength, proxy.FieldTransferEncoding:
-			if !sized {
+			switch {
+			case !sized:
 				e.AddNumber("content-length", q.Length)
 				sized = true
+			case q.Length < 0 && f.ID() == proxy.FieldTransferEncoding:
+				e.Add("transfer-encoding", "chunked") // a body of a length that nobody knows
 			}
 		case proxy.FieldConnection, proxy.FieldUpgrade:
 			if q.WebSocket {

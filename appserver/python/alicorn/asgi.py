@@ -67,7 +67,8 @@ class Server:
         self.stopped = None  # SystemExit or KeyboardInterrupt of the application
         self.error = None  # why the channel has ended
         self._retired = False
-        self._thread = threading.get_ident()
+        self.thread = threading.get_ident()
+        self._unwoken = False  # the front, in the midst of a deep recursion
         self._descriptors = descriptors()
         self.streams = Streams(loop, self._dispatch, self.lose)
         self.requests = Requests(
@@ -103,6 +104,9 @@ class Server:
             marks[frames.HEARTBEAT] = marks[frames.HEARTBEAT] + 1 & 0xffffffff
             for request in list(self.running.values()):
                 request.overdue()
+            if self._unwoken:
+                self._unwoken = False
+                wake_front(self.channel)
             if descriptors() == self._descriptors:
                 loop.call_at(now + pause, beat, now + pause)
             else:  # the loop hears nothing of that
@@ -137,6 +141,14 @@ class Server:
         if full:
             self.requests.resume()
 
+    def settle(self, request):
+        """Takes up what a call that has failed may have left, in the midst of any function: the
+        recursion of an application may end in ours."""
+        if self.running.get(request.id) is request and request.ended:
+            del self.running[request.id]
+        self.requests.resume()
+        self.streams.flush()
+
     def left(self, request):
         """Notes that a call of the application has ended."""
         self.calls.discard(request)
@@ -159,7 +171,7 @@ class Server:
     def _abandon(self):
         # A fork that returns into the loop would go on in its parent's place.
         self.streams.abandon()
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self.thread:
             self.loop.call_soon(os._exit, 0)
 
     def _end(self):
@@ -244,7 +256,10 @@ class Server:
         if wake is None:
             self.streams.put_first(prefix[LENGTH.size:] + LENGTH.pack(id) + head + body)
         elif wake:
-            wake_front(self.channel)
+            try:
+                wake_front(self.channel)
+            except RecursionError:
+                self._unwoken = True  # the answer is there: beat() does it
 
     def status(self, code):
         """Returns a status line's text."""
@@ -266,7 +281,7 @@ class Server:
         """Logs an exception that the application let out."""
         environ = {"REQUEST_METHOD": request.method, "PATH_INFO": request.path,
                    "REQUEST_ID": (request.more or {}).get("request_id")}
-        failure.write(error, environ, lambda: self.request_id(request.id))
+        failure.write(error, environ, lambda: self.request_id(request.id), "uvicorn.error")
 
     def _end_late(self):
         """Ends the requests that are past their time, once the stacks of all tasks are written."""

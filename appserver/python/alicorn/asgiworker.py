@@ -14,7 +14,9 @@ class AsgiWorker(Worker):
     """One process's run: an event loop that serves until the front retires it."""
 
     def _prepare(self):
-        # What the application makes of the loop when it is imported belongs to the one it runs in.
+        # The application may change its loggers, and what it makes of the loop when it is imported
+        # belongs to the one it runs in.
+        logs.install_uvicorn(self.settings["log_level"])
         try:
             self.loop = new_loop(self.settings["loop"])
         except ImportError:
@@ -24,7 +26,6 @@ class AsgiWorker(Worker):
 
     def _open(self, application):
         settings = self.settings
-        logs.install_uvicorn(settings["log_level"])
         asyncio.set_event_loop(self.loop)  # the import may have run another
         application = callables.single(application)
         self.lifespan = Lifespan(application, settings["lifespan"], self.loop)

@@ -17,12 +17,12 @@ def text(error):
     return "".join(report.format())
 
 
-def write(error, environ, request_id):
-    """Logs a request's failure as gunicorn.error, in one piece, or writes it to the
+def write(error, environ, request_id, logger="gunicorn.error"):
+    """Logs a request's failure by that logger, in one piece, or writes it to the
     application's stderr, or to the process's where the application has broken both.
     request_id makes the request's id, unless the environ has it."""
     message, described = "error in %s" % _where(environ, request_id), _described(error)
-    if logs.report(message, error, described):
+    if logs.report(message, error, described, logger):
         return
     report = "%s\n%s" % (message, described)
     try:

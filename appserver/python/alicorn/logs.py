@@ -61,11 +61,11 @@ def _install(name, stream, form, level):
     logger.addHandler(handler)
 
 
-def report(message, error, described):
+def report(message, error, described, name):
     """Logs an exception that the application let out, described as text. Returns False
-    where gunicorn.error has no handler, is disabled, or fails."""
-    logger = logging.getLogger("gunicorn.error")
-    if logger.disabled or not logger.handlers:
+    where the logger of that name has no handler, is disabled, or fails."""
+    logger = logging.getLogger(name)
+    if logger.disabled or not logger.hasHandlers():
         return False
     if not logger.isEnabledFor(logging.ERROR):
         return True  # as its level says

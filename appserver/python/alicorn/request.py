@@ -2,9 +2,10 @@
 
 Where the text leaves a choice this does what uvicorn does: after the client has gone, or the
 response is complete, receive() gives http.disconnect, and send() does nothing, so that what an
-application does after its response is done whether the client waits or not. Only a send() that
-promises more raises OSError (since version 2.4 of the specification), after HEAD, too: who streams
-would go on for ever.
+application does after its response is done whether the client waits or not: background tasks,
+commits, files that are closed. That is version 2.3 of the specification. Since 2.4 send() raises
+OSError, and frameworks that see 2.4 no longer listen for http.disconnect. Here it does so where an
+application streams on for PATIENCE seconds, after HEAD, too: it would never end.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import logging
 import os
 import stat
 import time
+from threading import get_ident
 
 from . import frames
 from .bodies import Comes, InFile
@@ -22,6 +24,8 @@ from .streams import BODY, frame, marshalled, sized, wake
 
 DISCONNECT = "http.disconnect"
 DEBUG = "http.response.debug"
+PATIENCE = 30  # seconds
+BROKEN = 3  # why a call is over, beside frames.GONE and the like: nobody knows what it has sent
 LONGER = "the application gave more bytes than its Content-Length"
 
 
@@ -46,12 +50,11 @@ def follows_disconnect(error):
         if error is None or id(error) in seen:
             continue
         seen.add(id(error))
-        waiting.append(error.__cause__)
         group = getattr(error, "exceptions", None)
         if isinstance(group, tuple):
-            waiting += group
-        if "Disconnect" in type(error).__name__:
-            waiting.append(error.__context__)  # as Starlette's ClientDisconnect
+            return all(map(follows_disconnect, group))
+        if "Disconnect" in type(error).__name__:  # as Starlette's ClientDisconnect
+            waiting += error.__cause__, error.__context__
     return False
 
 
@@ -59,7 +62,7 @@ class Call:
     """A call of the application: what requests and WebSockets have in common."""
 
     __slots__ = ("server", "id", "scope", "path", "more", "task", "began", "credit", "gone",
-                 "waiter", "sender", "ended")
+                 "told", "waiter", "sender", "ended")
 
     def __init__(self, server, id, scope, more):
         self.server, self.id, self.scope, self.more = server, id, scope, more
@@ -67,6 +70,7 @@ class Call:
         self.task = None
         self.credit = server.window
         self.gone = None  # why the front has cancelled it
+        self.told = False  # of the end, by receive()
         self.waiter = None  # a future: receive() waits for an event
         self.sender = None  # a future: send() waits for credit
         self.ended = False  # the front has all of the answer
@@ -87,6 +91,7 @@ class Call:
             finally:  # an exception of the application's own may be of any kind
                 self.fail("the application failed after its response had begun"
                           if self.gone is None else self.why())
+                server.settle(self)
         else:
             if result is not None:
                 server.channel.remark("the application returned %s, where it is to return None"
@@ -111,8 +116,19 @@ class Call:
             self.gone = reason
         wake(self.waiter)
         wake(self.sender)
-        if reason == frames.LATE:
+        if reason == frames.LATE and self.task is not None:
             self.task.cancel()
+
+    async def pass_on(self, method, *arguments):
+        """Has the event loop do what another thread asks for, which runs a loop of its own."""
+        work = asyncio.run_coroutine_threadsafe(method(*arguments), self.server.loop)
+        return await asyncio.wrap_future(work)
+
+    async def rest(self):
+        """Leaves others time, where an application does the same again and again without end."""
+        if self.told:
+            await asyncio.sleep(0)
+        self.told = True
 
     async def turn(self):
         """Waits while the send() of another task waits for credit: it is in the midst of a
@@ -154,6 +170,7 @@ class Call:
     def why(self):
         """Returns why nobody waits for the answer."""
         return {frames.LATE: "it was past its timeout",
+                BROKEN: "a recursion of the application has ended in the midst of its answer",
                 frames.ENDS: "its worker leaves"}.get(self.gone, "its client has gone")
 
     def line(self):
@@ -168,7 +185,7 @@ class Request(Call):
     """An HTTP request and its answer."""
 
     __slots__ = ("method", "body", "source", "bodyless", "status", "headers", "waited", "hinted",
-                 "trailers", "trailing", "opened", "left", "complained")
+                 "trailers", "trailing", "opened", "left", "complained", "dropping")
 
     def __init__(self, server, id, scope, more, body):
         super().__init__(server, id, scope, more)
@@ -191,9 +208,12 @@ class Request(Call):
         self.opened = False  # the head is sent
         self.left = None  # bytes that Content-Length still promises
         self.complained = False  # of messages after the end
+        self.dropping = None  # since when
 
     async def receive(self):
         """The receive() of this request."""
+        if get_ident() != self.server.thread:
+            return await self.pass_on(self.receive)
         body = self.body
         if body is not None:
             self.body = None
@@ -211,10 +231,13 @@ class Request(Call):
             self._close()
         while not (self.ended or self.gone is not None or self.opened and self.bodyless):
             await self.event()
+        await self.rest()
         return {"type": DISCONNECT}
 
     async def send(self, message):
         """The send() of this request."""
+        if get_ident() != self.server.thread:
+            return await self.pass_on(self.send, message)
         kind = message["type"]
         if self.sender is not None:
             await self.turn()
@@ -229,6 +252,7 @@ class Request(Call):
                 self._start(message)
             elif kind == "http.response.early_hint":
                 self._hint(message)
+                await asyncio.sleep(0)  # nothing else bounds them
             elif kind == DEBUG:
                 self._debug(message)
             else:
@@ -261,9 +285,12 @@ class Request(Call):
 
     async def _drop(self, message):
         """Takes a message that reaches nobody."""
-        if message.get("more_body"):
+        now = self.server.loop.time()
+        if self.dropping is None:
+            self.dropping = now
+        await asyncio.sleep(0)  # as in rest()
+        if message.get("more_body") and now - self.dropping > PATIENCE:
             raise Disconnected
-        await asyncio.sleep(0)
 
     async def _after(self, kind):
         if not self.complained:
@@ -318,9 +345,13 @@ class Request(Call):
         """Sends a whole answer whose head was sent before; else returns False."""
         if more or self.trailers or self.bodyless or self.hinted or len(body) > self.credit:
             return False
-        if not self.server.answer(self.id, self.status, self.headers, body):
-            return False
-        self.opened = True
+        try:
+            if not self.server.answer(self.id, self.status, self.headers, body):
+                return False
+        except RecursionError:
+            self.gone = BROKEN
+            raise
+        self.opened = self.ended = True
         self.finish()
         return True
 
@@ -367,13 +398,15 @@ class Request(Call):
         self.left = length
         self.bodyless = self.bodyless or bodyless
         if self.bodyless:
-            server.send_head(self.id, head, b"", END, not self.hinted)
+            self._send_whole(head, b"")
+            self.ended = True
             self.finish()
             self.ended = not more
             return None
         if whole and size == length and size <= self.credit and len(payload) + size <= BODY:
             server.remember(self.status, self.headers, head, size)
-            server.send_head(self.id, head, body, END, not self.hinted)
+            self._send_whole(head, body)
+            self.ended = True
             self.finish()
             return None
         first = body[:max(min(size, self.credit, BODY - len(payload)), 0)]
@@ -383,12 +416,19 @@ class Request(Call):
             self.left -= len(first)
         return body[len(first):]
 
+    def _send_whole(self, head, body):
+        try:
+            self.server.send_head(self.id, head, body, END, not self.hinted)
+        except RecursionError:
+            self.gone = BROKEN
+            raise
+
     async def _part(self, body, more):
         """Sends body bytes of a response that has begun."""
         if self.bodyless:
             self.ended = not more
             if more:
-                raise Disconnected  # the client has all of it
+                await self._drop({"more_body": True})  # the client has all of it
             return
         if self.left is not None and len(body) > self.left:
             raise Wrong(LONGER)
@@ -403,8 +443,6 @@ class Request(Call):
                 raise
             if not wanted:
                 self.abort(self.why())
-                if more:
-                    raise Disconnected
                 return
             if self.left is not None:
                 self.left -= len(part)
@@ -419,6 +457,7 @@ class Request(Call):
             self.abort(reason)
             raise Wrong(reason)
         self.put(DATA, END | flags, payload)
+        self.ended = True
         self.finish()
 
     def _trail(self, message):
@@ -519,7 +558,7 @@ class Request(Call):
         self._close()
         if self.ended or self.bodyless and self.opened:
             return
-        if self.opened or self.gone in (frames.GONE, frames.LATE):
+        if self.opened or self.gone in (frames.GONE, frames.LATE, BROKEN):
             self.abort(reason)
             return
         self.opened = True
@@ -535,6 +574,7 @@ class Request(Call):
         """Breaks the response off."""
         if not self.ended:
             self.put(ABORTED, 0, marshalled(frames.plain(reason)))
+            self.ended = True
             self.finish()
 
     def _close(self):
@@ -547,6 +587,8 @@ def checked_body(body):
     """Returns body as bytes."""
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)
+    if body is None:
+        return b""
     raise Wrong("a body of type %s, not bytes" % type(body).__name__)
 
 
@@ -554,4 +596,4 @@ def opened(path):
     """Opens the file of http.response.pathsend."""
     if not isinstance(path, (str, os.PathLike)):
         raise Wrong("http.response.pathsend has the path %r" % (path,))
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO opens at once

@@ -56,7 +56,8 @@ class Scopes(dict):
         scope["client"] = (host.decode("latin-1"), int(values[3] or 0)) if host else None
         path = raw.decode("utf-8", "replace")
         scope["path"] = unquote(path) if "%" in path else path
-        scope["asgi"] = {"version": "3.0", "spec_version": "2.5"}
+        scope["asgi"] = {"version": "3.0", "spec_version": (  # see request.py
+            "2.3" if known["type"] == "http" else "2.5")}
         scope["extensions"] = {
             "http.response.pathsend": {}, "http.response.zerocopysend": {},
             "http.response.trailers": {}, "http.response.early_hint": {},

@@ -47,21 +47,25 @@ class Streams:
         size = len(frame) + LENGTH.size
         if self._size + size > FRAME:
             self._seal()
-        self._batch.append(LENGTH.pack(len(frame)))
-        self._batch.append(frame)
-        self._size += size
         if not self._due:
+            self.loop.call_soon(self.flush)  # which fails in too deep a recursion
             self._due = True
-            self.loop.call_soon(self.flush)
+        self._batch += LENGTH.pack(len(frame)), frame
+        self._size += size
 
     def put_first(self, frame):
         """Is put() for a front that sleeps: what it gets first in a turn wakes it, so that it
         works while the rest of the turn goes on."""
-        self.put(frame)
-        if not self._woke:
-            self._woke = True
+        first = not self._woke
+        if first:
             self.loop.call_soon(self._forget)
-            self.flush()
+            self._woke = True
+        self.put(frame)
+        if first:
+            try:
+                self.flush()
+            except RecursionError:
+                pass  # it is due anyway
 
     def _forget(self):
         self._woke = False
@@ -178,8 +182,8 @@ class Requests:
     def resume(self):
         """Has a later turn take what there is: for the beginning, and when there is room."""
         if not self._due and not self._ended:
-            self._due = True
             self.loop.call_soon(self._turn, context=self._context)
+            self._due = True
 
     def _watch(self):
         if not self._reading and not self._ended:

@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from collections import deque
+from threading import get_ident
 
 from . import frames
 from .frames import ABORTED, ACCEPT, CLOSE, CREDIT, LENGTH, MESSAGE
@@ -39,12 +40,15 @@ class WebSocket(Call):
 
     async def receive(self):
         """The receive() of this WebSocket."""
+        if get_ident() != self.server.thread:
+            return await self.pass_on(self.receive)
         if not self.connected:
             self.connected = True
             return {"type": "websocket.connect"}
         while not self.queue:
             if self.code is not None or self.gone is not None or self.ended:
                 code = self.code if self.code is not None else 1006
+                await self.rest()
                 return {"type": "websocket.disconnect", "code": code, "reason": self.reason}
             await self.event()
         event, cost = self.queue.popleft()
@@ -53,10 +57,15 @@ class WebSocket(Call):
 
     async def send(self, message):
         """The send() of this WebSocket."""
+        if get_ident() != self.server.thread:
+            return await self.pass_on(self.send, message)
         kind = message["type"]
         if self.sender is not None:
             await self.turn()
         if self.code is not None or self.gone is not None:
+            await asyncio.sleep(0)
+            if kind == "websocket.close":
+                return  # as uvicorn does
             raise Disconnected
         if self.state == CONNECTING:
             await self._answer(kind, message)
@@ -118,10 +127,11 @@ class WebSocket(Call):
     async def _message(self, message):
         data, flags = message.get("bytes"), 0
         if data is None:
-            data, flags = message.get("text"), frames.TEXT_PART
-            if not isinstance(data, str):
-                raise Wrong("websocket.send has neither bytes nor text")
-            data = data.encode("utf-8")
+            data = message.get("text")
+        if isinstance(data, str):  # the type decides, as for uvicorn
+            data, flags = data.encode("utf-8"), frames.TEXT_PART
+        elif data is None:
+            raise Wrong("websocket.send has neither bytes nor text")
         elif type(data) is not bytes:
             data = checked_body(data)
         if len(data) <= PART and self.credit >= len(data) + PART_COST:

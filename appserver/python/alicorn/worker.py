@@ -159,7 +159,10 @@ class Worker:
 
 def main():
     """Runs ``worker NAME`` to its end; does not return."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
+    # Ctrl-C reaches the whole group, and is the front's business. Who is started from here gets the
+    # defaults: an ignored signal would stay ignored.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.signal(signal.SIGWINCH, signal.SIG_DFL)
     channel = Channel()
     settings = channel.settings()
     faulthandler.register(settings["dump_signal"], file=frames.DIAGNOSTICS_FD, all_threads=True,

@@ -4,7 +4,10 @@ import asyncio
 import contextvars
 import marshal
 import os
+import signal
+import subprocess
 import sys
+import threading
 from array import array
 
 who = contextvars.ContextVar("who", default="nobody")
@@ -221,15 +224,14 @@ async def endless(scope, receive, send):
 
     listener = asyncio.ensure_future(listens())
     await send({"type": "http.response.start", "status": 200})
-    try:
-        while True:
-            await send({"type": "http.response.body", "body": b"x", "more_body": True})
-    finally:
-        await listener
-        print("left")
+    while not left:
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+    await listener
+    print("left")
 
 
 async def sends_on(scope, receive, send):
+    send.__func__.__globals__["PATIENCE"] = 0.05
     await send({"type": "http.response.start", "status": 200})
     try:
         while True:
@@ -242,7 +244,10 @@ async def sends_on(scope, receive, send):
 async def answers_late(scope, receive, send):
     await receive()
     await receive()
-    await answer(send, b"late")
+    await send({"type": "http.response.start", "status": 200})
+    for _ in range(100):
+        await send({"type": "http.response.body", "body": b"late", "more_body": True})
+    await send({"type": "http.response.body"})
     await answer(send, b"again")
     print("worked on")
 
@@ -420,6 +425,88 @@ async def answers_who_left(scope, receive, send):
     await send({"type": "websocket.send", "text": "late"})
 
 
+async def thread_sends(scope, receive, send):
+    def works():
+        asyncio.run(answer(send, asyncio.run(receive())["type"].encode()))
+
+    thread = threading.Thread(target=works)
+    thread.start()
+    while thread.is_alive():
+        await asyncio.sleep(0.001)
+
+
+async def receives_for_ever(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+    while True:
+        await receive()
+
+
+async def sends_deeply(scope, receive, send):
+    """Answers in ever deeper recursions."""
+    depth = int(scope["query_string"])
+
+    async def deeper(left):
+        if left:
+            await deeper(left - 1)
+        else:
+            await answer(send, b"deep")
+
+    await deeper(depth)
+
+
+async def walks(scope, receive, send):
+    async def walk():
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        await walk()
+
+    await send({"type": "http.response.start", "status": 200})
+    await walk()
+
+
+async def fifo(scope, receive, send):
+    path = os.path.join(os.environ["TMPDIR"], "fifo")
+    os.mkfifo(path)
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.pathsend", "path": path})
+
+
+async def starts_a_program(scope, receive, send):
+    program = subprocess.Popen(["/bin/sleep", "1000"])
+    program.send_signal(signal.SIGINT)
+    await answer(send, b"%d" % program.wait())
+
+
+class DisconnectOfAGroup(Exception):
+    """Stands for an exception group, which Python has since 3.11."""
+
+    def __init__(self, *exceptions):
+        self.exceptions = exceptions
+
+
+async def fails_beside(scope, receive, send):
+    try:
+        await sends_on(scope, receive, send)
+    except OSError as error:
+        raise DisconnectOfAGroup(error, ValueError("the order was not saved"))
+
+
+async def closes_late(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+    await send({"type": "websocket.close"})
+    print("saved")
+
+
+async def mixes_types(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": b"bytes"})
+    await send({"type": "websocket.send", "bytes": "text"})
+
+
 async def gives_up(scope, receive, send):
     await receive()
     await send({"type": "websocket.accept"})
@@ -438,7 +525,9 @@ ROUTES = {"/scope": shows_scope, "/api/scope": shows_scope, "/caf\xe9 x": shows_
           "/trailers_split": trailers_split, "/trailers_long": trailers_long,
           "/trailers_frame": trailers_frame, "/trailers_twice": trailers_twice, "/hinted": hinted,
           "/together": together, "/endless": endless, "/sends_on": sends_on,
-          "/answers_late": answers_late, "/changes_headers": changes_headers,
+          "/answers_late": answers_late, "/thread_sends": thread_sends,
+          "/receives_for_ever": receives_for_ever, "/sends_deeply": sends_deeply, "/walks": walks,
+          "/fifo": fifo, "/starts_a_program": starts_a_program, "/fails_beside": fails_beside, "/changes_headers": changes_headers,
           "/offset": sends_part(-1, 5), "/count": sends_part(0, -1), "/offset_text": sends_part("0", 5),
           "/fails_oddly": fails_oddly, "/head_first": head_first, "/cancels_all": cancels_all,
           "/stops_the_loop": stops_the_loop, "/disconnect_follows": disconnect_follows, "/fails_then": fails_then,
@@ -447,7 +536,9 @@ ROUTES = {"/scope": shows_scope, "/api/scope": shows_scope, "/caf\xe9 x": shows_
 SOCKETS = {"/refuses": refuses, "/denies": denies, "/breaks": breaks, "/deaf": deaf,
            "/together": sends_together, "/wide": sends_wide, "/accepts_long": accepts_long,
            "/reason_number": closing(5), "/reason_surrogate": closing("\udc80"),
-           "/reason_long": closing("\xe9" * 100), "/gives_up": gives_up, "/left": answers_who_left}
+           "/reason_long": closing("\xe9" * 100), "/gives_up": gives_up, "/left": answers_who_left,
+           "/receives_for_ever": receives_for_ever, "/closes_late": closes_late,
+           "/mixes_types": mixes_types}
 
 
 loops = []

@@ -52,7 +52,8 @@ class AsgiFront(Front):
         frame = HEADER.pack(ord("R"), flags, 0, self.last)
         frame += struct.pack("<I", len(encoded)) + encoded + body
         if self.lane and not flags and len(frame) + 4 <= self.lane.entry:
-            self.lane.ids = [id for id in self.lane.ids if not self.answers[id].complete]
+            self.lane.ids = [id for id in self.lane.ids
+                             if not (self.answers[id].complete or self.answers[id].aborted)]
             self.lane.put(frame, self.last)
             self.nudge()
         else:

@@ -62,7 +62,7 @@ def test_the_scope_is_what_the_specification_says(asgi):
     fields = [("host", "h"), ("x", "1"), ("x", "2")]
     scope = eval(asgi().fetch("/caf%C3%A9%20x", query="a=b%20c", fields=fields).body)
     assert scope == {
-        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.5"}, "http_version": "1.1",
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
         "method": "GET", "scheme": "http", "path": "/caf\xe9 x", "raw_path": b"/caf%C3%A9%20x",
         "query_string": b"a=b%20c", "root_path": "", "client": ("192.0.2.1", 4711),
         "server": ("localhost", 80), "headers": [(b"host", b"h"), (b"x", b"1"), (b"x", b"2")],
@@ -277,6 +277,8 @@ def test_a_response_without_a_body_is_complete(asgi):
     front = asgi()
     assert front.fetch("/endless", fixed=HEAD).complete
     poll(lambda: front.output() == "left\n", "the application does not hear of it")
+    assert front.fetch("/sends_on", fixed=HEAD).complete
+    poll(lambda: front.output() == "left\ntold\n", "the application does not end")
     assert front.errors() == ""
     answer = front.fetch("/file", fixed=HEAD)
     assert answer.header("content-length") == str(os.path.getsize(HERE / "asgiapplications.py"))
@@ -284,7 +286,8 @@ def test_a_response_without_a_body_is_complete(asgi):
 
 
 @pytest.mark.parametrize("path, logged", [
-    ("/sends_on", ""), ("/disconnect_follows", ""), ("/fails_then", "a defect of its own")])
+    ("/sends_on", ""), ("/disconnect_follows", ""), ("/fails_then", "a defect of its own"),
+    ("/fails_beside", "the order was not saved")])
 def test_who_sends_to_a_client_that_has_gone_is_told(asgi, path, logged):
     front = asgi()
     id = front.ask(path)
@@ -376,6 +379,54 @@ def test_who_ends_all_tasks_or_the_loop_does_not_end_others(asgi):
 def test_the_loop_is_there_when_the_application_is_imported(asgi, loop):
     front = asgi("asgiapplications:loop_at_import()", loop=loop)
     assert front.fetch("/").body == b"True"
+
+
+def test_threads_may_send(asgi):
+    front = asgi()
+    assert [front.fetch("/thread_sends").body for _ in range(3)] == [b"http.request"] * 3
+
+
+def test_who_receives_for_ever_leaves_others_time(asgi):
+    front = asgi()
+    id, web = front.ask("/receives_for_ever"), front.socket("/receives_for_ever")
+    front.next("A")
+    front.say(("C", 0, id, b"\0"), ("Q", 0, web, struct.pack("<H", 1001)))
+    assert front.fetch("/").body == b"hello"
+    assert front.fetch("/file").complete
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "auto"])
+def test_a_recursion_without_end_harms_itself_alone(asgi, loop):
+    front = asgi(streams=2, loop=loop)
+    for depth in range(940, 1000):
+        front.answer(front.ask("/sends_deeply", query=str(depth)))
+    front.answer(front.ask("/walks"))
+    assert front.fetch("/").body == b"hello"
+    assert front.fetch("/fails_late").aborted
+    assert front.retire() == 0
+
+
+def test_a_fifo_is_not_sent(asgi, tmp_path):
+    front = asgi(environ={"TMPDIR": str(tmp_path)})
+    assert front.fetch("/fifo").status[:3] == "500"
+    assert "not a regular file" in front.errors()
+
+
+def test_who_is_started_may_be_interrupted(asgi):
+    assert asgi().fetch("/starts_a_program").body == b"-2"
+
+
+def test_a_closed_socket_may_be_closed_and_types_decide(asgi):
+    front = asgi()
+    id = front.socket("/closes_late")
+    front.next("A")
+    front.say(("Q", 0, id, struct.pack("<H", 1001)))
+    poll(lambda: front.output() == "saved\n", "close() raises")
+    front.socket("/mixes_types")
+    front.next("A")
+    assert [(frame.flags, frame.payload) for frame in (front.next("M"), front.next("M"))] == [
+        (1, b"bytes"), (3, b"text")]
+    assert front.errors() == ""
 
 
 def test_many_late_requests_are_one_report(asgi):

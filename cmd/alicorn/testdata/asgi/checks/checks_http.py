@@ -38,7 +38,7 @@ async def asgi_version(c):
 
 @check
 async def asgi_spec_version(c):
-    c.same(c.scope["asgi"].get("spec_version"), "2.5", "spec_version")
+    c.same(c.scope["asgi"].get("spec_version"), "2.3", "spec_version")
     await c.answer()
 
 
