@@ -63,7 +63,7 @@ func websocketChecks() []asgiCheck {
 		{name: "ws_send_before_accept", talk: frames("close 1000")},
 		{name: "ws_accept_twice", talk: frames("close 1000")},
 		{name: "ws_send_nothing", talk: frames("close 1000")},
-		{name: "ws_text_is_bytes", talk: frames("close 1000"), uvicorn: "send takes"},
+		{name: "ws_text_is_bytes", talk: frames("binary bytes", "close 1000")},
 		{name: "ws_http_message", talk: frames("close 1000")},
 		{name: "ws_subprotocol_is_malformed", talk: frames("close 1000"), uvicorn: "send takes"},
 		{name: "ws_raises_before_accept", talk: refused(500, "*")},
