@@ -248,7 +248,7 @@ func TestFlagsAreAbbreviatedAsInGunicorn(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
 		"--thread 3": "threads", "--error-log x": "error-logfile", "--keep 3": "keep-alive", "--https": "https", "--static /a=.": "static",
-		"--access-log -": "!", "--work 3": "!", "--nonsense": "!",
+		"--access-l -": "!", "--work 3": "!", "--nonsense": "!",
 	} {
 		f := newLayer("serve", "")
 		err := f.set.Parse(strings.Fields(args))

@@ -79,7 +79,7 @@ func findConf(name string) (*confFile, error) {
 		return nil, err
 	}
 	if !isRegular(abs) {
-		if usual {
+		if usual || abs == os.DevNull { // the usual way to run gunicorn without one
 			return nil, nil
 		}
 		return nil, fmt.Errorf("there is no configuration file %q", name)

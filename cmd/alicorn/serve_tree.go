@@ -196,6 +196,7 @@ func (f *serveFlags) app(app found) *config.Node {
 		number("threads", f.threads, "")
 	}
 	n = append(n, f.timeouts(app.kind)...)
+	n = append(n, f.startup(app.kind)...)
 	if f.has("graceful-timeout") {
 		n = append(n, config.NewNode("graceful_timeout", f.patience()))
 	}
@@ -310,6 +311,20 @@ func (f *serveFlags) timeouts(kind string) []*config.Node {
 	return nil
 }
 
+// startup returns the directive for how long the application may take to start, where that is
+// longer than usual. Gunicorn's --timeout bounds it, uvicorn has no bound.
+func (f *serveFlags) startup(kind string) []*config.Node {
+	const usual, longest = 60, 600
+	seconds := f.timeout
+	if kind == "asgi" || f.has("timeout") && f.timeout == 0 {
+		seconds = max(seconds, longest)
+	}
+	if seconds <= usual {
+		return nil
+	}
+	return []*config.Node{config.NewNode("startup_timeout", strconv.Itoa(seconds)+"s")}
+}
+
 // server returns the server block: addresses, static folders, the application.
 func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error) {
 	var n []*config.Node
@@ -352,6 +367,9 @@ func (f *serveFlags) server(app found, statics []staticDir) (*config.Node, error
 		n = append(n, config.NewNode("ssl_certificate", f.certificate), config.NewNode("ssl_certificate_key", key))
 	}
 	n = append(n, f.clientCertificates()...)
+	if app.kind == "asgi" {
+		n = append(n, config.NewNode("underscores_in_headers", "on")) // as with uvicorn: fields are no variables
+	}
 	n = append(n, f.automatic()...)
 	n = append(n, f.clientNodes(app.kind)...)
 	n = append(n, f.websocketNodes(app.kind)...)

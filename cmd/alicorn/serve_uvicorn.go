@@ -118,6 +118,12 @@ func isUvicorns(name string) bool {
 
 // bindAsUvicorn makes --bind of --host, --port, --uds or --fd.
 func (f *serveFlags) bindAsUvicorn() error {
+	for _, name := range []string{"host", "port"} {
+		if f.has(name) && (f.has("uds") || f.has("fd")) {
+			f.noteValue(name, "it has no effect beside --uds or --fd, as with uvicorn")
+			f.set.Lookup(name).Changed = false
+		}
+	}
 	var given []string
 	for _, name := range []string{"bind", "fd", "uds", "host"} {
 		if f.has(name) || name == "host" && f.has("port") {
@@ -143,7 +149,7 @@ func (f *serveFlags) bindAsUvicorn() error {
 		} else if p := os.Getenv("PORT"); p != "" {
 			port = p
 		}
-		f.binds = []string{net.JoinHostPort(cmp.Or(u.host, "127.0.0.1"), port)}
+		f.binds = []string{net.JoinHostPort(cmp.Or(strings.Trim(u.host, "[]"), "127.0.0.1"), port)}
 	}
 	return nil
 }
