@@ -7,7 +7,8 @@
 // Exchange and no goroutine. A connection whose Exchange is suspended holds no
 // goroutine either: the goroutine that brings the event drives the connection on.
 // While a suspended Exchange waits for more of its body, the Loop has the reading, and
-// wakes the Exchange. At most one goroutine drives a connection at a time; Drain and
+// wakes the Exchange. Nor has a connection a goroutine while it waits for bytes that it
+// drops: the rest of a body, or what comes before it closes. At most one goroutine drives a connection at a time; Drain and
 // Close only change its state and cut.
 //
 // A connection reads and writes a wire. The wires have all the differences between
