@@ -26,6 +26,7 @@ type slow struct {
 	begun chan struct{}
 	open  chan struct{}
 	calls atomic.Int32
+	state *shared // of the server
 }
 
 func newSlow() *slow { return &slow{begun: make(chan struct{}, 1000), open: make(chan struct{})} }
@@ -57,7 +58,8 @@ func (s *slow) start(t *testing.T) *proxytest.Server {
 	m := Module()
 	compile := m.Compile
 	m.Compile = func(sc *config.Scope, l *proxy.Location) error {
-		m.Settings.(*config.Key[settings]).In(sc).shared.files.put(path, filled)
+		s.state = m.Settings.(*config.Key[settings]).In(sc).shared
+		s.state.files.put(path, filled)
 		return compile(sc, l)
 	}
 	content := proxy.Module{Name: "content", Compile: func(_ *config.Scope, l *proxy.Location) error {
@@ -90,7 +92,15 @@ func TestChecksDelayNobodyAndAreBounded(t *testing.T) {
 	if got := server.Serves("/free"); got != 200 {
 		t.Errorf("another request is answered %d", got)
 	}
-	proxytest.Eventually(t, func() bool { return strings.HasPrefix(server.Raw(asking("ada", "wrong")), "HTTP/1.1 503 ") }, "no request is refused")
+	proxytest.Eventually(t, func() bool {
+		ts := &s.state.trials
+		ts.mu.Lock()
+		defer ts.mu.Unlock()
+		return len(ts.waiting) == maxWaiting
+	}, "fewer requests wait than may")
+	if r := server.Raw(asking("ada", "wrong")); !strings.HasPrefix(r, "HTTP/1.1 503 ") || !strings.Contains(r, "\r\nRetry-After: 1\r\n") {
+		t.Errorf("one more is answered %.200q", r)
+	}
 	if n := int(s.calls.Load()); n != places() {
 		t.Errorf("%d checks run at once", n)
 	}
