@@ -76,6 +76,8 @@ func (p *protocol) answerDirectives() []config.Directive {
 		{Name: p.name + "_max_temp_file_size", In: in, Args: config.OneArg, Syntax: "SIZE", Default: "1024m",
 			Set:  config.Size(k, func(c *settings) *int64 { return &c.maxTemp }),
 			Help: "How much of an answer that memory does not hold may wait in a temporary file. Past it, and with 0, the server waits for the client."},
+		{Name: p.name + "_ignore_headers", In: in, Args: config.SomeArg, Syntax: "X-Accel-Redirect | X-Accel-Buffering | X-Accel-Charset | X-Accel-Expires | X-Accel-Limit-Rate | Expires | Cache-Control | Set-Cookie | Vary ...", Set: setIgnored(k),
+			Help: "Fields of answers that say nothing to this server. The last six have no meaning here in any case: answers are neither cached nor slowed down. What clients see of an answer stays as it is."},
 		{Name: p.name + "_intercept_errors", In: in, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.intercept }),
 			Help: "Whether error_page applies to answers with a status of 300 or more, where there is one for it."},

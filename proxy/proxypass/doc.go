@@ -31,4 +31,4 @@ package proxypass
 //   - group.go balance.go lane.go conn.go: peers and connections
 //   - encoder.go uri.go params.go fields.go: the request
 //   - pass.go send.go filepart.go receive.go records.go stream.go failure.go: its way
-//   - answer.go redirect.go variables.go tunnel.go: the answer
+//   - answer.go ignore.go redirect.go variables.go tunnel.go: the answer

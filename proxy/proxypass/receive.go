@@ -181,6 +181,7 @@ func (p *pass) checkHead() error {
 			p.head.Fields = append(p.head.Fields, upstream.Field{ID: f.ID(), Name: f.Name, Value: f.Value})
 		}
 	}
+	p.h.ignored.apply(&p.head.Accel)
 	p.head.End()
 	return nil
 }

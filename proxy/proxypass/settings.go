@@ -35,6 +35,7 @@ type settings struct {
 	maxTemp        int64
 	ignoreAbort    bool
 	intercept      bool
+	ignored        ignored         // proxy_ignore_headers
 	next           upstream.Repeat // proxy_next_upstream, _tries and _timeout
 
 	gateway gateway

@@ -27,7 +27,7 @@ func (p *pass) beginStream(x *proxy.Exchange) error {
 	}
 	h := p.h
 	p.out.Memory, p.out.Disk, p.out.Dir, p.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
-	if !h.buffering || strings.EqualFold(p.raw.Header.Get("X-Accel-Buffering"), "no") {
+	if !h.buffering || h.ignored&ignoreBuffering == 0 && strings.EqualFold(p.raw.Header.Get("X-Accel-Buffering"), "no") {
 		p.out.Memory, p.out.Disk = h.bufferSize, 0
 	}
 	kept, over, err := p.out.Put(p.data, p.buf)

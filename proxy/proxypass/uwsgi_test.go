@@ -122,3 +122,105 @@ func TestUWSGISeesWhatItSeesBehindNginx(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+const flaskApp = `
+from flask import Flask, Response, redirect, request, session
+app = Flask("site")
+app.secret_key = "x"
+
+@app.route("/hello/<name>", methods=["GET", "POST"])
+def hello(name):
+    return "%s %s %s %s %s\n" % (name, request.method, request.args.get("q"), request.form.get("f"), request.host_url)
+
+@app.route("/moved")
+def moved():
+    return redirect("/hello/you")
+
+@app.route("/cookie")
+def cookie():
+    r = Response("set")
+    r.set_cookie("a", "b", secure=True)
+    r.headers["X-URL"] = request.url
+    return r
+
+@app.route("/stream")
+def stream():
+    return Response((b"x" * 10000 for _ in range(30)), mimetype="text/plain")
+
+@app.route("/upload", methods=["POST"])
+def upload():
+    return "%d\n" % len(request.get_data())
+
+@app.route("/fails")
+def fails():
+    raise ValueError("on purpose")
+`
+
+const djangoApp = `
+import django
+from django.conf import settings
+settings.configure(DEBUG=False, ALLOWED_HOSTS=["site"], ROOT_URLCONF=__name__, SECRET_KEY="x", MIDDLEWARE=["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"])
+django.setup()
+from django.http import HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+@csrf_exempt
+def hello(request, name):
+    return HttpResponse("%s %s %s %s %s\n" % (name, request.method, request.GET.get("q"), request.POST.get("f"), request.build_absolute_uri()), content_type="text/plain")
+
+@csrf_exempt
+def upload(request):
+    return HttpResponse("%d\n" % len(request.body))
+
+def cookie(request):
+    r = HttpResponse("set")
+    r.set_cookie("a", "b")
+    return r
+
+urlpatterns = [
+    path("hello/<name>", hello), path("moved", lambda r: redirect("/hello/you")), path("cookie", cookie), path("upload", upload),
+    path("stream", lambda r: StreamingHttpResponse((b"x" * 10000 for _ in range(30)), content_type="text/plain")),
+    path("fails", lambda r: 1 / 0),
+]
+from django.core.wsgi import get_wsgi_application
+app = get_wsgi_application()
+`
+
+// TestFrameworksBehindUWSGIAnswerAsBehindNginx has Flask and Django behind a real uWSGI.
+func TestFrameworksBehindUWSGIAnswerAsBehindNginx(t *testing.T) {
+	for name, app := range map[string]string{"Flask": flaskApp, "Django": djangoApp} {
+		t.Run(name, func(t *testing.T) {
+			dir := proxytest.NginxDir(t)
+			socket := startUWSGI(t, dir, app, "--processes", "2", "--master")
+			params := strings.NewReplacer("$server_port", "80", "$server_name", "site", "$remote_addr", "127.0.0.1").Replace(paramsFile(t, "uwsgi_params"))
+			theirs, mine := beside(t, "client_max_body_size 0; "+params+" location / { uwsgi_pass unix:"+socket+"; } location = /streamed { uwsgi_request_buffering off; rewrite ^ /upload break; uwsgi_pass unix:"+socket+"; }")
+			for _, request := range []string{
+				"GET /hello/a%20b?q=c HTTP/1.1\r\nHost: site\r\n\r\n",
+				"POST /hello/x HTTP/1.1\r\nHost: site\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\nf=g",
+				"HEAD /hello/x HTTP/1.1\r\nHost: site\r\n\r\n",
+				"DELETE /hello/x HTTP/1.1\r\nHost: site\r\n\r\n",
+				"OPTIONS /hello/x HTTP/1.1\r\nHost: site\r\n\r\n",
+				"GET /moved HTTP/1.1\r\nHost: site\r\n\r\n",
+				"GET /cookie HTTP/1.1\r\nHost: site\r\nCookie: c=d; e=f\r\n\r\n",
+				"GET /stream HTTP/1.1\r\nHost: site\r\n\r\n",
+				"GET /stream HTTP/1.0\r\nHost: site\r\n\r\n",
+				"GET /fails HTTP/1.1\r\nHost: site\r\n\r\n",
+				"GET /none HTTP/1.1\r\nHost: site\r\n\r\n",
+				"GET /hello/x HTTP/1.1\r\nHost: other.example\r\n\r\n",
+				"POST /upload HTTP/1.1\r\nHost: site\r\nContent-Length: 200000\r\n\r\n" + strings.Repeat("y", 200_000),
+				"POST /streamed HTTP/1.1\r\nHost: site\r\nContent-Length: 200000\r\n\r\n" + strings.Repeat("y", 200_000),
+			} {
+				got, want := withoutLength(seen(t, mine(), request)), withoutLength(seen(t, theirs(), request))
+				if got != want {
+					t.Errorf("%.60q\n ours  %s\n nginx %s", request, got, want)
+				}
+			}
+			// Behind nginx Flask reads no such body: it sees the coding, too.
+			if got := seen(t, mine(), "POST /upload HTTP/1.1\r\nHost: site\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"); !strings.Contains(got, `"3\n"`) {
+				t.Error(got)
+			}
+		})
+	}
+}

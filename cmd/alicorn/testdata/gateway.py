@@ -147,6 +147,8 @@ def answer(c, r, number):
         text = " ".join(words).encode()
     text += b"\n"
     status = b"503 Busy" if path.startswith("/busy") else b"200 OK"
+    if path.startswith("/accel"):
+        status += b"\r\nX-Accel-Redirect: /none"
     head = b"Status: %s\r\nX-Secret: one\r\nX-Accel-Expires: 5\r\nContent-Length: %d\r\n\r\n" % (status, len(text))
     if protocol == "uwsgi":
         head = b"HTTP/1.1 " + status + b"\r\n" + head

@@ -1,0 +1,56 @@
+package proxypass
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"alicorn/config"
+	"alicorn/proxy/upstream"
+)
+
+// ignored is a set of fields of answers that say nothing to this server.
+type ignored uint8
+
+const (
+	ignoreRedirect ignored = 1 << iota
+	ignoreBuffering
+	ignoreCharset
+)
+
+// ignorable are the words of proxy_ignore_headers. Those without a value concern nginx's
+// cache, or have no effect here.
+var ignorable = []config.Choice[ignored]{
+	{Word: "X-Accel-Redirect", Value: ignoreRedirect}, {Word: "X-Accel-Expires"}, {Word: "X-Accel-Limit-Rate"},
+	{Word: "X-Accel-Buffering", Value: ignoreBuffering}, {Word: "X-Accel-Charset", Value: ignoreCharset},
+	{Word: "Expires"}, {Word: "Cache-Control"}, {Word: "Set-Cookie"}, {Word: "Vary"},
+}
+
+func setIgnored(k *key) config.Setter {
+	return func(s *config.Scope, n *config.Node) error {
+		var set ignored
+		for _, a := range n.Args {
+			i := slices.IndexFunc(ignorable, func(c config.Choice[ignored]) bool { return strings.EqualFold(c.Word, a.Text) })
+			if i < 0 {
+				var words []string
+				for _, c := range ignorable {
+					words = append(words, c.Word)
+				}
+				return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s: %q is not one of %s", n.Name, a.Text, strings.Join(words, ", "))}
+			}
+			set |= ignorable[i].Value
+		}
+		k.In(s).ignored = set
+		return nil
+	}
+}
+
+// apply takes out of a what is ignored.
+func (set ignored) apply(a *upstream.Accel) {
+	if set&ignoreRedirect != 0 {
+		a.Redirect, a.Redirects = "", false
+	}
+	if set&ignoreCharset != 0 {
+		a.Charset = ""
+	}
+}
