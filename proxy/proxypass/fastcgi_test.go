@@ -1,0 +1,145 @@
+package proxypass
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"alicorn/proxy/proxytest"
+)
+
+// TestRecordsThatAnswer has origins send records as they like.
+func TestRecordsThatAnswer(t *testing.T) {
+	const head = "Status: 200 OK\r\nX-A: b\r\n\r\n"
+	long := strings.Repeat("0123456789abcdef", 20_000)
+	for _, c := range []struct {
+		name, method, records string
+		status                int
+		body                  string // what comes of it
+		kept                  bool
+		log                   string
+	}{
+		{"whole", "GET", stdoutRecord(head+"hello") + stdoutRecord("") + endRecord, 200, "hello", true, ""},
+		{"without an end of stdout", "GET", stdoutRecord(head+"hello") + endRecord, 200, "hello", true, ""},
+		{"a head in pieces", "GET", stdoutRecord("Status: 2") + stdoutRecord("00 OK\r") + stdoutRecord("\n\r\nhel") + stdoutRecord("lo") + endRecord, 200, "hello", true, ""},
+		{"long", "GET", stdoutRecord(head+long) + endRecord, 200, long, true, ""},
+		{"with a length", "GET", stdoutRecord("Content-Length: 5\r\n\r\nhello") + endRecord, 200, "hello", true, ""},
+		{"longer than its length", "GET", stdoutRecord("Content-Length: 3\r\n\r\nhello") + endRecord, 200, "hel", true, "upstream sent more data than specified"},
+		{"shorter than its length", "GET", stdoutRecord("Content-Length: 9\r\n\r\nhello") + endRecord, 502, "", true, "gave 5 bytes with a Content-Length of 9"},
+		{"HEAD", "HEAD", stdoutRecord(head) + endRecord, 200, "", true, ""},
+		{"a complaint before", "GET", fastcgiRecord(7, "PHP message: oops\n") + stdoutRecord(head+"hello") + endRecord, 200, "hello", true, `FastCGI sent in stderr: "PHP message: oops" while reading response header from upstream`},
+		{"a complaint alone", "GET", fastcgiRecord(7, "Primary script unknown\n") + endRecord, 502, "", false, "upstream prematurely closed FastCGI stdout while reading response header from upstream"},
+		{"nothing", "GET", endRecord, 502, "", false, "upstream prematurely closed FastCGI stdout while reading response header from upstream"},
+		{"an end in the head", "GET", stdoutRecord("Status: 200 OK\r\n") + endRecord, 502, "", false, "upstream prematurely closed FastCGI stdout"},
+		{"a close in the head", "GET", stdoutRecord("Status: 200 OK\r\n") + "close", 502, "", false, "upstream prematurely closed FastCGI stdout"},
+		{"a close", "GET", stdoutRecord(head+"hello") + "close", 200, "hello!unexpected EOF", false, "upstream prematurely closed FastCGI stdout while reading upstream"},
+		{"surplus", "GET", stdoutRecord(head+"hello") + endRecord + "x", 200, "hello", false, ""},
+		{"HTTP", "GET", "HTTP/1.1 400 Bad Request\r\n\r\n", 502, "", false, "upstream sent an HTTP answer: it speaks HTTP, use proxy_pass"},
+		{"no FastCGI", "GET", "\x02\x06\x00\x01\x00\x00\x00\x00", 502, "", false, "upstream sent unsupported FastCGI protocol version: 2"},
+		{"another record", "GET", fastcgiRecord(10, ""), 502, "", false, "upstream sent unexpected FastCGI record: 10"},
+		{"another request", "GET", "\x01\x06\x00\x02\x00\x00\x00\x00", 502, "", false, "upstream sent a FastCGI record of another request"},
+		{"a switch of protocols", "GET", stdoutRecord("Status: 101 Switching\r\nUpgrade: x\r\n\r\n"), 502, "", false, "upstream switched protocols"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ways(t, func(t *testing.T, cfg proxytest.Config) {
+				o := startOrigin(t, "tcp", func(pc *peerConn) {
+					for readFastCGI(pc.r) != nil {
+						text, ends := strings.CutSuffix(c.records, "close")
+						io.WriteString(pc, text)
+						if ends {
+							return
+						}
+					}
+				})
+				cfg.Text = "server { listen 127.0.0.1:80; location / { fastcgi_pass " + o.addr + "; fastcgi_keep_conn on; fastcgi_param REQUEST_METHOD $request_method; } }"
+				s := site(t, cfg)
+				for range 2 {
+					res, body := ask(t, s, c.method+" / HTTP/1.1\r\nHost: site\r\n\r\n")
+					if res.StatusCode != c.status || body != c.body && c.status != 502 {
+						t.Fatalf("%s, %.100q of %d bytes", res.Status, body, len(body))
+					}
+				}
+				if kept := o.accepted() == 1; kept != c.kept {
+					t.Errorf("%d connections", o.accepted())
+				}
+				if log := s.Log.String(); !strings.Contains(log, c.log) || c.log == "" && strings.Contains(log, "upstream") {
+					t.Errorf("log: %s", log)
+				}
+			})
+		})
+	}
+}
+
+// TestAKeptFastCGIConnectionThatHasEndedCostsNothing has a server end connections that are kept.
+func TestAKeptFastCGIConnectionThatHasEndedCostsNothing(t *testing.T) {
+	ways(t, func(t *testing.T, cfg proxytest.Config) {
+		o := startOrigin(t, "tcp", func(pc *peerConn) {
+			if q := readFastCGI(pc.r); q != nil {
+				io.WriteString(pc, stdoutRecord(fmt.Sprintf("\r\n%d bytes %s", len(q.body), q.params["flags"]))+endRecord)
+			}
+		})
+		cfg.Text = "client_max_body_size 0; client_body_buffer_size 8k; server { listen 127.0.0.1:80; location / { fastcgi_pass " + o.addr + "; fastcgi_keep_conn on; } }"
+		s := site(t, cfg)
+		for range 5 {
+			body := strings.Repeat("x", 200_000)
+			if res, got := ask(t, s, fmt.Sprintf("PUT / HTTP/1.1\r\nHost: site\r\nContent-Length: %d\r\n\r\n%s", len(body), body)); res.StatusCode != 200 || got != "200000 bytes 1" {
+				t.Fatalf("%s, %q, %s", res.Status, got, s.Log.String())
+			}
+		}
+	})
+}
+
+// TestGatewaysSwitchProtocols has uwsgi and SCGI become tunnels.
+func TestGatewaysSwitchProtocols(t *testing.T) {
+	for _, g := range gatewayProtocols[:2] {
+		o := startOrigin(t, "tcp", func(pc *peerConn) {
+			if q := g.read(pc.r); q == nil || q.params["HTTP_UPGRADE"] != "echo" {
+				return
+			}
+			io.WriteString(pc, g.status+"101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello ")
+			io.Copy(pc, pc.r)
+		})
+		s := newSite(t, "server { listen 127.0.0.1:80; location / { "+g.name+"_pass "+o.addr+"; } }")
+		nc := s.Dial("")
+		r := bufio.NewReader(nc)
+		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly ")
+		res, err := http.ReadResponse(r, nil)
+		if err != nil || res.StatusCode != 101 || res.Header.Get("Upgrade") != "echo" {
+			t.Fatalf("%s: %v %v", g.name, res, err)
+		}
+		io.WriteString(nc, "late")
+		nc.(interface{ CloseWrite() error }).CloseWrite()
+		if got, err := io.ReadAll(r); err != nil || string(got) != "hello early late" {
+			t.Errorf("%s: %q, %v", g.name, got, err)
+		}
+	}
+}
+
+// TestAWrongProtocolIsNamed has gateways' protocols go to an HTTP server.
+func TestAWrongProtocolIsNamed(t *testing.T) {
+	for _, g := range gatewayProtocols {
+		o := startOrigin(t, "tcp", func(pc *peerConn) {
+			pc.r.ReadByte()
+			io.WriteString(pc, "HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbad")
+		})
+		s := newSite(t, "server { listen 127.0.0.1:80; location / { "+g.name+"_pass "+o.addr+"; } }")
+		if res, _ := ask(t, s, get("/")); res.StatusCode != 502 || !strings.Contains(s.Log.String(), "it speaks HTTP, use proxy_pass") {
+			t.Errorf("%s: %s, %s", g.name, res.Status, s.Log.String())
+		}
+	}
+}
+
+// TestARequestThatIsTooLargeForItsProtocolFails: only SCGI has no bound of its own.
+func TestARequestThatIsTooLargeForItsProtocolFails(t *testing.T) {
+	for _, g := range gatewayProtocols {
+		o := startOrigin(t, "tcp", g.tell)
+		s := newSite(t, "server { listen 127.0.0.1:80; large_client_header_buffers 4 100k; location / { "+g.name+"_pass "+o.addr+"; } }")
+		res, _ := ask(t, s, "GET / HTTP/1.1\r\nHost: a\r\nX-A: "+strings.Repeat("v", 1<<16)+"\r\n\r\n")
+		if large := g.name != "scgi"; large != (res.StatusCode == 500) || large && !strings.Contains(s.Log.String(), "request is too big") {
+			t.Errorf("%s: %s, %s", g.name, res.Status, s.Log.String())
+		}
+	}
+}
