@@ -53,7 +53,7 @@ func (x *Exchange) step() error {
 		c.next++
 		err := action(x)
 		if x.fault != nil && err != errSuspended {
-			err = x.takeFault()
+			err = x.TakeFault()
 		}
 		if err != nil {
 			return err

@@ -110,7 +110,7 @@ func (r *Response) Send() error {
 	}
 	if x.fault != nil {
 		r.dropFilters()
-		return x.takeFault()
+		return x.TakeFault()
 	}
 	if r.Status == 204 {
 		r.Length = -1

@@ -93,8 +93,9 @@ func (x *Exchange) variable(slot int) *variable {
 // needs could not be computed.
 func (x *Exchange) Fault(err error) { x.fault = err }
 
-// takeFault returns the error of Fault, once.
-func (x *Exchange) takeFault() error {
+// TakeFault returns the error of Fault, once. Who has read variables for what cannot be
+// taken back, such as a request to another server, asks before.
+func (x *Exchange) TakeFault() error {
 	err := x.fault
 	x.fault = nil
 	return err

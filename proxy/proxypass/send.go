@@ -38,7 +38,10 @@ func (p *pass) prepare(x *proxy.Exchange) error {
 	}
 	p.stage = choosing
 	moved := h.pass.uri != "" && x.URIChanges() != *h.state.moves.In(x)
-	if p.request, err = h.encoder.append(p.request[:0], x, moved, length); err != nil {
+	if p.request, err = h.encoder.append(p.request[:0], x, moved, length); err == nil {
+		err = x.TakeFault()
+	}
+	if err != nil {
 		return err
 	}
 	if p.feed == nil && p.body.File == nil {

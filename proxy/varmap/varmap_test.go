@@ -1,10 +1,13 @@
 package varmap_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 
+	"alicorn/proxy/proxypass"
 	"alicorn/proxy/proxytest"
 )
 
@@ -47,6 +50,21 @@ func TestASecondMapOfAVariableIsAWarning(t *testing.T) {
 	warnings, err := proxytest.Check(t, proxytest.Config{Modules: modules(), Text: "map $uri $x { }\nmap $uri $x { }"})
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].Msg, `the variable "$x" is defined twice; this takes the place of `) || warnings[0].Pos.Line != 2 {
 		t.Errorf("%v, %v", warnings, err)
+	}
+}
+
+func TestNothingIsAskedOfAnotherServerWithoutAValue(t *testing.T) {
+	asked := make(chan string, 10)
+	origin := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Header.Get("X-Bad") }))
+	defer origin.Close()
+	s := proxytest.New(t, proxytest.Config{Modules: append(modules(), proxypass.Modules(proxypass.Options{})...), Text: `
+		map $arg_k $bad { "~^(?=(a+)+$)" 1; default 0; }
+		server { listen 80; location / { proxy_pass ` + origin.URL + `; proxy_set_header X-Bad $bad; } }`})
+	if r := s.Get("/?k=" + strings.Repeat("a", 200) + "!"); r.Status != 500 {
+		t.Errorf("status %d", r.Status)
+	}
+	if r := s.Get("/?k=x"); r.Status != 200 || <-asked != "0" || len(asked) > 0 {
+		t.Errorf("status %d, and %d requests more", r.Status, len(asked))
 	}
 }
 
