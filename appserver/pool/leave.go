@@ -23,7 +23,7 @@ type parting struct {
 // part has the WebSockets of w, which has had graceful_timeout, end by and by. Its other
 // requests have drain_timeout, counted as that.
 func (p *Pool) part(w *worker, now time.Time) {
-	spread := min(p.o.GracefulTimeout/2, longestSpread)
+	spread := p.spread()
 	w.urged = parted
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -35,6 +35,30 @@ func (p *Pool) part(w *worker, now time.Time) {
 	}
 	p.wakeTick()
 }
+
+// hasten has ASGI workers that were recycled end once they have had graceful_timeout where more
+// of them leave than should serve: else they would pile up, with streams that last. The oldest
+// go first.
+func (p *Pool) hasten(now time.Time) {
+	var leaving []*worker
+	p.mu.Lock()
+	for _, w := range p.workers {
+		if w.streams != nil && w.tired && w.state == workerLeaving && w.urged < drained {
+			leaving = append(leaving, w)
+		}
+	}
+	spare := max(len(leaving)-p.want, 0)
+	p.mu.Unlock()
+	last := now.Add(p.spread())
+	for _, w := range leaving[:spare] {
+		if w.urged == parted && w.deadline.After(last) {
+			w.deadline = last
+		}
+	}
+}
+
+// spread is how long it takes to end the WebSockets of a worker that leaves.
+func (p *Pool) spread() time.Duration { return min(p.o.GracefulTimeout/2, longestSpread) }
 
 // partBetween has each WebSocket of w end at some time from first to last. The lock is held.
 func (w *worker) partBetween(first, last time.Time, code uint16, reason string) {

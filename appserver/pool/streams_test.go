@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -348,6 +349,38 @@ func TestAStreamWorkerLeavesInSteps(t *testing.T) {
 	}
 	clients.Wait()
 	<-s.pool.Done()
+}
+
+// Workers that are recycled do not pile up where their streams last.
+func TestRecycledStreamWorkersDoNotPileUp(t *testing.T) {
+	begun := make(chan bool)
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10, MaxRequests: 2, GracefulTimeout: 100 * time.Millisecond, DrainTimeout: time.Hour}, func(f *pooltest.Fake) {
+		var streams []uint32 // the first request
+		for id, ok := f.Next(); ok; id, ok = f.Next() {
+			f.StartStream(id)
+			if len(streams) == 0 {
+				streams = append(streams, id)
+				f.Batch(f.Stream(wire.KindHead, 0, id, append(wiretest.Head("200 OK"), "a"...)))
+			} else {
+				f.Batch(f.Stream(wire.KindHead, wire.FlagEnd, id, append(wiretest.Head("200 OK"), "ab"...)))
+			}
+			begun <- true
+		}
+		for _, id := range streams {
+			f.Heard() // that the worker leaves
+			f.Batch(f.Stream(wire.KindData, wire.FlagEnd, id, []byte("b")))
+		}
+	})
+	var clients sync.WaitGroup
+	for s.fakes.Started() < 5 {
+		clients.Go(func() { expect(t, s.Get("/"), 200, "ab") })
+		<-begun
+	}
+	proxytest.Eventually(t, func() bool { return len(s.pool.Status().Workers) == 2 }, "one worker that serves and one that leaves")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.pool.Stop(ctx)
+	clients.Wait()
 }
 
 func TestEarlyHintsAndTrailersReachTheOwner(t *testing.T) {

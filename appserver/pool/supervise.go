@@ -302,6 +302,7 @@ func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
 		p.o.Imports.forget(p)
 	}
 	p.retireSpare(want, tired)
+	p.hasten(now)
 	p.tellStarted(want)
 	next = p.nextDeadline(now)
 	if fresh < want && p.next.After(now) && p.next.Before(next) {
