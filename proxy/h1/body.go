@@ -19,7 +19,7 @@ type Body struct {
 	size      int64 // of the chunk that begins, as far as it was read
 	digits    int   // of size
 	extension int   // bytes of extensions of the chunk that begins
-	overhead  int   // bytes of extensions of all chunks
+	overhead  int   // bytes of extensions that no data has paid for
 	trailer   int   // bytes of the trailer section so far
 	err       error
 }
@@ -49,7 +49,7 @@ const (
 const (
 	maxSizeDigits = 15
 	maxExtension  = 1 << 10  // in one chunk
-	maxOverhead   = 16 << 10 // extensions of all chunks
+	maxOverhead   = 16 << 10 // extensions of all chunks beyond a quarter of their data, as signatures of chunks have
 	maxTrailer    = 8 << 10
 )
 
@@ -172,6 +172,7 @@ func (b *Body) endSize(c byte) error {
 		b.state = trailerLine
 	} else {
 		b.state, b.left = chunkData, b.size
+		b.overhead -= int(min(int64(b.overhead), b.size/4))
 	}
 	b.size, b.digits, b.extension = 0, 0, 0
 	return nil

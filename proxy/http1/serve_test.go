@@ -73,6 +73,8 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		{"space in chunk size", "POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n0 5\r\n\r\n", "400"},
 		{"long chunk size", "POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n00000000000000003\r\nabc\r\n0\r\n\r\n", "400"},
 		{"long chunk extension", "POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n3;" + strings.Repeat("x", 2000) + "\r\nabc\r\n0\r\n\r\n", "400"},
+		{"many chunk extensions", "POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("3;"+strings.Repeat("x", 800)+"\r\nabc\r\n", 30) + "0\r\n\r\n", "400"},
+		{"chunk extensions of much data", "POST /size HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("400;chunk-signature="+strings.Repeat("f", 64)+"\r\n"+strings.Repeat("d", 1024)+"\r\n", 300) + "0\r\n\r\n", "200 POST /size a [" + strings.Repeat("d", 300<<10) + "]"},
 		{"folding", "GET / HTTP/1.1\r\n" + h + "X: a\r\n b\r\n\r\n", "400"},
 		{"space before colon", "GET / HTTP/1.1\r\n" + h + "X : a\r\n\r\n", "400"},
 		{"no colon", "GET / HTTP/1.1\r\n" + h + "X\r\n\r\n", "400"},

@@ -78,11 +78,6 @@ func (f *Feature) Handshake(x *proxy.Exchange) (*Handshake, error) {
 	case x.Req.ContentLength > 0 || x.Req.Chunked:
 		return nil, malformed("client sent a body with its WebSocket handshake")
 	}
-	for _, p := range h.subprotocols {
-		if !frames.ValidToken(p) {
-			return nil, malformed("client sent invalid subprotocol %q; it is a token", p)
-		}
-	}
 	deflate, err := frames.Negotiate(extensions)
 	if err != nil {
 		return nil, malformed("client sent invalid Sec-WebSocket-Extensions %q; %v", extensions, err)
@@ -106,5 +101,7 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// Subprotocols returns those that the client offers, in its order.
+// Subprotocols returns those that the client offers, in its order. They are to be tokens, but
+// some clients put something else there, as the text of a credential: that is for the
+// application to judge.
 func (h *Handshake) Subprotocols() []string { return h.subprotocols }

@@ -31,8 +31,17 @@ func (f *Fake) Batch(frames ...[]byte) {
 	f.RawBatch(b)
 }
 
-// RawBatch sends bytes by the stream channel.
-func (f *Fake) RawBatch(b []byte) { unix.Sendto(f.Streams, b, unix.MSG_NOSIGNAL, nil) }
+// RawBatch sends bytes by the stream channel, unless the worker is killed while it waits for room.
+func (f *Fake) RawBatch(b []byte) {
+	for unix.Sendto(f.Streams, b, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, nil) == unix.EAGAIN {
+		unix.Poll([]unix.PollFd{{Fd: int32(f.Streams), Events: unix.POLLOUT}}, 20)
+		select {
+		case <-f.Killed:
+			return
+		default:
+		}
+	}
+}
 
 // Line returns the line of a request in the status page.
 func (f *Fake) Line(id uint32) int { return int(id & (1<<pool.IndexBits(f.Concurrency) - 1)) }

@@ -177,12 +177,6 @@ func token(s string) (name, rest string) {
 	return s[:i], s[i:]
 }
 
-// ValidToken reports whether s is a token (RFC 9110 section 5.6.2).
-func ValidToken(s string) bool {
-	name, rest := token(s)
-	return name != "" && rest == ""
-}
-
 func tokenByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
