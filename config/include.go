@@ -249,7 +249,7 @@ func (ld *loading) follow(nodes []*Node, depth int) []*Node {
 func Include() Directive {
 	return Directive{
 		Name: "include", In: AnyBlock, Args: OneArg, Repeat: true, Syntax: "FILE | PATTERN",
-		Help: "Puts the directives of other files in its place. A relative name starts from the folder of the main configuration file, as in nginx. FILE must exist; of the files that nginx ships with, mime.types and others are built in and are used where there is no such file. PATTERN has * (any characters), ? (one), [abc] or [!abc]; it stands for all files that match, sorted by name, and for nothing where none does. As in a shell a wildcard matches no slash, and no dot at the beginning of a name. Files may include others, but not in a circle: 200000 files and 32 MiB in all. A reload reads all of them again.",
+		Help: "Puts the directives of other files in its place. A relative name starts from the folder of the main configuration file, as in nginx. FILE must exist; of the files that nginx ships with, mime.types, proxy_params, uwsgi_params, scgi_params, fastcgi_params, fastcgi.conf, snippets/fastcgi-php.conf, koi-utf, koi-win and win-utf are built in and are used where there is no such file. PATTERN has * (any characters), ? (one), [abc] or [!abc]; it stands for all files that match, sorted by name, and for nothing where none does. As in a shell a wildcard matches no slash, and no dot at the beginning of a name. Files may include others, but not in a circle: 200000 files and 32 MiB in all. A reload reads all of them again.",
 		Set: func(*Scope, *Node) error {
 			return errors.New(`"include" stands in a file; there is none here`)
 		},

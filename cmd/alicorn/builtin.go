@@ -19,6 +19,9 @@ func builtinFiles() map[string][]byte {
 		"fastcgi_params":   paramsFile("fastcgi_param", fastcgiParams),
 		"fastcgi.conf":     paramsFile("fastcgi_param", "SCRIPT_FILENAME $document_root$fastcgi_script_name;\n"+fastcgiParams),
 		"fastcgi-php.conf": []byte(fastcgiPHP),
+		"koi-utf":          charsetMapFile("koi-utf"),
+		"koi-win":          charsetMapFile("koi-win"),
+		"win-utf":          charsetMapFile("win-utf"),
 	}
 }
 

@@ -20,7 +20,7 @@ func fastcgiDirectives(k *key) []config.Directive {
 			Help: "Splits a path that it matches: its first group is $fastcgi_script_name, its second $fastcgi_path_info. Where it does not match the first is the whole path, and the second is empty."},
 		config.Directive{Name: "fastcgi_keep_conn", In: in, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.gateway.keepConn }),
-			Help: "Whether connections to the servers are kept for further requests, as many as keepalive of the upstream says. A process of php-fpm serves one connection: fewer than those that may be kept have others wait."},
+			Help: "Whether connections to the servers are kept for further requests, as many as keepalive of the upstream says. A process of php-fpm serves one connection at a time, a kept one too: there must be more of them than connections are kept, or other requests wait."},
 		config.Directive{Name: "fastcgi_catch_stderr", In: in, Args: config.OneArg, Repeat: true, Syntax: "TEXT", Set: addCatch(k),
 			Help: "A text that makes an answer an invalid one (see fastcgi_next_upstream) when it stands in what the application has written to its standard error before the answer. What is written there goes to the error log."})
 }
