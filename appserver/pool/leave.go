@@ -21,7 +21,8 @@ type parting struct {
 }
 
 // part has the WebSockets of w, which has had graceful_timeout, end by and by. Its other
-// requests have drain_timeout, counted as that.
+// requests, and what the application still does after its responses, have drain_timeout,
+// counted as that.
 func (p *Pool) part(w *worker, now time.Time) {
 	spread := p.spread()
 	w.urged = parted
@@ -29,10 +30,6 @@ func (p *Pool) part(w *worker, now time.Time) {
 	defer p.mu.Unlock()
 	w.partBetween(now, now.Add(spread), closeRestart, "service restart")
 	w.deadline = now.Add(max(p.o.DrainTimeout-p.o.GracefulTimeout, spread))
-	if w.outstanding == 0 {
-		w.deadline = now
-		w.urged = drained
-	}
 	p.wakeTick()
 }
 

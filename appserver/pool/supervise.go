@@ -171,8 +171,8 @@ func (p *Pool) on(e event) {
 		e.socket.Close(nil, e.code, "")
 	case eventIdle:
 		if w.streams != nil && w.state == workerLeaving && w.urged < drained {
-			w.urged = drained // there is only its own end left
-			w.deadline = time.Now().Add(p.o.GracefulTimeout)
+			w.urged = drained // there is only its own end left, and what it does after its responses
+			w.deadline = time.Now().Add(max(p.o.GracefulTimeout, p.o.DrainTimeout))
 		}
 		if w.state == workerCondemned && w.urged < killed {
 			w.deadline = time.Now() // the other threads have finished

@@ -160,6 +160,14 @@ class Server:
         if not self.calls:
             self._end()
 
+    def end_calls(self):
+        """Cancels the calls that keep a retired worker from its end."""
+        for request in list(self.calls) if self._retired else ():
+            self.complain(request.id, "%s has not ended, and is cancelled: its worker ends"
+                          % request.line())
+            if request.task is not None:
+                request.task.cancel()
+
     def lose(self, error):
         """Ends serving: the front has gone, or is not to be understood."""
         if self.error is None:

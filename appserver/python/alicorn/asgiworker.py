@@ -34,6 +34,11 @@ class AsgiWorker(Worker):
         if self.lifespan.supported:
             self.server.scopes.state = self.lifespan.state
 
+    def _terminate(self, number, frame):
+        super()._terminate(number, frame)
+        if not self.channel.abandoned:
+            self.loop.call_soon_threadsafe(self.server.end_calls)
+
     def _start(self):
         self.server.beat(self.settings["heartbeat"] / 1000)
 

@@ -465,6 +465,14 @@ async def walks(scope, receive, send):
     await walk()
 
 
+async def works_on(scope, receive, send):
+    await answer(send, b"answered")
+    try:
+        await asyncio.sleep(1000)
+    except asyncio.CancelledError:
+        print("cancelled")
+
+
 async def fifo(scope, receive, send):
     path = os.path.join(os.environ["TMPDIR"], "fifo")
     os.mkfifo(path)
@@ -527,7 +535,7 @@ ROUTES = {"/scope": shows_scope, "/api/scope": shows_scope, "/caf\xe9 x": shows_
           "/together": together, "/endless": endless, "/sends_on": sends_on,
           "/answers_late": answers_late, "/thread_sends": thread_sends,
           "/receives_for_ever": receives_for_ever, "/sends_deeply": sends_deeply, "/walks": walks,
-          "/fifo": fifo, "/starts_a_program": starts_a_program, "/fails_beside": fails_beside, "/changes_headers": changes_headers,
+          "/works_on": works_on, "/fifo": fifo, "/starts_a_program": starts_a_program, "/fails_beside": fails_beside, "/changes_headers": changes_headers,
           "/offset": sends_part(-1, 5), "/count": sends_part(0, -1), "/offset_text": sends_part("0", 5),
           "/fails_oddly": fails_oddly, "/head_first": head_first, "/cancels_all": cancels_all,
           "/stops_the_loop": stops_the_loop, "/disconnect_follows": disconnect_follows, "/fails_then": fails_then,

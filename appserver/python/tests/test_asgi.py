@@ -406,6 +406,22 @@ def test_a_recursion_without_end_harms_itself_alone(asgi, loop):
     assert front.retire() == 0
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "auto"])
+def test_what_keeps_a_retired_worker_is_named_and_cancelled(asgi, loop):
+    front = asgi(loop=loop, heartbeat=40)
+    id = front.ask("/works_on")
+    assert front.answer(id).body == b"answered"
+    front.channel.shutdown(socket.SHUT_WR)
+    beats = front.heartbeat()
+    poll(lambda: front.heartbeat() > beats + 2, "the loop does not turn")  # it has heard of that
+    os.kill(front.pid, signal.SIGTERM)
+    while front.step() is not None:
+        pass
+    assert front.wait() == 0
+    assert "GET /works_on has not ended" in front.answers[id].logs[0]
+    assert front.output() == "cancelled\nshut down\n"
+
+
 def test_a_fifo_is_not_sent(asgi, tmp_path):
     front = asgi(environ={"TMPDIR": str(tmp_path)})
     assert front.fetch("/fifo").status[:3] == "500"
