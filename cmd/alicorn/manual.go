@@ -50,18 +50,33 @@ func meantBy(name string, names []string) string {
 	if near := proxy.NginxDirectiveNear(name); near != "" {
 		return near
 	}
-	var alike []string
-	for word := range strings.SplitSeq(name, "_") {
-		for _, known := range names {
-			if len(word) >= 4 && slices.Contains(strings.Split(known, "_"), word) && !slices.Contains(alike, known) {
-				alike = append(alike, known)
-			}
-		}
-	}
+	alike := mostSimilar(name, names)
 	if len(alike) == 0 || len(alike) > mostAlike {
 		return "\"alicorn directives\" lists all directives"
 	}
 	return "directives that share a word with it: " + strings.Join(alike, ", ")
+}
+
+// mostSimilar returns the names that share the most words with name, one of them no short one.
+func mostSimilar(name string, names []string) (alike []string) {
+	words, most := strings.Split(name, "_"), 0
+	for _, known := range names {
+		shared, long := 0, false
+		for part := range strings.SplitSeq(known, "_") {
+			if slices.Contains(words, part) {
+				shared++
+				long = long || len(part) >= 4
+			}
+		}
+		switch {
+		case !long || shared < most || slices.Contains(alike, known):
+		case shared > most:
+			most, alike = shared, []string{known}
+		default:
+			alike = append(alike, known)
+		}
+	}
+	return alike
 }
 
 // mostAlike bounds the directives that a message names.

@@ -162,6 +162,13 @@ func (p *pass) run(x *proxy.Exchange) error {
 		case err == nil:
 			continue
 		case err == errWaits:
+			// What has let run go on may have come together with the client's leaving.
+			if p.stage > receiving && p.stage < streaming {
+				if err := p.left(x); err != nil {
+					p.end(x)
+					return err
+				}
+			}
 			return x.Suspend(p)
 		case err == errDone:
 			err = nil
