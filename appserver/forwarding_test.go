@@ -35,7 +35,7 @@ func TestApplicationsSeeTheWayOfARequestAsAnNginxInFrontWouldSayIt(t *testing.T)
 		{"listed", "forwarded_allow_ips 203.0.113.0/24;", "", "203.0.113.9", []string{"X-Forwarded-Proto: https"}, "HTTP_X_FORWARDED_FOR=203.0.113.9 HTTP_X_FORWARDED_PROTO=https wsgi.url_scheme=https"},
 		{"not listed", "forwarded_allow_ips 192.0.2.1,192.0.2.2;", "", "203.0.113.9", spoofed, own},
 		{"all", "forwarded_allow_ips *;", "", "203.0.113.9", []string{"X-Forwarded-Ssl: on"}, "HTTP_X_FORWARDED_FOR=203.0.113.9 HTTP_X_FORWARDED_SSL=on wsgi.url_scheme=https"},
-		{"a WebSocket's word", "", "", "10.1.2.3", []string{"X-Forwarded-Proto: wss"}, "wsgi.url_scheme=https"},
+		{"a WebSocket's word", "", "", "10.1.2.3", []string{"X-Forwarded-Proto: wss"}, "HTTP_X_FORWARDED_FOR=10.1.2.3 HTTP_X_FORWARDED_PROTO=wss wsgi.url_scheme=https"},
 		{"contradiction", "", "", "127.0.0.1", []string{"X-Forwarded-Proto: http", "X-Forwarded-Protocol: ssl"},
 			"HTTP_X_FORWARDED_FOR=127.0.0.1 HTTP_X_FORWARDED_PROTO=http HTTP_X_FORWARDED_PROTOCOL=ssl wsgi.url_scheme=http"},
 	} {
