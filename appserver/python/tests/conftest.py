@@ -6,6 +6,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from asgifront import AsgiFront  # noqa: E402
 from front import Front, Lane  # noqa: E402
 
 
@@ -27,6 +28,24 @@ def own(request):
         if request.param and "lane" not in settings:
             settings.update(lane=Lane(8, 4), by=request.param)
         fronts.append(Front(app, directory, **settings))
+        return fronts[-1]
+
+    yield start
+    for front in fronts:
+        front.__exit__()
+
+
+@pytest.fixture(params=[None, "lane"], ids=["channel", "lane"])
+def asgi(request):
+    """Starts workers; asgi(app=..., **settings)."""
+    fronts = []
+
+    def start(*args, ready=True, **settings):
+        if request.param:
+            settings.setdefault("lane", Lane(8, 4))
+        fronts.append(AsgiFront(*args, **settings))
+        if ready:
+            fronts[-1].ready()
         return fronts[-1]
 
     yield start
