@@ -57,3 +57,13 @@ func ParseRange(text string) (p netip.Prefix, exact, ok bool) {
 	p = netip.PrefixFrom(addr, bits)
 	return p.Masked(), p == p.Masked(), true
 }
+
+// ReadRange is ParseRange for a word of the configuration. Bits that do not count are a
+// warning.
+func ReadRange(l *config.Load, a config.Arg) (p netip.Prefix, ok bool) {
+	p, exact, ok := ParseRange(a.Text)
+	if ok && !exact {
+		l.Warn(a.Pos, "low address bits of %q are meaningless; it is read as %q", a.Text, p)
+	}
+	return p, ok
+}

@@ -42,7 +42,7 @@ func parsePeers(text string) (peers Prefixes, err error) {
 	case "none":
 		return nil, nil
 	case "*":
-		return Prefixes{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}, nil
+		return Everywhere(), nil
 	}
 	for word := range strings.SplitSeq(text, ",") {
 		peer, err := ParsePrefix(word)

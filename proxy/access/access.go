@@ -48,15 +48,12 @@ func Module() proxy.Module {
 
 func add(k *config.Key[settings], deny bool) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
-		text, pos := n.Arg(0), n.Args[0].Pos
+		text := n.Arg(0)
 		r := rule{deny: deny, all: text == "all", unix: text == "unix:"}
 		if !r.all && !r.unix {
-			p, exact, ok := proxy.ParseRange(text)
+			p, ok := proxy.ReadRange(s.Load(), n.Args[0])
 			if !ok {
-				return &config.Error{Pos: pos, Msg: fmt.Sprintf("invalid parameter %q of %s; it takes an address, a range such as 192.0.2.0/24, \"unix:\" or \"all\"", text, n.Name)}
-			}
-			if !exact {
-				s.Load().Warn(pos, "low address bits of %q are meaningless; it is read as %q", text, p)
+				return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid parameter %q of %s; it takes an address, a range such as 192.0.2.0/24, \"unix:\" or \"all\"", text, n.Name)}
 			}
 			r.prefix = p
 		}
@@ -77,11 +74,9 @@ type rangeRule struct {
 	result error
 }
 
-var everywhere = [...]netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
-
 func newGate(rules []rule) *gate {
 	g := &gate{}
-	forbidden := proxy.Forbidden()
+	forbidden, everywhere := proxy.Forbidden(), proxy.Everywhere()
 	for _, r := range rules {
 		result := proxy.Granted
 		if r.deny {

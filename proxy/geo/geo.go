@@ -129,12 +129,9 @@ func network(l *config.Load, a config.Arg) (netip.Prefix, error) {
 	if a.Text == nobody().String() {
 		return netip.PrefixFrom(nobody(), 32), nil
 	}
-	p, exact, ok := proxy.ParseRange(a.Text)
+	p, ok := proxy.ReadRange(l, a)
 	if !ok {
 		return p, fmt.Errorf("invalid network %q; it is an address, or a range such as 192.0.2.0/24 or 2001:db8::/32", a.Text)
-	}
-	if !exact {
-		l.Warn(a.Pos, "low address bits of %q are meaningless; it is read as %q", a.Text, p)
 	}
 	return p, nil
 }

@@ -16,13 +16,11 @@ type networks struct {
 	lengths [2][]int // of IPv4 and IPv6, longest first
 }
 
-// anywhere are the networks of default.
-var anywhere = [...]netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
-
 func (ns *networks) add(l *config.Load, ln line) error {
 	if ln.other {
-		ns.put(l, ln, anywhere[0])
-		ns.put(l, ln, anywhere[1])
+		for _, p := range proxy.Everywhere() {
+			ns.put(l, ln, p)
+		}
 		return nil
 	}
 	p, err := network(l, config.Arg{Text: ln.name, Pos: ln.pos})
