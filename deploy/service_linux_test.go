@@ -259,6 +259,9 @@ func (s *service) stopsInGoodOrder() {
 		answered <- err
 	}()
 	await(s.t, "the application is not called", func() bool {
+		if len(answered) > 0 {
+			s.t.Fatalf("the request has ended: %v", <-answered)
+		}
 		_, err := os.Stat(s.path("/srv/web/asleep"))
 		return err == nil
 	})
