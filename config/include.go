@@ -167,7 +167,8 @@ type Loader struct {
 	// empty, the main file's.
 	Prefix string
 	// Builtin are files by base name (mime.types) that stand in for included
-	// ones that do not exist. In positions they are named "NAME (built in)".
+	// ones that do not exist. In positions they are named "NAME (built in)". A
+	// Loader does not change them.
 	Builtin map[string][]byte
 }
 

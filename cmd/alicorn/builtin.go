@@ -4,28 +4,25 @@ import (
 	"strings"
 
 	"alicorn/proxy"
-
-	"github.com/spf13/cobra"
 )
 
-// builtinFiles are the files for include that need not exist on disk: those that come
-// with nginx, or with Debian's package of it.
-func builtinFiles() map[string][]byte {
-	return map[string][]byte{
-		"mime.types":       proxy.MimeTypesFile(),
-		"proxy_params":     []byte(proxyParams),
-		"uwsgi_params":     paramsFile("uwsgi_param", uwsgiParams),
-		"scgi_params":      paramsFile("scgi_param", scgiParams),
-		"fastcgi_params":   paramsFile("fastcgi_param", fastcgiParams),
-		"fastcgi.conf":     paramsFile("fastcgi_param", "SCRIPT_FILENAME $document_root$fastcgi_script_name;\n"+fastcgiParams),
-		"fastcgi-php.conf": []byte(fastcgiPHP),
-		"koi-utf":          charsetMapFile("koi-utf"),
-		"koi-win":          charsetMapFile("koi-win"),
-		"win-utf":          charsetMapFile("win-utf"),
-	}
+// builtinFiles are the files for include that need not exist on disk, by base name: those
+// that come with nginx, or with Debian's package of it. They are made once; nobody may
+// change them.
+var builtinFiles = map[string][]byte{
+	"mime.types":       proxy.MimeTypesFile(),
+	"proxy_params":     []byte(proxyParams),
+	"uwsgi_params":     paramsFile("uwsgi_param", uwsgiParams),
+	"scgi_params":      paramsFile("scgi_param", scgiParams),
+	"fastcgi_params":   paramsFile("fastcgi_param", fastcgiParams),
+	"fastcgi.conf":     paramsFile("fastcgi_param", "SCRIPT_FILENAME $document_root$fastcgi_script_name;\n"+fastcgiParams),
+	"fastcgi-php.conf": []byte(fastcgiPHP),
+	"koi-utf":          charsetMapFile("koi-utf"),
+	"koi-win":          charsetMapFile("koi-win"),
+	"win-utf":          charsetMapFile("win-utf"),
 }
 
-// paramsFile has the directive before each line.
+// paramsFile returns the file that has the directive before each of lines.
 func paramsFile(directive, lines string) []byte {
 	var b strings.Builder
 	for line := range strings.Lines(lines) {
@@ -34,9 +31,9 @@ func paramsFile(directive, lines string) []byte {
 	return []byte(b.String())
 }
 
-// The parameters of gateways, as nginx has them. Debian's have HTTP_HOST $host beside them,
-// as the client's Host may have no relation to what it asks for: what this program passes
-// on as HTTP_HOST has, and it has the port.
+// The parameters of gateways are nginx's. Debian adds HTTP_HOST $host, because a client's
+// Host field may differ from the host of its request line. Here HTTP_HOST never differs,
+// and it has the port.
 const (
 	uwsgiParams = `QUERY_STRING $query_string;
 REQUEST_METHOD $request_method;
@@ -91,8 +88,8 @@ REDIRECT_STATUS 200;
 `
 )
 
-// fastcgiPHP is Debian's snippets/fastcgi-php.conf: scripts that exist, with what stands
-// behind their names.
+// fastcgiPHP is Debian's snippets/fastcgi-php.conf. It runs scripts that exist; the rest of
+// the path is their PATH_INFO.
 const fastcgiPHP = `fastcgi_split_path_info ^(.+?\.php)(/.*)$;
 try_files $fastcgi_script_name =404;
 set $path_info $fastcgi_path_info; # try_files forgets it
@@ -101,15 +98,10 @@ fastcgi_index index.php;
 include fastcgi.conf;
 `
 
-// proxyParams is Debian's proxy_params. Its Host was $http_host before, which a client
-// may send without any relation to what it asks for.
+// proxyParams is Debian's proxy_params. Its Host is $host and not $http_host, which may
+// differ from the host of the request line.
 const proxyParams = `proxy_set_header Host $host;
 proxy_set_header X-Real-IP $remote_addr;
 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
 proxy_set_header X-Forwarded-Proto $scheme;
 `
-
-// extraCommands returns the verbs that need no running server.
-func extraCommands() []*cobra.Command {
-	return []*cobra.Command{serveCommand(), installCommand(), uninstallCommand()}
-}

@@ -36,7 +36,7 @@ func essence(t *testing.T, name string, text []byte) string {
 }
 
 func TestBuiltinFilesAreThoseOfNginx(t *testing.T) {
-	builtin := builtinFiles()
+	builtin := builtinFiles
 	for file, name := range map[string]string{
 		"uwsgi_params": "uwsgi_params", "scgi_params": "scgi_params", "fastcgi_params": "fastcgi_params", "fastcgi.conf": "fastcgi.conf",
 		"snippets/fastcgi-php.conf": "fastcgi-php.conf", "koi-utf": "koi-utf", "koi-win": "koi-win", "win-utf": "win-utf",

@@ -2,8 +2,8 @@ package main
 
 import "strings"
 
-// charsetMaps are the tables of charset_map that nginx comes with, by file: from which
-// charset, to which, and the codes of both in turn.
+// charsetMaps are the tables of charset_map that nginx comes with, by file name. codes has
+// pairs: a byte of the charset from, and the bytes of the charset to that it becomes.
 var charsetMaps = map[string]struct{ from, to, codes string }{
 	"koi-utf": {"koi8-r", "utf-8", `
 		80 E282AC 95 E280A2 9A C2A0 9E C2B7 A3 D191 A4 D194 A6 D196 A7 D197 AD D291 AE D19E B0 C2B0 B3 D081 B4 D084
@@ -31,7 +31,7 @@ var charsetMaps = map[string]struct{ from, to, codes string }{
 		FA D18A FB D18B FC D18C FD D18D FE D18E FF D18F`},
 }
 
-// charsetMapFile is the file of that name.
+// charsetMapFile returns the file of that name.
 func charsetMapFile(name string) []byte {
 	m := charsetMaps[name]
 	var b strings.Builder

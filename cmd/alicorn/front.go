@@ -95,13 +95,13 @@ func serveFor(ctx context.Context, link *keeper.Client, serving *atomic.Pointer[
 // programOf returns the program that the keeper runs, and its first configuration.
 func programOf(link *keeper.Client) (*program, *config.Tree, error) {
 	var im image
-	tree, err := link.Read(builtinFiles(), &im)
+	tree, err := link.Read(builtinFiles, &im)
 	if tree == nil {
 		return nil, nil, err
 	}
 	p := im.program()
 	p.read = func() (*config.Tree, error) {
-		tree, err := link.Read(builtinFiles(), &im)
+		tree, err := link.Read(builtinFiles, &im)
 		if err != nil {
 			return tree, err
 		}

@@ -55,7 +55,7 @@ func defaultPort() int {
 }
 
 func (p *program) readFile() (*config.Tree, error) {
-	l := config.Loader{Source: config.OS(), Builtin: builtinFiles()}
+	l := config.Loader{Source: config.OS(), Builtin: builtinFiles}
 	tree, err := l.Load(p.options.file())
 	if errors.Is(err, fs.ErrNotExist) && p.options.config == "" {
 		return nil, fmt.Errorf("there is no configuration: neither ./alicorn.conf nor /etc/alicorn/alicorn.conf exists; name one with -c FILE, or serve an application with \"alicorn serve\"")

@@ -150,8 +150,8 @@ func rootCommand() *cobra.Command {
 	flags.BoolVarP(&f.build, "build", "V", false, "print the version and how it was built")
 	f.options.declare(flags)
 	root.AddCommand(runCommand(), checkCommand(), fmtCommand(), reloadCommand(), stopCommand(), reopenCommand(), upgradeCommand(),
-		statusCommand(), certCommand(), versionCommand(), directivesCommand(), manCommand())
-	root.AddCommand(extraCommands()...)
+		statusCommand(), certCommand(), versionCommand(), directivesCommand(), manCommand(),
+		serveCommand(), installCommand(), uninstallCommand())
 	root.SetHelpCommand(helpCommand())
 	return root
 }
