@@ -78,7 +78,7 @@ func (f *serveFlags) written(nodes []*config.Node) (*config.Tree, error) {
 	if err := config.Print(&text, root); err != nil {
 		return nil, err
 	}
-	const name = "serve.conf"
+	const name = "serve --print-config" // in positions: what prints the lines that they mean
 	parsed, err := config.Parse(name, text.Bytes())
 	if err == nil {
 		f.place(parsed)

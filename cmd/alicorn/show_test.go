@@ -69,17 +69,25 @@ func TestStatusNamesFailingAppsFirst(t *testing.T) {
 	}
 }
 
-func TestStatusNamesLocationsThatBlockTheirLoop(t *testing.T) {
+func TestStatusNamesLocationsThatBlockTheirLoopWithARemedy(t *testing.T) {
 	t.Parallel()
-	var b strings.Builder
-	err := printStatus(&b, control.Status{Blocking: []control.Blocking{{Location: "/slow", Place: "alicorn.conf:7:2", Times: 3}, {Place: "alicorn.conf:5:1", Times: 1}}})
+	var b, none strings.Builder
+	err := errors.Join(
+		printStatus(&b, control.Status{Blocking: []control.Blocking{{Location: "/slow", Place: "alicorn.conf:7:2", Times: 3}, {Place: "alicorn.conf:5:1", Times: 1}}}),
+		printStatus(&none, control.Status{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"blocking      location /slow at alicorn.conf:7:2 has blocked its event loop 3 times\n", "blocking      a server at alicorn.conf:5:1 has blocked its event loop 1 times\n"} {
+	for _, want := range []string{
+		"blocking      location /slow at alicorn.conf:7:2 has kept its event loop for several milliseconds, 3 times\n",
+		"blocking      the server at alicorn.conf:5:1 has kept its event loop for several milliseconds, once\n" + blockingRemedy,
+	} {
 		if !strings.Contains(b.String(), want) {
-			t.Errorf("it prints %q, without %q", b.String(), want)
+			t.Errorf("status prints %q, want %q in it", b.String(), want)
 		}
+	}
+	if strings.Contains(none.String(), blockingRemedy) {
+		t.Errorf("without blocking locations status prints %q, want no remedy", none.String())
 	}
 }
 

@@ -322,9 +322,7 @@ func printTrouble(w io.Writer, st control.Status) {
 	if r := st.Replaced; r != nil {
 		fmt.Fprintf(w, "replacements of the front: %d, the last at %s: %s\n", r.Times, moment(r.At), r.Why)
 	}
-	for _, b := range st.Blocking {
-		fmt.Fprintf(w, "blocking      %s at %s has blocked its event loop %d times\n", blockerOf(b), b.Place, b.Times)
-	}
+	printBlocking(w, st.Blocking)
 	for _, l := range st.Logs {
 		if !l.Failing {
 			fmt.Fprintf(w, "log %s has lost %d lines, the last at %s: %s\n", l.Path, l.Lost, moment(l.ErrorAt), l.Error)
@@ -332,12 +330,32 @@ func printTrouble(w io.Writer, st control.Status) {
 	}
 }
 
-// blockerOf names a location as the configuration does.
-func blockerOf(b control.Blocking) string {
-	if b.Location == "" {
-		return "a server"
+// printBlocking prints the locations that have blocked event loops, what that means and what
+// to do about it.
+func printBlocking(w io.Writer, all []control.Blocking) {
+	for _, b := range all {
+		who := "location " + b.Location
+		if b.Location == "" {
+			who = "the server"
+		}
+		fmt.Fprintf(w, "blocking      %s at %s has kept its event loop for several milliseconds, %s\n", who, b.Place, times(b.Times))
 	}
-	return "location " + b.Location
+	if len(all) > 0 {
+		fmt.Fprint(w, blockingRemedy)
+	}
+}
+
+const blockingRemedy = `              Other requests waited meanwhile. A few times on a busy machine are harmless. If the number grows: are the disks of
+              its files and logs slow (open_file_cache and access_log buffer= ask them less often), is gzip_comp_level high, is
+              a folder that autoindex lists very large, or are all processors busy?
+`
+
+// times returns "once", "2 times" and so on.
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func versionCommand() *cobra.Command {
