@@ -9,9 +9,13 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// mostDeaths is how many workers in a row must end right after they became ready for
-// the pool to count as failed.
-const mostDeaths = 3
+const (
+	// mostDeaths is how many workers in a row must end right after they became ready for
+	// the pool to count as failed.
+	mostDeaths = 3
+	// stableAfter is how long a worker must have been ready to end such a row.
+	stableAfter = time.Second
+)
 
 // onExit handles the end of a worker's process, and its requests.
 func (p *Pool) onExit(w *worker, exit Exit) {

@@ -33,6 +33,7 @@ package pool
 //   - poll.go receive.go heads.go slot.go: what workers send
 //   - streams.go socket.go: what ASGI workers send besides; WebSockets
 //   - tick.go: what becomes late, and whose client leaves
-//   - supervise.go boots.go imports.go deaths.go failure.go: starts, ends and their reasons
-//   - leave.go: how the WebSockets and streams of an ASGI worker end
-//   - order.go process.go worker.go report.go output.go lines.go allowance.go: a worker's life
+//   - supervise.go reconcile.go: events, and what follows from them
+//   - boots.go imports.go deaths.go failure.go: how workers start, and why they fail to
+//   - life.go leave.go: a worker's states, and the steps to its end
+//   - order.go process.go worker.go report.go output.go lines.go allowance.go: a worker's process, and what it prints

@@ -75,7 +75,7 @@ func (h *hostile) takeBack() {
 			h.t.Fatal("taking back does not end")
 		}
 		id, ok, err := uint32(0), false, error(nil)
-		if !w.distrusted {
+		if w.trust != distrusted {
 			id, ok, err = w.lane.TakeBack()
 		}
 		if err != nil {

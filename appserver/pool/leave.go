@@ -40,7 +40,7 @@ func (p *Pool) hasten(now time.Time) {
 	var leaving []*worker
 	p.mu.Lock()
 	for _, w := range p.workers {
-		if w.streams != nil && w.tired && w.state == workerLeaving && w.urged < drained {
+		if w.tired && w.leavesBefore(drained) {
 			leaving = append(leaving, w)
 		}
 	}

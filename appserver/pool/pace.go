@@ -23,9 +23,8 @@ const (
 // gait is how a worker gets on with what it was sent. The pool's lock guards it.
 type gait struct {
 	trust    trust
-	long     bool    // its running job takes long: nothing is queued behind it
-	full     bool    // its socket has no room
-	depth    int     // how many jobs may wait at it
+	queues   queueing
+	depth    int     // how many jobs may wait at it while it queuesMany
 	paced    uint64  // jobs served, when the tick last looked
 	rate     float64 // jobs served in a second, of late
 	progress int64   // when an answer last ended, or it stopped being idle
@@ -34,13 +33,30 @@ type gait struct {
 	patience int64   // how long after the last trial that is
 }
 
-// trust is whether a worker starts the jobs that it is sent.
+// trust is whether a worker starts the jobs that it is sent:
+//
+//	from             event                                                   to
+//	starts, onTrial  none of its jobs has started within longAfter           stuck
+//	stuck            some have started; or it has none, and retry has come   onTrial
+//	stuck, onTrial   it has ended a job, or has started all                  starts
+//	any              it has broken the protocol in the memory that it        distrusted
+//	                 shares with the front, or cannot be sent jobs
 type trust uint8
 
 const (
-	starts  trust = iota // it does, as far as is known
-	stuck                // it does not: it gets nothing while others start theirs
-	onTrial              // it did not, and may be sent one
+	starts     trust = iota // it does, as far as is known
+	stuck                   // it does not: it gets none while others start theirs
+	onTrial                 // it did not, and may be sent one
+	distrusted              // it gets none, and none is taken back: it will be killed
+)
+
+// queueing is how many jobs a worker may be sent beyond those that it runs.
+type queueing uint8
+
+const (
+	queuesMany queueing = iota // as many as its pace has them
+	queuesNone                 // none: its running job takes long
+	takesOne                   // its socket was full: one job in all, to see whether it has room again
 )
 
 func newGait() gait { return gait{depth: 1} }
@@ -48,14 +64,26 @@ func newGait() gait { return gait{depth: 1} }
 // begins notes that the worker gets a job after it had none.
 func (g *gait) begins(now int64) { g.progress = now }
 
-// blocked notes that the worker's socket has no room.
-func (g *gait) blocked() { g.full = true }
+// blocked notes that the worker's socket has no room. That holds until it ends a job.
+func (g *gait) blocked() { g.queues = takesOne }
+
+// distrust notes that the worker has broken the protocol. It reports whether that is new.
+func (g *gait) distrust() (isNew bool) {
+	isNew = g.trust != distrusted
+	g.trust = distrusted
+	return isNew
+}
 
 // progressed notes that the worker has ended a job, the served-th.
 func (g *gait) progressed(now int64, served uint64) {
-	g.long = now-g.progress >= int64(longAfter)
+	g.queues = queuesMany
+	if now-g.progress >= int64(longAfter) {
+		g.queues = queuesNone
+	}
 	g.progress = now
-	g.trust, g.full = starts, false
+	if g.trust != distrusted {
+		g.trust = starts
+	}
 	if n := int(served-g.paced) / aheadShare; n > g.depth {
 		g.depth = min(n, ahead)
 	}
@@ -77,8 +105,11 @@ func (g *gait) pace(served uint64, outstanding int, since time.Duration) {
 // It reports whether jobs wait that it will not start soon.
 func (g *gait) look(now int64, waiting, outstanding int) (held bool) {
 	late := now-g.progress > int64(longAfter)
-	g.long = g.long || late
+	if late && g.queues == queuesMany {
+		g.queues = queuesNone
+	}
 	switch {
+	case g.trust == distrusted:
 	case waiting == 0:
 		g.trust = starts
 	case !late:
@@ -106,7 +137,9 @@ func (g *gait) sticks(now int64) {
 
 // rest is pace for a worker without jobs.
 func (g *gait) rest(now int64) {
-	g.long = false
+	if g.queues == queuesNone {
+		g.queues = queuesMany
+	}
 	if g.trust == stuck && now >= g.retry {
 		g.trust = onTrial
 	}

@@ -27,7 +27,7 @@ func (p *Pool) SendAhead(n int) {
 func (p *Pool) IsLong() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ready[0].long
+	return p.ready[0].queues == queuesNone
 }
 
 // Arrived is how many requests have come.

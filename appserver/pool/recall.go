@@ -102,7 +102,7 @@ func (p *Pool) takeOne(w *worker) *Job {
 
 // takeBack returns the id of a request that w will not receive any more.
 func (w *worker) takeBack() (id uint32, ok bool) {
-	if w.distrusted || w.channel.Closed() {
+	if w.trust == distrusted || w.channel.Closed() {
 		return 0, false
 	}
 	if w.lane != nil { // first: what is in the channel may have to wake the worker for it
@@ -132,8 +132,7 @@ func (w *worker) takeBack() (id uint32, ok bool) {
 // distrust ends w, which has broken the protocol. Nothing is taken back from it
 // any more: what it holds goes on once it has died.
 func (p *Pool) distrust(w *worker, breach string) {
-	if !w.distrusted {
-		w.distrusted = true
+	if w.distrust() {
 		p.post(event{kind: eventViolation, w: w, text: breach})
 	}
 }

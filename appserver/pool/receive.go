@@ -56,9 +56,8 @@ type reader struct {
 	reading   sync.Mutex
 	receiving *[]byte // what to receive into; nil: the last one was kept
 	heads     heads
-	batch     batch         // of the stream channel
-	booted    bool          // the worker has said how its start ended
-	leaves    bool          // it has asked to leave
+	batch     batch // of the stream channel
+	said      said
 	stage     atomic.Uint32 // a readStage; others may look
 	mapped    sync.RWMutex  // held while the lane must stay mapped, beside reading
 }
@@ -123,6 +122,21 @@ func (w *worker) handle(b []byte, buf *[]byte, files []int) (o outcome, err erro
 	return o, err
 }
 
+// said is what a worker has said of that which it says once.
+type said uint8
+
+const (
+	saidBoot    said = 1 << iota // how its start has ended
+	saidLeaving                  // that it wants to leave
+)
+
+// first notes that the worker says what, and reports whether it does so for the first time.
+func (s *said) first(what said) bool {
+	before := *s
+	*s |= what
+	return before&what == 0
+}
+
 var errTwice = errors.New("it says twice how its start ended")
 
 func (w *worker) onReport(f wire.Frame) error {
@@ -133,25 +147,22 @@ func (w *worker) onReport(f wire.Frame) error {
 	e := event{w: w}
 	switch f.Kind {
 	case wire.KindReady:
-		if w.booted {
+		if !w.said.first(saidBoot) {
 			return errTwice
 		}
-		w.booted = true
 		e.kind = eventReady
 		e.report, err = newReport(v)
 	case wire.KindFailed:
-		if w.booted {
+		if !w.said.first(saidBoot) {
 			return errTwice
 		}
-		w.booted = true
 		e.kind = eventBootFailed
 		m, _ := v.(map[string]any)
 		e.boot = &BootError{App: w.pool.o.Name, Worker: w.name, Message: textIn(m, "message"), Traceback: textIn(m, "traceback")}
 	case wire.KindLeaving:
-		if w.leaves {
+		if !w.said.first(saidLeaving) {
 			return nil
 		}
-		w.leaves = true
 		e.kind = eventLeaving
 		e.text, _ = v.(string)
 	case wire.KindNoted:

@@ -15,23 +15,6 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// workerState is where a worker stands in its life.
-type workerState uint8
-
-// The states, in order.
-const (
-	workerStarting  workerState = iota // importing the application
-	workerReady                        // takes requests
-	workerLeaving                      // finishes what it runs, then exits
-	workerCondemned                    // as workerLeaving, for a fault; signals follow
-	workerDead
-)
-
-// String names the state: "starting", "ready", "leaving", "condemned", "dead".
-func (s workerState) String() string {
-	return [...]string{"starting", "ready", "leaving", "condemned", "dead"}[s]
-}
-
 // What a worker has.
 const (
 	Window     = 256 << 10 // credit of a slot, in bytes
@@ -78,11 +61,10 @@ type worker struct {
 // standing is where a worker stands in its pool. The pool's lock guards it; the supervisor
 // alone changes state, readied and report.
 type standing struct {
-	state      workerState
-	readied    time.Time // when it became ready
-	report     Report
-	tired      bool // near its limit: replaced, then retired
-	distrusted bool // it broke the protocol in shared memory: it will be killed
+	state   workerState
+	readied time.Time // when it became ready
+	report  Report
+	tired   bool // it is near its limit: it retires once another worker has its place
 }
 
 // newWorker starts the process and the goroutines that serve it.
@@ -329,7 +311,7 @@ func (w *worker) remove(j *Job) {
 }
 
 // healthy reports whether the worker starts what it is sent, as far as is known.
-func (w *worker) healthy() bool { return w.trust != stuck && !w.distrusted }
+func (w *worker) healthy() bool { return w.trust == starts || w.trust == onTrial }
 
 // room is how many more requests the worker may be sent.
 func (w *worker) room() int {
@@ -342,11 +324,11 @@ func (w *worker) room() int {
 // space is room without max_requests.
 func (w *worker) space() int {
 	switch {
-	case w.state != workerReady || w.distrusted:
+	case w.state != workerReady || w.trust == distrusted:
 		return 0
-	case w.trust != starts || w.full:
+	case w.trust != starts || w.queues == takesOne:
 		return max(1-w.outstanding, 0)
-	case w.long || w.streams != nil:
+	case w.queues == queuesNone || w.streams != nil:
 		return w.threads - w.outstanding
 	}
 	return w.threads + w.depth - w.outstanding

@@ -1,0 +1,186 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"alicorn/proxy"
+)
+
+// workerState is where a worker stands in its life. The supervisor alone changes it, under
+// the pool's lock. A worker never goes back to an earlier state:
+//
+//	from                      event                                      to
+//	starting                  it has imported the application            ready
+//	starting                  startup_timeout is over                    condemned
+//	starting, ready           it asks to leave, it was replaced near     leaving
+//	                          max_requests, it is one too many, or the
+//	                          pool was succeeded or stops
+//	starting, ready, leaving  it breaks the protocol                     condemned
+//	ready, leaving            a request is past timeout, requests that   condemned
+//	                          it was sent do not begin, or it gives no
+//	                          heartbeat
+//	any                       its process has ended                      dead
+//
+// When it leaves or is condemned, what it has not begun goes back to the queue. The steps
+// to its end are then its urge.
+type workerState uint8
+
+const (
+	workerStarting  workerState = iota // it imports the application
+	workerReady                        // it takes requests
+	workerLeaving                      // it finishes what it runs, and ends
+	workerCondemned                    // as workerLeaving, for a fault; signals follow
+	workerDead
+)
+
+// String names the state: "starting", "ready", "leaving", "condemned", "dead".
+func (s workerState) String() string {
+	return [...]string{"starting", "ready", "leaving", "condemned", "dead"}[s]
+}
+
+// urge is what was done to end a worker that leaves or is condemned. Only an ASGI worker that
+// leaves is parted and drained. Between two steps it has some time:
+//
+//	urge     what was done                             the next step comes after
+//	unurged  nothing: it finishes what it runs         graceful_timeout; dumpTime if it is condemned
+//	                                                   and runs nothing else; at once if it starts
+//	parted   its WebSockets end one after the other    drain_timeout, from when it began to leave
+//	drained  its other requests were told to end, or   killAfter; where all have ended, the longer
+//	         all have ended                            of graceful_timeout and drain_timeout
+//	termed   it has had TERM, or hangs in its import   killAfter; dumpTime where it hangs
+//	killed   it has had KILL                           its end is an event
+type urge uint8
+
+const (
+	unurged urge = iota
+	parted
+	drained
+	termed
+	killed
+)
+
+const (
+	// dumpTime is how long a worker in trouble has to write its stacks.
+	dumpTime = 300 * time.Millisecond
+	// killAfter is the time from TERM to KILL.
+	killAfter = 2 * time.Second
+)
+
+// watch is what the supervisor alone knows of a worker.
+type watch struct {
+	beat      uint32 // its heartbeat, as last seen
+	beatSeen  time.Time
+	deadline  time.Time // of its start, or of its urge; zero: none
+	urged     urge
+	reason    string     // why it leaves or is condemned
+	boot      *BootError // why its start has failed
+	importing bool       // it counts among those that import
+	looked    time.Time  // when its use of the CPU was looked at
+	used      int64      // CPU time by then, in clock ticks
+	parting   []parting  // WebSockets that are to end
+}
+
+// leavesBefore reports whether w is an ASGI worker that leaves and has not come to step.
+func (w *worker) leavesBefore(step urge) bool {
+	return w.streams != nil && w.state == workerLeaving && w.urged < step
+}
+
+// retire has w take no more requests and finish what it runs. What it has not begun goes
+// back to the queue.
+func (p *Pool) retire(w *worker, to workerState, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.state >= to {
+		return
+	}
+	first, starting := w.state < workerLeaving, w.state == workerStarting
+	w.state, w.reason = to, reason
+	p.ready = slices.DeleteFunc(p.ready, func(v *worker) bool { return v == w })
+	p.agree()
+	if first {
+		p.takeAll(w)
+		w.channel.EndWrites(w.threads)
+		w.deadline = time.Now()
+		if !starting { // a worker that imports has no request to finish
+			w.deadline = w.deadline.Add(p.o.GracefulTimeout)
+		}
+	}
+	p.dispatch()
+}
+
+// retireAll retires all workers of a pool that stops, and answers the requests that wait.
+func (p *Pool) retireAll() {
+	for _, w := range slices.Clone(p.workers) {
+		p.retire(w, workerLeaving, "the pool stops")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.queue.first != nil {
+		p.expire(p.queue.first, "stopped before a worker was free")
+	}
+}
+
+// onViolation ends w, which has broken the protocol.
+func (p *Pool) onViolation(w *worker, breach string) {
+	w.log(proxy.LevelAlert, "broke the worker protocol: %s", breach)
+	if w.state == workerStarting {
+		w.boot = &BootError{App: p.o.Name, Worker: w.name, Message: "it broke the worker protocol while it started: " + breach}
+	}
+	p.retire(w, workerCondemned, "it broke the worker protocol")
+	w.urged = killed
+	w.signal(syscall.SIGKILL)
+}
+
+// onIdle goes on with the end of w, which has ended its last request.
+func (p *Pool) onIdle(w *worker, now time.Time) {
+	switch {
+	case w.leavesBefore(drained):
+		w.urged = drained // there is only its own end left, and what it does after its responses
+		w.deadline = now.Add(max(p.o.GracefulTimeout, p.o.DrainTimeout))
+	case w.state == workerCondemned && w.urged < killed:
+		w.deadline = now // the other threads have finished
+	}
+}
+
+// hurry has every worker end now: requests of ASGI workers are told to end, all others get
+// TERM.
+func (p *Pool) hurry() {
+	for _, w := range p.workers {
+		switch {
+		case w.leavesBefore(drained):
+			p.drain(w, time.Now())
+		case w.urged < termed:
+			w.deadline = time.Now()
+		}
+	}
+}
+
+// overdue takes the next step with w, whose deadline has passed.
+func (p *Pool) overdue(w *worker, now time.Time) {
+	switch {
+	case w.state == workerStarting:
+		w.boot = &BootError{App: p.o.Name, Worker: w.name,
+			Message: fmt.Sprintf("it was not ready within startup_timeout (%s); %s", p.o.StartupTimeout, bootMessage)}
+		w.signal(DumpSignal)
+		p.retire(w, workerCondemned, "startup_timeout")
+		w.deadline = now.Add(dumpTime)
+		w.urged = termed // a worker that hangs in the import has no request to finish
+	case w.leavesBefore(parted):
+		p.part(w, now)
+	case w.leavesBefore(drained):
+		p.drain(w, now)
+	case w.urged < termed:
+		w.urged = termed
+		w.signal(syscall.SIGTERM)
+		w.deadline = now.Add(killAfter)
+	case w.urged < killed:
+		w.urged = killed
+		w.signal(syscall.SIGKILL)
+		w.deadline = time.Time{}
+	default:
+		w.deadline = time.Time{}
+	}
+}
