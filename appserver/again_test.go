@@ -37,7 +37,7 @@ func TestABodyIsReadAgainWhereAnotherLocationAnswers(t *testing.T) {
 				}
 				got, err := io.ReadAll(res.Body)
 				if string(got) != body || err != nil {
-					t.Errorf("%s, %d bytes, chunked %v: %s with %d bytes, %v", target, size, chunked, res.Status, len(got), err)
+					t.Errorf("%s, %d bytes, chunked %v: %s with %d bytes, %v; want the %[2]d bytes that were sent", target, size, chunked, res.Status, len(got), err)
 				}
 			}
 		}

@@ -109,7 +109,7 @@ func TestAttemptsSucceedThePoolThatServes(t *testing.T) {
 				}
 			}
 			if s.version.Load() != versions[tc.serves] {
-				t.Errorf("version %d does not serve", tc.serves)
+				t.Errorf("version %d does not serve, want version %v", tc.serves, versions[tc.serves])
 			}
 			if a := rt.newest(s); a != nil {
 				t.Error("an attempt is left")

@@ -23,7 +23,7 @@ func TestAnApplicationWhoseWorkersEndAtOnceIsToldAsFailed(t *testing.T) {
 	p := s.pool(t)
 	proxytest.Eventually(t, func() bool { return p.Status().State == pool.Failed }, "the state is failed")
 	if st := p.Status(); !strings.Contains(st.Error, "end as soon as they are ready, the last one with exit code 0") {
-		t.Errorf("the status is %+v", st)
+		t.Errorf(`the status is %+v, want "end as soon as they are ready, the last one with exit code 0" in it`, st)
 	}
 	s.Log.Wait(t, `app "web": its workers end as soon as they are ready`)
 	sound.Store(true)
@@ -48,7 +48,7 @@ func TestARequestThatEndsItsWorkersRefusesNoOther(t *testing.T) {
 	})
 	for range deaths {
 		if r := s.Get("/"); r.Status != 502 {
-			t.Errorf("a request whose worker ends is answered %d %s", r.Status, r.Text())
+			t.Errorf("a request whose worker ends is answered %d %s; want 502", r.Status, r.Text())
 		}
 	}
 	expect(t, s.Get("/"), 200, "")

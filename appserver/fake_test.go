@@ -111,11 +111,11 @@ func TestABreachOfTheProtocolCostsTheWorker(t *testing.T) {
 			})
 			r := s.Do(proxytest.Request{})
 			if r.Status != 502 && !r.Aborted {
-				t.Errorf("status %d, aborted %v", r.Status, r.Aborted)
+				t.Errorf("status %d, aborted %v; want 502, or aborted", r.Status, r.Aborted)
 			}
 			s.Log.Wait(t, "broke the worker protocol")
 			if r := s.Get("/"); r.Status != 200 || !strings.Contains("123456789", r.Text()) {
-				t.Errorf("then %d %q", r.Status, r.Text())
+				t.Errorf("then %d %q; want 200 and a part of 123456789", r.Status, r.Text())
 			}
 		})
 	}

@@ -91,7 +91,7 @@ func TestAnApplicationReadsABodyWhileItComes(t *testing.T) {
 				for i := 1; i <= 3; i++ {
 					got := make([]byte, 5)
 					if _, err := io.ReadFull(res.Body, got); err != nil || string(got) != fmt.Sprintf("part%d", i) {
-						f.t.Fatalf("part %d: %q, %v", i, got, err)
+						f.t.Fatalf("part %d: %q, %v; want %q", i, got, err, fmt.Sprintf("part%d", i))
 					}
 					if i < 3 {
 						f.send(c.part, i+1)
@@ -99,7 +99,7 @@ func TestAnApplicationReadsABodyWhileItComes(t *testing.T) {
 				}
 				f.send("%s", c.end)
 				if rest, err := io.ReadAll(res.Body); len(rest) > 0 || err != nil {
-					f.t.Fatalf("%q, %v behind the parts", rest, err)
+					f.t.Fatalf("%q, %v behind the parts; want nothing", rest, err)
 				}
 				f.free()
 			}
@@ -114,12 +114,12 @@ func TestBodiesOfAllSizesReachAnApplicationWhileTheyCome(t *testing.T) {
 			f.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, body)
 			res := f.response()
 			if got, err := io.ReadAll(res.Body); err != nil || string(got) != body || res.Header.Get("X-Length") != fmt.Sprint(size) {
-				f.t.Errorf("%d bytes: %d %s, %v", size, len(got), res.Header.Get("X-Length"), err)
+				f.t.Errorf("%d bytes: %d bytes back, X-Length %s, %v; want as many bytes, the same, and X-Length", size, len(got), res.Header.Get("X-Length"), err)
 			}
 			f.send("POST /echo HTTP/1.1\r\nHost: a\r\n"+chunkedHead+"%x\r\n%s\r\n0\r\n\r\n", max(size, 1), body+strings.Repeat("x", max(1-size, 0)))
 			res = f.response()
 			if got, err := io.ReadAll(res.Body); err != nil || len(got) != max(size, 1) || res.Header.Get("X-Length") != "-" {
-				f.t.Errorf("%d bytes in a chunk: %d %s, %v", size, len(got), res.Header.Get("X-Length"), err)
+				f.t.Errorf(`%d bytes in a chunk: %d %s, %v; want %d and "-"`, size, len(got), res.Header.Get("X-Length"), err, max(size, 1))
 			}
 		}
 	})
@@ -129,7 +129,7 @@ func TestAnAnswerComesBeforeTheEndOfABody(t *testing.T) {
 	inBothWays(t, "lingering_time 1s;", func(f *feeder) {
 		f.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\nabc")
 		if body, err := io.ReadAll(f.response().Body); string(body) != "hello" || err != nil {
-			f.t.Errorf("%q, %v", body, err)
+			f.t.Errorf(`%q, %v; want "hello"`, body, err)
 		}
 		f.free()
 	})
@@ -162,7 +162,7 @@ func TestAWorkerThatReadsNothingHoldsItsClientBack(t *testing.T) {
 			f.t.Error(err)
 		}
 		if body, err := io.ReadAll(f.response().Body); string(body) != fmt.Sprint(size) || err != nil {
-			f.t.Errorf("%q, %v", body, err)
+			f.t.Errorf("%q, %v; want %q", body, err, fmt.Sprint(size))
 		}
 		f.free()
 	})
@@ -187,7 +187,7 @@ func TestABodyIsPassedOnForAClientThatDoesNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := io.ReadAll(res.Body); err != nil || string(got) != body {
-		t.Errorf("%d, %d of %d bytes, %v", res.StatusCode, len(got), size, err)
+		t.Errorf("%d, %d of %d bytes, %v; want all, as they were sent", res.StatusCode, len(got), size, err)
 	}
 }
 
@@ -198,7 +198,7 @@ func (f *feeder) turns(n int) {
 		nc := f.Dial("127.0.0.1:8080")
 		fmt.Fprint(nc, "no request\r\n\r\n")
 		if answer, err := io.ReadAll(nc); err != nil || !strings.Contains(string(answer), " 400 ") {
-			f.t.Fatalf("%q, %v", answer, err)
+			f.t.Fatalf(`%q, %v; want " 400 " in it`, answer, err)
 		}
 		nc.Close()
 	}
@@ -232,7 +232,7 @@ func TestABodyThatEndsTooEarlyEndsItsRequest(t *testing.T) {
 					}
 				}
 				if strings.Contains(f.Log.String(), "Traceback") {
-					f.t.Errorf("it is logged as the application's failure:\n%s", f.Log)
+					f.t.Errorf("it is logged as the application's failure (want no \"Traceback\" in it):\n%s", f.Log)
 				}
 				expect(f.t, f.Get("/"), 200, "hello")
 			})
@@ -262,6 +262,6 @@ func TestASlowBodyDoesNotCountForTimeout(t *testing.T) {
 	proxytest.Eventually(t, func() bool { return time.Since(began) > 1500*time.Millisecond }, "a time longer than timeout has passed")
 	f.send("def")
 	if body, err := io.ReadAll(f.response().Body); string(body) != "read 6" || err != nil {
-		t.Errorf("%q, %v", body, err)
+		t.Errorf(`%q, %v; want "read 6"`, body, err)
 	}
 }

@@ -88,10 +88,10 @@ func TestWorkersInheritWhatTheOperatorGave(t *testing.T) {
 		"SSH_AUTH_SOCK=/x", "SSH_CONNECTION=1", "DBUS_SESSION_BUS_ADDRESS=x", "LS_COLORS=x", "CREDENTIALS_DIRECTORY=/x", "STATE_DIRECTORY=/x", "PWD=/root"}
 	all := slices.Concat(given, own, session)
 	if got := inherited(all, true); !slices.Equal(got, given) {
-		t.Errorf("of root's: %q", got)
+		t.Errorf("of root's: %q; want %q", got, given)
 	}
 	if got := inherited(all, false); !slices.Equal(got, slices.Concat(given, session)) {
-		t.Errorf("of another user's: %q", got)
+		t.Errorf("of another user's: %q; want %q", got, slices.Concat(given, session))
 	}
 }
 
@@ -123,6 +123,6 @@ func TestNoInterpreterOfTheCurrentFolderIsTaken(t *testing.T) {
 	t.Setenv("PATH", ":.:bin:/usr/bin")
 	in, err := findInterpreter(search{directory: "/", getenv: func(string) string { return "" }})
 	if err != nil || in.Path != "/usr/bin/python3" {
-		t.Errorf("%q, %v", in.Path, err)
+		t.Errorf(`%q, %v; want "/usr/bin/python3"`, in.Path, err)
 	}
 }

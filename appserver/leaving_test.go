@@ -282,7 +282,7 @@ func TestAQuietStreamGoesOnForAClientThatHalfClosedBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if body, err := io.ReadAll(res.Body); err != nil || string(body) != "first, second" {
-		t.Errorf("body %q, %v", body, err)
+		t.Errorf(`body %q, %v; want "first, second"`, body, err)
 	}
 }
 

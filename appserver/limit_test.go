@@ -26,7 +26,7 @@ func TestNoWorkerStartsMoreThanMaxRequests(t *testing.T) {
 					for range 3 {
 						r := s.Get("/pid")
 						if r.Status != 200 {
-							t.Errorf("got %d %q", r.Status, r.Text())
+							t.Errorf("got %d %q; want 200", r.Status, r.Text())
 						}
 						mu.Lock()
 						counts[r.Text()]++

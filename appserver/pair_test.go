@@ -88,16 +88,16 @@ func TestAProgramHasItsKindsSettings(t *testing.T) {
 	app.Workers, app.asgi.workers = 3, 2
 	w, g := app.wsgiProgram("m:app"), app.asgiProgram("n:app", true, false)
 	if w.Name != "site" || w.Kind != "wsgi" || w.Workers != 3 || w.Program != "m:app" {
-		t.Errorf("wsgi: %+v", w.Settings)
+		t.Errorf(`wsgi: %+v; want Name "site", Kind "wsgi", Workers 3 and Program "m:app"`, w.Settings)
 	}
 	if g.Name != "site/asgi" || g.Kind != "asgi" || g.Workers != 2 || g.Program != "n:app" || g.Threads != 1 {
-		t.Errorf("asgi: %+v", g.Settings)
+		t.Errorf(`asgi: %+v; want Name "site/asgi", Kind "asgi", Workers 2, Program "n:app" and Threads 1`, g.Settings)
 	}
 	if g.Heartbeat != app.Timeout {
 		t.Errorf("the event loop may stand still for %s, want the timeout, %s", g.Heartbeat, app.Timeout)
 	}
 	if got := AppOf(g.Name); got != "site" {
-		t.Errorf("AppOf(%q) is %q", g.Name, got)
+		t.Errorf(`AppOf(%q) is %q; want "site"`, g.Name, got)
 	}
 	app.asgi.stall = 0
 	if g = app.asgiProgram("n:app", false, true); g.Heartbeat != 0 || g.Name != "site" || g.Workers != 3 {

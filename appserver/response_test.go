@@ -55,7 +55,7 @@ func TestASlowReaderDoesNotHoldAWorker(t *testing.T) {
 		}
 	}
 	if n, err := res.Body.Read(block); n != 0 || err != io.EOF {
-		t.Errorf("%d bytes follow, %v", n, err)
+		t.Errorf("%d bytes follow, %v; want 0 and %v", n, err, io.EOF)
 	}
 }
 
@@ -76,7 +76,7 @@ func TestWithoutATemporaryFileTheWorkerWaits(t *testing.T) {
 		t.Error("the worker is free although nobody could have taken its response")
 	}
 	if n, err := io.Copy(io.Discard, res.Body); n != 640<<16 || err != nil {
-		t.Errorf("%d bytes, %v", n, err)
+		t.Errorf("%d bytes, %v; want 640<<16", n, err)
 	}
 }
 
@@ -96,7 +96,6 @@ func TestAClientThatLeavesDoesNotDisturbTheWorker(t *testing.T) {
 func TestAClientThatLeavesTheQueueIsNeverServed(t *testing.T) {
 	s := newWireSite(t, "workers 1;")
 	release := s.hold(t)
-	time.Sleep(50 * time.Millisecond) // past longAfter: nothing is queued ahead
 	nc := s.Dial("127.0.0.1:8080")
 	fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	proxytest.Eventually(t, func() bool { return s.pool(t).Status().Queue == 1 }, "one waits")
@@ -117,7 +116,7 @@ func TestAnExchangeDoesNotAllocate(t *testing.T) {
 		run()
 	}
 	if n := testing.AllocsPerRun(1000, run); n > mostAllocations {
-		t.Errorf("%.1f allocations a request", n)
+		t.Errorf("%.1f allocations a request, want at most %.1f", n, mostAllocations)
 	}
 }
 

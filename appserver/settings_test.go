@@ -99,7 +99,7 @@ func TestSettingsReachTheApp(t *testing.T) {
 	}
 	c, err := a.Command()
 	if err != nil || c.Path != "/usr/bin/python3" || c.Dir != dir || c.Switch {
-		t.Errorf("%+v, %v", c, err)
+		t.Errorf(`%+v, %v; want Path "/usr/bin/python3", Dir %v and Switch false`, c, err, dir)
 	}
 	for _, want := range []string{"A=1", "B=file", "C=3", "PYTHONUNBUFFERED=1"} {
 		if !slices.Contains(c.Env, want) {
@@ -129,7 +129,7 @@ func TestTheUserIsTheDirectorysOwner(t *testing.T) {
 		all := Apps(proxytest.Scope(t, proxytest.Config{Text: "app a { wsgi m:app; python /usr/bin/python3; " + c.settings + "; }", Modules: []proxy.Module{Module(NewRuntime(Options{}), nil)}}))
 		cmd, err := all[0].Command()
 		if err != nil || cmd.Switch != c.switches || cmd.UID != c.uid {
-			t.Errorf("%s: switch %v, uid %d, %v", c.settings, cmd.Switch, cmd.UID, err)
+			t.Errorf("%s: switch %v, uid %d, %v; want %v and %d", c.settings, cmd.Switch, cmd.UID, err, c.switches, c.uid)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func TestReferencesInAnEnvFile(t *testing.T) {
 		fmt.Fprintf(&b, "A%d=${A%d}${A%d}\n", i+1, i, i)
 	}
 	if _, _, err := parseDotenv(b.String(), nil); err == nil || !strings.Contains(err.Error(), "longer than") {
-		t.Errorf("values that double were taken: %v", err)
+		t.Errorf(`values that double were taken: %v; want an error with "longer than"`, err)
 	}
 }
 
@@ -262,7 +262,7 @@ func TestAutoWorkersFollowTheQuota(t *testing.T) {
 	root := t.TempDir()
 	os.MkdirAll(filepath.Join(root, "a/b"), 0o755)
 	if n := quotaCPUs(root, "/a/b"); n != 0 {
-		t.Errorf("without a quota: %d", n)
+		t.Errorf("without a quota: %d; want 0", n)
 	}
 	os.WriteFile(filepath.Join(root, "a/cpu.max"), []byte("250000 100000\n"), 0o644)
 	os.WriteFile(filepath.Join(root, "a/b/cpu.max"), []byte("max 100000\n"), 0o644)

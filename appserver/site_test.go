@@ -64,7 +64,7 @@ func TestARequestIsAnswered(t *testing.T) {
 	r := s.Get("/")
 	expect(t, r, 200, "hello")
 	if r.Length != 5 || !r.Finished {
-		t.Errorf("length %d, finished %v", r.Length, r.Finished)
+		t.Errorf("length %d, finished %v; want 5 and true", r.Length, r.Finished)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestResponsesOfAllKindsArrive(t *testing.T) {
 		t.Errorf("a response shorter than its Content-Length was not cut: %d %q", r.Status, r.Text())
 	}
 	if r := s.Get("/generate"); r.Flushes < 3 {
-		t.Errorf("a generator's response was flushed %d times", r.Flushes)
+		t.Errorf("a generator's response was flushed %d times, want at least 3", r.Flushes)
 	}
 	s.Log.Wait(t, "closed the response")
 }
@@ -190,7 +190,7 @@ func TestADeathCostsTheStartedRequestOnly(t *testing.T) {
 func TestADeathAfterTheHeadCutsTheResponse(t *testing.T) {
 	s := newSite(t, "workers 1;")
 	if r := s.Get("/die-later"); !r.Aborted || r.Text() != "begun" {
-		t.Errorf("aborted %v, body %q", r.Aborted, r.Text())
+		t.Errorf(`aborted %v, body %q; want true and "begun"`, r.Aborted, r.Text())
 	}
 	expect(t, s.Get("/"), 200, "hello")
 }
@@ -297,7 +297,7 @@ func TestRecyclingLosesNothing(t *testing.T) {
 			for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 				r := s.Get("/pid")
 				if r.Status != 200 {
-					t.Errorf("status %d", r.Status)
+					t.Errorf("status %d, want 200", r.Status)
 				}
 				mu.Lock()
 				pids[r.Text()] = true
@@ -311,7 +311,7 @@ func TestRecyclingLosesNothing(t *testing.T) {
 	}
 	wg.Wait()
 	if len(pids) < 5 {
-		t.Errorf("the requests saw %d workers", len(pids))
+		t.Errorf("the requests saw %d workers, want at least 5", len(pids))
 	}
 }
 
@@ -339,7 +339,7 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	if n := len(s.rt.Pools()); n != 1 {
-		t.Errorf("%d pools run", n)
+		t.Errorf("%d pools run, want 1", n)
 	}
 }
 
@@ -347,13 +347,12 @@ func TestTheBacklogIsBounded(t *testing.T) {
 	s := newSite(t, "workers 1; backlog 2; queue_timeout 10m;")
 	var wg sync.WaitGroup
 	release := s.hold(t)
-	time.Sleep(50 * time.Millisecond) // past longAfter, so that nothing is queued ahead
 	for range 2 {
 		wg.Go(func() { expect(t, s.Get("/"), 200, "hello") })
 	}
 	proxytest.Eventually(t, func() bool { return s.pool(t).Status().Queue == 2 }, "two wait")
 	if r := s.Get("/"); r.Status != 503 || r.Header.Get("Retry-After") != "1" {
-		t.Errorf("status %d, Retry-After %q past the backlog", r.Status, r.Header.Get("Retry-After"))
+		t.Errorf(`status %d, Retry-After %q past the backlog; want 503 and "1"`, r.Status, r.Header.Get("Retry-After"))
 	}
 	release()
 	wg.Wait()
@@ -377,7 +376,7 @@ func TestAnApplicationThatCannotImportIsABootError(t *testing.T) {
 	}()
 	var boot *pool.BootError
 	if !errors.As(err, &boot) || !strings.Contains(boot.Message+boot.Traceback, "nosuchmodule") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a BootError about nosuchmodule", err)
 	}
 }
 
@@ -397,7 +396,7 @@ func TestAStartThatHangsShowsWhere(t *testing.T) {
 	for limit := 1; limit < 100; limit *= 4 { // where it takes longer to begin with the import, that is not what hangs
 		err := s.Reload(fmt.Sprintf("app web { wsgi hangs:app; workers 1; directory %s; python /usr/bin/python3; user root; startup_timeout %ds; }", dir, limit))
 		if err == nil || !strings.Contains(err.Error(), "calls app.run()") {
-			t.Errorf("got %v", err)
+			t.Errorf(`got %v, want an error with "calls app.run()"`, err)
 		}
 		if _, err := os.Stat(reached); err == nil {
 			break

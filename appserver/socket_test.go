@@ -127,7 +127,7 @@ func TestAWebSocketReachesItsApplication(t *testing.T) {
 			}
 		}
 		if got := w.next(t); got != "text hello ws" {
-			t.Errorf("got %q first", got)
+			t.Errorf(`got %q first, want "text hello ws"`, got)
 		}
 		long := strings.Repeat("x", 1<<20)
 		for _, m := range []string{"hi", long, ""} {
@@ -145,7 +145,7 @@ func TestAWebSocketReachesItsApplication(t *testing.T) {
 		}
 		w.send(t, closeFrame, framestest.Code(4001, ""))
 		if got := w.next(t); !strings.HasPrefix(got, "end: EOF") {
-			t.Errorf("got %q after the close", got)
+			t.Errorf(`got %q after the close, want "end: EOF" at its beginning`, got)
 		}
 	})
 }
@@ -213,7 +213,7 @@ func TestAnApplicationThatFailsClosesItsWebSocket(t *testing.T) {
 		w := s.openSocket(t, "/raise")
 		w.readHead(t)
 		if got := w.next(t); got != "text hello ws" && got != "text hello ws; close 1011" {
-			t.Errorf("got %q first", got)
+			t.Errorf(`got %q first, want "text hello ws" or "text hello ws; close 1011"`, got)
 		} else if got == "text hello ws" {
 			if got = w.next(t); got != "close 1011" {
 				t.Errorf("got %q, want close 1011", got)
@@ -229,7 +229,7 @@ func TestAnApplicationThatFailsClosesItsWebSocket(t *testing.T) {
 		}
 		w = s.openSocket(t, "/")
 		if head := w.readHead(t); !strings.HasPrefix(head, "HTTP/1.1 101 ") {
-			t.Errorf("after a worker's death: got %q", head)
+			t.Errorf(`after a worker's death: got %q; want "HTTP/1.1 101 " at its beginning`, head)
 		}
 	})
 }
@@ -252,7 +252,7 @@ func TestWebSocketsGoToTheSecondProgram(t *testing.T) {
 		names = append(names, st.App+" "+st.Kind+" "+st.Workers[0].Name)
 	}
 	if got := strings.Join(names, ", "); got != "web wsgi web:1, web/asgi asgi web/asgi:1" {
-		t.Errorf("the pools are %q", got)
+		t.Errorf(`the pools are %q, want "web wsgi web:1, web/asgi asgi web/asgi:1"`, got)
 	}
 }
 
@@ -275,7 +275,7 @@ func TestAnASGIApplicationGetsBodiesOfAllSizes(t *testing.T) {
 				}
 				answer, err := io.ReadAll(nc)
 				if want := fmt.Sprintf("\r\nx-size: %d\r\n", size); err != nil || !strings.Contains(string(answer), want) || !strings.HasSuffix(string(answer), "asgi /p") {
-					t.Errorf("%d bytes, chunked %v: got %q, %v", size, chunked, answer, err)
+					t.Errorf(`%d bytes, chunked %v: got %q, %v; want %q in it and "asgi /p" at its end`, size, chunked, answer, err, want)
 				}
 			}
 		}

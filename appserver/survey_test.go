@@ -135,7 +135,7 @@ func TestWhatCountsAsChanged(t *testing.T) {
 			a := s.app()
 			first := a.look(Survey{Ours: q.Ours})
 			if first.Why != "" || len(first.Tree) == 0 {
-				t.Fatalf("first survey: %q, %d bytes", first.Why, len(first.Tree))
+				t.Fatalf(`first survey: %q, %d bytes; want "" and some bytes`, first.Why, len(first.Tree))
 			}
 			if c.change != nil {
 				c.change(s)
@@ -206,7 +206,7 @@ func TestAJournalIsBounded(t *testing.T) {
 	}
 	q, doubt := j.question()
 	if len(q.Loaded)+len(q.Read) != mostNotes || !strings.Contains(doubt, "more than") {
-		t.Errorf("%d files are kept, doubt %q", len(q.Loaded)+len(q.Read), doubt)
+		t.Errorf(`%d files are kept, doubt %q; want %d and "more than" in it`, len(q.Loaded)+len(q.Read), doubt, mostNotes)
 	}
 	if len(s.written.files) != mostNotes || !s.written.many {
 		t.Errorf("%d written files are kept, many is %t", len(s.written.files), s.written.many)
@@ -230,13 +230,13 @@ func TestLongNamesCannotFillTheMemory(t *testing.T) {
 		size += len(path) + len(stamp)
 	}
 	if size > mostNoted || size != j.size || !strings.Contains(j.doubt, "take more than") {
-		t.Errorf("%d bytes are kept, counted as %d, doubt %q", size, j.size, j.doubt)
+		t.Errorf(`%d bytes are kept, counted as %d, doubt %q; want at most %d and "take more than" in it`, size, j.size, j.doubt, mostNoted)
 	}
 	if s.written.size > mostNoted || !s.written.many {
 		t.Errorf("%d bytes of written files are kept, many is %t", s.written.size, s.written.many)
 	}
 	if j.add(noteDoubt, long, ""); len(j.doubt) > 1000 {
-		t.Errorf("a doubt has %d bytes", len(j.doubt))
+		t.Errorf("a doubt has %d bytes, want at most 1000", len(j.doubt))
 	}
 }
 
@@ -246,7 +246,7 @@ func TestAQuestionIsACopy(t *testing.T) {
 	q, _ := j.question()
 	j.add(noteLoaded, "/b", "1")
 	if len(q.Loaded) != 1 {
-		t.Errorf("a question grew to %v", q.Loaded)
+		t.Errorf("a question grew to %v, want one", q.Loaded)
 	}
 }
 

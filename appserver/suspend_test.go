@@ -94,7 +94,7 @@ func TestSuspendedRequestsThatFail(t *testing.T) {
 			}
 			s.Log.Wait(t, c.log)
 			if status, body, err := fetch(t, nc, r, "/", 0); status != 200 || err != nil {
-				t.Errorf("then by the same connection %d %q, %v", status, body, err)
+				t.Errorf("then by the same connection %d %q, %v; want 200", status, body, err)
 			}
 		})
 	}
@@ -128,7 +128,7 @@ func TestAStreamAfterSuspension(t *testing.T) {
 			parts <- p
 			got := make([]byte, len(p))
 			if _, err := io.ReadFull(res.Body, got); string(got) != p || err != nil {
-				t.Fatalf("%.20q, %v", got, err)
+				t.Fatalf("%.20q, %v; want %.20q", got, err, p)
 			}
 		}
 		// Nobody waits for the stream: the loop refuses others' nonsense meanwhile.
@@ -139,7 +139,7 @@ func TestAStreamAfterSuspension(t *testing.T) {
 		other = s.Dial("127.0.0.1:8080")
 		parts <- ""
 		if rest, err := io.ReadAll(res.Body); len(rest) > 0 || err != nil {
-			t.Errorf("%q, %v", rest, err)
+			t.Errorf("%q, %v; want nothing", rest, err)
 		}
 	}
 	close(parts)
@@ -163,7 +163,7 @@ func TestShutdownAnswersSuspendedRequests(t *testing.T) {
 	close(hold)
 	answer, err := io.ReadAll(nc)
 	if !bytes.HasSuffix(answer, []byte("late")) || !bytes.Contains(answer, []byte("Connection: close")) || err != nil {
-		t.Errorf("%q, %v", answer, err)
+		t.Errorf("%q, %v; want %q at its end and %q in it", answer, err, []byte("late"), []byte("Connection: close"))
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -197,7 +197,7 @@ func manyAtOnce(t *testing.T, s *site) {
 				size := rnd.IntN(1 << rnd.IntN(18))
 				status, body, err := fetch(t, nc, r, "/echo", size)
 				if status != 200 || len(body) != size || err != nil {
-					t.Errorf("a body of %d bytes: %d, %d bytes back, %v", size, status, len(body), err)
+					t.Errorf("a body of %d bytes: %d, %d bytes back, %v; want 200", size, status, len(body), err)
 					return
 				}
 			}
@@ -232,6 +232,6 @@ func TestARequestByTheLaneDoesNotAllocate(t *testing.T) {
 		once()
 	}
 	if n := testing.AllocsPerRun(600, once); n > mostAllocations {
-		t.Errorf("%.2f allocations a request", n)
+		t.Errorf("%.2f allocations a request, want at most %.2f", n, mostAllocations)
 	}
 }

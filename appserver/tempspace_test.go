@@ -39,6 +39,6 @@ func TestTheBoundOfTemporaryFilesLooksAtAllTheirFolders(t *testing.T) {
 		t.Errorf("folders %q; want %q", r.temporary, want)
 	}
 	if got, err := (tempSpace{percent: 20}).bytesIn(r.temporary); err != nil || got <= 0 {
-		t.Errorf("a share of folders that are not there yet: %d, %v", got, err)
+		t.Errorf("a share of folders that are not there yet: %d, %v; want more than 0", got, err)
 	}
 }

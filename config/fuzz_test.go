@@ -31,7 +31,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			for _, e := range err.(Errors) {
 				if e.Pos.Line < 1 || e.Pos.Col < 1 || e.Msg == "" {
-					t.Errorf("bad mistake %#v", e)
+					t.Errorf("mistake %#v, want a position and a message", e)
 				}
 			}
 			return

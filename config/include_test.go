@@ -50,7 +50,7 @@ func TestIncludesTakeTheirPlace(t *testing.T) {
 	}
 	files := []string{"/etc/a/main.conf", "/etc/a/conf.d/10.conf", "/etc/a/more/in ten", "/etc/a/conf.d/2.conf", "/etc/a/conf.d/Z.conf", "/etc/a/more/map"}
 	if !slices.Equal(tree.Files, files) {
-		t.Errorf("files are %q", tree.Files)
+		t.Errorf("files are %q, want %q", tree.Files, files)
 	}
 }
 
@@ -59,7 +59,7 @@ func TestIncludesStartAtPrefix(t *testing.T) {
 	for prefix, want := range map[string]string{"": "run", "/etc": "etc", "/run": "run"} {
 		tree, err := LoadFile("/run/x.conf", src, prefix)
 		if err != nil || tree.Root.Children[0].Name != want {
-			t.Errorf("%q: got %v, %v", prefix, names(tree.Root), err)
+			t.Errorf("%q: got %v, %v; want Name %v", prefix, names(tree.Root), err, want)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func TestIncludeWithoutSemicolonHints(t *testing.T) {
 	_, err := LoadFile("m", Memory{"m": []byte("include a\nb c;")}, "")
 	var e *Error
 	if !errors.As(err, &e) || e.Hint != `is the ";" missing at the end of line 1?` {
-		t.Errorf("got %+v", e)
+		t.Errorf("got %+v, want the hint that the ; is missing at the end of line 1", e)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestAMissingMainFileIsNamed(t *testing.T) {
 	for name, src := range map[string]Source{"none": Memory{}, filepath.Join(t.TempDir(), "none"): OS()} {
 		tree, err := LoadFile(name, src, "")
 		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), name) || tree.Root == nil {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want ErrNotExist with %q, and a tree", err, name)
 		}
 	}
 }
@@ -131,7 +131,7 @@ func TestBuiltinStandsInForAMissingFile(t *testing.T) {
 		c.src["/c/m"] = []byte(c.main)
 		tree, err := Loader{Source: c.src, Builtin: builtin}.Load("/c/m")
 		if err != nil || names(tree.Root)[0] != c.want {
-			t.Errorf("%s: got %v, %v", c.name, names(tree.Root), err)
+			t.Errorf("%s: got %v, %v; want %q first", c.name, names(tree.Root), err, c.want)
 		}
 	}
 	if _, err := (Loader{Source: Memory{"m": []byte("include mime.type;")}, Builtin: builtin}).Load("m"); err == nil {
@@ -198,7 +198,7 @@ func TestDumpWritesEachFileOnce(t *testing.T) {
 	}
 	want := "# configuration file /m:\ninclude a;\ninclude a;\n# end\n# configuration file /a:\nx;\n\n"
 	if buf.String() != want {
-		t.Errorf("got\n%s", buf.String())
+		t.Errorf("got (want %s):\n%s", want, buf.String())
 	}
 }
 
@@ -243,7 +243,7 @@ func TestAConfigurationIsReadFromRegularFilesOfABoundedSize(t *testing.T) {
 		_, err := LoadFile(main, OS(), dir)
 		switch {
 		case c.err == "" && err != nil:
-			t.Errorf("%s %q: %v", c.main, c.text, err)
+			t.Errorf("%s %q: %v; want no error", c.main, c.text, err)
 		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "\n")):
 			t.Errorf("%s %q: error %v; want one with %q", c.main, c.text, err, c.err)
 		}

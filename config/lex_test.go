@@ -55,7 +55,7 @@ func TestParenthesisAfterQuoteIsAWord(t *testing.T) {
 	}
 	got := root.Children[0]
 	if len(got.Args) != 4 || got.Arg(2) != "b" || got.Arg(3) != ")" {
-		t.Errorf("got %v", got.Args)
+		t.Errorf(`got %v, want 4 arguments, the last two "b" and ")"`, got.Args)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestBracesInQuotedRegexDoNotOpenABlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := root.Children[0].Arg(1); got != `^/\d{4}/(?<x>.+)\.php$` {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q, want %q", got, `^/\d{4}/(?<x>.+)\.php$`)
 	}
 }
 
@@ -106,7 +106,7 @@ func TestWordsAreBounded(t *testing.T) {
 	} {
 		_, err := Parse("f", []byte(c.in))
 		if (err == nil) != c.ok {
-			t.Errorf("%s: %.80v", c.name, err)
+			t.Errorf("%s: %.80v; want success: %v", c.name, err, c.ok)
 		}
 		if err != nil && len(err.Error()) > 200 {
 			t.Errorf("%s: the message has %d bytes", c.name, len(err.Error()))
@@ -118,6 +118,6 @@ func TestWordsAreBounded(t *testing.T) {
 func TestAWordThatIsTooLongIsQuotedByItsBeginning(t *testing.T) {
 	_, err := Parse("f", []byte(strings.Repeat("a", 1<<20)+" {"))
 	if err == nil || len(err.Error()) > 500 {
-		t.Errorf("message %.600v", err)
+		t.Errorf("message %.600v, want an error and at most 500 of them", err)
 	}
 }

@@ -46,7 +46,7 @@ func TestMistakesOfNginxAreNamedWithTheirPlace(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			root, err := Parse("f", []byte(c.in))
 			if root == nil || err == nil {
-				t.Fatalf("got root %v, error %v", root, err)
+				t.Fatalf("got root %v, error %v; want both", root, err)
 			}
 			if want := strings.Join(c.want, "\n"); err.Error() != want {
 				t.Errorf("got\n%s\nwant\n%s", err, want)
@@ -59,7 +59,7 @@ func TestLongStringNamesItsOpeningQuote(t *testing.T) {
 	_, err := Parse("f", []byte("a;\nb \"c\n"+strings.Repeat("x y;\n", maxWord)+"\";"))
 	var first *Error
 	if !errors.As(err, &first) || first.Pos.String() != "f:2:3" || !strings.Contains(first.Msg, "closing") {
-		t.Errorf("got %.200v", err)
+		t.Errorf("got %.200v, want a mistake at f:2:3 about closing", err)
 	}
 }
 
@@ -70,7 +70,7 @@ func TestNestingIsBounded(t *testing.T) {
 	}{{1, true}, {maxDepth, true}, {maxDepth + 1, false}} {
 		_, err := Parse("f", []byte(strings.Repeat("a{", c.depth)+strings.Repeat("}", c.depth)))
 		if (err == nil) != c.ok {
-			t.Errorf("depth %d: %v", c.depth, err)
+			t.Errorf("depth %d: %v; want success: %v", c.depth, err, c.ok)
 		}
 	}
 }
@@ -79,7 +79,7 @@ func TestMistakesAreBounded(t *testing.T) {
 	_, err := Parse("f", []byte(strings.Repeat("\"a b\n", 100_000)))
 	errs, ok := err.(Errors)
 	if !ok || len(errs) > maxMistakes+3 {
-		t.Errorf("got %d mistakes", len(errs))
+		t.Errorf("got %d mistakes, want ok true and at most %d", len(errs), maxMistakes+3)
 	}
 }
 
@@ -148,7 +148,7 @@ func TestErrorsSortByFileThenPlace(t *testing.T) {
 		got := append(Errors(nil), errs...)
 		got.Sort(c.files...)
 		if got.Error() != c.want {
-			t.Errorf("%v: got\n%s", c.files, got)
+			t.Errorf("%v: got (want %q):\n%s", c.files, c.want, got)
 		}
 	}
 	var e *Error
@@ -165,6 +165,6 @@ func TestAMistakeThatIsFoundTwiceIsToldOnce(t *testing.T) {
 	errs.Add(at, "a")
 	errs.Add(Pos{File: "g", Line: 1, Col: 2}, "a")
 	if got := errs.Err().Error(); got != "f:1:2: a\nf:1:2: b\ng:1:2: a" {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q, want %q", got, "f:1:2: a\nf:1:2: b\ng:1:2: a")
 	}
 }

@@ -22,7 +22,7 @@ func TestFormatKeepsCommentsAndIsStable(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("got\n%s", got)
+			t.Errorf("got (want %s):\n%s", want, got)
 		}
 	}
 }
@@ -38,7 +38,7 @@ func TestFormatRefusesMistakes(t *testing.T) {
 func TestNothingIsFormattedAsNothing(t *testing.T) {
 	for _, in := range []string{"", "\n\n", "\xef\xbb\xbf", "\r\n \t"} {
 		if got, err := Format("f", []byte(in)); err != nil || len(got) != 0 {
-			t.Errorf("%q: got %q, %v", in, got, err)
+			t.Errorf("%q: got %q, %v; want nothing", in, got, err)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestPrintQuotesWhatMustBe(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := buf.String(); got != "x "+c.want+" y;\n" {
-			t.Errorf("%q: got %s", c.text, got)
+			t.Errorf("%q: got %s; want %s", c.text, got, "x "+c.want+" y;\n")
 		}
 		root, err := Parse("f", buf.Bytes())
 		if err != nil || root.Children[0].Arg(0) != c.text {
@@ -112,6 +112,6 @@ server {
 }
 `
 	if buf.String() != want {
-		t.Errorf("got\n%s", buf.String())
+		t.Errorf("got (want %s):\n%s", want, buf.String())
 	}
 }

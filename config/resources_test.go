@@ -34,11 +34,11 @@ func TestTheNextReadingTakesOverWhatItAsksFor(t *testing.T) {
 	fresh := hold(t, second, "fresh")
 	first.Release()
 	if kept.closed != 0 || dropped.closed != 1 || fresh.closed != 0 {
-		t.Errorf("after the first Release: %+v %+v %+v", kept, dropped, fresh)
+		t.Errorf("after the first Release: %+v %+v %+v; want closed 0, closed 1 and closed 0", kept, dropped, fresh)
 	}
 	second.Release()
 	if kept.closed != 1 || dropped.closed != 1 || fresh.closed != 1 {
-		t.Errorf("after the last Release: %+v %+v %+v", kept, dropped, fresh)
+		t.Errorf("after the last Release: %+v %+v %+v; want closed 1, closed 1 and closed 1", kept, dropped, fresh)
 	}
 }
 
@@ -50,7 +50,7 @@ func TestAFailedReadingIsUndoneByRelease(t *testing.T) {
 	fresh := hold(t, failed, "fresh")
 	failed.Release()
 	if kept.closed != 0 || fresh.closed != 1 {
-		t.Errorf("got %+v %+v", kept, fresh)
+		t.Errorf("got %+v %+v; want closed 0 and closed 1", kept, fresh)
 	}
 	third := first.Next(nil)
 	if hold(t, third, "kept") != kept {
@@ -68,7 +68,7 @@ func TestAThingHeldTwiceHasOneShare(t *testing.T) {
 	r.Release()
 	r.Release()
 	if a.closed != 1 {
-		t.Errorf("closed %d times", a.closed)
+		t.Errorf("closed %d times, want 1", a.closed)
 	}
 }
 
@@ -86,10 +86,10 @@ func TestOpenersErrorsAreReturnedAndNothingIsHeld(t *testing.T) {
 	r := config.NewResources(nil)
 	want := errors.New("no")
 	if _, err := config.Hold(r, "a", func() (*thing, error) { return nil, want }); err != want {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, want)
 	}
 	if a := hold(t, r, "a"); a.name != "a" {
-		t.Errorf("got %+v", a)
+		t.Errorf(`got %+v, want name "a"`, a)
 	}
 	if _, err := config.Hold(r, "a", func() (int, error) { return 1, nil }); err == nil {
 		t.Error("one key held two types")
@@ -104,7 +104,7 @@ func TestEachSeesWhatIsHeld(t *testing.T) {
 	var keys []string
 	next.Each(func(key string, _ any) { keys = append(keys, key) })
 	if !slices.Equal(keys, []string{"b"}) {
-		t.Errorf("got %v", keys)
+		t.Errorf("got %v, want %v", keys, []string{"b"})
 	}
 }
 
@@ -130,7 +130,7 @@ func TestWhatIsStaleIsMadeAnew(t *testing.T) {
 	}
 	second.Release()
 	if old.closed != 1 || anew.closed != 0 {
-		t.Errorf("the stale one was closed %d times, the new one %d", old.closed, anew.closed)
+		t.Errorf("the stale one was closed %d times, the new one %d; want 1 and 0", old.closed, anew.closed)
 	}
 	third.Release()
 }

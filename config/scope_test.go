@@ -107,10 +107,10 @@ func TestABlockOfAFeatureTakesTheDirectivesInsideItAndNoOthers(t *testing.T) {
 	main, _ := o.mustRead(t, "count 5; basket { jar { count 120; lid; label { ink blue; } } }")
 	jar := main.Blocks[0].Blocks[0]
 	if c := o.key.In(jar); c.count != 120 || len(c.kinds.Items()) != 1 || c.name != "default" {
-		t.Errorf("the jar has %+v", c)
+		t.Errorf(`the jar has %+v, want count 120, 1 Items and name "default"`, c)
 	}
 	if c := o.key.In(jar.Blocks[0]); c.name != "blue" || c.count != 120 {
-		t.Errorf("the label has %+v", c)
+		t.Errorf(`the label has %+v, want name "blue" and count 120`, c)
 	}
 	for _, c := range []struct{ text, want string }{
 		{"basket { jar { weight 3k; } }", `f:1:16: directive "weight" is not allowed in "jar" (allowed in: main, http, server)`},
@@ -135,13 +135,13 @@ func TestBlocksStartWithTheirParentsSettingsWhereverThoseStand(t *testing.T) {
 	b := main.Blocks[0]
 	first, second := *o.key.In(b.Blocks[0]), *o.key.In(b.Blocks[1])
 	if !first.sweet || first.name != "outer" || first.count != 5 || first.colour != 2 {
-		t.Errorf("got %+v", first)
+		t.Errorf(`got %+v, want sweet true, name "outer", count 5 and colour 2`, first)
 	}
 	if second.sweet || second.name != "own" || second.count != 7 {
-		t.Errorf("got %+v", second)
+		t.Errorf(`got %+v, want sweet false, name "own" and count 7`, second)
 	}
 	if c := o.key.In(main); c.count != 5 || c.name != "default" || c.sweet {
-		t.Errorf("a block changed its parent: %+v", c)
+		t.Errorf(`a block changed its parent: %+v; want count 5, name "default" and sweet false`, c)
 	}
 }
 
@@ -154,7 +154,7 @@ func TestListsAreDroppedByTheFirstOwnItem(t *testing.T) {
 		}
 	}
 	if got := strings.Join(o.key.In(main).kinds.Items(), " "); got != "a b c g" {
-		t.Errorf("main: got %q", got)
+		t.Errorf(`main: got %q; want "a b c g"`, got)
 	}
 }
 
@@ -176,10 +176,10 @@ func TestAClearedListIsEmptyUntilAnItemIsAdded(t *testing.T) {
 	copied := l
 	copied.Clear(inner)
 	if len(copied.Items()) != 0 || len(l.Items()) != 1 {
-		t.Errorf("got %v and %v", copied.Items(), l.Items())
+		t.Errorf("got %v and %v; want nothing and one", copied.Items(), l.Items())
 	}
 	if copied.Add(inner, 2); len(copied.Items()) != 1 {
-		t.Errorf("got %v", copied.Items())
+		t.Errorf("got %v, want one", copied.Items())
 	}
 }
 
@@ -187,17 +187,17 @@ func TestEnterAndLeaveSeeEveryBlockOnce(t *testing.T) {
 	o := newOrchard()
 	main, _ := o.mustRead(t, "weight 1k; basket { weight 2k; row { } row { weight 3k; } }")
 	if got := strings.Join(o.left, " "); got != "row row basket " {
-		t.Errorf("left %q", got)
+		t.Errorf(`left %q, want "row row basket "`, got)
 	}
 	b := main.Blocks[0]
 	if c := o.key.In(b.Blocks[0]); c.weight != 0 || c.opened != "row" || c.left != "left" {
-		t.Errorf("Enter did not reset: %+v", c)
+		t.Errorf(`Enter did not reset: %+v; want weight 0, opened "row" and left "left"`, c)
 	}
 	if c := o.key.In(b.Blocks[1]); c.weight != 3<<10 {
-		t.Errorf("got %+v", c)
+		t.Errorf("got %+v, want weight 3<<10", c)
 	}
 	if _, _, err := o.read(t, "basket { count 13; }"); err == nil || err.Error() != "f:1:1: thirteen is unlucky" {
-		t.Errorf("Leave's mistake: %v", err)
+		t.Errorf(`Leave's mistake: %v; want the error "f:1:1: thirteen is unlucky"`, err)
 	}
 }
 
@@ -284,7 +284,7 @@ func TestSettersKeepWhatTheyRead(t *testing.T) {
 	main, _ := o.mustRead(t, `sweet ON; weight 2m; ripens "1d 2h"; count 20; name 'two words'; colour red; table { inside x; }`)
 	c := o.key.In(main)
 	if !c.sweet || c.weight != 2<<20 || c.ripens != 26*time.Hour || c.count != 20 || c.colour != 1 || c.name != "inside" {
-		t.Errorf("got %+v", c)
+		t.Errorf(`got %+v, want sweet true, weight 2<<20, ripens %v, count 20, colour 1 and name "inside"`, c, 26*time.Hour)
 	}
 }
 
@@ -292,7 +292,7 @@ func TestDirectivesWithoutEffectAreNotedForTheCurious(t *testing.T) {
 	_, l := newOrchard().mustRead(t, "sticker a b;")
 	want := config.Warning{Pos: config.Pos{File: "f", Line: 1, Col: 1}, Msg: `"sticker" has no effect here: nobody reads it.`, Verbose: true}
 	if w := l.Warnings(); len(w) != 1 || w[0] != want {
-		t.Errorf("got %+v", w)
+		t.Errorf("got %+v, want one and %v", w, want)
 	}
 }
 
@@ -312,10 +312,10 @@ func TestDeferredChecksRunAfterEverythingWasReadAndMayDeferMore(t *testing.T) {
 	}}})
 	_, l, err := o.read(t, "later; name x;")
 	if err == nil || err.Error() != "f:1:1: no" || strings.Join(order, ",") != "first with x,second" {
-		t.Errorf("got %v after %v", err, order)
+		t.Errorf(`got %v after %v; want the error "f:1:1: no" and "first with x,second"`, err, order)
 	}
 	if again := l.Finish(); again == nil || again.Error() != err.Error() || len(order) != 2 {
-		t.Errorf("Finish again: %v, %v", again, order)
+		t.Errorf("Finish again: %v, %v; want %v and 2 calls", again, order, err)
 	}
 }
 
@@ -325,7 +325,7 @@ func TestFinishTellsAMistakeThatWasFoundTwiceOnce(t *testing.T) {
 		l.Fail(config.Pos{File: "f", Line: line, Col: 1}, "no")
 	}
 	if err := l.Finish(); err == nil || err.Error() != "f:1:1: no\nf:2:1: no" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want the error %q", err, "f:1:1: no\nf:2:1: no")
 	}
 }
 
@@ -347,9 +347,9 @@ func TestSharedStateBelongsToOneLoad(t *testing.T) {
 	_, b := newOrchard().mustRead(t, "")
 	config.Shared(a, func() *names { return &names{1} }).n = 2
 	if got := config.Shared(a, func() *names { return &names{3} }).n; got != 2 {
-		t.Errorf("made again: %d", got)
+		t.Errorf("made again: %d; want 2", got)
 	}
 	if got := config.Shared(b, func() *names { return &names{4} }).n; got != 4 {
-		t.Errorf("shared with another load: %d", got)
+		t.Errorf("shared with another load: %d; want 4", got)
 	}
 }

@@ -30,7 +30,7 @@ func TestTheFirstOfEquallyNearNamesIsSuggested(t *testing.T) {
 			want = known[1]
 		}
 		if got := Nearest("abcdef", known); got != want {
-			t.Errorf("%v: got %q", known, got)
+			t.Errorf("%v: got %q; want %q", known, got, want)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func TestSizesAreReadAsByNginx(t *testing.T) {
 		{"8589934591g", 8589934591 << 30},
 	} {
 		if got, err := ParseSize(c.in); err != nil || got != c.want {
-			t.Errorf("%q: got %d, %v", c.in, got, err)
+			t.Errorf("%q: got %d, %v; want %d", c.in, got, err, c.want)
 		}
 	}
 	for _, in := range []string{"", "k", "1t", "10kk", "-1", "+1", "0x1", "1 k", " 1", "1.5m", "9223372036854775808", "8796093022208m", "8589934592g"} {
@@ -61,7 +61,7 @@ func TestTimesAreReadAsByNginx(t *testing.T) {
 		{"100y", 100 * 365 * 24 * time.Hour},
 	} {
 		if got, err := ParseTime(c.in); err != nil || got != c.want {
-			t.Errorf("%q: got %s, %v", c.in, got, err)
+			t.Errorf("%q: got %s, %v; want %s", c.in, got, err, c.want)
 		}
 	}
 	for _, in := range []string{"", "h", "s", "1S", "1.5s", "-1", "30m1h", "1m1m", "1M1y", "1 30m", "30s 5 1", "1h,30m", "101y", "100y 1s", "292y", "293y", "3153600001", "99999999999999999999"} {
@@ -94,7 +94,7 @@ func TestNumbersAreReadWithinTheirBounds(t *testing.T) {
 		{"18446744073709551617", 0, 9, 0, false},
 	} {
 		if got, err := ParseInt(c.in, c.low, c.high); (err == nil) != c.ok || got != c.want {
-			t.Errorf("%q from %d to %d: got %d, %v", c.in, c.low, c.high, got, err)
+			t.Errorf("%q from %d to %d: got %d, %v; want success: %v and %d", c.in, c.low, c.high, got, err, c.ok, c.want)
 		}
 	}
 }
@@ -108,7 +108,7 @@ func TestSizesAreReadWithinTheirBounds(t *testing.T) {
 		{"1k", 1024, true}, {"2k", 2048, true}, {"1023", 0, false}, {"2049", 0, false}, {"8589934592g", 0, false}, {"x", 0, false},
 	} {
 		if got, err := ParseSizeIn(c.in, 1024, 2048); (err == nil) != c.ok || got != c.want {
-			t.Errorf("%q: got %d, %v", c.in, got, err)
+			t.Errorf("%q: got %d, %v; want success: %v and %d", c.in, got, err, c.ok, c.want)
 		}
 	}
 }

@@ -201,7 +201,7 @@ func programAlone(t *testing.T, program *image) {
 	c.Volumes = map[string]string{"/var/lib/alicorn": volume}
 	c.start(t)
 	if answer := c.answer("127.0.0.1:80", "/"); !strings.HasSuffix(answer, "\r\n\r\na page") {
-		t.Errorf("answer %q", answer)
+		t.Errorf("answer %q, want %q at its end", answer, "\r\n\r\na page")
 	}
 	c.isUnprivileged(65534)
 	await(t, "no certificate is obtained, or it is not kept", func() bool {
@@ -220,7 +220,7 @@ func exampleAsItIs(t *testing.T, example *image) {
 	c.Temp = true
 	c.start(t)
 	if answer := c.answer("127.0.0.1:"+example.ports[0], "/"); !strings.HasSuffix(answer, "\r\n\r\nServed from a container.\n") {
-		t.Errorf("answer %q", answer)
+		t.Errorf("answer %q, want %q at its end", answer, "\r\n\r\nServed from a container.\n")
 	}
 	c.isUnprivileged(10001)
 	c.stop()
@@ -228,7 +228,7 @@ func exampleAsItIs(t *testing.T, example *image) {
 		t.Error("no line about the request on standard output")
 	}
 	if example.stop != "SIGTERM" {
-		t.Errorf("the image is stopped by %q, the test by SIGTERM", example.stop)
+		t.Errorf("the image is stopped by %q, want SIGTERM, as by the test", example.stop)
 	}
 }
 
@@ -247,7 +247,7 @@ func exampleByREADME(t *testing.T, example *image) {
 	c.Temp = true
 	c.start(t)
 	if answer := c.answer("127.0.0.1:8000", "/"); !strings.HasSuffix(answer, "\r\n\r\nServed from a container.\n") {
-		t.Errorf("answer %q", answer)
+		t.Errorf("answer %q, want %q at its end", answer, "\r\n\r\nServed from a container.\n")
 	}
 	c.stop()
 	if !strings.Contains(c.stdout.String(), `"GET / HTTP/1.1" 200 25`) {
@@ -297,7 +297,7 @@ func containerEnds(t *testing.T, probed *image, path string, served bool) {
 	})
 	took := c.stop()
 	if got := <-answer; strings.HasSuffix(got, "\r\n\r\nslept") != served {
-		t.Errorf("answer %q", got)
+		t.Errorf("answer %q, want %v", got, served)
 	}
 	if served && took > 5*time.Second {
 		t.Errorf("the container took %v to stop, with a request of half a second", took)
@@ -314,20 +314,20 @@ func applicationInContainer(t *testing.T, probed *image) {
 	}
 	_, orphan, _ := strings.Cut(c.answer("127.0.0.1:8000", "/orphan"), "\r\n\r\n")
 	if n, err := strconv.Atoi(orphan); err != nil || n < 2 {
-		t.Errorf("the orphan is %q", orphan)
+		t.Errorf("the orphan is %q, want n at least 2", orphan)
 	}
 	await(t, "the orphan is not reaped", func() bool { return c.processes()[orphan] == "" })
 	if got := c.request("127.0.0.1:8000", "POST /upload HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 900000\r\n\r\n"+strings.Repeat("x", 900000)); !strings.HasSuffix(got, "\r\n\r\n900000") {
-		t.Errorf("the answer to an upload is %q", got)
+		t.Errorf("the answer to an upload is %q, want %q at its end", got, "\r\n\r\n900000")
 	}
 	if out, err := c.inside("alicorn", "status"); err != nil || !strings.Contains(out, "app shop: ") {
-		t.Errorf("alicorn status, asked inside: %v: %s", err, out)
+		t.Errorf(`alicorn status, asked inside: %v: %s; want "app shop: " in it`, err, out)
 	}
 	if out, err := c.inside("alicorn", "reload"); err != nil {
 		t.Errorf("alicorn reload, asked inside: %v: %s", err, out)
 	}
 	if out, err := c.inside("alicorn", "upgrade"); err == nil || !strings.Contains(out, "start a container of the new image instead") {
-		t.Errorf("alicorn upgrade, asked inside: %v: %s", err, out)
+		t.Errorf(`alicorn upgrade, asked inside: %v: %s; want an error with "start a container of the new image instead"`, err, out)
 	}
 	c.stop()
 }

@@ -53,7 +53,7 @@ func buildPackage(t *testing.T) string {
 	out, err := cmd.CombinedOutput()
 	found, _ := filepath.Glob(filepath.Join(dir, "alicorn_*.deb"))
 	if err != nil || len(found) != 1 {
-		t.Fatalf("deb.sh: %v, it makes %v: %s", err, found, out)
+		t.Fatalf("deb.sh: %v, it makes %v: %s; want one", err, found, out)
 	}
 	return found[0]
 }
@@ -138,7 +138,7 @@ func (m *machine) namesNginx(out string) {
 	}
 	m.awaitWords("systemctl status --no-pager --full alicorn", holder)
 	if out = m.run("curl --silent http://127.0.0.1/"); out != "nginx" {
-		m.t.Errorf("beside the package nginx answers %q", out)
+		m.t.Errorf(`beside the package nginx answers %q, want "nginx"`, out)
 	}
 }
 
@@ -147,7 +147,7 @@ func (m *machine) isFresh() {
 	m.t.Helper()
 	out := m.run("set +e; getent passwd alicorn shop; ls -d /etc/alicorn /var/*/alicorn /usr/*/alicorn /run/alicorn /etc/systemd/system/*alicorn* /srv/* 2>/dev/null; :")
 	if out != "" {
-		m.t.Fatalf("the machine is not fresh:\n%s", out)
+		m.t.Fatalf("the machine is not fresh (want \"\"):\n%s", out)
 	}
 }
 
@@ -233,7 +233,7 @@ func (m *machine) separatesUsers() {
 	users := strings.Fields(out)
 	slices.Sort(users)
 	if got := slices.Compact(users); !slices.Equal(got, []string{"alicorn", "root", "shop"}) {
-		m.t.Errorf("processes are those of %v", got)
+		m.t.Errorf("processes are those of %v, want %v", got, []string{"alicorn", "root", "shop"})
 	}
 }
 

@@ -68,7 +68,7 @@ func needsNoLibrary(t *testing.T, program string) {
 	}
 	defer f.Close()
 	if libraries, err := f.ImportedLibraries(); err != nil || len(libraries) > 0 {
-		t.Errorf("the program needs %v, %v", libraries, err)
+		t.Errorf("the program needs %v, %v; want nothing", libraries, err)
 	}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {

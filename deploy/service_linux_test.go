@@ -174,7 +174,7 @@ func (s *service) underLoad(do func()) {
 	stop()
 	wg.Wait()
 	if first != nil || n < 20 {
-		s.t.Errorf("%d requests, the first failure: %v", n, first)
+		s.t.Errorf("%d requests, the first failure: %v; want nil and at least 20", n, first)
 	}
 }
 
@@ -203,7 +203,7 @@ func (s *service) isReloaded() {
 	s.run("systemctl reload alicorn")
 	s.serves("served")
 	if out := s.run("alicorn status --json"); !strings.Contains(out, `"generation": 2,`) {
-		s.t.Errorf("a reload is not one reload: %s", out)
+		s.t.Errorf("a reload is not one reload: %s; want %q in it", out, `"generation": 2,`)
 	}
 	s.write("/etc/alicorn/conf.d/bad.conf", "sever {\n", 0o644)
 	if out, err := s.try("systemctl reload alicorn"); err == nil {
@@ -300,7 +300,7 @@ func (s *service) isRemoved() {
 	s.run("dpkg -r alicorn && ! pgrep alicorn && ls /etc/alicorn/alicorn.conf")
 	s.run("dpkg -P alicorn")
 	if left := s.traces(); left != "" {
-		s.t.Errorf("a purge leaves\n%s", left)
+		s.t.Errorf("a purge leaves (want \"\"):\n%s", left)
 	}
 	s.run("systemctl daemon-reload && getent passwd alicorn && getent passwd alicorn-app")
 }
@@ -313,7 +313,7 @@ func (s *service) isInstalledByItself() {
 	s.is("ActiveState=active", "UnitFileState=enabled")
 	first := s.mainPID()
 	if out := s.run("./alicorn install"); out != "" || s.mainPID() != first {
-		s.t.Errorf("another install changes something: %s", out)
+		s.t.Errorf(`another install changes something: %s; want "" and mainPID %v`, out, first)
 	}
 	// The same program for the machine, another one for install.
 	s.underLoad(func() { s.run("echo >>alicorn && ./alicorn install") })
@@ -322,6 +322,6 @@ func (s *service) isInstalledByItself() {
 	}
 	s.run("./alicorn uninstall --purge && ! pgrep alicorn")
 	if left := s.traces(); left != "" {
-		s.t.Errorf("uninstall --purge leaves\n%s", left)
+		s.t.Errorf("uninstall --purge leaves (want \"\"):\n%s", left)
 	}
 }

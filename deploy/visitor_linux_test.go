@@ -178,10 +178,10 @@ func (v *visitor) redirects() {
 	defer client.CloseIdleConnections()
 	a := v.get(client, "http://shop.example.com/admin/login/?next=/admin/")
 	if a.StatusCode != http.StatusMovedPermanently || a.Header.Get("Location") != "https://shop.example.com/admin/login/?next=/admin/" {
-		v.t.Errorf("port 80 answers %s, %v", a.Status, a.Header)
+		v.t.Errorf(`port 80 answers %s, %v; want StatusCode %v and Location "https://shop.example.com/admin/login/?next=/admin/"`, a.Status, a.Header, http.StatusMovedPermanently)
 	}
 	if a := v.get(client, "https://shop.example.com/admin/login/"); a.Header["Strict-Transport-Security"] != nil {
-		v.t.Errorf("HSTS is claimed: %v", a.Header)
+		v.t.Errorf("HSTS is claimed: %v; want nil", a.Header)
 	}
 }
 
@@ -205,11 +205,11 @@ func (v *visitor) styledAdmin() {
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Referer", login) // Django demands it of requests by HTTPS
 	if a, err := do(client, r); err != nil || a.StatusCode != http.StatusFound || a.Header.Get("Location") != "/admin/" {
-		v.t.Fatalf("the login is answered %v, %v: %s", a.Response, err, a.text)
+		v.t.Fatalf(`the login is answered %v, %v: %s; want StatusCode %v and Location "/admin/"`, a.Response, err, a.text, http.StatusFound)
 	}
 	index := v.get(client, "https://shop.example.com/admin/")
 	if index.StatusCode != http.StatusOK || !strings.Contains(index.text, "Site administration") {
-		v.t.Errorf("after the login: %s: %s", index.Status, index.text)
+		v.t.Errorf(`after the login: %s: %s; want StatusCode %v and "Site administration" in it`, index.Status, index.text, http.StatusOK)
 	}
 	v.isStyled(client, index)
 }
@@ -225,7 +225,7 @@ func (v *visitor) isStyled(client *http.Client, page answer) {
 		a := v.get(client, "https://shop.example.com"+link[1])
 		kind, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";")
 		if a.StatusCode != http.StatusOK || kind != "text/css" || len(a.text) == 0 || a.Header.Get("Expires") == "" {
-			v.t.Errorf("%s is answered %s, %v, %d bytes", link[1], a.Status, a.Header, len(a.text))
+			v.t.Errorf("%s is answered %s, %v, %d bytes; want 200, text/css, some bytes and Expires", link[1], a.Status, a.Header, len(a.text))
 		}
 	}
 }

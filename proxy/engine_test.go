@@ -93,7 +93,7 @@ func TestReloadsUnderLoadFailNoRequestAndStopNothingInUse(t *testing.T) {
 		clients.Go(func() {
 			for !done.Load() {
 				if _, body, err := c.get("/"); err != nil || !strings.HasPrefix(body, "g") {
-					t.Errorf("got %q, %v", body, err)
+					t.Errorf(`got %q, %v; want "g" at its beginning`, body, err)
 					return
 				}
 			}
@@ -166,13 +166,13 @@ func TestARequestInProgressEndsOnItsOwnGeneration(t *testing.T) {
 	}
 	close(open)
 	if got := <-answer; got != "waited<nil>" {
-		t.Errorf("got %s", got)
+		t.Errorf(`got %s, want "waited<nil>"`, got)
 	}
 	if err := <-reloaded; err != nil {
 		t.Error(err)
 	}
 	if _, body, err := slow.get("/"); body != "new" || err != nil {
-		t.Errorf("the connection did not go on: %q, %v", body, err)
+		t.Errorf(`the connection did not go on: %q, %v; want "new"`, body, err)
 	}
 }
 
@@ -195,7 +195,7 @@ func TestADrainThatTakesTooLongCutsTheConnections(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := s.Engine.Drain(ctx, s.Engine.Current()); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 	if err := <-cut; err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the connection was not cut: %v", err)
@@ -213,17 +213,17 @@ func TestConnectionsOfARemovedListenerEndAfterTheirNextResponse(t *testing.T) {
 	addr := s.Addr("127.0.0.1:81")
 	for _, c := range []*client{stays, goes} {
 		if res, _, err := c.get("/"); err != nil || res.Close {
-			t.Fatalf("closed before the reload: %v", err)
+			t.Fatalf("closed before the reload: %v; want Close false", err)
 		}
 	}
 	if err := s.Reload(`server { listen 127.0.0.1:80; location / { say new; } }`); err != nil {
 		t.Fatal(err)
 	}
 	if res, body, err := goes.get("/"); err != nil || body != "new" || !res.Close {
-		t.Errorf("removed listener: got %q, %v, close %v", body, err, res != nil && res.Close)
+		t.Errorf(`removed listener: got %q, %v, close %v; want "new" and Close true`, body, err, res != nil && res.Close)
 	}
 	if res, body, err := stays.get("/"); err != nil || body != "new" || res.Close {
-		t.Errorf("kept listener: got %q, %v", body, err)
+		t.Errorf(`kept listener: got %q, %v; want "new" and Close false`, body, err)
 	}
 	if nc, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
 		nc.Close()
@@ -242,7 +242,7 @@ func TestAReloadToNoServerAtAllClosesConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := c.get("/"); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want another error than a timeout", err)
 	}
 }
 
@@ -262,17 +262,17 @@ func TestShutdownLetsRequestsEndAndClosesIdleConnections(t *testing.T) {
 	down := make(chan error, 1)
 	go func() { down <- s.Engine.Shutdown(context.Background(), 50*time.Millisecond) }()
 	if _, err := idle.r.ReadByte(); err != io.EOF {
-		t.Errorf("an idle connection was not closed: %v", err)
+		t.Errorf("an idle connection was not closed: %v; want %v", err, io.EOF)
 	}
 	if !s.Engine.Draining() {
 		t.Error("Draining is false")
 	}
 	close(open)
 	if got := <-answer; got != "waited<nil> true" {
-		t.Errorf("got %s", got)
+		t.Errorf(`got %s, want "waited<nil> true"`, got)
 	}
 	if err := <-down; err != nil || s.Engine.Connections() != 0 {
-		t.Errorf("got %v, %d connections", err, s.Engine.Connections())
+		t.Errorf("got %v, %d connections; want 0", err, s.Engine.Connections())
 	}
 	proxytest.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+s.Loops.Spare() }, "goroutines are left over")
 }
@@ -288,10 +288,10 @@ func TestAStartThatFailsStopsWhatHadStarted(t *testing.T) {
 	}}
 	s := proxytest.New(t, proxytest.Config{Text: "server { listen 80; say old; }", Modules: []proxy.Module{words(), fails}})
 	if err := s.Reload("server { listen 80; say new; } server { listen 81; }"); err == nil || err.Error() != "the pool does not come up" {
-		t.Errorf("got %v", err)
+		t.Errorf(`got %v, want the error "the pool does not come up"`, err)
 	}
 	if got := s.Get("/").Text(); got != "old" || !stopped.Load() {
-		t.Errorf("got %q, stopped %v", got, stopped.Load())
+		t.Errorf(`got %q, stopped %v; want "old" and true`, got, stopped.Load())
 	}
 }
 
@@ -303,10 +303,10 @@ func TestAPanicInTheLogPhaseIsContained(t *testing.T) {
 	}}
 	s := proxytest.New(t, proxytest.Config{Text: "server { listen 80; say fine; }", Modules: []proxy.Module{words(), broken}})
 	if got := s.Get("/").Text(); got != "fine" {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "fine"`, got)
 	}
 	if got := s.Log.String(); !strings.Contains(got, "alert: internal error in the log phase: broken log") {
-		t.Errorf("log: %s", got)
+		t.Errorf(`log: %s; want "alert: internal error in the log phase: broken log" in it`, got)
 	}
 }
 
@@ -326,10 +326,10 @@ func TestShutdownAnswersOneMoreRequest(t *testing.T) {
 	proxytest.Eventually(t, s.Engine.Draining, "Draining is false")
 	for name, c := range map[string]*client{"fresh": fresh, "kept": kept} {
 		if res, _, err := c.get("/"); err != nil || !res.Close {
-			t.Errorf("%s: got %v, %v", name, res, err)
+			t.Errorf("%s: got %v, %v; want Close true", name, res, err)
 		}
 		if _, err := c.r.ReadByte(); err != io.EOF {
-			t.Errorf("%s: not closed after its last answer: %v", name, err)
+			t.Errorf("%s: not closed after its last answer: %v; want %v", name, err, io.EOF)
 		}
 	}
 	if err := <-down; err != nil {
@@ -351,7 +351,7 @@ func TestShutdownClosesWhatStaysSilent(t *testing.T) {
 		}
 		for name, c := range map[string]*client{"fresh": fresh, "kept": kept} {
 			if _, err := c.r.ReadByte(); err != io.EOF {
-				t.Errorf("%s: not closed: %v", name, err)
+				t.Errorf("%s: not closed: %v; want %v", name, err, io.EOF)
 			}
 		}
 	}

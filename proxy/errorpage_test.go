@@ -143,14 +143,14 @@ func TestACycleOfInternalRedirectsIs500AfterTen(t *testing.T) {
 		location /6 { goto /7; } location /7 { goto /8; } location /8 { goto /9; } location /9 { goto /x; } location /x { goto /y; } location /y { say there; } }`)
 	for _, target := range []string{"/a", "/named"} {
 		if r := s.Get(target); r.Status != 500 || r.Heads != 1 {
-			t.Errorf("%s: got %d", target, r.Status)
+			t.Errorf("%s: got %d; want 500 and Heads 1", target, r.Status)
 		}
 	}
 	if !strings.Contains(s.Log.String(), "error: rewrite or internal redirection cycle while redirecting to") {
-		t.Errorf("log: %s", s.Log)
+		t.Errorf(`log: %s; want "error: rewrite or internal redirection cycle while redirecting to" in it`, s.Log)
 	}
 	if r := s.Get("/1"); r.Text() != "there" {
-		t.Errorf("ten redirects: got %d %q", r.Status, r.Text())
+		t.Errorf(`ten redirects: got %d %q; want "there"`, r.Status, r.Text())
 	}
 }
 
@@ -170,14 +170,14 @@ func TestRequestsThatCannotBeReadHaveErrorPages(t *testing.T) {
 	} {
 		r := s.Do(proxytest.Request{Target: c.target, Err: c.err})
 		if r.Status != c.status || c.text != "" && r.Text() != c.text {
-			t.Errorf("%v: got %d %q", c.err, r.Status, r.Text())
+			t.Errorf("%v: got %d %q; want %d %q", c.err, r.Status, r.Text(), c.status, c.text)
 		}
 		if c.err != nil && !r.Dropped {
 			t.Errorf("%v: the connection would be reused", c.err)
 		}
 	}
 	if r := s.Do(proxytest.Request{Target: "/a?b", Host: "h.example", Err: proxy.StatusHTTPToHTTPS}); r.Status != 301 || r.Header.Get("Location") != "https://h.example/a?b" {
-		t.Errorf("497: got %d %q", r.Status, r.Header.Get("Location"))
+		t.Errorf(`497: got %d %q; want 301 and "https://h.example/a?b"`, r.Status, r.Header.Get("Location"))
 	}
 }
 
@@ -213,32 +213,32 @@ func TestABodyPastTheBoundIs413AndNamesTheDirective(t *testing.T) {
 		{proxytest.Request{Method: "POST", Body: strings.Repeat("x", 9000), Target: "/free"}, 200, "9000"},
 	} {
 		if r := s.Do(c.r); r.Status != c.status || r.Text() != c.text {
-			t.Errorf("%d bytes: got %d %q", len(c.r.Body), r.Status, r.Text())
+			t.Errorf("%d bytes: got %d %q; want %d and %q", len(c.r.Body), r.Status, r.Text(), c.status, c.text)
 		}
 	}
 	want := "error: client intended to send too large body: 11 bytes; client_max_body_size is 10 (" + s.Dir + "/alicorn.conf:2), client: 127.0.0.1"
 	if strings.Count(s.Log.String(), want) != 2 {
-		t.Errorf("log: %s", s.Log)
+		t.Errorf("log: %s; want %q 2 times", s.Log, want)
 	}
 }
 
 func TestHandlersThatPanicFailOnlyTheirRequest(t *testing.T) {
 	s := start(t, `server { listen 80; error_page 500 /page; location / { panic; } location /page { say page; } }`)
 	if r := s.Get("/"); r.Status != 500 || r.Heads != 1 {
-		t.Errorf("got %d", r.Status)
+		t.Errorf("got %d, want 500 and Heads 1", r.Status)
 	}
 	if got := s.Log.String(); !strings.Contains(got, "alert: internal error: as asked") {
-		t.Errorf("log: %s", got)
+		t.Errorf(`log: %s; want "alert: internal error: as asked" in it`, got)
 	}
 	if r := s.Get("/page"); r.Text() != "page" {
-		t.Errorf("got %q", r.Text())
+		t.Errorf(`got %q, want "page"`, r.Text())
 	}
 }
 
 func TestStatus444ClosesWithoutAResponse(t *testing.T) {
 	s := start(t, `server { listen 80; location / { fail 444; } }`)
 	if r := s.Get("/"); r.Heads != 0 || !r.Aborted {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %+v, want Heads 0 and Aborted true", r)
 	}
 }
 

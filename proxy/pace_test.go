@@ -28,7 +28,7 @@ func TestARateIsKeptAsNginxDoes(t *testing.T) {
 			n, wait := p.room(now)
 			if n == 0 {
 				if wait <= 0 || wait > 2*c.most {
-					t.Fatalf("%s: waits for %s", c.name, wait)
+					t.Fatalf("%s: waits for %s; want more than 0 and at most %s", c.name, wait, 2*c.most)
 				}
 				now = now.Add(wait)
 				continue

@@ -30,7 +30,7 @@ func TestUnknownTLVsOfTheProxyProtocolAreMistakes(t *testing.T) {
 	for _, name := range []string{"proxy_protocol_tlv_nothing", "proxy_protocol_tlv_0x100", "proxy_protocol_tlv_ssl_alpn", "proxy_protocol_tlv_"} {
 		_, err := proxytest.Check(t, proxytest.Config{Text: `server { listen 80; location / { say "$` + name + `"; } }`, Modules: []proxy.Module{words()}})
 		if err == nil || !strings.Contains(err.Error(), `unknown variable "$`+name+`"`) {
-			t.Errorf("$%s: got %v", name, err)
+			t.Errorf("$%s: got %v; want an error with %q", name, err, `unknown variable "$`+name+`"`)
 		}
 	}
 }

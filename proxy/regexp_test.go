@@ -31,7 +31,7 @@ func TestAGroupCannotHaveTheNameOfTheServersVariables(t *testing.T) {
 	for _, text := range []string{`location ~ ^/(?<host>x) { }`, `location ~ ^/(?<URI>x)(?!y) { }`, `server_name ~^(?<scheme>x)$;`} {
 		_, err := proxytest.Check(t, proxytest.Config{Text: "server { listen 80; " + text + " }"})
 		if err == nil || !strings.Contains(err.Error(), "is the server's own") || !strings.Contains(err.Error(), "alicorn.conf:1:") {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf(`%s: %v; want an error with "is the server's own" and "alicorn.conf:1:" in it`, text, err)
 		}
 	}
 }
@@ -41,11 +41,11 @@ func TestACycleHasNoErrorPage(t *testing.T) {
 		s := start(t, `server { listen 80; recursive_error_pages `+recursive+`; error_page 500 /page; location / { goto /; } location /page { goto /page; } location /a { goto /a; } }`)
 		for _, path := range []string{"/", "/page", "/a"} {
 			if rec := s.Get(path); rec.Status != 500 || !strings.Contains(rec.Text(), "500 Internal Server Error") {
-				t.Errorf("%s, recursive_error_pages %s: %d %q", path, recursive, rec.Status, rec.Text())
+				t.Errorf(`%s, recursive_error_pages %s: %d %q; want 500 and "500 Internal Server Error" in it`, path, recursive, rec.Status, rec.Text())
 			}
 		}
 		if n := strings.Count(s.Log.String(), "redirection cycle"); n != 3 {
-			t.Errorf("%d lines about 3 cycles:\n%s", n, s.Log)
+			t.Errorf("%d lines about 3 cycles (want 3):\n%s", n, s.Log)
 		}
 	}
 }
@@ -76,10 +76,10 @@ func TestAMatchThatTakesTooLongIsNotNoMatch(t *testing.T) {
 			t.Errorf("%s: %d %q, want 500", c.name, rec.Status, rec.Text())
 		}
 		if log := s.Log.String(); !strings.Contains(log, "it takes longer than 100ms") || !strings.Contains(log, "alicorn.conf:1:") {
-			t.Errorf("%s: the log does not name the directive: %s", c.name, log)
+			t.Errorf(`%s: the log does not name the directive: %s; want "it takes longer than 100ms" and "alicorn.conf:1:" in it`, c.name, log)
 		}
 		if rec := s.Do(proxytest.Request{Host: "x", Target: "/ok"}); rec.Status != 200 || rec.Text() != "yes" {
-			t.Errorf("%s: another path: %d %q", c.name, rec.Status, rec.Text())
+			t.Errorf(`%s: another path: %d %q; want 200 and "yes"`, c.name, rec.Status, rec.Text())
 		}
 	}
 }
@@ -104,7 +104,7 @@ func TestAMatchThatWaitsForItsTurnDelaysNoOtherRequest(t *testing.T) {
 	}()
 	proxytest.Eventually(t, func() bool { return pattern.Waiting() == 1 }, "nobody waits for the turn")
 	if _, body, err := connect(s, "127.0.0.1:80").get("/other"); err != nil || body != "other" {
-		t.Errorf("beside a match that waits: %q, %v", body, err)
+		t.Errorf(`beside a match that waits: %q, %v; want "other"`, body, err)
 	}
 	select {
 	case got := <-answer:
@@ -113,7 +113,7 @@ func TestAMatchThatWaitsForItsTurnDelaysNoOtherRequest(t *testing.T) {
 	}
 	give()
 	if got := <-answer; got != "matched<nil>" {
-		t.Errorf("after its turn: %s", got)
+		t.Errorf(`after its turn: %s; want "matched<nil>"`, got)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestMatchesGetLessTimeAfterOneThatTookTooLong(t *testing.T) {
 			t.Errorf("request %d: %d %q, want 500", i, rec.Status, rec.Text())
 		}
 		if n := strings.Count(s.Log.String(), limit); n != max(i, 1) {
-			t.Errorf("request %d: %d lines with %q in the log:\n%s", i, n, limit, s.Log)
+			t.Errorf("request %d: %d lines with %q in the log (want %d):\n%s", i, n, limit, max(i, 1), s.Log)
 		}
 		for path, want := range map[string]string{"/aaa/": "matched aaa", "/b": "other"} {
 			if rec := s.Get(path); rec.Text() != want {

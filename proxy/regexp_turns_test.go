@@ -38,7 +38,7 @@ func backtracking(t *testing.T) *Regexp {
 	t.Helper()
 	r, err := CompileRegexp(config.Pos{}, "a(?!b)", false)
 	if err != nil || !r.Backtracking() {
-		t.Fatalf("%v, %v", r, err)
+		t.Fatalf("%v, %v; want Backtracking true", r, err)
 	}
 	return r
 }
@@ -94,7 +94,7 @@ func TestAfterAMatchThatTookTooLongEachWaitsForItsTurn(t *testing.T) {
 	<-first.engines // it is looked whether that was work
 	first.outcome <- errTime
 	if err := <-first.ended; err == nil || !strings.Contains(err.Error(), "longer than 100ms") {
-		t.Errorf("the first: %v", err)
+		t.Errorf(`the first: %v; want an error with "longer than 100ms"`, err)
 	}
 	var all []*matching
 	for range maxWaiting + 1 {
@@ -110,7 +110,7 @@ func TestAfterAMatchThatTookTooLongEachWaitsForItsTurn(t *testing.T) {
 		runtime.Gosched()
 	}
 	if err := <-begin(r).ended; err == nil || !strings.Contains(err.Error(), "64 requests wait") {
-		t.Errorf("one more than may wait: %v", err)
+		t.Errorf(`one more than may wait: %v; want an error with "64 requests wait"`, err)
 	}
 	for i, m := range all {
 		if i > 0 {

@@ -88,7 +88,7 @@ func BenchmarkServerName(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					if sv, _ := names.find(nil, c.host, false); sv != c.want {
-						b.Errorf("%s is %v", c.host, sv)
+						b.Errorf("%s is %v; want %v", c.host, sv, c.want)
 						return
 					}
 				}

@@ -30,7 +30,7 @@ func TestTheAddressComesBeforeTheName(t *testing.T) {
 		}
 	}
 	if n := len(s.Engine.Current().Listeners); n != 3 {
-		t.Errorf("%d sockets for three addresses that do not cover each other", n)
+		t.Errorf("%d sockets for three addresses that do not cover each other, want 3", n)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestANameThatNoRequestHasIsAWarning(t *testing.T) {
 func TestANameOnTwoServersIsAWarning(t *testing.T) {
 	warnings, err := proxytest.Check(t, proxytest.Config{Text: "server { listen 80; server_name a; }\nserver { listen 80; server_name a; }"})
 	if err != nil || len(warnings) != 1 || warnings[0].Msg != `conflicting server name "a" on 0.0.0.0:80, ignored` || warnings[0].Pos.Line != 2 {
-		t.Errorf("got %+v, %v", warnings, err)
+		t.Errorf("got %+v, %v; want one, %q and 2", warnings, err, `conflicting server name "a" on 0.0.0.0:80, ignored`)
 	}
 }
 
@@ -173,16 +173,16 @@ func headers(r *proxytest.Recorder) int {
 func TestARequestWithoutALocationIs404(t *testing.T) {
 	s := start(t, `server { listen 80; location /a { say a; } }`)
 	if got := s.Get("/b").Status; got != 404 {
-		t.Errorf("got %d", got)
+		t.Errorf("got %d, want 404", got)
 	}
 }
 
 func TestAServerWithoutListenGetsTheUsualPort(t *testing.T) {
 	s := start(t, `server { say x; }`)
 	if got := s.Engine.Current().Listeners[0].Address; got != "0.0.0.0:80" {
-		t.Errorf("got %s", got)
+		t.Errorf(`got %s, want "0.0.0.0:80"`, got)
 	}
 	if got := s.Get("/").Text(); got != "x" {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "x"`, got)
 	}
 }

@@ -31,7 +31,7 @@ func TestWhoIdlesLongestMakesRoom(t *testing.T) {
 	e.shed()
 	for i, k := range all {
 		if want := i%2 == 0 && i != 0 && i <= 2*shedding; k.drained != want {
-			t.Errorf("connection %d of %d, idle %v, asked %v, is closed: %v", i, len(all), k.idle, k.asked, k.drained)
+			t.Errorf("connection %d of %d, idle %v, asked %v, is closed: %v; want %v", i, len(all), k.idle, k.asked, k.drained, want)
 		}
 	}
 }

@@ -26,12 +26,12 @@ func TestStateOfARequestBeginsEmptyAndIsEachFeaturesOwn(t *testing.T) {
 	defer x.Release()
 	for range 3 {
 		if *text.In(x) != "" || *number.In(x) != 0 || *other.In(x) != 0 {
-			t.Fatalf("a request begins with %q, %d, %d", *text.In(x), *number.In(x), *other.In(x))
+			t.Fatalf(`a request begins with %q, %d, %d; want "", 0 and 0`, *text.In(x), *number.In(x), *other.In(x))
 		}
 		*other.In(x), *text.In(x) = 2, "one"
 		*number.In(x)++
 		if *text.In(x) != "one" || *number.In(x) != 1 || *other.In(x) != 2 {
-			t.Fatalf("kept are %q, %d, %d", *text.In(x), *number.In(x), *other.In(x))
+			t.Fatalf(`kept are %q, %d, %d; want "one", 1 and 2`, *text.In(x), *number.In(x), *other.In(x))
 		}
 		x.Reset()
 	}
@@ -47,12 +47,12 @@ func TestStateOfAnotherProgramIsNotSeen(t *testing.T) {
 	defer x.Release()
 	for range 2 {
 		if *text.In(x) != "" {
-			t.Errorf("text begins with %q", *text.In(x))
+			t.Errorf(`text begins with %q, want ""`, *text.In(x))
 		}
 		*text.In(x) = "one"
 		x.Reset()
 		if *number.In(x) != 0 {
-			t.Errorf("number begins with %d", *number.In(x))
+			t.Errorf("number begins with %d, want 0", *number.In(x))
 		}
 		*number.In(x) = 1
 		x.Reset()
@@ -70,7 +70,7 @@ func TestStateOfARequestAllocatesNothingInAUsedExchange(t *testing.T) {
 		*text.In(x) = "a"
 		x.Reset()
 	}); n > 0 {
-		t.Errorf("%.0f allocations", n)
+		t.Errorf("%.0f allocations, want none", n)
 	}
 }
 
@@ -83,7 +83,7 @@ func TestStateOfALocationIsItsOwn(t *testing.T) {
 	name.Set(&a, &text)
 	number.Set(&b, 7)
 	if name.Of(&a) != &text || name.Of(&b) != nil || number.Of(&a) != 0 || number.Of(&b) != 7 {
-		t.Errorf("a has %v, %d; b has %v, %d", name.Of(&a), number.Of(&a), name.Of(&b), number.Of(&b))
+		t.Errorf("a has %v, %d; b has %v, %d; want %v, nil, 0 and 7", name.Of(&a), number.Of(&a), name.Of(&b), number.Of(&b), &text)
 	}
 }
 
@@ -103,14 +103,14 @@ func TestStateOfAConnectionIsReplacedByManyRequestsAtOnce(t *testing.T) {
 				name.Store(&c, &texts[i])
 				number.Store(&c, n)
 				if p := name.Load(&c); p == nil || !strings.Contains("abcd", *p) {
-					t.Errorf("loaded %v", p)
+					t.Errorf("loaded %v, want one of the values that were stored", p)
 				}
 			}
 		})
 	}
 	wg.Wait()
 	if number.Load(&c) != 199 {
-		t.Errorf("the last number is %d", number.Load(&c))
+		t.Errorf("the last number is %d, want 199", number.Load(&c))
 	}
 }
 
@@ -123,7 +123,7 @@ func TestASlotThatNoModuleListsPanics(t *testing.T) {
 		func() {
 			defer func() {
 				if v := recover(); v != "a slot is used that no Module's State lists" {
-					t.Errorf("%s: %v", name, v)
+					t.Errorf(`%s: %v; want "a slot is used that no Module's State lists"`, name, v)
 				}
 			}()
 			use()

@@ -112,7 +112,7 @@ func TestARequestSuspendedInAnyPhaseGoesOnBehindTheActionThatWaited(t *testing.T
 					Modules: []proxy.Module{s.module()}, Serve: http1.Serve, Goroutines: goroutines})
 				answer := server.Raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 				if !strings.HasPrefix(answer, fmt.Sprintf("HTTP/1.1 %d ", c.status)) || !strings.Contains(answer, c.body) {
-					t.Errorf("%s in phase %d, goroutines %v: %q", c.name, p, goroutines, answer)
+					t.Errorf("%s in phase %d, goroutines %v: %q; want %q at its beginning and %q in it", c.name, p, goroutines, answer, fmt.Sprintf("HTTP/1.1 %d ", c.status), c.body)
 				}
 				proxytest.Eventually(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return slices.Contains(s.ran, "log") }, "not logged")
 				s.check(t, c.name, c.whole, c.name == redirected)

@@ -73,7 +73,7 @@ func TestTargetsAreSplitAtQueryAndFragment(t *testing.T) {
 	} {
 		r := Request{Target: c.target}
 		if ok := r.parse(true); r.Path != c.path || r.Args != c.args || r.HasArgs != c.has || !ok {
-			t.Errorf("%q is parsed as %q %q %v %v", c.target, r.Path, r.Args, r.HasArgs, ok)
+			t.Errorf("%q is parsed as %q %q %v %v; want %q, %q, %v and ok true", c.target, r.Path, r.Args, r.HasArgs, ok, c.path, c.args, c.has)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func TestTheRequestIdStaysThroughTheRequest(t *testing.T) {
 	id, again, _ := strings.Cut(s.Get("/").Text(), " ")
 	other, _, _ := strings.Cut(s.Get("/").Text(), " ")
 	if id != again || id == other || len(id) != 32 {
-		t.Errorf("got %q, %q, then %q", id, again, other)
+		t.Errorf("got %q, %q, then %q; want 32 characters, the same, then others", id, again, other)
 	}
 }
 
@@ -93,10 +93,10 @@ func TestGroupsDoNotOutliveTheirRequest(t *testing.T) {
 	s := start(t, `server { listen 80; server_name x ~^(?<sub>[a-z]+)\.example$; location / { say "$sub|$1|$request_id"; } }`)
 	for range 20 {
 		if got := s.Do(proxytest.Request{Host: "shop.example"}).Text(); !strings.HasPrefix(got, "shop|shop|") {
-			t.Fatalf("got %q", got)
+			t.Fatalf(`got %q, want "shop|shop|" at its beginning`, got)
 		}
 		if got := s.Do(proxytest.Request{Host: "x"}).Text(); !strings.HasPrefix(got, "||") {
-			t.Fatalf("got %q", got)
+			t.Fatalf(`got %q, want "||" at its beginning`, got)
 		}
 	}
 }
@@ -105,7 +105,7 @@ func TestVariablesOfTheResponseAreThoseThatWereSent(t *testing.T) {
 	s := start(t, `header one; header two; server { listen 80; location / { say "body"; } }`)
 	r := s.Get("/")
 	if r.Header.Get("X-Header") != "one" || r.Header.Get("Content-Length") != "4" {
-		t.Errorf("got %+v", r.Header)
+		t.Errorf(`got %+v, want "one" and "4"`, r.Header)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestUnknownVariablesAreMistakesWithTheirPlace(t *testing.T) {
 func TestAGroupMayBeUsedBeforeItIsDefined(t *testing.T) {
 	s := start(t, `server { listen 80; say "$who"; location / { say "$who"; } server_name ~^(?<who>.*)$; }`)
 	if got := s.Do(proxytest.Request{Host: "me"}).Text(); got != "me" {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "me"`, got)
 	}
 }
 

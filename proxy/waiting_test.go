@@ -71,7 +71,7 @@ func TestTransitionsOfAnExchangeThatWaits(t *testing.T) {
 					old.Wake()
 				case "park":
 					if x.Suspend(later{}); x.Park() != (before == running) {
-						t.Fatalf("step %d: Park from %s", i, stateNames[before])
+						t.Fatalf("step %d: Park from %s; want true from running alone", i, stateNames[before])
 					}
 				case "await":
 					x.Await()
@@ -180,13 +180,13 @@ func TestNoEventIsLostOrMistaken(t *testing.T) {
 		d.waker.Store(nil)
 		d.x.Reset()
 		if s := wire.state(d.x); s != running {
-			t.Fatalf("a new request is %s", stateNames[s])
+			t.Fatalf("a new request is %s, want %s", stateNames[s], stateNames[running])
 		}
 	}
 	stop.Store(true)
 	producers.Wait()
 	if s := wire.state(d.x); s != running {
-		t.Errorf("events of requests that have ended left it %s", stateNames[s])
+		t.Errorf("events of requests that have ended left it %s, want %s", stateNames[s], stateNames[running])
 	}
 }
 
@@ -217,7 +217,7 @@ func FuzzWaiting(f *testing.F) {
 					continue
 				}
 				if isSuspended = x.Park(); isSuspended == isTold {
-					t.Fatalf("step %d: Park is %v", i, isSuspended)
+					t.Fatalf("step %d: Park is %v, told %v; want one of them", i, isSuspended, isTold)
 				}
 				isTold = false
 			case 3: // it awaits an event that is there
@@ -252,7 +252,7 @@ func TestARequestThatNeverWaitsCostsNothing(t *testing.T) {
 	x := NewExchange(&Conn{}, &fakeWire{})
 	word := x.waiting.word.Load()
 	if n := testing.AllocsPerRun(100, x.Reset); n > 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want 0", n)
 	}
 	if x.waiting.word.Load() != word {
 		t.Error("its number has moved")
@@ -270,7 +270,7 @@ func TestSuspendingAllocatesNothing(t *testing.T) {
 		x.Park()
 		x.Reset()
 	}); n > 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want none", n)
 	}
 }
 

@@ -74,7 +74,7 @@ func TestSlashesThatDoNotMatchAreWarnedOf(t *testing.T) {
 			got = got || strings.Contains(w.Msg, "both end in a slash")
 		}
 		if err != nil || got != want {
-			t.Errorf("%s: got %v, %v", text, warnings, err)
+			t.Errorf("%s: a warning about slashes: %v of %v, %v; want %v", text, got, warnings, err, want)
 		}
 	}
 }
@@ -84,7 +84,7 @@ func TestRelativeRootsStartAtThePrefix(t *testing.T) {
 	s := proxytest.New(t, proxytest.Config{Dir: root, Modules: modules(), Text: "server { listen 80; location /x/ { root .; } location /up/ { alias x/../html/; } }"})
 	for target, want := range map[string]string{"/a.txt": "default", "/x/a.txt": "x", "/up/a.txt": "default"} {
 		if r := s.Get(target); r.Text() != want {
-			t.Errorf("%s: got %d %q, log %s", target, r.Status, r.Text(), s.Log)
+			t.Errorf("%s: got %d %q, log %s; want %q", target, r.Status, r.Text(), s.Log, want)
 		}
 	}
 }
@@ -124,7 +124,7 @@ func TestPrecompressedFilesFollowAcceptEncoding(t *testing.T) {
 	}
 	r := s.Get("/a.css", "Accept-Encoding: gzip", "Range: bytes=1-")
 	if r.Status != 206 || r.Text() != "z" || r.Header.Get("Content-Encoding") != "gzip" || r.Header.Get("Content-Range") != "bytes 1-1/2" {
-		t.Errorf("a range of a variant: got %d %q %+v", r.Status, r.Text(), r.Header)
+		t.Errorf(`a range of a variant: got %d %q %+v; want 206, "z", "gzip" and "bytes 1-1/2"`, r.Status, r.Text(), r.Header)
 	}
 }
 
@@ -144,7 +144,7 @@ func TestVaryStandsWhereThereIsAVariant(t *testing.T) {
 				for _, span := range []string{"bytes=0-1", "bytes=1-", "none"} {
 					r := s.Get(target, "Accept-Encoding: "+accept, "Range: "+span)
 					if varies := r.Header.Get("Vary") == "Accept-Encoding"; varies != slices.Contains(strings.Fields(c.vary), target) {
-						t.Errorf("%s %s, Accept-Encoding %q, Range %s: %d, Vary %v", c.text, target, accept, span, r.Status, varies)
+						t.Errorf("%s %s, Accept-Encoding %q, Range %s: %d, Vary %v; want %v", c.text, target, accept, span, r.Status, varies, slices.Contains(strings.Fields(c.vary), target))
 					}
 				}
 			}
@@ -158,7 +158,7 @@ func TestUnsatisfiableRangesNameTheSize(t *testing.T) {
 	for target, page := range map[string]string{"/a.txt": "416 Requested Range Not Satisfiable", "/p/a.txt": "page"} {
 		r := s.Get(target, "Range: bytes=10-")
 		if r.Status != 416 || r.Header.Get("Content-Range") != "bytes */10" || !strings.Contains(r.Text(), page) {
-			t.Errorf("%s: got %d %q %+v", target, r.Status, r.Text(), r.Header)
+			t.Errorf(`%s: got %d %q %+v; want 416, "bytes */10" and %q in it`, target, r.Status, r.Text(), r.Header, page)
 		}
 	}
 }
@@ -170,7 +170,7 @@ func TestUnsatisfiableRangesHaveTheFieldsOfTheFile(t *testing.T) {
 	for _, c := range []struct{ target, span, own string }{{"/a.txt", "bytes=10-", "yes"}, {"/a.txt", "bytes=0-", "yes"}, {"/r", "bytes=0-", ""}, {"/none", "bytes=10-", ""}} {
 		h := s.Get(c.target, "Range: "+c.span).Header
 		if h.Get("X-Nested") != c.own || h.Get("X-Every") != "yes" || (h.Get("Cache-Control") == "max-age=3600") != (c.own != "") {
-			t.Errorf("%s %s: %+v", c.target, c.span, h)
+			t.Errorf("%s %s: %+v; want X-Nested %q, X-Every yes, and Cache-Control beside X-Nested", c.target, c.span, h, c.own)
 		}
 	}
 }
@@ -180,11 +180,11 @@ func TestNotModifiedKeepsWhatCachesNeed(t *testing.T) {
 	full := s.Get("/a.txt")
 	r := s.Get("/a.txt", "If-None-Match: "+full.Header.Get("ETag"))
 	if r.Status != 304 || r.Length != -1 || r.Header.Get("Content-Type") != "" {
-		t.Fatalf("got %d %+v", r.Status, r.Header)
+		t.Fatalf(`got %d %+v; want 304, Length -1 and Content-Type ""`, r.Status, r.Header)
 	}
 	for _, name := range []string{"ETag", "Last-Modified", "Cache-Control", "Expires", "Vary"} {
 		if v := r.Header.Get(name); v == "" || name != "Expires" && v != full.Header.Get(name) {
-			t.Errorf("%s: got %q, with 200 it is %q", name, v, full.Header.Get(name))
+			t.Errorf("%s: got %q, want %q, as with 200", name, v, full.Header.Get(name))
 		}
 	}
 }
@@ -195,7 +195,7 @@ func TestExpiresFollowsTheClock(t *testing.T) {
 	for range 2 {
 		at, err := http.ParseTime(s.Get("/a.txt").Header.Get("Expires"))
 		if left := time.Until(at); err != nil || left < 59*time.Minute || left > time.Hour {
-			t.Errorf("expires in %s, %v", left, err)
+			t.Errorf("expires in %s, %v; want at least %s and at most %s", left, err, 59*time.Minute, time.Hour)
 		}
 	}
 	later := changed.Add(24 * time.Hour)
@@ -246,7 +246,7 @@ func servingAllocates(t *testing.T, text string, cached bool) {
 		}
 		n := testing.AllocsPerRun(200, func() { ask(q.target, q.field, q.value) })
 		if n > mostAllocations {
-			t.Errorf("%s %s: %v allocations", q.target, q.field, n)
+			t.Errorf("%s %s: %v allocations; want at most %v", q.target, q.field, n, mostAllocations)
 		}
 	}
 }

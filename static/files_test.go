@@ -33,7 +33,7 @@ func TestOtherMethodsLearnWhichAreAllowed(t *testing.T) {
 	} {
 		r := s.Do(proxytest.Request{Method: c.method, Target: c.target})
 		if r.Status != c.status || r.Header.Get("Allow") != c.allow {
-			t.Errorf("%s %s: got %d, Allow %q", c.method, c.target, r.Status, r.Header.Get("Allow"))
+			t.Errorf("%s %s: got %d, Allow %q; want %d and %q", c.method, c.target, r.Status, r.Header.Get("Allow"), c.status, c.allow)
 		}
 	}
 }
@@ -78,13 +78,13 @@ func givesNothingOutside(t *testing.T, text string) {
 		for range 2 {
 			r := s.Get(target)
 			if strings.Contains(r.Text(), "secret") || r.Status < 400 || r.Status > 404 {
-				t.Errorf("%s: got %d %q", target, r.Status, r.Text())
+				t.Errorf(`%s: got %d %q; want no "secret" in it, at least 400 and at most 404`, target, r.Status, r.Text())
 			}
 		}
 	}
 	for _, target := range []string{"/a.txt", "/i/a.txt", "/j/a.txt", "/re/a.txt", "/arg?f=a.txt", "/try/?f=/a.txt", "/tryalias/a.txt", "/last?f=/a.txt"} {
 		if r := s.Get(target); r.Text() != "file a" {
-			t.Errorf("%s: got %d %q", target, r.Status, r.Text())
+			t.Errorf(`%s: got %d %q; want "file a"`, target, r.Status, r.Text())
 		}
 	}
 }
@@ -108,10 +108,10 @@ func TestOnlyRegularFilesAreServed(t *testing.T) {
 	for _, target := range []string{"/fifo", "/socket", "/null", "/zero", "/try/", "/c/fifo", "/c/socket", "/c/null", "/c/fifo", "/c/socket", "/c/null"} {
 		s.Log.Reset()
 		if r := s.Get(target); r.Status != 404 {
-			t.Errorf("%s: got %d %q", target, r.Status, r.Text())
+			t.Errorf("%s: got %d %q; want 404", target, r.Status, r.Text())
 		}
 		if !strings.Contains(s.Log.String(), "is not a regular file") {
-			t.Errorf("%s: log %q", target, s.Log)
+			t.Errorf(`%s: log %q; want "is not a regular file" in it`, target, s.Log)
 		}
 	}
 }
@@ -125,13 +125,13 @@ func TestAChangedFileIsSeenAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := s.Get("/a.txt", "If-None-Match: "+etag); r.Status != 200 || r.Text() != "three" || r.Header.Get("ETag") == etag {
-		t.Errorf("got %d %q", r.Status, r.Text())
+		t.Errorf(`got %d %q, ETag %q; want 200, "three" and another ETag than %q`, r.Status, r.Text(), r.Header.Get("ETag"), etag)
 	}
 	if err := os.Remove(name); err != nil {
 		t.Fatal(err)
 	}
 	if r := s.Get("/a.txt"); r.Status != 404 {
-		t.Errorf("got %d %q", r.Status, r.Text())
+		t.Errorf("got %d %q; want 404", r.Status, r.Text())
 	}
 }
 
@@ -179,16 +179,16 @@ func changesWhileSent(t *testing.T, cache string) {
 				io.WriteString(nc, "GET /a.bin HTTP/1.1\r\nHost: h\r\n\r\n")
 				res, err := http.ReadResponse(bufio.NewReader(nc), nil)
 				if err != nil || res.ContentLength != int64(size) {
-					t.Fatalf("got %+v, %v", res, err)
+					t.Fatalf("got %+v, %v; want ContentLength %v", res, err, int64(size))
 				}
 				body, err := io.ReadAll(res.Body)
 				if c.cut {
 					if !errors.Is(err, io.ErrUnexpectedEOF) {
-						t.Errorf("got %d bytes and %v; the connection should have been closed", len(body), err)
+						t.Errorf("got %d bytes and %v; the connection should have been closed; want %v", len(body), err, io.ErrUnexpectedEOF)
 					}
 					s.Log.Wait(t, "shrank")
 				} else if err != nil || len(body) != size || strings.Trim(string(body), "x") != "" {
-					t.Errorf("got %d bytes, %v", len(body), err)
+					t.Errorf("got %d bytes, %v; want %d of x", len(body), err, size)
 				}
 			})
 		}
@@ -252,7 +252,7 @@ func TestSmallAndLargeFilesArriveWhole(t *testing.T) {
 				want = ""
 			}
 			if err != nil || string(body) != want || res.ContentLength != int64(len(content)) {
-				t.Errorf("%s %s: got %d bytes of %d, %v", method, name, len(body), res.ContentLength, err)
+				t.Errorf("%s %s: got %d bytes of %d, %v; want %d of %d, as in the file", method, name, len(body), res.ContentLength, err, len(want), len(content))
 			}
 		}
 	}

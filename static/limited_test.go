@@ -131,7 +131,7 @@ func TestASizeThatIsNoneIsAMistake(t *testing.T) {
 	for _, text := range []string{"limit_rate x;", "limit_rate_after 1x;", "limit_rate -1;"} {
 		_, err := proxytest.Check(t, proxytest.Config{Modules: []proxy.Module{static.Module()}, Text: text})
 		if err == nil || !strings.Contains(err.Error(), "is not a size: digits and at most one of k, m, g") {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf(`%s: %v; want an error with "is not a size: digits and at most one of k, m, g"`, text, err)
 		}
 	}
 }

@@ -94,7 +94,7 @@ func TestACacheDoesNotLeadAroundTheRule(t *testing.T) {
 	for range 3 {
 		for target, want := range map[string]int{"/la.txt": 200, "/on/la.txt": 403, "/on/a.txt": 200} {
 			if r := s.Get(target); r.Status != want {
-				t.Errorf("%s: got %d", target, r.Status)
+				t.Errorf("%s: got %d; want %d", target, r.Status, want)
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func TestAFileThatBecomesALinkIsRefusedOnceRechecked(t *testing.T) {
 	name := filepath.Join(www, "a.txt")
 	for range 3 {
 		if r := s.Get("/a.txt"); r.Status != 200 {
-			t.Fatalf("got %d", r.Status)
+			t.Fatalf("got %d, want 200", r.Status)
 		}
 	}
 	if err := os.Rename(name, name+".moved"); err != nil {
@@ -117,7 +117,7 @@ func TestAFileThatBecomesALinkIsRefusedOnceRechecked(t *testing.T) {
 	}
 	s.Log.Reset()
 	if r := s.Get("/a.txt"); r.Status != 403 {
-		t.Errorf("got %d", r.Status)
+		t.Errorf("got %d, want 403", r.Status)
 	}
 	if want := fmt.Sprintf(`openat() "%s" failed (40: `, name); !strings.Contains(s.Log.String(), want) {
 		t.Errorf("log %q, want %q", s.Log, want)

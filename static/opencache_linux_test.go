@@ -42,7 +42,7 @@ func TestNoMoreFilesAreOpenThanTheCacheMayKeep(t *testing.T) {
 			s.Get(fmt.Sprint("/", i))
 		}
 		if got := openUnder(t, root); len(got) != 7 {
-			t.Errorf("round %d: open are %v", round, got)
+			t.Errorf("round %d: open are %v; want 7 of them", round, got)
 		}
 	}
 	for i, c := range []struct {
@@ -58,7 +58,7 @@ func TestNoMoreFilesAreOpenThanTheCacheMayKeep(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := openUnder(t, root); len(got) != 0 {
-		t.Errorf("after a reload, open are %v", got)
+		t.Errorf("after a reload, open are %v; want nothing", got)
 	}
 }
 
@@ -71,7 +71,7 @@ func TestFilesInMemoryAndFoldersAreNotOpen(t *testing.T) {
 		}
 	}
 	if got := openUnder(t, root); len(got) != 1 || got[0] != "large" {
-		t.Errorf("open are %v", got)
+		t.Errorf(`open are %v, want one and "large"`, got)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestAFileInUseIsNotClosed(t *testing.T) {
 					t.Errorf("got %d bytes of %d", len(r.Text()), r.Length)
 				}
 				if got := openUnder(t, root); len(got) > 1 {
-					t.Errorf("the old one is still open: %v", got)
+					t.Errorf("the old one is still open: %v; want at most 1 of them", got)
 				}
 			})
 		}
@@ -127,12 +127,12 @@ func TestACacheThatIsReplacedClosesItsFilesAfterTheLastAnswer(t *testing.T) {
 	go func() { done <- s.Reload(text) }()
 	rest, err := io.ReadAll(nc)
 	if err != nil || len(first)+len(rest) < 8<<20 {
-		t.Errorf("got %d bytes, %v", len(first)+len(rest), err)
+		t.Errorf("got %d bytes, %v; want at least 8<<20", len(first)+len(rest), err)
 	}
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	if got := openUnder(t, root); len(got) != 0 {
-		t.Errorf("open are %v", got)
+		t.Errorf("open are %v, want nothing", got)
 	}
 }

@@ -74,12 +74,12 @@ func TestKnownFilesAreBelievedForTheValidTime(t *testing.T) {
 			}
 			for _, target := range []string{"/now/a.txt", "/a.txt"} {
 				if r := s.Get(target); r.Text() != c.second || r.Length != int64(len(c.second)) {
-					t.Errorf("%s, after the time: got %.10q of %d", target, r.Text(), r.Length)
+					t.Errorf("%s, after the time: got %.10q of %d; want %.10q and %d", target, r.Text(), r.Length, c.second, int64(len(c.second)))
 				}
 			}
 			c.change(t, name, c.third)
 			if r := s.Get("/now/a.txt"); r.Text() != c.third {
-				t.Errorf("changed again: got %.10q", r.Text())
+				t.Errorf("changed again: got %.10q; want %.10q", r.Text(), c.third)
 			}
 		})
 	}
@@ -131,7 +131,7 @@ func TestAFileInMemoryStaysOneVersion(t *testing.T) {
 	change.Store(true)
 	for range 2 {
 		if r := s.Get("/a.txt"); r.Text() != "old content" || r.Length != 11 || r.Header.Get("Last-Modified") != changedText {
-			t.Errorf("got %q and %+v", r.Text(), r.Header)
+			t.Errorf(`got %q and %+v; want "old content", Length 11 and Last-Modified %q`, r.Text(), r.Header, changedText)
 		}
 	}
 }
@@ -146,7 +146,7 @@ func TestFreshlyChangedFilesAreNotKeptInMemory(t *testing.T) {
 		texts(s, "/a.txt", 3)
 		overwrite(t, name, "another")
 		if got := s.Get("/a.txt").Text(); (got == "one") != kept {
-			t.Errorf("changed %s ago: got %q", age, got)
+			t.Errorf(`changed %s ago: got %q; want "one" kept: %v`, age, got, kept)
 		}
 	}
 }

@@ -83,7 +83,7 @@ func TestInactiveFilesAreForgotten(t *testing.T) {
 			time.Sleep(time.Second)
 			s.ask(2)
 			if got := s.known(); second > 0 && second < 9 && got != "012m" || second >= 13 && got != "2m" {
-				t.Errorf("after %d seconds: got %s", second, got)
+				t.Errorf("after %d seconds: got %s; want 012m until the 9th, and 2m from the 13th on", second, got)
 			}
 		}
 	})
@@ -114,7 +114,7 @@ func TestMemoryIsBoundedAndGoesToTheFilesInUse(t *testing.T) {
 		}
 		c.close()
 		if got := c.memory.used.Load(); got != 0 {
-			t.Errorf("after the end %d bytes are in use", got)
+			t.Errorf("after the end %d bytes are in use, want 0", got)
 		}
 	})
 }
@@ -122,7 +122,7 @@ func TestMemoryIsBoundedAndGoesToTheFilesInUse(t *testing.T) {
 func TestErrorsOfThisProcessAreNotRemembered(t *testing.T) {
 	for err, want := range map[error]bool{unix.ENOENT: true, unix.EACCES: true, unix.ELOOP: true, unix.EMFILE: false, unix.ENFILE: false, unix.ENOMEM: false} {
 		if got := lasting(err); got != want {
-			t.Errorf("%v: got %v", err, got)
+			t.Errorf("%v: got %v; want %v", err, got, want)
 		}
 	}
 }
@@ -157,13 +157,13 @@ func TestBytesReadWhileAFileChangesAreNotKept(t *testing.T) {
 			sn := newSnapshot(lk, new(validatorTable), nil)
 			defer sn.release()
 			if got, ok := sn.readWhole(lk); string(got) != "xx" || !ok {
-				t.Errorf("before the change: got %q, %v", got, ok)
+				t.Errorf(`before the change: got %q, %v; want "xx" and ok true`, got, ok)
 			}
 			if err := os.WriteFile(filepath.Join(s.dir, "0"), []byte(content), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			if got, ok := sn.readWhole(lk); ok {
-				t.Errorf("after the change: got %q", got)
+				t.Errorf("after the change: got %q; want ok false", got)
 			}
 		})
 	}
@@ -182,6 +182,6 @@ func TestAClosedCacheKeepsNothing(t *testing.T) {
 		}
 	}
 	if got := s.known(); got != "" {
-		t.Errorf("got %s", got)
+		t.Errorf(`got %s, want ""`, got)
 	}
 }

@@ -41,7 +41,7 @@ func TestTheLogNamesTheFolderThatRefuses(t *testing.T) {
 		proxytest.AsNobody(func() { r = s.Get(c.target) })
 		want := `(13: Permission denied): "` + filepath.Join(root, c.who) + `" is 0`
 		if r.Status != c.status || !strings.Contains(s.Log.String(), want) || !strings.Contains(s.Log.String(), "; the server runs as ") {
-			t.Errorf("%s: got %d, log %q", c.target, r.Status, s.Log)
+			t.Errorf(`%s: got %d, log %q; want %d, %q and "; the server runs as " in it`, c.target, r.Status, s.Log, c.status, want)
 		}
 	}
 }

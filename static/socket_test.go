@@ -34,10 +34,10 @@ func TestAFileBySocketAllocatesNothing(t *testing.T) {
 			once()
 		}
 		if !bytes.HasSuffix(answer[:length], []byte(content)) {
-			t.Errorf("%s: another answer: %.300q", name, answer)
+			t.Errorf("%s: another answer: %.300q; want %q at its end", name, answer, []byte(content))
 		}
 		if n := testing.AllocsPerRun(500, once); n > mostAllocations {
-			t.Errorf("%s: %.2f allocations a request", name, n)
+			t.Errorf("%s: %.2f allocations a request; want at most %.2f", name, n, mostAllocations)
 		}
 		nc.Close()
 	}

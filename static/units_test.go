@@ -52,7 +52,7 @@ func TestRangesAreReadAsTheRFCAndNginxDo(t *testing.T) {
 	} {
 		spans, result := parseRanges(c.value, c.size, c.limit)
 		if result != c.result || !slices.Equal(spans, c.spans) {
-			t.Errorf("%q of %d, at most %d: got %v %v", c.value, c.size, c.limit, result, spans)
+			t.Errorf("%q of %d, at most %d: got %v %v; want %v and %v", c.value, c.size, c.limit, result, spans, c.result, c.spans)
 		}
 	}
 }
@@ -70,7 +70,7 @@ func FuzzRangesStayInsideTheFile(f *testing.F) {
 		}
 		for _, s := range spans {
 			if s.start < 0 || s.start >= s.end || s.end > size {
-				t.Errorf("%q of %d: %v", value, size, s)
+				t.Errorf("%q of %d: %v; want start at least 0 and start less than %v", value, size, s, s.end)
 			}
 		}
 	})
@@ -162,7 +162,7 @@ func TestNamesThatClimb(t *testing.T) {
 	for name, want := range map[string]bool{"..": true, "../a": true, "a/..": true, "a/../b": true, "/..": true, "a\x00b": true,
 		"": false, "a..": false, "..a": false, "a/..b": false, "a../b": false, "...": false, "a/.../b": false, "./a": false, "a/./b": false} {
 		if got := climbs(name); got != want {
-			t.Errorf("%q: got %v", name, got)
+			t.Errorf("%q: got %v; want %v", name, got, want)
 		}
 	}
 }

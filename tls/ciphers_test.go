@@ -57,7 +57,7 @@ func TestCurvesHaveOpenSSLsNames(t *testing.T) {
 	} {
 		ids, dropped, err := tls.CurveList(c.list)
 		if !slices.Equal(ids, c.want) || strings.Join(dropped, " ") != c.dropped || (err != nil) != c.fails {
-			t.Errorf("%s: got %v, %v, %v", c.list, ids, dropped, err)
+			t.Errorf("%s: got %v, %v, %v; want %v, %v and an error: %v", c.list, ids, dropped, err, c.want, c.dropped, c.fails)
 		}
 	}
 }
@@ -71,7 +71,7 @@ func TestOnlyTheCiphersAndCurvesAskedForAreSpoken(t *testing.T) {
 	server := tls.NewConfig(func(string) (*tls.Identity, error) { return id, nil })
 	state, err := shake(t, server, &stdtls.Config{MaxVersion: stdtls.VersionTLS12})
 	if err != nil || tls.CipherName(state.CipherSuite) != "ECDHE-ECDSA-AES256-GCM-SHA384" || tls.CurveName(state.CurveID) != "secp384r1" {
-		t.Errorf("got %s with %s, %v", tls.CipherName(state.CipherSuite), tls.CurveName(state.CurveID), err)
+		t.Errorf(`got %s with %s, %v; want "ECDHE-ECDSA-AES256-GCM-SHA384" and "secp384r1"`, tls.CipherName(state.CipherSuite), tls.CurveName(state.CurveID), err)
 	}
 	for _, client := range []*stdtls.Config{
 		{MaxVersion: stdtls.VersionTLS12, CipherSuites: []uint16{stdtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}},

@@ -34,7 +34,7 @@ func TestEncryptedKeysAreOpenedByThePasswordThatFits(t *testing.T) {
 		}
 		_, err := tls.LoadPair(host, cert, key, "wrong", "also")
 		if err == nil || !strings.HasSuffix(err.Error(), `/encrypted": no password of ssl_password_file opens it`) {
-			t.Errorf("%s with a wrong password: %v", c.command, err)
+			t.Errorf("%s with a wrong password: %v; want an error with %q at its end", c.command, err, `/encrypted": no password of ssl_password_file opens it`)
 		}
 	}
 }
@@ -53,7 +53,7 @@ func TestEncryptedKeysThatCannotBeReadAreTold(t *testing.T) {
 		}
 		_, err := tls.LoadPair(host, filepath.Join(dir, "a.crt"), key, "x")
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "is not known") {
-			t.Errorf("%s: %v", c.command, err)
+			t.Errorf(`%s: %v; want an error with %q and "is not known" in it`, c.command, err, c.want)
 		}
 	}
 }
@@ -84,7 +84,7 @@ func TestNamesThatCouldLeadElsewhereAreNoHosts(t *testing.T) {
 		"a..b": false, ".a": false, "a\x00": false, "a b": false, `a\b`: false,
 	} {
 		if got := tls.IsHostName(name); got != want {
-			t.Errorf("%q: got %v", name, got)
+			t.Errorf("%q: got %v; want %v", name, got, want)
 		}
 	}
 }

@@ -68,7 +68,7 @@ func TestSessionsResumeWhereTheyMay(t *testing.T) {
 		{"the same clients trusted", tls.Options{Tickets: tickets, Clients: trust()}, tls.Options{Tickets: tickets, Clients: trust()}, v13, true},
 	} {
 		if got := resumption(t, config(c.first), config(c.second), c.version); got != c.want {
-			t.Errorf("%s: resumed %v", c.name, got)
+			t.Errorf("%s: resumed %v; want %v", c.name, got, c.want)
 		}
 	}
 	server := config(tls.Options{Sessions: full})
@@ -87,6 +87,6 @@ func TestARejectingServerGivesTheAlertForNames(t *testing.T) {
 	id := tls.Rejecting()
 	_, err := shake(t, tls.NewConfig(func(string) (*tls.Identity, error) { return id, nil }), &stdtls.Config{ServerName: "a.example"})
 	if err == nil || err.Error() != "remote error: tls: unrecognized name" {
-		t.Errorf("got %v", err)
+		t.Errorf(`got %v, want the error "remote error: tls: unrecognized name"`, err)
 	}
 }

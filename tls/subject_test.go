@@ -37,6 +37,6 @@ func TestNamesAreWrittenAsOpenSSLDoes(t *testing.T) {
 		}
 	}
 	if got := tls.DistinguishedName([]byte("garbage")); got != "" {
-		t.Errorf("garbage: got %q", got)
+		t.Errorf(`garbage: got %q; want ""`, got)
 	}
 }

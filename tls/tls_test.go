@@ -142,7 +142,7 @@ func TestNamesChooseTheIdentityWithoutCase(t *testing.T) {
 			continue
 		}
 		if got := state.PeerCertificates[0].DNSNames[0]; got != want || state.Version != stdtls.VersionTLS13 || state.NegotiatedProtocol != "http/1.1" {
-			t.Errorf("%q: got %s by %s with %q", asked, got, tls.VersionName(state.Version), state.NegotiatedProtocol)
+			t.Errorf(`%q: got %s by %s with %q; want %s, %v and "http/1.1"`, asked, got, tls.VersionName(state.Version), state.NegotiatedProtocol, want, stdtls.VersionTLS13)
 		}
 	}
 }
@@ -210,7 +210,7 @@ func TestProtocolNamesMakeARange(t *testing.T) {
 	} {
 		low, high, err := tls.VersionRange(strings.Fields(c.names))
 		if low != c.min || high != c.max || (err == nil) != (c.err == "") || err != nil && !strings.HasPrefix(err.Error(), c.err) {
-			t.Errorf("%s: got %x %x %v", c.names, low, high, err)
+			t.Errorf("%s: got %x %x %v; want %x %x and the error %q", c.names, low, high, err, c.min, c.max, c.err)
 		}
 	}
 }

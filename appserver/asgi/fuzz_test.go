@@ -36,7 +36,7 @@ func decode(t *testing.T, data []byte) (keys map[string]string, fields [][2]stri
 		}
 	}
 	if len(parts) > 0 {
-		t.Errorf("%d values without a name", len(parts))
+		t.Errorf("%d values without a name, want 0", len(parts))
 	}
 	return keys, fields
 }
@@ -81,7 +81,7 @@ func FuzzScope(f *testing.F) {
 		}
 		for _, field := range fields {
 			if field[0] != strings.ToLower(field[0]) {
-				t.Errorf("the name %q is not in lower case", field[0])
+				t.Errorf("the name %q is not in lower case, want %q", field[0], strings.ToLower(field[0]))
 			}
 			if field[0] == strings.ToLower(name) && field[0] != "host" && field[1] != value {
 				t.Errorf("%s is %q, want %q", name, field[1], value)

@@ -87,12 +87,12 @@ func TestAScopeHasTheFactsOfItsRequest(t *testing.T) {
 			got := "\n" + scopeOf(q)
 			for _, want := range c.want {
 				if !strings.Contains(got, "\n"+want+"\n") {
-					t.Errorf("the scope lacks %q:%s", want, got)
+					t.Errorf("the scope lacks %q:%s; want %q in it", want, got, "\n"+want+"\n")
 				}
 			}
 			for _, lacks := range c.lacks {
 				if strings.Contains(got, "\n"+lacks) {
-					t.Errorf("the scope has %q:%s", lacks, got)
+					t.Errorf("the scope has %q:%s; want no %q in it", lacks, got, "\n"+lacks)
 				}
 			}
 		})

@@ -120,7 +120,7 @@ func TestAnAcceptanceIsRead(t *testing.T) {
 	} {
 		h, subprotocol, err := ParseAccept(marshal(c.accept))
 		if c.fails != (err != nil) || subprotocol != c.subprotocol && !c.fails {
-			t.Errorf("%s: got %q, %v", c.name, subprotocol, err)
+			t.Errorf("%s: got %q, %v; want %q, or an error: %v", c.name, subprotocol, err, c.subprotocol, c.fails)
 		} else if err == nil && (h.Status != 101 || len(h.Fields) != c.fields) {
 			t.Errorf("%s: got status %d and %d fields, want 101 and %d", c.name, h.Status, len(h.Fields), c.fields)
 		}
@@ -130,7 +130,7 @@ func TestAnAcceptanceIsRead(t *testing.T) {
 func TestFieldsAloneAreRead(t *testing.T) {
 	h, err := ParseFields(marshal([]any{[]any{b("link"), b("</a>")}, []any{"X-Sum", "1"}}))
 	if err != nil || len(h.Fields) != 2 || h.Fields[0].Name != "link" || h.Fields[1].Value != "1" {
-		t.Errorf("got %+v, %v", h, err)
+		t.Errorf(`got %+v, %v; want 2 Fields, Name "link" and Value "1"`, h, err)
 	}
 	for _, bad := range []string{"", marshal(200), marshal([]any{[]any{b("a"), b("b\n")}}), marshal([]any{}) + "N"} {
 		if _, err := ParseFields(bad); err == nil {
@@ -151,7 +151,7 @@ func FuzzParseHead(f *testing.F) {
 		if h, subprotocol, err := ParseAccept(text); err == nil {
 			heads = append(heads, h)
 			if strings.ContainsAny(subprotocol, "\r\n, ") {
-				t.Errorf("subprotocol %q", subprotocol)
+				t.Errorf("subprotocol %q, want no blank, comma or line end", subprotocol)
 			}
 		}
 		if h, err := ParseFields(text); err == nil {
@@ -160,7 +160,7 @@ func FuzzParseHead(f *testing.F) {
 		for _, h := range heads {
 			for _, field := range h.Fields {
 				if strings.ContainsAny(field.Name+field.Value, "\r\n\x00") {
-					t.Errorf("field %q: %q", field.Name, field.Value)
+					t.Errorf("field %q: %q; want no line end or NUL", field.Name, field.Value)
 				}
 			}
 		}

@@ -36,11 +36,11 @@ func TestAnAllowanceIsSpentAndFilledAgain(t *testing.T) {
 			t.Errorf("step %d: kept %d of %d, %d were left out, pause %s; want %+v", i, got, c.lines, left, wait, c)
 		}
 		if wait > 0 && (wait < time.Second || wait > 1100*time.Millisecond) {
-			t.Errorf("step %d: a pause of %s", i, wait)
+			t.Errorf("step %d: a pause of %s; want 1s to 1.1s", i, wait)
 		}
 	}
 	if left := a.again(r, now.Add(999*time.Millisecond)); left != 0 {
-		t.Errorf("%d lines were left out before the pause has ended", left)
+		t.Errorf("%d lines were left out before the pause has ended, want 0", left)
 	}
 	if left := a.again(r, now.Add(time.Second)); left != 1 {
 		t.Errorf("%d lines were left out, want 1", left)
@@ -53,11 +53,11 @@ func TestLongLinesCostMore(t *testing.T) {
 	long := []byte(strings.Repeat("x", 2<<10) + "\n")
 	var a Allowance
 	if kept, _, _ := a.take(bytes.Repeat(long, 10), Rate{Lines: 10, Burst: 10}, now); len(kept) != 3*len(long) {
-		t.Errorf("kept %d bytes of lines of %d", len(kept), len(long))
+		t.Errorf("kept %d bytes of lines of %d; want %d", len(kept), len(long), 3*len(long))
 	}
 	var b Allowance
 	if kept, _, _ := b.take(bytes.Repeat(long, 10), Rate{Lines: 1, Burst: 2}, now); len(kept) != 2*len(long) {
-		t.Errorf("kept %d bytes of lines of %d", len(kept), len(long))
+		t.Errorf("kept %d bytes of lines of %d; want %d", len(kept), len(long), 2*len(long))
 	}
 }
 
@@ -79,6 +79,6 @@ func TestLinesThatAreLeftOutAreTold(t *testing.T) {
 	log.Wait(t, `lines were left out (output_limit)`)
 	text := log.String()
 	if first, second := strings.Count(text, "first"), strings.Count(text, "second"); first != 50 || second > 2_000 || strings.Count(text, "left out") != 1 {
-		t.Errorf("%d and %d lines: %.3000s", first, second, text)
+		t.Errorf(`%d and %d lines: %.3000s; want 50, at most 2000 and "left out" once`, first, second, text)
 	}
 }

@@ -35,7 +35,7 @@ func (s *streamed) Reuse()      { s.reused = true }
 func (s *streamed) Message(_ *eventloop.Turn, part []byte, _, _ bool) {
 	s.alive()
 	if s.given += int64(len(part)) + PartCost; s.given > Window {
-		s.h.t.Fatalf("a WebSocket is given %d bytes that nobody has taken", s.given)
+		s.h.t.Fatalf("a WebSocket is given %d bytes that nobody has taken, want at most %d", s.given, Window)
 	}
 }
 
@@ -43,7 +43,7 @@ func (s *streamed) Message(_ *eventloop.Turn, part []byte, _, _ bool) {
 func (s *streamed) Grant(_ *eventloop.Turn, n int) {
 	s.alive()
 	if s.room += int64(n); s.room > Window {
-		s.h.t.Fatalf("a WebSocket has credit for %d bytes", s.room)
+		s.h.t.Fatalf("a WebSocket has credit for %d bytes, want at most %d", s.room, Window)
 	}
 }
 
@@ -326,7 +326,7 @@ func (h *hostileStreams) die() {
 		}
 	}
 	if h.w.outstanding != 0 {
-		h.t.Fatalf("%d requests have no end", h.w.outstanding)
+		h.t.Fatalf("%d requests have no end, want 0", h.w.outstanding)
 	}
 	for _, s := range h.jobs {
 		h.ends(s)

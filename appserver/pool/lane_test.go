@@ -44,7 +44,7 @@ func ask(t *testing.T, nc net.Conn, r *bufio.Reader) string {
 	}
 	body, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != 200 {
-		t.Fatalf("%d %q, %v", res.StatusCode, body, err)
+		t.Fatalf("%d %q, %v; want 200", res.StatusCode, body, err)
 	}
 	return string(body)
 }
@@ -59,10 +59,10 @@ func TestBothAreAwakeAndTheChannelIsStill(t *testing.T) {
 	}
 	l := s.fakes.Fake(0).Lane
 	if l.Requests.Load() < 300 || l.Channels.Load() != 0 {
-		t.Errorf("%d requests came by the lane, %d by the channel", l.Requests.Load(), l.Channels.Load())
+		t.Errorf("%d requests came by the lane, %d by the channel; want at least 300 and 0", l.Requests.Load(), l.Channels.Load())
 	}
 	if n := l.Answers.Load(); n != 300 {
-		t.Errorf("%d answers went by the lane although the front never slept", n)
+		t.Errorf("%d answers went by the lane although the front never slept, want 300", n)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestAnAnswerWakesAFrontThatSleeps(t *testing.T) {
 			r := bufio.NewReader(nc)
 			for range 50 {
 				if got := ask(t, nc, r); got != "woken" {
-					t.Errorf("got %q", got)
+					t.Errorf(`got %q, want "woken"`, got)
 				}
 			}
 		})
@@ -208,7 +208,7 @@ func TestWhatDoesNotFitTheLaneIsNotOvertaken(t *testing.T) {
 		order = append(order, <-served)
 	}
 	if got := strings.Join(order, " "); got != "1 2 3 4 5 6 7" {
-		t.Errorf("served in the order %s", got)
+		t.Errorf(`served in the order %s, want "1 2 3 4 5 6 7"`, got)
 	}
 	l := s.fakes.Fake(0).Lane
 	if l.Requests.Load() != 2 || l.Channels.Load() != 5 {
@@ -247,7 +247,7 @@ func TestWhatWaitsAtAWorkerGoesToAnIdleOne(t *testing.T) {
 	close(hold)
 	wg.Wait()
 	if held.Load() != 1 {
-		t.Errorf("%d were held", held.Load())
+		t.Errorf("%d were held, want 1", held.Load())
 	}
 }
 
@@ -323,7 +323,7 @@ func TestABreachOfTheLaneCostsTheWorker(t *testing.T) {
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				if r := s.Get("/"); r.Status != 502 && r.Text() != "twice" {
-					t.Errorf("%d %q", r.Status, r.Text())
+					t.Errorf(`%d %q; want 502, or "twice"`, r.Status, r.Text())
 				}
 			})
 			s.Log.Wait(t, "broke the worker protocol")
@@ -355,7 +355,7 @@ func TestAnAnswerByTheLaneMayOvertakeAStreamsEnd(t *testing.T) {
 		for range 2 {
 			wg.Go(func() {
 				if r := s.Get("/"); r.Text() != "streamed" && r.Text() != "whole" {
-					t.Errorf("%d %q", r.Status, r.Text())
+					t.Errorf(`%d %q; want "streamed" or "whole"`, r.Status, r.Text())
 				}
 			})
 		}
@@ -400,7 +400,7 @@ func TestNothingIsLostBetweenLaneAndChannel(t *testing.T) {
 				}
 				body, _ := io.ReadAll(res.Body)
 				if res.StatusCode != 200 || !slices.Contains([]string{"0", "1"}, string(body)) {
-					t.Errorf("%d %q", res.StatusCode, body)
+					t.Errorf("%d %q; want 200 and 0 or 1", res.StatusCode, body)
 				}
 			}
 		})

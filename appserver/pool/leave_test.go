@@ -53,14 +53,14 @@ func TestWebSocketsOfAServerThatStopsEndByAndBy(t *testing.T) {
 			}
 		}
 		if len(at) != sockets || at[0] < c.first {
-			t.Errorf("graceful_timeout %s, last %s: %d have ended by %s, the first after %s", c.graceful, c.last, len(at), c.end, at[0])
+			t.Errorf("graceful_timeout %s, last %s: %d have ended by %s, the first after %s; want %d and at least %s", c.graceful, c.last, len(at), c.end, at[0], sockets, c.first)
 		}
 		if steps := len(slices.Compact(slices.Clone(at))); c.end > 0 && steps < 50 {
 			t.Errorf("graceful_timeout %s, last %s: they have ended in %d steps", c.graceful, c.last, steps)
 		}
 		for _, e := range ends {
 			if !slices.Equal(e, closes{"1001 server stops"}) {
-				t.Fatalf("a WebSocket ends with %q", e)
+				t.Fatalf("a WebSocket ends with %q, want %q", e, closes{"1001 server stops"})
 			}
 		}
 	}

@@ -47,14 +47,14 @@ func TestOutputIsCutIntoLines(t *testing.T) {
 				return n, nil
 			})
 			if !errors.Is(err, io.EOF) {
-				t.Errorf("ended with %v", err)
+				t.Errorf("ended with %v, want %v", err, io.EOF)
 			}
 			l.flush()
 			if got != c.want {
 				t.Errorf("took %d bytes %.100q, want %d bytes %.100q", len(got), got, len(c.want), c.want)
 			}
 			if cap(l.buf) > keptLine {
-				t.Errorf("%d bytes of memory stay", cap(l.buf))
+				t.Errorf("%d bytes of memory stay, want at most %d", cap(l.buf), keptLine)
 			}
 		})
 	}
@@ -107,7 +107,7 @@ func TestOutputGoesToTheNamedPlace(t *testing.T) {
 	w.printLines([]byte("a\n"))
 	w.logLines([]byte("b\n"))
 	if place.String() != "a\n" || !slices.Equal(h.got, []string{"b\n"}) {
-		t.Errorf("the place has %q, the log %q", place.String(), h.got)
+		t.Errorf("the place has %q, the log %q; want %q and %q", place.String(), h.got, "a\n", []string{"b\n"})
 	}
 }
 
@@ -121,7 +121,7 @@ func TestTheLastLinesAreBounded(t *testing.T) {
 	}
 	l.add([]byte("z\n"))
 	if got := l.end(); got != "" {
-		t.Errorf("kept %q after the end", got)
+		t.Errorf(`kept %q after the end, want ""`, got)
 	}
 }
 

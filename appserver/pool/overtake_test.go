@@ -70,7 +70,7 @@ func TestNoWorkerOvertakesTheQueue(t *testing.T) {
 					return
 				}
 				if body, _ := io.ReadAll(res.Body); res.StatusCode != 200 {
-					t.Errorf("%d %q", res.StatusCode, body)
+					t.Errorf("%d %q; want 200", res.StatusCode, body)
 				}
 			}
 		})
@@ -89,7 +89,7 @@ func takeInOrder(t *testing.T, f *pooltest.Fake, p *pool.Pool, count *atomic.Int
 			return false
 		}
 		if count.Add(1); older != 0 {
-			t.Errorf("request %d was taken while %d waited", taken, older)
+			t.Errorf("request %d was taken while %d waited; want 0", taken, older)
 		}
 		return true
 	}

@@ -21,7 +21,7 @@ func TestASlotCannotSendMoreThanItsCredit(t *testing.T) {
 			kind = wire.KindHead
 		}
 		if err := w.accept(r, wire.Frame{Kind: kind, Payload: make([]byte, c.size)}, i == 0); (err == nil) != c.ok {
-			t.Errorf("block %d: %v", i, err)
+			t.Errorf("block %d: %v; want success: %v", i, err, c.ok)
 		}
 	}
 }

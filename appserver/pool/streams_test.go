@@ -183,7 +183,7 @@ func TestTheBoundOfStreamsIsNamed(t *testing.T) {
 	<-started
 	expect(t, s.Get("/second"), 503, "503")
 	if log := s.Log.String(); !strings.Contains(log, "each has 1 requests and WebSockets, which is its concurrency") {
-		t.Errorf("the log says %q", log)
+		t.Errorf(`the log says %q, want "each has 1 requests and WebSockets, which is its concurrency" in it`, log)
 	}
 }
 
@@ -533,7 +533,7 @@ func TestAWorkerThatHasClosedItsStreamChannelIsReplaced(t *testing.T) {
 	s.Loops.Next().AddSource(&c)
 	time.Sleep(200 * time.Millisecond)
 	if n := c.n.Load(); n > 1000 {
-		t.Errorf("the loop has turned %d times, and had nothing to do", n)
+		t.Errorf("the loop has turned %d times, and had nothing to do; want at most 1000", n)
 	}
 	s.Log.Wait(t, "broke the worker protocol: it has closed its stream channel")
 	expect(t, s.Get("/"), 200, "next")
@@ -557,11 +557,11 @@ func TestAWorkerThatDiesWithFramesUnreadHasAnswered(t *testing.T) {
 	})
 	r := s.Get("/")
 	if r.Status != 200 || !strings.HasSuffix(r.Text(), "the end") {
-		t.Errorf("got %d with %d bytes", r.Status, len(r.Text()))
+		t.Errorf(`got %d with %d bytes; want 200 and "the end" at its end`, r.Status, len(r.Text()))
 	}
 	s.Log.Wait(t, "exited")
 	if strings.Contains(s.Log.String(), "broke") {
-		t.Errorf("the log says %s", s.Log.String())
+		t.Errorf(`the log says %s, want no "broke" in it`, s.Log.String())
 	}
 }
 

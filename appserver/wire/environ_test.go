@@ -54,7 +54,7 @@ func TestAnEnvironWithANULIsRefused(t *testing.T) {
 		e.Add("A", value)
 		e.Add("B", "2")
 		if got, err := e.AppendTo(nil); !errors.Is(err, ErrNUL) || len(got) > 0 {
-			t.Errorf("%q: %q, %v", value, got, err)
+			t.Errorf("%q: %q, %v; want %v and nothing", value, got, err, ErrNUL)
 		}
 	}
 }
@@ -66,12 +66,12 @@ func TestAnEnvironKeepsTheMemoryOfAUsualRequestOnly(t *testing.T) {
 	}
 	e.Reset()
 	if cap(e.shape) > most || cap(e.values) > most {
-		t.Errorf("%d and %d bytes are kept", cap(e.shape), cap(e.values))
+		t.Errorf("%d and %d bytes are kept; want at most %d and at most %d", cap(e.shape), cap(e.values), most, most)
 	}
 	e.Add("A", "1")
 	shape := cap(e.shape)
 	e.Reset()
 	if cap(e.shape) != shape || e.count != 0 {
-		t.Errorf("%d bytes are kept of %d", cap(e.shape), shape)
+		t.Errorf("%d bytes are kept of %d; want count 0", cap(e.shape), shape)
 	}
 }

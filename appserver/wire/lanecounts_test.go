@@ -82,7 +82,7 @@ func TestBothSidesTakeAtOnce(t *testing.T) {
 	<-done
 	for id := range by[1:] {
 		if n := by[id+1].Load(); n != 1 {
-			t.Fatalf("request %d was taken %d times", id+1, n)
+			t.Fatalf("request %d was taken %d times; want 1", id+1, n)
 		}
 	}
 }
@@ -105,6 +105,6 @@ func TestResponsesAreReceivedInOrder(t *testing.T) {
 		}
 	}
 	if sent < 100 {
-		t.Errorf("only %d were sent", sent)
+		t.Errorf("only %d were sent, want at least 100", sent)
 	}
 }

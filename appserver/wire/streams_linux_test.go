@@ -154,7 +154,7 @@ func TestWhatCanNeverBeSentIsNamedOnce(t *testing.T) {
 				put(s, 4, 60000)
 				select {
 				case err := <-lost:
-					t.Errorf("it is told %v as well", err)
+					t.Errorf("it is told %v as well, want one error", err)
 				case <-time.After(2 * shortage):
 				}
 			})
@@ -180,7 +180,7 @@ func TestTheLastWordsOfAWorkerThatLeftFramesUnread(t *testing.T) {
 		}
 		b := make([]byte, MaxFrame)
 		if n, _, err := read(b); err != nil || string(b[:n]) != "words" {
-			t.Errorf("the front receives %q, %v", b[:n], err)
+			t.Errorf(`the front receives %q, %v; want "words"`, b[:n], err)
 		}
 		if n, _, err := read(b); n != 0 || err != nil {
 			t.Errorf("then it receives %d bytes, %v, want the end", n, err)

@@ -90,7 +90,7 @@ func BenchmarkFrame(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if f, err := wire.ParseFrame(data); err != nil || string(f.Payload) != "Hello, World!" {
-			b.Fatalf("%+v, %v", f, err)
+			b.Fatalf(`%+v, %v; want "Hello, World!"`, f, err)
 		}
 	}
 }

@@ -77,13 +77,13 @@ print(marshal.dumps({"a": [1, -2, 1 << 40, None, True, False, b"b", ("t",)]}, 2)
 		encoded, _ := hex.DecodeString(lines[0])
 		h, err := gateway.ParseHead(string(encoded))
 		if err != nil || h.Status != 200 || h.Length != 5 || h.File != 1<<40 || h.Fields[0].Value != "\xe9\xff" {
-			t.Errorf("%s: head %+v, %v", python, h, err)
+			t.Errorf("%s: head %+v, %v; want Status 200, Length 5, File 1<<40 and Value %q", python, h, err, "\xe9\xff")
 		}
 		encoded, _ = hex.DecodeString(lines[1])
 		v, err := wire.Decode(encoded)
 		want := map[string]any{"a": []any{int64(1), int64(-2), int64(1 << 40), nil, true, false, []byte("b"), []any{"t"}}}
 		if err != nil || !reflect.DeepEqual(v, want) {
-			t.Errorf("%s: %v, %v", python, v, err)
+			t.Errorf("%s: %v, %v; want %v", python, v, err, want)
 		}
 	}
 }
@@ -102,7 +102,7 @@ func FuzzFrame(f *testing.F) {
 		}
 		for _, field := range h.Fields {
 			if strings.ContainsAny(field.Name+field.Value, "\r\n\x00") {
-				t.Errorf("field %q: %q", field.Name, field.Value)
+				t.Errorf("field %q: %q; want no line end or NUL", field.Name, field.Value)
 			}
 		}
 	})

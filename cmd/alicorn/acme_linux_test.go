@@ -63,10 +63,10 @@ func TestTheSiteAnswersWithoutAUsableState(t *testing.T) {
 				h.awaitLog(tc.says)
 				h.awaitLog("cannot obtain a certificate for shop.example.com: ")
 				if status, text, _, err := h.get("http://shop.example.com/"); status != 200 || text != "served" {
-					t.Errorf("port 80 answers %d %q %v", status, text, err)
+					t.Errorf(`port 80 answers %d %q %v; want 200 and "served"`, status, text, err)
 				}
 				if n := h.ca.Certificates(""); n != 0 {
-					t.Errorf("%d certificates were issued that nobody can keep", n)
+					t.Errorf("%d certificates were issued that nobody can keep, want 0", n)
 				}
 				h.remount("mode=1777,size=4m")
 				h.awaitTrusted("shop.example.com")
@@ -92,10 +92,10 @@ func TestAFullStateKeepsTheOldCertificate(t *testing.T) {
 				t.Fatal("the file system is not full")
 			}
 			if out, err := h.try("cert", "renew", "shop.example.com"); err == nil || !strings.Contains(out, "no space left on device") {
-				t.Errorf("a renewal without space: %v: %s", err, out)
+				t.Errorf(`a renewal without space: %v: %s; want an error with "no space left on device"`, err, out)
 			}
 			if n := h.ca.Certificates(""); n != 1 {
-				t.Errorf("%d certificates were issued, of which one can be kept", n)
+				t.Errorf("%d certificates were issued, of which one can be kept; want 1", n)
 			}
 			if after := h.awaitTrusted("shop.example.com"); after.SerialNumber.Cmp(before.SerialNumber) != 0 {
 				t.Error("a certificate is shown that is not kept")
@@ -135,7 +135,7 @@ func TestServeGetsACertificateForItsDomain(t *testing.T) {
 				"SSL_CERT_FILE="+h.ca.RootFile())
 			h.awaitTrusted("shop.example.com")
 			if status, to, _, err := h.get("http://shop.example.com/"); status != 301 || to != "https://shop.example.com/" {
-				t.Errorf("port 80 answers %d %q %v", status, to, err)
+				t.Errorf(`port 80 answers %d %q %v; want 301 and "https://shop.example.com/"`, status, to, err)
 			}
 		})
 	}

@@ -106,7 +106,7 @@ func TestARenewalDropsNoConnection(t *testing.T) {
 			v := h.visit("shop.example.com")
 			h.await(func() bool { return v.seen() >= 3 || v.failed() }, "no two renewals were seen")
 			if n, err := v.stop(); err != nil || n < 50 {
-				t.Errorf("%d answers, the first failure: %v", n, err)
+				t.Errorf("%d answers, the first failure: %v; want at least 50", n, err)
 			}
 		})
 	}

@@ -205,7 +205,7 @@ func TestHTTPSComesByItself(t *testing.T) {
 				h.run(master + shop)
 				h.await(func() bool { return h.ca.Held() == 1 }, "no order is finalised")
 				if status, text, _, err := h.get("http://shop.example.com/a"); status != 200 || text != "served" {
-					t.Errorf("without a certificate port 80 answers %d %q %v", status, text, err)
+					t.Errorf(`without a certificate port 80 answers %d %q %v; want 200 and "served"`, status, text, err)
 				}
 				if got, want := listening(t, h.cmd.Process.Pid), []string{h.addr + ":443", h.addr + ":80"}; !slices.Equal(got, want) {
 					t.Errorf("during the order %v listen, want %v", got, want)
@@ -213,7 +213,7 @@ func TestHTTPSComesByItself(t *testing.T) {
 				h.ca.Release()
 				h.awaitTrusted("shop.example.com")
 				if status, to, _, err := h.get("http://shop.example.com/a?b"); status != 301 || to != "https://shop.example.com/a?b" {
-					t.Errorf("with a certificate port 80 answers %d %q %v", status, to, err)
+					t.Errorf(`with a certificate port 80 answers %d %q %v; want 301 and "https://shop.example.com/a?b"`, status, to, err)
 				}
 				if n := h.ca.Orders(""); n != 1 {
 					t.Errorf("%d orders, want 1", n)
@@ -241,7 +241,7 @@ func (h *httpsHost) secretsAreKept() {
 		}
 		keys++
 		if info, err := e.Info(); err != nil || info.Mode().Perm() != 0o600 {
-			h.t.Errorf("%s: mode %v, %v", path, info.Mode(), err)
+			h.t.Errorf("%s: mode %v, %v; want 0o600", path, info.Mode(), err)
 		}
 		for line := range strings.Lines(string(text)) {
 			if strings.Contains(logs, strings.TrimSpace(line)) {
@@ -268,7 +268,7 @@ func TestNoAuthorityIsAskedForPrivateNames(t *testing.T) {
 	for _, name := range []string{"_", "localhost", "127.0.0.1", "intranet", "shop.test"} {
 		h.configure("server { listen ADDR:443 ssl; server_name " + name + "; }")
 		if out, err := h.try("check"); err == nil || !strings.Contains(out, "alicorn.conf:4:1: ") || !strings.Contains(out, "ssl_certificate") {
-			t.Errorf("%s: %v: %s", name, err, out)
+			t.Errorf(`%s: %v: %s; want an error with "alicorn.conf:4:1: " and "ssl_certificate" in it`, name, err, out)
 		}
 	}
 }
@@ -286,7 +286,7 @@ func TestANameThatLeadsElsewhereIsNotOrdered(t *testing.T) {
 	h.awaitLog("lost.example.com does not resolve")
 	h.awaitLog("cannot obtain a certificate for far.example.com: ")
 	if n := h.ca.Orders("lost.example.com"); n != 0 {
-		t.Errorf("%d orders for a name that does not resolve", n)
+		t.Errorf("%d orders for a name that does not resolve, want 0", n)
 	}
 	if n, public := h.ca.Orders("far.example.com"), hasPublicIPv4(t); (n == 0) != public {
 		t.Errorf("%d orders for a name that leads elsewhere; this host has a public address: %v", n, public)
@@ -316,7 +316,7 @@ func TestAWildcardComesByTheHook(t *testing.T) {
 		h.run(master + `server { listen ADDR:443 ssl; server_name *.example.com; acme_dns_hook ` + h.ca.DNSHook() + `; return 200 "served"; }`)
 		leaf := h.awaitTrusted("anything.example.com")
 		if !slices.Equal(leaf.DNSNames, []string{"*.example.com"}) {
-			t.Errorf("the certificate is for %v", leaf.DNSNames)
+			t.Errorf("the certificate is for %v, want %v", leaf.DNSNames, []string{"*.example.com"})
 		}
 		h.await(func() bool { return len(h.ca.TXT("_acme-challenge.example.com")) == 0 }, "the record is not cleaned up")
 	}

@@ -41,13 +41,13 @@ func TestAnOutageOfTheAuthorityIsWaitedOut(t *testing.T) {
 				}
 			}
 			if out, err := h.try("cert"); err == nil || !strings.Contains(out, "shop.example.com") || !strings.Contains(out, "pebble") || !strings.Contains(out, o.says) {
-				t.Errorf("alicorn cert ends with %v and says\n%s", err, out)
+				t.Errorf("alicorn cert ends with %v and says (want an error with \"shop.example.com\", \"pebble\" and %q in it):\n%s", err, o.says, out)
 			}
 			if out := h.verb("status"); !strings.Contains(out, "certificate of shop.example.com fails: ") || !strings.Contains(out, o.says) {
-				t.Errorf("alicorn status says\n%s", out)
+				t.Errorf("alicorn status says (want \"certificate of shop.example.com fails: \" and %q in it):\n%s", o.says, out)
 			}
 			if status, text, _, err := h.get("http://shop.example.com/"); status != 200 || text != "served" {
-				t.Errorf("port 80 answers %d %q %v", status, text, err)
+				t.Errorf(`port 80 answers %d %q %v; want 200 and "served"`, status, text, err)
 			}
 			o.end(h.ca)
 			h.awaitTrusted("shop.example.com")
@@ -193,7 +193,7 @@ func TestServersOfOneStateOrderEachCertificateOnce(t *testing.T) {
 		h.awaitTrusted(name)
 		other.awaitTrusted(name)
 		if n := h.ca.Certificates(name); n != 1 {
-			t.Errorf("%d certificates for %s", n, name)
+			t.Errorf("%d certificates for %s; want 1", n, name)
 		}
 	}
 }

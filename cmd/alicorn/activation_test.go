@@ -22,7 +22,7 @@ func TestServeListensOnSocketsThatItIsGiven(t *testing.T) {
 		command := `export LISTEN_PID=$$; exec "$0" serve -w 1 --error-logfile error.log` + args + ` app:app`
 		cmd := startCommand(t, dir, []*os.File{file}, []string{"/bin/sh", "-c", command, ownProgram(t)}, "LISTEN_FDS=1")
 		if answer := awaitAnswer(t, sock); !strings.HasSuffix(answer, "served") {
-			t.Errorf("%q: answered %q", args, answer)
+			t.Errorf(`%q: answered %q; want "served" at its end`, args, answer)
 		}
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Error(err)
@@ -32,7 +32,7 @@ func TestServeListensOnSocketsThatItIsGiven(t *testing.T) {
 		}
 		said, _ := os.ReadFile(filepath.Join(dir, "stderr"))
 		if noted := strings.Contains(string(said), `"127.0.0.1:1" is not listened on`); noted != strings.Contains(args, "127") {
-			t.Errorf("%q: said %s", args, said)
+			t.Errorf("%q: said %s; want noted %v", args, said, strings.Contains(args, "127"))
 		}
 	}
 }
@@ -50,7 +50,7 @@ func TestADescriptorThatWasNotGivenIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := f.bindDescriptors(map[int]string{3: l.Addr().String()}); err == nil || !strings.Contains(err.Error(), "--bind: \""+bind+"\" is none of the listening sockets") {
-			t.Errorf("%s: %v", bind, err)
+			t.Errorf("%s: %v; want an error with %q", bind, err, "--bind: \""+bind+"\" is none of the listening sockets")
 		}
 	}
 }

@@ -138,7 +138,7 @@ func told(t *testing.T, conn net.Conn, path string, socket bool) string {
 	}
 	var s scopesTold
 	if err := json.Unmarshal([]byte(text), &s); err != nil || len(c.faults) > 0 {
-		t.Fatalf("%v: %q, %q", err, text, c.faults)
+		t.Fatalf("%v: %q, %q; want nothing", err, text, c.faults)
 	}
 	if len(s.Client) == 2 {
 		s.Client = s.Client[:1]

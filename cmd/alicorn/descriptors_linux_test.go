@@ -58,7 +58,7 @@ func TestUsedUpDescriptorsCostNoService(t *testing.T) {
 		}
 		log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
 		if strings.Contains(string(log), "ended unexpectedly") {
-			t.Errorf("%s: the log:\n%s", master, log)
+			t.Errorf("%s: the log (want no \"ended unexpectedly\" in it):\n%s", master, log)
 		}
 		if out, err := verbIn(t, dir, "stop", "--now").CombinedOutput(); err != nil {
 			t.Errorf("%s: stop: %v: %s", master, err, out)

@@ -65,7 +65,7 @@ func TestAnIdleProcessCollectsUnlessThatIsOff(t *testing.T) {
 	looks := 0
 	run(func() bool { looks++; return looks > 50 })
 	if n := collections() - before; n > 0 {
-		t.Errorf("%d collections though they are off", n)
+		t.Errorf("%d collections though they are off, want 0", n)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestOnlyAnUnsaidPercentIsPaced(t *testing.T) {
 			debug.SetGCPercent(2000)
 			c.settings.pace()
 			if got := gcInEffect().Percent; (got != 2000) != c.paced {
-				t.Errorf("percent is %d; paced %v", got, c.paced)
+				t.Errorf("percent is %d, want another than 2000: %v", got, c.paced)
 			}
 		})
 	}

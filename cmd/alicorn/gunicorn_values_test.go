@@ -37,7 +37,7 @@ func TestAGunicornConfigurationThatDoesNotEndIsNamed(t *testing.T) {
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now())
 	defer cancel()
 	if _, err := evaluatedUntil(ctx, t, "while True: pass"); err == nil || !strings.Contains(err.Error(), "gunicorn.conf.py: it has not ended after 15s") {
-		t.Errorf("got %v", err)
+		t.Errorf(`got %v, want an error with "gunicorn.conf.py: it has not ended after 15s"`, err)
 	}
 }
 
@@ -100,7 +100,7 @@ func TestValuesOfAGunicornConfiguration(t *testing.T) {
 		case c.want == "!" && err == nil:
 			t.Errorf("%q was accepted as %q", c.text, f.set.Lookup(c.flag).Value)
 		case c.want != "!" && err != nil:
-			t.Errorf("%q: %v", c.text, err)
+			t.Errorf("%q: %v; want it accepted", c.text, err)
 		case c.want != "!" && c.want != "" && f.set.Lookup(c.flag).Value.String() != c.want:
 			t.Errorf("%q is %q, want %q", c.text, f.set.Lookup(c.flag).Value, c.want)
 		}
@@ -117,7 +117,7 @@ func TestNamesOfAGunicornConfigurationThatAreNoSettings(t *testing.T) {
 	} {
 		c, err := evaluated(t, text+"\nworkers = 2\n")
 		if err != nil || c.values["workers"].number != 2 {
-			t.Errorf("%q gives %v, %v", text, c.values, err)
+			t.Errorf("%q gives %v, %v; want 2", text, c.values, err)
 		}
 	}
 }
@@ -134,7 +134,7 @@ secure_scheme_headers = {"X-Proto": "https", "X_SSL": "on"}
 	}
 	f, err := c.layer()
 	if err != nil || !slices.Equal(f.binds, []string{"127.0.0.1:1", "unix:x"}) || !slices.Equal(f.env, []string{"A=b"}) || !slices.Equal(f.schemes, []string{"X-Proto=https", "X_SSL=on"}) {
-		t.Errorf("bind %q, raw_env %q, secure_scheme_headers %q, %v", f.binds, f.env, f.schemes, err)
+		t.Errorf("bind %q, raw_env %q, secure_scheme_headers %q, %v; want %q, %q and %q", f.binds, f.env, f.schemes, err, []string{"127.0.0.1:1", "unix:x"}, []string{"A=b"}, []string{"X-Proto=https", "X_SSL=on"})
 	}
 }
 
@@ -216,7 +216,7 @@ func TestSettingsOfSecurityAreNotPassedOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := f.judgeNotes(); err == nil || !strings.Contains(err.Error(), "gunicorn.conf.py has no equivalent here") {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf(`%q: %v; want an error with "gunicorn.conf.py has no equivalent here"`, text, err)
 		}
 	}
 }

@@ -160,7 +160,7 @@ func (h hostileClient) answer(r *bufio.Reader) (int, string) {
 func (h hostileClient) others() {
 	h.t.Helper()
 	if status, _ := (hostileClient{h.t, h.dir, h.tcp, h.safe, "tcp"}).ask("/other"); status != 200 {
-		h.t.Errorf("another client is answered %d", status)
+		h.t.Errorf("another client is answered %d, want 200", status)
 	}
 }
 
@@ -269,15 +269,15 @@ func (h hostileClient) names() {
 	}
 	status, body := h.ask("/seen", fields(990, "N%d: v")...)
 	if got := strings.Count(body, "HTTP_N"); status != 200 || got != 990 {
-		h.t.Errorf("990 names: %d, the application saw %d", status, got)
+		h.t.Errorf("990 names: %d, the application saw %d; want 200 and 990", status, got)
 	}
 	status, body = h.ask("/seen", fields(990, "same: %d")...)
 	if got := strings.Count(body, "HTTP_SAME="); status != 200 || got != 1 || !strings.Contains(body, "0,1,2") {
-		h.t.Errorf("one name 990 times: %d, the application saw %d: %.60s", status, got, body)
+		h.t.Errorf(`one name 990 times: %d, the application saw %d: %.60s; want 200, 1 and "0,1,2" in it`, status, got, body)
 	}
 	_, body = h.ask("/seen", "X-Real: 1", "x_real: 2", "X_Real: 3", "X-REAL: 4", "x.real: 5")
 	if !strings.Contains(body, "HTTP_X_REAL=1,4\n") {
-		h.t.Errorf("spellings of X-Real: the application saw %q", body)
+		h.t.Errorf("spellings of X-Real: the application saw %q; want %q in it", body, "HTTP_X_REAL=1,4\n")
 	}
 	h.others()
 }
@@ -387,7 +387,7 @@ func (h hostileClient) leaving() {
 		h.others()
 		open()
 		if status, _ := h.answer(bufio.NewReader(next)); status != 200 {
-			h.t.Errorf("%s: who waited behind is answered %d", tag, status)
+			h.t.Errorf("%s: who waited behind is answered %d; want 200", tag, status)
 		}
 		for _, never := range []string{"GET /left-" + tag, "POST /left-" + tag, "GET /one/queued-" + tag} {
 			if strings.Contains(h.read("error.log"), "saw "+never) {
@@ -427,7 +427,7 @@ func (h hostileClient) delays() {
 		h.leave(nc, true)
 	}
 	if status, _ := h.answer(bufio.NewReader(delayed[0])); status != 200 {
-		h.t.Errorf("the first is answered %d", status)
+		h.t.Errorf("the first is answered %d, want 200", status)
 	}
 	h.others()
 }
@@ -450,7 +450,7 @@ func (h hostileClient) slowReaders() {
 		return nil
 	})
 	if blocks > 4<<20 {
-		h.t.Errorf("%d bytes of temporary files", blocks)
+		h.t.Errorf("%d bytes of temporary files, want at most 4<<20", blocks)
 	}
 	h.others()
 	for _, nc := range stalled {

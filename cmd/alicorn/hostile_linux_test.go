@@ -170,16 +170,16 @@ func unchanged(t *testing.T, target string) {
 	t.Helper()
 	list, err := os.ReadDir(target)
 	if err != nil || len(list) != 1 {
-		t.Errorf("root's folder has %v, %v", list, err)
+		t.Errorf("root's folder has %v, %v; want one", list, err)
 	}
 	for path, mode := range map[string]fs.FileMode{target: 0o755, filepath.Join(target, "secret"): 0o600} {
 		st, err := os.Stat(path)
 		if err != nil || st.Mode().Perm() != mode || st.Sys().(*syscall.Stat_t).Uid != 0 {
-			t.Errorf("%s: %v, %v", path, st, err)
+			t.Errorf("%s: %v, %v; want %v and Uid 0", path, st, err, mode)
 		}
 	}
 	if text, err := os.ReadFile(filepath.Join(target, "secret")); err != nil || string(text) != "hunter2;\n" {
-		t.Errorf("the secret is %q, %v", text, err)
+		t.Errorf("the secret is %q, %v; want %q", text, err, "hunter2;\n")
 	}
 }
 

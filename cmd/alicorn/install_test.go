@@ -82,14 +82,14 @@ func TestInstallSetsASystemUpAndUninstallUndoesIt(t *testing.T) {
 	root := emptySystem(t)
 	plan := installInto(t, root, "install", "--dry-run")
 	if got := files(t, root); got != "" {
-		t.Errorf("a dry run leaves:\n%s", got)
+		t.Errorf("a dry run leaves (want \"\"):\n%s", got)
 	}
 	out := installInto(t, root, "install")
 	if got := files(t, root); got != installedFiles {
 		t.Errorf("installed:\n%s\nwant:\n%s", got, installedFiles)
 	}
 	if !strings.Contains(out, "made user alicorn\n") || !strings.Contains(out, "made user alicorn-app\n") {
-		t.Errorf("it says %q", out)
+		t.Errorf("it says %q, want %q and %q in it", out, "made user alicorn\n", "made user alicorn-app\n")
 	}
 	if want := regexp.MustCompile("(?m)^").ReplaceAllString(strings.TrimSpace(out), "would have ") + "\n"; plan != want {
 		t.Errorf("a dry run says %q, want %q", plan, want)
@@ -103,7 +103,7 @@ func TestInstallSetsASystemUpAndUninstallUndoesIt(t *testing.T) {
 	checkOwners(t, in)
 	unit, _ := os.ReadFile(filepath.Join(root, installedUnit))
 	if strings.Count(string(unit), "="+installedBinary+" ") != 3 || strings.Contains(string(unit), packagedBinary) {
-		t.Errorf("the unit starts another program:\n%s", unit)
+		t.Errorf("the unit starts another program (want %q 3 times and no %q in it):\n%s", "="+installedBinary+" ", packagedBinary, unit)
 	}
 }
 
@@ -119,13 +119,13 @@ func TestInstallingAgainChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out := installInto(t, root, "install"); out != "" {
-		t.Errorf("a second installation says %q", out)
+		t.Errorf(`a second installation says %q, want ""`, out)
 	}
 	if text, _ := os.ReadFile(filepath.Join(root, "etc/alicorn/alicorn.conf")); string(text) != "# mine\n" || strings.Contains(files(t, root), "default.conf") {
 		t.Errorf("the administrator's configuration was changed: %s", text)
 	}
 	if uid, _ := ownerOf(t, filepath.Join(root, "var/cache/alicorn")); uid != 33 {
-		t.Errorf("the folder of another user became user %d's", uid)
+		t.Errorf("the folder of another user became user %d's, want 33", uid)
 	}
 }
 
@@ -155,7 +155,7 @@ func TestUninstallLeavesWhatWasWrittenUntilPurge(t *testing.T) {
 	}
 	installInto(t, root, "uninstall")
 	if got := files(t, root); strings.Contains(got, "bin") || strings.Contains(got, "systemd") || !strings.Contains(got, "alicorn.conf") || !strings.Contains(got, "key") {
-		t.Errorf("after uninstall:\n%s", got)
+		t.Errorf("after uninstall (want no \"bin\", no \"systemd\" in it, \"alicorn.conf\" and \"key\" in it):\n%s", got)
 	}
 	installInto(t, root, "uninstall", "--purge")
 	if got, want := files(t, root), "drwxr-xr-x /etc/alicorn\ndrwxr-xr-x /etc/alicorn/conf.d\n-rw-r--r-- /etc/alicorn/conf.d/mine.conf"; got != want {
@@ -169,7 +169,7 @@ func TestUninstallLeavesWhatWasWrittenUntilPurge(t *testing.T) {
 	}
 	installInto(t, root, "uninstall", "--purge")
 	if got := files(t, root); got != "" {
-		t.Errorf("after the last purge:\n%s", got)
+		t.Errorf("after the last purge (want \"\"):\n%s", got)
 	}
 }
 
@@ -214,7 +214,7 @@ func TestInstallRefusesToMixWithThePackage(t *testing.T) {
 	// What hides the package's service can be removed, and nothing else.
 	installInto(t, root, "uninstall")
 	if got := files(t, root); strings.Contains(got, installedBinary) || strings.Contains(got, installedUnit) || !strings.Contains(got, packagedUnit) || !strings.Contains(got, "alicorn.conf") {
-		t.Errorf("after uninstall:\n%s", got)
+		t.Errorf("after uninstall (want no %q, no %q in it, %q and \"alicorn.conf\" in it):\n%s", installedBinary, installedUnit, packagedUnit, got)
 	}
 	if err := in.uninstall(t.Context(), false); err != errPackaged {
 		t.Errorf("another uninstall: error %v, want %v", err, errPackaged)
@@ -256,7 +256,7 @@ func TestInstallNeedsRootUnlessItOnlyTells(t *testing.T) {
 		}
 	}
 	if got := files(t, root); got != "" {
-		t.Errorf("there is:\n%s", got)
+		t.Errorf("there is (want \"\"):\n%s", got)
 	}
 }
 
@@ -354,7 +354,7 @@ func TestInstallLeavesAServiceAloneThatRunsTheProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := asked(); got != "is-active --quiet alicorn.service\n" {
-		t.Errorf("commands %q", got)
+		t.Errorf("commands %q, want %q", got, "is-active --quiet alicorn.service\n")
 	}
 }
 

@@ -51,7 +51,7 @@ func TestAWorkerThatIsStuckEndsWithItsServer(t *testing.T) {
 		if tc.name == "keeper" {
 			log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
 			if !strings.Contains(string(log), "[emerg]") || !strings.Contains(string(log), "the keeper process has ended") {
-				t.Errorf("the log does not tell of the keeper's end:\n%s", log)
+				t.Errorf("the log does not tell of the keeper's end (want \"[emerg]\" and \"the keeper process has ended\" in it):\n%s", log)
 			}
 		}
 	}

@@ -48,7 +48,7 @@ def app(environ, start_response):
 	}
 	cmd := initCommand(t, dir, "run", "-c", "alicorn.conf")
 	if answer := awaitAnswer(t, sock); !strings.HasSuffix(answer, "orphaned") {
-		t.Errorf("answer %q", answer)
+		t.Errorf(`answer %q, want "orphaned" at its end`, answer)
 	}
 	// By now the orphan is a child of the first process.
 	awaitCondition(t, "the first process has another child than the server", func() bool { return children(t, cmd.Process.Pid) == 1 })
@@ -107,7 +107,7 @@ func TestCtrlCIsOneStopForAFirstProcess(t *testing.T) {
 	write(t, dir, "go", "")
 	client.SetDeadline(time.Now().Add(patience))
 	if text, err := io.ReadAll(client); err != nil || !strings.Contains(string(text), "served") {
-		t.Errorf("the request in progress is answered %q, %v", text, err)
+		t.Errorf(`the request in progress is answered %q, %v; want "served" in it`, text, err)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the end: %v", err)

@@ -24,7 +24,7 @@ func TestTheManualPagesHaveEveryVerbFlagAndDirective(t *testing.T) {
 		}
 	}
 	if text := string(pages["alicorn-serve.1"]); !strings.Contains(text, ".B \\-w, \\-\\-workers N\n") {
-		t.Errorf("the page of serve has no \"--workers\": %s", text)
+		t.Errorf("the page of serve has no \"--workers\": %s; want %q in it", text, ".B \\-w, \\-\\-workers N\n")
 	}
 	for _, d := range manualSchema().Directives() {
 		if !strings.Contains(string(pages["alicorn.conf.5"]), "\n.TP\n.B "+roff(d.Name)) {

@@ -171,7 +171,7 @@ func TestTheServiceManagerIsToldOfEveryStep(t *testing.T) {
 		}
 		awaitText(t, m, `STOPPING=1\n`)
 		if n := strings.Count(m.String(), "STOPPING=1"); n != 1 {
-			t.Errorf("%s: told %d times that it stops", master, n)
+			t.Errorf("%s: told %d times that it stops; want 1", master, n)
 		}
 	}
 }
@@ -291,7 +291,7 @@ func TestSocketsForAnotherProcessAreNotTaken(t *testing.T) {
 	defer func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() }()
 	awaitAnswer(t, sock)
 	if text, err := os.ReadFile(filepath.Join(dir, "error.log")); err != nil || strings.Contains(string(text), "other.sock") {
-		t.Errorf("a socket for process 1 was taken: %s, %v", text, err)
+		t.Errorf(`a socket for process 1 was taken: %s, %v; want no "other.sock" in it`, text, err)
 	}
 }
 

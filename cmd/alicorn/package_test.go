@@ -142,11 +142,11 @@ func TestThePackageInstallsUpgradesUnderLoadAndPurges(t *testing.T) {
 	p.dpkg("-r", "alicorn")
 	awaitCondition(t, "removing the package stops no server", func() bool { return hasEnded(last) })
 	if got := files(t, p.dir); strings.Contains(got, "bin/alicorn") || !strings.Contains(got, "/etc/alicorn/alicorn.conf") {
-		t.Errorf("removed, there is:\n%s", got)
+		t.Errorf("removed, there is (want no \"bin/alicorn\" in it and \"/etc/alicorn/alicorn.conf\" in it):\n%s", got)
 	}
 	p.dpkg("-P", "alicorn")
 	if got := withoutDPKG(files(t, p.dir)); got != "" {
-		t.Errorf("purged, there is:\n%s", got)
+		t.Errorf("purged, there is (want \"\"):\n%s", got)
 	}
 	if _, _, ok := in.owner(); !ok {
 		t.Error("purged, the user is gone, and its number with it")
@@ -176,9 +176,9 @@ func (p *packaged) upgradeUnderLoad(second, broken string) {
 	p.dpkg("-i", second)
 	awaitCondition(t, "the old server does not end", func() bool { return hasEnded(after) })
 	if n, err := end(); err != nil || n < 50 {
-		t.Errorf("%d requests, the first failure: %v", n, err)
+		t.Errorf("%d requests, the first failure: %v; want at least 50", n, err)
 	}
 	if now, _ := os.ReadFile(filepath.Join(p.dir, "etc/alicorn/alicorn.conf")); string(now) != string(conf) {
-		t.Errorf("the configuration became %s", now)
+		t.Errorf("the configuration became %s, want %s", now, string(conf))
 	}
 }

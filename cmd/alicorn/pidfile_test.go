@@ -67,7 +67,7 @@ func TestThePIDFileOfAServerThatRunsIsTakenWhateverTheClockSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := pidFileIsFree(path); err == nil || !strings.Contains(err.Error(), "another server is already running") {
-		t.Errorf("the file of a server that runs: %v", err)
+		t.Errorf(`the file of a server that runs: %v; want an error with "another server is already running"`, err)
 	}
 	p.unlock()
 	// A child that another test has just forked has the lock until it executes.

@@ -20,7 +20,7 @@ func TestTheCommandsOfTheREADMEExist(t *testing.T) {
 	}
 	commands := readmeCommand.FindAllStringSubmatch(string(text), -1)
 	if len(commands) < 20 {
-		t.Fatalf("the README has the commands %q", commands)
+		t.Fatalf("the README has the commands %q, want at least 20 of them", commands)
 	}
 	for _, m := range commands {
 		words := strings.Fields(strings.NewReplacer("[", "", "]", "", "...", "").Replace(m[1]))

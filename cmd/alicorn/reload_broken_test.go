@@ -178,13 +178,13 @@ func TestASiteBesideBrokenApps(t *testing.T) {
 		}
 	}
 	if got := v.get("new"); got != "HTTP/1.1 204 No Content" {
-		t.Errorf("the new site answers %q", got)
+		t.Errorf(`the new site answers %q, want "HTTP/1.1 204 No Content"`, got)
 	}
 	if after := v.workers(); len(before) != villageSize-villageBroken || !maps.Equal(before, after) {
-		t.Errorf("workers %v, then %v: %s", before, after, out)
+		t.Errorf("workers %v, then %v: %s; want %d of them", before, after, out, villageSize-villageBroken)
 	}
 	if got := v.get("a0"); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
-		t.Errorf("a broken site answers %q", got)
+		t.Errorf(`a broken site answers %q, want "HTTP/1.1 503 " at its beginning`, got)
 	}
 }
 
@@ -213,7 +213,7 @@ func TestAnAppThatHangsHoldsNobodyUp(t *testing.T) {
 		awaitCondition(t, "the changed application is not imported", func() bool { return isRegular(v.mark("late")) })
 		awaitCondition(t, "the new application is not served", func() bool { return v.get("three") == "HTTP/1.1 200 OK" })
 		if got := v.get("one"); got != "HTTP/1.1 200 OK" {
-			t.Errorf("the changed application answers %q", got)
+			t.Errorf(`the changed application answers %q, want "HTTP/1.1 200 OK"`, got)
 		}
 
 		v.conf["new"] = "server { listen unix:" + v.sock + "; server_name new; return 204; }\n"
@@ -226,7 +226,7 @@ func TestAnAppThatHangsHoldsNobodyUp(t *testing.T) {
 		}
 		awaitCondition(t, "the second reload's site is not served", func() bool { return v.get("new") == "HTTP/1.1 204 No Content" })
 		if got := v.workers(); got["one"] != before["one"] || got["two"] != before["two"] {
-			t.Errorf("workers %v, before %v", got, before)
+			t.Errorf("workers %v, before %v; want %v and %v", got, before, before["one"], before["two"])
 		}
 
 		// Now it comes up, and both reloads end.
@@ -234,13 +234,13 @@ func TestAnAppThatHangsHoldsNobodyUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := first.Wait(); err != nil || !strings.Contains(said.String(), "replaced  one: its settings") {
-			t.Errorf("the first reload: %v: %s", err, said.String())
+			t.Errorf(`the first reload: %v: %s; want "replaced  one: its settings" in it`, err, said.String())
 		}
 		if err := second.Wait(); err != nil || !strings.Contains(alsoSaid.String(), "replaced  one: its settings") {
-			t.Errorf("the second reload: %v: %s", err, alsoSaid.String())
+			t.Errorf(`the second reload: %v: %s; want "replaced  one: its settings" in it`, err, alsoSaid.String())
 		}
 		if got := v.workers(); got["one"] == before["one"] || got["two"] != before["two"] {
-			t.Errorf("workers %v, before %v", got, before)
+			t.Errorf("workers %v, before %v; want new ones of app one alone", got, before)
 		}
 	}
 }

@@ -100,7 +100,7 @@ func TestSlowClientsKeepNoOldWorkers(t *testing.T) {
 	}
 	for _, down := range readers {
 		if rest, err := io.ReadAll(down); err != nil || len(rest) < 299_000 {
-			t.Errorf("a slow reader got %d bytes more, %v", len(rest), err)
+			t.Errorf("a slow reader got %d bytes more, %v; want at least 299000", len(rest), err)
 		}
 	}
 }
@@ -160,10 +160,10 @@ func TestAServerBesideFortyApplicationsReplacesNoWorker(t *testing.T) {
 	}
 	for _, fate := range fates {
 		if fate.Fate != "kept" {
-			t.Errorf("app %s: %s, %s", fate.App, fate.Fate, fate.Why)
+			t.Errorf(`app %s: %s, %s; want "kept"`, fate.App, fate.Fate, fate.Why)
 		}
 	}
 	if after := pids(); len(fates) != 40 || !slices.Equal(before, after) {
-		t.Errorf("%d fates; workers %v, before %v", len(fates), after, before)
+		t.Errorf("%d fates; workers %v, before %v; want 40", len(fates), after, before)
 	}
 }

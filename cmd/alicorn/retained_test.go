@@ -46,6 +46,6 @@ func TestReloadsLeaveNoGenerationBehind(t *testing.T) {
 		runtime.GC()
 	}
 	if n := alive.Load(); n > 2 {
-		t.Errorf("%d generations of %d are still in memory", n, reloads+1)
+		t.Errorf("%d generations of %d are still in memory; want at most 2", n, reloads+1)
 	}
 }

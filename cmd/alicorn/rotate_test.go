@@ -39,7 +39,7 @@ func TestLogsAreRotatedAsInstalled(t *testing.T) {
 		cmd := exec.Command("/usr/sbin/logrotate", "--force", "--state", filepath.Join(dir, "rotated"), filepath.Join(dir, "rotation"))
 		cmd.Env = append(os.Environ(), "PATH="+dir+":/usr/bin:/bin") // of the program
 		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-			t.Errorf("logrotate: %v: %s", err, out)
+			t.Errorf("logrotate: %v: %s; want nothing", err, out)
 		}
 	}
 	rotate() // nothing runs, and that is no mistake

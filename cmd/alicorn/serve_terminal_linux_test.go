@@ -98,7 +98,7 @@ func TestServeShowsRequestsOnATerminal(t *testing.T) {
 				return
 			}
 			if text, err := os.ReadFile(filepath.Join(dir, c.file)); err != nil || !strings.Contains(string(text), "GET /shown?x=1") {
-				t.Errorf("%s has %q, %v", c.file, text, err)
+				t.Errorf(`%s has %q, %v; want "GET /shown?x=1" in it`, c.file, text, err)
 			}
 		})
 	}

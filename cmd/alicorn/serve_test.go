@@ -155,7 +155,7 @@ func TestAZeroIsTakenFromAnyLayer(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := lower.merge(upper); err != nil || lower.set.Lookup(name).Value.String() != "0" {
-			t.Errorf("--%s 0 over 1 is %q, %v", name, lower.set.Lookup(name).Value, err)
+			t.Errorf(`--%s 0 over 1 is %q, %v; want "0"`, name, lower.set.Lookup(name).Value, err)
 		}
 		if strings.Contains(upper.set.FlagUsages(), "(default 0) (default 0)") {
 			t.Errorf("help shows the default 0 of --%s twice", name)

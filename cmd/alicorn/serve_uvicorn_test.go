@@ -173,7 +173,7 @@ func TestServeListensOnTheDescriptorThatItIsTold(t *testing.T) {
 	write(t, dir, "app.py", "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'served']\n")
 	cmd := startCommand(t, dir, []*os.File{file}, []string{ownProgram(t), "serve", "-w", "1", "--fd", "3", "--error-logfile", "error.log", "app:app"})
 	if answer := awaitAnswer(t, sock); !strings.HasSuffix(answer, "served") {
-		t.Errorf("answered %q", answer)
+		t.Errorf(`answered %q, want "served" at its end`, answer)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Error(err)
@@ -220,6 +220,6 @@ func TestUvicornsVariables(t *testing.T) {
 	}
 	t.Setenv("UVICORN_PORT", "many")
 	if _, err := fromEnvironment(); err == nil || !strings.Contains(err.Error(), "UVICORN_PORT: invalid value \"many\"") {
-		t.Errorf("got %v for a port that is none", err)
+		t.Errorf("got %v for a port that is none, want an error with %q", err, "UVICORN_PORT: invalid value \"many\"")
 	}
 }

@@ -142,7 +142,7 @@ func TestAStopEndsTheFirstReadingOfOneProcess(t *testing.T) {
 	stop()
 	close(hurry)
 	if err := <-ran; !errors.Is(err, context.Canceled) {
-		t.Errorf("the start ends with %v", err)
+		t.Errorf("the start ends with %v, want %v", err, context.Canceled)
 	}
 	if len(opened) > 0 {
 		t.Error("the stop has waited for the reading")
@@ -190,7 +190,7 @@ func TestReloadServesTheNewConfigurationOnTheSameListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := body(t, s); got != "second" {
-		t.Errorf("answer %q", got)
+		t.Errorf(`answer %q, want "second"`, got)
 	}
 	if after := s.loaded().generation.Listeners[0].Addr().String(); after != before {
 		t.Errorf("listens on %s, before on %s", after, before)
@@ -219,7 +219,7 @@ func TestABrokenConfigurationChangesNothingAndIsExplained(t *testing.T) {
 				t.Errorf("error %q, want %q", err, tc.want)
 			}
 			if got := body(t, s); got != "first" {
-				t.Errorf("answer %q", got)
+				t.Errorf(`answer %q, want "first"`, got)
 			}
 		})
 	}
@@ -377,7 +377,7 @@ server { listen 127.0.0.1:0; location / { return 200 "served"; } location /app {
 	done := make(chan error, 1)
 	go func() { done <- s.run(t.Context()) }()
 	if got := body(t, s); got != "served" {
-		t.Errorf("while the application starts the answer is %q", got)
+		t.Errorf(`while the application starts the answer is %q, want "served"`, got)
 	}
 	s.Stop(false)
 	select {

@@ -36,12 +36,12 @@ func TestAServersStringsRuleNoTerminal(t *testing.T) {
 	}
 	for _, text := range []string{status.String(), certs.String(), asJSON.String()} {
 		if strings.ContainsAny(text, evil[:1]+"\x07\u009b\u202e") {
-			t.Errorf("it prints %q", text)
+			t.Errorf("it prints %q, want no control characters", text)
 		}
 	}
 	var back control.Status
 	if err := json.Unmarshal(asJSON.Bytes(), &back); err != nil || back.Config != evil {
-		t.Errorf("JSON gives %q, %v", back.Config, err)
+		t.Errorf("JSON gives %q, %v; want %q", back.Config, err, evil)
 	}
 }
 
@@ -57,7 +57,7 @@ func TestStatusNamesFailingAppsFirst(t *testing.T) {
 		names = append(names, a.Name)
 	}
 	if got := strings.Join(names, " "); got != "c a b gone old" {
-		t.Errorf("the order is %s", got)
+		t.Errorf(`the order is %s, want "c a b gone old"`, got)
 	}
 	var b strings.Builder
 	if err := printStatus(&b, control.Status{Apps: shown}); err != nil {
@@ -96,7 +96,7 @@ func TestTheStatusSaysHowLongAServerIsUpWhateverTheClockSays(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	if err := printStatus(&out, control.Status{Started: time.Now().Add(24 * time.Hour), Up: 61.7}); err != nil || !strings.Contains(out.String(), "up 1m2s,") {
-		t.Errorf("it prints %q, %v", out.String(), err)
+		t.Errorf(`it prints %q, %v; want "up 1m2s," in it`, out.String(), err)
 	}
 }
 
@@ -108,12 +108,12 @@ func TestAFailureIsToldUntilItSucceeds(t *testing.T) {
 	f.note("reload", errors.New("four\nfive"))
 	all := f.list()
 	if len(all) != 2 || all[0].What != "reload" || all[0].Error != "four" || all[1].Error != "one" || all[0].At.IsZero() {
-		t.Errorf("it lists %+v", all)
+		t.Errorf("it lists %+v, want reload: four, then upgrade: one, with their times", all)
 	}
 	f.note("reload", nil)
 	f.note("upgrade", nil)
 	if all := f.list(); len(all) != 0 {
-		t.Errorf("after successes it lists %+v", all)
+		t.Errorf("after successes it lists %+v, want nothing", all)
 	}
 }
 
@@ -134,7 +134,7 @@ func TestCertFailsWhereACertificateDoes(t *testing.T) {
 		{"expired", []control.Certificate{{Name: "a", NotAfter: now.Add(-time.Hour)}}, true},
 	} {
 		if err := failing(c.all, now); (err != nil) != c.fail || err != nil && exitCode(err) != exitFailed {
-			t.Errorf("%s: %v", c.name, err)
+			t.Errorf("%s: %v; want an error with exit code 1: %v", c.name, err, c.fail)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestAServerThatEndsLeavesItsSuccessorAlone(t *testing.T) {
 		write(t, dir, "go", "")
 		line, err := bufio.NewReader(slow).ReadString('\n')
 		if err != nil || line != "HTTP/1.1 200 OK\r\n" {
-			t.Errorf("%s: the request in progress: %q, %v", master, line, err)
+			t.Errorf("%s: the request in progress: %q, %v; want %q", master, line, err, "HTTP/1.1 200 OK\r\n")
 		}
 		if err := first.Wait(); err != nil {
 			t.Errorf("%s: the end of the first server: %v", master, err)
@@ -106,7 +106,7 @@ func TestAListenerMovesBetweenOverlappingAddresses(t *testing.T) {
 			}
 			io.WriteString(nc, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
 			if text, _ := io.ReadAll(nc); !strings.HasSuffix(string(text), "served") {
-				t.Errorf("%s%s the answer is %q", master, listen, text)
+				t.Errorf(`%s%s the answer is %q; want "served" at its end`, master, listen, text)
 			}
 			nc.Close()
 		}

@@ -102,7 +102,7 @@ func TestAServerThatListensAndDoesNotAnswerHasNotEnded(t *testing.T) {
 	t.Parallel()
 	c := answerAs(t, filepath.Join(t.TempDir(), "c.sock"), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	if err := awaitEnd(t.Context(), c, os.Getpid(), time.Millisecond); err == nil || !strings.Contains(err.Error(), "has not ended") {
-		t.Errorf("the end: %v", err)
+		t.Errorf(`the end: %v; want an error with "has not ended"`, err)
 	}
 	gone := control.NewClient(filepath.Join(t.TempDir(), "none.sock"))
 	if err := awaitEnd(t.Context(), gone, os.Getpid(), time.Millisecond); err != nil {

@@ -123,7 +123,7 @@ func TestAStartThatFailsSaysWhyWhereItIsLookedFor(t *testing.T) {
 			return string(out)
 		}
 		if text := status(); !strings.Contains(text, "; the last start failed at 2") || !strings.Contains(text, "cannot listen on 127.0.0.1:") {
-			t.Errorf("alicorn status says %s", text)
+			t.Errorf(`alicorn status says %s, want "; the last start failed at 2" and "cannot listen on 127.0.0.1:" in it`, text)
 		}
 		write(t, dir, "alicorn.conf", strings.Replace(conf, taken.Addr().String(), "unix:"+filepath.Join(dir, "web.sock"), 1))
 		cmd = startWith(t, ownProgram(t), dir, nil, "NOTIFY_SOCKET="+filepath.Join(dir, "notify.sock"))
@@ -135,7 +135,7 @@ func TestAStartThatFailsSaysWhyWhereItIsLookedFor(t *testing.T) {
 			t.Errorf("the end: %v", err)
 		}
 		if text := status(); strings.Contains(text, "the last start failed") {
-			t.Errorf("after a start that succeeded alicorn status says %s", text)
+			t.Errorf(`after a start that succeeded alicorn status says %s, want no "the last start failed" in it`, text)
 		}
 	}
 }

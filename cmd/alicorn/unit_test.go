@@ -109,7 +109,7 @@ func TestTheUnitsCapabilitiesAreEnough(t *testing.T) {
 		nc.Close()
 	}
 	if st, err := os.Stat(state); err != nil || st.Mode().Perm() != 0o700 {
-		t.Errorf("the folder of state has %v, %v", st.Mode(), err)
+		t.Errorf("the folder of state has %v, %v; want 0o700", st.Mode(), err)
 	}
 	if uid, _ := ownerOf(t, state); uid != front.UID {
 		t.Errorf("the folder of state belongs to %d, want %d", uid, front.UID)

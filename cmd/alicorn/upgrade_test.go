@@ -240,7 +240,7 @@ func TestAnUpgradeLosesNoRequest(t *testing.T) {
 		awaitAnswer(t, filepath.Join(u.dir, "web.sock"))
 		n, err := end()
 		if err != nil || n < 50 {
-			t.Errorf("%s: %d requests, the first failure: %v", master, n, err)
+			t.Errorf("%s: %d requests, the first failure: %v; want at least 50", master, n, err)
 		}
 		third := u.pid()
 		awaitText(t, u.messages, fmt.Sprintf(`(?s)MAINPID=%d\n--\n.*READY=1\n.*MAINPID=%d\n--\n.*READY=1\n.*WATCHDOG=1\n`, after, third))
@@ -286,7 +286,7 @@ func TestAnUpgradeNeedsNoFolders(t *testing.T) {
 		second := u.pid()
 		awaitAnswer(t, filepath.Join(u.dir, "web.sock"))
 		if n, err := end(); err != nil || n < 50 {
-			t.Errorf("%s: %d requests, the first failure: %v", master, n, err)
+			t.Errorf("%s: %d requests, the first failure: %v; want at least 50", master, n, err)
 		}
 		if err := syscall.Kill(second, syscall.SIGTERM); err != nil || second == first {
 			t.Errorf("%s: the pid file named %d, then %d: %v", master, first, second, err)
@@ -345,7 +345,7 @@ func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 			t.Error("the service manager was told of a server that failed")
 		}
 		if n, err := end(); err != nil || n < 50 {
-			t.Errorf("%s: %d requests, the first failure: %v", master, n, err)
+			t.Errorf("%s: %d requests, the first failure: %v; want at least 50", master, n, err)
 		}
 		if out, err := u.verb("reload"); err != nil {
 			t.Errorf("%s: a reload afterwards: %v: %s", master, err, out)
@@ -369,20 +369,20 @@ func TestAnUpgradeGoesOnWithoutABrokenApp(t *testing.T) {
 		end := u.load()
 		out, err := u.verb("upgrade")
 		if err != nil || !strings.Contains(out, `app "bad" did not come up: cannot import bad: RuntimeError: broken on purpose`) {
-			t.Errorf("%s: upgrade: %v: %s", master, err, out)
+			t.Errorf("%s: upgrade: %v: %s; want %q in it", master, err, out, `app "bad" did not come up: cannot import bad: RuntimeError: broken on purpose`)
 		}
 		if err := u.cmd.Wait(); err != nil || u.pid() == before {
 			t.Errorf("%s: the old server (%d) has not ended: %v", master, before, err)
 		}
 		if n, err := end(); err != nil || n < 50 {
-			t.Errorf("%s: %d requests, the first failure: %v", master, n, err)
+			t.Errorf("%s: %d requests, the first failure: %v; want at least 50", master, n, err)
 		}
 		if got := u.get("/bad"); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
-			t.Errorf("%s: the broken application answers %q", master, got)
+			t.Errorf(`%s: the broken application answers %q; want "HTTP/1.1 503 " at its beginning`, master, got)
 		}
 		log, _ := os.ReadFile(filepath.Join(u.dir, "error.log"))
 		if !strings.Contains(string(log), `app "bad" did not come up`) {
-			t.Errorf("%s: the log does not name the application: %s", master, log)
+			t.Errorf("%s: the log does not name the application: %s; want %q in it", master, log, `app "bad" did not come up`)
 		}
 	}
 }
@@ -414,10 +414,10 @@ func (u *upgraded) fails(name, want string) {
 	}
 	log, _ := os.ReadFile(filepath.Join(u.dir, "error.log"))
 	if !strings.Contains(string(log), "upgrade failed, the old program goes on: ") || !strings.Contains(string(log), want) {
-		u.t.Errorf("%s: the log does not tell: %s", name, log)
+		u.t.Errorf(`%s: the log does not tell: %s; want "upgrade failed, the old program goes on: " and %q in it`, name, log, want)
 	}
 	if out, err := u.verb("status"); err != nil || !strings.Contains(out, "the last upgrade failed at ") {
-		u.t.Errorf("%s: the status does not tell: %v: %s", name, err, out)
+		u.t.Errorf(`%s: the status does not tell: %v: %s; want "the last upgrade failed at " in it`, name, err, out)
 	}
 	if pid := u.pid(); pid != before {
 		u.t.Errorf("%s: the pid file names %d, want %d", name, pid, before)

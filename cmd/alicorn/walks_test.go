@@ -23,7 +23,7 @@ func TestTheWalksNameWhatThereIs(t *testing.T) {
 	}
 	steps := walkStep.FindAllStringSubmatch(string(guide), -1)
 	if len(steps) < 20 {
-		t.Fatalf("the guide has %d steps; three walks have more", len(steps))
+		t.Fatalf("the guide has %d steps; three walks have more, want at least 20", len(steps))
 	}
 	for _, step := range steps {
 		file, name := step[1], step[2]

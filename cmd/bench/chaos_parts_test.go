@@ -62,7 +62,7 @@ func TestNoActStartsAfterTheEnd(t *testing.T) {
 func TestAllFaultsCountAndTheFirstAreKept(t *testing.T) {
 	var f faults
 	if err := f.verdict("tries"); !errors.Is(err, errBroken) {
-		t.Errorf("with no try the verdict is %v", err)
+		t.Errorf("with no try the verdict is %v, want %v", err, errBroken)
 	}
 	f.add(nil)
 	if err := f.verdict("tries"); err != nil {
@@ -73,7 +73,7 @@ func TestAllFaultsCountAndTheFirstAreKept(t *testing.T) {
 	}
 	err := f.verdict("tries")
 	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "30 of 31 tries failed") || strings.Count(err.Error(), "lost") != firstFaults {
-		t.Errorf("verdict is %v", err)
+		t.Errorf(`verdict is %v, want %v, "30 of 31 tries failed" in it and "lost" %d times`, err, errBroken, firstFaults)
 	}
 }
 
@@ -195,6 +195,6 @@ func TestFewDescriptorsAreALimitOfTheProgram(t *testing.T) {
 	path, args := limited(64, "/bin/sh", "-c", "ulimit -n; echo $#", "name", "a b")
 	out, err := exec.Command(path, args...).CombinedOutput()
 	if got := strings.Fields(string(out)); err != nil || !slices.Equal(got, []string{"64", "1"}) {
-		t.Errorf("output is %q, %v", out, err)
+		t.Errorf("output is %q, %v; want %v", out, err, []string{"64", "1"})
 	}
 }

@@ -118,7 +118,7 @@ func TestLoadClientKeepsConnectionsAndHonoursClose(t *testing.T) {
 			io.WriteString(w, "pid 1\n")
 		}, 3)
 		if tally.failed() > 0 || tally.bodies["pid 1\n"] != tally.done || len(tally.latencies) != tally.done {
-			t.Errorf("close %v: %d done, failures %v, bodies %v", close, tally.done, tally.failures, tally.bodies)
+			t.Errorf("close %v: %d done, failures %v, bodies %v; want failed 0", close, tally.done, tally.failures, tally.bodies)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func TestChurnFindsNothingWrongWithARightServer(t *testing.T) {
 	c := &churn{addr: backend.Listener.Addr().String(), visits: leakVisits(), report: io.Discard}
 	c.run(t.Context(), 4, 500)
 	if c.failed() > 0 || c.connections() == 0 {
-		t.Errorf("%d connections, failures %v", c.connections(), c.failures)
+		t.Errorf("%d connections, failures %v; want connections and no failure", c.connections(), c.failures)
 	}
 }
 

@@ -22,7 +22,7 @@ func TestFairIsJudgedByOrderAndRate(t *testing.T) {
 	} {
 		f := fair{slack: ms(50), share: 0.93}
 		if broken := f.judge(c, tt.results); len(broken) != tt.broken {
-			t.Errorf("%s: %q", tt.name, broken)
+			t.Errorf("%s: broken are %q; want %d rules", tt.name, broken, tt.broken)
 		}
 	}
 }

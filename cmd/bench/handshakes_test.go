@@ -53,13 +53,13 @@ func TestEachRequestHasAFullHandshake(t *testing.T) {
 	h := handshakes{addr: backend.Listener.Addr().String(), path: "/", want: want, connections: 3, duration: 200 * time.Millisecond}
 	r, err := h.run(t.Context())
 	if err != nil || len(r.errors) > 0 || r.requests == 0 {
-		t.Fatalf("run = %+v, %v", r, err)
+		t.Fatalf("run = %+v, %v; want requests and no errors", r, err)
 	}
 	if int64(r.requests) != requests.Load() || resumed.Load() != 0 || others.Load() != 0 {
-		t.Errorf("%d counted of %d requests, %d resumed, %d not of TLS 1.3 with X25519", r.requests, requests.Load(), resumed.Load(), others.Load())
+		t.Errorf("%d counted of %d requests, %d resumed, %d not of TLS 1.3 with X25519; want 0 and 0", r.requests, requests.Load(), resumed.Load(), others.Load())
 	}
 	if r.p50 == 0 || r.p99 < r.p50 || r.rate == 0 {
-		t.Errorf("run = %+v", r)
+		t.Errorf("run = %+v, want a rate, and p99 no less than p50", r)
 	}
 }
 
@@ -121,6 +121,6 @@ func TestTLSIsConfiguredAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command(path, "-t", "-q", "-p", s.dir, "-c", file, "-e", filepath.Join(s.dir, "error.log")).CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("nginx refuses the configuration: %v\n%s", err, out)
+		t.Errorf("nginx refuses the configuration: %v (want nothing):\n%s", err, out)
 	}
 }

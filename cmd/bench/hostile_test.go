@@ -62,7 +62,7 @@ func TestVerdictOnAttacks(t *testing.T) {
 				t.Errorf("report = %v, want it to hold: %v", err, test.holds)
 			}
 			if !strings.Contains(out.String(), "| an attack |     7 |") {
-				t.Errorf("the attack is missing in\n%s", &out)
+				t.Errorf("the attack is missing in (want \"| an attack |     7 |\" in it):\n%s", &out)
 			}
 		})
 	}
@@ -77,7 +77,7 @@ func TestAnAttackThatTriedNothingProvesNothing(t *testing.T) {
 	}
 	_, err := h.beside(t.Context(), []attack{{name: "a"}, {name: "b"}}, target{}, time.Millisecond)
 	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "the attack b tried nothing") {
-		t.Errorf("error is %v", err)
+		t.Errorf(`error is %v, want %v and "the attack b tried nothing" in it`, err, errBroken)
 	}
 }
 
@@ -94,10 +94,10 @@ func TestChooseAttacks(t *testing.T) {
 		seen[a.name] = true
 	}
 	if some, err := chooseAttacks("regex,crashes"); err != nil || len(some) != 2 || some[1].name != "crashes" {
-		t.Errorf("chosen are %v, %v", some, err)
+		t.Errorf(`chosen are %v, %v; want 2 of them and "crashes"`, some, err)
 	}
 	if _, err := chooseAttacks("regexp"); err == nil || !strings.Contains(err.Error(), `unknown attack "regexp"`) {
-		t.Errorf("error is %v", err)
+		t.Errorf("error is %v, want an error with %q", err, `unknown attack "regexp"`)
 	}
 }
 
@@ -177,7 +177,7 @@ func TestTheLoadWaitsForTheFirstTries(t *testing.T) {
 	h := &hostile{launch: assailWithin, load: steady{addr: backend.Listener.Addr().String(), errands: []errand{{"page", "/", "page"}},
 		rate: 100, visitors: 1, fresh: 50, report: io.Discard}}
 	if m, err := h.beside(t.Context(), []attack{late}, target{}, time.Millisecond); err != nil || m.tries != 1 {
-		t.Errorf("the attack tried %d times, %v", m.tries, err)
+		t.Errorf("the attack tried %d times, %v; want 1", m.tries, err)
 	}
 }
 
@@ -197,7 +197,7 @@ func TestAnAttackerReportsItsFirstTriesAtOnce(t *testing.T) {
 			report := readAttack(strings.NewReader(test.out), tried)
 			<-tried
 			if (report.err != nil) != test.fails || report.tries["a"] != test.tries {
-				t.Errorf("report is %+v", report)
+				t.Errorf("report is %+v, want an error: %v, and %d tries of a", report, test.fails, test.tries)
 			}
 		})
 	}

@@ -37,7 +37,7 @@ func TestIdleConnectionsAgainstAnEarlierBuild(t *testing.T) {
 				t.Errorf("the error is %v, want %q", err, test.broken)
 			}
 			if !strings.Contains(b.String(), "alicorn over before: memory") {
-				t.Errorf("the report does not compare:\n%s", b.String())
+				t.Errorf("the report does not compare (want \"alicorn over before: memory\" in it):\n%s", b.String())
 			}
 		})
 	}

@@ -43,7 +43,7 @@ func TestTheOriginAnswersFromMemory(t *testing.T) {
 				}
 				got, err := io.ReadAll(res.Body)
 				if err != nil || res.StatusCode != 200 || string(got) != body {
-					t.Errorf("after %q: %s, %.40q, %v", sent, res.Status, got, err)
+					t.Errorf("after %q: %s, %.40q, %v; want StatusCode 200 and %.40q", sent, res.Status, got, err, body)
 				}
 			}
 			want("GET / HTTP/1.1\r\nHost: x\r\n\r\n", helloText)
@@ -51,7 +51,7 @@ func TestTheOriginAnswersFromMemory(t *testing.T) {
 			want("st: x\r\n\r\n", helloText)
 			want("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", helloText)
 			if n, err := answers.Read(make([]byte, 1)); err != io.EOF {
-				t.Errorf("behind the last answer: %d bytes, %v", n, err)
+				t.Errorf("behind the last answer: %d bytes, %v; want %v", n, err, io.EOF)
 			}
 		})
 	}

@@ -98,10 +98,10 @@ func TestQuantile(t *testing.T) {
 
 func TestServersTakeTurns(t *testing.T) {
 	if got := turns(0, 3); !slices.Equal(got, []int{0, 1, 2}) {
-		t.Errorf("the first round is %v", got)
+		t.Errorf("the first round is %v, want %v", got, []int{0, 1, 2})
 	}
 	if got := turns(1, 3); !slices.Equal(got, []int{2, 1, 0}) {
-		t.Errorf("the second round is %v", got)
+		t.Errorf("the second round is %v, want %v", got, []int{2, 1, 0})
 	}
 }
 

@@ -64,7 +64,7 @@ func TestChooseCases(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			cases, err := chooseCases(test.list)
 			if (err != nil) != test.fails || len(cases) != test.count {
-				t.Errorf("chooseCases(%q) = %d cases, %v", test.list, len(cases), err)
+				t.Errorf("chooseCases(%q) = %d cases, %v; want an error: %v and %d", test.list, len(cases), err, test.fails, test.count)
 			}
 		})
 	}
@@ -118,7 +118,7 @@ func TestConfigurationsAreTakenAndEqual(t *testing.T) {
 			t.Fatal(err)
 		}
 		if out, err := exec.Command(path, "-t", "-q", "-p", s.dir, "-c", file, "-e", filepath.Join(s.dir, "error.log")).CombinedOutput(); err != nil || len(out) > 0 {
-			t.Errorf("nginx refuses the configuration of %s: %v\n%s", name, err, out)
+			t.Errorf("nginx refuses the configuration of %s: %v (want nothing):\n%s", name, err, out)
 		}
 		texts = append(texts, text)
 	}
@@ -139,7 +139,7 @@ func TestConfigurationsAreTakenAndEqual(t *testing.T) {
 func TestTransferKeepsToItsRate(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if n, err := io.Copy(io.Discard, r.Body); r.Method == http.MethodPost && (err != nil || n != 1<<20) {
-			t.Errorf("received %d bytes, %v", n, err)
+			t.Errorf("received %d bytes, %v; want 1 MiB", n, err)
 		}
 		if r.Method == http.MethodGet {
 			w.Write(make([]byte, 1<<20))

@@ -44,7 +44,7 @@ func TestParseWrkReadsItsReport(t *testing.T) {
 				t.Fatal(err)
 			}
 			if r.requests != 57142 || r.rate != 14249.87 || r.p50 != 980*time.Microsecond || r.p99 != 1020*time.Millisecond {
-				t.Errorf("parseWrk = %+v", r)
+				t.Errorf("parseWrk = %+v, want requests 57142, rate 14249.87, p50 %v and p99 %v", r, 980*time.Microsecond, 1020*time.Millisecond)
 			}
 			if !slices.Equal(r.errors, test.errors) {
 				t.Errorf("errors are %q, want %q", r.errors, test.errors)

@@ -64,7 +64,7 @@ func TestAFolderIsGivenDownTheTree(t *testing.T) {
 			check(t, Own(state, theServer()))
 			for _, name := range c.given {
 				if got := ownerOf(t, filepath.Join(dir, name)); got != server {
-					t.Errorf("%s belongs to %d", name, got)
+					t.Errorf("%s belongs to %d; want %d", name, got, server)
 				}
 			}
 			for _, name := range c.others {
@@ -96,7 +96,7 @@ func TestNothingThatAnotherUserPlantedIsGiven(t *testing.T) {
 	check(t, Own(Folder{Path: filepath.Join(dir, "state"), Mode: 0o700}, theServer()))
 	for _, name := range []string{"secret", "elsewhere", "elsewhere/key", "state/second"} {
 		if got := ownerOf(t, filepath.Join(dir, name)); got != 0 {
-			t.Errorf("%s was given to %d", name, got)
+			t.Errorf("%s was given to %d; want 0", name, got)
 		}
 	}
 }
@@ -153,7 +153,7 @@ func TestAFileInTheUsersOwnFolderIsAdopted(t *testing.T) {
 	for path, given := range map[string]bool{"logs/old.log": true, "logs/roots": false, "logs/second": false, "home/mine": false, "open": false} {
 		_ = Adopt(filepath.Join(dir, path), theServer()) // the owner says what became of it
 		if got := ownerOf(t, filepath.Join(dir, path)); (got == server) != given {
-			t.Errorf("%s belongs to %d", path, got)
+			t.Errorf("%s belongs to %d; want the server, which is %d: %v", path, got, server, given)
 		}
 	}
 }

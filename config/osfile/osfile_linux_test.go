@@ -169,7 +169,7 @@ func TestMakingAndRemovingHaveTheRightsOfWhoDecides(t *testing.T) {
 		}
 	}
 	if got, _ := os.ReadDir(target); len(got) != 1 || got[0].Name() != "kept" {
-		t.Errorf("the folder that the link leads to has %v", got)
+		t.Errorf(`the folder that the link leads to has %v, want one and "kept"`, got)
 	}
 	made := filepath.Join(foreign, "a", "b")
 	check(t, MkdirAll(made, 0o700))
@@ -185,7 +185,7 @@ func TestMakingAndRemovingHaveTheRightsOfWhoDecides(t *testing.T) {
 	check(t, MkdirAll(ours, 0o700))
 	check(t, MkdirAll(ours, 0o700))
 	if st, err := os.Stat(ours); err != nil || st.Mode().Perm() != 0o700 || st.Sys().(*syscall.Stat_t).Uid != 0 {
-		t.Errorf("%s: %v, %v", ours, st, err)
+		t.Errorf("%s: %v, %v; want 0o700 and Uid 0", ours, st, err)
 	}
 	check(t, Remove(filepath.Join(made, "log")))
 	if err := Remove(filepath.Join(foreign, "leads")); err != nil {
@@ -204,14 +204,14 @@ func TestRightsComeBack(t *testing.T) {
 		gid, _ := unix.SetfsgidRetGid(unchanged)
 		groups, _ := unix.Getgroups()
 		if uid != mallory || gid != mallory || len(groups) != 1 || groups[0] != 7 {
-			t.Errorf("user %d, group %d, groups %v", uid, gid, groups)
+			t.Errorf("user %d, group %d, groups %v; want %d, %d, one and 7", uid, gid, groups, mallory, mallory)
 		}
 		return nil
 	}))
 	uid, _ := unix.SetfsuidRetUid(unchanged)
 	gid, _ := unix.SetfsgidRetGid(unchanged)
 	if !ran || uid != 0 || gid != 0 {
-		t.Errorf("ran %v; afterwards user %d, group %d", ran, uid, gid)
+		t.Errorf("ran %v; afterwards user %d, group %d; want ran true, 0 and 0", ran, uid, gid)
 	}
 }
 
@@ -227,7 +227,7 @@ func TestChmodChangesOnlyASocketOfOurs(t *testing.T) {
 	check(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
 	check(t, Chmod(path, 0o660))
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o660 {
-		t.Errorf("mode %v, %v", st, err)
+		t.Errorf("mode %v, %v; want 0o660", st, err)
 	}
 	check(t, os.Remove(path))
 	check(t, os.Symlink(filepath.Join(dir, "secret"), path))

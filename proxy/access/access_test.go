@@ -30,11 +30,11 @@ func TestMistakesOfRulesAreNamed(t *testing.T) {
 	} {
 		_, err := proxytest.Check(t, proxytest.Config{Modules: []proxy.Module{access.Module()}, Text: "server { listen 80; " + c.text + " }"})
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "alicorn.conf:1") {
-			t.Errorf("%s: %v", c.text, err)
+			t.Errorf(`%s: %v; want an error with %q and "alicorn.conf:1" in it`, c.text, err, c.want)
 		}
 	}
 	warnings, err := proxytest.Check(t, proxytest.Config{Modules: []proxy.Module{access.Module()}, Text: "server { listen 80; allow 10.1.2.3/8; }"})
 	if err != nil || len(warnings) != 1 || warnings[0].Msg != `low address bits of "10.1.2.3/8" are meaningless; it is read as "10.0.0.0/8"` {
-		t.Errorf("%+v, %v", warnings, err)
+		t.Errorf("%+v, %v; want one and %q", warnings, err, `low address bits of "10.1.2.3/8" are meaningless; it is read as "10.0.0.0/8"`)
 	}
 }

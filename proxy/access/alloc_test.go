@@ -18,7 +18,7 @@ func TestRulesAllocateNothing(t *testing.T) {
 	plain := get("")
 	for _, rules := range []string{"deny 2001:db9::/32; allow 10.0.0.0/8; allow all;", "satisfy any; deny 2001:db9::/32; allow all;"} {
 		if got := get(rules) - plain; got > 0 {
-			t.Errorf("%s: %v allocations", rules, got)
+			t.Errorf("%s: %v allocations; want 0", rules, got)
 		}
 	}
 }

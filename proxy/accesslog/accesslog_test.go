@@ -64,7 +64,7 @@ func TestLinesFollowTheirFormatAndCondition(t *testing.T) {
 	}
 	proxytest.Eventually(t, func() bool { return strings.Count(read("b.log"), "\n") == 3 }, "b.log does not get three lines")
 	if b := read("b.log"); !strings.Contains(b, `" 200 5 "-" "-"`) {
-		t.Errorf("b.log is not in the combined format:\n%s", b)
+		t.Errorf("b.log is not in the combined format (want %q in it):\n%s", `" 200 5 "-" "-"`, b)
 	}
 	proxytest.Eventually(t, func() bool { return read("a.log") != "" }, "a.log stays empty")
 	if a, want := read("a.log"), "GET /one 200 5 \"y\"\n"; a != want {
@@ -92,7 +92,7 @@ func TestLinesWaitForTheBufferThatTheLogNames(t *testing.T) {
 		proxytest.Eventually(t, func() bool { return read(name) == two }, "%s does not get both lines in time", name)
 	}
 	if got := read("full.log"); got != "" {
-		t.Errorf("a buffer of 16 bytes that holds 10 was written: %q", got)
+		t.Errorf(`a buffer of 16 bytes that holds 10 was written: %q; want ""`, got)
 	}
 	s.Get("/three")
 	if got := read("full.log"); got != two {

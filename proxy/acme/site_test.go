@@ -102,7 +102,7 @@ func TestServersThatNeedNothingGetNothing(t *testing.T) {
 		return nil
 	}}
 	if _, err := proxytest.Check(t, proxytest.Config{Text: "server { listen 80; server_name a.example.com; }", Modules: []proxy.Module{f.Module(), ssl.New(nil, f), look}}); err != nil || held != 0 {
-		t.Errorf("%d sources, %v", held, err)
+		t.Errorf("%d sources, %v; want 0", held, err)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestCertificatesCoverTheirNames(t *testing.T) {
 	} {
 		for _, host := range slices.Concat(c.host, c.not) {
 			if got, want := covers(c.name, host), slices.Contains(c.host, host); got != want {
-				t.Errorf("%s covers %q: %v", c.name, host, got)
+				t.Errorf("%s covers %q: %v; want %v", c.name, host, got, want)
 			}
 		}
 	}

@@ -75,7 +75,7 @@ func TestFilesAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := f.of(path); err != nil || len(f.byPath) > maxFiles {
-			t.Fatalf("%d files, %v", len(f.byPath), err)
+			t.Fatalf("%d files, %v; want at most %d", len(f.byPath), err, maxFiles)
 		}
 	}
 	if _, err := f.of(filepath.Join(dir, "none")); err == nil || f.byPath[filepath.Join(dir, "none")] != nil {
@@ -98,7 +98,7 @@ func TestOnlyRegularFilesOfABoundedSizeAreRead(t *testing.T) {
 	var f files
 	for path, want := range map[string]string{pipe: "it is a named pipe", large: "larger than 4 MiB", dir: "is a directory"} {
 		if _, err := f.of(path); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: %v; want an error with %q", path, err, want)
 		}
 	}
 }
@@ -117,7 +117,7 @@ func TestChallengesAreWellFormed(t *testing.T) {
 		"caf\u00e9":     "\"caf\u00e9\"",
 	} {
 		if got := challenge(realm); got != "Basic realm="+want {
-			t.Errorf("%q: %s", realm, got)
+			t.Errorf("%q: %s; want %s", realm, got, "Basic realm="+want)
 		}
 	}
 }
@@ -142,7 +142,7 @@ func TestWhatLetsNobodyInIsWarnedOf(t *testing.T) {
 		text = strings.ReplaceAll(text, "limit_except GET { allow all; }", "limit_except GET { auth_basic off; }")
 		warnings, err := proxytest.Check(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{Module()}, Text: "server { listen 80; " + text + " }"})
 		if err != nil || len(warnings) > 1 || (len(warnings) == 1) != (want != "") || want != "" && !strings.Contains(warnings[0].Msg, want) {
-			t.Errorf("%s\n%+v, %v", text, warnings, err)
+			t.Errorf("%s\n%+v, %v; want a warning with %q", text, warnings, err, want)
 		}
 	}
 	_, err := proxytest.Check(t, proxytest.Config{Modules: []proxy.Module{Module()}, Text: `server { listen 80; auth_basic_user_file ""; }`})

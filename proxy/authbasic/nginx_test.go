@@ -184,7 +184,7 @@ func TestPasswordsAreCheckedAsNginxDoes(t *testing.T) {
 		}
 	}
 	if passed < 24 {
-		t.Errorf("only %d requests were let in", passed)
+		t.Errorf("only %d requests were let in, want at least 24", passed)
 	}
 	for _, user := range []string{"nobody", "plai", "plain2", "#"} {
 		p.compare(request{target: "/f", authorization: basic(user, "secret")})
@@ -226,7 +226,7 @@ func TestRealmsAndFilesAreThoseOfNginx(t *testing.T) {
 	for _, target := range []string{"/folder/f", "/named/f"} { // nginx's line is about read(), as it opens a folder
 		r := request{target: target, authorization: basic("a", "b")}
 		if got, want := p.ask("ours", r), p.ask("nginx", r); got != want || !strings.HasPrefix(got, "500 ") {
-			t.Errorf("%s\nours  %s\nnginx %s", target, got, want)
+			t.Errorf("%s (want \"500 \" at its beginning):\nours  %s\nnginx %s", target, got, want)
 		}
 	}
 }

@@ -90,7 +90,7 @@ func TestChecksDelayNobodyAndAreBounded(t *testing.T) {
 		<-s.begun
 	}
 	if got := server.Serves("/free"); got != 200 {
-		t.Errorf("another request is answered %d", got)
+		t.Errorf("another request is answered %d, want 200", got)
 	}
 	proxytest.Eventually(t, func() bool {
 		ts := &s.state.trials
@@ -99,19 +99,19 @@ func TestChecksDelayNobodyAndAreBounded(t *testing.T) {
 		return len(ts.waiting) == maxWaiting
 	}, "fewer requests wait than may")
 	if r := server.Raw(asking("ada", "wrong")); !strings.HasPrefix(r, "HTTP/1.1 503 ") || !strings.Contains(r, "\r\nRetry-After: 1\r\n") {
-		t.Errorf("one more is answered %.200q", r)
+		t.Errorf(`one more is answered %.200q, want "HTTP/1.1 503 " at its beginning and %q in it`, r, "\r\nRetry-After: 1\r\n")
 	}
 	if n := int(s.calls.Load()); n != places() {
 		t.Errorf("%d checks run at once", n)
 	}
 	if n := runtime.NumGoroutine(); n > before+places()+20 {
-		t.Errorf("%d goroutines, %d before", n, before)
+		t.Errorf("%d goroutines, %d before; want at most %d", n, before, before+places()+20)
 	}
 	server.Log.Wait(t, "128 requests of all clients, or 16 of this one, wait")
 	close(s.open)
 	for _, nc := range all {
 		if r, err := io.ReadAll(nc); !strings.HasPrefix(string(r), "HTTP/1.1 401 ") || err != nil {
-			t.Fatalf("got %q, %v", r, err)
+			t.Fatalf(`got %q, %v; want "HTTP/1.1 401 " at its beginning`, r, err)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func TestAPasswordThatHasPassedIsNotHashedAgain(t *testing.T) {
 	} {
 		r := server.Raw(asking(c.user, c.password))
 		if !strings.HasPrefix(r, fmt.Sprintf("HTTP/1.1 %d ", c.status)) || s.calls.Load() != c.calls {
-			t.Errorf("%+v: %d checks, %.20q", c, s.calls.Load(), r)
+			t.Errorf("%+v: %d checks, %.20q; want %d", c, s.calls.Load(), r, c.calls)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func TestEqualPasswordsThatWaitAreHashedOnce(t *testing.T) {
 		}
 	}
 	if n := int(s.calls.Load()); n != places() {
-		t.Errorf("hashed %d times", n)
+		t.Errorf("hashed %d times, want %d", n, places())
 	}
 }
 
@@ -170,12 +170,12 @@ func TestOneClientDoesNotKeepOthersOut(t *testing.T) {
 	e := s.entry("secret")
 	for i := range places() + maxOfOne + 10 {
 		if got, want := ts.begin(&trial{entry: e, client: "one"}), i < places()+maxOfOne; got != want {
-			t.Errorf("request %d waits: %v", i, got)
+			t.Errorf("request %d waits: %v; want %v", i, got, want)
 		}
 	}
 	for i := range maxWaiting - maxOfOne + 10 {
 		if got, want := ts.begin(&trial{entry: e, client: fmt.Sprint(i)}), i < maxWaiting-maxOfOne; got != want {
-			t.Errorf("the request of client %d waits: %v", i, got)
+			t.Errorf("the request of client %d waits: %v; want %v", i, got, want)
 		}
 	}
 }
@@ -198,7 +198,7 @@ func TestADelayOfARefusalDelaysNoOtherAndEndsWithItsClient(t *testing.T) {
 	io.WriteString(nc, "GET /delayed HTTP/1.1\r\nHost: x\r\n\r\n")
 	server.Log.Wait(t, "delaying unauthorized request")
 	if got := server.Serves("/free"); got != 200 {
-		t.Errorf("another request is answered %d", got)
+		t.Errorf("another request is answered %d, want 200", got)
 	}
 	nc.Close()
 	proxytest.Eventually(t, func() bool { return server.Engine.Connections() == 0 }, "it waits on")
@@ -220,7 +220,7 @@ func TestAnUnknownUserCostsTheDearestEntry(t *testing.T) {
 		}
 		tab, err := readTable(path)
 		if err != nil || tab.dearest == nil || !strings.HasPrefix(tab.dearest.hash, want) {
-			t.Errorf("%q: %+v, %v", text, tab, err)
+			t.Errorf("%q: %+v, %v; want %q as the dearest", text, tab, err, want)
 		}
 	}
 }
@@ -239,6 +239,6 @@ func TestTheClientIsItsNetwork(t *testing.T) {
 		server.Do(proxytest.Request{Remote: remote})
 	}
 	if want := []string{"c0000201", "c0000201", "20010db800010002", "", "", ""}; !slices.Equal(got, want) {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -68,12 +68,12 @@ func TestRequestsThatAreNotLetInYetDelayNobody(t *testing.T) {
 		<-a.begun
 	}
 	if r := s.Raw("GET /free HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(r, "HTTP/1.1 200 ") {
-		t.Errorf("got %q", r)
+		t.Errorf(`got %q, want "HTTP/1.1 200 " at its beginning`, r)
 	}
 	close(a.answer)
 	for _, nc := range all {
 		if r, err := io.ReadAll(nc); !strings.HasPrefix(string(r), "HTTP/1.1 200 ") || !strings.HasSuffix(string(r), "in") {
-			t.Errorf("got %q, %v", r, err)
+			t.Errorf(`got %q, %v; want "HTTP/1.1 200 " at its beginning and "in" at its end`, r, err)
 		}
 	}
 }
@@ -132,11 +132,11 @@ func TestMistakesOfAuthRequestAreNamed(t *testing.T) {
 	} {
 		_, err := proxytest.Check(t, proxytest.Config{Modules: []proxy.Module{authrequest.Module()}, Text: "server { listen 80; " + c.text + " }"})
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "alicorn.conf:1") {
-			t.Errorf("%s: %v", c.text, err)
+			t.Errorf(`%s: %v; want an error with %q and "alicorn.conf:1" in it`, c.text, err, c.want)
 		}
 	}
 	warnings, err := proxytest.Check(t, proxytest.Config{Modules: []proxy.Module{authrequest.Module()}, Text: "server { listen 80; auth_request /a?b; }"})
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].Msg, "belong to the path") {
-		t.Errorf("%+v, %v", warnings, err)
+		t.Errorf(`%+v, %v; want one and "belong to the path" in it`, warnings, err)
 	}
 }

@@ -116,7 +116,7 @@ func TestRecordsAreTakenAway(t *testing.T) {
 				text = err.Error()
 			}
 			if out != c.out || string(r.Stderr) != c.complaint || text != c.fail || r.Ended() != c.ended || r.Clean() != c.clean {
-				t.Errorf("%s in pieces of %d: %q, %.50q, %v, ended %v, clean %v", c.name, size, out, r.Stderr, err, r.Ended(), r.Clean())
+				t.Errorf("%s in pieces of %d: %q, %.50q, %v, ended %v, clean %v; want %q, %.50q, text %v, %v and %v", c.name, size, out, r.Stderr, err, r.Ended(), r.Clean(), c.out, c.complaint, c.fail, c.ended, c.clean)
 			}
 		}
 	}
@@ -129,10 +129,10 @@ func FuzzRecords(f *testing.F) {
 		whole, a, errA := feed(answer, 1<<20)
 		parts, b, errB := feed(answer, max(size&31, 1))
 		if whole != parts || string(a.Stderr) != string(b.Stderr) || (errA == nil) != (errB == nil) || a.Ended() != b.Ended() || errA == nil && a.Clean() != b.Clean() {
-			t.Errorf("%q: whole %q %v, in parts %q %v", answer, whole, errA, parts, errB)
+			t.Errorf("%q: whole %q %v, in parts %q %v; want the same", answer, whole, errA, parts, errB)
 		}
 		if len(whole) > len(answer) {
-			t.Errorf("%q becomes %q", answer, whole)
+			t.Errorf("%q becomes %q; want at most %d bytes", answer, whole, len(answer))
 		}
 	})
 }

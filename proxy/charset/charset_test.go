@@ -45,6 +45,6 @@ func TestATextInAnotherCharsetIsLogged(t *testing.T) {
 		}
 	}
 	if n := strings.Count(s.Log.String(), `no "charset_map" between the charsets "koi8-r" and "utf-8"`); n != 1 {
-		t.Errorf("logged %d times: %s", n, s.Log)
+		t.Errorf("logged %d times: %s; want 1", n, s.Log)
 	}
 }

@@ -83,6 +83,6 @@ func TestACharacterMayComeInParts(t *testing.T) {
 		}
 	}
 	if r := s.Get("/wide", "Range: bytes=1-5"); r.Status != 206 || r.Text() != "\x82\xac\xe2\x82\xac" || r.Header.Get("Content-Type") != "text/plain" {
-		t.Errorf("a part: %d %q %q", r.Status, r.Text(), r.Header.Get("Content-Type"))
+		t.Errorf(`a part: %d %q %q; want 206, %q and "text/plain"`, r.Status, r.Text(), r.Header.Get("Content-Type"), "\x82\xac\xe2\x82\xac")
 	}
 }

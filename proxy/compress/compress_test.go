@@ -95,10 +95,10 @@ func TestACompressedResponseIsAnotherRepresentation(t *testing.T) {
 	for range 3 { // the writer is used again
 		r := s.Get(`/?ETag="abc"`, "Accept-Encoding: gzip")
 		if !compressed(r) || r.Length != -1 || r.Header.Get("ETag") != `W/"abc"` || r.Header.Get("Accept-Ranges") != "" || r.Header.Get("Vary") != "" {
-			t.Errorf("fields %+v, length %d", r.Header, r.Length)
+			t.Errorf(`fields %+v, length %d; want gzip, a weak ETag, neither Accept-Ranges nor Vary, and -1`, r.Header, r.Length)
 		}
 		if got := gunzip(t, r.Body.Bytes()); got != page || r.Body.Len() >= len(page) {
-			t.Errorf("%d bytes decode to %q", r.Body.Len(), got)
+			t.Errorf("%d bytes decode to %q; want %q and less than %d", r.Body.Len(), got, page, len(page))
 		}
 		if mtime := r.Body.Bytes()[4:8]; !bytes.Equal(mtime, make([]byte, 4)) {
 			t.Errorf("the header has the time %x", mtime)
@@ -109,7 +109,7 @@ func TestACompressedResponseIsAnotherRepresentation(t *testing.T) {
 func TestHeadHasTheFieldsOfGet(t *testing.T) {
 	r := start(t, "gzip on;").Do(proxytest.Request{Method: "HEAD", Target: `/?ETag="abc"`, Fields: []string{"Accept-Encoding: gzip"}})
 	if !compressed(r) || r.Length != -1 || r.Header.Get("ETag") != `W/"abc"` || r.Body.Len() != 0 || !r.Finished {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want gzip, length -1, a weak ETag and no body", r)
 	}
 }
 
@@ -121,7 +121,7 @@ func TestTheClientDecides(t *testing.T) {
 		"gzip;q=2": false, "identity, gzip;q=0.5": false, "gzip, identity;q=0.5": true, "identity;q=0, gzip;q=0.1": true,
 	} {
 		if got := compressed(s.Get("/", "Accept-Encoding: "+accept)); got != want {
-			t.Errorf("%q: compressed %v", accept, got)
+			t.Errorf("%q: compressed %v; want %v", accept, got, want)
 		}
 	}
 	if compressed(s.Get("/")) {
@@ -138,7 +138,7 @@ func TestTheResponseDecides(t *testing.T) {
 		"Content-Encoding=br": false,
 	} {
 		if got := compressed(s.Get("/?"+query, "Accept-Encoding: gzip")); got != want {
-			t.Errorf("%s: compressed %v", query, got)
+			t.Errorf("%s: compressed %v; want %v", query, got, want)
 		}
 	}
 }
@@ -147,11 +147,11 @@ func TestETagsBecomeWeak(t *testing.T) {
 	s := start(t, "gzip on;")
 	for _, c := range []struct{ sent, want string }{{`"a"`, `W/"a"`}, {`W/"a"`, `W/"a"`}, {`odd`, ``}} {
 		if got := s.Get("/?ETag="+c.sent, "Accept-Encoding: gzip").Header.Get("ETag"); got != c.want {
-			t.Errorf("%s becomes %s", c.sent, got)
+			t.Errorf("%s becomes %s; want %s", c.sent, got, c.want)
 		}
 	}
 	if got := s.Get(`/?ETag="a"`).Header.Get("ETag"); got != `"a"` {
-		t.Errorf("without gzip it becomes %s", got)
+		t.Errorf("without gzip it becomes %s, want %q", got, `"a"`)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestDirectivesChooseWhatIsCompressed(t *testing.T) {
 	} {
 		c.request.Fields = append(c.request.Fields, gz)
 		if got := compressed(start(t, c.directives).Do(c.request)); got != c.want {
-			t.Errorf("%s with %+v: compressed %v", c.directives, c.request, got)
+			t.Errorf("%s with %+v: compressed %v; want %v", c.directives, c.request, got, c.want)
 		}
 	}
 }
@@ -218,7 +218,7 @@ func TestProxiedRequestsAreCompressedAsGzipProxiedSays(t *testing.T) {
 	} {
 		s := start(t, "gzip on; gzip_proxied "+c.words+";")
 		if got := compressed(s.Get("/?"+c.query, "Accept-Encoding: gzip", "Via: 1.1 cache", "Authorization: Basic eA==")); got != c.want {
-			t.Errorf("%s with %s: compressed %v", c.words, c.query, got)
+			t.Errorf("%s with %s: compressed %v; want %v", c.words, c.query, got, c.want)
 		}
 	}
 	if compressed(start(t, "gzip on;").Get("/", "Accept-Encoding: gzip", "Via: 1.1 cache")) {
@@ -257,7 +257,7 @@ func TestFlushedChunksReachTheClient(t *testing.T) {
 	s.Engine.Serve(x)
 	want := []string{"one\n", "one\ntwo\n", "one\ntwo\nthree\n"}
 	if len(st.at) < len(want) {
-		t.Fatalf("%d flushes", len(st.at))
+		t.Fatalf("%d flushes, want at least %d", len(st.at), len(want))
 	}
 	for i, w := range want {
 		zr, err := gzip.NewReader(strings.NewReader(st.at[i]))
@@ -266,11 +266,11 @@ func TestFlushedChunksReachTheClient(t *testing.T) {
 		}
 		got := make([]byte, len(w))
 		if _, err := io.ReadFull(zr, got); err != nil || string(got) != w {
-			t.Errorf("flush %d: %q, %v", i, got, err)
+			t.Errorf("flush %d: %q, %v; want %q", i, got, err, w)
 		}
 	}
 	if got := gunzip(t, st.Body.Bytes()); got != want[2] {
-		t.Errorf("in all %q", got)
+		t.Errorf("in all %q, want %q", got, want[2])
 	}
 }
 
@@ -278,7 +278,7 @@ func TestAClientThatLeavesIsNoHarm(t *testing.T) {
 	s := start(t, "gzip on;")
 	s.Do(proxytest.Request{Gone: 5, Fields: []string{"Accept-Encoding: gzip"}})
 	if got := gunzip(t, s.Get("/", "Accept-Encoding: gzip").Body.Bytes()); got != page {
-		t.Errorf("then %q", got)
+		t.Errorf("then %q, want %q", got, page)
 	}
 }
 
@@ -289,7 +289,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	} {
 		_, err := proxytest.Check(t, proxytest.Config{Text: "server { " + directive + " }", Modules: []proxy.Module{compress.Module()}})
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", directive, err)
+			t.Errorf("%s: %v; want an error with %q", directive, err, want)
 		}
 	}
 }
@@ -298,6 +298,6 @@ func TestAnAgentThatTakesTooLongToMatchIsAnError(t *testing.T) {
 	s := start(t, `gzip on; gzip_min_length 0; gzip_disable "^(?!b)(a+)+$";`)
 	rec := s.Get("/", "Accept-Encoding: gzip", "User-Agent: "+strings.Repeat("a", 40)+"b")
 	if rec.Status != 500 || !strings.Contains(s.Log.String(), "alicorn.conf:1:") {
-		t.Errorf("%d, log %s", rec.Status, s.Log)
+		t.Errorf(`%d, log %s; want 500 and "alicorn.conf:1:" in it`, rec.Status, s.Log)
 	}
 }

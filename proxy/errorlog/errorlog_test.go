@@ -83,7 +83,7 @@ func TestSeveralEventsAreOneWrite(t *testing.T) {
 		t.Errorf("wrote %q in %d writes, want %q in one", takes.String(), takes.writes, single.String())
 	}
 	if leaves.writes != 0 {
-		t.Errorf("a destination of a higher level got %q", leaves.String())
+		t.Errorf("a destination of a higher level got %q, want nothing", leaves.String())
 	}
 }
 
@@ -132,7 +132,7 @@ func TestAttributesOfALoggerEndItsLines(t *testing.T) {
 	base.With("app", "shop").WithGroup("ignored").With("worker", 3).Error("died", "code", 1)
 	base.Error("alone")
 	if got := out.String(); !strings.Contains(got, ": died, app: shop, worker: 3, code: 1\n") || !strings.HasSuffix(got, ": alone\n") {
-		t.Errorf("wrote %q", got)
+		t.Errorf("wrote %q, want %q in it and %q at its end", got, ": died, app: shop, worker: 3, code: 1\n", ": alone\n")
 	}
 }
 
@@ -161,7 +161,7 @@ func TestLinesAreWrittenWhole(t *testing.T) {
 	}
 	wg.Wait()
 	if w.writes != 800 || w.broken > 0 {
-		t.Errorf("%d writes, %d of them not one line", w.writes, w.broken)
+		t.Errorf("%d writes, %d of them not one line; want 800 and 0", w.writes, w.broken)
 	}
 }
 
@@ -239,7 +239,7 @@ func TestWithoutErrorLogTheDefaultIsInEffect(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := written(string(text)); !slices.Equal(got, []string{"error", "emerg"}) || !strings.Contains(string(text), "failed at /x") {
-		t.Errorf("the default has %q", text)
+		t.Errorf(`the default has %q, want %v and "failed at /x" in it`, text, []string{"error", "emerg"})
 	}
 }
 

@@ -62,18 +62,18 @@ func TestACarrierGathersUntilItIsTold(t *testing.T) {
 			k, peer := carry(t)
 			for _, p := range []string{"one", "two", "three"} {
 				if n, err := k.Write([]byte(p)); n != len(p) || err != nil {
-					t.Fatalf("wrote %d, %v", n, err)
+					t.Fatalf("wrote %d, %v; want %d", n, err, len(p))
 				}
 			}
 			peer.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 			if n, err := peer.Read(make([]byte, 1)); n != 0 || !k.Gathered() {
-				t.Errorf("%d bytes came before: %v", n, err)
+				t.Errorf("%d bytes came before: %v; want 0 and Gathered true", n, err)
 			}
 			if err := c.then(k, peer); err != nil {
 				t.Error(err)
 			}
 			if got := pieces(t, peer, 11); len(got) != 1 || k.Gathered() {
-				t.Errorf("it came in pieces of %v", got)
+				t.Errorf("it came in pieces of %v, want one and Gathered false", got)
 			}
 			wait := 20 * time.Millisecond
 			if c.ends {
@@ -81,7 +81,7 @@ func TestACarrierGathersUntilItIsTold(t *testing.T) {
 			}
 			peer.SetReadDeadline(time.Now().Add(wait))
 			if _, err := peer.Read(make([]byte, 1)); c.ends != (err == io.EOF) {
-				t.Errorf("then %v", err)
+				t.Errorf("then %v, want the end: %v", err, c.ends)
 			}
 		})
 	}
@@ -97,7 +97,7 @@ func TestACarrierHoldsNoMoreThanItsLimit(t *testing.T) {
 		for range 100 {
 			k.Write(make([]byte, 16<<10))
 			if len(k.out) >= gatherLimit {
-				t.Errorf("%d bytes are held", len(k.out))
+				t.Errorf("%d bytes are held, want less than %d", len(k.out), gatherLimit)
 			}
 		}
 		k.Flush()
@@ -167,7 +167,7 @@ func TestACarrierOfACutConnFails(t *testing.T) {
 	k.Cut()
 	k.Write([]byte("x"))
 	if err := k.Flush(); !errors.Is(err, unix.EPIPE) {
-		t.Errorf("Flush fails with %v", err)
+		t.Errorf("Flush fails with %v, want %v", err, unix.EPIPE)
 	}
 }
 
@@ -185,20 +185,20 @@ func TestASharedCarrierGathersNoMoreThanIsSealed(t *testing.T) {
 		t.Fatalf("gathered %d bytes of %d: %v", n, len(sealed), err)
 	}
 	if err := k.push(0); err != unix.EAGAIN {
-		t.Fatalf("sent what there is no room for: %v", err)
+		t.Fatalf("sent what there is no room for: %v; want %v", err, unix.EAGAIN)
 	}
 	answer, before := make([]byte, 100), len(k.out)
 	for i := range 2 * (gatherLimit + 2*large) / len(answer) {
 		if _, err := k.Write(answer); err == nil {
 			continue
 		} else if i == 0 || !errors.Is(err, errClogged) {
-			t.Errorf("answer %d: %v", i, err)
+			t.Errorf("answer %d: %v; want %v, and not for the first", i, err, errClogged)
 		}
 		if len(k.out) <= before || len(k.out) > gatherLimit+2*large {
-			t.Errorf("%d bytes are gathered, %d of them before the answers", len(k.out), before)
+			t.Errorf("%d bytes are gathered, %d of them before the answers; want at most %d", len(k.out), before, gatherLimit+2*large)
 		}
 		if err := k.push(0); !errors.Is(err, errClogged) {
-			t.Errorf("a send behind it: %v", err)
+			t.Errorf("a send behind it: %v; want %v", err, errClogged)
 		}
 		peer.Close()
 		return

@@ -21,7 +21,7 @@ func TestAHalfClosedConnectionCanStillBeAnswered(t *testing.T) {
 		defer c.Close()
 		got, err := io.ReadAll(c)
 		if string(got) != "question" || err != nil {
-			t.Errorf("read %q, %v", got, err)
+			t.Errorf(`read %q, %v; want "question"`, got, err)
 		}
 		if c.Idle(time.Hour) {
 			t.Error("it idles although the end has come")
@@ -33,7 +33,7 @@ func TestAHalfClosedConnectionCanStillBeAnswered(t *testing.T) {
 	peer.Write([]byte("question"))
 	peer.CloseWrite()
 	if got, err := io.ReadAll(peer); string(got) != "answer" || err != nil {
-		t.Errorf("got %q, %v", got, err)
+		t.Errorf(`got %q, %v; want "answer"`, got, err)
 	}
 }
 
@@ -58,7 +58,7 @@ func TestALargeWriteArrivesWhole(t *testing.T) {
 			start(t, conn, func(*Turn) {
 				conn.TryRead(make([]byte, 1))
 				if n, err := c.write(conn); n != len(big) || err != nil {
-					t.Errorf("wrote %d, %v", n, err)
+					t.Errorf("wrote %d, %v; want %d", n, err, len(big))
 				}
 				conn.Close()
 			}, 0)
@@ -110,7 +110,7 @@ func TestCutEndsWhateverTheOwnerDoes(t *testing.T) {
 			}
 			conn.Cut() // of what is closed does nothing
 			if err := conn.Close(); err != net.ErrClosed {
-				t.Errorf("a second Close: %v", err)
+				t.Errorf("a second Close: %v; want %v", err, net.ErrClosed)
 			}
 		})
 	}
@@ -176,7 +176,7 @@ func TestAnEventForAClosedDescriptorDoesNotReachItsSuccessor(t *testing.T) {
 	}
 	three.Write([]byte("x"))
 	if who := within(t, ready, "an event of its own"); who != "heir" {
-		t.Errorf("the %s's handler was called", who)
+		t.Errorf(`the %s's handler was called, want "heir"`, who)
 	}
 }
 
@@ -215,7 +215,7 @@ func TestSyscallConnWaits(t *testing.T) {
 	}
 	time.AfterFunc(10*time.Millisecond, func() { peer.Write([]byte("xy")) })
 	if err := raw.Read(read); err != nil || calls != 2 {
-		t.Errorf("%d calls, %v", calls, err)
+		t.Errorf("%d calls, %v; want 2", calls, err)
 	}
 	if !c.Readable() {
 		t.Error("what the function left is not noted")
@@ -223,12 +223,12 @@ func TestSyscallConnWaits(t *testing.T) {
 	c.SetReadTimeout(10 * time.Millisecond)
 	raw.Read(read)
 	if err := raw.Read(read); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("a read of nothing: %v", err)
+		t.Errorf("a read of nothing: %v; want %v", err, os.ErrDeadlineExceeded)
 	}
 	fill(t, c)
 	c.SetWriteTimeout(10 * time.Millisecond)
 	if err := raw.Write(func(uintptr) bool { return false }); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("a write without room: %v", err)
+		t.Errorf("a write without room: %v; want %v", err, os.ErrDeadlineExceeded)
 	}
 }
 

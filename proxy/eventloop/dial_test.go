@@ -117,7 +117,7 @@ func TestDialedConnectionsAreReadAndWrittenByTheirOwner(t *testing.T) {
 			}
 			buf := make([]byte, 10)
 			if _, err := io.ReadFull(peer, buf[:3]); err != nil || string(buf[:3]) != "ask" {
-				t.Fatalf("%q, %v", buf[:3], err)
+				t.Fatalf(`%q, %v; want "ask"`, buf[:3], err)
 			}
 			if !d.c.Idle(patience) {
 				t.Fatal("there is something to read before the peer has sent anything")
@@ -130,7 +130,7 @@ func TestDialedConnectionsAreReadAndWrittenByTheirOwner(t *testing.T) {
 				t.Error("a descriptor was taken from the one that its handler was called for")
 			}
 			if n, err := d.c.TryRead(buf); err != nil || string(buf[:n]) != "answer" {
-				t.Fatalf("%q, %v", buf[:n], err)
+				t.Fatalf(`%q, %v; want "answer"`, buf[:n], err)
 			}
 			if !d.c.Idle(patience) || !d.c.Take() {
 				t.Fatal("the descriptor was not given and taken back")
@@ -155,7 +155,7 @@ func TestDialingNobodyFails(t *testing.T) {
 			l.Close()
 			_, err := dialFor(t, g.Next(), addr)
 			if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("%v", err)
+				t.Errorf("%v, want that nobody listens", err)
 			}
 		})
 	}
@@ -260,11 +260,11 @@ func TestAgainHasTheHandlerCalledOnceMore(t *testing.T) {
 		d.c.Again()
 	}
 	if string(got) != "abc" {
-		t.Errorf("%q", got)
+		t.Errorf(`%q, want "abc"`, got)
 	}
 	d.wait(t)
 	if _, err := d.c.TryRead(make([]byte, 1)); err != unix.EAGAIN {
-		t.Errorf("something is left: %v", err)
+		t.Errorf("something is left: %v; want %v", err, unix.EAGAIN)
 	}
 	if !d.c.Idle(patience) || !d.c.Take() {
 		t.Error("the handler is called though nothing is left")

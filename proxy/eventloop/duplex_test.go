@@ -167,7 +167,7 @@ func TestOneThatIsCalledAgainComesBehindOthers(t *testing.T) {
 		}
 	}
 	if place < 1 || place > 10 {
-		t.Errorf("the other was called after %d calls", place)
+		t.Errorf("the other was called after %d calls, want at least 1 and at most 10", place)
 	}
 }
 
@@ -187,7 +187,7 @@ func TestStraightCodeReadsAndWritesAtOnce(t *testing.T) {
 	eventually(t, func() bool { return c.state.Load()&(waits<<writing) != 0 }, "the wait for room")
 	c.SetReadTimeout(time.Millisecond)
 	if err := read1(c); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("reading ends with %v", err)
+		t.Errorf("reading ends with %v, want %v", err, os.ErrDeadlineExceeded)
 	}
 	c.SetReadTimeout(0)
 	go peer.Write([]byte("x"))
@@ -246,7 +246,7 @@ func TestADuplexSendsAsMuchAsThereIsRoomFor(t *testing.T) {
 		room := make(chan bool, 1)
 		d.AdoptWriter(handlerFunc(func(*Turn) { room <- true }))
 		if n, err := d.Receive(make([]byte, 9)); n != 0 || err != unix.EAGAIN {
-			t.Errorf("received %d, %v", n, err)
+			t.Errorf("received %d, %v; want 0 and %v", n, err, unix.EAGAIN)
 		}
 		sent := make([]byte, 4<<20)
 		rand.Read(sent)

@@ -65,9 +65,9 @@ func TestLaborWaitsForAPlace(t *testing.T) {
 		got = append(got, s)
 	}
 	if len(got) != 3 || got[0] != "first works" || got[1] != "second works" || got[2] != "first works again" {
-		t.Errorf("%q", got)
+		t.Errorf(`%q, want 3 of them, "first works", "second works" and "first works again"`, got)
 	}
 	if len(g.places) != 0 {
-		t.Errorf("%d places are taken at the end", len(g.places))
+		t.Errorf("%d places are taken at the end, want 0", len(g.places))
 	}
 }

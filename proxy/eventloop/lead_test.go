@@ -224,7 +224,7 @@ func echoes(t *testing.T, addr string, seed uint64) {
 	}
 	for i, b := range got {
 		if b != byte(i*7) {
-			t.Errorf("byte %d is wrong", i)
+			t.Errorf("byte %d is %d, want %d", i, b, byte(i*7))
 			return
 		}
 	}
@@ -261,7 +261,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 		eventually(t, func() bool { return g.Spare() == 6 }, "all of them waiting to lead")
 		g.Close()
 		if n := g.Spare(); n != 0 {
-			t.Errorf("%d goroutines wait to lead a Group that is closed", n)
+			t.Errorf("%d goroutines wait to lead a Group that is closed, want 0", n)
 		}
 	}
 	eventually(t, func() bool { return runtime.NumGoroutine() <= before }, "the goroutines' end")
@@ -286,7 +286,7 @@ func TestCloseWaitsForLongHandlers(t *testing.T) {
 		within(t, running, "the handler")
 		g.Close()
 		if _, err := c.TryRead(make([]byte, 1)); err != unix.EBADF {
-			t.Fatalf("Close returned before the handler: %v", err)
+			t.Fatalf("Close returned before the handler: %v; want %v", err, unix.EBADF)
 		}
 	}
 	eventually(t, func() bool { return runtime.NumGoroutine() <= before }, "the goroutines' end")

@@ -43,12 +43,12 @@ func TestAHandlerIsToldThatThePeerOfAnOwnedDescriptorLeft(t *testing.T) {
 		t.Error("not in a turn")
 	}
 	if !c.Gone() || c.Lost() {
-		t.Errorf("gone %v, lost %v", c.Gone(), c.Lost())
+		t.Errorf("gone %v, lost %v; want true and false", c.Gone(), c.Lost())
 	}
 	peer.Close()
 	within(t, h.turns, "the peer's close")
 	if n := h.lefts.Load(); n != 2 || !c.Lost() {
-		t.Errorf("told %d times, lost %v", n, c.Lost())
+		t.Errorf("told %d times, lost %v; want 2 and true", n, c.Lost())
 	}
 	c.Close()
 }

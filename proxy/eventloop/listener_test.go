@@ -164,10 +164,10 @@ func TestAcceptingRestsWithoutDescriptorsAndGoesOn(t *testing.T) {
 	}
 	eventually(t, func() bool { return failed.Load() >= 3 }, "failing thrice")
 	if d := time.Since(began); d < 2*pause-pause/10 {
-		t.Errorf("three failures within %s", d)
+		t.Errorf("three failures within %s, want at least %s", d, 2*pause-pause/10)
 	}
 	if n := accepted.Load(); n != 0 {
-		t.Errorf("%d accepted without descriptors", n)
+		t.Errorf("%d accepted without descriptors, want 0", n)
 	}
 	lift()
 	eventually(t, func() bool { return accepted.Load() == 5 }, "accepting after the pause")

@@ -116,12 +116,12 @@ func TestARelayGoesOnAfterOneEndHasEnded(t *testing.T) {
 			one.Write([]byte("question"))
 			closeWrite(one)
 			if all, err := io.ReadAll(other); string(all) != "question" || err != nil {
-				t.Errorf("got %q, %v", all, err)
+				t.Errorf(`got %q, %v; want "question"`, all, err)
 			}
 			other.Write([]byte("answer"))
 			closeWrite(other)
 			if all, err := io.ReadAll(one); string(all) != "answer" || err != nil {
-				t.Errorf("got %q, %v", all, err)
+				t.Errorf(`got %q, %v; want "answer"`, all, err)
 			}
 			if o := r.ended(t); o.err != nil {
 				t.Errorf("got the end %v, want none of a failure", o.err)

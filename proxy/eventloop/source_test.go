@@ -146,7 +146,7 @@ func TestSourcesAreLookedAtInEachTurn(t *testing.T) {
 		within(t, read, "the read")
 	}
 	if n := s.polls.Load() - before; n > 1 {
-		t.Errorf("a source that was removed was looked at %d times", n)
+		t.Errorf("a source that was removed was looked at %d times, want at most 1", n)
 	}
 }
 
@@ -192,10 +192,10 @@ func TestNextGoesRound(t *testing.T) {
 	}
 	for _, n := range seen {
 		if n != 10 {
-			t.Errorf("a loop was next %d times of 30", n)
+			t.Errorf("a loop was next %d times of 30, want 10", n)
 		}
 	}
 	if len(seen) != 3 {
-		t.Errorf("%d loops", len(seen))
+		t.Errorf("%d loops, want 3", len(seen))
 	}
 }

@@ -167,7 +167,7 @@ func TestTheShortestDeadlinesFire(t *testing.T) {
 			for n := range 1000 {
 				reader.SetReadDeadline(time.Now().Add(time.Duration(1+(n+i)%40) * time.Microsecond))
 				if err := read1(reader); !errors.Is(err, os.ErrDeadlineExceeded) {
-					t.Errorf("read: %v", err)
+					t.Errorf("read: %v; want %v", err, os.ErrDeadlineExceeded)
 					break
 				}
 			}

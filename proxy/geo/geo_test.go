@@ -51,6 +51,6 @@ func TestAVolatileGeoIsReadAnew(t *testing.T) {
 	s := proxytest.New(t, proxytest.Config{Modules: modules(), Text: `geo $arg_a $kept { 1.2.3.4 a; default b; } geo $a $each { volatile; 1.2.3.4 a; default b; }
 		server { listen 80; set $a 1.2.3.4; set $first "$kept$each"; set $a x; return 200 "$first $kept$each"; }`})
 	if got := s.Get("/?a=1.2.3.4").Text(); got != "aa ab" {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "aa ab"`, got)
 	}
 }

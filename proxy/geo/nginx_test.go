@@ -108,7 +108,7 @@ func TestRangesAreSplitAsNginxSplitsThem(t *testing.T) {
 		stop()
 	}
 	if loaded < 10 {
-		t.Errorf("only %d blocks without a mistake", loaded)
+		t.Errorf("only %d blocks without a mistake, want at least 10", loaded)
 	}
 }
 
@@ -125,7 +125,7 @@ func accepts(t *testing.T, http string) bool {
 	}
 	out, err := exec.Command("nginx", "-t", "-p", dir, "-c", file, "-e", filepath.Join(dir, "log")).CombinedOutput()
 	if err != nil && !strings.Contains(string(out), "overlaps") {
-		t.Fatalf("%s\n%s", out, http)
+		t.Fatalf("nginx refuses more than overlaps: %s\n%s", out, http)
 	}
 	return err == nil
 }

@@ -185,6 +185,6 @@ func sameFields(t *testing.T, ours, other http.Header) {
 		delete(ours, name)
 	}
 	if len(ours) > 0 {
-		t.Fatalf("net/http has no %v", ours)
+		t.Fatalf("net/http has no %v, want nothing", ours)
 	}
 }

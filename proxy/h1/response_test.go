@@ -301,6 +301,6 @@ func TestResponseHeadsAreUsedAgain(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if n := testing.AllocsPerRun(100, func() { read(first); read(second) }); n > 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want 0", n)
 	}
 }

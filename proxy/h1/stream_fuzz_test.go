@@ -223,7 +223,7 @@ var lenientBodies = map[string]string{
 func sameRequest(t *testing.T, ours, other seen, refusal string) bool {
 	t.Helper()
 	if ours.method != other.method || ours.target != other.target || ours.host != other.host || ours.proto != other.proto {
-		t.Fatalf("%+v, net/http %+v", ours, other)
+		t.Fatalf("%+v, net/http %+v; want method %v, target %v, host %v and proto %v", ours, other, other.method, other.target, other.host, other.proto)
 	}
 	sameFields(t, ours.header, other.header)
 	switch {
@@ -237,7 +237,7 @@ func sameRequest(t *testing.T, ours, other seen, refusal string) bool {
 	case other.fault != "" && lenientBodies[other.fault] != "":
 		return false
 	case other.fault != "":
-		t.Fatalf("net/http refuses a body that we read, %q: %s", ours.body, other.fault)
+		t.Fatalf(`net/http refuses a body that we read, %q: %s; want ""`, ours.body, other.fault)
 	}
 	if ours.body != other.body {
 		t.Fatalf("body %q, net/http %q", ours.body, other.body)

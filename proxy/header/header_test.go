@@ -56,7 +56,7 @@ func TestFieldsAreAddedToOrdinaryStatusesAndAlwaysToAll(t *testing.T) {
 			t.Errorf("%s: added without always: %v, want %v", c.status, got, c.some)
 		}
 		if rec.Header.Get("X-Every") != "1" {
-			t.Errorf("%s: not added in spite of always", c.status)
+			t.Errorf(`%s: not added in spite of always; want X-Every "1"`, c.status)
 		}
 	}
 }
@@ -65,7 +65,7 @@ func TestStatusPagesGetFieldsToo(t *testing.T) {
 	s := start(t, `server { listen 80; add_header X-Every $uri always; location /private { internal; } }`)
 	rec := s.Get("/private")
 	if rec.Status != 404 || rec.Header.Get("X-Every") != "/private" {
-		t.Errorf("%d with X-Every %q", rec.Status, rec.Header.Get("X-Every"))
+		t.Errorf(`%d with X-Every %q; want 404 and "/private"`, rec.Status, rec.Header.Get("X-Every"))
 	}
 }
 
@@ -104,7 +104,7 @@ func TestOwnFieldsReplaceThoseOfTheBlockAround(t *testing.T) {
 		rec := s.Get(c.path)
 		for _, name := range []string{"X-Http", "X-Server", "X-Location"} {
 			if got := rec.Header.Get(name) != ""; got != (name == c.want) {
-				t.Errorf("%s: %s is there: %v", c.path, name, got)
+				t.Errorf("%s: %s is there: %v; want %s alone", c.path, name, got, c.want)
 			}
 		}
 	}

@@ -236,7 +236,7 @@ func (s *errands) checkBy(t *testing.T, server *proxytest.Server, raw func(reque
 	}
 	server.Log.Wait(t, "in Continue")
 	if answer := raw("GET /cut HTTP/1.1\r\n" + host + "\r\n" + next); !strings.HasSuffix(answer, "\r\n\r\nbegun") {
-		t.Errorf("a response cut short: %q", answer)
+		t.Errorf("a response cut short: %q; want %q at its end", answer, "\r\n\r\nbegun")
 	}
 	if n := server.Engine.Connections(); n > 0 {
 		proxytest.Eventually(t, func() bool { return server.Engine.Connections() == 0 }, "%d connections are left", n)
@@ -269,7 +269,7 @@ func TestASuspendedExchangeKeepsItsGeneration(t *testing.T) {
 		t.Error(err)
 	}
 	if got := readAnswer(t, nc); got != "200 done /" {
-		t.Errorf("answer %q", got)
+		t.Errorf(`answer %q, want "200 done /"`, got)
 	}
 }
 
@@ -299,7 +299,7 @@ func TestShutdownWaitsForSuspendedExchanges(t *testing.T) {
 	e.tell(nil)
 	answer, err := io.ReadAll(nc)
 	if !strings.Contains(string(answer), "Connection: close") || err != nil {
-		t.Errorf("answer %q, %v", answer, err)
+		t.Errorf(`answer %q, %v; want "Connection: close" in it`, answer, err)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -323,7 +323,7 @@ func TestASuspendedExchangeOfACutConnectionEndsOnceItIsTold(t *testing.T) {
 			c.cut(s, nc)
 			proxytest.Eventually(t, e.x.Gone, "the stream does not say that the client has gone")
 			if n := s.Engine.Connections(); n != 1 {
-				t.Errorf("%d connections while the exchange is suspended", n)
+				t.Errorf("%d connections while the exchange is suspended, want 1", n)
 			}
 			e.tell(nil)
 			proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 0 }, "the connection is not ended")
@@ -342,7 +342,7 @@ func TestAMistakeInAConnectionCostsItAlone(t *testing.T) {
 	s.Raw("GET /unsound HTTP/1.1\r\n" + host + "\r\n")
 	s.Log.Wait(t, "internal error: runtime error: invalid memory address")
 	if got := summary(s.Raw(next)); got != "200 sound" {
-		t.Errorf("then %q", got)
+		t.Errorf(`then %q, want "200 sound"`, got)
 	}
 }
 
@@ -366,7 +366,7 @@ func TestLocationsThatBlockTheirLoopAreCounted(t *testing.T) {
 		s.Serves("/") // another goroutine leads
 		open <- true
 		if answer, err := io.ReadAll(nc); err != nil || summary(string(answer)) != "200 /blocks" {
-			t.Errorf("%q, %v", answer, err)
+			t.Errorf(`%q, %v; want "200 /blocks"`, answer, err)
 		}
 	}
 	// The others may be held up by a busy machine.

@@ -118,7 +118,7 @@ func (r *restless) asks(t *testing.T, nc net.Conn, id int, faithful bool) {
 			return
 		}
 		if body, err := io.ReadAll(res.Body); faithful && (string(body) != "done "+path || err != nil) {
-			t.Errorf("%s: %q, %v", path, body, err)
+			t.Errorf("%s: %q, %v; want %q", path, body, err, "done "+path)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func TestRequestsThatWaitAtEveryPointEndOnce(t *testing.T) {
 			proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 0 }, "a connection is left")
 			leavers.Wait()
 			if begun, ended := r.begun.Load(), r.ended.Load(); ended != begun || begun < 6*6 {
-				t.Errorf("%d requests have begun, %d have ended", begun, ended)
+				t.Errorf("%d requests have begun, %d have ended; want at least 6*6", begun, ended)
 			}
 		})
 	}

@@ -166,7 +166,7 @@ func TestShutdownDuringAHandshake(t *testing.T) {
 	io.WriteString(nc, get+"\r\n")
 	answer, err := io.ReadAll(nc)
 	if err != nil || !bytes.Contains(answer, []byte("Connection: close")) {
-		t.Errorf("answer %q, %v", answer, err)
+		t.Errorf("answer %q, %v; want %q in it", answer, err, []byte("Connection: close"))
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -221,10 +221,10 @@ func TestTheServersEndOverTLS(t *testing.T) {
 		io.WriteString(nc, "POST /after HTTP/1.1\r\n"+host+last+c.fields+"\r\n")
 		expectAnswers(t, r, "/after []")
 		if b, err := r.ReadByte(); err != io.EOF {
-			t.Errorf("%s: read %q, %v", c.name, b, err)
+			t.Errorf("%s: read %q, %v; want %v", c.name, b, err, io.EOF)
 		}
 		if n := w.Engine.Connections(); n != 1 {
-			t.Errorf("%s: %d connections while the request is worked on", c.name, n)
+			t.Errorf("%s: %d connections while the request is worked on; want 1", c.name, n)
 		}
 		w.open <- true
 		io.WriteString(nc, c.rest)

@@ -121,7 +121,7 @@ func TestAClientIsToldToSendABodyThatIsReadSuspended(t *testing.T) {
 		io.WriteString(nc, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
 		line, err := r.ReadString('\n')
 		if line != "HTTP/1.1 100 Continue\r\n" || err != nil {
-			t.Fatalf("%q, %v", line, err)
+			t.Fatalf("%q, %v; want %q", line, err, "HTTP/1.1 100 Continue\r\n")
 		}
 		r.ReadString('\n')
 		io.WriteString(nc, "abc")

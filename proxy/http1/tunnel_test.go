@@ -121,7 +121,7 @@ func (s *tunnels) open(t *testing.T, early string) (client *tunnelEnd, origin ne
 		client.head += line
 	}
 	if !strings.HasPrefix(client.head, "HTTP/1.1 101 ") {
-		t.Fatalf("answer %q", client.head)
+		t.Fatalf(`answer %q, want "HTTP/1.1 101 " at its beginning`, client.head)
 	}
 	origin, err := s.origin.Accept()
 	if err != nil {
@@ -165,12 +165,12 @@ func TestATunnelPassesBytesAndEndsOnBothWays(t *testing.T) {
 		io.WriteString(client, "late")
 		client.CloseWrite()
 		if got, err := io.ReadAll(origin); string(got) != "early late" || err != nil {
-			t.Errorf("the origin got %q, %v", got, err)
+			t.Errorf(`the origin got %q, %v; want "early late"`, got, err)
 		}
 		io.WriteString(origin, "answer")
 		origin.Close()
 		if got, err := io.ReadAll(client); string(got) != "first answer" || err != nil {
-			t.Errorf("the client got %q, %v", got, err)
+			t.Errorf(`the client got %q, %v; want "first answer"`, got, err)
 		}
 		e := s.end(t)
 		want := ended{int64(len(upgradeRequest + "early late")), int64(len(client.head + "first answer")), int64(len("first answer")), nil}
@@ -186,7 +186,7 @@ func TestATunnelEndsWithItsClient(t *testing.T) {
 		client, origin := s.open(t, "")
 		client.Close()
 		if got, err := io.ReadAll(origin); len(got) > 0 || err != nil {
-			t.Errorf("the origin got %q, %v", got, err)
+			t.Errorf("the origin got %q, %v; want nothing", got, err)
 		}
 		origin.Close()
 		s.end(t)
@@ -197,11 +197,11 @@ func TestASilentTunnelEnds(t *testing.T) {
 	inTunnels(t, func(s *tunnels) { s.silence = 20 * time.Millisecond }, func(t *testing.T, s *tunnels) {
 		client, origin := s.open(t, "")
 		if err := s.end(t).err; err == nil || err.Error() != "upstream timed out (110: Connection timed out) while proxying upgraded connection" {
-			t.Errorf("it ends with %v", err)
+			t.Errorf(`it ends with %v, want the error "upstream timed out (110: Connection timed out) while proxying upgraded connection"`, err)
 		}
 		for _, nc := range []net.Conn{client, origin} {
 			if n, err := nc.Read(make([]byte, 1)); n > 0 || err == nil {
-				t.Errorf("read %d, %v", n, err)
+				t.Errorf("read %d, %v; want 0 and an error", n, err)
 			}
 		}
 	})
@@ -241,7 +241,7 @@ func TestDrainEndsTunnels(t *testing.T) {
 				cut, cancel := contextCut()
 				defer cancel()
 				if err := s.Engine.Drain(cut, g); err != context.DeadlineExceeded {
-					t.Errorf("Drain: %v", err)
+					t.Errorf("Drain: %v; want %v", err, context.DeadlineExceeded)
 				}
 				s.end(t)
 				if err := <-reloaded; err != nil {
@@ -274,7 +274,7 @@ func TestShutdownEndsTunnels(t *testing.T) {
 		s.end(t)
 		for _, nc := range []net.Conn{client, origin} {
 			if n, err := nc.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("read %d, %v", n, err)
+				t.Errorf("read %d, %v; want 0, and an error before the deadline", n, err)
 			}
 		}
 	})

@@ -100,7 +100,7 @@ func TestAThousandTunnelsNeedNoGoroutines(t *testing.T) {
 			}
 			const few = 32 // loops, and goroutines that wait to lead
 			if have := runtime.NumGoroutine() - before; have > few {
-				t.Errorf("%d goroutines for %d tunnels", have, n)
+				t.Errorf("%d goroutines for %d tunnels; want at most %d", have, n, few)
 			}
 			f, errs := newFloods(2*n, 256<<10), make(chan error, 4*n)
 			var own sync.WaitGroup
@@ -114,7 +114,7 @@ func TestAThousandTunnelsNeedNoGoroutines(t *testing.T) {
 				own.Go(func() { errs <- f.drink(clients[i], 2*i+1) })
 			}
 			if have := runtime.NumGoroutine() - before; have > 4*n+few {
-				t.Errorf("%d goroutines for %d tunnels that are full, and the test's %d", have-4*n, n, 4*n)
+				t.Errorf("%d goroutines for %d tunnels that are full, and the test's %d; want at most %v", have-4*n, n, 4*n, 4*n+few)
 			}
 			reloaded := make(chan error, 1)
 			old := s.Engine.Current()
@@ -122,7 +122,7 @@ func TestAThousandTunnelsNeedNoGoroutines(t *testing.T) {
 			proxytest.Eventually(t, func() bool { return s.Engine.Current() != old }, "the reload has not begun")
 			proxytest.Eventually(t, func() bool { return int(f.begun.Load()) == 2*n }, "not all streams have begun")
 			if n := f.sent.Load(); n > 0 {
-				t.Errorf("%d streams of bytes were sent whole although nobody reads", n)
+				t.Errorf("%d streams of bytes were sent whole although nobody reads, want 0", n)
 			}
 			close(f.drunk)
 			for range 4 * n {

@@ -63,7 +63,7 @@ func upgradeAndEcho(t *testing.T, goroutines bool) {
 	}
 	if !strings.HasPrefix(head, "HTTP/1.1 101 Switching Protocols\r\n") || !strings.Contains(head, "\r\nConnection: Upgrade\r\n") ||
 		!strings.Contains(head, "\r\nUpgrade: echo\r\n") || strings.Contains(head, "Content-Length") {
-		t.Errorf("got the head %q", head)
+		t.Errorf("got the head %q, want that of an upgrade to echo", head)
 	}
 	for _, want := range []string{"with the head\n", "and later\n"} {
 		if want == "and later\n" {
@@ -100,7 +100,7 @@ func TestWhatCannotBeUpgradedStaysHTTP(t *testing.T) {
 		"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: echo\r\nContent-Length: 2\r\n\r\nxx",
 	} {
 		if got := s.Raw(request); !strings.HasPrefix(got, "HTTP/1.1 426 ") {
-			t.Errorf("%q: %q", request, got)
+			t.Errorf(`%q: %q; want "HTTP/1.1 426 " at its beginning`, request, got)
 		}
 	}
 }
@@ -117,6 +117,6 @@ func TestPipelinedRequestsAreKnown(t *testing.T) {
 	one := "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 	got := s.Raw(one + one + strings.Replace(one, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1))
 	if strings.Count(got, "[.]") != 1 || strings.Count(got, "[p]") != 2 || strings.Index(got, "[.]") > strings.Index(got, "[p]") {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q, want one [.] before two [p]", got)
 	}
 }

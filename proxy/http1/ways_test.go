@@ -202,10 +202,10 @@ func idlesAnew(t *testing.T, w *way) bool {
 		expectAnswers(t, r, "/ []")
 	}
 	if b, err := r.ReadByte(); err != io.EOF {
-		t.Errorf("read %q, %v", b, err)
+		t.Errorf("read %q, %v; want %v", b, err, io.EOF)
 	}
 	if d := time.Since(asked); d < time.Second {
-		t.Errorf("closed after %s", d)
+		t.Errorf("closed after %s, want at least %s", d, time.Second)
 	}
 	return true
 }
@@ -232,7 +232,7 @@ func TestShutdownInAllWays(t *testing.T) {
 		close(w.open)
 		expectAnswers(t, ar, "/wait []")
 		if _, err := ar.ReadByte(); err != io.EOF {
-			t.Errorf("the active connection: %v", err)
+			t.Errorf("the active connection: %v; want %v", err, io.EOF)
 		}
 		if err := <-ended; err != nil {
 			t.Error(err)
@@ -261,7 +261,7 @@ func TestShutdownAnswersTheLastRequestInAllWays(t *testing.T) {
 			io.WriteString(c.nc, get+"\r\n")
 			answer, err := io.ReadAll(c.r)
 			if !bytes.Contains(answer, []byte("Connection: close")) || err != nil {
-				t.Errorf("%s: the last answer is %q, %v", name, answer, err)
+				t.Errorf("%s: the last answer is %q, %v; want %q in it", name, answer, err, []byte("Connection: close"))
 			}
 		}
 		if err := <-ended; err != nil {

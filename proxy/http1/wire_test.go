@@ -126,7 +126,7 @@ func TestReaderThatDoesNotReadIsCut(t *testing.T) {
 	select {
 	case err := <-ended:
 		if !errors.Is(err, proxy.ErrClientGone) {
-			t.Errorf("write failed with %v", err)
+			t.Errorf("write failed with %v, want %v", err, proxy.ErrClientGone)
 		}
 	case <-time.After(patience):
 		t.Error("the write was not cut")
@@ -305,7 +305,7 @@ func TestFilesAreSentWhole(t *testing.T) {
 	for _, n := range []int64{most + 1, most + 100000} { // as if it had shrunk
 		answer := exchange(t, s, fmt.Sprintf("GET /?0,%d,%d HTTP/1.1\r\nHost: a\r\n\r\n", n, n)+next)
 		if _, body, _ := strings.Cut(answer, "\r\n\r\n"); len(body) > most {
-			t.Errorf("a short file was followed by %q", body[most:])
+			t.Errorf("a short file was followed by %q, want at most %d bytes in all", body[most:], most)
 		}
 	}
 }
@@ -388,7 +388,7 @@ func TestRequestDoesNotAllocate(t *testing.T) {
 			once()
 		}
 		if n := testing.AllocsPerRun(500, once); n > 0 && !raceEnabled {
-			t.Errorf("%s: %v allocations a request", path, n)
+			t.Errorf("%s: %v allocations a request; want none", path, n)
 		}
 		nc.Close()
 	}

@@ -111,13 +111,13 @@ func TestGoAway(t *testing.T) {
 				if c.asks {
 					f.get(3, "/version")
 					if f.until(3); f.bodies[3].String() != "2" {
-						t.Errorf("the answer is %q", f.bodies[3])
+						t.Errorf(`the answer is %q, want "2"`, f.bodies[3])
 					}
 				}
 				if c.last == 0 {
 					f.get(5, "/small")
 					if f.until(5); f.last != 0 {
-						t.Errorf("GOAWAY with %d", f.last)
+						t.Errorf("GOAWAY with %d, want 0", f.last)
 					}
 					return
 				}

@@ -251,7 +251,7 @@ func (s *site) endless(ctx context.Context, t *testing.T) io.ReadCloser {
 func (s *site) wantOneConnection(t *testing.T) {
 	t.Helper()
 	if n := s.dials.Load(); n != 1 {
-		t.Errorf("the client has made %d connections", n)
+		t.Errorf("the client has made %d connections, want 1", n)
 	}
 }
 
@@ -340,7 +340,7 @@ func TestCuttingAGenerationCutsItsStreams(t *testing.T) {
 			t.Error("the Generation has drained although it has a stream")
 		}
 		if _, err := io.Copy(io.Discard, before); err == nil || !strings.Contains(err.Error(), "INTERNAL_ERROR") {
-			t.Errorf("the stream of the old Generation: %v", err)
+			t.Errorf(`the stream of the old Generation: %v; want an error with "INTERNAL_ERROR"`, err)
 		}
 		settled()
 		if _, err := io.ReadFull(after, make([]byte, 40)); err != nil {

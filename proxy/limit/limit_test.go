@@ -55,7 +55,7 @@ func TestRequestsPastTheBurstAreRefused(t *testing.T) {
 	s := start(t, perMinute+`server { listen 80; location / { limit_req zone=one burst=1 nodelay; } }`)
 	want := "200 PASSED,200 PASSED,503 REJECTED,503 REJECTED,200 PASSED,"
 	if got := answers(s, "/?k=a", "/?k=a", "/?k=a", "/?k=a", "/?k=b"); got != want {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want %s", got, want)
 	}
 	wantLog(t, s, `error: limiting requests, excess: (2\.000|1\.\d{3}) by zone "one", client: 127.0.0.1`)
 }
@@ -63,14 +63,14 @@ func TestRequestsPastTheBurstAreRefused(t *testing.T) {
 func TestRequestsWithoutAKeyAreNotLimited(t *testing.T) {
 	s := start(t, perMinute+`server { listen 80; location / { limit_req zone=one; } }`)
 	if got := answers(s, "/", "/", "/?k="); got != "200 ,200 ,200 ," {
-		t.Errorf("got %s", got)
+		t.Errorf(`got %s, want "200 ,200 ,200 ,"`, got)
 	}
 }
 
 func TestRefusalsHaveTheStatusOfTheDirective(t *testing.T) {
 	s := start(t, perMinute+`limit_req_status 429; server { listen 80; location / { limit_req zone=one; } }`)
 	if got := answers(s, "/?k=a", "/?k=a"); got != "200 PASSED,429 REJECTED," {
-		t.Errorf("got %s", got)
+		t.Errorf(`got %s, want "200 PASSED,429 REJECTED,"`, got)
 	}
 }
 
@@ -91,13 +91,13 @@ func TestDelayedRequestsKeepTheRate(t *testing.T) {
 	begin := time.Now()
 	got := answers(s, "/?k=a", "/?k=a", "/?k=a", "/?k=a", "/?k=a", "/?k=a")
 	if strings.Count(got, "200") != 6 || !strings.Contains(got, "DELAYED") || !strings.HasPrefix(got, "200 PASSED,") {
-		t.Errorf("got %s", got)
+		t.Errorf(`got %s, want "200" 6 times, "DELAYED" in it and "200 PASSED," at its beginning`, got)
 	}
 	// The first and the burst of two are free; each of the three others takes
 	// its third of a second, less what the clock's milliseconds round away. A
 	// machine must be held up for a second to have none of them delayed.
 	if took := time.Since(begin); took < 3*330*time.Millisecond {
-		t.Errorf("six requests took %s", took)
+		t.Errorf("six requests took %s, want at least %s", took, 3*330*time.Millisecond)
 	}
 	wantLog(t, s, `warn: delaying request, excess: [23]\.\d{3}, by zone "one", client`)
 }
@@ -114,10 +114,10 @@ func TestADryRunOnlyTells(t *testing.T) {
 	s := start(t, perMinute+`limit_req_dry_run on; server { listen 80; location / { limit_req zone=one burst=1; } }`)
 	begin := time.Now()
 	if got := answers(s, "/?k=a", "/?k=a", "/?k=a"); got != "200 PASSED,200 DELAYED_DRY_RUN,200 REJECTED_DRY_RUN," {
-		t.Errorf("got %s", got)
+		t.Errorf(`got %s, want "200 PASSED,200 DELAYED_DRY_RUN,200 REJECTED_DRY_RUN,"`, got)
 	}
 	if took := time.Since(begin); took > 50*time.Second {
-		t.Errorf("the dry run has waited for its delay of a minute: %s", took)
+		t.Errorf("the dry run has waited for its delay of a minute: %s; want at most %s", took, 50*time.Second)
 	}
 	wantLog(t, s, `delaying request, dry run, excess: (1\.000|0\.\d{3}), by zone "one"`)
 	wantLog(t, s, `limiting requests, dry run, excess: (2\.000|1\.\d{3}) by zone "one"`)
@@ -130,10 +130,10 @@ func TestEveryZoneMustAdmit(t *testing.T) {
 	// one, which has a place left for /one.
 	want := "200 PASSED,503 REJECTED,200 PASSED,503 REJECTED,503 REJECTED,"
 	if got := answers(s, "/?k=a&j=a", "/?k=a&j=a", "/one?k=a", "/one?k=a", "/?k=a&j=b"); got != want {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want %s", got, want)
 	}
 	if log := s.Log.String(); strings.Count(log, `by zone "two"`) != 1 || strings.Count(log, `by zone "one"`) != 2 {
-		t.Errorf("log %s", log)
+		t.Errorf("log %s, want %q once and %q 2 times", log, `by zone "two"`, `by zone "one"`)
 	}
 }
 
@@ -143,7 +143,7 @@ func TestALongDelayOfAnyZoneCounts(t *testing.T) {
 	begin := time.Now()
 	answers(s, "/?k=a", "/?k=a", "/?k=a")
 	if took := time.Since(begin); took < 990*time.Millisecond || !strings.Contains(s.Log.String(), `by zone "slow"`) {
-		t.Errorf("took %s, log %s", took, s.Log)
+		t.Errorf("took %s, log %s; want at least %s and %q in it", took, s.Log, 990*time.Millisecond, `by zone "slow"`)
 	}
 }
 
@@ -151,14 +151,14 @@ func TestBlocksInheritAndReplace(t *testing.T) {
 	s := start(t, perMinute+`limit_req zone=one; server { listen 80; location / { }
 		location /own { limit_req zone=one burst=5 nodelay; } }`)
 	if got := answers(s, "/?k=a", "/?k=a", "/own?k=a", "/?k=a"); got != "200 PASSED,503 REJECTED,200 PASSED,503 REJECTED," {
-		t.Errorf("got %s", got)
+		t.Errorf(`got %s, want "200 PASSED,503 REJECTED,200 PASSED,503 REJECTED,"`, got)
 	}
 }
 
 func TestAnInternalRedirectIsNotCountedTwice(t *testing.T) {
 	s := start(t, perMinute+`server { listen 80; error_page 503 /sorry; limit_req zone=one; location / { } location /sorry { } }`)
 	if got := answers(s, "/?k=a", "/?k=a"); got != "200 PASSED,503 REJECTED," {
-		t.Errorf("got %s", got)
+		t.Errorf(`got %s, want "200 PASSED,503 REJECTED,"`, got)
 	}
 	if n := strings.Count(s.Log.String(), "limiting requests"); n != 1 {
 		t.Errorf("limited %d times", n)
@@ -179,7 +179,7 @@ func TestZonesOutliveAReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := answers(s, "/?k=a"); got != c.want {
-			t.Errorf("%s: %s", c.zone, got)
+			t.Errorf("%s: %s; want %s", c.zone, got, c.want)
 		}
 	}
 }
@@ -194,7 +194,7 @@ func TestTheLeastRecentlyUsedKeyMakesRoom(t *testing.T) {
 	answers(s, key(0), key(room)) // 0 is used again, so 1 is forgotten
 	want := "503 REJECTED,503 REJECTED,200 PASSED,"
 	if got := answers(s, key(0), key(room), key(1)); got != want {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
@@ -214,7 +214,7 @@ func TestConcurrentRequestsAreEachCountedOnce(t *testing.T) {
 	}
 	wg.Wait()
 	if n := passed[0] + passed[1] + passed[2] + passed[3]; n != 10 {
-		t.Errorf("%d requests passed", n)
+		t.Errorf("%d requests passed, want 10", n)
 	}
 }
 
@@ -244,7 +244,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	}
 	_, err := proxytest.Check(t, proxytest.Config{Text: `limit_req zone=perip; limit_req_zone $host zone=peripp:1m rate=1r/s;`, Modules: modules()})
 	if all, ok := errors.AsType[config.Errors](err); !ok || all[0].Hint != `did you mean "peripp"?` {
-		t.Errorf("no hint in %#v", err)
+		t.Errorf("no hint in %#v, want the hint %q", err, `did you mean "peripp"?`)
 	}
 	if _, err := proxytest.Check(t, proxytest.Config{Text: `server { limit_req zone=one; } ` + perMinute, Modules: modules()}); err != nil {
 		t.Errorf("a zone declared later: %v", err)
@@ -257,7 +257,7 @@ func TestADelayedRequestDelaysNoOther(t *testing.T) {
 	s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: modules(),
 		Text: perMinute + `server { listen 127.0.0.1:80; location / { limit_req zone=one burst=50; } }`})
 	if got := s.Serves("/?k=a"); got != 200 {
-		t.Fatalf("the first request: %d", got)
+		t.Fatalf("the first request: %d; want 200", got)
 	}
 	before := runtime.NumGoroutine()
 	for range 40 {
@@ -265,10 +265,10 @@ func TestADelayedRequestDelaysNoOther(t *testing.T) {
 	}
 	proxytest.Eventually(t, func() bool { return strings.Count(s.Log.String(), "delaying request") == 40 }, "fewer than 40 requests are delayed")
 	if got := s.Serves("/?k=b"); got != 200 {
-		t.Errorf("another client's request: %d", got)
+		t.Errorf("another client's request: %d; want 200", got)
 	}
 	if n := runtime.NumGoroutine(); n > before+20 {
-		t.Errorf("%d goroutines, %d before 40 requests were delayed", n, before)
+		t.Errorf("%d goroutines, %d before 40 requests were delayed; want at most %d", n, before, before+20)
 	}
 }
 

@@ -10,7 +10,7 @@ func TestAStateForAFirstRequestIsAllThatAllocates(t *testing.T) {
 	z := &zone{rate: 1000, states: newStates(32 << 10)}
 	key := []byte("192.0.2.1")
 	if n := testing.AllocsPerRun(100, func() { z.count(z.states.hash(key), unbounded) }); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want 0", n)
 	}
 }
 
@@ -30,7 +30,7 @@ func TestAZoneIsBounded(t *testing.T) {
 			}
 		}
 		if held > room || held < room*9/10 {
-			t.Errorf("size %d: %d states of %d", size, held, room)
+			t.Errorf("size %d: %d states of %d; want at least %d", size, held, room, room*9/10)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func TestADelayIsBoundedToWhatATimeHolds(t *testing.T) {
 	} {
 		l := &limit{zone: &zone{rate: c.rate}, delay: c.delay}
 		if got := l.wait(c.excess).Milliseconds(); got != c.want || got < 0 {
-			t.Errorf("%+v: %d ms", c, got)
+			t.Errorf("%+v: %d ms; want %d and at least 0", c, got, c.want)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func TestTheExcessIsNginxs(t *testing.T) {
 	} {
 		z := &zone{rate: c.rate}
 		if got, _ := z.excess(&state{excess: c.excess, last: 100}, 100+c.ms); got != c.want {
-			t.Errorf("%+v: %d", c, got)
+			t.Errorf("%+v: %d; want %d", c, got, c.want)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func TestAReopenedLogGoesOnInANewFile(t *testing.T) {
 	}
 	s.Write([]byte("three\n"))
 	if old, now := content(t, path+".old"), content(t, path); old != "one\ntwo\n" || now != "three\n" {
-		t.Errorf("the old file has %q, the new one %q", old, now)
+		t.Errorf("the old file has %q, the new one %q; want %q and %q", old, now, "one\ntwo\n", "three\n")
 	}
 }
 
@@ -61,7 +61,7 @@ func TestBufferedLinesAreWrittenInTimeAndAtTheEnd(t *testing.T) {
 	s.Write([]byte("two\n"))
 	s.Close()
 	if got := content(t, path); got != "one\ntwo\n" {
-		t.Errorf("after the end the file has %q", got)
+		t.Errorf("after the end the file has %q, want %q", got, "one\ntwo\n")
 	}
 }
 
@@ -71,7 +71,7 @@ func TestAGrownLogIsRotated(t *testing.T) {
 		s.Write([]byte(line))
 	}
 	if got := []string{content(t, path), content(t, path+".1"), content(t, path+".2")}; strings.Join(got, "|") != "4\n|third line\n|second line\n" {
-		t.Errorf("the files have %q", got)
+		t.Errorf("the files have %q, want %q", got, "4\n|third line\n|second line\n")
 	}
 }
 
@@ -90,7 +90,7 @@ func TestSyslogGetsOneDatagramForEachLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := string(buf[:n]); !strings.HasPrefix(got, "<156>") || !strings.HasSuffix(got, " shop: hello") {
-		t.Errorf("the datagram is %q", got)
+		t.Errorf(`the datagram is %q, want "<156>" at its beginning and " shop: hello" at its end`, got)
 	}
 }
 

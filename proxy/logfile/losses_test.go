@@ -32,15 +32,15 @@ func TestLostLinesAreCounted(t *testing.T) {
 	f.Write([]byte("two\n\tmore\n"))
 	got := f.Losses()
 	if got.Path != path || got.Lost != 3 || !got.Failing || !errors.Is(got.Err, syscall.ENOSPC) || got.At.IsZero() {
-		t.Errorf("%+v", got)
+		t.Errorf("%+v, want Path %q, Lost 3, Failing true, the error %v and a time", got, path, syscall.ENOSPC)
 	}
 	room()
 	f.Write([]byte("three\n"))
 	if got := f.Losses(); got.Lost != 3 || got.Failing {
-		t.Errorf("afterwards %+v", got)
+		t.Errorf("afterwards %+v, want Lost 3 and Failing false", got)
 	}
 	if text := content(t, path); text != "three\n" {
-		t.Errorf("the file has %q", text)
+		t.Errorf("the file has %q, want %q", text, "three\n")
 	}
 }
 
@@ -55,7 +55,7 @@ func TestALineAfterHalfALineBeginsANewOne(t *testing.T) {
 	f.torn = true
 	f.Write([]byte("whole\n"))
 	if text := content(t, path); text != "ha\nwhole\n" {
-		t.Errorf("the file has %q", text)
+		t.Errorf("the file has %q, want %q", text, "ha\nwhole\n")
 	}
 }
 
@@ -94,6 +94,6 @@ func TestLinesThatSyslogDoesNotTakeAreCounted(t *testing.T) {
 	s.(*syslog).Flush()
 	proxytest.Eventually(t, func() bool { return s.(*syslog).Losses().Lost == 2 }, "two lines are not counted")
 	if got := s.(*syslog).Losses(); got.Lost != 2 || !got.Failing || !strings.Contains(got.Err.Error(), "no such file") {
-		t.Errorf("%+v", got)
+		t.Errorf(`%+v, want Lost 2, Failing true and "no such file" in it`, got)
 	}
 }

@@ -63,13 +63,13 @@ func TestALogWhoseReaderHoldsStillHoldsNobodyUp(t *testing.T) {
 			}
 			lost := f.Losses()
 			if !lost.Failing || lost.Err == nil {
-				t.Errorf("%+v", lost)
+				t.Errorf("%+v, want it failing, with an error", lost)
 			}
 			got := 0
 			for r := bufio.NewReader(reader); got < n-int(lost.Lost); got++ {
 				line, err := r.ReadString('\n')
 				if err != nil || strings.Trim(line, "x") != "\n" {
-					t.Fatalf("line %d of %d is %q: %v", got, n, line, err)
+					t.Fatalf("line %d of %d is %q: %v; want %q", got, n, line, err, "\n")
 				}
 			}
 			f.Write([]byte("after\n"))
@@ -108,7 +108,7 @@ func TestAStandardErrorThatNobodyReadsHoldsNobodyUp(t *testing.T) {
 	read.Go(func() { io.Copy(io.Discard, r) })
 	proxytest.Eventually(t, func() bool { return s.relay.empty() }, "the lines that waited were not written")
 	if l := s.Losses(); l.Failing || l.Lost == 0 {
-		t.Errorf("%+v", l)
+		t.Errorf("%+v, want lost lines, and not failing", l)
 	}
 	os.Stderr.Close()
 	read.Wait()
@@ -137,7 +137,7 @@ func TestARelayKeepsTheOrder(t *testing.T) {
 	}
 	proxytest.Eventually(t, r.empty, "lines wait")
 	if !bytes.Equal(got.Bytes(), want.Bytes()) {
-		t.Errorf("got %q", got.Bytes())
+		t.Errorf("got %q, want %q", got.Bytes(), want.Bytes())
 	}
 }
 

@@ -19,7 +19,7 @@ func TestTextHeadersHaveTheirAddresses(t *testing.T) {
 	} {
 		h, size, err := Parse([]byte(c.header + "GET / HTTP/1.1\r\n"))
 		if err != nil || size != len(c.header) || h.Source.String() != c.source || h.Destination.String() != c.destination {
-			t.Errorf("%q: got %v, %d, %v", c.header, h, size, err)
+			t.Errorf("%q: got %v, %d, %v; want %d, %q and %q", c.header, h, size, err, len(c.header), c.source, c.destination)
 		}
 	}
 }
@@ -35,7 +35,7 @@ func TestHeadersMayHaveNoAddresses(t *testing.T) {
 		binaryHeader(0x21, 0x31, strings.Repeat("x", 216)),
 	} {
 		if h, size, err := Parse([]byte(header + "GET")); h != nil || size != len(header) || err != nil {
-			t.Errorf("%q: got %v, %d, %v", header, h, size, err)
+			t.Errorf("%q: got %v, %d, %v; want nil and %d", header, h, size, err, len(header))
 		}
 	}
 }
@@ -99,7 +99,7 @@ func TestBinaryHeadersHaveTheirAddresses(t *testing.T) {
 		header := binaryHeader(0x21, c.family, c.payload)
 		h, size, err := Parse([]byte(header + "GET"))
 		if err != nil || size != len(header) || h.Source.String() != c.source || h.Destination.String() != c.destination {
-			t.Errorf("%q: got %v, %d, %v", header, h, size, err)
+			t.Errorf("%q: got %v, %d, %v; want %d, %q and %q", header, h, size, err, len(header), c.source, c.destination)
 		}
 	}
 }
@@ -195,23 +195,23 @@ func FuzzParse(f *testing.F) {
 		switch {
 		case err == ErrShort:
 			if may, _ := Begins(b); len(b) >= MaxSize || !may || h != nil || size != 0 {
-				t.Fatalf("%q is short: %v, %d", b, h, size)
+				t.Fatalf("%q is short: %v, %d; want less than %d bytes, may true, nil and 0", b, h, size, MaxSize)
 			}
 			return
 		case err != nil:
 			if h != nil || size != 0 {
-				t.Fatalf("%q: got %v, %d and %v", b, h, size, err)
+				t.Fatalf("%q: got %v, %d and %v; want nil and 0", b, h, size, err)
 			}
 			return
 		case size <= 0 || size > len(b) || size > MaxSize:
-			t.Fatalf("%q: got the size %d", b, size)
+			t.Fatalf("%q: got the size %d; want more than 0, at most %d and at most %d", b, size, len(b), MaxSize)
 		}
 		again, n, err := Parse(b[:size])
 		if err != nil || n != size || (again == nil) != (h == nil) || h != nil && (again.Source != h.Source || again.Destination != h.Destination) {
 			t.Fatalf("%q: got %v, and of the header alone %v, %d, %v", b, h, again, n, err)
 		}
 		if _, _, err := Parse(b[:size-1]); err != ErrShort {
-			t.Fatalf("%q without its last byte: %v", b[:size], err)
+			t.Fatalf("%q without its last byte: %v; want %v", b[:size], err, ErrShort)
 		}
 		for _, name := range all {
 			tlv, _ := TLVOf(name)

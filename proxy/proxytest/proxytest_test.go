@@ -31,10 +31,10 @@ func TestExchangesRunWithoutASocket(t *testing.T) {
 	s := proxytest.New(t, proxytest.Config{Text: `server { listen 80; location /a { } }`, Modules: []proxy.Module{echo()}})
 	r := s.Do(proxytest.Request{Method: "POST", Target: "/a/b", Body: "hello"})
 	if r.Status != 200 || r.Text() != "/a:hello" || r.Header.Get("X-Location") != "/a" || !r.Finished {
-		t.Errorf("got %d %q %+v", r.Status, r.Text(), r)
+		t.Errorf(`got %d %q %+v; want 200, "/a:hello", X-Location "/a" and Finished true`, r.Status, r.Text(), r)
 	}
 	if got := s.Log.String(); !strings.Contains(got, "notice: echo of 5 bytes, client: 127.0.0.1") {
-		t.Errorf("log %q", got)
+		t.Errorf(`log %q, want "notice: echo of 5 bytes, client: 127.0.0.1" in it`, got)
 	}
 }
 
@@ -46,17 +46,17 @@ func TestListenersAreReachableUnderTheirWrittenAddress(t *testing.T) {
 	s := proxytest.New(t, proxytest.Config{Text: `server { listen 127.0.0.1:80; listen 127.0.0.1:81; }`, Serve: serve})
 	got, err := io.ReadAll(s.Dial("127.0.0.1:81"))
 	if string(got) != "127.0.0.1:81" || err != nil {
-		t.Errorf("got %q, %v", got, err)
+		t.Errorf(`got %q, %v; want "127.0.0.1:81"`, got, err)
 	}
 	if got := s.Raw(""); got != "127.0.0.1:80" {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "127.0.0.1:80"`, got)
 	}
 }
 
 func TestMistakesAreReturnedWithTheirPlace(t *testing.T) {
 	_, err := proxytest.Check(t, proxytest.Config{Text: "server { lisen 80; }", Dir: "/conf"})
 	if err == nil || !strings.Contains(err.Error(), "/conf/alicorn.conf:1:10: ") {
-		t.Errorf("got %v", err)
+		t.Errorf(`got %v, want an error with "/conf/alicorn.conf:1:10: "`, err)
 	}
 }
 
@@ -66,12 +66,12 @@ func TestAFailedReloadChangesNothing(t *testing.T) {
 		t.Error("the mistake was accepted")
 	}
 	if got := s.Get("/a").Text(); got != "/a:" {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "/a:"`, got)
 	}
 	if err := s.Reload(`server { listen 80; location /b { } }`); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Get("/b").Text(); got != "/b:" {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "/b:"`, got)
 	}
 }

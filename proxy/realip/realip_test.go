@@ -71,11 +71,11 @@ func TestLimitsAndLogsGoByTheClientsAddress(t *testing.T) {
 	} {
 		r := s.Do(proxytest.Request{Host: c.host, Fields: []string{"X-Real-IP: " + c.client}})
 		if r.Status != c.want {
-			t.Errorf("%+v: status %d", c, r.Status)
+			t.Errorf("%+v: status %d; want %d", c, r.Status, c.want)
 		}
 	}
 	if log := s.Log.String(); strings.Count(log, `by zone "one", client: 203.0.113.1, server`) != 1 || strings.Contains(log, "client: 127.0.0.1") {
-		t.Errorf("the error log has\n%s", log)
+		t.Errorf("the error log has (want %q once and no \"client: 127.0.0.1\" in it):\n%s", `by zone "one", client: 203.0.113.1, server`, log)
 	}
 }
 

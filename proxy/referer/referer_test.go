@@ -106,7 +106,7 @@ func TestMistakesInReferersHaveTheirPlace(t *testing.T) {
 	}
 	warnings, err := proxytest.Check(t, proxytest.Config{Modules: modules(), Text: `server { listen 127.0.0.1:80; valid_referers http://example.com; }`})
 	if err != nil || len(warnings) != 1 || !strings.HasPrefix(warnings[0].Msg, `no Referer is "http://example.com": `) {
-		t.Errorf("%v, %v", warnings, err)
+		t.Errorf("%v, %v; want one and %q at its beginning", warnings, err, `no Referer is "http://example.com": `)
 	}
 }
 
@@ -114,6 +114,6 @@ func TestMistakesInReferersHaveTheirPlace(t *testing.T) {
 func TestARequestWhoseRefererTakesTooLongFails(t *testing.T) {
 	s := proxytest.New(t, proxytest.Config{Modules: modules(), Text: `server { listen 80; valid_referers "~^(?=(a+)+$)"; if ($invalid_referer) { return 403; } return 200 ok; }`})
 	if r := s.Get("/", "Referer: http://"+strings.Repeat("a", 200)+"!"); r.Status != 500 {
-		t.Errorf("status %d", r.Status)
+		t.Errorf("status %d, want 500", r.Status)
 	}
 }

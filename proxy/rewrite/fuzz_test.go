@@ -41,7 +41,7 @@ func FuzzProgram(f *testing.F) {
 		}
 		rec := s.Get(target)
 		if loc := rec.Header.Get("Location"); strings.ContainsAny(loc, "\r\n\x00") {
-			t.Fatalf("Location %q of %s", loc, text)
+			t.Fatalf("Location %q of %s; want no line end or NUL", loc, text)
 		}
 	})
 }
@@ -63,17 +63,17 @@ func FuzzEscapes(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		escaped := string(escapeArgs([]byte("keep "+s), 5))
 		if !strings.HasPrefix(escaped, "keep ") || strings.ContainsAny(escaped[5:], " \"#&+;<>?\\^`{|}\r\n\x00\x7f") {
-			t.Errorf("%q is escaped as %q", s, escaped)
+			t.Errorf("%q is escaped as %q; want nothing left that a URI must not have", s, escaped)
 		}
 		raw, ok := proxy.NormalizePath("/"+escaped[5:], false)
 		if clean, valid := proxy.CleanPath("/" + s); ok && valid && raw != clean {
-			t.Errorf("%q is escaped as %q, which is %q", s, escaped, raw)
+			t.Errorf("%q is escaped as %q, which is %q; want %q", s, escaped, raw, clean)
 		}
 		if out := unescapeRedirect([]byte(s)); len(out) > len(s) {
-			t.Errorf("%q grows to %q", s, out)
+			t.Errorf("%q grows to %q; want at most %d bytes", s, out, len(s))
 		}
 		if out := encodeControls(s); strings.ContainsAny(out, "\r\n\x00") {
-			t.Errorf("%q is encoded as %q", s, out)
+			t.Errorf("%q is encoded as %q; want no line end or NUL", s, out)
 		}
 	})
 }

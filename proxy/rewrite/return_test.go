@@ -116,7 +116,7 @@ func TestReturn444ClosesWithoutAnAnswer(t *testing.T) {
 func TestHeadGetsNoBody(t *testing.T) {
 	rec := start(t, "server { listen 80; return 200 hello; }").Do(proxytest.Request{Method: "HEAD"})
 	if rec.Status != 200 || rec.Length != 5 || rec.Body.Len() > 0 {
-		t.Errorf("%d with length %d and body %q", rec.Status, rec.Length, rec.Text())
+		t.Errorf("%d with length %d and body %q; want 200, 5 and no body", rec.Status, rec.Length, rec.Text())
 	}
 }
 

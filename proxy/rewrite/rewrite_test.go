@@ -64,7 +64,7 @@ func TestRewritingIsLoggedWhereItIsAsked(t *testing.T) {
 	}
 	for _, not := range []string{"/off", "/other", `"z"`} {
 		if strings.Contains(log, `"`+not) || strings.Contains(log, not+`"`) {
-			t.Errorf("the log has %q:\n%s", not, log)
+			t.Errorf("the log has %q (want no %q and no %q in it):\n%s", not, `"`+not, not+`"`, log)
 		}
 	}
 }
@@ -92,7 +92,7 @@ func TestAVariableThatWasNotSetIsNamedOnceARequest(t *testing.T) {
 		}
 	}
 	if !strings.Contains(s.Log.String(), `using uninitialized "x" variable`) {
-		t.Errorf("the variable is not named:\n%s", s.Log)
+		t.Errorf("the variable is not named (want %q in it):\n%s", `using uninitialized "x" variable`, s.Log)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestBacktrackingIsNoted(t *testing.T) {
 	for _, text := range []string{`rewrite ^/(?!a) /b;`, `if ($uri ~ (?!a)b) { }`} {
 		warnings, err := proxytest.Check(t, proxytest.Config{Modules: []proxy.Module{Module(), content()}, Text: "server { listen 80; " + text + " }"})
 		if err != nil || len(warnings) != 1 || !warnings[0].Verbose || !strings.Contains(warnings[0].Msg, "needs backtracking") {
-			t.Errorf("%s: %v, %v", text, warnings, err)
+			t.Errorf("%s: %v, %v; want one, verbose, that it needs backtracking", text, warnings, err)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func TestClientsAreSplitAsNginxSplitsThem(t *testing.T) {
 		seen[got]++
 	}
 	if len(seen) < 10 {
-		t.Errorf("only %d combinations of values", len(seen))
+		t.Errorf("only %d combinations of values, want at least 10", len(seen))
 	}
 }
 

@@ -96,7 +96,7 @@ func TestARefusalHasAnErrorPageAndEndsTheConnection(t *testing.T) {
 	tc.SetReadDeadline(time.Now().Add(60 * time.Second))
 	answer, err := io.ReadAll(tc)
 	if text := string(answer); err != nil || !strings.HasPrefix(text, "HTTP/1.1 400 ") || !strings.HasSuffix(text, "why") {
-		t.Errorf("got %q, %v", answer, err)
+		t.Errorf(`got %q, %v; want "HTTP/1.1 400 " at its beginning and "why" at its end`, answer, err)
 	}
 	s.Log.Wait(t, "client sent no required SSL certificate")
 }
@@ -175,6 +175,6 @@ func TestASessionThatResumesIsJudgedAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, _, err := ask(t, s, client); err != nil || got != "FAILED:unable to verify the first certificate ." {
-		t.Errorf("after the CA has changed: got %q, %v", got, err)
+		t.Errorf(`after the CA has changed: got %q, %v; want "FAILED:unable to verify the first certificate ."`, got, err)
 	}
 }

@@ -43,7 +43,7 @@ func TestVariablesChooseTheCertificateInTheHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := s.Log.String(); strings.Contains(got, "error: ") {
-		t.Errorf("names that clients make up fill the log:\n%s", got)
+		t.Errorf("names that clients make up fill the log (want no \"error: \" in it):\n%s", got)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "broken.example.key"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -65,12 +65,12 @@ func TestContentStandsInTheConfiguration(t *testing.T) {
 	text := fmt.Sprintf(`show ok; server { listen 127.0.0.1:443 ssl; ssl_certificate "data:%s"; ssl_certificate_key "data:%s"; }`, content("a.crt"), content("a.key"))
 	s := proxytest.New(t, configOf(dir, text))
 	if got, _, err := ask(t, s, &stdtls.Config{ServerName: "a.example", RootCAs: pool}); err != nil || got != "ok" {
-		t.Errorf("got %q, %v", got, err)
+		t.Errorf(`got %q, %v; want "ok"`, got, err)
 	}
 	certificates(t, dir, "b")
 	broken := strings.Replace(text, content("a.crt"), content("b.crt"), 1)
 	_, err := proxytest.Check(t, configOf(dir, broken))
 	if err == nil || strings.Contains(err.Error(), "BEGIN") || !strings.Contains(err.Error(), `key "data:" does not belong`) {
-		t.Errorf("got %v", err)
+		t.Errorf(`got %v, want an error with no "BEGIN" and %q in it`, err, `key "data:" does not belong`)
 	}
 }

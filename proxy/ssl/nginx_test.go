@@ -272,7 +272,7 @@ func TestPlainRequestsAreRefusedAlsoAfterTheirPortHasGone(t *testing.T) {
 	io.WriteString(nc, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
 	got, err := io.ReadAll(nc)
 	if err != nil || strings.Contains(string(got), "secret") {
-		t.Errorf("got %q, %v", got, err)
+		t.Errorf(`got %q, %v; want no "secret" in it`, got, err)
 	}
 	if err := <-reloaded; err != nil {
 		t.Error(err)

@@ -67,13 +67,13 @@ func TestOpenSSLResumesSessionsWhereItMay(t *testing.T) {
 				continue
 			}
 			if got := resumes(t, s, version, file); got != want {
-				t.Errorf("%s %q: resumed %v", version, c.settings, got)
+				t.Errorf("%s %q: resumed %v; want %v", version, c.settings, got, want)
 			}
 			if err := s.Reload(sessionText(c.settings)); err != nil {
 				t.Fatal(err)
 			}
 			if got := resumes(t, s, version, file); got != want {
-				t.Errorf("%s %q: resumed after a reload %v", version, c.settings, got)
+				t.Errorf("%s %q: resumed after a reload %v; want %v", version, c.settings, got, want)
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func TestTicketKeysChangeByReloads(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := resumes(t, s, version, file); got != c.want {
-				t.Errorf("%s after a reload to %q: resumed %v", version, c.settings, got)
+				t.Errorf("%s after a reload to %q: resumed %v; want %v", version, c.settings, got, c.want)
 			}
 		}
 	}
@@ -135,7 +135,7 @@ func TestOpenSSLGetsTheCertificateItCanVerify(t *testing.T) {
 		for _, name := range []string{"a.example", "b.example"} {
 			args := append(strings.Fields(c.args), "-servername", name, "-verify_return_error", "-verify_hostname", name, "-CAfile", filepath.Join(dir, "ca.crt"))
 			if out := sClient(t, s, args...); !strings.Contains(out, c.want) || !strings.Contains(out, "subject=CN = "+name) || !strings.Contains(out, "Verify return code: 0 (ok)") {
-				t.Errorf("%s for %s: %s is not in\n%s", c.args, name, c.want, out)
+				t.Errorf("%s for %s: %s is not in (want %q and \"Verify return code: 0 (ok)\" in it):\n%s", c.args, name, c.want, "subject=CN = "+name, out)
 			}
 		}
 	}

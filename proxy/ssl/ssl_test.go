@@ -95,10 +95,10 @@ func TestANameThatTakesTooLongToMatchFailsTheHandshake(t *testing.T) {
 		t.Errorf("the default server's certificate was shown: %v", state.PeerCertificates[0].DNSNames)
 	}
 	if got, _, err := ask(t, s, &stdtls.Config{ServerName: "a.example", RootCAs: pool}); err != nil || !strings.HasPrefix(got, "a.example|") {
-		t.Errorf("another name: %q, %v", got, err)
+		t.Errorf(`another name: %q, %v; want "a.example|" at its beginning`, got, err)
 	}
 	if !strings.Contains(s.Log.String(), "it takes longer than 100ms") || !strings.Contains(s.Log.String(), "alicorn.conf:8:") {
-		t.Errorf("the log does not name the directive: %s", s.Log)
+		t.Errorf(`the log does not name the directive: %s; want "it takes longer than 100ms" and "alicorn.conf:8:" in it`, s.Log)
 	}
 }
 
@@ -107,7 +107,7 @@ func TestVariablesOfTLSAreEmptyWithoutIt(t *testing.T) {
 	certificates(t, dir, "a", "b")
 	s := proxytest.New(t, configOf(dir, twoServers))
 	if got := s.Do(proxytest.Request{Listen: "127.0.0.1:80", Host: "plain.example"}).Text(); got != "plain.example|||||http|" {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "plain.example|||||http|"`, got)
 	}
 }
 
@@ -142,7 +142,7 @@ func TestTicketsAreGivenUnlessSwitchedOff(t *testing.T) {
 		s := proxytest.New(t, configOf(dir, setting+twoServers))
 		out, err := exec.Command("openssl", "s_client", "-connect", s.Addr("127.0.0.1:443"), "-tls1_2").CombinedOutput()
 		if got := strings.Contains(string(out), "TLS session ticket:"); err != nil || got != want {
-			t.Errorf("%q: a ticket was given: %v, %v", setting, got, err)
+			t.Errorf("%q: a ticket was given: %v, %v; want %v", setting, got, err, want)
 		}
 	}
 }
@@ -155,7 +155,7 @@ func TestPlainRequestsOnATLSPortAreToldSo(t *testing.T) {
 	io.WriteString(nc, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
 	answer, err := io.ReadAll(nc)
 	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") || !strings.Contains(string(answer), "The plain HTTP request was sent to HTTPS port") {
-		t.Errorf("got %q, %v", answer, err)
+		t.Errorf(`got %q, %v; want "HTTP/1.1 400 " at its beginning and "The plain HTTP request was sent to HTTPS port" in it`, answer, err)
 	}
 }
 
@@ -165,13 +165,13 @@ func TestSessionsResumeAfterAReload(t *testing.T) {
 	s := proxytest.New(t, configOf(dir, twoServers))
 	client := &stdtls.Config{ServerName: "a.example", RootCAs: pool, ClientSessionCache: stdtls.NewLRUClientSessionCache(4)}
 	if got, _, err := ask(t, s, client); err != nil || !strings.HasSuffix(got, "|.") {
-		t.Fatalf("got %q, %v", got, err)
+		t.Fatalf(`got %q, %v; want "|." at its end`, got, err)
 	}
 	if err := s.Reload(twoServers); err != nil {
 		t.Fatal(err)
 	}
 	if got, state, err := ask(t, s, client); err != nil || !state.DidResume || !strings.HasSuffix(got, "|r") {
-		t.Errorf("got %q, resumed %v, %v", got, state.DidResume, err)
+		t.Errorf(`got %q, resumed %v, %v; want true and "|r" at its end`, got, state.DidResume, err)
 	}
 }
 
@@ -289,11 +289,11 @@ func TestWhatGoDecidesIsAcceptedAndNoted(t *testing.T) {
 		ssl_prefer_server_ciphers off; ssl_session_cache shared:SSL:10m;
 		ssl_session_timeout 1d; ssl_dhparam dh.pem; ssl_certificate_cache max=1000 inactive=20s valid=1m; server { listen 443 ssl; }`))
 	if err != nil || len(warnings) != 3 {
-		t.Fatalf("got %v, %v", warnings, err)
+		t.Fatalf("got %v, %v; want 3 of them", warnings, err)
 	}
 	for _, w := range warnings {
 		if !w.Verbose || !strings.Contains(w.Msg, "has no effect here") {
-			t.Errorf("got %+v", w)
+			t.Errorf(`got %+v, want Verbose true and "has no effect here" in it`, w)
 		}
 	}
 }

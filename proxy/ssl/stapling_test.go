@@ -32,7 +32,7 @@ func TestHandshakesDoNotWaitForAResponder(t *testing.T) {
 	}
 	defer question.Close()
 	if got, state, err := ask(t, s, &stdtls.Config{ServerName: "a.example", InsecureSkipVerify: true}); err != nil || got != "ok" || len(state.OCSPResponse) > 0 {
-		t.Errorf("got %q, %v", got, err)
+		t.Errorf(`got %q, %v; want "ok" and no OCSPResponse`, got, err)
 	}
 }
 
@@ -92,6 +92,6 @@ func TestCheckTellsWhatStaplingDoes(t *testing.T) {
 		}
 	}
 	if _, err := proxytest.Check(t, configOf(dir, "ssl_stapling_responder ocsp.example;")); err == nil || !strings.Contains(err.Error(), `:1:24: ssl_stapling_responder takes a URL that begins with http:// or https://, not "ocsp.example"`) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error with %q", err, `:1:24: ssl_stapling_responder takes a URL that begins with http:// or https://, not "ocsp.example"`)
 	}
 }

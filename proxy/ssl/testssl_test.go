@@ -75,7 +75,7 @@ func TestTestsslFindsWhatAConfigurationWeakens(t *testing.T) {
 		seen[f.ID] = f.Severity
 	}
 	if got := seen["cipherlist_3DES_IDEA"]; got != "MEDIUM" {
-		t.Errorf("3DES is %q", got)
+		t.Errorf(`3DES is %q, want "MEDIUM"`, got)
 	}
 }
 

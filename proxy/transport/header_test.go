@@ -50,7 +50,7 @@ func TestAHeaderMayComeInParts(t *testing.T) {
 				runtime.Gosched()
 			}
 			if got := w.ask(t, nc); got != w.want("192.0.2.1") {
-				t.Errorf("%q: got %q", header, got)
+				t.Errorf("%q: got %q; want %q", header, got, w.want("192.0.2.1"))
 			}
 		}
 	})
@@ -137,7 +137,7 @@ func TestHalfAHeaderCostsALoopNoGoroutine(t *testing.T) {
 			t.Errorf("beside %d halves of a header: %q", clients, got)
 		}
 		if more := runtime.NumGoroutine() - before; more > clients/2 {
-			t.Errorf("%d connections that wait for a header have %d goroutines", clients, more)
+			t.Errorf("%d connections that wait for a header have %d goroutines; want at most %d", clients, more, clients/2)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func TestOpeningsEndWithTheServer(t *testing.T) {
 			}
 			for i, nc := range all {
 				if got, err := io.ReadAll(nc); len(got) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
-					t.Errorf("connection %d: got %q, %v", i, got, err)
+					t.Errorf("connection %d: got %q, %v; want its end", i, got, err)
 				}
 			}
 		})
@@ -173,7 +173,7 @@ func TestTheHandshakeBehindTheHeader(t *testing.T) {
 	for _, goroutines := range []bool{false, true} {
 		w := newWay(t, true, goroutines, "error_page 497 =200 /plain; location = /plain { return 200 \"plain $proxy_protocol_addr\"; }")
 		if got := bodies(w.Raw(text + last)); got != "plain 192.0.2.1" {
-			t.Errorf("HTTP in place of TLS: %q", got)
+			t.Errorf(`HTTP in place of TLS: %q; want "plain 192.0.2.1"`, got)
 		}
 		nc := w.Dial("")
 		send(t, nc, text)
@@ -182,7 +182,7 @@ func TestTheHandshakeBehindTheHeader(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := io.ReadAll(authority); len(got) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("the authority got %q, %v", bytes.TrimSpace(got), err)
+			t.Errorf("the authority got %q, %v; want its end", bytes.TrimSpace(got), err)
 		}
 	}
 }
@@ -257,11 +257,11 @@ func TestAHeaderOfAnotherPeerIsRefused(t *testing.T) {
 			for _, header := range []string{text, binary} {
 				got := w.Raw(header + strings.Replace(last, "close", "keep-alive", 1))
 				if !strings.HasPrefix(got, "HTTP/1.1 403 ") || strings.Contains(got, "192.0.2.1") {
-					t.Errorf("from=%s: got %q", peers, got)
+					t.Errorf(`from=%s: got %q; want "HTTP/1.1 403 " at its beginning and no "192.0.2.1" in it`, peers, got)
 				}
 			}
 			if got := bodies(w.Raw(last)); !strings.HasPrefix(got, "|127.0.0.1|") {
-				t.Errorf("from=%s: without a header: %q", peers, got)
+				t.Errorf(`from=%s: without a header: %q; want "|127.0.0.1|" at its beginning`, peers, got)
 			}
 			w.Log.Wait(t, "error: PROXY header of 127.0.0.1, which proxy_protocol_from does not have")
 		}

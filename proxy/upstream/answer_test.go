@@ -84,7 +84,7 @@ func TestAnAnswerHasTheLengthThatItAnnounces(t *testing.T) {
 			}
 			for i, b := range c.blocks {
 				if ended, err := w.Give(x, h, s); ended || err != nil || rec.Flushes != i+1 {
-					t.Fatalf("before block %d: ended %v, %v, %d flushes", i, ended, err, rec.Flushes)
+					t.Fatalf("before block %d: ended %v, %v, %d flushes; want ended false and %d", i, ended, err, rec.Flushes, i+1)
 				}
 				buffer := []byte(b)
 				w.Put(buffer, &buffer)
@@ -216,7 +216,7 @@ func TestAnUpstreamIsRepaidAsItsClientTakes(t *testing.T) {
 			t.Fatal("the upstream does not wait")
 		}
 		if ended, err := w.Give(x, h, s); ended || err != nil || rec.Text() != want.String() || s.repaid != withheld || w.Received() != int64(want.Len()) {
-			t.Errorf("%q, ended %v, %v, %d of %d bytes repaid, %d received", rec.Text(), ended, err, s.repaid, withheld, w.Received())
+			t.Errorf("%q, ended %v, %v, %d of %d bytes repaid, %d received; want %q, not ended, and all", rec.Text(), ended, err, s.repaid, withheld, w.Received(), want.String())
 		}
 		w.Drop(s)
 	}
@@ -227,7 +227,7 @@ func TestDropFreesTheBuffersOfBlocks(t *testing.T) {
 	for range 3 {
 		data := []byte("block")
 		if kept, _, err := w.Put(data, &data); !kept || err != nil {
-			t.Fatalf("kept %v, %v", kept, err)
+			t.Fatalf("kept %v, %v; want kept true", kept, err)
 		}
 	}
 	w.Next()

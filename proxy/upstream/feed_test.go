@@ -99,11 +99,11 @@ func TestAFeedBeginsAgainWhereNothingWasSent(t *testing.T) {
 			x := feeding(t, body)
 			f := NewFeed(x, Framing{}, 0)
 			if all, err := f.Preread(x, new(Body)); all || err != nil {
-				t.Fatalf("%v, %v", all, err)
+				t.Fatalf("%v, %v; want all false", all, err)
 			}
 			f.Begin(&sink{fails: first})
 			if err := f.Pump(x); err != nil || f.Done() || f.Sent() != 0 {
-				t.Fatalf("%v, done %v, sent %d", err, f.Done(), f.Sent())
+				t.Fatalf("%v, done %v, sent %d; want false and 0", err, f.Done(), f.Sent())
 			}
 			to := &sink{portion: 1000, takes: 1 << 30}
 			f.Begin(to)
@@ -145,7 +145,7 @@ func TestAFeedMovesABodyThatIsThere(t *testing.T) {
 	x := feeding(t, "hello")
 	var b Body
 	if all, err := NewFeed(x, Framing{}, 0).Preread(x, &b); string(b.Inline) != "hello" || b.Length != 5 || !all || err != nil {
-		t.Errorf("%q of %d, %v, %v", b.Inline, b.Length, all, err)
+		t.Errorf(`%q of %d, %v, %v; want "hello", 5 and all true`, b.Inline, b.Length, all, err)
 	}
 	b.Close()
 	if _, err := io.ReadAll(x.Body()); err != nil {
@@ -184,7 +184,7 @@ func TestAFeedGivesBackWhatItHasNotSent(t *testing.T) {
 			f.GiveBack(x)
 			got, err := io.ReadAll(x.Body())
 			if !c.lost && (err != nil || string(got) != body) || c.lost && err != errBodySent {
-				t.Errorf("%d bytes, %v", len(got), err)
+				t.Errorf("%d bytes, %v; want all, or the loss: %v", len(got), err, c.lost)
 			}
 		})
 	}

@@ -112,7 +112,7 @@ func TestNothingOfAHeadStaysForTheNext(t *testing.T) {
 		}
 		h.End()
 		if h.Reason != "Gone" || h.Accel != (Accel{Redirect: "/x", Redirects: true, Charset: "utf-8"}) || describe(h) != "length 1, type a/b" {
-			t.Fatalf("%+v", h)
+			t.Fatalf(`%+v, want "Gone", the redirect with its charset, length 1, type a/b`, h)
 		}
 	}
 	if err := h.Begin(200, ""); err != nil {
@@ -123,7 +123,7 @@ func TestNothingOfAHeadStaysForTheNext(t *testing.T) {
 	}
 	h.End()
 	if h.Reason != "" || h.Accel != (Accel{}) || describe(h) != "X-Hop: 1" {
-		t.Errorf("%+v", h)
+		t.Errorf("%+v, want X-Hop: 1 alone", h)
 	}
 }
 

@@ -40,7 +40,7 @@ func TestBodiesPastTheSpaceAreRefused(t *testing.T) {
 			var fail *proxy.Fail
 			if got := 0; errors.As(err, &fail) {
 				if got = int(fail.Status); got != want || !strings.Contains(fail.Reason, "temp_space") {
-					t.Errorf("body %d: %d %q", i, got, fail.Reason)
+					t.Errorf(`body %d: %d %q; want %d and "temp_space" in it`, i, got, fail.Reason, want)
 				}
 			} else if err != nil || want != 0 {
 				t.Errorf("body %d: %v, want %d", i, err, want)
@@ -79,16 +79,16 @@ func TestResponsesPastTheSpaceAreHeldBack(t *testing.T) {
 	block := []byte(strings.Repeat("x", 600))
 	for i, want := range []bool{false, true} {
 		if _, over, err := first.Put(block, nil); err != nil || over != want {
-			t.Fatalf("block %d: over %v, %v", i, over, err)
+			t.Fatalf("block %d: over %v, %v; want %v", i, over, err, want)
 		}
 	}
 	wantUsed(t, space, 1200)
 	for range 3 {
 		if _, over, err := other.Put(block, nil); err != nil || !over {
-			t.Fatalf("over %v, %v", over, err)
+			t.Fatalf("over %v, %v; want over true", over, err)
 		}
 		if b, ok, _, back := other.Next(); !ok || b.Size != 600 || back != 600 {
-			t.Fatalf("%+v, %v, %d bytes of credit", b, ok, back)
+			t.Fatalf("%+v, %v, %d bytes of credit; want ok true, Size 600 and 600", b, ok, back)
 		}
 		if _, ok, _, _ := other.Next(); ok || !other.Idle() {
 			t.Fatal("a block is left")

@@ -50,7 +50,7 @@ func TestBodiesGoWhereTheirSizeSays(t *testing.T) {
 				t.Errorf("size %d, chunked %v: %d bytes back, file %v, disk %v", c.size, chunked, len(got), b.File != nil, err == nil)
 			}
 			if names, _ := os.ReadDir(dir); len(names) > 0 {
-				t.Errorf("size %d left %v", c.size, names)
+				t.Errorf("size %d left %v; want nothing", c.size, names)
 			}
 			b.Close()
 		}
@@ -100,16 +100,16 @@ func TestAResponseKeepsItsOrderThroughMemoryAndDisk(t *testing.T) {
 				}
 			}
 			if o := w.Full(); o != c.over {
-				t.Errorf("%s: full %v", c.name, o)
+				t.Errorf("%s: full %v; want %v", c.name, o, c.over)
 			}
 			take()
 		}
 		w.End(nil)
 		if _, ok, ended, _ := w.Next(); ok || !ended {
-			t.Errorf("%s: no end", c.name)
+			t.Errorf("%s: no end; want ok false and ended true", c.name)
 		}
 		if got.String() != want.String() || over != c.over || back != withheld {
-			t.Errorf("%s: order kept %v, over %v, %d of %d withheld bytes came back", c.name, got.String() == want.String(), over, back, withheld)
+			t.Errorf("%s: order kept %v, over %v, %d of %d withheld bytes came back; want %q and %v", c.name, got.String() == want.String(), over, back, withheld, want.String(), c.over)
 		}
 		w.Drop(nil)
 		if kept, o, err := w.Put([]byte("x"), nil); kept || o || err != nil || !w.Idle() {
@@ -213,7 +213,7 @@ func TestSmallBlocksCountForWhatTheyTake(t *testing.T) {
 		}
 	}
 	if n > memory/blockOverhead {
-		t.Errorf("%d blocks of a byte were held in %d bytes", n, memory)
+		t.Errorf("%d blocks of a byte were held in %d bytes; want at most %d", n, memory, memory/blockOverhead)
 	}
 	w.Drop(nil)
 }

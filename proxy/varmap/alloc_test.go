@@ -22,7 +22,7 @@ func TestMapsAllocateOnlyForWhatTheyMake(t *testing.T) {
 		`map $uri $value { ~^/(p) $1; }`:                                        3, // the text and the value; regexp's own
 	} {
 		if got := allocations(text, "Upgrade: websocket") - plain; got > most {
-			t.Errorf("%s: %v allocations more than without", text, got)
+			t.Errorf("%s: %v allocations more than without; want at most %v", text, got, most)
 		}
 	}
 }

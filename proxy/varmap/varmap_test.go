@@ -49,7 +49,7 @@ func TestMistakesInMapsHaveTheirPlace(t *testing.T) {
 func TestASecondMapOfAVariableIsAWarning(t *testing.T) {
 	warnings, err := proxytest.Check(t, proxytest.Config{Modules: modules(), Text: "map $uri $x { }\nmap $uri $x { }"})
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].Msg, `the variable "$x" is defined twice; this takes the place of `) || warnings[0].Pos.Line != 2 {
-		t.Errorf("%v, %v", warnings, err)
+		t.Errorf("%v, %v; want one, %q in it and 2", warnings, err, `the variable "$x" is defined twice; this takes the place of `)
 	}
 }
 
@@ -61,7 +61,7 @@ func TestNothingIsAskedOfAnotherServerWithoutAValue(t *testing.T) {
 		map $arg_k $bad { "~^(?=(a+)+$)" 1; default 0; }
 		server { listen 80; location / { proxy_pass ` + origin.URL + `; proxy_set_header X-Bad $bad; } }`})
 	if r := s.Get("/?k=" + strings.Repeat("a", 200) + "!"); r.Status != 500 {
-		t.Errorf("status %d", r.Status)
+		t.Errorf("status %d, want 500", r.Status)
 	}
 	if r := s.Get("/?k=x"); r.Status != 200 || <-asked != "0" || len(asked) > 0 {
 		t.Errorf("status %d, and %d requests more", r.Status, len(asked))
@@ -75,13 +75,13 @@ func TestAMapThatNeedsItselfIsEmpty(t *testing.T) {
 		map $arg_k $b { default "b$a"; end "end"; }
 		server { listen 80; return 200 "[$a]"; }`})
 	if got := s.Get("/?k=end").Text(); got != "[aend]" {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "[aend]"`, got)
 	}
 	if got := s.Get("/").Text(); !strings.HasPrefix(got, "[a") || len(got) > 10 {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "[a" at its beginning and at most 10 bytes`, got)
 	}
 	if !strings.Contains(s.Log.String(), `cycle while evaluating variable "a"`) {
-		t.Errorf("log: %s", s.Log)
+		t.Errorf("log: %s; want %q in it", s.Log, `cycle while evaluating variable "a"`)
 	}
 }
 
@@ -98,10 +98,10 @@ func TestARequestWhoseMatchTakesTooLongFails(t *testing.T) {
 	for _, target := range []string{"/if", "/set", "/"} {
 		r := s.Get(target + "?k=" + long)
 		if r.Status != 500 || r.Text() != "page " {
-			t.Errorf("%s: %d %q", target, r.Status, r.Text())
+			t.Errorf(`%s: %d %q; want 500 and "page "`, target, r.Status, r.Text())
 		}
 		if r := s.Get(target + "?k=x"); r.Status != 200 {
-			t.Errorf("%s with another text: %d", target, r.Status)
+			t.Errorf("%s with another text: %d; want 200", target, r.Status)
 		}
 	}
 }

@@ -16,7 +16,7 @@ func BenchmarkEcho(b *testing.B) {
 	for b.Loop() {
 		c.Write(frame)
 		if n, err := c.Conn.Read(buf); n != len(buf) || err != nil {
-			b.Fatalf("got %d bytes, %v", n, err)
+			b.Fatalf("got %d bytes, %v; want %d", n, err, len(buf))
 		}
 	}
 }

@@ -128,7 +128,7 @@ func TestWildApplicationsAndClients(t *testing.T) {
 			ended += int(w.ends.Load())
 		}
 		if opened := int(s.logged.Load()); ended != opened || opened < n {
-			t.Errorf("%d of %d WebSockets have ended", ended, opened)
+			t.Errorf("%d of %d WebSockets have ended; want at least %d", ended, opened, n)
 		}
 	})
 }

@@ -54,18 +54,18 @@ func TestBytesBehindTheHandshakeAreMessages(t *testing.T) {
 		s := start(t, secure, goroutines, "", nil)
 		c := s.open(t, "", framestest.Frame(text, "early")...)
 		if got := c.next(t); got != "text early" {
-			t.Errorf("got %q", got)
+			t.Errorf(`got %q, want "text early"`, got)
 		}
 		c.Write(framestest.Frame(closes, framestest.Code(4000, "bye")))
 		if got := c.outcome(t); got != "close 4000" {
-			t.Errorf("got %q", got)
+			t.Errorf(`got %q, want "close 4000"`, got)
 		}
 		if got := c.next(t); got != "eof" {
-			t.Errorf("after the close comes %q", got)
+			t.Errorf(`after the close comes %q, want "eof"`, got)
 		}
 		e := within(t, s.peers, "the peer")
 		if got := within(t, e.closed, "the end"); got != "4000 bye" {
-			t.Errorf("the application sees %q", got)
+			t.Errorf(`the application sees %q, want "4000 bye"`, got)
 		}
 		eventually(t, func() bool { return s.logged.Load() == 1 }, "the log of the exchange")
 		if got, want := s.sent.Load(), int64(len("\x81\x05early")+len("\x88\x02..")); got != want {
@@ -109,7 +109,7 @@ func TestAnEndReachesBothSides(t *testing.T) {
 				e := within(t, s.peers, "the peer")
 				nc.Write(framestest.Frame(text, "hello"))
 				if got := nc.next(t); got != "text hello" {
-					t.Fatalf("got %q", got)
+					t.Fatalf(`got %q, want "text hello"`, got)
 				}
 				c.end(nc, e)
 				if c.client != "" {
@@ -135,11 +135,11 @@ func TestWhatTheApplicationSendsBeforeItIsOpenComesFirst(t *testing.T) {
 		s := start(t, secure, goroutines, "", func(e *echo) websocket.Peer { return &eager{e} })
 		c := s.open(t, "")
 		if got := c.next(t); got != "text hello" {
-			t.Errorf("got %q", got)
+			t.Errorf(`got %q, want "text hello"`, got)
 		}
 		c.Write(framestest.Frame(closes, ""))
 		if got := c.outcome(t); got != "close" {
-			t.Errorf("got %q", got)
+			t.Errorf(`got %q, want "close"`, got)
 		}
 	})
 }
@@ -170,7 +170,7 @@ func TestAClientThatDoesNotReadStallsOnlyItself(t *testing.T) {
 		for range 20 {
 			other.Write(framestest.Frame(text, "quick"))
 			if got := other.next(t); got != "text quick" {
-				t.Fatalf("got %q", got)
+				t.Fatalf(`got %q, want "text quick"`, got)
 			}
 		}
 		if most := e.most.Load(); most > window {
@@ -178,15 +178,15 @@ func TestAClientThatDoesNotReadStallsOnlyItself(t *testing.T) {
 		}
 		for range 400 {
 			if got := slow.next(t); got != "binary of 30000 bytes" {
-				t.Fatalf("got %q", got)
+				t.Fatalf(`got %q, want "binary of 30000 bytes"`, got)
 			}
 		}
 		if n := <-sent; n != 400 {
-			t.Errorf("%d were sent", n)
+			t.Errorf("%d were sent, want 400", n)
 		}
 		slow.Write(framestest.Frame(closes, ""))
 		if got := slow.outcome(t); got != "close" {
-			t.Errorf("got %q", got)
+			t.Errorf(`got %q, want "close"`, got)
 		}
 	})
 }
@@ -277,7 +277,7 @@ func TestAFloodOfPingsIsAnsweredWithBoundedMemory(t *testing.T) {
 		go c.Write(append(framestest.Frame(ping, "the last"), framestest.Frame(closes, "")...))
 		answers := strings.Split(c.outcome(t), "; ")
 		if n := len(answers); answers[n-2] != `pong "the last"` {
-			t.Errorf("the last of %d answers is %q", n-1, answers[n-2])
+			t.Errorf("the last of %d answers is %q; want %q", n-1, answers[n-2], `pong "the last"`)
 		}
 	})
 }

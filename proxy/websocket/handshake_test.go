@@ -95,12 +95,12 @@ func TestOrigins(t *testing.T) {
 func TestWithoutCompressionNoneIsNegotiated(t *testing.T) {
 	s := start(t, false, false, "websocket_compression off;", nil)
 	if got := answer(t, s, request+"Sec-WebSocket-Extensions: permessage-deflate\r\n"); got != "101" {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "101"`, got)
 	}
 	c := s.open(t, "permessage-deflate")
 	c.Write(framestest.Frame(text|framestest.Rsv1, framestest.Deflated("x")))
 	if got := c.outcome(t); got != "close 1002" {
-		t.Errorf("got %q", got)
+		t.Errorf(`got %q, want "close 1002"`, got)
 	}
 }
 
@@ -108,7 +108,7 @@ func TestOriginsAreNotCheckedForOtherRequests(t *testing.T) {
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
 		s := start(t, secure, goroutines, "websocket_origin same;", nil)
 		if got := answer(t, s, "GET / HTTP/1.1\r\nHost: example.com\r\nOrigin: http://evil.test\r\n"); got != "200" {
-			t.Errorf("got %q", got)
+			t.Errorf(`got %q, want "200"`, got)
 		}
 	})
 }

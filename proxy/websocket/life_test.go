@@ -34,7 +34,7 @@ func TestASilentClientIsPingedAndThenGivenUp(t *testing.T) {
 		}
 		c.Close()
 		if got := within(t, e.closed, "the end"); got != "1006 ping timeout" {
-			t.Errorf("the application sees %q", got)
+			t.Errorf(`the application sees %q, want "1006 ping timeout"`, got)
 		}
 	})
 }
@@ -46,11 +46,11 @@ func TestNoPingsAreSentWhereTheyAreOff(t *testing.T) {
 		e := within(t, s.peers, "the peer")
 		quiet.Write(framestest.Frame(text, "hello"))
 		if got := quiet.next(t); got != "text hello" {
-			t.Errorf("got %q", got)
+			t.Errorf(`got %q, want "text hello"`, got)
 		}
 		e.conn.Close(nil, 1000, "") // a close hurries a wait that has no limit
 		if got := quiet.next(t); got != "close 1000" {
-			t.Errorf("got %q", got)
+			t.Errorf(`got %q, want "close 1000"`, got)
 		}
 	})
 }
@@ -77,7 +77,7 @@ func TestARateBoundsMessagesAndPings(t *testing.T) {
 				}
 				nc.Close()
 				if got := within(t, e.closed, "the end"); !strings.HasPrefix(got, "1008 too many ") {
-					t.Errorf("the application sees %q", got)
+					t.Errorf(`the application sees %q, want "1008 too many " at its beginning`, got)
 				}
 			})
 		}
@@ -108,7 +108,7 @@ func TestTheServersEndIsTold(t *testing.T) {
 				e := within(t, s.peers, "the peer")
 				nc.Write(framestest.Frame(text, "hello"))
 				if got := nc.next(t); got != "text hello" {
-					t.Fatalf("got %q", got)
+					t.Fatalf(`got %q, want "text hello"`, got)
 				}
 				c.end(s)
 				if got := nc.outcome(t); got != c.client {
@@ -132,7 +132,7 @@ func TestAnIdleWebSocketHasNoGoroutine(t *testing.T) {
 			c := s.open(t, "permessage-deflate; client_max_window_bits")
 			c.Write(framestest.Frame(text|framestest.Rsv1, framestest.Deflated("hello")))
 			if got := c.next(t); got != "text hello" {
-				t.Fatalf("got %q", got)
+				t.Fatalf(`got %q, want "text hello"`, got)
 			}
 			return c
 		}
@@ -213,7 +213,7 @@ func leave(t *testing.T, c *client, way int) {
 	case 0:
 		c.Write(framestest.Frame(closes, framestest.Code(1000, "")))
 		if got := c.outcome(t); got != "close 1000" {
-			t.Errorf("got %q", got)
+			t.Errorf(`got %q, want "close 1000"`, got)
 		}
 	case 1:
 		c.Conn.(interface{ CloseWrite() error }).CloseWrite()
@@ -226,7 +226,7 @@ func leave(t *testing.T, c *client, way int) {
 	case 4:
 		c.Write(framestest.Bare(text, "no mask"))
 		if got := c.outcome(t); got != "close 1002" {
-			t.Errorf("got %q", got)
+			t.Errorf(`got %q, want "close 1002"`, got)
 		}
 	}
 }
@@ -260,7 +260,7 @@ func TestAClientThatSendsOnAfterItsFaultSeesTheClose(t *testing.T) {
 		c := s.open(t, "")
 		go c.Write(framestest.Frame(binary, strings.Repeat("x", 500_000)))
 		if got := c.outcome(t); got != "close 1009" {
-			t.Errorf("got %q", got)
+			t.Errorf(`got %q, want "close 1009"`, got)
 		}
 	})
 }

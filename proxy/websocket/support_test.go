@@ -161,7 +161,7 @@ func (s *site) open(t testing.TB, offer string, early ...byte) *client {
 	go c.Write(append([]byte(request+fields+"\r\n"), early...))
 	c.r = bufio.NewReader(c)
 	if head := readHead(t, c.r); !strings.HasPrefix(head, "HTTP/1.1 101 ") || !strings.Contains(head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") {
-		t.Fatalf("the handshake is answered with %q", head)
+		t.Fatalf(`the handshake is answered with %q, want "HTTP/1.1 101 " at its beginning and %q in it`, head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
 	}
 	return c
 }

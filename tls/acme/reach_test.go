@@ -30,7 +30,7 @@ func TestWhereANameMayLead(t *testing.T) {
 		{"nowhere", "", "203.0.113.5", "203.0.113.5", false},
 	} {
 		if got := mayLeadHere(addrs(c.found), addrs(c.ours), addrs(c.public)); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
+			t.Errorf("%s: %v; want %v", c.name, got, c.want)
 		}
 	}
 }

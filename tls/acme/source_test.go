@@ -172,6 +172,6 @@ func TestRenewalGivesAnotherCertificate(t *testing.T) {
 		t.Error("the certificate is the same after Renew")
 	}
 	if err := s.Renew(context.Background(), "other.example.com"); err == nil || !strings.Contains(err.Error(), "no certificate") {
-		t.Errorf("a name that is not managed: %v", err)
+		t.Errorf(`a name that is not managed: %v; want an error with "no certificate"`, err)
 	}
 }

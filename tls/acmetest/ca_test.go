@@ -73,13 +73,13 @@ func TestACertificateIsOrderedWithHTTP01(t *testing.T) {
 		t.Error(err)
 	}
 	if got := leaf.NotAfter.Sub(leaf.NotBefore); got != 90*time.Second {
-		t.Errorf("the certificate is valid for %v", got)
+		t.Errorf("the certificate is valid for %v, want %v", got, 90*time.Second)
 	}
 	if o, n := ca.Orders("shop.example.test"), ca.Certificates("shop.example.test"); o != 1 || n != 1 {
 		t.Errorf("%d orders, %d certificates, want one each", o, n)
 	}
 	if ca.Orders("") != 1 || ca.Orders("other.example.test") != 0 {
-		t.Errorf("%d orders in all, %d for a name that nobody asked for", ca.Orders(""), ca.Orders("other.example.test"))
+		t.Errorf("%d orders in all, %d for a name that nobody asked for; want 1 and 0", ca.Orders(""), ca.Orders("other.example.test"))
 	}
 }
 
@@ -106,15 +106,15 @@ func TestAWildcardIsOrderedWithTheDNSHook(t *testing.T) {
 		run("present", "_acme-challenge.example.test", b64(sum[:]))
 	})
 	if got := ca.TXT("_acme-challenge.example.test"); len(got) != 1 {
-		t.Errorf("after present: %q", got)
+		t.Errorf("after present: %q; want one", got)
 	}
 	run("cleanup", "_acme-challenge.example.test.", "whatever")
 	if got := ca.TXT("_acme-challenge.example.test"); len(got) != 0 {
-		t.Errorf("after cleanup: %q", got)
+		t.Errorf("after cleanup: %q; want nothing", got)
 	}
 	c.finalize(o, "*.example.test")
 	if chain := c.download(url); !slices.Equal(chain[0].DNSNames, []string{"*.example.test"}) || ca.Certificates("*.example.test") != 1 {
-		t.Errorf("got %v, %d certificates", chain[0].DNSNames, ca.Certificates("*.example.test"))
+		t.Errorf("got %v, %d certificates; want %v and 1", chain[0].DNSNames, ca.Certificates("*.example.test"), []string{"*.example.test"})
 	}
 }
 
@@ -142,21 +142,21 @@ func TestAnOutageRefusesConnectionsUntilItEnds(t *testing.T) {
 	h := trusting(t, ca)
 	for round := range 2 {
 		if status := get(t, h, ca.Directory()); status != 200 {
-			t.Fatalf("round %d: %d", round, status)
+			t.Fatalf("round %d: %d; want 200", round, status)
 		}
 		before := ca.Requests()
 		ca.Pause()
 		h.CloseIdleConnections() // it may not have heard of their end yet
 		if _, err := h.Get(ca.Directory()); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("round %d: during the outage: %v", round, err)
+			t.Errorf("round %d: during the outage: %v; want %v", round, err, syscall.ECONNREFUSED)
 		}
 		ca.Resume()
 		if n := ca.Requests(); n != before {
-			t.Errorf("round %d: %d requests were counted during the outage", round, n-before)
+			t.Errorf("round %d: %d requests were counted during the outage, want 0", round, n-before)
 		}
 	}
 	if status := get(t, h, ca.Directory()); status != 200 {
-		t.Errorf("after the outage: %d", status)
+		t.Errorf("after the outage: %d; want 200", status)
 	}
 }
 
@@ -186,20 +186,20 @@ func TestFaultsAreAnsweredUntilMended(t *testing.T) {
 			after = "7"
 		}
 		if res.StatusCode != f.Status || res.Header.Get("Retry-After") != after {
-			t.Errorf("%+v: got %s %v", f, res.Status, res.Header)
+			t.Errorf("%+v: got %s %v; want StatusCode %v and Retry-After %q", f, res.Status, res.Header, f.Status, after)
 		}
 	}
 	ca.Mend()
 	ca.Refuse("bad.example.test", acmetest.Rejected())
 	if o, _, res := c.begin("bad.example.test"); res.StatusCode != 400 || o.Type != "urn:ietf:params:acme:error:rejectedIdentifier" {
-		t.Errorf("the refused name: %s %+v", res.Status, o)
+		t.Errorf(`the refused name: %s %+v; want StatusCode 400 and Type "urn:ietf:params:acme:error:rejectedIdentifier"`, res.Status, o)
 	}
 	if o, _, _ := c.begin("good.example.test"); o.Status != "pending" {
-		t.Errorf("another name: %+v", o)
+		t.Errorf(`another name: %+v; want Status "pending"`, o)
 	}
 	ca.Mend()
 	if o, _, _ := c.begin("bad.example.test"); o.Status != "pending" || ca.Orders("bad.example.test") != 2 {
-		t.Errorf("after Mend: %+v, %d orders", o, ca.Orders("bad.example.test"))
+		t.Errorf(`after Mend: %+v, %d orders; want Status "pending" and 2`, o, ca.Orders("bad.example.test"))
 	}
 }
 
@@ -219,12 +219,12 @@ func TestHeldFinalisationsWaitForRelease(t *testing.T) {
 		}
 	}
 	if n := ca.Certificates(""); n != 0 {
-		t.Errorf("%d certificates while held", n)
+		t.Errorf("%d certificates while held, want 0", n)
 	}
 	ca.Release()
 	<-done
 	if chain := c.download(url); len(chain) < 2 || ca.Certificates("") != 1 || ca.Held() != 0 {
-		t.Errorf("a chain of %d, %d certificates, %d held", len(chain), ca.Certificates(""), ca.Held())
+		t.Errorf("a chain of %d, %d certificates, %d held; want at least 2, 1 and 0", len(chain), ca.Certificates(""), ca.Held())
 	}
 }
 
@@ -236,7 +236,7 @@ func TestExternalAccountsAreDemanded(t *testing.T) {
 	c.dir.NewAccount = strings.Replace(ca.Directory(), "/dir", "/sign-me-up", 1)
 	res, text := c.post(c.dir.NewAccount, map[string]any{"termsOfServiceAgreed": true})
 	if res.StatusCode != 403 || !strings.Contains(string(text), "externalAccountRequired") {
-		t.Errorf("got %s %s", res.Status, text)
+		t.Errorf(`got %s %s; want StatusCode 403 and "externalAccountRequired" in it`, res.Status, text)
 	}
 }
 

@@ -140,7 +140,7 @@ func TestOnlyGoodResponsesAreShown(t *testing.T) {
 		}
 		r := newResponder(t, func(w http.ResponseWriter, q *xocsp.Request) {
 			if q.SerialNumber.Cmp(leaf.cert.SerialNumber) != 0 {
-				t.Errorf("asked about %v", q.SerialNumber)
+				t.Errorf("asked about %v, want %v", q.SerialNumber, leaf.cert.SerialNumber)
 			}
 			w.Write(der)
 		})
@@ -156,7 +156,7 @@ func TestOnlyGoodResponsesAreShown(t *testing.T) {
 		}
 		proxytest.Eventually(t, func() bool { return strings.Contains(log.String(), c.problem) }, "%s: the log does not tell %q", c.name, c.problem)
 		if !strings.HasPrefix(log.String(), "cannot get the OCSP response for certificate shop.example: ") || staple.Response() != nil {
-			t.Errorf("%s: shown %v, log %s", c.name, staple.Response() != nil, log)
+			t.Errorf(`%s: shown %v, log %s; want "cannot get the OCSP response for certificate shop.example: " at its beginning and nil`, c.name, staple.Response() != nil, log)
 		}
 	}
 }
@@ -187,7 +187,7 @@ func TestResponsesAreRenewedAndEnd(t *testing.T) {
 		t.Error("a response is shown after its end")
 	}
 	if got := log.String(); strings.Count(got, "503") != 1 {
-		t.Errorf("one failure is logged so:\n%s", got)
+		t.Errorf("one failure is logged so (want \"503\" once):\n%s", got)
 	}
 	broken.Store(false)
 	proxytest.Eventually(t, func() bool { return staple.Response() != nil }, "the responder has recovered, and nothing is shown")

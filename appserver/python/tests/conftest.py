@@ -5,6 +5,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
+pytest.register_assert_rewrite("front", "asgifront")  # their failures show values, too
 
 from asgifront import AsgiFront  # noqa: E402
 from front import Front, Lane  # noqa: E402

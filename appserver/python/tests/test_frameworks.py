@@ -240,8 +240,8 @@ def test_django_in_debug_reports_the_finders(django, tmp_path):
     served = ready["static"]
     assert served[0] == ["/static/", str(tmp_path / "assets"), "plain"]
     assert served[1] == ["/static/shop/", str(tmp_path / "shop"), "plain"]
-    assert any(os.path.isfile(os.path.join(directory, "admin/css/base.css"))
-               for url, directory, how in served[2:] if url == "/static/")
+    folders = [directory for url, directory, how in served[2:] if url == "/static/"]
+    assert [folder for folder in folders if os.path.isfile(os.path.join(folder, "admin/css/base.css"))] != [], folders
     assert ready["notes"] == []
 
 

@@ -75,10 +75,10 @@ func TestTheClientGetsStatusAndActions(t *testing.T) {
 	c := running(t, f)
 	st, err := c.Status(t.Context())
 	if err != nil || st.PID != 42 || len(st.Apps) != 1 || st.Apps[0].Queue != 3 {
-		t.Errorf("status %+v, %v", st, err)
+		t.Errorf("status %+v, %v; want PID 42, 1 Apps and Queue 3", st, err)
 	}
 	if all, err := c.Certificates(t.Context()); err != nil || len(all) != 1 || all[0].Name != "shop.example.com" || len(all[0].Issuers) != 2 || all[0].Error == "" {
-		t.Errorf("certificates %+v, %v", all, err)
+		t.Errorf("certificates %+v, %v; want shop.example.com alone, with 2 issuers and an error", all, err)
 	}
 	for path, want := range map[string]string{"/reload": "reload", "/reopen": "reopen", "/stop": "stop", "/stop?now=1": "stop now", "/certificates/renew?name=a.example": "renew a.example", "/scale?by=1": "more", "/scale?by=-1": "fewer"} {
 		if err := c.Post(t.Context(), path); err != nil {
@@ -115,7 +115,7 @@ func TestAReloadCarriesItsOptionsAndTheFates(t *testing.T) {
 		c := running(t, &fake{calls: make(chan string, 1), reload: failure})
 		fates, err := c.Reload(t.Context(), Reload{Apps: []string{"a", "b"}, All: true, AllOrNothing: true})
 		if len(fates) != 1 || fates[0] != (Fate{App: "[a b] true true", Fate: "kept"}) {
-			t.Errorf("fates %+v", fates)
+			t.Errorf(`fates %+v, want one, of "[a b] true true", which is kept`, fates)
 		}
 		if (err == nil) != (failure == nil) || err != nil && err.Error() != failure.Error() {
 			t.Errorf("error %v, want %v", err, failure)
@@ -153,7 +153,7 @@ func TestTheSocketIsForThoseWhoMeanIt(t *testing.T) {
 		answer, _ := io.ReadAll(nc) // the connection may end in a reset
 		nc.Close()
 		if text := string(answer); !strings.HasPrefix(text, "HTTP/1.1 421 ") || !strings.HasSuffix(text, refusal) {
-			t.Errorf("%q is answered with %q", begin, text)
+			t.Errorf(`%q is answered with %q; want "HTTP/1.1 421 " at its beginning and %q at its end`, begin, text, refusal)
 		}
 	}
 	led := filepath.Join(t.TempDir(), "led.sock")
@@ -161,7 +161,7 @@ func TestTheSocketIsForThoseWhoMeanIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := NewClient(led).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "the request is not for it") {
-		t.Errorf("by a link: %v", err)
+		t.Errorf(`by a link: %v; want an error with "the request is not for it"`, err)
 	}
 	nc, err := net.Dial("unix", c.Socket)
 	if err != nil {
@@ -173,7 +173,7 @@ func TestTheSocketIsForThoseWhoMeanIt(t *testing.T) {
 	}
 	io.WriteString(nc, request)
 	if got := <-f.calls; got != "stop" {
-		t.Errorf("it does %q", got)
+		t.Errorf(`it does %q, want "stop"`, got)
 	}
 	select {
 	case got := <-f.calls:
@@ -199,7 +199,7 @@ func TestSocketsOfServersThatAreGoneAreLeftOut(t *testing.T) {
 		names = append(names, r.Socket)
 	}
 	if len(others) > 0 {
-		t.Errorf("others: %v", others)
+		t.Errorf("others: %v; want nothing", others)
 	}
 	if !slices.Equal(names, []string{c.Socket}) {
 		t.Errorf("running: %v, want %s alone", names, c.Socket)
@@ -236,14 +236,14 @@ func TestAServerThatStartsKeepsItsSocket(t *testing.T) {
 		}
 		st, err := os.Stat(path)
 		if err != nil || st.Mode().Perm() != 0o600 {
-			t.Errorf("the socket of a server that has started: %v, %v", st, err)
+			t.Errorf("the socket of a server that has started: %v, %v; want 0o600", st, err)
 		}
 		l.Close()
 	}
 	close(ended)
 	lookers.Wait()
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".new*")); len(left) > 0 {
-		t.Errorf("there is %v still", left)
+		t.Errorf("there is %v still, want nothing", left)
 	}
 }
 
@@ -255,7 +255,7 @@ func TestAServerThatDoesNotAnswerIsNoServerThatIsGone(t *testing.T) {
 	hang(t, path)
 	all, others := Running(t.Context(), filepath.Dir(path))
 	if len(all) != 0 || len(others) != 1 || !strings.Contains(others[0].Error(), "the server does not answer on "+path) {
-		t.Errorf("running: %v, others: %v", all, others)
+		t.Errorf("running: %v, others: %v; want nothing, one and %q in it", all, others, "the server does not answer on "+path)
 	}
 	if _, err := NewClient(path).Status(t.Context()); err == nil || errors.Is(err, ErrNotRunning) {
 		t.Errorf("error %v, want another than ErrNotRunning", err)
@@ -302,6 +302,6 @@ func TestSocketNamesTellConfigurationsApart(t *testing.T) {
 	}
 	long := SocketPath("/run/user/1000/alicorn", "serve "+strings.Repeat("127.0.0.1:8000 ", 20))
 	if len(long) > 107 {
-		t.Errorf("%s is too long for a socket", long)
+		t.Errorf("%s is too long for a socket, want at most 107 bytes", long)
 	}
 }

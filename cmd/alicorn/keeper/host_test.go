@@ -177,13 +177,13 @@ func TestAppendFollowsOnlyLinksOfRoot(t *testing.T) {
 			}
 			f, err := new(Local).Append(link)
 			if (err == nil) != tc.ok {
-				t.Errorf("error %v", err)
+				t.Errorf("error %v, want success: %v", err, tc.ok)
 			}
 			if f != nil {
 				f.Close()
 			}
 			if _, err := os.Stat(target); (err == nil) != tc.ok {
-				t.Errorf("the target: %v", err)
+				t.Errorf("the target: %v; want success: %v", err, tc.ok)
 			}
 		})
 	}
@@ -286,7 +286,7 @@ func TestASocketInAnotherUsersFolderIsThatUsers(t *testing.T) {
 		t.Errorf("the socket: %v, %v; want mode 0666 and user 1", st, err)
 	}
 	if st, err := os.Stat(filepath.Join(target, "kept")); err != nil || st.Mode().Perm() != 0o600 {
-		t.Errorf("what the link leads to: %v, %v", st, err)
+		t.Errorf("what the link leads to: %v, %v; want 0o600", st, err)
 	}
 }
 

@@ -125,7 +125,7 @@ func TestAnOrderThatLiesStartsNothing(t *testing.T) {
 				t.Fatalf("process %d was started", p.Pid())
 			}
 			if n := f.started(); n != 0 {
-				t.Errorf("%d workers run", n)
+				t.Errorf("%d workers run, want 0", n)
 			}
 			if _, err := os.Stat(filepath.Join(f.dir, "app.py.ran")); err == nil {
 				t.Error("the application was imported")
@@ -241,7 +241,7 @@ func TestAFrontThatReadsNoAnswersIsGivenUp(t *testing.T) {
 		t.Fatal("the wire does not end")
 	}
 	if n := f.started(); n != 0 {
-		t.Errorf("%d workers run", n)
+		t.Errorf("%d workers run, want 0", n)
 	}
 	var told string
 	if _, err := f.client.Read(nil, &told); err != nil {

@@ -72,7 +72,7 @@ func TestAReserveIsSpentOnce(t *testing.T) {
 		{"another error", func() error { return errors.ErrUnsupported }, true},
 	} {
 		if err := r.Spend(tc.f); (err != nil) != tc.fails {
-			t.Errorf("%s: %v", tc.name, err)
+			t.Errorf("%s: %v; want an error: %v", tc.name, err, tc.fails)
 		}
 		if len(r.spare) != 3 {
 			t.Errorf("%s: %d descriptors are held back afterwards, want 3", tc.name, len(r.spare))

@@ -121,7 +121,7 @@ func TestWorkersAreSignalled(t *testing.T) {
 		t.Errorf("exit %v, want SIGTERM", e)
 	}
 	if err := syscall.Kill(p.Pid(), 0); !errors.Is(err, syscall.ESRCH) {
-		t.Errorf("process %d was not reaped: %v", p.Pid(), err)
+		t.Errorf("process %d was not reaped: %v; want %v", p.Pid(), err, syscall.ESRCH)
 	}
 }
 
@@ -142,7 +142,7 @@ func TestTheFrontSignalsNobodyElse(t *testing.T) {
 	other.Signal(syscall.SIGKILL)
 	awaitExit(t, other)
 	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", victim.Pid)); err != nil || strings.Contains(string(text), ") Z ") {
-		t.Errorf("a process that no front was given was killed: %s %v", text, err)
+		t.Errorf(`a process that no front was given was killed: %s %v; want no ") Z " in it`, text, err)
 	}
 }
 
@@ -160,14 +160,14 @@ func TestAStopEndsTheCallsOfAReload(t *testing.T) {
 	<-held
 	defer release()
 	if _, err := f.client.Read(nil, &told); err == nil || !strings.Contains(err.Error(), "is being read already") {
-		t.Errorf("a second reading at the same time: %v", err)
+		t.Errorf(`a second reading at the same time: %v; want an error with "is being read already"`, err)
 	}
 	f.client.Abandon()
 	if err := awaitError(t, "the reading", asked); !errors.Is(err, errStopping) {
-		t.Errorf("the reading ends with %v", err)
+		t.Errorf("the reading ends with %v, want %v", err, errStopping)
 	}
 	if _, err := f.client.Append(filepath.Join(f.dir, "made/access.log")); !errors.Is(err, errStopping) {
-		t.Errorf("a log is opened afterwards: %v", err)
+		t.Errorf("a log is opened afterwards: %v; want %v", err, errStopping)
 	}
 	if e := awaitExit(t, f.launch(t)); e.Code != 7 {
 		t.Errorf("a worker is launched afterwards: exit %v, want code 7", e)
@@ -217,7 +217,7 @@ func TestAWorkerIsOfTheReadingThatItsPoolWasMadeFrom(t *testing.T) {
 			want = "12"
 		}
 		if e := awaitExit(t, p); fmt.Sprint(e.Code) != want {
-			t.Errorf("a worker of reading %s has %v", code, e)
+			t.Errorf("a worker of reading %s has %v; want %v", code, e, want)
 		}
 	}
 	read("none", "server { listen unix:DIR/web.sock; }")

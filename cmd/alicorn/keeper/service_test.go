@@ -149,7 +149,7 @@ func TestTheFrontGetsTheConfigurationAsTheKeeperReadIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if told != "told" || len(tree.Root.Children) != 4 || tree.Root.Children[0].Pos.File != f.main {
-		t.Errorf("told %q, %d directives, the first at %s", told, len(tree.Root.Children), tree.Root.Children[0].Pos)
+		t.Errorf(`told %q, %d directives, the first at %s; want "told", 4 and File %v`, told, len(tree.Root.Children), tree.Root.Children[0].Pos, f.main)
 	}
 }
 
@@ -158,7 +158,7 @@ func TestTheFrontGetsOnlyWhatTheConfigurationNames(t *testing.T) {
 	f := withKey(t)
 	named := f.pending.Tree.Root.Children[0].Arg(0)
 	if text, err := f.client.ReadFile(named); err != nil || string(text) != "secret" {
-		t.Errorf("the key: %q, %v", text, err)
+		t.Errorf(`the key: %q, %v; want "secret"`, text, err)
 	}
 	log, err := f.client.Append(filepath.Join(f.dir, "made/access.log"))
 	if err != nil {
@@ -199,7 +199,7 @@ func TestTheFrontGetsWhatTheKeeperHasFound(t *testing.T) {
 	f := newFixture(t, "host localhost; server { listen unix:DIR/one.sock; }")
 	found, err := f.client.LookUp("localhost")
 	if err != nil || len(found) == 0 || !found[0].IsLoopback() {
-		t.Errorf("localhost: %v, %v", found, err)
+		t.Errorf("localhost: %v, %v; want a loopback address", found, err)
 	}
 	if found, err := f.client.LookUp("other.localhost"); err == nil {
 		t.Errorf("a host that the configuration does not name: %v", found)
@@ -210,7 +210,7 @@ func TestTheFrontGetsWhatTheKeeperHasFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	if text, err := f.client.ReadFile(key); err != nil || string(text) != "secret" {
-		t.Errorf("the key: %q, %v", text, err)
+		t.Errorf(`the key: %q, %v; want "secret"`, text, err)
 	}
 }
 
@@ -229,7 +229,7 @@ func TestAReadingThatDoesNotServeIsForgotten(t *testing.T) {
 	f.client.Settle(false)
 	f.configure(t, "serve { }")
 	if _, err := f.client.Read(nil, new(string)); err == nil || !strings.Contains(err.Error(), f.main+":1:1: unknown directive") {
-		t.Errorf("a mistake is told as %v", err)
+		t.Errorf("a mistake is told as %v, want an error with %q", err, f.main+":1:1: unknown directive")
 	}
 	if exists("two.sock") || !exists("one.sock") {
 		t.Errorf("one.sock %v, two.sock %v; want the first only", exists("one.sock"), exists("two.sock"))
@@ -331,7 +331,7 @@ func TestAnAnswerThatCannotBeSentSaysSo(t *testing.T) {
 	go k.reply(a, &message{ID: 7, Body: make([]byte, maxMessage)})
 	m, _, err := b.read()
 	if err != nil || m.ID != 7 || m.Kind != answer || !strings.Contains(m.Failure.err().Error(), "cannot send the answer: ") {
-		t.Errorf("received %+v, %v", m, err)
+		t.Errorf(`received %+v, %v; want ID 7, Kind %v and "cannot send the answer: " in it`, m, err, answer)
 	}
 }
 
@@ -384,7 +384,7 @@ func TestDescriptorsThatAreLostFailTheCallAlone(t *testing.T) {
 		t.Errorf("a log without its descriptor gives %v", err)
 	}
 	if text, err := c.ReadFile("/x"); err != nil || string(text) != "here" {
-		t.Errorf("the next call gives %q, %v", text, err)
+		t.Errorf(`the next call gives %q, %v; want "here"`, text, err)
 	}
 	w.Close()
 	awaitError(t, "Run", ran)
@@ -424,6 +424,6 @@ func TestCallsFailWhenTheKeeperIsGone(t *testing.T) {
 		}
 	}
 	if _, err := c.Append("/x"); !errors.Is(err, errKeeperGone) {
-		t.Errorf("a later call gives %v", err)
+		t.Errorf("a later call gives %v, want %v", err, errKeeperGone)
 	}
 }

@@ -48,7 +48,7 @@ func TestWireCarriesFieldsBodyAndDescriptors(t *testing.T) {
 	}
 	w.Close()
 	if m.ID != 7 || m.Kind != askListen || m.Address != "0.0.0.0:80" || m.Listen.Backlog != 3 || !m.Listen.V6Only {
-		t.Errorf("received %+v", m)
+		t.Errorf(`received %+v, want ID 7, Kind %v, Address "0.0.0.0:80", Backlog 3 and V6Only true`, m, askListen)
 	}
 	if !bytes.Equal(m.Body, body) {
 		t.Errorf("the body has %d bytes, want %d", len(m.Body), len(body))
@@ -63,7 +63,7 @@ func TestWireCarriesFieldsBodyAndDescriptors(t *testing.T) {
 	io.WriteString(files[0], "through")
 	files[0].Close()
 	if text, _ := io.ReadAll(r); string(text) != "through" {
-		t.Errorf("read %q through the descriptor", text)
+		t.Errorf(`read %q through the descriptor, want "through"`, text)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestWireCarriesMoreDescriptorsThanADatagram(t *testing.T) {
 		go func() { sent <- a.write(&message{Kind: askLaunch, App: "w"}, many...) }()
 		m, files, err := b.read()
 		if err != nil || m.Kind != askLaunch || m.App != "w" || len(files) != n {
-			t.Errorf("%d descriptors: received %+v with %d, %v", n, m, len(files), err)
+			t.Errorf(`%d descriptors: received %+v with %d, %v; want Kind %v and App "w"`, n, m, len(files), err, askLaunch)
 		}
 		closeAll(files)
 		if err := <-sent; err != nil {
@@ -130,7 +130,7 @@ func TestWireRefusesWhatItCannotTrust(t *testing.T) {
 				t.Fatal(err)
 			}
 			if m, _, err := w.read(); err == nil {
-				t.Errorf("received %+v", m)
+				t.Errorf("received %+v, want an error", m)
 			}
 		})
 	}
@@ -160,7 +160,7 @@ func TestWireDropsAMessageThatIsNotWhole(t *testing.T) {
 		}
 	}
 	if m, _, err := w.read(); err != nil || m.Kind != "whole" {
-		t.Errorf("received %+v, %v", m, err)
+		t.Errorf(`received %+v, %v; want Kind "whole"`, m, err)
 	}
 }
 

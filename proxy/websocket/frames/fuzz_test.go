@@ -127,14 +127,14 @@ func TestAPartStaysValidUntilTheNextCall(t *testing.T) {
 		r := frames.NewReader(0, d)
 		_, e, err := r.Next(framestest.Frame(framestest.Fin|framestest.Rsv1|framestest.Text, framestest.Deflated(text)), frames.MaxPart)
 		if err != nil || string(e.Data) != text || !e.Last {
-			t.Fatalf("got %q, %v", e.Data, err)
+			t.Fatalf("got %q, %v; want %q and Last true", e.Data, err, text)
 		}
 		return r, e.Data
 	}
 	one, data := next("the first message")
 	other, _ := next("another client's")
 	if string(data) != "the first message" {
-		t.Errorf("it became %q", data)
+		t.Errorf(`it became %q, want "the first message"`, data)
 	}
 	one.Release()
 	other.Release()

@@ -39,7 +39,7 @@ func (s *echo) feed(t *testing.T, p []byte) {
 		switch e.Kind {
 		case frames.NeedInput:
 			if len(p) > 0 {
-				t.Fatalf("%d bytes are left when it needs input", len(p))
+				t.Fatalf("%d bytes are left when it needs input, want 0", len(p))
 			}
 			return
 		case frames.NeedRoom:
