@@ -90,7 +90,7 @@ func (a *alicorn) serves(c benchCase) bool {
 	case c.asgi:
 		return a.knows("asgi")
 	case c.backend != "":
-		return a.knows("proxy_pass")
+		return a.knows(backendNamed(c.backend).directive)
 	}
 	return true
 }
@@ -120,7 +120,7 @@ func (a *alicorn) version() (string, error) {
 		return "", fmt.Errorf("cannot ask alicorn for its version: %w\n%s", err, out)
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	return first, nil
+	return strings.TrimPrefix(first, "alicorn version: "), nil
 }
 
 // start starts `alicorn run` for the site, with runtime directories of its own.

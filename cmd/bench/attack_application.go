@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// applicationAttacks are those of an application that runs beside others. Its
-// users only ask it for what it does.
+// applicationAttacks are the attacks of an application that runs beside others. Each
+// request for one of its paths is one attack.
 func applicationAttacks() []attack {
 	way := func(name, path, does string) attack {
 		return attack{name: name, does: does, run: visiting(path)}

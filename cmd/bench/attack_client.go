@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// clientAttacks are those that anybody can make who can connect.
+// clientAttacks are the attacks that any client can make.
 func clientAttacks() []attack {
 	return []attack{
 		{name: "slow-heads", does: "500 heads that come byte by byte", run: dripping(500, "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ")},

@@ -9,24 +9,23 @@ import (
 	"syscall"
 )
 
-// backendCount is how many backends there are where some are killed.
+// backendCount is the number of backends in the kind backends.
 const backendCount = 3
 
 // backendGroup is gunicorns of one application that a server passes requests on to.
 type backendGroup struct {
-	site   site // as their own: how many workers and threads each has
+	site   site // of the gunicorns: workers and threads of each
 	places []*backendPlace
 }
 
-// backendPlace is where one gunicorn listens. One that was killed is started there
-// anew.
+// backendPlace is where one gunicorn listens. After a kill another one is started there.
 type backendPlace struct {
 	dir, address string
 	process      *process
 }
 
-// backendsShape has the site's servers pass requests on to a group, and have no
-// application of their own. gunicorn keeps connections only where it has threads.
+// backendsShape starts the group and has the site's servers pass requests on to it. They
+// have no application of their own. gunicorn keeps connections only if it has threads.
 func backendsShape(c *chaos, s *site) error {
 	g := &c.backends
 	g.site = *s

@@ -35,6 +35,25 @@ func (c benchCase) method() string {
 	return http.MethodGet
 }
 
+// kind returns what the case is about, for the report.
+func (c benchCase) kind() string {
+	switch {
+	case c.backend != "" && backendNamed(c.backend).isGateway():
+		return "gateways"
+	case c.backend != "":
+		return "proxying"
+	case c.tls:
+		return "TLS"
+	case c.socket:
+		return "WebSockets"
+	case c.asgi:
+		return "ASGI applications"
+	case c.app != "":
+		return "WSGI applications"
+	}
+	return "files"
+}
+
 // frontAlone reports whether the server runs no application.
 func (c benchCase) frontAlone() bool { return c.app == "" }
 
@@ -94,9 +113,13 @@ func allCases() []benchCase {
 		{name: "websocket", title: "WebSocket echo", app: asgiApp, asgi: true, path: "/", socket: true},
 	}
 	for _, b := range backends() {
+		way := "proxy"
+		if b.isGateway() {
+			way = "gateway"
+		}
 		cases = append(cases,
-			benchCase{name: "proxy-hello-" + b.name, title: "proxy hello, " + b.title, backend: b.name, path: "/", want: text(helloText)},
-			benchCase{name: "proxy-10k-" + b.name, title: "proxy 10 KiB, " + b.title, backend: b.name, path: "/10k", want: tenKiB})
+			benchCase{name: way + "-hello-" + b.name, title: way + " hello, " + b.title, backend: b.name, path: "/", want: text(helloText)},
+			benchCase{name: way + "-10k-" + b.name, title: way + " 10 KiB, " + b.title, backend: b.name, path: "/10k", want: tenKiB})
 	}
 	return cases
 }

@@ -88,7 +88,7 @@ func TestWhatIsLeftIsNamed(t *testing.T) {
 		{"the same", func(*remains) {}, ""},
 		{"a little more", func(r *remains) { r.front.descriptors, r.front.rss, r.goroutines = 58, 78<<20, 36 }, ""},
 		{"a worker", func(r *remains) { r.workers = 3 }, "there are 3 worker processes, not 2"},
-		{"a second front", func(r *remains) { r.front.processes = 3 }, "there are 3 processes besides, not a keeper and a front"},
+		{"a second front", func(r *remains) { r.front.processes = 3 }, "beside the workers there are 3 processes, not a keeper and a front"},
 		{"descriptors", func(r *remains) { r.front.descriptors = 59 }, "keeper and front have 9 descriptors more"},
 		{"memory", func(r *remains) { r.front.rss = 79 << 20 }, "keeper and front hold 49.0 MiB more"},
 		{"goroutines", func(r *remains) { r.goroutines = 37 }, "the front has 17 goroutines more"},

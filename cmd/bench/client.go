@@ -19,7 +19,7 @@ import (
 // counts as failed.
 const requestDeadline = 30 * time.Second
 
-// tally is what one connection, or all, saw.
+// tally counts what one connection, or all of them, have seen.
 type tally struct {
 	done      int
 	latencies []time.Duration

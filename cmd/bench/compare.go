@@ -17,8 +17,9 @@ import (
 
 // comparison is one run of the comparison.
 type comparison struct {
+	args        []string // of the command line, for the report
 	rounds      int
-	anew        bool          // start every server anew in each round; see regression
+	anew        bool          // servers are started anew in each round; see regression
 	duration    time.Duration // of one measurement
 	connections []int
 	cases       []benchCase
@@ -63,13 +64,13 @@ func runCompare(ctx context.Context, args []string) (err error) {
 	duration := flags.Duration("duration", 0, "how long one measurement takes, in whole seconds (default 4s; 1s with NAME=PATH)")
 	caseList := flags.String("cases", "", "`names` of cases, separated by commas; \"proxy-*\" is every case whose name begins like that (default all)")
 	serverList := flags.String("servers", "", "`names` of servers, separated by commas (default all that are installed);\n"+
-		"NAME=PATH is the alicorn program at PATH: this module's must not be slower by more than the rule of builds allows")
+		"NAME=PATH is an earlier build of alicorn, at PATH: this module's must not be slower than the rule of builds allows")
 	connections := flags.String("connections", "1,32,512", "`numbers` of connections, separated by commas")
 	write := flags.Bool("write", false, "write cmd/bench/RESULTS.md")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
-	c := &comparison{rounds: *rounds, duration: *duration, progress: os.Stderr}
+	c := &comparison{args: args, rounds: *rounds, duration: *duration, progress: os.Stderr}
 	if c.cases, err = chooseCases(*caseList); err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func runCompare(ctx context.Context, args []string) (err error) {
 	if err := c.complete(); err != nil {
 		return err
 	}
-	machine, err := describe(c.peers)
+	machine, err := describe(c.peers, c.cases)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func runCompare(ctx context.Context, args []string) (err error) {
 }
 
 // complete sets the defaults of the rounds and their duration, and checks both. The rule
-// of builds needs many rounds; short ones keep a run of all cases below half an hour.
+// of builds needs many rounds, so they are short: a run of all cases takes half an hour.
 func (c *comparison) complete() error {
 	rounds, duration := 5, 4*time.Second
 	if len(c.builds()) > 0 {

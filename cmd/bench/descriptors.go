@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// The server may have few descriptors, and a crowd wants more of them for
-// connections that idle.
+// The kind descriptors: the server may have few descriptors, and a crowd of idle
+// connections needs more.
 const (
 	fewDescriptors = 256
 	crowdSize      = 2 * fewDescriptors
@@ -65,9 +65,8 @@ func crowdIn(ctx context.Context, c *chaos, s *server) error {
 	return errors.Join(fresh.verdict("requests on new connections"), c.crowd.verdict())
 }
 
-// gather opens connections that idle, one after the other, and fewer a second once
-// the server has begun to close some: what goes is then always what has idled for
-// seconds.
+// gather opens idle connections, one after the other. It slows down once the server has
+// begun to close some: then each has idled for seconds before the server closes it.
 func (w *crowd) gather(ctx context.Context, addr string) {
 	var wg sync.WaitGroup
 	places := make(chan struct{}, crowdSize)
@@ -92,8 +91,8 @@ func (w *crowd) pause() time.Duration {
 	return 4 * time.Millisecond
 }
 
-// idle gets one answer and then waits until the server closes, or ctx ends. What
-// the server does with the crowd is its own choice.
+// idle gets one answer and then waits until the server closes, or ctx ends. The server
+// may refuse or close any connection of the crowd: that is no fault.
 func (w *crowd) idle(ctx context.Context, addr string) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -119,8 +118,8 @@ func (w *crowd) idle(ctx context.Context, addr string) {
 	}
 }
 
-// verdict returns an error if the crowd did not use the descriptors up: the server
-// had no need to close an idle connection.
+// verdict returns an error if the server has closed no idle connection: then the crowd did
+// not use up the descriptors.
 func (w *crowd) verdict() error {
 	if w.closed.Load() == 0 {
 		return fmt.Errorf("%w: %d idle connections did not use up %d descriptors", errBroken, w.served.Load(), fewDescriptors)
@@ -142,8 +141,8 @@ func askAnew(url string) error {
 	return nil
 }
 
-// signalScarce sends HUP or USR1, in turns, and asks for the status. A reload that
-// lacks descriptors may be refused, and the service goes on; status must answer.
+// signalScarce sends HUP or USR1, in turns, and asks for the status, which must answer. The
+// server may refuse a reload for lack of descriptors, and serves on.
 func signalScarce(ctx context.Context, c *chaos, s *server) error {
 	sig := syscall.SIGHUP
 	if c.crowd.signals++; c.crowd.signals%2 == 0 {

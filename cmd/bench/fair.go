@@ -18,8 +18,8 @@ type fairCase struct {
 	service          time.Duration // that each request takes in its worker
 }
 
-// fairCases returns the cases of the mode fair. In none of them a client waits longer
-// than the servers' queue_timeout.
+// fairCases are the cases of the mode fair. In none of them does a client wait longer than
+// queue_timeout.
 var fairCases = []fairCase{
 	{1, 10, 300 * time.Millisecond}, {1, 20, 30 * time.Millisecond}, {1, 200, 10 * time.Millisecond}, {1, 200, time.Millisecond},
 	{2, 10, 300 * time.Millisecond}, {2, 50, 30 * time.Millisecond}, {2, 200, 10 * time.Millisecond}, {2, 200, time.Millisecond},

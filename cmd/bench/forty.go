@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// Forty applications on one server, of which five do not come up, and one is
-// deployed each second: neither disturbs another.
+// The kind forty: forty applications on one server. Five of them do not come up, and one
+// is deployed each second. None may disturb another.
 const (
 	fortyApps   = 40
 	fortyBroken = 5 // the first ones
-	// fortyPause leaves the machine time for deploys: the load is to show whether
-	// requests fail, not to use up the CPUs.
+	// fortyPause leaves the machine time for deploys: the load shows whether requests
+	// fail, and must not use up the CPUs.
 	fortyPause = 20 * time.Millisecond
 )
 
@@ -122,9 +122,9 @@ func answerOfHost(ctx context.Context, addr, host string) (status int, body stri
 	return oneAnswer(request)
 }
 
-// reloadForty reloads, which must replace the workers of the named application, or
-// of none for "", keep those of all others, and tell so: status 1, because there
-// are applications that do not come up.
+// reloadForty reloads, and checks what the reload has done and says: the named application
+// has new workers ("": none has), all others keep theirs. The exit status must be 1, because
+// some applications do not come up.
 func reloadForty(ctx context.Context, s *server, deployed string) error {
 	before, err := s.verbs.status(ctx)
 	if err != nil {
@@ -145,7 +145,7 @@ func reloadForty(ctx context.Context, s *server, deployed string) error {
 	return workersKept(before.ready(), after.ready(), deployed)
 }
 
-// fortyFates compares what a reload says became of the applications.
+// fortyFates compares what a reload says of each application with what must become of it.
 func fortyFates(out, deployed string) error {
 	want := map[string]string{"bench": "kept"}
 	for n := range fortyApps {
@@ -163,7 +163,7 @@ func fortyFates(out, deployed string) error {
 				return fmt.Errorf("the reload says that %s is %q, not %q", name, got[name], fate)
 			}
 		}
-		return fmt.Errorf("the reload speaks of %d applications, not %d", len(got), len(want))
+		return fmt.Errorf("the reload names %d applications, want %d", len(got), len(want))
 	}
 	return nil
 }
@@ -181,8 +181,8 @@ func fatesIn(out string) map[string]string {
 	return fates
 }
 
-// workersKept compares the pids of each application's workers: those of the
-// deployed one are new, all others' are equal.
+// workersKept compares the pids of each application's workers before and after: those of
+// the deployed application are new, all others' are equal.
 func workersKept(before, after map[string][]int, deployed string) error {
 	for name, pids := range before {
 		switch kept := slices.Equal(pids, after[name]); {
@@ -197,8 +197,8 @@ func workersKept(before, after map[string][]int, deployed string) error {
 
 func fortyName(n int) string { return fmt.Sprintf("app%d", n) }
 
-// allForty asks every application until ctx ends: those that work answer as
-// themselves, those that are broken with 503.
+// allForty asks every application until ctx ends. An application that works names itself;
+// for a broken one the answer is 503.
 func allForty(ctx context.Context, _ *chaos, s *server) error {
 	var (
 		wg sync.WaitGroup
@@ -244,7 +244,7 @@ func oneAnswer(request *http.Request) (status int, body string, err error) {
 	return response.StatusCode, string(text), err
 }
 
-// fortyWorkers is how many workers they have.
+// fortyWorkers returns how many workers the forty have.
 func fortyWorkers(*chaos) int { return fortyApps - fortyBroken }
 
 // hostsInTime judges how soon virtual hosts were served.

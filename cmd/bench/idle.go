@@ -44,8 +44,8 @@ type idleSeries struct {
 func runIdle(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("idle", flag.ContinueOnError)
 	var i idle
-	serverList := flags.String("servers", "alicorn", "`names` of servers, separated by commas; NAME=PATH is the alicorn program at PATH,\n"+
-		"than which this module's may cost no more")
+	serverList := flags.String("servers", "alicorn", "`names` of servers, separated by commas; NAME=PATH is an earlier build of alicorn, at PATH:\n"+
+		"this module's may cost no more")
 	kind := flags.String("kind", "connections", "the `kind` of what idles: "+names(idleKinds(), func(k idleKind) string { return k.name }))
 	crowds := flags.String("connections", "", "`numbers` of idle connections that are open at once, separated by commas (default: that of the kind, such as 20000)")
 	flags.IntVar(&i.rounds, "rounds", 1, "`number` of measurements of each server; the median counts")

@@ -91,8 +91,8 @@ func listenOnce(conn net.Conn, addr, path string) error {
 // leave.
 const firstEvent = "data: 0\n\n"
 
-// stillOpen reads nothing for a moment, for a server that has forgotten the connection has
-// closed it.
+// stillOpen reads for a moment, and expects nothing: a server that has forgotten the
+// connection has closed it.
 func stillOpen(conn net.Conn, _, _ string) error {
 	if err := conn.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
 		return err

@@ -5,10 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 )
 
-// machine is the shape of where results come from, and what ran there.
+// machine is what the results come from: hardware, system and versions.
 type machine struct {
 	lines []string
 }
@@ -18,8 +19,9 @@ func (m machine) String() string {
 	return "- " + strings.Join(m.lines, "\n- ") + "\n"
 }
 
-// describe collects the machine's shape and the versions of everything that runs.
-func describe(peers []peer) (machine, error) {
+// describe collects facts of the machine, and the versions of all that runs: servers,
+// backends of the cases, packages of Python, and wrk.
+func describe(peers []peer, cases []benchCase) (machine, error) {
 	kernel, err := exec.Command("uname", "-srm").Output()
 	if err != nil {
 		return machine{}, fmt.Errorf("cannot ask for the kernel's version: %w", err)
@@ -39,6 +41,9 @@ func describe(peers []peer) (machine, error) {
 		}
 		m.lines = append(m.lines, p.name+": "+version)
 	}
+	if err := m.addBackends(cases); err != nil {
+		return machine{}, err
+	}
 	for _, ask := range []string{
 		"import sys; print('Python', sys.version.split()[0])",
 		"from importlib.metadata import version; print('Flask', version('flask'))",
@@ -54,7 +59,24 @@ func describe(peers []peer) (machine, error) {
 	return m, nil
 }
 
-// wrkVersion reads the first line of wrk's help, for which it exits with 1.
+// addBackends adds the version of each program that is a backend.
+func (m *machine) addBackends(cases []benchCase) error {
+	for _, c := range cases {
+		if c.backend == "" || backendNamed(c.backend).version == nil {
+			continue
+		}
+		version, err := backendNamed(c.backend).version()
+		if err != nil {
+			return err
+		}
+		if line := "backend: " + version; !slices.Contains(m.lines, line) {
+			m.lines = append(m.lines, line)
+		}
+	}
+	return nil
+}
+
+// wrkVersion returns the version in the first line of "wrk -v", which exits with 1.
 func wrkVersion() string {
 	out, _ := exec.Command("wrk", "-v").Output()
 	first, _, _ := strings.Cut(string(out), "\n")
@@ -62,7 +84,7 @@ func wrkVersion() string {
 	return strings.TrimSpace(first)
 }
 
-// loadAverage is what else the machine was doing, in the last 1, 5 and 15 minutes.
+// loadAverage returns the machine's load average of the last 1, 5 and 15 minutes.
 func loadAverage() string {
 	data, err := os.ReadFile("/proc/loadavg")
 	words := strings.Fields(string(data))

@@ -48,7 +48,7 @@ type mixture struct {
 	failures map[string]int // by reason
 }
 
-// newMixture returns the clients of a server that is disturbed so.
+// newMixture returns the clients of the server at addr, which kind disturbs.
 func newMixture(addr string, kind disturbance) *mixture {
 	return &mixture{addr: addr, kind: kind, seen: make(map[string]int), failures: make(map[string]int)}
 }
@@ -109,7 +109,7 @@ func (m *mixture) verdict(acts int) error {
 	return err
 }
 
-// until ends what conn reads and writes with ctx, and returns what undoes that.
+// until closes conn when ctx ends. The function that it returns undoes that.
 func until(ctx context.Context, conn net.Conn) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { conn.Close() })
 }

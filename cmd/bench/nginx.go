@@ -56,26 +56,6 @@ const gunicornLocation = `        location / {
         }
 `
 
-// uwsgiLocation has the parameters of nginx's uwsgi_params file.
-const uwsgiLocation = `        location / {
-            uwsgi_pass unix:%s;
-            uwsgi_param QUERY_STRING $query_string;
-            uwsgi_param REQUEST_METHOD $request_method;
-            uwsgi_param CONTENT_TYPE $content_type;
-            uwsgi_param CONTENT_LENGTH $content_length;
-            uwsgi_param REQUEST_URI $request_uri;
-            uwsgi_param PATH_INFO $document_uri;
-            uwsgi_param DOCUMENT_ROOT $document_root;
-            uwsgi_param SERVER_PROTOCOL $server_protocol;
-            uwsgi_param REQUEST_SCHEME $scheme;
-            uwsgi_param HTTPS $https if_not_empty;
-            uwsgi_param REMOTE_ADDR $remote_addr;
-            uwsgi_param REMOTE_PORT $remote_port;
-            uwsgi_param SERVER_PORT $server_port;
-            uwsgi_param SERVER_NAME $server_name;
-        }
-`
-
 // userLine makes servers that are started as root stay root: another user could not
 // write to the temporary directory.
 func userLine() string {
@@ -131,10 +111,20 @@ func startUwsgi(s *site) (*server, error) {
 		return nil, err
 	}
 	socket := filepath.Join(server.dir, "app.sock")
-	if err := server.launchNginx(s, fmt.Sprintf(uwsgiLocation, socket)); err != nil {
+	if err := server.launchNginx(s, gatewayLocation("uwsgi", "unix:"+socket)); err != nil {
 		return started(server, err)
 	}
-	args := []string{"--master", "--plugin", "python3", "--socket", socket,
+	path, err := program("uwsgi")
+	if err == nil {
+		err = server.launch(path, uwsgiArgs(s, "--socket", socket), nil)
+	}
+	return started(server, err)
+}
+
+// uwsgiArgs returns uWSGI's arguments to serve the site's application on a socket of the kind
+// that flag names.
+func uwsgiArgs(s *site, flag, socket string) []string {
+	args := []string{"--master", "--plugin", "python3", flag, socket,
 		"--processes", strconv.Itoa(s.workers), "--chdir", s.appDir(), "--module", s.app,
 		"--listen", strconv.Itoa(min(1024, maxBacklog())),
 		"--need-app", "--die-on-term", "--disable-logging"}
@@ -144,11 +134,7 @@ func startUwsgi(s *site) (*server, error) {
 	if s.maxRequests > 0 {
 		args = append(args, "--max-requests", strconv.Itoa(s.maxRequests))
 	}
-	path, err := program("uwsgi")
-	if err == nil {
-		err = server.launch(path, args, nil)
-	}
-	return started(server, err)
+	return args
 }
 
 // started returns the server; if err is set, it stops the processes that run already.
@@ -215,7 +201,10 @@ func maxBacklog() int {
 	return n
 }
 
-func nginxVersion() (string, error) { return versionOf("nginx", "-v") }
+func nginxVersion() (string, error) {
+	version, err := versionOf("nginx", "-v")
+	return strings.TrimPrefix(version, "nginx version: "), err
+}
 
 func gunicornVersion() (string, error) { return versionOf("gunicorn", "--version") }
 

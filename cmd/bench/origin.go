@@ -8,9 +8,9 @@ import (
 )
 
 // origin is an HTTP/1.1 server in this process, which has nothing else to do while
-// wrk drives a server. It answers GETs from memory, "/10k" with tenKiB and all else
-// with helloText, and keeps connections unless it is asked not to. What it is sent it
-// believes.
+// wrk drives a server. It answers GETs from memory: "/10k" with tenKiB, all else with
+// helloText. It keeps connections unless it is asked not to, and does not check what it
+// receives.
 type origin struct {
 	listener   net.Listener
 	hello, ten []byte // whole responses
@@ -21,7 +21,7 @@ type origin struct {
 	closed bool
 }
 
-// originHead is how much of a request's head is taken.
+// originHead bounds a request's head, in bytes.
 const originHead = 8 << 10
 
 // newOrigin starts an origin, which serves until close.
@@ -56,7 +56,7 @@ func (o *origin) accept() {
 	}
 }
 
-// keep has close end conn too; false once it was called.
+// keep adds conn to those that close ends. It returns false if close was called.
 func (o *origin) keep(conn net.Conn) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -104,12 +104,13 @@ func (o *origin) answer(head []byte) []byte {
 	return o.hello
 }
 
-// asksToClose looks for "Connection: close" as servers write it.
+// asksToClose reports whether a head asks for the end of its connection, in the spelling
+// of the servers measured.
 func asksToClose(head []byte) bool {
 	return bytes.Contains(head, []byte("\r\nConnection: close\r\n")) || bytes.Contains(head, []byte(" HTTP/1.0\r\n"))
 }
 
-// close ends the origin and its connections, and waits for them.
+// close ends the origin and its connections, and waits for its goroutines.
 func (o *origin) close() error {
 	o.mu.Lock()
 	o.closed = true

@@ -33,7 +33,7 @@ func allPeers(a *alicorn) []peer {
 		{name: "nginx+uvicorn", serves: asgi, programs: []string{"nginx", "uvicorn"},
 			version: uvicornVersion, start: startNginxUvicorn},
 		{name: "nginx+gunicorn+uvicorn", serves: asgi, programs: []string{"nginx", "gunicorn", "uvicorn"},
-			version: gunicornVersion, start: startGunicornUvicorn},
+			version: gunicornUvicornVersion, start: startGunicornUvicorn},
 		{name: "uvicorn", serves: asgi, programs: []string{"uvicorn"}, version: uvicornVersion, start: startUvicorn},
 		{name: "hypercorn", serves: asgi, module: "hypercorn", version: hypercornVersion, start: startHypercorn},
 		{name: "daphne", serves: asgi, module: "daphne", version: daphneVersion, start: startDaphne},

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// moreTime is how much longer than its duration the load may go on until enough
-// has happened: on a slow machine that takes a while.
+// moreTime is how long after its duration the load may go on until enough has happened,
+// which takes longer on a slow machine.
 const moreTime = 3 * time.Minute
 
 // actDeadline is how long one act may take.
@@ -44,8 +44,8 @@ func (p *progress) answered(body []byte) {
 	}
 }
 
-// enough reports whether there was what the verdict needs: acts, and answers of
-// new workers where the acts replace them.
+// enough reports whether all has happened that the verdict needs: acts, and answers of new
+// workers if the acts replace workers.
 func (c *chaos) enough() bool {
 	c.progress.mu.Lock()
 	defer c.progress.mu.Unlock()
@@ -58,7 +58,7 @@ func (c *chaos) enough() bool {
 	return c.kind.enough == nil || c.kind.enough(c)
 }
 
-// last returns after the duration, or when there was enough if that is later.
+// last returns after the duration, or once enough has happened if that is later.
 func (c *chaos) last(ctx context.Context) {
 	if !sleep(ctx, c.duration) {
 		return

@@ -21,8 +21,8 @@ type remains struct {
 // frontProcesses are the keeper and the front.
 const frontProcesses = 2
 
-// leftBound is what a server may hold more after a disturbance than before it: its
-// heap has grown under load, and a few caches are full.
+// leftBound is how much more a server may hold after a disturbance than before it: its
+// heap has grown under load, and its caches have filled.
 var leftBound = growth{memory: 48 << 20, descriptors: 8, goroutines: 16}
 
 // processes returns how many worker processes there are without a disturbance.
@@ -33,14 +33,14 @@ func (c *chaos) processes() int {
 	return c.workers
 }
 
-// settled waits until the server's processes are those that it is to have, and
-// returns what it holds then. Of servers other than alicorn nothing is known.
+// settled waits until the server has the processes that it must have, and returns what it
+// holds then. For other servers than alicorn it returns nothing at once.
 func (c *chaos) settled(ctx context.Context, s *server) (remains, error) {
 	return c.await(ctx, s, func(r remains) []string { return c.strangers(r) })
 }
 
-// nothingLeft waits until the server has no other processes than before, and holds
-// little more.
+// nothingLeft waits until the server has the processes that it must have, and holds hardly
+// more than before.
 func (c *chaos) nothingLeft(ctx context.Context, s *server, before remains) error {
 	r, err := c.await(ctx, s, func(r remains) []string { return append(c.strangers(r), r.beyond(before)...) })
 	if err == nil && s.verbs != nil {
@@ -98,7 +98,7 @@ func (c *chaos) strangers(r remains) (lines []string) {
 		lines = append(lines, fmt.Sprintf("there are %d worker processes, not %d", r.workers, want))
 	}
 	if r.front.processes != frontProcesses {
-		lines = append(lines, fmt.Sprintf("there are %d processes besides, not a keeper and a front", r.front.processes))
+		lines = append(lines, fmt.Sprintf("beside the workers there are %d processes, not a keeper and a front", r.front.processes))
 	}
 	return lines
 }

@@ -8,20 +8,50 @@ import (
 	"unicode/utf8"
 )
 
+// introduction says what is compared, how, and what a ratio means. %[1]s are the cases,
+// %[2]s the rounds, %[3]v the duration of one, %[4]s the arguments of this run.
+const introduction = `# Benchmarks
+
+alicorn beside the servers that it replaces, on one machine, with the same files, applications and backends.
+
+**Cases.** %[1]s.
+
+**Servers.** nginx alone serves files and passes requests on, to a gunicorn, to an origin that costs next to nothing, or by the gateway
+protocols to a uWSGI. In front of gunicorn, uWSGI or uvicorn it serves applications; some ASGI servers also run alone. nginx has the
+configuration that its tutorials and tuning guides recommend: a worker for each core, kept connections, cached descriptors, no access log.
+alicorn has the same directives where it has them (cmd/bench/nginx.go, cmd/bench/alicorn.go). Every application server has 2 workers. daphne
+has 1.
+
+**Load.** wrk, with one thread, on the same machine; it keeps its connections. TLS handshakes and WebSocket messages come from a client of
+bench, because wrk resumes TLS sessions and has no WebSockets. Before a case, bench compares an answer of each server with the right one.
+
+**Figures.** Each is the median of %[2]s of %[3]v. In each round all servers take turns, in every second one in reverse order. A request is
+a WebSocket message where the case is one of WebSockets. CPU is user and system time of all processes of the server, divided by the
+requests; a backend is not counted. Memory is read right after the load: PSS, in which a page that n processes share counts 1/n for each, or
+RSS where PSS cannot be read. Errors are lines of wrk about failed requests, in all rounds.
+
+**Ratios.** "rate / nginx" is the server's rate divided by nginx's in the same case: above 1 it is faster. For CPU, p50 and p99, below 1 it
+needs less. Ratios of the same run can be compared; figures of different machines cannot.
+
+**Again.** deploy/test.sh installs what is needed. ` + "`go run ./cmd/bench -write`" + ` writes this file anew, except "Other modes";
+` + "`go run ./cmd/bench -cases hello -connections 32`" + ` prints one case. This run: ` + "`go run ./cmd/bench%[4]s`" + `.
+
+## Machine and versions
+
+`
+
 // report returns the results as Markdown, in aligned tables.
 func (c *comparison) report(m machine, tables []table) string {
 	var b strings.Builder
-	b.WriteString("# Benchmarks\n\n")
-	fmt.Fprintf(&b, "Written by `go run ./cmd/bench`. Each figure is the median of %s of %v; in each round the servers "+
-		"took turns. The load came from wrk with one thread, on the same machine; for handshakes, from a client of our own, as wrk "+
-		"resumes its sessions. CPU is user and system time of all processes of the server. Memory was read right after the load.\n\n", plural(c.rounds, "round"), c.duration)
+	arguments := strings.Join(append([]string{""}, c.args...), " ")
+	fmt.Fprintf(&b, introduction, kindsOf(c.cases), plural(c.rounds, "round"), c.duration, arguments)
 	b.WriteString(m.String())
 	if len(c.missing) > 0 {
 		fmt.Fprintf(&b, "\nNot installed: %s.\n", strings.Join(c.missing, ", "))
 	}
 	if rows := summary(tables); len(rows) > 1 {
-		b.WriteString("\n## alicorn against the others\n\nEach figure is alicorn's divided by the other server's. " +
-			"Rate is requests/s: above 1 alicorn is faster. CPU, p50 and p99: below 1 alicorn needs less.\n\n")
+		b.WriteString("\n## alicorn against the others\n\nalicorn's figures divided by the other server's. " +
+			"Rate: above 1 alicorn is faster. CPU, p50 and p99: below 1 alicorn needs less.\n\n")
 		writeAligned(&b, rows)
 	}
 	for _, name := range c.builds() {
@@ -37,8 +67,25 @@ func (c *comparison) report(m machine, tables []table) string {
 	return b.String()
 }
 
-// summary returns a row for each case, number of connections and server that alicorn is
-// compared with.
+// kindsOf lists the cases by their kinds, in the order in which they come.
+func kindsOf(cases []benchCase) string {
+	var kinds []string
+	titles := map[string][]string{}
+	for _, c := range cases {
+		kind := c.kind()
+		if titles[kind] == nil {
+			kinds = append(kinds, kind)
+		}
+		titles[kind] = append(titles[kind], c.title)
+	}
+	for i, kind := range kinds {
+		kinds[i] = kind + " (" + strings.Join(titles[kind], "; ") + ")"
+	}
+	return strings.Join(kinds, ", ")
+}
+
+// summary returns a row for each case, each number of connections and each server that
+// alicorn is compared with.
 func summary(tables []table) [][]string {
 	rows := [][]string{{"case", "connections", "against", "rate", "CPU", "p50", "p99"}}
 	for _, t := range tables {
@@ -56,13 +103,13 @@ func summary(tables []table) [][]string {
 	return rows
 }
 
-// bases returns the servers by whose results the others' are divided.
+// bases returns the results by which those of all servers are divided.
 func (t table) bases() []series {
 	return slices.DeleteFunc(slices.Clone(t.rows), func(s series) bool { return !slices.Contains(pairNames, s.server) })
 }
 
 // cells returns the table's header and rows. The ratios are requests/s, CPU and p99
-// divided by those of nginx with each application server; for files, of nginx alone.
+// divided by those of each base.
 func (t table) cells() [][]string {
 	bases := t.bases()
 	header := []string{"server", "requests/s", "CPU µs/request", "p50", "p99", "memory", "errors"}

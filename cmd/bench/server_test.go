@@ -51,7 +51,7 @@ func TestChooseCases(t *testing.T) {
 		count      int
 		fails      bool
 	}{
-		{"all", "", 24, false},
+		{"all", "", 30, false},
 		{"one", "hello", 1, false},
 		{"two with spaces", "hello, static-1k", 2, false},
 		{"all that begin so", "tls,proxy-10k-*", 5, false},
@@ -102,7 +102,8 @@ func TestConfigurationsAreTakenAndEqual(t *testing.T) {
 	site.directives = "client_header_timeout 5s;\n" + fmt.Sprintf(upstreamBlock, "unix:/none")
 	shared := site.directives
 	var texts []string
-	for name, location := range map[string]string{"nginx": "", "nginx-proxy": passLocation, "nginx+gunicorn": fmt.Sprintf(gunicornLocation, "/none"), "nginx+uwsgi": fmt.Sprintf(uwsgiLocation, "/none"), "nginx+uvicorn": asgiLocation} {
+	for name, location := range map[string]string{"nginx": "", "nginx-proxy": passLocation, "nginx+gunicorn": fmt.Sprintf(gunicornLocation, "/none"), "nginx+uvicorn": asgiLocation,
+		"nginx+uwsgi": gatewayLocation("uwsgi", "unix:/none"), "nginx-fastcgi": gatewayLocation("fastcgi", "unix:/none"), "nginx-scgi": gatewayLocation("scgi", "unix:/none")} {
 		site.directives = shared + fmt.Sprintf(asgiUpstream, "/none")
 		s, err := newServer(site, name)
 		if err != nil {

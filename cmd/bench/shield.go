@@ -153,8 +153,8 @@ func (t transfer) download(ctx context.Context, addr string) error {
 	})
 }
 
-// paced calls move with what is left until size bytes were moved, no faster than
-// the rate.
+// paced calls move, with the number of bytes that are left, until size bytes were moved, at
+// most rate bytes a second.
 func (t transfer) paced(ctx context.Context, move func(left int64) (int64, error)) error {
 	started := time.Now()
 	for moved := int64(0); moved < t.size; {

@@ -87,7 +87,7 @@ func runSlow(ctx context.Context, args []string) error {
 	})
 }
 
-// run drives the crowd, with four ordinary clients beside it, and judges.
+// run drives the slow clients, with four ordinary ones beside them, and judges both.
 func (c *slow) run(ctx context.Context, s *server) error {
 	ctx, cancel := context.WithTimeout(ctx, c.duration)
 	defer cancel()
@@ -111,7 +111,7 @@ func (c *slow) run(ctx context.Context, s *server) error {
 	t := others.run(ctx, 4)
 	wg.Wait()
 	if err := errors.Join(broken...); err != nil {
-		return fmt.Errorf("cannot be slow: %w", err)
+		return fmt.Errorf("cannot run the slow clients: %w", err)
 	}
 	err := c.judge(s.name, fates)
 	fmt.Printf("%-15s %d ordinary requests meanwhile, %d failed: %s\n", s.name, t.done, t.failed(), distribution(t.latencies))

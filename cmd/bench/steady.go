@@ -15,9 +15,9 @@ type errand struct {
 	prefix string // of the right answer's body
 }
 
-// steady is ordinary load: visitors who ask at fixed times, whether or not earlier
-// answers have come, so that a wait counts for every request that it delays. Each
-// takes a new connection now and then.
+// steady is ordinary load: visitors who ask at fixed times, whether or not earlier answers
+// have come. So a wait counts for each request that it delays. Each visitor takes a new
+// connection now and then.
 type steady struct {
 	addr     string
 	errands  []errand

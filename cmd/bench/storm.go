@@ -13,9 +13,8 @@ import (
 	"time"
 )
 
-// The storm is reloads in quick succession, each with new code, while slow
-// readers and slow uploads are in progress: every pool of workers that was
-// replaced has to end all the same.
+// The kind storm: reloads in quick succession, each with new code, while slow readers and
+// slow uploads are in progress. Every pool that was replaced must end nevertheless.
 const (
 	stormSlow   = 4        // slow clients of each kind
 	stormBody   = 2 << 20  // bytes that a slow reader gets

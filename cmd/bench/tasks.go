@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// tasks returns the most tasks of an event loop, as apps/asgichaos.py tells: of the workers
-// that answer a few requests.
+// tasks returns the largest number of tasks in an event loop. It asks /tasks of
+// apps/asgichaos.py several times, so that several workers answer.
 func (s *server) tasks(ctx context.Context) (most int, err error) {
 	for range 8 {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url("/tasks"), nil)

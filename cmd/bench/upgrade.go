@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// upgradeServer is reached by TLS and by a unix socket.
+// upgradeServer is a server that clients reach by TLS and by a unix socket.
 const upgradeServer = `server {
     listen %[1]s ssl;
     listen unix:%[2]s;
@@ -20,8 +20,8 @@ const upgradeServer = `server {
 }
 `
 
-// upgradeShape gives the server three kinds of sockets, and the load as many
-// routes.
+// upgradeShape has the server listen by TCP, TLS and a unix socket, and the load use all
+// three.
 func upgradeShape(c *chaos, s *site) error {
 	secure, err := s.freeAddress()
 	if err != nil {
@@ -37,14 +37,14 @@ func upgradeShape(c *chaos, s *site) error {
 	return nil
 }
 
-// identified is a process and when it started, which no other has both.
+// identified is a process: no other has the same id and the same start.
 type identified struct {
 	pid   int
 	start string
 }
 
-// upgradeOnce lets a new program take over, and waits until the one before has
-// ended and the new one's workers are ready.
+// upgradeOnce has a new program take over, and waits until the old one has ended and the
+// new one's workers are ready.
 func upgradeOnce(ctx context.Context, c *chaos, s *server) error {
 	old := s.processes[0]
 	tree, err := proc.tree(old.pid())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -132,6 +133,12 @@ func (s *server) launchProgram(name string, args []string) error {
 }
 
 func uvicornVersion() (string, error) { return versionOf("uvicorn", "--version") }
+
+func gunicornUvicornVersion() (string, error) {
+	gunicorn, gunicornErr := gunicornVersion()
+	uvicorn, err := uvicornVersion()
+	return gunicorn + ", " + uvicorn, errors.Join(gunicornErr, err)
+}
 
 func hypercornVersion() (string, error) { return packageVersion("hypercorn") }
 

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// clientAddresses is how many of 127.0.0.2 and on connections come from: each
-// has ports of its own, so that they do not run out.
+// clientAddresses is the number of addresses, from 127.0.0.2 on, that connections come
+// from. Each has ports of its own, so that these do not run out.
 const clientAddresses = 16
 
 // waiters is connections that wait.

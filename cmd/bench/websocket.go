@@ -42,8 +42,8 @@ func (e *closedError) Error() string {
 	return fmt.Sprintf("closed by the server with %d %q", e.code, e.reason)
 }
 
-// webSocket is a client's end of a WebSocket. It offers no extensions. It is a judge of
-// servers, and therefore shares no code with the one that alicorn has.
+// webSocket is a client's end of a WebSocket, without extensions. It judges servers, and
+// therefore shares no code with alicorn's.
 type webSocket struct {
 	conn   net.Conn
 	reader *bufio.Reader
@@ -99,7 +99,7 @@ func (w *webSocket) shake(addr, path string) error {
 	return nil
 }
 
-// extend gives the next exchange its time.
+// extend sets the deadline of the next exchange.
 func (w *webSocket) extend() error { return w.conn.SetDeadline(time.Now().Add(requestDeadline)) }
 
 // send sends a message or a control frame in one frame. The payload has 65,535 bytes at
