@@ -112,7 +112,7 @@ func TestAttemptsSucceedThePoolThatServes(t *testing.T) {
 				t.Errorf("version %d does not serve, want version %v", tc.serves, versions[tc.serves])
 			}
 			if a := rt.newest(s); a != nil {
-				t.Error("an attempt is left")
+				t.Errorf("attempt %+v is left, want none", a)
 			}
 		})
 	}

@@ -71,7 +71,7 @@ func TestBothProgramsOfAnAppAreReplacedOrNone(t *testing.T) {
 				serves, ends = old, next
 			}
 			if s.version.Load() != serves {
-				t.Error("the wrong version serves")
+				t.Errorf("version %p serves, want %p", s.version.Load(), serves)
 			}
 			for _, r := range ends.runners {
 				<-r.Pool.Done()

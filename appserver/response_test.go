@@ -89,7 +89,7 @@ func TestAClientThatLeavesDoesNotDisturbTheWorker(t *testing.T) {
 	nc.Close()
 	proxytest.Eventually(t, func() bool { return s.idle(t) }, "the worker is free")
 	if st := s.pool(t).Status(); len(st.Workers) != 1 || st.Workers[0].PID != pid {
-		t.Error("the worker was replaced")
+		t.Errorf("the workers are %+v, want pid %d alone", st.Workers, pid)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestAnExchangeDoesNotAllocate(t *testing.T) {
 		run()
 	}
 	if n := testing.AllocsPerRun(1000, run); n > mostAllocations {
-		t.Errorf("%.1f allocations a request, want at most %.1f", n, mostAllocations)
+		t.Errorf("%.1f allocations a request, want at most %d", n, mostAllocations)
 	}
 }
 

@@ -232,6 +232,6 @@ func TestARequestByTheLaneDoesNotAllocate(t *testing.T) {
 		once()
 	}
 	if n := testing.AllocsPerRun(600, once); n > mostAllocations {
-		t.Errorf("%.2f allocations a request, want at most %.2f", n, mostAllocations)
+		t.Errorf("%.2f allocations a request, want at most %d", n, mostAllocations)
 	}
 }

@@ -94,7 +94,7 @@ func TestMistakesOfIncludeAreNamed(t *testing.T) {
 				t.Errorf("got %v\nwant %s", err, c.want)
 			}
 			if tree == nil || tree.Root == nil {
-				t.Error("no tree")
+				t.Errorf("tree %v, want one with a root", tree)
 			}
 		})
 	}

@@ -153,7 +153,7 @@ func TestErrorsSortByFileThenPlace(t *testing.T) {
 	}
 	var e *Error
 	if !errors.As(errs.Err(), &e) || Errors(nil).Err() != nil {
-		t.Error("Errors do not unwrap, or none is not nil")
+		t.Errorf("the first of Errors is %v, no Errors are %v; want an *Error and nil", e, Errors(nil).Err())
 	}
 }
 

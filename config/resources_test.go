@@ -29,7 +29,7 @@ func TestTheNextReadingTakesOverWhatItAsksFor(t *testing.T) {
 	kept, dropped := hold(t, first, "kept"), hold(t, first, "dropped")
 	second := first.Next(nil)
 	if hold(t, second, "kept") != kept || hold(t, first, "kept") != kept {
-		t.Error("the same key is another thing")
+		t.Errorf("one key has %+v and %+v, want %+v for both", hold(t, first, "kept"), hold(t, second, "kept"), kept)
 	}
 	fresh := hold(t, second, "fresh")
 	first.Release()

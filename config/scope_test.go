@@ -208,7 +208,8 @@ func TestScopesKnowWhatTheySayThemselves(t *testing.T) {
 		t.Errorf("Own and Nearest are wrong: %v %v", r.Own("kinds"), r.Nearest("count"))
 	}
 	if r.Main() != main || r.Enclosing(basket) != main.Blocks[0] || r.Enclosing(row) != r || r.Enclosing(config.Location) != nil {
-		t.Error("Main or Enclosing is wrong")
+		t.Errorf("main is %p, the scopes around are %p, %p and %p; want %p, %p, %p and nil", r.Main(), r.Enclosing(basket), r.Enclosing(row),
+			r.Enclosing(config.Location), main, main.Blocks[0], r)
 	}
 }
 

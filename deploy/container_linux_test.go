@@ -240,7 +240,7 @@ func (c *container) stop() time.Duration {
 	<-c.ended
 	took := time.Since(begun)
 	if !killed.Stop() {
-		c.t.Error("the container did not stop within the grace period")
+		c.t.Errorf("the container was killed after %s, want it stopped by then", took)
 	} else if c.err != nil {
 		c.t.Errorf("the end of the container: %v", c.err)
 	}

@@ -210,7 +210,7 @@ func programAlone(t *testing.T, program *image) {
 	})
 	c.stop()
 	if !strings.Contains(c.stdout.String(), `"GET / HTTP/1.1" 200 6`) {
-		t.Error("no line about the request on standard output")
+		t.Errorf("no line about the request on standard output:\n%s", &c.stdout)
 	}
 }
 
@@ -225,7 +225,7 @@ func exampleAsItIs(t *testing.T, example *image) {
 	c.isUnprivileged(10001)
 	c.stop()
 	if !strings.Contains(c.stdout.String(), `"GET / HTTP/1.1" 200 25`) {
-		t.Error("no line about the request on standard output")
+		t.Errorf("no line about the request on standard output:\n%s", &c.stdout)
 	}
 	if example.stop != "SIGTERM" {
 		t.Errorf("the image is stopped by %q, want SIGTERM, as by the test", example.stop)
@@ -251,7 +251,7 @@ func exampleByREADME(t *testing.T, example *image) {
 	}
 	c.stop()
 	if !strings.Contains(c.stdout.String(), `"GET / HTTP/1.1" 200 25`) {
-		t.Error("no line about the request on standard output")
+		t.Errorf("no line about the request on standard output:\n%s", &c.stdout)
 	}
 }
 

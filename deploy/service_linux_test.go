@@ -228,7 +228,7 @@ func (s *service) isUpgraded() {
 		}
 		s.run("dpkg -i 2.deb")
 		if s.mainPID() == second {
-			s.t.Error("a package after the broken one upgrades nothing")
+			s.t.Errorf("after the broken package and another one the server is %s still, want a new one", second)
 		}
 	})
 	s.is("ActiveState=active", "StatusText=Serving", "NRestarts=0")
@@ -318,7 +318,7 @@ func (s *service) isInstalledByItself() {
 	// The same program for the machine, another one for install.
 	s.underLoad(func() { s.run("echo >>alicorn && ./alicorn install") })
 	if s.mainPID() == first {
-		s.t.Error("another program upgrades nothing")
+		s.t.Errorf("with another program the server is %s still, want a new one", first)
 	}
 	s.run("./alicorn uninstall --purge && ! pgrep alicorn")
 	if left := s.traces(); left != "" {

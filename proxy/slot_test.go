@@ -93,7 +93,7 @@ func TestStateOfAConnectionIsReplacedByManyRequestsAtOnce(t *testing.T) {
 	register(&name, &number)
 	var c proxy.Conn
 	if name.Load(&c) != nil || number.Load(&c) != 0 {
-		t.Fatal("a connection begins with state")
+		t.Fatalf("a connection begins with %v and %d, want nil and 0", name.Load(&c), number.Load(&c))
 	}
 	texts := [4]string{"a", "b", "c", "d"}
 	var wg sync.WaitGroup

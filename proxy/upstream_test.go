@@ -56,7 +56,7 @@ func TestUpstreamVariablesListEveryTry(t *testing.T) {
 				x.Reset()
 			}
 			if x.Upstream.Last() != nil {
-				t.Error("a try is left")
+				t.Errorf("the try %+v is left, want none", x.Upstream.Last())
 			}
 		})
 	}

@@ -255,7 +255,7 @@ func TestARequestThatNeverWaitsCostsNothing(t *testing.T) {
 		t.Errorf("%v allocations, want 0", n)
 	}
 	if x.waiting.word.Load() != word {
-		t.Error("its number has moved")
+		t.Errorf("its word is %#x, want %#x as before", x.waiting.word.Load(), word)
 	}
 }
 

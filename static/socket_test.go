@@ -37,7 +37,7 @@ func TestAFileBySocketAllocatesNothing(t *testing.T) {
 			t.Errorf("%s: another answer: %.300q; want %q at its end", name, answer, []byte(content))
 		}
 		if n := testing.AllocsPerRun(500, once); n > mostAllocations {
-			t.Errorf("%s: %.2f allocations a request; want at most %.2f", name, n, mostAllocations)
+			t.Errorf("%s: %.2f allocations a request; want at most %d", name, n, mostAllocations)
 		}
 		nc.Close()
 	}

@@ -128,7 +128,7 @@ func (h *hostile) credit() {
 	s.cancel(1, wire.ClientGone)
 	s.forget(1)
 	if s.credit.Load() != before+Window/2 {
-		h.t.Fatal("the worker's words count in the front's credit")
+		h.t.Fatalf("the front's credit is %d, want %d, whatever the worker writes", s.credit.Load(), before+Window/2)
 	}
 	s.credit.Store(before)
 }

@@ -225,7 +225,7 @@ func (h *hostileStreams) ends(s *streamed) {
 	}
 	s.over = true
 	if s.refs.Load() < 1 {
-		h.t.Fatal("a request was dropped twice")
+		h.t.Fatalf("a request has %d references before it is dropped, want at least 1", s.refs.Load())
 	}
 	s.Drop()
 }

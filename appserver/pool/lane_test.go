@@ -216,7 +216,7 @@ func TestWhatDoesNotFitTheLaneIsNotOvertaken(t *testing.T) {
 	}
 	expect(t, s.Get("/"), 200, "8")
 	if n := l.Requests.Load(); n != 3 {
-		t.Error("the lane is not used again")
+		t.Errorf("%d requests went by the lane, want 3: it is used again", n)
 	}
 }
 

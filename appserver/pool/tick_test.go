@@ -18,7 +18,7 @@ func TestAWorkerThatHasNothingIsNotStuck(t *testing.T) {
 	p.workers = []*worker{starved}
 	p.ready = []*worker{other, starved}
 	if w := p.pick(); w != other {
-		t.Fatal("a stuck worker came before one that has room")
+		t.Fatalf("picked %p, want %p, which has room, before %p, which is stuck", w, other, starved)
 	}
 	p.tick(time.Now())
 	if w := p.pick(); w != starved || w.room() != 1 {

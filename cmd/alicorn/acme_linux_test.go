@@ -98,7 +98,7 @@ func TestAFullStateKeepsTheOldCertificate(t *testing.T) {
 				t.Errorf("%d certificates were issued, of which one can be kept; want 1", n)
 			}
 			if after := h.awaitTrusted("shop.example.com"); after.SerialNumber.Cmp(before.SerialNumber) != 0 {
-				t.Error("a certificate is shown that is not kept")
+				t.Errorf("certificate %v is shown, want %v, which is kept", after.SerialNumber, before.SerialNumber)
 			}
 			h.verb("stop")
 			if err := h.cmd.Wait(); err != nil {
@@ -106,14 +106,14 @@ func TestAFullStateKeepsTheOldCertificate(t *testing.T) {
 			}
 			h.run(master + shop)
 			if after := h.awaitTrusted("shop.example.com"); after.SerialNumber.Cmp(before.SerialNumber) != 0 {
-				t.Error("the next process has another certificate")
+				t.Errorf("the next process has certificate %v, want %v", after.SerialNumber, before.SerialNumber)
 			}
 			if err := os.Remove(filler); err != nil {
 				t.Fatal(err)
 			}
 			h.verb("cert", "renew", "shop.example.com")
 			if after := h.awaitTrusted("shop.example.com"); after.SerialNumber.Cmp(before.SerialNumber) == 0 {
-				t.Error("the renewal with space left is not shown")
+				t.Errorf("after a renewal with space left certificate %v is shown, want a new one", after.SerialNumber)
 			}
 		})
 	}

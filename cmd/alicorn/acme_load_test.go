@@ -122,7 +122,7 @@ func TestARenewalIsAskedForByName(t *testing.T) {
 	h.verb("cert", "renew", "shop.example.com")
 	after := h.awaitTrusted("shop.example.com")
 	if before.SerialNumber.Cmp(after.SerialNumber) == 0 {
-		t.Error("the old certificate is shown")
+		t.Errorf("certificate %v is shown still, want a new one", after.SerialNumber)
 	}
 	if n, err := v.stop(); err != nil || n == 0 {
 		t.Errorf("%d answers, the first failure: %v", n, err)

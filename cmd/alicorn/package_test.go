@@ -167,7 +167,7 @@ func (p *packaged) upgradeUnderLoad(second, broken string) {
 	}
 	after := p.pid()
 	if after == before {
-		t.Error("the server was not upgraded")
+		t.Errorf("the server is %d still, want a new one", after)
 	}
 	p.dpkg("-i", broken)
 	if pid := p.pid(); pid != after || hasEnded(after) {

@@ -245,7 +245,7 @@ func TestAnUpgradeLosesNoRequest(t *testing.T) {
 		third := u.pid()
 		awaitText(t, u.messages, fmt.Sprintf(`(?s)MAINPID=%d\n--\n.*READY=1\n.*MAINPID=%d\n--\n.*READY=1\n.*WATCHDOG=1\n`, after, third))
 		if strings.Contains(u.messages.String(), "STOPPING=1") {
-			t.Error("the service manager was told that the service stops")
+			t.Errorf("the service manager was told %q, want no STOPPING=1", u.messages)
 		}
 		if out, err := u.verb("stop"); err != nil {
 			t.Errorf("stop: %v: %s", err, out)
@@ -342,7 +342,7 @@ func TestAnUpgradeThatFailsChangesNothing(t *testing.T) {
 			t.Errorf("%s: %v", master, err)
 		}
 		if strings.Contains(u.messages.String(), "MAINPID=") {
-			t.Error("the service manager was told of a server that failed")
+			t.Errorf("the service manager was told %q, want nothing of the server that failed", u.messages)
 		}
 		if n, err := end(); err != nil || n < 50 {
 			t.Errorf("%s: %d requests, the first failure: %v; want at least 50", master, n, err)

@@ -184,7 +184,7 @@ func TestASuccessorIsFollowed(t *testing.T) {
 		t.Error(err)
 	}
 	if !proc.ended(next.pid()) || proc.startOf(next.pid()) != "" {
-		t.Error("it has not ended")
+		t.Errorf("process %d, start %q, has not ended", next.pid(), proc.startOf(next.pid()))
 	}
 	if err := next.signal(os.Interrupt); err != nil {
 		t.Error(err)

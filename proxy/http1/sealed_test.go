@@ -204,7 +204,7 @@ func TestShutdownAfterAHandshake(t *testing.T) {
 					t.Errorf("got the end %v, want none of a failure", err)
 				}
 			case <-time.After(patience):
-				t.Fatal("not ended")
+				t.Fatal("the server has not shut down")
 			}
 		})
 	}

@@ -236,7 +236,7 @@ func TestDrainEndsTunnels(t *testing.T) {
 				go func() { reloaded <- s.Reload(s.text) }()
 				proxytest.Eventually(t, func() bool { return s.Engine.Current() != g }, "the reload has not begun")
 				if len(reloaded)+len(s.ended) > 0 {
-					t.Error("the generation before is not held")
+					t.Errorf("%d reloads and %d tunnels have ended, want none: the generation before is held", len(reloaded), len(s.ended))
 				}
 				cut, cancel := contextCut()
 				defer cancel()

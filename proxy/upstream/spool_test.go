@@ -170,7 +170,7 @@ func TestAResponseGoesOnWithoutItsFile(t *testing.T) {
 			take(100)
 			w.End(nil)
 			if _, ok, ended, _ := w.Next(); ok || !ended || !w.Idle() {
-				t.Error("no end")
+				t.Errorf("a block %v, ended %v, idle %v; want false, true and true", ok, ended, w.Idle())
 			}
 			if got.String() != want.String() || back != withheld || failures != 1 {
 				t.Errorf("got %q, want %q; %d of %d withheld bytes came back; %d errors, want 1", got.String(), want.String(), back, withheld, failures)
