@@ -14,7 +14,7 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// listen begins to accept on l, in the loops if the Engine has any, and otherwise on a
+// listen begins to accept on l: in the loops if the Engine has any, otherwise on a
 // goroutine.
 func (e *Engine) listen(l *Listener) error {
 	if e.loops == nil {
@@ -89,11 +89,11 @@ func (e *Engine) acceptBlocking(l *Listener, nl net.Listener) {
 		}
 		e.acceptFailed(l, err)
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		time.Sleep(pause) // most often no descriptors are left, and some will be closed
+		time.Sleep(pause) // most often no descriptor is left, until a connection closes
 	}
 }
 
-// start serves the connection nc, on a goroutine unless a loop calls it.
+// start serves the connection nc: on a new goroutine, unless a loop calls nc.
 func (e *Engine) start(nc net.Conn, l *Listener) {
 	c := &Conn{ID: e.nextID.Add(1), Accepted: time.Now()}
 	c.fill(nc, l)
@@ -104,26 +104,26 @@ func (e *Engine) start(nc net.Conn, l *Listener) {
 	go e.serve(e, nc, c)
 }
 
-// shedding is how many connections are closed at once when few descriptors are left,
-// and shedTime is how long they may take until others are closed instead.
+// shedding is how many connections close at once when few descriptors are left. shedTime
+// is how long they may take; after that others close instead.
 const (
 	shedding = 32
 	shedTime = time.Second
 )
 
 // shed closes idle connections when few descriptors are left, as nginx does. It closes
-// those that have idled for longest, so that clients which send requests often keep
-// theirs. It closes none whose next request has come. In the younger half it closes none
-// that has idled for less than a second, as its next request may be on its way. A close
-// takes a while, in which more connections come, so that connections that are closing
-// count, too.
+// those that have been idle for the longest time, so that clients that send requests often
+// keep theirs. It closes no connection whose next request has come. In the younger half it
+// closes none that has been idle for less than a second, as the next request may be on its
+// way. Closing takes a while, in which more connections come. So shed counts connections
+// that are still closing, and closes fewer others.
 func (e *Engine) shed() {
 	for _, lc := range e.chooseIdle() {
 		lc.Drain(0)
 	}
 }
 
-// chooseIdle returns the connections that are to make room.
+// chooseIdle returns the connections that shed closes.
 func (e *Engine) chooseIdle() []LiveConn {
 	type waiting struct {
 		c     *Conn
@@ -137,7 +137,7 @@ func (e *Engine) chooseIdle() []LiveConn {
 	}
 	room := shedding - len(e.leaving)
 	if room < shedding/2 {
-		return nil // each call looks through all connections, so that it should close many
+		return nil // each call looks at all connections, so it should close many or none
 	}
 	idle := make([]waiting, 0, len(e.conns))
 	for c, lc := range e.conns {

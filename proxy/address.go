@@ -7,7 +7,8 @@ import (
 	"alicorn/config"
 )
 
-// ParseAddr reads an address as nginx does. An IPv6 address has no zone.
+// ParseAddr reads an IPv4 or IPv6 address as nginx does. It refuses an IPv6 address with
+// a zone.
 func ParseAddr(text string) (netip.Addr, bool) {
 	if v4, ok := parseIPv4(text); ok {
 		return v4, true
@@ -40,7 +41,7 @@ func parseIPv4(text string) (netip.Addr, bool) {
 }
 
 // ParseRange reads an address, or a range such as 192.0.2.0/24 or 2001:db8::/32, as nginx
-// does. exact is false if the address has bits behind the prefix, which do not count.
+// does. exact is false if the address has bits set beyond the prefix; p has them cleared.
 func ParseRange(text string) (p netip.Prefix, exact, ok bool) {
 	before, length, ranged := strings.Cut(text, "/")
 	addr, ok := ParseAddr(before)
@@ -58,8 +59,8 @@ func ParseRange(text string) (p netip.Prefix, exact, ok bool) {
 	return p.Masked(), p == p.Masked(), true
 }
 
-// ReadRange is ParseRange for a word of the configuration. Bits that do not count are a
-// warning.
+// ReadRange is ParseRange for a word of the configuration. It warns of bits beyond the
+// prefix.
 func ReadRange(l *config.Load, a config.Arg) (p netip.Prefix, ok bool) {
 	p, exact, ok := ParseRange(a.Text)
 	if ok && !exact {

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// BasicCredentials returns the name and the password of the request's Authorization field
-// with the Basic scheme (RFC 7617), as nginx reads it. Nobody has checked them. ok is
-// false if there are none.
+// BasicCredentials returns the user and the password of the request's Authorization field
+// with the Basic scheme (RFC 7617), as nginx reads it. They are not checked. ok is false
+// if the field has none.
 func (x *Exchange) BasicCredentials() (user, password string, ok bool) {
 	return basicCredentials(x.Req.Header.Value(FieldAuthorization))
 }
@@ -27,27 +27,4 @@ func basicCredentials(authorization string) (user, password string, ok bool) {
 		return "", "", false
 	}
 	return user, password, true
-}
-
-// printable returns s with bytes that would break a log line escaped.
-func printable(s string) string {
-	for i := 0; i < len(s); i++ {
-		if s[i] < ' ' || s[i] == '"' || s[i] == '\\' || s[i] >= 0x7f {
-			return escapeLog(s)
-		}
-	}
-	return s
-}
-
-func escapeLog(s string) string {
-	const hex = "0123456789ABCDEF"
-	out := make([]byte, 0, len(s)+8)
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
-			out = append(out, '\\', 'x', hex[c>>4], hex[c&15])
-		} else {
-			out = append(out, c)
-		}
-	}
-	return string(out)
 }

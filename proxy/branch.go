@@ -2,17 +2,17 @@ package proxy
 
 import "alicorn/config"
 
-// branch is the location that an if block or a limit_except block inside a location
-// is: its settings are in effect from when its condition holds, or from the beginning,
-// until the response has ended.
+// branch is an if block or a limit_except block inside a location, compiled as a location
+// of its own. Settings of an if block are in effect once its condition holds, those of
+// limit_except from the beginning; both until the response has ended.
 type branch struct {
 	scope    *config.Scope
 	location *Location
 }
 
-// Branch returns the location that the if block s, which stands in l, is; nil
-// for an if block of a server, which has no settings. Rewriting makes it
-// x.Location: the phases after Rewrite and the content are its own then.
+// Branch returns the location of the if block s, which stands in l; nil for an if block
+// of a server, which has no settings. The rewrite module sets x.Location to it: then its
+// phases after Rewrite run, and its content.
 func (l *Location) Branch(s *config.Scope) *Location {
 	for _, b := range l.branches {
 		if b.scope == s {
@@ -22,8 +22,8 @@ func (l *Location) Branch(s *config.Scope) *Location {
 	return nil
 }
 
-// branch makes the locations of the if blocks and of limit_except in s. They are
-// compiled after l, whose rewriting refers to them.
+// branch makes the locations of the if blocks and of limit_except in s. Modules fill them
+// after l, whose rewriting refers to them.
 func (c *compiler) branch(s *config.Scope, l *Location) {
 	for _, b := range s.Blocks {
 		if b.Context&(config.LocationIf|config.LimitExcept) == 0 {
@@ -37,8 +37,8 @@ func (c *compiler) branch(s *config.Scope, l *Location) {
 	}
 }
 
-// inherit gives the location of such a block the content that the module at i
-// gave the location around it, unless it has its own, as in nginx.
+// inherit gives l, the location of such a block, the content of the location around it,
+// if the module at index i gave that content and l has none of its own, as in nginx.
 func (l *Location) inherit(outer *Location, i int) {
 	if outer != nil && outer.provider == i && outer.content != nil {
 		l.SetContent(outer.content)

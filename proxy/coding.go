@@ -2,10 +2,9 @@ package proxy
 
 import "strings"
 
-// CodingQuality returns the weight, in thousandths, that an Accept-Encoding
-// field gives a content coding ("gzip" includes x-gzip); 0 refuses it, and is
-// that of codings that the field neither names nor covers by "*". RFC 9110
-// section 12.5.3.
+// CodingQuality returns the weight that an Accept-Encoding field gives a content coding
+// ("gzip" includes x-gzip), from 0 to 1000. 0 means that the field refuses the coding, or
+// neither names it nor covers it with "*". RFC 9110 section 12.5.3.
 func CodingQuality(accept, coding string) int {
 	q, any := -1, 0
 	for item := range strings.SplitSeq(accept, ",") {
@@ -34,8 +33,8 @@ func codingWeight(params string) int {
 	return 1000
 }
 
-// quality reads a qvalue, RFC 9110 section 12.4.2, in thousandths: digits past
-// the third are left out, and anything else than such a number is 0.
+// quality reads a qvalue, RFC 9110 section 12.4.2, in thousandths. Digits past the third
+// do not count. A malformed value, or one above 1, is 0.
 func quality(v string) int {
 	whole, digits, _ := strings.Cut(v, ".")
 	if whole != "0" && whole != "1" {

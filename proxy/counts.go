@@ -4,13 +4,13 @@ package proxy
 type Counts struct {
 	Accepted uint64 // connections since the process began; all of them are handled
 	Requests uint64 // since the process began, without subrequests
-	Active   int    // connections that are open: the sum of the other three
-	Reading  int    // of which a part of a request's head has come, or a handshake goes on
-	Writing  int    // that have a request
-	Waiting  int    // that wait for the next request
+	Active   int    // open connections: Reading + Writing + Waiting
+	Reading  int    // connections that have sent a part of a request's head, or do a handshake
+	Writing  int    // connections with a request in progress
+	Waiting  int    // connections that wait for the next request
 }
 
-// Counts returns the present numbers. Its work grows with the open connections.
+// Counts returns the present numbers. It looks at each open connection.
 func (e *Engine) Counts() Counts {
 	c := Counts{Accepted: e.nextID.Load()}
 	e.mu.Lock()
@@ -29,7 +29,7 @@ func (e *Engine) Counts() Counts {
 	return c
 }
 
-// Counts returns the Engine's; none where x serves only to evaluate variables.
+// Counts returns the Engine's counts; zero if x serves only to evaluate variables.
 func (x *Exchange) Counts() Counts {
 	if x.Generation == nil || x.Generation.engine == nil {
 		return Counts{}

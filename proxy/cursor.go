@@ -2,13 +2,13 @@ package proxy
 
 import "errors"
 
-// cursor is the place of an Exchange in the phases. As the next action is here, and not
-// on a goroutine's stack, an Exchange that waits needs no goroutine, and another one can
-// go on with it.
+// cursor is the place of an Exchange in the phases. It holds the next action, which no
+// goroutine's stack has to hold: an Exchange that waits needs no goroutine, and any
+// goroutine can go on with it.
 type cursor struct {
 	phase Phase
 	next  int       // the index of the phase's next action
-	in    *Location // whose actions run
+	in    *Location // the location whose actions run
 }
 
 // enter moves the cursor to the beginning of phase p.
@@ -17,14 +17,14 @@ func (x *Exchange) enter(p Phase) {
 	switch {
 	case p < findLocation:
 		in = x.Server.Root
-	case p == Access && x.parent != nil: // a subrequest needs no access of its own
+	case p == Access && x.parent != nil: // as in nginx, a subrequest skips the access phase
 		p++
 	}
 	x.cursor = cursor{phase: p, in: in}
 }
 
-// advance goes on after an action or a content handler that has returned err, through
-// the later phases, until one returns an error.
+// advance goes on through the phases after an action or a content handler has returned
+// err, until an action or the content returns an error, or the content has responded.
 func (x *Exchange) advance(err error) error {
 	for {
 		switch {
@@ -73,10 +73,10 @@ func (x *Exchange) step() error {
 	return c.in.content.Serve(x)
 }
 
-// Answer makes h respond in place of the later phases. The action returns the error that
+// Answer makes h respond, and skips the later phases. The action returns the error that
 // Answer returns.
 func (x *Exchange) Answer(h Handler) error {
-	x.enter(content) // there x goes on after h has suspended it
+	x.enter(content) // x goes on there if h suspends it
 	if err := h.Serve(x); err != nil {
 		return err
 	}
@@ -113,15 +113,15 @@ func (x *Exchange) enterLocation(l *Location) error {
 	return nil
 }
 
-// errFindAgain is returned by a Rewrite action to find the location again.
+// errFindAgain is returned by a Rewrite action that has changed x's path.
 var errFindAgain = errors.New("location is to be found again")
 
-// FindAgain makes the location be found again, after rewriting has changed x's path. A
-// Rewrite action returns the error that FindAgain returns. More than 10 calls and
-// internal redirects together are answered with 500.
+// FindAgain makes x find its location again after an action has changed its path. The
+// Rewrite action returns the error that FindAgain returns. After 10 calls and internal
+// redirects together the request is answered with 500.
 func (x *Exchange) FindAgain() error {
 	if x.redirects++; x.redirects > maxInternalRedirects {
-		return &Fail{Status: 500, Level: LevelError, Reason: "rewrite or internal redirection cycle while processing \"" + printable(x.Req.Path) + "\""}
+		return &Fail{Status: 500, Level: LevelError, Reason: "rewrite or internal redirection cycle while processing \"" + quotable(x.Req.Path) + "\""}
 	}
 	return errFindAgain
 }

@@ -10,61 +10,57 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// ServeConn serves a connection until it ends, and closes it. It is called on a
-// goroutine of its own. But if nc is an *eventloop.Conn, or a *tls.Conn over an
-// *eventloop.Carrier, the owner of nc calls it, and ServeConn only starts nc: see
-// eventloop.Conn's Start.
+// ServeConn serves a connection until it ends, and closes it. It has a goroutine of its
+// own, unless nc is an *eventloop.Conn, or a *tls.Conn over an *eventloop.Carrier. Then the
+// owner of nc calls it, and ServeConn only starts nc: see eventloop.Conn's Start.
 //
-// The Engine calls the ServeConn of proxy/transport. It reads the PROXY header, does the
-// handshake, sets c's fields for both, and calls the ServeConn of the negotiated
-// protocol.
+// The Engine calls the ServeConn of proxy/transport. That reads the PROXY header, does the
+// handshake, sets c's fields for both, and calls the ServeConn of the negotiated protocol.
 type ServeConn func(e *Engine, nc net.Conn, c *Conn)
 
-// LiveConn is a connection that is served, with what the Engine needs to end it.
+// LiveConn is a connection that is served, as the Engine sees it.
 type LiveConn interface {
-	// Drain tells the connection that the Engine drains: its next response says
-	// "Connection: close", and it waits for this request for the time of last; 0: it
-	// closes at once if it has no request. Drain does not block.
+	// Drain makes the connection close after its next response, which says "Connection:
+	// close". If the connection has no request, it waits for one for the time of last; 0:
+	// it closes at once. Drain does not block.
 	Drain(last time.Duration)
-	// Waits reports whether the connection has no request, and since when; zero if
-	// nobody knows.
+	// Waits reports whether the connection has no request, and since when; the zero Time
+	// if that is not known.
 	Waits() (since time.Time, idle bool)
-	// Asked reports whether bytes have come that nobody has read yet. On a connection
-	// that waits they are the next request.
+	// Asked reports whether bytes have come that are not read yet. If the connection
+	// Waits, they are its next request.
 	Asked() bool
-	// Tunnels reports whether the connection is a tunnel: see Tunnel. Nobody knows when
-	// a tunnel ends.
+	// Tunnels reports whether the connection is a tunnel, which may never end: see Tunnel.
 	Tunnels() bool
 	// Cut cuts the exchanges that use g. A connection that has no others may close.
 	Cut(g *Generation)
-	// Close cuts the connection now.
+	// Close cuts the connection at once.
 	Close() error
 }
 
-// Engine serves the current Generation on its listeners. Generations are
-// swapped by one pointer; each request takes the one that is current when its
-// head is complete.
+// Engine serves the current Generation on its listeners. Swap replaces the Generation by
+// one pointer. Each request uses the Generation that is current when its head is complete.
 type Engine struct {
 	current atomic.Pointer[Generation]
 	serve   ServeConn
 	loops   *eventloop.Group // nil: a goroutine for each connection
 	nextID  atomic.Uint64
 	down    atomic.Bool
-	last    atomic.Int64 // see lastWait; set before down
+	last    atomic.Int64 // see lastWait, in nanoseconds; set before down
 
 	mu    sync.Mutex
 	gone  bool // the Engine has shut down
 	conns map[*Conn]LiveConn
-	ended uint64 // requests of connections that have ended
-	// leaving are the connections that shed has told to close, the last at shedAt.
+	ended uint64 // the requests of connections that have ended
+	// leaving are the connections that shed has told to close; the last ones at shedAt.
 	leaving map[*Conn]bool
 	shedAt  time.Time
-	wake    chan struct{} // closed and replaced when a connection or request ends while someone waits
-	wait    atomic.Int32  // the number of goroutines that wait
+	wake    chan struct{} // closed and replaced when a connection or request ends while waitUntil waits
+	wait    atomic.Int32  // the number of goroutines in waitUntil
 }
 
-// NewEngine returns an Engine that serves connections with serve, in loops, which the
-// caller closes after Shutdown; if loops is nil, on a goroutine each.
+// NewEngine returns an Engine that serves connections with serve in loops, which the caller
+// closes after Shutdown. If loops is nil, each connection has a goroutine.
 func NewEngine(serve ServeConn, loops *eventloop.Group) *Engine {
 	return &Engine{serve: serve, loops: loops, conns: map[*Conn]LiveConn{}, leaving: map[*Conn]bool{}, wake: make(chan struct{})}
 }
@@ -72,8 +68,8 @@ func NewEngine(serve ServeConn, loops *eventloop.Group) *Engine {
 // Current returns the current Generation; nil before the first Swap.
 func (e *Engine) Current() *Generation { return e.current.Load() }
 
-// Swap makes g current, starts to accept on its new listeners, and returns the Generation
-// before, which still serves its requests in progress. The caller drains it and then
+// Swap makes g current and starts to accept on its new listeners. It returns the Generation
+// before, which still serves its requests in progress: the caller drains it, and then
 // releases its Resources.
 func (e *Engine) Swap(g *Generation) *Generation {
 	g.engine = e
@@ -106,8 +102,8 @@ func (e *Engine) closeRemoved(old, g *Generation) {
 	}
 }
 
-// Register makes lc the LiveConn of c, in place of the one before. It returns false if
-// the Engine has shut down: the caller closes the connection.
+// Register makes lc the LiveConn of c, in place of an earlier one. If the Engine has shut
+// down it returns false, and the caller must close the connection.
 func (e *Engine) Register(c *Conn, lc LiveConn) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -136,11 +132,11 @@ func (e *Engine) Connections() int {
 	return len(e.conns)
 }
 
-// Draining reports whether the Engine shuts down: responses say "Connection: close".
+// Draining reports whether the Engine shuts down. Responses then say "Connection: close".
 func (e *Engine) Draining() bool { return e.down.Load() }
 
 // Patience returns how long a connection may wait for its next bytes: timeout (0: no
-// limit), or less while the Engine is Draining; negative: not at all.
+// limit), or less while the Engine is Draining. A negative result means not at all.
 func (e *Engine) Patience(timeout time.Duration) time.Duration {
 	if !e.Draining() {
 		return timeout
@@ -161,14 +157,14 @@ func (e *Engine) Idle(nc *eventloop.Conn, timeout time.Duration) bool {
 	if !nc.Idle(timeout) {
 		return false
 	}
-	if e.Draining() { // timeout may be from before the draining, and Drain may have come before Idle
+	if e.Draining() { // since timeout was computed; Drain may have been called before Idle
 		nc.Hurry(e.lastWait())
 	}
 	return true
 }
 
-// lastWait returns how long a connection may wait for its last request while the Engine
-// is Draining.
+// lastWait returns how long a connection may wait for its last request while the Engine is
+// Draining: the last of Shutdown.
 func (e *Engine) lastWait() time.Duration { return time.Duration(e.last.Load()) }
 
 func (e *Engine) notify() {
@@ -181,7 +177,7 @@ func (e *Engine) notify() {
 	e.mu.Unlock()
 }
 
-// waitUntil blocks until done returns true, which is called with e.mu held, or ctx ends.
+// waitUntil blocks until done returns true or ctx ends. It calls done with e.mu held.
 func (e *Engine) waitUntil(ctx context.Context, done func() bool) error {
 	e.wait.Add(1)
 	defer e.wait.Add(-1)
@@ -225,11 +221,11 @@ func (e *Engine) stopAccepting() {
 	}
 }
 
-// Shutdown stops accepting, answers each connection's request in progress or
-// the one that comes within last, and closes it. When ctx ends first, what is
-// left is cut. A client that keeps a connection learns from "Connection: close"
-// that it is the last one: closing an idle connection loses the request that is
-// on its way. A tunnel goes on for TunnelsLast.
+// Shutdown stops accepting. It waits until each connection has answered its request in
+// progress, or one that comes within last, and has closed. Closing an idle connection at
+// once would lose a request that is on its way; "Connection: close" tells the client that
+// the request is the last one. A tunnel goes on for TunnelsLast. When ctx ends, Shutdown
+// cuts all connections that are left.
 func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 	e.stopAccepting()
 	e.last.Store(int64(last))
@@ -261,12 +257,12 @@ func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 	return err
 }
 
-// tunnelsLast is how long a tunnel goes on when the Engine shuts down and nothing else
-// bounds that: it would never end by itself, and its client connects anew.
+// tunnelsLast is how long a tunnel goes on after Shutdown without a deadline. A tunnel may
+// never end by itself, and its client can connect anew.
 const tunnelsLast = 5 * time.Second
 
-// TunnelsLast returns how long a tunnel goes on when Shutdown is called with ctx: until ctx
-// ends where ctx has a deadline, else five seconds.
+// TunnelsLast returns how long a tunnel goes on after Shutdown with ctx: until the deadline
+// of ctx, or for five seconds if it has none.
 func TunnelsLast(ctx context.Context) time.Duration {
 	if deadline, bounded := ctx.Deadline(); bounded {
 		return time.Until(deadline)
@@ -274,8 +270,8 @@ func TunnelsLast(ctx context.Context) time.Duration {
 	return tunnelsLast
 }
 
-// endTunnels closes all tunnels each time that tunnelsLast has passed, until ended is
-// closed: the last requests may begin new ones.
+// endTunnels closes all tunnels every tunnelsLast until ended is closed: requests may begin
+// new tunnels meanwhile.
 func (e *Engine) endTunnels(ended <-chan struct{}) {
 	tick := time.NewTicker(tunnelsLast)
 	defer tick.Stop()
@@ -293,7 +289,7 @@ func (e *Engine) endTunnels(ended <-chan struct{}) {
 	}
 }
 
-// cut calls end for the connections that which chooses.
+// cut calls end for each connection for which which returns true.
 func (e *Engine) cut(which func(c *Conn) bool, end func(lc LiveConn)) {
 	e.mu.Lock()
 	var live []LiveConn
@@ -308,15 +304,15 @@ func (e *Engine) cut(which func(c *Conn) bool, end func(lc LiveConn)) {
 	}
 }
 
-// Site returns the Site of c's address in the current Generation; nil if nothing listens
-// there any more. It is for c's protocol loop.
+// Site returns the Site of c's address in the current Generation; see siteOf. It is for c's
+// protocol loop.
 func (e *Engine) Site(c *Conn) *Site {
 	g := e.current.Load()
 	return g.siteOf(c)
 }
 
-// Defaults returns the settings before a request's server is known: those of the
-// address's default server; nil if the listener was removed.
+// Defaults returns the settings for a request whose server is not known yet: those of the
+// address's default server; nil if the current Generation has no server.
 func (e *Engine) Defaults(c *Conn) *Core {
 	s := e.Site(c)
 	if s == nil {

@@ -12,8 +12,8 @@ import (
 // errorPage is one error_page directive.
 type errorPage struct {
 	codes    []Status
-	override int  // =CODE
-	keep     bool // "=": the status of whatever answers
+	override int  // =CODE; 0: none
+	keep     bool // "=": the answer keeps its own status
 	named    string
 	uri      *Template
 }
@@ -73,8 +73,8 @@ func (x *Exchange) pageOf(status Status) *errorPage {
 	return x.Core().errorPage(status)
 }
 
-// LeadsOn reports whether another handler answers x in place of the one that returns err:
-// that of a redirect, or that of an error page.
+// LeadsOn reports whether another handler may answer x if this one returns err: after an
+// internal redirect, or for an error page.
 func (x *Exchange) LeadsOn(err error) bool {
 	var r *Redirect
 	switch {
@@ -86,7 +86,8 @@ func (x *Exchange) LeadsOn(err error) bool {
 	return x.pageOf(StatusOf(err)) != nil
 }
 
-// answerError responds to err, or returns the internal redirect that does.
+// answerError answers with the status of err and returns Done, or returns the internal
+// redirect to an error page.
 func (x *Exchange) answerError(err error) error {
 	status, level, reason := classify(err)
 	if reason != "" {
@@ -119,7 +120,7 @@ func (x *Exchange) answerError(err error) error {
 	return x.errorPage(p, status)
 }
 
-// StatusOf returns the status that err is answered with. StatusClientClosed is not sent.
+// StatusOf returns the status with which err is answered. StatusClientClosed is not sent.
 func StatusOf(err error) Status {
 	status, _, _ := classify(err)
 	return status
@@ -138,7 +139,7 @@ func classify(err error) (status Status, level Level, reason string) {
 	return 500, LevelError, err.Error()
 }
 
-// errorPage follows p for status.
+// errorPage makes the page p answer for status.
 func (x *Exchange) errorPage(p *errorPage, status Status) error {
 	x.status.inPage = true
 	x.status.lastPage = !x.Core().RecursivePages
@@ -173,8 +174,8 @@ func (x *Exchange) errorPage(p *errorPage, status Status) error {
 	return &Redirect{URI: path, Args: args}
 }
 
-// refuseBody leaves the body to the connection's end: an application that makes
-// the page of a 413 gets the request without it, as behind nginx.
+// refuseBody leaves the body unread, so that the connection closes. An application that
+// makes the page of a 413 gets the request without a body, as behind nginx.
 func (x *Exchange) refuseBody() {
 	x.status.noBody = true
 	x.Req.ContentLength, x.Req.Chunked = 0, false
@@ -186,7 +187,7 @@ func (x *Exchange) plainStatus(status Status) error {
 	case 400, 408, 413, 414, 501, 505, StatusHeaderTooLarge, StatusCertError, StatusNoCert, StatusHTTPToHTTPS:
 		x.wire.DropConnection()
 	}
-	// an error page that failed does not lend its code to the failure
+	// The failure of an error page is answered with its own status.
 	x.status.override = 0
 	if StatusText(status.Code()) == "" {
 		return orDone(x.Res.Reply(status.Code(), "", nil)) // nginx has no page for a code that it does not know
@@ -201,7 +202,7 @@ func orDone(err error) error {
 	return err
 }
 
-// statusPage is the small page of a status, in nginx's form.
+// statusPage returns the small page of a status, in nginx's form.
 func statusPage(x *Exchange, code int) []byte { return statusPageOf(x, Status(code)) }
 
 func statusPageOf(x *Exchange, status Status) []byte {
@@ -219,7 +220,7 @@ func statusPageOf(x *Exchange, status Status) []byte {
 		title, text, detail, name)
 }
 
-// whyBad is what the page of a 400 adds for nginx's statuses of its own.
+// whyBad returns the line that the page of a 400 has for 494 to 497; "" for others.
 func whyBad(status Status) string {
 	switch status {
 	case StatusHeaderTooLarge:
@@ -234,7 +235,7 @@ func whyBad(status Status) string {
 	return ""
 }
 
-// bodyTooLarge is the 413 that names what bounds it.
+// bodyTooLarge returns a 413. Its reason names the directive that sets the bound.
 func (x *Exchange) bodyTooLarge(size int64) error {
 	c := x.Core()
 	reason := fmt.Sprintf("client intended to send too large body: %d bytes; client_max_body_size is %d", size, c.MaxBodySize)

@@ -10,33 +10,33 @@ import (
 	"time"
 )
 
-// Request is what the client asked. A protocol loop fills the fields up to
-// Header and ContentLength; the Engine fills the rest when it routes. Strings
-// may alias the connection's buffer: they are valid until the log phase ends.
+// Request is a client's request. The protocol loop sets the fields up to Chunked, the Engine
+// those from Host on. Strings may share the memory of the connection's buffer: they are
+// valid until the log phase ends.
 type Request struct {
-	Method string // a token, case as sent
+	Method string // a token, in the case that was sent
 	Target string // request-target as received: $request_uri
 	Line   string // the request line as received: $request
 	Proto  string // "HTTP/1.1"
 	Major  uint8
 	Minor  uint8
 	Scheme string // "http" or "https"
-	// Authority is the host of the target or Host field with its port, as
-	// received and checked; "" when an HTTP/1.0 client gave none.
+	// Authority is the host, with its port, of the target or else of the Host field, as
+	// received. The protocol loop has checked it. It is "" if an HTTP/1.0 client sent none.
 	Authority     string
 	Header        Header
-	ContentLength int64 // -1: not known (chunked)
+	ContentLength int64 // in bytes; -1: not known (chunked)
 	Chunked       bool
 
 	Host    string // lower case, no port, no trailing dot: $host
-	Path    string // decoded, normalised; changed by internal redirects: $uri
-	Asked   string // decoded, as the client has sent it; Path after that was changed
+	Path    string // decoded and normalised; rewriting and internal redirects change it: $uri
+	Asked   string // the path as sent, decoded but not normalised; Path once that was changed
 	Args    string // without "?": $args
-	HasArgs bool   // the target had a "?"
+	HasArgs bool   // the target has a "?"
 }
 
-// Compact copies all strings of r into memory of just their size, so that the connection's
-// buffer is not needed any more. It is for an exchange that lasts long.
+// Compact copies all strings of r into memory of exactly their size, so that r does not
+// need the connection's buffer any more. It is for an exchange that lasts long.
 func (r *Request) Compact() {
 	texts := []*string{&r.Method, &r.Target, &r.Line, &r.Proto, &r.Scheme, &r.Authority, &r.Host, &r.Path, &r.Asked, &r.Args}
 	for i := range r.Header.fields {
@@ -59,9 +59,9 @@ func (r *Request) Compact() {
 	}
 }
 
-// Exchange is one request and its response. It belongs to one goroutine, or to none
-// while it is suspended. After the log phase it is used for another request: nobody may
-// keep it, or keep a string of its Request without a copy.
+// Exchange is one request and its response. It belongs to one goroutine, or to none while
+// it is suspended. After the log phase it serves another request: nothing may keep a
+// reference to it, or a string of its Request without a copy.
 type Exchange struct {
 	Req  Request
 	Res  Response
@@ -70,13 +70,13 @@ type Exchange struct {
 	Server     *Server
 	Location   *Location
 	Generation *Generation
-	Start      time.Time // when the first bytes of the request had come
+	Start      time.Time // when the first bytes of the request came
 	Upstream   Upstream
-	// Remote is the client's address if a module has set another one than the
-	// connection's; nil: the connection's. Readers use RemoteAddr.
+	// Remote is a client's address that a module has set in place of the connection's;
+	// nil: none. RemoteAddr reads both.
 	Remote    *Remote
-	Internal  bool   // an internal redirect led here
-	Number    int    // of the request on its connection, from 1: $connection_requests
+	Internal  bool   // x is after an internal redirect or a rewrite, or is a subrequest
+	Number    int    // the number of the request on its connection, from 1: $connection_requests
 	Pipelined bool   // its first bytes came before the response to the previous request: $pipe
 	User      string // $remote_user, once authenticated
 
@@ -86,30 +86,29 @@ type Exchange struct {
 	redirects int
 	status    status
 	requestID string
-	captures  []string   // $1.. of the last regular expression that matched
-	vars      []variable // those that the configuration itself defines, by slot
-	meanwhile func()     // of Meanwhile
-	limitRate int64      // of SetLimitRate,
-	limited   bool       // if it was called
-	fault     error      // of a variable that could not be computed
+	captures  []string   // the last match of a regular expression, and its groups
+	vars      []variable // the variables that the configuration defines, by slot
+	meanwhile func()     // the function of Meanwhile
+	limitRate int64      // the rate of SetLimitRate
+	limited   bool       // SetLimitRate was called
+	fault     error      // see Fault
 	changes   int        // see URIChanges
 	bodyRead  int64
-	kept      *keptBody    // what is read of the body before the wire's; nil: nothing
+	kept      *keptBody    // what ReadBody reads before the wire's bytes; nil: nothing
 	waiting   *Waiting     // never changes
-	pending   Continuation // what a suspended exchange goes on with
-	parent    *Exchange    // the one that has asked for this subrequest; nil: the client has
+	pending   Continuation // the Continuation of a suspended exchange; otherwise nil
+	parent    *Exchange    // the exchange whose subrequest this is; nil: it is the client's request
 	state     []resetter   // the features' state, by place
-	refusal   *Fail        // what satisfy any answers with if nobody lets the request in
+	refusal   *Fail        // with satisfy any, the answer if no action lets the request in
 }
 
 // status is the state of error_page processing.
 type status struct {
-	override int  // error_page's =code; 0: none
-	keep     bool // error_page's "=": the page's own status is sent
-	inPage   bool // an error page is being made
-	noBody   bool // the body was refused with 413: the page's handler sees none
-	badRange bool // no byte of the file is in the range that the client asks for
-	lastPage bool // an error of this page has no page itself: recursive_error_pages was off
+	override int  // the status that the error page gets; 0: its own
+	inPage   bool // an error page answers
+	noBody   bool // the body was refused with 413: the error page's handler sees none
+	badRange bool // the error is 416: the file has no byte of the range that the client asks for
+	lastPage bool // an error of this error page has none itself, as recursive_error_pages is off
 }
 
 var exchanges = sync.Pool{New: func() any {
@@ -118,7 +117,7 @@ var exchanges = sync.Pool{New: func() any {
 	return x
 }}
 
-// NewExchange returns an empty Exchange for a request on c, which w answers.
+// NewExchange returns an empty Exchange for requests on c, with the wire w.
 func NewExchange(c *Conn, w Wire) *Exchange {
 	x := exchanges.Get().(*Exchange)
 	x.Conn, x.wire, x.lease = c, w, c.leases.lend()
@@ -127,7 +126,7 @@ func NewExchange(c *Conn, w Wire) *Exchange {
 	return x
 }
 
-// Release gives x back. The caller must not use it again.
+// Release puts x back into the pool. The caller must not use x again.
 func (x *Exchange) Release() {
 	x.Reset()
 	x.Conn.leases.takeBack(x.lease)
@@ -156,8 +155,8 @@ func (x *Exchange) Reset() {
 	x.Res = Response{x: x, Header: rh, Length: -1}
 }
 
-// Main returns the client's own request: x itself, or the one that a subrequest x is for,
-// which waits for x.
+// Main returns the client's own request: x itself or, if x is a subrequest, the exchange
+// that waits for it.
 func (x *Exchange) Main() *Exchange {
 	for x.parent != nil {
 		x = x.parent
@@ -169,23 +168,23 @@ func (x *Exchange) Main() *Exchange {
 // sending side.
 func (x *Exchange) Gone() bool { return x.wire.Gone() }
 
-// Client returns the client, for other goroutines than the exchange's; nil if only a
-// write shows that the client has gone. It stays valid.
+// Client returns the client, for other goroutines than the exchange's; nil if only a write
+// shows that the client has gone. The result stays valid after the exchange.
 func (x *Exchange) Client() Client { return x.wire.Client() }
 
-// BytesRead returns how many bytes of the request were read, with its head:
+// BytesRead returns how many bytes of the request were read, its head included:
 // $request_length.
 func (x *Exchange) BytesRead() int64 { return x.wire.BytesRead() }
 
-// BytesSent returns how many bytes were sent, with the response's head: $bytes_sent.
+// BytesSent returns how many bytes were sent, the response's head included: $bytes_sent.
 func (x *Exchange) BytesSent() int64 { return x.wire.BytesSent() }
 
 // DropConnection makes the connection close after the exchange.
 func (x *Exchange) DropConnection() { x.wire.DropConnection() }
 
-// ReadBody reads the request body, decoded, up to client_max_body_size; past
-// it the error is a *Fail with Status 413 that names the directive and line.
-// The error page of a 413 reads an empty body.
+// ReadBody reads the decoded request body. If the body is larger than client_max_body_size,
+// the error is a *Fail with Status 413 that names the directive's place. The error page of
+// a 413 reads an empty body.
 func (x *Exchange) ReadBody(p []byte) (int, error) {
 	if x.status.noBody {
 		return 0, io.EOF
@@ -197,9 +196,9 @@ func (x *Exchange) ReadBody(p []byte) (int, error) {
 	return x.countBody(n, err)
 }
 
-// TryReadBody is ReadBody for a Continuation: instead of waiting for the client it
-// returns ErrNotYet. The caller then suspends x. An event comes when there is more to
-// read, the client has gone, or its time is over.
+// TryReadBody is ReadBody, but instead of waiting for the client it returns ErrNotYet, and
+// the caller suspends x. An event comes when there is more to read, the client has gone, or
+// client_body_timeout is over.
 func (x *Exchange) TryReadBody(p []byte) (int, error) {
 	if x.status.noBody {
 		return 0, io.EOF
@@ -219,17 +218,17 @@ func (x *Exchange) TryReadBody(p []byte) (int, error) {
 	}
 }
 
-// keptBody is bytes of a request body that one handler has read, for the next one.
+// keptBody is the bytes of a request body that one handler has read, for the next one.
 type keptBody struct {
 	from   io.ReadCloser
-	behind *keptBody // which come after it
+	behind *keptBody // the bytes after these; nil: none
 }
 
-// KeepBody has the next handler of x read from's bytes before what is left of the body. A
-// handler calls it that has read the body and leads on (see LeadsOn). x closes from.
+// KeepBody makes the next handler of x read the bytes of from before the rest of the body.
+// A handler that has read the body calls it if it leads on (see LeadsOn). x closes from.
 func (x *Exchange) KeepBody(from io.ReadCloser) { x.kept = &keptBody{from, x.kept} }
 
-// readKept reads what was kept of the body. ok is false where nothing is left of it.
+// readKept reads bytes of KeepBody. ok is false if none are left.
 func (x *Exchange) readKept(p []byte) (n int, ok bool, err error) {
 	for x.kept != nil {
 		if n, err := x.kept.from.Read(p); err != io.EOF {
@@ -246,7 +245,8 @@ func (x *Exchange) dropKept() {
 	k.from.Close()
 }
 
-// countBody compares the length of the body that was read with client_max_body_size.
+// countBody counts n bytes of the body, and returns an error if they are more than
+// client_max_body_size.
 func (x *Exchange) countBody(n int, err error) (int, error) {
 	x.bodyRead += int64(n)
 	if limit := x.Core().MaxBodySize; limit > 0 && x.bodyRead > limit {
@@ -262,8 +262,8 @@ type bodyReader struct{ x *Exchange }
 
 func (b bodyReader) Read(p []byte) (int, error) { return b.x.ReadBody(p) }
 
-// Core returns the core settings in effect: the location's, the server's
-// before a location is found.
+// Core returns the core settings in effect: the location's; the server's before a location
+// is found.
 func (x *Exchange) Core() *Core {
 	return x.place().Core
 }
@@ -284,11 +284,11 @@ func (x *Exchange) RequestID() string {
 // HasRequestID reports whether RequestID was called before.
 func (x *Exchange) HasRequestID() bool { return x.requestID != "" }
 
-// GivenStatus returns the response's status if error_page has set it, so that
-// preconditions and ranges do not apply; otherwise 0.
+// GivenStatus returns the status that error_page gives the response, for which
+// preconditions and ranges do not apply; 0 if there is none.
 func (x *Exchange) GivenStatus() int { return x.status.override }
 
-// TakeOK drops an error_page's "=200" if the response has status 200 anyway, so that
+// TakeOK drops an error_page's "=200", for a response that has status 200 anyway. So
 // preconditions and ranges apply, as in nginx.
 func (x *Exchange) TakeOK() {
 	if x.status.override == 200 {
@@ -296,15 +296,15 @@ func (x *Exchange) TakeOK() {
 	}
 }
 
-// Logs reports whether Log writes messages of level. Callers ask before they make a
-// costly message.
+// Logs reports whether Log writes messages of level. Callers ask before they make a message
+// at some cost.
 func (x *Exchange) Logs(level Level) bool {
 	l := x.logger()
 	return l != nil && l.Enabled(context.Background(), level)
 }
 
-// Log writes one line to the location's error log, with nginx's suffix:
-// client, server, request, host.
+// Log writes one line to the location's error log. As in nginx, the line ends with client,
+// server, request, upstream and host.
 func (x *Exchange) Log(level Level, format string, args ...any) {
 	l := x.logger()
 	if l == nil || !l.Enabled(context.Background(), level) {
@@ -333,13 +333,13 @@ func (x *Exchange) appendWho(dst []byte) []byte {
 		dst = append(append(dst, ", server: "...), x.Server.Name...)
 	}
 	if x.Req.Line != "" {
-		dst = append(append(append(dst, `, request: "`...), printable(x.Req.Line)...), '"')
+		dst = append(append(append(dst, `, request: "`...), quotable(x.Req.Line)...), '"')
 	}
 	if x.Upstream.URL != "" {
-		dst = append(append(append(dst, `, upstream: "`...), printable(x.Upstream.URL)...), '"')
+		dst = append(append(append(dst, `, upstream: "`...), quotable(x.Upstream.URL)...), '"')
 	}
 	if x.Req.Authority != "" {
-		dst = append(append(append(dst, `, host: "`...), printable(x.Req.Authority)...), '"')
+		dst = append(append(append(dst, `, host: "`...), quotable(x.Req.Authority)...), '"')
 	}
 	return dst
 }

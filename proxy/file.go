@@ -5,19 +5,19 @@ import (
 	"io"
 )
 
-// File is an open file that a response sends: an *os.File, or what has a bare
-// descriptor, as an os.File costs system calls and memory of its own. It stays
-// open while it is sent.
+// File is an open file that a response sends: an *os.File, or a type with a bare
+// descriptor, which saves the system calls and the memory of an os.File. The file
+// stays open while it is sent.
 type File interface {
 	io.ReaderAt
 	// Fd returns the descriptor, for the kernel to send from.
 	Fd() uintptr
 }
 
-// ErrFileShrank is a file that ended before what was asked of it.
+// ErrFileShrank is returned for a file that ends before the bytes that were asked for.
 var ErrFileShrank = errors.New("file shrank while it was sent")
 
-// ReadFile fills p from f at off. It returns ErrFileShrank when f ends before.
+// ReadFile fills p with the bytes of f from off. It returns ErrFileShrank if f has fewer.
 func ReadFile(f File, p []byte, off int64) error {
 	n, err := f.ReadAt(p, off)
 	switch {

@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// Forwarded is how the address of a client is found in the lists of addresses that
-// proxies tell. A list is read from its end, which the nearest proxy wrote.
+// Forwarded finds a client's address in the lists of addresses that proxies send, such as
+// X-Forwarded-For. It reads a list from its end, which the nearest proxy wrote.
 type Forwarded struct {
-	Trusted   Prefixes // the proxies
-	Recursive bool     // go on while the address that a proxy tells is a proxy's
+	Trusted   Prefixes // the addresses of proxies
+	Recursive bool     // go on while the address found is a proxy's
 }
 
-// Trusts reports whether addr is a proxy's. As in nginx an IPv4 address in IPv6 is the
-// IPv4 address.
+// Trusts reports whether addr is a proxy's. As in nginx, an IPv4 address in IPv6 counts
+// as IPv4.
 func (f *Forwarded) Trusts(addr netip.Addr) bool { return f.Trusted.Contain(addr.Unmap()) }
 
-// Client returns the address that the lines of X-Forwarded-For tell, which are one list;
-// known where they tell none. A known address that is no proxy's tells nothing of others;
-// an invalid one is that of a proxy.
+// Client returns the client's address from the lines of X-Forwarded-For, which together
+// are one list. known is the address of the peer. The result is known if the list has no
+// address, or if known is valid and not a proxy's. An invalid known is trusted.
 func (f *Forwarded) Client(h *Header, known netip.AddrPort) netip.AddrPort {
 	for i := h.Len() - 1; i >= 0; i-- {
 		line := h.At(i)
@@ -34,9 +34,9 @@ func (f *Forwarded) Client(h *Header, known netip.AddrPort) netip.AddrPort {
 	return known
 }
 
-// Walk goes through list from its end. It returns the address that it has reached,
-// known when there is none, and whether the lines before this one may tell more: every
-// address here is a proxy's, and f is Recursive.
+// Walk reads list from its end. client is the address that it has reached, known if there
+// is none. more reports whether the lines before this one count, too: f is Recursive, and
+// every address up to client's, in this list and before, is a proxy's.
 func (f *Forwarded) Walk(known netip.AddrPort, list string) (client netip.AddrPort, more bool) {
 	client = known
 	for {
@@ -59,8 +59,8 @@ func (f *Forwarded) Walk(known netip.AddrPort, list string) (client netip.AddrPo
 }
 
 // lastEntry returns the last entry of a list separated by spaces and commas, and
-// the text before it, "" when it is the only one. As in nginx, a separator at the
-// beginning of the list belongs to the first entry, which then is not an address.
+// the text before it, "" if it is the only one. As in nginx, a separator at the beginning
+// of the list belongs to the first entry, which then is not a valid address.
 func lastEntry(list string) (entry, before string) {
 	if list == "" {
 		return "", ""
@@ -73,7 +73,8 @@ func lastEntry(list string) (entry, before string) {
 }
 
 // parseAddrPort reads an address as nginx does: "192.0.2.1", "192.0.2.1:80",
-// "2001:db8::1" or "[2001:db8::1]:80". Without a port the port is 0.
+// "2001:db8::1" or "[2001:db8::1]:80", with a port from 1 to 65535. The result has port 0
+// if text has none.
 func parseAddrPort(text string) (netip.AddrPort, bool) {
 	if addr, ok := ParseAddr(text); ok {
 		return netip.AddrPortFrom(addr, 0), true

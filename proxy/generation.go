@@ -13,29 +13,28 @@ import (
 	"alicorn/config"
 )
 
-// Generation is one configuration, compiled. What a request can reach of it
-// does not change.
+// Generation is one compiled configuration. What a request can reach of it does not change.
 type Generation struct {
 	Listeners []*Listener
 	Servers   []*Server
-	locations []*Location // all of them, servers' own settings and if blocks too
-	// ErrorLog is the log for what belongs to no request; set by the errorlog module.
+	locations []*Location // all locations, with servers' own settings and if blocks
+	// ErrorLog is the log for messages that belong to no request. The errorlog module sets
+	// it.
 	ErrorLog  *slog.Logger
 	Resources *config.Resources
 
-	engine *Engine // that serves it; nil before
+	engine *Engine // the Engine that serves it; nil before
 	sites  map[*Listener]*listenerSites
 	all    []*Site
-	orphan *Site // for connections whose listener this generation does not have
+	orphan *Site // for connections whose listener this Generation does not have; nil without servers
 	starts []func(ctx context.Context) error
 	serves []func()
 	stops  []func(ctx context.Context)
 }
 
-// Compile turns a configuration that was read without a mistake into a
-// Generation. Listeners are bound through l.Resources. On error nothing is
-// kept but what l.Resources holds; the caller releases that. modules[0] is
-// the core.
+// Compile makes a Generation of a configuration that was read. It binds listeners through
+// l.Resources. After an error only l.Resources holds something, which the caller releases.
+// modules[0] is the core.
 func Compile(l *config.Load, main *config.Scope, modules []Module) (*Generation, error) {
 	if err := l.Finish(); err != nil {
 		return nil, err
@@ -81,19 +80,19 @@ func serverScopes(main *config.Scope) []*config.Scope {
 	return out
 }
 
-// OnStart adds what must succeed before the Generation may serve: pools
-// becoming ready. Starts run at the same time.
+// OnStart adds a function that Start calls. It must succeed before the Generation may
+// serve. An example is waiting for a pool to be ready.
 func (g *Generation) OnStart(f func(ctx context.Context) error) { g.starts = append(g.starts, f) }
 
-// OnServe adds what begins when the Generation answers requests: what other
-// hosts may ask it for. It must return soon.
+// OnServe adds a function that is called when the Generation begins to answer requests. An
+// example is work during which other hosts send it requests. f must return soon.
 func (g *Generation) OnServe(f func()) { g.serves = append(g.serves, f) }
 
-// OnStop adds what ends once no request uses the Generation any more.
+// OnStop adds a function that Stop calls, once no request uses the Generation any more.
 func (g *Generation) OnStop(f func(ctx context.Context)) { g.stops = append(g.stops, f) }
 
-// Start runs the starts. On error everything is stopped again and the errors
-// are joined.
+// Start calls the functions of OnStart at the same time, and waits for them. If some fail,
+// it stops the Generation and joins their errors.
 func (g *Generation) Start(ctx context.Context) error {
 	errs := make([]error, len(g.starts))
 	var wg sync.WaitGroup
@@ -108,8 +107,8 @@ func (g *Generation) Start(ctx context.Context) error {
 	return err
 }
 
-// Stop runs the stops, at the same time, and waits for them. When ctx ends
-// they stop at once.
+// Stop calls the functions of OnStop at the same time, and waits for them. When ctx ends,
+// they must end at once.
 func (g *Generation) Stop(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, f := range g.stops {
@@ -118,11 +117,11 @@ func (g *Generation) Stop(ctx context.Context) {
 	wg.Wait()
 }
 
-// Sites returns the addresses and their servers.
+// Sites returns the Site of each address.
 func (g *Generation) Sites() []*Site { return g.all }
 
-// siteOf returns the Site that c's connection arrived on, nil when this
-// generation has none.
+// siteOf returns the Site of the address that c came to. If g does not listen there, that
+// is a Site of all servers; nil if g has no server.
 func (g *Generation) siteOf(c *Conn) *Site {
 	if s := c.site.Load(); s != nil && s.generation == g {
 		return s
@@ -204,8 +203,8 @@ func (c *compiler) newLocation(s *config.Scope, sv *Server, kind LocationKind) *
 	return l
 }
 
-// fill has the modules add what s asks for. outer is the location around an
-// if block, else nil.
+// fill calls the modules' Compile for l. outer is the location around an if block or
+// limit_except, otherwise nil.
 func (c *compiler) fill(s *config.Scope, l, outer *Location) {
 	for i, m := range c.modules {
 		if m.Compile == nil {
@@ -219,7 +218,7 @@ func (c *compiler) fill(s *config.Scope, l, outer *Location) {
 	}
 }
 
-// listen binds the addresses of all servers and groups servers by address.
+// listen groups the servers by address, and binds the addresses.
 func (c *compiler) listen() {
 	sites, order := c.sitesByKey()
 	opened := map[string]*Listener{}
@@ -261,8 +260,8 @@ func (c *compiler) unbound(e *siteEntry, err error) {
 
 type siteEntry struct {
 	site     *Site
-	listen   *Listen // the directive whose options the socket has
-	explicit *Listen // the one that said default_server
+	listen   *Listen // the listen directive whose options the socket gets
+	explicit *Listen // the listen directive with default_server; nil: none
 }
 
 func (c *compiler) sitesByKey() (map[string]*siteEntry, []string) {
@@ -327,8 +326,8 @@ func (c *compiler) specific(ls *listenerSites, e *siteEntry) {
 	ls.addr[host] = e.site
 }
 
-// union is the Site of connections that outlive their listener: every server
-// by name, the first one by default.
+// union returns the Site for connections that outlive their listener. It has all servers by
+// name; the default one is that of the first address.
 func (c *compiler) union() *Site {
 	u := &Site{generation: c.g, Default: c.g.all[0].Default, Servers: c.g.Servers}
 	for _, sv := range c.g.Servers {

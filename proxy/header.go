@@ -5,25 +5,25 @@ import (
 	"strings"
 )
 
-// Field is one header field line. Name keeps the case it came with; Value has
-// no surrounding white space.
+// Field is one header field line. Name has the case in which it was sent. Value has no
+// white space around it.
 type Field struct {
 	Name, Value string
 	id          FieldID
 }
 
-// Header is an ordered list of field lines. Names compare without case.
-// Fields that the package knows (FieldID) are found by index, others by a
-// scan. The zero value is an empty Header.
+// Header is an ordered list of field lines. The case of names does not matter. Fields that
+// the package knows (FieldID) are found by index, others by a scan. The zero value is an
+// empty Header.
 type Header struct {
 	fields []Field
-	first  [numFieldIDs]uint8 // position+1 of the first line; 0: none; 255: scan
+	first  [numFieldIDs]uint8 // position+1 of the first line; 0: none; 255: the 255th or a later line
 }
 
 // FieldID names a field that the package finds without comparing strings.
 type FieldID uint8
 
-// The indexed fields. FieldOther is every other name.
+// The indexed fields. FieldOther stands for any other name.
 const (
 	FieldOther FieldID = iota
 	FieldHost
@@ -73,8 +73,8 @@ var fieldNames = [numFieldIDs]string{
 	FieldSetCookie: "Set-Cookie", FieldKeepAlive: "Keep-Alive",
 }
 
-// fieldsByShape has the one indexed field, or none, of each length and of each
-// value of fieldShape: no two share both.
+// fieldsByShape is indexed by the length of a name and its fieldShape. No two indexed
+// fields have both in common.
 var fieldsByShape = func() (t [24][32]FieldID) {
 	for id := FieldHost; id < numFieldIDs; id++ {
 		name := fieldNames[id]
@@ -87,7 +87,7 @@ var fieldsByShape = func() (t [24][32]FieldID) {
 // not empty.
 func fieldShape(name string) uint8 { return (3*name[0] + name[len(name)-1]) % 32 }
 
-// FieldIDOf recognises a field name, without case.
+// FieldIDOf returns the FieldID of a field name, whose case does not matter.
 func FieldIDOf(name string) FieldID {
 	if name == "" || len(name) >= len(fieldsByShape) {
 		return FieldOther
@@ -119,7 +119,7 @@ func (h *Header) All() iter.Seq[Field] {
 // Add appends a line.
 func (h *Header) Add(name, value string) { h.AddID(FieldIDOf(name), name, value) }
 
-// AddID appends a line whose name has been recognised already.
+// AddID appends a line. id must be FieldIDOf(name).
 func (h *Header) AddID(id FieldID, name, value string) {
 	if id != FieldOther && h.first[id] == 0 {
 		h.first[id] = uint8(min(len(h.fields)+1, 255))
@@ -163,7 +163,7 @@ func (h *Header) Get(name string) string {
 	return ""
 }
 
-// Set replaces every line of that name by one.
+// Set removes every line of that name, and appends one.
 func (h *Header) Set(name, value string) {
 	h.Del(name)
 	h.Add(name, value)
@@ -206,8 +206,8 @@ func (h *Header) reindex() {
 	}
 }
 
-// HasToken reports whether token is an element of the field, in any of its lines, without
-// case. Parameters of elements do not count.
+// HasToken reports whether token is an element of the field's list, in any of its lines.
+// Case and the parameters of elements do not matter.
 func (h *Header) HasToken(id FieldID, token string) bool {
 	if h.first[id] == 0 {
 		return false
@@ -226,5 +226,5 @@ func (h *Header) HasToken(id FieldID, token string) bool {
 	return false
 }
 
-// ID returns the indexed identity of the field's name, FieldOther for others.
+// ID returns the FieldID of the field's name.
 func (f Field) ID() FieldID { return f.id }

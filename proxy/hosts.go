@@ -5,20 +5,21 @@ import (
 	"strings"
 )
 
-// Hosts finds values by the names of hosts. A name is exact, "*.example.com",
-// ".example.com" (which is example.com too), or "www.example.*". As in nginx the
-// exact name wins, then the longest that begins with an asterisk, then the longest
-// that ends with one. Names and hosts are in lower case. The zero Hosts is empty.
+// Hosts maps names of hosts to values. A name is exact, "*.example.com", ".example.com"
+// (which includes example.com itself), or "www.example.*". As in nginx an exact name wins,
+// then the longest name that begins with an asterisk, then the longest that ends with one.
+// Names and hosts are in lower case. The zero Hosts is empty.
 type Hosts[V any] struct {
 	exact   map[string]V
 	leading map[string]V // "example.com" for "*.example.com"
 	trail   map[string]V // "www.example" for "www.example.*"
-	// longest is the length of the longest key of leading and of trail: no longer
-	// part of a host is looked up, or a host of many dots would cost its square.
+	// The lengths of the longest key of leading and of trail. No longer part of a host is
+	// looked up; otherwise the cost of a host with many dots would grow with the square of
+	// its length.
 	longestLeading, longestTrail int
 }
 
-// Add adds a name. What has the name already stays, and is returned.
+// Add adds v under a name. If the name is taken, its value stays and is returned.
 func (t *Hosts[V]) Add(name string, v V) (other V, taken bool) {
 	put := func(m *map[string]V, key string) {
 		if old, ok := putNew(m, key, v); ok {
@@ -47,7 +48,7 @@ func (t *Hosts[V]) AddExact(name string, v V) (other V, taken bool) {
 	return putNew(&t.exact, name, v)
 }
 
-// putNew returns what m has for key already, or sets it.
+// putNew sets m[key], or returns the value that key has already.
 func putNew[V any](m *map[string]V, key string, v V) (other V, taken bool) {
 	if *m == nil {
 		*m = map[string]V{}
@@ -58,8 +59,8 @@ func putNew[V any](m *map[string]V, key string, v V) (other V, taken bool) {
 	return other, taken
 }
 
-// CheckHost returns an error for what Add takes for no name: two dots in a row, or an
-// asterisk that is not a whole label at one end.
+// CheckHost returns an error for a text that Add would not read as a name: one with two
+// dots in a row, with NUL, or with an asterisk that is not a whole label at one end.
 func CheckHost(name string) error {
 	inner := name
 	switch {
@@ -74,7 +75,7 @@ func CheckHost(name string) error {
 	return nil
 }
 
-// Find returns the value of the name that is for host. It keeps nothing of host.
+// Find returns the value of the name that matches host best. It keeps nothing of host.
 func (t *Hosts[V]) Find(host string) (v V, found bool) {
 	if v, found = t.exact[host]; found {
 		return v, true

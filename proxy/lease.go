@@ -6,13 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// lease is the Generation that an Exchange uses; nil between its requests. It is a
-// hazard pointer: it is set, and then compared with the current Generation, so that the
-// exchanges share no counter.
+// lease holds the Generation that an Exchange uses; nil between its requests. It is a
+// hazard pointer: enter sets it, and then checks that this Generation is still the current
+// one. So exchanges share no counter.
 type lease struct {
 	generation atomic.Pointer[Generation]
-	requests   atomic.Uint64 // how many have begun; only their goroutine changes it
-	lent       atomic.Bool   // an Exchange has it; only for a connection's own lease
+	requests   atomic.Uint64 // how many requests have begun; only their goroutine changes it
+	lent       atomic.Bool   // an Exchange has the lease; used only in a connection's own lease
 }
 
 // leases are the leases of the exchanges on one connection. The first Exchange gets the
@@ -21,7 +21,7 @@ type leases struct {
 	own  lease
 	mu   sync.Mutex
 	more []*lease
-	past uint64 // requests of leases that were taken back
+	past uint64 // the requests of leases that were taken out of more
 }
 
 // lend returns a lease for an Exchange. Several goroutines may call it at once.
@@ -97,6 +97,5 @@ func (e *Engine) exit(x *Exchange) {
 	e.notify()
 }
 
-// Uses reports whether x's request uses g. Anyone may call it while the protocol
-// loop has x.
+// Uses reports whether x's request uses g. Any goroutine may call it before x is released.
 func (x *Exchange) Uses(g *Generation) bool { return x.lease.generation.Load() == g }

@@ -15,8 +15,7 @@ const (
 	LevelCrit   Level = 12
 	LevelAlert  Level = 16
 	LevelEmerg  Level = 20
-	// LevelLife is for what becomes of the server itself: that it starts, loads
-	// its configuration anew, stops. It is logged as a notice, whatever the level
-	// of error_log is.
+	// LevelLife is for events of the server itself: it starts, reloads or stops. Such
+	// a line is logged as a notice, whatever the level of error_log is.
 	LevelLife Level = 24
 )

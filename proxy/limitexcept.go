@@ -10,12 +10,11 @@ import (
 
 // except is the limit_except block of a location.
 type except struct {
-	methods  []string  // that the block is not for
-	location *Location // that requests with other methods are in
+	methods  []string  // the methods that the block excepts
+	location *Location // the settings for requests with any other method
 }
 
-// exceptMethods are the methods that limit_except knows, as nginx does. It is for all
-// others unless it names them.
+// exceptMethods are the methods that limit_except can except, as in nginx.
 var exceptMethods = []string{"GET", "HEAD", "POST", "PUT", "DELETE", "MKCOL", "COPY", "MOVE", "OPTIONS", "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK", "PATCH"}
 
 func (m core) setLimitExcept(s *config.Scope, n *config.Node) error {
@@ -33,7 +32,8 @@ func (m core) setLimitExcept(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// forMethod returns the location whose settings are in effect for a request in l.
+// forMethod returns the location whose settings are in effect for a request with this
+// method in l.
 func (l *Location) forMethod(method string) *Location {
 	if l.except != nil && !slices.Contains(l.except.methods, method) {
 		return l.except.location

@@ -18,29 +18,29 @@ type Listen struct {
 	Pos     config.Pos
 	Network string // "tcp4", "tcp6" or "unix"
 	Address string // "0.0.0.0:80", "[::]:80", "/run/x.sock"
-	Default bool
+	Default bool   // default_server
 	SSL     bool
-	// ProxyProtocol says how connections begin.
+	// ProxyProtocol says whether connections begin with a header of the PROXY protocol.
 	ProxyProtocol ProxyProtocol
-	HTTP2         bool // asked for, and noted by check -v: HTTP/1.1 is spoken
-	// Optional says that the server does without it where it cannot be bound,
-	// which is a warning: no directive asked for it.
+	HTTP2         bool // has no effect, which check -v notes: clients get HTTP/1.1
+	// Optional says that no directive asked for the address. If it cannot be bound, that
+	// is a warning, and the server does without.
 	Optional bool
 	Options  config.ListenOptions
 	Tuning   Tuning
 }
 
-// bare reports that l says nothing of its socket: another server's listen for the
-// same address may.
+// bare reports whether l has no option of the socket, so that another server's listen for
+// the same address may have some.
 func (l *Listen) bare() bool {
 	return l.Options == config.ListenOptions{V6Only: true} && l.Tuning == Tuning{}
 }
 
-// key identifies the address.
+// key returns network and address as one string.
 func (l *Listen) key() string { return l.Network + "/" + l.Address }
 
-// wildcard returns the key of the address that covers l's port for all hosts
-// of its family.
+// wildcard returns the key of the wildcard address of l's family and port; "" for a unix
+// socket.
 func (l *Listen) wildcard() string {
 	_, port, err := net.SplitHostPort(l.Address)
 	switch {
@@ -52,7 +52,7 @@ func (l *Listen) wildcard() string {
 	return "tcp4/0.0.0.0:" + port
 }
 
-// Covers reports whether a socket of l gets the connections to o's address, too.
+// Covers reports whether a socket of l accepts the connections to o's address, too.
 func (l *Listen) Covers(o *Listen) bool { return l.key() == o.key() || l.key() == o.wildcard() }
 
 const insteadOfHTTP2 = "clients that offer HTTP/2 get HTTP/1.1, which all of them speak."
@@ -128,7 +128,7 @@ func (l *Listen) resolve(h config.Host, text, host, port string) error {
 		if err != nil {
 			return fmt.Errorf("host not found in %q of the listen directive", text)
 		}
-		// Resolvers vary the order of their answers. A reload keeps the address.
+		// A resolver changes the order of its answers; a reload must keep the address.
 		ip = slices.MinFunc(found, netip.Addr.Compare)
 	}
 	if ip.Is6() {
@@ -138,9 +138,9 @@ func (l *Listen) resolve(h config.Host, text, host, port string) error {
 	return nil
 }
 
-// inetAton reads the forms of an IPv4 address that inet_aton(3) takes, and with
-// it the resolver that nginx and gunicorn ask: one to four numbers, the last
-// of which fills the bytes that are left, in decimal, octal or hexadecimal.
+// inetAton reads an IPv4 address as inet_aton(3) does, and so the resolver of nginx and
+// gunicorn: one to four numbers in decimal, octal or hexadecimal, of which the last fills
+// the bytes that are left.
 func inetAton(text string) (netip.Addr, bool) {
 	parts := strings.Split(text, ".")
 	if len(parts) > 4 {
@@ -209,7 +209,8 @@ func (l *Listen) parseOption(text string) error {
 	return err
 }
 
-// parseMode reads the permissions of a unix socket: who may write connects.
+// parseMode reads the permissions of a unix socket. Users that may write to it may
+// connect.
 func parseMode(text string) (int, error) {
 	n, err := strconv.ParseUint(text, 8, 32)
 	if err != nil || n == 0 || n > 0o777 {
@@ -218,7 +219,7 @@ func parseMode(text string) (int, error) {
 	return int(n), nil
 }
 
-// defaultListen is what a server without listen gets.
+// defaultListen returns the Listen of a server without listen directives.
 func defaultListen(pos config.Pos, port int) *Listen {
 	return &Listen{Pos: pos, Network: "tcp4", Address: "0.0.0.0:" + strconv.Itoa(port), Options: config.ListenOptions{V6Only: true}}
 }

@@ -26,14 +26,13 @@ type Listener struct {
 
 	file    *os.File
 	addr    net.Addr
-	name    osfile.Name // of a unix socket
+	name    osfile.Name // the file of a unix socket
 	tuned   Tuning      // the options in effect; only the Engine uses it
-	accepts acceptor    // nil until the Engine starts it
+	accepts acceptor    // nil until the Engine starts to accept
 	closed  atomic.Bool
 }
 
-// acceptor accepts on a Listener's socket until Close, which waits for accepts that are
-// running.
+// acceptor accepts on a Listener's socket until Close. Close waits until no accept runs.
 type acceptor interface{ Close() error }
 
 // openListener binds a Listener through host.
@@ -49,13 +48,13 @@ func openListener(h config.Host, key, network, address string, o config.ListenOp
 	var sa unix.Sockaddr
 	if e := l.control(func(fd int) { sa, err = unix.Getsockname(fd) }); e != nil || err != nil {
 		f.Close()
-		return nil, fmt.Errorf("cannot tell the address of a socket: %w", cmp.Or(e, err))
+		return nil, fmt.Errorf("cannot get the address of the socket %q: %w", address, cmp.Or(e, err))
 	}
 	l.addr = eventloop.Addr(sa)
 	return l, nil
 }
 
-// control calls f with the descriptor and leaves its flags alone.
+// control calls f with the descriptor. Unlike os.File.Fd it leaves the flags alone.
 func (l *Listener) control(f func(fd int)) error {
 	raw, err := l.file.SyscallConn()
 	if err != nil {
@@ -64,26 +63,26 @@ func (l *Listener) control(f func(fd int)) error {
 	return raw.Control(func(fd uintptr) { f(int(fd)) })
 }
 
-// Addr returns the address that the socket is bound to; if port 0 was asked for, with the
-// port that the system has chosen.
+// Addr returns the address that the socket is bound to. If the configuration has port 0,
+// Addr has the port that the system chose.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
 // File returns the listening descriptor, to hand it to another process.
 func (l *Listener) File() *os.File { return l.file }
 
-// Closed reports that no configuration listens here any more: its connections
-// close after their next response.
+// Closed reports whether l accepts no more, because the current configuration does not
+// listen here or the Engine shuts down. Its connections close after their next response.
 func (l *Listener) Closed() bool { return l.closed.Load() }
 
-// Unreachable reports that the file of a unix socket has been removed, or
-// replaced: nobody can connect to it any more.
+// Unreachable reports whether the file of a unix socket was removed or replaced: nobody
+// can connect to the socket any more.
 func (l *Listener) Unreachable() bool { return l.name.Lost() }
 
-// RemoveName removes the file of a unix socket, unless another server has put
-// its own there.
+// RemoveName removes the file of a unix socket, unless another server has put its own
+// file there.
 func (l *Listener) RemoveName() { l.name.Remove() }
 
-// Close stops accepting. Connections go on, and learn of it by Closed.
+// Close stops accepting. Connections go on; Closed tells them.
 func (l *Listener) Close() error {
 	if l.closed.Swap(true) {
 		return nil
@@ -94,32 +93,30 @@ func (l *Listener) Close() error {
 	return l.file.Close()
 }
 
-// Site is the servers of one Generation that listen on one address: the default server,
-// and all by their names.
+// Site is the servers of one Generation that listen on one address, with their names.
 type Site struct {
 	Listener *Listener
-	Default  *Server
+	Default  *Server // for hosts that no server_name matches
 	Servers  []*Server
-	// SSL says that "listen ... ssl" stands for this address.
+	// SSL says that a listen directive of this address has the parameter ssl.
 	SSL bool
-	// ProxyProtocol says whether connections begin with a PROXY header, by the listen
-	// of this address that says so.
+	// ProxyProtocol is that of the listen directives of this address.
 	ProxyProtocol ProxyProtocol
-	// TLS is the configuration of handshakes; the ssl module sets it for every Site
-	// with SSL before the Generation runs.
+	// TLS is the configuration of handshakes. The ssl module sets it for each Site with
+	// SSL before the Generation runs.
 	TLS *tls.Config
 
 	generation *Generation
 	names      serverNames
 }
 
-// listenerSites maps local addresses of a socket to Sites: a socket bound to a
-// wildcard address serves listen directives of specific addresses of its port too.
+// listenerSites are the Sites of one socket. A socket that is bound to a wildcard address
+// also serves the listen directives of specific addresses with the same port.
 type listenerSites struct {
-	any  *Site            // the socket's own address
-	addr map[string]*Site // more specific local addresses; nil when none
+	any  *Site            // the Site of the socket's own address
+	addr map[string]*Site // the Sites of specific addresses, by local address; nil: none
 
-	tuning Tuning
+	tuning Tuning // the options that the socket gets
 }
 
 // fill sets c's addresses from nc.

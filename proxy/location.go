@@ -19,20 +19,20 @@ type Location struct {
 	Server *Server
 	Regex  *Regexp // for regular expression locations
 
-	state         []any // of features, by place
+	state         []any // the features' state, by place
 	phases        [numPhases][]Action
 	content       Handler
-	slash         bool
+	slash         bool // see RedirectSlash
 	headerFilters []HeaderFilter
 	logs          []func(x *Exchange)
-	tree          locations // nested ones
+	tree          locations // the nested locations
 	branches      []branch  // if blocks, and limit_except
 	except        *except   // nil without limit_except
 	overruns      atomic.Uint64
-	provider      int // the module that gave the content
+	provider      int // the index of the module that gave the content
 }
 
-// LocationKind is how a location's name matches a path.
+// LocationKind says how a location's name matches paths.
 type LocationKind uint8
 
 // The kinds, in the words of nginx's location directive.
@@ -45,14 +45,14 @@ const (
 	LocationServer                         // the server's own settings
 )
 
-// On adds an action to a phase; actions run in the order of modules.
+// On adds an action to a phase. The actions of a phase run in the order of modules.
 func (l *Location) On(p Phase, a Action) { l.phases[p] = append(l.phases[p], a) }
 
-// First adds a before the actions that the phase has.
+// First adds a before the actions that the phase already has.
 func (l *Location) First(p Phase, a Action) { l.phases[p] = append([]Action{a}, l.phases[p]...) }
 
-// SetContent makes h the content. A location has one: the first module that
-// sets it wins, so the fallback (static files) stands last in the list.
+// SetContent makes h the content, unless the location has one: the first module in the list
+// that sets it wins, so that the fallback, static files, is last in the list.
 func (l *Location) SetContent(h Handler) {
 	if l.content == nil {
 		l.content = h
@@ -62,19 +62,19 @@ func (l *Location) SetContent(h Handler) {
 // HasContent reports whether a module has given the location its content.
 func (l *Location) HasContent() bool { return l.content != nil }
 
-// RedirectSlash makes a request for the location's name without its last
-// slash a 301 to the name, as nginx does for proxied prefix locations.
+// RedirectSlash makes requests for the location's name without its last slash be redirected
+// to the name with 301, as nginx does for proxied prefix locations.
 func (l *Location) RedirectSlash() { l.slash = true }
 
 // FilterHeader adds a filter of the response's head.
 func (l *Location) FilterHeader(f HeaderFilter) { l.headerFilters = append(l.headerFilters, f) }
 
-// OnLog adds a step of the log phase. It runs after the response, also for
-// aborted ones; x.Res.Status is then what was or would have been sent.
+// OnLog adds a step of the log phase. It runs after the response, even if that was aborted.
+// x.Res.Status is the status that was sent, or would have been.
 func (l *Location) OnLog(f func(x *Exchange)) { l.logs = append(l.logs, f) }
 
-// Core is the settings of this package's own directives, in effect for one
-// location. Fields are immutable once compiled.
+// Core is the settings of this package's own directives that are in effect for one
+// location. It does not change once it is compiled. Sizes are in bytes.
 type Core struct {
 	MaxBodySize       int64 // client_max_body_size; 0: no bound
 	BodyBufferSize    int64 // client_body_buffer_size
@@ -115,11 +115,12 @@ type Core struct {
 	DefaultType string // default_type
 	errorPages  config.List[*errorPage]
 	types       *Types
-	typesOf     *config.Scope // the block that types was read in
-	scope       *config.Scope
+	typesOf     *config.Scope // the block whose types blocks made types
+	scope       *config.Scope // the block of these settings
 }
 
-// Lingering is lingering_close: how a connection with an unread body is closed.
+// Lingering is lingering_close: whether the server, before it closes a connection, reads
+// and drops what the client still sends.
 type Lingering uint8
 
 // The values of lingering_close.
@@ -129,13 +130,13 @@ const (
 	LingeringAlways
 )
 
-// MaxBodyNode returns the client_max_body_size directive in effect, nil for
-// the default: the log line of a 413 names it.
+// MaxBodyNode returns the client_max_body_size directive in effect, nil for the default.
+// The log line of a 413 names its place.
 func (c *Core) MaxBodyNode() *config.Node { return c.scope.Nearest("client_max_body_size") }
 
 // Server is a compiled server block.
 type Server struct {
-	Name      string // the first server_name without a leading dot, "" without one: $server_name
+	Name      string // $server_name: the first server_name without a leading dot; "" without server_name
 	Pos       config.Pos
 	Scope     *config.Scope
 	Root      *Location // the server's own settings
@@ -145,12 +146,11 @@ type Server struct {
 	named     map[string]*Location
 }
 
-// rewrites reports whether the server has rewriting of its own, before a location
-// is found.
+// rewrites reports whether the server has rewriting that runs before the location is found.
 func (sv *Server) rewrites() bool { return len(sv.Root.phases[ServerRewrite]) > 0 }
 
-// Names returns the server's names as server_name has them, in lower case;
-// regular expressions are left out. A server without names has "".
+// Names returns the server's names as server_name has them, in lower case, without regular
+// expressions. A server without server_name has the name "".
 func (sv *Server) Names() []string {
 	var names []string
 	for _, n := range sv.names {

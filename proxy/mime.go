@@ -7,7 +7,7 @@ import (
 	"alicorn/config"
 )
 
-// Types maps file extensions, lower case, to content types.
+// Types maps file extensions in lower case to content types.
 type Types struct {
 	byExtension map[string]string
 }
@@ -31,8 +31,8 @@ func MimeTypesFile() []byte {
 	return append(b, "}\n"...)
 }
 
-// TypeOf returns the content type for path: that of its extension, without
-// case, else default_type.
+// TypeOf returns the content type for path: that of its extension, whose case does not
+// matter; if it has no known extension, default_type.
 func (c *Core) TypeOf(path string) string {
 	dot := strings.LastIndexByte(path, '.')
 	if dot < 0 || strings.IndexByte(path[dot:], '/') >= 0 {
@@ -49,9 +49,9 @@ func (c *Core) TypeOf(path string) string {
 	return t
 }
 
-// setTypes reads a types block. The first one of a block replaces what it
-// inherits; more of them add. At the top of a file without http { } all add to
-// the built-in ones: nginx includes such a file where mime.types is in effect.
+// setTypes reads a types block. The first types block of a block replaces the inherited
+// types; the others add to it. At the top of a file without http { } all of them add to
+// the built-in types: nginx includes such a file where mime.types is in effect.
 func (m core) setTypes(s *config.Scope, n *config.Node) error {
 	c := m.settings.In(s)
 	if c.typesOf != s {

@@ -8,28 +8,28 @@ import (
 	"alicorn/config"
 )
 
-// nginxModule is a module of nginx: its directives, those that this program has
-// too among them, and what does their work here.
+// nginxModule is a module of nginx: all its directives, including those that this
+// program has too, and what to use here instead of the others.
 type nginxModule struct {
 	name       string
-	instead    string // ends "it is not here yet; "
+	instead    string // what the message says after "is not here yet; "; "": nothing
 	directives string
 }
 
-// passing are the directives of nginx that its modules for other servers share,
-// after the protocol's name and "_".
+// passing are the directives that nginx's modules for other servers share, without the
+// protocol's name and "_" in front.
 const passing = "bind buffer_size buffering buffers busy_buffers_size cache cache_background_update cache_bypass cache_key cache_lock cache_lock_age " +
 	"cache_lock_timeout cache_max_range_offset cache_methods cache_min_uses cache_path cache_purge cache_revalidate cache_use_stale cache_valid connect_timeout " +
 	"force_ranges hide_header ignore_client_abort ignore_headers intercept_errors limit_rate max_temp_file_size next_upstream next_upstream_timeout " +
 	"next_upstream_tries no_cache param pass pass_header pass_request_body pass_request_headers read_timeout request_buffering send_timeout socket_keepalive store " +
 	"store_access temp_file_write_size temp_path"
 
-// overTLS are those for servers that are reached by TLS.
+// overTLS are the directives for servers that are reached over TLS.
 const overTLS = "ssl_certificate ssl_certificate_cache ssl_certificate_key ssl_ciphers ssl_conf_command ssl_crl ssl_key_log ssl_name ssl_password_file ssl_protocols " +
 	"ssl_server_name ssl_session_reuse ssl_trusted_certificate ssl_verify ssl_verify_depth"
 
-// protocols are nginx's modules for other servers, with what does their work here, and
-// what each has beside the shared directives.
+// protocols are nginx's modules for other servers: the name, what to use here instead,
+// and the directives that the module has beside the shared ones.
 var protocols = []struct{ name, instead, own string }{
 	{"proxy", "", "cache_convert_head cookie_domain cookie_flags cookie_path headers_hash_bucket_size headers_hash_max_size http_version method redirect " +
 		"send_lowat set_body set_header allow_upstream bind_dynamic " + overTLS +
@@ -42,7 +42,7 @@ var protocols = []struct{ name, instead, own string }{
 	{"tunnel", forApplications, "allow_upstream bind_dynamic"},
 }
 
-// balancing are the ways to choose a server that are in nginx's upstream blocks.
+// balancing are the directives of nginx's upstream blocks that choose a server.
 const balancing = "hash ip_hash least_conn least_time random round_robin sticky sticky_cookie_insert"
 
 const forApplications = "for Python applications use app_pass"
@@ -121,8 +121,8 @@ var nginxModules = []nginxModule{
 	{"zone_sync", "", "zone_sync zone_sync_buffers zone_sync_connect_retry_interval zone_sync_connect_timeout zone_sync_interval zone_sync_recv_buffer_size zone_sync_server zone_sync_timeout"},
 }
 
-// NginxDirective says of a directive of nginx that this program does not have
-// that it is one; "": nginx has none of that name.
+// NginxDirective returns the message for a directive of nginx that this program does not
+// have; "" if nginx has none of that name.
 func NginxDirective(name string) string {
 	instead, known := "", false
 	if prefix, rest, ok := strings.Cut(name, "_"); ok {
@@ -146,8 +146,8 @@ func NginxDirective(name string) string {
 	return fmt.Sprintf("nginx's %s is not here yet; %s", name, instead)
 }
 
-// NginxBalancing is NginxDirective for the ways in which an upstream block chooses a
-// server; "" for all else. Other blocks have some of their names.
+// NginxBalancing is NginxDirective for directives of an upstream block that choose a
+// server; "" for any other name. Some of these names mean something else in other blocks.
 func NginxBalancing(name string) string {
 	if !listed(balancing, name) {
 		return ""
@@ -155,8 +155,8 @@ func NginxBalancing(name string) string {
 	return NginxDirective(name)
 }
 
-// NginxDirectiveNear says which directive of nginx that this program does not have
-// is most likely meant by name, and what NginxDirective says of it; "": none is.
+// NginxDirectiveNear returns the message for a misspelt directive: the nearest name among
+// nginx's directives, and what NginxDirective says of that one; "" if none is near.
 func NginxDirectiveNear(name string) string {
 	var names []string
 	for _, p := range protocols {
@@ -174,5 +174,5 @@ func NginxDirectiveNear(name string) string {
 	return fmt.Sprintf("did you mean %q? %s", near, NginxDirective(near))
 }
 
-// listed reports whether a list of words has the word.
+// listed reports whether word is one of the words of list.
 func listed(list, word string) bool { return slices.Contains(strings.Fields(list), word) }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// nginxVariables are the variables of nginx that this program does not have, by
-// what tells the same here. A name that ends in "_" is a family.
+// nginxVariables are the variables of nginx that this program does not have, each group
+// with what to use instead; "": nothing. A name that ends in "_" is a family.
 var nginxVariables = []struct{ instead, names string }{
 	{"$upstream_connect_time is the time until a worker had time for the request", "upstream_queue_time"},
 	{"$upstream_addr has the names of all", "upstream_last_server_name"},
@@ -22,8 +22,8 @@ var nginxVariables = []struct{ instead, names string }{
 		"otel_trace_id otel_span_id otel_parent_id otel_parent_sampled"},
 }
 
-// nginxVariable says of a variable of nginx that this program does not have
-// that it is one; "": nginx has none of that name.
+// nginxVariable returns the message for a variable of nginx that this program does not
+// have; "" for any other name.
 func nginxVariable(name string) string {
 	for _, v := range nginxVariables {
 		for known := range strings.FieldsSeq(v.names) {

@@ -8,25 +8,26 @@ import (
 	"alicorn/config"
 )
 
-// pace is how fast the body of a response may go out: limit_rate, counted as nginx does.
-// In each second since the request began rate bytes may go out beside those of
-// limit_rate_after, and what was sent at once takes as long as the rate says. nginx's
-// seconds begin when those of the clock do, so that it may send those of two at once.
+// pace is limit_rate for one response, counted as nginx does. Besides the bytes of
+// limit_rate_after, rate bytes may be sent for each second that has begun since the
+// request began. After n bytes nothing is sent for n/rate seconds. nginx counts seconds of
+// the clock, so that it may send the bytes of two seconds at once.
 type pace struct {
-	rate  int64 // bytes a second
-	after int64 // bytes that are not limited
+	rate  int64 // bytes per second
+	after int64 // bytes at the beginning that have no limit
 	start time.Time
-	sent  int64
+	sent  int64     // bytes of the body that were sent
 	next  time.Time // when more may be sent
 }
 
-// Bounds that keep the arithmetic from overflowing: a rate of a terabyte, and 48 days.
+// Bounds that keep the arithmetic from overflowing: 1 TiB per second, and 48 days.
 const (
 	maxPace    = 1 << 40
 	maxSeconds = 1 << 22
 )
 
-// room returns how many bytes may be sent now; where it is none, the time until some may.
+// room returns how many bytes may be sent now. If that is none, wait is the time until
+// some may.
 func (p *pace) room(now time.Time) (n int64, wait time.Duration) {
 	if wait = p.next.Sub(now); wait > 0 {
 		return 0, wait
@@ -46,12 +47,14 @@ func (p *pace) count(n int64, now time.Time) {
 	p.next = now.Add(p.lasts(max(p.sent-p.after, 0) - before))
 }
 
-// lasts returns for how long n bytes last, in milliseconds as nginx counts.
+// lasts returns how long sending n bytes takes at the rate, in whole milliseconds as nginx
+// counts.
 func (p *pace) lasts(n int64) time.Duration {
 	return time.Duration(float64(n)*1000/float64(p.rate)) * time.Millisecond
 }
 
-// setPace begins to limit the rate of r's body, if it has a limit in l, which may be nil.
+// setPace begins to limit the rate of r's body if l, which may be nil, or SetLimitRate has
+// a limit.
 func (r *Response) setPace(l *Location) {
 	x := r.x
 	if l == nil || r.bodyless || l.Core.LimitRate == nil && !x.limited {
@@ -62,9 +65,9 @@ func (r *Response) setPace(l *Location) {
 	}
 }
 
-// Room returns how many bytes of the body may be sent now. If none may, because of
-// limit_rate, wait is the time until some may. Write and SendFile wait by themselves, on a
-// goroutine; who can wait without one asks first.
+// Room returns how many bytes of the body may be sent now. If limit_rate allows none, wait
+// is the time until it allows some. Write and SendFile wait themselves, on a goroutine. A
+// caller that can wait without a goroutine calls Room first.
 func (r *Response) Room() (n int64, wait time.Duration) {
 	if r.pace == nil {
 		return math.MaxInt64, 0
@@ -72,8 +75,8 @@ func (r *Response) Room() (n int64, wait time.Duration) {
 	return r.pace.room(time.Now())
 }
 
-// Later sends what is queued, but for what filters hold back, and makes an event come to
-// the exchange after wait, which Room has returned.
+// Later makes an event come to the exchange after wait, which Room has returned. Before
+// that it sends the queued bytes, but not those that filters hold back.
 func (r *Response) Later(wait time.Duration) error {
 	r.x.wakeAfter(wait)
 	return r.x.wire.Flush()
@@ -127,8 +130,8 @@ func (r *Response) sendPaced(f File, off, n int64) error {
 	return nil
 }
 
-// pause waits for d on the caller's goroutine. As with Await the exchange's events go on
-// meanwhile, and none is lost.
+// pause waits for d on the caller's goroutine. Meanwhile the exchange's function of
+// Meanwhile is called for its events. No event is lost.
 func (x *Exchange) pause(d time.Duration) error {
 	for due := time.Now().Add(d); d > 0; d = time.Until(due) {
 		if x.meanwhile != nil {
@@ -140,18 +143,18 @@ func (x *Exchange) pause(d time.Duration) error {
 			return ErrClientGone
 		}
 	}
-	x.Waker().Wake() // what has come may have been for who writes
+	x.Waker().Wake() // an event that pause has taken may have been for the caller
 	return nil
 }
 
-// wakeAfter makes an event come to x after d, in place of an earlier call's.
+// wakeAfter makes an event come to x after d. It replaces the event of an earlier call.
 func (x *Exchange) wakeAfter(d time.Duration) {
 	x.waiting.used = true
 	x.waiting.startTimer(d)
 }
 
-// LimitRate returns how many bytes of the response's body may go out in a second:
-// $limit_rate. 0 is no limit.
+// LimitRate returns how many bytes of the response's body may be sent in a second:
+// $limit_rate. 0 means no limit.
 func (x *Exchange) LimitRate() int64 {
 	if x.limited {
 		return x.limitRate
@@ -159,11 +162,11 @@ func (x *Exchange) LimitRate() int64 {
 	return x.sizeOf(x.Core().LimitRate)
 }
 
-// SetLimitRate sets what LimitRate returns, in place of limit_rate.
+// SetLimitRate overrides limit_rate with n bytes per second; 0 sets no limit.
 func (x *Exchange) SetLimitRate(n int64) { x.limitRate, x.limited = n, true }
 
-// sizeOf returns the size that t is for x; 0, and a line in the log, where it is none. t
-// may be nil.
+// sizeOf returns the value of t for x as a size. A value that is not a size is logged, and
+// is 0. t may be nil.
 func (x *Exchange) sizeOf(t *Template) int64 {
 	if t == nil {
 		return 0
@@ -171,12 +174,12 @@ func (x *Exchange) sizeOf(t *Template) int64 {
 	text := t.String(x)
 	n, err := config.ParseSize(text)
 	if err != nil {
-		x.Log(LevelError, "invalid size %q: it is digits and at most one of k, m, g", text)
+		x.Log(LevelError, "invalid size %q: must be digits, with at most one of k, m, g behind them", text)
 	}
 	return n
 }
 
-// setSize is the Setter of a size that may have variables.
+// setSize returns the Setter of a size that may have variables.
 func (m core) setSize(field func(c *Core) **Template) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		t := ParseTemplate(s.Load(), n.Args[0].Pos, n.Arg(0))

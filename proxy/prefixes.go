@@ -2,7 +2,7 @@ package proxy
 
 import "net/netip"
 
-// Prefixes are ranges of addresses, as directives name peers that are trusted.
+// Prefixes are ranges of addresses, such as those of trusted peers.
 type Prefixes []netip.Prefix
 
 // Everywhere returns the range of all IPv4 addresses and that of all IPv6 addresses.
@@ -10,9 +10,9 @@ func Everywhere() Prefixes {
 	return Prefixes{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
 }
 
-// ParsePrefix reads an address or a range of addresses such as 192.0.2.0/24. An
-// IPv4 address in IPv6 is the IPv4 address, and bits beyond a range's length do
-// not count. An address has no zone.
+// ParsePrefix reads an address or a range such as 192.0.2.0/24. It refuses an address
+// with a zone. A single IPv4 address that is written as IPv6 becomes IPv4. Bits of a
+// range beyond its length are cleared.
 func ParsePrefix(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 		return PrefixOf(addr), nil
@@ -21,7 +21,8 @@ func ParsePrefix(text string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
-// PrefixOf returns the range of one address, without its zone.
+// PrefixOf returns the range that holds addr alone, without a zone, and as IPv4 if
+// addr is an IPv4 address in IPv6.
 func PrefixOf(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	return netip.PrefixFrom(addr, addr.BitLen())

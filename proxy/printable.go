@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// IsPrintable reports whether a terminal shows r as text: r is no control
-// character, of Unicode's C1 neither, no mark that changes the direction of
-// the text after it, and no byte that is not UTF-8. Tabs and ends of lines
-// are control characters.
+// IsPrintable reports whether a terminal shows r as text. It is false for control
+// characters, those of Unicode's C1 too, for marks that change the direction of the text
+// after them, and for utf8.RuneError, which stands for bytes that are not UTF-8. Tabs and
+// ends of lines are control characters.
 func IsPrintable(r rune) bool {
 	switch {
 	case r < ' ', r >= 0x7f && r <= 0x9f:
@@ -23,7 +23,7 @@ func IsPrintable(r rune) bool {
 	return r != utf8.RuneError
 }
 
-// AppendPrintable appends text with the bytes of what is not printable as \xHH;
+// AppendPrintable appends text. Bytes of characters that are not printable become \xHH;
 // tabs and ends of lines stay.
 func AppendPrintable(dst []byte, text string) []byte {
 	for text != "" {
@@ -66,8 +66,34 @@ func Printable(text string) string {
 	return text
 }
 
+// quotable returns s for a quoted part of a log line, as nginx writes it: control
+// characters, quotes, backslashes and bytes from 0x7f on become \xHH.
+func quotable(s string) string {
+	for i := 0; i < len(s); i++ {
+		if !isQuotable(s[i]) {
+			return escapeQuotable(s)
+		}
+	}
+	return s
+}
+
+func isQuotable(c byte) bool { return c >= ' ' && c != '"' && c != '\\' && c < 0x7f }
+
+func escapeQuotable(s string) string {
+	const hex = "0123456789ABCDEF"
+	out := make([]byte, 0, len(s)+8)
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; isQuotable(c) {
+			out = append(out, c)
+		} else {
+			out = append(out, '\\', 'x', hex[c>>4], hex[c&15])
+		}
+	}
+	return string(out)
+}
+
 // SystemText returns the system's number and text for err as nginx logs them: "2: No such
-// file or directory".
+// file or directory". For an error that has no number it returns err's own text.
 func SystemText(err error) string {
 	var number syscall.Errno
 	if !errors.As(err, &number) {

@@ -10,27 +10,27 @@ import (
 	"alicorn/proxy/proxyproto"
 )
 
-// ProxyProtocol says how the connections to an address begin. The zero value: with
-// no header of the PROXY protocol.
+// ProxyProtocol says whether connections to an address begin with a header of the PROXY
+// protocol. The zero value says that they do not.
 type ProxyProtocol struct {
-	// Due says that each begins with a header, which variables tell: nginx's
-	// proxy_protocol.
+	// Due says that each connection must begin with a header. Only variables show its
+	// addresses: nginx's proxy_protocol.
 	Due bool
-	// Optional says that each may begin with a header, and has the client's address
-	// from it, where it comes from one of Peers or over a unix socket; another that
-	// has one is refused: gunicorn's proxy_protocol and proxy_allow_ips.
+	// Optional says that a connection from one of Peers, or over a unix socket, may begin
+	// with a header, whose source is the client's address then. A header from any other
+	// peer is refused: gunicorn's proxy_protocol and proxy_allow_ips.
 	Optional bool
 	Peers    Prefixes
 }
 
-// IsZero reports whether no connection begins with a header.
+// IsZero reports whether connections begin without a header.
 func (p *ProxyProtocol) IsZero() bool { return !p.Due && !p.Optional }
 
 func (p *ProxyProtocol) equals(o *ProxyProtocol) bool {
 	return p.Due == o.Due && p.Optional == o.Optional && slices.Equal(p.Peers, o.Peers)
 }
 
-// Allows reports whether a header is taken from c's peer.
+// Allows reports whether c's peer may send a header.
 func (p *ProxyProtocol) Allows(c *Conn) bool {
 	peer, ok := c.RemoteIP()
 	return p.Due || !ok || p.Peers.Contain(peer)
@@ -54,8 +54,8 @@ func parsePeers(text string) (peers Prefixes, err error) {
 	return peers, nil
 }
 
-// proxyProtocolVariables are what the header of the PROXY protocol says; none
-// is found where the connection had no header, or one without addresses.
+// proxyProtocolVariables show the header of the PROXY protocol. They are not found if the
+// connection had no header, or one without addresses.
 func proxyProtocolVariables() []Variable {
 	source := func(h *proxyproto.Header) netip.AddrPort { return h.Source }
 	destination := func(h *proxyproto.Header) netip.AddrPort { return h.Destination }

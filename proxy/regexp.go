@@ -10,31 +10,28 @@ import (
 	"alicorn/config"
 )
 
-// Regexp is a PCRE pattern as nginx's configurations have them: run by Go's
-// regexp, in linear time, when it can; by a backtracking engine with a time
-// limit when the pattern needs lookaround or back-references. A match that the
-// limit ends is a failure of the request: a client can make one take so long,
-// and "no match" may be what lets it in. Once a match has run out of time, those
-// that follow get much less of it: ordinary ones need microseconds, and four
-// clients that each take the whole limit would keep every processor busy.
+// Regexp is a PCRE pattern, as nginx's configurations have them. Go's regexp matches it in
+// linear time if it can. A pattern that needs lookaround or back-references has a
+// backtracking engine with a time limit. A match that runs out of time makes the request
+// fail, and does not count as "no match": a client can make a match take long, and "no
+// match" may let it in. After such a match the next ones get less time; see turns.
 type Regexp struct {
 	Pattern string
 	pos     config.Pos
 	fast    *regexp.Regexp
-	slow    *regexp2.Regexp
-	wary    *regexp2.Regexp // the same, with the shorter limit
-	turns   turns           // of the engine without linear time
+	slow    *regexp2.Regexp // the backtracking engine; nil if fast is set
+	wary    *regexp2.Regexp // the same with a shorter limit
+	turns   turns           // of the backtracking engine
 	names   []string        // group names by number; "" for unnamed
 	slots   []int           // variable slot of each group; -1 for unnamed
 }
 
-// SetRegexpClock has the limits of matches checked every few milliseconds; by
-// default they are kept to a tenth of a second. A program calls it once, before
-// it matches anything.
+// SetRegexpClock makes time limits of matches exact to 2 ms; without it they are exact to
+// 100 ms. A program calls it once, before it matches anything.
 func SetRegexpClock() { regexp2.SetTimeoutCheckPeriod(2 * time.Millisecond) }
 
-// CompileRegexp compiles the pattern of the directive at pos; fold ignores case
-// ("~*"). The error is one sentence about the pattern.
+// CompileRegexp compiles the pattern of the directive at pos. fold makes it ignore case,
+// as "~*" does.
 func CompileRegexp(pos config.Pos, pattern string, fold bool) (*Regexp, error) {
 	r := &Regexp{Pattern: pattern, pos: pos}
 	p := pattern
@@ -68,12 +65,12 @@ func CompileRegexp(pos config.Pos, pattern string, fold bool) (*Regexp, error) {
 	return r, nil
 }
 
-// Backtracking reports that the pattern needs the engine without linear time.
+// Backtracking reports whether the pattern needs the backtracking engine.
 func (r *Regexp) Backtracking() bool { return r.slow != nil }
 
-// MatchString reports whether the pattern occurs in text, and captures nothing.
-// x is the Exchange that may have to wait for it; nil where the caller leads no
-// loop. Its error is a Fail.
+// MatchString reports whether the pattern occurs in text. It captures nothing. x is the
+// Exchange on whose goroutine it runs, which may have to wait; nil if the caller leads no
+// loop. The error is a *Fail.
 func (r *Regexp) MatchString(x *Exchange, text string) (ok bool, err error) {
 	if r.fast != nil {
 		return r.fast.MatchString(text), nil
@@ -85,8 +82,8 @@ func (r *Regexp) MatchString(x *Exchange, text string) (ok bool, err error) {
 	return ok, err
 }
 
-// Match reports whether the pattern occurs in text; if so x's $1.. and the
-// named variables become its groups. Its error is a Fail.
+// Match reports whether the pattern occurs in text. If so, it sets x's $1 to $9 and the
+// variables of named groups. The error is a *Fail.
 func (r *Regexp) Match(x *Exchange, text string) (bool, error) {
 	if r.fast != nil {
 		return r.matchFast(x, text), nil
@@ -107,14 +104,14 @@ func (r *Regexp) Match(x *Exchange, text string) (bool, error) {
 	return true, nil
 }
 
-// NumGroups returns the number of groups.
+// NumGroups returns the number of groups in the pattern, named ones too.
 func (r *Regexp) NumGroups() int { return len(r.names) - 1 }
 
-// Groups returns the first match in text, and its groups; nil where there is none. It
-// captures nothing, and is for patterns without Backtracking.
+// Groups returns the first match in text and then its groups; nil if there is no match. It
+// sets no variable. The pattern must not be Backtracking.
 func (r *Regexp) Groups(text string) []string { return r.fast.FindStringSubmatch(text) }
 
-// MatchBytes is Match for a text that the caller changes afterwards.
+// MatchBytes is Match for a text that the caller may change afterwards.
 func (r *Regexp) MatchBytes(x *Exchange, text []byte) (bool, error) {
 	switch {
 	case r.fast == nil:
@@ -140,8 +137,8 @@ func (r *Regexp) matchFast(x *Exchange, text string) bool {
 	return loc != nil
 }
 
-// matched returns ok, of a pattern without groups. As in nginx x has no $1 of an
-// earlier match then.
+// matched returns ok, the result for a pattern without groups. As in nginx, a match makes
+// x forget the groups of an earlier match.
 func (r *Regexp) matched(x *Exchange, ok bool) bool {
 	if ok {
 		x.captures = x.captures[:0]
@@ -149,7 +146,7 @@ func (r *Regexp) matched(x *Exchange, ok bool) bool {
 	return ok
 }
 
-// capture sets x's $1.. and the named variables to the groups at loc.
+// capture sets x's $1 to $9 and the variables of named groups to the groups at loc.
 func (r *Regexp) capture(x *Exchange, text string, loc []int) {
 	x.captures = x.captures[:0]
 	for i := 0; i < len(loc); i += 2 {
@@ -162,8 +159,8 @@ func (r *Regexp) capture(x *Exchange, text string, loc []int) {
 	}
 }
 
-// ForgetCaptures makes $1.. unknown, as nginx's if and rewrite do when they do
-// not match.
+// ForgetCaptures makes $1 to $9 not found, as nginx's if and rewrite do if they do not
+// match.
 func (x *Exchange) ForgetCaptures() { x.captures = x.captures[:0] }
 
 func (r *Regexp) name(x *Exchange, group int, value string) {

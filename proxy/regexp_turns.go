@@ -13,41 +13,43 @@ import (
 
 // Limits of matches of a backtracking pattern.
 const (
-	regexpTimeout = 100 * time.Millisecond
-	waryTimeout   = 3 * time.Millisecond // at once; for waryTime after a match that ran out of time, also in turn
-	waryTime      = 10 * time.Second
-	// heldUp is how little a match has worked that was merely not scheduled when its
-	// time was over. One that takes long works for more, also beside others like it.
+	regexpTimeout = 100 * time.Millisecond // the limit of a match that has its turn
+	waryTimeout   = 3 * time.Millisecond   // the limit of a match without its turn; while alarmed, of all matches
+	waryTime      = 10 * time.Second       // how long the alarm lasts
+	// heldUp is the processor time below which a match that ran out of waryTimeout counts
+	// as held up: the system did not schedule it. A match that takes long uses more, even
+	// beside others like it.
 	heldUp = waryTimeout / 4
-	// After a match that ran out of time the next one waits for turnPause times
-	// as long as it took, and no longer than longestPause.
+	// After a match that ran out of time, the next one waits for turnPause times as long
+	// as it took, but not longer than longestPause.
 	turnPause    = 4
 	longestPause = 20 * time.Millisecond
-	// maxWaiting is how many requests may wait for a pattern.
+	// maxWaiting is how many requests may wait for their turn of one pattern.
 	maxWaiting = 64
 )
 
-// turns bounds what the matches of one pattern take of the machine. Ordinary
-// ones need microseconds and run at once, where the request is. What takes longer
-// than waryTimeout begins again in its turn, one at a time. Once one has run out
-// of the whole limit, some client knows how, and for waryTime each match waits for its
-// turn and gets no more than waryTimeout. Who waits leads no loop, so that other
-// requests go on; with the pauses all of it takes a fifth of one processor.
+// turns bounds the processor time that the matches of one pattern take. An ordinary match
+// needs microseconds and runs at once, on the request's goroutine. A match that takes
+// longer than waryTimeout begins again in its turn: one runs at a time, for regexpTimeout.
+// If that is not enough, some client knows how to make matches long. Then for waryTime
+// each match waits for its turn, and gets waryTimeout only. A request that waits leads no
+// loop, so that other requests go on. With the pauses, all these matches together take
+// about a fifth of one processor.
 type turns struct {
-	turn    chan struct{} // what it holds has the turn
+	turn    chan struct{} // has an element while a match has the turn
 	waiting atomic.Int32
-	alarm   atomic.Int64 // when a match last ran out of the whole limit, as Unix nanoseconds; 0: never
+	alarm   atomic.Int64 // when a match last ran out of regexpTimeout, as Unix nanoseconds; 0: never
 }
 
 func newTurns() turns { return turns{turn: make(chan struct{}, 1)} }
 
-// alarmed reports that a match ran out of time not long ago.
+// alarmed reports whether a match has run out of regexpTimeout within waryTime.
 func (t *turns) alarmed() bool {
 	at := t.alarm.Load()
 	return at != 0 && time.Since(time.Unix(0, at)) < waryTime
 }
 
-// wait waits for the turn; false: too many do.
+// wait waits for the turn. It returns false if too many wait already.
 func (t *turns) wait() bool {
 	defer t.waiting.Add(-1)
 	if t.waiting.Add(1) > maxWaiting {
@@ -57,7 +59,7 @@ func (t *turns) wait() bool {
 	return true
 }
 
-// give gives the turn to the next after pause.
+// give gives the turn away after pause.
 func (t *turns) give(pause time.Duration) {
 	if pause == 0 {
 		<-t.turn
@@ -66,8 +68,8 @@ func (t *turns) give(pause time.Duration) {
 	time.AfterFunc(pause, func() { <-t.turn })
 }
 
-// backtrack calls match with the pattern and the limit that is due. Its error is
-// a Fail.
+// backtrack calls match with the engine whose limit is due. x is nil if the caller leads no
+// loop. The error is a *Fail.
 func (r *Regexp) backtrack(x *Exchange, text string, match func(*regexp2.Regexp) error) error {
 	t := &r.turns
 	if !t.alarmed() {
@@ -101,16 +103,16 @@ func (r *Regexp) inTurn(text string, match func(*regexp2.Regexp) error) error {
 	return r.tooMuch(text, alarmed, err)
 }
 
-// try calls match with the limit that is due, and again where that has passed
-// without work: limits are of the clock, by which a machine that is held up takes
-// long for anything. short says that the last one was the short limit.
+// try calls match with the limit that is due. Limits are times of the clock. A match that
+// ran out of time with hardly any processor time was held up by a busy machine, and try
+// calls it again. short reports whether the last limit was waryTimeout.
 func (r *Regexp) try(alarmed bool, match func(*regexp2.Regexp) error) (short bool, err error) {
 	if !alarmed {
 		if err := match(r.slow); !outOfTime(err) {
 			return false, err
 		}
 	}
-	runtime.LockOSThread() // whose time is told
+	runtime.LockOSThread() // threadTime measures this thread
 	defer runtime.UnlockOSThread()
 	for range 3 {
 		began := threadTime()
@@ -119,10 +121,11 @@ func (r *Regexp) try(alarmed bool, match func(*regexp2.Regexp) error) (short boo
 			return alarmed, err
 		}
 	}
-	return false, match(r.slow) // it has done nothing yet
+	return false, match(r.slow) // held up each time: the match has hardly worked
 }
 
-// threadTime returns the time that the thread has worked.
+// threadTime returns the processor time that the thread has used; 0 if the system does not
+// tell it.
 func threadTime() time.Duration {
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
@@ -135,8 +138,8 @@ func outOfTime(err error) bool {
 	return err != nil && !errors.Is(err, regexp2.ErrBacktrackingStackLimit)
 }
 
-// tooMuch is the answer to a request whose text could not be matched within the
-// limits: 500, logged with the place of the directive. It is nil where err is.
+// tooMuch returns the error for a text that could not be matched within the limits: 500,
+// logged with the place of the directive; nil if err is nil.
 func (r *Regexp) tooMuch(text string, alarmed bool, err error) error {
 	switch {
 	case err == nil:

@@ -10,8 +10,8 @@ import (
 	"alicorn/config"
 )
 
-// registry is the variables of one Load: the modules' own, and those that
-// regular expressions define by named groups.
+// registry is the variables of one Load: those of modules, and those that the configuration
+// defines.
 type registry struct {
 	fixed    map[string]Getter
 	lacks    map[string]string
@@ -19,18 +19,18 @@ type registry struct {
 	slots    map[string]*definition // by name in lower case
 }
 
-// definition is a variable that the configuration itself defines.
+// definition is a variable that the configuration defines.
 type definition struct {
 	slot     int
-	assigned bool // by set: read before, it is empty
-	captured bool // by a named group: without a match it is not found
+	assigned bool // set defines it: before that it is empty
+	captured bool // a named group defines it: without a match it is not found
 
-	rule    Rule // that computes it; nil: none does
+	rule    Rule // computes it; nil: no rule does
 	rulePos config.Pos
 	keep    bool // a request computes it once
 }
 
-// variable is the value of one in an Exchange.
+// variable is the value of such a variable in an Exchange.
 type variable struct {
 	text      string
 	known     bool
@@ -43,8 +43,8 @@ func registryOf(l *config.Load) *registry {
 	})
 }
 
-// Declare makes the modules' variables known to l. It is called once before
-// the tree is read.
+// Declare makes the modules' variables known to l. It is called once, before the
+// configuration is read.
 func Declare(l *config.Load, modules []Module) {
 	r := registryOf(l)
 	for _, m := range modules {
@@ -61,11 +61,10 @@ func Declare(l *config.Load, modules []Module) {
 	}
 }
 
-// Define returns the place of a variable that the configuration itself
-// defines by assignment (set). Reading it before is logged, once a request,
-// where Core.WarnUnset says so. The name of a variable that the program fills
-// is an error; one of a family (http_x, arg_x) is not: it has the family's
-// value until then.
+// Define returns the slot of a variable that a set directive assigns. Reading the variable
+// before that gives the empty string, and with Core.WarnUnset logs a warning, once for a
+// request. A variable of a family (http_x, arg_x) has the family's value before that. The
+// name of any other variable of a module is an error.
 func Define(l *config.Load, name string) (slot int, err error) {
 	d, err := registryOf(l).define(name)
 	if err != nil {
@@ -88,8 +87,8 @@ func (r *registry) define(name string) (*definition, error) {
 	return d, nil
 }
 
-// ParseRegexp compiles the pattern of the directive at pos and declares the
-// variables that its named groups define.
+// ParseRegexp compiles the pattern of the directive at pos, and defines the variables of
+// its named groups. fold makes the pattern ignore case.
 func ParseRegexp(l *config.Load, pos config.Pos, pattern string, fold bool) (*Regexp, error) {
 	r, err := CompileRegexp(pos, pattern, fold)
 	if err != nil {
@@ -112,13 +111,14 @@ func ParseRegexp(l *config.Load, pos config.Pos, pattern string, fold bool) (*Re
 	return r, nil
 }
 
-// SetVar gives the variable in slot a value for the rest of the exchange.
+// SetVar sets the variable in slot for the rest of the exchange.
 func (x *Exchange) SetVar(slot int, value string) {
 	v := x.variable(slot)
 	v.text, v.known = value, true
 }
 
-// lookup finds a variable by its name, whose case does not matter, as in nginx.
+// lookup returns the Getter of a variable. As in nginx, the case of its name does not
+// matter.
 func (r *registry) lookup(name string) (Getter, error) {
 	name = strings.ToLower(name)
 	if len(name) == 1 && name[0] >= '1' && name[0] <= '9' {
@@ -164,7 +164,7 @@ func capture(n int) Getter {
 	}
 }
 
-// getter reads the value; before there is one, that of the family.
+// getter returns the Getter of d. family is that of a family that has the name too, or nil.
 func (d *definition) getter(name string, family Getter) Getter {
 	if d.rule != nil {
 		return d.computed(name)
@@ -187,8 +187,7 @@ func (d *definition) getter(name string, family Getter) Getter {
 	}
 }
 
-// split cuts text at "$name" and "${name}". A "$" that no name follows is an
-// error, as in nginx.
+// split cuts text at "$name" and "${name}". As in nginx, a "$" without a name is an error.
 func split(text string) ([]Piece, error) {
 	var pieces []Piece
 	for text != "" {

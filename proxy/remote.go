@@ -5,11 +5,12 @@ import (
 	"strconv"
 )
 
-// Remote is the address of a client that is not its connection's: see Exchange.Remote.
-// Its fields are as those of Conn; Port is "" where it is not known.
+// Remote is a client's address that differs from its connection's: see Exchange.Remote.
+// The fields have the form of Conn's RemoteAddr, RemotePort and RemoteBinary. Port is ""
+// if the port is not known.
 type Remote struct{ Addr, Port, Binary string }
 
-// NewRemote returns a's Remote. Port 0 is not known.
+// NewRemote returns the Remote for a. Port 0 means that the port is not known.
 func NewRemote(a netip.AddrPort) *Remote {
 	r := &Remote{Addr: a.Addr().String(), Binary: string(a.Addr().AsSlice())}
 	if a.Port() != 0 {
@@ -18,9 +19,9 @@ func NewRemote(a netip.AddrPort) *Remote {
 	return r
 }
 
-// RemoteAddr returns the client's address, $remote_addr: that of x.Remote, or
-// the connection's. Lines that are logged before the request is complete, and
-// the question whether the peer is a proxy, want Conn.RemoteAddr instead.
+// RemoteAddr returns the client's address, $remote_addr: that of x.Remote, or the
+// connection's. Use Conn.RemoteAddr in lines that are logged before the request is
+// complete, and to find out whether the peer is a proxy.
 func (x *Exchange) RemoteAddr() string {
 	if x.Remote != nil {
 		return x.Remote.Addr
@@ -28,7 +29,7 @@ func (x *Exchange) RemoteAddr() string {
 	return x.Conn.RemoteAddr
 }
 
-// RemotePort is RemoteAddr for $remote_port.
+// RemotePort returns the client's port, $remote_port; "" if it is not known.
 func (x *Exchange) RemotePort() string {
 	if x.Remote != nil {
 		return x.Remote.Port
@@ -36,7 +37,8 @@ func (x *Exchange) RemotePort() string {
 	return x.Conn.RemotePort
 }
 
-// RemoteBinary is RemoteAddr for $binary_remote_addr.
+// RemoteBinary returns the client's address as bytes in network order,
+// $binary_remote_addr: 4 or 16, none on a unix socket.
 func (x *Exchange) RemoteBinary() string {
 	if x.Remote != nil {
 		return x.Remote.Binary
@@ -44,11 +46,12 @@ func (x *Exchange) RemoteBinary() string {
 	return x.Conn.RemoteBinary
 }
 
-// RemoteIP is RemoteAddr as an address, which may be an IPv4 address in IPv6; false for a
-// client on a unix socket.
+// RemoteIP returns the client's address, which may be an IPv4 address in IPv6; false for
+// a client on a unix socket.
 func (x *Exchange) RemoteIP() (netip.Addr, bool) { return addrOf(x.RemoteBinary()) }
 
-// RemoteIP returns the address of the connection's peer; false on a unix socket.
+// RemoteIP returns the address of the connection's peer, never an IPv4 address in IPv6;
+// false on a unix socket.
 func (c *Conn) RemoteIP() (netip.Addr, bool) {
 	addr, ok := addrOf(c.RemoteBinary)
 	return addr.Unmap(), ok

@@ -2,26 +2,26 @@ package proxy
 
 import "strings"
 
-// Repeats tells which lines of a Header have the same name. It is for lists in which each
-// name stands once; see Header.Repeats.
+// Repeats knows which lines of a Header have the same name. It is for formats that hold
+// each name once, such as a CGI environment; see Header.Repeats.
 type Repeats struct {
 	header   *Header
-	repeated uint64 // marks that several lines have
-	chain    []link // nil where there are few lines
+	repeated uint64 // the marks that several lines have
+	chain    []link // nil: lines are compared with one another
 }
 
-// link says what other lines have a field line's name.
+// link connects a line with the other lines of the same name.
 type link struct {
-	next  int32 // index of the next one; 0: none
+	next  int32 // the index of the next one; 0: none
 	later bool  // an earlier line has the name, too
 }
 
-// fewFields is up to how many lines are compared with one another.
+// fewFields is the largest number of lines that are compared with one another.
 const fewFields = 32
 
-// Repeats looks which names are repeated. That costs time in proportion to the number of
-// lines, and memory only where there are many. underscores makes names one that differ in
-// underscores and hyphens alone, as in a CGI environment.
+// Repeats finds the names that several lines have. Its time is linear in the number of
+// lines; it allocates only if there are many lines, or for underscores. With underscores,
+// names that differ only in underscores and hyphens are the same, as in a CGI environment.
 func (h *Header) Repeats(underscores bool) Repeats {
 	r := Repeats{header: h}
 	if underscores && h.hasUnderscores() {
@@ -40,7 +40,8 @@ func (h *Header) Repeats(underscores bool) Repeats {
 	return r
 }
 
-// Alone reports that no other line has line i's name. It may be false all the same.
+// Alone reports whether it is certain that no other line has line i's name. If it is not,
+// First and Next find out.
 func (r *Repeats) Alone(i int) bool { return r.repeated&mark(r.header.fields[i].Name) == 0 }
 
 // First reports whether line i is the first one of its name.
@@ -56,7 +57,7 @@ func (r *Repeats) First(i int) bool {
 	return true
 }
 
-// Next returns the next line of line i's name, 0 when there is none.
+// Next returns the index of the next line with line i's name, 0 if there is none.
 func (r *Repeats) Next(i int) int {
 	if r.chain != nil {
 		return int(r.chain[i].next)
@@ -69,8 +70,8 @@ func (r *Repeats) Next(i int) int {
 	return 0
 }
 
-// chainLines links the lines of each name, in time that is linear in their number: a client
-// chooses how many there are.
+// chainLines links the lines of each name. Its time is linear in the number of lines, which
+// a client chooses.
 func (h *Header) chainLines(underscores bool) []link {
 	chain := make([]link, len(h.fields))
 	last := make(map[string]int32, len(h.fields))
@@ -87,7 +88,7 @@ func (h *Header) chainLines(underscores bool) []link {
 	return chain
 }
 
-// mark is a bit that equal names share, whatever their case.
+// mark returns one bit of 64. Equal names have the same mark, whatever their case.
 func mark(name string) uint64 {
 	n := len(name)
 	if n == 0 {

@@ -5,45 +5,45 @@ import (
 	"sync"
 )
 
-// Response is the answer to an Exchange. A handler sets Status, ContentType,
-// Length and Header, calls Send, writes the body, and calls Finish; or uses
-// Reply for a body that is ready.
+// Response is the response of an Exchange. A handler sets Status, ContentType, Length and
+// Header, calls Send, writes the body, and calls Finish. For a body that is ready it calls
+// Reply instead.
 type Response struct {
 	Status      int
 	ContentType string // the Content-Type field; "" sends none
-	Charset     string // of ContentType, behind it; "" adds none
-	// Length is the body's length, sent as Content-Length; -1 when unknown.
+	Charset     string // the charset parameter of Content-Type; "" adds none
+	// Length is the body's length in bytes, sent as Content-Length; -1: not known.
 	Length int64
-	// Header holds the other fields. Date, Server, Connection, Content-Type,
-	// Content-Length and Transfer-Encoding do not belong in it; a Server or
-	// Date field given here replaces ours.
+	// Header has the other fields. Connection, Content-Type, Content-Length and
+	// Transfer-Encoding must not be in it. A Server or Date field in it replaces the
+	// server's own.
 	Header Header
-	// Trailer holds the fields after the body. They go out only to a client that has said
+	// Trailer has the fields after the body. They are sent only to a client that has sent
 	// "TE: trailers", with a body whose framing allows it (RFC 9110 section 6.5).
 	Trailer Header
-	// Written counts body bytes given to the wire: $body_bytes_sent.
+	// Written counts the body bytes given to the wire: $body_bytes_sent.
 	Written int64
 
-	reason   string // an application's own, for the status reasonOf
+	reason   string // an application's own reason phrase, for the status reasonOf
 	reasonOf int
 
 	x        *Exchange
 	pace     *pace // nil: the rate has no limit
-	sent     bool
+	sent     bool  // the head was given to the wire
 	bodyless bool
-	done     bool
+	done     bool // finished or aborted
 	aborted  bool
 	filters  []BodyFilter
 }
 
-// SetStatus sets Status as an application has it, with a reason phrase of its
-// own, which holds no control character; "" is the usual one.
+// SetStatus sets Status, with a reason phrase of the application. reason has no control
+// characters; "" is the usual phrase.
 func (r *Response) SetStatus(status int, reason string) {
 	r.Status, r.reason, r.reasonOf = status, reason, status
 }
 
-// Reason returns the reason phrase of Status: the application's own, unless a
-// filter or an error page has put another status in its place.
+// Reason returns the reason phrase of Status: the application's own, unless a filter or an
+// error page has changed Status.
 func (r *Response) Reason() string {
 	if r.reason != "" && r.reasonOf == r.Status {
 		return r.reason
@@ -51,20 +51,18 @@ func (r *Response) Reason() string {
 	return StatusText(r.Status)
 }
 
-// Sent reports whether the head has gone to the wire, after which the status
-// cannot change any more.
+// Sent reports whether the head was given to the wire. After that the status cannot change.
 func (r *Response) Sent() bool { return r.sent }
 
 // Finished reports whether the response is complete or given up.
 func (r *Response) Finished() bool { return r.done }
 
-// Bodyless reports, once the head was sent, that no body goes out: HEAD, 204
-// and 304 and 1xx. Writes are then accepted and dropped.
+// Bodyless reports, once the head was sent, whether no body is sent: for HEAD, 204, 304, 1xx
+// and subrequests. Writes are dropped then.
 func (r *Response) Bodyless() bool { return r.bodyless }
 
-// Ordinary reports whether the status is one of those that add_header and
-// expires are for. As in nginx, which finds it out behind them, 416 is one where
-// the range of a file was asked for.
+// Ordinary reports whether add_header and expires apply to the status. As in nginx, which
+// checks ranges after these filters, they apply to the 416 for the range of a file.
 func (r *Response) Ordinary() bool {
 	switch r.Status {
 	case 200, 201, 204, 206, 301, 302, 303, 304, 307, 308:
@@ -82,8 +80,8 @@ func (r *Response) AppendType(dst []byte) []byte {
 	return dst
 }
 
-// Use installs a body filter; called by a HeaderFilter. Filters installed
-// first see the body first.
+// Use installs a body filter. A HeaderFilter calls it. The filter that is installed first
+// sees the body first.
 func (r *Response) Use(f BodyFilter) { r.filters = append(r.filters, f) }
 
 // Filtered reports whether a body filter is installed.
@@ -98,12 +96,12 @@ func (r *Response) Send() error {
 	r.bodyless = x.Req.Method == "HEAD" || r.Status == 204 || r.Status == 304 || r.Status < 200 || x.parent != nil
 	l := x.Location
 	if l == nil && x.Server != nil {
-		l = x.Server.Root // a server's own return
+		l = x.Server.Root // for example a return in the server block
 	}
 	if l != nil && x.parent == nil {
 		for _, f := range l.headerFilters {
 			if err := f(x); err != nil {
-				r.dropFilters() // they are not for the status page
+				r.dropFilters() // the status page gets filters of its own
 				return err
 			}
 		}
@@ -120,7 +118,7 @@ func (r *Response) Send() error {
 	return x.wire.WriteHead(x, r.bodyless)
 }
 
-// Write sends body bytes through the filters. p is not kept.
+// Write sends body bytes through the filters. It does not keep p.
 func (r *Response) Write(p []byte) (int, error) {
 	if r.bodyless || len(p) == 0 {
 		return len(p), nil
@@ -143,8 +141,8 @@ func (r *Response) write(p []byte) (int, error) {
 	return n, err
 }
 
-// SendFile sends n bytes of f from off, through the filters where there are some;
-// see ResponseWire.
+// SendFile sends n bytes of f from off, through the filters if there are any; see
+// ResponseWire.
 func (r *Response) SendFile(f File, off, n int64) error {
 	if r.bodyless || n == 0 {
 		return nil
@@ -176,7 +174,7 @@ func (r *Response) SendFile(f File, off, n int64) error {
 
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// Flush sends what filters and wire hold back.
+// Flush sends the bytes that filters and wire hold back.
 func (r *Response) Flush() error {
 	if len(r.filters) > 0 && !r.bodyless {
 		if err := r.filters[0].Flush(tail{r, 1}); err != nil {
@@ -186,8 +184,8 @@ func (r *Response) Flush() error {
 	return r.x.wire.Flush()
 }
 
-// Finish ends the response. After an error of Write it must not be called;
-// returning the error from the handler aborts.
+// Finish ends the response. A handler must not call it after an error of Write, but return
+// that error, which aborts the response.
 func (r *Response) Finish() error {
 	if r.done {
 		return nil
@@ -207,8 +205,8 @@ func (r *Response) Finish() error {
 	return r.x.wire.Finish(nil)
 }
 
-// Hint sends an interim response, 103 Early Hints, with these fields, before the head.
-// Subrequests send none.
+// Hint sends an interim response, 103 Early Hints, with these fields. It does nothing in a
+// subrequest, or after the head was sent.
 func (r *Response) Hint(fields *Header) error {
 	if r.sent || r.x.parent != nil {
 		return nil
@@ -216,7 +214,7 @@ func (r *Response) Hint(fields *Header) error {
 	return r.x.wire.WriteHints(fields)
 }
 
-// Abort gives up a response that was begun: the client sees that it is cut.
+// Abort gives up the response. The client sees that it is incomplete.
 func (r *Response) Abort() {
 	if r.done {
 		return
@@ -238,7 +236,7 @@ func (r *Response) dropFilters() {
 	r.filters = r.filters[:0]
 }
 
-// Reply gives a whole response: status, content type and body.
+// Reply sends a whole response: status, content type and body.
 func (r *Response) Reply(status int, contentType string, body []byte) error {
 	r.Status, r.ContentType, r.Length = status, contentType, int64(len(body))
 	if err := r.Send(); err != nil {
@@ -250,8 +248,8 @@ func (r *Response) Reply(status int, contentType string, body []byte) error {
 	return r.Finish()
 }
 
-// Upgrade answers with 101 and the fields of Header, which name the protocol in
-// Upgrade, and returns the connection; see ResponseWire and Tunnel. Header filters do not run.
+// Upgrade answers with 101 and the fields of Header, of which Upgrade names the protocol.
+// It returns the connection; see ResponseWire and Tunnel. Header filters do not run.
 func (r *Response) Upgrade() (Upgraded, error) {
 	nc, err := r.x.wire.Upgrade(r.x)
 	if err != nil {
@@ -262,8 +260,8 @@ func (r *Response) Upgrade() (Upgraded, error) {
 	return nc, nil
 }
 
-// RedirectTo answers with status (301, 302, 303, 307, 308) and a Location; not
-// with that of the error whose page it is, as in nginx.
+// RedirectTo answers with a status (301, 302, 303, 307, 308) and a Location. As in nginx, a
+// redirect that is an error page has this status, not that of the error.
 func (r *Response) RedirectTo(status int, location string) error {
 	r.x.status.override = 0
 	r.Header.Set("Location", location)
@@ -287,7 +285,7 @@ func (t tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush flushes the rest of the chain; the wire is flushed by Response.Flush.
+// Flush flushes the rest of the chain. Response.Flush flushes the wire.
 func (t tail) Flush() error {
 	if t.i == len(t.r.filters) {
 		return nil

@@ -6,14 +6,13 @@ import (
 	"strings"
 )
 
-// locations is one level of location blocks, indexed once for look-up: exact
-// names, prefixes from the longest to the shortest, regular expressions in
-// the order of the file.
+// locations is one level of location blocks, indexed for find: exact names, prefixes from
+// the longest to the shortest, and regular expressions in the order of the file.
 type locations struct {
 	exact   map[string]*Location
-	lengths []int // distinct lengths of prefix names, longest first
+	lengths []int // the distinct lengths of keys of prefix, longest first
 	prefix  map[string]*Location
-	slash   map[string]*Location // by name without its last slash
+	slash   map[string]*Location // locations with RedirectSlash, by name without its last slash
 	regexes []*Location
 }
 
@@ -38,7 +37,7 @@ func (ls *locations) add(l *Location) {
 	}
 }
 
-// duplicate returns the location of this level that l repeats, or nil.
+// duplicate returns the location of this level that has l's name and kind, or nil.
 func (ls *locations) duplicate(l *Location) *Location {
 	switch l.Kind {
 	case LocationExact:
@@ -54,15 +53,16 @@ type match uint8
 
 const (
 	matchNone   match = iota
-	matchPrefix       // a prefix; regular expressions further out may still win
-	matchFinal        // an exact name or a regular expression
+	matchPrefix       // by a prefix; regular expressions of outer levels may still win
+	matchFinal        // by an exact name or a regular expression
 	matchSlash        // the location's name is the path and a slash: redirect
 )
 
-// find returns the location for path as nginx chooses it: an exact name; else
-// the longest prefix, searched for nested ones; else, unless that prefix says
-// ^~, the first regular expression that matches, searched for nested ones;
-// else the prefix. The error is that of a regular expression.
+// find returns the location for path, as nginx chooses it. An exact name wins. Otherwise
+// find takes the longest prefix, and searches its nested locations, where an exact name or
+// a regular expression wins. Otherwise, unless the prefix is ^~, the first regular
+// expression that matches wins, with its nested locations. Otherwise the prefix wins. The
+// error is that of a regular expression.
 func (ls *locations) find(x *Exchange, path string) (*Location, match, error) {
 	if l := ls.exact[path]; l != nil {
 		return l, matchFinal, nil
@@ -120,8 +120,8 @@ func (ls *locations) longest(path string) *Location {
 	return nil
 }
 
-// index prepares the redirects that add a slash, once the locations are
-// compiled. A location named exactly like the path comes before a redirect.
+// index fills slash, once the locations are compiled. A location whose name is the path
+// without the slash takes precedence over a redirect.
 func (ls *locations) index() {
 	for name, l := range ls.prefix {
 		l.tree.index()
@@ -145,8 +145,8 @@ type serverName struct {
 	regex *Regexp
 }
 
-// serverNames finds the server of a Site by host: as Hosts does, and then by the
-// first regular expression.
+// serverNames finds a server by host: by the names in hosts, then by the first regular
+// expression that matches.
 type serverNames struct {
 	hosts   Hosts[*Server]
 	regexes []regexServer
@@ -157,7 +157,7 @@ type regexServer struct {
 	server *Server
 }
 
-// add enters sv's names and returns the names another server has already.
+// add adds sv's names. It returns those that another server has already.
 func (t *serverNames) add(sv *Server) (conflicts []string) {
 	for _, n := range sv.names {
 		if n.regex != nil {
@@ -169,9 +169,10 @@ func (t *serverNames) add(sv *Server) (conflicts []string) {
 	return conflicts
 }
 
-// find returns the server named host, nil when no name matches. x may have to wait
-// for it, and with captures gets them; it is nil where the caller leads no loop, as
-// in a handshake. The error is that of a regular expression.
+// find returns the server that host names, nil if no name matches. x is the Exchange that
+// may have to wait for a regular expression; nil if the caller leads no loop, as in a
+// handshake. With captures, x gets the groups that match. The error is that of a regular
+// expression.
 func (t *serverNames) find(x *Exchange, host string, captures bool) (*Server, error) {
 	if sv, ok := t.hosts.Find(host); ok {
 		return sv, nil
@@ -194,10 +195,9 @@ func (t *serverNames) find(x *Exchange, host string, captures bool) (*Server, er
 	return nil, nil
 }
 
-// Lookup returns the server for host (lower case, without port), the default
-// server when no name matches. It captures nothing; x is nil where the caller
-// leads no loop. The error is that of a regular expression: which server host is
-// for is then not known.
+// Lookup returns the server for host (lower case, without port), the default server if no
+// name matches. It captures nothing. x is nil if the caller leads no loop. After an error,
+// which is that of a regular expression, the server is not known.
 func (s *Site) Lookup(x *Exchange, host string) (*Server, error) {
 	sv, err := s.names.find(x, host, false)
 	if sv == nil && err == nil {
@@ -206,8 +206,8 @@ func (s *Site) Lookup(x *Exchange, host string) (*Server, error) {
 	return sv, err
 }
 
-// Named reports whether host, as Lookup has it, chooses among several servers
-// by a name of one of them.
+// Named reports whether host, in the form that Lookup takes, matches a name of a server,
+// and the Site has several servers or a regular expression.
 func (s *Site) Named(x *Exchange, host string) (bool, error) {
 	if len(s.Servers) <= 1 && len(s.names.regexes) == 0 {
 		return false, nil
@@ -216,8 +216,8 @@ func (s *Site) Named(x *Exchange, host string) (bool, error) {
 	return sv != nil, err
 }
 
-// Named reports whether one of sv's names, of which "" is none, is for host:
-// in lower case, or as server_name has it.
+// Named reports whether one of sv's names matches host, which is in lower case, or a name
+// such as *.example.com as server_name has it. "" matches none.
 func (sv *Server) Named(host string) (bool, error) {
 	if host == "" {
 		return false, nil
@@ -228,26 +228,25 @@ func (sv *Server) Named(host string) (bool, error) {
 	return found != nil, err
 }
 
-// serverOf returns the server of what comes on x's connection before its host is
-// known: the one that SNI has chosen, the default one where that cannot be told.
+// serverOf returns the server for a request of x's connection whose host is not known: the
+// one that the name in the TLS handshake (SNI) chooses, otherwise the default server.
 func (s *Site) serverOf(x *Exchange) *Server {
 	c := x.Conn
 	if c.TLS == nil || c.TLS.ServerName == "" || len(s.Servers) == 1 {
 		return s.Default
 	}
 	sv, err := s.Lookup(x, strings.ToLower(c.TLS.ServerName))
-	if err != nil { // the handshake has failed then, or another Generation has done it
+	if err != nil { // the handshake has failed then, too, or another Generation has done it
 		return s.Default
 	}
 	return sv
 }
 
-// Site returns the address that x's connection arrived on, as x's Generation
-// has it.
+// Site returns the Site, in x's Generation, of the address that x's connection came to.
 func (x *Exchange) Site() *Site { return x.Generation.siteOf(x.Conn) }
 
-// serverFor returns the server of host. With an error it is the default one,
-// which answers it.
+// serverFor returns the server for host. After an error it is the default server, which
+// answers with that error.
 func (s *Site) serverFor(x *Exchange, host string) (*Server, error) {
 	if len(s.Servers) > 1 || len(s.names.regexes) > 0 {
 		sv, err := s.names.find(x, host, true)

@@ -7,17 +7,16 @@ import (
 	"alicorn/config"
 )
 
-// Rule computes the value of a variable that the configuration defines, as map does.
-// It returns a part of the configuration, whose own variables are read after that. It
-// may append to scratch what it compares, and keeps nothing of it. Its error is that of
-// a regular expression, and ends the request.
+// Rule computes the value of a variable that the configuration defines, as map does. It
+// returns a template of the configuration, which the caller evaluates. A Rule may append
+// to scratch, but keeps nothing of it. Its error comes from a regular expression, and ends
+// the request.
 type Rule func(x *Exchange, scratch []byte) (*Template, error)
 
-// DefineRule gives the variable name, which the directive at pos defines, a rule.
-// With keep a request computes it when it is first read, and keeps the value;
-// otherwise each reading computes it. A value that set gives it comes first. As in
-// nginx a second rule for a name takes the place of the first one, which is a
-// warning.
+// DefineRule gives a rule to the variable name, which the directive at pos defines. With
+// keep a request computes the value once, when it is first read; without keep, each time
+// that it is read. A value given by set takes precedence. As in nginx, a second rule for a
+// name replaces the first one, with a warning.
 func DefineRule(l *config.Load, pos config.Pos, name string, keep bool, rule Rule) error {
 	d, err := registryOf(l).define(name)
 	if err != nil {
@@ -30,8 +29,8 @@ func DefineRule(l *config.Load, pos config.Pos, name string, keep bool, rule Rul
 	return nil
 }
 
-// VariableName returns the name of a variable that a directive defines: the word after
-// its "$".
+// VariableName checks the word "$name", with which a directive defines a variable, and
+// returns the name.
 func VariableName(word string) (string, error) {
 	name, ok := strings.CutPrefix(word, "$")
 	for i := range len(name) {
@@ -46,8 +45,8 @@ func VariableName(word string) (string, error) {
 	return name, nil
 }
 
-// computed reads the value that the rule computes. A rule that needs its own
-// variable finds it empty, as in nginx, and the log says so.
+// computed returns the Getter of a variable with a rule. If the rule needs its own
+// variable, that is empty, as in nginx, and an error is logged.
 func (d *definition) computed(name string) Getter {
 	slot, rule, keep := d.slot, d.rule, d.keep
 	return func(x *Exchange, dst []byte) ([]byte, bool) {
@@ -69,7 +68,7 @@ func (d *definition) computed(name string) Getter {
 		v.computing = false
 		switch {
 		case err != nil:
-			// It is empty from now on, so that the error's page can be made.
+			// The variable is empty from now on, so that the error page can be made.
 			v.text, v.known = "", true
 			x.Fault(err)
 		case keep && len(value.parts) == 0:
@@ -81,7 +80,7 @@ func (d *definition) computed(name string) Getter {
 	}
 }
 
-// variable returns the place of the variable in slot, until another one is set.
+// variable returns the variable in slot. The pointer is valid until the next call.
 func (x *Exchange) variable(slot int) *variable {
 	for len(x.vars) <= slot {
 		x.vars = append(x.vars, variable{})
@@ -89,12 +88,13 @@ func (x *Exchange) variable(slot int) *variable {
 	return &x.vars[slot]
 }
 
-// Fault ends the request with err where it is before its response: a variable that it
-// needs could not be computed.
+// Fault makes the request end with err, if its response has not begun: a variable that the
+// request needs could not be computed.
 func (x *Exchange) Fault(err error) { x.fault = err }
 
-// TakeFault returns the error of Fault, once. Who has read variables for what cannot be
-// taken back, such as a request to another server, asks before.
+// TakeFault returns the error of Fault and clears it; nil if there is none. A caller that
+// has read variables calls it before it does what cannot be undone, such as sending a
+// request to another server.
 func (x *Exchange) TakeFault() error {
 	err := x.fault
 	x.fault = nil

@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// Granted is returned by an action of the Access phase that lets the request in.
+// Granted is returned by an action of the Access phase that lets the request in. It is
+// not a failure.
 var Granted = errors.New("access granted")
 
-// weigh returns what the result of an action of the Access phase means. With satisfy
-// all each action must let the request in, or have no say. With satisfy any the first
-// one that lets it in decides, and refusals wait for the end of the phase.
+// weigh applies satisfy to the result of an action of the Access phase; it returns nil if
+// the request goes on. With satisfy all each action must return Granted or nil. With
+// satisfy any the first Granted ends the phase, and refusals wait for its end.
 func (x *Exchange) weigh(result error) error {
 	one := x.cursor.in.Core.SatisfyAny
 	switch {
@@ -32,8 +33,8 @@ func (x *Exchange) weigh(result error) error {
 	return result
 }
 
-// noteRefusal keeps a refusal for the end of the phase. It returns false if result is
-// none. 401 takes precedence, with the challenges of all that have one.
+// noteRefusal keeps a refusal, 401 or 403, for the end of the phase. It returns false if
+// result is not one. 401 takes precedence, with the challenges of all refusals.
 func (x *Exchange) noteRefusal(result error) bool {
 	var f *Fail
 	status, isStatus := result.(Status)
@@ -57,7 +58,7 @@ func (x *Exchange) noteRefusal(result error) bool {
 	return true
 }
 
-// refused returns the refusal that is the answer at the end of the Access phase.
+// refused returns the refusal that answers the request at the end of the Access phase.
 func (x *Exchange) refused() error {
 	r := x.refusal
 	if x.refusal = nil; r.Status == 403 {
@@ -78,7 +79,7 @@ func (x *Exchange) unauthorized(err error) error {
 	return delayed{err}.Continue(x)
 }
 
-// delayed is the Continuation of a 401 that waits.
+// delayed is the Continuation of a 401 that waits for auth_delay.
 type delayed struct{ err error }
 
 // Continue suspends x until its time is over.
@@ -93,7 +94,8 @@ func (d delayed) Continue(x *Exchange) error {
 	}
 }
 
-// Forbidden returns the refusal by a rule: 403, with nginx's line in the error log.
+// Forbidden returns the error for a request that a rule refuses: 403, with nginx's line
+// for the error log.
 func Forbidden() error {
 	return &Fail{Status: 403, Level: LevelError, Reason: "access forbidden by rule"}
 }

@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// Serve takes x, whose request head is complete, through the phases until its
-// response has ended and its log lines are written, or it is Suspended.
-// x.Conn must be registered.
+// Serve takes x, whose request head is complete, through the phases, until its response
+// has ended and its log lines are written, or until x is Suspended. x.Conn must be
+// registered.
 func (e *Engine) Serve(x *Exchange) {
 	e.serveWith(x, nil)
 	e.resumeHere(x)
@@ -42,14 +42,14 @@ func (e *Engine) serveWith(x *Exchange, err error) {
 	} else {
 		x.Server = site.serverOf(x)
 		x.Req.Host = hostOf(x.Req.Authority)
-		x.Req.parse(x.Server.Root.Core.MergeSlashes) // for logs and error pages; a target that is no path leaves none
+		x.Req.parse(x.Server.Root.Core.MergeSlashes) // for logs and error pages; an invalid target leaves the path empty
 	}
 	defer e.leave(x)
 	defer x.rescue()
 	x.run(err)
 }
 
-// prepare finds the server and parses the path.
+// prepare finds the server and parses the request target.
 func (x *Exchange) prepare(site *Site) error {
 	r := &x.Req
 	r.Host = hostOf(r.Authority)
@@ -96,8 +96,8 @@ func hostOf(authority string) string {
 	return host
 }
 
-// run drives x until its response is complete or given up, or x is suspended. err is
-// not nil if the request is wrong already.
+// run drives x until its response is complete or given up, or x is suspended. If err is not
+// nil, x skips the phases and answers err.
 func (x *Exchange) run(err error) {
 	if err == nil {
 		x.enter(PostRead)
@@ -106,10 +106,11 @@ func (x *Exchange) run(err error) {
 	x.settle(err)
 }
 
-// settle handles err: it follows redirects, chooses error pages, and answers.
+// settle handles the result of the phases: it follows redirects, answers errors, and
+// finishes the response.
 func (x *Exchange) settle(err error) {
 	if err != errSuspended {
-		x.pending = nil // whoever suspended it was overruled
+		x.pending = nil // an action has suspended x, but returned another error
 	}
 	for err != nil && err != Done {
 		if err == errSuspended {
@@ -138,7 +139,7 @@ func (x *Exchange) settle(err error) {
 // follow moves the cursor to the target of an internal redirect.
 func (x *Exchange) follow(r *Redirect) error {
 	if x.redirects++; x.redirects > maxInternalRedirects {
-		x.status.lastPage = true // no error page can help
+		x.status.lastPage = true // an error page would be another redirect
 		return &Fail{Status: 500, Level: LevelError, Reason: "rewrite or internal redirection cycle while redirecting to \"" + r.URI + "\""}
 	}
 	x.Internal = true
@@ -151,27 +152,27 @@ func (x *Exchange) follow(r *Redirect) error {
 	}
 	x.ChangeURI(r.URI, r.Args)
 	x.enter(findLocation)
-	if x.Server.rewrites() { // again, as in nginx
+	if x.Server.rewrites() { // as in nginx, the server's rewriting runs again
 		x.Location = nil
 		x.enter(ServerRewrite)
 	}
 	return nil
 }
 
-// ChangeURI sets the request's path, which is decoded and normal, and its arguments, for
-// internal redirects and rewriting.
+// ChangeURI changes the request's path, to one that is decoded and normal, and its
+// arguments, for internal redirects and rewriting.
 func (x *Exchange) ChangeURI(path, args string) {
 	x.Req.SetPath(path)
 	x.Req.Args, x.Req.HasArgs = args, args != ""
 	x.changes++
 }
 
-// URIChanges returns how often ChangeURI was called. While it stays the same, what a
-// feature has found out about the path holds.
+// URIChanges returns how often ChangeURI was called. While the number stays the same, what
+// a feature knows about the path stays true.
 func (x *Exchange) URIChanges() int { return x.changes }
 
-// cut gives up a response whose head was sent. It is logged as an error, unless err has a
-// level of its own, or the client has left.
+// cut gives up a response whose head was sent, and logs err: as an error, unless err has a
+// level of its own or the client has left.
 func (x *Exchange) cut(err error) {
 	status, level, reason := classify(err)
 	if reason == "" && status != StatusClientClosed {
@@ -181,7 +182,7 @@ func (x *Exchange) cut(err error) {
 	x.Res.Abort()
 }
 
-// rescue recovers from a panic of a handler: only this request fails, and it is logged.
+// rescue recovers from a panic of a handler. It logs the panic, and answers x with 500.
 func (x *Exchange) rescue() {
 	v := recover()
 	if v == nil {
@@ -213,9 +214,9 @@ func (x *Exchange) log() {
 	}
 }
 
-// RedirectPath answers with a redirect to a path of this server: absolute or
-// not as absolute_redirect, server_name_in_redirect and port_in_redirect say.
-// The request's arguments are kept. path is decoded; it is encoded here.
+// RedirectPath answers with a redirect to a path of this server. absolute_redirect,
+// server_name_in_redirect and port_in_redirect give the origin. path is decoded, and
+// RedirectPath encodes it. The redirect has the request's arguments.
 func (x *Exchange) RedirectPath(status int, path string) error {
 	loc := EscapePath(x.appendOrigin(make([]byte, 0, 128)), path)
 	if x.Req.Args != "" {
@@ -227,8 +228,8 @@ func (x *Exchange) RedirectPath(status int, path string) error {
 	return Done
 }
 
-// AbsoluteLocation completes a redirect's target: one that begins with "/"
-// gets scheme, host and port as absolute_redirect asks; others stay.
+// AbsoluteLocation returns a redirect's target. A target that begins with "/" gets scheme,
+// host and port as absolute_redirect and its like say; others stay.
 func (x *Exchange) AbsoluteLocation(target string) string {
 	if !strings.HasPrefix(target, "/") {
 		return target
@@ -236,9 +237,9 @@ func (x *Exchange) AbsoluteLocation(target string) string {
 	return string(append(x.appendOrigin(make([]byte, 0, 128)), target...))
 }
 
-// appendOrigin appends scheme://host[:port] when redirects are absolute. A
-// request without Host gets the address that it came to, as in nginx: $host is
-// the server's name then, which may be "_" or another's.
+// appendOrigin appends scheme://host[:port] if redirects are absolute. As in nginx, the host
+// for a request without Host is the address that its connection came to; $host is the
+// server's name then, which may be "_" or another server's.
 func (x *Exchange) appendOrigin(dst []byte) []byte {
 	c := x.Core()
 	if !c.AbsoluteRedirect {
@@ -271,18 +272,18 @@ func newRequestID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// RequestKey is a secret of the front and a worker. Both derive the ids of the worker's
-// requests from it when they need one, as most requests need none.
+// RequestKey is a secret of the front and a worker. Both derive the $request_id of a
+// request from it, and only when they need it: most requests need none.
 type RequestKey [16]byte
 
-// id returns the id of the request of that number: the first half of SHA-256 of
-// the key and the number, in little endian.
+// id returns the id of the request with this number: the first half of the SHA-256 of the
+// key and the number, which is 4 bytes in little endian, in hexadecimal.
 func (k *RequestKey) id(number uint32) string {
 	sum := sha256.Sum256(binary.LittleEndian.AppendUint32(k[:len(k):len(k)], number))
 	return hex.EncodeToString(sum[:16])
 }
 
-// LogTo logs a message that belongs to no request.
+// LogTo writes a message that belongs to no request to g's error log.
 func (g *Generation) LogTo(level Level, msg string, attrs ...slog.Attr) {
 	if g.ErrorLog != nil {
 		g.ErrorLog.LogAttrs(context.Background(), level, msg, attrs...)

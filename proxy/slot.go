@@ -6,22 +6,22 @@ import (
 	"alicorn/config"
 )
 
-// A feature that keeps state of its own beside a request, a location or a
-// connection declares a slot for it, as config.Key is for its settings:
+// A feature that keeps state for each request, location or connection declares a slot, as
+// it declares a config.Key for its settings:
 //
 //	decided := new(proxy.ExchangeSlot[decision])
 //	return proxy.Module{Name: "limit", State: []proxy.Slot{decided}, ...}
 //	...
 //	*decided.In(x) = passed
 //
-// Register gives each slot its place, a small number, once for a program. An
-// access is an index and a type assertion, and allocates the first time in a
-// pooled Exchange only. A slot that stands in no Module's State panics when used.
+// Register gives each slot its place, a small number, once for a program. An access is an
+// index and a type assertion. It allocates only at the first access in a pooled Exchange.
+// The use of a slot that no Module's State lists panics.
 
 // Slot is an ExchangeSlot, a LocationSlot or a ConnSlot of any type.
 type Slot interface{ register(p *places) }
 
-// places are the numbers that are taken. 0 is that of a slot without a place.
+// places are the highest numbers in use. 0 means that a slot has no place.
 type places struct{ exchange, location, conn int }
 
 // Register adds the settings and directives of the modules to sc, and gives
@@ -36,13 +36,13 @@ func Register(sc *config.Schema, modules []Module) {
 	}
 }
 
-// ExchangeSlot is the place of a T in each Exchange. A request begins with the
-// zero T, and the state ends with the log phase.
+// ExchangeSlot is the place of a T in each Exchange. A request begins with the zero T. The
+// T is valid until the log phase ends.
 type ExchangeSlot[T any] struct{ place int }
 
 func (s *ExchangeSlot[T]) register(p *places) { p.exchange++; s.place = p.exchange }
 
-// In returns x's state, to read or to change.
+// In returns x's T, to read or to change.
 func (s *ExchangeSlot[T]) In(x *Exchange) *T {
 	if s.place < len(x.state) {
 		if c, ok := x.state[s.place].(*cell[T]); ok {
@@ -52,15 +52,15 @@ func (s *ExchangeSlot[T]) In(x *Exchange) *T {
 	return s.make(x)
 }
 
-// make fills the place. What another program of this process has left in a
-// pooled Exchange is empty, and makes room.
+// make puts an empty cell in the place. If the pooled Exchange has a cell of another type
+// there, from another list of modules in this process, make replaces that.
 func (s *ExchangeSlot[T]) make(x *Exchange) *T {
 	c := new(cell[T])
 	x.state = putAt(x.state, s.place, resetter(c))
 	return &c.value
 }
 
-// cell keeps a value that outlives requests in a pooled Exchange.
+// cell holds a T. The memory of the cell stays with a pooled Exchange; reset empties it.
 type cell[T any] struct{ value T }
 
 type resetter interface{ reset() }
@@ -70,26 +70,26 @@ func (c *cell[T]) reset() {
 	c.value = zero
 }
 
-// LocationSlot is the place of a T in each Location. It is set while locations
-// are compiled (Module.Compile) and read by requests.
+// LocationSlot is the place of a T in each Location. Module.Compile sets it, and requests
+// read it.
 type LocationSlot[T any] struct{ place int }
 
 func (s *LocationSlot[T]) register(p *places) { p.location++; s.place = p.location }
 
-// Set sets l's state.
+// Set sets l's T.
 func (s *LocationSlot[T]) Set(l *Location, v T) { l.state = putAt(l.state, s.place, any(v)) }
 
-// Of returns l's state, the zero T where none was set.
+// Of returns l's T, the zero T if none was set.
 func (s *LocationSlot[T]) Of(l *Location) (v T) { return valueAt[T](l.state, s.place) }
 
-// ConnSlot is the place of a T in each Conn. Exchanges of one connection may
-// run at the same time: a T is replaced, never changed. A pointer is stored
-// without an allocation of its own.
+// ConnSlot is the place of a T in each Conn. Exchanges of one connection may run at the
+// same time, so that a T is replaced, never changed. Storing a pointer does not allocate
+// memory for it.
 type ConnSlot[T any] struct{ place int }
 
 func (s *ConnSlot[T]) register(p *places) { p.conn++; s.place = p.conn }
 
-// Load returns c's state, the zero T where none was stored.
+// Load returns c's T, the zero T if none was stored.
 func (s *ConnSlot[T]) Load(c *Conn) (v T) {
 	st := c.state.Load()
 	if st == nil {
@@ -100,7 +100,7 @@ func (s *ConnSlot[T]) Load(c *Conn) (v T) {
 	return valueAt[T](st.values, s.place)
 }
 
-// Store sets c's state.
+// Store sets c's T.
 func (s *ConnSlot[T]) Store(c *Conn, v T) {
 	c.state.CompareAndSwap(nil, new(connState))
 	st := c.state.Load()
@@ -115,7 +115,7 @@ type connState struct {
 	values []any
 }
 
-// putAt sets place of list to v, and makes list longer as it needs.
+// putAt sets list[place] to v, and makes list longer if need be.
 func putAt[E any](list []E, place int, v E) []E {
 	if place == 0 {
 		panic("a slot is used that no Module's State lists")

@@ -5,12 +5,12 @@ import (
 	"net/http"
 )
 
-// Status is an error that stands for an HTTP status: a handler returns it
-// instead of responding, and error_page or a status page answers.
+// Status is an error that stands for an HTTP status. A handler returns it instead of
+// responding; then error_page or a status page answers.
 type Status int
 
-// The statuses of nginx that HTTP does not define. They select error_page
-// entries and appear in logs; 494 to 497 go out as 400.
+// The statuses of nginx that HTTP does not define. They select error_page entries and
+// appear in logs. 494 to 497 are sent as 400.
 const (
 	StatusClosed         Status = 444 // close without a response
 	StatusHeaderTooLarge Status = 494
@@ -24,7 +24,7 @@ const (
 // Error returns the status line's words: "404 Not Found".
 func (s Status) Error() string { return string(appendStatus(nil, int(s))) }
 
-// Code returns the number that goes to the client.
+// Code returns the number that is sent to the client.
 func (s Status) Code() int {
 	if s >= StatusHeaderTooLarge && s <= StatusHTTPToHTTPS {
 		return http.StatusBadRequest
@@ -32,9 +32,9 @@ func (s Status) Code() int {
 	return int(s)
 }
 
-// StatusText returns the reason phrase of code, "" for unknown codes: RFC 9110
-// section 15's, but nginx's where the two differ, which clients' tests and
-// filters of logs look for.
+// StatusText returns the reason phrase of code, "" for unknown codes. It is that of RFC
+// 9110 section 15; where nginx has another, it is nginx's, as clients' tests and filters
+// of logs look for that.
 func StatusText(code int) string {
 	switch code {
 	case 302:
@@ -57,7 +57,7 @@ func StatusText(code int) string {
 	return http.StatusText(code)
 }
 
-// pageText is what the page of code says after the number: nginx's pages differ
+// pageText returns the text after the number on the page of code: nginx's pages differ
 // from its status lines for two codes.
 func pageText(code int) string {
 	switch code {
@@ -77,35 +77,35 @@ func appendStatus(dst []byte, code int) []byte {
 	return dst
 }
 
-// Fail is a Status with the reason that the error log gets. It is logged
-// once, at Level, when it is turned into a response.
+// Fail is a Status with a reason for the error log. It is logged once, at Level, when it
+// is turned into a response. An empty Reason is not logged.
 type Fail struct {
 	Status Status
 	Level  Level
 	Reason string
-	// RetryAfter, in seconds, goes out as Retry-After unless it is 0.
+	// RetryAfter is sent as Retry-After, in seconds; 0 sends none.
 	RetryAfter int
-	// Field goes out with the status unless its Name is "": Allow with 405,
-	// Content-Range with 416.
+	// Field is sent with the status, such as Allow with 405 and Content-Range with 416;
+	// none if its Name is "".
 	Field Field
-	More  []Field // others that go out with the status
+	More  []Field // further fields to send
 }
 
 // Error returns the reason.
 func (f *Fail) Error() string { return f.Reason }
 
-// Redirect is an internal redirect: the request goes on as if it had come for
-// URI (a path, with "?args" when HasArgs) or to the named location.
+// Redirect is an internal redirect: the request goes on as if the client had asked for
+// URI and Args, or in the named location, with its path and arguments as they are.
 type Redirect struct {
-	URI   string // normalised path; for a named location its name with "@"
-	Args  string
+	URI   string // a decoded, normalised path; for a named location its name with "@"
+	Args  string // without "?"
 	Named bool
 }
 
-// Error describes the redirect; it is an error only in the sense of Go's type.
+// Error describes the redirect, which is not a failure.
 func (r *Redirect) Error() string { return "internal redirect to " + r.URI }
 
-// Done is returned by a phase's action that has given the whole response.
+// Done is returned by an action that has made the whole response.
 var Done = errors.New("response complete")
 
 // ErrClientGone is returned by writes and body reads once the client's

@@ -8,20 +8,20 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Answer is called with a subrequest that has ended. sub.Res has its status and fields,
-// and sub the values of its variables. The action of x that has asked ends with the
+// Answer is called when the subrequest sub of x has ended. sub.Res has the status and the
+// fields, sub the values of variables. The action of x that has called Ask ends with the
 // error that Answer returns. Answer must keep nothing of sub.
 type Answer func(x, sub *Exchange) error
 
-// Ask sends a subrequest for path and args through the server's phases, and then goes on
-// with answer. The action or handler returns the error that Ask returns, and uses x no
-// more. As in nginx a subrequest is a GET without a body. It has the fields of the
+// Ask sends a subrequest for path and args through the server's phases, and then calls
+// answer. The action or handler returns the error that Ask returns, and does not use x any
+// more. As in nginx, a subrequest is a GET without a body. It has the fields of the
 // client's header, except those about a body, a range or a condition. It begins in the
-// server rewrite phase, skips the access phase, and is not logged. Only the head of its
-// response is used.
+// server rewrite phase, skips the access phase, and is not logged. The body of its
+// response is dropped.
 func (x *Exchange) Ask(path, args string, answer Answer) error {
 	if x.redirects >= maxInternalRedirects {
-		return &Fail{Status: 500, Level: LevelError, Reason: "subrequests cycle while asking \"" + printable(path) + "\""}
+		return &Fail{Status: 500, Level: LevelError, Reason: "subrequests cycle while asking \"" + quotable(path) + "\""}
 	}
 	s := &subrequest{parent: x, up: x.Waker(), client: x.wire.Client(), answer: answer}
 	s.begin(path, args)
@@ -37,15 +37,15 @@ func (x *Exchange) Ask(path, args string, answer Answer) error {
 type subrequest struct {
 	x      *Exchange
 	parent *Exchange
-	up     Waker
-	down   Waker
-	client Client // the parent's client; nil if there is none to look at
+	up     Waker  // of the parent
+	down   Waker  // of the subrequest
+	client Client // of the parent's wire; may be nil
 	answer Answer
-	lead   interface{ Detach() } // of the goroutine that drives x; nil: it does not lead
+	lead   interface{ Detach() } // the lead that the driving goroutine has; nil: none
 	ended  atomic.Bool
 }
 
-// begin makes the Exchange.
+// begin makes the subrequest's Exchange.
 func (s *subrequest) begin(path, args string) {
 	p := s.parent
 	x := NewExchange(p.Conn, s)
@@ -54,7 +54,7 @@ func (s *subrequest) begin(path, args string) {
 	x.lease.generation.Store(p.Generation) // p holds it
 	x.Generation, x.Server, x.Start = p.Generation, p.Server, p.Now()
 	x.Remote, x.User, x.Number = p.Remote, p.User, p.Number
-	x.requestID = p.RequestID() // what a worker logs of either request has one id
+	x.requestID = p.RequestID() // workers log both requests with the same id
 	x.vars = append(x.vars[:0], p.vars...)
 	r, h := &x.Req, x.Req.Header
 	*r = p.Req
@@ -68,8 +68,8 @@ func (s *subrequest) begin(path, args string) {
 	s.down = x.Waker()
 }
 
-// isOfTheMain reports whether a field is about the body of the client's own request or
-// about the response to it.
+// isOfTheMain reports whether a field is about the body of the client's own request, or
+// about its response only.
 func isOfTheMain(id FieldID) bool {
 	switch id {
 	case FieldContentLength, FieldTransferEncoding, FieldExpect, FieldRange, FieldIfRange,
@@ -79,15 +79,16 @@ func isOfTheMain(id FieldID) bool {
 	return false
 }
 
-// serveSub begins what Engine.Serve does for the client's requests.
+// serveSub serves a subrequest, as Engine.Serve does a client's request.
 func (x *Exchange) serveSub() {
 	defer x.rescue()
 	x.enter(ServerRewrite)
 	x.settle(x.advance(nil))
 }
 
-// drive goes on with x until it has ended or is parked. If it is parked, the goroutine
-// that brings its event drives it, perhaps already. lead may be nil.
+// drive goes on with the subrequest, beginning with step, until it has ended or is parked.
+// If it is parked, the goroutine that brings its event drives it, perhaps already. lead is
+// the caller's lead; nil if it has none.
 func (s *subrequest) drive(step func(), lead interface{ Detach() }) (ended bool) {
 	for ; ; step = s.x.goOn {
 		s.lead = lead
@@ -105,8 +106,8 @@ func (s *subrequest) drive(step func(), lead interface{ Detach() }) (ended bool)
 	}
 }
 
-// Continue implements Continuation, for the parent. If the subrequest has not ended, the
-// client may have left: the subrequest gets the event.
+// Continue implements Continuation, for the parent. An event of the parent before the
+// subrequest has ended may mean that the client has left, so the subrequest gets it.
 func (s *subrequest) Continue(x *Exchange) error {
 	if !s.ended.Load() {
 		s.down.Wake()
@@ -115,7 +116,7 @@ func (s *subrequest) Continue(x *Exchange) error {
 	sub := s.x
 	defer sub.Release()
 	if !sub.Res.sent && Status(sub.Res.Status) == StatusClientClosed {
-		return ErrClientGone // an upstream's 499 is sent
+		return ErrClientGone // not so if an upstream has answered 499: that head was sent
 	}
 	return s.answer(x, sub)
 }
@@ -138,7 +139,8 @@ func (s *subrequest) Detach() {
 	}
 }
 
-// Suspends implements Scheduler. If the parent needs a goroutine, it lends its own.
+// Suspends implements Scheduler. If the parent cannot be suspended, its goroutine drives
+// the subrequest.
 func (s *subrequest) Suspends() bool { return s.parent.wire.Suspends() }
 
 // Loop implements Scheduler.
@@ -171,7 +173,7 @@ func (s *subrequest) Flush() error { return nil }
 // Finish implements ResponseWire.
 func (s *subrequest) Finish(*Header) error { return nil }
 
-// Abort implements ResponseWire. A subrequest without a head has no answer.
+// Abort implements ResponseWire. The subrequest then has the status, but no head was sent.
 func (s *subrequest) Abort() {}
 
 // ReadBody implements RequestWire.

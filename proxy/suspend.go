@@ -7,11 +7,11 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Continuation is called with a suspended Exchange after an event.
+// Continuation is the rest of an action or handler that has suspended its Exchange.
 type Continuation interface {
-	// Continue goes on in place of the action or handler that has suspended x, and
-	// returns what that would return. If the event is not the one that it waits for,
-	// it suspends x again.
+	// Continue is called after an event. It goes on in place of the action or handler
+	// that has suspended x, and returns what that would return. If it waits for another
+	// event, it suspends x again.
 	Continue(x *Exchange) error
 }
 
@@ -19,16 +19,16 @@ type Continuation interface {
 var errSuspended = errors.New("exchange is suspended")
 
 // Suspend makes x wait for an event without a goroutine, and then go on with k. The
-// caller, an action or handler of any phase, returns the error that Suspend returns, and
-// uses x no more. After k has returned nil, x goes on after the action.
+// caller is an action or handler of any phase. It returns the error that Suspend returns,
+// and does not use x any more. After k has returned nil, x goes on after the action.
 func (x *Exchange) Suspend(k Continuation) error {
 	x.waiting.watch()
 	x.pending = k
 	return errSuspended
 }
 
-// SuspendUpgraded is Suspend for an exchange whose connection was upgraded. The client's
-// leaving is no event then: whoever uses the upgraded connection sees it.
+// SuspendUpgraded is Suspend for an exchange whose connection was upgraded. No event comes
+// when the client leaves: the code that uses the upgraded connection sees that.
 func (x *Exchange) SuspendUpgraded(k Continuation) error {
 	x.waiting.used = true
 	x.pending = k
@@ -48,15 +48,16 @@ func (x *Exchange) Await() {
 	}
 }
 
-// Meanwhile calls f for each event of x while the response waits for a slow client, so that
-// other work of x goes on; nil ends that. f does not write the response.
+// Meanwhile makes f be called for each event of x while the response waits for a slow
+// client, so that other work of x goes on. f must not write the response. Meanwhile(nil)
+// ends the calls.
 func (x *Exchange) Meanwhile(f func()) {
 	x.meanwhile = f
 	x.wire.Meanwhile(f)
 }
 
-// Sleep suspends x for d, or until its client has left: the action or handler then ends
-// with ErrClientGone.
+// Sleep suspends x for d. If the client leaves before, the action or handler ends with
+// ErrClientGone.
 func (x *Exchange) Sleep(d time.Duration) error {
 	x.waiting.due = time.Now().Add(d)
 	return sleep{}.Continue(x)
@@ -69,7 +70,7 @@ type sleep struct{}
 // report that the client leaves.
 const lookEvery = time.Second
 
-// Continue suspends x until its time is over.
+// Continue suspends x until its time is over, or the client has left.
 func (k sleep) Continue(x *Exchange) error {
 	if x.wire.Gone() {
 		return ErrClientGone
@@ -87,7 +88,7 @@ func (k sleep) Continue(x *Exchange) error {
 	return err
 }
 
-// Offload runs f, which blocks or works for long, after the lead was given away.
+// Offload gives the lead away and then runs f, which blocks or computes for long.
 func (x *Exchange) Offload(f func()) {
 	if x.wire != nil { // nil: x serves only to evaluate variables
 		x.wire.Detach()
@@ -99,16 +100,16 @@ func (x *Exchange) Offload(f func()) {
 // connections that serve the exchange should be in the same loop.
 func (x *Exchange) Loop() *eventloop.Loop { return x.wire.Loop() }
 
-// Now returns the time of the loop's turn if x runs in one, which saves reading the clock;
-// nginx does the same.
+// Now returns the time at which x's loop last polled for events, which saves reading the
+// clock, as in nginx; the present time if x does not run in a turn of a loop.
 func (x *Exchange) Now() time.Time { return x.wire.Now() }
 
-// Suspended reports whether x has a Continuation to go on with.
+// Suspended reports whether x is suspended.
 func (x *Exchange) Suspended() bool { return x.pending != nil }
 
-// Park gives a suspended exchange away: the goroutine that brings an event makes the wire
-// resume it, perhaps before Park returns. If an event has come already, Park returns
-// false, and the caller calls Engine.Resume.
+// Park gives a suspended exchange away. The goroutine that brings an event makes the wire
+// resume x, perhaps before Park returns. If an event has come already, Park returns false,
+// and the caller must call Engine.Resume.
 func (x *Exchange) Park() bool { return x.waiting.leave(suspended) }
 
 // Resume goes on with a suspended exchange after an event.
@@ -125,8 +126,8 @@ func (x *Exchange) goOn() {
 	x.settle(x.advance(k.Continue(x)))
 }
 
-// resumeHere waits and goes on with x on the caller's goroutine for as long as x is
-// suspended, if the wire cannot wait without a goroutine.
+// resumeHere is for a wire that cannot wait without a goroutine. For as long as x is
+// suspended, it waits and goes on with x on the caller's goroutine.
 func (e *Engine) resumeHere(x *Exchange) {
 	for x.pending != nil && !x.wire.Suspends() {
 		x.Await()

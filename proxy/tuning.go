@@ -12,30 +12,29 @@ import (
 	"alicorn/config"
 )
 
-// Tuning is what listen says of the options of its socket. They may change
-// while it listens, and connections inherit them from the socket that accepts
-// them. The zero value leaves all of it to the system.
+// Tuning is the socket options of a listen directive that may change while the socket
+// listens. Accepted connections inherit them. The zero value leaves all of them to the
+// system.
 type Tuning struct {
 	Deferred      bool  // TCP_DEFER_ACCEPT: a connection is accepted when it has sent something
-	FastOpen      int   // TCP_FASTOPEN: how many connections may wait that sent data with their SYN
+	FastOpen      int   // TCP_FASTOPEN: how many connections that sent data with their SYN may wait
 	ReceiveBuffer int64 // SO_RCVBUF, bytes
 	SendBuffer    int64 // SO_SNDBUF, bytes
 	KeepAlive     KeepAlive
 }
 
-// KeepAlive is the so_keepalive of listen: probes on a connection that is silent.
+// KeepAlive is listen's so_keepalive: probes on a silent connection.
 type KeepAlive struct {
-	Set, On     bool          // SO_KEEPALIVE
+	Set, On     bool          // listen has so_keepalive; SO_KEEPALIVE
 	Idle, Every time.Duration // TCP_KEEPIDLE and TCP_KEEPINTVL, whole seconds; 0: the system's
-	Count       int           // TCP_KEEPCNT: how many without an answer end it; 0: the system's
+	Count       int           // TCP_KEEPCNT: how many unanswered probes end a connection; 0: the system's
 }
 
-// maxBuffer is the largest buffer of a socket that can be asked for: an int of
-// which the kernel takes the double.
+// maxBuffer is the largest buffer of a socket that can be asked for: the kernel doubles
+// the value, which is a C int.
 const maxBuffer = math.MaxInt32 / 2
 
-// parse takes one parameter of listen; known is false for one that is no option
-// of a socket.
+// parse reads one parameter of listen. known is false if the parameter is not in Tuning.
 func (t *Tuning) parse(name, value string) (known bool, err error) {
 	switch name {
 	case "deferred":
@@ -57,8 +56,8 @@ func (t *Tuning) parse(name, value string) (known bool, err error) {
 	return true, nil
 }
 
-// parseKeepAlive reads on, off or IDLE:INTERVAL:COUNT, of which each may be
-// left out.
+// parseKeepAlive reads on, off or IDLE:INTERVAL:COUNT. Each of the three may be left out,
+// but not all.
 func parseKeepAlive(value string) (k KeepAlive, err error) {
 	k.Set = true
 	switch value {
@@ -86,7 +85,8 @@ func parseKeepAlive(value string) (k KeepAlive, err error) {
 	return k, err
 }
 
-// parseProbeTime reads a time that the kernel takes in seconds, up to 32767.
+// parseProbeTime reads a time of whole seconds, from 1 to 32767 as the kernel takes them;
+// "" is 0.
 func parseProbeTime(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
@@ -101,9 +101,8 @@ func parseProbeTime(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// tune gives l's socket the options of t. A buffer or a time of so_keepalive that
-// the reading before set and t does not stays as it is: the system does not tell
-// its default.
+// tune sets the options of t on l's socket. A buffer, time or count that the configuration
+// before has set and t has not stays as it is: the system does not tell its default.
 func (l *Listener) tune(t Tuning) error {
 	if t == l.tuned {
 		return nil
@@ -126,8 +125,8 @@ type socketOption struct {
 	level, name, value int
 }
 
-// options lists what is to be set where before was: what neither asks for is
-// not touched.
+// options lists the options to set on a socket that has those of before. Options that
+// neither sets are left alone.
 func (t Tuning) options(before Tuning, tcp bool) []socketOption {
 	var all []socketOption
 	set := func(differs bool, word string, level, name, value int) {

@@ -17,41 +17,41 @@ type Upgraded interface {
 	net.Conn
 	// CloseWrite ends the sending side.
 	CloseWrite() error
-	// OnCut makes f be called when the Engine is about to cut the connection, because a
-	// Generation has no more time, or because the Engine shuts down (down). f may be
-	// called while the connection is used, after its exchange has ended, and more than
-	// once.
+	// OnCut makes f be called when the Engine is about to cut the connection: because the
+	// time of its Generation is over, or, if down is true, because the Engine shuts down.
+	// f may be called while the connection is in use, after its exchange has ended, and
+	// more than once.
 	OnCut(f func(down bool))
-	// Duplex returns the connection as a Duplex of its loop; nil without a loop.
+	// Duplex returns the connection as a Duplex of its loop; nil if no loop calls it.
 	Duplex() eventloop.Duplex
 }
 
 // Tunnel passes bytes between an upgraded connection and another one, both ways, until
-// both have ended their sending sides, or one of them fails or was silent for too long.
-// If loops call both connections, the loops pass the bytes on; otherwise each way has a
+// both have ended their sending sides, or one of them fails or is silent for too long. If
+// loops call both connections, the loops pass the bytes on; otherwise each way has a
 // goroutine.
 type Tunnel struct {
 	Client Upgraded // returned by Response.Upgrade
 	Other  net.Conn // the Tunnel owns and closes it
-	Early  []byte   // bytes that were received from Other before; they go to the client first
-	// Silence is how long Other may send nothing while nothing is sent to it either; 0:
-	// no limit. As in nginx (proxy_read_timeout), bytes of the client begin it anew.
+	Early  []byte   // bytes that Other has sent before; they go to the client first
+	// Silence is how long no byte may pass, either way; 0: no limit. As in nginx
+	// (proxy_read_timeout), the time begins anew with bytes of the client, too.
 	Silence time.Duration
-	// Room is how long Other may have no room for bytes that are sent to it; 0: no
-	// limit. The client's limit is send_timeout.
+	// Room is how long Other may take no bytes that are sent to it; 0: no limit. The
+	// client's limit is send_timeout.
 	Room time.Duration
-	// Then goes on with the exchange when the Tunnel has ended; err is a *TunnelError
-	// or nil. The handler returns what Then returns.
+	// Then goes on with the exchange when the Tunnel has ended. err is a *TunnelError or
+	// nil. The handler returns what Then returns.
 	Then func(x *Exchange, err error) error
 
-	end  error
-	over atomic.Bool
-	head int64 // how many bytes were sent to the client before
+	end  error       // what Then gets
+	over atomic.Bool // the loops have ended the Tunnel
+	head int64       // how many bytes were sent to the client before
 }
 
-// TunnelError is why a Tunnel was cut.
+// TunnelError is the failure that has ended a Tunnel.
 type TunnelError struct {
-	Client bool // the client's connection has failed; false: Other
+	Client bool // the client's connection has failed; false: Other has
 	Err    error
 }
 
@@ -70,7 +70,7 @@ func (e *TunnelError) Error() string {
 // Unwrap returns the failure itself.
 func (e *TunnelError) Unwrap() error { return e.Err }
 
-// Tunnel runs t. The handler returns what Tunnel returns.
+// Tunnel runs t. The handler returns the error that Tunnel returns.
 func (x *Exchange) Tunnel(t *Tunnel) error {
 	t.head = x.BytesSent()
 	if x.wire.Suspends() {
@@ -83,13 +83,14 @@ func (x *Exchange) Tunnel(t *Tunnel) error {
 	return t.finish(x)
 }
 
-// finish goes on with x. The bytes that went to the client count as the response's body.
+// finish goes on with x. The bytes that were sent to the client count as the response's
+// body.
 func (t *Tunnel) finish(x *Exchange) error {
 	x.Res.Written = x.BytesSent() - t.head
 	return t.Then(x, t.end)
 }
 
-// relay makes the loops pass the bytes on, and suspends x meanwhile.
+// relay makes the loops pass the bytes on, and suspends x until the tunnel ends.
 func (t *Tunnel) relay(x *Exchange, client, other eventloop.Duplex) error {
 	waker := x.Waker()
 	err := x.SuspendUpgraded(t)
@@ -115,7 +116,7 @@ func (t *Tunnel) Continue(x *Exchange) error {
 	return t.finish(x)
 }
 
-// carry passes the bytes on with two goroutines, one of which is the caller's.
+// carry passes the bytes on with the caller's goroutine and another one.
 func (t *Tunnel) carry(clientRoom time.Duration) {
 	t.Client.OnCut(func(bool) { t.Other.Close() })
 	client, other := bounded{Conn: t.Client, room: clientRoom}, bounded{Conn: t.Other, early: t.Early, silence: t.Silence, room: t.Room}
@@ -148,8 +149,8 @@ type bounded struct {
 	silence, room time.Duration
 }
 
-// passTo passes b's bytes to another connection; at their end it ends the sending side of
-// the other. If it fails, ofSource reports whether b has failed.
+// passTo passes b's bytes on to to. At their end it ends to's sending side. After a
+// failure, ofSource reports whether b has failed, not to.
 func (b *bounded) passTo(to *bounded, s *sign) (err error, ofSource bool) {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
@@ -174,7 +175,7 @@ func (b *bounded) passTo(to *bounded, s *sign) (err error, ofSource bool) {
 	}
 }
 
-// read reads bytes until the connection was silent for too long.
+// read reads bytes. It fails if the tunnel is silent for too long.
 func (b *bounded) read(p []byte, s *sign) (int, error) {
 	for {
 		if b.silence > 0 {

@@ -18,7 +18,8 @@ func NewTypeSet(names ...string) TypeSet {
 	return s
 }
 
-// Has reports whether the set has a content type, whose parameters do not count.
+// Has reports whether the set has a content type. Parameters of the type and case do
+// not count.
 func (s TypeSet) Has(contentType string) bool {
 	if s.any {
 		return true

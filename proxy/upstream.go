@@ -5,44 +5,44 @@ import (
 	"time"
 )
 
-// Upstream describes where the content came from, for variables and logs.
+// Upstream describes the app or the servers that made the content, for variables and logs.
 type Upstream struct {
-	App    string        // the app's name; "" when no app was asked
+	App    string        // the app's name; "" if no app was asked
 	Worker string        // the worker that answered: $app_worker
-	Queue  time.Duration // the wait for a worker
+	Queue  time.Duration // the wait for a worker: $app_queue_time
 	Time   time.Duration // from dispatch until the response had come: $app_time
-	// Key and Number give the $request_id that the worker has written to its log; Key
-	// is nil if no worker has answered.
+	// Key and Number give the $request_id that the worker has written to its log. Key is
+	// nil if no worker has answered.
 	Key    *RequestKey
 	Number uint32
 
-	// URL is the URL of the request that has failed at a peer, for the error log; "":
+	// URL is the URL of the request that has failed at a peer, for the error log; "" if
 	// none has failed.
 	URL string
 
 	tries []Try // in order
-	apart bool  // the next one begins another upstream
+	apart bool  // the next try begins another upstream
 }
 
-// Try describes one try to get an answer: an item in the lists of $upstream_addr and the
-// other variables, as in nginx.
+// Try is one attempt to get an answer from a peer. The variables $upstream_addr and its
+// like list one item for each Try, as in nginx.
 type Try struct {
 	Peer     string        // a worker, or a server's address
 	Status   int           // of the answer or of the failure; 0: there is none
 	Connect  time.Duration // until the request was given to the peer; -1: it never was
 	Header   time.Duration // until the answer's head had come; -1: it never has
 	Response time.Duration // until the whole answer had come; -1: it never has
-	Sent     int64         // bytes to the peer
-	Received int64         // bytes from it
+	Sent     int64         // bytes sent to the peer
+	Received int64         // bytes received from the peer
 	Length   int64         // bytes of the answer's body
 
-	apart bool
+	apart bool // the first try of another upstream
 }
 
 // Begin makes the next try the first of another upstream, after an internal redirect.
 func (u *Upstream) Begin() { u.apart = len(u.tries) > 0 }
 
-// Try adds a try at peer. The result is valid until the next.
+// Try adds a try at peer. The result is valid until the next call.
 func (u *Upstream) Try(peer string) *Try {
 	u.tries = append(u.tries, Try{Peer: peer, Connect: -1, Header: -1, Response: -1, apart: u.apart})
 	u.apart = false
@@ -60,8 +60,8 @@ func (u *Upstream) Last() *Try {
 // reset empties u and keeps the memory of the tries.
 func (u *Upstream) reset() Upstream { return Upstream{tries: u.tries[:0]} }
 
-// upstreamVariables are lists with an item for each try, separated by ", ", and by " : "
-// between upstreams.
+// upstreamVariables are lists with an item for each try. ", " separates tries, " : "
+// separates upstreams.
 func upstreamVariables() []Variable {
 	return []Variable{
 		tryVariable("addr", func(t *Try, dst []byte) []byte { return append(dst, t.Peer...) }),
@@ -96,7 +96,7 @@ func tryVariable(name string, add func(t *Try, dst []byte) []byte) Variable {
 	}}
 }
 
-// appendTime appends d in seconds, "-" where it is not known.
+// appendTime appends d in seconds, "-" if d is negative: not known.
 func appendTime(dst []byte, d time.Duration) []byte {
 	if d < 0 {
 		return append(dst, '-')

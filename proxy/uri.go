@@ -2,11 +2,11 @@ package proxy
 
 import "strings"
 
-// parse splits an origin-form Target into its path and its arguments, as nginx
-// does: percent-decoding once, a fragment cut off, and in Path, not in Asked,
-// "." and ".." resolved, and slashes merged when merge is set. It returns false
-// for what is answered 400: no leading slash, a malformed escape, NUL, a ".."
-// above the root.
+// parse splits an origin-form Target into its path and its arguments, as nginx does. It
+// cuts a fragment off and decodes the path once. In Path, but not in Asked, it resolves
+// "." and "..", and with merge merges slashes. It returns false for a target that is
+// answered with 400: one without a leading slash, with a malformed escape or NUL, or with
+// a ".." that leads above the root.
 func (r *Request) parse(merge bool) (ok bool) {
 	raw := r.Target
 	r.Args, r.HasArgs = "", false
@@ -21,25 +21,25 @@ func (r *Request) parse(merge bool) (ok bool) {
 	return ok
 }
 
-// SetPath has the request be for another path, which is decoded and normal.
+// SetPath changes the request's path, to one that is decoded and normal.
 func (r *Request) SetPath(path string) { r.Path, r.Asked = path, path }
 
-// NormalizePath decodes and normalises an absolute path as nginx does. A path
-// that is normal already is returned as it is, without a copy.
+// NormalizePath decodes and normalises an absolute path as nginx does. It returns a path
+// that is normal already without a copy. ok is false for the paths that parse refuses.
 func NormalizePath(raw string, merge bool) (path string, ok bool) {
 	_, path, ok = decodePath(raw, merge)
 	return path, ok
 }
 
-// DecodePath decodes an absolute path that does not lead above the root, and
-// leaves it as it is otherwise.
+// DecodePath decodes an absolute path, and does not resolve "." and ".." in it. ok is false
+// for the paths that parse refuses.
 func DecodePath(raw string) (path string, ok bool) {
 	path, _, ok = decodePath(raw, false)
 	return path, ok
 }
 
-// decodePath returns an absolute path decoded, and decoded and normalised. What
-// is the same is not copied.
+// decodePath decodes an absolute path; path is the decoded path normalised. It copies only
+// if something changes.
 func decodePath(raw string, merge bool) (decoded, path string, ok bool) {
 	if raw == "" || raw[0] != '/' {
 		return "", "", false
@@ -61,8 +61,8 @@ func decodePath(raw string, merge bool) (decoded, path string, ok bool) {
 	return decoded, string(clean), ok
 }
 
-// CleanPath resolves "." and ".." in an absolute, decoded path; ok is false
-// when it leads above the root or holds a NUL.
+// CleanPath resolves "." and ".." in an absolute, decoded path. ok is false if the path is
+// not absolute, leads above the root, or has a NUL.
 func CleanPath(path string) (clean string, ok bool) {
 	if path == "" || path[0] != '/' || strings.IndexByte(path, 0) >= 0 {
 		return "", false
@@ -71,7 +71,7 @@ func CleanPath(path string) (clean string, ok bool) {
 	return string(b), ok
 }
 
-// isNormal reports that there is nothing to decode, merge or resolve.
+// isNormal reports whether raw certainly has nothing to decode, merge or resolve.
 func isNormal(raw string, merge bool) bool {
 	for i := 0; i < len(raw); i++ {
 		switch raw[i] {
@@ -160,8 +160,8 @@ func cleanPath(p []byte, merge bool) ([]byte, bool) {
 	return out, true
 }
 
-// EscapePath percent-encodes the bytes that a URI's path may not contain, for
-// a Location built from a decoded path, as nginx's redirects do.
+// EscapePath appends a decoded path to dst. It percent-encodes the bytes that the path of a
+// URI must not contain, as nginx's redirects do.
 func EscapePath(dst []byte, path string) []byte {
 	for i := 0; i < len(path); i++ {
 		c := path[i]
@@ -174,8 +174,8 @@ func EscapePath(dst []byte, path string) []byte {
 	return dst
 }
 
-// EscapeComponent percent-encodes every byte of s but the unreserved characters
-// of RFC 3986 section 2.3. The result needs no escapes in HTML either.
+// EscapeComponent appends s to dst. It percent-encodes each byte but the unreserved
+// characters of RFC 3986 section 2.3, so that the result needs no escapes in HTML either.
 func EscapeComponent(dst []byte, s string) []byte {
 	for i := range len(s) {
 		switch c := s[i]; {

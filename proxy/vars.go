@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// coreVariables are the variables that every request can fill.
+// coreVariables are the variables that need no other module.
 func coreVariables() []Variable {
 	return slices.Concat(requestVariables(), connectionVariables(), proxyProtocolVariables(), responseVariables(), upstreamVariables(), timeVariables(), families())
 }
@@ -74,7 +74,7 @@ func responseVariables() []Variable {
 		{Name: "status", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
 			s := x.Res.Status
 			if x.status.override != 0 {
-				s = x.status.override // an error page is made, for this status
+				s = x.status.override // an error page answers with this status
 			}
 			if s < 100 {
 				return append(dst, "000"...), true
@@ -91,7 +91,7 @@ func textVariable(name string, f func(x *Exchange) string) Variable {
 	return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) { return append(dst, f(x)...), true }}
 }
 
-// optionalVariable is not found when it is empty, which logs show as "-".
+// optionalVariable is not found if it is empty. Logs show it as "-" then.
 func optionalVariable(name string, f func(x *Exchange) string) Variable {
 	return Variable{Name: name, Get: func(x *Exchange, dst []byte) ([]byte, bool) {
 		v := f(x)
@@ -127,7 +127,7 @@ func timeVariables() []Variable {
 	}
 }
 
-// AppendMillis appends d as seconds with three decimals: "0.004".
+// AppendMillis appends d as seconds with three decimals: "0.004". A negative d is 0.
 func AppendMillis(dst []byte, d time.Duration) []byte {
 	ms := max(d.Milliseconds(), 0)
 	dst = strconv.AppendInt(dst, ms/1000, 10)
@@ -144,8 +144,8 @@ func families() []Variable {
 	}
 }
 
-// requestField is $http_NAME: every line of the field, joined by ", "
-// (Cookie by "; "), as nginx does since 1.23.
+// requestField is $http_NAME: all lines of the field, joined with ", " (Cookie with "; "),
+// as in nginx since 1.23.
 func requestField(rest string) Getter {
 	name := strings.ReplaceAll(rest, "_", "-")
 	sep := ", "
@@ -173,8 +173,8 @@ func appendField(dst []byte, h *Header, name, sep string) ([]byte, bool) {
 	return dst, found
 }
 
-// matchesVariable compares a field's name with a variable's: without case,
-// underscores of the field counting as hyphens.
+// matchesVariable reports whether a variable of this name shows the field. name has hyphens
+// for underscores. Case does not matter; underscores of the field count as hyphens.
 func matchesVariable(field, name string) bool {
 	if strings.EqualFold(field, name) {
 		return true
@@ -202,7 +202,8 @@ func sentField(rest string) Getter {
 	}
 }
 
-// argument is $arg_NAME: the first argument of that name, without case, raw.
+// argument is $arg_NAME: the value of the first argument of that name, as sent. Case of the
+// name does not matter.
 func argument(name string) Getter {
 	return func(x *Exchange, dst []byte) ([]byte, bool) {
 		for rest := x.Req.Args; rest != ""; {
@@ -216,7 +217,7 @@ func argument(name string) Getter {
 	}
 }
 
-// cookie is $cookie_NAME, without case as in nginx.
+// cookie is $cookie_NAME. As in nginx, case of the name does not matter.
 func cookie(name string) Getter {
 	return func(x *Exchange, dst []byte) ([]byte, bool) {
 		for i := range x.Req.Header.fields {
@@ -236,8 +237,8 @@ func cookie(name string) Getter {
 	}
 }
 
-// remoteUser is the user of Basic authentication, checked or not, as nginx
-// shows it.
+// remoteUser is $remote_user: the authenticated user, or else, as in nginx, the user that
+// the request claims in Basic authentication.
 func remoteUser(x *Exchange) string {
 	if x.User != "" {
 		return x.User

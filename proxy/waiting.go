@@ -7,15 +7,15 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Waiting is the state machine of an Exchange that waits for events: a worker's
-// frame, a timer, the client's leaving. An Exchange waits in one of two ways.
-// A suspended Exchange has no goroutine; the goroutine that brings the event goes on
-// with it at its cursor. An Exchange that awaits keeps its goroutine, which has given
-// the lead of its loop away, and which goes on in straight code.
+// Waiting is the state machine of an Exchange that waits for events, such as a worker's
+// frame, the end of a timer, or the client's leaving. An Exchange waits in one of two
+// ways. A suspended Exchange has no goroutine: the goroutine that brings the event goes on
+// with it at its cursor. An Exchange that awaits keeps its goroutine, which has given the
+// lead of its loop away and goes on in straight code.
 //
-// An event says only that something has happened. The Exchange looks whether it is
-// what it waits for, and if not, waits again. No event is lost: an event that comes
-// before the wait ends the wait at once.
+// An event says only that something has happened. The Exchange checks whether that is
+// what it waits for; if not, it waits again. No event is lost: an event that comes before
+// the wait ends the wait at once.
 //
 //	state      meaning                                          event              Park        Await
 //	running    a goroutine works on the exchange                told               suspended   awaiting
@@ -23,18 +23,18 @@ import (
 //	suspended  no goroutine works on the exchange               running, resumed   -           -
 //	awaiting   the exchange's goroutine waits                   running, woken     -           -
 //
-// The state and the number of the request, which Reset increments, are one word. So an
-// event of an earlier request of the Exchange changes nothing.
+// One word holds the state and the number of the request, which Reset increments. So an
+// event for an earlier request of the Exchange changes nothing.
 type Waiting struct {
 	word atomic.Uint64 // number<<stateBits | state
 	x    *Exchange     // its Exchange, which never changes
 	bell chan struct{} // wakes the goroutine that awaits; nil until the first Await
 
-	timer *time.Timer   // of Sleep; nil until the first
+	timer *time.Timer   // of startTimer; nil until its first call
 	timed atomic.Uint64 // the number of the request that timer is for
 	due   time.Time     // when Sleep ends
 
-	used    bool // the request has a Waker
+	used    bool // the request may get events: it has a Waker, a timer or a watch
 	watched bool // the wire reports the client's leaving
 }
 
@@ -49,7 +49,7 @@ const (
 	stateMask = 1<<stateBits - 1
 )
 
-// Waker sends events to one request. Anyone may use it at any time, even after the
+// Waker sends events to one request. Any goroutine may use it at any time, even after the
 // request has ended. The zero Waker does nothing.
 type Waker struct {
 	waiting *Waiting
@@ -66,13 +66,13 @@ func (x *Exchange) Waker() Waker {
 // Waker returns the Waker of the Exchange's present request.
 func (w *Waiting) Waker() Waker { return Waker{w, w.word.Load() >> stateBits} }
 
-// Wake sends an event. If the request is suspended, it goes on on a goroutine of its
-// own. The caller may hold locks.
+// Wake sends an event. If the request is suspended, a new goroutine goes on with it. The
+// caller may hold locks.
 func (k Waker) Wake() { k.WakeIn(nil) }
 
-// WakeIn sends an event. If the request is suspended and t still leads, the request goes
-// on before WakeIn returns; so the caller must hold no locks. It is for code that a loop
-// calls.
+// WakeIn sends an event from code that a loop calls, in turn t. If the request is
+// suspended and t still leads, the request goes on before WakeIn returns, so the caller
+// must hold no locks. With a nil t, WakeIn is Wake.
 func (k Waker) WakeIn(t *eventloop.Turn) {
 	if k.waiting == nil || !k.waiting.event(k.number, t) {
 		return
@@ -113,8 +113,8 @@ func (w *Waiting) event(number uint64, t *eventloop.Turn) (resume bool) {
 	}
 }
 
-// leave makes the transition from running to a state of waiting. If an event has come, it
-// returns false, and the exchange goes on running.
+// leave makes the transition from running to the waiting state to. If an event has come,
+// leave returns false, and the exchange goes on running.
 func (w *Waiting) leave(to uint64) bool {
 	number := w.word.Load() &^ stateMask
 	if w.word.CompareAndSwap(number|running, number|to) {
