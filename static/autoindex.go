@@ -23,13 +23,13 @@ const (
 	listJSON
 )
 
-// entry is a line of a list.
+// entry is one line of a list.
 type entry struct {
 	name string
-	info os.FileInfo // of a link's target, if there is one
+	info os.FileInfo // of a link's target, if that exists
 }
 
-// list answers with the folder's entries, folders first, by name. As in nginx it
+// list answers with the folder's entries, folders first, ordered by name. As in nginx, it
 // leaves out names that begin with a dot.
 func (st *site) list(x *proxy.Exchange, dir string) error {
 	entries, err := readFolder(dir, st.hidden)
@@ -54,7 +54,8 @@ func (st *site) list(x *proxy.Exchange, dir string) error {
 	return x.Res.Reply(200, "text/html; charset=utf-8", st.listHTML(x.Req.Path, entries))
 }
 
-// maxEntries bounds a list, so that one request cannot take all memory.
+// maxEntries is the largest number of entries that are read, so that one request cannot take
+// all memory.
 const maxEntries = 100_000
 
 func readFolder(dir string, h *hidden) ([]entry, error) {
@@ -106,8 +107,8 @@ func (st *site) listHTML(path string, entries []entry) []byte {
 // nameWidth is the width of a list's first column, in characters.
 const nameWidth = 50
 
-// appendShown appends the name as it is shown, the end of its link, and the
-// blanks that fill the column.
+// appendShown appends the name as the list shows it, the end of its link, and the spaces
+// that fill the column.
 func appendShown(b []byte, e entry) []byte {
 	n := utf8.RuneCountInString(e.name)
 	if n > nameWidth {
@@ -130,7 +131,7 @@ func (st *site) when(t time.Time) string {
 	return t.UTC().Format("02-Jan-2006 15:04")
 }
 
-// size returns the column of the size: 19 characters for exact sizes, else 7.
+// size returns the column of the size: 19 characters for exact sizes, otherwise 7.
 func (st *site) size(info os.FileInfo) string {
 	switch n := info.Size(); {
 	case info.IsDir() && st.exactSize:
@@ -174,7 +175,7 @@ func listJSONOf(entries []entry) []byte {
 	return append(b, "\r\n]"...)
 }
 
-// appendJSON appends name as a JSON string; bytes that are not UTF-8 become U+FFFD.
+// appendJSON appends name as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 func appendJSON(b []byte, name string) []byte {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)

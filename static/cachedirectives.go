@@ -10,23 +10,23 @@ import (
 	"alicorn/proxy"
 )
 
-// caching returns the directives for files that are kept open.
+// caching returns the directives about files that are kept open or in memory.
 func (m module) caching() []config.Directive {
 	k := m.k
 	return []config.Directive{
 		{Name: "open_file_cache", In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 2}, Syntax: "max=N [inactive=TIME] | off", Default: "off", Set: m.setCache,
-			Help: "Keeps up to N names of files and folders, with their descriptor, size and time, so that a request for a known file needs no call of the system. Names beyond N, those used longest ago first, are dropped, and so are names that no request has used during the inactive time (60s). A replaced file is noticed after open_file_cache_valid. Small files are kept in memory, see open_file_cache_memory; unlike in nginx a larger one that is changed in place is seen at once, so that no answer mixes two versions. All processors share one cache; a reload begins with an empty one."},
+			Help: "Keeps up to N names of files and folders, with descriptor, size and time, so that a request for a known file needs few calls of the system. If there are more than N names, those that were not used for the longest time are dropped. Names that no request has used for the inactive time, by default 60s, are dropped, too. A file that was replaced is noticed after open_file_cache_valid. Small files are kept in memory; see open_file_cache_memory. Unlike in nginx, a change inside a larger file is noticed at once, so that no response mixes two versions. All processors share one cache. A reload begins with an empty one."},
 		{Name: "open_file_cache_valid", In: config.AnyLevel, Args: config.OneArg, Syntax: "TIME", Default: "60s",
-			Help: "How long an entry of open_file_cache is used before the system is asked about the file again.",
+			Help: "How long an entry of open_file_cache is used before the server looks at the file again.",
 			Set:  config.Duration(k, func(c *settings) *time.Duration { return &c.opened.valid })},
 		{Name: "open_file_cache_min_uses", In: config.AnyLevel, Args: config.OneArg, Syntax: "NUMBER", Default: "1",
-			Help: "How many requests, within the inactive time of open_file_cache, a file must have had to be kept open.",
+			Help: "How many requests must ask for a file, within the inactive time of open_file_cache, before the file is kept open.",
 			Set:  config.Int(k, 1, 1<<31-1, func(c *settings) *int { return &c.opened.minUses })},
 		{Name: "open_file_cache_errors", In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off", Default: "off",
-			Help: "Whether open_file_cache also remembers that a file is missing, or may not be read.",
+			Help: "Whether open_file_cache also keeps the names of files that are missing or may not be read.",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.opened.errors })},
 		{Name: "open_file_cache_memory", In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 2}, Syntax: "SIZE [file=SIZE] | off", Default: "16m file=64k", Set: m.setMemory,
-			Help: "How many bytes of files open_file_cache keeps in memory, and the largest file that it keeps there; a file's bytes are kept from its second request on, if it has not changed within the last two seconds. The blocks that inherit the directive share its memory. This is not a directive of nginx."},
+			Help: "How many bytes of files open_file_cache keeps in memory, and the size of the largest file that it keeps there. A file is kept from its second request on, if it has not changed in the last two seconds. Blocks that inherit the directive share its memory. nginx does not have this directive."},
 	}
 }
 
@@ -83,7 +83,7 @@ func (m module) setMemory(s *config.Scope, n *config.Node) (err error) {
 // caches are the caches of one configuration.
 type caches struct{ list []*openCache }
 
-// closeCaches has the caches closed when the Generation stops.
+// closeCaches makes the caches close when the Generation stops.
 func closeCaches(s *config.Scope, g *proxy.Generation) {
 	for _, c := range config.Shared(s.Load(), func() *caches { return &caches{} }).list {
 		g.OnStop(func(context.Context) { c.close() })

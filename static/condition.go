@@ -6,8 +6,8 @@ import (
 	"alicorn/proxy"
 )
 
-// precondition evaluates the If-* fields in the order of RFC 9110 section
-// 13.2.2 and returns 412, 304, or 0 to go on.
+// precondition evaluates the If-* fields, in the order of RFC 9110 section 13.2.2. It returns
+// 412, 304, or 0 to go on.
 func (st *site) precondition(r *proxy.Request, v *validators, etag string) int {
 	h := &r.Header
 	if value, ok := h.Lookup(proxy.FieldIfMatch); ok {
@@ -37,7 +37,7 @@ func (st *site) precondition(r *proxy.Request, v *validators, etag string) int {
 	return 0
 }
 
-// matchAny compares every line of the field with etag.
+// matchAny reports whether a line of the field matches etag. first is the first line.
 func matchAny(h *proxy.Header, id proxy.FieldID, first, etag string, strong bool) bool {
 	if matchList(first, etag, strong) {
 		return true
@@ -50,8 +50,8 @@ func matchAny(h *proxy.Header, id proxy.FieldID, first, etag string, strong bool
 	return false
 }
 
-// matchList compares an entity tag with a list of them: strongly, where weak
-// tags never match, or weakly. "*" matches any.
+// matchList reports whether a list of entity tags has etag. With strong, weak tags of the
+// list do not match. "*" matches any tag.
 func matchList(list, etag string, strong bool) bool {
 	if strings.TrimSpace(list) == "*" {
 		return true
@@ -76,7 +76,7 @@ func matchList(list, etag string, strong bool) bool {
 	return false
 }
 
-// rangeApplies evaluates If-Range: a strong ETag or the exact date.
+// rangeApplies evaluates If-Range, which has the strong ETag or exactly the date of the file.
 func rangeApplies(r *proxy.Request, v *validators, etag string) bool {
 	value, ok := r.Header.Lookup(proxy.FieldIfRange)
 	if !ok {

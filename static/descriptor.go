@@ -6,21 +6,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptor is an open file that several requests and a cache share. It is
-// closed when the last of them releases it.
+// descriptor is an open file that several requests and a cache share. Each is a holder. The
+// file closes when the last holder releases it.
 type descriptor struct {
 	fd   int
 	refs atomic.Int32
 }
 
-// newDescriptor returns a descriptor with its caller as the first holder.
+// newDescriptor returns a descriptor. The caller is the first holder.
 func newDescriptor(fd int) *descriptor {
 	d := &descriptor{fd: fd}
 	d.refs.Store(1)
 	return d
 }
 
-// hold adds a holder. It returns false when the last one has already released the descriptor.
+// hold adds a holder. It returns false if the last holder has already released d.
 func (d *descriptor) hold() bool {
 	for {
 		n := d.refs.Load()

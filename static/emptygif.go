@@ -5,15 +5,15 @@ import (
 	"alicorn/proxy"
 )
 
-// emptyGIF is a picture of one transparent pixel, as nginx has it.
+// emptyGIF is a picture of one transparent pixel, the same as nginx's.
 const emptyGIF = "GIF89a\x01\x00\x01\x00\x80\x01\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x01\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02L\x01\x00;"
 
-// emptyGIFTime is the time of its last change, in seconds since 1970, as nginx has it.
+// emptyGIFTime is the picture's Last-Modified, in seconds since 1970, the same as nginx's.
 const emptyGIFTime = 23349600
 
 func (m module) emptyGIF() config.Directive {
 	return config.Directive{Name: "empty_gif", In: config.Location, Args: config.NoArgs,
-		Help: "Answers with a picture of one transparent pixel, of 43 bytes, whose last change was in 1970. It is for counting by the access log.",
+		Help: "Answers with a picture of one transparent pixel, of 43 bytes, with a Last-Modified in 1970. It serves to count page views in the access log.",
 		Set:  func(s *config.Scope, _ *config.Node) error { m.k.In(s).gif = true; return nil }}
 }
 

@@ -6,10 +6,10 @@ import (
 	"alicorn/proxy"
 )
 
-// encoding is a precompressed form of a file, in a file beside it.
+// encoding is a kind of variant: a precompressed form of a file, in a file beside it.
 type encoding struct{ name, suffix string }
 
-// encodings, in the order in which they are preferred at equal qualities.
+// encodings are the encodings of variants. Of equal qualities the first one is preferred.
 var encodings = []encoding{{"zstd", ".zst"}, {"br", ".br"}, {"gzip", ".gz"}}
 
 const gzipIndex = 2
@@ -18,8 +18,8 @@ const gzipIndex = 2
 // has variants.
 func (st *site) chooses() bool { return st.encoded || st.gzip == gzipOn }
 
-// openBest opens the variant of lk.name that the client prefers, or the file
-// itself. varies: other clients may get another variant.
+// openBest opens the variant of lk.name that the client prefers, or the file itself. varies
+// reports whether other clients may get another variant.
 func (st *site) openBest(x *proxy.Exchange, lk *lookup) (e encoding, varies bool, err error) {
 	switch {
 	case st.gzip == gzipAlways:
@@ -38,7 +38,7 @@ func (st *site) openBest(x *proxy.Exchange, lk *lookup) (e encoding, varies bool
 	return encoding{}, varies, st.open(lk, "")
 }
 
-// hasVariant reports whether there is a variant that was not tried.
+// hasVariant reports whether there is a variant among those that were not tried.
 func (st *site) hasVariant(lk *lookup, tried *[3]bool) bool {
 	for i, e := range encodings {
 		if !tried[i] && (st.encoded || i == gzipIndex) && st.openVariant(lk, e) {
@@ -49,7 +49,8 @@ func (st *site) hasVariant(lk *lookup, tried *[3]bool) bool {
 	return false
 }
 
-// openAccepted tries the encodings in the order of the client's qualities.
+// openAccepted opens the first variant that exists, in the order of the client's qualities.
+// A variant with a lower quality than identity does not count.
 func (st *site) openAccepted(lk *lookup, accept string, tried *[3]bool) (encoding, bool) {
 	floor := 1
 	if names(accept, "identity") {

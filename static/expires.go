@@ -12,9 +12,8 @@ import (
 	"alicorn/proxy"
 )
 
-// Expires returns the feature that sets Expires and Cache-Control on any content.
-// It stands before add_header in the list of modules, because its fields come
-// first in nginx.
+// Expires returns the feature that sets Expires and Cache-Control on any content. In the list
+// of modules it is before add_header, because nginx sends its fields first.
 func Expires() proxy.Module {
 	k := config.NewKey(func() expiresSettings { return expiresSettings{} })
 	return proxy.Module{
@@ -23,7 +22,7 @@ func Expires() proxy.Module {
 		Directives: []config.Directive{{
 			Name: "expires", In: config.AnyLevel | config.LocationIf, Args: config.Arity{Min: 1, Max: 2},
 			Syntax: "[modified] TIME | @TIME | epoch | max | off", Default: "off", Set: setExpires(k),
-			Help: "Sets Expires and Cache-Control on responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308: a time from now, or from the file's change; a negative one says not to cache; @TIME is a time of day; epoch says not to cache, max for ten years. May have variables; with any other value no field is set.",
+			Help: "Sets Expires and Cache-Control on responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, and on the 416 for a range that a file does not have. TIME is the time from now, with modified from the file's last change; a negative TIME forbids caching. @TIME is a time of day. epoch forbids caching, max allows it for ten years. The value may have variables. If it is none of these then, no field is set.",
 		}},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			if d := k.In(s).directive; d != nil {
@@ -40,11 +39,11 @@ type expiresSettings struct{ directive *expiresDirective }
 type expiresDirective struct {
 	expiry
 	modified bool
-	value    *proxy.Template // not nil: has variables, and is read for each response
+	value    *proxy.Template // a value with variables, which is read for each response; nil: expiry
 	last     atomic.Pointer[expiresText]
 }
 
-// expiry is a value of the directive.
+// expiry is the value of an expires directive.
 type expiry struct {
 	kind expiresKind
 	d    time.Duration // whole seconds
@@ -127,10 +126,11 @@ func parseExpiry(word string, modified bool) (expiry, error) {
 	return e, nil
 }
 
-// expiresText has the fields of the responses of one second with the same Last-Modified.
+// expiresText has the values of the fields for the responses of one second that have the
+// same Last-Modified.
 type expiresText struct {
-	now          int64
-	from         string // Last-Modified, when it matters
+	now          int64  // seconds since 1970
+	from         string // Last-Modified, if the directive has modified
 	expires, age string
 }
 
@@ -143,7 +143,7 @@ func (d *expiresDirective) filter(x *proxy.Exchange) error {
 	if d.value != nil {
 		var err error
 		if e, err = parseExpiry(d.value.String(x), d.modified); err != nil {
-			return nil // as nginx: nothing is set
+			return nil // as in nginx, no field is set
 		}
 	}
 	now, from := time.Now(), ""
@@ -161,8 +161,7 @@ func (d *expiresDirective) filter(x *proxy.Exchange) error {
 	return nil
 }
 
-// apply sets the two fields. It looks for them by name only when the response may
-// have them.
+// apply sets the two fields. It searches for them by name only if the response may have them.
 func (t *expiresText) apply(h *proxy.Header) {
 	for i := range h.Len() {
 		if h.At(i).ID() == proxy.FieldOther {
@@ -177,7 +176,7 @@ func (t *expiresText) apply(h *proxy.Header) {
 	h.AddID(proxy.FieldCacheControl, "Cache-Control", t.age)
 }
 
-// text returns the fields' values at the time now; they are empty for off.
+// text returns the values of the fields at the time now. They are empty for off.
 func (e expiry) text(now time.Time, lastModified string) *expiresText {
 	t := &expiresText{now: now.Unix(), from: lastModified}
 	switch e.kind {

@@ -11,11 +11,11 @@ import (
 	"alicorn/proxy"
 )
 
-// errNotAllowed is 405 with the field that RFC 9110 section 15.5.6 requires.
+// errNotAllowed is 405 with the field Allow, which RFC 9110 section 15.5.6 requires.
 var errNotAllowed = &proxy.Fail{Status: 405, Field: proxy.Field{Name: "Allow", Value: "GET, HEAD"}}
 
-// Serve sends the file that the path maps to. As in nginx a POST gets 405 only
-// where there is a file, else 404.
+// Serve sends the file that the path maps to. As in nginx, the answer to a POST is 405 if
+// there is a file, otherwise 404.
 func (st *site) Serve(x *proxy.Exchange) error {
 	switch x.Req.Method {
 	case "GET", "HEAD", "POST":
@@ -47,7 +47,7 @@ func (st *site) Serve(x *proxy.Exchange) error {
 	return st.answer(x, lk, enc, varies)
 }
 
-// openCall is the system call that opens files, for the log.
+// openCall returns the name of the system call that opens files, for the log.
 func (st *site) openCall() string {
 	if st.links.kind != linksFollowed {
 		return "openat()"
@@ -63,7 +63,7 @@ func (st *site) irregular(lk *lookup) error {
 	return &proxy.Fail{Status: 404, Level: proxy.LevelCrit, Reason: fmt.Sprintf("%q is not a regular file", lk.name)}
 }
 
-// answer responds with the open, regular file. varies: other clients may get
+// answer responds with the open, regular file of lk. varies says that other clients may get
 // another variant.
 func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding, varies bool) error {
 	r, size, v := &x.Res, lk.file.size, st.validators(&lk.file)
@@ -95,7 +95,7 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding, varies bool)
 	if enc.name != "" {
 		r.Header.AddID(proxy.FieldContentEncoding, "Content-Encoding", enc.name)
 	}
-	if r.ContentType == "" { // else the application that redirected x here has set it
+	if r.ContentType == "" { // an application that redirects x here may have set it
 		r.ContentType = x.Core().TypeOf(x.Req.Path)
 	}
 	if st.maxRanges != 0 && given == 0 {
@@ -104,7 +104,7 @@ func (st *site) answer(x *proxy.Exchange, lk *lookup, enc encoding, varies bool)
 				return err
 			}
 		}
-		r.Header.AddID(proxy.FieldAcceptRanges, "Accept-Ranges", "bytes") // as in nginx not with 206, which implies it
+		r.Header.AddID(proxy.FieldAcceptRanges, "Accept-Ranges", "bytes") // not with 206, which implies it, as in nginx
 	}
 	r.Status = 200
 	return sendPart(x, lk, 0, size)
@@ -124,7 +124,7 @@ func sendHead(r *proxy.Response) error {
 	return r.Finish()
 }
 
-// sendPart sends the head and n bytes from off.
+// sendPart sends the head, and then n bytes of the file from off.
 func sendPart(x *proxy.Exchange, lk *lookup, off, n int64) error {
 	r := &x.Res
 	r.Length = n
@@ -141,15 +141,15 @@ func sendPart(x *proxy.Exchange, lk *lookup, off, n int64) error {
 	return r.Finish()
 }
 
-// limited is a file that goes to a client no faster than limit_rate says. It has the
-// lookup, which Serve has lent it.
+// limited is the Continuation that sends a file no faster than limit_rate allows. It releases
+// the lookup, in place of Serve.
 type limited struct {
 	lk   *lookup
 	off  int64
 	left int64
 }
 
-// Continue sends what may be sent now, and suspends x until more may.
+// Continue sends the bytes that may be sent now, and suspends x until more may.
 func (l *limited) Continue(x *proxy.Exchange) error {
 	for l.left > 0 {
 		room, wait := x.Res.Room()
@@ -171,20 +171,20 @@ func (l *limited) Continue(x *proxy.Exchange) error {
 	return l.end(x.Res.Finish())
 }
 
-// end gives the lookup back.
+// end releases the lookup.
 func (l *limited) end(err error) error {
 	l.lk.release()
 	return err
 }
 
-// serveDirectory answers for a path that ends in a slash, with the folder lk.name:
-// with an index file, a list, or 403.
+// serveDirectory answers for a path that ends in a slash. lk.name is the folder. The answer is
+// an index file, a list, or 403.
 func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
 	if len(lk.name) == 0 || lk.name[len(lk.name)-1] != '/' {
 		lk.name = append(lk.name, '/')
 	}
 	end := len(lk.name)
-	missing, away := "", "" // an absolute index after others applies to existing folders
+	missing, away := "", "" // an absolute index behind others is used only if the folder exists
 	for _, t := range st.indexes {
 		lk.name = t.Append(x, lk.name[:end])
 		index := lk.name[end:]
@@ -224,8 +224,8 @@ func (st *site) serveDirectory(x *proxy.Exchange, lk *lookup) error {
 	return &proxy.Fail{Status: 403, Level: proxy.LevelError, Reason: fmt.Sprintf("directory index of %q is forbidden", lk.name)}
 }
 
-// refuse turns the error of a system call on name into a status, with a log line
-// that says which part of the path is the cause.
+// refuse returns a status for the error of a system call on name. Its reason says which part
+// of the path is the cause.
 func (st *site) refuse(x *proxy.Exchange, call, name string, err error) error {
 	reason := fmt.Sprintf("%s %q failed (%s)", call, name, proxy.SystemText(err))
 	switch {
@@ -242,7 +242,7 @@ func (st *site) refuse(x *proxy.Exchange, call, name string, err error) error {
 	return &proxy.Fail{Status: 500, Level: proxy.LevelCrit, Reason: reason}
 }
 
-// notFound returns 404, which logs its reason unless log_not_found is off.
+// notFound returns 404 with a reason, which is logged; with log_not_found off without one.
 func (st *site) notFound(x *proxy.Exchange, reason string, name ...string) error {
 	if !x.Core().LogNotFound {
 		return proxy.Status(404)

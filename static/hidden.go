@@ -12,16 +12,17 @@ import (
 	"alicorn/config"
 )
 
-// hidden are the folders with private keys and other files that only the server may
-// read. Another user who may write to a site's folder can put a link to such a file
-// there, and the server could read it. A link below /proc/self/fd leads to a
-// request's body, or to any other file that the server has open.
+// hidden are the folders with private keys and other files that only the server may read. A
+// user who may write to a site's folder could put a link to such a file there, which the
+// server would follow. A link below /proc/self/fd leads to a request's body, or to any other
+// file that the server has open.
 type hidden struct {
-	user    int      // that this process runs as
-	folders []string // without links, and with a slash at the end
+	user    int      // the user that this process runs as
+	folders []string // without links, with a slash at the end
 }
 
-// hiddenOf returns the hidden folders of l, which are known once all of it was read.
+// hiddenOf returns the hidden folders of l. find sets them once the whole configuration was
+// read.
 func hiddenOf(l *config.Load) *hidden {
 	return config.Shared(l, func() *hidden { return &hidden{} })
 }
@@ -33,7 +34,7 @@ func (h *hidden) find(folders []string) {
 	}
 }
 
-// withoutLinks returns the path that dir, which may be missing yet, leads to.
+// withoutLinks returns the path without links to which dir leads. dir need not exist.
 func withoutLinks(dir string) string {
 	path, err := filepath.EvalSymlinks(dir)
 	if parent := filepath.Dir(dir); err != nil && parent != dir {
@@ -42,16 +43,16 @@ func withoutLinks(dir string) string {
 	return cmp.Or(path, dir)
 }
 
-// errHidden is returned for a file in a hidden folder. It is 403, as for a file that
-// the server may not read.
+// errHidden is returned for a file in a hidden folder. It is answered with 403, as is a file
+// that the server may not read.
 var errHidden = fmt.Errorf("%w: only the server itself may read this file", unix.EACCES)
 
-// errNameless is returned for a file that has no name any more. It is 404.
+// errNameless is returned for a file that has no name any more. It is answered with 404.
 var errNameless = fmt.Errorf("%w: the file has no name any more", unix.ENOENT)
 
-// judge returns an error when the open file fd is hidden, or has no name any more. It
-// costs a call of the system only where the server's user owns the file and other users
-// may not read it.
+// judge returns an error if the open file fd is hidden, or has no name any more. It calls the
+// system only for a file that has no name, or that the server's user owns and no other user
+// has a right to.
 func (h *hidden) judge(fd int, st *unix.Stat_t) error {
 	if st.Nlink > 0 && (st.Mode&0o077 != 0 || int(st.Uid) != h.user) {
 		return nil

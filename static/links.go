@@ -15,7 +15,7 @@ import (
 // linkSettings is a disable_symlinks directive.
 type linkSettings struct {
 	kind linkKind
-	from *proxy.Template // nil: every part of a name is checked
+	from *proxy.Template // from=PART; nil: every part of a name is checked
 }
 
 type linkKind uint8
@@ -23,11 +23,11 @@ type linkKind uint8
 const (
 	linksFollowed linkKind = iota
 	linksRefused
-	linksOfOwner // links are allowed to files of the link's owner
+	linksOfOwner // a link must have the same owner as its target
 )
 
-// linkRule says which symbolic links one name may lead through. The first from
-// bytes of the name, which end before a slash, are not checked.
+// linkRule says through which symbolic links one name may lead. The first from bytes of the
+// name, which end before a slash, are not checked.
 type linkRule struct {
 	kind linkKind
 	from int32
@@ -35,7 +35,7 @@ type linkRule struct {
 
 func (m module) links() config.Directive {
 	return config.Directive{Name: "disable_symlinks", In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 2}, Syntax: "off | on | if_not_owner [from=PART]", Default: "off", Set: m.setLinks,
-		Help: "Refuses files whose name leads through a symbolic link: any, or one that does not belong to the owner of what it leads to. With from=PART a name that begins with PART, which may have variables, is checked only after PART: from=$document_root. As in nginx folder lists are not checked below the folder itself. On macOS the server needs the right to read each folder on the way, not only to search it."}
+		Help: "Refuses files whose name leads through a symbolic link: with on through any link, with if_not_owner through a link whose owner is not the owner of its target. A name that begins with PART is checked only behind PART, which may have variables, as in from=$document_root. As in nginx, the entries of a folder list are not checked. On macOS the server must be able to read each folder in the name, not only to search it."}
 }
 
 func (m module) setLinks(s *config.Scope, n *config.Node) error {
@@ -85,8 +85,8 @@ func (lk *lookup) rule(kind linkKind) linkRule {
 	return linkRule{kind: kind}
 }
 
-// open opens name, which ends in NUL, if no link on the way is refused. It
-// changes name while it runs.
+// open opens name, which ends in NUL, unless it leads through a link that is refused. While
+// open runs it changes name.
 func (r linkRule) open(name []byte) (int, error) {
 	if r.kind == linksFollowed {
 		return openFile(unix.AT_FDCWD, name, openFlags)
@@ -145,8 +145,8 @@ func (r linkRule) walk(dir int, name []byte) (int, error) {
 	return r.part(dir, name, openFlags)
 }
 
-// part opens one part of a name. It always compares owners, because it cannot
-// know for certain whether it has opened a link.
+// part opens one part of a name. For if_not_owner it compares owners for every part, because
+// it cannot be sure whether the part is a link.
 func (r linkRule) part(dir int, name []byte, flags int) (int, error) {
 	if r.kind == linksRefused {
 		return openFile(dir, name, flags|unix.O_NOFOLLOW)

@@ -10,29 +10,29 @@ import (
 	"alicorn/proxy"
 )
 
-// lookup takes one request from a path to an open file. It is pooled: its buffers
-// are used again, and release closes a file that it holds.
+// lookup finds and opens the file of one request. It is pooled: release closes its file and
+// keeps its buffers.
 type lookup struct {
-	name  []byte // the file's name; see site.appendName. Ends in NUL during a call of the system
-	from  []byte // the beginning of names that is not checked for links; see linkSettings
+	name  []byte // the file's name; see site.appendName. It ends in NUL during a call of the system
+	from  []byte // names are checked for links behind this beginning; see linkSettings
 	links linkRule
 	table *validatorTable
 	hides *hidden
 	stat  unix.Stat_t
 	file  file
-	lent  bool // to who sends the file: finish leaves it alone
+	lent  bool // a limited sends the file: finish does not release the lookup
 }
 
-// file is an open file. It has a bare descriptor, because an os.File costs two
-// system calls and three allocations more.
+// file is an open file. It has a bare descriptor, because an os.File costs two more system
+// calls and three more allocations.
 type file struct {
 	fd       int // -1: none, as for a folder in a cache
 	size     int64
-	modified int64 // seconds since 1970; 0 when snap is known
+	modified int64 // seconds since 1970; 0 if snap is set
 	mode     uint32
-	shared   *descriptor // owns fd, which others use too
+	shared   *descriptor // owns fd, which other requests may use, too; nil: file owns fd
 	content  []byte      // all bytes; nil: not in memory
-	snap     *snapshot   // the cache's entry; nil: the cache was not used
+	snap     *snapshot   // the cache's snapshot; nil: none
 }
 
 const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
@@ -48,7 +48,7 @@ func (st *site) newLookup(x *proxy.Exchange) *lookup {
 	return lk
 }
 
-// finish releases lk, unless it is lent.
+// finish releases lk, unless lk is lent.
 func (lk *lookup) finish() {
 	if !lk.lent {
 		lk.release()
@@ -72,8 +72,8 @@ func (lk *lookup) close() {
 	lk.file = file{fd: -1}
 }
 
-// open opens the file called lk.name with suffix, through the cache where there
-// is one. It never waits, whatever kind of file it is.
+// open opens the file lk.name with suffix, through the cache if there is one. It does not
+// wait, whatever kind of file that is.
 func (st *site) open(lk *lookup, suffix string) (err error) {
 	plain := len(lk.name)
 	lk.name = append(append(lk.name, suffix...), 0)
@@ -91,9 +91,9 @@ func (st *site) open(lk *lookup, suffix string) (err error) {
 // key returns the name without its NUL.
 func (lk *lookup) key() []byte { return lk.name[:len(lk.name)-1] }
 
-// mostReplaced is how often a name is opened again whose file had lost it by then. Most
-// such files were replaced between the two calls: only a link to a file that is open
-// somewhere, below /proc, leads there each time.
+// mostReplaced is how often a name is opened if its file has no name any more. Most such files
+// were replaced between opening and checking. Only a link below /proc, to a file that a
+// process has open, leads to such a file each time.
 const mostReplaced = 20
 
 // openName opens the file with lk's name.
@@ -124,7 +124,7 @@ func (lk *lookup) openOnce() error {
 	return nil
 }
 
-// look fills lk.stat for the name.
+// look sets lk.stat to that of the name.
 func (lk *lookup) look() error {
 	if lk.links.kind != linksFollowed {
 		fd, err := lk.links.open(lk.name)
@@ -141,9 +141,8 @@ func (lk *lookup) look() error {
 	}
 }
 
-// test returns an error unless there is a file called lk.name, and reports
-// whether it is a folder. As in nginx it opens the file where there is a cache,
-// since the file is needed next.
+// test returns an error unless there is a file lk.name; dir reports whether that is a folder.
+// As in nginx, it opens the file if there is a cache, since the file is needed next.
 func (st *site) test(lk *lookup) (dir bool, err error) {
 	if st.opened.cache != nil {
 		err = st.open(lk, "")
@@ -161,7 +160,7 @@ func (st *site) test(lk *lookup) (dir bool, err error) {
 func (f *file) isDir() bool     { return f.mode&unix.S_IFMT == unix.S_IFDIR }
 func (f *file) isRegular() bool { return f.mode&unix.S_IFMT == unix.S_IFREG }
 
-// send writes n bytes of the open file from off.
+// send sends n bytes of the open file from off.
 func (lk *lookup) send(r *proxy.Response, off, n int64) error {
 	f := &lk.file
 	switch {
@@ -174,10 +173,10 @@ func (lk *lookup) send(r *proxy.Response, off, n int64) error {
 	return r.SendFile(f, off, n)
 }
 
-// Fd is proxy.File's.
+// Fd implements proxy.File.
 func (f *file) Fd() uintptr { return uintptr(f.fd) }
 
-// ReadAt is proxy.File's.
+// ReadAt implements proxy.File.
 func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 	for n < len(p) {
 		m, err := unix.Pread(f.fd, p[n:], off+int64(n))

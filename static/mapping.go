@@ -14,27 +14,27 @@ import (
 type root struct {
 	path *proxy.Template
 	kind rootKind
-	name string // the name of the location that an alias stands in
+	name string // for an alias: the name of its location
 }
 
 type rootKind uint8
 
 const (
 	rootPlain   rootKind = iota
-	aliasPrefix          // replaces the location's name in the path
-	aliasWhole           // in a regular expression location: the whole file name
+	aliasPrefix          // an alias that replaces the location's name in the path
+	aliasWhole           // an alias in a regular expression location: the whole file name
 )
 
 func (m module) mapping() []config.Directive {
 	return []config.Directive{
 		{Name: "root", In: config.AnyLevel | config.LocationIf, Args: config.OneArg, Syntax: "DIRECTORY", Default: "html", Set: m.setRoot,
-			Help: "The folder that paths are looked up in: root /www; serves /a/b from /www/a/b. Relative to the prefix directory. May have variables; a \"..\" in their values is refused."},
+			Help: "The folder of the files: with root /www; the path /a/b is the file /www/a/b. A relative folder is in the prefix directory. It may have variables, whose values must not have \"..\"."},
 		{Name: "alias", In: config.Location, Args: config.OneArg, Syntax: "PATH", Set: m.setAlias,
-			Help: "Replaces the location's name in the path: location /i/ { alias /www/images/; } serves /i/a.png from /www/images/a.png. In a regular expression location it is the whole file name, with captures. Unlike nginx's, the result stays under the alias: location /i { alias /www/images/; } serves neither /i../x nor /ix."},
+			Help: "Replaces the location's name in the path: in location /i/ { alias /www/images/; } the path /i/a.png is the file /www/images/a.png. In a regular expression location PATH is the whole file name, which may have captures. Unlike in nginx, files are always below PATH: location /i { alias /www/images/; } serves neither /i../x nor /ix."},
 		{Name: "index", In: config.AnyLevel, Args: config.SomeArg, Repeat: true, Syntax: "FILE ...", Default: "index.html", Set: m.setIndex,
-			Help: "The files that answer for a folder: the request is redirected internally to the first that exists. A last one that begins with / is not checked. May have variables."},
+			Help: "The files that answer for a folder. The request is redirected internally to the first one that exists. A last one that begins with / is used without a check. They may have variables."},
 		{Name: "try_files", In: config.Server | config.Location, Args: config.Arity{Min: 2, Max: -1}, Syntax: "FILE ... URI | =CODE | @NAME", Set: m.setTry,
-			Help: "Serves the first file that exists (a folder, when the name ends in /), else redirects internally to the last word, whose arguments replace the request's, or answers with its status. Not inherited. Unlike nginx's, names are normalised and cannot lead out with \"..\"."},
+			Help: "Serves the first FILE that exists; a name that ends in / is a folder. If none exists, the request is redirected internally to URI, whose arguments replace the request's, or to @NAME, or is answered with the status CODE. The directive is not inherited. Unlike in nginx, names are normalised, and cannot lead out of the root with \"..\"."},
 	}
 }
 
@@ -69,7 +69,8 @@ func (m module) setAlias(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// locationName returns the name that the location n matches by.
+// locationName returns the name of the location n without its modifier, and the kind of an
+// alias in it.
 func locationName(n *config.Node) (name string, kind rootKind) {
 	mod, name := "", n.Arg(len(n.Args)-1)
 	if len(n.Args) == 2 {
@@ -129,8 +130,7 @@ func (m module) setIndex(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// appendRoot appends the root or alias. ok is false when the value of a variable
-// has a "..".
+// appendRoot appends the root or alias. ok is false if the value of a variable has a "..".
 func (st *site) appendRoot(x *proxy.Exchange, dst []byte) (_ []byte, ok bool) {
 	if text, static := st.root.path.Static(); static {
 		return append(dst, text...), true
@@ -155,8 +155,8 @@ func climbs[T string | []byte](name T) bool {
 	return false
 }
 
-// appendName appends the name of the file that path maps to. ok is false for
-// paths that lead out of the root or that the alias does not cover.
+// appendName appends the name of the file that path maps to. ok is false for a path that leads
+// out of the root, or that the alias does not cover.
 func (st *site) appendName(x *proxy.Exchange, dst []byte, path string) (_ []byte, ok bool) {
 	if st.root.kind == aliasWhole {
 		if n := st.named.In(x); n.file != "" && n.uri == x.URIChanges() {
@@ -183,15 +183,15 @@ func (st *site) appendName(x *proxy.Exchange, dst []byte, path string) (_ []byte
 	return join(dst, start, path), true
 }
 
-// below returns the part of path after the location's name. ok is false where
-// the location does not cover path: with the name "/static" neither
-// "/static../secret", which would leave the alias, nor "/staticfile".
+// below returns the part of path behind the location's name. ok is false if the alias does not
+// cover path. An alias of the location "/static" covers neither "/static../secret", which
+// would lead out of it, nor "/staticfile".
 func (r root) below(path string) (rest string, ok bool) {
 	rest, ok = strings.CutPrefix(path, r.name)
 	return rest, ok && (rest == "" || rest[0] == '/' || strings.HasSuffix(r.name, "/"))
 }
 
-// join appends rest to the folder dst[start:], with one slash between.
+// join appends rest to the folder dst[start:], with one slash between them.
 func join(dst []byte, start int, rest string) []byte {
 	if len(dst) > start && dst[len(dst)-1] == '/' {
 		dst = dst[:len(dst)-1]

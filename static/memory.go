@@ -9,10 +9,9 @@ import (
 	"alicorn/proxy"
 )
 
-// memory is an open_file_cache_memory directive: how many bytes of files may
-// be kept, and the largest file.
+// memory is an open_file_cache_memory directive.
 type memory struct {
-	max, file int64
+	max, file int64 // bytes: of all files together, and of the largest file
 	used      atomic.Int64
 }
 
@@ -31,9 +30,9 @@ func (m *memory) reserve(n int64) bool {
 
 func (m *memory) free(n int64) { m.used.Add(-n) }
 
-// settled is how long ago a file must have been changed for its bytes to be kept.
-// Two changes within the file system's resolution of time look like one; the
-// coarsest resolution in use is two seconds.
+// settled is how long a file must be unchanged before its bytes are kept. Two changes within
+// the time resolution of the file system look like one; the coarsest resolution in use is two
+// seconds.
 const settled = 2 * time.Second
 
 // suits reports whether the file that s describes may be kept in m.
@@ -45,8 +44,8 @@ func (m *memory) suits(s *snapshot) bool {
 	return age < 0 || age > settled
 }
 
-// readWhole reads all bytes of the file that lk has open. ok is false when the
-// file is not, or no longer, the one that s describes.
+// readWhole reads all bytes of the file that lk has open. ok is false if that is not, or no
+// longer, the version that s describes.
 func (s *snapshot) readWhole(lk *lookup) (content []byte, ok bool) {
 	content = make([]byte, s.id.size)
 	if err := proxy.ReadFile(&lk.file, content, 0); err != nil {
@@ -55,7 +54,8 @@ func (s *snapshot) readWhole(lk *lookup) (content []byte, ok bool) {
 	return content, s.unchanged(lk)
 }
 
-// remembered returns a copy of s with content and without a descriptor.
+// remembered returns a copy of s with content, which counts against m, and without a
+// descriptor.
 func (s *snapshot) remembered(content []byte, m *memory) *snapshot {
 	t := &snapshot{id: s.id, mode: s.mode, v: s.v, content: content, memory: m}
 	t.checked.Store(s.checked.Load())

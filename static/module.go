@@ -1,15 +1,15 @@
 // Package static serves files, in locations that have no other content.
 //
-//	site       the settings of one location, compiled
-//	lookup     takes one request from a path to an open file
-//	openCache  open_file_cache: the names that were asked for, and what was found
-//	snapshot   what was found under a name at one time
+//	site       the compiled settings of one location
+//	lookup     finds and opens the file of one request
+//	openCache  open_file_cache: names of recent requests, each with a snapshot
+//	snapshot   one version of the file that has a name
 //
-// Without open_file_cache nothing is kept: the next request sees a changed file.
-// With it a response is made from one snapshot, so that its head and its bytes
-// are of the same version of the file. Files are opened without blocking, so that
-// a FIFO cannot hold the request, and only regular files are served. When fewer
-// bytes can be sent than the head has announced, the connection ends.
+// Without open_file_cache nothing is kept, and each request sees the present file. With it a
+// response is made from one snapshot, so that its head and its bytes are of the same version.
+// Files are opened without blocking, so that a FIFO cannot hold up a request, and only regular
+// files are served. If fewer bytes can be sent than the head has announced, the connection
+// closes.
 package static
 
 // Files, in the order of the story:
@@ -18,8 +18,8 @@ package static
 //   - files.go autoindex.go expires.go emptygif.go: content
 //   - lookup.go openfile_linux.go hidden.go: from a path to an open file
 //   - snapshot.go descriptor.go encoded.go validators.go: what is known of a file
-//   - condition.go ranges.go: which part of it is sent
-//   - opencache.go opencache_list.go memory.go: what is kept open or in memory
+//   - condition.go ranges.go: the part of a file that is sent
+//   - opencache.go opencache_list.go memory.go: the files that are kept open or in memory
 
 import (
 	"path/filepath"
@@ -68,19 +68,19 @@ const (
 type module struct {
 	k     *config.Key[settings]
 	table *validatorTable
-	sites *proxy.LocationSlot[*site] // for variables: the content may be another feature's
+	sites *proxy.LocationSlot[*site] // for variables, also of locations with another content
 	named *proxy.ExchangeSlot[named]
 }
 
-// named is the file that try_files has found, where the path does not name it. It
-// is valid until the URI changes.
+// named is the file that try_files has found, if the path does not name it. It is valid until
+// the path changes.
 type named struct {
 	file string // "": none
-	uri  int    // Exchange.URIChanges
+	uri  int    // the Exchange.URIChanges at that time
 }
 
-// Module returns the feature. It stands last in the list, because it is the content
-// of locations without another.
+// Module returns the feature. It is the last one in the list of modules, because it is the
+// content of locations that have no other.
 func Module() proxy.Module {
 	m := module{config.NewKey(func() settings {
 		return settings{exactSize: true, etag: true, maxRanges: -1, opened: cacheUse{valid: time.Minute, minUses: 1}}
@@ -101,7 +101,7 @@ func Module() proxy.Module {
 	}
 }
 
-// site is one location's files, compiled.
+// site is the compiled settings of one location, and its content.
 type site struct {
 	settings
 	indexes []*proxy.Template
@@ -140,34 +140,34 @@ func (m module) answers() []config.Directive {
 		return config.Directive{Name: name, In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off", Default: def, Help: help, Set: config.Flag(k, field)}
 	}
 	return []config.Directive{
-		flag("autoindex", "off", "Lists a folder that has no index file.", func(c *settings) *bool { return &c.autoindex }),
+		flag("autoindex", "off", "Answers with a list of the folder, if the folder has no index file. The list has up to 100000 names.", func(c *settings) *bool { return &c.autoindex }),
 		{Name: "autoindex_format", In: config.AnyLevel, Args: config.OneArg, Syntax: "html | json", Default: "html",
-			Help: "The form of folder lists. nginx's xml and jsonp are not supported.",
+			Help: "The format of folder lists. nginx's xml and jsonp are not available.",
 			Set: config.Enum(k, []config.Choice[listFormat]{{Word: "html", Value: listHTML}, {Word: "json", Value: listJSON}},
 				func(c *settings) *listFormat { return &c.format })},
-		flag("autoindex_exact_size", "on", "Lists exact sizes; off rounds them to K, M and G.", func(c *settings) *bool { return &c.exactSize }),
-		flag("autoindex_localtime", "off", "Lists times in the local zone instead of UTC.", func(c *settings) *bool { return &c.localTime }),
-		flag("etag", "on", "Sends an ETag made of time and size.", func(c *settings) *bool { return &c.etag }),
+		flag("autoindex_exact_size", "on", "Folder lists have exact sizes. off rounds them to K, M and G.", func(c *settings) *bool { return &c.exactSize }),
+		flag("autoindex_localtime", "off", "Folder lists have times in the local time zone instead of UTC.", func(c *settings) *bool { return &c.localTime }),
+		flag("etag", "on", "Sends an ETag, made of the file's time and size.", func(c *settings) *bool { return &c.etag }),
 		{Name: "if_modified_since", In: config.AnyLevel, Args: config.OneArg, Syntax: "off | exact | before", Default: "exact",
-			Help: "When If-Modified-Since makes the answer 304: for exactly the file's time, for its time or later, or never.",
+			Help: "When a request with If-Modified-Since is answered with 304: exact if it has exactly the file's time, before if it has that time or a later one, off never.",
 			Set: config.Enum(k, []config.Choice[modifiedSince]{{Word: "exact", Value: modifiedExact}, {Word: "before", Value: modifiedBefore}, {Word: "off", Value: modifiedOff}},
 				func(c *settings) *modifiedSince { return &c.modified })},
 		{Name: "max_ranges", In: config.AnyLevel, Args: config.OneArg, Syntax: "NUMBER", Default: "no bound",
-			Help: "How many ranges one request may ask for; with more the whole file is sent. 0 ignores ranges.",
+			Help: "How many ranges a request may ask for. If it asks for more, the whole file is sent. 0 ignores ranges.",
 			Set:  config.Int(k, 0, 1<<20, func(c *settings) *int { return &c.maxRanges })},
 		{Name: "gzip_static", In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off | always", Default: "off",
-			Help: "on sends FILE.gz in place of FILE to clients that accept gzip, and Vary: Accept-Encoding with both; always sends it to all clients. Clients may ask for ranges of it. For .br and .zst files see precompressed.",
+			Help: "on sends FILE.gz, if it exists, in place of FILE to clients that accept gzip, and Vary: Accept-Encoding with either. always sends FILE.gz to all clients. Clients may ask for ranges of FILE.gz. For .br and .zst files see precompressed.",
 			Set: config.Enum(k, []config.Choice[gzipStatic]{{Word: "off", Value: gzipOff}, {Word: "on", Value: gzipOn}, {Word: "always", Value: gzipAlways}},
 				func(c *settings) *gzipStatic { return &c.gzip })},
-		flag("precompressed", "off", "Sends FILE.zst, FILE.br or FILE.gz in place of FILE: the one with the highest weight in the client's Accept-Encoding, in this order when equal, unless identity has a higher weight. Answers for a file that has such a form carry Vary: Accept-Encoding. nginx itself has only gzip_static.",
+		flag("precompressed", "off", "Sends FILE.zst, FILE.br or FILE.gz, if they exist, in place of FILE: the one with the highest weight in the client's Accept-Encoding, the first of these with equal weights. FILE is sent if identity has a higher weight. Responses for a file with such a variant have Vary: Accept-Encoding. nginx does not have this directive.",
 			func(c *settings) *bool { return &c.encoded }),
 	}
 }
 
-// withoutEffect returns nginx's directives about the way of bytes from disk to socket.
+// withoutEffect returns nginx's directives about how bytes get from the disk to the socket.
 func withoutEffect() (all []config.Directive) {
 	for _, d := range []struct{ name, why string }{
-		{"sendfile", "files above 32 KiB are sent by the kernel and smaller ones copied, which measured best."},
+		{"sendfile", "files above 32 KiB are sent by the kernel, and smaller ones are copied."},
 		{"aio", "a read that waits for the disk does not hold up other requests."},
 		{"aio_write", "a write that waits for the disk does not hold up other requests."},
 		{"directio", "files go through the system's cache."},
@@ -209,7 +209,7 @@ func (m module) variables() []proxy.Variable {
 	}
 }
 
-// documentRoot appends the root without its last slash, or the alias as it is.
+// documentRoot appends $document_root: the root without its last slash, or the alias as it is.
 func (st *site) documentRoot(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 	start := len(dst)
 	dst, ok := st.appendRoot(x, dst)

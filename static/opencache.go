@@ -8,56 +8,53 @@ import (
 	"time"
 )
 
-// openCache is an open_file_cache directive: the names of recent requests and
-// what was found. As in nginx it lives as long as its Generation, so that a reload
-// forgets everything.
+// openCache is an open_file_cache directive: the names of recent requests, each with a
+// snapshot. As in nginx it lives as long as its Generation, so that a reload begins with an
+// empty one.
 //
-// A hit takes no lock, and writes nothing that two processors share except a
-// descriptor's count of holders. A bucket is a chain of nodes that readers follow
-// while the owner of mu inserts and removes nodes; a node's snapshot is replaced
-// as a whole. Everything else happens under mu, which is never held during a call
-// of the system.
+// A hit takes no lock. It writes to no memory that processors share, except a descriptor's
+// count of holders. A bucket is a chain of nodes, which readers follow while the holder of mu
+// inserts and removes nodes. A node's snapshot is replaced as a whole. Everything else is
+// done with mu, which is never held during a call of the system.
 type openCache struct {
 	max      int
 	inactive time.Duration
-	memory   *memory // for blocks that have none of their own
+	memory   *memory // the memory for blocks without open_file_cache_memory
 
 	born    time.Time
 	seed    maphash.Seed
 	buckets []atomic.Pointer[node]
-	sweepAt atomic.Int64 // when to look for inactive nodes next
+	sweepAt atomic.Int64 // when to search for inactive nodes next
 
 	mu     sync.Mutex
 	count  int
-	list   node // ring: after is the node queued last, before the one queued first
+	list   node // a ring: after is the node queued last, before the one queued first
 	closed bool
 }
 
-// node is one name in the cache. Times are nanoseconds since the cache was
-// made.
+// node is one name in the cache. Times are nanoseconds since the cache was made.
 type node struct {
 	name  string
 	hash  uint64
 	links linkRule
 	next  atomic.Pointer[node] // in its bucket
 	snap  atomic.Pointer[snapshot]
-	used  atomic.Int64 // exact to usedStep
-	tried atomic.Int64 // when memory last had no room for it
+	used  atomic.Int64 // when a request last used it, exact to usedStep
+	tried atomic.Int64 // when memory last had no room for its file
 
 	// The cache's mu guards these.
-	before, after *node
-	queued        int64
-	uses          int
-	gone          bool
+	before, after *node // in the ring
+	queued        int64 // when it was put at the end of the ring
+	uses          int   // how often its file was opened
+	gone          bool  // it was removed
 }
 
 const (
 	maxBuckets = 1 << 16
-	// usedStep is how often a hit notes its time, so that few hits write.
+	// usedStep is the least time between two writes of node.used, so that few hits write.
 	usedStep = int64(50 * time.Millisecond)
-	// busy is how long after its last use a node's bytes are safe from being
-	// dropped for another's. It is also the time between two attempts to put a
-	// file into memory.
+	// busy is how long after its last use a file stays in memory even if another one needs
+	// room. It is also the time between two attempts to put a file into memory.
 	busy = int64(time.Second)
 )
 
@@ -70,7 +67,7 @@ func newOpenCache(limit int, inactive time.Duration) *openCache {
 	return c
 }
 
-// cacheUse has the settings of a block for its cache.
+// cacheUse is the settings of a block for its cache.
 type cacheUse struct {
 	cache   *openCache // nil: open_file_cache off
 	valid   time.Duration
@@ -95,8 +92,8 @@ func (c *openCache) find(name []byte, links linkRule) *node {
 	return nil
 }
 
-// open opens the file that lk names, from the cache or from the system. The error
-// is the system's, or a remembered one.
+// open opens the file that lk names, from the cache or from the system. The error is the
+// system's, perhaps one that the cache has kept.
 func (c *openCache) open(lk *lookup, u *cacheUse) error {
 	now := c.now()
 	if now > c.sweepAt.Load() {
@@ -119,7 +116,7 @@ func (c *openCache) open(lk *lookup, u *cacheUse) error {
 	return s.err
 }
 
-// read looks the file up in the system, and keeps the result in n in place of old.
+// read opens the file without the cache, and keeps the result in n in place of old.
 func (c *openCache) read(lk *lookup, u *cacheUse, now int64, n *node, old *snapshot) error {
 	err := lk.openName()
 	if err != nil && (!u.errors || !lasting(err)) {
@@ -136,8 +133,8 @@ func (c *openCache) read(lk *lookup, u *cacheUse, now int64, n *node, old *snaps
 	return err
 }
 
-// keep puts s into n, unless n no longer holds old, or the file has not been asked
-// for often enough. When n is nil it makes a node for the name.
+// keep puts s into n, unless n does not have old any more, or too few requests have asked for
+// the file. If n is nil it makes a node for the name.
 func (c *openCache) keep(lk *lookup, u *cacheUse, now int64, n *node, old, s *snapshot) {
 	c.mu.Lock()
 	var evicted *snapshot
@@ -191,7 +188,8 @@ func (c *openCache) remember(lk *lookup, u *cacheUse, now int64, n *node, s *sna
 	return nil
 }
 
-// makeRoom drops files that were not used lately until m has room for n bytes.
+// makeRoom drops files that are not busy from m, until m has room for n bytes. It reports
+// whether there is room.
 func (c *openCache) makeRoom(m *memory, n, now int64) bool {
 	const most = 64 // nodes to look at
 	if n > m.max {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// insert makes a node for lk's name, which is evicted last. mu is held.
+// insert makes a node for lk's name, at the end of the queue. The caller holds mu.
 func (c *openCache) insert(lk *lookup, now int64) *node {
 	n := &node{name: string(lk.key()), hash: maphash.Bytes(c.seed, lk.key()), links: lk.links, queued: now}
 	n.used.Store(now)
@@ -24,8 +24,8 @@ func (c *openCache) queue(n *node) {
 
 func (n *node) unqueue() { n.before.after, n.after.before = n.after, n.before }
 
-// remove takes n out and returns its snapshot, which the caller releases after mu.
-// Readers that are at n still find the rest of its bucket.
+// remove removes n and returns its snapshot, which the caller releases after it has released
+// mu. Readers that are at n still find the rest of its bucket.
 func (c *openCache) remove(n *node) *snapshot {
 	at := c.bucket(n.hash)
 	for at.Load() != n {
@@ -38,9 +38,9 @@ func (c *openCache) remove(n *node) *snapshot {
 	return n.snap.Swap(nil)
 }
 
-// coldest returns the node that has not been used for the longest time. Hits do
-// not change the queue; so coldest queues a node again that was used since it was
-// queued. There is at least one node, and mu is held.
+// coldest returns the node that was not used for the longest time. As hits do not change the
+// queue, coldest queues those nodes again that were used since they were queued. The caller
+// holds mu, and there is at least one node.
 func (c *openCache) coldest() *node {
 	for range c.count {
 		n := c.list.before
@@ -71,11 +71,11 @@ func (c *openCache) drop(n *node) {
 	}
 }
 
-// sweepStep is how often inactive nodes are looked for.
+// sweepStep is the time between two searches for inactive nodes, in nanoseconds.
 func (c *openCache) sweepStep() int64 { return int64(max(c.inactive/4, 100*time.Millisecond)) }
 
-// sweep removes the nodes that were not used for the inactive time. One request
-// per sweepStep does that. Without requests everything stays, as in nginx.
+// sweep removes the nodes that were not used for the inactive time. One request in each
+// sweepStep does so. Without requests everything stays, as in nginx.
 func (c *openCache) sweep(now int64) {
 	if at := c.sweepAt.Load(); now <= at || !c.sweepAt.CompareAndSwap(at, now+c.sweepStep()) {
 		return
@@ -83,8 +83,8 @@ func (c *openCache) sweep(now int64) {
 	c.removeAll(func(n *node) bool { return now-n.used.Load() > int64(c.inactive) })
 }
 
-// close releases every file. Requests that still run keep theirs, and open
-// further ones without the cache.
+// close releases all files. Requests that still run keep theirs, and open others without the
+// cache.
 func (c *openCache) close() {
 	c.mu.Lock()
 	c.closed = true

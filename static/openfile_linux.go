@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// searchFlags open a folder on the way: only the right to search it is needed.
+// searchFlags open a folder within a name. The right to search the folder is enough.
 const searchFlags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
 
 // openFile opens name, which ends in NUL, in the folder dir, without copying it.
@@ -25,9 +25,9 @@ func openFile(dir int, name []byte, flags int) (int, error) {
 	}
 }
 
-// openWithoutLinks opens name, which ends in NUL, in one call. ok is false for any
-// error: kernels before 5.6 and some sandboxes lack the call, and its errors do
-// not say which part of the name is a link.
+// openWithoutLinks opens name, which ends in NUL, in one call. ok is false for any error:
+// kernels before 5.6 and some sandboxes do not have the call, and its errors do not say which
+// part of the name is a link.
 func openWithoutLinks(dir int, name []byte) (fd int, ok bool) {
 	if len(name) == 1 {
 		return -1, false
@@ -36,7 +36,7 @@ func openWithoutLinks(dir int, name []byte) (fd int, ok bool) {
 	return fd, err == nil
 }
 
-// pathOf returns the path of an open file, without links; "" where it cannot be told.
+// pathOf returns the path of an open file, without links; "" if the system does not tell it.
 func pathOf(fd int) string {
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {

@@ -4,7 +4,7 @@ package static
 
 import "golang.org/x/sys/unix"
 
-// searchFlags open a folder on the way: the right to read it is needed.
+// searchFlags open a folder within a name. The right to read the folder is needed.
 const searchFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
 
 // openFile opens name, which ends in NUL, in the folder dir.
@@ -17,8 +17,8 @@ func openFile(dir int, name []byte, flags int) (int, error) {
 	}
 }
 
-// openWithoutLinks returns false: only Linux has the call.
+// openWithoutLinks returns false: only Linux has such a call.
 func openWithoutLinks(int, []byte) (fd int, ok bool) { return -1, false }
 
-// pathOf returns "": only Linux tells.
+// pathOf returns "": only Linux tells the path.
 func pathOf(int) string { return "" }

@@ -18,19 +18,19 @@ func (s span) contentRange(size int64) string {
 	return fmt.Sprintf("bytes %d-%d/%d", s.start, s.end-1, size)
 }
 
-// rangeResult is what a Range field leads to.
+// rangeResult says how a Range field is answered.
 type rangeResult uint8
 
 const (
-	rangeIgnored rangeResult = iota // the response has the whole file
-	rangeTaken
-	rangeUnsatisfiable // 416
+	rangeIgnored       rangeResult = iota // the response has the whole file
+	rangeTaken                            // 206
+	rangeUnsatisfiable                    // 416
 )
 
-// parseRanges reads a Range field for a file of that size, RFC 9110 section
-// 14.1.2, and decides as nginx: another unit, more than limit ranges
-// (limit >= 0) or ranges that are longer in sum than the file are ignored;
-// bad syntax and ranges that all lie behind the end are unsatisfiable.
+// parseRanges reads a Range field for a file of that size, RFC 9110 section 14.1.2. As in
+// nginx, it ignores a field with another unit, with more than limit ranges (limit >= 0), or
+// with ranges that together are longer than the file. A malformed field, and one whose ranges
+// all are behind the end, are unsatisfiable.
 func parseRanges(value string, size int64, limit int) ([]span, rangeResult) {
 	if len(value) < 7 || !strings.EqualFold(value[:6], "bytes=") {
 		return nil, rangeIgnored
@@ -66,7 +66,8 @@ func parseRanges(value string, size int64, limit int) ([]span, rangeResult) {
 	return spans, rangeTaken
 }
 
-// parseSpan reads one range. The result is empty for a range that cannot be satisfied.
+// parseSpan reads one range; false if it is malformed. The span of a range behind the end is
+// empty.
 func parseSpan(spec string, size int64) (span, bool) {
 	first, last, ok := strings.Cut(spec, "-")
 	if !ok {
@@ -85,8 +86,8 @@ func parseSpan(spec string, size int64) (span, bool) {
 	return span{start, min(end, size-1) + 1}, ok && ok2
 }
 
-// digits reads a decimal number. One that does not fit an int64 becomes the
-// largest int64, which is past the end of any file.
+// digits reads a decimal number. A number that is too large for an int64 becomes the largest
+// int64, which is behind the end of any file.
 func digits(s string) (int64, bool) {
 	if s == "" {
 		return 0, false
@@ -106,7 +107,7 @@ func digits(s string) (int64, bool) {
 	return n, true
 }
 
-// sendRanges answers a Range request. done is false when the field is ignored.
+// sendRanges answers a request with a Range field. done is false if the field is ignored.
 func (st *site) sendRanges(x *proxy.Exchange, lk *lookup, value string) (done bool, err error) {
 	size := lk.file.size
 	spans, result := parseRanges(value, size, st.maxRanges)
@@ -125,8 +126,8 @@ func (st *site) sendRanges(x *proxy.Exchange, lk *lookup, value string) (done bo
 	return true, sendMultipart(r, lk, spans)
 }
 
-// sendMultipart sends several ranges as multipart/byteranges, RFC 9110
-// section 14.6, in nginx's layout.
+// sendMultipart sends several ranges as multipart/byteranges, RFC 9110 section 14.6, in
+// nginx's layout.
 func sendMultipart(r *proxy.Response, lk *lookup, spans []span) error {
 	size := lk.file.size
 	var seed [8]byte

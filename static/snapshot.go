@@ -8,17 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// snapshot is what was found under a file's name at one time. It does not change,
-// so that a response's head and its bytes belong together.
+// snapshot is one version of the file that has a name. It does not change, so that a
+// response's head and its bytes belong together.
 type snapshot struct {
-	err     error // the system's error; the rest is then empty
+	err     error // the system's error for the name; the rest is empty then
 	id      identity
 	mode    uint32
 	v       *validators
-	open    *descriptor // nil for an error, for a folder, and when content has all bytes
-	content []byte      // nil: not in memory
-	memory  *memory     // the memory that content counts against
-	checked atomic.Int64
+	open    *descriptor  // nil for an error, a folder, and a file in memory
+	content []byte       // all bytes; nil: not in memory
+	memory  *memory      // the memory that content counts against
+	checked atomic.Int64 // when the name last led to this version, by openCache.now
 }
 
 // identity distinguishes the versions of a file.
@@ -49,8 +49,8 @@ func newSnapshot(lk *lookup, table *validatorTable, err error) *snapshot {
 	return s
 }
 
-// lasting reports whether an error is about the file, and not about this process,
-// which may have no descriptor left.
+// lasting reports whether an error is about the file, and not about this process, which for
+// example has no descriptor left.
 func lasting(err error) bool {
 	for _, e := range [...]syscall.Errno{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EINTR} {
 		if errors.Is(err, e) {
@@ -60,8 +60,8 @@ func lasting(err error) bool {
 	return true
 }
 
-// give opens s in lk. ok is false when s can no longer be used: its descriptor is
-// closed, or its file was changed in place.
+// give opens s in lk. ok is false if s cannot be used any more: its descriptor is closed, or
+// its file was changed in place.
 func (s *snapshot) give(lk *lookup) (ok bool) {
 	if s.open == nil {
 		lk.file = file{fd: -1, mode: s.mode, size: s.id.size, content: s.content, snap: s}
@@ -78,14 +78,14 @@ func (s *snapshot) give(lk *lookup) (ok bool) {
 	return true
 }
 
-// unchanged reports whether the open file is still as s describes it. It does not
-// notice when the name leads to another file by now; recheck does.
+// unchanged reports whether the open file still is the version that s describes. It does not
+// notice that the name leads to another file; recheck does.
 func (s *snapshot) unchanged(lk *lookup) bool {
 	return unix.Fstat(lk.file.fd, &lk.stat) == nil && lk.stat.Size == s.id.size && lk.stat.Mtim == s.id.modified
 }
 
-// recheck reports whether lk's name still leads to the file that s describes, and
-// notes the time. For an error it returns false, so that the file is opened again.
+// recheck reports whether lk's name still leads to the version that s describes. If so it sets
+// checked. For an error it returns false, so that the file is opened again.
 func (s *snapshot) recheck(lk *lookup, now int64) bool {
 	if s.err != nil || lk.look() != nil || identityOf(&lk.stat) != s.id || uint32(lk.stat.Mode) != s.mode {
 		return false
@@ -94,7 +94,7 @@ func (s *snapshot) recheck(lk *lookup, now int64) bool {
 	return true
 }
 
-// release releases the cache's hold of the descriptor and of memory.
+// release makes the cache no holder of the descriptor any more, and frees memory.
 func (s *snapshot) release() {
 	if s.open != nil {
 		s.open.release()

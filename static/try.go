@@ -19,7 +19,7 @@ type tryFiles struct {
 
 type tryTest struct {
 	path *proxy.Template
-	dir  bool // the name ends in a slash, so it is a folder's
+	dir  bool // the name ends in a slash: it is a folder's
 }
 
 func (m module) setTry(s *config.Scope, n *config.Node) error {
@@ -76,7 +76,7 @@ func (t *tryFiles) run(st *site, x *proxy.Exchange) error {
 	}
 	path, args, _ := strings.Cut(last, "?")
 	path, ok := proxy.CleanPath(path)
-	if !ok { // also for a word without a slash, which is not a path
+	if !ok { // for example a word without a slash
 		return proxy.Status(404)
 	}
 	return &proxy.Redirect{URI: path, Args: args}
@@ -86,9 +86,9 @@ func absent(err error) bool {
 	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
 }
 
-// tryName makes lk.name the file of a test and returns its path under the root or
-// alias. ok is false for a path that leads out of it. As in nginx no slash is put
-// between the root and the path, so that a word without one names no file.
+// tryName sets lk.name to the file of a test, and returns its path below the root or alias. ok
+// is false for a path that leads out of that. As in nginx, no slash is put between root and
+// path, so that a word without a slash names no file.
 func (st *site) tryName(x *proxy.Exchange, lk *lookup, t *proxy.Template) (path string, ok bool) {
 	lk.name = t.Append(x, lk.name[:0])
 	if text, static := t.Static(); static {
@@ -117,9 +117,9 @@ func (st *site) tryName(x *proxy.Exchange, lk *lookup, t *proxy.Template) (path 
 	return path, true
 }
 
-// withoutLocation returns a value without the location's name at its beginning,
-// which an alias replaces. nginx does this with the last word of try_files too,
-// so that sites repeat the prefix there.
+// withoutLocation removes the location's name, which an alias replaces, from the beginning of
+// a value. nginx also does this with the last word of try_files, so that files repeat the
+// name there.
 func (st *site) withoutLocation(value string) string {
 	if rest, ok := st.root.below(value); ok && st.root.kind == aliasPrefix {
 		return rest
@@ -134,8 +134,8 @@ func rooted(path string) string {
 	return "/" + path
 }
 
-// found makes the file lk.name, with that path under the root or alias, the target
-// of the request.
+// found makes the file lk.name the file of the request. path is its path below the root or
+// alias.
 func (st *site) found(x *proxy.Exchange, lk *lookup, path string, dir bool) {
 	switch st.root.kind {
 	case rootPlain:

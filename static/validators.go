@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// validators are the validators of a file, RFC 9110 section 8.8,
-// ready as header fields.
+// validators are the validators of a file, RFC 9110 section 8.8, as values of header fields.
 type validators struct {
 	modified     int64 // seconds since 1970
 	size         int64
-	etag         string // as nginx makes it: time and size in hexadecimal
+	etag         string // time and size in hexadecimal, as in nginx
 	lastModified string
 }
 
@@ -22,8 +21,8 @@ func newValidators(modified, size int64) *validators {
 	return &validators{modified, size, string(append(b, '"')), formatDate(modified)}
 }
 
-// validatorTable remembers the validators of recent times and sizes, so that
-// they are not made again for each request. It has no files.
+// validatorTable keeps the validators of recent times and sizes, so that they are not made
+// again for each request.
 type validatorTable [256]atomic.Pointer[validators]
 
 func (t *validatorTable) of(modified, size int64) *validators {

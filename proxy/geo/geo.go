@@ -1,8 +1,8 @@
 // Package geo is nginx's geo module: a variable whose value depends on an address.
 //
 // The value is that of the longest network that has the address, or, in a block with
-// ranges, that of the range. A client on a unix socket, and a text that is no address,
-// have the value of the network 255.255.255.255, as in nginx.
+// ranges, that of the range. As in nginx, a client on a unix socket, and a text that is not
+// an address, have the value of the network 255.255.255.255.
 package geo
 
 import (
@@ -19,22 +19,22 @@ func Module() proxy.Module {
 	return proxy.Module{Name: "geo", Directives: []config.Directive{
 		{Name: "geo", In: config.HTTP, Block: true, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Set: set,
 			Syntax: "[$ADDRESS] $VARIABLE { [ranges;] [volatile;] [default VALUE;] [proxy CIDR;] [proxy_recursive;] NETWORK VALUE; [delete NETWORK;] ... }",
-			Help:   "Makes a variable whose value depends on an address: the client's, or the text of $ADDRESS. Each line has a network (192.0.2.0/24, 2001:db8::/32, or one address) and its value, which has no variables; the longest network that has the address counts. default is for all others; without it they have the empty text. 255.255.255.255 is for what is no address, and for clients on unix sockets. A network that stands twice has the last value, with a warning. delete takes a network out. With ranges, which stands first, lines have ranges such as 192.0.2.1-192.0.2.9 of IPv4 addresses; a range may be inside an earlier one. proxy names networks of proxies: for a client of them the last address of X-Forwarded-For counts, and with proxy_recursive the last one that is not of them. include reads lines from a file. A request finds the value once; with volatile each time."},
+			Help:   "Makes a variable whose value depends on an address: the client's, or the one in $ADDRESS. Each line has a network (192.0.2.0/24, 2001:db8::/32, or one address) and its value, which has no variables. The longest network that has the address counts. default is the value for all other addresses; without it that is the empty text. 255.255.255.255 is the value for a text that is not an address, and for clients on unix sockets. A network that is in several lines has the last value, with a warning. delete removes a network. With ranges, which must be the first line, the other lines have ranges of IPv4 addresses such as 192.0.2.1-192.0.2.9; a range may be inside an earlier one. proxy names networks of proxies: for a client in them the last address of X-Forwarded-For counts, and with proxy_recursive the last address that is not in them. include reads lines from a file. A request finds the value once; with volatile, each time that it is read."},
 	}}
 }
 
-// geo is one block.
+// geo is one geo block.
 type geo struct {
-	address  *proxy.Template // nil: the client's
+	address  *proxy.Template // nil: the client's address
 	networks networks
 	ranges   *ranges // nil: the block has networks
 	proxies  proxy.Forwarded
 	volatile bool
-	begun    bool // it has a network or a range
-	values   map[string]*proxy.Template
+	begun    bool                       // a line with a network or a range was read
+	values   map[string]*proxy.Template // the values so far, by text
 }
 
-// nobody stands for what is no address.
+// nobody is the address of a client without one, and of a text that is not an address.
 func nobody() netip.Addr { return netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
 
 func set(s *config.Scope, n *config.Node) error {
@@ -107,16 +107,16 @@ func (g *geo) addWord(word string) error {
 	return nil
 }
 
-// line is a line with a network or a range.
+// line is a line with a network or a range, or default.
 type line struct {
 	name    string
 	pos     config.Pos
 	other   bool // default
-	deletes bool
+	deletes bool // delete
 	value   *proxy.Template
 }
 
-// value returns the value for a text; large files have few of them.
+// value returns the Template of a text. Equal texts share one: a large file has few values.
 func (g *geo) value(text string) *proxy.Template {
 	if g.values[text] == nil {
 		g.values[text] = proxy.FixedTemplate(text)
@@ -124,7 +124,7 @@ func (g *geo) value(text string) *proxy.Template {
 	return g.values[text]
 }
 
-// network reads an address or a range of them.
+// network reads an address, or a network such as 192.0.2.0/24.
 func network(l *config.Load, a config.Arg) (netip.Prefix, error) {
 	if a.Text == nobody().String() {
 		return netip.PrefixFrom(nobody(), 32), nil
@@ -136,7 +136,7 @@ func network(l *config.Load, a config.Arg) (netip.Prefix, error) {
 	return p, nil
 }
 
-// find is the variable's rule.
+// find is the Rule of the variable.
 func (g *geo) find(x *proxy.Exchange, scratch []byte) (*proxy.Template, error) {
 	addr := g.addressOf(x, scratch)
 	if g.ranges != nil {
@@ -145,7 +145,7 @@ func (g *geo) find(x *proxy.Exchange, scratch []byte) (*proxy.Template, error) {
 	return g.networks.find(addr), nil
 }
 
-// addressOf returns the address that counts; an IPv4 address is no IPv6 one.
+// addressOf returns the address that counts. An IPv4 address in IPv6 becomes IPv4.
 func (g *geo) addressOf(x *proxy.Exchange, scratch []byte) netip.Addr {
 	addr, ok := x.RemoteIP()
 	if g.address != nil {

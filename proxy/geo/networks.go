@@ -9,8 +9,8 @@ import (
 	"alicorn/proxy"
 )
 
-// networks are the networks of a block. A look-up takes one step for each length of
-// network that the block has, from the longest.
+// networks are the networks of a block. find takes one step for each length of network that
+// the block has, from the longest.
 type networks struct {
 	values  map[netip.Prefix]*proxy.Template
 	lengths [2][]int // of IPv4 and IPv6, longest first
@@ -47,14 +47,14 @@ func (ns *networks) put(l *config.Load, ln line, p netip.Prefix) {
 	ns.values[p] = ln.value
 }
 
-// warnOfTwo says that a line takes the place of an earlier one.
+// warnOfTwo warns that a line replaces an earlier one.
 func warnOfTwo(l *config.Load, what string, ln line, old *proxy.Template) {
 	was, _ := old.Static()
 	is, _ := ln.value.Static()
 	l.Warn(ln.pos, "duplicate %s %q, value: %q, old value: %q", what, ln.name, is, was)
 }
 
-// sort finds the lengths, once all networks are known.
+// sort fills lengths, once all networks are known.
 func (ns *networks) sort() {
 	for p := range ns.values {
 		if of := ns.lengthsOf(p.Addr()); !slices.Contains(*of, p.Bits()) {
@@ -73,7 +73,7 @@ func (ns *networks) lengthsOf(addr netip.Addr) *[]int {
 	return &ns.lengths[1]
 }
 
-// none is the value without default.
+// none is the value of an address that is in no network, in a block without default.
 var none = proxy.Template{}
 
 // find returns the value of the longest network that has addr.

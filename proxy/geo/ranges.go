@@ -12,15 +12,15 @@ import (
 	"alicorn/proxy"
 )
 
-// ranges are the ranges of a block, which are of IPv4 addresses. As in nginx those of
-// each half of an address are kept and compared by themselves: a range may be inside an
-// earlier one, of which then two parts are left.
+// ranges are the ranges of a block, which are of IPv4 addresses. As in nginx, a range is cut
+// where the upper 16 bits of the address change, and the parts are compared one by one. A
+// range may be inside an earlier one, of which the parts beside it are left.
 type ranges struct {
-	halves map[uint16][]span // by the upper half, sorted
-	other  *proxy.Template   // of default; nil: none
+	halves map[uint16][]span // by the upper 16 bits, sorted
+	other  *proxy.Template   // the value of default; nil: none
 }
 
-// span is a range of lower halves.
+// span is a range of the lower 16 bits.
 type span struct {
 	first, last uint16
 	value       *proxy.Template
@@ -86,7 +86,7 @@ func number(addr netip.Addr) uint32 {
 	return binary.BigEndian.Uint32(b[:])
 }
 
-// overlap is a range that a new one is partly in.
+// overlap is the error for a new range that is partly in this one.
 type overlap struct {
 	upper uint16
 	span
@@ -102,7 +102,7 @@ func (o overlap) Error() string {
 	return text(o.first) + "-" + text(o.last)
 }
 
-// put adds s. old is the value of the same range, whose place s takes.
+// put adds s. old is the value of an equal range that s replaces; nil: there is none.
 func (r *ranges) put(upper uint16, s span) (old *proxy.Template, err error) {
 	have := r.halves[upper]
 	i := sort.Search(len(have), func(i int) bool { return have[i].last >= s.first })
@@ -138,7 +138,7 @@ func lastOver(have []span, s span) int {
 	return i
 }
 
-// delete takes out the range that s is, and reports whether there was one.
+// delete removes the range that equals s, and reports whether there was one.
 func (r *ranges) delete(upper uint16, s span) bool {
 	have := r.halves[upper]
 	i := slices.IndexFunc(have, func(o span) bool { return o.first == s.first && o.last == s.last })
@@ -149,7 +149,7 @@ func (r *ranges) delete(upper uint16, s span) bool {
 	return true
 }
 
-// find returns the value of the range that has addr. IPv6 addresses have that of nobody.
+// find returns the value of the range that has addr. An IPv6 address has the value of nobody.
 func (r *ranges) find(addr netip.Addr) *proxy.Template {
 	if !addr.Is4() {
 		addr = nobody()

@@ -31,7 +31,7 @@ func Module() proxy.Module {
 		Directives: []config.Directive{{
 			Name: "add_header", In: config.AnyLevel | config.LocationIf, Args: config.Arity{Min: 2, Max: 3}, Repeat: true,
 			Syntax: "NAME VALUE [always]", Set: set(k),
-			Help: "Adds a field to responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, to 416 for a range that a file does not have, and with always to every response. An empty value adds no field. A block that has its own add_header does not inherit those of the block around it.",
+			Help: "Adds a field to responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 or 308, and to the 416 for a range that a file does not have; with always to all responses. VALUE may have variables. An empty value adds no field. A block with add_header does not inherit those of the block around it.",
 		}},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			added := k.In(s).added.Items()
@@ -65,8 +65,8 @@ func set(k *config.Key[settings]) config.Setter {
 	}
 }
 
-// unfold joins the lines of a value to one, since HTTP no longer allows fields of
-// several lines. Long policies are often written in several.
+// unfold joins the lines of a value: HTTP does not allow fields of several lines any more,
+// but files often have long policies in several lines.
 func unfold(value string) string {
 	lines := strings.FieldsFunc(value, func(r rune) bool { return r == '\n' || r == '\r' })
 	if len(lines) < 2 {

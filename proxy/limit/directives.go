@@ -12,27 +12,27 @@ func directives(k *config.Key[settings]) []config.Directive {
 	return []config.Directive{
 		{Name: "limit_req_zone", In: config.HTTP, Args: config.Arity{Min: 3, Max: 3}, Repeat: true, Set: setZone(k),
 			Syntax: "KEY zone=NAME:SIZE rate=N(r/s | r/m)",
-			Help:   "Defines a zone for limit_req. KEY is a text with variables; requests with the same value may come at this rate. Requests with an empty value are not limited. A megabyte holds 8192 values; when a zone is full, the value unused for longest makes room. Zones survive a reload that changes neither KEY nor SIZE."},
+			Help:   "Defines a zone for limit_req. KEY is a text with variables. Requests with the same value of KEY may come at this rate, from 1 to 1000000. Requests with an empty value are not limited. A zone of 1m holds 8192 values; the smallest zone is 32k. In a full zone a new value replaces the one that was not used for the longest time. A zone survives a reload that changes neither KEY nor SIZE."},
 		{Name: "limit_req", In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 3}, Repeat: true, Set: setLimit(k),
 			Syntax: "zone=NAME [burst=N] [nodelay | delay=N]",
-			Help:   "Refuses requests that exceed the zone's rate by more than burst (0), and delays those that exceed it by more than delay (0), so that they keep the rate; with nodelay no request is delayed. Several may be given: each must admit the request, and the longest delay counts. A block's own replace those it inherits."},
+			Help:   "Refuses requests that exceed the zone's rate by more than burst requests, by default 0. Delays requests that exceed it by more than delay requests, by default 0, until they keep the rate; nodelay delays none. With several limit_req directives each must admit the request, and the longest delay counts. A block with limit_req does not inherit those of the block around it."},
 		{Name: "limit_req_status", In: config.AnyLevel, Args: config.OneArg, Syntax: "400 .. 599", Default: "503",
 			Set:  config.Int(k, 400, 599, func(c *settings) *int { return &c.status }),
 			Help: "The status of refused requests."},
 		{Name: "limit_req_log_level", In: config.AnyLevel, Args: config.OneArg, Syntax: "info | notice | warn | error", Default: "error",
 			Set: config.Enum(k, []config.Choice[proxy.Level]{{Word: "info", Value: proxy.LevelInfo}, {Word: "notice", Value: proxy.LevelNotice},
 				{Word: "warn", Value: proxy.LevelWarn}, {Word: "error", Value: proxy.LevelError}}, func(c *settings) *proxy.Level { return &c.level }),
-			Help: "The level at which refusals are logged; delays are logged one level lower."},
+			Help: "The level at which refusals are logged. Delays are logged one level lower."},
 		{Name: "limit_req_dry_run", In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.dryRun }),
-			Help: "Counts and logs, but neither refuses nor delays; $limit_req_status says what would have been done."},
+			Help: "Counts and logs requests, but neither refuses nor delays them. $limit_req_status shows what limit_req would have done."},
 	}
 }
 
-// minZone is eight pages, as in nginx.
+// minZone is the smallest size of a zone in bytes: eight pages, as in nginx.
 const minZone = 8 * 4096
 
-// Bounds that keep the arithmetic from overflowing.
+// The largest rate and burst. They keep the arithmetic from overflowing.
 const (
 	maxRate  = 1e6
 	maxBurst = 1e9
@@ -88,8 +88,8 @@ func (z *zone) option(text string, size *int64) error {
 	return err
 }
 
-// parseRate returns the rate in thousandths of a request per second, rounded
-// down as nginx does.
+// parseRate returns a rate in thousandths of a request per second. As in nginx it is
+// rounded down.
 func parseRate(text string) (int64, error) {
 	digits, scale := text, int64(1)
 	if d, ok := strings.CutSuffix(text, "r/s"); ok {

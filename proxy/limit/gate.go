@@ -18,13 +18,13 @@ type gate struct {
 	decided    *proxy.ExchangeSlot[decision]
 }
 
-// maxKey bounds the length of a key, as in nginx.
+// maxKey is the largest length of a key in bytes, as in nginx.
 const maxKey = 65535
 
 var keys = sync.Pool{New: func() any { b := make([]byte, 0, 64); return &b }}
 
-// pass counts a request once, before the first internal redirect, and delays
-// or refuses it.
+// pass counts a request, and admits, delays or refuses it. It does so only once for a
+// request, its subrequests and its internal redirects.
 func (g *gate) pass(x *proxy.Exchange) error {
 	if *g.decided.In(x.Main()) != undecided {
 		return nil
@@ -44,17 +44,16 @@ func (g *gate) pass(x *proxy.Exchange) error {
 	return g.delay(x, v)
 }
 
-// verdict is the result of all limits for a request. zone is the one that
-// decides; nil when no limit applies.
+// verdict is the result of all limits for a request.
 type verdict struct {
-	zone    *zone
-	excess  int64
+	zone    *zone // the zone that decides; nil if no limit applies
+	excess  int64 // thousandths of a request
 	delay   time.Duration
 	refused bool
 }
 
-// judge first asks every zone, then counts the request in all of them. It does
-// not ask a single zone first, since count itself refuses.
+// judge asks all zones, and then counts the request in all of them. It does not ask the last
+// zone, as count itself refuses there.
 func (g *gate) judge(x *proxy.Exchange, buf *[]byte) (v verdict) {
 	last := len(g.limits) - 1
 	for _, l := range g.limits[:last] {
@@ -90,7 +89,7 @@ func (g *gate) judge(x *proxy.Exchange, buf *[]byte) (v verdict) {
 	return v
 }
 
-// key returns the hash of the request's key; false: the request is not limited.
+// key returns the hash of the request's key; false if the request is not limited.
 func (l *limit) key(x *proxy.Exchange, buf *[]byte) (hash, bool) {
 	b := l.zone.key.Append(x, (*buf)[:0])
 	*buf = b
@@ -104,8 +103,8 @@ func (l *limit) key(x *proxy.Exchange, buf *[]byte) (hash, bool) {
 	return l.zone.states.hash(b), true
 }
 
-// longestWait bounds a delay, in milliseconds, to what a time.Duration holds. A
-// large burst at a low rate would make a delay of centuries.
+// longestWait is the longest delay in milliseconds that a time.Duration holds. A large burst
+// at a low rate would make a longer one.
 const longestWait = math.MaxInt64 / int64(time.Millisecond)
 
 // wait returns how long a request with this excess waits.

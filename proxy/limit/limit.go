@@ -1,18 +1,18 @@
 // Package limit is nginx's limit_req module: the rate of requests by key.
 //
-// A zone holds one state per key: by how much its requests exceed the rate, in
-// thousandths of a request, and when the last one was counted. A request adds
-// 1000 to the excess; each second takes as many thousandths away as the rate has.
-// A request whose excess is over the burst is refused and not counted; one over
-// the delay waits until it is not. With several zones each must admit the request
-// before any counts it.
+// A zone has one state for each key: the excess, which is by how much its requests exceed
+// the rate, in thousandths of a request, and when the last request was counted. A request
+// adds 1000 to the excess; each second subtracts the rate. A request whose excess is above
+// burst is refused and not counted. A request whose excess is above delay waits until it is
+// not. With several zones, each must admit a request before any counts it.
 //
-// The package does not use golang.org/x/time/rate, whose tokens are continuous:
-// nginx rounds the rate (1r/m is 16 thousandths per second) and the amount of
-// each millisecond, logs the excess, and asks before it counts.
+// The package does not use golang.org/x/time/rate, whose tokens are continuous. nginx rounds
+// the rate (1r/m is 16 thousandths per second) and the amount for each millisecond, logs the
+// excess, and asks before it counts.
 //
-// Zones outlive configurations. A zone's size bounds its memory: the state used
-// least recently makes room for a new one. A key is kept as its 128-bit hash.
+// The states of a zone outlive configurations. The zone's size bounds their memory: a new
+// state replaces the one that was not used for the longest time. A key is kept as a 128-bit
+// hash.
 package limit
 
 import (
@@ -72,7 +72,7 @@ func lower(l proxy.Level) proxy.Level {
 	return proxy.LevelInfo
 }
 
-// decision is what the limits did with a request. It is made once.
+// decision is what the limits did with a request: $limit_req_status. It is made once.
 type decision uint8
 
 const (

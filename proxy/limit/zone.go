@@ -41,10 +41,10 @@ func (z *zones) find(name string, pos config.Pos) (*zone, error) {
 	return nil, e
 }
 
-// unbounded is a burst that refuses nothing.
+// unbounded is a burst that refuses nothing, or a delay that delays nothing.
 const unbounded = math.MaxInt64
 
-// ask returns what the excess of a request would be, and does not count it.
+// ask returns the excess that a request would have. It does not count the request.
 func (z *zone) ask(h hash) int64 {
 	sh := z.states.shard(h)
 	now := z.states.now()
@@ -59,7 +59,8 @@ func (z *zone) ask(h hash) int64 {
 	return excess
 }
 
-// count returns the request's excess, and counts it unless it is over burst.
+// count returns the excess of a request. It counts the request, and returns true, unless the
+// excess is above burst.
 func (z *zone) count(h hash, burst int64) (int64, bool) {
 	sh := z.states.shard(h)
 	now := z.states.now()
@@ -83,26 +84,27 @@ func (z *zone) count(h hash, burst int64) (int64, bool) {
 	return excess, true
 }
 
-// excess computes as nginx does; ms is the time since the last request.
+// excess returns the excess of a request at now, computed as nginx does. ms is the time since
+// the last request.
 func (z *zone) excess(st *state, now int64) (excess, ms int64) {
 	ms = max(now-st.last, 0)
 	leaked := z.rate * min(ms, math.MaxInt64/z.rate) / 1000
 	return max(st.excess-leaked+1000, 0), ms
 }
 
-// states holds the states of a zone's keys, in shards with a lock each.
+// states are the states of a zone's keys, in shards that each have a lock.
 type states struct {
 	seeds  [2]maphash.Seed
 	start  time.Time
 	shards []shard
 }
 
-// stateSize is how many bytes of a zone's size a state takes. It is nginx's on 64
-// bits, and more than a state with its share of the map needs here.
+// stateSize is how many bytes of a zone's size one state takes. It is nginx's number for 64
+// bits, and more than a state and its share of the map need here.
 const stateSize = 128
 
-// A shard has about statesPerShard states or more, so that one is not full by
-// chance while others are empty. More shards than maxShards make nothing faster.
+// A shard has room for statesPerShard states or more, if the zone has, so that it is not
+// full by chance while others are empty. More shards than maxShards make nothing faster.
 const (
 	statesPerShard = 1024
 	maxShards      = 16
@@ -118,11 +120,11 @@ func newStates(size int64) *states {
 	return s
 }
 
-// now is in milliseconds.
+// now returns the time since s was made, in milliseconds.
 func (s *states) now() int64 { return time.Since(s.start).Milliseconds() }
 
-// hash stands for a key. Its seeds are secret, so that no client can choose keys
-// that collide.
+// hash represents a key. Its seeds are secret, so that no client can choose keys with the
+// same hash.
 type hash [16]byte
 
 func (s *states) hash(key []byte) (h hash) {
@@ -133,7 +135,7 @@ func (s *states) hash(key []byte) (h hash) {
 
 func (s *states) shard(h hash) *shard { return &s.shards[int(h[0])%len(s.shards)] }
 
-// shard is a table of at most max states, linked in the order of their use.
+// shard is a table of at most max states, linked in the order of their last use.
 type shard struct {
 	mu             sync.Mutex
 	index          map[hash]int32
@@ -143,7 +145,7 @@ type shard struct {
 	_              [64]byte // keeps the locks of two shards in different cache lines
 }
 
-// none stands in place of an index where there is no state.
+// none is the index of no state.
 const none = -1
 
 type state struct {
@@ -153,8 +155,8 @@ type state struct {
 	newer, older int32
 }
 
-// add makes a state for a first request, in place of the oldest when the
-// shard is full.
+// add makes a state for the first request of a key. In a full shard it replaces the oldest
+// state.
 func (sh *shard) add(h hash, now int64) {
 	var i int32
 	if len(sh.list) < sh.max {

@@ -17,12 +17,12 @@ type condition interface {
 	holds(x *proxy.Exchange, r round) (bool, error)
 }
 
-// question is a condition as the configuration has it.
+// question is a condition as the configuration has it: a variable, or a test of a file.
 type question struct {
-	variable config.Arg // "$name"; or
-	test     string     // "f", "d", "e" or "x" and
-	operator string     // "=", "~", "~*", or "" for the variable alone
-	operand  config.Arg
+	variable config.Arg // "$name"
+	operator string     // "=", "~" or "~*"; "": the variable alone
+	test     string     // "f", "d", "e" or "x"; "": no test of a file
+	operand  config.Arg // the text, the regular expression or the file
 	negated  bool
 }
 
@@ -60,8 +60,8 @@ func invalid(a config.Arg) error {
 	return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("invalid condition %q; %s", a.Text, conditionForm)}
 }
 
-// insideParens returns the words, at least one, without the parentheses around
-// them, which may be words of their own.
+// insideParens returns the words between the parentheses, at least one. A parenthesis may
+// be a word of its own, or be at the end of one.
 func insideParens(args []config.Arg) ([]config.Arg, error) {
 	words := append([]config.Arg(nil), args...)
 	last := len(words) - 1
@@ -115,9 +115,8 @@ func (q question) compile(l *config.Load) (condition, error) {
 	return &match{subject, re, q.negated}, nil
 }
 
-// variable returns the variable of a condition. As in nginx its name is the whole
-// word: $arg_a-b is the argument a-b. Elsewhere the name of a variable ends
-// before the hyphen.
+// variable returns the variable of a condition. As in nginx, the whole word is its name:
+// $arg_a-b is the argument a-b. In other places the name of a variable ends before a hyphen.
 func variable(l *config.Load, a config.Arg) *value {
 	v := &value{}
 	name := a.Text[1:]
@@ -127,7 +126,7 @@ func variable(l *config.Load, a config.Arg) *value {
 	return v
 }
 
-// truth is a condition with a variable alone.
+// truth is a condition of a variable alone. It holds unless that is empty or "0".
 type truth struct{ subject *value }
 
 func (t *truth) holds(x *proxy.Exchange, _ round) (bool, error) {
@@ -137,7 +136,7 @@ func (t *truth) holds(x *proxy.Exchange, _ round) (bool, error) {
 	return len(b.text) > 0 && string(b.text) != "0", nil
 }
 
-// equality is = and !=.
+// equality is a condition with = or !=.
 type equality struct {
 	subject, text *value
 	negated       bool
@@ -155,7 +154,7 @@ func (e *equality) holds(x *proxy.Exchange, r round) (bool, error) {
 	return (string(b.text[:n]) == string(b.text[n:])) != e.negated, nil
 }
 
-// match is ~, ~*, !~ and !~*.
+// match is a condition with ~, ~*, !~ or !~*.
 type match struct {
 	subject *value
 	re      *proxy.Regexp
@@ -167,7 +166,7 @@ func (m *match) holds(x *proxy.Exchange, r round) (bool, error) {
 	return ok != m.negated, err
 }
 
-// matches matches text, and logs the result as nginx does.
+// matches reports whether re matches text. With rewrite_log it logs that, as nginx does.
 func matches(x *proxy.Exchange, r round, re *proxy.Regexp, text string) (bool, error) {
 	ok, err := re.Match(x, text)
 	if err != nil {
@@ -186,7 +185,7 @@ func matches(x *proxy.Exchange, r round, re *proxy.Regexp, text string) (bool, e
 	return ok, nil
 }
 
-// fileTest is -f, -d, -e and -x.
+// fileTest is a condition with -f, -d, -e or -x.
 type fileTest struct {
 	name    *value
 	kind    byte
@@ -199,7 +198,7 @@ func (t *fileTest) holds(x *proxy.Exchange, r round) (bool, error) {
 	if err != nil {
 		absent := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
 		if !absent && x.Logs(proxy.LevelCrit) {
-			x.Log(proxy.LevelCrit, "cannot look for the file of a condition: %s", err)
+			x.Log(proxy.LevelCrit, "cannot test the file of an if condition: %s", err)
 		}
 		return t.negated, nil
 	}

@@ -6,7 +6,7 @@ import (
 	"alicorn/proxy"
 )
 
-// program has the instructions of a server or location.
+// program is the instructions of a server or location.
 type program struct {
 	code []instruction
 	log  bool
@@ -20,11 +20,11 @@ type instruction interface {
 
 // round is one run of a program.
 type round struct {
-	changed bool // the location has to be found again
-	// plain says that captures are not escaped. That is so after the first
-	// rewrite that matched; before, they are escaped if the request's path was.
+	changed bool // the location must be found again
+	// plain says that captures are not escaped. It is set by the first rewrite that
+	// matches; before that, captures are escaped if the request's path was.
 	plain bool
-	log   bool
+	log   bool // rewrite_log
 }
 
 var errEnd = errors.New("end of this round of rewriting")
@@ -84,7 +84,7 @@ func (b branch) do(x *proxy.Exchange, r round) (round, error) {
 	return r, err
 }
 
-// stop is break.
+// stop is a break directive.
 type stop struct{}
 
 func (stop) do(_ *proxy.Exchange, r round) (round, error) {

@@ -12,7 +12,7 @@ import (
 // answer is one return directive.
 type answer struct {
 	code int
-	text *proxy.Template // the text, or the target of a redirect; nil: a status page
+	text *proxy.Template // the text, or the target of a redirect; nil: the status page
 }
 
 func newAnswer(s *config.Scope, n *config.Node) (instruction, error) {
@@ -22,7 +22,7 @@ func newAnswer(s *config.Scope, n *config.Node) (instruction, error) {
 		return &answer{302, proxy.ParseTemplate(s.Load(), n.Args[0].Pos, n.Arg(0))}, nil
 	case err != nil || code < 0 || code > 999:
 		return nil, &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid return code %q", n.Arg(0))}
-	case len(n.Args) == 2 && (n.Arg(1) != "" || code < 400): // as in nginx an empty text of an error counts as none
+	case len(n.Args) == 2 && (n.Arg(1) != "" || code < 400): // as in nginx, an error with an empty text has the status page
 		return &answer{code, proxy.ParseTemplate(s.Load(), n.Args[1].Pos, n.Arg(1))}, nil
 	}
 	return &answer{code, nil}, nil
@@ -32,8 +32,8 @@ func isURL(s string) bool {
 	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "$scheme")
 }
 
-// do responds. As in nginx a text has the content type of the path, and
-// error_page applies to a redirect.
+// do responds. As in nginx, a text has the content type of the path, and error_page applies
+// to a redirect.
 func (a *answer) do(x *proxy.Exchange, r round) (round, error) { return r, a.give(x) }
 
 func (a *answer) give(x *proxy.Exchange) error {
@@ -61,8 +61,8 @@ func (a *answer) give(x *proxy.Exchange) error {
 	return proxy.Done
 }
 
-// redirect answers with a Location. It encodes control bytes, which a decoded
-// path in a variable may contain: in nginx a client can add fields with them.
+// redirect returns the error that redirects to to. It encodes control bytes, which a
+// decoded path in a variable may have: in nginx a client can add header fields with them.
 func redirect(x *proxy.Exchange, status proxy.Status, to string) error {
 	return &proxy.Fail{Status: status, Field: proxy.Field{Name: "Location", Value: x.AbsoluteLocation(encodeControls(to))}}
 }

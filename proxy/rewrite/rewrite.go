@@ -1,21 +1,20 @@
-// Package rewrite is nginx's rewrite module. It changes a request's path, ends
-// the request, or chooses other settings, before a content handler runs.
+// Package rewrite is nginx's rewrite module. Before a content handler runs, it changes a
+// request's path, ends the request, or chooses other settings.
 //
-// The directives if, set, rewrite, break and return of a block are compiled to
-// one program, in the order of the file; an if block is part of the program of
-// the block around it. A server's program runs before the location is found,
-// and again for each internal redirect. A location's program runs when the
-// location is found; if it changes the path, the location is found again, at
-// most 10 times. Programs are immutable, have no loops, and end with the first
-// return, break, or rewrite with a flag.
+// The directives if, set, rewrite, break and return of a block are compiled to one program,
+// in the order of the file. An if block is part of the program of the block around it. A
+// server's program runs before the location is found, and again after each internal
+// redirect to a path. A location's program runs when the location is found. If it changes
+// the path, the location is found again, at most 10 times. Programs are immutable, have no
+// loops, and end with the first return, break, or rewrite with a flag.
 //
-// An if block in a location is a location of its own. Its settings apply from
-// the moment when its condition holds; the last such block wins. An if block in
-// a server has rewriting directives only.
+// An if block in a location is a location of its own. Its settings apply once its condition
+// holds; if several hold, the last block wins. An if block in a server has rewriting
+// directives only.
 //
-// Differences from nginx: control bytes in a Location are encoded; a path that
-// does not begin with a slash is not a file; an if may set rewrite_log; after
-// break, a changed path that the location's alias does not cover is answered 404.
+// Differences from nginx: control bytes in a Location are encoded; a path without a slash
+// at the beginning names no file; an if block may set rewrite_log; after break, a changed
+// path that the location's alias does not cover is answered with 404.
 package rewrite
 
 import (
@@ -30,7 +29,7 @@ type settings struct {
 	warn      bool      // uninitialized_variable_warn
 }
 
-// step is a directive of a block and its instruction.
+// step is a directive of a block, with its instruction.
 type step struct {
 	node *config.Node
 	do   instruction
@@ -50,29 +49,29 @@ const blocks = config.Server | config.ServerIf | config.Location | config.Locati
 
 func (m module) directives() []config.Directive {
 	const ifSyntax = "($VARIABLE) | ($VARIABLE = TEXT) | ($VARIABLE != TEXT) | ($VARIABLE ~ REGEX) | (-f FILE)"
-	const ifHelp = "Applies the block when the condition holds: a variable that is neither empty nor 0; = and != compare texts; ~ and ~* (without case) match a regular expression, whose groups become $1 to $9, and !~ and !~* do not; -f a file, -d a folder, -e either, -x an executable, negated with !. "
+	const ifHelp = "Applies the block if the condition holds. A variable alone holds if it is neither empty nor 0. = and != compare texts. ~ and ~* (which ignores case) match a regular expression, whose groups become $1 to $9; !~ and !~* are the opposite. -f tests for a file, -d for a folder, -e for either, -x for an executable; ! before them is the opposite. "
 	return []config.Directive{
 		{Name: "if", In: config.Server, Block: true, Opens: config.ServerIf, Args: config.SomeArg, Repeat: true, Syntax: ifSyntax, Set: m.setIf,
-			Help: ifHelp + "In a server the block may only rewrite."},
+			Help: ifHelp + "In a server the block may have rewriting directives only."},
 		{Name: "if", In: config.Location, Block: true, Opens: config.LocationIf, Args: config.SomeArg, Repeat: true, Syntax: ifSyntax, Set: m.setIf,
-			Help: ifHelp + "In a location the block is a location of its own, with settings and content; the last one whose condition holds is in effect. As in nginx it does not inherit try_files."},
+			Help: ifHelp + "In a location the block is a location of its own, with settings and content. The last block whose condition holds is in effect. As in nginx, it does not inherit try_files."},
 		{Name: "set", In: blocks, Args: config.TwoArgs, Repeat: true, Syntax: "$VARIABLE VALUE", Set: m.add(newAssignment),
-			Help: "Sets a variable for the rest of the request. The value may have variables. $args and $limit_rate may be set; the server's other variables may not. A variable that is read before it is set is empty."},
+			Help: "Sets a variable for the rest of the request. The value may have variables. Of the server's own variables only $args and $limit_rate may be set. A variable that is read before it is set is empty."},
 		{Name: "rewrite", In: blocks, Args: config.Arity{Min: 2, Max: 3}, Repeat: true, Syntax: "REGEX REPLACEMENT [last | break | redirect | permanent]", Set: m.add(newRule),
-			Help: "Changes the path, decoded and normalised, when it matches. The replacement may have captures and variables; arguments in it come before the request's, which a ? at its end drops. last ends rewriting and finds the location for the new path; break ends it and stays in the location; redirect and permanent answer 302 and 301, as a replacement does that begins with http://, https:// or $scheme; without a flag the next directives see the new path, and the location is found after the last. More than 10 changes of location are answered 500."},
+			Help: "Changes the path if REGEX matches it. The path is decoded and normalised. The replacement may have captures and variables. Its arguments come before those of the request; a ? at its end drops the request's. last ends rewriting and finds the location for the new path. break ends rewriting and stays in the location. redirect answers with 302, permanent with 301; a replacement that begins with http://, https:// or $scheme answers with 302. Without a flag the next directives see the new path, and the location is found after the last directive. A request that changes its location more than 10 times is answered with 500."},
 		{Name: "break", In: blocks, Args: config.NoArgs, Repeat: true, Set: m.add(func(*config.Scope, *config.Node) (instruction, error) { return stop{}, nil }),
-			Help: "Ends rewriting in this server or location. A path that it has changed is served by the location it is in."},
+			Help: "Ends rewriting in this server or location. The location serves the path, even one that rewrite has changed."},
 		{Name: "return", In: blocks, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "CODE [TEXT] | CODE URL | URL", Set: m.add(newAnswer),
-			Help: "Ends the request: with a status page (or its error_page), with a text, or with a redirect for 301, 302, 303, 307, 308 and for a URL alone (302). 444 closes the connection without an answer."},
+			Help: "Ends the request: with the status page or error_page of CODE, with a text, or with a redirect. 301, 302, 303, 307 and 308 redirect to URL; a URL alone redirects with 302. 444 closes the connection without a response."},
 		{Name: "rewrite_log", In: config.HTTP | blocks, Args: config.OneArg, Syntax: "on | off", Default: "off", Set: config.Flag(m.k, func(c *settings) *bool { return &c.log }),
-			Help: "Logs what rewrite and the regular expressions of if do, at the level notice."},
+			Help: "Logs at the level notice what rewrite, and if with a regular expression, do."},
 		{Name: "uninitialized_variable_warn", In: config.HTTP | blocks, Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set:  config.Flag(m.k, func(c *settings) *bool { return &c.warn }),
-			Help: "Logs at the level warn, once a request, that a variable was read before set gave it a value."},
+			Help: "Logs at the level warn if a request reads a variable before set has given it a value: once for each variable."},
 	}
 }
 
-// add is the Setter of a directive that is one instruction.
+// add returns the Setter of a directive that is one instruction.
 func (m module) add(make func(s *config.Scope, n *config.Node) (instruction, error)) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		do, err := make(s, n)

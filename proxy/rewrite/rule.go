@@ -12,17 +12,17 @@ import (
 type rule struct {
 	replacement
 	re   *proxy.Regexp
-	path *value // for a redirect the whole target
-	args *value // nil: the replacement has no arguments
+	path *value // the new path; for a redirect the whole target
+	args *value // nil: the replacement has no "?"
 }
 
-// replacement is the second and third word of rewrite as the configuration has them.
+// replacement is the second and third word of rewrite.
 type replacement struct {
 	text     string       // without the "?" that drops the arguments
 	keepArgs bool         // the request's arguments are appended
-	redirect proxy.Status // 0: the path changes
-	stay     bool         // break
-	last     bool         // the program ends when it matches
+	redirect proxy.Status // the status of a redirect; 0: the path changes
+	stay     bool         // break: the location stays
+	last     bool         // the program ends if the rule matches
 }
 
 func parseReplacement(text, flag string) (replacement, error) {
@@ -147,7 +147,7 @@ func (r *rule) redirectTo(x *proxy.Exchange, state round) error {
 	return redirect(x, r.redirect, to)
 }
 
-// unescapeRedirect decodes in place the bytes before the arguments that need no
+// unescapeRedirect decodes, in place, those bytes before the arguments that need no
 // encoding, as nginx does.
 func unescapeRedirect(b []byte) []byte {
 	out := b[:0]
@@ -161,7 +161,7 @@ func unescapeRedirect(b []byte) []byte {
 			continue
 		}
 		if i+1 == len(b) {
-			break // as nginx: a last "%" is dropped
+			break // as in nginx, a last "%" is dropped
 		}
 		hi := proxy.HexValue(b[i+1])
 		if hi < 0 {

@@ -9,9 +9,9 @@ import (
 	"alicorn/proxy"
 )
 
-// value is a text with variables. It is ready once its Load has finished.
+// value is a text with variables. It can be used once its Load has finished.
 type value struct {
-	text   string // the whole value, when it has no variables
+	text   string // the whole value if it has no variables
 	pieces []piece
 }
 
@@ -27,7 +27,7 @@ func parseValue(l *config.Load, a config.Arg) *value {
 	return v
 }
 
-// compilePieces returns only text where there are no variables.
+// compilePieces returns the pieces of a value, or only a text if it has no variables.
 func compilePieces(pieces []proxy.Piece) (_ []piece, text string) {
 	var out []piece
 	static := true
@@ -42,7 +42,7 @@ func compilePieces(pieces []proxy.Piece) (_ []piece, text string) {
 	return out, ""
 }
 
-// appendTo appends the value; escape says that captures are escaped.
+// appendTo appends the value for x. With escape, captures are percent-encoded.
 func (v *value) appendTo(x *proxy.Exchange, dst []byte, escape bool) []byte {
 	if v.pieces == nil {
 		return append(dst, v.text...)
@@ -63,7 +63,7 @@ func (v *value) appendTo(x *proxy.Exchange, dst []byte, escape bool) []byte {
 	return dst
 }
 
-// string returns the value as a string of its own.
+// string returns the value for x, in memory that nothing else uses.
 func (v *value) string(x *proxy.Exchange, escape bool) string {
 	if v.pieces == nil {
 		return v.text
@@ -74,8 +74,8 @@ func (v *value) string(x *proxy.Exchange, escape bool) string {
 // owned returns b as a string. The caller must be the only owner of b.
 func owned(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// escapes reports whether captures are escaped here. As in nginx they are when
-// the request's path came with "%" or "+".
+// escapes reports whether captures are escaped in this round. As in nginx, they are if the
+// request's path was sent with "%" or "+".
 func (r round) escapes(x *proxy.Exchange) bool { return !r.plain && encoded(x.Req.Target) }
 
 func encoded(target string) bool {
@@ -85,8 +85,8 @@ func encoded(target string) bool {
 	return strings.ContainsAny(target, "%+")
 }
 
-// escapeArgs percent-encodes in dst[from:] the bytes that have a meaning in
-// arguments, as nginx does.
+// escapeArgs percent-encodes the bytes of dst[from:] that have a meaning in arguments, as
+// nginx does.
 func escapeArgs(dst []byte, from int) []byte {
 	const hex = "0123456789ABCDEF"
 	special := func(c byte) bool { return c <= ' ' || c >= 0x7f || strings.IndexByte("\"#%&+;<>?\\^`{|}", c) >= 0 }
@@ -113,7 +113,7 @@ func escapeArgs(dst []byte, from int) []byte {
 	return dst
 }
 
-// assignment is set.
+// assignment is a set directive.
 type assignment struct {
 	slot  int
 	value *value
@@ -124,7 +124,7 @@ func (a *assignment) do(x *proxy.Exchange, r round) (round, error) {
 	return r, nil
 }
 
-// assignArgs is set $args.
+// assignArgs is a set directive of $args.
 type assignArgs struct{ value *value }
 
 func (a *assignArgs) do(x *proxy.Exchange, r round) (round, error) {
@@ -133,7 +133,7 @@ func (a *assignArgs) do(x *proxy.Exchange, r round) (round, error) {
 	return r, nil
 }
 
-// assignRate is set $limit_rate.
+// assignRate is a set directive of $limit_rate.
 type assignRate struct{ value *value }
 
 func (a *assignRate) do(x *proxy.Exchange, r round) (round, error) {
