@@ -1,5 +1,5 @@
-// Package config is the configuration language: nginx's grammar, and the
-// machinery that gives directives their meaning.
+// Package config is the configuration language: nginx's grammar, and what gives
+// directives their meaning.
 //
 // The model, from text to settings:
 //
@@ -13,8 +13,8 @@
 // parent's simple directives, so the order inside a block does not matter.
 // There are no merge functions and no unset values: a block inherits every
 // setting that it does not change. All mistakes are reported, each with its
-// position. The package knows no directive and no request: features declare
-// their directives, and the blocks that are theirs alone, beside their
+// position. The package knows no request, and no directive but include: features
+// declare their directives, and the blocks that are theirs alone, beside their
 // behaviour.
 package config
 

@@ -13,18 +13,17 @@ import (
 	"alicorn/config/osfile"
 )
 
-// maxTotal bounds what one configuration reads, in bytes; a file that is
-// included again counts again.
+// maxTotal is how many bytes the included files of a configuration may have together. A
+// file counts as often as it is included.
 const maxTotal = 32 << 20
 
-// maxIncludes bounds how many files one configuration includes. A file counts as
-// often as it is included: reading a few files of which each includes the next
-// one twice would otherwise take hours.
+// maxIncludes is how many files a configuration may include. A file counts as often as it
+// is included: a few files, of which each includes the next one twice, would take hours.
 const maxIncludes = 200_000
 
 // Source is where configuration files are read from.
 type Source interface {
-	// ReadFile returns a file's content; a missing file's error is fs.ErrNotExist.
+	// ReadFile returns a file's content. The error for a missing file is fs.ErrNotExist.
 	// A file that is not regular, or larger than osfile.MaxConfig, is an error.
 	ReadFile(name string) ([]byte, error)
 	// Glob returns the names that match, in the order and by the rules of
@@ -32,7 +31,7 @@ type Source interface {
 	Glob(pattern string) ([]string, error)
 }
 
-// OS is the file system of the machine.
+// OS returns the Source of the machine's files.
 func OS() Source { return osSource{} }
 
 type osSource struct{}
@@ -90,8 +89,8 @@ func visible(pattern string, names []string) []string {
 	return names
 }
 
-// goPattern turns a pattern of glob(3) into one for path.Match: [!a] becomes
-// [^a], a ']' may come first in brackets, and a '[' without a ']' means itself.
+// goPattern returns the pattern for path.Match that means the same as a pattern of
+// glob(3): [!a] becomes [^a], a first ']' in brackets and a '[' without a ']' are escaped.
 func goPattern(pattern string) string {
 	var out strings.Builder
 	for i := 0; i < len(pattern); i++ {
@@ -113,7 +112,7 @@ func goPattern(pattern string) string {
 	return out.String()
 }
 
-// bracketEnd returns the offset of the ']' that closes the '[' at i; 0 when there is none.
+// bracketEnd returns the offset of the ']' that closes the '[' at i; 0 if there is none.
 func bracketEnd(pattern string, i int) int {
 	from := i + 1
 	if from < len(pattern) && (pattern[from] == '!' || pattern[from] == '^') {
@@ -144,9 +143,9 @@ func goBracket(set string) string {
 
 // Tree is a configuration with its includes followed.
 type Tree struct {
-	Root     *Node             // the included directives stand in their include's place
-	Files    []string          // every file once, in the order read, the main one first
-	Contents map[string][]byte // of each of Files, as read
+	Root     *Node             // included directives are in place of their include
+	Files    []string          // every file once, in the order in which they were read
+	Contents map[string][]byte // the content of each of Files
 }
 
 // Dump writes every file once, each below the line "# configuration file
@@ -163,26 +162,25 @@ func Dump(w io.Writer, t *Tree) error {
 // Loader reads a configuration that may be spread over files.
 type Loader struct {
 	Source Source
-	// Prefix is the directory that relative includes start from; when it is
-	// empty, the main file's.
+	// Prefix is the folder from which relative includes start; "": the folder of the main
+	// file.
 	Prefix string
-	// Builtin are files by base name (mime.types) that stand in for included
-	// ones that do not exist. In positions they are named "NAME (built in)". A
-	// Loader does not change them.
+	// Builtin are files by base name (mime.types), which are used if an included file does
+	// not exist. In positions they have the name "NAME (built in)". A Loader does not change
+	// them.
 	Builtin map[string][]byte
 }
 
-// LoadFile reads the configuration in main and what it includes from src;
-// prefix is as in Loader.
+// LoadFile reads the configuration in main, and the files that it includes, from src. See
+// Loader for prefix.
 func LoadFile(main string, src Source, prefix string) (*Tree, error) {
 	return Loader{Source: src, Prefix: prefix}.Load(main)
 }
 
-// Load reads main and the files that its includes name: all that match a
-// pattern, sorted, or the one file, which must exist. The tree is never nil and
-// holds the directives that could be read. Mistakes in the files are Errors in
-// the order of Tree.Files. When main itself cannot be read, the error wraps the
-// Source's.
+// Load reads main and the files that its includes name: all files that match a
+// pattern, sorted, or one file, which must exist. The tree is never nil and has the
+// directives that could be read. Mistakes in the files are Errors in the order of
+// Tree.Files. If main itself cannot be read, the error wraps the Source's.
 func (l Loader) Load(main string) (*Tree, error) {
 	if l.Prefix == "" {
 		l.Prefix = filepath.Dir(main)
@@ -204,13 +202,13 @@ type loading struct {
 	tree  *Tree
 	errs  Errors
 	chain []string // the files being read, each included by the one before
-	size  int      // bytes read
+	size  int      // bytes of included files, each as often as it is included
 
-	included int // files, each as often as it is included
+	included int // included files, each as often as it is included
 }
 
-// parse returns the directives of one file with its includes followed; depth
-// counts the blocks around it.
+// parse returns the directives of one file, with its includes followed. depth is the number
+// of blocks around it.
 func (ld *loading) parse(name string, content []byte, depth int) *Node {
 	root, err := Parse(name, content)
 	if _, again := ld.tree.Contents[name]; !again {
@@ -245,12 +243,12 @@ func (ld *loading) follow(nodes []*Node, depth int) []*Node {
 	return out
 }
 
-// Include declares the directive for the manual. A Loader follows it before a Schema sees
-// what it stands for, in every block.
+// Include declares the include directive for the manual. A Loader follows includes, in
+// every block, before a Schema sees the tree.
 func Include() Directive {
 	return Directive{
 		Name: "include", In: AnyBlock, Args: OneArg, Repeat: true, Syntax: "FILE | PATTERN",
-		Help: "Puts the directives of other files in its place. A relative name starts from the folder of the main configuration file, as in nginx. FILE must exist; of the files that nginx ships with, mime.types, proxy_params, uwsgi_params, scgi_params, fastcgi_params, fastcgi.conf, snippets/fastcgi-php.conf, koi-utf, koi-win and win-utf are built in and are used where there is no such file. PATTERN has * (any characters), ? (one), [abc] or [!abc]; it stands for all files that match, sorted by name, and for nothing where none does. As in a shell a wildcard matches no slash, and no dot at the beginning of a name. Files may include others, but not in a circle: 200000 files and 32 MiB in all. A reload reads all of them again.",
+		Help: "Puts the directives of other files in its place. As in nginx, a relative name starts from the folder of the main configuration file. FILE must exist. Of the files that come with nginx, mime.types, proxy_params, uwsgi_params, scgi_params, fastcgi_params, fastcgi.conf, snippets/fastcgi-php.conf, koi-utf, koi-win and win-utf are built in, and are used if there is no such file. PATTERN has * (any characters), ? (one character), [abc] or [!abc]. It includes all files that match, sorted by name; there may be none. As in a shell, a wildcard matches no slash, and no dot at the beginning of a name. Files may include others, but not in a circle. A configuration may include 200000 files, and 32 MiB. A reload reads all files again.",
 		Set: func(*Scope, *Node) error {
 			return errors.New(`"include" stands in a file; there is none here`)
 		},
@@ -323,7 +321,7 @@ func (ld *loading) file(at *Node, name string, depth int) []*Node {
 	return ld.parse(name, content, depth).Children
 }
 
-// read reads a file, once however often it is included.
+// read reads a file, but only once, however often it is included.
 func (ld *loading) read(name string) ([]byte, error) {
 	if content, ok := ld.tree.Contents[name]; ok {
 		return content, nil
@@ -331,6 +329,6 @@ func (ld *loading) read(name string) ([]byte, error) {
 	return ld.Source.ReadFile(name)
 }
 
-// Cause returns err without the operation and the path, which the caller's
-// message has already.
+// Cause returns err without the operation and the path, for a message that already has
+// them.
 func Cause(err error) error { return osfile.Cause(err) }

@@ -1,19 +1,19 @@
 package config
 
-// Key gives access to one feature's settings, a T, in any Scope. T is copied
-// by assignment when a block opens. So it may hold values, Lists, and pointers
-// to what all blocks share, but no map or slice that a block changes.
+// Key gives access to one feature's settings, a T, in any Scope. T is copied by
+// assignment when a block opens. So T may have values, Lists, and pointers to what all
+// blocks share, but no map or slice that a block changes.
 type Key[T any] struct {
 	index int
 	zero  func() T
-	// Enter resets the settings that a new block must not inherit. May be nil.
+	// Enter resets the settings that a new block must not inherit. It may be nil.
 	Enter func(s *Scope, c *T)
-	// Leave runs after every directive of the block and of the blocks in it. It
-	// derives defaults and checks combinations. May be nil.
+	// Leave runs after all directives of the block, and of the blocks in it. It derives
+	// defaults and checks combinations. It may be nil.
 	Leave func(s *Scope, c *T) error
 }
 
-// NewKey returns a Key whose main Scope starts with defaults().
+// NewKey returns a Key. The settings of the main Scope start as defaults().
 func NewKey[T any](defaults func() T) *Key[T] { return &Key[T]{zero: defaults} }
 
 // In returns the settings of s, to read or, from a Setter, to change.
@@ -38,8 +38,8 @@ func (k *Key[T]) leave(s *Scope) error {
 	return k.Leave(s, k.In(s))
 }
 
-// List is an inherited list: the first item that a block adds itself drops
-// the inherited ones, as nginx's add_header, error_page, access_log do.
+// List is a list that blocks inherit. The first item that a block adds drops the inherited
+// items, as with nginx's add_header, error_page and access_log.
 type List[E any] struct {
 	items []E
 	owner *Scope

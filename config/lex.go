@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxWord bounds a word's bytes between its quotes. nginx allows 4096.
+// maxWord bounds the length of a word in bytes, without its quotes. nginx allows 4096.
 const maxWord = 4 * 4096
 
 type tokenKind byte
@@ -21,20 +21,19 @@ const (
 	tokenClose
 )
 
-// token is one piece of a file. newlines counts the line ends between it and
-// the token before.
+// token is one piece of a file.
 type token struct {
 	kind     tokenKind
-	text     string
-	raw      string
-	quote    byte
+	text     string // the value of a word; the text of a comment
+	raw      string // a word as written
+	quote    byte   // '"', '\'' or 0
 	pos      Pos
-	newlines int
+	newlines int // the number of line ends between it and the token before
 }
 
-// lexer cuts a file into tokens exactly where nginx's ngx_conf_read_token does,
-// but for the "{" of a regular expression, which is a mistake in both.
-// Mistakes go to errs, and lexing goes on where the next directive may begin.
+// lexer cuts a file into tokens exactly where nginx's ngx_conf_read_token does, except at
+// the "{" of a regular expression, which is a mistake in both. It records mistakes in
+// errs, and goes on where the next directive may begin.
 type lexer struct {
 	file string
 	src  []byte
@@ -53,7 +52,7 @@ func newLexer(file string, src []byte, errs *Errors) *lexer {
 
 func (l *lexer) pos() Pos { return Pos{File: l.file, Line: l.line, Col: l.at - l.bol + 1} }
 
-// next returns the next token, and tokenEnd at the end of the file, however often it is called.
+// next returns the next token. At the end of the file each call returns tokenEnd.
 func (l *lexer) next() token {
 	if l.force {
 		l.force = false
@@ -122,7 +121,7 @@ func (l *lexer) word(t *token) {
 		l.closed = true
 	} else if !ok {
 		l.errs.Add(t.pos, "word is longer than %d bytes: \"%.10s...\"", maxWord, l.src[start:])
-		// Other mistakes name the word too: they get its beginning.
+		// Other mistakes may name the word: they show its beginning.
 		t.raw = string(l.src[start : start+10])
 		t.text = t.raw + "..."
 		l.moveTo(end)
@@ -136,9 +135,9 @@ func (l *lexer) word(t *token) {
 	l.moveTo(end)
 }
 
-// wordEnd returns the offset of the first byte after a word's content that
-// begins at start. It returns false for a quoted word without its closing quote
-// within maxWord bytes, and for any other word that is longer.
+// wordEnd returns the offset of the first byte after the content of the word that begins
+// at start. It returns false if the word is longer than maxWord bytes, or has no closing
+// quote.
 func (l *lexer) wordEnd(start int, quote byte) (int, bool) {
 	variable := false
 	for i := start; i < len(l.src); i++ {
@@ -161,8 +160,8 @@ func (l *lexer) wordEnd(start int, quote byte) (int, bool) {
 	return len(l.src), quote == 0 && len(l.src)-start < maxWord
 }
 
-// repetition matches braces of a regular expression: a count ("{2,3}"), the
-// number of a character, or a class of Unicode.
+// repetition matches braces of a regular expression: a count ("{2,3}"), the number of a
+// character ("\x{e4}"), or the name of a Unicode class or a group.
 var repetition = regexp.MustCompile(`^\{([0-9]+(,[0-9]*)?|,[0-9]+)\}|^\{[A-Za-z0-9_^]+\}`)
 
 // isRepetition reports whether the "{" at i, in the word that begins at start,
@@ -192,27 +191,27 @@ func withoutParen(word []byte) []byte {
 // maxRepetition bounds the bytes of a repetition.
 const maxRepetition = 40
 
-// closes reports whether the quote at end closes the word that opens at open.
-// Otherwise a closing quote is missing, and the one at end opens the next word.
+// closes reports whether the quote at end closes the word that begins at open. Otherwise a
+// closing quote is missing, and the one at end probably opens another word.
 func (l *lexer) closes(open, end int) bool {
 	return l.gapAt(end+1) || !bytes.ContainsRune(l.src[open:end], '\n')
 }
 
-// gapAt reports whether a word may end with the quote before offset i.
+// gapAt reports whether the byte at offset i may follow a closing quote.
 func (l *lexer) gapAt(i int) bool {
 	return i >= len(l.src) || isSpace(l.src[i]) || strings.IndexByte(";{)", l.src[i]) >= 0
 }
 
-// checkGap reports a byte that directly follows a closing quote; it is then
-// read as the beginning of the next word.
+// checkGap records a mistake if a byte that must not follow a closing quote does. The
+// byte is then read as the beginning of the next word.
 func (l *lexer) checkGap() {
 	if !l.gapAt(l.at) {
 		l.errs.Add(l.pos(), "unexpected %s after a closing quote", l.show(l.at))
 	}
 }
 
-// cut ends a string without a closing quote on the line where it was opened:
-// before a ';' or '{' that ends the line, else with the line.
+// cut ends a string without a closing quote on the line where it begins: before a ';' or
+// '{' at the end of that line, otherwise with the line.
 func (l *lexer) cut(t *token, start, end int, found bool) {
 	name := `'"'`
 	if t.quote == '\'' {
@@ -257,8 +256,7 @@ func (l *lexer) moveTo(i int) {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// unescape resolves \" \' \\ \t \r \n; other backslashes stay, for regular
-// expressions.
+// unescape resolves \" \' \\ \t \r \n. Other backslashes stay, for regular expressions.
 func unescape(s string) string {
 	if strings.IndexByte(s, '\\') < 0 {
 		return s

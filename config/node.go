@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Pos is a place in a configuration file. Line and Col count from 1; Col counts
-// bytes. A node built by a program has the zero Pos.
+// Pos is a place in a configuration file. Line and Col count from 1; Col counts bytes. The
+// nodes that a program builds have the zero Pos.
 type Pos struct {
 	File string
 	Line int
 	Col  int
 }
 
-// String returns "FILE:LINE:COL", and the file alone when there is no line.
+// String returns "FILE:LINE:COL"; the file alone if there is no line.
 func (p Pos) String() string {
 	if p.Line == 0 {
 		return p.File
@@ -33,16 +33,16 @@ func (p Pos) FileLine() string {
 
 // Arg is one word after a directive's name.
 type Arg struct {
-	Text  string // the value: without its quotes, escapes resolved as nginx does
+	Text  string // the value: without quotes, with escapes resolved as in nginx
 	Quote byte   // '"', '\'' or 0
-	Pos   Pos    // of the first byte, the opening quote included
-	Raw   string // as written; printed instead of Text unless empty
+	Pos   Pos    // of the first byte, which may be a quote
+	Raw   string // as written; Print writes it instead of Text, unless it is empty
 
-	fresh    bool      // begins on a later line than the word before it
+	fresh    bool      // it begins on a later line than the word before it
 	comments []Comment // between the word before and this one
 }
 
-// End returns the position just past the word; the zero Pos when the word has no position.
+// End returns the position just past the word; the zero Pos if the word has no position.
 func (a Arg) End() Pos {
 	if a.Pos.Line == 0 {
 		return a.Pos
@@ -64,30 +64,30 @@ func (p Pos) past(s string) Pos {
 // Comment is one comment, from its '#' to the end of the line.
 type Comment struct {
 	Text  string // with the '#', without trailing white space
-	Blank bool   // an empty line stands before it
+	Blank bool   // there is an empty line before it
 
-	trails bool // stands on the line of the word before it
+	trails bool // it is on the line of the word before it
 }
 
 // Node is a directive: a name, arguments and, for a block, the directives in
 // its braces. The root of a file is a Node without a name whose Block is true.
 type Node struct {
-	Name     string // the value of the first word: unquoted, unescaped
+	Name     string // the value of the first word: without quotes and escapes
 	Pos      Pos    // of the name
-	Raw      string // the name as written; printed instead of Name unless empty
+	Raw      string // the name as written; Print writes it instead of Name, unless it is empty
 	Args     []Arg
 	Children []*Node
 	Block    bool // written with braces
 	Close    Pos  // of the '}'; the zero Pos for the root and for simple directives
 
 	Comments []Comment // on lines of their own before the directive
-	Blank    bool      // an empty line stands between what is before and the name
+	Blank    bool      // there is an empty line before the name
 	Trailing string    // comment on the line of the ';' or '{'
 	Footer   []Comment // on lines of their own before the '}'
 	AfterEnd string    // comment on the line of the '}'
 }
 
-// NewNode builds a simple directive; printing quotes the words that need it.
+// NewNode builds a simple directive. Print quotes the words that need quotes.
 func NewNode(name string, args ...string) *Node {
 	n := &Node{Name: name}
 	for _, text := range args {
@@ -111,9 +111,9 @@ func (n *Node) Arg(i int) string {
 	return n.Args[i].Text
 }
 
-// SwallowedLine returns the first argument that stands on a later line than the
-// directive's name. When a directive has too many arguments, this argument is
-// probably the next directive's name, and a ';' is missing at UnterminatedAt.
+// SwallowedLine returns the first argument that is on a later line than the directive's
+// name. If a directive has too many arguments, this argument probably is the next
+// directive's name, and a ';' is missing at UnterminatedAt.
 func (n *Node) SwallowedLine() (Arg, bool) {
 	i := n.swallowed()
 	if i < 0 {
@@ -122,8 +122,8 @@ func (n *Node) SwallowedLine() (Arg, bool) {
 	return n.Args[i], true
 }
 
-// UnterminatedAt returns the position just past the last word before the line
-// that SwallowedLine found, where a missing ';' belongs.
+// UnterminatedAt returns the position just past the word before the argument of
+// SwallowedLine, where a missing ';' belongs.
 func (n *Node) UnterminatedAt() (Pos, bool) {
 	switch i := n.swallowed(); i {
 	case -1:
@@ -170,7 +170,7 @@ func (e *Error) Error() string {
 	return e.Pos.String() + ": " + e.Msg
 }
 
-// Errors are the mistakes of one load, in the order they were found until Sort.
+// Errors are the mistakes of one load, in the order in which they were found, until Sort.
 type Errors []*Error
 
 // Add appends a mistake.
@@ -183,7 +183,7 @@ func (e *Errors) AddHint(pos Pos, hint, format string, args ...any) {
 	*e = append(*e, &Error{Pos: pos, Msg: fmt.Sprintf(format, args...), Hint: hint})
 }
 
-// Error joins the mistakes, one a line.
+// Error joins the mistakes, one on each line.
 func (e Errors) Error() string {
 	lines := make([]string, len(e))
 	for i, err := range e {
@@ -201,9 +201,8 @@ func (e Errors) Unwrap() []error {
 	return errs
 }
 
-// Err returns nil when there is no mistake, else each mistake once. A mistake in
-// a file that several servers include, or in a setting that they inherit, is
-// found in each of them.
+// Err returns each mistake once; nil if there is none. A mistake in a file that several
+// servers include, or in a setting that they inherit, is found in each of them.
 func (e Errors) Err() error {
 	if len(e) == 0 {
 		return nil
@@ -223,8 +222,8 @@ func (e Errors) Err() error {
 	return once
 }
 
-// Sort orders the mistakes by file, line and column. Files come in the order
-// given (Tree.Files), others after them in the order of their first mistake.
+// Sort orders the mistakes by file, line and column. The order of files is that of files
+// (Tree.Files); others come after them, in the order of their first mistake.
 func (e Errors) Sort(files ...string) {
 	order := make(map[string]int)
 	for _, name := range files {

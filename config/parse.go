@@ -6,13 +6,13 @@ import (
 )
 
 const (
-	maxDepth    = 64  // blocks inside blocks
-	maxMistakes = 100 // after which the rest of a file is not read
+	maxDepth    = 64  // how deep blocks may be nested
+	maxMistakes = 100 // after this many mistakes the rest of a file is not read
 )
 
-// Parse reads one file. It returns the root, which is never nil and holds the
-// directives that could be read, and all mistakes, as Errors. An include is a
-// node like any other; Loader follows it.
+// Parse reads one file. It returns the root, which is never nil and has the directives
+// that could be read, and all mistakes, as Errors. An include is a Node like any other; a
+// Loader follows it.
 func Parse(file string, src []byte) (*Node, error) {
 	p := parser{root: &Node{Block: true, Pos: Pos{File: file, Line: 1, Col: 1}}}
 	p.open = []*Node{p.root}
@@ -36,12 +36,12 @@ type parser struct {
 	open []*Node // the blocks around the next directive, the root first
 	cur  *Node   // the directive being read; nil between directives
 
-	lead   []Comment // for the next directive, or the block's end
-	inside []Comment // for the next argument of cur
-	trail  *string   // takes a comment on the line of the last ';', '{' or '}'
+	lead   []Comment // comments for the next directive, or for the block's end
+	inside []Comment // comments for the next argument of cur
+	trail  *string   // where a comment on the line of the last ';', '{' or '}' goes
 }
 
-// step takes one token; it returns false when there is nothing more to read.
+// step reads one token. It returns false if there is nothing more to read.
 func (p *parser) step() bool {
 	t := p.lex.next()
 	switch t.kind {
@@ -117,7 +117,7 @@ func (p *parser) finish() {
 			continue
 		}
 		p.lead = append(p.lead, c)
-		p.trail = nil // what follows must not overtake it
+		p.trail = nil // a later comment must stay behind this one
 	}
 	p.inside = nil
 }
@@ -165,8 +165,8 @@ func (p *parser) end(t token) {
 	}
 }
 
-// unterminated reports and ends a directive that a '}' or the end of the file
-// interrupts.
+// unterminated records a mistake, and ends the directive, if a '}' or the end of the file
+// comes before its ';'.
 func (p *parser) unterminated() {
 	if p.cur == nil {
 		return
@@ -175,16 +175,16 @@ func (p *parser) unterminated() {
 	p.finish()
 }
 
-// suspect returns a hint that names the block that most likely lacks its '}', or
-// "". It goes by indentation: the innermost block with a child that is indented
-// no deeper than the block, or with a '}' that is indented less.
+// suspect returns a hint that names the block whose '}' is most likely missing, or "". It
+// looks at the indentation: that is the innermost block with a child that is indented no
+// deeper than the block, or with a '}' that is indented less.
 func suspect(n *Node) string {
 	for _, c := range n.Children {
 		if hint := suspect(c); hint != "" {
 			return hint
 		}
 	}
-	// The file is not indented: no conclusion is possible.
+	// In a file without indentation no conclusion is possible.
 	if n.Name == "" || len(n.Children) == 0 || n.Children[0].Pos.Col <= n.Pos.Col {
 		return ""
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Format returns the file in the layout that Print writes; formatting the
-// result again changes nothing. For a file with mistakes it returns Errors.
+// Format returns the file in the layout of Print. Formatting the result again changes
+// nothing. For a file with mistakes Format returns Errors.
 func Format(file string, src []byte) ([]byte, error) {
 	root, err := Parse(file, src)
 	if err != nil {
@@ -21,12 +21,12 @@ func Format(file string, src []byte) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// Print writes a tree as text that parses to an equal tree: one directive a
-// line, four spaces for each block, one space between words, at most one empty
-// line in a row. Comments, the spelling of words, and line breaks between
-// arguments (indented once) stay. Words of nodes that a program built are quoted
-// where they must be. A word that cannot be quoted (a NUL byte, more than 16
-// KiB) is an error.
+// Print writes a tree as text that parses to an equal tree. There is one directive on
+// each line, indented with four spaces for each block, with one space between words, and
+// at most one empty line in a row. Comments, the spelling of words, and line breaks between
+// arguments (indented once) stay. Words of nodes that a program has built are quoted if
+// they must be. A word that cannot be quoted, with a NUL byte or more than 16 KiB, is an
+// error.
 func Print(w io.Writer, root *Node) error {
 	var p printer
 	if root.Name == "" && root.Block {
@@ -46,7 +46,7 @@ type printer struct {
 	err error
 }
 
-// body prints what stands between a block's braces.
+// body prints what is between a block's braces.
 func (p *printer) body(n *Node, depth int) {
 	first := true
 	blank := func(wanted bool) {
@@ -95,7 +95,7 @@ func (p *printer) node(n *Node, depth int) {
 	p.trailing(n.AfterEnd)
 }
 
-// arg prints argument i with what separates it from the word before.
+// arg prints argument i, and before it what separates it from the word before.
 func (p *printer) arg(n *Node, i int, a Arg, depth int) {
 	for _, c := range a.comments {
 		if c.trails {
@@ -111,7 +111,7 @@ func (p *printer) arg(n *Node, i int, a Arg, depth int) {
 		p.buf.WriteByte('\n')
 		p.indent(depth)
 	case a.Quote == 0 && strings.HasPrefix(a.Text, ")") && p.endsQuoted(n, i):
-		// if ($a = "b"): the parenthesis is a word that need not stand apart.
+		// if ($a = "b"): the parenthesis is a word, but needs no space before it.
 	default:
 		p.buf.WriteByte(' ')
 	}
@@ -136,7 +136,7 @@ func (p *printer) trailing(text string) {
 	p.buf.WriteByte('\n')
 }
 
-// comment prints a comment; one that a program wrote may lack the '#'.
+// comment prints a comment. It adds the '#', which a comment of a program may not have.
 func (p *printer) comment(text string) {
 	if !strings.HasPrefix(text, "#") {
 		text = "# " + text
@@ -164,7 +164,7 @@ func (p *printer) word(a Arg) {
 	p.buf.WriteString(text)
 }
 
-// isBare reports whether text without quotes would be read as this one word.
+// isBare reports whether text without quotes is read as this one word.
 func isBare(text string) bool {
 	var errs Errors
 	l := newLexer("", []byte(text), &errs)
@@ -173,7 +173,7 @@ func isBare(text string) bool {
 		!strings.HasSuffix(text, `\`)
 }
 
-// quoted returns text in quotes of that kind; with 0 it chooses the kind.
+// quoted returns text in quotes of this kind; with 0 it chooses the kind.
 func quoted(text string, quote byte) string {
 	if quote == 0 {
 		quote = '"'

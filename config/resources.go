@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// Host opens what a configuration needs from the operating system and the
-// serving process may lack the privileges for, or should find as another process
-// has found it. The caller owns the descriptors that it returns.
+// Host opens what a configuration needs from the operating system. The serving process may
+// have no privileges to do so itself, or must find the same as another process. The caller
+// owns the descriptors that Host returns.
 type Host interface {
 	// Listen returns a bound, listening stream socket. network is "tcp4",
 	// "tcp6" or "unix"; address is as net.Listen takes it.
 	Listen(network, address string, o ListenOptions) (*os.File, error)
-	// Append opens a log file for appending and creates it, and its
-	// directory, when it is missing.
+	// Append opens a log file for appending. If the file or its folder is missing, Append
+	// makes it.
 	Append(path string) (*os.File, error)
 	// ReadFile returns the content of a certificate, key or password file.
 	ReadFile(path string) ([]byte, error)
-	// LookUp returns the addresses of a host name: at least one, without IPv4 in
-	// IPv6's form.
+	// LookUp returns the addresses of a host name: at least one, and none that is an IPv4
+	// address in IPv6.
 	LookUp(host string) ([]netip.Addr, error)
 }
 
@@ -45,32 +45,30 @@ func LookUp(host string) ([]netip.Addr, error) {
 	return found, err
 }
 
-// ListenOptions are the parameters of a listening socket; the zero value
-// means the system's defaults.
+// ListenOptions are the parameters of a listening socket.
 type ListenOptions struct {
-	Backlog   int  // pending connections; 0: 511, as nginx
+	Backlog   int  // pending connections; 0: 511, as in nginx
 	ReusePort bool // SO_REUSEPORT
 	V6Only    bool // IPV6_V6ONLY, nginx's default for [::]
-	Mode      int  // of a unix socket's file; 0: 0666, as nginx
+	Mode      int  // the mode of a unix socket's file; 0: 0666, as in nginx
 }
 
-// Resources are what outlives one configuration: listeners, log files, shared
-// zones. A configuration asks for each by a key, and gets the value that the
-// configuration before it holds under that key, if any. Several Resources may
-// hold the same value; the last Release closes it. Release undoes a
-// configuration that failed to load; one that was replaced is released when its
-// last request has ended.
+// Resources are the things that outlive one configuration, such as listeners, log files
+// and zones. A configuration asks for each by a key, and gets the value that the
+// configuration before it holds under that key, if there is one. Several Resources may
+// hold the same value; the last Release closes it. A configuration that failed to load is
+// released at once, and one that was replaced when its last request has ended.
 type Resources struct {
 	Host Host
 
-	mu   *sync.Mutex // one for all Resources that follow from each other
+	mu   *sync.Mutex // Next's Resources have the same
 	held map[string]*resource
-	prev map[string]*resource
+	prev map[string]*resource // held by the configuration before
 }
 
 type resource struct {
 	value  any
-	shares int
+	shares int // the number of Resources that hold it
 }
 
 // NewResources returns empty Resources, for the first configuration.
@@ -84,16 +82,16 @@ func (r *Resources) Next(h Host) *Resources {
 	return &Resources{Host: h, mu: r.mu, held: map[string]*resource{}, prev: r.held}
 }
 
-// Hold returns the value under key: the one that r holds, else the one of the
-// configuration before, else a new one from open. An io.Closer is closed after
-// the last Release. A key stands for one type and one set of parameters: a value
-// with other parameters needs another key.
+// Hold returns the value under key: the one that r holds, otherwise the one of the
+// configuration before, otherwise a new one from open. An io.Closer is closed by the last
+// Release. A key is for one type and one set of parameters: a value with other parameters
+// needs another key.
 func Hold[T any](r *Resources, key string, open func() (T, error)) (T, error) {
 	return HoldFresh(r, key, func(T) bool { return false }, open)
 }
 
-// HoldFresh is Hold, but does not take over a value of the configuration before
-// that is stale: open makes a new one.
+// HoldFresh is Hold, but does not take over a value of the configuration before for which
+// stale returns true: open makes a new one.
 func HoldFresh[T any](r *Resources, key string, stale func(T) bool, open func() (T, error)) (T, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,7 +131,7 @@ func (r *Resources) Each(f func(key string, value any)) {
 	}
 }
 
-// Release ends what r holds and closes the values that no other Resources hold.
+// Release makes r hold nothing, and closes the values that no other Resources hold.
 func (r *Resources) Release() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Context is a set of the blocks that any feature may put directives into.
+// Context is a set of the blocks into which any feature may put directives.
 type Context uint16
 
-// The blocks that features share. Main is the file itself. A block with
-// directives of one feature alone has no Context: see Directive.Inside.
+// The blocks that features share. Main is the file itself. A block with the directives of
+// one feature alone has no Context: see Directive.Inside.
 const (
 	Main Context = 1 << iota
 	HTTP
@@ -23,10 +23,10 @@ const (
 	LimitExcept
 )
 
-// AnyBlock is every block that features share.
+// AnyBlock is every block that features share, except limit_except.
 const AnyBlock = Main | HTTP | Server | Location | LocationIf | ServerIf
 
-// AnyLevel is the usual set for directives that inherit: http, server, location.
+// AnyLevel is the usual set for directives that blocks inherit: http, server, location.
 const AnyLevel = HTTP | Server | Location
 
 var contextNames = []struct {
@@ -51,7 +51,7 @@ func (c Context) String() string {
 	return strings.Join(names, ", ")
 }
 
-// Arity bounds the number of a directive's arguments; Max < 0 means no bound.
+// Arity bounds the number of a directive's arguments. A negative Max means no bound.
 type Arity struct{ Min, Max int }
 
 // The usual arities.
@@ -82,48 +82,46 @@ func (a Arity) String() string {
 	return fmt.Sprintf("%d to %s", a.Min, plural(a.Max))
 }
 
-// Setter gives a directive its meaning: it reads n into s's settings. An
-// error without a position is placed at the directive.
+// Setter gives a directive its meaning: it reads n into the settings of s. An error
+// without a position gets that of the directive.
 type Setter func(s *Scope, n *Node) error
 
-// Directive declares one word of the language, beside the behaviour it sets.
+// Directive declares one directive of the language.
 type Directive struct {
 	Name string
-	In   Context // where it may stand; 0 for one that another has Inside
+	In   Context // the blocks where it may be; 0 for a directive that is Inside another
 	Args Arity
-	// Block says that it takes { }. With Opens or Inside, the block is a Scope,
-	// and Set is called with the new Scope before its directives are read.
-	// Without them, Set reads n.Children itself (types, map) and the directive
-	// counts as simple.
+	// Block says that the directive has { }. With Opens or Inside, the block is a Scope,
+	// and Set is called with the new Scope before the directives in it are read. Without
+	// them Set reads n.Children itself (types, map), and the directive counts as simple.
 	Block bool
-	// Opens makes the block one that features share: their directives of that
-	// Context stand in it.
+	// Opens makes the block one that features share: it takes the directives of this
+	// Context.
 	Opens Context
-	// Inside makes the block the feature's own: these directives stand in it,
-	// and no others.
+	// Inside makes the block the feature's own: it takes these directives, and no others.
 	Inside []Directive
-	// Foreign is Schema.Foreign for what stands in the block and is not declared
-	// Inside: it counts before what other blocks have by that name. It may be nil.
+	// Foreign is Schema.Foreign for directives in the block that are not Inside. It takes
+	// precedence over other blocks' directives of that name. It may be nil.
 	Foreign func(name string) string
-	// Repeat allows it several times in one block; otherwise the second is
-	// an error, as nginx's "directive is duplicate".
+	// Repeat allows the directive several times in one block. Otherwise the second one is
+	// an error, as with nginx's "directive is duplicate".
 	Repeat bool
-	// NoEffect marks a directive of nginx that has no meaning here: it is
-	// accepted, and `check -v` gives Help as the reason.
+	// NoEffect marks a directive of nginx that has no meaning here. It is accepted, and
+	// `check -v` prints Help as the reason.
 	NoEffect bool
-	// Help is what `alicorn help NAME` prints: what it does, its default,
-	// its unit and range, and where it differs from nginx.
+	// Help is the text of `alicorn help NAME`: what the directive does, its unit and
+	// range, and where it differs from nginx.
 	Help string
 	// Syntax shows the arguments: "SIZE", "on | off", "URL=DIR ...".
 	Syntax string
-	// Default is the value in effect without it; empty when there is none.
+	// Default is the value in effect without the directive; "" if there is none.
 	Default string
 	Set     Setter
 
-	parent *Directive // that has it Inside, or nil
+	parent *Directive // the directive that has this one Inside; nil: none
 }
 
-// Where names the blocks that it may stand in, as the manual lists them:
+// Where names the blocks where the directive may be, as the manual lists them:
 // "http, server, location".
 func (d *Directive) Where() string {
 	if d.parent != nil {
@@ -132,10 +130,10 @@ func (d *Directive) Where() string {
 	return d.In.String()
 }
 
-// opensScope reports whether its block is a Scope.
+// opensScope reports whether the directive's block is a Scope.
 func (d *Directive) opensScope() bool { return d.Opens != 0 || d.Inside != nil }
 
-// standsIn reports whether it may stand in s.
+// standsIn reports whether the directive may be in s.
 func (d *Directive) standsIn(s *Scope) bool {
 	if d.parent != nil {
 		return d.parent == s.opener
@@ -143,7 +141,7 @@ func (d *Directive) standsIn(s *Scope) bool {
 	return d.In&s.Context != 0
 }
 
-// both names the blocks that d and other may both stand in, or "".
+// both names the blocks where both d and other may be, or returns "".
 func (d *Directive) both(other *Directive) string {
 	if d.parent != nil && d.parent == other.parent {
 		return d.parent.Name
@@ -151,7 +149,8 @@ func (d *Directive) both(other *Directive) string {
 	return (d.In & other.In).String()
 }
 
-// compare orders by name, and then shared blocks before those of a feature.
+// compare orders directives by name, and those in shared blocks before those in a
+// feature's own.
 func (d *Directive) compare(other *Directive) int {
 	rank := func(d *Directive) int {
 		if d.parent != nil {
@@ -162,7 +161,7 @@ func (d *Directive) compare(other *Directive) int {
 	return cmp.Or(strings.Compare(d.Name, other.Name), cmp.Compare(rank(d), rank(other)), strings.Compare(d.Where(), other.Where()))
 }
 
-// Settings is a Key of any type, as the Schema sees it.
+// Settings is a Key of any type.
 type Settings interface {
 	register(index int)
 	defaults() any
@@ -171,14 +170,14 @@ type Settings interface {
 	leave(s *Scope) error
 }
 
-// Schema is the set of directives of one program. It is built once, from the
-// ordered list of modules, and never changes afterwards.
+// Schema is the set of directives of one program. It is built once, from the ordered list
+// of modules, and does not change after that.
 type Schema struct {
-	// Foreign explains a directive that no feature declares but nginx has: "nginx's
-	// X is not here yet", or "". It may be nil.
+	// Foreign returns the message for a directive that nginx has but no feature declares,
+	// or "". It may be nil.
 	Foreign func(name string) string
-	// ForeignNear is Foreign for a misspelled name: it explains the name of
-	// nginx's that is most likely meant, or returns "". It may be nil.
+	// ForeignNear returns the hint for a misspelt name that is most likely one of nginx's,
+	// or "". It may be nil.
 	ForeignNear func(name string) string
 
 	directives map[string][]*Directive
@@ -188,9 +187,9 @@ type Schema struct {
 // NewSchema returns an empty Schema.
 func NewSchema() *Schema { return &Schema{directives: map[string][]*Directive{}} }
 
-// Add declares a feature's settings (may be nil) and directives. It panics
-// when two directives of one name share a context or one is malformed: both
-// are mistakes of the program, found by any test that builds the Schema.
+// Add declares a feature's settings, which may be nil, and directives. It panics if two
+// directives of one name may be in the same block, or one is malformed. Both are mistakes
+// of the program, which any test that builds the Schema finds.
 func (sc *Schema) Add(settings Settings, directives []Directive) {
 	if settings != nil {
 		settings.register(len(sc.settings))
@@ -199,7 +198,8 @@ func (sc *Schema) Add(settings Settings, directives []Directive) {
 	sc.addAll(nil, directives)
 }
 
-// addAll adds the directives that parent has Inside, or shared ones.
+// addAll adds the directives that are Inside parent; with a nil parent those of shared
+// blocks.
 func (sc *Schema) addAll(parent *Directive, directives []Directive) {
 	for i := range directives {
 		d := &directives[i]
@@ -221,8 +221,8 @@ func (sc *Schema) add(d *Directive) {
 	sc.directives[d.Name] = append(sc.directives[d.Name], d)
 }
 
-// Directives returns every declaration, sorted by name. Of one name those in
-// shared blocks come first.
+// Directives returns all directives, sorted by name. Of one name, those in shared blocks
+// come first.
 func (sc *Schema) Directives() []*Directive {
 	var all []*Directive
 	for _, ds := range sc.directives {
@@ -232,8 +232,8 @@ func (sc *Schema) Directives() []*Directive {
 	return all
 }
 
-// lookup finds the declaration of name for s. Without one it returns where the
-// name may stand instead: "" where nobody declares it.
+// lookup returns the directive name for s. If there is none, it returns the names of the
+// blocks where a directive of that name may be, "" if there is none at all.
 func (sc *Schema) lookup(name string, s *Scope) (*Directive, string) {
 	var shared Context
 	var own []string
@@ -251,7 +251,7 @@ func (sc *Schema) lookup(name string, s *Scope) (*Directive, string) {
 	return nil, strings.Join(own, ", ")
 }
 
-// namesIn returns the directives that may stand in s, sorted by name.
+// namesIn returns the names of the directives that may be in s, sorted.
 func (sc *Schema) namesIn(s *Scope) []string {
 	var names []string
 	for name, ds := range sc.directives {

@@ -11,31 +11,30 @@ import (
 	"alicorn/config/osfile"
 )
 
-// Scope is one block while it is read: its settings, the directives that it
-// contains itself, and its place among the blocks. It stays readable after the
-// Load.
+// Scope is one block while it is read: its settings, its own directives, and its place
+// among the blocks. It can still be used after the Load has ended.
 type Scope struct {
 	Node    *Node   // the block's directive; the root for the main Scope
 	Context Context // 0 in a block with directives of one feature alone
 	Parent  *Scope
-	// Blocks are the Scopes opened inside, in the order of the file.
+	// Blocks are the Scopes of the blocks inside, in the order of the file.
 	Blocks []*Scope
 
-	opener *Directive // what declares the block; nil for the main Scope
+	opener *Directive // the directive of the block; nil for the main Scope
 	load   *Load
-	values []any
-	own    map[string]*Node
+	values []any            // the settings of each Key, by index
+	own    map[string]*Node // the last directive of each name
 }
 
 // Load returns the reading that this Scope belongs to.
 func (s *Scope) Load() *Load { return s.load }
 
-// Own returns the directive of that name that this block itself contains (the
-// last one), or nil when the value is inherited or the default.
+// Own returns the directive of this name in this block, the last one if there are
+// several; nil if the block has none.
 func (s *Scope) Own(name string) *Node { return s.own[name] }
 
-// Nearest returns the directive of that name that is in effect here: this
-// block's or the nearest ancestor's, or nil. Messages name its position.
+// Nearest returns the directive of this name that is in effect here: this block's or the
+// nearest ancestor's, or nil. Messages name its position.
 func (s *Scope) Nearest(name string) *Node {
 	for ; s != nil; s = s.Parent {
 		if n := s.own[name]; n != nil {
@@ -65,8 +64,8 @@ func (s *Scope) Enclosing(in Context) *Scope {
 type Load struct {
 	Schema    *Schema
 	Resources *Resources
-	// Prefix is the folder that relative paths of logs and roots start from
-	// (-p); ConfDir is the one for certificates and includes.
+	// Prefix is the folder from which relative paths of logs and roots start (-p). ConfDir
+	// is the one for certificates and includes.
 	Prefix  string
 	ConfDir string
 
@@ -79,8 +78,8 @@ type Load struct {
 	shared   map[string]any
 }
 
-// Warning is advice about a configuration that is accepted. `check` prints it
-// and a start logs it; `check -v` alone prints the Verbose ones.
+// Warning is advice about a configuration that is accepted. `check` prints it, and a start
+// logs it. A Verbose one is printed by `check -v` only.
 type Warning struct {
 	Pos     Pos
 	Msg     string
@@ -101,14 +100,14 @@ func (l *Load) Writes(pos Pos, f osfile.Folder) {
 	}
 }
 
-// Hides records a folder whose files, such as private keys, no client may get.
+// Hides records a folder whose files, such as private keys, must not be sent to clients.
 func (l *Load) Hides(path string) { l.hidden = append(l.hidden, path) }
 
 // Hidden returns the folders of Hides.
 func (l *Load) Hidden() []string { return l.hidden }
 
-// WritesTemporary records a folder for temporary files, which have no names,
-// or names that begin with "alicorn-".
+// WritesTemporary records a folder for temporary files. They have no names, or names that
+// begin with "alicorn-".
 func (l *Load) WritesTemporary(pos Pos, path string) {
 	l.Writes(pos, osfile.Folder{Path: path, Mode: 0o700, Holds: func(name string) bool { return strings.HasPrefix(name, "alicorn-") }})
 }
@@ -121,7 +120,7 @@ func (l *Load) Writable() []Writable { return l.writable }
 type Entered struct {
 	Pos  Pos
 	Path string
-	Read bool // it is a file that the user must be able to read
+	Read bool // Path is a file that the user must be able to read
 }
 
 // Enters records that the serving user must be able to reach path.
@@ -137,23 +136,23 @@ func (l *Load) Reads(pos Pos, path string) {
 // Entered returns the paths of Enters and Reads.
 func (l *Load) Entered() []Entered { return l.entered }
 
-// Warn records advice about the place pos.
+// Warn records a Warning about the place pos.
 func (l *Load) Warn(pos Pos, format string, args ...any) {
 	l.warnings = append(l.warnings, Warning{Pos: pos, Msg: fmt.Sprintf(format, args...)})
 }
 
-// Note records advice that only `check -v` prints.
+// Note records a Verbose Warning about the place pos.
 func (l *Load) Note(pos Pos, format string, args ...any) {
 	l.warnings = append(l.warnings, Warning{Pos: pos, Msg: fmt.Sprintf(format, args...), Verbose: true})
 }
 
-// Warnings returns all advice, in the order it was found.
+// Warnings returns all Warnings, in the order in which they were found.
 func (l *Load) Warnings() []Warning { return l.warnings }
 
 // Fail records a mistake at pos; reading goes on.
 func (l *Load) Fail(pos Pos, format string, args ...any) { l.errs.Add(pos, format, args...) }
 
-// FailWith records err, at pos unless it carries positions of its own.
+// FailWith records err: at pos, unless it has positions of its own. err may be nil.
 func (l *Load) FailWith(pos Pos, err error) {
 	var one *Error
 	var many Errors
@@ -168,9 +167,9 @@ func (l *Load) FailWith(pos Pos, err error) {
 	}
 }
 
-// Defer has check run when every directive has been read. It is for references
-// between blocks, variables and combinations. Deferred functions may defer more.
-// An error is reported at pos unless it has a position.
+// Defer makes Finish call check, once all directives were read. It is for references
+// between blocks, variables and combinations. check may call Defer. Its error is reported
+// at pos, unless it has a position.
 func (l *Load) Defer(pos Pos, check func() error) {
 	l.deferred = append(l.deferred, func() error {
 		l.FailWith(pos, check())
@@ -178,8 +177,8 @@ func (l *Load) Defer(pos Pos, check func() error) {
 	})
 }
 
-// Finish runs the deferred checks, each once, and returns every mistake found so
-// far, once and sorted by place, or nil.
+// Finish runs the deferred checks, each once. It returns all mistakes that were found so
+// far, each once and sorted by place, or nil.
 func (l *Load) Finish() error {
 	for len(l.deferred) > 0 {
 		d := l.deferred
@@ -192,9 +191,9 @@ func (l *Load) Finish() error {
 	return l.errs.Err()
 }
 
-// Read gives the tree its meaning: it runs every directive's setter, simple
-// ones before blocks, and returns the main Scope. Mistakes are kept in l;
-// Finish returns them.
+// Read gives the tree its meaning. It calls the Setter of each directive, in each block
+// simple directives before blocks, and returns the main Scope. Finish returns the
+// mistakes.
 func (l *Load) Read(root *Node) *Scope {
 	main := &Scope{Node: root, Context: Main | HTTP, load: l, own: map[string]*Node{}}
 	main.values = make([]any, len(l.Schema.settings))
@@ -231,8 +230,8 @@ func (s *Scope) read(nodes []*Node) {
 	}
 }
 
-// check validates place, arity, block and repetition; it reports and returns
-// nil when the directive cannot be used.
+// check validates place, arity, block and repetition. If the directive cannot be used,
+// check records the mistake and returns nil.
 func (s *Scope) check(n *Node) *Directive {
 	d, elsewhere := s.load.Schema.lookup(n.Name, s)
 	l := s.load
@@ -258,7 +257,8 @@ func (s *Scope) check(n *Node) *Directive {
 	return nil
 }
 
-// foreign explains what is foreign in a feature's own block.
+// foreign returns the message for a directive that is foreign in a feature's own block, or
+// "".
 func (s *Scope) foreign(n *Node) string {
 	if s.opener == nil || s.opener.Foreign == nil {
 		return ""
@@ -275,8 +275,8 @@ func (sc *Schema) unknown(n *Node, in *Scope) *Error {
 	return &Error{Pos: n.Pos, Msg: fmt.Sprintf("unknown directive %q", n.Name), Hint: sc.meant(n, in)}
 }
 
-// meant names the directive that an unknown one most likely is: one of the block's, one
-// of another block's, or a foreign one; "" where none is near.
+// meant returns the hint that names the directive that an unknown one most likely is: one
+// of this block, of another block, or a foreign one; "" if none is near.
 func (sc *Schema) meant(n *Node, in *Scope) string {
 	if near := Nearest(n.Name, sc.namesIn(in)); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
@@ -325,8 +325,8 @@ func (s *Scope) open(d *Directive, n *Node) {
 	child.read(n.Children)
 }
 
-// Shared returns the T of this Load, made on first use. A feature keeps there
-// what belongs to the whole configuration, such as a registry of names.
+// Shared returns the T of this Load; the first call makes it. A feature has there what
+// belongs to the whole configuration, such as a registry of names.
 func Shared[T any](l *Load, make func() *T) *T {
 	key := fmt.Sprintf("%T", (*T)(nil))
 	if v, ok := l.shared[key]; ok {
@@ -340,12 +340,12 @@ func Shared[T any](l *Load, make func() *T) *T {
 	return v
 }
 
-// Path makes name absolute, from Prefix, as nginx does for roots, logs and
-// temporary paths.
+// Path returns name as an absolute path. A relative name starts from Prefix, as in nginx
+// for roots, logs and temporary paths.
 func (l *Load) Path(name string) string { return absolute(l.Prefix, name) }
 
-// ConfPath makes name absolute, from ConfDir, as nginx does for certificates and
-// password files.
+// ConfPath returns name as an absolute path. A relative name starts from ConfDir, as in
+// nginx for certificates and password files.
 func (l *Load) ConfPath(name string) string { return absolute(l.ConfDir, name) }
 
 func absolute(dir, name string) string {

@@ -23,7 +23,7 @@ func Flag[T any](k *Key[T], field func(c *T) *bool) Setter {
 	}
 }
 
-// Size sets a number of bytes: digits with k, m or g.
+// Size sets a number of bytes; see ParseSize.
 func Size[T any](k *Key[T], field func(c *T) *int64) Setter {
 	return func(s *Scope, n *Node) error {
 		v, err := ParseSize(n.Arg(0))
@@ -47,7 +47,7 @@ func SizeIn[T any](k *Key[T], low, high int64, field func(c *T) *int64) Setter {
 	}
 }
 
-// Duration sets a time: ms s m h d w M y, a bare number being seconds.
+// Duration sets a time; see ParseTime.
 func Duration[T any](k *Key[T], field func(c *T) *time.Duration) Setter {
 	return func(s *Scope, n *Node) error {
 		v, err := ParseTime(n.Arg(0))
@@ -59,7 +59,7 @@ func Duration[T any](k *Key[T], field func(c *T) *time.Duration) Setter {
 	}
 }
 
-// Int sets a whole number between low and high.
+// Int sets a whole number from low to high.
 func Int[T any](k *Key[T], low, high int, field func(c *T) *int) Setter {
 	return func(s *Scope, n *Node) error {
 		v, err := ParseInt(n.Arg(0), low, high)
@@ -89,7 +89,7 @@ func Strings[T any](k *Key[T], field func(c *T) *List[string]) Setter {
 	}
 }
 
-// Choice is one word of an Enum and what it stands for.
+// Choice is one word of an Enum, and the value that it sets.
 type Choice[V any] struct {
 	Word  string
 	Value V

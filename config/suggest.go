@@ -2,10 +2,10 @@ package config
 
 import "math"
 
-// Nearest returns the known name that name most likely means: the one that takes
-// the fewest insertions, deletions, substitutions and swaps of neighbours, and
-// of several the first. It returns "" when every known name takes more than two,
-// or half the name's length or more.
+// Nearest returns the known name that name most likely means: the one with the fewest
+// edits (insertions, deletions, substitutions and swaps of neighbours), the first if there
+// are several. It returns "" if each known name needs more than two edits, or half the
+// name's length or more.
 func Nearest(name string, known []string) string {
 	best, least := "", math.MaxInt
 	for _, k := range known {
@@ -17,9 +17,8 @@ func Nearest(name string, known []string) string {
 	return best
 }
 
-// editDistance counts the edits (optimal string alignment) between the bytes
-// of a and b. When the lengths differ by more than limit it returns more than
-// limit without counting.
+// editDistance counts the edits (optimal string alignment) between the bytes of a and b. If
+// the lengths differ by more than limit, it returns limit + 1 without counting.
 func editDistance(a, b string, limit int) int {
 	if len(a)-len(b) > limit || len(b)-len(a) > limit {
 		return limit + 1

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ParseSize reads a number of bytes as nginx does: digits, then one of
-// k, m or g in either case, or nothing. A number that does not fit an int64 is an error.
+// ParseSize reads a number of bytes as nginx does: digits, and behind them k (1024), m, g
+// or nothing, whose case does not matter. A number that does not fit an int64 is an error.
 func ParseSize(s string) (int64, error) {
 	digits, unit := s, int64(1)
 	if s != "" {
@@ -48,8 +48,8 @@ func notSize(s string) error {
 	return fmt.Errorf("%q is not a size: digits and at most one of k, m, g", s)
 }
 
-// ParseInt reads a whole number from low to high: digits alone, as nginx takes
-// them, so no sign but the minus of a negative low.
+// ParseInt reads a whole number from low to high. As in nginx it is digits alone; a minus is
+// possible if low is negative.
 func ParseInt(s string, low, high int) (int, error) {
 	v, err := strconv.Atoi(s)
 	if err != nil || s[0] == '+' || v < low || v > high {
@@ -70,12 +70,12 @@ func ParseSizeIn(s string, low, high int64) (int64, error) {
 	return v, nil
 }
 
-// longestTime is the longest time that ParseTime takes. Added to the present it
-// still fits a time in nanoseconds.
+// longestTime is the longest time that ParseTime takes. The present time plus longestTime
+// still fits an int64 in nanoseconds.
 const longestTime = 100 * 365 * 24 * time.Hour
 
-// timeUnit is a unit of nginx's notation of times. Units of one value must
-// descend by rank.
+// timeUnit is a unit of nginx's notation of times. The units of one value must be in the
+// order of their ranks.
 type timeUnit struct {
 	rank   int
 	length time.Duration
@@ -98,11 +98,10 @@ var timeUnits = map[string]timeUnit{
 	" ":  {rankBare, time.Second},
 }
 
-// ParseTime reads a time as nginx does: numbers with the units y M w d h m s ms,
-// which must descend ("1h 30m", "1h30m"); a number without a unit is seconds. A
-// year is 365 days and a month 30. nginx refuses y and M for times that it keeps
-// in milliseconds, and ms for those in seconds; here every time takes every
-// unit. A time above 100 years is an error.
+// ParseTime reads a time as nginx does: numbers with the units y M w d h m s ms, in this
+// order ("1h 30m", "1h30m"). A number without a unit is seconds. A year has 365 days, a
+// month 30. nginx refuses y and M for times that it keeps in milliseconds, and ms for times
+// in seconds; here every time takes every unit. A time above 100 years is an error.
 func ParseTime(s string) (time.Duration, error) {
 	d, err := parseTime(s)
 	if err == nil && d > longestTime {
@@ -132,7 +131,7 @@ func parseTime(s string) (time.Duration, error) {
 			name = "ms"
 		}
 		unit, ok := timeUnits[name]
-		// A bare number may only be the last, as nginx's order of units has it.
+		// As in nginx, only the last number may be without a unit.
 		if !ok || unit.rank <= rank || unit.rank == rankBare && rank >= rankSecond {
 			return 0, notTime(s)
 		}

@@ -8,12 +8,12 @@ import (
 // Folder is a folder that the serving user must be able to write to.
 type Folder struct {
 	Path string
-	// Mode is the mode of a new folder. When it has no rights for others, an
-	// existing folder gets it too.
+	// Mode is the mode of a new folder. If it has no rights for other users, an existing
+	// folder gets it, too.
 	Mode fs.FileMode
-	// Holds reports whether the server makes entries of that name. A folder
-	// with other entries belongs to another program and is left alone. nil:
-	// the folder is the server's, with everything in it.
+	// Holds reports whether the server makes entries of that name. A folder with other
+	// entries belongs to another program and stays as it is. If Holds is nil, the folder
+	// and all its entries belong to the server.
 	Holds func(name string) bool
 }
 

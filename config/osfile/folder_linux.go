@@ -10,18 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bounds of the tree that is given to a user.
+// Bounds of the tree whose owner Own changes.
 const (
 	maxDepth   = 64
 	maxEntries = 1 << 20
 )
 
-// Own makes the folder if it is missing, and changes its owner to u, with all
-// that is in it, so that a server can change the user it serves as. It follows
-// no link. It leaves files with several hard links, and files of root in another
-// user's folder: others may have put them there. A folder that u may write to
-// already, or that belongs to another program, stays as it is. A process that is
-// not root only makes the folder.
+// Own makes the folder if it is missing, and changes the owner of the folder and of all its
+// entries to u, so that a server can change the user that it runs as. Own follows no link.
+// It leaves files with several hard links, and root's files in another user's folder, as
+// another user may have put them there. A folder that belongs to another program or user
+// stays as it is; that is an error if u may not write to it. A process that is not root
+// only makes the folder.
 func Own(f Folder, u User) error {
 	if os.Geteuid() != 0 || u.UID == 0 {
 		return MkdirAll(f.Path, f.Mode)
@@ -52,9 +52,8 @@ func Own(f Folder, u User) error {
 	return reach(f.Path, u, unix.W_OK|unix.X_OK)
 }
 
-// CanOwn returns the error that Own would return, and changes nothing. In a
-// process that is not root it checks that this process may write to the folder,
-// or make it.
+// CanOwn returns the error that Own would return, without a change. In a process that is
+// not root, it checks that the process may write to the folder, or make it.
 func CanOwn(f Folder, u User) error {
 	if os.Geteuid() != 0 || u.UID == 0 {
 		return reach(existing(f.Path), u, unix.W_OK|unix.X_OK)
@@ -89,8 +88,8 @@ func canMake(path string, u User) error {
 	return reach(parent, u, unix.X_OK)
 }
 
-// CanMake returns an error unless the user who decides what stands at path (see
-// Decider) can make a file there, and the folders on the way. It makes nothing.
+// CanMake returns an error unless the Decider of path can make a file there, and the
+// folders on the way. It makes nothing.
 func CanMake(path string) error {
 	parent := existing(filepath.Dir(path))
 	if st, err := os.Stat(parent); err == nil && !st.IsDir() {
@@ -131,7 +130,7 @@ type owned struct {
 	user    User
 	decider User
 	dir     *os.File
-	st      unix.Stat_t // as it was found
+	st      unix.Stat_t // from before any change
 }
 
 func openOwned(f Folder, u User) (*owned, error) {
@@ -152,8 +151,8 @@ func openOwned(f Folder, u User) (*owned, error) {
 	return o, nil
 }
 
-// ours reports whether the folder's owner is to change. When it is not, the
-// error is nil if the user may write to the folder as it is.
+// ours reports whether the folder's owner must change. If not, the error is nil if the user
+// may write to the folder as it is.
 func (o *owned) ours(made bool) (bool, error) {
 	if made || int(o.st.Uid) == o.user.UID || o.Holds == nil && o.decider.UID == 0 {
 		return true, nil
@@ -179,7 +178,7 @@ func (o *owned) ours(made bool) (bool, error) {
 func (o *owned) stranger() (string, error) {
 	names, err := o.dir.Readdirnames(maxEntries)
 	if err != nil && len(names) > 0 || len(names) == 0 {
-		err = nil // an empty folder ends at once
+		err = nil // the error of an empty folder is io.EOF
 	}
 	if _, serr := o.dir.Seek(0, 0); err == nil {
 		err = serr
@@ -196,7 +195,7 @@ func (o *owned) stranger() (string, error) {
 func (o *owned) take() error {
 	fd, open := int(o.dir.Fd()), o.private() && o.st.Mode&0o077 != 0
 	if open {
-		// Only who owns a folder closes it, without CAP_FOWNER.
+		// Without CAP_FOWNER only the owner of a folder can change its mode.
 		if err := unix.Fchown(fd, 0, -1); err != nil {
 			return err
 		}
@@ -217,7 +216,7 @@ type giving struct {
 	count  int
 }
 
-// entries changes the owner of the entries of dir. roots: dir and its entries were root's.
+// entries changes the owner of the entries of dir. roots says that dir was root's.
 func (g *giving) entries(dir *os.File, roots bool, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("cannot give folder %s to user %q: it is more than %d folders deep", dir.Name(), g.user.Name(), maxDepth)

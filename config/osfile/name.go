@@ -6,12 +6,12 @@ import (
 	"os"
 )
 
-// Name is the name of a file that this process made, such as a socket that it
-// bound, and remembers which file that was: another process may put a file of
-// its own there later. The zero Name stands for no file.
+// Name is the name of a file that this process has made, such as a socket. It knows which
+// file that is: another process may put a file of its own there later. The zero Name is
+// that of no file.
 type Name struct {
 	path string
-	made fs.FileInfo // nil: the file could not be seen after it was made
+	made fs.FileInfo // nil: the file was not there after it was made
 }
 
 // NameOf returns the name of the file that this process has just made at path.
@@ -23,9 +23,8 @@ func NameOf(path string) Name {
 	return Name{path, st}
 }
 
-// Ours reports whether the name still stands for the file that was made. It
-// compares the time of change too: the inode number of a removed file may be
-// used again.
+// Ours reports whether the name still leads to the file that was made. It also compares
+// the time of change: the inode number of a removed file may be used again.
 func (n Name) Ours() bool {
 	if n.made == nil {
 		return false
@@ -34,8 +33,7 @@ func (n Name) Ours() bool {
 	return err == nil && os.SameFile(st, n.made) && st.ModTime().Equal(n.made.ModTime())
 }
 
-// Lost reports whether the file that was made is gone from its name. It is not
-// lost where that cannot be told.
+// Lost reports whether the name is known not to lead to the file any more.
 func (n Name) Lost() bool {
 	if n.made == nil || n.Ours() {
 		return false
@@ -47,6 +45,6 @@ func (n Name) Lost() bool {
 // Remove removes the file if it is Ours.
 func (n Name) Remove() {
 	if n.Ours() {
-		_ = Remove(n.path) // a name that stays is replaced when the next one is made
+		_ = Remove(n.path) // the next file of this name replaces one that stays
 	}
 }

@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-// errShared is returned for a name that one of several users may have put there.
+// errShared is returned for a file that another user than root may have put into a folder.
 var errShared = errors.New("several users may write to its folder, and another user than root may have put it there")
 
-// errTaken is returned when a socket that was made is not at its path any more.
+// errTaken is returned if a socket that was made is not at its path any more.
 var errTaken = errors.New("another file has taken the name")
 
-// deniedError is returned where the user whose rights apply lacks a permission.
+// deniedError is returned if the user whose rights apply has no permission.
 type deniedError struct {
 	user User
 	err  error
@@ -27,7 +27,8 @@ func (e *deniedError) Error() string {
 // Unwrap returns the system's error.
 func (e *deniedError) Unwrap() error { return e.err }
 
-// Denied names u in a permission error of what u.Do ran, unless u is root.
+// Denied returns err, an error of the function of u.Do. If it is a permission error and u is
+// not root, the result names u.
 func (u User) Denied(err error) error {
 	if u.UID == 0 || !errors.Is(err, syscall.EACCES) && !errors.Is(err, syscall.EPERM) {
 		return err
@@ -35,7 +36,7 @@ func (u User) Denied(err error) error {
 	return &deniedError{u, Cause(err)}
 }
 
-// Cause returns err without the operation and the path, which the caller's message has already.
+// Cause returns err without the operation and the path, for a message that already has them.
 func Cause(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

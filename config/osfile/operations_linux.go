@@ -10,9 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Open opens path as os.OpenFile does, with the rights of the user who decides
-// what stands there. It never waits for a pipe's other end, and in folders of
-// root it follows root's own links only.
+// Open opens path as os.OpenFile does, with the rights of its Decider. It does not wait for
+// a pipe's other end. In folders of root it follows only links of root.
 func Open(path string, flags int, perm fs.FileMode) (*os.File, error) {
 	if os.Geteuid() != 0 {
 		return os.OpenFile(path, flags|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
@@ -25,8 +24,8 @@ func Open(path string, flags int, perm fs.FileMode) (*os.File, error) {
 	return p.open(flags, perm)
 }
 
-// Append opens path for appending and makes it when it is missing. It returns
-// the user whose rights it used; see Decider.
+// Append opens path for appending, and makes the file if it is missing. It returns the user
+// whose rights it has used; see Decider.
 func Append(path string, perm fs.FileMode) (f *os.File, decider User, err error) {
 	const flags = os.O_APPEND | os.O_CREATE | os.O_WRONLY
 	if os.Geteuid() != 0 {
@@ -42,8 +41,8 @@ func Append(path string, perm fs.FileMode) (f *os.File, decider User, err error)
 	return f, p.user, err
 }
 
-// Do runs f with the rights of the user who decides what stands at path. f uses
-// the path as it is. Where path is a link to a missing file, f must not make it.
+// Do runs f with the rights of the Decider of path. f uses the path as it is. If path is a
+// link to a missing file, f must not make that file.
 func Do(path string, f func() error) error {
 	u, err := Decider(path)
 	if err != nil {
@@ -52,8 +51,8 @@ func Do(path string, f func() error) error {
 	return u.Do(f)
 }
 
-// Decider returns the user who decides what stands at path: root where only
-// root may change the folders on the way, and in a process that is not root.
+// Decider returns the user who decides which file is at path. That is root if only root may
+// change the folders on the way, and in a process that is not root.
 func Decider(path string) (User, error) {
 	if os.Geteuid() != 0 {
 		return User{}, nil
@@ -66,9 +65,8 @@ func Decider(path string) (User, error) {
 	return p.user, nil
 }
 
-// MkdirAll makes the folder path, and those on the way, as os.MkdirAll does.
-// Below a folder of another user it makes them with that user's rights, and
-// they belong to that user.
+// MkdirAll makes the folder path, and those on the way, as os.MkdirAll does. Below a folder
+// of another user it makes them with that user's rights, so that they belong to that user.
 func MkdirAll(path string, perm fs.FileMode) error {
 	if os.Geteuid() != 0 {
 		return os.MkdirAll(path, perm)
@@ -110,7 +108,7 @@ func makeNext(path string, perm fs.FileMode) (done bool, err error) {
 	return true, err
 }
 
-// Remove removes the name at path. It does not remove a folder.
+// Remove removes the file at path. It does not remove a folder.
 func Remove(path string) error {
 	if os.Geteuid() != 0 {
 		return os.Remove(path)
@@ -124,8 +122,7 @@ func Remove(path string) error {
 	return p.errorOf("remove", p.user.Denied(err))
 }
 
-// findLast finds the folder with path's last name, and follows no link at that
-// name.
+// findLast finds the place of path's last name. It does not follow a link at that name.
 func findLast(path string) (*place, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -148,8 +145,8 @@ func findLast(path string) (*place, error) {
 	return p, nil
 }
 
-// Chmod changes the mode of the socket at path, which this process has just
-// made. It changes no other file that may stand there now.
+// Chmod changes the mode of the socket at path, which this process has just made. If
+// another file is there now, Chmod leaves it alone.
 func Chmod(path string, mode fs.FileMode) error {
 	fd, err := openat(unix.AT_FDCWD, path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -167,8 +164,8 @@ func Chmod(path string, mode fs.FileMode) error {
 	return os.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
 }
 
-// GiveSocket changes the owner of the socket at path, which this process has
-// just made, to u. It changes no other file that may stand there now.
+// GiveSocket changes the owner of the socket at path, which this process has just made, to
+// u. If another file is there now, GiveSocket leaves it alone.
 func GiveSocket(path string, u User) error {
 	if os.Geteuid() != 0 {
 		return nil

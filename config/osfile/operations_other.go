@@ -13,7 +13,7 @@ func Open(path string, flags int, perm fs.FileMode) (*os.File, error) {
 	return os.OpenFile(path, flags|syscall.O_NONBLOCK|syscall.O_NOCTTY, perm)
 }
 
-// Append opens path for appending and makes it when it is missing.
+// Append opens path for appending, and makes the file if it is missing.
 func Append(path string, perm fs.FileMode) (f *os.File, decider User, err error) {
 	f, err = Open(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, perm)
 	return f, User{}, err
@@ -28,7 +28,7 @@ func Decider(string) (User, error) { return User{}, nil }
 // MkdirAll makes the folder path, and those on the way, as os.MkdirAll does.
 func MkdirAll(path string, perm fs.FileMode) error { return os.MkdirAll(path, perm) }
 
-// Remove removes the name at path.
+// Remove removes the file at path.
 func Remove(path string) error { return os.Remove(path) }
 
 // Chmod changes the mode of the socket at path.

@@ -12,24 +12,24 @@ import (
 // maxLinks is how many symbolic links one path may lead through, as in Linux.
 const maxLinks = 40
 
-// place is a name in an open folder: what a path leads to.
+// place is where a path leads: a name in an open folder.
 type place struct {
-	path string // as it was given
-	dir  int    // of the folder; to be closed
-	// name stands in the folder. Once another user than root decides, it is
-	// the whole rest of the path.
+	path string // the path as the caller gave it
+	dir  int    // the descriptor of the folder; close closes it
+	// name is the name in the folder. If user is not root, it is the whole rest of the
+	// path.
 	name string
-	user User
+	user User // the Decider
 	// shared says that users other than root may add names to the folder.
 	shared bool
-	// proc says that the folder is in /proc, where links may lead to files
-	// without names; the system itself follows those.
+	// proc says that the folder is in /proc, where links may lead to files without names.
+	// The system itself follows those.
 	proc bool
 }
 
 func (p *place) close() { unix.Close(p.dir) }
 
-// errorOf names the path as it was given.
+// errorOf returns err with op and the path. err may be nil.
 func (p *place) errorOf(op string, err error) error {
 	if err == nil {
 		return nil
@@ -37,7 +37,7 @@ func (p *place) errorOf(op string, err error) error {
 	return &fs.PathError{Op: op, Path: p.path, Err: err}
 }
 
-// find follows path until another user than root decides what stands there. It
+// find follows path to its end, or until another user than root decides where it leads. It
 // does not check that the last name exists.
 func find(path string) (*place, error) {
 	p := &place{path: path, dir: -1}
@@ -66,7 +66,7 @@ func find(path string) (*place, error) {
 	return p, nil
 }
 
-// partsOf returns the names of the absolute path. "a/.." stays: a may be a link.
+// partsOf returns the names in path, made absolute. "a/.." stays, as a may be a link.
 func partsOf(path string) ([]string, error) {
 	if !filepath.IsAbs(path) {
 		dir, err := os.Getwd()
@@ -107,8 +107,8 @@ func (p *place) settle(fd int) error {
 	return nil
 }
 
-// step takes the first name of rest and returns the rest of the path. It
-// returns nil when p is complete.
+// step follows the first name of rest, and returns the rest of the path; nil if p is
+// complete.
 func (p *place) step(rest []string) ([]string, error) {
 	p.name = strings.Join(rest, "/")
 	if p.user.UID != 0 {
@@ -130,7 +130,7 @@ func (p *place) step(rest []string) ([]string, error) {
 	}
 	fd, err := openat(p.dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err == unix.ENOENT {
-		return nil, nil // the missing file belongs into this folder
+		return nil, nil // a file of this name can be made here
 	}
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func (p *place) step(rest []string) ([]string, error) {
 	return nil, err
 }
 
-// follow puts the link's target in front of rest.
+// follow returns the names of the link's target, and rest behind them.
 func (p *place) follow(link int, rest []string) ([]string, error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(link, "", buf)
@@ -175,8 +175,8 @@ func (p *place) follow(link int, rest []string) ([]string, error) {
 	return append(strings.Split(strings.Trim(target, "/"), "/"), rest...), nil
 }
 
-// cross lets the system follow a link of /proc. It must lead to a folder if the
-// path goes on.
+// cross makes the system follow a link of /proc, which must lead to a folder if the path
+// goes on.
 func (p *place) cross(rest []string) ([]string, error) {
 	if len(rest) == 1 {
 		return nil, nil
@@ -207,7 +207,7 @@ func (p *place) open(flags int, perm fs.FileMode) (*os.File, error) {
 	}
 	flags |= unix.O_NONBLOCK | unix.O_NOCTTY
 	if p.user.UID == 0 && !p.proc {
-		flags |= unix.O_NOFOLLOW // find has followed all links; another user made a new one
+		flags |= unix.O_NOFOLLOW // find has followed all links: another user has made a new one
 	}
 	fd := -1
 	err := p.user.Do(func() (err error) {
@@ -226,8 +226,8 @@ func (p *place) open(flags int, perm fs.FileMode) (*os.File, error) {
 	return os.NewFile(uintptr(fd), p.path), nil
 }
 
-// judge returns errShared for a file in a shared folder that another user may
-// have linked there.
+// judge returns errShared for a file in a shared folder that another user may have put
+// there.
 func (p *place) judge(fd int) error {
 	if !p.shared || p.user.UID != 0 {
 		return nil

@@ -9,17 +9,17 @@ import (
 	"syscall"
 )
 
-// Sizes that files of a kind may have.
+// The largest size of each kind of file, in bytes.
 const (
 	MaxConfig      = 16 << 20 // a configuration file
 	MaxEnvironment = 1 << 20  // an env_file; Linux refuses larger environments
 	MaxCredential  = 32 << 20 // certificates, keys, revocation lists, passwords
 )
 
-// maxSmall is the size that files with one line may have, such as a pid file.
+// maxSmall is the largest size, in bytes, of a file with a line or two, such as a pid file.
 const maxSmall = 4 << 10
 
-// kinds are the words for files that are not regular.
+// kinds are names for kinds of files that are not regular.
 var kinds = []struct {
 	mode fs.FileMode
 	name string
@@ -29,8 +29,8 @@ var kinds = []struct {
 	{fs.ModeDevice, "a device"},
 }
 
-// Read returns the content of the regular file at path, which may have at most
-// limit bytes. It never waits for a pipe. The null device counts as an empty file.
+// Read returns the content of the regular file at path, which may have at most limit bytes.
+// It does not wait for a pipe. The null device counts as an empty file.
 func Read(path string, limit int64) ([]byte, error) {
 	f, err := Open(path, os.O_RDONLY, 0)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Readable returns an error unless u may read everything in dir: each folder
-// and each regular file, without following links. The error names what u may not
-// read. A folder with more than most entries is an error.
+// Readable returns an error unless u may read each folder and each regular file in dir. It
+// follows no link inside dir. The error names the file that u may not read. A folder with
+// more than most entries is an error.
 func Readable(dir string, u User, most int) error {
 	return u.Do(func() error {
 		real, err := filepath.EvalSymlinks(dir)
@@ -40,18 +40,18 @@ func Readable(dir string, u User, most int) error {
 	})
 }
 
-// Barred returns the first folder on the way to path, which may be path itself,
-// that u may not enter; "" when there is none, or path does not exist.
+// Barred returns the first folder on the way to path, or path itself, that u may not enter;
+// "" if there is none, or path does not exist.
 func Barred(path string, u User) (barred string) {
 	real, err := filepath.EvalSymlinks(path)
 	switch {
-	case os.IsPermission(err): // without privileges this process sees no more
+	case os.IsPermission(err): // this process itself may not enter a folder on the way
 		real = filepath.Clean(path)
 	case err != nil:
 		return ""
 	}
 	parts := strings.Split(real, "/")
-	_ = u.Do(func() error { // where u's rights cannot be taken, nothing is known
+	_ = u.Do(func() error { // if this process cannot take u's rights, the result is ""
 		for i := range parts {
 			part := "/" + strings.Join(parts[1:i+1], "/")
 			if st, err := os.Stat(part); err == nil && !st.IsDir() {
@@ -67,9 +67,9 @@ func Barred(path string, u User) (barred string) {
 	return barred
 }
 
-// Unreadable reports that u may not read the file at path, to which nothing bars u.
+// Unreadable reports whether u may not read the file at path. u is not Barred from it.
 func Unreadable(path string, u User) (unreadable bool) {
-	_ = u.Do(func() error { // where u's rights cannot be taken, nothing is known
+	_ = u.Do(func() error { // if this process cannot take u's rights, the result is false
 		unreadable = unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS) == unix.EACCES
 		return nil
 	})

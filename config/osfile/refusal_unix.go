@@ -14,16 +14,16 @@ import (
 	"syscall"
 )
 
-// What a process may want of a file that it names.
+// The uses of a file for Refusal.
 const (
 	ToRead  = 4
 	ToWrite = 2
 )
 
 // Refusal returns ": " and a sentence about the first part of an absolute name that is
-// missing, or that this process may not pass or use: "/home/ubuntu" is 0750 and belongs
-// to ubuntu:ubuntu; the server runs as www-data. It is for messages about a call that
-// has failed. It returns "" if only name itself is missing.
+// missing, or that this process may not enter or use: "/home/ubuntu" is 0750 and belongs to
+// ubuntu:ubuntu; the server runs as www-data. It is for messages about a call that has
+// failed. It returns "" if only name itself is missing, or nothing refuses it.
 func Refusal(name string, use uint32) string {
 	if why := refusing(name, use); why != "" {
 		return ": " + why

@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// SizeText returns n bytes for people to read: "50 bytes", "1.5 MiB", "20 MiB". It rounds to
-// the nearest, with one decimal below 10.
+// SizeText returns n bytes as text for people: "50 bytes", "1.5 MiB", "20 MiB". It rounds
+// to the nearest number, with one decimal below 10.
 func SizeText(n int64) string {
 	if n == 1 {
 		return "1 byte"

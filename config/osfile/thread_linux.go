@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unchanged asks setfsuid and setfsgid for the current value.
+// unchanged makes setfsuid and setfsgid return the current value.
 const unchanged = -1
 
 // Do runs f with u's rights in the file system. f must stay on its goroutine and
@@ -19,7 +19,7 @@ func (u User) Do(f func() error) error {
 		return f()
 	}
 	runtime.LockOSThread()
-	// A thread whose rights cannot be restored stays locked, so that it ends with its goroutine.
+	// If its rights cannot be restored, the thread stays locked, and so ends with its goroutine.
 	before, err := unix.Getgroups()
 	if err != nil {
 		runtime.UnlockOSThread()
@@ -37,8 +37,8 @@ func (u User) Do(f func() error) error {
 	return err
 }
 
-// enter gives this thread u's rights. The kernel drops the capabilities that
-// override the permissions of files with root, and gives them back with root.
+// enter gives this thread u's rights. The kernel takes the capabilities that override the
+// permissions of files away when the user stops being root, and gives them back with root.
 func (u User) enter() error {
 	groups := make([]uint32, len(u.Groups)+1)
 	for i, g := range u.Groups {
@@ -47,7 +47,7 @@ func (u User) enter() error {
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(u.Groups)), uintptr(unsafe.Pointer(&groups[0])), 0); errno != 0 {
 		return u.refused(errno)
 	}
-	// The calls do not report success: a second one tells the current value.
+	// The calls do not report a failure: second calls below return the current values.
 	if _, err := unix.SetfsgidRetGid(u.GID); err != nil {
 		return u.refused(err)
 	}

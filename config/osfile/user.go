@@ -11,11 +11,10 @@ type User struct {
 	Groups   []int // supplementary ones
 }
 
-// nobodyGroup is the group of a user that the system has no entry for.
+// nobodyGroup is the group of a user for which the system has no entry.
 const nobodyGroup = 65534
 
-// UserOf returns the user with that number, and its groups by the system's
-// databases.
+// UserOf returns the user with that number, with its groups from the system's databases.
 func UserOf(uid int) User {
 	id := User{UID: uid, GID: nobodyGroup}
 	u, err := user.LookupId(strconv.Itoa(uid))
@@ -34,7 +33,7 @@ func UserOf(uid int) User {
 	return id
 }
 
-// Name returns the user's name, or "number N" where it has none.
+// Name returns the user's name; "number N" if it has none.
 func (u User) Name() string {
 	text := strconv.Itoa(u.UID)
 	if known, err := user.LookupId(text); err == nil {
