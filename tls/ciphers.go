@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// suite is a cipher suite before TLS 1.3. Lists of OpenSSL select it by its name
-// or by words.
+// suite is a cipher suite of TLS 1.2 and before. OpenSSL's lists select it by its name or
+// by words.
 type suite struct {
 	id    uint16
 	words []string
 }
 
-// suites returns those of crypto/tls except those with RC4, which OpenSSL dropped too.
+// suites returns the suites of crypto/tls, without those with RC4, which OpenSSL has dropped,
+// too.
 func suites() []suite {
 	var all []suite
 	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
@@ -27,7 +28,7 @@ func suites() []suite {
 	return all
 }
 
-// wordsOf derives the words from the name, whose parts are key exchange,
+// wordsOf returns the words that select a suite, from the parts of its name: key exchange,
 // authentication, encryption and digest (openssl-ciphers(1)).
 func wordsOf(name string) []string {
 	words := []string{"ALL", "DEFAULT", "HIGH"}
@@ -65,17 +66,17 @@ func wordsOf(name string) []string {
 		words = append(words, "SHA256")
 	}
 	if has("DES-CBC3") {
-		// OpenSSL no longer counts it as strong, since its blocks are small.
+		// OpenSSL does not count it as strong, since its blocks are small.
 		words = append(slices.DeleteFunc(words, func(w string) bool { return w == "HIGH" }), "3DES", "MEDIUM")
 	}
 	return words
 }
 
-// CipherList reads a list as OpenSSL's ciphers(1) has them, "HIGH:!aNULL:!MD5",
-// and returns the suites of crypto/tls that it leaves, for Options.Ciphers.
-// Words that stand for many suites select only those of tls.CipherSuites, which
-// Go considers safe; others must be named in full. dropped has the names that Go
-// does not have. It is an error when no suite is left.
+// CipherList reads a list in the form of OpenSSL's ciphers(1), such as "HIGH:!aNULL:!MD5".
+// It returns the suites of crypto/tls that the list selects, for Options.Ciphers. Words that
+// select many suites select only those of tls.CipherSuites, which Go considers safe; the
+// list must name any other suite in full. dropped has the names that Go does not have. A
+// list that selects no suite is an error.
 func CipherList(list string) (ids []uint16, dropped []string, err error) {
 	l := cipherList{all: suites(), barred: map[uint16]bool{}}
 	for _, item := range strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(":, ", r) }) {
@@ -90,7 +91,7 @@ func CipherList(list string) (ids []uint16, dropped []string, err error) {
 type cipherList struct {
 	all     []suite
 	chosen  []uint16
-	barred  map[uint16]bool // left out by "!"
+	barred  map[uint16]bool // "!" has removed them: no later item adds them
 	dropped []string
 }
 
@@ -130,9 +131,8 @@ func (l *cipherList) remove(id uint16) {
 	l.chosen = slices.DeleteFunc(l.chosen, func(c uint16) bool { return c == id })
 }
 
-// matches returns the suites that item names, or that have all of the words that
-// "+" joins in it. It returns unsafe ones only with unsafe, for items that take
-// suites away.
+// matches returns the suite that item names, or those that have all of its words, which "+"
+// joins. With unsafe, for items that remove suites, it includes suites that are not safe.
 func (l *cipherList) matches(item string, unsafe bool) (ids []uint16) {
 	words := strings.Split(item, "+")
 	for _, s := range l.all {

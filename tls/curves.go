@@ -8,11 +8,11 @@ import (
 )
 
 type curve struct {
-	names []string // OpenSSL's own first
+	names []string // the first is OpenSSL's own
 	id    tls.CurveID
 }
 
-// curves are the groups for key exchange that crypto/tls has.
+// curves are crypto/tls's groups for key exchange.
 var curves = []curve{
 	{[]string{"X25519MLKEM768"}, tls.X25519MLKEM768},
 	{[]string{"SecP256r1MLKEM768"}, tls.SecP256r1MLKEM768},
@@ -23,8 +23,8 @@ var curves = []curve{
 	{[]string{"secp521r1", "P-521"}, tls.CurveP521},
 }
 
-// CurveName returns OpenSSL's name of a group, as nginx's $ssl_curve shows it;
-// "" when there was none.
+// CurveName returns OpenSSL's name of a group, as nginx's $ssl_curve shows it; "" for an
+// unknown one.
 func CurveName(id tls.CurveID) string {
 	for _, c := range curves {
 		if c.id == id {
@@ -34,9 +34,9 @@ func CurveName(id tls.CurveID) string {
 	return ""
 }
 
-// CurveList reads a list of groups by OpenSSL's names, "X25519:prime256v1", for
-// Options.Curves; "auto" is Go's default, nil. dropped has the names that Go does
-// not have. It is an error when no curve is left.
+// CurveList reads a list of groups by OpenSSL's names, such as "X25519:prime256v1", for
+// Options.Curves. "auto" is Go's default, nil. dropped has the names that Go does not have.
+// A list without a name that Go has is an error.
 func CurveList(list string) (ids []tls.CurveID, dropped []string, err error) {
 	if list == "auto" {
 		return nil, nil, nil

@@ -15,47 +15,47 @@ import (
 type Options struct {
 	MinVersion uint16 // a tls.VersionTLS number; 0: TLS 1.2
 	MaxVersion uint16 // 0: the newest
-	// Protocols are what ALPN (RFC 7301) may choose, in the server's order of
-	// preference; nil: the handshake chooses none, whatever the client offers.
+	// Protocols are the protocols that ALPN (RFC 7301) may choose, the preferred one first;
+	// nil: the handshake chooses none, whatever the client offers.
 	Protocols []string
-	// Tickets encrypt the sessions that clients keep; nil: Sessions are used, if any.
+	// Tickets encrypts the sessions that clients keep; nil: Sessions is used.
 	Tickets *Tickets
-	// Sessions keeps the sessions of clients of TLS 1.3 where there are no
-	// Tickets. Clients of TLS 1.2 then do a full handshake.
+	// Sessions keeps the sessions of clients of TLS 1.3 if there are no Tickets. Clients of
+	// TLS 1.2 then do a full handshake. If both are nil no session resumes.
 	Sessions *Sessions
-	// SessionLife is how long a session may resume, at most seven days.
+	// SessionLife is how long after its beginning a session may resume, at most seven days.
 	SessionLife time.Duration
-	// Ciphers are the suites before TLS 1.3, in no order; nil: Go's default.
+	// Ciphers are the suites for TLS 1.2 and before, whose order does not matter; nil: Go's
+	// default.
 	Ciphers []uint16
-	// Curves are the groups for key exchange, in no order; nil: Go's default.
+	// Curves are the groups for key exchange, whose order does not matter; nil: Go's default.
 	Curves []tls.CurveID
-	// Load, unless nil, returns the certificates for a handshake, in place of
-	// those of the Identity. Its error ends the handshake.
+	// Load, unless nil, returns the certificates for a handshake, in place of those of the
+	// Identity. Its error ends the handshake.
 	Load func(hello *tls.ClientHelloInfo) ([]*tls.Certificate, error)
-	// Staples have the OCSP responses of certificates that have none of their
-	// own. It may be nil.
+	// Staples returns OCSP responses for certificates that have none. It may be nil.
 	Staples map[*tls.Certificate]Stapler
-	// Clients, unless nil, has clients asked for a certificate of its CAs. The
-	// handshake succeeds without one, and with one that Clients does not accept:
-	// the server verifies the certificate when a request has come.
+	// Clients, unless nil, makes handshakes ask clients for a certificate of its CAs. The
+	// handshake succeeds without one, and with one that Clients does not accept: the server
+	// verifies the certificate when a request has come.
 	Clients *Verifier
 }
 
-// Stapler returns one certificate's OCSP response in DER format, nil while there
-// is none. It does not wait.
+// Stapler returns one certificate's OCSP response in DER format, nil while there is none.
+// It does not wait.
 type Stapler interface{ Response() []byte }
 
-// Identity is what one server uses in a handshake.
+// Identity is the certificates and the settings of one server's handshakes.
 type Identity struct {
-	certs  []*tls.Certificate // the ones with the cheapest signatures first
+	certs  []*tls.Certificate // those with the cheapest signatures first
 	load   func(hello *tls.ClientHelloInfo) ([]*tls.Certificate, error)
 	staple map[*tls.Certificate]Stapler
 	config *tls.Config
-	older  *tls.Config // for TLS 1.2 and before
+	older  *tls.Config // for clients of TLS 1.2 and before
 }
 
-// NewIdentity returns an Identity that uses the cheapest of certs that the client
-// can verify. There is at least one unless o.Load is set.
+// NewIdentity returns an Identity. A handshake uses the cheapest of certs that the client
+// can verify. There must be at least one, unless o.Load is set.
 func NewIdentity(certs []*tls.Certificate, o Options) *Identity {
 	id := &Identity{certs: byCost(certs), load: o.Load, staple: o.Staples}
 	id.config = &tls.Config{
@@ -116,7 +116,8 @@ func Rejecting() *Identity {
 	return &Identity{config: c, older: c}
 }
 
-// cost ranks certificates by their signatures: RSA takes ten times as long as ECDSA.
+// cost ranks certificates by the cost of their signatures: RSA takes ten times as long as
+// ECDSA.
 func cost(c *tls.Certificate) int {
 	signer, ok := c.PrivateKey.(crypto.Signer)
 	if !ok {
@@ -131,7 +132,7 @@ func cost(c *tls.Certificate) int {
 	return 2
 }
 
-// certificate returns the certificate for a client.
+// certificate returns the certificate for a client, with its OCSP response.
 func (id *Identity) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c, err := id.choose(hello)
 	if s := id.staple[c]; s != nil {
@@ -144,9 +145,9 @@ func (id *Identity) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	return c, err
 }
 
-// choose returns the first certificate that the client can verify. It does not
-// compare names: SNI has chosen the server already, and a server uses its
-// certificates for other names too.
+// choose returns the first certificate that the client can verify, or the last one. It does
+// not compare names: SNI has chosen the server already, and a server uses its certificates
+// for other names, too.
 func (id *Identity) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	certs := id.certs
 	if id.load != nil {
@@ -173,10 +174,9 @@ func byCost(certs []*tls.Certificate) []*tls.Certificate {
 	return slices.SortedStableFunc(slices.Values(certs), func(a, b *tls.Certificate) int { return cost(a) - cost(b) })
 }
 
-// NewConfig returns the Config for connections to one address. lookup returns the
-// Identity for the name in a client's SNI (RFC 6066), or an error, which fails the
-// handshake. The name is in lower case; it is "" when the client sends none, or one
-// that is not a host name.
+// NewConfig returns the Config for connections to one address. lookup returns the Identity
+// for the name in a client's SNI (RFC 6066), or an error, which ends the handshake. The name
+// is in lower case; it is "" if the client sends none, or one that is not a host name.
 func NewConfig(lookup func(name string) (*Identity, error)) *tls.Config {
 	return &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		name := strings.ToLower(hello.ServerName)
@@ -191,9 +191,9 @@ func NewConfig(lookup func(name string) (*Identity, error)) *tls.Config {
 	}}
 }
 
-// IsHostName reports whether a name from SNI consists of letters, digits, "-",
-// "_", single dots and bytes beyond ASCII, so that it may be part of a file's
-// name. Clients may send anything.
+// IsHostName reports whether a name from SNI, which may be any text, has only letters,
+// digits, "-", "_", bytes beyond ASCII, and single dots that are not at its beginning. Such a
+// name can be a part of a file's name.
 func IsHostName(name string) bool {
 	for i := range len(name) {
 		c := name[i]

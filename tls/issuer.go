@@ -7,9 +7,9 @@ import (
 	"alicorn/config"
 )
 
-// IssuerOf returns the certificate that has signed cert's own. It looks in cert's
-// chain, and then in a PEM file of CAs, which may be "" and is read through h. It
-// returns nil when neither has it. Errors are one sentence that names the file.
+// IssuerOf returns the certificate that has signed cert's own. It looks for it in cert's
+// chain, and then in a PEM file of CAs, which it reads through h; "" is no file. It returns
+// nil if neither has it. Errors about the file are one sentence that names it.
 func IssuerOf(h config.Host, cert *tls.Certificate, file string) (*x509.Certificate, error) {
 	var issuer *x509.Certificate
 	consider := func(der []byte) error {

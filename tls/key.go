@@ -20,8 +20,8 @@ import (
 	"strings"
 )
 
-// maxIterations bounds the work that a key file may ask for, to a hundred times
-// OpenSSL's number.
+// maxIterations bounds the work that a key file may ask for: it is at least a hundred times
+// OpenSSL's number of iterations.
 const maxIterations = 10_000_000
 
 var errPassword = errors.New("wrong password")
@@ -31,13 +31,14 @@ type keyError string
 
 func (e keyError) Error() string { return string(e) }
 
-// isEncrypted recognises PKCS #8 (RFC 5958) and OpenSSL's older format.
+// isEncrypted reports whether b is an encrypted key, in PKCS #8 (RFC 5958) or in OpenSSL's
+// older format.
 func isEncrypted(b *pem.Block) bool {
 	return b.Type == "ENCRYPTED PRIVATE KEY" || b.Headers["DEK-Info"] != ""
 }
 
-// openKey pairs chain with the encrypted key in content by the first password
-// that fits.
+// openKey pairs chain with the encrypted key in content. It uses the first password that
+// fits.
 func openKey(chain, content []byte, passwords []string) (tls.Certificate, error) {
 	block := encryptedBlock(content)
 	if len(passwords) == 0 {
@@ -74,7 +75,7 @@ func decryptBlock(b *pem.Block, password string) (*pem.Block, error) {
 		der, err := decryptPKCS8(b.Bytes, password)
 		return &pem.Block{Type: "PRIVATE KEY", Bytes: der}, err
 	}
-	// The format is weak, but there are still keys in it.
+	// The format is weak, but some keys still have it.
 	der, err := x509.DecryptPEMBlock(b, []byte(password))
 	if err != nil {
 		return nil, errPassword
@@ -129,8 +130,8 @@ var blockCiphers = map[string]blockCipher{
 	"1.2.840.113549.3.7":      {24, des.NewTripleDESCipher},
 }
 
-// decryptPKCS8 decrypts an EncryptedPrivateKeyInfo. It returns errPassword when the
-// password is wrong.
+// decryptPKCS8 decrypts an EncryptedPrivateKeyInfo. It returns errPassword if the password
+// is wrong.
 func decryptPKCS8(der []byte, password string) ([]byte, error) {
 	var k encryptedKey
 	if _, err := asn1.Unmarshal(der, &k); err != nil {
@@ -159,7 +160,7 @@ func decryptPKCS8(der []byte, password string) ([]byte, error) {
 	return unpad(plain, block.BlockSize())
 }
 
-// block derives the key.
+// block derives the key from the password, and returns the cipher.
 func (p *pbes2) block(password string) (cipher.Block, error) {
 	id := p.Derivation.Algorithm.String()
 	scheme, known := blockCiphers[p.Encryption.Algorithm.String()]

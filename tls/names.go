@@ -11,7 +11,7 @@ type version struct {
 	number uint16
 }
 
-// versions are the protocols as OpenSSL and nginx's ssl_protocols name them,
+// versions are the protocol versions with the names of OpenSSL and nginx's ssl_protocols, the
 // oldest first.
 var versions = []version{
 	{"TLSv1", tls.VersionTLS10},
@@ -31,9 +31,9 @@ func VersionName(number uint16) string {
 	return ""
 }
 
-// VersionRange returns the oldest and the newest of the named versions. No version
-// between them may be missing, since crypto/tls has only a range. SSLv2 and SSLv3
-// are errors, because they are broken.
+// VersionRange returns the oldest and the newest of the named versions. It is an error if a
+// version between them is missing, since crypto/tls has only a range. SSLv2 and SSLv3 are
+// errors, because they are broken.
 func VersionRange(names []string) (oldest, newest uint16, err error) {
 	var named [4]bool
 	for _, name := range names {
@@ -59,8 +59,8 @@ func VersionRange(names []string) (oldest, newest uint16, err error) {
 	return versions[low].number, versions[high].number, nil
 }
 
-// CipherName returns OpenSSL's name of a cipher suite, as $ssl_cipher shows
-// it; IANA's where OpenSSL uses that (TLS 1.3).
+// CipherName returns OpenSSL's name of a cipher suite, as $ssl_cipher shows it. For suites
+// of TLS 1.3 it is IANA's name, which OpenSSL uses, too.
 func CipherName(id uint16) string {
 	if name, ok := cipherNames[id]; ok {
 		return name
@@ -68,7 +68,7 @@ func CipherName(id uint16) string {
 	return tls.CipherSuiteName(id)
 }
 
-// cipherNames are the suites of crypto/tls before TLS 1.3, from OpenSSL's
+// cipherNames are OpenSSL's names of crypto/tls's suites for TLS 1.2 and before, from the
 // manual page openssl-ciphers(1).
 var cipherNames = map[uint16]string{
 	tls.TLS_RSA_WITH_RC4_128_SHA:                      "RC4-SHA",

@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// Files reads files for LoadPair: a config.Host, or a config.Source for files that
-// the serving process reads itself.
+// Files reads files for LoadPair. It is a config.Host, or a config.Source for files that the
+// serving process reads itself.
 type Files interface {
 	// ReadFile returns a file's content.
 	ReadFile(path string) ([]byte, error)
 }
 
-// inline is nginx's prefix of a value that is PEM itself.
+// inline is nginx's prefix of a value that is PEM text instead of a path.
 const inline = "data:"
 
-// LoadPair reads a chain of certificates (PEM, the server's own first) and
-// its private key through h. Each is a path, or "data:" and the content. The first
-// password that fits decrypts an encrypted key. The result's Leaf is set. Errors are
-// one sentence that names the file at fault, without its content.
+// LoadPair reads a chain of certificates (PEM, the server's own first) and its private key
+// through h. Each is a path, or "data:" and the content. The first password that fits
+// decrypts an encrypted key. The result has its Leaf. Errors are one sentence that names the
+// file at fault, without its content.
 func LoadPair(h Files, certFile, keyFile string, passwords ...string) (*tls.Certificate, error) {
 	chain, err := read(h, certFile)
 	if err != nil {
@@ -66,7 +66,7 @@ func read(h Files, name string) ([]byte, error) {
 	return h.ReadFile(name)
 }
 
-// label returns a file's name for messages, without the content of an inline one.
+// label returns a file's name for messages; "data:" for an inline value.
 func label(name string) string {
 	if strings.HasPrefix(name, inline) {
 		return inline
@@ -74,7 +74,7 @@ func label(name string) string {
 	return name
 }
 
-// checkChain returns errors that are plainer than those of crypto/tls.
+// checkChain and checkKey return plainer errors than crypto/tls.
 func checkChain(content []byte, file string) error {
 	if !hasBlock(content, func(b *pem.Block) bool { return b.Type == "CERTIFICATE" }) {
 		return fmt.Errorf("cannot use certificate %q: it holds no certificate in PEM format", file)
@@ -106,7 +106,7 @@ func bare(err error) string {
 	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "tls: "), "x509: ")
 }
 
-// reason returns err without the operation and the path, which the caller's message has already.
+// reason returns err without the operation and the path, for a message that already has them.
 func reason(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -115,9 +115,9 @@ func reason(err error) error {
 	return err
 }
 
-// Doubt returns in a few words why clients that ask for name at time now will
-// refuse cert: expired, not valid yet, for other names. It returns "" for a good one.
-// With an empty name only the time is checked.
+// Doubt returns in a few words why clients that ask for name at time now will refuse cert: it
+// is expired, not valid yet, or for other names. It returns "" for a good certificate. With
+// an empty name it checks only the time.
 func Doubt(cert *tls.Certificate, name string, now time.Time) string {
 	leaf := cert.Leaf
 	switch {

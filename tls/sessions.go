@@ -6,28 +6,28 @@ import (
 	"sync"
 )
 
-// sessionOverhead is about the memory of a session besides its state. With it 4000
-// sessions fit into a megabyte, as in nginx.
+// sessionOverhead is roughly the memory of a session besides its state, in bytes. With it
+// about 4000 sessions fit into 1 MiB, as in nginx.
 const sessionOverhead = 128
 
-// Sessions are sessions kept by the server, for nginx's ssl_session_cache. When it
-// is full the oldest session makes room. Several Identities may share it.
+// Sessions are the sessions that the server keeps, for nginx's ssl_session_cache. If it is
+// full, a new session replaces the oldest ones. Several Identities may share it.
 type Sessions struct {
 	mu    sync.Mutex
 	byID  map[sessionID][]byte
 	order []sessionID // oldest first
-	size  int64
+	size  int64       // bytes
 	limit int64
 }
 
 type sessionID [16]byte
 
-// NewSessions returns Sessions that take about size bytes at most.
+// NewSessions returns Sessions that take at most about size bytes.
 func NewSessions(size int64) *Sessions {
 	return &Sessions{byID: map[sessionID][]byte{}, limit: size}
 }
 
-// put keeps a session and returns the name that the client gets for it.
+// put keeps a session, and returns the name by which the client will ask for it.
 func (s *Sessions) put(ss *tls.SessionState) ([]byte, error) {
 	state, err := ss.Bytes()
 	if err != nil {
@@ -40,7 +40,7 @@ func (s *Sessions) put(ss *tls.SessionState) ([]byte, error) {
 	s.byID[id] = state
 	s.order = append(s.order, id)
 	s.size += footprint(state)
-	// A session has the client's certificates, so its size is the client's choice.
+	// A session has the client's certificates, so that the client chooses its size.
 	for s.size > s.limit {
 		oldest := s.order[0]
 		s.order = s.order[1:]
@@ -52,7 +52,7 @@ func (s *Sessions) put(ss *tls.SessionState) ([]byte, error) {
 
 func footprint(state []byte) int64 { return int64(len(state) + sessionOverhead) }
 
-// take returns the session that a client names, nil when there is none.
+// take returns the session that a client names, nil if there is none.
 func (s *Sessions) take(identity []byte) (*tls.SessionState, error) {
 	if len(identity) != len(sessionID{}) {
 		return nil, nil

@@ -15,7 +15,7 @@ type attribute struct {
 
 type attributeSET []attribute
 
-// attributeNames are OpenSSL's short names of the attributes seen in certificates.
+// attributeNames are OpenSSL's short names of the types of attributes in certificates.
 var attributeNames = map[string]string{
 	"2.5.4.3": "CN", "2.5.4.4": "SN", "2.5.4.5": "serialNumber", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST",
 	"2.5.4.9": "street", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.12": "title", "2.5.4.13": "description",
@@ -26,9 +26,8 @@ var attributeNames = map[string]string{
 	"1.3.6.1.4.1.311.60.2.1.1": "jurisdictionL", "1.3.6.1.4.1.311.60.2.1.2": "jurisdictionST", "1.3.6.1.4.1.311.60.2.1.3": "jurisdictionC",
 }
 
-// DistinguishedName returns a certificate's RawSubject or RawIssuer as RFC 2253
-// writes it and nginx's $ssl_client_s_dn shows it: "CN=Ann,O=Shop". It returns ""
-// for a name that cannot be read.
+// DistinguishedName returns a certificate's RawSubject or RawIssuer in the form of RFC 2253
+// and nginx's $ssl_client_s_dn: "CN=Ann,O=Shop". It returns "" for a malformed name.
 func DistinguishedName(raw []byte) string {
 	var sets []attributeSET
 	if _, err := asn1.Unmarshal(raw, &sets); err != nil {
@@ -49,9 +48,9 @@ func DistinguishedName(raw []byte) string {
 	return b.String()
 }
 
-// LegacyName returns a certificate's RawSubject or RawIssuer as OpenSSL's
-// X509_NAME_oneline writes it and nginx's $ssl_client_s_dn_legacy shows it:
-// "/O=Shop/CN=Ann". It returns "" for a name that cannot be read.
+// LegacyName returns a certificate's RawSubject or RawIssuer in the form of OpenSSL's
+// X509_NAME_oneline and nginx's $ssl_client_s_dn_legacy: "/O=Shop/CN=Ann". It returns "" for
+// a malformed name.
 func LegacyName(raw []byte) string {
 	var sets []attributeSET
 	if _, err := asn1.Unmarshal(raw, &sets); err != nil {

@@ -11,24 +11,25 @@ import (
 )
 
 const (
+	// ticketKeyLife is how long a key encrypts new tickets.
 	ticketKeyLife = 24 * time.Hour
 	// ticketLife is the longest life of a ticket (RFC 8446 section 4.6.1).
 	ticketLife = 7 * 24 * time.Hour
 )
 
-// Tickets has the keys that encrypt session tickets. All addresses of a process
-// share one Tickets across reloads, so that sessions resume after a reload. The
-// first handshake of a day makes a new key; no goroutine is needed. Old keys are
-// kept only while a session of theirs may resume, because somebody who gets a key
-// can decrypt the traffic of such clients. Keys from files do not rotate.
+// Tickets has the keys that encrypt session tickets. All addresses of a process share one
+// Tickets across reloads, so that sessions resume after a reload. The first handshake after
+// ticketKeyLife makes a new key; that needs no goroutine. An old key is kept only as long as
+// its sessions may resume, because whoever gets the key can decrypt the traffic of their
+// clients. Keys from files do not rotate.
 type Tickets struct {
 	now   func() time.Time
 	fixed bool
 
 	mu   sync.Mutex
 	keys [][32]byte    // newest first
-	life time.Duration // the longest of any Identity
-	due  atomic.Int64
+	life time.Duration // the longest SessionLife of an Identity
+	due  atomic.Int64  // when a new key is due, as Unix nanoseconds
 	// seal has the keys for EncryptTicket and DecryptTicket, and nothing else.
 	seal tls.Config
 }
@@ -40,7 +41,7 @@ func NewTickets(now func() time.Time) *Tickets {
 	return t
 }
 
-// NewFixedTickets returns Tickets with these keys, at least one. The first encrypts
+// NewFixedTickets returns Tickets with these keys, at least one. The first one encrypts
 // tickets, and all of them decrypt.
 func NewFixedTickets(now func() time.Time, keys [][32]byte) *Tickets {
 	t := &Tickets{now: now, fixed: true}
@@ -48,14 +49,14 @@ func NewFixedTickets(now func() time.Time, keys [][32]byte) *Tickets {
 	return t
 }
 
-// keep has keys kept long enough for sessions that may resume for life.
+// keep makes t keep old keys long enough for sessions that may resume for life.
 func (t *Tickets) keep(life time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.life = max(t.life, min(life, ticketLife))
 }
 
-// rotate makes a new key when one is due.
+// rotate makes a new key if one is due.
 func (t *Tickets) rotate() {
 	now := t.now()
 	if t.fixed || now.UnixNano() < t.due.Load() {
@@ -74,16 +75,16 @@ func (t *Tickets) rotate() {
 	t.due.Store(now.Add(ticketKeyLife).UnixNano())
 }
 
-// sessions makes and takes the tickets of one Identity.
+// sessions makes and reads the tickets of one Identity.
 type sessions struct {
 	tickets *Tickets
-	store   *Sessions // nil: the ticket itself has the session
+	store   *Sessions // keeps the sessions; nil: the ticket itself has the session
 	life    time.Duration
 	now     func() time.Time
 	scope   []byte // sessions of another scope do not resume here
 }
 
-// stampSize is how much the time takes at the front of a session's Extra.
+// stampSize is the size, in bytes, of the time at the beginning of a session's Extra.
 const stampSize = 8
 
 // wrap implements tls.Config.WrapSession.
@@ -97,17 +98,17 @@ func (s *sessions) wrap(c tls.ConnectionState, ss *tls.SessionState) ([]byte, er
 	return s.tickets.seal.EncryptTicket(c, ss)
 }
 
-// madeAt returns when the session began, in seconds of Unix time. With TLS 1.2 a
-// connection that resumes keeps its session, whose new ticket lives no longer than
-// the first one. With TLS 1.3 it begins a new session.
+// madeAt returns when the session began, in seconds of Unix time. With TLS 1.2 a connection
+// that resumes keeps its session, whose new ticket lives no longer than the first one. With
+// TLS 1.3 such a connection begins a new session.
 func (s *sessions) madeAt(c tls.ConnectionState, ss *tls.SessionState) int64 {
 	now := s.now().Unix()
 	if !c.DidResume || c.Version != tls.VersionTLS12 {
 		return now
 	}
-	// A SessionState's bytes begin with version, type and cipher suite, and the
-	// time of the full handshake. In another format the bytes would hardly be a
-	// time of the past week.
+	// A SessionState's bytes begin with version, type, cipher suite, and the time of the
+	// full handshake. If the format changes, these bytes will hardly be a time of the past
+	// week.
 	b, err := ss.Bytes()
 	if err != nil || len(b) < createdEnd {
 		return now

@@ -16,21 +16,21 @@ import (
 
 // Verifier verifies clients' certificates. It does not change after the first Verify.
 type Verifier struct {
-	shown         *x509.CertPool
-	roots         *x509.CertPool
-	intermediates []*x509.Certificate // may complete a chain, but not end it
+	shown         *x509.CertPool      // the CAs whose names handshakes send to clients
+	roots         *x509.CertPool      // the CAs that may end a chain
+	intermediates []*x509.Certificate // the CAs that may be inside a chain, but not end it
 	crls          []*x509.RevocationList
 	depth         int
 	digest        hash.Hash // of all CAs; Verifiers with the same digest resume each other's sessions
 }
 
-// NewVerifier returns a Verifier without CAs. depth is how many CAs may stand between
-// a client's certificate and a root.
+// NewVerifier returns a Verifier without CAs. depth is how many CAs may be between a client's
+// certificate and a root.
 func NewVerifier(depth int) *Verifier {
 	return &Verifier{shown: x509.NewCertPool(), roots: x509.NewCertPool(), depth: depth, digest: sha256.New()}
 }
 
-// Trust reads CAs from a PEM file through h. With shown, handshakes send their names
+// Trust reads CAs from a PEM file through h. With shown, handshakes send the names of the CAs
 // to clients. Errors are one sentence that names the file.
 func (v *Verifier) Trust(h config.Host, file string, shown bool) error {
 	return eachBlock(h, file, "certificate", "CERTIFICATE", func(der []byte) error {
@@ -42,8 +42,8 @@ func (v *Verifier) Trust(h config.Host, file string, shown bool) error {
 	})
 }
 
-// Revoke reads lists of revoked certificates from a PEM file through h. From
-// then on every CA of a chain must have a list. Errors are as Trust's.
+// Revoke reads lists of revoked certificates from a PEM file through h. After that, each CA
+// of a chain must have a list. Errors are one sentence that names the file.
 func (v *Verifier) Revoke(h config.Host, file string) error {
 	return eachBlock(h, file, "revocation list", "X509 CRL", func(der []byte) error {
 		l, err := x509.ParseRevocationList(der)
@@ -52,7 +52,7 @@ func (v *Verifier) Revoke(h config.Host, file string) error {
 	})
 }
 
-// trust adds a CA. As with OpenSSL a chain must end at a CA that has signed itself.
+// trust adds a CA. As with OpenSSL, a chain must end at a CA that has signed itself.
 func (v *Verifier) trust(c *x509.Certificate, shown bool) {
 	v.digest.Write(c.Raw)
 	if shown {
@@ -67,7 +67,7 @@ func (v *Verifier) trust(c *x509.Certificate, shown bool) {
 
 func isSelfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
 
-// eachBlock calls f with each PEM block of a kind. There must be at least one.
+// eachBlock calls f with each PEM block of a kind in a file. It is an error if there is none.
 func eachBlock(h config.Host, file, what, kind string, f func(der []byte) error) error {
 	rest, err := h.ReadFile(file)
 	if err != nil {
@@ -99,12 +99,12 @@ type Refusal struct {
 	Reason string
 	// Code is OpenSSL's number (X509_V_ERR_...).
 	Code int
-	// NoCA says that the only fault is the missing way to a trusted CA.
+	// NoCA says that the only fault is that no chain leads to a trusted CA.
 	NoCA bool
 }
 
-// Verify verifies chain, the client's own certificate first, at time now. It returns
-// nil when the chain is accepted. chain is not empty.
+// Verify verifies chain at time now. chain has the client's own certificate first, and is not
+// empty. Verify returns nil if it accepts the chain.
 func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) *Refusal {
 	if usage := chain[0].KeyUsage; usage != 0 && usage&(x509.KeyUsageDigitalSignature|x509.KeyUsageKeyAgreement) == 0 {
 		return &Refusal{"unsuitable certificate purpose", 26, false}
@@ -128,7 +128,7 @@ func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) *Refusal {
 	return last
 }
 
-// check verifies one way to a root.
+// check verifies one chain that ends at a root.
 func (v *Verifier) check(path []*x509.Certificate, now time.Time) *Refusal {
 	if len(path)-2 > v.depth {
 		return v.tooLong(path)
@@ -136,7 +136,7 @@ func (v *Verifier) check(path []*x509.Certificate, now time.Time) *Refusal {
 	if len(v.crls) == 0 {
 		return nil
 	}
-	var last *Refusal // as in nginx the last refusal counts
+	var last *Refusal // as in nginx, the last refusal counts
 	for i, c := range path {
 		if r := v.revoked(c, path[min(i+1, len(path)-1)], now); r != nil {
 			last = r
@@ -145,8 +145,8 @@ func (v *Verifier) check(path []*x509.Certificate, now time.Time) *Refusal {
 	return last
 }
 
-// tooLong returns the refusal for a chain that is too long. nginx ignores OpenSSL's
-// "chain too long" and reports the next error.
+// tooLong returns the refusal for a chain that is too long. As in nginx that is not OpenSSL's
+// "chain too long", but the error after it.
 func (v *Verifier) tooLong(path []*x509.Certificate) *Refusal {
 	for _, c := range path[1 : v.depth+2] {
 		if slices.ContainsFunc(v.intermediates, c.Equal) {
@@ -180,7 +180,7 @@ func (v *Verifier) revoked(c, issuer *x509.Certificate, now time.Time) *Refusal 
 	return missing
 }
 
-// refusalOf returns the refusal of OpenSSL that fits Go's error.
+// refusalOf returns OpenSSL's refusal for an error of crypto/x509.
 func refusalOf(chain []*x509.Certificate, err error, now time.Time) *Refusal {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) {

@@ -15,16 +15,16 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// account is our account with one authority. The first order registers it, in one
-// of the processes that share a state.
+// account is the account with one authority. The first order registers it, in one of the
+// processes that share a state.
 type account struct {
 	issuer  *Issuer
-	storage certmagic.Storage // where it is kept
+	storage certmagic.Storage // where the account is kept
 	http    *http.Client
 	limit   *limit
 
 	mu   sync.Mutex
-	have *acme.Account
+	have *acme.Account // nil: not loaded
 }
 
 func (a *account) path() string { return "accounts/" + a.issuer.key() }
@@ -77,8 +77,8 @@ func (a *account) load(ctx context.Context) (acme.Account, error) {
 	return got, err
 }
 
-// register makes the account. The key is stored first: an account without its
-// key would be lost.
+// register makes the account. It stores the key first: an account without its key would be
+// lost.
 func (a *account) register(ctx context.Context, c *acmez.Client) (none acme.Account, err error) {
 	fresh := acme.Account{Contact: a.issuer.Contacts, TermsOfServiceAgreed: a.issuer.AcceptTerms}
 	if err := a.agree(ctx, c); err != nil {
@@ -104,7 +104,7 @@ func (a *account) register(ctx context.Context, c *acmez.Client) (none acme.Acco
 	return got, a.save(ctx, got)
 }
 
-// agree returns an error when the authority has terms that the configuration does not accept.
+// agree returns an error if the authority has terms that the configuration does not accept.
 func (a *account) agree(ctx context.Context, c *acmez.Client) error {
 	dir, err := c.GetDirectory(ctx)
 	if err != nil {
@@ -116,8 +116,8 @@ func (a *account) agree(ctx context.Context, c *acmez.Client) error {
 	return nil
 }
 
-// key returns the account's private key in PEM: the operator's, a stored one,
-// or a new one, which is then stored.
+// key returns the account's private key in PEM: the operator's, a stored one, or a new one,
+// which it stores.
 func (a *account) key(ctx context.Context) ([]byte, error) {
 	if a.issuer.AccountKey != "" {
 		return []byte(a.issuer.AccountKey), nil

@@ -15,25 +15,25 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// challenges are the answers to challenges of the orders under way. They are
-// stored in the state as well: when two processes share a state, as during an
-// upgrade, the authority may ask the one that has not ordered.
+// challenges are the answers to the challenges of present orders. They are also stored in the
+// state: if two processes share a state, as during an upgrade, the authority may ask the one
+// that has not ordered.
 type challenges struct {
 	mu     sync.Mutex
-	tokens map[string]string           // HTTP-01: key authorizations
+	tokens map[string]string           // HTTP-01: key authorizations by token
 	certs  map[string]*tls.Certificate // TLS-ALPN-01: by name
-	shared []certmagic.Storage         // where other processes store theirs; never shrinks
+	shared []certmagic.Storage         // where other processes store theirs; it does not shrink
 }
 
 func newChallenges() *challenges {
 	return &challenges{tokens: map[string]string{}, certs: map[string]*tls.Certificate{}}
 }
 
-// maxToken bounds a token or name that is looked up: tokens have 43 characters,
-// names at most 253 (RFC 1035).
+// maxToken is the longest token or name that is looked up: tokens have 43 characters, names
+// at most 253 (RFC 1035).
 const maxToken = 256
 
-// share has the challenges of other processes looked up in s.
+// share makes c look for challenges of other processes in s.
 func (c *challenges) share(s certmagic.Storage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,8 +150,9 @@ func (s solver) CleanUp(ctx context.Context, ch acme.Challenge) error {
 // hook answers DNS-01 by a command of the operator.
 type hook struct{ command []string }
 
-// hookTimeout is how long the command may take: zones of some providers need
-// minutes. partingTimeout is the time for a last cleanup, which a stop waits for.
+// hookTimeout is how long the command may take: the zones of some providers need minutes.
+// partingTimeout is how long a cleanup may take after the context has ended: a stop of the
+// server waits for it.
 const (
 	hookTimeout    = 10 * time.Minute
 	partingTimeout = 5 * time.Second
@@ -165,7 +166,7 @@ func (h hook) Wait(ctx context.Context, ch acme.Challenge) error {
 	return h.run(ctx, hookTimeout, "present", ch)
 }
 
-// CleanUp removes the record. It has only partingTimeout when ctx has ended.
+// CleanUp removes the record. If ctx has ended, it has only partingTimeout.
 func (h hook) CleanUp(ctx context.Context, ch acme.Challenge) error {
 	timeout := hookTimeout
 	if ctx.Err() != nil {
@@ -179,7 +180,7 @@ func (h hook) run(ctx context.Context, timeout time.Duration, verb string, ch ac
 	defer cancel()
 	args := append(append([]string(nil), h.command[1:]...), verb, ch.DNS01TXTRecordName()+".", ch.DNS01KeyAuthorization())
 	cmd := exec.CommandContext(ctx, h.command[0], args...)
-	cmd.WaitDelay = time.Second // a process that it started may keep its output open
+	cmd.WaitDelay = time.Second // a process that the command has started may keep its output open
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("the DNS hook %q failed (%w): %s", h.command[0], err, lastLine(out))

@@ -27,43 +27,43 @@ const (
 	DNS01     = acme.ChallengeTypeDNS01
 )
 
-// Issuer is a certificate authority and our account there. It is a value:
-// equal Issuers are the same one across configurations.
+// Issuer is a certificate authority, and the account there. It is a value: equal Issuers of
+// several configurations are the same.
 type Issuer struct {
-	// Name is its name in messages; it may be "".
+	// Name is the name in messages; it may be "".
 	Name string
-	// Directory is the URL of its directory (RFC 8555 section 7.1.1).
+	// Directory is the URL of the authority's directory (RFC 8555 section 7.1.1).
 	Directory string
 	// Contacts are URLs at which the authority reaches the operator.
 	Contacts []string
-	// AccountKey is the account's private key in PEM; "": one is made, of the
-	// type KeyType, and kept in the state.
+	// AccountKey is the account's private key in PEM; "": a new key of the type KeyType,
+	// which is kept in the state.
 	AccountKey string
 	KeyType    KeyType
-	// Roots are the certificates in PEM that the certificate of its API is
-	// verified with; "": the system's. Insecure turns verification off.
+	// Roots are the root certificates, in PEM, for verifying the authority's API; "": the
+	// system's. Insecure turns verification off.
 	Roots    string
 	Insecure bool
-	// EABKey and EABSecret bind the account to one that the authority knows
-	// (RFC 8555 section 7.3.4); the secret is in base64url.
+	// EABKey and EABSecret bind the account to one that the authority knows (RFC 8555
+	// section 7.3.4). The secret is in base64url.
 	EABKey, EABSecret string
-	// Challenge is the one type to use; "": any that can be answered.
+	// Challenge is the only type of challenge to use; "": any that can be answered.
 	Challenge string
-	// Profile asks for one of the authority's profiles; "": its default.
-	// RequireProfile makes it a mistake when the authority has none of that name.
+	// Profile is the name of one of the authority's profiles; "": its default. With
+	// RequireProfile an order fails if the authority has no such profile.
 	Profile        string
 	RequireProfile bool
-	// PreferredChain is the common name of the root whose chain to take; "":
-	// the first chain.
+	// PreferredChain is the common name of the root of the chain to use; "": the first
+	// chain.
 	PreferredChain string
-	// AcceptTerms agrees to its terms of service.
+	// AcceptTerms agrees to the authority's terms of service.
 	AcceptTerms bool
-	// State is the folder for the account, and for certificates of names whose
-	// first Issuer it is.
+	// State is the folder for the account, and for certificates of names whose first Issuer
+	// this is.
 	State string
 }
 
-// Label returns the issuer's name for messages: Name, else its host.
+// Label returns the issuer's name for messages: Name, or else the host of Directory.
 func (i *Issuer) Label() string {
 	if i.Name != "" {
 		return i.Name
@@ -74,7 +74,7 @@ func (i *Issuer) Label() string {
 	return i.Directory
 }
 
-// key returns the issuer's part of paths in a Storage: host and path of the URL.
+// key returns the issuer's part of paths in a Storage: host and path of Directory.
 func (i *Issuer) key() string {
 	u, err := url.Parse(i.Directory)
 	if err != nil {
@@ -83,7 +83,7 @@ func (i *Issuer) key() string {
 	return certmagic.StorageKeys.Safe(strings.Trim(u.Host+"-"+strings.ReplaceAll(strings.Trim(path.Clean("/"+u.Path), "/"), "/", "-"), "-"))
 }
 
-// Check returns what is wrong with i in one sentence.
+// Check returns an error, in one sentence, if i is not valid.
 func (i *Issuer) Check() error {
 	u, err := url.Parse(i.Directory)
 	if err != nil || u.Host == "" || u.Scheme != "https" {
@@ -102,10 +102,10 @@ func (i *Issuer) Check() error {
 	return nil
 }
 
-// KeyType is a type of private key, as nginx's key= names it.
+// KeyType is a type of private key, with the name that nginx's key= has for it.
 type KeyType string
 
-// keyTypes are the values of KeyType; "" means the first.
+// keyTypes are the values of KeyType. "" is the default.
 var keyTypes = map[KeyType]certmagic.KeyType{
 	"":          certmagic.P256,
 	"ecdsa":     certmagic.P256,
@@ -128,27 +128,27 @@ func ParseKeyType(text string) (KeyType, error) {
 
 // Want is a name that needs a certificate.
 type Want struct {
-	// Name is in lower case; "*.example.com" stands for a wildcard.
+	// Name is in lower case. It may be a wildcard such as "*.example.com".
 	Name string
-	// Issuers are asked in turn until one gives a certificate.
+	// Issuers are asked one after the other, until one gives a certificate.
 	Issuers []*Issuer
 	Key     KeyType
 	// HTTP and ALPN say which challenges the listeners can answer.
 	HTTP, ALPN bool
-	// DNSHook is the command that answers DNS-01; nil: there is none. It runs
-	// with "present" or "cleanup", the record's name and its value, and must end
-	// when the zone's servers answer with the record.
+	// DNSHook is the command that answers DNS-01; nil: there is none. Its last arguments
+	// are "present" or "cleanup", the record's name and its value. It must end once the
+	// zone's servers answer with the record.
 	DNSHook []string
-	// Resolver is the DNS server, HOST:PORT, for the name and for the addresses
-	// of authorities; "": the system's.
+	// Resolver is the DNS server, HOST:PORT, for the name and for the addresses of
+	// authorities; "": the system's.
 	Resolver string
-	// Internal has the certificate signed by the local authority in Folder
-	// instead of Issuers.
+	// Internal says that the local authority in Folder signs the certificate, instead of
+	// Issuers.
 	Internal bool
 	Folder   string
 }
 
-// same reports whether o wants the same.
+// same reports whether o equals w.
 func (w *Want) same(o *Want) bool {
 	a, errA := json.Marshal(w)
 	b, errB := json.Marshal(o)
@@ -163,7 +163,7 @@ func (w *Want) State() string {
 	return w.Issuers[0].State
 }
 
-// challenges returns the types that i may use for w.
+// challenges returns the types of challenge that i may use for w.
 func (w *Want) challenges(i *Issuer) []string {
 	var can []string
 	if w.DNSHook != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// Types of key that certmagic's own generator does not make.
+// Types of key that certmagic's generator does not make.
 const (
 	p521    certmagic.KeyType = "p521"
 	rsa3072 certmagic.KeyType = "rsa3072"

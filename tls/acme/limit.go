@@ -18,11 +18,11 @@ type limit struct {
 // limitKey is the key of an order's own limit in its context.
 type limitKey struct{}
 
-// wait returns an error until the time has come.
+// wait returns an error until the pause is over.
 func (l *limit) wait() error { return l.explain(nil) }
 
-// explain returns an error with cause, which may be nil, and the time to wait
-// until. It returns cause when that time has come, or cause has it already.
+// explain returns an error with cause, which may be nil, and the end of the pause. It returns
+// cause itself if the pause is over, or cause already has its end.
 func (l *limit) explain(cause error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,10 +38,10 @@ func (l *limit) set(pause time.Duration) {
 	l.until = time.Now().Add(min(max(pause, time.Second), 24*time.Hour))
 }
 
-// limitError means that the authority asked for a pause.
+// limitError says that the authority has asked for a pause.
 type limitError struct {
 	until time.Time
-	cause error // the authority's answer; nil: it came earlier
+	cause error // the authority's answer; nil: it has asked before
 }
 
 // Error names the time.
@@ -56,7 +56,7 @@ func (e *limitError) Error() string {
 // Unwrap returns the cause.
 func (e *limitError) Unwrap() error { return e.cause }
 
-// limited notes when an authority answers 429 (RFC 6585).
+// limited is an http.RoundTripper that sets a limit if an authority answers 429 (RFC 6585).
 type limited struct {
 	limit *limit // of all orders
 	next  http.RoundTripper
@@ -68,8 +68,8 @@ func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || resp.StatusCode != http.StatusTooManyRequests {
 		return resp, err
 	}
-	// An answer to a signed request in ACME's own format is most often about
-	// its name (RFC 8555 section 6.6), so it does not hold up other orders.
+	// An answer in ACME's own format to a signed request is most often about its name (RFC
+	// 8555 section 6.6). It does not delay other orders.
 	own, _ := r.Context().Value(limitKey{}).(*limit)
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if own == nil || r.Method != http.MethodPost || kind != "application/problem+json" {
@@ -79,8 +79,8 @@ func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// retryAfter reads the field Retry-After (RFC 9110 section 10.2.3). It returns an
-// hour when the field is missing or invalid.
+// retryAfter reads the field Retry-After (RFC 9110 section 10.2.3). It returns an hour if the
+// field is missing or invalid.
 func retryAfter(field string) time.Duration {
 	if d, err := time.ParseDuration(field + "s"); err == nil {
 		return d

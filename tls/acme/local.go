@@ -22,21 +22,21 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// localName is the local authority's name, also in its certificate.
+// localName is the local authority's name, in messages and in its certificate.
 const localName = "Alicorn local authority"
 
-// local is an authority on this host, for development and for names that no
-// public one certifies. A browser that trusts its root trusts all its certificates.
+// local is an authority on this host, for development and for names that no public authority
+// certifies. A browser that trusts its root certificate trusts all its certificates.
 type local struct{ storage *certmagic.FileStorage }
 
-// The parts of a local authority in its Storage.
+// The files of a local authority in its Storage.
 const (
 	localRoot = "local/root.crt"
 	localKey  = "local/root.key"
 )
 
-// Lives of the local authority's certificates. Those of names are short, because
-// a stolen one cannot be revoked.
+// How long the local authority's certificates are valid. Those of names have a short life,
+// because they cannot be revoked.
 const (
 	rootLife = 10 * 365 * 24 * time.Hour
 	leafLife = 7 * 24 * time.Hour
@@ -62,7 +62,7 @@ func (l *local) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certm
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: slices.Clone(csr.DNSNames), IPAddresses: slices.Clone(csr.IPAddresses),
 	}
-	// Developers use all of these names.
+	// Developers use these names, too.
 	if !slices.Contains(leaf.DNSNames, "localhost") {
 		leaf.DNSNames = append(leaf.DNSNames, "localhost")
 	}
@@ -75,7 +75,8 @@ func (l *local) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certm
 	return &certmagic.IssuedCertificate{Certificate: chain, Metadata: struct{}{}}, nil
 }
 
-// root returns the authority, and makes it when there is none.
+// root returns the authority's certificate and key. It makes new ones if there are none, or
+// if they will expire soon.
 func (l *local) root(ctx context.Context) (*x509.Certificate, crypto.Signer, error) {
 	if err := l.storage.Lock(ctx, "local"); err != nil {
 		return nil, nil, fmt.Errorf("cannot lock the local authority: %w", err)

@@ -9,13 +9,12 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// private are the top-level names that no public authority certifies: those
-// reserved by RFC 2606, RFC 6761, RFC 6762, RFC 8375 and RFC 9476, and the
-// usual ones of local networks.
+// private are the domains that no public authority certifies: those that RFC 2606, RFC 6761,
+// RFC 6762, RFC 8375 and RFC 9476 reserve, and the usual ones of local networks.
 var private = []string{"test", "example", "invalid", "localhost", "local", "internal", "alt", "onion", "home.arpa", "lan", "home", "corp", "intranet", "localdomain"}
 
-// Orderable returns why no authority can be asked for a certificate of name, or
-// nil. The caller must leave out regular expressions of server_name.
+// Orderable returns an error that says why no authority can be asked for a certificate of
+// name, or nil. name must not be a regular expression of server_name.
 func Orderable(name string) error {
 	bare := strings.TrimPrefix(name, "*.")
 	_, addr := netip.ParseAddr(name)
@@ -32,7 +31,7 @@ func Orderable(name string) error {
 	return nil
 }
 
-// Public returns why no public authority certifies name, or nil when one may.
+// Public returns an error that says why no public authority certifies name, or nil if one may.
 func Public(name string) error {
 	if err := Orderable(name); err != nil {
 		return err

@@ -24,8 +24,8 @@ type orders struct {
 	issuer     *Issuer
 	want       *Want
 	challenges *challenges
-	account    *account          // of the issuer, shared by all its names
-	storage    certmagic.Storage // where the certificate is
+	account    *account          // the account with the issuer, which all its names share
+	storage    certmagic.Storage // where the certificate is kept
 	reach      *reach
 }
 
@@ -35,8 +35,7 @@ const orderTimeout = 15 * time.Minute
 // IssuerKey implements certmagic.Issuer. It is the folder for certificates.
 func (o *orders) IssuerKey() string { return o.issuer.key() }
 
-// Issue implements certmagic.Issuer. It orders the certificate that the request
-// describes.
+// Issue implements certmagic.Issuer. It orders the certificate that csr describes.
 func (o *orders) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
 	try := attemptOf(ctx)
 	if try == nil {
@@ -93,7 +92,7 @@ func (o *orders) issue(ctx context.Context, csr *x509.CertificateRequest) (none 
 		chains, err := client.ObtainCertificate(ctx, params)
 		var p acme.Problem
 		if errors.As(err, &p) && p.Type == acme.ProblemTypeAccountDoesNotExist && o.issuer.AccountKey == "" {
-			// The authority has lost the account, as when it is set up anew.
+			// The authority has lost the account, for example because it was set up anew.
 			if err := o.account.forget(ctx); err != nil {
 				return none, err
 			}
@@ -137,8 +136,8 @@ func (o *orders) client(can []string) *acmez.Client {
 	return c
 }
 
-// profile returns the profile to ask for: "" when the authority does not offer the
-// issuer's, unless it is required.
+// profile returns the profile to ask for: the issuer's, or "" if the authority does not offer
+// that and it is not required.
 func (o *orders) profile(ctx context.Context, c *acmez.Client) string {
 	name := o.issuer.Profile
 	if name == "" || o.issuer.RequireProfile {
@@ -172,7 +171,7 @@ func (o *orders) replaced(ctx context.Context) *x509.Certificate {
 	return leaf
 }
 
-// choose takes the preferred chain.
+// choose returns the preferred chain, or else the first one.
 func (o *orders) choose(chains []acme.Certificate) (acme.Certificate, error) {
 	if len(chains) == 0 {
 		return acme.Certificate{}, errors.New("it gave no certificate")
@@ -203,8 +202,8 @@ func (o *orders) GetRenewalInfo(ctx context.Context, cert certmagic.Certificate)
 	return o.client(nil).GetRenewalInfo(ctx, cert.Leaf)
 }
 
-// newHTTP returns the client for an authority's API. It waits at most 30 s for
-// an answer's head.
+// newHTTP returns the client for an authority's API. A request may take one minute, of which
+// it waits at most 30 s for the head of the answer.
 func newHTTP(i *Issuer, r *reach, l *limit) *http.Client {
 	config := &tls.Config{InsecureSkipVerify: i.Insecure}
 	if i.Roots != "" {

@@ -14,14 +14,15 @@ import (
 	"time"
 )
 
-// reach finds out, before an authority is asked, whether a name leads to this
-// host: a failed order counts against limits, and its error is less clear.
+// reach checks, before an order, whether a name leads to this host. A failed order counts
+// against the authority's limits, and its error is less clear.
 type reach struct {
 	resolver *net.Resolver
 	dialer   *net.Dialer
 }
 
-// newReach returns a reach that asks the DNS server at addr, HOST:PORT; "": the system's.
+// newReach returns a reach that asks the DNS server at addr, HOST:PORT; "": the system's
+// servers.
 func newReach(addr string) *reach {
 	r := &reach{resolver: net.DefaultResolver, dialer: &net.Dialer{Timeout: 15 * time.Second}}
 	if addr != "" {
@@ -40,8 +41,8 @@ func (r *reach) dial(ctx context.Context, network, addr string) (net.Conn, error
 // resolveTimeout bounds the look-up of a name.
 const resolveTimeout = 15 * time.Second
 
-// check returns why an authority would not find this host under name. It returns
-// nil where it cannot know, behind address translation.
+// check returns an error that says why an authority would not find this host under name. It
+// returns nil if it cannot know, behind address translation.
 func (r *reach) check(ctx context.Context, name string, c *challenges) error {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
@@ -56,9 +57,9 @@ func (r *reach) check(ctx context.Context, name string, c *challenges) error {
 	return fmt.Errorf("%s resolves to %s, but this host is %s", name, list(found), list(public))
 }
 
-// mayLeadHere reports whether one of the addresses found is this host's, or of a
-// family in which this host has no public address: then it is behind address
-// translation, and cannot know.
+// mayLeadHere reports whether one of the addresses found is this host's. It is also true for
+// an address of a family in which this host has no public address: then this host may be
+// behind address translation, and cannot know.
 func mayLeadHere(found, ours, public []netip.Addr) bool {
 	for _, a := range found {
 		a = a.Unmap()
@@ -77,8 +78,8 @@ func resolveReason(err error) string {
 	return err.Error()
 }
 
-// reflected asks for a token of this host at name. It gets the token where a proxy
-// in front of this host passes the request on.
+// reflected sends a request for a token of this host to name. It reports whether the token
+// comes back: then a proxy in front of this host passes requests on.
 func (r *reach) reflected(ctx context.Context, name string, c *challenges) bool {
 	token, answer := rand.Text(), rand.Text()
 	c.mu.Lock()
@@ -104,8 +105,8 @@ func (r *reach) reflected(ctx context.Context, name string, c *challenges) bool 
 	return err == nil && string(body) == answer
 }
 
-// ownAddresses returns the addresses of this host's interfaces, and those among
-// them that the Internet can reach.
+// ownAddresses returns the addresses of this host's interfaces, and those of them that are
+// public.
 func ownAddresses() (all, public []netip.Addr) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -129,7 +130,7 @@ func ownAddresses() (all, public []netip.Addr) {
 	return all, public
 }
 
-// carrier has the addresses for carrier-grade address translation (RFC 6598).
+// carrier is the range for carrier-grade address translation (RFC 6598).
 var carrier = netip.MustParsePrefix("100.64.0.0/10")
 
 func list(addrs []netip.Addr) string {

@@ -20,18 +20,18 @@ type site struct {
 	want    *Want
 	config  *certmagic.Config
 	storage *certmagic.FileStorage
-	now     chan chan error // requests to order at once
+	now     chan chan error // from renew: order at once, and send the result
 	started bool            // guarded by source.mu
 	cancel  context.CancelFunc
 	ended   <-chan struct{}
 
 	mu   sync.Mutex
-	err  error
+	err  error     // the last failure; nil: the last try succeeded
 	at   time.Time // when err happened
-	next time.Time // when to try next
+	next time.Time // when the next try is
 }
 
-// start begins to obtain and renew the certificate. source.mu is held.
+// start begins to obtain and renew the certificate. The caller holds source.mu.
 func (t *site) start() {
 	if t.started {
 		return
@@ -42,14 +42,14 @@ func (t *site) start() {
 	t.source.wg.Go(func() { t.run(ctx) })
 }
 
-// end stops that; the Source waits for the goroutine when it closes.
+// end stops the goroutine. The Source waits for it in Close.
 func (t *site) end() {
 	if t.cancel != nil {
 		t.cancel()
 	}
 }
 
-// run keeps the certificate until ctx ends.
+// run obtains and renews the certificate until ctx ends.
 func (t *site) run(ctx context.Context) {
 	defer t.cancel()
 	var reply chan error
@@ -82,9 +82,9 @@ func (t *site) run(ctx context.Context) {
 	}
 }
 
-// rest returns when to check a good certificate again: after CheckInterval, or
-// when it is due, if that is sooner. It is never too short: a certificate may be
-// due by the authority's information but not yet by certmagic's.
+// rest returns how long to wait before the next check of a good certificate: CheckInterval,
+// or less if the certificate is due before. It is not less than a twentieth of the
+// certificate's life: the certificate may be due for the authority, but not for certmagic.
 func (t *site) rest() time.Duration {
 	wait := t.source.options.CheckInterval
 	if cert := newest(t.source.cache, t.want.Name); !cert.Empty() {
@@ -94,7 +94,7 @@ func (t *site) rest() time.Duration {
 	return wait
 }
 
-// renew has run order a certificate and returns the result.
+// renew makes run order a certificate, and returns the result.
 func (t *site) renew(ctx context.Context) error {
 	reply := make(chan error, 1)
 	select {
@@ -147,7 +147,7 @@ func (t *site) ensure(ctx context.Context, force bool) error {
 	return nil
 }
 
-// notice is nginx's level of that name, between slog's info and warn.
+// notice is nginx's level notice, between slog's info and warn.
 const notice slog.Level = 2
 
 // stored reports whether a certificate of one of the wanted issuers is stored.
@@ -160,7 +160,7 @@ func (t *site) stored(ctx context.Context) bool {
 	return false
 }
 
-// load uses the stored certificate in place of others of the name.
+// load puts the stored certificate into the cache, and removes others of the name.
 func (t *site) load(ctx context.Context) error {
 	cert, err := t.config.CacheManagedCertificate(ctx, t.want.Name)
 	if err != nil {
@@ -176,7 +176,7 @@ func (t *site) load(ctx context.Context) error {
 	return nil
 }
 
-// note remembers and logs a failure.
+// note records the result of a try. It logs a failure.
 func (t *site) note(err error, wait time.Duration) {
 	now := time.Now()
 	t.mu.Lock()
@@ -189,15 +189,15 @@ func (t *site) note(err error, wait time.Duration) {
 	switch cert := newest(t.source.cache, t.want.Name); {
 	case cert.Empty():
 		level, what = slog.LevelError, "obtain a"
-	case time.Until(cert.Leaf.NotAfter) < cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore)/6: // half the time for renewal has gone
+	case time.Until(cert.Leaf.NotAfter) < cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore)/6: // half of the time for renewal is over
 		level = slog.LevelError
 	}
 	t.source.tell(level, "cannot %s certificate for %s: %s; next try at %s UTC", what, t.want.Name, err, now.Add(wait).UTC().Format(time.DateTime))
 }
 
-// attempt collects the errors of the issuers. An order without an attempt in its
-// context comes from certmagic's maintenance. It is refused, because run orders
-// certificates and knows when to try again.
+// attempt collects the errors of the issuers in one try of run. An order without an attempt in
+// its context comes from certmagic's maintenance. It is refused, because run orders
+// certificates, and knows when to try again.
 type attempt struct {
 	mu   sync.Mutex
 	errs []error
@@ -218,7 +218,7 @@ func (a *attempt) add(err error) {
 	a.errs = append(a.errs, err)
 }
 
-// join returns the errors of the issuers, or err when there are none.
+// join returns the errors of the issuers, or err if there are none.
 func (a *attempt) join(err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -243,15 +243,16 @@ func (f *failures) Error() string {
 // Unwrap returns all of them.
 func (f *failures) Unwrap() []error { return f.errs }
 
-// The times between tries. Authorities limit failed orders (Let's Encrypt to five
-// an hour), but not connections that are refused.
+// The times between tries, after an authority has refused an order, and after any other
+// failure. Authorities limit refused orders (Let's Encrypt to five an hour), but not
+// connections that fail.
 var (
 	afterRefusal = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 6 * time.Hour}
 	afterFailure = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute}
 )
 
-// pause returns how long to wait after that many failures in a row, of which err
-// is the last: until the first of several issuers may be asked again.
+// pause returns how long to wait after err, which comes after tries other failures in a row.
+// With several issuers that is until one of them may be asked again.
 func pause(tries int, err error) time.Duration {
 	if all := (*failures)(nil); errors.As(err, &all) {
 		shortest := pause(tries, all.errs[0])
@@ -272,16 +273,16 @@ func pause(tries int, err error) time.Duration {
 	return step - step/10 + rand.N(step/5)
 }
 
-// Status is one name's state.
+// Status is the state of one name.
 type Status struct {
 	Name    string   `json:"name"`
 	Issuers []string `json:"issuers"` // the issuers that are asked, in turn
-	// Issuer is the issuer that the certificate names; "" without a certificate.
+	// Issuer is the name of the issuer in the certificate; "" if there is no certificate.
 	Issuer    string    `json:"issuer,omitempty"`
 	NotBefore time.Time `json:"not_before,omitzero"`
 	NotAfter  time.Time `json:"not_after,omitzero"`
-	// Renewal is when a new certificate is ordered: as the authority suggests (ARI),
-	// else when a third of the time is left.
+	// Renewal is when a new certificate is ordered: when the authority suggests it (ARI), or
+	// else when a third of the certificate's life is left.
 	Renewal time.Time `json:"renewal,omitzero"`
 	// Error is the last failure, at ErrorAt; Next is the time of the next try.
 	Error   string    `json:"error,omitempty"`

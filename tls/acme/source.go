@@ -16,32 +16,30 @@ import (
 	"go.uber.org/zap"
 )
 
-// ChallengePath begins the path of every request of HTTP-01; the token follows
-// (RFC 8555 section 8.3).
+// ChallengePath is the beginning of the path of requests of HTTP-01. The token follows (RFC
+// 8555 section 8.3).
 const ChallengePath = "/.well-known/acme-challenge/"
 
 // alpnProtocol is the ALPN name of TLS-ALPN-01 (RFC 8737).
 const alpnProtocol = "acme-tls/1"
 
-// IsChallenge reports whether an authority verifies a name by this handshake
-// (RFC 8737 section 3).
+// IsChallenge reports whether this is the handshake of an authority that verifies a name (RFC
+// 8737 section 3).
 func IsChallenge(hello *tls.ClientHelloInfo) bool {
 	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == alpnProtocol
 }
 
 // Options are the options of a Source. The zero value is for production.
 type Options struct {
-	// CheckInterval is how often each certificate's age is checked; 0: ten
-	// minutes.
+	// CheckInterval is the time between two checks of a certificate's age; 0: ten minutes.
 	CheckInterval time.Duration
 }
 
-// Source holds the certificates of all names. Methods may be called from any
-// goroutine.
+// Source has the certificates of all names. Any goroutine may call its methods.
 type Source struct {
 	options    Options
 	challenges *challenges
-	turns      chan struct{} // a place for each order under way
+	turns      chan struct{} // has an element for each order that runs
 
 	wg     sync.WaitGroup
 	ctx    context.Context
@@ -60,7 +58,7 @@ type Source struct {
 	closed   bool
 }
 
-// ordersAtOnce bounds the orders under way, since authorities limit them too.
+// ordersAtOnce is how many orders may run at once; authorities limit them, too.
 const ordersAtOnce = 8
 
 // NewSource returns a Source that does nothing before Load or Use.
@@ -77,9 +75,8 @@ func NewSource(o Options) *Source {
 	return s
 }
 
-// Load reads the stored certificates of new names, so that they can be used from
-// the first handshake on. It orders nothing. Use handles names whose certificates
-// cannot be read.
+// Load reads the stored certificates of new names, so that the first handshake can use them.
+// It orders nothing. Use orders certificates that cannot be read.
 func (s *Source) Load(wants []*Want) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,8 +87,8 @@ func (s *Source) Load(wants []*Want) {
 	}
 }
 
-// Use has certificates obtained and renewed for wants, and for no other names. From
-// now on log gets the events.
+// Use begins to obtain and renew certificates for wants, and stops for all other names. After
+// that log gets a line for each event.
 func (s *Source) Use(wants []*Want, log func(level slog.Level, text string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +118,7 @@ func (s *Source) Use(wants []*Want, log func(level slog.Level, text string)) {
 	}
 }
 
-// Close ends all orders and waits for their goroutines. Certificates can still be used.
+// Close stops all orders, and waits for their goroutines. Certificates can still be used.
 func (s *Source) Close() error {
 	s.mu.Lock()
 	cache := s.cache
@@ -138,7 +135,7 @@ func (s *Source) Close() error {
 	return nil
 }
 
-// Certificate returns the certificate for name, as a Want has it; nil while there
+// Certificate returns the certificate for name, in the form of a Want's Name; nil while there
 // is none.
 func (s *Source) Certificate(name string) *tls.Certificate {
 	s.mu.Lock()
@@ -164,13 +161,13 @@ func newest(cache *certmagic.Cache, name string) (best certmagic.Certificate) {
 	return best
 }
 
-// KeyAuthorization returns the answer to HTTP-01 for the path ChallengePath and token.
+// KeyAuthorization returns the answer to a request of HTTP-01 for ChallengePath and token.
 func (s *Source) KeyAuthorization(token string) (string, bool) {
 	return s.challenges.keyAuthorization(token)
 }
 
-// Challenge returns the Config for an authority's handshake of TLS-ALPN-01, and nil
-// for every other client.
+// Challenge returns the Config for an authority's handshake of TLS-ALPN-01; nil for any other
+// client.
 func (s *Source) Challenge(hello *tls.ClientHelloInfo) *tls.Config {
 	if !IsChallenge(hello) {
 		return nil
@@ -183,7 +180,7 @@ func (s *Source) Challenge(hello *tls.ClientHelloInfo) *tls.Config {
 	}
 }
 
-// Renew orders a new certificate for name now, and returns the result.
+// Renew orders a new certificate for name at once, and returns the result.
 func (s *Source) Renew(ctx context.Context, name string) error {
 	s.mu.Lock()
 	t := s.sites[name]
@@ -208,7 +205,7 @@ func (s *Source) Status() []Status {
 	return out
 }
 
-// open makes the site of w and loads its stored certificate. s.mu is held.
+// open makes the site of w, and loads its stored certificate. The caller holds s.mu.
 func (s *Source) open(w *Want) *site {
 	if s.cache == nil {
 		s.cache = certmagic.NewCache(certmagic.CacheOptions{
@@ -221,14 +218,14 @@ func (s *Source) open(w *Want) *site {
 	t.storage = storage
 	t.config = certmagic.New(s.cache, certmagic.Config{
 		Storage: storage, Issuers: s.issuers(w, storage), KeySource: generator{keyTypes[w.Key]}, Logger: zap.NewNop(),
-		OCSP: certmagic.OCSPConfig{DisableStapling: true}, // Let's Encrypt ended OCSP; a responder must delay nothing
+		OCSP: certmagic.OCSPConfig{DisableStapling: true}, // Let's Encrypt has no OCSP; a responder must not delay anything
 	})
 	s.configs.Store(w.Name, t.config)
 	t.load(s.ctx)
 	return t
 }
 
-// issuers returns the issuers that certmagic asks, in turn. s.mu is held.
+// issuers returns the issuers that certmagic asks, one after the other. The caller holds s.mu.
 func (s *Source) issuers(w *Want, storage *certmagic.FileStorage) []certmagic.Issuer {
 	if w.Internal {
 		return []certmagic.Issuer{&local{storage}}
@@ -244,7 +241,7 @@ func (s *Source) issuers(w *Want, storage *certmagic.FileStorage) []certmagic.Is
 	return out
 }
 
-// account returns the account with i, which all names share. s.mu is held.
+// account returns the account with i, which all names share. The caller holds s.mu.
 func (s *Source) account(i *Issuer, r *reach) *account {
 	id, _ := json.Marshal(i)
 	a := s.accounts[string(id)]
@@ -276,7 +273,7 @@ func (s *Source) configFor(cert certmagic.Certificate) (*certmagic.Config, error
 	return nil, fmt.Errorf("no certificate for %v is wanted any more", cert.Names)
 }
 
-// tell logs.
+// tell calls the log of Use.
 func (s *Source) tell(level slog.Level, format string, args ...any) {
 	s.mu.Lock()
 	log := s.log

@@ -19,14 +19,14 @@ import (
 
 const (
 	maxResponse = 64 << 10
-	maxGET      = 255 // RFC 5019 section 5: longer questions are posted
+	maxGET      = 255 // RFC 5019 section 5: a longer question is sent with POST
 	skew        = 5 * time.Minute
-	// undated is how long a response without nextUpdate is used. Such a response
-	// says that there is always a newer one.
+	// undated is how long a response without nextUpdate is used. Such a response says that
+	// there is always a newer one.
 	undated = time.Hour
 )
 
-// ask gets one response and verifies it.
+// ask asks the responder once, and verifies the response.
 func (s *Staples) ask(ctx context.Context, t *Staple) (*response, error) {
 	question, err := ocsp.CreateRequest(t.cert, t.issuer, nil)
 	if err != nil {
@@ -38,7 +38,7 @@ func (s *Staples) ask(ctx context.Context, t *Staple) (*response, error) {
 	}
 	res, err := s.client.Do(req)
 	if err != nil {
-		var long *url.Error // its text has the whole question
+		var long *url.Error // its text would have the whole question
 		if errors.As(err, &long) {
 			err = long.Err
 		}
@@ -58,7 +58,8 @@ func (s *Staples) ask(ctx context.Context, t *Staple) (*response, error) {
 	return judge(der, t.cert, t.issuer, s.now())
 }
 
-// requestFor makes the same request as nginx, so that caches of responders have the answer.
+// requestFor returns the same request as nginx makes, so that caches of responders have the
+// response.
 func requestFor(ctx context.Context, responder string, question []byte) (*http.Request, error) {
 	get := strings.TrimSuffix(responder, "/") + "/" + url.QueryEscape(base64.StdEncoding.EncodeToString(question))
 	if len(get) <= maxGET {
@@ -71,8 +72,8 @@ func requestFor(ctx context.Context, responder string, question []byte) (*http.R
 	return req, err
 }
 
-// judge returns the response in der when it says that cert is good at time now,
-// and issuer, or a responder that issuer has authorised, has signed it.
+// judge returns the response in der if it says that cert is good at time now, and if issuer,
+// or a responder that issuer has authorised, has signed it.
 func judge(der []byte, cert, issuer *x509.Certificate, now time.Time) (*response, error) {
 	r, err := ocsp.ParseResponseForCert(der, cert, issuer)
 	if err != nil {

@@ -1,14 +1,14 @@
-// Package ocsp fetches OCSP responses (RFC 6960) and keeps them to be stapled
-// to handshakes.
+// Package ocsp fetches OCSP responses (RFC 6960) and keeps them for handshakes, which staple
+// them.
 //
 //	Staples  the responses of all certificates; they outlive configurations
 //	Staple   the response for one certificate, which handshakes send
 //
-// A handshake never waits: it sends the response that is there. Each certificate in
-// use has a goroutine that asks its responder, again halfway through a response's
-// life and soon after a failure. Few ask at once; the time of a question and the
-// size of a response are bounded. Handshakes send only a verified response that
-// says "good", until it expires. Close waits for all goroutines.
+// A handshake does not wait: it sends the response that is there. Each certificate in use has
+// a goroutine that asks its responder, again after half of a response's life, and soon after
+// a failure. The number of questions at once, the time of a question and the size of a
+// response are bounded. Handshakes send only verified responses that say "good", until they
+// expire. Close waits for all goroutines.
 package ocsp
 
 import (
@@ -23,18 +23,18 @@ import (
 )
 
 const (
-	atOnce  = 4                // questions under way
-	timeout = 15 * time.Second // of one question
-	soonest = 5 * time.Minute  // between two questions
-	shifts  = 5                // after the first failure the pause is shorter by so many powers of two
-	latest  = 12 * time.Hour
+	atOnce  = 4                // how many questions run at once
+	timeout = 15 * time.Second // how long a question may take
+	soonest = 5 * time.Minute  // the least time between two questions, unless one failed
+	shifts  = 5                // the pause after a first failure is soonest divided by 2 to this power
+	latest  = 12 * time.Hour   // the longest time between two questions
 )
 
 // Options are for tests. Elsewhere use the zero value.
 type Options struct {
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
-	// Pause is the least time between two questions; 0: five minutes.
+	// Pause is the least time between two questions, unless one failed; 0: five minutes.
 	Pause time.Duration
 }
 
@@ -78,10 +78,10 @@ type Staple struct {
 	cert   *x509.Certificate
 	issuer *x509.Certificate
 	now    func() time.Time
-	shown  atomic.Pointer[response]
-	stop   context.CancelFunc // nil: no goroutine asks
-	said   string             // the last failure that was logged
-	failed uint               // failures in a row
+	shown  atomic.Pointer[response] // nil: none has come
+	stop   context.CancelFunc       // nil: no goroutine asks
+	said   string                   // the last failure that was logged
+	failed uint                     // failures in a row
 }
 
 type response struct {
@@ -89,8 +89,8 @@ type response struct {
 	until time.Time
 }
 
-// Staple returns the Staple of cert, which issuer has signed, from the responder at
-// url. The responder is not asked before Use.
+// Staple returns the Staple of cert, which issuer has signed, from the responder at url.
+// Nothing asks the responder before Use.
 func (s *Staples) Staple(cert, issuer *x509.Certificate, url string) *Staple {
 	k := key{sha256.Sum256(cert.Raw), url}
 	s.mu.Lock()
@@ -113,8 +113,8 @@ func (t *Staple) Response() []byte {
 	return r.der
 }
 
-// Use begins to ask for new Staples of wanted, and drops all others. log gets a line
-// when a question fails otherwise than the one before.
+// Use begins to ask responders for those of wanted that are new, and drops all other Staples.
+// log gets a line if a question fails in another way than the one before.
 func (s *Staples) Use(wanted []*Staple, log func(slog.Level, string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,7 +144,7 @@ func (s *Staples) Close() error {
 	return nil
 }
 
-// keep asks for t again and again until ctx ends.
+// keep keeps t's response fresh until ctx ends.
 func (s *Staples) keep(ctx context.Context, t *Staple) {
 	for {
 		select {
@@ -164,7 +164,7 @@ func (s *Staples) keep(ctx context.Context, t *Staple) {
 	}
 }
 
-// refresh asks once and returns when to ask again.
+// refresh asks once, and returns how long to wait before the next question.
 func (s *Staples) refresh(ctx context.Context, t *Staple) time.Duration {
 	r, err := s.ask(ctx, t)
 	switch {
@@ -180,7 +180,7 @@ func (s *Staples) refresh(ctx context.Context, t *Staple) time.Duration {
 	return max(min(r.until.Sub(s.now())/2, latest), s.pause)
 }
 
-// complain logs err unless the last line says the same.
+// complain logs err, unless the last line of t was the same.
 func (s *Staples) complain(t *Staple, err error) {
 	if err.Error() == t.said {
 		return
