@@ -145,7 +145,7 @@ func (m core) setLocation(s *config.Scope, n *config.Node) error {
 		c.regex = re
 		return err
 	default:
-		return fmt.Errorf("invalid location modifier %q; it must be =, ~, ~* or ^~", mod)
+		return fmt.Errorf("invalid location modifier %q; it is one of =, ~, ~*, ^~", mod)
 	}
 	return nil
 }

@@ -5,9 +5,9 @@ type Counts struct {
 	Accepted uint64 // connections since the process began; all of them are handled
 	Requests uint64 // since the process began, without subrequests
 	Active   int    // open connections: Reading + Writing + Waiting
-	Reading  int    // connections that have sent a part of a request's head, or do a handshake
+	Reading  int    // connections that have sent a part of a request's head
 	Writing  int    // connections with a request in progress
-	Waiting  int    // connections that wait for the next request
+	Waiting  int    // connections that wait for a request, or have not done their handshake
 }
 
 // Counts returns the present numbers. It looks at each open connection.

@@ -174,7 +174,7 @@ func (x *Exchange) sizeOf(t *Template) int64 {
 	text := t.String(x)
 	n, err := config.ParseSize(text)
 	if err != nil {
-		x.Log(LevelError, "invalid size %q: must be digits, with at most one of k, m, g behind them", text)
+		x.Log(LevelError, "invalid size %q: it is digits and at most one of k, m, g", text)
 	}
 	return n
 }

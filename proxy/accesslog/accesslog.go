@@ -1,10 +1,10 @@
-// Package accesslog is access_log and log_format: one line for each request,
-// made in the log phase without allocation. Lines go to a file in batches; a
-// line waits for at most 10 ms, or as buffer= and flush= say.
+// Package accesslog is access_log and log_format: one line for each request, made in the log
+// phase without allocation. Lines are written to a file in batches: a line waits for at most
+// 10 ms, or as long as buffer= and flush= say.
 //
-// The format says how values of variables are escaped, so that no request can
-// forge a line: "default" writes \xXX for quotes, backslashes, control and
-// non-ASCII bytes; "json" escapes as JSON does; "none" escapes nothing.
+// The format says how values of variables are escaped, so that no request can forge a line.
+// "default" writes \xXX for quotes, backslashes, control bytes and bytes that are not ASCII;
+// "json" escapes as JSON does; "none" escapes nothing.
 package accesslog
 
 import (
@@ -37,14 +37,14 @@ type log struct {
 	condition  *proxy.Template // if=; nil: always
 }
 
-// batches returns the options of a file without buffer=. Lines are written
-// together, because one write costs several times as much as making a line.
+// batches returns the options of a file without buffer=. Several lines are written together,
+// because one write costs several times as much as making a line.
 func batches() logfile.Options {
 	return logfile.Options{Buffer: 64 << 10, Flush: 10 * time.Millisecond}
 }
 
-// Predefined formats. timing adds the seconds in the queue, at the worker, and
-// in total.
+// The predefined formats. timing adds the request's id, the seconds in the app's queue, at the
+// worker and in total, and the worker.
 const (
 	combined = `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"`
 	timing   = combined + ` $request_id $app_queue_time $app_time $request_time "$app_worker"`
@@ -60,10 +60,10 @@ func Module() proxy.Module {
 		Directives: []config.Directive{
 			{Name: "log_format", In: config.HTTP, Args: config.Arity{Min: 2, Max: -1}, Repeat: true, Set: m.setFormat,
 				Syntax: "NAME [escape=default | json | none] STRING ...",
-				Help:   "Defines the lines of an access log; the strings are joined. Predefined are nginx's combined, and timing, which adds the request's ID and the seconds that it waited, ran and took in total."},
+				Help:   "Defines the lines of an access log. The strings are joined. escape says how values of variables are escaped: default writes \\xXX for quotes, backslashes, control bytes and bytes that are not ASCII, json escapes as JSON does, none escapes nothing. nginx's format combined is predefined, and timing, which adds the request's id, the seconds that it waited for a worker, ran and took in total, and the worker."},
 			{Name: "access_log", In: config.AnyLevel | config.LocationIf | config.LimitExcept, Args: config.Arity{Min: 1, Max: -1}, Repeat: true, Set: m.setLog, Default: "off",
 				Syntax: "off | FILE [FORMAT] [buffer=SIZE [flush=TIME]] [max_size=SIZE [keep=N]] [if=CONDITION] | syslog:server=ADDRESS[,...] [FORMAT] [if=CONDITION]",
-				Help:   "Logs each request. Several may be given; a block's own replace those it inherits. Lines are written in batches, within 10 ms; with buffer=SIZE when so many bytes wait, or after flush=TIME. With max_size the file is renamed to FILE.1 and so on when it has grown past it, and keep (5) such files stay. A request is not logged when CONDITION is empty or 0. Unlike in nginx, nothing is logged unless it is said."},
+				Help:   "Logs each request. There may be several logs; a block with access_log does not inherit those of the block around it. A relative FILE is in the prefix directory. Lines are written in batches, within 10 ms; with buffer=SIZE when SIZE bytes wait, or after flush=TIME. A file that is larger than max_size is renamed to FILE.1, that to FILE.2 and so on; keep is how many of these stay, from 1 to 1000, by default 5. A request is not logged if CONDITION is empty or 0. Unlike in nginx, nothing is logged without an access_log."},
 		},
 		Variables: []proxy.Variable{
 			{Name: "app_queue_time", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
@@ -186,8 +186,7 @@ func (m module) compile(s *config.Scope, l *proxy.Location) error {
 	return nil
 }
 
-// find returns the format that lg names; the predefined ones are made on
-// first use.
+// find returns the format that lg names. It makes a predefined one when that is first named.
 func (f *formats) find(l *config.Load, lg *log) (*format, error) {
 	if found := f.byName[lg.formatName]; found != nil {
 		return found, nil
@@ -214,7 +213,7 @@ func (f *formats) find(l *config.Load, lg *log) (*format, error) {
 	return made, nil
 }
 
-// writer is an access_log of one location.
+// writer is one access_log of one location.
 type writer struct {
 	sink      logfile.Sink
 	format    *format

@@ -7,19 +7,19 @@ import (
 	"alicorn/proxy"
 )
 
-// clock formats the times in whole seconds for a format, once for all lines of
-// the same second. The zero value is ready.
+// clock formats times in whole seconds for a format: once for all lines of a second. The zero
+// value can be used.
 type clock struct {
 	now atomic.Pointer[stamp]
 }
 
-// stamp is the text of one second.
+// stamp is the texts of one second.
 type stamp struct {
 	second         int64
 	local, iso8601 string
 }
 
-// take has the clock format p, if p is a time in whole seconds.
+// take makes the clock format p, if p is a time in whole seconds.
 func (c *clock) take(p *proxy.Piece) {
 	switch p.Name {
 	case "time_local":

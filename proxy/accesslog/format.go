@@ -7,7 +7,7 @@ import (
 	"alicorn/proxy"
 )
 
-// escaping is how the values of variables are escaped in a line.
+// escaping says how values of variables are escaped in a line.
 type escaping uint8
 
 const (
@@ -16,7 +16,7 @@ const (
 	escapeNone
 )
 
-// format is a log_format. It is compiled when all variables are known.
+// format is a log_format. It is compiled once all variables are known.
 type format struct {
 	pieces   []proxy.Piece
 	escaping escaping
@@ -57,7 +57,7 @@ func (f *format) appendLine(x *proxy.Exchange, b []byte) []byte {
 	return b
 }
 
-// escape escapes b[start:] in place.
+// escape returns b with b[start:] escaped.
 func (e escaping) escape(b []byte, start int) []byte {
 	if e == escapeNone {
 		return b
@@ -71,8 +71,7 @@ func (e escaping) escape(b []byte, start int) []byte {
 	return b
 }
 
-// specials are the bytes that each escaping has to look at; it leaves all others
-// as they are.
+// specials are the bytes that each escaping may change. It leaves all others as they are.
 var specials = func() (t [escapeNone][256]bool) {
 	for c := range 256 {
 		control := c < ' ' || c == '"' || c == '\\'
@@ -84,8 +83,8 @@ var specials = func() (t [escapeNone][256]bool) {
 
 const upperHex = "0123456789ABCDEF"
 
-// rewrite escapes b from i on, where the first special byte is. It appends the
-// escaped text to b and then moves it to i.
+// rewrite escapes b from the first special byte, which is at i. It appends the escaped text to
+// b, and then moves it to i.
 func (e escaping) rewrite(b []byte, i int) []byte {
 	raw := b[i:]
 	end := len(b)

@@ -1,12 +1,11 @@
-// Package compress is nginx's gzip module: it compresses responses on their
-// way to clients that accept gzip.
+// Package compress is nginx's gzip module: it compresses responses for clients that accept
+// gzip.
 //
-// A header filter decides by nginx's conditions. It then turns the response into
-// another representation: Content-Encoding is gzip, the length is unknown,
-// ranges are not offered and the ETag is weak. A body filter compresses with a
-// writer from a pool; when a handler flushes, the client gets everything written
-// so far. A HEAD gets the fields of the GET (RFC 9110 section 9.3.2); nginx does
-// not compress a HEAD.
+// A header filter checks nginx's conditions. If they hold, it changes the header:
+// Content-Encoding is gzip, the length is not known, ranges are not offered, and the ETag is
+// weak. Then a body filter compresses the body, with a writer from a pool. When a handler
+// flushes, the client gets all that was written. A response to HEAD has the same fields as
+// one to GET (RFC 9110 section 9.3.2); nginx does not change it.
 package compress
 
 import (
@@ -44,7 +43,7 @@ func Module() proxy.Module {
 	}
 }
 
-// filter is the settings of one location, ready for use.
+// filter is the compiled settings of one location.
 type filter struct {
 	level     int
 	minLength int64
@@ -86,7 +85,7 @@ func (f *filter) apply(x *proxy.Exchange) error {
 	return nil
 }
 
-// suitable reports whether the response may be compressed, for any client.
+// suitable reports whether the response may be compressed for clients that accept it.
 func (f *filter) suitable(r *proxy.Response) bool {
 	switch r.Status {
 	case 200, 403, 404:
@@ -102,7 +101,7 @@ func (f *filter) suitable(r *proxy.Response) bool {
 	return f.types.Has(r.ContentType)
 }
 
-// wanted reports whether this client gets gzip.
+// wanted reports whether the client of x gets gzip.
 func (f *filter) wanted(x *proxy.Exchange) (bool, error) {
 	accept, ok := x.Req.Header.Lookup(proxy.FieldAcceptEncoding)
 	if !ok {
@@ -150,8 +149,8 @@ func varies(h *proxy.Header) bool {
 	return false
 }
 
-// hasToken reports whether one of the names is an element of the list, in any
-// case. It compares elements up to their "=".
+// hasToken reports whether one of the names is an element of the list, whose case does not
+// matter. It compares elements up to their "=".
 func hasToken(list string, names ...string) bool {
 	for item := range strings.SplitSeq(list, ",") {
 		item, _, _ = strings.Cut(item, "=")
@@ -164,8 +163,8 @@ func hasToken(list string, names ...string) bool {
 	return false
 }
 
-// weaken makes the ETag a weak one, since the bytes differ. It drops an ETag that
-// is not an entity tag.
+// weaken makes the ETag weak, since the bytes differ from the uncompressed ones. It drops an
+// ETag that is not an entity tag.
 func weaken(h *proxy.Header) {
 	tag, ok := h.Lookup(proxy.FieldETag)
 	switch {

@@ -8,8 +8,8 @@ import (
 	"alicorn/proxy"
 )
 
-// proxied is gzip_proxied: which responses to requests with a Via field are
-// compressed. Zero is "off", which also wins over other words.
+// proxied is gzip_proxied: which responses to requests with a Via field are compressed. Zero
+// means "off", which takes precedence over other words.
 type proxied uint16
 
 // The words of gzip_proxied.
@@ -30,8 +30,8 @@ var proxiedWords = map[string]proxied{
 	"no_last_modified": proxiedNoLastModified, "no_etag": proxiedNoETag, "auth": proxiedAuth, "any": proxiedAny,
 }
 
-// allow follows nginx's order: Expires decides where there is one, else
-// Cache-Control, else the validators.
+// allow reports whether the response of x may be compressed. As in nginx, Expires decides if
+// there is one, or else Cache-Control, or else the validators.
 func (p proxied) allow(x *proxy.Exchange) bool {
 	h := &x.Res.Header
 	switch {
@@ -68,8 +68,8 @@ func (p proxied) cacheControl(h *proxy.Header) bool {
 	return false
 }
 
-// expired reports whether the time of an Expires field is before that of the
-// Date field, or before now when there is none.
+// expired reports whether the time of an Expires field is before that of the Date field, or
+// before the present time if there is no Date field.
 func expired(expires, date string) bool {
 	at, err := http.ParseTime(expires)
 	if err != nil {
@@ -84,7 +84,7 @@ func expired(expires, date string) bool {
 	return at.Before(now)
 }
 
-// agent is one argument of gzip_disable; with no pattern it is msie6.
+// agent is one argument of gzip_disable. Without a pattern it is msie6.
 type agent struct{ pattern *proxy.Regexp }
 
 func (a agent) match(x *proxy.Exchange, name string) (bool, error) {
@@ -94,8 +94,8 @@ func (a agent) match(x *proxy.Exchange, name string) (bool, error) {
 	return msie6(name), nil
 }
 
-// msie6 reports whether name is an Internet Explorer 4 to 6 that does not handle
-// gzip well. Version 6 does from SV1 on.
+// msie6 reports whether name is that of an Internet Explorer that does not handle gzip well:
+// versions 4 to 6, without SV1.
 func msie6(name string) bool {
 	_, version, ok := strings.Cut(name, "MSIE ")
 	if !ok || len(version) < 2 || version[1] != '.' {

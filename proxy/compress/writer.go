@@ -9,12 +9,12 @@ import (
 	"alicorn/proxy"
 )
 
-// pools keep the writers of each level, since a writer takes several hundred kilobytes.
+// pools are the unused writers of each level. A writer takes several hundred kilobytes.
 type pools [gzip.BestCompression + 1]sync.Pool
 
 func newPools() *pools { return new(pools) }
 
-// take returns a writer for one response; its Close returns it to the pool.
+// take returns a writer for one response. Its Close puts it back into the pool.
 func (p *pools) take(level int) *writer {
 	w, _ := p[level].Get().(*writer)
 	if w == nil {
@@ -23,14 +23,14 @@ func (p *pools) take(level int) *writer {
 	} else {
 		w.gzip.Reset(w.out())
 	}
-	w.gzip.ModTime = time.Unix(0, 0) // stands for no time (RFC 1952 section 2.3.1); the zero Time does not
+	w.gzip.ModTime = time.Unix(0, 0) // means no time (RFC 1952 section 2.3.1); the zero Time does not
 	return w
 }
 
-// writer is the proxy.BodyFilter.
+// writer is the proxy.BodyFilter that compresses.
 type writer struct {
 	gzip *gzip.Writer
-	next proxy.BodyWriter // during a call of the filter
+	next proxy.BodyWriter // of the method that runs
 	pool *sync.Pool
 }
 
@@ -48,7 +48,7 @@ func (w *writer) Write(next proxy.BodyWriter, p []byte) error {
 	return err
 }
 
-// Flush sends everything written so far, so that the client can decode it.
+// Flush sends all that was written, so that the client can decode it.
 func (w *writer) Flush(next proxy.BodyWriter) error {
 	w.next = next
 	if err := w.gzip.Flush(); err != nil {
@@ -63,7 +63,7 @@ func (w *writer) Finish(next proxy.BodyWriter) error {
 	return w.gzip.Close()
 }
 
-// Close returns w to its pool.
+// Close puts w back into its pool.
 func (w *writer) Close() {
 	w.next = nil
 	w.pool.Put(w)

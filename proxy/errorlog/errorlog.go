@@ -1,11 +1,11 @@
-// Package errorlog is the error_log directive: a slog.Handler that writes lines
-// as nginx does to one or more destinations, each from its own level on.
+// Package errorlog is the error_log directive: a slog.Handler that writes nginx's lines to one
+// or more destinations, each with a lowest level.
 //
 //	2026/11/20 10:00:00 [error] PID#PID: *CID message, client: ...
 //
-// An event is one line. The further lines of a message with several (a
-// traceback) begin with a tab. Lines that applications print go to the same
-// destinations unchanged, without time and level.
+// An event is one line. If its message has several lines, such as a traceback, the further
+// lines begin with a tab. Lines that applications print are written to the same destinations
+// unchanged, without time and level.
 package errorlog
 
 import (
@@ -24,10 +24,9 @@ import (
 	"alicorn/proxy/logfile"
 )
 
-// Options are what the program decides.
+// Options are the log of a configuration without error_log.
 type Options struct {
-	// Default is the destination when the configuration names none: "stderr"
-	// or a path. Level is its level.
+	// Default is the destination: "stderr" or a path. Level is its level.
 	Default string
 	Level   proxy.Level
 }
@@ -59,7 +58,7 @@ func Module(o Options) proxy.Module {
 		Directives: []config.Directive{{
 			Name: "error_log", In: config.Main | config.AnyLevel, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Set: m.set,
 			Syntax: "FILE | stderr | syslog:server=ADDRESS[,...] [debug | info | notice | warn | error | crit | alert | emerg]", Default: "stderr error",
-			Help: "Where errors are logged, and from which level on. Starts, reloads and stops of the server are logged at every level. Several may be given. A file is relative to the prefix directory; its folder is made when it is missing.",
+			Help: "Where errors are logged, and the lowest level that is logged. Starts, reloads and stops of the server are logged whatever the level is. There may be several logs; a block with error_log does not inherit those of the block around it. A relative FILE is in the prefix directory. If its folder is missing, the server makes it.",
 		}},
 		Compile: func(s *config.Scope, l *proxy.Location) (err error) {
 			l.Core.ErrorLog, err = m.logger(s)
@@ -136,7 +135,7 @@ type out struct {
 // NewHandler returns a Handler for one destination.
 func NewHandler(w io.Writer, level proxy.Level) *Handler { return &Handler{outs: []out{{w, level}}} }
 
-// Enabled reports whether a destination takes the level.
+// Enabled reports whether a destination logs the level.
 func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
 	for _, o := range h.outs {
 		if level >= o.level {
@@ -148,7 +147,7 @@ func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
 
 var lines = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
-// mostKept bounds the memory that is kept for the next lines.
+// mostKept is the largest buffer, in bytes, that HandleAll keeps for the next lines.
 const mostKept = 64 << 10
 
 // Handle writes one event.
@@ -172,8 +171,8 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// HandleAll writes an event for each message, in order, with one write for each
-// destination that takes the level.
+// HandleAll writes an event for each message, in order. It does one write for each destination
+// that logs the level.
 func (h *Handler) HandleAll(_ context.Context, at time.Time, level slog.Level, messages []string) error {
 	buf := lines.Get().(*[]byte)
 	defer lines.Put(buf)
@@ -192,8 +191,8 @@ func (h *Handler) HandleAll(_ context.Context, at time.Time, level slog.Level, m
 	return nil
 }
 
-// Print writes whole lines unchanged to the destinations with the lowest level,
-// since lines that an application prints have no level.
+// Print writes whole lines unchanged. They have no level, as an application has printed them:
+// they are written to the destinations with the lowest level.
 func (h *Handler) Print(lines []byte) {
 	lowest := proxy.LevelLife
 	for _, o := range h.outs {
@@ -215,7 +214,7 @@ func appendHead(b []byte, at time.Time, level slog.Level) []byte {
 	return append(b, ": "...)
 }
 
-// write writes whole lines to the destinations that take the level.
+// write writes whole lines to the destinations that log the level.
 func (h *Handler) write(level slog.Level, b []byte) {
 	for _, o := range h.outs {
 		if level >= o.level {
@@ -224,8 +223,8 @@ func (h *Handler) write(level slog.Level, b []byte) {
 	}
 }
 
-// appendLines appends text, with a tab before each further line and without
-// bytes that control a terminal.
+// appendLines appends text, with a tab before each line but the first, and with characters
+// that are not printable as \xHH.
 func appendLines(b []byte, text string) []byte {
 	first := true
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
@@ -238,7 +237,7 @@ func appendLines(b []byte, text string) []byte {
 	return b
 }
 
-// WithAttrs returns a Handler that ends each line with attrs.
+// WithAttrs returns a Handler whose lines end with attrs.
 func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	n := *h
 	for _, a := range attrs {

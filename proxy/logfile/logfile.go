@@ -1,13 +1,13 @@
-// Package logfile has the destinations of logs: files, the standard error stream
-// and syslog. A destination is a Resource: one object for each name, kept across
-// reloads, reopened by USR1, closed when no configuration writes to it.
+// Package logfile has the destinations of logs: files, the standard error stream and syslog. A
+// destination is a Resource: there is one object for each name, which is kept across reloads,
+// reopened by USR1, and closed when no configuration writes to it.
 //
-// A Write has whole lines and becomes one write to the destination, so that
-// lines of several writers never mix. It returns no error and does not wait for
-// the reader of a log, because a log that cannot be written must not stop a
-// request. Lines for a regular file are written at once. For a pipe, a terminal
-// or syslog they wait in memory of a bounded size, and a goroutine delivers them.
-// Lost lines are counted (see Losses) and reported on the standard error stream.
+// A Write has whole lines, which reach the destination together, so that the lines of several
+// writers do not mix. It returns no error and does not wait for the reader of a log, because a
+// log that cannot be written must not stop a request. Lines for a regular file are written at
+// once, or held back as Options say. For a pipe, a terminal or syslog, lines wait in memory of
+// a bounded size, and a goroutine delivers them. Lost lines are counted (see Losses), and
+// reported on the standard error stream.
 package logfile
 
 import (
@@ -34,10 +34,10 @@ type Sink interface {
 
 // Options are the parameters of a destination.
 type Options struct {
-	Buffer  int           // bytes held back; 0: every line at once
-	Flush   time.Duration // the longest time a line is held back; 0: until the buffer is full
-	MaxSize int64         // rotate when the file has grown past it; 0: never
-	Keep    int           // rotated files kept
+	Buffer  int           // how many bytes are held back; 0: each line is written at once
+	Flush   time.Duration // how long a line is held back; 0: until the buffer is full
+	MaxSize int64         // the size in bytes above which the file is rotated; 0: none
+	Keep    int           // how many rotated files are kept
 }
 
 // Open returns the Sink for dest: "stderr", "syslog:...", or a file's path,
@@ -68,9 +68,9 @@ type File struct {
 	size    int64
 	buf     []byte
 	timer   *time.Timer
-	stopped bool // a rotation has failed; none is tried until the file is reopened
-	torn    bool // the file ends within a line
-	waits   bool // a write may wait, so lines go through the relay
+	stopped bool // a rotation has failed; the next one comes after Reopen
+	torn    bool // the file ends inside a line
+	waits   bool // a write may wait, so that the relay delivers lines
 	relay   relay
 	losses
 }
@@ -89,8 +89,8 @@ func openFile(h config.Host, path string, o Options) (*File, error) {
 	return lf, nil
 }
 
-// Duplicate returns a further descriptor of the open file, which belongs to the caller;
-// nil where the log is not at path.
+// Duplicate returns another descriptor of the open file, which the caller owns; nil if f is not
+// the log at path.
 func (f *File) Duplicate(path string) (*os.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -196,8 +196,7 @@ func (f *File) deliver(p []byte) {
 	}
 }
 
-// rotate moves NAME to NAME.1, NAME.1 to NAME.2 and so on, and goes on in a
-// new file.
+// rotate renames NAME to NAME.1, NAME.1 to NAME.2 and so on, and opens a new file.
 func (f *File) rotate() {
 	for i := f.o.Keep; i >= 1; i-- {
 		from := fmt.Sprintf("%s.%d", f.path, i-1)
@@ -216,7 +215,7 @@ func (f *File) rotate() {
 	}
 }
 
-// Reopen opens the path again and leaves the old file.
+// Reopen opens the path again, and closes the old file.
 func (f *File) Reopen(h config.Host) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -244,8 +243,8 @@ func (f *File) Flush() {
 	f.relay.flush()
 }
 
-// Close writes the lines that are held back and closes the file. Lines that still
-// wait after lastChance are lost.
+// Close writes the lines that are held back, and closes the file. Lines that still wait in the
+// relay after lastChance are lost.
 func (f *File) Close() error {
 	f.Flush()
 	f.mu.Lock()

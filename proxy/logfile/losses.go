@@ -10,27 +10,27 @@ import (
 	"alicorn/config"
 )
 
-// quiet is the shortest time between two reports on the same destination.
+// quiet is the least time between the reports of two spells of one destination.
 const quiet = time.Minute
 
 // Losses are the lines that a destination did not take.
 type Losses struct {
 	Path    string
-	Lost    uint64    // lines, since the destination was opened first
+	Lost    uint64    // the number of lines since the destination was first opened
 	Failing bool      // the last line was lost
 	Err     error     // of the last line that was lost
 	At      time.Time // when it was lost
 }
 
-// losses counts the lines that a destination loses. It reports on the standard
-// error stream when a spell of failures begins, and when it ends.
+// losses counts the lines that a destination loses. A spell is a time in which all lines are
+// lost. losses reports its beginning and its end on the standard error stream.
 type losses struct {
-	spell atomic.Bool // equals sum.Failing; a line that was written needs to look at nothing else
+	spell atomic.Bool // equals sum.Failing; worked needs no lock if it is false
 	mu    sync.Mutex
 	sum   Losses
-	until uint64    // lines lost before this spell
-	said  time.Time // when the last spell was announced
-	open  bool      // this spell was announced
+	until uint64    // the number of lines lost before this spell
+	said  time.Time // when the beginning of a spell was last reported
+	open  bool      // the beginning of this spell was reported
 }
 
 // Losses returns the sum so far.
@@ -40,7 +40,7 @@ func (l *losses) Losses() Losses {
 	return l.sum
 }
 
-// failed notes that the lines in p did not reach the destination.
+// failed records that the lines in p did not reach the destination.
 func (l *losses) failed(p []byte, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,7 +57,7 @@ func (l *losses) failed(p []byte, err error) {
 	}
 }
 
-// worked notes that a line was written.
+// worked records that a line was written.
 func (l *losses) worked() {
 	if !l.spell.Load() {
 		return

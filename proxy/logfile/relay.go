@@ -10,32 +10,32 @@ import (
 )
 
 const (
-	// mostWaiting bounds the bytes that wait for a slow destination. Further
-	// lines are lost.
+	// mostWaiting is how many bytes may wait for a slow destination. Further lines are
+	// lost.
 	mostWaiting = 1 << 20
-	// mostSpare bounds the memory that is kept when nothing waits.
+	// mostSpare is the largest buffer, in bytes, that is kept for the next lines.
 	mostSpare = 128 << 10
-	// lastChance is how long Close waits for a destination to take the lines
-	// that wait.
+	// lastChance is how long Flush and Close wait until a destination takes the lines that
+	// wait.
 	lastChance = 500 * time.Millisecond
 )
 
 var errNotTaken = errors.New("the reader does not take earlier lines")
 
-// relay passes lines to a destination that may make its writer wait: a pipe, a
-// terminal, a socket, a server whose name must be looked up. A goroutine
-// delivers the lines and waits, so that a caller of add never does.
+// relay passes lines to a destination for which a writer may have to wait: a pipe, a terminal,
+// a socket, a server whose name must be looked up. A goroutine delivers the lines and waits,
+// so that a caller of add does not.
 type relay struct {
 	deliver func(p []byte) // whole lines; one call at a time
 	lost    func(p []byte, err error)
 
 	mu      sync.Mutex
 	waiting []byte
-	spare   []byte        // for the next lines, while the goroutine has the others
+	spare   []byte        // an empty buffer for the next lines, while the goroutine has the other
 	idle    chan struct{} // closed when the goroutine ends; nil: there is none
 }
 
-// add takes whole lines. Lines beyond mostWaiting are lost.
+// add takes whole lines. If more than mostWaiting bytes would wait, they are lost.
 func (r *relay) add(p []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,15 +88,14 @@ func (r *relay) flush() {
 	}
 }
 
-// mayWait reports whether a write to f can make its writer wait for a reader. It
-// cannot when f is a regular file.
+// mayWait reports whether a write to f may have to wait for a reader: f is not a regular file.
 func mayWait(f *os.File) bool {
 	st, err := f.Stat()
 	return err == nil && !st.Mode().IsRegular()
 }
 
-// Say writes a line to the standard error stream without waiting for its reader.
-// The line is lost when the stream has no room for it.
+// Say writes a line to the standard error stream without waiting for its reader. The line is
+// lost if the stream has no room for it.
 func Say(text string) {
 	out := os.Stderr
 	if !mayWait(out) {
@@ -106,7 +105,7 @@ func Say(text string) {
 	if !takes(out) {
 		return
 	}
-	go func() { // another writer may fill the stream first
+	go func() { // the write may wait after all, if another writer fills the stream first
 		rc, err := out.SyscallConn()
 		if err == nil {
 			_ = rc.Control(func(fd uintptr) { _, _ = unix.Write(int(fd), []byte(text+"\n")) })

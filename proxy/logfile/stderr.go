@@ -8,7 +8,7 @@ import (
 
 // stderr is the process's standard error stream.
 type stderr struct {
-	relay *relay // nil: a write never waits
+	relay *relay // nil: a write does not wait
 	losses
 }
 
@@ -48,7 +48,7 @@ func (s *stderr) Flush() {
 	}
 }
 
-// Close is Flush: the stream stays open.
+// Close does the same as Flush: the stream stays open.
 func (s *stderr) Close() error {
 	s.Flush()
 	return nil

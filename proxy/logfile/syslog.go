@@ -18,9 +18,9 @@ import (
 	"alicorn/config"
 )
 
-// syslog sends lines as RFC 3164 datagrams, as nginx's syslog: does. While the
-// server cannot be reached lines are lost, and syslog tries again once a second.
-// The goroutine that delivers the lines looks up the server's name.
+// syslog sends lines as datagrams of RFC 3164, as nginx's syslog: does. While it cannot reach
+// the server, lines are lost, and syslog tries again once a second. The goroutine that
+// delivers the lines looks up the server's name.
 type syslog struct {
 	network, address string
 	priority         int
@@ -31,8 +31,8 @@ type syslog struct {
 	stale atomic.Bool // the next line gets a new connection
 
 	// Only deliver uses these.
-	retry time.Time
-	err   error // why there is no connection
+	retry time.Time // when to connect again
+	err   error     // why there is no connection
 	out   []byte
 
 	mu     sync.Mutex
@@ -97,7 +97,7 @@ func hostname() string {
 	return h
 }
 
-// Write takes lines. Each becomes a message.
+// Write takes lines. Each is sent as one message.
 func (s *syslog) Write(p []byte) (int, error) {
 	s.relay.add(p)
 	return len(p), nil
@@ -130,8 +130,8 @@ func (s *syslog) deliver(p []byte) {
 	}
 }
 
-// sendNow sends p as one message without waiting, so that later lines do not wait
-// either. It returns unix.EAGAIN where the reader has no room; p is then lost.
+// sendNow sends p as one message without waiting, so that later lines do not wait either. It
+// returns unix.EAGAIN, and p is lost, if the reader has no room.
 func sendNow(c net.Conn, p []byte) error {
 	raw, err := c.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -145,8 +145,8 @@ func sendNow(c net.Conn, p []byte) error {
 	return cmp.Or(err, sendErr)
 }
 
-// connect returns the connection, and makes a new one where there is none or it
-// is stale. It may wait for the server's name.
+// connect returns the connection. If there is none, or it is stale, connect makes a new one. It
+// may wait for the server's name.
 func (s *syslog) connect() (net.Conn, error) {
 	s.mu.Lock()
 	conn := s.conn
@@ -179,7 +179,7 @@ func (s *syslog) connect() (net.Conn, error) {
 	return fresh, nil
 }
 
-// Reopen connects again with the next line.
+// Reopen makes the next line connect again.
 func (s *syslog) Reopen(config.Host) error {
 	s.stale.Store(true)
 	return nil

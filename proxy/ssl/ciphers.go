@@ -8,15 +8,15 @@ import (
 	"alicorn/tls"
 )
 
-// cipherDirectives are the directives for ciphers, groups and OpenSSL's own commands.
+// cipherDirectives returns the directives for ciphers, groups and OpenSSL's own commands.
 func (m module) cipherDirectives() []config.Directive {
 	return []config.Directive{
 		{Name: "ssl_ciphers", In: levels, Args: config.OneArg, Syntax: "LIST", Set: m.setCiphers,
-			Help: "The ciphers before TLS 1.3, as a list of OpenSSL: names (ECDHE-RSA-AES128-GCM-SHA256), words (HIGH, ECDHE+AESGCM), and words with ! or - for those to leave out (!aNULL, -SHA1). Without it, those that Go's crypto/tls considers safe. Words select among the safe ones; others that exist (AES128-SHA, without forward secrecy) must be named in full. Names that Go does not have, such as all with DHE, are dropped, and check -v lists them; a list of which nothing is left is an error. Their order does not matter: Go prefers by safety and by what client and server have in hardware. The ciphers of TLS 1.3 are always all on."},
+			Help: "The ciphers for TLS 1.2 and before, as a list in OpenSSL's form: names (ECDHE-RSA-AES128-GCM-SHA256), words (HIGH, ECDHE+AESGCM), and words with ! or -, which remove ciphers (!aNULL, -SHA1). Without the directive these are the ciphers that Go's crypto/tls considers safe. Words select only safe ones; other ciphers that Go has (AES128-SHA, which has no forward secrecy) must be named in full. Names that Go does not have, such as all with DHE, are dropped, and check -v lists them. A list that selects no cipher is an error. The order does not matter: Go prefers by safety, and by what client and server have in hardware. The ciphers of TLS 1.3 are always on."},
 		{Name: "ssl_ecdh_curve", In: levels, Args: config.OneArg, Syntax: "auto | NAME[:NAME]...", Default: "auto", Set: m.setCurves,
-			Help: "The groups for key exchange, by OpenSSL's names: X25519MLKEM768, SecP256r1MLKEM768, SecP384r1MLKEM1024, X25519, prime256v1 (P-256), secp384r1 (P-384), secp521r1 (P-521). auto is all of them but the largest hybrid, as Go decides. Others are dropped, and check -v lists them; a list of which nothing is left is an error. Their order does not matter."},
+			Help: "The groups for key exchange, by OpenSSL's names: X25519MLKEM768, SecP256r1MLKEM768, SecP384r1MLKEM1024, X25519, prime256v1 (P-256), secp384r1 (P-384), secp521r1 (P-521). auto is Go's default: all of them but the largest hybrid. Other names are dropped, and check -v lists them. A list without a name that Go has is an error. The order does not matter."},
 		{Name: "ssl_conf_command", In: levels, Args: config.TwoArgs, Repeat: true, Syntax: "COMMAND VALUE", Set: m.setCommand,
-			Help: "A command of OpenSSL's SSL_CONF_cmd(3). CipherString, Groups (Curves), Protocol, MinProtocol and MaxProtocol are as ssl_ciphers, ssl_ecdh_curve and ssl_protocols; Options -SessionTicket is ssl_session_tickets off. Ciphersuites and the other Options (PrioritizeChaCha, KTLS, ServerPreference) are Go's own decision here: they have no effect, which check -v reports. Other commands are mistakes."},
+			Help: "A command of OpenSSL's SSL_CONF_cmd(3). CipherString is the same as ssl_ciphers, Groups and Curves as ssl_ecdh_curve; Protocol, MinProtocol and MaxProtocol set what ssl_protocols sets; Options -SessionTicket is the same as ssl_session_tickets off. Ciphersuites and the other Options (PrioritizeChaCha, KTLS, ServerPreference) have no effect, which check -v reports: Go decides these. Other commands are errors."},
 	}
 }
 
@@ -25,14 +25,14 @@ func withoutEffect() []config.Directive {
 		return config.Directive{Name: name, In: levels, Args: config.Arity{Min: 1, Max: 3}, NoEffect: true, Syntax: syntax, Help: why}
 	}
 	return []config.Directive{
-		accepted("ssl_prefer_server_ciphers", "on | off", "Go's crypto/tls orders ciphers by safety and by what client and server have in hardware."),
-		accepted("ssl_dhparam", "FILE", "ciphers with finite-field Diffie-Hellman do not exist here; ECDHE takes their place."),
+		accepted("ssl_prefer_server_ciphers", "on | off", "Go's crypto/tls orders ciphers by safety, and by what client and server have in hardware."),
+		accepted("ssl_dhparam", "FILE", "Go's crypto/tls has no ciphers with finite-field Diffie-Hellman; those with ECDHE are used instead."),
 		accepted("ssl_stapling_verify", "on | off", "OCSP responses that are fetched are always verified."),
-		accepted("ssl_early_data", "on | off", "Go's crypto/tls takes no early data, which could be replayed."),
+		accepted("ssl_early_data", "on | off", "Go's crypto/tls accepts no early data, which could be replayed."),
 		accepted("ssl_certificate_cache", "off | max=N [inactive=TIME] [valid=TIME]", "certificates whose names have variables are read in each handshake that needs one."),
-		accepted("ssl_certificate_compression", "on | off", "Go's crypto/tls sends certificates as they are."),
-		accepted("ssl_object_cache_inheritable", "on | off", "a reload reads every file again, so that a new certificate is never missed."),
-		accepted("ssl_buffer_size", "SIZE", "the size of records adapts by itself: they begin small, so that the first bytes arrive early, and grow with the response."),
+		accepted("ssl_certificate_compression", "on | off", "Go's crypto/tls does not compress certificates."),
+		accepted("ssl_object_cache_inheritable", "on | off", "a reload reads all files again, so that it never misses a new certificate."),
+		accepted("ssl_buffer_size", "SIZE", "the size of records adapts by itself: the first ones are small, so that the first bytes arrive early, and later ones are larger."),
 	}
 }
 
@@ -44,8 +44,8 @@ func (m module) setCurves(s *config.Scope, n *config.Node) error {
 	return useList(s, n, n.Args[0], tls.CurveList, &m.settings.In(s).options.Curves)
 }
 
-// useList sets ids to what a list of OpenSSL's names says, and notes the names
-// that Go does not have.
+// useList sets ids to those that a list of OpenSSL's names selects. It records a note of the
+// names that Go does not have.
 func useList[ID any](s *config.Scope, n *config.Node, list config.Arg, parse func(string) ([]ID, []string, error), ids *[]ID) error {
 	parsed, dropped, err := parse(list.Text)
 	if err != nil {
@@ -88,8 +88,8 @@ func (m module) setCommand(s *config.Scope, n *config.Node) error {
 	return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("ssl_conf_command does not know %q; it takes CipherString, Ciphersuites, Groups, MinProtocol, MaxProtocol, Protocol, Options", command)}
 }
 
-// useOpenSSLOptions reads the Options of SSL_CONF_cmd: names joined by
-// commas, each switched off by "-".
+// useOpenSSLOptions reads the Options of SSL_CONF_cmd: names with commas between them. "-"
+// switches an option off.
 func (c *settings) useOpenSSLOptions(s *config.Scope, value config.Arg) error {
 	for _, o := range strings.Split(value.Text, ",") {
 		switch strings.TrimPrefix(o, "+") {

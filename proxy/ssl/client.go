@@ -24,11 +24,11 @@ const (
 // clientSettings are the settings for clients' certificates.
 type clientSettings struct {
 	mode     verifyMode
-	shown    file // CAs whose names go to clients
-	trusted  file // further CAs
+	shown    file // ssl_client_certificate: CAs whose names are sent to clients
+	trusted  file // ssl_trusted_certificate: further CAs
 	crl      file
 	depth    int
-	verifier *tls.Verifier // nil with verifyOff; made when the server is compiled
+	verifier *tls.Verifier // made when the server is compiled; nil with verifyOff
 	judged   *proxy.ConnSlot[*judgement]
 }
 
@@ -44,23 +44,23 @@ func (m module) clientDirectives() []config.Directive {
 			Set: config.Enum(m.settings, []config.Choice[verifyMode]{{Word: "on", Value: verifyOn}, {Word: "off", Value: verifyOff},
 				{Word: "optional", Value: verifyOptional}, {Word: "optional_no_ca", Value: verifyOptionalNoCA}},
 				func(c *settings) *verifyMode { return &c.client.mode }),
-			Help: "Asks clients for a certificate. With on, a request without one is answered 400 (error_page 496); with on and optional, one with a certificate that is not accepted is answered 400 (error_page 495); optional_no_ca also accepts certificates of CAs that are not trusted, for an application that judges them by $ssl_client_cert. $ssl_client_verify is the result. It is decided by the server that the request's Host names, for each connection once, also for sessions that resume. A request that names another host than its handshake did is answered 421, as in nginx."},
+			Help: "Asks clients for a certificate. With on, a request without a certificate is answered with 400 (496 for error_page). With on and optional, a request with a certificate that is not accepted is answered with 400 (495 for error_page). optional_no_ca also accepts certificates of CAs that are not trusted, for an application that checks $ssl_client_cert itself. $ssl_client_verify is the result. The server that the request's Host names verifies the certificate, once for each connection, even if its session has resumed. As in nginx, a request for another host than that of the handshake is answered with 421."},
 		{Name: "ssl_client_certificate", In: levels, Args: config.OneArg, Syntax: "FILE",
 			Set:  fileOf(func(c *clientSettings) *file { return &c.shown }),
-			Help: "A file with the certificates, in PEM format, of the CAs that sign clients' certificates. Their names are sent to clients. A chain must end at one that signed itself. Relative to the configuration's directory."},
+			Help: "A file with the certificates, in PEM format, of the CAs that sign clients' certificates. Their names are sent to clients. A chain must end at a CA that has signed itself. A relative FILE is in the configuration's folder."},
 		{Name: "ssl_trusted_certificate", In: levels, Args: config.OneArg, Syntax: "FILE",
 			Set:  fileOf(func(c *clientSettings) *file { return &c.trusted }),
-			Help: "A file with certificates of CAs, as ssl_client_certificate has them, whose names are not sent to clients. Unlike in older versions of nginx it may stand alone."},
+			Help: "A file with certificates of further CAs, as for ssl_client_certificate, but their names are not sent to clients. Unlike in older versions of nginx, it may be used without ssl_client_certificate."},
 		{Name: "ssl_crl", In: levels, Args: config.OneArg, Syntax: "FILE",
 			Set:  fileOf(func(c *clientSettings) *file { return &c.crl }),
-			Help: "A file with lists of revoked certificates, in PEM format. With it every CA of a client's chain must have a list in it that has not expired. It is read at each start and reload."},
+			Help: "A file with lists of revoked certificates, in PEM format. Each CA of a client's chain must have a list in it that has not expired. The file is read at each start and reload."},
 		{Name: "ssl_verify_depth", In: levels, Args: config.OneArg, Syntax: "NUMBER", Default: "1",
 			Set:  config.Int(m.settings, 0, 100, func(c *settings) *int { return &c.client.depth }),
-			Help: "How many CAs may stand between a client's certificate and the root."},
+			Help: "How many CAs, from 0 to 100, may be between a client's certificate and the root."},
 	}
 }
 
-// verify makes a server's Verifier and has its requests pass it.
+// verify makes a server's Verifier, and adds admit to its requests.
 func (m module) verify(s *config.Scope, l *proxy.Location) error {
 	if l.Kind != proxy.LocationServer {
 		return nil
@@ -78,7 +78,7 @@ func (m module) verify(s *config.Scope, l *proxy.Location) error {
 	return nil
 }
 
-// newVerifier reads the files. Mistakes are recorded in l.
+// newVerifier reads the files. It records mistakes in l.
 func (c *clientSettings) newVerifier(l *config.Load) *tls.Verifier {
 	h, v := l.Resources.Host, tls.NewVerifier(c.depth)
 	if c.shown.path != "" {
@@ -93,8 +93,8 @@ func (c *clientSettings) newVerifier(l *config.Load) *tls.Verifier {
 	return v
 }
 
-// admit refuses requests on a connection whose client has not sent the
-// certificate that the server asks for.
+// admit refuses requests on a connection whose client has not sent the certificate that the
+// server asks for.
 func (c *clientSettings) admit(x *proxy.Exchange) error {
 	if x.Conn.TLS == nil {
 		return nil
@@ -118,10 +118,10 @@ func (c *clientSettings) admit(x *proxy.Exchange) error {
 	return refuse(x, proxy.StatusCertError, fmt.Sprintf("client SSL certificate verify error: (%d:%s)", r.Code, r.Reason))
 }
 
-// isMisdirected reports whether the handshake named another host than the
-// request, so that the client was asked for another certificate, or for none
-// (RFC 9110 section 15.5.20). As in nginx it compares names, not servers, and
-// only names that chose the server of the handshake.
+// isMisdirected reports whether the request names another host than the handshake, which may
+// have asked the client for another certificate, or for none (RFC 9110 section 15.5.20). As
+// in nginx, it compares names, not servers, and only if the name of the handshake has chosen
+// its server.
 func isMisdirected(x *proxy.Exchange) (bool, error) {
 	asked := strings.ToLower(x.Conn.TLS.ServerName)
 	same := asked == x.Req.Host && x.Req.Authority != "" // without an Authority, Host is only the server's own name
@@ -131,7 +131,8 @@ func isMisdirected(x *proxy.Exchange) (bool, error) {
 	return x.Site().Named(x, asked)
 }
 
-// refuse also ends the connection: a client can send another certificate only on a new one.
+// refuse returns the error for a refused request, and makes the connection close: a client
+// can send another certificate only on a new connection.
 func refuse(x *proxy.Exchange, status proxy.Status, reason string) error {
 	x.DropConnection()
 	return &proxy.Fail{Status: status, Level: proxy.LevelInfo, Reason: reason}
@@ -143,9 +144,9 @@ type judgement struct {
 	refusal  *tls.Refusal
 }
 
-// judge asks the Verifier, and keeps its result with the connection until a
-// reload or another server brings another Verifier. The client has sent a
-// certificate.
+// judge returns the Verifier's result for a client that has sent a certificate. It keeps the
+// result with the connection, until a request has another Verifier, after a reload or of
+// another server.
 func (c *clientSettings) judge(x *proxy.Exchange) *tls.Refusal {
 	if j := c.judged.Load(x.Conn); j != nil && j.verifier == c.verifier {
 		return j.refusal

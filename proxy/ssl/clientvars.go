@@ -15,8 +15,8 @@ import (
 	"alicorn/tls"
 )
 
-// clientVariables are the variables about the client's certificate. Without a
-// certificate only $ssl_client_verify has a value.
+// clientVariables returns the variables about the client's certificate. Without a certificate
+// only $ssl_client_verify has a value.
 func (m module) clientVariables() []proxy.Variable {
 	text := func(name string, f func(c *x509.Certificate) string) proxy.Variable {
 		return proxy.Variable{Name: name, Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
@@ -51,8 +51,8 @@ func (m module) clientVariables() []proxy.Variable {
 	}
 }
 
-// verdict is $ssl_client_verify: the result of the Verifier of the request's
-// server. In a server that verifies no certificates it is never SUCCESS.
+// verdict is $ssl_client_verify: the result of the Verifier of the request's server. It is
+// never SUCCESS in a server that does not verify certificates.
 func (m module) verdict(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 	switch {
 	case x.Conn.TLS == nil:

@@ -16,20 +16,20 @@ import (
 	"alicorn/tls"
 )
 
-// file is an argument that names a file, or has its content after "data:".
+// file is an argument that names a file, or is "data:" and the content.
 type file struct {
-	path     string          // absolute
+	path     string          // absolute, or "data:" and the content
 	template *proxy.Template // nil: path has no variables
 	pos      config.Pos
 }
 
 const inline = "data:"
 
-// automatic stands in place of the certificate's file in a server with nginx's
-// ACME module, and with "_key" in place of the key's file.
+// automatic is, in a configuration for nginx's ACME module, the argument in place of the
+// certificate's file; with "_key" in place of the key's file.
 const automatic = "$acme_certificate"
 
-// shown returns f as messages may show it.
+// shown returns f's path for messages; "data:" instead of content.
 func (f file) shown() string {
 	if strings.HasPrefix(f.path, inline) {
 		return inline
@@ -47,7 +47,7 @@ func addFile(l *config.List[file], s *config.Scope, n *config.Node) error {
 	f := file{path: a.Text, pos: a.Pos}
 	switch {
 	case a.Text == automatic, a.Text == automatic+"_key":
-		// A Source has the certificates. The configuration has no use for their content.
+		// A Source has the certificates. The configuration does not need their content.
 	case strings.Contains(a.Text, "$"):
 		f.template = proxy.ParseTemplate(s.Load(), a.Pos, a.Text)
 	case !strings.HasPrefix(a.Text, inline):
@@ -57,8 +57,7 @@ func addFile(l *config.List[file], s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// hasVariables reports whether the certificates of c are known only in a
-// handshake.
+// hasVariables reports whether the files of c's certificates are known only in a handshake.
 func hasVariables(c *settings) bool {
 	variable := func(f file) bool { return f.template != nil }
 	return slices.ContainsFunc(c.certs.Items(), variable) || slices.ContainsFunc(c.keys.Items(), variable)
@@ -68,7 +67,7 @@ func hasVariables(c *settings) bool {
 type handshakes struct {
 	generation *proxy.Generation
 	server     *proxy.Server
-	dir        string // that relative names start from
+	dir        string // the folder of relative names
 	certs      []file
 	keys       []file
 	passwords  []string
@@ -77,8 +76,8 @@ type handshakes struct {
 
 var errNoHost = errors.New("which is not a host name")
 
-// perHandshake returns a function for tls.Options.Load. It reads passwords now,
-// while this process may.
+// perHandshake returns a function for tls.Options.Load. It reads the passwords at once, while
+// this process may read them.
 func (ld *loader) perHandshake(sv *proxy.Server, c *settings) func(*stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error) {
 	words, err := readPasswords(ld.load.Resources.Host, c.passwords)
 	ld.load.FailWith(c.passwords.pos, err)
@@ -86,8 +85,8 @@ func (ld *loader) perHandshake(sv *proxy.Server, c *settings) func(*stdtls.Clien
 	return h.load
 }
 
-// load reads the files. It logs mistakes in them, since the client only gets an
-// alert. A missing file is not logged as one: the client has chosen the name.
+// load reads the files. It logs mistakes in them, since the client only gets an alert. It does
+// not log a missing file: the client has chosen the name.
 func (h *handshakes) load(hello *stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error) {
 	certs, err := h.read(hello)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNoHost) {
@@ -132,7 +131,7 @@ func (h *handshakes) name(x *proxy.Exchange, f file) string {
 	return filepath.Join(h.dir, name)
 }
 
-// connOf returns a Conn with what is known during a handshake, for variables.
+// connOf returns a Conn for variables, with what is known during a handshake.
 func connOf(hello *stdtls.ClientHelloInfo) *proxy.Conn {
 	c := &proxy.Conn{TLS: &stdtls.ConnectionState{ServerName: hello.ServerName}}
 	if a, ok := hello.Conn.RemoteAddr().(*net.TCPAddr); ok {

@@ -15,8 +15,8 @@ func (m module) compile(s *config.Scope, l *proxy.Location) error {
 
 const hstsName = "Strict-Transport-Security"
 
-// addHSTS leaves plain responses alone: browsers must ignore the field there
-// (RFC 6797 section 8.1).
+// addHSTS adds the field to responses over TLS. Browsers must ignore it in others (RFC 6797
+// section 8.1).
 func addHSTS(x *proxy.Exchange) error {
 	if x.Conn.TLS == nil || x.Res.Header.Get(hstsName) != "" {
 		return nil

@@ -20,7 +20,7 @@ type loader struct {
 	generation *proxy.Generation
 	protocols  []string
 	sources    []Source
-	tickets    *tls.Tickets // for servers without key files
+	tickets    *tls.Tickets // for servers without ssl_session_ticket_key
 	staples    *ocsp.Staples
 	wanted     []*ocsp.Staple
 	pairs      map[pairKey]*stdtls.Certificate // nil: the pair could not be read
@@ -29,8 +29,7 @@ type loader struct {
 
 type pairKey struct{ cert, key, passwords string }
 
-// identity returns the Identity of sv, nil when it has no certificate. It records
-// mistakes.
+// identity returns the Identity of sv, nil if sv has no certificate. It records mistakes.
 func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 	if c.reject {
 		return tls.Rejecting()
@@ -68,8 +67,8 @@ func (ld *loader) identity(sv *proxy.Server, c *settings) *tls.Identity {
 	return tls.NewIdentity(certs, o)
 }
 
-// counted reports whether there are as many keys as certificates, and at least
-// one. why is the sources' reason for having none.
+// counted reports whether there are as many keys as certificates, and at least one. If not, it
+// records a mistake. why is the reason of the sources for having no certificate.
 func (ld *loader) counted(sv *proxy.Server, c *settings, why string) bool {
 	files, keys := c.certs.Items(), c.keys.Items()
 	switch {
@@ -88,7 +87,8 @@ func (ld *loader) counted(sv *proxy.Server, c *settings, why string) bool {
 	return false
 }
 
-// certificates returns the certificates whose names have no variables. Their staples go into o.
+// certificates returns the certificates of sv, whose names have no variables. It adds their
+// staples to o.
 func (ld *loader) certificates(sv *proxy.Server, c *settings, o *tls.Options) []*stdtls.Certificate {
 	keys, staple := c.keys.Items(), c.stapling.response(ld.load)
 	var certs []*stdtls.Certificate
@@ -126,9 +126,8 @@ func (ld *loader) missing(sv *proxy.Server, why string) {
 	}
 }
 
-// checkDefault records a mistake for a default server without certificates that
-// speaks TLS only because another server of its address does, since it must
-// answer clients without SNI.
+// checkDefault records a mistake for a default server without certificates that has TLS only
+// because another server of its address has it: it must answer clients without SNI.
 func (ld *loader) checkDefault(site *proxy.Site, c *settings) {
 	sv := site.Default
 	asks := slices.ContainsFunc(sv.Listens, func(l *proxy.Listen) bool { return l.SSL })
@@ -154,7 +153,7 @@ func (ld *loader) pair(cert, key, passwords file) *stdtls.Certificate {
 	return c
 }
 
-// readPasswords returns the lines of a password file, and none where f names no file.
+// readPasswords returns the lines of a password file; none if f is no file.
 func readPasswords(h tls.Files, f file) ([]string, error) {
 	if f.path == "" {
 		return nil, nil
@@ -166,7 +165,7 @@ func readPasswords(h tls.Files, f file) ([]string, error) {
 	return strings.Split(strings.TrimSuffix(string(content), "\n"), "\n"), nil
 }
 
-// shown has the certificates of one configuration, by file.
+// shown is the certificates of one configuration, by file, for Refused.
 type shown struct {
 	all map[string]*stdtls.Certificate
 }
@@ -175,9 +174,9 @@ func shownIn(l *config.Load) *shown {
 	return config.Shared(l, func() *shown { return &shown{all: map[string]*stdtls.Certificate{}} })
 }
 
-// Refused lists the certificates from files that clients refuse at the time now,
-// for any host name, in the order of their files' names. main is the Scope of a
-// configuration that was read.
+// Refused describes the certificates from files that clients refuse at time now, whatever the
+// host name, in the order of their files' names. main is the main Scope of a configuration
+// that was read.
 func Refused(main *config.Scope, now time.Time) (all []string) {
 	certs := shownIn(main.Load()).all
 	for _, path := range slices.Sorted(maps.Keys(certs)) {
@@ -190,7 +189,7 @@ func Refused(main *config.Scope, now time.Time) (all []string) {
 
 // doubt warns once about each certificate that clients will refuse.
 func (ld *loader) doubt(sv *proxy.Server, f file, cert *stdtls.Certificate) {
-	name := "" // the first name, when it is a host name
+	name := "" // the server's first name, if that is a host name
 	if names := sv.Names(); len(names) > 0 && names[0] == sv.Name && strings.Contains(sv.Name, ".") && !strings.Contains(sv.Name, "*") {
 		name = sv.Name
 	}

@@ -15,7 +15,7 @@ type sessionSettings struct {
 	tickets bool
 	keys    config.List[file]
 	life    time.Duration
-	cache   string // the key of the Resource; "": none
+	cache   string // the name of the cache among Resources; "": none
 	size    int64  // of the cache, in bytes
 }
 
@@ -23,19 +23,19 @@ func (m module) sessionDirectives() []config.Directive {
 	return []config.Directive{
 		{Name: "ssl_session_tickets", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set:  config.Flag(m.settings, func(c *settings) *bool { return &c.resume.tickets }),
-			Help: "Lets clients resume sessions by tickets, which saves a signature for each connection. Keys change every day and survive reloads. With off a session resumes only where ssl_session_cache keeps it."},
+			Help: "Lets clients resume sessions with tickets, which saves a signature for each connection. The keys of tickets change every day, and survive reloads. With off a session resumes only if ssl_session_cache keeps it."},
 		{Name: "ssl_session_cache", In: levels, Args: config.Arity{Min: 1, Max: 2}, Syntax: "off | none | [builtin[:SIZE]] [shared:NAME:SIZE]", Default: "none",
 			Set:  m.setSessionCache,
-			Help: "Keeps sessions here when ssl_session_tickets is off, 4000 in a megabyte; servers that give the same NAME share them, and reloads keep them. Clients of TLS 1.3 resume this way. Unlike in nginx those of TLS 1.2 do a full handshake, because Go's crypto/tls has no session identifiers. With tickets on the cache is not used."},
+			Help: "Keeps sessions in the server if ssl_session_tickets is off; otherwise it has no effect. A cache of 1m, of at least 32k, holds about 4000 sessions. Servers with the same NAME and SIZE share a cache, and reloads keep it. Clients of TLS 1.3 can resume these sessions. Unlike in nginx, clients of TLS 1.2 do a full handshake, because Go's crypto/tls has no session identifiers."},
 		{Name: "ssl_session_timeout", In: levels, Args: config.OneArg, Syntax: "TIME", Default: "1d",
 			Set:  config.Duration(m.settings, func(c *settings) *time.Duration { return &c.resume.life }),
-			Help: "How long a session may resume, at most seven days; 0 means not at all. With TLS 1.3 each connection that resumes begins a new session, as in nginx. Clients of TLS 1.3 are told seven days, because Go sends that with every ticket. nginx's default is five minutes."},
+			Help: "How long after its beginning a session may resume, at most seven days. With 0 no session resumes. As in nginx, with TLS 1.3 each connection that resumes begins a new session. Go's tickets of TLS 1.3 promise seven days to clients, whatever this time is. nginx's default is five minutes."},
 		{Name: "ssl_session_ticket_key", In: levels, Args: config.OneArg, Repeat: true, Syntax: "FILE",
 			Set: func(s *config.Scope, n *config.Node) error {
 				m.settings.In(s).resume.keys.Add(s, file{path: s.Load().ConfPath(n.Arg(0)), pos: n.Args[0].Pos})
 				return nil
 			},
-			Help: "A file of 48 or 80 random bytes from which the key of session tickets is made, so that several machines resume each other's sessions. Given several times, the first key seals tickets and all of them open tickets: to change keys put the new one first and reload. With it keys do not change by themselves. Tickets are not exchanged with nginx."},
+			Help: "A file of 48 or 80 random bytes, from which the key of session tickets is made, so that several machines resume each other's sessions. If there are several files, the first one's key encrypts tickets, and all keys decrypt them: to change keys, put the new file first and reload. Without a reload the keys do not change. nginx cannot use these tickets, nor this server nginx's."},
 	}
 }
 
@@ -50,7 +50,7 @@ func (m module) setSessionCache(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// builtinSessions is nginx's default for a cache without a size.
+// builtinSessions is nginx's default number of sessions for builtin without a size.
 const builtinSessions = 20480
 
 func (c *sessionSettings) readCache(text string) error {
@@ -113,8 +113,8 @@ func sharedTickets(r *config.Resources) (*tls.Tickets, error) {
 	return config.Hold(r, "ssl session tickets", func() (*tls.Tickets, error) { return tls.NewTickets(time.Now), nil })
 }
 
-// fixedTickets reads key files. When one cannot be used it records a mistake and
-// returns nil. Messages show nothing of their content.
+// fixedTickets reads key files. If one cannot be used it records a mistake, without the
+// file's content, and returns nil.
 func (ld *loader) fixedTickets(files []file) *tls.Tickets {
 	var keys [][32]byte
 	for _, f := range files {

@@ -16,23 +16,23 @@ import (
 // staplingSettings are the settings for OCSP responses.
 type staplingSettings struct {
 	on        bool
-	file      file   // "": none
-	responder string // "": the one that the certificate names
+	file      file   // ssl_stapling_file; no path: none
+	responder string // the responder's URL; "": the one in the certificate
 }
 
 func (m module) staplingDirectives() []config.Directive {
 	return []config.Directive{
 		{Name: "ssl_stapling", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(m.settings, func(c *settings) *bool { return &c.stapling.on }),
-			Help: "Sends clients the OCSP response (RFC 6960) for the certificate: from ssl_stapling_file, or else from the responder that the certificate names, asked in the background from the start on, and again halfway through a response's life. No handshake waits for it. A response is shown only when its signature is right and it says that the certificate is good. The issuer's certificate must be in the file of ssl_certificate or in ssl_trusted_certificate. Most authorities have no responders any more, Let's Encrypt since 2025; check -v tells for each certificate what happens. Certificates that are obtained automatically have none, and those whose names have variables only that of ssl_stapling_file."},
+			Help: "Sends clients the OCSP response (RFC 6960) for the certificate: that of ssl_stapling_file, or else that of the responder that the certificate names. The server asks the responder in the background when it starts, and again after half of a response's life. No handshake waits for a response. A responder's response is sent only if its signature is valid and it says that the certificate is good. The issuer's certificate must be in the file of ssl_certificate or in ssl_trusted_certificate. Most authorities have no responders any more (Let's Encrypt since 2025); check -v says for each certificate what happens. Certificates that are obtained automatically get no response, and those whose names have variables only that of ssl_stapling_file."},
 		{Name: "ssl_stapling_file", In: levels, Args: config.OneArg, Syntax: "FILE",
 			Set: func(s *config.Scope, n *config.Node) error {
 				m.settings.In(s).stapling.file = file{path: s.Load().ConfPath(n.Arg(0)), pos: n.Args[0].Pos}
 				return nil
 			},
-			Help: "A file with an OCSP response in DER format, as \"openssl ocsp -respout\" writes it, for ssl_stapling. It is read at each start and reload, and no responder is asked."},
+			Help: "A file with an OCSP response in DER format, as \"openssl ocsp -respout\" writes it, for ssl_stapling. The file is read at each start and reload. With it no responder is asked."},
 		{Name: "ssl_stapling_responder", In: levels, Args: config.OneArg, Syntax: "URL", Set: m.setResponder,
-			Help: "The OCSP responder to ask for ssl_stapling in place of the one that the certificate names: http://HOST[:PORT][/PATH], or https."},
+			Help: "The OCSP responder that ssl_stapling asks, in place of the one that the certificate names: http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]."},
 	}
 }
 
@@ -59,7 +59,7 @@ func (c *staplingSettings) response(l *config.Load) []byte {
 		l.FailWith(c.file.pos, fmt.Errorf("cannot read OCSP response: %w", err))
 		return nil
 	}
-	// RFC 6960 section 4.2.1: a status; more follows only after 0.
+	// RFC 6960 section 4.2.1: a status, and more only after status 0.
 	var r struct {
 		Status asn1.Enumerated
 		Bytes  asn1.RawValue `asn1:"optional,explicit,tag:0"`
@@ -71,8 +71,8 @@ func (c *staplingSettings) response(l *config.Load) []byte {
 	return content
 }
 
-// staple returns the Staple that fetches responses for cert, whose file is f. It
-// returns nil, with a note or a mistake recorded, when no responder can be asked.
+// staple returns the Staple that fetches responses for cert, whose file is f. If no responder
+// can be asked, it returns nil, and records a note, a warning or a mistake.
 func (ld *loader) staple(f file, cert *stdtls.Certificate, c *settings) *ocsp.Staple {
 	if !c.stapling.on || c.stapling.file.path != "" {
 		return nil
@@ -107,7 +107,7 @@ func sharedStaples(r *config.Resources) (*ocsp.Staples, error) {
 	return config.Hold(r, "ocsp staples", func() (*ocsp.Staples, error) { return ocsp.New(ocsp.Options{}), nil })
 }
 
-// useStaples has responders asked once g serves.
+// useStaples begins to ask responders once g serves.
 func (ld *loader) useStaples(g *proxy.Generation) {
 	g.OnServe(func() {
 		ld.staples.Use(ld.wanted, func(level slog.Level, text string) { g.LogTo(level, text) })

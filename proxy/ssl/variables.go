@@ -7,7 +7,7 @@ import (
 	"alicorn/tls"
 )
 
-// variables are the variables about a handshake. Without TLS they have no values.
+// variables returns the variables about a handshake. Without TLS they are not found.
 func variables() []proxy.Variable {
 	text := func(name string, f func(c *stdtls.ConnectionState) string) proxy.Variable {
 		return proxy.Variable{Name: name, Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
@@ -23,7 +23,7 @@ func variables() []proxy.Variable {
 		text("ssl_cipher", func(c *stdtls.ConnectionState) string { return tls.CipherName(c.CipherSuite) }),
 		text("ssl_curve", func(c *stdtls.ConnectionState) string { return tls.CurveName(c.CurveID) }),
 		text("ssl_alpn_protocol", func(c *stdtls.ConnectionState) string { return c.NegotiatedProtocol }),
-		// Early data is never taken.
+		// Early data is never accepted.
 		text("ssl_early_data", func(*stdtls.ConnectionState) string { return "" }),
 		text("ssl_server_name", func(c *stdtls.ConnectionState) string { return c.ServerName }),
 		text("ssl_session_reused", func(c *stdtls.ConnectionState) string {

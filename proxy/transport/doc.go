@@ -3,8 +3,8 @@
 //	header     reads the PROXY protocol's header, if the address expects one (header.go)
 //	handshake  does the TLS handshake, if the address has TLS; a client that speaks
 //	           plain HTTP instead goes on without TLS, and is marked (handshake.go)
-//	hand-over  calls the protocol that ALPN has chosen; TLS offers the names of the
-//	           Protocols table (serve.go, opening.go)
+//	hand-over  calls the protocol that ALPN has chosen from the names of the table
+//	           Protocols, which TLS offers (serve.go, opening.go)
 //
 // A connection to a plain address without a header goes to its protocol at once.
 // Every other connection belongs to an opening until the hand-over: the opening is
@@ -17,6 +17,6 @@
 // computes in one of the Group's places (see eventloop's Labor).
 //
 // No byte after the header is read before the hand-over: the opening peeks at the
-// socket, and consumes the header alone. So the protocol, or crypto/tls, finds in
-// the socket all that the client has sent it.
+// socket, and consumes only the header. So the protocol, or crypto/tls, finds in the
+// socket all that the client has sent after the header.
 package transport

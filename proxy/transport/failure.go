@@ -12,8 +12,8 @@ import (
 	"alicorn/proxy"
 )
 
-// note logs a message about the connection, as there is no request yet, to the
-// error log of the address's default server.
+// note logs a message about the connection, which has no request yet, to the error log of
+// the address's default server.
 func (o *opening) note(level proxy.Level, text string) {
 	site := o.e.Site(o.info)
 	if site == nil || site.Default.Root.Core.ErrorLog == nil {
@@ -25,9 +25,9 @@ func (o *opening) note(level proxy.Level, text string) {
 	}
 }
 
-// fail logs err, which ends the connection; doing says at what it was. fault gives
-// the level and the message. If we have closed the connection ourselves, fail logs
-// nothing.
+// fail logs err, which ends the connection. fault returns the level and the message; doing
+// is the end of the line, such as "while SSL handshaking". If the server itself has closed
+// the connection, fail logs nothing.
 func (o *opening) fail(err error, doing string, fault func(err error) (proxy.Level, string)) {
 	if o.state.Load() == stateClosed {
 		return
@@ -36,8 +36,8 @@ func (o *opening) fail(err error, doing string, fault func(err error) (proxy.Lev
 	o.note(level, why+" "+doing)
 }
 
-// wireFault returns nginx's message for an err that a client causes by leaving or
-// by its silence; "" for any other.
+// wireFault returns nginx's message for the err of a client that has left or was silent for
+// too long; "" for any other.
 func wireFault(err error, doing string) string {
 	switch {
 	case errors.Is(err, io.EOF):
@@ -50,9 +50,8 @@ func wireFault(err error, doing string) string {
 	return ""
 }
 
-// headerFault returns the level and the message for an err of the PROXY header. A
-// broken header is logged as an error, as in nginx: the proxy in front and this
-// address disagree.
+// headerFault returns the level and the message for an err of the PROXY header. As in nginx,
+// a malformed header is logged as an error: the proxy in front and this address disagree.
 func headerFault(err error) (level proxy.Level, why string) {
 	if why = wireFault(err, "PROXY header"); why != "" {
 		return proxy.LevelInfo, why
@@ -60,9 +59,9 @@ func headerFault(err error) (level proxy.Level, why string) {
 	return proxy.LevelError, err.Error()
 }
 
-// handshakeFault returns the level and the message, nginx's if it has one, for an
-// err of crypto/tls: error if the fault is ours, info if anyone who connects can
-// cause it.
+// handshakeFault returns the level and the message for an err of crypto/tls. The message is
+// nginx's if nginx has one. The level is error for a fault of the server, and info for one
+// that any client can cause.
 func handshakeFault(err error) (level proxy.Level, why string) {
 	if fail := (*proxy.Fail)(nil); errors.As(err, &fail) {
 		return fail.Level, fail.Reason

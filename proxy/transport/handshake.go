@@ -14,7 +14,7 @@ const acmeProtocol = "acme-tls/1"
 
 // secure puts TLS on the connection and does the handshake. A client that speaks
 // plain HTTP goes on without TLS: its protocol answers with nginx's status 497.
-func (o *opening) secure() step {
+func (o *opening) secure() outcome {
 	plain, waits, err := o.speaksPlain()
 	switch {
 	case waits:
@@ -26,7 +26,7 @@ func (o *opening) secure() step {
 		o.info.Refusal = &proxy.Fail{Status: proxy.StatusHTTPToHTTPS, Level: proxy.LevelInfo, Reason: "client sent plain HTTP request to HTTPS port"}
 		return done
 	}
-	if o.sock != nil { // the handshake computes for long
+	if o.sock != nil { // the handshake is labor, which computes for long
 		o.sock.Detach()
 		o.sock.Labor()
 		defer o.sock.Rest()
@@ -47,8 +47,8 @@ func (o *opening) secure() step {
 	return done
 }
 
-// speaksPlain peeks at the first byte and reports whether it begins an HTTP request
-// rather than a TLS record.
+// speaksPlain peeks at the first byte. plain reports whether it begins an HTTP request
+// instead of a TLS record; waits is that of await.
 func (o *opening) speaksPlain() (plain, waits bool, err error) {
 	waits, err = o.await(func(fd uintptr) (enough bool) {
 		var first [1]byte

@@ -13,7 +13,7 @@ import (
 var headerBuffers = sync.Pool{New: func() any { return new([proxyproto.MaxSize]byte) }}
 
 // readHeader reads the PROXY header.
-func (o *opening) readHeader() step {
+func (o *opening) readHeader() outcome {
 	buf := headerBuffers.Get().(*[proxyproto.MaxSize]byte)
 	defer headerBuffers.Put(buf)
 	var broken error
@@ -32,9 +32,9 @@ func (o *opening) readHeader() step {
 	return done
 }
 
-// takeHeader consumes the bytes of the header that have come, and none after it,
-// until the socket is empty. It reports enough when the header is complete, or can
-// never be. Each time it parses all bytes of the header again; headers are short.
+// takeHeader consumes the bytes of the header that have come, and none after the header.
+// enough reports whether the header is complete, or can never be. Each call parses all bytes
+// of the header again, as headers are short.
 func (o *opening) takeHeader(fd int, buf []byte) (enough bool, err error) {
 	for {
 		n, err := receive(fd, buf, syscall.MSG_PEEK)
@@ -68,8 +68,8 @@ func (o *opening) takeHeader(fd int, buf []byte) (enough bool, err error) {
 	}
 }
 
-// believe takes over the addresses of h, or refuses the connection if its peer must
-// not send a header.
+// believe sets the addresses of the connection from h, or refuses the connection if its peer
+// must not send a header.
 func (o *opening) believe(h *proxyproto.Header) {
 	if !o.header.Allows(o.info) {
 		o.info.Refusal = &proxy.Fail{Status: 403, Level: proxy.LevelError, Reason: "PROXY header of " + o.info.RemoteAddr + ", which proxy_protocol_from does not have"}
@@ -81,7 +81,7 @@ func (o *opening) believe(h *proxyproto.Header) {
 	}
 }
 
-// consume reads the next len(b) bytes, which were peeked at, into b.
+// consume reads the next len(b) bytes into b. They were peeked at before.
 func consume(fd int, b []byte) error {
 	n, err := receive(fd, b, 0)
 	if err == nil && n < len(b) {

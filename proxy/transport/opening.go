@@ -22,12 +22,12 @@ type opening struct {
 	protocols Protocols
 	e         *proxy.Engine
 	info      *proxy.Conn
-	nc        net.Conn            // as accepted
+	nc        net.Conn            // the accepted connection
 	wire      net.Conn            // nc, or TLS above it
 	raw       syscall.RawConn     // of nc
 	sock      *eventloop.Conn     // nc if a loop calls it; nil on a goroutine
 	ends      time.Time           // the deadline for header and handshake
-	header    proxy.ProxyProtocol // the header that is expected; zero once it was read
+	header    proxy.ProxyProtocol // says which header may come; zero once it was read
 	part      []byte              // the bytes of the header that were consumed
 	tls       *tls.Config         // nil: the address has no TLS
 	state     atomic.Int32
@@ -40,19 +40,19 @@ const (
 	stateClosed
 )
 
-// step is how a step of the opening has ended.
-type step uint8
+// outcome is how a step of the opening has ended.
+type outcome uint8
 
 const (
-	done    step = iota // the next step can begin
-	waiting             // the loop calls the connection again when bytes have come
-	over                // the connection is to be closed
+	done    outcome = iota // the next step can begin
+	waiting                // the loop calls the connection again when bytes have come
+	over                   // the connection must be closed
 )
 
 // errNoDescriptor is returned for a connection without a descriptor to peek at.
 var errNoDescriptor = errors.New("the connection has no descriptor")
 
-// open begins to take nc to its protocol. On a goroutine it returns when the
+// open begins to take nc to its protocol. If no loop calls nc, open returns when the
 // connection has ended.
 func open(p Protocols, e *proxy.Engine, nc net.Conn, info *proxy.Conn, site *proxy.Site) {
 	core := site.Default.Root.Core
@@ -93,9 +93,9 @@ func (o *opening) advance() {
 	}
 }
 
-// prepare does the steps before the hand-over, each once. A panic costs no more than
-// the connection.
-func (o *opening) prepare() (s step) {
+// prepare does the steps before the hand-over, each once. After a panic only this connection
+// closes.
+func (o *opening) prepare() (s outcome) {
 	defer func() {
 		if v := recover(); v != nil {
 			s = over
@@ -122,7 +122,7 @@ func (o *opening) prepare() (s step) {
 	return done
 }
 
-// protocol returns the protocol that ALPN has chosen; HTTP/1.1 if it has chosen none.
+// protocol returns the protocol that ALPN has chosen, or HTTP/1.1 if it has chosen none.
 func (o *opening) protocol() proxy.ServeConn {
 	if o.info.TLS != nil {
 		if serve := o.protocols.find(o.info.TLS.NegotiatedProtocol); serve != nil {
@@ -132,8 +132,8 @@ func (o *opening) protocol() proxy.ServeConn {
 	return o.protocols.find(HTTP1)
 }
 
-// await calls try with the descriptor until try has enough bytes. If it has not, and
-// a loop calls the connection, await returns with waits: the loop calls again.
+// await calls try with the descriptor until try has enough bytes. waits reports that try
+// does not have enough yet, and that the loop will call the connection again.
 func (o *opening) await(try func(fd uintptr) (enough bool)) (waits bool, err error) {
 	if o.sock == nil {
 		return false, o.raw.Read(try)
@@ -179,8 +179,8 @@ func (o *opening) cut() error {
 	return o.nc.Close()
 }
 
-// Drain implements proxy.LiveConn: the client has the time of last to send its header
-// or to begin its handshake.
+// Drain implements proxy.LiveConn. The client has the time of last to send its header or to
+// begin its handshake.
 func (o *opening) Drain(last time.Duration) {
 	switch {
 	case last <= 0:

@@ -12,9 +12,9 @@ const (
 	HTTP10 = "http/1.0"
 )
 
-// Protocol is a protocol that clients may choose.
+// Protocol is a protocol for clients.
 type Protocol struct {
-	Name  string // ALPN's
+	Name  string // its name in ALPN
 	Serve proxy.ServeConn
 }
 
@@ -22,7 +22,7 @@ type Protocol struct {
 // HTTP1 must be among them.
 type Protocols []Protocol
 
-// Names returns the names that TLS offers by ALPN.
+// Names returns the names for ALPN, in that order.
 func (p Protocols) Names() []string {
 	names := make([]string, len(p))
 	for i, protocol := range p {
