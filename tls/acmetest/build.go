@@ -9,15 +9,14 @@ import (
 	"syscall"
 )
 
-// The version of pebble, as the Go module proxy knows it.
+// The version of pebble on the Go module proxy.
 const (
 	module  = "github.com/letsencrypt/pebble/v2"
 	version = "v2.10.1"
 )
 
-// programs returns the folder that holds pebble and pebble-challtestsrv. The
-// first test on a machine builds them there; others, of whatever process, wait
-// for it.
+// programs returns the folder of pebble and pebble-challtestsrv. The first test on
+// a machine builds them there. Other tests, of any process, wait for that.
 func programs() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
@@ -39,8 +38,8 @@ func programs() (string, error) {
 	return dir, build(base, dir)
 }
 
-// lock waits for the file to be nobody else's. The kernel gives it back when
-// the process ends, however it does.
+// lock waits until no other process has locked the file, and locks it. The kernel
+// releases the lock when the process ends, for whatever reason.
 func lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -58,8 +57,8 @@ func lock(path string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// build installs both programs beside dir and moves them there at once, so
-// that dir is never half full.
+// build installs both programs beside dir, and moves them there at once, so that
+// dir never has only one of them.
 func build(base, dir string) error {
 	half, err := os.MkdirTemp(base, "build")
 	if err != nil {
@@ -70,7 +69,7 @@ func build(base, dir string) error {
 	cmd.Dir = half
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOBIN="+half, "GOOS=", "GOARCH=", "GOWORK=off", "CGO_ENABLED=0")
 	if os.Getenv("SUDO_UID") != "" {
-		// What root writes into the caller's caches, the caller cannot replace.
+		// The caller could not replace files that root writes into its caches.
 		cmd.Env = append(cmd.Env, "GOCACHE="+filepath.Join(base, "go-build"), "GOMODCACHE="+filepath.Join(base, "go-mod"))
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {

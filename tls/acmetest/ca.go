@@ -1,16 +1,16 @@
-// Package acmetest runs a certificate authority for tests: pebble, with a
-// name server that knows every name, behind a gate of its own.
+// Package acmetest runs a certificate authority for tests: pebble behind a gate,
+// with a name server that knows all names.
 //
-// Clients talk to the gate, which speaks HTTPS, counts what they ask for, and
-// passes it on. So a test can take the authority away (Pause), have it answer
-// nonsense (Break), refuse names (Refuse) or keep a client waiting (Hold),
-// while pebble itself never fails. Validation does not pass the gate: pebble
-// connects to the server under test, at the ports of Options, and asks the
-// name server for addresses.
+// Clients connect to the gate, which speaks HTTPS, counts requests, and passes
+// them on. So a test can stop the authority (Pause), make it answer nonsense
+// (Break), make it refuse names (Refuse) or make a client wait (Hold), although
+// pebble itself does not fail. Validation does not go through the gate: pebble
+// connects to the server under test, at the ports of Options, and asks the name
+// server for addresses.
 //
-// Programs are built from the Go module proxy once for each machine and user;
-// a test whose machine cannot build them fails. They end with the test, and
-// with the test's process when that is killed.
+// The programs are built from the Go module proxy once for each machine and user.
+// A test fails if its machine cannot build them. They end with the test, and if
+// the test's process is killed.
 package acmetest
 
 import (
@@ -31,14 +31,15 @@ import (
 )
 
 const (
-	// patience bounds every wait for a program or an answer.
+	// patience is how long a test waits for a program or an answer.
 	patience = 20 * time.Second
-	// attempts is how often ports are chosen anew when others take them first.
+	// attempts is how often ports are chosen if another process takes them first.
 	attempts = 3
 )
 
-// Options say what Start starts. Zero fields: every kind of challenge, none
-// of which can succeed over a port, certificates for 90 days.
+// Options are the options of Start. With the zero value all kinds of challenge are
+// offered, none of those over a port can succeed, and certificates are valid for 90
+// days.
 type Options struct {
 	// HTTPPort and TLSPort are where HTTP-01 and TLS-ALPN-01 challenges are
 	// validated, at the address a name resolves to; 0: nowhere.
@@ -48,20 +49,20 @@ type Options struct {
 	Challenges []string
 	// Lifetime is how long certificates are valid, in whole seconds.
 	Lifetime time.Duration
-	// BadNonces is how many of a hundred good nonces are refused as bad ones,
-	// and AuthzReuse how often of a hundred a name that was validated within
-	// the last hour needs no new validation.
+	// BadNonces is how many percent of good nonces are refused as bad ones.
+	// AuthzReuse is in how many percent of orders a name that was validated
+	// within the last hour needs no new validation.
 	BadNonces, AuthzReuse int
-	// ExternalAccount lets only accounts be made that are bound to the one of
-	// CA.ExternalAccount (RFC 8555 section 7.3.4).
+	// ExternalAccount makes new accounts fail unless they are bound to the one
+	// of CA.ExternalAccount (RFC 8555 section 7.3.4).
 	ExternalAccount bool
 	// AlternateRoots are how many chains to other roots are offered beside the
 	// first (RFC 8555 section 7.4.2).
 	AlternateRoots int
 }
 
-// CA is a running certificate authority. Its methods are safe for use by
-// several goroutines; those that fail end the test that started it.
+// CA is a running certificate authority. Any goroutine may call its methods. If one
+// fails, it ends the test that has started the CA.
 type CA struct {
 	t    testing.TB
 	dir  string
@@ -81,8 +82,8 @@ func Start(t testing.TB, o Options) *CA {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Unlike the test's own, this folder is open to servers that run as
-	// another user.
+	// Unlike t.TempDir, this folder can be read by servers that run as another
+	// user.
 	dir, err := os.MkdirTemp("", "acme")
 	if err != nil {
 		t.Fatal(err)
@@ -207,7 +208,7 @@ func (c *CA) writeConfig(listen, blocked string) (string, error) {
 		"listenAddress": listen, "managementListenAddress": c.root,
 		"certificate": c.RootFile(), "privateKey": filepath.Join(c.dir, "api.key"),
 		"httpPort": port(c.o.HTTPPort), "tlsPort": port(c.o.TLSPort), "keyAlgorithm": "ecdsa",
-		// A second more, because pebble counts both ends of the span.
+		// One second more, because pebble counts both ends of the time.
 		"profiles": map[string]any{"default": map[string]any{"description": "the only one", "validityPeriod": int(lifetime/time.Second) + 1}},
 	}
 	if c.o.ExternalAccount {
@@ -222,8 +223,8 @@ func (c *CA) writeConfig(listen, blocked string) (string, error) {
 	return file, os.WriteFile(file, text, 0o600)
 }
 
-// Directory returns the URL of the directory (RFC 8555 section 7.1.1). Its
-// host is an address: no name must be resolved to reach the authority.
+// Directory returns the URL of the directory (RFC 8555 section 7.1.1). Its host is
+// an address, so that a client resolves no name to reach the authority.
 func (c *CA) Directory() string { return "https://" + c.gate.addr + "/dir" }
 
 // RootFile returns the PEM file that makes a client trust the directory. It
@@ -231,8 +232,8 @@ func (c *CA) Directory() string { return "https://" + c.gate.addr + "/dir" }
 // root: see Roots.
 func (c *CA) RootFile() string { return filepath.Join(c.dir, "api.crt") }
 
-// Roots returns what a browser that trusts the authority would have: the root
-// of every certificate issued.
+// Roots returns the roots of all issued certificates, as a browser that trusts the
+// authority has them.
 func (c *CA) Roots() *x509.CertPool {
 	c.t.Helper()
 	pool := x509.NewCertPool()
@@ -242,7 +243,7 @@ func (c *CA) Roots() *x509.CertPool {
 	return pool
 }
 
-// Root returns the root of every certificate issued, in PEM.
+// Root returns the root of all issued certificates, in PEM.
 func (c *CA) Root() []byte {
 	c.t.Helper()
 	text, err := c.fetch("https://" + c.root + "/roots/0")
@@ -252,8 +253,8 @@ func (c *CA) Root() []byte {
 	return text
 }
 
-// RootName returns the common name of the root of the chain that is offered
-// first, 0, or of an alternate one, from 1 on.
+// RootName returns the common name of the root of the chain that is offered first,
+// 0, or of an alternate chain, from 1 on.
 func (c *CA) RootName(i int) string {
 	c.t.Helper()
 	text, err := c.fetch("https://" + c.root + "/roots/" + strconv.Itoa(i))
@@ -277,8 +278,8 @@ func (c *CA) ExternalAccount() (id, key string) {
 	return "kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 }
 
-// SuggestRenewal has the authority say that cert should have been renewed an
-// hour ago (RFC 9773). A client hears of it when it asks.
+// SuggestRenewal makes the authority say that cert should have been renewed an hour
+// ago (RFC 9773). A client learns of that when it asks.
 func (c *CA) SuggestRenewal(cert *x509.Certificate) {
 	c.t.Helper()
 	now := time.Now().UTC()

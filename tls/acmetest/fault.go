@@ -9,19 +9,19 @@ import (
 
 // Fault is a wrong answer.
 type Fault struct {
-	Status     int           // of HTTP
-	RetryAfter time.Duration // of the field Retry-After, in whole seconds; 0: none
-	Type       string        // of a problem document (RFC 8555 section 6.7), as "rateLimited"; "": none
-	Detail     string        // of the problem document
-	Body       string        // the content, without a problem document
+	Status     int           // the HTTP status
+	RetryAfter time.Duration // the field Retry-After, in whole seconds; 0: none
+	Type       string        // the type of a problem document (RFC 8555 section 6.7), such as "rateLimited"; "": none
+	Detail     string        // the detail of the problem document
+	Body       string        // the content if there is no problem document
 }
 
-// Unavailable is the answer of an authority that is down behind its front.
+// Unavailable is the answer of a proxy whose authority is down.
 func Unavailable() Fault {
 	return Fault{Status: http.StatusServiceUnavailable, Body: "<h1>503 Service Unavailable</h1>"}
 }
 
-// Garbage is an answer that is no ACME at all.
+// Garbage is an answer that is not ACME.
 func Garbage() Fault { return Fault{Status: http.StatusOK, Body: "\x00\xff{]not json"} }
 
 // RateLimited asks the client to come back after this long.
@@ -58,21 +58,21 @@ func (c *CA) Resume() {
 	}
 }
 
-// Break has every request answered with f until Mend.
+// Break makes the gate answer all requests with f until Mend.
 func (c *CA) Break(f Fault) {
 	c.gate.mu.Lock()
 	defer c.gate.mu.Unlock()
 	c.gate.broken = &f
 }
 
-// Refuse has every order that contains name answered with f until Mend.
+// Refuse makes the gate answer all orders that contain name with f until Mend.
 func (c *CA) Refuse(name string, f Fault) {
 	c.gate.mu.Lock()
 	defer c.gate.mu.Unlock()
 	c.gate.refused[name] = f
 }
 
-// Mend ends what Break and Refuse began.
+// Mend ends Break and Refuse.
 func (c *CA) Mend() {
 	c.gate.mu.Lock()
 	defer c.gate.mu.Unlock()
@@ -80,8 +80,8 @@ func (c *CA) Mend() {
 	clear(c.gate.refused)
 }
 
-// Hold keeps clients waiting for the answer to their finalisation, the last
-// step of an order but the download, until Release. Meanwhile Held counts.
+// Hold makes clients wait, until Release, for the answer to their finalisation,
+// which is the last step of an order before the download. Held counts them.
 func (c *CA) Hold() {
 	c.gate.mu.Lock()
 	defer c.gate.mu.Unlock()
@@ -90,7 +90,7 @@ func (c *CA) Hold() {
 	}
 }
 
-// Release answers the finalisations that Hold kept.
+// Release answers the finalisations that wait for it.
 func (c *CA) Release() { c.gate.release() }
 
 // Held returns how many finalisations wait for Release.
@@ -100,23 +100,23 @@ func (c *CA) Held() int {
 	return c.gate.held
 }
 
-// Requests returns how many requests of any kind have come in.
+// Requests returns how many requests of any kind have come.
 func (c *CA) Requests() int {
 	c.gate.mu.Lock()
 	defer c.gate.mu.Unlock()
 	return c.gate.requests
 }
 
-// Orders returns how many orders for name were made or refused by Refuse; for
-// "", how many in all. One whose nonce was bad is none.
+// Orders returns how many orders for name were made, or refused by Refuse; for "" how
+// many orders in all. An order whose nonce was bad does not count.
 func (c *CA) Orders(name string) int {
 	c.gate.mu.Lock()
 	defer c.gate.mu.Unlock()
 	return c.gate.orders[name]
 }
 
-// Certificates returns how many certificates for name were issued; for "", how
-// many in all. Names are those of the order, as "*.example.test".
+// Certificates returns how many certificates for name were issued; for "" how many in
+// all. A name is that of the order, such as "*.example.test".
 func (c *CA) Certificates(name string) int {
 	c.gate.mu.Lock()
 	defer c.gate.mu.Unlock()

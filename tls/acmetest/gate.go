@@ -27,7 +27,7 @@ const (
 	authzPath    = "/authZ/"
 )
 
-// gate is the server that clients of the authority talk to.
+// gate is the server to which clients of the authority connect.
 type gate struct {
 	addr       string
 	cert       tls.Certificate
@@ -53,7 +53,7 @@ func openGate(to string, cert tls.Certificate, pool *x509.CertPool, challenges [
 		orders: map[string]int{}, certificates: map[string]int{}, refused: map[string]Fault{},
 	}
 	g.proxy = &httputil.ReverseProxy{
-		// pebble makes URLs, and checks those that were signed, by the host asked for.
+		// pebble makes URLs from the request's host, and checks signed ones with it.
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "https", Host: to})
 			r.Out.Host = r.In.Host
@@ -74,7 +74,7 @@ func (g *gate) open() error {
 	}
 	ln, err := net.Listen("tcp4", g.addr)
 	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); ln, err = net.Listen("tcp4", g.addr) {
-		time.Sleep(5 * time.Millisecond) // a client of another server may have been given the port
+		time.Sleep(5 * time.Millisecond) // a client of another server may have the port
 	}
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)
@@ -90,7 +90,7 @@ func (g *gate) open() error {
 	return nil
 }
 
-// shut closes the listener and every connection.
+// shut closes the listener and all connections.
 func (g *gate) shut() {
 	g.mu.Lock()
 	server, served := g.server, g.served
@@ -108,7 +108,7 @@ func (g *gate) close() {
 	g.proxy.Transport.(*http.Transport).CloseIdleConnections()
 }
 
-// ServeHTTP counts a request and passes it on, unless it is to fail.
+// ServeHTTP counts a request, and passes it on unless it must fail.
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
@@ -129,8 +129,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.proxy.ServeHTTP(w, r)
 }
 
-// admit counts a request for an order of names, or for something else, and
-// returns how it fails, if it does.
+// admit counts a request. names are those of an order; none for other requests. It
+// returns the Fault with which the request fails, or nil.
 func (g *gate) admit(names []string) *Fault {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -147,8 +147,7 @@ func (g *gate) admit(names []string) *Fault {
 	return nil
 }
 
-// wait blocks while finalisations are held. It reports whether the client is
-// still there.
+// wait blocks while Hold is in effect. It reports whether the client is still there.
 func (g *gate) wait(r *http.Request) bool {
 	g.mu.Lock()
 	hold := g.hold
@@ -180,8 +179,8 @@ func (g *gate) release() {
 	}
 }
 
-// observe counts what pebble has agreed to, and takes away the challenges
-// that are not offered.
+// observe counts what pebble has accepted, and removes the challenges that Options do
+// not offer.
 func (g *gate) observe(res *http.Response) error {
 	path := res.Request.URL.Path
 	ordered := path == newOrderPath && res.StatusCode == http.StatusCreated
@@ -223,8 +222,8 @@ func count(of map[string]int, names []string) {
 	}
 }
 
-// payload returns what a JWS in the flattened JSON form says (RFC 7515); nil
-// when it is none.
+// payload returns the payload of a JWS in the flattened JSON form (RFC 7515); nil for
+// anything else.
 func payload(jws []byte) []byte {
 	var signed struct{ Payload string }
 	if json.Unmarshal(jws, &signed) != nil {
@@ -252,7 +251,7 @@ func namesOf(order []byte) []string {
 	return names
 }
 
-// offer leaves an authorization only challenges of these kinds.
+// offer removes the challenges of other kinds from an authorization.
 func offer(authz []byte, kinds []string) ([]byte, error) {
 	var a map[string]any
 	if err := json.Unmarshal(authz, &a); err != nil {

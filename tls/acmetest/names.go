@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// DNS returns the address, as HOST:PORT for both UDP and TCP, of the name
-// server that the authority asks. Every name has the address 127.0.0.1 unless
-// Resolve or Fail said otherwise.
+// DNS returns the address, HOST:PORT for both UDP and TCP, of the name server that
+// the authority asks. Each name has the address 127.0.0.1, unless Resolve or Fail has
+// changed that.
 func (c *CA) DNS() string { return c.dns }
 
 // Resolve gives name exactly these addresses.
@@ -27,8 +27,8 @@ func (c *CA) Resolve(name string, addrs ...string) {
 }
 
 func (c *CA) resolve(name string, addrs []string) error {
-	// The server answers with the default when a name has no address of a
-	// family; one that it cannot parse stands for none.
+	// If a name has no address of a family, the server answers with the default. An
+	// address that it cannot parse makes it answer with none.
 	v4, v6 := []string{"none"}, []string{"none"}
 	for _, a := range addrs {
 		ip, err := netip.ParseAddr(a)
@@ -58,7 +58,7 @@ func (c *CA) resolve(name string, addrs []string) error {
 	return nil
 }
 
-// Fail has the name server answer SERVFAIL to every question about name, until
+// Fail makes the name server answer SERVFAIL to all questions about name, until
 // Resolve.
 func (c *CA) Fail(name string) {
 	c.t.Helper()
@@ -69,7 +69,7 @@ func (c *CA) Fail(name string) {
 
 func (c *CA) controlURL(path string) string { return "http://" + c.control + "/" + path }
 
-// hook is the script of DNSHook. curl's words are those the caller reports.
+// hook is the script of DNSHook. The caller reports curl's messages.
 const hook = `#!/bin/sh
 # %[1]s present|cleanup NAME VALUE
 set -eu
@@ -92,7 +92,7 @@ func (c *CA) DNSHook() string {
 	if err := os.WriteFile(file, fmt.Appendf(nil, hook, filepath.Base(file), c.control), 0o755); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := os.Chmod(file, 0o755); err != nil { // whatever the umask
+	if err := os.Chmod(file, 0o755); err != nil { // the umask may have removed rights
 		c.t.Fatal(err)
 	}
 	return file
@@ -106,7 +106,7 @@ func (c *CA) TXT(name string) []string {
 	records, err := c.resolver("tcp").LookupTXT(ctx, strings.TrimSuffix(name, ".")+".")
 	var none *net.DNSError
 	if errors.As(err, &none) && (none.IsNotFound || none.Err == "lame referral") {
-		return nil // the server neither recurses nor says that it is the authority
+		return nil // an answer without records is neither recursive nor authoritative: net calls that a lame referral
 	}
 	if err != nil {
 		c.t.Fatalf("cannot look up %q: %v", name, err)
@@ -122,8 +122,8 @@ func (c *CA) resolver(network string) *net.Resolver {
 	}}
 }
 
-// namesAnswer returns nil when the name server answers by UDP and TCP, and is
-// the one that listens to us.
+// namesAnswer returns nil if the name server answers over UDP and TCP, and is the one
+// that this CA controls.
 func (c *CA) namesAnswer() error {
 	name := fmt.Sprintf("ready-%d.test", time.Now().UnixNano())
 	if err := c.resolve(name, []string{"127.0.0.9"}); err != nil {

@@ -8,8 +8,8 @@ import (
 	"os/exec"
 )
 
-// guarded runs a program whose standard input is a pipe of ours, and kills it
-// when the pipe closes: it must not outlive a test binary that is killed.
+// guarded runs a program, and kills it when its standard input, a pipe from the test,
+// closes: the program must not outlive a test that is killed.
 const guarded = `exec 3<&0 </dev/null; { read x <&3; kill -KILL $$; } & exec "$@" 3<&-`
 
 // program is a server that runs as a process of its own.
@@ -52,8 +52,8 @@ func (p *program) alive() bool {
 	}
 }
 
-// freePorts returns addresses of the loopback interface that nothing listens
-// on, for TCP nor UDP. Another process may be faster than who uses them.
+// freePorts returns addresses of the loopback interface on which nothing listens,
+// neither over TCP nor over UDP. Another process may take one before the caller does.
 func freePorts(n int) ([]string, error) {
 	var out []string
 	for len(out) < n {
