@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// names lists a tree's directives with where they come from.
+// names lists a tree's directives with their positions.
 func names(n *Node) []string {
 	var out []string
 	for _, c := range n.Children {
@@ -139,7 +139,7 @@ func TestBuiltinStandsInForAMissingFile(t *testing.T) {
 	}
 }
 
-// TestGlobAsNginx holds which files nginx 1.22 includes for each pattern.
+// TestGlobAsNginx has the files that nginx 1.22 includes for each pattern.
 func TestGlobAsNginx(t *testing.T) {
 	dir := t.TempDir()
 	memory := Memory{}

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestWordsAsNginx holds what nginx 1.22 calls the first directive of each
-// input ("unknown directive ...").
+// TestWordsAsNginx has nginx 1.22's name for the first directive of each input
+// ("unknown directive ...").
 func TestWordsAsNginx(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{`plain;`, `plain`},
@@ -114,7 +114,7 @@ func TestWordsAreBounded(t *testing.T) {
 	}
 }
 
-// What is wrong with a word that is too long is told with its beginning only.
+// The mistake about a word that is too long shows only the beginning of the word.
 func TestAWordThatIsTooLongIsQuotedByItsBeginning(t *testing.T) {
 	_, err := Parse("f", []byte(strings.Repeat("a", 1<<20)+" {"))
 	if err == nil || len(err.Error()) > 500 {

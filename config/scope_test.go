@@ -158,7 +158,7 @@ func TestListsAreDroppedByTheFirstOwnItem(t *testing.T) {
 	}
 }
 
-// Two blocks that add to what looks like the same list must not share memory.
+// Two blocks that add to the same inherited list must not share its memory.
 func TestListsOfSiblingsDoNotOverwriteEachOther(t *testing.T) {
 	o := newOrchard()
 	main, _ := o.mustRead(t, "basket { kinds a b c d e; row { kinds x y; } row { kinds p q; } row { } }")

@@ -310,9 +310,8 @@ func TestAPanicInTheLogPhaseIsContained(t *testing.T) {
 	}
 }
 
-// A connection that asks nothing may have a request on the way, whether it has
-// asked before or not: that is answered, as its last. One that stays silent ends
-// when its time is up.
+// A request may be on its way on an idle connection, even if that had none before: it is
+// answered, and is the last one. A silent connection ends when its time is over.
 func TestShutdownAnswersOneMoreRequest(t *testing.T) {
 	s, _, open := startGate(t)
 	close(open)

@@ -17,8 +17,8 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// errorPages is one server in the words of both: SAY and FAIL are say and
-// fail here, return there.
+// errorPages is one server for both servers: SAY and FAIL become say and fail here, and
+// return for nginx.
 const errorPages = `
 	error_page 404 /server404;
 	location = /server404 { SAY server404; }
@@ -101,7 +101,7 @@ func TestStatusPagesHaveTheWordsOfNginx(t *testing.T) {
 	}
 }
 
-// page shows what is compared: the text of status pages is each server's own.
+// page returns the part of an answer that is compared, which is not the text of status pages.
 func page(status int, body, location string) string {
 	if strings.HasPrefix(body, "<html>") {
 		body = "status page"
@@ -115,7 +115,7 @@ func (n nginx) page(t *testing.T, method, target string) string {
 	return page(res.StatusCode, body, res.Header.Get("Location"))
 }
 
-// ask returns what nginx's server of pages answers.
+// ask returns the answer of nginx's server.
 func (n nginx) ask(t *testing.T, method, target string) (*http.Response, string) {
 	t.Helper()
 	nc, err := net.Dial("unix", filepath.Join(n.dir, "pages"))

@@ -2,8 +2,8 @@ package proxy
 
 import "time"
 
-// HoldTurn has r be a pattern of which a match has just run out of time, while
-// another one has the turn until the returned function is called.
+// HoldTurn makes it look as if a match of r has just run out of time, and gives the turn to
+// another match, until the returned function is called.
 func (r *Regexp) HoldTurn() (give func()) {
 	r.turns.alarm.Store(time.Now().UnixNano())
 	r.turns.turn <- struct{}{}

@@ -16,7 +16,7 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// nginx is a real one, asked over unix sockets what is right.
+// nginx is a real nginx, which shows over unix sockets what is right.
 type nginx struct{ dir string }
 
 // startNginx runs servers (the text of server blocks that listen on
@@ -59,7 +59,7 @@ func ours(s *proxytest.Server, host, target string) answer {
 	return result(r.Status, r.Text(), r.Header.Get("Location"))
 }
 
-// result keeps what is compared: pages of redirects and errors differ.
+// result returns the part of an answer that is compared: pages of redirects and errors differ.
 func result(status int, body, location string) answer {
 	switch {
 	case status == 200:

@@ -31,7 +31,7 @@ func TestDirectivesOfNginxAreKnown(t *testing.T) {
 	})
 }
 
-// checkWords compares what is said of each name.
+// checkWords compares the message for each name.
 func checkWords(t *testing.T, say func(name string) string, want map[string]string) {
 	t.Helper()
 	for name, want := range want {

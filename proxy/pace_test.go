@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestARateIsKeptAsNginxDoes sends as much as it may, as soon as it may.
+// TestARateIsKeptAsNginxDoes sends as many bytes as room allows, as soon as it allows them.
 func TestARateIsKeptAsNginxDoes(t *testing.T) {
 	at := func(fraction time.Duration) time.Time { return time.Unix(1_000_000, int64(fraction)) }
 	for _, c := range []struct {

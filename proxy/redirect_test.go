@@ -6,8 +6,8 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// With no Host a redirect names the address that the client came to: the name
-// of the server may be "_" or one of many.
+// A redirect for a request without Host has the address to which the client has connected:
+// the name of the server may be "_" or one of many.
 func TestARedirectNamesWhereTheClientIs(t *testing.T) {
 	for _, c := range []struct{ core, host, local, want string }{
 		{"server_name _;", "shop.example", "", "http://shop.example/a/"},

@@ -57,8 +57,8 @@ func TestVariablesMayBeWrittenInAnyCase(t *testing.T) {
 	}
 }
 
-// TestAMatchThatTakesTooLongIsNotNoMatch has patterns that let a request pass
-// where they do not match.
+// TestAMatchThatTakesTooLongIsNotNoMatch has patterns that let a request in if they do not
+// match.
 func TestAMatchThatTakesTooLongIsNotNoMatch(t *testing.T) {
 	bad := strings.Repeat("a", 40) + "b"
 	for _, c := range []struct {
@@ -117,8 +117,8 @@ func TestAMatchThatWaitsForItsTurnDelaysNoOtherRequest(t *testing.T) {
 	}
 }
 
-// TestMatchesGetLessTimeAfterOneThatTookTooLong: what needs little of it still
-// matches.
+// TestMatchesGetLessTimeAfterOneThatTookTooLong also checks that matches that need little
+// time still match.
 func TestMatchesGetLessTimeAfterOneThatTookTooLong(t *testing.T) {
 	s := start(t, `server { listen 80; say other; location ~ "^/(?!static/)(a+)+/$" { say "matched $1"; } }`)
 	bad := "/" + strings.Repeat("a", 40) + "b"

@@ -8,8 +8,8 @@ import (
 	"alicorn/config"
 )
 
-// A match that a limit of the clock ends before it has worked, since the machine
-// was held up, is tried again: it is neither a failure nor an alarm.
+// A match that ran out of time with hardly any processor time, because the machine was busy,
+// is tried again. It is neither a failure nor an alarm.
 func TestAMatchThatWasHeldUpIsTriedAgain(t *testing.T) {
 	for _, c := range []struct {
 		name       string

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestEachFieldLineIsLookedAtOnce follows the links from every line that begins a chain:
-// the steps are as many as the lines, however their names repeat.
+// TestEachFieldLineIsLookedAtOnce follows the links from each line that begins a chain. There
+// are as many steps as lines, however names repeat.
 func TestEachFieldLineIsLookedAtOnce(t *testing.T) {
 	for _, names := range []int{1, 3, 400, 6000} {
 		var h Header

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// kept is a connection that waits since a time, or does not.
+// kept is a connection that waits since a time, or does not wait.
 type kept struct {
 	since   time.Time
 	idle    bool
@@ -36,7 +36,7 @@ func TestWhoIdlesLongestMakesRoom(t *testing.T) {
 	}
 }
 
-// One that has come just now is about to ask.
+// A connection that has just come will soon send a request.
 func TestWhoHasJustComeStays(t *testing.T) {
 	old := time.Hour
 	for _, c := range []struct {
@@ -60,8 +60,8 @@ func TestWhoHasJustComeStays(t *testing.T) {
 	}
 }
 
-// Each connection of a burst finds no room until those that were told to close have
-// closed. Others are not closed for it.
+// Connections of a burst find no descriptor until the connections that shed has chosen have
+// closed. No others are closed for them.
 func TestABurstMakesRoomOnce(t *testing.T) {
 	e := NewEngine(nil, nil)
 	all := make([]*kept, 4*shedding)

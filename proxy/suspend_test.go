@@ -23,8 +23,8 @@ type waits struct{ then func(x *proxy.Exchange) error }
 
 func (w *waits) Continue(x *proxy.Exchange) error { return w.then(x) }
 
-// steps is a module that has an action in each phase, which notes that it ran. That
-// of the phase at suspends and then does what then says; so does the content for 6.
+// steps is a module with an action in each phase, which records that it ran. The action of
+// the phase at suspends, and then returns what then returns; for 6 the content does so.
 type steps struct {
 	at   proxy.Phase
 	then func(x *proxy.Exchange) error
@@ -36,7 +36,7 @@ type steps struct {
 
 var phases = []proxy.Phase{proxy.PostRead, proxy.ServerRewrite, proxy.Rewrite, proxy.PreAccess, proxy.Access, proxy.PreContent}
 
-// content stands for the content handler among phases.
+// content is the number of the content handler among the phases.
 const content = proxy.PreContent + 1
 
 func (s *steps) note(step string) {
@@ -82,8 +82,8 @@ func (s *steps) module() proxy.Module {
 	}}
 }
 
-// An action of any phase, and the content, may suspend; the request goes on behind
-// it with what its Continuation returns.
+// An action of any phase, and the content, may suspend. The request goes on after it with the
+// result of its Continuation.
 func TestARequestSuspendedInAnyPhaseGoesOnBehindTheActionThatWaited(t *testing.T) {
 	reply := func(x *proxy.Exchange) error { return x.Res.Reply(201, "text/plain", []byte("waited")) }
 	answer := func(x *proxy.Exchange) error { return cmp.Or(reply(x), error(proxy.Done)) }
@@ -121,8 +121,8 @@ func TestARequestSuspendedInAnyPhaseGoesOnBehindTheActionThatWaited(t *testing.T
 	}
 }
 
-// check compares what ran: each action once, in order, and the log phase once;
-// again: what a redirect led to ran behind it.
+// check compares the actions that ran: each once, in order, and the log phase once. again
+// says that the target of a redirect ran after them.
 func (s *steps) check(t *testing.T, name string, whole, again bool) {
 	var want []string
 	for _, p := range phases {

@@ -63,7 +63,7 @@ func BenchmarkTemplate(b *testing.B) {
 	}
 }
 
-// BenchmarkTemplateString is what a directive pays that needs a string of its own.
+// BenchmarkTemplateString measures a directive that needs the value as a string.
 func BenchmarkTemplateString(b *testing.B) {
 	t := benchTemplate(b, "https://$host$request_uri")
 	x := benchExchange()

@@ -50,7 +50,7 @@ func TestSocketOptionsOfListen(t *testing.T) {
 	}
 }
 
-// What a reload says of a socket that goes on holds for the connections that it accepts from then on.
+// A reload changes the options of a socket that it keeps, for connections that it accepts after that.
 func TestASocketIsTunedWhileItListens(t *testing.T) {
 	inner, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

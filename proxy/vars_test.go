@@ -88,7 +88,7 @@ func TestGroupsOfNamesAndLocationsBecomeVariables(t *testing.T) {
 	}
 }
 
-// Exchanges are pooled: what one request captured must not show in the next.
+// Exchanges are pooled: the next request must not see the captures of this one.
 func TestGroupsDoNotOutliveTheirRequest(t *testing.T) {
 	s := start(t, `server { listen 80; server_name x ~^(?<sub>[a-z]+)\.example$; location / { say "$sub|$1|$request_id"; } }`)
 	for range 20 {

@@ -94,7 +94,7 @@ func TestTransitionsOfAnExchangeThatWaits(t *testing.T) {
 	}
 }
 
-// A request's end takes the wire's reports of the client away.
+// The end of a request ends the wire's watch of the client.
 func TestAnEndedRequestIsNotWatched(t *testing.T) {
 	wire := &fakeWire{}
 	x := NewExchange(&Conn{}, wire)
@@ -138,7 +138,7 @@ func (d *driver) wait(n int64) {
 	}
 }
 
-// TestNoEventIsLostOrMistaken is a model of everything at once.
+// TestNoEventIsLostOrMistaken runs waits and events of all kinds at the same time.
 func TestNoEventIsLostOrMistaken(t *testing.T) {
 	const requests, waits = 300, 5
 	d := &driver{t: t, next: make(chan bool), random: rand.New(rand.NewPCG(1, 2))}
@@ -247,7 +247,7 @@ func FuzzWaiting(f *testing.F) {
 	})
 }
 
-// A request that never waits leaves the machine alone: no timer, no number.
+// A request that does not wait leaves the state machine alone: no timer, no new number.
 func TestARequestThatNeverWaitsCostsNothing(t *testing.T) {
 	x := NewExchange(&Conn{}, &fakeWire{})
 	word := x.waiting.word.Load()
@@ -259,7 +259,7 @@ func TestARequestThatNeverWaitsCostsNothing(t *testing.T) {
 	}
 }
 
-// Waiting itself allocates nothing either, but for the first time.
+// Waiting allocates only the first time.
 func TestSuspendingAllocatesNothing(t *testing.T) {
 	resumed := make(chan bool, 1)
 	x := NewExchange(&Conn{}, &fakeWire{resumed: func() { resumed <- true }})
@@ -274,7 +274,7 @@ func TestSuspendingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Sleep ends when its time is over, and for nothing else but the client's leaving.
+// Sleep ends only when its time is over, or when the client leaves.
 func TestSleepEndsInTime(t *testing.T) {
 	resumed := make(chan bool, 1)
 	x := NewExchange(&Conn{}, &fakeWire{resumed: func() { resumed <- true }})

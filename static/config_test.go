@@ -128,7 +128,7 @@ func TestPrecompressedFilesFollowAcceptEncoding(t *testing.T) {
 	}
 }
 
-// Caches keep apart what differs, and nothing else.
+// Responses have Vary: Accept-Encoding if the file has a variant, and only then.
 func TestVaryStandsWhereThereIsAVariant(t *testing.T) {
 	files := folder(t, map[string]string{"a.css": "plain", "a.css.gz": "gz", "b.css": "plain", "b.css.br": "brot", "c.css": "plain"})
 	for _, c := range []struct {
@@ -163,7 +163,7 @@ func TestUnsatisfiableRangesNameTheSize(t *testing.T) {
 	}
 }
 
-// An answer 416 to a range has what the 200 would have had; another one has not.
+// A 416 for a range has the fields of the 200; another 416 has not.
 func TestUnsatisfiableRangesHaveTheFieldsOfTheFile(t *testing.T) {
 	s := start(t, folder(t, map[string]string{"a.txt": "0123456789"}),
 		"server { listen 80; root ROOT; expires 1h; add_header X-Nested yes; add_header X-Every yes always; location /r { return 416; } }")

@@ -38,8 +38,8 @@ func TestOtherMethodsLearnWhichAreAllowed(t *testing.T) {
 	}
 }
 
-// What try_files has found under the alias of a regular expression is
-// the file of no other URI, and of no other request.
+// The file that try_files has found under the alias of a regular expression location is not
+// used for another URI, or another request.
 func TestTheFileOfTryFilesHoldsUntilTheURIChanges(t *testing.T) {
 	root := folder(t, map[string]string{"sub/x.txt": "found", "b.txt": "another"})
 	s := start(t, root, `server { listen 80; root ROOT;
@@ -135,8 +135,8 @@ func TestAChangedFileIsSeenAtOnce(t *testing.T) {
 	}
 }
 
-// during returns a module whose header filter runs f between the look at a
-// file and the reading of it.
+// during returns a module whose header filter runs f after a file was opened and before it is
+// read.
 func during(f func()) proxy.Module {
 	return proxy.Module{Name: "during", Compile: func(_ *config.Scope, l *proxy.Location) error {
 		l.FilterHeader(func(*proxy.Exchange) error { f(); return nil })

@@ -13,8 +13,8 @@ import (
 	"alicorn/proxy"
 )
 
-// planted makes a site's folder with links to what only the server may read, and returns
-// it with the hidden folder.
+// planted makes a site's folder with links to files that only the server may read. It returns
+// that folder and the hidden one.
 func planted(t *testing.T) (www, keys string) {
 	t.Helper()
 	www = folder(t, map[string]string{"a.txt": "a", "own.txt": "own"})
@@ -52,7 +52,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// Who may write to a site's folder may not read what only the server may.
+// A user who may write to a site's folder cannot read files that only the server may read.
 func TestALinkToAFileOfTheServersOwnIsRefused(t *testing.T) {
 	for _, cache := range []string{"", "open_file_cache max=100; open_file_cache_errors on;"} {
 		www, keys := planted(t)

@@ -82,9 +82,8 @@ var fromNow = regexp.MustCompile(`^/exp/(hour|range|minus|zero|return|moved)/|[?
 
 func fixedExpiry(target string) bool { return !fromNow.MatchString(target) }
 
-// comparable is what both servers say of the date of expiry, although time
-// passes between their answers: the date itself if it is fixed, else the minutes
-// from now, rounded.
+// comparable returns a date of expiry that can be compared although time passes between the
+// answers: the date itself if it is fixed, or else the minutes from now, rounded.
 func comparable(target, date string) string {
 	at, err := http.ParseTime(date)
 	if err != nil || fixedExpiry(target) {

@@ -75,7 +75,7 @@ func TestFilesInMemoryAndFoldersAreNotOpen(t *testing.T) {
 	}
 }
 
-// A file that the cache gives up is closed only when no answer needs it.
+// A file that the cache drops is closed only when no response needs it.
 func TestAFileInUseIsNotClosed(t *testing.T) {
 	for _, size := range []int{10_000, 300_000} {
 		for name, forget := range map[string]func(t *testing.T, s *proxytest.Server, root string){

@@ -117,8 +117,8 @@ func TestRemovedFilesAndErrorsAreForgottenAfterTheValidTime(t *testing.T) {
 	status("/later.txt", 200)
 }
 
-// A file kept in memory is whole and one version even when it changes while
-// the head is made.
+// A file in memory is sent whole and in one version, even if it changes while the head is
+// made.
 func TestAFileInMemoryStaysOneVersion(t *testing.T) {
 	root := folder(t, map[string]string{"a.txt": "old content"})
 	var change atomic.Bool
@@ -181,7 +181,7 @@ func TestEveryWayToAFileGoesThroughTheCache(t *testing.T) {
 	}
 }
 
-// Under replacement by rename, every answer is of one version.
+// While a file is replaced again and again, each response is of one version.
 func TestAnswersAreOfOneVersionWhileFilesChange(t *testing.T) {
 	content := func(version int) string {
 		n := 1000 + version%97

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// From the first byte of a request to the last of the file, by a real socket.
+// The test measures from the first byte of a request to the last byte of the file, over a
+// real socket.
 func TestAFileBySocketAllocatesNothing(t *testing.T) {
 	files := map[string]string{"small.css": strings.Repeat("a", 1000), "middle.css": strings.Repeat("b", 20_000), "large.css": strings.Repeat("c", 200_000)}
 	s := start(t, folder(t, files), "open_file_cache max=10; server { listen 127.0.0.1:8000; keepalive_requests 1000000; root ROOT; }")

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What a cache has found is believed as long as nginx believes it. Files that
-// are changed in place are left out: nginx mixes two versions then.
+// A cache uses its entries as long as nginx does. Files that are changed in place are left
+// out: nginx mixes two versions of them.
 func TestChangesAreSeenWhenNginxSeesThem(t *testing.T) {
 	const server = `
 		root ROOT; absolute_redirect off;

@@ -76,7 +76,7 @@ func FuzzRangesStayInsideTheFile(f *testing.F) {
 	})
 }
 
-// Where nginx evaluates every field, we take the order of RFC 9110 section 13.2.2.
+// nginx evaluates all fields; we use the order of RFC 9110 section 13.2.2.
 func TestPreconditionsAreTakenInOrder(t *testing.T) {
 	v := newValidators(1_000_000_000, 10)
 	const same, before, after = "Sun, 09 Sep 2001 01:46:40 GMT", "Sun, 09 Sep 2001 01:46:39 GMT", "Sun, 09 Sep 2001 01:46:41 GMT"

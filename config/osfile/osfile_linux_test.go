@@ -31,8 +31,8 @@ func asRoot(t *testing.T) bool {
 	return true
 }
 
-// land returns a folder that only root changes, with "secret", which only root
-// reads, and below it one of mallory's; "" where there is no other user.
+// land returns a folder that only root may change, with "secret", which only root may
+// read, and a folder of mallory below it; "" if there is no other user.
 func land(t *testing.T) (dir, foreign string) {
 	t.Helper()
 	if !asRoot(t) {
@@ -50,7 +50,7 @@ func land(t *testing.T) (dir, foreign string) {
 	return dir, foreign
 }
 
-// planted makes name in dir by what mallory would do.
+// planted makes name in dir as mallory would.
 func planted(t *testing.T, dir, name string, plant func(path string) error) string {
 	t.Helper()
 	path := filepath.Join(dir, name)

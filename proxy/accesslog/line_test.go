@@ -12,7 +12,7 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// answered is a browser's request after its response.
+// answered returns the Exchange of a browser's request after its response.
 func answered() *proxy.Exchange {
 	x := proxy.NewExchange(&proxy.Conn{ID: 7, Requests: 3, RemoteAddr: "192.0.2.9", RemotePort: "50000", LocalAddr: "192.0.2.1", LocalPort: "80"},
 		proxytest.NewRecorder(""))
@@ -48,7 +48,7 @@ func lineWriter(t testing.TB, text string, esc escaping, o logfile.Options) *wri
 	return w
 }
 
-// shapes are formats in the ways that people write them.
+// shapes are formats like those of real files.
 func shapes() []struct {
 	name, text string
 	escaping   escaping
@@ -118,7 +118,7 @@ func BenchmarkLine(b *testing.B) {
 	}
 }
 
-// BenchmarkWrite is a line on its way into the file.
+// BenchmarkWrite measures making a line and writing it to the file.
 func BenchmarkWrite(b *testing.B) {
 	for _, c := range []struct {
 		name    string

@@ -62,8 +62,8 @@ func (c *counted) Write(p []byte) (int, error) {
 	return c.Buffer.Write(p)
 }
 
-// Events that are written at once are the lines that each would be by itself, in
-// one write to each destination that takes the level.
+// HandleAll writes the same lines as Handle for each event, in one write to each
+// destination that logs the level.
 func TestSeveralEventsAreOneWrite(t *testing.T) {
 	at := time.Date(2026, 11, 21, 8, 9, 10, 0, time.Local)
 	messages := []string{"first", "a\x1b[31m\nb", "", "last"}
@@ -87,7 +87,7 @@ func TestSeveralEventsAreOneWrite(t *testing.T) {
 	}
 }
 
-// A line break of a client must not begin a line that looks like one of ours.
+// A line break that a client sends must not begin a line that looks like an event.
 func TestNoMessageCanForgeALine(t *testing.T) {
 	var out bytes.Buffer
 	slog.New(NewHandler(&out, proxy.LevelDebug)).Error("a\n2026/11/21 08:09:10 [emerg] 1#1: forged", "x", "b\n2026/11/21 08:09:10 [emerg] 1#1: forged")
@@ -147,7 +147,7 @@ func TestLevelsHaveNginxsNames(t *testing.T) {
 	}
 }
 
-// Lines of several goroutines come out whole: one Write each.
+// Lines of several goroutines do not mix: each is one Write.
 func TestLinesAreWrittenWhole(t *testing.T) {
 	w := &countingWriter{}
 	l := slog.New(NewHandler(w, proxy.LevelDebug))
@@ -243,7 +243,7 @@ func TestWithoutErrorLogTheDefaultIsInEffect(t *testing.T) {
 	}
 }
 
-// Lines without a level go unchanged to the destinations with the lowest one.
+// Lines without a level are written unchanged to the destinations with the lowest level.
 func TestLinesWithoutALevelGoWhereMostGoes(t *testing.T) {
 	dir := t.TempDir()
 	s := proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{Module(Options{Default: "default.log"}), failing()},

@@ -150,7 +150,7 @@ func benchFields(b testing.TB, pairs ...string) []field {
 	return all
 }
 
-// usual are the fields of a site that was told to be safe.
+// usual are the security fields that many sites add.
 var usual = []string{"X-Frame-Options", "DENY", "X-Content-Type-Options", "nosniff", "Strict-Transport-Security", "max-age=31536000",
 	"Content-Security-Policy", "default-src 'self'", "Cache-Control", "no-cache"}
 

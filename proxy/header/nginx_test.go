@@ -73,8 +73,8 @@ func interesting(fields []string) string {
 	return strings.Join(kept, "\n")
 }
 
-// startNginx serves servers, whose LISTEN it replaces, until the test ends. It
-// returns what asks them for their header fields.
+// startNginx runs nginx with servers, in which it replaces LISTEN, until the test ends. It
+// returns a function that asks for header fields.
 func startNginx(t *testing.T, servers string) func(host, target string) []string {
 	t.Helper()
 	dir := proxytest.NginxDir(t)

@@ -251,8 +251,8 @@ func TestMistakesAreNamed(t *testing.T) {
 	}
 }
 
-// TestADelayedRequestDelaysNoOther has delays of minutes on an event loop of
-// which every wait takes the lead.
+// TestADelayedRequestDelaysNoOther has delays of minutes on one event loop. They must neither
+// keep the lead nor a goroutine.
 func TestADelayedRequestDelaysNoOther(t *testing.T) {
 	s := proxytest.New(t, proxytest.Config{Serve: http1.Serve, Modules: modules(),
 		Text: perMinute + `server { listen 127.0.0.1:80; location / { limit_req zone=one burst=50; } }`})
@@ -272,7 +272,7 @@ func TestADelayedRequestDelaysNoOther(t *testing.T) {
 	}
 }
 
-// A delay ends at once with the client that it is for, and with the server.
+// A delay ends at once if its client leaves, and if the server stops.
 func TestADelayEndsWithItsClient(t *testing.T) {
 	for _, c := range []struct {
 		name       string

@@ -35,7 +35,7 @@ func TestAZoneIsBounded(t *testing.T) {
 	}
 }
 
-// chain counts the linked states, and takes links that disagree for none.
+// chain returns the number of linked states; -1 if the links of both directions differ.
 func chain(sh *shard) int {
 	n, newer := 0, int32(none)
 	for i := sh.newest; i != none && n <= len(sh.list); i = sh.list[i].older {

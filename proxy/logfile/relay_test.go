@@ -51,8 +51,8 @@ func overfill(t *testing.T, s interface {
 	return written
 }
 
-// Whoever logs waits for no reader, nor do those who look or reopen. What
-// there was room for arrives once the reader goes on, in whole lines.
+// Write, Losses and Reopen do not wait for a reader. The lines that had room arrive, whole,
+// when the reader goes on.
 func TestALogWhoseReaderHoldsStillHoldsNobodyUp(t *testing.T) {
 	for name, o := range map[string]Options{"each line": {}, "batches": {Buffer: 64 << 10}} {
 		t.Run(name, func(t *testing.T) {
@@ -82,14 +82,14 @@ func TestALogWhoseReaderHoldsStillHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// The end of a log does not wait for its reader either.
+// Close does not wait for a reader either.
 func TestALogWhoseReaderHoldsStillCloses(t *testing.T) {
 	f, _ := heldFIFO(t, Options{})
 	overfill(t, f)
 	f.Close()
 }
 
-// A standard error stream is a log like any other: here a pipe that nobody reads.
+// The same is true for the standard error stream: here a pipe that nothing reads.
 func TestAStandardErrorThatNobodyReadsHoldsNobodyUp(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -121,7 +121,7 @@ func (r *relay) empty() bool {
 	return r.idle == nil
 }
 
-// Lines reach a relay's destination whole, in order, and again after an end of work.
+// Lines reach a relay's destination whole and in order, also after its goroutine has ended.
 func TestARelayKeepsTheOrder(t *testing.T) {
 	var got bytes.Buffer
 	r := relay{lost: func(p []byte, err error) { t.Errorf("%q: %v", p, err) }}
@@ -141,7 +141,7 @@ func TestARelayKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// The name of a syslog server is looked up where lines are delivered.
+// The goroutine that delivers lines looks up the name of a syslog server.
 func TestASyslogServerThatIsLookedUpHoldsNobodyUp(t *testing.T) {
 	s, err := newSyslog("syslog:server=127.0.0.1:9")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// FuzzProgram reads any conditions and replacements. What is accepted runs,
-// and ends, with a well-formed Location; what is not has a place.
+// FuzzProgram reads any conditions and replacements. A program that is accepted ends, with a
+// well-formed Location. A mistake has a position.
 func FuzzProgram(f *testing.F) {
 	for _, s := range [][4]string{
 		{"($host = a)", "^/(.*)$", "/new?x=$1&y=%41", "/a%20b?c"}, {"( $arg_x ~* (b|c) )", "^", "https://$host$request_uri?", "/?x=b"},
@@ -55,7 +55,7 @@ func hasDirective(n *config.Node, name string) bool {
 	return false
 }
 
-// FuzzEscapes checks what is done to captures and redirects.
+// FuzzEscapes checks the escaping of captures and redirects.
 func FuzzEscapes(f *testing.F) {
 	for _, s := range []string{"", "a b", "%", "%2", "%41%20%3F%41", "\x00\xff\"<>", "%%41", "?%41"} {
 		f.Add(s)

@@ -2,9 +2,9 @@ package rewrite
 
 import "fmt"
 
-// side is one server's text and what both servers are asked. WWW is a folder;
-// see files. HOST its name. BACK and BACK2 are
-// servers that say who they are and the URI they were asked for.
+// side is a server's text, and the requests for both servers. WWW is a folder; see files. HOST
+// is the server's name. BACK and BACK2 are servers that answer with their name and the URI of
+// the request.
 type side struct {
 	text    string
 	targets []string

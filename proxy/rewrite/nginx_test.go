@@ -61,8 +61,8 @@ func TestReturnDoesWhatNginxDoes(t *testing.T) {
 	}
 }
 
-// startNginx serves servers, whose LISTEN it replaces, until the test ends. It
-// returns what asks them.
+// startNginx runs nginx with servers, in which it replaces LISTEN, until the test ends. It
+// returns a function that asks them.
 func startNginx(t *testing.T, servers string) func(host, target string) string {
 	t.Helper()
 	dir := proxytest.NginxDir(t)
@@ -162,7 +162,7 @@ func answerOf(s *proxytest.Server, host, target string, fields []string) string 
 	return seen(rec.Status, h, body)
 }
 
-// seen is what is compared of a response.
+// seen is the part of a response that is compared.
 func seen(status int, h http.Header, body string) string {
 	if h.Get("Content-Encoding") != "" {
 		body = "compressed"

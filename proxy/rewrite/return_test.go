@@ -9,7 +9,7 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// content answers whatever return leaves.
+// content answers the requests that return does not.
 func content() proxy.Module {
 	return proxy.Module{Name: "content", Compile: func(_ *config.Scope, l *proxy.Location) error {
 		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error { return x.Res.Reply(200, "text/plain", []byte("content")) }))

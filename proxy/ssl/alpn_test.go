@@ -14,8 +14,8 @@ import (
 	"alicorn/proxy/transport"
 )
 
-// TLS offers the protocols of the table that connections are served by, and each
-// connection is served by the one that was chosen.
+// TLS offers the protocols of the table, and each connection is served by the one that was
+// chosen.
 func TestTheTableOfProtocolsIsWhatTLSOffers(t *testing.T) {
 	parrot := func(e *proxy.Engine, nc net.Conn, c *proxy.Conn) {
 		io.WriteString(nc, "parrot")

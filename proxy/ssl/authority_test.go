@@ -89,7 +89,7 @@ func (a *authority) clientNamed(t *testing.T, name string, subject pkix.Name) st
 	return a.issue(t, name, &x509.Certificate{Subject: subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 }
 
-// issue is client for a certificate that is as c has it.
+// issue is client for a certificate with the fields of c.
 func (a *authority) issue(t *testing.T, name string, c *x509.Certificate) stdtls.Certificate {
 	t.Helper()
 	key := newKey(t, false)

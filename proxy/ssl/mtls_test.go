@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// TestClientsAreJudgedAsByNginx shows certificates of many kinds to servers of
-// every mode, ours and nginx's, and compares status and verdict. With lists of
-// revoked certificates only those are shown that have no other fault: of several
-// faults nginx tells the one that OpenSSL has found last.
+// TestClientsAreJudgedAsByNginx sends certificates of many kinds to servers of each mode, ours
+// and nginx's, and compares status and verdict. Servers with lists of revoked certificates get
+// only certificates without another fault: of several faults nginx reports the last one that
+// OpenSSL finds.
 func TestClientsAreJudgedAsByNginx(t *testing.T) {
 	dir := t.TempDir()
 	root, strange := newAuthority(t, dir, "root"), newAuthority(t, dir, "strange")

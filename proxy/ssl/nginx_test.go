@@ -106,11 +106,10 @@ func verifiedText(order string) string {
 	return text
 }
 
-// TestVerifiedServersAreReachedOnlyByTheirOwnName asks nginx and us for every
-// host by connections made for every name, with every certificate. They differ
-// where no name has chosen the server of the handshake: nginx then takes the
-// default server's word for the certificate, we take only the CA of the server
-// that is asked.
+// TestVerifiedServersAreReachedOnlyByTheirOwnName asks nginx and us for each host, on
+// connections for each name, with each certificate. They differ if no name has chosen the
+// server of the handshake: then nginx accepts a certificate that the default server has
+// accepted, and we only one of a CA of the server that is asked.
 func TestVerifiedServersAreReachedOnlyByTheirOwnName(t *testing.T) {
 	dir := t.TempDir()
 	one, two := newAuthority(t, dir, "one"), newAuthority(t, dir, "two")
@@ -138,7 +137,7 @@ func TestVerifiedServersAreReachedOnlyByTheirOwnName(t *testing.T) {
 	}
 }
 
-// headFor is a request for host, by HTTP/1.0 when there is none.
+// headFor returns a request for host; if host is "", one of HTTP/1.0 without Host.
 func headFor(host string) string {
 	if host == "" {
 		return "GET / HTTP/1.0\r\n\r\n"
@@ -146,7 +145,7 @@ func headFor(host string) string {
 	return "GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
 }
 
-// asClient shows cert whatever the server asks for.
+// asClient makes c send cert, whatever the server asks for.
 func asClient(sni string, cert *stdtls.Certificate) *stdtls.Config {
 	return &stdtls.Config{ServerName: sni, InsecureSkipVerify: true,
 		GetClientCertificate: func(*stdtls.CertificateRequestInfo) (*stdtls.Certificate, error) { return cert, nil }}
@@ -258,8 +257,8 @@ func TestPlainRequestsOnATLSPortAreAnsweredAsByNginx(t *testing.T) {
 
 func ia5(s string) asn1.RawValue { return asn1.RawValue{Tag: asn1.TagIA5String, Bytes: []byte(s)} }
 
-// A connection to a TLS port may outlive the port's configuration; what then
-// comes in plain text gets nothing that was for TLS.
+// A connection to a TLS port may outlive the port's configuration. A request in plain text
+// then gets nothing that is for TLS.
 func TestPlainRequestsAreRefusedAlsoAfterTheirPortHasGone(t *testing.T) {
 	dir := t.TempDir()
 	certificates(t, dir, "a")
@@ -283,7 +282,7 @@ func secretAt(address string) string {
 	return "show secret; ssl_certificate a.crt; ssl_certificate_key a.key; server { listen " + address + " ssl; server_name a.example; }"
 }
 
-// odd is a name with all that OpenSSL has its own way of writing.
+// odd is a name with all characters that OpenSSL writes in its own way.
 func odd(common string) pkix.Name {
 	return pkix.Name{CommonName: common, Country: []string{"DE"}, Province: []string{"Baden-Württemberg"}, Locality: []string{"#1"}, Organization: []string{`Shop, "A+B" <x>; y\z `},
 		OrganizationalUnit: []string{"one", "two"}, StreetAddress: []string{"a/b"}, PostalCode: []string{"1"}, SerialNumber: "7",

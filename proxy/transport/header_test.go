@@ -56,7 +56,7 @@ func TestAHeaderMayComeInParts(t *testing.T) {
 	})
 }
 
-// What follows the header in its segment is the protocol's.
+// The protocol gets the bytes that follow the header in its segment.
 func TestTheRequestMayComeWithTheHeader(t *testing.T) {
 	for _, goroutines := range []bool{false, true} {
 		w := newWay(t, false, goroutines, "")
@@ -142,8 +142,8 @@ func TestHalfAHeaderCostsALoopNoGoroutine(t *testing.T) {
 	}
 }
 
-// Connections that wait for a header or for a handshake end with the server, at
-// once or when they had their last chance.
+// Connections that wait for a header or for a handshake end when the server shuts down: at
+// once, or when the time of last is over.
 func TestOpeningsEndWithTheServer(t *testing.T) {
 	for _, wait := range []time.Duration{0, 50 * time.Millisecond} {
 		inAllWays(t, "", func(t *testing.T, w *way) {
@@ -216,7 +216,7 @@ func TestAnOptionalHeaderGivesTheClientsAddress(t *testing.T) {
 	}
 }
 
-// The first bytes do not tell a header from a request, and are left for the latter.
+// First bytes that may belong to a header or to a request stay for the request.
 func TestWhatMayBecomeAHeaderMayBecomeARequest(t *testing.T) {
 	for _, goroutines := range []bool{false, true} {
 		w := newOptional(t, goroutines, "127.0.0.1")

@@ -9,8 +9,8 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// A stop waits for the cleanup of an order under way, and so must not wait for
-// a command that never ends.
+// A stop waits for the cleanup of an order, so it must not wait for a command that does not
+// end.
 func TestACleanupThatHangsDelaysNoStop(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -123,7 +123,7 @@ func await(t *testing.T, s *Source, names ...string) (certs []*x509.Certificate)
 	return certs
 }
 
-// logTo has the Source's lines in the test's log.
+// logTo writes the Source's lines to the test's log.
 func logTo(t *testing.T) func(slog.Level, string) {
 	return func(level slog.Level, text string) {
 		if t.Context().Err() == nil {
