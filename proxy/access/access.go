@@ -1,8 +1,8 @@
 // Package access is nginx's access module: allow and deny.
 //
-// The rules of a location are tried in the order of the file, and the first one that is
-// for the client's address decides. A client that no rule is for is no matter of this
-// module. The address is $remote_addr, which realip may have set.
+// The rules of a location are tried in the order of the file, and the first one that has the
+// client's address decides. If no rule has it, the module does not decide. The address is
+// $remote_addr, which realip may have set.
 package access
 
 import (
@@ -15,7 +15,7 @@ import (
 
 type settings struct{ rules config.List[rule] }
 
-// rule is one allow or deny.
+// rule is one allow or deny directive.
 type rule struct {
 	deny   bool
 	all    bool
@@ -33,9 +33,9 @@ func Module() proxy.Module {
 		Settings: k,
 		Directives: []config.Directive{
 			{Name: "allow", In: in, Args: config.OneArg, Repeat: true, Syntax: syntax, Set: add(k, false),
-				Help: "Lets requests in that come from an address, from a range such as 192.0.2.0/24 or 2001:db8::/32, from unix sockets, or from everywhere. Of allow and deny the first one that is for the client's address decides, in the order of the file; where none is, the request is let in. A block's own replace those that it inherits. See satisfy."},
+				Help: "Lets requests in that come from an address, from a range such as 192.0.2.0/24 or 2001:db8::/32, from unix sockets (unix:), or from everywhere (all). Of allow and deny, the first one in the file that has the client's address decides; if none has it, the request is let in. A block with allow or deny does not inherit those of the block around it. See satisfy."},
 			{Name: "deny", In: in, Args: config.OneArg, Repeat: true, Syntax: syntax, Set: add(k, true),
-				Help: "Answers such requests with 403; see allow. Unless satisfy is any, the error log has a line about it."},
+				Help: "Answers such requests with 403; see allow. Unless satisfy is any, the refusal is logged as an error."},
 		},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			if rules := k.In(s).rules.Items(); len(rules) > 0 {
@@ -62,7 +62,7 @@ func add(k *config.Key[settings], deny bool) config.Setter {
 	}
 }
 
-// gate has the rules of one location, for each family of addresses.
+// gate is the rules of one location, for each family of addresses.
 type gate struct {
 	v4, v6 []rangeRule
 	unix   error // the result for unix sockets
@@ -99,8 +99,8 @@ func newGate(rules []rule) *gate {
 	return g
 }
 
-// check is the action of the Access phase. An IPv4 address in IPv6 is the IPv4 address,
-// unless, as in nginx, there are only rules for IPv6.
+// check is the action of the Access phase. As in nginx, an IPv4 address in IPv6 counts as
+// IPv4, unless there are only rules for IPv6.
 func (g *gate) check(x *proxy.Exchange) error {
 	addr, ok := x.RemoteIP()
 	if !ok {

@@ -1,14 +1,13 @@
-// Package authbasic is nginx's auth_basic module: a request is let in by a user's name
-// and password (HTTP Basic, RFC 7617), which a file has.
+// Package authbasic is nginx's auth_basic module: a request is let in if it has the name and
+// password of a user in a file (HTTP Basic, RFC 7617).
 //
-// A file is read again when it has changed. Most passwords are hashed so that a check
-// takes long, on purpose: milliseconds, or seconds. Such checks run in the background,
-// a few at once, and their requests wait without a goroutine. An entry remembers the
-// password that has passed, as a keyed hash, so that only the first request of a user
-// waits. A user that the file does not have costs as much as the one whose check takes
-// longest.
+// A file is read again when it has changed. A check of most hashes takes long, on purpose:
+// milliseconds, or seconds. Such checks run in the background, a few at once, and their
+// requests wait without a goroutine. An entry keeps a keyed hash of the password that has
+// passed, so that only a user's first request waits. A request with an unknown user takes as
+// long as one with the user whose check takes longest.
 //
-//   - authbasic.go gate.go: the directives, and what they do with a request
+//   - authbasic.go gate.go: the directives, and the check of a request
 //   - file.go entry.go: files of users, and their hashes
 //   - trials.go: checks that take long
 package authbasic
@@ -46,9 +45,9 @@ func Module() proxy.Module {
 		Settings: k,
 		Directives: []config.Directive{
 			{Name: "auth_basic", In: in, Args: config.OneArg, Syntax: "REALM | off", Default: "off", Set: setRealm(k),
-				Help: "Lets requests in that have a name and a password of auth_basic_user_file; others are answered 401. Clients show REALM, which may have variables, where they ask for the password. The value off lets all in. As in nginx nobody is asked without auth_basic_user_file. See satisfy."},
+				Help: "Lets requests in that have the name and the password of a user in auth_basic_user_file. Others are answered with 401. Clients show REALM, which may have variables, when they ask for the password. off lets all requests in. As in nginx, without auth_basic_user_file no password is needed. See satisfy."},
 			{Name: "auth_basic_user_file", In: in, Args: config.OneArg, Syntax: "FILE", Set: setFile(k),
-				Help: "The file with the users of auth_basic, of at most 4m, with a line NAME:PASSWORD[:COMMENT] for each; a line that begins with # is a comment. The name may have variables, and is relative to the configuration's folder. The password is hashed as bcrypt ($2a$, $2b$, $2y$), SHA-512 or SHA-256 crypt ($6$, $5$), MD5 crypt ($1$), Apache's MD5 ($apr1$), {SSHA}, {SHA}, or is there as it is after {PLAIN}; \"htpasswd -B\" writes bcrypt. Nobody gets in by another kind, such as DES crypt or yescrypt, which nginx knows where the system's crypt does; the error log says so. A changed file counts at once. A file that is not there is answered 403, one that cannot be read 500. Checks of hashes that take long run a few at a time; when 128 requests wait for theirs, or 16 of one client, others are answered 503. A user whose password has passed does not wait again, until the file changes."},
+				Help: "The file with the users of auth_basic, of at most 4m. It has a line NAME:PASSWORD[:COMMENT] for each user; a line that begins with # is a comment. FILE may have variables. A relative FILE is in the configuration's folder. PASSWORD is a hash: bcrypt ($2a$, $2b$, $2y$), SHA-512 or SHA-256 crypt ($6$, $5$), MD5 crypt ($1$), Apache's MD5 ($apr1$), {SSHA} or {SHA}; or {PLAIN} and the password itself. \"htpasswd -B\" writes bcrypt. A user with another kind of hash, such as DES crypt or yescrypt, which nginx accepts if the system's crypt does, is not let in, and the error log says so. Changes of the file take effect at once. If the file is missing requests are answered with 403, and if it cannot be read with 500. A few checks of hashes that take long run at once; if 128 requests wait for their check, or 16 of one client, further ones are answered with 503. A user whose password has passed does not wait again, unless the hash changes."},
 		},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			c := k.In(s)
@@ -94,8 +93,8 @@ func setFile(k *config.Key[settings]) config.Setter {
 	}
 }
 
-// warnOfNoFile warns, once, of a realm that nobody needs a password for. A server whose
-// locations have a file of their own is not meant.
+// warnOfNoFile warns, once, of a realm without a file: no password is needed. It does not warn
+// of a server with blocks in it, which may have files.
 func (c *settings) warnOfNoFile(s *config.Scope, l *proxy.Location) {
 	if l.Kind == proxy.LocationServer && len(s.Blocks) > 0 || c.shared.warned[c.realmPos] {
 		return
@@ -104,7 +103,7 @@ func (c *settings) warnOfNoFile(s *config.Scope, l *proxy.Location) {
 	s.Load().Warn(c.realmPos, "auth_basic has no auth_basic_user_file in %q: as in nginx nobody is asked for a password", strings.TrimSpace(s.Node.Name+" "+l.Name))
 }
 
-// warnOfFile warns, once, of a file that is not there and of passwords that cannot be
+// warnOfFile warns, once, of a file that cannot be read, and of passwords that cannot be
 // checked.
 func (c *settings) warnOfFile(s *config.Scope) {
 	name, fixed := c.file.Static()
@@ -117,7 +116,7 @@ func (c *settings) warnOfFile(s *config.Scope) {
 	s.Load().Reads(at.Pos, path)
 	t, err := readTable(path)
 	switch {
-	case errors.Is(err, fs.ErrPermission): // who checks may be another user than the server
+	case errors.Is(err, fs.ErrPermission): // the configuration may be read by another user than the server's
 	case err != nil:
 		s.Load().Warn(at.Pos, "cannot read %q: %s; until it can be read nobody gets in", name, osfile.Cause(err))
 	case len(t.unknown) > 0:
@@ -125,8 +124,8 @@ func (c *settings) warnOfFile(s *config.Scope) {
 	}
 }
 
-// challenge returns the value of WWW-Authenticate. Quotes in realm are escaped, unless
-// they are already.
+// challenge returns the value of WWW-Authenticate. It escapes quotes in realm, unless they are
+// escaped already.
 func challenge(realm string) string {
 	if !strings.ContainsAny(realm, "\"\\") && strings.IndexFunc(realm, isControl) < 0 {
 		return `Basic realm="` + realm + `"`

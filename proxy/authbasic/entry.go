@@ -23,12 +23,12 @@ import (
 // entry is a user's password in a file.
 type entry struct {
 	hash   string
-	scheme *scheme       // nil: the hash is of no kind that is known
-	cost   time.Duration // what a check takes, roughly; 0: it takes no time worth mentioning
+	scheme *scheme       // nil: the kind of hash is not known
+	cost   time.Duration // roughly how long a check takes; 0: a very short time
 	proof  atomic.Pointer[proof]
 }
 
-// proof is a hash of the password that has passed, by a key of its own.
+// proof is a keyed hash of the password that has passed.
 type proof struct{ key, sum [sha256.Size]byte }
 
 func newEntry(hash string) *entry {
@@ -55,8 +55,8 @@ func (e *entry) proved(password string) bool {
 	return subtle.ConstantTimeCompare(sum[:], p.sum[:]) == 1
 }
 
-// check reports whether the password is the user's. It may take long. A password with a
-// NUL byte, at which the system's crypt would end it, is nobody's.
+// check reports whether the password is the user's. It may take long. A password with a NUL
+// byte, at which the system's crypt would cut it, does not pass.
 func (e *entry) check(password string) bool {
 	if !e.scheme.matches(e.hash, password) || strings.IndexByte(password, 0) >= 0 {
 		return false
@@ -81,10 +81,10 @@ func (p *proof) of(password string) (sum [sha256.Size]byte) {
 type scheme struct {
 	prefix  string
 	matches func(hash, password string) bool
-	cost    func(hash string) time.Duration // nil: none
+	cost    func(hash string) time.Duration // nil: a very short time
 }
 
-// schemes are those that can be checked.
+// schemes are the ways of hashing that can be checked.
 var schemes = []scheme{
 	{"{PLAIN}", func(hash, password string) bool { return equal(hash, "{PLAIN}"+password) }, nil},
 	{"{SHA}", matchesSHA, nil},
@@ -98,7 +98,7 @@ var schemes = []scheme{
 	{"$2y$", matchesBcrypt, costOfBcrypt},
 }
 
-// equal compares in a time that does not tell where the two differ.
+// equal compares in a time that does not depend on where a and b differ.
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 func matchesSHA(hash, password string) bool {
@@ -106,7 +106,7 @@ func matchesSHA(hash, password string) bool {
 	return equal(hash, "{SHA}"+base64.StdEncoding.EncodeToString(sum[:]))
 }
 
-// matchesSSHA takes what follows the SHA-1 sum for the salt.
+// matchesSSHA uses the bytes after the SHA-1 sum as the salt.
 func matchesSSHA(hash, password string) bool {
 	decoded, err := base64.StdEncoding.DecodeString(hash[len("{SSHA}"):])
 	if err != nil || len(decoded) < sha1.Size {
@@ -117,11 +117,11 @@ func matchesSSHA(hash, password string) bool {
 	return subtle.ConstantTimeCompare(sum[:], decoded[:sha1.Size]) == 1
 }
 
-// longestCrypted is the length from which the system's crypt refuses passwords. The time
-// of a check grows with the length.
+// longestCrypted is the length in bytes from which on passwords are refused, as by the
+// system's crypt: the time of a check grows with the length.
 const longestCrypted = 512
 
-// crypted checks hashes of the form $ID$SALT$SUM, where SALT may contain "$".
+// crypted returns the check of hashes of the form $ID$SALT$SUM, in which SALT may have "$".
 func crypted(make func() crypt.Crypter) func(hash, password string) bool {
 	return func(hash, password string) bool {
 		end := strings.LastIndexByte(hash, '$')
@@ -139,7 +139,7 @@ func matchesBcrypt(hash, password string) bool {
 
 func costOfMD5(string) time.Duration { return 250 * time.Microsecond }
 
-// costOfSHA counts the rounds, 5000 where the hash does not say.
+// costOfSHA depends on the number of rounds in the hash, by default 5000.
 func costOfSHA(hash string) time.Duration {
 	rounds := 5000
 	if _, text, ok := strings.Cut(hash, "$rounds="); ok {

@@ -11,29 +11,29 @@ import (
 	"alicorn/config/osfile"
 )
 
-// maxFile bounds the size of a file with users.
+// maxFile is the largest size, in bytes, of a file of users.
 const maxFile = 4 << 20
 
-// maxFiles bounds how many files are remembered, as their names may have variables.
+// maxFiles is how many files are kept in memory: their names may have variables.
 const maxFiles = 64
 
-// settled is how long a file must be unchanged before its state shows each later change:
-// the times of file systems are coarse.
+// settled is how long a file must be unchanged before its state shows all later changes: the
+// times of file systems are coarse.
 const settled = 2 * time.Second
 
-// files are the files that were read, by path.
+// files are the files in memory, by path.
 type files struct {
 	mu     sync.Mutex
 	byPath map[string]*table
 }
 
-// table is a file as it was read. Only the proofs in its entries change.
+// table is one version of a file. Only the proofs in its entries change.
 type table struct {
 	state   state
-	settled bool // a change after the reading shows in the state
+	settled bool // the state shows all changes after the reading
 	users   map[string]*entry
-	dearest *entry   // the one whose check takes longest; nil: there is none
-	unknown []string // the lines whose passwords cannot be checked
+	dearest *entry   // the entry whose check takes longest; nil: there is none
+	unknown []string // the numbers of lines whose passwords cannot be checked
 }
 
 // state distinguishes the versions of a file.
@@ -43,8 +43,8 @@ type state struct {
 	modified, changed unix.Timespec
 }
 
-// of returns the file at path as it is now. The error is the system's, or says that the
-// file is too large or not a regular one.
+// of returns the present version of the file at path. The error is the system's, or says that
+// the file is too large, or not a regular file.
 func (f *files) of(path string) (*table, error) {
 	now, err := stateOf(path)
 	if err != nil {
@@ -85,8 +85,8 @@ func stateOf(path string) (state, error) {
 	return state{uint64(s.Dev), uint64(s.Ino), s.Size, s.Mtim, s.Ctim}, nil
 }
 
-// readTable reads the file at path. Its state is that of before the reading, so that a
-// change meanwhile shows.
+// readTable reads the file at path. The table's state is from before the reading, so that a
+// change during the reading shows.
 func readTable(path string) (*table, error) {
 	st, err := stateOf(path)
 	if err != nil {
@@ -107,8 +107,8 @@ func readTable(path string) (*table, error) {
 	return t, nil
 }
 
-// add adds the user of a line, as nginx reads it: name, password and comment between
-// colons. The first line of a user counts.
+// add adds the user of a line. As in nginx, colons separate name, password and comment, and
+// the first line of a user counts.
 func (t *table) add(line string, number int) {
 	if line == "" || line[0] == '#' || line[0] == '\r' {
 		return
@@ -131,7 +131,7 @@ func (t *table) add(line string, number int) {
 	}
 }
 
-// keepProofs takes the proofs of entries that are as they were in old.
+// keepProofs takes over the proofs of entries that have the same hash in old.
 func (t *table) keepProofs(old *table) {
 	if old == nil {
 		return

@@ -19,14 +19,14 @@ type gate struct {
 	shared *shared
 }
 
-// attempt is a request with a password, and its Continuation while that is checked.
+// attempt is a request with a password, and the Continuation during the check.
 type attempt struct {
 	trial
 	gate  *gate
 	realm string
 	path  string
 	user  string
-	found *entry // of the user; nil: the file has none
+	found *entry // the user's entry; nil: the file has none
 }
 
 // check is the action of the Access phase.
@@ -53,7 +53,7 @@ func (g *gate) check(x *proxy.Exchange) error {
 	return a.begin(x)
 }
 
-// begin checks the password at once if that is quick.
+// begin checks the password at once if that is quick; otherwise it suspends x.
 func (a *attempt) begin(x *proxy.Exchange) error {
 	switch e := a.entry; {
 	case e == nil:
@@ -71,8 +71,9 @@ func (a *attempt) begin(x *proxy.Exchange) error {
 	return x.Suspend(a)
 }
 
-// clientOf returns the address of the client, of IPv6 the first half, which is what one
-// client usually has. A proxy on this machine may pass on the requests of many.
+// clientOf returns the address of the client; of an IPv6 address the first half, which one
+// client usually has as a whole. It returns "" for a unix socket and for this machine: a proxy
+// there may pass on the requests of many clients.
 func clientOf(x *proxy.Exchange) string {
 	addr, ok := x.RemoteIP()
 	if addr = addr.Unmap(); !ok || addr.IsLoopback() {
@@ -82,8 +83,7 @@ func clientOf(x *proxy.Exchange) string {
 	return string(b[:min(len(b), 8)])
 }
 
-// Continue implements proxy.Continuation. The check ends soon, also if the client has
-// left.
+// Continue implements proxy.Continuation. It waits for the check even if the client has left.
 func (a *attempt) Continue(x *proxy.Exchange) error {
 	if !a.done.Load() {
 		return x.Suspend(a)
@@ -110,8 +110,8 @@ func unauthorized(realm string) error {
 	return &proxy.Fail{Status: 401, Level: proxy.LevelInfo, Field: proxy.Field{Name: "WWW-Authenticate", Value: challenge(realm)}}
 }
 
-// unreadable is the answer where the file of users cannot be read: as in nginx 403 for
-// one that is not there, else 500.
+// unreadable returns the answer if the file of users cannot be read: as in nginx, 403 if it is
+// missing, otherwise 500.
 func unreadable(x *proxy.Exchange, path string, err error) error {
 	status, level := proxy.Status(500), proxy.LevelCrit
 	if errors.Is(err, syscall.ENOENT) {

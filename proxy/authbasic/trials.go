@@ -9,35 +9,35 @@ import (
 	"alicorn/proxy"
 )
 
-// Bounds of how many requests wait for a check to begin: all together, and those of one
-// client, so that one that tries passwords does not keep others out.
+// How many requests may wait for their check to begin: together, and of one client, so that a
+// client that tries passwords does not keep others out.
 const (
 	maxWaiting = 128
 	maxOfOne   = 16
 )
 
-// trials are the checks of passwords that take long. They use a quarter of the
-// processors, and leave the others to the event loops.
+// trials are the checks of passwords that take long. They use a quarter of the processors, at
+// least one, and leave the others to the event loops.
 type trials struct {
 	mu      sync.Mutex
 	waiting []*trial
 	running int
-	idle    chan struct{} // closed once none runs; nil: nobody waits for that
+	idle    chan struct{} // closed once none runs; nil unless stop waits for that
 }
 
 // trial is the check of the password of one request.
 type trial struct {
 	entry    *entry
 	password string
-	vain     bool   // entry is not the user's: the check takes time alone
-	client   string // stands for its network; "": it may be many clients
+	vain     bool   // entry is not the user's: the check only takes time
+	client   string // see clientOf
 	waker    proxy.Waker
 
 	passed bool
 	done   atomic.Bool // passed is set
 }
 
-// begin begins t, or has it wait; false: too many wait.
+// begin runs t in the background, or makes it wait. It returns false if too many wait.
 func (ts *trials) begin(t *trial) bool {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -71,7 +71,7 @@ func (ts *trials) run(t *trial) {
 	}
 }
 
-// next returns the next trial; nil: none waits, and the caller ends.
+// next returns the next trial. If none waits it returns nil, and the caller must end.
 func (ts *trials) next() (t *trial) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -103,7 +103,7 @@ func (ts *trials) stop(ctx context.Context) {
 	}
 }
 
-// check sets passed. The password may have passed for another request meanwhile.
+// check sets passed. The password may have passed for another request since t began to wait.
 func (t *trial) check() {
 	switch {
 	case t.vain:

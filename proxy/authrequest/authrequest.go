@@ -1,14 +1,14 @@
-// Package authrequest is nginx's auth_request module: a request is let in, or not, as
-// another location of the server answers a subrequest. That location may be an
-// application's, or pass the subrequest on to another server.
+// Package authrequest is nginx's auth_request module: the answer to a subrequest decides
+// whether a request is let in. The location of the subrequest may be an application's, or pass
+// it on to another server.
 //
 //	answer      the client's request
 //	2xx         goes on
 //	401, 403    gets the same status; with 401 the answer's WWW-Authenticate
 //	other       gets 500
 //
-// It belongs to the access phase: rewriting, limits and redirects come before. As in
-// nginx the location of the subrequest asks nobody in turn.
+// It belongs to the access phase: rewriting, limits and redirects come before. As in nginx, a
+// subrequest skips that phase, and so makes no subrequest of its own here.
 package authrequest
 
 import (
@@ -20,11 +20,11 @@ import (
 )
 
 type settings struct {
-	asked string // "": off
+	asked string // the path of the subrequest; "": off
 	sets  config.List[assignment]
 }
 
-// assignment is one auth_request_set.
+// assignment is one auth_request_set directive.
 type assignment struct {
 	slot  int
 	value *proxy.Template
@@ -38,9 +38,9 @@ func Module() proxy.Module {
 		Settings: k,
 		Directives: []config.Directive{
 			{Name: "auth_request", In: config.AnyLevel, Args: config.OneArg, Syntax: "PATH | off", Default: "off", Set: setTarget(k),
-				Help: "Asks another location of the server whether a request may go on: the location for PATH gets a GET with the request's header and without its body. Where it answers with 2xx the request goes on; with 401 or 403 that is the answer, with 401's WWW-Authenticate; with anything else the answer is 500. The location is often internal. $request_uri and $request_method are those of the request that waits."},
+				Help: "Asks another location of the server whether a request is let in: the location for PATH gets a GET with the request's header and without its body. If it answers with 2xx, the request is let in. If it answers with 401 or 403, the request is answered with the same status, and with the WWW-Authenticate of a 401. After any other answer the request is answered with 500. The location is often internal. In it $request_uri and $request_method are those of the client's request."},
 			{Name: "auth_request_set", In: config.AnyLevel, Args: config.TwoArgs, Repeat: true, Syntax: "$NAME VALUE", Set: setVariable(k),
-				Help: "Gives a variable a value once the answer to auth_request is there, whatever it is. VALUE may have variables of the subrequest, such as $upstream_http_x_user or $sent_http_x_user. A block's own replace those it inherits."},
+				Help: "Sets a variable after the answer to auth_request, whatever that is. VALUE may have variables of the subrequest, such as $upstream_http_x_user or $sent_http_x_user. A block with auth_request_set does not inherit those of the block around it."},
 		},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			c := k.In(s)
@@ -93,7 +93,7 @@ type gate struct {
 	sets []assignment
 }
 
-// judge lets x go on as sub's answer says.
+// judge returns the result for x after the answer to sub.
 func (g *gate) judge(x, sub *proxy.Exchange) error {
 	for _, a := range g.sets {
 		x.SetVar(a.slot, a.value.String(sub))
@@ -110,7 +110,7 @@ func (g *gate) judge(x, sub *proxy.Exchange) error {
 	}
 }
 
-// challenge returns the answer's WWW-Authenticate, several as one list (RFC 9110
+// challenge returns the answer's WWW-Authenticate. Several lines become one list (RFC 9110
 // section 11.6.1).
 func challenge(h *proxy.Header) proxy.Field {
 	const name = "WWW-Authenticate"

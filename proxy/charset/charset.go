@@ -1,9 +1,8 @@
-// Package charset is nginx's charset module: it says in Content-Type which charset a text
-// has, and converts texts from one charset to another where a charset_map tells how.
+// Package charset is nginx's charset module: it adds the charset of a text to Content-Type, and
+// converts texts from one charset to another if there is a charset_map for both.
 //
-// A response that names its own charset keeps it, unless override_charset is on.
-// Redirects with 301 and 302 have no charset, as in nginx. Lists of folders are in utf-8
-// where there is no charset.
+// A response that names its own charset keeps it, unless override_charset is on. As in nginx,
+// redirects with 301 and 302 have no charset.
 package charset
 
 import (
@@ -15,14 +14,14 @@ import (
 )
 
 type settings struct {
-	name     *proxy.Template // nil: off
-	source   *proxy.Template // nil: off
+	name     *proxy.Template // charset; nil: off
+	source   *proxy.Template // source_charset; nil: off
 	types    config.List[string]
 	override bool
 	tables   *tables // one for the whole configuration
 }
 
-// usualTypes are the types without charset_types.
+// usualTypes is the default of charset_types.
 var usualTypes = []string{"text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"}
 
 // Module returns the feature.
@@ -35,17 +34,17 @@ func Module() proxy.Module {
 		Settings: k,
 		Directives: []config.Directive{
 			{Name: "charset", In: anywhere, Args: config.OneArg, Syntax: "NAME | off", Default: "off", Set: setName(k, func(c *settings) **proxy.Template { return &c.name }),
-				Help: "Adds the charset to the Content-Type of responses whose type is one of charset_types and which name none themselves. It may be a variable; an empty one adds none. A text in another charset (source_charset) is converted, by charset_map."},
+				Help: "Adds the charset to the Content-Type of responses whose type is in charset_types and that name no charset themselves. NAME may be a variable; an empty value adds nothing. A text in another charset (source_charset) is converted with charset_map."},
 			{Name: "charset_map", In: config.HTTP, Block: true, Args: config.TwoArgs, Repeat: true, Syntax: "CHARSET1 CHARSET2 { BYTE VALUE; ... }", Set: setMap(k),
-				Help: "How texts are converted from CHARSET1, which has a byte for each character, to CHARSET2, and back: each line has a byte of CHARSET1 and what it is in CHARSET2, in hexadecimal: a byte, or, where that is utf-8, a character of up to three bytes. Bytes below 80 are the same in both unless a line says otherwise; any other byte without a line becomes a question mark, and a character of utf-8 that CHARSET1 does not have is written as &#NUMBER;."},
+				Help: "How texts are converted from CHARSET1, which has one byte for each character, to CHARSET2, and back. Each line has, in hexadecimal, a byte of CHARSET1 and the same character in CHARSET2: a byte, or, if CHARSET2 is utf-8, up to three bytes. Bytes below 80 are the same in both charsets, unless a line changes that. Any other byte without a line becomes a question mark. A character of utf-8 that CHARSET1 does not have becomes &#NUMBER;."},
 			{Name: "charset_types", In: config.AnyLevel, Args: config.SomeArg, Repeat: true, Syntax: "TYPE ...", Default: strings.Join(usualTypes, " "),
 				Set:  config.Strings(k, func(c *settings) *config.List[string] { return &c.types }),
-				Help: "The content types that charset is for, besides text/html, which it is always for; * is every type."},
+				Help: "The content types to which charset adds a charset. text/html is always one of them. * is every type."},
 			{Name: "override_charset", In: anywhere, Args: config.OneArg, Syntax: "on | off", Default: "off",
 				Set:  config.Flag(k, func(c *settings) *bool { return &c.override }),
-				Help: "Whether charset is also for the answers of applications and other servers that name a charset themselves. Such an answer is converted where it names another charset, by charset_map; without one it stays as it is, and the error log says so."},
+				Help: "With on, charset also applies to responses of applications and other servers that name a charset themselves. If that is another charset, the response is converted with charset_map. Without a charset_map for both it stays as it is, and the error log says so."},
 			{Name: "source_charset", In: anywhere, Args: config.OneArg, Syntax: "NAME | off", Default: "off", Set: setName(k, func(c *settings) **proxy.Template { return &c.source }),
-				Help: "The charset of responses that name none. Where it is another one than charset, the response is converted, by a charset_map that must be there. It may be a variable: where there is no charset_map for its value, the response stays as it is, and the error log says so."},
+				Help: "The charset of responses that name none. If it is not the same as charset, responses are converted, and there must be a charset_map for both. NAME may be a variable: if there is no charset_map for its value, the response stays as it is, and the error log says so."},
 		},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			if c := k.In(s); c.name != nil {
@@ -66,7 +65,8 @@ func setName(k *config.Key[settings], field func(c *settings) **proxy.Template) 
 	}
 }
 
-// check refuses two charsets that differ and have no charset_map, in the block that brings them together.
+// check returns an error for two different charsets without a charset_map, in a block that has
+// one of the two directives.
 func (c *settings) check(s *config.Scope) error {
 	if c.name == nil || c.source == nil || s.Own("charset") == nil && s.Own("source_charset") == nil {
 		return nil
@@ -79,7 +79,7 @@ func (c *settings) check(s *config.Scope) error {
 	return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("no \"charset_map\" between the charsets %q and %q", source, name)}
 }
 
-// filter is the settings of one location, ready for use.
+// filter is the compiled settings of one location.
 type filter struct {
 	name, source *proxy.Template
 	types        proxy.TypeSet
@@ -118,9 +118,9 @@ func (f *filter) apply(x *proxy.Exchange) error {
 	return nil
 }
 
-// convert has the body converted. It returns false for a response that stays as it is: one
-// that is compressed, the part of one that would have another length, or one for which
-// there is no charset_map.
+// convert makes a body filter convert the body. It returns false for a response that stays as
+// it is: one that is compressed, one without a charset_map, and a part (206) if the conversion
+// changes the length.
 func (f *filter) convert(x *proxy.Exchange, from, to string) bool {
 	r, t := &x.Res, f.tables.find(from, to)
 	switch {
@@ -139,8 +139,8 @@ func (f *filter) convert(x *proxy.Exchange, from, to string) bool {
 	return true
 }
 
-// split returns a content type before its charset, and the charset, as nginx reads
-// them.
+// split returns the part of a content type before its charset, and the charset, as nginx reads
+// them. named reports whether there is a charset.
 func split(contentType string) (kind, charset string, named bool) {
 	const parameter = "charset="
 	for i := 0; ; i++ {

@@ -7,11 +7,11 @@ import (
 	"alicorn/proxy"
 )
 
-// converter is the body filter of a response whose text is converted.
+// converter is the body filter that converts the text of a response.
 type converter struct {
 	table *table
-	rest  [utf8.UTFMax]byte // the beginning of a character
-	n     int               // its length
+	rest  [utf8.UTFMax]byte // the beginning of a character whose end has not come
+	n     int               // the length of that
 	out   []byte
 }
 
@@ -26,7 +26,7 @@ func newConverter(t *table) *converter {
 	return c
 }
 
-// Write converts p, but for a character whose end has not come.
+// Write converts p, except the beginning of a character whose end has not come.
 func (c *converter) Write(next proxy.BodyWriter, p []byte) error {
 	for len(p) > 0 {
 		part := p[:min(len(p), share)]
@@ -56,10 +56,10 @@ func (c *converter) convert(next proxy.BodyWriter, part []byte, ends bool) (err 
 // Flush sends what was converted.
 func (c *converter) Flush(next proxy.BodyWriter) error { return next.Flush() }
 
-// Finish writes what is left of a character.
+// Finish converts the beginning of a character that is left.
 func (c *converter) Finish(next proxy.BodyWriter) error { return c.convert(next, c.rest[:c.n], true) }
 
-// Close returns c to the pool.
+// Close puts c back into the pool.
 func (c *converter) Close() {
 	if cap(c.out) <= 8*share {
 		converters.Put(c)

@@ -10,7 +10,7 @@ import (
 	"alicorn/config"
 )
 
-// tables are those of a configuration's charset_map blocks, by the names of two charsets
+// tables are the tables of a configuration's charset_map blocks, by the names of two charsets
 // in lower case: from and to.
 type tables struct{ byName map[[2]string]*table }
 
@@ -18,15 +18,15 @@ func (ts *tables) find(from, to string) *table {
 	return ts.byName[[2]string{strings.ToLower(from), strings.ToLower(to)}]
 }
 
-// table says how a text is converted. One of the two directions of a charset_map with
-// utf-8 has wide, the other one narrow.
+// table converts texts in one direction of a charset_map. With utf-8 one direction has wide,
+// the other one narrow; otherwise both have single.
 type table struct {
 	single *[256]byte    // from a byte to a byte
 	wide   *[256]string  // from a byte to a character of utf-8
 	narrow map[rune]byte // from a character of utf-8 to a byte
 }
 
-// unknown stands for a character that the other charset does not have.
+// unknown replaces a character that the other charset does not have.
 const unknown = '?'
 
 const wideCharset = "utf-8"
@@ -60,7 +60,7 @@ func setMap(k *config.Key[settings]) config.Setter {
 	}
 }
 
-// newTables returns tables that have ASCII alone.
+// newTables returns tables for both directions, with ASCII only.
 func newTables(wide bool) (there, back *table) {
 	if wide {
 		there, back = &table{wide: new([256]string)}, &table{narrow: map[rune]byte{}}
@@ -81,7 +81,7 @@ func newTables(wide bool) (there, back *table) {
 	return there, back
 }
 
-// addPair adds a line: a byte, and a byte or a character.
+// addPair adds a line to both tables: a byte, and a byte or a character.
 func addPair(there, back *table, from, to string) error {
 	b, err := strconv.ParseUint(from, 16, 8)
 	if err != nil {
@@ -104,11 +104,11 @@ func addPair(there, back *table, from, to string) error {
 	return nil
 }
 
-// keepsLength reports whether a text is as long afterwards.
+// keepsLength reports whether a text has the same length after the conversion.
 func (t *table) keepsLength() bool { return t.single != nil }
 
-// append appends text in the other charset. What is left is the beginning of a
-// character, unless the text ends.
+// append appends text in the other charset. left is the beginning of a character whose end has
+// not come; with ends there is none.
 func (t *table) append(dst, text []byte, ends bool) (_, left []byte) {
 	switch {
 	case t.single != nil:
@@ -125,7 +125,8 @@ func (t *table) append(dst, text []byte, ends bool) (_, left []byte) {
 	return dst, nil
 }
 
-// appendNarrow writes characters that the charset does not have as HTML does.
+// appendNarrow is append from utf-8. A character that the charset does not have becomes
+// &#NUMBER;.
 func (t *table) appendNarrow(dst, text []byte, ends bool) (_, left []byte) {
 	for len(text) > 0 {
 		if !ends && !utf8.FullRune(text) {

@@ -63,7 +63,8 @@ func parseBinary(b []byte) (*Header, int, error) {
 	return h, size, nil
 }
 
-// addresses reads the addresses of b and returns what follows them.
+// addresses reads the addresses at the beginning of b, and returns the rest. ok is false if b
+// is too short for them.
 func (h *Header) addresses(family byte, b []byte) (rest []byte, ok bool) {
 	size, width := 0, 0
 	switch family {
@@ -86,8 +87,8 @@ func (h *Header) addresses(family byte, b []byte) (rest []byte, ok bool) {
 	return b[size:], true
 }
 
-// intact reports whether the header b has no checksum among the TLVs of its last
-// n bytes, or a right one. The checksum is that of b with zeros in its place.
+// intact reports whether the header b has no checksum among the TLVs in its last n bytes, or
+// the right one. The checksum is that of b with zeros in place of the checksum.
 func intact(b []byte, n int) bool {
 	begin, end, ok := find(b[len(b)-n:], kindChecksum)
 	if !ok {

@@ -9,12 +9,12 @@ import (
 
 // Header is a header with addresses. It does not change.
 type Header struct {
-	Source      netip.AddrPort // the client
-	Destination netip.AddrPort // where the client connected to
-	tlvs        []byte         // checked
+	Source      netip.AddrPort // the client's address
+	Destination netip.AddrPort // the address to which the client has connected
+	tlvs        []byte         // whole TLVs
 }
 
-// Bounds of a header's size, as nginx has them.
+// Bounds of a header's size in bytes, as in nginx.
 const (
 	maxText    = 107 // version 1, with its CRLF
 	fixedSize  = 16  // the part of version 2 that is always there
@@ -30,12 +30,12 @@ var (
 	lineEnd    = []byte("\r\n")
 )
 
-// ErrShort is returned for bytes that are the beginning of a header.
+// ErrShort is returned for bytes that are the beginning of a header, but not all of it.
 var ErrShort = errors.New("the header is incomplete")
 
-// Parse reads the header that b begins with, and returns its size. h is nil when
-// the header has no addresses. Parse keeps nothing of b. Its error is ErrShort, or
-// says why b does not begin with a header.
+// Parse reads the header at the beginning of b, and returns its size. h is nil if the header
+// has no addresses. Parse keeps nothing of b. The error is ErrShort, or says why b does not
+// begin with a header.
 func Parse(b []byte) (h *Header, size int, err error) {
 	switch {
 	case begins(b, textMark):
@@ -46,8 +46,8 @@ func Parse(b []byte) (h *Header, size int, err error) {
 	return nil, 0, broken(b, "does not begin with the signature")
 }
 
-// Begins reports whether b may be the beginning of a header (an empty b may), and
-// whether it is one, with the whole signature.
+// Begins reports whether b may be the beginning of a header, as an empty b may, and whether it
+// is, because b has the whole signature.
 func Begins(b []byte) (may, is bool) {
 	switch {
 	case begins(b, textMark):

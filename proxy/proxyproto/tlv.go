@@ -13,7 +13,7 @@ const (
 	sslHead      = 5 // bytes of the ssl TLV before its own TLVs: client and verify
 )
 
-// tlvLength returns the length of the value of the TLV that b begins with.
+// tlvLength returns the length of the value of the first TLV in b.
 func tlvLength(b []byte) int { return int(binary.BigEndian.Uint16(b[1:])) }
 
 // wellFormed reports whether b consists of whole TLVs.
@@ -27,8 +27,8 @@ func wellFormed(b []byte) bool {
 	return true
 }
 
-// find returns where the value of the first TLV of that kind begins and ends in
-// b, which must be wellFormed.
+// find returns where the value of the first TLV of this kind begins and ends in b, which must
+// be wellFormed.
 func find(b []byte, kind byte) (begin, end int, ok bool) {
 	for begin = tlvHead; begin <= len(b); begin = end + tlvHead {
 		end = begin + tlvLength(b[begin-tlvHead:])
@@ -45,14 +45,14 @@ func lookup(b []byte, kind byte) (value []byte, ok bool) {
 	return b[begin:end], ok
 }
 
-// TLV names a value that a header of version 2 may have beside the addresses.
+// TLV names a value that a header of version 2 may have besides the addresses.
 type TLV struct {
 	kind   byte
-	ssl    bool // it stands inside the ssl TLV
+	ssl    bool // it is inside the ssl TLV
 	verify bool // it is the result of verifying the client's certificate
 }
 
-// names returns the kinds that nginx has names for.
+// names returns the kinds that have a name in nginx.
 func names(ssl bool) map[string]byte {
 	if ssl {
 		return map[string]byte{"version": 0x21, "cn": 0x22, "cipher": 0x23, "sig_alg": 0x24, "key_alg": 0x25}
@@ -60,9 +60,9 @@ func names(ssl bool) map[string]byte {
 	return map[string]byte{"alpn": 0x01, "authority": 0x02, "unique_id": 0x05, "ssl": kindSSL, "netns": 0x30}
 }
 
-// TLVOf returns the TLV that nginx's $proxy_protocol_tlv_NAME stands for: alpn,
-// authority, unique_id, ssl, netns or a number such as 0x2a; and after ssl_:
-// verify, version, cn, cipher, sig_alg, key_alg or a number.
+// TLVOf returns the TLV of nginx's $proxy_protocol_tlv_NAME. NAME is alpn, authority,
+// unique_id, ssl, netns or a number such as 0x2a; after ssl_ it is verify, version, cn,
+// cipher, sig_alg, key_alg or a number.
 func TLVOf(name string) (t TLV, ok bool) {
 	name, t.ssl = strings.CutPrefix(name, "ssl_")
 	if t.ssl && name == "verify" {
@@ -78,7 +78,7 @@ func TLVOf(name string) (t TLV, ok bool) {
 	return t, ok
 }
 
-// Append appends the value of t to dst; it returns false where h, which may be nil, has none.
+// Append appends the value of t in h to dst. It returns false if h has none; h may be nil.
 func (t TLV) Append(h *Header, dst []byte) ([]byte, bool) {
 	if h == nil {
 		return dst, false

@@ -12,13 +12,13 @@ func directives(k *config.Key[settings]) []config.Directive {
 	return []config.Directive{
 		{Name: "set_real_ip_from", In: config.AnyLevel, Args: config.OneArg, Repeat: true, Set: setFrom(k),
 			Syntax: "ADDRESS | CIDR | HOST | unix:",
-			Help:   "A proxy that is trusted to tell the address of its client, as real_ip_header says: an address, a range such as 192.0.2.0/24, every address of a host name as it is when the configuration is read, or the peers on unix sockets. That address replaces the proxy's in $remote_addr, $remote_port and $binary_remote_addr, in limits and logs, and in REMOTE_ADDR of applications; $realip_remote_addr keeps the proxy's. A block's own replace those it inherits. Which peer may set X-Forwarded-Proto and the like for an application says forwarded_allow_ips, which goes by $realip_remote_addr."},
+			Help:   "A trusted proxy, which sends the address of its client in real_ip_header: an address, a range such as 192.0.2.0/24, all addresses that a host name has when the configuration is read, or with unix: all peers on unix sockets. The client's address then replaces the proxy's in $remote_addr, $remote_port and $binary_remote_addr, in limits and logs, and in REMOTE_ADDR of applications. $realip_remote_addr stays the proxy's. A block with set_real_ip_from does not inherit those of the block around it. forwarded_allow_ips, not this directive, says which peers may set X-Forwarded-Proto and the like for an application; it uses $realip_remote_addr."},
 		{Name: "real_ip_header", In: config.AnyLevel, Args: config.OneArg, Default: "X-Real-IP", Set: setHeader(k),
 			Syntax: "FIELD | X-Forwarded-For | X-Real-IP | proxy_protocol",
-			Help:   "Where a trusted proxy tells the address of its client: a field of the request's header, or the PROXY protocol's header with which the connection began. A field may hold several addresses, each with a port; the last one counts. Several lines of X-Forwarded-For are one list; of another field the first line counts."},
+			Help:   "What has the address of a trusted proxy's client: a field of the request's header, or with proxy_protocol the PROXY protocol's header at the beginning of the connection. A field may have several addresses, with or without ports; the last one counts. Several lines of X-Forwarded-For are one list; of any other field only the first line counts."},
 		{Name: "real_ip_recursive", In: config.AnyLevel, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.recursive }),
-			Help: "Whether the last address of real_ip_header that is not a trusted proxy's counts, instead of the last one. Where all are trusted the first one counts."},
+			Help: "With on, the last address of real_ip_header that is not a trusted proxy's counts, or the first one if all are. With off the last one counts."},
 	}
 }
 
@@ -41,8 +41,8 @@ func setFrom(k *config.Key[settings]) config.Setter {
 	}
 }
 
-// parseFrom reads an address, a range or a host name. exact is false for a range
-// whose address has bits set behind the prefix.
+// parseFrom reads an address, a range or a host name. exact is false for a range whose
+// address has bits set beyond the prefix.
 func parseFrom(h config.Host, text string) (prefixes proxy.Prefixes, exact bool, err error) {
 	if p, exact, ok := proxy.ParseRange(text); ok {
 		if p.Addr().Is4In6() && p.Bits() >= 96 {
@@ -60,7 +60,7 @@ func parseFrom(h config.Host, text string) (prefixes proxy.Prefixes, exact bool,
 	return prefixes, true, nil
 }
 
-// setHeader takes the name of a field in any case.
+// setHeader is the Setter of real_ip_header. The case of a field's name does not matter.
 func setHeader(k *config.Key[settings]) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		name := n.Arg(0)

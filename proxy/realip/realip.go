@@ -1,14 +1,13 @@
-// Package realip is nginx's realip module. It finds the address of a client
-// behind a proxy, in what the proxy says.
+// Package realip is nginx's realip module. It finds the address of a client behind a proxy,
+// which the proxy sends.
 //
-// The directives of a server apply in the post-read phase, before any other
-// rule; those of a location apply in the preaccess phase, before limits. An
-// address is replaced at most once a request. The new one belongs to the Exchange,
-// since the requests of one connection may come from different clients. It shows
-// in $remote_addr, $remote_port and $binary_remote_addr, and with them in limits
-// and logs, in lines of the error log, and in REMOTE_ADDR of applications.
-// $realip_remote_addr stays the address of the connection's peer. It decides
-// whether X-Forwarded-Proto and the like are trusted (forwarded_allow_ips).
+// The directives of a server apply in the post-read phase, before any other rule; those of a
+// location apply in the preaccess phase, before limits. The address is replaced at most once
+// for a request. The new one belongs to the Exchange, since the requests of one connection
+// may come from different clients. $remote_addr, $remote_port and $binary_remote_addr have
+// it, and so have limits, logs, and REMOTE_ADDR of applications. $realip_remote_addr stays
+// the address of the connection's peer. It decides whether X-Forwarded-Proto and the like
+// are trusted (forwarded_allow_ips).
 //
 // A list of addresses is read from its end, which the nearest proxy wrote, up to
 // the first entry that is not an address.
@@ -30,11 +29,11 @@ type settings struct {
 
 // trusted is one set_real_ip_from directive.
 type trusted struct {
-	prefixes proxy.Prefixes // several for a host name
+	prefixes proxy.Prefixes // a host name may have several
 	unix     bool
 }
 
-// source is where the proxy tells the client's address: real_ip_header.
+// source is real_ip_header: what has the client's address.
 type source struct {
 	id            proxy.FieldID
 	field         string
@@ -80,8 +79,8 @@ type replacer struct {
 	source  source
 }
 
-// replace sets x.Remote once a request, where the connection's peer is trusted
-// and tells an address.
+// replace sets x.Remote if the connection's peer is trusted and has sent an address. It does
+// so once for a request.
 func (r *replacer) replace(x *proxy.Exchange) error {
 	if x.Remote == nil && r.trustsPeer(x.Conn) {
 		if client, ok := r.client(x); ok {
@@ -98,7 +97,7 @@ func (r *replacer) trustsPeer(c *proxy.Conn) bool {
 	return r.unix && strings.HasPrefix(c.RemoteAddr, "unix:")
 }
 
-// client returns what the source tells. The peer is trusted.
+// client returns the address in the source. The peer is trusted.
 func (r *replacer) client(x *proxy.Exchange) (client netip.AddrPort, ok bool) {
 	switch {
 	case r.source.proxyProtocol:

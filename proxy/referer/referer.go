@@ -1,9 +1,9 @@
-// Package referer is nginx's referer module: $invalid_referer tells whether the Referer of
-// a request is none of those that valid_referers names.
+// Package referer is nginx's referer module: $invalid_referer shows whether valid_referers
+// does not have the Referer of a request.
 //
-// A Referer is easily made up: this keeps away the pages of others that use one's
-// pictures, and no attacker. As in nginx its host is compared without regard to case and
-// to the port, and its path as it is.
+// Anyone can send any Referer: the module keeps off the pages of others that use a site's
+// pictures, but no attacker. As in nginx, the case and the port of the host do not matter,
+// the case of the path does.
 package referer
 
 import (
@@ -27,7 +27,7 @@ func Module() proxy.Module {
 		Directives: []config.Directive{{
 			Name: "valid_referers", In: config.Server | config.Location, Args: config.SomeArg, Repeat: true, Set: set(k),
 			Syntax: "none | blocked | server_names | HOST[/PATH] | ~REGEX ...",
-			Help:   "The Referer fields of requests for which $invalid_referer is the empty text; for others it is 1. none is for requests without one, blocked for one that does not begin with http:// or https://, server_names for the names of the server. HOST may be *.example.com, .example.com (both also for subdomains) or www.example.*; it has no port, and PATH is how the path begins. A regular expression, without regard to case, is for the text after http:// or https://. A block's own replace those it inherits. Without any $invalid_referer is empty.",
+			Help:   "The Referer fields for which $invalid_referer is the empty text; for any other it is 1. none is a request without Referer; blocked is a Referer that does not begin with http:// or https://; server_names are the names of the server. HOST is a name without a port, or *.example.com, .example.com or www.example.*; PATH is the beginning of the path. REGEX, whose case does not matter, is matched with the text after http:// or https://. A block with valid_referers does not inherit those of the block around it. Without valid_referers $invalid_referer is empty.",
 		}},
 		State: []proxy.Slot{compiled},
 		Variables: []proxy.Variable{{Name: "invalid_referer", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
@@ -65,12 +65,12 @@ func set(k *config.Key[settings]) config.Setter {
 	}
 }
 
-// referers are those of one location.
+// referers are the valid referers of one location.
 type referers struct {
 	none, blocked bool
-	hosts         proxy.Hosts[string] // the value is how the path begins
-	names         []*proxy.Regexp     // of hosts
-	patterns      []*proxy.Regexp     // of hosts with what follows
+	hosts         proxy.Hosts[string] // the value is the beginning of the path
+	names         []*proxy.Regexp     // match a host
+	patterns      []*proxy.Regexp     // match a host and the rest of the Referer
 }
 
 func compile(words []config.Arg, sv *proxy.Server) (*referers, error) {
@@ -127,7 +127,7 @@ func (r *referers) add(w config.Arg, sv *proxy.Server) error {
 	return nil
 }
 
-// longestHost is how many bytes of a host are compared, as in nginx.
+// longestHost is the longest host, in bytes, that can be valid, as in nginx.
 const longestHost = 256
 
 // valid reports whether x's Referer is one of r.
@@ -162,8 +162,8 @@ func (r *referers) valid(x *proxy.Exchange) bool {
 	return matches(x, r.patterns, rest)
 }
 
-// afterScheme returns what follows http:// or https://. As in nginx a shorter text than
-// http://i.ru has neither.
+// afterScheme returns the text after http:// or https://. As in nginx, a text that is shorter
+// than http://i.ru does not count as having one of them.
 func afterScheme(referer string) (string, bool) {
 	for _, scheme := range [...]string{"http://", "https://"} {
 		if len(referer) >= len("http://i.ru") && strings.EqualFold(referer[:len(scheme)], scheme) {

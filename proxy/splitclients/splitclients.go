@@ -1,7 +1,7 @@
-// Package splitclients is nginx's split_clients module: a variable that divides
-// requests by a text. Requests with the same text have the same value.
+// Package splitclients is nginx's split_clients module: a variable that divides requests by
+// a text. Requests with the same text have the same value.
 //
-// As in nginx the text is hashed by MurmurHash2, so that both divide alike.
+// As in nginx, the hash is MurmurHash2, so that both servers give the same value.
 package splitclients
 
 import (
@@ -19,24 +19,24 @@ func Module() proxy.Module {
 	return proxy.Module{Name: "split_clients", Directives: []config.Directive{
 		{Name: "split_clients", In: config.HTTP, Block: true, Args: config.TwoArgs, Repeat: true, Set: set,
 			Syntax: "TEXT $VARIABLE { PERCENT% VALUE; ... * VALUE; }",
-			Help:   "Makes a variable that divides requests by TEXT, which has variables: each line has a share, from 0.01% to 100%, and its value, which has none. \"*\" is for the rest, and stands last; without it the rest has the empty text. A request finds the value once."},
+			Help:   "Makes a variable that divides requests by TEXT, which has variables: requests with the same TEXT have the same value. Each line has a share of the requests, from 0.01% to 100%, and its value, which has no variables. The last line may have * for the rest; without it the rest has the empty text. A request finds the value once."},
 	}}
 }
 
-// split is one block.
+// split is one split_clients block.
 type split struct {
 	text   *proxy.Template
 	shares []share
 	rest   *proxy.Template
 }
 
-// share is a line: for hashes below the limit that no line before it is for.
+// share is one line. It has the hashes below its limit that no line before it has.
 type share struct {
 	below uint32
 	value *proxy.Template
 }
 
-// whole is a hundred percent, in hundredths of one.
+// whole is 100%, in hundredths of a percent.
 const whole = 10_000
 
 func set(s *config.Scope, n *config.Node) error {
@@ -89,7 +89,7 @@ func percent(text string) (int, error) {
 	return n, nil
 }
 
-// find is the variable's rule.
+// find is the Rule of the variable.
 func (c *split) find(x *proxy.Exchange, scratch []byte) (*proxy.Template, error) {
 	hash := murmur2(c.text.Append(x, scratch)[len(scratch):])
 	for i := range c.shares {

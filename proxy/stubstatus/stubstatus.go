@@ -23,7 +23,7 @@ func Module() proxy.Module {
 		Settings: k,
 		Directives: []config.Directive{{
 			Name: "stub_status", In: config.Server | config.Location, Args: config.Arity{Max: 1},
-			Help: "Answers with the numbers that monitoring of nginx reads: open connections; connections accepted and handled, and requests, since the process began; connections that send a request's head (Reading), that have a request (Writing), and that wait for one (Waiting). A word behind it has no meaning, as in nginx. \"alicorn status\" tells more.",
+			Help: "Answers with the numbers that monitoring of nginx reads: open connections; connections accepted and handled, and requests, since the process began; open connections that send a request's head (Reading), that have a request (Writing), and that wait for a request or for a handshake (Waiting). As in nginx, an argument has no meaning. \"alicorn status\" shows more.",
 			Set:  func(s *config.Scope, _ *config.Node) error { k.In(s).on = true; return nil },
 		}},
 		Variables: variables(),
@@ -46,8 +46,8 @@ func serve(x *proxy.Exchange) error {
 		c.Active, c.Accepted, c.Accepted, c.Requests, c.Reading, c.Writing, c.Waiting))
 }
 
-// latest are numbers that the variables share for a while: counting takes longer the
-// more connections there are, and a log may have a variable in each line.
+// latest are the numbers that the variables share for a while: counting looks at each
+// connection, and a log may have a variable in each line.
 type latest struct {
 	mu     sync.Mutex
 	counts proxy.Counts

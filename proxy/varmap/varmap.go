@@ -1,15 +1,14 @@
-// Package varmap is nginx's map module: a variable whose value is found by the value of
-// another text.
+// Package varmap is nginx's map module: a variable whose value depends on a text.
 //
-// A text is compared with the words of the block without regard to case. Words come
-// first, and wildcards of hosts where the block has hostnames; then regular
-// expressions, in the order of the file, unless the text is empty. What none of them
-// is for has the default value. As in nginx a request finds the value when it is first
-// read, and keeps it; with volatile it finds it each time. The groups of a regular
-// expression are $1 and so on until another one matches.
+// First the text is compared with the words of the block, whose case does not matter, and
+// with wildcards of hosts if the block has hostnames. Then come regular expressions, in the
+// order of the file, unless the text is empty. If nothing matches, the value is the default.
+// As in nginx, a request finds the value when it is first read, and keeps it; with volatile
+// it finds the value each time. The groups of a regular expression are $1 and so on until
+// another one matches.
 //
-// A look-up allocates nothing, unless the value has variables or a regular expression
-// has groups.
+// A look-up allocates nothing, unless the value has variables or a regular expression has
+// groups.
 package varmap
 
 import (
@@ -26,7 +25,7 @@ func Module() proxy.Module {
 	return proxy.Module{Name: "map", Directives: []config.Directive{
 		{Name: "map", In: config.HTTP, Block: true, Args: config.TwoArgs, Repeat: true, Set: set,
 			Syntax: "TEXT $VARIABLE { [hostnames;] [volatile;] [default VALUE;] WORD VALUE; ~REGEX VALUE; ~*REGEX VALUE; ... }",
-			Help:   "Makes a variable whose value depends on TEXT, which has variables. Each line has a word and the value for it. Words are compared without regard to case; ~ and ~* are for regular expressions with and without regard to case, whose groups the value may have as $1 and by name, and which an empty TEXT does not reach. Words win over regular expressions, and of these the first. With hostnames the words after it may be *.example.com, .example.com (both also for subdomains) and www.example.*; exact names win, and then the longest. default is for what no line is for; without it that is the empty text. Values may have variables. A word that is meant literally though it begins with ~ or is default, hostnames, volatile or include has a backslash before it. include reads lines from a file. A request finds the value when it first needs it, and keeps it; with volatile it finds it each time. The variable may be used anywhere, also above the map."},
+			Help:   "Makes a variable whose value depends on TEXT, which has variables. Each line has a word and its value. The case of words does not matter. ~ begins a regular expression, ~* one that ignores case; the value may have its groups, as $1 or by name. An empty TEXT is not compared with regular expressions. A word wins over regular expressions; of these the first one that matches wins. After the line hostnames words may be *.example.com, .example.com and www.example.*; an exact name wins, and then the longest. default is the value if no line matches; without it that is the empty text. Values may have variables. A backslash makes the rest of the line's first text a word, even if it begins with ~ or is default, hostnames, volatile or include. include reads lines from a file. A request finds the value when it first needs it, and keeps it; with volatile it finds the value each time. The variable may be used anywhere, even above the map."},
 	}}
 }
 
@@ -36,7 +35,7 @@ type mapping struct {
 	words     proxy.Hosts[*proxy.Template]
 	hostnames bool
 	patterns  []pattern
-	other     *proxy.Template // the default value; nil: none is given
+	other     *proxy.Template // the default value; nil: the block has none
 	volatile  bool
 }
 
@@ -112,7 +111,7 @@ func (m *mapping) addWord(word string, value *proxy.Template) error {
 	return nil
 }
 
-// find is the variable's rule.
+// find is the Rule of the variable.
 func (m *mapping) find(x *proxy.Exchange, scratch []byte) (*proxy.Template, error) {
 	text := m.source.Append(x, scratch)[len(scratch):]
 	if m.hostnames && len(text) > 0 && text[len(text)-1] == '.' {
@@ -144,7 +143,7 @@ func hasUpper(text []byte) bool {
 	return false
 }
 
-// appendLower appends text with ASCII's letters in lower case, as nginx compares it.
+// appendLower appends text with ASCII letters in lower case. As in nginx, other letters stay.
 func appendLower(dst, text []byte) []byte {
 	for _, c := range text {
 		if c >= 'A' && c <= 'Z' {
