@@ -1,6 +1,10 @@
 package h1
 
-import "alicorn/proxy"
+import (
+	"strings"
+
+	"alicorn/proxy"
+)
 
 // ResponseRules bound response heads.
 type ResponseRules struct {
@@ -243,8 +247,10 @@ func (h *ResponseHead) finishCGI() error {
 // settleStatus takes the status from the fields, as nginx does. Of several lines the first
 // counts.
 func (h *ResponseHead) settleStatus() error {
-	if status := h.Header.Get("Status"); status != "" {
-		return h.parseStatus(status, "an invalid status")
+	for f := range h.Header.All() {
+		if strings.EqualFold(f.Name, "Status") {
+			return h.parseStatus(f.Value, "an invalid status")
+		}
 	}
 	h.Status = 200
 	if _, ok := h.Header.Lookup(proxy.FieldLocation); ok {

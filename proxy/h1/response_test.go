@@ -247,6 +247,7 @@ func TestHeadsOfCGI(t *testing.T) {
 		{"a status line", "HTTP/1.1 404 Not Here\r\nStatus: 200\r\nX: y\r\n\r\n", "404 Not Here | Status: 200 | X: y | -1 rest"},
 		{"a status line of another version", "HTTP/2 404\r\n\r\n", "white space or a control character in a header name"},
 		{"an invalid status", "Status: 20 OK\r\n\r\n", "an invalid status"},
+		{"an empty status", "Status:\r\n\r\nok", "an invalid status"},
 		{"a status that is too low", "Status: 099\r\n\r\n", "an invalid status"},
 		{"two lengths", "Content-Length: 4\r\nContent-Length: 5\r\n\r\n", "an invalid or repeated Content-Length"},
 		{"no length", "Content-Length: -4\r\n\r\n", "an invalid or repeated Content-Length"},
