@@ -100,9 +100,6 @@ type Directive struct {
 	Opens Context
 	// Inside makes the block the feature's own: it takes these directives, and no others.
 	Inside []Directive
-	// Foreign is Schema.Foreign for directives in the block that are not Inside. It takes
-	// precedence over other blocks' directives of that name. It may be nil.
-	Foreign func(name string) string
 	// Repeat allows the directive several times in one block. Otherwise the second one is
 	// an error, as with nginx's "directive is duplicate".
 	Repeat bool

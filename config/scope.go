@@ -236,8 +236,6 @@ func (s *Scope) check(n *Node) *Directive {
 	d, elsewhere := s.load.Schema.lookup(n.Name, s)
 	l := s.load
 	switch {
-	case d == nil && s.foreign(n) != "":
-		l.Fail(n.Pos, "%s", s.foreign(n))
 	case d == nil && elsewhere != "":
 		l.Fail(n.Pos, "directive %q is not allowed in %s (allowed in: %s)", n.Name, s.where(), elsewhere)
 	case d == nil:
@@ -255,15 +253,6 @@ func (s *Scope) check(n *Node) *Directive {
 		return d
 	}
 	return nil
-}
-
-// foreign returns the message for a directive that is foreign in a feature's own block, or
-// "".
-func (s *Scope) foreign(n *Node) string {
-	if s.opener == nil || s.opener.Foreign == nil {
-		return ""
-	}
-	return s.opener.Foreign(n.Name)
 }
 
 func (sc *Schema) unknown(n *Node, in *Scope) *Error {

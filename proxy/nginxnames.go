@@ -42,9 +42,6 @@ var protocols = []struct{ name, instead, own string }{
 	{"tunnel", forApplications, "allow_upstream bind_dynamic"},
 }
 
-// balancing are the directives of nginx's upstream blocks that choose a server.
-const balancing = "hash ip_hash least_conn least_time random round_robin sticky sticky_cookie_insert"
-
 const forApplications = "for Python applications use app_pass"
 
 // nginxModules are the other modules of nginx, commercial ones too.
@@ -114,8 +111,9 @@ var nginxModules = []nginxModule{
 	{"stream", "this program speaks HTTP alone", "preread_buffer_size preread_timeout proxy_protocol_timeout pass stream"},
 	{"stub_status", "", "stub_status"},
 	{"sub", "", "sub_filter sub_filter_last_modified sub_filter_once sub_filter_types"},
-	{"balancing in upstream", "an upstream has round robin only: its servers take turns, by their weight", balancing},
-	{"upstream", "the servers of an upstream take turns, by their weight", "health_check health_check_timeout keepalive match ntlm queue state upstream zone"},
+	{"balancing in upstream", "", "hash ip_hash least_conn least_time random sticky"},
+	{"sticky of before", `"sticky cookie" is its successor`, "sticky_cookie_insert"},
+	{"upstream", "", "health_check health_check_timeout keepalive match ntlm queue state upstream zone"},
 	{"userid", "", "userid userid_domain userid_expires userid_flags userid_mark userid_name userid_p3p userid_path userid_service"},
 	{"xslt", "", "xml_entities xslt_last_modified xslt_param xslt_string_param xslt_stylesheet xslt_types"},
 	{"zone_sync", "", "zone_sync zone_sync_buffers zone_sync_connect_retry_interval zone_sync_connect_timeout zone_sync_interval zone_sync_recv_buffer_size zone_sync_server zone_sync_timeout"},
@@ -144,15 +142,6 @@ func NginxDirective(name string) string {
 		return fmt.Sprintf("nginx's %s is not here yet", name)
 	}
 	return fmt.Sprintf("nginx's %s is not here yet; %s", name, instead)
-}
-
-// NginxBalancing is NginxDirective for directives of an upstream block that choose a
-// server; "" for any other name. Some of these names mean something else in other blocks.
-func NginxBalancing(name string) string {
-	if !listed(balancing, name) {
-		return ""
-	}
-	return NginxDirective(name)
 }
 
 // NginxDirectiveNear returns the message for a misspelt directive: the nearest name among

@@ -10,7 +10,7 @@ import (
 var nginxVariables = []struct{ instead, names string }{
 	{"$upstream_connect_time is the time until a worker had time for the request", "upstream_queue_time"},
 	{"$upstream_addr has the names of all", "upstream_last_server_name"},
-	{"$upstream_http_NAME is a field of a server's answer", "upstream_trailer_ upstream_cookie_"},
+	{"$upstream_http_NAME is a field of a server's answer", "upstream_trailer_"},
 	{"", "upstream_cache_status upstream_cache_age upstream_cache_key upstream_cache_key_zone"},
 	{"$http_user_agent with \"if\" tells browsers apart", "ancient_browser modern_browser msie"},
 	{"$msec and $time_iso8601 are the time", "date_gmt date_local"},

@@ -15,7 +15,7 @@ package main
 //   - server.go server_control.go server_cert.go server_upgrade.go firststart.go reload.go failures.go: a server
 //   - upgrade.go predecessor.go origin.go target.go: one server after another
 //   - daemon.go pidfile.go pidlock.go rival.go notify.go startnote.go: how other programs see it
-//   - verbs.go show.go appstatus.go trouble.go check.go cert.go: verbs for operators
+//   - verbs.go show.go appstatus.go upstreamstatus.go trouble.go check.go cert.go: verbs for operators
 //   - manual.go man.go: the manual
 //   - install.go install_service.go install_user.go: a service without a package
 //   - serve.go serve_discover.go serve_flags.go serve_uvicorn.go serve_layers.go serve_settings.go serve_conf.go serve_pyvalue.go

@@ -93,6 +93,7 @@ func (s *server) status(of func(*pool.Pool) pool.Status) control.Status {
 	inOrder(st.Apps, appserver.Apps(ld.main))
 	st.Starting, st.Stopping = !s.first.isOver(), s.ending.Load()
 	st.TempSpace.Used, st.TempSpace.Limit = s.apps.TempSpace()
+	st.Upstreams = upstreamsOf(ld.generation.Resources)
 	st.Certificates, st.Logs = s.Certificates(), lossesOf(ld.generation)
 	for _, o := range ld.generation.Overruns() {
 		st.Blocking = append(st.Blocking, control.Blocking{Location: o.Location.Name, Place: o.Location.Pos.String(), Times: o.Times})

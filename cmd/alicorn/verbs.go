@@ -241,7 +241,7 @@ func signalPID(file string, sig syscall.Signal, twice bool) error {
 
 func statusCommand() *cobra.Command {
 	var asJSON bool
-	cmd := verbCommand("status", "Show the running server: listeners, applications, workers, queues",
+	cmd := verbCommand("status", "Show the running server: listeners, applications, workers, upstreams, queues",
 		func(cmd *cobra.Command, c *control.Client) error {
 			st, err := c.Status(cmd.Context())
 			if err != nil {
@@ -253,7 +253,7 @@ func statusCommand() *cobra.Command {
 			return show(cmd.OutOrStdout(), func(w io.Writer) error { return printStatus(w, st) })
 		})
 	cmd.Long = "Shows first what fails, each with a remedy: applications, certificates, logs, folders, the last reload. Then the\n" +
-		"listeners, and each application with its workers. Where no server runs it says why the last start has failed."
+		"listeners, each application with its workers, and the servers that requests are passed on to. Where no server runs it says why the last start has failed."
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -288,6 +288,11 @@ func printStatus(w io.Writer, st control.Status) error {
 				(time.Duration(k.Age) * time.Second).String(), k.Requests, osfile.SizeText(k.Memory), now(k))
 		}
 		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	for _, u := range st.Upstreams {
+		if err := printUpstream(w, u); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,7 @@ func (p *pass) decide(x *proxy.Exchange) error {
 	if kind := upstream.OnStatus(status); kind != 0 && p.again(x, kind, false) {
 		return &failure{kind, proxy.Status(status), "upstream answered " + proxy.Status(status).Error()}
 	}
+	p.headCame(x)
 	switch {
 	case status == 101:
 		return p.switchProtocols(x)
@@ -36,6 +37,19 @@ func (p *pass) decide(x *proxy.Exchange) error {
 		return p.intercepted(x)
 	}
 	return p.begin(x)
+}
+
+// headCame tells the balancing that the head of the answer has come, where that is to know
+// before all of it has.
+func (p *pass) headCame(x *proxy.Exchange) {
+	d := p.h.upstream
+	if d.balance.atHead && d.balance.inFlight {
+		p.lane.roster.land(p.member, p.began)
+		p.landed = true
+	}
+	if d.sticky != nil {
+		d.sticky.headCame(x, p)
+	}
 }
 
 // intercepted has error_page answer in place of the peer. What a client needs to

@@ -5,51 +5,63 @@ import (
 	"time"
 )
 
-// newLane returns a lane of n peers of equal weight, the last of them a backup.
-func newLane(n int) *lane {
-	g := &Group{}
+// newTestRoster returns a roster of n peers of equal weight, the last of them a backup.
+func newTestRoster(n int) *roster {
+	g := &Group{definition: &definition{}, method: roundRobin}
 	for i := range n {
-		g.peers = append(g.peers, peer{index: i, server: &server{weight: 1, maxFails: 1, failTimeout: 10 * time.Second, backup: i == n-1}})
+		g.peers = append(g.peers, &peer{share: 1, server: &server{weight: 1, maxFails: 1, failTimeout: 10 * time.Second, backup: i == n-1}})
 	}
-	l := &lane{group: g, peers: make([]health, n)}
-	for i := range l.peers {
-		l.peers[i].effective = 1
+	return newRoster(g)
+}
+
+// index returns the place of m; -1 for none.
+func (r *roster) index(m *member) int {
+	for i, o := range r.members {
+		if o == m {
+			return i
+		}
 	}
-	return l
+	return -1
+}
+
+// lose has a request to m fail.
+func (r *roster) lose(m *member, now time.Time) {
+	m.conns++
+	r.leave(m, result{outcome: failed, began: now, landed: true}, now)
 }
 
 func TestPeersThatRestAreAskedWhenNoOtherIsLeft(t *testing.T) {
-	l, now := newLane(3), time.Now()
+	r, now := newTestRoster(3), time.Now()
 	for _, i := range []int{1, 0, 2} {
 		now = now.Add(time.Second)
-		l.report(&l.group.peers[i], true, now)
+		r.lose(r.members[i], now)
 	}
-	tried := make([]bool, 3)
+	var sel selection
 	for _, want := range []int{1, 0, 2} {
-		p := l.choose(tried, now.Add(time.Second))
-		if p == nil || p.index != want {
-			t.Fatalf("peer %+v is asked, want %d", p, want)
+		m := r.choose(&sel, now.Add(time.Second))
+		if got := r.index(m); got != want {
+			t.Fatalf("peer %d is asked, want %d", got, want)
 		}
-		tried[want] = true
+		sel.tried = append(sel.tried, m.peer)
 	}
-	if p := l.choose(tried, now); p != nil {
-		t.Errorf("peer %d is asked again", p.index)
+	if m := r.choose(&sel, now); m != nil {
+		t.Errorf("peer %d is asked again", r.index(m))
 	}
 }
 
 func TestAPeerThatRestsIsNotAskedBeforeOthers(t *testing.T) {
-	l, now := newLane(3), time.Now()
-	l.report(&l.group.peers[0], true, now)
+	r, now := newTestRoster(3), time.Now()
+	r.lose(r.members[0], now)
 	for range 10 {
-		if p := l.choose(make([]bool, 3), now); p.index != 1 {
-			t.Fatalf("peer %d is asked", p.index)
+		if got := r.index(r.choose(&selection{}, now)); got != 1 {
+			t.Fatalf("peer %d is asked", got)
 		}
 	}
-	l.report(&l.group.peers[1], true, now)
-	if p := l.choose(make([]bool, 3), now); p.index != 2 {
-		t.Errorf("peer %d is asked, not the backup", p.index)
+	r.lose(r.members[1], now)
+	if got := r.index(r.choose(&selection{}, now)); got != 2 {
+		t.Errorf("peer %d is asked, not the backup", got)
 	}
-	if p := l.choose(make([]bool, 3), now.Add(11*time.Second)); p.index == 2 {
+	if got := r.index(r.choose(&selection{}, now.Add(11*time.Second))); got == 2 {
 		t.Error("the backup is asked when others have rested")
 	}
 }

@@ -15,6 +15,12 @@ type definition struct {
 	pos     config.Pos
 	servers []server
 
+	balance      balancing
+	sticky       *sticky
+	zone         string // its name; "": there is none
+	queue        int    // how many requests wait for a server; 0: none
+	queueTimeout time.Duration
+
 	keep         int // kept connections of each lane; 0: none
 	keepTimeout  time.Duration
 	keepTime     time.Duration
@@ -23,13 +29,18 @@ type definition struct {
 
 // server is one server directive.
 type server struct {
+	text        string // the address as written
 	addr        address
 	pos         config.Pos
 	weight      int
+	maxConns    int // 0: any number
 	maxFails    int // 0: it never counts as failed
 	failTimeout time.Duration
+	slowStart   time.Duration
+	route       string
 	down        bool
 	backup      bool
+	drain       bool // it is asked for those alone who are bound to it
 }
 
 // blockSettings are what a block knows of upstream blocks.
@@ -53,7 +64,10 @@ func newBlockKey() *blockKey {
 }
 
 // definitions are the upstream blocks of one configuration.
-type definitions struct{ list []*definition }
+type definitions struct {
+	list  []*definition
+	zones []*zone
+}
 
 func (d *definitions) find(name string) *definition {
 	i := slices.IndexFunc(d.list, func(o *definition) bool { return strings.EqualFold(o.name, name) })
@@ -76,19 +90,20 @@ func (d *definitions) near(name string) string {
 }
 
 func newDefinition(name string, pos config.Pos) *definition {
-	return &definition{name: name, pos: pos, keep: 32, keepTimeout: time.Minute, keepTime: time.Hour, keepRequests: 1000}
+	return &definition{name: name, pos: pos, keep: 32, keepTimeout: time.Minute, keepTime: time.Hour, keepRequests: 1000, queueTimeout: defaultQueueTime}
 }
 
 // single is the definition of a proxy_pass that names a server itself.
 func single(t *target, pos config.Pos) *definition {
 	d := newDefinition(t.addr.String(), pos)
-	d.servers = []server{{addr: t.addr, pos: pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}}
+	d.servers = []server{{text: t.addr.String(), addr: t.addr, pos: pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}}
 	return d
 }
 
 // String is what tells whether a group can serve another configuration.
 func (d *definition) String() string {
-	return fmt.Sprintf("%s %+v %d %s %s %d", d.name, d.essence(), d.keep, d.keepTimeout, d.keepTime, d.keepRequests)
+	return fmt.Sprintf("%s %+v %d %s %s %d %s %q %q %d %s %q", d.name, d.essence(), d.keep, d.keepTimeout, d.keepTime, d.keepRequests,
+		d.balance.name, d.balance.text, d.zone, d.queue, d.queueTimeout, d.stickyText())
 }
 
 // essence is the servers without their places in the file.
@@ -98,6 +113,13 @@ func (d *definition) essence() []server {
 		servers[i].pos = config.Pos{}
 	}
 	return servers
+}
+
+func (d *definition) stickyText() string {
+	if d.sticky == nil {
+		return ""
+	}
+	return d.sticky.text
 }
 
 // complete checks an upstream block as a whole.
@@ -124,19 +146,19 @@ func openUpstream(k *blockKey) config.Setter {
 }
 
 // laterParameters are nginx's parameters of server that are not here.
-var laterParameters = []string{"max_conns", "resolve", "route", "service", "slow_start", "drain"}
+var laterParameters = []string{"resolve", "service"}
 
 // addServer adds a server, also one with a mistake: the block is not without servers.
 func addServer(k *blockKey) config.Setter {
 	return func(s *config.Scope, n *config.Node) (err error) {
-		sv := server{pos: n.Args[0].Pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}
+		sv := server{text: n.Arg(0), pos: n.Args[0].Pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}
 		d := k.In(s).group
 		defer func() { d.servers = append(d.servers, sv) }()
 		if sv.addr, err = parseAddress(n.Arg(0)); err != nil {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: "server: " + err.Error()}
 		}
 		for _, a := range n.Args[1:] {
-			if err := sv.parameter(a.Text); err != nil {
+			if err := sv.parameter(a.Text, &d.balance); err != nil {
 				return &config.Error{Pos: a.Pos, Msg: err.Error()}
 			}
 		}
@@ -144,27 +166,46 @@ func addServer(k *blockKey) config.Setter {
 	}
 }
 
-// parameter reads one parameter of server.
-func (sv *server) parameter(text string) (err error) {
+// parameter reads one parameter of server. As in nginx a method that stands before it in
+// the block may have no use for it.
+func (sv *server) parameter(text string, b *balancing) (err error) {
 	word, value, _ := strings.Cut(text, "=")
 	switch {
+	case b.fixed() && (text == "backup" || word == "slow_start"):
+		return fmt.Errorf("balancing method does not support parameter %q: %s knows no server that is asked later, or less", text, b.name)
 	case text == "down":
 		sv.down = true
 	case text == "backup":
 		sv.backup = true
+	case text == "drain":
+		sv.drain = true
 	case word == "weight":
 		sv.weight, err = config.ParseInt(value, 1, 65535)
+	case word == "max_conns":
+		sv.maxConns, err = config.ParseInt(value, 0, 1<<30)
 	case word == "max_fails":
 		sv.maxFails, err = config.ParseInt(value, 0, 1<<30)
 	case word == "fail_timeout":
 		sv.failTimeout, err = config.ParseTime(value)
+	case word == "slow_start":
+		sv.slowStart, err = config.ParseTime(value)
+	case word == "route":
+		sv.route, err = value, checkRoute(value)
 	case slices.Contains(laterParameters, word):
 		return fmt.Errorf("nginx's parameter %q of server is not here yet", word)
 	default:
-		return fmt.Errorf("invalid parameter %q of server; it takes weight=N, max_fails=N, fail_timeout=TIME, down and backup", text)
+		return fmt.Errorf("invalid parameter %q of server; it takes weight=N, max_conns=N, max_fails=N, fail_timeout=TIME, slow_start=TIME, route=NAME, down, backup and drain", text)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", word, err)
+	}
+	return nil
+}
+
+// checkRoute checks the name of a server, which a cookie may hold: RFC 6265 section 4.1.1.
+func checkRoute(name string) error {
+	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`",;\`, c) }) {
+		return fmt.Errorf("invalid name %.80q; it has 1 to 64 characters that a cookie may have", name)
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"alicorn/config"
-	"alicorn/proxy"
 )
 
 // directives returns the family of p: what all families have, with the texts of proxy_*,
@@ -99,23 +98,5 @@ func httpDirectives(k *key) []config.Directive {
 			Help: "The method of the requests that are passed on, in place of the client's. It may have variables."},
 		{Name: "proxy_redirect", In: in, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "default | off | FROM TO", Default: "default", Set: setRedirect(k),
 			Help: "Where Location or Refresh of an answer begins with FROM, it begins with TO instead; both may have variables. The first that fits counts. default puts the location's name in place of proxy_pass's URL. A result without a host gets this server's. Regular expressions are not here yet."},
-	}
-}
-
-func upstreamDirectives(k *blockKey) []config.Directive {
-	return []config.Directive{
-		{Name: "upstream", In: config.HTTP, Block: true, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openUpstream(k), Foreign: proxy.NginxBalancing, Inside: []config.Directive{
-			{Name: "server", Args: config.SomeArg, Repeat: true, Syntax: "ADDRESS [weight=N] [max_fails=N] [fail_timeout=TIME] [down] [backup]", Set: addServer(k),
-				Help: "A server of the upstream: HOST, HOST:PORT or unix:PATH. weight (1) is its share of the requests. A server that has failed max_fails times (1; 0: it is asked whatever happens) within fail_timeout (10s) is not asked for as long, unless there is no other: where nginx answers 502, the one that has rested longest is asked. down marks one that is not asked at all, backup one that is asked when no other is left. Each event loop counts for itself, as nginx's workers do without a zone; a single server is always asked."},
-			{Name: "keepalive", Args: config.OneArg, Syntax: "N", Default: "32", Set: setKeepalive(k),
-				Help: "How many connections to the servers each event loop keeps for further requests; 0: none. Others are closed when no request has needed them for 100 ms. The default is that of nginx since 1.29.7."},
-			{Name: "keepalive_timeout", Args: config.OneArg, Syntax: "TIME", Default: "60s", Set: ofGroup(k, func(d *definition) *time.Duration { return &d.keepTimeout }),
-				Help: "How long a connection is kept that is not used; 0: none is kept."},
-			{Name: "keepalive_time", Args: config.OneArg, Syntax: "TIME", Default: "1h", Set: ofGroup(k, func(d *definition) *time.Duration { return &d.keepTime }),
-				Help: "How long after its beginning a connection serves further requests."},
-			{Name: "keepalive_requests", Args: config.OneArg, Syntax: "N", Default: "1000", Set: config.Int(k, 0, 1<<30, func(c *blockSettings) *int { return &c.group.keepRequests }),
-				Help: "How many requests a connection serves; 0: one, as it is not kept."},
-		},
-			Help: "Servers that proxy_pass names together, and which take turns. The connections to them live through a reload that leaves the block as it is."},
 	}
 }

@@ -4,8 +4,9 @@
 //	protocol   what is spoken, with its family of directives
 //	target     what proxy_pass names: a server, or an upstream block, and the URI there
 //	Group      the servers of an upstream block, or of one proxy_pass, and connections to them
-//	peer       one address of a server; its failures and its turn belong to a lane
-//	lane       a Group's part for one event loop: kept connections, turns, failures
+//	peer       one address of a server
+//	roster     the peers as balancing sees them, its members: turns, failures, load
+//	lane       a Group's part for one event loop: kept connections, and a roster
 //	conn       a connection to a peer, in a loop, or a goroutine's where there is none
 //	pass       one request on its way to a peer and back: a proxy.Continuation
 //	encoder    a location's way to write requests
@@ -19,16 +20,17 @@
 // goroutine. A longer answer is read by the loop into an upstream.WriteBehind, as fast as
 // the peer sends it, and given to the client as fast as that takes it.
 //
-// HTTP/1.1 is the default, and connections are kept, as in nginx since 1.29.7: a peer that
-// does not want that says so. A kept connection that turns out to be closed costs a request
-// nothing: it is sent once more, where the method allows it.
+// HTTP/1.1 is the default, and connections are kept, as in nginx since 1.29.7. One that turns
+// out to be closed costs a request nothing: it is sent once more, where the method allows it.
 package proxypass
 
 // Files, in the order of the story:
 //
 //   - module.go protocol.go directives.go settings.go target.go block.go: what the configuration says
 //   - gateway.go fastcgi.go: the same of gateways
-//   - group.go balance.go lane.go conn.go: peers and connections
+//   - groupdirectives.go balancing.go stickyblock.go: what an upstream block says
+//   - group.go lane.go conn.go: peers and connections
+//   - roster.go balance.go queue.go sticky.go sessions.go peerstatus.go: which peer a request goes to
 //   - encoder.go uri.go params.go fields.go: the request
 //   - pass.go send.go filepart.go receive.go records.go stream.go failure.go: its way
 //   - answer.go ignore.go redirect.go variables.go tunnel.go: the answer

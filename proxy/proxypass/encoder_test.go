@@ -61,7 +61,7 @@ func TestRequestsAsTheyAreSent(t *testing.T) {
 
 // A server with a mistake is one of the block all the same.
 func TestAServerWithAMistakeIsOneMistake(t *testing.T) {
-	for _, server := range []string{"127.0.0.1 weight=0", "127.0.0.1:99999", "127.0.0.1/", "http://127.0.0.1", "127.0.0.1 max_conns=5"} {
+	for _, server := range []string{"127.0.0.1 weight=0", "127.0.0.1:99999", "127.0.0.1/", "http://127.0.0.1", "127.0.0.1 max_conns=x", "127.0.0.1 slow_start=x", "127.0.0.1 route=a;b"} {
 		_, err := proxytest.Check(t, proxytest.Config{Text: "upstream u { server " + server + "; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }",
 			Modules: Modules(Options{})})
 		if err == nil || strings.Count(err.Error(), "alicorn.conf:") != 1 {
@@ -88,7 +88,7 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{"upstream we..bs { server 127.0.0.1; } " + in("proxy_pass http://we..bz;"), `did you mean the upstream "we..bs"?`},
 		{"upstream u { } " + in(""), `upstream "u" is empty; it needs a server`},
 		{"upstream u { server 127.0.0.1 backup; } " + in(""), `upstream "u" has no server that is not a backup`},
-		{"upstream u { server 127.0.0.1 slow_start=1s; } " + in(""), `nginx's parameter "slow_start" of server is not here yet`},
+		{"upstream u { server 127.0.0.1 resolve; } " + in(""), `nginx's parameter "resolve" of server is not here yet`},
 		{"upstream u { server 127.0.0.1; keepalive_requests -1; } " + in(""), `keepalive_requests: "-1" is not a whole number from 0`},
 		{"upstream u { server 127.0.0.1 wait=1; } " + in(""), `invalid parameter "wait=1" of server`},
 		{"upstream u { server 127.0.0.1 weight=0; } " + in(""), `weight: "0" is not a whole number from 1 to 65535`},

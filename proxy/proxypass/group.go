@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,13 +17,15 @@ import (
 // connections to them.
 type Group struct {
 	*definition
-	peers []peer
-	lanes []lane // one for each loop; one in all without loops
-	loops *eventloop.Group
+	protocol string
+	peers    []*peer
+	lanes    []lane // one for each loop; one in all without loops
+	loops    *eventloop.Group
 	// surplus is how long a connection above the number of those to keep waits for another
 	// request. A loop reads many answers in one turn, and the requests of its next turn need
 	// their connections: were these closed at once, most requests would connect under load.
 	surplus time.Duration
+	method  method
 }
 
 const surplusTime = 100 * time.Millisecond
@@ -32,7 +35,8 @@ type peer struct {
 	*server
 	name     string // as $upstream_addr has it: "127.0.0.1:8000", "unix:/run/app.sock"
 	sockaddr unix.Sockaddr
-	index    int
+	share    int    // weight, in the unit of the group's turns
+	sid      string // whom sticky names: route, or what stands for the address
 }
 
 // groupOf returns the Group that d describes for a protocol, the one of the configuration
@@ -44,17 +48,20 @@ func groupOf(d *definition, protocol string, r *config.Resources, o Options) (*G
 		return nil, err
 	}
 	key := "upstream " + protocol + " " + d.String()
-	for i := range peers {
-		key += " " + peers[i].name
+	for _, p := range peers {
+		key += " " + p.name
 	}
 	return config.Hold(r, key, func() (*Group, error) {
-		g := &Group{definition: d, peers: peers, loops: o.Loops, surplus: cmp.Or(o.surplus, surplusTime)}
+		g := &Group{definition: d, protocol: protocol, peers: peers, loops: o.Loops, surplus: cmp.Or(o.surplus, surplusTime), method: d.balance.method(peers)}
 		g.lanes = make([]lane, max(o.Loops.Loops(), 1))
+		var all *roster // of all lanes
+		if d.sharesRoster() {
+			all = newRoster(g)
+		}
 		for i := range g.lanes {
-			g.lanes[i].group = g
-			g.lanes[i].peers = make([]health, len(peers))
-			for j := range peers {
-				g.lanes[i].peers[j].effective = peers[j].weight
+			l := &g.lanes[i]
+			if l.group, l.roster = g, all; all == nil {
+				l.roster = newRoster(g)
 			}
 		}
 		return g, nil
@@ -62,12 +69,12 @@ func groupOf(d *definition, protocol string, r *config.Resources, o Options) (*G
 }
 
 // resolve finds the addresses of the servers.
-func (d *definition) resolve(h config.Host) ([]peer, error) {
-	var peers []peer
+func (d *definition) resolve(h config.Host) ([]*peer, error) {
+	var peers []*peer
 	for i := range d.servers {
 		sv := &d.servers[i]
 		if sv.addr.path != "" {
-			peers = append(peers, peer{server: sv, name: sv.addr.String(), sockaddr: &unix.SockaddrUnix{Name: sv.addr.path}})
+			peers = append(peers, d.newPeer(sv, sv.addr.String(), &unix.SockaddrUnix{Name: sv.addr.path}))
 			continue
 		}
 		found, err := lookUp(h, sv.addr.host)
@@ -76,13 +83,24 @@ func (d *definition) resolve(h config.Host) ([]peer, error) {
 		}
 		port, _ := config.ParseInt(sv.addr.port, 1, 65535)
 		for _, ip := range found {
-			peers = append(peers, peer{server: sv, name: netip.AddrPortFrom(ip, uint16(port)).String(), sockaddr: sockaddrOf(ip, port)})
+			peers = append(peers, d.newPeer(sv, netip.AddrPortFrom(ip, uint16(port)).String(), sockaddrOf(ip, port)))
 		}
 	}
-	for i := range peers {
-		peers[i].index = i
-	}
 	return peers, nil
+}
+
+// slowUnit is the share of a weight of 1 in groups with slow_start, where parts of it count.
+const slowUnit = 100
+
+func (d *definition) newPeer(sv *server, name string, sockaddr unix.Sockaddr) *peer {
+	p := &peer{server: sv, name: name, sockaddr: sockaddr, share: sv.weight, sid: sv.route}
+	if d.startsSlowly() {
+		p.share *= slowUnit
+	}
+	if p.sid == "" {
+		p.sid = sidOf(strings.TrimPrefix(name, "unix:"))
+	}
+	return p
 }
 
 func lookUp(h config.Host, host string) ([]netip.Addr, error) {
@@ -113,4 +131,15 @@ func (g *Group) laneOf(l *eventloop.Loop) *lane {
 		return &g.lanes[0]
 	}
 	return &g.lanes[l.Index()]
+}
+
+// tries returns how many peers a request may be sent to, at least one.
+func (g *Group) tries() int {
+	n := 0
+	for _, p := range g.peers {
+		if !p.down {
+			n++
+		}
+	}
+	return max(n, 1)
 }

@@ -10,10 +10,10 @@ import (
 
 // lane is a Group's part for one event loop.
 type lane struct {
-	group *Group
+	group  *Group
+	roster *roster
 
 	mu     sync.Mutex
-	peers  []health
 	kept   []*conn // oldest first
 	closed bool
 	_      [64]byte // locks of two lanes are not in one cache line

@@ -88,7 +88,7 @@ func (p *protocol) newHandler(c *settings, all *definitions, s *config.Scope, l 
 		}
 		location = l.Name
 	}
-	h := &handler{settings: c, protocol: p, rules: h1.ResponseRules{Head: c.bufferSize, Fields: maxFields, CGI: p.cgi}}
+	h := &handler{settings: c, protocol: p, upstream: d, rules: h1.ResponseRules{Head: c.bufferSize, Fields: maxFields, CGI: p.cgi}}
 	h.hidden, h.shownAccel = c.hiddenFields(p.hidden)
 	if h.group, err = groupOf(d, p.name, s.Load().Resources, o); err != nil {
 		return nil, c.orUpstream(all, d, err)

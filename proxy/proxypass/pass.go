@@ -17,6 +17,7 @@ import (
 type handler struct {
 	*settings
 	protocol   *protocol
+	upstream   *definition // what the configuration says of the group
 	group      *Group
 	repeat     upstream.Repeat // next, with the number of the group's servers
 	encoder    encoder
@@ -53,8 +54,11 @@ type pass struct {
 	file    filePart       // of the body's file
 
 	stage    stage
+	sel      selection
+	waits    *waiter // in the group's queue
 	peer     *peer
-	tried    []bool // peers that have failed
+	member   *member // the peer in the roster; nil: the try has ended
+	landed   bool    // the roster knows that the head has come
 	tries    int
 	conn     *conn
 	reused   bool      // conn was kept
@@ -85,6 +89,7 @@ type stage uint8
 const (
 	receiving  stage = iota // the request's body
 	choosing                // a peer, and a connection to it
+	queued                  // until a peer has room
 	connecting              // the connection is not there yet
 	sending
 	readingHead // of the answer
@@ -120,7 +125,7 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 		p.loop = h.group.loops.Next()
 	}
 	p.lane, p.waker = h.group.laneOf(p.loop), x.Waker()
-	p.tried = append(p.tried[:0], make([]bool, len(h.group.peers))...)
+	h.upstream.prepare(x, &p.sel)
 	return p.run(x)
 }
 
@@ -208,6 +213,8 @@ func (p *pass) step(x *proxy.Exchange) error {
 		return p.prepare(x)
 	case choosing:
 		return p.choose(x)
+	case queued:
+		return p.queue(x)
 	case connecting:
 		return p.connect(x)
 	case sending:
@@ -226,6 +233,11 @@ func (p *pass) step(x *proxy.Exchange) error {
 
 // end lets go of what the pass holds but its answer's head, which the log may show.
 func (p *pass) end(x *proxy.Exchange) {
+	if p.waits != nil {
+		p.lane.roster.giveUp(p.waits, x.Now())
+		p.waits = nil
+	}
+	p.leave(x, undecided)
 	if p.conn != nil {
 		p.conn.drop()
 	}
@@ -279,8 +291,9 @@ func (p *pass) recycle() {
 	if p.conn != nil {
 		return
 	}
-	request, text, tried, raw, head := p.request, p.text, p.tried, p.raw, p.head
-	*p = pass{request: request[:0], text: text[:0], tried: tried, raw: raw, head: head}
+	p.sel.reset()
+	request, text, sel, raw, head := p.request, p.text, p.sel, p.raw, p.head
+	*p = pass{request: request[:0], text: text[:0], sel: sel, raw: raw, head: head}
 	if cap(request) <= blockSize {
 		passes.Put(p)
 	}

@@ -231,16 +231,19 @@ func (p *pass) keepsAlive() bool {
 }
 
 // finishConn keeps the connection for other requests, or closes it, once the answer was
-// read.
+// read; it does nothing where it has done so.
 func (p *pass) finishConn(x *proxy.Exchange) {
+	c := p.conn
+	if c == nil {
+		return
+	}
+	p.conn = nil
 	if p.surplus {
 		p.warnOfSurplus(x)
 	}
-	c := p.conn
-	p.conn = nil
 	now := x.Now()
 	p.note(x, p.raw.Status, now)
-	p.lane.report(c.peer, false, p.began)
+	p.leave(x, answered)
 	if p.keepsAlive() && p.complete() && p.lane.keeps(c, now) {
 		p.lane.keep(c)
 		return

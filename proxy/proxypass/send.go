@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -76,13 +77,50 @@ func hasLength(x *proxy.Exchange) bool {
 	return ok
 }
 
-// choose chooses a peer, and takes a connection to it or begins one.
+// choose chooses a peer, or has the request wait for one.
 func (p *pass) choose(x *proxy.Exchange) error {
-	p.began = x.Now()
-	p.peer = p.lane.choose(p.tried, p.began)
-	if p.peer == nil {
-		return &failure{0, 502, "no live upstreams " + whileConnecting}
+	r, now := p.lane.roster, x.Now()
+	p.peer = nil
+	if m := r.choose(&p.sel, now); m != nil {
+		return p.try(x, m, now)
 	}
+	m, w, err := r.enqueue(&p.sel, p.waker, p.h.group.queueTimeout, now)
+	switch {
+	case m != nil:
+		return p.try(x, m, now)
+	case err != nil:
+		return p.noPeer(x, err)
+	}
+	p.waits, p.stage = w, queued
+	return nil
+}
+
+// queue waits until a peer has room.
+func (p *pass) queue(x *proxy.Exchange) error {
+	w := p.waits
+	m, over := p.lane.roster.waited(w, x.Now())
+	switch {
+	case m != nil:
+		p.waits = nil
+		return p.try(x, m, w.given)
+	case over:
+		p.waits = nil
+		return p.noPeer(x, tooLong)
+	}
+	return errWaits
+}
+
+// noPeer is the end of a request that no peer can take. As in nginx $upstream_addr is the
+// group's name.
+func (p *pass) noPeer(x *proxy.Exchange, why *failure) error {
+	t := x.Upstream.Try(p.h.group.name)
+	t.Status, t.Response = int(why.status), 0
+	return why
+}
+
+// try takes a connection to a member's peer, or begins one.
+func (p *pass) try(x *proxy.Exchange, m *member, now time.Time) error {
+	p.began, p.member, p.peer, p.landed = now, m, m.peer, false
 	p.tries++
 	x.Upstream.Try(p.peer.name)
 	p.sent, p.reused, p.received, p.length, p.interims, p.surplus = 0, false, 0, 0, 0, false
@@ -243,16 +281,14 @@ func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 		c.drop()
 		p.conn = nil
 	}
-	if p.peer != nil && !stale && f.kind != 0 {
-		p.lane.report(p.peer, f.kind&harmless == 0, now)
-	}
+	p.leave(x, p.outcomeOf(f, stale))
 	if p.peer == nil || !p.again(x, f.kind, stale) {
 		return false
 	}
 	if stale {
 		p.tries-- // as if it had not been one
 	} else {
-		p.tried[p.peer.index] = true
+		p.sel.tried = append(p.sel.tried, p.peer)
 		if f.kind&failures != 0 {
 			x.Log(proxy.LevelError, "%s", f.reason)
 		}
@@ -260,6 +296,54 @@ func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	p.stage = choosing
 	p.release()
 	return true
+}
+
+// outcomeOf is what a failure says of the peer.
+func (p *pass) outcomeOf(f *failure, stale bool) outcome {
+	switch {
+	case stale || f.kind == 0:
+		return undecided
+	case f.kind&harmless != 0:
+		return declined
+	}
+	return failed
+}
+
+// leave ends the try, as far as the roster counts it. A client that leaves after the head
+// of the answer has come says nothing bad of the peer.
+func (p *pass) leave(x *proxy.Exchange, how outcome) {
+	m := p.member
+	if m == nil {
+		return
+	}
+	p.member = nil
+	t := x.Upstream.Last()
+	res := result{outcome: how, began: p.began, header: t.Header, whole: t.Response, landed: p.landed}
+	if how == undecided && t.Header >= 0 {
+		res.outcome = answered
+	}
+	if p.stage == tunneling {
+		res.whole = -1
+	}
+	if s := p.h.upstream.sticky; s != nil && res.outcome == answered {
+		s.ended(x, m)
+	}
+	if p.lane.roster.leave(m, res, x.Now()) {
+		x.Log(proxy.LevelWarn, "upstream server temporarily disabled %s", p.where())
+	}
+}
+
+// where says what the pass does, in nginx's words.
+func (p *pass) where() string {
+	switch p.stage {
+	case choosing, queued, connecting:
+		return whileConnecting
+	case sending:
+		return whileSending
+	case readingHead:
+		return whileReadingHead
+	}
+	return whileReading
 }
 
 // url is the request at the peer, as nginx's error log has it.

@@ -94,6 +94,9 @@ func (p *pass) stream(x *proxy.Exchange) error {
 		x.Meanwhile(func() { p.feed.Pump(x) })
 		defer x.Meanwhile(nil)
 	}
+	if !p.feeds() && p.out.Complete() {
+		p.finishConn(x) // the peer is free, however slow the client is
+	}
 	ended, err := p.out.Give(x, &p.head, p)
 	if why := p.noFile.Swap(nil); why != nil {
 		x.Log(proxy.LevelCrit, "%s; the upstream waits for the client", *why)
@@ -118,7 +121,11 @@ func (p *pass) stream(x *proxy.Exchange) error {
 func (p *pass) Name() string { return p.peer.name }
 
 // Repay has the peer send again, where it has waited for the client.
-func (p *pass) Repay(int64) { p.conn.resume(p) }
+func (p *pass) Repay(int64) {
+	if p.conn != nil {
+		p.conn.resume(p)
+	}
+}
 
 // Free is upstream.Source's.
 func (p *pass) Free(buffer *[]byte) { blocks.Put(buffer) }

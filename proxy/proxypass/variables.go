@@ -15,6 +15,7 @@ func (st *state) variables() []proxy.Variable {
 		{Name: "fastcgi_script_name", Get: st.scriptName},
 		{Name: "fastcgi_path_info", Get: st.pathInfo},
 		{Name: "upstream_http_", Family: st.answerField},
+		{Name: "upstream_cookie_", Family: st.answerCookie},
 	}
 }
 
@@ -62,5 +63,30 @@ func (st *state) answerField(rest string) proxy.Getter {
 			dst, found = append(dst, f.Value...), true
 		}
 		return dst, found
+	}
+}
+
+// answerCookie is $upstream_cookie_NAME: the cookie of that name, without case, that the
+// last server has set.
+func (st *state) answerCookie(name string) proxy.Getter {
+	if name == "" {
+		return nil
+	}
+	return func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
+		p := *st.pass.In(x)
+		if p == nil {
+			return dst, false
+		}
+		for i := range p.raw.Header.Len() {
+			f := p.raw.Header.At(i)
+			if f.ID() != proxy.FieldSetCookie {
+				continue
+			}
+			pair, _, _ := strings.Cut(f.Value, ";")
+			if k, v, ok := strings.Cut(pair, "="); ok && strings.EqualFold(strings.TrimSpace(k), name) {
+				return append(dst, strings.TrimSpace(v)...), true
+			}
+		}
+		return dst, false
 	}
 }

@@ -141,6 +141,13 @@ func (w *WriteBehind) End(err error) {
 	}
 }
 
+// Complete reports that End has said that the response is complete.
+func (w *WriteBehind) Complete() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ended && w.err == nil
+}
+
 // failure returns the reason that End was given.
 func (w *WriteBehind) failure() error {
 	w.mu.Lock()

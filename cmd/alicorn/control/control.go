@@ -72,6 +72,8 @@ type Status struct {
 	GC         GC        `json:"gc"`
 	Apps       []App     `json:"apps"`
 	TempSpace  TempSpace `json:"temp_space"`
+	// Upstreams are the groups of servers that requests are passed on to.
+	Upstreams []Upstream `json:"upstreams,omitempty"`
 	// Certificates are the automatic certificates.
 	Certificates []Certificate `json:"certificates,omitempty"`
 	// Logs are the logs that have lost lines since they were opened.
@@ -211,6 +213,29 @@ type Worker struct {
 	Memory   int64   `json:"memory_bytes"`
 	Request  string  `json:"request,omitempty"`
 	Lag      float64 `json:"lag_seconds,omitempty"` // how late the event loop of an ASGI worker was
+}
+
+// Upstream is a group of servers: an upstream block, or the server that a directive such
+// as proxy_pass names itself.
+type Upstream struct {
+	Name     string `json:"name"`
+	Protocol string `json:"protocol"` // of the family of directives: proxy, uwsgi, fastcgi, scgi
+	Queue    int    `json:"queue"`    // requests that wait for a server
+	Peers    []Peer `json:"peers"`
+}
+
+// Peer is one address of a server.
+type Peer struct {
+	Address  string  `json:"address"`
+	State    string  `json:"state"` // up, down, draining, resting, full
+	Backup   bool    `json:"backup,omitempty"`
+	Weight   int     `json:"weight"`
+	Requests uint64  `json:"requests"`
+	Failures uint64  `json:"failures"`
+	Active   int     `json:"active_connections"`
+	Idle     int     `json:"idle_connections"`
+	Header   float64 `json:"header_seconds"`   // until the head of an answer has come, on average
+	Response float64 `json:"response_seconds"` // until all of it has come
 }
 
 // SocketPath returns the path of the socket of the server with that name (a

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"alicorn/cmd/alicorn/control"
+	"alicorn/config"
+	"alicorn/proxy/proxypass"
+)
+
+// upstreamsOf returns the state of the groups that r holds in the form of the control API.
+func upstreamsOf(r *config.Resources) (all []control.Upstream) {
+	for _, g := range proxypass.Statuses(r) {
+		u := control.Upstream{Name: g.Name, Protocol: g.Protocol, Queue: g.Queue}
+		for _, p := range g.Peers {
+			u.Peers = append(u.Peers, control.Peer{Address: p.Address, State: string(p.State), Backup: p.Backup, Weight: p.Weight, Requests: p.Requests,
+				Failures: p.Failures, Active: p.Active, Idle: p.Idle, Header: p.Header.Seconds(), Response: p.Response.Seconds()})
+		}
+		all = append(all, u)
+	}
+	return all
+}
+
+// printUpstream prints a group of servers.
+func printUpstream(w io.Writer, u control.Upstream) error {
+	fmt.Fprintf(w, "\nupstream %s (%s_pass): %d servers, %d waiting\n", u.Name, u.Protocol, len(u.Peers), u.Queue)
+	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "  SERVER\tSTATE\tWEIGHT\tREQUESTS\tFAILURES\tACTIVE\tIDLE\tHEAD\tRESPONSE")
+	for _, p := range u.Peers {
+		state := p.State
+		if p.Backup {
+			state += ", backup"
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", p.Address, state, p.Weight, p.Requests, p.Failures, p.Active, p.Idle, timeText(p.Header), timeText(p.Response))
+	}
+	return t.Flush()
+}
+
+// timeText is a time of a server's answers; "-": there was none.
+func timeText(seconds float64) string {
+	if seconds == 0 {
+		return "-"
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(10 * time.Microsecond).String()
+}

@@ -1,0 +1,120 @@
+package proxypass
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"alicorn/config"
+)
+
+// GroupStatus is the state of a group's peers.
+type GroupStatus struct {
+	Name     string // of the upstream block, or the address that a proxy_pass names
+	Protocol string // the family of directives that pass requests to it: proxy, uwsgi
+	Queue    int    // requests that wait for a peer
+	Peers    []PeerStatus
+}
+
+// PeerStatus is the state of a peer.
+type PeerStatus struct {
+	Address  string
+	State    PeerState
+	Backup   bool
+	Weight   int
+	Requests uint64        // that were sent to it, or were to be
+	Failures uint64        // of them, that count as max_fails does
+	Active   int           // that it works on
+	Idle     int           // connections to it that are kept
+	Header   time.Duration // average time until the head of an answer has come; 0: none has
+	Response time.Duration // average time until all of it has come; 0: none has
+}
+
+// PeerState says which requests a peer gets.
+type PeerState string
+
+// The states.
+const (
+	PeerUp       PeerState = "up"
+	PeerDown     PeerState = "down"     // marked down
+	PeerDraining PeerState = "draining" // marked drain
+	PeerResting  PeerState = "resting"  // it has failed max_fails times
+	PeerFull     PeerState = "full"     // it works on max_conns requests
+)
+
+// Statuses returns the states of the groups that r holds, by name.
+func Statuses(r *config.Resources) (all []GroupStatus) {
+	r.Each(func(_ string, value any) {
+		if g, ok := value.(*Group); ok {
+			all = append(all, g.Status(time.Now()))
+		}
+	})
+	slices.SortFunc(all, func(a, b GroupStatus) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Protocol, b.Protocol))
+	})
+	return all
+}
+
+// Status returns the state of g's peers, in the order of the configuration.
+func (g *Group) Status(now time.Time) GroupStatus {
+	st := GroupStatus{Name: g.name, Protocol: g.protocol}
+	for _, p := range g.peers {
+		st.Peers = append(st.Peers, PeerStatus{Address: p.name, State: PeerUp, Backup: p.backup, Weight: p.weight})
+	}
+	var last *roster
+	for i := range g.lanes {
+		l := &g.lanes[i]
+		if l.roster != last { // not the one of all lanes once more
+			l.roster.addTo(&st, now)
+			last = l.roster
+		}
+		l.addIdle(g.peers, st.Peers)
+	}
+	return st
+}
+
+// addTo adds what r knows of the peers.
+func (r *roster) addTo(st *GroupStatus, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	st.Queue += r.waiting.Len()
+	for i, m := range r.members {
+		p := &st.Peers[i]
+		p.Header, p.Response = mean(p.Header, p.Requests, m.header, m.requests), mean(p.Response, p.Requests, m.whole, m.requests)
+		p.Requests += m.requests
+		p.Failures += m.failures
+		p.Active += m.conns
+		switch {
+		case m.down:
+			p.State = PeerDown
+		case m.drain:
+			p.State = PeerDraining
+		case len(r.members) > 1 && m.rests(now):
+			p.State = PeerResting
+		case p.State == PeerUp && m.full():
+			p.State = PeerFull
+		}
+	}
+}
+
+// mean is the mean of two averages, which count as often as there were requests.
+func mean(a time.Duration, n uint64, b time.Duration, m uint64) time.Duration {
+	switch {
+	case a == 0:
+		return b
+	case b == 0:
+		return a
+	}
+	return time.Duration((float64(a)*float64(n) + float64(b)*float64(m)) / float64(n+m))
+}
+
+// addIdle counts the connections that l keeps.
+func (l *lane) addIdle(peers []*peer, st []PeerStatus) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.kept {
+		if i := slices.Index(peers, c.peer); i >= 0 {
+			st[i].Idle++
+		}
+	}
+}

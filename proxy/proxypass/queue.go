@@ -1,0 +1,104 @@
+package proxypass
+
+import (
+	"container/list"
+	"slices"
+	"time"
+
+	"alicorn/proxy"
+)
+
+// waiter is a request that waits for a member: of its group's queue.
+type waiter struct {
+	sel    *selection
+	waker  proxy.Waker
+	place  *list.Element // nil: it waits no more
+	member *member       // that it was given
+	given  time.Time     // when
+	due    time.Time
+	timer  *time.Timer
+}
+
+// Why a request has no peer.
+var (
+	noPeer    = &failure{0, 502, "no live upstreams " + whileConnecting}
+	queueFull = &failure{0, 502, "upstream queue is full " + whileConnecting}
+	tooLong   = &failure{0, 502, "upstream queue timed out " + whileConnecting}
+)
+
+// enqueue has a request wait until a member can take it, for patience at most. It returns
+// the member where one has become free meanwhile, and why the request cannot wait.
+func (r *roster) enqueue(sel *selection, waker proxy.Waker, patience time.Duration, now time.Time) (*member, *waiter, *failure) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting.Len() == 0 {
+		if m := r.take(sel, now); m != nil {
+			return m, nil, nil
+		}
+	}
+	switch {
+	case !slices.ContainsFunc(r.members, func(m *member) bool { return m.serves(sel) }):
+		return nil, nil, noPeer
+	case r.waiting.Len() >= r.room:
+		return nil, nil, queueFull
+	}
+	w := &waiter{sel: sel, waker: waker, due: now.Add(patience)}
+	w.place = r.waiting.PushBack(w)
+	w.timer = time.AfterFunc(patience, waker.Wake)
+	return nil, w, nil
+}
+
+// maxLooks is how many that wait are looked at when a member gets room: those in front may
+// have failed with it.
+const maxLooks = 16
+
+// serve gives room that has become free to the first that can use it.
+func (r *roster) serve(now time.Time) {
+	e := r.waiting.Front()
+	for range maxLooks {
+		if e == nil {
+			return
+		}
+		w, next := e.Value.(*waiter), e.Next()
+		if w.member = r.take(w.sel, now); w.member != nil {
+			w.given = now
+			r.waiting.Remove(e)
+			w.place = nil
+			w.timer.Stop()
+			w.waker.Wake()
+			return
+		}
+		e = next
+	}
+}
+
+// waited returns the member that w was given, nil where it has none yet; over says that it
+// has waited for too long, and waits no more.
+func (r *roster) waited(w *waiter, now time.Time) (m *member, over bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w.member == nil && !now.Before(w.due) {
+		r.drop(w)
+		return nil, true
+	}
+	return w.member, false
+}
+
+// giveUp ends w's wait, as its client has left. A member that it was given is free again.
+func (r *roster) giveUp(w *waiter, now time.Time) {
+	r.mu.Lock()
+	m := w.member
+	r.drop(w)
+	r.mu.Unlock()
+	if m != nil {
+		r.leave(m, result{began: w.given, header: -1, whole: -1}, now)
+	}
+}
+
+func (r *roster) drop(w *waiter) {
+	if w.place != nil {
+		r.waiting.Remove(w.place)
+		w.place = nil
+		w.timer.Stop()
+	}
+}

@@ -1,0 +1,163 @@
+package proxypass
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"alicorn/config"
+	"alicorn/proxy/proxytest"
+)
+
+// groupsOf returns the groups that r holds.
+func groupsOf(r *config.Resources) (all []*Group) {
+	r.Each(func(_ string, value any) {
+		if g, ok := value.(*Group); ok {
+			all = append(all, g)
+		}
+	})
+	return all
+}
+
+// waitsFor waits until n requests are in the queue of the only group.
+func waitsFor(t *testing.T, s *proxytest.Server, n int) {
+	t.Helper()
+	g := groupsOf(s.Engine.Current().Resources)[0]
+	proxytest.Eventually(t, func() bool { return g.Status(time.Now()).Queue == n }, "%d requests do not wait", n)
+}
+
+// busy runs a group whose peers are busy with requests that they hold.
+func busyGroup(t *testing.T, n int, queue string) (*peers, *proxytest.Server) {
+	ps := startPeers(t, n)
+	servers := ""
+	for i := range n {
+		servers += fmt.Sprintf("server P%d max_conns=1; ", i)
+	}
+	s := newSite(t, ps.addressed("upstream u { "+servers+queue+" } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }"))
+	for i := range n {
+		hold(t, func() net.Conn { return s.Dial("") }, "/hold")
+		proxytest.Eventually(t, func() bool {
+			sum := 0
+			for _, h := range ps.heldNow() {
+				sum += h
+			}
+			return sum == i+1
+		}, "no peer holds request %d", i)
+	}
+	return ps, s
+}
+
+func read(t *testing.T, nc net.Conn) int {
+	t.Helper()
+	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode
+}
+
+func TestRequestsWaitForAPeerInTheirOrder(t *testing.T) {
+	for _, peers := range []int{1, 3} {
+		ps, s := busyGroup(t, peers, "queue 5;")
+		var waiting []net.Conn
+		for i := range 5 {
+			waiting = append(waiting, hold(t, func() net.Conn { return s.Dial("") }, fmt.Sprintf("/%d", i)))
+			waitsFor(t, s, i+1)
+		}
+		if got := read(t, hold(t, func() net.Conn { return s.Dial("") }, "/")); got != 502 {
+			t.Errorf("with a full queue: %d", got)
+		}
+		s.Log.Wait(t, "upstream queue is full while connecting to upstream")
+		ps.release()
+		for i, nc := range waiting {
+			if got := read(t, nc); got != 200 {
+				t.Errorf("request %d: %d", i, got)
+			}
+		}
+		waitsFor(t, s, 0)
+		for _, p := range groupsOf(s.Engine.Current().Resources)[0].Status(time.Now()).Peers {
+			if p.Active != 0 {
+				t.Errorf("%+v works still", p)
+			}
+		}
+	}
+}
+
+func TestARequestDoesNotWaitForever(t *testing.T) {
+	_, s := busyGroup(t, 2, "queue 5 timeout=50ms;")
+	if got := read(t, hold(t, func() net.Conn { return s.Dial("") }, "/")); got != 502 {
+		t.Errorf("%d", got)
+	}
+	s.Log.Wait(t, "upstream queue timed out while connecting to upstream")
+	waitsFor(t, s, 0)
+}
+
+func TestAClientThatLeavesTheQueueMakesRoom(t *testing.T) {
+	ps, s := busyGroup(t, 1, "queue 2;")
+	first := hold(t, func() net.Conn { return s.Dial("") }, "/")
+	waitsFor(t, s, 1)
+	second := hold(t, func() net.Conn { return s.Dial("") }, "/")
+	waitsFor(t, s, 2)
+	first.Close()
+	waitsFor(t, s, 1)
+	ps.release()
+	if got := read(t, second); got != 200 {
+		t.Errorf("%d", got)
+	}
+}
+
+func TestARequestDoesNotWaitForPeersThatCannotBeAsked(t *testing.T) {
+	s := newSite(t, "upstream u { server "+deadAddress(t)+" max_conns=1; server 127.0.0.1:1 down; queue 5; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }")
+	if got := read(t, hold(t, func() net.Conn { return s.Dial("") }, "/")); got != 502 {
+		t.Errorf("%d", got)
+	}
+}
+
+// Of the state of a group each peer has what has happened to it.
+func TestTheStatusTellsOfEachPeer(t *testing.T) {
+	ps := startPeers(t, 2)
+	s := newSite(t, ps.addressed("upstream u { server P0 weight=2 max_conns=1; server P1 drain; server "+deadAddress(t)+" fail_timeout=1h; server 127.0.0.1:1 down; server P1 backup; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }"))
+	bodies(t, s.Dial(""), 4, always("/"))
+	hold(t, func() net.Conn { return s.Dial("") }, "/hold")
+	g := groupsOf(s.Engine.Current().Resources)[0]
+	var st GroupStatus
+	proxytest.Eventually(t, func() bool { st = g.Status(time.Now()); return st.Peers[0].Active == 1 }, "the request is not counted")
+	var states []PeerState
+	for _, p := range st.Peers {
+		states = append(states, p.State)
+	}
+	if want := []PeerState{PeerFull, PeerDraining, PeerResting, PeerDown, PeerUp}; !slices.Equal(states, want) {
+		t.Errorf("%v, want %v", states, want)
+	}
+	if p := st.Peers[0]; p.Requests != 5 || p.Failures != 0 || p.Header <= 0 || p.Response < p.Header {
+		t.Errorf("%+v", p)
+	}
+	if p := st.Peers[2]; p.Requests != 1 || p.Failures != 1 || p.Active != 0 || p.Header != 0 {
+		t.Errorf("%+v", p)
+	}
+	if p := st.Peers[4]; !p.Backup || p.Requests != 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
+// An answer that has come leaves its peer free, though the client takes its time.
+func TestASlowClientKeepsNoPeerBusy(t *testing.T) {
+	const size = 3 << 20
+	o := startOrigin(t, "tcp", func(c *peerConn) {
+		for r, _ := c.request(); r != nil; r, _ = c.request() {
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
+			c.Write(make([]byte, size))
+		}
+	})
+	s := newSite(t, "upstream u { server "+o.addr+" max_conns=1; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }")
+	hold(t, func() net.Conn { return s.Dial("") }, "/") // reads nothing
+	g := groupsOf(s.Engine.Current().Resources)[0]
+	proxytest.Eventually(t, func() bool {
+		p := g.Status(time.Now()).Peers[0]
+		return p.Requests == 1 && p.Active == 0 && p.Idle == 1
+	}, "the peer is busy")
+}

@@ -1,0 +1,297 @@
+package proxypass
+
+import (
+	"container/list"
+	"slices"
+	"sync"
+	"time"
+)
+
+// roster is the peers of a group as the balancing sees them: their turns, failures and
+// connections. Each lane has a roster of its own, as each of nginx's workers has its own
+// state of a group without a zone. A group that counts connections, or has a zone, has one
+// roster for all lanes.
+type roster struct {
+	mu      sync.Mutex
+	members []*member
+	method  method
+
+	waiting list.List // *waiter, oldest first
+	room    int       // for so many of them; 0: none waits
+}
+
+// member is a peer in a roster.
+type member struct {
+	*peer
+	current    int // of the smooth weighted round robin
+	effective  int // its share, less after failures
+	fails      int
+	failed     time.Time // when it failed last
+	checked    time.Time // when it failed, or was tried again after that
+	recovering time.Time // since when slow_start counts; zero: it has its whole share
+	conns      int       // requests that it works on
+
+	header time.Duration // average time until the head of an answer
+	whole  time.Duration // average time until all of it
+	flying int           // requests that wait for their answer, or for its head
+	begun  time.Duration // the sum of the times, since born, at which these began
+	born   time.Time
+
+	requests uint64
+	failures uint64
+}
+
+// outcome is how a request to a peer has ended, as far as it concerns the peer.
+type outcome uint8
+
+const (
+	undecided outcome = iota // the client has left, or a kept connection was closed
+	answered
+	declined // with a status after which another peer is asked, though nothing is wrong with this one
+	failed
+)
+
+func newRoster(g *Group) *roster {
+	r := &roster{method: g.method, room: g.queue}
+	now := time.Now()
+	for _, p := range g.peers {
+		r.members = append(r.members, &member{peer: p, effective: p.share, born: now})
+	}
+	return r
+}
+
+// choose returns the member that a request goes to, and counts the request there; nil
+// where none can take it now. Requests that wait for a member come before.
+func (r *roster) choose(sel *selection, now time.Time) *member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting.Len() > 0 {
+		return nil
+	}
+	return r.take(sel, now)
+}
+
+// take is choose for who has the lock.
+func (r *roster) take(sel *selection, now time.Time) *member {
+	m := r.find(sel, now)
+	if m != nil {
+		m.conns++
+		m.requests++
+		m.flying++
+		m.begun += now.Sub(m.born)
+		if now.Sub(m.checked) > m.failTimeout {
+			m.checked = now
+		}
+	}
+	return m
+}
+
+// find returns the member whose turn it is. A member that has failed max_fails times rests
+// for fail_timeout. Backups are asked when no other is left, and after them those that
+// rest, the one first that has rested longest: it may be back, and the answer would be 502
+// otherwise. There nginx answers 502 until fail_timeout is over. A single peer never rests.
+func (r *roster) find(sel *selection, now time.Time) *member {
+	if len(r.members) == 1 {
+		if m := r.members[0]; m.open(sel) {
+			return m
+		}
+		return nil
+	}
+	for _, backup := range [...]bool{false, true} {
+		sel.bound = r.boundTo(sel, backup, now)
+		if m := r.method(r, sel, backup, now); m != nil {
+			return m
+		}
+	}
+	return r.longestResting(sel)
+}
+
+// longestResting returns the member that has rested longest of those that can be asked.
+func (r *roster) longestResting(sel *selection) *member {
+	var best *member
+	for _, m := range r.members {
+		if m.open(sel) && (best == nil || m.checked.Before(best.checked)) {
+			best = m
+		}
+	}
+	return best
+}
+
+// boundTo returns the member that sticky binds the request to, where it can take it.
+func (r *roster) boundTo(sel *selection, backup bool, now time.Time) *member {
+	if sel.hint == "" {
+		return nil
+	}
+	for _, m := range r.members {
+		if m.backup == backup && m.sid == sel.hint && m.available(sel, now) {
+			return m
+		}
+	}
+	return nil
+}
+
+// turn is the smooth weighted round robin among the members for which among is true: the
+// one with the largest current weight is chosen, and pays what all have gained. One that
+// the request is bound to is chosen whatever its weight, and pays the same, but no more
+// than the turns of all others; so others get more of the requests that are not bound.
+func (r *roster) turn(bound *member, now time.Time, among func(m *member) bool) *member {
+	if bound != nil && bound.current <= -r.sharesBeside(bound) {
+		return bound
+	}
+	var best *member
+	total := 0
+	for _, m := range r.members {
+		if !among(m) {
+			continue
+		}
+		w := m.gain(now)
+		m.current += w
+		total += w
+		m.recover()
+		if best == nil || m.current > best.current {
+			best = m
+		}
+	}
+	if bound != nil {
+		best = bound
+	}
+	if best != nil {
+		best.current -= total
+	}
+	return best
+}
+
+// sharesBeside returns the shares of all others of m's kind.
+func (r *roster) sharesBeside(m *member) int {
+	sum := -m.share
+	for _, o := range r.members {
+		if o.backup == m.backup {
+			sum += o.share
+		}
+	}
+	return sum
+}
+
+// available reports whether m can take a request of sel.
+func (m *member) available(sel *selection, now time.Time) bool { return m.open(sel) && !m.rests(now) }
+
+// open is available but for the rest after failures.
+func (m *member) open(sel *selection) bool { return m.serves(sel) && !m.full() }
+
+// serves is open but for max_conns.
+func (m *member) serves(sel *selection) bool {
+	return !m.down && (!m.drain || sel.hint != "" && sel.hint == m.sid) && !slices.Contains(sel.tried, m.peer)
+}
+
+func (m *member) full() bool { return m.maxConns > 0 && m.conns >= m.maxConns }
+
+func (m *member) rests(now time.Time) bool {
+	return m.maxFails > 0 && m.fails >= m.maxFails && now.Sub(m.checked) <= m.failTimeout
+}
+
+// gain returns what m gains in a round: its share, less after failures and in slow_start.
+func (m *member) gain(now time.Time) int { return min(m.effective, m.slowed(now)) }
+
+// slowed returns m's share, which grows from nothing while slow_start lasts.
+func (m *member) slowed(now time.Time) int {
+	if m.recovering.IsZero() {
+		return m.share
+	}
+	since := now.Sub(m.recovering)
+	if since >= m.slowStart {
+		m.recovering = time.Time{}
+		return m.share
+	}
+	return max(int(int64(m.share)*int64(since/time.Millisecond)/int64(max(m.slowStart/time.Millisecond, 1))), 1)
+}
+
+// recover gives back a part of what failures have cost.
+func (m *member) recover() {
+	if m.effective < m.share {
+		m.effective = min(m.effective+m.share/m.weight, m.share)
+	}
+}
+
+// result is what is known of a request to a peer when it ends.
+type result struct {
+	outcome outcome
+	began   time.Time
+	header  time.Duration // until the head of its answer had come; -1: it has not
+	whole   time.Duration // until all of it had come; -1: it has not
+	landed  bool          // land was called
+}
+
+// leave ends what take has begun. It reports whether m rests now.
+func (r *roster) leave(m *member, res result, now time.Time) (rests bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.conns--
+	if !res.landed {
+		m.land(res.began)
+	}
+	switch res.outcome {
+	case failed:
+		m.failures++
+		rests = m.fail(now) && len(r.members) > 1
+	case answered, declined:
+		if m.failed.Before(m.checked) {
+			m.revive(now)
+		}
+		if res.outcome == answered {
+			m.time(&res)
+		}
+	}
+	if r.waiting.Len() > 0 {
+		r.serve(now)
+	}
+	return rests
+}
+
+// land notes that the head of an answer has come, after which the request is in flight no more.
+func (r *roster) land(m *member, began time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.land(began)
+}
+
+func (m *member) land(began time.Time) {
+	m.flying--
+	m.begun -= began.Sub(m.born)
+}
+
+// time notes the times of an answer.
+func (m *member) time(res *result) {
+	if res.header >= 0 {
+		m.header = average(m.header, res.header)
+	}
+	if res.whole >= 0 {
+		m.whole = average(m.whole, res.whole)
+	}
+}
+
+// fail notes a failure, and reports whether m rests for it.
+func (m *member) fail(now time.Time) bool {
+	m.fails++
+	m.failed, m.checked = now, now
+	if m.maxFails == 0 {
+		return false
+	}
+	m.effective = max(m.effective-m.share/m.maxFails, 0)
+	return m.fails >= m.maxFails
+}
+
+// revive forgets failures. One that has rested starts slowly, where slow_start says so.
+func (m *member) revive(now time.Time) {
+	if m.slowStart > 0 && m.maxFails > 0 && m.fails >= m.maxFails {
+		m.recovering = now
+	}
+	m.fails = 0
+}
+
+// average returns an average of times in which the last ones count most.
+func average(old, last time.Duration) time.Duration {
+	if old == 0 {
+		return last
+	}
+	return old + (last-old)/8
+}
