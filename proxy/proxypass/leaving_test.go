@@ -253,7 +253,7 @@ func TestAClientThatLeavesIsIgnoredWhereThatIsSaid(t *testing.T) {
 				left <- true
 				s.Log.Wait(t, "the exchange has ended")
 				if res, body := ask(t, s, get("/")); res.StatusCode != 200 || body != "ok" {
-					t.Errorf("%d %q", res.StatusCode, body)
+					t.Errorf(`%d %q; want 200 and "ok"`, res.StatusCode, body)
 				}
 				if o.accepted() != 1 {
 					t.Errorf("%d connections, want 1", o.accepted())

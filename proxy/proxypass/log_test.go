@@ -113,7 +113,7 @@ func TestSurplusBehindAStreamEndsItsConnection(t *testing.T) {
 		io.ReadFull(res.Body, begin)
 		begun <- struct{}{}
 		if rest, err := io.ReadAll(res.Body); string(begin) != "ok" || len(rest) > 0 || err != nil || res.Header.Get("X-Conn") != fmt.Sprint(i) {
-			t.Errorf("request %d, by connection %s: %q, %q, %v", i, res.Header.Get("X-Conn"), begin, rest, err)
+			t.Errorf(`request %d, by connection %s: %q, %q, %v; want "ok", nothing and %s`, i, res.Header.Get("X-Conn"), begin, rest, err, fmt.Sprint(i))
 		}
 	}
 	s.Log.Wait(t, "warn: upstream sent data after final chunk while reading upstream")
@@ -196,7 +196,7 @@ func TestAnAnswerThatNoFileHoldsIsLogged(t *testing.T) {
 			const why = "cannot keep a response for its client"
 			s.Log.Wait(t, why)
 			if n := strings.Count(s.Log.String(), why); n != 1 {
-				t.Errorf("logged %d times:\n%s", n, s.Log)
+				t.Errorf("logged %d times (want 1):\n%s", n, s.Log)
 			}
 		})
 	}

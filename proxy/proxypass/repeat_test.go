@@ -79,7 +79,7 @@ func TestAnEndedConnectionIsDropped(t *testing.T) {
 		for i := range 5 {
 			res, _ := ask(t, s, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody")
 			if res.StatusCode != 200 {
-				t.Fatalf("request %d: %d\n%s", i, res.StatusCode, s.Log)
+				t.Fatalf("request %d: %d (want 200):\n%s", i, res.StatusCode, s.Log)
 			}
 			<-ended
 		}
@@ -137,7 +137,7 @@ func TestServersTakeTurnsByWeight(t *testing.T) {
 	}
 	for i := range counts {
 		if n := counts[i].Load(); n != int32(2*(i+1)) {
-			t.Errorf("server %d of weight %d had %d of 12 requests", i, i+1, n)
+			t.Errorf("server %d of weight %d had %d of 12 requests; want %d", i, i+1, n, int32(2*(i+1)))
 		}
 	}
 }
@@ -179,7 +179,7 @@ func TestAServerThatIsKilledUnderLoadFailsNoRequest(t *testing.T) {
 				default:
 				}
 				if status, body, err := fetch(s, addr, get("/")); status != 200 || len(body) != 5000 || err != nil {
-					t.Errorf("%d, %d bytes, %v", status, len(body), err)
+					t.Errorf("%d, %d bytes, %v; want 200 and 5000", status, len(body), err)
 					return
 				}
 			}
@@ -188,13 +188,13 @@ func TestAServerThatIsKilledUnderLoadFailsNoRequest(t *testing.T) {
 	for range 4 {
 		for range 10 {
 			if status, _, err := fetch(s, addr, get("/")); status != 200 {
-				t.Errorf("%d, %v", status, err)
+				t.Errorf("%d, %v; want 200", status, err)
 			}
 		}
 		stop()
 		for range 10 {
 			if status, _, err := fetch(s, addr, get("/")); status != 200 {
-				t.Errorf("%d, %v", status, err)
+				t.Errorf("%d, %v; want 200", status, err)
 			}
 		}
 		stop = begin("/killed")
@@ -241,7 +241,7 @@ func TestConnectionsAboveKeepaliveWaitForTheNextRequests(t *testing.T) {
 				for range clients {
 					wg.Go(func() {
 						if status, _, err := fetch(s, s.Addr("127.0.0.1:80"), get("/")); status != 200 {
-							t.Errorf("%d, %v", status, err)
+							t.Errorf("%d, %v; want 200", status, err)
 						}
 					})
 				}
@@ -277,7 +277,7 @@ func TestAKeptConnectionEndsAfterItsTimeout(t *testing.T) {
 		s := site(t, c)
 		for i := range 2 {
 			if res, _ := ask(t, s, get("/")); res.StatusCode != 200 {
-				t.Errorf("%d", res.StatusCode)
+				t.Errorf("%d, want 200", res.StatusCode)
 			}
 			<-ended
 			if n := o.accepted(); n != i+1 {
@@ -295,7 +295,7 @@ func TestTheTimeoutOfARequestDoesNotEndTheNext(t *testing.T) {
 		s := site(t, c)
 		post := func(target string) {
 			if res, body := ask(t, s, "POST "+target+" HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"); res.StatusCode != 200 {
-				t.Errorf("%s: %d %s\n%s", target, res.StatusCode, body, s.Log)
+				t.Errorf("%s: %d %s (want 200):\n%s", target, res.StatusCode, body, s.Log)
 			}
 		}
 		post("/short")
