@@ -58,8 +58,8 @@ type worker struct {
 	printing // what the worker prints
 }
 
-// standing is where a worker stands in its pool. The pool's lock guards it; the supervisor
-// alone changes state, readied and report.
+// standing is where a worker stands in its pool. The pool's lock guards it. The supervisor
+// alone changes state, readied and report; tired is set by whoever counts a job.
 type standing struct {
 	state   workerState
 	readied time.Time // when it became ready

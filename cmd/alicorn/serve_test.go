@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"alicorn/cmd/alicorn/control"
+	"alicorn/config"
 
 	"github.com/spf13/pflag"
 )
@@ -201,6 +202,30 @@ func TestMistakesOfDomainsNameTheFlag(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)) {
 			t.Errorf("%s: %v, want %s", args, err, want)
 		}
+	}
+}
+
+// The process that serves reads the text that serve has written. What it says of a line, as
+// in "alicorn status", names the command that prints the line.
+func TestPositionsOfServeNameWhatPrintsThem(t *testing.T) {
+	f := newLayer("serve", "")
+	f.defaultBind(found{})
+	tree, err := f.tree(found{app: "m:app", kind: "wsgi", directory: "/w"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := config.Loader{Source: config.Memory(tree.Contents)}.Load(tree.Files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(tree.Contents[tree.Files[0]]), "\n")
+	for _, n := range again.Root.Children {
+		if n.Pos.File != "serve --print-config" || !strings.HasPrefix(lines[n.Pos.Line-1], n.Name) {
+			t.Errorf("%s is at %s, want at its line of \"serve --print-config\"", n.Name, n.Pos)
+		}
+	}
+	if len(again.Root.Children) < 3 {
+		t.Errorf("%d directives, want at least 3", len(again.Root.Children))
 	}
 }
 

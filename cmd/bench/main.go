@@ -1,7 +1,7 @@
 // Command bench runs alicorn beside the servers that it replaces, with the same
-// applications and files, and reports what each costs.
+// applications, files and backends, and reports what each costs.
 //
-//	go run ./cmd/bench          requests/s, CPU, latency and memory, under load from wrk
+//	go run ./cmd/bench          requests/s, CPU, latency and memory, of files, TLS, applications, proxies and gateways
 //	go run ./cmd/bench shield   how long slow clients occupy a worker
 //	go run ./cmd/bench stall    how much one slow request delays the others
 //	go run ./cmd/bench chaos    which requests fail while a server is disturbed, and what it still holds after
