@@ -43,7 +43,13 @@ needs less. Ratios of the same run can be compared; figures of different machine
 // report returns the results as Markdown, in aligned tables.
 func (c *comparison) report(m machine, tables []table) string {
 	var b strings.Builder
-	arguments := strings.Join(append([]string{""}, c.args...), " ")
+	var arguments string
+	for _, arg := range c.args {
+		if strings.ContainsAny(arg, "*?[ ") {
+			arg = "'" + arg + "'" // from the shell
+		}
+		arguments += " " + arg
+	}
 	fmt.Fprintf(&b, introduction, kindsOf(c.cases), plural(c.rounds, "round"), c.duration, arguments)
 	b.WriteString(m.String())
 	if len(c.missing) > 0 {

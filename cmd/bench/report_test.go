@@ -89,12 +89,12 @@ func TestSummaryHasARowForEachComparison(t *testing.T) {
 }
 
 func TestTheReportSaysWhatIsComparedAndHowToMakeItAgain(t *testing.T) {
-	c := comparison{args: []string{"-rounds", "3"}, rounds: 3, duration: 2 * time.Second, cases: allCases()}
+	c := comparison{args: []string{"-rounds", "3", "-cases", "proxy-*"}, rounds: 3, duration: 2 * time.Second, cases: allCases()}
 	report := c.report(machine{lines: []string{"2 cores", "alicorn: alicorn/1.0"}}, nil)
 	for _, part := range []string{
 		"**Cases.** files (static 1 KiB; static 100 KiB; static 10 MiB), TLS (", "), WSGI applications (WSGI hello; ", "), ASGI applications (ASGI hello; ",
 		"), WebSockets (WebSocket echo), proxying (proxy hello, gunicorn by a unix socket; ", "), gateways (gateway hello, uWSGI by uwsgi_pass; ",
-		"Each is the median of 3 rounds of 2s.", `"rate / nginx" is the server's rate divided by nginx's`, "This run: `go run ./cmd/bench -rounds 3`.", "- alicorn: alicorn/1.0\n",
+		"Each is the median of 3 rounds of 2s.", `"rate / nginx" is the server's rate divided by nginx's`, "This run: `go run ./cmd/bench -rounds 3 -cases 'proxy-*'`.", "- alicorn: alicorn/1.0\n",
 	} {
 		if !strings.Contains(report, part) {
 			t.Errorf("the report lacks %q:\n%.3000s", part, report)
