@@ -74,13 +74,14 @@ func (h *Head) settleCharset() {
 		return
 	}
 	kind, parameters, _ := strings.Cut(h.ContentType, ";")
+	settled := append(make([]byte, 0, len(h.ContentType)), kind...)
 	for p := range strings.SplitSeq(parameters, ";") {
 		name, _, _ := strings.Cut(strings.TrimSpace(p), "=")
 		if name != "" && !strings.EqualFold(name, "charset") {
-			kind += ";" + p
+			settled = append(append(settled, ';'), p...)
 		}
 	}
-	h.ContentType = kind
+	h.ContentType = string(settled)
 }
 
 // redirected are the fields of an answer that stay when X-Accel-Redirect sends

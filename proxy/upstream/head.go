@@ -99,14 +99,46 @@ func (h *Head) dropNamed() {
 	if len(h.named) == 0 {
 		return
 	}
-	isNamed := func(name string) bool {
-		return slices.ContainsFunc(h.named, func(n string) bool { return strings.EqualFold(n, name) })
-	}
-	h.Fields = slices.DeleteFunc(h.Fields, func(f Field) bool { return f.ID != proxy.FieldUpgrade && isNamed(f.Name) })
-	if isNamed("Content-Type") {
+	named := newNames(h.named)
+	h.Fields = slices.DeleteFunc(h.Fields, func(f Field) bool { return f.ID != proxy.FieldUpgrade && named.has(f.Name) })
+	if named.has("Content-Type") {
 		h.ContentType = ""
 	}
 	h.named = h.named[:0]
+}
+
+// names is a set of names of fields, in lower case. An upstream chooses how many there are,
+// and how many fields are looked up.
+type names struct {
+	few  []string
+	many map[string]bool // nil: few has all
+}
+
+// fewNames is up to how many names are compared one by one.
+const fewNames = 8
+
+func newNames(list []string) names {
+	if len(list) <= fewNames {
+		return names{few: list}
+	}
+	many := make(map[string]bool, len(list))
+	for _, name := range list {
+		many[name] = true
+	}
+	return names{many: many}
+}
+
+// has reports whether name, in any case, is in the set.
+func (s *names) has(name string) bool {
+	if s.many != nil {
+		return s.many[strings.ToLower(name)]
+	}
+	for _, n := range s.few {
+		if strings.EqualFold(n, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // IsHopByHop reports whether a field, of a request or of a response, belongs to

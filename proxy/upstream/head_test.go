@@ -63,6 +63,38 @@ func TestFieldsOfTheConnectionAreLeftOutOfAHead(t *testing.T) {
 	}
 }
 
+// Many names, and many fields, cost time in proportion to their number.
+func TestManyNamesOfAConnectionAreLookedUpAtOnce(t *testing.T) {
+	for n, want := range map[int]string{1: "X-Kept: 1", fewNames: "X-Kept: 1", fewNames + 1: "X-Kept: 1", 5000: "X-Kept: 1"} {
+		fields := []string{"X-Kept", "1"}
+		var list []string
+		for i := range n {
+			fields = append(fields, fmt.Sprintf("X-%d", i), "a")
+			list = append(list, fmt.Sprintf("x-%d", i))
+		}
+		h, err := makeHead(200, append(fields, "Connection", strings.Join(list, ", "))...)
+		if got := describe(h); err != nil || got != want {
+			t.Errorf("%d names: got %.200q, %v, want %q", n, got, err, want)
+		}
+		if set := newNames(list); (set.many != nil) != (n > fewNames) || n > 64 && set.many == nil {
+			t.Errorf("%d names are compared one by one: %v", n, set.many == nil)
+		}
+	}
+}
+
+func TestManyParametersOfAContentTypeAreCopiedOnce(t *testing.T) {
+	many := strings.Repeat(";a=b", 5000)
+	allocations := testing.AllocsPerRun(10, func() {
+		h, err := makeHead(200, "Content-Type", "text/html;charset=x"+many, "X-Accel-Charset", "utf-8")
+		if err != nil || h.ContentType != "text/html"+many {
+			t.Fatalf("got %.100q, %v", h.ContentType, err)
+		}
+	})
+	if allocations > 20 {
+		t.Errorf("%v allocations", allocations)
+	}
+}
+
 func TestAHeadThatWouldBreakTheFramingIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		status int
