@@ -20,11 +20,17 @@ type pace struct {
 	next  time.Time // when more may be sent
 }
 
-// Bounds that keep the arithmetic from overflowing: 1 TiB per second, and 48 days.
+// Bounds that keep the arithmetic from overflowing: 1 TiB per second, 48 days, and 2 EiB
+// without a limit.
 const (
 	maxPace    = 1 << 40
 	maxSeconds = 1 << 22
+	maxAfter   = 1 << 61
 )
+
+func newPace(rate, after int64, start time.Time) *pace {
+	return &pace{rate: min(rate, maxPace), after: min(after, maxAfter), start: start}
+}
 
 // room returns how many bytes may be sent now. If that is none, wait is the time until
 // some may.
@@ -61,7 +67,7 @@ func (r *Response) setPace(l *Location) {
 		return
 	}
 	if rate := x.LimitRate(); rate > 0 {
-		r.pace = &pace{rate: min(rate, maxPace), after: x.sizeOf(l.Core.LimitRateAfter), start: x.Start}
+		r.pace = newPace(rate, x.sizeOf(l.Core.LimitRateAfter), x.Start)
 	}
 }
 

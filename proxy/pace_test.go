@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -21,8 +22,11 @@ func TestARateIsKeptAsNginxDoes(t *testing.T) {
 		{"and then the rest", 1000, 5000, 7500, at(0), time.Second, 2 * time.Second},
 		{"nothing is gained by a second that begins soon", 1000, 0, 3500, at(900 * time.Millisecond), time.Second, 3 * time.Second},
 		{"a large rate", maxPace, 0, 3 * maxPace, at(0), time.Second, 2 * time.Second},
+		{"the largest rate", math.MaxInt64, 0, 3 * maxPace, at(0), time.Second, 2 * time.Second},
+		{"the largest size without a limit", 1000, math.MaxInt64, 1 << 50, at(0), time.Second, 0},
+		{"the largest of both", math.MaxInt64, math.MaxInt64, 1 << 50, at(0), time.Second, 0},
 	} {
-		p := &pace{rate: c.rate, after: c.after, start: c.start}
+		p := newPace(c.rate, c.after, c.start)
 		now, left := c.start, c.total
 		for left > 0 {
 			n, wait := p.room(now)
