@@ -2,6 +2,7 @@ package proxypass
 
 import (
 	"bufio"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -140,6 +141,25 @@ func TestARequestThatIsTooLargeForItsProtocolFails(t *testing.T) {
 		res, _ := ask(t, s, "GET / HTTP/1.1\r\nHost: a\r\nX-A: "+strings.Repeat("v", 1<<16)+"\r\n\r\n")
 		if large := g.name != "scgi"; large != (res.StatusCode == 500) || large && !strings.Contains(s.Log.String(), "request is too big") {
 			t.Errorf("%s: %s, %s", g.name, res.Status, s.Log.String())
+		}
+	}
+}
+
+// TestAValueIsOneParameter: a NUL would end the value in SCGI, and begin another parameter.
+func TestAValueIsOneParameter(t *testing.T) {
+	user := base64.StdEncoding.EncodeToString([]byte("a\x00HTTPS\x00on:password"))
+	for _, g := range gatewayProtocols {
+		o := startOrigin(t, "tcp", g.tell)
+		s := newSite(t, "server { listen 127.0.0.1:80; location / { "+g.name+"_pass "+o.addr+"; "+g.name+"_param REMOTE_USER $remote_user; } }")
+		res, body := ask(t, s, "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic "+user+"\r\n\r\n")
+		if ends := g.name == "scgi"; ends != (res.StatusCode == 400) || ends != strings.Contains(s.Log.String(), "the value of the parameter REMOTE_USER has a NUL") {
+			t.Errorf("%s: got %s, want 400: %v\n%s", g.name, res.Status, ends, s.Log)
+		}
+		if strings.Contains(body, "HTTPS=on") {
+			t.Errorf("%s: the client has made a parameter:\n%s", g.name, body)
+		}
+		if res, body := ask(t, s, "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YTpi\r\n\r\n"); res.StatusCode != 200 {
+			t.Errorf("%s: another user: got %s %q, want 200", g.name, res.Status, body)
 		}
 	}
 }

@@ -112,7 +112,9 @@ func scgiDirectives(k *key) []config.Directive {
 }
 
 func newSCGIEncoder(c *settings, _ string) encoder {
-	return newParamEncoder(c, &cgi.SCGI{}, upstream.Framing{})
+	e := newParamEncoder(c, &cgi.SCGI{}, upstream.Framing{})
+	e.zeros = true
+	return e
 }
 
 func newUwsgiEncoder(c *settings, _ string) encoder {

@@ -1,6 +1,8 @@
 package proxypass
 
 import (
+	"bytes"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,9 +30,11 @@ type paramEncoder struct {
 	passes bool     // the client's fields are passed on
 	own    fieldSet // those that are not, as a parameter has their name
 	keys   []string // the same as in the parameters' names: "X_FORWARDED_FOR"
+	// zeros says that names and values end with a NUL, which none may have inside.
+	zeros bool
 }
 
-func newParamEncoder(c *settings, f format, parts upstream.Framing) encoder {
+func newParamEncoder(c *settings, f format, parts upstream.Framing) *paramEncoder {
 	e := &paramEncoder{format: f, parts: parts, params: c.gateway.params.Items(), passes: c.passHeaders}
 	for _, key := range neverPassed {
 		e.hide(key)
@@ -69,7 +73,11 @@ func (e *paramEncoder) append(dst []byte, x *proxy.Exchange, _ bool, length int6
 	start := len(dst)
 	dst = e.format.Begin(dst, length)
 	for i := range e.params {
+		at := len(dst)
 		dst = e.appendParam(dst, &e.params[i], x, length)
+		if e.zeros && bytes.Count(dst[at:], zero) > 2 {
+			return nil, &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: fmt.Sprintf("the value of the parameter %s has a NUL", e.params[i].name)}
+		}
 	}
 	if e.passes {
 		dst = e.appendFields(dst, x)
@@ -80,6 +88,9 @@ func (e *paramEncoder) append(dst []byte, x *proxy.Exchange, _ bool, length int6
 	}
 	return dst, nil
 }
+
+// zero ends a name, and a value.
+var zero = []byte{0}
 
 // appendParam appends a parameter. Where a chunked body was read, CONTENT_LENGTH is its
 // length.
