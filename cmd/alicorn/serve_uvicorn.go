@@ -345,7 +345,7 @@ func (s *seconds) Set(text string) error {
 	if err == nil && strings.HasSuffix(text, "ms") {
 		n /= 1000
 	}
-	if err != nil || n <= 0 || n > (365*24*time.Hour).Seconds() {
+	if err != nil || !(n > 0 && n <= (365*24*time.Hour).Seconds()) { // what is no number is neither
 		return errors.New("it takes a number of seconds above 0")
 	}
 	*s.value = strconv.Itoa(max(int(n*1000), 1)) + "ms"

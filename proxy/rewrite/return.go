@@ -2,7 +2,6 @@ package rewrite
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"alicorn/config"
@@ -16,11 +15,11 @@ type answer struct {
 }
 
 func newAnswer(s *config.Scope, n *config.Node) (instruction, error) {
-	code, err := strconv.Atoi(n.Arg(0))
+	code, err := config.ParseInt(n.Arg(0), 0, 999)
 	switch {
 	case err != nil && len(n.Args) == 1 && isURL(n.Arg(0)):
 		return &answer{302, proxy.ParseTemplate(s.Load(), n.Args[0].Pos, n.Arg(0))}, nil
-	case err != nil || code < 0 || code > 999:
+	case err != nil:
 		return nil, &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid return code %q", n.Arg(0))}
 	case len(n.Args) == 2 && (n.Arg(1) != "" || code < 400): // as in nginx, an error with an empty text has the status page
 		return &answer{code, proxy.ParseTemplate(s.Load(), n.Args[1].Pos, n.Arg(1))}, nil

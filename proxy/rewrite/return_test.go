@@ -127,6 +127,7 @@ func TestMistakesOfReturnAreNamed(t *testing.T) {
 		"return /path;":         `invalid return code "/path"`,
 		"return 1000;":          `invalid return code "1000"`,
 		"return -1;":            `invalid return code "-1"`,
+		"return +200;":          `invalid return code "+200"`,
 		"return http://x more;": `invalid return code "http://x"`,
 		"return 200 a b;":       "argument",
 		"return 200 $nothing;":  `unknown variable "$nothing"`,
