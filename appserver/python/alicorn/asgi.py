@@ -21,6 +21,7 @@ from .streams import LARGEST, Requests, Streams, sized, wake_front
 from .websocket import WebSocket
 
 DEEPEST = 64  # lines of a task's stack
+MOST_STACKS = 60000  # bytes of the stacks of all tasks
 MOST_HEADS = 256  # whole heads remembered
 OBEYS = 2  # seconds that a call has to end once it was cancelled
 STATUSES = {code: "%d %s" % (code, reason) for code, reason in responses.items()}
@@ -308,21 +309,23 @@ class Server:
                 request.fail(reason)  # others may run in its place
 
     def _dump(self, late):
-        lines = ["stacks of all tasks of this worker's event loop:\n"]
+        text, past = "stacks of all tasks of this worker's event loop:\n", set(late)
         by_task = {request.task: request for request in self.running.values()}
-        for task in asyncio.all_tasks(self.loop):
+        tasks = asyncio.all_tasks(self.loop)
+        for task in sorted(tasks, key=lambda task: by_task.get(task) not in past):
             request = by_task.get(task)
             if request is not None:
                 what = "request %s, %s, %.1f s old%s" % (
                     self.id_of(request), request.line(), time.monotonic() - request.began,
-                    ", which is past timeout" if request in late else "")
+                    ", which is past timeout" if request in past else "")
             else:
                 what = getattr(task, "get_name", lambda: "a task")()
-            lines.append("%s\n" % what)
-            lines += stack(task)
-        text = "".join(lines).encode("utf-8", "backslashreplace")
+            text += "%s\n%s" % (what, "".join(stack(task)))
+            if len(text) > MOST_STACKS:
+                break
         try:
-            os.write(frames.DIAGNOSTICS_FD, text[:60000])
+            os.write(frames.DIAGNOSTICS_FD,
+                     text.encode("utf-8", "backslashreplace")[:MOST_STACKS])
         except OSError:
             pass
 
