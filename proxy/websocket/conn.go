@@ -57,6 +57,8 @@ type Conn struct {
 	pinged  time.Duration // when a ping was sent that nothing has followed; 0: there is none
 	meter   meter
 	dropped int // bytes that came after a fault
+	// inflated counts the bytes of the parts that this turn has brought.
+	inflated int
 
 	// Of writing:
 	sending []byte

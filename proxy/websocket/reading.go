@@ -35,8 +35,12 @@ func (r *resuming) Ready(t *eventloop.Turn) {
 	c.read(t)
 }
 
-// turnShare is how many bytes one client brings before others have their turn.
-const turnShare = 64 << 10
+// turnShare is how many bytes one client brings before others have their turn, and
+// partsShare how many they may be after inflation.
+const (
+	turnShare  = 64 << 10
+	partsShare = 256 << 10
+)
 
 // idleMost bounds the wait for bytes, so that the wait has a timer, which Hurry can move.
 const idleMost = time.Hour
@@ -47,9 +51,13 @@ func (c *Conn) read(t *eventloop.Turn) {
 	if c.link.Expired() && !c.late(t) {
 		return
 	}
+	c.inflated = 0
 	for got := 0; ; {
 		switch c.parse(t) {
 		case stall:
+			return
+		case later:
+			c.link.Again()
 			return
 		case gone:
 			c.lose(t)
@@ -156,6 +164,7 @@ type verdict uint8
 const (
 	receive verdict = iota // with more bytes
 	stall                  // when there is credit; reading has no owner any more
+	later                  // when others have had their turn
 	stop                   // not at all
 	gone                   // not at all: the client is lost
 )
@@ -188,6 +197,9 @@ func (c *Conn) parse(t *eventloop.Turn) verdict {
 			}
 		case frames.Part:
 			c.part(t, e)
+			if c.inflated += len(e.Data); c.inflated > partsShare {
+				return later
+			}
 		case frames.Ping:
 			c.ping(t, e.Data)
 		case frames.Close:

@@ -207,7 +207,7 @@ func (r *Reader) checkSize() *Fault {
 	switch {
 	case r.limit == 0:
 	case !r.compressed && r.left > r.limit-r.size,
-		r.compressed && r.left > r.limit+r.limit/512+1024-r.packed: // stored blocks are larger than what they hold
+		r.compressed && r.left-r.limit/512-1024 > r.limit-r.packed: // stored blocks are larger than what they hold
 		return &Fault{TooBig, "message too big"}
 	}
 	return nil

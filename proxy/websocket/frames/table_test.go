@@ -1,6 +1,7 @@
 package frames_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -106,5 +107,15 @@ func TestATableOfWhatClientsSend(t *testing.T) {
 				t.Errorf("%s, %s: got %q, want %q", name, split.name, got, c.Want)
 			}
 		}
+	}
+}
+
+// The largest bound that a configuration may have is one of very large messages.
+func TestTheLargestBoundTakesMessages(t *testing.T) {
+	s := newEcho(t, "permessage-deflate", math.MaxInt64)
+	s.feed(t, framestest.Frame(framestest.Fin|framestest.Text|framestest.Rsv1, framestest.Deflated("packed")))
+	s.feed(t, framestest.Frame(framestest.Fin|framestest.Text, "plain"))
+	if len(s.text) > 0 || s.closed {
+		t.Errorf("a message was refused: got %s", s.outcome(t))
 	}
 }
