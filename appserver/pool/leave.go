@@ -92,7 +92,7 @@ func (p *Pool) Quit(last time.Duration) {
 // Then they end by and by, in time for their clients to answer.
 func (p *Pool) quits(now time.Time, within time.Duration) {
 	p.quitting = now.Add(p.o.GracefulTimeout)
-	last := within * 9 / 10
+	last := within / 10 * 9
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, w := range p.workers {

@@ -65,3 +65,21 @@ func TestWebSocketsOfAServerThatStopsEndByAndBy(t *testing.T) {
 		}
 	}
 }
+
+// The longest times that a configuration may have do not overflow.
+func TestWebSocketsMayHaveVeryLongToEnd(t *testing.T) {
+	const century = 100 * 365 * 24 * time.Hour
+	p := newTestPool(Settings{Streams: 1, GracefulTimeout: century})
+	w := &worker{pool: p, table: newTable(1+ahead, 0)}
+	p.workers = append(p.workers, w)
+	var end closes
+	j := newJob()
+	w.enter(j)
+	j.at, j.Socket = placeTalking, &end
+	p.Quit(century)
+	now := time.Now()
+	p.quits(now, (<-p.events).within)
+	if len(w.parting) != 1 || w.parting[0].at.Sub(now) < century/2 {
+		t.Errorf("of a century the WebSocket has %+v", w.parting)
+	}
+}
