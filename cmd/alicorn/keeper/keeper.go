@@ -147,8 +147,10 @@ func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err err
 	defer k.end()
 	defer k.upgrades.Wait()
 	defer k.abandonUpgrade()
-	for served, pause := false, time.Duration(0); ; {
+	var pauses pauses
+	for served := false; ; {
 		f, err := k.spawn()
+		now := false
 		switch {
 		case err != nil && !served:
 			return 1, err
@@ -156,7 +158,6 @@ func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err err
 			k.log(proxy.LevelAlert, err.Error()+"; it is tried again")
 		default:
 			var state *os.ProcessState
-			var now bool
 			state, now = k.attend(ctx, f, numbers)
 			served = served || now
 			k.killWorkers()
@@ -173,15 +174,11 @@ func (k *Keeper) Run(ctx context.Context, numbers <-chan int) (code int, err err
 			}
 			k.log(proxy.LevelAlert, fmt.Sprintf("the front (pid %d) ended unexpectedly: %s; a new one is started", f.cmd.Process.Pid, why))
 			k.noteEnd(state)
-			if now {
-				pause = 0 // the start has not failed
-			}
 			k.renew()
 		}
-		if k.rest(ctx, numbers, pause) {
+		if k.rest(ctx, numbers, pauses.after(now)) {
 			return 0, nil
 		}
-		pause = min(max(2*pause, firstPause), longestPause)
 	}
 }
 
@@ -213,12 +210,25 @@ func (k *Keeper) noteEnd(state *os.ProcessState) {
 	k.again = Again{Times: k.again.Times + 1, At: time.Now(), Why: state.String()}
 }
 
-// A front that ends before it serves, or cannot be started, is started again
-// after a pause that doubles.
+// pauses are those before another front is started. The first one after a front that has
+// served is none: its start has not failed, however short its life was. Each one after a
+// front that ends before it serves, or cannot be started, is twice as long as the one before.
+type pauses struct{ next time.Duration }
+
 const (
 	firstPause   = 100 * time.Millisecond
 	longestPause = 10 * time.Second
 )
+
+// after returns the pause after a front. served: it has served.
+func (p *pauses) after(served bool) time.Duration {
+	if served {
+		p.next = 0
+	}
+	pause := p.next
+	p.next = min(max(2*pause, firstPause), longestPause)
+	return pause
+}
 
 func exitCode(err error) int {
 	if err != nil {

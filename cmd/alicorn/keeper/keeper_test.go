@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,6 +43,28 @@ func TestAStopEndsTheFirstReading(t *testing.T) {
 	numbers <- stopNumber
 	if err := awaitError(t, "Run", ran); err != nil {
 		t.Error(err)
+	}
+}
+
+// A front that has served is replaced at once, also when that happens again and again.
+func TestAFrontThatHasServedIsReplacedAtOnce(t *testing.T) {
+	t.Parallel()
+	var p pauses
+	for i, c := range []struct {
+		served bool
+		want   time.Duration
+	}{
+		{true, 0}, {true, 0}, {true, 0}, {false, firstPause}, {false, 2 * firstPause}, {false, 4 * firstPause}, {true, 0}, {false, firstPause}, {true, 0}, {true, 0},
+	} {
+		if got := p.after(c.served); got != c.want {
+			t.Errorf("front %d: the pause is %s, want %s", i, got, c.want)
+		}
+	}
+	for range 20 {
+		p.after(false)
+	}
+	if got := p.after(false); got != longestPause {
+		t.Errorf("after many failures the pause is %s, want %s", got, longestPause)
 	}
 }
 
