@@ -52,7 +52,7 @@ func (silentPeer) Closed(*eventloop.Turn, uint16, string)      {}
 // What few bytes inflate to is dropped once the application has closed. It is inflated all
 // the same, and the loop's other clients have their turns meanwhile.
 func TestWhatIsInflatedAndDroppedLeavesOthersTheirTurn(t *testing.T) {
-	const size, messages = 8 << 20, 4
+	const size, messages = 4 << 20, 2
 	bomb := framestest.Frame(framestest.Fin|framestest.Binary|framestest.Rsv1, framestest.Deflated(strings.Repeat("a", size)))
 	l := &recorded{}
 	for range messages {
