@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"alicorn/proxy/proxytest"
 )
 
 // counts answers with what it was sent.
@@ -94,4 +96,40 @@ func TestABodyThatIsPassedOnIsSentAgainWholeOrNotAtAll(t *testing.T) {
 		}
 	}
 	s.Log.Wait(t, "the request body was passed on while it came and cannot be read once more")
+}
+
+// TestWhatIsLeftOnAKeptConnectionIsNoAnswer has an origin send the body of an answer to
+// HEAD when the next request has been sent by the connection.
+func TestWhatIsLeftOnAKeptConnectionIsNoAnswer(t *testing.T) {
+	ways(t, func(t *testing.T, cfg proxytest.Config) {
+		for _, c := range []struct {
+			method, left string
+			status       int
+			accepted     int
+		}{
+			{"GET", "the body", 200, 2},
+			{"GET", "0\r\n\r\n", 200, 2},
+			{"DELETE", "\n", 200, 2},
+			{"POST", "the body", 502, 1},
+			{"GET", "HTTP/1.1 200 OK\r\nno field\r\n\r\n", 502, 1},
+		} {
+			o := startOrigin(t, "tcp", func(pc *peerConn) {
+				for r, _ := pc.request(); r != nil; r, _ = pc.request() {
+					if r.Method == "HEAD" {
+						io.WriteString(pc, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
+					} else if pc.number == 0 {
+						io.WriteString(pc, c.left)
+					} else {
+						io.WriteString(pc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					}
+				}
+			})
+			cfg.Text = "server { listen 127.0.0.1:80; location / { proxy_pass http://" + o.addr + "; } }"
+			s := site(t, cfg)
+			ask(t, s, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+			if res, body := ask(t, s, c.method+" / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"); res.StatusCode != c.status || o.accepted() != c.accepted {
+				t.Errorf("%s, %q: %s %q, %d connections\n%s", c.method, c.left, res.Status, body, o.accepted(), s.Log)
+			}
+		}
+	})
 }

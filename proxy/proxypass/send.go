@@ -271,9 +271,9 @@ func (p *pass) pump(x *proxy.Exchange) error {
 }
 
 // repeats reports whether the request is sent once more after f, to another peer, or by
-// another connection where a kept one has turned out to be closed.
+// another connection where a kept one has turned out to be closed, or to carry something else.
 func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
-	stale := p.reused && f.kind == upstream.OnError && p.received == 0
+	stale := p.reused && (f.kind == upstream.OnError && p.received == 0 || p.misled(f))
 	now := x.Now()
 	p.note(x, int(f.status), now)
 	x.Upstream.URL = p.url()
@@ -287,6 +287,9 @@ func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	}
 	if stale {
 		p.tries-- // as if it had not been one
+		if p.received > 0 {
+			x.Log(proxy.LevelWarn, "%s, on a kept connection: the request is sent by another one", f.reason)
+		}
 	} else {
 		p.sel.tried = append(p.sel.tried, p.peer)
 		if f.kind&failures != 0 {
@@ -344,6 +347,12 @@ func (p *pass) where() string {
 		return whileReadingHead
 	}
 	return whileReading
+}
+
+// misled reports that bytes on a kept connection are no answer: they are what is left of
+// an earlier one, such as a body behind an answer to HEAD.
+func (p *pass) misled(f *failure) bool {
+	return f.kind == upstream.OnInvalidHeader && p.raw.Status == 0 && p.interims == 0
 }
 
 // url is the request at the peer, as nginx's error log has it.
