@@ -68,6 +68,7 @@ gunicorn
 uwsgi-core
 uwsgi-plugin-python3
 php-fpm
+nodejs node
 wrk wrk
 python3-flask
 python3-django

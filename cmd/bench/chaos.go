@@ -28,10 +28,10 @@ type chaos struct {
 	random      *rand.Rand // for the acts, which run one after the other
 	routes      []route    // how the load reaches the server; none: by TCP to its address
 	progress    progress
-	earlier     []identified // kind upgrade: the processes of earlier programs
-	hosts       newHosts     // kind forty
-	crowd       crowd        // kind descriptors
-	backends    backendGroup // kind backends
+	earlier     []identified  // kind upgrade: the processes of earlier programs
+	hosts       newHosts      // kind forty
+	crowd       crowd         // kind descriptors
+	backends    *backendGroup // kinds backends and outage
 }
 
 // disruption counts the acts.
@@ -53,6 +53,9 @@ func runChaos(ctx context.Context, args []string) error {
 	flags.IntVar(&c.workers, "workers", 2, "`number` of workers of the pool")
 	flags.DurationVar(&c.hosts.limit, "host-limit", time.Second, "kind forty: how soon a virtual host that a reload adds must be served; 0: no limit")
 	flags.BoolVar(&c.asgi, "asgi", false, "disturb an ASGI application, with event streams, WebSockets and clients that leave beside the requests")
+	backends := flags.String("backend", "", "kinds backends and outage: `names` of what requests are passed on to, one after the other (default: all): "+
+		names(backendKinds(), func(k backendKind) string { return k.name }))
+	outage := flags.Duration("outage", 20*time.Second, "kind outage: how long no backend answers")
 	seed := flags.Uint64("seed", 1, "seed of the random choices")
 	name := flags.String("servers", "alicorn", "`names` of servers, separated by commas")
 	if err := parseFlags(flags, args); err != nil {
@@ -72,7 +75,28 @@ func runChaos(ctx context.Context, args []string) error {
 		c.asgi = true
 	}
 	c.random = rand.New(rand.NewPCG(*seed, 0))
-	return c.measure(ctx, *name)
+	if !c.kind.passesOn {
+		return c.measure(ctx, *name)
+	}
+	chosen, err := chooseBackends(*backends)
+	if err != nil {
+		return err
+	}
+	return c.measureBackends(ctx, *name, chosen, *outage)
+}
+
+// measureBackends runs the named servers with backends of one kind after the other.
+func (c *chaos) measureBackends(ctx context.Context, servers string, kinds []backendKind, outage time.Duration) error {
+	var errs []error
+	workers := c.workers
+	for _, kind := range kinds {
+		fmt.Printf("backend %s\n", kind.name)
+		c.workers, c.backends = workers, &backendGroup{kind: kind, outage: outage}
+		if err := c.measure(ctx, servers); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", kind.name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // measure runs the named servers, each under load and disturbed.
@@ -89,7 +113,10 @@ func (c *chaos) measure(ctx context.Context, servers string) error {
 		}
 		return c.run(ctx, s)
 	})
-	return errors.Join(err, c.backends.stop())
+	if c.backends != nil {
+		err = errors.Join(err, c.backends.stop())
+	}
+	return err
 }
 
 // shape sets the site's pool as the kind needs it.
@@ -246,7 +273,7 @@ func (c *chaos) verdict(t *tally, d disruption) error {
 	if c.kind.allowed != nil {
 		allowed = c.kind.allowed(c, d.count)
 		expected, statuses := t.failures["status 502"], "502"
-		if c.asgi {
+		if c.asgi || c.kind.gatewayTimeouts {
 			expected, statuses = expected+t.failures["status 504"], "502 or 504"
 		}
 		if other := t.failed() - expected; other > 0 {

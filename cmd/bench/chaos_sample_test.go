@@ -21,7 +21,6 @@ func TestChaosForAMoment(t *testing.T) {
 		{"upgrade", 500 * time.Millisecond, 2},
 		{"descriptors", 0, 2},
 		{"recycle", 0, 0},
-		{"backends", time.Second, 2},
 		{"kill", 500 * time.Millisecond, 2},
 	} {
 		t.Run(sample.kind, func(t *testing.T) {
@@ -31,6 +30,43 @@ func TestChaosForAMoment(t *testing.T) {
 			}
 			c := chaos{kind: kind, duration: 2 * time.Second, every: sample.every, acts: sample.acts, connections: 6, workers: 2, threads: 2,
 				random: rand.New(rand.NewPCG(1, 0))}
+			if err := c.measure(t.Context(), program); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestBackendsForAMoment harms backends of each kind, and has them all be away, for as
+// short as each of the ways to harm them takes.
+func TestBackendsForAMoment(t *testing.T) {
+	program := "alicorn=" + alicornProgram(t)
+	for _, sample := range []struct {
+		kind, backend string
+		acts          int
+	}{
+		{"backends", "gunicorn", 3},
+		{"backends", "gunicorn-sync", 3},
+		{"backends", "uvicorn", 3},
+		{"backends", "uwsgi", 3},
+		{"backends", "php-fpm", 3},
+		{"backends", "go", 3},
+		{"backends", "node", 3},
+		{"outage", "go", 2},
+		{"outage", "uwsgi", 1},
+	} {
+		t.Run(sample.kind+"/"+sample.backend, func(t *testing.T) {
+			t.Parallel()
+			kind, err := disturbanceNamed(sample.kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			chosen, err := chooseBackends(sample.backend)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := chaos{kind: kind, duration: time.Second, every: 300 * time.Millisecond, acts: sample.acts, connections: 6, workers: 2, threads: 2,
+				random: rand.New(rand.NewPCG(1, 0)), backends: &backendGroup{kind: chosen[0], outage: 2 * time.Second}}
 			if err := c.measure(t.Context(), program); err != nil {
 				t.Error(err)
 			}

@@ -21,6 +21,8 @@ type disturbance struct {
 	every time.Duration
 	// acts is the default of how many acts there must be; 0: one.
 	acts int
+	// passesOn says that servers pass requests on to backends, which are disturbed.
+	passesOn bool
 	// shape changes the site before servers start.
 	shape func(c *chaos, s *site) error
 	// act disturbs the server once. It ends with ctx, within actDeadline.
@@ -39,6 +41,8 @@ type disturbance struct {
 	others func(c *chaos) int
 	// allowed returns how many requests may fail, each with 502, after so many acts.
 	allowed func(c *chaos, acts int) int
+	// gatewayTimeouts says that they may fail with 504, too.
+	gatewayTimeouts bool
 	// asgi says whether the application may be an ASGI one, with a mixture of clients
 	// beside the load, or must be.
 	asgi interfaces
@@ -66,7 +70,8 @@ func disturbances() []disturbance {
 		{name: "upgrade", noun: "upgrades", every: 3 * time.Second, acts: 20, shape: upgradeShape, act: upgradeOnce, replaces: true, after: earlierGone},
 		{name: "descriptors", noun: "signals", every: 500 * time.Millisecond, acts: 2, shape: descriptorsShape, act: signalScarce, beside: crowdIn, enough: crowded},
 		{name: "recycle", shape: recycleOften, replaces: true, asgi: wsgiOrASGI},
-		{name: "backends", noun: "kills", every: 2 * time.Second, shape: backendsShape, act: killBackend, replaces: true},
+		{name: "backends", noun: "backends harmed", every: 2 * time.Second, acts: 3, passesOn: true, shape: backendsShape, act: disturbBackend, beside: besideBackends, replaces: true},
+		{name: "outage", noun: "outages", every: 2 * time.Second, acts: 2, passesOn: true, shape: backendsShape, act: outageOnce, replaces: true, allowed: anyFail, gatewayTimeouts: true, pause: 5 * time.Millisecond},
 		{name: "kill", noun: "kills", every: 3 * time.Second, act: killOnce, replaces: true, allowed: heldByTheKilled, asgi: wsgiOrASGI, killsWorkers: true},
 		{name: "stop", noun: "stops", every: 4 * time.Second, act: stopOnce, replaces: true, allowed: heldByTheKilled, asgi: asgiAlone, killsWorkers: true},
 		{name: "stall", noun: "stalls", every: 4 * time.Second, act: stallOnce, replaces: true, allowed: heldByTheKilled, asgi: asgiAlone, killsWorkers: true},

@@ -10,6 +10,7 @@
 //	go run ./cmd/bench sockets  how many messages of 1,000 WebSockets are lost
 //	go run ./cmd/bench leak     how much more the server holds after a million requests
 //	go run ./cmd/bench hostile  how much attacks delay other clients
+//	go run ./cmd/bench readers  how much memory 1,000 clients cost that hardly read their answers
 //	go run ./cmd/bench slow     after how long clients that send a byte a second are cut
 //
 // Every server runs in the foreground, on loopback, from a configuration in one
@@ -24,11 +25,11 @@ package main
 //
 //   - main.go cases.go peers.go compare.go report.go regression.go: servers side by side
 //   - site.go server.go process.go proc.go machine.go alicorn.go nginx.go unit.go uvicorn.go identity.go: the servers
-//   - backend.go backendgroup.go origin.go: the backends of proxied requests
+//   - backend.go backendgroup.go backendkind.go origin.go: the backends of proxied requests
 //   - client.go wrk.go handshakes.go lighttls.go websocket.go echoes.go sockets.go latency.go progress.go: the load
-//   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go mixture.go tasks.go churn.go remains.go holdings.go: faults
+//   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go outage.go mixture.go tasks.go churn.go remains.go holdings.go: faults
 //   - hostile.go attack.go attack_client.go attack_application.go steady.go: attacks
-//   - fair.go stall.go slow.go shield.go idle.go idlekind.go idlereport.go waiters.go leak.go: waiting, slow clients, memory
+//   - fair.go stall.go slow.go shield.go idle.go idlekind.go idlereport.go waiters.go readers.go leak.go: waiting, slow clients, memory
 
 import (
 	"context"
@@ -66,7 +67,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	modes := map[string]func(context.Context, []string) error{
 		"shield": runShield, "stall": runStall, "chaos": runChaos, "idle": runIdle, "leak": runLeak, "slow": runSlow,
-		"hostile": runHostile, "fair": runFair, "attack": runAttack, "sockets": runSockets,
+		"hostile": runHostile, "fair": runFair, "readers": runReaders, "attack": runAttack, "sockets": runSockets,
 	}
 	mode := modes[args[0]]
 	if mode == nil {

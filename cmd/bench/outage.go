@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// anyFail allows every request to fail while there is no backend, with 502 or 504.
+func anyFail(*chaos, int) int { return 1 << 30 }
+
+// outageOnce has all backends be away at once: killed in turn with stopped. While they
+// are, each request is answered with 502 or 504: as soon as a backend's silence is an
+// error, and at once where nothing listens. With the backends there again requests succeed within
+// fail_timeout. Files are served as ever.
+func outageOnce(ctx context.Context, c *chaos, s *server) error {
+	g := c.backends
+	g.acts++
+	killed := g.acts%2 == 1
+	for _, p := range g.places {
+		err := p.signalAll(syscall.SIGSTOP)
+		if killed {
+			err = g.kill(p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	err := g.away(ctx, s, killed)
+	for _, p := range g.places {
+		if killed {
+			err = errors.Join(err, g.start(p))
+		} else {
+			err = errors.Join(err, p.signalAll(syscall.SIGCONT))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return g.recovers(ctx, s)
+}
+
+// slack is how much later than it should an answer may come: the machine is busy.
+const slack = 3 * time.Second
+
+// away asks until the outage is over.
+func (g *backendGroup) away(ctx context.Context, s *server, killed bool) error {
+	most := slack
+	if !killed { // each backend may be waited for once
+		most += backendCount * backendPatience * time.Second
+	}
+	asked := 0
+	for end := time.Now().Add(g.outage); time.Now().Before(end); asked++ {
+		began := time.Now()
+		status, err := statusOf(ctx, s.url("/"))
+		took := time.Since(began)
+		switch {
+		case err != nil:
+			return fmt.Errorf("without a backend: %w", err)
+		case status != http.StatusBadGateway && status != http.StatusGatewayTimeout:
+			return fmt.Errorf("without a backend a request had status %d", status)
+		case took > most:
+			return fmt.Errorf("without a backend a request took %v, %v at most", took, most)
+		}
+		began = time.Now()
+		if status, err = statusOf(ctx, s.url("/static/1k")); err != nil || status != http.StatusOK || time.Since(began) > slack {
+			return fmt.Errorf("without a backend a file had status %d, %v, after %v", status, err, time.Since(began))
+		}
+		if !sleep(ctx, 20*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	if asked == 0 {
+		return errors.New("nothing was asked during the outage")
+	}
+	return nil
+}
+
+// recovers waits for the first answer after an outage.
+func (g *backendGroup) recovers(ctx context.Context, s *server) error {
+	began := time.Now()
+	for {
+		status, err := statusOf(ctx, s.url("/"))
+		if err == nil && status == http.StatusOK {
+			fmt.Printf("recovered after %v\n", time.Since(began).Round(time.Millisecond))
+			return nil
+		}
+		if time.Since(began) > failTimeout+slack {
+			return fmt.Errorf("%v after the backends are there again a request had status %d, %v", time.Since(began), status, err)
+		}
+		if !sleep(ctx, 10*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+}
+
+// statusOf makes one request on a connection of its own.
+func statusOf(ctx context.Context, url string) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	status, _, err := oneAnswer(request)
+	return status, err
+}
