@@ -21,6 +21,7 @@ import (
 	"alicorn/proxy/proxypass"
 	"alicorn/proxy/realip"
 	"alicorn/proxy/referer"
+	"alicorn/proxy/resolver"
 	"alicorn/proxy/rewrite"
 	"alicorn/proxy/splitclients"
 	"alicorn/proxy/ssl"
@@ -47,11 +48,14 @@ func protocols() transport.Protocols {
 // modules is THE ordered list of features. Within a phase, actions and filters
 // run in this order; the fallback for content, static files, comes last.
 func modules(f features) []proxy.Module {
-	automatic, sockets := acme.New(f.acme), websocket.New()
+	names, sockets := resolver.New(), websocket.New()
+	f.acme.Resolver = names.First
+	automatic := acme.New(f.acme)
 	return slices.Concat([]proxy.Module{
 		proxy.NewCore(f.core),
 		errorlog.Module(f.errorLog),
 		accesslog.Module(),
+		names.Module(),
 		automatic.Module(),
 		ssl.New(protocols().Names(), automatic),
 		realip.Module(),
@@ -71,7 +75,7 @@ func modules(f features) []proxy.Module {
 		stubstatus.Module(),
 		sockets.Module(),
 		appserver.Module(f.apps, sockets),
-	}, proxypass.Modules(proxypass.Options{Loops: f.apps.Loops(), Temporary: f.apps.Temporary}), []proxy.Module{
+	}, proxypass.Modules(proxypass.Options{Loops: f.apps.Loops(), Temporary: f.apps.Temporary, Resolver: names}), []proxy.Module{
 		static.Module(),
 	})
 }

@@ -23,6 +23,9 @@ import (
 type Options struct {
 	// State is the folder for accounts, keys and certificates.
 	State string
+	// Resolver returns the address, HOST:PORT, of the name server that is asked before a
+	// certificate of the server s is ordered; "" and nil: the system's are.
+	Resolver func(s *config.Scope) string
 }
 
 // Feature is automatic HTTPS for the configurations of one program. The ssl

@@ -2,8 +2,6 @@ package acme
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"path/filepath"
 	"strings"
 
@@ -21,7 +19,6 @@ type settings struct {
 	hook     config.List[string]
 	redirect bool
 	internal bool
-	resolver string // HOST:PORT; "": the system's resolver
 	// certificate is this server's own acme_certificate.
 	certificate *certificate
 	site        *site // for a server with automatic certificates
@@ -69,10 +66,6 @@ func (f *Feature) directives() []config.Directive {
 			Help: "A server with automatic certificates on port 443 listens on port 80 too, unless a server there has one of its names, and sends clients to https:// once a certificate is there (301, or 308 where a method other than GET must be kept); until then it serves. With off, and with acme_certificate, it does so only where nothing listens on port 80, and with off it always serves there. Challenges are answered by every server."},
 		{Name: "tls_internal", In: levels, Args: config.OneArg, Syntax: "on | off", Default: "off", Set: config.Flag(k, func(c *settings) *bool { return &c.internal }),
 			Help: "Takes the certificates of servers without ssl_certificate from a local authority in the state directory, made when it is first needed: for development, localhost and names that no public authority certifies. \"alicorn cert\" says which file to trust."},
-		{Name: "resolver", In: config.AnyLevel, Args: config.SomeArg, Syntax: "ADDRESS[:PORT] [PARAMETER ...]", Set: f.setResolver,
-			Help: "The DNS server that is asked, before a certificate is ordered, whether a name leads to this host; the first one counts. Without it the system's DNS servers are asked. It has no effect in a location; nor have its parameters valid=, ipv4=, ipv6= and status_zone=."},
-		{Name: "resolver_timeout", In: config.AnyLevel, Args: config.OneArg, NoEffect: true, Syntax: "TIME",
-			Help: "DNS look-ups end after 15 seconds."},
 		{Name: "acme_shared_zone", In: config.HTTP, Args: config.OneArg, NoEffect: true, Syntax: "zone=NAME:SIZE",
 			Help: "One process has all certificates: there is nothing to share."},
 	}
@@ -99,46 +92,6 @@ func (f *Feature) setCertificate(s *config.Scope, n *config.Node) error {
 	}
 	f.settings.In(s).certificate = c
 	return nil
-}
-
-func (f *Feature) setResolver(s *config.Scope, n *config.Node) error {
-	c := f.settings.In(s)
-	first := ""
-	for _, a := range n.Args {
-		if name, _, ok := strings.Cut(a.Text, "="); ok {
-			if name != "valid" && name != "ipv4" && name != "ipv6" && name != "status_zone" {
-				return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("invalid parameter %q of resolver", a.Text)}
-			}
-			s.Load().Note(a.Pos, "%s of resolver has no effect", name)
-			continue
-		}
-		addr, err := resolverAddress(a.Text)
-		if err != nil {
-			return &config.Error{Pos: a.Pos, Msg: err.Error()}
-		}
-		if first == "" {
-			first = addr
-		}
-	}
-	if first == "" {
-		return &config.Error{Pos: n.Pos, Msg: "resolver has no address"}
-	}
-	c.resolver = first
-	return nil
-}
-
-func resolverAddress(text string) (string, error) {
-	if _, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
-		return net.JoinHostPort(strings.Trim(text, "[]"), "53"), nil
-	}
-	host, port, err := net.SplitHostPort(text)
-	if err != nil {
-		host, port = text, "53"
-	}
-	if host == "" || strings.ContainsAny(host, " /") {
-		return "", fmt.Errorf("%q is not the address of a resolver", text)
-	}
-	return net.JoinHostPort(host, port), nil
 }
 
 // issuerDirectives are those inside an acme_issuer block.

@@ -103,8 +103,12 @@ func (f *Feature) site(l *config.Load, sv *proxy.Server, c *settings) (*site, er
 	if err != nil {
 		return nil, err
 	}
+	server := ""
+	if f.options.Resolver != nil {
+		server = f.options.Resolver(sv.Scope)
+	}
 	for _, name := range names {
-		w := &acme.Want{Name: name, Issuers: issuers, DNSHook: slices.Clone(c.hook.Items()), Resolver: c.resolver}
+		w := &acme.Want{Name: name, Issuers: issuers, DNSHook: slices.Clone(c.hook.Items()), Resolver: server}
 		if c.certificate != nil {
 			w.Key = c.certificate.key
 		}

@@ -29,6 +29,10 @@ func (p *pass) decide(x *proxy.Exchange) error {
 	switch {
 	case status == 101:
 		return p.switchProtocols(x)
+	case p.probe != nil && !p.probe.body:
+		return errProbed
+	case p.probe != nil:
+		return p.begin(x)
 	case p.head.Accel.Redirects:
 		p.dropBody(x)
 		return p.head.Redirect(x, p.peer.name, &p.h.told)
@@ -42,9 +46,9 @@ func (p *pass) decide(x *proxy.Exchange) error {
 // headCame tells the balancing that the head of the answer has come, where that is to know
 // before all of it has.
 func (p *pass) headCame(x *proxy.Exchange) {
-	d := p.h.upstream
+	d := p.upstream
 	if d.balance.atHead && d.balance.inFlight {
-		p.lane.roster.land(p.member, p.began)
+		p.roster.land(p.member, p.began)
 		p.landed = true
 	}
 	if d.sticky != nil {

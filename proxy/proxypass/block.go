@@ -2,6 +2,7 @@ package proxypass
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,8 @@ type definition struct {
 	name    string
 	pos     config.Pos
 	servers []server
+	used    bool          // a location passes to it
+	scope   *config.Scope // the block; nil: there is none
 
 	balance      balancing
 	sticky       *sticky
@@ -40,20 +43,24 @@ type server struct {
 	route       string
 	down        bool
 	backup      bool
-	drain       bool // it is asked for those alone who are bound to it
+	drain       bool   // it is asked for those alone who are bound to it
+	resolve     bool   // its name is resolved while it serves
+	service     string // the name of the service whose addresses are the server's; "": it is no service
 }
 
 // blockSettings are what a block knows of upstream blocks.
 type blockSettings struct {
-	group *definition // of this very upstream block
-	all   *definitions
+	group  *definition    // of this very upstream block
+	match  *match         // of this very match block
+	checks []*healthCheck // of this very location
+	all    *definitions
 }
 
 type blockKey = config.Key[blockSettings]
 
 func newBlockKey() *blockKey {
 	k := config.NewKey(func() blockSettings { return blockSettings{all: &definitions{}} })
-	k.Enter = func(s *config.Scope, c *blockSettings) { c.group = nil }
+	k.Enter = func(s *config.Scope, c *blockSettings) { c.group, c.match, c.checks = nil, nil, nil }
 	k.Leave = func(s *config.Scope, c *blockSettings) error {
 		if c.group == nil {
 			return nil
@@ -67,6 +74,9 @@ func newBlockKey() *blockKey {
 type definitions struct {
 	list  []*definition
 	zones []*zone
+
+	matches []*match
+	checks  []*healthCheck
 }
 
 func (d *definitions) find(name string) *definition {
@@ -122,6 +132,26 @@ func (d *definition) stickyText() string {
 	return d.sticky.text
 }
 
+// check looks for the servers of the blocks that nothing uses, as nginx does.
+func (d *definitions) check(l *config.Load, o Options) error {
+	for _, g := range d.list {
+		if g.used {
+			continue
+		}
+		found, err := g.lookUp(l.Resources.Host)
+		if err == nil {
+			_, err = g.namingOf(found, o)
+		}
+		l.FailWith(g.pos, err)
+	}
+	for _, c := range d.checks {
+		if c.at == nil {
+			l.Fail(c.pos, "health_check has no proxy_pass, or its like, in its location")
+		}
+	}
+	return nil
+}
+
 // complete checks an upstream block as a whole.
 func (d *definition) complete() error {
 	if len(d.servers) == 0 {
@@ -137,6 +167,7 @@ func openUpstream(k *blockKey) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		c := k.In(s)
 		c.group = newDefinition(n.Arg(0), n.Pos)
+		c.group.scope = s
 		if other := c.all.find(n.Arg(0)); other != nil {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("upstream %q is duplicate; the first is at %s", n.Arg(0), other.pos)}
 		}
@@ -144,9 +175,6 @@ func openUpstream(k *blockKey) config.Setter {
 		return nil
 	}
 }
-
-// laterParameters are nginx's parameters of server that are not here.
-var laterParameters = []string{"resolve", "service"}
 
 // addServer adds a server, also one with a mistake: the block is not without servers.
 func addServer(k *blockKey) config.Setter {
@@ -162,8 +190,22 @@ func addServer(k *blockKey) config.Setter {
 				return &config.Error{Pos: a.Pos, Msg: err.Error()}
 			}
 		}
-		return nil
+		return sv.checkNames()
 	}
+}
+
+// checkNames checks the parameters about the server's name. An address is no name.
+func (sv *server) checkNames() error {
+	switch {
+	case sv.service != "" && !sv.resolve:
+		return &config.Error{Pos: sv.pos, Msg: fmt.Sprintf("service upstream %q requires \"resolve\" parameter", sv.text)}
+	case sv.service != "" && sv.addr.ported:
+		return &config.Error{Pos: sv.pos, Msg: fmt.Sprintf("service upstream %q may not have port", sv.text)}
+	}
+	if _, err := netip.ParseAddr(sv.addr.host); err == nil || sv.addr.path != "" {
+		sv.resolve, sv.service = false, ""
+	}
+	return nil
 }
 
 // parameter reads one parameter of server. As in nginx a method that stands before it in
@@ -177,6 +219,10 @@ func (sv *server) parameter(text string, b *balancing) (err error) {
 		sv.down = true
 	case text == "backup":
 		sv.backup = true
+	case text == "resolve":
+		sv.resolve = true
+	case word == "service" && value != "":
+		sv.service = value
 	case text == "drain":
 		sv.drain = true
 	case word == "weight":
@@ -191,10 +237,8 @@ func (sv *server) parameter(text string, b *balancing) (err error) {
 		sv.slowStart, err = config.ParseTime(value)
 	case word == "route":
 		sv.route, err = value, checkRoute(value)
-	case slices.Contains(laterParameters, word):
-		return fmt.Errorf("nginx's parameter %q of server is not here yet", word)
 	default:
-		return fmt.Errorf("invalid parameter %q of server; it takes weight=N, max_conns=N, max_fails=N, fail_timeout=TIME, slow_start=TIME, route=NAME, down, backup and drain", text)
+		return fmt.Errorf("invalid parameter %q of server; it takes weight=N, max_conns=N, max_fails=N, fail_timeout=TIME, slow_start=TIME, route=NAME, service=NAME, resolve, down, backup and drain", text)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", word, err)

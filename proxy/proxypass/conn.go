@@ -56,6 +56,12 @@ const (
 	dropped
 )
 
+// leadsTo reports whether c is a connection to p. Peers that requests have named are alike
+// where name and address are.
+func (c *conn) leadsTo(p *peer) bool {
+	return c.peer == p || c.lane.group.named && c.peer.addr == p.addr && c.peer.name == p.name
+}
+
 // Ready is eventloop.Handler's.
 func (c *conn) Ready(t *eventloop.Turn) {
 	c.mu.Lock()

@@ -3,6 +3,7 @@
 //
 //	protocol   what is spoken, with its family of directives
 //	target     what proxy_pass names: a server, or an upstream block, and the URI there
+//	aims       the targets that a proxy_pass with variables may have
 //	Group      the servers of an upstream block, or of one proxy_pass, and connections to them
 //	peer       one address of a server
 //	roster     the peers as balancing sees them, its members: turns, failures, load
@@ -31,6 +32,8 @@ package proxypass
 //   - groupdirectives.go balancing.go stickyblock.go: what an upstream block says
 //   - group.go lane.go conn.go: peers and connections
 //   - roster.go balance.go queue.go sticky.go sessions.go peerstatus.go: which peer a request goes to
+//   - naming.go health.go match.go: names of servers that are resolved again, checks of health
+//   - aim.go: where a request goes whose location has variables in proxy_pass
 //   - encoder.go uri.go params.go fields.go: the request
 //   - pass.go send.go filepart.go receive.go records.go stream.go failure.go: its way
 //   - answer.go ignore.go redirect.go variables.go tunnel.go: the answer

@@ -25,14 +25,14 @@ type httpEncoder struct {
 
 // usualFields are fields that requests have unless proxy_set_header says otherwise, as in
 // nginx: the connection is ours, not the client's. Framing is written by itself.
-func usualFields(host, version string) []setHeader {
+func usualFields(host *proxy.Template, version string) []setHeader {
 	fixed := proxy.FixedTemplate
 	connection := ""
 	if version == "1.0" {
 		connection = "close"
 	}
 	return []setHeader{
-		{"Host", fixed(host)}, {"Connection", fixed(connection)},
+		{"Host", host}, {"Connection", fixed(connection)},
 		{"TE", fixed("")}, {"Keep-Alive", fixed("")}, {"Expect", fixed("")}, {"Upgrade", fixed("")},
 	}
 }
@@ -40,7 +40,11 @@ func usualFields(host, version string) []setHeader {
 func newHTTPEncoder(c *settings, location string) encoder {
 	e := &httpEncoder{uri: uriOf{c.pass.uri, location}, method: c.method, version: " HTTP/" + c.version + "\r\n", passes: c.passHeaders}
 	e.fields = slices.Clone(c.headers.Items())
-	for _, f := range usualFields(c.pass.host, c.version) {
+	host := c.pass.shown
+	if host == nil {
+		host = proxy.FixedTemplate(c.pass.host)
+	}
+	for _, f := range usualFields(host, c.version) {
 		if !slices.ContainsFunc(e.fields, func(o setHeader) bool { return strings.EqualFold(o.name, f.name) }) {
 			e.fields = append(e.fields, f)
 		}
@@ -74,7 +78,7 @@ func (e *httpEncoder) url(dst, request []byte) []byte {
 	return append(dst, uri...)
 }
 
-func (e *httpEncoder) append(dst []byte, x *proxy.Exchange, moved bool, length int64) ([]byte, error) {
+func (e *httpEncoder) append(dst []byte, x *proxy.Exchange, to place, length int64) ([]byte, error) {
 	if e.method != nil {
 		if dst = e.method.Append(x, dst); !proxy.IsToken(dst) {
 			return nil, &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: fmt.Sprintf("the value %q of proxy_method is no method", dst)}
@@ -82,7 +86,7 @@ func (e *httpEncoder) append(dst []byte, x *proxy.Exchange, moved bool, length i
 	} else {
 		dst = append(dst, x.Req.Method...)
 	}
-	dst = e.uri.append(append(dst, ' '), x, moved)
+	dst = e.uri.append(append(dst, ' '), x, to)
 	dst = append(dst, e.version...)
 	for i := range e.fields {
 		f := &e.fields[i]

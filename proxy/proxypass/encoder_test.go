@@ -73,7 +73,8 @@ func TestAServerWithAMistakeIsOneMistake(t *testing.T) {
 func TestMistakesOfTheConfiguration(t *testing.T) {
 	in := func(s string) string { return "server { listen 127.0.0.1:80; location / { " + s + " } }" }
 	for _, c := range []struct{ text, want string }{
-		{in("proxy_pass http://$host;"), `1:55: proxy_pass "http://$host" has variables, which is not here yet`},
+		{in("proxy_pass http://$nosuch;"), `1:55: unknown variable "$nosuch"`},
+		{in("proxy_redirect default; proxy_pass http://$host;"), `"proxy_redirect default" cannot be used with "proxy_pass" directive with variables`},
 		{in("proxy_pass https://a;"), `1:55: proxy_pass "https://a" is to use TLS, which is not here yet`},
 		{in("proxy_pass a:1;"), `1:55: invalid URL "a:1" of proxy_pass; it begins with "http://"`},
 		{in("proxy_pass http://;"), `no host`},
@@ -84,11 +85,10 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{"server { listen 127.0.0.1:80; location ~ x { proxy_pass http://127.0.0.1/a; } }", "proxy_pass cannot have a URI"},
 		{"upstream u { server 127.0.0.1; } " + in("proxy_pass http://u:8;"), `upstream "u" may not have port 8`},
 		{"upstream u { server 127.0.0.1; } upstream U { server 127.0.0.1; }" + in(""), `upstream "U" is duplicate; the first is at `},
-		{"upstream we..bs { server 127.0.0.1; } " + in("proxy_pass http://we..bz;"), `cannot find the addresses of "we..bz"`},
+		{"upstream we..bs { server 127.0.0.1; } " + in("proxy_pass http://we..bz;"), `host not found in upstream "we..bz"`},
 		{"upstream we..bs { server 127.0.0.1; } " + in("proxy_pass http://we..bz;"), `did you mean the upstream "we..bs"?`},
 		{"upstream u { } " + in(""), `upstream "u" is empty; it needs a server`},
 		{"upstream u { server 127.0.0.1 backup; } " + in(""), `upstream "u" has no server that is not a backup`},
-		{"upstream u { server 127.0.0.1 resolve; } " + in(""), `nginx's parameter "resolve" of server is not here yet`},
 		{"upstream u { server 127.0.0.1; keepalive_requests -1; } " + in(""), `keepalive_requests: "-1" is not a whole number from 0`},
 		{"upstream u { server 127.0.0.1 wait=1; } " + in(""), `invalid parameter "wait=1" of server`},
 		{"upstream u { server 127.0.0.1 weight=0; } " + in(""), `weight: "0" is not a whole number from 1 to 65535`},

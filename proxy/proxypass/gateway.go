@@ -60,8 +60,6 @@ func parseGateway(directive, scheme string) func(text string) (*target, error) {
 			secure = strings.HasPrefix(text, "s"+scheme+"://")
 		}
 		switch {
-		case strings.Contains(text, "$"):
-			return nil, fmt.Errorf("%s %q has variables, which is not here yet: it names one server or upstream", directive, text)
 		case secure:
 			return nil, fmt.Errorf("%s %q is to use TLS, which is not here yet", directive, text)
 		case strings.HasPrefix(rest, "http://"), strings.HasPrefix(rest, "https://"):
@@ -82,7 +80,7 @@ func parseGateway(directive, scheme string) func(text string) (*target, error) {
 }
 
 func passHelp(what string) string {
-	return "Passes the location's requests on to the " + what + " of that address, or to one of those of the upstream block of that name. Host names are resolved when the configuration is read; all addresses of a name take turns. What it is told of a request are parameters: those of PROTOCOL_param, and the client's header fields, X-A as HTTP_X_A. Transfer-Encoding is left out, as a body of unknown length is read first, and so is Proxy: applications take HTTP_PROXY for their own proxy. Its answer has the form of CGI: the field Status is its status, and an answer with a Location and without a Status is a 302. Variables are not here yet."
+	return "Passes the location's requests on to the " + what + " of that address, or to one of those of the upstream block of that name. Host names are looked up when the configuration is read; all addresses of a name take turns. What it is told of a request are parameters: those of PROTOCOL_param, and the client's header fields, X-A as HTTP_X_A. Transfer-Encoding is left out, as a body of unknown length is read first, and so is Proxy: applications take HTTP_PROXY for their own proxy. Its answer has the form of CGI: the field Status is its status, and an answer with a Location and without a Status is a 302." + variablesHelp
 }
 
 const paramHelp = "A parameter of the requests that are passed on. VALUE may have variables; with if_not_empty the parameter is left out where it is empty. A block's own replace those that it inherits. One whose name begins with HTTP_ takes the place of the client's field."

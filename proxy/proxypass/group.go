@@ -2,9 +2,13 @@ package proxypass
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,14 +22,20 @@ import (
 type Group struct {
 	*definition
 	protocol string
-	peers    []*peer
-	lanes    []lane // one for each loop; one in all without loops
+	naming   *naming // nil: no name is resolved again
+	serves   bool    // a configuration that serves has it
+	named    bool    // it has no peers: requests name their servers
+	lanes    []lane  // one for each loop; one in all without loops
 	loops    *eventloop.Group
 	// surplus is how long a connection above the number of those to keep waits for another
 	// request. A loop reads many answers in one turn, and the requests of its next turn need
 	// their connections: were these closed at once, most requests would connect under load.
 	surplus time.Duration
 	method  method
+
+	mu       sync.Mutex
+	peers    []*peer
+	checkers []*checker
 }
 
 const surplusTime = 100 * time.Millisecond
@@ -35,70 +45,117 @@ type peer struct {
 	*server
 	name     string // as $upstream_addr has it: "127.0.0.1:8000", "unix:/run/app.sock"
 	sockaddr unix.Sockaddr
-	share    int    // weight, in the unit of the group's turns
-	sid      string // whom sticky names: route, or what stands for the address
+	share    int          // weight, in the unit of the group's turns
+	sid      string       // whom sticky names: route, or what stands for the address
+	gone     atomic.Bool  // its server's name leads elsewhere now
+	sick     atomic.Int32 // how many checks of health say so
 }
 
 // groupOf returns the Group that d describes for a protocol, the one of the configuration
 // before where that has described the same. Connections of one protocol are of no use to
 // another.
 func groupOf(d *definition, protocol string, r *config.Resources, o Options) (*Group, error) {
-	peers, err := d.resolve(r.Host)
+	d.used = true
+	found, err := d.lookUp(r.Host)
 	if err != nil {
 		return nil, err
 	}
-	key := "upstream " + protocol + " " + d.String()
+	n, err := d.namingOf(found, o)
+	if err != nil {
+		return nil, err
+	}
+	peers := d.peersAt(found)
+	key := "upstream " + protocol + " " + d.String() + n.String()
 	for _, p := range peers {
 		key += " " + p.name
 	}
 	return config.Hold(r, key, func() (*Group, error) {
-		g := &Group{definition: d, protocol: protocol, peers: peers, loops: o.Loops, surplus: cmp.Or(o.surplus, surplusTime), method: d.balance.method(peers)}
-		g.lanes = make([]lane, max(o.Loops.Loops(), 1))
-		var all *roster // of all lanes
-		if d.sharesRoster() {
-			all = newRoster(g)
-		}
-		for i := range g.lanes {
-			l := &g.lanes[i]
-			if l.group, l.roster = g, all; all == nil {
-				l.roster = newRoster(g)
-			}
+		g := newGroup(d, protocol, peers, o)
+		if n != nil {
+			g.naming, n.group = n, g
+			n.ctx, n.cancel = context.WithCancel(context.Background())
 		}
 		return g, nil
 	})
 }
 
-// resolve finds the addresses of the servers.
-func (d *definition) resolve(h config.Host) ([]*peer, error) {
-	var peers []*peer
-	for i := range d.servers {
-		sv := &d.servers[i]
-		if sv.addr.path != "" {
-			peers = append(peers, d.newPeer(sv, sv.addr.String(), &unix.SockaddrUnix{Name: sv.addr.path}))
-			continue
-		}
-		found, err := lookUp(h, sv.addr.host)
-		if err != nil {
-			return nil, &config.Error{Pos: sv.pos, Msg: fmt.Sprintf("cannot find the addresses of %q: %s", sv.addr.host, err)}
-		}
-		port, _ := config.ParseInt(sv.addr.port, 1, 65535)
-		for _, ip := range found {
-			peers = append(peers, d.newPeer(sv, netip.AddrPortFrom(ip, uint16(port)).String(), sockaddrOf(ip, port)))
+func newGroup(d *definition, protocol string, peers []*peer, o Options) *Group {
+	g := &Group{definition: d, protocol: protocol, peers: peers, loops: o.Loops, surplus: cmp.Or(o.surplus, surplusTime), method: d.balance.method(peers)}
+	g.lanes = make([]lane, max(o.Loops.Loops(), 1))
+	var all *roster // of all lanes
+	if d.sharesRoster() {
+		all = newRoster(g)
+	}
+	for i := range g.lanes {
+		l := &g.lanes[i]
+		if l.group, l.roster = g, all; all == nil {
+			l.roster = newRoster(g)
 		}
 	}
-	return peers, nil
+	return g
+}
+
+// lookUp finds the addresses of the servers, but for those whose names are resolved while
+// they serve.
+func (d *definition) lookUp(h config.Host) ([][]spot, error) {
+	found := make([][]spot, len(d.servers))
+	for i := range d.servers {
+		sv := &d.servers[i]
+		switch {
+		case sv.addr.path != "":
+			found[i] = []spot{{}}
+			continue
+		case sv.resolve:
+			continue
+		}
+		ips, err := lookUp(h, sv.addr.host)
+		if err != nil {
+			return nil, &config.Error{Pos: sv.pos, Msg: fmt.Sprintf("host not found in upstream %q: %s", sv.addr.written(), err)}
+		}
+		for _, ip := range ips {
+			found[i] = append(found[i], spot{addr: netip.AddrPortFrom(ip, sv.addr.number())})
+		}
+	}
+	return found, nil
+}
+
+// peersAt returns the peers at these addresses of each server.
+func (d *definition) peersAt(found [][]spot) []*peer {
+	var peers []*peer
+	for i := range d.servers {
+		for _, at := range found[i] {
+			sv := &d.servers[i]
+			if at.weight > 0 || at.backup {
+				own := *sv
+				own.weight, own.backup = cmp.Or(at.weight, sv.weight), sv.backup || at.backup
+				sv = &own
+			}
+			peers = append(peers, d.newPeer(sv, at.addr))
+		}
+	}
+	return peers
 }
 
 // slowUnit is the share of a weight of 1 in groups with slow_start, where parts of it count.
 const slowUnit = 100
 
-func (d *definition) newPeer(sv *server, name string, sockaddr unix.Sockaddr) *peer {
-	p := &peer{server: sv, name: name, sockaddr: sockaddr, share: sv.weight, sid: sv.route}
+// newPeer returns the peer at an address of a server; one that is not valid is that of the
+// server's unix socket.
+func (d *definition) newPeer(sv *server, at netip.AddrPort) *peer {
+	p := &peer{server: sv, name: at.String(), share: sv.weight, sid: sv.route}
+	switch {
+	case !at.IsValid():
+		p.name, p.sockaddr = sv.addr.String(), &unix.SockaddrUnix{Name: sv.addr.path}
+	case at.Addr().Is4():
+		p.sockaddr = &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}
+	default:
+		p.sockaddr = &unix.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16()}
+	}
 	if d.startsSlowly() {
 		p.share *= slowUnit
 	}
 	if p.sid == "" {
-		p.sid = sidOf(strings.TrimPrefix(name, "unix:"))
+		p.sid = sidOf(strings.TrimPrefix(p.name, "unix:"))
 	}
 	return p
 }
@@ -110,15 +167,54 @@ func lookUp(h config.Host, host string) ([]netip.Addr, error) {
 	return h.LookUp(host)
 }
 
-func sockaddrOf(ip netip.Addr, port int) unix.Sockaddr {
-	if ip.Is4() {
-		return &unix.SockaddrInet4{Port: port, Addr: ip.As4()}
-	}
-	return &unix.SockaddrInet6{Port: port, Addr: ip.As16()}
+// current returns the peers that there are now. They are not to be changed.
+func (g *Group) current() []*peer {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.peers
 }
 
-// Close closes the connections that are kept. Those in use are closed once they are free.
+// replace has new requests go to these peers. For those that there were before everything
+// stays as it is; connections to others are kept no longer.
+func (g *Group) replace(peers []*peer) {
+	g.mu.Lock()
+	before := g.peers
+	for i, p := range peers {
+		if j := slices.IndexFunc(before, p.isLike); j >= 0 {
+			peers[i] = before[j]
+		}
+	}
+	g.peers = peers
+	checkers := g.checkers
+	g.mu.Unlock()
+	for _, c := range checkers {
+		c.meet() // before they get requests
+	}
+	method := g.balance.method(peers)
+	for i := range g.lanes {
+		g.lanes[i].roster.replace(peers, method)
+	}
+	for _, p := range before {
+		if slices.Contains(peers, p) {
+			continue
+		}
+		p.gone.Store(true)
+		for i := range g.lanes {
+			g.lanes[i].closeTo(p)
+		}
+	}
+}
+
+// isLike reports whether two peers differ in nothing.
+func (p *peer) isLike(o *peer) bool {
+	return p.name == o.name && p.weight == o.weight && p.backup == o.backup && p.sid == o.sid
+}
+
+// Close ends what goes on for the Group, and closes the connections that are kept. Those in
+// use are closed once they are free.
 func (g *Group) Close() error {
+	g.naming.close()
+	g.stopChecks()
 	for i := range g.lanes {
 		g.lanes[i].close()
 	}
@@ -131,15 +227,4 @@ func (g *Group) laneOf(l *eventloop.Loop) *lane {
 		return &g.lanes[0]
 	}
 	return &g.lanes[l.Index()]
-}
-
-// tries returns how many peers a request may be sent to, at least one.
-func (g *Group) tries() int {
-	n := 0
-	for _, p := range g.peers {
-		if !p.down {
-			n++
-		}
-	}
-	return max(n, 1)
 }

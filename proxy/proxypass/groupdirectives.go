@@ -7,18 +7,19 @@ import (
 	"alicorn/config"
 )
 
-func upstreamDirectives(k *blockKey) []config.Directive {
+func upstreamDirectives(k *blockKey, o Options) []config.Directive {
 	return []config.Directive{
+		healthDirective(k), matchDirective(k),
 		{Name: "upstream", In: config.HTTP, Block: true, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openUpstream(k),
-			Inside: slices.Concat(serverDirectives(k), methodDirectives(k), keepDirectives(k)),
+			Inside: slices.Concat(serverDirectives(k), methodDirectives(k), keepDirectives(k), o.Resolver.Directives(0)),
 			Help:   "Servers that proxy_pass names together, and which take turns. The connections to them live through a reload that leaves the block as it is."},
 	}
 }
 
 func serverDirectives(k *blockKey) []config.Directive {
 	return []config.Directive{
-		{Name: "server", Args: config.SomeArg, Repeat: true, Syntax: "ADDRESS [weight=N] [max_conns=N] [max_fails=N] [fail_timeout=TIME] [slow_start=TIME] [route=NAME] [down] [backup] [drain]", Set: addServer(k),
-			Help: "A server of the upstream: HOST, HOST:PORT or unix:PATH. weight (1) is its share of the requests. max_conns (0: any number) is how many requests it works on at once, in all event loops together; kept connections do not count, those of WebSockets do. A server that has failed max_fails times (1; 0: it is asked whatever happens) within fail_timeout (10s) is not asked for as long, unless there is no other: where nginx answers 502, the one that has rested longest is asked. slow_start (0) is the time in which the share of a server that has rested grows from nothing to its weight. route names the server for sticky. down marks one that is not asked at all, backup one that is asked when no other is left, drain one that is asked only for clients that sticky binds to it. As in nginx backup and slow_start are errors behind ip_hash, hash and random. Without a zone each event loop counts failures for itself, as nginx's workers do; a single server is always asked."},
+		{Name: "server", Args: config.SomeArg, Repeat: true, Syntax: "ADDRESS [weight=N] [max_conns=N] [max_fails=N] [fail_timeout=TIME] [slow_start=TIME] [route=NAME] [service=NAME] [resolve] [down] [backup] [drain]", Set: addServer(k),
+			Help: "A server of the upstream: HOST, HOST:PORT or unix:PATH. weight (1) is its share of the requests. max_conns (0: any number) is how many requests it works on at once, in all event loops together; kept connections do not count, those of WebSockets do. A server that has failed max_fails times (1; 0: it is asked whatever happens) within fail_timeout (10s) is not asked for as long, unless there is no other: where nginx answers 502, the one that has rested longest is asked. slow_start (0) is the time in which the share of a server that has rested grows from nothing to its weight. route names the server for sticky. With resolve, which needs resolver in the block or around it, the name is looked up while it serves, again whenever its answer says so; connections to addresses that stay go on. A name that is unknown then has no addresses; while name servers fail the old ones count. Before a configuration serves it waits for the first answers, for 5 seconds at most. service=NAME takes addresses, ports and weights from the SRV records of _NAME._tcp.HOST, or, where NAME has dots, of NAME.HOST; those that have not the lowest priority are backups. down marks one that is not asked at all, backup one that is asked when no other is left, drain one that is asked only for clients that sticky binds to it. As in nginx backup and slow_start are errors behind ip_hash, hash and random. Without a zone each event loop counts failures for itself, as nginx's workers do; a single server is always asked."},
 		{Name: "zone", Args: config.Arity{Min: 1, Max: 2}, Syntax: "NAME [SIZE]", Set: setZone(k),
 			Help: "Has all event loops share the turns and failures of the servers; without it each has its own, but for what max_conns, queue, least_conn, least_time and \"random two\" count. In nginx, where processes share, SIZE is the memory for that. Here a group takes what it needs, and SIZE is checked alone: 32k or more, and one of the zone directives of a NAME says it."},
 		{Name: "queue", Args: config.Arity{Min: 1, Max: 2}, Syntax: "N [timeout=TIME]", Set: setQueue(k),

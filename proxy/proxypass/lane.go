@@ -40,7 +40,7 @@ func (l *lane) take(p *peer) *conn {
 	defer l.mu.Unlock()
 	for i := len(l.kept) - 1; i >= 0; i-- {
 		c := l.kept[i]
-		if c.peer != p {
+		if !c.leadsTo(p) {
 			continue
 		}
 		l.kept = append(l.kept[:i], l.kept[i+1:]...)
@@ -62,7 +62,7 @@ func (l *lane) keep(c *conn) {
 	if surplus && c.looped != nil {
 		timeout = min(timeout, l.group.surplus)
 	}
-	if l.closed || !c.rest(timeout) {
+	if l.closed || c.peer.gone.Load() || !c.rest(timeout) {
 		l.mu.Unlock()
 		c.close()
 		return
@@ -95,6 +95,13 @@ func (l *lane) evict(c *conn) bool {
 		l.kept = append(l.kept[:i], l.kept[i+1:]...)
 	}
 	return i >= 0
+}
+
+// closeTo closes the connections to p that are kept.
+func (l *lane) closeTo(p *peer) {
+	for c := l.take(p); c != nil; c = l.take(p) {
+		c.close()
+	}
 }
 
 func (l *lane) close() {

@@ -1,6 +1,7 @@
 package proxypass
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
 	"alicorn/proxy/h1"
+	"alicorn/proxy/resolver"
 	"alicorn/proxy/upstream"
 )
 
@@ -21,6 +23,9 @@ type Options struct {
 	// Temporary returns where answers of a location wait that memory does not hold, and
 	// what bounds them; nil: in the system's folder, without a bound.
 	Temporary func(s *config.Scope, l *proxy.Location) (dir string, space *upstream.Space)
+	// Resolver looks up the names that are not known when the configuration is read; nil:
+	// nothing does.
+	Resolver *resolver.Feature
 
 	surplus time.Duration // see Group; 0: surplusTime
 }
@@ -33,8 +38,15 @@ const maxFields = 1000
 func Modules(o Options) []proxy.Module {
 	st, k := &state{}, newBlockKey()
 	mods := []proxy.Module{{
-		Name: "upstream", Settings: k, Directives: upstreamDirectives(k),
+		Name: "upstream", Settings: k, Directives: upstreamDirectives(k, o),
 		Variables: st.variables(), State: []proxy.Slot{&st.pass, &st.moves, &st.fastcgi},
+		Generation: func(s *config.Scope, g *proxy.Generation) error {
+			all := k.In(s).all
+			g.OnStart(func(ctx context.Context) error { return startNaming(ctx, g) })
+			g.OnStart(func(context.Context) error { all.startChecks(g, true); return nil })
+			g.OnServe(func() { all.startChecks(g, false) })
+			return all.check(s.Load(), o)
+		},
 	}}
 	for _, p := range protocols() {
 		mods = append(mods, p.module(st, k, o))
@@ -58,6 +70,9 @@ func (p *protocol) module(st *state, k *blockKey, o Options) proxy.Module {
 				return err
 			}
 			h.state = st
+			if err := k.In(s).adopt(h, l); err != nil {
+				return err
+			}
 			l.SetContent(h)
 			l.OnLog(st.recycle)
 			if c.pass.uri != "" {
@@ -76,10 +91,6 @@ func isPrefix(l *proxy.Location) bool {
 }
 
 func (p *protocol) newHandler(c *settings, all *definitions, s *config.Scope, l *proxy.Location, o Options) (*handler, error) {
-	d, err := c.definition(all)
-	if err != nil {
-		return nil, err
-	}
 	location := ""
 	if c.pass.uri != "" {
 		inner := s.Context == config.LocationIf || s.Context == config.LimitExcept && s.Own("proxy_pass") != nil
@@ -88,23 +99,39 @@ func (p *protocol) newHandler(c *settings, all *definitions, s *config.Scope, l 
 		}
 		location = l.Name
 	}
-	h := &handler{settings: c, protocol: p, upstream: d, rules: h1.ResponseRules{Head: c.bufferSize, Fields: maxFields, CGI: p.cgi}}
+	h := &handler{settings: c, protocol: p, rules: h1.ResponseRules{Head: c.bufferSize, Fields: maxFields, CGI: p.cgi}}
 	h.hidden, h.shownAccel = c.hiddenFields(p.hidden)
-	if h.group, err = groupOf(d, p.name, s.Load().Resources, o); err != nil {
-		return nil, c.orUpstream(all, d, err)
-	}
-	h.repeat = c.next
-	if n := h.group.tries(); h.repeat.Tries == 0 || n < h.repeat.Tries {
-		h.repeat.Tries = n
+	if err := h.find(c, all, s, o); err != nil {
+		return nil, err
 	}
 	h.encoder = p.encoder(c, location)
-	if c.pass.origin != "" {
+	if c.pass.origin != "" || c.pass.value != nil {
 		h.redirects = redirectsOf(c, location)
 	}
 	if o.Temporary != nil {
 		h.tempDir, h.space = o.Temporary(s, l)
 	}
 	return h, nil
+}
+
+// find finds the Group of the location's requests, or the Groups that they may name.
+func (h *handler) find(c *settings, all *definitions, s *config.Scope, o Options) (err error) {
+	if c.pass.value != nil {
+		if slices.ContainsFunc(c.redirects.Items(), func(r redirect) bool { return r.standard }) {
+			return &config.Error{Pos: c.passPos, Msg: "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables"}
+		}
+		h.aims, err = h.protocol.aimsOf(c, all, s, o)
+		return err
+	}
+	d, err := c.definition(all)
+	if err != nil {
+		return err
+	}
+	h.upstream = d
+	if h.group, err = groupOf(d, h.protocol.name, s.Load().Resources, o); err != nil {
+		return c.orUpstream(all, d, err)
+	}
+	return nil
 }
 
 // definition returns the upstream block that the location's directive names, or what it

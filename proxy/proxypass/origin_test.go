@@ -7,13 +7,16 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"alicorn/proxy"
 	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
+	"alicorn/proxy/resolver"
 )
 
 const patience = 60 * time.Second
@@ -21,6 +24,7 @@ const patience = 60 * time.Second
 // origin is a server whose script each of its connections runs.
 type origin struct {
 	addr  string // as proxy_pass has it: "127.0.0.1:4711", "unix:/path"
+	url   string // "http://127.0.0.1:4711"
 	mu    sync.Mutex
 	conns int
 }
@@ -63,10 +67,15 @@ func startOrigin(t testing.TB, network string, script func(c *peerConn)) *origin
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOrigin(t, l, "http", script)
+}
+
+func serveOrigin(t testing.TB, l net.Listener, scheme string, script func(c *peerConn)) *origin {
 	o := &origin{addr: l.Addr().String()}
-	if network == "unix" {
-		o.addr = "unix:" + addr
+	if l.Addr().Network() == "unix" {
+		o.addr = "unix:" + o.addr
 	}
+	o.url = scheme + "://" + o.addr
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -129,7 +138,8 @@ func newSite(t testing.TB, text string) *proxytest.Server {
 func site(t testing.TB, c proxytest.Config) *proxytest.Server {
 	t.Helper()
 	c.Serve = http1.Serve
-	c.Modules = append(Modules(Options{}), c.Modules...)
+	names := resolver.New()
+	c.Modules = slices.Concat([]proxy.Module{names.Module()}, Modules(Options{Resolver: names}), c.Modules)
 	return proxytest.New(t, c)
 }
 

@@ -69,7 +69,7 @@ func (e *paramEncoder) hidden(f proxy.Field) bool {
 	return slices.ContainsFunc(e.keys, func(key string) bool { return isKey(f.Name, key) })
 }
 
-func (e *paramEncoder) append(dst []byte, x *proxy.Exchange, _ bool, length int64) ([]byte, error) {
+func (e *paramEncoder) append(dst []byte, x *proxy.Exchange, _ place, length int64) ([]byte, error) {
 	start := len(dst)
 	dst = e.format.Begin(dst, length)
 	for i := range e.params {

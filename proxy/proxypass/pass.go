@@ -18,8 +18,8 @@ type handler struct {
 	*settings
 	protocol   *protocol
 	upstream   *definition // what the configuration says of the group
-	group      *Group
-	repeat     upstream.Repeat // next, with the number of the group's servers
+	group      *Group      // nil: aims has several
+	aims       *aims       // nil: proxy_pass has no variables
 	encoder    encoder
 	hidden     fieldSet // fields of answers that the client does not see
 	shownAccel fieldSet // those of X-Accel-* that it sees
@@ -41,11 +41,17 @@ type state struct {
 
 // pass is one request on its way to a peer and back.
 type pass struct {
-	h       *handler
-	lane    *lane
-	loop    *eventloop.Loop // of the lane; nil without loops
-	waker   proxy.Waker
-	arrived time.Time // set where proxy_next_upstream_timeout is
+	h        *handler
+	target   *target // nil: it is not known yet
+	probe    *probe  // of health; nil: it is none
+	lookup   *lookup // of the target's host; nil: it is none
+	group    *Group
+	upstream *definition // what the configuration says of the group
+	roster   *roster     // the lane's, or one of the servers that the request has named
+	lane     *lane
+	loop     *eventloop.Loop // of the lane; nil without loops
+	waker    proxy.Waker
+	arrived  time.Time // set where proxy_next_upstream_timeout is
 
 	request []byte // the head, and the body where it is in memory
 	body    upstream.Body
@@ -88,6 +94,7 @@ type stage uint8
 // The stages of a pass.
 const (
 	receiving  stage = iota // the request's body
+	resolving               // the name of a server
 	choosing                // a peer, and a connection to it
 	queued                  // until a peer has room
 	connecting              // the connection is not there yet
@@ -114,18 +121,34 @@ const blockSize = 32 << 10
 
 // Serve passes x's request on, and gives the answer to its client.
 func (h *handler) Serve(x *proxy.Exchange) error {
+	p := h.begin(x)
+	if err := p.aim(x); err != nil {
+		return err
+	}
+	return p.start(x)
+}
+
+func (h *handler) begin(x *proxy.Exchange) *pass {
 	p := passes.Get().(*pass)
 	*h.state.pass.In(x) = p
 	p.h = h
-	if h.repeat.Timeout > 0 {
+	if h.next.Timeout > 0 {
 		p.arrived = x.Now()
 	}
 	x.Upstream.Begin()
-	if p.loop = x.Loop(); p.loop == nil && h.group.loops != nil {
-		p.loop = h.group.loops.Next()
+	return p
+}
+
+// start begins the way to the group.
+func (p *pass) start(x *proxy.Exchange) error {
+	if p.loop = x.Loop(); p.loop == nil && p.group.loops != nil {
+		p.loop = p.group.loops.Next()
 	}
-	p.lane, p.waker = h.group.laneOf(p.loop), x.Waker()
-	h.upstream.prepare(x, &p.sel)
+	p.lane, p.waker = p.group.laneOf(p.loop), x.Waker()
+	if p.roster == nil {
+		p.roster = p.lane.roster
+	}
+	p.upstream.prepare(x, &p.sel)
 	return p.run(x)
 }
 
@@ -211,6 +234,8 @@ func (p *pass) step(x *proxy.Exchange) error {
 	switch p.stage {
 	case receiving:
 		return p.prepare(x)
+	case resolving:
+		return p.resolve(x)
 	case choosing:
 		return p.choose(x)
 	case queued:
@@ -234,7 +259,7 @@ func (p *pass) step(x *proxy.Exchange) error {
 // end lets go of what the pass holds but its answer's head, which the log may show.
 func (p *pass) end(x *proxy.Exchange) {
 	if p.waits != nil {
-		p.lane.roster.giveUp(p.waits, x.Now())
+		p.roster.giveUp(p.waits, x.Now())
 		p.waits = nil
 	}
 	p.leave(x, undecided)

@@ -40,12 +40,14 @@ const (
 	PeerDraining PeerState = "draining" // marked drain
 	PeerResting  PeerState = "resting"  // it has failed max_fails times
 	PeerFull     PeerState = "full"     // it works on max_conns requests
+
+	PeerUnhealthy PeerState = "unhealthy" // its last health_check says so
 )
 
 // Statuses returns the states of the groups that r holds, by name.
 func Statuses(r *config.Resources) (all []GroupStatus) {
 	r.Each(func(_ string, value any) {
-		if g, ok := value.(*Group); ok {
+		if g, ok := value.(*Group); ok && !g.named {
 			all = append(all, g.Status(time.Now()))
 		}
 	})
@@ -58,27 +60,32 @@ func Statuses(r *config.Resources) (all []GroupStatus) {
 // Status returns the state of g's peers, in the order of the configuration.
 func (g *Group) Status(now time.Time) GroupStatus {
 	st := GroupStatus{Name: g.name, Protocol: g.protocol}
-	for _, p := range g.peers {
+	peers := g.current()
+	for _, p := range peers {
 		st.Peers = append(st.Peers, PeerStatus{Address: p.name, State: PeerUp, Backup: p.backup, Weight: p.weight})
 	}
 	var last *roster
 	for i := range g.lanes {
 		l := &g.lanes[i]
 		if l.roster != last { // not the one of all lanes once more
-			l.roster.addTo(&st, now)
+			l.roster.addTo(&st, peers, now)
 			last = l.roster
 		}
-		l.addIdle(g.peers, st.Peers)
+		l.addIdle(peers, st.Peers)
 	}
 	return st
 }
 
 // addTo adds what r knows of the peers.
-func (r *roster) addTo(st *GroupStatus, now time.Time) {
+func (r *roster) addTo(st *GroupStatus, peers []*peer, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	st.Queue += r.waiting.Len()
-	for i, m := range r.members {
+	for _, m := range r.members {
+		i := slices.Index(peers, m.peer)
+		if i < 0 {
+			continue
+		}
 		p := &st.Peers[i]
 		p.Header, p.Response = mean(p.Header, p.Requests, m.header, m.requests), mean(p.Response, p.Requests, m.whole, m.requests)
 		p.Requests += m.requests
@@ -87,6 +94,8 @@ func (r *roster) addTo(st *GroupStatus, now time.Time) {
 		switch {
 		case m.down:
 			p.State = PeerDown
+		case m.sick.Load() > 0:
+			p.State = PeerUnhealthy
 		case m.drain:
 			p.State = PeerDraining
 		case len(r.members) > 1 && m.rests(now):

@@ -24,15 +24,20 @@ type protocol struct {
 // encoder writes the requests of a location.
 type encoder interface {
 	// append appends what stands before the body of x's request. length is the body's,
-	// or one of the constants below. moved says that a rewrite in the location has changed
-	// the path.
-	append(dst []byte, x *proxy.Exchange, moved bool, length int64) ([]byte, error)
+	// or one of the constants below.
+	append(dst []byte, x *proxy.Exchange, to place, length int64) ([]byte, error)
 	// body appends a body that is there, whole.
 	body(dst, body []byte) []byte
 	// framing is that of the parts of another one.
 	framing(length int64) upstream.Framing
 	// url appends what a log shows of the request behind the peer's address.
 	url(dst, request []byte) []byte
+}
+
+// place is what a request's URI follows from, beside the location.
+type place struct {
+	moved bool   // a rewrite in the location has changed the path
+	uri   string // of the URL that variables have made; "": none
 }
 
 // What an encoder is told of the body in place of its length.

@@ -38,11 +38,11 @@ func setRedirect(k *key) config.Setter {
 	}
 }
 
-// redirectsOf returns the redirects of a location that passes to t. location is its name
-// where proxy_pass has a URI.
+// redirectsOf returns the redirects of a location. location is its name where proxy_pass
+// has a URI.
 func redirectsOf(c *settings, location string) []redirect {
 	given := c.redirects.Items()
-	if !c.redirects.Given() {
+	if !c.redirects.Given() && c.pass.value == nil {
 		given = []redirect{{standard: true}}
 	}
 	rs := make([]redirect, len(given))

@@ -51,13 +51,48 @@ const (
 	failed
 )
 
-func newRoster(g *Group) *roster {
+func newRoster(g *Group) *roster { return rosterFor(g, g.peers) }
+
+// rosterFor returns a roster of these peers.
+func rosterFor(g *Group, peers []*peer) *roster {
 	r := &roster{method: g.method, room: g.queue}
 	now := time.Now()
-	for _, p := range g.peers {
+	for _, p := range peers {
 		r.members = append(r.members, &member{peer: p, effective: p.share, born: now})
 	}
 	return r
+}
+
+// replace has new requests go to these peers.
+func (r *roster) replace(peers []*peer, by method) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	members := make([]*member, len(peers))
+	for i, p := range peers {
+		if j := slices.IndexFunc(r.members, func(m *member) bool { return m.peer == p }); j >= 0 {
+			members[i] = r.members[j]
+		} else {
+			members[i] = &member{peer: p, effective: p.share, born: now}
+		}
+	}
+	r.members, r.method = members, by
+	for range r.waiting.Len() {
+		r.serve(now)
+	}
+}
+
+// tries returns how many peers a request may be sent to, at least one.
+func (r *roster) tries() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, m := range r.members {
+		if !m.down {
+			n++
+		}
+	}
+	return max(n, 1)
 }
 
 // choose returns the member that a request goes to, and counts the request there; nil
@@ -180,7 +215,7 @@ func (m *member) open(sel *selection) bool { return m.serves(sel) && !m.full() }
 
 // serves is open but for max_conns.
 func (m *member) serves(sel *selection) bool {
-	return !m.down && (!m.drain || sel.hint != "" && sel.hint == m.sid) && !slices.Contains(sel.tried, m.peer)
+	return !m.down && m.sick.Load() == 0 && (!m.drain || sel.hint != "" && sel.hint == m.sid) && !slices.Contains(sel.tried, m.peer)
 }
 
 func (m *member) full() bool { return m.maxConns > 0 && m.conns >= m.maxConns }

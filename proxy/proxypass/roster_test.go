@@ -3,6 +3,7 @@ package proxypass
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ func rosterOf(b balancing, servers ...server) *roster {
 	for i := range servers {
 		sv := &g.servers[i]
 		sv.weight, sv.failTimeout = max(sv.weight, 1), max(sv.failTimeout, 10*time.Second)
-		g.peers = append(g.peers, g.newPeer(sv, fmt.Sprint("127.0.0.1:", i+1), nil))
+		g.peers = append(g.peers, g.newPeer(sv, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(i+1))))
 	}
 	g.method = b.method(g.peers)
 	return newRoster(g)

@@ -1,6 +1,7 @@
 package proxypass
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -37,9 +38,17 @@ func (p *pass) prepare(x *proxy.Exchange) error {
 	} else if err != nil {
 		return err
 	}
-	p.stage = choosing
-	moved := h.pass.uri != "" && x.URIChanges() != *h.state.moves.In(x)
-	if p.request, err = h.encoder.append(p.request[:0], x, moved, length); err == nil {
+	if p.stage = choosing; p.lookup != nil {
+		p.stage = resolving
+	}
+	to := place{moved: h.pass.uri != "" && x.URIChanges() != *h.state.moves.In(x)}
+	switch {
+	case p.probe != nil:
+		to.uri = p.probe.uri
+	case h.aims != nil:
+		to.uri = p.target.uri
+	}
+	if p.request, err = h.encoder.append(p.request[:0], x, to, length); err == nil {
 		err = x.TakeFault()
 	}
 	if err != nil {
@@ -79,12 +88,12 @@ func hasLength(x *proxy.Exchange) bool {
 
 // choose chooses a peer, or has the request wait for one.
 func (p *pass) choose(x *proxy.Exchange) error {
-	r, now := p.lane.roster, x.Now()
+	r, now := p.roster, x.Now()
 	p.peer = nil
 	if m := r.choose(&p.sel, now); m != nil {
 		return p.try(x, m, now)
 	}
-	m, w, err := r.enqueue(&p.sel, p.waker, p.h.group.queueTimeout, now)
+	m, w, err := r.enqueue(&p.sel, p.waker, p.group.queueTimeout, now)
 	switch {
 	case m != nil:
 		return p.try(x, m, now)
@@ -98,7 +107,7 @@ func (p *pass) choose(x *proxy.Exchange) error {
 // queue waits until a peer has room.
 func (p *pass) queue(x *proxy.Exchange) error {
 	w := p.waits
-	m, over := p.lane.roster.waited(w, x.Now())
+	m, over := p.roster.waited(w, x.Now())
 	switch {
 	case m != nil:
 		p.waits = nil
@@ -113,7 +122,7 @@ func (p *pass) queue(x *proxy.Exchange) error {
 // noPeer is the end of a request that no peer can take. As in nginx $upstream_addr is the
 // group's name.
 func (p *pass) noPeer(x *proxy.Exchange, why *failure) error {
-	t := x.Upstream.Try(p.h.group.name)
+	t := x.Upstream.Try(cmp.Or(p.group.name, p.target.addr.String()))
 	t.Status, t.Response = int(why.status), 0
 	return why
 }
@@ -328,10 +337,10 @@ func (p *pass) leave(x *proxy.Exchange, how outcome) {
 	if p.stage == tunneling {
 		res.whole = -1
 	}
-	if s := p.h.upstream.sticky; s != nil && res.outcome == answered {
+	if s := p.upstream.sticky; s != nil && res.outcome == answered {
 		s.ended(x, m)
 	}
-	if p.lane.roster.leave(m, res, x.Now()) {
+	if p.roster.leave(m, res, x.Now()) {
 		x.Log(proxy.LevelWarn, "upstream server temporarily disabled %s", p.where())
 	}
 }
@@ -365,10 +374,14 @@ func (p *pass) url() string {
 
 // again reports whether the request may be sent once more after a failure of that kind.
 func (p *pass) again(x *proxy.Exchange, kind upstream.Failure, stale bool) bool {
+	repeat := p.h.next
+	if n := p.roster.tries(); repeat.Tries == 0 || n < repeat.Tries {
+		repeat.Tries = n
+	}
 	o := upstream.Outcome{Failure: kind, Method: x.Req.Method, Begun: p.sent > 0, Answered: x.Res.Sent(), Stale: stale, Tries: p.tries}
 	o.Consumed = p.feed != nil && p.feed.Sent() > 0
-	if p.h.repeat.Timeout > 0 {
+	if repeat.Timeout > 0 {
 		o.Took = x.Now().Sub(p.arrived)
 	}
-	return p.h.repeat.Allows(&o)
+	return repeat.Allows(&o)
 }

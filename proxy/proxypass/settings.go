@@ -72,13 +72,31 @@ func newKey() *key {
 // setPass reads where a location's requests go to.
 func setPass(k *key, parse func(text string) (*target, error)) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
-		t, err := parse(n.Arg(0))
-		if err != nil {
-			return &config.Error{Pos: n.Args[0].Pos, Msg: err.Error()}
+		pos := n.Args[0].Pos
+		c := k.In(s)
+		c.passPos = pos
+		if strings.Contains(n.Arg(0), "$") {
+			if wantsTLS(n.Arg(0)) {
+				return &config.Error{Pos: pos, Msg: fmt.Sprintf("%s %q with variables is to use TLS, which is not here yet", n.Name, n.Arg(0))}
+			}
+			c.pass = &target{value: proxy.ParseTemplate(s.Load(), pos, n.Arg(0)), parse: parse, shown: proxy.ParseTemplate(s.Load(), pos, "$proxy_host")}
+			return nil
 		}
-		k.In(s).pass, k.In(s).passPos = t, n.Args[0].Pos
+		t, err := parse(n.Arg(0))
+		if err == nil && strings.ContainsFunc(t.uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			err = fmt.Errorf("invalid URI %q of %s: it has a space or a control character", t.uri, n.Name)
+		}
+		if err != nil {
+			return &config.Error{Pos: pos, Msg: err.Error()}
+		}
+		c.pass = t
 		return nil
 	}
+}
+
+// wantsTLS reports whether the text of a target asks for TLS.
+func wantsTLS(text string) bool {
+	return strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "suwsgi://")
 }
 
 // framing are the fields that say which body a request has: they always say what is sent.

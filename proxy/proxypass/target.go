@@ -7,10 +7,15 @@ import (
 	"strings"
 
 	"alicorn/config"
+	"alicorn/proxy"
 )
 
 // target is what proxy_pass names.
 type target struct {
+	value *proxy.Template // that has variables, and what reads its values; the rest is not set then
+	parse func(text string) (*target, error)
+	shown *proxy.Template // of $proxy_host, then
+
 	origin string // "http://127.0.0.1:8000": the URL without the URI
 	uri    string // that takes the place of the location's name; "": none was written
 	host   string // $proxy_host: the name, and the port where it is not 80
@@ -32,8 +37,6 @@ const defaultPort = "80"
 func parseTarget(text string) (*target, error) {
 	rest, plain := strings.CutPrefix(text, "http://")
 	switch {
-	case strings.Contains(text, "$"):
-		return nil, fmt.Errorf("proxy_pass %q has variables, which is not here yet: it names one server or upstream", text)
 	case strings.HasPrefix(text, "https://"):
 		return nil, fmt.Errorf("proxy_pass %q is to use TLS, which is not here yet: a URL begins with \"http://\"", text)
 	case !plain:
@@ -48,9 +51,6 @@ func parseTarget(text string) (*target, error) {
 		}
 	} else if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		where, t.uri = rest[:i], rest[i:]
-	}
-	if strings.ContainsFunc(t.uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return nil, fmt.Errorf("invalid URI %q of proxy_pass: it has a space or a control character", t.uri)
 	}
 	t.origin = text[:len(text)-len(rest)+len(where)]
 	var err error
@@ -98,6 +98,20 @@ func parseAddress(text string) (address, error) {
 		return a, fmt.Errorf("invalid host %q", a.host)
 	}
 	return a, nil
+}
+
+// number is the port.
+func (a address) number() uint16 {
+	port, _ := config.ParseInt(a.port, 1, 65535)
+	return uint16(port)
+}
+
+// written is the address as the configuration has it.
+func (a address) written() string {
+	if !a.ported {
+		return a.host
+	}
+	return net.JoinHostPort(a.host, a.port)
 }
 
 // String is the address as $upstream_addr and the upstream block have it.

@@ -14,15 +14,19 @@ type uriOf struct {
 
 // append appends the URI of x's request, by the rules of nginx. Without a URI in
 // proxy_pass it is what the client has sent, or, once the request is for another path,
-// that path. With one it is the path with the location's name replaced; moved says that
-// a rewrite in the location itself has changed the path, so that the name is not there.
-func (u *uriOf) append(dst []byte, x *proxy.Exchange, moved bool) []byte {
+// that path. With one it is the path with the location's name replaced, unless a rewrite
+// in the location itself has moved the path, so that the name is not there. The URI that
+// variables have made is the whole of it.
+func (u *uriOf) append(dst []byte, x *proxy.Exchange, to place) []byte {
+	if to.uri != "" {
+		return appendGiven(dst, to.uri)
+	}
 	r := &x.Req
 	if u.uri == "" && x.URIChanges() == 0 {
 		return append(dst, r.Target...)
 	}
 	path := r.Path
-	if u.uri != "" && !moved {
+	if u.uri != "" && !to.moved {
 		dst = append(dst, u.uri...)
 		path = path[min(len(u.location), len(path)):]
 	}
@@ -32,16 +36,24 @@ func (u *uriOf) append(dst []byte, x *proxy.Exchange, moved bool) []byte {
 		dst = append(dst, path...)
 	}
 	if r.Args != "" {
-		dst = appendArgs(append(dst, '?'), r.Args)
+		dst = appendEscaped(append(dst, '?'), r.Args)
 	}
 	return dst
 }
 
-// appendArgs appends arguments, which rewriting may have put bytes into that cannot stand
-// in a request line.
-func appendArgs(dst []byte, args string) []byte {
-	for i := range len(args) {
-		if c := args[i]; c <= ' ' || c == 0x7f {
+// appendGiven appends a URI that variables have made.
+func appendGiven(dst []byte, uri string) []byte {
+	if uri[0] == '?' {
+		dst = append(dst, '/')
+	}
+	return appendEscaped(dst, uri)
+}
+
+// appendEscaped appends a text into which variables or rewriting may have put bytes that
+// cannot stand in a request line.
+func appendEscaped(dst []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c <= ' ' || c == 0x7f {
 			dst = proxy.AppendEscape(dst, c)
 		} else {
 			dst = append(dst, c)

@@ -22,10 +22,10 @@ func (st *state) variables() []proxy.Variable {
 func (st *state) ofTarget(f func(t *target) string) proxy.Getter {
 	return func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 		p := *st.pass.In(x)
-		if p == nil || p.h.pass.origin == "" {
+		if p == nil || p.target == nil || p.target.origin == "" {
 			return dst, false
 		}
-		return append(dst, f(p.h.pass)...), true
+		return append(dst, f(p.target)...), true
 	}
 }
 
