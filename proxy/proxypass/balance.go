@@ -36,7 +36,7 @@ const maxTries = 20
 
 // roundRobin is the method of groups that name none.
 func roundRobin(r *roster, sel *selection, backup bool, now time.Time) *member {
-	return r.turn(sel.bound, now, func(m *member) bool { return m.backup == backup && m.available(sel, now) })
+	return r.turn(sel, backup, now, nil)
 }
 
 // cost is what least_conn and least_time compare, in proportion to weight.
@@ -67,9 +67,7 @@ func least(of cost) method {
 		if !equals {
 			return best
 		}
-		return r.turn(nil, now, func(m *member) bool {
-			return m.backup == backup && m.available(sel, now) && of(m, now)*bestShare == bestCost*m.slowed(now)
-		})
+		return r.turn(sel, backup, now, func(m *member) bool { return of(m, now)*bestShare == bestCost*m.slowed(now) })
 	}
 }
 
@@ -266,7 +264,7 @@ func (g ring) choose(r *roster, sel *selection, backup bool, now time.Time) *mem
 	}
 	for ; !backup && len(g) > 0 && len(sel.key) > 0 && sel.tries <= maxTries; sel.tries++ {
 		server := g[int(sel.hash)%len(g)].server
-		m := r.turn(nil, now, func(m *member) bool { return !m.backup && m.text == server && m.available(sel, now) })
+		m := r.turn(sel, false, now, func(m *member) bool { return m.text == server })
 		if m != nil {
 			return m
 		}

@@ -12,9 +12,10 @@ import (
 // state of a group without a zone. A group that counts connections, or has a zone, has one
 // roster for all lanes.
 type roster struct {
-	mu      sync.Mutex
-	members []*member
-	method  method
+	mu       sync.Mutex
+	members  []*member
+	method   method
+	inFlight bool // requests in flight are counted
 
 	waiting list.List // *waiter, oldest first
 	room    int       // for so many of them; 0: none waits
@@ -55,7 +56,7 @@ func newRoster(g *Group) *roster { return rosterFor(g, g.peers) }
 
 // rosterFor returns a roster of these peers.
 func rosterFor(g *Group, peers []*peer) *roster {
-	r := &roster{method: g.method, room: g.queue}
+	r := &roster{method: g.method, inFlight: g.balance.inFlight, room: g.queue}
 	now := time.Now()
 	for _, p := range peers {
 		r.members = append(r.members, &member{peer: p, effective: p.share, born: now})
@@ -112,8 +113,10 @@ func (r *roster) take(sel *selection, now time.Time) *member {
 	if m != nil {
 		m.conns++
 		m.requests++
-		m.flying++
-		m.begun += now.Sub(m.born)
+		if r.inFlight {
+			m.flying++
+			m.begun += now.Sub(m.born)
+		}
 		if now.Sub(m.checked) > m.failTimeout {
 			m.checked = now
 		}
@@ -165,18 +168,20 @@ func (r *roster) boundTo(sel *selection, backup bool, now time.Time) *member {
 	return nil
 }
 
-// turn is the smooth weighted round robin among the members for which among is true: the
-// one with the largest current weight is chosen, and pays what all have gained. One that
-// the request is bound to is chosen whatever its weight, and pays the same, but no more
-// than the turns of all others; so others get more of the requests that are not bound.
-func (r *roster) turn(bound *member, now time.Time, among func(m *member) bool) *member {
+// turn is the smooth weighted round robin among the members, backups or not, that can take
+// the request, and for which among is true where it is set: the one with the largest
+// current weight is chosen, and pays what all have gained. One that the request is bound to
+// is chosen whatever its weight, and pays the same, but no more than the turns of all
+// others; so others get more of the requests that are not bound.
+func (r *roster) turn(sel *selection, backup bool, now time.Time, among func(m *member) bool) *member {
+	bound := sel.bound
 	if bound != nil && bound.current <= -r.sharesBeside(bound) {
 		return bound
 	}
 	var best *member
 	total := 0
 	for _, m := range r.members {
-		if !among(m) {
+		if m.backup != backup || !m.available(sel, now) || among != nil && !among(m) {
 			continue
 		}
 		w := m.gain(now)
@@ -261,7 +266,7 @@ func (r *roster) leave(m *member, res result, now time.Time) (rests bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m.conns--
-	if !res.landed {
+	if r.inFlight && !res.landed {
 		m.land(res.began)
 	}
 	switch res.outcome {
