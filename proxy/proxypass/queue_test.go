@@ -3,9 +3,13 @@ package proxypass
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,4 +164,101 @@ func TestASlowClientKeepsNoPeerBusy(t *testing.T) {
 		p := g.Status(time.Now()).Peers[0]
 		return p.Requests == 1 && p.Active == 0 && p.Idle == 1
 	}, "the peer is busy")
+}
+
+// outcomes answers in each way that the path names.
+func outcomes(c *peerConn) {
+	for r, _ := c.request(); r != nil; r, _ = c.request() {
+		switch r.URL.Path {
+		case "/accel":
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /local\r\nContent-Length: 2\r\n\r\nok")
+		case "/refused":
+			io.WriteString(c, "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno")
+		case "/error":
+			io.WriteString(c, "HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno")
+		case "/close":
+			return
+		case "/half":
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nok")
+			return
+		case "/junk":
+			io.WriteString(c, "what\r\n\r\n")
+			return
+		case "/hang":
+			c.r.ReadByte()
+			return
+		case "/begun":
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nok")
+			c.r.ReadByte()
+			return
+		case "/tunnel":
+			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nok")
+			return
+		default:
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", 70000, make([]byte, 70000))
+		}
+	}
+}
+
+// However a request ends, its peer works on it no more.
+func TestAPeerIsFreeHoweverARequestEnds(t *testing.T) {
+	one, other := startOrigin(t, "tcp", outcomes), startOrigin(t, "tcp", outcomes)
+	s := newSite(t, "upstream u { least_time header inflight; server "+one.addr+" max_conns=50; server "+other.addr+" max_fails=0 max_conns=50; queue 5; }"+
+		"server { listen 127.0.0.1:80; error_page 500 /local; location / { proxy_pass http://u; proxy_next_upstream error http_403; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }"+
+		"location = /error { proxy_pass http://u; proxy_intercept_errors on; } location = /local { proxy_pass http://u; } }")
+	const upgrade = "Connection: upgrade\r\nUpgrade: x\r\n"
+	for range 3 {
+		for _, path := range []string{"/", "/accel", "/refused", "/error", "/close", "/half", "/junk", "/hang", "/begun", "/tunnel"} {
+			nc := s.Dial("")
+			io.WriteString(nc, "GET "+path+" HTTP/1.1\r\nHost: site\r\n"+upgrade+"\r\n")
+			switch path {
+			case "/hang":
+				proxytest.Eventually(t, func() bool { return active(s) > 0 }, "%s is not counted", path)
+			case "/begun":
+				io.ReadFull(nc, make([]byte, 20))
+			default:
+				nc.(*net.TCPConn).SetReadDeadline(time.Now().Add(patience))
+				if _, err := bufio.NewReader(nc).ReadString('\n'); err != nil {
+					t.Errorf("%s: %v", path, err)
+				}
+			}
+			nc.Close()
+		}
+		proxytest.Eventually(t, func() bool { return active(s) == 0 }, "a peer works still")
+	}
+	for _, m := range groupsOf(s.Engine.Current().Resources)[0].lanes[0].roster.members {
+		if m.conns != 0 || m.flying != 0 || m.begun != 0 {
+			t.Errorf("%d requests, %d in flight since %s", m.conns, m.flying, m.begun)
+		}
+	}
+}
+
+// active is how many requests the peers of the only group work on.
+func active(s *proxytest.Server) (n int) {
+	for _, p := range groupsOf(s.Engine.Current().Resources)[0].Status(time.Now()).Peers {
+		n += p.Active
+	}
+	return n
+}
+
+// A peer that fails is named in the log as one that rests, as often as by nginx.
+func TestTheLogTellsOfAPeerThatRests(t *testing.T) {
+	ps := startPeers(t, 1)
+	dir := proxytest.NginxDir(t)
+	groups := ps.addressed("upstream u { server " + deadAddress(t) + " max_fails=2 fail_timeout=1h; server P0; }")
+	proxytest.StartNginx(t, dir, "access_log off; "+groups+" server { listen unix:DIR/s; location / { proxy_pass http://u; } }")
+	s := newSite(t, groups+" server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }")
+	theirs, err := net.Dial("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	bodies(t, theirs, 10, always("/"))
+	bodies(t, s.Dial(""), 10, always("/"))
+	log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
+	for _, line := range []string{"upstream server temporarily disabled while connecting to upstream", "connect() failed (111: Connection refused) while connecting to upstream"} {
+		if got, want := strings.Count(s.Log.String(), line), strings.Count(string(log), line); got != want || want == 0 {
+			t.Errorf("%q: %d times, nginx %d", line, got, want)
+		}
+	}
 }
