@@ -8,7 +8,8 @@
 //	NewConfig  the crypto/tls.Config of one address: SNI chooses the Identity
 //	Tickets    ticket keys, shared by all addresses, rotated daily
 //	Sessions   sessions that the server keeps, if tickets are off
-//	Verifier   the CAs, revocations and depth for verifying clients
+//	Verifier   the CAs, revocations and depth for verifying clients, or servers
+//	Outbound   how connections to other servers are encrypted
 //
 // Only Tickets and Sessions change once they are in use, so that a handshake takes few
 // locks. The package knows no request and no directive.
@@ -20,3 +21,4 @@ package tls
 //   - identity.go names.go ciphers.go curves.go: a server's handshakes
 //   - sessions.go tickets.go: sessions that resume
 //   - verify.go: certificates of clients
+//   - outbound.go hostname.go: connections to other servers

@@ -14,7 +14,8 @@ import (
 	"alicorn/config"
 )
 
-// Verifier verifies clients' certificates. It does not change after the first Verify.
+// Verifier verifies the certificates of clients, or those of servers. It does not change
+// after the first Verify or VerifyServer.
 type Verifier struct {
 	shown         *x509.CertPool      // the CAs whose names handshakes send to clients
 	roots         *x509.CertPool      // the CAs that may end a chain
@@ -93,7 +94,7 @@ func eachBlock(h config.Host, file, what, kind string, f func(der []byte) error)
 	return nil
 }
 
-// Refusal says why a client's certificate is not accepted.
+// Refusal says why a certificate is not accepted.
 type Refusal struct {
 	// Reason is OpenSSL's text: "certificate has expired".
 	Reason string
@@ -106,7 +107,18 @@ type Refusal struct {
 // Verify verifies chain at time now. chain has the client's own certificate first, and is not
 // empty. Verify returns nil if it accepts the chain.
 func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) *Refusal {
-	if usage := chain[0].KeyUsage; usage != 0 && usage&(x509.KeyUsageDigitalSignature|x509.KeyUsageKeyAgreement) == 0 {
+	return v.verify(chain, now, x509.ExtKeyUsageClientAuth, x509.KeyUsageDigitalSignature|x509.KeyUsageKeyAgreement)
+}
+
+// VerifyServer is Verify for a server's chain. It does not look at names; see IsFor.
+func (v *Verifier) VerifyServer(chain []*x509.Certificate, now time.Time) *Refusal {
+	return v.verify(chain, now, x509.ExtKeyUsageServerAuth, x509.KeyUsageDigitalSignature|x509.KeyUsageKeyEncipherment|x509.KeyUsageKeyAgreement)
+}
+
+// verify verifies a chain for a purpose, for which its first certificate has at least one
+// of the uses.
+func (v *Verifier) verify(chain []*x509.Certificate, now time.Time, purpose x509.ExtKeyUsage, uses x509.KeyUsage) *Refusal {
+	if usage := chain[0].KeyUsage; usage != 0 && usage&uses == 0 {
 		return &Refusal{"unsuitable certificate purpose", 26, false}
 	}
 	between := x509.NewCertPool()
@@ -114,7 +126,7 @@ func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) *Refusal {
 		between.AddCert(c)
 	}
 	paths, err := chain[0].Verify(x509.VerifyOptions{
-		Roots: v.roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Roots: v.roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{purpose},
 	})
 	if err != nil {
 		return refusalOf(chain, err, now)

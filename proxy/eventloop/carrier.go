@@ -55,9 +55,10 @@ var ErrNothing error = nothing{}
 // Try sets whether Read returns ErrNothing instead of waiting.
 func (k *Carrier) Try(on bool) { k.tries = on }
 
-// Direct ends the gathering: each later Write sends at once.
+// Direct ends the gathering: each later Write sends at once, and a Read waits. That is so
+// also after DuplexOf, until it is called again.
 func (k *Carrier) Direct() error {
-	k.direct = true
+	k.direct, k.shared, k.tries = true, false, false
 	return k.Flush()
 }
 

@@ -11,6 +11,12 @@ import (
 // IdleBoth, and then writes. The write returns unix.EAGAIN while the connection is still
 // not made, and the reason if it has failed. Dial does not change peer.
 func (l *Loop) Dial(peer unix.Sockaddr, h Handler) (c *Conn, connected bool, err error) {
+	return l.DialWith(peer, nil, h)
+}
+
+// DialWith is Dial for a socket that prepare sees before it connects; an error of prepare
+// ends it. prepare may be nil.
+func (l *Loop) DialWith(peer unix.Sockaddr, prepare func(fd int) error, h Handler) (c *Conn, connected bool, err error) {
 	peer, family := ownAddress(peer)
 	internet := family != unix.AF_UNIX
 	fd, err := socket(family)
@@ -19,6 +25,12 @@ func (l *Loop) Dial(peer unix.Sockaddr, h Handler) (c *Conn, connected bool, err
 	}
 	if internet {
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	}
+	if prepare != nil {
+		if err := prepare(fd); err != nil {
+			unix.Close(fd)
+			return nil, false, err
+		}
 	}
 	err = unix.Connect(fd, peer)
 	if err != nil && err != unix.EINPROGRESS {
@@ -34,6 +46,21 @@ func (l *Loop) Dial(peer unix.Sockaddr, h Handler) (c *Conn, connected bool, err
 		return nil, false, err
 	}
 	return c, connected, nil
+}
+
+// Connected returns nil once the connection that Dial has begun is made, unix.EAGAIN before,
+// and the reason if it has failed. It is for a caller that has nothing to write yet.
+func (c *Conn) Connected() error {
+	c.state.And(^writable)
+	if _, err := unix.Getpeername(c.fd); err == nil {
+		return nil
+	}
+	if no, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil {
+		return os.NewSyscallError("getsockopt", err)
+	} else if no != 0 {
+		return unix.Errno(no)
+	}
+	return unix.EAGAIN
 }
 
 // ownAddress returns a copy of peer, into which connect writes the system's form of the

@@ -79,7 +79,7 @@ var errNoHost = errors.New("which is not a host name")
 // perHandshake returns a function for tls.Options.Load. It reads the passwords at once, while
 // this process may read them.
 func (ld *loader) perHandshake(sv *proxy.Server, c *settings) func(*stdtls.ClientHelloInfo) ([]*stdtls.Certificate, error) {
-	words, err := readPasswords(ld.load.Resources.Host, c.passwords)
+	words, err := tls.ReadPasswords(ld.load.Resources.Host, c.passwords.path)
 	ld.load.FailWith(c.passwords.pos, err)
 	h := &handshakes{ld.generation, sv, ld.load.ConfDir, c.certs.Items(), c.keys.Items(), words, c.stapling.response(ld.load)}
 	return h.load

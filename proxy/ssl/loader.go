@@ -141,7 +141,7 @@ func (ld *loader) pair(cert, key, passwords file) *stdtls.Certificate {
 	if c, ok := ld.pairs[id]; ok {
 		return c
 	}
-	words, err := readPasswords(ld.load.Resources.Host, passwords)
+	words, err := tls.ReadPasswords(ld.load.Resources.Host, passwords.path)
 	var c *stdtls.Certificate
 	if err != nil {
 		ld.load.FailWith(passwords.pos, err)
@@ -151,18 +151,6 @@ func (ld *loader) pair(cert, key, passwords file) *stdtls.Certificate {
 	}
 	ld.pairs[id] = c
 	return c
-}
-
-// readPasswords returns the lines of a password file; none if f is no file.
-func readPasswords(h tls.Files, f file) ([]string, error) {
-	if f.path == "" {
-		return nil, nil
-	}
-	content, err := h.ReadFile(f.path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read passwords: %w", err)
-	}
-	return strings.Split(strings.TrimSuffix(string(content), "\n"), "\n"), nil
 }
 
 // shown is the certificates of one configuration, by file, for Refused.

@@ -7,6 +7,7 @@
 //	Head         the checked head of an answer
 //	WriteBehind  an answer's blocks that the client has not taken yet
 //	Source       who sends the blocks: it is given credit for what has been taken
+//	Secure       how connections to upstreams are encrypted, and whom they trust
 //
 // A protocol gives Head the status and the fields as it decoded them. What belongs
 // to the connection to the upstream is left out there, and what is for this server
@@ -29,3 +30,4 @@ package upstream
 //   - head.go accel.go: the head of an answer
 //   - answer.go spool_response.go: the answer on its way to the client
 //   - space.go: what bounds temporary files
+//   - secure.go: TLS
