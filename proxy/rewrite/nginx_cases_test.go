@@ -216,3 +216,15 @@ var rounds = []side{
 	{text: `location / { rewrite ^/(.*)$ /../$1 break; }`, targets: []string{"/none"}},
 	{text: `location /api/ { rewrite ^/api/(.*)$ /$1 break; proxy_pass http://BACK; }`, targets: []string{"/api/", "/api/x?y=1", "/api/a/b"}},
 }
+
+// preconditions are texts that are asked for under a condition (RFC 9110 section 13).
+func preconditions() (all []side) {
+	const text = `location / { return 200 text; } location /made { return 201 made; } location /page { error_page 404 =200 /; return 404; } location /empty { return 200; } location /moved { return 302 /x; }`
+	for _, fields := range [][]string{
+		{"If-None-Match: *"}, {"If-None-Match: \"a\""}, {"If-None-Match: *", "If-Modified-Since: Mon, 02 Jan 2006 15:04:05 GMT"}, {"If-Modified-Since: Mon, 02 Jan 2006 15:04:05 GMT"},
+		{"If-Match: *"}, {"If-Match: \"a\""}, {"If-Unmodified-Since: Mon, 02 Jan 2006 15:04:05 GMT"}, {"If-Match: *", "If-None-Match: *"}, {"If-Unmodified-Since: x"},
+	} {
+		all = append(all, side{text: text, targets: []string{"/", "/made", "/page", "/empty", "/moved"}, fields: fields})
+	}
+	return all
+}

@@ -111,7 +111,7 @@ func exchange(t *testing.T, socket, host, target string, fields []string) (*http
 // what they answer to the same requests.
 func TestRewritingDoesWhatNginxDoes(t *testing.T) {
 	www := files(t)
-	sides := slices.Concat(flags, arguments, sets, conditions, blocksOfLocations, rounds)
+	sides := slices.Concat(flags, arguments, sets, conditions, blocksOfLocations, rounds, preconditions())
 	dir := proxytest.NginxDir(t)
 	back, back2 := filepath.Join(dir, "back"), filepath.Join(dir, "back2")
 	const common = "types { text/html html; } default_type text/plain; root WWW; log_not_found off; "

@@ -50,14 +50,54 @@ func (a *answer) give(x *proxy.Exchange) error {
 	if a.text == nil && (a.code >= 400 || a.code == 0) {
 		return proxy.Status(a.code)
 	}
+	if a.code == 200 {
+		if done, err := precondition(x); done {
+			return err
+		}
+	}
 	contentType := ""
-	if a.code != 204 || x.GivenStatus() != 0 {
+	switch {
+	case x.Res.ContentType != "": // that of the answer whose X-Accel-Redirect has led here
+		contentType = x.Res.ContentType
+	case a.code != 204 || x.GivenStatus() != 0:
 		contentType = x.Core().TypeOf(x.Req.Path)
 	}
 	if err := x.Res.Reply(a.code, contentType, []byte(text)); err != nil {
 		return err
 	}
 	return proxy.Done
+}
+
+// precondition answers a request whose condition a text does not meet, which has neither
+// an entity tag nor a date; done reports that it does. As in nginx it counts as modified
+// for If-Modified-Since, which goes before If-None-Match.
+func precondition(x *proxy.Exchange) (done bool, err error) {
+	if x.Main() != x || x.GivenStatus() != 0 && x.GivenStatus() != 200 {
+		return false, nil
+	}
+	h := &x.Req.Header
+	if value, ok := h.Lookup(proxy.FieldIfMatch); ok && strings.TrimSpace(value) != "*" {
+		return true, proxy.Status(412)
+	}
+	if _, ok := h.Lookup(proxy.FieldIfUnmodifiedSince); ok {
+		return true, proxy.Status(412)
+	}
+	if value, ok := h.Lookup(proxy.FieldIfNoneMatch); !ok || strings.TrimSpace(value) != "*" {
+		return false, nil
+	}
+	if _, ok := h.Lookup(proxy.FieldIfModifiedSince); ok {
+		return false, nil
+	}
+	x.TakeOK()
+	r := &x.Res
+	r.Status, r.ContentType, r.Length = 304, "", -1
+	if err := r.Send(); err != nil {
+		return true, err
+	}
+	if err := r.Finish(); err != nil {
+		return true, err
+	}
+	return true, proxy.Done
 }
 
 // redirect returns the error that redirects to to. It encodes control bytes, which a
