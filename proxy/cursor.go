@@ -17,6 +17,8 @@ func (x *Exchange) enter(p Phase) {
 	switch {
 	case p < findLocation:
 		in = x.Server.Root
+	case p == PreAccess && x.copied: // its original was counted already
+		p += 2
 	case p == Access && x.parent != nil: // as in nginx, a subrequest skips the access phase
 		p++
 	}

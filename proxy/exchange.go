@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -98,6 +99,8 @@ type Exchange struct {
 	waiting   *Waiting     // never changes
 	pending   Continuation // the Continuation of a suspended exchange; otherwise nil
 	parent    *Exchange    // the exchange whose subrequest this is; nil: it is the client's request
+	copied    bool         // it is a copy of its parent: see Mirror
+	copies    atomic.Int32 // the copies of x that have not ended
 	state     []resetter   // the features' state, by place
 	refusal   *Fail        // with satisfy any, the answer if no action lets the request in
 }
@@ -156,13 +159,17 @@ func (x *Exchange) Reset() {
 }
 
 // Main returns the client's own request: x itself or, if x is a subrequest, the exchange
-// that waits for it.
+// that waits for it. A copy stands for itself:
+// the client's request goes on beside it.
 func (x *Exchange) Main() *Exchange {
-	for x.parent != nil {
+	for x.parent != nil && !x.copied {
 		x = x.parent
 	}
 	return x
 }
+
+// Copied reports that x is a copy of a request: see Mirror.
+func (x *Exchange) Copied() bool { return x.copied }
 
 // Gone reports, without blocking, whether the client has closed, reset, or ended its
 // sending side.

@@ -31,16 +31,53 @@ func (x *Exchange) Ask(path, args string, answer Answer) error {
 	return x.Suspend(s)
 }
 
+// Mirror sends a copy of x's request, with its method, fields and arguments, to another path
+// of the server. Its response is dropped, and it is neither limited, nor authenticated, nor
+// logged; it goes on if the client leaves. x goes on at once, but ends only after it. body,
+// which may be nil, has the request's body; the copy closes it.
+func (x *Exchange) Mirror(path string, body io.ReadCloser) {
+	s := &subrequest{parent: x, up: x.Waker()}
+	s.begin(path, x.Req.Args)
+	if body != nil {
+		s.x.KeepBody(body)
+	} else {
+		s.x.Req.ContentLength, s.x.Req.Chunked = 0, false
+		s.x.Req.Header.Del("Content-Length")
+		s.x.Req.Header.Del("Transfer-Encoding")
+	}
+	x.copies.Add(1)
+	if x.wire.Suspends() {
+		if s.drive(s.x.serveSub, x.wire) {
+			s.endCopy()
+		}
+		return
+	}
+	go func() {
+		if up := s.up; s.drive(s.x.serveSub, nil) {
+			s.endCopy()
+			up.Wake()
+		}
+	}()
+}
+
+// endCopy ends the subrequest if it is a copy. Its original may end from then on.
+func (s *subrequest) endCopy() {
+	if s.answer == nil {
+		s.x.Release()
+		s.parent.copies.Add(-1)
+	}
+}
+
 // subrequest is the wire of an Exchange that another one, its parent, waits for, and the
 // parent's Continuation. The goroutine that brings an event of the subrequest drives it;
 // at its end it wakes the parent.
 type subrequest struct {
 	x      *Exchange
 	parent *Exchange
-	up     Waker  // of the parent
-	down   Waker  // of the subrequest
-	client Client // of the parent's wire; may be nil
-	answer Answer
+	up     Waker                 // of the parent
+	down   Waker                 // of the subrequest
+	client Client                // of the parent's wire; may be nil
+	answer Answer                // nil: it is a copy, see Mirror
 	lead   interface{ Detach() } // the lead that the driving goroutine has; nil: none
 	ended  atomic.Bool
 }
@@ -58,9 +95,12 @@ func (s *subrequest) begin(path, args string) {
 	x.vars = append(x.vars[:0], p.vars...)
 	r, h := &x.Req, x.Req.Header
 	*r = p.Req
-	r.Header, r.Method, r.ContentLength, r.Chunked = h, "GET", 0, false
+	r.Header = h
+	if x.copied = s.answer == nil; !x.copied {
+		r.Method, r.ContentLength, r.Chunked = "GET", 0, false
+	}
 	for _, f := range p.Req.Header.fields {
-		if !isOfTheMain(f.id) {
+		if x.copied || !isOfTheMain(f.id) {
 			r.Header.AddID(f.id, f.Name, f.Value)
 		}
 	}
@@ -128,6 +168,7 @@ func (s *subrequest) Resume(t *eventloop.Turn) {
 		lead = t
 	}
 	if up := s.up; s.drive(s.x.goOn, lead) {
+		s.endCopy()
 		up.WakeIn(t)
 	}
 }

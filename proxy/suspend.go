@@ -122,9 +122,18 @@ func (e *Engine) Resume(x *Exchange) {
 func (x *Exchange) goOn() {
 	k := x.pending
 	x.pending = nil
+	if _, ended := k.(lasting); ended {
+		return
+	}
 	defer x.rescue()
 	x.settle(x.advance(k.Continue(x)))
 }
+
+// lasting is what an exchange waits with that has ended but for its copies: see Mirror.
+type lasting struct{}
+
+// Continue is never called.
+func (lasting) Continue(*Exchange) error { return nil }
 
 // resumeHere is for a wire that cannot wait without a goroutine. For as long as x is
 // suspended, it waits and goes on with x on the caller's goroutine.
@@ -139,6 +148,10 @@ func (e *Engine) resumeHere(x *Exchange) {
 func (e *Engine) leave(x *Exchange) {
 	if x.wire.Overran() {
 		x.place().overruns.Add(1)
+	}
+	if x.pending == nil && x.copies.Load() > 0 {
+		x.waiting.used = true
+		x.pending = lasting{}
 	}
 	if x.pending == nil {
 		x.log()

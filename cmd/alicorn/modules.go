@@ -18,6 +18,7 @@ import (
 	"alicorn/proxy/header"
 	"alicorn/proxy/http1"
 	"alicorn/proxy/limit"
+	"alicorn/proxy/mirror"
 	"alicorn/proxy/proxypass"
 	"alicorn/proxy/realip"
 	"alicorn/proxy/referer"
@@ -77,6 +78,7 @@ func modules(f features) []proxy.Module {
 		appserver.Module(f.apps, sockets),
 	}, proxypass.Modules(proxypass.Options{Loops: f.apps.Loops(), Temporary: f.apps.Temporary, Resolver: names}), []proxy.Module{
 		static.Module(),
+		mirror.Module(mirror.Options{Temporary: f.apps.Temporary}), // as in nginx behind try_files
 	})
 }
 

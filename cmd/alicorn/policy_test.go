@@ -39,6 +39,7 @@ var edges = []struct {
 	{"proxy/ssl", []string{"config", "proxy", "tls", "tls/ocsp"}, "directives and variables for what tls does"},
 	{"proxy/acme", []string{"config", "config/osfile", "proxy", "tls/acme"}, "directives and requests for what tls/acme does"},
 	{"proxy/authbasic", []string{"config", "config/osfile", "proxy"}, "files with passwords are opened safely"},
+	{"proxy/mirror", []string{"config", "proxy", "proxy/upstream"}, "a body that has several readers is kept as one for an upstream is"},
 	{"proxy/upstream", []string{"config", "proxy", "proxy/eventloop", "tls"}, "connections to upstreams live in event loops and may use TLS"},
 	{"proxy/upstream/upstreamtest", []string{"proxy/proxytest"}, "a suite for the tests of protocols sees client and origin"},
 	{"proxy/transport", []string{"proxy/eventloop", "proxy/proxyproto", "proxy"}, "what comes before a protocol knows none"},
