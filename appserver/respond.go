@@ -62,6 +62,9 @@ func (h *handler) answer(x *proxy.Exchange, r *request, try *proxy.Try) (err err
 	case r.Head.Accel.Redirects:
 		h.dropAnswer(r)
 		err = r.Head.Redirect(x, x.Upstream.Worker, h.told)
+	case r.Head.NamesFile(x):
+		h.dropAnswer(r)
+		err = r.Head.RedirectToFile(x, x.Upstream.Worker)
 	default:
 		err = h.respond(x, r)
 	}

@@ -106,6 +106,7 @@ func (m core) answerDirectives() []config.Directive {
 		m.flag("server_name_in_redirect", "Absolute redirects have the first server_name instead of the request's host.", "off", func(c *Core) *bool { return &c.ServerNameInRedir }),
 		m.flag("port_in_redirect", "Absolute redirects have the port, if it is not the scheme's default.", "on", func(c *Core) *bool { return &c.PortInRedirect }),
 		m.flag("log_not_found", "Logs an error for files that are not found.", "on", func(c *Core) *bool { return &c.LogNotFound }),
+		m.sendfileDirective(),
 		{Name: "default_type", In: config.AnyLevel, Args: config.OneArg, Syntax: "TYPE", Default: "text/plain",
 			Help: "The content type of files whose extension is not in types.",
 			Set:  config.String(k, func(c *coreSettings) *string { return &c.DefaultType })},

@@ -114,6 +114,7 @@ type Core struct {
 
 	DefaultType string // default_type
 	errorPages  config.List[*errorPage]
+	sendfiles   config.List[Sendfile]
 	types       *Types
 	typesOf     *config.Scope // the block whose types blocks made types
 	scope       *config.Scope // the block of these settings

@@ -112,6 +112,34 @@ func (h *Head) Redirect(x *proxy.Exchange, by string, told *atomic.Bool) error {
 	return &proxy.Redirect{URI: path, Args: args, Named: named}
 }
 
+// NamesFile reports that the answer names a file by X-Sendfile, where x_sendfile has a say.
+func (h *Head) NamesFile(x *proxy.Exchange) bool {
+	return len(x.Core().Sendfiles()) > 0 && h.sendfile() != ""
+}
+
+func (h *Head) sendfile() string {
+	for i := range h.Fields {
+		if f := &h.Fields[i]; f.ID == proxy.FieldOther && strings.EqualFold(f.Name, "X-Sendfile") {
+			return f.Value
+		}
+	}
+	return ""
+}
+
+// RedirectToFile is Redirect for an answer that NamesFile.
+func (h *Head) RedirectToFile(x *proxy.Exchange, by string) error {
+	file := h.sendfile()
+	to, ok := x.Core().PathOf(file)
+	if !ok {
+		return &proxy.Fail{Status: 404, Level: proxy.LevelError, Reason: fmt.Sprintf("%s gave the X-Sendfile %q, which is below no folder of x_sendfile", by, file)}
+	}
+	if x.Req.Method != "HEAD" {
+		x.Req.Method = "GET"
+	}
+	h.applyRedirected(x)
+	return &proxy.Redirect{URI: to}
+}
+
 // accelPath splits the value of X-Accel-Redirect into a decoded path and
 // arguments. ok is false for what no location can be for, or what leads upwards.
 func accelPath(to string) (path, args string, ok bool) {
