@@ -41,10 +41,8 @@ func (f *forwarding) trusts(c *proxy.Conn) bool {
 	switch {
 	case f.all:
 		return true
-	case !ok:
-		return strings.HasPrefix(c.RemoteAddr, "unix:")
-	case !f.listed:
-		return addr.IsLoopback() || addr.IsPrivate()
+	case !ok, !f.listed:
+		return c.Nearby()
 	}
 	return f.allowed.Contain(addr)
 }

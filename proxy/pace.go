@@ -67,7 +67,7 @@ func (r *Response) setPace(l *Location) {
 		return
 	}
 	if rate := x.LimitRate(); rate > 0 {
-		r.pace = newPace(rate, x.sizeOf(l.Core.LimitRateAfter), x.Start)
+		r.pace = newPace(rate, x.SizeOf(l.Core.LimitRateAfter), x.Start)
 	}
 }
 
@@ -165,15 +165,15 @@ func (x *Exchange) LimitRate() int64 {
 	if x.limited {
 		return x.limitRate
 	}
-	return x.sizeOf(x.Core().LimitRate)
+	return x.SizeOf(x.Core().LimitRate)
 }
 
 // SetLimitRate overrides limit_rate with n bytes per second; 0 sets no limit.
 func (x *Exchange) SetLimitRate(n int64) { x.limitRate, x.limited = n, true }
 
-// sizeOf returns the value of t for x as a size. A value that is not a size is logged, and
+// SizeOf returns the value of t for x as a size. A value that is not a size is logged, and
 // is 0. t may be nil.
-func (x *Exchange) sizeOf(t *Template) int64 {
+func (x *Exchange) SizeOf(t *Template) int64 {
 	if t == nil {
 		return 0
 	}
@@ -185,8 +185,13 @@ func (x *Exchange) sizeOf(t *Template) int64 {
 	return n
 }
 
-// setSize returns the Setter of a size that may have variables.
+// setSize is SetSize for a setting of Core.
 func (m core) setSize(field func(c *Core) **Template) config.Setter {
+	return SetSize(m.settings, func(c *coreSettings) **Template { return field(&c.Core) })
+}
+
+// SetSize returns the Setter of a size that may have variables; see SizeOf.
+func SetSize[T any](k *config.Key[T], field func(c *T) **Template) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		t := ParseTemplate(s.Load(), n.Args[0].Pos, n.Arg(0))
 		if !strings.Contains(n.Arg(0), "$") {
@@ -194,7 +199,7 @@ func (m core) setSize(field func(c *Core) **Template) config.Setter {
 				return &config.Error{Pos: n.Args[0].Pos, Msg: n.Name + ": " + err.Error()}
 			}
 		}
-		*field(&m.settings.In(s).Core) = t
+		*field(k.In(s)) = t
 		return nil
 	}
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
 // Remote is a client's address that differs from its connection's: see Exchange.Remote.
@@ -55,6 +56,17 @@ func (x *Exchange) RemoteIP() (netip.Addr, bool) { return addrOf(x.RemoteBinary(
 func (c *Conn) RemoteIP() (netip.Addr, bool) {
 	addr, ok := addrOf(c.RemoteBinary)
 	return addr.Unmap(), ok
+}
+
+// Nearby reports that the connection's peer is on a loopback or private address, or on a unix
+// socket, where permissions decide who can connect. Such a peer counts as a proxy, which may
+// say for whom a request is.
+func (c *Conn) Nearby() bool {
+	addr, ok := c.RemoteIP()
+	if !ok {
+		return strings.HasPrefix(c.RemoteAddr, "unix:")
+	}
+	return addr.IsLoopback() || addr.IsPrivate()
 }
 
 func addrOf(binary string) (netip.Addr, bool) {

@@ -21,6 +21,7 @@ type Body struct {
 	extension int   // bytes of extensions of the chunk that begins
 	overhead  int   // bytes of extensions that no data has paid for
 	trailer   int   // bytes of the trailer section so far
+	kept      *[]byte
 	err       error
 }
 
@@ -93,6 +94,10 @@ func (b *Body) EOF() error {
 	b.state, b.left = bodyEnded, 0
 	return nil
 }
+
+// KeepTrailer has the lines of the trailer section, should one come, appended to dst. They
+// are at most 8 KiB, and each is a valid field.
+func (b *Body) KeepTrailer(dst *[]byte) { b.kept = dst }
 
 // Frame consumes the framing at the start of p, up to data, the end of the body
 // or the end of p, and returns how many bytes it was. An error is an *Error, and
@@ -190,11 +195,14 @@ func (b *Body) endData(c byte) error {
 	return nil
 }
 
-// readTrailer checks and drops the trailer section, with the empty line that ends
-// the body.
+// readTrailer checks the trailer section, with the empty line that ends the body, and drops
+// it unless KeepTrailer was called.
 func (b *Body) readTrailer(c byte) error {
 	if b.trailer++; b.trailer > maxTrailer {
 		return bad("too large trailers")
+	}
+	if b.kept != nil {
+		*b.kept = append(*b.kept, c)
 	}
 	switch b.state {
 	case trailerLF, trailersLF:

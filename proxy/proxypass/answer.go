@@ -1,12 +1,14 @@
 package proxypass
 
 import (
+	"fmt"
 	"io"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"alicorn/proxy"
+	"alicorn/proxy/h1"
 	"alicorn/proxy/upstream"
 )
 
@@ -23,7 +25,7 @@ func (h *handler) hides(f proxy.Field) bool {
 func (p *pass) decide(x *proxy.Exchange) error {
 	status := p.head.Status
 	if kind := upstream.OnStatus(status); kind != 0 && p.again(x, kind, false) {
-		return &failure{kind, proxy.Status(status), "upstream answered " + proxy.Status(status).Error()}
+		return &failure{kind: kind, status: proxy.Status(status), reason: "upstream answered " + proxy.Status(status).Error()}
 	}
 	p.headCame(x)
 	switch {
@@ -36,6 +38,9 @@ func (p *pass) decide(x *proxy.Exchange) error {
 	case p.head.Accel.Redirects:
 		p.dropBody(x)
 		return p.head.Redirect(x, p.peer.name, &p.h.told)
+	case p.head.NamesFile(x):
+		p.dropBody(x)
+		return p.head.RedirectToFile(x, p.peer.name)
 	case p.h.intercept && status >= 300 && x.Core().HasErrorPage(status):
 		p.dropBody(x)
 		return p.intercepted(x)
@@ -82,7 +87,7 @@ func (p *pass) dropBody(x *proxy.Exchange) {
 // begin gives the answer to the client: in one piece where it is there, or will fit into
 // one buffer, else as it comes.
 func (p *pass) begin(x *proxy.Exchange) error {
-	if p.h.buffering && !p.over() && !p.h.protocol.records && p.raw.ContentLength >= 0 && p.raw.ContentLength <= blockSize && int64(len(p.data)) < p.raw.ContentLength {
+	if p.h.buffering && p.h.limitRate == nil && !p.over() && !p.h.protocol.records && p.raw.ContentLength >= 0 && p.raw.ContentLength <= blockSize && int64(len(p.data)) < p.raw.ContentLength {
 		p.stage = collecting
 		return nil
 	}
@@ -119,25 +124,41 @@ func (p *pass) collect(x *proxy.Exchange) error {
 
 // respond gives the whole answer, which has been read.
 func (p *pass) respond(x *proxy.Exchange) error {
-	p.rewriteFields(x)
+	if err := p.rewriteFields(x); err != nil {
+		return err
+	}
+	if len(p.trailer) > len("\r\n") {
+		return p.respondWithTrailer(x)
+	}
 	if err := p.head.Reply(x, p.data, p.peer.name); err != nil {
 		return err
 	}
 	return errDone
 }
 
-// rewriteFields gives the head the addresses that proxy_redirect makes of its own.
-func (p *pass) rewriteFields(x *proxy.Exchange) {
-	if len(p.h.redirects) == 0 {
-		return
+// rewriteFields gives the head the addresses that proxy_redirect makes of its own, and the
+// cookies that proxy_cookie_* make.
+func (p *pass) rewriteFields(x *proxy.Exchange) (err error) {
+	if len(p.h.redirects) == 0 && !p.h.editsCookies {
+		return nil
 	}
 	for i := range p.head.Fields {
 		f := &p.head.Fields[i]
+		was := f.Value
 		switch {
 		case f.ID == proxy.FieldLocation:
-			f.Value = rewriteLocation(x, p.h.redirects, f.Value)
+			f.Value, err = rewriteLocation(x, p.h.redirects, f.Value)
+		case p.h.editsCookies && f.ID == proxy.FieldSetCookie:
+			f.Value, err = p.h.cookies.rewrite(x, f.Value)
 		case f.ID == proxy.FieldOther && strings.EqualFold(f.Name, "Refresh"):
-			f.Value = rewriteRefresh(x, p.h.redirects, f.Value)
+			f.Value, err = rewriteRefresh(x, p.h.redirects, f.Value)
+		}
+		if err != nil {
+			return err
+		}
+		if f.Value != was && !h1.IsValue(f.Value) {
+			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: fmt.Sprintf("the value %q of %s, as it was changed, has a control character", f.Value, f.Name)}
 		}
 	}
+	return nil
 }

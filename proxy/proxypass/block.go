@@ -182,7 +182,7 @@ func addServer(k *blockKey) config.Setter {
 		sv := server{text: n.Arg(0), pos: n.Args[0].Pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}
 		d := k.In(s).group
 		defer func() { d.servers = append(d.servers, sv) }()
-		if sv.addr, err = parseAddress(n.Arg(0)); err != nil {
+		if sv.addr, err = parseAddress(n.Arg(0), defaultPort); err != nil {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: "server: " + err.Error()}
 		}
 		for _, a := range n.Args[1:] {

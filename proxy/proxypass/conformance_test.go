@@ -12,14 +12,14 @@ import (
 )
 
 func TestHTTPConforms(t *testing.T) {
-	for _, network := range []string{"tcp", "unix"} {
+	for _, network := range []string{"tcp", "unix", "tls"} {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
 			upstreamtest.Run(t, func(t *testing.T, script func(c upstreamtest.Call)) *proxytest.Server {
 				play := func(c *peerConn) { playCalls(c, script) }
 				one, other := startOrigin(t, network, play), startOrigin(t, network, play)
 				return newSite(t, fmt.Sprintf(`upstream u { server %s; server %s backup; }
-server { listen 127.0.0.1:80; proxy_buffers 8 4k; proxy_max_temp_file_size 0; location / { proxy_pass http://u; } }`, one.addr, other.addr))
+server { listen 127.0.0.1:80; proxy_buffers 8 4k; proxy_max_temp_file_size 0; location / { proxy_pass %s://u; } }`, one.addr, other.addr, strings.TrimSuffix(one.url, "://"+one.addr)))
 			})
 		})
 	}

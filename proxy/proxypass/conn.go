@@ -13,6 +13,7 @@ import (
 
 	"alicorn/proxy"
 	"alicorn/proxy/eventloop"
+	"alicorn/proxy/upstream"
 )
 
 // conn is a connection to a peer. Whoever has it reads and writes it: the pass that it is
@@ -20,23 +21,30 @@ import (
 // the client. The state says who.
 //
 //	state     who has it                              ends with
-//	busy      the pass                                await, rest, produce, close
+//	busy      the pass                                shake, await, rest, produce, close
+//	shaking   a goroutine that does TLS's handshake   busy, and the pass is woken
 //	waiting   the loop, for the pass                  Ready: busy, and the pass is woken
 //	kept      the loop, in the list of its lane       claim: busy; Ready: closed
 //	reading   the loop, for a pass that streams       Ready: producing
 //	producing a loop's goroutine                      reading, full, busy at the end
 //	full      nobody: the client has to catch up      resume: reading
+//	paced     nobody: proxy_limit_rate has it wait    unpace: reading
 //	dropped   whoever has it still, who closes it     -
 type conn struct {
 	peer     *peer
 	lane     *lane
 	looped   *eventloop.Conn // nil: blocking serves a goroutine
 	blocking net.Conn
+	sealed   *upstream.Sealed // TLS above looped; nil: none
+	shaken   bool             // the handshake was done,
+	broken   error            // or has failed
+	way      way
 	born     time.Time
 	requests int  // that were sent on it
 	again    bool // the loop has it though there was something to read
 	closed   bool
-	timer    *time.Timer // ends a kept connection of a goroutine
+	timer    *time.Timer   // ends a kept connection of a goroutine
+	restTime time.Duration // for which it is kept
 
 	mu    sync.Mutex
 	state connState
@@ -44,15 +52,23 @@ type conn struct {
 	pass  *pass       // that streams
 }
 
+// way is in what connections to a peer differ, so that one cannot take the place of another.
+type way struct {
+	name string // that the server's certificate is for; "" without TLS
+	from string // the local address; "" for any
+}
+
 type connState uint8
 
 const (
 	busy connState = iota
+	shaking
 	waiting
 	kept
 	reading
 	producing
 	full
+	paced
 	dropped
 )
 
@@ -80,6 +96,9 @@ func (c *conn) Ready(t *eventloop.Turn) {
 	case reading:
 		p.produce(t)
 	case kept:
+		if c.sealed != nil && c.restsOn() {
+			return
+		}
 		c.lane.evict(c)
 		c.close()
 	case dropped:
@@ -94,7 +113,9 @@ func (c *conn) await(waker proxy.Waker, room bool, timeout time.Duration) bool {
 	defer c.mu.Unlock()
 	c.state, c.waker, c.again = waiting, waker, false
 	given := false
-	if room {
+	if c.sealed != nil && !c.sealed.Drained() {
+		// TLS holds what the loop does not know of.
+	} else if room {
 		given = c.looped.IdleBoth(timeout)
 	} else {
 		given = c.looped.Idle(timeout)
@@ -105,11 +126,11 @@ func (c *conn) await(waker proxy.Waker, room bool, timeout time.Duration) bool {
 	return given
 }
 
-// awaits reports that c is left to its loop still.
+// awaits reports that c is left to its loop still, or to its handshake.
 func (c *conn) awaits() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state == waiting
+	return c.state == waiting || c.state == shaking
 }
 
 // rest leaves c to its loop while it is kept. It is false when the peer has ended it. The
@@ -125,12 +146,26 @@ func (c *conn) rest(timeout time.Duration) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.state, c.waker, c.pass = kept, proxy.Waker{}, nil
+	if c.sealed != nil && !c.sealed.Quiet() {
+		return false
+	}
+	c.state, c.waker, c.pass, c.restTime = kept, proxy.Waker{}, nil, timeout
 	if c.looped.Idle(timeout) {
 		return true
 	}
 	c.state = busy
 	return false
+}
+
+// restsOn leaves a kept connection to its loop once more, where what has come was only for
+// TLS. It is false when the peer has ended it, or its time is over.
+func (c *conn) restsOn() bool {
+	if c.looped.Expired() || !c.sealed.Quiet() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == kept && c.looped.Idle(c.restTime)
 }
 
 // claim takes a kept connection back. It is false when it has ended: its loop closes it.
@@ -153,10 +188,12 @@ func (c *conn) claim() bool {
 // drop closes c, whoever has it.
 func (c *conn) drop() {
 	c.mu.Lock()
-	mine := c.state == busy || c.state == full
+	mine := c.state == busy || c.state == full || c.state == paced
 	switch c.state {
 	case waiting, reading:
 		mine = c.looped.Take()
+	case shaking:
+		c.looped.Cut()
 	}
 	c.state = dropped
 	c.mu.Unlock()
@@ -175,6 +212,10 @@ func (c *conn) close() {
 		c.blocking.Close()
 		return
 	}
+	if c.sealed != nil {
+		c.sealed.Close()
+		return
+	}
 	c.looped.Close()
 }
 
@@ -182,9 +223,12 @@ func (c *conn) close() {
 func (c *conn) alive() bool {
 	var one [1]byte
 	var err error
-	if c.looped != nil {
+	switch {
+	case c.sealed != nil:
+		return c.sealed.Quiet()
+	case c.looped != nil:
 		_, err = c.looped.Peek(&one)
-	} else {
+	default:
 		err = peek(c.blocking, one[:])
 	}
 	return err == unix.EAGAIN
@@ -192,6 +236,9 @@ func (c *conn) alive() bool {
 
 // peek looks at what a socket has to read, without waiting: unix.EAGAIN where that is nothing.
 func peek(nc net.Conn, p []byte) error {
+	if over, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
+		nc = over.NetConn()
+	}
 	raw, err := nc.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return err
@@ -205,6 +252,9 @@ func peek(nc net.Conn, p []byte) error {
 // read reads what is there from a loop's connection: unix.EAGAIN where the caller has to
 // await more, io.EOF at the end.
 func (c *conn) read(p []byte) (int, error) {
+	if c.sealed != nil {
+		return c.sealed.Read(p)
+	}
 	if !c.looped.Readable() {
 		return 0, unix.EAGAIN
 	}
@@ -215,7 +265,21 @@ func (c *conn) read(p []byte) (int, error) {
 	return max(n, 0), err
 }
 
+// readable reports that read may find something, or the end.
+func (c *conn) readable() bool {
+	return c.looped != nil && (c.looped.Readable() || c.sealed != nil && !c.sealed.Drained())
+}
+
+// sink is where a body goes that is passed on while it comes.
+func (c *conn) sink() upstream.Sink {
+	if c.sealed != nil {
+		return c.sealed
+	}
+	return c.looped
+}
+
 // write writes what there is room for: unix.EAGAIN where the caller has to await more.
+// Above TLS it writes p whole before it counts a byte: the caller goes on with the same p.
 func (c *conn) write(p []byte, timeout time.Duration) (int, error) {
 	if c.looped == nil {
 		var deadline time.Time // none, in place of the one that the request before has set
@@ -225,6 +289,9 @@ func (c *conn) write(p []byte, timeout time.Duration) (int, error) {
 		c.blocking.SetWriteDeadline(deadline)
 		return c.blocking.Write(p)
 	}
+	if c.sealed != nil {
+		return c.sealed.TryWrite(p)
+	}
 	n, err := c.looped.TryWrite(p)
 	return max(n, 0), err
 }
@@ -233,12 +300,21 @@ func (c *conn) write(p []byte, timeout time.Duration) (int, error) {
 func (c *conn) expired() bool { return c.looped != nil && !c.again && c.looped.Expired() }
 
 // dialBlocking connects on the caller's goroutine.
-func (c *conn) dialBlocking(timeout time.Duration) (err error) {
+func (c *conn) dialBlocking(timeout time.Duration, b *bindSettings) (err error) {
 	network, addr := "tcp", c.peer.name
 	if c.peer.addr.path != "" {
 		network, addr = "unix", c.peer.addr.path
 	}
-	c.blocking, err = net.DialTimeout(network, addr, timeout)
+	d := net.Dialer{Timeout: timeout}
+	if b.special() {
+		d.Control = func(_, _ string, raw syscall.RawConn) (err error) {
+			if failed := raw.Control(func(fd uintptr) { err = b.prepare(int(fd), c.way.from, c.peer.sockaddr) }); failed != nil {
+				return failed
+			}
+			return err
+		}
+	}
+	c.blocking, err = d.Dial(network, addr)
 	return err
 }
 

@@ -11,7 +11,10 @@ import (
 // directives returns the family of p: what all families have, with the texts of proxy_*,
 // and its own.
 func (p *protocol) directives() []config.Directive {
-	all := slices.Concat(p.requestDirectives(), p.answerDirectives())
+	all := slices.Concat(p.requestDirectives(), p.socketDirectives(), p.answerDirectives())
+	if p.secure {
+		all = append(all, p.secureDirectives()...)
+	}
 	for i := range all {
 		all[i].Help = strings.ReplaceAll(all[i].Help, "proxy_", p.name+"_")
 	}
@@ -75,8 +78,10 @@ func (p *protocol) answerDirectives() []config.Directive {
 		{Name: p.name + "_max_temp_file_size", In: in, Args: config.OneArg, Syntax: "SIZE", Default: "1024m",
 			Set:  config.Size(k, func(c *settings) *int64 { return &c.maxTemp }),
 			Help: "How much of an answer that memory does not hold may wait in a temporary file. Past it, and with 0, the server waits for the client."},
-		{Name: p.name + "_ignore_headers", In: in, Args: config.SomeArg, Syntax: "X-Accel-Redirect | X-Accel-Buffering | X-Accel-Charset | X-Accel-Expires | X-Accel-Limit-Rate | Expires | Cache-Control | Set-Cookie | Vary ...", Set: setIgnored(k),
-			Help: "Fields of answers that say nothing to this server. The last six have no meaning here in any case: answers are neither cached nor slowed down. What clients see of an answer stays as it is."},
+		{Name: p.name + "_limit_rate", In: in, Args: config.OneArg, Syntax: "RATE", Default: "0", Set: proxy.SetSize(k, func(c *settings) **proxy.Template { return &c.limitRate }),
+			Help: "How many bytes of an answer are read from the server in a second; 0: as fast as it sends. It may have variables. It holds for each request alone, and only while proxy_buffering is on."},
+		{Name: p.name + "_ignore_headers", In: in, Args: config.SomeArg, Syntax: "X-Accel-Redirect | X-Accel-Buffering | X-Accel-Charset | X-Accel-Limit-Rate | X-Accel-Expires | Expires | Cache-Control | Set-Cookie | Vary ...", Set: setIgnored(k),
+			Help: "Fields of answers that say nothing to this server. The last five have no meaning here in any case: answers are not cached. What clients see of an answer stays as it is."},
 		{Name: p.name + "_intercept_errors", In: in, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.intercept }),
 			Help: "Whether error_page applies to answers with a status of 300 or more, where there is one for it."},
@@ -86,17 +91,25 @@ func (p *protocol) answerDirectives() []config.Directive {
 // httpDirectives are those of proxy_* alone.
 func httpDirectives(k *key) []config.Directive {
 	in := config.AnyLevel
-	return []config.Directive{
-		{Name: "proxy_pass", In: config.Location | config.LocationIf | config.LimitExcept, Args: config.OneArg, Syntax: "http://HOST[:PORT][/URI] | http://unix:PATH[:URI]", Set: setPass(k, parseTarget),
-			Help: "Passes the location's requests on to the server of that address, or to one of those of the upstream block that HOST names. Host names are looked up when the configuration is read; all addresses of a name take turns. With a URI the part of the path that is the location's name is replaced by it; without one requests are passed on as they came, or, where a rewrite or an internal redirect has changed the path, with that path. As in nginx a URI cannot stand in a location with a regular expression, a named location, or an \"if\" or \"limit_except\" block, and one is ignored where a \"rewrite ... break\" has changed the path." + variablesHelp + " A URI in such a value is the whole of the request's, without the client's arguments. https is not here yet in a value with variables."},
+	return append(cookieDirectives(k), []config.Directive{
+		{Name: "proxy_pass", In: config.Location | config.LocationIf | config.LimitExcept, Args: config.OneArg, Syntax: "http[s]://HOST[:PORT][/URI] | http[s]://unix:PATH[:URI]", Set: setPass(k, parseTarget),
+			Help: "Passes the location's requests on to the server of that address, or to one of those of the upstream block that HOST names. Host names are looked up when the configuration is read; all addresses of a name take turns. With a URI the part of the path that is the location's name is replaced by it; without one requests are passed on as they came, or, where a rewrite or an internal redirect has changed the path, with that path. As in nginx a URI cannot stand in a location with a regular expression, a named location, or an \"if\" or \"limit_except\" block, and one is ignored where a \"rewrite ... break\" has changed the path. With https the server is reached by TLS, as proxy_ssl_* say, and never without." + variablesHelp + " A URI in such a value is the whole of the request's, without the client's arguments. https is not here yet in a value with variables."},
 		{Name: "proxy_http_version", In: in, Args: config.OneArg, Syntax: "1.0 | 1.1", Default: "1.1",
 			Set:  config.Enum(k, []config.Choice[string]{{Word: "1.0", Value: "1.0"}, {Word: "1.1", Value: "1.1"}}, func(c *settings) *string { return &c.version }),
 			Help: "The version of HTTP that requests are passed on with. 1.1 is the default, as in nginx since 1.29.7: it keeps connections, which is most of what a short request costs. Servers of HTTP/1.0 answer it, too."},
 		{Name: "proxy_set_header", In: in, Args: config.TwoArgs, Repeat: true, Syntax: "NAME VALUE", Default: "Host $proxy_host", Set: setRequestHeader(k),
 			Help: "Sets a field of the requests that are passed on, in place of the client's; an empty VALUE, which may have variables, leaves it out. A block's own replace those that it inherits. Host is $proxy_host otherwise, and Connection, Keep-Alive, TE, Expect, Upgrade and what the client's Connection names are left out: they concern the client's connection. Where a server is to switch protocols, as for WebSockets, Upgrade $http_upgrade and Connection upgrade are set, as in nginx: what follows its 101 passes both ways, until both sides have ended or nothing has come from the server for proxy_read_timeout. Content-Length and Transfer-Encoding say what is sent, whatever is set."},
+		{Name: "proxy_headers", In: in, Args: config.OneArg, Syntax: "on | off", Default: "off",
+			Set:  config.Flag(k, func(c *settings) *bool { return &c.setsHeaders }),
+			Help: "Sets the fields that applications behind a proxy look for: Host is the client's, X-Forwarded-For and X-Real-IP have its address, X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Port what it has asked for, and Forwarded (RFC 7239) says the same. Fields that proxy_set_header sets are as that says. What the client itself sends of these, and of X-Forwarded-*, is dropped. But a peer on a loopback or private address, or on a unix socket, counts as a proxy, as for app_pass: what it says stays, and its lists get one more entry. Not a directive of nginx, where it takes seven lines."},
 		{Name: "proxy_method", In: in, Args: config.OneArg, Syntax: "METHOD", Set: setMethod(k),
 			Help: "The method of the requests that are passed on, in place of the client's. It may have variables."},
+		{Name: "proxy_pass_trailers", In: in, Args: config.OneArg, Syntax: "on | off", Default: "off",
+			Set:  config.Flag(k, func(c *settings) *bool { return &c.passTrailers }),
+			Help: "Whether the client gets the fields that come behind the body of a chunked answer, if it says TE: trailers. A server sends them when it is asked to, by proxy_set_header Connection te and proxy_set_header TE trailers."},
 		{Name: "proxy_redirect", In: in, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "default | off | FROM TO", Default: "default", Set: setRedirect(k),
-			Help: "Where Location or Refresh of an answer begins with FROM, it begins with TO instead; both may have variables. The first that fits counts. default puts the location's name in place of proxy_pass's URL. A result without a host gets this server's. Regular expressions are not here yet."},
-	}
+			Help: "Where Location or Refresh of an answer begins with FROM, it begins with TO instead; both may have variables. The first that fits counts. default puts the location's name in place of proxy_pass's URL. A result without a host gets this server's. After \"~\", or \"~*\" to ignore case, FROM is a regular expression, and TO, which may have its groups, takes the place of the whole URL."},
+		{Name: "proxy_set_body", In: in, Args: config.OneArg, Syntax: "VALUE", Set: proxy.SetTemplate(k, func(c *settings) **proxy.Template { return &c.body }),
+			Help: "The body of the requests that are passed on, in place of the client's. It may have variables."},
+	}...)
 }

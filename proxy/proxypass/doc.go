@@ -11,6 +11,7 @@
 //	conn       a connection to a peer, in a loop, or a goroutine's where there is none
 //	pass       one request on its way to a peer and back: a proxy.Continuation
 //	encoder    a location's way to write requests
+//	edit       a rule that changes what an answer says of addresses and cookies
 //
 // A Group is a Resource: it and its connections live through reloads that leave its
 // block as it is. A lane has a lock of its own, so that loops do not wait for one another;
@@ -34,6 +35,7 @@ package proxypass
 //   - roster.go balance.go queue.go sticky.go sessions.go peerstatus.go: which peer a request goes to
 //   - naming.go health.go match.go: names of servers that are resolved again, checks of health
 //   - aim.go: where a request goes whose location has variables in proxy_pass
-//   - encoder.go uri.go params.go fields.go: the request
+//   - secure.go bind.go bind_linux.go bind_other.go: TLS, and what sockets are set up with
+//   - encoder.go forwarding.go uri.go params.go fields.go: the request
 //   - pass.go send.go filepart.go receive.go records.go stream.go failure.go: its way
-//   - answer.go ignore.go redirect.go variables.go tunnel.go: the answer
+//   - answer.go ignore.go edit.go redirect.go cookie.go limitrate.go trailer.go variables.go tunnel.go: the answer

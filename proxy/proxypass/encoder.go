@@ -21,6 +21,9 @@ type httpEncoder struct {
 	fields  []setHeader     // those of proxy_set_header, and the usual ones
 	passes  bool            // the client's other fields are passed on
 	own     fieldSet        // those of the client that are not
+	way     *forwarding     // proxy_headers; nil: off
+	// hostless says that proxy_headers sets Host as well.
+	hostless bool
 }
 
 // usualFields are fields that requests have unless proxy_set_header says otherwise, as in
@@ -45,9 +48,15 @@ func newHTTPEncoder(c *settings, location string) encoder {
 		host = proxy.FixedTemplate(c.pass.host)
 	}
 	for _, f := range usualFields(host, c.version) {
+		if f.name == "Host" && c.setsHeaders {
+			f.value = nil // it is the client's
+		}
 		if !slices.ContainsFunc(e.fields, func(o setHeader) bool { return strings.EqualFold(o.name, f.name) }) {
 			e.fields = append(e.fields, f)
 		}
+	}
+	if c.setsHeaders {
+		e.way = newForwarding(c.headers.Items())
 	}
 	for _, name := range framing {
 		e.own.add(name)
@@ -55,6 +64,7 @@ func newHTTPEncoder(c *settings, location string) encoder {
 	for _, f := range e.fields {
 		e.own.add(f.name)
 	}
+	e.hostless = e.way != nil && !slices.ContainsFunc(c.headers.Items(), func(o setHeader) bool { return strings.EqualFold(o.name, "Host") })
 	e.fields = slices.DeleteFunc(e.fields, func(f setHeader) bool {
 		return f.value.IsEmpty() || slices.Contains(framing, strings.ToLower(f.name))
 	})
@@ -108,19 +118,32 @@ func (e *httpEncoder) append(dst []byte, x *proxy.Exchange, to place, length int
 	case length == chunkedBody:
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
+	trusted := false
+	if e.way != nil {
+		trusted = x.Conn.Nearby()
+		dst = e.appendWay(dst, x, trusted)
+	}
 	if e.passes {
-		dst = e.appendClient(dst, &x.Req.Header)
+		dst = e.appendClient(dst, &x.Req.Header, trusted)
 	}
 	return append(dst, '\r', '\n'), nil
 }
 
+// appendWay appends what proxy_headers sets.
+func (e *httpEncoder) appendWay(dst []byte, x *proxy.Exchange, trusted bool) []byte {
+	if e.hostless {
+		dst = append(appendAuthority(append(dst, "Host: "...), x), '\r', '\n')
+	}
+	return e.way.appendTo(dst, x, trusted)
+}
+
 // appendClient appends the client's fields, but for those that concern its connection or
-// that its Connection names: RFC 9110 section 7.6.1.
-func (e *httpEncoder) appendClient(dst []byte, h *proxy.Header) []byte {
+// that its Connection names: RFC 9110 section 7.6.1. trusted concerns those of proxy_headers.
+func (e *httpEncoder) appendClient(dst []byte, h *proxy.Header, trusted bool) []byte {
 	named := namedByConnection(h)
 	for i := range h.Len() {
 		f := h.At(i)
-		if id := f.ID(); e.own.has(id, f.Name) || upstream.IsHopByHop(id, f.Name) || named != nil && named[strings.ToLower(f.Name)] {
+		if id := f.ID(); e.own.has(id, f.Name) || upstream.IsHopByHop(id, f.Name) || named != nil && named[strings.ToLower(f.Name)] || e.way != nil && e.way.hides(f.Name, trusted) {
 			continue
 		}
 		dst = append(append(append(append(dst, f.Name...), ": "...), f.Value...), '\r', '\n')

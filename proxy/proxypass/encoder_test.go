@@ -75,7 +75,13 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{in("proxy_pass http://$nosuch;"), `1:55: unknown variable "$nosuch"`},
 		{in("proxy_redirect default; proxy_pass http://$host;"), `"proxy_redirect default" cannot be used with "proxy_pass" directive with variables`},
-		{in("proxy_pass https://a;"), `1:55: proxy_pass "https://a" is to use TLS, which is not here yet`},
+		{in("proxy_pass httpx://a;"), `1:55: invalid URL "httpx://a" of proxy_pass; it begins with "http://" or "https://"`},
+		{in("proxy_pass https://127.0.0.1; proxy_ssl_verify on;"), `1:55: no proxy_ssl_trusted_certificate for proxy_ssl_verify`},
+		{in("proxy_pass https://127.0.0.1; proxy_ssl_certificate data:x;"), `no "proxy_ssl_certificate_key" is defined for certificate`},
+		{in("proxy_pass https://127.0.0.1; proxy_ssl_protocols TLSv9;"), `proxy_ssl_protocols: "TLSv9" is not a protocol`},
+		{in("proxy_pass https://127.0.0.1; proxy_ssl_ciphers none;"), `proxy_ssl_ciphers: no cipher of "none" is left`},
+		{in("uwsgi_pass suwsgi://127.0.0.1:1; uwsgi_ssl_verify on;"), `no uwsgi_ssl_trusted_certificate for uwsgi_ssl_verify`},
+		{in("scgi_pass sscgi://127.0.0.1:1;"), `only uwsgi_pass and proxy_pass reach servers by TLS`},
 		{in("proxy_pass a:1;"), `1:55: invalid URL "a:1" of proxy_pass; it begins with "http://"`},
 		{in("proxy_pass http://;"), `no host`},
 		{in("proxy_pass http://a:0;"), `invalid port "0"; it is a number from 1 to 65535`},
@@ -99,7 +105,9 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{in("proxy_next_upstream off error;"), `"off" stands alone`},
 		{in("proxy_buffers 1 4k;"), `proxy_buffers: "1" is not a whole number from 2`},
 		{in("proxy_redirect on;"), `"on" is not one of "default", "off"`},
-		{in("proxy_redirect ~a b;"), `with a regular expression is not here yet`},
+		{in("proxy_redirect ~( b;"), `proxy_redirect: regular expression "("`},
+		{in("proxy_cookie_domain a;"), `proxy_cookie_domain: invalid parameter "a"; it takes "off", or two texts`},
+		{in("proxy_cookie_flags a fast;"), `proxy_cookie_flags: invalid flag "fast"`},
 	} {
 		_, err := proxytest.Check(t, proxytest.Config{Text: c.text, Modules: Modules(Options{})})
 		var first *config.Error

@@ -21,6 +21,7 @@ type failure struct {
 	kind   upstream.Failure // 0: no peer is at fault
 	status proxy.Status     // of the answer where no other peer is asked
 	reason string           // in nginx's words
+	crit   bool             // an operator has to do something about it
 }
 
 // Error returns the reason.
@@ -29,6 +30,7 @@ func (f *failure) Error() string { return f.reason }
 // Where a request has failed, in nginx's words.
 const (
 	whileConnecting  = "while connecting to upstream"
+	whileShaking     = "while SSL handshaking to upstream"
 	whileSending     = "while sending request to upstream"
 	whileReadingHead = "while reading response header from upstream"
 	whileReading     = "while reading upstream"
@@ -45,7 +47,14 @@ func failureOf(err error) *failure {
 
 // answer returns the error that the engine makes the answer of.
 func (f *failure) answer() error {
-	return &proxy.Fail{Status: f.status, Level: proxy.LevelError, Reason: f.reason}
+	return &proxy.Fail{Status: f.status, Level: f.level(), Reason: f.reason}
+}
+
+func (f *failure) level() proxy.Level {
+	if f.crit {
+		return proxy.LevelCrit
+	}
+	return proxy.LevelError
 }
 
 // brokenOff is an answer that has ended too early.
@@ -54,19 +63,19 @@ func (p *pass) brokenOff(where string) *failure {
 	if p.h.protocol.records {
 		what = "FastCGI stdout"
 	}
-	return &failure{upstream.OnError, 502, "upstream prematurely closed " + what + " " + where}
+	return &failure{kind: upstream.OnError, status: 502, reason: "upstream prematurely closed " + what + " " + where}
 }
 
 func timedOut(where string) *failure {
-	return &failure{upstream.OnTimeout, 504, "upstream timed out (" + systemText(syscall.ETIMEDOUT) + ") " + where}
+	return &failure{kind: upstream.OnTimeout, status: 504, reason: "upstream timed out (" + systemText(syscall.ETIMEDOUT) + ") " + where}
 }
 
 func invalidHead(err error) *failure {
-	return &failure{upstream.OnInvalidHeader, 502, "upstream sent " + err.Error() + " " + whileReadingHead}
+	return &failure{kind: upstream.OnInvalidHeader, status: 502, reason: "upstream sent " + err.Error() + " " + whileReadingHead}
 }
 
 func invalidBody(err error) *failure {
-	return &failure{upstream.OnError, 502, "upstream sent " + err.Error() + " " + whileReading}
+	return &failure{kind: upstream.OnError, status: 502, reason: "upstream sent " + err.Error() + " " + whileReading}
 }
 
 func invalidRecord(err error, where string) *failure {
@@ -74,17 +83,17 @@ func invalidRecord(err error, where string) *failure {
 	if where == whileReadingHead {
 		kind = upstream.OnInvalidHeader
 	}
-	return &failure{kind, 502, "upstream sent " + err.Error() + " " + where}
+	return &failure{kind: kind, status: 502, reason: "upstream sent " + err.Error() + " " + where}
 }
 
 // caughtStderr is an answer that fastcgi_catch_stderr makes an invalid one.
 func caughtStderr() *failure {
-	return &failure{upstream.OnInvalidHeader, 502, "upstream sent in stderr what fastcgi_catch_stderr names " + whileReadingHead}
+	return &failure{kind: upstream.OnInvalidHeader, status: 502, reason: "upstream sent in stderr what fastcgi_catch_stderr names " + whileReadingHead}
 }
 
 // callFailed is a system call's failure.
 func callFailed(call string, err error, where string) *failure {
-	return &failure{upstream.OnError, 502, call + "() failed (" + systemText(err) + ") " + where}
+	return &failure{kind: upstream.OnError, status: 502, reason: call + "() failed (" + systemText(err) + ") " + where}
 }
 
 // systemText is err as nginx writes it: "111: Connection refused".

@@ -78,8 +78,13 @@ func echoParts(pc *peerConn) {
 
 // Each part of a body comes back before the client sends the next.
 func TestABodyIsPassedOnWhileItComes(t *testing.T) {
-	o := startOrigin(t, "tcp", echoParts)
-	inAllFronts(t, "", "location / { proxy_pass http://"+o.addr+"; "+feeding+"}", func(t *testing.T, dial func() net.Conn) {
+	for _, network := range []string{"tcp", "tls"} {
+		t.Run(network, func(t *testing.T) { testPassingOn(t, startOrigin(t, network, echoParts)) })
+	}
+}
+
+func testPassingOn(t *testing.T, o *origin) {
+	inAllFronts(t, "", "location / { proxy_pass "+o.url+"; "+feeding+"}", func(t *testing.T, dial func() net.Conn) {
 		nc := dial()
 		r := bufio.NewReader(nc)
 		for _, c := range []struct{ head, part, end, seen string }{
@@ -117,8 +122,13 @@ func TestABodyIsPassedOnWhileItComes(t *testing.T) {
 
 // Bodies of all sizes come through, and the connection to the origin is kept.
 func TestBodiesOfAllSizesArePassedOnWhileTheyCome(t *testing.T) {
-	o := startOrigin(t, "tcp", echo)
-	s := newSite(t, "server { listen 127.0.0.1:80; client_max_body_size 0; location / { proxy_pass http://"+o.addr+"; proxy_request_buffering off; } }")
+	for _, network := range []string{"tcp", "tls"} {
+		t.Run(network, func(t *testing.T) { testPassingOnSizes(t, startOrigin(t, network, echo)) })
+	}
+}
+
+func testPassingOnSizes(t *testing.T, o *origin) {
+	s := newSite(t, "server { listen 127.0.0.1:80; client_max_body_size 0; location / { proxy_pass "+o.url+"; proxy_request_buffering off; } }")
 	nc := s.Dial("")
 	r := bufio.NewReader(nc)
 	for _, size := range []int{0, 1, 65503, 65504, 65505, 65536, 300_000, 3 << 20} {

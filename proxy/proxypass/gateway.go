@@ -56,22 +56,23 @@ func parseGateway(directive, scheme string) func(text string) (*target, error) {
 	return func(text string) (*target, error) {
 		rest, secure := text, false
 		if scheme != "" {
-			rest = strings.TrimPrefix(text, scheme+"://")
-			secure = strings.HasPrefix(text, "s"+scheme+"://")
+			if rest, secure = strings.CutPrefix(text, "s"+scheme+"://"); !secure {
+				rest = strings.TrimPrefix(text, scheme+"://")
+			}
 		}
 		switch {
-		case secure:
-			return nil, fmt.Errorf("%s %q is to use TLS, which is not here yet", directive, text)
+		case secure && scheme != "uwsgi":
+			return nil, fmt.Errorf("invalid address %q of %s: only uwsgi_pass and proxy_pass reach servers by TLS", text, directive)
 		case strings.HasPrefix(rest, "http://"), strings.HasPrefix(rest, "https://"):
 			return nil, fmt.Errorf("invalid address %q of %s: a server that speaks HTTP is for proxy_pass", text, directive)
 		case strings.ContainsAny(rest, "/") && !strings.HasPrefix(rest, "unix:"):
 			return nil, fmt.Errorf("invalid address %q of %s; it is HOST:PORT, unix:PATH or the name of an upstream", text, directive)
 		}
-		addr, err := parseAddress(rest)
+		addr, err := parseAddress(rest, defaultPort)
 		if err != nil {
 			return nil, fmt.Errorf("invalid address %q of %s: %w", text, directive, err)
 		}
-		t := &target{name: addr.host, addr: addr}
+		t := &target{name: addr.host, addr: addr, secure: secure}
 		if addr.path != "" {
 			t.name = rest
 		}
@@ -96,7 +97,7 @@ func gatewayDirectives(k *key, name, scheme, syntax, what string) []config.Direc
 
 func uwsgiDirectives(k *key) []config.Directive {
 	in := config.AnyLevel
-	return append(gatewayDirectives(k, "uwsgi", "uwsgi", "[uwsgi://]HOST:PORT | unix:PATH | UPSTREAM", "uWSGI server"),
+	return append(gatewayDirectives(k, "uwsgi", "uwsgi", "[uwsgi://|suwsgi://]HOST:PORT | unix:PATH | UPSTREAM", "uWSGI server"),
 		config.Directive{Name: "uwsgi_modifier1", In: in, Args: config.OneArg, Syntax: "N", Default: "0",
 			Set:  config.Int(k, 0, 255, func(c *settings) *int { return &c.gateway.modifier1 }),
 			Help: "The first modifier of the uwsgi protocol, 0 to 255: which of its plugins a uWSGI server answers by. 0 is Python."},

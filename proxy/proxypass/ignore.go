@@ -16,12 +16,13 @@ const (
 	ignoreRedirect ignored = 1 << iota
 	ignoreBuffering
 	ignoreCharset
+	ignoreRate
 )
 
 // ignorable are the words of proxy_ignore_headers. Those without a value concern nginx's
-// cache, or have no effect here.
+// cache.
 var ignorable = []config.Choice[ignored]{
-	{Word: "X-Accel-Redirect", Value: ignoreRedirect}, {Word: "X-Accel-Expires"}, {Word: "X-Accel-Limit-Rate"},
+	{Word: "X-Accel-Redirect", Value: ignoreRedirect}, {Word: "X-Accel-Expires"}, {Word: "X-Accel-Limit-Rate", Value: ignoreRate},
 	{Word: "X-Accel-Buffering", Value: ignoreBuffering}, {Word: "X-Accel-Charset", Value: ignoreCharset},
 	{Word: "Expires"}, {Word: "Cache-Control"}, {Word: "Set-Cookie"}, {Word: "Vary"},
 }
@@ -52,5 +53,8 @@ func (set ignored) apply(a *upstream.Accel) {
 	}
 	if set&ignoreCharset != 0 {
 		a.Charset = ""
+	}
+	if set&ignoreRate != 0 {
+		a.Rate = ""
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"alicorn/proxy/eventloop"
 )
 
 // lane is a Group's part for one event loop.
@@ -19,15 +17,15 @@ type lane struct {
 	_      [64]byte // locks of two lanes are not in one cache line
 }
 
-// takeKept returns a kept connection to p: the lane's own that was used last, or another
-// lane's; nil where there is none.
-func (l *lane) takeKept(p *peer) *conn {
-	if c := l.take(p); c != nil {
+// takeKept returns a kept connection to p by a way: the lane's own that was used last, or
+// another lane's; nil where there is none.
+func (l *lane) takeKept(p *peer, w way) *conn {
+	if c := l.take(p, w); c != nil {
 		return c
 	}
 	for i := range l.group.lanes {
 		if other := &l.group.lanes[i]; other != l {
-			if c := other.take(p); c != nil {
+			if c := other.take(p, w); c != nil {
 				return c
 			}
 		}
@@ -35,12 +33,12 @@ func (l *lane) takeKept(p *peer) *conn {
 	return nil
 }
 
-func (l *lane) take(p *peer) *conn {
+func (l *lane) take(p *peer, w way) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := len(l.kept) - 1; i >= 0; i-- {
 		c := l.kept[i]
-		if !c.leadsTo(p) {
+		if !c.leadsTo(p) || c.way != w {
 			continue
 		}
 		l.kept = append(l.kept[:i], l.kept[i+1:]...)
@@ -119,14 +117,4 @@ func (l *lane) close() {
 			c.close()
 		}
 	}
-}
-
-// dial begins to connect to p, at the time now.
-func (l *lane) dial(p *peer, loop *eventloop.Loop, timeout time.Duration, now time.Time) (c *conn, connected bool, err error) {
-	c = &conn{peer: p, lane: l, born: now}
-	if loop == nil {
-		return c, true, c.dialBlocking(timeout)
-	}
-	c.looped, connected, err = loop.Dial(p.sockaddr, c)
-	return c, connected, err
 }

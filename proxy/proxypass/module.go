@@ -101,12 +101,18 @@ func (p *protocol) newHandler(c *settings, all *definitions, s *config.Scope, l 
 	}
 	h := &handler{settings: c, protocol: p, rules: h1.ResponseRules{Head: c.bufferSize, Fields: maxFields, CGI: p.cgi}}
 	h.hidden, h.shownAccel = c.hiddenFields(p.hidden)
-	if err := h.find(c, all, s, o); err != nil {
+	secure, key, err := p.secureOf(c, s.Load())
+	if err != nil {
+		return nil, err
+	}
+	h.secure = secure
+	if err := h.find(c, all, s, o, key); err != nil {
 		return nil, err
 	}
 	h.encoder = p.encoder(c, location)
 	if c.pass.origin != "" || c.pass.value != nil {
 		h.redirects = redirectsOf(c, location)
+		h.editsCookies = c.cookies.given()
 	}
 	if o.Temporary != nil {
 		h.tempDir, h.space = o.Temporary(s, l)
@@ -115,9 +121,9 @@ func (p *protocol) newHandler(c *settings, all *definitions, s *config.Scope, l 
 }
 
 // find finds the Group of the location's requests, or the Groups that they may name.
-func (h *handler) find(c *settings, all *definitions, s *config.Scope, o Options) (err error) {
+func (h *handler) find(c *settings, all *definitions, s *config.Scope, o Options, key string) (err error) {
 	if c.pass.value != nil {
-		if slices.ContainsFunc(c.redirects.Items(), func(r redirect) bool { return r.standard }) {
+		if slices.ContainsFunc(c.redirects.Items(), func(r edit) bool { return r.standard }) {
 			return &config.Error{Pos: c.passPos, Msg: "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables"}
 		}
 		h.aims, err = h.protocol.aimsOf(c, all, s, o)
@@ -128,7 +134,7 @@ func (h *handler) find(c *settings, all *definitions, s *config.Scope, o Options
 		return err
 	}
 	h.upstream = d
-	if h.group, err = groupOf(d, h.protocol.name, s.Load().Resources, o); err != nil {
+	if h.group, err = groupOf(d, h.protocol.name+key, s.Load().Resources, o); err != nil {
 		return c.orUpstream(all, d, err)
 	}
 	return nil

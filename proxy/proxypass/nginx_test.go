@@ -51,10 +51,16 @@ func seen(t *testing.T, nc net.Conn, request string) string {
 // beside starts nginx and this program with the same locations.
 func beside(t *testing.T, locations string) (theirs func() net.Conn, mine func() net.Conn) {
 	t.Helper()
+	return besideWith(t, "", locations)
+}
+
+// besideWith is beside with directives of the http block.
+func besideWith(t *testing.T, http, locations string) (theirs func() net.Conn, mine func() net.Conn) {
+	t.Helper()
 	dir := proxytest.NginxDir(t)
 	text := "absolute_redirect off; proxy_http_version 1.1; proxy_set_header Connection ''; " + locations
-	proxytest.StartNginx(t, dir, "access_log off; default_type text/plain; server { listen unix:DIR/s; "+text+" }")
-	s := site(t, proxytest.Config{Text: "server { listen 127.0.0.1:80; default_type text/plain; " + text + " }", Modules: []proxy.Module{rewrite.Module(), static.Module()}})
+	proxytest.StartNginx(t, dir, "access_log off; default_type text/plain; "+http+" server { listen unix:DIR/s; "+text+" }")
+	s := site(t, proxytest.Config{Text: http + " server { listen 127.0.0.1:80; default_type text/plain; " + text + " }", Modules: []proxy.Module{rewrite.Module(), static.Module()}})
 	theirs = func() net.Conn {
 		nc, err := net.Dial("unix", filepath.Join(dir, "s"))
 		if err != nil {
@@ -80,6 +86,7 @@ func TestAnswersAreThoseThatNginxPassesOn(t *testing.T) {
 		"200 OK\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nContent-Length: 0\r\n\r\n",
 		"200 OK\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\nServer: x\r\nX-Pad: y\r\nX-Accel-Expires: 5\r\nContent-Length: 0\r\n\r\n",
 		"200 OK\r\nX-Accel-Redirect: /files/x\r\nContent-Disposition: inline\r\nContent-Length: 3\r\n\r\nabc",
+		"200 OK\r\nX-Accel-Redirect: /files/x\r\nContent-Type: image/png\r\nContent-Length: 3\r\n\r\nabc",
 		"200 OK\r\nX-Accel-Redirect: /files/x\r\nX-Accel-Redirect: /files/y\r\nX-Accel-Expires: 5\r\nContent-Length: 3\r\n\r\nabc",
 		"200 OK\r\nX-Accel-Redirect:\r\nX-A: b\r\nContent-Length: 3\r\n\r\nabc",
 		"200 OK\r\nX-Accel-Redirect: \r\nX-Accel-Redirect: /files/y\r\nContent-Length: 3\r\n\r\nabc",

@@ -2,6 +2,8 @@ package proxypass
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -56,9 +58,13 @@ func (c *peerConn) request() (*http.Request, string) {
 	return r, string(body)
 }
 
-// startOrigin runs script for each connection, which is closed when it returns.
+// startOrigin runs script for each connection, which is closed when it returns. The network
+// is "tcp", "unix", or "tls".
 func startOrigin(t testing.TB, network string, script func(c *peerConn)) *origin {
 	t.Helper()
+	if network == "tls" {
+		return startSecure(t, &tls.Config{Certificates: []tls.Certificate{newAuthority(t, "ca").issue(t, &x509.Certificate{DNSNames: []string{"origin"}})}}, script)
+	}
 	addr := "127.0.0.1:0"
 	if network == "unix" {
 		addr = filepath.Join(t.TempDir(), "s")
@@ -68,6 +74,16 @@ func startOrigin(t testing.TB, network string, script func(c *peerConn)) *origin
 		t.Fatal(err)
 	}
 	return serveOrigin(t, l, "http", script)
+}
+
+// startSecure runs script for each connection over TLS.
+func startSecure(t testing.TB, c *tls.Config, script func(c *peerConn)) *origin {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveOrigin(t, l, "https", script)
 }
 
 func serveOrigin(t testing.TB, l net.Listener, scheme string, script func(c *peerConn)) *origin {

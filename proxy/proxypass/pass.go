@@ -21,14 +21,17 @@ type handler struct {
 	group      *Group      // nil: aims has several
 	aims       *aims       // nil: proxy_pass has no variables
 	encoder    encoder
-	hidden     fieldSet // fields of answers that the client does not see
-	shownAccel fieldSet // those of X-Accel-* that it sees
-	redirects  []redirect
-	rules      h1.ResponseRules
-	tempDir    string
-	space      *upstream.Space
-	state      *state
-	told       atomic.Bool // that there is no location for an X-Accel-Redirect
+	secure     *upstream.Secure // nil: without TLS
+	hidden     fieldSet         // fields of answers that the client does not see
+	shownAccel fieldSet         // those of X-Accel-* that it sees
+	redirects  []edit
+	// editsCookies says that proxy_cookie_* change cookies.
+	editsCookies bool
+	rules        h1.ResponseRules
+	tempDir      string
+	space        *upstream.Space
+	state        *state
+	told         atomic.Bool // that there is no location for an X-Accel-Redirect
 }
 
 // state is what the feature keeps beside exchanges.
@@ -57,6 +60,8 @@ type pass struct {
 	body    upstream.Body
 	feed    *upstream.Feed // passes on a body that is not read first; nil: there is none
 	sent    int            // of request
+	partly  bool           // TLS has sent a part of what sent does not count yet
+	way     way            // of its connections
 	file    filePart       // of the body's file
 
 	stage    stage
@@ -85,6 +90,9 @@ type pass struct {
 	// surplus says that the peer has sent more than its answer.
 	surplus bool
 
+	limit   pacing // proxy_limit_rate
+	trailer []byte // the lines of the answer's trailer, where the client gets them
+
 	out    upstream.WriteBehind
 	noFile atomic.Pointer[error] // why out has no file, until it is logged
 }
@@ -98,6 +106,7 @@ const (
 	choosing                // a peer, and a connection to it
 	queued                  // until a peer has room
 	connecting              // the connection is not there yet
+	securing                // TLS's handshake is done
 	sending
 	readingHead // of the answer
 	collecting  // the whole answer, in buf
@@ -242,6 +251,8 @@ func (p *pass) step(x *proxy.Exchange) error {
 		return p.queue(x)
 	case connecting:
 		return p.connect(x)
+	case securing:
+		return p.secure(x)
 	case sending:
 		return p.send()
 	case readingHead, collecting:

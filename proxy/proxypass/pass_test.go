@@ -8,10 +8,10 @@ import (
 )
 
 func TestRequestsReachTheOriginAndAnswersTheClient(t *testing.T) {
-	for _, network := range []string{"tcp", "unix"} {
+	for _, network := range []string{"tcp", "unix", "tls"} {
 		t.Run(network, func(t *testing.T) {
 			o := startOrigin(t, network, echo)
-			s := newSite(t, "server { listen 127.0.0.1:80; client_max_body_size 0; location / { proxy_pass http://"+o.addr+"; } }")
+			s := newSite(t, "server { listen 127.0.0.1:80; client_max_body_size 0; location / { proxy_pass "+o.url+"; } }")
 			nc := s.Dial("")
 			r := bufio.NewReader(nc)
 			for i := range 5 {

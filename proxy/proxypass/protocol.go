@@ -14,6 +14,7 @@ type protocol struct {
 	cgi     bool     // heads of answers are those of CGI
 	chunks  bool     // a body of unknown length may be passed on while it comes
 	records bool     // answers come in FastCGI's records
+	secure  bool     // servers may be reached by TLS
 	hidden  []string // fields of answers that clients do not see unless PROTOCOL_pass_header says so
 	unseen  string   // the same, with those for this server, in words
 	own     func(k *key) []config.Directive
@@ -49,8 +50,8 @@ const (
 // protocols returns the protocols that there are.
 func protocols() []*protocol {
 	all := []*protocol{
-		{name: "proxy", scheme: "http", chunks: true, hidden: []string{"date", "server", "x-pad"}, unseen: "Date, Server, X-Pad and X-Accel-*", own: httpDirectives, encoder: newHTTPEncoder},
-		{name: "uwsgi", scheme: "uwsgi", cgi: true, unseen: "X-Accel-*", own: uwsgiDirectives, encoder: newUwsgiEncoder},
+		{name: "proxy", scheme: "http", chunks: true, secure: true, hidden: []string{"date", "server", "x-pad"}, unseen: "Date, Server, X-Pad and X-Accel-*", own: httpDirectives, encoder: newHTTPEncoder},
+		{name: "uwsgi", scheme: "uwsgi", cgi: true, secure: true, unseen: "X-Accel-*", own: uwsgiDirectives, encoder: newUwsgiEncoder},
 		{name: "fastcgi", scheme: "fastcgi", cgi: true, records: true, hidden: []string{"status"}, unseen: "Status and X-Accel-*", own: fastcgiDirectives, encoder: newFastCGIEncoder},
 		{name: "scgi", scheme: "scgi", cgi: true, hidden: []string{"status"}, unseen: "Status and X-Accel-*", own: scgiDirectives, encoder: newSCGIEncoder},
 	}

@@ -21,9 +21,9 @@ type waiter struct {
 
 // Why a request has no peer.
 var (
-	noPeer    = &failure{0, 502, "no live upstreams " + whileConnecting}
-	queueFull = &failure{0, 502, "upstream queue is full " + whileConnecting}
-	tooLong   = &failure{0, 502, "upstream queue timed out " + whileConnecting}
+	noPeer    = &failure{status: 502, reason: "no live upstreams " + whileConnecting}
+	queueFull = &failure{status: 502, reason: "upstream queue is full " + whileConnecting}
+	tooLong   = &failure{status: 502, reason: "upstream queue timed out " + whileConnecting}
 )
 
 // enqueue has a request wait until a member can take it, for patience at most. It returns

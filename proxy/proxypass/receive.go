@@ -126,6 +126,7 @@ func (p *pass) readHead(x *proxy.Exchange) error {
 	if err := p.checkHead(); err != nil {
 		return invalidHead(err)
 	}
+	p.keepTrailer()
 	x.Upstream.Last().Header = x.Now().Sub(p.began)
 	p.data = (*p.buf)[:copy(*p.buf, rest)]
 	return p.decide(x)

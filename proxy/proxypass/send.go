@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +24,11 @@ func (p *pass) prepare(x *proxy.Exchange) error {
 	h := p.h
 	length := int64(noBody)
 	var err error
+	var own []byte
 	switch {
+	case h.settings.body != nil:
+		own = h.settings.body.Append(x, make([]byte, 0, 64))
+		length = int64(len(own))
 	case !h.passBody || !x.Req.Chunked && !hasLength(x):
 	case h.feeds(x):
 		length, err = p.beginFeed(x)
@@ -41,6 +46,12 @@ func (p *pass) prepare(x *proxy.Exchange) error {
 	if p.stage = choosing; p.lookup != nil {
 		p.stage = resolving
 	}
+	if h.secure != nil {
+		p.way.name = h.peerName(x)
+	}
+	if h.bind.address != nil {
+		p.way.from = h.bind.local(x)
+	}
 	to := place{moved: h.pass.uri != "" && x.URIChanges() != *h.state.moves.In(x)}
 	switch {
 	case p.probe != nil:
@@ -54,7 +65,10 @@ func (p *pass) prepare(x *proxy.Exchange) error {
 	if err != nil {
 		return err
 	}
-	if p.feed == nil && p.body.File == nil {
+	switch {
+	case own != nil:
+		p.request = h.encoder.body(p.request, own)
+	case p.feed == nil && p.body.File == nil:
 		p.request = h.encoder.body(p.request, p.body.Inline)
 	}
 	return nil
@@ -132,7 +146,7 @@ func (p *pass) try(x *proxy.Exchange, m *member, now time.Time) error {
 	p.began, p.member, p.peer, p.landed = now, m, m.peer, false
 	p.tries++
 	x.Upstream.Try(p.peer.name)
-	p.sent, p.reused, p.received, p.length, p.interims, p.surplus = 0, false, 0, 0, 0, false
+	p.sent, p.partly, p.reused, p.received, p.length, p.interims, p.surplus = 0, false, false, 0, 0, 0, false
 	p.text = p.text[:0]
 	p.file.release()
 	p.file = filePart{}
@@ -140,7 +154,7 @@ func (p *pass) try(x *proxy.Exchange, m *member, now time.Time) error {
 		p.records = cgi.Records{}
 	}
 	p.raw.Reset(x.Req.Method)
-	for p.conn = p.lane.takeKept(p.peer); p.conn != nil; p.conn = p.lane.takeKept(p.peer) {
+	for p.conn = p.lane.takeKept(p.peer, p.way); p.conn != nil; p.conn = p.lane.takeKept(p.peer, p.way) {
 		if upstream.IsIdempotent(x.Req.Method) && p.feed == nil || p.conn.alive() {
 			x.Upstream.Last().Connect = 0
 			p.reused, p.stage = true, sending
@@ -148,40 +162,87 @@ func (p *pass) try(x *proxy.Exchange, m *member, now time.Time) error {
 		}
 		p.conn.close()
 	}
-	c, connected, err := p.lane.dial(p.peer, p.loop, p.h.connectTimeout, p.began)
+	c, connected, err := p.dial()
 	if err != nil {
 		return p.connectFailed(err)
 	}
-	p.conn, p.stage = c, sending
+	p.conn = c
 	if !connected {
 		p.stage = connecting
 		return nil
 	}
-	x.Upstream.Last().Connect = x.Now().Sub(p.began)
+	p.connected(x)
 	return nil
+}
+
+// dial begins to connect to the peer.
+func (p *pass) dial() (c *conn, connected bool, err error) {
+	b := &p.h.bind
+	c = &conn{peer: p.peer, lane: p.lane, way: p.way, born: p.began}
+	switch {
+	case p.loop == nil:
+		return c, true, c.dialBlocking(p.h.connectTimeout, b)
+	case b.special():
+		c.looped, connected, err = p.loop.DialWith(p.peer.sockaddr, func(fd int) error { return b.prepare(fd, p.way.from, p.peer.sockaddr) }, c)
+	default:
+		c.looped, connected, err = p.loop.Dial(p.peer.sockaddr, c)
+	}
+	return c, connected, err
+}
+
+// connected goes on once the connection is there: with TLS, if the peer is to be reached by
+// that, else with the request.
+func (p *pass) connected(x *proxy.Exchange) {
+	if p.h.secure != nil && !p.conn.shaken {
+		p.stage = securing
+		return
+	}
+	p.stage = sending
+	x.Upstream.Last().Connect = x.Now().Sub(p.began)
 }
 
 // connectFailed names the folder or the socket that refuses the server, where one does.
 func (p *pass) connectFailed(err error) error {
+	if f := failureOf(err); f != nil {
+		return f
+	}
 	if isTimeout(err) {
 		return timedOut(whileConnecting)
 	}
 	f := callFailed("connect", err, whileConnecting)
+	if path := p.peer.addr.path; path != "" || p.conn == nil && p.loop != nil { // as in nginx, where the call itself has failed
+		f.reason = "connect() to " + p.peer.name + strings.TrimPrefix(f.reason, "connect()")
+		f.crit = !isOutage(err)
+	}
 	if path := p.peer.addr.path; path != "" && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist)) {
 		f.reason += osfile.Refusal(path, osfile.ToWrite)
 	}
 	return f
 }
 
+// isOutage reports a failure to connect that is no fault of this machine's.
+func isOutage(err error) bool {
+	for _, no := range []error{unix.ECONNREFUSED, unix.ECONNRESET, unix.EAGAIN, unix.ENETDOWN, unix.ENETUNREACH, unix.EHOSTDOWN, unix.EHOSTUNREACH} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
+}
+
 // connect sends what it can at once: a connection on the same host is there by now.
 func (p *pass) connect(x *proxy.Exchange) error {
 	c := p.conn
-	n, err := c.write(p.request[p.sent:], 0)
+	n, err := 0, error(nil)
+	if p.h.secure != nil {
+		err = c.looped.Connected()
+	} else {
+		n, err = c.write(p.request[p.sent:], 0)
+	}
 	switch {
 	case err == nil:
 		p.sent += n
-		p.stage = sending
-		x.Upstream.Last().Connect = x.Now().Sub(p.began)
+		p.connected(x)
 		return nil
 	case err != unix.EAGAIN:
 		return p.connectFailed(err)
@@ -205,7 +266,7 @@ func (p *pass) send() error {
 			p.stage = readingHead
 			p.file.release()
 			if p.feed != nil {
-				p.feed.Begin(p.conn.looped)
+				p.feed.Begin(p.conn.sink())
 			}
 			return nil
 		}
@@ -219,13 +280,15 @@ func (p *pass) send() error {
 		case err == nil:
 		case isTimeout(err):
 			return timedOut(whileSending)
+		case err == unix.EAGAIN && p.conn.sealed != nil:
+			p.partly = true
 		case err != unix.EAGAIN:
-			if p.conn.looped != nil && p.conn.looped.Readable() {
+			if p.conn.readable() {
 				p.stage = readingHead // the answer may tell why
 				return nil
 			}
 			return callFailed("send", err, whileSending)
-		case p.conn.looped.Readable():
+		case p.conn.readable():
 			p.stage = readingHead
 			return nil
 		case p.conn.expired():
@@ -270,7 +333,7 @@ func (p *pass) pump(x *proxy.Exchange) error {
 		return err
 	}
 	switch err := p.feed.Failed(); {
-	case err == nil || p.stage == streaming || p.conn.looped.Readable():
+	case err == nil || p.stage == streaming || p.conn.readable():
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return timedOut(whileSending)
@@ -302,7 +365,7 @@ func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	} else {
 		p.sel.tried = append(p.sel.tried, p.peer)
 		if f.kind&failures != 0 {
-			x.Log(proxy.LevelError, "%s", f.reason)
+			x.Log(f.level(), "%s", f.reason)
 		}
 	}
 	p.stage = choosing
@@ -369,7 +432,7 @@ func (p *pass) url() string {
 	if p.peer == nil {
 		return ""
 	}
-	return string(p.h.encoder.url([]byte(p.h.protocol.scheme+"://"+p.peer.name), p.request))
+	return string(p.h.encoder.url([]byte(p.h.scheme()+"://"+p.peer.name), p.request))
 }
 
 // again reports whether the request may be sent once more after a failure of that kind.
@@ -378,7 +441,7 @@ func (p *pass) again(x *proxy.Exchange, kind upstream.Failure, stale bool) bool 
 	if n := p.roster.tries(); repeat.Tries == 0 || n < repeat.Tries {
 		repeat.Tries = n
 	}
-	o := upstream.Outcome{Failure: kind, Method: x.Req.Method, Begun: p.sent > 0, Answered: x.Res.Sent(), Stale: stale, Tries: p.tries}
+	o := upstream.Outcome{Failure: kind, Method: x.Req.Method, Begun: p.sent > 0 || p.partly, Answered: x.Res.Sent(), Stale: stale, Tries: p.tries}
 	o.Consumed = p.feed != nil && p.feed.Sent() > 0
 	if repeat.Timeout > 0 {
 		o.Took = x.Now().Sub(p.arrived)

@@ -19,11 +19,14 @@ type settings struct {
 	headers   config.List[setHeader]
 	hidden    config.List[string]
 	shown     config.List[string]
-	redirects config.List[redirect]
+	redirects config.List[edit]
+	cookies   cookieSettings
 
 	version        string // proxy_http_version
 	method         *proxy.Template
+	body           *proxy.Template // proxy_set_body; nil: the client's
 	passHeaders    bool
+	setsHeaders    bool // proxy_headers
 	passBody       bool
 	readFirst      bool // proxy_request_buffering
 	connectTimeout time.Duration
@@ -33,11 +36,15 @@ type settings struct {
 	bufferSize     int64
 	buffers        int64 // all of proxy_buffers together
 	maxTemp        int64
+	limitRate      *proxy.Template // nil: without a limit
 	ignoreAbort    bool
 	intercept      bool
+	passTrailers   bool
 	ignored        ignored         // proxy_ignore_headers
 	next           upstream.Repeat // proxy_next_upstream, _tries and _timeout
 
+	bind    bindSettings
+	secure  secureSettings
 	gateway gateway
 }
 
@@ -58,7 +65,8 @@ func newKey() *key {
 			version: "1.1", passHeaders: true, passBody: true, readFirst: true,
 			connectTimeout: time.Minute, sendTimeout: time.Minute, readTimeout: time.Minute,
 			buffering: true, bufferSize: pageSize, buffers: 8 * pageSize, maxTemp: 1 << 30,
-			next: upstream.Repeat{On: upstream.OnError | upstream.OnTimeout, Begun: upstream.BegunIdempotent},
+			secure: secureSettings{depth: 1, resumes: true},
+			next:   upstream.Repeat{On: upstream.OnError | upstream.OnTimeout, Begun: upstream.BegunIdempotent},
 		}
 	})
 	k.Enter = func(s *config.Scope, c *settings) {

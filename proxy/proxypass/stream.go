@@ -3,6 +3,7 @@ package proxypass
 import (
 	"io"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,15 +18,19 @@ const readAhead = 4 * blockSize
 // the connection's loop, without regard to how fast the client takes it.
 func (p *pass) beginStream(x *proxy.Exchange) error {
 	p.length = int64(len(p.data))
-	p.rewriteFields(x)
+	if err := p.rewriteFields(x); err != nil {
+		return err
+	}
 	p.head.Apply(x, -1)
 	if err := x.Res.Send(); err != nil {
 		return err
 	}
 	if p.conn.looped == nil {
+		p.limit.begin(x, p.h, len(p.data))
 		return p.copy(x)
 	}
 	h := p.h
+	p.limit.begin(x, h, len(p.data))
 	p.out.Memory, p.out.Disk, p.out.Dir, p.out.Space = h.buffers, h.maxTemp, h.tempDir, h.space
 	if !h.buffering || h.ignored&ignoreBuffering == 0 && strings.EqualFold(p.raw.Header.Get("X-Accel-Buffering"), "no") {
 		p.out.Memory, p.out.Disk = h.bufferSize, 0
@@ -53,7 +58,11 @@ func (p *pass) copy(x *proxy.Exchange) error {
 			return err
 		}
 		p.data = nil
+		if _, wait := p.limit.room(blockSize, time.Now()); wait > 0 {
+			time.Sleep(wait)
+		}
 		n, err := p.receive(x, whileReading)
+		p.limit.read += int64(n)
 		if err == io.EOF && p.raw.Body.EOF() == nil {
 			break
 		}
@@ -77,6 +86,7 @@ func (p *pass) copy(x *proxy.Exchange) error {
 	if _, err := x.Res.Write(p.data); err != nil {
 		return err
 	}
+	p.passTrailer(x)
 	if err := x.Res.Finish(); err != nil {
 		return err
 	}
@@ -111,6 +121,7 @@ func (p *pass) stream(x *proxy.Exchange) error {
 		return errWaits
 	}
 	p.finishConn(x)
+	p.passTrailer(x)
 	if err := x.Res.Finish(); err != nil {
 		return err
 	}
@@ -134,8 +145,13 @@ func (p *pass) Free(buffer *[]byte) { blocks.Put(buffer) }
 func (p *pass) produce(t *eventloop.Turn) {
 	c := p.conn
 	for room := readAhead; room > 0; {
+		most, wait := p.limit.room(blockSize, t.Now())
+		if wait > 0 {
+			p.rests(t, wait)
+			return
+		}
 		buf := blocks.Get().(*[]byte)
-		n, err := c.read(*buf)
+		n, err := c.read((*buf)[:most])
 		if n == 0 && err == unix.EAGAIN && !c.expired() {
 			blocks.Put(buf)
 			break
@@ -165,6 +181,7 @@ func (p *pass) take(buf *[]byte, n int, err error) (ended, over bool, cut error)
 		return true, false, p.endedBy(err)
 	}
 	p.received += int64(n)
+	p.limit.read += int64(n)
 	data := (*buf)[:n]
 	if p.h.protocol.records {
 		if data, err = p.feedRecords(data); err != nil {
@@ -257,7 +274,8 @@ func (c *conn) readAhead(p *pass, over bool) {
 // look leaves the connection to its loop, also where there is something to read. c.mu is held.
 func (c *conn) look(p *pass) {
 	c.state = reading
-	if c.again = !c.looped.Idle(p.h.readTimeout); c.again {
+	given := (c.sealed == nil || c.sealed.Drained()) && c.looped.Idle(p.h.readTimeout)
+	if c.again = !given; c.again {
 		c.looped.Again()
 	}
 }

@@ -18,8 +18,9 @@ type target struct {
 
 	origin string // "http://127.0.0.1:8000": the URL without the URI
 	uri    string // that takes the place of the location's name; "": none was written
-	host   string // $proxy_host: the name, and the port where it is not 80
+	host   string // $proxy_host: the name, and the port where it is not the scheme's own
 	port   string // $proxy_port; "" for a unix socket
+	secure bool   // it is reached by TLS
 	name   string // as an upstream block may have it
 	addr   address
 }
@@ -31,18 +32,24 @@ type address struct {
 	path       string
 }
 
-const defaultPort = "80"
+// Ports of servers that are named without one.
+const (
+	defaultPort = "80"
+	securePort  = "443"
+)
 
 // parseTarget reads the URL of proxy_pass.
 func parseTarget(text string) (*target, error) {
-	rest, plain := strings.CutPrefix(text, "http://")
-	switch {
-	case strings.HasPrefix(text, "https://"):
-		return nil, fmt.Errorf("proxy_pass %q is to use TLS, which is not here yet: a URL begins with \"http://\"", text)
-	case !plain:
-		return nil, fmt.Errorf("invalid URL %q of proxy_pass; it begins with \"http://\"", text)
+	t, port := &target{}, defaultPort
+	rest, ok := strings.CutPrefix(text, "http://")
+	if !ok {
+		rest, ok = strings.CutPrefix(text, "https://")
+		t.secure, port = true, securePort
 	}
-	t := &target{}
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("invalid URL %q of proxy_pass; it begins with \"http://\" or \"https://\"", text)
+	}
 	where := rest
 	if strings.HasPrefix(rest, "unix:") {
 		if i := strings.IndexByte(rest[len("unix:"):], ':'); i >= 0 {
@@ -54,13 +61,13 @@ func parseTarget(text string) (*target, error) {
 	}
 	t.origin = text[:len(text)-len(rest)+len(where)]
 	var err error
-	if t.addr, err = parseAddress(where); err != nil {
+	if t.addr, err = parseAddress(where, port); err != nil {
 		return nil, fmt.Errorf("invalid URL %q of proxy_pass: %w", text, err)
 	}
 	switch {
 	case t.addr.path != "":
 		t.host, t.name = "localhost", where
-	case t.addr.ported && t.addr.port != defaultPort:
+	case t.addr.ported && t.addr.port != port:
 		t.host, t.port, t.name = where, t.addr.port, t.addr.host
 	default:
 		t.host, t.port, t.name = strings.TrimSuffix(where, ":"+t.addr.port), t.addr.port, t.addr.host
@@ -68,15 +75,16 @@ func parseTarget(text string) (*target, error) {
 	return t, nil
 }
 
-// parseAddress reads HOST[:PORT], [IPv6][:PORT] or unix:PATH.
-func parseAddress(text string) (address, error) {
+// parseAddress reads HOST[:PORT], [IPv6][:PORT] or unix:PATH. port is that of a host
+// without one.
+func parseAddress(text, port string) (address, error) {
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
 		if !strings.HasPrefix(path, "/") {
 			return address{}, fmt.Errorf("the path of unix socket %q does not begin with \"/\"", text)
 		}
 		return address{path: path}, nil
 	}
-	a := address{host: text, port: defaultPort}
+	a := address{host: text, port: port}
 	if i := strings.LastIndexByte(text, ':'); i >= 0 && !strings.HasSuffix(text, "]") {
 		a.host, a.port, a.ported = text[:i], text[i+1:], true
 		if _, err := config.ParseInt(a.port, 1, 65535); err != nil {

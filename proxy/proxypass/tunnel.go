@@ -12,7 +12,7 @@ import (
 
 // errUnasked is a peer that leaves HTTP though the client did not ask for that, or by
 // FastCGI, whose records do not end.
-var errUnasked = &failure{upstream.OnInvalidHeader, 502, "upstream switched protocols, which the client did not ask for, " + whileReadingHead}
+var errUnasked = &failure{kind: upstream.OnInvalidHeader, status: 502, reason: "upstream switched protocols, which the client did not ask for, " + whileReadingHead}
 
 // switchProtocols gives the client the peer's 101, and has bytes pass both ways from then
 // on, until both sides have ended or one was silent for too long.
@@ -32,9 +32,16 @@ func (p *pass) switchProtocols(x *proxy.Exchange) error {
 	p.conn, p.stage = nil, tunneling
 	p.release()
 	var other net.Conn = c.blocking
-	if c.looped != nil {
+	switch {
+	case c.sealed != nil:
+		if other, err = c.sealed.Stream(); err != nil {
+			c.close()
+			client.Close()
+			return err
+		}
+	case c.looped != nil:
 		other = c.looped
-	} else {
+	default:
 		other.SetDeadline(time.Time{}) // the tunnel has its own
 	}
 	err = x.Tunnel(&proxy.Tunnel{Client: client, Other: other, Early: early,

@@ -16,8 +16,14 @@ import (
 // What follows a switch of protocols passes both ways, with what came early, until one
 // side has ended and the other has, too.
 func TestProtocolsAreSwitched(t *testing.T) {
+	for _, network := range []string{"tcp", "tls"} {
+		t.Run(network, func(t *testing.T) { testSwitching(t, network) })
+	}
+}
+
+func testSwitching(t *testing.T, network string) {
 	ways(t, func(t *testing.T, cfg proxytest.Config) {
-		o := startOrigin(t, "tcp", func(pc *peerConn) {
+		o := startOrigin(t, network, func(pc *peerConn) {
 			r, _ := pc.request()
 			if r == nil || r.Header.Get("Upgrade") != "echo" || r.Header.Get("Connection") != "upgrade" {
 				io.WriteString(pc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -26,7 +32,7 @@ func TestProtocolsAreSwitched(t *testing.T) {
 			io.WriteString(pc, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-A: b\r\n\r\nhello ")
 			io.Copy(pc, pc.r)
 		})
-		cfg.Text = "server { listen 127.0.0.1:80; location / { proxy_pass http://" + o.addr + "; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; } }"
+		cfg.Text = "server { listen 127.0.0.1:80; location / { proxy_pass " + o.url + "; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; } }"
 		s := site(t, cfg)
 		nc := s.Dial("")
 		r := bufio.NewReader(nc)
