@@ -39,15 +39,15 @@ func TestTheLogNamesWhatRefusesAConnection(t *testing.T) {
 		t.Cleanup(func() { os.Chmod(folder, 0o755) })
 	}
 	for _, c := range []struct{ socket, want string }{
-		{"open/s", `connect() failed (13: Permission denied) while connecting to upstream: "DIR/open/s" is 0`},
-		{"closed/s", `connect() failed (13: Permission denied) while connecting to upstream: "DIR/closed" is 0`},
-		{"none/s", `connect() failed (2: No such file or directory) while connecting to upstream: "DIR/none" does not exist`},
-		{"open/none", `connect() failed (2: No such file or directory) while connecting to upstream, client:`},
+		{"open/s", `connect() to unix:DIR/open/s failed (13: Permission denied) while connecting to upstream: "DIR/open/s" is 0`},
+		{"closed/s", `connect() to unix:DIR/closed/s failed (13: Permission denied) while connecting to upstream: "DIR/closed" is 0`},
+		{"none/s", `connect() to unix:DIR/none/s failed (2: No such file or directory) while connecting to upstream: "DIR/none" does not exist`},
+		{"open/none", `connect() to unix:DIR/open/none failed (2: No such file or directory) while connecting to upstream, client:`},
 	} {
 		t.Run(c.socket, func(t *testing.T) {
 			s := site(t, proxytest.Config{Goroutines: true, Text: "server { listen 127.0.0.1:80; location / { proxy_pass http://unix:" + filepath.Join(dir, c.socket) + "; } }"})
 			proxytest.AsNobody(func() { s.Get("/") })
-			if want := strings.Replace(c.want, "DIR", dir, 1); !strings.Contains(s.Log.String(), want) {
+			if want := strings.ReplaceAll(c.want, "DIR", dir); !strings.Contains(s.Log.String(), want) {
 				t.Errorf("the log has no %q:\n%s", want, s.Log)
 			}
 		})
