@@ -159,8 +159,7 @@ func (x *Exchange) Reset() {
 }
 
 // Main returns the client's own request: x itself or, if x is a subrequest, the exchange
-// that waits for it. A copy stands for itself:
-// the client's request goes on beside it.
+// that waits for it. A copy stands for itself: the client's request goes on beside it.
 func (x *Exchange) Main() *Exchange {
 	for x.parent != nil && !x.copied {
 		x = x.parent

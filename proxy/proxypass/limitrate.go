@@ -26,11 +26,8 @@ func (l *pacing) begin(x *proxy.Exchange, h *handler, read int) {
 }
 
 // room returns how many bytes may be read now, most at most; where it is none, the time
-// until some may.
+// until some may. There is a rate.
 func (l *pacing) room(most int, now time.Time) (n int, wait time.Duration) {
-	if l.rate == 0 {
-		return most, 0
-	}
 	left := l.rate*(int64(now.Sub(l.start)/time.Second)+1) - l.read
 	if left <= 0 {
 		return 0, l.start.Add(time.Duration(l.read/l.rate) * time.Second).Sub(now)

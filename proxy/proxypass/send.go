@@ -276,12 +276,11 @@ func (p *pass) send() error {
 		} else {
 			p.file.advance(n)
 		}
+		p.partly = p.partly || err == unix.EAGAIN && p.conn.sealed != nil
 		switch {
 		case err == nil:
 		case isTimeout(err):
 			return timedOut(whileSending)
-		case err == unix.EAGAIN && p.conn.sealed != nil:
-			p.partly = true
 		case err != unix.EAGAIN:
 			if p.conn.readable() {
 				p.stage = readingHead // the answer may tell why

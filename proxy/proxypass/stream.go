@@ -58,7 +58,8 @@ func (p *pass) copy(x *proxy.Exchange) error {
 			return err
 		}
 		p.data = nil
-		if _, wait := p.limit.room(blockSize, time.Now()); wait > 0 {
+		if p.limit.rate > 0 {
+			_, wait := p.limit.room(blockSize, time.Now())
 			time.Sleep(wait)
 		}
 		n, err := p.receive(x, whileReading)
@@ -145,10 +146,13 @@ func (p *pass) Free(buffer *[]byte) { blocks.Put(buffer) }
 func (p *pass) produce(t *eventloop.Turn) {
 	c := p.conn
 	for room := readAhead; room > 0; {
-		most, wait := p.limit.room(blockSize, t.Now())
-		if wait > 0 {
-			p.rests(t, wait)
-			return
+		most := blockSize
+		if p.limit.rate > 0 {
+			var wait time.Duration
+			if most, wait = p.limit.room(blockSize, t.Now()); wait > 0 {
+				p.rests(t, wait)
+				return
+			}
 		}
 		buf := blocks.Get().(*[]byte)
 		n, err := c.read((*buf)[:most])

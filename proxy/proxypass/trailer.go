@@ -19,6 +19,9 @@ func (p *pass) keepTrailer() {
 // passTrailer gives the response the fields that have come behind the answer's body, but for
 // those that do not belong there (RFC 9110 section 6.5.1), and those that are hidden.
 func (p *pass) passTrailer(x *proxy.Exchange) {
+	if len(p.trailer) == 0 {
+		return
+	}
 	for line := range bytes.SplitSeq(p.trailer, []byte("\r\n")) {
 		name, value, ok := strings.Cut(string(line), ":")
 		if !ok {
