@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"alicorn/config"
+	"alicorn/proxy"
 )
 
 // directives returns the family of p: what all families have, with the texts of proxy_*,
