@@ -90,14 +90,18 @@ func (b *bindSettings) prepare(fd int, from string, to unix.Sockaddr) error {
 			return os.NewSyscallError("setsockopt(SO_KEEPALIVE)", err)
 		}
 	}
-	if _, local := to.(*unix.SockaddrUnix); local || from == "" {
+	if _, isUnix := to.(*unix.SockaddrUnix); isUnix || from == "" {
 		return nil
 	}
 	addr, _ := parseLocal(from) // checked by local
 	if err := freely(fd, b.transparent, addr.Port() == 0, addr.Addr().Is4()); err != nil {
 		return err
 	}
-	if err := unix.Bind(fd, sockaddrOf(addr.Addr(), int(addr.Port()))); err != nil {
+	var local unix.Sockaddr = &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
+	if addr.Addr().Is4() {
+		local = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
+	}
+	if err := unix.Bind(fd, local); err != nil {
 		return &failure{status: 500, reason: "bind(" + from + ") failed (" + systemText(err) + ") " + whileConnecting, crit: true}
 	}
 	return nil

@@ -20,12 +20,12 @@ type lane struct {
 // takeKept returns a kept connection to p by a way: the lane's own that was used last, or
 // another lane's; nil where there is none.
 func (l *lane) takeKept(p *peer, w way) *conn {
-	if c := l.take(p, w); c != nil {
+	if c := l.take(p, &w); c != nil {
 		return c
 	}
 	for i := range l.group.lanes {
 		if other := &l.group.lanes[i]; other != l {
-			if c := other.take(p, w); c != nil {
+			if c := other.take(p, &w); c != nil {
 				return c
 			}
 		}
@@ -33,12 +33,13 @@ func (l *lane) takeKept(p *peer, w way) *conn {
 	return nil
 }
 
-func (l *lane) take(p *peer, w way) *conn {
+// take is takeKept for the lane's own; w is nil for any way.
+func (l *lane) take(p *peer, w *way) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := len(l.kept) - 1; i >= 0; i-- {
 		c := l.kept[i]
-		if !c.leadsTo(p) || c.way != w {
+		if !c.leadsTo(p) || w != nil && c.way != *w {
 			continue
 		}
 		l.kept = append(l.kept[:i], l.kept[i+1:]...)
@@ -97,7 +98,7 @@ func (l *lane) evict(c *conn) bool {
 
 // closeTo closes the connections to p that are kept.
 func (l *lane) closeTo(p *peer) {
-	for c := l.take(p); c != nil; c = l.take(p) {
+	for c := l.take(p, nil); c != nil; c = l.take(p, nil) {
 		c.close()
 	}
 }
