@@ -11,7 +11,6 @@
 //	conn       a connection to a peer, in a loop, or a goroutine's where there is none
 //	pass       one request on its way to a peer and back: a proxy.Continuation
 //	encoder    a location's way to write requests
-//	edit       a rule that changes what an answer says of addresses and cookies
 //
 // A Group is a Resource: it and its connections live through reloads that leave its
 // block as it is. A lane has a lock of its own, so that loops do not wait for one another;
