@@ -19,7 +19,8 @@
 // In each turn a Loop also polls its Sources, which have work that no descriptor
 // announces, such as frames in shared memory. Before a Loop waits it tells its Sources;
 // if one has work, the Loop does not wait. Work that handlers have put off with Later is the
-// last of a turn.
+// last of a turn. A Loop whose waits are short looks for work for some microseconds more
+// before it waits (hesitation.go).
 //
 // If the system has no suitable poller, New returns errors.ErrUnsupported, and a
 // goroutine serves each connection.
@@ -27,7 +28,7 @@ package eventloop
 
 // Files, in the order of the story:
 //
-//   - group.go loop.go turn.go later.go labor.go: loops, their leaders and turns
+//   - group.go loop.go turn.go hesitation.go later.go labor.go: loops, their leaders and turns
 //   - poller_linux.go table.go timers.go: readiness and deadlines
 //   - descriptor.go side.go listener.go dial.go: descriptors
 //   - conn.go carrier.go duplex.go relay.go: connections that carry bytes

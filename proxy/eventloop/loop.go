@@ -38,6 +38,7 @@ type Loop struct {
 	room        *Descriptor // whose writing is handled next, after its reading
 	readied     atomic.Bool // see Turn.Readied; a handler that has just lost the lead may set it, too
 	again       atomic.Bool // see Descriptor.Again; set as readied is
+	hesitation  hesitation
 
 	mu        sync.Mutex
 	followers []chan struct{} // goroutines that have led before, and wait to lead again
@@ -164,6 +165,8 @@ func (l *Loop) lead(t *Turn) (ended bool) {
 		l.next, l.count = 0, l.poller.poll()
 		if l.count == 0 && !worked {
 			l.sleep()
+		} else {
+			l.hesitation.worked()
 		}
 		t.now = time.Now()
 	}
@@ -251,7 +254,7 @@ func (l *Loop) expire(t *Turn) (leads bool) {
 	}
 }
 
-// sleep tells the Sources, and waits for events.
+// sleep tells the Sources, and waits for events, once the Loop has hesitated.
 func (l *Loop) sleep() {
 	if l.again.Load() {
 		l.again.Store(false)
@@ -263,6 +266,11 @@ func (l *Loop) sleep() {
 		if l.count = l.poller.poll(); l.count > 0 {
 			return
 		}
+	}
+	if now := time.Duration(l.clock()); l.hesitation.lasts(now) {
+		yield()
+		l.hesitation.yielded(time.Duration(l.clock()) - now)
+		return
 	}
 	sources := *l.sources.Load()
 	pending := false
@@ -289,7 +297,9 @@ func (l *Loop) wait() {
 	if first := l.timers.first.Load(); first != never {
 		d = max(time.Duration(first-l.clock()), 0)
 	}
+	before := l.clock()
 	l.count = l.poller.wait(d)
+	l.hesitation.waited(time.Duration(l.clock() - before))
 }
 
 // end makes every follower return.

@@ -15,6 +15,7 @@ import os
 import socket
 import struct
 from array import array
+from time import monotonic
 
 from . import frames
 from .arriving import arriving
@@ -203,6 +204,10 @@ class Slot:
         """
         lane = self._lane
         while True:
+            request = lane and lane.look()
+            if request:
+                return request
+            began = monotonic()
             try:
                 request = lane and lane.doze()
                 if request:
@@ -214,6 +219,7 @@ class Slot:
             finally:
                 if lane:
                     lane.wake()
+                    lane.hesitation.waited(monotonic() - began)
             kind, id, length = PLAIN.unpack_from(self._buffer)
             if kind == frames.REQUEST and size == length + SIZED.size and not (
                     ancillary or flags & TRUNCATED):

@@ -17,6 +17,8 @@ import os
 import struct
 import threading
 from io import BytesIO
+from os import sched_yield
+from time import monotonic
 
 from . import frames
 from .frames import LENGTH, PLACE, SIZED, ProtocolError
@@ -33,6 +35,43 @@ unpack, place = WORDS.unpack_from, PLACE.unpack_from
 PLAIN = SIZED.size  # bytes of a frame besides its environ, where there is no body
 ENVIRON = LENGTH.size + PLAIN  # where it begins
 STRONG = ("x86_64", "amd64", "i386", "i686")  # machines that keep the order of stores
+
+
+class Hesitation:
+    """How long a thread that finds no request looks again before it waits. The front has the
+    same and says why (proxy/eventloop/hesitation.go). Here it is for few requests at a time:
+    where many come together, one wake-up for all costs less than looking for each.
+    """
+
+    LEAST, MOST, SHORT, LONG = 16e-6, 64e-6, 250e-6, 1e-3  # seconds
+    FEW = 4  # requests
+    OFF = 256  # waits
+
+    def __init__(self):
+        self.limit = 0.0  # seconds
+        self.off = 0  # waits from which it learns nothing
+        self._taken = 0
+
+    def begin(self, taken):
+        """Returns for how long to look; taken counts the requests until now."""
+        few = taken - self._taken & COUNT <= self.FEW
+        self._taken = taken
+        return self.limit if few else 0.0
+
+    def yielded(self, seconds):
+        """Learns from the time for which others have run; false: they need the processor."""
+        if seconds > self.LONG:
+            self.limit, self.off = 0.0, self.OFF
+        return seconds <= self.LONG
+
+    def waited(self, seconds):
+        """Learns from a wait of that length."""
+        if self.off:
+            self.off -= 1
+        elif seconds <= self.SHORT:
+            self.limit = min(max(self.limit * 2, self.LEAST), self.MOST)
+        else:
+            self.limit = self.limit / 2 if self.limit > self.LEAST else 0.0
 
 
 class Lane:
@@ -58,6 +97,23 @@ class Lane:
         lock = threading.Lock()
         self._acquire, self._release = lock.acquire, lock.release
         self._weak = os.uname().machine.lower() not in STRONG
+        self.hesitation = Hesitation()
+
+    def look(self):
+        """Returns a request that comes while its thread hesitates to wait, or None."""
+        hesitation, words, taken = self.hesitation, self._words, self._taken
+        limit = hesitation.begin(taken)
+        if not limit:
+            return None
+        now = monotonic()
+        until = now + limit
+        while words[PUT] == taken:
+            before = now
+            sched_yield()
+            now = monotonic()
+            if not hesitation.yielded(now - before) or now >= until:
+                break
+        return self.take()
 
     def take(self):
         """Returns the oldest request there is, as Slot.wait() does, or None."""
@@ -183,6 +239,9 @@ class SharedLane(Lane):
         super().__init__(settings, threads, shapes)
         self._lock = threading.Lock()
         self._waiting = 0
+
+    def look(self):
+        return None  # other threads have work to do meanwhile
 
     def take(self):
         if self._words[PUT] == self._taken:

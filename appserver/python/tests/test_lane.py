@@ -8,6 +8,7 @@ import struct
 
 import pytest
 
+from alicorn.lane import Hesitation
 from front import HEADER, HERE, Frame, Front, Lane
 from test_process import poll
 from test_validate import INTERPRETERS
@@ -373,3 +374,36 @@ def test_the_lane_works_on(laned, python, threads):
     assert front.answer(id).body == b"[b'one\\n', b'two']"
     assert front.answer(front.request("/forks")).body == b"0"
     assert front.retire() == 0 and front.errors() == ""
+
+
+@pytest.mark.parametrize("waits, limit", [
+    ([], 0), ([1], 0), ([250e-6], 16e-6), ([1e-6] * 2, 32e-6), ([1e-6] * 9, 64e-6),
+    ([1e-6] * 9 + [1], 32e-6), ([1e-6] * 9 + [1] * 3, 0),
+])
+def test_hesitation_follows_the_waits(waits, limit):
+    hesitation = Hesitation()
+    for seconds in waits:
+        hesitation.waited(seconds)
+    assert hesitation.limit == pytest.approx(limit)
+
+
+def test_hesitation_is_for_few_requests_at_a_time():
+    hesitation = Hesitation()
+    hesitation.waited(1e-6)
+    last = (1 << 32) - 2  # the count goes on from 0
+    hesitation.begin(last)
+    assert hesitation.begin(2) == 16e-6  # four later
+    assert hesitation.begin(7) == 0  # five
+    assert hesitation.begin(7) == 16e-6
+
+
+def test_a_long_yield_ends_hesitation():
+    hesitation = Hesitation()
+    hesitation.waited(1e-6)
+    assert hesitation.yielded(1e-3) and hesitation.limit
+    assert not hesitation.yielded(2e-3)
+    for _ in range(hesitation.OFF):
+        assert hesitation.limit == 0
+        hesitation.waited(1e-6)
+    hesitation.waited(1e-6)
+    assert hesitation.limit == 16e-6
