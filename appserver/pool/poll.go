@@ -21,6 +21,9 @@ func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
 		}
 		if n == 0 { // what this turn gives the worker has it woken in the next
 			w.wakeLate()
+			if w.lane != nil {
+				w.lane.SetBusy(t.Busy())
+			}
 		}
 		o, more := w.receive(t)
 		w.reading.Unlock()

@@ -23,6 +23,7 @@ type Lane struct {
 	reads  uint32 // the reader's
 	last   uint32 // count of responses that are received, once ended
 	ended  bool
+	busy   bool        // what SetBusy said last
 	sleeps atomic.Bool // what Sleep said last
 }
 
@@ -47,6 +48,7 @@ const (
 	LaneAnswered = 192
 	LaneRead     = 256
 	LaneTaken    = 320
+	LaneBusy     = 384
 )
 
 var errLane = errors.New("the lane's counters or lengths are out of bounds")
@@ -165,6 +167,20 @@ func (l *Lane) Sleep(asleep bool) {
 	}
 	l.sleeps.Store(asleep)
 	l.announce(LaneAsleep, v)
+}
+
+// SetBusy says whether the front has much to do in each of its turns. Who reads the worker's
+// answers calls it.
+func (l *Lane) SetBusy(busy bool) {
+	if busy == l.busy {
+		return
+	}
+	l.busy = busy
+	v := uint32(0)
+	if busy {
+		v = 1
+	}
+	l.word(LaneBusy).Store(v)
 }
 
 // Asleep reports what Sleep said last.

@@ -41,6 +41,16 @@ func TestTheWorkerTakesTheOldestAndTheFrontTheNewest(t *testing.T) {
 	}
 }
 
+func TestTheWorkerSeesWhetherTheFrontIsBusy(t *testing.T) {
+	ours, theirs := wiretest.Pair(t, 9)
+	for i, busy := range []bool{false, true, true, false, true} {
+		ours.SetBusy(busy)
+		if got := theirs.Word(wire.LaneBusy).Load() == 1; got != busy {
+			t.Errorf("step %d: the worker sees %v, want %v", i, got, busy)
+		}
+	}
+}
+
 // Each request is taken once, whole, by one side, whatever they do at once.
 func TestBothSidesTakeAtOnce(t *testing.T) {
 	ours, theirs := wiretest.Pair(t, 9)

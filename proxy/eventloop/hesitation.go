@@ -13,6 +13,9 @@ type hesitation struct {
 	limit time.Duration // for how long it looks; 0: it waits at once
 	began time.Duration // by the Loop's clock, when it found nothing first; 0: it has had work since
 	off   int           // waits from which it learns nothing
+
+	resumed time.Duration // when idle was reckoned last, at the beginning of work
+	idle    time.Duration // of idleUnit, the part without work: a mean of about eight times
 }
 
 const (
@@ -21,22 +24,34 @@ const (
 	shortWait       = 250 * time.Microsecond // a wait up to this was not worth it
 	longYield       = time.Millisecond
 	waitsOff        = 256
+
+	idleUnit = 1024
+	fewIdle  = idleUnit / 3           // less is a busy Loop's
+	longWork = 250 * time.Microsecond // without a look for nothing counts as a time of its own
 )
 
 // lasts reports whether the Loop looks once more at this time.
 func (h *hesitation) lasts(now time.Duration) bool {
-	if h.limit == 0 {
-		return false
-	}
 	if h.began == 0 {
 		h.began = now
-		return true
 	}
 	return now-h.began < h.limit
 }
 
-// worked notes that the Loop had something to do.
-func (h *hesitation) worked() { h.began = 0 }
+// worked notes that the Loop has something to do at this time.
+func (h *hesitation) worked(now time.Duration) {
+	cycle, idle := max(now-h.resumed, 1), time.Duration(0)
+	if h.began != 0 {
+		idle = now - h.began
+	} else if cycle < longWork {
+		return
+	}
+	h.idle += (idle*idleUnit/cycle - h.idle) / 8
+	h.began, h.resumed = 0, now
+}
+
+// busy reports whether the Loop has had work for most of the time of late.
+func (h *hesitation) busy() bool { return h.idle < fewIdle }
 
 // yielded learns from the time for which others have run.
 func (h *hesitation) yielded(d time.Duration) {
@@ -47,7 +62,6 @@ func (h *hesitation) yielded(d time.Duration) {
 
 // waited learns from a wait of that length.
 func (h *hesitation) waited(d time.Duration) {
-	h.began = 0
 	switch {
 	case h.off > 0:
 		h.off--

@@ -41,7 +41,7 @@ func TestHesitationEnds(t *testing.T) {
 		{after: 129 * time.Microsecond, want: false},
 	} {
 		if step.work {
-			h.worked()
+			h.worked(at)
 		}
 		if got := h.lasts(at + step.after); got != step.want {
 			t.Errorf("step %d, %v later: it lasts %v, want %v", i, step.after, got, step.want)
@@ -63,5 +63,40 @@ func TestALongYieldEndsHesitation(t *testing.T) {
 	}
 	if h.waited(time.Microsecond); h.limit != 16*time.Microsecond {
 		t.Errorf("after %d short waits a limit of %v, want 16µs", waitsOff+1, h.limit)
+	}
+}
+
+func TestALoopIsBusyThatHasWorkForMostOfTheTime(t *testing.T) {
+	var h hesitation
+	now := time.Second
+	cycles := func(n int, work, look time.Duration) {
+		for range n {
+			now += work
+			if look > 0 {
+				h.lasts(now)
+			}
+			now += look
+			h.worked(now)
+			h.worked(now + time.Microsecond)
+		}
+	}
+	if !h.busy() {
+		t.Error("a new one is not busy, want busy")
+	}
+	for i, step := range []struct {
+		work, look time.Duration
+		want       bool
+	}{
+		{10 * time.Microsecond, 20 * time.Microsecond, false},
+		{600 * time.Microsecond, 64 * time.Microsecond, true},
+		{10 * time.Microsecond, time.Hour, false},
+		{30 * time.Microsecond, 10 * time.Microsecond, true},
+		{30 * time.Microsecond, 20 * time.Microsecond, false},
+		{10 * time.Microsecond, time.Hour, false},
+		{time.Millisecond, 0, true},
+	} {
+		if cycles(50, step.work, step.look); h.busy() != step.want {
+			t.Errorf("step %d: with %v of work for each %v without it is busy: %v, want %v", i, step.work, step.look, h.busy(), step.want)
+		}
 	}
 }

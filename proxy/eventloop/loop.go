@@ -151,10 +151,17 @@ func (l *Loop) run() {
 func (l *Loop) lead(t *Turn) (ended bool) {
 	t.now = time.Now()
 	for {
+		if l.count > 0 {
+			l.hesitation.worked(time.Duration(l.since(t.now)))
+		}
+		t.busy = l.hesitation.busy()
 		if !l.handleEvents(t) {
 			return false
 		}
 		worked, leads := l.pollSources(t)
+		if worked {
+			l.hesitation.worked(time.Duration(l.since(t.now)))
+		}
 		if !leads || !l.expire(t) || !l.finishTurn(t) {
 			return false
 		}
@@ -165,8 +172,6 @@ func (l *Loop) lead(t *Turn) (ended bool) {
 		l.next, l.count = 0, l.poller.poll()
 		if l.count == 0 && !worked {
 			l.sleep()
-		} else {
-			l.hesitation.worked()
 		}
 		t.now = time.Now()
 	}
@@ -267,9 +272,7 @@ func (l *Loop) sleep() {
 			return
 		}
 	}
-	if now := time.Duration(l.clock()); l.hesitation.lasts(now) {
-		yield()
-		l.hesitation.yielded(time.Duration(l.clock()) - now)
+	if l.hesitates() {
 		return
 	}
 	sources := *l.sources.Load()
@@ -283,6 +286,21 @@ func (l *Loop) sleep() {
 	for _, s := range sources {
 		s.Sleep(false)
 	}
+}
+
+// hesitates reports whether the Loop has another turn before it waits. Others run before the
+// second of such turns: in the first the Sources may have something to do.
+func (l *Loop) hesitates() bool {
+	first := l.hesitation.began == 0
+	now := time.Duration(l.clock())
+	if !l.hesitation.lasts(now) {
+		return false
+	}
+	if !first {
+		yield()
+		l.hesitation.yielded(time.Duration(l.clock()) - now)
+	}
+	return true
 }
 
 func (l *Loop) wait() {

@@ -16,6 +16,7 @@ type Turn struct {
 	now  time.Time
 	// behind is the number of ready descriptors that wait for the handler to return.
 	behind int
+	busy   bool // the Loop has rarely found nothing to do of late
 }
 
 // The steps of a goroutine that does not lead any more; all others are less.
@@ -54,6 +55,9 @@ func (t *Turn) taken() bool { return t.step.Load() == taken }
 func (t *Turn) Alone() bool {
 	return !t.Left() && t.behind == 0 && !t.loop.poller.pending()
 }
+
+// Busy reports whether the Loop has rarely found nothing to do of late.
+func (t *Turn) Busy() bool { return t.busy }
 
 // Readied notes that the handler has made another goroutine runnable, which should run
 // before the Loop waits.

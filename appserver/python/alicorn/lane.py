@@ -25,7 +25,7 @@ from .frames import LENGTH, PLACE, SIZED, ProtocolError
 
 PAGE = 4096  # bytes before the first entry
 LINE = 16  # words from one shared word to the next
-ASLEEP, PUT, WAITING, ANSWERED, READ, TAKEN = range(0, 6 * LINE, LINE)
+ASLEEP, PUT, WAITING, ANSWERED, READ, TAKEN, BUSY = range(0, 7 * LINE, LINE)
 COUNT = (1 << 32) - 1
 REQUEST = frames.REQUEST  # in a word with the flags and the slot, which are zero
 SHARED = REQUEST | frames.BODY_SHARED << 8
@@ -39,24 +39,15 @@ STRONG = ("x86_64", "amd64", "i386", "i686")  # machines that keep the order of 
 
 class Hesitation:
     """How long a thread that finds no request looks again before it waits. The front has the
-    same and says why (proxy/eventloop/hesitation.go). Here it is for few requests at a time:
-    where many come together, one wake-up for all costs less than looking for each.
+    same and says why (proxy/eventloop/hesitation.go).
     """
 
     LEAST, MOST, SHORT, LONG = 16e-6, 64e-6, 250e-6, 1e-3  # seconds
-    FEW = 4  # requests
     OFF = 256  # waits
 
     def __init__(self):
         self.limit = 0.0  # seconds
         self.off = 0  # waits from which it learns nothing
-        self._taken = 0
-
-    def begin(self, taken):
-        """Returns for how long to look; taken counts the requests until now."""
-        few = taken - self._taken & COUNT <= self.FEW
-        self._taken = taken
-        return self.limit if few else 0.0
 
     def yielded(self, seconds):
         """Learns from the time for which others have run; false: they need the processor."""
@@ -102,11 +93,10 @@ class Lane:
     def look(self):
         """Returns a request that comes while its thread hesitates to wait, or None."""
         hesitation, words, taken = self.hesitation, self._words, self._taken
-        limit = hesitation.begin(taken)
-        if not limit:
-            return None
+        if not hesitation.limit or words[BUSY]:
+            return None  # where many requests come together, one wake-up for all costs less
         now = monotonic()
-        until = now + limit
+        until = now + hesitation.limit
         while words[PUT] == taken:
             before = now
             sched_yield()

@@ -387,16 +387,6 @@ def test_hesitation_follows_the_waits(waits, limit):
     assert hesitation.limit == pytest.approx(limit)
 
 
-def test_hesitation_is_for_few_requests_at_a_time():
-    hesitation = Hesitation()
-    hesitation.waited(1e-6)
-    last = (1 << 32) - 2  # the count goes on from 0
-    hesitation.begin(last)
-    assert hesitation.begin(2) == 16e-6  # four later
-    assert hesitation.begin(7) == 0  # five
-    assert hesitation.begin(7) == 16e-6
-
-
 def test_a_long_yield_ends_hesitation():
     hesitation = Hesitation()
     hesitation.waited(1e-6)
