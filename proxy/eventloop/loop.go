@@ -159,10 +159,13 @@ func (l *Loop) lead(t *Turn) (ended bool) {
 			return false
 		}
 		worked, leads := l.pollSources(t)
+		if !leads {
+			return false
+		}
 		if worked {
 			l.hesitation.worked(time.Duration(l.since(t.now)))
 		}
-		if !leads || !l.expire(t) || !l.finishTurn(t) {
+		if !l.expire(t) || !l.finishTurn(t) {
 			return false
 		}
 		if l.closing.Load() {
