@@ -24,7 +24,7 @@ type backendGroup struct {
 	site    site   // as their own: how many workers each has
 	program string // of kind go
 	places  []*backendPlace
-	acts    int
+	acts    atomic.Int64
 	outage  time.Duration // kind outage: how long no backend answers
 	breaks  atomic.Int64  // WebSockets that have ended early
 }
@@ -134,8 +134,7 @@ func disturbBackend(ctx context.Context, c *chaos, _ *server) error {
 	if p.process.exited() {
 		return fmt.Errorf("a backend had ended: %v\n%s", p.process.err, p.process.logTail())
 	}
-	g.acts++
-	switch g.acts % 3 {
+	switch g.acts.Add(1) % 3 {
 	case 1:
 		if err := g.kill(p); err != nil {
 			return err
@@ -207,7 +206,7 @@ func besideBackends(ctx context.Context, c *chaos, s *server) error {
 	}
 	fmt.Printf("WebSockets that have ended early: %d\n", c.backends.breaks.Load())
 	err := opened.verdict("WebSockets")
-	if most := int64(beside * (c.backends.acts + 1)); c.backends.breaks.Load() > most {
+	if most := beside * (c.backends.acts.Load() + 1); c.backends.breaks.Load() > most {
 		err = errors.Join(err, fmt.Errorf("%w: %d WebSockets have ended early, %d may", errBroken, c.backends.breaks.Load(), most))
 	}
 	return err

@@ -18,8 +18,7 @@ func anyFail(*chaos, int) int { return 1 << 30 }
 // fail_timeout. Files are served as ever.
 func outageOnce(ctx context.Context, c *chaos, s *server) error {
 	g := c.backends
-	g.acts++
-	killed := g.acts%2 == 1
+	killed := g.acts.Add(1)%2 == 1
 	for _, p := range g.places {
 		err := p.signalAll(syscall.SIGSTOP)
 		if killed {

@@ -150,11 +150,20 @@ func (c *conn) rest(timeout time.Duration) bool {
 		return false
 	}
 	c.state, c.waker, c.pass, c.restTime = kept, proxy.Waker{}, nil, timeout
-	if c.looped.Idle(timeout) {
+	if c.looped.Idle(timeout) || c.silent() && c.looped.Idle(timeout) {
 		return true
 	}
 	c.state = busy
 	return false
+}
+
+// silent reports that there is nothing to read, although the loop was told that there is:
+// that was the end of the answer, which has been read.
+func (c *conn) silent() bool {
+	var b [1]byte
+	c.looped.Forget()
+	_, err := c.looped.Peek(&b)
+	return err == unix.EAGAIN
 }
 
 // restsOn leaves a kept connection to its loop once more, where what has come was only for

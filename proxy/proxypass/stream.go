@@ -101,12 +101,11 @@ func (p *pass) stream(x *proxy.Exchange) error {
 	if err := p.pump(x); err != nil {
 		return err
 	}
-	if p.feeds() { // also while the client does not take what it is given
-		x.Meanwhile(func() { p.feed.Pump(x) })
+	if p.feeds() || !p.out.Complete() { // also while the client does not take what it is given
+		x.Meanwhile(func() { p.goOn(x) })
 		defer x.Meanwhile(nil)
-	}
-	if !p.feeds() && p.out.Complete() {
-		p.finishConn(x) // the peer is free, however slow the client is
+	} else {
+		p.finishConn(x)
 	}
 	ended, err := p.out.Give(x, &p.head, p)
 	if why := p.noFile.Swap(nil); why != nil {
@@ -127,6 +126,16 @@ func (p *pass) stream(x *proxy.Exchange) error {
 		return err
 	}
 	return errDone
+}
+
+// goOn passes on what has come of the request's body, and lets go of a peer that has
+// answered, however slow the client is.
+func (p *pass) goOn(x *proxy.Exchange) {
+	if p.feeds() {
+		p.feed.Pump(x)
+	} else if p.out.Complete() {
+		p.finishConn(x)
+	}
 }
 
 // Name is upstream.Source's.
