@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -197,7 +198,15 @@ func TestSharesAreThoseOfNginx(t *testing.T) {
 	theirs, mine := groupsBeside(t, ps.addressed("upstream u { server P0 weight=5; server P1; server P2; } upstream r { random; server P0 weight=5; server P1; server P2; }"),
 		"location / { proxy_pass http://u; } location /r { proxy_pass http://r; }")
 	sameShares(t, theirs, mine, 10_000, always("/"))
-	sameShares(t, theirs, mine, 10_000, always("/r"))
+	// Both draw lots: no share is further than five standard deviations from its weight's.
+	for name, dial := range map[string]func() net.Conn{"nginx": theirs, "ours": mine} {
+		got := tally(bodies(t, dial(), 10_000, always("/r")))
+		for peer, want := range map[string]int{"0": 7143, "1": 1429, "2": 1429} {
+			if most := int(5 * math.Sqrt(float64(want)*(1-float64(want)/10_000))); got[peer] < want-most || got[peer] > want+most {
+				t.Errorf("%s: peer %s had %d of 10000 requests, want %d, %d more or less", name, peer, got[peer], want, most)
+			}
+		}
+	}
 }
 
 // A key has the same peer as behind nginx, also where that is down or has failed.
