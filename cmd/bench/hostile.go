@@ -56,6 +56,7 @@ type hostile struct {
 	load     steady
 	factor   float64       // rule: a p99 is at most so many times the quiet one
 	floor    time.Duration // a quiet p99 counts as this at least
+	other    bool          // the attacks are on another server than the load
 	launch   func(group []attack, t target) (*launched, error)
 }
 
@@ -97,6 +98,7 @@ func runHostile(ctx context.Context, args []string) error {
 	flags.IntVar(&h.load.rate, "rate", 150, "`number` of requests a second for pages, and the same for files")
 	flags.Float64Var(&h.factor, "factor", 2, "how many times as long as without an attack the p99 of the load may be")
 	flags.DurationVar(&h.floor, "floor", 8*time.Millisecond, "a p99 without an attack that is shorter counts as this: two processes on one core delay each other so much")
+	flags.BoolVar(&h.other, "other", false, "attack another server of the same configuration: what the attacks take from the machine, whoever suffers them")
 	servers := flags.String("servers", "alicorn", "`names` of servers: alicorn, or NAME=PATH for the alicorn program at PATH")
 	if err := parseFlags(flags, args); err != nil {
 		return err
@@ -141,6 +143,16 @@ func (h *hostile) choose(list string) error {
 func (h *hostile) measure(ctx context.Context, servers string) error {
 	h.load.errands = []errand{{"page", "/", "page"}, {"file", "/static/1k", ""}}
 	h.load.visitors, h.load.fresh = 12, 50
+	return h.withTarget(ctx, servers, func(s *server, t target) error {
+		if !h.other {
+			return h.run(ctx, s, t)
+		}
+		return h.withTarget(ctx, servers, func(_ *server, other target) error { return h.run(ctx, s, other) })
+	})
+}
+
+// withTarget calls f with each of the servers, and what there is to attack of it.
+func (h *hostile) withTarget(ctx context.Context, servers string, f func(*server, target) error) error {
 	var t target
 	return withSite(ctx, servers, func(s *site) error { return h.shape(s, &t) }, func(s *server) error {
 		if s.verbs == nil {
@@ -152,7 +164,7 @@ func (h *hostile) measure(ctx context.Context, servers string) error {
 			want: func() []byte { return []byte("page" + strings.Repeat("x", 2044)) }}); err != nil {
 			return err
 		}
-		return h.run(ctx, s, t)
+		return f(s, t)
 	})
 }
 
