@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // anyFail allows every request to fail while there is no backend, with 502 or 504.
@@ -19,18 +22,21 @@ func anyFail(*chaos, int) int { return 1 << 30 }
 func outageOnce(ctx context.Context, c *chaos, s *server) error {
 	g := c.backends
 	killed := g.acts.Add(1)%2 == 1
-	for _, p := range g.places {
+	held := make([]func(), len(g.places))
+	for i, p := range g.places {
 		err := p.signalAll(syscall.SIGSTOP)
 		if killed {
 			err = g.kill(p)
+			held[i] = hold(p.address)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	err := g.away(ctx, s, killed)
-	for _, p := range g.places {
+	for i, p := range g.places {
 		if killed {
+			held[i]()
 			err = errors.Join(err, g.start(p))
 		} else {
 			err = errors.Join(err, p.signalAll(syscall.SIGCONT))
@@ -40,6 +46,23 @@ func outageOnce(ctx context.Context, c *chaos, s *server) error {
 		return err
 	}
 	return g.recovers(ctx, s)
+}
+
+// hold takes a port without listening, so that no other program of the machine gets it
+// and answers there, until the function that it returns is called.
+func hold(address string) (release func()) {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil || !at.Addr().Is4() {
+		return func() {} // a unix socket, whose name nobody else takes
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return func() {}
+	}
+	unix.CloseOnExec(fd)
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	unix.Bind(fd, &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()})
+	return func() { unix.Close(fd) }
 }
 
 // slack is how much later than it should an answer may come: the machine is busy.

@@ -148,24 +148,6 @@ func TestTheStatusTellsOfEachPeer(t *testing.T) {
 	}
 }
 
-// An answer that has come leaves its peer free, though the client takes its time.
-func TestASlowClientKeepsNoPeerBusy(t *testing.T) {
-	const size = 3 << 20
-	o := startOrigin(t, "tcp", func(c *peerConn) {
-		for r, _ := c.request(); r != nil; r, _ = c.request() {
-			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
-			c.Write(make([]byte, size))
-		}
-	})
-	s := newSite(t, "upstream u { server "+o.addr+" max_conns=1; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }")
-	hold(t, func() net.Conn { return s.Dial("") }, "/") // reads nothing
-	g := groupsOf(s.Engine.Current().Resources)[0]
-	proxytest.Eventually(t, func() bool {
-		p := g.Status(time.Now()).Peers[0]
-		return p.Requests == 1 && p.Active == 0 && p.Idle == 1
-	}, "the peer is busy")
-}
-
 // outcomes answers in each way that the path names.
 func outcomes(c *peerConn) {
 	for r, _ := c.request(); r != nil; r, _ = c.request() {

@@ -101,11 +101,12 @@ func (p *pass) stream(x *proxy.Exchange) error {
 	if err := p.pump(x); err != nil {
 		return err
 	}
-	if p.feeds() || !p.out.Complete() { // also while the client does not take what it is given
-		x.Meanwhile(func() { p.goOn(x) })
+	if p.feeds() { // also while the client does not take what it is given
+		x.Meanwhile(func() { p.feed.Pump(x) })
 		defer x.Meanwhile(nil)
-	} else {
-		p.finishConn(x)
+	}
+	if !p.feeds() && p.out.Complete() {
+		p.finishConn(x) // the peer is free, however slow the client is
 	}
 	ended, err := p.out.Give(x, &p.head, p)
 	if why := p.noFile.Swap(nil); why != nil {
@@ -126,16 +127,6 @@ func (p *pass) stream(x *proxy.Exchange) error {
 		return err
 	}
 	return errDone
-}
-
-// goOn passes on what has come of the request's body, and lets go of a peer that has
-// answered, however slow the client is.
-func (p *pass) goOn(x *proxy.Exchange) {
-	if p.feeds() {
-		p.feed.Pump(x)
-	} else if p.out.Complete() {
-		p.finishConn(x)
-	}
 }
 
 // Name is upstream.Source's.
