@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,6 +31,8 @@ func outageOnce(ctx context.Context, c *chaos, s *server) error {
 		if killed {
 			err = g.kill(p)
 			held[i] = hold(p.address)
+		} else if err == nil {
+			err = p.standsStill(ctx)
 		}
 		if err != nil {
 			return err
@@ -46,6 +51,32 @@ func outageOnce(ctx context.Context, c *chaos, s *server) error {
 		return err
 	}
 	return g.recovers(ctx, s)
+}
+
+// standsStill waits until each thread of the backend has stopped: one that runs on another
+// processor when the signal comes may answer a request still.
+func (p *backendPlace) standsStill(ctx context.Context) error {
+	for deadline := time.Now().Add(slack); ; {
+		running := 0
+		pids, err := proc.tree(p.process.pid())
+		if err != nil {
+			return err
+		}
+		for _, pid := range pids {
+			stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+			for _, path := range stats {
+				if text, err := os.ReadFile(path); err == nil && !strings.Contains(string(text), ") T ") && !strings.Contains(string(text), ") Z ") {
+					running++
+				}
+			}
+		}
+		if running == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) || !sleep(ctx, time.Millisecond) {
+			return fmt.Errorf("%d threads of the backend at %s go on after SIGSTOP", running, p.address)
+		}
+	}
 }
 
 // hold takes a port without listening, so that no other program of the machine gets it
