@@ -29,8 +29,9 @@ func outageOnce(ctx context.Context, c *chaos, s *server) error {
 	for i, p := range g.places {
 		err := p.signalAll(syscall.SIGSTOP)
 		if killed {
-			err = g.kill(p)
-			held[i] = hold(p.address)
+			if err = g.kill(p); err == nil {
+				held[i], err = hold(p.address)
+			}
 		} else if err == nil {
 			err = p.standsStill(ctx)
 		}
@@ -63,7 +64,7 @@ func (p *backendPlace) standsStill(ctx context.Context) error {
 			return err
 		}
 		for _, pid := range pids {
-			stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+			stats, _ := filepath.Glob(proc.path(pid, "task/*/stat"))
 			for _, path := range stats {
 				if text, err := os.ReadFile(path); err == nil && !strings.Contains(string(text), ") T ") && !strings.Contains(string(text), ") Z ") {
 					running++
@@ -81,19 +82,22 @@ func (p *backendPlace) standsStill(ctx context.Context) error {
 
 // hold takes a port without listening, so that no other program of the machine gets it
 // and answers there, until the function that it returns is called.
-func hold(address string) (release func()) {
+func hold(address string) (release func(), err error) {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil || !at.Addr().Is4() {
-		return func() {} // a unix socket, whose name nobody else takes
+		return func() {}, nil // a unix socket, whose name nobody else takes
 	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
-		return func() {}
+		return nil, os.NewSyscallError("socket", err)
 	}
 	unix.CloseOnExec(fd)
 	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	unix.Bind(fd, &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()})
-	return func() { unix.Close(fd) }
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("cannot hold %s: %w", address, err)
+	}
+	return func() { unix.Close(fd) }, nil
 }
 
 // slack is how much later than it should an answer may come: the machine is busy.

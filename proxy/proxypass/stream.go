@@ -106,7 +106,7 @@ func (p *pass) stream(x *proxy.Exchange) error {
 		defer x.Meanwhile(nil)
 	}
 	if !p.feeds() && p.out.Complete() {
-		p.finishConn(x) // the peer is free, however slow the client is
+		p.finishConn(x) // all has come: the peer is free while the client takes it
 	}
 	ended, err := p.out.Give(x, &p.head, p)
 	if why := p.noFile.Swap(nil); why != nil {

@@ -15,7 +15,6 @@ import os
 import socket
 import struct
 from array import array
-from time import monotonic
 
 from . import frames
 from .arriving import arriving
@@ -207,7 +206,6 @@ class Slot:
             request = lane and lane.look()
             if request:
                 return request
-            began = monotonic()
             try:
                 request = lane and lane.doze()
                 if request:
@@ -219,7 +217,7 @@ class Slot:
             finally:
                 if lane:
                     lane.wake()
-                    lane.hesitation.waited(monotonic() - began)
+                    lane.waited()
             kind, id, length = PLAIN.unpack_from(self._buffer)
             if kind == frames.REQUEST and size == length + SIZED.size and not (
                     ancillary or flags & TRUNCATED):

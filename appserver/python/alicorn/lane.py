@@ -88,22 +88,27 @@ class Lane:
         lock = threading.Lock()
         self._acquire, self._release = lock.acquire, lock.release
         self._weak = os.uname().machine.lower() not in STRONG
-        self.hesitation = Hesitation()
+        self._hesitation = Hesitation()
+        self._looked = 0.0  # when look() has found nothing last
 
     def look(self):
         """Returns a request that comes while its thread hesitates to wait, or None."""
-        hesitation, words, taken = self.hesitation, self._words, self._taken
+        hesitation, words, taken = self._hesitation, self._words, self._taken
+        now = self._looked = monotonic()
         if not hesitation.limit or words[BUSY]:
             return None  # where many requests come together, one wake-up for all costs less
-        now = monotonic()
         until = now + hesitation.limit
         while words[PUT] == taken:
             before = now
             sched_yield()
-            now = monotonic()
+            now = self._looked = monotonic()
             if not hesitation.yielded(now - before) or now >= until:
                 break
         return self.take()
+
+    def waited(self):
+        """Says that a wait has ended, which began after look()."""
+        self._hesitation.waited(monotonic() - self._looked)
 
     def take(self):
         """Returns the oldest request there is, as Slot.wait() does, or None."""
@@ -232,6 +237,9 @@ class SharedLane(Lane):
 
     def look(self):
         return None  # other threads have work to do meanwhile
+
+    def waited(self):
+        pass
 
     def take(self):
         if self._words[PUT] == self._taken:
