@@ -70,7 +70,7 @@ func (x *Exchange) prepare(site *Site) error {
 	}
 	if !r.parse(x.Server.Root.Core.MergeSlashes) {
 		r.SetPath("/")
-		return &Fail{Status: 400, Level: LevelInfo, Reason: "client sent invalid request target"}
+		return &Fail{Status: 400, Level: LevelInfo, Reason: "client sent an invalid request target"}
 	}
 	if nameErr != nil {
 		return nameErr

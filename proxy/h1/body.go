@@ -7,55 +7,54 @@ import (
 	"alicorn/proxy"
 )
 
-// Body follows the framing of one message body. The zero value is a body of no
-// bytes.
+// Body follows the framing of one message body. The zero Body has no bytes.
 //
-// While Left is 0 and the body has not Ended, framing comes: Frame consumes it.
-// Data comes otherwise: whoever moves Left bytes of it, or some of them, from
-// where they arrive to where they are wanted says so with Take.
+// If Left is more than 0, data comes next: the caller takes it from where it is, at most
+// Left bytes, and calls Take. If Left is 0 and the body has not Ended, framing comes next:
+// Frame consumes it.
 type Body struct {
-	left      int64 // bytes of the body, or of the current chunk, still to be taken
+	left      int64 // bytes of the body, or of the current chunk, that were not taken yet
 	state     bodyState
-	size      int64 // of the chunk that begins, as far as it was read
-	digits    int   // of size
-	extension int   // bytes of extensions of the chunk that begins
-	overhead  int   // bytes of extensions that no data has paid for
-	trailer   int   // bytes of the trailer section so far
-	kept      *[]byte
+	size      int64   // the size of the chunk that begins, as far as it was read
+	digits    int     // how many digits of size were read
+	extension int     // bytes of extensions of the chunk that begins
+	overhead  int     // bytes of extensions of all chunks, less a quarter of the data; see maxOverhead
+	trailer   int     // bytes of the trailer section so far
+	kept      *[]byte // takes the trailer section; nil drops it
 	err       error
 }
 
+// bodyState is what comes next in a body.
 type bodyState uint8
 
-// What comes next of a body.
 const (
-	bodyEnded   bodyState = iota
-	bodyData              // of a body with a length
-	bodyRest              // of a body that ends with the connection
-	chunkSize             // the digits of a chunk's size
-	chunkBlanks           // after the size: an extension or the end of the line
-	chunkExtension
-	chunkSizeLF
+	bodyEnded      bodyState = iota
+	bodyData                 // data of a body with a length
+	bodyRest                 // data of a body that ends with the connection
+	chunkSize                // the digits of a chunk's size
+	chunkBlanks              // blanks after the size, and then an extension
+	chunkExtension           // an extension, or the CR that ends the line of the size
+	chunkSizeLF              // the LF that ends the line of the size
 	chunkData
-	chunkDataCR
-	chunkDataLF
-	trailerLine // the start of a line of the trailer section
-	trailerName
-	trailerValue
-	trailerLF
-	trailersLF // of the empty line that ends the body
+	chunkDataCR  // the CR after the data of a chunk
+	chunkDataLF  // the LF after that CR
+	trailerLine  // the start of a line of the trailer section
+	trailerName  // the rest of a name, with its colon
+	trailerValue // a value, with the CR that ends its line
+	trailerLF    // the LF of such a line
+	trailersLF   // the LF of the empty line that ends the body
 )
 
-// Bounds of what chunked framing may carry besides data.
+// Bounds of chunked framing, without the data.
 const (
 	maxSizeDigits = 15
-	maxExtension  = 1 << 10  // in one chunk
-	maxOverhead   = 16 << 10 // extensions of all chunks beyond a quarter of their data, as signatures of chunks have
-	maxTrailer    = 8 << 10
+	maxExtension  = 1 << 10  // bytes of extensions of one chunk
+	maxOverhead   = 16 << 10 // bytes of extensions of all chunks, without those for which data has come: one for four bytes, as for signed chunks
+	maxTrailer    = 8 << 10  // bytes of the trailer section
 )
 
-// NewBody returns a body of length bytes, or a chunked one. A body that is not
-// chunked and has a negative length ends with the connection.
+// NewBody returns a chunked Body, or one of length bytes. If length is negative, the body
+// ends with the connection.
 func NewBody(length int64, chunked bool) Body {
 	switch {
 	case chunked:
@@ -68,13 +67,14 @@ func NewBody(length int64, chunked bool) Body {
 	return Body{}
 }
 
-// Left returns how many bytes of data come before the next framing or the end.
+// Left returns how many bytes of data come before the next framing or the end: at most
+// math.MaxInt64, which is what it begins with for a body that ends with the connection.
 func (b *Body) Left() int64 { return b.left }
 
-// Ended reports that the body is complete.
+// Ended reports whether the body is complete.
 func (b *Body) Ended() bool { return b.state == bodyEnded }
 
-// Take says that n bytes of data were taken; n is at most Left.
+// Take notes that the caller has taken n bytes of data. n must be at most Left.
 func (b *Body) Take(n int64) {
 	switch b.left -= n; {
 	case b.left > 0:
@@ -85,8 +85,8 @@ func (b *Body) Take(n int64) {
 	}
 }
 
-// EOF says that the connection has ended, and returns io.ErrUnexpectedEOF when the
-// body is incomplete.
+// EOF notes that the connection has ended. It returns io.ErrUnexpectedEOF if the body is
+// incomplete.
 func (b *Body) EOF() error {
 	if b.state != bodyRest && b.state != bodyEnded {
 		return io.ErrUnexpectedEOF
@@ -95,13 +95,13 @@ func (b *Body) EOF() error {
 	return nil
 }
 
-// KeepTrailer has the lines of the trailer section, should one come, appended to dst. They
-// are at most 8 KiB, and each is a valid field.
+// KeepTrailer makes Frame append the trailer section of a chunked body to dst: at most
+// 8 KiB, of valid fields, with the empty line that ends the body.
 func (b *Body) KeepTrailer(dst *[]byte) { b.kept = dst }
 
-// Frame consumes the framing at the start of p, up to data, the end of the body
-// or the end of p, and returns how many bytes it was. An error is an *Error, and
-// lasts.
+// Frame consumes the framing at the start of p, up to data, the end of the body or the end
+// of p. It returns how many bytes that was. err is an *Error, which later calls return,
+// too.
 func (b *Body) Frame(p []byte) (n int, err error) {
 	for n < len(p) && b.left == 0 && b.state != bodyEnded && b.err == nil {
 		b.err = b.step(p[n])
@@ -110,7 +110,7 @@ func (b *Body) Frame(p []byte) (n int, err error) {
 	return n, b.err
 }
 
-// step reads one byte of chunked framing: RFC 9112 section 7.1.
+// step reads one byte of chunked framing (RFC 9112 section 7.1).
 func (b *Body) step(c byte) error {
 	switch b.state {
 	case chunkSize:
@@ -125,6 +125,7 @@ func (b *Body) step(c byte) error {
 	return b.readTrailer(c)
 }
 
+// readSize reads the digits of a chunk's size and the byte after them.
 func (b *Body) readSize(c byte) error {
 	if v := proxy.HexValue(c); v >= 0 {
 		if b.digits++; b.digits > maxSizeDigits {
@@ -148,9 +149,9 @@ func (b *Body) readSize(c byte) error {
 	return nil
 }
 
-// readExtension reads what stands between a size and the end of its line.
-// Extensions are not interpreted. Blanks may stand before the ";" of one, not
-// alone (RFC 9112 section 7.1.1).
+// readExtension reads the bytes between a size and the end of its line. Extensions are not
+// interpreted. Blanks may stand before an extension, but not alone (RFC 9112 section
+// 7.1.1).
 func (b *Body) readExtension(c byte) error {
 	b.extension++
 	b.overhead++
@@ -169,6 +170,7 @@ func (b *Body) readExtension(c byte) error {
 	return nil
 }
 
+// endSize reads the LF that ends the line of a size, and begins the chunk.
 func (b *Body) endSize(c byte) error {
 	if c != '\n' {
 		return bad("invalid chunked framing")
@@ -183,6 +185,7 @@ func (b *Body) endSize(c byte) error {
 	return nil
 }
 
+// endData reads the CRLF after the data of a chunk.
 func (b *Body) endData(c byte) error {
 	switch {
 	case b.state == chunkDataCR && c == '\r':
@@ -195,11 +198,10 @@ func (b *Body) endData(c byte) error {
 	return nil
 }
 
-// readTrailer checks the trailer section, with the empty line that ends the body, and drops
-// it unless KeepTrailer was called.
+// readTrailer reads and checks the trailer section and the empty line that ends the body.
 func (b *Body) readTrailer(c byte) error {
 	if b.trailer++; b.trailer > maxTrailer {
-		return bad("too large trailers")
+		return bad("trailers of more than 8 KiB")
 	}
 	if b.kept != nil {
 		*b.kept = append(*b.kept, c)

@@ -5,25 +5,20 @@ import (
 	"unsafe"
 )
 
-// byteClass says what a byte may be part of.
+// byteClass is a set of the parts of a message in which a byte may stand.
 type byteClass uint8
 
 const (
-	// inName: a field name that nginx takes; underscores are judged apart.
-	inName byteClass = 1 << iota
-	// inOddName: any other field name: visible ASCII.
-	inOddName
-	// inHost: a reg-name without escapes, RFC 3986 section 3.2.2.
-	inHost
-	// inValue: a field value, RFC 9110 section 5.5.
-	inValue
-	// inTarget: a request target; nginx takes bytes above ASCII in one too.
-	inTarget
+	inName    byteClass = 1 << iota // a field name of letters, digits and hyphens
+	inOddName                       // any other field name: visible ASCII but the colon
+	inHost                          // a reg-name without escapes, RFC 3986 section 3.2.2
+	inValue                         // a field value, RFC 9110 section 5.5
+	inTarget                        // a request target; as in nginx also bytes above ASCII
 )
 
 const alphanumeric = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-// classes gives the classes of each byte.
+// classes has the classes of each byte.
 var classes = func() (t [256]byteClass) {
 	set := func(c byteClass, bytes string) {
 		for i := range len(bytes) {
@@ -46,8 +41,7 @@ var classes = func() (t [256]byteClass) {
 	return t
 }()
 
-// view returns b as a string without a copy. It is valid as long as b's bytes
-// are left alone.
+// view returns b as a string without a copy. The string is valid until b's bytes change.
 func view(b []byte) string {
 	if len(b) == 0 {
 		return ""
@@ -55,20 +49,21 @@ func view(b []byte) string {
 	return unsafe.String(&b[0], len(b))
 }
 
-// IsValue reports whether s may be the value of a header field: RFC 9110 section
-// 5.5.
+// IsValue reports whether s may be the value of a header field (RFC 9110 section 5.5):
+// it has no control character but tabs.
 func IsValue(s string) bool {
 	return consistsOf(unsafe.Slice(unsafe.StringData(s), len(s)), inValue, ' ')
 }
 
+// Constants of arithmetic on eight bytes at once.
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
 
-// consistsOf reports whether each byte of b is of class, which has every byte
-// from below, at least, to 0x7e and from 0x80 on. Eight bytes at a time are
-// compared with the two bounds; only what is outside is looked up.
+// consistsOf reports whether each byte of b is of class. class must contain the bytes from
+// below to 0x7e and those from 0x80 on. consistsOf tests eight bytes at a time for bytes
+// below below and for 0x7f. Only eight that have one are looked up byte by byte.
 func consistsOf(b []byte, class byteClass, below uint64) bool {
 	if len(b) < 8 {
 		return allOf(b, class)

@@ -1,20 +1,19 @@
-// Package h1 is the codec of HTTP/1's messages (RFC 9112): heads of requests and
-// responses, and the framing of bodies. It knows no socket, no clock and no
-// Engine; whoever reads and writes the bytes drives it.
+// Package h1 is the codec of HTTP/1 messages (RFC 9112): heads of requests and
+// responses, and the framing of bodies. It has no socket, no clock and no Engine; its
+// callers read and write the bytes.
 //
-// RequestHead and ResponseHead are fed the bytes that have come so far, as often
-// as more come. They look at each byte once for the end of the head and parse
-// the head when it is complete. What a message says depends on its bytes alone,
-// not on the pieces that it came in. Strings alias the bytes: they are valid as
-// long as these are left alone.
+// A caller feeds a RequestHead or a ResponseHead all bytes that have come, again each
+// time that more have come. Each byte is searched once for the end of the head. A head is
+// parsed when it is complete. The result depends on the bytes alone, not on the pieces in
+// which they came. Its strings alias the bytes, so they are valid until the caller changes
+// the bytes.
 //
-// Body follows the framing of a body: it consumes what is framing and counts
-// what is data; the caller takes the data from where it is.
+// Body follows the framing of a body: it consumes the framing and counts the data, which
+// the caller takes from where it is.
 //
-// Parsing is strict where leniency has led to smuggling of requests and
-// responses, and as nginx reads where the RFC leaves a choice: a bare LF ends a
-// line of a head but is an error in chunk framing; Content-Length beside
-// Transfer-Encoding, repeated or malformed lengths, several codings, folding,
-// white space before the colon and control characters are errors. Lines, heads,
-// fields, chunk extensions and trailers are bounded.
+// Parsing is strict where leniency has led to smuggled requests and responses: several
+// lengths, a length beside Transfer-Encoding, several codings, folded lines, white space
+// before the colon and control characters are errors. Where the RFC leaves a choice, h1
+// reads as nginx does: a bare LF ends a line of a head. In chunked framing it is an error.
+// Lines, heads, fields, chunk extensions and trailers have bounds.
 package h1

@@ -2,17 +2,17 @@ package h1
 
 import "strconv"
 
-// Error is a message that is not well-formed, or not one that is served.
+// Error describes a message that is malformed or not supported.
 type Error struct {
-	// Status is what a server answers such a request with: one of HTTP, or
-	// nginx's 494. Who reads a response has no use for it.
+	// Status is the status with which a server answers such a request: one of RFC 9110,
+	// or nginx's 494. For a response it means nothing.
 	Status int
-	// What was sent, as the object of a sentence: "an invalid chunk size". It is
-	// empty where the status says it all.
+	// What is what the peer has sent, as the object of "client sent": "an invalid chunk
+	// size", or in nginx's words "too long URI". It is empty if the status says everything.
 	What string
 }
 
-// Error says what was sent.
+// Error returns What. If that is empty, it names the status.
 func (e *Error) Error() string {
 	if e.What == "" {
 		return "a request that is answered with " + strconv.Itoa(e.Status)
@@ -20,12 +20,13 @@ func (e *Error) Error() string {
 	return e.What
 }
 
+// The statuses of errors.
 const (
 	badRequest     = 400
 	notAllowed     = 405
 	uriTooLong     = 414
 	expectFailed   = 417
-	headerTooLarge = 494 // nginx's own
+	headerTooLarge = 494 // of nginx
 	notImplemented = 501
 	badVersion     = 505
 )

@@ -7,16 +7,16 @@ import (
 	"alicorn/proxy"
 )
 
-// framing is what the fields of a head say of how its body ends and of the
+// framing has what the fields of a head say about the end of its body and about the
 // connection.
 type framing struct {
-	lengths, codings int   // lines of Content-Length, and of Transfer-Encoding
-	length           int64 // that Content-Length names
-	unknown          bool  // a coding that is not chunked alone
-	close, keepAlive bool
+	lengths, codings int   // how many Content-Length and Transfer-Encoding lines have come
+	length           int64 // the value of Content-Length
+	unknown          bool  // Transfer-Encoding is something else than chunked
+	close, keepAlive bool  // the options of Connection
 }
 
-// note takes what a field says.
+// note records a field that concerns the framing or the connection.
 func (f *framing) note(id proxy.FieldID, value string) error {
 	switch id {
 	case proxy.FieldContentLength:
@@ -36,6 +36,7 @@ func (f *framing) note(id proxy.FieldID, value string) error {
 	return nil
 }
 
+// connection records the options of a Connection field.
 func (f *framing) connection(value string) {
 	for value != "" {
 		var option string
@@ -50,7 +51,7 @@ func (f *framing) connection(value string) {
 	}
 }
 
-// parseLength reads a Content-Length: digits only, of a number that int64 holds.
+// parseLength reads a Content-Length: only digits, and at most the largest int64.
 func parseLength(v string) (int64, bool) {
 	var n int64
 	for i := range len(v) {
@@ -63,14 +64,13 @@ func parseLength(v string) (int64, bool) {
 	return n, v != ""
 }
 
-// persists reports that the connection may carry another message: RFC 9112
-// section 9.3.
+// persists reports whether the connection may carry another message after one of
+// HTTP/1.minor: RFC 9112 section 9.3.
 func (f *framing) persists(minor uint8) bool { return !f.close && (minor > 0 || f.keepAlive) }
 
-// cutField cuts a header line, without its end, into name and value. plain says
-// that the name has only letters, digits and hyphens. It has no white space,
-// control characters and bytes above ASCII in any case: RFC 9112 section 5.1 wants
-// the first refused.
+// cutField cuts a header line without its end into name and value. plain reports whether
+// the name has only letters, digits and hyphens. A name with white space (RFC 9112 section
+// 5.1), a control character or a byte above ASCII is an error.
 func cutField(line []byte) (name, value []byte, plain bool, err error) {
 	if line[0] == ' ' || line[0] == '\t' {
 		return nil, nil, false, bad("obsolete line folding")
@@ -91,7 +91,8 @@ func cutField(line []byte) (name, value []byte, plain bool, err error) {
 	return line[:colon], value, plain, nil
 }
 
-// oddName returns the length of a name of visible ASCII.
+// oddName returns the length of the name at the start of line, which must be visible
+// ASCII.
 func oddName(line []byte) (colon int, err error) {
 	for ; colon < len(line) && line[colon] != ':'; colon++ {
 		if classes[line[colon]]&inOddName == 0 {

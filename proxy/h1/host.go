@@ -7,7 +7,8 @@ import (
 	"alicorn/proxy"
 )
 
-// validHost checks uri-host [":" port], RFC 3986 section 3.2.2.
+// validHost reports whether h is uri-host [":" port] (RFC 3986 section 3.2.2), without two
+// dots in a row.
 func validHost(h string) bool {
 	if strings.HasPrefix(h, "[") {
 		end := strings.IndexByte(h, ']')
@@ -20,7 +21,7 @@ func validHost(h string) bool {
 	for ; i < len(h) && h[i] != ':'; i++ {
 		switch c := h[i]; {
 		case c == '.' && i+1 < len(h) && h[i+1] == '.':
-			return false // as nginx: no two dots in a row
+			return false // as in nginx
 		case classes[c]&inHost != 0:
 		case c != '%' || i+2 >= len(h) || proxy.HexValue(h[i+1]) < 0 || proxy.HexValue(h[i+2]) < 0:
 			return false
@@ -29,8 +30,8 @@ func validHost(h string) bool {
 	return i > 0 && h[:i] != "." && (i == len(h) || validPort(h[i+1:]))
 }
 
-// validLiteral checks what stands in brackets: an IPv6 address without a zone,
-// or the form that RFC 3986 keeps for later ones ("v1.x").
+// validLiteral reports whether s may stand in brackets: an IPv6 address without a zone, or
+// the form that RFC 3986 reserves for later versions ("v1.x").
 func validLiteral(s string) bool {
 	if s[0] == 'v' || s[0] == 'V' {
 		version, rest, _ := strings.Cut(s[1:], ".")
@@ -41,7 +42,7 @@ func validLiteral(s string) bool {
 	return err == nil && a.Is6() && a.Zone() == ""
 }
 
-// validPort takes an empty port, as RFC 3986 does, and numbers up to 65535.
+// validPort reports whether p is a number up to 65535, or empty, which RFC 3986 allows.
 func validPort(p string) bool {
 	n := 0
 	for i := range len(p) {

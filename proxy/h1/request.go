@@ -7,50 +7,50 @@ import (
 	"alicorn/proxy"
 )
 
-// RequestRules is what the configuration says of request heads.
+// RequestRules are the settings for request heads.
 type RequestRules struct {
-	Line          int64 // the longest line, in bytes with its end
+	Line          int64 // the longest line, in bytes, with its end
 	Head          int64 // the longest head, in bytes
-	Fields        int   // the most fields that are kept
-	Underscores   bool  // names of fields may have underscores
-	IgnoreInvalid bool  // fields with other names than letters, digits and hyphens are left out
+	Fields        int   // how many fields are kept at most; more are an error
+	Underscores   bool  // underscores_in_headers: see IgnoreInvalid
+	IgnoreInvalid bool  // ignore_invalid_headers: a name may have letters, digits, hyphens and, with Underscores, underscores; other fields are left out
 }
 
-// RequestHead reads one request head. The zero value is ready.
+// RequestHead reads one request head. The zero RequestHead is ready.
 type RequestHead struct {
-	// Skipped is the number of bytes in empty lines before the request.
+	// Skipped is how many bytes the empty lines before the request have.
 	Skipped int
-	// Simple says that the request is one of HTTP/0.9: its answer is a body alone.
+	// Simple is set if the request is of HTTP/0.9: its response is a body alone.
 	Simple bool
-	// KeepAlive says that the client lets the connection go on.
+	// KeepAlive is set if the client may send another request on the connection.
 	KeepAlive bool
-	// Continue says that the client waits for 100 Continue before it sends a body.
+	// Continue is set if the client waits for 100 Continue before it sends the body.
 	Continue bool
-	// Ignored has the names of the fields that were left out, as RequestRules say.
+	// Ignored has the names of the fields that IgnoreInvalid has left out.
 	Ignored []string
 
 	state   requestState
-	empty   int // lines
+	empty   int // how many empty lines were skipped
 	lines   lines
-	hosts   int
-	expect  string
+	hosts   int    // how many Host lines have come
+	expect  string // the value of Expect; "" without one
 	framing framing
 }
 
+// requestState is the part of a request's head that is searched for its end.
 type requestState uint8
 
-// The parts of a request's head, as they come.
 const (
 	inEmptyLines requestState = iota
 	inRequestLine
 	inFields
 )
 
-// maxEmptyLines bounds the empty lines skipped before a request, RFC 9112
-// section 2.2.
+// maxEmptyLines bounds the empty lines that are skipped before a request (RFC 9112 section
+// 2.2).
 const maxEmptyLines = 8
 
-// continue100 is the one expectation, RFC 9110 section 10.1.1.
+// continue100 is the only expectation that RFC 9110 section 10.1.1 defines.
 const continue100 = "100-continue"
 
 var (
@@ -59,13 +59,14 @@ var (
 	lfEnd   = []byte("\n\n")
 )
 
-// Begun reports that a request has begun: more than empty lines has come.
+// Begun reports whether more than empty lines has come.
 func (h *RequestHead) Begun() bool { return h.state > inEmptyLines }
 
-// Feed reads the head at the start of b, which begins with what was fed before.
-// It returns 0 when more is needed, else the length of the head with what was
-// Skipped. r is filled then; on an error as far as it was understood. After an
-// error, and after the end, h is not fed any more.
+// Feed reads the head at the start of b. b must begin with the bytes of the calls before.
+// If the head is incomplete, n is 0. Otherwise n is the length of the head, with Skipped,
+// and r is filled. err is an *Error: r is filled as far as the head was understood, and n
+// is 0 if the end of the head has not come. After an error and after the end Feed must not
+// be called again.
 func (h *RequestHead) Feed(r *proxy.Request, b []byte, rules *RequestRules) (n int, err error) {
 	if h.state == inEmptyLines {
 		if more, err := h.skipEmptyLines(b); more || err != nil {
@@ -92,14 +93,14 @@ func (h *RequestHead) Feed(r *proxy.Request, b []byte, rules *RequestRules) (n i
 	return h.Skipped + n, err
 }
 
-// holdsHead reports that there is a head in b, because b ends with an empty line,
-// and that nothing in it can be too long: its end need not be looked for.
+// holdsHead reports whether b has a whole head, because b ends with an empty line, and is
+// so short that nothing in it exceeds the rules. Then Feed need not look for the end.
 func holdsHead(b []byte, rules *RequestRules) bool {
 	return int64(len(b)) < min(rules.Line, rules.Head) && (bytes.HasSuffix(b, crlfEnd) || bytes.HasSuffix(b, lfEnd))
 }
 
-// findEnd returns the length of the head at the start of b, 0 when more is needed.
-// What it has looked at before it does not look at again.
+// findEnd returns the length of the head at the start of b; 0 if the head is incomplete.
+// It does not look again at bytes of an earlier call.
 func (h *RequestHead) findEnd(b []byte, rules *RequestRules) (n int, err error) {
 	for {
 		line, ok := h.lines.next(b)
@@ -113,13 +114,14 @@ func (h *RequestHead) findEnd(b []byte, rules *RequestRules) (n int, err error) 
 			return 0, nil
 		}
 		if h.state == inRequestLine && bytes.Count(line, space) < 2 {
-			return h.lines.end, nil // HTTP/0.9, or no request line at all: no fields follow
+			return h.lines.end, nil // HTTP/0.9, or not a request line: no fields follow
 		}
 		h.state = inFields
 	}
 }
 
-// skipEmptyLines skips what stands before a request and checks its first byte.
+// skipEmptyLines skips the empty lines before a request and checks the request's first
+// byte. more is true if that byte has not come yet.
 func (h *RequestHead) skipEmptyLines(b []byte) (more bool, err error) {
 	for {
 		rest := b[h.Skipped:]
@@ -130,7 +132,7 @@ func (h *RequestHead) skipEmptyLines(b []byte) (more bool, err error) {
 			h.Skipped++
 		case rest[0] == '\r' && rest[1] == '\n':
 			h.Skipped += 2
-		case !proxy.IsTokenByte(rest[0]): // a bare CR is no token either
+		case !proxy.IsTokenByte(rest[0]): // this includes a bare CR
 			h.state = inRequestLine
 			return false, bad("invalid method")
 		default:
@@ -143,9 +145,9 @@ func (h *RequestHead) skipEmptyLines(b []byte) (more bool, err error) {
 	}
 }
 
-// checkLength judges the length of the line that was read last, with its end, and
-// of the head up to it. A line that is not complete counts with the LF that it
-// lacks, unless it may turn out empty: what ends the head is not bounded.
+// checkLength checks the length of the last line, with its LF, and of the head up to that
+// LF. An incomplete line counts as if its LF had come. A line that may be the empty one at
+// the end of the head has no bound.
 func (h *RequestHead) checkLength(b []byte, complete bool, rules *RequestRules) error {
 	l := &h.lines
 	line, head := l.end-l.start, l.end-1
@@ -166,8 +168,8 @@ func (h *RequestHead) checkLength(b []byte, complete bool, rules *RequestRules) 
 	return nil
 }
 
-// Partial gives r the request line of a head that does not come to its end, where
-// the line has: logs show it. b is what was fed.
+// Partial fills in r's request line, for logs, if the line is complete and the head is not.
+// b must be what Feed was given last.
 func (h *RequestHead) Partial(r *proxy.Request, b []byte) {
 	if h.Begun() {
 		partialLine(r, b[h.Skipped:])
@@ -181,7 +183,7 @@ func partialLine(r *proxy.Request, b []byte) {
 	}
 }
 
-// parse reads the head that text begins with, and returns its length.
+// parse reads the complete head at the start of text, and returns its length.
 func (h *RequestHead) parse(r *proxy.Request, text []byte, rules *RequestRules) (n int, err error) {
 	line, rest := cutLine(text)
 	if bytes.IndexByte(line, '\r') >= 0 {
@@ -203,7 +205,7 @@ func (h *RequestHead) parse(r *proxy.Request, text []byte, rules *RequestRules) 
 	return len(text) - len(rest), err
 }
 
-// parseLine reads a request line without its end into r.
+// parseLine reads a request line, without its end, into r.
 func (h *RequestHead) parseLine(r *proxy.Request, line []byte) error {
 	r.Line = view(line)
 	sp := bytes.IndexByte(line, ' ')
@@ -218,7 +220,7 @@ func (h *RequestHead) parseLine(r *proxy.Request, line []byte) error {
 	}
 	target, version := rest[:sp], rest[sp+1:]
 	if !isTarget(target) {
-		return bad("invalid request target")
+		return bad("an invalid request target")
 	}
 	r.Target = view(target)
 	return parseVersion(r, version)
@@ -227,7 +229,7 @@ func (h *RequestHead) parseLine(r *proxy.Request, line []byte) error {
 // parseSimple reads the target of an HTTP/0.9 request.
 func (h *RequestHead) parseSimple(r *proxy.Request, target []byte) error {
 	if r.Method != "GET" || !isTarget(target) {
-		return bad("invalid request line")
+		return bad("an invalid request line")
 	}
 	r.Target = view(target)
 	if err := checkTarget(r); err != nil {
@@ -238,6 +240,7 @@ func (h *RequestHead) parseSimple(r *proxy.Request, target []byte) error {
 	return nil
 }
 
+// parseVersion reads the version into r. Versions of HTTP/1 are accepted.
 func parseVersion(r *proxy.Request, v []byte) error {
 	if len(v) != 8 || string(v[:5]) != "HTTP/" || v[6] != '.' || v[5] < '0' || v[5] > '9' || v[7] < '0' || v[7] > '9' {
 		return bad("invalid version")
@@ -258,11 +261,10 @@ func isTarget(t []byte) bool {
 	return len(t) > 0 && consistsOf(t, inTarget, '!')
 }
 
-// checkTarget judges the form of the target for its method (RFC 9112 section
-// 3.2) and takes the authority of the absolute form, which overrides Host. The
-// authority form is CONNECT's alone, and that is 405. The asterisk form is 400,
-// as nginx answers it: there is nothing to ask of the server as a whole that
-// its configuration does not say of a path.
+// checkTarget checks the form of the target (RFC 9112 section 3.2), and takes the
+// authority of the absolute form, which overrides Host. CONNECT, the only method with the
+// authority form, and TRACE get 405. The asterisk form gets 400, as from nginx: no setting
+// is for the server as a whole.
 func checkTarget(r *proxy.Request) error {
 	switch {
 	case r.Method == "CONNECT" || r.Method == "TRACE":
@@ -272,20 +274,20 @@ func checkTarget(r *proxy.Request) error {
 	}
 	scheme, rest, ok := strings.Cut(r.Target, "://")
 	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
-		return bad("invalid request target")
+		return bad("an invalid request target")
 	}
 	authority := rest
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		authority = rest[:i]
 	}
 	if authority == "" || !validHost(authority) {
-		return bad("invalid host in the request target")
+		return bad("an invalid host in the request target")
 	}
 	r.Authority = authority
 	return nil
 }
 
-// parseField reads one header line without its end.
+// parseField reads one header line, without its end.
 func (h *RequestHead) parseField(r *proxy.Request, line []byte, rules *RequestRules) error {
 	name, value, plain, err := cutField(line)
 	switch {
@@ -302,7 +304,8 @@ func (h *RequestHead) parseField(r *proxy.Request, line []byte, rules *RequestRu
 	return h.note(r, id, view(value))
 }
 
-// keeps judges a name of other bytes than letters, digits and hyphens.
+// keeps reports whether a field is kept whose name has other bytes than letters, digits
+// and hyphens.
 func (r *RequestRules) keeps(name []byte) bool {
 	if !r.IgnoreInvalid {
 		return true
@@ -315,7 +318,7 @@ func (r *RequestRules) keeps(name []byte) bool {
 	return true
 }
 
-// note takes what a field says of the request's host, framing and connection.
+// note records a field that concerns the request's host, framing or connection.
 func (h *RequestHead) note(r *proxy.Request, id proxy.FieldID, value string) error {
 	switch id {
 	case proxy.FieldHost:
@@ -328,7 +331,7 @@ func (h *RequestHead) note(r *proxy.Request, id proxy.FieldID, value string) err
 		if r.Authority == "" {
 			r.Authority = value
 		}
-	case proxy.FieldExpect: // a list: what is not understood counts
+	case proxy.FieldExpect: // of several lines, one that is not 100-continue counts
 		if h.expect == "" || !strings.EqualFold(value, continue100) {
 			h.expect = value
 		}
@@ -338,7 +341,7 @@ func (h *RequestHead) note(r *proxy.Request, id proxy.FieldID, value string) err
 	return nil
 }
 
-// finish judges the head as a whole.
+// finish checks the head as a whole.
 func (h *RequestHead) finish(r *proxy.Request) error {
 	f := &h.framing
 	h.KeepAlive = f.persists(r.Minor)

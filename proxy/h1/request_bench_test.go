@@ -7,7 +7,7 @@ import (
 	"alicorn/proxy"
 )
 
-// The heads that are measured: what a load generator sends, and a browser.
+// The heads that are measured: of a load generator, and of a browser.
 const (
 	plainHead = "GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
 
@@ -40,7 +40,7 @@ func BenchmarkRequestHead(b *testing.B) {
 					r.Header.Reset()
 					r.Authority = ""
 					if n, err := h.Feed(r, text, &rules); n != len(text) || err != nil {
-						b.Fatal(n, err)
+						b.Fatalf("got %d, %v, want %d", n, err, len(text))
 					}
 				}
 			})

@@ -13,10 +13,10 @@ import (
 	"alicorn/proxy"
 )
 
-// rules are those of the tests: nginx's defaults.
+// rules are nginx's defaults.
 var rules = RequestRules{Line: 8 << 10, Head: 33 << 10, Fields: 1000, IgnoreInvalid: true}
 
-// fieldLines returns the lines of a complete head behind the first.
+// fieldLines returns the lines of a complete head after the first.
 func fieldLines(text []byte) (lines [][]byte) {
 	for line := range bytes.Lines(text) {
 		lines = append(lines, bytes.TrimRight(line, "\r\n"))
@@ -24,7 +24,7 @@ func fieldLines(text []byte) (lines [][]byte) {
 	return lines[1:]
 }
 
-// lenient says why a head that net/http refuses may be read; "" when it may not.
+// lenient returns why a head that net/http refuses may be read; "" if it may not.
 func lenient(r *proxy.Request, fields [][]byte) string {
 	path := r.Target
 	if r.Target[0] != '/' {
@@ -53,19 +53,19 @@ func lenient(r *proxy.Request, fields [][]byte) string {
 	return ""
 }
 
-// strict has what we refuse although net/http reads it, by our reason, and why
-// that is right. Nothing else may be refused that net/http reads.
+// strict has the errors for heads and bodies that net/http reads, and why we are right to
+// refuse them. We refuse nothing else that net/http reads.
 var strict = map[string]string{
-	"blanks between a chunk size and its CRLF":            "RFC 9112 section 7.1: they may stand before an extension only",
-	"an invalid chunk extension":                          "RFC 9112 section 7.1.1: tokens and quoted strings, which have no control characters; and our own bound",
-	"too large trailers":                                  "our own bound",
-	"too many empty lines before a request":               "RFC 9112 section 2.2: one at least is skipped",
-	"invalid request target":                              "RFC 9112 section 3.2: only paths and absolute http and https targets; nginx too",
-	"invalid host in the request target":                  "RFC 9112 section 3.2.2 and RFC 3986 section 3.2.2",
-	"invalid version":                                     "RFC 9112 section 2.3: 0.9 has no fields",
-	"an HTTP/2 preface to an HTTP/1.1 server":             "RFC 9113 section 3.4",
-	"status 505":                                          "RFC 9110 section 15.6.6",
-	"obsolete line folding":                               "RFC 9112 section 5.2: 400 is one of the two ways",
+	"blanks between a chunk size and its CRLF": "RFC 9112 section 7.1: they may stand before an extension only",
+	"an invalid chunk extension":               "RFC 9112 section 7.1.1: tokens and quoted strings, which have no control characters; and our own bound",
+	"trailers of more than 8 KiB":              "our own bound",
+	"too many empty lines before a request":    "RFC 9112 section 2.2: one at least is skipped",
+	"an invalid request target":                "RFC 9112 section 3.2: only paths and absolute http and https targets; nginx too",
+	"an invalid host in the request target":    "RFC 9112 section 3.2.2 and RFC 3986 section 3.2.2",
+	"invalid version":                          "RFC 9112 section 2.3: 0.9 has no fields",
+	"an HTTP/2 preface to an HTTP/1.1 server":  "RFC 9113 section 3.4",
+	"status 505":            "RFC 9110 section 15.6.6",
+	"obsolete line folding": "RFC 9112 section 5.2: 400 is one of the two ways",
 	"white space or a control character in a header name": "RFC 9112 section 5.1",
 	"a control character in a header field":               "RFC 9110 section 5.5",
 	"several Host fields":                                 "RFC 9112 section 3.2",
@@ -81,7 +81,7 @@ var strict = map[string]string{
 	"status 405":                                          "RFC 9110 sections 9.3.6 and 9.3.8: no proxy, and no echo of credentials",
 }
 
-// reason is what err says.
+// reason returns the text of err; "" for nil.
 func reason(err error) string {
 	var wrong *Error
 	switch {
@@ -93,15 +93,15 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// framings has fields that say, or seem to say, how long a body is.
+// framings has fields that give the length of a body, or seem to.
 var framings = []string{"", "Content-Length: 3\r\n", "Content-Length: 03\r\n", "Content-Length: 3, 3\r\n", "Content-Length:\t3\r\n", "Content-Length: +3\r\n",
 	"Content-Length:\r\n", "Content-Length: 3\r\r\n", "Content-Length:\r\n 3\r\n", "Content-Length : 3\r\n", "Content-Length: 9223372036854775808\r\n", "content_length: 3\r\n",
 	"Transfer-Encoding: chunked\r\n", "transfer-encoding: CHUNKED\r\n", "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: chunked, chunked\r\n", "Transfer-Encoding: identity\r\n",
 	"Transfer-Encoding:\r\n", "Transfer-Encoding:\r\n chunked\r\n", "Transfer-Encoding:\x0bchunked\r\n", "Transfer-Encoding : chunked\r\n", "Transfer-Encoding\x00: chunked\r\n",
 	"X: y\rTransfer-Encoding: chunked\r\n", "X: y\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\x00\r\n", "TE: chunked\r\n"}
 
-// FuzzRequestHead: what we read, net/http reads the same; what only one of the
-// two reads is in a list.
+// FuzzRequestHead checks that net/http reads a head as we do. Heads that only one of the
+// two reads are in strict or lenient.
 func FuzzRequestHead(f *testing.F) {
 	for _, seed := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -137,11 +137,11 @@ func FuzzRequestHead(f *testing.F) {
 		case err != nil && otherErr != nil:
 		case err != nil:
 			if strict[reason(err)] == "" {
-				t.Fatalf("we refuse what net/http reads: %s", reason(err))
+				t.Fatalf("got %q, want the head that net/http reads", reason(err))
 			}
 		case otherErr != nil:
 			if lenient(&r, fieldLines(data)) == "" {
-				t.Fatalf("net/http refuses what we read: %v", otherErr)
+				t.Fatalf("got %q read, want an error as from net/http: %v", r.Line, otherErr)
 			}
 		default:
 			compare(t, &r, &h, other)
@@ -149,16 +149,17 @@ func FuzzRequestHead(f *testing.F) {
 	})
 }
 
+// compare compares a head with what net/http has read.
 func compare(t *testing.T, r *proxy.Request, h *RequestHead, other *http.Request) {
 	t.Helper()
 	if r.Method != other.Method || r.Target != other.RequestURI || r.Authority != other.Host || r.Proto != other.Proto {
-		t.Fatalf("%q %q %q %q, net/http %q %q %q %q", r.Method, r.Target, r.Authority, r.Proto, other.Method, other.RequestURI, other.Host, other.Proto)
+		t.Fatalf("got %q %q %q %q, want %q %q %q %q", r.Method, r.Target, r.Authority, r.Proto, other.Method, other.RequestURI, other.Host, other.Proto)
 	}
 	if r.ContentLength != other.ContentLength || r.Chunked != (len(other.TransferEncoding) > 0) {
-		t.Fatalf("length %d chunked %v, net/http %d %v", r.ContentLength, r.Chunked, other.ContentLength, other.TransferEncoding)
+		t.Fatalf("got length %d, chunked %v, want %d, %v", r.ContentLength, r.Chunked, other.ContentLength, other.TransferEncoding)
 	}
 	if r.Minor > 0 && h.KeepAlive == other.Close {
-		t.Fatalf("keep-alive %v, net/http close %v", h.KeepAlive, other.Close)
+		t.Fatalf("got keep-alive %v, want %v", h.KeepAlive, !other.Close)
 	}
 	ours := http.Header{}
 	for f := range r.Header.All() {
@@ -167,8 +168,8 @@ func compare(t *testing.T, r *proxy.Request, h *RequestHead, other *http.Request
 	sameFields(t, ours, other.Header)
 }
 
-// sameFields compares what fields were read. net/http takes some out, and adds
-// a Cache-Control for a Pragma.
+// sameFields compares the fields that were read. net/http removes some of them, and adds a
+// Cache-Control for a Pragma.
 func sameFields(t *testing.T, ours, other http.Header) {
 	t.Helper()
 	for _, name := range []string{"Host", "Transfer-Encoding", "Trailer"} {
@@ -180,11 +181,11 @@ func sameFields(t *testing.T, ours, other http.Header) {
 	}
 	for name, values := range other {
 		if !slices.Equal(values, ours[name]) && !slices.ContainsFunc([]byte(name), func(c byte) bool { return classes[c]&inName == 0 }) {
-			t.Fatalf("%s: %q, net/http %q", name, ours[name], values)
+			t.Fatalf("%s: got %q, want %q", name, ours[name], values)
 		}
 		delete(ours, name)
 	}
 	if len(ours) > 0 {
-		t.Fatalf("net/http has no %v, want nothing", ours)
+		t.Fatalf("got fields that net/http has not: %v, want none", ours)
 	}
 }

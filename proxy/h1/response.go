@@ -6,64 +6,67 @@ import (
 	"alicorn/proxy"
 )
 
-// ResponseRules bound response heads.
+// ResponseRules are the settings for response heads.
 type ResponseRules struct {
 	Head   int64 // the longest head, in bytes
-	Fields int   // the most fields
-	// CGI says that a head may be one of CGI (RFC 3875 section 6), which gateways send in
-	// place of HTTP/1's: without a status line. Its status is that of the field Status;
-	// without one it is 302 where there is a Location, else 200.
+	Fields int   // how many fields a head may have
+	// CGI is set for gateways. Their heads may be of CGI (RFC 3875 section 6): without a
+	// status line. The status is then the field Status; without one it is 302 if there is
+	// a Location, otherwise 200.
 	CGI bool
 }
 
-// ResponseHead reads one response head. With the Method set, it is ready.
+// ResponseHead reads one response head. It is ready when Method is set.
 type ResponseHead struct {
-	// Method is that of the request which the response answers. With HEAD no body
-	// follows.
+	// Method is the method of the request. A response to HEAD has no body.
 	Method string
 
-	// Status is the status, 100 to 999. One below 200 announces a further head,
-	// except for 101, behind which another protocol follows.
+	// Status is the status, 100 to 999. After 101 another protocol follows; after another
+	// status below 200 another head does.
 	Status int
-	// Reason is the reason phrase, "" where the server sent none.
+	// Reason is the reason phrase; "" if the server sent none.
 	Reason string
 	// Minor is the minor version: 0 for HTTP/1.0.
 	Minor uint8
-	// Header has every field as it came, those of the connection too.
+	// Header has all fields as they came, except for the Ignored ones.
 	Header proxy.Header
-	// ContentLength is what that field says, also where no body follows; -1
-	// without one.
+	// ContentLength is the value of that field, even if no body follows; -1 without one.
 	ContentLength int64
 	// Body is the body that follows the head.
 	Body Body
-	// KeepAlive says that the connection can carry another request after the body.
+	// KeepAlive is set if the connection can carry another request after the body.
 	KeepAlive bool
-	// Ignored has the names of fields that were left out, as they are no tokens.
+	// Ignored has the names of the fields that were left out because the name is not a
+	// token.
 	Ignored []string
 
 	lines   lines
 	framing framing
 }
 
-// Reset makes h ready for a further head, an answer to method. It keeps its memory.
+// Reset makes h ready for the head of a response to method. It keeps its memory.
 func (h *ResponseHead) Reset(method string) {
 	h.Header.Reset()
 	*h = ResponseHead{Method: method, Header: h.Header, Ignored: h.Ignored[:0]}
 }
 
-// Interim reports that another head follows this one.
+// Interim reports whether another head follows this one.
 func (h *ResponseHead) Interim() bool { return h.Status < 200 && h.Status != 101 }
 
-// Bodyless reports that no body follows, whatever the head says of its length.
+// Bodyless reports whether method and status rule out a body, whatever the fields say.
 func (h *ResponseHead) Bodyless() bool {
 	return h.Method == "HEAD" || h.Status < 200 || h.Status == 204 || h.Status == 304
 }
 
-const badStatusLine = "an invalid status line"
+// Texts of errors.
+const (
+	badStatusLine = "an invalid status line"
+	tooBigHeader  = "too big header" // in nginx's words
+)
 
-// Feed reads the head at the start of b, which begins with what was fed before.
-// It returns 0 when more is needed, else the length of the head. After an error,
-// an *Error, and after the end, h is not fed any more.
+// Feed reads the head at the start of b. b must begin with the bytes of the calls before.
+// n is the length of the head; 0 if it is incomplete. err is an *Error. After an error and
+// after the end Feed must not be called again before Reset.
 func (h *ResponseHead) Feed(b []byte, rules *ResponseRules) (n int, err error) {
 	if !rules.CGI && !begins(b) {
 		return 0, bad(badStatusLine)
@@ -72,7 +75,7 @@ func (h *ResponseHead) Feed(b []byte, rules *ResponseRules) (n int, err error) {
 		line, ok := h.lines.next(b)
 		switch {
 		case int64(len(b)) > rules.Head && (!ok || int64(h.lines.end) > rules.Head):
-			return 0, bad("a too large head")
+			return 0, bad(tooBigHeader)
 		case !ok:
 			return 0, nil
 		case len(line) == 0:
@@ -82,8 +85,7 @@ func (h *ResponseHead) Feed(b []byte, rules *ResponseRules) (n int, err error) {
 	return n, h.parse(b[:n], rules)
 }
 
-// begins reports that b begins as a status line, as far as it goes: what follows
-// is not waited for otherwise.
+// begins reports whether b begins as a status line does, as far as b goes.
 func begins(b []byte) bool {
 	const version = "HTTP/1."
 	n := min(len(b), len(version))
@@ -114,9 +116,8 @@ func (h *ResponseHead) parse(text []byte, rules *ResponseRules) error {
 	}
 }
 
-// parseStatusLine reads a status line without its end: RFC 9112 section 4. The
-// space before a reason phrase that is not there may lack, as many servers have
-// it.
+// parseStatusLine reads a status line, without its end (RFC 9112 section 4). The space
+// before an empty reason phrase may be missing, as it is from many servers.
 func (h *ResponseHead) parseStatusLine(line []byte) error {
 	const version = len("HTTP/1.1 ")
 	if len(line) < version || !isDigit(line[7]) || line[8] != ' ' {
@@ -132,7 +133,7 @@ func (h *ResponseHead) parseStatusLine(line []byte) error {
 	return nil
 }
 
-// parseStatus reads a status and its reason phrase.
+// parseStatus reads a status and its reason phrase. invalid is the text of its error.
 func (h *ResponseHead) parseStatus(text, invalid string) error {
 	const digits = 3
 	if len(text) < digits || len(text) > digits && text[digits] != ' ' {
@@ -153,7 +154,7 @@ func (h *ResponseHead) parseStatus(text, invalid string) error {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// parseField reads one header line without its end.
+// parseField reads one header line, without its end.
 func (h *ResponseHead) parseField(line []byte, rules *ResponseRules) error {
 	name, value, plain, err := cutField(line)
 	switch {
@@ -170,8 +171,8 @@ func (h *ResponseHead) parseField(line []byte, rules *ResponseRules) error {
 	return h.note(id, view(value))
 }
 
-// note takes what a field says of the body and of the connection. Lines of
-// Content-Length that are the same are one (RFC 9110 section 8.6).
+// note records a field that concerns the body or the connection. Equal lines of
+// Content-Length count as one (RFC 9110 section 8.6).
 func (h *ResponseHead) note(id proxy.FieldID, value string) error {
 	f := &h.framing
 	switch id {
@@ -186,8 +187,7 @@ func (h *ResponseHead) note(id proxy.FieldID, value string) error {
 	return nil
 }
 
-// finish judges the head as a whole and settles which body follows: RFC 9112
-// section 6.3.
+// finish checks the head as a whole and decides which body follows (RFC 9112 section 6.3).
 func (h *ResponseHead) finish() error {
 	f := &h.framing
 	switch {
@@ -208,7 +208,7 @@ func (h *ResponseHead) finish() error {
 	case h.Method == "HEAD" || h.Status < 200 || h.Status == 304:
 		h.Body = Body{}
 	case h.Status == 204:
-		// A server that announces a body may send it as well.
+		// A server that announces a body may also send it.
 		h.Body, h.KeepAlive = Body{}, h.KeepAlive && f.codings == 0 && f.length == 0
 	default:
 		h.Body = NewBody(h.ContentLength, f.codings > 0)
@@ -217,9 +217,9 @@ func (h *ResponseHead) finish() error {
 	return nil
 }
 
-// finishCGI is finish for a head of CGI, or one of HTTP/1 in its place. The body has its
-// Content-Length, or ends with the connection: Transfer-Encoding tells nothing, as in
-// nginx. The connection carries no other request.
+// finishCGI is finish for a head of a gateway. The body has its Content-Length, or ends
+// with the connection; as in nginx, Transfer-Encoding means nothing. The connection cannot
+// carry another request.
 func (h *ResponseHead) finishCGI() error {
 	if h.Status == 0 {
 		if err := h.settleStatus(); err != nil {
@@ -244,8 +244,8 @@ func (h *ResponseHead) finishCGI() error {
 	return nil
 }
 
-// settleStatus takes the status from the fields, as nginx does. Of several lines the first
-// counts.
+// settleStatus takes the status from the fields, as nginx does. Of several Status lines the
+// first counts.
 func (h *ResponseHead) settleStatus() error {
 	for f := range h.Header.All() {
 		if strings.EqualFold(f.Name, "Status") {

@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// strictResponses has what we refuse of responses although net/http reads it, by
-// our reason, and why that is right.
+// strictResponses has the errors for heads of responses that net/http reads, and why we are
+// right to refuse them.
 var strictResponses = map[string]string{
-	badStatusLine:                                         "RFC 9112 section 4: one space, three digits, and a version of HTTP/1",
-	"an invalid status":                                   "RFC 9110 section 15: no status is below 100",
-	"a control character in the status line":              "RFC 9112 section 4",
-	"a too large head":                                    "our own bound",
-	"too many header lines":                               "our own bound",
-	"obsolete line folding":                               "RFC 9112 section 5.2: a gateway may answer 502",
+	badStatusLine:                            "RFC 9112 section 4: one space, three digits, and a version of HTTP/1",
+	"an invalid status":                      "RFC 9110 section 15: no status is below 100",
+	"a control character in the status line": "RFC 9112 section 4",
+	tooBigHeader:                             "our own bound",
+	"too many header lines":                  "our own bound",
+	"obsolete line folding":                  "RFC 9112 section 5.2: a gateway may answer 502",
 	"white space or a control character in a header name": "RFC 9112 section 5.1",
 	"a control character in a header field":               "RFC 9110 section 5.5",
 	"an invalid or repeated Content-Length":               "RFC 9112 section 6.3: net/http ignores them where no body follows, and beside a coding",
@@ -28,9 +28,9 @@ var strictResponses = map[string]string{
 	"an interim response with a body":                     "RFC 9112 section 6.1",
 }
 
-// lenientResponse says why a response whose head net/http refuses may be read; ""
-// when it may not.
-func lenientResponse(a answer, err error) string {
+// lenientResponse returns why a response whose head net/http refuses may be read; "" if it
+// may not.
+func lenientResponse(a answer) string {
 	switch {
 	case len(a.head.Ignored) > 0:
 		return "RFC 9110 section 5.1: a field whose name is no token is dropped"
@@ -40,8 +40,8 @@ func lenientResponse(a answer, err error) string {
 	return ""
 }
 
-// FuzzResponse: what we read, whole or in pieces, net/http reads the same; what
-// only one of the two reads is in a list.
+// FuzzResponse checks that net/http reads a response as we do, whole or in pieces.
+// Responses that only one of the two reads are in strictResponses or lenientResponse.
 func FuzzResponse(f *testing.F) {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	for _, seed := range []string{
@@ -74,12 +74,12 @@ func FuzzResponse(f *testing.F) {
 		switch {
 		case err != nil && a.refusal != "":
 		case err != nil:
-			if lenientResponse(a, err) == "" {
-				t.Fatalf("net/http refuses what we read, %v: %v", a, err)
+			if lenientResponse(a) == "" {
+				t.Fatalf("got %v, want an error as from net/http: %v", a, err)
 			}
 		case a.refusal != "":
 			if strictResponses[a.refusal] == "" {
-				t.Fatalf("we refuse what net/http reads: %s", a.refusal)
+				t.Fatalf("got %q, want the head that net/http reads", a.refusal)
 			}
 		default:
 			compareResponse(t, a, other)
@@ -87,35 +87,36 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
+// compareResponse compares a response with what net/http has read.
 func compareResponse(t *testing.T, a answer, other *http.Response) {
 	t.Helper()
 	h := &a.head
 	if h.Status != other.StatusCode || int(h.Minor) != other.ProtoMinor || h.Reason != strings.TrimPrefix(other.Status[3:], " ") {
-		t.Fatalf("%v, net/http %s %s", a, other.Proto, other.Status)
+		t.Fatalf("got %v, want %s %s", a, other.Proto, other.Status)
 	}
 	ours := http.Header{}
 	for f := range h.Header.All() {
 		ours.Add(f.Name, f.Value)
 	}
-	for _, name := range []string{"Content-Length", "Connection"} { // net/http joins those that agree, and takes out what closes
+	for _, name := range []string{"Content-Length", "Connection"} { // net/http joins equal lengths, and removes close
 		ours.Del(name)
 		other.Header.Del(name)
 	}
 	sameFields(t, ours, other.Header)
 	if h.KeepAlive && other.Close {
-		t.Fatalf("%v is kept, net/http closes", a)
+		t.Fatalf("got %v, want the connection closed as by net/http", a)
 	}
 	body, err := io.ReadAll(other.Body)
 	switch {
 	case a.fault == "" && err != nil:
 		if lenientBodies[err.Error()] == "" {
-			t.Fatalf("net/http refuses a body that we read, %q: %v", a.body, err)
+			t.Fatalf("got the body %q, want an error as from net/http: %v", a.body, err)
 		}
 	case a.fault != "" && err == nil:
 		if strict[a.fault] == "" {
-			t.Fatalf("we refuse a body that net/http reads, %q: %s", body, a.fault)
+			t.Fatalf("got %q, want the body %q", a.fault, body)
 		}
 	case a.fault == "" && a.body != string(body):
-		t.Fatalf("body %q, net/http %q", a.body, body)
+		t.Fatalf("got the body %q, want %q", a.body, body)
 	}
 }

@@ -11,16 +11,16 @@ import (
 
 var responseRules = ResponseRules{Head: 4 << 10, Fields: 100}
 
-// answer is a response as its reader understood it.
+// answer is a response as it was read.
 type answer struct {
 	head    ResponseHead
-	refusal string // of the head
+	refusal string // why the head was refused; "" if it was read
 	body    string
-	fault   string // of the body
-	rest    string // what came behind the response
+	fault   string // what is wrong with the body; "" if it was read
+	rest    string // the bytes after the response
 }
 
-// response reads one response to a request of that method.
+// response reads one response to a request with method.
 func (r *reader) response(method string) (a answer) {
 	a.head.Method = method
 	n, err := a.head.Feed(r.data[r.at:r.had], &responseRules)
@@ -83,7 +83,7 @@ func TestResponses(t *testing.T) {
 	const readCoded = "1.1 200 OK | Transfer-Encoding: chunked | -1 [ok] kept"
 	for _, c := range []struct {
 		name, answer, want string
-		nginx              string // what nginx 1.22 does with it where that differs
+		nginx              string // what nginx 1.22 does with it; "" if that is the same
 	}{
 		{"a length", ok + two, read, ""},
 		{"another response behind it", ok + two + ok, read + " rest " + ok, ""},
@@ -115,7 +115,7 @@ func TestResponses(t *testing.T) {
 		{"0.9 by name", "HTTP/0.9 200 OK\r\n" + two, badStatusLine, "HTTP/0.9"},
 		{"no minor version", "HTTP/1 200 OK\r\n" + two, badStatusLine, "HTTP/0.9"},
 		{"small letters", "http/1.1 200 OK\r\n" + two, badStatusLine, "HTTP/0.9"},
-		{"no HTTP at all", "hello", badStatusLine, "HTTP/0.9"},
+		{"something else than HTTP", "hello", badStatusLine, "HTTP/0.9"},
 		{"another protocol", "ICY 200 OK\r\n" + two, badStatusLine, "HTTP/0.9"},
 		{"TLS", "\x15\x03\x01\x00\x02\x02\x50", badStatusLine, "HTTP/0.9"},
 		{"an empty line first", "\r\n" + ok + two, badStatusLine, "HTTP/0.9"},
@@ -149,10 +149,10 @@ func TestResponses(t *testing.T) {
 		{"no name", ok + ": a\r\n" + two, "a header field without a name", ""},
 		{"as many fields as are allowed", ok + strings.Repeat("X: y\r\n", 99) + two, "1.1 200 OK" + strings.Repeat(" | X: y", 99) + " | Content-Length: 2 | 2 [ok] kept", ""},
 		{"a field more", ok + strings.Repeat("X: y\r\n", 100) + two, "too many header lines", "has no bound but the buffer"},
-		{"a long field", ok + "X: " + strings.Repeat("a", 4<<10) + "\r\n" + two, "a too large head", ""},
-		{"a long status line", "HTTP/1.1 200 " + strings.Repeat("a", 4<<10) + "\r\n" + two, "a too large head", ""},
+		{"a long field", ok + "X: " + strings.Repeat("a", 4<<10) + "\r\n" + two, tooBigHeader, ""},
+		{"a long status line", "HTTP/1.1 200 " + strings.Repeat("a", 4<<10) + "\r\n" + two, tooBigHeader, ""},
 		{"a head of the largest size", ok + "X: " + strings.Repeat("a", longest) + "\r\n" + two, "1.1 200 OK | X: " + strings.Repeat("a", longest) + " | Content-Length: 2 | 2 [ok] kept", ""},
-		{"a head a byte larger", ok + "X: " + strings.Repeat("a", longest+1) + "\r\n" + two, "a too large head", ""},
+		{"a head a byte larger", ok + "X: " + strings.Repeat("a", longest+1) + "\r\n" + two, tooBigHeader, ""},
 
 		{"lengths that agree", ok + "Content-Length: 2\r\n" + two, "1.1 200 OK | Content-Length: 2 | Content-Length: 2 | 2 [ok] kept", ""},
 		{"lengths that agree in other words", ok + "Content-Length: 02\r\n" + two, "an invalid or repeated Content-Length", "takes the last"},
@@ -216,7 +216,7 @@ func TestResponses(t *testing.T) {
 	}
 }
 
-// A response to HEAD has the head of one to GET, and no body.
+// A response to HEAD has the head of a response to GET, and no body.
 func TestResponsesToHEAD(t *testing.T) {
 	for _, c := range []struct{ name, answer, want string }{
 		{"a length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "1.1 200 OK | Content-Length: 2 | 2 [] kept"},
@@ -235,7 +235,7 @@ func TestResponsesToHEAD(t *testing.T) {
 	}
 }
 
-// A gateway's head is one of CGI, without a status line or with one.
+// The head of a gateway may have a status line, and need not have one.
 func TestHeadsOfCGI(t *testing.T) {
 	for _, c := range []struct{ name, answer, want string }{
 		{"a status", "Status: 404 Not Here\r\nX: y\r\n\r\nbody", "404 Not Here | Status: 404 Not Here | X: y | -1 rest"},
@@ -273,18 +273,16 @@ func TestHeadsOfCGI(t *testing.T) {
 	}
 }
 
-// What is no response of HTTP/1 shows at the first byte that differs.
-func TestGarbageIsNotWaitedFor(t *testing.T) {
+func TestTheFirstWrongByteOfAStatusLineIsAnError(t *testing.T) {
 	for _, text := range []string{"\r", "h", "HTTP/2", "HTTP/1-", "SSH-"} {
 		var h ResponseHead
 		if n, err := h.Feed([]byte(text), &responseRules); n != 0 || reason(err) != badStatusLine {
-			t.Errorf("%q: %d, %v; want %q", text, n, err, badStatusLine)
+			t.Errorf("%q: got %d, %v, want 0, %q", text, n, err, badStatusLine)
 		}
 	}
 }
 
-// A head that is used again costs no allocations, and nothing of the one before is
-// left.
+// Reset leaves nothing of the head before, and keeps the memory.
 func TestResponseHeadsAreUsedAgain(t *testing.T) {
 	var h ResponseHead
 	first := []byte("HTTP/1.0 404 Not Found\r\nConnection: close\r\nContent-Length: 2\r\nX(y): z\r\nServer: a\r\n\r\n")
@@ -292,7 +290,7 @@ func TestResponseHeadsAreUsedAgain(t *testing.T) {
 	read := func(text []byte) {
 		h.Reset("GET")
 		if n, err := h.Feed(text, &responseRules); n != len(text) || err != nil {
-			t.Fatal(n, err)
+			t.Fatalf("got %d, %v, want %d", n, err, len(text))
 		}
 	}
 	read(first)
@@ -302,6 +300,6 @@ func TestResponseHeadsAreUsedAgain(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if n := testing.AllocsPerRun(100, func() { read(first); read(second) }); n > 0 {
-		t.Errorf("%v allocations, want 0", n)
+		t.Errorf("got %v allocations, want 0", n)
 	}
 }

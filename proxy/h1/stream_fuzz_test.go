@@ -13,24 +13,23 @@ import (
 	"alicorn/proxy"
 )
 
-// seen is a request as a server understood it.
+// seen is a request as it was read.
 type seen struct {
 	method, target, host, proto string
 	header                      http.Header
 	body                        string
-	fault                       string // what is wrong with the body
+	fault                       string // what is wrong with the body; "" if it was read
 }
 
-// reader reads the requests of one connection from bytes of which more and more
-// have come.
+// reader reads the messages of one connection. Their bytes come in pieces.
 type reader struct {
 	data  []byte
-	at    int        // read so far
-	had   int        // that have come
-	piece func() int // how many more come at once
+	at    int        // how many bytes were read
+	had   int        // how many bytes have come
+	piece func() int // returns the size of the next piece
 }
 
-// more lets more bytes come; false at the end.
+// more lets the next piece come. It returns false at the end.
 func (r *reader) more() bool {
 	if r.had == len(r.data) {
 		return false
@@ -39,8 +38,8 @@ func (r *reader) more() bool {
 	return true
 }
 
-// requests reads until the connection ends, and returns the requests and why what
-// came then was refused; "" when nothing was.
+// requests reads until the connection ends. It returns the requests, and why the bytes after
+// them were refused; "" if none were.
 func (r *reader) requests() (all []seen, refusal string) {
 	for {
 		var q proxy.Request
@@ -95,8 +94,8 @@ func (r *reader) body(b *Body) (text string, err error) {
 	return string(data), nil
 }
 
-// inPieces calls read with data as it comes whole, byte by byte and in random
-// pieces; it returns the first and fails where the others differ.
+// inPieces calls read for data that comes whole, byte by byte, and in random pieces. It
+// returns the first result, and fails if another differs.
 func inPieces[T any](t *testing.T, data []byte, read func(*reader) T) T {
 	t.Helper()
 	random := rand.New(rand.NewPCG(uint64(len(data)), 1))
@@ -111,13 +110,13 @@ func inPieces[T any](t *testing.T, data []byte, read func(*reader) T) T {
 		{"in large pieces", func() int { return 1 + random.IntN(len(data)+1) }},
 	} {
 		if got := read(&reader{data: data, piece: way.piece}); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", whole) {
-			t.Fatalf("%q\nwhole %+v\n%s %+v", data, whole, way.name, got)
+			t.Fatalf("%q %s:\ngot  %+v\nwant %+v", data, way.name, got, whole)
 		}
 	}
 	return whole
 }
 
-// readOther reads data as net/http does, until it ends or is refused.
+// readOther reads data with net/http, until it ends or is refused.
 func readOther(data []byte) (all []seen, refusal error) {
 	r := bufio.NewReader(bytes.NewReader(data))
 	for {
@@ -137,7 +136,7 @@ func readOther(data []byte) (all []seen, refusal error) {
 	}
 }
 
-// skipEmptyLines skips what may stand before a request: RFC 9112 section 2.2.
+// skipEmptyLines skips empty lines before a request (RFC 9112 section 2.2).
 func skipEmptyLines(r *bufio.Reader) {
 	for {
 		switch b, _ := r.Peek(2); {
@@ -151,9 +150,9 @@ func skipEmptyLines(r *bufio.Reader) {
 	}
 }
 
-// FuzzRequests: what we read on a connection, request by request with their
-// bodies and in whatever pieces, net/http reads the same; where only one goes on
-// is in a list.
+// FuzzRequests checks that net/http reads the requests of a connection, with their bodies, as
+// we do, whole or in pieces. What only one of the two reads is in strict, lenient or
+// lenientBodies.
 func FuzzRequests(f *testing.F) {
 	const h = "Host: a\r\n"
 	const after = "GET /2 HTTP/1.1\r\n" + h + "\r\n"
@@ -198,7 +197,7 @@ func FuzzRequests(f *testing.F) {
 		for i := range ours {
 			if i == len(others) {
 				if ours[i].proto != "HTTP/0.9" && lenientOf(ours[i], data) == "" {
-					t.Fatalf("net/http does not read our request %d, %+v: %v", i, ours[i], otherRefusal)
+					t.Fatalf("request %d: got %+v, want an error as from net/http: %v", i, ours[i], otherRefusal)
 				}
 				return
 			}
@@ -207,23 +206,23 @@ func FuzzRequests(f *testing.F) {
 			}
 		}
 		if len(others) > len(ours) && strict[refusal] == "" && others[len(ours)].fault == "" {
-			t.Fatalf("we do not read request %d of net/http's, %+v: %q", len(ours), others[len(ours)], refusal)
+			t.Fatalf("request %d: got %q, want %+v", len(ours), refusal, others[len(ours)])
 		}
 	})
 }
 
-// lenientBodies has the faults that net/http finds in bodies that we read, and
-// why we may.
+// lenientBodies has the errors of net/http for bodies that we read, and why we may read
+// them.
 var lenientBodies = map[string]string{
 	"invalid byte in chunk length": "RFC 9112 section 7.1.1: white space may stand before an extension",
 }
 
-// sameRequest compares one request; false when either refused its body, which
-// ends the connection.
+// sameRequest compares one request. It returns false if we or net/http have refused the
+// body, which ends the connection.
 func sameRequest(t *testing.T, ours, other seen, refusal string) bool {
 	t.Helper()
 	if ours.method != other.method || ours.target != other.target || ours.host != other.host || ours.proto != other.proto {
-		t.Fatalf("%+v, net/http %+v; want method %v, target %v, host %v and proto %v", ours, other, other.method, other.target, other.host, other.proto)
+		t.Fatalf("got %+v, want %+v", ours, other)
 	}
 	sameFields(t, ours.header, other.header)
 	switch {
@@ -231,21 +230,21 @@ func sameRequest(t *testing.T, ours, other seen, refusal string) bool {
 		return false
 	case ours.fault != "":
 		if strict[refusal] == "" {
-			t.Fatalf("we refuse a body that net/http reads, %q: %s, %q", other.body, ours.fault, refusal)
+			t.Fatalf("got %q, then %q, want the body %q", ours.fault, refusal, other.body)
 		}
 		return false
 	case other.fault != "" && lenientBodies[other.fault] != "":
 		return false
 	case other.fault != "":
-		t.Fatalf(`net/http refuses a body that we read, %q: %s; want ""`, ours.body, other.fault)
+		t.Fatalf("got the body %q, want an error as from net/http: %s", ours.body, other.fault)
 	}
 	if ours.body != other.body {
-		t.Fatalf("body %q, net/http %q", ours.body, other.body)
+		t.Fatalf("got the body %q, want %q", ours.body, other.body)
 	}
 	return true
 }
 
-// lenientOf is lenient of a request that came in data.
+// lenientOf is lenient for a request in data.
 func lenientOf(s seen, data []byte) string {
 	r := &proxy.Request{Target: s.target, Authority: s.host}
 	for name, values := range s.header {

@@ -12,7 +12,7 @@ func TestRefusalsAreLoggedWithTheirReason(t *testing.T) {
 	s := newServer(t, "lingering_timeout 100ms;")
 	for _, c := range []struct{ name, request, reason string }{
 		{"method", "G(T / HTTP/1.1\r\n" + host + "\r\n", "invalid method"},
-		{"target", "GET * HTTP/1.1\r\n" + host + "\r\n", "invalid request target"},
+		{"target", "GET * HTTP/1.1\r\n" + host + "\r\n", "an invalid request target"},
 		{"version", "GET / HTTP/1.x\r\n" + host + "\r\n", "invalid version"},
 		{"preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "an HTTP/2 preface to an HTTP/1.1 server"},
 		{"no Host", "GET / HTTP/1.1\r\n\r\n", "an HTTP/1.1 request without a Host field"},
