@@ -49,8 +49,9 @@ func (x *Exchange) Await() {
 }
 
 // Meanwhile makes f be called for each event of x while the response waits for a slow
-// client, so that other work of x goes on. f must not write the response. Meanwhile(nil)
-// ends the calls.
+// client, so that other work of x goes on. f must not write the response. The events are
+// not lost for the code that writes: its next wait ends at once. Meanwhile(nil) ends the
+// calls.
 func (x *Exchange) Meanwhile(f func()) {
 	x.meanwhile = f
 	x.wire.Meanwhile(f)

@@ -52,8 +52,9 @@ type ResponseWire interface {
 	// DropConnection makes the connection close after this exchange.
 	DropConnection()
 	// Meanwhile makes f be called, on the exchange's goroutine, for each event of the
-	// exchange while a method of ResponseWire waits for the client. Meanwhile(nil) ends
-	// the calls. Without a loop Meanwhile does nothing.
+	// exchange while a method of ResponseWire waits for the client. After such a wait an
+	// event comes to the exchange, as those of the wait may have been for the method's
+	// caller. Meanwhile(nil) ends the calls. Without a loop Meanwhile does nothing.
 	Meanwhile(f func())
 	// BytesSent returns how many bytes this exchange has sent: $bytes_sent.
 	BytesSent() int64

@@ -164,9 +164,12 @@ type roomCaller struct{ waker proxy.Waker }
 // Ready implements eventloop.Handler.
 func (r roomCaller) Ready(t *eventloop.Turn) { r.waker.WakeIn(t) }
 
-// awaitRoomWith waits for room to write, and calls f for each event until then.
+// awaitRoomWith waits for room to write, and calls f for each event until then. An event
+// may also have been for what the exchange waits for after the write, so that wait ends
+// once for the events of this one.
 func (l looped) awaitRoomWith(c *conn, f func()) error {
 	timeout, began := c.sendTimeout(), time.Now()
+	defer func() { c.x.Waker().Wake() }()
 	for {
 		f()
 		left := time.Duration(0)
