@@ -293,6 +293,7 @@ func TestAnAnswerThatIsCutIsLoggedAtTheLevelOfItsCause(t *testing.T) {
 		{&proxy.Fail{Status: proxy.StatusClientClosed, Level: proxy.LevelInfo, Reason: "client left"}, "info: client left while sending response to client"},
 		{&proxy.Fail{Status: 408, Level: proxy.LevelInfo, Reason: "client timed out"}, "info: client timed out while sending response to client"},
 		{&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: "upstream ended"}, "error: upstream ended while sending response to client"},
+		{&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: "upstream ended while reading upstream"}, "error: upstream ended while reading upstream"},
 		{errors.New("disk failed"), "error: disk failed while sending response to client"},
 	} {
 		s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:80; }", Modules: []proxy.Module{{

@@ -341,8 +341,10 @@ func (x *Exchange) appendWho(dst []byte) []byte {
 	if x.Req.Line != "" {
 		dst = append(append(append(dst, `, request: "`...), quotable(x.Req.Line)...), '"')
 	}
-	if x.Upstream.URL != "" {
-		dst = append(append(append(dst, `, upstream: "`...), quotable(x.Upstream.URL)...), '"')
+	if x.Upstream.At != nil {
+		if url := x.Upstream.At.AppendURL(nil); len(url) > 0 {
+			dst = append(append(append(dst, `, upstream: "`...), quotable(string(url))...), '"')
+		}
 	}
 	if x.Req.Authority != "" {
 		dst = append(append(append(dst, `, host: "`...), quotable(x.Req.Authority)...), '"')

@@ -178,7 +178,11 @@ func (x *Exchange) cut(err error) {
 	if reason == "" && status != StatusClientClosed {
 		level = LevelError
 	}
-	x.Log(level, "%s while sending response to client", err)
+	text := err.Error()
+	if !strings.Contains(text, " while ") { // it does not say itself what was being done
+		text += " while sending response to client"
+	}
+	x.Log(level, "%s", text)
 	x.Res.Abort()
 }
 

@@ -16,9 +16,12 @@ type Upstream struct {
 	Key    *RequestKey
 	Number uint32
 
-	// URL is the URL of the request that has failed at a peer, for the error log; "" if
-	// none has failed.
-	URL string
+	// At knows the URL of the request at the peer that was asked last, for the error log;
+	// nil if no peer was asked.
+	At interface {
+		// AppendURL appends the URL, or nothing while no peer was chosen.
+		AppendURL(dst []byte) []byte
+	}
 
 	tries []Try // in order
 	apart bool  // the next try begins another upstream

@@ -35,15 +35,15 @@ func (p *pass) decide(x *proxy.Exchange) error {
 		return errProbed
 	case p.probe != nil:
 		return p.begin(x)
+	case p.h.intercept && status >= 300 && x.Core().HasErrorPage(status): // comes first in nginx, too
+		p.dropBody(x)
+		return p.intercepted(x)
 	case p.head.Accel.Redirects:
 		p.dropBody(x)
 		return p.head.Redirect(x, p.peer.name, &p.h.told)
 	case p.head.NamesFile(x):
 		p.dropBody(x)
 		return p.head.RedirectToFile(x, p.peer.name)
-	case p.h.intercept && status >= 300 && x.Core().HasErrorPage(status):
-		p.dropBody(x)
-		return p.intercepted(x)
 	}
 	return p.begin(x)
 }
@@ -80,6 +80,8 @@ func (p *pass) dropBody(x *proxy.Exchange) {
 		p.finishConn(x)
 		return
 	}
+	p.note(x, p.raw.Status, x.Now())
+	p.leave(x, answered)
 	p.conn.drop()
 	p.conn = nil
 }

@@ -1,6 +1,7 @@
 package proxypass
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"strings"
@@ -105,3 +106,36 @@ func systemText(err error) string {
 	text := no.Error()
 	return strconv.Itoa(int(no)) + ": " + strings.ToUpper(text[:1]) + text[1:]
 }
+
+// where says what the pass does, in nginx's words.
+func (p *pass) where() string {
+	switch p.stage {
+	case choosing, queued, connecting:
+		return whileConnecting
+	case securing:
+		return whileShaking
+	case sending:
+		return whileSending
+	case readingHead:
+		return whileReadingHead
+	}
+	return whileReading
+}
+
+// AppendURL is of proxy.Upstream's At: the request at the peer, as nginx's error log has it.
+// Where no peer can take the request, the group's name stands for the peer.
+func (p *pass) AppendURL(dst []byte) []byte {
+	if p.stage < choosing || len(p.request) == 0 {
+		return dst
+	}
+	dst = append(append(dst, p.h.scheme()...), "://"...)
+	if p.peer != nil {
+		dst = append(dst, p.peer.name...)
+	} else {
+		dst = append(dst, p.groupName()...)
+	}
+	return p.h.encoder.url(dst, p.request)
+}
+
+// groupName is the name of the group: of its upstream block, or of the server.
+func (p *pass) groupName() string { return cmp.Or(p.group.name, p.target.addr.String()) }

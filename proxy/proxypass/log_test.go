@@ -25,16 +25,23 @@ var reasonOf = regexp.MustCompile(`(?m)((?:connect\(\)|recv\(\)|upstream|no live
 func TestFailuresAreLoggedAsNginxLogsThem(t *testing.T) {
 	silent := startOrigin(t, "unix", func(pc *peerConn) { pc.request(); pc.request() })
 	closing := startOrigin(t, "tcp", func(pc *peerConn) { pc.request() })
+	pausing := startOrigin(t, "tcp", func(pc *peerConn) {
+		pc.request()
+		io.WriteString(pc, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+		pc.request()
+	})
 	for _, c := range []struct{ name, pass string }{
 		{"nobody listens", "proxy_pass http://127.0.0.1:1/u/;"},
 		{"no answer", "proxy_pass http://" + closing.addr + "/u/;"},
 		{"silence", "proxy_pass http://" + silent.addr + ":/u/; proxy_read_timeout 100ms;"},
+		{"silence behind the head", "proxy_pass http://" + pausing.addr + "/u/; proxy_read_timeout 100ms; proxy_http_version 1.1;"},
+		{"no live server", "proxy_pass http://down/u/;"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := proxytest.NginxDir(t)
-			text := "location /x/ { " + c.pass + " }"
-			proxytest.StartNginx(t, dir, "access_log off; server { listen unix:DIR/s; server_name s; "+text+" }")
-			s := newSite(t, "server { listen 127.0.0.1:80; server_name s; "+text+" }")
+			block, text := "upstream down { server 127.0.0.1:1 down; }", "location /x/ { "+c.pass+" }"
+			proxytest.StartNginx(t, dir, "access_log off; "+block+" server { listen unix:DIR/s; server_name s; "+text+" }")
+			s := newSite(t, block+" server { listen 127.0.0.1:80; server_name s; "+text+" }")
 			askSocket(t, filepath.Join(dir, "s"), "/x/a%20b?c")
 			ask(t, s, get("/x/a%20b?c"))
 			var theirs []string
@@ -48,6 +55,78 @@ func TestFailuresAreLoggedAsNginxLogsThem(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTheLogNamesTheServerOfALaterFailure has requests fail after a server was asked: the
+// line names the one that was asked last, as in nginx.
+func TestTheLogNamesTheServerOfALaterFailure(t *testing.T) {
+	asked := make(chan bool, 2)
+	o := startOrigin(t, "tcp", func(pc *peerConn) {
+		r, _ := pc.request()
+		asked <- true
+		if r.URL.Path == "/away" {
+			io.Copy(io.Discard, pc)
+			return
+		}
+		io.WriteString(pc, "HTTP/1.1 200 OK\r\nX-Accel-Redirect: "+r.URL.RawQuery+"\r\nContent-Length: 100000\r\n\r\nok")
+	})
+	s := newSite(t, "upstream u { server 127.0.0.1:1; server "+o.addr+"; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } location /files/ { } }")
+	for _, c := range []struct{ target, want string }{
+		{"/away", "info: client prematurely closed connection, so upstream connection is closed too while reading response header from upstream, "},
+		{"/on?@none", `error: could not find named location "@none", `},
+		{"/on?/a%", "error: "},
+	} {
+		nc := s.Dial("")
+		io.WriteString(nc, get(c.target))
+		<-asked
+		if c.target != "/away" {
+			http.ReadResponse(bufio.NewReader(nc), nil)
+		}
+		nc.Close()
+		line := regexp.MustCompile(`(?m)` + regexp.QuoteMeta(c.want) + `.*, request: "GET ` + regexp.QuoteMeta(c.target) + ` HTTP/1.1", upstream: "` + regexp.QuoteMeta(o.url+c.target) + `"`)
+		proxytest.Eventually(t, func() bool { return line.MatchString(s.Log.String()) }, "%s: the log has no line %s:\n%s", c.target, line, s.Log)
+	}
+}
+
+// TestABodyWithAnAnswerToHEADIsLogged has origins send one: a gateway's is discarded.
+func TestABodyWithAnAnswerToHEADIsLogged(t *testing.T) {
+	o := startOrigin(t, "tcp", says("HTTP/1.1 200 OK\r\n\r\nok"))
+	g := startOrigin(t, "tcp", func(pc *peerConn) {
+		readUwsgi(pc.r)
+		io.WriteString(pc, "Status: 200 OK\r\n\r\nok")
+	})
+	for _, c := range []struct{ pass, want string }{
+		{"proxy_pass http://" + o.addr, "warn: upstream sent a body with its answer to HEAD while reading upstream, "},
+		{"uwsgi_pass " + g.addr, ""},
+	} {
+		s := newSite(t, "server { listen 127.0.0.1:80; location / { "+c.pass+"; } }")
+		if res, _ := ask(t, s, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"); res.StatusCode != 200 {
+			t.Errorf("%s: %s, want 200", c.pass, res.Status)
+		}
+		if log := s.Log.String(); c.want == "" && worst(log) != "" || !strings.Contains(log, c.want) {
+			t.Errorf("%s: the log has\n%s\nwant %q", c.pass, log, c.want)
+		}
+	}
+}
+
+// TestAnAnswerThatBreaksOffDoesNotCountAgainstItsServer has one of two servers break off
+// what the client has the head of: it is asked again in its turn, as in nginx.
+func TestAnAnswerThatBreaksOffDoesNotCountAgainstItsServer(t *testing.T) {
+	ways(t, func(t *testing.T, c proxytest.Config) {
+		bad := startOrigin(t, "tcp", func(pc *peerConn) {
+			pc.request()
+			io.WriteString(pc, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+		})
+		good := startOrigin(t, "tcp", says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"))
+		c.Text = "upstream u { zone z 64k; server " + bad.addr + "; server " + good.addr + "; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }"
+		s := site(t, c)
+		for range 6 {
+			ask(t, s, get("/"))
+		}
+		if n := bad.accepted(); n != 3 || strings.Contains(s.Log.String(), "temporarily disabled") {
+			t.Errorf("it got %d of 6 requests, want 3:\n%s", n, s.Log)
+		}
+	})
 }
 
 // TestSurplusIsLoggedAsNginxLogsIt has both pass on answers behind which more comes. Neither
@@ -143,7 +222,14 @@ func TestVariablesOfTheUpstream(t *testing.T) {
 	})
 	long := strings.Repeat("x", 300_000)
 	stream := startOrigin(t, "unix", says(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(long), long)))
+	broken := startOrigin(t, "tcp", func(pc *peerConn) {
+		pc.request()
+		io.WriteString(pc, "HTTP/1.1 201 Made\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+	})
+	leading := startOrigin(t, "tcp", says("HTTP/1.1 201 Made\r\nX-Accel-Redirect: /on\r\nContent-Length: 300000\r\n\r\nok"))
 	for _, c := range []struct{ name, config, text, want string }{
+		{"an answer that breaks off", "SERVER proxy_pass http://" + broken.addr + ";", "$upstream_status|$upstream_response_length", "201|2"},
+		{"an answer that sends the request on", "SERVER proxy_pass http://" + leading.addr + "; } location /on {", "$upstream_addr|$upstream_status|$upstream_response_length", leading.addr + "|201|0"},
 		{"two servers", "upstream u { server " + busy.addr + "; server " + good.addr + "; } SERVER proxy_pass http://u; proxy_next_upstream http_503;",
 			"$upstream_addr|$upstream_status|$upstream_response_length|$proxy_host|$proxy_port|$upstream_http_x_two",
 			busy.addr + ", " + good.addr + "|503, 200|0, 2|u|80|a, b"},

@@ -200,6 +200,9 @@ func (st *state) recycle(x *proxy.Exchange) {
 	slot := st.pass.In(x)
 	if p := *slot; p != nil {
 		*slot = nil
+		if x.Upstream.At == p {
+			x.Upstream.At = nil
+		}
 		p.recycle()
 	}
 }

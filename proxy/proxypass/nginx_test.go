@@ -102,6 +102,7 @@ func TestAnswersAreThoseThatNginxPassesOn(t *testing.T) {
 		"426 No\r\nConnection: upgrade\r\nUpgrade: websocket\r\nKeep-Alive: timeout=5\r\nTrailers: x\r\nContent-Length: 0\r\n\r\n",
 		"200 OK\r\nTrailer: X-T\r\nContent-Length: 2\r\n\r\nok",
 		"403 No\r\nContent-Length: 4\r\n\r\nnope",
+		"403 No\r\nX-Accel-Redirect: /files/x\r\nContent-Length: 4\r\n\r\nnope",
 		"500 Oops\r\nContent-Length: 2\r\n\r\nno",
 		"299\r\nContent-Length: 2\r\n\r\nok",
 	}
@@ -126,6 +127,26 @@ func TestAnswersAreThoseThatNginxPassesOn(t *testing.T) {
 			if got, want := seen(t, mine(), request), seen(t, theirs(), request); got != want {
 				t.Errorf("%q\nto %.40q\n ours  %s\n nginx %s", answers[i], request, got, want)
 			}
+		}
+	}
+}
+
+// TestAnAnswerMaySendARequestOnSeveralTimes has an origin send requests on to itself, with
+// other arguments each time.
+func TestAnAnswerMaySendARequestOnSeveralTimes(t *testing.T) {
+	o := startOrigin(t, "tcp", func(pc *peerConn) {
+		for r, _ := pc.request(); r != nil; r, _ = pc.request() {
+			if n, _ := strconv.Atoi(r.URL.RawQuery); n > 0 {
+				fmt.Fprintf(pc, "HTTP/1.1 200 OK\r\nX-Accel-Redirect: %s?%d\r\nContent-Length: 2\r\n\r\nno", r.URL.Path, n-1)
+				continue
+			}
+			io.WriteString(pc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	})
+	theirs, mine := beside(t, "location / { proxy_pass http://"+o.addr+"; }")
+	for _, target := range []string{"/?1", "/a?2", "/a?10", "/a?11"} {
+		if got, want := seen(t, mine(), get(target)), seen(t, theirs(), get(target)); got != want {
+			t.Errorf("%s\n ours  %s\n nginx %s", target, got, want)
 		}
 	}
 }

@@ -145,6 +145,7 @@ func (h *handler) begin(x *proxy.Exchange) *pass {
 		p.arrived = x.Now()
 	}
 	x.Upstream.Begin()
+	x.Upstream.At = p
 	return p
 }
 
@@ -183,12 +184,12 @@ func (p *pass) left(x *proxy.Exchange) error {
 	if p.h.ignoreAbort || !x.Gone() {
 		return nil
 	}
-	return clientLeft()
+	return p.clientLeft()
 }
 
 // clientLeft returns the error of a request that nobody waits for.
-func clientLeft() error {
-	return &proxy.Fail{Status: proxy.StatusClientClosed, Level: proxy.LevelInfo, Reason: "client prematurely closed connection, so upstream connection is closed too"}
+func (p *pass) clientLeft() error {
+	return &proxy.Fail{Status: proxy.StatusClientClosed, Level: proxy.LevelInfo, Reason: "client prematurely closed connection, so upstream connection is closed too " + p.where()}
 }
 
 // run takes the steps that can be taken now.
@@ -288,6 +289,8 @@ func (p *pass) end(x *proxy.Exchange) {
 		t.Status, t.Response = p.raw.Status, x.Now().Sub(p.began)
 		t.Sent, t.Length = p.sentBytes(), p.out.Received()
 		t.Received = int64(len(p.text)) + t.Length
+	case x.Res.Sent():
+		p.note(x, p.raw.Status, x.Now())
 	default:
 		p.note(x, 0, x.Now())
 	}

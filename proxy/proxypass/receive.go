@@ -252,12 +252,18 @@ func (p *pass) finishConn(x *proxy.Exchange) {
 	c.close()
 }
 
-// warnOfSurplus logs that the peer has sent more than its answer, in nginx's words.
+// warnOfSurplus logs that the peer has sent more than its answer, in nginx's words. Behind
+// a gateway the body of an answer to HEAD is discarded without a word: RFC 3875, section 4.3.3.
 func (p *pass) warnOfSurplus(x *proxy.Exchange) {
 	what := `more data than specified in "Content-Length" header`
-	if _, chunked := p.raw.Header.Lookup(proxy.FieldTransferEncoding); chunked {
+	_, chunked := p.raw.Header.Lookup(proxy.FieldTransferEncoding)
+	switch head := p.raw.Method == "HEAD"; {
+	case head && p.h.protocol.cgi:
+		return
+	case head:
+		what = "a body with its answer to HEAD"
+	case chunked:
 		what = "data after final chunk"
 	}
-	x.Upstream.URL = p.url()
 	x.Log(proxy.LevelWarn, "upstream sent %s %s", what, whileReading)
 }

@@ -79,7 +79,6 @@ func (p *pass) logComplaints(x *proxy.Exchange, where string) (caught bool) {
 	if text == "" {
 		return false
 	}
-	x.Upstream.URL = p.url()
 	x.Log(proxy.LevelError, "FastCGI sent in stderr: %q %s", text, where)
 	return slices.ContainsFunc(p.h.gateway.catch.Items(), func(c string) bool { return strings.Contains(text, c) })
 }

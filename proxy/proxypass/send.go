@@ -1,7 +1,6 @@
 package proxypass
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -136,7 +135,7 @@ func (p *pass) queue(x *proxy.Exchange) error {
 // noPeer is the end of a request that no peer can take. As in nginx $upstream_addr is the
 // group's name.
 func (p *pass) noPeer(x *proxy.Exchange, why *failure) error {
-	t := x.Upstream.Try(cmp.Or(p.group.name, p.target.addr.String()))
+	t := x.Upstream.Try(p.groupName())
 	t.Status, t.Response = int(why.status), 0
 	return why
 }
@@ -327,7 +326,7 @@ func (p *pass) pump(x *proxy.Exchange) error {
 		return nil
 	}
 	if err := p.feed.Pump(x); errors.Is(err, proxy.ErrClientGone) {
-		return clientLeft()
+		return p.clientLeft()
 	} else if err != nil {
 		return err
 	}
@@ -346,13 +345,16 @@ func (p *pass) pump(x *proxy.Exchange) error {
 func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	stale := p.reused && (f.kind == upstream.OnError && p.received == 0 || p.misled(f))
 	now := x.Now()
-	p.note(x, int(f.status), now)
-	x.Upstream.URL = p.url()
+	status := int(f.status)
+	if x.Res.Sent() { // with the status of the answer
+		status = p.raw.Status
+	}
+	p.note(x, status, now)
 	if c := p.conn; c != nil {
 		c.drop()
 		p.conn = nil
 	}
-	p.leave(x, p.outcomeOf(f, stale))
+	p.leave(x, p.outcomeOf(x, f, stale))
 	if p.peer == nil || !p.again(x, f.kind, stale) {
 		return false
 	}
@@ -372,10 +374,11 @@ func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	return true
 }
 
-// outcomeOf is what a failure says of the peer.
-func (p *pass) outcomeOf(f *failure, stale bool) outcome {
+// outcomeOf is what a failure says of the peer. As in nginx an answer that breaks off, or
+// that pauses for too long, after its head has gone to the client does not count against it.
+func (p *pass) outcomeOf(x *proxy.Exchange, f *failure, stale bool) outcome {
 	switch {
-	case stale || f.kind == 0:
+	case stale || f.kind == 0 || x.Res.Sent():
 		return undecided
 	case f.kind&harmless != 0:
 		return declined
@@ -407,31 +410,10 @@ func (p *pass) leave(x *proxy.Exchange, how outcome) {
 	}
 }
 
-// where says what the pass does, in nginx's words.
-func (p *pass) where() string {
-	switch p.stage {
-	case choosing, queued, connecting:
-		return whileConnecting
-	case sending:
-		return whileSending
-	case readingHead:
-		return whileReadingHead
-	}
-	return whileReading
-}
-
 // misled reports that bytes on a kept connection are no answer: they are what is left of
 // an earlier one, such as a body behind an answer to HEAD.
 func (p *pass) misled(f *failure) bool {
 	return f.kind == upstream.OnInvalidHeader && p.raw.Status == 0 && p.interims == 0
-}
-
-// url is the request at the peer, as nginx's error log has it.
-func (p *pass) url() string {
-	if p.peer == nil {
-		return ""
-	}
-	return string(p.h.encoder.url([]byte(p.h.scheme()+"://"+p.peer.name), p.request))
 }
 
 // again reports whether the request may be sent once more after a failure of that kind.

@@ -101,7 +101,7 @@ func (h *Head) Redirect(x *proxy.Exchange, by string, told *atomic.Bool) error {
 		if path, args, ok = accelPath(to); !ok {
 			return &proxy.Fail{Status: 404, Level: proxy.LevelError, Reason: fmt.Sprintf("%s gave an unsafe X-Accel-Redirect: %q", by, to)}
 		}
-		if x.Internal && path == x.Req.Path {
+		if x.Internal && path == x.Req.Path && args == x.Req.Args {
 			return noLocation(to, by, told)
 		}
 		if x.Req.Method != "HEAD" {
