@@ -27,7 +27,7 @@ func troubleOf(st control.Status, now time.Time) (all []string) {
 			}
 		}
 	}
-	return append(all, serversTrouble(st)...)
+	return append(all, serversTrouble(st, now)...)
 }
 
 // awaited lists the applications that a start waits for.
@@ -41,9 +41,14 @@ func awaited(st control.Status) (all []string) {
 }
 
 // serversTrouble is troubleOf without the applications.
-func serversTrouble(st control.Status) (all []string) {
+func serversTrouble(st control.Status, now time.Time) (all []string) {
 	for _, f := range st.Failures {
 		all = append(all, fmt.Sprintf("the last %s failed at %s: %s", f.What, moment(f.At), f.Error))
+	}
+	for _, u := range st.Upstreams {
+		if text := unanswered(u, now); text != "" {
+			all = append(all, text)
+		}
 	}
 	for _, c := range st.Certificates {
 		if c.Error != "" {

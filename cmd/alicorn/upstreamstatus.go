@@ -14,10 +14,10 @@ import (
 // upstreamsOf returns the state of the groups that r holds in the form of the control API.
 func upstreamsOf(r *config.Resources) (all []control.Upstream) {
 	for _, g := range proxypass.Statuses(r) {
-		u := control.Upstream{Name: g.Name, Protocol: g.Protocol, Queue: g.Queue}
+		u := control.Upstream{Name: g.Name, Protocol: g.Protocol, TLS: g.TLS, Queue: g.Queue}
 		for _, p := range g.Peers {
 			u.Peers = append(u.Peers, control.Peer{Address: p.Address, State: string(p.State), Backup: p.Backup, Weight: p.Weight, Requests: p.Requests,
-				Failures: p.Failures, Active: p.Active, Idle: p.Idle, Header: p.Header.Seconds(), Response: p.Response.Seconds()})
+				Failures: p.Failures, Active: p.Active, Idle: p.Idle, Header: p.Header.Seconds(), Response: p.Response.Seconds(), Error: p.Why, Ended: p.Ended})
 		}
 		all = append(all, u)
 	}
@@ -26,7 +26,11 @@ func upstreamsOf(r *config.Resources) (all []control.Upstream) {
 
 // printUpstream prints a group of servers.
 func printUpstream(w io.Writer, u control.Upstream) error {
-	fmt.Fprintf(w, "\nupstream %s (%s_pass): %d servers, %d waiting\n", u.Name, u.Protocol, len(u.Peers), u.Queue)
+	way := u.Protocol + "_pass"
+	if u.TLS {
+		way += ", TLS"
+	}
+	fmt.Fprintf(w, "\nupstream %s (%s): %d servers, %d waiting\n", u.Name, way, len(u.Peers), u.Queue)
 	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "  SERVER\tSTATE\tWEIGHT\tREQUESTS\tFAILURES\tACTIVE\tIDLE\tHEAD\tRESPONSE")
 	for _, p := range u.Peers {
@@ -36,7 +40,37 @@ func printUpstream(w io.Writer, u control.Upstream) error {
 		}
 		fmt.Fprintf(t, "  %s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", p.Address, state, p.Weight, p.Requests, p.Failures, p.Active, p.Idle, timeText(p.Header), timeText(p.Response))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, p := range u.Peers {
+		if p.Error != "" {
+			fmt.Fprintf(w, "  %s failed last at %s: %s\n", p.Address, moment(p.Ended), p.Error)
+		}
+	}
+	return nil
+}
+
+// unanswered returns a sentence about a group none of whose servers has answered its last
+// request; "": one has, or was not asked, or nobody has asked lately.
+func unanswered(u control.Upstream, now time.Time) string {
+	var last control.Peer
+	for _, p := range u.Peers {
+		switch proxypass.PeerState(p.State) {
+		case proxypass.PeerDown, proxypass.PeerDraining, proxypass.PeerUnhealthy:
+			continue
+		}
+		if p.Error == "" {
+			return ""
+		}
+		if p.Ended.After(last.Ended) {
+			last = p
+		}
+	}
+	if last.Error == "" || now.Sub(last.Ended) > toldFor {
+		return ""
+	}
+	return fmt.Sprintf("upstream %s has no server that answers: %s failed last at %s: %s; the error log has each request", u.Name, last.Address, moment(last.Ended), last.Error)
 }
 
 // timeText is a time of a server's answers; "-": there was none.

@@ -321,7 +321,7 @@ func printTrouble(w io.Writer, st control.Status) {
 	if len(broken) > 0 {
 		fmt.Fprintf(w, "failing       %d of %d apps, see below: %s\n", len(broken), len(st.Apps), strings.Join(broken, ", "))
 	}
-	for _, text := range serversTrouble(st) {
+	for _, text := range serversTrouble(st, time.Now()) {
 		fmt.Fprintln(w, text)
 	}
 	if r := st.Replaced; r != nil {

@@ -81,7 +81,7 @@ func (p *pass) dropBody(x *proxy.Exchange) {
 		return
 	}
 	p.note(x, p.raw.Status, x.Now())
-	p.leave(x, answered)
+	p.leave(x, answered, "")
 	p.conn.drop()
 	p.conn = nil
 }

@@ -96,7 +96,7 @@ func TestABodyWithAnAnswerToHEADIsLogged(t *testing.T) {
 		io.WriteString(pc, "Status: 200 OK\r\n\r\nok")
 	})
 	for _, c := range []struct{ pass, want string }{
-		{"proxy_pass http://" + o.addr, "warn: upstream sent a body with its answer to HEAD while reading upstream, "},
+		{"proxy_pass http://" + o.addr, "info: upstream sent a body with its answer to HEAD while reading upstream, "},
 		{"uwsgi_pass " + g.addr, ""},
 	} {
 		s := newSite(t, "server { listen 127.0.0.1:80; location / { "+c.pass+"; } }")

@@ -274,7 +274,7 @@ func (p *pass) end(x *proxy.Exchange) {
 		p.roster.giveUp(p.waits, x.Now())
 		p.waits = nil
 	}
-	p.leave(x, undecided)
+	p.leave(x, undecided, "")
 	if p.conn != nil {
 		p.conn.drop()
 	}

@@ -3,6 +3,7 @@ package proxypass
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"alicorn/config"
@@ -12,6 +13,7 @@ import (
 type GroupStatus struct {
 	Name     string // of the upstream block, or the address that a proxy_pass names
 	Protocol string // the family of directives that pass requests to it: proxy, uwsgi
+	TLS      bool   // its servers are reached by TLS
 	Queue    int    // requests that wait for a peer
 	Peers    []PeerStatus
 }
@@ -28,6 +30,8 @@ type PeerStatus struct {
 	Idle     int           // connections to it that are kept
 	Header   time.Duration // average time until the head of an answer has come; 0: none has
 	Response time.Duration // average time until all of it has come; 0: none has
+	Ended    time.Time     // when a request to it was answered, or has failed, last; zero: none was
+	Why      string        // that request has failed; "": it has not
 }
 
 // PeerState says which requests a peer gets.
@@ -59,7 +63,8 @@ func Statuses(r *config.Resources) (all []GroupStatus) {
 
 // Status returns the state of g's peers, in the order of the configuration.
 func (g *Group) Status(now time.Time) GroupStatus {
-	st := GroupStatus{Name: g.name, Protocol: g.protocol}
+	st := GroupStatus{Name: g.name}
+	st.Protocol, _, st.TLS = strings.Cut(g.protocol, keyOfTLS)
 	peers := g.current()
 	for _, p := range peers {
 		st.Peers = append(st.Peers, PeerStatus{Address: p.name, State: PeerUp, Backup: p.backup, Weight: p.weight})
@@ -91,6 +96,9 @@ func (r *roster) addTo(st *GroupStatus, peers []*peer, now time.Time) {
 		p.Requests += m.requests
 		p.Failures += m.failures
 		p.Active += m.conns
+		if m.ended.After(p.Ended) {
+			p.Ended, p.Why = m.ended, m.why
+		}
 		switch {
 		case m.down:
 			p.State = PeerDown

@@ -244,7 +244,7 @@ func (p *pass) finishConn(x *proxy.Exchange) {
 	}
 	now := x.Now()
 	p.note(x, p.raw.Status, now)
-	p.leave(x, answered)
+	p.leave(x, answered, "")
 	if p.keepsAlive() && p.complete() && p.lane.keeps(c, now) {
 		p.lane.keep(c)
 		return
@@ -255,15 +255,15 @@ func (p *pass) finishConn(x *proxy.Exchange) {
 // warnOfSurplus logs that the peer has sent more than its answer, in nginx's words. Behind
 // a gateway the body of an answer to HEAD is discarded without a word: RFC 3875, section 4.3.3.
 func (p *pass) warnOfSurplus(x *proxy.Exchange) {
-	what := `more data than specified in "Content-Length" header`
+	what, level := `more data than specified in "Content-Length" header`, proxy.LevelWarn
 	_, chunked := p.raw.Header.Lookup(proxy.FieldTransferEncoding)
 	switch head := p.raw.Method == "HEAD"; {
 	case head && p.h.protocol.cgi:
 		return
 	case head:
-		what = "a body with its answer to HEAD"
+		what, level = "a body with its answer to HEAD", proxy.LevelInfo // gunicorn does so
 	case chunked:
 		what = "data after final chunk"
 	}
-	x.Log(proxy.LevelWarn, "upstream sent %s %s", what, whileReading)
+	x.Log(level, "upstream sent %s %s", what, whileReading)
 }

@@ -40,6 +40,9 @@ type member struct {
 
 	requests uint64
 	failures uint64
+
+	ended time.Time // when a request has ended last that says something of it
+	why   string    // that request has failed; "": it has not
 }
 
 // outcome is how a request to a peer has ended, as far as it concerns the peer.
@@ -255,6 +258,7 @@ func (m *member) recover() {
 // result is what is known of a request to a peer when it ends.
 type result struct {
 	outcome outcome
+	why     string // of one that has failed
 	began   time.Time
 	header  time.Duration // until the head of its answer had come; -1: it has not
 	whole   time.Duration // until all of it had come; -1: it has not
@@ -268,6 +272,9 @@ func (r *roster) leave(m *member, res result, now time.Time) (rests bool) {
 	m.conns--
 	if r.inFlight && !res.landed {
 		m.land(res.began)
+	}
+	if res.outcome != undecided {
+		m.ended, m.why = now, res.why
 	}
 	switch res.outcome {
 	case failed:

@@ -155,8 +155,12 @@ func (p *protocol) secureOf(c *settings, l *config.Load) (*upstream.Secure, stri
 	}
 	key := s.Key()
 	s, err := config.Hold(l.Resources, "upstream TLS "+key, func() (*upstream.Secure, error) { return s, nil })
-	return s, " TLS " + key, err
+	return s, keyOfTLS + key, err
 }
+
+// keyOfTLS is between the name of a protocol and the key of the way of its TLS: connections
+// of one way are of no use to another.
+const keyOfTLS = " TLS "
 
 // scheme is what the URL of a request begins with in logs.
 func (h *handler) scheme() string {

@@ -354,7 +354,7 @@ func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 		c.drop()
 		p.conn = nil
 	}
-	p.leave(x, p.outcomeOf(x, f, stale))
+	p.leave(x, p.outcomeOf(x, f, stale), f.reason)
 	if p.peer == nil || !p.again(x, f.kind, stale) {
 		return false
 	}
@@ -387,8 +387,8 @@ func (p *pass) outcomeOf(x *proxy.Exchange, f *failure, stale bool) outcome {
 }
 
 // leave ends the try, as far as the roster counts it. A client that leaves after the head
-// of the answer has come says nothing bad of the peer.
-func (p *pass) leave(x *proxy.Exchange, how outcome) {
+// of the answer has come says nothing bad of the peer. why is the reason of a failure.
+func (p *pass) leave(x *proxy.Exchange, how outcome, why string) {
 	m := p.member
 	if m == nil {
 		return
@@ -396,7 +396,10 @@ func (p *pass) leave(x *proxy.Exchange, how outcome) {
 	p.member = nil
 	t := x.Upstream.Last()
 	res := result{outcome: how, began: p.began, header: t.Header, whole: t.Response, landed: p.landed}
-	if how == undecided && t.Header >= 0 {
+	switch {
+	case how == failed:
+		res.why = why
+	case how == undecided && t.Header >= 0:
 		res.outcome = answered
 	}
 	if p.stage == tunneling {

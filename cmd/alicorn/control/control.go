@@ -219,8 +219,9 @@ type Worker struct {
 // as proxy_pass names itself.
 type Upstream struct {
 	Name     string `json:"name"`
-	Protocol string `json:"protocol"` // of the family of directives: proxy, uwsgi, fastcgi, scgi
-	Queue    int    `json:"queue"`    // requests that wait for a server
+	Protocol string `json:"protocol"`      // of the family of directives: proxy, uwsgi, fastcgi, scgi
+	TLS      bool   `json:"tls,omitempty"` // its servers are reached by TLS
+	Queue    int    `json:"queue"`         // requests that wait for a server
 	Peers    []Peer `json:"peers"`
 }
 
@@ -236,6 +237,10 @@ type Peer struct {
 	Idle     int     `json:"idle_connections"`
 	Header   float64 `json:"header_seconds"`   // until the head of an answer has come, on average
 	Response float64 `json:"response_seconds"` // until all of it has come
+	// Error is why the last request to it has failed; "": it has not.
+	Error string `json:"error,omitempty"`
+	// Ended is when a request to it was answered, or has failed, last; zero: none was.
+	Ended time.Time `json:"ended,omitzero"`
 }
 
 // SocketPath returns the path of the socket of the server with that name (a
