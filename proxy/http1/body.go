@@ -21,15 +21,16 @@ type body struct {
 	err      error
 }
 
-// readMode is what reads of the body are for.
+// readMode is how a read of the body waits for the client.
 type readMode uint8
 
 const (
-	reads  readMode = iota // a read waits for the client
-	tries                  // a read returns proxy.ErrNotYet instead of waiting
-	drains                 // as tries, where a read can do that: the bytes are dropped
+	reads  readMode = iota // on its goroutine
+	tries                  // not at all: it returns proxy.ErrNotYet
+	drains                 // the bytes are dropped: as tries with a loop, as reads without one
 )
 
+// begin readies b for the body of r, whose head is h.
 func (b *body) begin(r *proxy.Request, h *h1.RequestHead) {
 	*b = body{Body: h1.NewBody(r.ContentLength, r.Chunked)}
 	b.await100 = h.Continue && !b.Ended()
@@ -73,13 +74,14 @@ func (c *conn) AwaitBody() bool {
 }
 
 // forgetBody ends the wait that AwaitBody has begun. If the loop is about to call Ready,
-// awaitsBody stays set: that call, or the next one, clears it.
+// awaitsBody stays set until a call of Ready clears it.
 func (c *conn) forgetBody() {
 	if c.awaitsBody.Load() && c.wire.Take() {
 		c.awaitsBody.Store(false)
 	}
 }
 
+// readBody is ReadBody without a record of its error.
 func (c *conn) readBody(p []byte) (int, error) {
 	b := &c.body
 	if b.Ended() {
@@ -111,6 +113,8 @@ func (c *conn) readBody(p []byte) (int, error) {
 	return n, err
 }
 
+// bodyError returns the answer to a body whose reading has failed with err. The connection
+// closes.
 func (c *conn) bodyError(err error) error {
 	var wrong *h1.Error
 	var fail *proxy.Fail
@@ -188,8 +192,8 @@ func (c *conn) readFraming() error {
 	return nil
 }
 
-// fillFraming reads from the connection into a separate buffer: the head's bytes stay
-// where they are, as the request's strings alias them.
+// fillFraming reads from the connection into another buffer than the head's, as the
+// request's strings alias that.
 func (c *conn) fillFraming() error {
 	if c.bodyBuf == nil {
 		c.bodyBuf = bodyBuffers.Get().(*[]byte)
@@ -223,9 +227,9 @@ func (c *conn) bodyCore() *proxy.Core {
 	return c.core
 }
 
-// drainable reports whether the rest of the body can be read and dropped. A client that
-// waits for 100 Continue may never send it (RFC 9110 section 10.1.1), and a large rest
-// costs more than a new connection.
+// drainable reports whether the rest of the body may be read and dropped. A client that
+// waits for 100 Continue may never send it (RFC 9110 section 10.1.1), and reading a large
+// rest costs more than a new connection.
 func (c *conn) drainable() bool {
 	return c.body.err == nil && !c.body.await100 && c.body.Left() <= maxDrain
 }

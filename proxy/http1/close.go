@@ -7,27 +7,36 @@ import (
 	"alicorn/proxy"
 )
 
-// drops says which bytes of the client are read and dropped after a response. With a loop
-// that is a state of the connection, which holds a buffer only while bytes are there.
+// dropping is the state of a connection that reads and drops bytes after a response. With
+// a loop it holds a buffer only while it reads.
+type dropping struct {
+	drops    drops
+	dropEnds time.Time // when it stops
+	dropped  int64     // how many bytes of the body were dropped
+}
+
+// drops is which bytes of the client are read and dropped after a response.
 type drops uint8
 
 const (
 	nothing    drops = iota
 	restOfBody       // so that another request can follow
-	everything       // and then the connection closes
+	everything       // until the connection closes
 )
 
-// maxDrain is how much of a body is read and dropped at most to keep a connection.
+// maxDrain bounds the bytes of a body that are dropped to keep a connection, and the bytes
+// that a closing connection drops in one turn.
 const maxDrain = 256 << 10
 
-// beginToDrop begins to drop bytes, for lingering_time.
+// beginToDrop begins to drop bytes, for at most lingering_time.
 func (c *conn) beginToDrop(what drops) {
 	c.drops, c.dropEnds, c.dropped = what, c.Now().Add(c.core.LingeringTime), 0
 	c.body.mode, c.bodyDue = drains, time.Time{}
 }
 
 // drain reads and drops the rest of the body, so that another request can follow. It
-// stops if the rest is long or does not come soon. It returns arrived at the end.
+// returns arrived at the end of the body, and over if the rest is too long or comes too
+// slowly.
 func (c *conn) drain() progress {
 	switch {
 	case c.body.Ended():
@@ -44,6 +53,7 @@ func (c *conn) drain() progress {
 	return p
 }
 
+// dropRest goes on with drain.
 func (c *conn) dropRest() progress {
 	buf := bodyBuffers.Get().(*[]byte)
 	defer bodyBuffers.Put(buf)
@@ -64,7 +74,8 @@ func (c *conn) dropRest() progress {
 	return over
 }
 
-// untilDropped is how long the loop may wait for more of what is dropped.
+// untilDropped returns how long the loop may wait for more bytes to drop: until
+// lingering_time or lingering_timeout is over.
 func (c *conn) untilDropped() time.Duration {
 	due := c.dropEnds
 	if c.bodyDue.Before(due) {
@@ -77,7 +88,7 @@ func (c *conn) untilDropped() time.Duration {
 // over, or waiting while the connection lingers.
 func (c *conn) closeConn() progress {
 	if c.timedOut && c.err == nil && !c.resets {
-		c.endWriting() // without lingering: the client has had its time
+		c.endWriting() // it does not linger, as the client has had its time
 		return over
 	}
 	if c.err != nil || c.resets || c.after != staysHTTP || c.core.Lingering == proxy.LingeringOff {
@@ -93,8 +104,8 @@ func (c *conn) closeConn() progress {
 	return over
 }
 
-// linger reads and drops what the client still sends after the end of the sending side: a
-// close with unread bytes resets the connection, and the client may lose the response.
+// linger reads and drops what the client still sends after our sending side has ended. (A
+// close with unread bytes resets the connection, and the client may lose the response.)
 // lingering_time bounds the whole, lingering_timeout each wait.
 func (c *conn) linger() progress {
 	buf := bodyBuffers.Get().(*[]byte)
@@ -134,10 +145,9 @@ func (c *conn) endWriting() bool { return c.wire.endWriting(c.sendTimeout()) == 
 // resetOnClose makes the close of the connection a reset.
 func (c *conn) resetOnClose() { c.resets = c.wire.resetOnClose() || c.resets }
 
-// Gone reports that the client has left, in the sense of nginx: it has closed, reset, or
-// ended its sending side, which looks like a close. Callers ask while a request waits to
-// be started; a response that is ready is sent to half-closed connections, too. Without
-// loops Gone sees only a reset.
+// Gone implements proxy.Scheduler. A client that has only ended its sending side counts as
+// gone, as in nginx: that looks like a close. Without a loop Gone notices only a reset, or
+// a write that has failed.
 func (c *conn) Gone() bool {
 	client := c.Client()
 	return c.err != nil || client != nil && client.Gone()

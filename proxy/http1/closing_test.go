@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// peers are servers with the same settings: we and nginx, over TCP.
+// peers connect to two servers with the same settings over TCP: ours and nginx.
 type peers map[string]func() net.Conn
 
 func newPeers(t *testing.T, settings string) peers {
@@ -40,8 +40,8 @@ func newPeers(t *testing.T, settings string) peers {
 	}
 }
 
-// ending reads nc to its end: the summary of what came, "end", "reset" or
-// "hangs", and when it ended.
+// ending reads nc to its end. It returns the summary of what came with "end", "reset" or
+// "hangs", and how long that took.
 func ending(nc net.Conn, patience time.Duration) (string, time.Duration) {
 	began := time.Now()
 	nc.SetDeadline(began.Add(patience))
@@ -58,8 +58,8 @@ func ending(nc net.Conn, patience time.Duration) (string, time.Duration) {
 	return summary(string(answer)) + " " + how, time.Since(began)
 }
 
-// send sends first at once, then trickle a byte every 20 ms, until the server
-// takes no more.
+// send sends first at once, and then a byte of trickle every 20 ms, until the server takes
+// no more.
 func send(nc net.Conn, first, trickle string) {
 	io.WriteString(nc, first)
 	for i := range len(trickle) {
@@ -70,19 +70,19 @@ func send(nc net.Conn, first, trickle string) {
 	}
 }
 
-// A timeout is 1 s in these cases, and a trickle of 70 bytes takes longer.
+// Each timeout is 1 s. A trickle of 70 bytes takes longer.
 func TestSlowClientsAreCutAfterTheirTimeouts(t *testing.T) {
 	t.Parallel()
 	const settings = "client_header_timeout 1s; client_body_timeout 1s; keepalive_timeout 1s; lingering_timeout 100ms; "
 	normal, resetting := newPeers(t, settings), newPeers(t, settings+"reset_timedout_connection on;")
 	var wg sync.WaitGroup
 	for _, c := range []struct{ name, first, trickle, want, reset, nginx, nginxReset string }{
-		// RFC 9110 section 15.5.9: 408 may be sent, and nginx's manual says that
-		// it is; nginx itself only logs it.
+		// RFC 9110 section 15.5.9: a server may send 408. nginx's manual says that it
+		// does, but nginx only logs it.
 		{"a request line", "GET / HT", "", "408 end", "", "- end", "- reset"},
 		{"a head", get, "", "408 end", "", "- end", "- reset"},
-		// Which of the two nginx does to a trickle cannot be told from outside: it
-		// closes with unread bytes, and a write may take the reset's error.
+		// What nginx does to a trickle cannot be seen from outside: it closes with unread
+		// bytes, which resets the connection, and a write may have got that error.
 		{"a head that trickles", get + "X: ", long(100), "408 end", "", "", ""},
 		{"a line that trickles", "GET /", long(100), "408 end", "", "", ""},
 		{"fields that trickle", get, strings.Repeat("X:1\r\n", 20), "408 end", "", "", ""},
@@ -90,10 +90,10 @@ func TestSlowClientsAreCutAfterTheirTimeouts(t *testing.T) {
 		{"a chunk", coded + "3\r\na", "", "408 end", "408/- reset", "- end", "- reset"},
 		{"a chunk's size", coded + "3", "", "408 end", "408/- reset", "- end", "- reset"},
 		{"a trailer", coded + "0\r\nX", "", "408 end", "408/- reset", "- end", "- reset"},
-		// A timeout of a body is of one read, so that a trickle may go on.
+		// The timeout of a body is for each read, so a trickle goes on.
 		{"a body that trickles", post + last + "Content-Length: 70\r\n\r\n", long(70), "200 POST / a [" + long(70) + "] end", "same", "same", "same"},
 		{"a chunk that trickles", chunked + "46\r\n", long(70) + "\r\n0\r\n\r\n", "200 POST / a [" + long(70) + "] end", "same", "same", "same"},
-		// Idle connections end normally in any case.
+		// Idle connections end without 408 and without a reset.
 		{"nothing", "", "", "- end", "- end", "- end", "- end"},
 		{"a kept connection", get + "\r\n", "", "200 GET / a [] end", "same", "same", "same"},
 	} {
@@ -120,7 +120,7 @@ func TestSlowClientsAreCutAfterTheirTimeouts(t *testing.T) {
 							return
 						}
 					}
-					t.Errorf("%s, %s, %v: %q after %v, want %q after 1 s", c.name, who, i == 1, got, took, want)
+					t.Errorf("%s, %s, with a reset %v: got %q after %v, want %q after 1 s", c.name, who, i == 1, got, took, want)
 				})
 			}
 		}
@@ -128,7 +128,7 @@ func TestSlowClientsAreCutAfterTheirTimeouts(t *testing.T) {
 	wg.Wait()
 }
 
-// choices lists what "a/b c" may be.
+// choices returns "a c" and "b c" for "a/b c".
 func choices(want string) []string {
 	word, rest, _ := strings.Cut(want, " ")
 	a, b, ok := strings.Cut(word, "/")
@@ -138,7 +138,7 @@ func choices(want string) []string {
 	return []string{a + " " + rest, b + " " + rest}
 }
 
-// A client that reads nothing is cut, and reset when that is asked for.
+// A client that reads nothing is cut, with a reset if reset_timedout_connection is on.
 func TestReadersThatStallAreReset(t *testing.T) {
 	t.Parallel()
 	var wg sync.WaitGroup
@@ -151,18 +151,18 @@ func TestReadersThatStallAreReset(t *testing.T) {
 						return
 					}
 				}
-				t.Errorf("%s %s: %d bytes, then %.20s, want %s", settings, who, len(got), got[max(0, len(got)-20):], want)
+				t.Errorf("%s %s: got %d bytes, then %.20s, want %s", settings, who, len(got), got[max(0, len(got)-20):], want)
 			})
 		}
 	}
 	wg.Wait()
 }
 
-// stalled is how large the answer is that afterStall does not read.
+// stalled is the size of the answer that afterStall requests, in bytes.
 const stalled = 16 << 20
 
-// afterStall asks for a large answer, reads nothing of it until no more has come
-// in for the time of stall, and returns how it ends then.
+// afterStall requests a large answer and reads nothing of it until no more has come for
+// stall. It returns what ending returns then.
 func afterStall(t *testing.T, nc *net.TCPConn, stall time.Duration) string {
 	defer nc.Close()
 	if err := nc.SetReadBuffer(1 << 20); err != nil { // the kernel's own bound may hold all of the answer
@@ -176,8 +176,7 @@ func afterStall(t *testing.T, nc *net.TCPConn, stall time.Duration) string {
 	return got
 }
 
-// awaitStall returns once no more has come in for the time of stall, without
-// reading, or a reset has.
+// awaitStall returns when no more has come for stall, or a reset has. It reads nothing.
 func awaitStall(t *testing.T, nc *net.TCPConn, stall time.Duration) {
 	raw, err := nc.SyscallConn()
 	if err != nil {
@@ -199,7 +198,7 @@ func awaitStall(t *testing.T, nc *net.TCPConn, stall time.Duration) {
 			have, since = n, time.Now()
 		}
 	}
-	t.Error("what comes in never stalls")
+	t.Error("bytes have come until the end, want a stall")
 }
 
 // keepalive_time: a connection that is old closes after its next response.
@@ -216,22 +215,22 @@ func TestOldConnectionsClose(t *testing.T) {
 			}
 			n, err := nc.Read(buf)
 			if err != nil {
-				t.Fatalf("%s: %v after %v", who, err, time.Since(began))
+				t.Fatalf("%s: got %v after %v, want an answer", who, err, time.Since(began))
 			}
 			closing = bytes.Contains(buf[:n], []byte("Connection: close\r\n"))
 		}
 		if _, err := nc.Read(buf); err != io.EOF {
-			t.Errorf("%s: %v, want the end", who, err)
+			t.Errorf("%s: got %v, want %v", who, err, io.EOF)
 		}
 		if took := time.Since(began); took < 400*time.Millisecond {
-			t.Errorf("%s: closed after %v, want 400 ms", who, took)
+			t.Errorf("%s: closed after %v, want at least 400 ms", who, took)
 		}
 	}
 }
 
-// taken is how long the server takes bytes that come every 10 ms, behind the
-// answer to request; with ended, behind the end of its answers, so that none of
-// them can come before a server that is slow to close.
+// taken returns how long the server takes bytes that come every 10 ms after the answer to
+// request. With ended, they come after the end of the server's sending side: then a server
+// that is slow to close gets none of them.
 func taken(t *testing.T, nc net.Conn, request string, ended bool) time.Duration {
 	began := time.Now() // before the server does
 	if _, err := io.WriteString(nc, request); err != nil {
@@ -264,7 +263,7 @@ func TestAClosingConnectionIsReadForLingeringTime(t *testing.T) {
 		{"off", "lingering_close off; lingering_time 1m;", more, 0},
 		// nginx counts lingering_time in seconds of the clock.
 		{"for lingering_time", "lingering_time 2s; lingering_timeout 30s;", more, 900 * time.Millisecond},
-		{"not where all was read", "lingering_time 1m; lingering_timeout 30s;", plain, 0},
+		{"not if all was read", "lingering_time 1m; lingering_timeout 30s;", plain, 0},
 		{"always", "lingering_close always; lingering_time 2s; lingering_timeout 30s;", plain, 900 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -273,7 +272,7 @@ func TestAClosingConnectionIsReadForLingeringTime(t *testing.T) {
 			for who, dial := range newPeers(t, "client_max_body_size 1k; "+c.settings) {
 				wg.Go(func() {
 					if took := taken(t, dial(), c.request, c.request == plain && c.least == 0); took < c.least || took > patience {
-						t.Errorf("%s took what came for %v, want %v to %v", who, took, c.least, patience)
+						t.Errorf("%s: got bytes taken for %v, want %v to %v", who, took, c.least, patience)
 					}
 				})
 			}
@@ -282,29 +281,28 @@ func TestAClosingConnectionIsReadForLingeringTime(t *testing.T) {
 	}
 }
 
-// lingering_timeout bounds each wait: a client that is silent for longer is
-// not heard any more.
+// lingering_timeout bounds each wait.
 func TestLingeringEndsInSilence(t *testing.T) {
 	t.Parallel()
 	const settings = "client_max_body_size 1k; lingering_time 1m; "
 	for who, dial := range newPeers(t, settings+"lingering_timeout 30s;") {
 		if err := afterSilence(dial(), 100*time.Millisecond); err != nil {
-			t.Errorf("%s: writing within the timeout brings %v", who, err)
+			t.Errorf("%s: a write within the timeout: got %v, want no error", who, err)
 		}
 	}
 	for who, dial := range newPeers(t, settings+"lingering_timeout 1s;") {
 		silence := 2 * time.Second
 		for afterSilence(dial(), silence) == nil { // the server may be held up
 			if silence *= 2; silence > patience {
-				t.Errorf("%s: a client is heard after more than the timeout", who)
+				t.Errorf("%s: a write after the timeout: got no error, want a reset", who)
 				break
 			}
 		}
 	}
 }
 
-// afterSilence has the server refuse a body on nc and returns what writing brings
-// after a silence.
+// afterSilence makes the server refuse a body on nc, and returns the error of writing after
+// silence.
 func afterSilence(nc net.Conn, silence time.Duration) error {
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(2 * patience))
@@ -313,7 +311,7 @@ func afterSilence(nc net.Conn, silence time.Duration) error {
 		return err
 	}
 	time.Sleep(silence)
-	for range 3 { // the first byte to a closed connection brings the reset
+	for range 3 { // the first byte to a closed connection causes the reset
 		if _, err := nc.Write([]byte("x")); err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ import (
 	"alicorn/proxy/h1"
 )
 
-// conn is one connection and the wire of the exchange on it.
+// conn is one connection, and the proxy.Wire of the exchange on it.
 type conn struct {
 	e    *proxy.Engine
 	wire wire
@@ -21,46 +21,62 @@ type conn struct {
 	core *proxy.Core     // of the default server, then of the exchange's location
 	x    *proxy.Exchange // nil while the connection idles
 
+	// Other goroutines than the one that drives c use these, too.
 	state      atomic.Int32
 	watcher    atomic.Pointer[proxy.Waiting]   // is woken when the client leaves
-	awaitsBody atomic.Bool                     // AwaitBody has given the reading to the loop, which has not called Ready yet
+	awaitsBody atomic.Bool                     // AwaitBody has given the reading side to the loop, which has not called Ready yet
 	onCut      atomic.Pointer[func(down bool)] // is called when an upgraded connection is about to be cut
-	parked     bool                            // the exchange is parked; whoever drives c next resumes it
-	headEnds   time.Time                       // the deadline for the head
 
-	// The read side: buf[r:w] was read and not consumed yet.
-	buf      []byte
-	pooled   *[]byte // where buf came from; nil if it has grown
-	bodyBuf  *[]byte // holds the framing of a body after the head's buffer is used up
-	headBuf  []byte  // the head's buffer while buf is bodyBuf's
-	headPool *[]byte
-	r, w     int
-	one      [1]byte // for a byte that is peeked at
+	parked bool // the exchange is parked: the goroutine that drives c next resumes it
+	exchange
+	input
+	output
+	dropping
+	ending
+}
 
+// exchange is the state of one exchange. The zero exchange has not begun.
+type exchange struct {
+	headEnds  time.Time // the deadline for the head
+	simple    bool      // the request is of HTTP/0.9: the response is the body alone
+	interim   bool      // the client understands 1xx responses: HTTP/1.1 or later
+	keepAlive bool      // the client wants to send another request
 	body      body
 	bodyDue   time.Time // when the wait for more of the body ends; zero: nobody waits
-	drops     drops     // what is read and dropped after the response
-	dropEnds  time.Time // until when
-	dropped   int64     // bytes of the body
-	bytesRead int64
+	bytesRead int64     // of the request, see BytesRead
 	bytesSent int64
-	out       []byte
-	outPool   *[]byte
-	file      *fileSend // nil until the kernel sends a file
-	turn      int       // bytes of a file that were sent since others had their turn
+	framing   framing // of the response
+	left      int64   // how many bytes of the response's body are left, with the framing byLength
+	closing   bool    // the response says Connection: close
+	err       error   // why nothing can be sent any more
+}
 
-	framing   framing
-	left      int64 // how many bytes of the response's body are left, with the framing byLength
-	simple    bool  // the request is of HTTP/0.9: the response is the body alone
-	interim   bool  // the client understands 1xx responses: HTTP/1.1 or later
-	keepAlive bool  // the client wants to send another request
-	mustClose bool  // the connection closes after this exchange
-	closing   bool  // the response says Connection: close
-	last      bool  // nothing will be sent after what is queued
-	timedOut  bool  // the client did not send a head or body in time
-	resets    bool  // the close will be a reset
+// input is the reading side's buffer: buf[r:w] was read and not consumed yet.
+type input struct {
+	buf      []byte
+	pooled   *[]byte // where buf came from; nil if it has grown
+	bodyBuf  *[]byte // holds the framing of a body once the head's buffer is used up
+	headBuf  []byte  // the head's buffer while buf is bodyBuf's
+	headPool *[]byte // where headBuf came from
+	r, w     int
+	one      [1]byte // for a byte that is peeked at
+}
+
+// output is what the writing side sends.
+type output struct {
+	out     []byte    // the queued bytes
+	outPool *[]byte   // where out came from
+	file    *fileSend // nil until the kernel sends a file
+	turn    int       // bytes of a file that were sent since others had their turn
+}
+
+// ending is how the connection ends.
+type ending struct {
+	mustClose bool // it closes after this exchange
+	last      bool // nothing is sent after the queued bytes
+	timedOut  bool // the client did not send a head or body in time
+	resets    bool // the close will be a reset
 	after     after
-	err       error
 }
 
 // The states of a connection, as Drain and Close see it.
@@ -81,7 +97,7 @@ const (
 	untilClose                // by the end of the connection
 )
 
-// after is what an upgrade has made of the connection.
+// after is what the connection is after an upgrade.
 type after uint8
 
 const (
@@ -102,7 +118,7 @@ var (
 
 // Serve serves HTTP/1.1 on nc until it closes; it is a proxy.ServeConn.
 func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
-	c := &conn{e: e, wire: wireOf(nc), info: info, mustClose: info.Refusal != nil}
+	c := &conn{e: e, wire: wireOf(nc), info: info, ending: ending{mustClose: info.Refusal != nil}}
 	if !e.Register(info, c) {
 		nc.Close()
 		return
@@ -114,8 +130,8 @@ func Serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) {
 	c.wire.start(c)
 }
 
-// serve serves requests until the connection is to be closed, or waits for its loop
-// or an event, which it reports.
+// serve serves requests until the connection is to be closed. It returns true if the
+// connection waits for its loop or an event.
 func (c *conn) serve() (waits bool) {
 	for {
 		if c.drops == nothing {
@@ -161,7 +177,7 @@ func (c *conn) serveNext() progress {
 }
 
 // conclude ends a request whose response has ended, or goes on with that. It returns
-// arrived where another request can follow.
+// arrived if another request can follow.
 func (c *conn) conclude() progress {
 	if c.drops == everything {
 		return c.linger()
@@ -185,8 +201,8 @@ func (c *conn) beginRequest() bool {
 	if !c.wire.begin(&c.state, c.e.Draining()) {
 		return false
 	}
-	// Which server answers is known only after the head; until then the default
-	// server's settings hold, which a reload may have changed.
+	// The head chooses the server. Until then the settings of the default server count,
+	// which a reload may have changed.
 	if c.core = c.e.Defaults(c.info); c.core == nil {
 		return false
 	}
@@ -204,9 +220,8 @@ func (c *conn) nextRequest() bool {
 	return c.state.CompareAndSwap(stateActive, stateIdle)
 }
 
-// end closes the connection. panicked is what recover has returned: a panic is logged,
-// and costs no more than the connection. (The Engine recovers from panics of handlers
-// itself.)
+// end closes the connection. panicked is the result of recover: a panic is logged and ends
+// this connection alone. (The Engine itself recovers from panics of handlers.)
 func (c *conn) end(panicked any) {
 	if panicked != nil && c.core != nil && c.core.ErrorLog != nil {
 		c.core.ErrorLog.Log(context.Background(), proxy.LevelAlert, fmt.Sprintf("internal error: %v\n%s", panicked, debug.Stack()), "client", c.info.RemoteAddr)
@@ -218,8 +233,8 @@ func (c *conn) end(panicked any) {
 	c.e.Unregister(c.info)
 }
 
-// awaitRequest waits for the first bytes of a request. While it waits the connection
-// holds neither a buffer nor an Exchange.
+// awaitRequest waits for the first bytes of a request. Meanwhile the connection holds
+// neither a buffer nor an Exchange.
 func (c *conn) awaitRequest() progress {
 	c.releaseRead()
 	timeout := c.core.KeepaliveTimeout
@@ -239,7 +254,8 @@ func (c *conn) releaseExchange() {
 	}
 }
 
-func (c *conn) takeRead() {
+// takeRead takes a buffer to read requests into.
+func (c *input) takeRead() {
 	if c.buf == nil {
 		c.pooled = readBuffers.Get().(*[]byte)
 		c.buf = *c.pooled
@@ -247,7 +263,8 @@ func (c *conn) takeRead() {
 	c.r, c.w = 0, 0
 }
 
-func (c *conn) releaseRead() {
+// releaseRead gives the buffers back. buf must be the head's.
+func (c *input) releaseRead() {
 	if c.pooled != nil {
 		readBuffers.Put(c.pooled)
 	}
@@ -261,17 +278,13 @@ func (c *conn) releaseRead() {
 func (c *conn) beginExchange() {
 	x := c.x
 	x.Start = c.Now()
-	c.headEnds = x.Start.Add(c.core.HeaderTimeout)
+	c.exchange = exchange{headEnds: x.Start.Add(c.core.HeaderTimeout)}
 	c.info.Requests++
 	x.Number = c.info.Requests
-	c.bytesRead, c.bytesSent = 0, 0
-	c.framing, c.err = noHead, nil
-	c.closing, c.simple, c.keepAlive, c.interim = false, false, false, false
 	x.Req.Scheme = "http"
 	if c.info.TLS != nil {
 		x.Req.Scheme = "https"
 	}
-	c.body, c.bodyDue = body{}, time.Time{}
 }
 
 // serveOne reads one request head and serves the request.
@@ -304,28 +317,32 @@ func (c *conn) endOne(x *proxy.Exchange) {
 	}
 }
 
-// reset readies the buffer for the next request: bytes that were read after the body
-// move to its start.
-func (c *conn) reset() {
-	if c.headBuf != nil {
-		rest := c.buf[c.r:c.w]
-		c.buf, c.pooled = c.headBuf, c.headPool
-		c.headBuf, c.headPool = nil, nil
-		c.r, c.w = 0, copy(c.buf, rest)
+// reset readies the buffer for the next request: bytes that were read after the body move
+// to its start.
+func (c *input) reset() {
+	rest := c.buf[c.r:c.w]
+	switch {
+	case c.headBuf != nil:
+		c.useHead()
+	case c.r == c.w || c.r == 0:
 		return
 	}
-	if c.r == c.w || c.r == 0 {
-		return
-	}
-	c.w = copy(c.buf, c.buf[c.r:c.w])
-	c.r = 0
+	c.r, c.w = 0, copy(c.buf, rest)
 }
 
 // keepHead sets the head's buffer aside, as the request's strings alias it.
-func (c *conn) keepHead() {
+func (c *input) keepHead() {
 	if c.headBuf == nil {
 		c.headBuf, c.headPool = c.buf, c.pooled
 		c.buf, c.pooled = nil, nil
+	}
+}
+
+// useHead makes buf the head's buffer again, if keepHead has set that aside.
+func (c *input) useHead() {
+	if c.headBuf != nil {
+		c.buf, c.pooled = c.headBuf, c.headPool
+		c.headBuf, c.headPool = nil, nil
 	}
 }
 
@@ -336,18 +353,15 @@ func (c *conn) finish() {
 	c.releaseAll()
 }
 
-// releaseAll gives back what a request needs.
+// releaseAll gives the Exchange and the buffers back.
 func (c *conn) releaseAll() {
 	c.releaseExchange()
-	if c.headBuf != nil {
-		c.buf, c.pooled = c.headBuf, c.headPool
-		c.headBuf, c.headPool = nil, nil
-	}
+	c.useHead()
 	c.releaseRead()
 	c.releaseOut()
 }
 
-// Cut implements proxy.LiveConn. It cuts the connection, as its only exchange uses the
+// Cut implements proxy.LiveConn. It cuts the connection, whose only exchange uses the
 // Generation.
 func (c *conn) Cut(*proxy.Generation) { c.Close() }
 

@@ -17,13 +17,13 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// counts is what the log says of one request.
+// counts are the numbers that a log has for one request.
 type counts struct {
 	path             string
 	read, sent, body int64
 }
 
-// answers sends request, ends the sending side, and returns what comes back.
+// answers sends request, ends the sending side, and returns everything that comes back.
 func answers(t *testing.T, nc net.Conn, request string) string {
 	t.Helper()
 	defer nc.Close()
@@ -39,8 +39,8 @@ func answers(t *testing.T, nc net.Conn, request string) string {
 	return string(answer)
 }
 
-// cutAnswers returns the lengths of the answers to requests in a row, and of
-// their bodies. head says which have none.
+// cutAnswers returns the lengths of the answers in all, and of their bodies. head says that
+// they answer HEAD, so that they have no bodies.
 func cutAnswers(all string, head bool) (sent, bodies []int64) {
 	for interim := int64(0); all != ""; {
 		i := strings.Index(all, "\r\n\r\n") + 4
@@ -58,8 +58,7 @@ func cutAnswers(all string, head bool) (sent, bodies []int64) {
 	return sent, bodies
 }
 
-// $request_length and $bytes_sent are exact, to the byte and for each request:
-// nginx says the same of the first; the second is compared with the wire.
+// $request_length is as in nginx. $bytes_sent and $body_bytes_sent are what the client got.
 func TestCountsAreExact(t *testing.T) {
 	lines := make(chan counts, 100)
 	s := proxytest.New(t, proxytest.Config{
@@ -114,11 +113,11 @@ func TestCountsAreExact(t *testing.T) {
 			}
 			before := len(readLog(t, dir))
 			sent, bodies = cutAnswers(answers(t, nc, c.request), c.head)
-			if strings.Contains(c.request, "Expect:") { // nginx takes what is no head of its own for body
+			if strings.Contains(c.request, "Expect:") { // nginx counts 100 Continue as body
 				bodies[0] += int64(len("HTTP/1.1 100 Continue\r\n\r\n"))
 			}
 			var theirs []counts
-			proxytest.Eventually(t, func() bool { theirs = readLog(t, dir)[before:]; return len(theirs) >= len(sent) }, "nginx logged %v", theirs)
+			proxytest.Eventually(t, func() bool { theirs = readLog(t, dir)[before:]; return len(theirs) >= len(sent) }, "got %d lines in nginx's log, want %d", len(theirs), len(sent))
 			compareCounts(t, "nginx", theirs, c.read, sent, bodies)
 		})
 	}
@@ -146,12 +145,12 @@ func compareCounts(t *testing.T, who string, logged []counts, read, sent, bodies
 		r, s, b = append(r, l.read), append(s, l.sent), append(b, l.body)
 	}
 	if read != nil && !slices.Equal(r, read) {
-		t.Errorf("%s: request_length %v, want %v", who, r, read)
+		t.Errorf("%s: request_length: got %v, want %v", who, r, read)
 	}
 	if !slices.Equal(s, sent) {
-		t.Errorf("%s: bytes_sent %v, on the wire %v", who, s, sent)
+		t.Errorf("%s: bytes_sent: got %v, want %v", who, s, sent)
 	}
 	if !slices.Equal(b, bodies) {
-		t.Errorf("%s: body_bytes_sent %v, on the wire %v", who, b, bodies)
+		t.Errorf("%s: body_bytes_sent: got %v, want %v", who, b, bodies)
 	}
 }

@@ -2,9 +2,9 @@ package http1
 
 import "time"
 
-// Drain implements proxy.LiveConn. An idle connection waits for one more request, for
-// the time of last. One with a request sees that the Engine drains when its response
-// begins, or when it waits again.
+// Drain implements proxy.LiveConn. An idle connection waits at most for last until one more
+// request comes. A connection with a request notices that the Engine drains when its
+// response begins, or when it waits again.
 func (c *conn) Drain(last time.Duration) {
 	if last > 0 {
 		c.wire.hurry(&c.state, last)

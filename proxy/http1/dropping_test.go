@@ -13,13 +13,13 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// crowd is a number of clients with one answer each.
+// crowd has clients that have read an answer each.
 type crowd struct {
 	all     []net.Conn
 	readers []*bufio.Reader
 }
 
-// gather has n clients send request and read the answer.
+// gather makes n clients send request and read the answer.
 func gather(t *testing.T, w *way, n int, request, answer string) (c crowd) {
 	for range n {
 		nc := w.connect()
@@ -31,7 +31,8 @@ func gather(t *testing.T, w *way, n int, request, answer string) (c crowd) {
 	return c
 }
 
-// inCrowds runs test with many clients of a loop. what bounds the connections' goroutines.
+// inCrowds runs test with many clients of a loop. test calls few at moments at which the
+// connections must have no goroutines; what says what they do.
 func inCrowds(t *testing.T, test func(t *testing.T, w *way, n int, few func(what string))) {
 	for _, c := range []struct {
 		secure bool
@@ -39,13 +40,13 @@ func inCrowds(t *testing.T, test func(t *testing.T, w *way, n int, few func(what
 	}{{false, 1000}, {true, 100}} {
 		t.Run(fmt.Sprintf("secure=%v", c.secure), func(t *testing.T) {
 			w := newWay(t, c.secure, false, "lingering_timeout 10m; lingering_time 10m; lingering_close always; keepalive_timeout 10m;")
-			gather(t, w, 1, get+last+"\r\n", "/ []").all[0].Close() // what starts once has started
-			proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "a connection stays")
+			gather(t, w, 1, get+last+"\r\n", "/ []").all[0].Close() // starts the goroutines that stay
+			proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the first connection is still there")
 			before := runtime.NumGoroutine() - w.Loops.Spare()
 			test(t, w, c.n, func(what string) {
-				proxytest.Eventually(t, func() bool { return runtime.NumGoroutine()-w.Loops.Spare() < before+20 }, "%d connections that %s have goroutines", c.n, what)
+				proxytest.Eventually(t, func() bool { return runtime.NumGoroutine()-w.Loops.Spare() < before+20 }, "%d connections that %s have goroutines, want none", c.n, what)
 				if have := w.Engine.Connections(); have != c.n {
-					t.Errorf("%d connections, want %d", have, c.n)
+					t.Errorf("got %d connections, want %d", have, c.n)
 				}
 			})
 		})
@@ -58,7 +59,7 @@ func TestConnectionsThatLingerHaveNoGoroutine(t *testing.T) {
 		few("linger")
 		for i, nc := range c.all {
 			if _, err := c.readers[i].ReadByte(); err != io.EOF {
-				t.Fatalf("%v, want the end", err)
+				t.Fatalf("got %v, want %v", err, io.EOF)
 			}
 			io.WriteString(nc, long(100))
 		}
@@ -87,7 +88,7 @@ func TestConnectionsThatDropABodyHaveNoGoroutine(t *testing.T) {
 	})
 }
 
-// What a client sends without end is dropped, while others are served.
+// A connection that drops bytes without end lets others have their turn.
 func TestALingeringConnectionDoesNotKeepOthersWaiting(t *testing.T) {
 	w := newWay(t, false, false, "lingering_timeout 10m; lingering_time 10m; lingering_close always;")
 	c := gather(t, w, 4, get+last+"\r\n", "/ []")
@@ -109,7 +110,7 @@ func TestALingeringConnectionDoesNotKeepOthersWaiting(t *testing.T) {
 	proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "connections stay after their clients have left")
 }
 
-// The end of the server does not wait for what is dropped.
+// A shutdown does not wait for a connection that lingers.
 func TestAConnectionThatLingersIsCut(t *testing.T) {
 	w := newWay(t, false, false, "lingering_timeout 10m; lingering_time 10m; lingering_close always;")
 	c := gather(t, w, 3, get+last+"\r\n", "/ []")

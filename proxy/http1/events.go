@@ -7,8 +7,9 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Ready implements eventloop.Handler: an idle connection has something to read, or has
-// idled for too long. Or an exchange waits for its body, and the same holds for that.
+// Ready implements eventloop.Handler: there are bytes to read, or the wait for them was too
+// long. An idle connection waits for a request, a suspended exchange for its body, and a
+// connection that drops bytes for more of them.
 func (c *conn) Ready(t *eventloop.Turn) {
 	if c.awaitsBody.Load() && c.awaitsBody.Swap(false) {
 		c.Left(t)
@@ -35,13 +36,13 @@ func (c *conn) Overran() bool { return c.wire.Overran() }
 
 // Resume goes on with a suspended exchange; see proxy.Scheduler.
 func (c *conn) Resume(t *eventloop.Turn) {
-	if c.after != duplex { // the tunnel's handlers may be using the wire now
+	if c.after != duplex { // then the tunnel's handlers may be using the wire
 		c.wire.Enter(t)
 	}
 	c.drive()
 }
 
-// Watch implements proxy.Scheduler. Without a loop nobody learns that the client leaves.
+// Watch implements proxy.Scheduler. Without a loop nobody notices that the client leaves.
 func (c *conn) Watch(w *proxy.Waiting) bool {
 	if !c.wire.suspends() {
 		return false
@@ -51,7 +52,7 @@ func (c *conn) Watch(w *proxy.Waiting) bool {
 		return true
 	}
 	c.wire.Watch()
-	if c.wire.client().Gone() { // Left may have come too early
+	if c.wire.client().Gone() { // the loop may have called Left before watcher was set
 		w.Waker().Wake()
 	}
 	return true

@@ -19,17 +19,17 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// errand is a Continuation as an application's: somebody else says when what it
-// waits for is there.
+// errand is a Continuation that waits for an event from elsewhere, as that of a request to
+// an application does.
 type errand struct {
 	x     *proxy.Exchange
 	waker proxy.Waker
 	then  func(x *proxy.Exchange) error
-	done  atomic.Bool // what it waits for is there
-	looks atomic.Int32
+	done  atomic.Bool  // the event has come
+	looks atomic.Int32 // how often Continue was called
 }
 
-// Continue does what the handler would have, once it is time.
+// Continue goes on with then if the event has come.
 func (e *errand) Continue(x *proxy.Exchange) error {
 	e.looks.Add(1)
 	if !e.done.Load() {
@@ -38,19 +38,21 @@ func (e *errand) Continue(x *proxy.Exchange) error {
 	return e.then(x)
 }
 
-// tell has x go on: inline where t leads, else on a goroutine.
-func (e *errand) tell(t *eventloop.Turn) {
+// finish sends the event. The exchange goes on before it returns if t leads, otherwise on
+// another goroutine.
+func (e *errand) finish(t *eventloop.Turn) {
 	e.done.Store(true)
 	e.waker.WakeIn(t)
 }
 
-// courier is a Source that tells errands in a turn of their loop.
+// courier is a Source that finishes errands in a turn of its loop.
 type courier struct {
 	loop *eventloop.Loop
 	mu   sync.Mutex
 	bag  []*errand
 }
 
+// take adds an errand.
 func (c *courier) take(e *errand) {
 	c.mu.Lock()
 	c.bag = append(c.bag, e)
@@ -58,7 +60,7 @@ func (c *courier) take(e *errand) {
 	c.loop.Wake()
 }
 
-// Poll tells the errands it holds.
+// Poll finishes the errands that were taken.
 func (c *courier) Poll(t *eventloop.Turn) (worked bool) {
 	for !t.Left() {
 		c.mu.Lock()
@@ -70,7 +72,7 @@ func (c *courier) Poll(t *eventloop.Turn) (worked bool) {
 		c.bag = c.bag[1:]
 		c.mu.Unlock()
 		worked = true
-		e.tell(t)
+		e.finish(t)
 	}
 	return worked
 }
@@ -82,13 +84,14 @@ func (c *courier) Sleep(bool) bool {
 	return len(c.bag) > 0
 }
 
-// errands is content that suspends where it can. deliver has an errand told.
+// errands is content that suspends its exchange. deliver makes an errand finish.
 type errands struct {
 	deliver func(e *errand)
-	logged  sync.Map // how often the log phase ran, by path
-	last    atomic.Pointer[errand]
+	logged  sync.Map               // how often the log phase ran, by target
+	last    atomic.Pointer[errand] // the errand that was begun last
 }
 
+// run suspends x until its errand has finished, and goes on with then.
 func (s *errands) run(x *proxy.Exchange, then func(x *proxy.Exchange) error) error {
 	e := &errand{x: x, waker: x.Waker(), then: then}
 	err := x.Suspend(e)
@@ -97,7 +100,7 @@ func (s *errands) run(x *proxy.Exchange, then func(x *proxy.Exchange) error) err
 	return err
 }
 
-// answer does what the path says.
+// answer is the handler. The path says what it does.
 func (s *errands) answer(x *proxy.Exchange) error {
 	reply := func(x *proxy.Exchange) error { return x.Res.Reply(200, "text/plain", []byte("done "+x.Req.Path)) }
 	switch x.Req.Path {
@@ -147,22 +150,22 @@ func newErrands(t *testing.T, goroutines bool, deliver func(e *errand)) (*errand
 	return c, s
 }
 
-func TestSuspendedExchangesGoOnHoweverTheyAreTold(t *testing.T) {
+func TestSuspendedExchangesGoOnWhenTheirEventComes(t *testing.T) {
 	carrier := &courier{}
 	for _, c := range []struct {
 		name    string
 		deliver func(e *errand)
 	}{
-		{"before it is parked", func(e *errand) { e.tell(nil) }},
+		{"before it is parked", func(e *errand) { e.finish(nil) }},
 		{"in a turn", carrier.take},
-		{"at any time", func(e *errand) { go e.tell(nil) }},
-		{"for nothing, then at any time", func(e *errand) {
+		{"at any time", func(e *errand) { go e.finish(nil) }},
+		{"too early, then at any time", func(e *errand) {
 			go func() {
 				e.waker.Wake()
-				e.tell(nil)
+				e.finish(nil)
 			}()
 		}},
-		{"detached", func(e *errand) { e.x.Offload(func() { go e.tell(nil) }) }},
+		{"after the lead was given away", func(e *errand) { e.x.Offload(func() { go e.finish(nil) }) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			errands, s := newErrands(t, false, c.deliver)
@@ -172,12 +175,12 @@ func TestSuspendedExchangesGoOnHoweverTheyAreTold(t *testing.T) {
 			}
 			errands.check(t, s)
 			if errands.last.Load().looks.Load() == 0 {
-				t.Error("nothing was suspended")
+				t.Error("got no exchange suspended, want all")
 			}
 		})
 	}
 	t.Run("over TLS", func(t *testing.T) {
-		errands := &errands{deliver: func(e *errand) { go e.tell(nil) }}
+		errands := &errands{deliver: func(e *errand) { go e.finish(nil) }}
 		module := errands.module()
 		module.Generation = proxytest.SecureSites(t)
 		text := strings.Replace(errandText, ":8000", ":8000 ssl", 1)
@@ -190,16 +193,16 @@ func TestSuspendedExchangesGoOnHoweverTheyAreTold(t *testing.T) {
 			return string(answer)
 		})
 		if errands.last.Load().looks.Load() == 0 {
-			t.Error("nothing was suspended")
+			t.Error("got no exchange suspended, want all")
 		}
 	})
 	t.Run("without a loop", func(t *testing.T) {
-		errands, s := newErrands(t, true, func(e *errand) { go e.tell(nil) })
+		errands, s := newErrands(t, true, func(e *errand) { go e.finish(nil) })
 		errands.check(t, s)
 	})
 }
 
-// linesOf returns how often a request's end was logged.
+// linesOf returns how often the log phase of a request ran.
 func (s *errands) linesOf(target string) int32 {
 	n, ok := s.logged.Load(target)
 	if !ok {
@@ -208,11 +211,10 @@ func (s *errands) linesOf(target string) int32 {
 	return n.(*atomic.Int32).Load()
 }
 
-// check sends requests of all kinds by one connection and compares answers and
-// log lines.
+// check sends requests of all kinds on one connection and compares answers and log lines.
 func (s *errands) check(t *testing.T, server *proxytest.Server) { s.checkBy(t, server, server.Raw) }
 
-// checkBy is check where raw sends the requests.
+// checkBy is check with requests that raw sends.
 func (s *errands) checkBy(t *testing.T, server *proxytest.Server, raw func(request string) string) {
 	s.logged.Clear()
 	var request, want strings.Builder
@@ -225,31 +227,31 @@ func (s *errands) checkBy(t *testing.T, server *proxytest.Server, raw func(reque
 	}
 	got := summary(raw(request.String() + next))
 	if want := want.String() + "200 done /next"; got != want {
-		t.Errorf("answers %q, want %q", got, want)
+		t.Errorf("got the answers %q, want %q", got, want)
 	}
 	for _, target := range []string{"/reply?0", "/fail?1", "/again?2", "/reply?3", "/body?4", "/reply?5", "/panic?6", "/reply?7", "/next"} {
-		// The last one's line may follow the end that its client read.
+		// The log phase of the last request may come after the client has read the end.
 		proxytest.Eventually(t, func() bool { return s.linesOf(target) > 0 }, "%s: not logged", target)
 		if n := s.linesOf(target); n != 1 {
-			t.Errorf("%s: logged %d times, want once", target, n)
+			t.Errorf("%s: got %d log lines, want 1", target, n)
 		}
 	}
 	server.Log.Wait(t, "in Continue")
 	if answer := raw("GET /cut HTTP/1.1\r\n" + host + "\r\n" + next); !strings.HasSuffix(answer, "\r\n\r\nbegun") {
-		t.Errorf("a response cut short: %q; want %q at its end", answer, "\r\n\r\nbegun")
+		t.Errorf("a response cut short: got %q, want %q at its end", answer, "\r\n\r\nbegun")
 	}
 	if n := server.Engine.Connections(); n > 0 {
 		proxytest.Eventually(t, func() bool { return server.Engine.Connections() == 0 }, "%d connections are left", n)
 	}
 }
 
-// suspend starts a request that waits until the returned function is called.
+// suspend begins a request that waits until its errand e has finished.
 func suspend(t *testing.T) (s *proxytest.Server, nc net.Conn, e *errand) {
 	t.Helper()
 	c, s := newErrands(t, false, func(*errand) {})
 	nc = s.Dial("127.0.0.1:8000")
 	io.WriteString(nc, get+"\r\n")
-	proxytest.Eventually(t, func() bool { e = c.last.Load(); return e != nil }, "it is not suspended")
+	proxytest.Eventually(t, func() bool { e = c.last.Load(); return e != nil }, "the exchange is not suspended")
 	return s, nc, e
 }
 
@@ -258,22 +260,22 @@ func TestASuspendedExchangeKeepsItsGeneration(t *testing.T) {
 	reloaded := make(chan error, 1)
 	go func() { reloaded <- s.Reload(errandText) }()
 	old := e.x.Generation
-	proxytest.Eventually(t, func() bool { return s.Engine.Current() != old }, "no new generation")
+	proxytest.Eventually(t, func() bool { return s.Engine.Current() != old }, "the reload has not begun")
 	select {
 	case err := <-reloaded:
-		t.Errorf("drained although an exchange is suspended: %v", err)
+		t.Errorf("got the reload's end, %v, want it to wait for the suspended exchange", err)
 	case <-time.After(30 * time.Millisecond):
 	}
-	e.tell(nil)
+	e.finish(nil)
 	if err := <-reloaded; err != nil {
 		t.Error(err)
 	}
 	if got := readAnswer(t, nc); got != "200 done /" {
-		t.Errorf(`answer %q, want "200 done /"`, got)
+		t.Errorf(`got the answer %q, want "200 done /"`, got)
 	}
 }
 
-// readAnswer reads the one answer that is on its way.
+// readAnswer reads one answer.
 func readAnswer(t *testing.T, nc net.Conn) string {
 	t.Helper()
 	var all []byte
@@ -293,20 +295,20 @@ func TestShutdownWaitsForSuspendedExchanges(t *testing.T) {
 	proxytest.Eventually(t, s.Engine.Draining, "not draining")
 	select {
 	case err := <-ended:
-		t.Errorf("ended although an exchange is suspended: %v", err)
+		t.Errorf("got the shutdown's end, %v, want it to wait for the suspended exchange", err)
 	case <-time.After(30 * time.Millisecond):
 	}
-	e.tell(nil)
+	e.finish(nil)
 	answer, err := io.ReadAll(nc)
 	if !strings.Contains(string(answer), "Connection: close") || err != nil {
-		t.Errorf(`answer %q, %v; want "Connection: close" in it`, answer, err)
+		t.Errorf(`got the answer %q, %v, want "Connection: close" in it`, answer, err)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }
 
-func TestASuspendedExchangeOfACutConnectionEndsOnceItIsTold(t *testing.T) {
+func TestASuspendedExchangeOfACutConnectionEndsWithItsEvent(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		cut  func(s *proxytest.Server, nc net.Conn)
@@ -321,18 +323,18 @@ func TestASuspendedExchangeOfACutConnectionEndsOnceItIsTold(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s, nc, e := suspend(t)
 			c.cut(s, nc)
-			proxytest.Eventually(t, e.x.Gone, "the stream does not say that the client has gone")
+			proxytest.Eventually(t, e.x.Gone, "Gone is still false")
 			if n := s.Engine.Connections(); n != 1 {
-				t.Errorf("%d connections while the exchange is suspended, want 1", n)
+				t.Errorf("got %d connections while the exchange is suspended, want 1", n)
 			}
-			e.tell(nil)
-			proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 0 }, "the connection is not ended")
+			e.finish(nil)
+			proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 0 }, "the connection is still registered")
 		})
 	}
 }
 
-// The Engine rescues what handlers do; this is a mistake around it.
-func TestAMistakeInAConnectionCostsItAlone(t *testing.T) {
+// The Engine recovers from panics of handlers. This panic is outside of the handler.
+func TestAPanicInAConnectionEndsItAlone(t *testing.T) {
 	s := serve(t, "", func(x *proxy.Exchange) error {
 		if x.Req.Path == "/unsound" {
 			x.Conn = nil
@@ -342,11 +344,11 @@ func TestAMistakeInAConnectionCostsItAlone(t *testing.T) {
 	s.Raw("GET /unsound HTTP/1.1\r\n" + host + "\r\n")
 	s.Log.Wait(t, "internal error: runtime error: invalid memory address")
 	if got := summary(s.Raw(next)); got != "200 sound" {
-		t.Errorf(`then %q, want "200 sound"`, got)
+		t.Errorf(`the next connection: got %q, want "200 sound"`, got)
 	}
 }
 
-// A location whose handler waits without saying so is counted.
+// A handler that waits without giving the lead away blocks its loop.
 func TestLocationsThatBlockTheirLoopAreCounted(t *testing.T) {
 	open := make(chan bool)
 	module := proxy.Module{Name: "content", Compile: func(_ *config.Scope, l *proxy.Location) error {
@@ -366,10 +368,10 @@ func TestLocationsThatBlockTheirLoopAreCounted(t *testing.T) {
 		s.Serves("/") // another goroutine leads
 		open <- true
 		if answer, err := io.ReadAll(nc); err != nil || summary(string(answer)) != "200 /blocks" {
-			t.Errorf(`%q, %v; want "200 /blocks"`, answer, err)
+			t.Errorf(`got %q, %v, want "200 /blocks"`, answer, err)
 		}
 	}
-	// The others may be held up by a busy machine.
+	// Other locations may be counted, too, on a busy machine.
 	counted := func() (n uint64) {
 		for _, o := range s.Engine.Current().Overruns() {
 			if o.Location.Name == "/blocks" {
@@ -378,5 +380,5 @@ func TestLocationsThatBlockTheirLoopAreCounted(t *testing.T) {
 		}
 		return n
 	}
-	proxytest.Eventually(t, func() bool { return counted() == 2 }, "/blocks is counted %d times, want 2", counted())
+	proxytest.Eventually(t, func() bool { return counted() == 2 }, "got %d overruns of /blocks, want 2", counted())
 }

@@ -24,19 +24,20 @@ func (c *conn) SendFile(f proxy.File, off, n int64) error {
 }
 
 // copyLimit is the size up to which a file is copied and written with the head in one
-// call, and not sent by the kernel. Microseconds for a response on one loopback
-// connection, client included (BenchmarkFile, 2 cores):
+// system call. The kernel sends larger ones (sendfile). Microseconds for a response on one
+// loopback connection, client included (BenchmarkFile, 2 cores):
 //
 //	          4 KB  16 KB  64 KB  256 KB  1 MB  16 MB
 //	copied    16.9   18.7   31.9    79.0   402   6250
 //	sendfile  18.5   19.8   26.7    54.2   443   6820
 //
-// From 1 MB on the client's own copying decides. sendfile is used, as it leaves more
-// processor time to others.
+// From 1 MB on the client's own copying decides. There, too, sendfile leaves more processor
+// time to others.
 const copyLimit = 32 << 10
 
 var fileBuffers = sync.Pool{New: func() any { b := make([]byte, copyLimit); return &b }}
 
+// copyFile reads n bytes of f from off and writes them.
 func (c *conn) copyFile(f proxy.File, off, n int64) error {
 	buf := fileBuffers.Get().(*[]byte)
 	defer fileBuffers.Put(buf)
@@ -55,21 +56,20 @@ func (c *conn) copyFile(f proxy.File, off, n int64) error {
 	return nil
 }
 
-// sendChunk is how many bytes of a file are sent before others have their turn: two
-// hundred clients that ask for a large file at once delay nobody by more than one
-// chunk for each processor, and one for each client that has just come. Beside such
-// a crowd one request in a hundred took 13 ms, and 18 ms with chunks of 256 KB.
-// send_timeout begins anew with each chunk. A rest that is less than a chunk is sent with
-// the chunk before it: giving the lead away costs as much as sending the rest does, half
-// of a file of 100 KB.
+// sendChunk is how many bytes of a file are sent before others have their turn. Two
+// hundred clients that ask for a large file at once delay another request by at most one
+// chunk for each processor and one for each client that has just come. The slowest of a
+// hundred such requests took 13 ms; with chunks of 256 KB 18 ms. send_timeout begins anew
+// with each chunk. A rest of less than a chunk is sent with the chunk before it: giving the
+// lead away costs as much as sending half of a file of 100 KB.
 const sendChunk = 64 << 10
 
-// loneChunk is the same when nobody else is ready: giving the lead away for each
-// sendChunk made a file of 100 KB for a lone client cost half as much again.
+// loneChunk is sendChunk for a connection beside which no other is ready. With sendChunk a
+// file of 100 KB for a lone client cost half as much again.
 const loneChunk = 4 * sendChunk
 
-// share notes that n bytes of a file were sent and that left are to be sent. After a
-// chunk it lets others have their turn.
+// share counts n bytes of a file that were sent; left are still to be sent. After a chunk it
+// lets others have their turn, unless left is less than a chunk.
 func (c *conn) share(n int, left int64) {
 	if c.turn += n; c.turn < sendChunk || left < sendChunk {
 		return

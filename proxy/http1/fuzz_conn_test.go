@@ -19,14 +19,15 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// seen is a request as a server understood it.
+// seen is a request as a server has read it.
 type seen struct {
 	method, target, host, proto string
 	header                      http.Header
 	body                        string
-	fault                       string // what is wrong with the body
+	fault                       string // what is wrong with the body; "" if it was read
 }
 
+// fault returns the text of err; "" for nil.
 func fault(err error) string {
 	if err != nil {
 		return err.Error()
@@ -34,7 +35,7 @@ func fault(err error) string {
 	return ""
 }
 
-// witness is a server that notes what it understood of one connection.
+// witness is a server that notes the requests of one connection as it has read them.
 type witness struct {
 	*proxytest.Server
 	addr string
@@ -56,6 +57,7 @@ func newWitness(t testing.TB) *witness {
 	return w
 }
 
+// note is the handler: it notes the request.
 func (w *witness) note(x *proxy.Exchange) error {
 	r := &x.Req
 	s := seen{method: strings.Clone(r.Method), target: strings.Clone(strings.Split(r.Line, " ")[1]), host: strings.Clone(r.Authority), proto: strings.Clone(r.Proto), header: http.Header{}}
@@ -73,9 +75,9 @@ func (w *witness) note(x *proxy.Exchange) error {
 	return x.Res.Reply(200, "text/plain", nil)
 }
 
-// read sends data on a connection, in pieces of step bytes, ends its side, and
-// returns the requests that the server understood, and why it refused what
-// came then; "" when it refused nothing.
+// read sends data on a connection, in pieces of step bytes, and ends the sending side. It
+// returns the requests that the server has read, and why it refused the bytes after them;
+// "" if it refused none.
 func (w *witness) read(t *testing.T, data []byte, step int) (all []seen, refusal string) {
 	w.Log.Reset()
 	w.mu.Lock()
@@ -103,14 +105,15 @@ func (w *witness) read(t *testing.T, data []byte, step int) (all []seen, refusal
 	nc.Close()
 	<-sent
 	if ne, ok := err.(net.Error); ok && ne.Timeout() {
-		t.Fatalf("the server does not end: %q", answer)
+		t.Fatalf("got %q and a connection that stays open, want it closed", answer)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.seen, w.refusal(answer)
 }
 
-// refusal is what the error log says of the last answer, or its status.
+// refusal returns the line of the error log for the last answer, or its status; "" for 200
+// and 100.
 func (w *witness) refusal(answer []byte) string {
 	for _, line := range strings.Split(w.Log.String(), "\n") {
 		_, line, _ = strings.Cut(line, ": ")
@@ -128,7 +131,7 @@ func (w *witness) refusal(answer []byte) string {
 	return ""
 }
 
-// readCodec reads data with the codec alone, as it would come in one piece.
+// readCodec reads data, in one piece, with the codec alone.
 func readCodec(data []byte) (all []seen, refusal string) {
 	rules := h1.RequestRules{Line: 8 << 10, Head: 33 << 10, Fields: 1000, IgnoreInvalid: true}
 	for {
@@ -171,8 +174,8 @@ func readCodec(data []byte) (all []seen, refusal string) {
 	}
 }
 
-// FuzzConnection: what a connection reads, in one piece or in several, is what
-// the codec reads.
+// FuzzConnection checks that a connection reads the same as the codec, in one piece and in
+// several.
 func FuzzConnection(f *testing.F) {
 	const h = "Host: a\r\n"
 	const te = "POST /c HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n"
@@ -193,7 +196,7 @@ func FuzzConnection(f *testing.F) {
 		ours, refusal := w.read(t, data, len(data)+1)
 		pieces, refusal2 := w.read(t, data, 3)
 		if got, want := fmt.Sprint(pieces), fmt.Sprint(ours); got != want || refusal != refusal2 {
-			t.Fatalf("at once  %s %q\nin pieces %s %q", want, refusal, got, refusal2)
+			t.Fatalf("in pieces:\ngot  %s %q\nwant %s %q", got, refusal2, want, refusal)
 		}
 		codec, codecRefusal := readCodec(data)
 		for i, want := range codec {
@@ -201,16 +204,16 @@ func FuzzConnection(f *testing.F) {
 				return
 			}
 			if i == len(ours) || fmt.Sprint(ours[i]) != fmt.Sprint(want) {
-				t.Fatalf("request %d of %+v, want %+v", i, ours, want)
+				t.Fatalf("request %d: got %+v, want %+v", i, ours, want)
 			}
 		}
 		if len(ours) > len(codec) || refusal != codecRefusal {
-			t.Fatalf("%d requests, then %q; want %d and %q", len(ours), refusal, len(codec), codecRefusal)
+			t.Fatalf("got %d requests, then %q, want %d and %q", len(ours), refusal, len(codec), codecRefusal)
 		}
 	})
 }
 
-// routed reports that the Engine takes target to a location.
+// routed reports whether the Engine finds a location for target.
 func routed(target string) bool {
 	if _, rest, ok := strings.Cut(target, "://"); ok && target[0] != '/' {
 		target = "/"
@@ -224,7 +227,8 @@ func routed(target string) bool {
 	return ok
 }
 
-// refusalOf is what the log says of err, an *h1.Error or one of a connection.
+// refusalOf returns the text that the log has for err, an *h1.Error or an error of the
+// connection.
 func refusalOf(err error) string {
 	var wrong *h1.Error
 	if errors.As(err, &wrong) {

@@ -18,8 +18,8 @@ var (
 	reason     = regexp.MustCompile(`^HTTP/1.1 \d\d\d[^\r]*\r\n`)
 )
 
-// shape is a response's head with what differs between servers and moments
-// taken out: versions, dates, lengths of pages, reason phrases.
+// shape returns the head of a response without what may differ between two servers:
+// versions, dates, lengths of pages, reason phrases.
 func shape(answer, request string) string {
 	head, _, _ := strings.Cut(answer, "\r\n\r\n")
 	head += "\r\n"
@@ -27,8 +27,8 @@ func shape(answer, request string) string {
 	head = dateLine.ReplaceAllString(head, "Date: IMF\r")
 	head = lengthLine.ReplaceAllString(head, "Content-Length: N\r")
 	head = reason.ReplaceAllStringFunc(head, func(line string) string { return line[:len("HTTP/1.1 200")] + "\r\n" })
-	// nginx tells clients of HTTP/1.1 too that the connection is kept; RFC 9112
-	// section 9.3 makes that the default, and we say it to 1.0 only.
+	// nginx sends Connection: keep-alive to clients of HTTP/1.1, too. There it is the
+	// default (RFC 9112 section 9.3), so we send it only to 1.0.
 	if strings.Contains(request, "HTTP/1.1\r\n") {
 		head = strings.ReplaceAll(head, "Connection: keep-alive\r\n", "")
 	}
@@ -54,7 +54,7 @@ func TestHeadsAreThoseOfNginx(t *testing.T) {
 			}
 			got, want := shape(answers(t, s.Dial("127.0.0.1:8000"), request), request), shape(answers(t, nc, request), request)
 			if got != want {
-				t.Errorf("%s %.60q:\nours  %q\nnginx %q", settings, request, got, want)
+				t.Errorf("%s %.60q:\ngot  %q\nwant %q", settings, request, got, want)
 			}
 		}
 	}
@@ -70,9 +70,9 @@ func TestDateIsNow(t *testing.T) {
 		date, _, _ = strings.Cut(date, "\r\n")
 		got, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", date)
 		if err != nil || got.Before(before) || got.After(time.Now()) {
-			t.Fatalf("Date %q, %v; it is %v", date, err, time.Now().UTC())
+			t.Fatalf("got Date %q, %v, want %v", date, err, time.Now().UTC())
 		}
 		dates[date] = true
 		return len(dates) == 3
-	}, "Date stands still: %v", dates)
+	}, "got only the dates %v, want 3", dates)
 }

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// padded returns a request whose line, or whose one header line, has n bytes
-// with its CRLF.
+// paddedLine returns a request whose request line has n bytes, with its CRLF.
 func paddedLine(n int) string {
 	const rest = "GET / HTTP/1.1\r\n"
 	return "GET /" + long(n-len(rest)) + " HTTP/1.1\r\n" + host + "\r\n"
 }
 
+// paddedField returns a request with a header line of n bytes, with its CRLF.
 func paddedField(n int) string { return get + "X: " + long(n-len("X: \r\n")) + "\r\n\r\n" }
 
 func TestHeadsAreBoundedAsByNginx(t *testing.T) {

@@ -158,15 +158,15 @@ func (l looped) meanwhile(c *conn, f func()) {
 	l.WaitRoomBy(func() error { return l.awaitRoomWith(c, f) })
 }
 
-// roomCaller is an exchange that waits for room to write, and for other events.
+// roomCaller wakes an exchange that waits for room to write, and for other events.
 type roomCaller struct{ waker proxy.Waker }
 
-// Ready implements eventloop.Handler.
+// Ready implements eventloop.Handler: there is room.
 func (r roomCaller) Ready(t *eventloop.Turn) { r.waker.WakeIn(t) }
 
-// awaitRoomWith waits for room to write, and calls f for each event until then. An event
-// may also have been for what the exchange waits for after the write, so that wait ends
-// once for the events of this one.
+// awaitRoomWith waits for room to write, for at most send_timeout, and calls f for each
+// event until then. Such an event may also be one for which the exchange waits after the
+// write, so awaitRoomWith sends an event at its end.
 func (l looped) awaitRoomWith(c *conn, f func()) error {
 	timeout, began := c.sendTimeout(), time.Now()
 	defer func() { c.x.Waker().Wake() }()

@@ -20,8 +20,8 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// restless has every phase of a request, and its content, wait in a way that chance
-// chooses.
+// restless is a module whose functions of every phase and whose content wait, each in a
+// random way.
 type restless struct{ begun, ended atomic.Int64 }
 
 // nap is a Continuation that goes on once another goroutine has run.
@@ -30,6 +30,7 @@ type nap struct {
 	then func(x *proxy.Exchange) error
 }
 
+// Continue goes on if the nap is over.
 func (n *nap) Continue(x *proxy.Exchange) error {
 	if !n.over.Load() {
 		return x.Suspend(n)
@@ -37,7 +38,7 @@ func (n *nap) Continue(x *proxy.Exchange) error {
 	return n.then(x)
 }
 
-// end ends the nap, with wake-ups before, for nothing, and after, too late.
+// end ends the nap. It sends early events before the end and late ones after it.
 func (n *nap) end(k proxy.Waker, early, late int) {
 	for range early {
 		k.Wake()
@@ -50,7 +51,7 @@ func (n *nap) end(k proxy.Waker, early, late int) {
 	}
 }
 
-// wait waits, or does not, and goes on with then.
+// wait waits in a random way, or not at all, and goes on with then.
 func (r *restless) wait(x *proxy.Exchange, then func(x *proxy.Exchange) error) error {
 	n := &nap{then: then}
 	early, late := rand.IntN(3), rand.IntN(3)
@@ -87,7 +88,8 @@ func (r *restless) module() proxy.Module {
 	}}
 }
 
-// asks sends requests by one connection. One that is not faithful leaves at some point.
+// asks sends requests on one connection. A client that is not faithful leaves at a random
+// moment.
 func (r *restless) asks(t *testing.T, nc net.Conn, id int, faithful bool) {
 	defer nc.Close()
 	in := bufio.NewReader(nc)
@@ -118,15 +120,15 @@ func (r *restless) asks(t *testing.T, nc net.Conn, id int, faithful bool) {
 			return
 		}
 		if body, err := io.ReadAll(res.Body); faithful && (string(body) != "done "+path || err != nil) {
-			t.Errorf("%s: %q, %v; want %q", path, body, err, "done "+path)
+			t.Errorf("%s: got %q, %v, want %q", path, body, err, "done "+path)
 		}
 	}
 }
 
-// Clients come and leave, wake-ups come at any time, also for nothing and too late,
-// and configurations change, while every phase of every request waits. Then the
-// server ends, in peace or by cutting what is left. Whoever stays is answered, each
-// request that has begun ends once, and no connection is left.
+// Clients come and leave, events come at any time, also too early and too late, and reloads
+// happen, while every phase of every request waits. Then the server shuts down, and cuts the
+// connections or lets them end. Faithful clients are answered, each request that has begun
+// ends once, and no connection is left.
 func TestRequestsThatWaitAtEveryPointEndOnce(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		t.Run(fmt.Sprintf("cut %v", cut), func(t *testing.T) {
@@ -164,7 +166,7 @@ func TestRequestsThatWaitAtEveryPointEndOnce(t *testing.T) {
 			proxytest.Eventually(t, func() bool { return s.Engine.Connections() == 0 }, "a connection is left")
 			leavers.Wait()
 			if begun, ended := r.begun.Load(), r.ended.Load(); ended != begun || begun < 6*6 {
-				t.Errorf("%d requests have begun, %d have ended; want at least 6*6", begun, ended)
+				t.Errorf("got %d requests begun and %d ended, want as many, at least %d", begun, ended, 6*6)
 			}
 		})
 	}

@@ -11,10 +11,10 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// startNginx runs a real nginx until the test ends, with settings in a server
-// on unix:DIR/s that answers as echo does: it hands requests, whose heads and
-// bodies it has read, to a backend that is told what was understood. Its
-// access log at DIR/access.log has a line of lengths a request.
+// startNginx runs a real nginx until the test ends, with settings in a server on unix:DIR/s
+// that answers as echo does: it passes each request, of which it has read head and body, to
+// a backend, with its method, path and host. Its access log, DIR/access.log, has a line with
+// the lengths of each request.
 func startNginx(t testing.TB, settings string) (dir string) {
 	t.Helper()
 	dir = proxytest.NginxDir(t)
@@ -28,7 +28,7 @@ func startNginx(t testing.TB, settings string) (dir string) {
 	return dir
 }
 
-// startBackend answers on a unix socket what nginx says of its request.
+// startBackend answers requests of nginx on a unix socket, with what nginx has read.
 func startBackend(t testing.TB, socket string) {
 	l, err := net.Listen("unix", socket)
 	if err != nil {

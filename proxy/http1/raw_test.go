@@ -27,40 +27,40 @@ const (
 	coded   = post + "Transfer-Encoding: chunked\r\n\r\n"
 	chunked = post + "Transfer-Encoding: chunked\r\n" + last + "\r\n"
 	next    = "GET /next HTTP/1.1\r\n" + host + last + "\r\n"
-	// probe follows every request of a wireCase. What is refused, and what says
-	// Connection: close, must leave it without an answer.
+	// probe follows the request of each wireCase. It must not be answered after a request
+	// that is refused or has Connection: close.
 	probe = "GET /probe HTTP/1.1\r\n" + host + last + "\r\n"
 )
 
 func long(n int) string { return strings.Repeat("a", n) }
 
-// wireCase is bytes that a client sends and the whole of what comes back: the
-// status of each answer, behind 200 the body, which says what was understood
-// (method, path, host, request body), and at last what became of the connection:
+// wireCase has the bytes that a client sends, and what comes back from us (want) and from
+// nginx: the status of each answer, after 200 also its body, which is the request as it
+// was read (method, path, host, request body), and then the end of the connection:
 //
-//	open    a further request, sent right behind, was answered
-//	closed  the further request was not answered, and the connection was closed
-//	ended   the client ended its side instead; then the server did
+//	open    the probe, sent right after the request, was answered
+//	closed  the probe was not answered, and the connection was closed
+//	ended   there was no probe: the client ended its sending side, and then the server did
 //
 // In want a status may be a choice, "400/501".
 type wireCase struct{ name, request, want, nginx, why string }
 
-// same is a case that nginx 1.22 answers as we do.
+// same returns a case that nginx 1.22 answers as we do.
 func same(name, request, want string) wireCase { return wireCase{name, request, want, want, ""} }
 
-// ours is a case where we choose differently from nginx; why names the rule.
-// nginx "-" cannot be compared.
+// ours returns a case that we answer in another way than nginx; why is the reason. If nginx
+// is "-", nginx is not asked.
 func ours(name, request, want, nginx, why string) wireCase {
 	return wireCase{name, request, want, nginx, why}
 }
 
-// runCases sends the cases to us, in every way a connection can take, and to
-// nginx, with the same settings of the server. rule is what they are judged by, unless
-// they say it themselves.
+// runCases sends the cases to us, in all ways in which connections are served, and to
+// nginx, with the same settings of the server. rule is the reason for want in cases that
+// have no reason of their own.
 func runCases(t *testing.T, settings, rule string, cases []wireCase) {
 	settings = "lingering_timeout 100ms; client_header_timeout 60s; " + settings
 	s, dir := newServer(t, settings), startNginx(t, settings)
-	// Connections are also served as where the system has no event loop.
+	// plain has no loops, as on a system without a poller.
 	plain := proxytest.New(t, proxytest.Config{
 		Text: "server { listen 127.0.0.1:8000; " + settings + " }", Modules: []proxy.Module{echo()}, Serve: http1.Serve, Goroutines: true,
 	})
@@ -76,7 +76,7 @@ func runCases(t *testing.T, settings, rule string, cases []wireCase) {
 			}
 			for way, nc := range ways {
 				if got := outcome(t, nc, c); !matches(got, c.want) {
-					t.Errorf("answer%s: %q, want %q (%s)", way, got, c.want, cmp.Or(c.why, rule))
+					t.Errorf("answer%s: got %q, want %q (%s)", way, got, c.want, cmp.Or(c.why, rule))
 				}
 			}
 			if c.nginx == "-" {
@@ -87,7 +87,7 @@ func runCases(t *testing.T, settings, rule string, cases []wireCase) {
 				t.Fatal(err)
 			}
 			if got := outcome(t, nc, c); !matches(got, c.nginx) {
-				t.Errorf("nginx answers %q, expected %q (%s)", got, c.nginx, cmp.Or(c.why, rule))
+				t.Errorf("nginx's answer: got %q, want %q (%s)", got, c.nginx, cmp.Or(c.why, rule))
 			}
 		})
 	}
@@ -105,7 +105,7 @@ func newSecureEcho(t *testing.T, settings string) *proxytest.Server {
 // byByte is a connection that sends each byte by itself.
 type byByte struct{ net.Conn }
 
-// Write sends p a byte at a time.
+// Write sends p byte by byte.
 func (b *byByte) Write(p []byte) (n int, err error) {
 	for ; n < len(p) && err == nil; n++ {
 		_, err = b.Conn.Write(p[n : n+1])
@@ -142,7 +142,7 @@ func outcome(t *testing.T, nc net.Conn, c wireCase) string {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return got + " hangs"
 	case pieces && errors.Is(err, syscall.ECONNRESET):
-		return got + " closed" // before the last pieces came, which nobody reads
+		return got + " closed" // before the last pieces came
 	case err != nil:
 		return got + " " + err.Error()
 	case probed:
@@ -153,7 +153,7 @@ func outcome(t *testing.T, nc net.Conn, c wireCase) string {
 	return strings.TrimSpace(strings.TrimPrefix(got, "-") + " closed")
 }
 
-// matches compares word by word; a word of want may be a choice.
+// matches compares got and want word by word. A word of want may be a choice.
 func matches(got, want string) bool {
 	if got == want {
 		return true
@@ -171,6 +171,6 @@ func matches(got, want string) bool {
 	return true
 }
 
-// rawCase is bytes that a client sends, ending its side after them, and the
-// summary of all that may come back.
+// rawCase has the bytes that a client sends before it ends its sending side, and the
+// summary of everything that comes back.
 type rawCase struct{ name, request, want string }

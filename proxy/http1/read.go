@@ -14,7 +14,7 @@ import (
 var errSilent = errors.New("connection ends without a request")
 
 // readHead reads and parses one request head. After an error x.Req has what was parsed
-// until then.
+// before.
 func (c *conn) readHead(x *proxy.Exchange, h *h1.RequestHead) error {
 	rules := h1.RequestRules{
 		Line:          max(c.core.HeaderBufferSize, c.core.LargeBufferSize),
@@ -76,8 +76,8 @@ func (c *conn) fill() error {
 	return err
 }
 
-// headError returns the error to answer with when a head is not well-formed or not
-// complete.
+// headError returns the answer to a head that is malformed or incomplete: a *proxy.Fail, a
+// proxy.Status, or errSilent.
 func (c *conn) headError(h *h1.RequestHead, err error) error {
 	var wrong *h1.Error
 	switch {
@@ -97,7 +97,7 @@ func (c *conn) headError(h *h1.RequestHead, err error) error {
 	return errSilent
 }
 
-// refusal returns the error to answer with when the client has sent something wrong.
+// refusal returns the answer to a malformed request.
 func refusal(wrong *h1.Error) error {
 	if wrong.What == "" {
 		return proxy.Status(wrong.Status)
@@ -105,6 +105,7 @@ func refusal(wrong *h1.Error) error {
 	return &proxy.Fail{Status: proxy.Status(wrong.Status), Level: proxy.LevelInfo, Reason: "client sent " + wrong.What}
 }
 
+// logIgnored logs the fields that were left out, in nginx's words.
 func (c *conn) logIgnored(h *h1.RequestHead) {
 	if len(h.Ignored) == 0 || c.core.ErrorLog == nil {
 		return

@@ -7,7 +7,7 @@ import (
 	"alicorn/proxy"
 )
 
-// A client's mistake is in the error log at info, with what it was.
+// The error log has the reason at level info.
 func TestRefusalsAreLoggedWithTheirReason(t *testing.T) {
 	s := newServer(t, "lingering_timeout 100ms;")
 	for _, c := range []struct{ name, request, reason string }{
@@ -33,13 +33,14 @@ func TestRefusalsAreLoggedWithTheirReason(t *testing.T) {
 			s.Log.Reset()
 			exchange(t, s, c.request)
 			if log := s.Log.String(); !strings.HasPrefix(log, "info: client sent "+c.reason+", client: 127.0.0.1") || strings.Contains(log, "\n") {
-				t.Errorf("log %q, want one line of %q", log, c.reason)
+				t.Errorf("got the log %q, want one line with %q", log, c.reason)
 			}
 		})
 	}
 }
 
-// What reaches a handler of fields with unusual names; nginx's directives.
+// ignore_invalid_headers and underscores_in_headers decide which fields with unusual names a
+// handler gets.
 func TestUnusualNamesPassAsTheSettingsSay(t *testing.T) {
 	const fields = "X_Y: 1\r\nX@Y: 2\r\nX.Y: 3\r\n_: 4\r\nX-Y: 5\r\n"
 	for settings, want := range map[string]string{
@@ -56,11 +57,11 @@ func TestUnusualNamesPassAsTheSettingsSay(t *testing.T) {
 			return x.Res.Reply(200, "text/plain", []byte(strings.Join(names, " ")))
 		})
 		if got := summary(exchange(t, s, get+fields+"\r\n")); got != "200 "+want {
-			t.Errorf("%s: %q, want %q", settings, got, want)
+			t.Errorf("%s: got %q, want %q", settings, got, want)
 		}
 		logged := strings.Count(s.Log.String(), "client sent invalid header line")
 		if dropped := 5 - strings.Count(want, " "); logged != dropped {
-			t.Errorf("%s: %d of %d dropped fields logged: %s", settings, logged, dropped, s.Log)
+			t.Errorf("%s: got %d log lines, want %d: %s", settings, logged, dropped, s.Log)
 		}
 	}
 }

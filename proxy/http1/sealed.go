@@ -20,15 +20,15 @@ type sealed struct {
 // Read reads what TLS has decrypted.
 func (s *sealed) Read(p []byte) (int, error) { return s.tls.Read(p) }
 
-// Write encrypts p. See eventloop.Carrier for when it is sent.
+// Write encrypts p. eventloop.Carrier says when p is sent.
 func (s *sealed) Write(p []byte) (int, error) { return s.tls.Write(p) }
 
 // Close ends TLS and the connection.
 func (s *sealed) Close() error { return s.tls.Close() }
 
-// await does what looped's does. TLS may have something to read while the socket is not
-// readable, and nothing while it is. The wait ends timeout after it began, even if parts
-// of a record come meanwhile, which crypto/tls keeps.
+// await implements waiter. Whether the socket is readable does not matter: TLS may hold
+// bytes that it has decrypted, and a part of a record yields none. The wait ends timeout
+// after it began, even if parts of a record come, which crypto/tls keeps.
 func (s *sealed) await(c *conn, timeout time.Duration) progress {
 	if s.ends.IsZero() {
 		s.ends = c.Now().Add(timeout)
@@ -72,8 +72,8 @@ func (s *sealed) begin(state *atomic.Int32, draining bool) bool {
 	return s.looped.begin(state, draining)
 }
 
-// boundReads bounds each read as a whole: when a part of a record comes, of which the
-// caller sees no byte yet, the timeout does not begin anew.
+// boundReads bounds each read as a whole: the timeout does not begin anew with a part of a
+// record, of which the caller sees no byte.
 func (s *sealed) boundReads(timeout time.Duration) { s.boundReadsBy(time.Now().Add(timeout)) }
 
 func (s *sealed) send(queued, p []byte, timeout time.Duration, last bool) (n int64, err error) {
@@ -130,5 +130,5 @@ func (s *sealed) tunnel() error {
 
 func (s *sealed) duplex() eventloop.Duplex { return eventloop.DuplexOf(s.tls) }
 
-// unread returns false: nobody knows what the records hold.
+// unread returns false: what the records hold is unknown.
 func (s *sealed) unread(*[1]byte) bool { return false }

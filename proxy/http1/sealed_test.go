@@ -23,7 +23,7 @@ type holding struct {
 	held bytes.Buffer
 }
 
-// Write sends p, or keeps it.
+// Write sends p, or holds it back.
 func (h *holding) Write(p []byte) (int, error) {
 	if h.hold {
 		return h.held.Write(p)
@@ -31,7 +31,7 @@ func (h *holding) Write(p []byte) (int, error) {
 	return h.Conn.Write(p)
 }
 
-// seal returns the records of what is written by write.
+// seal returns the records that write writes.
 func (h *holding) seal(write func()) []byte {
 	h.hold = true
 	write()
@@ -40,8 +40,8 @@ func (h *holding) seal(write func()) []byte {
 	return bytes.Clone(h.held.Bytes())
 }
 
-// shaken is a client whose handshake is done and that had one answer, so that
-// the server's loop waits for it.
+// shaken returns a client that has had the handshake and an answer, so that the server's
+// loop waits for it.
 func shaken(t *testing.T, w *way) (*tls.Conn, *holding, *bufio.Reader) {
 	t.Helper()
 	h := &holding{Conn: w.Dial("127.0.0.1:8000")}
@@ -96,12 +96,12 @@ func TestRecordsAreReadHoweverTheyArrive(t *testing.T) {
 	}
 }
 
-// A client that sends a record byte by byte must not keep its connection longer
-// than one that sends nothing.
+// A client that sends a record byte by byte keeps its connection no longer than one that
+// sends nothing.
 func TestPartOfARecordMovesNoDeadline(t *testing.T) {
 	for _, c := range []struct{ name, settings string }{
 		{"after a request", "keepalive_timeout 1s;"},
-		{"before any", "client_header_timeout 5s;"}, // which the handshake must fit into,
+		{"before any", "client_header_timeout 5s;"}, // enough for the handshake
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -124,7 +124,7 @@ func TestPartOfARecordMovesNoDeadline(t *testing.T) {
 				time.Sleep(5 * time.Millisecond)
 			}
 			if d := time.Since(began); d < time.Second || sent == len(sealed) {
-				t.Errorf("closed after %v and %d bytes of %d: %v", d, sent, len(sealed), w.Engine.Connections() == 0)
+				t.Errorf("got the close after %v and %d bytes, want it after at least 1 s and before %d bytes", d, sent, len(sealed))
 			}
 		})
 	}
@@ -140,20 +140,20 @@ func TestConnectionsOverTLSThatIdleHaveNoGoroutine(t *testing.T) {
 		nc, _, r := shaken(t, w)
 		clients, readers = append(clients, nc), append(readers, r)
 	}
-	for range crowd { // nor those that say nothing
+	for range crowd { // clients that send nothing
 		nc := w.Dial("127.0.0.1:8000")
 		defer nc.Close()
 	}
 	proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 2*crowd }, "not all are accepted")
-	proxytest.Eventually(t, func() bool { return runtime.NumGoroutine()-w.Loops.Spare() < before+crowd/2 }, "each connection has a goroutine")
+	proxytest.Eventually(t, func() bool { return runtime.NumGoroutine()-w.Loops.Spare() < before+crowd/2 }, "%d idle connections have goroutines, want none", 2*crowd)
 	for i, nc := range clients {
 		io.WriteString(nc, get+"\r\n")
 		expectAnswers(t, readers[i], "/ []")
 	}
 }
 
-// The first request of a connection whose handshake is under way while the
-// process ends is answered, as the last.
+// If a handshake is in progress when the shutdown begins, the connection's first request is
+// answered, and is the last.
 func TestShutdownDuringAHandshake(t *testing.T) {
 	w := newWay(t, true, false, "")
 	h := &holding{Conn: w.Dial("127.0.0.1:8000")}
@@ -166,14 +166,14 @@ func TestShutdownDuringAHandshake(t *testing.T) {
 	io.WriteString(nc, get+"\r\n")
 	answer, err := io.ReadAll(nc)
 	if err != nil || !bytes.Contains(answer, []byte("Connection: close")) {
-		t.Errorf("answer %q, %v; want %q in it", answer, err, []byte("Connection: close"))
+		t.Errorf(`got the answer %q, %v, want "Connection: close" in it`, answer, err)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }
 
-// A client that asks nothing delays the end only for a while.
+// A client that sends no request delays a shutdown only for lastWait.
 func TestShutdownAfterAHandshake(t *testing.T) {
 	t.Parallel()
 	const lastWait = 3 * time.Second // in which a slow machine does the handshake
@@ -201,7 +201,7 @@ func TestShutdownAfterAHandshake(t *testing.T) {
 			select {
 			case err := <-ended:
 				if err != nil {
-					t.Errorf("got the end %v, want none of a failure", err)
+					t.Errorf("got %v, want no error", err)
 				}
 			case <-time.After(patience):
 				t.Fatal("the server has not shut down")
@@ -210,7 +210,7 @@ func TestShutdownAfterAHandshake(t *testing.T) {
 	}
 }
 
-// close_notify comes with the last response, not after what is done behind it.
+// close_notify comes with the last response, even if the handler still works.
 func TestTheServersEndOverTLS(t *testing.T) {
 	w := newWay(t, true, false, "")
 	for _, c := range []struct{ name, fields, rest string }{
@@ -221,15 +221,15 @@ func TestTheServersEndOverTLS(t *testing.T) {
 		io.WriteString(nc, "POST /after HTTP/1.1\r\n"+host+last+c.fields+"\r\n")
 		expectAnswers(t, r, "/after []")
 		if b, err := r.ReadByte(); err != io.EOF {
-			t.Errorf("%s: read %q, %v; want %v", c.name, b, err, io.EOF)
+			t.Errorf("%s: got %q, %v, want %v", c.name, b, err, io.EOF)
 		}
 		if n := w.Engine.Connections(); n != 1 {
-			t.Errorf("%s: %d connections while the request is worked on; want 1", c.name, n)
+			t.Errorf("%s: got %d connections while the handler works, want 1", c.name, n)
 		}
 		w.open <- true
 		io.WriteString(nc, c.rest)
 		nc.Close()
-		proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "%s: the connection is known still", c.name)
+		proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "%s: the connection is still registered", c.name)
 	}
 }
 
@@ -251,23 +251,23 @@ func TestTheClientsEndOverTLS(t *testing.T) {
 			h.Conn.Write(sealed)
 			answer, err := io.ReadAll(r)
 			if got := summary(string(answer)); got != c.want || err != nil {
-				t.Errorf("answer %q, %v, want %q", got, err, c.want)
+				t.Errorf("got the answer %q, %v, want %q", got, err, c.want)
 			}
-			proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is known still")
+			proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is still registered")
 		})
 	}
 }
 
-// cache tells of the tickets that come.
+// cache is a ClientSessionCache that reports the tickets that come.
 type cache struct {
 	tls.ClientSessionCache
 	came chan bool
 }
 
-// Put is the cache's.
+// Put implements tls.ClientSessionCache.
 func (c cache) Put(string, *tls.ClientSessionState) { c.came <- true }
 
-// What the server says last in a handshake waits for no request.
+// The server sends the last bytes of a handshake, its tickets, before a request comes.
 func TestHandshakesEndByThemselves(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		w := newWay(t, true, false, "")
@@ -285,7 +285,7 @@ func TestHandshakesEndByThemselves(t *testing.T) {
 			t.Errorf("%s: no ticket", tls.VersionName(version))
 		}
 		io.WriteString(nc, get+"\r\n")
-		proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 1 }, "it is not open any more")
+		proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 1 }, "the connection is not open any more")
 	}
 }
 
@@ -302,7 +302,7 @@ func TestKeysChangeOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = cmd.Stdout // where it says what it did
+	cmd.Stderr = cmd.Stdout // has its messages
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -312,23 +312,23 @@ func TestKeysChangeOverTLS(t *testing.T) {
 		for seen := ""; !strings.Contains(seen, text); {
 			b, err := r.ReadByte()
 			if seen += string(b); err != nil {
-				t.Fatalf("%q did not come: %q, %v", text, seen, err)
+				t.Fatalf("got %q, %v, want %q in it", seen, err, text)
 			}
 		}
 	}
 	for range 3 {
 		io.WriteString(in, get+"X: y\r\n\r\n")
 		until("/ []")
-		io.WriteString(in, "K\n") // an update, and a request for the server's
+		io.WriteString(in, "K\n") // changes the client's key and asks the server to change its own
 		until("KEYUPDATE")
 	}
 	in.Close()
 	cmd.Wait()
-	proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is known still")
+	proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is still registered")
 }
 
-// TestPartOfARecordDoesNotBeginATimeoutAnew has a body of which the parts of one
-// record come well within the timeout each, for much longer than it.
+// Each byte of a record of a body comes well within the timeout; the whole record takes much
+// longer.
 func TestPartOfARecordDoesNotBeginATimeoutAnew(t *testing.T) {
 	t.Parallel()
 	s := newSecureEcho(t, "client_body_timeout 500ms; lingering_time 30s; lingering_timeout 30s;")
@@ -352,6 +352,6 @@ func TestPartOfARecordDoesNotBeginATimeoutAnew(t *testing.T) {
 		t.Fatalf("got %v, %v, want 408", res, err)
 	}
 	if n := <-left; n == 0 {
-		t.Error("the connection was read to the end of what trickles in, though its time was up")
+		t.Error("got the whole record read, want the connection closed before")
 	}
 }

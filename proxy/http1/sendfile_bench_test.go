@@ -10,7 +10,7 @@ import (
 	"alicorn/proxy"
 )
 
-// BenchmarkFile sends files of the sizes between which copyLimit was chosen.
+// BenchmarkFile sends files of the sizes for which copyLimit was chosen.
 func BenchmarkFile(b *testing.B) {
 	for _, size := range []int64{4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 16 << 20} {
 		b.Run(fmt.Sprintf("%dK", size>>10), func(b *testing.B) {

@@ -9,15 +9,15 @@ import (
 )
 
 // fileSend has the arguments and the results of the system call in progress.
-// syscall.RawConn calls its methods, which are bound once for the connection.
+// syscall.RawConn calls its methods, which are bound once for each connection.
 type fileSend struct {
 	queued  []byte // for sendmsg
-	in      int    // for sendfile: the file's descriptor,
-	off     int64  // from where
-	n       int    // and how many bytes to send
+	in      int    // for sendfile: the file's descriptor
+	off     int64  // for sendfile: where in the file it begins
+	n       int    // for sendfile: how many bytes to send
 	sent    int
 	err     error
-	msg, io func(fd uintptr) bool // message and sendfile
+	msg, io func(fd uintptr) bool // the methods message and sendfile
 }
 
 // message sends the queued bytes with MSG_MORE, so that they share a segment with the

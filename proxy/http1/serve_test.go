@@ -14,7 +14,7 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// echo answers every request with what it was: method, path, host, body.
+// echo answers each request with its method, path, host and body.
 func echo() proxy.Module {
 	return proxy.Module{Name: "echo", Compile: func(s *config.Scope, l *proxy.Location) error {
 		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
@@ -104,13 +104,13 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := summary(exchange(t, s, c.request)); got != c.want {
-				t.Errorf("answer %q, want %q", got, c.want)
+				t.Errorf("got the answer %q, want %q", got, c.want)
 			}
 		})
 	}
 }
 
-// exchange sends request, ends the sending side and returns all that comes back.
+// exchange sends request, ends the sending side and returns everything that comes back.
 func exchange(t *testing.T, s *proxytest.Server, request string) string {
 	nc := s.Dial("127.0.0.1:8000")
 	defer nc.Close()
@@ -120,12 +120,13 @@ func exchange(t *testing.T, s *proxytest.Server, request string) string {
 	}()
 	answer, err := io.ReadAll(nc)
 	if err != nil {
-		t.Fatalf("reading the answer: %v", err)
+		t.Fatalf("got %v reading the answer, want no error", err)
 	}
 	return string(answer)
 }
 
-// summary shortens answers: each status, and the bodies of 200s.
+// summary returns the status of each answer, and the body of each 200; "-" without an
+// answer.
 func summary(answer string) string {
 	var out []string
 	for answer != "" {

@@ -17,7 +17,7 @@ import (
 // standing is the wire of a connection that one goroutine serves: a socket, or TLS.
 type standing struct {
 	net.Conn
-	raw      syscall.RawConn       // nil for TLS, as nobody can wait until TLS is readable
+	raw      syscall.RawConn       // nil for TLS, which is not readable whenever its socket is
 	peer     peer                  // the client, seen through raw
 	c        *conn                 // the connection that readReady reads for
 	tryRead  func(fd uintptr) bool // readReady, bound once
@@ -157,8 +157,7 @@ func (s *standing) await(c *conn, timeout time.Duration) progress {
 	return arrived
 }
 
-// boundWait bounds the wait for a request by timeout, or by less if the Engine has begun
-// to drain.
+// boundWait bounds the wait for a request by timeout; by less if the Engine drains.
 func (s *standing) boundWait(c *conn, timeout time.Duration) {
 	s.boundReads(timeout)
 	if last := c.e.Patience(timeout); last != timeout {
@@ -166,7 +165,7 @@ func (s *standing) boundWait(c *conn, timeout time.Duration) {
 	}
 }
 
-// awaitByte waits by reading one byte, for TLS.
+// awaitByte is await for TLS: it reads one byte.
 func (s *standing) awaitByte(c *conn, timeout time.Duration) progress {
 	c.releaseExchange()
 	s.boundWait(c, timeout)
@@ -179,7 +178,8 @@ func (s *standing) awaitByte(c *conn, timeout time.Duration) progress {
 	return arrived
 }
 
-// readReady reads into a buffer, which it gives back at once if nothing has come.
+// readReady reads the first bytes of a request. It returns false if none have come; then it
+// has given its buffer back.
 func (s *standing) readReady(fd uintptr) bool {
 	c := s.c
 	c.takeRead()
@@ -197,6 +197,7 @@ func (s *standing) readReady(fd uintptr) bool {
 	return true
 }
 
+// ignoringEINTR reads from fd, again after each EINTR.
 func ignoringEINTR(fd int, p []byte) (int, error) {
 	for {
 		n, err := syscall.Read(fd, p)
@@ -228,10 +229,10 @@ func (s *standing) hurry(state *atomic.Int32, last time.Duration) {
 	}
 }
 
-// Idled returns the zero time: nobody notes when the wait begins.
+// Idled returns the zero time: when the wait began is unknown.
 func (s *standing) Idled() time.Time { return time.Time{} }
 
-// Pending returns false: nobody knows whether bytes have come.
+// Pending returns false: whether bytes have come is unknown.
 func (s *standing) Pending() bool { return false }
 
 func (s *standing) suspends() bool { return false }
@@ -242,7 +243,7 @@ func (s *standing) Loop() *eventloop.Loop { return nil }
 // Detach does nothing: the goroutine leads no loop.
 func (s *standing) Detach() {}
 
-// Watch does nothing: without a loop nobody learns that the client leaves.
+// Watch does nothing: without a loop nobody notices that the client leaves.
 func (s *standing) Watch() {}
 
 // awaitBody returns false: TryReadBody has waited.
@@ -254,7 +255,7 @@ func (s *standing) rest(time.Duration) bool { return false }
 // again does nothing. Nobody calls it: there is no loop to read in.
 func (s *standing) again() {}
 
-// Take returns false: nothing was left to a loop.
+// Take returns false: no loop owns the reading side.
 func (s *standing) Take() bool { return false }
 
 // Overran returns false: there is no loop to block.
@@ -271,7 +272,7 @@ func (s *standing) yield() {}
 // Rest does nothing: yield has taken no place for labor.
 func (s *standing) Rest() {}
 
-// peer is the client of a connection that one goroutine serves. It sees only that the
+// peer is the client of a connection that one goroutine serves. It notices only that the
 // client has reset the connection.
 type peer struct{ raw syscall.RawConn }
 

@@ -16,20 +16,22 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// collector reads the bodies of requests suspended, and answers with them.
+// collector is a server whose handler suspends its exchange while it waits for more of the
+// body, and answers with the body.
 type collector struct {
 	*proxytest.Server
 	secure bool
-	waits  chan bool  // a body has no more bytes yet
-	failed chan error // what ended the reading of a body too early
+	waits  chan bool  // gets a value each time that an exchange waits for more
+	failed chan error // gets the errors of reading
 }
 
-// collection is one exchange's.
+// collection is the Continuation of one exchange.
 type collection struct {
 	of   *collector
 	body []byte
 }
 
+// Continue reads what has come.
 func (k *collection) Continue(x *proxy.Exchange) error {
 	for {
 		var p [100]byte
@@ -73,8 +75,8 @@ func (c *collector) connect() (net.Conn, *bufio.Reader) {
 	return nc, bufio.NewReader(nc)
 }
 
-// send sends parts, each when the server waits for it. On a goroutine of its own it
-// waits where nobody sees it.
+// send sends parts, each when the server waits for it. A server with goroutines does not
+// show when it waits.
 func (c *collector) send(nc net.Conn, goroutines bool, parts ...string) {
 	for i, part := range parts {
 		if i > 0 && !goroutines {
@@ -114,14 +116,14 @@ func TestABodyIsReadSuspended(t *testing.T) {
 	}
 }
 
-func TestAClientIsToldToSendABodyThatIsReadSuspended(t *testing.T) {
+func TestABodyThatIsReadSuspendedGets100Continue(t *testing.T) {
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
 		s := newCollector(t, secure, goroutines, "")
 		nc, r := s.connect()
 		io.WriteString(nc, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
 		line, err := r.ReadString('\n')
 		if line != "HTTP/1.1 100 Continue\r\n" || err != nil {
-			t.Fatalf("%q, %v; want %q", line, err, "HTTP/1.1 100 Continue\r\n")
+			t.Fatalf("got %q, %v, want %q", line, err, "HTTP/1.1 100 Continue\r\n")
 		}
 		r.ReadString('\n')
 		io.WriteString(nc, "abc")
@@ -129,7 +131,7 @@ func TestAClientIsToldToSendABodyThatIsReadSuspended(t *testing.T) {
 	})
 }
 
-func TestTheReadingOfASuspendedBodyFails(t *testing.T) {
+func TestReadingABodySuspendedFails(t *testing.T) {
 	const head = "POST / HTTP/1.1\r\nHost: a\r\n"
 	for _, c := range []struct {
 		name, settings string
@@ -153,20 +155,19 @@ func TestTheReadingOfASuspendedBodyFails(t *testing.T) {
 					nc.Close()
 				}
 				if err := <-s.failed; !strings.Contains(err.Error(), c.why) {
-					t.Errorf("%v, want %q", err, c.why)
+					t.Errorf("got %v, want %q in it", err, c.why)
 				}
 				if c.leaves {
 					return
 				}
 				if line, err := r.ReadString('\n'); !strings.HasPrefix(line, "HTTP/1.1 "+c.status) {
-					t.Errorf("answer %q, %v; want %s", line, err, c.status)
+					t.Errorf("got the answer %q, %v, want %s", line, err, c.status)
 				}
 			})
 		})
 	}
 }
 
-// The connections of the loop have no goroutine while their clients are slow.
 func TestBodiesThatComeSlowlyHoldNoGoroutine(t *testing.T) {
 	const clients = 100
 	for _, secure := range []bool{false, true} {
@@ -186,7 +187,7 @@ func TestBodiesThatComeSlowlyHoldNoGoroutine(t *testing.T) {
 				io.WriteString(nc, "abc")
 				<-s.waits
 			}
-			proxytest.Eventually(t, func() bool { return runtime.NumGoroutine() < before+clients/2 }, "%d slow clients have no goroutine each", clients)
+			proxytest.Eventually(t, func() bool { return runtime.NumGoroutine() < before+clients/2 }, "the connections of %d slow clients have goroutines, want none", clients)
 			for _, c := range all {
 				io.WriteString(c.nc, "def")
 				expectAnswers(t, c.r, "[abcdef]")

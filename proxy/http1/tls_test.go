@@ -14,7 +14,8 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// newTLSServer serves echo, and 100 KB at /large, on a TLS address.
+// newTLSServer starts a server with a TLS address. It answers with the scheme, whether the
+// connection has TLS, and the body; /large has 100 KB.
 func newTLSServer(t *testing.T, settings string) *proxytest.Server {
 	content := proxy.Module{
 		Name: "content",
@@ -39,7 +40,7 @@ func newTLSServer(t *testing.T, settings string) *proxytest.Server {
 	})
 }
 
-func TestTLSConnectionsTakeTheSameWay(t *testing.T) {
+func TestTLSConnectionsAreServedAlike(t *testing.T) {
 	s := newTLSServer(t, "")
 	for _, c := range []rawCase{
 		{"pipelined", get + "\r\n" + next, "200 https true [] 200 https true []"},
@@ -52,13 +53,13 @@ func TestTLSConnectionsTakeTheSameWay(t *testing.T) {
 		io.WriteString(nc, c.request)
 		answer, err := io.ReadAll(nc)
 		if got := summary(string(answer)); got != c.want || err != nil {
-			t.Errorf("%s: answer %.200q, %v, want %.200q", c.name, got, err, c.want)
+			t.Errorf("%s: got the answer %.200q, %v, want %.200q", c.name, got, err, c.want)
 		}
 		nc.Close()
 	}
 }
 
-// RFC 8737 section 3: no data follows.
+// RFC 8737 section 3: after the handshake with acme-tls/1 the connection closes.
 func TestAnAuthoritysHandshakeIsNotServed(t *testing.T) {
 	s := newTLSServer(t, "")
 	for _, c := range []struct{ protocol, want string }{{"http/1.1", "200 https true []"}, {"acme-tls/1", "-"}} {
@@ -69,13 +70,13 @@ func TestAnAuthoritysHandshakeIsNotServed(t *testing.T) {
 		io.WriteString(nc, next)
 		answer, _ := io.ReadAll(nc) // a reset is as good
 		if got := summary(string(answer)); got != c.want {
-			t.Errorf("%s: answer %q, want %q", c.protocol, got, c.want)
+			t.Errorf("%s: got the answer %q, want %q", c.protocol, got, c.want)
 		}
 		nc.Close()
 	}
 }
 
-func TestWhatIsNoTLSOnATLSPort(t *testing.T) {
+func TestSomethingElseThanTLSOnATLSAddress(t *testing.T) {
 	s := newTLSServer(t, "client_header_timeout 200ms;")
 	for _, c := range []struct{ name, sent, want string }{
 		{"a plain request", get + "\r\n", "The plain HTTP request was sent to HTTPS port"},
@@ -90,7 +91,7 @@ func TestWhatIsNoTLSOnATLSPort(t *testing.T) {
 			t.Errorf("%s: the connection was not ended", c.name)
 		}
 		if plain := strings.HasPrefix(string(answer), "HTTP/1.1 400 "); plain != (c.want != "") || !strings.Contains(string(answer), c.want) {
-			t.Errorf("%s: answer %q, want %q", c.name, answer, c.want)
+			t.Errorf("%s: got the answer %q, want %q", c.name, answer, c.want)
 		}
 		nc.Close()
 	}

@@ -11,7 +11,7 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// hinting is content that hints, and ends its body with a trailer.
+// hinting is content that sends hints before its head and a trailer after its body.
 func hinting() proxy.Module {
 	return proxy.Module{Name: "hinting", Compile: func(s *config.Scope, l *proxy.Location) error {
 		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {

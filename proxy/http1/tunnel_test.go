@@ -31,8 +31,8 @@ type tunnels struct {
 	secure  bool
 	listen  string // an address; "": one of TCP
 	silence time.Duration
-	small   bool   // the system keeps little of what was sent to the origin
-	early   string // as if it had come from the origin before
+	small   bool   // sockets to the origin have small send buffers
+	early   string // bytes that count as sent by the origin before
 	origin  net.Listener
 	ended   chan ended
 }
@@ -42,7 +42,7 @@ type ended struct {
 	err              error
 }
 
-// mute is the Handler of a descriptor that nothing is expected from.
+// mute is the Handler of a descriptor from which nothing is expected.
 type mute struct{}
 
 func (mute) Ready(*eventloop.Turn) {}
@@ -104,7 +104,8 @@ func (s *tunnels) dial(l *eventloop.Loop) (net.Conn, error) {
 
 const upgradeRequest = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: bytes\r\n\r\n"
 
-// open begins a tunnel: the client's end, behind the answer's head, and the origin's.
+// open begins a tunnel. It returns the client's end, of which the head of the answer was
+// read, and the origin's end. The client sends early with its request.
 func (s *tunnels) open(t *testing.T, early string) (client *tunnelEnd, origin net.Conn) {
 	t.Helper()
 	nc := s.Dial("")
@@ -116,12 +117,12 @@ func (s *tunnels) open(t *testing.T, early string) (client *tunnelEnd, origin ne
 	for !strings.HasSuffix(client.head, "\r\n\r\n") {
 		line, err := client.r.ReadString('\n')
 		if err != nil {
-			t.Fatalf("%q, then %v", client.head, err)
+			t.Fatalf("got %q, then %v, want a head", client.head, err)
 		}
 		client.head += line
 	}
 	if !strings.HasPrefix(client.head, "HTTP/1.1 101 ") {
-		t.Fatalf(`answer %q, want "HTTP/1.1 101 " at its beginning`, client.head)
+		t.Fatalf(`got the answer %q, want "HTTP/1.1 101 " at its beginning`, client.head)
 	}
 	origin, err := s.origin.Accept()
 	if err != nil {
@@ -175,7 +176,7 @@ func TestATunnelPassesBytesAndEndsOnBothWays(t *testing.T) {
 		e := s.end(t)
 		want := ended{int64(len(upgradeRequest + "early late")), int64(len(client.head + "first answer")), int64(len("first answer")), nil}
 		if e != want {
-			t.Errorf("it ends with %v, want %v", e, want)
+			t.Errorf("got the end %v, want %v", e, want)
 		}
 		client.Close()
 	})
@@ -197,17 +198,17 @@ func TestASilentTunnelEnds(t *testing.T) {
 	inTunnels(t, func(s *tunnels) { s.silence = 20 * time.Millisecond }, func(t *testing.T, s *tunnels) {
 		client, origin := s.open(t, "")
 		if err := s.end(t).err; err == nil || err.Error() != "upstream timed out (110: Connection timed out) while proxying upgraded connection" {
-			t.Errorf(`it ends with %v, want the error "upstream timed out (110: Connection timed out) while proxying upgraded connection"`, err)
+			t.Errorf(`got %v, want the error "upstream timed out (110: Connection timed out) while proxying upgraded connection"`, err)
 		}
 		for _, nc := range []net.Conn{client, origin} {
 			if n, err := nc.Read(make([]byte, 1)); n > 0 || err == nil {
-				t.Errorf("read %d, %v; want 0 and an error", n, err)
+				t.Errorf("got %d bytes, %v, want 0 and an error", n, err)
 			}
 		}
 	})
 }
 
-// stuff writes to nc until nothing of it is taken any more.
+// stuff writes to nc until nothing is taken any more.
 func stuff(nc net.Conn) {
 	for block := make([]byte, 64<<10); ; {
 		nc.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
@@ -236,12 +237,12 @@ func TestDrainEndsTunnels(t *testing.T) {
 				go func() { reloaded <- s.Reload(s.text) }()
 				proxytest.Eventually(t, func() bool { return s.Engine.Current() != g }, "the reload has not begun")
 				if len(reloaded)+len(s.ended) > 0 {
-					t.Errorf("%d reloads and %d tunnels have ended, want none: the generation before is held", len(reloaded), len(s.ended))
+					t.Errorf("got %d reloads and %d tunnels that have ended, want none", len(reloaded), len(s.ended))
 				}
 				cut, cancel := contextCut()
 				defer cancel()
 				if err := s.Engine.Drain(cut, g); err != context.DeadlineExceeded {
-					t.Errorf("Drain: %v; want %v", err, context.DeadlineExceeded)
+					t.Errorf("Drain: got %v, want %v", err, context.DeadlineExceeded)
 				}
 				s.end(t)
 				if err := <-reloaded; err != nil {
@@ -258,7 +259,7 @@ func TestDrainEndsTunnels(t *testing.T) {
 	}
 }
 
-// A tunnel would never end by itself; a server that stops does not wait for it.
+// A tunnel may never end by itself, so a shutdown does not wait for it.
 func TestShutdownEndsTunnels(t *testing.T) {
 	t.Parallel()
 	proxytest.InAllWaysAtOnce(t, func(t *testing.T, secure, goroutines bool) { // each takes as long as tunnels have
@@ -274,13 +275,13 @@ func TestShutdownEndsTunnels(t *testing.T) {
 		s.end(t)
 		for _, nc := range []net.Conn{client, origin} {
 			if n, err := nc.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("read %d, %v; want 0, and an error before the deadline", n, err)
+				t.Errorf("got %d bytes, %v, want 0, and an error before the deadline", n, err)
 			}
 		}
 	})
 }
 
-// small has the system keep little of what was sent over nc.
+// small makes the send buffer of nc small.
 func small(nc net.Conn) {
 	if t, ok := nc.(*tls.Conn); ok {
 		nc = t.NetConn()

@@ -8,8 +8,8 @@ import (
 	"alicorn/proxy/h1"
 )
 
-// Upgrade implements proxy.ResponseWire. A request with a body, or one older than
-// HTTP/1.1, stays HTTP.
+// Upgrade implements proxy.ResponseWire. A request with a body and one before HTTP/1.1
+// cannot be upgraded.
 func (c *conn) Upgrade(x *proxy.Exchange) (proxy.Upgraded, error) {
 	if !c.interim || c.framing != noHead || !c.body.Ended() {
 		return nil, proxy.ErrNoUpgrade
@@ -29,14 +29,14 @@ func (c *conn) Upgrade(x *proxy.Exchange) (proxy.Upgraded, error) {
 	return &tunnel{Conn: c.wire, c: c}, nil
 }
 
-// tunnel is a connection after its upgrade. It reads first what the client has sent
-// with the request. Its bytes count for $request_length and $bytes_sent.
+// tunnel is a connection after its upgrade. Its first reads return the bytes that the
+// client has sent with the request. Its bytes count for $request_length and $bytes_sent.
 type tunnel struct {
 	net.Conn
 	c *conn
 }
 
-// Read reads what the client sends.
+// Read reads bytes of the client.
 func (t *tunnel) Read(p []byte) (int, error) {
 	if n := t.readEarly(p); n > 0 {
 		return n, nil
@@ -46,7 +46,7 @@ func (t *tunnel) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readEarly reads what the client has sent with the request.
+// readEarly reads the bytes that the client has sent with the request.
 func (t *tunnel) readEarly(p []byte) int {
 	c := t.c
 	n := copy(p, c.buf[c.r:c.w])
@@ -62,10 +62,10 @@ func (t *tunnel) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite ends what is sent to the client.
+// CloseWrite ends the sending side.
 func (t *tunnel) CloseWrite() error { return t.c.wire.endWriting(t.c.sendTimeout()) }
 
-// Close cuts the connection; the handler's return ends it, too.
+// Close cuts the connection. When the handler has returned, it closes in any case.
 func (t *tunnel) Close() error {
 	t.c.wire.cut()
 	return nil
@@ -91,11 +91,12 @@ func (t *tunnel) Duplex() eventloop.Duplex {
 	return &duplexTunnel{Duplex: d, tunnel: t}
 }
 
-// dropHead lets go of the buffer of the request's head, which an upgraded connection
-// would hold for long. The buffer is not used again, as others may have strings in it.
+// dropHead drops the buffer of the request's head, which an upgraded connection would hold
+// for long. The buffer does not go back to the pool, as other code may have strings that
+// alias it.
 func (c *conn) dropHead() {
 	if c.r < c.w || c.headBuf != nil {
-		return // the client has sent more already
+		return // it has bytes that the client has sent with the request
 	}
 	c.x.Req.Compact()
 	c.buf, c.pooled, c.r, c.w = nil, nil, 0, 0
@@ -107,7 +108,7 @@ type duplexTunnel struct {
 	tunnel *tunnel
 }
 
-// Receive reads what the client has sent.
+// Receive implements eventloop.Duplex.
 func (d *duplexTunnel) Receive(p []byte) (int, error) {
 	if n := d.tunnel.readEarly(p); n > 0 {
 		return n, nil
@@ -117,7 +118,7 @@ func (d *duplexTunnel) Receive(p []byte) (int, error) {
 	return n, err
 }
 
-// Send sends to the client.
+// Send implements eventloop.Duplex.
 func (d *duplexTunnel) Send(p []byte) (int, error) {
 	n, err := d.Duplex.Send(p)
 	d.tunnel.c.bytesSent += int64(n)

@@ -12,7 +12,7 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// upgrades is content that leaves HTTP where it can, and sends every line back.
+// upgrades is content that upgrades the connection, if it can, and sends each line back.
 func upgrades(sent chan<- [2]int64) proxy.Module {
 	return proxy.Module{Name: "upgrades", Compile: func(s *config.Scope, l *proxy.Location) error {
 		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
@@ -35,7 +35,7 @@ func upgrades(sent chan<- [2]int64) proxy.Module {
 	}}
 }
 
-func TestAnUpgradedConnectionIsTheHandlers(t *testing.T) {
+func TestAHandlerUsesAnUpgradedConnection(t *testing.T) {
 	t.Parallel()
 	for _, goroutines := range []bool{false, true} {
 		t.Run(map[bool]string{false: "loop", true: "goroutine"}[goroutines], func(t *testing.T) {
@@ -93,14 +93,14 @@ func awaitTimeout(t *testing.T, s *proxytest.Server) {
 	}
 }
 
-func TestWhatCannotBeUpgradedStaysHTTP(t *testing.T) {
+func TestRequestsThatCannotBeUpgradedStayHTTP(t *testing.T) {
 	s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8000; }", Modules: []proxy.Module{upgrades(nil)}, Serve: http1.Serve})
 	for _, request := range []string{
 		"GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: echo\r\nContent-Length: 2\r\n\r\nxx",
 	} {
 		if got := s.Raw(request); !strings.HasPrefix(got, "HTTP/1.1 426 ") {
-			t.Errorf(`%q: %q; want "HTTP/1.1 426 " at its beginning`, request, got)
+			t.Errorf(`%q: got %q, want "HTTP/1.1 426 " at its beginning`, request, got)
 		}
 	}
 }

@@ -18,7 +18,8 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// way is one of those that a connection is served in.
+// way is a server that serves connections in one of the four ways: on a loop or on
+// goroutines, in clear text or over TLS.
 type way struct {
 	*proxytest.Server
 	secure  bool
@@ -78,7 +79,7 @@ func (w *way) connect() net.Conn {
 	return nc
 }
 
-// inAllWays runs test on a loop and on goroutines, in the clear and over TLS.
+// inAllWays runs test on a loop and on goroutines, in clear text and over TLS.
 func inAllWays(t *testing.T, settings string, test func(t *testing.T, w *way)) {
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) { test(t, newWay(t, secure, goroutines, settings)) })
 }
@@ -96,13 +97,13 @@ func expectAnswers(t *testing.T, r *bufio.Reader, want ...string) {
 		for !strings.HasSuffix(head, "\r\n\r\n") {
 			line, err := r.ReadString('\n')
 			if err != nil {
-				t.Fatalf("%q, then %v", head+line, err)
+				t.Fatalf("got %q, then %v, want the answer %q", head+line, err, body)
 			}
 			head += line
 		}
 		got := make([]byte, len(body))
 		if _, err := io.ReadFull(r, got); err != nil || string(got) != body || !strings.HasPrefix(head, "HTTP/1.1 200 ") {
-			t.Errorf("answer %q %q, %v; want %q", head, got, err, body)
+			t.Errorf("got the answer %q %q, %v, want %q", head, got, err, body)
 		}
 	}
 }
@@ -176,14 +177,14 @@ func TestIdleConnectionsAreClosedInAllWays(t *testing.T) {
 			moved = idlesAnew(t, w)
 		}
 		if !moved {
-			t.Error("requests do not move the end of an idle connection")
+			t.Error("got the connection closed a second after the first request, want it after the last")
 		}
-		proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is known still")
+		proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is still registered")
 	})
 }
 
-// idlesAnew reports whether a connection lives for longer than its timeout of a
-// second by requests that come within it, and is closed a second after the last.
+// idlesAnew reports whether requests keep a connection open for longer than its timeout of a
+// second. It fails if the connection is not closed a second after the last.
 func idlesAnew(t *testing.T, w *way) bool {
 	t.Helper()
 	nc := w.connect()
@@ -202,7 +203,7 @@ func idlesAnew(t *testing.T, w *way) bool {
 		expectAnswers(t, r, "/ []")
 	}
 	if b, err := r.ReadByte(); err != io.EOF {
-		t.Errorf("read %q, %v; want %v", b, err, io.EOF)
+		t.Errorf("got %q, %v, want %v", b, err, io.EOF)
 	}
 	if d := time.Since(asked); d < time.Second {
 		t.Errorf("closed after %s, want at least %s", d, time.Second)
@@ -222,17 +223,17 @@ func TestShutdownInAllWays(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- w.Engine.Shutdown(t.Context(), lastWait) }()
 		if _, err := ir.ReadByte(); err != io.EOF && !w.secure || err == nil {
-			t.Errorf("the idle connection: %v", err)
+			t.Errorf("the idle connection: got %v, want the end", err)
 		}
 		select {
 		case err := <-ended:
-			t.Errorf("ended while a request was in progress: %v", err)
+			t.Errorf("got the shutdown's end, %v, want it to wait for the request", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 		close(w.open)
 		expectAnswers(t, ar, "/wait []")
 		if _, err := ar.ReadByte(); err != io.EOF {
-			t.Errorf("the active connection: %v; want %v", err, io.EOF)
+			t.Errorf("the active connection: got %v, want %v", err, io.EOF)
 		}
 		if err := <-ended; err != nil {
 			t.Error(err)
@@ -240,8 +241,8 @@ func TestShutdownInAllWays(t *testing.T) {
 	})
 }
 
-// One more request on a kept connection is answered, and is the last. The
-// response in progress when the end began did not say so.
+// One more request on a kept connection is answered, and is the last. /after has sent its
+// response before the shutdown begins, so without Connection: close.
 func TestShutdownAnswersTheLastRequestInAllWays(t *testing.T) {
 	inAllWays(t, "", func(t *testing.T, w *way) {
 		idle, active := w.connect(), w.connect()
@@ -261,7 +262,7 @@ func TestShutdownAnswersTheLastRequestInAllWays(t *testing.T) {
 			io.WriteString(c.nc, get+"\r\n")
 			answer, err := io.ReadAll(c.r)
 			if !bytes.Contains(answer, []byte("Connection: close")) || err != nil {
-				t.Errorf("%s: the last answer is %q, %v; want %q in it", name, answer, err, []byte("Connection: close"))
+				t.Errorf(`%s: got the answer %q, %v, want "Connection: close" in it`, name, answer, err)
 			}
 		}
 		if err := <-ended; err != nil {
@@ -270,7 +271,7 @@ func TestShutdownAnswersTheLastRequestInAllWays(t *testing.T) {
 	})
 }
 
-// contextCut is a context that has ended: what is left is cut.
+// contextCut returns a context that has ended: a shutdown with it cuts all connections.
 func contextCut() (context.Context, context.CancelFunc) {
 	return context.WithDeadline(context.Background(), time.Unix(1, 0))
 }
@@ -287,11 +288,11 @@ func TestWhatIsLeftAtShutdownIsCutInAllWays(t *testing.T) {
 				io.WriteString(nc, get+"\r\n")
 				expectAnswers(t, bufio.NewReaderSize(nc, 16), "/ []")
 				io.WriteString(nc, c.request)
-				time.Sleep(20 * time.Millisecond) // it may be read by then, or not: both end
+				time.Sleep(20 * time.Millisecond) // the request may be read by then, or not
 				cut, cancel := contextCut()
 				defer cancel()
 				w.Engine.Shutdown(cut, lastWait)
-				proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is not cut")
+				proxytest.Eventually(t, func() bool { return w.Engine.Connections() == 0 }, "the connection is still registered")
 			})
 		})
 	}

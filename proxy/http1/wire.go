@@ -27,8 +27,8 @@ type wire interface {
 
 // traffic reads, writes and ends.
 type traffic interface {
-	// send writes queued and then p, in as few system calls as it can. Each wait may
-	// take as long as timeout. last: nothing will follow.
+	// send writes queued and then p, in as few system calls as it can. Each wait may take
+	// as long as timeout. last says that nothing follows.
 	send(queued, p []byte, timeout time.Duration, last bool) (int64, error)
 	// endWriting ends the sending side.
 	endWriting(timeout time.Duration) error
@@ -41,11 +41,11 @@ type traffic interface {
 	readNow(p []byte, timeout time.Duration) (int, error)
 	// takesFiles reports whether the kernel can write to the client.
 	takesFiles() bool
-	// kernelWrite calls call with the descriptor, and again each time that there is
-	// room, until it returns true.
+	// kernelWrite calls call with the descriptor, again each time that there is room,
+	// until call returns true.
 	kernelWrite(call func(fd uintptr) bool, timeout time.Duration) error
 	// meanwhile makes send and kernelWrite call f for each event of c's exchange while
-	// they wait; nil ends that. Without a loop it does nothing.
+	// they wait. A nil f ends that. Without a loop meanwhile does nothing.
 	meanwhile(c *conn, f func())
 	// tunnel removes all timeouts, for use as a net.Conn after an upgrade.
 	tunnel() error
@@ -53,8 +53,8 @@ type traffic interface {
 	duplex() eventloop.Duplex
 	// client implements proxy.Scheduler's Client.
 	client() proxy.Client
-	// unread reports whether the client has sent bytes that nobody has read. It may
-	// return false when nobody knows.
+	// unread reports whether the client has sent bytes that nobody has read; false if
+	// that is unknown.
 	unread(one *[1]byte) bool
 	// resetOnClose makes the close a reset. It returns false if that is impossible.
 	resetOnClose() bool
@@ -82,12 +82,12 @@ type waiter interface {
 	Pending() bool
 }
 
-// progress is how a wait has ended.
+// progress is the result of a step that may have to wait.
 type progress uint8
 
 const (
-	arrived progress = iota // what was waited for is there: the first bytes of a request, most often
-	waiting                 // the loop calls the connection again
+	arrived progress = iota // the step is done: await has the first bytes of a request
+	waiting                 // the loop, or an event, drives the connection on
 	over                    // the connection is to be closed
 )
 
@@ -101,23 +101,23 @@ type lead interface {
 	Enter(t *eventloop.Turn)
 	// Watch makes the loop call Left when the client leaves.
 	Watch()
-	// awaitBody gives the reading to the loop, which calls Ready when there is something
-	// to read or timeout has passed. It returns false if there is something already. Take
-	// takes the reading back. It returns false if the loop has called Ready or is about
-	// to.
+	// awaitBody gives the reading side to the loop, which calls Ready when there are bytes
+	// to read or timeout has passed. It returns false if there are bytes already. Take
+	// takes the reading side back. It returns false if the loop has called Ready or is
+	// about to.
 	awaitBody(timeout time.Duration) bool
 	Take() bool
-	// rest gives the reading to the loop as awaitBody does, and ends the caller's turn: the
-	// caller uses the connection no more. again does so although there is something to
-	// read, of which the loop calls Ready in a later turn.
+	// rest gives the reading side to the loop as awaitBody does, and also ends the
+	// caller's turn: after true the caller must not use the connection. again does so even
+	// if there are bytes: the loop calls Ready in a later turn.
 	rest(timeout time.Duration) bool
 	again()
-	// Overran reports, once, that the watch has taken the lead.
+	// Overran reports whether the loop's watch has taken the lead since the last call.
 	Overran() bool
 	// Turn returns the turn that the caller leads; nil if it does not lead.
 	Turn() *eventloop.Turn
-	// yield lets others have a turn before more of a file is sent, and goes on in one of
-	// the Group's places for labor. Rest gives that back.
+	// yield lets others have a turn before more of a file is sent. Then the caller goes on
+	// in one of the Group's places for labor, which Rest gives back.
 	yield()
 	Rest()
 }

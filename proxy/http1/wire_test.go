@@ -31,9 +31,8 @@ func serve(t testing.TB, settings string, h func(x *proxy.Exchange) error) *prox
 	})
 }
 
-// trickle sends a byte of request every few milliseconds until the server ends
-// the connection, which it must do before the last byte, and returns what came
-// back.
+// trickle sends a byte of request every few milliseconds until the server closes the
+// connection, and returns what came back. The server must close before the last byte.
 func trickle(t *testing.T, s *proxytest.Server, request string) string {
 	nc := s.Dial("127.0.0.1:8000")
 	defer nc.Close()
@@ -50,12 +49,12 @@ func trickle(t *testing.T, s *proxytest.Server, request string) string {
 			case <-time.After(5 * time.Millisecond):
 			}
 		}
-		t.Error("the whole request was taken")
+		t.Error("got the whole request taken, want the connection closed before")
 	}()
 	nc.SetReadDeadline(time.Now().Add(2 * patience))
 	answer, err := io.ReadAll(nc)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatal("the connection was not ended")
+		t.Fatal("the connection was not closed")
 	}
 	return string(answer)
 }
@@ -74,7 +73,7 @@ func TestSlowHeadIsCut(t *testing.T) {
 			}
 		}
 		if !strings.HasPrefix(answer, "HTTP/1.1 408 ") {
-			t.Errorf("answer %.40q, want 408", answer)
+			t.Errorf("got the answer %.40q, want 408", answer)
 		}
 	}
 }
@@ -104,12 +103,12 @@ func TestSilenceIsCut(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("answer %q, %v, want %q", got, err, c.want)
+			t.Errorf("got the answer %q, %v, want %q", got, err, c.want)
 		})
 	}
 }
 
-func TestReaderThatDoesNotReadIsCut(t *testing.T) {
+func TestAClientThatDoesNotReadIsCut(t *testing.T) {
 	ended := make(chan error, 1)
 	s := serve(t, "send_timeout 200ms;", func(x *proxy.Exchange) error {
 		x.Res.Status = 200
@@ -126,10 +125,10 @@ func TestReaderThatDoesNotReadIsCut(t *testing.T) {
 	select {
 	case err := <-ended:
 		if !errors.Is(err, proxy.ErrClientGone) {
-			t.Errorf("write failed with %v, want %v", err, proxy.ErrClientGone)
+			t.Errorf("Write: got %v, want %v", err, proxy.ErrClientGone)
 		}
 	case <-time.After(patience):
-		t.Error("the write was not cut")
+		t.Error("Write has not failed")
 	}
 }
 
@@ -138,24 +137,23 @@ func TestAnUnreadBodyIsSkippedOrEndsTheConnection(t *testing.T) {
 		return x.Res.Reply(200, "text/plain", []byte(x.Req.Path))
 	})
 	runs := []rawCase{
-		{"small ones are skipped", post + "Content-Length: 3\r\n\r\nabc" + next, "200 / 200 /next"},
+		{"a small body is skipped", post + "Content-Length: 3\r\n\r\nabc" + next, "200 / 200 /next"},
 		{"chunks are skipped", post + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + next, "200 / 200 /next"},
 		{"malformed chunks end the connection", post + "Transfer-Encoding: chunked\r\n\r\nz\r\n" + next, "200 /"},
-		{"a body that waits for 100 ends it", post + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n" + next, "200 /"},
-		{"large ones end it", post + "Content-Length: 1000000\r\n\r\n" + next, "200 /"},
-		{"a missing one ends it", post + "Content-Length: 10\r\n\r\nabc", "200 /"},
+		{"a body that waits for 100 ends the connection", post + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n" + next, "200 /"},
+		{"a large body ends the connection", post + "Content-Length: 1000000\r\n\r\n" + next, "200 /"},
+		{"a cut body ends the connection", post + "Content-Length: 10\r\n\r\nabc", "200 /"},
 	}
 	for _, c := range runs {
 		t.Run(c.name, func(t *testing.T) {
 			if got := summary(exchange(t, s, c.request)); got != c.want {
-				t.Errorf("answer %q, want %q", got, c.want)
+				t.Errorf("got the answer %q, want %q", got, c.want)
 			}
 		})
 	}
 }
 
-// A client that is still sending when the connection closes must read the
-// answer, not a reset.
+// A client that still sends when the connection closes reads the answer, not a reset.
 func TestAnswerArrivesThoughTheBodyIsNotRead(t *testing.T) {
 	s := newServer(t, "client_max_body_size 1k; lingering_timeout 2s;")
 	nc := s.Dial("127.0.0.1:8000")
@@ -167,7 +165,7 @@ func TestAnswerArrivesThoughTheBodyIsNotRead(t *testing.T) {
 	}()
 	answer, err := io.ReadAll(nc)
 	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 413 ")) {
-		t.Errorf("answer %.40q, %v, want 413", answer, err)
+		t.Errorf("got the answer %.40q, %v, want 413", answer, err)
 	}
 }
 
@@ -227,21 +225,21 @@ func TestResponsesAreFramedForTheirVersion(t *testing.T) {
 			answer := exchange(t, s, c.request+"\r\n")
 			for _, part := range c.has {
 				if !strings.Contains(answer, part) {
-					t.Errorf("no %q in %q", part, answer)
+					t.Errorf("got %q, want %q in it", answer, part)
 				}
 			}
 			for _, part := range c.hasNot {
 				if strings.Contains(answer, part) {
-					t.Errorf("%q in %q", part, answer)
+					t.Errorf("got %q, want no %q in it", answer, part)
 				}
 			}
 		})
 	}
 }
 
-// A response cut where only the end of the connection could have ended it is
-// a reset: a plain close would make it look whole.
-func TestCutResponseIsNotTakenForAWholeOne(t *testing.T) {
+// If the end of the connection is the end of the body, a cut response ends with a reset:
+// with a plain close it would look complete.
+func TestACutResponseDoesNotLookComplete(t *testing.T) {
 	s := serve(t, "", func(x *proxy.Exchange) error {
 		x.Res.Status = 200
 		if err := x.Res.Send(); err != nil {
@@ -257,7 +255,7 @@ func TestCutResponseIsNotTakenForAWholeOne(t *testing.T) {
 		answer, err := io.ReadAll(nc)
 		nc.Close()
 		if whole := bytes.HasSuffix(answer, []byte("0\r\n\r\n")); whole || version == "1.0" && err == nil {
-			t.Errorf("%s: answer %q, %v: it looks whole", version, answer, err)
+			t.Errorf("%s: got the answer %q, %v, want an incomplete one", version, answer, err)
 		}
 	}
 }
@@ -297,20 +295,20 @@ func TestFilesAreSentWhole(t *testing.T) {
 				nc.Close()
 				_, body, _ := bytes.Cut(answer, []byte("\r\n\r\n"))
 				if err != nil || !bytes.Equal(body, data[off:off+n]) {
-					t.Errorf("off %d n %d announced %d: %d bytes, %v", off, n, announced, len(body), err)
+					t.Errorf("from %d, announced %d: got %d bytes, %v, want %d bytes of the file", off, announced, len(body), err, n)
 				}
 			}
 		}
 	}
-	for _, n := range []int64{most + 1, most + 100000} { // as if it had shrunk
+	for _, n := range []int64{most + 1, most + 100000} { // as if the file had shrunk
 		answer := exchange(t, s, fmt.Sprintf("GET /?0,%d,%d HTTP/1.1\r\nHost: a\r\n\r\n", n, n)+next)
 		if _, body, _ := strings.Cut(answer, "\r\n\r\n"); len(body) > most {
-			t.Errorf("a short file was followed by %q, want at most %d bytes in all", body[most:], most)
+			t.Errorf("a file that shrank: got %q after its bytes, want nothing", body[most:])
 		}
 	}
 }
 
-func TestCountsAreOfTheWire(t *testing.T) {
+func TestBytesAreCountedAsOnTheWire(t *testing.T) {
 	type counts struct{ read, sent int64 }
 	got := make(chan counts, 1)
 	s := proxytest.New(t, proxytest.Config{
@@ -333,7 +331,7 @@ func TestCountsAreOfTheWire(t *testing.T) {
 		answer := exchange(t, s, request)
 		want := counts{int64(len(request)), int64(len(answer))}
 		if c := <-got; c != want {
-			t.Errorf("%q: counted %+v, want %+v", request, c, want)
+			t.Errorf("%q: got %+v, want %+v", request, c, want)
 		}
 	}
 }
@@ -351,7 +349,7 @@ func TestNoGoroutineOutlivesItsConnection(t *testing.T) {
 	for end := time.Now().Add(patience); runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(end) {
 			buf := make([]byte, 1<<16)
-			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
+			t.Fatalf("got %d goroutines, want %d:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
 		}
 	}
 }
@@ -388,7 +386,7 @@ func TestRequestDoesNotAllocate(t *testing.T) {
 			once()
 		}
 		if n := testing.AllocsPerRun(500, once); n > 0 && !raceEnabled {
-			t.Errorf("%s: %v allocations a request; want none", path, n)
+			t.Errorf("%s: got %v allocations per request, want 0", path, n)
 		}
 		nc.Close()
 	}

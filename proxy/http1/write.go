@@ -26,8 +26,7 @@ type date struct {
 
 var lastDate atomic.Pointer[date]
 
-// appendDate appends the Date field, which is formatted once a second for all
-// connections.
+// appendDate appends the Date field. It is formatted once per second for all connections.
 func appendDate(dst []byte, now time.Time) []byte {
 	d := lastDate.Load()
 	if d == nil || d.second != now.Unix() {
@@ -37,14 +36,16 @@ func appendDate(dst []byte, now time.Time) []byte {
 	return append(dst, d.line...)
 }
 
-func (c *conn) buffer() {
+// buffer takes a buffer for queued bytes, unless there is one.
+func (c *output) buffer() {
 	if c.out == nil {
 		c.outPool = writeBuffers.Get().(*[]byte)
 		c.out = (*c.outPool)[:0]
 	}
 }
 
-func (c *conn) releaseOut() {
+// releaseOut gives the buffer of queued bytes back.
+func (c *output) releaseOut() {
 	if c.outPool != nil {
 		writeBuffers.Put(c.outPool)
 	}
@@ -87,8 +88,8 @@ func (c *conn) decideClose(x *proxy.Exchange) {
 		c.state.Load() != stateActive || !c.body.Ended() && !c.drainable() || c.Now().Sub(c.info.Accepted) > core.KeepaliveTime
 }
 
-// decideFraming decides the framing of the response's body. Without a length and chunks
-// the connection has to close.
+// decideFraming decides the framing of the response's body. If it has neither a length nor
+// chunks, the connection has to close.
 func (c *conn) decideFraming(x *proxy.Exchange, bodyless bool) {
 	switch c.left = x.Res.Length; {
 	case bodyless:
@@ -124,6 +125,7 @@ func (c *conn) appendOwn(b []byte, r *proxy.Response) []byte {
 	return b
 }
 
+// appendFraming appends the field that names the framing, if the response has one.
 func (c *conn) appendFraming(b []byte, x *proxy.Exchange) []byte {
 	switch status := x.Res.Status; {
 	case status < 200 || status == 204 || status == 304:
@@ -165,8 +167,9 @@ func (c *conn) WriteHints(fields *proxy.Header) error {
 	return c.send(nil)
 }
 
-// appendTrailing appends fields that cannot change what the message's head says of its
-// framing or its routing (RFC 9110 section 6.5.1).
+// appendTrailing appends the fields that may stand in hints and trailers: those that change
+// neither the framing nor the routing of the message (RFC 9110 section 6.5.1). It drops
+// malformed ones.
 func appendTrailing(b []byte, fields *proxy.Header) []byte {
 	for f := range fields.All() {
 		switch f.ID() {
@@ -179,8 +182,8 @@ func appendTrailing(b []byte, fields *proxy.Header) []byte {
 	return b
 }
 
-// isFraming reports whether a field of that name, which is none of the indexed ones, would
-// change how a message is read.
+// isFraming reports whether a field changes how a message is read. name is not the name of
+// a field with an ID.
 func isFraming(name string) bool {
 	for _, other := range []string{"Trailer", "Content-Range", "Proxy-Connection", "Proxy-Authenticate"} {
 		if strings.EqualFold(name, other) {
@@ -190,6 +193,7 @@ func isFraming(name string) bool {
 	return false
 }
 
+// continue100 sends 100 Continue, unless the response has begun.
 func (c *conn) continue100() error {
 	if c.framing != noHead {
 		return nil
@@ -199,8 +203,11 @@ func (c *conn) continue100() error {
 	return c.send(nil)
 }
 
-// errTooLong is returned for a body that is longer than the Content-Length that was sent.
-var errTooLong = errors.New("response body is longer than its Content-Length")
+// Errors of a body whose length is not the Content-Length that was sent.
+var (
+	errTooLong  = errors.New("response body is longer than its Content-Length")
+	errTooShort = errors.New("response body is shorter than its Content-Length")
+)
 
 // Write queues or sends bytes of the body.
 func (c *conn) Write(p []byte) (int, error) {
@@ -253,6 +260,7 @@ func (c *conn) send(p []byte) error {
 	return nil
 }
 
+// sendTimeout returns send_timeout, or its default if the connection has no settings.
 func (c *conn) sendTimeout() time.Duration {
 	if c.core == nil {
 		return 60 * time.Second
@@ -260,7 +268,7 @@ func (c *conn) sendTimeout() time.Duration {
 	return c.core.SendTimeout
 }
 
-// fail notes err, which all later writes return, too.
+// fail records the failure of a write as c.err, which it returns, and later writes, too.
 func (c *conn) fail(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.core.ResetTimedOut {
 		c.resetOnClose()
@@ -282,7 +290,7 @@ func (c *conn) Finish(trailer *proxy.Header) error {
 	}
 	if c.framing == byLength && c.left > 0 {
 		c.Abort()
-		return errors.New("response body is shorter than its Content-Length")
+		return errTooShort
 	}
 	if c.framing == chunked {
 		c.buffer()
@@ -301,8 +309,8 @@ func appendEnd(b []byte, trailer *proxy.Header) []byte {
 }
 
 // Abort gives up the response: the connection closes before the response's end. If the
-// body ends with the connection, only a reset tells the client that it is not whole. A
-// connection without a response (444) is reset as nginx resets it.
+// body ends with the connection, only a reset tells the client that it is incomplete. If
+// nothing was sent (444), reset_timedout_connection makes the close a reset, as in nginx.
 func (c *conn) Abort() {
 	c.mustClose = true
 	switch c.framing {
