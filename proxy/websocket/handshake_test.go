@@ -75,6 +75,10 @@ func TestOrigins(t *testing.T) {
 		{"websocket_origin https://a.test:8443;", "https://a.test:8443", "101"},
 		{"websocket_origin ~^https://[a-z]+\\.test$;", "https://shop.test", "101"},
 		{"websocket_origin ~^https://[a-z]+\\.test$;", "https://shop2.test", "403"},
+		{"websocket_origin ~^safari-web-extension://7A3F-0C5E$;", "safari-web-extension://7A3F-0C5E", "101"},
+		{"websocket_origin ~^https://A\\.test$;", "https://a.test", "403"},
+		{"websocket_origin ~*^https://A\\.test$;", "https://a.test", "101"},
+		{"websocket_origin ~^https://a\\.test$;", "https://A.test", "403"},
 		{"websocket_origin \"~(?=x)^$\";", "", "403"},
 		{"websocket_origin b.test; websocket_origin a.test;", "http://a.test", "101"},
 		{"websocket_origin \"~^(?!x)(a+)+$\" any;", strings.Repeat("a", 40) + "b", "500"}, // it takes too long, which is not "no match"

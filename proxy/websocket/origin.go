@@ -73,8 +73,8 @@ func (r *rules) admits(x *proxy.Exchange) (bool, error) {
 	if len(r.allowed) == 0 {
 		return true, nil
 	}
-	given := strings.ToLower(x.Req.Header.Get("Origin"))
-	scheme, authority, _ := strings.Cut(given, "://")
+	given := x.Req.Header.Get("Origin")
+	scheme, authority, _ := strings.Cut(strings.ToLower(given), "://")
 	host := authority
 	if h, _, err := net.SplitHostPort(authority); err == nil {
 		host = h
