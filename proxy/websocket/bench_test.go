@@ -6,7 +6,7 @@ import (
 	"alicorn/proxy/websocket/framestest"
 )
 
-// BenchmarkEcho measures a message there and back, with the client's part of the work.
+// BenchmarkEcho measures a message and its echo, with the client's work.
 func BenchmarkEcho(b *testing.B) {
 	s := start(b, false, false, "", nil)
 	c := s.open(b, "")
@@ -16,7 +16,7 @@ func BenchmarkEcho(b *testing.B) {
 	for b.Loop() {
 		c.Write(frame)
 		if n, err := c.Conn.Read(buf); n != len(buf) || err != nil {
-			b.Fatalf("got %d bytes, %v; want %d", n, err, len(buf))
+			b.Fatalf("got %d bytes, %v, want %d", n, err, len(buf))
 		}
 	}
 }

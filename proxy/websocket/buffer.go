@@ -14,7 +14,7 @@ var (
 	outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, outBuffer); return &b }}
 )
 
-// gather returns the buffer of what waits to be sent. The caller holds mu.
+// gather returns the buffer of the frames that wait to be sent. The caller holds mu.
 func (c *outgoing) gather() *[]byte {
 	if c.out == nil {
 		c.out = outBuffers.Get().(*[]byte)
@@ -22,6 +22,7 @@ func (c *outgoing) gather() *[]byte {
 	return c.out
 }
 
+// releaseOut gives b back, which may be nil.
 func releaseOut(b *[]byte) {
 	if b != nil && cap(*b) <= maxPooled {
 		*b = (*b)[:0]

@@ -17,23 +17,24 @@ import (
 	"alicorn/proxy/websocket/framestest"
 )
 
-// wild is a peer whose application works on goroutines of its own: it takes messages late,
-// sends when it likes, and closes at any time.
+// wild is a peer whose application works on another goroutine: it takes messages late, and
+// sends and closes at random moments.
 type wild struct {
 	*echo
 	t      testing.TB
 	work   chan func()
 	ends   atomic.Int32 // how often Closed was called
-	called atomic.Int32 // calls of Message and Closed at this time
-	owed   atomic.Int64 // credit that is with the client's socket
+	called atomic.Int32 // how many calls of Message and Closed run
+	owed   atomic.Int64 // credit of the parts that the client's socket has not taken yet
 }
 
-// tamed are the peers of a test.
-type tamed struct {
+// wilds are the peers of a test.
+type wilds struct {
 	mu  sync.Mutex
 	all []*wild
 }
 
+// run is the application.
 func (w *wild) run(seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 2))
 	for f := range w.work {
@@ -49,7 +50,7 @@ func (w *wild) run(seed uint64) {
 	}
 }
 
-// send sends a message within the credit, which it has, or drops it.
+// send sends a message if there is credit for it.
 func (w *wild) send(text string) {
 	if cost := int64(len(text) + websocket.PartCost); w.owed.Add(cost) <= window {
 		w.conn.Send(nil, []byte(text), true, true)
@@ -61,11 +62,11 @@ func (w *wild) send(text string) {
 // Message implements websocket.Peer.
 func (w *wild) Message(_ *eventloop.Turn, part []byte, _, _ bool) {
 	if w.called.Add(1) != 1 || w.ends.Load() != 0 {
-		w.t.Error("Message is called beside or after another call")
+		w.t.Error("got Message beside another call or after Closed")
 	}
 	n := len(part) + websocket.PartCost
 	if used := w.used.Add(int64(n)); used > window {
-		w.t.Errorf("%d bytes are on their way, more than the credit of %d", used, window)
+		w.t.Errorf("got %d of the credit in use, want at most %d", used, window)
 	}
 	text := string(part[:min(len(part), 1000)])
 	w.work <- func() {
@@ -81,24 +82,24 @@ func (w *wild) Message(_ *eventloop.Turn, part []byte, _, _ bool) {
 // Taken implements websocket.Peer.
 func (w *wild) Taken(_ *eventloop.Turn, n int) {
 	if w.owed.Add(int64(-n)) < 0 || w.ends.Load() != 0 {
-		w.t.Error("more is taken than was sent, or after the end")
+		w.t.Error("got Taken for more than was sent, or after Closed")
 	}
 }
 
 // Closed implements websocket.Peer.
 func (w *wild) Closed(*eventloop.Turn, uint16, string) {
 	if w.called.Add(1) != 1 || w.ends.Add(1) != 1 {
-		w.t.Error("Closed is called beside or after another call")
+		w.t.Error("got Closed beside another call, or twice")
 	}
 	w.called.Add(-1)
 	close(w.work)
 }
 
-// TestWildApplicationsAndClients has both ends do at the same time what they may, and the
-// Engine cut some of it: each WebSocket ends once, on both sides, and leaves nothing.
+// Applications and clients do random things at the same time, and the Engine cuts some
+// connections: each WebSocket ends once.
 func TestWildApplicationsAndClients(t *testing.T) {
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
-		var peers tamed
+		var peers wilds
 		s := start(t, secure, goroutines, short+"\nwebsocket_ping_interval 20ms; websocket_max_message 100k;", func(e *echo) websocket.Peer {
 			w := &wild{echo: e, t: t, work: make(chan func(), 2*window/websocket.PartCost)}
 			peers.mu.Lock()
@@ -128,12 +129,12 @@ func TestWildApplicationsAndClients(t *testing.T) {
 			ended += int(w.ends.Load())
 		}
 		if opened := int(s.logged.Load()); ended != opened || opened < n {
-			t.Errorf("%d of %d WebSockets have ended; want at least %d", ended, opened, n)
+			t.Errorf("got %d ends of %d WebSockets, want as many, at least %d", ended, opened, n)
 		}
 	})
 }
 
-// rampage is a client that sends what it likes and leaves as it likes.
+// rampage is a client that sends random frames and leaves in a random way.
 func rampage(c *client, seed uint64, compressed bool) {
 	defer c.Close()
 	random := rand.New(rand.NewPCG(seed, 3))

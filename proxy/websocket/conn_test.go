@@ -27,7 +27,7 @@ func TestTheTableOverASocket(t *testing.T) {
 		cases := framestest.Cases()
 		step := 1
 		if secure {
-			step = 9 // a part of them, for the time that handshakes take
+			step = 9 // not all cases, as handshakes take time
 		}
 		atOnce(4, func(i int) {
 			for at := i * step; at < len(cases); at += 4 * step {
@@ -37,7 +37,7 @@ func TestTheTableOverASocket(t *testing.T) {
 					t.Error(err)
 				}
 				nc.Write(c.Bye(len(c.Want)))
-				if i%2 == 0 || strings.HasSuffix(c.Want, "eof") { // the client reads on
+				if i%2 == 0 || strings.HasSuffix(c.Want, "eof") { // the client still reads
 					nc.Conn.(interface{ CloseWrite() error }).CloseWrite()
 				}
 				if got := nc.outcome(t); got != c.Want {
@@ -61,11 +61,11 @@ func TestBytesBehindTheHandshakeAreMessages(t *testing.T) {
 			t.Errorf(`got %q, want "close 4000"`, got)
 		}
 		if got := c.next(t); got != "eof" {
-			t.Errorf(`after the close comes %q, want "eof"`, got)
+			t.Errorf(`after the close: got %q, want "eof"`, got)
 		}
 		e := within(t, s.peers, "the peer")
 		if got := within(t, e.closed, "the end"); got != "4000 bye" {
-			t.Errorf(`the application sees %q, want "4000 bye"`, got)
+			t.Errorf(`the application got %q, want "4000 bye"`, got)
 		}
 		eventually(t, func() bool { return s.logged.Load() == 1 }, "the log of the exchange")
 		if got, want := s.sent.Load(), int64(len("\x81\x05early")+len("\x88\x02..")); got != want {
@@ -74,7 +74,7 @@ func TestBytesBehindTheHandshakeAreMessages(t *testing.T) {
 	})
 }
 
-// TestAnEndReachesBothSides checks how each end looks to the client and to the application.
+// Each end reaches the client and the application with its code.
 func TestAnEndReachesBothSides(t *testing.T) {
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
 		s := start(t, secure, goroutines, "websocket_max_message 10;", nil)
@@ -89,7 +89,7 @@ func TestAnEndReachesBothSides(t *testing.T) {
 				e.conn.Close(nil, 4321, "enough")
 				c.answer(t, "close 4321")
 			}, "close 4321", "4321 enough"},
-			{"the application closes, and the client goes", func(c *client, e *echo) {
+			{"the application closes, and the client leaves", func(c *client, e *echo) {
 				e.conn.Close(nil, 1000, "")
 				c.peek(t, "close 1000")
 				c.Close()
@@ -100,8 +100,8 @@ func TestAnEndReachesBothSides(t *testing.T) {
 			}, "close", "1005"},
 			{"the client breaks a rule", func(c *client, _ *echo) { c.Write(framestest.Bare(text, "x")) }, "close 1002", "1002 frame without a mask"},
 			{"the client sends too much", func(c *client, _ *echo) { c.Write(framestest.Frame(text, "12345678901")) }, "close 1009", "1009 message too big"},
-			{"the client ends what it sends", func(c *client, _ *echo) { c.Conn.(interface{ CloseWrite() error }).CloseWrite() }, "eof", "1006"},
-			{"the client goes", func(c *client, _ *echo) { c.Close() }, "", "1006"},
+			{"the client ends its sending side", func(c *client, _ *echo) { c.Conn.(interface{ CloseWrite() error }).CloseWrite() }, "eof", "1006"},
+			{"the client leaves", func(c *client, _ *echo) { c.Close() }, "", "1006"},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				nc := s.open(t, "")
@@ -114,12 +114,12 @@ func TestAnEndReachesBothSides(t *testing.T) {
 				c.end(nc, e)
 				if c.client != "" {
 					if got := nc.outcome(t); got != c.client {
-						t.Errorf("the client gets %q, want %q", got, c.client)
+						t.Errorf("the client got %q, want %q", got, c.client)
 					}
 				}
-				nc.Close() // a client that has broken a rule is not waited for
+				nc.Close() // otherwise the server drops bytes of a client that has broken a rule
 				if got := within(t, e.closed, "the end"); got != c.server {
-					t.Errorf("the application sees %q, want %q", got, c.server)
+					t.Errorf("the application got %q, want %q", got, c.server)
 				}
 				e.conn.Send(nil, []byte("too late"), true, true)
 				e.conn.Close(nil, 1000, "")
@@ -130,7 +130,7 @@ func TestAnEndReachesBothSides(t *testing.T) {
 	})
 }
 
-func TestWhatTheApplicationSendsBeforeItIsOpenComesFirst(t *testing.T) {
+func TestMessagesSentBeforeTheUpgradeComeAfterIt(t *testing.T) {
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
 		s := start(t, secure, goroutines, "", func(e *echo) websocket.Peer { return &eager{e} })
 		c := s.open(t, "")
@@ -144,7 +144,7 @@ func TestWhatTheApplicationSendsBeforeItIsOpenComesFirst(t *testing.T) {
 	})
 }
 
-// eager is a peer that greets as soon as it has a Conn.
+// eager is a peer that sends a message before its Conn is open.
 type eager struct{ *echo }
 
 func (e *eager) greet() { e.conn.Send(nil, []byte("hello"), true, true) }
@@ -156,7 +156,7 @@ func TestAClientThatDoesNotReadStallsOnlyItself(t *testing.T) {
 		e := within(t, s.peers, "the peer")
 		big := framestest.Frame(binary, strings.Repeat("x", 30_000))
 		sent := make(chan int)
-		go func() { // until nothing is taken any more, and then until the client reads
+		go func() { // stalls until the client reads
 			n := 0
 			for ; n < 400; n++ {
 				if _, err := slow.Write(big); err != nil {
@@ -174,7 +174,7 @@ func TestAClientThatDoesNotReadStallsOnlyItself(t *testing.T) {
 			}
 		}
 		if most := e.most.Load(); most > window {
-			t.Errorf("%d bytes are on their way to the application, more than its credit of %d", most, window)
+			t.Errorf("got %d of the credit in use, want at most %d", most, window)
 		}
 		for range 400 {
 			if got := slow.next(t); got != "binary of 30000 bytes" {
@@ -182,7 +182,7 @@ func TestAClientThatDoesNotReadStallsOnlyItself(t *testing.T) {
 			}
 		}
 		if n := <-sent; n != 400 {
-			t.Errorf("%d were sent, want 400", n)
+			t.Errorf("got %d messages sent, want 400", n)
 		}
 		slow.Write(framestest.Frame(closes, ""))
 		if got := slow.outcome(t); got != "close" {
@@ -231,12 +231,12 @@ func TestAnApplicationThatDoesNotReadHoldsItsClientBack(t *testing.T) {
 					eventually(t, func() bool { return e.parts.Load() > before }, "more messages after more credit")
 				}
 				if used := e.used.Load(); used > window+20_000 {
-					t.Errorf("%d were used of a credit of %d", used, window+20_000)
+					t.Errorf("got %d of the credit in use, want at most %d", used, window+20_000)
 				}
-				e.conn.Close(nil, 1000, "") // goes out though the client is not read from
+				e.conn.Close(nil, 1000, "") // is sent although the client is not read from
 				for word := ""; word != "close 1000"; {
 					if word = nc.next(t); word == "eof" {
-						t.Fatal("the end comes without the close")
+						t.Fatal("got the end without a close")
 					}
 				}
 				nc.Close()
@@ -270,14 +270,14 @@ func TestAFloodOfPingsIsAnsweredWithBoundedMemory(t *testing.T) {
 				if !os.IsTimeout(err) {
 					t.Fatal(err)
 				}
-				return // without a loop the server reads no more; TLS cannot go on
+				return // without a loop the server does not read while it writes; TLS cannot go on after a timeout
 			}
 		}
 		c.SetDeadline(time.Now().Add(patience))
 		go c.Write(append(framestest.Frame(ping, "the last"), framestest.Frame(closes, "")...))
 		answers := strings.Split(c.outcome(t), "; ")
 		if n := len(answers); answers[n-2] != `pong "the last"` {
-			t.Errorf("the last of %d answers is %q; want %q", n-1, answers[n-2], `pong "the last"`)
+			t.Errorf("the last of %d answers: got %q, want %q", n-1, answers[n-2], `pong "the last"`)
 		}
 	})
 }

@@ -8,30 +8,31 @@ import (
 	"alicorn/proxy/websocket/frames"
 )
 
-// The states of a Conn's end. All but open have sent a close, or gathered it.
+// The states of a Conn. In all but open the Conn sends no more messages.
 const (
 	open     uint32 = iota
 	asked           // the application has closed; the client has not answered
 	answered        // the client has closed
-	faulted         // the client has broken a rule, or the server ends; what it sends is dropped
+	faulted         // the client has broken a rule or left, or the server ends the connection; bytes of the client are dropped
 )
 
-// ending is how a Conn ends.
+// ending is the end of a Conn.
 type ending struct {
-	closing     atomic.Uint32 // changes under mu
-	code        uint16        // of Peer.Closed
-	reason      string
-	due         time.Duration // when the wait for the client's close, or its end, is over
-	silent      bool          // the sending side was ended
-	lost        bool          // nothing can be sent any more
-	readingOver bool
-	finished    bool
+	closing      atomic.Uint32 // the state; it changes under mu
+	code         uint16        // for Peer.Closed
+	reason       string        // for Peer.Closed
+	due          time.Duration // when the wait for the client's close, or for its end, is over
+	endedSending bool          // the connection's sending side was ended
+	lost         bool          // nothing can be sent any more
+	readingOver  bool          // the reading side has ended
+	finished     bool          // both sides have ended: Peer.Closed is called
 }
 
-// maxDropped bounds the bytes that are dropped after a fault of the client.
+// maxDropped bounds the bytes that are dropped in the state faulted.
 const maxDropped = 1 << 20
 
-// beginClose gathers a close, and bounds what comes after it. The caller holds mu.
+// beginClose makes the transition to state, gathers a close, and bounds the wait for the
+// client. The caller holds mu.
 func (c *Conn) beginClose(state uint32, code uint16, reason string) {
 	wait := c.shake.rules.close
 	if state == faulted {
@@ -57,12 +58,12 @@ func (c *Conn) fail(t *eventloop.Turn, code uint16, reason string) {
 	if c.closing.Load() == open {
 		c.beginClose(faulted, code, reason)
 	} else {
-		c.closing.Store(faulted) // it was sent a close already
+		c.closing.Store(faulted) // a close was gathered before
 	}
 	c.unlockAndFlush(t)
 }
 
-// closedByClient answers the client's close.
+// closedByClient answers the client's close, unless that is an answer itself.
 func (c *Conn) closedByClient(code uint16, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,14 +74,14 @@ func (c *Conn) closedByClient(code uint16, reason string) {
 	c.code, c.reason = code, reason
 }
 
-// lose ends reading because the connection is lost or has no more time. The caller owns
-// reading.
+// lose ends the reading side because the connection is lost or has no more time. The caller
+// must own that side.
 func (c *Conn) lose(t *eventloop.Turn) {
 	c.endOfClient()
 	c.mu.Lock()
 	c.lost = true
 	if c.writing {
-		c.link.Cut() // so that writing ends
+		c.link.Cut() // the writing side then fails
 	} else {
 		c.drop()
 	}
@@ -88,8 +89,8 @@ func (c *Conn) lose(t *eventloop.Turn) {
 	c.endReading(t)
 }
 
-// endOfClient notes that the client sends no more. What was gathered until now is still
-// sent: the client may have ended its sending side only.
+// endOfClient notes that the client sends no more. Frames that were gathered are still sent,
+// as the client may have ended only its sending side.
 func (c *Conn) endOfClient() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,7 +99,8 @@ func (c *Conn) endOfClient() {
 	}
 }
 
-// endReading ends reading. The WebSocket ends when what was gathered is sent.
+// endReading ends the reading side. The WebSocket ends when the frames that were gathered
+// are sent.
 func (c *Conn) endReading(t *eventloop.Turn) {
 	c.releaseIn()
 	c.reader.Release()
@@ -111,7 +113,8 @@ func (c *Conn) endReading(t *eventloop.Turn) {
 	c.unlockAndFinish(t)
 }
 
-// unlockAndFinish unlocks mu, and ends the WebSocket if neither side works any more.
+// unlockAndFinish unlocks mu, and ends the WebSocket if the reading side has ended and
+// nothing is to be sent.
 func (c *Conn) unlockAndFinish(t *eventloop.Turn) {
 	if c.finished || !c.readingOver || c.writing || c.pending() {
 		c.unlockAndFlush(t)
@@ -125,8 +128,8 @@ func (c *Conn) unlockAndFinish(t *eventloop.Turn) {
 	c.link.Over(t)
 }
 
-// cut tells the client that the server ends the connection: the Engine is about to cut it.
-// down: the server stops.
+// cut sends a close, if the client takes it, because the Engine is about to cut the
+// connection. It waits for at most lastWait. down says that the server stops.
 func (c *Conn) cut(down bool) {
 	c.mu.Lock()
 	if c.finished || c.closing.Load() == faulted {
@@ -158,6 +161,5 @@ func (c *Conn) cut(down bool) {
 	c.resume(nil)
 }
 
-// lastWait is how long the last write may take when the connection is about to be cut. It does
-// not wait for the client, but for a goroutine that is writing.
+// lastWait bounds the last write before a connection is cut.
 const lastWait = time.Second

@@ -2,5 +2,5 @@ package websocket
 
 import "time"
 
-// EndWithin makes the bounds of connections' ends d.
+// EndWithin makes d the bound of connections' ends.
 func (f *Feature) EndWithin(d time.Duration) { f.waits = waits{close: d, fault: d} }

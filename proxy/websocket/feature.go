@@ -7,7 +7,7 @@ import (
 	"alicorn/proxy"
 )
 
-// Feature is the feature: its directives, and the settings of each location.
+// Feature has the directives of WebSockets, and the settings of each location.
 type Feature struct {
 	settings *config.Key[settings]
 	rules    *proxy.LocationSlot[*rules]
@@ -18,12 +18,13 @@ type Feature struct {
 type waits struct {
 	// close is how long the client may take to answer a close.
 	close time.Duration
-	// fault is how long what the client sends is dropped after its fault: a connection
-	// that is closed with unread bytes is reset, and the client may never see the close.
+	// fault is how long bytes of the client are dropped after it has broken a rule, or
+	// while the server ends the connection. A connection that closes with unread bytes is
+	// reset, and the client may lose the close.
 	fault time.Duration
 }
 
-// settings are what the directives of one block say.
+// settings are the settings of one block.
 type settings struct {
 	maxMessage   int64
 	pingInterval time.Duration
@@ -36,26 +37,26 @@ type settings struct {
 // rules are the settings of one location.
 type rules struct {
 	settings
-	allowed []origin // none: any origin may connect
+	allowed []origin // if it is empty, any origin is allowed
 	waits
 }
 
-// The defaults, which are uvicorn's.
+// Defaults.
 const (
-	defaultMaxMessage = 16 << 20
-	defaultPing       = 20 * time.Second
+	defaultMaxMessage = 16 << 20         // of uvicorn
+	defaultPing       = 20 * time.Second // of uvicorn, for interval and timeout
 	closeWait         = 10 * time.Second
-	faultWait         = 5 * time.Second // nginx's lingering_timeout
+	faultWait         = 5 * time.Second // of nginx's lingering_timeout
 )
 
-// New returns the feature.
+// New returns a Feature.
 func New() *Feature {
 	return &Feature{waits: waits{close: closeWait, fault: faultWait}, rules: new(proxy.LocationSlot[*rules]), settings: config.NewKey(func() settings {
 		return settings{maxMessage: defaultMaxMessage, pingInterval: defaultPing, pingTimeout: defaultPing, compress: true}
 	})}
 }
 
-// Module returns what the feature adds to a configuration.
+// Module returns the feature as a proxy.Module.
 func (f *Feature) Module() proxy.Module {
 	return proxy.Module{
 		Name:       "websocket",

@@ -8,8 +8,8 @@ import (
 	"alicorn/proxy/websocket/frames"
 )
 
-// Asks reports whether x's request asks for a WebSocket: a GET whose Upgrade has the token
-// websocket and whose Connection has upgrade. Other requests are HTTP.
+// Asks reports whether x's request asks for a WebSocket: a GET of HTTP/1.1 with websocket in
+// Upgrade and upgrade in Connection.
 func Asks(x *proxy.Exchange) bool {
 	r := &x.Req
 	if _, ok := r.Header.Lookup(proxy.FieldUpgrade); !ok || r.Method != "GET" || r.Major != 1 || r.Minor < 1 {
@@ -18,7 +18,7 @@ func Asks(x *proxy.Exchange) bool {
 	return hasToken(&r.Header, proxy.FieldUpgrade, "websocket") && hasToken(&r.Header, proxy.FieldConnection, "upgrade")
 }
 
-// hasToken reports whether token is an element of the field, in any of its lines.
+// hasToken reports whether token is an element of the field, in one of its lines.
 func hasToken(h *proxy.Header, id proxy.FieldID, token string) bool {
 	for f := range h.All() {
 		if f.ID() != id {
@@ -33,7 +33,7 @@ func hasToken(h *proxy.Header, id proxy.FieldID, token string) bool {
 	return false
 }
 
-// Handshake is a request for a WebSocket that may be accepted.
+// Handshake is a valid request for a WebSocket.
 type Handshake struct {
 	rules        *rules
 	accept       string // Sec-WebSocket-Accept
@@ -41,11 +41,11 @@ type Handshake struct {
 	deflate      frames.Deflate
 }
 
-// version is the only version of the protocol that there is.
+// version is the only version of the protocol (RFC 6455 section 4.1).
 const version = "13"
 
 // Handshake checks the rest of a request that Asks for a WebSocket (RFC 6455 section
-// 4.2.1), and its Origin. The handler returns its error.
+// 4.2.1), and its Origin. The handler returns the error: status 400, 403 or 426.
 func (f *Feature) Handshake(x *proxy.Exchange) (*Handshake, error) {
 	r := f.rules.Of(x.Location)
 	h := &Handshake{rules: r}
@@ -71,28 +71,29 @@ func (f *Feature) Handshake(x *proxy.Exchange) (*Handshake, error) {
 	}
 	switch {
 	case versions != 1 || asked != version:
-		return nil, &proxy.Fail{Status: 426, Level: proxy.LevelInfo, Reason: fmt.Sprintf("client asks for version %q of WebSocket; it is %s", asked, version),
+		return nil, &proxy.Fail{Status: 426, Level: proxy.LevelInfo, Reason: fmt.Sprintf("client sent %d Sec-WebSocket-Version, the last of them %q: must be one, %s", versions, asked, version),
 			Field: proxy.Field{Name: "Sec-WebSocket-Version", Value: version}, More: []proxy.Field{{Name: "Upgrade", Value: "websocket"}}}
 	case keys != 1 || !frames.ValidKey(key):
-		return nil, malformed("client sent %d Sec-WebSocket-Key, the last of them %q; it is one, of 16 bytes in base64", keys, key)
+		return nil, malformed("client sent %d Sec-WebSocket-Key, the last of them %q: must be one, of 16 bytes in base64", keys, key)
 	case x.Req.ContentLength > 0 || x.Req.Chunked:
 		return nil, malformed("client sent a body with its WebSocket handshake")
 	}
 	deflate, err := frames.Negotiate(extensions)
 	if err != nil {
-		return nil, malformed("client sent invalid Sec-WebSocket-Extensions %q; %v", extensions, err)
+		return nil, malformed("client sent invalid Sec-WebSocket-Extensions %q: %v", extensions, err)
 	}
 	if r.compress {
 		h.deflate = deflate
 	}
 	ok, err := r.admits(x)
 	if err == nil && !ok {
-		err = &proxy.Fail{Status: 403, Level: proxy.LevelWarn, Reason: fmt.Sprintf("origin %q may not open a WebSocket by websocket_origin", x.Req.Header.Get("Origin"))}
+		err = &proxy.Fail{Status: 403, Level: proxy.LevelWarn, Reason: fmt.Sprintf("websocket_origin does not allow origin %q", x.Req.Header.Get("Origin"))}
 	}
 	h.accept = frames.AcceptKey(key)
 	return h, err
 }
 
+// malformed returns the answer to a malformed handshake.
 func malformed(format string, args ...any) error {
 	return &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: fmt.Sprintf(format, args...)}
 }
@@ -101,7 +102,7 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// Subprotocols returns those that the client offers, in its order. They are to be tokens, but
-// some clients put something else there, as the text of a credential: that is for the
-// application to judge.
+// Subprotocols returns the subprotocols that the client offers, in its order. RFC 6455 wants
+// tokens, but some clients send other text, such as credentials. It is not checked: the
+// application decides.
 func (h *Handshake) Subprotocols() []string { return h.subprotocols }

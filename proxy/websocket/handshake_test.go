@@ -21,7 +21,8 @@ func TestHandshakes(t *testing.T) {
 	}
 }
 
-// answer returns the status of the answer to a request, and its fields that choose.
+// answer returns the status of the answer to the request asked, and its fields of the
+// handshake.
 func answer(t *testing.T, s *site, asked string) string {
 	t.Helper()
 	nc := s.connect(t)
@@ -39,7 +40,7 @@ func answer(t *testing.T, s *site, asked string) string {
 		}
 	}
 	if upgrade != (got[:3] == "101" || got[:3] == "426") {
-		t.Errorf("an answer with status %s has Upgrade: websocket: %v", got, upgrade)
+		t.Errorf("an answer with status %s: got Upgrade: websocket %v, want %v", got, upgrade, !upgrade)
 	}
 	return got
 }
@@ -81,7 +82,7 @@ func TestOrigins(t *testing.T) {
 		{"websocket_origin ~^https://a\\.test$;", "https://A.test", "403"},
 		{"websocket_origin \"~(?=x)^$\";", "", "403"},
 		{"websocket_origin b.test; websocket_origin a.test;", "http://a.test", "101"},
-		{"websocket_origin \"~^(?!x)(a+)+$\" any;", strings.Repeat("a", 40) + "b", "500"}, // it takes too long, which is not "no match"
+		{"websocket_origin \"~^(?!x)(a+)+$\" any;", strings.Repeat("a", 40) + "b", "500"}, // matching takes too long, which is not "no match"
 	} {
 		t.Run(c.rule+" "+c.origin, func(t *testing.T) {
 			t.Parallel()
@@ -97,7 +98,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-func TestWithoutCompressionNoneIsNegotiated(t *testing.T) {
+func TestCompressionCanBeOff(t *testing.T) {
 	s := start(t, false, false, "websocket_compression off;", nil)
 	if got := answer(t, s, request+"Sec-WebSocket-Extensions: permessage-deflate\r\n"); got != "101" {
 		t.Errorf(`got %q, want "101"`, got)

@@ -14,7 +14,7 @@ import (
 	"alicorn/proxy/websocket/framestest"
 )
 
-func TestASilentClientIsPingedAndThenGivenUp(t *testing.T) {
+func TestASilentClientGetsAPingAndThenAClose(t *testing.T) {
 	proxytest.InAllWaysAtOnce(t, func(t *testing.T, secure, goroutines bool) {
 		s := start(t, secure, goroutines, "websocket_ping_interval 50ms; websocket_ping_timeout 3s;", nil)
 		c := s.open(t, "")
@@ -22,24 +22,24 @@ func TestASilentClientIsPingedAndThenGivenUp(t *testing.T) {
 		for _, alive := range [][]byte{framestest.Frame(pong, ""), framestest.Frame(ping, "mine"), framestest.Frame(text, "hello")} {
 			for word := c.next(t); word != `ping ""`; word = c.next(t) {
 				if strings.HasPrefix(word, "close") || word == "eof" {
-					t.Fatalf("a client that answers gets %q", word)
+					t.Fatalf("a client that answers got %q, want a ping", word)
 				}
 			}
 			c.Write(alive)
 		}
 		for word := c.next(t); word != "close 1011"; word = c.next(t) {
 			if word == "eof" {
-				t.Fatal("the end comes without the close")
+				t.Fatal("got the end without a close")
 			}
 		}
 		c.Close()
 		if got := within(t, e.closed, "the end"); got != "1006 ping timeout" {
-			t.Errorf(`the application sees %q, want "1006 ping timeout"`, got)
+			t.Errorf(`the application got %q, want "1006 ping timeout"`, got)
 		}
 	})
 }
 
-func TestNoPingsAreSentWhereTheyAreOff(t *testing.T) {
+func TestAnIntervalOf0SendsNoPings(t *testing.T) {
 	proxytest.InAllWaysAtOnce(t, func(t *testing.T, secure, goroutines bool) {
 		s := start(t, secure, goroutines, "websocket_ping_interval 0;", nil)
 		quiet := s.open(t, "")
@@ -48,7 +48,7 @@ func TestNoPingsAreSentWhereTheyAreOff(t *testing.T) {
 		if got := quiet.next(t); got != "text hello" {
 			t.Errorf(`got %q, want "text hello"`, got)
 		}
-		e.conn.Close(nil, 1000, "") // a close hurries a wait that has no limit
+		e.conn.Close(nil, 1000, "") // shortens a wait without a limit
 		if got := quiet.next(t); got != "close 1000" {
 			t.Errorf(`got %q, want "close 1000"`, got)
 		}
@@ -77,26 +77,26 @@ func TestARateBoundsMessagesAndPings(t *testing.T) {
 				}
 				nc.Close()
 				if got := within(t, e.closed, "the end"); !strings.HasPrefix(got, "1008 too many ") {
-					t.Errorf(`the application sees %q, want "1008 too many " at its beginning`, got)
+					t.Errorf(`the application got %q, want "1008 too many " at its beginning`, got)
 				}
 			})
 		}
 	})
 }
 
-func TestTheServersEndIsTold(t *testing.T) {
+func TestAConnectionThatTheServerCutsGetsAClose(t *testing.T) {
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
 		for _, c := range []struct {
 			name, client, server string
 			end                  func(s *site)
 		}{
-			{"its generation", "close 1012", "1012 service restart", func(s *site) {
+			{"a reload", "close 1012", "1012 service restart", func(s *site) {
 				old := s.Engine.Current()
 				ctx, cancel := context.WithCancel(context.Background())
-				cancel() // it has no time
+				cancel()
 				s.Engine.Drain(ctx, old)
 			}},
-			{"the whole", "close 1001", "1001 server stops", func(s *site) {
+			{"a shutdown", "close 1001", "1001 server stops", func(s *site) {
 				ctx, cancel := context.WithCancel(context.Background())
 				cancel()
 				s.Engine.Shutdown(ctx, 0)
@@ -112,10 +112,10 @@ func TestTheServersEndIsTold(t *testing.T) {
 				}
 				c.end(s)
 				if got := nc.outcome(t); got != c.client {
-					t.Errorf("the client gets %q, want %q", got, c.client)
+					t.Errorf("the client got %q, want %q", got, c.client)
 				}
 				if got := within(t, e.closed, "the end"); got != c.server {
-					t.Errorf("the application sees %q, want %q", got, c.server)
+					t.Errorf("the application got %q, want %q", got, c.server)
 				}
 			})
 		}
@@ -126,7 +126,7 @@ func TestAnIdleWebSocketHasNoGoroutine(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		s := start(t, secure, false, "", nil)
 		if s.Loops == nil {
-			return // the system has no event loop
+			return // the system has no poller
 		}
 		open := func() *client {
 			c := s.open(t, "permessage-deflate; client_max_window_bits")
@@ -145,17 +145,17 @@ func TestAnIdleWebSocketHasNoGoroutine(t *testing.T) {
 	}
 }
 
-// TestManyWebSockets has many clients at once send messages of all kinds and sizes, read
-// them at their own pace, and leave in all ways, while the application sends, too.
+// Many clients at once send messages of several kinds and sizes, read them when they like,
+// and leave in several ways.
 func TestManyWebSockets(t *testing.T) {
 	many := 1000
-	if raceEnabled { // which is slow
+	if raceEnabled { // the race detector is slow
 		many = 100
 	}
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
 		n := many
 		if secure {
-			n /= 10 // for the time that handshakes take
+			n /= 10 // handshakes take time
 		}
 		s := start(t, secure, goroutines, "", nil)
 		var ended atomic.Int64
@@ -180,7 +180,7 @@ func TestManyWebSockets(t *testing.T) {
 				}
 				go c.Write(fragments(random, want, offer != "" && m%2 == 0))
 				if c.next(t); c.last.Payload != want {
-					t.Errorf("client %d: message %d comes back as another, of %d bytes instead of %d", i, m, len(c.last.Payload), len(want))
+					t.Errorf("client %d: message %d: got %d other bytes, want those that were sent, %d", i, m, len(c.last.Payload), len(want))
 					return
 				}
 			}
@@ -190,7 +190,7 @@ func TestManyWebSockets(t *testing.T) {
 	})
 }
 
-// fragments returns text as a message in some fragments, with pongs between.
+// fragments returns text as a message in a random number of fragments, with pongs between.
 func fragments(random *rand.Rand, text string, compressed bool) (frames []byte) {
 	first := byte(framestest.Text)
 	if compressed {
@@ -207,7 +207,7 @@ func fragments(random *rand.Rand, text string, compressed bool) (frames []byte) 
 	}
 }
 
-// leave ends a client in one of many ways.
+// leave ends a client in one of five ways.
 func leave(t *testing.T, c *client, way int) {
 	switch way % 5 {
 	case 0:
@@ -245,16 +245,16 @@ func TestTheEndIsBounded(t *testing.T) {
 			e := within(t, s.peers, "the peer")
 			c.end(nc, e)
 			if got := nc.outcome(t) + "; " + nc.next(t); got != c.client {
-				t.Errorf("%s: the client gets %q, want %q", c.name, got, c.client)
+				t.Errorf("%s: the client got %q, want %q", c.name, got, c.client)
 			}
 			if got := within(t, e.closed, "the end"); got != c.server {
-				t.Errorf("%s: the application sees %q, want %q", c.name, got, c.server)
+				t.Errorf("%s: the application got %q, want %q", c.name, got, c.server)
 			}
 		}
 	})
 }
 
-func TestAClientThatSendsOnAfterItsFaultSeesTheClose(t *testing.T) {
+func TestAClientThatSendsMoreAfterAFaultGetsTheClose(t *testing.T) {
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
 		s := start(t, secure, goroutines, "websocket_max_message 1000;", nil)
 		c := s.open(t, "")

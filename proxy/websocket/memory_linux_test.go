@@ -11,15 +11,15 @@ import (
 	"alicorn/proxy/websocket/framestest"
 )
 
-// mostIdle is how much memory of the front an idle WebSocket in clear text may hold.
+// mostIdle bounds the memory of an idle WebSocket in clear text, in bytes.
 const mostIdle = 6 << 10
 
-// TestAnIdleWebSocketHoldsLittleMemory measures what a client without buffers of its own
-// adds to the heap and to stacks.
+// The clients are bare sockets, so that the heap and the stacks grow only by the server's
+// memory.
 func TestAnIdleWebSocketHoldsLittleMemory(t *testing.T) {
 	s := start(t, false, false, "", nil)
 	if s.Loops == nil || raceEnabled {
-		return // only loops hold little, and the race detector holds more
+		return // goroutines and the race detector need more memory
 	}
 	to := s.connect(t).RemoteAddr().(*net.TCPAddr)
 	const n = 400
@@ -36,7 +36,7 @@ func TestAnIdleWebSocketHoldsLittleMemory(t *testing.T) {
 		for head := ""; !strings.HasSuffix(head, "\r\n\r\n"); {
 			var b [1]byte
 			if n, err := unix.Read(fd, b[:]); n != 1 {
-				t.Fatalf("the head ends with %v after %q", err, head)
+				t.Fatalf("got %q, then %v, want a head", head, err)
 			}
 			head += string(b[:])
 		}
@@ -58,6 +58,6 @@ func TestAnIdleWebSocketHoldsLittleMemory(t *testing.T) {
 	}
 	got := (used() - before) / n
 	if got > mostIdle {
-		t.Errorf("an idle WebSocket holds %d bytes, more than %d", got, mostIdle)
+		t.Errorf("got %d bytes per idle WebSocket, want at most %d", got, mostIdle)
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Open answers x's request with status 101 and x.Res.Header, to which it adds the fields
-// of the handshake, and carries the WebSocket until it has ended. Then the exchange goes
-// on with then. The handler returns what Open returns; without a loop Open waits for the
-// end. If it returns another error than then, nothing was opened. subprotocol is one that
-// the client offers, or "".
+// Open answers x's request with status 101 and x.Res.Header, to which it adds the fields of
+// the handshake, and carries the WebSocket until it has ended. Then the exchange goes on
+// with then. The handler returns the error of Open. Without a loop Open waits for the end
+// and returns the error of then. If the upgrade fails, then is not called. subprotocol is
+// one that the client offers, or "".
 func (c *Conn) Open(x *proxy.Exchange, subprotocol string, then func(x *proxy.Exchange) error) error {
 	h := &x.Res.Header
 	h.Set("Upgrade", "websocket")
@@ -34,14 +34,14 @@ func (c *Conn) Open(x *proxy.Exchange, subprotocol string, then func(x *proxy.Ex
 	return o.stand(x, nc)
 }
 
-// opened is what goes on with an exchange when its WebSocket has ended.
+// opened is the Continuation that goes on with an exchange when its WebSocket has ended.
 type opened struct {
 	c    *Conn
 	then func(x *proxy.Exchange) error
 	head int64 // how many bytes were sent to the client before
 }
 
-// looped is a link in an event loop.
+// looped is a link that an event loop calls.
 type looped struct {
 	eventloop.Duplex
 	loop  *eventloop.Loop
@@ -55,13 +55,13 @@ func (l *looped) Later(t *eventloop.Turn, h eventloop.Handler) {
 	}
 }
 
-// Last does nothing, as no Send waits.
+// Last implements link. It does nothing, as Send does not wait.
 func (l *looped) Last() {}
 
 // Over implements link.
 func (l *looped) Over(t *eventloop.Turn) { l.waker.WakeIn(t) }
 
-// carry makes the loops call the WebSocket, and suspends x meanwhile.
+// carry makes the loop call the WebSocket, and suspends x until it has ended.
 func (o *opened) carry(x *proxy.Exchange, nc proxy.Upgraded, d eventloop.Duplex) error {
 	c := o.c
 	d.Adopt((*reading)(c))
@@ -74,7 +74,7 @@ func (o *opened) carry(x *proxy.Exchange, nc proxy.Upgraded, d eventloop.Duplex)
 	return err
 }
 
-// start makes l the link, and has it send what was gathered before.
+// start makes l the link, and sends the frames that were gathered before.
 func (c *Conn) start(l link) {
 	c.mu.Lock()
 	c.link = l
@@ -89,7 +89,8 @@ func (o *opened) Continue(x *proxy.Exchange) error {
 	return o.finish(x)
 }
 
-// finish goes on with x. What was sent after the 101 counts as the response's body.
+// finish goes on with x. The bytes that were sent after the head count as the response's
+// body.
 func (o *opened) finish(x *proxy.Exchange) error {
 	x.Res.Written = x.BytesSent() - o.head
 	return o.then(x)

@@ -45,7 +45,7 @@ async def main(port, secure):
 asyncio.run(main(sys.argv[1], sys.argv[2] == "true"))
 `
 
-func TestPythonsWebsocketsIsUnderstood(t *testing.T) {
+func TestPythonsWebsocketsWorks(t *testing.T) {
 	proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
 		t.Parallel()
 		s := start(t, secure, goroutines, "", nil)

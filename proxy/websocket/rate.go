@@ -2,17 +2,16 @@ package websocket
 
 import "time"
 
-// rate is how often something may come: once in each, and up to burst sooner. each 0: as
-// often as it likes.
-type rate struct {
-	each  time.Duration
-	burst time.Duration // as many times each as may come at once beside the one that is due
+// rate bounds how often something may happen: once in each, and burst/each times more at
+// once. If each is 0, there is no bound.
+type rate struct{ each, burst time.Duration }
+
+// meter counts events by a rate. The zero meter has counted nothing.
+type meter struct {
+	due time.Duration // when the next event is due
 }
 
-// meter counts by a rate. The zero meter has counted nothing.
-type meter struct{ due time.Duration }
-
-// count counts one at the time now, and reports whether it may come.
+// count counts an event at the time now, and reports whether the rate allows it.
 func (m *meter) count(r rate, now time.Duration) bool {
 	if r.each == 0 {
 		return true

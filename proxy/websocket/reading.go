@@ -10,22 +10,22 @@ import (
 	"alicorn/proxy/websocket/frames"
 )
 
-// reading is a Conn as the handler of its link's reading.
+// reading is a Conn as the handler of its reading side.
 type reading Conn
 
 // Ready implements eventloop.Handler.
 func (r *reading) Ready(t *eventloop.Turn) { (*Conn)(r).read(t) }
 
-// Left implements eventloop.Watcher: the client has left while reading has an owner, or is
-// stalled. A client that has only ended its sending side is still read.
+// Left implements eventloop.Watcher: the client has left while the reading side has an owner
+// or is stalled. Bytes of a client that has only ended its sending side are still read.
 func (r *reading) Left(t *eventloop.Turn) {
 	if c := (*Conn)(r); c.link.Lost() {
 		c.resume(t)
 	}
 }
 
-// resuming is a Conn as the handler that goes on with reading after it was stalled. The
-// time in which the client was not read from does not count as its silence.
+// resuming is a Conn as the handler that goes on with a stalled reading side. The time in
+// which the client was not read from does not count as its silence.
 type resuming Conn
 
 // Ready implements eventloop.Handler.
@@ -35,18 +35,17 @@ func (r *resuming) Ready(t *eventloop.Turn) {
 	c.read(t)
 }
 
-// turnShare is how many bytes one client brings before others have their turn, and
-// partsShare how many they may be after inflation.
+// Bounds of one turn, after which others have theirs.
 const (
-	turnShare  = 64 << 10
-	partsShare = 256 << 10
+	turnShare  = 64 << 10  // received bytes
+	partsShare = 256 << 10 // bytes of parts, after inflation
 )
 
-// idleMost bounds the wait for bytes, so that the wait has a timer, which Hurry can move.
+// idleMost bounds the wait for bytes. A wait needs a bound so that Hurry can shorten it.
 const idleMost = time.Hour
 
 // read reads until nothing is left, the credit is used up, or the WebSocket has ended. The
-// caller owns reading, and does not own it any more when read returns.
+// caller must own the reading side. When read returns, it does not own it any more.
 func (c *Conn) read(t *eventloop.Turn) {
 	if c.link.Expired() && !c.late(t) {
 		return
@@ -105,7 +104,7 @@ func (c *Conn) receive() (int, error) {
 	return n, err
 }
 
-// releaseIn gives the buffer back. rest is empty.
+// releaseIn gives the buffer of rest back. rest must be empty.
 func (c *Conn) releaseIn() {
 	if c.in != nil {
 		inBuffers.Put(c.in)
@@ -113,14 +112,14 @@ func (c *Conn) releaseIn() {
 	}
 }
 
-// idle gives reading to the loop. It returns false if there is something to read.
+// idle gives the reading side to the loop. It returns false if there are bytes to read.
 func (c *Conn) idle() bool {
 	c.mu.Lock()
-	defer c.mu.Unlock() // so that a Close either is seen here, or hurries the wait
+	defer c.mu.Unlock() // then patience sees a close that has begun, and a later one finds the wait and shortens it
 	return c.link.Idle(max(c.patience(), time.Millisecond))
 }
 
-// patience returns how long the client may send nothing. The caller holds mu.
+// patience returns how much longer the client may send nothing. The caller holds mu.
 func (c *Conn) patience() time.Duration {
 	r := c.shake.rules
 	switch {
@@ -135,7 +134,7 @@ func (c *Conn) patience() time.Duration {
 }
 
 // late sends a ping, or ends the WebSocket, if the client was silent for too long. It
-// returns false if reading has ended.
+// returns false if the reading side has ended.
 func (c *Conn) late(t *eventloop.Turn) bool {
 	c.mu.Lock()
 	switch {
@@ -158,18 +157,18 @@ func (c *Conn) late(t *eventloop.Turn) bool {
 	return true
 }
 
-// verdict is how reading goes on after parse.
+// verdict is how the reading side goes on after parse.
 type verdict uint8
 
 const (
 	receive verdict = iota // with more bytes
-	stall                  // when there is credit; reading has no owner any more
+	stall                  // when there is credit; it has no owner any more
 	later                  // when others have had their turn
-	stop                   // not at all
-	gone                   // not at all: the client is lost
+	stop                   // not at all: there is nothing more to read
+	gone                   // not at all: the connection is lost
 )
 
-// parse handles what has come.
+// parse handles the bytes that were received.
 func (c *Conn) parse(t *eventloop.Turn) verdict {
 	for {
 		if c.closing.Load() == faulted {
@@ -216,13 +215,13 @@ func (c *Conn) part(t *eventloop.Turn, e frames.Event) {
 		return
 	}
 	if c.closing.Load() != open {
-		return // the application has closed, and takes nothing more
+		return // the application has closed
 	}
 	c.credit.Add(-int64(len(e.Data) + PartCost))
 	c.peer.Message(t, e.Data, e.Text, e.Last)
 }
 
-// roomForPart returns how large the next part may be; -1: there may be none.
+// roomForPart returns how many bytes the next part may have; -1 if no part may come.
 func (c *Conn) roomForPart() int {
 	if c.closing.Load() != open {
 		return MaxPart
@@ -234,28 +233,28 @@ func (c *Conn) roomForPart() int {
 	return int(min(credit-PartCost, MaxPart))
 }
 
-// stall makes reading wait for credit. It returns false if there is some by now, or the
-// WebSocket ends.
+// stall makes the reading side wait for credit. It returns false if the caller still owns
+// the side: there is credit by now, or the connection is lost.
 func (c *Conn) stall() bool {
 	c.stalled.Store(true)
 	if c.roomForPart() < 0 && !c.link.Lost() {
 		return true
 	}
-	return !c.stalled.CompareAndSwap(true, false) // false: another goroutine reads by now
+	return !c.stalled.CompareAndSwap(true, false) // if this fails, another goroutine has taken the side
 }
 
-// resume goes on with reading if it is stalled.
+// resume goes on with the reading side if that is stalled.
 func (c *Conn) resume(t *eventloop.Turn) {
 	if c.stalled.CompareAndSwap(true, false) {
 		c.link.Later(t, (*resuming)(c))
 	}
 }
 
-// pongsMost is how many bytes may wait to be sent when another pong joins them.
+// pongsMost bounds the bytes that wait to be sent when another pong joins them.
 const pongsMost = 16 << 10
 
-// ping answers a ping. If much waits to be sent, only the last ping is answered (RFC 6455
-// section 5.5.3).
+// ping answers a ping. If pongsMost bytes wait to be sent, only the last ping is answered,
+// which RFC 6455 section 5.5.3 allows.
 func (c *Conn) ping(t *eventloop.Turn, payload []byte) {
 	if !c.meter.count(c.shake.rules.rate, c.now()) {
 		c.fail(t, frames.PolicyBroken, "too many pings")

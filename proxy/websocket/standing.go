@@ -12,18 +12,18 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// standing is a link without a loop: the goroutine that reads waits in Receive, and another
-// one writes.
+// standing is a link without a loop. One goroutine reads, and waits in Receive; another one
+// writes, and waits in Send.
 type standing struct {
 	proxy.Upgraded
-	again   eventloop.Handler // goes on with reading
-	room    time.Duration
+	again   eventloop.Handler      // goes on with the reading side
+	room    time.Duration          // how long Send may wait
 	writes  chan eventloop.Handler // for the goroutine that writes; at most one waits, see Conn.flushes
-	reads   chan eventloop.Handler // for the one that reads, when it is stalled or begins anew
-	over    chan struct{}
-	until   time.Time // of Receive; guarded by the Conn's mu
-	expired bool
-	last    atomic.Bool
+	reads   chan eventloop.Handler // for the goroutine that reads, while it is stalled or lets others have their turn
+	over    chan struct{}          // closed when the WebSocket has ended
+	until   time.Time              // how long Receive waits; guarded by the Conn's mu
+	expired bool                   // the last Receive has waited for too long
+	last    atomic.Bool            // Last was called
 }
 
 // stand carries the WebSocket with two goroutines, one of which is the caller's.
@@ -75,7 +75,7 @@ func (s *standing) Again() { s.reads <- s.again }
 // Over implements link.
 func (s *standing) Over(*eventloop.Turn) { close(s.over) }
 
-// Receive implements link. It waits until the time that Idle has set.
+// Receive implements link. It waits for bytes until the time that Idle has set.
 func (s *standing) Receive(p []byte) (int, error) {
 	s.expired = false
 	n, err := s.Read(p)
@@ -85,24 +85,25 @@ func (s *standing) Receive(p []byte) (int, error) {
 	return n, err
 }
 
-// Idle sets how long Receive waits. It returns false: the caller goes on.
+// Idle implements link. It sets how long Receive waits, and returns false: the caller keeps
+// the reading side.
 func (s *standing) Idle(timeout time.Duration) bool {
 	s.until = time.Now().Add(timeout)
 	s.SetReadDeadline(s.until)
 	return false
 }
 
-// Hurry shortens the wait of Receive.
+// Hurry implements link. It shortens the wait of Receive.
 func (s *standing) Hurry(timeout time.Duration) {
 	if time.Until(s.until) > timeout {
 		s.Idle(timeout)
 	}
 }
 
-// Expired reports whether Receive has waited for too long.
+// Expired implements link.
 func (s *standing) Expired() bool { return s.expired }
 
-// Send waits until all is sent.
+// Send implements link. It waits until all is sent.
 func (s *standing) Send(p []byte) (int, error) {
 	wait := s.room
 	if s.last.Load() {
@@ -114,13 +115,13 @@ func (s *standing) Send(p []byte) (int, error) {
 	return s.Write(p)
 }
 
-// AwaitRoom returns false, as Send waits itself.
+// AwaitRoom implements link. It returns false, as Send waits itself.
 func (s *standing) AwaitRoom(time.Duration) bool { return false }
 
-// RoomExpired returns false: a Send that has waited for too long fails.
+// RoomExpired implements link. It returns false: a Send that has waited for too long fails.
 func (s *standing) RoomExpired() bool { return false }
 
-// Lost returns false: only reading and writing show it.
+// Lost implements link. It returns false: only Receive and Send notice a loss.
 func (s *standing) Lost() bool { return false }
 
 // Cut implements link.

@@ -21,20 +21,19 @@ import (
 	"alicorn/proxy/websocket/framestest"
 )
 
-// patience is how long a test waits for what has to happen.
+// patience bounds waits for events that must happen.
 const patience = 60 * time.Second
 
-// window is the credit that a peer begins with.
+// window is the credit with which a peer begins.
 const window = 64 << 10
 
-// echo is a peer that sends back what it gets, and gives credit as the client reads.
+// echo is a peer that sends back each part, and gives credit as the client reads.
 type echo struct {
 	conn   *websocket.Conn
-	site   *site
-	closed chan string
-	parts  atomic.Int64 // that are not taken yet
-	most   atomic.Int64 // of credit that was used at once
-	used   atomic.Int64
+	closed chan string  // gets code and reason of Closed
+	parts  atomic.Int64 // how many messages a deaf has got
+	used   atomic.Int64 // credit that is in use
+	most   atomic.Int64 // the most credit that was in use
 }
 
 // Message implements websocket.Peer.
@@ -61,17 +60,17 @@ func (e *echo) Closed(_ *eventloop.Turn, code uint16, reason string) {
 type site struct {
 	*proxytest.Server
 	secure bool
-	peers  chan *echo   // those that were opened
-	logged atomic.Int64 // exchanges of which the WebSocket has ended
-	failed atomic.Int64 // and of those that were not opened
-	sent   atomic.Int64 // bytes of the former
+	peers  chan *echo   // the peers of handshakes
+	logged atomic.Int64 // exchanges whose WebSocket has ended
+	failed atomic.Int64 // exchanges whose WebSocket was not opened
+	sent   atomic.Int64 // bytes of the bodies of the logged ones
 }
 
-// short among the directives makes the bounds of connections' ends short.
+// short, at the start of the directives, makes the bounds of connections' ends short.
 const short = "#short"
 
 // start starts a server with directives in its location. peer makes another peer of an
-// echo; nil: the echo.
+// echo; if it is nil, the echo is the peer.
 func start(t testing.TB, secure, goroutines bool, directives string, peer func(e *echo) websocket.Peer) *site {
 	t.Helper()
 	s := &site{secure: secure, peers: make(chan *echo, 2000)}
@@ -87,7 +86,7 @@ func start(t testing.TB, secure, goroutines bool, directives string, peer func(e
 		if err != nil {
 			return err
 		}
-		e := &echo{site: s, closed: make(chan string, 1)}
+		e := &echo{closed: make(chan string, 1)}
 		var p websocket.Peer = e
 		if peer != nil {
 			p = peer(e)
@@ -126,17 +125,17 @@ func start(t testing.TB, secure, goroutines bool, directives string, peer func(e
 	return s
 }
 
-// client is a WebSocket's client.
+// client is a client of a WebSocket.
 type client struct {
 	net.Conn
 	r       *bufio.Reader
 	answers framestest.Answers
-	got     []framestest.Answer
-	last    framestest.Answer // that next has returned
+	got     []framestest.Answer // those that next has not returned yet
+	last    framestest.Answer   // the one that next has returned last
 	buf     [16 << 10]byte
 }
 
-// request is a handshake without its last line.
+// request is a handshake without the empty line at its end.
 const request = framestest.Request
 
 // connect opens a connection.
@@ -150,7 +149,8 @@ func (s *site) connect(t testing.TB) net.Conn {
 	return nc
 }
 
-// open opens a WebSocket.
+// open opens a WebSocket. offer is its Sec-WebSocket-Extensions; early are bytes that follow
+// the handshake at once.
 func (s *site) open(t testing.TB, offer string, early ...byte) *client {
 	t.Helper()
 	c := &client{Conn: s.connect(t)}
@@ -161,7 +161,7 @@ func (s *site) open(t testing.TB, offer string, early ...byte) *client {
 	go c.Write(append([]byte(request+fields+"\r\n"), early...))
 	c.r = bufio.NewReader(c)
 	if head := readHead(t, c.r); !strings.HasPrefix(head, "HTTP/1.1 101 ") || !strings.Contains(head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") {
-		t.Fatalf(`the handshake is answered with %q, want "HTTP/1.1 101 " at its beginning and %q in it`, head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
+		t.Fatalf(`the handshake: got %q, want "HTTP/1.1 101 " at its beginning and %q in it`, head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
 	}
 	return c
 }
@@ -173,14 +173,14 @@ func readHead(t testing.TB, r *bufio.Reader) string {
 	for !strings.HasSuffix(head, "\r\n\r\n") {
 		line, err := r.ReadString('\n')
 		if err != nil {
-			t.Fatalf("the head ends with %v after %q", err, head)
+			t.Fatalf("got %q, then %v, want a head", head, err)
 		}
 		head += line
 	}
 	return head
 }
 
-// next returns the server's next message or control frame; an end is "eof".
+// next returns the server's next message or control frame; "eof" at the end.
 func (c *client) next(t testing.TB) string {
 	t.Helper()
 	for len(c.got) == 0 {
@@ -193,14 +193,14 @@ func (c *client) next(t testing.TB) string {
 			if err == io.EOF || strings.Contains(err.Error(), "reset") || strings.Contains(err.Error(), "broken pipe") {
 				return "eof"
 			}
-			t.Fatalf("the server's answer ends with %v", err)
+			t.Fatalf("got %v, want a frame or the end", err)
 		}
 	}
 	c.last, c.got = c.got[0], c.got[1:]
 	return c.last.String()
 }
 
-// peek waits for want, which next returns again.
+// peek waits for want. next returns it again.
 func (c *client) peek(t testing.TB, want string) {
 	t.Helper()
 	before := c.got
@@ -210,14 +210,14 @@ func (c *client) peek(t testing.TB, want string) {
 	c.got = append(before, c.last)
 }
 
-// answer waits for the close want, which next returns again, and sends the same.
+// answer waits for the close want and answers it. next returns it again.
 func (c *client) answer(t testing.TB, want string) {
 	t.Helper()
 	c.peek(t, want)
 	c.Write(framestest.Frame(closes, c.last.Payload))
 }
 
-// outcome reads to the close or the end.
+// outcome returns all frames to the close or the end.
 func (c *client) outcome(t testing.TB) string {
 	t.Helper()
 	var words []string
@@ -230,23 +230,24 @@ func (c *client) outcome(t testing.TB) string {
 	}
 }
 
-// within returns what comes from ch, and fails t when nothing does.
+// within returns the next value of ch. It fails t if none comes within patience; what is
+// the event.
 func within[T any](t testing.TB, ch <-chan T, what string) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:
 	case <-time.After(patience):
-		t.Fatalf("%s did not happen", what)
+		t.Fatalf("%s has not come", what)
 	}
 	return v
 }
 
-// eventually polls condition until it holds.
+// eventually polls condition until it holds. It fails t after patience; what is the event.
 func eventually(t testing.TB, condition func() bool, what string) {
 	t.Helper()
 	for end := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s did not happen", what)
+			t.Fatalf("%s has not come", what)
 		}
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"alicorn/proxy/websocket/framestest"
 )
 
-// recorded is a link to a client that has sent all that it sends.
+// recorded is a link to a client that has sent all its bytes.
 type recorded struct {
-	sent  []byte
-	turns int // in which others had theirs
+	sent  []byte // the bytes that were not received yet
+	turns int    // how often others had their turn
 }
 
 func (l *recorded) Receive(p []byte) (int, error) {
@@ -42,16 +42,16 @@ func (l *recorded) Cut()                                     {}
 func (l *recorded) Last()                                    {}
 func (l *recorded) Over(*eventloop.Turn)                     {}
 
-// silentPeer takes nothing: its application has closed the WebSocket.
+// silentPeer does nothing: its application has closed the WebSocket.
 type silentPeer struct{}
 
 func (silentPeer) Message(*eventloop.Turn, []byte, bool, bool) {}
 func (silentPeer) Taken(*eventloop.Turn, int)                  {}
 func (silentPeer) Closed(*eventloop.Turn, uint16, string)      {}
 
-// What few bytes inflate to is dropped once the application has closed. It is inflated all
-// the same, and the loop's other clients have their turns meanwhile.
-func TestWhatIsInflatedAndDroppedLeavesOthersTheirTurn(t *testing.T) {
+// Messages are dropped once the application has closed, but they are inflated. Others have
+// their turns meanwhile.
+func TestOthersHaveTurnsWhileDroppedMessagesAreInflated(t *testing.T) {
 	const size, messages = 4 << 20, 2
 	bomb := framestest.Frame(framestest.Fin|framestest.Binary|framestest.Rsv1, framestest.Deflated(strings.Repeat("a", size)))
 	l := &recorded{}
@@ -59,7 +59,7 @@ func TestWhatIsInflatedAndDroppedLeavesOthersTheirTurn(t *testing.T) {
 		l.sent = append(l.sent, bomb...)
 	}
 	if len(l.sent) > turnShare {
-		t.Fatalf("the messages are %d bytes; they are to come in one turn, of %d", len(l.sent), turnShare)
+		t.Fatalf("got messages of %d bytes, want at most %d, which one turn receives", len(l.sent), turnShare)
 	}
 	h := &Handshake{rules: &rules{settings: settings{maxMessage: 2 * size}, waits: waits{close: time.Hour, fault: time.Hour}},
 		deflate: frames.Deflate{On: true, ServerBits: 15, ClientBits: 12}}
@@ -71,6 +71,6 @@ func TestWhatIsInflatedAndDroppedLeavesOthersTheirTurn(t *testing.T) {
 		c.read(nil)
 	}
 	if least := messages * size / partsShare / 2; l.turns < least || len(l.sent) > 0 || c.closing.Load() != asked {
-		t.Errorf("others had %d turns, want at least %d; %d bytes are left; the state is %d", l.turns, least, len(l.sent), c.closing.Load())
+		t.Errorf("got %d turns of others, %d bytes left, state %d, want at least %d, 0, %d", l.turns, len(l.sent), c.closing.Load(), least, asked)
 	}
 }

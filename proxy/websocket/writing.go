@@ -7,7 +7,7 @@ import (
 	"alicorn/proxy/websocket/frames"
 )
 
-// writing is a Conn as the handler of its link's writing.
+// writing is a Conn as the handler of its writing side.
 type writing Conn
 
 // Ready implements eventloop.Handler: there is room, or there was none for too long.
@@ -20,13 +20,13 @@ func (w *writing) Ready(t *eventloop.Turn) {
 	c.write(t)
 }
 
-// flushing is a Conn as the handler that sends what was gathered in a turn.
+// flushing is a Conn as the handler that sends the frames that were gathered in a turn.
 type flushing Conn
 
 // Ready implements eventloop.Handler.
 func (f *flushing) Ready(t *eventloop.Turn) { (*Conn)(f).flush(t) }
 
-// unlockAndFlush unlocks mu, and has what was gathered sent at the end of the turn.
+// unlockAndFlush unlocks mu. Frames that were gathered are sent at the end of the turn.
 func (c *Conn) unlockAndFlush(t *eventloop.Turn) {
 	later := c.link != nil && !c.writing && !c.flushes && c.pending()
 	c.flushes = c.flushes || later
@@ -36,10 +36,10 @@ func (c *Conn) unlockAndFlush(t *eventloop.Turn) {
 	}
 }
 
-// pending reports whether something waits to be sent. The caller holds mu.
+// pending reports whether frames wait to be sent. The caller holds mu.
 func (c *outgoing) pending() bool { return c.out != nil || c.pong != nil }
 
-// flush sends what was gathered, unless a goroutine is at it.
+// flush sends the frames that were gathered, unless the writing side has an owner.
 func (c *Conn) flush(t *eventloop.Turn) {
 	c.mu.Lock()
 	c.flushes = false
@@ -52,8 +52,8 @@ func (c *Conn) flush(t *eventloop.Turn) {
 	c.write(t)
 }
 
-// write sends until nothing is left or there is no room. The caller owns writing, and does
-// not own it any more when write returns.
+// write sends until nothing is left or there is no room. The caller must own the writing
+// side. When write returns, it does not own it any more.
 func (c *Conn) write(t *eventloop.Turn) {
 	for {
 		if len(c.sending) == 0 && !c.unsent && !c.next() {
@@ -79,7 +79,7 @@ func (c *Conn) write(t *eventloop.Turn) {
 	}
 }
 
-// sent gives the buffer back, and credit to the peer.
+// sent gives the buffer back, and returns credit to the peer.
 func (c *Conn) sent(t *eventloop.Turn) {
 	cost := c.cost
 	releaseOut(c.buffer)
@@ -89,7 +89,8 @@ func (c *Conn) sent(t *eventloop.Turn) {
 	}
 }
 
-// next takes what was gathered. It returns false if there is nothing.
+// next takes the frames that were gathered into sending. It returns false if nothing is to
+// be sent.
 func (c *Conn) next() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +103,7 @@ func (c *Conn) next() bool {
 	return true
 }
 
-// gatherPong gathers the pong that has waited. The caller holds mu.
+// gatherPong appends the pong that waits to out. The caller holds mu.
 func (c *outgoing) gatherPong() {
 	if c.pong != nil {
 		b := c.gather()
@@ -111,19 +112,19 @@ func (c *outgoing) gatherPong() {
 	}
 }
 
-// endSending ends the sending side after the close for a fault of the client, which may
-// read it while it still sends. It returns false if there is nothing to end. The caller
-// holds mu.
+// endSending ends the connection's sending side behind a close of the state faulted: a
+// client that still sends reads the end before the connection closes. It returns whether
+// link.Send must be called again. The caller holds mu.
 func (c *Conn) endSending() bool {
-	if c.closing.Load() != faulted || c.silent || c.lost || c.readingOver {
+	if c.closing.Load() != faulted || c.endedSending || c.lost || c.readingOver {
 		return false
 	}
-	c.silent = true
+	c.endedSending = true
 	c.unsent = c.link.CloseWrite() == nil
 	return c.unsent
 }
 
-// endWriting gives writing up. lost: the connection is lost.
+// endWriting gives the writing side up. lost says that the connection is lost.
 func (c *Conn) endWriting(t *eventloop.Turn, lost bool) {
 	c.mu.Lock()
 	c.writing = false
@@ -146,11 +147,11 @@ func (c *Conn) endWriting(t *eventloop.Turn, lost bool) {
 	}
 	c.unlockAndFinish(t)
 	if cuts {
-		c.resume(t) // so that reading sees it
+		c.resume(t) // the reading side finds the connection lost
 	}
 }
 
-// drop drops what waits to be sent. The caller holds mu.
+// drop drops the frames that wait to be sent. The caller holds mu.
 func (c *outgoing) drop() {
 	releaseOut(c.out)
 	c.out, c.owed, c.pong = nil, 0, nil

@@ -8,15 +8,15 @@ import (
 
 // Bounds of deflation.
 const (
-	// maxWindow is how many bytes of what was sent the next message may refer to. They
-	// are kept for each connection, and indexed again for each message: 2 KB cost about 5 µs.
+	// maxWindow bounds the dictionary. Each connection keeps one, and each message indexes
+	// it anew: 2 KB take about 5 µs.
 	maxWindow = 2 << 10
-	// maxBlock bounds a block, so that one with its dictionary does not exceed what
-	// flate takes at once.
+	// maxBlock bounds the bytes of a block. With its dictionary a block must not exceed
+	// what flate takes at once.
 	maxBlock = 16 << 10
 )
 
-// packed is a buffer for deflated bytes.
+// packed is an io.Writer to memory, for compressed bytes.
 type packed struct{ b []byte }
 
 // Write appends p.
@@ -25,13 +25,13 @@ func (k *packed) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// maxPooled bounds the buffers that are used again.
+// maxPooled bounds the buffers that are used again, in bytes.
 const maxPooled = 64 << 10
 
 var packings = sync.Pool{New: func() any { return new(packed) }}
 
-// markerLen is the length of the marker 00 00 FF FF that ends each block, which a message
-// leaves out at its end (RFC 7692 section 7.2.1).
+// markerLen is the length of the marker 00 00 FF FF at the end of each block. The last one
+// of a message is removed (RFC 7692 section 7.2.1).
 const markerLen = 4
 
 // appendDeflated appends part as a compressed frame.
@@ -43,7 +43,7 @@ func (w *Writer) appendDeflated(b []byte, head byte, part []byte, last bool) []b
 	for len(part) > 0 {
 		block := part[:min(len(part), size-window, maxBlock)]
 		part = part[len(block):]
-		flate.StatelessDeflate(k, block, false, w.window) // its only errors are those of k
+		flate.StatelessDeflate(k, block, false, w.window) // it fails only if k does
 		if w.deflate.ServerTakesOver || !last || len(part) > 0 {
 			w.window = slide(w.window, block, window)
 		}

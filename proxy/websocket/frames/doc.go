@@ -1,29 +1,29 @@
-// Package frames is the codec of WebSocket connections, as a server sees them: frames
-// (RFC 6455), compression of messages (RFC 7692) and the names of the handshake. It works
-// on bytes, without a socket.
+// Package frames is the codec of the server's end of WebSockets: frames (RFC 6455),
+// compression of messages (RFC 7692), and the fields of the handshake. It works on bytes,
+// without a socket.
 //
-// A Reader is given bytes as they come, and returns one event at a time: a part of a
-// message, a ping, a pong, a close. It holds no message: parts leave as they come, as
-// large as the caller has room for, so that the caller holds back a client by giving no
-// room. It checks what RFC 6455 demands of a client, the text as UTF-8 byte by byte, and
-// the size of a message after inflation, before a part leaves. A Writer appends frames.
+// A Reader reads bytes as they come, and returns one event at a time: a part of a message, a
+// ping, a pong, or a close. It holds no message: it returns parts as their bytes come, as
+// large as the caller has room for. A caller without room holds the client back. Before it
+// returns a part, it has checked the rules of RFC 6455 for clients, that a text is UTF-8,
+// byte by byte, and the size of the message after inflation. A Writer appends frames.
 //
-// Compression is the expensive part, and an idle connection holds none of it:
+// Compression needs much memory, of which an idle connection holds little:
 //
-//   - Inflation of one message takes an inflater of about 60 KB from a pool. The decoder
-//     pulls its input, so it runs as a coroutine (iter.Pull) that waits where the client's
-//     bytes end. It is the standard library's: klauspost's keeps Huffman tables of the
-//     stream before, of which an invalid stream can make use.
-//   - Deflation is stateless: it takes the last bytes that were sent as a dictionary.
-//   - What stays between messages is that dictionary (2 KB at most) and the client's
-//     window: 4 KB where the client lets us bound it (client_max_window_bits), nothing
-//     where it does not: then we ask for client_no_context_takeover. zlib would hold
-//     about 300 KB for each connection.
+//   - To inflate a message takes an inflater of about 60 KB from a pool. The decoder pulls
+//     its input, so it runs as a coroutine (iter.Pull), which pauses at the end of the
+//     client's bytes. It is the decoder of the standard library: klauspost's keeps the
+//     Huffman tables of an earlier stream, and an invalid stream can use them.
+//   - Deflation keeps no state but the last bytes that were sent, its dictionary.
+//   - Between messages a connection holds this dictionary, at most 2 KB, and the client's
+//     window. That has 4 KB if the client lets us bound it (client_max_window_bits).
+//     Otherwise we ask for client_no_context_takeover, and there is none. With zlib each
+//     connection would hold about 300 KB.
 package frames
 
 // Files, in the order of the story:
 //
-//   - key.go extension.go: names of the handshake
-//   - frame.go mask.go text.go: what frames are made of
-//   - reader.go data.go control.go inflate.go: what a client sends
-//   - writer.go deflate.go: what goes to a client
+//   - key.go extension.go: fields of the handshake
+//   - frame.go mask.go text.go: parts of frames
+//   - reader.go inflate.go: frames of a client
+//   - writer.go deflate.go: frames to a client

@@ -6,35 +6,35 @@ import (
 	"strings"
 )
 
-// Deflate is permessage-deflate with the parameters that both sides have agreed on (RFC
-// 7692 section 7.1). The zero Deflate is no compression.
+// Deflate has the parameters of permessage-deflate on which client and server have agreed
+// (RFC 7692 section 7.1). The zero Deflate is no compression.
 type Deflate struct {
 	On              bool
-	ServerTakesOver bool // messages that we send refer to those before
-	ClientTakesOver bool // messages of the client refer to those before
-	ServerBits      int  // log2 of the window of what we send; 8 to 15
-	ClientBits      int  // of what the client sends
-	serverBitsSaid  bool // the client has asked for ServerBits
-	clientBitsSaid  bool // the client lets us choose ClientBits
+	ServerTakesOver bool // our messages may refer to earlier ones
+	ClientTakesOver bool // messages of the client may refer to earlier ones
+	ServerBits      int  // log2 of the window of our messages, 8 to 15
+	ClientBits      int  // log2 of the window of the client's messages, 8 to 15
+	namesServerBits bool // the answer names ServerBits, as the client has asked for them
+	namesClientBits bool // the answer names ClientBits, as the client allows that
 }
 
 // Bounds of max_window_bits.
 const (
 	minBits = 8
 	maxBits = 15
-	// keptBits is the client's window if it lets us choose: it is what an idle
-	// connection holds.
+	// keptBits bounds the client's window if the client lets us choose, as an idle
+	// connection holds that window.
 	keptBits = 12
 )
 
 const deflateName = "permessage-deflate"
 
-var errExtensions = errors.New("it is a list of names with parameters, such as permessage-deflate; client_max_window_bits")
+var errExtensions = errors.New("must be a list of names with parameters, such as permessage-deflate; client_max_window_bits")
 
-// Negotiate chooses from the Sec-WebSocket-Extensions fields of a request (RFC 6455
-// section 9.1, RFC 7692 section 5): the first offer of permessage-deflate that is
-// acceptable. Other extensions, and offers with parameters that RFC 7692 does not know,
-// are declined. err: a field is malformed.
+// Negotiate chooses the first acceptable offer of permessage-deflate in the
+// Sec-WebSocket-Extensions fields of a request (RFC 6455 section 9.1, RFC 7692 section 5). It
+// declines other extensions, and offers with parameters that RFC 7692 does not have. err says
+// what a field must be, if one is malformed.
 func Negotiate(fields []string) (chosen Deflate, err error) {
 	for _, field := range fields {
 		for rest, more := field, true; more; {
@@ -51,7 +51,8 @@ func Negotiate(fields []string) (chosen Deflate, err error) {
 	return chosen, nil
 }
 
-// offered returns the Deflate that answers an offer; off if it cannot be accepted.
+// offered returns the Deflate that answers an offer; the zero Deflate if the offer is not
+// acceptable.
 func offered(params []param) Deflate {
 	d := Deflate{On: true, ServerTakesOver: true, ClientTakesOver: true, ServerBits: maxBits, ClientBits: maxBits}
 	var seen [4]bool
@@ -63,10 +64,10 @@ func offered(params []param) Deflate {
 		case "client_no_context_takeover":
 			which, ok, d.ClientTakesOver = 1, !p.valued, false
 		case "server_max_window_bits":
-			which, d.serverBitsSaid = 2, true
+			which, d.namesServerBits = 2, true
 			d.ServerBits, ok = p.bits()
 		case "client_max_window_bits":
-			which, d.clientBitsSaid = 3, true
+			which, d.namesClientBits = 3, true
 			if d.ClientBits, ok = p.bits(); !p.valued {
 				d.ClientBits, ok = keptBits, true
 			}
@@ -76,16 +77,15 @@ func offered(params []param) Deflate {
 		}
 		seen[which] = true
 	}
-	d.ClientBits = min(d.ClientBits, maxBits)
-	if d.clientBitsSaid {
+	if d.namesClientBits {
 		d.ClientBits = min(d.ClientBits, keptBits)
 	} else {
-		d.ClientTakesOver = false // else each idle connection would hold 32 KB
+		d.ClientTakesOver = false // otherwise each idle connection would hold 32 KB
 	}
 	return d
 }
 
-// String returns the Sec-WebSocket-Extensions that answers; "" without compression.
+// String returns the Sec-WebSocket-Extensions of the answer; "" without compression.
 func (d Deflate) String() string {
 	if !d.On {
 		return ""
@@ -97,16 +97,16 @@ func (d Deflate) String() string {
 	if !d.ClientTakesOver {
 		b = append(b, "; client_no_context_takeover"...)
 	}
-	if d.serverBitsSaid {
+	if d.namesServerBits {
 		b = strconv.AppendInt(append(b, "; server_max_window_bits="...), int64(d.ServerBits), 10)
 	}
-	if d.clientBitsSaid {
+	if d.namesClientBits {
 		b = strconv.AppendInt(append(b, "; client_max_window_bits="...), int64(d.ClientBits), 10)
 	}
 	return string(b)
 }
 
-// param is a parameter of an extension. valued: it has a value.
+// param is a parameter of an extension. valued says that it has a value.
 type param struct {
 	name, value string
 	valued      bool
@@ -118,8 +118,8 @@ func (p param) bits() (int, bool) {
 	return n, err == nil && n >= minBits && n <= maxBits && p.value[0] != '0' && p.value[0] != '+'
 }
 
-// nextExtension reads one element of a list of extensions. more: rest has others. An
-// element may be empty (RFC 9110 section 5.6.1); its name is "".
+// nextExtension reads one element of a list of extensions. more says that rest has further
+// ones. The name of an empty element, which RFC 9110 section 5.6.1 allows, is "".
 func nextExtension(s string) (name string, params []param, rest string, more bool, err error) {
 	s = trimSpace(s)
 	if s == "" || s[0] == ',' {
@@ -147,7 +147,7 @@ func nextExtension(s string) (name string, params []param, rest string, more boo
 	return "", nil, "", false, errExtensions
 }
 
-// nextParam reads a parameter. A quoted value must be a token after unquoting (RFC 6455
+// nextParam reads a parameter. A quoted value must be a token without its quotes (RFC 6455
 // section 9.1).
 func nextParam(s string) (p param, rest string, ok bool) {
 	if p.name, s = token(s); p.name == "" {
@@ -168,7 +168,7 @@ func nextParam(s string) (p param, rest string, ok bool) {
 	return p, s, p.value != ""
 }
 
-// token splits s after the token that it begins with.
+// token returns the token at the start of s, and the rest.
 func token(s string) (name, rest string) {
 	i := 0
 	for i < len(s) && tokenByte(s[i]) {

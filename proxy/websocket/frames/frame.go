@@ -5,10 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// Opcode says what a frame is (RFC 6455 section 5.2).
+// Opcode is the kind of a frame (RFC 6455 section 5.2).
 type Opcode byte
 
-// The opcodes. Those from 8 on are control frames.
+// The opcodes. CloseFrame and those after it are of control frames.
 const (
 	Continuation Opcode = 0x0
 	Text         Opcode = 0x1
@@ -20,15 +20,14 @@ const (
 
 // Bits of a frame's first two bytes.
 const (
-	finBit    = 0x80
-	rsv1Bit   = 0x40
-	rsvBits   = 0x70
-	opcodes   = 0x0F
-	maskBit   = 0x80
-	lengths   = 0x7F
-	length16  = 126 // the length follows in 2 bytes
-	length64  = 127 // in 8 bytes
-	firstCtrl = CloseFrame
+	finBit   = 0x80
+	rsv1Bit  = 0x40
+	rsvBits  = 0x70
+	opcodes  = 0x0F
+	maskBit  = 0x80
+	lengths  = 0x7F
+	length16 = 126 // the length follows in 2 bytes
+	length64 = 127 // the length follows in 8 bytes
 )
 
 // MaxControl is the largest payload of a control frame.
@@ -62,8 +61,8 @@ func ValidCode(code uint16) bool {
 	return code <= 1003 || code >= 1007 && code <= 1014
 }
 
-// Fault is a fault of the client, for which the connection fails: Code and Reason go into
-// the close.
+// Fault is a rule that the client has broken. Code and Reason are for the close that ends
+// the connection.
 type Fault struct {
 	Code   uint16
 	Reason string
@@ -80,13 +79,13 @@ func appendHead(b []byte, first byte, n int) []byte {
 	return binary.BigEndian.AppendUint64(append(b, first, length64), uint64(n))
 }
 
-// AppendControl appends a ping or a pong. payload has at most MaxControl bytes.
+// AppendControl appends a ping or a pong. payload must have at most MaxControl bytes.
 func AppendControl(b []byte, op Opcode, payload []byte) []byte {
 	return append(appendHead(b, finBit|byte(op), len(payload)), payload...)
 }
 
-// AppendClose appends a close. Without a code that may be sent it has no payload. reason
-// is cut to MaxReason bytes, and invalid UTF-8 in it is replaced.
+// AppendClose appends a close with the code and Reason(reason). If code may not be sent, the
+// close has neither.
 func AppendClose(b []byte, code uint16, reason string) []byte {
 	if !ValidCode(code) {
 		return appendHead(b, finBit|byte(CloseFrame), 0)
@@ -96,7 +95,8 @@ func AppendClose(b []byte, code uint16, reason string) []byte {
 	return append(binary.BigEndian.AppendUint16(b, code), reason...)
 }
 
-// Reason returns text as the reason of a close: valid UTF-8 of at most MaxReason bytes.
+// Reason returns text as the reason of a close: cut to MaxReason bytes, with invalid UTF-8
+// replaced by U+FFFD.
 func Reason(text string) string {
 	for i, r := range text {
 		if r == utf8.RuneError || i+utf8.RuneLen(r) > MaxReason {
@@ -106,6 +106,7 @@ func Reason(text string) string {
 	return text
 }
 
+// replaced is Reason for a text that it changes.
 func replaced(text string) string {
 	var out []byte
 	for _, r := range text {

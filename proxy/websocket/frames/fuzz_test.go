@@ -9,8 +9,8 @@ import (
 	"alicorn/proxy/websocket/framestest"
 )
 
-// FuzzReader checks that what a client sends means the same in whatever pieces it comes
-// and with whatever room, and that an echo server answers with frames that are valid.
+// FuzzReader checks that a Reader reads the same in pieces, with little room, as in one
+// piece, and that the frames of an echo server are valid.
 func FuzzReader(f *testing.F) {
 	for i, c := range framestest.Cases() {
 		if len(c.Send) < 2000 {
@@ -37,12 +37,12 @@ func FuzzReader(f *testing.F) {
 			p = p[n:]
 		}
 		if got, want := pieces.outcome(t), whole.outcome(t); got != want {
-			t.Errorf("in pieces the answer is %q, as a whole %q", got, want)
+			t.Errorf("in pieces: got %q, want %q", got, want)
 		}
 	})
 }
 
-// FuzzWriter checks that a client reads the messages that were written, in whatever parts.
+// FuzzWriter checks that a client reads the messages that were written in random parts.
 func FuzzWriter(f *testing.F) {
 	f.Add([]byte("All work and no play makes Jack a dull boy. All work and no play."), uint64(1), uint8(15), true)
 	f.Add(bytes.Repeat([]byte("0123456789"), 9000), uint64(2), uint8(9), false)
@@ -63,13 +63,13 @@ func FuzzWriter(f *testing.F) {
 			}
 			got, err := answers.Read(out)
 			if err != nil || len(got) != 1 || got[0].Payload != string(text) {
-				t.Fatalf("got %d messages, %v, or another text", len(got), err)
+				t.Fatalf("got %d messages, %v, want one with the text %q", len(got), err, text)
 			}
 		}
 	})
 }
 
-func TestAFaultOfTheClientStays(t *testing.T) {
+func TestAFaultIsReturnedAgain(t *testing.T) {
 	r := frames.NewReader(0, frames.Deflate{})
 	for range 2 {
 		if _, _, fault := r.Next(framestest.Bare(framestest.Fin|framestest.Text, "x"), 9); fault == nil || fault.Code != frames.ProtocolError {
@@ -127,14 +127,14 @@ func TestAPartStaysValidUntilTheNextCall(t *testing.T) {
 		r := frames.NewReader(0, d)
 		_, e, err := r.Next(framestest.Frame(framestest.Fin|framestest.Rsv1|framestest.Text, framestest.Deflated(text)), frames.MaxPart)
 		if err != nil || string(e.Data) != text || !e.Last {
-			t.Fatalf("got %q, %v; want %q and Last true", e.Data, err, text)
+			t.Fatalf("got %q, %v, last %v, want %q, the last", e.Data, err, e.Last, text)
 		}
 		return r, e.Data
 	}
 	one, data := next("the first message")
 	other, _ := next("another client's")
 	if string(data) != "the first message" {
-		t.Errorf(`it became %q, want "the first message"`, data)
+		t.Errorf(`got %q after another message, want "the first message"`, data)
 	}
 	one.Release()
 	other.Release()

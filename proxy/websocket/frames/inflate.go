@@ -15,20 +15,20 @@ const (
 )
 
 // inflater inflates one compressed message. The decoder runs as a coroutine, which pauses
-// when it has filled the output that there is room for, or needs input.
+// when out is full, when it needs input, and at the end.
 type inflater struct {
 	decoder io.ReadCloser // also a flate.Resetter
 	in      [packedBuffer]byte
 	out     [plainBuffer]byte
 
-	input  []byte // what the decoder has not read yet
+	input  []byte // bytes that the decoder has not read yet
 	ending bool   // input is from messageEnd
-	fresh  bool   // the decoder has read nothing since its start
-	filled int    // bytes of out that the decoder has written
-	given  int    // bytes of out that have left
-	why    pause  // why the coroutine has paused last
-	window []byte // the last bytes of the messages before
-	most   int    // how many the window keeps
+	fresh  bool   // the decoder has read nothing since start
+	filled int    // how many bytes of out the decoder has written
+	given  int    // how many bytes of out take has returned
+	why    pause  // why the coroutine has paused
+	window []byte // the last bytes of this message and those before
+	most   int    // how many bytes the window keeps
 
 	resume  func() (struct{}, bool)
 	stop    func()
@@ -46,8 +46,8 @@ const (
 	corrupt               // the message is not compressed as RFC 1951 says
 )
 
-// messageEnd is what follows a message for the decoder: the end of the marker that RFC
-// 7692 section 7.2.1 removes, and an empty last block.
+// messageEnd is appended to a message for the decoder: the marker that RFC 7692 section
+// 7.2.1 removes, and an empty last block.
 const messageEnd = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
 
 var inflaters = sync.Pool{New: func() any {
@@ -57,13 +57,14 @@ var inflaters = sync.Pool{New: func() any {
 }}
 
 var (
-	// errStopped ends the decoder of a message that is given up.
-	errStopped = errors.New("the message is given up")
-	// errNoBlock ends the decoder when the message ends where a block may begin.
+	// errStopped ends the decoder if the message is given up.
+	errStopped = errors.New("the message was given up")
+	// errNoBlock ends the decoder if the message ends where a stream may begin.
 	errNoBlock = errors.New("no block follows")
 )
 
-// takeInflater begins a message.
+// takeInflater returns an inflater for a message. window has the last bytes of the messages
+// before; most bounds it.
 func takeInflater(window []byte, most int) *inflater {
 	z := inflaters.Get().(*inflater)
 	z.window, z.most = window, most
@@ -93,7 +94,7 @@ func (z *inflater) inflate(yield func(struct{}) bool) {
 		case z.stopped:
 		case err == io.EOF && z.ending, err == errNoBlock:
 			z.pause(complete)
-		case err == io.EOF: // the client has ended its stream inside of the message, which it may
+		case err == io.EOF: // a message may have several streams
 			z.start()
 		case err != nil:
 			z.pause(corrupt)
@@ -103,18 +104,19 @@ func (z *inflater) inflate(yield func(struct{}) bool) {
 	}
 }
 
-// start begins a DEFLATE stream.
+// start begins a stream.
 func (z *inflater) start() {
 	z.fresh = true
 	z.decoder.(flate.Resetter).Reset(z, z.window)
 }
 
+// pause returns when the coroutine is resumed or stopped.
 func (z *inflater) pause(why pause) {
 	z.why = why
 	z.stopped = !z.yield(struct{}{})
 }
 
-// await waits for input.
+// await pauses until there is input.
 func (z *inflater) await() error {
 	for len(z.input) == 0 && !z.stopped && !z.ending {
 		z.pause(hungry)
@@ -131,7 +133,7 @@ func (z *inflater) await() error {
 	return nil
 }
 
-// ReadByte gives the decoder its input.
+// ReadByte implements io.ByteReader for the decoder.
 func (z *inflater) ReadByte() (byte, error) {
 	if err := z.await(); err != nil {
 		return 0, err
@@ -141,7 +143,7 @@ func (z *inflater) ReadByte() (byte, error) {
 	return b, nil
 }
 
-// Read gives the decoder its input.
+// Read implements io.Reader for the decoder.
 func (z *inflater) Read(p []byte) (int, error) {
 	if err := z.await(); err != nil {
 		return 0, err
@@ -151,7 +153,7 @@ func (z *inflater) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// take returns output, at most as many bytes as room, and remembers it in the window.
+// take returns at most room bytes of output, and adds them to the window.
 func (z *inflater) take(room int) []byte {
 	out := z.out[z.given:min(z.filled, z.given+room)]
 	z.given += len(out)
@@ -159,8 +161,8 @@ func (z *inflater) take(room int) []byte {
 	return out
 }
 
-// slide returns the last bytes of window followed by p; at most as many as most. It
-// grows window's memory only as that needs.
+// slide returns the last most bytes of window and p together. It reuses the memory of
+// window if that is large enough.
 func slide(window, p []byte, most int) []byte {
 	if len(p) >= most {
 		window, p = window[:0], p[len(p)-most:]
@@ -173,7 +175,7 @@ func slide(window, p []byte, most int) []byte {
 	return append(window, p...)
 }
 
-// readPacked is readData of a compressed message.
+// readPacked is readData for a compressed message.
 func (r *Reader) readPacked(p []byte, room int) (n int, e Event, done bool, fault *Fault) {
 	if r.inflater == nil {
 		most := 0
@@ -204,8 +206,7 @@ func (r *Reader) readPacked(p []byte, room int) (n int, e Event, done bool, faul
 	}
 }
 
-// feed gives the decoder bytes of p, or the message's end. It returns false if there is
-// neither.
+// feed gives the decoder bytes of p, or messageEnd. fed is false if there are none.
 func (r *Reader) feed(p []byte) (n int, fed bool) {
 	z := r.inflater
 	switch {
@@ -223,7 +224,7 @@ func (r *Reader) feed(p []byte) (n int, fed bool) {
 	return 0, false
 }
 
-// plain returns a part of what was inflated.
+// plain returns a part of at most room inflated bytes.
 func (r *Reader) plain(room int) (Event, *Fault) {
 	z := r.inflater
 	if room < 0 || room == 0 && z.given < z.filled {
@@ -238,7 +239,7 @@ func (r *Reader) plain(room int) (Event, *Fault) {
 	return e, fault
 }
 
-// endInflate ends the message that is inflated, if there is one, and keeps its window.
+// endInflate gives the inflater back, if there is one, and keeps its window.
 func (r *Reader) endInflate() {
 	if z := r.inflater; z != nil {
 		r.window = z.window

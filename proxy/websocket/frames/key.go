@@ -5,7 +5,7 @@ import (
 	"encoding/base64"
 )
 
-// keyBytes is the length of a Sec-WebSocket-Key after base64.
+// keyBytes is the length of a decoded Sec-WebSocket-Key.
 const keyBytes = 16
 
 // ValidKey reports whether key is a Sec-WebSocket-Key: 16 bytes in base64 (RFC 6455 section 4.2.1).

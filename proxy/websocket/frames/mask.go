@@ -6,7 +6,7 @@ import (
 )
 
 // unmask applies key to p in place (RFC 6455 section 5.3), and returns the key for the
-// bytes that follow. The key's first byte is its lowest.
+// bytes after p. The lowest byte of key is for the first byte of p.
 func unmask(p []byte, key uint32) uint32 {
 	wide := uint64(key)<<32 | uint64(key)
 	for len(p) >= 32 {

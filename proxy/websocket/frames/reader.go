@@ -2,57 +2,57 @@ package frames
 
 import "encoding/binary"
 
-// Kind is what an Event is.
+// Kind is the kind of an Event.
 type Kind uint8
 
 // The kinds of events.
 const (
-	NeedInput Kind = iota // all bytes are used up
-	NeedRoom              // a part of a message is there, or may be, and there is no room for it
+	NeedInput Kind = iota // all bytes were read
+	NeedRoom              // a Part has come, or may have, and there is no room for it
 	Part
 	Ping
 	Pong
-	Close // the last event: what comes after it is ignored
+	Close // the last event: bytes after it are ignored
 )
 
-// Event is what Reader.Next has found. Data is valid until the next call.
+// Event is the result of Reader.Next. Data is valid until the next call.
 type Event struct {
 	Kind Kind
-	Data []byte // of Part, Ping and Pong; of Close, the reason
-	// Text and Last are those of a Part: whether the message is text, and whether it
-	// ends. Only the last Part may be empty.
+	Data []byte // of a Part, Ping or Pong; for a Close the reason
+	// Text and Last are for a Part: the message is text, and it ends here. Only the last
+	// Part of a message may be empty.
 	Text, Last bool
-	Code       uint16 // of Close; NoStatus if it had none
+	Code       uint16 // of a Close; NoStatus if it had none
 }
 
 // MaxPart bounds the bytes of a Part.
 const MaxPart = 32 << 10
 
-// state is what a Reader expects next.
+// state is the part of the stream that a Reader reads next.
 type state uint8
 
 const (
-	inHead state = iota
-	inControl
-	inData
-	closed
+	inHead    state = iota // the head of a frame
+	inControl              // the payload of a control frame
+	inData                 // the payload of a frame of a message
+	closed                 // nothing: a Close or a Fault has come, or Release was called
 )
 
-// Reader reads what a client sends. It is for one goroutine at a time.
+// Reader reads the frames of a client. One goroutine at a time may use it.
 type Reader struct {
 	limit   int64 // the largest message, after inflation; 0: no limit
 	deflate Deflate
-	failed  *Fault
+	failed  *Fault // what Next has returned
 
 	state state
-	have  int // how many bytes of head have come
-	head  [14]byte
+	have  int      // how many bytes of head have come
+	head  [14]byte // the head of the frame that is being read
 	frame
 	message
-	control  []byte    // a control frame's payload that has come in pieces
-	inflater *inflater // of the message, if it is compressed and has begun
-	inflated bool      // the inflater has ended; the last event has its output
-	window   []byte    // what the next compressed message may refer to
+	control  []byte    // the payload of a control frame that comes in pieces
+	inflater *inflater // for the message, if it is compressed and has begun
+	inflated bool      // the inflater has ended; Data of the last event is its output
+	window   []byte    // the bytes to which the next compressed message may refer
 }
 
 // frame is the frame that is being read.
@@ -61,33 +61,33 @@ type frame struct {
 	fin  bool
 	rsv1 bool
 	key  uint32
-	left int64 // bytes of its payload to come
+	left int64 // how many bytes of the payload were not read yet
 }
 
-// message is the message that is being read. The zero message: there is none.
+// message is the message that is being read. The zero message is none.
 type message struct {
-	open       bool
+	open       bool // it has begun and not ended
 	text       bool
 	compressed bool
-	size       int64 // bytes that have left as parts
-	packed     int64 // bytes that have come, before inflation
+	size       int64 // how many bytes were returned as parts
+	packed     int64 // how many bytes were read, before inflation
 	check      textCheck
 }
 
-// NewReader returns a Reader of a client that has agreed on d. limit bounds the bytes of a
-// message, after inflation; 0: no limit.
+// NewReader returns a Reader for a client that has agreed on d. limit bounds the bytes of a
+// message, after inflation; 0 means no limit.
 func NewReader(limit int64, d Deflate) *Reader { return &Reader{limit: limit, deflate: d} }
 
-// Release gives back what an unfinished message holds. The Reader is not used any more.
+// Release gives back the memory of an unfinished message. After it Next returns no event.
 func (r *Reader) Release() {
 	r.endInflate()
 	r.state = closed
 }
 
-// Next reads from p, which begins with the first byte that was not used yet, until there
-// is an event, and returns how many bytes it has used. It changes the bytes that it uses.
-// room is how large a Part may be; if it is negative, not even an empty one may come. Later
-// calls return the same fault again.
+// Next reads from p until there is an event. p must begin with the first byte that was not
+// read yet. n is how many bytes Next has read; it changes these bytes. room bounds the bytes
+// of a Part; if it is negative, not even an empty Part may come. After a fault Next returns
+// the same fault again.
 func (r *Reader) Next(p []byte, room int) (n int, e Event, fault *Fault) {
 	if r.inflated {
 		r.endInflate()
@@ -120,7 +120,7 @@ func (r *Reader) Next(p []byte, room int) (n int, e Event, fault *Fault) {
 	}
 }
 
-// readHead reads the head of a frame. done: it needs more bytes.
+// readHead reads the head of a frame. done says that it needs more bytes.
 func (r *Reader) readHead(p []byte) (n int, done bool, fault *Fault) {
 	for {
 		need := 2
@@ -173,7 +173,8 @@ func (r *Reader) checkFirst() *Fault {
 	return nil
 }
 
-// beginFrame reads the length and the mask, which begins at byte at.
+// beginFrame reads the length and the mask of a head, and begins the frame. at is where the
+// mask begins.
 func (r *Reader) beginFrame(at int) *Fault {
 	r.have = 0
 	r.key = binary.LittleEndian.Uint32(r.head[at:])
@@ -202,18 +203,19 @@ func (r *Reader) beginFrame(at int) *Fault {
 	return r.checkSize()
 }
 
-// checkSize checks the announced size of the message.
+// checkSize checks the size of the message with the frame that begins.
 func (r *Reader) checkSize() *Fault {
 	switch {
 	case r.limit == 0:
 	case !r.compressed && r.left > r.limit-r.size,
-		r.compressed && r.left-r.limit/512-1024 > r.limit-r.packed: // stored blocks are larger than what they hold
+		r.compressed && r.left-r.limit/512-1024 > r.limit-r.packed: // stored blocks are larger than their contents
 		return &Fault{TooBig, "message too big"}
 	}
 	return nil
 }
 
-// readControl reads the payload of a control frame, which mostly comes in one piece.
+// readControl reads the payload of a control frame. If it comes in one piece, nothing is
+// copied.
 func (r *Reader) readControl(p []byte) (n int, e Event, fault *Fault) {
 	n = int(min(r.left, int64(len(p))))
 	data := p[:n:n]
@@ -259,13 +261,13 @@ func readClose(data []byte) (Event, *Fault) {
 	return e, nil
 }
 
-// readData reads the payload of a frame of a message. done: there is an event.
+// readData reads the payload of a frame of a message. done says that e is an event.
 func (r *Reader) readData(p []byte, room int) (n int, e Event, done bool, fault *Fault) {
 	if r.compressed {
 		return r.readPacked(p, room)
 	}
 	ends := r.left == 0
-	if ends && !r.fin { // it was empty
+	if ends && !r.fin { // the payload is empty
 		r.state = inHead
 		return 0, e, false, nil
 	}
@@ -284,7 +286,7 @@ func (r *Reader) readData(p []byte, room int) (n int, e Event, done bool, fault 
 	return n, e, true, fault
 }
 
-// part returns the next part of the message.
+// part returns data as the next part of the message.
 func (r *Reader) part(data []byte, last bool) (Event, *Fault) {
 	r.size += int64(len(data))
 	if r.limit > 0 && r.size > r.limit {

@@ -28,7 +28,7 @@ func newEcho(t *testing.T, offer string, limit int64) *echo {
 	return &echo{reader: frames.NewReader(limit, d), writer: frames.NewWriter(d), room: frames.MaxPart}
 }
 
-// feed gives the server bytes of the client.
+// feed reads bytes of the client.
 func (s *echo) feed(t *testing.T, p []byte) {
 	for !s.closed {
 		n, e, fault := s.reader.Next(p, s.room)
@@ -40,14 +40,14 @@ func (s *echo) feed(t *testing.T, p []byte) {
 		switch e.Kind {
 		case frames.NeedInput:
 			if len(p) > 0 {
-				t.Fatalf("%d bytes are left when it needs input, want 0", len(p))
+				t.Fatalf("got NeedInput with %d bytes left, want 0", len(p))
 			}
 			return
 		case frames.NeedRoom:
-			t.Fatalf("it needs room for more than %d bytes", s.room)
+			t.Fatalf("got NeedRoom with room for %d bytes, want a part", s.room)
 		case frames.Part:
 			if len(e.Data) > s.room {
-				t.Fatalf("a part has %d bytes, with room for %d", len(e.Data), s.room)
+				t.Fatalf("got a part of %d bytes, want at most %d", len(e.Data), s.room)
 			}
 			if s.text = append(s.text, e.Data...); e.Last {
 				s.out = s.writer.AppendPart(s.out, s.text, e.Text, true)
@@ -61,6 +61,7 @@ func (s *echo) feed(t *testing.T, p []byte) {
 	}
 }
 
+// outcome returns the server's frames to the close or the end.
 func (s *echo) outcome(t *testing.T) string {
 	s.reader.Release()
 	var answers framestest.Answers
@@ -71,7 +72,7 @@ func (s *echo) outcome(t *testing.T) string {
 	return framestest.Outcome(all)
 }
 
-func TestATableOfWhatClientsSend(t *testing.T) {
+func TestTheTable(t *testing.T) {
 	cases := framestest.Cases()
 	if len(cases) < 250 {
 		t.Errorf("got %d cases, want at least 250", len(cases))
@@ -80,7 +81,7 @@ func TestATableOfWhatClientsSend(t *testing.T) {
 	for _, c := range cases {
 		name := c.Section + ": " + c.Name
 		if names[name] {
-			t.Errorf("two cases are %q", name)
+			t.Errorf("got two cases named %q, want one", name)
 		}
 		names[name] = true
 		for _, split := range []struct {
@@ -93,7 +94,7 @@ func TestATableOfWhatClientsSend(t *testing.T) {
 			{"in random pieces with little room", 7, func(left int) int { return 1 + rand.IntN(min(left, 3000)) }},
 		} {
 			if split.name == "byte by byte" && len(c.Send) > 10_000 {
-				continue // the others have such pieces, too
+				continue // it takes long, and the random pieces test the same
 			}
 			s := newEcho(t, c.Offer, framestest.Limit)
 			s.room = split.room
@@ -110,12 +111,11 @@ func TestATableOfWhatClientsSend(t *testing.T) {
 	}
 }
 
-// The largest bound that a configuration may have is one of very large messages.
-func TestTheLargestBoundTakesMessages(t *testing.T) {
+func TestTheLargestLimitTakesMessages(t *testing.T) {
 	s := newEcho(t, "permessage-deflate", math.MaxInt64)
 	s.feed(t, framestest.Frame(framestest.Fin|framestest.Text|framestest.Rsv1, framestest.Deflated("packed")))
 	s.feed(t, framestest.Frame(framestest.Fin|framestest.Text, "plain"))
 	if len(s.text) > 0 || s.closed {
-		t.Errorf("a message was refused: got %s", s.outcome(t))
+		t.Errorf("got %s, want both messages read", s.outcome(t))
 	}
 }

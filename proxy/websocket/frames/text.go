@@ -5,15 +5,13 @@ import (
 	"unicode/utf8"
 )
 
-// textCheck checks a text as UTF-8 while it comes in parts. It holds the sequence that
-// the last part has left incomplete.
+// textCheck checks whether a text that comes in parts is valid UTF-8.
 type textCheck struct {
-	begun [utf8.UTFMax]byte
-	n     int
+	begun [utf8.UTFMax]byte // the incomplete character at the end of the last part
+	n     int               // how many bytes begun has
 }
 
-// more reports whether the text may go on as p does: no byte of it makes the text
-// invalid.
+// more reports whether the text with p may still become valid.
 func (c *textCheck) more(p []byte) bool {
 	for c.n > 0 && len(p) > 0 {
 		c.begun[c.n] = p[0]
@@ -35,10 +33,10 @@ func (c *textCheck) more(p []byte) bool {
 	return c.n > 0 && utf8.Valid(p[:whole])
 }
 
-// whole reports whether the text may end here.
+// whole reports whether the text is valid if it ends here.
 func (c *textCheck) whole() bool { return c.n == 0 }
 
-// ascii returns how many bytes of ASCII p begins with, in steps of 8.
+// ascii returns how many bytes at the start of p are ASCII, as a multiple of 8.
 func ascii(p []byte) (n int) {
 	for len(p)-n >= 8 && binary.LittleEndian.Uint64(p[n:])&0x8080808080808080 == 0 {
 		n += 8
@@ -46,8 +44,7 @@ func ascii(p []byte) (n int) {
 	return n
 }
 
-// incomplete returns the length of the sequence at p's end that needs more bytes; 0 if
-// there is none.
+// incomplete returns how many bytes of an incomplete character p ends with.
 func incomplete(p []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
 		if utf8.RuneStart(p[len(p)-n]) {

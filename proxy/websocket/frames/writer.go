@@ -1,22 +1,22 @@
 package frames
 
-// Writer appends what goes to a client. It is for one goroutine at a time.
+// Writer appends frames for a client. One goroutine at a time may use it.
 type Writer struct {
 	deflate  Deflate
-	open     bool // a message has begun and not ended
-	deflates bool // that message is compressed
-	window   []byte
+	open     bool   // a message has begun and not ended
+	deflates bool   // that message is compressed
+	window   []byte // the dictionary: the last bytes that were compressed
 }
 
 // NewWriter returns a Writer for a client that has agreed on d.
 func NewWriter(d Deflate) *Writer { return &Writer{deflate: d} }
 
-// minDeflated is the least size of a message for which compression is tried: a smaller
-// one gains a few bytes at most.
+// minDeflated is the size in bytes from which a message is compressed. A smaller one would
+// shrink by a few bytes at most.
 const minDeflated = 48
 
-// AppendPart appends a part of a message as a frame. last: the message ends with it. All
-// parts of a message have the same text. It does not keep part.
+// AppendPart appends a part of a message as a frame. All parts of a message have the same
+// text; last is set for the last one. AppendPart does not keep part.
 func (w *Writer) AppendPart(b, part []byte, text, last bool) []byte {
 	op := Continuation
 	first := !w.open

@@ -44,7 +44,8 @@ func MaskedBy(key [4]byte, first byte, payload string) []byte {
 	return mask(append(b, key[:]...), key, payload)
 }
 
-// Long is Frame with the length in 2 or 8 bytes, whatever it is.
+// Long is Frame with the length announced in 2 or 8 bytes, even if that is too long a form or
+// not the length of payload.
 func Long(first byte, bytes int, announced uint64, payload string) []byte {
 	var b []byte
 	if bytes == 2 {
@@ -55,6 +56,7 @@ func Long(first byte, bytes int, announced uint64, payload string) []byte {
 	return mask(append(b, Key[:]...), Key, payload)
 }
 
+// mask appends payload to b, masked by key.
 func mask(b []byte, key [4]byte, payload string) []byte {
 	for i := range len(payload) {
 		b = append(b, payload[i]^key[i%4])
@@ -81,7 +83,7 @@ func Deflated(text string) string {
 	return strings.TrimSuffix(b.String(), "\x00\x00\xff\xff")
 }
 
-// Answer is what a server sends, read by an Answers.
+// Answer is a message or a control frame of a server.
 type Answer struct {
 	Op      byte
 	Payload string
@@ -89,16 +91,15 @@ type Answer struct {
 
 // Answers reads the frames of a server.
 type Answers struct {
-	packed  []byte // of the message that is being read
-	op      byte
-	plain   []byte
-	window  []byte
-	deflate bool // the message is compressed
-	rest    []byte
+	packed  []byte // the payload of the message that is being read
+	op      byte   // of that message
+	deflate bool   // that message is compressed
+	window  []byte // the bytes to which a compressed message may refer
+	rest    []byte // the bytes of an incomplete frame
 }
 
-// Read takes bytes of the server and returns the messages and control frames that are
-// complete by now.
+// Read reads bytes of the server. It returns the messages and control frames that are
+// complete with them.
 func (a *Answers) Read(p []byte) (all []Answer, err error) {
 	a.rest = append(a.rest, p...)
 	for {
@@ -141,13 +142,13 @@ func (a *Answers) message() (string, error) {
 	return plain.String(), nil
 }
 
-// parse reads a frame of a server; n is 0 if it is not complete.
+// parse reads a frame of a server. n is 0 if the frame is incomplete.
 func parse(p []byte) (first byte, payload string, n int, err error) {
 	if len(p) < 2 {
 		return 0, "", 0, nil
 	}
 	if p[1]&0x80 != 0 {
-		return 0, "", 0, fmt.Errorf("the server has masked a frame")
+		return 0, "", 0, fmt.Errorf("got a masked frame, which a server must not send")
 	}
 	size, head := uint64(p[1]), 2
 	switch {
@@ -165,7 +166,7 @@ func parse(p []byte) (first byte, payload string, n int, err error) {
 	return p[0], string(p[head:n]), n, nil
 }
 
-// String returns what a case wants of the answer: a message, a pong, or a close's code.
+// String returns the answer as cases have it: a message, a pong, or the code of a close.
 func (a Answer) String() string {
 	name := map[byte]string{Text: "text", Binary: "binary", Ping: "ping", Pong: "pong"}[a.Op]
 	switch {
@@ -181,7 +182,8 @@ func (a Answer) String() string {
 	return fmt.Sprintf("%s %q", name, a.Payload)
 }
 
-// Outcome joins answers to what a case wants: up to the close, or "eof" if there is none.
+// Outcome returns the answers as Case.Want has them: up to the close, or with "eof" if there
+// is none.
 func Outcome(all []Answer) string {
 	var words []string
 	for _, a := range all {

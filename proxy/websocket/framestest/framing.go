@@ -11,7 +11,7 @@ func framing() []Case {
 	return append(append(append(lengths(), reserved()...), masks()...), fragments()...)
 }
 
-// unsigned is why websockets differs.
+// unsigned is the reason why websockets differs.
 const unsigned = "RFC 6455 section 5.2: the most significant bit MUST be 0; websockets compares with its largest message first"
 
 // lengths are the cases of payload lengths (section 5.2).

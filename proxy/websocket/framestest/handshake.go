@@ -2,18 +2,19 @@ package framestest
 
 import "strings"
 
-// Request is a handshake without its last line.
+// Request is a handshake without the empty line at its end.
 const Request = "GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
-// Handshake is a request and how it is answered.
+// Handshake is a request and its answer.
 type Handshake struct {
 	Name    string
-	Request string // without its last line
-	// Want is the status, and behind it the fields that choose. An application that
-	// accepts chooses the first subprotocol; one that is asked for HTTP answers 200.
+	Request string // without the empty line at its end
+	// Want is the status, and then the fields of the handshake. The application chooses the
+	// first subprotocol, and answers other requests with 200.
 	Want string
-	// The status of uvicorn's two implementations, and why, if it is another; else "".
+	// Websockets and Wsproto are the statuses of uvicorn's two implementations, if they
+	// differ from Want; Why is the reason.
 	Websockets, Wsproto, Why string
 }
 
@@ -32,7 +33,7 @@ var handshakes = []struct {
 	want                     string
 	websockets, wsproto, why string
 }{
-	{"as it should be", "", "", "101", "", "", ""},
+	{"the plain request", "", "", "101", "", "", ""},
 	{"the names of fields and tokens in another case", "Upgrade: websocket\r\nConnection: keep-alive, Upgrade", "UPGRADE: WebSocket\r\nconnection: UPGRADE", "101", "", "", ""},
 	{"upgrade among others", "Upgrade: websocket", "Upgrade: h2c, websocket", "101", "400", "400",
 		"RFC 9110 section 7.8: Upgrade is a list; uvicorn 0.17 compares the whole field"},

@@ -16,10 +16,10 @@ import (
 	"alicorn/proxy/websocket/framestest"
 )
 
-// patience is how long a test waits for what has to happen.
+// patience bounds waits for events that must happen.
 const patience = 20 * time.Second
 
-// echoApp answers each message with the same.
+// echoApp sends back each message.
 const echoApp = `
 async def app(scope, receive, send):
     if scope["type"] != "websocket":
@@ -38,7 +38,8 @@ async def app(scope, receive, send):
             await send({"type": "websocket.send", "bytes": event["bytes"]})
 `
 
-// uvicorn starts Debian's uvicorn with one of its implementations, and returns its socket.
+// uvicorn starts Debian's uvicorn with one of its implementations of WebSockets, and returns
+// the path of its socket.
 func uvicorn(t *testing.T, implementation string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -62,7 +63,7 @@ func uvicorn(t *testing.T, implementation string) string {
 			return socket
 		}
 		if time.Now().After(end) {
-			t.Fatal("uvicorn does not come up; python3-uvicorn, python3-websockets and python3-wsproto are needed")
+			t.Fatal("uvicorn has not started; the packages python3-uvicorn, python3-websockets and python3-wsproto are needed")
 		}
 	}
 }
@@ -76,7 +77,7 @@ func shakeHands(w io.Writer, r *bufio.Reader, offer string) error {
 	io.WriteString(w, request+"\r\n")
 	status, err := r.ReadString('\n')
 	if err == nil && !strings.Contains(status, " 101 ") {
-		return fmt.Errorf("the handshake is answered with %q", status)
+		return fmt.Errorf("the handshake: got %q, want 101", status)
 	}
 	for line := status; err == nil && line != "\r\n"; {
 		line, err = r.ReadString('\n')
@@ -101,7 +102,7 @@ func status(t *testing.T, socket, request string) string {
 	return "none"
 }
 
-// outcome runs a case on the server behind socket.
+// outcome returns the answer to a case of the server at socket.
 func outcome(socket string, c framestest.Case) (string, error) {
 	nc, err := net.Dial("unix", socket)
 	if err != nil {
@@ -142,8 +143,8 @@ func outcome(socket string, c framestest.Case) (string, error) {
 	}
 }
 
-// TestUvicornBesideTheTable checks what the table says of uvicorn's implementations, by
-// the end of each answer: what they answer before a fault depends on how they read.
+// Only the end of each answer is compared, as frames before a fault depend on how uvicorn
+// reads.
 func TestUvicornBesideTheTable(t *testing.T) {
 	for name, wants := range map[string]func(c framestest.Case) string{"websockets": websockets, "wsproto": wsproto} {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +164,7 @@ func TestUvicornBesideTheTable(t *testing.T) {
 			}
 			for _, c := range framestest.Cases() {
 				if (c.Websockets != "" || c.Wsproto != "") != (c.Why != "") {
-					t.Errorf("%s: %s: an implementation differs without a reason, or a reason stands alone", c.Section, c.Name)
+					t.Errorf("%s: %s: got the reason %q for a difference %q %q, want both or neither", c.Section, c.Name, c.Why, c.Websockets, c.Wsproto)
 				}
 				cases <- c
 			}
@@ -174,13 +175,13 @@ func TestUvicornBesideTheTable(t *testing.T) {
 	}
 }
 
-// compareHandshakes checks what the table says of uvicorn's answers to handshakes.
+// compareHandshakes compares uvicorn's answers to handshakes with the table.
 func compareHandshakes(t *testing.T, name, socket string) {
 	t.Helper()
 	for _, c := range framestest.Handshakes() {
 		want := map[string]string{"websockets": c.Websockets, "wsproto": c.Wsproto}[name]
 		if (c.Websockets != "" || c.Wsproto != "") != (c.Why != "") {
-			t.Errorf("%s: an implementation differs without a reason, or a reason stands alone", c.Name)
+			t.Errorf("%s: got the reason %q for a difference %q %q, want both or neither", c.Name, c.Why, c.Websockets, c.Wsproto)
 		}
 		if want == "" {
 			want = c.Want[:3]
@@ -191,7 +192,7 @@ func compareHandshakes(t *testing.T, name, socket string) {
 	}
 }
 
-// websockets returns how the answer of uvicorn's websockets ends.
+// websockets returns the end of the answer that uvicorn's websockets must give.
 func websockets(c framestest.Case) string {
 	if c.Websockets != "" {
 		return c.Websockets
@@ -199,8 +200,9 @@ func websockets(c framestest.Case) string {
 	return last(c.Want)
 }
 
-// wsproto returns how the answer of uvicorn's wsproto ends. It sends no close for a fault,
-// which an endpoint SHOULD do (RFC 6455 section 7.1.7), and bounds no message.
+// wsproto returns the end of the answer that uvicorn's wsproto must give. After a fault wsproto
+// sends no close, which an endpoint SHOULD do (RFC 6455 section 7.1.7), and it bounds no
+// message.
 func wsproto(c framestest.Case) string {
 	switch {
 	case c.Wsproto != "":
@@ -211,6 +213,7 @@ func wsproto(c framestest.Case) string {
 	return last(c.Want)
 }
 
+// last returns the last part of an outcome.
 func last(outcome string) string {
 	return strings.TrimPrefix(outcome[max(0, strings.LastIndex(outcome, "; ")):], "; ")
 }

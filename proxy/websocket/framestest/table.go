@@ -8,15 +8,16 @@ import (
 // Limit is the largest message that the servers of the table take.
 const Limit = 100_000
 
-// Case is what a client sends after the handshake, and what an echo server answers.
+// Case has the bytes that a client sends after the handshake, and the answer of an echo
+// server.
 type Case struct {
 	Section string // of RFC 6455, or "7692 " and one of RFC 7692
 	Name    string
 	Offer   string // Sec-WebSocket-Extensions
 	Send    []byte
 	Want    string // as Outcome returns it
-	// How the answers of uvicorn's two implementations end, and why, if they do not end as
-	// Want says; else "".
+	// Websockets and Wsproto are the ends of the answers of uvicorn's two implementations,
+	// if they differ from the end of Want; Why is the reason.
 	Websockets, Wsproto, Why string
 }
 
@@ -25,9 +26,8 @@ func Cases() []Case {
 	return slices.Concat(framing(), control(), closing(), texts(), limits(), deflate())
 }
 
-// Bye is what the client sends when the server has answered with n messages, and the case
-// has not failed: a close. It is nil as long as answers are to come, and for a case that
-// ends without.
+// Bye returns the close that the client sends after n answers of the server. It is nil while
+// answers are to come, and for a case that ends without a close of the client.
 func (c Case) Bye(n int) []byte {
 	if strings.Count(c.Want, "; ") > n || strings.HasSuffix(c.Want, "eof") || c.Fails() {
 		return nil
@@ -35,7 +35,7 @@ func (c Case) Bye(n int) []byte {
 	return Frame(Fin|Close, Code(1000, ""))
 }
 
-// Fails reports whether the case ends because of a fault of the client.
+// Fails reports whether the case ends because the client breaks a rule.
 func (c Case) Fails() bool {
 	code := c.Want[max(0, len(c.Want)-4):]
 	return c.Section != "7.4.1 codes" && (code == "1002" || code == "1007" || code == "1009")

@@ -5,12 +5,13 @@ import (
 	"slices"
 )
 
-// valid and invalid are texts in UTF-8 and texts that are not (RFC 3629).
+// valid are texts in UTF-8 (RFC 3629).
 var valid = []string{
 	"Hello-µ@ßöäüàá-UTF-8!!", "κόσμε", "\x00", "\u0080", "\u07ff", "\u0800", "\ud7ff", "\ue000", "\ufffd", "\ufffe", "\uffff",
 	"\U00010000", "\U0010ffff", "𝄞 and ☃", "\ufeff",
 }
 
+// invalid are texts that are not UTF-8.
 var invalid = []string{
 	"\x80", "\xbf", "\xc0", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc3\x28", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xe2\x82", "\xe2\x28\xa1", "\xe2\x82\x28",
 	"\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf0\x9f\x98", "\xf0\x28\x8c\xbc", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
