@@ -2,8 +2,8 @@
 
 package http2_test
 
-// TryReadBody implements proxy.RequestWire: it waits.
+// TryReadBody implements proxy.RequestWire. It waits.
 func (s *stream) TryReadBody(p []byte) (int, error) { return s.ReadBody(p) }
 
-// AwaitBody is proxy.RequestWire's, and never called.
+// AwaitBody implements proxy.RequestWire. It is never called, as TryReadBody waits.
 func (s *stream) AwaitBody() bool { return false }

@@ -19,52 +19,52 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// conn is an HTTP/2 connection (RFC 9113) that is there to prove that package
-// proxy carries many exchanges on one connection: it knows the client beside it
-// alone, and trusts it.
+// conn is an HTTP/2 connection (RFC 9113). It trusts the client, and has only what these
+// tests need.
 //
-// A loop calls it, and it has no goroutine. Who reads begins exchanges, and runs them
-// in its place. One that is about to wait leaves the reading to the loop, which goes on
-// with those behind it; one that is suspended has no goroutine either. Whoever has
-// queued frames sends them, unless somebody does, or the loop waits for room.
+// A loop calls it, and it has no goroutine. The goroutine that owns the reading side begins
+// exchanges, and runs them. If an exchange is about to wait on this goroutine, the loop gets
+// the reading side, and goes on with the next exchanges. A suspended exchange has no
+// goroutine. A goroutine that has queued frames sends them, unless another one sends, or the
+// loop waits for room.
 type conn struct {
 	e    *proxy.Engine
 	nc   eventloop.Duplex
 	info *proxy.Conn
 
-	// The reader's, whoever that is.
-	in    bytes.Buffer  // without the preface; what was read of frames that are not whole
-	taken *http2.Framer // reads from in
-	begun []*stream     // their exchanges are to be run
+	// For the owner of the reading side:
+	in       bytes.Buffer  // bytes after the preface that were not read as frames yet
+	received *http2.Framer // reads from in; nil until the preface has come
+	begun    []*stream     // the streams whose exchanges are to be run
 
-	mu      sync.Mutex
-	changed *sync.Cond // of all that follows
+	mu      sync.Mutex // guards the fields to the next comment
+	changed *sync.Cond // is signalled when one of them changes
 	out     bytes.Buffer
 	frames  *http2.Framer // writes to out
 	fields  bytes.Buffer
 	encoder *hpack.Encoder // writes to fields
 	streams map[uint32]*stream
-	window  int64 // what may be sent on all streams together
-	initial int64 // window of a new stream
-	last    uint32
-	away    bool // GOAWAY was queued
-	sending bool // somebody sends, or the loop waits for room
-	shut    bool // nothing is sent any more
-	ended   bool // nothing is read any more, either
-	over    bool // and it is closed
+	window  int64  // how many bytes may be sent on all streams together
+	initial int64  // the window of a new stream
+	last    uint32 // the last stream
+	away    bool   // GOAWAY was queued
+	sending bool   // the writing side has an owner: a goroutine, or the loop, which waits for room
+	shut    bool   // nothing is sent any more
+	ended   bool   // nothing is read any more
+	over    bool   // it is closed
 
-	// Of who sends.
+	// For the owner of the writing side:
 	unsent []byte
-	again  bool // Send wants to be called again
+	again  bool // Send must be called again
 }
 
 const (
 	mostQueued = 64 << 10  // bytes of frames that wait to be sent
-	mostRead   = 256 << 10 // bytes at a time
-	window     = 65535     // ours, of the connection and of each stream
+	mostRead   = 256 << 10 // bytes that one turn reads
+	window     = 65535     // of the connection and of each stream, for bytes of the client
 )
 
-// serve speaks HTTP/2 on nc, as a proxy.ServeConn does.
+// serve serves HTTP/2 on nc; see proxy.ServeConn.
 func serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) *conn {
 	c := &conn{e: e, nc: eventloop.DuplexOf(nc), info: info, streams: map[uint32]*stream{}, window: window, initial: window}
 	c.changed = sync.NewCond(&c.mu)
@@ -83,7 +83,7 @@ func serve(e *proxy.Engine, nc net.Conn, info *proxy.Conn) *conn {
 	return c
 }
 
-// locked has f change the connection.
+// locked calls f with mu held, and signals changed.
 func (c *conn) locked(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,8 +91,8 @@ func (c *conn) locked(f func()) {
 	c.changed.Broadcast()
 }
 
-// Ready implements eventloop.Handler: there is something to read, or begun exchanges were
-// left behind one that waits.
+// Ready implements eventloop.Handler: there are bytes to read, or exchanges to run after one
+// that waits.
 func (c *conn) Ready(t *eventloop.Turn) {
 	more := false
 	if len(c.begun) == 0 {
@@ -106,19 +106,20 @@ func (c *conn) Ready(t *eventloop.Turn) {
 		s := c.begun[0]
 		c.begun = c.begun[1:]
 		if !s.begin(&lead{turn: t, reads: true}) {
-			return // it has left the reading to the loop
+			return // the loop has got the reading side
 		}
 	}
 	c.send()
 	if t != nil {
-		t.Readied() // exchanges that await what was read
+		t.Readied() // exchanges may await the bytes that were read
 	}
 	if more || !c.nc.Idle(0) {
 		c.nc.Again()
 	}
 }
 
-// read takes in what has come; false when nothing more will.
+// read reads the bytes that have come. more says that there may be others; ok is false at the
+// end of the connection.
 func (c *conn) read() (more, ok bool) {
 	buf := make([]byte, 16<<10)
 	for n := 0; n < mostRead; {
@@ -134,21 +135,22 @@ func (c *conn) read() (more, ok bool) {
 	return true, c.takeFrames()
 }
 
-// takeFrames takes the preface and the frames that have come whole.
+// takeFrames handles the preface and the frames that have come whole. It returns false if
+// they are malformed.
 func (c *conn) takeFrames() (ok bool) {
-	if c.taken == nil {
+	if c.received == nil {
 		if c.in.Len() < len(http2.ClientPreface) {
 			return strings.HasPrefix(http2.ClientPreface, c.in.String())
 		}
 		if string(c.in.Next(len(http2.ClientPreface))) != http2.ClientPreface {
 			return false
 		}
-		c.taken = http2.NewFramer(nil, &c.in)
-		c.taken.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+		c.received = http2.NewFramer(nil, &c.in)
+		c.received.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 		c.locked(func() { c.frames.WriteSettings() })
 	}
 	for whole(c.in.Bytes()) {
-		f, err := c.taken.ReadFrame()
+		f, err := c.received.ReadFrame()
 		if err != nil {
 			return false
 		}
@@ -157,8 +159,8 @@ func (c *conn) takeFrames() (ok bool) {
 	return true
 }
 
-// whole reports whether b begins with a whole frame, or with whole field sections: the
-// Framer reads these together.
+// whole reports whether b begins with a whole frame. HEADERS are whole with their
+// CONTINUATIONs, which the Framer reads together.
 func whole(b []byte) bool {
 	const head = 9
 	for len(b) >= head {
@@ -175,6 +177,7 @@ func whole(b []byte) bool {
 	return false
 }
 
+// take handles a frame.
 func (c *conn) take(f http2.Frame) {
 	switch f := f.(type) {
 	case *http2.SettingsFrame:
@@ -204,6 +207,7 @@ func (c *conn) take(f http2.Frame) {
 	}
 }
 
+// settings handles SETTINGS.
 func (c *conn) settings(f *http2.SettingsFrame) {
 	if f.IsAck() {
 		return
@@ -219,7 +223,7 @@ func (c *conn) settings(f *http2.SettingsFrame) {
 	})
 }
 
-// begin makes a stream's exchange, which Ready runs.
+// begin makes a stream and its exchange, which Ready runs.
 func (c *conn) begin(f *http2.MetaHeadersFrame) {
 	c.mu.Lock()
 	refused := c.away
@@ -229,7 +233,7 @@ func (c *conn) begin(f *http2.MetaHeadersFrame) {
 		return
 	}
 	c.info.Requests++
-	s := &stream{c: c, id: f.StreamID, ended: f.StreamEnded(), left: -1}
+	s := &stream{c: c, id: f.StreamID, ended: f.StreamEnded(), length: -1}
 	x := proxy.NewExchange(c.info, s)
 	s.x = x
 	x.Start, x.Number = time.Now(), c.info.Requests
@@ -258,6 +262,7 @@ func (c *conn) begin(f *http2.MetaHeadersFrame) {
 	}
 }
 
+// data handles DATA.
 func (c *conn) data(f *http2.DataFrame) {
 	c.locked(func() {
 		s := c.streams[f.StreamID]
@@ -271,7 +276,7 @@ func (c *conn) data(f *http2.DataFrame) {
 	})
 }
 
-// leave queues GOAWAY: the connection ends behind its last stream.
+// leave queues GOAWAY: the connection ends after its last stream.
 func (c *conn) leave() {
 	c.locked(func() {
 		if !c.away {
@@ -281,7 +286,7 @@ func (c *conn) leave() {
 	})
 }
 
-// end is the reader's: nothing more comes. It lets the streams know.
+// end is called by the owner of the reading side when no more bytes come. It ends the streams.
 func (c *conn) end() {
 	c.nc.Cut()
 	c.locked(func() {
@@ -296,7 +301,7 @@ func (c *conn) end() {
 	c.closeLast()
 }
 
-// closeLast closes the connection, once it has ended and nobody uses it.
+// closeLast closes the connection if it has ended and nothing uses it.
 func (c *conn) closeLast() {
 	c.mu.Lock()
 	last := c.ended && !c.sending && !c.over && len(c.streams) == 0

@@ -16,17 +16,17 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// frames is a client that sees frames.
+// frames is a client that reads and writes frames.
 type frames struct {
 	*http2.Framer
 	nc     net.Conn
 	t      *testing.T
 	bodies map[uint32]*bytes.Buffer
 	ended  map[uint32]bool
-	last   uint32 // GOAWAY's; 0: none has come
+	last   uint32 // the last stream of GOAWAY; 0: none has come
 }
 
-// newFrames returns a client whose streams have a window of so many bytes.
+// newFrames returns a client whose streams have a window of window bytes.
 func newFrames(t *testing.T, s *site, window uint32) *frames {
 	t.Helper()
 	nc, err := s.dial()
@@ -39,6 +39,7 @@ func newFrames(t *testing.T, s *site, window uint32) *frames {
 	return f
 }
 
+// get begins a stream with a GET.
 func (f *frames) get(id uint32, path string) {
 	var fields bytes.Buffer
 	e := hpack.NewEncoder(&fields)
@@ -49,17 +50,17 @@ func (f *frames) get(id uint32, path string) {
 	f.bodies[id] = &bytes.Buffer{}
 }
 
-// until takes what comes until the stream has ended.
+// until reads frames until the stream has ended.
 func (f *frames) until(id uint32) {
 	f.t.Helper()
 	for !f.ended[id] {
 		if err := f.take(); err != nil {
-			f.t.Fatalf("stream %d has not ended: %v", id, err)
+			f.t.Fatalf("got %v, want the end of stream %d", err, id)
 		}
 	}
 }
 
-// take takes the next frame.
+// take reads the next frame.
 func (f *frames) take() error {
 	frame, err := f.ReadFrame()
 	switch frame := frame.(type) {
@@ -72,8 +73,8 @@ func (f *frames) take() error {
 	return err
 }
 
-// A connection ends in order, behind its last stream, when the server does and when its
-// listener was removed. A reload leaves it alone.
+// A shutdown, and a reload that removes the listener, end a connection after its last stream.
+// Another reload does not.
 func TestGoAway(t *testing.T) {
 	reload := func(listens string) func(*testing.T, *site) {
 		return func(t *testing.T, s *site) {
@@ -94,8 +95,8 @@ func TestGoAway(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		end  func(t *testing.T, s *site)
-		asks bool   // the client does, after end
-		last uint32 // GOAWAY's; 0: none comes
+		asks bool   // the client begins a stream after end
+		last uint32 // the last stream of GOAWAY; 0: none comes
 	}{
 		{"a reload", reload("listen 127.0.0.1:8000; listen 127.0.0.1:8443 ssl; listen 127.0.0.1:8001;"), true, 0},
 		{"a removed listener", reload("listen 127.0.0.1:8001;"), true, 3},
@@ -111,13 +112,13 @@ func TestGoAway(t *testing.T) {
 				if c.asks {
 					f.get(3, "/version")
 					if f.until(3); f.bodies[3].String() != "2" {
-						t.Errorf(`the answer is %q, want "2"`, f.bodies[3])
+						t.Errorf(`got the answer %q, want "2"`, f.bodies[3])
 					}
 				}
 				if c.last == 0 {
 					f.get(5, "/small")
 					if f.until(5); f.last != 0 {
-						t.Errorf("GOAWAY with %d, want 0", f.last)
+						t.Errorf("got GOAWAY with %d, want none", f.last)
 					}
 					return
 				}
@@ -126,7 +127,7 @@ func TestGoAway(t *testing.T) {
 					err = f.take()
 				}
 				if f.last != c.last || err != io.EOF {
-					t.Errorf("GOAWAY with %d, and then %v, want %d and the end", f.last, err, c.last)
+					t.Errorf("got GOAWAY with %d, then %v, want %d, then %v", f.last, err, c.last, io.EOF)
 				}
 			})
 		})

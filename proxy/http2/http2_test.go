@@ -1,9 +1,10 @@
 //go:build linux
 
-// Package http2_test proves that proxy carries many exchanges on one connection: an
-// HTTP/2 connection, made for this alone, serves files, an application, another server
-// and requests that are delayed side by side, and survives reloads. A loop calls it. An exchange that
-// waits takes it from nobody, and has no goroutine where it is suspended.
+// Package http2_test shows that package proxy can carry many exchanges on one connection. It
+// has a small server side of HTTP/2, which no program uses. On one connection it serves
+// files, an application, another server and delayed requests at once, also during reloads. A
+// loop calls the connection. An exchange that waits keeps no other from going on, and has no
+// goroutine while it is suspended.
 package http2_test
 
 import (
@@ -37,8 +38,8 @@ import (
 	"alicorn/static"
 )
 
-// application answers with the request's body. On some paths it takes its time, and
-// tells and is told by files.
+// application answers with the request's body. Below /app/wait/ it first creates a file and
+// waits for another; /app/endless sends without end, and creates a file when it is closed.
 const application = `
 import os, time
 def await_file(name):
@@ -75,19 +76,19 @@ server { listen 127.0.0.1:8000; listen 127.0.0.1:8443 ssl; root DIR/files;
 type site struct {
 	*proxytest.Server
 	dir    string
-	secure bool // the client speaks TLS, else it has prior knowledge
+	secure bool // the client has TLS and ALPN, otherwise prior knowledge
 	client *http.Client
-	conn   atomic.Pointer[conn] // the last that the server has begun to serve
-	origin string               // where proxy_pass leads
-	dials  atomic.Int32
-	large  []byte // of /large
+	conn   atomic.Pointer[conn] // the connection that the server has begun last
+	origin string               // the address for proxy_pass
+	dials  atomic.Int32         // how many connections the client has made
+	large  []byte               // the body of /large
 }
 
-// inBothWays runs test with a client that ALPN leads to HTTP/2, and with one that has
+// inBothWays runs test with a client that negotiates HTTP/2 by ALPN, and with one that has
 // prior knowledge.
 func inBothWays(t *testing.T, test func(t *testing.T, s *site)) {
 	t.Run("TLS", func(t *testing.T) { test(t, newSite(t, true)) })
-	t.Run("in the clear", func(t *testing.T) { test(t, newSite(t, false)) })
+	t.Run("clear text", func(t *testing.T) { test(t, newSite(t, false)) })
 }
 
 func newSite(t *testing.T, secure bool) *site {
@@ -104,7 +105,7 @@ func newSite(t *testing.T, secure bool) *site {
 		}
 	}
 	serve := func(e *proxy.Engine, nc net.Conn, info *proxy.Conn) { s.conn.Store(serve(e, nc, info)) }
-	loops, err := eventloop.NewUnwatched(1) // of the workers
+	loops, err := eventloop.NewUnwatched(1) // for workers and peers
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func newSite(t *testing.T, secure bool) *site {
 	return s
 }
 
-// dial connects to where HTTP/2 is spoken.
+// dial connects to the address with HTTP/2.
 func (s *site) dial() (net.Conn, error) {
 	if !s.secure {
 		return s.Dial("127.0.0.1:8000"), nil
@@ -129,18 +130,18 @@ func (s *site) dial() (net.Conn, error) {
 	tc := tls.Client(s.Dial("127.0.0.1:8443"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{http2.NextProtoTLS, transport.HTTP1}})
 	err := tc.Handshake()
 	if chosen := tc.ConnectionState().NegotiatedProtocol; err == nil && chosen != http2.NextProtoTLS {
-		err = fmt.Errorf("ALPN has chosen %q", chosen)
+		err = fmt.Errorf("ALPN: got %q, want %q", chosen, http2.NextProtoTLS)
 	}
 	return tc, err
 }
 
-// text is the configuration whose /version answers with version.
+// text returns the configuration in which /version answers with version.
 func (s *site) text(version string) string {
 	return strings.NewReplacer("DIR", s.dir, "ORIGIN", s.origin, "VERSION", version).Replace(settings)
 }
 
-// newOrigin returns the address of a server that answers with the request's body, or
-// with large.
+// newOrigin returns the address of a server that answers /large with large, and other
+// requests with their body.
 func newOrigin(t *testing.T, large []byte) string {
 	o := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := large
@@ -153,8 +154,8 @@ func newOrigin(t *testing.T, large []byte) string {
 	return o.Listener.Addr().String()
 }
 
-// reload has /version answer with version, and returns while requests still use the
-// Generation of before; settled returns when none does.
+// reload begins a reload after which /version answers with version. settled returns when no
+// request uses the Generation before it.
 func (s *site) reload(t *testing.T, version string) (settled func()) {
 	t.Helper()
 	old := s.Engine.Current()
@@ -168,7 +169,7 @@ func (s *site) reload(t *testing.T, version string) (settled func()) {
 	return wg.Wait
 }
 
-// want sends a request, with body if that is not nil, and compares status and body.
+// want sends a request, a POST if body is not nil, and compares status and body.
 func (s *site) want(t *testing.T, path string, body []byte, want string) {
 	t.Helper()
 	method, content := http.MethodGet, io.Reader(nil)
@@ -192,7 +193,7 @@ func (s *site) want(t *testing.T, path string, body []byte, want string) {
 	}
 }
 
-// begin sends a request to the application that waits until release.
+// begin sends a request for which the application waits until release is called.
 func (s *site) begin(t *testing.T, wg *sync.WaitGroup, name string) (release func()) {
 	t.Helper()
 	wg.Go(func() { s.want(t, "/app/wait/"+name, nil, "200 hello") })
@@ -200,7 +201,7 @@ func (s *site) begin(t *testing.T, wg *sync.WaitGroup, name string) (release fun
 	return func() { os.WriteFile(filepath.Join(s.Dir, name+".go"), nil, 0o644) }
 }
 
-// delay begins a request that is delayed by a minute; ended tells how it ended.
+// delay begins a request that limit_req delays by a minute. ended gets its error.
 func (s *site) delay(ctx context.Context, t *testing.T) (ended chan error) {
 	t.Helper()
 	s.want(t, "/late", nil, "200 late")
@@ -213,7 +214,7 @@ func (s *site) delay(ctx context.Context, t *testing.T) (ended chan error) {
 		res, err := s.client.Do(req)
 		if err == nil {
 			res.Body.Close()
-			err = fmt.Errorf("it was answered: %s", res.Status)
+			err = fmt.Errorf("got the answer %s, want none", res.Status)
 		}
 		ended <- err
 	}()
@@ -221,12 +222,13 @@ func (s *site) delay(ctx context.Context, t *testing.T) (ended chan error) {
 	return ended
 }
 
+// awaitFile waits until the application has created a file.
 func (s *site) awaitFile(t *testing.T, name string) {
 	t.Helper()
 	proxytest.Eventually(t, func() bool {
 		_, err := os.Stat(filepath.Join(s.Dir, name))
 		return err == nil
-	}, "the application did not get to %s", name)
+	}, "the application has not created %s", name)
 }
 
 // endless begins a response without an end.
@@ -247,15 +249,15 @@ func (s *site) endless(ctx context.Context, t *testing.T) io.ReadCloser {
 	return res.Body
 }
 
-// wantOneConnection fails when the client has made several.
+// wantOneConnection fails if the client has made several connections.
 func (s *site) wantOneConnection(t *testing.T) {
 	t.Helper()
 	if n := s.dials.Load(); n != 1 {
-		t.Errorf("the client has made %d connections, want 1", n)
+		t.Errorf("got %d connections, want 1", n)
 	}
 }
 
-func TestManyStreamsAreServedSideBySide(t *testing.T) {
+func TestManyStreamsAreServedAtOnce(t *testing.T) {
 	inBothWays(t, func(t *testing.T, s *site) {
 		s.want(t, "/delayed", nil, "200 delayed")
 		var wg sync.WaitGroup
@@ -286,7 +288,7 @@ func TestManyStreamsAreServedSideBySide(t *testing.T) {
 	})
 }
 
-// A request that is delayed keeps nobody waiting, and ends when its client leaves.
+// A delayed request also ends when its client cancels it.
 func TestADelayedStreamDelaysNoOther(t *testing.T) {
 	inBothWays(t, func(t *testing.T, s *site) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -298,12 +300,12 @@ func TestADelayedStreamDelaysNoOther(t *testing.T) {
 		}
 		select {
 		case err := <-ended:
-			t.Errorf("twenty requests have waited for one that is delayed by a minute: %v", err)
+			t.Errorf("the delayed request has ended with %v, want it to outlast twenty others", err)
 		default:
 		}
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Error(err)
+			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
 		s.wantOneConnection(t)
 	})
@@ -326,8 +328,8 @@ func TestAReloadKeepsTheConnectionAndItsStreams(t *testing.T) {
 	})
 }
 
-// Each stream has the Generation of its time, and a Generation whose time is over
-// costs its own streams alone.
+// A stream keeps the Generation with which it has begun. Cutting a Generation resets its
+// streams and no others.
 func TestCuttingAGenerationCutsItsStreams(t *testing.T) {
 	inBothWays(t, func(t *testing.T, s *site) {
 		before := s.endless(t.Context(), t)
@@ -337,21 +339,21 @@ func TestCuttingAGenerationCutsItsStreams(t *testing.T) {
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := s.Engine.Drain(over, old); err == nil {
-			t.Error("the Generation has drained although it has a stream")
+			t.Error("Drain: got no error, want one, as the Generation has a stream")
 		}
 		if _, err := io.Copy(io.Discard, before); err == nil || !strings.Contains(err.Error(), "INTERNAL_ERROR") {
-			t.Errorf(`the stream of the old Generation: %v; want an error with "INTERNAL_ERROR"`, err)
+			t.Errorf(`the stream of the old Generation: got %v, want an error with "INTERNAL_ERROR"`, err)
 		}
 		settled()
 		if _, err := io.ReadFull(after, make([]byte, 40)); err != nil {
-			t.Errorf("the stream of the new Generation: %v", err)
+			t.Errorf("the stream of the new Generation: got %v, want no error", err)
 		}
 		s.want(t, "/version", nil, "200 2")
 		s.wantOneConnection(t)
 	})
 }
 
-func TestAStreamThatIsCancelledEndsItsResponse(t *testing.T) {
+func TestCancellingAStreamEndsItsResponse(t *testing.T) {
 	inBothWays(t, func(t *testing.T, s *site) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s.endless(ctx, t)

@@ -17,36 +17,33 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// stream is the proxy.Wire of one exchange. The connection's lock guards it.
+// stream is the proxy.Wire of one exchange. The connection's mu guards it.
 type stream struct {
 	c      *conn
 	id     uint32
 	x      *proxy.Exchange
-	parked bool // the exchange is; for who has it
+	parked bool // the exchange is parked; for the goroutine that runs it
 	lead   *lead
 
-	body     bytes.Buffer // of the request, as it has come
-	ended    bool         // the client has sent all
-	received int64
-	window   int64 // what may be sent
-	sent     int64
-	left     int64 // of a response with a length; -1: not known
-	headed   bool
-	finished bool // END_STREAM or RST_STREAM was queued
-	gone     bool
+	body     bytes.Buffer // bytes of the request's body that were not read yet
+	ended    bool         // the client has sent the whole request
+	received int64        // bytes of the request's body
+	window   int64        // how many bytes may be sent
+	sent     int64        // bytes of the response's body
+	length   int64        // the Content-Length of the response; -1: none
+	finished bool         // END_STREAM or RST_STREAM was queued, or the client has gone
+	gone     bool         // the client has gone
 	waiting  *proxy.Waiting
 }
 
-// lead is what the goroutine that runs an exchange does for others, until it is about
-// to wait.
+// lead is what the goroutine that runs an exchange gives away before it waits.
 type lead struct {
-	turn    *eventloop.Turn // it leads a loop; nil: it does not
-	reads   bool            // it is the connection's reader
-	overran bool            // it has lost the loop
+	turn    *eventloop.Turn // the turn that it leads; nil: it does not lead
+	reads   bool            // it owns the connection's reading side
+	overran bool            // the loop's watch has taken the lead
 }
 
-// begin runs the exchange for the connection's reader, and reports whether that still
-// reads.
+// begin runs the exchange. It reports whether the caller still owns the reading side.
 func (s *stream) begin(l *lead) (reads bool) {
 	s.lead = l
 	s.c.e.Serve(s.x)
@@ -54,12 +51,12 @@ func (s *stream) begin(l *lead) (reads bool) {
 	return l.reads
 }
 
-// drive goes on until the exchange has ended, or waits without a goroutine.
+// drive goes on with the exchange until it has ended or is parked.
 func (s *stream) drive(l *lead) {
 	for s.x.Suspended() {
 		if !s.parked {
 			s.parked = true
-			if !l.reads { // else the reader sends
+			if !l.reads { // otherwise Ready sends
 				s.c.send()
 			}
 			if s.x.Park() {
@@ -71,7 +68,7 @@ func (s *stream) drive(l *lead) {
 	}
 	s.c.locked(func() {
 		s.reset()
-		if !s.ended { // the client need not send the rest
+		if !s.ended { // stops the client from sending the rest
 			s.c.frames.WriteRSTStream(s.id, http2.ErrCodeNo)
 		}
 		if n := s.body.Len(); n > 0 {
@@ -85,7 +82,7 @@ func (s *stream) drive(l *lead) {
 	}
 }
 
-// reset ends a response that has not.
+// reset resets the stream, unless its response has ended.
 func (s *stream) reset() {
 	if !s.finished {
 		s.finished = true
@@ -101,7 +98,7 @@ func (s *stream) leave() {
 	}
 }
 
-// WriteHints implements proxy.ResponseWire.
+// WriteHints implements proxy.ResponseWire. It sends none.
 func (s *stream) WriteHints(*proxy.Header) error { return nil }
 
 // WriteHead implements proxy.ResponseWire.
@@ -120,8 +117,8 @@ func (s *stream) WriteHead(x *proxy.Exchange, bodyless bool) error {
 		if t := x.Res.ContentType; t != "" {
 			field("content-type", t)
 		}
-		if s.left = x.Res.Length; s.left >= 0 {
-			field("content-length", strconv.FormatInt(s.left, 10))
+		if s.length = x.Res.Length; s.length >= 0 {
+			field("content-length", strconv.FormatInt(s.length, 10))
 		}
 		for f := range x.Res.Header.All() {
 			switch f.ID() {
@@ -130,14 +127,14 @@ func (s *stream) WriteHead(x *proxy.Exchange, bodyless bool) error {
 				field(f.Name, f.Value)
 			}
 		}
-		s.headed, s.finished = true, bodyless
+		s.finished = bodyless
 		s.c.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: s.id, BlockFragment: s.c.fields.Bytes(), EndHeaders: true, EndStream: bodyless})
 	})
 	return err
 }
 
-// await waits, with the connection's lock held, until ready is true. What was queued
-// is sent before, and what the goroutine leads is given away.
+// await waits until ready returns true. The caller holds mu. Before it waits, await sends the
+// queued frames and gives the lead away.
 func (s *stream) await(ready func() bool) {
 	for _, first := range []func(){s.c.send, s.Detach} {
 		if ready() {
@@ -152,7 +149,8 @@ func (s *stream) await(ready func() bool) {
 	}
 }
 
-// Write queues p as the client's windows and the queue have room.
+// Write implements proxy.ResponseWire. It waits for room in the client's windows and in the
+// queue.
 func (s *stream) Write(p []byte) (n int, err error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
@@ -192,8 +190,8 @@ func (s *stream) Finish(*proxy.Header) (err error) {
 	s.c.locked(func() {
 		switch {
 		case s.finished:
-		case s.left >= 0 && s.sent < s.left:
-			err = errors.New("the response is short")
+		case s.length >= 0 && s.sent < s.length:
+			err = errors.New("response body is shorter than its Content-Length")
 		default:
 			s.finished = true
 			s.c.frames.WriteData(s.id, true, nil)
@@ -205,7 +203,8 @@ func (s *stream) Finish(*proxy.Header) (err error) {
 // Abort implements proxy.ResponseWire.
 func (s *stream) Abort() { s.c.locked(s.reset) }
 
-// ReadBody gives what has come, and the client as much of its windows back.
+// ReadBody implements proxy.RequestWire. It gives the client room for as many bytes as it has
+// read.
 func (s *stream) ReadBody(p []byte) (n int, err error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
@@ -222,7 +221,7 @@ func (s *stream) ReadBody(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Gone is proxy.Scheduler's and proxy.Client's.
+// Gone implements proxy.Scheduler and proxy.Client.
 func (s *stream) Gone() (gone bool) {
 	s.c.locked(func() { gone = s.gone })
 	return gone
@@ -249,6 +248,7 @@ func (s *stream) BytesRead() (n int64) {
 // Upgrade implements proxy.ResponseWire.
 func (s *stream) Upgrade(*proxy.Exchange) (proxy.Upgraded, error) { return nil, proxy.ErrNoUpgrade }
 
+// Meanwhile implements proxy.ResponseWire. It does nothing.
 func (s *stream) Meanwhile(func()) {}
 
 // DropConnection implements proxy.ResponseWire.
@@ -262,8 +262,8 @@ func (s *stream) Loop() *eventloop.Loop {
 	return s.c.nc.(interface{ Loop() *eventloop.Loop }).Loop()
 }
 
-// Detach implements proxy.Scheduler. Other streams do not wait for this one: the loop calls
-// the connection again.
+// Detach implements proxy.Scheduler. It also gives the reading side away: the loop calls Ready
+// again, for the other streams.
 func (s *stream) Detach() {
 	l := s.lead
 	if l.reads {

@@ -14,14 +14,14 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// workedOn reports whether some goroutine works on a connection or a stream.
+// workedOn reports whether a goroutine works on a connection or a stream.
 func workedOn() bool {
 	stacks := make([]byte, 4<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	return bytes.Contains(stacks, []byte("http2_test.(*conn)")) || bytes.Contains(stacks, []byte("http2_test.(*stream)"))
 }
 
-// streams returns how many are open.
+// streams returns how many streams are open.
 func (s *site) streams() int {
 	c := s.conn.Load()
 	c.mu.Lock()
@@ -42,23 +42,23 @@ func TestExchangesThatWaitHaveNoGoroutine(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		delayed := s.delay(ctx, t)
-		proxytest.Eventually(t, func() bool { return s.streams() == 17 && !workedOn() }, "17 requests wait, and some have a goroutine")
+		proxytest.Eventually(t, func() bool { return s.streams() == 17 && !workedOn() }, "got goroutines for some of 17 requests that wait, want none")
 		for _, release := range releases {
 			release()
 		}
 		wg.Wait()
 		cancel()
 		if err := <-delayed; !errors.Is(err, context.Canceled) {
-			t.Error(err)
+			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
-		proxytest.Eventually(t, func() bool { return s.streams() == 0 && !workedOn() }, "the connection idles, and has a goroutine")
+		proxytest.Eventually(t, func() bool { return s.streams() == 0 && !workedOn() }, "got streams or a goroutine on an idle connection, want none")
 		s.want(t, "/small", nil, "200 small")
 		s.wantOneConnection(t)
 	})
 }
 
-// A stream whose client has no room for it waits, and its connection goes on.
-func TestAFullWindowHoldsItsStreamAlone(t *testing.T) {
+// A stream without room in its window waits. Other streams of its connection go on.
+func TestAFullWindowStallsOnlyItsStream(t *testing.T) {
 	inBothWays(t, func(t *testing.T, s *site) {
 		f := newFrames(t, s, 10)
 		for round := range uint32(3) {
@@ -66,19 +66,18 @@ func TestAFullWindowHoldsItsStreamAlone(t *testing.T) {
 			f.get(large, "/large")
 			f.get(small, "/small")
 			if f.until(small); f.bodies[small].String() != "small" || f.bodies[large].Len() > 10 {
-				t.Errorf("the small response is %q, and the large one has %d bytes for a window of 10", f.bodies[small], f.bodies[large].Len())
+				t.Errorf(`got the small response %q and %d bytes of the large one, want "small" and at most 10`, f.bodies[small], f.bodies[large].Len())
 			}
 			f.WriteWindowUpdate(0, uint32(len(s.large)+len("small")))
 			f.WriteWindowUpdate(large, uint32(len(s.large)-10))
 			if f.until(large); !bytes.Equal(f.bodies[large].Bytes(), s.large) {
-				t.Errorf("the large response has %d bytes, want %d", f.bodies[large].Len(), len(s.large))
+				t.Errorf("got %d bytes of the large response, want %d", f.bodies[large].Len(), len(s.large))
 			}
 		}
 	})
 }
 
-// A client that stops reading stops what is sent to it, and no other connection.
-func TestAClientThatDoesNotReadHoldsItsConnectionAlone(t *testing.T) {
+func TestAClientThatDoesNotReadStallsOnlyItsConnection(t *testing.T) {
 	inBothWays(t, func(t *testing.T, s *site) {
 		f := newFrames(t, s, 1<<30)
 		f.WriteWindowUpdate(0, 1<<30)
@@ -91,12 +90,12 @@ func TestAClientThatDoesNotReadHoldsItsConnectionAlone(t *testing.T) {
 		}
 		for i := range uint32(streams) {
 			if f.until(2*i + 1); !bytes.Equal(f.bodies[2*i+1].Bytes(), s.large) {
-				t.Errorf("response %d has %d bytes, want %d", i, f.bodies[2*i+1].Len(), len(s.large))
+				t.Errorf("response %d: got %d bytes, want %d", i, f.bodies[2*i+1].Len(), len(s.large))
 			}
 		}
 	})
 }
 
 func TestStreamsWhereEachPhaseWaits(t *testing.T) {
-	proxytest.RunPausing(t, "SideBySide|FullWindow|Reload", "")
+	proxytest.RunPausing(t, "AtOnce|FullWindow|Reload", "")
 }

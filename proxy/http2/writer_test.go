@@ -10,29 +10,30 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// send sends what is queued, as far as there is room. Where somebody sends already,
-// that one does; where there is no room, the loop calls writer when there is.
+// send sends the queued frames, unless the writing side has an owner. If there is no room,
+// the loop calls writer when there is.
 func (c *conn) send() {
 	c.mu.Lock()
 	busy := c.sending
 	c.sending = true
 	c.mu.Unlock()
 	if !busy {
-		c.goOn()
+		c.write()
 	}
 }
 
-// writer is the Handler of a connection whose sending waits for room.
+// writer is the handler of a connection's writing side.
 type writer struct{ c *conn }
 
-// Ready implements eventloop.Handler.
+// Ready implements eventloop.Handler: there is room.
 func (w writer) Ready(t *eventloop.Turn) {
-	w.c.goOn()
-	t.Readied() // exchanges that await room
+	w.c.write()
+	t.Readied() // exchanges may await room
 }
 
-// goOn sends, for who does, until there is no room or nothing more to send.
-func (c *conn) goOn() {
+// write sends until there is no room or nothing is left. The caller must own the writing
+// side.
+func (c *conn) write() {
 	for c.again || c.fill() {
 		n, err := c.nc.Send(c.unsent)
 		c.unsent = c.unsent[n:]
@@ -44,13 +45,14 @@ func (c *conn) goOn() {
 			}
 		case err != nil:
 			c.locked(func() { c.shut = true })
-			c.nc.Cut() // the reader ends the rest
+			c.nc.Cut() // then the reading side ends the connection
 		}
 	}
 	c.closeLast()
 }
 
-// fill readies what is to be sent. False: there is nothing, and nobody sends any more.
+// fill takes the queued frames into unsent. If there are none, it gives the writing side up
+// and returns false.
 func (c *conn) fill() (more bool) {
 	c.locked(func() {
 		switch {
@@ -60,7 +62,7 @@ func (c *conn) fill() (more bool) {
 			c.unsent, more = bytes.Clone(c.out.Bytes()), true
 		case c.away && len(c.streams) == 0:
 			c.shut, more = true, true
-			c.nc.CloseWrite() // which Send(nil) follows
+			c.nc.CloseWrite() // a Send of nothing must follow
 		}
 		c.out.Reset()
 		c.sending = more
