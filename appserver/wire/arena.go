@@ -7,33 +7,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Arena is memory that a pool shares with its workers, for request bodies of
-// medium size: the front receives them where the worker reads them. It is an
-// upstream.Blocks. The system allocates its pages when blocks are first used.
+// Arena is memory that a pool shares with its workers, for request bodies of medium size: the
+// front receives a body where the worker reads it. It implements upstream.Blocks. The system
+// allocates its pages when blocks are first used. A nil Arena has no blocks.
 type Arena struct {
-	memory *os.File // for workers to inherit
+	memory *os.File // workers inherit it
 	mem    []byte
 
 	mu     sync.Mutex
-	free   []uint16 // free blocks; the one used last is taken first
-	used   [arenaBlocks]bool
+	free   []uint16          // the free blocks; Take takes the last one
+	used   [arenaBlocks]bool // blocks whose pages the system may have allocated
 	closed bool
 }
 
-// A block holds one body. When all are taken, bodies are sent as larger ones are.
+// A block holds one body. A body for which no block is free is sent as a larger one is.
 const (
 	arenaBlock  = 128 << 10
 	arenaBlocks = 512
 )
 
-// File returns the memory's descriptor, for workers to inherit. The arena closes it.
+// File returns the descriptor of the memory, for workers. The arena closes it.
 func (a *Arena) File() *os.File { return a.memory }
 
-// Size returns the bytes of the memory.
+// Size returns the size of the memory, in bytes.
 func (a *Arena) Size() int { return arenaBlock * arenaBlocks }
 
-// Take returns a block's first size bytes and their place in the arena; nil
-// when size is too large or no block is free.
+// Take returns the first size bytes of a block, and its offset in the arena. block is nil if
+// size is too large or no block is free.
 func (a *Arena) Take(size int64) (block []byte, offset int64) {
 	if a == nil || size > arenaBlock {
 		return nil, 0
@@ -50,7 +50,7 @@ func (a *Arena) Take(size int64) (block []byte, offset int64) {
 	return a.mem[offset : offset+size : offset+size], offset
 }
 
-// Give returns a block from Take to the arena.
+// Give gives back the block of Take at offset.
 func (a *Arena) Give(offset int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -84,6 +84,7 @@ func (a *Arena) Close() {
 	a.release()
 }
 
+// release releases the memory if that is due. The caller holds mu.
 func (a *Arena) release() {
 	if a.closed && len(a.free) == arenaBlocks {
 		unix.Munmap(a.mem)

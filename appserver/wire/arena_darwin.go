@@ -1,6 +1,6 @@
 package wire
 
-// NewArena returns nil: bodies go as descriptors.
+// NewArena returns nil: bodies are sent as descriptors.
 func NewArena() (*Arena, error) { return nil, nil }
 
 func dropPages([]byte) {}

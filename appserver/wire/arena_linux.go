@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewArena makes the memory for a pool's request bodies.
+// NewArena returns an Arena.
 func NewArena() (*Arena, error) {
 	const length = arenaBlock * arenaBlocks
 	f, err := pageFile(length)
@@ -24,4 +24,5 @@ func NewArena() (*Arena, error) {
 	return a, nil
 }
 
+// dropPages frees the pages of b.
 func dropPages(b []byte) { unix.Madvise(b, unix.MADV_REMOVE) }

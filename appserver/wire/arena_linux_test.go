@@ -12,24 +12,24 @@ func TestAnArenaGivesEveryBlockOnce(t *testing.T) {
 	for range arenaBlocks {
 		b, offset := a.Take(arenaBlock)
 		if len(b) != arenaBlock || cap(b) != arenaBlock || seen[offset] {
-			t.Fatalf("got %d bytes of %d at %d, which was given before: %v", len(b), cap(b), offset, seen[offset])
+			t.Fatalf("got %d bytes of %d at %d, given before %v, want a new block of %d", len(b), cap(b), offset, seen[offset], arenaBlock)
 		}
 		b[0], b[len(b)-1] = 1, 2
 		seen[offset], last = true, offset
 	}
 	if b, _ := a.Take(1); b != nil {
-		t.Error("more blocks were given than there are")
+		t.Error("got a block, want none, as all are taken")
 	}
 	a.Give(last)
 	if b, offset := a.Take(10); len(b) != 10 || offset != last || b[0] != 1 {
-		t.Errorf("got %d bytes at %d, want the block that came back", len(b), offset)
+		t.Errorf("got %d bytes at %d, want 10 of the block at %d", len(b), offset, last)
 	}
 	if b, _ := a.Take(arenaBlock + 1); b != nil {
-		t.Error("a block was given for more than it holds")
+		t.Error("got a block for a size that no block has, want none")
 	}
 }
 
-func TestAnArenaIsTrimmedWhereNobodyHasABlock(t *testing.T) {
+func TestTrimFreesThePagesOfFreeBlocks(t *testing.T) {
 	a, err := NewArena()
 	if err != nil || a == nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestAnArenaIsTrimmedWhereNobodyHasABlock(t *testing.T) {
 	a.Give(offset)
 	a.Trim()
 	if kept[5] != 7 || back[5] != 0 {
-		t.Errorf("got %d and %d, want 7 of the block in use and nothing of the other", kept[5], back[5])
+		t.Errorf("got %d in the block in use and %d in the free one, want 7 and 0", kept[5], back[5])
 	}
 }
 
@@ -53,10 +53,10 @@ func TestAClosedArenaLivesUntilItsBlocksAreBack(t *testing.T) {
 	a.Close()
 	copy(b, "still here")
 	if other, _ := a.Take(1); other != nil {
-		t.Error("a closed arena gave a block")
+		t.Error("got a block of a closed arena, want none")
 	}
 	a.Give(offset)
 	if a.mem != nil {
-		t.Error("the memory is still mapped")
+		t.Error("got the memory mapped after the last block came back, want it unmapped")
 	}
 }

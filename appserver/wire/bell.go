@@ -7,13 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bell wakes a thread that waits for what its page says. It is a socket of the
-// front's own: nothing that a worker does to its end can make ringing wait, as
-// it could where both share one description (an eventfd, whose flags are the
-// worker's too).
+// Bell wakes a thread of a worker that waits for a word of its page. It is a socket, so nothing
+// that the worker does to its end makes Ring wait. With an eventfd the worker could, as both
+// sides would share its flags.
 type Bell struct{ fd int }
 
-// NewBell returns the front's end, and the worker's for the caller to close.
+// NewBell returns the front's end, and the worker's end, which the caller closes.
 func NewBell() (Bell, *os.File, error) {
 	ours, theirs, err := streamPair()
 	if err != nil {
@@ -22,12 +21,12 @@ func NewBell() (Bell, *os.File, error) {
 	return Bell{ours}, os.NewFile(uintptr(theirs), "bell"), nil
 }
 
-// Ring wakes the thread, now or when it next waits. A bell that is full of
-// rings that the worker has not heard needs no other.
+// Ring wakes the thread, or ends its next wait at once. If the socket is full, the thread has
+// rings to read already.
 func (b Bell) Ring() {
 	one := [1]byte{1}
 	unix.SendmsgN(b.fd, one[:], nil, nil, unix.MSG_DONTWAIT|noSignal)
 }
 
-// Close ends the bell, by which a worker sees that the front has ended.
+// Close closes the front's end. The worker then reads the end.
 func (b Bell) Close() { unix.Close(b.fd) }

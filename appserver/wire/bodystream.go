@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewBodyStream returns the ends of a socket by which a worker gets the body of a
-// request while it comes: the front's, which does not block, and the worker's, for the
-// caller to close.
+// NewBodyStream returns the two ends of a socket by which a worker gets the body of a request
+// while it comes: the front's, which does not block, and the worker's, which the caller closes.
 func NewBodyStream() (ours int, theirs *os.File, err error) {
 	ours, fd, err := streamPair()
 	if err != nil {

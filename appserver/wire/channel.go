@@ -12,35 +12,34 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// sendBuffer is asked for in both directions: room for the requests queued
-// ahead of a worker, and for responses that the front has yet to read.
+// sendBuffer is the size of the send buffers in both directions, in bytes: for requests that
+// wait at a worker, and for responses that the front has not read yet.
 const sendBuffer = 1 << 20
 
-// maxRights is how many descriptors the kernel lets one message carry. A buffer
-// for fewer would have the kernel close the rest within recvmsg, where closing
-// what a worker has chosen may wait.
+// maxRights is how many descriptors the kernel allows in one message. With a smaller buffer
+// the kernel would close the others within recvmsg, and closing a descriptor that a worker has
+// chosen may wait.
 const maxRights = 253
 
-// Channel is the front's side of a worker's socket pair. Receiving belongs to
-// one goroutine at a time; sending, taking back and Close to holders of the
-// pool's lock.
+// Channel is the front's end of a worker's channel. One goroutine at a time may receive.
+// Holders of the pool's lock may call Send, TakeBack and Close.
 type Channel struct {
-	ours  *os.File // non-blocking, in the netpoller; nil where a loop polls
-	Event *eventloop.Descriptor
-	fd    int // non-blocking
-	conn  syscall.RawConn
-	taken int // a duplicate of the worker's end, which stays blocking; -1 once closed
+	ours  *os.File              // in the netpoller; nil with a loop
+	Event *eventloop.Descriptor // nil without a loop
+	fd    int                   // the front's end, non-blocking
+	conn  syscall.RawConn       // of ours
+	taken int                   // a duplicate of the worker's end, which stays blocking; -1 after Close
 
 	receive func(fd uintptr) bool
-	in      received
+	in      received // the result of receive
 	inbox   inbox
 	outbox  outbox
-	buf     []byte // where receive reads to
-	oob     []byte
-	take    []byte
+	buf     []byte // the memory for receive
+	oob     []byte // the memory for descriptors
+	take    []byte // the memory for TakeBack
 }
 
-// received is what one recvmsg gave.
+// received is the result of a recvmsg.
 type received struct {
 	n, oobn, flags int
 	err            error
@@ -48,8 +47,8 @@ type received struct {
 
 var errChannelClosed = errors.New("channel is closed")
 
-// NewChannel returns the front's side, in loop if there is one, and the
-// worker's end. The caller closes the latter once the worker has it.
+// NewChannel returns the front's end, which loop polls unless it is nil, and the worker's
+// end, which the caller closes once the worker has it.
 func NewChannel(loop *eventloop.Loop) (*Channel, *os.File, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
@@ -74,8 +73,8 @@ func NewChannel(loop *eventloop.Loop) (*Channel, *os.File, error) {
 	return c, os.NewFile(uintptr(theirs), "worker channel"), nil
 }
 
-// poll has loop, or the netpoller, wait for the channel. It closes the
-// descriptor where it fails.
+// poll adds the channel to loop, or to the netpoller if loop is nil. If it fails, it closes
+// the front's end.
 func (c *Channel) poll(loop *eventloop.Loop) (err error) {
 	if loop != nil {
 		if c.Event, err = loop.Add(c.fd, nil, 0); err != nil {
@@ -95,7 +94,7 @@ func (c *Channel) poll(loop *eventloop.Loop) (err error) {
 	return nil
 }
 
-// enlarge asks for a larger buffer; the kernel gives what it allows.
+// enlarge sets a larger send buffer, as far as the kernel allows.
 func enlarge(fd int) {
 	if forceSendBuffer(fd, sendBuffer) != nil {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer)
@@ -113,8 +112,8 @@ func recvmsg(fd int, p, oob []byte) received {
 	}
 }
 
-// Read receives one frame into p, waiting for it, and the descriptors that
-// came along. n is 0 at the end.
+// Read receives a frame into p, and the descriptors that came with it. It waits for the
+// frame. n is 0 at the end. Read is for channels without a loop.
 func (c *Channel) Read(p []byte) (n int, files []int, err error) {
 	c.buf = p
 	err = c.conn.Read(c.receive)
@@ -131,12 +130,13 @@ func (c *Channel) Read(p []byte) (n int, files []int, err error) {
 	return c.received()
 }
 
-// TryRead receives what is there; unix.EAGAIN when there is nothing.
+// TryRead is Read, but returns unix.EAGAIN instead of waiting.
 func (c *Channel) TryRead(p []byte) (n int, files []int, err error) {
 	c.in = c.inbox.receive(c.fd, p, c.oob)
 	return c.received()
 }
 
+// received returns the result of receive.
 func (c *Channel) received() (n int, files []int, err error) {
 	if c.in.err != nil {
 		return 0, nil, c.in.err
@@ -151,21 +151,20 @@ func (c *Channel) received() (n int, files []int, err error) {
 	return c.in.n, files, nil
 }
 
-// Finish makes Read give what is there and then end, instead of waiting.
+// Finish is EndReads for a channel without a loop: a Read that waits ends, too.
 func (c *Channel) Finish() {
 	c.EndReads()
 	c.ours.SetReadDeadline(time.Unix(1, 0))
 }
 
-// EndReads has what is there be the last: a process that a worker left behind
-// may hold its end, and send for ever.
+// EndReads makes the frames that have come the last ones. A process that a worker has left
+// behind may hold the worker's end, and send for ever.
 func (c *Channel) EndReads() { unix.Shutdown(c.fd, unix.SHUT_RD) }
 
-// Closed reports that Close was called: nothing can be sent or taken back.
+// Closed reports whether Close was called.
 func (c *Channel) Closed() bool { return c.taken < 0 }
 
-// Send sends a frame with descriptors, without waiting: EAGAIN says that the
-// worker has no room for it now.
+// Send sends a frame, with descriptors in oob. It returns unix.EAGAIN if there is no room now.
 func (c *Channel) Send(frame []byte, oob []byte) error {
 	if c.Closed() {
 		return errChannelClosed
@@ -173,9 +172,9 @@ func (c *Channel) Send(frame []byte, oob []byte) error {
 	return c.outbox.send(c.fd, frame, oob)
 }
 
-// TakeBack receives, as the worker would have, the oldest frame that the
-// worker has not. ok is false when there is none. Descriptors that came with
-// it are closed: the request still has its own.
+// TakeBack receives the oldest frame that the worker has not received, at the worker's end.
+// ok is false if there is none. frame is valid until the next call. The descriptors of the
+// frame are closed: the request has its own.
 func (c *Channel) TakeBack() (frame []byte, ok bool) {
 	if c.Closed() {
 		return nil, false
@@ -194,8 +193,8 @@ func (c *Channel) TakeBack() (frame []byte, ok bool) {
 	return c.take[:in.n], true
 }
 
-// Close closes both descriptors. Descriptors that the worker has left in the channel
-// are closed with it, which may wait.
+// Close closes the channel. This also closes descriptors that the worker has left in it, which
+// may wait.
 func (c *Channel) Close() {
 	if c.taken >= 0 {
 		unix.Close(c.taken)
@@ -208,6 +207,7 @@ func (c *Channel) Close() {
 	c.ours.Close()
 }
 
+// descriptors returns the descriptors of a message.
 func descriptors(oob []byte) []int {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
@@ -225,8 +225,8 @@ func descriptors(oob []byte) []int {
 	return all
 }
 
-// DiscardAll closes descriptors that a worker has chosen, beside the caller:
-// closing some kinds of file waits for whoever is behind them.
+// DiscardAll closes descriptors that a worker has chosen, on another goroutine: closing some
+// kinds of file waits, such as for a server.
 func DiscardAll(fds []int) {
 	if len(fds) > 0 {
 		go closeAll(fds)

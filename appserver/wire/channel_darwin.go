@@ -11,7 +11,8 @@ const (
 	noSignal  = 0
 )
 
-// socketPair returns datagram sockets: macOS has no SEQPACKET for unix sockets.
+// socketPair returns two connected datagram sockets, as macOS has no SOCK_SEQPACKET for unix
+// sockets.
 func socketPair() (ours, theirs int, err error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -45,14 +46,14 @@ func forceSendBuffer(fd, size int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size)
 }
 
-// EndWrites gives each thread an empty datagram: datagrams have no end.
+// EndWrites sends an empty datagram for each thread, as datagram sockets have no end.
 func (c *Channel) EndWrites(threads int) {
 	for range threads {
 		unix.SendmsgN(c.fd, nil, nil, nil, unix.MSG_DONTWAIT)
 	}
 }
 
-// streamPair returns the two ends of a stream of bytes.
+// streamPair returns two connected sockets for a stream of bytes.
 func streamPair() (ours, theirs int, err error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

@@ -11,19 +11,20 @@ const (
 	noSignal  = unix.MSG_NOSIGNAL
 )
 
+// socketPair returns two connected sockets that keep messages apart.
 func socketPair() (ours, theirs int, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	return fds[0], fds[1], err
 }
 
-// inbox and outbox are the arguments of recvmsg and sendmsg, kept so that a
-// frame costs no allocation. Neither call waits, so the scheduler need not be
-// told of them.
+// inbox has the arguments of recvmsg, so that receiving a frame does not allocate.
 type inbox struct {
 	header unix.Msghdr
 	vector unix.Iovec
 }
 
+// receive receives a message without waiting. As it does not wait, it is a RawSyscall, of
+// which the scheduler does not know.
 func (b *inbox) receive(fd int, p, oob []byte) received {
 	b.vector.Base = &p[0]
 	b.vector.SetLen(len(p))
@@ -44,11 +45,13 @@ func (b *inbox) receive(fd int, p, oob []byte) received {
 	}
 }
 
+// outbox has the arguments of sendmsg, so that sending a frame does not allocate.
 type outbox struct {
 	header unix.Msghdr
 	vector unix.Iovec
 }
 
+// send sends a message without waiting, also by a RawSyscall.
 func (b *outbox) send(fd int, frame, oob []byte) error {
 	b.vector.Base = &frame[0]
 	b.vector.SetLen(len(frame))
@@ -71,14 +74,16 @@ func (b *outbox) send(fd int, frame, oob []byte) error {
 	}
 }
 
+// forceSendBuffer sets the size of a send buffer, also beyond the system's limit if the process
+// may do that.
 func forceSendBuffer(fd, size int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size)
 }
 
-// EndWrites gives the worker the end of its channel.
+// EndWrites sends the end to the worker.
 func (c *Channel) EndWrites(int) { unix.Shutdown(c.fd, unix.SHUT_WR) }
 
-// streamPair returns the two ends of a stream of bytes.
+// streamPair returns two connected sockets for a stream of bytes.
 func streamPair() (ours, theirs int, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	return fds[0], fds[1], err

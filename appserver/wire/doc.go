@@ -1,19 +1,20 @@
-// Package wire is what goes between the front and a worker (../PROTOCOL.md): frames
-// and how they are encoded, and the ways that they go. It knows bytes and
-// descriptors, and no request, pool or application. Nothing that a worker sends or
-// writes is believed: lengths and counts are read once and checked, what is read
-// is copied before it is looked at, and no call waits for a worker, unless it
-// says so.
+// Package wire carries frames between the front and a worker (../PROTOCOL.md): it encodes
+// them, and has the sockets and the shared memory through which they go. It has bytes and
+// descriptors, and no request, pool or application.
 //
-//   - frame.go: frames, and the header of each
-//   - environ.go: the environ in a request's frame
-//   - marshal.go: values in frames, as Python's marshal has them
-//   - channel.go: the socket pair, for frames with descriptors, and for sleepers
-//   - streams.go: the socket pair of an ASGI worker, for batches of frames of many requests
-//   - lane.go: small frames in shared memory, while both sides are awake
-//   - arena.go: request bodies in memory that a pool's workers share
-//   - page.go: the status page, on which each side leaves words for the other
-//   - bell.go: what wakes a thread that waits for a word of the page
-//   - bodystream.go: the socket by which a body comes while the application reads it
-//   - memory_linux.go, memory_darwin.go: the files behind all shared memory
+// The front trusts nothing that a worker sends or writes: it reads lengths and counts once
+// and checks them, and it copies data before it looks at them. No call waits for a worker,
+// unless its comment says so.
+//
+//   - frame.go: frames and their headers
+//   - environ.go: the environ in the frame of a request
+//   - marshal.go: values in frames, in the format of Python's marshal
+//   - channel.go: the channel, a socket pair for frames, also for those with descriptors
+//   - streams.go: the stream channel, a socket pair of an ASGI worker for batches of frames
+//   - lane.go: the lane, shared memory for small frames while both sides are awake
+//   - arena.go: shared memory of a pool's workers for request bodies
+//   - page.go: the status page, shared memory with words for the other side
+//   - bell.go: the socket that wakes a thread which waits for a word of the page
+//   - bodystream.go: the socket for a body that comes while the application reads it
+//   - memory_linux.go, memory_darwin.go: the files of shared memory
 package wire

@@ -9,23 +9,23 @@ import (
 )
 
 // Environ encodes the part of a request's environ, or of its ASGI scope, that depends on the
-// request (PROTOCOL.md, "Requests"). Its shape has the names, and the values that are the same
-// for many requests. A worker decodes a shape once and remembers it. The other values
-// follow in the order of their names.
+// request (PROTOCOL.md, "Requests"). Its shape has the names, and those values that are the
+// same for many requests. A worker decodes a shape once and remembers it. The other values
+// follow the shape, in the order of their names.
 //
-// The zero value is empty. Names hold no ":" and no NUL, as no field name does.
+// The zero Environ is empty. Names must not have ":" or NUL; names of fields have neither.
 type Environ struct {
 	shape, values []byte
-	count         int // of values
+	count         int // how many values there are
 }
 
 // ErrNUL is returned for an environ with a NUL in a value.
-var ErrNUL = errors.New("a value of the environ holds a NUL")
+var ErrNUL = errors.New("a value of the environ has a NUL")
 
-// most is the capacity, in bytes, that Reset keeps of either part.
+// most is the capacity, in bytes, that Reset keeps of shape and of values.
 const most = 8 << 10
 
-// Reset empties e. It keeps the memory of a usual request.
+// Reset empties e. It keeps memory for a request of usual size.
 func (e *Environ) Reset() {
 	if cap(e.shape) > most {
 		e.shape = nil
@@ -36,14 +36,13 @@ func (e *Environ) Reset() {
 	e.shape, e.values, e.count = e.shape[:0], e.values[:0], 0
 }
 
-// Fix adds a value to the shape. It must be one of few, from the configuration or a
-// short list, since each new value makes another shape.
+// Fix adds a value to the shape. It must be one of few values, from the configuration or a
+// short list, as each new value makes another shape.
 func (e *Environ) Fix(name, value string) {
 	e.shape = append(append(append(append(e.shape, name...), ':'), value...), 0)
 }
 
-// Add adds a value of the request. Each of its bytes is a character of latin-1, as in
-// PEP 3333.
+// Add adds a value of the request. Each byte is a character of latin-1 (PEP 3333).
 func (e *Environ) Add(name, value string) {
 	e.shape = append(append(e.shape, name...), 0)
 	e.Value(value)
@@ -56,7 +55,7 @@ func (e *Environ) AddNumber(name string, n int64) {
 	e.count++
 }
 
-// AddField adds a header field, whose name becomes HTTP_NAME.
+// AddField adds a header field as HTTP_NAME (PEP 3333).
 func (e *Environ) AddField(name, value string) {
 	e.shape = append(e.shape, "HTTP_"...)
 	for i := range len(name) {
@@ -73,7 +72,7 @@ func (e *Environ) AddField(name, value string) {
 	e.Value(value)
 }
 
-// AddLower adds a header field under its name in lower case.
+// AddLower adds a header field with its name in lower case.
 func (e *Environ) AddLower(name, value string) {
 	for i := range len(name) {
 		c := name[i]
@@ -86,17 +85,17 @@ func (e *Environ) AddLower(name, value string) {
 	e.Value(value)
 }
 
-// Names adds names, each with a NUL behind it, whose values are added next, with
-// Value.
+// Names adds names, each followed by a NUL. The caller then adds their values with Value, in
+// the same order.
 func (e *Environ) Names(names string) { e.shape = append(e.shape, names...) }
 
-// Value adds the value of the next of Names.
+// Value adds the value of the next name of Names.
 func (e *Environ) Value(value string) {
 	e.values = append(append(e.values, value...), 0)
 	e.count++
 }
 
-// AppendTo appends the encoding. There is at least one value.
+// AppendTo appends the encoding. e must have at least one value that is not fixed.
 func (e *Environ) AppendTo(dst []byte) ([]byte, error) {
 	if bytes.Count(e.values, nul) != e.count {
 		return dst, ErrNUL
@@ -108,7 +107,7 @@ func (e *Environ) AppendTo(dst []byte) ([]byte, error) {
 
 var nul = []byte{0}
 
-// Each calls f with each name and value. It only reads e.
+// Each calls f with each name and value.
 func (e *Environ) Each(f func(name, value string)) {
 	if len(e.shape) == 0 {
 		return

@@ -8,6 +8,7 @@ import (
 	"testing"
 )
 
+// contents returns the names and values of e.
 func contents(e *Environ) map[string]string {
 	m := map[string]string{}
 	e.Each(func(name, value string) { m[name] = value })
@@ -16,7 +17,7 @@ func contents(e *Environ) map[string]string {
 
 func TestAnEnvironHasWhatWasAdded(t *testing.T) {
 	var e Environ
-	for range 2 { // the second in the memory of the first
+	for range 2 { // the second one uses the memory of the first
 		e.Reset()
 		e.Fix("SCRIPT_NAME", "")
 		e.Fix("wsgi.url_scheme", "https")
@@ -47,14 +48,14 @@ func TestTheEncodingOfAnEnviron(t *testing.T) {
 	}
 }
 
-// A NUL in a value would have the values behind it be those of other names.
+// After a value with a NUL the other values would belong to other names.
 func TestAnEnvironWithANULIsRefused(t *testing.T) {
 	for _, value := range []string{"\x00", "a\x00b", "b\x00"} {
 		var e Environ
 		e.Add("A", value)
 		e.Add("B", "2")
 		if got, err := e.AppendTo(nil); !errors.Is(err, ErrNUL) || len(got) > 0 {
-			t.Errorf("%q: %q, %v; want %v and nothing", value, got, err, ErrNUL)
+			t.Errorf("%q: got %q, %v, want nothing and %v", value, got, err, ErrNUL)
 		}
 	}
 }
@@ -66,12 +67,12 @@ func TestAnEnvironKeepsTheMemoryOfAUsualRequestOnly(t *testing.T) {
 	}
 	e.Reset()
 	if cap(e.shape) > most || cap(e.values) > most {
-		t.Errorf("%d and %d bytes are kept; want at most %d and at most %d", cap(e.shape), cap(e.values), most, most)
+		t.Errorf("got %d and %d bytes kept, want at most %d each", cap(e.shape), cap(e.values), most)
 	}
 	e.Add("A", "1")
 	shape := cap(e.shape)
 	e.Reset()
 	if cap(e.shape) != shape || e.count != 0 {
-		t.Errorf("%d bytes are kept of %d; want count 0", cap(e.shape), shape)
+		t.Errorf("got %d bytes kept and the count %d, want %d and 0", cap(e.shape), e.count, shape)
 	}
 }

@@ -19,7 +19,7 @@ const (
 	KindWake    = 'W'
 	KindNoted   = 'N'
 
-	// Those of the stream channel alone.
+	// Only on the stream channel:
 	KindHint    = 'I'
 	KindAccept  = 'A'
 	KindMessage = 'M'
@@ -27,12 +27,12 @@ const (
 	KindCredit  = 'G'
 	KindCancel  = 'C'
 
-	FlagEnd        = 1 // of head, data and message
-	FlagFile       = 2 // of head
-	FlagText       = 2 // of message
-	FlagTrailers   = 4 // of data
-	FlagOnce       = 1 // of log
-	FlagBodyFD     = 1 // of request
+	FlagEnd        = 1 // of KindHead, KindData and KindMessage
+	FlagFile       = 2 // of KindHead
+	FlagText       = 2 // of KindMessage
+	FlagTrailers   = 4 // of KindData
+	FlagOnce       = 1 // of KindLog
+	FlagBodyFD     = 1 // of KindRequest, as those below
 	FlagEnvironFD  = 2
 	FlagBodyShared = 4
 	FlagBodyStream = 8
@@ -41,29 +41,29 @@ const (
 	SizedSize  = 12 // bytes before the environ of a request, or the marshalled part of a head
 )
 
-// Cancelling is why the front cancels a request of an ASGI worker.
+// Cancelling is the reason why the front cancels a request of an ASGI worker.
 type Cancelling byte
 
 // The reasons.
 const (
 	ClientGone   Cancelling = iota
 	PastTimeout             // the request has taken longer than timeout
-	WorkerLeaves            // the worker ends, and waits no longer
+	WorkerLeaves            // the worker retires, and the request's time is over
 )
 
-// Frame is one received frame; its slices alias the receive buffer.
+// Frame is a received frame. Its slices alias the receive buffer.
 type Frame struct {
 	Kind, Flags byte
 	Slot        uint16
 	ID          uint32
-	Sized       []byte // the marshalled part of a head
+	Sized       []byte // the marshalled part of KindHead and KindAccept
 	Payload     []byte // the rest
 }
 
-// ErrFrame says that a frame breaks the protocol.
+// ErrFrame is returned for a frame that breaks the protocol.
 var ErrFrame = errors.New("malformed frame")
 
-// ParseFrame reads what a worker may send by its channel or its lane.
+// ParseFrame reads a frame that came by a worker's channel or lane.
 func ParseFrame(b []byte) (Frame, error) {
 	f, err := parse(b)
 	if err != nil {
@@ -78,7 +78,7 @@ func ParseFrame(b []byte) (Frame, error) {
 	return Frame{}, ErrFrame
 }
 
-// ParseStreamFrame reads what a worker may send by its stream channel.
+// ParseStreamFrame reads a frame that came by a worker's stream channel.
 func ParseStreamFrame(b []byte) (Frame, error) {
 	f, err := parse(b)
 	if err != nil {
@@ -101,6 +101,7 @@ func ParseStreamFrame(b []byte) (Frame, error) {
 	return Frame{}, ErrFrame
 }
 
+// parse reads the header of a frame.
 func parse(b []byte) (Frame, error) {
 	if len(b) < HeaderSize || len(b) > MaxFrame {
 		return Frame{}, ErrFrame
@@ -112,7 +113,7 @@ func parse(b []byte) (Frame, error) {
 	}, nil
 }
 
-// sized splits the payload into what is marshalled and the rest.
+// sized splits the payload into the marshalled part and the rest.
 func (f Frame) sized() (Frame, error) {
 	if len(f.Payload) < SizedSize-HeaderSize {
 		return Frame{}, ErrFrame
@@ -126,20 +127,20 @@ func (f Frame) sized() (Frame, error) {
 	return f, nil
 }
 
-// MaxFrame is the size of the largest frame in bytes.
+// MaxFrame is the size of the largest frame, in bytes.
 const MaxFrame = 64 << 10
 
-// AppendHeader appends a frame's first 8 bytes.
+// AppendHeader appends a frame's header, with slot 0.
 func AppendHeader(dst []byte, kind, flags byte, id uint32) []byte {
 	dst = append(dst, kind, flags, 0, 0)
 	return binary.LittleEndian.AppendUint32(dst, id)
 }
 
-// buffers are for receiving frames, of which a response's block may take one along.
+// buffers has buffers for receiving frames.
 var buffers = sync.Pool{New: func() any { b := make([]byte, MaxFrame); return &b }}
 
-// NewBuffer returns memory for the longest frame.
+// NewBuffer returns a buffer of MaxFrame bytes.
 func NewBuffer() *[]byte { return buffers.Get().(*[]byte) }
 
-// FreeBuffer takes back what NewBuffer returned.
+// FreeBuffer gives back a buffer of NewBuffer.
 func FreeBuffer(b *[]byte) { buffers.Put(b) }

@@ -8,37 +8,38 @@ import (
 	"unsafe"
 )
 
-// Lane passes requests and small responses through memory shared with a worker
-// (PROTOCOL.md, "The lane"), without a system call. Putting and taking back
-// belong to holders of the pool's lock, receiving to the worker's reader.
+// Lane passes requests and small responses through memory that is shared with a worker
+// (PROTOCOL.md, "The lane"), without a system call. Callers of Next, Put and TakeBack must
+// hold the pool's lock; callers of Receive, Answered, EndReads and SetBusy must hold the
+// reader's.
 //
-// The worker can write every word of it at any time. So the front reads a word
-// of the worker's once, checks it against the counts that it keeps itself, and
-// never reads its own words back.
+// The worker can write every word of the memory at any time. So the front reads a word of the
+// worker once, checks it against counts of its own, and does not read back the words that it
+// writes itself.
 type Lane struct {
 	mem    []byte
-	size   uint32
-	ids    []uint32 // of the requests in the entries
-	puts   uint32
-	reads  uint32 // the reader's
-	last   uint32 // count of responses that are received, once ended
-	ended  bool
-	busy   bool        // what SetBusy said last
-	sleeps atomic.Bool // what Sleep said last
+	size   uint32      // how many entries there are each way
+	ids    []uint32    // the ids of the requests in the entries
+	puts   uint32      // how many requests were put
+	reads  uint32      // how many responses were received
+	last   uint32      // after EndReads: how many responses may be received
+	ended  bool        // EndReads was called
+	busy   bool        // the last value of SetBusy
+	sleeps atomic.Bool // the last value of Sleep
 }
 
-// Geometry is the sizes of a lane; all are 0 where there is none.
+// Geometry has the sizes of a lane. Without a lane it is zero.
 type Geometry struct {
-	Requests  int `json:"requests"`
-	Responses int `json:"responses"`
-	Entry     int `json:"entry"` // bytes
+	Requests  int `json:"requests"`  // entries for requests
+	Responses int `json:"responses"` // entries for responses
+	Entry     int `json:"entry"`     // bytes of an entry
 }
 
 // Bytes returns the size of the lane's memory.
 func (g Geometry) Bytes() int { return LaneHeader + (g.Requests+g.Responses)*g.Entry }
 
-// The lane's layout: the bytes of an entry and of the first page, and the offsets
-// of the words in that page.
+// The layout of the memory: the sizes of an entry and of the first page, and the offsets of
+// the words in that page, in bytes.
 const (
 	LaneEntry    = 16 << 10
 	LaneHeader   = 4 << 10
@@ -53,40 +54,41 @@ const (
 
 var errLane = errors.New("the lane's counters or lengths are out of bounds")
 
-// laneLength returns how many entries there are each way for that many requests.
+// laneLength returns the number of entries each way for requests requests: a power of 2.
 func laneLength(requests int) uint32 { return 1 << bits.Len(uint(requests-1)) }
 
+// word returns the word at offset.
 func (l *Lane) word(offset int) *atomic.Uint32 {
 	return (*atomic.Uint32)(unsafe.Pointer(&l.mem[offset]))
 }
 
-// announce stores v, and lets no later load pass it: each side stores a word of
-// its own, then looks at one of the other's. The race detector's Store, unlike
-// the real one, would.
+// announce stores v before any later load: each side stores a word of its own, and then loads
+// one of the other side. (The race detector's Store does not keep that order.)
 func (l *Lane) announce(offset int, v uint32) { l.word(offset).Swap(v) }
 
-// Geometry returns the sizes, as the worker has to be told them.
+// Geometry returns the sizes, which the worker needs.
 func (l *Lane) Geometry() Geometry {
 	return Geometry{Requests: int(l.size), Responses: int(l.size), Entry: LaneEntry}
 }
 
-// request and response return the entry that the i-th is in.
+// request and response return the entry of the i-th request and response.
 func (l *Lane) request(i uint32) []byte  { return l.entry(i & (l.size - 1)) }
 func (l *Lane) response(i uint32) []byte { return l.entry(i&(l.size-1) + l.size) }
 
+// entry returns the i-th entry of the memory.
 func (l *Lane) entry(i uint32) []byte {
 	at := LaneHeader + int(i)*LaneEntry
 	return l.mem[at : at+LaneEntry]
 }
 
-// Waiting reports that a thread of the worker waits for the channel.
+// Waiting reports whether a thread of the worker waits for the channel.
 func (l *Lane) Waiting() bool { return l.word(LaneWaiting).Load() != 0 }
 
-// Next returns the id of the request that was put last in the entry that Put
-// uses next. The entry is free once the worker has received that request.
+// Next returns the id of the last request in the entry that Put uses next. The entry is free
+// if the worker has received that request.
 func (l *Lane) Next() uint32 { return l.ids[l.puts&(l.size-1)] }
 
-// Put offers a request to the worker. The entry that Next names must be free.
+// Put offers a request to the worker. The next entry must be free; see Next.
 func (l *Lane) Put(id uint32, frame []byte) {
 	e := l.request(l.puts)
 	binary.LittleEndian.PutUint32(e, uint32(len(frame)))
@@ -96,17 +98,19 @@ func (l *Lane) Put(id uint32, frame []byte) {
 	l.announce(LanePut, l.puts)
 }
 
-// contests is how often the front tries again for a request that the worker is
-// about to take, and may leave.
+// contests is how often the front tries to take a request back that the worker is about to
+// take.
 const contests = 4
 
-// TakeBack takes the request that was put last and that the worker has not
-// taken; ok is false when there is none, or the worker is about to take it: if
-// it then does not, it has to be woken. Either side announces what it is about to
-// take in its own word, then looks at the other's, so that at most one goes on.
+// TakeBack takes back the request that was put last, if the worker has not taken it. ok is
+// false if there is none, or if the worker is about to take it. A worker that then does not
+// take it must be woken. Each side first announces in its own word what it is about to take,
+// and then looks at the word of the other side, so that at most one of them takes it. err is a
+// breach of the protocol.
 func (l *Lane) TakeBack() (id uint32, ok bool, err error) {
 	for range contests {
-		// The worker's word is one ahead of ours while it tries for what we took.
+		// The worker's word is one ahead while it tries to take a request that we have
+		// taken back.
 		n := int32(l.puts - l.word(LaneTaken).Load())
 		if n < -1 || n > int32(l.size) {
 			return 0, false, errLane
@@ -124,10 +128,10 @@ func (l *Lane) TakeBack() (id uint32, ok bool, err error) {
 	return 0, false, nil
 }
 
-// Holds reports that there is a request that the worker has not taken.
+// Holds reports whether there is a request that the worker has not taken.
 func (l *Lane) Holds() bool { return l.word(LaneTaken).Load() != l.puts }
 
-// published returns how many responses there have been.
+// published returns how many responses the worker has published.
 func (l *Lane) published() uint32 {
 	if l.ended {
 		return l.last
@@ -135,15 +139,15 @@ func (l *Lane) published() uint32 {
 	return l.word(LaneAnswered).Load()
 }
 
-// EndReads has what was published be the last: a process that a worker left
-// behind may go on.
+// EndReads makes the responses that were published the last ones. A process that a worker has
+// left behind may go on to publish.
 func (l *Lane) EndReads() { l.last, l.ended = l.published(), true }
 
-// Answered reports that the worker has published a response.
+// Answered reports whether there is a response to receive.
 func (l *Lane) Answered() bool { return l.published() != l.reads }
 
-// Receive copies the next response's frame to b, which holds a whole entry: the worker
-// cannot change it any more. An error is a breach of the protocol.
+// Receive copies the frame of the next response to b, where the worker cannot change it. b must
+// have room for an entry. err is a breach of the protocol.
 func (l *Lane) Receive(b []byte) (n int, err error) {
 	if l.published()-l.reads > l.size {
 		return 0, errLane
@@ -159,7 +163,7 @@ func (l *Lane) Receive(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// Sleep says whether responses have to wake the front.
+// Sleep tells the worker whether it must wake the front after a response.
 func (l *Lane) Sleep(asleep bool) {
 	v := uint32(0)
 	if asleep {
@@ -169,8 +173,7 @@ func (l *Lane) Sleep(asleep bool) {
 	l.announce(LaneAsleep, v)
 }
 
-// SetBusy says whether the front has much to do in each of its turns. Who reads the worker's
-// answers calls it.
+// SetBusy tells the worker whether the front has much to do in each of its turns.
 func (l *Lane) SetBusy(busy bool) {
 	if busy == l.busy {
 		return
@@ -183,5 +186,5 @@ func (l *Lane) SetBusy(busy bool) {
 	l.word(LaneBusy).Store(v)
 }
 
-// Asleep reports what Sleep said last.
+// Asleep returns the last value of Sleep. Any goroutine may call it.
 func (l *Lane) Asleep() bool { return l.sleeps.Load() }

@@ -2,7 +2,7 @@ package wire
 
 import "os"
 
-// NewLane returns nil: everything goes by the channel.
+// NewLane returns nil: all frames go by the channel.
 func NewLane(int, uint32) (*Lane, *os.File, error) { return nil, nil, nil }
 
 // Close does nothing.

@@ -7,10 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewLane makes a lane for that many requests, and returns the worker's
-// descriptor of it, for the caller to close. All counts begin at begin: 0 but in
-// tests of what happens when they pass 2^32. Where the system has no memory to
-// share that nobody can shorten, the lane is nil.
+// NewLane returns a lane for requests requests, and the worker's descriptor of it, which the
+// caller closes. All counts begin at begin, which is 0 except in tests. On systems without
+// memory that the worker cannot shorten, the lane is nil.
 func NewLane(requests int, begin uint32) (*Lane, *os.File, error) {
 	size := laneLength(requests)
 	length := LaneHeader + 2*int(size)*LaneEntry
@@ -26,9 +25,9 @@ func NewLane(requests int, begin uint32) (*Lane, *os.File, error) {
 	for _, count := range []int{LanePut, LaneTaken, LaneAnswered, LaneRead} {
 		l.word(count).Store(begin)
 	}
-	l.Sleep(true) // until a loop says otherwise
+	l.Sleep(true) // until a loop polls the lane
 	return l, memory, nil
 }
 
-// Close unmaps the memory. Nobody may use the lane any more.
+// Close unmaps the memory. The lane must not be used any more.
 func (l *Lane) Close() { unix.Munmap(l.mem) }

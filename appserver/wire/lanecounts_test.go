@@ -12,11 +12,12 @@ import (
 	"alicorn/appserver/wire/wiretest"
 )
 
+// end returns a frame without payload that has the flag END.
 func end(kind byte, id uint32) []byte { return wire.AppendHeader(nil, kind, wire.FlagEnd, id) }
 
 func TestTheWorkerTakesTheOldestAndTheFrontTheNewest(t *testing.T) {
 	ours, theirs := wiretest.Pair(t, 9)
-	var in []uint32 // what is in the lane, oldest first
+	var in []uint32 // the requests in the lane, the oldest first
 	for id := uint32(1); id < 3000; id++ {
 		switch n := rand.IntN(3); {
 		case n == 0 && len(in) < ours.Geometry().Requests:
@@ -25,18 +26,18 @@ func TestTheWorkerTakesTheOldestAndTheFrontTheNewest(t *testing.T) {
 		case n == 1:
 			got, ok := theirs.Take()
 			if ok != (len(in) > 0) || ok && got != in[0] {
-				t.Fatalf("the worker took %d, %v of %v", got, ok, in)
+				t.Fatalf("the worker: got %d, %v, want the first of %v", got, ok, in)
 			}
 			in = in[min(1, len(in)):]
 		case n == 2:
 			got, ok, err := ours.TakeBack()
 			if err != nil || ok != (len(in) > 0) || ok && got != in[len(in)-1] {
-				t.Fatalf("the front took %d, %v of %v", got, ok, in)
+				t.Fatalf("the front: got %d, %v, %v, want the last of %v", got, ok, err, in)
 			}
 			in = in[:max(len(in)-1, 0)]
 		}
 		if n := theirs.Word(wire.LanePut).Load() - theirs.Word(wire.LaneTaken).Load(); int(n) != len(in) {
-			t.Fatalf("PUT is %d ahead of what was taken, want %d", n, len(in))
+			t.Fatalf("got PUT - TAKEN = %d, want %d", n, len(in))
 		}
 	}
 }
@@ -46,12 +47,12 @@ func TestTheWorkerSeesWhetherTheFrontIsBusy(t *testing.T) {
 	for i, busy := range []bool{false, true, true, false, true} {
 		ours.SetBusy(busy)
 		if got := theirs.Word(wire.LaneBusy).Load() == 1; got != busy {
-			t.Errorf("step %d: the worker sees %v, want %v", i, got, busy)
+			t.Errorf("step %d: got %v, want %v", i, got, busy)
 		}
 	}
 }
 
-// Each request is taken once, whole, by one side, whatever they do at once.
+// Each request is taken once, by one of the two sides.
 func TestBothSidesTakeAtOnce(t *testing.T) {
 	ours, theirs := wiretest.Pair(t, 9)
 	const total = 30000
@@ -92,7 +93,7 @@ func TestBothSidesTakeAtOnce(t *testing.T) {
 	<-done
 	for id := range by[1:] {
 		if n := by[id+1].Load(); n != 1 {
-			t.Fatalf("request %d was taken %d times; want 1", id+1, n)
+			t.Fatalf("request %d: got it taken %d times, want 1", id+1, n)
 		}
 	}
 }
@@ -110,11 +111,11 @@ func TestResponsesAreReceivedInOrder(t *testing.T) {
 		if rand.IntN(2) == 0 && ours.Answered() {
 			n, err := ours.Receive(b)
 			if got++; err != nil || n < wire.HeaderSize || binary.LittleEndian.Uint32(b[4:]) != got {
-				t.Fatalf("received %d bytes of %v, %v; want %d", n, b[:wire.HeaderSize], err, got)
+				t.Fatalf("got %d bytes, %v, %v, want response %d", n, b[:wire.HeaderSize], err, got)
 			}
 		}
 	}
 	if sent < 100 {
-		t.Errorf("only %d were sent, want at least 100", sent)
+		t.Errorf("got %d responses, want at least 100", sent)
 	}
 }

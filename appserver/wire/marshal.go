@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Python's marshal, version 2: the types that the protocol uses.
+// The types of Python's marshal, version 2, that the protocol uses.
 const (
 	TypeUnicode  = 'u'
 	TypeInterned = 't'
@@ -23,29 +23,30 @@ const (
 	TypeDict     = '{'
 	TypeNull     = '0'
 
-	maxDepth = 4
+	maxDepth = 4       // levels of lists and dicts
 	maxItems = 1 << 14 // values in one message
 )
 
-// ErrMarshal says that a worker has marshalled what the protocol does not use, or cut it short.
+// ErrMarshal is returned for data of a worker that are incomplete, or have types that the
+// protocol does not use.
 var ErrMarshal = errors.New("malformed marshal data")
 
-// Decoder reads values that a worker has marshalled. It refuses whatever the
-// protocol does not use, and allocates no more than the data's own size asks.
+// Decoder reads values that a worker has marshalled. What it allocates is bounded by the size
+// of the data.
 type Decoder struct {
-	data  []byte
+	data  []byte // the data that were not read yet
 	depth int
-	items int
+	items int // how many values were read
 }
 
-// NewDecoder returns a decoder of data, which what it reads may alias.
+// NewDecoder returns a Decoder of data. Its results may alias data.
 func NewDecoder(data []byte) Decoder { return Decoder{data: data} }
 
-// Rest returns what has not been read.
+// Rest returns the data that were not read yet.
 func (d *Decoder) Rest() []byte { return d.data }
 
-// Decode reads one value that fills data: string, []byte, int64, nil, bool,
-// []any (tuples too) or map[string]any.
+// Decode reads one value, which must fill data: a string, []byte, int64, nil, bool, []any (for
+// tuples, too) or map[string]any.
 func Decode(data []byte) (any, error) {
 	d := Decoder{data: data}
 	v, err := d.value()
@@ -55,7 +56,7 @@ func Decode(data []byte) (any, error) {
 	return v, err
 }
 
-// Byte reads one byte: a value's type. It is 0, which is none, at the end.
+// Byte reads one byte, the type of a value. At the end it returns 0, which is no type.
 func (d *Decoder) Byte() byte {
 	if len(d.data) == 0 {
 		return 0
@@ -65,7 +66,7 @@ func (d *Decoder) Byte() byte {
 	return b
 }
 
-// size reads a count and refuses one that the data cannot hold.
+// size reads a count. A count of more than the bytes that follow is an error.
 func (d *Decoder) size() (int, error) {
 	if len(d.data) < 4 {
 		return 0, ErrMarshal
@@ -78,7 +79,7 @@ func (d *Decoder) size() (int, error) {
 	return int(n), nil
 }
 
-// Bytes reads a count and as many bytes; the result aliases the data.
+// Bytes reads a count and as many bytes. The result aliases the data.
 func (d *Decoder) Bytes() ([]byte, error) {
 	n, err := d.size()
 	if err != nil {
@@ -89,7 +90,7 @@ func (d *Decoder) Bytes() ([]byte, error) {
 	return b, nil
 }
 
-// Text reads a str; the result aliases the data.
+// Text reads a str. The result aliases the data.
 func (d *Decoder) Text() ([]byte, error) {
 	if t := d.Byte(); t != TypeUnicode && t != TypeInterned {
 		return nil, ErrMarshal
@@ -97,7 +98,8 @@ func (d *Decoder) Text() ([]byte, error) {
 	return d.Bytes()
 }
 
-// Open reads the start of a tuple or list, which has one of these types, and returns its length.
+// Open reads the start of a tuple or list, whose type must be one of types, and returns its
+// length.
 func (d *Decoder) Open(types ...byte) (int, error) {
 	if !slices.Contains(types, d.Byte()) {
 		return 0, ErrMarshal
@@ -105,6 +107,7 @@ func (d *Decoder) Open(types ...byte) (int, error) {
 	return d.size()
 }
 
+// value reads a value of any type.
 func (d *Decoder) value() (any, error) {
 	if d.items++; d.items > maxItems || d.depth > maxDepth {
 		return nil, ErrMarshal
@@ -130,6 +133,7 @@ func (d *Decoder) value() (any, error) {
 	return nil, ErrMarshal
 }
 
+// list reads a list behind its type.
 func (d *Decoder) list() (any, error) {
 	n, err := d.size()
 	if err != nil {
@@ -148,6 +152,7 @@ func (d *Decoder) list() (any, error) {
 	return all, nil
 }
 
+// dict reads a dict behind its type.
 func (d *Decoder) dict() (any, error) {
 	d.depth++
 	defer func() { d.depth-- }()
@@ -167,7 +172,8 @@ func (d *Decoder) dict() (any, error) {
 	}
 }
 
-// Number reads what follows TypeInt or TypeLong. Numbers past an int64 are refused.
+// Number reads an int behind its type t, TypeInt or TypeLong. A number that int64 does not hold
+// is an error.
 func (d *Decoder) Number(t byte) (int64, error) {
 	if len(d.data) < 4 {
 		return 0, ErrMarshal
@@ -202,8 +208,8 @@ func (d *Decoder) Number(t byte) (int64, error) {
 	return int64(n), nil
 }
 
-// AppendValue marshals v: string (as UTF-8), int, bool, nil, []string or
-// map[string]any. It is for frames that are sent once.
+// AppendValue appends v, marshalled: a string (as UTF-8), int, bool, nil, []string or
+// map[string]any of these. It panics for other types.
 func AppendValue(dst []byte, v any) []byte {
 	number := func(t byte, n int) { dst = binary.LittleEndian.AppendUint32(append(dst, t), uint32(n)) }
 	switch v := v.(type) {

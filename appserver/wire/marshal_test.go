@@ -18,7 +18,7 @@ func TestMalformedMarshalIsRefused(t *testing.T) {
 		{"long of large digits", []byte("l\x01\x00\x00\x00\xff\xff")}, {"reference", []byte("r\x00\x00\x00\x00")},
 	} {
 		if v, err := Decode(c.data); err == nil {
-			t.Errorf("%s: %v; want an error", c.name, v)
+			t.Errorf("%s: got %v, want an error", c.name, v)
 		}
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// SealedFile returns an unnamed file with that data. Only who inherits it can change it.
+// SealedFile returns an unnamed file with data. Processes that inherit it can change it.
 func SealedFile(name string, data []byte) (*os.File, error) {
 	f, err := unlinked(name)
 	if err != nil {
@@ -28,6 +28,7 @@ func pageFile(size int) (*os.File, error) {
 	return f, f.Truncate(int64(size))
 }
 
+// unlinked returns a file that has no name any more.
 func unlinked(name string) (*os.File, error) {
 	f, err := os.CreateTemp("", name)
 	if err != nil {

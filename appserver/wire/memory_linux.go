@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SealedFile returns an unnamed file in memory that nobody can change.
+// SealedFile returns a file in memory with data, which no process can change.
 func SealedFile(name string, data []byte) (*os.File, error) {
 	f, err := memoryFile(name, unix.MFD_ALLOW_SEALING)
 	if err != nil {
@@ -27,6 +27,7 @@ func SealedFile(name string, data []byte) (*os.File, error) {
 	return f, err
 }
 
+// memoryFile returns an empty file in memory.
 func memoryFile(name string, flags int) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|flags)
 	if err != nil {
@@ -35,8 +36,8 @@ func memoryFile(name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// pageFile returns a file of size zeros for the status page. It is sealed
-// against shrinking: a shorter file would kill the process that reads its map.
+// pageFile returns a file of size zeros for shared memory. It is sealed, so that no process can
+// shorten it: reading a map beyond its file's end kills a process.
 func pageFile(size int) (*os.File, error) {
 	f, err := memoryFile("alicorn-status", unix.MFD_ALLOW_SEALING)
 	if err != nil {

@@ -9,22 +9,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Page is a worker's status page (PROTOCOL.md): for each slot a line of memory
-// that both sides map. The worker may write anything anywhere in it: the front
-// keeps its own copy of what it has written.
+// Page is a worker's status page (PROTOCOL.md): memory that both sides map, with a line for
+// each slot. The worker can write every word of it, so the front does not rely on the words
+// that it writes itself.
 type Page []byte
 
-// The words of a slot's line.
+// The size of a line, and the offsets of its words, in bytes.
 const (
 	PageStride    = 64
-	PageMark      = 0  // the worker's: id of the request that it started last
-	PageHeartbeat = 8  // the worker's, in the first line: changes while Python runs
-	PageLag       = 12 // the same's of an ASGI worker: milliseconds that its event loop was late
-	PageGranted   = 32 // the front's: bytes of credit given, modulo 2^32
-	PageCancelled = 36 // the front's: id of the request whose client has gone; 0: none
+	PageMark      = 0  // of the worker: the id of the request that it has started last
+	PageHeartbeat = 8  // of the worker, in the first line: it changes while Python runs
+	PageLag       = 12 // of an ASGI worker, in the first line: by how many milliseconds its event loop was late
+	PageGranted   = 32 // of the front: bytes of credit given, modulo 2^32
+	PageCancelled = 36 // of the front: the id of the request whose client has gone; 0: none
 )
 
-// NewPage returns a page and the worker's descriptor, for the caller to close.
+// NewPage returns a page, and the worker's descriptor of it, which the caller closes.
 func NewPage(slots int) (Page, *os.File, error) {
 	f, err := pageFile(PageStride * slots)
 	if err != nil {
@@ -38,15 +38,15 @@ func NewPage(slots int) (Page, *os.File, error) {
 	return p, f, nil
 }
 
-// Word returns the word at that offset of a slot's line.
+// Word returns the word at offset of a slot's line.
 func (p Page) Word(slot, offset int) *atomic.Uint32 {
 	return (*atomic.Uint32)(unsafe.Pointer(&p[slot*PageStride+offset]))
 }
 
-// Mark returns the id that the slot's thread wrote last.
+// Mark returns the id of the request that the slot has started last.
 func (p Page) Mark(slot int) uint32 { return p.Word(slot, PageMark).Load() }
 
-// Close unmaps the page, which nobody uses any more.
+// Close unmaps the page. It must not be used any more.
 func (p Page) Close() {
 	if p != nil {
 		unix.Munmap(p)

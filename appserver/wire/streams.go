@@ -14,34 +14,34 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Streams is the front's side of the stream channel of an ASGI worker (PROTOCOL.md, "The stream
-// channel"). A message is a batch of frames. Receiving belongs to one goroutine at a time.
-// Anyone may Put frames at any time.
+// Streams is the front's end of the stream channel of an ASGI worker (PROTOCOL.md, "The stream
+// channel"). A message is a batch of frames. One goroutine at a time may receive. Any goroutine
+// may call Put at any time.
 type Streams struct {
 	Event *eventloop.Descriptor // nil without a loop
 	fd    int
-	ours  *os.File // in the netpoller; nil with a loop
-	conn  syscall.RawConn
+	ours  *os.File        // in the netpoller; nil with a loop
+	conn  syscall.RawConn // of ours
 	inbox inbox
-	oob   []byte
+	oob   []byte // the memory for descriptors
 	lost  func(err error)
 
 	mu      sync.Mutex
-	batch   []byte   // that is being gathered
-	batches [][]byte // that wait for room, the oldest first
+	batch   []byte   // the batch that is being gathered
+	batches [][]byte // the batches that wait for room, the oldest first
 	state   streamsState
-	more    chan struct{} // tells the sender of a channel without a loop
+	more    chan struct{} // without a loop: wakes Send
 	write   func(p []byte) (int, error)
 }
 
-// streamsState is what becomes of frames that are put.
+// streamsState is how frames that are put are sent.
 type streamsState uint8
 
 const (
-	streamsOpen   streamsState = iota // they are sent when somebody flushes
-	streamsLater                      // they are sent at the end of a turn
-	streamsAwait                      // they are sent when the worker has made room
-	streamsClosed                     // they are dropped
+	streamsOpen   streamsState = iota // by the next flush
+	streamsLater                      // at the end of a turn, by late
+	streamsAwait                      // when the worker has made room, by room
+	streamsClosed                     // not at all: they are dropped
 )
 
 const (
@@ -49,16 +49,17 @@ const (
 	LengthSize = 4
 	// MaxStreamFrame is the size of the largest frame of the stream channel.
 	MaxStreamFrame = MaxFrame - LengthSize
-	// shortage is how long a send waits for memory, of which nobody tells that it is there.
+	// shortage is how long a send waits if the system has no memory for it. The system does
+	// not report when it has.
 	shortage = 5 * time.Millisecond
 )
 
-// ErrEnded says that the worker has closed its end of the stream channel.
+// ErrEnded is given to lost if the worker has closed its end of the stream channel.
 var ErrEnded = errors.New("it has closed its stream channel")
 
-// NewStreams returns the front's side, in loop if there is one, and the worker's end, which the
-// caller closes once the worker has it. lost is called at most once, when a frame can never be
-// sent, with why: ErrEnded, or another error. It must not call the Streams.
+// NewStreams returns the front's end, which loop polls unless it is nil, and the worker's end,
+// which the caller closes once the worker has it. lost is called at most once, when no frame
+// can be sent any more, with the error: ErrEnded or another one. It must not call the Streams.
 func NewStreams(loop *eventloop.Loop, lost func(err error)) (*Streams, *os.File, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
@@ -88,14 +89,14 @@ func NewStreams(loop *eventloop.Loop, lost func(err error)) (*Streams, *os.File,
 	return s, os.NewFile(uintptr(theirs), "stream channel"), nil
 }
 
-// TryRead receives a message into p, and the descriptors that came along. n is 0 at the end;
-// unix.EAGAIN: there is nothing.
+// TryRead receives a message into p, and the descriptors that came with it. n is 0 at the end.
+// If no message has come, err is unix.EAGAIN.
 func (s *Streams) TryRead(p []byte) (n int, files []int, err error) {
 	return s.received(s.receive(p))
 }
 
-// receive receives what is there. A worker that has died with frames unread resets the channel,
-// which is reported once, before what it has sent.
+// receive receives a message that has come. A worker that has died with frames unread resets
+// the channel. The system reports that once, before the messages of the worker.
 func (s *Streams) receive(p []byte) received {
 	in := s.inbox.receive(s.fd, p, s.oob)
 	if in.err == unix.ECONNRESET {
@@ -104,7 +105,7 @@ func (s *Streams) receive(p []byte) received {
 	return in
 }
 
-// Read is TryRead, but it waits. It is for channels without a loop.
+// Read is TryRead, but waits. It is for channels without a loop.
 func (s *Streams) Read(p []byte) (n int, files []int, err error) {
 	var in received
 	err = s.conn.Read(func(uintptr) bool {
@@ -117,6 +118,7 @@ func (s *Streams) Read(p []byte) (n int, files []int, err error) {
 	return s.received(in)
 }
 
+// received returns the result in, with its descriptors.
 func (s *Streams) received(in received) (n int, files []int, err error) {
 	if in.err != nil {
 		return 0, nil, in.err
@@ -144,9 +146,9 @@ func NextFrame(batch []byte) (frame, rest []byte, err error) {
 	return batch[:n:n], batch[n:], nil
 }
 
-// Put sends a frame whose payload has two parts at the end of turn t. Where t is nil that is the
-// turn of the worker's loop; in a loop that rests the frame is sent at once. Put never waits:
-// what finds no room is kept until there is some. A frame has at most MaxStreamFrame bytes.
+// Put sends a frame, whose payload is head and body, at the end of turn t. If t is nil, that is
+// the turn of the worker's loop; if no turn runs, Put sends the frame at once. Put never waits:
+// it keeps frames for which there is no room. A frame must have at most MaxStreamFrame bytes.
 func (s *Streams) Put(t *eventloop.Turn, kind, flags byte, slot int, id uint32, head, body []byte) {
 	n := HeaderSize + len(head) + len(body)
 	s.mu.Lock()
@@ -171,7 +173,7 @@ func (s *Streams) Put(t *eventloop.Turn, kind, flags byte, slot int, id uint32, 
 	s.flush()
 }
 
-// seal ends the batch that is being gathered. The lock is held.
+// seal ends the batch that is being gathered. The caller holds mu.
 func (s *Streams) seal() {
 	if len(s.batch) > 0 {
 		s.batches = append(s.batches, s.batch)
@@ -179,13 +181,14 @@ func (s *Streams) seal() {
 	}
 }
 
-// flush sends what there is room for. The lock is held.
+// flush sends batches until there is no room or none is left. Without a loop it wakes Send. The
+// caller holds mu.
 func (s *Streams) flush() {
 	if s.ours != nil {
 		s.seal()
 		select {
 		case s.more <- struct{}{}:
-		default: // the sender was told already
+		default: // Send was woken already
 		}
 		return
 	}
@@ -204,7 +207,7 @@ func (s *Streams) flush() {
 			s.sent()
 			continue
 		case isShort(err):
-			pause = shortage // there may be room: nothing else would end the wait
+			pause = shortage // if the socket has room, nothing else ends the wait
 		case err != unix.EAGAIN:
 			s.fail(err)
 			return
@@ -216,8 +219,8 @@ func (s *Streams) flush() {
 	}
 }
 
-// fail drops what was not sent, which can never be, and what is put from now on. The lock is
-// held.
+// fail closes the channel for sending after err: frames that were not sent are dropped, and
+// those that are put later. The caller holds mu.
 func (s *Streams) fail(err error) {
 	if s.state == streamsClosed {
 		return
@@ -230,7 +233,7 @@ func (s *Streams) fail(err error) {
 	s.lost(err)
 }
 
-// sent drops the oldest batch, which was sent.
+// sent removes the oldest batch. The caller holds mu.
 func (s *Streams) sent() {
 	if len(s.batches) == 0 {
 		s.batch = s.batch[:0]
@@ -242,10 +245,10 @@ func (s *Streams) sent() {
 	}
 }
 
-// isShort reports that the system lacks memory for a message, which it will have.
+// isShort reports whether err says that the system has no memory for a message now.
 func isShort(err error) bool { return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) }
 
-// Send sends what is put in a channel without a loop, until Close.
+// Send sends the frames of a channel without a loop, until EndSends or Close is called.
 func (s *Streams) Send() {
 	for range s.more {
 		for b := s.next(); b != nil; b = s.next() {
@@ -264,7 +267,7 @@ func (s *Streams) Send() {
 	}
 }
 
-// next returns the oldest batch, which the caller sends; nil: there is none.
+// next removes and returns the oldest batch; nil if there is none.
 func (s *Streams) next() (b []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -275,10 +278,10 @@ func (s *Streams) next() (b []byte) {
 	return b
 }
 
-// EndReads has what is there be the last that is received.
+// EndReads makes the messages that have come the last ones.
 func (s *Streams) EndReads() { unix.Shutdown(s.fd, unix.SHUT_RD) }
 
-// EndSends drops what was not sent, and what is put from now on; Send returns.
+// EndSends drops frames that were not sent, and those that are put later. Send returns.
 func (s *Streams) EndSends() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -293,8 +296,8 @@ func (s *Streams) EndSends() {
 	}
 }
 
-// Close ends the channel; call it once. Descriptors that the worker has left in it are closed
-// with it, which may wait.
+// Close closes the channel. It must be called once. It also closes descriptors that the worker
+// has left in the channel, which may wait.
 func (s *Streams) Close() {
 	s.EndSends()
 	if s.Event != nil {
@@ -304,19 +307,19 @@ func (s *Streams) Close() {
 	s.ours.Close()
 }
 
-// late is Streams at the end of a turn.
+// late is a Streams as the handler of the end of a turn.
 type late Streams
 
-// Ready implements eventloop.Handler.
+// Ready implements eventloop.Handler: the turn ends.
 func (l *late) Ready(*eventloop.Turn) { (*Streams)(l).resume(streamsLater) }
 
-// room is Streams for which the worker has made room.
+// room is a Streams as the handler of its writing side.
 type room Streams
 
-// Ready implements eventloop.Handler.
+// Ready implements eventloop.Handler: there is room.
 func (r *room) Ready(*eventloop.Turn) { (*Streams)(r).resume(streamsAwait) }
 
-// resume sends what was put in that state.
+// resume sends the frames that were put in the state in.
 func (s *Streams) resume(in streamsState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

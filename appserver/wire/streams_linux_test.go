@@ -13,8 +13,8 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// newTestStreams returns both ends of a stream channel, in a loop or without one. lost gets what
-// the front's side is told.
+// newTestStreams returns both ends of a stream channel, with a loop or without one. lost gets the
+// errors with which the function lost is called.
 func newTestStreams(t *testing.T, looped bool) (s *Streams, theirs *os.File, lost chan error) {
 	var loop *eventloop.Loop
 	if looped {
@@ -40,6 +40,7 @@ func newTestStreams(t *testing.T, looped bool) (s *Streams, theirs *os.File, los
 	return s, theirs, lost
 }
 
+// inBothWays runs test with a loop and without one.
 func inBothWays(t *testing.T, test func(t *testing.T, looped bool)) {
 	for _, looped := range []bool{true, false} {
 		t.Run(fmt.Sprintf("loop %v", looped), func(t *testing.T) { test(t, looped) })
@@ -53,7 +54,7 @@ func expectFrames(t *testing.T, theirs *os.File, n int) {
 	for next := 1; next <= n; {
 		size, err := unix.Read(int(theirs.Fd()), b)
 		if err != nil || size == 0 {
-			t.Fatalf("before frame %d the worker receives %d bytes, %v", next, size, err)
+			t.Fatalf("got %d bytes, %v, want frame %d", size, err, next)
 		}
 		for rest := b[:size]; len(rest) > 0; next++ {
 			var frame []byte
@@ -61,12 +62,13 @@ func expectFrames(t *testing.T, theirs *os.File, n int) {
 				t.Fatal(err)
 			}
 			if f, _ := parse(frame); int(f.ID) != next {
-				t.Fatalf("the worker receives frame %d, want %d", f.ID, next)
+				t.Fatalf("got frame %d, want %d", f.ID, next)
 			}
 		}
 	}
 }
 
+// put puts a frame with a payload of size bytes.
 func put(s *Streams, id, size int) {
 	s.Put(nil, KindMessage, 0, 0, uint32(id), nil, make([]byte, size))
 }
@@ -101,7 +103,7 @@ func TestFramesOfATurnAreOneMessage(t *testing.T) {
 	s.Event.Loop().Later(&flood{s, n})
 	b := make([]byte, MaxFrame)
 	if size, err := theirs.Read(b); size != n*(LengthSize+HeaderSize+4) {
-		t.Errorf("the first message has %d bytes (%v), want %d frames", size, err, n)
+		t.Errorf("got a message of %d bytes, %v, want %d frames", size, err, n)
 	}
 }
 
@@ -116,7 +118,7 @@ func TestFramesWaitForMemory(t *testing.T) {
 			if n > 3 {
 				return write(p)
 			}
-			write(make([]byte, 8<<20)) // too long for the socket, which fails as well
+			write(make([]byte, 8<<20)) // fails, as it is too long for the socket
 			return 0, &os.PathError{Err: []error{unix.ENOBUFS, unix.ENOMEM}[n%2]}
 		}
 		s.mu.Unlock()
@@ -125,12 +127,12 @@ func TestFramesWaitForMemory(t *testing.T) {
 		}
 		expectFrames(t, theirs, 10)
 		if len(lost) > 0 {
-			t.Errorf("the front is told %v, want nothing", <-lost)
+			t.Errorf("got lost called with %v, want it not called", <-lost)
 		}
 	})
 }
 
-func TestWhatCanNeverBeSentIsNamedOnce(t *testing.T) {
+func TestLostIsCalledOnce(t *testing.T) {
 	inBothWays(t, func(t *testing.T, looped bool) {
 		for _, c := range []struct {
 			name string
@@ -149,12 +151,12 @@ func TestWhatCanNeverBeSentIsNamedOnce(t *testing.T) {
 					put(s, id, 60000)
 				}
 				if err := <-lost; !errors.Is(err, c.want) {
-					t.Errorf("the front is told %v, want %v", err, c.want)
+					t.Errorf("got lost called with %v, want %v", err, c.want)
 				}
 				put(s, 4, 60000)
 				select {
 				case err := <-lost:
-					t.Errorf("it is told %v as well, want one error", err)
+					t.Errorf("got lost called again with %v, want one call", err)
 				case <-time.After(2 * shortage):
 				}
 			})
@@ -162,8 +164,9 @@ func TestWhatCanNeverBeSentIsNamedOnce(t *testing.T) {
 	})
 }
 
-// What a worker has sent before it died counts, also where it has left frames unread.
-func TestTheLastWordsOfAWorkerThatLeftFramesUnread(t *testing.T) {
+// Messages that a worker has sent before it died are received, even if it has left frames
+// unread.
+func TestTheLastMessageOfAWorkerThatLeftFramesUnread(t *testing.T) {
 	inBothWays(t, func(t *testing.T, looped bool) {
 		s, theirs, _ := newTestStreams(t, looped)
 		put(s, 1, 1)
@@ -180,10 +183,10 @@ func TestTheLastWordsOfAWorkerThatLeftFramesUnread(t *testing.T) {
 		}
 		b := make([]byte, MaxFrame)
 		if n, _, err := read(b); err != nil || string(b[:n]) != "words" {
-			t.Errorf(`the front receives %q, %v; want "words"`, b[:n], err)
+			t.Errorf(`got %q, %v, want "words"`, b[:n], err)
 		}
 		if n, _, err := read(b); n != 0 || err != nil {
-			t.Errorf("then it receives %d bytes, %v, want the end", n, err)
+			t.Errorf("after it: got %d bytes, %v, want the end", n, err)
 		}
 	})
 }

@@ -12,7 +12,7 @@ func Head(status string, fields ...string) []byte {
 	return sized(append(append(pair(status, 3), Fields(fields...)...), wire.TypeNone))
 }
 
-// Accept returns what follows the header of the frame that accepts a WebSocket.
+// Accept returns the part after the header of a frame that accepts a WebSocket.
 func Accept(subprotocol string, fields ...string) []byte {
 	return sized(append(pair(subprotocol, 2), Fields(fields...)...))
 }
@@ -26,7 +26,7 @@ func Fields(fields ...string) []byte {
 	return b
 }
 
-// pair returns the beginning of a tuple of n values, with the first.
+// pair returns the beginning of a tuple of n values, with its first value.
 func pair(first string, n uint32) []byte {
 	return wire.AppendValue(binary.LittleEndian.AppendUint32([]byte{wire.TypeTuple}, n), first)
 }
@@ -39,7 +39,7 @@ func sized(b []byte) []byte {
 // Frame returns a frame without payload that has the flag END.
 func Frame(kind byte, id uint32) []byte { return wire.AppendHeader(nil, kind, wire.FlagEnd, id) }
 
-// Response returns the one frame of a whole response.
+// Response returns a response in one frame.
 func Response(id uint32, body string) []byte {
 	return append(append(Frame(wire.KindHead, id), Head("200 OK")...), body...)
 }

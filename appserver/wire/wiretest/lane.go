@@ -13,16 +13,16 @@ import (
 	"alicorn/appserver/wire"
 )
 
-// Lane is a worker's side of a lane, for one thread. Its words and entries
-// are those of the front: a test may write anything to them, as a worker may.
+// Lane is a worker's side of a lane, for one thread. A test may write anything to its memory, as
+// a worker can.
 type Lane struct {
 	mem             []byte
-	Size            uint32
+	Size            uint32 // how many entries there are each way
 	taken, answered uint32
 }
 
-// Map maps the memory of a lane of these sizes. The worker's counts go on from
-// what the memory says.
+// Map maps the memory of a lane with the sizes g. The worker's counts begin with those in the
+// memory.
 func Map(memory *os.File, g wire.Geometry) (*Lane, error) {
 	mem, err := unix.Mmap(int(memory.Fd()), 0, g.Bytes(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
@@ -33,10 +33,10 @@ func Map(memory *os.File, g wire.Geometry) (*Lane, error) {
 	return l, nil
 }
 
-// FirstCount is what the counts of newLanePair's lanes begin with: just below 2^32.
+// FirstCount is the first value of the counts of Pair's lanes, just below 2^32.
 const FirstCount = 1<<32 - 5
 
-// Pair returns both sides of a lane, whose counts begin with firstCount.
+// Pair returns both sides of a lane.
 func Pair(t testing.TB, requests int) (*wire.Lane, *Lane) {
 	t.Helper()
 	ours, memory, err := wire.NewLane(requests, FirstCount)
@@ -56,15 +56,15 @@ func Pair(t testing.TB, requests int) (*wire.Lane, *Lane) {
 // Close unmaps the memory.
 func (l *Lane) Close() { unix.Munmap(l.mem) }
 
-// Word returns the word at that offset of the first page.
+// Word returns the word at offset of the first page.
 func (l *Lane) Word(offset int) *atomic.Uint32 {
 	return (*atomic.Uint32)(unsafe.Pointer(&l.mem[offset]))
 }
 
-// Asleep reports whether the front says that it may be asleep.
+// Asleep reports whether the worker must wake the front after a response.
 func (l *Lane) Asleep() bool { return l.Word(wire.LaneAsleep).Load() == 1 }
 
-// Take takes the oldest request of the lane.
+// Take takes the oldest request. ok is false if there is none.
 func (l *Lane) Take() (id uint32, ok bool) {
 	if !l.ahead() {
 		return 0, false
@@ -79,7 +79,7 @@ func (l *Lane) Take() (id uint32, ok bool) {
 	return binary.LittleEndian.Uint32(e[8:]), true
 }
 
-// ahead reports that there is a request to take.
+// ahead reports whether there is a request to take.
 func (l *Lane) ahead() bool { return int32(l.Word(wire.LanePut).Load()-l.taken) > 0 }
 
 // Response returns the entry of the i-th response.
@@ -87,10 +87,10 @@ func (l *Lane) Response(i uint32) []byte {
 	return l.mem[wire.LaneHeader+int(i&(l.Size-1)+l.Size)*wire.LaneEntry:][:wire.LaneEntry]
 }
 
-// Full reports that the front has yet to receive as many responses as there are entries.
+// Full reports whether all entries have responses that the front has not received.
 func (l *Lane) Full() bool { return l.answered-l.Word(wire.LaneRead).Load() >= l.Size }
 
-// Publish puts a frame among the responses; length is what its entry says.
+// Publish publishes a frame as a response. length is the length in its entry.
 func (l *Lane) Publish(frame []byte, length uint32) {
 	e := l.Response(l.answered)
 	binary.LittleEndian.PutUint32(e, length)
