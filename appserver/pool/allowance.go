@@ -8,28 +8,28 @@ import (
 	"alicorn/proxy"
 )
 
-// Allowance is how much the workers of an app may print to the error log: an application
-// that prints without end must not fill the disk. Each line takes one from a budget, and
-// one more for each KiB. Once the budget is spent, lines are left out until it is good for
-// a second again, so that what is kept is in one piece. Then one line says how many were
-// left out. The zero Allowance has a whole burst. Anyone may use it.
+// Allowance bounds what the workers of an app may print to the error log, so that they cannot
+// fill the disk. Each line costs 1 of a budget, and 1 more for each KiB. Once the budget is
+// spent, lines are left out until it has the lines of a second again, so that the lines that are
+// kept stand together. Then one line says how many were left out. The zero Allowance has a whole
+// burst. Any goroutine may use it.
 type Allowance struct {
 	mu     sync.Mutex
-	budget float64   // lines that may be printed, at the time at
-	at     time.Time // zero: it was never used
+	budget float64   // how many lines may be printed, at the time at
+	at     time.Time // zero: it was not used yet
 	over   bool      // lines are left out
-	left   uint64    // since when over is set
+	left   uint64    // how many lines were left out since over is set
 }
 
-// Rate is how many lines a second may be printed, and how many at once. The zero Rate is no
+// Rate is how many lines may be printed per second, and how many at once. The zero Rate is no
 // bound.
 type Rate struct{ Lines, Burst int }
 
-// second is how many lines may be printed in the second after a pause.
+// second returns how many lines the budget must have before lines are printed again.
 func (r Rate) second() int { return min(r.Lines, r.Burst) }
 
-// take returns those of the lines that may be printed, and how many were left out before
-// them. wait is how long lines are left out from now on, where that has just begun.
+// take returns the first of lines, those that may be printed, and how many were left out before
+// them. If lines are left out from now on, wait is for how long; otherwise 0.
 func (a *Allowance) take(lines []byte, r Rate, now time.Time) (kept []byte, left uint64, wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -47,15 +47,15 @@ func (a *Allowance) take(lines []byte, r Rate, now time.Time) (kept []byte, left
 	return kept, left, wait
 }
 
-// again returns how many lines were left out, where some may be printed again.
+// again returns how many lines were left out, if lines may be printed again; otherwise 0.
 func (a *Allowance) again(r Rate, now time.Time) uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.refill(r, now)
 }
 
-// refill adds to the budget what the time since the last call is good for. Where a pause
-// has ended it returns how many lines were left out.
+// refill adds the lines of the time since the last call to the budget. If lines may be printed
+// again, it returns how many were left out.
 func (a *Allowance) refill(r Rate, now time.Time) (left uint64) {
 	if a.at.IsZero() {
 		a.budget = float64(r.Burst)
@@ -69,13 +69,13 @@ func (a *Allowance) refill(r Rate, now time.Time) (left uint64) {
 	return left
 }
 
-// pause is how long it takes until the budget has a second's lines.
+// pause returns how long it takes until the budget has the lines of a second.
 func (a *Allowance) pause(r Rate) time.Duration {
 	missing := float64(r.second()) - a.budget
 	return time.Duration(missing/float64(r.Lines)*float64(time.Second)) + time.Millisecond
 }
 
-// spend returns the first of the lines, as many as the budget is good for.
+// spend returns the first of lines, as many as the budget has, and takes them from it.
 func (a *Allowance) spend(lines []byte, r Rate) []byte {
 	n := 0
 	for line := range bytes.Lines(lines) {
@@ -89,7 +89,7 @@ func (a *Allowance) spend(lines []byte, r Rate) []byte {
 	return lines[:n]
 }
 
-// allowed returns those of the lines that may go to the error log.
+// allowed returns the first of lines, those that may be printed to the error log.
 func (p *Pool) allowed(a *Allowance, lines []byte) []byte {
 	l := p.logs.Load()
 	if l == nil || a == nil || l.Rate.Lines == 0 {

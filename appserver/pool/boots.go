@@ -8,22 +8,22 @@ import (
 	"alicorn/proxy"
 )
 
-// The time from a failed start to the next one: it doubles with each in a row.
+// Bounds of the time from a failed start to the next one. It doubles with each failure in a row.
 const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 30 * time.Second
 )
 
-// boots is how the starts of a pool's workers have ended. The pool's lock guards it.
+// boots has the outcomes of starting workers. The pool's lock guards it.
 type boots struct {
 	first    firstStart
 	why      *BootError // why the first start has failed
 	failed   *BootError // why the last start of a worker has failed; nil: it has not
 	dying    string     // why workers end right after they became ready; "": they do not
-	cameUp   bool       // a worker has been ready
-	silent   bool       // failed starts are not logged: whoever awaits the first one is told
+	cameUp   bool       // a worker was ready
+	silent   bool       // failed starts are not logged, as Await returns the first one
 	lastBoot string     // the failure that was logged last
-	next     time.Time  // no worker is started before
+	next     time.Time  // when the next worker may be started
 }
 
 // firstStart is the outcome of the first start of all workers.
@@ -35,7 +35,8 @@ const (
 	wentWrong            // one has not
 )
 
-// settleFirst settles the outcome of the first start; false: it was settled before.
+// settleFirst settles the outcome of the first start. It returns false if that was settled
+// before.
 func (b *boots) settleFirst(e *BootError) bool {
 	if b.first != undecided {
 		return false
@@ -54,25 +55,25 @@ func (b *boots) readied() { b.lastBoot, b.failed, b.cameUp = "", nil, true }
 // fails notes why a worker has not become ready.
 func (b *boots) fails(e *BootError) { b.failed = e }
 
-// dies notes why workers end right after they became ready; "": they do not. It reports
-// whether that is new.
+// dies notes why workers end right after they became ready; "" if they do not. It reports
+// whether they have begun to.
 func (b *boots) dies(why string) bool {
 	was := b.dying
 	b.dying = why
 	return why != "" && was == ""
 }
 
-// delay has no worker started before at.
+// delay sets when the next worker may be started.
 func (b *boots) delay(at time.Time) { b.next = at }
 
-// speak has failures logged from now on, and reports whether they were not before.
+// speak makes failures be logged, and reports whether they were not before.
 func (b *boots) speak() bool {
 	was := b.silent
 	b.silent = false
 	return was
 }
 
-// isNews notes that a failure is logged, and reports whether it differs from the last one.
+// isNews notes that a failure is logged, and reports whether it is another one than the last.
 func (b *boots) isNews(text string) bool {
 	before := b.lastBoot
 	b.lastBoot = text
@@ -88,15 +89,15 @@ func (p *Pool) tellStarted(want int) {
 	}
 }
 
-// decide settles the outcome of the first start, once. The lock is held.
+// decide settles the outcome of the first start, once. The caller holds the lock.
 func (p *Pool) decide(e *BootError) {
 	if p.settleFirst(e) {
 		close(p.came)
 	}
 }
 
-// bootFailed notes why the application does not come up, delays the next start, and logs the
-// failure unless failures are silent.
+// bootFailed notes why a start has failed, delays the next one, and logs the failure unless
+// failures are silent.
 func (p *Pool) bootFailed(e *BootError) {
 	p.backOff()
 	p.mu.Lock()
@@ -111,7 +112,7 @@ func (p *Pool) bootFailed(e *BootError) {
 	p.logFailure(e)
 }
 
-// logFailure logs a failed start. A reason that is repeated takes one line.
+// logFailure logs a failed start. A failure that is the same as the last takes one line.
 func (p *Pool) logFailure(e *BootError) {
 	p.mu.Lock()
 	isNews := p.isNews(e.Message + e.Traceback)
@@ -132,8 +133,8 @@ func (p *Pool) backOff() {
 	p.mu.Unlock()
 }
 
-// refuse answers the waiting requests while no worker serves and the last start has
-// failed, since the next start may be far away and fail as well. The lock is held.
+// refuse answers the waiting requests of a broken pool, as the next start may be far away and
+// may also fail. The caller holds the lock.
 func (p *Pool) refuse() {
 	for p.broken() && p.queue.first != nil {
 		r := p.queue.first
@@ -143,7 +144,7 @@ func (p *Pool) refuse() {
 	}
 }
 
-// unavailable is the answer to requests while the pool is broken. The lock is held.
+// unavailable returns the answer to requests of a broken pool. The caller holds the lock.
 func (p *Pool) unavailable() *proxy.Fail {
 	return &proxy.Fail{Status: 503, Level: proxy.LevelError, RetryAfter: max(1, int(math.Ceil(time.Until(p.next).Seconds()))),
 		Reason: fmt.Sprintf("app %q is not running: %s", p.o.Name, p.failed.Message)}

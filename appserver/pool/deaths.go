@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// mostDeaths is how many workers in a row must end right after they became ready for
-	// the pool to count as failed.
+	// mostDeaths is how many workers in a row must end right after they became ready before
+	// the pool counts as failed.
 	mostDeaths = 3
-	// stableAfter is how long a worker must have been ready to end such a row.
+	// stableAfter is how long a worker must be ready to end such a row.
 	stableAfter = time.Second
 )
 
@@ -51,14 +51,16 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 	}
 }
 
+// isEnding reports whether the pool starts no worker any more.
 func (p *Pool) isEnding() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.phase == phaseEnds
 }
 
-// settle gives the jobs of a worker that has died to others, or fails them. A worker's rule
-// is that of all upstreams: what nobody has begun to work on is repeated, three times.
+// settle gives the jobs of a worker that has died to other workers, or fails them. It returns
+// how many started ones have failed. The rule is that of all upstreams: a request that was not
+// started is repeated, at most three times. The caller holds the lock.
 func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 	p.takeAll(w)
 	rule := upstream.Repeat{On: upstream.OnError, Begun: upstream.BegunNever, Tries: 4}
@@ -89,9 +91,9 @@ func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 	return lost
 }
 
-// onDeath delays the next start when a worker has ended unexpectedly within
-// stableAfter. Requests still wait for the next worker: a client that repeats a
-// request that ends its worker must not have other requests refused.
+// onDeath delays the next start if w, which has ended unexpectedly, was ready for less than
+// stableAfter. Requests still wait for the next worker: otherwise a client that repeats a
+// request that ends its worker would make the pool refuse other requests.
 func (p *Pool) onDeath(w *worker, exit Exit) {
 	if time.Since(w.readied) > stableAfter {
 		p.failures = 0
@@ -103,7 +105,8 @@ func (p *Pool) onDeath(w *worker, exit Exit) {
 		"a thread, a library or a request ends the process; the error log has its output", exit))
 }
 
-// noteDeaths counts such ends. The status has why from mostDeaths on.
+// noteDeaths sets how many workers in a row have ended so soon. From mostDeaths on the status has
+// why.
 func (p *Pool) noteDeaths(deaths int, why string) {
 	p.young = deaths
 	if deaths < mostDeaths {

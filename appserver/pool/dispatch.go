@@ -12,7 +12,8 @@ import (
 	"alicorn/proxy"
 )
 
-// Submit gives j to a worker or to the queue; then the pool holds j too.
+// Submit gives j to a worker or to the queue. If it returns nil, the pool holds a reference to
+// j; otherwise it returns the answer to the request.
 func (p *Pool) Submit(j *Job) *proxy.Fail {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -45,11 +46,10 @@ func (p *Pool) Submit(j *Job) *proxy.Fail {
 	return nil
 }
 
-// dispatch gives waiting requests to workers that have room, in the order of
-// arrival. Where one has come back that is older than what has been sent since,
-// what is younger at its worker comes back first; where no worker has room for
-// it, all that is younger does. With that may come what is older still, and has
-// others before it that are younger: each round begins with an older one.
+// dispatch gives waiting requests to workers that have room, in the order of arrival. If a
+// request has come back after younger ones were sent, the younger ones at the worker that gets
+// it come back first; if no worker has room for it, all younger ones do. These may bring back
+// even older requests, so each round begins with an older one. The caller holds the lock.
 func (p *Pool) dispatch() {
 	p.giveWaiting()
 	for p.queue.first != nil && p.queue.first.arrival < p.newest {
@@ -58,6 +58,7 @@ func (p *Pool) dispatch() {
 	}
 }
 
+// giveWaiting gives waiting requests to workers until none has room.
 func (p *Pool) giveWaiting() {
 	for p.queue.first != nil {
 		j := p.queue.first
@@ -80,9 +81,8 @@ func (p *Pool) giveWaiting() {
 	}
 }
 
-// pick returns the worker for the next request, nil when none has room. A
-// worker that is idle comes before one that has to queue it. One that is stuck
-// gets a request only where all are.
+// pick returns the worker for the next request; nil if none has room. An idle worker comes
+// before one at which the request would wait. A stuck worker is picked only if all are stuck.
 func (p *Pool) pick() *worker {
 	var best *worker
 	healthy := false
@@ -101,6 +101,7 @@ func (p *Pool) pick() *worker {
 	return best
 }
 
+// better reports whether a is to be picked before b.
 func (p *Pool) better(a, b *worker) bool {
 	if a, b := a.trust == stuck, b.trust == stuck; a != b {
 		return b
@@ -114,7 +115,7 @@ func (p *Pool) better(a, b *worker) bool {
 	return a.outstanding < b.outstanding
 }
 
-// give sends j to w; where that fails j waits in the queue.
+// give sends j to w. If that fails, j goes back to the queue, and give returns false.
 func (p *Pool) give(w *worker, j *Job) bool {
 	w.add(j)
 	b := j.Frame
@@ -144,23 +145,23 @@ func (p *Pool) give(w *worker, j *Job) bool {
 	return false
 }
 
-// passing is how jobs go to a worker: through the lane or by the channel. The pool's lock
-// guards it; the reader may look at owesWake.
+// passing has the state of sending jobs by the lane and the channel. The pool's lock guards it;
+// the reader may load owesWake.
 type passing struct {
-	misfit   uint32      // id of the newest job that went by the channel and not by the lane
-	owesWake atomic.Bool // the lane has a job that the worker has not been woken for
-	wakeUp   [wire.HeaderSize]byte
+	misfit   uint32                // id of the newest job that was sent by the channel although there is a lane
+	owesWake atomic.Bool           // the lane has a job for which the worker was not woken yet
+	wakeUp   [wire.HeaderSize]byte // memory for the frame of wake
 }
 
-// isTransient reports that a worker cannot be sent a frame now, through no fault
-// of its own: its socket is full, memory is short, or too many descriptors of this
-// user are on their way to workers that do not receive.
+// isTransient reports whether err means that a frame may be sent later: the socket is full,
+// memory is short, or too many descriptors of this user are on their way to workers that do not
+// receive.
 func isTransient(err error) bool {
 	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ETOOMANYREFS)
 }
 
-// putInLane passes j by the lane where it can go there. The channel is for what
-// does not fit; while it holds that, later requests queue behind it.
+// putInLane sends j by the lane. It returns false if j must go by the channel: j does not fit
+// into the lane, or an earlier request that did not fit is still in the channel.
 func (w *worker) putInLane(j *Job) bool {
 	l := w.lane
 	fits := j.Rights == nil && len(j.Frame) <= wire.LaneEntry-4 && w.hasReceived(l.Next())
@@ -169,8 +170,8 @@ func (w *worker) putInLane(j *Job) bool {
 	}
 	l.Put(j.id, j.Frame)
 	if l.Waiting() {
-		// A worker that is woken for a turn's first request, and finds it alone,
-		// sleeps again before the second: it is woken when the turn is over.
+		// A worker that is woken for the first request of a turn would sleep again before
+		// the second one comes. So it is woken when the turn is over.
 		w.owesWake.Store(true)
 		if l.Asleep() {
 			w.wake()
@@ -179,21 +180,21 @@ func (w *worker) putInLane(j *Job) bool {
 	return true
 }
 
-// hasReceived reports whether the worker needs the frame of request id no more.
+// hasReceived reports whether the worker has received the frame of request id.
 func (w *worker) hasReceived(id uint32) bool {
 	j := w.find(id)
 	return j == nil || w.hasStarted(j)
 }
 
-// wake has a worker that waits for its channel look at its lane. The pool's
-// lock is held.
+// wake wakes a worker that waits for its channel, if its lane has a job for which it was not
+// woken. The caller holds the pool's lock.
 func (w *worker) wake() {
 	if w.owesWake.Swap(false) && w.lane.Waiting() {
 		w.channel.Send(wire.AppendHeader(w.wakeUp[:0], wire.KindWake, 0, 0), nil)
 	}
 }
 
-// wakeLate is wake for the end of a turn. The reader's lock is held.
+// wakeLate is wake for the end of a turn. The caller holds the reader's lock.
 func (w *worker) wakeLate() {
 	if w.owesWake.Load() && w.isRead() {
 		w.pool.mu.Lock()
@@ -202,7 +203,8 @@ func (w *worker) wakeLate() {
 	}
 }
 
-// complete ends j's stay at w, whose response has come, and gives w more to do.
+// complete takes j, which has been answered, from w, and gives w more requests. The caller holds
+// the lock.
 func (p *Pool) complete(w *worker, j *Job) {
 	w.remove(j)
 	w.served++
@@ -218,9 +220,9 @@ func (p *Pool) complete(w *worker, j *Job) {
 	p.occupy(w)
 }
 
-// weary has w replaced where max_requests is near: when it can be given no more
-// requests, or, with half of them or ten served, when the rest of them will take
-// it no longer than a worker takes to start, at its mean rate or that of late.
+// weary marks w as tired, so that it is replaced, if max_requests is near: if it may get no
+// more requests, or if at its rate the rest of them take no longer than a worker takes to start.
+// The rate counts once w has served ten requests or half of them.
 func (p *Pool) weary(w *worker) {
 	if w.limit == 0 || w.tired || w.state != workerReady {
 		return
@@ -254,7 +256,7 @@ func (p *Pool) fill(w *worker) {
 	}
 }
 
-// leave takes j, whose client has gone, out of the queue and tells its Exchange.
+// leave takes j, whose client has gone, from the queue and wakes its Exchange.
 func (p *Pool) leave(j *Job) {
 	p.queue.remove(j)
 	if j.wanted == wanted {
@@ -264,8 +266,8 @@ func (p *Pool) leave(j *Job) {
 	j.Drop()
 }
 
-// Withdraw takes j out of the queue if its client has gone. It runs for j's
-// Exchange.
+// Withdraw takes j from the queue if it is there and its client has gone, and reports whether
+// it has. j's Exchange calls it.
 func (p *Pool) Withdraw(j *Job) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -277,8 +279,8 @@ func (p *Pool) Withdraw(j *Job) bool {
 	return true
 }
 
-// Abandon says that nobody waits for j's answer any more. What its worker
-// still sends is dropped. It returns the name of the worker that had it.
+// Abandon notes that nobody waits for j's answer any more: the pool drops what its worker still
+// sends. It returns the name of that worker; "" if none has j.
 func (p *Pool) Abandon(j *Job) string {
 	p.mu.Lock()
 	j.withdraw()
@@ -302,8 +304,8 @@ func (p *Pool) Abandon(j *Job) string {
 	return w.name
 }
 
-// cancel tells the thread that runs j, which nobody waits for, to end its
-// response. Where none has started j the tick asks again. The pool's lock is held.
+// cancel tells the thread that runs j, for which nobody waits, to end its response. If no
+// thread has started j, the tick calls cancel again. The caller holds the pool's lock.
 func (w *worker) cancel(j *Job) {
 	slot := int(j.slot)
 	if j.at < placeAnswering {

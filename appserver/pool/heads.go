@@ -2,24 +2,25 @@ package pool
 
 import "alicorn/proxy/upstream"
 
-// Head is a response's head as a worker gave it. Its strings are its own, so
-// that it can serve many responses.
+// Head is the head of a worker's response. It does not alias a frame, so several responses can
+// share it.
 type Head struct {
 	upstream.Head
-	File int64 // bytes of a file that follow; -1 without one
-	Size int64 // of what the worker has sent of it
+	File int64 // the size of the file that is the body, in bytes; -1 without one
+	Size int64 // the size of the encoded head, in bytes
 }
 
+// Bounds of heads.
 const (
-	maxHeads = 256  // remembered by a worker's reader
-	headSize = 1024 // bytes of the longest that is remembered
+	maxHeads = 256  // how many are remembered
+	headSize = 1024 // the size of the longest that is remembered, encoded, in bytes
 )
 
-// heads remembers heads by their encoded bytes: most applications answer
-// with few different ones. It is for one goroutine.
+// heads remembers heads by their encoding, as most applications answer with few different
+// ones. One goroutine at a time may use it.
 type heads map[string]*Head
 
-// parse returns the head that data encodes, as decode has it.
+// parse returns the head that data encodes. If it is not remembered, decode decodes it.
 func (m heads) parse(data []byte, decode func(text string) (*Head, error)) (*Head, error) {
 	if h := m[string(data)]; h != nil {
 		return h, nil

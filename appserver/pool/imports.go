@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Imports bounds how many workers import their application at the same time, since
-// more than there are CPUs would only delay all of them. Pools take turns, so that
-// each app has its first worker before one has its second. A worker that waits for
-// something, such as a database, does not count, so that it does not hold up others.
+// Imports bounds how many workers import their application at the same time, as more than there
+// are CPUs would only delay all of them. Pools take turns, so that each app has its first worker
+// before one has its second. A worker that waits, such as for a database, does not count, so
+// that it does not delay others.
 type Imports struct {
 	limit int
 
@@ -26,8 +26,8 @@ type Imports struct {
 // NewImports returns Imports for at most limit workers at a time.
 func NewImports(limit int) *Imports { return &Imports{limit: limit} }
 
-// take counts one more worker of p and returns true. When others come first it
-// returns false, and p gets an event when it is its turn.
+// take counts one more worker of p and returns true. If other pools come first, it returns
+// false, and p gets an event when its turn has come.
 func (i *Imports) take(p *Pool) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -53,7 +53,7 @@ func (i *Imports) give() {
 	i.call()
 }
 
-// forget removes p, which needs no worker now, from the line.
+// forget removes p, which needs no other worker now, from the line.
 func (i *Imports) forget(p *Pool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -63,7 +63,7 @@ func (i *Imports) forget(p *Pool) {
 	}
 }
 
-// call posts an event to the first pool in line. The lock is held.
+// call posts an event to the first pool in line, if it may start a worker. The caller holds mu.
 func (i *Imports) call() {
 	if i.running < i.limit && len(i.line) > 0 {
 		i.line[0].post(event{kind: eventScaled})
@@ -73,8 +73,8 @@ func (i *Imports) call() {
 // lookAfter is how often an importing worker's use of the CPU is checked.
 const lookAfter = 250 * time.Millisecond
 
-// watchImports stops counting workers that wait for something. It returns when
-// to look again, or next when that is sooner.
+// watchImports stops counting workers that do not use the CPU, as they wait. It returns when to
+// check again, or next if that is sooner.
 func (p *Pool) watchImports(now, next time.Time) time.Time {
 	for _, w := range p.workers {
 		if !w.importing || w.state != workerStarting {
@@ -96,7 +96,7 @@ func (p *Pool) watchImports(now, next time.Time) time.Time {
 	return next
 }
 
-// endImport notes that w does not count among the importing workers any more.
+// endImport stops counting w among the workers that import.
 func (p *Pool) endImport(w *worker) {
 	if w.importing {
 		w.importing = false
@@ -104,8 +104,8 @@ func (p *Pool) endImport(w *worker) {
 	}
 }
 
-// cpuTicks returns the CPU time that a process has used, in hundredths of a
-// second; 0 where that cannot be known.
+// cpuTicks returns the CPU time that a process has used, in hundredths of a second; 0 if it is
+// unknown.
 func cpuTicks(pid int) int64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"alicorn/appserver/wire"
 )
 
-// longestSpread bounds the time over which the WebSockets of a worker that leaves are ended:
-// their clients connect again at once, and all together would be many.
+// longestSpread bounds the time over which the ends of a worker's WebSockets are spread. Their
+// clients connect again at once, so they must not all end together.
 const longestSpread = 5 * time.Second
 
-// parting is a WebSocket that ends at that time.
+// parting is a WebSocket that ends at a time.
 type parting struct {
 	socket Socket
 	at     time.Time
@@ -20,9 +20,9 @@ type parting struct {
 	reason string
 }
 
-// part has the WebSockets of w, which has had graceful_timeout, end by and by. Its other
-// requests, and what the application still does after its responses, have drain_timeout,
-// counted as that.
+// part makes the WebSockets of w end one after the other, as graceful_timeout is over. Its other
+// requests, and work of the application after its responses, have drain_timeout, which began
+// with graceful_timeout.
 func (p *Pool) part(w *worker, now time.Time) {
 	spread := p.spread()
 	w.urged = parted
@@ -33,9 +33,9 @@ func (p *Pool) part(w *worker, now time.Time) {
 	p.wakeTick()
 }
 
-// hasten has ASGI workers that were recycled end once they have had graceful_timeout where more
-// of them leave than should serve: else they would pile up, with streams that last. The oldest
-// go first.
+// hasten makes ASGI workers that are replaced because of max_requests end after graceful_timeout
+// if more of them leave than there should be workers: with long streams they would become ever
+// more. The oldest end first.
 func (p *Pool) hasten(now time.Time) {
 	var leaving []*worker
 	p.mu.Lock()
@@ -54,10 +54,11 @@ func (p *Pool) hasten(now time.Time) {
 	}
 }
 
-// spread is how long it takes to end the WebSockets of a worker that leaves.
+// spread returns the time over which the ends of a worker's WebSockets are spread.
 func (p *Pool) spread() time.Duration { return min(p.o.GracefulTimeout/2, longestSpread) }
 
-// partBetween has each WebSocket of w end at some time from first to last. The lock is held.
+// partBetween makes each WebSocket of w end at a random time from first to last. The caller holds
+// the lock.
 func (w *worker) partBetween(first, last time.Time, code uint16, reason string) {
 	w.parting = w.parting[:0]
 	for _, j := range w.jobs {
@@ -81,15 +82,15 @@ func (p *Pool) partDue(now time.Time) {
 	}
 }
 
-// Quit says that the server stops. It waits for its clients, and for the streams of ASGI
-// applications graceful_timeout, since they would never end by themselves. WebSockets end
-// before that, and before last has passed: then the server cuts those that are left.
+// Quit is called when the server stops and waits for its clients. Streams of ASGI applications
+// may never end by themselves, so they are told to end after graceful_timeout. WebSockets end
+// before that, and before last, when the server cuts the rest.
 func (p *Pool) Quit(last time.Duration) {
 	p.post(event{kind: eventQuits, within: max(min(last, p.o.GracefulTimeout), 0)})
 }
 
-// quits begins the end of streams and WebSockets. These have some time to end by themselves.
-// Then they end by and by, in time for their clients to answer.
+// quits handles eventQuits. WebSockets have some time to end by themselves. Then they end one
+// after the other, early enough for their clients to answer.
 func (p *Pool) quits(now time.Time, within time.Duration) {
 	p.quitting = now.Add(p.o.GracefulTimeout)
 	last := within / 10 * 9
@@ -100,8 +101,8 @@ func (p *Pool) quits(now time.Time, within time.Duration) {
 	}
 }
 
-// endStreams tells the streams that have begun to end, while the server stops. Later ones
-// are told after another while.
+// endStreams tells streams to end while the server stops: after graceful_timeout, and then each
+// second, for streams that have begun later.
 func (p *Pool) endStreams(now time.Time) {
 	if p.quitting.IsZero() || now.Before(p.quitting) {
 		return
@@ -116,7 +117,7 @@ func (p *Pool) endStreams(now time.Time) {
 	}
 }
 
-// drain tells the requests of w, which waits for them no longer, to end.
+// drain tells the requests of w to end, as their time is over.
 func (p *Pool) drain(w *worker, now time.Time) {
 	w.urged = drained
 	w.deadline = now.Add(killAfter)
@@ -127,8 +128,8 @@ func (p *Pool) drain(w *worker, now time.Time) {
 	p.partDue(now)
 }
 
-// tellLeaving says to the requests for which ends returns true, and that are no WebSockets,
-// that w waits for them no longer. The lock is held.
+// tellLeaving tells the requests for which ends returns true, except WebSockets, to end. The
+// caller holds the lock.
 func (w *worker) tellLeaving(ends func(j *Job) bool) {
 	for _, j := range w.jobs {
 		if j != nil && j.at != placeTalking && ends(j) {

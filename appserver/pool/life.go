@@ -9,8 +9,8 @@ import (
 	"alicorn/proxy"
 )
 
-// workerState is where a worker stands in its life. The supervisor alone changes it, under
-// the pool's lock. A worker never goes back to an earlier state:
+// workerState is the state of a worker. Only the supervisor changes it, under the pool's lock. A
+// worker never goes back to an earlier state:
 //
 //	from                      event                                      to
 //	starting                  it has imported the application            ready
@@ -24,34 +24,34 @@ import (
 //	                          heartbeat
 //	any                       its process has ended                      dead
 //
-// When it leaves or is condemned, what it has not begun goes back to the queue. The steps
-// to its end are then its urge.
+// When it leaves or is condemned, requests that it has not received go back to the queue. The
+// steps to its end are then its urge.
 type workerState uint8
 
 const (
 	workerStarting  workerState = iota // it imports the application
 	workerReady                        // it takes requests
-	workerLeaving                      // it finishes what it runs, and ends
+	workerLeaving                      // it finishes the requests that it runs, and ends
 	workerCondemned                    // as workerLeaving, for a fault; signals follow
 	workerDead
 )
 
-// String names the state: "starting", "ready", "leaving", "condemned", "dead".
+// String returns the name of the state: "starting", "ready", "leaving", "condemned" or "dead".
 func (s workerState) String() string {
 	return [...]string{"starting", "ready", "leaving", "condemned", "dead"}[s]
 }
 
-// urge is what was done to end a worker that leaves or is condemned. Only an ASGI worker that
-// leaves is parted and drained. Between two steps it has some time:
+// urge is the last step that was taken to end a worker that leaves or is condemned. Only an ASGI
+// worker that leaves is parted and drained. After each step it has some time:
 //
 //	urge     what was done                             the next step comes after
-//	unurged  nothing: it finishes what it runs         graceful_timeout; dumpTime if it is condemned
+//	unurged  nothing: it finishes its requests         graceful_timeout; dumpTime if it is condemned
 //	                                                   and runs nothing else; at once if it starts
 //	parted   its WebSockets end one after the other    drain_timeout, from when it began to leave
-//	drained  its other requests were told to end, or   killAfter; where all have ended, the longer
-//	         all have ended                            of graceful_timeout and drain_timeout
-//	termed   it has had TERM, or hangs in its import   killAfter; dumpTime where it hangs
-//	killed   it has had KILL                           its end is an event
+//	drained  its other requests were told to end, or   killAfter; if all have ended, the longer of
+//	         all have ended                            graceful_timeout and drain_timeout
+//	termed   it got TERM, or hangs in its import       killAfter; dumpTime if it hangs
+//	killed   it got KILL                               its end is an event
 type urge uint8
 
 const (
@@ -69,27 +69,27 @@ const (
 	killAfter = 2 * time.Second
 )
 
-// watch is what the supervisor alone knows of a worker.
+// watch is the part of a worker that only the supervisor uses.
 type watch struct {
-	beat      uint32 // its heartbeat, as last seen
-	beatSeen  time.Time
+	beat      uint32    // the last value of its heartbeat
+	beatSeen  time.Time // when that value was new
 	deadline  time.Time // of its start, or of its urge; zero: none
 	urged     urge
 	reason    string     // why it leaves or is condemned
 	boot      *BootError // why its start has failed
-	importing bool       // it counts among those that import
-	looked    time.Time  // when its use of the CPU was looked at
-	used      int64      // CPU time by then, in clock ticks
+	importing bool       // it counts among the workers that import
+	looked    time.Time  // when its use of the CPU was checked
+	used      int64      // its CPU time then, in clock ticks
 	parting   []parting  // WebSockets that are to end
 }
 
-// leavesBefore reports whether w is an ASGI worker that leaves and has not come to step.
+// leavesBefore reports whether w is an ASGI worker that leaves and has not reached step.
 func (w *worker) leavesBefore(step urge) bool {
 	return w.streams != nil && w.state == workerLeaving && w.urged < step
 }
 
-// retire has w take no more requests and finish what it runs. What it has not begun goes
-// back to the queue.
+// retire makes w finish the requests that it runs, and take no others. Requests that it has not
+// received go back to the queue.
 func (p *Pool) retire(w *worker, to workerState, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,7 +111,7 @@ func (p *Pool) retire(w *worker, to workerState, reason string) {
 	p.dispatch()
 }
 
-// retireAll retires all workers of a pool that stops, and answers the requests that wait.
+// retireAll retires all workers of a pool that stops, and answers waiting requests with 503.
 func (p *Pool) retireAll() {
 	for _, w := range slices.Clone(p.workers) {
 		p.retire(w, workerLeaving, "the pool stops")
@@ -134,18 +134,19 @@ func (p *Pool) onViolation(w *worker, breach string) {
 	w.signal(syscall.SIGKILL)
 }
 
-// onIdle goes on with the end of w, which has ended its last request.
+// onIdle takes the next step with w, which leaves or is condemned and has ended its last
+// request.
 func (p *Pool) onIdle(w *worker, now time.Time) {
 	switch {
 	case w.leavesBefore(drained):
-		w.urged = drained // there is only its own end left, and what it does after its responses
+		w.urged = drained // it may still work after its responses
 		w.deadline = now.Add(max(p.o.GracefulTimeout, p.o.DrainTimeout))
 	case w.state == workerCondemned && w.urged < killed:
 		w.deadline = now // the other threads have finished
 	}
 }
 
-// hurry has every worker end now: requests of ASGI workers are told to end, all others get
+// hurry makes all workers end now: requests of ASGI workers are told to end, other workers get
 // TERM.
 func (p *Pool) hurry() {
 	for _, w := range p.workers {

@@ -13,22 +13,21 @@ import (
 )
 
 const (
-	// maxLine bounds the bytes of one line, its end included; a longer one is split.
+	// maxLine bounds the bytes of a line with its end. A longer one is split.
 	maxLine = 256 << 10
-	// usualLine is the memory for output that a worker starts with. Up to
-	// keptLine of it stay after a long line.
+	// usualLine is the capacity of the first buffer. After a longer line a buffer of up to
+	// keptLine is kept.
 	usualLine = 4096
 	keptLine  = 32 << 10
-	// maxEarly bounds the bytes that are kept of a line from before a worker was ready.
+	// maxEarly bounds the bytes that lastLines keeps of a line.
 	maxEarly = 4096
 )
 
 // lines gathers output into whole lines.
 type lines struct {
-	buf []byte // of a line that has not ended
-	// take is called once for all lines that end in one read, so that an application
-	// that prints much costs one write to the log for each read, not for each line.
-	// Every line has its line end.
+	buf []byte // a line that has not ended
+	// take is called once for all lines that end in one read, so that an application that
+	// prints much costs one write to the log for each read. Each line has its line end.
 	take func(lines []byte)
 }
 
@@ -61,7 +60,7 @@ func (l *lines) makeRoom() {
 	}
 }
 
-// keep keeps the beginning of a line for the next read. It frees memory of long lines.
+// keep keeps the beginning of a line for the next read. It frees the memory of a long line.
 func (l *lines) keep(rest []byte) {
 	if cap(l.buf) > keptLine && len(rest) < usualLine {
 		l.buf = append(make([]byte, 0, usualLine), rest...)
@@ -78,7 +77,7 @@ func (l *lines) flush() {
 	l.keep(nil)
 }
 
-// printLines writes lines of the application to the destination of its output.
+// printLines writes lines of the application's output to their destination.
 func (w *worker) printLines(lines []byte) {
 	w.early.add(lines)
 	l := w.pool.logs.Load()
@@ -121,11 +120,10 @@ func prefixed(prefix string, lines []byte) []byte {
 	return out
 }
 
-// printer is a slog.Handler that can also write whole lines unchanged, whatever its
-// level.
+// printer is a slog.Handler that can also write whole lines unchanged, at any level.
 type printer interface{ Print(lines []byte) }
 
-// printLog writes whole lines to l. It logs events where l is not a printer.
+// printLog writes whole lines to l; as events if l's handler is not a printer.
 func printLog(l *slog.Logger, lines []byte) {
 	if l == nil || len(lines) == 0 {
 		return
@@ -139,7 +137,7 @@ func printLog(l *slog.Logger, lines []byte) {
 	}
 }
 
-// logStacks logs lines of faulthandler, each under the worker's name.
+// logStacks logs lines of faulthandler, each with the worker's name.
 func (w *worker) logStacks(lines []byte) {
 	var messages []string
 	w.early.add(lines)
@@ -171,12 +169,12 @@ func logAll(l *slog.Logger, level proxy.Level, messages []string) {
 	}
 }
 
-// lastLines keeps the last lines that a worker prints before it is ready. They say why
-// a worker never becomes ready.
+// lastLines keeps the last 40 lines that a worker prints before it is ready. They may show why
+// it does not become ready.
 type lastLines struct {
 	mu    sync.Mutex
 	lines []string
-	off   bool
+	off   bool // no more lines are kept
 }
 
 func (l *lastLines) add(lines []byte) {

@@ -2,8 +2,7 @@ package pool
 
 import "os"
 
-// Who starts workers here is the process that speaks to them: it knows what it
-// has made.
+// On this system the front itself starts workers, with descriptors that it has made.
 
 func isPipe(*os.File, int) error    { return nil }
 func isChannel(*os.File, int) error { return nil }

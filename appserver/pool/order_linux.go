@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// control calls check with f's descriptor, whose mode stays as it is.
+// control calls check with f's descriptor, without making that blocking.
 func control(f *os.File, check func(fd int) error) error {
 	rc, err := f.SyscallConn()
 	if err != nil {
@@ -20,6 +20,7 @@ func control(f *os.File, check func(fd int) error) error {
 	return err
 }
 
+// isPipe returns an error unless f is the writing end of a pipe.
 func isPipe(f *os.File, _ int) error {
 	return control(f, func(fd int) error {
 		var st unix.Stat_t
@@ -38,7 +39,7 @@ func isChannel(f *os.File, _ int) error { return isPair(f, unix.SOCK_SEQPACKET) 
 
 func isBell(f *os.File, _ int) error { return isPair(f, unix.SOCK_STREAM) }
 
-// isPair takes an end of two unix sockets that are connected.
+// isPair returns an error unless f is a unix socket of that kind that does not listen.
 func isPair(f *os.File, kind int) error {
 	return control(f, func(fd int) error {
 		for option, want := range map[int]int{unix.SO_DOMAIN: unix.AF_UNIX, unix.SO_TYPE: kind, unix.SO_ACCEPTCONN: 0} {
@@ -50,8 +51,7 @@ func isPair(f *os.File, kind int) error {
 	})
 }
 
-// isMemory takes memory of that size that nobody can make shorter under whoever
-// has mapped it.
+// isMemory returns an error unless f is memory of that size that no process can shorten.
 func isMemory(f *os.File, size int) error {
 	return control(f, func(fd int) error {
 		seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
@@ -63,7 +63,7 @@ func isMemory(f *os.File, size int) error {
 			return err
 		}
 		if st.Size != int64(size) {
-			return fmt.Errorf("it has %d bytes instead of %d", st.Size, size)
+			return fmt.Errorf("it has %d bytes, must have %d", st.Size, size)
 		}
 		return nil
 	})

@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	// afterlife is how long output is read after a worker's end. A process that
-	// the application left behind may keep the pipe open forever. Nothing waits
-	// for it.
+	// afterlife is how long output is read after a worker's end. A process that the
+	// application has left behind may keep the pipe open for ever. Nothing waits for it.
 	afterlife = 10 * time.Second
-	// patience bounds a wait for goroutines that read without waiting.
+	// patience bounds the wait for goroutines whose reads do not wait.
 	patience = time.Second
-	// lastWords bounds the bytes that are read from one pipe before the worker's
-	// end is handled. It is more than a pipe holds.
+	// lastWords bounds the bytes that are read from a pipe before the worker's end is
+	// handled. It is more than a pipe holds.
 	lastWords = 2 << 20
 )
 
-// newPipe returns the front's end, in the netpoller, and the worker's, blocking.
+// newPipe returns the front's end of a pipe, in the netpoller, and the worker's end, which
+// blocks.
 func newPipe() (r, w *os.File, err error) {
 	var fds [2]int
 	if err := pipe(fds[:]); err != nil {
@@ -38,7 +38,7 @@ func newPipe() (r, w *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "worker output"), os.NewFile(uintptr(fds[1]), "worker output"), nil
 }
 
-// outputs are the pipes of a pool's workers that are being read.
+// outputs are the pipes of a pool's workers from which is read.
 type outputs struct {
 	mu    sync.Mutex
 	files map[*os.File]bool
@@ -46,7 +46,7 @@ type outputs struct {
 	group sync.WaitGroup
 }
 
-// add registers f and has read copy it.
+// add registers f and calls read on a new goroutine, which closes f afterwards.
 func (o *outputs) add(f *os.File, read func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -63,7 +63,7 @@ func (o *outputs) add(f *os.File, read func()) {
 	})
 }
 
-// linger bounds how long f, of a worker that has ended, is still read.
+// linger bounds the reading of f, whose worker has ended, by afterlife.
 func (o *outputs) linger(f *os.File) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -101,8 +101,8 @@ func within(d time.Duration, wait func()) {
 	}
 }
 
-// endOutput returns when the output of the worker, which has exited, is logged. A
-// process that it left behind may print more for a while.
+// endOutput returns when the output of a worker that has exited was logged, but at the latest
+// after patience. A process that it has left behind may print more.
 func (w *worker) endOutput() {
 	for _, f := range w.output {
 		f.SetReadDeadline(past())
@@ -110,8 +110,8 @@ func (w *worker) endOutput() {
 	within(patience, w.printed.Wait)
 }
 
-// copyLines passes whole lines from f to take until f ends. It counts w.printed down
-// when take has had everything that the worker printed before its exit.
+// copyLines passes whole lines from f to take until f ends. It counts w.printed down when take
+// has got all lines from before the worker's exit.
 func (w *worker) copyLines(f *os.File, take func(lines []byte)) {
 	l := lines{take: take}
 	err := l.copy(f.Read)
@@ -150,29 +150,30 @@ func readNow(f *os.File, p []byte) (n int, err error) {
 	return n, cmp.Or(ctl, err)
 }
 
-// printing is what a worker prints, and who reads it.
+// printing is a worker's output.
 type printing struct {
-	output  []*os.File     // read ends, by the pool's outputs
-	printed sync.WaitGroup // what they held at the worker's end is logged
-	early   lastLines      // what it printed before it was ready
+	output  []*os.File     // the front's ends of its pipes; the pool's outputs reads and closes them
+	printed sync.WaitGroup // is done when the lines from before the worker's exit were logged
+	early   lastLines      // the lines from before it was ready
 }
 
 // Logs are the destinations of a pool's events and of its workers' lines.
 type Logs struct {
-	Errors func() *slog.Logger // for events outside of requests
-	Output io.Writer           // of what the workers print; nil: the error log
-	Prefix bool                // each line begins with the worker's name
-	// Rate bounds what the workers print to the error log. Printed counts it, for all
-	// pools of the app; nil: nothing is bounded but stacks.
+	Errors func() *slog.Logger // returns the error log
+	Output io.Writer           // for the output of the application; nil: the error log
+	Prefix bool                // each line of the application begins with the worker's name
+	// Rate and Printed bound the lines that the workers print to the error log. All pools
+	// of the app share Printed; nil bounds only stacks.
 	Rate    Rate
 	Printed *Allowance
 }
 
-// log writes a line to the error log under the worker's name.
+// log writes a line to the error log, with the worker's name.
 func (w *worker) log(level proxy.Level, format string, args ...any) {
 	w.pool.logf(level, w.name+": "+format, args...)
 }
 
+// logf writes a line to the error log.
 func (p *Pool) logf(level proxy.Level, format string, args ...any) {
 	l := p.logger()
 	if l == nil || !l.Enabled(context.Background(), level) {
@@ -181,6 +182,7 @@ func (p *Pool) logf(level proxy.Level, format string, args ...any) {
 	l.LogAttrs(context.Background(), level, fmt.Sprintf(format, args...))
 }
 
+// logger returns the error log; nil if there is none.
 func (p *Pool) logger() *slog.Logger {
 	if l := p.logs.Load(); l != nil {
 		return l.Errors()

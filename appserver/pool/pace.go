@@ -20,17 +20,18 @@ const (
 	rateSpan = 500 * time.Millisecond
 )
 
-// gait is how a worker gets on with what it was sent. The pool's lock guards it.
+// gait is a worker's progress with its jobs. The pool's lock guards it. Times are in
+// nanoseconds.
 type gait struct {
 	trust    trust
 	queues   queueing
 	depth    int     // how many jobs may wait at it while it queuesMany
-	paced    uint64  // jobs served, when the tick last looked
-	rate     float64 // jobs served in a second, of late
-	progress int64   // when an answer last ended, or it stopped being idle
-	since    int64   // progress, when it was found stuck
-	retry    int64   // when it may be tried again
-	patience int64   // how long after the last trial that is
+	paced    uint64  // how many jobs it had served at the last tick
+	rate     float64 // jobs per second, a moving average
+	progress int64   // when its last answer has ended, or it got a job after it had none
+	since    int64   // the value of progress when it was found stuck
+	retry    int64   // when it may be sent another job on trial
+	patience int64   // the time between the last trial and retry
 }
 
 // trust is whether a worker starts the jobs that it is sent:
@@ -46,7 +47,7 @@ type trust uint8
 const (
 	starts     trust = iota // it does, as far as is known
 	stuck                   // it does not: it gets none while others start theirs
-	onTrial                 // it did not, and may be sent one
+	onTrial                 // it was stuck, and may be sent one job
 	distrusted              // it gets none, and none is taken back: it will be killed
 )
 
@@ -54,17 +55,18 @@ const (
 type queueing uint8
 
 const (
-	queuesMany queueing = iota // as many as its pace has them
+	queuesMany queueing = iota // depth jobs
 	queuesNone                 // none: its running job takes long
 	takesOne                   // its socket was full: one job in all, to see whether it has room again
 )
 
+// newGait returns the gait of a worker that has no jobs yet.
 func newGait() gait { return gait{depth: 1} }
 
 // begins notes that the worker gets a job after it had none.
 func (g *gait) begins(now int64) { g.progress = now }
 
-// blocked notes that the worker's socket has no room. That holds until it ends a job.
+// blocked notes that the worker's socket has no room. This counts until it has ended a job.
 func (g *gait) blocked() { g.queues = takesOne }
 
 // distrust notes that the worker has broken the protocol. It reports whether that is new.
@@ -101,8 +103,8 @@ func (g *gait) pace(served uint64, outstanding int, since time.Duration) {
 	}
 }
 
-// look judges a worker that has waiting jobs which it has not started, of outstanding ones.
-// It reports whether jobs wait that it will not start soon.
+// look updates the trust of a worker with outstanding jobs, of which it has not started
+// waiting. It reports whether jobs wait that it will not start soon.
 func (g *gait) look(now int64, waiting, outstanding int) (held bool) {
 	late := now-g.progress > int64(longAfter)
 	if late && g.queues == queuesMany {
@@ -121,7 +123,7 @@ func (g *gait) look(now int64, waiting, outstanding int) (held bool) {
 	return waiting > 0 && late
 }
 
-// sticks notes that the worker does not start its jobs.
+// sticks notes that the worker is stuck.
 func (g *gait) sticks(now int64) {
 	switch {
 	case g.trust == starts:
@@ -135,7 +137,7 @@ func (g *gait) sticks(now int64) {
 	g.trust = stuck
 }
 
-// rest is pace for a worker without jobs.
+// rest is look for a worker without jobs.
 func (g *gait) rest(now int64) {
 	if g.queues == queuesNone {
 		g.queues = queuesMany

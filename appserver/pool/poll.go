@@ -6,20 +6,18 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// turnFrames is how many frames of one worker a turn of its loop receives: other
-// connections and workers wait meanwhile.
+// turnFrames is how many frames of one worker a turn receives before others have their turn.
 const turnFrames = 128
 
-// Poll is eventloop.Source's: it receives what the worker has sent, and has the
-// Exchanges go on. A frame is received and noted under the reader's lock; what
-// follows from it, which may wait for a client, is not.
-// A worker that never stops sending gets no more of a turn than turnFrames.
+// Poll implements eventloop.Source: it receives frames of the worker, and wakes Exchanges. It
+// holds the reader's lock while it receives and handles a frame, but not while an Exchange goes
+// on, which may wait for a client.
 func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
 	for n := 0; n < turnFrames && !t.Left(); n++ {
 		if !w.reading.TryLock() {
-			return worked // by one that lost the lead while it wrote to a disk
+			return worked // held by a goroutine that has lost the lead while it wrote to a disk
 		}
-		if n == 0 { // what this turn gives the worker has it woken in the next
+		if n == 0 { // wakes the worker for requests of the last turn
 			w.wakeLate()
 			if w.lane != nil {
 				w.lane.SetBusy(t.Busy())
@@ -28,7 +26,7 @@ func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
 		o, more := w.receive(t)
 		w.reading.Unlock()
 		if t.Left() {
-			w.loop.Wake() // who leads now found the reader's lock taken
+			w.loop.Wake() // the new leader may have found the lock taken
 		}
 		if !more {
 			return worked
@@ -39,8 +37,8 @@ func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
 	return worked
 }
 
-// Sleep is eventloop.Source's. While somebody reads nothing is pending: the
-// Loop is woken afterwards.
+// Sleep implements eventloop.Source. If another goroutine reads, it returns false, as that
+// goroutine wakes the loop afterwards.
 func (w *worker) Sleep(asleep bool) (pending bool) {
 	if !w.mapped.TryRLock() {
 		return false // it is being discarded
@@ -60,7 +58,7 @@ func (w *worker) Sleep(asleep bool) (pending bool) {
 	return w.lane != nil && w.lane.Answered() || w.channel.Event.Readable() || w.streamsPending()
 }
 
-// drain receives what a worker that has exited has left, and ends receiving.
+// drain receives the last frames of a worker that has exited, and ends receiving.
 func (w *worker) drain() {
 	w.loop.RemoveSource(w)
 	w.reading.Lock()
@@ -89,8 +87,8 @@ func (w *worker) drain() {
 	}
 }
 
-// receive handles the next frame; more is false when there is none. The
-// reader's lock is held.
+// receive receives and handles the next frame. more is false if there is none. The caller holds
+// the reader's lock.
 func (w *worker) receive(t *eventloop.Turn) (o outcome, more bool) {
 	if !w.isRead() {
 		return o, false
@@ -98,7 +96,7 @@ func (w *worker) receive(t *eventloop.Turn) (o outcome, more bool) {
 	if w.streams == nil {
 		return w.receiveFrame()
 	}
-	if w.batch.first = !w.batch.first; w.batch.first { // neither channel keeps the other waiting
+	if w.batch.first = !w.batch.first; w.batch.first { // the two channels take turns
 		if o, more = w.receiveStream(t); more || !w.isRead() {
 			return o, more
 		}
@@ -131,8 +129,8 @@ func (w *worker) receiveFrame() (o outcome, more bool) {
 	return o, true
 }
 
-// next receives a frame into b; unix.EAGAIN when there is none. What went by
-// the lane comes before what woke the front.
+// next receives a frame into b. err is unix.EAGAIN if there is none. Frames of the lane come
+// before those of the channel, which may only wake the front.
 func (w *worker) next(b []byte) (n int, files []int, err error) {
 	if w.lane != nil && w.lane.Answered() {
 		n, err = w.lane.Receive(b)
@@ -147,7 +145,7 @@ func (w *worker) next(b []byte) (n int, files []int, err error) {
 	}
 	w.channel.Event.Missed() // there may be more
 	if n == 0 && err == nil && w.lane != nil && w.lane.Answered() {
-		n, err = w.lane.Receive(b) // its last words; the end comes again
+		n, err = w.lane.Receive(b) // a last frame; the end is read again later
 	}
 	return n, files, err
 }

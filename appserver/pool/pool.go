@@ -12,31 +12,31 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// ErrSucceeded is returned by a pool that another one has succeeded. The request
-// must go to that one.
+// ErrSucceeded is returned by a pool that another one has succeeded. The caller must give the
+// request to that one.
 var ErrSucceeded = &proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: "another pool has succeeded this one"}
 
 var errGivenUp = errors.New("it was given up before it came up")
 
-// Settings are what an operator decides about a pool.
+// Settings are the settings of a pool in the configuration.
 type Settings struct {
 	Name    string // of the app
-	Kind    string // of worker, as its settings name it
+	Kind    string // of the workers, as their settings name it
 	Program string // the application, as the configuration names it
-	Workers int
-	Threads int // of a worker: the requests that it runs at a time
-	Streams int // the same of an ASGI worker, which has one thread; 0: it is a WSGI worker
+	Workers int    // how many workers there are
+	Threads int    // threads of a WSGI worker, each of which runs one request at a time
+	Streams int    // how many requests an ASGI worker runs at a time; 0: the workers are of WSGI
 	Balance Balance
 
-	Timeout         time.Duration // for one request, from its start in the worker; in an ASGI worker until its answer has begun; 0: none
-	Heartbeat       time.Duration // how long a busy worker may give no sign of life; 0: any time
-	GracefulTimeout time.Duration // for a retiring worker's requests; of an ASGI worker, for its WebSockets
+	Timeout         time.Duration // for a request, from its start in the worker; in an ASGI worker until its answer begins; 0: none
+	Heartbeat       time.Duration // how long a busy worker may give no sign of life; 0: no limit
+	GracefulTimeout time.Duration // for the requests of a retiring worker; for the WebSockets of an ASGI worker
 	DrainTimeout    time.Duration // for the other requests of a retiring ASGI worker
 	StartupTimeout  time.Duration // from exec to ready
 	QueueTimeout    time.Duration // for a request that waits for a worker
-	Backlog         int           // requests that may wait
-	MaxRequests     int           // 0: no recycling
-	MaxJitter       int
+	Backlog         int           // how many requests may wait
+	MaxRequests     int           // after so many requests a worker is replaced; 0: never
+	MaxJitter       int           // the most that is added to MaxRequests, at random
 }
 
 // Balance is how a pool picks a worker for a request.
@@ -48,7 +48,7 @@ const (
 	RoundRobin                // the worker with the fewest requests so far
 )
 
-// Observer gets what a pool tells of its application.
+// Observer gets the reports of workers about their application.
 type Observer interface {
 	// Reported is called with the reports of all ready workers when these have changed,
 	// under the pool's lock.
@@ -59,77 +59,75 @@ type Observer interface {
 	Ended()
 }
 
-// Options are what a Pool is made of.
+// Options are the settings and functions of a Pool.
 type Options struct {
 	Settings
 	Observer Observer
 	// Launch starts a worker.
 	Launch func(Order) (Process, error)
-	// ParseHead decodes the head of a response, as this kind of worker sends it. It
-	// refuses one that must not reach a client.
+	// ParseHead decodes the head of a response of this kind of worker. It fails for one that
+	// must not reach a client.
 	ParseHead func(text string) (*Head, error)
 	// ParseAccept decodes the acceptance of a WebSocket: the application's fields and the
 	// subprotocol that it chose. Only pools with Streams need it.
 	ParseAccept func(text string) (h *Head, subprotocol string, err error)
 	// ParseFields decodes the fields of an early hint, or those after a body. The status of
-	// the head means nothing. Only pools with Streams need it.
+	// the Head means nothing. Only pools with Streams need it.
 	ParseFields func(text string) (*Head, error)
 	Imports     *Imports
-	Loops       *eventloop.Group // read the frames of workers; nil: a goroutine for each worker does
+	Loops       *eventloop.Group // they read the frames of workers; if it is nil, each worker has a goroutine for that
 }
 
-// Pool is the workers of one version of an app: of its settings and its code.
-// One goroutine supervises them; the lock guards what requests need.
+// Pool has the workers of one version of an app. One goroutine supervises them; the lock guards
+// the fields that requests need.
 type Pool struct {
-	o     Options
-	arena *wire.Arena // nil where there is none
-	logs  atomic.Pointer[Logs]
-	// stacks counts the stacks of workers that are in trouble, which are not to be lost
-	// where the application prints much.
-	stacks Allowance
-	now    atomic.Int64 // coarse: the tick's clock, in nanoseconds
+	o      Options
+	arena  *wire.Arena // nil if there is none
+	logs   atomic.Pointer[Logs]
+	stacks Allowance    // for stacks of workers in trouble, apart from the output of the application
+	now    atomic.Int64 // the time of the last tick, in nanoseconds
 
 	remarks remarks
 	outputs outputs
 
 	events chan event
 	came   chan struct{} // closed when the first start has succeeded or failed
-	done   chan struct{} // closed when every worker has ended
+	done   chan struct{} // closed when all workers have ended
 	ticker *time.Timer
 	born   time.Time
 
-	mu       sync.Mutex // guards what follows, up to the supervisor's
+	mu       sync.Mutex // guards the fields up to supervision
 	phase    phase
 	replaced bool      // another pool takes new requests; this one ends once it has none
-	workers  []*worker // all with a process
+	workers  []*worker // those with a process
 	ready    []*worker // those that take requests
 	want     int       // how many workers there should be
 	queue    queue
-	newest   uint64 // arrival of the newest request sent to a worker; 0 once it was recalled
-	taken    []*Job // scratch of takeAll
-	ticking  bool
+	newest   uint64 // arrival of the newest request that a worker was sent; 0 once it was recalled
+	taken    []*Job // memory for takeAll
+	ticking  bool   // the tick runs
 	boots
 	tally
 
 	supervision
 }
 
-// phase is where a pool stands in its life.
+// phase is the state of a pool.
 type phase uint8
 
 const (
 	phaseNew  phase = iota // Start was not called
 	phaseOn                // it starts workers and takes requests
-	phaseEnds              // no further worker is started, no request taken
+	phaseEnds              // it does neither any more
 )
 
-// tally counts what becomes of requests. The pool's lock guards it.
+// tally counts requests and deaths. The pool's lock guards it.
 type tally struct {
-	arrivals uint64 // requests that have come
-	served   uint64
-	refused  uint64
-	overran  Overran // requests past their timeout
-	deaths   Deaths  // of workers that served
+	arrivals uint64  // requests that have come
+	served   uint64  // requests that were answered
+	refused  uint64  // requests for which the backlog had no room
+	overran  Overran // requests that took longer than timeout
+	deaths   Deaths  // of workers that were ready
 }
 
 // arrive counts a request that has come and returns its number.
@@ -138,7 +136,7 @@ func (t *tally) arrive() uint64 {
 	return t.arrivals
 }
 
-// turnAway counts a request that finds too many others waiting.
+// turnAway counts a request for which the backlog has no room.
 func (t *tally) turnAway() { t.refused++ }
 
 // serve counts a request that was answered.
@@ -154,7 +152,7 @@ func (t *tally) overrun(line string) {
 	t.overran = Overran{Times: t.overran.Times + 1, At: time.Now(), Request: line}
 }
 
-// New returns a pool, which Start starts.
+// New returns a pool that was not started.
 func New(o Options) *Pool {
 	return &Pool{
 		o: o, want: o.Workers,
@@ -162,27 +160,27 @@ func New(o Options) *Pool {
 	}
 }
 
-// SetLogs has the pool log there from now on.
+// SetLogs sets the destinations of log lines.
 func (p *Pool) SetLogs(l Logs) { p.logs.Store(&l) }
 
-// Arena returns the memory for bodies that the workers share; nil: there is none. It is
-// there once the pool was started.
+// Arena returns the memory for bodies that the workers share; nil if there is none, as before
+// Start.
 func (p *Pool) Arena() *wire.Arena { return p.arena }
 
 // First returns a channel that is closed when the first start has succeeded or failed.
 func (p *Pool) First() <-chan struct{} { return p.came }
 
-// Done returns a channel that is closed when every worker has ended.
+// Done returns a channel that is closed when all workers have ended.
 func (p *Pool) Done() <-chan struct{} { return p.done }
 
-// Start starts the workers; Await returns the outcome of the first start. A
-// start that fails is tried again until the pool is stopped, and logged from
-// then on that Speak was called, or the first start has succeeded.
+// Start starts the workers. Await returns the outcome of the first start. The pool repeats a
+// start that has failed until it is stopped. It logs failed starts after the first start has
+// succeeded, or after Speak was called.
 func (p *Pool) Start() {
 	p.born = time.Now()
 	if p.o.Loops != nil {
 		if a, err := wire.NewArena(); err == nil {
-			p.arena = a // without it bodies go another way
+			p.arena = a // without it bodies are sent as descriptors
 		}
 	}
 	p.mu.Lock()
@@ -193,8 +191,8 @@ func (p *Pool) Start() {
 	go p.run()
 }
 
-// Await returns nil when all workers have become ready, or a *BootError when
-// the application did not come up at its first start.
+// Await waits for the outcome of the first start: nil if all workers have become ready, a
+// *BootError if one has not.
 func (p *Pool) Await(ctx context.Context) error {
 	select {
 	case <-p.came:
@@ -218,7 +216,8 @@ func (p *Pool) Outcome() (ready bool, failed *BootError) {
 	return p.first == succeeded, p.why
 }
 
-// Speak has the pool log failed starts. missed: also one that has failed already.
+// Speak makes the pool log failed starts. With missed it also logs the last start if that has
+// failed before.
 func (p *Pool) Speak(missed bool) {
 	p.mu.Lock()
 	was, failed := p.speak(), p.failed
@@ -228,8 +227,8 @@ func (p *Pool) Speak(missed bool) {
 	}
 }
 
-// Succeed has the pool end once it has answered the requests that it has:
-// another one takes the app's new requests. It returns at once.
+// Succeed makes the pool end once it has answered its requests. Another pool takes the app's
+// new requests. Succeed returns at once.
 func (p *Pool) Succeed() {
 	p.mu.Lock()
 	p.replaced = true
@@ -244,8 +243,8 @@ func (p *Pool) IsSucceeded() bool {
 	return p.replaced
 }
 
-// Finish waits until a pool that was succeeded has ended. When ctx ends first, workers get
-// TERM and KILL.
+// Finish waits until a pool that was succeeded has ended. If ctx ends before, it stops the
+// pool.
 func (p *Pool) Finish(ctx context.Context) {
 	select {
 	case <-p.done:
@@ -254,8 +253,8 @@ func (p *Pool) Finish(ctx context.Context) {
 	}
 }
 
-// Stop ends the pool: requests that wait get 503, those that run may end; when
-// ctx ends workers get TERM and KILL. It returns when every worker has exited.
+// Stop ends the pool: requests that wait get 503, and those that run may end until ctx ends.
+// Then workers get TERM and KILL. Stop returns when all workers have exited.
 func (p *Pool) Stop(ctx context.Context) {
 	p.mu.Lock()
 	was := p.phase
@@ -269,30 +268,32 @@ func (p *Pool) Stop(ctx context.Context) {
 	<-p.done
 }
 
-// IsBroken reports whether nothing serves and the last start has failed.
+// IsBroken reports whether no worker is ready and the last start has failed.
 func (p *Pool) IsBroken() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.broken()
 }
 
-// Serves reports whether the pool has come up and its last start has not failed.
+// Serves reports whether a worker is ready, or was ready and the last start has not failed.
 func (p *Pool) Serves() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.ready) > 0 || p.cameUp && p.failed == nil
 }
 
-// Failure returns why the last start has failed and when the next one is.
+// Failure returns why the last start has failed, nil if it has not, and the time of the next
+// start.
 func (p *Pool) Failure() (e *BootError, next time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.failed, p.next
 }
 
+// broken is IsBroken for callers that hold the lock.
 func (p *Pool) broken() bool { return p.failed != nil && len(p.ready) == 0 }
 
-// Scale changes the number of workers by n; at least one stays.
+// Scale changes the number of workers by n, to at least 1.
 func (p *Pool) Scale(n int) {
 	p.mu.Lock()
 	p.want = max(p.want+n, 1)
@@ -300,9 +301,8 @@ func (p *Pool) Scale(n int) {
 	p.post(event{kind: eventScaled})
 }
 
-// post gives the supervisor an event. Callers may hold the lock: the
-// supervisor never waits for it while its events are full, since those that
-// do not fit are handed over by a goroutine of their own.
+// post gives the supervisor an event. It does not wait, so callers may hold the lock: if the
+// channel is full, another goroutine hands the event over.
 func (p *Pool) post(e event) {
 	select {
 	case p.events <- e:
@@ -316,7 +316,7 @@ func (p *Pool) post(e event) {
 	}
 }
 
-// wakeTick makes the tick run. The lock is held.
+// wakeTick makes the tick run. The caller holds the lock.
 func (p *Pool) wakeTick() {
 	if !p.ticking && p.phase != phaseNew {
 		p.ticking = true
@@ -325,7 +325,7 @@ func (p *Pool) wakeTick() {
 	}
 }
 
-// Report returns what the first ready worker told; ok is false while none is.
+// Report returns the report of the first ready worker. ok is false if no worker is ready.
 func (p *Pool) Report() (r Report, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -5,11 +5,11 @@ import (
 	"syscall"
 )
 
-// Exit is how a process ended.
+// Exit is how a process has ended.
 type Exit struct {
-	Code   int            // exit code; -1 when a signal ended it
-	Signal syscall.Signal // 0 without one
-	Err    error          // why waiting failed; nothing else is known then
+	Code   int            // the exit code; -1 if a signal has ended it
+	Signal syscall.Signal // the signal that has ended it; 0 if none has
+	Err    error          // why waiting has failed; then the other fields mean nothing
 }
 
 // String returns a text such as "exit code 3" or "SIGKILL (killed)".
@@ -36,14 +36,14 @@ func signalName(s syscall.Signal) string {
 	return "signal " + strconv.Itoa(int(s))
 }
 
-// Process is the process of a worker, for its pool.
+// Process is the process of a worker.
 type Process interface {
 	Pid() int
-	// User is the name, or the number, of the user that it runs as.
+	// User returns the name, or the number, of the user that it runs as.
 	User() string
-	// Signal sends s; after the exit it does nothing or fails.
+	// Signal sends s. After the exit it does nothing or fails.
 	Signal(s syscall.Signal) error
-	// Exited returns the channel of the Exit, which comes when the process was reaped.
+	// Exited returns a channel that gets the Exit when the process was reaped.
 	Exited() <-chan Exit
 }
 

@@ -1,6 +1,6 @@
 package pool
 
-// queue is the requests that wait for a worker, in the order of their arrival.
+// queue has the requests that wait for a worker, in the order of their arrival.
 type queue struct {
 	first, last *Job
 	length      int
@@ -9,7 +9,7 @@ type queue struct {
 // pushBack adds j, which has arrived last.
 func (q *queue) pushBack(j *Job) { q.insert(j, nil) }
 
-// merge adds requests that were here before. They are in the order of arrival.
+// merge adds requests that come back, in their places. back must be in the order of arrival.
 func (q *queue) merge(back []*Job) {
 	at := q.first
 	for _, j := range back {
@@ -20,7 +20,7 @@ func (q *queue) merge(back []*Job) {
 	}
 }
 
-// insert puts j in front of next; nil is the end.
+// insert inserts j before next; at the end if next is nil.
 func (q *queue) insert(j, next *Job) {
 	prev := q.last
 	if next != nil {
@@ -40,6 +40,7 @@ func (q *queue) insert(j, next *Job) {
 	q.length++
 }
 
+// remove removes j.
 func (q *queue) remove(j *Job) {
 	if j.prev != nil {
 		j.prev.next = j.next

@@ -8,8 +8,8 @@ import (
 	"alicorn/appserver/wire"
 )
 
-// recall takes back every request younger than arrival that a worker has not
-// received.
+// recall takes back, from all workers that have requests younger than arrival, the requests that
+// they have not received. The caller holds the lock, as for all functions of this file.
 func (p *Pool) recall(arrival uint64) {
 	p.newest = 0
 	for _, w := range p.ready {
@@ -20,9 +20,9 @@ func (p *Pool) recall(arrival uint64) {
 	}
 }
 
-// steal gives the idle worker w its share of what waits at another one. It
-// begins with the worker that has ended no request for longest: what is there
-// has waited longest. It reports false when nothing could be taken.
+// steal gives the idle worker w requests that wait at another worker. It begins with the worker
+// that has ended no request for the longest time, where requests have waited longest. It
+// returns false if no request could be taken back.
 func (p *Pool) steal(w *worker) bool {
 	if w.state != workerReady {
 		return false
@@ -43,7 +43,7 @@ func (p *Pool) steal(w *worker) bool {
 	return true
 }
 
-// takeAny takes back what waits at some worker beside w.
+// takeAny takes back requests that wait at some worker other than w.
 func (p *Pool) takeAny(w *worker) bool {
 	for _, v := range p.ready {
 		if v != w && v.hasQueued() && p.takeAll(v) {
@@ -53,14 +53,13 @@ func (p *Pool) takeAny(w *worker) bool {
 	return false
 }
 
-// hasQueued reports whether w has been sent more requests than it can run, or
-// does not start what it has been sent.
+// hasQueued reports whether w was sent more requests than it runs at a time, or is stuck.
 func (w *worker) hasQueued() bool {
 	return w.outstanding > w.threads || w.trust == stuck && w.outstanding > 0
 }
 
-// takeAll takes back what w has not received, into the queue. It reports
-// whether there was anything.
+// takeAll takes the requests that w has not received back into the queue. It reports whether
+// there were any.
 func (p *Pool) takeAll(w *worker) bool {
 	w.recalled()
 	if w.outstanding == 0 {
@@ -77,14 +76,14 @@ func (p *Pool) takeAll(w *worker) bool {
 	return n > 0
 }
 
-// requeue has requests wait again, each in its place by arrival.
+// requeue puts requests back into the queue, in the order of arrival.
 func (p *Pool) requeue(back ...*Job) {
 	slices.SortFunc(back, func(a, b *Job) int { return cmp.Compare(a.arrival, b.arrival) })
 	p.queue.merge(back)
 }
 
-// takeOne takes a request back that w has not received, nil when there is
-// none: the newest of its lane, then the oldest of its channel.
+// takeOne takes back a request that w has not received: the newest of its lane, then the oldest
+// of its channel. It returns nil if there is none.
 func (p *Pool) takeOne(w *worker) *Job {
 	id, ok := w.takeBack()
 	if !ok {
@@ -100,12 +99,12 @@ func (p *Pool) takeOne(w *worker) *Job {
 	return j
 }
 
-// takeBack returns the id of a request that w will not receive any more.
+// takeBack takes back a frame, and returns the id of its request, which w will not receive.
 func (w *worker) takeBack() (id uint32, ok bool) {
 	if w.trust == distrusted || w.channel.Closed() {
 		return 0, false
 	}
-	if w.lane != nil { // first: what is in the channel may have to wake the worker for it
+	if w.lane != nil { // before the channel, as a frame there may have to wake the worker for the lane
 		id, ok, err := w.lane.TakeBack()
 		if err != nil {
 			w.pool.distrust(w, err.Error())
@@ -123,14 +122,13 @@ func (w *worker) takeBack() (id uint32, ok bool) {
 		if !ok {
 			return 0, false
 		}
-		if len(b) >= wire.HeaderSize && b[0] == wire.KindRequest { // else a wake-up, or the first frame, of a worker that died before it
+		if len(b) >= wire.HeaderSize && b[0] == wire.KindRequest { // not KindWake, or the first frame of a worker that has died before it received it
 			return uint32(b[4]) | uint32(b[5])<<8 | uint32(b[6])<<16 | uint32(b[7])<<24, true
 		}
 	}
 }
 
-// distrust ends w, which has broken the protocol. Nothing is taken back from it
-// any more: what it holds goes on once it has died.
+// distrust ends w, which has broken the protocol. Its requests go on when it has died.
 func (p *Pool) distrust(w *worker, breach string) {
 	if w.distrust() {
 		p.post(event{kind: eventViolation, w: w, text: breach})

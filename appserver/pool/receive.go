@@ -13,16 +13,16 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// outcome is what a frame leads to.
+// outcome is the result of handling a frame.
 type outcome struct {
 	kept bool        // a response owns the buffer now
-	tell proxy.Waker // of the request whose Exchange goes on
-	done *Job        // that the pool drops its reference to; nil: none
+	tell proxy.Waker // of the Exchange that gets an event
+	done *Job        // the job to which the pool drops its reference; nil: none
 }
 
-// deliver lets the Exchange go on, inline where t leads. Another goroutine may
-// have received the end of the response meanwhile, and the request be used again:
-// only the Waker, which then has no effect, is still its own.
+// deliver wakes the Exchange; see proxy.Waker.WakeIn. Another goroutine may have received the
+// end of the response meanwhile, and the job may be in use again. So deliver uses only the
+// Waker, which then has no effect.
 func (o outcome) deliver(t *eventloop.Turn) {
 	o.tell.WakeIn(t)
 	if o.done != nil {
@@ -30,8 +30,8 @@ func (o outcome) deliver(t *eventloop.Turn) {
 	}
 }
 
-// read handles what the worker sends, until its channel ends or it breaks the
-// protocol, on a goroutine of its own.
+// read reads and handles frames of a worker without a loop, on its own goroutine, until the
+// channel ends or the worker breaks the protocol.
 func (w *worker) read() {
 	for {
 		buf := w.buffer()
@@ -51,35 +51,35 @@ func (w *worker) read() {
 	}
 }
 
-// reader is how far a worker's frames were read. Whoever reads holds the lock.
+// reader has the state of reading a worker's frames. Its lock, reading, guards it.
 type reader struct {
 	reading   sync.Mutex
-	receiving *[]byte // what to receive into; nil: the last one was kept
+	receiving *[]byte // the receive buffer; nil: a response has kept it
 	heads     heads
 	batch     batch // of the stream channel
 	said      said
-	stage     atomic.Uint32 // a readStage; others may look
-	mapped    sync.RWMutex  // held while the lane must stay mapped, beside reading
+	stage     atomic.Uint32 // a readStage; it may be loaded without the lock
+	mapped    sync.RWMutex  // held by code that uses the lane without holding reading
 }
 
-// readStage is whether frames are read.
+// readStage says whether frames are read.
 type readStage = uint32
 
 const (
-	readOn     readStage = iota
-	readEnd              // nothing more is received
-	readBreach           // nor is it after a breach of the protocol
+	readOn     readStage = iota // they are
+	readEnd                     // they are not
+	readBreach                  // they are not, as the worker has broken the protocol
 )
 
 func newReader() reader { return reader{heads: heads{}} }
 
-// isRead reports whether frames are received.
+// isRead reports whether frames are read.
 func (r *reader) isRead() bool { return r.stage.Load() == readOn }
 
-// end ends reading. The first reason counts. The reader's lock is held.
+// end ends reading. The first stage counts. The caller holds reading.
 func (r *reader) end(stage readStage) { r.stage.CompareAndSwap(readOn, stage) }
 
-// endReading ends reading and returns how it has ended.
+// endReading ends reading and returns the stage.
 func (r *reader) endReading() readStage {
 	r.reading.Lock()
 	defer r.reading.Unlock()
@@ -87,7 +87,7 @@ func (r *reader) endReading() readStage {
 	return r.stage.Load()
 }
 
-// buffer returns what to receive into.
+// buffer returns the receive buffer.
 func (r *reader) buffer() *[]byte {
 	if r.receiving == nil {
 		r.receiving = wire.NewBuffer()
@@ -95,7 +95,7 @@ func (r *reader) buffer() *[]byte {
 	return r.receiving
 }
 
-// handle takes one frame, received in buf. An error is a breach of the protocol.
+// handle handles the frame b, which was received in buf. err is a breach of the protocol.
 func (w *worker) handle(b []byte, buf *[]byte, files []int) (o outcome, err error) {
 	f, err := wire.ParseFrame(b)
 	if err == nil && len(files) > 0 && (f.Kind != wire.KindHead || f.Flags&wire.FlagFile == 0 || len(files) > 1) {
@@ -122,23 +122,24 @@ func (w *worker) handle(b []byte, buf *[]byte, files []int) (o outcome, err erro
 	return o, err
 }
 
-// said is what a worker has said of that which it says once.
+// said is the set of those frames, of which a worker sends one, that it has sent.
 type said uint8
 
 const (
-	saidBoot    said = 1 << iota // how its start has ended
-	saidLeaving                  // that it wants to leave
+	saidBoot    said = 1 << iota // KindReady or KindFailed
+	saidLeaving                  // KindLeaving
 )
 
-// first notes that the worker says what, and reports whether it does so for the first time.
+// first notes that the worker has sent what, and reports whether that is the first time.
 func (s *said) first(what said) bool {
 	before := *s
 	*s |= what
 	return before&what == 0
 }
 
-var errTwice = errors.New("it says twice how its start ended")
+var errTwice = errors.New("it reports the end of its start twice")
 
+// onReport handles a frame about the worker itself.
 func (w *worker) onReport(f wire.Frame) error {
 	v, err := wire.Decode(f.Payload)
 	if err != nil {
@@ -181,7 +182,7 @@ func (w *worker) onReport(f wire.Frame) error {
 	return err
 }
 
-// onNoted handles a worker's report about files.
+// onNoted handles a frame about files.
 func (w *worker) onNoted(v any) error {
 	entries, ok := v.([]any)
 	if !ok {
@@ -203,8 +204,8 @@ func (w *worker) onNoted(v any) error {
 	return nil
 }
 
-// onLog logs what the worker says of a request or, once for all workers of the
-// pool, of the application.
+// onLog logs a line of the worker. A line with FlagOnce is logged once for all workers of the
+// pool.
 func (w *worker) onLog(f wire.Frame, l []any) {
 	text, _ := l[1].(string)
 	level := proxy.LevelError
@@ -216,8 +217,7 @@ func (w *worker) onLog(f wire.Frame, l []any) {
 	}
 }
 
-// onHead takes a response's first frame. A whole response is handed over
-// before the pool's lock is taken again for the next request of the worker.
+// onHead handles the first frame of a response.
 func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err error) {
 	h, err := w.heads.parse(f.Sized, w.pool.o.ParseHead)
 	if sent := f.Flags&wire.FlagFile != 0; err == nil && (sent != (h.File >= 0) || sent && (len(files) != 1 || f.Flags&wire.FlagEnd == 0 || len(f.Payload) > 0)) {
@@ -258,7 +258,8 @@ func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err 
 	return o, nil
 }
 
-// hold keeps the body of a response that one frame carries whole.
+// hold makes body the Text of j, of which the frame is the whole response. It reports whether j
+// has kept buf. given says that somebody waits for the response.
 func (w *worker) hold(j *Job, body []byte, buf *[]byte, given bool) (kept bool) {
 	j.Whole = true
 	w.slots[j.slot].repay(j.id, int64(len(body)))
@@ -273,6 +274,7 @@ func (w *worker) hold(j *Job, body []byte, buf *[]byte, given bool) (kept bool) 
 	return false
 }
 
+// onData handles a part of a response's body.
 func (w *worker) onData(f wire.Frame, buf *[]byte) (o outcome, err error) {
 	p := w.pool
 	end := f.Flags&wire.FlagEnd != 0
@@ -305,6 +307,7 @@ func (w *worker) onData(f wire.Frame, buf *[]byte) (o outcome, err error) {
 	return o, nil
 }
 
+// onAborted handles the failure of a request in the worker.
 func (w *worker) onAborted(f wire.Frame) error {
 	v, err := wire.Decode(f.Payload)
 	if err != nil {
@@ -316,14 +319,14 @@ func (w *worker) onAborted(f wire.Frame) error {
 	j := w.find(f.ID)
 	if j == nil && w.streams != nil {
 		p.mu.Unlock()
-		return nil // a WebSocket whose client had gone
+		return nil // a WebSocket whose client has gone
 	}
 	talks, level := j != nil && j.at == placeTalking, proxy.LevelError
 	if w.state == workerLeaving && w.streams != nil {
-		level = proxy.LevelInfo // it was told to end
+		level = proxy.LevelInfo // the request was told to end
 	}
-	// Without a head it is the end of a request that was cancelled, or of one that an ASGI
-	// worker knows to have lost its body.
+	// It may come without a head for a request that was cancelled, and from an ASGI worker
+	// for a request whose body is lost.
 	first := j != nil && j.at == placeSent && (j.wanted == cancelled || w.streams != nil)
 	if err = w.accept(j, f, first); err == nil {
 		p.complete(w, j)
@@ -343,8 +346,8 @@ func (w *worker) onAborted(f wire.Frame) error {
 	return nil
 }
 
-// accept checks that a frame may come now: the request is the worker's, the
-// slot is its own, and the bytes are within the credit.
+// accept checks that frame f may come now: the worker has the request j, the slot is the
+// request's, and the payload is within the credit. first says that f is the first frame for j.
 func (w *worker) accept(j *Job, f wire.Frame, first bool) error {
 	switch {
 	case j == nil:
@@ -358,8 +361,8 @@ func (w *worker) accept(j *Job, f wire.Frame, first bool) error {
 	}
 	s := &w.slots[f.Slot]
 	if first {
-		// A whole response may come by the lane while the end of the slot's one
-		// before is in the channel still.
+		// A whole response may come by the lane before the end of the slot's last response
+		// comes by the channel.
 		if f.Flags&wire.FlagEnd == 0 && f.Kind == wire.KindHead {
 			if !s.answer(j) {
 				return fmt.Errorf("slot %d answers two requests", f.Slot)
@@ -373,8 +376,8 @@ func (w *worker) accept(j *Job, f wire.Frame, first bool) error {
 	return nil
 }
 
-// put queues a block of j's response and returns credit for it unless the
-// bounds of what may wait are exceeded.
+// put adds data to j's response, and gives credit for them unless too much waits for the client.
+// It reports whether j has kept buf.
 func (w *worker) put(j *Job, data []byte, buf *[]byte) (kept bool) {
 	if len(data) <= smallBody {
 		buf = nil

@@ -23,7 +23,7 @@ func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
 	if want == 0 {
 		p.retireIdle()
 		p.mu.Lock()
-		back := p.queue.length > 0 // something has come back meanwhile
+		back := p.queue.length > 0 // requests have come back meanwhile
 		p.mu.Unlock()
 		if back {
 			return now, false
@@ -49,9 +49,9 @@ func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
 	return p.watchImports(now, next), false
 }
 
-// wanted returns how many workers there should be. It is one while the last start has
-// failed, which is enough to see whether the next one succeeds, and none when the pool
-// was succeeded and no requests wait. The lock is held.
+// wanted returns how many workers there should be: 1 while the pool is broken, which is enough
+// to see whether a start succeeds, and 0 if the pool was succeeded and no request waits. The
+// caller holds the lock.
 func (p *Pool) wanted() int {
 	switch {
 	case p.replaced && p.queue.length == 0:
@@ -67,6 +67,7 @@ func (p *Pool) mayStart(now time.Time) bool {
 	return !now.Before(p.next) && p.o.Imports.take(p)
 }
 
+// startOne starts a worker. It returns false if that fails.
 func (p *Pool) startOne(now time.Time) bool {
 	number := 1
 	for slices.ContainsFunc(p.workers, func(w *worker) bool { return w.number == number }) {
@@ -86,7 +87,7 @@ func (p *Pool) startOne(now time.Time) bool {
 	return true
 }
 
-// count returns how many workers start or serve and stay, and the workers to be replaced.
+// count returns how many workers are starting or ready and stay, and the tired ones.
 func (p *Pool) count() (fresh int, tired []*worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,7 +103,7 @@ func (p *Pool) count() (fresh int, tired []*worker) {
 	return fresh, tired
 }
 
-// retireSpare retires workers that are replaced, or beyond want, once enough are ready.
+// retireSpare retires tired workers, and workers beyond want, once enough others are ready.
 func (p *Pool) retireSpare(want int, tired []*worker) {
 	p.mu.Lock()
 	ready := len(p.ready)
@@ -126,12 +127,12 @@ func (p *Pool) retireSpare(want int, tired []*worker) {
 	}
 }
 
-// retireIdle retires workers without requests of a pool that was succeeded. Those of ASGI
-// leave as soon as they have begun all that they were sent: their requests may go on for hours.
+// retireIdle retires idle workers of a pool that was succeeded. ASGI workers retire as soon as
+// they have started all their requests, as these may go on for hours.
 func (p *Pool) retireIdle() {
 	for _, w := range slices.Clone(p.workers) {
 		p.mu.Lock()
-		idle := w.outstanding == 0 || w.streams != nil && !w.keepsWaiting() // it ends what it has begun
+		idle := w.outstanding == 0 || w.streams != nil && !w.keepsWaiting()
 		p.mu.Unlock()
 		if idle {
 			p.retire(w, workerLeaving, "the pool was replaced")
@@ -139,6 +140,7 @@ func (p *Pool) retireIdle() {
 	}
 }
 
+// nextDeadline returns the first deadline of a worker, at most an hour from now.
 func (p *Pool) nextDeadline(now time.Time) time.Time {
 	next := now.Add(time.Hour)
 	for _, w := range p.workers {

@@ -8,26 +8,27 @@ import (
 	"alicorn/proxy"
 )
 
-// Report is what a worker tells of its application once it is ready.
+// Report is a worker's report about its application, which it sends when it is ready.
 type Report struct {
-	Version    string // of Python
-	Executable string
-	Kind       string // of the application: "wsgi", "asgi"
-	App        string // "module:name" as found
-	Framework  string // "Flask", "Django", "WSGI", ...
-	Static     []Folder
-	Notes      []string
+	Version    string   // of Python
+	Executable string   // the path of the interpreter
+	Kind       string   // of the application: "wsgi", "asgi"
+	App        string   // the application as the worker has found it: "module:name"
+	Framework  string   // "Flask", "Django", "WSGI", ...
+	Static     []Folder // the static folders of the application
+	Notes      []string // for the log
 }
 
 // Folder is a static folder of an application, as a worker reports it.
 type Folder struct {
-	URL, Dir string // the latter exists
-	// Plain says that the application answers every request for a file in Dir
-	// with that file, so that the front may serve it. Otherwise the application
-	// must be asked first, and the front may serve the file after a 404.
+	URL, Dir string // Dir exists
+	// Plain is set if the application answers each request for a file in Dir with that
+	// file, so that the front may serve it. Otherwise the application must be asked first,
+	// and the front may serve the file after a 404.
 	Plain bool
 }
 
+// newReport returns the report in v, which a worker has marshalled.
 func newReport(v any) (Report, error) {
 	m, ok := v.(map[string]any)
 	if !ok {
@@ -56,7 +57,7 @@ func newReport(v any) (Report, error) {
 	return r, nil
 }
 
-// remarks are what workers have said of their application, each once.
+// remarks are the lines with wire.FlagOnce that workers have sent.
 type remarks struct {
 	mu  sync.Mutex
 	all map[string]bool
@@ -65,7 +66,7 @@ type remarks struct {
 // maxRemarks bounds how many different remarks a pool logs.
 const maxRemarks = 64
 
-// first reports that text was not said before, and may be logged.
+// first reports whether text may be logged: it is new, and there are not too many.
 func (m *remarks) first(text string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -79,12 +80,13 @@ func (m *remarks) first(text string) bool {
 	return true
 }
 
+// textIn returns the text with name in m, made printable.
 func textIn(m map[string]any, name string) string {
 	s, _ := m[name].(string)
 	return printable(s)
 }
 
-// printable keeps a worker's text from ruling the terminal that shows it.
+// printable replaces characters of a worker's text that could control a terminal by "?".
 func printable(s string) string {
 	clean := []byte(nil)
 	for i, r := range s {

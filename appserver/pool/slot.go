@@ -9,33 +9,33 @@ import (
 	"alicorn/appserver/wire"
 )
 
-// slot is where a worker answers one request at a time: a thread of it, or a place in the table
-// of an ASGI worker.
+// slot answers one request at a time: a thread of a worker, or a place in the table of an ASGI
+// worker.
 type slot struct {
-	current *Job // under the pool's lock
+	current *Job // answered by several frames; under the pool's lock
 	account
 }
 
-// account is the credit of a slot for what it may send, and how the slot is told something.
+// account is the credit of a slot for the bytes that it may send, and the way to tell the slot
+// about it.
 type account interface {
-	// begin opens the account of request id. A thread keeps its own from one request to
-	// the next.
+	// begin begins the account of request id. A thread keeps its account from one request
+	// to the next.
 	begin(id uint32)
-	// spend takes n bytes off the credit. It returns false if that does not suffice.
+	// spend takes n bytes from the credit. It returns false if there is not so much.
 	spend(n int64) bool
-	// repay returns n bytes that request id has sent, by batches.
+	// repay gives credit for n bytes that request id has sent. The slot gets it in batches.
 	repay(id uint32, n int64)
-	// cancel says that nobody waits for the answer to request id, which runs.
+	// cancel tells the slot that nobody waits for the answer to request id, which it runs.
 	cancel(id uint32, why wire.Cancelling)
-	// forget takes back what cancel has said of request id, which has ended: ids are used
-	// again.
+	// forget revokes cancel for request id, which has ended, as ids are used again.
 	forget(id uint32)
-	// close ends the account of a process that has ended.
+	// close ends the account. The process has ended.
 	close()
 }
 
-// answer notes that the slot answers j by several frames. It returns false where it answers
-// another job. The pool's lock is held.
+// answer notes that the slot answers j by several frames. It returns false if it answers
+// another job. The caller holds the pool's lock.
 func (s *slot) answer(j *Job) bool {
 	if s.current != nil {
 		return false
@@ -44,23 +44,23 @@ func (s *slot) answer(j *Job) bool {
 	return true
 }
 
-// leave notes that j has ended. The pool's lock is held.
+// leave notes that j has ended. The caller holds the pool's lock.
 func (s *slot) leave(j *Job) {
 	if s.current == j {
 		s.current = nil
 	}
 }
 
-// thread is the account of a thread, which reads its line of the status page and has a bell.
+// thread is the account of a thread, which is told by its line of the status page and its bell.
 type thread struct {
 	credit atomic.Int64
-	owed   atomic.Int64
+	owed   atomic.Int64 // credit that the thread was not given yet
 
 	mu      sync.Mutex
 	closed  bool
 	page    wire.Page
-	index   int
-	granted uint32 // what the page says
+	index   int    // its line
+	granted uint32 // the value of wire.PageGranted
 	bell    wire.Bell
 }
 
@@ -121,16 +121,16 @@ func (t *thread) close() {
 	t.closed = true
 }
 
-// stream is the account of one place of an ASGI worker, which is told things by its stream
-// channel. Each request begins with a credit of Window.
+// stream is the account of one place of an ASGI worker, which is told by the stream channel.
+// Each request begins with a credit of Window.
 type stream struct {
 	channel *wire.Streams
 	place   int
 
 	mu     sync.Mutex
-	id     uint32 // of the request
+	id     uint32 // of the request that has begun last
 	credit int64
-	owed   int64
+	owed   int64 // credit that the request was not given yet
 }
 
 func (s *stream) begin(id uint32) {
@@ -152,7 +152,8 @@ func (s *stream) repay(id uint32, n int64) {
 	}
 }
 
-// due returns what the request is to get back now: what it has sent comes together in batches.
+// due adds n to the credit that request id is owed, and returns the credit that it gets now: a
+// batch, or 0.
 func (s *stream) due(id uint32, n int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

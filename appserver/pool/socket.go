@@ -8,37 +8,37 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Socket is the owner's end of a WebSocket that a job asks for. Its methods are called one
-// after the other, in a turn t or, where t is nil, by an ordinary goroutine. They never wait.
+// Socket is the owner's end of a WebSocket that a job requests. Its methods must not wait. One
+// is called at a time, in turn t, or on an ordinary goroutine with t nil.
 type Socket interface {
 	// Message takes a part of a message of the application, which it must not keep. The
-	// parts that Taken has not given back have Window bytes at most; each counts with
-	// PartCost besides.
+	// parts that Taken has not returned yet cost at most Window: their bytes, and PartCost
+	// for each.
 	Message(t *eventloop.Turn, part []byte, text, last bool)
-	// Grant gives n more bytes of credit for Pool.Message, which begins with Window.
+	// Grant adds n to the credit for Pool.Message, which is Window at first.
 	Grant(t *eventloop.Turn, n int)
-	// Close says that the application closes the WebSocket; 1011: it has failed, or its
-	// worker has ended.
+	// Close is called if the application closes the WebSocket. Code 1011 means that it has
+	// failed, or that its worker has ended.
 	Close(t *eventloop.Turn, code uint16, reason string)
 }
 
-// PartCost is what a part of a message costs of the credit besides its bytes: it bounds how
-// many small ones wait.
+// PartCost is what each part of a message costs of the credit, beside its bytes. It bounds how
+// many small parts wait.
 const PartCost = 64
 
-// Codes of RFC 6455, section 7.4.1, and of the registry that it begins.
+// Codes of a close: RFC 6455 section 7.4.1 and its registry.
 const (
 	closeLeaves  = 1001 // the server stops
-	closeLost    = 1006 // nobody has said it: the client is gone
+	closeLost    = 1006 // the connection is lost; this code is never sent to a client
 	closeError   = 1011 // the application has failed
 	closeRestart = 1012 // the worker leaves
 )
 
-// mostHints bounds the early hints that wait for their request.
+// mostHints bounds the early hints of a request that its owner has not taken.
 const mostHints = 16
 
-// onStream takes a frame that only WebSockets have, or an early hint. What comes for a request
-// that has ended meanwhile is dropped.
+// onStream handles a frame of a WebSocket, or an early hint. It drops frames of a request that
+// has ended.
 func (w *worker) onStream(t *eventloop.Turn, f wire.Frame) (o outcome, err error) {
 	switch f.Kind {
 	case wire.KindAccept:
@@ -83,7 +83,7 @@ func (w *worker) onStream(t *eventloop.Turn, f wire.Frame) (o outcome, err error
 	return o, nil
 }
 
-// onAccept takes the acceptance of a WebSocket.
+// onAccept handles the acceptance of a WebSocket.
 func (w *worker) onAccept(f wire.Frame) (o outcome, err error) {
 	h, subprotocol, err := w.pool.o.ParseAccept(string(f.Sized))
 	if err == nil && (len(f.Payload) > 0 || f.Flags != 0) {
@@ -96,7 +96,7 @@ func (w *worker) onAccept(f wire.Frame) (o outcome, err error) {
 	switch {
 	case err != nil:
 	case j != nil && j.Socket == nil:
-		err = fmt.Errorf("it accepts request %#x, which is no WebSocket", f.ID)
+		err = fmt.Errorf("it accepts request %#x as a WebSocket, which it is not", f.ID)
 	default:
 		err = w.accept(j, f, true)
 	}
@@ -116,7 +116,7 @@ func (w *worker) onAccept(f wire.Frame) (o outcome, err error) {
 	return o, nil
 }
 
-// onHint takes an early hint, which comes before the head.
+// onHint handles an early hint, which must come before the head.
 func (w *worker) onHint(f wire.Frame) (o outcome, err error) {
 	h, err := w.pool.o.ParseFields(string(f.Payload))
 	p := w.pool
@@ -135,7 +135,7 @@ func (w *worker) onHint(f wire.Frame) (o outcome, err error) {
 	return o, nil
 }
 
-// TakeHints returns the early hints that have come, each once. A request has them before
+// TakeHints returns the early hints that have come since the last call. They come before
 // StageHead.
 func (p *Pool) TakeHints(j *Job) []*Head {
 	p.mu.Lock()
@@ -145,7 +145,8 @@ func (p *Pool) TakeHints(j *Job) []*Head {
 	return hints
 }
 
-// Accepted reports, from StageHead on, whether the application has accepted the WebSocket.
+// Accepted reports whether the application has accepted the WebSocket. It may be called from
+// StageHead on.
 func (j *Job) Accepted() bool { return j.Socket != nil && j.Head.Status == 101 }
 
 // Message sends a part of a message of the client to j's application.
@@ -160,12 +161,12 @@ func (p *Pool) Message(t *eventloop.Turn, j *Job, part []byte, text, last bool) 
 	p.say(t, j, wire.KindMessage, flags, nil, part)
 }
 
-// Taken says that the client has taken n bytes of what was given to j's Socket; each part
-// counts with PartCost besides.
+// Taken returns credit: the client has taken parts that j's Socket has got. n is the sum of
+// their bytes and PartCost for each.
 func (p *Pool) Taken(j *Job, n int) { j.Repay(int64(n)) }
 
-// Hangup says that j's WebSocket has ended, with that code of the client's, or 1006. The owner
-// calls it once for a job that was accepted; the pool then needs the job no more.
+// Hangup ends j's WebSocket. code is the client's, or 1006. The owner calls it once for a job
+// that was accepted. The pool then drops its reference to the job.
 func (p *Pool) Hangup(t *eventloop.Turn, j *Job, code uint16, reason string) {
 	if p.say(t, j, wire.KindClose, 0, binary.LittleEndian.AppendUint16(nil, code), []byte(reason)) {
 		p.mu.Lock()
@@ -180,7 +181,7 @@ func (p *Pool) Hangup(t *eventloop.Turn, j *Job, code uint16, reason string) {
 	}
 }
 
-// say sends a frame of j's WebSocket, unless the worker has no such request any more.
+// say sends a frame of j's WebSocket. It returns false if the worker does not have j any more.
 func (p *Pool) say(t *eventloop.Turn, j *Job, kind, flags byte, head, body []byte) bool {
 	p.mu.Lock()
 	w, id := j.worker, j.id

@@ -10,28 +10,28 @@ import (
 	"alicorn/appserver/wire"
 )
 
-// Status is a pool at one moment, for `alicorn status`.
+// Status is the state of a pool, for `alicorn status`.
 type Status struct {
 	App      string         `json:"app"`
-	User     string         `json:"user,omitempty"`  // the user that its workers run as
-	Kind     string         `json:"kind"`            // of its workers
-	Program  string         `json:"program"`         // the application, as the configuration names it
-	Found    string         `json:"found,omitempty"` // the application as a worker found it
-	Python   string         `json:"python,omitempty"`
+	User     string         `json:"user,omitempty"`   // the user that its workers run as
+	Kind     string         `json:"kind"`             // of its workers
+	Program  string         `json:"program"`          // the application, as the configuration names it
+	Found    string         `json:"found,omitempty"`  // the application, as a worker has found it
+	Python   string         `json:"python,omitempty"` // the path of the interpreter
 	Version  string         `json:"python_version,omitempty"`
 	State    State          `json:"state"`
 	Since    time.Time      `json:"since"`           // when the pool was started with its present code
 	Error    string         `json:"error,omitempty"` // why the last start failed, while none has succeeded since, or why workers end at once
 	Next     time.Time      `json:"next,omitzero"`   // the next start, while State is Failed
 	Queue    int            `json:"queue"`
-	Requests uint64         `json:"requests"` // answered
-	Refused  uint64         `json:"refused"`  // because of the backlog
+	Requests uint64         `json:"requests"` // that were answered
+	Refused  uint64         `json:"refused"`  // for which the backlog had no room
 	Overran  Overran        `json:"overran"`
 	Deaths   Deaths         `json:"deaths"`
 	Workers  []WorkerStatus `json:"workers"`
 }
 
-// State says whether a pool serves.
+// State is whether a pool serves.
 type State string
 
 // The states of a pool.
@@ -42,7 +42,7 @@ const (
 	Replaced State = "replaced" // another pool takes new requests
 )
 
-// state returns the state of the pool. The lock is held.
+// state returns the State of the pool. The caller holds the lock.
 func (p *Pool) state() State {
 	switch {
 	case p.replaced:
@@ -55,41 +55,41 @@ func (p *Pool) state() State {
 	return Running
 }
 
-// stands reports whether a worker has been ready for longer than stableAfter. The lock
-// is held.
+// stands reports whether a worker has been ready for longer than stableAfter. The caller holds
+// the lock.
 func (p *Pool) stands(now time.Time) bool {
 	return slices.ContainsFunc(p.ready, func(w *worker) bool { return now.Sub(w.readied) > stableAfter })
 }
 
-// WorkerStatus is one of its workers.
+// WorkerStatus is the state of a worker.
 type WorkerStatus struct {
 	Name        string  `json:"name"`
 	PID         int     `json:"pid"`
 	State       string  `json:"state"`             // starting, ready, busy, leaving, condemned
 	Age         float64 `json:"age"`               // seconds
-	Requests    uint64  `json:"requests"`          // answered
-	Outstanding int     `json:"outstanding"`       // running or waiting at it
-	Running     float64 `json:"running"`           // seconds of its longest request so far
-	Request     string  `json:"request,omitempty"` // that request: method and target
-	Lag         float64 `json:"lag,omitempty"`     // seconds that the event loop of an ASGI worker was late when it was last looked at
-	Memory      int64   `json:"memory"`            // bytes: its proportional share where that can be read, else its resident size
+	Requests    uint64  `json:"requests"`          // that it has answered
+	Outstanding int     `json:"outstanding"`       // requests that it runs or that wait at it
+	Running     float64 `json:"running"`           // seconds for which its longest request has run
+	Request     string  `json:"request,omitempty"` // method and target of that request
+	Lag         float64 `json:"lag,omitempty"`     // by how many seconds the event loop of an ASGI worker was late
+	Memory      int64   `json:"memory"`            // bytes: its proportional set size, or its resident set size if the former is unknown
 }
 
 // Overran counts the requests that took longer than timeout.
 type Overran struct {
 	Times   uint64    `json:"times"`
-	At      time.Time `json:"at,omitzero"`       // the last time
-	Request string    `json:"request,omitempty"` // the last one: method and target
+	At      time.Time `json:"at,omitzero"`       // the time of the last one
+	Request string    `json:"request,omitempty"` // method and target of the last one
 }
 
-// Deaths counts the workers that served and have ended unexpectedly.
+// Deaths counts the workers that were ready and have ended unexpectedly.
 type Deaths struct {
 	Times uint64    `json:"times"`
-	At    time.Time `json:"at,omitzero"`    // the last time
-	Exit  string    `json:"exit,omitempty"` // the last one: an Exit's text
+	At    time.Time `json:"at,omitzero"`    // the time of the last one
+	Exit  string    `json:"exit,omitempty"` // the text of the last Exit
 }
 
-// Status returns the pool's state.
+// Status returns the state of the pool.
 func (p *Pool) Status() Status {
 	s := p.Brief()
 	for i := range s.Workers {
@@ -98,7 +98,7 @@ func (p *Pool) Status() Status {
 	return s
 }
 
-// Brief is Status without the workers' memory, for which it would have to read a file each.
+// Brief is Status without the memory of workers, for which Status reads files.
 func (p *Pool) Brief() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,6 +139,7 @@ func (p *Pool) Brief() Status {
 	return s
 }
 
+// memoryOf returns the memory of a process; see WorkerStatus.
 func memoryOf(pid int) int64 {
 	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid)); err == nil {
 		for line := range strings.Lines(string(b)) {

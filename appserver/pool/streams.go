@@ -10,18 +10,17 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// batch is what was received by the stream channel and not handled yet. The reader's lock
-// guards it.
+// batch is a message of the stream channel. The reader's lock guards it.
 type batch struct {
-	memory *[]byte // nil: a response owns it
-	rest   []byte
-	files  []int
-	first  bool // the stream channel comes before the others
-	ended  bool // nothing more comes by it
+	memory *[]byte // the receive buffer; nil: a response has kept it
+	rest   []byte  // the frames that were not handled yet
+	files  []int   // the descriptors that came with the message
+	first  bool    // the stream channel is read before the others
+	ended  bool    // the stream channel has ended
 }
 
-// receiveStream handles the next frame of the stream channel; more is false when there is none.
-// The reader's lock is held.
+// receiveStream receives and handles the next frame of the stream channel. more is false if
+// there is none. The caller holds the reader's lock.
 func (w *worker) receiveStream(t *eventloop.Turn) (o outcome, more bool) {
 	if len(w.batch.rest) == 0 {
 		if w.batch.ended || !w.streams.Event.Readable() {
@@ -52,6 +51,7 @@ func (w *worker) receiveStream(t *eventloop.Turn) (o outcome, more bool) {
 	return o, true
 }
 
+// buffer returns the receive buffer.
 func (b *batch) buffer() *[]byte {
 	if b.memory == nil {
 		b.memory = wire.NewBuffer()
@@ -59,8 +59,8 @@ func (b *batch) buffer() *[]byte {
 	return b.memory
 }
 
-// onLost is told that nothing goes by the stream channel any more. A worker that has closed it
-// is about to exit; or it has to.
+// onLost is called when no frame can be sent by the stream channel any more. A worker that has
+// closed its end gets killAfter to exit.
 func (w *worker) onLost(err error) {
 	e := event{kind: eventLost, w: w, text: "cannot be sent frames: " + err.Error()}
 	if err == wire.ErrEnded {
@@ -78,8 +78,8 @@ func (w *worker) breach(err error) {
 	w.pool.post(event{kind: eventViolation, w: w, text: err.Error()})
 }
 
-// handleStream handles the first frame of what was received. A response may keep the memory of a
-// frame that came alone.
+// handleStream handles the next frame of the batch. If that is its only frame, a response may
+// keep the memory.
 func (w *worker) handleStream(t *eventloop.Turn) (o outcome, err error) {
 	b := &w.batch
 	var memory *[]byte
@@ -118,8 +118,8 @@ func (w *worker) handleStream(t *eventloop.Turn) (o outcome, err error) {
 	return o, err
 }
 
-// readStreams reads the stream channel on a goroutine of its own. The function that it returns
-// ends that after finish, which ends the reading of the channel.
+// readStreams starts goroutines that read and write a stream channel without a loop. It returns
+// a function that ends them and calls finish, which ends the reading of the channel.
 func (w *worker) readStreams(finish func()) func() {
 	done := make(chan struct{})
 	w.group.Go(w.streams.Send)
@@ -150,7 +150,7 @@ func (w *worker) readStreams(finish func()) func() {
 	}
 }
 
-// drainStreams has what the worker has left be the last of the stream channel.
+// drainStreams makes the messages that have come by the stream channel the last ones.
 func (w *worker) drainStreams() {
 	if w.streams != nil {
 		w.streams.EndReads()
@@ -158,7 +158,8 @@ func (w *worker) drainStreams() {
 	}
 }
 
-// streamsPending reports whether there is something to receive. The reader's lock is held.
+// streamsPending reports whether the stream channel has frames to handle. The caller holds the
+// reader's lock.
 func (w *worker) streamsPending() bool {
 	return w.streams != nil && (len(w.batch.rest) > 0 || !w.batch.ended && w.streams.Event.Readable())
 }

@@ -6,18 +6,17 @@ import (
 	"alicorn/proxy"
 )
 
-// eventKind is what has happened to a pool or to one of its workers.
+// eventKind is the kind of an event. After each event the supervisor calls reconcile. Kinds
+// marked "wakes" need nothing else.
 type eventKind uint8
 
-// The kinds of events. After each event the supervisor calls reconcile. Some kinds need
-// nothing else: they only wake it.
 const (
 	eventReady      eventKind = iota // the worker has imported the application
 	eventBootFailed                  // the worker has failed to import the application
-	eventExited                      // the process has ended, and all that it sent was read
+	eventExited                      // the process has ended, and all its frames were read
 	eventLeaving                     // the worker asks to be retired
 	eventViolation                   // the worker has broken the protocol
-	eventLost                        // the worker's stream channel carries nothing any more
+	eventLost                        // no frame can be sent by the worker's stream channel any more
 	eventTired                       // the worker is near max_requests; wakes
 	eventIdle                        // a worker that leaves or is condemned has ended its last request
 	eventScaled                      // the number of workers has changed, or a turn to import has come; wakes
@@ -41,17 +40,17 @@ type event struct {
 	within time.Duration   // for eventQuits: until WebSockets are cut
 }
 
-// supervision is what the supervisor alone keeps of the pool.
+// supervision is the state of the supervisor, which alone uses it.
 type supervision struct {
-	ticked    time.Time // the last time
-	idleTicks int
-	failures  int             // starts in a row that have failed
-	young     int             // workers in a row that ended right after they became ready
+	ticked    time.Time       // when the tick was last
+	idleTicks int             // how many ticks in a row found no requests
+	failures  int             // how many starts in a row have failed
+	young     int             // how many workers in a row have ended right after they became ready
 	cut       <-chan struct{} // closed when workers must end at once
 	quitting  time.Time       // when streams are told to end next; zero: the server does not stop
 }
 
-// sinceTick returns the time since the last tick, pauseAfter at most.
+// sinceTick returns the time since the last tick, but at most pauseAfter.
 func (s *supervision) sinceTick(now time.Time) time.Duration {
 	since := min(now.Sub(s.ticked), pauseAfter)
 	s.ticked = now
@@ -71,7 +70,7 @@ func (s *supervision) idles(busy bool) bool {
 	return true
 }
 
-// run is the supervisor: it handles one event after the other, and calls reconcile, which is
+// run is the supervisor. It handles events one after the other, and calls reconcile, which is
 // idempotent, after each.
 func (p *Pool) run() {
 	defer func() {
@@ -134,7 +133,7 @@ func (p *Pool) on(e event) {
 	}
 }
 
-// onReady has w take requests.
+// onReady makes w take requests.
 func (p *Pool) onReady(w *worker, r Report) {
 	if w.state != workerStarting {
 		return
@@ -158,7 +157,7 @@ func (p *Pool) onReady(w *worker, r Report) {
 	p.occupy(w)
 }
 
-// agree gives the observer the reports of the ready workers. The lock is held.
+// agree gives the observer the reports of the ready workers. The caller holds the lock.
 func (p *Pool) agree() {
 	all := make([]Report, len(p.ready))
 	for i, w := range p.ready {
@@ -175,7 +174,7 @@ func (p *Pool) onLeaving(w *worker, why string) {
 	p.retire(w, workerLeaving, why)
 }
 
-// onStreamsLost ends w, whose stream channel is lost, if w still needs it.
+// onStreamsLost ends w, whose stream channel is lost, if it still needs that.
 func (p *Pool) onStreamsLost(w *worker, why string) {
 	p.mu.Lock()
 	needed := w.state <= workerReady || w.state == workerLeaving && w.outstanding > 0

@@ -2,27 +2,28 @@ package pool
 
 import "math/bits"
 
-// table has the jobs that a worker was sent and has not answered, and counts those before.
-// The pool's lock guards it.
+// table has the jobs that a worker was sent and has not answered, and counts all jobs of the
+// worker. The pool's lock guards it.
 type table struct {
-	jobs        []*Job   // by the low bits of their ids; nil: the place is free
+	jobs        []*Job   // by place; nil: the place is free
 	free        []uint16 // the free places
-	bits        int      // of an id, for the place
-	sequence    uint32   // makes ids that do not come again soon
-	outstanding int      // jobs in the table
-	assigned    uint64   // jobs given to the worker, for round_robin
-	served      uint64   // and answered
-	newest      uint64   // arrival of the newest job sent; 0 once that was recalled
-	limit       uint64   // the most jobs that the worker may be given; 0: any number
+	bits        int      // how many low bits of an id are the place
+	sequence    uint32   // the other bits of the last id
+	outstanding int      // how many jobs are in the table
+	assigned    uint64   // how many jobs the worker was given, for round_robin
+	served      uint64   // how many jobs the worker has answered
+	newest      uint64   // arrival of the newest job that was sent; 0 once it was recalled
+	limit       uint64   // how many jobs the worker may be given; 0: no limit
 }
 
-// fewestBits is how many bits of an id are for the place where few bits would do: what an id
-// looks like does not depend on the number of threads.
+// fewestBits is the least number of bits of an id for the place. With it the form of an id does
+// not depend on the number of threads.
 const fewestBits = 11
 
 // indexBits returns how many bits the places of a table need.
 func indexBits(size int) int { return max(bits.Len(uint(size-1)), fewestBits) }
 
+// newTable returns a table with size places.
 func newTable(size int, limit uint64) table {
 	t := table{jobs: make([]*Job, size), bits: indexBits(size), limit: limit}
 	for i := range t.jobs {
@@ -45,7 +46,7 @@ func (t *table) enter(j *Job) {
 	j.id = t.sequence<<t.bits | uint32(index)
 }
 
-// leave takes j out.
+// leave removes j.
 func (t *table) leave(j *Job) {
 	index := t.place(j.id)
 	t.jobs[index] = nil
@@ -53,10 +54,10 @@ func (t *table) leave(j *Job) {
 	t.outstanding--
 }
 
-// place returns the place of the job of that id.
+// place returns the place of the job with this id.
 func (t *table) place(id uint32) int { return int(id & (1<<t.bits - 1)) }
 
-// find returns the job of that id, nil where there is none.
+// find returns the job with this id; nil if there is none.
 func (t *table) find(id uint32) *Job {
 	index := t.place(id)
 	if index >= len(t.jobs) {
@@ -71,11 +72,11 @@ func (t *table) find(id uint32) *Job {
 // sent notes that j was sent. Jobs may be sent in another order than they have arrived in.
 func (t *table) sent(j *Job) { t.newest = max(t.newest, j.arrival) }
 
-// recalled notes that all that the worker has not received comes back.
+// recalled notes that all jobs that the worker has not received are taken back.
 func (t *table) recalled() { t.newest = 0 }
 
-// unassign notes that a job which was assigned is the worker's no more.
+// unassign takes back the count of a job that was assigned.
 func (t *table) unassign() { t.assigned-- }
 
-// left is how many more jobs the worker may be given.
+// left returns how many more jobs the worker may be given.
 func (t *table) left() int { return max(int(t.limit)-int(t.served)-t.outstanding, 0) }

@@ -9,23 +9,22 @@ import (
 )
 
 const (
-	askEvery  = 200 * time.Millisecond // how often the clients of waiting requests are checked
-	restAfter = time.Second / tickEvery
-	// silenceOfLeft is how long after a client has closed its sending side during
-	// a response it counts as gone, if nothing was sent to it since. Until
-	// something is sent, TCP does not distinguish a client that has closed the
-	// connection from one that still reads. nginx takes both for gone at once,
-	// gunicorn notices neither. A client that closes its sending side right after
-	// its request gets the head after that, and the whole response, however slow
-	// the application is.
+	askEvery  = 200 * time.Millisecond  // how often the clients of waiting requests are checked
+	restAfter = time.Second / tickEvery // after so many ticks without requests the tick rests
+	// silenceOfLeft is when a client counts as gone that has ended its sending side during a
+	// response: this time after the end, if nothing was sent to it since. Until something is
+	// sent, TCP does not distinguish a client that has closed the connection from one that
+	// still reads. For nginx both have gone at once; gunicorn notices neither. A client that
+	// ends its sending side right after its request gets the whole response, however slow
+	// the application is, as the head is sent after that.
 	silenceOfLeft = 500 * time.Millisecond
-	// pauseAfter is the time without a tick that counts as a pause of watching.
+	// pauseAfter is the time without a tick after which heartbeats are timed anew.
 	pauseAfter = 500 * time.Millisecond
 )
 
-// tick looks at running and waiting requests. It takes back requests that wait behind
-// long ones, ends requests past their time, and stops itself when no request has been
-// outstanding for a while.
+// tick checks the requests and workers. It takes back requests that wait behind long ones, ends
+// requests that have taken longer than timeout or queue_timeout, and condemns workers that are
+// stuck or give no heartbeat. It rests when no request was outstanding for a while.
 func (p *Pool) tick(now time.Time) {
 	p.now.Store(now.UnixNano())
 	var late, still []*worker
@@ -72,8 +71,9 @@ func (p *Pool) tick(now time.Time) {
 	}
 }
 
-// inspect looks at one worker, since the last look at it. It returns true when a
-// request is past its time.
+// inspect checks the requests of a worker, since after the last check. It returns true if the
+// worker must be condemned: a request has taken longer than timeout, or none has started for as
+// long. The caller holds the lock.
 func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 	late, waiting := false, 0
 	for _, j := range w.jobs {
@@ -84,7 +84,7 @@ func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 			waiting++
 		case j.started == 0:
 			j.started = now.UnixNano()
-		case w.streams != nil && j.at >= placeAnswering: // it ends with its client, or the worker
+		case w.streams != nil && j.at >= placeAnswering: // it has no timeout
 		case j.at == placeAnswering && j.Out.Full() || j.owner.Starved():
 			j.started += int64(since) // its client is slow, not the application
 		case p.o.Timeout > 0 && now.UnixNano()-j.started > int64(p.o.Timeout) && !j.failed():
@@ -103,8 +103,8 @@ func (p *Pool) inspect(w *worker, now time.Time, since time.Duration) bool {
 	return late || waiting > 0 && w.trust == stuck && now.UnixNano()-min(w.progress, w.since) > int64(most)
 }
 
-// beats reports whether w has given a sign of life recently. Where it has not, beats
-// ends the requests that it runs. After a pause the time begins anew.
+// beats reports whether w has given a heartbeat recently. If it has not, beats ends the requests
+// that it runs. After a pause the time begins anew. The caller holds the lock.
 func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
 	if p.o.Heartbeat == 0 || w.state < workerReady || w.state >= workerCondemned {
 		return true
@@ -132,8 +132,8 @@ func (p *Pool) beats(w *worker, now time.Time, paused bool) bool {
 	return false
 }
 
-// attend checks j's client, since the last look. When the client has gone it tells j's
-// Exchange and, once nothing waits for the answer, the worker.
+// attend checks j's client, since after the last check. If the client has gone, attend wakes
+// j's Exchange. If nobody waits for the answer, it tells the worker. The caller holds the lock.
 func (p *Pool) attend(w *worker, j *Job, since time.Duration) {
 	switch {
 	case j == nil || j.at == placeTalking:
@@ -144,7 +144,7 @@ func (p *Pool) attend(w *worker, j *Job, since time.Duration) {
 	case j.at == placeAnswering && j.Client != nil && j.Client.Silent():
 		j.silent(since)
 	case w.streams != nil && j.at == placeSent && j.Client != nil && j.Client.Gone():
-		j.silent(since) // an ASGI application is told, also before it has answered
+		j.silent(since) // an ASGI application is told also before it has answered
 	default:
 		j.silence = 0
 	}
@@ -160,8 +160,8 @@ func (p *Pool) healthyBeside(w *worker) bool {
 	return false
 }
 
-// timeOut ends j, which is past its time. A worker of one request at a time has to end for it.
-// An ASGI worker is told to end the request. The lock is held.
+// timeOut ends j, which has taken longer than timeout. An ASGI worker is told to end the
+// request. The caller holds the lock.
 func (p *Pool) timeOut(w *worker, j *Job) {
 	p.overrun(printable(j.owner.Line()))
 	j.fail(&proxy.Fail{Status: 504, Level: proxy.LevelError,
@@ -172,7 +172,8 @@ func (p *Pool) timeOut(w *worker, j *Job) {
 	}
 }
 
-// condemn has w write its stacks and replaces it. Its other threads may finish.
+// condemn makes w write its stacks, and replaces it. Its other threads may finish their
+// requests.
 func (p *Pool) condemn(w *worker, now time.Time, why string) {
 	if w.state >= workerCondemned {
 		return
@@ -180,7 +181,7 @@ func (p *Pool) condemn(w *worker, now time.Time, why string) {
 	w.signal(DumpSignal)
 	p.retire(w, workerCondemned, why)
 	p.mu.Lock()
-	others := w.runsOthers() && w.streams == nil // whose loop stands still
+	others := w.runsOthers() && w.streams == nil // in an ASGI worker nothing goes on
 	p.mu.Unlock()
 	if !others {
 		w.deadline = now.Add(dumpTime)
@@ -202,8 +203,9 @@ func (p *Pool) inspectQueue(now time.Time) {
 	}
 }
 
-// crowded names the bound that requests wait for where every ASGI worker has reached it: their
-// workers may have little to do, as with many WebSockets. The lock is held.
+// crowded says that all ASGI workers have as many requests as they may run, if that is why
+// requests wait: such workers may have little to do, as with many WebSockets. The caller holds
+// the lock.
 func (p *Pool) crowded() string {
 	for _, w := range p.ready {
 		if w.streams == nil || w.outstanding < p.o.Streams {
@@ -216,7 +218,7 @@ func (p *Pool) crowded() string {
 	return fmt.Sprintf(": each has %d requests and WebSockets, which is its concurrency", p.o.Streams)
 }
 
-// expire answers a waiting request with 503. The lock is held.
+// expire answers a waiting request with 503. The caller holds the lock.
 func (p *Pool) expire(j *Job, why string) {
 	p.queue.remove(j)
 	j.fail(&proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: fmt.Sprintf("request for app %q %s", p.o.Name, why), RetryAfter: 1})

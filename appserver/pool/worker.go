@@ -15,37 +15,37 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// What a worker has.
+// Bounds of a worker.
 const (
-	Window     = 256 << 10 // credit of a slot, in bytes
-	MaxThreads = 1015      // of a worker: with ahead they fit a lane
-	MaxStreams = 65000     // of an ASGI worker: with ahead they fit 16 bits
+	Window     = 256 << 10 // the credit of a slot, in bytes
+	MaxThreads = 1015      // threads of a worker: with ahead they fit a lane
+	MaxStreams = 65000     // requests of an ASGI worker: with ahead they fit 16 bits
 )
 
 const (
-	ahead       = 60 // the most requests that wait at a worker
+	ahead       = 60 // how many requests may wait at a worker
 	bootMessage = "it waits at import for something, such as a database that does not answer, or calls app.run(), " +
 		"which belongs behind if __name__ == \"__main__\"; its stack shows where"
 )
 
-// worker is one process and what the front knows of it. Each group of fields has one owner,
-// who writes it by the group's own methods.
+// worker is one process. Each group of fields has one owner, which writes them by the methods of
+// the group.
 type worker struct {
 	// Fixed once the worker was started.
 	pool    *Pool
 	name    string
 	number  int
-	threads int // the requests that it runs at a time
+	threads int // how many requests it runs at a time
 	process Process
 	channel *wire.Channel
 	streams *wire.Streams // nil: it is a WSGI worker
 	page    wire.Page
-	slots   []slot // of threads; of an ASGI worker, of the places of its table
+	slots   []slot // one for each thread; for each place in the table of an ASGI worker
 	born    time.Time
 	group   sync.WaitGroup   // its goroutines
-	loop    *eventloop.Loop  // that it is read in; nil: by a goroutine
-	lane    *wire.Lane       // nil where there is none
-	key     proxy.RequestKey // of its requests' $request_id
+	loop    *eventloop.Loop  // the loop that reads its frames; nil: a goroutine does
+	lane    *wire.Lane       // nil if there is none
+	key     proxy.RequestKey // a part of $request_id of its requests
 
 	// Under the pool's lock.
 	standing
@@ -53,18 +53,18 @@ type worker struct {
 	gait
 	passing
 
-	reader   // under a lock of its own
-	watch    // the supervisor's
-	printing // what the worker prints
+	reader   // under its own lock
+	watch    // for the supervisor
+	printing // its output
 }
 
-// standing is where a worker stands in its pool. The pool's lock guards it. The supervisor
-// alone changes state, readied and report; tired is set by whoever counts a job.
+// standing is the state of a worker in its pool. The pool's lock guards it. Only the supervisor
+// changes state, readied and report.
 type standing struct {
 	state   workerState
 	readied time.Time // when it became ready
 	report  Report
-	tired   bool // it is near its limit: it retires once another worker has its place
+	tired   bool // it is near its limit, and retires once another worker has taken its place
 }
 
 // newWorker starts the process and the goroutines that serve it.
@@ -103,8 +103,8 @@ func (s Settings) running() int {
 	return s.Threads
 }
 
-// limit returns the most requests that one worker may be given, which varies so that not all
-// are replaced at once; 0: any number.
+// limit returns how many requests a worker may be given; 0 means no limit. It varies, so that
+// not all workers are replaced at once.
 func (s Settings) limit() uint64 {
 	limit := uint64(s.MaxRequests)
 	if limit > 0 && s.MaxJitter > 0 {
@@ -113,7 +113,7 @@ func (s Settings) limit() uint64 {
 	return limit
 }
 
-// order is for whoever starts the worker.
+// order returns the Order with which the worker is started.
 func (w *worker) order(files []*os.File) Order {
 	o := Order{Number: w.number, Kind: w.pool.o.Kind, Files: files, Key: hex.EncodeToString(w.key[:])}
 	if w.lane != nil {
@@ -163,8 +163,8 @@ func (w *worker) prepare() (files []*os.File, err error) {
 	return files, err
 }
 
-// entries is how many entries the lane has of each kind. Those of an ASGI worker are free
-// again as soon as it has looked at them, however many requests run.
+// entries returns how many requests the lane must hold. An ASGI worker takes a request from the
+// lane as soon as it reads it, also while others run.
 func (w *worker) entries() int {
 	if w.streams != nil {
 		return 1 + ahead
@@ -172,7 +172,7 @@ func (w *worker) entries() int {
 	return w.threads + ahead
 }
 
-// openSlots readies the slots, and appends the worker's ends of what they need.
+// openSlots readies the slots, and appends the worker's ends of their descriptors to files.
 func (w *worker) openSlots(files []*os.File) ([]*os.File, error) {
 	if w.pool.o.Streams > 0 {
 		var f *os.File
@@ -196,6 +196,7 @@ func (w *worker) openSlots(files []*os.File) ([]*os.File, error) {
 	return files, nil
 }
 
+// start starts the goroutines that read from the worker, and the one that waits for its end.
 func (w *worker) start() {
 	take := [...]func(lines []byte){w.printLines, w.printLines, w.logStacks, w.logLines}
 	for i, f := range w.output {
@@ -227,7 +228,7 @@ func (w *worker) start() {
 	})
 }
 
-// discard releases what the worker held. Its process has ended.
+// discard releases the descriptors and the memory of a worker whose process has ended.
 func (w *worker) discard() {
 	for i := range w.slots {
 		if a := w.slots[i].account; a != nil {
@@ -242,7 +243,7 @@ func (w *worker) discard() {
 	switch {
 	case w.channel == nil:
 	case w.endReading() == readBreach:
-		go w.closeChannels() // with what the worker has chosen to leave in them; see wire.DiscardAll
+		go w.closeChannels() // also closes descriptors that the worker has left in them; see wire.DiscardAll
 	default:
 		w.closeChannels()
 	}
@@ -255,6 +256,7 @@ func (w *worker) discard() {
 	}
 }
 
+// closeChannels closes the channel and the stream channel.
 func (w *worker) closeChannels() {
 	w.channel.Close()
 	if w.streams != nil {
@@ -262,13 +264,12 @@ func (w *worker) closeChannels() {
 	}
 }
 
-// hasStarted reports whether the worker's thread has begun with j.
+// hasStarted reports whether the worker has started j.
 func (w *worker) hasStarted(j *Job) bool {
 	return j.at >= placeAnswering || w.runningIn(j) >= 0
 }
 
-// runningIn returns the slot whose thread has begun with j and with nothing
-// since; -1 when there is none.
+// runningIn returns the slot that has started j last; -1 if there is none.
 func (w *worker) runningIn(j *Job) int {
 	if w.streams != nil {
 		if i := w.place(j.id); w.page.Mark(i) == j.id {
@@ -310,10 +311,10 @@ func (w *worker) remove(j *Job) {
 	j.at = placeOutside
 }
 
-// healthy reports whether the worker starts what it is sent, as far as is known.
+// healthy reports whether the worker starts its requests, as far as is known.
 func (w *worker) healthy() bool { return w.trust == starts || w.trust == onTrial }
 
-// room is how many more requests the worker may be sent.
+// room returns how many more requests the worker may be sent.
 func (w *worker) room() int {
 	if w.limit > 0 {
 		return min(w.space(), w.left())
@@ -321,7 +322,7 @@ func (w *worker) room() int {
 	return w.space()
 }
 
-// space is room without max_requests.
+// space is room without regard to max_requests.
 func (w *worker) space() int {
 	switch {
 	case w.state != workerReady || w.trust == distrusted:
@@ -334,7 +335,8 @@ func (w *worker) space() int {
 	return w.threads + w.depth - w.outstanding
 }
 
-// keepsWaiting reports whether it has requests that it has not begun. The pool's lock is held.
+// keepsWaiting reports whether it has requests that it has not started. The caller holds the
+// pool's lock.
 func (w *worker) keepsWaiting() bool {
 	for _, j := range w.jobs {
 		if j != nil && !w.hasStarted(j) {
@@ -344,7 +346,7 @@ func (w *worker) keepsWaiting() bool {
 	return false
 }
 
-// runsOthers reports whether it runs requests that somebody waits for.
+// runsOthers reports whether it runs requests for which somebody waits.
 func (w *worker) runsOthers() bool {
 	for _, j := range w.jobs {
 		if j != nil && !j.failed() && j.wanted == wanted && w.hasStarted(j) {
@@ -354,6 +356,7 @@ func (w *worker) runsOthers() bool {
 	return false
 }
 
+// signal sends a signal to the process, if there is one.
 func (w *worker) signal(s syscall.Signal) {
 	if w.process != nil {
 		w.process.Signal(s)

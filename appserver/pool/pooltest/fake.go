@@ -1,4 +1,4 @@
-// Package pooltest is workers for tests of pools: goroutines that speak the worker protocol.
+// Package pooltest has workers for tests of pools: goroutines that use the worker protocol.
 package pooltest
 
 import (
@@ -13,14 +13,14 @@ import (
 	"alicorn/appserver/wire/wiretest"
 )
 
-// Fakes starts workers, each of which runs the script. They have one thread.
+// Fakes starts workers. A WSGI worker has one thread.
 type Fakes struct {
-	Script func(f *Fake)
-	// Boot runs before a worker says that it is ready; false: it ends instead. nil: it is
-	// ready at once.
+	Script func(f *Fake) // what each worker does
+	// Boot runs before a worker is ready. If it returns false, the worker ends. With a nil
+	// Boot workers are ready at once.
 	Boot func(f *Fake) bool
-	// Concurrency is how many requests a worker runs at a time: they are ASGI workers. 0:
-	// they are WSGI workers.
+	// Concurrency is how many requests an ASGI worker runs at a time. If it is 0, the workers
+	// are of WSGI.
 	Concurrency int
 
 	mu  sync.Mutex
@@ -30,21 +30,21 @@ type Fakes struct {
 
 // Fake is a worker's end of the protocol. It ends when its Script returns.
 type Fake struct {
-	Number  int // from 0, in the order of their starts
-	Channel int // its socket
+	Number  int // in the order of starts, from 0
+	Channel int // the socket of its channel
 	Page    wire.Page
-	Lane    *Lane         // nil without
-	Killed  chan struct{} // closed upon TERM and KILL
-	Streams int           // the socket of an ASGI worker's stream channel
+	Lane    *Lane         // nil if there is none
+	Killed  chan struct{} // closed by TERM and KILL
+	Streams int           // the socket of its stream channel; -1 for a WSGI worker
 
 	Concurrency int
-	heard       []byte // what was received by it and not returned yet
+	heard       []byte // frames of the stream channel that Heard has not returned yet
 
 	exited chan pool.Exit
 	once   sync.Once
 }
 
-// For returns Launch.
+// For returns Launch, for all apps.
 func (l *Fakes) For(string) func(pool.Order) (pool.Process, error) { return l.Launch }
 
 // Wait waits until all workers have ended.
@@ -57,7 +57,7 @@ func (l *Fakes) Started() int {
 	return len(l.all)
 }
 
-// Fake returns worker n, counted from 0.
+// Fake returns the worker with Number n.
 func (l *Fakes) Fake(n int) *Fake {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,16 +109,16 @@ func (l *Fakes) Launch(o pool.Order) (pool.Process, error) {
 	return f, nil
 }
 
-// Pid returns that of no process.
+// Pid implements pool.Process. It returns a number that no process has.
 func (f *Fake) Pid() int { return 1 << 30 }
 
-// User returns a name that no user has.
+// User implements pool.Process. It returns a name that no user has.
 func (f *Fake) User() string { return "fake" }
 
 // Exited implements pool.Process.
 func (f *Fake) Exited() <-chan pool.Exit { return f.exited }
 
-// Signal closes Killed.
+// Signal implements pool.Process. TERM and KILL close Killed.
 func (f *Fake) Signal(s syscall.Signal) error {
 	if s == syscall.SIGKILL || s == syscall.SIGTERM {
 		f.once.Do(func() { close(f.Killed) })
@@ -126,7 +126,7 @@ func (f *Fake) Signal(s syscall.Signal) error {
 	return nil
 }
 
-// Receive waits for a frame and returns its id; false when retired or killed.
+// Receive waits for a frame and returns its id. ok is false if the worker was retired or killed.
 func (f *Fake) Receive() (uint32, bool) {
 	b, ok := f.Frame()
 	if !ok {
@@ -135,7 +135,7 @@ func (f *Fake) Receive() (uint32, bool) {
 	return wiretest.ID(b), true
 }
 
-// Frame waits for a frame; false when retired or killed.
+// Frame waits for a frame. It returns false if the worker was retired or killed.
 func (f *Fake) Frame() ([]byte, bool) {
 	b := make([]byte, wire.MaxFrame)
 	for {
@@ -164,7 +164,7 @@ func (f *Fake) Send(kind, flags byte, id uint32, rest []byte) {
 // Raw sends bytes by the channel.
 func (f *Fake) Raw(b []byte) { unix.Sendto(f.Channel, b, unix.MSG_NOSIGNAL, nil) }
 
-// Start marks a request started.
+// Start marks a request as started.
 func (f *Fake) Start(id uint32) { f.Page.Word(0, wire.PageMark).Store(id) }
 
 // Answer sends a whole response.
@@ -173,7 +173,7 @@ func (f *Fake) Answer(id uint32, body string) {
 	f.Send(wire.KindHead, wire.FlagEnd, id, append(wiretest.Head("200 OK"), body...))
 }
 
-// Serve answers every request with the worker's number.
+// Serve answers each request of the channel with the worker's number.
 func (f *Fake) Serve() {
 	for id, ok := f.Receive(); ok; id, ok = f.Receive() {
 		f.Answer(id, fmt.Sprint(f.Number))

@@ -9,14 +9,16 @@ import (
 	"alicorn/appserver/wire/wiretest"
 )
 
-// Lane is a worker's side of the lane, and how often it was used.
+// Lane is a worker's side of the lane, with counts.
 type Lane struct {
 	*wiretest.Lane
-	Requests, Channels atomic.Int64 // that came by the lane, and by the channel
-	Wakes              atomic.Int64
-	Answers            atomic.Int64 // that went by the lane
+	Requests atomic.Int64 // requests that came by the lane
+	Channels atomic.Int64 // requests that came by the channel
+	Wakes    atomic.Int64 // frames that woke the worker
+	Answers  atomic.Int64 // answers that were sent by the lane
 }
 
+// newLane maps the memory of a lane.
 func newLane(memory *os.File, g wire.Geometry) (*Lane, error) {
 	l, err := wiretest.Map(memory, g)
 	return &Lane{Lane: l}, err
@@ -28,7 +30,7 @@ func (l *Lane) close() {
 	}
 }
 
-// Next waits for a request as PROTOCOL.md says.
+// Next waits for a request of the lane or the channel (PROTOCOL.md, "The lane").
 func (f *Fake) Next() (id uint32, ok bool) {
 	l := f.Lane
 	for {
@@ -55,7 +57,8 @@ func (f *Fake) Next() (id uint32, ok bool) {
 	}
 }
 
-// Reply answers as PROTOCOL.md says: by the lane where the front is awake.
+// Reply sends a whole response: by the lane if that has room and the front is awake, otherwise
+// by the channel.
 func (f *Fake) Reply(id uint32, body string) {
 	l := f.Lane
 	b := wiretest.Response(id, body)
@@ -70,10 +73,10 @@ func (f *Fake) Reply(id uint32, body string) {
 	}
 }
 
-// Wake sends a wake-up.
+// Wake wakes the front.
 func (f *Fake) Wake() { f.Send(wire.KindWake, 0, 0, nil) }
 
-// Work serves every request with the worker's number.
+// Work answers each request of the lane and the channel with the worker's number.
 func (f *Fake) Work() {
 	for id, ok := f.Next(); ok; id, ok = f.Next() {
 		f.Start(id)

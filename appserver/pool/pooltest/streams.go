@@ -53,10 +53,11 @@ func (f *Fake) Stream(kind, flags byte, id uint32, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// StartStream marks a request started.
+// StartStream marks a request as started.
 func (f *Fake) StartStream(id uint32) { f.Page.Word(f.Line(id), wire.PageMark).Store(id) }
 
-// Heard waits for the next frame of the stream channel; false when killed, or at its end.
+// Heard waits for the next frame of the stream channel. It returns false at the end, or if the
+// worker was killed.
 func (f *Fake) Heard() (StreamFrame, bool) {
 	for len(f.heard) == 0 {
 		b := make([]byte, wire.MaxFrame)
