@@ -47,7 +47,7 @@ func TestAnAllowanceIsSpentAndFilledAgain(t *testing.T) {
 	}
 }
 
-// A long line costs more, but no more than there ever is.
+// A long line costs more, but at most the whole budget.
 func TestLongLinesCostMore(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	long := []byte(strings.Repeat("x", 2<<10) + "\n")
@@ -61,8 +61,8 @@ func TestLongLinesCostMore(t *testing.T) {
 	}
 }
 
-// Two pools of an app share an allowance. What is left out is told once, also where nothing
-// is printed any more. Stacks count on their own.
+// Two pools of an app share an allowance. One log line says how many lines were left out, even if
+// no other line is printed. Stacks have their own allowance.
 func TestLinesThatAreLeftOutAreTold(t *testing.T) {
 	var log proxytest.Log
 	errors := slog.New(&log)

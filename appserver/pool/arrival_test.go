@@ -19,16 +19,16 @@ import (
 	"alicorn/appserver/wire/wiretest"
 )
 
-// A model of a pool and its workers in steps of a millisecond: requests arrive,
-// workers take, start and end them, stop and go on, die, retire and come, and
-// clients leave. After each step the order of arrival must hold:
+// A model of a pool and its workers in steps of a millisecond: requests arrive, workers take,
+// start and end them, stop and go on, die, retire and start, and clients leave. After each step
+// these rules must hold:
 //
-//   - What could be taken back from a worker is older than all that waits in
-//     the queue, and a worker receives what waits at it oldest first.
+//   - A request that could be taken back from a worker is older than all in the queue, and a
+//     worker receives its requests oldest first.
 //   - No worker has a free thread while a request waits.
-//   - Nothing waits behind a long request.
-//   - A client that left the queue is not served.
-//   - Every request ends once.
+//   - No request waits behind a long one.
+//   - A request whose client has left is not served.
+//   - Each request ends once.
 type model struct {
 	t       *testing.T
 	rnd     *rand.Rand
@@ -43,7 +43,7 @@ type model struct {
 	number  int
 }
 
-// modelRegime is what happens in a run, and how often in 1000 steps.
+// modelRegime has the events of a run, and how often each happens in 1000 steps.
 type modelRegime struct {
 	name                                   string
 	seed                                   uint64 // of its first run
@@ -67,16 +67,16 @@ type modelRequest struct {
 // modelClient is a client that can leave.
 type modelClient struct{ left bool }
 
-// Gone is proxy.Client's.
+// Gone implements proxy.Client.
 func (c *modelClient) Gone() bool { return c.left }
 
-// Lost is proxy.Client's.
+// Lost implements proxy.Client.
 func (c *modelClient) Lost() bool { return false }
 
-// Silent is proxy.Client's.
+// Silent implements proxy.Client.
 func (c *modelClient) Silent() bool { return false }
 
-// modelWorker is a worker and, in place of its process, what that would do.
+// modelWorker is a worker with a model of its process.
 type modelWorker struct {
 	*worker
 	side    *wiretest.Lane
@@ -97,7 +97,7 @@ func newModel(t *testing.T, regime modelRegime, seed uint64) *model {
 	return m
 }
 
-// join adds a worker that is ready.
+// join adds a ready worker.
 func (m *model) join() {
 	m.number++
 	threads := m.regime.threads
@@ -149,7 +149,7 @@ func (m *model) arrive() {
 	}
 }
 
-// receive has w take the next request, as a thread of it does.
+// receive makes w take the next request, as one of its threads does.
 func (m *model) receive(w *modelWorker, slot int) bool {
 	id, ok := w.side.Take()
 	for b := make([]byte, wire.MaxFrame); !ok; {
@@ -180,7 +180,7 @@ func (m *model) receive(w *modelWorker, slot int) bool {
 	return true
 }
 
-// work lets w run for a step.
+// work runs w for a step.
 func (m *model) work(w *modelWorker) {
 	if m.step < w.until {
 		return
@@ -225,7 +225,7 @@ func (m *model) end(r *modelRequest) {
 	m.ended++
 }
 
-// outcomes lets the Exchanges see what the pool has done with their requests.
+// outcomes handles the stages of requests, as their Exchanges do.
 func (m *model) outcomes() {
 	for _, r := range m.live {
 		switch r.Stage() {
@@ -255,7 +255,7 @@ func (m *model) leave() {
 	r.client.left, r.left = true, r.at == placeQueued
 }
 
-// takeOut removes w from what may run.
+// takeOut removes w from the workers that run.
 func (m *model) takeOut(w *modelWorker) {
 	m.workers = slices.DeleteFunc(m.workers, func(v *modelWorker) bool { return v == w })
 }
@@ -280,7 +280,7 @@ func (m *model) die(w *modelWorker) {
 	w.side.Close()
 }
 
-// retire lets w end what it runs, and go.
+// retire makes w finish its requests and end.
 func (m *model) retire(w *modelWorker) {
 	m.pool.retire(w.worker, workerLeaving, "the model says so")
 	m.check()
@@ -291,7 +291,7 @@ func (m *model) retire(w *modelWorker) {
 	m.die(w)
 }
 
-// advance lets a millisecond pass.
+// advance runs the model for a millisecond.
 func (m *model) advance() {
 	m.step++
 	m.now = m.now.Add(time.Millisecond)
@@ -306,7 +306,7 @@ func (m *model) advance() {
 	m.outcomes()
 }
 
-// oldestWaiting returns the oldest request in the queue whose client is there.
+// oldestWaiting returns the oldest request in the queue whose client has not left.
 func (m *model) oldestWaiting() *Job {
 	for r := m.pool.queue.first; r != nil; r = r.next {
 		if r.next != nil && r.next.arrival <= r.arrival {
@@ -336,8 +336,8 @@ func (m *model) check() {
 	}
 }
 
-// checkLong finds what waits behind a request that runs for long, or at a
-// worker with another one free.
+// checkLong fails if a request waits behind a long one, or at one worker while another one is
+// free.
 func (m *model) checkLong() {
 	free := slices.ContainsFunc(m.workers, func(w *modelWorker) bool {
 		return w.state == workerReady && w.trust != stuck && w.outstanding < w.threads
@@ -390,11 +390,11 @@ func (m *model) run() {
 	}
 	for limit := m.step + 100000; len(m.live) > 0; m.advance() {
 		if m.step > limit {
-			m.t.Fatalf("%d requests never end", len(m.live))
+			m.t.Fatalf("got %d requests that do not end, want none", len(m.live))
 		}
 	}
 	if q := m.pool.queue; q.length != 0 || q.first != nil {
-		m.t.Fatalf("%d requests are left in the queue", q.length)
+		m.t.Fatalf("got %d requests left in the queue, want none", q.length)
 	}
 	for len(m.workers) > 0 {
 		m.die(m.workers[0])
@@ -417,7 +417,7 @@ func TestRequestsAreServedInTheOrderOfArrival(t *testing.T) {
 			for seed := range *modelSeeds {
 				m := newModel(t, regime, regime.seed+uint64(seed))
 				if m.run(); m.ended == 0 {
-					t.Errorf("nothing was served with seed %d", m.seed)
+					t.Errorf("seed %d: got no request served, want some", m.seed)
 				}
 			}
 		})

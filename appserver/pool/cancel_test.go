@@ -14,8 +14,8 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// A worker is told that the client of a stream has left. What is said of the request is
-// taken back with it: ids come again.
+// A worker is told that the client of a stream has left. That is revoked when the request ends,
+// as ids are used again.
 func TestTheWordOfACancelledRequestIsTakenBack(t *testing.T) {
 	told := make(chan bool)
 	s := newSite(t, 1, func(f *pooltest.Fake) {
@@ -23,9 +23,9 @@ func TestTheWordOfACancelledRequestIsTakenBack(t *testing.T) {
 		for id, ok := f.Next(); ok; id, ok = f.Next() {
 			f.Start(id)
 			f.Send(wire.KindHead, 0, id, append(wiretest.Head("200 OK"), "part"...))
-			proxytest.Eventually(t, func() bool { return word.Load() == id }, "the worker is told")
+			proxytest.Eventually(t, func() bool { return word.Load() == id }, "the worker is not told")
 			f.Send(wire.KindAborted, 0, id, wire.AppendValue(nil, "the client has left"))
-			proxytest.Eventually(t, func() bool { return word.Load() == 0 }, "the word is taken back")
+			proxytest.Eventually(t, func() bool { return word.Load() == 0 }, "the word is not 0 again")
 			told <- true
 		}
 	})

@@ -10,8 +10,7 @@ import (
 	"alicorn/appserver/wire/wiretest"
 )
 
-// hostile is a worker whose shared words an attacker writes, between any two
-// things that the front does.
+// hostile is a worker whose shared memory an attacker writes, between any two steps of the front.
 type hostile struct {
 	t     *testing.T
 	pool  *Pool
@@ -53,7 +52,7 @@ func newHostile(t *testing.T) *hostile {
 	return &hostile{t: t, pool: p, w: w, side: theirs, live: map[uint32]bool{}, puts: wiretest.FirstCount, reads: wiretest.FirstCount}
 }
 
-// put offers a request as dispatch does.
+// put puts a request into the lane, as dispatch does.
 func (h *hostile) put() {
 	w := h.w
 	if len(w.free) == 0 || !w.hasReceived(w.lane.Next()) {
@@ -67,12 +66,12 @@ func (h *hostile) put() {
 	h.live[r.id] = true
 }
 
-// takeBack takes back all it can, which must be no more than was put.
+// takeBack takes back all requests that it can. They must be requests that were put.
 func (h *hostile) takeBack() {
 	w := h.w
 	for n := 0; ; n++ {
 		if n > len(w.jobs) {
-			h.t.Fatal("taking back does not end")
+			h.t.Fatal("got more requests taken back than were put, want an end")
 		}
 		id, ok, err := uint32(0), false, error(nil)
 		if w.trust != distrusted {
@@ -91,14 +90,14 @@ func (h *hostile) takeBack() {
 			break
 		}
 		if !h.live[id] {
-			h.t.Fatalf("request %#x was taken back and had not been put", id)
+			h.t.Fatalf("got request %#x taken back, want one that was put", id)
 		}
 		delete(h.live, id)
 		w.remove(r)
 	}
 }
 
-// receive receives what the lane has, as a turn does.
+// receive receives the responses of the lane, as a turn does.
 func (h *hostile) receive() {
 	w := h.w
 	for n := 0; w.lane.Answered() && !h.broke; n++ {
@@ -113,7 +112,7 @@ func (h *hostile) receive() {
 		}
 		if o.done != nil {
 			if !h.live[o.done.id] {
-				h.t.Fatalf("request %#x was answered and is not there", o.done.id)
+				h.t.Fatalf("got an answer to request %#x, want one to a request that was put", o.done.id)
 			}
 			delete(h.live, o.done.id)
 		}
@@ -133,8 +132,7 @@ func (h *hostile) credit() {
 	s.credit.Store(before)
 }
 
-// step is one move: the front's own, or a word or an entry that the attacker
-// writes. It returns what is left of data.
+// step is a step of the front, or a write of the attacker. It returns the rest of data.
 func (h *hostile) step(data []byte) []byte {
 	move, data := data[0], data[1:]
 	word := func() (offset int, value uint32) {
@@ -188,8 +186,8 @@ func (h *hostile) any() uint32 {
 	return 0
 }
 
-// Whatever a worker writes in the words that it shares, the front takes back
-// what it has put and nothing else, each request has one end, and no call hangs.
+// Whatever a worker writes to the shared memory, the front takes back only requests that it has
+// put, each request ends once, and no call hangs.
 func FuzzSharedWords(f *testing.F) {
 	f.Add([]byte{0, 0, 2, 0, 3})
 	f.Add([]byte{0, 6, 0, 200, 0, 0, 0, 2})
@@ -205,11 +203,11 @@ func FuzzSharedWords(f *testing.F) {
 		h.receive()
 		h.takeBack()
 		if len(h.live) > h.w.outstanding {
-			t.Fatalf("%d requests have no end, %d are outstanding", len(h.live), h.w.outstanding)
+			t.Fatalf("got %d requests without an end, want the outstanding ones, %d", len(h.live), h.w.outstanding)
 		}
 		for id := range h.live {
 			if h.w.find(id) == nil {
-				t.Fatalf("request %#x is lost", id)
+				t.Fatalf("got request %#x lost, want it in the table", id)
 			}
 		}
 	})

@@ -52,7 +52,7 @@ func (s *streamed) Close(*eventloop.Turn, uint16, string) { s.alive() }
 
 func (s *streamed) alive() {
 	if s.over || s.reused {
-		s.h.t.Fatal("a WebSocket that has ended is told something")
+		s.h.t.Fatal("got a call of a WebSocket that has ended, want none")
 	}
 }
 
@@ -286,7 +286,7 @@ func (h *hostileStreams) receive(message []byte, descriptors int) {
 	}
 	for n := 0; len(b.rest) > 0; n++ {
 		if n > wire.MaxFrame {
-			h.t.Fatal("a message does not end")
+			h.t.Fatal("got a batch that does not end, want an end")
 		}
 		o, err := h.w.handleStream(nil)
 		if err != nil {
@@ -298,15 +298,15 @@ func (h *hostileStreams) receive(message []byte, descriptors int) {
 	}
 }
 
-// check fails the test where the other worker's request has suffered, or too much waits for a
+// check fails the test if the other worker's request has changed, or too many bytes wait for a
 // client.
 func (h *hostileStreams) check() {
 	if s := h.other; s.at != placeSent || s.Stage() != StageWaiting || s.refs.Load() != 2 || s.wanted != wanted {
-		h.t.Fatalf("the other worker's request is at %d, stage %d, with %d references", s.at, s.Stage(), s.refs.Load())
+		h.t.Fatalf("got the other worker's request at %d, stage %d, with %d references, want it unchanged", s.at, s.Stage(), s.refs.Load())
 	}
 	for _, s := range h.jobs {
 		if waits := s.Out.Received() - s.taken; !s.over && waits > s.Out.Memory+Window {
-			h.t.Fatalf("%d bytes wait for a client", waits)
+			h.t.Fatalf("got %d bytes that wait for a client, want at most %d", waits, s.Out.Memory+Window)
 		}
 	}
 }
@@ -326,12 +326,12 @@ func (h *hostileStreams) die() {
 		}
 	}
 	if h.w.outstanding != 0 {
-		h.t.Fatalf("%d requests have no end, want 0", h.w.outstanding)
+		h.t.Fatalf("got %d requests without an end, want 0", h.w.outstanding)
 	}
 	for _, s := range h.jobs {
 		h.ends(s)
 		if n := s.refs.Load(); n != 0 || !s.reused {
-			h.t.Fatalf("a request that has ended has %d references", n)
+			h.t.Fatalf("got %d references to a request that has ended, want none", n)
 		}
 	}
 }

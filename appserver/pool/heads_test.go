@@ -7,8 +7,8 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// plainHead decodes any head as one of 200 without fields: the tests of this package are
-// about who gets which answer.
+// plainHead decodes each head as that of a 200 without fields, as these tests are about which
+// request gets which answer.
 func plainHead(text string) (*Head, error) {
 	return &Head{Head: upstream.Head{Status: 200, Length: -1}, File: -1, Size: int64(len(text))}, nil
 }

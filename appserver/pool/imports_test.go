@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// called reports whether p was told that it is its turn.
+// called reports whether p got the event that its turn has come.
 func called(p *Pool) bool {
 	select {
 	case <-p.events:
@@ -16,50 +16,49 @@ func called(p *Pool) bool {
 	}
 }
 
-// As many workers import at the same time as there may, and pools take turns.
-func TestImportsRunSideBySideWithinTheirBound(t *testing.T) {
+// Pools take turns.
+func TestImportsRunAtTheSameTimeUpToTheirBound(t *testing.T) {
 	imports := NewImports(2)
 	a, b, c := newTestPool(Settings{}), newTestPool(Settings{}), newTestPool(Settings{})
 	if !imports.take(a) || !imports.take(b) {
-		t.Fatal("two imports do not run side by side")
+		t.Fatal("got fewer than two imports at the same time, want two")
 	}
-	for range 3 { // who asks again stays in its place
+	for range 3 { // a pool that asks again keeps its place
 		if imports.take(a) || imports.take(c) || imports.take(b) {
-			t.Fatal("a third import runs")
+			t.Fatal("got a third import at the same time, want two")
 		}
 	}
 	if called(a) || called(b) || called(c) {
-		t.Error("a pool is told that it is its turn, and it is not")
+		t.Error("got an event for a pool before its turn, want none")
 	}
 	imports.give()
 	if !called(a) || called(c) {
-		t.Error("who has waited longest is not called, or another one is")
+		t.Error("got no event for the pool that has waited longest, or one for another, want one for it")
 	}
 	if imports.take(c) {
-		t.Fatal("the second in line comes before the first")
+		t.Fatal("got the second in line before the first, want it after")
 	}
 	if !imports.take(a) || imports.take(b) {
-		t.Fatal("the first in line does not come, or another one does, too")
+		t.Fatal("got not the first in line, or another one with it, want the first alone")
 	}
 	imports.forget(c)
 	imports.give()
 	if !called(b) || called(c) || !imports.take(b) {
-		t.Error("who needs no worker any more keeps others waiting")
+		t.Error("got others waiting for a pool that needs no worker, want the next one called")
 	}
 	imports.give()
 	imports.give()
 	if !imports.take(c) || !imports.take(c) || imports.take(c) {
-		t.Error("one pool alone does not get all places, or gets more")
+		t.Error("got another number of imports for a single pool, want as many as the bound")
 	}
 }
 
-// thisProcess is a worker's process that is the test's own.
+// thisProcess is the process of the test, as that of a worker.
 type thisProcess struct{ noProcess }
 
 func (thisProcess) Pid() int { return os.Getpid() }
 
-// An importing worker that uses no processor time waits for something: it keeps no other
-// from being imported. One that works does.
+// An importing worker that uses no CPU time does not count. One that uses some does.
 func TestAnImportThatWaitsDoesNotCount(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -76,17 +75,17 @@ func TestAnImportThatWaitsDoesNotCount(t *testing.T) {
 		w.importing, w.looked, w.used = true, now, c.used
 		p.workers = []*worker{w}
 		if !p.o.Imports.take(p) {
-			t.Fatal("the first import does not run")
+			t.Fatal("got the first import refused, want it to run")
 		}
 		other := newTestPool(Settings{})
 		if p.o.Imports.take(other) {
-			t.Fatal("a second import runs")
+			t.Fatal("got a second import, want it refused")
 		}
 		if next := p.watchImports(now.Add(lookAfter/2), now.Add(time.Hour)); !next.Equal(now.Add(lookAfter)) {
 			t.Errorf("%s: it is looked at again after %s, want %s", c.name, next.Sub(now), lookAfter)
 		}
 		if called(other) {
-			t.Errorf("%s: it does not count before it was looked at", c.name)
+			t.Errorf("%s: got a worker that does not count before it was checked, want it to count", c.name)
 		}
 		p.watchImports(now.Add(lookAfter), now.Add(time.Hour))
 		if w.importing != c.counts || called(other) == c.counts {
@@ -95,8 +94,8 @@ func TestAnImportThatWaitsDoesNotCount(t *testing.T) {
 	}
 }
 
-// The next start after a failed one comes later each time. Until then requests are refused,
-// and told when it is.
+// The time to the next start doubles with each failed one. Until then requests are refused, with
+// a Retry-After.
 func TestFailedStartsAreTriedAgainWithBackoff(t *testing.T) {
 	p := newTestPool(Settings{})
 	for i := range 20 {
@@ -107,11 +106,11 @@ func TestFailedStartsAreTriedAgainWithBackoff(t *testing.T) {
 			t.Errorf("failure %d: the next start comes after %s, want %s", i, delay, want)
 		}
 		if p.mayStart(p.next.Add(-time.Millisecond)) {
-			t.Errorf("failure %d: a worker may start before its time", i)
+			t.Errorf("failure %d: got a worker that may start before the time, want none", i)
 		}
 	}
 	if !p.mayStart(p.next) {
-		t.Error("no worker may start when its time has come")
+		t.Error("got no worker that may start at the time, want one")
 	}
 	if f := p.Submit(newJob()); f == nil || f.Status != 503 || f.RetryAfter < 1 {
 		t.Errorf("a request gets %+v, want 503 with the time of the next start", f)

@@ -25,7 +25,7 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// awake keeps a loop from sleeping.
+// awake is a Source that keeps a loop from sleeping.
 type awake struct{}
 
 func (awake) Poll(*eventloop.Turn) bool {
@@ -105,7 +105,7 @@ func TestAnAnswerWakesAFrontThatSleeps(t *testing.T) {
 	}
 }
 
-// Requests of one turn wake a worker that waits once.
+// The requests of a turn wake a worker once.
 func TestAWorkerIsWokenOnceATurn(t *testing.T) {
 	s := newSite(t, 1, (*pooltest.Fake).Work)
 	// Where the machine holds the loop or the worker up in the midst of a round,
@@ -121,7 +121,7 @@ func TestAWorkerIsWokenOnceATurn(t *testing.T) {
 	l := s.fakes.Fake(0).Lane
 	before := l.Wakes.Load()
 	for round := 1; round <= rounds*tries; round++ {
-		proxytest.Eventually(t, func() bool { return l.Word(wire.LaneWaiting).Load() == 1 && l.Asleep() }, "nobody waits")
+		proxytest.Eventually(t, func() bool { return l.Word(wire.LaneWaiting).Load() == 1 && l.Asleep() }, "no thread of the worker waits, or the front is awake")
 		turn := &heldTurn{began: make(chan bool), hold: make(chan bool)} // all requests arrive in the one behind it
 		s.Loops.Next().AddSource(turn)
 		<-turn.began
@@ -146,10 +146,10 @@ func TestAWorkerIsWokenOnceATurn(t *testing.T) {
 		t.Logf("%d wake-ups for %d turns of %d requests", n, rounds, connections)
 		before = l.Wakes.Load()
 	}
-	t.Errorf("the worker is woken more often than three times a turn in each of %d tries", tries)
+	t.Errorf("got more than three wakes per turn in each of %d tries, want at most three", tries)
 }
 
-// heldTurn holds its loop up for one turn.
+// heldTurn is a handler that holds up a turn of its loop.
 type heldTurn struct {
 	began, hold chan bool
 	done        bool
@@ -182,7 +182,7 @@ func (s *site) post(t testing.TB, wg *sync.WaitGroup, size int, answer func(r *p
 	proxytest.Eventually(t, func() bool { return s.pool.Outstanding() == before+1 }, "the worker has no request more than %d", before)
 }
 
-// What does not fit the lane keeps its place: what comes later queues behind it.
+// A request that does not fit the lane keeps its place: later ones wait behind it.
 func TestWhatDoesNotFitTheLaneIsNotOvertaken(t *testing.T) {
 	hold := make(chan bool)
 	served := make(chan string, 8)
@@ -243,7 +243,7 @@ func TestWhatWaitsAtAWorkerGoesToAnIdleOne(t *testing.T) {
 			}
 		})
 	}
-	proxytest.Eventually(t, func() bool { return s.pool.Status().Requests == 11 }, "all others are answered")
+	proxytest.Eventually(t, func() bool { return s.pool.Status().Requests == 11 }, "the other 11 requests are not answered")
 	close(hold)
 	wg.Wait()
 	if held.Load() != 1 {
@@ -333,8 +333,8 @@ func TestABreachOfTheLaneCostsTheWorker(t *testing.T) {
 	}
 }
 
-// A thread ends one response by the channel and gives its next by the lane,
-// where the front looks first.
+// A thread ends one response by the channel and sends its next one by the lane, which the front
+// reads first.
 func TestAnAnswerByTheLaneMayOvertakeAStreamsEnd(t *testing.T) {
 	s := newSite(t, 1, func(f *pooltest.Fake) {
 		for id, ok := f.Next(); ok; id, ok = f.Next() {
@@ -365,7 +365,7 @@ func TestAnAnswerByTheLaneMayOvertakeAStreamsEnd(t *testing.T) {
 	}
 }
 
-// Many clients, two workers that answer now by the lane, now by the channel, and die.
+// There are many clients, and two workers, which answer by the lane or by the channel, and die.
 func TestNothingIsLostBetweenLaneAndChannel(t *testing.T) {
 	s := newSite(t, 2, func(f *pooltest.Fake) {
 		r := rand.New(rand.NewPCG(uint64(f.Number), 1))
@@ -413,6 +413,6 @@ func TestNothingIsLostBetweenLaneAndChannel(t *testing.T) {
 		channels += l.Channels.Load()
 	}
 	if lanes == 0 || channels == 0 || lanes+channels != 24*250 {
-		t.Errorf("%d by the lanes, %d by the channels", lanes, channels)
+		t.Errorf("got %d requests by the lanes and %d by the channels, want some by each", lanes, channels)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// closes is a Socket that notes how it is closed.
+// closes is a Socket that notes its close.
 type closes []string
 
 // Message implements Socket.
@@ -23,8 +23,8 @@ func (c *closes) Close(_ *eventloop.Turn, code uint16, reason string) {
 	*c = append(*c, fmt.Sprint(code, " ", reason))
 }
 
-// When the server stops WebSockets end by and by, within graceful_timeout and before they are
-// cut.
+// When the server stops, WebSockets end one after the other, within graceful_timeout and before
+// they are cut.
 func TestWebSocketsOfAServerThatStopsEndByAndBy(t *testing.T) {
 	const sockets = 1000
 	for _, c := range []struct{ graceful, last, first, end time.Duration }{
@@ -53,10 +53,10 @@ func TestWebSocketsOfAServerThatStopsEndByAndBy(t *testing.T) {
 			}
 		}
 		if len(at) != sockets || at[0] < c.first {
-			t.Errorf("graceful_timeout %s, last %s: %d have ended by %s, the first after %s; want %d and at least %s", c.graceful, c.last, len(at), c.end, at[0], sockets, c.first)
+			t.Errorf("graceful_timeout %s, last %s: got %d ends by %s, the first after %s, want %d, the first after at least %s", c.graceful, c.last, len(at), c.end, at[0], sockets, c.first)
 		}
 		if steps := len(slices.Compact(slices.Clone(at))); c.end > 0 && steps < 50 {
-			t.Errorf("graceful_timeout %s, last %s: they have ended in %d steps", c.graceful, c.last, steps)
+			t.Errorf("graceful_timeout %s, last %s: got the ends in %d steps, want at least 50", c.graceful, c.last, steps)
 		}
 		for _, e := range ends {
 			if !slices.Equal(e, closes{"1001 server stops"}) {
@@ -80,6 +80,6 @@ func TestWebSocketsMayHaveVeryLongToEnd(t *testing.T) {
 	now := time.Now()
 	p.quits(now, (<-p.events).within)
 	if len(w.parting) != 1 || w.parting[0].at.Sub(now) < century/2 {
-		t.Errorf("of a century the WebSocket has %+v", w.parting)
+		t.Errorf("got %+v for a timeout of a century, want the WebSocket to end in that time", w.parting)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A worker is replaced when it can be given no more, or when the rest of its
-// requests takes no longer than a start.
+// A worker is replaced if it may be given no more requests, or if the rest of them takes no
+// longer than a start.
 func TestTheReplacementStartsInTime(t *testing.T) {
 	const startup = time.Second
 	for _, c := range []struct {

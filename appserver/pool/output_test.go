@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// All lines of one read are taken at once.
+// All lines of a read are taken at once.
 func TestOutputIsCutIntoLines(t *testing.T) {
 	long := strings.Repeat("x", maxLine-1)
 	for _, c := range []struct {
@@ -38,7 +38,7 @@ func TestOutputIsCutIntoLines(t *testing.T) {
 					return 0, io.EOF
 				}
 				if len(p) == 0 {
-					t.Fatal("a read without room")
+					t.Fatal("got a read into 0 bytes, want room")
 				}
 				n = copy(p, c.reads[0])
 				if c.reads[0] = c.reads[0][n:]; c.reads[0] == "" {
@@ -60,8 +60,8 @@ func TestOutputIsCutIntoLines(t *testing.T) {
 	}
 }
 
-// A handler that can take lines as they are does; another one takes them one by
-// one, in order.
+// A handler that takes several events at once gets them so; another one gets them one by one, in
+// order.
 func TestLinesOfOneReadAreLoggedTogether(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -98,7 +98,7 @@ func TestLinesOfOneReadAreLoggedTogether(t *testing.T) {
 	}
 }
 
-// Whoever names a place for the output has it there; gunicorn.error stays in the log.
+// Output of the application goes to its destination. Lines of gunicorn.error go to the error log.
 func TestOutputGoesToTheNamedPlace(t *testing.T) {
 	var place bytes.Buffer
 	h := &batches{}
@@ -111,7 +111,7 @@ func TestOutputGoesToTheNamedPlace(t *testing.T) {
 	}
 }
 
-// What a worker prints before it is ready is kept within bounds.
+// The lines that are kept from before a worker is ready have bounds.
 func TestTheLastLinesAreBounded(t *testing.T) {
 	var l lastLines
 	l.add(bytes.Repeat([]byte("x"), maxLine))
@@ -136,7 +136,7 @@ func (s *singles) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// batches is one that takes several at once.
+// batches is a slog.Handler that takes several events at once.
 type batches struct{ singles }
 
 func (b *batches) HandleAll(_ context.Context, _ time.Time, _ slog.Level, messages []string) error {

@@ -21,8 +21,8 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// Many clients and workers that work, pause and die, all at once: when a worker
-// takes a request from its lane, no older one waits in the queue.
+// Many clients send requests while workers work, pause and die. When a worker takes a request
+// from its lane, no older one waits in the queue.
 func TestNoWorkerOvertakesTheQueue(t *testing.T) {
 	var s *site
 	var known atomic.Bool
@@ -76,12 +76,12 @@ func TestNoWorkerOvertakesTheQueue(t *testing.T) {
 		})
 	}
 	if wg.Wait(); taken.Load() == 0 {
-		t.Error("nothing came by a lane")
+		t.Error("got no request by a lane, want some")
 	}
 }
 
-// takeInOrder waits for a request as Next does, and looks at the queue in the
-// moment in which it takes one from the lane.
+// takeInOrder waits for a request as Next does. When it takes one from the lane, it checks the
+// queue.
 func takeInOrder(t *testing.T, f *pooltest.Fake, p *pool.Pool, count *atomic.Int64) (id uint32, ok bool) {
 	take := func() bool {
 		var taken, older uint64
@@ -113,8 +113,7 @@ func takeInOrder(t *testing.T, f *pooltest.Fake, p *pool.Pool, count *atomic.Int
 	}
 }
 
-// A client that leaves while its request waits in the queue leaves it at once
-// when its turn comes, and the next one is served.
+// A request whose client has left is dropped when its turn comes, and the next one is served.
 func TestTheQueuePassesOverClientsThatLeft(t *testing.T) {
 	hold := make(chan bool)
 	served := make(chan uint64, 64)

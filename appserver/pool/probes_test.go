@@ -1,11 +1,11 @@
 package pool
 
-// What the tests of package pool_test see of a pool.
+// The tests of package pool_test use these functions.
 
 // Sequence returns the part of an id that counts the requests of a worker.
 func Sequence(id uint32) uint32 { return id >> fewestBits }
 
-// Outstanding is how many requests the first worker has; -1 while none is ready.
+// Outstanding returns how many requests the first worker has; -1 if no worker is ready.
 func (p *Pool) Outstanding() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -15,8 +15,8 @@ func (p *Pool) Outstanding() int {
 	return p.ready[0].outstanding
 }
 
-// SendAhead lets n requests wait at the first worker, however long it takes for
-// what it runs: nothing is taken back by the tick.
+// SendAhead makes n requests wait at the first worker. The tick takes none back, however long
+// the worker's request runs.
 func (p *Pool) SendAhead(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -30,14 +30,14 @@ func (p *Pool) IsLong() bool {
 	return p.ready[0].queues == queuesNone
 }
 
-// Arrived is how many requests have come.
+// Arrived returns how many requests have arrived.
 func (p *Pool) Arrived() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return int(p.arrivals)
 }
 
-// Wanted is how many requests wait in the queue whose clients are there.
+// Wanted returns how many requests wait in the queue whose clients have not left.
 func (p *Pool) Wanted() (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,9 +61,9 @@ func (p *Pool) Arrival(id uint32) uint64 {
 	return 0
 }
 
-// TakeInOrder calls take, with which the worker whose process is f takes a request from its
-// lane, in a moment in which nothing else happens. It returns the number of the request that
-// was taken, and that of an older one which waits; 0: none does.
+// TakeInOrder calls take, which takes a request from the lane of the worker whose process is f,
+// while it holds the pool's lock. It returns the arrival of that request, and the arrival of an
+// older one that waits; 0 if none does.
 func (p *Pool) TakeInOrder(f Process, take func() (id uint32, ok bool)) (id uint32, ok bool, taken, older uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

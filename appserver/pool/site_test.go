@@ -20,7 +20,7 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// site is a server whose requests all go to one pool of fake workers. Its connections and
+// site is a server with one pool of fake workers, which gets all requests. Its connections and
 // workers share a loop.
 type site struct {
 	*proxytest.Server
@@ -35,7 +35,7 @@ func newSite(t testing.TB, workers int, script func(f *pooltest.Fake)) *site {
 	return newStreamSite(t, pool.Settings{Workers: workers}, script)
 }
 
-// newStreamSite is newSite for workers of any kind. What settings leave out is as usual.
+// newStreamSite is newSite for workers of any kind. Settings that are missing have defaults.
 func newStreamSite(t testing.TB, settings pool.Settings, script func(f *pooltest.Fake)) *site {
 	t.Helper()
 	settings.Name, settings.Threads, settings.Backlog = "web", 1, 1000
@@ -72,7 +72,7 @@ func newStreamSite(t testing.TB, settings pool.Settings, script func(f *pooltest
 	return s
 }
 
-// unobserved is the Observer of a pool that nobody looks at.
+// unobserved is an Observer that does nothing.
 type unobserved struct{}
 
 func (unobserved) Reported([]pool.Report)         {}
@@ -97,7 +97,7 @@ func (s *site) Serve(x *proxy.Exchange) error {
 	return r.submit(x)
 }
 
-// request is the least that owns a Job.
+// request is a minimal owner of a Job.
 type request struct {
 	pool.Job
 	site *site
@@ -109,7 +109,7 @@ func (r *request) Line() string  { return "" }
 func (r *request) Starved() bool { return false }
 func (r *request) Reuse()        { r.body.Close() }
 
-// submit reads the body, as far as it has come, and then submits the request.
+// submit reads the part of the body that has come, and submits the request.
 func (r *request) submit(x *proxy.Exchange) error {
 	err := r.body.Read(x, &upstream.Storage{Inline: 48 << 10, Memory: 1 << 20})
 	if err == nil {
@@ -128,7 +128,7 @@ func (r *request) submit(x *proxy.Exchange) error {
 	return x.Suspend(r)
 }
 
-// Continue is proxy.Continuation's.
+// Continue implements proxy.Continuation.
 func (r *request) Continue(x *proxy.Exchange) (err error) {
 	if r.site.hold != nil {
 		<-r.site.hold

@@ -23,8 +23,7 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// talk is the owner's end of a WebSocket, without a client: it notes what it is told, and ends
-// when it is closed.
+// talk is the owner's end of a WebSocket without a client. It notes the calls of its methods.
 type talk struct {
 	r     *request    // whose part ends with serve
 	waker proxy.Waker // as that of the Job, which is used again while a call may still run
@@ -55,14 +54,14 @@ func (k *talk) Close(_ *eventloop.Turn, code uint16, reason string) {
 	k.note(fmt.Sprintf("close %d %s", code, reason))
 }
 
-// told returns what was noted, and whether the last of it is a close.
+// told returns the calls, and whether the last one is Close.
 func (k *talk) told() (all string, closed bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return strings.Join(k.said, ", "), len(k.said) > 0 && strings.HasPrefix(k.said[len(k.said)-1], "close ")
 }
 
-// serve sends "hello" to the application, and answers with what it is told until the close.
+// serve sends "hello" to the application, and answers the request with the calls up to Close.
 func (k *talk) serve(x *proxy.Exchange) error {
 	p := k.r.site.pool
 	p.Message(nil, &k.r.Job, []byte("hello"), true, true)
@@ -74,7 +73,7 @@ func (k *talk) serve(x *proxy.Exchange) error {
 	return x.Res.Reply(200, "text/plain", []byte(all+" "+k.r.Subprotocol))
 }
 
-// startAll starts each request that comes and passes its id on.
+// startAll starts each request that comes, and sends its id to a channel.
 func startAll(f *pooltest.Fake, ids chan<- uint32) {
 	for id, ok := f.Next(); ok; id, ok = f.Next() {
 		f.StartStream(id)
@@ -97,7 +96,7 @@ func TestAStreamWorkerRunsManyRequestsAtATime(t *testing.T) {
 	for range 3 {
 		running = append(running, <-ids)
 	}
-	proxytest.Eventually(t, func() bool { return s.pool.Status().Queue == 2 }, "the others wait in the queue")
+	proxytest.Eventually(t, func() bool { return s.pool.Status().Queue == 2 }, "the others do not wait in the queue")
 	answer := func(id uint32) []byte {
 		return worker.Stream(wire.KindHead, wire.FlagEnd, id, append(wiretest.Head("200 OK"), "hello"...))
 	}
@@ -110,7 +109,7 @@ func TestAStreamWorkerRunsManyRequestsAtATime(t *testing.T) {
 	}
 }
 
-// An answer by parts has credit of its own, which comes back as the client takes it.
+// An answer in parts has its own credit, which it gets back as the client takes the parts.
 func TestAStreamIsAnsweredByParts(t *testing.T) {
 	const parts = 40
 	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10}, func(f *pooltest.Fake) {
@@ -170,10 +169,10 @@ func TestAStreamWhoseClientLeavesIsCancelled(t *testing.T) {
 			t.Errorf("the worker is told %+v, want C 0 for the request", got)
 		}
 	}
-	proxytest.Eventually(t, func() bool { return s.pool.Status().Workers[0].Outstanding == 0 }, "no request is left")
+	proxytest.Eventually(t, func() bool { return s.pool.Status().Workers[0].Outstanding == 0 }, "a request is left")
 }
 
-// Requests that wait for workers of little to do are told what they wait for.
+// The answer to requests that have waited too long names the concurrency if that is the reason.
 func TestTheBoundOfStreamsIsNamed(t *testing.T) {
 	started := make(chan uint32, 1)
 	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 1, QueueTimeout: 100 * time.Millisecond}, func(f *pooltest.Fake) {
@@ -187,8 +186,8 @@ func TestTheBoundOfStreamsIsNamed(t *testing.T) {
 	}
 }
 
-// What the worker says of a request that it was told to end changes nothing.
-func TestAStreamPastItsTimeoutStaysOneThatIsPast(t *testing.T) {
+// A request that takes longer than timeout gets 504, whatever its worker then sends.
+func TestAStreamPastItsTimeoutKeepsIts504(t *testing.T) {
 	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10, Timeout: 100 * time.Millisecond}, func(f *pooltest.Fake) {
 		for id, ok := f.Next(); ok; id, ok = f.Next() {
 			f.StartStream(id)
@@ -199,12 +198,12 @@ func TestAStreamPastItsTimeoutStaysOneThatIsPast(t *testing.T) {
 	s.hold = make(chan struct{})
 	var client sync.WaitGroup
 	client.Go(func() { expect(t, s.Get("/"), 504, "504") })
-	proxytest.Eventually(t, func() bool { return s.pool.Status().Requests == 1 }, "the worker has ended it")
+	proxytest.Eventually(t, func() bool { return s.pool.Status().Requests == 1 }, "the worker has not ended the request")
 	close(s.hold)
 	client.Wait()
 }
 
-// A request past its timeout ends alone: the worker and its other requests go on.
+// A request that takes longer than timeout ends alone: the worker and its other requests go on.
 func TestAStreamPastItsTimeoutEndsAlone(t *testing.T) {
 	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10, Timeout: 100 * time.Millisecond}, func(f *pooltest.Fake) {
 		slow, ok := f.Next()
@@ -230,7 +229,7 @@ func TestAStreamPastItsTimeoutEndsAlone(t *testing.T) {
 	})
 	var clients sync.WaitGroup
 	clients.Go(func() { expect(t, s.Get("/slow"), 504, "504") })
-	proxytest.Eventually(t, func() bool { return s.pool.Status().Workers[0].Outstanding == 1 }, "it is there")
+	proxytest.Eventually(t, func() bool { return s.pool.Status().Workers[0].Outstanding == 1 }, "the worker does not have the request")
 	clients.Go(func() { expect(t, s.Get("/begun"), 200, "ab") })
 	clients.Wait()
 	expect(t, s.Get("/"), 200, "next")
@@ -255,7 +254,7 @@ func TestAWorkerWhoseLoopStandsStillIsReplaced(t *testing.T) {
 	expect(t, s.Get("/"), 200, "next")
 }
 
-// accepts answers a request for a WebSocket.
+// accepts accepts a WebSocket.
 func accepts(f *pooltest.Fake) (id uint32, ok bool) {
 	if id, ok = f.Next(); !ok {
 		return 0, false
@@ -303,7 +302,7 @@ func TestAWebSocketOfAnApplication(t *testing.T) {
 				}
 			})
 			expect(t, s.Get("/socket"), 200, c.want)
-			proxytest.Eventually(t, func() bool { return s.pool.Status().Requests == 1 || s.fakes.Started() > 1 }, "the pool is done with it")
+			proxytest.Eventually(t, func() bool { return s.pool.Status().Requests == 1 || s.fakes.Started() > 1 }, "the pool has not ended the request")
 		})
 	}
 }
@@ -337,7 +336,7 @@ func TestAStreamWorkerLeavesInSteps(t *testing.T) {
 	})
 	var clients sync.WaitGroup
 	clients.Go(func() { expect(t, s.Get("/socket"), 200, "close 1012") })
-	proxytest.Eventually(t, func() bool { return s.pool.Status().Workers[0].Outstanding == 1 }, "it is there")
+	proxytest.Eventually(t, func() bool { return s.pool.Status().Workers[0].Outstanding == 1 }, "the worker does not have the request")
 	clients.Go(func() { expect(t, s.Get("/"), 200, "ab") })
 	<-started
 	s.pool.Succeed()
@@ -351,7 +350,7 @@ func TestAStreamWorkerLeavesInSteps(t *testing.T) {
 	<-s.pool.Done()
 }
 
-// Workers that are recycled do not pile up where their streams last.
+// Workers that are replaced because of max_requests end after graceful_timeout if too many leave.
 func TestRecycledStreamWorkersDoNotPileUp(t *testing.T) {
 	begun := make(chan bool)
 	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10, MaxRequests: 2, GracefulTimeout: 100 * time.Millisecond, DrainTimeout: time.Hour}, func(f *pooltest.Fake) {
@@ -376,7 +375,7 @@ func TestRecycledStreamWorkersDoNotPileUp(t *testing.T) {
 		clients.Go(func() { expect(t, s.Get("/"), 200, "ab") })
 		<-begun
 	}
-	proxytest.Eventually(t, func() bool { return len(s.pool.Status().Workers) == 2 }, "one worker that serves and one that leaves")
+	proxytest.Eventually(t, func() bool { return len(s.pool.Status().Workers) == 2 }, "there are not two workers, one of which leaves")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s.pool.Stop(ctx)
@@ -470,7 +469,7 @@ func TestABreachByTheStreamChannelCostsTheWorker(t *testing.T) {
 	}
 }
 
-// The stream channel of a worker that does not read keeps what it has no room for.
+// The stream channel of a worker that does not read keeps the frames for which there is no room.
 func TestAWorkerThatHearsNothingKeepsNobodyWaiting(t *testing.T) {
 	const sockets = 40
 	release := make(chan struct{})

@@ -22,6 +22,6 @@ func TestAWorkerThatHasNothingIsNotStuck(t *testing.T) {
 	}
 	p.tick(time.Now())
 	if w := p.pick(); w != starved || w.room() != 1 {
-		t.Errorf("the worker is not tried: %+v", starved.gait)
+		t.Errorf("got %+v, want the worker on trial", starved.gait)
 	}
 }
