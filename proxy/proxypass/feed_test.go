@@ -355,7 +355,7 @@ func TestSlowUploadsHoldNoGoroutines(t *testing.T) {
 		io.WriteString(nc, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc")
 		clients = append(clients, nc)
 	}
-	proxytest.Eventually(t, func() bool { return begun.Load() == uploads }, "%d of %d uploads have begun", begun.Load(), uploads)
+	proxytest.Eventually(t, func() bool { return begun.Load() == uploads }, "not all of %d uploads have begun", uploads)
 	if n := runtime.NumGoroutine() - before - uploads; n > uploads/4 { // the origin has one for each
 		t.Errorf("%d goroutines for %d uploads", n, uploads)
 	}
