@@ -64,9 +64,21 @@ func (r *Request) Compact() {
 // it is suspended. After the log phase it serves another request: nothing may keep a
 // reference to it, or a string of its Request without a copy.
 type Exchange struct {
-	Req  Request
-	Res  Response
 	Conn *Conn
+	served
+
+	wire     Wire
+	lease    *lease
+	waiting  *Waiting   // never changes
+	captures []string   // the last match of a regular expression, and its groups
+	vars     []variable // the variables that the configuration defines, by slot
+	state    []resetter // the features' state, by place
+}
+
+// served is the part of an Exchange that begins anew with each request.
+type served struct {
+	Req Request
+	Res Response
 
 	Server     *Server
 	Location   *Location
@@ -81,27 +93,21 @@ type Exchange struct {
 	Pipelined bool   // its first bytes came before the response to the previous request: $pipe
 	User      string // $remote_user, once authenticated
 
-	wire      Wire
-	lease     *lease
 	cursor    cursor
 	redirects int
 	status    status
 	requestID string
-	captures  []string   // the last match of a regular expression, and its groups
-	vars      []variable // the variables that the configuration defines, by slot
-	meanwhile func()     // the function of Meanwhile
-	limitRate int64      // the rate of SetLimitRate
-	limited   bool       // SetLimitRate was called
-	fault     error      // see Fault
-	changes   int        // see URIChanges
+	meanwhile func() // the function of Meanwhile
+	limitRate int64  // the rate of SetLimitRate
+	limited   bool   // SetLimitRate was called
+	fault     error  // see Fault
+	changes   int    // see URIChanges
 	bodyRead  int64
 	kept      *keptBody    // what ReadBody reads before the wire's bytes; nil: nothing
-	waiting   *Waiting     // never changes
 	pending   Continuation // the Continuation of a suspended exchange; otherwise nil
 	parent    *Exchange    // the exchange whose subrequest this is; nil: it is the client's request
 	copied    bool         // it is a copy of its parent: see Mirror
 	copies    atomic.Int32 // the copies of x that have not ended
-	state     []resetter   // the features' state, by place
 	refusal   *Fail        // with satisfy any, the answer if no action lets the request in
 }
 
@@ -143,19 +149,19 @@ func (x *Exchange) Reset() {
 	for x.kept != nil {
 		x.dropKept()
 	}
-	h, rh := x.Req.Header, x.Res.Header
-	h.Reset()
-	rh.Reset()
-	captures, vars := x.captures[:0], x.vars
-	clear(vars)
+	clear(x.vars)
 	for _, c := range x.state {
 		if c != nil {
 			c.reset()
 		}
 	}
-	*x = Exchange{Conn: x.Conn, wire: x.wire, lease: x.lease, waiting: x.waiting, captures: captures, vars: vars, state: x.state, Upstream: x.Upstream.reset()}
-	x.Req.Header = h
-	x.Res = Response{x: x, Header: rh, Length: -1}
+	x.captures = x.captures[:0]
+	sent, answered, tries := x.Req.Header, x.Res.Header, x.Upstream.tries
+	x.served = served{}
+	sent.Reset()
+	answered.Reset()
+	x.Req.Header, x.Res.Header, x.Upstream.tries = sent, answered, tries[:0]
+	x.Res.x, x.Res.Length = x, -1
 }
 
 // Main returns the client's own request: x itself or, if x is a subrequest, the exchange

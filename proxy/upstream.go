@@ -60,8 +60,6 @@ func (u *Upstream) Last() *Try {
 	return &u.tries[len(u.tries)-1]
 }
 
-// reset empties u and keeps the memory of the tries.
-func (u *Upstream) reset() Upstream { return Upstream{tries: u.tries[:0]} }
 
 // upstreamVariables are lists with an item for each try. ", " separates tries, " : "
 // separates upstreams.

@@ -208,15 +208,17 @@ func (c *conn) beginRequest() bool {
 	}
 	if c.x == nil {
 		c.x = proxy.NewExchange(c.info, c)
+	} else {
+		c.x.Reset()
 	}
 	return true
 }
 
 // nextRequest readies c to wait for another request. It returns false if the connection
-// is to be closed.
+// is to be closed. c.x is left as it is: it is released or, if the next request is there
+// already, reset, and either happens before anything waits.
 func (c *conn) nextRequest() bool {
 	c.reset()
-	c.x.Reset()
 	return c.state.CompareAndSwap(stateActive, stateIdle)
 }
 
