@@ -60,7 +60,6 @@ func (u *Upstream) Last() *Try {
 	return &u.tries[len(u.tries)-1]
 }
 
-
 // upstreamVariables are lists with an item for each try. ", " separates tries, " : "
 // separates upstreams.
 func upstreamVariables() []Variable {

@@ -53,6 +53,11 @@ func (c *Conn) readNow(p []byte) (int, error) {
 		return 0, unix.EAGAIN
 	}
 	n, err := c.TryRead(p)
+	return c.received(n, err)
+}
+
+// received returns the result of Receive for that of TryRead.
+func (c *Conn) received(n int, err error) (int, error) {
 	switch {
 	case n > 0:
 		return n, nil
@@ -66,6 +71,15 @@ func (c *Conn) readNow(p []byte) (int, error) {
 
 // Receive implements Duplex.
 func (c *Conn) Receive(p []byte) (int, error) { return c.readNow(p) }
+
+// ReceiveBoth is Receive into p and, once that is full, into more: see TryReadBoth.
+func (c *Conn) ReceiveBoth(p, more []byte) (int, error) {
+	if !c.Readable() {
+		return 0, unix.EAGAIN
+	}
+	n, err := c.TryReadBoth(p, more)
+	return c.received(n, err)
+}
 
 // Send implements Duplex.
 func (c *Conn) Send(p []byte) (done int, err error) {

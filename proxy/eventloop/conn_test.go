@@ -336,3 +336,42 @@ func TestBytesThatNobodyHasReadArePending(t *testing.T) {
 		t.Error("a closed one has bytes pending")
 	}
 }
+
+// Whoever reads past what it wants, into room that stays empty, has learned that nothing is
+// left to read.
+func TestAReadOfBothSaysWhetherThereIsMore(t *testing.T) {
+	for _, c := range []struct {
+		sent string
+		p    string
+		more string
+		left bool // there may be more to read
+	}{
+		{"ab", "ab", "", false},
+		{"abcd", "abcd", "", false},
+		{"abcde", "abcd", "e", false},
+		{"abcdef", "abcd", "ef", true},
+		{"abcdefgh", "abcd", "ef", true},
+	} {
+		t.Run(c.sent, func(t *testing.T) {
+			conn, peer := pair(t, newGroup(t, 1).Next())
+			read, called := conn.handler(false)
+			if err := conn.Start(read, 0); err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(peer, c.sent)
+			<-called
+			t.Cleanup(func() { conn.Close() })
+			p, more := make([]byte, 4), make([]byte, 2)
+			n, err := conn.ReceiveBoth(p, more)
+			if got := string(p[:min(n, 4)]); got != c.p || err != nil {
+				t.Errorf("got %q, %v; want %q", got, err, c.p)
+			}
+			if got := string(more[:max(n-4, 0)]); got != c.more {
+				t.Errorf("got %q in more, want %q", got, c.more)
+			}
+			if conn.Readable() != c.left {
+				t.Errorf("readable: got %v, want %v", conn.Readable(), c.left)
+			}
+		})
+	}
+}

@@ -300,6 +300,17 @@ func (d *Descriptor) TryRead(p []byte) (int, error) {
 	return n, err
 }
 
+// TryReadBoth is TryRead into p and, once that is full, into more. A caller that wants the
+// bytes of p alone learns so, without another system call, that there are no others yet.
+func (d *Descriptor) TryReadBoth(p, more []byte) (int, error) {
+	d.state.And(^readable)
+	n, err := readBoth(d.fd, p, more)
+	if n == len(p)+len(more) {
+		d.state.Or(readable)
+	}
+	return n, err
+}
+
 // TryWrite writes without waiting. It returns unix.EAGAIN if there is no room.
 func (d *Descriptor) TryWrite(p []byte) (int, error) {
 	d.state.And(^(writable | untried))

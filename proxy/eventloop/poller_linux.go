@@ -138,13 +138,26 @@ func socket(family int) (int, error) {
 	return unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 }
 
-// read and write are for non-blocking sockets.
+// read, readBoth and write are for non-blocking sockets.
 func read(fd int, b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
 	for {
 		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		if errno != unix.EINTR {
+			return outcome(n, errno)
+		}
+	}
+}
+
+// readBoth reads into a and, once that is full, into b. Neither is empty.
+func readBoth(fd int, a, b []byte) (int, error) {
+	vector := [2]unix.Iovec{{Base: &a[0]}, {Base: &b[0]}}
+	vector[0].SetLen(len(a))
+	vector[1].SetLen(len(b))
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(&vector)), uintptr(len(vector)))
 		if errno != unix.EINTR {
 			return outcome(n, errno)
 		}

@@ -30,6 +30,7 @@ func (p *poller) silence()                                      {}
 func (p *poller) event(i int) (fd int, tag int32, ready uint32) { return bellFD, 0, 0 }
 func socket(family int) (int, error)                            { return unix.Socket(family, unix.SOCK_STREAM, 0) }
 func read(fd int, b []byte) (int, error)                        { return unix.Read(fd, b) }
+func readBoth(fd int, a, b []byte) (int, error)                 { return unix.Readv(fd, [][]byte{a, b}) }
 func write(fd int, b []byte) (int, error)                       { return unix.Write(fd, b) }
 func unsent(fd int) int                                         { return 0 }
 func accept(fd int) (int, unix.Sockaddr, error)                 { return unix.Accept(fd) }

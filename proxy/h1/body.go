@@ -71,6 +71,9 @@ func NewBody(length int64, chunked bool) Body {
 // math.MaxInt64, which is what it begins with for a body that ends with the connection.
 func (b *Body) Left() int64 { return b.left }
 
+// EndsWith reports whether the body has a length, and ends with its next n bytes.
+func (b *Body) EndsWith(n int) bool { return b.state == bodyData && b.left == int64(n) }
+
 // Ended reports whether the body is complete.
 func (b *Body) Ended() bool { return b.state == bodyEnded }
 

@@ -142,7 +142,12 @@ func (c *conn) readRaw(p []byte) (int, error) {
 		c.bytesRead += int64(n)
 		return n, nil
 	}
-	n, err := c.readWire(p)
+	more := c.behindHead(len(p))
+	n, err := c.readWire(p, more)
+	if n > len(p) {
+		c.r, c.w = c.headEnd, c.headEnd+n-len(p)
+		n = len(p)
+	}
 	c.bytesRead += int64(n)
 	if n > 0 {
 		err = nil
@@ -150,13 +155,24 @@ func (c *conn) readRaw(p []byte) (int, error) {
 	return n, err
 }
 
-// readWire reads bytes of the body from the connection.
-func (c *conn) readWire(p []byte) (int, error) {
+// behindHead returns the part of the head's buffer that nobody needs any more, for what
+// follows the body if that ends with its next n bytes. A read that does not fill it too has
+// read all there was, and the wait for the next request begins without one.
+func (c *conn) behindHead(n int) []byte {
+	if c.headBuf != nil || c.buf == nil || !c.body.EndsWith(n) {
+		return nil
+	}
+	return c.buf[c.headEnd:]
+}
+
+// readWire reads bytes of the body from the connection, and what comes after p into more if
+// it does not wait.
+func (c *conn) readWire(p, more []byte) (int, error) {
 	if c.body.mode == reads || !c.wire.suspends() {
 		c.wire.boundReads(c.bodyTimeout())
 		return c.wire.Read(p)
 	}
-	n, err := c.wire.readNow(p, c.sendTimeout())
+	n, err := c.wire.readNow(p, more, c.sendTimeout())
 	switch {
 	case err != eventloop.ErrNothing:
 		c.bodyDue = time.Time{}
@@ -198,7 +214,7 @@ func (c *conn) fillFraming() error {
 	if c.bodyBuf == nil {
 		c.bodyBuf = bodyBuffers.Get().(*[]byte)
 	}
-	n, err := c.readWire(*c.bodyBuf)
+	n, err := c.readWire(*c.bodyBuf, nil)
 	if n == 0 {
 		if err == nil || err == io.EOF {
 			err = c.body.EOF()

@@ -131,7 +131,7 @@ func (c *conn) linger() progress {
 // readDropped reads what the client sends after the last response.
 func (c *conn) readDropped(p []byte) (int, error) {
 	if c.wire.suspends() {
-		return c.readWire(p)
+		return c.readWire(p, nil)
 	}
 	now := time.Now()
 	c.wire.boundReadsBy(now.Add(min(c.core.LingeringTimeout, c.dropEnds.Sub(now))))

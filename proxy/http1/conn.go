@@ -58,6 +58,7 @@ type input struct {
 	bodyBuf  *[]byte // holds the framing of a body once the head's buffer is used up
 	headBuf  []byte  // the head's buffer while buf is bodyBuf's
 	headPool *[]byte // where headBuf came from
+	headEnd  int     // where the request's head ends in buf, or in headBuf
 	r, w     int
 	one      [1]byte // for a byte that is peeked at
 }

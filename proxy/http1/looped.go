@@ -32,8 +32,12 @@ func (l looped) boundReadsBy(at time.Time) {
 	l.SetReadDeadline(at)
 }
 
-func (l looped) readNow(p []byte, _ time.Duration) (int, error) {
-	n, err := l.Receive(p)
+func (l looped) readNow(p, more []byte, _ time.Duration) (n int, err error) {
+	if len(more) > 0 {
+		n, err = l.ReceiveBoth(p, more)
+	} else {
+		n, err = l.Receive(p)
+	}
 	if err == unix.EAGAIN {
 		err = eventloop.ErrNothing
 	}

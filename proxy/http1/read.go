@@ -43,6 +43,7 @@ func (c *conn) readHead(x *proxy.Exchange, h *h1.RequestHead) error {
 		if h.Simple {
 			c.simple, c.mustClose = true, true
 		}
+		c.headEnd = c.r
 		return nil
 	}
 }

@@ -35,7 +35,7 @@ func (s *sealed) await(c *conn, timeout time.Duration) progress {
 	}
 	for {
 		c.takeRead()
-		n, err := s.readNow(c.buf, c.sendTimeout())
+		n, err := s.readNow(c.buf, nil, c.sendTimeout())
 		if n > 0 {
 			c.w = n
 			return arrived
@@ -55,7 +55,7 @@ func (s *sealed) await(c *conn, timeout time.Duration) progress {
 	}
 }
 
-func (s *sealed) readNow(p []byte, timeout time.Duration) (int, error) {
+func (s *sealed) readNow(p, _ []byte, timeout time.Duration) (int, error) {
 	s.carrier.Try(true)
 	n, err := s.tls.Read(p)
 	s.carrier.Try(false)

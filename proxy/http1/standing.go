@@ -95,7 +95,7 @@ func (s *standing) arm(i int, timeout time.Duration) (time.Time, bool) {
 }
 
 // readNow waits. Nobody calls it, as without a loop no exchange is suspended.
-func (s *standing) readNow(p []byte, _ time.Duration) (int, error) { return s.Read(p) }
+func (s *standing) readNow(p, _ []byte, _ time.Duration) (int, error) { return s.Read(p) }
 
 func (s *standing) takesFiles() bool { return s.raw != nil }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,6 +87,13 @@ func (c *collector) send(nc net.Conn, goroutines bool, parts ...string) {
 	}
 }
 
+// headOf returns a head of size bytes, of a request whose body has length bytes.
+func headOf(size, length int) string {
+	const before, after = "POST / HTTP/1.1\r\nHost: a\r\nPadding: ", "\r\n\r\n"
+	field := fmt.Sprintf("\r\nContent-Length: %d", length)
+	return before + strings.Repeat("p", size-len(before+field+after)) + field + after
+}
+
 func TestABodyIsReadSuspended(t *testing.T) {
 	const head, chunked = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 	for _, c := range []struct {
@@ -102,6 +110,10 @@ func TestABodyIsReadSuspended(t *testing.T) {
 		{"before another request", []string{head + "3\r\n\r\na", "bc" + head + "2\r\n\r\nde"}, []string{"[abc]", "[de]"}},
 		{"after another", []string{head + "3\r\n\r\nabc" + head + "4\r\n\r\nd", "efg"}, []string{"[abc]", "[defg]"}},
 		{"chunks before another request", []string{chunked + "2\r\nab", "\r\n0\r\n\r\n" + head + "1\r\n\r\n", "c"}, []string{"[ab]", "[c]"}},
+		{"before many requests", []string{head + "3\r\n\r\na", "bc" + strings.Repeat(head+"1\r\n\r\nd", 200)}, append([]string{"[abc]"}, slices.Repeat([]string{"[d]"}, 200)...)},
+		{"behind a head that fills its buffer", []string{headOf(4096, 3), "abc" + head + "2\r\n\r\nde"}, []string{"[abc]", "[de]"}},
+		{"behind a head that leaves one byte", []string{headOf(4095, 3), "abc" + head + "2\r\n\r\nde"}, []string{"[abc]", "[de]"}},
+		{"behind a head that is larger than a buffer", []string{headOf(6000, 3), "abc" + head + "2\r\n\r\nde"}, []string{"[abc]", "[de]"}},
 	} {
 		proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
 			t.Run(c.name, func(t *testing.T) {

@@ -37,8 +37,9 @@ type traffic interface {
 	boundReads(timeout time.Duration)
 	boundReadsBy(at time.Time)
 	// readNow reads what has come. It returns eventloop.ErrNothing instead of waiting,
-	// but sends the records of TLS itself, within timeout.
-	readNow(p []byte, timeout time.Duration) (int, error)
+	// but sends the records of TLS itself, within timeout. What comes after p may be read
+	// into more, and counts; either may be empty, p not.
+	readNow(p, more []byte, timeout time.Duration) (int, error)
 	// takesFiles reports whether the kernel can write to the client.
 	takesFiles() bool
 	// kernelWrite calls call with the descriptor, again each time that there is room,
