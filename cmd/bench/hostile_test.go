@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -37,13 +38,17 @@ func TestVerdictOnAttacks(t *testing.T) {
 		slow  time.Duration
 		fails int
 		holds bool
+		other time.Duration // slowest during the same attacks on another server; 0: not measured
 	}{
-		{"as quick as in quiet", 20 * ms, 20 * ms, 0, true},
-		{"twice as slow", 20 * ms, 40 * ms, 0, true},
-		{"slower than that", 20 * ms, 41 * ms, 0, false},
-		{"slow, below the floor", 1 * ms, 16 * ms, 0, true},
-		{"slow, above the floor", 1 * ms, 17 * ms, 0, false},
-		{"a request that failed", 20 * ms, 20 * ms, 1, false},
+		{"as quick as in quiet", 20 * ms, 20 * ms, 0, true, 0},
+		{"twice as slow", 20 * ms, 40 * ms, 0, true, 0},
+		{"slower than that", 20 * ms, 41 * ms, 0, false, 0},
+		{"slow, below the floor", 1 * ms, 16 * ms, 0, true, 0},
+		{"slow, above the floor", 1 * ms, 17 * ms, 0, false, 0},
+		{"a request that failed", 20 * ms, 20 * ms, 1, false, 0},
+		{"slow, as elsewhere", 20 * ms, 100 * ms, 0, true, 50 * ms},
+		{"slower than elsewhere", 20 * ms, 101 * ms, 0, false, 50 * ms},
+		{"slower than a quick server elsewhere", 20 * ms, 40 * ms, 0, true, 5 * ms},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -57,12 +62,17 @@ func TestVerdictOnAttacks(t *testing.T) {
 			attacked.take([]*tally{latencies(100, ms, test.slow, test.fails)})
 			attacked.take([]*tally{latencies(100, ms, time.Hour, 0)}) // one noisy round does not count
 			attacked.take([]*tally{latencies(100, ms, test.slow, 0)})
+			if test.other > 0 {
+				elsewhere := measured{name: "an attack"}
+				elsewhere.take([]*tally{latencies(100, ms, test.other, 0)})
+				attacked.addElsewhere(elsewhere)
+			}
 			err := h.report(&out, "alicorn", quiet, []measured{attacked})
 			if (err == nil) != test.holds || err != nil && !errors.Is(err, errBroken) {
 				t.Errorf("report = %v, want it to hold: %v", err, test.holds)
 			}
-			if !strings.Contains(out.String(), "| an attack |     7 |") {
-				t.Errorf("the attack is missing in (want \"| an attack |     7 |\" in it):\n%s", &out)
+			if row := regexp.MustCompile(`(?m)^\| an attack +\| +7 \|`); !row.MatchString(out.String()) {
+				t.Errorf("no row matches %s in:\n%s", row, &out)
 			}
 		})
 	}
