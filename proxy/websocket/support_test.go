@@ -76,7 +76,7 @@ func start(t testing.TB, secure, goroutines bool, directives string, peer func(e
 	s := &site{secure: secure, peers: make(chan *echo, 2000)}
 	feature := websocket.New()
 	if strings.HasPrefix(directives, short) {
-		feature.EndWithin(50 * time.Millisecond)
+		feature.EndWithin(300 * time.Millisecond)
 	}
 	content := func(x *proxy.Exchange) error {
 		if !websocket.Asks(x) {
