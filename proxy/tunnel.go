@@ -64,7 +64,7 @@ func (e *TunnelError) Error() string {
 	if errors.Is(e.Err, os.ErrDeadlineExceeded) {
 		return who + " timed out (110: Connection timed out) while proxying upgraded connection"
 	}
-	return who + " failed while proxying upgraded connection: " + e.Err.Error()
+	return who + " failed (" + SystemText(e.Err) + ") while proxying upgraded connection"
 }
 
 // Unwrap returns the failure itself.

@@ -77,6 +77,7 @@ type pass struct {
 	received int64     // bytes of the answer
 	length   int64     // bytes of its body
 	interims int
+	before   int64 // what was read of the client before the tunnel
 
 	text []byte // of the answer's head, which its strings alias
 	raw  h1.ResponseHead

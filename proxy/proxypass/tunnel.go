@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"syscall"
 	"time"
 
 	"alicorn/proxy"
@@ -30,6 +31,8 @@ func (p *pass) switchProtocols(x *proxy.Exchange) error {
 	}
 	c, early := p.conn, bytes.Clone(p.data)
 	p.conn, p.stage = nil, tunneling
+	p.received -= int64(len(early)) // they count with what the tunnel passes on
+	p.before = x.BytesRead()
 	p.release()
 	var other net.Conn = c.blocking
 	switch {
@@ -52,12 +55,18 @@ func (p *pass) switchProtocols(x *proxy.Exchange) error {
 	return errDone
 }
 
-// tunneled ends the exchange after its tunnel.
+// tunneled ends the exchange after its tunnel. What has passed counts, as in nginx.
 func (p *pass) tunneled(x *proxy.Exchange, err error) error {
-	if err != nil {
+	var failed *proxy.TunnelError
+	switch {
+	case errors.As(err, &failed) && !failed.Client && errors.Is(err, syscall.ECONNRESET):
+		x.Log(proxy.LevelError, "%s", err)
+	case err != nil:
 		x.Log(proxy.LevelInfo, "%s", err)
 	}
+	p.received += x.Res.Written
 	p.note(x, p.head.Status, x.Now())
+	x.Upstream.Last().Sent += x.BytesRead() - p.before
 	p.end(x)
 	return nil
 }

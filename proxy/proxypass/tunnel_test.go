@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"alicorn/proxy"
+	"alicorn/proxy/http1"
 	"alicorn/proxy/proxytest"
 )
 
@@ -54,6 +57,57 @@ func testSwitching(t *testing.T, network string) {
 			t.Errorf("a request that does not ask for it: %d", res.StatusCode)
 		}
 	})
+}
+
+// TestWhatPassesATunnelCounts compares what the log has with what the peer has read and
+// written.
+func TestWhatPassesATunnelCounts(t *testing.T) {
+	ways(t, func(t *testing.T, cfg proxytest.Config) {
+		counts := make(chan string, 1)
+		o := startOrigin(t, "tcp", func(pc *peerConn) {
+			var request strings.Builder
+			for !strings.HasSuffix(request.String(), "\r\n\r\n") {
+				b, err := pc.r.ReadByte()
+				if err != nil {
+					return
+				}
+				request.WriteByte(b)
+			}
+			n, _ := io.WriteString(pc, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello ")
+			echoed, _ := io.Copy(pc, pc.r)
+			counts <- fmt.Sprintf("[%d|%d]", int64(request.Len())+echoed, int64(n)+echoed)
+		})
+		cfg.Serve, cfg.Modules = http1.Serve, append([]proxy.Module{logging()}, Modules(Options{})...)
+		cfg.Text = "server { listen 127.0.0.1:80; says '$upstream_bytes_sent|$upstream_bytes_received'; location / { proxy_pass http://" + o.addr + "; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; } }"
+		s := proxytest.New(t, cfg)
+		nc := s.Dial("")
+		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly ")
+		r := bufio.NewReader(nc)
+		if res, err := http.ReadResponse(r, nil); err != nil || res.StatusCode != 101 {
+			t.Fatalf("%v, %v; want 101", res, err)
+		}
+		go func() {
+			io.WriteString(nc, strings.Repeat("x", 100_000))
+			nc.(interface{ CloseWrite() error }).CloseWrite()
+		}()
+		io.Copy(io.Discard, r)
+		s.Log.Wait(t, <-counts)
+	})
+}
+
+// TestAPeerThatResetsATunnelIsLogged has the peer reset it: that is an error, as in nginx.
+func TestAPeerThatResetsATunnelIsLogged(t *testing.T) {
+	o := startOrigin(t, "tcp", func(pc *peerConn) {
+		pc.request()
+		io.WriteString(pc, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		pc.r.ReadByte() // the tunnel is there
+		pc.Conn.(*net.TCPConn).SetLinger(0)
+	})
+	s := newSite(t, "server { listen 127.0.0.1:80; location / { proxy_pass http://"+o.addr+"; proxy_set_header Upgrade $http_upgrade; } }")
+	nc := s.Dial("")
+	fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nx")
+	io.Copy(io.Discard, nc)
+	s.Log.Wait(t, "error: upstream failed (104: Connection reset by peer) while proxying upgraded connection, ")
 }
 
 // A tunnel in which nothing passes ends.
