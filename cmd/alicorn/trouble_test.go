@@ -139,3 +139,29 @@ func TestAStartThatFailsSaysWhyWhereItIsLookedFor(t *testing.T) {
 		}
 	}
 }
+
+// TestAnUpstreamFailsWhereNoneOfItsServersAnswers judges by the last requests. The sentence has
+// no time, as it would be another one with each request.
+func TestAnUpstreamFailsWhereNoneOfItsServersAnswers(t *testing.T) {
+	now := time.Now()
+	bad, worse := control.Peer{Address: "a", State: "up", Error: "refused", Row: 2, Ended: now}, control.Peer{Address: "b", State: "resting", Error: "timed out", Row: 1, Ended: now}
+	good, down := control.Peer{Address: "c", State: "up"}, control.Peer{Address: "d", State: "down"}
+	old := bad
+	old.Row, old.Ended = 9, now.Add(-time.Hour)
+	for _, c := range []struct {
+		peers []control.Peer
+		fails bool
+	}{
+		{[]control.Peer{bad}, false}, {[]control.Peer{bad, worse}, true}, {[]control.Peer{bad, worse, down}, true}, {[]control.Peer{bad, worse, good}, false},
+		{[]control.Peer{old}, false}, {[]control.Peer{down}, false}, {nil, false},
+	} {
+		const text = "upstream u has no server that answers: a: refused; the error log has each request"
+		want := ""
+		if c.fails {
+			want = text
+		}
+		if got := unanswered(control.Upstream{Name: "u", Peers: c.peers}, now); got != want {
+			t.Errorf("%+v: %q, want %q", c.peers, got, want)
+		}
+	}
+}

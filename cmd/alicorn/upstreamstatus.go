@@ -17,7 +17,7 @@ func upstreamsOf(r *config.Resources) (all []control.Upstream) {
 		u := control.Upstream{Name: g.Name, Protocol: g.Protocol, TLS: g.TLS, Queue: g.Queue}
 		for _, p := range g.Peers {
 			u.Peers = append(u.Peers, control.Peer{Address: p.Address, State: string(p.State), Backup: p.Backup, Weight: p.Weight, Requests: p.Requests,
-				Failures: p.Failures, Active: p.Active, Idle: p.Idle, Header: p.Header.Seconds(), Response: p.Response.Seconds(), Error: p.Why, Ended: p.Ended})
+				Failures: p.Failures, Active: p.Active, Idle: p.Idle, Header: p.Header.Seconds(), Response: p.Response.Seconds(), Error: p.Why, Row: p.Row, Ended: p.Ended})
 		}
 		all = append(all, u)
 	}
@@ -51,11 +51,17 @@ func printUpstream(w io.Writer, u control.Upstream) error {
 	return nil
 }
 
-// unanswered returns a sentence about a group none of whose servers has answered its last
-// request; "": one has, or was not asked, or nobody has asked lately.
+// fewFailures is up to how many failures in a row say nothing of a group.
+const fewFailures = 2
+
+// unanswered returns a sentence about a group whose servers have all failed lately, several
+// times in a row; "": there is one that has answered, or was not asked. The sentence stays
+// the same while they fail in the same way, so that it is reported once.
 func unanswered(u control.Upstream, now time.Time) string {
-	var last control.Peer
-	for _, p := range u.Peers {
+	var first *control.Peer
+	row, ended := 0, time.Time{}
+	for i := range u.Peers {
+		p := &u.Peers[i]
 		switch proxypass.PeerState(p.State) {
 		case proxypass.PeerDown, proxypass.PeerDraining, proxypass.PeerUnhealthy:
 			continue
@@ -63,14 +69,17 @@ func unanswered(u control.Upstream, now time.Time) string {
 		if p.Error == "" {
 			return ""
 		}
-		if p.Ended.After(last.Ended) {
-			last = p
+		if first == nil {
+			first = p
+		}
+		if row += p.Row; p.Ended.After(ended) {
+			ended = p.Ended
 		}
 	}
-	if last.Error == "" || now.Sub(last.Ended) > toldFor {
+	if row <= fewFailures || now.Sub(ended) > toldFor {
 		return ""
 	}
-	return fmt.Sprintf("upstream %s has no server that answers: %s failed last at %s: %s; the error log has each request", u.Name, last.Address, moment(last.Ended), last.Error)
+	return fmt.Sprintf("upstream %s has no server that answers: %s: %s; the error log has each request", u.Name, first.Address, first.Error)
 }
 
 // timeText is a time of a server's answers; "-": there was none.

@@ -32,6 +32,7 @@ type PeerStatus struct {
 	Response time.Duration // average time until all of it has come; 0: none has
 	Ended    time.Time     // when a request to it was answered, or has failed, last; zero: none was
 	Why      string        // that request has failed; "": it has not
+	Row      int           // how many have failed since one was answered
 }
 
 // PeerState says which requests a peer gets.
@@ -96,6 +97,7 @@ func (r *roster) addTo(st *GroupStatus, peers []*peer, now time.Time) {
 		p.Requests += m.requests
 		p.Failures += m.failures
 		p.Active += m.conns
+		p.Row += m.row
 		if m.ended.After(p.Ended) {
 			p.Ended, p.Why = m.ended, m.why
 		}

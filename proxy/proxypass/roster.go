@@ -43,6 +43,7 @@ type member struct {
 
 	ended time.Time // when a request has ended last that says something of it
 	why   string    // that request has failed; "": it has not
+	row   int       // how many have failed since one was answered
 }
 
 // outcome is how a request to a peer has ended, as far as it concerns the peer.
@@ -279,8 +280,10 @@ func (r *roster) leave(m *member, res result, now time.Time) (rests bool) {
 	switch res.outcome {
 	case failed:
 		m.failures++
+		m.row++
 		rests = m.fail(now) && len(r.members) > 1
 	case answered, declined:
+		m.row = 0
 		if m.failed.Before(m.checked) {
 			m.revive(now)
 		}

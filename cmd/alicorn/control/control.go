@@ -239,6 +239,8 @@ type Peer struct {
 	Response float64 `json:"response_seconds"` // until all of it has come
 	// Error is why the last request to it has failed; "": it has not.
 	Error string `json:"error,omitempty"`
+	// Row is how many requests to it have failed since one was answered.
+	Row int `json:"failures_in_a_row,omitempty"`
 	// Ended is when a request to it was answered, or has failed, last; zero: none was.
 	Ended time.Time `json:"ended,omitzero"`
 }
