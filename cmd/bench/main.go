@@ -10,7 +10,7 @@
 //	go run ./cmd/bench sockets  how many messages of 1,000 WebSockets are lost
 //	go run ./cmd/bench leak     how much more the server holds after a million requests
 //	go run ./cmd/bench hostile  how much attacks delay other clients
-//	go run ./cmd/bench readers  how much memory 1,000 clients cost that hardly read their answers
+//	go run ./cmd/bench readers  what memory and connections to a backend 1,000 clients cost that do not read their answers
 //	go run ./cmd/bench slow     after how long clients that send a byte a second are cut
 //
 // Every server runs in the foreground, on loopback, from a configuration in one

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,22 +20,34 @@ import (
 	"time"
 )
 
-// readers is one run of the mode readers: clients that hardly read the long answers of a
-// backend, which must be free of them at once.
+// readers is one run of the mode readers: clients that read nothing of the long answers of a
+// backend at first. The backend must be free of them at once, and so must the connections to
+// it: the server under test keeps a few of them, and closes the others.
 type readers struct {
 	count  int
 	size   int
 	limit  int64         // bytes of RSS and memfds together that alicorn may hold
-	free   time.Duration // how soon the backend must be free
+	free   time.Duration // how soon the backend and its connections must be free
 	origin bulkOrigin
 }
 
-// bulkOrigin is a backend of long answers that knows how many it is writing.
+// bulkOrigin is a backend of long answers that knows how many it is writing, and how many
+// connections it has.
 type bulkOrigin struct {
 	server  *http.Server
 	writing atomic.Int64
 	written atomic.Int64
+	open    atomic.Int64
 }
+
+// readersUpstream is an upstream block that keeps keptConnections for each worker or loop.
+const readersUpstream = `upstream backend {
+    server %s;
+    keepalive %d;
+}
+`
+
+const keptConnections = 8
 
 // runReaders measures what clients cost that hardly read.
 func runReaders(ctx context.Context, args []string) error {
@@ -43,7 +57,7 @@ func runReaders(ctx context.Context, args []string) error {
 	flags.IntVar(&r.count, "clients", 1000, "`number` of slow readers")
 	flags.IntVar(&r.size, "size", 1<<20, "`bytes` of each answer")
 	limit := flags.Int64("limit", 300, "`MiB` that alicorn may hold in RSS and memfds; 0: any")
-	flags.DurationVar(&r.free, "free", 30*time.Second, "how soon the backend must have written all answers")
+	flags.DurationVar(&r.free, "free", 30*time.Second, "how soon the backend must have written all answers, and its connections must be free")
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
@@ -70,7 +84,7 @@ func (r *readers) measure(ctx context.Context, servers string) error {
 			return err
 		}
 		socket := filepath.Join(dir, "origin.sock")
-		s.directives += fmt.Sprintf(upstreamBlock, "unix:"+socket)
+		s.directives += fmt.Sprintf(readersUpstream, "unix:"+socket, keptConnections)
 		s.passes = passLocation
 		return r.origin.start(socket, r.size)
 	}, func(s *server) error {
@@ -100,8 +114,37 @@ func (o *bulkOrigin) start(socket string, size int) error {
 			o.written.Add(1)
 		}
 	})}
+	o.server.ConnState = o.count
 	go o.server.Serve(l)
 	return nil
+}
+
+// count keeps the number of connections.
+func (o *bulkOrigin) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		o.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		o.open.Add(-1)
+	}
+}
+
+// await waits until all answers were written, and then until no more connections are open
+// than the server keeps.
+func (r *readers) await(ctx context.Context) (written, free time.Duration, err error) {
+	began, o := time.Now(), &r.origin
+	kept := int64(keptConnections * runtime.NumCPU())
+	for o.written.Load() < int64(r.count) || o.writing.Load() > 0 || o.open.Load() > kept {
+		if written == 0 && o.written.Load() == int64(r.count) {
+			written = time.Since(began)
+		}
+		if time.Since(began) > r.free || !sleep(ctx, 10*time.Millisecond) {
+			return 0, 0, fmt.Errorf("%w: after %v the backend has written %d of %d answers, %d occupy it, and it has %d connections, want %d at most", errBroken,
+				time.Since(began), o.written.Load(), r.count, o.writing.Load(), o.open.Load(), kept)
+		}
+	}
+	free = time.Since(began)
+	return cmp.Or(written, free), free, nil
 }
 
 // run opens the readers and judges what the server holds once the backend is free.
@@ -120,7 +163,6 @@ func (r *readers) run(ctx context.Context, s *server) (err error) {
 			conn.Close()
 		}
 	}()
-	began := time.Now()
 	for n := range conns {
 		conn, err := askSlowly(ctx, n, s.addr)
 		if err != nil {
@@ -129,17 +171,16 @@ func (r *readers) run(ctx context.Context, s *server) (err error) {
 		opened = append(opened, conn)
 		conns[n] = bufio.NewReaderSize(conn, 512)
 	}
-	for r.origin.written.Load() < int64(r.count) || r.origin.writing.Load() > 0 {
-		if time.Since(began) > r.free || !sleep(ctx, 10*time.Millisecond) {
-			return fmt.Errorf("%w: after %v the backend has written %d of %d answers, and %d occupy it", errBroken, time.Since(began), r.origin.written.Load(), r.count, r.origin.writing.Load())
-		}
+	written, free, err := r.await(ctx)
+	if err != nil {
+		return err
 	}
-	free := time.Since(began)
 	held, err := s.heldBytes()
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: %d readers of %d bytes: the backend is free after %v; RSS %s, memfds %s\n", s.name, r.count, r.size, free.Round(time.Millisecond), mebibytes(held.rss), mebibytes(held.memfds))
+	fmt.Printf("%s: %d readers of %d bytes: the backend has written all %v after the last has asked, and its connections are free after %v; RSS %s, memfds %s\n",
+		s.name, r.count, r.size, written.Round(time.Millisecond), free.Round(time.Millisecond), mebibytes(held.rss), mebibytes(held.memfds))
 	if err := s.check(ctx, hello[0]); err != nil {
 		return err
 	}
@@ -152,11 +193,18 @@ func (r *readers) run(ctx context.Context, s *server) (err error) {
 	return nil
 }
 
+// ethernetSegment is the longest segment that clients take. With those of the loopback device
+// the server's socket would hold a megabyte for a client that reads nothing.
+const ethernetSegment = 1460
+
 // askSlowly asks for a long answer, and lets the system take only a little of it.
 func askSlowly(ctx context.Context, n int, addr string) (net.Conn, error) {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+n%clientAddresses))}, Timeout: requestDeadline,
 		Control: func(_, _ string, c syscall.RawConn) (err error) {
-			controlErr := c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
+			controlErr := c.Control(func(fd uintptr) {
+				err = errors.Join(syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096),
+					syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, ethernetSegment))
+			})
 			return errors.Join(controlErr, err)
 		}}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)

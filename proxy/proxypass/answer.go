@@ -82,7 +82,7 @@ func (p *pass) dropBody(x *proxy.Exchange) {
 	}
 	p.note(x, p.raw.Status, x.Now())
 	p.leave(x, answered, "")
-	p.conn.drop()
+	p.dropConn()
 	p.conn = nil
 }
 

@@ -26,10 +26,12 @@ import (
 //	waiting   the loop, for the pass                  Ready: busy, and the pass is woken
 //	kept      the loop, in the list of its lane       claim: busy; Ready: closed
 //	reading   the loop, for a pass that streams       Ready: producing
-//	producing a loop's goroutine                      reading, full, busy at the end
+//	producing a loop's goroutine, or one of its own   reading, full, paced; at the end kept, closed, or busy
 //	full      nobody: the client has to catch up      resume: reading
 //	paced     nobody: proxy_limit_rate has it wait    unpace: reading
 //	dropped   whoever has it still, who closes it     -
+//
+// A connection without a loop goes on to producing where others go on to reading.
 type conn struct {
 	peer     *peer
 	lane     *lane
@@ -49,7 +51,7 @@ type conn struct {
 	mu    sync.Mutex
 	state connState
 	waker proxy.Waker // of the pass
-	pass  *pass       // that streams
+	pass  *pass       // that streams, until the end of its answer
 }
 
 // way is in what connections to a peer differ, so that one cannot take the place of another.
@@ -194,21 +196,29 @@ func (c *conn) claim() bool {
 	return false
 }
 
-// drop closes c, whoever has it.
-func (c *conn) drop() {
+// drop closes c, whoever has it, for its pass: p where that streams, else nil. It is false,
+// and does nothing, where the answer of p has ended: c may be another's.
+func (c *conn) drop(p *pass) bool {
 	c.mu.Lock()
+	if c.pass != p {
+		c.mu.Unlock()
+		return false
+	}
 	mine := c.state == busy || c.state == full || c.state == paced
-	switch c.state {
-	case waiting, reading:
+	switch {
+	case c.state == waiting || c.state == reading:
 		mine = c.looped.Take()
-	case shaking:
+	case c.state == shaking:
 		c.looped.Cut()
+	case c.state == producing && c.looped == nil:
+		c.blocking.Close() // so that its goroutine does not wait
 	}
 	c.state = dropped
 	c.mu.Unlock()
 	if mine {
 		c.close()
 	}
+	return true
 }
 
 // close closes c, which the caller has.
@@ -272,6 +282,20 @@ func (c *conn) read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return max(n, 0), err
+}
+
+// readWithin reads from a connection without a loop: unix.EAGAIN after timeout, 0 is for ever.
+func (c *conn) readWithin(p []byte, timeout time.Duration) (int, error) {
+	var deadline time.Time
+	if timeout > 0 {
+		deadline = time.Now().Add(timeout)
+	}
+	c.blocking.SetReadDeadline(deadline)
+	n, err := c.blocking.Read(p)
+	if n == 0 && isTimeout(err) {
+		return 0, unix.EAGAIN
+	}
+	return n, err
 }
 
 // readable reports that read may find something, or the end.

@@ -19,7 +19,8 @@
 // A request whose body is in memory and whose answer comes in one piece costs one write
 // and one read of the peer's connection, which is registered with its loop once, and no
 // goroutine. A longer answer is read by the loop into an upstream.WriteBehind, as fast as
-// the peer sends it, and given to the client as fast as that takes it.
+// the peer sends it, and given to the client as fast as that takes it. At its end the loop
+// lets go of the peer, also where the client takes nothing.
 //
 // HTTP/1.1 is the default, and connections are kept, as in nginx since 1.29.7. One that turns
 // out to be closed costs a request nothing: it is sent once more, where the method allows it.

@@ -96,6 +96,13 @@ type pass struct {
 
 	out    upstream.WriteBehind
 	noFile atomic.Pointer[error] // why out has no file, until it is logged
+
+	// What is set when the answer begins to stream, for the goroutine that reads it.
+	headTook time.Duration // until the head had come
+	whole    bool          // the peer has the whole request
+	feeding  bool          // the pass feeds the peer meanwhile
+	// ended is when that goroutine has let go of the peer, before it has ended out.
+	ended time.Time
 }
 
 type stage uint8
@@ -275,9 +282,11 @@ func (p *pass) end(x *proxy.Exchange) {
 		p.roster.giveUp(p.waits, x.Now())
 		p.waits = nil
 	}
-	p.leave(x, undecided, "")
-	if p.conn != nil {
-		p.conn.drop()
+	if p.stage == streaming {
+		p.finishAnswer(x)
+	}
+	if p.conn == nil || p.dropConn() {
+		p.leave(x, undecided, "")
 	}
 	p.out.Drop(p)
 	p.body.Close()
@@ -323,6 +332,15 @@ func (p *pass) release() {
 		blocks.Put(p.buf)
 	}
 	p.buf, p.data = nil, nil
+}
+
+// dropConn closes the connection, whoever has it. It is false where the goroutine that has
+// read the answer has let go of the peer, or is about to.
+func (p *pass) dropConn() bool {
+	if p.stage == streaming {
+		return p.conn.drop(p)
+	}
+	return p.conn.drop(nil)
 }
 
 // recycle gives the pass back, once nobody looks at its answer any more. One whose

@@ -232,7 +232,7 @@ func (p *pass) keepsAlive() bool {
 }
 
 // finishConn keeps the connection for other requests, or closes it, once the answer was
-// read; it does nothing where it has done so.
+// read. Where the goroutine that has read it has done so, what is left is to note it.
 func (p *pass) finishConn(x *proxy.Exchange) {
 	c := p.conn
 	if c == nil {
@@ -242,10 +242,21 @@ func (p *pass) finishConn(x *proxy.Exchange) {
 	if p.surplus {
 		p.warnOfSurplus(x)
 	}
-	now := x.Now()
+	now, gone := p.ended, !p.ended.IsZero()
+	if !gone {
+		now = x.Now()
+	}
 	p.note(x, p.raw.Status, now)
+	if !gone {
+		p.keepOrClose(c, p.complete(), now)
+	}
 	p.leave(x, answered, "")
-	if p.keepsAlive() && p.complete() && p.lane.keeps(c, now) {
+}
+
+// keepOrClose keeps c, which has carried an answer, for other requests, or closes it. sent
+// says that the peer has the whole request. Another pass may have c by the return.
+func (p *pass) keepOrClose(c *conn, sent bool, now time.Time) {
+	if sent && p.keepsAlive() && p.lane.keeps(c, now) {
 		p.lane.keep(c)
 		return
 	}

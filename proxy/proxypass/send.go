@@ -350,8 +350,8 @@ func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 		status = p.raw.Status
 	}
 	p.note(x, status, now)
-	if c := p.conn; c != nil {
-		c.drop()
+	if p.conn != nil {
+		p.dropConn()
 		p.conn = nil
 	}
 	p.leave(x, p.outcomeOf(x, f, stale), f.reason)
@@ -386,8 +386,9 @@ func (p *pass) outcomeOf(x *proxy.Exchange, f *failure, stale bool) outcome {
 	return failed
 }
 
-// leave ends the try, as far as the roster counts it. A client that leaves after the head
-// of the answer has come says nothing bad of the peer. why is the reason of a failure.
+// leave ends the try, as far as the roster counts it, unless letGo has done so. A client
+// that leaves after the head of the answer has come says nothing bad of the peer. why is the
+// reason of a failure.
 func (p *pass) leave(x *proxy.Exchange, how outcome, why string) {
 	m := p.member
 	if m == nil {
@@ -408,7 +409,7 @@ func (p *pass) leave(x *proxy.Exchange, how outcome, why string) {
 	if s := p.upstream.sticky; s != nil && res.outcome == answered {
 		s.ended(x, m)
 	}
-	if p.roster.leave(m, res, x.Now()) {
+	if p.ended.IsZero() && p.roster.leave(m, res, x.Now()) {
 		x.Log(proxy.LevelWarn, "upstream server temporarily disabled %s", p.where())
 	}
 }

@@ -15,7 +15,8 @@ import (
 const readAhead = 4 * blockSize
 
 // beginStream gives the client the head and what has come of the body. The rest is read by
-// the connection's loop, without regard to how fast the client takes it.
+// the connection's loop, or by a goroutine where there is none, without regard to how fast
+// the client takes it.
 func (p *pass) beginStream(x *proxy.Exchange) error {
 	p.length = int64(len(p.data))
 	if err := p.rewriteFields(x); err != nil {
@@ -24,10 +25,6 @@ func (p *pass) beginStream(x *proxy.Exchange) error {
 	p.head.Apply(x, -1)
 	if err := x.Res.Send(); err != nil {
 		return err
-	}
-	if p.conn.looped == nil {
-		p.limit.begin(x, p.h, len(p.data))
-		return p.copy(x)
 	}
 	h := p.h
 	p.limit.begin(x, h, len(p.data))
@@ -42,56 +39,10 @@ func (p *pass) beginStream(x *proxy.Exchange) error {
 	} else {
 		p.release()
 	}
-	p.stage = streaming
+	p.stage, p.headTook = streaming, x.Upstream.Last().Header
+	p.whole, p.feeding = p.complete(), p.feed != nil && !p.feed.Over()
 	p.conn.readAhead(p, over)
 	return nil
-}
-
-// copy is the stream of a goroutine's connection. That is kept before the client has the
-// last bytes, and may ask again.
-func (p *pass) copy(x *proxy.Exchange) error {
-	for !p.over() {
-		if _, err := x.Res.Write(p.data); err != nil {
-			return err
-		}
-		if err := x.Res.Flush(); err != nil {
-			return err
-		}
-		p.data = nil
-		if p.limit.rate > 0 {
-			_, wait := p.limit.room(blockSize, time.Now())
-			time.Sleep(wait)
-		}
-		n, err := p.receive(x, whileReading)
-		p.limit.read += int64(n)
-		if err == io.EOF && p.raw.Body.EOF() == nil {
-			break
-		}
-		if err == io.EOF {
-			return p.brokenOff(whileReading)
-		}
-		if err != nil {
-			return err
-		}
-		out, err := p.decode((*p.buf)[:n])
-		if err != nil {
-			return invalidBody(err)
-		}
-		p.data = out
-		p.length += int64(len(out))
-	}
-	if p.raw.Body.EOF() != nil {
-		return p.brokenOff(whileReading)
-	}
-	p.finishConn(x)
-	if _, err := x.Res.Write(p.data); err != nil {
-		return err
-	}
-	p.passTrailer(x)
-	if err := x.Res.Finish(); err != nil {
-		return err
-	}
-	return errDone
 }
 
 // stream gives the client what has come, until the answer ends. What comes of the body is
@@ -101,13 +52,11 @@ func (p *pass) stream(x *proxy.Exchange) error {
 	if err := p.pump(x); err != nil {
 		return err
 	}
-	if p.feeds() { // also while the client does not take what it is given
-		x.Meanwhile(func() { p.feed.Pump(x) })
+	if p.feeding { // also while the client does not take what it is given
+		x.Meanwhile(func() { p.goOn(x) })
 		defer x.Meanwhile(nil)
 	}
-	if !p.feeds() && p.out.Complete() {
-		p.finishConn(x) // all has come: the peer is free while the client takes it
-	}
+	p.finishAnswer(x)
 	ended, err := p.out.Give(x, &p.head, p)
 	if why := p.noFile.Swap(nil); why != nil {
 		x.Log(proxy.LevelCrit, "%s; the upstream waits for the client", *why)
@@ -119,14 +68,47 @@ func (p *pass) stream(x *proxy.Exchange) error {
 		if err := p.left(x); err != nil {
 			return err
 		}
-		return errWaits
+		return p.looksLater(x)
 	}
-	p.finishConn(x)
+	p.logComplaints(x, whileReading)
+	p.finishAnswer(x)
 	p.passTrailer(x)
 	if err := x.Res.Finish(); err != nil {
 		return err
 	}
 	return errDone
+}
+
+// goOn passes on what has come of the request's body, until the peer has answered.
+func (p *pass) goOn(x *proxy.Exchange) {
+	if p.feeds() {
+		p.feed.Pump(x)
+	}
+	p.finishAnswer(x)
+}
+
+// finishAnswer lets go of a peer whose whole answer has come: it gets no more of the request's
+// body. What the client has not taken yet is in out.
+func (p *pass) finishAnswer(x *proxy.Exchange) {
+	if p.conn != nil && p.out.Complete() {
+		p.finishConn(x)
+		p.feed.Close()
+	}
+}
+
+// looksLater waits for more of the answer. Where no loop tells that the client leaves, the
+// pass looks for that now and then.
+func (p *pass) looksLater(x *proxy.Exchange) error {
+	if p.conn != nil && p.conn.looped == nil {
+		wait := lookEvery
+		if _, rest := x.Res.Room(); rest > 0 {
+			wait = min(wait, rest)
+		}
+		if err := x.Res.Later(wait); err != nil {
+			return err
+		}
+	}
+	return errWaits
 }
 
 // Name is upstream.Source's.
@@ -174,6 +156,33 @@ func (p *pass) produce(t *eventloop.Turn) {
 	waker := p.waker
 	if c.goesOn(p) {
 		waker.WakeIn(t)
+	}
+}
+
+// produceAlone is produce for a connection without a loop, on a goroutine of its own. That
+// ends where the client has to catch up, with the answer, and when the pass drops the
+// connection.
+func (p *pass) produceAlone() {
+	for c, waker := p.conn, p.waker; ; waker.Wake() {
+		most := blockSize
+		if p.limit.rate > 0 {
+			var wait time.Duration
+			if most, wait = p.limit.room(blockSize, time.Now()); wait > 0 {
+				p.rests(nil, wait)
+				return
+			}
+		}
+		buf := blocks.Get().(*[]byte)
+		n, err := c.readWithin((*buf)[:most], p.h.readTimeout)
+		ended, over, err := p.take(buf, n, err)
+		if ended {
+			p.ends(nil, err)
+			return
+		}
+		if over {
+			p.pauses(nil)
+			return
+		}
 	}
 }
 
@@ -230,7 +239,8 @@ func (p *pass) endedBy(err error) error {
 	return callFailed("recv", err, whileReading)
 }
 
-// ends gives the connection back to the pass. cut is why the answer is not complete.
+// ends says that nothing more comes of the answer. cut is why it is not complete. The peer is
+// let go at once, as the client may take nothing.
 func (p *pass) ends(t *eventloop.Turn, cut error) {
 	waker, c := p.waker, p.conn
 	c.mu.Lock()
@@ -240,9 +250,34 @@ func (p *pass) ends(t *eventloop.Turn, cut error) {
 		return
 	}
 	c.state = busy
-	p.out.End(cut)
+	if p.feeding { // the pass writes to it
+		p.out.End(cut)
+		c.mu.Unlock()
+		waker.WakeIn(t)
+		return
+	}
+	c.pass = nil // from here on the pass cannot drop it
 	c.mu.Unlock()
+	p.letGo(c, t, cut)
+	p.out.End(cut) // and from here on p is the pass's alone
 	waker.WakeIn(t)
+}
+
+// letGo lets go of a peer on the goroutine that has read its answer. What fails behind the
+// head does not count against the peer; see outcomeOf.
+func (p *pass) letGo(c *conn, t *eventloop.Turn, cut error) {
+	if p.ended = time.Now(); t != nil {
+		p.ended = t.Now()
+	}
+	if cut == nil {
+		p.keepOrClose(c, p.whole, p.ended)
+	} else {
+		c.close()
+	}
+	if p.member != nil {
+		res := result{outcome: answered, began: p.began, header: p.headTook, whole: p.ended.Sub(p.began), landed: p.landed}
+		p.roster.leave(p.member, res, p.ended)
+	}
 }
 
 // pauses has the peer wait until the client has caught up.
@@ -275,8 +310,14 @@ func (c *conn) readAhead(p *pass, over bool) {
 	c.look(p)
 }
 
-// look leaves the connection to its loop, also where there is something to read. c.mu is held.
+// look leaves the connection to its loop, also where there is something to read, or to a
+// goroutine. c.mu is held.
 func (c *conn) look(p *pass) {
+	if c.looped == nil {
+		c.state = producing
+		go p.produceAlone()
+		return
+	}
 	c.state = reading
 	given := (c.sealed == nil || c.sealed.Drained()) && c.looped.Idle(p.h.readTimeout)
 	if c.again = !given; c.again {
@@ -301,7 +342,7 @@ func (c *conn) goesOn(p *pass) bool {
 func (c *conn) resume(p *pass) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == full {
+	if c.state == full && c.pass == p {
 		c.look(p)
 	}
 }
