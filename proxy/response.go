@@ -34,6 +34,7 @@ type Response struct {
 	done     bool // finished or aborted
 	aborted  bool
 	filters  []BodyFilter
+	last     HeaderFilter // see FilterLast
 }
 
 // SetStatus sets Status, with a reason phrase of the application. reason has no control
@@ -84,6 +85,10 @@ func (r *Response) AppendType(dst []byte) []byte {
 // sees the body first.
 func (r *Response) Use(f BodyFilter) { r.filters = append(r.filters, f) }
 
+// FilterLast makes Send call f when all header filters have run: they see the response as
+// it is before.
+func (r *Response) FilterLast(f HeaderFilter) { r.last = f }
+
 // Filtered reports whether a body filter is installed.
 func (r *Response) Filtered() bool { return len(r.filters) > 0 }
 
@@ -104,6 +109,12 @@ func (r *Response) Send() error {
 				r.dropFilters() // the status page gets filters of its own
 				return err
 			}
+		}
+	}
+	if r.last != nil && x.fault == nil {
+		if err := r.last(x); err != nil {
+			r.dropFilters()
+			return err
 		}
 	}
 	if x.fault != nil {
@@ -233,7 +244,7 @@ func (r *Response) dropFilters() {
 	for _, f := range r.filters {
 		f.Close()
 	}
-	r.filters = r.filters[:0]
+	r.filters, r.last = r.filters[:0], nil
 }
 
 // Reply sends a whole response: status, content type and body.

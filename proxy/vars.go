@@ -187,7 +187,10 @@ func sentField(rest string) Getter {
 	switch name {
 	case "content-type":
 		return func(x *Exchange, dst []byte) ([]byte, bool) {
-			return x.Res.AppendType(dst), x.Res.ContentType != ""
+			if x.Res.sent {
+				return x.Res.AppendType(dst), x.Res.ContentType != ""
+			}
+			return append(dst, x.Res.ContentType...), x.Res.ContentType != "" // as in nginx without the charset, for maps that set fields
 		}
 	case "content-length":
 		return func(x *Exchange, dst []byte) ([]byte, bool) {

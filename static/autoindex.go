@@ -51,7 +51,8 @@ func (st *site) list(x *proxy.Exchange, dir string) error {
 	if st.format == listJSON {
 		return x.Res.Reply(200, "application/json", listJSONOf(entries))
 	}
-	return x.Res.Reply(200, "text/html; charset=utf-8", st.listHTML(x.Req.Path, entries))
+	x.Res.Charset = "utf-8" // as names of files are
+	return x.Res.Reply(200, "text/html", st.listHTML(x.Req.Path, entries))
 }
 
 // maxEntries is the largest number of entries that are read, so that one request cannot take

@@ -127,24 +127,28 @@ func (st *site) sendRanges(x *proxy.Exchange, lk *lookup, value string) (done bo
 }
 
 // sendMultipart sends several ranges as multipart/byteranges, RFC 9110 section 14.6, in
-// nginx's layout.
+// nginx's layout. As in nginx, header filters see the type of the file, and what they make
+// of it is the type of each part.
 func sendMultipart(r *proxy.Response, lk *lookup, spans []span) error {
-	size := lk.file.size
 	var seed [8]byte
 	rand.Read(seed[:])
 	boundary := fmt.Sprintf("%020d", binary.BigEndian.Uint64(seed[:]))
-	head := "\r\n--" + boundary + "\r\n"
-	if r.ContentType != "" {
-		head += "Content-Type: " + string(r.AppendType(nil)) + "\r\n"
-	}
 	heads := make([]string, len(spans))
 	end := "\r\n--" + boundary + "--\r\n"
-	length := int64(len(end))
-	for i, s := range spans {
-		heads[i] = head + "Content-Range: " + s.contentRange(size) + "\r\n\r\n"
-		length += int64(len(heads[i])) + s.end - s.start
-	}
-	r.Status, r.Length, r.ContentType, r.Charset = 206, length, "multipart/byteranges; boundary="+boundary, ""
+	r.FilterLast(func(*proxy.Exchange) error {
+		head := "\r\n--" + boundary + "\r\n"
+		if r.ContentType != "" {
+			head += "Content-Type: " + string(r.AppendType(nil)) + "\r\n"
+		}
+		r.Length = int64(len(end))
+		for i, s := range spans {
+			heads[i] = head + "Content-Range: " + s.contentRange(lk.file.size) + "\r\n\r\n"
+			r.Length += int64(len(heads[i])) + s.end - s.start
+		}
+		r.ContentType, r.Charset = "multipart/byteranges; boundary="+boundary, ""
+		return nil
+	})
+	r.Status, r.Length = 206, lk.file.size
 	if err := r.Send(); err != nil {
 		return err
 	}

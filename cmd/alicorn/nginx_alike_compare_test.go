@@ -49,7 +49,7 @@ type meantDifference struct {
 
 // meant are the differences that are meant.
 var meant = []meantDifference{
-	{"A list of files says that it is UTF-8, as names of files are; nginx leaves that to charset. A map of $sent_http_content_type sees it.", func(_ alikeRequest, ours, theirs alikeAnswer) bool {
+	{"A list of files says that it is UTF-8, as names of files are; nginx leaves that to charset.", func(_ alikeRequest, ours, theirs alikeAnswer) bool {
 		return strings.HasPrefix(ours.header.Get("Content-Type"), "text/html; charset=") && ours.status == theirs.status && (len(ours.body) == 0 || normalBody(ours) == normalBody(theirs) && bytes.Contains(ours.body, []byte("<title>Index of")))
 	}},
 	{"What return says has neither a time nor an ETag, so that no condition is about it (RFC 9110, section 13.1.4). nginx takes it for older than any time, and different from any tag.", func(q alikeRequest, ours, theirs alikeAnswer) bool {
@@ -72,9 +72,6 @@ var meant = []meantDifference{
 	}},
 	{"An answer has one Content-Type: add_header takes the place of what default_type says.", func(_ alikeRequest, ours, theirs alikeAnswer) bool {
 		return len(theirs.header["Content-Type"]) > 1 && len(ours.header["Content-Type"]) == 1 && ours.status == theirs.status && bytes.Equal(ours.body, theirs.body)
-	}},
-	{"Of a body of several ranges $sent_http_content_type is the type that is sent, not the file's.", func(_ alikeRequest, ours, theirs alikeAnswer) bool {
-		return strings.HasPrefix(ours.header.Get("Content-Type"), "multipart/byteranges") && normalBody(ours) == normalBody(theirs)
 	}},
 	{"nginx refuses a bad request line before it has read Host, so that variables have the default server's name.", func(_ alikeRequest, ours, theirs alikeAnswer) bool {
 		return strings.HasPrefix(theirs.status, "400") && ours.status == theirs.status
