@@ -81,7 +81,7 @@ func defaultCore(o Options) Core {
 		HeaderBufferSize: 1 << 10, LargeBuffers: 4, LargeBufferSize: 8 << 10, MaxHeaders: 1000,
 		IgnoreInvalid: true, MergeSlashes: true, ServerTokens: true, ChunkedEncoding: true,
 		AbsoluteRedirect: true, PortInRedirect: true, LogNotFound: true,
-		DefaultType: "text/plain", types: builtinTypes(),
+		DefaultType: "text/plain", types: builtinTypes,
 	}
 }
 

@@ -12,3 +12,6 @@ func (r *Regexp) HoldTurn() (give func()) {
 
 // Waiting returns how many matches wait for their turn.
 func (r *Regexp) Waiting() int { return int(r.turns.waiting.Load()) }
+
+// DefaultCore makes the settings of the core that a configuration begins with.
+func DefaultCore() { _ = defaultCore(Options{}) }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"alicorn/config"
@@ -12,14 +13,14 @@ type Types struct {
 	byExtension map[string]string
 }
 
-// builtinTypes returns the Types of mimeTypes.
-func builtinTypes() *Types {
-	t := &Types{byExtension: make(map[string]string, len(mimeTypes))}
+// builtinTypes are the Types of mimeTypes. All configurations share them.
+var builtinTypes = &Types{byExtension: func() map[string]string {
+	t := make(map[string]string, len(mimeTypes))
 	for _, m := range mimeTypes {
-		t.byExtension[m.extension] = m.contentType
+		t[m.extension] = m.contentType
 	}
 	return t
-}
+}()}
 
 // MimeTypesFile returns the built-in types as a configuration file, for
 // "include mime.types" where there is none on disk.
@@ -57,7 +58,7 @@ func (m core) setTypes(s *config.Scope, n *config.Node) error {
 	if c.typesOf != s {
 		c.types, c.typesOf = &Types{byExtension: map[string]string{}}, s
 		if s.Parent == nil {
-			c.types = builtinTypes()
+			c.types.byExtension = maps.Clone(builtinTypes.byExtension)
 		}
 	}
 	for _, line := range n.Children {
