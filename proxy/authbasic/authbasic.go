@@ -14,6 +14,7 @@ package authbasic
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 
@@ -47,7 +48,7 @@ func Module() proxy.Module {
 			{Name: "auth_basic", In: in, Args: config.OneArg, Syntax: "REALM | off", Default: "off", Set: setRealm(k),
 				Help: "Lets requests in that have the name and the password of a user in auth_basic_user_file. Others are answered with 401. Clients show REALM, which may have variables, when they ask for the password. off lets all requests in. As in nginx, without auth_basic_user_file no password is needed. See satisfy."},
 			{Name: "auth_basic_user_file", In: in, Args: config.OneArg, Syntax: "FILE", Set: setFile(k),
-				Help: "The file with the users of auth_basic, of at most 4m. It has a line NAME:PASSWORD[:COMMENT] for each user; a line that begins with # is a comment. FILE may have variables. A relative FILE is in the configuration's folder. PASSWORD is a hash: bcrypt ($2a$, $2b$, $2y$), SHA-512 or SHA-256 crypt ($6$, $5$), MD5 crypt ($1$), Apache's MD5 ($apr1$), {SSHA} or {SHA}; or {PLAIN} and the password itself. \"htpasswd -B\" writes bcrypt. A user with another kind of hash, such as DES crypt or yescrypt, which nginx accepts if the system's crypt does, is not let in, and the error log says so. Changes of the file take effect at once. If the file is missing requests are answered with 403, and if it cannot be read with 500. A few checks of hashes that take long run at once; if 128 requests wait for their check, or 16 of one client, further ones are answered with 503. A user whose password has passed does not wait again, unless the hash changes."},
+				Help: "The file with the users of auth_basic, of at most 4m. It has a line NAME:PASSWORD[:COMMENT] for each user; a line that begins with # is a comment. FILE may have variables. A relative FILE is in the configuration's folder. PASSWORD is a hash: bcrypt ($2a$, $2b$, $2y$), SHA-512 or SHA-256 crypt ($6$, $5$), MD5 crypt ($1$), Apache's MD5 ($apr1$), {SSHA} or {SHA}; or {PLAIN} and the password itself. \"htpasswd -B\" writes bcrypt. A user with another kind of hash, such as DES crypt or yescrypt, which nginx accepts if the system's crypt does, is not let in, and the error log says so. Nor is one whose hash takes more than some seconds to check: more than 12,000,000 rounds of SHA crypt, or a cost above 16 of bcrypt. Changes of the file take effect at once. If the file is missing requests are answered with 403, and if it cannot be read with 500. A few checks of hashes that take long run at once; if 128 requests wait for their check, or 16 of one client, further ones are answered with 503. A user whose password has passed does not wait again, unless the hash changes."},
 		},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			c := k.In(s)
@@ -119,9 +120,25 @@ func (c *settings) warnOfFile(s *config.Scope) {
 	case errors.Is(err, fs.ErrPermission): // the configuration may be read by another user than the server's
 	case err != nil:
 		s.Load().Warn(at.Pos, "cannot read %q: %s; until it can be read nobody gets in", name, osfile.Cause(err))
-	case len(t.unknown) > 0:
-		s.Load().Warn(at.Pos, "no password opens the entry of line %s in %q: its hash is of a kind that is not known here, such as DES crypt or yescrypt; \"htpasswd -B\" writes one that is", strings.Join(t.unknown, ", "), name)
+	case len(t.refused) > 0:
+		s.Load().Warn(at.Pos, "no password opens these entries of %q, %s; \"htpasswd -B\" writes hashes that are checked", name, refusals(t.refused))
 	}
+}
+
+// refusals lists lines by the reason why their passwords cannot be checked.
+func refusals(all []refused) string {
+	var reasons []string
+	lines := map[string][]string{}
+	for _, r := range all {
+		if lines[r.why] == nil {
+			reasons = append(reasons, r.why)
+		}
+		lines[r.why] = append(lines[r.why], r.line)
+	}
+	for i, why := range reasons {
+		reasons[i] = fmt.Sprintf("line %s: the password %s", strings.Join(lines[why], ", "), why)
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // challenge returns the value of WWW-Authenticate. It escapes quotes in realm, unless they are

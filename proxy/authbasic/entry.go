@@ -7,6 +7,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -23,25 +26,37 @@ import (
 // entry is a user's password in a file.
 type entry struct {
 	hash   string
-	scheme *scheme       // nil: the kind of hash is not known
+	scheme *scheme       // nil: no password opens the entry, because of refusal
 	cost   time.Duration // roughly how long a check takes; 0: a very short time
 	proof  atomic.Pointer[proof]
+	// refusal says why the hash cannot be checked; "" if it can.
+	refusal string
 }
+
+// mostWork is the longest that the check of one hash may take, by the estimate of its cost.
+// The number of rounds is part of the hash: crypt takes up to 999,999,999, which are minutes,
+// and bcrypt up to 2^31, which are days. Not only the user's requests would cost that, but
+// each with the name of a user that the file has not.
+const mostWork = 6 * time.Second
 
 // proof is a keyed hash of the password that has passed.
 type proof struct{ key, sum [sha256.Size]byte }
 
 func newEntry(hash string) *entry {
-	e := &entry{hash: hash}
-	for i := range schemes {
-		if s := &schemes[i]; strings.HasPrefix(hash, s.prefix) {
-			e.scheme = s
-			if s.cost != nil {
-				e.cost = s.cost(hash)
-			}
-			break
-		}
+	e := &entry{hash: hash, refusal: "is hashed in a way that is not known here"}
+	i := slices.IndexFunc(schemes, func(s scheme) bool { return strings.HasPrefix(hash, s.prefix) })
+	if i < 0 {
+		return e
 	}
+	s := &schemes[i]
+	if s.cost != nil {
+		e.cost = s.cost(hash)
+	}
+	if e.cost > mostWork {
+		e.cost, e.refusal = 0, fmt.Sprintf("needs too much work, %s: at most %d rounds of $5$ and $6$, and a cost of %d of bcrypt, are allowed", s.work(hash), mostWork/costOfRound, mostBcrypt)
+		return e
+	}
+	e.scheme, e.refusal = s, ""
 	return e
 }
 
@@ -137,24 +152,43 @@ func matchesBcrypt(hash, password string) bool {
 	return len(password) < longestCrypted && bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
 }
 
+// work returns the part of a hash that says how much work its check is.
+func (s *scheme) work(hash string) string {
+	text, _, _ := strings.Cut(hash[len(s.prefix):], "$")
+	if s.prefix[1] == '2' {
+		return "a cost of " + text
+	}
+	return text
+}
+
 func costOfMD5(string) time.Duration { return 250 * time.Microsecond }
+
+// costOfRound is the time of a round of $5$ and $6$.
+const costOfRound = 500 * time.Nanosecond
 
 // costOfSHA depends on the number of rounds in the hash, by default 5000.
 func costOfSHA(hash string) time.Duration {
-	rounds := 5000
-	if _, text, ok := strings.Cut(hash, "$rounds="); ok {
+	rounds := uint64(5000)
+	if text, ok := strings.CutPrefix(hash[len("$5$"):], "rounds="); ok {
 		text, _, _ = strings.Cut(text, "$")
-		if n, err := strconv.Atoi(text); err == nil && n > 0 {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err == nil || errors.Is(err, strconv.ErrRange) {
 			rounds = min(n, 999_999_999)
 		}
 	}
-	return time.Duration(rounds) * 500 * time.Nanosecond
+	return time.Duration(rounds) * costOfRound
 }
+
+// The time of bcrypt with a cost of 0, and the largest cost whose time is within mostWork.
+const (
+	costOfBcrypt0 = 80 * time.Microsecond
+	mostBcrypt    = 16
+)
 
 func costOfBcrypt(hash string) time.Duration {
 	cost, err := bcrypt.Cost([]byte(hash))
 	if err != nil {
 		return time.Nanosecond
 	}
-	return 80 * time.Microsecond << cost
+	return costOfBcrypt0 << cost
 }

@@ -32,9 +32,12 @@ type table struct {
 	state   state
 	settled bool // the state shows all changes after the reading
 	users   map[string]*entry
-	dearest *entry   // the entry whose check takes longest; nil: there is none
-	unknown []string // the numbers of lines whose passwords cannot be checked
+	dearest *entry    // the entry whose check takes longest; nil: there is none
+	refused []refused // the lines whose passwords cannot be checked
 }
+
+// refused is a line whose password cannot be checked, and why.
+type refused struct{ line, why string }
 
 // state distinguishes the versions of a file.
 type state struct {
@@ -123,7 +126,7 @@ func (t *table) add(line string, number int) {
 	e := newEntry(rest)
 	t.users[name] = e
 	if e.scheme == nil {
-		t.unknown = append(t.unknown, strconv.Itoa(number))
+		t.refused = append(t.refused, refused{strconv.Itoa(number), e.refusal})
 		return
 	}
 	if t.dearest == nil || e.cost > t.dearest.cost {

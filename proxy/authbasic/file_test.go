@@ -1,6 +1,7 @@
 package authbasic
 
 import (
+	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -122,9 +123,44 @@ func TestChallengesAreWellFormed(t *testing.T) {
 	}
 }
 
+// dearUsers are users whose hashes take minutes, hours or days to check; of the first, the time
+// that bcrypt takes is allowed.
+const dearUsers = "most:$2y$16$JECVlu5mYDn9I8eZDwPn.Onxr1xBBiJ/zkW2qYoBDw4c5BCu.MDPK\n" +
+	"sha:$6$rounds=999999999$salt$x\nsha256:$5$rounds=999999999$salt$x\nbcrypt:$2b$17$JECVlu5mYDn9I8eZDwPn.Onxr1xBBiJ/zkW2qYoBDw4c5BCu.MDPK\nbeyond:$6$rounds=99999999999999999999999$salt$x\nlast:$2a$31$JECVlu5mYDn9I8eZDwPn.Onxr1xBBiJ/zkW2qYoBDw4c5BCu.MDPK\n"
+
+// A hash that says that it needs more work than is allowed is not checked, neither for its
+// user nor for those that the file has not.
+func TestHashesThatNeedTooMuchWorkAreNotChecked(t *testing.T) {
+	dir := t.TempDir()
+	_, rest, _ := strings.Cut(dearUsers, "\n")
+	if err := os.WriteFile(filepath.Join(dir, "dear"), []byte(rest), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := proxytest.New(t, proxytest.Config{Dir: dir, Modules: []proxy.Module{Module()}, Text: "server { listen 80; auth_basic x; auth_basic_user_file dear; location / { } }"})
+	for user, want := range map[string]string{
+		"sha":    `user "sha": the password in "` + dir + `/dear" needs too much work, rounds=999999999: at most 12000000 rounds of $5$ and $6$, and a cost of 16 of bcrypt, are allowed`,
+		"bcrypt": "needs too much work, a cost of 17: at most",
+		"beyond": "needs too much work, rounds=99999999999999999999999: at most",
+		"last":   "needs too much work, a cost of 31: at most",
+		"nobody": `user "nobody" was not found`,
+	} {
+		s.Log.Reset()
+		r := s.Get("/", "Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte(user+":secret")))
+		if r.Status != 401 || !strings.Contains(s.Log.String(), want) {
+			t.Errorf("%s: %d with log %s; want 401 and %q", user, r.Status, s.Log, want)
+		}
+	}
+	if e := newEntry("$6$rounds=12000000$salt$x"); e.scheme == nil || e.cost != mostWork {
+		t.Errorf("12,000,000 rounds: %q, %s; want that they are checked, in %s", e.refusal, e.cost, mostWork)
+	}
+	if e := newEntry("$5$salt$rounds=999999999$x"); e.scheme == nil {
+		t.Errorf("a hash with rounds in its salt is refused: it %s", e.refusal)
+	}
+}
+
 func TestWhatLetsNobodyInIsWarnedOf(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"good": "a:{PLAIN}x\n", "old": "a:{PLAIN}x\nb:zBMA6WWaP1oV.\n# c:d\nd:$y$j9T$x$y\n"} {
+	for name, text := range map[string]string{"good": "a:{PLAIN}x\n", "old": "a:{PLAIN}x\nb:zBMA6WWaP1oV.\n# c:d\nd:$y$j9T$x$y\n", "dear": dearUsers} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +168,8 @@ func TestWhatLetsNobodyInIsWarnedOf(t *testing.T) {
 	for text, want := range map[string]string{
 		`auth_basic x; auth_basic_user_file good; location / { } location /a { auth_basic off; }`: "",
 		`auth_basic x; auth_basic_user_file $host; location / { }`:                                "",
-		`auth_basic x; auth_basic_user_file old; location / { } location /b { }`:                  `no password opens the entry of line 2, 4 in "old"`,
+		`auth_basic x; auth_basic_user_file old; location / { } location /b { }`:                  `no password opens these entries of "old", line 2, 4: the password is hashed in a way that is not known here; `,
+		`auth_basic x; auth_basic_user_file dear; location / { }`:                                 `line 2, 3: the password needs too much work, rounds=999999999: at most 12000000 rounds of $5$ and $6$, and a cost of 16 of bcrypt, are allowed; line 4: the password needs too much work, a cost of 17: at`,
 		`auth_basic x; auth_basic_user_file none; location / { }`:                                 `cannot read "none": no such file or directory; until it can be read nobody gets in`,
 		`auth_basic x; location / { } location /b { }`:                                            `auth_basic has no auth_basic_user_file in "location /"`,
 		`auth_basic x; `: `auth_basic has no auth_basic_user_file in "server"`,

@@ -99,7 +99,7 @@ func (a *attempt) conclude(x *proxy.Exchange) error {
 	case a.found == nil:
 		x.Log(proxy.LevelError, "user %q was not found in %q", a.user, a.path)
 	case a.found.scheme == nil:
-		x.Log(proxy.LevelError, "user %q: the password in %q is hashed in a way that is not known here", a.user, a.path)
+		x.Log(proxy.LevelError, "user %q: the password in %q %s", a.user, a.path, a.found.refusal)
 	default:
 		x.Log(proxy.LevelError, "user %q: password mismatch", a.user)
 	}
