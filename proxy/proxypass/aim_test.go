@@ -185,7 +185,7 @@ func TestServersThatRequestsNameAreBounded(t *testing.T) {
 			proxytest.Eventually(t, func() bool {
 				g.lanes[0].mu.Lock()
 				defer g.lanes[0].mu.Unlock()
-				kept = len(g.lanes[0].kept)
+				kept = g.lanes[0].kept.count
 				return kept <= g.keep
 			}, "%s keeps %d connections", key, kept)
 		}

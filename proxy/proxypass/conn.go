@@ -48,6 +48,10 @@ type conn struct {
 	timer    *time.Timer   // ends a kept connection of a goroutine
 	restTime time.Duration // for which it is kept
 
+	// The place in the list of the lane, whose lock guards it.
+	listed       bool
+	older, newer *conn
+
 	mu    sync.Mutex
 	state connState
 	waker proxy.Waker // of the pass

@@ -1,7 +1,6 @@
 package proxypass
 
 import (
-	"slices"
 	"sync"
 	"time"
 )
@@ -12,7 +11,7 @@ type lane struct {
 	roster *roster
 
 	mu     sync.Mutex
-	kept   []*conn // oldest first
+	kept   connList
 	closed bool
 	_      [64]byte // locks of two lanes are not in one cache line
 }
@@ -37,12 +36,13 @@ func (l *lane) takeKept(p *peer, w way) *conn {
 func (l *lane) take(p *peer, w *way) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := len(l.kept) - 1; i >= 0; i-- {
-		c := l.kept[i]
+	var older *conn
+	for c := l.kept.newest; c != nil; c = older {
+		older = c.older
 		if !c.leadsTo(p) || w != nil && c.way != *w {
 			continue
 		}
-		l.kept = append(l.kept[:i], l.kept[i+1:]...)
+		l.kept.remove(c)
 		if c.claim() {
 			return c
 		}
@@ -57,7 +57,7 @@ func (l *lane) keep(c *conn) {
 	var oldest *conn
 	timeout := d.keepTimeout
 	l.mu.Lock()
-	surplus := len(l.kept) >= d.keep
+	surplus := l.kept.count >= d.keep
 	if surplus && c.looped != nil {
 		timeout = min(timeout, l.group.surplus)
 	}
@@ -67,11 +67,11 @@ func (l *lane) keep(c *conn) {
 		return
 	}
 	if surplus && c.looped == nil {
-		oldest = l.kept[0]
+		oldest = l.kept.oldest
 		oldest.claim()
-		l.kept = append(l.kept[:0], l.kept[1:]...)
+		l.kept.remove(oldest)
 	}
-	l.kept = append(l.kept, c)
+	l.kept.add(c)
 	l.mu.Unlock()
 	if oldest != nil {
 		oldest.close()
@@ -89,11 +89,7 @@ func (l *lane) keeps(c *conn, now time.Time) bool {
 func (l *lane) evict(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.Index(l.kept, c)
-	if i >= 0 {
-		l.kept = append(l.kept[:i], l.kept[i+1:]...)
-	}
-	return i >= 0
+	return l.kept.remove(c)
 }
 
 // closeTo closes the connections to p that are kept.
@@ -105,17 +101,55 @@ func (l *lane) closeTo(p *peer) {
 
 func (l *lane) close() {
 	l.mu.Lock()
-	kept := l.kept
-	l.kept, l.closed = nil, true
-	for i, c := range kept {
-		if !c.claim() {
-			kept[i] = nil
+	var mine []*conn
+	for l.closed = true; l.kept.oldest != nil; {
+		c := l.kept.oldest
+		l.kept.remove(c)
+		if c.claim() {
+			mine = append(mine, c)
 		}
 	}
 	l.mu.Unlock()
-	for _, c := range kept {
-		if c != nil {
-			c.close()
-		}
+	for _, c := range mine {
+		c.close()
 	}
+}
+
+// connList is a list of kept connections, in the order in which they came. Each call takes
+// the same time, however many there are: an origin that ends ends all its connections.
+type connList struct {
+	oldest, newest *conn
+	count          int
+}
+
+// add adds c, which is in no list.
+func (l *connList) add(c *conn) {
+	c.listed, c.older, c.newer = true, l.newest, nil
+	if l.newest != nil {
+		l.newest.newer = c
+	} else {
+		l.oldest = c
+	}
+	l.newest = c
+	l.count++
+}
+
+// remove takes c out. It returns false if c is not in the list.
+func (l *connList) remove(c *conn) bool {
+	if !c.listed {
+		return false
+	}
+	if c.older != nil {
+		c.older.newer = c.newer
+	} else {
+		l.oldest = c.newer
+	}
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		l.newest = c.older
+	}
+	c.listed, c.older, c.newer = false, nil, nil
+	l.count--
+	return true
 }

@@ -131,7 +131,7 @@ func mean(a time.Duration, n uint64, b time.Duration, m uint64) time.Duration {
 func (l *lane) addIdle(peers []*peer, st []PeerStatus) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, c := range l.kept {
+	for c := l.kept.oldest; c != nil; c = c.newer {
 		if i := slices.Index(peers, c.peer); i >= 0 {
 			st[i].Idle++
 		}
