@@ -143,9 +143,24 @@ func (s *service) is(wants ...string) {
 	}
 }
 
-func (s *service) mainPID() string {
+// process is one process of a machine, which a later one with its pid is not.
+type process struct {
+	pid   int
+	began uint64 // in ticks of the machine's clock
+}
+
+// mainProcess returns the service's main process; the zero process while there is none.
+func (s *service) mainProcess() (p process) {
 	s.t.Helper()
-	return strings.TrimSpace(s.run("systemctl show --property=MainPID --value alicorn"))
+	out := s.run("pid=$(systemctl show --property=MainPID --value alicorn); echo $pid $(cut -d ' ' -f 22 /proc/$pid/stat 2>&1)")
+	n, err := fmt.Sscan(out, &p.pid, &p.began)
+	switch {
+	case n == 0:
+		s.t.Fatalf("the service's main process is %q, %v; want a number", out, err)
+	case n == 1: // there is none, or it has just ended
+		return process{}
+	}
+	return p
 }
 
 // underLoad does something while requests come in, none of which may fail.
@@ -199,7 +214,7 @@ func (s *service) isReloaded() {
 	s.run("useradd web && mkdir /srv/web && chown web: /srv/web")
 	s.write("/srv/web/app.py", slowApp, 0o644)
 	s.write("/etc/alicorn/conf.d/default.conf", slowSite, 0o644)
-	pid := s.mainPID()
+	main := s.mainProcess()
 	s.run("systemctl reload alicorn")
 	s.serves("served")
 	if out := s.run("alicorn status --json"); !strings.Contains(out, `"generation": 2,`) {
@@ -210,7 +225,10 @@ func (s *service) isReloaded() {
 		s.t.Errorf("a reload of a mistake succeeds: %s", out)
 	}
 	s.run("rm /etc/alicorn/conf.d/bad.conf")
-	s.is("ActiveState=active", "MainPID="+pid)
+	if now := s.mainProcess(); now != main || now.pid == 0 {
+		s.t.Errorf("the main process was %v before reloads, and is %v; want the same", main, now)
+	}
+	s.is("ActiveState=active")
 	s.serves("served")
 }
 
@@ -219,16 +237,16 @@ func (s *service) isReloaded() {
 func (s *service) isUpgraded() {
 	s.t.Helper()
 	s.underLoad(func() {
-		first := s.mainPID()
+		first := s.mainProcess()
 		s.run("dpkg -i 2.deb")
-		second := s.mainPID()
+		second := s.mainProcess()
 		s.run("dpkg -i broken.deb")
-		if first == second || s.mainPID() != second {
-			s.t.Errorf("the main process was %s, then %s, and with a broken program %s", first, second, s.mainPID())
+		if first == second || s.mainProcess() != second {
+			s.t.Errorf("the main process was %v, then %v, and with a broken program %v", first, second, s.mainProcess())
 		}
 		s.run("dpkg -i 2.deb")
-		if s.mainPID() == second {
-			s.t.Errorf("after the broken package and another one the server is %s still, want a new one", second)
+		if s.mainProcess() == second {
+			s.t.Errorf("after the broken package and another one the server is %v still, want a new one", second)
 		}
 	})
 	s.is("ActiveState=active", "StatusText=Serving", "NRestarts=0")
@@ -238,13 +256,13 @@ func (s *service) isUpgraded() {
 // that it has started.
 func (s *service) comesBack() {
 	s.t.Helper()
-	pid := s.mainPID()
-	s.run("kill -KILL " + pid)
+	main := s.mainProcess()
+	s.run(fmt.Sprintf("kill -KILL %d", main.pid))
 	// The front of the one that was killed may answer for a moment.
 	await(s.t, "the service is not started again", func() bool {
-		now := s.mainPID()
+		now := s.mainProcess()
 		active := s.run("systemctl show --property=ActiveState --value alicorn")
-		return now != pid && now != "0" && strings.TrimSpace(active) == "active"
+		return now != main && now.pid != 0 && strings.TrimSpace(active) == "active"
 	})
 	s.is("NRestarts=1")
 	s.serves("served")
@@ -311,14 +329,14 @@ func (s *service) isInstalledByItself() {
 	s.run("./alicorn install")
 	s.serves("Alicorn is running.")
 	s.is("ActiveState=active", "UnitFileState=enabled")
-	first := s.mainPID()
-	if out := s.run("./alicorn install"); out != "" || s.mainPID() != first {
-		s.t.Errorf(`another install changes something: %s; want "" and mainPID %v`, out, first)
+	first := s.mainProcess()
+	if out := s.run("./alicorn install"); out != "" || s.mainProcess() != first {
+		s.t.Errorf(`another install changes something: %s; want "" and the main process %v`, out, first)
 	}
 	// The same program for the machine, another one for install.
 	s.underLoad(func() { s.run("echo >>alicorn && ./alicorn install") })
-	if s.mainPID() == first {
-		s.t.Errorf("with another program the server is %s still, want a new one", first)
+	if s.mainProcess() == first {
+		s.t.Errorf("with another program the server is %v still, want a new one", first)
 	}
 	s.run("./alicorn uninstall --purge && ! pgrep alicorn")
 	if left := s.traces(); left != "" {
