@@ -1,28 +1,28 @@
 // Package proxy is the core of the front tier: requests, the phases that each goes
-// through, and the generations of configuration that serve them.
-//
-// The model:
+// through, and the generations of configuration that serve them. It contains no content
+// handler and no protocol: the program passes both in. The model:
 //
 //	Exchange    one request and its response; pooled, valid until its log phase ends
 //	Wire        the protocol loop (http1, ...) of an Exchange: a ResponseWire, a RequestWire and a Scheduler
-//	Waiting     the state machine of an Exchange that waits for events
 //	Module      a feature: its settings, directives, variables, and the functions that it adds to a Location
 //	Slot        a feature's state of an Exchange, Location or Conn
 //	Location    compiled settings: a short list of functions for each phase
 //	Generation  one immutable compiled configuration: listeners -> servers -> locations
 //	Engine      serves the current Generation, swaps it by one pointer, drains the old one
+//	Waiting     the state of an Exchange, and what an event and its own calls make of it:
 //
-// Phases run in nginx's order: post-read, server rewrite, find location, rewrite,
-// preaccess, access, precontent, content, then the response's header and body filters,
-// then log. A handler responds and returns nil, or returns an error and leaves the
-// response alone: a Status, a Redirect or a failure; one place turns errors into
-// error_page, an internal redirect (at most 10) or a status page. An action or handler
-// that has to wait suspends the Exchange with a Continuation (Suspend, Sleep; Ask for a
-// subrequest), which then needs no goroutine, or awaits the event in straight code
-// (Await). Code that blocks is offloaded (Offload). When an Exchange has ended, it is
-// logged and leaves its Generation.
+//	state      event               Park        Await
+//	running    told                suspended   awaiting
+//	told       told                running     running
+//	suspended  running, resumed    -           -
+//	awaiting   running, woken      -           -
 //
-// The package contains no content handler and no protocol: the program passes both in.
+// Phases run in nginx's order (see Phase), then the filters, then log. A handler responds and
+// returns nil, or leaves the response alone and returns an error; one place turns errors into
+// error_page, an internal redirect (at most 10) or a status page. An action or handler that
+// has to wait suspends the Exchange, without a goroutine (Suspend, Sleep; Ask for a subrequest),
+// or awaits the event in straight code (Await). Code that blocks is offloaded (Offload). When an
+// Exchange has ended, it is logged and leaves its Generation.
 package proxy
 
 // Files, in the order of the story:

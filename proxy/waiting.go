@@ -17,11 +17,12 @@ import (
 // what it waits for; if not, it waits again. No event is lost: an event that comes before
 // the wait ends the wait at once.
 //
-//	state      meaning                                          event              Park        Await
-//	running    a goroutine works on the exchange                told               suspended   awaiting
-//	told       running, with an event it has not looked at yet  told               running, and it goes on at once
-//	suspended  no goroutine works on the exchange               running, resumed   -           -
-//	awaiting   the exchange's goroutine waits                   running, woken     -           -
+// The package comment has the transitions of these states:
+//
+//	running    a goroutine works on the exchange
+//	told       running, with an event that it has not looked at yet
+//	suspended  no goroutine works on the exchange
+//	awaiting   the exchange's goroutine waits
 //
 // One word holds the state and the number of the request, which Reset increments. So an
 // event for an earlier request of the Exchange changes nothing.

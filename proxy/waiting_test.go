@@ -2,7 +2,10 @@ package proxy
 
 import (
 	"math/rand/v2"
+	"os"
+	"regexp"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,6 +29,52 @@ func (f *fakeWire) Gone() bool               { return false }
 func (f *fakeWire) Watch(w *Waiting) bool    { f.watcher = w; return true }
 func (f *fakeWire) state(x *Exchange) uint64 { return x.waiting.word.Load() & stateMask }
 
+// transition has one state's line of the table in the package comment.
+var transition = regexp.MustCompile(`(?m)^//\t(running|told|suspended|awaiting)  +(\w+)(?:, (\w+))?  +([\w-]+)  +([\w-]+)$`)
+
+// The code makes the transitions of the package comment, all of them, and no others.
+func TestTheTransitionsAreThoseOfThePackageComment(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := transition.FindAllStringSubmatch(string(text), -1)
+	if len(lines) != len(stateNames) {
+		t.Fatalf("the package comment has %d states, want %d", len(lines), len(stateNames))
+	}
+	for _, line := range lines {
+		state := uint64(slices.Index(stateNames[:], line[1]))
+		enter := func() (*Exchange, *fakeWire) {
+			wire := &fakeWire{}
+			x := NewExchange(&Conn{}, wire)
+			x.waiting.bell = make(chan struct{}, 1)
+			x.waiting.word.Store(x.waiting.word.Load()&^stateMask | state)
+			return x, wire
+		}
+		x, wire := enter()
+		effect := ""
+		if x.waiting.event(x.Waker().number, nil) {
+			effect = "resumed"
+		}
+		if len(x.waiting.bell) > 0 {
+			effect += "woken"
+		}
+		if got := stateNames[wire.state(x)]; got != line[2] || effect != line[3] {
+			t.Errorf("%s: an event makes it %s, %q; want %s, %q", line[1], got, effect, line[2], line[3])
+		}
+		for i, to := range []uint64{suspended, awaiting} { // of Park and Await
+			if line[4+i] == "-" {
+				continue // only a goroutine that works on the exchange calls it
+			}
+			x, wire := enter()
+			left := x.waiting.leave(to)
+			if got := stateNames[wire.state(x)]; got != line[4+i] || left != (got == stateNames[to]) {
+				t.Errorf("%s: it is %s, and has left: %v; want %s", line[1], got, left, line[4+i])
+			}
+		}
+	}
+}
+
 var stateNames = [...]string{running: "running", told: "told", suspended: "suspended", awaiting: "awaiting"}
 
 // later is a Continuation for exchanges that the test itself goes on with.
@@ -33,7 +82,7 @@ type later struct{}
 
 func (later) Continue(*Exchange) error { return nil }
 
-// The table in waiting.go.
+// What follows from one event, and from several.
 func TestTransitionsOfAnExchangeThatWaits(t *testing.T) {
 	type step struct {
 		do   string
