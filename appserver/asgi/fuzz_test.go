@@ -92,5 +92,5 @@ func FuzzScope(f *testing.F) {
 
 // isToken reports whether s may be a field name or a method (RFC 9110 section 5.6.2).
 func isToken(s string) bool {
-	return s != "" && strings.Trim(s, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" && proxy.FieldIDOf(s) == proxy.FieldOther
+	return proxy.IsToken(s) && proxy.FieldIDOf(s) == proxy.FieldOther
 }

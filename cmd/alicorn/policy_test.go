@@ -49,7 +49,7 @@ var edges = []struct {
 	{"proxy/http1", []string{"config", "proxy/eventloop", "proxy", "proxy/h1"}, "the loop of a protocol runs in event loops"},
 	{"proxy/proxypass", []string{"config", "config/osfile", "proxy/eventloop", "proxy", "proxy/cgi", "proxy/h1", "proxy/resolver", "proxy/upstream"}, "connections to upstreams live in event loops and speak HTTP/1 or what gateways speak; a socket may be refused, and a name may have to be looked up"},
 	{"proxy/resolver/resolvertest", nil, "a name server for tests is seen from outside"},
-	{"proxy/websocket/frames", nil, "a codec is bytes, without a socket"},
+	{"proxy/websocket/frames", []string{"proxy"}, "a codec is bytes, without a socket; what a token is the core knows"},
 	{"proxy/websocket/framestest", nil, "what clients send is seen from outside"},
 	{"proxy/websocket", []string{"config", "proxy/eventloop", "proxy", "proxy/websocket/frames"}, "connections live in event loops"},
 	{"proxy/*", []string{"config", "proxy"}, "a feature knows the core, not its neighbours"},

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"alicorn/proxy"
 )
 
 // Deflate has the parameters of permessage-deflate on which client and server have agreed
@@ -171,14 +173,10 @@ func nextParam(s string) (p param, rest string, ok bool) {
 // token returns the token at the start of s, and the rest.
 func token(s string) (name, rest string) {
 	i := 0
-	for i < len(s) && tokenByte(s[i]) {
+	for i < len(s) && proxy.IsTokenByte(s[i]) {
 		i++
 	}
 	return s[:i], s[i:]
-}
-
-func tokenByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
 func trimSpace(s string) string { return strings.Trim(s, " \t") }
