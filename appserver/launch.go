@@ -108,7 +108,7 @@ func (a *App) launch(pr *program, o pool.Order, name string) (*os.Process, error
 func (a *App) settings(p *program, o pool.Order, tried string) []byte {
 	var lane, bodies any
 	if g := o.Lane; g != (wire.Geometry{}) {
-		lane = map[string]any{"requests": g.Requests, "responses": g.Responses, "entry": g.Entry}
+		lane = map[string]any{"requests": g.Requests, "responses": g.Responses, "entry": g.Entry, "blocks": g.Blocks}
 	}
 	if o.Bodies > 0 {
 		bodies = map[string]any{"size": o.Bodies}

@@ -169,7 +169,7 @@ func (h *hostile) step(data []byte) []byte {
 	case 9: // an entry, published
 		offset, v := word()
 		e := lane.Response(h.reads + uint32(offset)%3)
-		binary.LittleEndian.PutUint32(e, v%(2*wire.LaneEntry))
+		binary.LittleEndian.PutUint32(e, v%(wire.MaxFrame+wire.LaneEntry))
 		n := copy(e[4:], data[:min(len(data), 64)])
 		if id := h.any(); offset%2 == 0 && n > wire.HeaderSize {
 			binary.LittleEndian.PutUint32(e[8:], id)

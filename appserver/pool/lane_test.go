@@ -296,7 +296,11 @@ func TestABreachOfTheLaneCostsTheWorker(t *testing.T) {
 	}{
 		{"a count too far ahead", func(l *pooltest.Lane, id uint32) { l.Word(wire.LaneAnswered).Add(l.Size + 1) }},
 		{"a count that went back", func(l *pooltest.Lane, id uint32) { l.Word(wire.LaneAnswered).Add(^uint32(0)) }},
-		{"an entry longer than entries are", func(l *pooltest.Lane, id uint32) { l.Publish(wiretest.Response(id, ""), wire.LaneEntry-3) }},
+		{"a block that there is not", func(l *pooltest.Lane, id uint32) {
+			l.PublishIn(wire.LaneBlocks, wiretest.Response(id, ""), wire.LaneEntry-3)
+		}},
+		{"the block of the highest number", func(l *pooltest.Lane, id uint32) { l.PublishIn(1<<32-1, nil, wire.LaneEntry) }},
+		{"a block with more than a frame", func(l *pooltest.Lane, id uint32) { l.PublishIn(0, wiretest.Response(id, ""), wire.MaxFrame+1) }},
 		{"the longest of lengths", func(l *pooltest.Lane, id uint32) { l.Publish(wiretest.Response(id, ""), 1<<32-1) }},
 		{"an empty entry", func(l *pooltest.Lane, id uint32) { l.Publish(nil, 0) }},
 		{"an entry shorter than a header", func(l *pooltest.Lane, id uint32) { l.Publish(wiretest.Frame(wire.KindHead, id), 7) }},

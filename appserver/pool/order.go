@@ -87,6 +87,9 @@ func checkLane(g wire.Geometry) error {
 	if g.Entry < 64 || g.Entry > wire.MaxFrame || g.Entry%64 != 0 {
 		return fmt.Errorf("invalid size of a lane's entry %d: must be a multiple of 64 from 64 to %d bytes", g.Entry, wire.MaxFrame)
 	}
+	if g.Blocks < 0 || g.Blocks > wire.LaneBlocks {
+		return fmt.Errorf("a lane of %d blocks: there are at most %d", g.Blocks, wire.LaneBlocks)
+	}
 	return nil
 }
 

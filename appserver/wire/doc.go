@@ -11,7 +11,7 @@
 //   - marshal.go: values in frames, in the format of Python's marshal
 //   - channel.go: the channel, a socket pair for frames, also for those with descriptors
 //   - streams.go: the stream channel, a socket pair of an ASGI worker for batches of frames
-//   - lane.go: the lane, shared memory for small frames while both sides are awake
+//   - lane.go: the lane, shared memory for requests and whole responses while both sides are awake
 //   - arena.go: shared memory of a pool's workers for request bodies
 //   - page.go: the status page, shared memory with words for the other side
 //   - bell.go: the socket that wakes a thread which waits for a word of the page

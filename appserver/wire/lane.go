@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// Lane passes requests and small responses through memory that is shared with a worker
+// Lane passes requests and whole responses through memory that is shared with a worker
 // (PROTOCOL.md, "The lane"), without a system call. Callers of Next, Put and TakeBack must
 // hold the pool's lock; callers of Receive, Answered, EndReads and SetBusy must hold the
 // reader's.
@@ -33,15 +33,21 @@ type Geometry struct {
 	Requests  int `json:"requests"`  // entries for requests
 	Responses int `json:"responses"` // entries for responses
 	Entry     int `json:"entry"`     // bytes of an entry
+	Blocks    int `json:"blocks"`    // blocks of LaneBlock bytes for responses
 }
 
 // Bytes returns the size of the lane's memory.
-func (g Geometry) Bytes() int { return LaneHeader + (g.Requests+g.Responses)*g.Entry }
+func (g Geometry) Bytes() int {
+	return LaneHeader + (g.Requests+g.Responses)*g.Entry + g.Blocks*LaneBlock
+}
 
-// The layout of the memory: the sizes of an entry and of the first page, and the offsets of
-// the words in that page, in bytes.
+// The layout of the memory: the sizes of an entry, of a block, which holds the largest frame
+// and its length, and of the first page, and the offsets of the words in that page, in bytes;
+// and how many blocks there are.
 const (
 	LaneEntry    = 16 << 10
+	LaneBlock    = MaxFrame + 64
+	LaneBlocks   = 8
 	LaneHeader   = 4 << 10
 	LaneAsleep   = 0
 	LanePut      = 64
@@ -68,7 +74,7 @@ func (l *Lane) announce(offset int, v uint32) { l.word(offset).Swap(v) }
 
 // Geometry returns the sizes, which the worker needs.
 func (l *Lane) Geometry() Geometry {
-	return Geometry{Requests: int(l.size), Responses: int(l.size), Entry: LaneEntry}
+	return Geometry{Requests: int(l.size), Responses: int(l.size), Entry: LaneEntry, Blocks: LaneBlocks}
 }
 
 // request and response return the entry of the i-th request and response.
@@ -79,6 +85,12 @@ func (l *Lane) response(i uint32) []byte { return l.entry(i&(l.size-1) + l.size)
 func (l *Lane) entry(i uint32) []byte {
 	at := LaneHeader + int(i)*LaneEntry
 	return l.mem[at : at+LaneEntry]
+}
+
+// block returns one of the blocks for responses that do not fit an entry.
+func (l *Lane) block(i uint32) []byte {
+	at := LaneHeader + 2*int(l.size)*LaneEntry + int(i)*LaneBlock
+	return l.mem[at : at+LaneBlock]
 }
 
 // Waiting reports whether a thread of the worker waits for the channel.
@@ -147,14 +159,21 @@ func (l *Lane) EndReads() { l.last, l.ended = l.published(), true }
 func (l *Lane) Answered() bool { return l.published() != l.reads }
 
 // Receive copies the frame of the next response to b, where the worker cannot change it. b must
-// have room for an entry. err is a breach of the protocol.
+// have room for MaxFrame bytes. err is a breach of the protocol.
 func (l *Lane) Receive(b []byte) (n int, err error) {
 	if l.published()-l.reads > l.size {
 		return 0, errLane
 	}
 	e := l.response(l.reads)
 	size := binary.LittleEndian.Uint32(e)
-	if size < HeaderSize || size > LaneEntry-4 {
+	if size > LaneEntry-4 {
+		i := binary.LittleEndian.Uint32(e[4:])
+		if i >= LaneBlocks {
+			return 0, errLane
+		}
+		e = l.block(i)
+	}
+	if size < HeaderSize || size > MaxFrame {
 		return 0, errLane
 	}
 	n = copy(b, e[4:4+size])

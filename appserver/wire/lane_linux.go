@@ -12,12 +12,12 @@ import (
 // memory that the worker cannot shorten, the lane is nil.
 func NewLane(requests int, begin uint32) (*Lane, *os.File, error) {
 	size := laneLength(requests)
-	length := LaneHeader + 2*int(size)*LaneEntry
+	l := &Lane{size: size, ids: make([]uint32, size), puts: begin, reads: begin}
+	length := l.Geometry().Bytes()
 	memory, err := pageFile(length)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot make memory to share with a worker: %w", err)
 	}
-	l := &Lane{size: size, ids: make([]uint32, size), puts: begin, reads: begin}
 	if l.mem, err = unix.Mmap(int(memory.Fd()), 0, length, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		memory.Close()
 		return nil, nil, fmt.Errorf("cannot map memory to share with a worker: %w", err)

@@ -101,21 +101,31 @@ func TestBothSidesTakeAtOnce(t *testing.T) {
 func TestResponsesAreReceivedInOrder(t *testing.T) {
 	ours, theirs := wiretest.Pair(t, 9)
 	b := make([]byte, wire.MaxFrame)
-	sent, got := uint32(0), uint32(0)
+	sent, got, large := uint32(0), uint32(0), uint32(0)
 	for range 2000 {
 		if rand.IntN(2) == 0 && !theirs.Full() {
 			sent++
 			frame := append(end(wire.KindHead, sent), make([]byte, rand.IntN(wire.LaneEntry-12))...)
-			theirs.Publish(frame, uint32(len(frame)))
+			if sent-got < wire.LaneBlocks && rand.IntN(2) == 0 { // a block that the front has copied
+				large++
+				frame = append(end(wire.KindHead, sent), make([]byte, wire.LaneEntry-11+rand.IntN(wire.MaxFrame-wire.LaneEntry+4))...)
+				frame[len(frame)-1] = byte(sent)
+				theirs.PublishIn(sent%wire.LaneBlocks, frame, uint32(len(frame)))
+			} else {
+				theirs.Publish(frame, uint32(len(frame)))
+			}
 		}
 		if rand.IntN(2) == 0 && ours.Answered() {
 			n, err := ours.Receive(b)
 			if got++; err != nil || n < wire.HeaderSize || binary.LittleEndian.Uint32(b[4:]) != got {
 				t.Fatalf("got %d bytes, %v, %v, want response %d", n, b[:wire.HeaderSize], err, got)
 			}
+			if n > wire.LaneEntry-4 && b[n-1] != byte(got) {
+				t.Fatalf("response %d of %d bytes ends with %d, want %d", got, n, b[n-1], byte(got))
+			}
 		}
 	}
-	if sent < 100 {
-		t.Errorf("got %d responses, want at least 100", sent)
+	if sent < 100 || large < 100 {
+		t.Errorf("got %d responses, %d of them in blocks, want at least 100", sent, large)
 	}
 }

@@ -56,7 +56,7 @@ class Server:
         self.marks = channel.marks()
         self.scopes = Scopes(settings["log_level"] == "debug", settings["stripped"],
                              callables.wants_bare_paths())
-        self.room = channel.lane.largest if channel.lane else 0  # bytes of a frame in the lane
+        self.room = channel.lane.room if channel.lane else 0  # bytes of a frame in the lane
         self.index = 0  # of a slot, for Heads
         self.heads = Heads(self, LARGEST)
         # (status, size, *headers) -> (write, length of the frame, head); None: it was seen once

@@ -20,7 +20,7 @@ from . import frames
 from .arriving import arriving
 from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, PREFIX,
                      SIZED, ProtocolError)
-from .lane import Lane, RawLane, SharedLane, shared, store
+from .lane import Lane, RawLane, SharedLane, shared, store, store_apart
 from .shapes import Shapes
 
 # As exact int: an operation on socket's own, which are enumerations, costs a microsecond.
@@ -180,7 +180,7 @@ class Slot:
         self.channel = channel
         self.index = index
         lane = self._lane = channel.lane
-        self.room = lane.largest if lane else COPIED  # bytes of a frame that is copied together
+        self.room = lane.room if lane else COPIED  # bytes of a frame that answer() takes
         self._answer = lane.answer if lane else None
         self.take = lane.take if lane else nothing  # as wait(), or None where that must wait
         self._window = window
@@ -234,15 +234,17 @@ class Slot:
         """Sends a response head (marshalled) with the body bytes that follow it."""
         size = len(body)
         length = len(payload)
-        if size <= COPIED and size <= self._credit and length <= COPIED:
+        if size <= self._credit:
             framed = SIZED.size + length + size
             if end and framed <= self.room:
                 prefix = PREFIX.pack(framed, HEAD, END, self.index)
-                self.answer(id, (store, prefix, LENGTH.pack(length) + payload), body)
-            else:
+                write = store if size <= COPIED else store_apart
+                self.answer(id, (write, prefix, LENGTH.pack(length) + payload), body)
+                return
+            if size <= COPIED and length <= COPIED:
                 self._credit -= size
                 self._send(SIZED.pack(HEAD, end, self.index, id, length) + payload + body)
-            return
+                return
         first = min(size, FRAME - SIZED.size - len(payload), self._window)
         self._spend(first)
         body = memoryview(body)
@@ -261,7 +263,11 @@ class Slot:
         self._credit -= size
         wake = self._answer and self._answer(write, prefix, id, head, body)
         if wake is None:
-            self._send(prefix[LENGTH.size:] + LENGTH.pack(id) + head + body)
+            begin = prefix[LENGTH.size:] + LENGTH.pack(id) + head
+            if size <= COPIED:
+                self._send(begin + body)
+            else:
+                self._sendmsg(begin, body)
         elif wake:
             self._send(WAKE_UP)
 

@@ -14,6 +14,7 @@ ZIP_FD, SETTINGS_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, LOG_FD, BELL_FD = ra
 FRAME = 65536  # bytes; the largest frame
 HEADER = struct.Struct("<BBHI")
 SIZED = struct.Struct("<BBHII")
+BLOCK = FRAME + 64  # bytes of a block of the lane: the largest frame, and its length before it
 PLACE = struct.Struct("<II")  # of a body in the memory that bodies share
 PREFIX = struct.Struct("<IBBH")  # of an entry in the lane: the frame's length, its type, flags, slot
 LENGTH = struct.Struct("<I")

@@ -1,4 +1,4 @@
-"""The lane: requests and whole small responses through memory that both processes map.
+"""The lane: requests and whole responses through memory that both processes map.
 
 While both sides are awake a frame costs no system call; the channel wakes whoever sleeps.
 This process takes the oldest request, the front, which may change its mind, the newest: each
@@ -16,12 +16,13 @@ import mmap
 import os
 import struct
 import threading
+from collections import deque
 from io import BytesIO
 from os import sched_yield
 from time import monotonic
 
 from . import frames
-from .frames import LENGTH, PLACE, SIZED, ProtocolError
+from .frames import BLOCK, FRAME, LENGTH, PLACE, SIZED, ProtocolError
 
 PAGE = 4096  # bytes before the first entry
 LINE = 16  # words from one shared word to the next
@@ -72,17 +73,23 @@ class Lane:
 
     def __init__(self, settings, threads, shapes):
         memory = frames.BELL_FD + threads
-        requests, responses, size = (settings[key] for key in ("requests", "responses", "entry"))
-        self._memory = mmap.mmap(memory, PAGE + (requests + responses) * size)
+        requests, responses, size, blocks = (
+            settings[key] for key in ("requests", "responses", "entry", "blocks"))
+        answers = PAGE + requests * size
+        end = answers + responses * size
+        self._memory = mmap.mmap(memory, end + blocks * BLOCK)
         os.close(memory)
         view = memoryview(self._memory)
         self._words = view[:PAGE].cast("I")
-        end = PAGE + requests * size
         self._shapes = shapes
         self._requests, self._responses = requests, responses
-        self._entries = list(range(PAGE, end, size))
-        self._answers = [end + number * size for number in range(responses)]
-        self.largest = size - 4  # bytes of a frame
+        self._entries = list(range(PAGE, answers, size))
+        self._answers = list(range(answers, end, size))
+        self.largest = size - 4  # bytes of a frame in an entry
+        self.room = FRAME if blocks else self.largest  # bytes of an answer's frame
+        self._blocks = end  # where they begin
+        self._free = list(range(blocks))  # blocks; the one used last is taken first
+        self._lent = deque()  # (count of answers with which it is free again, block)
         self._taken, self._answered = 0, 0
         self._full = responses  # the count of answers that there is room for, as last known
         lock = threading.Lock()
@@ -166,7 +173,12 @@ class Lane:
             self._full = words[READ] + self._responses & COUNT
         if words[ASLEEP] or answered == self._full:
             return None
-        write(self._memory, self._answers[answered % self._responses], prefix, id, head, body)
+        start = self._answers[answered % self._responses]
+        if len(body) > self.largest - SIZED.size - len(head) + LENGTH.size:
+            start = self._lend(start, prefix, answered)
+            if start is None:
+                return None
+        write(self._memory, start, prefix, id, head, body)
         if self._weak:
             self._barrier()
         self._answered = words[ANSWERED] = answered + 1 & COUNT
@@ -175,6 +187,19 @@ class Lane:
         self._acquire(False)  # as in doze()
         self._release()
         return words[ASLEEP] == 1
+
+    def _lend(self, entry, prefix, answered):
+        # Has the entry name a block for an answer that does not fit, and returns where that
+        # begins; None when the front has yet to copy all blocks.
+        free, lent, read = self._free, self._lent, self._words[READ]
+        while lent and read - lent[0][0] & COUNT <= COUNT >> 1:
+            free.append(lent.popleft()[1])
+        if not free:
+            return None
+        block = free.pop()
+        lent.append((answered + 1 & COUNT, block))
+        self._memory[entry:entry + 8] = prefix[:LENGTH.size] + LENGTH.pack(block)
+        return self._blocks + block * BLOCK
 
     def _barrier(self):
         # The release and the acquire after it let nothing pass either way. An interrupt
@@ -225,6 +250,14 @@ def store(memory, start, prefix, id, head, body):
     """Writes an entry; head is preceded by its length."""
     entry = prefix + LENGTH.pack(id) + head + body
     memory[start:start + len(entry)] = entry
+
+
+def store_apart(memory, start, prefix, id, head, body):
+    """The same for a body that is better copied once."""
+    begin = prefix + LENGTH.pack(id) + head
+    end = start + len(begin)
+    memory[start:end] = begin
+    memory[end:end + len(body)] = body
 
 
 class SharedLane(Lane):

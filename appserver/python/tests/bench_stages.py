@@ -29,7 +29,7 @@ ROOM = 256  # requests served at a time
 SHARE = float(sys.argv[1]) if __name__ == "__main__" and sys.argv[1:] else 1
 SETTINGS = {"kind": "wsgi", "threads": 1, "window": 1 << 60, "environ": {"SERVER_SOFTWARE": "alicorn"},
             "request_key": "00" * 16,
-            "lane": {"requests": ROOM, "responses": ROOM, "entry": 16384}}
+            "lane": {"requests": ROOM, "responses": ROOM, "entry": 16384, "blocks": 8}}
 
 
 def varied(environ, start_response):

@@ -96,10 +96,15 @@ class Lane:
 
     ASLEEP, PUT, WAITING, ANSWERED, READ, TAKEN = range(0, 384, 64)
 
-    def __init__(self, requests, responses, entry=16384):
-        self.settings = {"requests": requests, "responses": responses, "entry": entry}
+    BLOCK = 65536 + 64
+
+    def __init__(self, requests, responses, entry=16384, blocks=2):
+        self.settings = {"requests": requests, "responses": responses, "entry": entry,
+                         "blocks": blocks}
         self.requests, self.responses, self.entry = requests, responses, entry
-        size = 4096 + (requests + responses) * entry
+        self.blocks, self.first = blocks, 4096 + (requests + responses) * entry
+        self.named = []  # blocks that answers have named
+        size = self.first + blocks * self.BLOCK
         self.file = os.memfd_create("lane")
         os.ftruncate(self.file, size)
         self.page = mmap.mmap(self.file, size)
@@ -149,8 +154,11 @@ class Lane:
         if read == self.word(self.ANSWERED):
             return None
         start = 4096 + (self.requests + read % self.responses) * self.entry
-        length, = struct.unpack_from("<I", self.page, start)
-        assert length + 4 <= self.entry
+        length, block = struct.unpack_from("<II", self.page, start)
+        if length + 4 > self.entry:
+            assert length <= 65536 and block < self.blocks
+            self.named.append(block)
+            start = self.first + block * self.BLOCK
         frame = self.page[start + 4:start + 4 + length]
         self.write(self.READ, read + 1)
         return frame

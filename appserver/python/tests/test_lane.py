@@ -173,7 +173,9 @@ def test_a_front_that_falls_asleep_meanwhile_is_woken(laned):
 @pytest.mark.parametrize("path, environ, way", [
     ("/hello", {}, ["lane"]),
     ("/big", {"QUERY_STRING": "16000,1"}, ["lane"]),
-    ("/big", {"QUERY_STRING": "17000,1"}, ["channel"]),
+    ("/big", {"QUERY_STRING": "17000,1"}, ["lane"]),
+    ("/big", {"QUERY_STRING": "65000,1"}, ["lane"]),
+    ("/big", {"QUERY_STRING": "66000,1"}, ["channel"] * 2),
     ("/big", {"QUERY_STRING": "200000,1"}, ["channel"] * 4),
     ("/generator", {"QUERY_STRING": "a,b"}, ["channel"] * 3),
     ("/nothing", {}, ["lane"]),
@@ -182,7 +184,7 @@ def test_a_front_that_falls_asleep_meanwhile_is_woken(laned):
     ("/raises_late", {}, ["channel"] * 2),
     ("/file", {"QUERY_STRING": "open(%r, 'rb')" % __file__}, ["channel"]),
 ])
-def test_only_whole_small_answers_go_by_the_lane(laned, path, environ, way):
+def test_only_whole_answers_of_one_frame_go_by_the_lane(laned, path, environ, way):
     front = laned()
     front.asleep(0)
     id = front.request(path, **environ)
@@ -202,6 +204,60 @@ def test_only_whole_small_answers_go_by_the_lane(laned, path, environ, way):
     arrived(0.02)
     assert sorted(taken for taken, _ in frames) == sorted(way)
     assert {frame.id for _, frame in frames} == {id}
+
+
+def awake(front, size):
+    """Asks for an answer of that size while the front stays awake; returns the frame, and
+    whether the lane has it."""
+    front.asleep(0)
+    before = front.lane.word(Lane.ANSWERED)
+    id = front.request("/big", QUERY_STRING="%d,1" % size)
+    poll(lambda: front.lane.word(Lane.ANSWERED) != before or readable(front), "never answered")
+    laned = front.lane.word(Lane.ANSWERED) != before
+    frame = Frame(front.lane.receive()) if laned else front._receive()
+    assert frame.id == id and frame.payload.endswith(b"A" * size)
+    front.lane.ids.clear()
+    return frame, laned
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_answers_that_fit_no_entry_are_in_blocks(laned, threads):
+    """The sizes lie around those of an entry and of a frame; each is asked for often enough
+    that its head is known."""
+    front = laned(threads=threads, window=1 << 30)
+    for size in (16200, 16300, 16384, 17000, 40000, 65300, 17000, 100):
+        for _ in range(4):
+            frame, by_lane = awake(front, size)
+            assert by_lane
+        # The front has copied what was there: one block is enough, and stays in the cache.
+        assert set(front.lane.named) == ({1} if frame.size + 4 > front.lane.entry else set())
+        front.lane.named.clear()
+
+
+def test_blocks_that_the_front_has_yet_to_copy_are_not_used_again(laned):
+    front = laned(requests=8, responses=4, window=1 << 30)
+    front.asleep(0)
+    sizes = 20001, 20002, 20003, 5
+    ids = [front.request("/big", QUERY_STRING="%d,1" % size) for size in sizes]
+    poll(lambda: readable(front), "no answer by the channel")
+    third = front._receive()
+    assert third.id == ids[2] and third.payload.endswith(b"A" * 20003)
+    published(front, 3)
+    for index in 0, 1, 3:
+        frame = Frame(front.lane.receive())
+        assert frame.id == ids[index] and frame.payload.endswith(b"A" * sizes[index])
+    front.lane.ids.clear()
+    assert sorted(front.lane.named) == [0, 1]
+    for size in (20004, 20005, 20006):
+        assert awake(front, size)[1]
+    assert len(front.lane.named) == 5
+
+
+def test_without_blocks_larger_answers_go_by_the_channel():
+    with Front("applications:app", HERE, lane=Lane(8, 4, blocks=0), by="lane") as front:
+        front.ready()
+        assert not awake(front, 20000)[1]
+        assert awake(front, 1000)[1]
 
 
 @pytest.mark.parametrize("threads", [1, 3])

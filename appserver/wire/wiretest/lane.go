@@ -87,8 +87,22 @@ func (l *Lane) Response(i uint32) []byte {
 	return l.mem[wire.LaneHeader+int(i&(l.Size-1)+l.Size)*wire.LaneEntry:][:wire.LaneEntry]
 }
 
+// Block returns a block for responses that do not fit an entry.
+func (l *Lane) Block(i int) []byte {
+	return l.mem[wire.LaneHeader+2*int(l.Size)*wire.LaneEntry+i*wire.LaneBlock:][:wire.LaneBlock]
+}
+
 // Full reports whether all entries have responses that the front has not received.
 func (l *Lane) Full() bool { return l.answered-l.Word(wire.LaneRead).Load() >= l.Size }
+
+// PublishIn puts a frame into a block, and publishes the block as a response. length is the
+// length in its entry.
+func (l *Lane) PublishIn(block uint32, frame []byte, length uint32) {
+	if block < wire.LaneBlocks {
+		copy(l.Block(int(block))[4:], frame)
+	}
+	l.Publish(binary.LittleEndian.AppendUint32(nil, block), length)
+}
 
 // Publish publishes a frame as a response. length is the length in its entry.
 func (l *Lane) Publish(frame []byte, length uint32) {
