@@ -107,3 +107,8 @@ func (c *fakeCall) waits(done func() bool) bool {
 	}
 	return true
 }
+
+// Worker and client see the same where each phase waits.
+func TestTheWorkerProtocolConformsWhereEachPhaseWaits(t *testing.T) {
+	proxytest.RunPausing(t, "TestTheWorkerProtocolConforms|TestAClientThatHalfCloses", "Waits")
+}

@@ -114,3 +114,5 @@ func TestMistakesOfAccessLogAreNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestLinesWhereEachPhaseWaits(t *testing.T) { proxytest.RunPausing(t, ".", "Nginx|Allocat") }

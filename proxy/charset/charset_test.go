@@ -48,3 +48,5 @@ func TestATextInAnotherCharsetIsLogged(t *testing.T) {
 		t.Errorf("logged %d times: %s; want 1", n, s.Log)
 	}
 }
+
+func TestCharsetsWhereEachPhaseWaits(t *testing.T) { proxytest.RunPausing(t, ".", "Nginx") }

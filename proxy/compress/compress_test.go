@@ -301,3 +301,7 @@ func TestAnAgentThatTakesTooLongToMatchIsAnError(t *testing.T) {
 		t.Errorf(`%d, log %s; want 500 and "alicorn.conf:1:" in it`, rec.Status, s.Log)
 	}
 }
+
+func TestCompressionWhereEachPhaseWaits(t *testing.T) {
+	proxytest.RunPausing(t, ".", "Nginx|Benchmark")
+}

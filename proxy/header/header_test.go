@@ -194,3 +194,5 @@ func BenchmarkAddHeader(b *testing.B) {
 		})
 	}
 }
+
+func TestFieldsWhereEachPhaseWaits(t *testing.T) { proxytest.RunPausing(t, ".", "Nginx|Allocat") }

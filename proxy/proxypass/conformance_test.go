@@ -102,3 +102,8 @@ func (c *httpCall) write(text string) bool {
 	}
 	return !c.over
 }
+
+// The origin and the client see the same where each phase waits.
+func TestHTTPConformsWhereEachPhaseWaits(t *testing.T) {
+	proxytest.RunPausing(t, "TestHTTPConforms/unix|TestAClientThatLeavesEndsItsRequest", "Waits")
+}

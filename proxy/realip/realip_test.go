@@ -140,3 +140,5 @@ func TestMistakesNameWhatIsAllowed(t *testing.T) {
 		}
 	}
 }
+
+func TestAddressesWhereEachPhaseWaits(t *testing.T) { proxytest.RunPausing(t, ".", "Nginx") }

@@ -105,3 +105,5 @@ func TestARequestWhoseMatchTakesTooLongFails(t *testing.T) {
 		}
 	}
 }
+
+func TestMapsWhereEachPhaseWaits(t *testing.T) { proxytest.RunPausing(t, ".", "Nginx|Allocate") }
