@@ -73,6 +73,9 @@ var fieldNames = [numFieldIDs]string{
 	FieldSetCookie: "Set-Cookie", FieldKeepAlive: "Keep-Alive",
 }
 
+// String returns the name of an indexed field.
+func (id FieldID) String() string { return fieldNames[id] }
+
 // fieldsByShape is indexed by the length of a name and its fieldShape. No two indexed
 // fields have both in common.
 var fieldsByShape = func() (t [24][32]FieldID) {

@@ -300,9 +300,19 @@ func (h *RequestHead) parseField(r *proxy.Request, line []byte, rules *RequestRu
 		return &Error{headerTooLarge, "too many header lines"}
 	}
 	id := proxy.FieldIDOf(view(name))
+	if once[id] {
+		if _, again := r.Header.Lookup(id); again {
+			return bad("several " + id.String() + " fields")
+		}
+	}
 	r.Header.AddID(id, view(name), view(value))
 	return h.note(r, id, view(value))
 }
+
+// once marks the fields of which a request with several lines is refused, as by nginx: who
+// reads the first of them, and who reads the last, would take it for different requests.
+var once = [256]bool{proxy.FieldAuthorization: true, proxy.FieldIfModifiedSince: true, proxy.FieldIfUnmodifiedSince: true, proxy.FieldIfNoneMatch: true,
+	proxy.FieldIfMatch: true, proxy.FieldIfRange: true}
 
 // keeps reports whether a field is kept whose name has other bytes than letters, digits
 // and hyphens.
