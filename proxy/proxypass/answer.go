@@ -12,10 +12,11 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// hides reports whether the client does not see the field of an answer.
+// hides reports whether the client does not see the field of an answer. What frames the
+// answer is read in any case.
 func (h *handler) hides(f proxy.Field) bool {
 	switch f.ID() {
-	case proxy.FieldContentType, proxy.FieldContentLength, proxy.FieldConnection, proxy.FieldTransferEncoding:
+	case proxy.FieldContentLength, proxy.FieldConnection, proxy.FieldTransferEncoding:
 		return false
 	}
 	return h.hidden.has(f.ID(), f.Name)

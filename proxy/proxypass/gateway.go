@@ -56,14 +56,16 @@ func parseGateway(directive, scheme string) func(text string) (*target, error) {
 	return func(text string) (*target, error) {
 		rest, secure := text, false
 		if scheme != "" {
-			if rest, secure = strings.CutPrefix(text, "s"+scheme+"://"); !secure {
-				rest = strings.TrimPrefix(text, scheme+"://")
+			if rest, secure = cutScheme(text, "s"+scheme); !secure {
+				rest, _ = cutScheme(text, scheme)
 			}
 		}
+		_, http := cutScheme(rest, "http")
+		_, https := cutScheme(rest, "https")
 		switch {
 		case secure && scheme != "uwsgi":
 			return nil, fmt.Errorf("invalid address %q of %s: only uwsgi_pass and proxy_pass reach servers by TLS", text, directive)
-		case strings.HasPrefix(rest, "http://"), strings.HasPrefix(rest, "https://"):
+		case http, https:
 			return nil, fmt.Errorf("invalid address %q of %s: a server that speaks HTTP is for proxy_pass", text, directive)
 		case strings.ContainsAny(rest, "/") && !strings.HasPrefix(rest, "unix:"):
 			return nil, fmt.Errorf("invalid address %q of %s; it is HOST:PORT, unix:PATH or the name of an upstream", text, directive)
@@ -84,7 +86,7 @@ func passHelp(what string) string {
 	return "Passes the location's requests on to the " + what + " of that address, or to one of those of the upstream block of that name. Host names are looked up when the configuration is read; all addresses of a name take turns. What it is told of a request are parameters: those of PROTOCOL_param, and the client's header fields, X-A as HTTP_X_A. Transfer-Encoding is left out, as a body of unknown length is read first, and so is Proxy: applications take HTTP_PROXY for their own proxy. Its answer has the form of CGI: the field Status is its status, and an answer with a Location and without a Status is a 302." + variablesHelp
 }
 
-const paramHelp = "A parameter of the requests that are passed on. VALUE may have variables; with if_not_empty the parameter is left out where it is empty. A block's own replace those that it inherits. One whose name begins with HTTP_ takes the place of the client's field."
+const paramHelp = "A parameter of the requests that are passed on. VALUE may have variables; with if_not_empty the parameter is left out where it is empty. A block's own replace those that it inherits. One whose name begins with HTTP_ takes the place of the client's field; with an empty VALUE neither is sent."
 
 // gatewayDirectives are the directives that all gateways have beside those of HTTP.
 func gatewayDirectives(k *key, name, scheme, syntax, what string) []config.Directive {

@@ -39,12 +39,12 @@ func TestGatewaysGetWhatNginxSends(t *testing.T) {
 			}
 			params := strings.ReplaceAll(paramsFile(t, file), "$nginx_version", "1")
 			theirs, mine := beside(t, strings.NewReplacer("PROTOCOL_", g.name+"_", "ORIGIN", o.addr).Replace("client_max_body_size 0; root /srv; location / { "+params+" PROTOCOL_pass ORIGIN; "+own+
-				" } location /two/ { PROTOCOL_pass ORIGIN; PROTOCOL_param HTTP_X_A own; PROTOCOL_param A b; PROTOCOL_param A ''; PROTOCOL_param C '' if_not_empty; PROTOCOL_param D $args if_not_empty; PROTOCOL_param CONTENT_LENGTH $content_length; PROTOCOL_param LONG "+strings.Repeat("l", 200)+"; }"+
+				" } location /two/ { PROTOCOL_pass ORIGIN; PROTOCOL_param HTTP_X_A own; PROTOCOL_param HTTP_X_GONE ''; PROTOCOL_param HTTP_X_EMPTY $arg_none; PROTOCOL_param HTTP_PROXY ''; PROTOCOL_param A b; PROTOCOL_param A ''; PROTOCOL_param C '' if_not_empty; PROTOCOL_param D $args if_not_empty; PROTOCOL_param CONTENT_LENGTH $content_length; PROTOCOL_param LONG "+strings.Repeat("l", 200)+"; }"+
 				" location /bare/ { PROTOCOL_pass ORIGIN; PROTOCOL_param CONTENT_LENGTH $content_length; PROTOCOL_pass_request_headers off; } location /nothing/ { PROTOCOL_pass ORIGIN; PROTOCOL_pass_request_headers off; }"+
 				" location /rewritten/ { PROTOCOL_pass ORIGIN; "+params+" rewrite ^/rewritten/(.*)$ /to/$1?x=y break; } location /if/ { "+params+" if ($args) { PROTOCOL_pass ORIGIN; } return 404; }"))
 			for _, request := range append(gatewayRequests,
 				"GET /f/ HTTP/1.1\r\nHost: site\r\nX-Long: "+strings.Repeat("v", 300)+"\r\nX-Empty:\r\nUser-Agent: a\r\n\r\n",
-				"GET /two/?z HTTP/1.1\r\nHost: site\r\nX-A: b\r\nX-B: c\r\n\r\n",
+				"GET /two/?z HTTP/1.1\r\nHost: site\r\nX-A: b\r\nX-B: c\r\nX-Gone: d\r\nX-Empty: e\r\nProxy: f\r\n\r\n",
 				"POST /two/ HTTP/1.1\r\nHost: site\r\nContent-Length: 3\r\n\r\nabc",
 				"GET /nothing/ HTTP/1.1\r\nHost: site\r\n\r\n",
 				"GET /rewritten/a%20b?c=d HTTP/1.1\r\nHost: site\r\n\r\n",

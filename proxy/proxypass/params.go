@@ -35,13 +35,17 @@ type paramEncoder struct {
 }
 
 func newParamEncoder(c *settings, f format, parts upstream.Framing) *paramEncoder {
-	e := &paramEncoder{format: f, parts: parts, params: c.gateway.params.Items(), passes: c.passHeaders}
+	e := &paramEncoder{format: f, parts: parts, passes: c.passHeaders}
 	for _, key := range neverPassed {
 		e.hide(key)
 	}
-	for _, p := range e.params {
-		if key, ok := strings.CutPrefix(p.name, fieldPrefix); ok {
+	for _, p := range c.gateway.params.Items() {
+		key, ok := strings.CutPrefix(p.name, fieldPrefix)
+		if ok {
 			e.hide(key)
+		}
+		if !ok || !p.value.IsEmpty() {
+			e.params = append(e.params, p)
 		}
 	}
 	return e

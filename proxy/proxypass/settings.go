@@ -104,7 +104,9 @@ func setPass(k *key, parse func(text string) (*target, error)) config.Setter {
 
 // wantsTLS reports whether the text of a target asks for TLS.
 func wantsTLS(text string) bool {
-	return strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "suwsgi://")
+	_, https := cutScheme(text, "https")
+	_, suwsgi := cutScheme(text, "suwsgi")
+	return https || suwsgi
 }
 
 // framing are the fields that say which body a request has: they always say what is sent.

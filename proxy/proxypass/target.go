@@ -41,13 +41,12 @@ const (
 // parseTarget reads the URL of proxy_pass.
 func parseTarget(text string) (*target, error) {
 	t, port := &target{}, defaultPort
-	rest, ok := strings.CutPrefix(text, "http://")
+	rest, ok := cutScheme(text, "http")
 	if !ok {
-		rest, ok = strings.CutPrefix(text, "https://")
+		rest, ok = cutScheme(text, "https")
 		t.secure, port = true, securePort
 	}
-	switch {
-	case !ok:
+	if !ok {
 		return nil, fmt.Errorf("invalid URL %q of proxy_pass; it begins with \"http://\" or \"https://\"", text)
 	}
 	where := rest
@@ -59,7 +58,11 @@ func parseTarget(text string) (*target, error) {
 	} else if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		where, t.uri = rest[:i], rest[i:]
 	}
-	t.origin = text[:len(text)-len(rest)+len(where)]
+	scheme := text[:len(text)-len(rest)]
+	t.origin = text[:len(scheme)+len(where)]
+	if lower := strings.ToLower(scheme); lower != scheme {
+		t.origin = lower + where
+	}
 	var err error
 	if t.addr, err = parseAddress(where, port); err != nil {
 		return nil, fmt.Errorf("invalid URL %q of proxy_pass: %w", text, err)
@@ -73,6 +76,15 @@ func parseTarget(text string) (*target, error) {
 		t.host, t.port, t.name = strings.TrimSuffix(where, ":"+t.addr.port), t.addr.port, t.addr.host
 	}
 	return t, nil
+}
+
+// cutScheme returns the text behind SCHEME://, whose case does not matter.
+func cutScheme(text, scheme string) (rest string, ok bool) {
+	n := len(scheme) + len("://")
+	if len(text) < n || !strings.EqualFold(text[:n], scheme+"://") {
+		return text, false
+	}
+	return text[n:], true
 }
 
 // parseAddress reads HOST[:PORT], [IPv6][:PORT] or unix:PATH. port is that of a host
