@@ -97,6 +97,7 @@ func Module(rt *Runtime, sockets *websocket.Feature) proxy.Module {
 	return proxy.Module{
 		Name:       "appserver",
 		Settings:   k,
+		Content:    []string{"app_pass"},
 		Directives: slices.Concat(appDirectives(k, rt), passDirectives(k), tempPathDirectives(k)),
 		Variables: []proxy.Variable{{Name: "app_worker", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 			return append(dst, x.Upstream.Worker...), x.Upstream.Worker != ""

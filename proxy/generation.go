@@ -206,15 +206,14 @@ func (c *compiler) newLocation(s *config.Scope, sv *Server, kind LocationKind) *
 // fill calls the modules' Compile for l. outer is the location around an if block or
 // limit_except, otherwise nil.
 func (c *compiler) fill(s *config.Scope, l, outer *Location) {
+	l.giver = c.giver(s, outer)
 	for i, m := range c.modules {
 		if m.Compile == nil {
 			continue
 		}
-		had := l.content != nil
+		l.filling = i
 		c.load.FailWith(l.Pos, m.Compile(s, l))
-		if l.inherit(outer, i); !had && l.content != nil {
-			l.provider = i
-		}
+		l.inherit(outer)
 	}
 }
 

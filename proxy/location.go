@@ -30,6 +30,8 @@ type Location struct {
 	except        *except   // nil without limit_except
 	overruns      atomic.Uint64
 	provider      int // the index of the module that gave the content
+	giver         int // the index of the module whose directive is to give it; -1: the first that does
+	filling       int // the index of the module whose Compile is called
 }
 
 // LocationKind says how a location's name matches paths.
@@ -51,11 +53,12 @@ func (l *Location) On(p Phase, a Action) { l.phases[p] = append(l.phases[p], a) 
 // First adds a before the actions that the phase already has.
 func (l *Location) First(p Phase, a Action) { l.phases[p] = append([]Action{a}, l.phases[p]...) }
 
-// SetContent makes h the content, unless the location has one: the first module in the list
-// that sets it wins, so that the fallback, static files, is last in the list.
+// SetContent makes h the content, unless the location has one, or a directive of another
+// module gives it: see Module.Content. Where none does the first module in the list wins,
+// so that the fallback, static files, is last in the list.
 func (l *Location) SetContent(h Handler) {
-	if l.content == nil {
-		l.content = h
+	if l.content == nil && (l.giver < 0 || l.giver == l.filling) {
+		l.content, l.provider = h, l.filling
 	}
 }
 

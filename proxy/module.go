@@ -64,6 +64,8 @@ type Module struct {
 	Directives []config.Directive
 	Variables  []Variable
 	State      []Slot // the slots of its state in exchanges, locations and connections
+	// Content has the names of its directives that give a location its content.
+	Content []string
 	// Compile adds what the settings of s ask for to l. It is called for each location,
 	// and for each server's own settings, after the whole configuration was read without
 	// a mistake.

@@ -91,6 +91,7 @@ func Module() proxy.Module {
 		Settings:   m.k,
 		Directives: slices.Concat(m.mapping(), m.answers(), m.caching(), []config.Directive{m.links(), m.emptyGIF()}, withoutEffect()),
 		State:      []proxy.Slot{m.sites, m.named},
+		Content:    []string{"empty_gif"},
 		Variables:  m.variables(),
 		Compile:    m.compile,
 		Generation: func(s *config.Scope, g *proxy.Generation) error {

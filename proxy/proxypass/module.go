@@ -56,7 +56,7 @@ func Modules(o Options) []proxy.Module {
 
 func (p *protocol) module(st *state, k *blockKey, o Options) proxy.Module {
 	return proxy.Module{
-		Name: p.name + "_pass", Settings: p.key, Directives: p.directives(),
+		Name: p.name + "_pass", Settings: p.key, Directives: p.directives(), Content: []string{p.name + "_pass"},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			c := p.key.In(s)
 			if p.records {

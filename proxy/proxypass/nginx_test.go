@@ -156,6 +156,37 @@ func TestAnAnswerMaySendARequestOnSeveralTimes(t *testing.T) {
 	}
 }
 
+// TestTheLastDirectiveOfABlockGivesItsContent has blocks with several directives that give
+// content, and blocks inside others with another one.
+func TestTheLastDirectiveOfABlockGivesItsContent(t *testing.T) {
+	web := startOrigin(t, "tcp", func(pc *peerConn) {
+		for r, _ := pc.request(); r != nil; r, _ = pc.request() {
+			fmt.Fprintf(pc, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(r.RequestURI), r.RequestURI)
+		}
+	})
+	gateway := func(name string) string {
+		g := gatewayProtocols[slices.IndexFunc(gatewayProtocols, func(g *gatewayProtocol) bool { return g.name == name })]
+		return startOrigin(t, "tcp", func(pc *peerConn) {
+			if g.read(pc.r) != nil {
+				io.WriteString(pc, g.answer(g.status+"200 OK\r\nContent-Type: text/plain\r\nContent-Length: "+strconv.Itoa(len(name))+"\r\n\r\n"+name))
+			}
+		}).addr
+	}
+	proxy, uwsgi, fastcgi := "proxy_pass http://"+web.addr+"; ", "uwsgi_pass "+gateway("uwsgi")+"; ", "fastcgi_pass "+gateway("fastcgi")+"; "
+	theirs, mine := beside(t, "location /a { "+proxy+uwsgi+"} location /b { "+uwsgi+proxy+"} location /c { "+fastcgi+proxy+uwsgi+"} location /d { "+uwsgi+fastcgi+"} "+
+		"location /e { "+proxy+"if ($arg_x) { "+uwsgi+"} if ($arg_y) { set $z 1; } } location /f { "+fastcgi+"if ($arg_x) { "+proxy+"} if ($arg_y) { "+uwsgi+"} } "+
+		"location /g { if ($arg_x) { "+uwsgi+"} "+proxy+"} location /h { "+fastcgi+"limit_except GET { "+proxy+"} } location /i { "+proxy+"location /i/j { "+uwsgi+"} location /i/k { return 204; } } "+
+		"location /l { "+proxy+"empty_gif; } location /m { empty_gif; "+proxy+"} location /n { empty_gif; if ($arg_x) { "+proxy+"} }")
+	for place := range strings.FieldsSeq("/a /b /c /d /e /f /g /h /i /i/j /i/k /l /m /n") {
+		for _, form := range []string{"GET %s", "GET %s?x=1", "GET %s?y=1", "PUT %s"} {
+			request := fmt.Sprintf(form, place) + " HTTP/1.1\r\nHost: site\r\nContent-Length: 0\r\n\r\n"
+			if got, want := seen(t, mine(), request), seen(t, theirs(), request); got != want && (got[:3] != "405" || want[:3] != "405") {
+				t.Errorf("%.40q\n ours  %s\n nginx %s", request, got, want)
+			}
+		}
+	}
+}
+
 // TestAnAnswerThatLeadsElsewhereIsKnownThere has answers lead to another location before
 // their bodies have ended.
 func TestAnAnswerThatLeadsElsewhereIsKnownThere(t *testing.T) {

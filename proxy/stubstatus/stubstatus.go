@@ -21,6 +21,7 @@ func Module() proxy.Module {
 	return proxy.Module{
 		Name:     "stub_status",
 		Settings: k,
+		Content:  []string{"stub_status"},
 		Directives: []config.Directive{{
 			Name: "stub_status", In: config.Server | config.Location, Args: config.Arity{Max: 1},
 			Help: "Answers with the numbers that monitoring of nginx reads: open connections; connections accepted and handled, and requests, since the process began; open connections that send a request's head (Reading), that have a request (Writing), and that wait for a request or for a handshake (Waiting). As in nginx, an argument has no meaning. \"alicorn status\" shows more.",
