@@ -35,7 +35,7 @@ func leads(c *peerConn) {
 	}
 }
 
-// deadAddress is one at which nobody listens.
+// deadAddress returns an address at which nobody listens.
 func deadAddress(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,7 +56,7 @@ func framed(size int, chunked bool) string {
 	return fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, body)
 }
 
-// A body goes to the location that answers in place of the first peer, as in nginx.
+// The location that responds in place of the peer gets the body, as in nginx.
 func TestABodyIsSentAgainWhereAnotherLocationAnswers(t *testing.T) {
 	last, first, dead := startOrigin(t, "tcp", counts), startOrigin(t, "tcp", leads), deadAddress(t)
 	theirs, mine := beside(t, "client_max_body_size 0; proxy_intercept_errors on; recursive_error_pages on; error_page 502 = @last;"+
@@ -79,8 +79,8 @@ func TestABodyIsSentAgainWhereAnotherLocationAnswers(t *testing.T) {
 	}
 }
 
-// Of a body that is passed on while it comes nothing is lost where its peer was not reached.
-// nginx sends the next one the rest of it. Where the peer has a part the next fails.
+// A body that is passed on while it comes is complete for the next location if the peer was
+// not reached; in nginx the next one gets the rest. If the peer has a part, the next one fails.
 func TestABodyThatIsPassedOnIsSentAgainWholeOrNotAtAll(t *testing.T) {
 	last, first := startOrigin(t, "tcp", counts), startOrigin(t, "tcp", leads)
 	s := newSite(t, "server { listen 127.0.0.1:80; client_max_body_size 0; proxy_request_buffering off; error_page 502 = @last;"+
@@ -95,7 +95,7 @@ func TestABodyThatIsPassedOnIsSentAgainWholeOrNotAtAll(t *testing.T) {
 			t.Errorf("chunked %v: %s %q, want 500", chunked, res.Status, got)
 		}
 	}
-	s.Log.Wait(t, "the request body was passed on while it came and cannot be read once more")
+	s.Log.Wait(t, "cannot read the request body again: it was passed on while it came")
 }
 
 // TestWhatIsLeftOnAKeptConnectionIsNoAnswer has an origin send the body of an answer to
@@ -128,7 +128,7 @@ func TestWhatIsLeftOnAKeptConnectionIsNoAnswer(t *testing.T) {
 			s := site(t, cfg)
 			ask(t, s, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
 			if res, body := ask(t, s, c.method+" / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"); res.StatusCode != c.status || o.accepted() != c.accepted {
-				t.Errorf("%s, %q: %s %q, %d connections\n%s", c.method, c.left, res.Status, body, o.accepted(), s.Log)
+				t.Errorf("%s, %q: got %s %q, %d connections, want %d, %d\n%s", c.method, c.left, res.Status, body, o.accepted(), c.status, c.accepted, s.Log)
 			}
 		}
 	})

@@ -11,21 +11,20 @@ import (
 	"alicorn/proxy"
 )
 
-// Accel is what an upstream tells the server in front of it, in nginx's
-// X-Accel-* fields. No client sees them. Redirect and Charset have an effect here.
-// Buffering concerns the protocol, which may heed it. Expires has no effect: a response
-// goes to its client uncached.
+// Accel holds nginx's X-Accel-* fields of an answer, which are for this server and not for
+// the client. X-Accel-Buffering is left to the protocol. X-Accel-Expires has no effect, as
+// there is no cache.
 type Accel struct {
-	Redirect  string // a path or a named location
-	Redirects bool   // there is a Redirect, perhaps an empty one
-	Charset   string // of the Content-Type, in place of its own; "off" for none
-	Rate      string // X-Accel-Limit-Rate: bytes in a second, for limit_rate; "": none
+	Redirect  string // X-Accel-Redirect: a path or a named location
+	Redirects bool   // the answer has X-Accel-Redirect, which may be empty
+	Charset   string // X-Accel-Charset: replaces the charset of Content-Type; "off": removes it; "": none
+	Rate      string // X-Accel-Limit-Rate: bytes per second, for limit_rate; "": none
 }
 
 const accelPrefix = "X-Accel-"
 
-// set takes a field that is the server's, and reports whether it is one. Of several the
-// first counts, as in nginx.
+// set takes an X-Accel-* field, and reports whether nginx knows one of that name. The first
+// field of a name counts, as in nginx.
 func (a *Accel) set(name, value string) bool {
 	if len(name) <= len(accelPrefix) || !strings.EqualFold(name[:len(accelPrefix)], accelPrefix) {
 		return false
@@ -46,11 +45,10 @@ func (a *Accel) set(name, value string) bool {
 	return true
 }
 
-// IsAccel reports whether a field of an answer is for this server, whatever the client
-// is to see of it.
+// IsAccel reports whether name is that of an X-Accel-* field which nginx knows.
 func IsAccel(name string) bool { return new(Accel).set(name, "") }
 
-// charset returns X-Accel-Charset as a response has it.
+// charset returns the response's charset by X-Accel-Charset; "": none.
 func (a *Accel) charset() string {
 	if a.Charset == "off" {
 		return ""
@@ -58,7 +56,8 @@ func (a *Accel) charset() string {
 	return a.Charset
 }
 
-// limit sets x's limit_rate. As in nginx what is no number counts for nothing.
+// limit sets x's limit_rate from X-Accel-Limit-Rate. As in nginx, an invalid number has no
+// effect.
 func (a *Accel) limit(x *proxy.Exchange) {
 	if a.Rate == "" {
 		return
@@ -68,7 +67,7 @@ func (a *Accel) limit(x *proxy.Exchange) {
 	}
 }
 
-// settleCharset has X-Accel-Charset take the place of Content-Type's charset.
+// settleCharset removes the charset from Content-Type if there is an X-Accel-Charset.
 func (h *Head) settleCharset() {
 	if h.Accel.Charset == "" || h.ContentType == "" {
 		return
@@ -84,14 +83,14 @@ func (h *Head) settleCharset() {
 	h.ContentType = string(settled)
 }
 
-// redirected are the fields of an answer that stay when X-Accel-Redirect sends
-// the request on, as in nginx.
+// redirected are the fields of the answer that the response keeps after X-Accel-Redirect, as
+// in nginx.
 var redirected = []string{"Set-Cookie", "Content-Disposition", "Cache-Control", "Expires"}
 
-// Redirect returns the error that has x answered by the location that
-// Accel.Redirect names. The answer is dropped, with its status. by is the name of
-// the upstream. told is the handler's: whether it has reported that there is no
-// such location.
+// Redirect returns an error that makes the location which Accel.Redirect names answer x.
+// The answer's status and body are dropped. by names the upstream in errors. told is kept
+// by the handler: Redirect sets it when it has logged that no location serves such files,
+// and logs that only once as an error.
 func (h *Head) Redirect(x *proxy.Exchange, by string, told *atomic.Bool) error {
 	to := h.Accel.Redirect
 	named := strings.HasPrefix(to, "@")
@@ -112,7 +111,7 @@ func (h *Head) Redirect(x *proxy.Exchange, by string, told *atomic.Bool) error {
 	return &proxy.Redirect{URI: path, Args: args, Named: named}
 }
 
-// NamesFile reports that the answer names a file by X-Sendfile, where x_sendfile has a say.
+// NamesFile reports whether the answer has X-Sendfile and x's location has x_sendfile.
 func (h *Head) NamesFile(x *proxy.Exchange) bool {
 	return len(x.Core().Sendfiles()) > 0 && h.sendfile() != ""
 }
@@ -126,12 +125,12 @@ func (h *Head) sendfile() string {
 	return ""
 }
 
-// RedirectToFile is Redirect for an answer that NamesFile.
+// RedirectToFile is Redirect for the file that X-Sendfile names.
 func (h *Head) RedirectToFile(x *proxy.Exchange, by string) error {
 	file := h.sendfile()
 	to, ok := x.Core().PathOf(file)
 	if !ok {
-		return &proxy.Fail{Status: 404, Level: proxy.LevelError, Reason: fmt.Sprintf("%s gave the X-Sendfile %q, which is below no folder of x_sendfile", by, file)}
+		return &proxy.Fail{Status: 404, Level: proxy.LevelError, Reason: fmt.Sprintf("%s gave the X-Sendfile %q, which is not below a folder of x_sendfile", by, file)}
 	}
 	if x.Req.Method != "HEAD" {
 		x.Req.Method = "GET"
@@ -140,8 +139,8 @@ func (h *Head) RedirectToFile(x *proxy.Exchange, by string) error {
 	return &proxy.Redirect{URI: to}
 }
 
-// accelPath splits the value of X-Accel-Redirect into a decoded path and
-// arguments. ok is false for what no location can be for, or what leads upwards.
+// accelPath splits the value of X-Accel-Redirect into a decoded path and arguments. ok is
+// false if the path is not valid, or has a segment "..".
 func accelPath(to string) (path, args string, ok bool) {
 	raw, args, _ := strings.Cut(to, "?")
 	if path, ok = proxy.DecodePath(raw); !ok {
@@ -155,8 +154,8 @@ func accelPath(to string) (path, args string, ok bool) {
 	return path, args, true
 }
 
-// noLocation is the answer where X-Accel-Redirect has led to the same upstream
-// once more, which gave it again.
+// noLocation returns the error for an X-Accel-Redirect that has led to the same upstream
+// again.
 func noLocation(to, by string, told *atomic.Bool) error {
 	level := proxy.LevelInfo
 	if !told.Swap(true) {
@@ -165,7 +164,7 @@ func noLocation(to, by string, told *atomic.Bool) error {
 	return &proxy.Fail{Status: 404, Level: level, Reason: fmt.Sprintf("%s gave the X-Accel-Redirect %q, for which there is no location: one with \"internal\" and \"alias\" serves such files", by, to)}
 }
 
-// applyRedirected gives x's response what stays of h.
+// applyRedirected sets the fields of x's response that it keeps from h.
 func (h *Head) applyRedirected(x *proxy.Exchange) {
 	x.Res.ContentType, x.Res.Charset = h.ContentType, h.Accel.charset()
 	h.Accel.limit(x)

@@ -6,11 +6,10 @@ import (
 	"alicorn/proxy"
 )
 
-// errBodySent is returned to a handler that needs a body of which another upstream has
-// parts that are kept nowhere.
-var errBodySent = &proxy.Fail{Status: 500, Level: proxy.LevelError, Reason: "the request body was passed on while it came and cannot be read once more"}
+// errBodySent is returned to a handler that reads a body after a Feed has sent parts of it.
+var errBodySent = &proxy.Fail{Status: 500, Level: proxy.LevelError, Reason: "cannot read the request body again: it was passed on while it came"}
 
-// lost is a body that cannot be read again.
+// lost reads a body that cannot be read again.
 type lost struct{ why error }
 
 // Read returns why.
@@ -19,10 +18,10 @@ func (l lost) Read([]byte) (int, error) { return 0, l.why }
 // Close does nothing.
 func (l lost) Close() error { return nil }
 
-// Again returns a reader of b, which is whole, from its beginning. Its Close calls done.
+// Again returns a reader of the complete body b, from its beginning. Its Close calls done.
 func (b *Body) Again(done func()) io.ReadCloser { return &again{body: b, done: done} }
 
-// again reads a body whose file others may read, too.
+// again reads a body. It does not move the position of the file, which others may read.
 type again struct {
 	body *Body
 	at   int64

@@ -6,9 +6,9 @@ import (
 	"alicorn/proxy"
 )
 
-// Reply gives x's client an answer whose body is there, whole. by names the
-// upstream in errors. A body longer than Content-Length is cut, as in gunicorn; for
-// one that is shorter the answer is 502.
+// Reply sends x's client an answer whose body has come completely. by names the upstream in
+// errors. A body longer than Content-Length is cut, as in gunicorn. For a shorter one Reply
+// sends nothing and returns an error with status 502.
 func (h *Head) Reply(x *proxy.Exchange, body []byte, by string) error {
 	n, err := h.send(x, int64(len(body)), by)
 	if err != nil {
@@ -20,7 +20,7 @@ func (h *Head) Reply(x *proxy.Exchange, body []byte, by string) error {
 	return x.Res.Finish()
 }
 
-// ReplyFile is Reply for a body of size bytes of f from offset.
+// ReplyFile is Reply for a body that is the size bytes of f from offset.
 func (h *Head) ReplyFile(x *proxy.Exchange, f proxy.File, offset, size int64, by string) error {
 	n, err := h.send(x, size, by)
 	if err != nil {
@@ -32,8 +32,8 @@ func (h *Head) ReplyFile(x *proxy.Exchange, f proxy.File, offset, size int64, by
 	return x.Res.Finish()
 }
 
-// send sends the head of an answer with a body of size bytes. It returns how many of
-// them are the client's.
+// send sends the head of an answer with a body of size bytes. It returns how many of them
+// the client gets.
 func (h *Head) send(x *proxy.Exchange, size int64, by string) (n int64, err error) {
 	h.Apply(x, size)
 	if l := h.Length; l >= 0 && l != size && !h.bodyless(x) {
@@ -45,27 +45,26 @@ func (h *Head) send(x *proxy.Exchange, size int64, by string) (n int64, err erro
 	return size, x.Res.Send()
 }
 
-// bodyless reports that the answer has no body, whatever its Content-Length.
+// bodyless reports whether the client gets no body, whatever Content-Length says.
 func (h *Head) bodyless(x *proxy.Exchange) bool {
 	return x.Req.Method == "HEAD" || h.Status == 204 || h.Status == 304
 }
 
-// Source is who sends the blocks of an answer.
+// Source sends the blocks of an answer.
 type Source interface {
-	// Name names it in errors.
+	// Name returns the name of the upstream for errors.
 	Name() string
-	// Repay lets it send n more bytes, which were withheld.
+	// Repay lets the upstream send n more bytes, which Put had withheld.
 	Repay(n int64)
 	// Free takes back the buffer of a block.
 	Free(buffer *[]byte)
 }
 
-// Give gives x's client what has come of the answer that h is the head of, and was
-// sent. ended says that it has all of it: the caller finishes the response. Else the
-// caller waits for more and calls again: awaiting, or suspended. A body longer than
-// Content-Length is cut; one that is shorter is an error, as an answer is that End
-// was given an error for. After an error the caller returns it, and nothing is given
-// any more.
+// Give sends x's client the blocks that have come, after the caller has sent the head h.
+// ended says that the client has the complete body: the caller finishes the response.
+// Otherwise the caller waits for more, awaiting or suspended, and calls Give again. A body
+// longer than Content-Length is cut. A shorter one is an error, and so is the error that
+// End was given. After an error the caller returns it, and does not call Give again.
 func (w *WriteBehind) Give(x *proxy.Exchange, h *Head, s Source) (ended bool, err error) {
 	for {
 		b, ok, ended, back := w.Next()
@@ -90,8 +89,8 @@ func (w *WriteBehind) Give(x *proxy.Exchange, h *Head, s Source) (ended bool, er
 	}
 }
 
-// give gives the client one block. The client may have waited for what could not be
-// kept for it: then the reason of that counts.
+// give sends the client one block. If that fails and the answer has failed, too, give
+// returns the error of the answer.
 func (w *WriteBehind) give(x *proxy.Exchange, h *Head, s Source, b *Block) error {
 	if h.Length >= 0 {
 		b.cut(h.Length - w.given)
@@ -114,7 +113,7 @@ func (w *WriteBehind) give(x *proxy.Exchange, h *Head, s Source, b *Block) error
 	return err
 }
 
-// complete returns why the answer that has ended is not complete.
+// complete returns why an answer that has ended is not complete; nil if it is.
 func (w *WriteBehind) complete(x *proxy.Exchange, h *Head, s Source) error {
 	if err := w.failure(); err != nil {
 		return err

@@ -213,7 +213,7 @@ func TestAnUpstreamIsRepaidAsItsClientTakes(t *testing.T) {
 			}
 		}
 		if withheld == 0 {
-			t.Fatal("the upstream does not wait")
+			t.Fatal("got no withheld bytes, want some")
 		}
 		if ended, err := w.Give(x, h, s); ended || err != nil || rec.Text() != want.String() || s.repaid != withheld || w.Received() != int64(want.Len()) {
 			t.Errorf("%q, ended %v, %v, %d of %d bytes repaid, %d received; want %q, not ended, and all", rec.Text(), ended, err, s.repaid, withheld, w.Received(), want.String())

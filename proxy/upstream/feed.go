@@ -12,28 +12,27 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Feed passes a request body on while it comes: the client is read no faster than the
-// upstream takes the bytes. It holds a buffer only while some of them wait for room. The
-// request's Exchange owns it; the event loop clears full, and anyone may ask Starved.
+// Feed passes a request body on while it comes. It reads the client no faster than the
+// upstream takes the bytes, and has a buffer only while bytes wait for room. The request's
+// Exchange owns it. The event loop clears full; any goroutine may call Starved.
 type Feed struct {
 	framing Framing
-	timeout time.Duration // for which the upstream may have no room; 0: for ever
+	timeout time.Duration // how long the upstream may have no room; 0: no limit
 	waker   proxy.Waker
 	to      Sink
 	buffer  *[]byte
-	rest    []byte // framed, in buffer, to be sent
-	taken   int64
-	sent    int64
-	ended   bool  // the client has sent all, and rest has the end
-	failed  error // of the upstream
-	broken  error // of the client's body
+	rest    []byte // the part in buffer, with its framing, that is not sent yet
+	taken   int64  // bytes of the body
+	sent    int64  // bytes, with the framing
+	ended   bool   // the client has sent all, and rest has the end
+	failed  error  // why the upstream takes no more
+	broken  error  // why the client's body cannot be read
 
-	full    atomic.Bool // the upstream has to read before there is room
-	starved atomic.Bool // the client has to send before there is more
+	full    atomic.Bool // the upstream has no room
+	starved atomic.Bool // the client has to send before there is more to pass on
 }
 
-// Sink is what takes the bytes: an eventloop.Descriptor, of which the Feed owns the
-// writing.
+// Sink takes the bytes: an eventloop.Descriptor whose writing the Feed owns.
 type Sink interface {
 	AdoptWriter(h eventloop.Handler)
 	AwaitRoom(timeout time.Duration) bool
@@ -41,15 +40,15 @@ type Sink interface {
 	TryWrite(p []byte) (int, error)
 }
 
-// Framing is how the parts of a body are told apart on their way. The zero value is a
-// body of known length.
+// Framing marks the parts of a body and its end. The zero value is for a body of known
+// length, which needs no marks.
 type Framing struct {
-	Head func(dst []byte, size int) []byte // appends what stands before size bytes, FrameRoom at most; nil: nothing
-	Tail string                            // stands behind them
-	End  string                            // stands behind the last
+	Head func(dst []byte, size int) []byte // appends the mark before a part of size bytes, at most FrameRoom; nil: none
+	Tail string                            // the mark after each part, at most FrameRoom
+	End  string                            // the mark after the last part; with Tail at most FrameRoom
 }
 
-// Part makes a part of n bytes, which stand in b behind FrameRoom.
+// Part returns the part of n bytes that b has from FrameRoom on, with its Head and Tail.
 func (fr *Framing) Part(b []byte, n int) []byte {
 	start := FrameRoom
 	if fr.Head != nil {
@@ -61,9 +60,9 @@ func (fr *Framing) Part(b []byte, n int) []byte {
 }
 
 const (
-	// FrameRoom is left before the bytes of a part, and behind them.
+	// FrameRoom is the room in a buffer before the bytes of a part, and behind them.
 	FrameRoom = 16
-	// feedShare is what a Feed passes on before others have their turn.
+	// feedShare is how many bytes a Feed passes on before it lets others lead the loop.
 	feedShare = 1 << 20
 )
 
@@ -72,8 +71,8 @@ func NewFeed(x *proxy.Exchange, framing Framing, timeout time.Duration) *Feed {
 	return &Feed{framing: framing, timeout: timeout, waker: x.Waker()}
 }
 
-// Preread reads what has come already, as far as it fits into the buffer. Where that is
-// all of the body it is moved to b, and f is of no use any more.
+// Preread reads the bytes that have come, as far as they fit into a buffer. If that is all
+// of the body, Preread moves it to into, and the caller drops f.
 func (f *Feed) Preread(x *proxy.Exchange, into *Body) (all bool, err error) {
 	f.buffer = blocks.Get().(*[]byte)
 	b := (*f.buffer)[FrameRoom : len(*f.buffer)-FrameRoom]
@@ -98,27 +97,27 @@ func (f *Feed) Preread(x *proxy.Exchange, into *Body) (all bool, err error) {
 	return false, err
 }
 
-// Begin has the bytes go to s. It may be called again as long as nothing was sent.
+// Begin makes Pump send the bytes to s. It may be called again while nothing is sent.
 func (f *Feed) Begin(s Sink) {
 	f.to, f.failed = s, nil
 	f.full.Store(false)
 	s.AdoptWriter(f)
 }
 
-// Ready implements eventloop.Handler: there is room.
+// Ready implements eventloop.Handler: the upstream has room.
 func (f *Feed) Ready(t *eventloop.Turn) {
 	f.full.Store(false)
 	f.waker.WakeIn(t)
 }
 
-// Pump passes on the bytes that have come, as far as there is room for them. x has an
-// event when more can be passed on. An error is about the client's body, and stays; see
-// Failed for the upstream's.
+// Pump passes on the bytes that have come, as far as there is room for them. x gets an
+// event when more can be passed on. An error is one of the client's body, and later calls
+// return it, too. Failed has the upstream's error.
 func (f *Feed) Pump(x *proxy.Exchange) error {
 	for passed := f.sent; f.broken == nil && f.push() && !f.ended; {
 		if f.sent-passed > feedShare {
 			passed = f.sent
-			x.Offload(func() {}) // from here on it leads no loop
+			x.Offload(func() {}) // afterwards the goroutine leads no loop
 		}
 		err := f.pull(x)
 		if f.starved.Store(err == proxy.ErrNotYet); err == proxy.ErrNotYet {
@@ -129,8 +128,8 @@ func (f *Feed) Pump(x *proxy.Exchange) error {
 	return f.broken
 }
 
-// push sends what is left of the part, and reports whether that was all. What the
-// upstream does not take stays: where that is all of it, another upstream may get it.
+// push sends what is left of the part, and reports whether all of it is sent. The rest
+// stays in the buffer: if nothing was sent, another upstream may get the part.
 func (f *Feed) push() bool {
 	if f.full.Load() || f.failed != nil {
 		return false
@@ -159,7 +158,7 @@ func (f *Feed) push() bool {
 	return true
 }
 
-// pull frames the bytes that have come.
+// pull reads the bytes that have come, and makes them the next part.
 func (f *Feed) pull(x *proxy.Exchange) error {
 	if f.buffer == nil {
 		f.buffer = blocks.Get().(*[]byte)
@@ -191,23 +190,25 @@ func (f *Feed) frame(n int) {
 // Taken returns how many bytes of the body were read from the client.
 func (f *Feed) Taken() int64 { return f.taken }
 
-// Sent returns how many bytes the upstream has, those of the framing too: they are gone.
+// Sent returns how many bytes the upstream has taken, with the framing. They are kept
+// nowhere.
 func (f *Feed) Sent() int64 { return f.sent }
 
-// Failed returns why the upstream takes no more, os.ErrDeadlineExceeded where it had
-// no room for too long; nil while it does.
+// Failed returns why the upstream takes no more: os.ErrDeadlineExceeded if it had no room
+// for too long; nil if it takes bytes.
 func (f *Feed) Failed() error { return f.failed }
 
-// Over reports that nothing is passed on any more.
+// Over reports whether nothing more will be passed on.
 func (f *Feed) Over() bool { return f.failed != nil || f.ended && len(f.rest) == 0 }
 
-// Starved reports that the upstream waits for the client to send more. Anyone may ask.
+// Starved reports whether the upstream waits for the client to send more. Any goroutine may
+// call it.
 func (f *Feed) Starved() bool { return f.starved.Load() }
 
-// Done reports that all of the body was passed on.
+// Done reports whether all of the body was passed on.
 func (f *Feed) Done() bool { return f.Over() && f.failed == nil }
 
-// Close gives the buffer back. Nothing is passed on any more. f may be nil.
+// Close gives the buffer back. f passes on nothing more. f may be nil.
 func (f *Feed) Close() {
 	if f != nil && !f.Over() {
 		f.failed = os.ErrClosed
@@ -218,14 +219,14 @@ func (f *Feed) Close() {
 	}
 }
 
-// GiveBack closes f, and leaves to the next handler of x what was read of the body and
-// not sent. Where a part was sent, reading the body fails.
+// GiveBack closes f, and gives the bytes that were read but not sent to the next handler of
+// x that reads the body. If some were sent, that handler gets an error.
 func (f *Feed) GiveBack(x *proxy.Exchange) {
 	switch {
 	case f.taken == 0:
 	case f.sent > 0:
 		x.KeepBody(lost{errBodySent})
-	default: // it is one part
+	default: // nothing was sent, so taken is in the buffer, as one part
 		part := &Body{Inline: (*f.buffer)[FrameRoom:][:f.taken], Length: f.taken, block: f.buffer}
 		f.buffer = nil
 		x.KeepBody(part.Again(part.Close))

@@ -61,7 +61,7 @@ func feed(t *testing.T, f *Feed, x *proxy.Exchange) {
 		}
 		f.Ready(nil) // there is room
 	}
-	t.Fatal("the feed does not end")
+	t.Fatal("got no end of the feed, want one")
 }
 
 func TestAFeedPassesOnBodiesOfAllSizes(t *testing.T) {
@@ -84,7 +84,7 @@ func TestAFeedPassesOnBodiesOfAllSizes(t *testing.T) {
 				got = rest
 			}
 			if got != body || !f.Done() || f.Taken() != int64(size) || f.Sent() != int64(to.Len()) {
-				t.Errorf("%d bytes: %d came, done %v, taken %d, sent %d of %d", size, len(got), f.Done(), f.Taken(), f.Sent(), to.Len())
+				t.Errorf("%d bytes: got %d, done %v, taken %d, sent %d, want all and sent %d", size, len(got), f.Done(), f.Taken(), f.Sent(), to.Len())
 			}
 			f.Close()
 		}
@@ -109,7 +109,7 @@ func TestAFeedBeginsAgainWhereNothingWasSent(t *testing.T) {
 			f.Begin(to)
 			feed(t, f, x)
 			if to.String() != body || !f.Done() {
-				t.Errorf("%d bytes came, done %v", to.Len(), f.Done())
+				t.Errorf("got %d bytes, done %v, want %d, true", to.Len(), f.Done(), len(body))
 			}
 			f.Close()
 		})
@@ -174,7 +174,7 @@ func TestAFeedGivesBackWhatItHasNotSent(t *testing.T) {
 			f := NewFeed(x, framing, 0)
 			if c.preread {
 				if all, err := f.Preread(x, new(Body)); all || err != nil {
-					t.Fatal(all, err)
+					t.Fatalf("got all %v, %v, want false, nil", all, err)
 				}
 			}
 			if c.to != nil {

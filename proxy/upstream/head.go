@@ -9,52 +9,52 @@ import (
 	"alicorn/proxy"
 )
 
-// Head is the head of a response from an upstream, checked: nothing in it breaks
-// the framing of the response to the client, and nothing in it belongs to the
-// connection to the upstream. Begin, Add for each field in order, and End make
-// it; after an error of theirs it is of no use. From End on it may serve many
-// responses at once, as long as its strings are left alone.
+// Head is the checked head of an answer. Nothing in it breaks the framing of the response to
+// the client, and no field of it belongs to the connection to the upstream. Begin, Add for
+// each field in order, and End make a Head; after an error it must not be used. After End
+// several exchanges may use it at once, as long as nobody changes the memory of its strings.
 type Head struct {
 	Status      int    // 101, or 200 to 999
-	Reason      string // of the status; "" for the usual one
+	Reason      string // the reason after the status; "": the usual one
 	ContentType string
-	Length      int64   // Content-Length; -1 without one
-	Fields      []Field // the others, in the order of arrival
+	Length      int64   // Content-Length; -1: none
+	Fields      []Field // the other fields, in the order of arrival
 	Accel       Accel
 
-	named []string // by Connection fields, in lower case
+	named []string // the names in Connection fields, in lower case
 }
 
-// Field is one field line. Its Value has no blanks at its ends.
+// Field is one field line. Its Value neither begins nor ends with a blank.
 type Field struct {
 	ID          proxy.FieldID
 	Name, Value string
 }
 
-// Begin starts a head, whatever h was before. It keeps the memory of the fields.
+// Begin empties h and starts a head. It keeps the memory of the fields. Errors of Begin and
+// Add are noun phrases, which follow "upstream sent".
 func (h *Head) Begin(status int, reason string) error {
 	fields, named := h.Fields[:0], h.named[:0]
 	*h = Head{Status: status, Reason: strings.Trim(reason, " "), Length: -1, Fields: fields, named: named}
 	if status != 101 && (status < 200 || status > 999) {
-		return fmt.Errorf("the status %d is not one of a final response", status)
+		return fmt.Errorf("the status %d, which is not one of a final response", status)
 	}
 	if !isFieldValue(h.Reason) {
-		return fmt.Errorf("the status has a reason that is not allowed: %q", reason)
+		return fmt.Errorf("an invalid reason %q of the status", reason)
 	}
 	return nil
 }
 
-// Add takes the next field.
+// Add adds the next field.
 func (h *Head) Add(name, value string) error { return h.AddID(proxy.FieldIDOf(name), name, value) }
 
-// AddID takes the next field, whose name has been recognised already.
+// AddID is Add for a field whose ID is known.
 func (h *Head) AddID(id proxy.FieldID, name, value string) error {
 	if id == proxy.FieldOther && !proxy.IsToken(name) {
-		return fmt.Errorf("the header name %q is not valid", name)
+		return fmt.Errorf("an invalid header name %q", name)
 	}
 	value = strings.Trim(value, " \t")
 	if !isFieldValue(value) {
-		return fmt.Errorf("the header %q has a value that is not allowed: %q", name, value)
+		return fmt.Errorf("an invalid value %q of the header %q", value, name)
 	}
 	switch id {
 	case proxy.FieldConnection:
@@ -67,7 +67,7 @@ func (h *Head) AddID(id proxy.FieldID, name, value string) error {
 	case proxy.FieldContentType:
 		h.ContentType = value
 		return nil
-	case proxy.FieldUpgrade: // a client that sees it may ask for it, RFC 9110 section 7.8
+	case proxy.FieldUpgrade: // it tells the client what it may upgrade to: RFC 9110 section 7.8
 	default:
 		if IsHopByHop(id, name) || id == proxy.FieldOther && h.Accel.set(name, value) {
 			return nil
@@ -77,24 +77,24 @@ func (h *Head) AddID(id proxy.FieldID, name, value string) error {
 	return nil
 }
 
-// setLength takes a Content-Length, of which several must be the same.
+// setLength sets Length. Several Content-Length fields must have the same value.
 func (h *Head) setLength(value string) error {
 	n, err := strconv.ParseUint(value, 10, 62)
 	if err != nil || h.Length >= 0 && int64(n) != h.Length {
-		return fmt.Errorf("the header \"Content-Length\" has the value %q", value)
+		return fmt.Errorf("an invalid or repeated Content-Length %q", value)
 	}
 	h.Length = int64(n)
 	return nil
 }
 
-// End settles what the fields say of each other.
+// End completes the head: it drops the fields that Connection names, and applies
+// X-Accel-Charset to Content-Type.
 func (h *Head) End() {
 	h.dropNamed()
 	h.settleCharset()
 }
 
-// dropNamed leaves out the fields that Connection names, RFC 9110 section 7.6.1.
-// What an upgrade is to stays.
+// dropNamed drops the fields that Connection names, except Upgrade: RFC 9110 section 7.6.1.
 func (h *Head) dropNamed() {
 	if len(h.named) == 0 {
 		return
@@ -107,14 +107,14 @@ func (h *Head) dropNamed() {
 	h.named = h.named[:0]
 }
 
-// names is a set of names of fields, in lower case. An upstream chooses how many there are,
-// and how many fields are looked up.
+// names is a set of field names, in lower case. The upstream chooses how many names and how
+// many fields there are, so that comparing each with each could take long.
 type names struct {
 	few  []string
-	many map[string]bool // nil: few has all
+	many map[string]bool // nil: the names are in few
 }
 
-// fewNames is up to how many names are compared one by one.
+// fewNames is the largest number of names that are compared one by one.
 const fewNames = 8
 
 func newNames(list []string) names {
@@ -141,9 +141,9 @@ func (s *names) has(name string) bool {
 	return false
 }
 
-// IsHopByHop reports whether a field, of a request or of a response, belongs to
-// one connection and is not passed on: RFC 9110 section 7.6.1. The fields of
-// authentication to a proxy and Trailer go on, as in nginx.
+// IsHopByHop reports whether a field of a request or a response belongs to one connection,
+// and is not passed on: RFC 9110 section 7.6.1. As in nginx, Trailer and the fields of proxy
+// authentication are passed on.
 func IsHopByHop(id proxy.FieldID, name string) bool {
 	switch id {
 	case proxy.FieldConnection, proxy.FieldKeepAlive, proxy.FieldTransferEncoding, proxy.FieldUpgrade, proxy.FieldTE:
@@ -164,8 +164,8 @@ func isFieldValue(s string) bool {
 	return true
 }
 
-// Apply gives x's response the head. size is the size of the whole body where it
-// is known, else -1: it is the response's length where the head has none.
+// Apply sets the head of x's response. size is the size of the complete body; -1: unknown.
+// It becomes the response's length if the head has no Content-Length.
 func (h *Head) Apply(x *proxy.Exchange, size int64) {
 	r := &x.Res
 	r.SetStatus(h.Status, h.Reason)

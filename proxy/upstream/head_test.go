@@ -56,7 +56,7 @@ func TestFieldsOfTheConnectionAreLeftOutOfAHead(t *testing.T) {
 	} {
 		h, err := makeHead(c.status, c.fields...)
 		if err != nil {
-			t.Errorf("%q: %s", c.fields, err)
+			t.Errorf("%q: got %v, want no error", c.fields, err)
 		} else if got := describe(h); got != c.want {
 			t.Errorf("%q: got %q, want %q", c.fields, got, c.want)
 		}
@@ -77,7 +77,7 @@ func TestManyNamesOfAConnectionAreLookedUpAtOnce(t *testing.T) {
 			t.Errorf("%d names: got %.200q, %v, want %q", n, got, err, want)
 		}
 		if set := newNames(list); (set.many != nil) != (n > fewNames) || n > 64 && set.many == nil {
-			t.Errorf("%d names are compared one by one: %v", n, set.many == nil)
+			t.Errorf("%d names: got a map %v, want one only for more than %d", n, set.many != nil, fewNames)
 		}
 	}
 }
@@ -91,7 +91,7 @@ func TestManyParametersOfAContentTypeAreCopiedOnce(t *testing.T) {
 		}
 	})
 	if allocations > 20 {
-		t.Errorf("%v allocations", allocations)
+		t.Errorf("got %v allocations, want at most 20", allocations)
 	}
 }
 
@@ -104,21 +104,21 @@ func TestAHeadThatWouldBreakTheFramingIsRefused(t *testing.T) {
 		{200, []string{"X", "a\tb\x80\xff"}, ""},
 		{200, []string{"X", " \t a \t"}, ""},
 		{200, []string{"Content-Length", "5", "Content-Length", "5"}, ""},
-		{200, []string{"Content-Length", "5", "Content-Length", "6"}, `the header "Content-Length" has the value "6"`},
-		{200, []string{"Content-Length", "-1"}, `the header "Content-Length" has the value "-1"`},
-		{200, []string{"Content-Length", "+1"}, `the header "Content-Length" has the value "+1"`},
-		{200, []string{"Content-Length", ""}, `the header "Content-Length" has the value ""`},
-		{200, []string{"Content-Length", "9223372036854775808"}, `the header "Content-Length" has the value "9223372036854775808"`},
-		{200, []string{"X", "a\r\nB: c"}, `the header "X" has a value that is not allowed: "a\r\nB: c"`},
-		{200, []string{"X", "a\x00"}, `the header "X" has a value that is not allowed: "a\x00"`},
-		{200, []string{"Server", "a\x7f"}, `the header "Server" has a value that is not allowed: "a\x7f"`},
-		{200, []string{"X Y", "a"}, `the header name "X Y" is not valid`},
-		{200, []string{"", "a"}, `the header name "" is not valid`},
-		{200, []string{"X\n", "a"}, `the header name "X\n" is not valid`},
-		{100, nil, "the status 100 is not one of a final response"},
-		{103, nil, "the status 103 is not one of a final response"},
-		{1000, nil, "the status 1000 is not one of a final response"},
-		{0, nil, "the status 0 is not one of a final response"},
+		{200, []string{"Content-Length", "5", "Content-Length", "6"}, `an invalid or repeated Content-Length "6"`},
+		{200, []string{"Content-Length", "-1"}, `an invalid or repeated Content-Length "-1"`},
+		{200, []string{"Content-Length", "+1"}, `an invalid or repeated Content-Length "+1"`},
+		{200, []string{"Content-Length", ""}, `an invalid or repeated Content-Length ""`},
+		{200, []string{"Content-Length", "9223372036854775808"}, `an invalid or repeated Content-Length "9223372036854775808"`},
+		{200, []string{"X", "a\r\nB: c"}, `an invalid value "a\r\nB: c" of the header "X"`},
+		{200, []string{"X", "a\x00"}, `an invalid value "a\x00" of the header "X"`},
+		{200, []string{"Server", "a\x7f"}, `an invalid value "a\x7f" of the header "Server"`},
+		{200, []string{"X Y", "a"}, `an invalid header name "X Y"`},
+		{200, []string{"", "a"}, `an invalid header name ""`},
+		{200, []string{"X\n", "a"}, `an invalid header name "X\n"`},
+		{100, nil, "the status 100, which is not one of a final response"},
+		{103, nil, "the status 103, which is not one of a final response"},
+		{1000, nil, "the status 1000, which is not one of a final response"},
+		{0, nil, "the status 0, which is not one of a final response"},
 	} {
 		_, err := makeHead(c.status, c.fields...)
 		if got := fmt.Sprint(err); got != c.want && (c.want != "" || err != nil) {
@@ -126,7 +126,7 @@ func TestAHeadThatWouldBreakTheFramingIsRefused(t *testing.T) {
 		}
 	}
 	if err := new(Head).Begin(200, "a\r\nX: b"); err == nil {
-		t.Error("a reason may have the end of a line")
+		t.Error("a reason with the end of a line: got nil, want an error")
 	}
 }
 

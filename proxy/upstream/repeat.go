@@ -2,11 +2,11 @@ package upstream
 
 import "time"
 
-// Failure is a way in which a try to have a request answered has failed, as nginx's
-// proxy_next_upstream names them; or a set of such ways.
+// Failure is why a try has failed, in the terms of nginx's proxy_next_upstream, or a set of
+// such reasons.
 type Failure uint16
 
-// The failures. Those with a number are answers of that status.
+// The reasons. On500 and the like mean that the answer had this status.
 const (
 	OnError         Failure = 1 << iota // the connection has failed, or the worker has ended
 	OnTimeout                           // the peer did not do its part in time
@@ -20,7 +20,7 @@ const (
 	On429
 )
 
-// OnStatus returns the failure that an answer of the status is; 0 for most.
+// OnStatus returns the Failure of an answer with this status; 0: it is none.
 func OnStatus(status int) Failure {
 	switch status {
 	case 500:
@@ -41,42 +41,40 @@ func OnStatus(status int) Failure {
 	return 0
 }
 
-// Begun says which requests are repeated that a peer may have begun to work on.
+// Begun says which requests are repeated although a peer may have begun to work on them.
 type Begun uint8
 
 // The choices.
 const (
-	BegunNever      Begun = iota // none: what runs may have had its effect
-	BegunIdempotent              // those whose effect is the same when they come twice
-	BegunAlways
+	BegunNever      Begun = iota // none, as their work may have had an effect
+	BegunIdempotent              // those whose effect is the same if they come twice
+	BegunAlways                  // all
 )
 
-// Repeat is the rule which requests are sent once more when a try has failed. It is the
-// same rule for all upstreams: servers have what proxy_next_upstream says in it, a pool
-// of workers what is true of applications.
+// Repeat is the rule which requests are sent again after a failed try. For servers
+// proxy_next_upstream and its like set it; a pool of workers has one of its own.
 type Repeat struct {
 	On      Failure       // the failures after which a request is repeated
-	Begun   Begun         // those of the requests that a peer may have begun to work on
+	Begun   Begun         // which requests are repeated that a peer may have begun
 	Tries   int           // the largest number of tries; 0: no bound
-	Timeout time.Duration // for how long after the request came; 0: no bound
+	Timeout time.Duration // the time after the request came in which it may be repeated; 0: no bound
 }
 
-// Outcome is a try that has failed, as far as it counts for another one.
+// Outcome describes a failed try.
 type Outcome struct {
 	Failure  Failure
 	Method   string
 	Begun    bool          // the peer may have begun to work on the request
 	Consumed bool          // bytes of its body were passed on and not kept
-	Answered bool          // the answer has begun to reach the client
-	Stale    bool          // a kept connection had ended before: it is no try of its own
+	Answered bool          // the client has got a part of the answer
+	Stale    bool          // the peer had closed the kept connection: the try does not count
 	Tries    int           // so far, with this one
-	Took     time.Duration // since the request came; counts where the rule has a Timeout
+	Took     time.Duration // since the request came; used only if the rule has a Timeout
 }
 
-// Allows reports whether the request may be sent once more after o. What cannot be
-// undone forbids it: an answer that the client sees, a body that is gone, work that was
-// begun. What the configuration says of failures, tries and time does not concern a
-// try that was none.
+// Allows reports whether the request may be sent again after o. It may not if the client
+// has got a part of the answer, if the body is lost, or if the peer may have begun and the
+// rule does not allow that. On, Tries and Timeout do not apply to a Stale try.
 func (r *Repeat) Allows(o *Outcome) bool {
 	switch {
 	case o.Answered, o.Consumed:
@@ -93,7 +91,8 @@ func (r *Repeat) allowsBegun(method string) bool {
 	return r.Begun == BegunAlways || r.Begun == BegunIdempotent && IsIdempotent(method)
 }
 
-// IsIdempotent reports whether a request of the method may come twice, as nginx sees it.
+// IsIdempotent reports whether nginx repeats a request of the method that a peer may have
+// begun, without non_idempotent.
 func IsIdempotent(method string) bool {
 	switch method {
 	case "POST", "LOCK", "PATCH":

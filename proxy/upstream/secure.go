@@ -16,15 +16,15 @@ import (
 	ourtls "alicorn/tls"
 )
 
-// Secure is how connections to upstreams are encrypted, and whom they trust. After Key it
-// does not change.
+// Secure is how connections to upstreams are encrypted, and which certificates they trust.
+// After Key it does not change.
 type Secure struct {
 	out      ourtls.Outbound
-	indicate bool // SNI
+	indicate bool // send the server's name: SNI
 }
 
 // NewSecure returns a Secure that accepts any certificate. resumes lets connections resume
-// sessions of earlier ones; indicate tells the upstream the name that is asked for.
+// sessions of earlier ones. indicate sends the upstream the name that is asked for (SNI).
 func NewSecure(resumes, indicate bool) *Secure {
 	return &Secure{out: ourtls.Outbound{Resumes: resumes}, indicate: indicate}
 }
@@ -35,16 +35,16 @@ func (s *Secure) Versions(names []string) (err error) {
 	return err
 }
 
-// Ciphers sets the ciphers before TLS 1.3, as OpenSSL lists them. dropped are those that
-// Go does not have.
+// Ciphers sets the ciphers for versions before TLS 1.3, from a list in OpenSSL's format.
+// dropped are the ciphers of the list that Go does not have.
 func (s *Secure) Ciphers(list string) (dropped []string, err error) {
 	s.out.Ciphers, dropped, err = ourtls.CipherList(list)
 	return dropped, err
 }
 
-// Verify has the certificates of upstreams verified against the CAs of a file. At most
-// depth CAs may stand between a certificate and the root. With a file crl that has lists
-// of revoked certificates each CA must have one. Errors are one sentence.
+// Verify makes connections verify the certificates of upstreams against the CAs of the file
+// cas. At most depth CAs may stand between a certificate and the root. crl is a file of
+// lists of revoked certificates, with one of each CA; "": none. Errors are one sentence.
 func (s *Secure) Verify(h config.Host, cas, crl string, depth int) error {
 	s.out.Servers = ourtls.NewVerifier(depth)
 	if err := s.out.Servers.Trust(h, cas, false); err != nil || crl == "" {
@@ -53,8 +53,8 @@ func (s *Secure) Verify(h config.Host, cas, crl string, depth int) error {
 	return s.out.Servers.Revoke(h, crl)
 }
 
-// Identify has upstreams that ask for a certificate get that of a file; see LoadPair of
-// package tls. The key may be encrypted with one of the passwords of a file, "" for none.
+// Identify sets the certificate for upstreams that ask for one; see LoadPair of package tls.
+// passwords is a file, one of whose passwords may decrypt the key; "": none.
 func (s *Secure) Identify(h config.Host, cert, key, passwords string) error {
 	words, err := ourtls.ReadPasswords(h, passwords)
 	if err != nil {
@@ -64,8 +64,8 @@ func (s *Secure) Identify(h config.Host, cert, key, passwords string) error {
 	return err
 }
 
-// Key makes s ready. The key is the same for two Secures that do the same, and may take
-// over each other's connections and sessions.
+// Key completes s. Two Secures with the same key do the same, and may use each other's
+// connections and sessions.
 func (s *Secure) Key() string {
 	s.out.Prepare()
 	key := s.out.Digest()
@@ -75,9 +75,9 @@ func (s *Secure) Key() string {
 	return key
 }
 
-// Handshake does the handshake on a connection that a loop calls, for a request to name.
-// peer is the address. It waits for the upstream, at most for timeout (0: no limit), on
-// the caller's goroutine, which owns the connection and leads no loop. After an error c is
+// Handshake does the handshake on a connection that a loop calls. name is the server's name,
+// peer its address. Handshake waits for the upstream on the caller's goroutine, which owns
+// the connection and leads no loop, at most for timeout (0: no limit). After an error c is
 // closed.
 func (s *Secure) Handshake(c *eventloop.Conn, peer, name string, timeout time.Duration) (*Sealed, error) {
 	c.Labor()
@@ -110,8 +110,8 @@ func shake(t *tls.Conn, timeout time.Duration) error {
 	return err
 }
 
-// HandshakeFault returns what a log says of an error of Handshake; late that its time was
-// over.
+// HandshakeFault returns the log's text for an error of Handshake. late says that the
+// timeout has passed; then there is no text.
 func HandshakeFault(err error) (why string, late bool) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -124,37 +124,38 @@ func HandshakeFault(err error) (why string, late bool) {
 	return "SSL handshake failed (" + err.Error() + ")", false
 }
 
-// Sealed is TLS above a connection that a loop calls, and the only way to its bytes. One
-// goroutine may read while another writes.
+// Sealed is TLS over a connection that a loop calls. All reads and writes must go through
+// it. One goroutine may read while another writes.
 type Sealed struct {
 	tls     *tls.Conn
 	carrier *eventloop.Carrier
 	duplex  eventloop.Duplex
-	drained bool // the last Read has found nothing
+	drained bool // the last Read has returned unix.EAGAIN
 	owed    int  // bytes of the next TryWrite that are encrypted already
 }
 
-// Read reads what TLS has decrypted: unix.EAGAIN if that is nothing, io.EOF at the end.
+// Read reads decrypted bytes. The error is unix.EAGAIN if there are none now, io.EOF at the
+// end.
 func (s *Sealed) Read(p []byte) (int, error) {
 	n, err := s.duplex.Receive(p)
 	s.drained = err == unix.EAGAIN
 	return n, err
 }
 
-// Drained reports that Read would find nothing unless the connection has become readable
-// since. A reader that waits asks, because TLS may hold what the socket has given.
+// Drained reports whether Read has nothing to return until the connection becomes readable.
+// A reader calls it before it waits, because TLS may hold bytes that the socket has given.
 func (s *Sealed) Drained() bool { return s.drained }
 
-// Quiet reports that the upstream has sent no byte and has not left. What TLS itself sends,
-// such as tickets of sessions, is taken.
+// Quiet reports whether the upstream has neither sent a byte nor closed. Quiet reads the
+// messages of TLS itself, such as session tickets.
 func (s *Sealed) Quiet() bool {
 	var one [1]byte
 	n, err := s.Read(one[:])
 	return n == 0 && err == unix.EAGAIN
 }
 
-// TryWrite encrypts p and sends it as far as there is room. It returns unix.EAGAIN, and
-// counts no byte, until all of p is sent: the caller calls again with the same p.
+// TryWrite encrypts p and sends it as far as there is room. Until all of p is sent it
+// returns 0 and unix.EAGAIN, and the caller calls it again with the same p.
 func (s *Sealed) TryWrite(p []byte) (int, error) {
 	n, err := s.duplex.Send(p[s.owed:])
 	s.owed += n
@@ -177,5 +178,5 @@ func (s *Sealed) RoomExpired() bool { return s.duplex.RoomExpired() }
 // Close ends TLS and the connection.
 func (s *Sealed) Close() error { return s.tls.Close() }
 
-// Stream returns the connection as a tunnel takes it, which owns it from then on.
+// Stream returns the connection for a tunnel, which owns it afterwards.
 func (s *Sealed) Stream() (net.Conn, error) { return s.tls, s.carrier.Direct() }

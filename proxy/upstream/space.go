@@ -7,21 +7,21 @@ import (
 	"alicorn/proxy"
 )
 
-// Space bounds what the temporary files of a process take on disk together.
-// Files in memory do not count. A nil Space has no bound.
+// Space bounds the bytes that all temporary files of the process take on disk. Files in
+// memory do not count. A nil Space has no bound.
 type Space struct {
-	limit atomic.Int64 // 0: no bound
-	used  atomic.Int64
+	limit atomic.Int64 // bytes; 0: no bound
+	used  atomic.Int64 // bytes
 }
 
-// SetLimit changes the bound; what is taken stays taken.
+// SetLimit changes the bound. Files that are larger than it stay.
 func (s *Space) SetLimit(n int64) { s.limit.Store(n) }
 
-// Use returns how many bytes are taken, and the bound.
+// Use returns how many bytes are taken, and the bound (0: none).
 func (s *Space) Use() (used, limit int64) { return s.used.Load(), s.limit.Load() }
 
-// take takes n bytes for a request body; an error, which names the directive,
-// where they are not there.
+// take takes n bytes for a request body. If that is more than the bound allows, it returns
+// an error that names the directive.
 func (s *Space) take(n int64) error {
 	if s == nil {
 		return nil
@@ -35,8 +35,8 @@ func (s *Space) take(n int64) error {
 		Reason: fmt.Sprintf("cannot keep a request body: temporary files take %d bytes, and temp_space allows %d", used-n, limit)}
 }
 
-// fits returns an error, which names the directive, where n bytes are more than
-// all temporary files may take together.
+// fits returns an error that names the directive if n bytes are more than all temporary
+// files may take.
 func (s *Space) fits(n int64) error {
 	if s == nil {
 		return nil
@@ -48,7 +48,7 @@ func (s *Space) fits(n int64) error {
 	return nil
 }
 
-// hold takes n bytes in any case: a worker has sent them already.
+// hold takes n bytes even past the bound, for data that an upstream has already sent.
 func (s *Space) hold(n int64) {
 	if s != nil {
 		s.used.Add(n)
@@ -62,7 +62,7 @@ func (s *Space) give(n int64) {
 	}
 }
 
-// full reports that more is taken than the bound allows.
+// full reports whether the bound is reached.
 func (s *Space) full() bool {
 	if s == nil {
 		return false

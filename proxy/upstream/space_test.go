@@ -91,7 +91,7 @@ func TestResponsesPastTheSpaceAreHeldBack(t *testing.T) {
 			t.Fatalf("%+v, %v, %d bytes of credit; want ok true, Size 600 and 600", b, ok, back)
 		}
 		if _, ok, _, _ := other.Next(); ok || !other.Idle() {
-			t.Fatal("a block is left")
+			t.Fatal("got another block, want none")
 		}
 		wantUsed(t, space, 1200)
 	}

@@ -12,43 +12,43 @@ import (
 	"alicorn/proxy"
 )
 
-// Body is a request body: Inline, Shared or a file, once Read has returned nil.
+// Body is a request body. After Read has returned nil it is in Inline, Shared or File.
 type Body struct {
 	Inline []byte   // valid until Close
-	Shared []byte   // a block of a Blocks, at Offset, until Close
-	File   *os.File // position 0; nil when the body is not in a file
-	Offset int64
+	Shared []byte   // a block of Storage.Shared; valid until Close
+	File   *os.File // at position 0; nil: the body is not in a file
+	Offset int64    // of Shared in its memory
 	Length int64
 
-	// While it is read:
-	into   []byte // what bytes are read into; nil before the first Read
-	filled int    // of into
-	spool  spool  // what into had no room for
+	// While Read reads:
+	into   []byte // the buffer; nil before the first Read
+	filled int    // bytes in into
+	spool  spool  // the bytes before those in into
 
-	block  *[]byte
-	shared Blocks
-	space  *Space // where the file's bytes on disk count
-	onDisk int64
+	block  *[]byte // the memory of Inline
+	shared Blocks  // the owner of Shared
+	space  *Space  // counts the file's bytes on disk
+	onDisk int64   // bytes taken of space
 }
 
 // Storage is where request bodies are kept.
 type Storage struct {
 	// Shared has blocks for bodies of known length with more than ShareFrom and at most
-	// Memory bytes, as long as there are free ones. nil: there are none.
+	// Memory bytes. nil, or no free block: such a body goes where others go.
 	Shared    Blocks
 	ShareFrom int
-	Inline    int    // bytes that are kept in memory of this process, 64 KiB at most
-	Memory    int64  // bytes that are kept in a file in memory
-	Dir       string // of unnamed files with more; it is made when it is missing
-	Space     *Space // has room for them, else the answer is 413
+	Inline    int    // the largest body in memory of this process, at most 64 KiB
+	Memory    int64  // the largest body in a file in memory, in bytes
+	Dir       string // the folder of files with larger bodies; it is made if it is missing
+	Space     *Space // bounds these files; beyond it the answer is 413
 }
 
 // Blocks is memory that is shared with the receivers of bodies.
 type Blocks interface {
-	// Take returns a block for size bytes and where it is in the memory; nil
-	// when there is none.
+	// Take returns a block for size bytes and its offset in the memory; nil if none is
+	// free.
 	Take(size int64) (block []byte, offset int64)
-	// Give takes the block at offset back.
+	// Give takes back the block at offset.
 	Give(offset int64)
 }
 
@@ -70,8 +70,8 @@ func (b *Body) Close() {
 	*b = Body{}
 }
 
-// Unshare moves a body in shared memory to a file in memory: those that the
-// memory is shared with are not to have it any more.
+// Unshare moves a body in shared memory to a file in memory, so that nobody with whom the
+// memory is shared can change it.
 func (b *Body) Unshare() error {
 	if b.Shared == nil {
 		return nil
@@ -85,13 +85,13 @@ func (b *Body) Unshare() error {
 	return nil
 }
 
-// Read reads x's request body into s. It returns proxy.ErrNotYet while the client has
-// not sent all of it: the caller suspends x, and calls Read again. Other errors of
-// x.TryReadBody are returned as they are. The caller closes b also after errors.
+// Read reads x's request body and keeps it where s says. It returns proxy.ErrNotYet until
+// the client has sent all of it: the caller suspends x, and calls Read again. Other errors
+// of x.TryReadBody are returned unchanged. The caller closes b also after an error.
 func (b *Body) Read(x *proxy.Exchange, s *Storage) error {
 	err := b.read(x, s)
 	if err != nil && err != proxy.ErrNotYet {
-		b.spool.close() // others may need the space
+		b.spool.close() // at once, as others may need the space
 		x.KeepBody(lost{err})
 	}
 	return err
@@ -137,7 +137,7 @@ func (b *Body) read(x *proxy.Exchange, s *Storage) error {
 
 func (s *Storage) inline() int { return int(min(int64(s.Inline), s.Memory)) }
 
-// begin decides where x's body is read to.
+// begin chooses where x's body is read to.
 func (b *Body) begin(x *proxy.Exchange, s *Storage) error {
 	n := x.Req.ContentLength
 	if s.Shared != nil && n > int64(s.ShareFrom) && n <= s.Memory {
@@ -149,7 +149,7 @@ func (b *Body) begin(x *proxy.Exchange, s *Storage) error {
 	}
 	if n > s.Memory {
 		if err := s.Space.fits(n); err != nil {
-			return err // before it is sent
+			return err // before the client sends the body
 		}
 	}
 	b.block = blocks.Get().(*[]byte)
@@ -158,7 +158,7 @@ func (b *Body) begin(x *proxy.Exchange, s *Storage) error {
 	return nil
 }
 
-// fill reads until into is full or the body ends, which is io.EOF, or fails.
+// fill reads until into is full, or until an error, which is io.EOF at the body's end.
 func (b *Body) fill(x *proxy.Exchange) error {
 	for b.filled < len(b.into) {
 		n, err := x.TryReadBody(b.into[b.filled:])
@@ -170,7 +170,7 @@ func (b *Body) fill(x *proxy.Exchange) error {
 	return nil
 }
 
-// finish makes what was spooled the body.
+// finish makes the spooled file the body.
 func (b *Body) finish() error {
 	b.File, b.space, b.onDisk = b.spool.file, b.spool.space, b.spool.onDisk
 	b.spool = spool{}
@@ -178,17 +178,17 @@ func (b *Body) finish() error {
 	return err
 }
 
-// spool is a file being written that moves from memory to disk when it grows.
+// spool writes a file in memory, and moves it to disk once it has more than memory bytes.
 type spool struct {
 	memory int64
 	dir    string
-	known  int64 // the length to come, -1 when unknown
+	known  int64 // the length of the body; -1: unknown
 	file   *os.File
 	size   int64
-	disk   bool
+	disk   bool // file is on disk
 	space  *Space
 	onDisk int64 // bytes taken of space
-	// offload runs a write that may wait for the disk.
+	// offload runs a write that may wait for the disk, while its goroutine leads no loop.
 	offload func(func())
 }
 
@@ -213,7 +213,7 @@ func (s *spool) write(p []byte) error {
 	return err
 }
 
-// append writes p at the end of the file, which is made where there is none.
+// append writes p to the end of the file, which it makes if there is none.
 func (s *spool) append(p []byte) error {
 	if s.file == nil {
 		if err := s.open(); err != nil {
@@ -275,8 +275,8 @@ func (s *spool) close() {
 	*s = spool{}
 }
 
-// TempFile returns a new file without a name in dir ("": the system's folder
-// for temporary files). A missing dir is made, for this process alone.
+// TempFile returns a new file without a name in dir ("": the system's folder for temporary
+// files). A missing dir is made, with access for its user only.
 func TempFile(dir string) (*os.File, error) {
 	if dir == "" {
 		dir = os.TempDir()
@@ -294,7 +294,7 @@ func TempFile(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// named makes a file and removes its name, where the system cannot make one without.
+// named makes a file and removes its name, for systems that cannot make one without a name.
 func named(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, "alicorn-*")
 	if err != nil {
@@ -303,7 +303,7 @@ func named(dir string) (*os.File, error) {
 	return f, os.Remove(f.Name())
 }
 
-// Memory returns a file in memory with data, at position 0.
+// Memory returns a file in memory that contains data, at position 0.
 func Memory(data []byte) (*os.File, error) {
 	f, err := memoryFile("alicorn-data")
 	if err != nil {

@@ -2,8 +2,8 @@ package upstream
 
 import "os"
 
-// memoryFile is a file on disk here: macOS has none in memory that another
-// process can read.
+// memoryFile returns a file on disk: macOS has no file in memory that another process can
+// read.
 func memoryFile(string) (*os.File, error) { return named(os.TempDir()) }
 
 func unnamedFile(dir string) (*os.File, error) { return named(dir) }

@@ -15,9 +15,8 @@ func memoryFile(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// unnamedFile opens a file without a name in the folder dir. It uses the call of the
-// system itself: os.OpenFile makes five more, to find out that no poller waits for the
-// file.
+// unnamedFile opens a new file without a name in the folder dir. It uses unix.Open because
+// os.OpenFile makes five more system calls, to learn that a poller cannot watch the file.
 func unnamedFile(dir string) (*os.File, error) {
 	for {
 		fd, err := unix.Open(dir, unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, 0o600)

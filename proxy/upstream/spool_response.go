@@ -6,47 +6,47 @@ import (
 	"sync"
 )
 
-// WriteBehind holds the blocks of one response between the producer that
-// receives them from an upstream and the Exchange's goroutine that gives them
-// to the client. Order is kept: memory first, then, once that is full, an
-// unnamed file, until the client has caught up. Without the file, as on a full
-// disk, the upstream waits for the client. Put and End belong to the producer,
-// Next to the consumer; Drop may come from either.
+// WriteBehind holds the blocks of one answer between the producer, which receives them
+// from the upstream, and the consumer, the Exchange's goroutine, which sends them to the
+// client. Blocks stay in memory until it is full. Later ones go to a file without a name,
+// until the client has caught up. If the file cannot be written, as on a full disk, the
+// upstream waits for the client. The order of the blocks is kept. The producer calls Put
+// and End, the consumer Next; either may call Drop.
 type WriteBehind struct {
-	Memory int64  // bytes kept in memory, with what the blocks themselves take
-	Disk   int64  // bytes kept in the file; 0: no file
-	Dir    string // where the file is made
-	Space  *Space // where the file's bytes count; the upstream waits while it is full
+	Memory int64  // the bound on bytes in memory, with blockOverhead for each block
+	Disk   int64  // the bound on bytes in the file; 0: no file
+	Dir    string // the folder of the file
+	Space  *Space // counts the file's bytes; the upstream waits while it is full
 
 	mu       sync.Mutex
-	queue    []Block
-	late     []Block // those that come after what is in the file
-	memory   int64
+	queue    []Block // before those in the file
+	late     []Block // after those in the file
+	memory   int64   // bytes that queue and late take
 	file     *os.File
 	readAt   int64
 	writeAt  int64
 	onDisk   int64 // bytes taken of Space: the file's size
-	withheld int64
+	withheld int64 // bytes for which the upstream has no credit yet
 	received int64
 	ended    bool
-	err      error // why it ended too early
+	err      error // why the answer has ended too early
 	dropped  bool
 
-	rest  Block // of a block of which a part was given
-	given int64 // bytes given to the client: the consumer's
+	rest  Block // the rest of a block of which a part was given
+	given int64 // bytes given to the client; only the consumer uses it
 }
 
-// Block is a part of a response: Data, or Size bytes of File from Offset.
+// Block is a part of an answer: Data, or Size bytes of File from Offset.
 type Block struct {
 	Data   []byte
 	File   *os.File
 	Offset int64
 	Size   int64
-	Buffer *[]byte // what Data lies in; nil for memory of its own
+	Buffer *[]byte // the Source's buffer that has Data; nil: Data has memory of its own
 }
 
-// blockOverhead is what a block takes in memory beside its data, however small
-// that is: its place in the queue, which may be half empty, and its allocation.
+// blockOverhead is the memory that a block takes beside its data: its place in the queue,
+// which may be half empty, and its allocation.
 const blockOverhead = 160
 
 // cut leaves at most n bytes of b.
@@ -71,11 +71,10 @@ func (b Block) after(n int64) Block {
 
 func (b *Block) cost() int64 { return b.Size + blockOverhead }
 
-// Put adds data, which it copies unless buffer, which data lies in, is given
-// and kept: then kept is true and the block carries it. Over says that the
-// bounds are exceeded: the upstream must wait until Next has given withheld
-// bytes back. The error says, once, why there is no file: data is kept all the
-// same.
+// Put adds data. If buffer is not nil, data is a part of it, and kept says that the block
+// keeps buffer; otherwise Put copies data. over says that a bound is exceeded: the upstream
+// must wait until Next returns the withheld bytes. The error says why the file cannot be
+// written. Put returns it once, and keeps data in memory.
 func (w *WriteBehind) Put(data []byte, buffer *[]byte) (kept, over bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -130,8 +129,8 @@ func (w *WriteBehind) toFile(data []byte) (n int, err error) {
 	return n, nil
 }
 
-// End says that nothing more comes: err is nil where the response is complete, else
-// why it is not. The first such reason stays.
+// End says that no more data comes. err is nil if the answer is complete, otherwise why it
+// is not. The first error stays.
 func (w *WriteBehind) End(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -141,23 +140,23 @@ func (w *WriteBehind) End(err error) {
 	}
 }
 
-// Complete reports that End has said that the response is complete.
+// Complete reports whether End was called, and only without an error.
 func (w *WriteBehind) Complete() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.ended && w.err == nil
 }
 
-// failure returns the reason that End was given.
+// failure returns the error that End was given.
 func (w *WriteBehind) failure() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
 }
 
-// Next takes the oldest block. ok is false when there is none now; ended that
-// there will be none. back is how many withheld bytes the upstream may be
-// given credit for.
+// Next removes the oldest block and returns it. ok is false if there is none now; then ended
+// says that none will come. back is how many withheld bytes the upstream now gets credit
+// for.
 func (w *WriteBehind) Next() (b Block, ok, ended bool, back int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -182,7 +181,7 @@ func (w *WriteBehind) Next() (b Block, ok, ended bool, back int64) {
 	default:
 		w.caughtUp()
 	}
-	// A response without a backlog of its own always goes on, whatever others take.
+	// An answer that has nothing in its file goes on even if others have filled Space.
 	backlog := w.writeAt - w.readAt
 	if w.memory <= w.Memory && (backlog == 0 || backlog <= w.Disk && !w.Space.full()) {
 		back, w.withheld = w.withheld, 0
@@ -201,13 +200,13 @@ func (w *WriteBehind) keep(b *Block, n int64) {
 		return
 	}
 	w.rest = b.after(n)
-	b.Buffer = nil // the rest has it
+	b.Buffer = nil // the rest keeps it
 	b.cut(n)
 }
 
-// caughtUp empties the file. Its pages may be on their way to the client still,
-// so that writing over them would change what it gets; a file that cannot be
-// emptied is therefore written on.
+// caughtUp empties the file. The kernel may still be sending its pages to the client, and
+// writing over them would change what the client gets. So a file that cannot be truncated
+// grows instead.
 func (w *WriteBehind) caughtUp() {
 	if w.writeAt == 0 || w.file.Truncate(0) != nil {
 		return
@@ -226,14 +225,14 @@ func (w *WriteBehind) closeFile() {
 	w.file, w.onDisk = nil, 0
 }
 
-// Idle reports that no block waits: what was written should be flushed.
+// Idle reports whether no block waits. Then the client's connection should be flushed.
 func (w *WriteBehind) Idle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.rest.Size == 0 && len(w.queue) == 0 && len(w.late) == 0 && w.writeAt == w.readAt
 }
 
-// Full reports that the bounds are exceeded: the upstream waits for the client.
+// Full reports whether the upstream has to wait for the client.
 func (w *WriteBehind) Full() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -247,8 +246,8 @@ func (w *WriteBehind) Received() int64 {
 	return w.received
 }
 
-// Drop forgets what is held and whatever comes; back as for Next. s takes back the
-// buffers of the blocks.
+// Drop drops all blocks, and makes Put drop later ones. s takes back the buffers of the
+// blocks. back is as in Next.
 func (w *WriteBehind) Drop(s Source) (back int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -264,7 +263,7 @@ func (w *WriteBehind) Drop(s Source) (back int64) {
 	return back
 }
 
-// free gives the buffers of blocks back to s.
+// free gives s the buffers of blocks.
 func free(blocks []Block, s Source) {
 	for i := range blocks {
 		if b := blocks[i].Buffer; b != nil {
@@ -273,7 +272,7 @@ func free(blocks []Block, s Source) {
 	}
 }
 
-// Reset makes w ready for another response. Nobody else may use it meanwhile.
+// Reset empties w for another answer. No other goroutine may use w meanwhile.
 func (w *WriteBehind) Reset() {
 	w.closeFile()
 	*w = WriteBehind{queue: w.queue[:0]}

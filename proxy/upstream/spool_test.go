@@ -47,7 +47,7 @@ func TestBodiesGoWhereTheirSizeSays(t *testing.T) {
 			}
 			_, err := os.Stat(dir)
 			if string(got) != body || b.Length != int64(c.size) || (b.File != nil) != c.file || (err == nil) != c.onDisk {
-				t.Errorf("size %d, chunked %v: %d bytes back, file %v, disk %v", c.size, chunked, len(got), b.File != nil, err == nil)
+				t.Errorf("size %d, chunked %v: got %d bytes, file %v, disk %v, want all, %v, %v", c.size, chunked, len(got), b.File != nil, err == nil, c.file, c.onDisk)
 			}
 			if names, _ := os.ReadDir(dir); len(names) > 0 {
 				t.Errorf("size %d left %v; want nothing", c.size, names)
@@ -113,7 +113,7 @@ func TestAResponseKeepsItsOrderThroughMemoryAndDisk(t *testing.T) {
 		}
 		w.Drop(nil)
 		if kept, o, err := w.Put([]byte("x"), nil); kept || o || err != nil || !w.Idle() {
-			t.Errorf("%s: something is kept after Drop", c.name)
+			t.Errorf("%s: Put after Drop: got kept %v, over %v, %v, want that nothing is kept", c.name, kept, o, err)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func TestAResponseGoesOnWithoutItsFile(t *testing.T) {
 					withheld += int64(len(block))
 				}
 				if i > max(c.at, 2) && !w.Full() {
-					t.Errorf("after block %d the upstream does not wait", i)
+					t.Errorf("after block %d: got Full false, want true", i)
 				}
 				if i == 5 {
 					take(2)
