@@ -95,7 +95,7 @@ func (k *Carrier) Write(p []byte) (int, error) {
 	if n, err := k.gather(p); err != nil {
 		return n, err
 	}
-	if len(k.out) >= gatherLimit && k.roomWait == nil { // else crypto/tls would be waited in
+	if len(k.out) >= gatherLimit && k.roomWait == nil { // roomWait must not wait inside crypto/tls
 		if err := k.Flush(); err != nil {
 			return 0, err
 		}

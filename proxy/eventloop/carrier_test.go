@@ -31,7 +31,7 @@ func pieces(t *testing.T, peer net.Conn, n int) (sizes []int) {
 	for buf := make([]byte, 1<<20); n > 0; {
 		m, err := peer.Read(buf)
 		if err != nil {
-			t.Fatalf("%d bytes are missing: %v", n, err)
+			t.Fatalf("got %v before the last %d bytes, want all", err, n)
 		}
 		sizes, n = append(sizes, m), n-m
 	}
@@ -120,7 +120,7 @@ func TestACarrierThatTriesDoesNotWait(t *testing.T) {
 	k.Write([]byte("kept"))
 	read("", ErrNothing)
 	if !k.Gathered() {
-		t.Error("a Read that does not wait has sent what was gathered")
+		t.Error("a Read that does not wait: got no gathered bytes, want them kept")
 	}
 	peer.Write([]byte("0123456789ab"))
 	eventually(t, k.Readable, "readiness")
@@ -132,7 +132,7 @@ func TestACarrierThatTriesDoesNotWait(t *testing.T) {
 	read("", io.EOF)
 	read("", io.EOF)
 	if ne, ok := ErrNothing.(net.Error); !ok || !ne.Temporary() || ne.Timeout() {
-		t.Error("crypto/tls would take it for an end")
+		t.Error("got an error that ends crypto/tls, want a temporary one that is no timeout")
 	}
 }
 
@@ -142,7 +142,7 @@ func TestACarrierSendsNothingAfterAFailure(t *testing.T) {
 	k.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
 	big := bytes.Repeat([]byte("x"), 8<<20)
 	if _, err := k.Write(big); err == nil {
-		t.Fatal("there is room for all")
+		t.Fatal("got room for all, want an error")
 	}
 	k.SetWriteDeadline(time.Time{})
 	received := make(chan bool, 1)
@@ -151,14 +151,14 @@ func TestACarrierSendsNothingAfterAFailure(t *testing.T) {
 		received <- bytes.Contains(all, []byte("more"))
 	}()
 	if _, err := k.Write([]byte("more")); err == nil {
-		t.Error("a later Write works")
+		t.Error("a later Write: got nil, want an error")
 	}
 	if err := k.Flush(); err == nil {
-		t.Error("a later Flush works")
+		t.Error("a later Flush: got nil, want an error")
 	}
 	k.Close()
 	if <-received {
-		t.Error("something came after the gap")
+		t.Error("got bytes after the gap, want none")
 	}
 }
 
@@ -182,7 +182,7 @@ func TestASharedCarrierGathersNoMoreThanIsSealed(t *testing.T) {
 	}
 	sealed := bytes.Repeat([]byte("s"), large+large/10)
 	if n, err := k.Write(sealed); n != len(sealed) || err != nil {
-		t.Fatalf("gathered %d bytes of %d: %v", n, len(sealed), err)
+		t.Fatalf("got %d, %v, want %d, nil", n, err, len(sealed))
 	}
 	if err := k.push(0); err != unix.EAGAIN {
 		t.Fatalf("sent what there is no room for: %v; want %v", err, unix.EAGAIN)
@@ -203,5 +203,5 @@ func TestASharedCarrierGathersNoMoreThanIsSealed(t *testing.T) {
 		peer.Close()
 		return
 	}
-	t.Errorf("%d bytes are gathered", len(k.out))
+	t.Errorf("got %d gathered bytes, want an error before", len(k.out))
 }

@@ -13,7 +13,7 @@ import (
 
 // Conn is a stream socket in a Loop, as a net.Conn: a Read or Write that has to
 // wait detaches first. One goroutine may read and one may write; they may be two
-// goroutines only after both have detached. Anyone may call Cut, Gone, Lost, Silent,
+// goroutines only after both have detached. Any goroutine may call Cut, Gone, Lost, Silent,
 // Idled, Pending and Hurry at any time. A Conn is also a Duplex.
 type Conn struct {
 	Descriptor
@@ -24,7 +24,7 @@ type Conn struct {
 	roomWait           func() error // see WaitRoomBy; nil in most cases
 }
 
-// Start has the Loop call h when the connection is readable, or after timeout.
+// Start makes the Loop call h when the connection is readable, or after timeout (0: never).
 // Until then the Conn has no owner. A Conn that was started before takes a new
 // Handler by Adopt.
 func (c *Conn) Start(h Handler, timeout time.Duration) error {
@@ -134,7 +134,7 @@ func (c *Conn) WriteBoth(a, b []byte) (n int, err error) {
 func (c *Conn) room() error {
 	c.Detach()
 	if wait := c.roomWait; wait != nil {
-		c.roomWait = nil // what wait itself writes waits as ever
+		c.roomWait = nil // a Write inside wait waits by itself
 		defer c.WaitRoomBy(wait)
 		if c.labors {
 			c.Rest()
@@ -151,8 +151,8 @@ func (c *Conn) room() error {
 	return nil
 }
 
-// WaitRoomBy has a Write that finds no room call wait in place of waiting. wait returns
-// once there may be room, as AwaitRoom tells, or why there will be none. nil: Write waits
+// WaitRoomBy makes a Write that finds no room call wait. wait returns nil once AwaitRoom says
+// that there may be room, or the reason why there will be none. If wait is nil, Write waits by
 // itself.
 func (c *Conn) WaitRoomBy(wait func() error) { c.roomWait = wait }
 
@@ -187,7 +187,7 @@ func (c *Conn) Peek(b *[1]byte) (int, error) {
 // Silent reports that the peer may have closed: it has ended its sending side,
 // nothing was written since, and all that was written before has arrived. The next
 // write would show whether it has closed. A unix socket shows a close at once (see
-// Lost), and is never silent. Anyone may call it.
+// Lost), and is never silent. Any goroutine may call Silent.
 func (c *Conn) Silent() bool {
 	if c.state.Load()&(untried|dead) != untried || c.network() == "unix" {
 		return false
@@ -293,7 +293,7 @@ func (r *rawConn) Read(f func(fd uintptr) bool) error {
 	for {
 		c.Forget()
 		if f(uintptr(c.fd)) {
-			c.Missed() // f need not have read all
+			c.Missed() // f may not have read all
 			return nil
 		}
 		c.Detach()

@@ -24,7 +24,7 @@ func TestAHalfClosedConnectionCanStillBeAnswered(t *testing.T) {
 			t.Errorf(`read %q, %v; want "question"`, got, err)
 		}
 		if c.Idle(time.Hour) {
-			t.Error("it idles although the end has come")
+			t.Error("Idle at the end: got true, want false")
 			return
 		}
 		c.Write([]byte("answer"))
@@ -75,7 +75,7 @@ func TestALargeWriteArrivesWhole(t *testing.T) {
 				}
 			}
 			if !bytes.Equal(got.Bytes(), big) {
-				t.Errorf("%d bytes arrived, or others", got.Len())
+				t.Errorf("got %d bytes, or others, want the %d that were sent", got.Len(), len(big))
 			}
 		})
 	}
@@ -127,7 +127,7 @@ func TestCutOfAnIdleConnectionCallsItsHandler(t *testing.T) {
 	}, time.Hour)
 	c.Cut()
 	if !within(t, called, "the handler") {
-		t.Error("the handler does not see the end")
+		t.Error("got a handler that does not see the end, want that it does")
 	}
 }
 
@@ -171,7 +171,7 @@ func TestAnEventForAClosedDescriptorDoesNotReachItsSuccessor(t *testing.T) {
 	within(t, done, "the exchange of numbers")
 	select {
 	case who := <-ready:
-		t.Errorf("the %s's handler was called", who)
+		t.Errorf("got a call of the %s's handler, want none", who)
 	case <-time.After(30 * time.Millisecond):
 	}
 	three.Write([]byte("x"))
@@ -187,11 +187,11 @@ func TestTagsTellDescriptorsOfOneNumberApart(t *testing.T) {
 	table.put(b)
 	table.drop(a) // too late: the number is b's
 	if table.find(2000, a.tag) != nil || table.find(2000, b.tag) != b {
-		t.Error("the tag of a closed descriptor finds one, or the new one is not found")
+		t.Error("got the closed descriptor, or not the new one, want only the new one")
 	}
 	table.drop(b)
 	if table.find(2000, b.tag) != nil || table.find(1<<20, 1) != nil || table.find(bellFD, 0) != nil {
-		t.Error("found what is not there")
+		t.Error("got a descriptor that is not in the table, want nil")
 	}
 }
 
@@ -218,7 +218,7 @@ func TestSyscallConnWaits(t *testing.T) {
 		t.Errorf("%d calls, %v; want 2", calls, err)
 	}
 	if !c.Readable() {
-		t.Error("what the function left is not noted")
+		t.Error("the function has not read all: got Readable false, want true")
 	}
 	c.SetReadTimeout(10 * time.Millisecond)
 	raw.Read(read)
@@ -245,13 +245,13 @@ func TestAPeerThatHasEndedItsSideIsSilentUntilItIsWrittenTo(t *testing.T) {
 			defer c.Close()
 			c.Write([]byte("before"))
 			if c.Silent() {
-				t.Error("silent, but has not ended its side")
+				t.Error("the peer has not ended its side: got Silent true, want false")
 			}
 			peer.(interface{ CloseWrite() error }).CloseWrite()
 			eventually(t, c.Gone, "its end")
 			if network == "unix" {
 				if c.Silent() {
-					t.Error("silent on a unix socket")
+					t.Error("a unix socket: got Silent true, want false")
 				}
 				peer.Close()
 				eventually(t, c.Lost, "the close")
@@ -260,17 +260,17 @@ func TestAPeerThatHasEndedItsSideIsSilentUntilItIsWrittenTo(t *testing.T) {
 			eventually(t, c.Silent, "silence, once what was written has arrived")
 			c.Write([]byte("after"))
 			if c.Silent() || c.Lost() {
-				t.Error("silent or lost, but was written to and has not reset")
+				t.Error("after a write without a reset: got Silent or Lost true, want false")
 			}
 			fill(t, c) // more readiness does not make it silent again
 			io.CopyN(io.Discard, peer, 1<<16)
 			if c.Silent() {
-				t.Error("silent again")
+				t.Error("after a second end: got Silent true, want false")
 			}
 			peer.Close()
 			eventually(t, c.Lost, "the reset")
 			if c.Silent() {
-				t.Error("silent, but lost")
+				t.Error("a lost connection: got Silent true, want false")
 			}
 		})
 	}
@@ -315,25 +315,25 @@ func socketPair(t *testing.T, l *Loop, network string) (*Conn, net.Conn) {
 func TestBytesThatNobodyHasReadArePending(t *testing.T) {
 	c, peer := pair(t, newGroup(t, 1).Next())
 	if c.Pending() {
-		t.Error("nothing was sent, and bytes are pending")
+		t.Error("nothing was sent: got Pending true, want false")
 	}
 	if _, err := peer.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	if !c.Pending() || !c.Pending() {
-		t.Error("a byte was sent and is not pending")
+		t.Error("a byte was sent: got Pending false, want true")
 	}
 	c.TryRead(make([]byte, 8))
 	if c.Pending() {
-		t.Error("all was read, and bytes are pending")
+		t.Error("all was read: got Pending true, want false")
 	}
 	peer.Close()
 	if c.Pending() {
-		t.Error("the end counts as a byte")
+		t.Error("the end: got Pending true, want false")
 	}
 	c.Close()
 	if c.Pending() {
-		t.Error("a closed one has bytes pending")
+		t.Error("a closed descriptor: got Pending true, want false")
 	}
 }
 

@@ -55,7 +55,7 @@ const (
 
 // Descriptor is a descriptor in a Loop. Each side, reading and writing, has an owner,
 // often the same goroutine. The owner of writing may call AdoptWriter, AwaitRoom,
-// RoomExpired and TryWrite; the owner of both, Close; anyone, Cut, Gone, Lost, Idled,
+// RoomExpired and TryWrite; the owner of both, Close; any goroutine, Cut, Gone, Lost, Idled,
 // Pending and Hurry; the owner of reading, the other methods. Enter, Detach, Turn,
 // Overran, Labor and Rest are for straight code: for a goroutine that owns both sides,
 // or one that has detached.
@@ -206,7 +206,7 @@ func (d *Descriptor) idle(timeout time.Duration, unless uint32) bool {
 // writing.
 func (d *Descriptor) AwaitRoom(timeout time.Duration) bool {
 	if err := d.pollRoom(); err != nil {
-		d.Cut() // the next write tells
+		d.Cut() // the next write returns an error
 		return false
 	}
 	var due int64
@@ -216,8 +216,8 @@ func (d *Descriptor) AwaitRoom(timeout time.Duration) bool {
 	return d.writer().leave(due, roomNews)
 }
 
-// pollRoom makes the poller report when there is room. Descriptors of which nobody ever
-// waits for room are not polled for it.
+// pollRoom makes the poller report when there is room. A descriptor is polled for room only
+// after a goroutine or a handler has waited for it.
 func (d *Descriptor) pollRoom() error {
 	if d.polled {
 		return nil
@@ -231,7 +231,7 @@ func (d *Descriptor) pollRoom() error {
 // there is room, and the call owns both sides.
 func (d *Descriptor) IdleBoth(timeout time.Duration) bool {
 	if err := d.pollRoom(); err != nil {
-		d.Cut() // the next write tells
+		d.Cut() // the next write returns an error
 		return false
 	}
 	d.state.Or(both)
@@ -253,7 +253,7 @@ func (d *Descriptor) Again() {
 // the Handler or is about to, Take returns false: that call owns it.
 func (d *Descriptor) Take() bool { return d.state.And(^(idle|both))&idle != 0 }
 
-// Hurry shortens the rest of Idle's timeout. Anyone may call it. It has no effect on a
+// Hurry shortens the rest of Idle's timeout. Any goroutine may call it. It has no effect on a
 // descriptor that has an owner; the next Idle sets its own timeout.
 func (d *Descriptor) Hurry(timeout time.Duration) {
 	if due := d.loop.clock() + int64(timeout); d.in.timer.due.Load() > due {
@@ -261,7 +261,7 @@ func (d *Descriptor) Hurry(timeout time.Duration) {
 	}
 }
 
-// Idled returns when Idle was called last. Anyone may call it.
+// Idled returns when Idle was called last. Any goroutine may call it.
 func (d *Descriptor) Idled() time.Time { return d.loop.base.Add(time.Duration(d.idled.Load())) }
 
 // Expired reports whether the Loop has called the Handler because of Idle's timeout.
@@ -270,12 +270,12 @@ func (d *Descriptor) Expired() bool { return d.state.Load()&expired != 0 }
 // RoomExpired is Expired for AwaitRoom's timeout.
 func (d *Descriptor) RoomExpired() bool { return d.state.Load()&(expired<<writing) != 0 }
 
-// Gone reports that the peer has ended its sending side, closed or reset: no more bytes
-// will come. Anyone may call it.
+// Gone reports whether the peer has ended its sending side, closed or reset: no more bytes
+// will come. Any goroutine may call it.
 func (d *Descriptor) Gone() bool { return d.state.Load()&(halfClosed|dead) != 0 }
 
-// Lost reports that the connection is lost: the peer has closed both ways or reset, and
-// no more bytes can reach it. Anyone may call it.
+// Lost reports whether the connection is lost: the peer has closed both ways or reset, and
+// no more bytes can reach it. Any goroutine may call it.
 func (d *Descriptor) Lost() bool { return d.state.Load()&dead != 0 }
 
 // Watch makes the Loop call Left of the handler when the peer leaves. The handler, and
@@ -286,7 +286,7 @@ func (d *Descriptor) Watch() {
 	}
 }
 
-// Readable reports that there may be something to read, or the end.
+// Readable reports whether there may be something to read, or the end.
 func (d *Descriptor) Readable() bool { return d.state.Load()&readNews != 0 }
 
 // TryRead reads without waiting. It returns unix.EAGAIN if nothing has come, 0 and nil
@@ -317,11 +317,11 @@ func (d *Descriptor) TryWrite(p []byte) (int, error) {
 	return write(d.fd, p)
 }
 
-// Missed notes that the caller has read the socket itself, and that more bytes may be
+// Missed says that the caller has read the socket without TryRead, and that more bytes may be
 // there.
 func (d *Descriptor) Missed() { d.state.Or(readable) }
 
-// Forget notes that the caller is about to read all that is there.
+// Forget says that the caller is about to read all that is there without TryRead.
 func (d *Descriptor) Forget() { d.state.And(^readable) }
 
 // waitRead waits until there is something to read. It returns os.ErrDeadlineExceeded
@@ -366,8 +366,8 @@ func (d *Descriptor) readiness(bits uint32) (read, room, left bool) {
 	}
 }
 
-// Pending reports whether the system holds bytes that were not read yet. Anyone
-// may call it.
+// Pending reports whether the system holds bytes that were not read yet. Any goroutine may
+// call it.
 func (d *Descriptor) Pending() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -378,8 +378,8 @@ func (d *Descriptor) Pending() bool {
 	return err == nil && n > 0
 }
 
-// Cut shuts the connection down both ways, so that the owner's reads and writes fail.
-// Anyone may call it.
+// Cut shuts the connection down both ways, so that the owner's reads and writes fail. Any
+// goroutine may call it.
 func (d *Descriptor) Cut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -388,9 +388,9 @@ func (d *Descriptor) Cut() {
 	}
 }
 
-// Close closes the descriptor. The caller owns both sides. If the Loop has a side after
-// all, it does not call its handler any more, unless it is about to. A second call
-// returns net.ErrClosed.
+// Close closes the descriptor. The caller owns both sides. If a side belongs to the Loop
+// nevertheless, the Loop does not call its handler any more, except when it is just about to.
+// A second call returns net.ErrClosed.
 func (d *Descriptor) Close() error {
 	d.loop.timers.remove(&d.in)
 	if d.out != nil {

@@ -14,8 +14,8 @@ func (l *Loop) Dial(peer unix.Sockaddr, h Handler) (c *Conn, connected bool, err
 	return l.DialWith(peer, nil, h)
 }
 
-// DialWith is Dial for a socket that prepare sees before it connects; an error of prepare
-// ends it. prepare may be nil.
+// DialWith is Dial that calls prepare with the socket before it connects. If prepare returns
+// an error, DialWith returns it. prepare may be nil.
 func (l *Loop) DialWith(peer unix.Sockaddr, prepare func(fd int) error, h Handler) (c *Conn, connected bool, err error) {
 	peer, family := ownAddress(peer)
 	internet := family != unix.AF_UNIX
@@ -48,8 +48,9 @@ func (l *Loop) DialWith(peer unix.Sockaddr, prepare func(fd int) error, h Handle
 	return c, connected, nil
 }
 
-// Connected returns nil once the connection that Dial has begun is made, unix.EAGAIN before,
-// and the reason if it has failed. It is for a caller that has nothing to write yet.
+// Connected returns nil if the connection that Dial has begun is made, unix.EAGAIN if it is
+// not made yet, and the reason if it has failed. It is for a caller that has nothing to write
+// yet.
 func (c *Conn) Connected() error {
 	c.state.And(^writable)
 	if _, err := unix.Getpeername(c.fd); err == nil {
@@ -63,8 +64,8 @@ func (c *Conn) Connected() error {
 	return unix.EAGAIN
 }
 
-// ownAddress returns a copy of peer, into which connect writes the system's form of the
-// address, and its family.
+// ownAddress returns a copy of peer, and its family. unix.Connect writes the system's form of
+// the address into the copy.
 func ownAddress(peer unix.Sockaddr) (own unix.Sockaddr, family int) {
 	switch a := peer.(type) {
 	case *unix.SockaddrInet4:

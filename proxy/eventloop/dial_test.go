@@ -33,7 +33,7 @@ func (d *dialer) wait(t *testing.T) (expired bool) {
 	case expired = <-d.calls:
 		return expired
 	case <-time.After(patience):
-		t.Fatal("the handler is not called")
+		t.Fatal("got no call of the handler, want one")
 		return false
 	}
 }
@@ -113,34 +113,34 @@ func TestDialedConnectionsAreReadAndWrittenByTheirOwner(t *testing.T) {
 			}
 			defer peer.Close()
 			if n, err := d.c.TryWrite([]byte("ask")); n != 3 || err != nil {
-				t.Fatal(n, err)
+				t.Fatalf("got %d, %v, want 3, nil", n, err)
 			}
 			buf := make([]byte, 10)
 			if _, err := io.ReadFull(peer, buf[:3]); err != nil || string(buf[:3]) != "ask" {
 				t.Fatalf(`%q, %v; want "ask"`, buf[:3], err)
 			}
 			if !d.c.Idle(patience) {
-				t.Fatal("there is something to read before the peer has sent anything")
+				t.Fatal("got something to read before the peer has sent anything, want nothing")
 			}
 			io.WriteString(peer, "answer")
 			if d.wait(t) {
-				t.Error("the deadline has passed")
+				t.Error("got a deadline that has passed, want none")
 			}
 			if d.c.Take() {
-				t.Error("a descriptor was taken from the one that its handler was called for")
+				t.Error("Take in the handler's call: got true, want false")
 			}
 			if n, err := d.c.TryRead(buf); err != nil || string(buf[:n]) != "answer" {
 				t.Fatalf(`%q, %v; want "answer"`, buf[:n], err)
 			}
 			if !d.c.Idle(patience) || !d.c.Take() {
-				t.Fatal("the descriptor was not given and taken back")
+				t.Fatal("Idle and Take: got false, want true")
 			}
 			peer.Close()
 			if d.c.Idle(patience) {
 				d.wait(t)
 			}
 			if !d.c.Gone() {
-				t.Error("the end of the peer was not noticed")
+				t.Error("Gone after the peer's end: got false, want true")
 			}
 		})
 	}
@@ -212,7 +212,7 @@ func TestAnOwnerWaitsForRoom(t *testing.T) {
 				}
 			}
 			if d.c.IdleBoth(time.Millisecond) && !d.wait(t) {
-				t.Error("there is room while the peer reads nothing")
+				t.Error("got room while the peer reads nothing, want none")
 			}
 			read := make(chan error, 1)
 			go func() {
@@ -220,10 +220,10 @@ func TestAnOwnerWaitsForRoom(t *testing.T) {
 				read <- err
 			}()
 			if d.c.IdleBoth(patience) && d.wait(t) {
-				t.Error("there is no room though the peer reads")
+				t.Error("got no room while the peer reads, want some")
 			}
 			if n, err := d.c.TryWrite(block[:1]); n != 1 || err != nil {
-				t.Error(n, err)
+				t.Errorf("got %d, %v, want 1, nil", n, err)
 			}
 			if err := <-read; err != nil {
 				t.Error(err)
@@ -246,7 +246,7 @@ func TestAgainHasTheHandlerCalledOnceMore(t *testing.T) {
 	}
 	defer peer.Close()
 	if !d.c.Idle(patience) {
-		t.Fatal("there is something to read")
+		t.Fatal("got something to read, want nothing")
 	}
 	io.WriteString(peer, "abc")
 	var got []byte
@@ -254,7 +254,7 @@ func TestAgainHasTheHandlerCalledOnceMore(t *testing.T) {
 		d.wait(t)
 		one := make([]byte, 1)
 		if n, err := d.c.TryRead(one); n != 1 || err != nil {
-			t.Fatal(n, err)
+			t.Fatalf("got %d, %v, want 1, nil", n, err)
 		}
 		got = append(got, one...)
 		d.c.Again()
@@ -267,6 +267,6 @@ func TestAgainHasTheHandlerCalledOnceMore(t *testing.T) {
 		t.Errorf("something is left: %v; want %v", err, unix.EAGAIN)
 	}
 	if !d.c.Idle(patience) || !d.c.Take() {
-		t.Error("the handler is called though nothing is left")
+		t.Error("got a call of the handler, want none, as nothing is left")
 	}
 }

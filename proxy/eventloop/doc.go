@@ -18,8 +18,9 @@
 //
 // In each turn a Loop also polls its Sources, which have work that no descriptor
 // announces, such as frames in shared memory. Before a Loop waits it tells its Sources;
-// if one has work, the Loop does not wait. Where waits are short it has some turns more
-// first. Work that handlers have put off with Later is the last of a turn.
+// if one has work, the Loop does not wait. A Loop whose waits have been short looks for work
+// for a short time before it waits (see hesitation). Work that handlers have put off with
+// Later is the last of a turn.
 //
 // If the system has no suitable poller, New returns errors.ErrUnsupported, and a
 // goroutine serves each connection.

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Duplex is a connection whose two sides have a Handler each, which may run at the same
-// time and never wait: a Conn, or TLS above a Carrier. The methods without a comment are
-// as those of Descriptor.
+// Duplex is a connection whose two sides have a Handler each. The Handlers may run at the same
+// time, and never wait. It is a Conn, or TLS above a Carrier. The methods without a comment
+// are as those of Descriptor.
 type Duplex interface {
 	// Receive reads what has come. It returns unix.EAGAIN if nothing has, io.EOF at the
 	// end of what the peer sends.
@@ -40,9 +40,9 @@ type Duplex interface {
 	Close() error
 }
 
-// DuplexOf returns nc as a Duplex, through which alone it is used from now on. nc is a
-// *Conn, a *tls.Conn above a *Carrier after its handshake, or has a method Duplex that
-// returns it. If no loop calls nc, DuplexOf returns nil.
+// DuplexOf returns nc as a Duplex. From then on nc must be used only through the Duplex. nc is
+// a *Conn, a *tls.Conn above a *Carrier after its handshake, or a type with a method Duplex
+// that returns one. For any other nc DuplexOf returns nil: no loop calls it.
 func DuplexOf(nc net.Conn) Duplex {
 	switch t := nc.(type) {
 	case interface{ Duplex() Duplex }:

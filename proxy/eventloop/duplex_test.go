@@ -47,7 +47,7 @@ func apart(t *testing.T) (c *Conn, peer *net.UnixConn, read, room chan string) {
 		t.Fatal(err)
 	}
 	if !c.Take() {
-		t.Fatal("it has an owner")
+		t.Fatal("got an owner, want none")
 	}
 	t.Cleanup(func() { c.Close() })
 	c.AdoptWriter(writer)
@@ -75,7 +75,7 @@ func TestReadingAndWritingWaitApart(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			conn, peer, read, room := apart(t)
 			if !conn.AwaitRoom(c.room) || !conn.Idle(c.reads) {
-				t.Fatal("there is something to read, or room")
+				t.Fatal("got something to read, or room, want neither")
 			}
 			c.end(conn, peer)
 			for _, side := range []struct {
@@ -88,7 +88,7 @@ func TestReadingAndWritingWaitApart(t *testing.T) {
 						t.Errorf("%s ends by %s, want %s", side.name, got, side.want)
 					}
 				} else if conn.state.Load()&side.idle == 0 || len(side.called) > 0 {
-					t.Errorf("%s has ended", side.name)
+					t.Errorf("%s: got its end, want that it waits", side.name)
 				}
 			}
 		})
@@ -105,12 +105,12 @@ func TestWhatIsReadyIsNotWaitedFor(t *testing.T) {
 		return c.state.And(^(idle<<writing))&(idle<<writing) == 0
 	}, "room")
 	if c.AwaitRoom(0) {
-		t.Error("it waits for room that is there")
+		t.Error("AwaitRoom with room: got true, want false")
 	}
 	peer.Write([]byte("x"))
 	eventually(t, c.Readable, "a byte")
 	if c.Idle(0) {
-		t.Error("it waits for a byte that is there")
+		t.Error("Idle with a byte to read: got true, want false")
 	}
 }
 
@@ -127,12 +127,12 @@ func TestOneEventRunsBothHandlers(t *testing.T) {
 		}
 	}, 0)
 	if !c.Take() {
-		t.Fatal("it has an owner")
+		t.Fatal("got an owner, want none")
 	}
 	c.AdoptWriter(handlerFunc(func(*Turn) { close(wrote) }))
 	fill(t, c)
 	if !c.AwaitRoom(0) || !c.Idle(0) {
-		t.Fatal("there is something to read, or room")
+		t.Fatal("got something to read, or room, want neither")
 	}
 	peer.Close()
 	within(t, wrote, "the call of the writer")
@@ -192,7 +192,7 @@ func TestStraightCodeReadsAndWritesAtOnce(t *testing.T) {
 	c.SetReadTimeout(0)
 	go peer.Write([]byte("x"))
 	if err := read1(c); err != nil || len(sent) > 0 {
-		t.Errorf("reading ends with %v, writing is over: %v", err, len(sent) > 0)
+		t.Errorf("got %v, and the end of writing %v, want nil and false", err, len(sent) > 0)
 	}
 	go io.Copy(io.Discard, peer)
 	if err := within(t, sent, "the write"); err != nil {
@@ -208,7 +208,7 @@ func duplexes(t *testing.T, l *Loop, secure bool) (Duplex, net.Conn) {
 		t.Fatal(err)
 	}
 	if !c.Take() {
-		t.Fatal("it has an owner")
+		t.Fatal("got an owner, want none")
 	}
 	t.Cleanup(func() { c.Close() })
 	if !secure {
@@ -285,7 +285,7 @@ func TestADuplexSendsAsMuchAsThereIsRoomFor(t *testing.T) {
 			}
 		}
 		if all := within(t, got, "the end"); !bytes.Equal(all, sent) || waited == 0 {
-			t.Errorf("TLS %v: %d bytes came, or others; it waited %d times", secure, len(all), waited)
+			t.Errorf("TLS %v: got %d bytes after %d waits, want the %d that were sent, after some", secure, len(all), waited, len(sent))
 		}
 		if _, err := peer.Write([]byte("back")); err != nil {
 			t.Fatal(err)
@@ -309,6 +309,6 @@ func TestWhatNoLoopCallsIsNoDuplex(t *testing.T) {
 	defer one.Close()
 	defer two.Close()
 	if DuplexOf(one) != nil || DuplexOf(tls.Server(two, &tls.Config{})) != nil {
-		t.Error("a pipe is a Duplex")
+		t.Error("a pipe: got a Duplex, want nil")
 	}
 }

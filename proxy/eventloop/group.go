@@ -30,7 +30,7 @@ func New(n int) (*Group, error) {
 }
 
 // NewUnwatched starts n Loops without the watch: a handler that waits while it leads
-// blocks its Loop. It is for tests, which such a handler then hangs.
+// blocks its Loop. It is for tests, which then hang on such a handler.
 func NewUnwatched(n int) (*Group, error) {
 	g, err := build(n)
 	if err == nil {

@@ -2,35 +2,36 @@ package eventloop
 
 import "time"
 
-// hesitation is how long a Loop that finds nothing to do looks again before it waits in the
-// system. To be woken costs tens of microseconds, most of all on a virtual machine whose
-// processor has been halted meanwhile, and costs whoever wakes the Loop a system call. So a
-// Loop whose waits are short looks for as long as that costs, and lets other threads run
-// between two looks: on a machine of few processors these are its workers. One whose waits
-// are long waits at once, and so does, for many waits, one that had to let others run for
-// long: they may be strangers, and a thread that waits is served before one that yields.
+// hesitation decides for how long a Loop without work looks for more before it waits in the
+// system. Waking a Loop that waits takes tens of microseconds, on a virtual machine most of
+// all, and costs the goroutine or process that wakes it a system call. So a Loop whose waits
+// have been short looks for work for about that time. Between two looks it lets other threads
+// run, which may be the workers if there are few processors. A Loop whose waits have been long
+// waits at once. If other threads have run for long, the Loop waits at once for waitsOff
+// waits: they may belong to other programs, and the system lets a thread that has waited run
+// sooner than one that yields.
 type hesitation struct {
-	limit time.Duration // for how long it looks; 0: it waits at once
-	began time.Duration // by the Loop's clock, when it found nothing first; 0: it has had work since
-	off   int           // waits from which it learns nothing
+	limit time.Duration // how long the Loop looks for work; 0: it waits at once
+	began time.Duration // when it first found none, by the Loop's clock; 0: it has work
+	off   int           // the number of waits until limit may grow again
 
-	resumed time.Duration // when idle was reckoned last, at the beginning of work
-	idle    time.Duration // of idleUnit, the part without work: a mean of about eight times
+	resumed time.Duration // when idle was computed last, by the Loop's clock
+	idle    time.Duration // the part of time without work, of idleUnit: a moving average over about eight values
 }
 
 const (
 	leastHesitation = 16 * time.Microsecond
 	mostHesitation  = 64 * time.Microsecond
-	shortWait       = 250 * time.Microsecond // a wait up to this was not worth it
-	longYield       = time.Millisecond
+	shortWait       = 250 * time.Microsecond // after a wait up to this, limit grows
+	longYield       = time.Millisecond       // after a yield longer than this, limit is 0
 	waitsOff        = 256
 
 	idleUnit = 1024
-	fewIdle  = idleUnit / 3           // less is a busy Loop's
-	longWork = 250 * time.Microsecond // without a look for nothing counts as a time of its own
+	fewIdle  = idleUnit / 3           // a Loop with less idle time is busy
+	longWork = 250 * time.Microsecond // work without a look that took at least this counts for idle
 )
 
-// lasts reports whether the Loop looks once more at this time.
+// lasts reports whether the Loop looks for work once more, at the time now.
 func (h *hesitation) lasts(now time.Duration) bool {
 	if h.began == 0 {
 		h.began = now
@@ -38,7 +39,7 @@ func (h *hesitation) lasts(now time.Duration) bool {
 	return now-h.began < h.limit
 }
 
-// worked notes that the Loop has something to do at this time.
+// worked says that the Loop has work at the time now.
 func (h *hesitation) worked(now time.Duration) {
 	cycle, idle := max(now-h.resumed, 1), time.Duration(0)
 	if h.began != 0 {
@@ -50,17 +51,17 @@ func (h *hesitation) worked(now time.Duration) {
 	h.began, h.resumed = 0, now
 }
 
-// busy reports whether the Loop has had work for most of the time of late.
+// busy reports whether the Loop has recently had work for most of the time.
 func (h *hesitation) busy() bool { return h.idle < fewIdle }
 
-// yielded learns from the time for which others have run.
+// yielded takes the time for which other threads have run.
 func (h *hesitation) yielded(d time.Duration) {
 	if d > longYield {
 		h.limit, h.off = 0, waitsOff
 	}
 }
 
-// waited learns from a wait of that length.
+// waited takes the length of a wait.
 func (h *hesitation) waited(d time.Duration) {
 	switch {
 	case h.off > 0:

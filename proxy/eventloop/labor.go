@@ -3,8 +3,8 @@ package eventloop
 // Labor waits for one of the Group's places for labor, work that computes for long.
 // There is one place for each goroutine that the scheduler can run at once beside the
 // Loops' leaders, so that a leader never waits for a processor. The owner must have
-// detached. It keeps the place until Rest, but gives it away while it waits for the
-// peer. If the owner has a place already, Labor does nothing.
+// detached. It keeps the place until Rest, except while it waits for the peer. If the owner
+// has a place already, Labor does nothing.
 func (d *Descriptor) Labor() {
 	if d.labors {
 		return

@@ -7,15 +7,15 @@ import (
 
 // later is the work that handlers have put off to the end of the turn.
 type later struct {
-	some  atomic.Bool // there may be work; so that a turn without any takes no lock
+	some  atomic.Bool // there may be work: a turn without any takes no lock
 	mu    sync.Mutex
 	work  []Handler
 	first int // the index in work of the next one
 }
 
 // Later makes the Loop call h once, as the last work of the present turn, or of the next
-// one if the caller does not lead. What several handlers of a turn gather can so be sent
-// at once. h may call Later again. Anyone may call Later.
+// one if the caller does not lead. h can so send at once what several handlers of a turn have
+// gathered. h may call Later again. Any goroutine may call Later.
 func (l *Loop) Later(h Handler) {
 	l.later.mu.Lock()
 	l.later.work = append(l.later.work, h)
@@ -24,8 +24,7 @@ func (l *Loop) Later(h Handler) {
 	l.nudge()
 }
 
-// LaterInTurn is Later for a Loop that works. If the Loop waits, it does nothing and returns
-// false.
+// LaterInTurn is Later that does nothing and returns false while the Loop waits.
 func (l *Loop) LaterInTurn(h Handler) bool {
 	if l.waiting.Load() {
 		return false

@@ -54,7 +54,7 @@ func TestWorkForLaterIsNeverLost(t *testing.T) {
 	l.Later(detached)
 	within(t, left, "the work of a handler that does not lead any more")
 	if (*Turn)(nil).Later(work) {
-		t.Error("a turn that is nil takes work")
+		t.Error("a nil Turn: got true, want false")
 	}
 }
 
@@ -63,7 +63,7 @@ func TestALoopThatWaitsTakesNoWorkForItsTurn(t *testing.T) {
 	inTurn := make(chan bool)
 	l.Later(handlerFunc(func(*Turn) {
 		if !l.LaterInTurn(handlerFunc(func(*Turn) { close(inTurn) })) {
-			t.Error("a loop that works takes no work")
+			t.Error("a Loop that works: got false, want true")
 		}
 	}))
 	within(t, inTurn, "the work")

@@ -30,7 +30,7 @@ func TestHandlersThatDoNotWaitRunInOneGoroutine(t *testing.T) {
 	first := within(t, turns, "a turn")
 	for range 9 {
 		if turn := within(t, turns, "a turn"); turn != first {
-			t.Error("another goroutine led although nobody waited")
+			t.Error("got another leader, want the same, as nobody waited")
 		}
 	}
 }
@@ -64,7 +64,7 @@ func TestOthersAreServedWhileAHandlerIsBusy(t *testing.T) {
 				close(entered)
 				c.busy(busy, turn, &served)
 				if !turn.Left() {
-					t.Error("the handler leads still")
+					t.Error("got a handler that leads, want that it has left")
 				}
 				busy.Close()
 				ended <- true
@@ -112,10 +112,10 @@ func TestAHandlerIsAloneWhileNothingElseIsReady(t *testing.T) {
 		first, second := within(t, told, "the handler"), within(t, told, "the first that it made ready")
 		within(t, told, "the second")
 		if first.alone {
-			t.Error("a handler is alone that has made others ready")
+			t.Error("a handler that has made others ready: got alone true, want false")
 		}
 		if !first.left && second.alone {
-			t.Error("a handler is alone though another was ready with it")
+			t.Error("a handler with another one ready: got alone true, want false")
 		}
 		return !first.left && !second.left
 	}, "a turn with all of them")
@@ -219,7 +219,7 @@ func echoes(t *testing.T, addr string, seed uint64) {
 	}()
 	got, err := io.ReadAll(nc)
 	if err != nil || len(got) != total {
-		t.Errorf("%d of %d bytes came back, %v", len(got), total, err)
+		t.Errorf("got %d bytes back, %v, want %d", len(got), err, total)
 		return
 	}
 	for i, b := range got {
@@ -295,6 +295,6 @@ func TestCloseWaitsForLongHandlers(t *testing.T) {
 func TestANilGroupHasNoSpare(t *testing.T) {
 	var g *Group
 	if g.Spare() != 0 {
-		t.Error("a nil Group keeps goroutines")
+		t.Errorf("a nil Group: got %d spare goroutines, want none", g.Spare())
 	}
 }

@@ -40,7 +40,7 @@ func TestAHandlerIsToldThatThePeerOfAnOwnedDescriptorLeft(t *testing.T) {
 	peer.Write([]byte("y")) // no event: it owns the descriptor
 	peer.CloseWrite()
 	if turn := within(t, h.turns, "the end of the peer's sending"); turn == nil {
-		t.Error("not in a turn")
+		t.Error("got no turn, want one")
 	}
 	if !c.Gone() || c.Lost() {
 		t.Errorf("gone %v, lost %v; want true and false", c.Gone(), c.Lost())

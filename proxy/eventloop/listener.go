@@ -27,7 +27,7 @@ type Listener struct {
 type place struct {
 	Descriptor
 	l     *Listener
-	rests bool // the poller does not poll it until its deadline
+	rests bool // the poller does not watch the socket, until the pause has passed
 }
 
 // atOnce is how many connections are accepted before other descriptors have their turn:
@@ -156,7 +156,7 @@ func (p *place) acceptOne() (done bool, err error) {
 	c := &Conn{peer: sa}
 	c.attach(p.loop, fd)
 	l.accept(c)
-	return fd >= l.scarce, nil // first, idle connections are to be closed
+	return fd >= l.scarce, nil // before it accepts more, idle connections should be closed
 }
 
 // Close stops accepting. After it has returned no call of accept is running.

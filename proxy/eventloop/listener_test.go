@@ -224,7 +224,7 @@ func TestCloseWaitsForAcceptsUnderWay(t *testing.T) {
 	}()
 	select {
 	case <-closed:
-		t.Error("Close has returned while accept was called")
+		t.Error("Close has returned during a call of accept, want that it waits")
 	case <-time.After(20 * time.Millisecond):
 	}
 	dial(t, ln, 1)
@@ -232,7 +232,7 @@ func TestCloseWaitsForAcceptsUnderWay(t *testing.T) {
 	within(t, closed, "Close")
 	select {
 	case <-under:
-		t.Error("accepted after Close")
+		t.Error("got a connection after Close, want none")
 	case <-time.After(20 * time.Millisecond):
 	}
 }
@@ -255,7 +255,7 @@ func TestOneIsAcceptedInATurnWhereDescriptorsAreScarce(t *testing.T) {
 	eventually(t, func() bool {
 		before := accepted
 		if _, ended := p.acceptSome(); ended || accepted > before+1 || scarce != accepted {
-			t.Fatalf("%d connections are accepted in a turn, %d were told", accepted-before, scarce)
+			t.Fatalf("got %d connections in a turn and %d reports of ErrScarce, want at most 1, and a report of each", accepted-before, scarce)
 		}
 		return accepted == 3
 	}, "accepting all")

@@ -14,8 +14,8 @@ type Source interface {
 	Poll(t *Turn) bool
 	// Sleep is called with true before the Loop waits, and with false after. While
 	// the Loop waits, new work must make one of its Descriptors ready. Sleep reports
-	// whether there is work already, and handles none. Before a Source's first Poll
-	// it is called with false, as a busy Loop may not wait for a long time.
+	// whether there is work already, and handles none. Before the first Poll
+	// of a Source Sleep is called with false, because a busy Loop may not wait for a long time.
 	Sleep(asleep bool) (pending bool)
 }
 
@@ -35,9 +35,9 @@ type Loop struct {
 	// Only the leader uses these.
 	count, next int         // the number of the poller's events, and the index of the next
 	told        *[]Source   // the Sources that know that the Loop does not wait
-	room        *Descriptor // whose writing is handled next, after its reading
-	readied     atomic.Bool // see Turn.Readied; a handler that has just lost the lead may set it, too
-	again       atomic.Bool // see Descriptor.Again; set as readied is
+	room        *Descriptor // its writing is handled next, after its reading
+	readied     atomic.Bool // see Turn.Readied; a handler that has just lost the lead may also set it
+	again       atomic.Bool // see Descriptor.Again; also set by such a handler
 	hesitation  hesitation
 
 	mu        sync.Mutex
@@ -79,7 +79,7 @@ func (l *Loop) AddSource(s Source) {
 	l.poller.ring() // the leader may be waiting, and s does not know
 }
 
-// RemoveSource makes the Loop poll s no more. A Poll may still be running.
+// RemoveSource makes the Loop stop polling s. A Poll may still be running.
 func (l *Loop) RemoveSource(s Source) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -146,8 +146,8 @@ func (l *Loop) run() {
 	}
 }
 
-// lead handles what is ready until another goroutine leads or the Loop ends; it reports
-// the latter.
+// lead handles what is ready, until another goroutine leads or the Loop ends. ended says that
+// the Loop has ended.
 func (l *Loop) lead(t *Turn) (ended bool) {
 	t.now = time.Now()
 	for {
@@ -262,7 +262,8 @@ func (l *Loop) expire(t *Turn) (leads bool) {
 	}
 }
 
-// sleep tells the Sources, and waits for events, once the Loop has hesitated.
+// sleep waits for events. Before it waits, the Loop may have some more turns (see hesitates),
+// and sleep tells the Sources.
 func (l *Loop) sleep() {
 	if l.again.Load() {
 		l.again.Store(false)
@@ -270,7 +271,7 @@ func (l *Loop) sleep() {
 	}
 	if l.readied.Load() {
 		l.readied.Store(false)
-		runtime.Gosched() // goroutines that were readied run before this thread waits in the kernel
+		runtime.Gosched() // lets the readied goroutines run before this thread waits in the kernel
 		if l.count = l.poller.poll(); l.count > 0 {
 			return
 		}
@@ -291,8 +292,8 @@ func (l *Loop) sleep() {
 	}
 }
 
-// hesitates reports whether the Loop has another turn before it waits. Others run before the
-// second of such turns: in the first the Sources may have something to do.
+// hesitates reports whether the Loop has another turn before it waits. From the second such
+// turn on it lets other threads run first.
 func (l *Loop) hesitates() bool {
 	first := l.hesitation.began == 0
 	now := time.Duration(l.clock())

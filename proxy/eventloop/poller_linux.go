@@ -71,8 +71,8 @@ func (p *poller) watchListener(fd int, tag int32) error {
 
 func (p *poller) forget(fd int) { unix.EpollCtl(p.ep, unix.EPOLL_CTL_DEL, fd, nil) }
 
-// poll takes the events that are there, without waiting, and returns their number. The
-// call does not block, so that the scheduler need not know of it.
+// poll takes the events that are there, without waiting, and returns their number. The raw
+// call does not tell Go's scheduler, which is right because it never blocks.
 func (p *poller) poll() int {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.ep), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
 	if errno != 0 {
@@ -88,7 +88,7 @@ func (p *poller) pending() bool {
 	return errno == 0 && n > 0
 }
 
-// wait waits for events, for d at most; without limit if d is negative.
+// wait waits for events, at most for d; without limit if d is negative.
 func (p *poller) wait(d time.Duration) int {
 	ms := -1
 	if d >= 0 {
@@ -101,7 +101,8 @@ func (p *poller) wait(d time.Duration) int {
 	return n
 }
 
-// yield has other threads run that wait for this processor. As poll it does not block.
+// yield lets other threads run that wait for this processor. It does not tell Go's scheduler,
+// as poll.
 func yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 // ring ends a wait.
@@ -210,8 +211,8 @@ func (w *writev) write(fd int, a, b []byte) (int, error) {
 	}
 }
 
-// accept and sockname are as those of x/sys, which also ask each socket for its protocol:
-// ours save a system call each.
+// accept and sockname replace those of x/sys, which make one more system call to ask the
+// socket for its protocol.
 func accept(fd int) (int, unix.Sockaddr, error) {
 	var raw unix.RawSockaddrAny
 	size := uint32(unix.SizeofSockaddrAny)

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller exists only on Linux: on other systems New fails, and nothing else is called.
+// poller has no implementation here. newPoller fails, so that no other method is called.
 type poller struct{}
 
 const bellFD = -1

@@ -27,10 +27,10 @@ type End struct {
 // Relay passes bytes between two connections, both ways, without a goroutine, until
 // both have ended their sending sides or one of them fails. When one end has ended its
 // sending side, the Relay ends that of the other connection, and the other way goes on.
-// While a way has bytes that wait for room it reads no more, and holds one buffer, and
-// what TLS has encrypted of one more. What an end has sent before it was lost is passed on,
-// unless the other end has no room for it and was sending to the lost one: it may take
-// nothing until what it sends is taken.
+// While a way has bytes that wait for room it reads no more. It holds at most one buffer, and
+// another one that TLS has encrypted. The bytes that an end has sent before it was lost are
+// passed on. They are dropped only if the other end has no room for them while it sends to the
+// lost end: it may read nothing until its own bytes are taken.
 type Relay struct {
 	ends   [2]End
 	ways   [2]way // ways[i] is of the bytes that ends[i] sends
@@ -38,7 +38,7 @@ type Relay struct {
 	done   func(t *Turn, end int, err error)
 	began  time.Time
 	passed atomic.Int64 // when bytes have last passed, in nanoseconds since began
-	over   atomic.Bool  // it was stopped
+	over   atomic.Bool  // Stop or an error has ended the Relay
 
 	mu     sync.Mutex
 	err    error // the first error
@@ -108,7 +108,7 @@ func StartRelay(a, b End, done func(t *Turn, end int, err error)) *Relay {
 	return r
 }
 
-// Stop ends the Relay soon, whatever it waits for. Anyone may call it.
+// Stop ends the Relay soon, whatever it waits for. Any goroutine may call it.
 func (r *Relay) Stop() { r.stop(nil, nil) }
 
 // stop ends both ways. If there is no error yet, err is the reason, and end has failed.
@@ -251,9 +251,9 @@ func (w *way) send() (n int, err error) {
 	return n, err
 }
 
-// unsendable stops the Relay because sending to the way's end has failed with err, which
-// is no reason if the peer has closed or reset: the poller may not have reported that yet,
-// see lookForLoss.
+// unsendable stops the Relay because sending to the way's end has failed with err. If the peer
+// has closed or reset, that is not an error of the Relay, as in lookForLoss: the poller may not
+// have reported it yet.
 func (w *way) unsendable(err error) {
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.ENOTCONN) {
 		err = nil

@@ -103,7 +103,7 @@ func TestARelayPassesAllBytesBothWays(t *testing.T) {
 			t.Errorf("got the end %v, want none of a failure", o.err)
 		}
 		if len(r.done) > 0 {
-			t.Error("the Relay has ended twice")
+			t.Error("got a second end of the Relay, want one")
 		}
 	})
 }

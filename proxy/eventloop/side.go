@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// side is a Descriptor's reading or its writing: who waits for it, and until when. It
-// has an owner, the goroutine that works on it, or it belongs to the Loop, which calls
-// its handler.
+// side is a Descriptor's reading or its writing, with its handler and its deadline. It has an
+// owner, the goroutine that works on it, or it belongs to the Loop, which calls the handler.
 type side struct {
 	d       *Descriptor
 	handler atomic.Pointer[Handler] // nil until there is one
@@ -127,13 +126,13 @@ func (s *side) deadline(due int64) {
 	s.d.loop.timers.set(s, due)
 }
 
-// expire ends the wait whose deadline has passed. It wakes a goroutine that waits itself,
-// and reports whether the caller is to run the side's handler.
+// expire ends the wait whose deadline has passed. If a goroutine waits, expire wakes it. run
+// says that the caller must call the side's handler.
 func (s *side) expire() (run bool) {
 	d := s.d
 	for {
 		if due := s.timer.due.Load(); due == 0 || due > d.loop.clock() {
-			return false // there is another deadline by now, and it has a timer
+			return false // the deadline has moved, and has a timer
 		}
 		state := d.state.Load()
 		var next uint32

@@ -113,7 +113,7 @@ func TestASourcesWorkIsNeverLost(t *testing.T) {
 			}
 			eventually(t, func() bool { return s.taken.Load() == 20000 }, "taking all")
 			if s.rings.Load() == 0 {
-				t.Error("nobody was told that the Loop sleeps")
+				t.Error("got no ring, want one: the source knows that the Loop sleeps")
 			}
 		})
 	}
@@ -134,7 +134,7 @@ func TestSourcesAreLookedAtInEachTurn(t *testing.T) {
 		within(t, read, "the read")
 		eventually(t, func() bool { return s.taken.Load() == s.added.Load() }, "taking what came beside an event")
 		if s.polls.Load() == before {
-			t.Error("the source was not looked at")
+			t.Error("got no Poll, want one")
 		}
 	}
 	eventually(t, s.asleep.Load, "sleeping again")

@@ -101,7 +101,7 @@ func within[T any](t testing.TB, ch <-chan T, what string) T {
 	case v := <-ch:
 		return v
 	case <-time.After(patience):
-		t.Fatalf("%s did not happen", what)
+		t.Fatalf("got nothing, want %s", what)
 		panic("unreachable")
 	}
 }
@@ -111,7 +111,7 @@ func eventually(t testing.TB, condition func() bool, what string) {
 	t.Helper()
 	for end := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s did not happen", what)
+			t.Fatalf("got nothing, want %s", what)
 		}
 	}
 }

@@ -27,8 +27,8 @@ type timers struct {
 	loop  *Loop
 }
 
-// set gives s the deadline due; 0: none. If the timer fires before due, it stays as it
-// is: next sets it again when it fires.
+// set sets the deadline of s; 0: none. A timer that fires before due is not changed: next
+// sets it again when it fires.
 func (t *timers) set(s *side, due int64) {
 	s.timer.due.Store(due)
 	if due == 0 || due >= s.timer.armed.Load() {
@@ -94,7 +94,7 @@ func (t *timers) next(now int64) *side {
 		}
 		heap.Pop(&t.heap)
 		s.timer.armed.Store(never)
-		// set may have moved the deadline meanwhile, when it still saw a timer.
+		// set may have moved the deadline meanwhile, and not set the timer because there was one.
 		if due = s.timer.due.Load(); due > now {
 			s.timer.armed.Store(due)
 			heap.Push(&t.heap, s)

@@ -221,7 +221,7 @@ func TestMovingADeadlineWhileItFires(t *testing.T) {
 		lost := s.timer.armed.Load() == never
 		timers.mu.Unlock()
 		if lost {
-			t.Fatal("no timer for the deadline that holds")
+			t.Fatal("got no timer for the present deadline, want one")
 		}
 	}
 }

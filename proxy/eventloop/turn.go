@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Turn is the time in which one goroutine leads a Loop. By it handlers learn whether
-// they still lead.
+// Turn is the time in which one goroutine leads a Loop. It tells handlers whether they still
+// lead.
 type Turn struct {
 	loop *Loop
 	// step is even between handlers and odd inside one, and left or taken once another
@@ -16,7 +16,7 @@ type Turn struct {
 	now  time.Time
 	// behind is the number of ready descriptors that wait for the handler to return.
 	behind int
-	busy   bool // the Loop has rarely found nothing to do of late
+	busy   bool // see Busy
 }
 
 // The steps of a goroutine that does not lead any more; all others are less.
@@ -56,7 +56,7 @@ func (t *Turn) Alone() bool {
 	return !t.Left() && t.behind == 0 && !t.loop.poller.pending()
 }
 
-// Busy reports whether the Loop has rarely found nothing to do of late.
+// Busy reports whether the Loop has recently had work for most of the time.
 func (t *Turn) Busy() bool { return t.busy }
 
 // Readied notes that the handler has made another goroutine runnable, which should run
