@@ -11,15 +11,14 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Bounds of an answer: its addresses, the hosts of a service, and the other names that a
-// name may stand for in a row.
+// Bounds of an answer. The rest is ignored.
 const (
-	maxAddrs = 256
-	maxHosts = 64
-	maxChain = 16
+	maxAddrs = 256 // addresses
+	maxHosts = 64  // hosts of a service
+	maxChain = 16  // aliases (CNAME), one behind the other
 )
 
-// answer asks q, whatever is known.
+// answer asks q. It does not use the cache.
 func (r *Resolver) answer(ctx context.Context, q Question) *Answer {
 	if q.Service {
 		return r.services(ctx, q.Name)
@@ -28,7 +27,7 @@ func (r *Resolver) answer(ctx context.Context, q Question) *Answer {
 	return &Answer{Addrs: addrs, Expires: r.expiry(ttl), Failure: failure}
 }
 
-// expiry is when to ask again for what is true for ttl seconds.
+// expiry returns when an answer expires that is valid for ttl seconds, or as valid= says.
 func (r *Resolver) expiry(ttl uint32) time.Time {
 	if r.valid >= 0 {
 		return time.Now().Add(r.valid)
@@ -36,15 +35,16 @@ func (r *Resolver) expiry(ttl uint32) time.Time {
 	return time.Now().Add(time.Duration(ttl) * time.Second)
 }
 
-// found is what is known of a name by one kind of question.
+// found is the outcome of asking for one type of records.
 type found struct {
 	records []dns.RR
-	ttl     uint32
-	failure *Failure
+	ttl     uint32   // seconds
+	failure *Failure // nil: there are records
 }
 
-// addresses asks for the addresses of both families at the same time. One family is
-// enough: there are name servers that say nothing of the other.
+// addresses asks for the addresses of both families at the same time. Once one family has
+// answered, addresses waits for the other only as long as one try takes: some name servers
+// do not answer the question for the other.
 func (r *Resolver) addresses(ctx context.Context, host string) (addrs []netip.Addr, ttl uint32, failure *Failure) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -84,7 +84,7 @@ func (r *Resolver) addresses(ctx context.Context, host string) (addrs []netip.Ad
 	case failure == nil:
 		failure = &Failure{host, dns.RcodeNameError}
 	}
-	failure.name = host // not that of another name that it stands for
+	failure.name = host // not the alias that has failed
 	return nil, 0, failure
 }
 
@@ -98,8 +98,8 @@ func addrOf(rr dns.RR) (ip netip.Addr, ok bool) {
 	return ip.Unmap(), ok
 }
 
-// records asks for the records of name. A name server that does not follow the name that
-// it stands for is asked for that one.
+// records asks for the records of name. If the answer has only an alias (CNAME), records asks
+// for that.
 func (r *Resolver) records(ctx context.Context, name string, kind uint16) found {
 	f := found{ttl: math.MaxUint32}
 	for range maxChain {
@@ -119,8 +119,8 @@ func (r *Resolver) records(ctx context.Context, name string, kind uint16) found 
 	return found{failure: &Failure{name, dns.RcodeServerFailure}}
 }
 
-// follow adds the records that m has of the name, or of the last one that it stands for,
-// which follow returns.
+// follow adds the records that m has for name, or for the last of the aliases that lead on
+// from name. It returns the name at which it has ended.
 func (f *found) follow(m *dns.Msg, name string, kind uint16) (end string) {
 	for range maxChain {
 		next := ""
@@ -143,8 +143,8 @@ func (f *found) follow(m *dns.Msg, name string, kind uint16) (end string) {
 	return name
 }
 
-// services asks where a service is: RFC 2782. The answer is true for as long as all of its
-// parts are.
+// services asks for the addresses of a service: RFC 2782. The answer expires with the first
+// of its parts.
 func (r *Resolver) services(ctx context.Context, name string) *Answer {
 	f := r.records(ctx, name, dns.TypeSRV)
 	if f.failure != nil {

@@ -10,10 +10,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// udpSize is the longest answer by UDP that is read.
+// udpSize is the largest answer by UDP, in bytes.
 const udpSize = 4096
 
-// ask returns the answer of the first name server that has one, or why none has.
+// ask returns the answer of the first name server that has one, or why none has. It tries
+// the name servers in turn, until each has answered with an error or ctx is done.
 func (r *Resolver) ask(ctx context.Context, name string, kind uint16) (*dns.Msg, *Failure) {
 	start := int(r.turn.Add(1))
 	refused := 0
@@ -44,7 +45,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// try asks one name server, by TCP too where its answer is cut off.
+// try asks one name server: by UDP, and by TCP if the answer was truncated.
 func (r *Resolver) try(ctx context.Context, server, name string, kind uint16) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.resend)
 	defer cancel()
@@ -56,7 +57,7 @@ func (r *Resolver) try(ctx context.Context, server, name string, kind uint16) (*
 	return m, err
 }
 
-// exchange sends q, and reads what comes until something answers it.
+// exchange sends q, and reads messages until one answers it.
 func exchange(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error) {
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, network, server)
@@ -75,20 +76,20 @@ func exchange(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg
 		case err == nil && answers(m, q):
 			return m, nil
 		case network == "tcp" && err == nil:
-			return nil, fmt.Errorf("name server %s answers another question", server)
+			return nil, fmt.Errorf("name server %s has answered another question", server)
 		case network == "tcp" || isNetwork(err):
 			return nil, err
 		}
 	}
 }
 
-// isNetwork reports an error of the socket, not of what came from it.
+// isNetwork reports whether err is an error of the socket, and not of a message.
 func isNetwork(err error) bool {
 	_, is := err.(net.Error)
 	return is
 }
 
-// answers reports whether m is an answer to q: anyone may send a datagram.
+// answers reports whether m is an answer to q. Any host may send a datagram that is not.
 func answers(m, q *dns.Msg) bool {
 	return m.Id == q.Id && m.Response && m.Opcode == dns.OpcodeQuery && len(m.Question) == 1 &&
 		m.Question[0].Qtype == q.Question[0].Qtype && m.Question[0].Qclass == q.Question[0].Qclass &&

@@ -1,15 +1,15 @@
-// Package resolver finds the addresses of host names while requests are served: nginx's
-// resolver directives. The model:
+// Package resolver looks up host names while requests are served: nginx's resolver
+// directives. The model:
 //
-//	Resolver   name servers, and a cache of what they have answered
+//	Resolver   name servers, and a cache of their answers
 //	Question   a host name whose addresses are asked for, or the name of a service (SRV)
-//	flight     a question that is on its way to the name servers, and who waits for it
+//	flight     a Question that is being asked, with the functions that wait for its answer
 //
-// Nobody waits in a loop: an answer that the cache has is there at once, and another one
-// comes later, to a function. A question that is on its way already is not sent again.
+// Asking never blocks: Ask returns an answer of the cache at once, and otherwise calls a
+// function later. A Question that is being asked is not asked a second time.
 //
-// Each try has a socket of its own, whose port nobody can guess. What does not answer the
-// question is not read. A name server that fails or is silent is followed by the next one.
-// Clients may choose names: the cache, the questions on their way and those who wait are
-// bounded.
+// Each try has a socket of its own, with a port that is hard to guess. Datagrams that do not
+// answer the question are ignored. If a name server fails or does not answer, the next one
+// is asked. As clients may choose names, the cache, the flights and the waiting functions
+// are bounded.
 package resolver

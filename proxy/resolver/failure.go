@@ -10,7 +10,7 @@ import (
 // Failure is why a name was not resolved.
 type Failure struct {
 	name string
-	code int // of the answer: RFC 1035 section 4.1.1; or one of those below
+	code int // the RCODE of the answer, RFC 1035 section 4.1.1, or one of the codes below
 }
 
 // Codes that no name server sends.
@@ -19,12 +19,13 @@ const (
 	codeTooMany  = -1
 )
 
-// Error returns nginx's words.
+// Error returns the message of nginx.
 func (f *Failure) Error() string {
 	return fmt.Sprintf("%s could not be resolved (%d: %s)", f.name, max(f.code, 0), codeText(f.code))
 }
 
-// NoSuchName reports that the name servers know that the name leads nowhere.
+// NoSuchName reports whether a name server has answered that the name, or such a record of
+// it, does not exist.
 func (f *Failure) NoSuchName() bool { return f.code == dns.RcodeNameError }
 
 func codeText(code int) string {

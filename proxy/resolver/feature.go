@@ -12,20 +12,20 @@ import (
 	"alicorn/proxy"
 )
 
-// Feature is the directives, and what they say in each block.
+// Feature has the directives, and their settings in each block.
 type Feature struct{ settings *config.Key[settings] }
 
-// settings are what a block says.
+// settings are the settings of a block.
 type settings struct {
-	options *options // of the nearest resolver directive; nil: there is none
+	options *options // of the resolver directive; nil: there is none
 	timeout time.Duration
 }
 
-// options are what one resolver directive says. They do not change.
+// options are the parameters of one resolver directive. They do not change.
 type options struct {
 	servers    []string      // HOST:PORT
-	valid      time.Duration // how long answers are kept; -1: as long as they say
-	ipv4, ipv6 bool          // which addresses are asked for
+	valid      time.Duration // how long answers are kept; -1: by their TTL
+	ipv4, ipv6 bool          // the families that are asked for
 }
 
 const port = "53"
@@ -35,23 +35,23 @@ func New() *Feature {
 	return &Feature{config.NewKey(func() settings { return settings{timeout: 30 * time.Second} })}
 }
 
-// Module returns it as a module.
+// Module returns the feature as a module.
 func (f *Feature) Module() proxy.Module {
 	return proxy.Module{Name: "resolver", Settings: f.settings, Directives: f.Directives(config.AnyLevel)}
 }
 
-// Directives returns the directives, for blocks in in; 0: for those of a feature's own block.
-// A nil Feature has none.
+// Directives returns the directives for the contexts in in; 0: for a feature's own block. A
+// nil Feature has none.
 func (f *Feature) Directives(in config.Context) []config.Directive {
 	if f == nil {
 		return nil
 	}
 	return []config.Directive{
 		{Name: "resolver", In: in, Args: config.SomeArg, Syntax: "ADDRESS[:PORT] ... [valid=TIME] [ipv4=on|off] [ipv6=on|off] [status_zone=ZONE]", Set: f.setServers,
-			Help: "The name servers that are asked for the addresses of hosts while requests are served: for those that variables in proxy_pass and its like name, and for servers of upstream blocks with \"resolve\". They are asked in turn, by UDP, and by TCP where an answer is too long for that; one that fails or is silent for 5 seconds is followed by the next. ADDRESS may be a host name, which is looked up when the configuration is read; PORT is 53. Answers are kept for as long as they say, or for valid=. ipv4=off and ipv6=off leave out the addresses of that kind. At most 4096 names are kept, and 1024 looked up at a time; further ones fail. The first name server is also asked whether a name leads to this host before a certificate is ordered. status_zone= has no effect."},
+			Help: "The name servers that look up host names while requests are served: those in proxy_pass and its like with variables, and servers of upstream blocks with \"resolve\". The name servers take turns. They are asked by UDP, and by TCP if an answer is too long for UDP. If one fails, or does not answer within 5 seconds, the next one is asked. ADDRESS may be a host name, which is looked up when the configuration is read. The default of PORT is 53. Answers are kept for their time to live, or for the time of valid=. ipv4=off and ipv6=off leave out the addresses of that family. At most 4096 answers are kept. At most 1024 names are looked up at a time; further ones fail. Before a certificate is ordered, the first name server is also asked whether a name leads to this host. status_zone= has no effect."},
 		{Name: "resolver_timeout", In: in, Args: config.OneArg, Syntax: "TIME", Default: "30s",
 			Set:  config.Duration(f.settings, func(c *settings) *time.Duration { return &c.timeout }),
-			Help: "How long name servers may take for a name. Past it the request that needs it is answered 502."},
+			Help: "How long looking up a name may take. After that, the request that needs the name is answered with 502."},
 	}
 }
 
@@ -72,7 +72,7 @@ func (f *Feature) setServers(s *config.Scope, n *config.Node) error {
 	return nil
 }
 
-// argument reads a parameter, or the address of a name server.
+// argument reads one argument of resolver: a parameter, or the address of a name server.
 func (o *options) argument(l *config.Load, a config.Arg) (err error) {
 	word, value, named := strings.Cut(a.Text, "=")
 	if !named {
@@ -103,7 +103,7 @@ func parseSwitch(value string) (bool, error) {
 	return value == "on", nil
 }
 
-// add adds the name servers at HOST[:PORT]: all addresses of the host.
+// add adds the name servers at HOST[:PORT]: one for each address of the host.
 func (o *options) add(h config.Host, text string) error {
 	host, at := text, port
 	if before, after, err := net.SplitHostPort(text); err == nil {
@@ -112,14 +112,14 @@ func (o *options) add(h config.Host, text string) error {
 		host = text[1 : len(text)-1]
 	}
 	if _, err := config.ParseInt(at, 1, 65535); err != nil {
-		return fmt.Errorf("invalid port in resolver %q; it is a number from 1 to 65535", text)
+		return fmt.Errorf("invalid port in resolver %q; allowed is a number from 1 to 65535", text)
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		o.servers = append(o.servers, net.JoinHostPort(ip.String(), at))
 		return nil
 	}
 	if host == "" || strings.ContainsAny(host, " /:[]$") {
-		return fmt.Errorf("%q is not the address of a name server", text)
+		return fmt.Errorf("invalid address %q of a name server; it is an IP address or a host name, with or without :PORT", text)
 	}
 	found, err := h.LookUp(host)
 	if err != nil {
@@ -131,8 +131,8 @@ func (o *options) add(h config.Host, text string) error {
 	return nil
 }
 
-// Of returns the Resolver in effect for s; nil where no directive names a name server.
-// What is asked by one configuration is known to the next.
+// Of returns the Resolver for s; nil if no resolver directive is in effect there. A Resolver
+// and its cache live on through reloads that do not change its settings.
 func (f *Feature) Of(s *config.Scope) (*Resolver, error) {
 	if f == nil {
 		return nil, nil
@@ -145,8 +145,7 @@ func (f *Feature) Of(s *config.Scope) (*Resolver, error) {
 	return config.Hold(s.Load().Resources, key, func() (*Resolver, error) { return newResolver(c.options, key, c.timeout), nil })
 }
 
-// First returns the address, as HOST:PORT, of the first name server in effect for s; "":
-// there is none.
+// First returns the address of the first name server for s, as HOST:PORT; "": there is none.
 func (f *Feature) First(s *config.Scope) string {
 	if o := f.settings.In(s).options; o != nil {
 		return o.servers[0]

@@ -16,14 +16,14 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{"resolver 127.0.0.1 valid=x;", `1:20: invalid parameter "valid=x" of resolver`},
 		{"resolver 127.0.0.1 x=y;", `1:20: invalid parameter "x=y" of resolver; it takes`},
 		{"resolver 127.0.0.1:0;", `invalid port in resolver "127.0.0.1:0"`},
-		{"resolver $host;", `"$host" is not the address of a name server`},
+		{"resolver $host;", `invalid address "$host" of a name server`},
 		{"resolver nosuchhost.invalid;", `host not found in resolver "nosuchhost.invalid"`},
 		{"resolver 127.0.0.1; resolver 127.0.0.2;", "duplicate"},
 		{"resolver_timeout x;", "resolver_timeout"},
 	} {
 		_, err := proxytest.Check(t, proxytest.Config{Text: c.text, Modules: []proxy.Module{New().Module()}})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s\n%v\nwant %s", c.text, err, c.want)
+			t.Errorf("%s\n got %v\nwant %s", c.text, err, c.want)
 		}
 	}
 }
@@ -33,10 +33,10 @@ func TestTheNearestDirectiveCounts(t *testing.T) {
 	main := proxytest.Scope(t, proxytest.Config{Modules: []proxy.Module{f.Module()},
 		Text: "resolver 127.0.0.1:1 [::1] valid=5s; server { } server { resolver localhost:2 ipv6=off; }"})
 	if got := f.First(main.Blocks[0]); got != "127.0.0.1:1" {
-		t.Error(got)
+		t.Errorf("the first name server: got %q, want 127.0.0.1:1", got)
 	}
 	if got := f.First(main.Blocks[1]); !strings.HasSuffix(got, ":2") {
-		t.Error(got)
+		t.Errorf("the first name server of the second block: got %q, want one with port 2", got)
 	}
 	of := func(i int) *Resolver {
 		r, err := f.Of(main.Blocks[i])
@@ -46,10 +46,10 @@ func TestTheNearestDirectiveCounts(t *testing.T) {
 		return r
 	}
 	if of(0) != of(0) || of(0) == of(1) || len(of(0).servers) != 2 || of(0).servers[1] != "[::1]:53" {
-		t.Errorf("%v and %v", of(0), of(1))
+		t.Errorf("got the Resolvers %v, %v and %v; want the first two the same with 127.0.0.1:1 and [::1]:53, and another third", of(0), of(0), of(1))
 	}
 	var none *Feature
 	if r, err := none.Of(main); r != nil || err != nil {
-		t.Error(r, err)
+		t.Errorf("a nil Feature: got %v, %v, want nil, nil", r, err)
 	}
 }

@@ -12,66 +12,64 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Resolver asks name servers, and keeps what they answer. All methods may be called by any
-// goroutine.
+// Resolver asks name servers, and keeps their answers. Any goroutine may call its methods.
 type Resolver struct {
 	options
 	key     string
-	timeout time.Duration // for a question
-	resend  time.Duration // for a try
-	turn    atomic.Uint32 // which name server is asked first
-	running chan struct{} // holds a value for each question that is being asked
+	timeout time.Duration // of a flight
+	resend  time.Duration // of a try: one question to one name server
+	turn    atomic.Uint32 // the name server that is asked first
+	running chan struct{} // holds a value for each flight that asks name servers
 	ctx     context.Context
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
-	kept    map[Question]*list.Element // of recent
-	recent  list.List                  // of *known, the one that was used last in front
+	kept    map[Question]*list.Element // elements of recent
+	recent  list.List                  // of *known; the one that was used last is the first
 	flights map[Question]*flight
-	waiting int // functions of all flights
+	waiting int // the number of functions that wait, of all flights
 }
 
-// Bounds of a Resolver: the answers that it keeps, the questions that are on their way and
-// those of them that are being asked, and the functions that wait for answers.
+// Bounds of a Resolver.
 const (
-	maxKept    = 4096
-	maxFlights = 1024
-	maxRunning = 256
-	maxWaiting = 1 << 14
+	maxKept    = 4096    // answers
+	maxFlights = 1024    // flights
+	maxRunning = 256     // flights that ask name servers; the others wait
+	maxWaiting = 1 << 14 // functions that wait for answers
 )
 
-// resendTime is nginx's.
+// resendTime is how long a name server may take before the next one is asked, as in nginx.
 const resendTime = 5 * time.Second
 
 // Question is what name servers are asked.
 type Question struct {
-	Name    string // of a host, or of a service: "_http._tcp.example.com"
+	Name    string // of a host, or of a service, such as "_http._tcp.example.com"
 	Service bool
 }
 
-// Answer is what they say. It does not change.
+// Answer is the answer to a Question. It does not change.
 type Answer struct {
-	Addrs    []netip.Addr // at least one, where the question is for a host
-	Services []Service    // at least one, where it is for a service
+	Addrs    []netip.Addr // of a host: at least one
+	Services []Service    // of a service: at least one
 	Expires  time.Time    // when to ask again
-	Failure  *Failure     // why there is nothing else; nil: there is
+	Failure  *Failure     // why there are no addresses; nil: there are
 }
 
 // Service is one address of a service.
 type Service struct {
 	Addr     netip.AddrPort
-	Priority uint16 // the lowest come first
+	Priority uint16 // those with the lowest are used first
 	Weight   uint16
 }
 
-// known is an answer that is kept.
+// known is an answer in the cache.
 type known struct {
 	question Question
 	answer   *Answer
 }
 
-// flight is a question that is on its way.
+// flight is a Question that is being asked.
 type flight struct{ waiting []func(*Answer) }
 
 func newResolver(o *options, key string, timeout time.Duration) *Resolver {
@@ -81,20 +79,21 @@ func newResolver(o *options, key string, timeout time.Duration) *Resolver {
 	return r
 }
 
-// String is what tells whether two Resolvers are alike.
+// String returns the settings. Two Resolvers with the same do the same.
 func (r *Resolver) String() string { return r.key }
 
-// Close ends the questions that are on their way; they fail.
+// Close makes all flights fail, and waits until they have ended.
 func (r *Resolver) Close() error {
 	r.mu.Lock()
-	r.cancel() // no other question begins
+	r.cancel() // no other flight begins
 	r.mu.Unlock()
 	r.wg.Wait()
 	return nil
 }
 
-// Ask returns the answer to q if it is known. Otherwise it returns nil, and calls done with
-// the answer later, on a goroutine of its own. done must not block.
+// Ask returns the answer to q if the cache has it, or if q cannot be asked. Otherwise it
+// returns nil, and later calls done with the answer, on another goroutine. done must not
+// block.
 func (r *Resolver) Ask(q Question, done func(*Answer)) *Answer {
 	q.Name = strings.ToLower(strings.TrimSuffix(q.Name, "."))
 	if !isHost(q.Name) {
@@ -126,7 +125,7 @@ func (r *Resolver) Ask(q Question, done func(*Answer)) *Answer {
 	return nil
 }
 
-// LookUp is Ask for a goroutine, which waits for the answer, but no longer than ctx.
+// LookUp returns the answer to q. It waits for the answer until ctx is done.
 func (r *Resolver) LookUp(ctx context.Context, q Question) *Answer {
 	came := make(chan *Answer, 1)
 	if a := r.Ask(q, func(a *Answer) { came <- a }); a != nil {
@@ -140,7 +139,7 @@ func (r *Resolver) LookUp(ctx context.Context, q Question) *Answer {
 	}
 }
 
-// isHost reports whether a name, without its last dot, may be that of a host.
+// isHost reports whether name, which has no dot at its end, may be the name of a host.
 func isHost(name string) bool {
 	if _, ok := dns.IsDomainName(name); !ok || name == "" {
 		return false
@@ -153,7 +152,7 @@ func isHost(name string) bool {
 	return true
 }
 
-// fly asks q, and gives the answer to all who wait for it.
+// fly asks q, and calls the functions that wait with the answer.
 func (r *Resolver) fly(q Question) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.timeout)
 	defer cancel()
@@ -177,8 +176,8 @@ func (r *Resolver) fly(q Question) {
 	}
 }
 
-// keep keeps a, in place of what was not used for longest where there is too much. r.mu is
-// held.
+// keep adds a to the cache. If the cache is full, the answer goes that was not used for the
+// longest time. r.mu is held.
 func (r *Resolver) keep(q Question, a *Answer) {
 	if len(r.kept) >= maxKept {
 		r.forget(r.recent.Back())
@@ -186,7 +185,7 @@ func (r *Resolver) keep(q Question, a *Answer) {
 	r.kept[q] = r.recent.PushFront(&known{q, a})
 }
 
-// forget forgets an answer. r.mu is held.
+// forget removes an answer from the cache. r.mu is held.
 func (r *Resolver) forget(e *list.Element) {
 	delete(r.kept, e.Value.(*known).question)
 	r.recent.Remove(e)

@@ -24,7 +24,7 @@ func start(t *testing.T, servers ...string) *Resolver {
 	return r
 }
 
-// look returns the answer as a text.
+// look returns the answer to q as a text.
 func look(r *Resolver, q Question) string {
 	a := r.LookUp(context.Background(), q)
 	switch {
@@ -70,7 +70,7 @@ func TestNamesHaveTheAddressesOfBothFamilies(t *testing.T) {
 		{strings.Repeat("x", 64) + ".test", strings.Repeat("x", 64) + ".test could not be resolved (3: Host not found)"},
 	} {
 		if got := look(r, host(c.name)); got != c.want {
-			t.Errorf("%q: %s, want %s", c.name, got, c.want)
+			t.Errorf("%q: got %s, want %s", c.name, got, c.want)
 		}
 	}
 	for _, o := range []options{{ipv4: true}, {ipv6: true}} {
@@ -81,14 +81,14 @@ func TestNamesHaveTheAddressesOfBothFamilies(t *testing.T) {
 			want = "[127.0.0.1 127.0.0.2]"
 		}
 		if got := look(r, host("both.test")); got != want {
-			t.Errorf("%+v: %s, want %s", o, got, want)
+			t.Errorf("%+v: got %s, want %s", o, got, want)
 		}
 		r.Close()
 	}
 }
 
-// A name server that does not follow names leaves that to its client.
-func TestANameServerMayLeaveAliasesToUs(t *testing.T) {
+// A name server may answer with an alias alone. Then its client asks for the alias.
+func TestAnAliasWithoutItsAddressesIsAskedFor(t *testing.T) {
 	dnsServer := resolvertest.Start(t)
 	dnsServer.Set("four.test", "60 A 127.0.0.1")
 	dnsServer.First(func(w dns.ResponseWriter, q *dns.Msg) bool {
@@ -105,10 +105,10 @@ func TestANameServerMayLeaveAliasesToUs(t *testing.T) {
 	})
 	r := start(t, dnsServer.Addr)
 	if got := look(r, host("a.test")); got != "[127.0.0.1]" {
-		t.Error(got)
+		t.Errorf("got %s, want [127.0.0.1]", got)
 	}
-	if got := look(r, host("round.test")); got != "round.test could not be resolved (2: Server failure)" {
-		t.Error(got)
+	if got, want := look(r, host("round.test")), "round.test could not be resolved (2: Server failure)"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
@@ -121,11 +121,11 @@ func TestALongAnswerComesByTCP(t *testing.T) {
 	dnsServer.Set("many.test", records...)
 	a := start(t, dnsServer.Addr).LookUp(context.Background(), host("many.test"))
 	if a.Failure != nil || len(a.Addrs) != 100 {
-		t.Errorf("%d addresses, %v", len(a.Addrs), a.Failure)
+		t.Errorf("got %d addresses, %v, want 100", len(a.Addrs), a.Failure)
 	}
 }
 
-func TestAnswersAreKeptForAsLongAsTheySay(t *testing.T) {
+func TestAnswersAreKeptForTheirTimeToLive(t *testing.T) {
 	dnsServer := resolvertest.Start(t)
 	dnsServer.Set("long.test", "600 A 127.0.0.1")
 	dnsServer.Set("short.test", "0 A 127.0.0.1")
@@ -137,7 +137,7 @@ func TestAnswersAreKeptForAsLongAsTheySay(t *testing.T) {
 	}
 	for name, want := range map[string]int{"long.test": 2, "short.test": 6, "none.test": 6} { // questions for A and AAAA
 		if got := dnsServer.Asked(name); got != want {
-			t.Errorf("%s is asked for %d times, want %d", name, got, want)
+			t.Errorf("%s: got %d questions, want %d", name, got, want)
 		}
 	}
 	held := newResolver(&options{servers: r.servers, valid: time.Hour, ipv4: true, ipv6: true}, "", patience)
@@ -146,11 +146,11 @@ func TestAnswersAreKeptForAsLongAsTheySay(t *testing.T) {
 		look(held, host("short.test"))
 	}
 	if got := dnsServer.Asked("short.test"); got != 8 {
-		t.Errorf("with valid= short.test is asked for %d times", got-6)
+		t.Errorf("short.test with valid=: got %d questions, want 2", got-6)
 	}
 }
 
-func TestTheNextNameServerIsAskedWhereOneFails(t *testing.T) {
+func TestTheNextNameServerIsAskedIfOneFails(t *testing.T) {
 	good, broken, silent := resolvertest.Start(t), resolvertest.Start(t), resolvertest.Start(t)
 	good.Set("a.test", "0 A 127.0.0.1")
 	broken.Fail("a.test", dns.RcodeServerFailure)
@@ -165,31 +165,31 @@ func TestTheNextNameServerIsAskedWhereOneFails(t *testing.T) {
 	r.resend = 50 * time.Millisecond
 	for range 8 {
 		if got := look(r, host("a.test")); got != "[127.0.0.1]" {
-			t.Fatal(got)
+			t.Fatalf("got %s, want [127.0.0.1]", got)
 		}
 	}
-	for _, s := range []*resolvertest.Server{broken, silent} {
+	for name, s := range map[string]*resolvertest.Server{"broken": broken, "silent": silent} {
 		if s.Asked("a.test") == 0 {
-			t.Error("one name server is never the first")
+			t.Errorf("the %s name server: got no question, want some", name)
 		}
 	}
 }
 
-func TestASilentNameServerEndsTheQuestion(t *testing.T) {
+func TestAQuestionThatNobodyAnswersTimesOut(t *testing.T) {
 	silent := resolvertest.Start(t)
 	silent.Ignore("a.test")
 	r := newResolver(&options{servers: []string{silent.Addr}, valid: -1, ipv4: true}, "", 300*time.Millisecond)
 	defer r.Close()
 	r.resend = 50 * time.Millisecond
-	if got := look(r, host("a.test")); got != "a.test could not be resolved (110: Operation timed out)" {
-		t.Error(got)
+	if got, want := look(r, host("a.test")), "a.test could not be resolved (110: Operation timed out)"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
-	if silent.Asked("a.test") < 2 {
-		t.Error("it is asked once")
+	if got := silent.Asked("a.test"); got < 2 {
+		t.Errorf("got %d questions, want at least 2", got)
 	}
 }
 
-// An answer about one family is not held back by a server that ignores the other.
+// A name server may ignore the question for one family.
 func TestOneFamilyIsEnough(t *testing.T) {
 	dnsServer := resolvertest.Start(t)
 	dnsServer.Set("a.test", "60 A 127.0.0.1")
@@ -197,12 +197,12 @@ func TestOneFamilyIsEnough(t *testing.T) {
 	r := start(t, dnsServer.Addr)
 	r.resend = 50 * time.Millisecond
 	if got := look(r, host("a.test")); got != "[127.0.0.1]" {
-		t.Error(got)
+		t.Errorf("got %s, want [127.0.0.1]", got)
 	}
 }
 
-// Whoever guesses the port of a question still has to know its number, and what it asks.
-func TestWhatDoesNotAnswerTheQuestionIsNotRead(t *testing.T) {
+// An attacker who has guessed the port of a question must also know its ID and its name.
+func TestMessagesThatDoNotAnswerTheQuestionAreIgnored(t *testing.T) {
 	dnsServer := resolvertest.Start(t)
 	dnsServer.Set("a.test", "60 A 127.0.0.1")
 	dnsServer.First(func(w dns.ResponseWriter, q *dns.Msg) bool {
@@ -225,12 +225,11 @@ func TestWhatDoesNotAnswerTheQuestionIsNotRead(t *testing.T) {
 		return false
 	})
 	if got := look(start(t, dnsServer.Addr), host("a.test")); got != "[127.0.0.1]" {
-		t.Error(got)
+		t.Errorf("got %s, want [127.0.0.1]", got)
 	}
 }
 
-// Records about other names than that of the question count for nothing.
-func TestRecordsOfOtherNamesAreLeftOut(t *testing.T) {
+func TestRecordsOfOtherNamesAreIgnored(t *testing.T) {
 	dnsServer := resolvertest.Start(t)
 	dnsServer.First(func(w dns.ResponseWriter, q *dns.Msg) bool {
 		m := new(dns.Msg).SetReply(q)
@@ -243,11 +242,11 @@ func TestRecordsOfOtherNamesAreLeftOut(t *testing.T) {
 		return true
 	})
 	if got := look(start(t, dnsServer.Addr), host("a.test")); got != "[127.0.0.1]" {
-		t.Error(got)
+		t.Errorf("got %s, want [127.0.0.1]", got)
 	}
 }
 
-func TestServices(t *testing.T) {
+func TestServicesHaveTheAddressesOfTheirHosts(t *testing.T) {
 	dnsServer := resolvertest.Start(t)
 	dnsServer.Set("_http._tcp.test", "60 SRV 1 5 8001 one.test.", "60 SRV 2 0 8002 two.test.", "60 SRV 1 1 8003 none.test.")
 	dnsServer.Set("one.test", "60 A 127.0.0.1", "60 A 127.0.0.2")
@@ -260,12 +259,12 @@ func TestServices(t *testing.T) {
 		{"_none._tcp.test", "_none._tcp.test could not be resolved (3: Host not found)"},
 	} {
 		if got := look(r, Question{Name: c.name, Service: true}); got != c.want {
-			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
 	}
 }
 
-func TestAQuestionThatIsOnItsWayIsNotSentAgain(t *testing.T) {
+func TestAQuestionIsAskedOnceForAllThatWait(t *testing.T) {
 	dnsServer := resolvertest.Start(t)
 	dnsServer.Set("a.test", "0 A 127.0.0.1")
 	asked, answer := make(chan bool, 1), make(chan bool)
@@ -278,24 +277,23 @@ func TestAQuestionThatIsOnItsWayIsNotSentAgain(t *testing.T) {
 	for range n {
 		if a := r.Ask(host("a.test"), func(a *Answer) {
 			if a.Failure != nil || a.Addrs[0] != netip.MustParseAddr("127.0.0.1") {
-				t.Error(a.Failure)
+				t.Errorf("got %v, %v, want 127.0.0.1", a.Addrs, a.Failure)
 			}
 			wg.Done()
 		}); a != nil {
-			t.Fatal("the answer is there already")
+			t.Fatalf("got the answer %v at once, want none", a)
 		}
 	}
 	<-asked
 	close(answer)
 	wg.Wait()
 	if got := dnsServer.Asked("a.test"); got != 1 {
-		t.Errorf("asked %d times", got)
+		t.Errorf("got %d questions, want 1", got)
 	}
 }
 
-// Clients may choose names, which neither grow the cache without a bound nor what is on
-// its way.
-func TestWhatClientsNameIsBounded(t *testing.T) {
+// Clients may choose names.
+func TestFlightsFunctionsAndAnswersAreBounded(t *testing.T) {
 	dnsServer := resolvertest.Start(t)
 	answer := make(chan bool)
 	dnsServer.First(func(dns.ResponseWriter, *dns.Msg) bool { <-answer; return false })
@@ -311,14 +309,14 @@ func TestWhatClientsNameIsBounded(t *testing.T) {
 		ask(fmt.Sprintf("n%d.test", i))
 	}
 	if refused != maxFlights || len(r.running) > maxRunning {
-		t.Errorf("of %d names %d are refused, and %d are asked for at a time", 2*maxFlights, refused, len(r.running))
+		t.Errorf("%d names: got %d refused and %d asked for at a time, want %d and at most %d", 2*maxFlights, refused, len(r.running), maxFlights, maxRunning)
 	}
 	for range 2 * maxWaiting {
 		ask("n1.test")
 	}
 	r.mu.Lock()
 	if r.waiting != maxWaiting {
-		t.Errorf("%d functions wait", r.waiting)
+		t.Errorf("got %d functions that wait, want %d", r.waiting, maxWaiting)
 	}
 	r.mu.Unlock()
 	close(answer)
@@ -327,12 +325,12 @@ func TestWhatClientsNameIsBounded(t *testing.T) {
 		r.keep(host(fmt.Sprintf("k%d.test", i)), &Answer{Addrs: []netip.Addr{netip.IPv4Unspecified()}, Expires: time.Now().Add(time.Hour)})
 	}
 	if len(r.kept) > maxKept || r.recent.Len() > maxKept {
-		t.Errorf("%d answers are kept", len(r.kept))
+		t.Errorf("got %d and %d answers in the cache, want at most %d", len(r.kept), r.recent.Len(), maxKept)
 	}
 	r.mu.Unlock()
 }
 
-func TestCloseEndsQuestions(t *testing.T) {
+func TestCloseMakesQuestionsFail(t *testing.T) {
 	silent := resolvertest.Start(t)
 	silent.Ignore("a.test")
 	r := start(t, silent.Addr)
@@ -340,9 +338,9 @@ func TestCloseEndsQuestions(t *testing.T) {
 	r.Ask(host("a.test"), func(a *Answer) { came <- a })
 	r.Close()
 	if a := <-came; a.Failure == nil {
-		t.Error("there is an answer")
+		t.Errorf("got the answer %v, want a failure", a)
 	}
-	if a := r.Ask(host("a.test"), func(*Answer) { t.Error("asked once closed") }); a == nil || a.Failure == nil {
-		t.Error("a closed Resolver asks")
+	if a := r.Ask(host("a.test"), func(*Answer) { t.Error("a closed Resolver has asked") }); a == nil || a.Failure == nil {
+		t.Errorf("a closed Resolver: got %v, want a failure", a)
 	}
 }
