@@ -10,26 +10,25 @@ import (
 	"alicorn/appserver/wsgi"
 )
 
-// adapter is a kind of worker: what is special to the interface between its workers and
-// their application.
+// adapter is what differs between the kinds of workers, which have different interfaces to
+// their applications.
 type adapter struct {
 	kind string // its name in the settings of a worker
-	// streams: without app_request_buffering a worker gets a body that is long or has no known
-	// length while it comes.
+	// streams says that, without app_request_buffering, a worker gets a body while it comes if
+	// the body is long or its length is unknown.
 	streams bool
-	// maxTemp is how many bytes of an answer may wait in a temporary file without
-	// app_max_temp_file_size.
+	// maxTemp is the default of app_max_temp_file_size, in bytes.
 	maxTemp int64
-	// encode makes the environ of a request, which e is to have.
+	// encode sets e to the environ of a request.
 	encode func(e *wire.Environ, q gateway.Request)
-	// line returns the method and the target of a request with that environ, for people.
+	// line returns the method and the target of the request with that environ, for logs.
 	line func(e *wire.Environ) string
 	// settings returns the kind's own part of the settings of p's workers (PROTOCOL.md,
 	// "Settings").
 	settings func(a *App, p *program) map[string]any
 }
 
-// wsgiAdapter is for applications as PEP 3333 has them.
+// wsgiAdapter is for WSGI applications: PEP 3333.
 var wsgiAdapter = adapter{
 	kind: "wsgi", maxTemp: 256 << 20, encode: wsgi.Environ, line: wsgi.Line,
 	settings: func(a *App, p *program) map[string]any {
@@ -37,7 +36,7 @@ var wsgiAdapter = adapter{
 	},
 }
 
-// asgiAdapter is for applications as ASGI 3.0 has them.
+// asgiAdapter is for ASGI 3.0 applications.
 var asgiAdapter = adapter{
 	kind: "asgi", streams: true, encode: asgi.Scope, line: asgi.Line,
 	settings: func(a *App, p *program) map[string]any {

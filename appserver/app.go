@@ -8,9 +8,9 @@ import (
 	"alicorn/config"
 )
 
-// App is one `app` block, complete and checked. Its Settings are those that its programs
-// have in common. It does not change, except for the
-// interpreter that pipenv names when the first worker starts.
+// App is one `app` block, complete and checked. Its Settings are those that all its programs
+// have. It does not change, except that pipenv names the interpreter when the first worker
+// starts.
 type App struct {
 	pool.Settings
 	Pos        config.Pos
@@ -26,16 +26,16 @@ type App struct {
 	pythonPathLast []string // the end of sys.path
 
 	asgi     asgiSettings
-	programs []*program // the first answers requests
+	programs []*program // the first one answers requests
 
 	credentials credentials
 	forwarding  forwarding
 	output      output
-	outputRate  pool.Rate // at which its workers print to the error log
+	outputRate  pool.Rate // the bound on lines that its workers print to the error log
 	interpreter interpreter
-	service     *service // once its generation has started
+	service     *service // nil until its generation starts
 	rt          *Runtime
-	asking      sync.Mutex // held while pipenv is asked for the interpreter
+	asking      sync.Mutex // guards interpreter; held while pipenv runs
 }
 
 func newApp(name string, pos config.Pos) *App {

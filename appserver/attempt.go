@@ -5,27 +5,27 @@ import (
 	"slices"
 )
 
-// attempt is a new version of an app that succeeds the current one when its pool is
-// ready. Meanwhile the generation of the attempt serves with the old pool.
+// attempt is a new version of an app that replaces the current one when its pools are
+// ready. Meanwhile the generation of the attempt uses the current version.
 type attempt struct {
 	*version
 	dropped chan struct{} // closed when it is no longer wanted
 	settled chan struct{} // closed once the outcome is known
 
 	// The runtime's lock guards these. They are final once settled is closed.
-	next *attempt // its outcome counts in place of this one's; may be nil
+	next *attempt // the outcome is that of this attempt; nil: it is its own
 	used bool     // the version takes the app's requests
 	err  error    // why the application has not come up
 }
 
 // mostComing bounds the attempts for one app. The oldest goes on until its outcome is
-// known, so that reloads in a row cannot delay it forever. Each newer one replaces the
-// one before it.
+// known, so that many reloads cannot delay it forever. Each newer one replaces the one
+// before it.
 const mostComing = 2
 
-// attempt has v, which was started, succeed the current version of s as soon as it is
-// ready. When the application does not come up the current version goes on. If that is
-// broken too, v replaces it, and goes on trying.
+// attempt makes v, which was started, replace the current version of s as soon as it is
+// ready. If the application does not come up, the current version stays. If that is broken
+// too, v replaces it, and tries again and again.
 func (rt *Runtime) attempt(s *service, v *version) *attempt {
 	a := &attempt{version: v, dropped: make(chan struct{}), settled: make(chan struct{})}
 	rt.mu.Lock()
@@ -64,8 +64,8 @@ func (s *service) giveUp() []*attempt {
 	return all
 }
 
-// drop drops attempts that are no longer wanted. next, which may be nil, counts in
-// their place. The runtime's lock is held.
+// drop drops attempts that are no longer wanted. next, which may be nil, has their outcome.
+// The runtime's lock is held.
 func (s *service) drop(all []*attempt, next *attempt) {
 	for _, a := range all {
 		a.next = next
@@ -90,8 +90,8 @@ func (rt *Runtime) attend(s *service, a *attempt) {
 	}
 }
 
-// settle notes the outcome of a, unless it was dropped. It returns the version that a's
-// has succeeded, or nil.
+// settle sets the outcome of a, unless it was dropped. It returns the version that a's has
+// replaced; nil: none.
 func (rt *Runtime) settle(s *service, a *attempt) (old *version) {
 	ready, failed := a.Outcome()
 	rt.mu.Lock()

@@ -18,7 +18,7 @@ type Command struct {
 	Dir      string
 	UID, GID int
 	Groups   []int
-	tried    string // how the interpreter was found
+	tried    string // how the interpreter was found, for messages
 	Switch   bool   // run as UID, GID and Groups, not as this process
 }
 

@@ -22,8 +22,8 @@ type credentials struct {
 	Home     string
 	user     string // the value of the directive
 	group    string
-	reason   string // why it is this user, where no directive names one
-	root     bool   // this process is root, so a worker does not inherit its environment
+	reason   string // why it is this user if no directive names one, for messages
+	root     bool   // this process is root, so workers do not inherit root's environment
 }
 
 func setUser(k *key) config.Setter {
@@ -44,21 +44,21 @@ func setGroup(k *key) config.Setter {
 	}
 }
 
-// maxID is the largest number of a user or group. 1<<32 - 1 means "none" to the
-// system, and larger numbers are taken modulo 1<<32: 1<<32 would be root.
+// maxID is the largest number of a user or group. To the system 1<<32 - 1 means "none", and
+// it takes larger numbers modulo 1<<32, so that 1<<32 would be root.
 const maxID = 1<<32 - 2
 
 // AppUser is the user of workers whose directory belongs to root. "alicorn install"
 // and the package make it; without it such workers run as the user nobody.
 const AppUser = "alicorn-app"
 
-// unnamed is used in place of the user nobody where the front runs as nobody by
-// default. No list of users has it.
+// unnamed is the number of a user that workers run as in place of nobody if the front runs
+// as nobody by default. It is in no list of users.
 const unnamed = "65533"
 
-// identify finds the user that the workers run as: the directive's, else the owner of
-// the directory when this process is root, else this process's. As root it refuses
-// the front's user.
+// identify finds the user that the workers run as. In a process of root that is the user of
+// the directive, otherwise the owner of the directory, and never the front's user. In
+// another process it is the user of the process.
 func (a *App) identify(s *config.Scope) error {
 	c := &a.credentials
 	n := s.Own("user")
@@ -90,8 +90,7 @@ func (a *App) identify(s *config.Scope) error {
 	return nil
 }
 
-// choose looks up the user of the directive, else the one that follows from the owner
-// of the directory.
+// choose looks up the user of the directive, or the one of ownerName if there is none.
 func (c *credentials) choose(directory string, fronts []Front) error {
 	name := c.user
 	if name == "" {
@@ -125,8 +124,8 @@ func (a *App) identifySelf(n *config.Node) error {
 	return nil
 }
 
-// ownerName returns the owner of dir. For a folder of root it returns another user,
-// since workers are root only with "user root;". reason says why.
+// ownerName returns the owner of dir. For a folder of root it returns another user, since
+// workers run as root only with "user root;". reason says why, for messages.
 func ownerName(dir string, fronts []Front) (name, reason string) {
 	if st, err := os.Stat(dir); err == nil {
 		if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Uid != 0 {

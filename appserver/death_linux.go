@@ -2,6 +2,6 @@ package appserver
 
 import "syscall"
 
-// dieWithParent has the kernel kill the process when this one ends, however it
-// ends and whatever the process is busy with.
+// dieWithParent makes the kernel kill the new process when this one ends, for whatever
+// reason.
 func dieWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }

@@ -4,5 +4,5 @@ package appserver
 
 import "syscall"
 
-// dieWithParent does nothing: a worker sees that its channel has ended.
+// dieWithParent does nothing: a worker notices that its channel has ended.
 func dieWithParent(*syscall.SysProcAttr) {}

@@ -11,16 +11,15 @@ import (
 	"alicorn/proxy/logfile"
 )
 
-// output is the destination of an application's output, from the directive output. ""
-// is the error log.
+// output is the destination of an application's output: the directive output.
 type output struct {
-	dest   string
-	prefix bool // each line begins with the worker's name
+	dest   string // "": the error log
+	prefix bool   // each line begins with the worker's name
 	pos    config.Pos
 	sink   io.Writer // nil: the error log
 }
 
-// logs returns where the workers of a log. errors gives the error log.
+// logs returns the destinations of the logs of a's workers. errors returns the error log.
 func (a *App) logs(errors func() *slog.Logger) pool.Logs {
 	l := pool.Logs{Errors: errors, Output: a.output.sink, Prefix: a.output.prefix, Rate: a.outputRate}
 	if a.service != nil {

@@ -10,11 +10,11 @@ import (
 
 // parseDotenv reads the lines NAME=VALUE of a dotenv file: comments, "export",
 // 'literal' and "escaped" values, which may span lines. Outside single quotes it
-// replaces ${NAME} and ${NAME:-DEFAULT}, as python-dotenv and docker compose do, by
-// the variable from above in the file, or else from known (NAME=VALUE, the last one
-// wins). unset has the lines with variables that are in neither. Variables for the
-// dynamic loader are errors. Errors begin with the line's number and quote nothing of
-// the line, which may be a secret.
+// replaces ${NAME} and ${NAME:-DEFAULT}, as python-dotenv and docker compose do, by the
+// value from the lines above, or else from known (NAME=VALUE, the last one wins). unset has
+// the numbers of lines with variables that are in neither. Variables for the dynamic loader
+// are errors. Errors begin with the line's number. They quote nothing of the line, which may
+// have a secret.
 func parseDotenv(text string, known []string) (vars []string, unset []int, err error) {
 	d := dotenv{text: strings.TrimPrefix(text, "\ufeff"), line: 1, known: map[string]string{}}
 	for _, v := range known {
@@ -40,12 +40,12 @@ func parseDotenv(text string, known []string) (vars []string, unset []int, err e
 	}
 }
 
-// dotenv is the rest of the text, and the number of its first line.
+// dotenv reads the text of a dotenv file.
 type dotenv struct {
-	text     string
-	line     int
+	text     string // the rest, which is not read yet
+	line     int    // the number of its first line
 	known    map[string]string
-	unset    []int // lines
+	unset    []int // the numbers of lines
 	expanded int   // bytes of all replacements
 }
 

@@ -17,11 +17,11 @@ import (
 type feed struct {
 	*upstream.Feed
 	socket *eventloop.Descriptor // the front's end
-	theirs *os.File              // the worker's, until the request has ended: another worker may get it
+	theirs *os.File              // the worker's end; kept until the request has ended, as another worker may get it
 }
 
-// blocks is how the worker is sent the body: blocks of bytes with their lengths before
-// them. A block without bytes ends the body.
+// blocks is the framing of the body for the worker: blocks of bytes, each behind its length.
+// An empty block ends the body.
 func blocks() upstream.Framing {
 	return upstream.Framing{
 		Head: func(dst []byte, size int) []byte { return binary.LittleEndian.AppendUint32(dst, uint32(size)) },

@@ -153,7 +153,7 @@ func TestAWorkerThatReadsNothingHoldsItsClientBack(t *testing.T) {
 		}, "the worker has more than a block to read")
 		f.turns(200)
 		if len(sent) > 0 {
-			f.t.Errorf("the client has sent all, which nobody reads")
+			f.t.Errorf("got all bytes from the client, want that it is held back")
 		}
 		if err := os.WriteFile(f.gate, nil, 0o666); err != nil {
 			f.t.Error(err)

@@ -10,16 +10,16 @@ import (
 	"alicorn/proxy"
 )
 
-// serving is the way in which a request for a file is answered.
+// serving says who answers a request for a file of app_static.
 type serving uint8
 
 const (
-	servedByApp    serving = iota
-	servedAfter404         // the front, once the application has answered 404
-	servedPlain            // the front
+	servedByApp    serving = iota // the application
+	servedAfter404                // the application; the front if the application answers 404
+	servedPlain                   // the front
 )
 
-// folders has the servings, by folderKey, that the ready workers of a pool agree on. It
+// folders has the servings, by folderKey, that all ready workers of a pool have reported. It
 // is nil until a worker is ready.
 type folders struct {
 	agreed atomic.Pointer[map[string]serving]
@@ -51,10 +51,11 @@ func servings(list []pool.Folder) map[string]serving {
 	return out
 }
 
-// agree notes the servings that the ready workers agree on.
+// agree sets the servings: for each folder the one that fits the reports of all ready
+// workers.
 func (f *folders) agree(ready []pool.Report) {
 	if len(ready) == 0 {
-		return // their servings were right for the code that ran last
+		return // the servings of the workers before stay right until the next are ready
 	}
 	all := servings(ready[0].Static)
 	for _, r := range ready[1:] {
@@ -74,13 +75,13 @@ func (f *folders) of(key string) serving {
 	return servedByApp
 }
 
-// folderPass is app_static: requests go to the application first, unless it would
-// answer with the same file.
+// folderPass is the action of app_static: it passes requests to the application, unless that
+// would answer with the same file.
 type folderPass struct {
 	key   string
-	app   handler         // answers
-	first handler         // answers unless it is 404
-	named *proxy.Redirect // to the location that answers in place of app; nil: none
+	app   handler         // for servedByApp
+	first handler         // for servedAfter404
+	named *proxy.Redirect // to the location that is used in place of app; nil: none
 }
 
 func setFolderPass(k *key) config.Setter {
@@ -126,8 +127,7 @@ func newFolderPass(c *settings, folders folderSettings, rt *Runtime) *folderPass
 	return f
 }
 
-// ahead passes x to the application where the application's answer may differ from the
-// file of the location.
+// ahead passes x to the application if its answer may differ from the file of the location.
 func (f *folderPass) ahead(x *proxy.Exchange) error {
 	if x.Upstream.App == f.app.app.Name {
 		return nil // it has answered 404
@@ -153,7 +153,7 @@ func (f *folderPass) ahead(x *proxy.Exchange) error {
 // isMissing reports whether r's answer is 404 and a file is to be served in its place.
 func (h *handler) isMissing(r *request) bool { return h.follow && r.Head.Status == 404 }
 
-// lookForFile drops r's answer and sends x through its location again.
+// lookForFile drops r's answer, and makes x go through its location again, for the file.
 func (h *handler) lookForFile(x *proxy.Exchange, r *request) error {
 	h.dropAnswer(r)
 	return &proxy.Redirect{URI: x.Req.Path, Args: x.Req.Args}

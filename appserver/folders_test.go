@@ -86,7 +86,7 @@ func TestFilesAreLookedForOnlyWhereTheApplicationLeavesThem(t *testing.T) {
 		r := s.Do(c.r)
 		expect(t, r, c.status, c.body)
 		if r.Header.Get("X-Mine") != "" && c.body == front {
-			t.Errorf("%+v: a field of the application's 404 is left", c.r)
+			t.Errorf("%+v: got a field of the application's 404, want none", c.r)
 		}
 		expect(t, s.Do(proxytest.Request{Target: "/size", Method: "POST"}), 200, "0") // the worker goes on
 	}

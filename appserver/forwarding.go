@@ -7,35 +7,34 @@ import (
 	"alicorn/proxy"
 )
 
-// forwarding decides about the fields that tell an application the way of a request:
-// X-Forwarded-*, Forwarded and X-Real-IP. A trusted peer, a proxy, may send them. For
-// other peers the front sets them from what it knows, as an nginx in front of the
-// application would. Addresses are $remote_addr, which set_real_ip_from may have set to
-// the client's.
+// forwarding decides about the fields with the client's address and scheme: X-Forwarded-*,
+// Forwarded and X-Real-IP. The application gets those that a trusted peer, a proxy, has sent.
+// For other peers the front sets them itself, as an nginx in front of the application would.
+// Addresses are $remote_addr, which set_real_ip_from may have set to the client's.
 type forwarding struct {
-	listed  bool // allowed and all replace the usual trust
-	all     bool
+	listed  bool // forwarded_allow_ips: all and allowed replace the default
+	all     bool // every peer is trusted
 	allowed proxy.Prefixes
-	keep    bool          // X-Forwarded-For stays as a trusted peer sent it
-	schemes []schemeField // in place of the usual fields with the scheme; nil: those
+	keep    bool          // X-Forwarded-For stays as a trusted peer has sent it
+	schemes []schemeField // secure_scheme_headers; nil: the default
 }
 
-// schemeField is a header field, and its value by which proxies say that the client used
+// schemeField is a header field, and the value with which proxies say that the client used
 // https.
 type schemeField struct {
 	name  string // in lower case, with hyphens
 	value string
 }
 
-// way returns what is believed of x's way.
+// way returns the scheme of x, and whether the peer's fields are trusted.
 func (f *forwarding) way(x *proxy.Exchange) gateway.Way {
 	trusted := f.trusts(x.Conn)
 	return gateway.Way{Scheme: f.schemeOf(&x.Req, trusted), Trusted: trusted, Keep: f.keep}
 }
 
 // trusts reports whether the connection's peer is a trusted proxy. Peers on unix sockets
-// are, since permissions decide who can connect there. The peer counts even where
-// set_real_ip_from has found the client behind it.
+// are, since file permissions decide who can connect there. The peer is that of the
+// connection even if set_real_ip_from has found the client behind it.
 func (f *forwarding) trusts(c *proxy.Conn) bool {
 	addr, ok := c.RemoteIP()
 	switch {
@@ -47,9 +46,9 @@ func (f *forwarding) trusts(c *proxy.Conn) bool {
 	return f.allowed.Contain(addr)
 }
 
-// schemeOf returns the scheme that the client used. A trusted peer says it in the fields
-// of gunicorn's default secure_scheme_headers. Fields that contradict each other are
-// ignored.
+// schemeOf returns the scheme that the client used. A trusted peer sends it in the fields of
+// gunicorn's default secure_scheme_headers. If fields contradict each other, schemeOf ignores
+// them.
 func (f *forwarding) schemeOf(r *proxy.Request, trusted bool) string {
 	switch {
 	case !trusted:
@@ -67,7 +66,7 @@ func (f *forwarding) schemeOf(r *proxy.Request, trusted bool) string {
 		switch {
 		case gateway.IsKey(f.Name, "x-forwarded-proto"):
 			scheme = strings.ToLower(f.Value)
-			switch scheme { // of a WebSocket, as some proxies say it
+			switch scheme { // some proxies send these for a WebSocket
 			case "ws":
 				scheme = "http"
 			case "wss":

@@ -6,16 +6,15 @@ import (
 	"alicorn/config"
 )
 
-// Front is the user of the process that speaks to clients. It holds private
-// keys and everybody's requests, so no worker runs as that user when the server
-// is started as root.
+// Front is a user of the process that speaks to clients. That process has private keys and all
+// requests in its memory, so no worker runs as its user if the server is started as root.
 type Front struct {
 	UID  int
 	Name string
 	Pos  config.Pos // of the directive that names it; the zero Pos: it is the default
 }
 
-// said names the front's user and where the configuration has it.
+// said returns the front's user and the place of its directive, for messages.
 func (f Front) said() string {
 	if f.Pos == (config.Pos{}) {
 		return fmt.Sprintf("%q by default", f.Name)
@@ -28,9 +27,8 @@ type fronts struct {
 	find func(main *config.Scope) []Front
 }
 
-// SetFront sets the function that returns the users of the front of l's
-// configuration: the one that the configuration names and, if that is another, the
-// one that it runs as now.
+// SetFront sets the function that returns the users of the front of l's configuration: the one
+// that the configuration names and, if it differs, the one that the front runs as now.
 func SetFront(l *config.Load, find func(main *config.Scope) []Front) {
 	config.Shared(l, func() *fronts { return &fronts{} }).find = find
 }

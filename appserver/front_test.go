@@ -65,7 +65,7 @@ func TestNoWorkerHasTheFrontsUser(t *testing.T) {
 		if c.mistake != "" {
 			_, err := proxytest.Check(t, config)
 			if err == nil {
-				t.Errorf("%s; %s is taken", c.front, c.settings)
+				t.Errorf("%s; %s: got no error, want one", c.front, c.settings)
 				continue
 			}
 			file, _, _ := strings.Cut(err.Error(), ":")

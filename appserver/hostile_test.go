@@ -49,7 +49,7 @@ func TestAHostileWorkerHarmsOnlyItself(t *testing.T) {
 						return
 					}
 				}
-				t.Errorf("the log does not say %q:\n%.2000s", c.cause, s.Log)
+				t.Errorf("got the log %.2000s, want %q in it", s.Log, c.cause)
 			})
 		}
 	}
@@ -81,6 +81,6 @@ func survive(t *testing.T, s *site, attack string) {
 	select {
 	case <-ended:
 	case <-time.After(60 * time.Second):
-		t.Fatal("the pool does not end")
+		t.Fatal("got a pool that runs on, want its end")
 	}
 }

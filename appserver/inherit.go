@@ -33,8 +33,8 @@ func (rt *Runtime) environ() []string {
 	return os.Environ()
 }
 
-// inherited returns the variables of environ that a worker inherits. root: the server is root,
-// so the worker inherits nothing of its session.
+// inherited returns the variables of environ that a worker inherits. root says that the server
+// runs as root: then the worker inherits nothing of root's session.
 func inherited(environ []string, root bool) []string {
 	var kept []string
 	for _, e := range environ {

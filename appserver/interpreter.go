@@ -16,14 +16,14 @@ import (
 // interpreter is an application's Python, and how it was found.
 type interpreter struct {
 	Path   string
-	Env    string // the virtual environment's folder, "" without one
-	Pipenv bool   // not known yet: pipenv is asked at start
+	Env    string // the folder of the virtual environment; "": there is none
+	Pipenv bool   // pipenv is asked for Path when the first worker starts
 
 	tried []string // places without an interpreter
 	other []string // other environments that were found
 }
 
-// describe returns a line about it, for messages of workers.
+// describe returns a line about the interpreter, for messages of workers.
 func (in *interpreter) describe() string {
 	text := "interpreter " + in.Path
 	if len(in.tried) > 0 {
@@ -41,7 +41,7 @@ type search struct {
 	directory          string
 	home               string
 	getenv             func(string) string
-	may                func(path string) bool // whether the worker's user can run it; nil: this process's user
+	may                func(path string) bool // reports whether the worker's user can run path; nil: it is this process's user
 }
 
 func (a *App) search() search {
@@ -56,8 +56,8 @@ func (a *App) search() search {
 	return s
 }
 
-// findInterpreter returns the first that exists of python, virtualenv, $VIRTUAL_ENV,
-// .venv and venv beside the application, pipenv, and python3 in PATH. It runs no
+// findInterpreter returns the first interpreter that exists of: python, virtualenv,
+// $VIRTUAL_ENV, .venv and venv beside the application, pipenv, and python3 in PATH. It runs no
 // program.
 func findInterpreter(s search) (interpreter, error) {
 	switch {
@@ -104,8 +104,8 @@ func (s search) implicitEnv() (in interpreter) {
 	return in
 }
 
-// fromPath returns the first python3 of PATH that the worker's user can reach. One
-// below root's home is of no use to another user.
+// fromPath returns the first python3 of PATH that the worker's user can run. Another user than
+// root cannot run one below root's home.
 func (s search) fromPath(in interpreter) (interpreter, error) {
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 		path := filepath.Join(dir, "python3")
@@ -211,7 +211,7 @@ func (s search) others(chosen string) []string {
 	return found
 }
 
-// pythonOf returns the interpreter of an environment, "" when it has none.
+// pythonOf returns the interpreter of an environment; "": it has none.
 func pythonOf(dir string) string {
 	if dir == "" {
 		return ""

@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// journal has the files that the workers of a pool have reported: those that the
-// application has loaded, with their stamps at that time, and those that it writes.
+// journal has the files that the workers of a version have reported as imported or read,
+// with their stamps at that time.
 type journal struct {
 	mu     sync.Mutex
-	loaded map[string]string // path: stamp of the file when it was imported
-	read   map[string]string // path: stamp of files outside of the directory that were read while importing
+	loaded map[string]string // the stamps of imported files, by path
+	read   map[string]string // the stamps of other files outside of the directory that were read during imports, by path
 	size   int               // bytes of all paths and stamps
 	doubt  string            // why the files are not known; "": they are
 }
@@ -21,9 +21,9 @@ type journal struct {
 const (
 	noteLoaded  = "loaded"
 	noteRead    = "read"
-	noteMade    = "made"    // the application has made, moved or removed it
+	noteMade    = "made"    // the application has made, moved or removed the file
 	noteWritten = "written" // it has opened the file for writing
-	noteDoubt   = "doubt"
+	noteDoubt   = "doubt"   // the worker cannot tell which files it imports; the path is the reason
 )
 
 // mostNotes bounds the files of a pool, and those that an app writes. mostNoted bounds
@@ -33,8 +33,8 @@ const (
 	mostNoted = 8 << 20
 )
 
-// add notes one file. When workers of a pool have imported different versions of a
-// file, the journal is in doubt.
+// add adds one file. If workers have imported different versions of a file, the journal is
+// in doubt.
 func (j *journal) add(kind, path, stamp string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -82,7 +82,7 @@ type written struct {
 	many  bool            // there are more files than the bounds allow
 }
 
-// wrote notes that the app writes a file.
+// wrote records that the app writes a file.
 func (s *service) wrote(path string, made bool) {
 	w := &s.written
 	w.mu.Lock()
@@ -100,8 +100,8 @@ func (s *service) wrote(path string, made bool) {
 	w.files[path] = w.files[path] || made
 }
 
-// writtenBy returns the files that the apps of a directory write; several apps may
-// share one. many: there are more.
+// writtenBy returns the files that the apps with this directory write; several apps may
+// have the same. many says that there are more than the bounds allow.
 func (rt *Runtime) writtenBy(directory string) (files map[string]bool, many bool) {
 	files = map[string]bool{}
 	rt.mu.Lock()

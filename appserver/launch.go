@@ -23,10 +23,10 @@ type Launcher interface {
 	For(app string) func(pool.Order) (pool.Process, error)
 }
 
-// Launch starts a worker of the app as a child of this process. The order may come
-// from a process that is not trusted. So it is checked, and everything else comes from
-// the App. The process gets a group of its own, so that a terminal sends Ctrl-C to the
-// server alone.
+// Launch starts a worker of the app as a child of this process. The order may come from a
+// process that is not trusted. So Launch checks it, and takes everything else from the App.
+// The worker gets a process group of its own, so that Ctrl-C in a terminal reaches only the
+// server.
 func (a *App) Launch(o pool.Order) (pool.Process, error) {
 	pr := a.program(o.Kind)
 	if pr == nil {
@@ -63,11 +63,11 @@ func (a *App) barred() string {
 func shortage(err error, user string) string {
 	switch {
 	case errors.Is(err, syscall.EAGAIN):
-		return fmt.Sprintf("; user %q may have no more processes (ulimit -u), or the service or container has as many as it may (TasksMax, pids limit)", user)
+		return fmt.Sprintf("; the limit on processes is reached, of user %q (ulimit -u) or of the service or container (TasksMax, pids limit)", user)
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return "; the server has as many files open as it may (ulimit -n, LimitNOFILE)"
+		return "; the server's limit on open files is reached (ulimit -n, LimitNOFILE)"
 	case errors.Is(err, syscall.ENOMEM):
-		return "; the machine has no memory left for it"
+		return "; the machine is out of memory"
 	}
 	return ""
 }
@@ -103,8 +103,8 @@ func (a *App) launch(pr *program, o pool.Order, name string) (*os.Process, error
 	return os.StartProcess(c.Path, append(slices.Clip(c.Args), name), attr)
 }
 
-// settings returns what the worker reads first (PROTOCOL.md, "Settings"). tried
-// says how its interpreter was found.
+// settings returns the settings of a worker (PROTOCOL.md, "Settings"). tried says how its
+// interpreter was found.
 func (a *App) settings(p *program, o pool.Order, tried string) []byte {
 	var lane, bodies any
 	if g := o.Lane; g != (wire.Geometry{}) {

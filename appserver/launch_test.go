@@ -13,15 +13,15 @@ func TestAStartThatALimitPreventsNamesTheLimit(t *testing.T) {
 		err  syscall.Errno
 		want string // in the message; "": nothing is added
 	}{
-		{syscall.EAGAIN, `user "shop" may have no more processes (ulimit -u)`},
+		{syscall.EAGAIN, `of user "shop" (ulimit -u)`},
 		{syscall.EMFILE, "ulimit -n"},
 		{syscall.ENFILE, "ulimit -n"},
-		{syscall.ENOMEM, "no memory"},
+		{syscall.ENOMEM, "out of memory"},
 		{syscall.EACCES, ""},
 	} {
 		err := fmt.Errorf("cannot start: %w", &os.PathError{Op: "fork/exec", Path: "/usr/bin/python3", Err: tc.err})
 		if got := shortage(err, "shop"); !strings.Contains(got, tc.want) || (got == "") != (tc.want == "") {
-			t.Errorf("%v: %q, want %q", tc.err, got, tc.want)
+			t.Errorf("%v: got %q, want %q", tc.err, got, tc.want)
 		}
 	}
 }

@@ -342,7 +342,7 @@ func TestAStreamGoesOnForAClientThatHasHalfClosed(t *testing.T) {
 		}
 	}
 	if s.idle(t) {
-		t.Error("the stream has ended")
+		t.Error("got the end of the stream, want that it goes on")
 	}
 	nc.Close()
 	s.Log.Wait(t, "closed the response")

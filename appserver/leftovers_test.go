@@ -33,7 +33,7 @@ func TestWorkersLeaveNothingBehind(t *testing.T) {
 	files, goroutines, maps := count()
 	for end := time.Now().Add(60 * time.Second); started() < 20; {
 		if r := s.Get("/"); r.Status != 200 || time.Now().After(end) {
-			t.Fatalf("%d %q; %d workers were started", r.Status, r.Text(), started())
+			t.Fatalf("got %d %q after %d workers, want 200 in time", r.Status, r.Text(), started())
 		}
 	}
 	proxytest.Eventually(t, func() bool {

@@ -37,7 +37,7 @@ func TestNoWorkerStartsMoreThanMaxRequests(t *testing.T) {
 			clients.Wait()
 			for pid, n := range counts {
 				if n > most {
-					t.Errorf("worker %s served %d requests, of at most %d", pid, n, most)
+					t.Errorf("worker %s: got %d requests, want at most %d", pid, n, most)
 				}
 			}
 		})

@@ -6,19 +6,20 @@ import (
 	"alicorn/config"
 )
 
-// buffering says whether a request's body is read before the application gets the request.
+// buffering says whether a request's body is read before the application gets the request:
+// app_request_buffering.
 type buffering uint8
 
 const (
-	bufferingUsual buffering = iota // as the kind of worker has it
+	bufferingUsual buffering = iota // the default of the kind of worker: see adapter.streams
 	bufferingOn
 	bufferingOff
 )
 
-// usualTemp stands for no app_max_temp_file_size.
+// usualTemp is the value of maxTemp without app_max_temp_file_size: see adapter.maxTemp.
 const usualTemp = -1
 
-// setRequestBuffering sets whether bodies are read first.
+// setRequestBuffering reads app_request_buffering.
 func setRequestBuffering(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		on := true

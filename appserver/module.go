@@ -15,22 +15,22 @@ import (
 	"alicorn/proxy/websocket"
 )
 
-// Options are what the program, not the configuration, decides.
+// Options are settings that the program makes, and not the configuration.
 type Options struct {
 	// Launcher starts workers; nil: they are children of this process. A
 	// Launcher has already checked users, directories and interpreters, with
 	// privileges that this process may lack.
 	Launcher Launcher
-	// Surveyor looks at applications' files; nil: this process does.
+	// Surveyor checks applications' files for changes; nil: this process does.
 	Surveyor Surveyor
 	// TempDir is the folder for responses that do not fit in memory; "": the system's.
 	TempDir string
 	// ReportStatic asks workers for their static folders (see pool.Report).
 	ReportStatic bool
-	// Detect makes workers load an application of any kind and say which it is. They take
+	// Detect makes workers load an application of any kind and report which it is. They take
 	// no requests.
 	Detect bool
-	// Loops read the frames of workers; nil: a goroutine for each worker does.
+	// Loops read the frames of workers; nil: each worker has a goroutine that does.
 	Loops *eventloop.Group
 	// Environ has the variables that workers may inherit; nil: this process's environment.
 	Environ []string
@@ -38,30 +38,29 @@ type Options struct {
 	Version string
 }
 
-// Runtime has what the pools of all generations share.
+// Runtime has what all generations share.
 type Runtime struct {
 	o       Options
 	bundle  bundle
 	imports *pool.Imports
+	space   upstream.Space // bounds temporary files
+	surveys chan struct{}  // holds a value for each survey that runs, which bounds them
 
-	space upstream.Space // of temporary files
-	key   *key           // of the Module that was made last
-
-	sockets *websocket.Feature // and of its WebSockets
+	// Of the Module that was made last.
+	key     *key
+	sockets *websocket.Feature // nil: no WebSockets
 
 	mu       sync.Mutex
 	pools    []*pool.Pool // running pools, also those that retire
 	services map[string]*service
-
-	surveys chan struct{} // a place for each survey under way
 }
 
-// NewRuntime returns a Runtime; it starts nothing.
+// NewRuntime returns a Runtime. It starts nothing.
 func NewRuntime(o Options) *Runtime {
 	return &Runtime{o: o, imports: pool.NewImports(autoWorkers()), services: map[string]*service{}, surveys: make(chan struct{}, autoWorkers())}
 }
 
-// Loops returns the event loops, nil without.
+// Loops returns the event loops; nil: there are none.
 func (rt *Runtime) Loops() *eventloop.Group { return rt.o.Loops }
 
 // Pools returns the running pools: the newest last.
@@ -88,8 +87,8 @@ func (rt *Runtime) remove(p *pool.Pool) {
 	}
 }
 
-// Module returns the feature: app, app_pass and their directives. sockets takes the handshakes
-// of WebSockets; nil: there are none.
+// Module returns the feature: app, app_pass and their directives. sockets does the handshakes
+// of WebSockets; nil: applications get none.
 func Module(rt *Runtime, sockets *websocket.Feature) proxy.Module {
 	k := newKey(rt)
 	rt.sockets = sockets
@@ -113,7 +112,7 @@ func Module(rt *Runtime, sockets *websocket.Feature) proxy.Module {
 				l.On(proxy.PreContent, newFolderPass(c, folders, rt).ahead)
 			}
 			if c.pass == nil {
-				if servesElse(k, s) {
+				if servesWithoutApp(k, s) {
 					RolloutOf(s.Main()).others = true
 				}
 				return nil
@@ -155,9 +154,9 @@ func newHandler(c *settings, app *App, rt *Runtime) handler {
 	return h
 }
 
-// servesElse reports whether s, which has no app_pass, serves requests without an
-// application: it is a location, or a server with a root and no application.
-func servesElse(k *key, s *config.Scope) bool {
+// servesWithoutApp reports whether s, which has no app_pass, serves requests without an
+// application: it is a location, or a server with a root and no app_pass in it.
+func servesWithoutApp(k *key, s *config.Scope) bool {
 	if s.Context == config.Location {
 		return true
 	}
@@ -190,13 +189,13 @@ func programDirectives(k *key) []config.Directive {
 		{Name: "directory", Args: config.OneArg, Syntax: "DIR", Default: "the prefix of the configuration", Set: setDirectory(k),
 			Help: "The working directory of the workers and the first entry of sys.path. When the server is started as root, workers run as its owner unless user names another."},
 		{Name: "user", Args: config.Arity{Min: 1, Max: 2}, Default: "the owner of directory, when started as root", Syntax: "USER [GROUP]", Set: setUser(k),
-			Help: "The user that the workers run as; only root can choose. When directory belongs to root it is alicorn-app, which \"alicorn install\" makes, else nobody: workers run as root only with \"user root;\". The user of the process that speaks to clients (user at the main level) is refused, since applications could read private keys in its memory."},
+			Help: "The user that the workers run as; only root can choose. If directory belongs to root, it is alicorn-app, which \"alicorn install\" makes, or nobody if there is no such user: workers run as root only with \"user root;\". The user of the process that speaks to clients (user at the main level) is refused, since applications could read private keys in its memory."},
 		{Name: "group", Args: config.OneArg, Default: "the user's group", Syntax: "GROUP", Set: setGroup(k),
 			Help: "The group that the workers run as, in place of the user's own."},
 		{Name: "output", Args: config.Arity{Min: 1, Max: 2}, Default: "error_log", Syntax: "error_log | stderr | FILE | syslog:server=ADDRESS[,...] [prefix]", Set: setOutput(k),
-			Help: "Where the lines go that the workers print on standard output and standard error. They are written unchanged. With error_log they go to the destinations of error_log at the main level that have the lowest level, whatever that is. With prefix each line begins with the worker's name, as in \"shop:1: \". A line of more than 256k is split. What the logger gunicorn.error says and what is written to wsgi.errors go to the error log in the same way, wherever output goes."},
+			Help: "The destination of the lines that the workers print on standard output and standard error. They are written unchanged. With error_log they go to the destinations of error_log at the main level that have the lowest level, whatever that is. With prefix each line begins with the worker's name, as in \"shop:1: \". A line of more than 256k is split. The messages of the logger gunicorn.error and the text that is written to wsgi.errors go to the error log in the same way, whatever output says."},
 		{Name: "output_limit", Args: config.Arity{Min: 1, Max: 2}, Default: "1000 burst=10000", Syntax: "LINES [burst=LINES] | off", Set: setOutputLimit(k),
-			Help: "How many lines a second the workers of the app together may print to the error log, from 1 to 1000000; burst (10 times as many) is how many at once. A line counts once more for each KiB. Lines past that are left out until a second's lines may be printed again; then one line at the level warn says how many were left out. Stacks of requests past their timeout count on their own, for each of the app's programs. What goes elsewhere by output is not bounded."},
+			Help: "How many lines per second all workers of the app together may print to the error log, from 1 to 1000000; burst (10 times as many) is how many at once. A line counts once more for each KiB. Further lines are left out until as many as for one second may be printed again; then one line at the level warn says how many were left out. Stacks of requests past their timeout are counted separately, for each of the app's programs. Lines that go elsewhere by output are not bounded."},
 		{Name: "logger_level", Args: config.OneArg, Default: "info", Syntax: "debug | info | warning | error | critical", Set: config.Enum(k, logLevels, func(c *settings) *string { return &c.app.LogLevel }),
 			Help: "The level of Python's logger gunicorn.error in the workers, which applications take over as in app.logger.setLevel(logging.getLogger(\"gunicorn.error\").level). It and gunicorn.access have gunicorn's handlers and format. Uncaught exceptions of requests are logged there, at the level error."},
 		{Name: "least_conn", Args: config.NoArgs, Set: func(s *config.Scope, n *config.Node) error { k.In(s).app.Balance = pool.LeastConn; return nil },
@@ -214,12 +213,12 @@ func environmentDirectives(k *key) []config.Directive {
 		{Name: "virtualenv", Args: config.OneArg, Syntax: "DIR | NAME", Set: config.String(k, func(c *settings) *string { return &c.app.virtualenv }),
 			Help: "The virtual environment whose interpreter runs the workers: a folder, or a name in $WORKON_HOME or ~/.virtualenvs."},
 		{Name: "env", Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "NAME VALUE | NAME=VALUE", Set: setEnv(k),
-			Help: "Sets an environment variable of the workers. Among env and env_file the last one wins. Unlike nginx's env of the main level, it needs a value: workers inherit the server's environment. Where the server is root they inherit nothing of root's session (HOME, SUDO_*, SSH_*, XDG_* and the like), and, if it was started by hand with \"alicorn run\", only PATH, LANG, LC_* and TZ."},
+			Help: "Sets an environment variable of the workers. Among env and env_file the last one wins. Unlike nginx's env of the main level, it needs a value: workers inherit the server's environment. If the server runs as root, they inherit no variables of root's session (HOME, SUDO_*, SSH_*, XDG_* and the like), and if it was also started by hand with \"alicorn run\", only PATH, LANG, LC_* and TZ."},
 		{Name: "env_unset", Args: config.SomeArg, Repeat: true, Syntax: "NAME ...",
 			Set:  addWords(k, func(c *settings) *[]string { return &c.app.unset }),
 			Help: "Environment variables of the server that the workers do not inherit. It does not affect env and env_file."},
 		{Name: "env_file", Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "FILE [defaults]", Set: setEnvFile(k),
-			Help: "Sets environment variables from a file of NAME=VALUE lines in dotenv's syntax: comments, export, quotes, and outside single quotes ${NAME} and ${NAME:-DEFAULT}, which take variables from above. With \"defaults\" those that the server's own environment has stay as they are. LD_* and DYLD_* are refused."},
+			Help: "Sets environment variables from a file of NAME=VALUE lines in dotenv's syntax: comments, export, quotes, and outside single quotes ${NAME} and ${NAME:-DEFAULT}, which take variables from above. With \"defaults\" the file does not change variables that the server's own environment has. LD_* and DYLD_* are refused."},
 		{Name: "pythonpath", Args: config.SomeArg, Repeat: true, Syntax: "DIR ...",
 			Set:  addWords(k, func(c *settings) *[]string { return &c.app.PythonPath }),
 			Help: "Folders to import from before directory, which may be one of them: the start of sys.path. A relative one starts from directory."},
@@ -239,7 +238,7 @@ func workerDirectives(k *key) []config.Directive {
 		{Name: "timeout", Args: config.OneArg, Default: "30s", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.Timeout }),
 			Help: "How long one request may run; off: without a bound. After that the client gets 504, the worker's Python stacks go to the error log, and the worker is replaced when the requests of its other threads have ended (graceful_timeout bounds that)."},
 		{Name: "heartbeat", Args: config.OneArg, Default: "off", Syntax: "TIME | off", Set: positiveOrOff(k, func(a *App) *time.Duration { return &a.Heartbeat }),
-			Help: "How long a worker that runs requests may give no sign of life. A thread in the worker gives them as long as Python runs at all. After that the requests get 504, the worker's Python stacks go to the error log, and it is replaced. This is the meaning of gunicorn's timeout for workers with threads; a request may take longer."},
+			Help: "How long a worker that runs requests may give no sign of life. A thread in the worker gives one regularly as long as Python runs at all. After that time the requests get 504, the worker's Python stacks go to the error log, and the worker is replaced. This is what gunicorn's timeout does for workers with threads; a request may take longer."},
 		{Name: "graceful_timeout", Args: config.OneArg, Default: "30s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.GracefulTimeout }),
 			Help: "How long a worker that is being replaced may go on with its requests. After that it gets TERM, and then KILL."},
 		{Name: "startup_timeout", Args: config.OneArg, Default: "60s", Syntax: "TIME", Set: positive(k, func(a *App) *time.Duration { return &a.StartupTimeout }),
@@ -270,31 +269,30 @@ func passDirectives(k *key) []config.Directive {
 		{Name: "app_pass", In: config.Location | config.LocationIf | config.LimitExcept, Args: config.Arity{Min: 1, Max: 2}, Syntax: "NAME [asgi]", Set: setPass(k),
 			Help: "Passes the location's requests to the app of that name. As PATH_INFO the application sees the whole path, decoded and otherwise as it came: slashes, \".\" and \"..\" stay, as behind nginx's proxy_pass without a URI, unless a rewrite or an internal redirect has put another path in its place. SCRIPT_NAME is empty, unless the workers' environment has the variable SCRIPT_NAME: then the application lies below that path, and other paths are answered 404. With asgi all of them go to the ASGI application of an app that has wsgi too."},
 		{Name: "app_static", In: config.Location, Args: config.Arity{Min: 3, Max: -1}, Syntax: "NAME URL DIR ... [@LOCATION]", Set: setFolderPass(k),
-			Help: "Serves the location's files only where the app of that name would give the same answer. Its workers report their static folders: that those below URL are DIR, and whether anything of the application could answer otherwise (hooks, middleware, other routes). A request that is no plain GET or HEAD of a normal path, and all of them where the workers report no such folder, go to the application, by way of the named location if there is one. Where they cannot tell, the application is asked first, and a file is served in place of its 404. \"alicorn serve\" writes it for Flask and Django."},
+			Help: "Serves the location's files only if the app of that name would give the same answer. Its workers report their static folders: whether those below URL are DIR, and whether a hook, a middleware or another route of the application could answer otherwise. The front serves only plain GET and HEAD requests with a normal path. Other requests go to the application, through the named location if there is one, and so do all requests if the workers report no such folder. If the workers cannot tell, the application gets the request first, and a file is served in place of its 404. \"alicorn serve\" writes this directive for Flask and Django."},
 		{Name: "app_request_buffering", In: config.AnyLevel, Args: config.OneArg, Default: "on", Syntax: "on | off", Set: setRequestBuffering(k),
-			Help: "Whether a request's body is read before the application gets the request. With off the application reads it while the client sends it, and a slow client occupies a thread of a worker. A read waits for the client, no longer than client_body_timeout, and raises ConnectionResetError where the body ends too early; the time that the client takes does not count for timeout. A chunked body has no CONTENT_LENGTH then. Where the system has no epoll the body is read first all the same. Without the directive an ASGI application gets a body first that has a Content-Length of at most client_body_buffer_size, and any other while it comes; there a slow client occupies no thread."},
+			Help: "Whether a request's body is read before the application gets the request. With off the application reads it while the client sends it, and a slow client occupies a thread of a worker. A read waits for the client, no longer than client_body_timeout, and raises ConnectionResetError if the body ends too early; the time that the client takes does not count for timeout. A chunked body has no CONTENT_LENGTH then. On a system without epoll the body is always read first. Without the directive, for an ASGI application a body with a Content-Length of at most client_body_buffer_size is read first, and any other is passed on while it comes; a slow client occupies no thread there."},
 		{Name: "app_buffers", In: config.AnyLevel, Args: config.TwoArgs, Default: "8 32k", Syntax: "NUMBER SIZE", Set: setBuffers(k),
-			Help: "How much of a response may wait in memory for its client: NUMBER times SIZE. More goes to a temporary file."},
+			Help: "How much of a response may wait in memory for its client: NUMBER times SIZE. The rest goes to a temporary file."},
 		{Name: "app_max_temp_file_size", In: config.AnyLevel, Args: config.OneArg, Default: "256m, or 0 for ASGI applications", Syntax: "SIZE",
 			Set:  config.Size(k, func(c *settings) *int64 { return &c.maxTemp }),
 			Help: "How much of a response that does not fit in memory may wait in a temporary file, so that a slow reader does not hold a worker. Beyond that, and with 0, the worker waits for the client; in an ASGI application only the coroutine of that response waits."},
 		{Name: "temp_space", In: config.HTTP, Args: config.OneArg, Syntax: "SIZE | PERCENT%", Default: "20%", Set: setTempSpace(k),
-			Help: "How much the temporary files of request bodies and responses may take together; a share is of the smallest file system with one of their folders (client_body_temp_path, app_temp_path). Beyond that a request body that needs a file is answered 413, and a worker whose response needs one waits for its client."},
+			Help: "How much all temporary files of request bodies and responses may take together. A percentage is one of the smallest file system that has one of their folders (client_body_temp_path, app_temp_path). Beyond that, a request whose body needs a file is answered with 413, and a worker whose response needs one waits for its client."},
 		{Name: "app_temp_path", In: config.AnyLevel, Args: config.OneArg, Syntax: "DIR", Default: "the temporary directory", Set: setTempPath(k, len(tempPaths)+1),
-			Help: "The folder for temporary files of responses, which have no names. Unlike nginx's directives of this kind it takes no levels."},
+			Help: "The folder for temporary files of responses, which have no names. Unlike nginx's directives of this kind, it takes no levels."},
 	}
 }
 
-// tempPaths are nginx's directives for the folder of app_temp_path, one for each
-// protocol to an application. Of several in a block the last one of this list counts,
-// and app_temp_path before all of them.
+// tempPaths are nginx's directives for the folder of app_temp_path, one for each protocol.
+// If a block has several, app_temp_path counts, otherwise the last one of this list.
 var tempPaths = []string{"fastcgi_temp_path", "scgi_temp_path", "proxy_temp_path", "uwsgi_temp_path"}
 
 func tempPathDirectives(k *key) []config.Directive {
 	var d []config.Directive
 	for i, name := range tempPaths {
 		d = append(d, config.Directive{Name: name, In: config.AnyLevel, Args: config.Arity{Min: 1, Max: 4}, Syntax: "DIR [LEVEL ...]", Default: "the temporary directory", Set: setTempPath(k, i+1),
-			Help: "The folder for temporary files of responses, as app_temp_path names it: those of all protocols have one folder. Where a block has several, app_temp_path counts, else uwsgi_temp_path, proxy_temp_path, scgi_temp_path, fastcgi_temp_path. Levels are accepted and not needed: no file has a name."})
+			Help: "The folder for temporary files of responses, the same as that of app_temp_path: the responses of all protocols have one folder. If a block has several of these directives, app_temp_path counts, otherwise uwsgi_temp_path, proxy_temp_path, scgi_temp_path or fastcgi_temp_path, in this order. Levels have no effect: the files have no names."})
 	}
 	return d
 }

@@ -58,7 +58,7 @@ func TestBothProgramsOfAnAppAreReplacedOrNone(t *testing.T) {
 						t.Fatal(err)
 					}
 					if s.version.Load() != old {
-						t.Error("the new version serves before both of its programs do")
+						t.Error("got the new version, want the old one until both programs are ready")
 					}
 				}
 			}
@@ -77,7 +77,7 @@ func TestBothProgramsOfAnAppAreReplacedOrNone(t *testing.T) {
 				<-r.Pool.Done()
 			}
 			if !serves.Serves() {
-				t.Error("a program of the version that serves does not")
+				t.Error("got a program that does not serve, want that all serve")
 			}
 		})
 	}
@@ -101,6 +101,6 @@ func TestAProgramHasItsKindsSettings(t *testing.T) {
 	}
 	app.asgi.stall = 0
 	if g = app.asgiProgram("n:app", false, true); g.Heartbeat != 0 || g.Name != "site" || g.Workers != 3 {
-		t.Errorf("asgi alone, stall_timeout off: %+v", g.Settings)
+		t.Errorf("asgi alone, stall_timeout off: got %+v, want no heartbeat, the name site and 3 workers", g.Settings)
 	}
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // program is one application of an App: its kind of worker, and the settings of its pool.
-// The first program of an App answers its requests. A second one, an ASGI application beside
-// a WSGI one, gets the WebSockets and the requests of locations that name it.
+// The first program of an App answers requests. A second one, an ASGI application beside a
+// WSGI one, gets the WebSockets, and the requests of locations with "app_pass NAME asgi".
 type program struct {
 	pool.Settings
 	adapter *adapter
@@ -37,16 +37,16 @@ type asgiSettings struct {
 	loop        string
 	lifespan    string
 	rootPath    string // "" or "/prefix"
-	stripped    bool   // a proxy takes rootPath off all paths
+	stripped    bool   // a proxy in front removes rootPath from all paths
 }
 
-// The words of loop and lifespan.
+// The values of loop and lifespan.
 var (
 	loops     = []config.Choice[string]{{Word: "auto", Value: "auto"}, {Word: "asyncio", Value: "asyncio"}, {Word: "uvloop", Value: "uvloop"}}
 	lifespans = []config.Choice[string]{{Word: "auto", Value: "auto"}, {Word: "on", Value: "on"}, {Word: "off", Value: "off"}}
 )
 
-// setProgram checks the words of wsgi and asgi. App.pick takes them.
+// setProgram checks the arguments of wsgi and asgi. App.pick uses them.
 func setProgram(s *config.Scope, n *config.Node) error {
 	if n.Arg(0) == "" {
 		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid application \"\": %s takes a module and a name in it, as in app:app", n.Name)}
@@ -72,7 +72,7 @@ func setRootPath(k *key) config.Setter {
 	}
 }
 
-// pick makes a's programs of what its block says.
+// pick sets a's programs, from the directives of its block.
 func (a *App) pick(s *config.Scope) error {
 	w, g := s.Own("wsgi"), s.Own("asgi")
 	switch {
@@ -100,8 +100,8 @@ func (a *App) pick(s *config.Scope) error {
 	return nil
 }
 
-// instead says which directive takes the place of one that an app's kind of worker does not
-// have.
+// instead has hints: which directive to use in place of one that an app's kind of worker does
+// not have.
 var instead = map[string]string{
 	"threads":      "concurrency sets how many requests a worker runs at a time",
 	"heartbeat":    "stall_timeout sets how long its event loop may stand still",

@@ -16,19 +16,19 @@ import (
 type request struct {
 	pool.Job
 	handler *handler
-	asgi    bool    // it is for the app's ASGI program, even where another is the first
-	runner  *runner // whose pool has the Job; before that, the one whose memory the body is read into
+	asgi    bool    // the request is for the app's ASGI program, even if that is the second one
+	runner  *runner // its pool has the Job; before submit, its pool's memory may get the body
 
 	about   wire.Environ
-	environ *os.File // of an environ that no frame holds
+	environ *os.File // has an environ that is too large for a frame; nil: the frame has it
 	body    upstream.Body
 	feed    *feed   // nil: the body is read first
-	socket  *socket // nil: it asks for no WebSocket
+	socket  *socket // nil: the request is not for a WebSocket
 }
 
 var requests = sync.Pool{New: func() any { return new(request) }}
 
-// newRequest returns a request for the app of h. asgi: for its ASGI program.
+// newRequest returns a request for the app of h; with asgi, for its ASGI program.
 func newRequest(h *handler, asgi bool) (*request, error) {
 	runner := h.app.service.version.Load().runner(asgi)
 	if runner == nil {
@@ -40,8 +40,8 @@ func newRequest(h *handler, asgi bool) (*request, error) {
 	return r, nil
 }
 
-// withoutASGI is the answer to a request for the ASGI program of an app whose newest version
-// has none.
+// withoutASGI returns the error for a request for an ASGI program that the app's current
+// version does not have.
 func (a *App) withoutASGI() error {
 	return &proxy.Fail{Status: 503, Level: proxy.LevelError, Reason: fmt.Sprintf("app %q has no ASGI application any more", a.Name)}
 }
@@ -58,8 +58,8 @@ func (r *request) Reuse() {
 	requests.Put(r)
 }
 
-// dropFor drops r, whose part in x ends with err. A handler that err leads to gets the body,
-// which may be r's until then.
+// dropFor drops r after the handler has ended with err. If err leads x to another handler, that
+// gets the body; then r lives until it has read the body.
 func (r *request) dropFor(x *proxy.Exchange, err error) {
 	switch {
 	case r.feed != nil:
@@ -80,7 +80,7 @@ func (r *request) Line() string { return r.runner.program.adapter.line(&r.about)
 // Starved implements pool.Owner.
 func (r *request) Starved() bool { return r.feed != nil && r.feed.Starved() }
 
-// Continue is proxy.Continuation's: something may have happened to the request.
+// Continue implements proxy.Continuation: the request goes on after an event.
 func (r *request) Continue(x *proxy.Exchange) error {
 	h := r.handler
 	if r.Stage() == pool.StageNew {

@@ -19,13 +19,13 @@ type handler struct {
 	tempDir   string
 	space     *upstream.Space
 	sockets   *websocket.Feature // nil: the app takes no WebSockets
-	asgi      bool               // requests are for the app's ASGI program, even where another is the first
+	asgi      bool               // requests are for the app's ASGI program, even if that is the second one
 	buffering buffering
-	follow    bool         // a 404 has files looked for in its place
-	told      *atomic.Bool // that there is no location for an X-Accel-Redirect
+	follow    bool         // after a 404 look for a file: see app_static
+	told      *atomic.Bool // it was logged that no location serves an X-Accel-Redirect
 }
 
-// finish sends the answer, or returns why there is none, and lets r go.
+// finish sends the answer, or returns why there is none, and drops r.
 func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	if err == nil && r.socket != nil && r.Accepted() {
 		return h.open(x, r)
@@ -50,8 +50,8 @@ func (h *handler) finish(x *proxy.Exchange, r *request, err error) error {
 	return err
 }
 
-// answer sends the answer and completes try, its place in $upstream_*. The time of an
-// answer that came whole is that of its head.
+// answer sends the answer, and completes try, which has its values of $upstream_*. An answer
+// that has come in one piece has one time for the head and for all of it.
 func (h *handler) answer(x *proxy.Exchange, r *request, try *proxy.Try) (err error) {
 	took := x.Now().Sub(r.Began)
 	try.Peer, try.Status = r.Worker(), r.Head.Status
@@ -150,9 +150,8 @@ func (r *request) respondFile(x *proxy.Exchange) error {
 	return r.Head.ReplyFile(x, r.File, offset, r.Head.File, r.Worker())
 }
 
-// bodyInFile finds out where in the worker's file the response's body is, and
-// whether it has the bytes that were announced. It asks the file's system, which may
-// keep it waiting.
+// bodyInFile returns where in the worker's file the body begins: at the file's position. It
+// returns an error if the file is shorter than announced. It may wait for the file system.
 func (r *request) bodyInFile() (offset int64, err error) {
 	st, err := r.File.Stat()
 	if err != nil || !st.Mode().IsRegular() {
@@ -173,9 +172,9 @@ func (r *request) closeFile() {
 	}
 }
 
-// stream gives the client blocks until the response ends.
+// stream sends the client blocks until the response ends.
 func (r *request) stream(x *proxy.Exchange) error {
-	if r.feed != nil { // its body goes on while the client does not take what it is given
+	if r.feed != nil { // the request's body goes on even while the client takes nothing
 		x.Meanwhile(func() { r.pump(x) })
 		defer x.Meanwhile(nil)
 	}
@@ -203,7 +202,7 @@ func (r *request) stream(x *proxy.Exchange) error {
 	}
 }
 
-// dropAnswer lets go of r's answer, which nobody gets.
+// dropAnswer drops r's answer, which is not used.
 func (h *handler) dropAnswer(r *request) {
 	if r.File != nil {
 		r.closeFile()

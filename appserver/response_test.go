@@ -50,7 +50,7 @@ func TestASlowReaderDoesNotHoldAWorker(t *testing.T) {
 		}
 		for j, b := range block {
 			if int(b) != j {
-				t.Fatalf("block %d is out of order", i)
+				t.Fatalf("got block %d, want %d", b, j)
 			}
 		}
 	}
@@ -73,7 +73,7 @@ func TestWithoutATemporaryFileTheWorkerWaits(t *testing.T) {
 	}
 	time.Sleep(3500 * time.Millisecond) // longer than timeout: waiting for a client is not the application's time
 	if s.idle(t) {
-		t.Error("the worker is free although nobody could have taken its response")
+		t.Error("got a free worker, want one that waits for its client")
 	}
 	if n, err := io.Copy(io.Discard, res.Body); n != 640<<16 || err != nil {
 		t.Errorf("%d bytes, %v; want 640<<16", n, err)

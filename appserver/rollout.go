@@ -16,29 +16,29 @@ import (
 	"alicorn/config"
 )
 
-// Policy says how the applications of a generation start. The zero Policy starts
-// new workers for every one, and fails when one does not come up.
+// Policy says how the applications of a generation start. The zero Policy starts new workers
+// for every application, and makes the start fail if one of them does not come up.
 type Policy struct {
-	// Survey has the applications' files recorded, so that a later Rollout can let
-	// unchanged applications keep their workers.
+	// Survey records the applications' files, so that a later Rollout can let unchanged
+	// applications keep their workers.
 	Survey bool
 	// Ours are files and folders of the server, which do not belong to applications.
 	Ours []string
 	// Keep lets unchanged applications keep their workers. It needs Survey.
 	Keep bool
-	// Replace names applications that get new workers even so.
+	// Replace names applications that get new workers although they are unchanged.
 	Replace []string
-	// Alone lets an application that does not come up fail alone: it keeps its
-	// workers or, without any, is tried again and again.
+	// Alone lets the generation start without an application that does not come up. That
+	// application keeps its workers or, if it has none, tries again and again.
 	Alone bool
-	// Early lets the generation serve before its applications are ready. Requests
-	// go to the workers that an application has, or wait. It needs Alone.
+	// Early lets the generation serve before its applications are ready. Requests go to the
+	// workers that an application has, or wait. It needs Alone.
 	Early bool
-	// Gate has the start fail when no application comes up and nothing else can be
-	// served. It is for a start that is not Early.
+	// Gate makes the start fail if no application comes up and the generation serves nothing
+	// else. It is for a start that is not Early.
 	Gate bool
-	// Patience bounds how long a start that is not Early waits for applications;
-	// one that is not ready by then goes on starting. 0: there is no bound.
+	// Patience is how long a start that is not Early waits for applications. An application
+	// that is not ready by then goes on starting. 0: there is no bound.
 	Patience time.Duration
 }
 
@@ -50,7 +50,7 @@ const (
 	Kept     Fate = "kept"     // its workers go on
 	Replaced Fate = "replaced" // new workers have taken over
 	Started  Fate = "started"  // it has workers for the first time
-	Failed   Fate = "failed"   // it has not come up; its workers before, if any, go on
+	Failed   Fate = "failed"   // it has not come up; the workers that it had, if any, go on
 )
 
 // Outcome is the fate of one application and its reason.
@@ -58,12 +58,12 @@ type Outcome struct {
 	App  string `json:"app"`
 	Fate Fate   `json:"fate"`
 	Why  string `json:"why,omitempty"`
-	// Error is a *pool.BootError's text when the application has not come up.
+	// Error says why the application has not come up; "": it has.
 	Error string `json:"error,omitempty"`
 }
 
-// Rollout brings up the applications of one generation. The generation starts,
-// commits and stops it.
+// Rollout starts the applications of one generation. The generation calls start, commit and
+// stop.
 type Rollout struct {
 	Policy Policy // to be set before the generation starts
 
@@ -80,11 +80,11 @@ type Rollout struct {
 type part struct {
 	app     *App
 	service *service
-	version *version // the new version; nil: it keeps the one it has
-	attempt *attempt // of a version that succeeds another one once it is ready
+	version *version // the new version; nil: the application keeps the one it has
+	attempt *attempt // replaces the current version by the new one; nil: the new one is used at once
 	fate    Fate
-	why     string
-	err     error // a *pool.BootError, or why the start was given up
+	why     string // the reason of fate, for people
+	err     error  // a *pool.BootError, or why the start was given up
 }
 
 // RolloutOf returns the Rollout of the configuration with this main Scope.
@@ -102,7 +102,7 @@ func (r *Rollout) usesTemporary(dirs ...string) {
 	}
 }
 
-// start brings the new pools up. After an error the generation must be stopped.
+// start starts the new pools. After an error the generation must be stopped.
 func (r *Rollout) start(ctx context.Context) error {
 	var wg sync.WaitGroup
 	if err := r.judgeNames(); err != nil {
@@ -147,7 +147,7 @@ func (r *Rollout) judgeNames() error {
 	return nil
 }
 
-// bring starts pt's new pool, if it needs one.
+// bring starts pt's new version, if it needs one.
 func (r *Rollout) bring(ctx context.Context, pt *part) {
 	old := pt.service.version.Load()
 	f := r.survey(pt, old)
@@ -171,9 +171,10 @@ func (r *Rollout) bring(ctx context.Context, pt *part) {
 	}
 }
 
-// await waits for the first start of pt's new version. old is the one it has; nil: none.
+// await waits until pt's new version has come up, or has failed to. old is the version before;
+// nil: there is none.
 func (r *Rollout) await(ctx context.Context, pt *part, old *version) {
-	// Without a pool that serves there is nothing to keep: the new pool goes on trying.
+	// Without an old version that serves there is nothing to keep: the new one tries again.
 	insists := r.Policy.Alone && (old == nil || old.IsBroken())
 	within := ctx
 	if r.Policy.Patience > 0 {
@@ -225,7 +226,7 @@ func (r *Rollout) survey(pt *part, old *version) (f Findings) {
 	return f
 }
 
-// look answers a survey, in the process that can.
+// look answers a survey, in the process that has the rights to do so.
 func (rt *Runtime) look(app *App, q Survey) (Findings, error) {
 	if rt.o.Surveyor != nil {
 		return rt.o.Surveyor.Survey(app.Name, q)
@@ -233,9 +234,9 @@ func (rt *Runtime) look(app *App, q Survey) (Findings, error) {
 	return app.Survey(q), nil
 }
 
-// keeps reports whether pt keeps its pool, because its application has not changed. A
-// broken application that has not changed keeps its own times of further tries, and
-// the reload does not wait for them.
+// keeps reports whether pt keeps its version, because its application has not changed. An
+// unchanged application that is broken keeps its time of the next try, and the reload does
+// not wait for that.
 func (r *Rollout) keeps(pt *part, old *version, f Findings) bool {
 	if pt.why = old.difference(f); r.forced(pt) {
 		pt.why = "as asked"
@@ -264,8 +265,8 @@ func (r *Rollout) forced(pt *part) bool {
 	return !r.Policy.Keep || slices.Contains(r.Policy.Replace, pt.app.Name)
 }
 
-// underWay returns the attempt of an earlier reload that brings up the application as
-// it is now, or nil.
+// underWay returns the attempt of an earlier reload that starts the application as it is now;
+// nil: there is none.
 func (r *Rollout) underWay(pt *part) *attempt {
 	if !r.Policy.Early || r.forced(pt) {
 		return nil
@@ -277,9 +278,9 @@ func (r *Rollout) underWay(pt *part) *attempt {
 	return a
 }
 
-// commit gives requests to the new pools, now or once they are ready. From now on
-// pools refer to the log and not to the generation: a pool may outlive it, and would
-// keep it in memory.
+// commit makes the new versions take requests, at once or when they are ready. From now on
+// the pools refer to the error log and not to the generation: a pool may live longer than the
+// generation, and would keep it in memory.
 func (r *Rollout) commit() {
 	l := r.logs()
 	errors := func() *slog.Logger { return l }
@@ -303,8 +304,8 @@ func (r *Rollout) commit() {
 	}
 }
 
-// stop ends the generation's shares in its applications. An application that no other
-// generation has ends, at once when ctx ends.
+// stop removes the generation's shares in its applications. An application that no other
+// generation has ends; when ctx ends, it ends at once.
 func (r *Rollout) stop(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, pt := range r.parts {
@@ -318,10 +319,10 @@ func (r *Rollout) stop(ctx context.Context) {
 	wg.Wait()
 }
 
-// Verdict returns nil once an application is ready, or the generation serves something
-// else. It returns all *pool.BootErrors when no application has come up. With all it waits
-// for every application, and one that has not come up is an error. It logs failures
-// that are not in the error.
+// Verdict returns nil once an application is ready, or at once if the generation serves
+// something without an application. It returns all *pool.BootErrors if no application has
+// come up. With all it waits for every application, and returns an error if one has not
+// come up. It logs the failures that are not in the error.
 func (r *Rollout) Verdict(ctx context.Context, all bool) error {
 	var err error
 	if len(r.parts) > 0 && (all || !r.others) {
@@ -409,7 +410,7 @@ func (r *Rollout) Outcomes(ctx context.Context) ([]Outcome, error) {
 	return all, nil
 }
 
-// ended returns a context that has ended: for stops without waiting.
+// ended returns a context that has ended, for stops that do not wait.
 func ended() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

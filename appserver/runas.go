@@ -8,16 +8,15 @@ import (
 	"syscall"
 )
 
-// User returns the number of the user that workers of an app with this directory and
-// user ("": none was named) run as, in a server that was started as root.
+// User returns the number of the user that workers of an app run as in a server that was
+// started as root. directory and name are the app's directory and user; name "": none.
 func User(directory, name string) (uid int, err error) {
 	c := credentials{user: name}
 	err = c.choose(directory, nil)
 	return c.UID, err
 }
 
-// Member reports whether the user that workers of such an app run as is in the
-// group.
+// Member reports whether the user of User is in the group.
 func Member(directory, name, group string) (bool, error) {
 	c := credentials{user: name}
 	if err := c.choose(directory, nil); err != nil {
@@ -61,8 +60,8 @@ func (id Identity) Python(ctx context.Context, args ...string) (*exec.Cmd, error
 	return cmd, nil
 }
 
-// near returns the interpreter of an environment in the search's directory, else
-// in one of beside, else the first of PATH.
+// near returns the interpreter of an environment in the search's directory, otherwise in one
+// of beside, otherwise the first python3 of PATH.
 func (s search) near(beside []string) (interpreter, error) {
 	in := s.implicitEnv()
 	for _, dir := range beside {

@@ -43,17 +43,17 @@ func (r *runner) Noted(kind, path, stamp string) { r.version.noted(kind, path, s
 // Ended implements pool.Observer.
 func (r *runner) Ended() { r.version.rt.remove(r.Pool) }
 
-// runners are those of one version, which start, serve and end together.
+// runners are the runners of one version, which start, serve and end together.
 type runners []*runner
 
-// Start starts all.
+// Start starts all pools.
 func (all runners) Start() {
 	for _, r := range all {
 		r.Pool.Start()
 	}
 }
 
-// SetLogs makes all log there.
+// SetLogs sets the logs of all pools.
 func (all runners) SetLogs(l pool.Logs) {
 	for _, r := range all {
 		r.Pool.SetLogs(l)
@@ -83,7 +83,8 @@ func (all runners) Outcome() (ready bool, failed *pool.BootError) {
 	return ready, nil
 }
 
-// First returns a channel that is closed when Outcome is known, or all have ended.
+// First returns a channel that is closed when all have come up once, one has failed to, or all
+// have ended.
 func (all runners) First() <-chan struct{} {
 	first := make(chan struct{})
 	go func() {
@@ -101,14 +102,14 @@ func (all runners) First() <-chan struct{} {
 	return first
 }
 
-// Speak makes all log failed starts; see pool.Pool.
+// Speak makes all pools log failed starts; see pool.Pool.
 func (all runners) Speak(missed bool) {
 	for _, r := range all {
 		r.Pool.Speak(missed)
 	}
 }
 
-// Succeed makes all end once they have answered the requests that they have.
+// Succeed makes all pools end once they have answered their requests: a newer version serves.
 func (all runners) Succeed() {
 	for _, r := range all {
 		r.Pool.Succeed()
@@ -118,10 +119,10 @@ func (all runners) Succeed() {
 // IsSucceeded reports whether Succeed was called.
 func (all runners) IsSucceeded() bool { return all[0].Pool.IsSucceeded() }
 
-// Stop ends all; see pool.Pool.
+// Stop ends all pools; see pool.Pool.
 func (all runners) Stop(ctx context.Context) { all.each(func(r *runner) { r.Pool.Stop(ctx) }) }
 
-// Finish waits until all have ended; see pool.Pool.
+// Finish waits until all pools have ended; see pool.Pool.
 func (all runners) Finish(ctx context.Context) { all.each(func(r *runner) { r.Pool.Finish(ctx) }) }
 
 func (all runners) each(f func(r *runner)) {
@@ -133,7 +134,7 @@ func (all runners) each(f func(r *runner)) {
 	wg.Wait()
 }
 
-// IsBroken reports whether one serves nothing and its last start has failed.
+// IsBroken reports whether one pool serves nothing and its last start has failed.
 func (all runners) IsBroken() bool {
 	for _, r := range all {
 		if r.Pool.IsBroken() {
@@ -143,7 +144,7 @@ func (all runners) IsBroken() bool {
 	return false
 }
 
-// Serves reports whether all have come up, and their last starts have not failed.
+// Serves reports whether all pools have come up, and their last starts have not failed.
 func (all runners) Serves() bool {
 	for _, r := range all {
 		if !r.Pool.Serves() {
@@ -153,7 +154,8 @@ func (all runners) Serves() bool {
 	return true
 }
 
-// Failure returns why the last start of one has failed, and when the next one is.
+// Failure returns why the last start of a pool has failed, and the time of its next try; nil
+// if none has.
 func (all runners) Failure() (e *pool.BootError, next time.Time) {
 	for _, r := range all {
 		if e, next = r.Pool.Failure(); e != nil {

@@ -8,10 +8,10 @@ import (
 	"alicorn/appserver/pool"
 )
 
-// service is the app of one name across all generations that have it. version takes its
-// requests now. A request takes the version that is current when it is submitted. That is
-// after its body has been read, so that a slow upload does not keep an old pool alive,
-// or before it with app_request_buffering off.
+// service is the app of one name across all generations that have it. version is the current
+// version. A request uses the version that is current when it is submitted: after its body
+// has been read, so that a slow upload does not keep an old pool alive, or before the body
+// with app_request_buffering off.
 type service struct {
 	name    string
 	version atomic.Pointer[version]
@@ -19,9 +19,9 @@ type service struct {
 	printed pool.Allowance
 
 	// The runtime's lock guards these.
-	shares int        // generations that have the app
-	coming []*attempt // versions that are to succeed the current one, the oldest first
-	past   []*version // those that were succeeded and may still run
+	shares int        // the number of generations that have the app
+	coming []*attempt // new versions that are not ready yet, the oldest first
+	past   []*version // versions that were replaced and may still run
 }
 
 // join returns the service of that name, and adds a share.
@@ -37,8 +37,8 @@ func (rt *Runtime) join(name string) *service {
 	return s
 }
 
-// leave removes a share. With the last one the service ends, at once when ctx ends;
-// otherwise leave waits for succeeded pools that still run.
+// leave removes a share. With the last one the service ends. leave waits until the replaced
+// versions have ended. When ctx ends, they end at once.
 func (rt *Runtime) leave(ctx context.Context, s *service) {
 	rt.mu.Lock()
 	s.shares--
@@ -76,8 +76,8 @@ func (rt *Runtime) use(s *service, v *version) {
 	}
 }
 
-// use makes v the current version, and returns the one before, whose Succeed the caller
-// must call. The runtime's lock is held.
+// use makes v the current version, and returns the one before; nil: none. The caller must
+// call its Succeed. The runtime's lock is held.
 func (s *service) use(v *version) *version {
 	old := s.version.Swap(v)
 	if old == nil || old == v {

@@ -22,13 +22,13 @@ type settings struct {
 	folders folderSettings // this location's own app_static
 
 	buffers   int64 // app_buffers: memory that one response may wait in
-	maxTemp   int64 // app_max_temp_file_size; usualTemp: as the kind of worker has it
+	maxTemp   int64 // app_max_temp_file_size; usualTemp: the default of the kind of worker
 	tempSpace tempSpace
 	tempDir   string // app_temp_path, or one of tempPaths
 	tempRank  int    // the rank of that directive, in the block that has it
 	buffering buffering
 	asgi      bool // app_pass names the app's ASGI program
-	keeper    bool // another, privileged process starts workers and has checked what they need
+	keeper    bool // the keeper starts workers, and has checked what they need
 }
 
 type key = config.Key[settings]
@@ -132,8 +132,8 @@ func (a *App) complete(s *config.Scope, keeper bool) error {
 	return nil
 }
 
-// meant returns a hint that names the folder that path probably means; "": there is
-// none.
+// meant returns a hint with the name of an existing folder that path probably means; "": there
+// is none.
 func meant(path string) string {
 	parent := filepath.Dir(path)
 	entries, err := os.ReadDir(parent)
@@ -270,8 +270,8 @@ func setMaxRequests(k *key) config.Setter {
 	}
 }
 
-// setForwardedAllowIPs takes addresses and ranges as gunicorn does, also in one
-// word separated by commas.
+// setForwardedAllowIPs reads addresses and ranges, also several in one argument with commas
+// between them, as gunicorn.
 func setForwardedAllowIPs(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		f := &k.In(s).app.forwarding
@@ -295,7 +295,7 @@ func setForwardedAllowIPs(k *key) config.Setter {
 	}
 }
 
-// setSchemeHeaders takes gunicorn's secure_scheme_headers.
+// setSchemeHeaders reads gunicorn's secure_scheme_headers.
 func setSchemeHeaders(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		f := &k.In(s).app.forwarding
@@ -349,9 +349,9 @@ func longerThanZero(k *key, field func(a *App) *time.Duration, hint string) conf
 	}
 }
 
-// positiveOrOff is positive for a bound that "off" lifts.
+// positiveOrOff is positive for a bound that "off" removes: then the field is 0.
 func positiveOrOff(k *key, field func(a *App) *time.Duration) config.Setter {
-	set := longerThanZero(k, field, `"off" means as long as it likes`)
+	set := longerThanZero(k, field, `"off" means without a bound`)
 	return func(s *config.Scope, n *config.Node) error {
 		if n.Arg(0) == "off" {
 			*field(k.In(s).app) = 0
@@ -361,7 +361,7 @@ func positiveOrOff(k *key, field func(a *App) *time.Duration) config.Setter {
 	}
 }
 
-// addWords adds a directive's words to a list of the app's.
+// addWords adds a directive's arguments to a list.
 func addWords(k *key, field func(c *settings) *[]string) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		list := field(k.In(s))

@@ -154,7 +154,7 @@ func TestDotenv(t *testing.T) {
 	} {
 		got, _, err := parseDotenv(c.text, nil)
 		if c.err == "" && (err != nil || !slices.Equal(got, c.want)) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
-			t.Errorf("%q: %q, %v", c.text, got, err)
+			t.Errorf("%q: got %q, %v, want %q, %q", c.text, got, err, c.want, c.err)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (s *site) pool(t testing.TB) *pool.Pool {
 	t.Helper()
 	pools := s.rt.Pools()
 	if len(pools) == 0 {
-		t.Fatal("no pool runs")
+		t.Fatal("got no pool, want one")
 	}
 	return pools[len(pools)-1]
 }
@@ -79,12 +79,12 @@ func TestTheEnvironIsCGIs(t *testing.T) {
 		"SCRIPT_NAME=''", "REMOTE_ADDR='127.0.0.1'", "SERVER_PORT='80'", "wsgi.url_scheme='http'", "SERVER_NAME='shop.example'",
 	} {
 		if !strings.Contains("\n"+r.Text()+"\n", "\n"+line+"\n") {
-			t.Errorf("%s is missing", line)
+			t.Errorf("got no %s, want it", line)
 		}
 	}
 	for _, name := range []string{"SPOOF", "HTTP_PROXY", "HTTP_CONNECTION", "HTTP_TRANSFER", "HTTP_CONTENT"} {
 		if strings.Contains(r.Text(), name) {
-			t.Errorf("the environ has %s", name)
+			t.Errorf("got %s in the environ, want none", name)
 		}
 	}
 	if t.Failed() {
@@ -93,7 +93,7 @@ func TestTheEnvironIsCGIs(t *testing.T) {
 	for text, fields := range map[string][]string{"CONTENT_LENGTH='0'": {"Content-Length: 0"}, "": nil} {
 		r := s.Do(proxytest.Request{Target: "/environ", Fields: fields})
 		if has := strings.Contains(r.Text(), "CONTENT_LENGTH"); has != (text != "") || !strings.Contains(r.Text(), text) {
-			t.Errorf("a request without a body, with %q: %v", fields, has)
+			t.Errorf("no body, with %q: got CONTENT_LENGTH %v, want %q", fields, has, text)
 		}
 	}
 }
@@ -105,7 +105,7 @@ func TestBodiesOfAllSizesArriveWhole(t *testing.T) {
 			body := strings.Repeat("b", size)
 			r := s.Do(proxytest.Request{Method: "POST", Target: "/echo", Body: body, Chunked: chunked})
 			if r.Status != 200 || r.Text() != body || size > 0 && r.Header.Get("X-Length") != strconv.Itoa(size) {
-				t.Errorf("size %d chunked %v: status %d, %d bytes back, CONTENT_LENGTH %s", size, chunked, r.Status, r.Body.Len(), r.Header.Get("X-Length"))
+				t.Errorf("size %d, chunked %v: got %d, %d bytes back, CONTENT_LENGTH %s, want 200 and all", size, chunked, r.Status, r.Body.Len(), r.Header.Get("X-Length"))
 			}
 		}
 	}
@@ -142,7 +142,7 @@ func TestResponsesOfAllKindsArrive(t *testing.T) {
 		}
 	}
 	if r := s.Get("/length?9"); !r.Aborted {
-		t.Errorf("a response shorter than its Content-Length was not cut: %d %q", r.Status, r.Text())
+		t.Errorf("a response shorter than its Content-Length: got %d %q, want that it is cut", r.Status, r.Text())
 	}
 	if r := s.Get("/generate"); r.Flushes < 3 {
 		t.Errorf("a generator's response was flushed %d times, want at least 3", r.Flushes)
@@ -263,7 +263,7 @@ func TestAStoppedWorkerGetsNoRequests(t *testing.T) {
 		expect(t, s.Get("/"), 200, "hello")
 	}
 	if w := s.pool(t).Status().Workers[0]; w.PID != pid || w.Requests > 0 {
-		t.Errorf("the stopped worker has answered %d requests", w.Requests)
+		t.Errorf("the stopped worker: got %d requests, want none", w.Requests)
 	}
 }
 
@@ -284,7 +284,7 @@ func TestRoundRobinIsEven(t *testing.T) {
 		}
 		counts = append(counts, [2]uint64{a, b})
 	}
-	t.Errorf("the workers never had equally many requests of 100: %v", counts)
+	t.Errorf("got %v of 100 requests, want equally many for each worker", counts)
 }
 
 func TestRecyclingLosesNothing(t *testing.T) {

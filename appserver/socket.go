@@ -11,17 +11,16 @@ import (
 )
 
 // socket is a WebSocket of an application. It joins the client's end, a websocket.Conn, and
-// the application's, a pool.Job: it is the Socket of the Job and, as a peer, the Peer of the
-// Conn. It is never used again, so that calls that come late reach no other WebSocket.
+// the application's end, a pool.Job. It is the Socket of the Job and, as a peer, the Peer of
+// the Conn. It is never used again for another WebSocket, so that late calls reach none.
 type socket struct {
 	conn     *websocket.Conn
 	request  *request
 	received atomic.Int64 // bytes of messages from the application
-	sent     atomic.Int64 // and to it
+	sent     atomic.Int64 // bytes of messages to the application
 }
 
-// A part of a message costs the same on both sides: the difference fits no unsigned constant
-// but as 0.
+// A part of a message must cost the same on both sides: this compiles only if they are equal.
 const _ = -uint(pool.PartCost ^ websocket.PartCost)
 
 // Message implements pool.Socket.
@@ -36,7 +35,8 @@ func (s *socket) Grant(t *eventloop.Turn, n int) { s.conn.Grant(t, n) }
 // Close implements pool.Socket.
 func (s *socket) Close(t *eventloop.Turn, code uint16, reason string) { s.conn.Close(t, code, reason) }
 
-// peer is a socket as its Conn sees it: what comes from the client goes to the application.
+// peer is a socket as the Peer of its Conn: it passes messages of the client to the
+// application.
 type peer socket
 
 // Message implements websocket.Peer.
@@ -48,14 +48,14 @@ func (p *peer) Message(t *eventloop.Turn, part []byte, text, last bool) {
 // Taken implements websocket.Peer.
 func (p *peer) Taken(_ *eventloop.Turn, n int) { p.request.runner.Taken(&p.request.Job, n) }
 
-// Closed implements websocket.Peer. It is the last call: from then on the request may be used
-// for another exchange.
+// Closed implements websocket.Peer. It is the last call: afterwards the request may be used
+// for another Exchange.
 func (p *peer) Closed(t *eventloop.Turn, code uint16, reason string) {
 	p.request.runner.Hangup(t, &p.request.Job, code, reason)
 }
 
-// serveSocket gives x's request for a WebSocket to a worker, and carries the WebSocket if the
-// application accepts it.
+// serveSocket passes x's request for a WebSocket to a worker. If the application accepts it,
+// open opens the WebSocket.
 func (h *handler) serveSocket(x *proxy.Exchange) error {
 	shake, err := h.sockets.Handshake(x)
 	if err != nil {
@@ -71,7 +71,7 @@ func (h *handler) serveSocket(x *proxy.Exchange) error {
 	return h.send(x, r)
 }
 
-// open opens the WebSocket that the application has accepted. x goes on when it has ended.
+// open opens the WebSocket that the application has accepted. x goes on once it has ended.
 func (h *handler) open(x *proxy.Exchange, r *request) error {
 	try := x.Upstream.Last()
 	took := x.Now().Sub(r.Began)
@@ -94,7 +94,8 @@ func (h *handler) open(x *proxy.Exchange, r *request) error {
 	return err
 }
 
-// endSocket completes the line of a WebSocket in $upstream_*: its messages are the answer.
+// endSocket completes the values of $upstream_* for a WebSocket, whose messages count as the
+// answer.
 func (h *handler) endSocket(x *proxy.Exchange, r *request) error {
 	try := x.Upstream.Last()
 	try.Response = x.Now().Sub(r.Began)

@@ -136,7 +136,7 @@ func TestAWebSocketReachesItsApplication(t *testing.T) {
 				want = fmt.Sprintf("text of %d bytes", len(m))
 			}
 			if w.send(t, textFrame, m); w.next(t) != want {
-				t.Errorf("a message of %d bytes did not come back", len(m))
+				t.Errorf("got another message, want the %d bytes back", len(m))
 			}
 		}
 		w.send(t, textFrame, "close")

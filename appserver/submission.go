@@ -14,14 +14,14 @@ import (
 	"alicorn/proxy/websocket"
 )
 
-// inlineBody is the largest body that travels in the request's frame.
+// inlineBody is the largest body that is sent in the request's frame, in bytes.
 const inlineBody = 48 << 10
 
-// inlineShared is the same for pools that share the memory of larger bodies: the rest
-// of a lane's entry is for the environ.
+// inlineShared is the same for pools that have shared memory for larger bodies: then the frame
+// fits into a lane's entry, with the environ.
 const inlineShared = wire.LaneEntry / 2
 
-// Serve gives x's request to a worker and its answer to the client.
+// Serve passes x's request to a worker, and its answer to the client.
 func (h *handler) Serve(x *proxy.Exchange) error {
 	x.Upstream.App = h.app.Name
 	if h.sockets != nil && websocket.Asks(x) {
@@ -34,7 +34,7 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 	return h.begin(x, r)
 }
 
-// begin submits the request, once its body is there or before.
+// begin submits the request: after its body has come, or before.
 func (h *handler) begin(x *proxy.Exchange, r *request) error {
 	if (x.Req.ContentLength > 0 || x.Req.Chunked) && x.Loop() != nil && h.streams(x, r) {
 		return h.sendAhead(x, r)
@@ -50,19 +50,19 @@ func (h *handler) streams(x *proxy.Exchange, r *request) bool {
 	return h.buffering == bufferingOff
 }
 
-// sendAhead submits the request before its body, which follows.
+// sendAhead submits the request, and then passes on its body while it comes.
 func (h *handler) sendAhead(x *proxy.Exchange, r *request) (err error) {
 	if r.feed, err = newFeed(x); err == nil {
 		err = h.submit(x, r)
 	}
 	if err != nil {
-		r.Drop() // nothing was read of the body
+		r.Drop() // nothing of the body was read
 		return err
 	}
 	return h.await(x, r)
 }
 
-// await suspends x until something happens to r, and feeds it meanwhile.
+// await passes on what has come of r's body, and suspends x until the next event.
 func (h *handler) await(x *proxy.Exchange, r *request) error {
 	if err := r.pump(x); err != nil {
 		x.Upstream.Worker = r.runner.Abandon(&r.Job)
@@ -72,7 +72,7 @@ func (h *handler) await(x *proxy.Exchange, r *request) error {
 	return x.Suspend(r)
 }
 
-// pump passes on the bytes that have come of a body that the worker reads while it comes.
+// pump passes on the bytes that have come of a body with a feed. Without one it does nothing.
 func (r *request) pump(x *proxy.Exchange) error {
 	if r.feed == nil || r.feed.socket == nil {
 		return nil
@@ -142,29 +142,20 @@ func (h *handler) submit(x *proxy.Exchange, r *request) error {
 	}
 }
 
-// encode makes the frame of x's request, whose body has been read or has a feed;
-// again when the body has moved.
+// encode makes the frame of x's request, whose body has been read or has a feed. It is called
+// again after the body has moved.
 func (r *request) encode(x *proxy.Exchange, app *App) error {
 	if r.environ != nil {
 		r.environ.Close()
 		r.environ = nil
 	}
 	r.Rights = nil
-	length := x.Req.ContentLength
-	switch _, given := x.Req.Header.Lookup(proxy.FieldContentLength); {
-	case r.feed != nil && x.Req.Chunked:
-		length = -1 // it is known at the end
-	case x.Req.Chunked:
-		length = r.body.Length
-	case length == 0 && !given:
-		length = -1 // applications tell a body without bytes from none
-	}
 	b := wire.AppendHeader(r.Frame[:0], wire.KindRequest, 0, 0)
 	b = append(b, 0, 0, 0, 0)
-	r.runner.program.adapter.encode(&r.about, gateway.Request{Exchange: x, Way: app.forwarding.way(x), Length: length, WebSocket: r.socket != nil, RootPath: app.asgi.rootPath})
+	r.runner.program.adapter.encode(&r.about, gateway.Request{Exchange: x, Way: app.forwarding.way(x), Length: r.contentLength(x), WebSocket: r.socket != nil, RootPath: app.asgi.rootPath})
 	b, err := r.about.AppendTo(b)
 	if err != nil {
-		return &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: "the request cannot be given to an application: " + err.Error()}
+		return &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: "cannot pass the request to an application: " + err.Error()}
 	}
 	size := len(b) - wire.SizedSize
 	var flags byte
@@ -199,4 +190,18 @@ func (r *request) encode(x *proxy.Exchange, app *App) error {
 	}
 	r.Frame = append(b, r.body.Inline...)
 	return nil
+}
+
+// contentLength returns the length of the body for the application; -1: the request has no
+// body, or the length is not known yet.
+func (r *request) contentLength(x *proxy.Exchange) int64 {
+	switch _, given := x.Req.Header.Lookup(proxy.FieldContentLength); {
+	case r.feed != nil && x.Req.Chunked:
+		return -1 // known only at the end
+	case x.Req.Chunked:
+		return r.body.Length
+	case x.Req.ContentLength == 0 && !given:
+		return -1 // to applications an empty body differs from none
+	}
+	return x.Req.ContentLength
 }

@@ -17,20 +17,20 @@ import (
 	"alicorn/config/osfile"
 )
 
-// Survey asks whether an application has changed. It is answered with the rights of
-// the application's user, in a process that has them.
+// Survey asks whether an application has changed. A process that can do so answers it, with
+// the rights of the application's user.
 type Survey struct {
-	Tree    []byte            `json:"tree,omitempty"`    // Findings.Tree of the survey before; empty: there was none
-	Loaded  map[string]string `json:"loaded,omitempty"`  // files that were imported, and their stamps
-	Read    map[string]string `json:"read,omitempty"`    // other files that it read while importing
+	Tree    []byte            `json:"tree,omitempty"`    // Findings.Tree of the Survey before; empty: there was none
+	Loaded  map[string]string `json:"loaded,omitempty"`  // the stamps of files that the application has imported
+	Read    map[string]string `json:"read,omitempty"`    // the stamps of other files that it has read during imports
 	Written map[string]bool   `json:"written,omitempty"` // files that it writes; true: it makes, moves or removes them
-	Ours    []string          `json:"ours,omitempty"`    // files and folders of the server, which do not count
+	Ours    []string          `json:"ours,omitempty"`    // files and folders of the server, which are ignored
 }
 
 // Findings is the answer to a Survey.
 type Findings struct {
-	Identity string `json:"identity"` // a digest of all settings and the environment
-	Tree     []byte `json:"tree"`     // digests of the files below the directory; empty: they are not known
+	Identity string `json:"identity"` // a digest of all settings and the environment: see App.identity
+	Tree     []byte `json:"tree"`     // hashes of the files below the directory: see tree.pack; empty: not known
 	Why      string `json:"why"`      // what has changed among the files; "": nothing
 }
 
@@ -39,10 +39,10 @@ type Surveyor interface {
 	Survey(app string, q Survey) (Findings, error)
 }
 
-// surveyTime bounds a survey, since a file system may hang.
+// surveyTime is how long a Survey may take: a file system may hang.
 const surveyTime = 10 * time.Second
 
-// Survey answers q. It blocks at most ten seconds.
+// Survey answers q. It takes at most ten seconds.
 func (a *App) Survey(q Survey) Findings {
 	done := make(chan Findings, 1)
 	go func() {
@@ -104,17 +104,18 @@ func (a *App) rights() osfile.User {
 }
 
 // identity returns a digest of the app's block and its environment. It covers every
-// field except the position of the block and the state of the running app.
+// field except positions in the file and the state of the running app.
 func (a *App) identity() string {
 	h := sha256.New()
 	v := reflect.ValueOf(a).Elem()
 	for i := range v.NumField() {
 		switch name := v.Type().Field(i).Name; name {
-		case "Pos", "programs", "interpreter", "service", "rt", "asking":
+		case "Pos", "output", "programs", "interpreter", "service", "rt", "asking":
 		default:
 			fmt.Fprintf(h, "%s %v\n", name, v.Field(i))
 		}
 	}
+	fmt.Fprintf(h, "output %q %v\n", a.output.dest, a.output.prefix)
 	for _, p := range a.programs {
 		fmt.Fprintf(h, "%v\n", p.Settings)
 	}
@@ -135,7 +136,7 @@ func (a *App) Interchangeable(b *App) bool {
 	})
 }
 
-// unsure is the stamp of a file that may have changed without a trace.
+// unsure is the stamp of a file that may have changed without a change of its times.
 const unsure = "?"
 
 // stampOf returns the stamp of the file at path, links resolved, in the worker's
@@ -165,8 +166,8 @@ func resolved(path string) string {
 	return filepath.Clean(path)
 }
 
-// openFiles returns the files that this process has open for writing, which are its
-// logs. A file that it only reads does not belong to the server.
+// openFiles returns the files that this process has open for writing, which are its logs. A
+// file that it only reads may belong to an application.
 func openFiles() []string {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -179,7 +180,7 @@ func openFiles() []string {
 			continue
 		}
 		path, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err == nil && strings.HasPrefix(path, "/") && writesTo(fd) { // still
+		if err == nil && strings.HasPrefix(path, "/") && writesTo(fd) { // fd was not reused meanwhile
 			files = append(files, path)
 		}
 	}

@@ -38,6 +38,6 @@ func TestASurveySeesWhatTheServerReads(t *testing.T) {
 	}
 	defer log.Close()
 	if got := app.Survey(Survey{}); len(got.Tree) >= len(alone.Tree) {
-		t.Errorf("the tree has %d bytes with the log, and %d without", len(alone.Tree), len(got.Tree))
+		t.Errorf("got a tree of %d bytes, want less than the %d without the log", len(got.Tree), len(alone.Tree))
 	}
 }

@@ -1,6 +1,7 @@
 package appserver
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -146,7 +147,7 @@ func TestWhatCountsAsChanged(t *testing.T) {
 				t.Errorf("got %q, want %q", got.Why, c.why)
 			}
 			if got.Identity != first.Identity {
-				t.Error("its files changed what its settings are known by")
+				t.Errorf("got the identity %s, want %s: its files do not count", got.Identity, first.Identity)
 			}
 		})
 	}
@@ -156,7 +157,20 @@ func TestSettingsAndEnvironmentAreTheIdentity(t *testing.T) {
 	s := newCheckout(t)
 	same := s.app().identity()
 	if again := s.app().identity(); again != same {
-		t.Errorf("two readings of one block differ: %s, %s", same, again)
+		t.Errorf("the same block again: got %s, want %s", again, same)
+	}
+	logging := func(line int, dest string, prefix bool) string {
+		a := s.app()
+		a.output = output{dest: dest, prefix: prefix, pos: config.Pos{Line: line}, sink: new(bytes.Buffer)}
+		return a.identity()
+	}
+	if moved, before := logging(2, "/log", false), logging(1, "/log", false); moved != before {
+		t.Errorf("output on another line of the file: got the identity %s, want %s as before", moved, before)
+	}
+	for name, changed := range map[string]string{"destination": logging(1, "/other", false), "prefix": logging(1, "/log", true)} {
+		if changed == logging(1, "/log", false) {
+			t.Errorf("another %s of output: got the same identity, want another", name)
+		}
 	}
 	for name, change := range map[string]func(a *App){
 		"workers":     func(a *App) { a.Workers += 3 },
@@ -170,7 +184,7 @@ func TestSettingsAndEnvironmentAreTheIdentity(t *testing.T) {
 		a := s.app()
 		change(a)
 		if a.identity() == same {
-			t.Errorf("a change of %s leaves the identity as it was", name)
+			t.Errorf("another %s: got the same identity, want another", name)
 		}
 	}
 }
@@ -209,11 +223,11 @@ func TestAJournalIsBounded(t *testing.T) {
 		t.Errorf(`%d files are kept, doubt %q; want %d and "more than" in it`, len(q.Loaded)+len(q.Read), doubt, mostNotes)
 	}
 	if len(s.written.files) != mostNotes || !s.written.many {
-		t.Errorf("%d written files are kept, many is %t", len(s.written.files), s.written.many)
+		t.Errorf("got %d written files, many %t, want %d, true", len(s.written.files), s.written.many, mostNotes)
 	}
 	s.wrote("/0", true)
 	if s.wrote("/0", false); !s.written.files["/0"] {
-		t.Error("a file that was made counts as one that was only opened")
+		t.Error("got a file that was only opened, want one that was made")
 	}
 }
 
@@ -233,7 +247,7 @@ func TestLongNamesCannotFillTheMemory(t *testing.T) {
 		t.Errorf(`%d bytes are kept, counted as %d, doubt %q; want at most %d and "take more than" in it`, size, j.size, j.doubt, mostNoted)
 	}
 	if s.written.size > mostNoted || !s.written.many {
-		t.Errorf("%d bytes of written files are kept, many is %t", s.written.size, s.written.many)
+		t.Errorf("got %d bytes of written files, many %t, want at most %d, true", s.written.size, s.written.many, mostNoted)
 	}
 	if j.add(noteDoubt, long, ""); len(j.doubt) > 1000 {
 		t.Errorf("a doubt has %d bytes, want at most 1000", len(j.doubt))
@@ -255,11 +269,11 @@ func TestATreeIsPackedAndUnpacked(t *testing.T) {
 	packed := (&tree{entries: entries}).pack()
 	for _, e := range entries {
 		if got := unpack(packed)[e.path]; got != e {
-			t.Errorf("%v came back as %v", e, got)
+			t.Errorf("got %v, want %v", got, e)
 		}
 	}
 	if empty := (&tree{}).pack(); len(empty) == 0 || len(unpack(empty)) != 0 {
-		t.Errorf("a folder without files is packed as %v, which stands for no survey", empty)
+		t.Errorf("a folder without files: got %v, want bytes without entries", empty)
 	}
 	if cut := unpack(packed[:len(packed)-1]); len(cut) != 2 {
 		t.Errorf("a packed tree that is cut has %d entries, want 2", len(cut))

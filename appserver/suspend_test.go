@@ -134,7 +134,7 @@ func TestAStreamAfterSuspension(t *testing.T) {
 		// Nobody waits for the stream: the loop refuses others' nonsense meanwhile.
 		fmt.Fprint(other, "GET / HTTP/1.1\r\n\r\n")
 		if b := make([]byte, 12); func() bool { _, err := io.ReadFull(other, b); return err != nil }() || string(b) != "HTTP/1.1 400" {
-			t.Errorf("beside the stream: %q", b)
+			t.Errorf("beside the stream: got %q, want HTTP/1.1 400", b)
 		}
 		other = s.Dial("127.0.0.1:8080")
 		parts <- ""

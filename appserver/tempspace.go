@@ -36,8 +36,8 @@ func setTempSpace(k *key) config.Setter {
 	}
 }
 
-// bytesIn returns the bound for temporary files in dirs, which need not exist yet. 0 is
-// no bound.
+// bytesIn returns the bound for temporary files in dirs, which may not exist yet; 0: no
+// bound.
 func (t tempSpace) bytesIn(dirs []string) (int64, error) {
 	if t.percent == 0 {
 		return t.bytes, nil
@@ -46,16 +46,16 @@ func (t tempSpace) bytesIn(dirs []string) (int64, error) {
 	for _, dir := range dirs {
 		size, err := fileSystemSize(dir)
 		if err != nil {
-			return 0, fmt.Errorf("cannot find out the size of the file system of %q, of which temp_space is a share: %w", dir, err)
+			return 0, fmt.Errorf("cannot find the size of the file system of %q, which temp_space needs: %w", dir, err)
 		}
 		sizes = append(sizes, size)
 	}
 	return t.shareOf(sizes), nil
 }
 
-// shareOf returns the share of the smallest of these file systems: there is one bound
-// for all files, and all of them may be in one file system. A size of 0 means a file
-// system without a bound.
+// shareOf returns the percentage of the smallest of these file systems: there is one bound
+// for all files, and all of them may be in that one. A size of 0 means a file system without
+// a bound.
 func (t tempSpace) shareOf(sizes []int64) int64 {
 	smallest := int64(0)
 	for _, size := range sizes {
@@ -66,8 +66,8 @@ func (t tempSpace) shareOf(sizes []int64) int64 {
 	return (smallest + 99) / 100 * int64(t.percent)
 }
 
-// fileSystemSize returns the size of the file system that dir is in, or will be in; 0
-// for one without a bound, as a tmpfs may be.
+// fileSystemSize returns the size of the file system that dir is in, or will be in; 0: it has
+// no bound, which a tmpfs may have.
 func fileSystemSize(dir string) (int64, error) {
 	var st unix.Statfs_t
 	err := unix.Statfs(dir, &st)
@@ -78,13 +78,14 @@ func fileSystemSize(dir string) (int64, error) {
 	return int64(st.Blocks) * int64(st.Bsize), err
 }
 
-// Temporary returns where answers of the location l wait that memory does not hold, and
-// what bounds them, whoever gives them: temp_space is for all temporary files.
+// Temporary returns the folder of temporary files for answers in the location l, and the bound
+// of temp_space. It is also for answers of other features, as temp_space is for all temporary
+// files.
 func (rt *Runtime) Temporary(s *config.Scope, l *proxy.Location) (dir string, space *upstream.Space) {
 	dir = rt.key.In(s).tempDir
 	RolloutOf(s.Main()).usesTemporary(dir, l.Core.BodyTempPath)
 	return dir, &rt.space
 }
 
-// TempSpace returns how many bytes temporary files take, and the bound.
+// TempSpace returns how many bytes temporary files take, and the bound (0: none).
 func (rt *Runtime) TempSpace() (used, limit int64) { return rt.space.Use() }

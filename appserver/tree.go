@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// tree has the files below a directory as they are now, with links followed. It leaves
-// out files with compiled Python, which follow from others.
+// tree has the files below a directory as they are now. It follows links. It leaves out
+// __pycache__, whose files are made from others.
 type tree struct {
 	ours    map[string]bool
 	visited map[[2]uint64]bool // folders, by device and inode
@@ -29,7 +29,7 @@ type treeEntry struct{ path, file, content uint64 }
 
 const (
 	mostFiles = 50_000
-	racy      = 20 * time.Millisecond // a younger file may change again without another time
+	racy      = 20 * time.Millisecond // a file that was changed this recently may change again with the same times
 )
 
 // walk adds the files of dir, a path without links.
@@ -116,7 +116,7 @@ func hashOf(text string) uint64 {
 	return h.Sum64()
 }
 
-// pack returns the entries as bytes, never none.
+// pack returns the entries as bytes. The result is never empty.
 func (t *tree) pack() []byte {
 	all := slices.Clone(t.entries)
 	slices.SortFunc(all, func(a, b treeEntry) int { return cmp.Compare(a.path, b.path) })

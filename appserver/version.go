@@ -11,8 +11,8 @@ type version struct {
 	service  *service
 	journal  journal
 	folders  folders
-	tree     []byte // stands for the files when the pools were started; empty: they are not known
-	identity string // and this for its settings and environment
+	tree     []byte // Findings.Tree when the pools were started; empty: the files are not known
+	identity string // Findings.Identity at that time
 }
 
 func newVersion(rt *Runtime, app *App) *version {
@@ -27,7 +27,7 @@ func newVersion(rt *Runtime, app *App) *version {
 	return v
 }
 
-// start starts the pools of v. errors gives the error log for what belongs to no request.
+// start starts the pools of v. errors returns the error log, for messages of no request.
 func (v *version) start(errors func() *slog.Logger) {
 	v.SetLogs(v.app.logs(errors))
 	for _, r := range v.runners {
@@ -36,8 +36,8 @@ func (v *version) start(errors func() *slog.Logger) {
 	v.Start()
 }
 
-// runner returns the runner for a request: that of the ASGI program, or the first. It is nil
-// where the app has no ASGI program any more.
+// runner returns the runner for a request: that of the ASGI program, or the first one. It is
+// nil if the app has no ASGI program any more.
 func (v *version) runner(asgi bool) *runner {
 	if asgi {
 		return v.asgi
