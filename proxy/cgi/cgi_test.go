@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// format is what the three protocols have in common.
+// format is the interface of the three protocols.
 type format interface {
 	Begin(dst []byte, length int64) []byte
 	Name(dst []byte, size int) []byte
@@ -16,7 +16,8 @@ type format interface {
 	Body(dst, body []byte) []byte
 }
 
-// write writes a request with parameters, name and value in turn, behind "before".
+// write returns a request with these parameters, given as name and value in turn. It writes
+// behind other bytes, as callers may.
 func write(t *testing.T, f format, body string, parameters ...string) string {
 	t.Helper()
 	const before = "before"
@@ -66,18 +67,18 @@ func TestALargeBodyIsSeveralRecords(t *testing.T) {
 	got := string((&FastCGI{}).Body(nil, []byte(body)))
 	want := "\x01\x05\x00\x01\xff\xff\x00\x00" + body[:1<<16-1] + "\x01\x05\x00\x01\x00\x01\x00\x00b" + EndOfBody
 	if got != want {
-		t.Errorf("%d bytes, want %d", len(got), len(want))
+		t.Errorf("got %d bytes %.30q, want %d bytes %.30q", len(got), got, len(want), want)
 	}
 }
 
-// record is one record of an answer.
+// record returns a record of an answer.
 func record(kind byte, content string, padding int) string {
 	head := []byte{version, kind, 0, 1, 0, 0, byte(padding), 0}
 	binary.BigEndian.PutUint16(head[4:], uint16(len(content)))
 	return string(head) + content + strings.Repeat("p", padding)
 }
 
-// feed feeds an answer in pieces of size bytes.
+// feed feeds an answer in pieces of size bytes, up to an error.
 func feed(answer string, size int) (out string, r *Records, err error) {
 	r = &Records{}
 	for len(answer) > 0 && err == nil {
@@ -101,13 +102,16 @@ func TestRecordsAreTakenAway(t *testing.T) {
 		{"several", record(stdout, "he", 0) + record(stderr, "oops", 4) + record(stdout, "llo", 1) + end, "hello", "oops", "", true, true},
 		{"not ended", record(stdout, "he", 0), "he", "", "", false, false},
 		{"surplus", record(stdout, "he", 0) + end + "x", "he", "", "", true, false},
+		{"stdout after its end", record(stdout, "he", 0) + record(stdout, "", 0) + record(stdout, "llo", 2) + end, "he", "", "", true, false},
+		{"stdout after its end, which comes first", record(stdout, "", 3) + record(stdout, "hello", 0) + end, "", "", "", true, false},
+		{"stdout that ends twice", record(stdout, "he", 0) + record(stdout, "", 0) + record(stdout, "", 0) + end, "he", "", "", true, true},
 		{"padding at the end", record(endRequest, "12345678", 8), "", "", "", true, true},
 		{"HTTP", "HTTP/1.1 400 Bad Request\r\n", "", "", errHTTP.Error(), false, false},
 		{"almost HTTP", "HTTX", "", "", "unsupported FastCGI protocol version: 72", false, false},
 		{"HTTP within", record(stdout, "he", 0) + "HTTP/1.1", "he", "", "unsupported FastCGI protocol version: 72", false, false},
 		{"another type", record(9, "he", 0), "", "", "unexpected FastCGI record: 9", false, false},
 		{"another request", "\x01\x06\x00\x02\x00\x00\x00\x00", "", "", errRequest.Error(), false, false},
-		{"a long complaint", record(stderr, strings.Repeat("x", 9000), 0), "", strings.Repeat("x", mostStderr), "", false, false},
+		{"a long complaint", record(stderr, strings.Repeat("x", 9000), 0), "", strings.Repeat("x", 9000), "", false, false},
 	} {
 		for _, size := range []int{1, 2, 7, 1 << 20} {
 			out, r, err := feed(c.answer, size)
@@ -116,7 +120,8 @@ func TestRecordsAreTakenAway(t *testing.T) {
 				text = err.Error()
 			}
 			if out != c.out || string(r.Stderr) != c.complaint || text != c.fail || r.Ended() != c.ended || r.Clean() != c.clean {
-				t.Errorf("%s in pieces of %d: %q, %.50q, %v, ended %v, clean %v; want %q, %.50q, text %v, %v and %v", c.name, size, out, r.Stderr, err, r.Ended(), r.Clean(), c.out, c.complaint, c.fail, c.ended, c.clean)
+				t.Errorf("%s in pieces of %d:\n got %q, stderr %.50q, error %q, ended %v, clean %v\nwant %q, stderr %.50q, error %q, ended %v, clean %v", c.name, size,
+					out, r.Stderr, text, r.Ended(), r.Clean(), c.out, c.complaint, c.fail, c.ended, c.clean)
 			}
 		}
 	}
@@ -129,10 +134,10 @@ func FuzzRecords(f *testing.F) {
 		whole, a, errA := feed(answer, 1<<20)
 		parts, b, errB := feed(answer, max(size&31, 1))
 		if whole != parts || string(a.Stderr) != string(b.Stderr) || (errA == nil) != (errB == nil) || a.Ended() != b.Ended() || errA == nil && a.Clean() != b.Clean() {
-			t.Errorf("%q: whole %q %v, in parts %q %v; want the same", answer, whole, errA, parts, errB)
+			t.Errorf("%q: got %q, %v in parts, want %q, %v as in one piece", answer, parts, errB, whole, errA)
 		}
 		if len(whole) > len(answer) {
-			t.Errorf("%q becomes %q; want at most %d bytes", answer, whole, len(answer))
+			t.Errorf("%q: got %q, want at most %d bytes", answer, whole, len(answer))
 		}
 	})
 }

@@ -1,10 +1,10 @@
-// Package cgi is the codec of what gateways speak: uwsgi, SCGI and FastCGI. It works on
-// bytes alone.
+// Package cgi encodes requests for gateways by uwsgi, SCGI and FastCGI, and removes
+// FastCGI's framing from answers. It works on bytes and uses no socket. The model:
 //
 //	Uwsgi, SCGI, FastCGI   write the parameters of a request, and its body
-//	Records                takes the records of FastCGI away from an answer
+//	Records                removes the records of FastCGI from an answer
 //
-// A request is written in this order: Begin, then Name, Middle and Value for each parameter,
-// then End, then the body by Body or in parts. All append to a buffer of the caller's. What
-// is in an answer is a head of CGI and a body: package h1 reads it.
+// A request is written in this order: Begin; for each parameter Name, the name, Middle, the
+// value, and Value; End; the body, by Body or in parts. Each appends to a buffer of the
+// caller. An answer consists of a CGI head and a body, which package h1 reads.
 package cgi

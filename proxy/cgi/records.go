@@ -5,24 +5,24 @@ import (
 	"fmt"
 )
 
-// Records takes the records of FastCGI away from an answer, whose bytes come in pieces.
-// The zero value is ready.
+// Records removes the records of FastCGI from an answer, whose bytes come in pieces. The
+// zero value is ready for an answer.
 type Records struct {
 	head    [recordHead]byte
-	got     int // bytes of head
-	left    int // bytes of the record's content
-	padding int
+	got     int // bytes in head
+	left    int // bytes of the record's content that are still to come
+	padding int // the same of its padding
 	state   recordState
-	begun   bool // a record has begun
-	surplus bool // something has come behind the end
-	err     error
+	begun   bool  // the head of a record was complete
+	closed  bool  // stdout has ended: an empty record
+	late    bool  // stdout has gone on after its end
+	surplus bool  // bytes have come after the end of the request
+	err     error // of Feed
 
-	// Stderr is what the application has written to its standard error, and the caller has
-	// not taken yet: 4 KiB at most, the rest is dropped.
+	// Stderr is what the application has written to its standard error. The caller takes
+	// it, and empties it, after each Feed.
 	Stderr []byte
 }
-
-const mostStderr = 4 << 10
 
 type recordState uint8
 
@@ -33,20 +33,24 @@ const (
 	ended
 )
 
-// What an application may send that is no FastCGI; "upstream sent" stands before it.
+// Errors of Feed are noun phrases, which follow "upstream sent".
 var (
 	errHTTP    = errors.New("an HTTP answer: it speaks HTTP, use proxy_pass")
 	errRequest = errors.New("a FastCGI record of another request")
 )
 
-// Ended reports that the request has ended.
+// Ended reports whether the request has ended.
 func (r *Records) Ended() bool { return r.state == ended }
 
-// Clean reports that nothing has come behind the end: another request may follow.
-func (r *Records) Clean() bool { return r.state == ended && !r.surplus }
+// Clean reports whether the request has ended and nothing has come after an end. Then the
+// connection may have another request.
+func (r *Records) Clean() bool { return r.state == ended && !r.surplus && !r.late }
 
-// Feed takes the framing out of data, in place, and returns the bytes of the answer. An
-// error lasts.
+// Late reports whether bytes of stdout have come after its end. Feed leaves them out.
+func (r *Records) Late() bool { return r.late }
+
+// Feed removes the framing from data, in place, and returns the bytes of the answer, which
+// lie in data. After an error all further calls return it.
 func (r *Records) Feed(data []byte) (out []byte, err error) {
 	out = data[:0]
 	for len(data) > 0 && r.err == nil {
@@ -72,7 +76,8 @@ func (r *Records) Feed(data []byte) (out []byte, err error) {
 	return out, r.err
 }
 
-// begin reads the head of a record, once it is there.
+// begin reads the head of a record once it is complete. It returns errors as early as
+// possible.
 func (r *Records) begin() error {
 	const http = "HTTP/"
 	h := &r.head
@@ -95,22 +100,30 @@ func (r *Records) begin() error {
 	r.begun, r.got = true, 0
 	r.left, r.padding = int(h[4])<<8|int(h[5]), int(h[6])
 	r.state = inContent
+	if h[1] == stdout {
+		r.late = r.late || r.closed && r.left > 0
+		r.closed = r.closed || r.left == 0
+	}
 	return nil
 }
 
-// content takes bytes of a record's content.
+// content handles part, which is bytes of a record's content. It appends those of the answer
+// to out.
 func (r *Records) content(out, part []byte) []byte {
 	r.left -= len(part)
 	switch r.head[1] {
 	case stdout:
+		if r.closed {
+			return out
+		}
 		return append(out, part...)
 	case stderr:
-		r.Stderr = append(r.Stderr, part[:min(len(part), mostStderr-len(r.Stderr))]...)
+		r.Stderr = append(r.Stderr, part...)
 	}
 	return out
 }
 
-// next goes on to what follows a part of a record that has ended.
+// next sets the state after a part of a record that is complete.
 func (r *Records) next() {
 	if r.state == inContent && r.left == 0 {
 		r.state = inPadding

@@ -6,37 +6,36 @@ import (
 	"net/netip"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"alicorn/config"
 	"alicorn/proxy"
 	"alicorn/proxy/resolver"
 )
 
-// aims are where the requests of a location go whose proxy_pass has variables.
+// aims are the targets that the requests of a location with variables in proxy_pass may have.
 type aims struct {
 	value    *proxy.Template
 	parse    func(text string) (*target, error)
-	blocks   map[string]block   // upstream blocks, by their names in lower case
-	others   *Group             // has the connections to servers of no block
-	resolver *resolver.Resolver // of names that are no block's; nil: there is none
+	blocks   map[string]block   // upstream blocks, by name in lower case
+	others   *Group             // has the connections to servers that are in no block
+	resolver *resolver.Resolver // looks up other names; nil: there is none
 }
 
-// block is an upstream block: what the configuration says of it, and its Group.
+// block is an upstream block with its Group.
 type block struct {
 	definition *definition
 	group      *Group
 }
 
-// lookup is the wait for the addresses of a server that a request has named.
+// lookup waits for the addresses of a server that a request has named.
 type lookup struct {
 	asked  bool
-	answer atomic.Pointer[resolver.Answer]
+	answer atomic.Pointer[resolver.Answer] // nil: it has not come
 }
 
-const variablesHelp = " The value may have variables. It is computed for each request then; a host in it is the upstream block of that name, an address, or a name that is looked up as resolver says. Of the connections to servers that requests have named, each event loop keeps 32 in all."
+const variablesHelp = " The value may have variables. Then it is computed for each request. A host in it is the upstream block of that name, an address, or a name that is looked up by the name servers of resolver. Each event loop keeps 32 connections to servers that requests have named."
 
-// aimsOf returns the aims of the location of s. Any upstream block may be meant.
+// aimsOf returns the aims of the location of s. A request may name any upstream block.
 func (p *protocol) aimsOf(c *settings, all *definitions, s *config.Scope, o Options) (*aims, error) {
 	a := &aims{value: c.pass.value, parse: c.pass.parse, blocks: map[string]block{}}
 	r := s.Load().Resources
@@ -59,7 +58,8 @@ func (p *protocol) aimsOf(c *settings, all *definitions, s *config.Scope, o Opti
 	return a, err
 }
 
-// aim finds where x's request goes. A host name may still have to be looked up.
+// aim finds the target of x's request, and its Group. If the host name must be looked up, aim
+// sets p.lookup.
 func (p *pass) aim(x *proxy.Exchange) error {
 	a := p.h.aims
 	if a == nil {
@@ -74,8 +74,8 @@ func (p *pass) aim(x *proxy.Exchange) error {
 	switch {
 	case err != nil:
 		return cannotAim(500, err.Error())
-	case wantsTLS(text): // it is never reached without
-		return cannotAim(500, fmt.Sprintf("%q is to use TLS, which is not here yet where variables say so", text))
+	case wantsTLS(text): // a server with https must never be reached without TLS
+		return cannotAim(500, fmt.Sprintf("%q needs TLS, which is not here yet in a value with variables", text))
 	}
 	p.target = t
 	if b := a.blocks[strings.ToLower(t.name)]; b.group != nil && !t.addr.ported && t.addr.path == "" {
@@ -86,7 +86,8 @@ func (p *pass) aim(x *proxy.Exchange) error {
 	ip, err := netip.ParseAddr(t.addr.host)
 	switch {
 	case t.addr.path != "":
-		p.roster = rosterFor(a.others, []*peer{a.others.newPeer(t.server(), netip.AddrPort{})})
+		sv := newServer(t.addr)
+		p.roster = rosterFor(a.others, []*peer{a.others.newPeer(&sv, netip.AddrPort{})})
 	case !t.addr.ported && t.origin == "":
 		return cannotAim(500, fmt.Sprintf("no port in upstream %q", t.name))
 	case err == nil:
@@ -103,19 +104,14 @@ func cannotAim(status proxy.Status, reason string) error {
 	return &proxy.Fail{Status: status, Level: proxy.LevelError, Reason: reason}
 }
 
-// server is the server of a target that no block has.
-func (t *target) server() *server {
-	return &server{addr: t.addr, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}
-}
-
-// setNamed has the request go to one of these addresses, of which each is the first as
-// often as the others.
+// setNamed makes a roster of these addresses of the server that the request has named. It
+// begins at a random one, so that each is the first equally often.
 func (p *pass) setNamed(ips []netip.Addr) {
-	sv := p.target.server()
+	sv := newServer(p.target.addr)
 	peers := make([]*peer, len(ips))
 	first := rand.IntN(len(ips))
 	for i := range ips {
-		peers[i] = p.group.newPeer(sv, netip.AddrPortFrom(ips[(first+i)%len(ips)], sv.addr.number()))
+		peers[i] = p.group.newPeer(&sv, netip.AddrPortFrom(ips[(first+i)%len(ips)], sv.addr.number()))
 	}
 	p.roster = rosterFor(p.group, peers)
 }

@@ -133,13 +133,13 @@ func TestNamesThatLeadNowhereAreLoggedAsNginxLogsThem(t *testing.T) {
 	t.Run("no resolver", func(t *testing.T) {
 		s := newSite(t, "server { listen 127.0.0.1:80; location / { proxy_pass http://$arg_to; } }")
 		if res, _ := ask(t, s, get("/?to=a.test")); res.StatusCode != 502 {
-			t.Error(res.Status)
+			t.Errorf("got %s, want 502", res.Status)
 		}
 		s.Log.Wait(t, "no resolver defined to resolve a.test")
 	})
 }
 
-// A request that waits for a name holds nothing back, and is given up when its client leaves.
+// A request that waits for a name does not delay others, and ends when its client leaves.
 func TestOthersGoOnWhileANameIsLookedUp(t *testing.T) {
 	o := startOrigin(t, "tcp", shows)
 	names := resolvertest.Start(t)
@@ -149,14 +149,14 @@ func TestOthersGoOnWhileANameIsLookedUp(t *testing.T) {
 	io.WriteString(nc, get("/n/?to=slow.test"))
 	proxytest.Eventually(t, func() bool { return names.Asked("slow.test") > 0 }, "the name is not asked for")
 	if status := s.Serves("/"); status != 200 {
-		t.Error(status)
+		t.Errorf("got %d, want 200", status)
 	}
 	nc.Close()
 	s.Log.Wait(t, "client prematurely closed connection")
 }
 
-// All addresses of a name are tried, and connections to them are kept, but not more than
-// for one upstream, however many servers requests name.
+// All addresses of a name are tried, and connections to them are kept: not more than for one
+// upstream, even if requests name many servers.
 func TestServersThatRequestsNameAreBounded(t *testing.T) {
 	o := startOrigin(t, "tcp", shows)
 	_, port, _ := net.SplitHostPort(o.addr)
@@ -167,16 +167,16 @@ func TestServersThatRequestsNameAreBounded(t *testing.T) {
 	r := bufio.NewReader(nc)
 	for range 20 {
 		if res, body := exchange(t, nc, r, get("/?to=two.test")); res.StatusCode != 200 {
-			t.Errorf("%d %s", res.StatusCode, body)
+			t.Errorf("got %d %s, want 200", res.StatusCode, body)
 		}
 	}
 	if n := o.accepted(); n != 1 {
-		t.Errorf("%d connections", n)
+		t.Errorf("got %d connections, want 1", n)
 	}
 	for i := range 100 {
 		names.Set(fmt.Sprintf("n%d.test", i), "60 A 127.0.0.1")
 		if res, body := exchange(t, nc, r, get(fmt.Sprintf("/?to=n%d.test", i))); res.StatusCode != 200 {
-			t.Errorf("%d %s", res.StatusCode, body)
+			t.Errorf("got %d %s, want 200", res.StatusCode, body)
 		}
 	}
 	kept := 0
@@ -191,7 +191,7 @@ func TestServersThatRequestsNameAreBounded(t *testing.T) {
 		}
 	})
 	if kept == 0 {
-		t.Error("no connection is kept")
+		t.Errorf("got %d kept connections, want some", kept)
 	}
 }
 
@@ -207,7 +207,7 @@ func TestBodiesWaitForTheName(t *testing.T) {
 			for _, chunked := range []bool{false, true} {
 				res, body := ask(t, s, "POST "+target+" HTTP/1.1\r\nHost: site\r\n"+framed(size, chunked))
 				if res.StatusCode != 200 || !strings.HasSuffix(body, fmt.Sprintf("; %d bytes", size)) {
-					t.Errorf("%s, %d bytes, chunked %v: %d %s", target, size, chunked, res.StatusCode, body)
+					t.Errorf("%s, %d bytes, chunked %v: got %d %s, want 200 with all bytes", target, size, chunked, res.StatusCode, body)
 				}
 			}
 		}
@@ -220,7 +220,7 @@ func TestAValueThatAsksForTLSIsNotServedWithout(t *testing.T) {
 	s := newSite(t, "server { listen 127.0.0.1:80; location / { proxy_pass $arg_to; } location /u { uwsgi_pass $arg_to; } }")
 	for _, target := range []string{"/?to=https://" + o.addr + "/", "/u?to=suwsgi://" + o.addr} {
 		if res, _ := ask(t, s, get(target)); res.StatusCode != 500 || o.accepted() != 0 {
-			t.Errorf("%s: %d, %d connections", target, res.StatusCode, o.accepted())
+			t.Errorf("%s: got %d, %d connections, want 500 and none", target, res.StatusCode, o.accepted())
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (h *handler) hides(f proxy.Field) bool {
 	return h.hidden.has(f.ID(), f.Name)
 }
 
-// decide says what becomes of the answer whose head has come.
+// decide chooses what to do with an answer whose head has come.
 func (p *pass) decide(x *proxy.Exchange) error {
 	status := p.head.Status
 	if kind := upstream.OnStatus(status); kind != 0 && p.again(x, kind, false) {
@@ -49,8 +49,8 @@ func (p *pass) decide(x *proxy.Exchange) error {
 	return p.begin(x)
 }
 
-// headCame tells the balancing that the head of the answer has come, where that is to know
-// before all of it has.
+// headCame tells the roster and sticky that the head of the answer has come, if they need to
+// know that before all of it has come.
 func (p *pass) headCame(x *proxy.Exchange) {
 	d := p.upstream
 	if d.balance.atHead && d.balance.inFlight {
@@ -62,8 +62,8 @@ func (p *pass) headCame(x *proxy.Exchange) {
 	}
 }
 
-// intercepted has error_page answer in place of the peer. What a client needs to
-// authenticate stays, as in nginx.
+// intercepted returns the error that makes error_page respond in place of the peer. The
+// response keeps WWW-Authenticate, as in nginx.
 func (p *pass) intercepted(x *proxy.Exchange) error {
 	fail := &proxy.Fail{Status: proxy.Status(p.head.Status), Level: proxy.LevelInfo}
 	for _, f := range p.head.Fields {
@@ -74,7 +74,8 @@ func (p *pass) intercepted(x *proxy.Exchange) error {
 	return fail
 }
 
-// dropBody lets go of an answer whose body nobody gets.
+// dropBody ends the try of an answer whose body is not used. It keeps the connection if the
+// whole body has come.
 func (p *pass) dropBody(x *proxy.Exchange) {
 	_, err := p.decode(p.data)
 	if err == nil && p.over() {
@@ -87,8 +88,8 @@ func (p *pass) dropBody(x *proxy.Exchange) {
 	p.conn = nil
 }
 
-// begin gives the answer to the client: in one piece where it is there, or will fit into
-// one buffer, else as it comes.
+// begin sends the answer to the client: in one piece if all of it has come or it fits into one
+// buffer, otherwise as it comes.
 func (p *pass) begin(x *proxy.Exchange) error {
 	if p.h.buffering && p.h.limitRate == nil && !p.over() && !p.h.protocol.records && p.raw.ContentLength >= 0 && p.raw.ContentLength <= blockSize && int64(len(p.data)) < p.raw.ContentLength {
 		p.stage = collecting
@@ -125,7 +126,7 @@ func (p *pass) collect(x *proxy.Exchange) error {
 	return p.begin(x)
 }
 
-// respond gives the whole answer, which has been read.
+// respond sends the client a complete answer.
 func (p *pass) respond(x *proxy.Exchange) error {
 	if err := p.rewriteFields(x); err != nil {
 		return err
@@ -139,8 +140,7 @@ func (p *pass) respond(x *proxy.Exchange) error {
 	return errDone
 }
 
-// rewriteFields gives the head the addresses that proxy_redirect makes of its own, and the
-// cookies that proxy_cookie_* make.
+// rewriteFields applies proxy_redirect and proxy_cookie_* to the head.
 func (p *pass) rewriteFields(x *proxy.Exchange) (err error) {
 	if len(p.h.redirects) == 0 && !p.h.editsCookies {
 		return nil
@@ -160,7 +160,7 @@ func (p *pass) rewriteFields(x *proxy.Exchange) (err error) {
 			return err
 		}
 		if f.Value != was && !h1.IsValue(f.Value) {
-			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: fmt.Sprintf("the value %q of %s, as it was changed, has a control character", f.Value, f.Name)}
+			return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: fmt.Sprintf("the changed value %q of %s has a control character", f.Value, f.Name)}
 		}
 	}
 	return nil

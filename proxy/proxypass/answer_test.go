@@ -8,7 +8,7 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// ways run a test with connections of loops and with those of goroutines.
+// ways runs a test with connections of loops, and with connections of goroutines.
 func ways(t *testing.T, f func(t *testing.T, c proxytest.Config)) {
 	for _, goroutines := range []bool{false, true} {
 		t.Run(map[bool]string{false: "loops", true: "goroutines"}[goroutines], func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestAnswersOfAllFramings(t *testing.T) {
 				for range 3 {
 					res, body := ask(t, s, c.method+" / HTTP/1.1\r\nHost: a\r\n\r\n")
 					if res.StatusCode != c.status || c.status != 502 && body != c.body {
-						t.Fatalf("%d, %d bytes %.100q", res.StatusCode, len(body), body)
+						t.Fatalf("got %d, %d bytes %.100q, want %d, %d bytes", res.StatusCode, len(body), body, c.status, len(c.body))
 					}
 				}
 				if want := map[bool]int{true: 1, false: 3}[c.kept]; o.accepted() != want {

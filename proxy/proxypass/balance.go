@@ -1,6 +1,7 @@
 package proxypass
 
 import (
+	"cmp"
 	"hash/crc32"
 	"math/rand/v2"
 	"slices"
@@ -9,41 +10,41 @@ import (
 	"time"
 )
 
-// method chooses a member for a request among those that are backups, or those that are
-// not; nil where none of them can take it. The roster's lock is held.
+// method chooses a member for a request: among the backups if backup is set, otherwise among
+// the others. It returns nil if none of them can take the request. The roster's lock is held.
 type method func(r *roster, sel *selection, backup bool, now time.Time) *member
 
-// selection is what a request brings for the choice of its peer.
+// selection has what the choice of a peer needs to know of a request.
 type selection struct {
-	tried []*peer // they have failed
-	hint  string  // of sticky: whom the request is bound to; "": nobody
-	bound *member // the same, while a member is chosen
+	tried []*peer // have failed for this request
+	hint  string  // of sticky: the sid of the peer that the request is bound to; "": none
+	bound *member // the member with this sid, while a member is chosen; nil: none can take it
 	key   []byte  // of ip_hash and hash
-	hash  uint32  // of it; with a ring: the place there
-	round int     // of hashing: how often it was done
-	tries int     // of hashing and of random: how many members could not take the request
+	hash  uint32  // the hash of key; of a ring: the index of a point
+	round int     // of hashing: how many hashes were computed
+	tries int     // of hashing and random: how many members could not take the request
 }
 
-// reset makes the selection one of another request.
+// reset makes the selection ready for another request.
 func (sel *selection) reset() {
 	clear(sel.tried)
 	*sel = selection{tried: sel.tried[:0], key: sel.key[:0]}
 }
 
-// maxTries is how many members that a hash or chance names are looked at before the
-// members take turns, as in nginx.
+// maxTries is how many members hashing and random try before the members take turns, as in
+// nginx.
 const maxTries = 20
 
-// roundRobin is the method of groups that name none.
+// roundRobin is the method of groups without a directive for one.
 func roundRobin(r *roster, sel *selection, backup bool, now time.Time) *member {
 	return r.turn(sel, backup, now, nil)
 }
 
-// cost is what least_conn and least_time compare, in proportion to weight.
+// cost returns the value that least_conn and least_time compare, in proportion to weight.
 type cost func(m *member, now time.Time) int
 
-// least is the method that chooses the member of the least cost. Those of equal cost take
-// turns.
+// least returns the method that chooses the member of the least cost. Members of equal cost
+// take turns.
 func least(of cost) method {
 	return func(r *roster, sel *selection, backup bool, now time.Time) *member {
 		if sel.bound != nil {
@@ -73,16 +74,16 @@ func least(of cost) method {
 
 func connections(m *member, _ time.Time) int { return m.conns }
 
-// Times of least_time that differ by less than a step count as equal, so that members
-// which are about as fast take turns; those longer than the longest all count as slow.
+// Times of least_time are counted in steps, so that members which are about equally fast take
+// turns. Longer times count as the longest.
 const (
 	timeStep    = 20 * time.Millisecond
 	longestTime = 5 * time.Second
 )
 
-// expected is the cost of least_time: how long the member takes for what it works on, and
-// one request more. A member that was not asked for long gets another chance: its time
-// counts half after each fail_timeout.
+// expected returns the cost of least_time: the time that the member takes for its requests
+// and one more. A member that has had no request for long gets another chance: its time is
+// halved for each fail_timeout and a second.
 func expected(atHead, inFlight bool) cost {
 	return func(m *member, now time.Time) int {
 		t := m.whole
@@ -100,8 +101,8 @@ func expected(atHead, inFlight bool) cost {
 	}
 }
 
-// random chooses by chance; of two that chance names the one of the least cost, where of
-// is set.
+// random returns the method that chooses a random member, in proportion to weight. With of it
+// chooses the one of less cost of two random members.
 func random(of cost) method {
 	return func(r *roster, sel *selection, backup bool, now time.Time) *member {
 		if sel.bound != nil {
@@ -127,7 +128,7 @@ func random(of cost) method {
 	}
 }
 
-// weights returns the sum of the weights of the members that are no backups.
+// weights returns the sum of the weights of the members that are not backups.
 func (r *roster) weights() (sum int) {
 	for _, m := range r.members {
 		if !m.backup {
@@ -137,7 +138,8 @@ func (r *roster) weights() (sum int) {
 	return sum
 }
 
-// byWeight returns the member in whose part of all weights w is. Backups have none.
+// byWeight returns a member for w, which is less than weights: the weights of the members
+// that are not backups, one after the other, cover the numbers from 0.
 func (r *roster) byWeight(w int) *member {
 	for _, m := range r.members {
 		if m.backup {
@@ -148,10 +150,10 @@ func (r *roster) byWeight(w int) *member {
 		}
 		w -= m.weight
 	}
-	return nil // w is less than all weights
+	return nil // not reached, as w is less than weights
 }
 
-// hashed is the method of ip_hash and hash: next makes the next hash of the key.
+// hashed returns the method of ip_hash and hash: next computes the next hash of the key.
 func hashed(next func(sel *selection)) method {
 	return func(r *roster, sel *selection, backup bool, now time.Time) *member {
 		if sel.bound != nil {
@@ -167,14 +169,14 @@ func hashed(next func(sel *selection)) method {
 	}
 }
 
-// The hash of ip_hash.
+// The parameters of nginx's hash for ip_hash.
 const (
 	addressSeed    = 89
 	addressFactor  = 113
 	addressModulus = 6271
 )
 
-// nextOfAddress makes nginx's hash of a client's address.
+// nextOfAddress computes nginx's hash of a client's address.
 func nextOfAddress(sel *selection) {
 	if sel.round++; sel.round == 1 {
 		sel.hash = addressSeed
@@ -184,7 +186,7 @@ func nextOfAddress(sel *selection) {
 	}
 }
 
-// nextOfKey makes nginx's hash of a key, which is that of Perl's Cache::Memcached.
+// nextOfKey computes nginx's hash of a key, which is that of Perl's Cache::Memcached.
 func nextOfKey(sel *selection) {
 	var sum uint32
 	if sel.round > 0 {
@@ -196,14 +198,14 @@ func nextOfKey(sel *selection) {
 	sel.round++
 }
 
-// ring is where "hash KEY consistent" finds servers: the points of all of them, by hash.
-// It is that of ketama with 160 points for each unit of weight, as nginx and Perl's
-// Cache::Memcached::Fast have it.
+// ring is the table of "hash KEY consistent": the points of all servers, sorted by hash. It is
+// that of ketama, with 160 points for each unit of weight, as in nginx and Perl's
+// Cache::Memcached::Fast.
 type ring []point
 
 type point struct {
 	hash   uint32
-	server string // as the configuration has it
+	server string // the server's address as written in the configuration
 }
 
 const pointsPerWeight = 160
@@ -228,29 +230,14 @@ func newRing(peers []*peer) ring {
 			all = append(all, point{h, p.text})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b point) int {
-		switch {
-		case a.hash < b.hash:
-			return -1
-		case a.hash > b.hash:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(all, func(a, b point) int { return cmp.Compare(a.hash, b.hash) })
 	return slices.CompactFunc(all, func(a, b point) bool { return a.hash == b.hash })
 }
 
-// place returns the first point at hash or behind it.
+// place returns the index of the first point whose hash is not less than hash; len(g) if
+// there is none.
 func (g ring) place(hash uint32) int {
-	i, _ := slices.BinarySearchFunc(g, hash, func(p point, h uint32) int {
-		switch {
-		case p.hash < h:
-			return -1
-		case p.hash > h:
-			return 1
-		}
-		return 0
-	})
+	i, _ := slices.BinarySearchFunc(g, hash, func(p point, h uint32) int { return cmp.Compare(p.hash, h) })
 	return i
 }
 

@@ -63,7 +63,7 @@ func (ps *peers) serve(c *peerConn, i int) {
 	}
 }
 
-// release lets go of all requests that are held; later ones are held again.
+// release answers all requests that are held. Later ones are held again.
 func (ps *peers) release() {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -139,7 +139,7 @@ func sameChoices(t *testing.T, theirs, mine func() net.Conn, n int, request func
 		}
 	}
 	if different > 0 {
-		t.Errorf("%d of %d differ", different, n)
+		t.Errorf("got %d of %d choices that differ from nginx's, want none", different, n)
 	}
 }
 
@@ -209,7 +209,7 @@ func TestSharesAreThoseOfNginx(t *testing.T) {
 	}
 }
 
-// A key has the same peer as behind nginx, also where that is down or has failed.
+// A key has the same peer as with nginx, also if a peer is down or has failed.
 func TestHashesChooseThePeersThatNginxChooses(t *testing.T) {
 	for name, servers := range map[string]string{
 		"equal":    "server P0; server P1; server P2; server P3;",
@@ -242,7 +242,7 @@ func TestHashesChooseThePeersThatNginxChooses(t *testing.T) {
 	}
 }
 
-// Names make points of a ring, not addresses, and a socket is its path.
+// The points of a ring are made from names, not addresses, and from the path of a socket.
 func TestARingIsMadeOfServersAsTheyAreWritten(t *testing.T) {
 	one, other, third := startOrigin(t, "unix", says("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n0")), startOrigin(t, "unix", says("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")), startPeers(t, 3)
 	_, port, _ := net.SplitHostPort(third.origins[2].addr)
@@ -250,7 +250,7 @@ func TestARingIsMadeOfServersAsTheyAreWritten(t *testing.T) {
 	sameChoices(t, theirs, mine, 500, func(i int) string { return get(fmt.Sprintf("/?k=%d", i)) })
 }
 
-// Without one of four servers its keys alone have another.
+// Without one of four servers only its own keys move.
 func TestAConsistentHashMovesTheKeysOfAServerThatIsGoneAlone(t *testing.T) {
 	ps := startPeers(t, 4)
 	s := newSite(t, ps.addressed("upstream a { hash $arg_k consistent; server P0; server P1; server P2; server P3; } upstream b { hash $arg_k consistent; server P0; server P1; server P2; }")+
@@ -266,11 +266,11 @@ func TestAConsistentHashMovesTheKeysOfAServerThatIsGoneAlone(t *testing.T) {
 		case before[i] == "3":
 			moved++
 		default:
-			t.Errorf("key %d moved from %s to %s", i, before[i], after[i])
+			t.Errorf("key %d: got %s, want %s as before, or the new server", i, after[i], before[i])
 		}
 	}
 	if moved < 300 || moved > 700 {
-		t.Errorf("server 3 had %d of 2000 keys", moved)
+		t.Errorf("server 3: got %d of 2000 keys, want 300 to 700", moved)
 	}
 }
 
@@ -335,7 +335,7 @@ func (ps *peers) heldNow() []int {
 	return slices.Clone(ps.held)
 }
 
-// holds waits until the peers hold n requests; false where one was answered.
+// holds waits until the peers hold n requests. It returns false if one was answered.
 func (ps *peers) holds(n int, answered chan string) bool {
 	for {
 		sum := 0
@@ -361,7 +361,7 @@ func TestAPeerThatComesBackGetsItsShareAgain(t *testing.T) {
 	theirs, mine := groupsBeside(t, ps.addressed("upstream u { server "+addr+" weight=5 fail_timeout=1s; server P0; server P1; }"), "location / { proxy_pass http://u; }")
 	for _, dial := range []func() net.Conn{theirs, mine} {
 		if got := tally(bodies(t, dial(), 50, always("/"))); got["0"] < 20 || got["1"] < 20 {
-			t.Fatalf("without the peer: %v", got)
+			t.Fatalf("without the peer: got %v, want at least 20 for each", got)
 		}
 	}
 	l, err := net.Listen("tcp", addr)
@@ -443,14 +443,14 @@ func TestBlocksAreAcceptedOrNotAsByNginx(t *testing.T) {
 		theirs, said := accepts(t, "upstream u { "+block+" } server { listen 127.0.0.1:1; location / { proxy_pass http://u; } }")
 		warnings, err := proxytest.Check(t, proxytest.Config{Text: "upstream u { " + block + " } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }", Modules: Modules(Options{})})
 		if (err == nil) != theirs {
-			t.Errorf("%s\n ours  %v\n nginx %s", block, err, said)
+			t.Errorf("%s\n got %v\nwant as nginx: %s", block, err, said)
 		}
 		redefined := false
 		for _, w := range warnings {
 			redefined = redefined || strings.HasPrefix(w.Msg, "load balancing method redefined")
 		}
 		if redefined != strings.Contains(said, "load balancing method redefined") {
-			t.Errorf("%s\n ours  %v\n nginx %s", block, warnings, said)
+			t.Errorf("%s\n got %v\nwant as nginx: %s", block, warnings, said)
 		}
 	}
 }

@@ -24,7 +24,7 @@ func (r *roster) index(m *member) int {
 	return -1
 }
 
-// lose has a request to m fail.
+// lose makes a request to m fail.
 func (r *roster) lose(m *member, now time.Time) {
 	m.conns++
 	r.leave(m, result{outcome: failed, began: now, landed: true}, now)
@@ -45,7 +45,7 @@ func TestPeersThatRestAreAskedWhenNoOtherIsLeft(t *testing.T) {
 		sel.tried = append(sel.tried, m.peer)
 	}
 	if m := r.choose(&sel, now); m != nil {
-		t.Errorf("peer %d is asked again", r.index(m))
+		t.Errorf("got peer %d, want none", r.index(m))
 	}
 }
 
@@ -54,14 +54,14 @@ func TestAPeerThatRestsIsNotAskedBeforeOthers(t *testing.T) {
 	r.lose(r.members[0], now)
 	for range 10 {
 		if got := r.index(r.choose(&selection{}, now)); got != 1 {
-			t.Fatalf("peer %d is asked", got)
+			t.Fatalf("got peer %d, want 1", got)
 		}
 	}
 	r.lose(r.members[1], now)
 	if got := r.index(r.choose(&selection{}, now)); got != 2 {
-		t.Errorf("peer %d is asked, not the backup", got)
+		t.Errorf("got peer %d, want the backup 2", got)
 	}
 	if got := r.index(r.choose(&selection{}, now.Add(11*time.Second))); got == 2 {
-		t.Error("the backup is asked when others have rested")
+		t.Errorf("others have rested: got the backup %d, want another", got)
 	}
 }

@@ -10,19 +10,20 @@ import (
 	"alicorn/proxy"
 )
 
-// balancing is how an upstream block says that a peer is chosen.
+// balancing is the directive of an upstream block that chooses the method.
 type balancing struct {
-	name       string          // of the directive; "": round robin
+	name string // of the directive; "": round robin
+	text string // its arguments
+
 	key        *proxy.Template // of hash
-	text       string          // the directive's arguments
 	consistent bool            // of hash
 	two        bool            // of random: the better one of two
-	timed      bool            // the time of answers counts
-	atHead     bool            // the time until the head, not that until the end
-	inFlight   bool            // requests without an answer count, too
+	timed      bool            // compare the times of answers: least_time
+	atHead     bool            // the times until the head, not until the end
+	inFlight   bool            // include requests without an answer
 }
 
-// method makes the method for a group's peers.
+// method returns the method for a group's peers.
 func (b *balancing) method(peers []*peer) method {
 	of := cost(connections)
 	if b.timed {
@@ -45,16 +46,16 @@ func (b *balancing) method(peers []*peer) method {
 	return roundRobin
 }
 
-// counts reports whether the method compares what members work on.
+// counts reports whether the method compares the members' requests or times.
 func (b *balancing) counts() bool { return b.two || b.timed || b.name == "least_conn" }
 
-// fixed reports whether requests have their servers whatever these do, or by chance: there
-// are no backups then, and no slow start.
+// fixed reports whether the method is by hash or random. Such methods have no backups and no
+// slow_start, as in nginx.
 func (b *balancing) fixed() bool {
 	return b.name == "ip_hash" || b.name == "hash" || b.name == "random"
 }
 
-// prepare makes the selection of a request.
+// prepare sets the selection of a request.
 func (d *definition) prepare(x *proxy.Exchange, sel *selection) {
 	switch d.balance.name {
 	case "ip_hash":
@@ -67,8 +68,8 @@ func (d *definition) prepare(x *proxy.Exchange, sel *selection) {
 	}
 }
 
-// appendNetwork appends what ip_hash looks at: the first three bytes of an IPv4 address,
-// all of an IPv6 address.
+// appendNetwork appends the key of ip_hash: the first three bytes of an IPv4 address, or a
+// whole IPv6 address.
 func appendNetwork(dst []byte, binary string) []byte {
 	switch len(binary) {
 	case 4:
@@ -161,7 +162,7 @@ func setQueue(k *blockKey) config.Setter {
 			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("queue: invalid parameter %q; it takes timeout=TIME", n.Arg(1))}
 		}
 		if d.queueTimeout, err = config.ParseTime(text); err == nil && d.queueTimeout <= 0 {
-			err = fmt.Errorf("a time of %q has no request wait", text)
+			err = fmt.Errorf("invalid time %q; it must be longer than 0", text)
 		}
 		if err != nil {
 			return &config.Error{Pos: n.Args[1].Pos, Msg: "queue: timeout: " + err.Error()}
@@ -170,16 +171,16 @@ func setQueue(k *blockKey) config.Setter {
 	}
 }
 
-// zone is a name that zone directives have, with the size that one of them says.
+// zone is the name in zone directives, with the size that one of them has.
 type zone struct {
 	name string
-	size int64
+	size int64 // bytes; 0: no directive has a size
 }
 
-// smallestZone is the least size of a zone of nginx: 8 pages.
+// smallestZone is the least size of a zone in nginx: 8 pages.
 const smallestZone = 8 * pageSize
 
-// setZone reads zone. The size is checked as nginx does, though a group takes what it needs.
+// setZone reads zone. It checks the size as nginx does. The size does not limit a group.
 func setZone(k *blockKey) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		c := k.In(s)
@@ -191,7 +192,7 @@ func setZone(k *blockKey) config.Setter {
 		if len(n.Args) == 1 {
 			s.Load().Defer(pos, func() error {
 				if z.size == 0 {
-					return fmt.Errorf("zero size shared memory zone %q: one of its \"zone\" directives says its size, 64k for example", z.name)
+					return fmt.Errorf("zero size shared memory zone %q: one of its \"zone\" directives must have a size, for example 64k", z.name)
 				}
 				return nil
 			})
@@ -204,7 +205,7 @@ func setZone(k *blockKey) config.Setter {
 		case size < smallestZone:
 			err = fmt.Errorf("zone %q is too small; it needs at least 32k", z.name)
 		case z.size != 0 && z.size != size:
-			err = fmt.Errorf("the size %d of zone %q conflicts with the size %d that was said before", size, z.name, z.size)
+			err = fmt.Errorf("the size %d of zone %q conflicts with its size %d in a directive above", size, z.name, z.size)
 		}
 		if err != nil {
 			return &config.Error{Pos: n.Args[1].Pos, Msg: err.Error()}
@@ -214,7 +215,7 @@ func setZone(k *blockKey) config.Setter {
 	}
 }
 
-// zone returns the zone of that name, which it makes.
+// zone returns the zone of that name. It makes one if there is none.
 func (d *definitions) zone(name string) *zone {
 	for _, z := range d.zones {
 		if z.name == name {
@@ -226,8 +227,8 @@ func (d *definitions) zone(name string) *zone {
 	return z
 }
 
-// sharesRoster reports whether all lanes have one roster: a zone says so, and what is
-// counted is counted for all.
+// sharesRoster reports whether all lanes have one roster: there is a zone, or a setting that
+// needs the counts of all lanes.
 func (d *definition) sharesRoster() bool {
 	return d.zone != "" || d.queue > 0 || d.balance.counts() || slices.ContainsFunc(d.servers, func(sv server) bool { return sv.maxConns > 0 })
 }
@@ -237,5 +238,5 @@ func (d *definition) startsSlowly() bool {
 	return slices.ContainsFunc(d.servers, func(sv server) bool { return sv.slowStart > 0 })
 }
 
-// defaultQueueTime is how long a request waits in a queue that says nothing of it.
+// defaultQueueTime is the default of queue's timeout.
 const defaultQueueTime = time.Minute

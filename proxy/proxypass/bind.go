@@ -24,10 +24,10 @@ func (p *protocol) socketDirectives() []config.Directive {
 	in, k := config.AnyLevel, p.key
 	return []config.Directive{
 		{Name: p.name + "_bind", In: in, Args: config.Arity{Min: 1, Max: 2}, Syntax: "ADDRESS[:PORT] [transparent] | off", Set: setBind(k),
-			Help: "The local address of connections to servers. It may have variables; an empty value, and off, leave the choice to the system. With transparent it need not be an address of this machine, such as $remote_addr: the system then has to lead the servers' packets back here, and the process needs the right CAP_NET_ADMIN, or the answer is 500. Connections are kept for requests with the same address."},
+			Help: "The local address of connections to servers. It may have variables. With an empty value, and with off, the system chooses. With transparent it may be an address that this machine does not have, such as $remote_addr: then the system must route the servers' packets back to this machine, and the process needs the capability CAP_NET_ADMIN, otherwise the answer is 500. A kept connection is used only for requests with the same address."},
 		{Name: p.name + "_socket_keepalive", In: in, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.bind.keepalive }),
-			Help: "Whether the system looks now and then if a silent server is still there (SO_KEEPALIVE)."},
+			Help: "Whether the system checks from time to time that a silent server is still there (SO_KEEPALIVE)."},
 	}
 }
 
@@ -66,8 +66,8 @@ func parseLocal(text string) (netip.AddrPort, error) {
 	return addr, err
 }
 
-// local returns the local address of connections for x; "" leaves it to the system. As in
-// nginx that is so, too, where the value is no address.
+// local returns the local address of connections for x; "": the system chooses. As in nginx,
+// the system also chooses if the value is not an address.
 func (b *bindSettings) local(x *proxy.Exchange) string {
 	if b.address == nil {
 		return ""
@@ -80,10 +80,10 @@ func (b *bindSettings) local(x *proxy.Exchange) string {
 	return from
 }
 
-// special reports whether sockets need to be set up.
+// special reports whether sockets need prepare.
 func (b *bindSettings) special() bool { return b.address != nil || b.keepalive }
 
-// prepare sets up a socket whose connections have the local address from, "" for any.
+// prepare sets the options of a socket, and binds it to the local address from; "": any.
 func (b *bindSettings) prepare(fd int, from string, to unix.Sockaddr) error {
 	if b.keepalive {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1); err != nil {
@@ -93,7 +93,7 @@ func (b *bindSettings) prepare(fd int, from string, to unix.Sockaddr) error {
 	if _, isUnix := to.(*unix.SockaddrUnix); isUnix || from == "" {
 		return nil
 	}
-	addr, _ := parseLocal(from) // checked by local
+	addr, _ := parseLocal(from) // local has checked it
 	if err := freely(fd, b.transparent, addr.Port() == 0, addr.Addr().Is4()); err != nil {
 		return err
 	}

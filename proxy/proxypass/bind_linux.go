@@ -4,8 +4,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freely lets a socket be bound to an address that is not this machine's, and, where the
-// port is not given, leaves its choice to connect, which knows more free ones.
+// freely sets options for bind: with transparent it allows an address that this machine does
+// not have; with portless it leaves the choice of the port to connect, which has more ports to
+// choose from.
 func freely(fd int, transparent, portless, four bool) error {
 	if transparent {
 		level, option := unix.SOL_IP, unix.IP_TRANSPARENT
@@ -17,7 +18,7 @@ func freely(fd int, transparent, portless, four bool) error {
 		}
 	}
 	if portless {
-		unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // old systems lack it
+		unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // fails on old systems, which do not need it
 	}
 	return nil
 }

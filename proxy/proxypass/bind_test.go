@@ -55,7 +55,7 @@ func TestSocketsAreKeptAlive(t *testing.T) {
 	defer unix.Close(fd)
 	must(t, b.prepare(fd, "", &unix.SockaddrInet4{}))
 	if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE); on != 1 || err != nil {
-		t.Errorf("SO_KEEPALIVE is %d, %v", on, err)
+		t.Errorf("SO_KEEPALIVE: got %d, %v, want 1", on, err)
 	}
 }
 
@@ -73,18 +73,18 @@ func TestAnswersAreReadNoFasterThanTheirLimit(t *testing.T) {
 			s := site(t, cfg)
 			began := time.Now()
 			if res, body := ask(t, s, get("/?rate=50k")); res.StatusCode != 200 || body != long {
-				t.Errorf("%d, %d bytes", res.StatusCode, len(body))
+				t.Errorf("got %d, %d bytes, want 200, %d bytes", res.StatusCode, len(body), len(long))
 			}
 			least := 1900 * time.Millisecond
 			if cfg.Goroutines { // it reads in blocks
 				least = 900 * time.Millisecond
 			}
 			if took := time.Since(began); took < least {
-				t.Errorf("120,000 bytes at 50k a second took %s", took)
+				t.Errorf("120,000 bytes at 50k per second: got %s, want at least %s", took, least)
 			}
 			for _, target := range []string{"/", "/?rate=0", "/direct"} {
 				if res, body := ask(t, s, get(target)); res.StatusCode != 200 || body != long {
-					t.Errorf("%s: %d, %d bytes", target, res.StatusCode, len(body))
+					t.Errorf("%s: got %d, %d bytes, want 200, %d bytes", target, res.StatusCode, len(body), len(long))
 				}
 			}
 		})

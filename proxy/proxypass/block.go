@@ -10,21 +10,21 @@ import (
 	"alicorn/config"
 )
 
-// definition is what an upstream block says, or a proxy_pass without one.
+// definition is the configuration of a Group: an upstream block, or a proxy_pass without one.
 type definition struct {
 	name    string
 	pos     config.Pos
 	servers []server
-	used    bool          // a location passes to it
-	scope   *config.Scope // the block; nil: there is none
+	used    bool          // a location passes requests to it
+	scope   *config.Scope // of the block; nil: there is no block
 
 	balance      balancing
 	sticky       *sticky
-	zone         string // its name; "": there is none
-	queue        int    // how many requests wait for a server; 0: none
+	zone         string // the name of its zone; "": there is none
+	queue        int    // how many requests may wait for a server; 0: none
 	queueTimeout time.Duration
 
-	keep         int // kept connections of each lane; 0: none
+	keep         int // the number of connections that each lane keeps; 0: none
 	keepTimeout  time.Duration
 	keepTime     time.Duration
 	keepRequests int
@@ -37,22 +37,27 @@ type server struct {
 	pos         config.Pos
 	weight      int
 	maxConns    int // 0: any number
-	maxFails    int // 0: it never counts as failed
+	maxFails    int // 0: it never rests after failures
 	failTimeout time.Duration
 	slowStart   time.Duration
 	route       string
 	down        bool
 	backup      bool
-	drain       bool   // it is asked for those alone who are bound to it
-	resolve     bool   // its name is resolved while it serves
-	service     string // the name of the service whose addresses are the server's; "": it is no service
+	drain       bool   // it gets only requests that sticky binds to it
+	resolve     bool   // its name is looked up again while requests are served
+	service     string // the service whose SRV records have its addresses; "": none
 }
 
-// blockSettings are what a block knows of upstream blocks.
+// newServer returns a server with nginx's defaults.
+func newServer(a address) server {
+	return server{addr: a, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}
+}
+
+// blockSettings are the settings of a block about upstream blocks.
 type blockSettings struct {
-	group  *definition    // of this very upstream block
-	match  *match         // of this very match block
-	checks []*healthCheck // of this very location
+	group  *definition    // of this upstream block; nil: it is another block
+	match  *match         // of this match block; nil: it is another block
+	checks []*healthCheck // of this location
 	all    *definitions
 }
 
@@ -87,7 +92,7 @@ func (d *definitions) find(name string) *definition {
 	return d.list[i]
 }
 
-// near names the upstream that is most likely meant by name; "" where there is none.
+// near returns a hint with the upstream that name probably means; "": there is none.
 func (d *definitions) near(name string) string {
 	var names []string
 	for _, o := range d.list {
@@ -103,20 +108,23 @@ func newDefinition(name string, pos config.Pos) *definition {
 	return &definition{name: name, pos: pos, keep: 32, keepTimeout: time.Minute, keepTime: time.Hour, keepRequests: 1000, queueTimeout: defaultQueueTime}
 }
 
-// single is the definition of a proxy_pass that names a server itself.
+// single returns the definition of a proxy_pass that names a server.
 func single(t *target, pos config.Pos) *definition {
 	d := newDefinition(t.addr.String(), pos)
-	d.servers = []server{{text: t.addr.String(), addr: t.addr, pos: pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}}
+	sv := newServer(t.addr)
+	sv.text, sv.pos = t.addr.String(), pos
+	d.servers = []server{sv}
 	return d
 }
 
-// String is what tells whether a group can serve another configuration.
+// String returns all settings. A Group can serve another configuration whose definition has
+// the same String.
 func (d *definition) String() string {
 	return fmt.Sprintf("%s %+v %d %s %s %d %s %q %q %d %s %q", d.name, d.essence(), d.keep, d.keepTimeout, d.keepTime, d.keepRequests,
 		d.balance.name, d.balance.text, d.zone, d.queue, d.queueTimeout, d.stickyText())
 }
 
-// essence is the servers without their places in the file.
+// essence returns the servers without their positions in the file.
 func (d *definition) essence() []server {
 	servers := slices.Clone(d.servers)
 	for i := range servers {
@@ -132,7 +140,7 @@ func (d *definition) stickyText() string {
 	return d.sticky.text
 }
 
-// check looks for the servers of the blocks that nothing uses, as nginx does.
+// check looks up the servers of the blocks that no location uses, as nginx does.
 func (d *definitions) check(l *config.Load, o Options) error {
 	for _, g := range d.list {
 		if g.used {
@@ -146,7 +154,7 @@ func (d *definitions) check(l *config.Load, o Options) error {
 	}
 	for _, c := range d.checks {
 		if c.at == nil {
-			l.Fail(c.pos, "health_check has no proxy_pass, or its like, in its location")
+			l.Fail(c.pos, "health_check needs proxy_pass, or its like, in the same location")
 		}
 	}
 	return nil
@@ -176,10 +184,12 @@ func openUpstream(k *blockKey) config.Setter {
 	}
 }
 
-// addServer adds a server, also one with a mistake: the block is not without servers.
+// addServer adds a server. It adds one with a mistake, too: otherwise the block might also be
+// reported as empty.
 func addServer(k *blockKey) config.Setter {
 	return func(s *config.Scope, n *config.Node) (err error) {
-		sv := server{text: n.Arg(0), pos: n.Args[0].Pos, weight: 1, maxFails: 1, failTimeout: 10 * time.Second}
+		sv := newServer(address{})
+		sv.text, sv.pos = n.Arg(0), n.Args[0].Pos
 		d := k.In(s).group
 		defer func() { d.servers = append(d.servers, sv) }()
 		if sv.addr, err = parseAddress(n.Arg(0), defaultPort); err != nil {
@@ -194,7 +204,7 @@ func addServer(k *blockKey) config.Setter {
 	}
 }
 
-// checkNames checks the parameters about the server's name. An address is no name.
+// checkNames checks resolve and service. As in nginx, they have no effect on an address.
 func (sv *server) checkNames() error {
 	switch {
 	case sv.service != "" && !sv.resolve:
@@ -208,13 +218,13 @@ func (sv *server) checkNames() error {
 	return nil
 }
 
-// parameter reads one parameter of server. As in nginx a method that stands before it in
-// the block may have no use for it.
+// parameter reads one parameter of server. As in nginx, it may be an error after the
+// directive of some methods.
 func (sv *server) parameter(text string, b *balancing) (err error) {
 	word, value, _ := strings.Cut(text, "=")
 	switch {
 	case b.fixed() && (text == "backup" || word == "slow_start"):
-		return fmt.Errorf("balancing method does not support parameter %q: %s knows no server that is asked later, or less", text, b.name)
+		return fmt.Errorf("balancing method does not support parameter %q: %s treats all servers alike", text, b.name)
 	case text == "down":
 		sv.down = true
 	case text == "backup":
@@ -246,10 +256,11 @@ func (sv *server) parameter(text string, b *balancing) (err error) {
 	return nil
 }
 
-// checkRoute checks the name of a server, which a cookie may hold: RFC 6265 section 4.1.1.
+// checkRoute checks the route of a server, which may be the value of a cookie: RFC 6265
+// section 4.1.1.
 func checkRoute(name string) error {
 	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`",;\`, c) }) {
-		return fmt.Errorf("invalid name %.80q; it has 1 to 64 characters that a cookie may have", name)
+		return fmt.Errorf("invalid name %.80q; it must have 1 to 64 characters that are allowed in a cookie", name)
 	}
 	return nil
 }

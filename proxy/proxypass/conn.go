@@ -16,11 +16,11 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// conn is a connection to a peer. Whoever has it reads and writes it: the pass that it is
-// for, the loop that waits for it, or the loop's goroutine that reads an answer ahead of
-// the client. The state says who.
+// conn is a connection to a peer. It has one owner at a time, who reads and writes it: its
+// pass, the loop that waits for it, or a goroutine of the loop that reads an answer ahead of
+// the client. The state says which.
 //
-//	state     who has it                              ends with
+//	state     owner                                   ends with
 //	busy      the pass                                shake, await, rest, produce, close
 //	shaking   a goroutine that does TLS's handshake   busy, and the pass is woken
 //	waiting   the loop, for the pass                  Ready: busy, and the pass is woken
@@ -35,18 +35,18 @@ import (
 type conn struct {
 	peer     *peer
 	lane     *lane
-	looped   *eventloop.Conn // nil: blocking serves a goroutine
+	looped   *eventloop.Conn // nil: blocking is used
 	blocking net.Conn
 	sealed   *upstream.Sealed // TLS above looped; nil: none
-	shaken   bool             // the handshake was done,
-	broken   error            // or has failed
+	shaken   bool             // the handshake has ended
+	broken   error            // why it has failed; nil: it has not
 	way      way
 	born     time.Time
-	requests int  // that were sent on it
-	again    bool // the loop has it though there was something to read
+	requests int  // the number of requests that were sent on it
+	again    bool // the loop got it although there was something to read
 	closed   bool
-	timer    *time.Timer   // ends a kept connection of a goroutine
-	restTime time.Duration // for which it is kept
+	timer    *time.Timer   // closes a kept connection of a goroutine
+	restTime time.Duration // how long it is kept
 
 	// The place in the list of the lane, whose lock guards it.
 	listed       bool
@@ -58,10 +58,11 @@ type conn struct {
 	pass  *pass       // that streams, until the end of its answer
 }
 
-// way is in what connections to a peer differ, so that one cannot take the place of another.
+// way has the settings in which connections to a peer may differ. A request can use only a kept
+// connection of its own way.
 type way struct {
-	name string // that the server's certificate is for; "" without TLS
-	from string // the local address; "" for any
+	name string // the name for the server's certificate; "": without TLS
+	from string // the local address; "": any
 }
 
 type connState uint8
@@ -78,13 +79,13 @@ const (
 	dropped
 )
 
-// leadsTo reports whether c is a connection to p. Peers that requests have named are alike
-// where name and address are.
+// leadsTo reports whether c is a connection to p. Peers that requests have named are the same
+// if their names and addresses are.
 func (c *conn) leadsTo(p *peer) bool {
 	return c.peer == p || c.lane.group.named && c.peer.addr == p.addr && c.peer.name == p.name
 }
 
-// Ready is eventloop.Handler's.
+// Ready implements eventloop.Handler.
 func (c *conn) Ready(t *eventloop.Turn) {
 	c.mu.Lock()
 	state := c.state
@@ -112,15 +113,16 @@ func (c *conn) Ready(t *eventloop.Turn) {
 	}
 }
 
-// await leaves c to its loop until there is something to read, or room where room is set,
-// or timeout has passed. It is false, and the caller goes on, when that is so already.
+// await gives c to its loop until there is something to read, with room also until there is
+// room, or until timeout has passed. It returns false if that is already the case: the caller
+// goes on.
 func (c *conn) await(waker proxy.Waker, room bool, timeout time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state, c.waker, c.again = waiting, waker, false
 	given := false
 	if c.sealed != nil && !c.sealed.Drained() {
-		// TLS holds what the loop does not know of.
+		// TLS holds bytes, which the loop cannot see.
 	} else if room {
 		given = c.looped.IdleBoth(timeout)
 	} else {
@@ -132,14 +134,14 @@ func (c *conn) await(waker proxy.Waker, room bool, timeout time.Duration) bool {
 	return given
 }
 
-// awaits reports that c is left to its loop still, or to its handshake.
+// awaits reports whether the loop still waits for c, or its handshake goes on.
 func (c *conn) awaits() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state == waiting || c.state == shaking
 }
 
-// rest leaves c to its loop while it is kept. It is false when the peer has ended it. The
+// rest gives c to its loop while it is kept. It returns false if the peer has closed it. The
 // lane's lock is held.
 func (c *conn) rest(timeout time.Duration) bool {
 	if c.looped == nil {
@@ -163,8 +165,8 @@ func (c *conn) rest(timeout time.Duration) bool {
 	return false
 }
 
-// silent reports that there is nothing to read, although the loop was told that there is:
-// that was the end of the answer, which has been read.
+// silent reports whether there is nothing to read although the poller has reported something:
+// that was the end of the answer, which was read.
 func (c *conn) silent() bool {
 	var b [1]byte
 	c.looped.Forget()
@@ -172,8 +174,8 @@ func (c *conn) silent() bool {
 	return err == unix.EAGAIN
 }
 
-// restsOn leaves a kept connection to its loop once more, where what has come was only for
-// TLS. It is false when the peer has ended it, or its time is over.
+// restsOn gives a kept connection to its loop again, if only messages of TLS have come. It
+// returns false if the peer has closed it, or if its time is over.
 func (c *conn) restsOn() bool {
 	if c.looped.Expired() || !c.sealed.Quiet() {
 		return false
@@ -183,11 +185,11 @@ func (c *conn) restsOn() bool {
 	return c.state == kept && c.looped.Idle(c.restTime)
 }
 
-// claim takes a kept connection back. It is false when it has ended: its loop closes it.
-// The lane's lock is held.
+// claim takes a kept connection back from its loop. It returns false if it has ended: then its
+// loop closes it. The lane's lock is held.
 func (c *conn) claim() bool {
 	if c.looped == nil {
-		c.timer.Stop() // too late: evict does not find it
+		c.timer.Stop() // if it has fired already, evict does not find c
 		return true
 	}
 	c.mu.Lock()
@@ -225,7 +227,7 @@ func (c *conn) drop(p *pass) bool {
 	return true
 }
 
-// close closes c, which the caller has.
+// close closes c, which the caller owns.
 func (c *conn) close() {
 	if c.closed {
 		return
@@ -242,7 +244,8 @@ func (c *conn) close() {
 	c.looped.Close()
 }
 
-// alive looks whether the peer has ended a kept connection that nobody was told of yet.
+// alive reports whether the peer has not closed a connection that was kept. The poller may not
+// have reported a close yet.
 func (c *conn) alive() bool {
 	var one [1]byte
 	var err error
@@ -257,7 +260,8 @@ func (c *conn) alive() bool {
 	return err == unix.EAGAIN
 }
 
-// peek looks at what a socket has to read, without waiting: unix.EAGAIN where that is nothing.
+// peek copies the first bytes that a socket has to read, without waiting. unix.EAGAIN: there
+// are none.
 func peek(nc net.Conn, p []byte) error {
 	if over, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
 		nc = over.NetConn()
@@ -272,8 +276,8 @@ func peek(nc net.Conn, p []byte) error {
 	return err
 }
 
-// read reads what is there from a loop's connection: unix.EAGAIN where the caller has to
-// await more, io.EOF at the end.
+// read reads what has come on a loop's connection. unix.EAGAIN: nothing has, and the caller
+// awaits more; io.EOF: the end.
 func (c *conn) read(p []byte) (int, error) {
 	if c.sealed != nil {
 		return c.sealed.Read(p)
@@ -302,12 +306,12 @@ func (c *conn) readWithin(p []byte, timeout time.Duration) (int, error) {
 	return n, err
 }
 
-// readable reports that read may find something, or the end.
+// readable reports whether read may find something, or the end.
 func (c *conn) readable() bool {
 	return c.looped != nil && (c.looped.Readable() || c.sealed != nil && !c.sealed.Drained())
 }
 
-// sink is where a body goes that is passed on while it comes.
+// sink returns the sink of a body that is passed on while it comes.
 func (c *conn) sink() upstream.Sink {
 	if c.sealed != nil {
 		return c.sealed
@@ -315,11 +319,11 @@ func (c *conn) sink() upstream.Sink {
 	return c.looped
 }
 
-// write writes what there is room for: unix.EAGAIN where the caller has to await more.
-// Above TLS it writes p whole before it counts a byte: the caller goes on with the same p.
+// write writes as many bytes as there is room for. unix.EAGAIN: the caller awaits room. Above
+// TLS it returns 0 until all of p is written, and the caller goes on with the same p.
 func (c *conn) write(p []byte, timeout time.Duration) (int, error) {
 	if c.looped == nil {
-		var deadline time.Time // none, in place of the one that the request before has set
+		var deadline time.Time // zero: removes the one that the request before has set
 		if timeout > 0 {
 			deadline = time.Now().Add(timeout)
 		}
@@ -333,7 +337,7 @@ func (c *conn) write(p []byte, timeout time.Duration) (int, error) {
 	return max(n, 0), err
 }
 
-// expired reports that the timeout of the last wait has passed.
+// expired reports whether the timeout of the last wait has passed.
 func (c *conn) expired() bool { return c.looped != nil && !c.again && c.looped.Expired() }
 
 // dialBlocking connects on the caller's goroutine.
@@ -355,6 +359,6 @@ func (c *conn) dialBlocking(timeout time.Duration, b *bindSettings) (err error) 
 	return err
 }
 
-// isTimeout reports an error that says that a deadline has passed. EAGAIN says of itself
-// that it is one.
+// isTimeout reports whether err says that a deadline has passed. unix.EAGAIN is not such an
+// error, although its Timeout returns true.
 func isTimeout(err error) bool { return !errors.Is(err, unix.EAGAIN) && os.IsTimeout(err) }

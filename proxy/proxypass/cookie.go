@@ -9,7 +9,7 @@ import (
 	"alicorn/proxy"
 )
 
-// cookieSettings are what a block says of cookies that servers set.
+// cookieSettings are the settings of a block about cookies that servers set.
 type cookieSettings struct {
 	domains config.List[edit]
 	paths   config.List[edit]
@@ -19,7 +19,7 @@ type cookieSettings struct {
 // cookieRule is one proxy_cookie_flags.
 type cookieRule struct {
 	name   *proxy.Template
-	regexp *proxy.Regexp // in place of name
+	regexp *proxy.Regexp // used in place of name; nil: name is used
 	flags  []*proxy.Template
 }
 
@@ -27,22 +27,21 @@ func (c *cookieSettings) given() bool {
 	return len(c.domains.Items())+len(c.paths.Items())+len(c.flags.Items()) > 0
 }
 
-// flagged are the attributes that flags are about, in the order in which they are added.
+// flagged are the attributes that flags change, in the order in which they are added.
 var flagged = [3]string{"Secure", "HttpOnly", "SameSite"}
 
-// cookieFlags are the flags of proxy_cookie_flags: of which attribute, and its value; no: the
-// flag removes it.
+// cookieFlags are the flags of proxy_cookie_flags.
 var cookieFlags = []struct {
 	word  string
-	of    int // index of flagged
-	value string
-	no    bool
+	of    int    // the index of its attribute in flagged
+	value string // of the attribute
+	no    bool   // the flag removes the attribute
 }{
 	{"secure", 0, "", false}, {"nosecure", 0, "", true}, {"httponly", 1, "", false}, {"nohttponly", 1, "", true},
 	{"samesite=strict", 2, "Strict", false}, {"samesite=lax", 2, "Lax", false}, {"samesite=none", 2, "None", false}, {"nosamesite", 2, "", true},
 }
 
-// cookieFlag returns the index of a flag; -1 where there is none of that name.
+// cookieFlag returns the index of the flag word in cookieFlags; -1: there is none.
 func cookieFlag(word string) int {
 	for i := range cookieFlags {
 		if strings.EqualFold(cookieFlags[i].word, word) {
@@ -57,12 +56,12 @@ func cookieDirectives(k *key) []config.Directive {
 	return []config.Directive{
 		{Name: "proxy_cookie_domain", In: in, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "off | DOMAIN REPLACEMENT",
 			Set:  addEdit(k, func(c *settings) *config.List[edit] { return &c.cookies.domains }, true),
-			Help: "Where a cookie of an answer has DOMAIN as its domain, it gets REPLACEMENT in place of that. Case and a dot before the domain do not count. After \"~\" DOMAIN is a regular expression, which ignores case, and REPLACEMENT may have its groups. Both may have variables. The first that fits counts. off drops what the block inherits."},
+			Help: "Replaces the domain DOMAIN of cookies in answers by REPLACEMENT. Case and a dot before the domain do not matter. After \"~\" DOMAIN is a regular expression, which ignores case, and REPLACEMENT may have its groups. Both may have variables. The first directive that matches counts. off drops those that the block inherits."},
 		{Name: "proxy_cookie_path", In: in, Args: config.Arity{Min: 1, Max: 2}, Repeat: true, Syntax: "off | PATH REPLACEMENT",
 			Set:  addEdit(k, func(c *settings) *config.List[edit] { return &c.cookies.paths }, false),
-			Help: "Where the path of a cookie of an answer begins with PATH, it begins with REPLACEMENT instead. After \"~\", or \"~*\" to ignore case, PATH is a regular expression, and REPLACEMENT, which may have its groups, takes the place of the whole path. Both may have variables. The first that fits counts. off drops what the block inherits."},
+			Help: "Replaces PATH at the beginning of the path of cookies in answers by REPLACEMENT. After \"~\", or \"~*\" to ignore case, PATH is a regular expression, and REPLACEMENT, which may have its groups, replaces the whole path. Both may have variables. The first directive that matches counts. off drops those that the block inherits."},
 		{Name: "proxy_cookie_flags", In: in, Args: config.SomeArg, Repeat: true, Syntax: "off | COOKIE [secure | nosecure | httponly | nohttponly | samesite=strict | samesite=lax | samesite=none | nosamesite] ...", Set: addCookieFlags(k),
-			Help: "Flags that cookies of answers with the name COOKIE get, or, with \"no\" before the flag, lose. After \"~\" COOKIE is a regular expression, which ignores case. Both may have variables; a flag that is empty then is none. The first that fits counts. off drops what the block inherits."},
+			Help: "Adds flags to the cookies named COOKIE in answers, or, with \"no\" before the flag, removes them. After \"~\" COOKIE is a regular expression, which ignores case. Both may have variables; an empty flag has no effect. The first directive that matches counts. off drops those that the block inherits."},
 	}
 }
 
@@ -95,10 +94,10 @@ func addCookieFlags(k *key) config.Setter {
 	}
 }
 
-// attribute is a part of a cookie; the first one is its name and value.
+// attribute is a part of a cookie. The first part is the cookie's own name and value.
 type attribute struct {
 	name, value string
-	valued      bool // it has a value
+	valued      bool // it has "=" and a value, which may be empty
 }
 
 func parseCookie(text string) (all []attribute) {
@@ -115,7 +114,7 @@ func parseCookie(text string) (all []attribute) {
 func (c *cookieSettings) rewrite(x *proxy.Exchange, text string) (string, error) {
 	all, changed := parseCookie(text), false
 	if !all[0].valued {
-		return text, nil // as in nginx it is no cookie
+		return text, nil // not a cookie, as in nginx
 	}
 	for i := range all {
 		a := &all[i]
@@ -148,7 +147,7 @@ func (c *cookieSettings) rewrite(x *proxy.Exchange, text string) (string, error)
 	return joinCookie(all), nil
 }
 
-// ruleFor returns the first rule for a cookie's flags; nil where there is none.
+// ruleFor returns the first rule for the cookie of that name; nil: there is none.
 func (c *cookieSettings) ruleFor(x *proxy.Exchange, name string) (*cookieRule, error) {
 	rules := c.flags.Items()
 	for i := range rules {
@@ -165,7 +164,7 @@ func (c *cookieSettings) ruleFor(x *proxy.Exchange, name string) (*cookieRule, e
 	return nil, nil
 }
 
-// apply sets and removes the rule's flags. Of two about one attribute the last counts.
+// apply sets and removes the rule's flags. Of two flags for one attribute the last counts.
 func (r *cookieRule) apply(x *proxy.Exchange, all []attribute) []attribute {
 	chosen := [len(flagged)]int{-1, -1, -1}
 	for _, t := range r.flags {

@@ -8,17 +8,17 @@ import (
 	"alicorn/proxy"
 )
 
-// edit is one rule that puts another text in place of one, or of its beginning: a
-// proxy_redirect, proxy_cookie_path or proxy_cookie_domain.
+// edit is one rule that replaces a text, or its beginning: a proxy_redirect,
+// proxy_cookie_path or proxy_cookie_domain.
 type edit struct {
 	standard    bool            // "default" of proxy_redirect: see redirectsOf
-	pattern     *proxy.Template // what a text begins with, or is
-	regexp      *proxy.Regexp   // in place of pattern; then the text as a whole is replaced
+	pattern     *proxy.Template // the text, or its beginning
+	regexp      *proxy.Regexp   // used in place of pattern, and replaces the whole text; nil: pattern is used
 	replacement *proxy.Template
 }
 
-// parseEdit reads the two arguments of such a directive. fold ignores case in regular
-// expressions that begin with "~" alone, too.
+// parseEdit reads the two arguments of such a directive. With fold, regular expressions ignore
+// case also after "~" without "*".
 func parseEdit(s *config.Scope, n *config.Node, fold bool) (edit, error) {
 	load := s.Load()
 	e := edit{replacement: proxy.ParseTemplate(load, n.Args[1].Pos, n.Arg(1))}
@@ -35,7 +35,7 @@ func parseEdit(s *config.Scope, n *config.Node, fold bool) (edit, error) {
 	return e, nil
 }
 
-// addEdit is the Setter of a list of edits, which "off" empties.
+// addEdit returns the Setter of a list of edits. "off" empties the list.
 func addEdit(k *key, list func(c *settings) *config.List[edit], fold bool) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		if len(n.Args) == 1 {
@@ -53,8 +53,8 @@ func addEdit(k *key, list func(c *settings) *config.List[edit], fold bool) confi
 	}
 }
 
-// beginning returns what the first edit that fits makes of a text that begins with its
-// pattern. ok is false where none fits.
+// beginning applies the first edit that matches: one whose pattern is the beginning of text,
+// or whose regexp matches. ok is false if none does.
 func beginning(x *proxy.Exchange, edits []edit, text string) (to string, ok bool, err error) {
 	for i := range edits {
 		e := &edits[i]
@@ -71,8 +71,8 @@ func beginning(x *proxy.Exchange, edits []edit, text string) (to string, ok bool
 	return "", false, nil
 }
 
-// wholeDomain is beginning for a domain, which the pattern names as a whole. A dot before it
-// does not count and stays; nor does case count.
+// wholeDomain is beginning for a domain, which the pattern must equal. Case does not matter.
+// A dot before the domain does not matter, and stays.
 func wholeDomain(x *proxy.Exchange, edits []edit, domain string) (to string, ok bool, err error) {
 	for i := range edits {
 		e := &edits[i]

@@ -18,16 +18,17 @@ type httpEncoder struct {
 	uri     uriOf
 	method  *proxy.Template // nil: the client's
 	version string          // " HTTP/1.1\r\n"
-	fields  []setHeader     // those of proxy_set_header, and the usual ones
+	fields  []setHeader     // those of proxy_set_header, and those of usualFields
 	passes  bool            // the client's other fields are passed on
-	own     fieldSet        // those of the client that are not
+	own     fieldSet        // fields of the client that are never passed on
 	way     *forwarding     // proxy_headers; nil: off
-	// hostless says that proxy_headers sets Host as well.
+	// hostless says that no proxy_set_header sets Host, so that proxy_headers does.
 	hostless bool
 }
 
-// usualFields are fields that requests have unless proxy_set_header says otherwise, as in
-// nginx: the connection is ours, not the client's. Framing is written by itself.
+// usualFields returns the fields that requests have unless proxy_set_header changes them, as
+// in nginx: the connection to the server is not the client's. append writes the fields of the
+// framing.
 func usualFields(host *proxy.Template, version string) []setHeader {
 	fixed := proxy.FixedTemplate
 	connection := ""
@@ -49,7 +50,7 @@ func newHTTPEncoder(c *settings, location string) encoder {
 	}
 	for _, f := range usualFields(host, c.version) {
 		if f.name == "Host" && c.setsHeaders {
-			f.value = nil // it is the client's
+			f.value = nil // proxy_headers sends the client's
 		}
 		if !slices.ContainsFunc(e.fields, func(o setHeader) bool { return strings.EqualFold(o.name, f.name) }) {
 			e.fields = append(e.fields, f)
@@ -91,7 +92,7 @@ func (e *httpEncoder) url(dst, request []byte) []byte {
 func (e *httpEncoder) append(dst []byte, x *proxy.Exchange, to place, length int64) ([]byte, error) {
 	if e.method != nil {
 		if dst = e.method.Append(x, dst); !proxy.IsToken(dst) {
-			return nil, &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: fmt.Sprintf("the value %q of proxy_method is no method", dst)}
+			return nil, &proxy.Fail{Status: 400, Level: proxy.LevelInfo, Reason: fmt.Sprintf("invalid method %q from proxy_method", dst)}
 		}
 	} else {
 		dst = append(dst, x.Req.Method...)
@@ -129,7 +130,7 @@ func (e *httpEncoder) append(dst []byte, x *proxy.Exchange, to place, length int
 	return append(dst, '\r', '\n'), nil
 }
 
-// appendWay appends what proxy_headers sets.
+// appendWay appends the fields of proxy_headers.
 func (e *httpEncoder) appendWay(dst []byte, x *proxy.Exchange, trusted bool) []byte {
 	if e.hostless {
 		dst = append(appendAuthority(append(dst, "Host: "...), x), '\r', '\n')
@@ -137,8 +138,9 @@ func (e *httpEncoder) appendWay(dst []byte, x *proxy.Exchange, trusted bool) []b
 	return e.way.appendTo(dst, x, trusted)
 }
 
-// appendClient appends the client's fields, but for those that concern its connection or
-// that its Connection names: RFC 9110 section 7.6.1. trusted concerns those of proxy_headers.
+// appendClient appends the client's fields, without those of its connection and those that its
+// Connection names: RFC 9110 section 7.6.1. With proxy_headers, trusted says that the client is
+// a proxy whose fields about forwarding are passed on.
 func (e *httpEncoder) appendClient(dst []byte, h *proxy.Header, trusted bool) []byte {
 	named := namedByConnection(h)
 	for i := range h.Len() {
@@ -151,8 +153,8 @@ func (e *httpEncoder) appendClient(dst []byte, h *proxy.Header, trusted bool) []
 	return dst
 }
 
-// namedByConnection returns the names of fields, in lower case, that belong to the
-// client's connection because its Connection names them; nil for the usual values.
+// namedByConnection returns the names in the client's Connection fields, in lower case; nil if
+// the first is "close" or "keep-alive".
 func namedByConnection(h *proxy.Header) map[string]bool {
 	first, ok := h.Lookup(proxy.FieldConnection)
 	if !ok || strings.EqualFold(first, "close") || strings.EqualFold(first, "keep-alive") {

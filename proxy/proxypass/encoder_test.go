@@ -59,13 +59,13 @@ func TestRequestsAsTheyAreSent(t *testing.T) {
 	}
 }
 
-// A server with a mistake is one of the block all the same.
+// A server with a mistake counts as a server of its block: there is no second error.
 func TestAServerWithAMistakeIsOneMistake(t *testing.T) {
 	for _, server := range []string{"127.0.0.1 weight=0", "127.0.0.1:99999", "127.0.0.1/", "http://127.0.0.1", "127.0.0.1 max_conns=x", "127.0.0.1 slow_start=x", "127.0.0.1 route=a;b"} {
 		_, err := proxytest.Check(t, proxytest.Config{Text: "upstream u { server " + server + "; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }",
 			Modules: Modules(Options{})})
 		if err == nil || strings.Count(err.Error(), "alicorn.conf:") != 1 {
-			t.Errorf("%s: %v", server, err)
+			t.Errorf("%s: got %v, want one error", server, err)
 		}
 	}
 }
@@ -75,14 +75,14 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{in("proxy_pass http://$nosuch;"), `1:55: unknown variable "$nosuch"`},
 		{in("proxy_redirect default; proxy_pass http://$host;"), `"proxy_redirect default" cannot be used with "proxy_pass" directive with variables`},
-		{in("proxy_pass httpx://a;"), `1:55: invalid URL "httpx://a" of proxy_pass; it begins with "http://" or "https://"`},
+		{in("proxy_pass httpx://a;"), `1:55: invalid URL "httpx://a" of proxy_pass; it must begin with "http://" or "https://"`},
 		{in("proxy_pass https://127.0.0.1; proxy_ssl_verify on;"), `1:55: no proxy_ssl_trusted_certificate for proxy_ssl_verify`},
 		{in("proxy_pass https://127.0.0.1; proxy_ssl_certificate data:x;"), `no "proxy_ssl_certificate_key" is defined for certificate`},
 		{in("proxy_pass https://127.0.0.1; proxy_ssl_protocols TLSv9;"), `proxy_ssl_protocols: "TLSv9" is not a protocol`},
 		{in("proxy_pass https://127.0.0.1; proxy_ssl_ciphers none;"), `proxy_ssl_ciphers: no cipher of "none" is left`},
 		{in("uwsgi_pass suwsgi://127.0.0.1:1; uwsgi_ssl_verify on;"), `no uwsgi_ssl_trusted_certificate for uwsgi_ssl_verify`},
 		{in("scgi_pass sscgi://127.0.0.1:1;"), `only uwsgi_pass and proxy_pass reach servers by TLS`},
-		{in("proxy_pass a:1;"), `1:55: invalid URL "a:1" of proxy_pass; it begins with "http://"`},
+		{in("proxy_pass a:1;"), `1:55: invalid URL "a:1" of proxy_pass; it must begin with "http://"`},
 		{in("proxy_pass http://;"), `no host`},
 		{in("proxy_pass http://a:0;"), `invalid port "0"; it is a number from 1 to 65535`},
 		{in("proxy_pass http://[::g];"), `invalid IPv6 address "[::g]"`},
@@ -98,11 +98,11 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{"upstream u { server 127.0.0.1; keepalive_requests -1; } " + in(""), `keepalive_requests: "-1" is not a whole number from 0`},
 		{"upstream u { server 127.0.0.1 wait=1; } " + in(""), `invalid parameter "wait=1" of server`},
 		{"upstream u { server 127.0.0.1 weight=0; } " + in(""), `weight: "0" is not a whole number from 1 to 65535`},
-		{in("proxy_method 'a b';"), `"a b" is no method`},
+		{in("proxy_method 'a b';"), `proxy_method: invalid method "a b"`},
 		{in("proxy_set_header 'a b' c;"), `invalid header field name "a b"`},
-		{in("proxy_set_header Content-Length 5;"), `Content-Length cannot be "5": it says what is sent; "" is allowed`},
+		{in("proxy_set_header Content-Length 5;"), `invalid value "5" of Content-Length: the server sets this field itself; only "" is allowed`},
 		{in("proxy_next_upstream http_501;"), `"http_501" is not one of "error", `},
-		{in("proxy_next_upstream off error;"), `"off" stands alone`},
+		{in("proxy_next_upstream off error;"), `"off" must stand alone`},
 		{in("proxy_buffers 1 4k;"), `proxy_buffers: "1" is not a whole number from 2`},
 		{in("proxy_redirect on;"), `"on" is not one of "default", "off"`},
 		{in("proxy_redirect ~( b;"), `proxy_redirect: regular expression "("`},

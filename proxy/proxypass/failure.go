@@ -11,24 +11,25 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// failures are those without an answer.
+// failures are the failures of tries without an answer.
 const failures = upstream.OnError | upstream.OnTimeout | upstream.OnInvalidHeader
 
-// harmless are those that are no fault of the peer, though another one may be asked.
+// harmless are the failures that do not count against the peer, although another one may get
+// the request.
 const harmless = upstream.On403 | upstream.On404
 
-// failure is why a peer has given no answer.
+// failure is why a try has failed, or why there is none.
 type failure struct {
 	kind   upstream.Failure // 0: no peer is at fault
-	status proxy.Status     // of the answer where no other peer is asked
-	reason string           // in nginx's words
-	crit   bool             // an operator has to do something about it
+	status proxy.Status     // the response's status if the request is not sent again
+	reason string           // for the log, as in nginx
+	crit   bool             // it is logged as crit: an operator must repair something
 }
 
 // Error returns the reason.
 func (f *failure) Error() string { return f.reason }
 
-// Where a request has failed, in nginx's words.
+// What was done with a request when it failed, as in nginx's log.
 const (
 	whileConnecting  = "while connecting to upstream"
 	whileShaking     = "while SSL handshaking to upstream"
@@ -37,7 +38,7 @@ const (
 	whileReading     = "while reading upstream"
 )
 
-// failureOf returns the failure that err is; nil where it is something else.
+// failureOf returns err as a failure; nil if it is another error.
 func failureOf(err error) *failure {
 	var f *failure
 	if errors.As(err, &f) {
@@ -46,7 +47,7 @@ func failureOf(err error) *failure {
 	return nil
 }
 
-// answer returns the error that the engine makes the answer of.
+// answer returns the error that makes the engine respond with the failure's status.
 func (f *failure) answer() error {
 	return &proxy.Fail{Status: f.status, Level: f.level(), Reason: f.reason}
 }
@@ -58,7 +59,7 @@ func (f *failure) level() proxy.Level {
 	return proxy.LevelError
 }
 
-// brokenOff is an answer that has ended too early.
+// brokenOff returns the failure of an answer that has ended too early.
 func (p *pass) brokenOff(where string) *failure {
 	what := "connection"
 	if p.h.protocol.records {
@@ -87,17 +88,17 @@ func invalidRecord(err error, where string) *failure {
 	return &failure{kind: kind, status: 502, reason: "upstream sent " + err.Error() + " " + where}
 }
 
-// caughtStderr is an answer that fastcgi_catch_stderr makes an invalid one.
+// caughtStderr returns the failure of an answer with a text of fastcgi_catch_stderr.
 func caughtStderr() *failure {
-	return &failure{kind: upstream.OnInvalidHeader, status: 502, reason: "upstream sent in stderr what fastcgi_catch_stderr names " + whileReadingHead}
+	return &failure{kind: upstream.OnInvalidHeader, status: 502, reason: "upstream sent in stderr a text of fastcgi_catch_stderr " + whileReadingHead}
 }
 
-// callFailed is a system call's failure.
+// callFailed returns the failure of a system call.
 func callFailed(call string, err error, where string) *failure {
 	return &failure{kind: upstream.OnError, status: 502, reason: call + "() failed (" + systemText(err) + ") " + where}
 }
 
-// systemText is err as nginx writes it: "111: Connection refused".
+// systemText returns an error of the system as nginx logs it: "111: Connection refused".
 func systemText(err error) string {
 	var no syscall.Errno
 	if !errors.As(err, &no) {

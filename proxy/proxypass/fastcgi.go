@@ -15,14 +15,14 @@ func fastcgiDirectives(k *key) []config.Directive {
 	return append(gatewayDirectives(k, "fastcgi", "", "HOST:PORT | unix:PATH | UPSTREAM", "FastCGI server"),
 		config.Directive{Name: "fastcgi_index", In: in, Args: config.OneArg, Syntax: "NAME",
 			Set:  config.String(k, func(c *settings) *string { return &c.gateway.index }),
-			Help: "What $fastcgi_script_name has behind a path that ends with a slash: index.php, most often."},
+			Help: "The name that $fastcgi_script_name appends to a path that ends with a slash, such as index.php."},
 		config.Directive{Name: "fastcgi_split_path_info", In: in, Args: config.OneArg, Repeat: true, Syntax: "REGEX", Set: setSplit(k),
-			Help: "Splits a path that it matches: its first group is $fastcgi_script_name, its second $fastcgi_path_info. Where it does not match the first is the whole path, and the second is empty. Of several in a block the last one counts, as behind snippets/fastcgi-php.conf."},
+			Help: "Splits the path of a request: the first group of REGEX is $fastcgi_script_name, the second $fastcgi_path_info. If REGEX does not match, $fastcgi_script_name is the whole path, and $fastcgi_path_info is empty. If a block has several, the last one counts, as after snippets/fastcgi-php.conf."},
 		config.Directive{Name: "fastcgi_keep_conn", In: in, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.gateway.keepConn }),
-			Help: "Whether connections to the servers are kept for further requests, as many as keepalive of the upstream says. A process of php-fpm serves one connection at a time, a kept one too: there must be more of them than connections are kept, or other requests wait."},
+			Help: "Whether connections to the servers are kept for further requests, as many as keepalive of the upstream allows. A process of php-fpm serves one connection at a time, and a kept connection occupies it: if there are not more processes than kept connections, other requests wait."},
 		config.Directive{Name: "fastcgi_catch_stderr", In: in, Args: config.OneArg, Repeat: true, Syntax: "TEXT", Set: addCatch(k),
-			Help: "A text that makes an answer an invalid one (see fastcgi_next_upstream) when it stands in what the application has written to its standard error before the answer. What is written there goes to the error log."})
+			Help: "A text that makes an answer invalid (see fastcgi_next_upstream) if the application has written it to its standard error before the answer. The error log gets the standard error of each request, at most 64 KiB, and the number of bytes beyond that."})
 }
 
 func newFastCGIEncoder(c *settings, _ string) encoder {
@@ -36,7 +36,7 @@ func setSplit(k *key) config.Setter {
 		case err != nil:
 			return &config.Error{Pos: n.Args[0].Pos, Msg: n.Name + ": " + err.Error()}
 		case re.Backtracking():
-			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("%s: pattern %q needs backtracking, which is not here; it can do without lookaround and back-references", n.Name, n.Arg(0))}
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("%s: pattern %q needs backtracking, which is not supported here; use no lookaround and no back-references", n.Name, n.Arg(0))}
 		case re.NumGroups() != 2:
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("%s: pattern %q must have 2 captures", n.Name, n.Arg(0))}
 		}
@@ -55,7 +55,8 @@ func addCatch(k *key) config.Setter {
 	}
 }
 
-// splitPath splits the path of x's request as its location says.
+// splitPath splits the path of x's request by fastcgi_split_path_info of its location. index
+// is fastcgi_index.
 func (st *state) splitPath(x *proxy.Exchange) (script, info, index string) {
 	path := x.Req.Path
 	if x.Location == nil {

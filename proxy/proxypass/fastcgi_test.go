@@ -12,7 +12,7 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// TestRecordsThatAnswer has origins send records as they like.
+// TestRecordsThatAnswer has origins send valid and invalid records.
 func TestRecordsThatAnswer(t *testing.T) {
 	const head = "Status: 200 OK\r\nX-A: b\r\n\r\n"
 	long := strings.Repeat("0123456789abcdef", 20_000)
@@ -38,6 +38,8 @@ func TestRecordsThatAnswer(t *testing.T) {
 		{"a close in the head", "GET", stdoutRecord("Status: 200 OK\r\n") + "close", 502, "", false, "upstream prematurely closed FastCGI stdout"},
 		{"a close", "GET", stdoutRecord(head+"hello") + "close", 200, "hello!unexpected EOF", false, "upstream prematurely closed FastCGI stdout while reading upstream"},
 		{"surplus", "GET", stdoutRecord(head+"hello") + endRecord + "x", 200, "hello", false, ""},
+		{"stdout after its end", "GET", stdoutRecord(head+"hello") + stdoutRecord("") + stdoutRecord("again") + endRecord, 200, "hello", false, "upstream sent more FastCGI stdout after its end while reading upstream"},
+		{"a head after the end of stdout", "GET", stdoutRecord("") + stdoutRecord(head+"hello") + endRecord, 502, "", false, "upstream prematurely closed FastCGI stdout while reading response header from upstream"},
 		{"HTTP", "GET", "HTTP/1.1 400 Bad Request\r\n\r\n", 502, "", false, "upstream sent an HTTP answer: it speaks HTTP, use proxy_pass"},
 		{"no FastCGI", "GET", "\x02\x06\x00\x01\x00\x00\x00\x00", 502, "", false, "upstream sent unsupported FastCGI protocol version: 2"},
 		{"another record", "GET", fastcgiRecord(10, ""), 502, "", false, "upstream sent unexpected FastCGI record: 10"},
@@ -60,14 +62,55 @@ func TestRecordsThatAnswer(t *testing.T) {
 				for range 2 {
 					res, body := ask(t, s, c.method+" / HTTP/1.1\r\nHost: site\r\n\r\n")
 					if res.StatusCode != c.status || body != c.body && c.status != 502 {
-						t.Fatalf("%s, %.100q of %d bytes", res.Status, body, len(body))
+						t.Fatalf("got %s, %.100q of %d bytes, want %d, %.100q", res.Status, body, len(body), c.status, c.body)
 					}
 				}
 				if kept := o.accepted() == 1; kept != c.kept {
-					t.Errorf("%d connections", o.accepted())
+					t.Errorf("got %d connections, want 1 that is kept: %v", o.accepted(), c.kept)
 				}
 				if log := s.Log.String(); !strings.Contains(log, c.log) || c.log == "" && strings.Contains(log, "upstream") {
-					t.Errorf("log: %s", log)
+					t.Errorf("got the log %s, want %q in it", log, c.log)
+				}
+			})
+		})
+	}
+}
+
+// TestTheStderrOfARequestIsLoggedUpToABound has an application write much more to its
+// standard error than the log takes, before its answer and behind it.
+func TestTheStderrOfARequestIsLoggedUpToABound(t *testing.T) {
+	const size, before, behind = 1000, 300, 300
+	for _, c := range []struct {
+		name, conf, last string // last is written just before the answer
+		status           int
+	}{
+		{"an answer", "", "~~~~", 200},
+		{"a text that is caught past the bound", "fastcgi_catch_stderr caught;", "caught", 502},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ways(t, func(t *testing.T, cfg proxytest.Config) {
+				o := startOrigin(t, "tcp", func(pc *peerConn) {
+					readFastCGI(pc.r)
+					flood := fastcgiRecord(7, strings.Repeat("~", size))
+					io.WriteString(pc, strings.Repeat(flood, before))
+					io.WriteString(pc, fastcgiRecord(7, c.last)+stdoutRecord("\r\nhello"))
+					io.WriteString(pc, strings.Repeat(flood, behind)+endRecord)
+				})
+				cfg.Text = "server { listen 127.0.0.1:80; location / { fastcgi_pass " + o.addr + "; " + c.conf + " } }"
+				s := site(t, cfg)
+				if res, body := ask(t, s, get("/")); res.StatusCode != c.status || c.status == 200 && body != "hello" {
+					t.Fatalf("got %s, %q; want %d", res.Status, body, c.status)
+				}
+				s.Log.Wait(t, "more bytes in stderr, which are not logged")
+				log := s.Log.String()
+				left := 0
+				fmt.Sscanf(log[strings.LastIndex(log, "FastCGI sent "):], "FastCGI sent %d more", &left)
+				logged := strings.Count(log, "~")
+				if logged == 0 || logged > maxLogged {
+					t.Errorf("got %d bytes of stderr in the log, want 1 to %d", logged, maxLogged)
+				}
+				if want := (before+behind)*size + len(c.last); c.status == 200 && logged+left != want {
+					t.Errorf("got %d bytes in the log and %d left out, want %d together", logged, left, want)
 				}
 			})
 		})
@@ -87,7 +130,7 @@ func TestAKeptFastCGIConnectionThatHasEndedCostsNothing(t *testing.T) {
 		for range 5 {
 			body := strings.Repeat("x", 200_000)
 			if res, got := ask(t, s, fmt.Sprintf("PUT / HTTP/1.1\r\nHost: site\r\nContent-Length: %d\r\n\r\n%s", len(body), body)); res.StatusCode != 200 || got != "200000 bytes 1" {
-				t.Fatalf("%s, %q, %s", res.Status, got, s.Log.String())
+				t.Fatalf("got %s, %q, want 200, \"200000 bytes 1\"\n%s", res.Status, got, s.Log.String())
 			}
 		}
 	})
@@ -109,12 +152,12 @@ func TestGatewaysSwitchProtocols(t *testing.T) {
 		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly ")
 		res, err := http.ReadResponse(r, nil)
 		if err != nil || res.StatusCode != 101 || res.Header.Get("Upgrade") != "echo" {
-			t.Fatalf("%s: %v %v", g.name, res, err)
+			t.Fatalf("%s: got %v, %v, want 101 with Upgrade: echo", g.name, res, err)
 		}
 		io.WriteString(nc, "late")
 		nc.(interface{ CloseWrite() error }).CloseWrite()
 		if got, err := io.ReadAll(r); err != nil || string(got) != "hello early late" {
-			t.Errorf("%s: %q, %v", g.name, got, err)
+			t.Errorf("%s: got %q, %v, want \"hello early late\"", g.name, got, err)
 		}
 	}
 }
@@ -128,7 +171,7 @@ func TestAWrongProtocolIsNamed(t *testing.T) {
 		})
 		s := newSite(t, "server { listen 127.0.0.1:80; location / { "+g.name+"_pass "+o.addr+"; } }")
 		if res, _ := ask(t, s, get("/")); res.StatusCode != 502 || !strings.Contains(s.Log.String(), "it speaks HTTP, use proxy_pass") {
-			t.Errorf("%s: %s, %s", g.name, res.Status, s.Log.String())
+			t.Errorf("%s: got %s, want 502 and a log that names proxy_pass\n%s", g.name, res.Status, s.Log.String())
 		}
 	}
 }
@@ -140,7 +183,7 @@ func TestARequestThatIsTooLargeForItsProtocolFails(t *testing.T) {
 		s := newSite(t, "server { listen 127.0.0.1:80; large_client_header_buffers 4 100k; location / { "+g.name+"_pass "+o.addr+"; } }")
 		res, _ := ask(t, s, "GET / HTTP/1.1\r\nHost: a\r\nX-A: "+strings.Repeat("v", 1<<16)+"\r\n\r\n")
 		if large := g.name != "scgi"; large != (res.StatusCode == 500) || large && !strings.Contains(s.Log.String(), "request is too big") {
-			t.Errorf("%s: %s, %s", g.name, res.Status, s.Log.String())
+			t.Errorf("%s: got %s, want 500 and a log line: %v\n%s", g.name, res.Status, large, s.Log.String())
 		}
 	}
 }
@@ -156,7 +199,7 @@ func TestAValueIsOneParameter(t *testing.T) {
 			t.Errorf("%s: got %s, want 400: %v\n%s", g.name, res.Status, ends, s.Log)
 		}
 		if strings.Contains(body, "HTTPS=on") {
-			t.Errorf("%s: the client has made a parameter:\n%s", g.name, body)
+			t.Errorf("%s: got a parameter of the client, want none:\n%s", g.name, body)
 		}
 		if res, body := ask(t, s, "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YTpi\r\n\r\n"); res.StatusCode != 200 {
 			t.Errorf("%s: another user: got %s %q, want 200", g.name, res.Status, body)

@@ -106,7 +106,7 @@ func testPassingOn(t *testing.T, o *origin) {
 			for i := 1; i <= 3; i++ {
 				got := make([]byte, 5)
 				if _, err := io.ReadFull(res.Body, got); err != nil || string(got) != fmt.Sprintf("part%d", i) {
-					t.Fatalf("%q: part %d is %q, %v", c.head, i, got, err)
+					t.Fatalf("%q: part %d: got %q, %v, want part%d", c.head, i, got, err, i)
 				}
 				if i < 3 {
 					fmt.Fprintf(nc, c.part, i+1)
@@ -114,7 +114,7 @@ func testPassingOn(t *testing.T, o *origin) {
 			}
 			io.WriteString(nc, c.end)
 			if rest, err := io.ReadAll(res.Body); len(rest) > 0 || err != nil {
-				t.Fatalf("%q: %q, %v behind the parts", c.head, rest, err)
+				t.Fatalf("%q: got %q, %v behind the parts, want the end", c.head, rest, err)
 			}
 		}
 	})
@@ -139,7 +139,7 @@ func testPassingOnSizes(t *testing.T, o *origin) {
 		} {
 			res, got := exchange(t, nc, r, "POST / HTTP/1.1\r\nHost: a\r\n"+request)
 			if want := body; res.StatusCode != 200 || !strings.HasSuffix(got, want) || len(got) > len(want)+300 {
-				t.Errorf("%d bytes: %d, %d bytes back", size, res.StatusCode, len(got))
+				t.Errorf("%d bytes: got %d, %d bytes back, want 200 and all", size, res.StatusCode, len(got))
 			}
 		}
 	}
@@ -165,16 +165,16 @@ func TestAnAnswerComesBeforeTheEndOfABody(t *testing.T) {
 	inAllFronts(t, "", "lingering_time 1s; location / { proxy_pass http://"+o.addr+"; "+feeding+"}", func(t *testing.T, dial func() net.Conn) {
 		for _, size := range []int{10, 100_000_000} {
 			if got := seen(t, dial(), fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\nabc", size)); got != `200 ["Content-Length: 5"] length 5 "early" <nil>` {
-				t.Errorf("a body of %d bytes: %s", size, got)
+				t.Errorf("a body of %d bytes: got %s, want the early answer", size, got)
 			}
 			if n := <-ended; n != 0 {
-				t.Errorf("the origin was sent %d bytes more", n)
+				t.Errorf("got %d more bytes at the origin, want none", n)
 			}
 		}
 	})
 }
 
-// What was begun goes to no other server; what was not does.
+// A request of which a part was sent goes to no other server; one that was not sent does.
 func TestABodyThatWasBegunIsNotSentToAnotherServer(t *testing.T) {
 	after := func(answer string) func(pc *peerConn) {
 		return func(pc *peerConn) {
@@ -240,14 +240,14 @@ func TestAMistakeInABodyThatIsPassedOnIsAnswered(t *testing.T) {
 				t.Errorf("%q: %v, %v; want %d", c.more, res, err, c.status)
 			}
 			if err := <-ended; err == nil {
-				t.Errorf("%q: the body has ended for the origin", c.more)
+				t.Errorf("%q: got the end of the body at the origin, want an error", c.more)
 			}
 		}
 	})
 }
 
-// A client that sends nothing any more has client_body_timeout, a server that reads
-// nothing any more proxy_send_timeout.
+// client_body_timeout ends a request whose client sends nothing more, proxy_send_timeout one
+// whose server reads nothing more.
 func TestNobodyWaitsForeverForABodyThatIsPassedOn(t *testing.T) {
 	gate := make(chan bool)
 	o := startOrigin(t, "unix", func(pc *peerConn) {
@@ -280,12 +280,12 @@ func TestAChunkedBodyIsReadFirstForHTTP10(t *testing.T) {
 	inAllFronts(t, "", "location / { proxy_pass http://"+o.addr+"; proxy_http_version 1.0; proxy_set_header Host a; proxy_set_header Connection close; "+feeding+"}", func(t *testing.T, dial func() net.Conn) {
 		got := seen(t, dial(), "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
 		if !strings.Contains(got, `length 3\nabc"`) {
-			t.Error(got)
+			t.Errorf("got %s, want a body of 3 bytes", got)
 		}
 	})
 }
 
-// A server that reads nothing holds the client back.
+// If a server reads nothing, the client cannot send more.
 func TestAServerThatReadsNothingHoldsItsClientBack(t *testing.T) {
 	const size = 64 << 20
 	gate := make(chan bool)
@@ -319,9 +319,13 @@ func TestAServerThatReadsNothingHoldsItsClientBack(t *testing.T) {
 			return still > 50 && last > 0
 		}, "the client goes on sending")
 		if last == size {
-			t.Error("the client has sent all, which nobody reads")
+			t.Errorf("got all %d bytes from the client, want that it is held back", last)
 		}
-		gate <- true
+		select {
+		case gate <- true:
+		case err := <-done:
+			t.Fatalf("got the end of the upload after %d bytes, %v, before the origin has read any, want that it waits", sent.Load(), err)
+		}
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
@@ -330,7 +334,7 @@ func TestAServerThatReadsNothingHoldsItsClientBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := io.ReadAll(res.Body); string(got) != fmt.Sprint(size) || err != nil {
-			t.Errorf("the origin has %q of %d bytes, %v", got, size, err)
+			t.Errorf("got %q, %v at the origin, want %d bytes", got, err, size)
 		}
 	})
 }
@@ -357,18 +361,18 @@ func TestSlowUploadsHoldNoGoroutines(t *testing.T) {
 	}
 	proxytest.Eventually(t, func() bool { return begun.Load() == uploads }, "not all of %d uploads have begun", uploads)
 	if n := runtime.NumGoroutine() - before - uploads; n > uploads/4 { // the origin has one for each
-		t.Errorf("%d goroutines for %d uploads", n, uploads)
+		t.Errorf("got %d goroutines for %d uploads, want at most %d", n, uploads, uploads/4)
 	}
 	for _, nc := range clients {
 		io.WriteString(nc, "def")
 		if res, err := http.ReadResponse(bufio.NewReader(nc), nil); err != nil || res.StatusCode != 200 {
-			t.Fatalf("%v, %v", res, err)
+			t.Fatalf("got %v, %v, want 200", res, err)
 		}
 	}
 }
 
-// A client that reads nothing before it has sent all gets its answer all the same: that
-// waits here, and the body is passed on meanwhile. (nginx manages it most times.)
+// A client that reads nothing before it has sent its whole body gets its answer: the answer
+// waits here while the body is passed on. (nginx succeeds most times.)
 func TestABodyIsPassedOnForAClientThatDoesNotRead(t *testing.T) {
 	const size = 16 << 20
 	o := startOrigin(t, "tcp", func(pc *peerConn) {
@@ -390,7 +394,7 @@ func TestABodyIsPassedOnForAClientThatDoesNotRead(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got, err := io.ReadAll(res.Body); err != nil || string(got) != body {
-					t.Errorf("%d, %d of %d bytes, %v", res.StatusCode, len(got), size, err)
+					t.Errorf("got %d, %d bytes, %v, want 200, %d bytes", res.StatusCode, len(got), err, size)
 				}
 			})
 		}

@@ -8,8 +8,8 @@ import (
 
 // fieldSet is a set of names of header fields.
 type fieldSet struct {
-	known [256]bool // by FieldID
-	names []string  // those without one
+	known [256]bool // the names with a FieldID, by it
+	names []string  // the other names
 }
 
 func (s *fieldSet) add(name string) {

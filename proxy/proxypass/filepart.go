@@ -7,15 +7,15 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// filePart is how far the file of a request's body was sent.
+// filePart sends the file of a request's body in parts.
 type filePart struct {
 	buffer *[]byte
-	rest   []byte // framed, in buffer, to be sent
-	read   int64  // bytes of the file
-	sent   int64  // bytes to the peer, those of the framing too
+	rest   []byte // the part in buffer, with its framing, that is not sent yet
+	read   int64  // bytes that were read of the file
+	sent   int64  // bytes that were sent, with the framing
 }
 
-// next reads and frames the next part of the file, of which not all was read.
+// next reads the next part of the file, with its framing. Not all of the file was read.
 func (f *filePart) next(body *upstream.Body, framing upstream.Framing) ([]byte, error) {
 	if f.buffer == nil {
 		f.buffer = blocks.Get().(*[]byte)
@@ -35,7 +35,7 @@ func (f *filePart) next(body *upstream.Body, framing upstream.Framing) ([]byte, 
 	return f.rest, nil
 }
 
-// advance notes that n more bytes were sent.
+// advance counts n more bytes as sent.
 func (f *filePart) advance(n int) {
 	f.rest = f.rest[n:]
 	f.sent += int64(n)

@@ -8,18 +8,18 @@ import (
 	"alicorn/proxy"
 )
 
-// forwarding are the fields of proxy_headers, in which servers are told the way of a request,
-// as far as proxy_set_header does not set them.
+// forwarding has the fields of proxy_headers that proxy_set_header does not set. They give
+// servers the client's address and the URL that it has asked for.
 type forwarding struct {
 	fields []forwardingField
 }
 
-// forwardingField is one of them.
+// forwardingField is one of these fields.
 type forwardingField struct {
 	name   string
 	append func(dst []byte, x *proxy.Exchange) []byte
-	// adds says that a trusted peer's value stays, and ours is added to its list; else the
-	// value of such a peer takes the place of ours.
+	// adds says that the field is a list, to which our value is added if a trusted client has
+	// sent the field. Otherwise the value of a trusted client is passed on unchanged.
 	adds bool
 }
 
@@ -33,7 +33,7 @@ var allForwarding = []forwardingField{
 	{"Forwarded", appendForwarded, true},
 }
 
-// newForwarding returns those that set does not have.
+// newForwarding returns the fields of allForwarding that are not in set.
 func newForwarding(set []setHeader) *forwarding {
 	f := &forwarding{}
 	for _, field := range allForwarding {
@@ -44,7 +44,7 @@ func newForwarding(set []setHeader) *forwarding {
 	return f
 }
 
-// appendTo appends the fields. trusted says that the client is a proxy that may say more.
+// appendTo appends the fields. trusted says that the client is a proxy whose values count.
 func (f *forwarding) appendTo(dst []byte, x *proxy.Exchange, trusted bool) []byte {
 	for i := range f.fields {
 		field := &f.fields[i]
@@ -69,7 +69,8 @@ func (f *forwarding) appendTo(dst []byte, x *proxy.Exchange, trusted bool) []byt
 	return dst
 }
 
-// appendSaid appends the lines of a field, as one list.
+// appendSaid appends the values of a field of the client, as one list. said says that there
+// are some.
 func appendSaid(dst []byte, h *proxy.Header, name string) (_ []byte, said bool) {
 	for i := range h.Len() {
 		f := h.At(i)
@@ -84,9 +85,8 @@ func appendSaid(dst []byte, h *proxy.Header, name string) (_ []byte, said bool) 
 	return dst, said
 }
 
-// hides reports whether a field of the client is not passed on: one that is set here, in any
-// spelling, and from a client that is not trusted every one in which proxies tell the way of
-// a request.
+// hides reports whether a field of the client is not passed on: if forwarding sets it, in any
+// spelling, or if the client is not trusted and it is a field of proxies.
 func (f *forwarding) hides(name string, trusted bool) bool {
 	if len(name) < len("forwarded") {
 		return false
@@ -103,7 +103,7 @@ func (f *forwarding) hides(name string, trusted bool) bool {
 	return len(name) > len(prefix) && sameKey(name[:len(prefix)], prefix) || sameKey(name, "Forwarded") || sameKey(name, "X-Real-IP")
 }
 
-// sameKey reports whether two names of fields are one for an application of CGI.
+// sameKey reports whether two field names are the same variable for a CGI application.
 func sameKey(a, b string) bool {
 	if len(a) != len(b) {
 		return false
@@ -116,7 +116,7 @@ func sameKey(a, b string) bool {
 	return true
 }
 
-// appendAuthority appends the host that the client asks for, as it has written it.
+// appendAuthority appends the host that the client asks for, as the client has written it.
 func appendAuthority(dst []byte, x *proxy.Exchange) []byte {
 	if x.Req.Authority != "" {
 		return append(dst, x.Req.Authority...)
@@ -124,7 +124,8 @@ func appendAuthority(dst []byte, x *proxy.Exchange) []byte {
 	return append(dst, x.Req.Host...)
 }
 
-// listeningPort is the port that the client has connected to.
+// listeningPort returns the port that the client has connected to. On a unix socket it is the
+// scheme's default.
 func listeningPort(x *proxy.Exchange) string {
 	switch {
 	case x.Conn.LocalPort != "":
@@ -135,7 +136,7 @@ func listeningPort(x *proxy.Exchange) string {
 	return defaultPort
 }
 
-// appendForwarded appends what this server says of the request's way: RFC 7239 section 4.
+// appendForwarded appends this server's element of Forwarded: RFC 7239 section 4.
 func appendForwarded(dst []byte, x *proxy.Exchange) []byte {
 	dst = append(dst, "for="...)
 	addr, err := netip.ParseAddr(x.RemoteAddr())
@@ -149,7 +150,7 @@ func appendForwarded(dst []byte, x *proxy.Exchange) []byte {
 	}
 	dst = append(append(dst, ";proto="...), x.Req.Scheme...)
 	if x.Req.Authority != "" {
-		dst = append(append(append(dst, `;host="`...), x.Req.Authority...), '"') // it has no quotes
+		dst = append(append(append(dst, `;host="`...), x.Req.Authority...), '"') // an authority has no quotes
 	}
 	return dst
 }

@@ -8,7 +8,7 @@ import (
 	"alicorn/proxy"
 )
 
-// The way of a request is told as a client has no say in, unless it is a proxy.
+// A client cannot choose the fields of proxy_headers, unless it is a trusted proxy.
 func TestServersAreToldTheWayOfARequest(t *testing.T) {
 	sent := []string{"X-Forwarded-For", "1.2.3.4", "X-Forwarded-For", "5.6.7.8", "X-Forwarded-Proto", "https", "X-Forwarded-Prefix", "/x", "X_Real_IP", "9.9.9.9", "Forwarded", "for=1.2.3.4"}
 	for _, c := range []struct {
@@ -82,11 +82,11 @@ func TestProxyHeadersGiveWayToProxySetHeader(t *testing.T) {
 		_, body := ask(t, s, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: site\r\n\r\n", target))
 		for _, w := range want {
 			if !strings.Contains(body, w+"\n") {
-				t.Errorf("%s: no %q in %q", target, w, body)
+				t.Errorf("%s: got %q, want %q in it", target, body, w)
 			}
 		}
 		if own := strings.Contains(body, "X-Real-Ip"); own != (target == "/") || strings.Count(body, "Host: site") > 2 {
-			t.Errorf("%s: %q", target, body)
+			t.Errorf("%s: got %q, want the client's X-Real-Ip only for /, and Host at most twice", target, body)
 		}
 	}
 }

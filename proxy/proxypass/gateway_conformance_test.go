@@ -14,7 +14,7 @@ import (
 	"alicorn/proxy/upstream/upstreamtest"
 )
 
-// gatewayProtocol is how an origin speaks a gateway's protocol.
+// gatewayProtocol is the origin's side of a gateway's protocol.
 type gatewayProtocol struct {
 	name string
 	// read reads a request; nil at the end of the connection.
@@ -182,7 +182,7 @@ func (c *gatewayCall) Peer() int {
 func (c *gatewayCall) Begin()  {}
 func (c *gatewayCall) Refuse() { c.over = true }
 
-// Break resets the connection: its end may be that of an answer.
+// Break resets the connection, because closing it may end an answer.
 func (c *gatewayCall) Break() {
 	c.over = true
 	c.conn.Conn.(*net.TCPConn).SetLinger(0)

@@ -17,19 +17,20 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// Group is the servers of an upstream block, or the one of a proxy_pass, with the
+// Group has the servers of an upstream block, or the server of a proxy_pass, with the
 // connections to them.
 type Group struct {
 	*definition
 	protocol string
-	naming   *naming // nil: no name is resolved again
-	serves   bool    // a configuration that serves has it
-	named    bool    // it has no peers: requests name their servers
-	lanes    []lane  // one for each loop; one in all without loops
+	naming   *naming // nil: no name is looked up again
+	serves   bool    // a configuration with the Group serves
+	named    bool    // the Group has no peers: requests name their servers
+	lanes    []lane  // one for each loop; without loops there is one
 	loops    *eventloop.Group
-	// surplus is how long a connection above the number of those to keep waits for another
-	// request. A loop reads many answers in one turn, and the requests of its next turn need
-	// their connections: were these closed at once, most requests would connect under load.
+	// surplus is how long a lane keeps connections beyond the number of keepalive. A loop
+	// reads many answers in one turn, and the requests of its next turn need their
+	// connections. If these were closed at once, most requests under load would have to
+	// connect.
 	surplus time.Duration
 	method  method
 
@@ -43,17 +44,17 @@ const surplusTime = 100 * time.Millisecond
 // peer is one address of a server.
 type peer struct {
 	*server
-	name     string // as $upstream_addr has it: "127.0.0.1:8000", "unix:/run/app.sock"
+	name     string // as in $upstream_addr: "127.0.0.1:8000", "unix:/run/app.sock"
 	sockaddr unix.Sockaddr
-	share    int          // weight, in the unit of the group's turns
-	sid      string       // whom sticky names: route, or what stands for the address
-	gone     atomic.Bool  // its server's name leads elsewhere now
-	sick     atomic.Int32 // how many checks of health say so
+	share    int          // the weight, times slowUnit if the group has slow_start
+	sid      string       // its name for sticky: the route, or a hash of the address
+	gone     atomic.Bool  // the server's name does not have this address any more
+	sick     atomic.Int32 // the number of health checks that have failed
 }
 
-// groupOf returns the Group that d describes for a protocol, the one of the configuration
-// before where that has described the same. Connections of one protocol are of no use to
-// another.
+// groupOf returns the Group of d for a protocol. If the configuration before has the same
+// Group, groupOf returns that one. Each protocol has its own, as another one cannot use the
+// connections.
 func groupOf(d *definition, protocol string, r *config.Resources, o Options) (*Group, error) {
 	d.used = true
 	found, err := d.lookUp(r.Host)
@@ -95,8 +96,7 @@ func newGroup(d *definition, protocol string, peers []*peer, o Options) *Group {
 	return g
 }
 
-// lookUp finds the addresses of the servers, but for those whose names are resolved while
-// they serve.
+// lookUp finds the addresses of the servers, except those with resolve.
 func (d *definition) lookUp(h config.Host) ([][]spot, error) {
 	found := make([][]spot, len(d.servers))
 	for i := range d.servers {
@@ -136,11 +136,11 @@ func (d *definition) peersAt(found [][]spot) []*peer {
 	return peers
 }
 
-// slowUnit is the share of a weight of 1 in groups with slow_start, where parts of it count.
+// slowUnit is the share of a weight of 1 in groups with slow_start, which needs parts of it.
 const slowUnit = 100
 
-// newPeer returns the peer at an address of a server; one that is not valid is that of the
-// server's unix socket.
+// newPeer returns the peer at an address of a server. The zero address is for the server's
+// unix socket.
 func (d *definition) newPeer(sv *server, at netip.AddrPort) *peer {
 	p := &peer{server: sv, name: at.String(), share: sv.weight, sid: sv.route}
 	switch {
@@ -167,15 +167,15 @@ func lookUp(h config.Host, host string) ([]netip.Addr, error) {
 	return h.LookUp(host)
 }
 
-// current returns the peers that there are now. They are not to be changed.
+// current returns the present peers. The caller must not change the slice.
 func (g *Group) current() []*peer {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.peers
 }
 
-// replace has new requests go to these peers. For those that there were before everything
-// stays as it is; connections to others are kept no longer.
+// replace makes new requests go to these peers. A peer that there was before keeps its state
+// and its connections. Kept connections to the other peers before are closed.
 func (g *Group) replace(peers []*peer) {
 	g.mu.Lock()
 	before := g.peers
@@ -188,7 +188,7 @@ func (g *Group) replace(peers []*peer) {
 	checkers := g.checkers
 	g.mu.Unlock()
 	for _, c := range checkers {
-		c.meet() // before they get requests
+		c.meet() // before the new peers get requests: see mandatory
 	}
 	method := g.balance.method(peers)
 	for i := range g.lanes {
@@ -205,12 +205,12 @@ func (g *Group) replace(peers []*peer) {
 	}
 }
 
-// isLike reports whether two peers differ in nothing.
+// isLike reports whether two peers are the same address with the same settings.
 func (p *peer) isLike(o *peer) bool {
 	return p.name == o.name && p.weight == o.weight && p.backup == o.backup && p.sid == o.sid
 }
 
-// Close ends what goes on for the Group, and closes the connections that are kept. Those in
+// Close ends health checks and lookups of names, and closes kept connections. Connections in
 // use are closed once they are free.
 func (g *Group) Close() error {
 	g.naming.close()
@@ -221,7 +221,7 @@ func (g *Group) Close() error {
 	return nil
 }
 
-// laneOf returns the lane for connections in l; the first where l is nil.
+// laneOf returns the lane for connections of l; the first lane if l is nil.
 func (g *Group) laneOf(l *eventloop.Loop) *lane {
 	if l == nil {
 		return &g.lanes[0]

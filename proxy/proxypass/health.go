@@ -25,20 +25,20 @@ type healthCheck struct {
 	fails     int
 	passes    int
 	uri       string
-	match     string // name of the block; "": usualMatch
+	match     string // the name of the match block; "": usualMatch
 	mandatory bool
 	port      int // 0: the server's
 
-	at *checkedBy // nil: the location passes nothing on
+	at *checkedBy // nil: the location has no proxy_pass or its like
 }
 
-// key is what tells whether two checks of a group are alike.
+// key returns the settings. Two checks of a group with the same key do the same.
 func (c *healthCheck) key() string {
 	return fmt.Sprintf("%s %s %d %d %s %s %v %d", c.interval, c.jitter, c.fails, c.passes, c.uri, c.match, c.mandatory, c.port)
 }
 
-// checker asks the peers of a Group whether they are well, for as long as the Group is used
-// by configurations with the check. It lives through reloads as the Group does.
+// checker runs one health check on the peers of a Group, as long as the configuration has the
+// check. It lives through reloads as the Group does.
 type checker struct {
 	*healthCheck
 	group *Group
@@ -52,7 +52,7 @@ type checker struct {
 	ended  bool
 }
 
-// checkedBy is the location whose requests the checks are like.
+// checkedBy is the location of a health check. Its checks are sent like its requests.
 type checkedBy struct {
 	handler  *handler
 	location *proxy.Location
@@ -60,25 +60,25 @@ type checkedBy struct {
 	log      func(level proxy.Level, text string, attrs ...slog.Attr)
 }
 
-// checkState is what one check knows of one peer.
+// checkState is the state of one peer in one checker.
 type checkState struct {
-	busy bool
-	good int // in a row
-	bad  int // in a row
+	busy bool // a request is under way
+	good int  // the number of the last answers that were good
+	bad  int  // the number of the last answers that were not
 	sick bool
 }
 
-// maxProbes bounds how many peers a check asks at a time.
+// maxProbes is how many peers a checker asks at a time.
 const maxProbes = 64
 
-// maxProbed is how much of an answer's body a check looks at.
+// maxProbed is how many bytes of an answer's body a check reads.
 const maxProbed = 256 << 10
 
 func healthDirective(k *blockKey) config.Directive {
 	return config.Directive{Name: "health_check", In: config.Location, Args: config.AnyArgs, Repeat: true, Set: addHealthCheck(k),
 		Syntax: "[interval=TIME] [jitter=TIME] [fails=N] [passes=N] [uri=URI] [match=NAME] [port=N] [mandatory [persistent]]",
-		Help: "Checks the servers of the upstream that the location passes requests to: each is asked for URI (/) every interval (5s), later by a random time up to jitter (0), as the location's own requests are but for the client's fields, on a connection of its own. An answer is good that the match block NAME says is, or without one that has a status from 200 to 399. " +
-			"A server gets no requests after fails (1) checks in a row that were not good, until passes (1) in a row were. With several checks one is enough for that. With mandatory a server gets none before its first checks either; persistent says that a reload does not begin anew, which is so here in any case where it leaves upstream and check as they are. port is for checks alone. In nginx it is commercial. A check goes on for as long as the upstream; 64 servers are asked at a time."}
+		Help: "Checks the servers of the upstream that the location passes requests to. Every interval (5s), plus a random time up to jitter (0), each server gets a request for URI (/). It is like a request of the location, but without fields of a client, and has a connection of its own. An answer is good if the match block NAME accepts it, or, without match=, if its status is from 200 to 399. " +
+			"After fails (1) bad answers in a row a server gets no requests, until passes (1) answers in a row were good. If a server has several checks, each of them can take it out of service. With mandatory, a server also gets no requests before it has passed its first checks. persistent, which keeps the state in a reload, has no effect here: a reload that does not change the upstream and the check always keeps the state. port is the port for checks. In nginx this directive is commercial. 64 servers are checked at a time."}
 }
 
 func addHealthCheck(k *blockKey) config.Setter {
@@ -107,10 +107,10 @@ func addHealthCheck(k *blockKey) config.Setter {
 	}
 }
 
-// adopt has the checks of h's location be like its requests.
+// adopt makes h send the health checks of its location l.
 func (b *blockSettings) adopt(h *handler, l *proxy.Location) error {
 	if len(b.checks) > 0 && h.group == nil {
-		return errors.New("health_check cannot be in a location whose requests name their upstream by variables")
+		return errors.New("health_check cannot be in a location with variables in proxy_pass or its like")
 	}
 	for _, c := range b.checks {
 		m := b.all.match(c.match)
@@ -122,13 +122,13 @@ func (b *blockSettings) adopt(h *handler, l *proxy.Location) error {
 	return nil
 }
 
-// startChecks has the groups of g be checked as the configuration says, and no longer as
-// the one before has said. With first only those that serve no other configuration are.
+// startChecks starts the health checks of g's configuration, and ends those of the one
+// before. With first it does so only for Groups that no configuration has served with yet.
 func (d *definitions) startChecks(g *proxy.Generation, first bool) {
 	wanted := map[*Group][]*healthCheck{}
 	for _, c := range d.checks {
 		if c.at != nil {
-			if c.at.log == nil { // it may have begun
+			if c.at.log == nil { // otherwise a checker may already be using it
 				c.at.log = g.LogTo
 			}
 			wanted[c.at.handler.group] = append(wanted[c.at.handler.group], c)
@@ -142,7 +142,7 @@ func (d *definitions) startChecks(g *proxy.Generation, first bool) {
 	})
 }
 
-// check has g be checked in these ways. A check that goes on keeps what it knows.
+// check makes these the health checks of g. A check that g has already keeps its state.
 func (g *Group) check(wanted []*healthCheck) {
 	g.mu.Lock()
 	before := g.checkers
@@ -180,7 +180,7 @@ func (c *healthCheck) parameter(text string) (err error) {
 		c.mandatory = true
 	case word == "interval":
 		if c.interval, err = config.ParseTime(value); err == nil && c.interval <= 0 {
-			err = errors.New("0 is no interval")
+			err = errors.New("it must be longer than 0")
 		}
 	case word == "jitter":
 		c.jitter, err = config.ParseTime(value)
@@ -194,10 +194,10 @@ func (c *healthCheck) parameter(text string) (err error) {
 		c.match = value
 	case word == "uri":
 		if c.uri = value; !strings.HasPrefix(value, "/") || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			err = fmt.Errorf("invalid URI %q; it begins with \"/\", and has no space", value)
+			err = fmt.Errorf("invalid URI %q; it must begin with \"/\", and must not have a space or a control character", value)
 		}
 	case word == "type" || word == "grpc_service" || word == "grpc_status" || word == "keepalive_time":
-		return fmt.Errorf("nginx's parameter %q is not here: checks are requests of the location's protocol, each on a connection of its own", word)
+		return fmt.Errorf("nginx's parameter %q is not supported here: checks use the protocol of the location, and a new connection each", word)
 	default:
 		return fmt.Errorf("invalid parameter %q; it takes interval=TIME, jitter=TIME, fails=N, passes=N, uri=URI, match=NAME, port=N, mandatory and persistent", text)
 	}
@@ -215,7 +215,7 @@ func (c *checker) start() {
 	c.done.Go(func() { c.run(ctx) })
 }
 
-// stop ends the checks. Peers that are sick by them are well again.
+// stop ends the checks. Peers count as healthy for this checker afterwards.
 func (c *checker) stop() {
 	c.cancel()
 	c.done.Wait()
@@ -263,7 +263,8 @@ func (c *checker) pause(ctx context.Context) {
 	}
 }
 
-// begin returns the peers that are asked now: those that are not asked already.
+// begin returns the peers to ask now, and marks them as busy. It leaves out busy peers and
+// those marked down.
 func (c *checker) begin() (ask []*peer) {
 	c.meet()
 	c.mu.Lock()
@@ -277,7 +278,7 @@ func (c *checker) begin() (ask []*peer) {
 	return ask
 }
 
-// meet begins to know peers that are new, and forgets those that are gone.
+// meet adds states for new peers, and drops those of peers that are gone.
 func (c *checker) meet() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -297,7 +298,7 @@ func (c *checker) meet() {
 	c.states = states
 }
 
-// set notes that a peer is sick, or well, as far as this check goes.
+// set sets whether a peer is sick for this check.
 func (st *checkState) set(p *peer, sick bool) {
 	if st.sick == sick {
 		return
@@ -309,7 +310,8 @@ func (st *checkState) set(p *peer, sick bool) {
 	}
 }
 
-// conclude notes the result of a check; why is why it has failed, "" that it has passed.
+// conclude counts the result of a check of p. why is the reason if the answer was bad; "": it
+// was good.
 func (c *checker) conclude(ctx context.Context, p *peer, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -334,7 +336,7 @@ func (c *checker) conclude(ctx context.Context, p *peer, why string) {
 	}
 }
 
-// probe asks a peer, and returns why its answer is not good.
+// probe asks a peer, and returns why its answer is bad; "": it is good.
 func (c *checker) probe(ctx context.Context, p *peer) string {
 	by := c.by.Load()
 	path, args, _ := strings.Cut(c.uri, "?")
@@ -355,11 +357,11 @@ func (c *checker) probe(ctx context.Context, p *peer) string {
 	return by.match.why(pass.raw.Status, &pass.raw.Header, body)
 }
 
-// errProbed ends a request of whose answer enough is known.
-var errProbed = errors.New("enough of the answer is known")
+// errProbed ends the request of a check once it has read enough of the answer.
+var errProbed = errors.New("enough of the answer was read")
 
-// target returns what is asked in p's place: the same address, at the port of the check. Its
-// connections are not kept.
+// target returns the peer that a check of p asks: the same address, at the port of the check.
+// Connections to it are not kept.
 func (c *checker) target(p *peer) *peer {
 	at, _ := netip.ParseAddrPort(p.name) // a unix socket has none
 	if c.port > 0 && at.IsValid() {
@@ -370,13 +372,13 @@ func (c *checker) target(p *peer) *peer {
 	return own
 }
 
-// probe is the handler of a check.
+// probe is the handler of a check's request.
 type probe struct {
 	handler *handler
 	group   *Group
 	peer    *peer
 	uri     string
-	body    bool // the body of the answer counts
+	body    bool // the check reads the body
 }
 
 // Serve asks the peer.

@@ -14,7 +14,7 @@ import (
 	"alicorn/proxy/resolver"
 )
 
-// patient is an origin that is as well as a test says. It counts the checks of its health.
+// patient is an origin whose health a test sets. It counts its health checks.
 type patient struct {
 	*origin
 	mu     sync.Mutex
@@ -52,7 +52,7 @@ func (p *patient) says(answer string) {
 	p.answer = answer
 }
 
-// checkedSite has the upstream u of these servers checked.
+// checkedSite starts a site that checks these servers as the upstream u.
 func checkedSite(t *testing.T, http, check string, patients ...*patient) *proxytest.Server {
 	t.Helper()
 	servers := ""
@@ -84,7 +84,7 @@ func TestAPeerThatIsNotWellGetsNoRequests(t *testing.T) {
 			one, two := startPatient(t, network), startPatient(t, network)
 			s := checkedSite(t, "", "fails=2 passes=2", one, two)
 			if got := shares(t, s); got[one.addr] != 10 || got[two.addr] != 10 {
-				t.Errorf("at first %v", got)
+				t.Errorf("at first: got %v, want 10 for each", got)
 			}
 			for _, ill := range []string{
 				"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "junk\r\n\r\n", "",
@@ -94,7 +94,7 @@ func TestAPeerThatIsNotWellGetsNoRequests(t *testing.T) {
 				two.says("HTTP/1.1 302 Found\r\nContent-Length: 9\r\n\r\nx") // the head says enough
 				proxytest.Eventually(t, func() bool { return shares(t, s)[two.addr] == 10 }, "%q: the peer gets none once it is well", ill)
 			}
-			s.Log.Wait(t, fmt.Sprintf("peer is unhealthy: its status is 500, health check of peer %s in upstream \"u\"", two.addr))
+			s.Log.Wait(t, fmt.Sprintf("peer is unhealthy: its status 500 does not match, health check of peer %s in upstream \"u\"", two.addr))
 			s.Log.Wait(t, "peer is healthy, health check of peer "+two.addr)
 			two.mu.Lock()
 			if want := "GET /health?a=b HTTP/1.1 u site"; two.asked != want {
@@ -128,19 +128,19 @@ func TestMatchSaysWhichAnswersAreGood(t *testing.T) {
 	}
 }
 
-// With mandatory a server gets no requests before it is known to be well.
+// With mandatory a server gets no requests before it has passed its checks.
 func TestAMandatoryCheckComesFirst(t *testing.T) {
 	p := startPatient(t, "tcp")
 	p.says("")
 	s := checkedSite(t, "", "mandatory persistent", p)
 	if got := shares(t, s); got["502"] != 20 {
-		t.Errorf("before the first check %v", got)
+		t.Errorf("before the first check: got %v, want 20 times 502", got)
 	}
 	p.says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	proxytest.Eventually(t, func() bool { return shares(t, s)[p.addr] == 20 }, "it is never well")
 }
 
-// What is known of peers stays through a reload, and ends with the check.
+// A reload keeps the state of a check, which ends with the check.
 func TestChecksLiveThroughAReload(t *testing.T) {
 	one, two := startPatient(t, "tcp"), startPatient(t, "tcp")
 	two.says("")
@@ -155,23 +155,23 @@ func TestChecksLiveThroughAReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := shares(t, s); got[one.addr] != 20 {
-		t.Errorf("after a reload %v", got)
+		t.Errorf("after a reload: got %v, want 20 for %s", got, one.addr)
 	}
 	proxytest.Eventually(t, func() bool { two.mu.Lock(); defer two.mu.Unlock(); return strings.HasSuffix(two.asked, " b") }, "checks are as before")
 	if err := s.Reload(text("", "c")); err != nil {
 		t.Fatal(err)
 	}
 	if got := shares(t, s); got[two.addr] != 10 {
-		t.Errorf("without the check %v", got)
+		t.Errorf("without the check: got %v, want 10 for %s", got, two.addr)
 	}
 	s.Engine.Current().Resources.Each(func(_ string, v any) {
 		if g, ok := v.(*Group); ok && len(g.checkers) > 0 {
-			t.Error("the check goes on")
+			t.Errorf("got %d checks of the group, want none", len(g.checkers))
 		}
 	})
 }
 
-// A check may ask another port, and each of several may find a peer ill.
+// A check may use another port, and each of several checks may fail a peer.
 func TestChecksOfAnotherPort(t *testing.T) {
 	p, side := startPatient(t, "tcp"), startPatient(t, "tcp")
 	_, port, _ := net.SplitHostPort(side.addr)
@@ -209,7 +209,7 @@ func TestGatewaysAreChecked(t *testing.T) {
 	})
 	s := newSite(t, "upstream u { server "+o.addr+"; } server { listen 127.0.0.1:80; location / { scgi_pass u; scgi_param REQUEST_URI $request_uri; health_check interval=10ms uri=/health; } }")
 	if res, body := ask(t, s, get("/")); res.StatusCode != 200 || body != "ok" {
-		t.Errorf("%d %s", res.StatusCode, body)
+		t.Errorf("got %d %q, want 200 \"ok\"", res.StatusCode, body)
 	}
 	proxytest.Eventually(t, func() bool { return checks.Load() > 2 }, "no check comes")
 	ill.Store(true)
@@ -221,14 +221,14 @@ func TestMistakesOfChecks(t *testing.T) {
 		return "upstream u { server 127.0.0.1:1; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; " + check + " } }"
 	}
 	for _, c := range []struct{ text, want string }{
-		{in("health_check interval=0;"), "0 is no interval"},
+		{in("health_check interval=0;"), "interval: it must be longer than 0"},
 		{in("health_check fails=0;"), "health_check: fails"},
 		{in("health_check uri=x;"), `invalid URI "x"`},
 		{in("health_check x;"), `health_check: invalid parameter "x"`},
-		{in("health_check type=grpc;"), `nginx's parameter "type" is not here`},
+		{in("health_check type=grpc;"), `nginx's parameter "type" is not supported here`},
 		{in("health_check persistent;"), `"persistent" needs "mandatory"`},
 		{in("health_check match=m;"), `there is no match block "m"`},
-		{"server { listen 127.0.0.1:80; location / { health_check; } }", "health_check has no proxy_pass, or its like, in its location"},
+		{"server { listen 127.0.0.1:80; location / { health_check; } }", "health_check needs proxy_pass, or its like, in the same location"},
 		{"server { listen 127.0.0.1:80; location / { proxy_pass http://$host; health_check; } }", "health_check cannot be in a location"},
 		{"match m { status x; }", `invalid status "x"`},
 		{"match m { status !; }", "status has no number"},
@@ -242,7 +242,7 @@ func TestMistakesOfChecks(t *testing.T) {
 		names := resolver.New()
 		_, err := proxytest.Check(t, proxytest.Config{Text: c.text, Modules: append(Modules(Options{Resolver: names}), names.Module())})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s\n%v\nwant %s", c.text, err, c.want)
+			t.Errorf("%s\n got %v\nwant %s", c.text, err, c.want)
 		}
 	}
 }

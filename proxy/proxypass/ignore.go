@@ -9,7 +9,7 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// ignored is a set of fields of answers that say nothing to this server.
+// ignored is a set of fields of answers that this server ignores: proxy_ignore_headers.
 type ignored uint8
 
 const (
@@ -19,8 +19,8 @@ const (
 	ignoreRate
 )
 
-// ignorable are the words of proxy_ignore_headers. Those without a value concern nginx's
-// cache.
+// ignorable are the arguments of proxy_ignore_headers. Those without a value have an effect
+// only on nginx's cache.
 var ignorable = []config.Choice[ignored]{
 	{Word: "X-Accel-Redirect", Value: ignoreRedirect}, {Word: "X-Accel-Expires"}, {Word: "X-Accel-Limit-Rate", Value: ignoreRate},
 	{Word: "X-Accel-Buffering", Value: ignoreBuffering}, {Word: "X-Accel-Charset", Value: ignoreCharset},
@@ -46,7 +46,7 @@ func setIgnored(k *key) config.Setter {
 	}
 }
 
-// apply takes out of a what is ignored.
+// apply removes the ignored fields from a.
 func (set ignored) apply(a *upstream.Accel) {
 	if set&ignoreRedirect != 0 {
 		a.Redirect, a.Redirects = "", false

@@ -13,11 +13,11 @@ type lane struct {
 	mu     sync.Mutex
 	kept   connList
 	closed bool
-	_      [64]byte // locks of two lanes are not in one cache line
+	_      [64]byte // keeps the locks of two lanes in different cache lines
 }
 
-// takeKept returns a kept connection to p by a way: the lane's own that was used last, or
-// another lane's; nil where there is none.
+// takeKept returns a kept connection to p by a way: the one of the lane that was used last,
+// otherwise one of another lane; nil: there is none.
 func (l *lane) takeKept(p *peer, w way) *conn {
 	if c := l.take(p, &w); c != nil {
 		return c
@@ -32,7 +32,7 @@ func (l *lane) takeKept(p *peer, w way) *conn {
 	return nil
 }
 
-// take is takeKept for the lane's own; w is nil for any way.
+// take is takeKept from l alone; w nil: by any way.
 func (l *lane) take(p *peer, w *way) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,8 +50,8 @@ func (l *lane) take(p *peer, w *way) *conn {
 	return nil
 }
 
-// keep keeps c for other requests: above the number of those to keep for the group's
-// surplus, or, without a loop, in place of the oldest.
+// keep keeps c for other requests. If the lane has as many as it may keep, it keeps c only for
+// the time of the group's surplus; without a loop it keeps c in place of the oldest.
 func (l *lane) keep(c *conn) {
 	d := l.group.definition
 	var oldest *conn
@@ -78,21 +78,21 @@ func (l *lane) keep(c *conn) {
 	}
 }
 
-// keeps reports whether a connection that is free may be kept.
+// keeps reports whether a free connection may be kept.
 func (l *lane) keeps(c *conn, now time.Time) bool {
 	d := l.group.definition
 	return d.keep > 0 && d.keepTimeout > 0 && c.requests < d.keepRequests && now.Sub(c.born) < d.keepTime
 }
 
-// evict forgets c, which has ended, or has been kept for too long. It is false where c is
-// not kept any more.
+// evict removes c, which has ended or was kept for too long. It returns false if the lane does
+// not have c any more.
 func (l *lane) evict(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.kept.remove(c)
 }
 
-// closeTo closes the connections to p that are kept.
+// closeTo closes the kept connections to p.
 func (l *lane) closeTo(p *peer) {
 	for c := l.take(p, nil); c != nil; c = l.take(p, nil) {
 		c.close()

@@ -208,7 +208,7 @@ func startFull(t *testing.T) netip.AddrPort {
 	return addr
 }
 
-// inTheMaking counts the connections to an address that are in the making.
+// inTheMaking counts the connections to an address that are not made yet.
 func inTheMaking(t *testing.T, addr netip.AddrPort) int {
 	b, err := os.ReadFile("/proc/self/net/tcp")
 	if err != nil {
@@ -217,8 +217,8 @@ func inTheMaking(t *testing.T, addr netip.AddrPort) int {
 	return strings.Count(string(b), fmt.Sprintf(" 0100007F:%04X 02 ", addr.Port()))
 }
 
-// A client that leaves is ignored where that is said: the server is asked to the end, and
-// its connection kept.
+// With proxy_ignore_client_abort the request goes on after its client has left, and the
+// connection to the server is kept.
 func TestAClientThatLeavesIsIgnoredWhereThatIsSaid(t *testing.T) {
 	for _, c := range []struct {
 		state, request string
@@ -263,7 +263,7 @@ func TestAClientThatLeavesIsIgnoredWhereThatIsSaid(t *testing.T) {
 	}
 }
 
-// A slow reader holds nobody: the origin is through long before its answer has gone out.
+// A slow reader does not hold the origin: it has sent its answer long before the client has it.
 func TestASlowClientDoesNotHoldTheOrigin(t *testing.T) {
 	const size = 16 << 20
 	through := make(chan bool, 1)
@@ -287,6 +287,6 @@ func TestASlowClientDoesNotHoldTheOrigin(t *testing.T) {
 	answer, err := io.ReadAll(nc)
 	_, body, _ := strings.Cut(string(answer), "\r\n\r\n")
 	if err != nil || len(body) != size || body != strings.Repeat("0123456789abcdef", size/16) {
-		t.Errorf("%d bytes, %v", len(body), err)
+		t.Errorf("got %d bytes, %v, want %d", len(body), err, size)
 	}
 }

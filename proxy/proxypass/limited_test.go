@@ -92,13 +92,13 @@ func TestAnswersGoOutNoFasterThanLimitRateSays(t *testing.T) {
 			body, err := io.ReadAll(res.Body)
 			took := time.Since(began)
 			if err != nil || string(body) != limitedBody {
-				t.Errorf("%s: %d bytes, %v", c.target, len(body), err)
+				t.Errorf("%s: got %d bytes, %v, want %d", c.target, len(body), err, len(limitedBody))
 			}
 			if took < c.least {
 				t.Errorf("%s: took %s, want %s at least", c.target, took, c.least)
 			}
 			if at := <-ended; c.first && began.Add(took).Sub(at) < c.least/2 {
-				t.Errorf("%s: the origin has waited for the client", c.target)
+				t.Errorf("%s: the origin has waited for the client, want that it does not", c.target)
 			}
 		}
 	})

@@ -7,26 +7,26 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// pacing is how fast an answer may be read: as many bytes in each second that has begun,
-// as in nginx.
+// pacing limits how fast an answer is read: proxy_limit_rate. As in nginx, each second that
+// has begun allows rate bytes.
 type pacing struct {
-	rate  int64 // bytes in a second; 0: without a limit
+	rate  int64 // bytes per second; 0: without a limit
 	start time.Time
 	read  int64
 }
 
-// maxRate bounds a rate, so that its multiples are numbers still.
+// maxRate bounds a rate, so that computing with it does not overflow.
 const maxRate = 1 << 40
 
-// begin begins to count, if the location has a limit. read bytes were read already.
+// begin starts the limit, if the location has one. read bytes were read already.
 func (l *pacing) begin(x *proxy.Exchange, h *handler, read int) {
 	if h.limitRate != nil && h.buffering {
 		*l = pacing{rate: min(x.SizeOf(h.limitRate), maxRate), start: x.Now(), read: int64(read)}
 	}
 }
 
-// room returns how many bytes may be read now, most at most; where it is none, the time
-// until some may. There is a rate.
+// room returns how many bytes may be read now, at most most. If none may, wait is the time
+// until some may. The rate must not be 0.
 func (l *pacing) room(most int, now time.Time) (n int, wait time.Duration) {
 	left := l.rate*(int64(now.Sub(l.start)/time.Second)+1) - l.read
 	if left <= 0 {
@@ -35,7 +35,7 @@ func (l *pacing) room(most int, now time.Time) (n int, wait time.Duration) {
 	return int(min(left, int64(most))), 0
 }
 
-// rests leaves the connection alone for wait.
+// rests stops reading from the connection for the time wait.
 func (p *pass) rests(t *eventloop.Turn, wait time.Duration) {
 	waker, c := p.waker, p.conn
 	c.mu.Lock()
@@ -50,7 +50,7 @@ func (p *pass) rests(t *eventloop.Turn, wait time.Duration) {
 	waker.WakeIn(t)
 }
 
-// unpace has the connection read again.
+// unpace makes the loop read the connection again.
 func (c *conn) unpace() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -51,7 +51,7 @@ func TestFailuresAreLoggedAsNginxLogsThem(t *testing.T) {
 				return theirs != nil
 			}, "nginx logs nothing")
 			if mine := reasonOf.FindStringSubmatch(s.Log.String()); mine == nil || mine[1] != theirs[1] || mine[2] != theirs[2] {
-				t.Errorf("ours  %q\nnginx %q\n%s", mine, theirs, s.Log)
+				t.Errorf(" got %q\nwant %q, as nginx\n%s", mine, theirs, s.Log)
 			}
 		})
 	}
@@ -165,7 +165,7 @@ func TestSurplusIsLoggedAsNginxLogsIt(t *testing.T) {
 		}
 		mine := reasonOf.FindStringSubmatch(s.Log.String())
 		if mine == nil || mine[1] != theirs[1] || mine[2] != theirs[2] || len(used) != 3 {
-			t.Errorf("%.100q, by the connections %v:\n ours  %q\n nginx %q", answer, used, mine, theirs)
+			t.Errorf("%.100q, by the connections %v:\n got %q\nwant %q, as nginx", answer, used, mine, theirs)
 		}
 	}
 }

@@ -74,6 +74,10 @@ func endWith(application, protocol byte) string {
 	return fastcgiRecord(3, string([]byte{0, 0, 0, application, protocol, 0, 0, 0}))
 }
 
+// stdoutEnds is why bytes after the end of stdout are left out, as nginx does without
+// fastcgi_keep_conn.
+const stdoutEnds = "an empty record ends stdout: section 5.3 of FastCGI's specification"
+
 // malformedRecords are FastCGI's.
 var malformedRecords = []malformedAnswer{
 	{closes, "", ""},
@@ -117,7 +121,8 @@ var malformedRecords = []malformedAnswer{
 	{fastcgiOK + fastcgiRecord(7, "oops") + endRecord, "", ""},
 	{fastcgiOK + fastcgiRecord(7, "o\x00p\x01s\r\n") + endRecord, "", ""},
 	{stdoutRecord("Status: 200 OK\r\n") + endRecord, "", ""},
-	{stdoutRecord("") + fastcgiOK + endRecord, `200 OK ["X-A: b"] 2 bytes "ok"`, records},
+	{stdoutRecord("") + fastcgiOK + endRecord, "", ""},
+	{fastcgiOK + stdoutRecord("") + stdoutRecord("more") + endRecord, `200 OK ["X-A: b"] 2 bytes "ok"`, stdoutEnds},
 	{stdoutRecord("") + endRecord, "", ""},
 	{stdoutRecord("Status: 200 OK\r\nContent-Length: 50\r\n\r\nok") + endRecord, "502", records},
 	{stdoutRecord("Status: 200 OK\r\nContent-Length: 1\r\n\r\nok") + endRecord, `200 OK [] 1 bytes "o"`, records},

@@ -21,7 +21,7 @@ import (
 	"alicorn/static"
 )
 
-// Words in an answer that are no bytes of it.
+// Words in a text that stand for actions of the origin.
 const (
 	closes  = "<close>" // the origin closes
 	resets  = "<reset>" // it resets the connection
@@ -29,14 +29,12 @@ const (
 	drips   = "<drip>"  // it sends the rest byte by byte
 )
 
-// malformedAnswer is an answer of an origin that is not as it should be, and how this
-// program differs from nginx 1.22 on purpose: the beginning of what is seen with it, and
-// why.
+// malformedAnswer is a malformed answer of an origin, and how this program differs from nginx
+// 1.22 on purpose: the beginning of what the client sees, and why.
 type malformedAnswer struct{ text, ours, why string }
 
-// Why this program does otherwise than nginx 1.22. What is in doubt is a 502, and its
-// connection is not used again: what one server takes for a body is the next answer to
-// another.
+// Why this program differs from nginx 1.22. A doubtful answer is a 502, and its connection is
+// not used again: bytes that are a body to one server are the next answer to another.
 const (
 	noStatusLine = "RFC 9112, section 4: this is no status line. nginx passes it on, some of it as HTTP/0.9"
 	usualReason  = "RFC 9110 gives a status without a reason its usual one"
@@ -314,7 +312,7 @@ func (o *malformedOrigin) note(number int) {
 	o.requests = append(o.requests, number)
 }
 
-// perform says an answer; false: the connection ends.
+// perform sends an answer, and does its actions. It returns false if the connection ends.
 func perform(c *peerConn, text string) bool {
 	text, slow := strings.CutPrefix(text, drips)
 	end := ""
@@ -362,8 +360,7 @@ func startMalformed(t *testing.T, answers []malformedAnswer) *malformedOrigin {
 	return m
 }
 
-// fate is what a client and the origin see of a request to a server, and what its log
-// says.
+// fate is what a client, the origin and the log see of a request to a server.
 func fate(t *testing.T, dial func() net.Conn, o *malformedOrigin, log func() string, method, path string) (seen, logged string) {
 	t.Helper()
 	before := log()
@@ -381,7 +378,7 @@ func fate(t *testing.T, dial func() net.Conn, o *malformedOrigin, log func() str
 	on := o.seenOn()
 	after, _ := clientSees(bufio.NewReader(sendOn(dial(), "GET /x/after HTTP/1.1\r\nHost: site\r\n\r\n")), "GET")
 	if !strings.HasPrefix(after, "200") {
-		t.Errorf("%s: the next request: %s", path, after)
+		t.Errorf("%s: the next request: got %s, want 200", path, after)
 	}
 	again := o.seenOn()
 	upstreamKept := len(on) > 0 && len(again) > 0 && again[0] == on[len(on)-1]
@@ -464,8 +461,8 @@ func duels(t *testing.T, start func() *malformedOrigin, text string) *duel {
 	return d
 }
 
-// compare has both get the answer i, and says how they differ. Where that is meant only
-// ours gets it: nginx would pass on what comes, or wait for more.
+// compare gives both the answer i, and reports how they differ. If they are to differ, only
+// ours gets the answer: nginx would pass it on, or wait for more.
 func (d *duel) compare(t *testing.T, i int, a malformedAnswer, method, path string) {
 	t.Helper()
 	got, ourLog := fate(t, d.mine, d.ourOrigin, d.ourLog, method, path)
@@ -488,7 +485,7 @@ func (d *duel) compare(t *testing.T, i int, a malformedAnswer, method, path stri
 // should be: the client sees the same, and both connections are kept or closed alike.
 func TestMalformedAnswersFareAsBehindNginx(t *testing.T) {
 	if len(malformedAnswers) < 80 {
-		t.Errorf("there are %d answers only", len(malformedAnswers))
+		t.Errorf("got %d answers, want at least 80", len(malformedAnswers))
 	}
 	d := duels(t, func() *malformedOrigin { return startMalformed(t, malformedAnswers) },
 		"proxy_http_version 1.1; proxy_set_header Connection ''; location / { proxy_pass http://peers; } location /short/ { proxy_pass http://peers; proxy_read_timeout 300ms; }")

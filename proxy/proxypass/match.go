@@ -9,12 +9,12 @@ import (
 	"alicorn/proxy"
 )
 
-// match is a match block: what the answer to a check of health has to be.
+// match is a match block: the conditions of a good answer to a health check.
 type match struct {
 	name     string
 	pos      config.Pos
 	statuses []statusRange // nil: any status
-	without  bool          // none of the statuses
+	without  bool          // the status must be none of statuses
 	headers  []headerTest
 	body     *proxy.Regexp // nil: any body
 	bodyNot  bool
@@ -26,11 +26,11 @@ type statusRange struct{ low, high int }
 type headerTest struct {
 	name  string
 	not   bool
-	value *string       // what it is; nil: any
-	regex *proxy.Regexp // what it matches; nil: any
+	value *string       // the value must equal it; nil: any
+	regex *proxy.Regexp // the value must match it; nil: any
 }
 
-// usualMatch is what nginx asks of an answer where no match block does.
+// usualMatch returns the conditions without a match block, as in nginx.
 func usualMatch() *match { return &match{statuses: []statusRange{{200, 399}}} }
 
 func (d *definitions) match(name string) *match {
@@ -45,13 +45,13 @@ func (d *definitions) match(name string) *match {
 func matchDirective(k *blockKey) config.Directive {
 	return config.Directive{Name: "match", In: config.HTTP, Block: true, Args: config.OneArg, Repeat: true, Syntax: "NAME", Set: openMatch(k), Inside: []config.Directive{
 		{Name: "status", Args: config.SomeArg, Syntax: "[!] CODE | CODE-CODE ...", Set: setMatchStatus(k),
-			Help: "The status of a good answer is one of these, or with ! none of them. Without it any status is good."},
+			Help: "The status of a good answer is one of these, or with ! none of them. Without this directive any status is good."},
 		{Name: "header", Args: config.Arity{Min: 1, Max: 3}, Repeat: true, Syntax: "[!] NAME | NAME = VALUE | NAME != VALUE | NAME ~ REGEX | NAME !~ REGEX", Set: addMatchHeader(k),
-			Help: "A good answer has this field (with ! it has not), with a value that is VALUE or matches REGEX (~* and !~* without regard to case). All of several must hold."},
+			Help: "A good answer has this field, with a value that equals VALUE or matches REGEX (~* and !~* ignore case). With ! before NAME it does not have the field. If there are several such directives, all must hold."},
 		{Name: "body", Args: config.TwoArgs, Syntax: "~ | !~ REGEX", Set: setMatchBody(k),
-			Help: "The first 256k of a good answer's body match REGEX, or do not (~* and !~* without regard to case)."},
+			Help: "The first 256k of a good answer's body match REGEX, or do not match it (~* and !~* ignore case)."},
 	},
-		Help: "What the answer to a check of health has to be, for match= of health_check. As in nginx, where it is commercial; \"require\" is not here."}
+		Help: "The conditions of a good answer to a health check, for match= of health_check. As in nginx, where it is commercial; \"require\" is not supported."}
 }
 
 func openMatch(k *blockKey) config.Setter {
@@ -80,7 +80,7 @@ func setMatchStatus(k *blockKey) config.Setter {
 			low, err := config.ParseInt(first, 100, 999)
 			high, err2 := config.ParseInt(last, low, 999)
 			if err := errors.Join(err, err2); err != nil {
-				return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("invalid status %q; it is a number from 100 to 999, or a range as 200-399", a.Text)}
+				return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("invalid status %q; it is a number from 100 to 999, or a range such as 200-399", a.Text)}
 			}
 			m.statuses = append(m.statuses, statusRange{low, high})
 		}
@@ -133,7 +133,7 @@ func setMatchBody(k *blockKey) config.Setter {
 func matchRegexp(op, pattern config.Arg) (re *proxy.Regexp, not bool, err error) {
 	kind, not := strings.CutPrefix(op.Text, "!")
 	if kind != "~" && kind != "~*" {
-		return nil, false, &config.Error{Pos: op.Pos, Msg: fmt.Sprintf("invalid operator %q; it is one of \"=\", \"!=\", \"~\", \"!~\", \"~*\", \"!~*\", the first two not of a body", op.Text)}
+		return nil, false, &config.Error{Pos: op.Pos, Msg: fmt.Sprintf("invalid operator %q; header takes \"=\", \"!=\", \"~\", \"!~\", \"~*\" and \"!~*\", body the last four", op.Text)}
 	}
 	re, err = proxy.CompileRegexp(pattern.Pos, pattern.Text, kind == "~*")
 	if err != nil {
@@ -142,21 +142,21 @@ func matchRegexp(op, pattern config.Arg) (re *proxy.Regexp, not bool, err error)
 	return re, not, nil
 }
 
-// why returns why an answer is not good; "": it is.
+// why returns why an answer is bad; "": it is good.
 func (m *match) why(status int, h *proxy.Header, body []byte) string {
 	if m.statuses != nil && m.hasStatus(status) == m.without {
-		return fmt.Sprintf("its status is %d", status)
+		return fmt.Sprintf("its status %d does not match", status)
 	}
 	for i := range m.headers {
 		if t := &m.headers[i]; t.holds(h) == t.not {
-			return fmt.Sprintf("its field %q is not as it should be", t.name)
+			return fmt.Sprintf("its header field %q does not match", t.name)
 		}
 	}
 	if m.body == nil {
 		return ""
 	}
 	if ok, err := m.body.MatchString(nil, string(body)); err != nil || ok == m.bodyNot {
-		return "its body is not as it should be"
+		return "its body does not match"
 	}
 	return ""
 }
@@ -170,7 +170,8 @@ func (m *match) hasStatus(status int) bool {
 	return false
 }
 
-// holds reports whether a field is there whose value is as the test says.
+// holds reports whether h has a field of that name whose value equals value or matches regex.
+// It does not apply not.
 func (t *headerTest) holds(h *proxy.Header) bool {
 	for f := range h.All() {
 		if !strings.EqualFold(f.Name, t.name) || t.value != nil && f.Value != *t.value {

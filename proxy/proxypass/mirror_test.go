@@ -120,14 +120,14 @@ func TestACopyOutlivesItsClient(t *testing.T) {
 		s := site(t, cfg)
 		nc := s.Dial("")
 		if res, body := exchange(t, nc, bufio.NewReader(nc), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"); res.StatusCode != 200 || body != "ok" {
-			t.Errorf("%d %q", res.StatusCode, body)
+			t.Errorf("got %d %q, want 200 \"ok\"", res.StatusCode, body)
 		}
 		nc.Close()
 		proxytest.Eventually(t, func() bool { return late.accepted() == 1 }, "there is no copy")
 		close(slow)
 		proxytest.Eventually(t, func() bool { return n.count() == 2 }, "the copy does not end")
 		if got := n.take(); got[1] != "late abc" {
-			t.Errorf("%q", got)
+			t.Errorf("got %q, want \"late abc\" at 1", got)
 		}
 	})
 }

@@ -16,21 +16,20 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// Options are what the program, not the configuration, decides.
+// Options are settings that the program makes, and not the configuration.
 type Options struct {
 	// Loops call the connections to peers; nil: goroutines wait for them.
 	Loops *eventloop.Group
-	// Temporary returns where answers of a location wait that memory does not hold, and
-	// what bounds them; nil: in the system's folder, without a bound.
+	// Temporary returns the folder of a location's temporary files for answers, and the bound
+	// on them; nil: the system's folder, without a bound.
 	Temporary func(s *config.Scope, l *proxy.Location) (dir string, space *upstream.Space)
-	// Resolver looks up the names that are not known when the configuration is read; nil:
-	// nothing does.
+	// Resolver looks up names while requests are served; nil: no name is looked up then.
 	Resolver *resolver.Feature
 
 	surplus time.Duration // see Group; 0: surplusTime
 }
 
-// maxFields bounds the fields of an answer.
+// maxFields is the largest number of fields in an answer.
 const maxFields = 1000
 
 // Modules returns the feature: upstream blocks, and the families of directives of each
@@ -140,8 +139,8 @@ func (h *handler) find(c *settings, all *definitions, s *config.Scope, o Options
 	return nil
 }
 
-// definition returns the upstream block that the location's directive names, or what it
-// says itself.
+// definition returns the upstream block that the location's directive names, or the definition
+// of the server that it names.
 func (c *settings) definition(all *definitions) (*definition, error) {
 	d := all.find(c.pass.name)
 	if d == nil && c.pass.origin == "" && c.pass.addr.path == "" && !c.pass.addr.ported {
@@ -156,12 +155,12 @@ func (c *settings) definition(all *definitions) (*definition, error) {
 	return d, nil
 }
 
-// unknown says that there is no upstream of the location's name, which has no port.
+// unknown returns the error for a name without a port that no upstream has.
 func (c *settings) unknown(all *definitions) error {
 	return &config.Error{Pos: c.passPos, Msg: fmt.Sprintf("no port in %q, and no upstream has that name", c.pass.name), Hint: all.near(c.pass.name)}
 }
 
-// orUpstream adds to an error about the name of a server which upstream may be meant.
+// orUpstream adds to an error about a server's name the upstream that it probably means.
 func (c *settings) orUpstream(all *definitions, d *definition, err error) error {
 	var e *config.Error
 	if all.find(d.name) != d && errors.As(err, &e) {
@@ -172,8 +171,8 @@ func (c *settings) orUpstream(all *definitions, d *definition, err error) error 
 	return err
 }
 
-// hiddenFields returns the fields of answers that clients do not see, but for those that
-// this server takes for itself, and of these the ones that clients see all the same.
+// hiddenFields returns the fields of answers that clients do not get, without X-Accel-*, and
+// the fields of X-Accel-* that clients do get.
 func (c *settings) hiddenFields(usual []string) (hidden, shownAccel fieldSet) {
 	shown := c.shown.Items()
 	for _, name := range slices.Concat(usual, c.hidden.Items()) {
@@ -189,13 +188,13 @@ func (c *settings) hiddenFields(usual []string) (hidden, shownAccel fieldSet) {
 	return hidden, shownAccel
 }
 
-// noteMoves notes where x stands before rewriting in the location.
+// noteMoves records how often x's URI has changed before the rewrite phase of its location.
 func (st *state) noteMoves(x *proxy.Exchange) error {
 	*st.moves.In(x) = x.URIChanges()
 	return nil
 }
 
-// recycle is the log phase's end of a pass.
+// recycle recycles x's pass, after the log phase.
 func (st *state) recycle(x *proxy.Exchange) {
 	slot := st.pass.In(x)
 	if p := *slot; p != nil {

@@ -16,8 +16,7 @@ import (
 	"alicorn/proxy/resolver"
 )
 
-// naming finds the addresses of a Group's servers whose names are resolved again, for as
-// long as the Group lives.
+// naming looks up the names of a Group's servers with resolve, as long as the Group lives.
 type naming struct {
 	group    *Group
 	resolver *resolver.Resolver
@@ -26,7 +25,7 @@ type naming struct {
 	log      atomic.Pointer[func(text string)]
 
 	begin   sync.Once
-	settled chan struct{} // closed once all names were asked for
+	settled chan struct{} // closed once all names were looked up for the first time
 	ctx     context.Context
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
@@ -36,20 +35,19 @@ type naming struct {
 type name struct {
 	index    int // of the server
 	question resolver.Question
-	due      time.Time // when it is asked for again
-	failed   bool
+	due      time.Time // when it is looked up again
+	failed   bool      // the last lookup has failed
 }
 
 const (
-	// firstAnswers is how long a configuration waits for the answers to its names before it
+	// firstAnswers is how long a new configuration waits for the first answers before it
 	// serves.
 	firstAnswers = 5 * time.Second
-	// askEvery is how long a name is not asked for again, whatever its answer says.
+	// askEvery is the least time between two lookups of a name.
 	askEvery = time.Second
 )
 
-// namingOf returns what resolves the names of d again; nil where no server wants that. It
-// is not begun.
+// namingOf returns the naming of d, which is not started; nil: no server has resolve.
 func (d *definition) namingOf(found [][]spot, o Options) (*naming, error) {
 	n := &naming{spots: found, settled: make(chan struct{})}
 	for i := range d.servers {
@@ -71,7 +69,7 @@ func (d *definition) namingOf(found [][]spot, o Options) (*naming, error) {
 	return n, nil
 }
 
-// String is what tells whether two configurations resolve names alike.
+// String returns the settings of the lookups. "" for a nil naming.
 func (n *naming) String() string {
 	if n == nil {
 		return ""
@@ -79,7 +77,7 @@ func (n *naming) String() string {
 	return " by " + n.resolver.String()
 }
 
-// question is what name servers are asked for the server.
+// question returns the question that name servers are asked for the server.
 func (sv *server) question() resolver.Question {
 	switch {
 	case sv.service == "":
@@ -90,8 +88,8 @@ func (sv *server) question() resolver.Question {
 	return resolver.Question{Name: "_" + sv.service + "._tcp." + sv.addr.host, Service: true}
 }
 
-// startNaming begins to resolve the names of g's upstreams, and waits for the first
-// answers.
+// startNaming starts looking up the names of g's upstreams, and waits for the first answers,
+// at most for firstAnswers.
 func startNaming(ctx context.Context, g *proxy.Generation) error {
 	ctx, cancel := context.WithTimeout(ctx, firstAnswers)
 	defer cancel()
@@ -113,7 +111,7 @@ func startNaming(ctx context.Context, g *proxy.Generation) error {
 	return nil
 }
 
-// start has n resolve its names. What fails is logged by log from now on.
+// start makes n look up its names. From now on failures go to log.
 func (n *naming) start(log func(text string)) {
 	n.log.Store(&log)
 	n.begin.Do(func() { n.done.Go(n.run) })
@@ -143,8 +141,7 @@ func (n *naming) run() {
 	}
 }
 
-// resolve asks for the names that are due, and replaces the peers where they lead
-// elsewhere.
+// resolve looks up the names that are due, and replaces the peers if addresses have changed.
 func (n *naming) resolve(now time.Time) {
 	answers := make([]*resolver.Answer, len(n.names))
 	var wg sync.WaitGroup
@@ -169,8 +166,8 @@ func (n *naming) resolve(now time.Time) {
 	}
 }
 
-// take takes the answer to a name. A name that is known to lead nowhere has no peers; one
-// of which name servers say nothing keeps those that it has.
+// take takes the answer to a name. A name that does not exist has no addresses. If name servers
+// fail, the name keeps its addresses.
 func (n *naming) take(name *name, a *resolver.Answer, spots [][]spot) {
 	soon := time.Now().Add(askEvery)
 	name.due = soon
@@ -192,14 +189,14 @@ func (n *naming) take(name *name, a *resolver.Answer, spots [][]spot) {
 
 // spot is one address of a server.
 type spot struct {
-	addr   netip.AddrPort // not valid: that of a unix socket
-	weight int            // in place of the server's; 0: that counts
-	backup bool           // though the server is none
+	addr   netip.AddrPort // the zero AddrPort: a unix socket
+	weight int            // used in place of the server's weight; 0: the server's
+	backup bool           // the address is a backup, even if the server is not
 }
 
-// spotsOf returns the addresses of the server, in an order of their own: that of an answer
-// means nothing. Of a service those with the lowest priority come first, and the others
-// are backups, which a backup does not have.
+// spotsOf returns the addresses of the server, sorted, because their order in an answer has no
+// meaning. Addresses of a service without the lowest priority are backups. A backup server
+// leaves those out.
 func (sv *server) spotsOf(a *resolver.Answer) []spot {
 	var spots []spot
 	for _, ip := range a.Addrs {
@@ -222,6 +219,6 @@ func (sv *server) spotsOf(a *resolver.Answer) []spot {
 	return slices.CompactFunc(spots, func(a, b spot) bool { return a.addr == b.addr })
 }
 
-// maxWeight is the largest weight of a service's address: name servers have no say in how
-// large the table of a hash gets.
+// maxWeight is the largest weight of a service's address. Larger weights are scaled down, so
+// that an answer cannot make the table of a ring too large.
 const maxWeight = 100

@@ -21,7 +21,7 @@ func numbered(c *peerConn) {
 	}
 }
 
-// startOriginAt is startOrigin at an address of this host that tests share with nobody.
+// startOriginAt is startOrigin at an address of this host that no other test uses.
 func startOriginAt(t *testing.T, ip, port string) *origin {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, port))
@@ -52,7 +52,7 @@ func TestServersFollowTheirNames(t *testing.T) {
 	nc := s.Dial("")
 	r := bufio.NewReader(nc)
 	if addr, _ := answeredBy(t, nc, r); addr != one.addr {
-		t.Fatalf("%s answers first", addr)
+		t.Fatalf("the first answer: got one of %s, want one of %s", addr, one.addr)
 	}
 	names.Set("app.test", "0 A 127.0.0.1", "0 A 127.0.0.2")
 	seen := map[string]string{}
@@ -62,7 +62,7 @@ func TestServersFollowTheirNames(t *testing.T) {
 		return len(seen) == 2
 	}, "the second address is not used")
 	if seen[one.addr] != "0" {
-		t.Errorf("the connection to the peer that stays was not kept: %v", seen)
+		t.Errorf("got the connections %v, want the kept one of %s", seen, one.addr)
 	}
 	names.Set("app.test", "0 A 127.0.0.2")
 	proxytest.Eventually(t, func() bool {
@@ -76,7 +76,7 @@ func TestServersFollowTheirNames(t *testing.T) {
 	names.Fail("app.test", 2) // of which nothing is known
 	s.Log.Wait(t, "app.test could not be resolved (2: Server failure)")
 	if addr, _ := answeredBy(t, nc, r); addr != two.addr {
-		t.Errorf("%s while name servers fail", addr)
+		t.Errorf("while name servers fail: got an answer of %s, want one of %s", addr, two.addr)
 	}
 	names.Set("app.test")
 	proxytest.Eventually(t, func() bool { addr, _ := answeredBy(t, nc, r); return strings.HasPrefix(addr, "502") }, "a name without addresses has peers")
@@ -105,12 +105,12 @@ func TestServices(t *testing.T) {
 		t.Errorf("%v, want 30 of %s and 10 of %s", counts, one.addr, two.addr)
 	}
 	if res, body := exchange(t, nc, r, get("/v")); res.StatusCode != 200 || !strings.HasPrefix(body, three.addr) {
-		t.Errorf("%d %s", res.StatusCode, body)
+		t.Errorf("got %d %s, want 200 of %s", res.StatusCode, body, three.addr)
 	}
 }
 
-// The order of an answer means nothing, an address counts once, and no weight is larger
-// than that of the heaviest, which is 100.
+// The order of an answer has no meaning, an address counts once, and the largest weight is
+// 100.
 func TestTheAddressesOfAService(t *testing.T) {
 	at := func(port uint16, priority, weight uint16) resolver.Service {
 		return resolver.Service{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port), Priority: priority, Weight: weight}
@@ -134,8 +134,7 @@ func TestTheAddressesOfAService(t *testing.T) {
 	}
 }
 
-// A reload that changes neither names nor name servers leaves connections alone, and
-// serves at once.
+// A reload that changes neither names nor name servers keeps connections, and serves at once.
 func TestNamesAreKnownAfterAReload(t *testing.T) {
 	names := resolvertest.Start(t)
 	o := startOriginAt(t, "127.0.0.1", "0")
@@ -151,11 +150,11 @@ func TestNamesAreKnownAfterAReload(t *testing.T) {
 		}
 		nc := s.Dial("")
 		if addr, number := answeredBy(t, nc, bufio.NewReader(nc)); addr != o.addr || number != "0" {
-			t.Errorf("%s: %s %s", label, addr, number)
+			t.Errorf("%s: got %s of the connection %s, want %s of the connection 0", label, addr, number, o.addr)
 		}
 	}
 	if n := names.Asked("app.test"); n != 1 {
-		t.Errorf("asked for %d times", n)
+		t.Errorf("got %d questions, want 1", n)
 	}
 }
 
@@ -176,7 +175,7 @@ func TestMistakesOfNames(t *testing.T) {
 	}
 }
 
-// A resolver of the block counts there; addresses and sockets are no names.
+// A resolver in the block counts there. Addresses and sockets are not looked up.
 func TestABlockMayHaveAResolver(t *testing.T) {
 	names := resolvertest.Start(t)
 	o := startOriginAt(t, "127.0.0.1", "0")
@@ -186,7 +185,7 @@ func TestABlockMayHaveAResolver(t *testing.T) {
 		"server { listen 127.0.0.1:80; location / { proxy_pass http://u; } location /v { proxy_pass http://v; } }")
 	for _, target := range []string{"/", "/v"} {
 		if res, body := ask(t, s, get(target)); res.StatusCode != 200 {
-			t.Errorf("%d %s", res.StatusCode, body)
+			t.Errorf("got %d %s, want 200", res.StatusCode, body)
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"alicorn/static"
 )
 
-// seen is what a client sees of an answer, but for what each server says of itself.
+// seen is what a client sees of an answer, without the fields about the server itself.
 func seen(t *testing.T, nc net.Conn, request string) string {
 	t.Helper()
 	nc.SetDeadline(time.Now().Add(patience))
@@ -71,7 +71,7 @@ func besideWith(t *testing.T, http, locations string) (theirs func() net.Conn, m
 	return theirs, func() net.Conn { return s.Dial("") }
 }
 
-// TestAnswersAreThoseThatNginxPassesOn has both pass on what a scripted origin says.
+// TestAnswersAreThoseThatNginxPassesOn makes both pass on the answers of a scripted origin.
 func TestAnswersAreThoseThatNginxPassesOn(t *testing.T) {
 	answers := []string{
 		"200 OK\r\nContent-Length: 2\r\nContent-Type: text/html\r\n\r\nok",

@@ -11,7 +11,7 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// format is how a gateway's protocol writes a request; see package cgi.
+// format writes requests of a gateway's protocol; see package cgi.
 type format interface {
 	Begin(dst []byte, length int64) []byte
 	Name(dst []byte, size int) []byte
@@ -21,16 +21,16 @@ type format interface {
 	Body(dst, body []byte) []byte
 }
 
-// paramEncoder writes requests to gateways: parameters, of which the client's header fields
-// are some.
+// paramEncoder writes requests to gateways as parameters, with the client's header fields among
+// them.
 type paramEncoder struct {
 	format format
-	parts  upstream.Framing // of a body that is not written whole
+	parts  upstream.Framing // of a body that is written in parts
 	params []param
 	passes bool     // the client's fields are passed on
-	own    fieldSet // those that are not, as a parameter has their name
-	keys   []string // the same as in the parameters' names: "X_FORWARDED_FOR"
-	// zeros says that names and values end with a NUL, which none may have inside.
+	own    fieldSet // the fields that are not, because a parameter has their name
+	keys   []string // the same as keys of parameters: "X_FORWARDED_FOR"
+	// zeros says that names and values end with a NUL, so that they must not contain one.
 	zeros bool
 }
 
@@ -51,15 +51,15 @@ func newParamEncoder(c *settings, f format, parts upstream.Framing) *paramEncode
 	return e
 }
 
-// fieldPrefix is what the parameters of header fields begin with.
+// fieldPrefix is the prefix of parameters for header fields.
 const fieldPrefix = "HTTP_"
 
-// neverPassed are fields that applications do not see unless a parameter says so: a body
-// reaches them without its coding, and the parameter HTTP_PROXY would lead an
-// application's own requests to wherever a client wants.
+// neverPassed are fields that applications get only from a parameter of the configuration. The
+// body comes without its transfer coding. With HTTP_PROXY a client could choose the proxy for
+// the application's own requests.
 var neverPassed = []string{"TRANSFER_ENCODING", "PROXY"}
 
-// hide has the field of a parameter left out.
+// hide leaves out the field with that key.
 func (e *paramEncoder) hide(key string) {
 	e.own.add(strings.ReplaceAll(key, "_", "-"))
 	e.keys = append(e.keys, key)
@@ -96,8 +96,8 @@ func (e *paramEncoder) append(dst []byte, x *proxy.Exchange, _ place, length int
 // zero ends a name, and a value.
 var zero = []byte{0}
 
-// appendParam appends a parameter. Where a chunked body was read, CONTENT_LENGTH is its
-// length.
+// appendParam appends a parameter. For a chunked body that was read, an empty CONTENT_LENGTH
+// gets its length.
 func (e *paramEncoder) appendParam(dst []byte, p *param, x *proxy.Exchange, length int64) []byte {
 	start := len(dst)
 	dst = e.format.Middle(append(e.format.Name(dst, len(p.name)), p.name...))
@@ -112,9 +112,9 @@ func (e *paramEncoder) appendParam(dst []byte, p *param, x *proxy.Exchange, leng
 	return e.format.Value(dst, len(p.name), at)
 }
 
-// appendFields appends the client's fields: X-A as HTTP_X_A. Lines of one name are one
-// parameter, as in nginx since 1.23. Host is what the request is for: the host of the
-// target where there is one.
+// appendFields appends the client's fields: X-A as HTTP_X_A. Several lines with one name
+// become one parameter, as in nginx since 1.23. Host is the host of the request's target, if
+// that has one.
 func (e *paramEncoder) appendFields(dst []byte, x *proxy.Exchange) []byte {
 	h := &x.Req.Header
 	names := h.Repeats(x.Core().Underscores)
@@ -141,7 +141,7 @@ func (e *paramEncoder) appendFields(dst []byte, x *proxy.Exchange) []byte {
 	return dst
 }
 
-// separatorOf stands between the values of lines of one name.
+// separatorOf returns the text between the values of several lines with one name.
 func separatorOf(id proxy.FieldID) string {
 	if id == proxy.FieldCookie {
 		return "; "
@@ -149,7 +149,7 @@ func separatorOf(id proxy.FieldID) string {
 	return ", "
 }
 
-// appendKey appends the name of a field as parameters have it: X-A as X_A.
+// appendKey appends the key of a field's name: X_A for X-A.
 func appendKey(dst []byte, name string) []byte {
 	for i := range len(name) {
 		dst = append(dst, keyByte(name[i]))
@@ -157,7 +157,7 @@ func appendKey(dst []byte, name string) []byte {
 	return dst
 }
 
-// isKey reports whether the key is that of a field's name.
+// isKey reports whether key is the key of a field's name.
 func isKey(name, key string) bool {
 	if len(name) != len(key) {
 		return false

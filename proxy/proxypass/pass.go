@@ -13,86 +13,88 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// handler is the content of a location with proxy_pass, or its like.
+// handler is the content of a location with proxy_pass or its like.
 type handler struct {
 	*settings
 	protocol   *protocol
-	upstream   *definition // what the configuration says of the group
-	group      *Group      // nil: aims has several
+	upstream   *definition // the configuration of group; nil: aims is used
+	group      *Group      // nil: aims is used
 	aims       *aims       // nil: proxy_pass has no variables
 	encoder    encoder
 	secure     *upstream.Secure // nil: without TLS
-	hidden     fieldSet         // fields of answers that the client does not see
-	shownAccel fieldSet         // those of X-Accel-* that it sees
+	hidden     fieldSet         // fields of answers that the client does not get
+	shownAccel fieldSet         // the fields of X-Accel-* that it gets
 	redirects  []edit
-	// editsCookies says that proxy_cookie_* change cookies.
+	// editsCookies says that there are rules of proxy_cookie_*.
 	editsCookies bool
 	rules        h1.ResponseRules
 	tempDir      string
 	space        *upstream.Space
 	state        *state
-	told         atomic.Bool // that there is no location for an X-Accel-Redirect
+	told         atomic.Bool // it was logged that no location serves an X-Accel-Redirect
 }
 
-// state is what the feature keeps beside exchanges.
+// state has the slots of the feature.
 type state struct {
 	pass  proxy.ExchangeSlot[*pass]
 	moves proxy.ExchangeSlot[int] // URIChanges when the location was found
 
-	fastcgi proxy.LocationSlot[*gateway] // what fastcgi_* say
+	fastcgi proxy.LocationSlot[*gateway] // the settings of fastcgi_*
 }
 
 // pass is one request on its way to a peer and back.
 type pass struct {
 	h        *handler
-	target   *target // nil: it is not known yet
-	probe    *probe  // of health; nil: it is none
-	lookup   *lookup // of the target's host; nil: it is none
+	target   *target // nil: not known yet
+	probe    *probe  // of a health check; nil: it is none
+	lookup   *lookup // of the target's host; nil: there is none
 	group    *Group
-	upstream *definition // what the configuration says of the group
+	upstream *definition // the configuration of group
 	roster   *roster     // the lane's, or one of the servers that the request has named
 	lane     *lane
-	loop     *eventloop.Loop // of the lane; nil without loops
+	loop     *eventloop.Loop // of the lane; nil: there are no loops
 	waker    proxy.Waker
-	arrived  time.Time // set where proxy_next_upstream_timeout is
+	arrived  time.Time // when the request came; set only with proxy_next_upstream_timeout
 
-	request []byte // the head, and the body where it is in memory
+	// The request:
+	request []byte // the head, and the body if it is in memory
 	body    upstream.Body
 	feed    *upstream.Feed // passes on a body that is not read first; nil: there is none
-	sent    int            // of request
-	partly  bool           // TLS has sent a part of what sent does not count yet
+	sent    int            // bytes of request
+	partly  bool           // TLS has sent a part of the bytes behind sent
 	way     way            // of its connections
-	file    filePart       // of the body's file
+	file    filePart       // sends the body's file
 
+	// The try:
 	stage    stage
 	sel      selection
-	waits    *waiter // in the group's queue
+	waits    *waiter // in the group's queue; nil: it does not wait
 	peer     *peer
 	member   *member // the peer in the roster; nil: the try has ended
-	landed   bool    // the roster knows that the head has come
+	landed   bool    // land was called for the try
 	tries    int
 	conn     *conn
 	reused   bool      // conn was kept
-	began    time.Time // of the try
+	began    time.Time // when the try began
 	received int64     // bytes of the answer
 	length   int64     // bytes of its body
-	interims int
-	before   int64 // what was read of the client before the tunnel
+	interims int       // the number of interim responses
+	before   int64     // bytes that were read of the client before the tunnel
 
-	text []byte // of the answer's head, which its strings alias
+	// The answer:
+	text []byte // the head, whose memory raw and head use
 	raw  h1.ResponseHead
 	head upstream.Head
 
 	records    cgi.Records // of FastCGI
 	complaints complaints
 
-	buf  *[]byte // what was read is at its start
-	data []byte  // of the body, in buf
-	// surplus says that the peer has sent more than its answer.
-	surplus bool
+	buf     *[]byte // begins with the bytes that were read
+	data    []byte  // the bytes of the body in buf
+	surplus bool    // the peer has sent more than its answer
 
 	limit   pacing // proxy_limit_rate
-	trailer []byte // the lines of the answer's trailer, where the client gets them
+	trailer []byte // the lines of the trailer, if the client may get it
 
 	out    upstream.WriteBehind
 	noFile atomic.Pointer[error] // why out has no file, until it is logged
@@ -109,34 +111,34 @@ type stage uint8
 
 // The stages of a pass.
 const (
-	receiving  stage = iota // the request's body
-	resolving               // the name of a server
-	choosing                // a peer, and a connection to it
-	queued                  // until a peer has room
-	connecting              // the connection is not there yet
-	securing                // TLS's handshake is done
-	sending
-	readingHead // of the answer
-	collecting  // the whole answer, in buf
-	streaming   // the answer, to the client as it comes
-	tunneling   // until the tunnel has ended
+	receiving   stage = iota // the request's body
+	resolving                // the name of the server is looked up
+	choosing                 // a peer, and a connection to it
+	queued                   // waits until a peer is free
+	connecting               // waits for the connection
+	securing                 // waits for the handshake of TLS
+	sending                  // the request
+	readingHead              // of the answer
+	collecting               // a short answer, in buf
+	streaming                // the answer goes to the client as it comes
+	tunneling                // waits until the tunnel has ended
 )
 
 var (
-	// errWaits is returned by a step that waits for the peer, or for its client.
+	// errWaits is returned by a step that waits for the peer or for the client.
 	errWaits = errors.New("pass waits")
-	// errDone is returned by the step that has given the answer.
+	// errDone is returned by the step that has finished the response.
 	errDone = errors.New("pass is done")
 )
 
 var passes = sync.Pool{New: func() any { return new(pass) }}
 
-// blocks are what answers are read into.
+// blocks has the buffers into which answers are read.
 var blocks = sync.Pool{New: func() any { b := make([]byte, blockSize); return &b }}
 
 const blockSize = 32 << 10
 
-// Serve passes x's request on, and gives the answer to its client.
+// Serve passes x's request on, and the answer to its client.
 func (h *handler) Serve(x *proxy.Exchange) error {
 	p := h.begin(x)
 	if err := p.aim(x); err != nil {
@@ -157,7 +159,7 @@ func (h *handler) begin(x *proxy.Exchange) *pass {
 	return p
 }
 
-// start begins the way to the group.
+// start sets the lane and the roster, and runs the first steps.
 func (p *pass) start(x *proxy.Exchange) error {
 	if p.loop = x.Loop(); p.loop == nil && p.group.loops != nil {
 		p.loop = p.group.loops.Next()
@@ -170,7 +172,8 @@ func (p *pass) start(x *proxy.Exchange) error {
 	return p.run(x)
 }
 
-// Continue is proxy.Continuation's: the peer has done something, or the client has left.
+// Continue implements proxy.Continuation: the pass goes on after an event of the peer, of the
+// request's body, or of the client, which may have left.
 func (p *pass) Continue(x *proxy.Exchange) error {
 	if p.stage != streaming && p.awaits() {
 		if err := p.left(x); err != nil {
@@ -184,10 +187,10 @@ func (p *pass) Continue(x *proxy.Exchange) error {
 	return p.run(x)
 }
 
-// awaits reports that the pass waits for the peer still.
+// awaits reports whether the pass still waits for the peer.
 func (p *pass) awaits() bool { return p.conn != nil && p.conn.looped != nil && p.conn.awaits() }
 
-// left returns why the request is given up, where its client has left.
+// left returns the error that ends the request if its client has left; nil otherwise.
 func (p *pass) left(x *proxy.Exchange) error {
 	if p.h.ignoreAbort || !x.Gone() {
 		return nil
@@ -195,12 +198,12 @@ func (p *pass) left(x *proxy.Exchange) error {
 	return p.clientLeft()
 }
 
-// clientLeft returns the error of a request that nobody waits for.
+// clientLeft returns the error of a request whose client has left.
 func (p *pass) clientLeft() error {
 	return &proxy.Fail{Status: proxy.StatusClientClosed, Level: proxy.LevelInfo, Reason: "client prematurely closed connection, so upstream connection is closed too " + p.where()}
 }
 
-// run takes the steps that can be taken now.
+// run runs steps until one waits or the pass has ended.
 func (p *pass) run(x *proxy.Exchange) error {
 	for {
 		err := p.step(x)
@@ -208,7 +211,7 @@ func (p *pass) run(x *proxy.Exchange) error {
 		case err == nil:
 			continue
 		case err == errWaits:
-			// What has let run go on may have come together with the client's leaving.
+			// The client may have left at the same time as the event that has run these steps.
 			if p.stage > receiving && p.stage < streaming {
 				if err := p.left(x); err != nil {
 					p.end(x)
@@ -236,7 +239,7 @@ func (p *pass) run(x *proxy.Exchange) error {
 	}
 }
 
-// giveBody leaves the body to the handler that answers in place of the peer.
+// giveBody gives the request's body to the handler that responds in place of the peer.
 func (p *pass) giveBody(x *proxy.Exchange) {
 	switch {
 	case p.feed != nil:
@@ -276,7 +279,8 @@ func (p *pass) step(x *proxy.Exchange) error {
 	return p.stream(x)
 }
 
-// end lets go of what the pass holds but its answer's head, which the log may show.
+// end releases everything that the pass holds, except the answer's head, which variables of
+// the log may use.
 func (p *pass) end(x *proxy.Exchange) {
 	if p.waits != nil {
 		p.roster.giveUp(p.waits, x.Now())
@@ -285,6 +289,7 @@ func (p *pass) end(x *proxy.Exchange) {
 	if p.stage == streaming {
 		p.finishAnswer(x)
 	}
+	p.logDropped(x)
 	if p.conn == nil || p.dropConn() {
 		p.leave(x, undecided, "")
 	}
@@ -295,7 +300,7 @@ func (p *pass) end(x *proxy.Exchange) {
 	p.release()
 	switch t := x.Upstream.Last(); {
 	case p.peer == nil || t.Response >= 0:
-	case p.stage == streaming: // a loop may be reading still
+	case p.stage == streaming: // a loop may still be reading, so note's fields must not be used
 		t.Status, t.Response = p.raw.Status, x.Now().Sub(p.began)
 		t.Sent, t.Length = p.sentBytes(), p.out.Received()
 		t.Received = int64(len(p.text)) + t.Length
@@ -306,8 +311,8 @@ func (p *pass) end(x *proxy.Exchange) {
 	}
 }
 
-// note completes what $upstream_* show of the try. status is the answer's, or what the
-// failure stands for, and now is when it ended.
+// note sets the values of $upstream_* for the try. status is that of the answer or of the
+// failure; now is the time at which the try has ended.
 func (p *pass) note(x *proxy.Exchange, status int, now time.Time) {
 	if p.peer == nil {
 		return
@@ -317,7 +322,7 @@ func (p *pass) note(x *proxy.Exchange, status int, now time.Time) {
 	t.Sent, t.Received, t.Length = p.sentBytes(), p.received, p.length
 }
 
-// sentBytes is what the peer has of the request.
+// sentBytes returns how many bytes of the request were sent.
 func (p *pass) sentBytes() int64 {
 	n := int64(p.sent) + p.file.sent
 	if p.feed != nil {

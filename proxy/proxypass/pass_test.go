@@ -17,24 +17,24 @@ func TestRequestsReachTheOriginAndAnswersTheClient(t *testing.T) {
 			for i := range 5 {
 				res, body := exchange(t, nc, r, fmt.Sprintf("GET /a%%20b?c=%d HTTP/1.1\r\nHost: site\r\nX-A: b\r\nConnection: keep-alive\r\n\r\n", i))
 				if res.StatusCode != 200 || !strings.HasPrefix(body, fmt.Sprintf("GET /a%%20b?c=%d HTTP/1.1\n", i)) || !strings.Contains(body, "X-A: b\n") || strings.Contains(body, "Connection") {
-					t.Errorf("%d %q", res.StatusCode, body)
+					t.Errorf("got %d %q, want 200 with the request's line and X-A, and no Connection", res.StatusCode, body)
 				}
 			}
 			for _, size := range []int{0, 1, 1000, 20000, 100_000, 3 << 20} {
 				data := strings.Repeat("x", size)
 				res, body := exchange(t, nc, r, fmt.Sprintf("POST / HTTP/1.1\r\nHost: site\r\nContent-Length: %d\r\n\r\n%s", size, data))
 				if _, got, _ := strings.Cut(body, fmt.Sprintf("length %d\n", size)); res.StatusCode != 200 || got != data {
-					t.Errorf("a body of %d bytes: %d, %d bytes back", size, res.StatusCode, len(got))
+					t.Errorf("a body of %d bytes: got %d, %d bytes back, want 200 and all", size, res.StatusCode, len(got))
 				}
 			}
 			if o.accepted() != 1 {
-				t.Errorf("%d connections", o.accepted())
+				t.Errorf("got %d connections, want 1", o.accepted())
 			}
 		})
 	}
 }
 
-// A reload leaves the connections of a block alone that is as it was.
+// A reload keeps the connections of a block that has not changed.
 func TestConnectionsLiveThroughAReload(t *testing.T) {
 	o := startOrigin(t, "unix", echo)
 	text := func(keep, label string) string {

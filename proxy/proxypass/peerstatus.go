@@ -12,9 +12,9 @@ import (
 // GroupStatus is the state of a group's peers.
 type GroupStatus struct {
 	Name     string // of the upstream block, or the address that a proxy_pass names
-	Protocol string // the family of directives that pass requests to it: proxy, uwsgi
+	Protocol string // the family of directives that pass requests to it, such as "uwsgi"
 	TLS      bool   // its servers are reached by TLS
-	Queue    int    // requests that wait for a peer
+	Queue    int    // the number of requests that wait for a peer
 	Peers    []PeerStatus
 }
 
@@ -24,15 +24,15 @@ type PeerStatus struct {
 	State    PeerState
 	Backup   bool
 	Weight   int
-	Requests uint64        // that were sent to it, or were to be
-	Failures uint64        // of them, that count as max_fails does
-	Active   int           // that it works on
-	Idle     int           // connections to it that are kept
-	Header   time.Duration // average time until the head of an answer has come; 0: none has
-	Response time.Duration // average time until all of it has come; 0: none has
-	Ended    time.Time     // when a request to it was answered, or has failed, last; zero: none was
-	Why      string        // that request has failed; "": it has not
-	Row      int           // how many have failed since one was answered
+	Requests uint64        // the number of tries
+	Failures uint64        // the number of tries that failed, as max_fails counts them
+	Active   int           // the number of requests that it works on
+	Idle     int           // the number of kept connections to it
+	Header   time.Duration // the average time until the head of an answer has come; 0: none has
+	Response time.Duration // the average time until all of an answer has come; 0: none has
+	Ended    time.Time     // when the last request to it was answered or has failed; zero: none was
+	Why      string        // why that request has failed; "": it has not
+	Row      int           // how many requests in a row have failed since one was answered
 }
 
 // PeerState says which requests a peer gets.
@@ -46,7 +46,7 @@ const (
 	PeerResting  PeerState = "resting"  // it has failed max_fails times
 	PeerFull     PeerState = "full"     // it works on max_conns requests
 
-	PeerUnhealthy PeerState = "unhealthy" // its last health_check says so
+	PeerUnhealthy PeerState = "unhealthy" // a health_check has failed
 )
 
 // Statuses returns the states of the groups that r holds, by name.
@@ -73,7 +73,7 @@ func (g *Group) Status(now time.Time) GroupStatus {
 	var last *roster
 	for i := range g.lanes {
 		l := &g.lanes[i]
-		if l.roster != last { // not the one of all lanes once more
+		if l.roster != last { // lanes may share one roster
 			l.roster.addTo(&st, peers, now)
 			last = l.roster
 		}
@@ -82,7 +82,7 @@ func (g *Group) Status(now time.Time) GroupStatus {
 	return st
 }
 
-// addTo adds what r knows of the peers.
+// addTo adds the counts and states of r's members.
 func (r *roster) addTo(st *GroupStatus, peers []*peer, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,7 +116,8 @@ func (r *roster) addTo(st *GroupStatus, peers []*peer, now time.Time) {
 	}
 }
 
-// mean is the mean of two averages, which count as often as there were requests.
+// mean returns the mean of the averages a of n requests and b of m requests. An average of 0
+// is left out.
 func mean(a time.Duration, n uint64, b time.Duration, m uint64) time.Duration {
 	switch {
 	case a == 0:
@@ -127,7 +128,7 @@ func mean(a time.Duration, n uint64, b time.Duration, m uint64) time.Duration {
 	return time.Duration((float64(a)*float64(n) + float64(b)*float64(m)) / float64(n+m))
 }
 
-// addIdle counts the connections that l keeps.
+// addIdle adds the connections that l keeps.
 func (l *lane) addIdle(peers []*peer, st []PeerStatus) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

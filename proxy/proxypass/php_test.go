@@ -93,8 +93,8 @@ func startPHP(t *testing.T, dir string, children int) (socket string) {
 	return socket
 }
 
-// withoutLength leaves out Content-Length, which this program gives answers that are there
-// whole.
+// withoutLength removes Content-Length, which this program adds to answers that have come
+// completely.
 func withoutLength(seen string) string {
 	return regexp.MustCompile(`"Content-Length: [0-9]+" ?`).ReplaceAllString(seen, "")
 }

@@ -8,26 +8,27 @@ import (
 	"alicorn/proxy"
 )
 
-// waiter is a request that waits for a member: of its group's queue.
+// waiter is a request in its group's queue: it waits for a member.
 type waiter struct {
 	sel    *selection
 	waker  proxy.Waker
-	place  *list.Element // nil: it waits no more
-	member *member       // that it was given
-	given  time.Time     // when
+	place  *list.Element // in roster.waiting; nil: it does not wait any more
+	member *member       // the member that it has got; nil: none yet
+	given  time.Time     // when it has got the member
 	due    time.Time
 	timer  *time.Timer
 }
 
-// Why a request has no peer.
+// The failures of requests that get no peer.
 var (
 	noPeer    = &failure{status: 502, reason: "no live upstreams " + whileConnecting}
 	queueFull = &failure{status: 502, reason: "upstream queue is full " + whileConnecting}
 	tooLong   = &failure{status: 502, reason: "upstream queue timed out " + whileConnecting}
 )
 
-// enqueue has a request wait until a member can take it, for patience at most. It returns
-// the member where one has become free meanwhile, and why the request cannot wait.
+// enqueue makes a request wait until a member can take it, at most for patience. It returns a
+// member if one has become free meanwhile, otherwise the waiter, or why the request cannot
+// wait.
 func (r *roster) enqueue(sel *selection, waker proxy.Waker, patience time.Duration, now time.Time) (*member, *waiter, *failure) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -48,11 +49,11 @@ func (r *roster) enqueue(sel *selection, waker proxy.Waker, patience time.Durati
 	return nil, w, nil
 }
 
-// maxLooks is how many that wait are looked at when a member gets room: those in front may
-// have failed with it.
+// maxLooks is how many waiters serve tries: the first ones may have tried the free member
+// already.
 const maxLooks = 16
 
-// serve gives room that has become free to the first that can use it.
+// serve gives a free member to the first waiter that can use it. r.mu is held.
 func (r *roster) serve(now time.Time) {
 	e := r.waiting.Front()
 	for range maxLooks {
@@ -72,8 +73,8 @@ func (r *roster) serve(now time.Time) {
 	}
 }
 
-// waited returns the member that w was given, nil where it has none yet; over says that it
-// has waited for too long, and waits no more.
+// waited returns the member that w has got; nil: none yet. over says that w has waited for too
+// long; then it does not wait any more.
 func (r *roster) waited(w *waiter, now time.Time) (m *member, over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,7 +85,7 @@ func (r *roster) waited(w *waiter, now time.Time) (m *member, over bool) {
 	return w.member, false
 }
 
-// giveUp ends w's wait, as its client has left. A member that it was given is free again.
+// giveUp ends w's wait because its client has left. If w has got a member, that is free again.
 func (r *roster) giveUp(w *waiter, now time.Time) {
 	r.mu.Lock()
 	m := w.member

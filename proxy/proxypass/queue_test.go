@@ -73,19 +73,19 @@ func TestRequestsWaitForAPeerInTheirOrder(t *testing.T) {
 			waitsFor(t, s, i+1)
 		}
 		if got := read(t, hold(t, func() net.Conn { return s.Dial("") }, "/")); got != 502 {
-			t.Errorf("with a full queue: %d", got)
+			t.Errorf("a full queue: got %d, want 502", got)
 		}
 		s.Log.Wait(t, "upstream queue is full while connecting to upstream")
 		ps.release()
 		for i, nc := range waiting {
 			if got := read(t, nc); got != 200 {
-				t.Errorf("request %d: %d", i, got)
+				t.Errorf("request %d: got %d, want 200", i, got)
 			}
 		}
 		waitsFor(t, s, 0)
 		for _, p := range groupsOf(s.Engine.Current().Resources)[0].Status(time.Now()).Peers {
 			if p.Active != 0 {
-				t.Errorf("%+v works still", p)
+				t.Errorf("got %+v, want no active request", p)
 			}
 		}
 	}
@@ -94,7 +94,7 @@ func TestRequestsWaitForAPeerInTheirOrder(t *testing.T) {
 func TestARequestDoesNotWaitForever(t *testing.T) {
 	_, s := busyGroup(t, 2, "queue 5 timeout=50ms;")
 	if got := read(t, hold(t, func() net.Conn { return s.Dial("") }, "/")); got != 502 {
-		t.Errorf("%d", got)
+		t.Errorf("got %d, want 502", got)
 	}
 	s.Log.Wait(t, "upstream queue timed out while connecting to upstream")
 	waitsFor(t, s, 0)
@@ -110,18 +110,18 @@ func TestAClientThatLeavesTheQueueMakesRoom(t *testing.T) {
 	waitsFor(t, s, 1)
 	ps.release()
 	if got := read(t, second); got != 200 {
-		t.Errorf("%d", got)
+		t.Errorf("got %d, want 200", got)
 	}
 }
 
 func TestARequestDoesNotWaitForPeersThatCannotBeAsked(t *testing.T) {
 	s := newSite(t, "upstream u { server "+deadAddress(t)+" max_conns=1; server 127.0.0.1:1 down; queue 5; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }")
 	if got := read(t, hold(t, func() net.Conn { return s.Dial("") }, "/")); got != 502 {
-		t.Errorf("%d", got)
+		t.Errorf("got %d, want 502", got)
 	}
 }
 
-// Of the state of a group each peer has what has happened to it.
+// Status counts for each peer what has happened to it.
 func TestTheStatusTellsOfEachPeer(t *testing.T) {
 	ps := startPeers(t, 2)
 	s := newSite(t, ps.addressed("upstream u { server P0 weight=2 max_conns=1; server P1 drain; server "+deadAddress(t)+" fail_timeout=1h; server 127.0.0.1:1 down; server P1 backup; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }"))
@@ -138,13 +138,13 @@ func TestTheStatusTellsOfEachPeer(t *testing.T) {
 		t.Errorf("%v, want %v", states, want)
 	}
 	if p := st.Peers[0]; p.Requests != 5 || p.Failures != 0 || p.Header <= 0 || p.Response < p.Header {
-		t.Errorf("%+v", p)
+		t.Errorf("got %+v, want 5 requests, no failure, and times", p)
 	}
 	if p := st.Peers[2]; p.Requests != 1 || p.Failures != 1 || p.Active != 0 || p.Header != 0 {
-		t.Errorf("%+v", p)
+		t.Errorf("got %+v, want 1 request, 1 failure, none active, and no time", p)
 	}
 	if p := st.Peers[4]; !p.Backup || p.Requests != 0 {
-		t.Errorf("%+v", p)
+		t.Errorf("got %+v, want a backup without requests", p)
 	}
 }
 
@@ -182,7 +182,7 @@ func outcomes(c *peerConn) {
 	}
 }
 
-// However a request ends, its peer works on it no more.
+// A peer is free again however its request ends.
 func TestAPeerIsFreeHoweverARequestEnds(t *testing.T) {
 	one, other := startOrigin(t, "tcp", outcomes), startOrigin(t, "tcp", outcomes)
 	s := newSite(t, "upstream u { least_time header inflight; server "+one.addr+" max_conns=50; server "+other.addr+" max_fails=0 max_conns=50; queue 5; }"+
@@ -201,7 +201,7 @@ func TestAPeerIsFreeHoweverARequestEnds(t *testing.T) {
 			default:
 				nc.(*net.TCPConn).SetReadDeadline(time.Now().Add(patience))
 				if _, err := bufio.NewReader(nc).ReadString('\n'); err != nil {
-					t.Errorf("%s: %v", path, err)
+					t.Errorf("%s: got %v, want a line", path, err)
 				}
 			}
 			nc.Close()
@@ -210,7 +210,7 @@ func TestAPeerIsFreeHoweverARequestEnds(t *testing.T) {
 	}
 	for _, m := range groupsOf(s.Engine.Current().Resources)[0].lanes[0].roster.members {
 		if m.conns != 0 || m.flying != 0 || m.begun != 0 {
-			t.Errorf("%d requests, %d in flight since %s", m.conns, m.flying, m.begun)
+			t.Errorf("got %d requests, %d in flight since %s, want none", m.conns, m.flying, m.begun)
 		}
 	}
 }
@@ -223,7 +223,7 @@ func active(s *proxytest.Server) (n int) {
 	return n
 }
 
-// A peer that fails is named in the log as one that rests, as often as by nginx.
+// The log says that a peer rests, as often as nginx's log does.
 func TestTheLogTellsOfAPeerThatRests(t *testing.T) {
 	ps := startPeers(t, 1)
 	dir := proxytest.NginxDir(t)

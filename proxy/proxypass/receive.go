@@ -11,14 +11,14 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// maxInterims bounds the interim responses before an answer.
+// maxInterims is the largest number of interim responses before an answer.
 const maxInterims = 16
 
-// errTooManyInterims is a peer that does not come to its answer.
+// errTooManyInterims is the error of an answer behind more than maxInterims interim responses.
 var errTooManyInterims = errors.New("too many interim responses")
 
-// receive reads bytes of the answer behind what buf holds. io.EOF is the end of the
-// connection, or of FastCGI's request.
+// receive reads bytes of the answer into buf, behind data. io.EOF is the end of the
+// connection, or of FastCGI's request. unix.EAGAIN: none have come.
 func (p *pass) receive(x *proxy.Exchange, where string) (n int, err error) {
 	if p.h.protocol.records {
 		return p.receiveRecords(x, where)
@@ -26,8 +26,8 @@ func (p *pass) receive(x *proxy.Exchange, where string) (n int, err error) {
 	return p.receiveBytes(x, where)
 }
 
-// receiveBytes reads what is there behind what buf holds. io.EOF is the end of the
-// connection.
+// receiveBytes reads bytes of the connection into buf, behind data. io.EOF is its end.
+// unix.EAGAIN: none have come.
 func (p *pass) receiveBytes(x *proxy.Exchange, where string) (n int, err error) {
 	if p.buf == nil {
 		p.buf = blocks.Get().(*[]byte)
@@ -60,10 +60,10 @@ func (p *pass) receiveBytes(x *proxy.Exchange, where string) (n int, err error) 
 	return 0, callFailed("recv", err, where)
 }
 
-// lookEvery is how often a goroutine that waits for the peer looks for the client.
+// lookEvery is how often a goroutine that waits for the peer checks that the client is there.
 const lookEvery = time.Second / 2
 
-// readBlocking reads from a goroutine's connection. The client may leave meanwhile.
+// readBlocking reads from a goroutine's connection. It ends if the client leaves.
 func (p *pass) readBlocking(x *proxy.Exchange, b []byte) (int, error) {
 	for began := time.Now(); ; {
 		wait, last := lookEvery, false
@@ -83,7 +83,7 @@ func (p *pass) readBlocking(x *proxy.Exchange, b []byte) (int, error) {
 }
 
 // wait waits for more of the answer, and passes on what comes of the body meanwhile. The
-// peer has its time for the answer once it has the whole request.
+// timeout of the answer begins once the peer has the whole request.
 func (p *pass) wait(x *proxy.Exchange) error {
 	if err := p.pump(x); err != nil {
 		return err
@@ -98,8 +98,7 @@ func (p *pass) wait(x *proxy.Exchange) error {
 	return nil
 }
 
-// readHead reads the head of the answer, past interim ones, and then says what becomes
-// of it.
+// readHead reads the head of the answer, behind interim responses, and then decides.
 func (p *pass) readHead(x *proxy.Exchange) error {
 	n, err := p.receive(x, whileReadingHead)
 	switch {
@@ -132,7 +131,7 @@ func (p *pass) readHead(x *proxy.Exchange) error {
 	return p.decide(x)
 }
 
-// errSpeaksHTTP is a server behind a gateway's protocol that does not know it.
+// errSpeaksHTTP is the error of an HTTP server that got a request in a gateway's protocol.
 var errSpeaksHTTP = errors.New("the answer that HTTP servers have for what is no HTTP: it speaks HTTP, use proxy_pass,")
 
 // speaksHTTP reports that the answer to a request of a gateway's protocol is one of an HTTP
@@ -165,7 +164,7 @@ func (p *pass) parseHead(chunk []byte) (rest []byte, whole bool, err error) {
 	return nil, false, nil
 }
 
-// checkHead makes the head that the client gets. Fields that it does not see are left out.
+// checkHead makes the checked head, without the fields that the client does not get.
 func (p *pass) checkHead() error {
 	if err := p.head.Begin(p.raw.Status, p.raw.Reason); err != nil {
 		return err
@@ -187,7 +186,7 @@ func (p *pass) checkHead() error {
 	return nil
 }
 
-// decode takes the framing out of data, in place, as far as the body goes, and returns the
+// decode removes the framing from data, in place, up to the end of the body, and returns the
 // body's bytes.
 func (p *pass) decode(data []byte) (out []byte, err error) {
 	body := &p.raw.Body
@@ -214,7 +213,7 @@ func (p *pass) decode(data []byte) (out []byte, err error) {
 	return out, nil
 }
 
-// over reports that the answer has ended. In FastCGI that is said of its own, and may be
+// over reports whether the answer has ended. FastCGI has a record for that, which may come
 // later than the end of the body.
 func (p *pass) over() bool {
 	if p.h.protocol.records {
@@ -239,7 +238,7 @@ func (p *pass) finishConn(x *proxy.Exchange) {
 		return
 	}
 	p.conn = nil
-	if p.surplus {
+	if p.surplus || p.records.Late() {
 		p.warnOfSurplus(x)
 	}
 	now, gone := p.ended, !p.ended.IsZero()
@@ -263,12 +262,14 @@ func (p *pass) keepOrClose(c *conn, sent bool, now time.Time) {
 	c.close()
 }
 
-// warnOfSurplus logs that the peer has sent more than its answer, in nginx's words. Behind
-// a gateway the body of an answer to HEAD is discarded without a word: RFC 3875, section 4.3.3.
+// warnOfSurplus logs that the peer has sent more than its answer, as nginx does. The body of an
+// answer to HEAD from a gateway is not logged: RFC 3875 section 4.3.3.
 func (p *pass) warnOfSurplus(x *proxy.Exchange) {
 	what, level := `more data than specified in "Content-Length" header`, proxy.LevelWarn
 	_, chunked := p.raw.Header.Lookup(proxy.FieldTransferEncoding)
 	switch head := p.raw.Method == "HEAD"; {
+	case p.records.Late():
+		what = "more FastCGI stdout after its end"
 	case head && p.h.protocol.cgi:
 		return
 	case head:

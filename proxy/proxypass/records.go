@@ -34,8 +34,8 @@ func (p *pass) receiveRecords(x *proxy.Exchange, where string) (int, error) {
 	return 0, io.EOF
 }
 
-// feedRecords takes the framing out of what was read. What the application has written to
-// its standard error is kept for the log.
+// feedRecords removes the framing from data, and adds the application's standard error to
+// complaints.
 func (p *pass) feedRecords(data []byte) ([]byte, error) {
 	out, err := p.records.Feed(data)
 	if len(p.records.Stderr) > 0 {
@@ -48,37 +48,66 @@ func (p *pass) feedRecords(data []byte) ([]byte, error) {
 // complaints are what an application has written to its standard error. A loop may add to
 // them while the Exchange, which alone may log, takes them.
 type complaints struct {
-	mu   sync.Mutex
-	text []byte
+	mu      sync.Mutex
+	text    []byte // not logged yet
+	dropped int64  // bytes that the log leaves out
+
+	logged int // bytes; the Exchange's
 }
 
-// mostComplaints bounds what waits to be logged.
-const mostComplaints = 8 << 10
+const (
+	maxComplaints = blockSize // bytes that wait to be logged: all of one read
+	maxLine       = 4 << 10   // bytes in one line of the log
+	maxLogged     = 64 << 10  // bytes that are logged for a request
+)
 
 func (c *complaints) add(text []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.text = append(c.text, text[:min(len(text), mostComplaints-len(c.text))]...)
+	n := min(len(text), maxComplaints-len(c.text))
+	c.text = append(c.text, text[:n]...)
+	c.dropped += int64(len(text) - n)
 }
 
-func (c *complaints) take() string {
+// take returns the text that is not logged yet, and how many bytes of it the log gets.
+func (c *complaints) take() (text string, loggable int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	text := string(bytes.TrimRight(c.text, "\r\n. "))
+	text = string(bytes.TrimRight(c.text, "\r\n. "))
 	c.text = c.text[:0]
-	return text
+	loggable = min(len(text), maxLine, maxLogged-c.logged)
+	c.logged += loggable
+	c.dropped += int64(len(text) - loggable)
+	return text, loggable
 }
 
-// logComplaints logs what the application has written to its standard error, in nginx's
-// words. It reports whether fastcgi_catch_stderr has a text that is in it.
+// takeDropped returns how many bytes were not logged.
+func (c *complaints) takeDropped() (n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, c.dropped = c.dropped, 0
+	return n
+}
+
+// logComplaints logs what the application has written to its standard error, as nginx does, up
+// to maxLogged. caught says that it contains a text of fastcgi_catch_stderr.
 func (p *pass) logComplaints(x *proxy.Exchange, where string) (caught bool) {
 	if !p.h.protocol.records {
 		return false
 	}
-	text := p.complaints.take()
+	text, loggable := p.complaints.take()
 	if text == "" {
 		return false
 	}
-	x.Log(proxy.LevelError, "FastCGI sent in stderr: %q %s", text, where)
+	if loggable > 0 {
+		x.Log(proxy.LevelError, "FastCGI sent in stderr: %q %s", text[:loggable], where)
+	}
 	return slices.ContainsFunc(p.h.gateway.catch.Items(), func(c string) bool { return strings.Contains(text, c) })
+}
+
+// logDropped logs how much of the application's standard error the log leaves out.
+func (p *pass) logDropped(x *proxy.Exchange) {
+	if n := p.complaints.takeDropped(); n > 0 {
+		x.Log(proxy.LevelError, "FastCGI sent %d more bytes in stderr, which are not logged", n)
+	}
 }

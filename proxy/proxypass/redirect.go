@@ -29,8 +29,8 @@ func setRedirect(k *key) config.Setter {
 	}
 }
 
-// redirectsOf returns the redirects of a location. location is its name where proxy_pass
-// has a URI.
+// redirectsOf returns the redirects of a location. location is its name if proxy_pass has a
+// URI, otherwise "".
 func redirectsOf(c *settings, location string) []edit {
 	given := c.redirects.Items()
 	if !c.redirects.Given() && c.pass.value == nil {
@@ -50,7 +50,7 @@ func redirectsOf(c *settings, location string) []edit {
 	return rs
 }
 
-// separator stands between a unix socket and the URI.
+// separator returns the text between t's address and the URI.
 func separator(t *target) string {
 	if t.addr.path != "" {
 		return ":"
@@ -58,7 +58,7 @@ func separator(t *target) string {
 	return ""
 }
 
-// rewriteLocation returns the value of Location as the first redirect that fits has it.
+// rewriteLocation applies the first redirect that matches to the value of Location.
 func rewriteLocation(x *proxy.Exchange, redirects []edit, value string) (string, error) {
 	to, ok, err := beginning(x, redirects, value)
 	if !ok || err != nil {
@@ -67,7 +67,7 @@ func rewriteLocation(x *proxy.Exchange, redirects []edit, value string) (string,
 	return x.AbsoluteLocation(to), nil
 }
 
-// rewriteRefresh does so with the URL in Refresh: "5; url=http://...".
+// rewriteRefresh is rewriteLocation for the URL in a Refresh: "5; url=http://...".
 func rewriteRefresh(x *proxy.Exchange, redirects []edit, value string) (string, error) {
 	i := strings.Index(strings.ToLower(value), "url=")
 	if i < 0 {

@@ -34,7 +34,7 @@ func fetch(s *proxytest.Server, addr, request string) (status int, body string, 
 	return res.StatusCode, string(b), err
 }
 
-// A kept connection that the peer closes when the next request comes costs nothing.
+// If the peer closes a kept connection when the next request comes, the request is sent again.
 func TestAStaleConnectionIsRepeatedForFree(t *testing.T) {
 	for _, c := range []struct {
 		method string
@@ -53,7 +53,7 @@ func TestAStaleConnectionIsRepeatedForFree(t *testing.T) {
 			})
 			s := newSite(t, "server { listen 127.0.0.1:80; location / { proxy_pass http://"+o.addr+"; proxy_next_upstream off; } }")
 			if res, _ := ask(t, s, get("/")); res.StatusCode != 200 {
-				t.Fatal(res.Status)
+				t.Fatalf("got %s, want 200", res.Status)
 			}
 			res, _ := ask(t, s, c.method+" / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody")
 			if res.StatusCode != c.status {
@@ -63,7 +63,7 @@ func TestAStaleConnectionIsRepeatedForFree(t *testing.T) {
 	}
 }
 
-// A peer that has ended a kept connection before: nobody is sent there.
+// A connection that the peer has closed gets no request.
 func TestAnEndedConnectionIsDropped(t *testing.T) {
 	ways(t, func(t *testing.T, c proxytest.Config) {
 		ended := make(chan struct{}, 8)
@@ -142,7 +142,7 @@ func TestServersTakeTurnsByWeight(t *testing.T) {
 	}
 }
 
-// One server of two is killed and started again while clients ask: no request fails.
+// One of two servers is killed and started again under load: no request fails.
 func TestAServerThatIsKilledUnderLoadFailsNoRequest(t *testing.T) {
 	dir, err := os.MkdirTemp("", "pp")
 	if err != nil {
@@ -207,8 +207,8 @@ func TestAServerThatIsKilledUnderLoadFailsNoRequest(t *testing.T) {
 	}
 }
 
-// An origin gets requests in waves. Above "keepalive" connections wait for the next wave,
-// and are closed where none comes.
+// An origin gets requests in waves. Connections beyond keepalive are used by the next wave,
+// and closed if none comes.
 func TestConnectionsAboveKeepaliveWaitForTheNextRequests(t *testing.T) {
 	const clients = 8
 	for _, c := range []struct {
@@ -287,7 +287,7 @@ func TestAKeptConnectionEndsAfterItsTimeout(t *testing.T) {
 	})
 }
 
-// A connection is kept without the deadlines of the request before.
+// A kept connection does not have the deadlines of the request before.
 func TestTheTimeoutOfARequestDoesNotEndTheNext(t *testing.T) {
 	ways(t, func(t *testing.T, c proxytest.Config) {
 		o := startOrigin(t, "tcp", echo)

@@ -7,37 +7,43 @@ import (
 	"time"
 )
 
-// roster is the peers of a group as the balancing sees them: their turns, failures and
-// connections. Each lane has a roster of its own, as each of nginx's workers has its own
-// state of a group without a zone. A group that counts connections, or has a zone, has one
-// roster for all lanes.
+// roster has the peers of a group as balancing sees them: their turns, failures and requests.
+// Each lane has a roster of its own, as each of nginx's workers has its own state of a group
+// without a zone. A group with a zone, or with a setting that needs the counts of all lanes,
+// has one roster for all lanes.
 type roster struct {
 	mu       sync.Mutex
 	members  []*member
 	method   method
-	inFlight bool // requests in flight are counted
+	inFlight bool // count requests in flight
 
-	waiting list.List // *waiter, oldest first
-	room    int       // for so many of them; 0: none waits
+	waiting list.List // of *waiter, the oldest first
+	room    int       // the largest number of waiters; 0: there is no queue
 }
 
 // member is a peer in a roster.
 type member struct {
 	*peer
-	current    int // of the smooth weighted round robin
-	effective  int // its share, less after failures
+
+	// Of round robin:
+	current   int // the current weight
+	effective int // the share, reduced after failures
+
+	// Of failures and slow_start:
 	fails      int
 	failed     time.Time // when it failed last
 	checked    time.Time // when it failed, or was tried again after that
-	recovering time.Time // since when slow_start counts; zero: it has its whole share
-	conns      int       // requests that it works on
+	recovering time.Time // when slow_start began; zero: it has its whole share
 
-	header time.Duration // average time until the head of an answer
-	whole  time.Duration // average time until all of it
-	flying int           // requests that wait for their answer, or for its head
+	// Of the load:
+	conns  int           // the number of requests that it works on
+	header time.Duration // the average time until the head of an answer
+	whole  time.Duration // the average time until all of an answer
+	flying int           // the number of requests that wait for their answer, or for its head
 	begun  time.Duration // the sum of the times, since born, at which these began
 	born   time.Time
 
+	// For Status:
 	requests uint64
 	failures uint64
 
@@ -46,13 +52,13 @@ type member struct {
 	row   int       // how many have failed since one was answered
 }
 
-// outcome is how a request to a peer has ended, as far as it concerns the peer.
+// outcome is the result of a try for the peer.
 type outcome uint8
 
 const (
-	undecided outcome = iota // the client has left, or a kept connection was closed
+	undecided outcome = iota // nothing is known: the client has left, or a kept connection was closed
 	answered
-	declined // with a status after which another peer is asked, though nothing is wrong with this one
+	declined // an answer after which another peer is tried, but which is not a failure of this one
 	failed
 )
 
@@ -68,7 +74,7 @@ func rosterFor(g *Group, peers []*peer) *roster {
 	return r
 }
 
-// replace has new requests go to these peers.
+// replace makes new requests go to these peers. A peer that there was before keeps its member.
 func (r *roster) replace(peers []*peer, by method) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,7 +93,7 @@ func (r *roster) replace(peers []*peer, by method) {
 	}
 }
 
-// tries returns how many peers a request may be sent to, at least one.
+// tries returns how many peers a request may be sent to: those not marked down, at least one.
 func (r *roster) tries() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,8 +106,8 @@ func (r *roster) tries() int {
 	return max(n, 1)
 }
 
-// choose returns the member that a request goes to, and counts the request there; nil
-// where none can take it now. Requests that wait for a member come before.
+// choose returns the member for a request, and counts the request there. It returns nil if no
+// member can take it now, or if others wait for a member.
 func (r *roster) choose(sel *selection, now time.Time) *member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,7 +117,7 @@ func (r *roster) choose(sel *selection, now time.Time) *member {
 	return r.take(sel, now)
 }
 
-// take is choose for who has the lock.
+// take is choose that does not look at the queue. r.mu is held.
 func (r *roster) take(sel *selection, now time.Time) *member {
 	m := r.find(sel, now)
 	if m != nil {
@@ -128,10 +134,11 @@ func (r *roster) take(sel *selection, now time.Time) *member {
 	return m
 }
 
-// find returns the member whose turn it is. A member that has failed max_fails times rests
-// for fail_timeout. Backups are asked when no other is left, and after them those that
-// rest, the one first that has rested longest: it may be back, and the answer would be 502
-// otherwise. There nginx answers 502 until fail_timeout is over. A single peer never rests.
+// find returns the member for a request; nil: none can take it. A member that has failed
+// max_fails times rests for fail_timeout. Backups get requests if no other member can take
+// them. If no backup can, either, the member gets the request that has rested longest: it may
+// have recovered, and otherwise the answer would be 502, as it is in nginx. A single peer
+// never rests.
 func (r *roster) find(sel *selection, now time.Time) *member {
 	if len(r.members) == 1 {
 		if m := r.members[0]; m.open(sel) {
@@ -148,7 +155,7 @@ func (r *roster) find(sel *selection, now time.Time) *member {
 	return r.longestResting(sel)
 }
 
-// longestResting returns the member that has rested longest of those that can be asked.
+// longestResting returns the member that has rested longest, of those that are open.
 func (r *roster) longestResting(sel *selection) *member {
 	var best *member
 	for _, m := range r.members {
@@ -159,7 +166,8 @@ func (r *roster) longestResting(sel *selection) *member {
 	return best
 }
 
-// boundTo returns the member that sticky binds the request to, where it can take it.
+// boundTo returns the member that sticky binds the request to; nil: there is none, or it
+// cannot take the request.
 func (r *roster) boundTo(sel *selection, backup bool, now time.Time) *member {
 	if sel.hint == "" {
 		return nil
@@ -172,11 +180,12 @@ func (r *roster) boundTo(sel *selection, backup bool, now time.Time) *member {
 	return nil
 }
 
-// turn is the smooth weighted round robin among the members, backups or not, that can take
-// the request, and for which among is true where it is set: the one with the largest
-// current weight is chosen, and pays what all have gained. One that the request is bound to
-// is chosen whatever its weight, and pays the same, but no more than the turns of all
-// others; so others get more of the requests that are not bound.
+// turn is smooth weighted round robin among the members that can take the request, are backups
+// or not as backup says, and for which among, if it is not nil, returns true. All gain their
+// share, the member with the largest current weight is chosen, and the sum of the gains is
+// subtracted from its weight. A member that the request is bound to is chosen in any case, and
+// the sum is subtracted there, too, until its weight is the negative shares of all others. So
+// the others get more of the requests that are not bound.
 func (r *roster) turn(sel *selection, backup bool, now time.Time, among func(m *member) bool) *member {
 	bound := sel.bound
 	if bound != nil && bound.current <= -r.sharesBeside(bound) {
@@ -205,7 +214,8 @@ func (r *roster) turn(sel *selection, backup bool, now time.Time, among func(m *
 	return best
 }
 
-// sharesBeside returns the shares of all others of m's kind.
+// sharesBeside returns the sum of the shares of all other members that are backups or not, as
+// m.
 func (r *roster) sharesBeside(m *member) int {
 	sum := -m.share
 	for _, o := range r.members {
@@ -219,10 +229,10 @@ func (r *roster) sharesBeside(m *member) int {
 // available reports whether m can take a request of sel.
 func (m *member) available(sel *selection, now time.Time) bool { return m.open(sel) && !m.rests(now) }
 
-// open is available but for the rest after failures.
+// open is available without regard to resting after failures.
 func (m *member) open(sel *selection) bool { return m.serves(sel) && !m.full() }
 
-// serves is open but for max_conns.
+// serves is open without regard to max_conns.
 func (m *member) serves(sel *selection) bool {
 	return !m.down && m.sick.Load() == 0 && (!m.drain || sel.hint != "" && sel.hint == m.sid) && !slices.Contains(sel.tried, m.peer)
 }
@@ -233,10 +243,10 @@ func (m *member) rests(now time.Time) bool {
 	return m.maxFails > 0 && m.fails >= m.maxFails && now.Sub(m.checked) <= m.failTimeout
 }
 
-// gain returns what m gains in a round: its share, less after failures and in slow_start.
+// gain returns what m gains in a turn: its share, reduced after failures and by slow_start.
 func (m *member) gain(now time.Time) int { return min(m.effective, m.slowed(now)) }
 
-// slowed returns m's share, which grows from nothing while slow_start lasts.
+// slowed returns m's share. During slow_start it grows from 1 to the whole share.
 func (m *member) slowed(now time.Time) int {
 	if m.recovering.IsZero() {
 		return m.share
@@ -249,24 +259,24 @@ func (m *member) slowed(now time.Time) int {
 	return max(int(int64(m.share)*int64(since/time.Millisecond)/int64(max(m.slowStart/time.Millisecond, 1))), 1)
 }
 
-// recover gives back a part of what failures have cost.
+// recover raises the effective share after failures by one step.
 func (m *member) recover() {
 	if m.effective < m.share {
 		m.effective = min(m.effective+m.share/m.weight, m.share)
 	}
 }
 
-// result is what is known of a request to a peer when it ends.
+// result is the result of a request to a peer.
 type result struct {
 	outcome outcome
 	why     string // of one that has failed
 	began   time.Time
-	header  time.Duration // until the head of its answer had come; -1: it has not
-	whole   time.Duration // until all of it had come; -1: it has not
+	header  time.Duration // the time until the head of the answer had come; -1: it has not
+	whole   time.Duration // the time until all of the answer had come; -1: it has not
 	landed  bool          // land was called
 }
 
-// leave ends what take has begun. It reports whether m rests now.
+// leave ends a request that take has counted. rests says that m begins to rest.
 func (r *roster) leave(m *member, res result, now time.Time) (rests bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -297,7 +307,7 @@ func (r *roster) leave(m *member, res result, now time.Time) (rests bool) {
 	return rests
 }
 
-// land notes that the head of an answer has come, after which the request is in flight no more.
+// land ends counting a request as in flight, because the head of its answer has come.
 func (r *roster) land(m *member, began time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -309,7 +319,7 @@ func (m *member) land(began time.Time) {
 	m.begun -= began.Sub(m.born)
 }
 
-// time notes the times of an answer.
+// time adds the times of an answer to the averages.
 func (m *member) time(res *result) {
 	if res.header >= 0 {
 		m.header = average(m.header, res.header)
@@ -319,7 +329,7 @@ func (m *member) time(res *result) {
 	}
 }
 
-// fail notes a failure, and reports whether m rests for it.
+// fail counts a failure, and reports whether m rests now.
 func (m *member) fail(now time.Time) bool {
 	m.fails++
 	m.failed, m.checked = now, now
@@ -330,7 +340,7 @@ func (m *member) fail(now time.Time) bool {
 	return m.fails >= m.maxFails
 }
 
-// revive forgets failures. One that has rested starts slowly, where slow_start says so.
+// revive forgets failures. A member that has rested begins its slow_start.
 func (m *member) revive(now time.Time) {
 	if m.slowStart > 0 && m.maxFails > 0 && m.fails >= m.maxFails {
 		m.recovering = now
@@ -338,7 +348,7 @@ func (m *member) revive(now time.Time) {
 	m.fails = 0
 }
 
-// average returns an average of times in which the last ones count most.
+// average returns the moving average after the time last: it counts for one eighth.
 func average(old, last time.Duration) time.Duration {
 	if old == 0 {
 		return last

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Choosing a peer, and leaving it, allocates nothing whatever the method.
+// choose and leave allocate nothing, with any method.
 func TestChoosingAllocatesNothing(t *testing.T) {
 	for _, b := range []balancing{{}, {name: "least_conn"}, {name: "ip_hash"}, {name: "hash"}, {name: "hash", consistent: true}, {name: "random", two: true}, {name: "least_time", timed: true, inFlight: true}} {
 		r, now := rosterOf(b, server{weight: 5, maxFails: 1}, server{}, server{backup: true}), time.Now()
@@ -16,7 +16,7 @@ func TestChoosingAllocatesNothing(t *testing.T) {
 			r.leave(m, result{outcome: answered, began: now}, now)
 		})
 		if n != 0 {
-			t.Errorf("%+v: %v allocations", b, n)
+			t.Errorf("%+v: got %v allocations, want none", b, n)
 		}
 	}
 }

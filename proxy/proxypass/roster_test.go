@@ -69,7 +69,7 @@ func TestLeastTimeCountsWhatMembersWorkOn(t *testing.T) {
 		counts[r.index(r.choose(&selection{}, now))]++
 	}
 	if counts[0] < 13 || counts[1] < 13 {
-		t.Errorf("twice as slow with twice the weight: %v", counts)
+		t.Errorf("twice as slow with twice the weight: got %v, want at least 13 for each", counts)
 	}
 }
 
@@ -80,12 +80,12 @@ func TestLeastTimeGivesOneThatWasSlowAnotherChance(t *testing.T) {
 		r.answer(m, now, 0, []time.Duration{1600, 30}[i]*time.Millisecond)
 	}
 	if got := r.share(10, selection{}, now.Add(5*time.Second)); got[0] != 0 {
-		t.Errorf("at once: %v", got)
+		t.Errorf("at once: got %v, want 0 for the first", got)
 	}
 	later := now.Add(5 * time.Minute)
 	r.members[1].checked = later
 	if got := r.share(10, selection{}, later); got[0] == 0 {
-		t.Errorf("after some minutes: %v", got)
+		t.Errorf("after some minutes: got %v, want some for the first", got)
 	}
 }
 
@@ -102,12 +102,12 @@ func TestInFlightRequestsCountAsSlow(t *testing.T) {
 		slow.conns = 0 // but for its time it counts as idle
 		got := r.share(10, selection{}, now.Add(3*time.Second))
 		if (got[0] == 0) != inFlight {
-			t.Errorf("inflight %v: %v", inFlight, got)
+			t.Errorf("inflight %v: got %v, want 0 for the first only with inflight", inFlight, got)
 		}
 		slow.conns = 1
 		r.answer(slow, now, time.Millisecond, time.Millisecond)
 		if got := r.share(10, selection{}, now.Add(3*time.Second)); got[0] != 5 {
-			t.Errorf("inflight %v, once it has answered: %v", inFlight, got)
+			t.Errorf("inflight %v, after the answer: got %v, want 5 for the first", inFlight, got)
 		}
 	}
 }
@@ -120,7 +120,7 @@ func TestAServerStartsSlowlyAfterItsRest(t *testing.T) {
 		m := r.members[0]
 		r.lose(m, now)
 		if got := r.share(100, selection{}, now.Add(time.Second)); got[0] != 0 {
-			t.Errorf("%s, while it rests: %v", name, got)
+			t.Errorf("%s, while the first rests: got %v, want 0 for it", name, got)
 		}
 		now := now.Add(11 * time.Second)
 		for r.choose(&selection{tried: []*peer{r.members[1].peer}}, now) != m {
@@ -129,7 +129,7 @@ func TestAServerStartsSlowlyAfterItsRest(t *testing.T) {
 		if name == "least_conn" {
 			m.conns, r.members[1].conns = 1, 2 // of its weight it has a half already
 			if got := r.choose(&selection{}, now.Add(2*time.Second)); got == m {
-				t.Errorf("%s: it is asked with a fifth of its weight", name)
+				t.Errorf("%s: got the member in slow_start, want another", name)
 			}
 			continue
 		}
@@ -158,13 +158,13 @@ func TestRequestsThatAreBoundCountInTheTurns(t *testing.T) {
 		counts[r.index(r.choose(&sel, now))]++
 	}
 	if counts[1] < 49 {
-		t.Errorf("half of the requests are bound to a, which makes %v: the others are for b", counts)
+		t.Errorf("half of the requests bound to a: got %v, want at least 49 for b", counts)
 	}
 	if got := r.share(10, selection{hint: "c"}, now); got[2] != 10 {
-		t.Errorf("bound to c, which is draining: %v", got)
+		t.Errorf("bound to c, which has drain: got %v, want 10 for c", got)
 	}
 	if got := r.share(10, selection{hint: "none"}, now); got[0] != 5 {
-		t.Errorf("bound to what is not there: %v", got)
+		t.Errorf("bound to an unknown peer: got %v, want 5 for each", got)
 	}
 }
 
@@ -172,11 +172,11 @@ func TestEveryMethodHeedsWhomARequestIsBoundTo(t *testing.T) {
 	for _, b := range []balancing{{}, {name: "least_conn"}, {name: "ip_hash"}, {name: "hash"}, {name: "hash", consistent: true}, {name: "random"}, {name: "random", two: true}, {name: "least_time", timed: true}} {
 		r, now := rosterOf(b, server{route: "a", maxFails: 1}, server{route: "b"}, server{route: "c", backup: true}), time.Now()
 		if got := r.share(10, selection{hint: "a", key: []byte("abc")}, now); got[0] != 10 {
-			t.Errorf("%+v: %v", b, got)
+			t.Errorf("%+v: got %v, want 10 for a", b, got)
 		}
 		r.lose(r.members[0], now)
 		if got := r.share(10, selection{hint: "a", key: []byte("abc")}, now); got[1] != 10 {
-			t.Errorf("%+v, where it rests: %v", b, got)
+			t.Errorf("%+v, while a rests: got %v, want 10 for b", b, got)
 		}
 	}
 }
@@ -189,7 +189,7 @@ func TestOneRosterServesAllLanesWhereSomethingIsCounted(t *testing.T) {
 		s := newSite(t, "upstream u { "+text+" server 127.0.0.1:1; server 127.0.0.1:2; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }")
 		for _, g := range groupsOf(s.Engine.Current().Resources) {
 			if g.sharesRoster() != shared {
-				t.Errorf("%q: shared %v", text, !shared)
+				t.Errorf("%q: got a shared roster %v, want %v", text, !shared, shared)
 			}
 		}
 	}
@@ -211,7 +211,7 @@ func TestSessionsAreBoundedAndForgotten(t *testing.T) {
 		}
 	}
 	if got := s.find([]byte("kept"), last.Add(time.Minute)); got != "" {
-		t.Errorf("after a minute: %q", got)
+		t.Errorf("after a minute: got %q, want none", got)
 	}
 	for i := range 8 {
 		s.set([]byte(fmt.Sprint("new", i)), "a", last.Add(2*time.Minute), i == 0)
@@ -221,7 +221,7 @@ func TestSessionsAreBoundedAndForgotten(t *testing.T) {
 	}
 	s.set([]byte("unknown"), "a", last, false)
 	if got := s.find([]byte("unknown"), last); got != "" {
-		t.Errorf("a session that no answer has made: %q", got)
+		t.Errorf("a session that no answer has made: got %q, want none", got)
 	}
 }
 

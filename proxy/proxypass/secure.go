@@ -11,7 +11,8 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// secureSettings are what a block says of TLS to servers: proxy_ssl_* and uwsgi_ssl_*.
+// secureSettings are the settings of a block about TLS to servers: proxy_ssl_* and
+// uwsgi_ssl_*.
 type secureSettings struct {
 	verify     bool
 	depth      int
@@ -27,9 +28,9 @@ type secureSettings struct {
 	ciphers    string   // "": the default
 }
 
-// secureFile is a directive that names a file.
+// secureFile is a directive with the name of a file.
 type secureFile struct {
-	path string // "": it is not there
+	path string // "": there is no such directive
 	pos  config.Pos
 }
 
@@ -41,7 +42,7 @@ func (p *protocol) secureDirectives() []config.Directive {
 	return []config.Directive{
 		{Name: p.name + "_ssl_verify", In: in, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.secure.verify }),
-			Help: "Whether a server's certificate is verified: its chain by the CAs of proxy_ssl_trusted_certificate, and that it is for proxy_ssl_name. Where it is not accepted another server is asked (proxy_next_upstream error), or the answer is 502. Off: any certificate will do, and whoever is in the way can read and change what is passed. As in nginx a certificate without DNS names may have the name as its common name. A session that resumes is verified as well."},
+			Help: "Whether a server's certificate is verified: its chain against the CAs of proxy_ssl_trusted_certificate, and its names against proxy_ssl_name. If it is not accepted, another server gets the request (proxy_next_upstream error), or the answer is 502. With off any certificate is accepted, so that an attacker between the servers can read and change requests and answers. As in nginx, a certificate without DNS names may have the name as its common name. A resumed session is verified, too."},
 		{Name: p.name + "_ssl_verify_depth", In: in, Args: config.OneArg, Syntax: "NUMBER", Default: "1",
 			Set:  config.Int(k, 0, 100, func(c *settings) *int { return &c.secure.depth }),
 			Help: "How many CAs may stand between a server's certificate and the root."},
@@ -53,26 +54,26 @@ func (p *protocol) secureDirectives() []config.Directive {
 			Help: "A file with lists of revoked certificates, in PEM format, for proxy_ssl_verify. With it every CA of a server's chain must have a list in it that has not expired. It is read at each start and reload."},
 		{Name: p.name + "_ssl_name", In: in, Args: config.OneArg, Syntax: "NAME", Default: "the host of proxy_pass",
 			Set:  proxy.SetTemplate(k, func(c *settings) **proxy.Template { return &c.secure.name }),
-			Help: "The name that a server's certificate must be for, and that proxy_ssl_server_name tells the server. It may have variables; a port in it does not count. Connections are kept for requests to the same name."},
+			Help: "The name that a server's certificate must have, and that proxy_ssl_server_name sends to the server. It may have variables; a port in it is ignored. A kept connection is used only for requests to the same name."},
 		{Name: p.name + "_ssl_server_name", In: in, Args: config.OneArg, Syntax: "on | off", Default: "off",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.secure.serverName }),
-			Help: "Whether a server is told proxy_ssl_name in the handshake (SNI, RFC 6066), which one with several certificates needs. Addresses are never told."},
+			Help: "Whether proxy_ssl_name is sent to the server in the handshake (SNI, RFC 6066). A server with several certificates needs it. IP addresses are never sent."},
 		{Name: p.name + "_ssl_certificate", In: in, Args: config.OneArg, Syntax: "FILE | data:PEM",
 			Set:  file(func(c *secureSettings) *secureFile { return &c.cert }),
-			Help: "A file with this server's own certificate, in PEM format, for servers that ask for one. proxy_ssl_certificate_key has its key. Relative to the configuration's directory. Variables are not here."},
+			Help: "A file with this server's own certificate, in PEM format, for servers that ask for one. proxy_ssl_certificate_key has its key. Relative to the configuration's directory. Variables are not here yet."},
 		{Name: p.name + "_ssl_certificate_key", In: in, Args: config.OneArg, Syntax: "FILE | data:PEM",
 			Set:  file(func(c *secureSettings) *secureFile { return &c.key }),
 			Help: "The file with the private key of proxy_ssl_certificate, in PEM format. It is read with the rights of the user that started this server."},
 		{Name: p.name + "_ssl_password_file", In: in, Args: config.OneArg, Syntax: "FILE",
 			Set:  file(func(c *secureSettings) *secureFile { return &c.passwords }),
-			Help: "A file with passwords for an encrypted proxy_ssl_certificate_key, one a line. The first that fits opens it."},
+			Help: "A file with passwords for an encrypted proxy_ssl_certificate_key, one per line. They are tried in their order."},
 		{Name: p.name + "_ssl_session_reuse", In: in, Args: config.OneArg, Syntax: "on | off", Default: "on",
 			Set:  config.Flag(k, func(c *settings) *bool { return &c.secure.resumes }),
-			Help: "Whether a new connection resumes the session of an earlier one to the same server, which saves both sides a signature. Sessions of TLS 1.2 resume by tickets only: Go's crypto/tls has no session identifiers."},
+			Help: "Whether a new connection resumes the session of an earlier one to the same server, which is faster. Sessions of TLS 1.2 resume only by tickets: Go's crypto/tls has no session identifiers."},
 		{Name: p.name + "_ssl_protocols", In: in, Args: config.SomeArg, Syntax: "TLSv1 | TLSv1.1 | TLSv1.2 | TLSv1.3 ...", Default: "TLSv1.2 TLSv1.3", Set: setSecureVersions(k),
-			Help: "The versions of TLS. None may be left out in the middle. SSLv2 and SSLv3 are accepted beside others, and are never used."},
+			Help: "The versions of TLS, without a gap between the oldest and the newest. SSLv2 and SSLv3 beside others are accepted, and have no effect."},
 		{Name: p.name + "_ssl_ciphers", In: in, Args: config.OneArg, Syntax: "LIST", Default: "those that Go considers safe", Set: setSecureCiphers(k),
-			Help: "The ciphers before TLS 1.3, as a list of OpenSSL; see ssl_ciphers. Names that Go's crypto/tls does not have are dropped, and check -v lists them; a list of which nothing is left is an error. Their order does not matter. The ciphers of TLS 1.3 are always all on."},
+			Help: "The ciphers for versions before TLS 1.3, as a list in OpenSSL's format; see ssl_ciphers. Names that Go's crypto/tls does not have are dropped, and check -v lists them; if nothing is left, that is an error. The order does not matter. All ciphers of TLS 1.3 are always on."},
 	}
 }
 
@@ -81,7 +82,7 @@ func setSecureFile(s *config.Scope, n *config.Node, f *secureFile) error {
 	*f = secureFile{path: a.Text, pos: a.Pos}
 	switch {
 	case strings.Contains(a.Text, "$"):
-		return &config.Error{Pos: a.Pos, Msg: n.Name + " with variables is not here: it names one file"}
+		return &config.Error{Pos: a.Pos, Msg: n.Name + " with variables is not here yet: it takes the name of one file"}
 	case strings.HasPrefix(a.Text, "engine:"), strings.HasPrefix(a.Text, "store:"):
 		return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s takes a file, not %q: Go's crypto/tls has no engines", n.Name, a.Text)}
 	case a.Text != "" && !strings.HasPrefix(a.Text, "data:"):
@@ -123,8 +124,8 @@ func setSecureCiphers(k *key) config.Setter {
 	}
 }
 
-// secureOf returns how the location's servers are reached by TLS, and a key that is the
-// same where that is the same; nil and "" where they are reached without.
+// secureOf returns the TLS settings for the location's servers, and a key that is the same for
+// equal settings; nil and "": without TLS.
 func (p *protocol) secureOf(c *settings, l *config.Load) (*upstream.Secure, string, error) {
 	if !c.pass.secure {
 		return nil, "", nil
@@ -132,7 +133,7 @@ func (p *protocol) secureOf(c *settings, l *config.Load) (*upstream.Secure, stri
 	ss, h := &c.secure, l.Resources.Host
 	s := upstream.NewSecure(ss.resumes, ss.serverName)
 	if ss.versions != nil {
-		s.Versions(ss.versions) // checked where they stand
+		s.Versions(ss.versions) // setSecureVersions has checked them
 	}
 	if ss.ciphers != "" {
 		s.Ciphers(ss.ciphers)
@@ -158,11 +159,11 @@ func (p *protocol) secureOf(c *settings, l *config.Load) (*upstream.Secure, stri
 	return s, keyOfTLS + key, err
 }
 
-// keyOfTLS is between the name of a protocol and the key of the way of its TLS: connections
-// of one way are of no use to another.
+// keyOfTLS stands between the name of a protocol and the key of its TLS settings in the name of
+// a Group's Resource: each setting has connections of its own.
 const keyOfTLS = " TLS "
 
-// scheme is what the URL of a request begins with in logs.
+// scheme returns the scheme of a request's URL in logs.
 func (h *handler) scheme() string {
 	switch {
 	case h.secure == nil:
@@ -173,13 +174,13 @@ func (h *handler) scheme() string {
 	return "s" + h.protocol.scheme
 }
 
-// peerName returns the name that the certificate of x's server is to be for.
+// peerName returns the name that the certificate of x's server must have.
 func (h *handler) peerName(x *proxy.Exchange) string {
 	name := cmp.Or(h.pass.host, h.pass.name)
 	if h.settings.secure.name != nil {
 		name = h.settings.secure.name.String(x)
 	}
-	bracket := 0 // behind that of an IPv6 address
+	bracket := 0 // the index behind the "]" of an IPv6 address
 	if strings.HasPrefix(name, "[") {
 		bracket = strings.IndexByte(name, ']') + 1
 	}
@@ -189,8 +190,8 @@ func (h *handler) peerName(x *proxy.Exchange) string {
 	return name
 }
 
-// secure does TLS's handshake, for which crypto/tls waits in straight code: on a goroutine
-// of its own, so that the client's leaving is noticed meanwhile.
+// secure does the handshake of TLS. crypto/tls waits in straight code, so shake does it on
+// another goroutine, and the pass notices if the client leaves meanwhile.
 func (p *pass) secure(x *proxy.Exchange) error {
 	c := p.conn
 	if c.looped == nil {
@@ -217,8 +218,8 @@ func (p *pass) secure(x *proxy.Exchange) error {
 	return &failure{kind: upstream.OnError, status: 502, reason: why + " " + whileShaking}
 }
 
-// shake has a goroutine do the handshake, which then wakes the pass. It ends by timeout, or
-// because drop cuts the connection.
+// shake starts a goroutine that does the handshake and then wakes the pass. It ends after
+// timeout at the latest, or when drop cuts the connection.
 func (c *conn) shake(s *upstream.Secure, timeout time.Duration, waker proxy.Waker) {
 	c.mu.Lock()
 	c.state = shaking

@@ -230,7 +230,7 @@ func TestServersSeeTheHandshakesThatNginxDoes(t *testing.T) {
 	}
 }
 
-// TestNothingIsSentInTheClear has a server that does not speak TLS.
+// TestNothingIsSentInTheClear sends requests to a server that does not speak TLS.
 func TestNothingIsSentInTheClear(t *testing.T) {
 	ways(t, func(t *testing.T, cfg proxytest.Config) {
 		var mu sync.Mutex
@@ -247,7 +247,7 @@ func TestNothingIsSentInTheClear(t *testing.T) {
 		s := site(t, cfg)
 		for _, request := range []string{get("/secret"), get("/u"), "POST /secret HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nsecret"} {
 			if res, _ := ask(t, s, request); res.StatusCode != 502 {
-				t.Errorf("%q is answered %d", request, res.StatusCode)
+				t.Errorf("%q: got %d, want 502", request, res.StatusCode)
 			}
 		}
 		mu.Lock()
@@ -259,8 +259,8 @@ func TestNothingIsSentInTheClear(t *testing.T) {
 	})
 }
 
-// A connection is kept for requests to the same name alone, and a reload with another file
-// of CAs leaves none.
+// A kept connection is used only for requests to the same name, and not after a reload with
+// another file of CAs.
 func TestKeptConnectionsAreForOneName(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	o := startSecure(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, named("a.test", "b.test"))}}, echo)
@@ -284,7 +284,7 @@ func TestKeptConnectionsAreForOneName(t *testing.T) {
 	write(newAuthority(t, "other"))
 	must(t, s.Reload(text))
 	if res, _ := ask(t, s, get("/?name=a.test")); res.StatusCode != 502 {
-		t.Errorf("after the CA has gone the answer is %d", res.StatusCode)
+		t.Errorf("without the CA: got %d, want 502", res.StatusCode)
 	}
 	s.Log.Wait(t, "upstream SSL certificate does not match \"c.test\" while SSL handshaking to upstream")
 	s.Log.Wait(t, "upstream SSL certificate verify error: (21:unable to verify the first certificate) while SSL handshaking to upstream")
@@ -312,19 +312,18 @@ func TestASilentHandshakeEnds(t *testing.T) {
 	s.Log.Wait(t, "client prematurely closed connection")
 }
 
-// Servers of uwsgi are reached by TLS as well.
+// uwsgi servers are reached by TLS, too.
 func TestUwsgiOverTLS(t *testing.T) {
 	g := gatewayProtocols[0]
 	o := startOrigin(t, "tls", g.tell)
 	s := newSite(t, "server { listen 127.0.0.1:80; location / { uwsgi_pass suwsgi://"+o.addr+"; uwsgi_param A b; uwsgi_param CONTENT_LENGTH $content_length; } }")
 	res, body := ask(t, s, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
 	if g.name != "uwsgi" || res.StatusCode != 200 || !strings.Contains(body, "A=b\n") || !strings.Contains(body, "3 bytes abc") {
-		t.Errorf("%s: %d %q", g.name, res.StatusCode, body)
+		t.Errorf("%s: got %d %q, want 200 with A=b and 3 bytes", g.name, res.StatusCode, body)
 	}
 }
 
-// Answers are read ahead of a slow client, and the rest of a long one that TLS holds is not
-// forgotten.
+// Answers are read ahead of a slow client, with the bytes of a long one that TLS holds.
 func TestLongAnswersOverTLS(t *testing.T) {
 	long := strings.Repeat("0123456789abcdef", 500_000)
 	o := startOrigin(t, "tls", func(c *peerConn) {
@@ -338,7 +337,7 @@ func TestLongAnswersOverTLS(t *testing.T) {
 		r := bufio.NewReader(nc)
 		for range 3 {
 			if res, body := exchange(t, nc, r, get("/")); res.StatusCode != 200 || body != long {
-				t.Errorf("%s: %d, %d of %d bytes", settings, res.StatusCode, len(body), len(long))
+				t.Errorf("%s: got %d, %d bytes, want 200, %d bytes", settings, res.StatusCode, len(body), len(long))
 			}
 		}
 	}

@@ -15,10 +15,10 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// inlineBody is the largest body that is kept behind the head of its request.
+// inlineBody is the largest body that is kept in memory, behind the head of its request.
 const inlineBody = 64 << 10
 
-// prepare reads the body, as far as it has come, and then writes the head.
+// prepare reads the body, as far as it has come, and once it has come it writes the head.
 func (p *pass) prepare(x *proxy.Exchange) error {
 	h := p.h
 	length := int64(noBody)
@@ -73,8 +73,8 @@ func (p *pass) prepare(x *proxy.Exchange) error {
 	return nil
 }
 
-// beginFeed has the body passed on while it comes, unless it is there, whole, with the
-// head: then it may be repeated, as in nginx.
+// beginFeed makes the body be passed on while it comes. If all of it has come already, it is
+// kept, so that the request can be repeated, as in nginx.
 func (p *pass) beginFeed(x *proxy.Exchange) (length int64, err error) {
 	length = chunkedBody
 	if !x.Req.Chunked {
@@ -99,7 +99,7 @@ func hasLength(x *proxy.Exchange) bool {
 	return ok
 }
 
-// choose chooses a peer, or has the request wait for one.
+// choose chooses a peer, or puts the request into the queue.
 func (p *pass) choose(x *proxy.Exchange) error {
 	r, now := p.roster, x.Now()
 	p.peer = nil
@@ -132,15 +132,15 @@ func (p *pass) queue(x *proxy.Exchange) error {
 	return errWaits
 }
 
-// noPeer is the end of a request that no peer can take. As in nginx $upstream_addr is the
-// group's name.
+// noPeer ends a request that no peer can take. As in nginx, $upstream_addr is the group's
+// name.
 func (p *pass) noPeer(x *proxy.Exchange, why *failure) error {
 	t := x.Upstream.Try(p.groupName())
 	t.Status, t.Response = int(why.status), 0
 	return why
 }
 
-// try takes a connection to a member's peer, or begins one.
+// try begins a try: it takes a kept connection to the member's peer, or connects.
 func (p *pass) try(x *proxy.Exchange, m *member, now time.Time) error {
 	p.began, p.member, p.peer, p.landed = now, m, m.peer, false
 	p.tries++
@@ -189,8 +189,7 @@ func (p *pass) dial() (c *conn, connected bool, err error) {
 	return c, connected, err
 }
 
-// connected goes on once the connection is there: with TLS, if the peer is to be reached by
-// that, else with the request.
+// connected sets the next stage after connecting: the handshake of TLS, or sending.
 func (p *pass) connected(x *proxy.Exchange) {
 	if p.h.secure != nil && !p.conn.shaken {
 		p.stage = securing
@@ -200,7 +199,8 @@ func (p *pass) connected(x *proxy.Exchange) {
 	x.Upstream.Last().Connect = x.Now().Sub(p.began)
 }
 
-// connectFailed names the folder or the socket that refuses the server, where one does.
+// connectFailed returns the failure of connecting. For a unix socket it names the folder or
+// the file that refuses this process.
 func (p *pass) connectFailed(err error) error {
 	if f := failureOf(err); f != nil {
 		return f
@@ -209,7 +209,7 @@ func (p *pass) connectFailed(err error) error {
 		return timedOut(whileConnecting)
 	}
 	f := callFailed("connect", err, whileConnecting)
-	if path := p.peer.addr.path; path != "" || p.conn == nil && p.loop != nil { // as in nginx, where the call itself has failed
+	if path := p.peer.addr.path; path != "" || p.conn == nil && p.loop != nil { // the call itself has failed: as in nginx
 		f.reason = "connect() to " + p.peer.name + strings.TrimPrefix(f.reason, "connect()")
 		f.crit = !isOutage(err)
 	}
@@ -219,7 +219,7 @@ func (p *pass) connectFailed(err error) error {
 	return f
 }
 
-// isOutage reports a failure to connect that is no fault of this machine's.
+// isOutage reports whether an error of connecting is a fault of the peer or the network.
 func isOutage(err error) bool {
 	for _, no := range []error{unix.ECONNREFUSED, unix.ECONNRESET, unix.EAGAIN, unix.ENETDOWN, unix.ENETUNREACH, unix.EHOSTDOWN, unix.EHOSTUNREACH} {
 		if errors.Is(err, no) {
@@ -229,7 +229,8 @@ func isOutage(err error) bool {
 	return false
 }
 
-// connect sends what it can at once: a connection on the same host is there by now.
+// connect sends the request, or with TLS asks whether the connection is made. A connection to
+// the same host is made by now.
 func (p *pass) connect(x *proxy.Exchange) error {
 	c := p.conn
 	n, err := 0, error(nil)
@@ -253,7 +254,7 @@ func (p *pass) connect(x *proxy.Exchange) error {
 	return nil
 }
 
-// send sends the request. A peer that answers before it has it all is read first.
+// send sends the request. If the peer answers before it has all of it, the answer is read.
 func (p *pass) send() error {
 	for {
 		rest, err := p.unsent()
@@ -282,7 +283,7 @@ func (p *pass) send() error {
 			return timedOut(whileSending)
 		case err != unix.EAGAIN:
 			if p.conn.readable() {
-				p.stage = readingHead // the answer may tell why
+				p.stage = readingHead // the answer may say why
 				return nil
 			}
 			return callFailed("send", err, whileSending)
@@ -297,7 +298,7 @@ func (p *pass) send() error {
 	}
 }
 
-// unsent returns the next bytes of the request; none when it was sent.
+// unsent returns the next bytes of the request; none: all was sent.
 func (p *pass) unsent() ([]byte, error) {
 	if p.sent < len(p.request) {
 		return p.request[p.sent:], nil
@@ -308,19 +309,19 @@ func (p *pass) unsent() ([]byte, error) {
 	return p.file.rest, nil
 }
 
-// headSent reports that the request was sent, with a body that was read before.
+// headSent reports whether the head was sent, and the body if it was read before.
 func (p *pass) headSent() bool {
 	return p.sent == len(p.request) && (p.body.File == nil || p.file.read == p.body.Length && len(p.file.rest) == 0)
 }
 
-// complete reports that the request was sent, with all of its body.
+// complete reports whether the request was sent, with all of its body.
 func (p *pass) complete() bool { return p.headSent() && (p.feed == nil || p.feed.Done()) }
 
-// feeds reports that bytes of the body may be passed on beside the answer.
+// feeds reports whether the feed may pass on bytes of the body.
 func (p *pass) feeds() bool { return p.feed != nil && !p.feed.Over() && p.headSent() }
 
-// pump passes on what has come of a body that is not read first. Where the peer takes no
-// more of it, it may have answered: that is read before it counts as failed.
+// pump passes on what has come of a body that is not read first. If the peer takes no more of
+// it, the peer may have answered: then that is not a failure yet, and the answer is read.
 func (p *pass) pump(x *proxy.Exchange) error {
 	if !p.feeds() {
 		return nil
@@ -340,8 +341,8 @@ func (p *pass) pump(x *proxy.Exchange) error {
 	}
 }
 
-// repeats reports whether the request is sent once more after f, to another peer, or by
-// another connection where a kept one has turned out to be closed, or to carry something else.
+// repeats ends the try after f. It reports whether the request is sent again: to another peer,
+// or by another connection if a kept one was closed or has sent something else than an answer.
 func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	stale := p.reused && (f.kind == upstream.OnError && p.received == 0 || p.misled(f))
 	now := x.Now()
@@ -359,9 +360,9 @@ func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 		return false
 	}
 	if stale {
-		p.tries-- // as if it had not been one
+		p.tries-- // such a try does not count
 		if p.received > 0 {
-			x.Log(proxy.LevelWarn, "%s, on a kept connection: the request is sent by another one", f.reason)
+			x.Log(proxy.LevelWarn, "%s, on a kept connection: the request is sent again by another one", f.reason)
 		}
 	} else {
 		p.sel.tried = append(p.sel.tried, p.peer)
@@ -374,8 +375,8 @@ func (p *pass) repeats(x *proxy.Exchange, f *failure) bool {
 	return true
 }
 
-// outcomeOf is what a failure says of the peer. As in nginx an answer that breaks off, or
-// that pauses for too long, after its head has gone to the client does not count against it.
+// outcomeOf returns the outcome of a failed try for the peer. As in nginx, an answer that ends or
+// pauses too early after its head has gone to the client does not count against the peer.
 func (p *pass) outcomeOf(x *proxy.Exchange, f *failure, stale bool) outcome {
 	switch {
 	case stale || f.kind == 0 || x.Res.Sent():
@@ -414,13 +415,14 @@ func (p *pass) leave(x *proxy.Exchange, how outcome, why string) {
 	}
 }
 
-// misled reports that bytes on a kept connection are no answer: they are what is left of
-// an earlier one, such as a body behind an answer to HEAD.
+// misled reports whether f means that the bytes on a kept connection are not an answer, but the
+// rest of an earlier one, such as a body behind an answer to HEAD.
 func (p *pass) misled(f *failure) bool {
 	return f.kind == upstream.OnInvalidHeader && p.raw.Status == 0 && p.interims == 0
 }
 
-// again reports whether the request may be sent once more after a failure of that kind.
+// again reports whether the request may be sent again after a failure of that kind. stale says
+// that it has failed on a kept connection that was closed.
 func (p *pass) again(x *proxy.Exchange, kind upstream.Failure, stale bool) bool {
 	repeat := p.h.next
 	if n := p.roster.tries(); repeat.Tries == 0 || n < repeat.Tries {

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// sessions are what "sticky learn" has learnt: which peer has which session. They live
-// through reloads, and are no more than their zone has room for: the one that was not used
-// for longest makes room for another.
+// sessions has the peers of the sessions that "sticky learn" has learnt. It lives through
+// reloads. The size of the zone bounds the number of sessions: if it is full, a new session
+// replaces the one that was not used for the longest time.
 type sessions struct {
 	timeout time.Duration
 	limit   int
 
 	mu   sync.Mutex
 	byID map[sessionID]*list.Element
-	used list.List // *session, the last used first
+	used list.List // of *session; the one that was used last is the first
 }
 
 type session struct {
@@ -25,10 +25,11 @@ type session struct {
 	used time.Time
 }
 
-// sessionID stands for a session's name, however long that is.
+// sessionID is a hash of a session's name, which may be long.
 type sessionID [16]byte
 
-// sessionSize is how many bytes of a zone a session takes: nginx documents 4000 in a megabyte.
+// sessionSize is how many bytes of a zone a session counts for: nginx documents about 4000
+// sessions in a megabyte.
 const sessionSize = 256
 
 func newSessions(size int64, timeout time.Duration) *sessions {
@@ -40,7 +41,7 @@ func idOf(name []byte) sessionID {
 	return sessionID(sum[:])
 }
 
-// find returns the sid of the peer that has the session; "": none has.
+// find returns the sid of the session's peer; "": the session is not known.
 func (s *sessions) find(name []byte, now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,8 +52,7 @@ func (s *sessions) find(name []byte, now time.Time) string {
 	return e.Value.(*session).sid
 }
 
-// set says that the peer of that sid has the session. One that is not known is only made
-// with create.
+// set sets the sid of the session's peer. It adds an unknown session only with create.
 func (s *sessions) set(name []byte, sid string, now time.Time, create bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

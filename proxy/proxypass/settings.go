@@ -11,9 +11,9 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// settings are what a block says about passing requests on.
+// settings are the settings of a block about passing requests on.
 type settings struct {
-	pass    *target // of this very location
+	pass    *target // this location's own proxy_pass or its like; nil: none
 	passPos config.Pos
 
 	headers   config.List[setHeader]
@@ -56,7 +56,7 @@ type setHeader struct {
 
 type key = config.Key[settings]
 
-// pageSize is what nginx takes a page of memory for, of which its buffers have one.
+// pageSize is the size of a page of memory, which is nginx's default for buffers.
 const pageSize = 4 << 10
 
 func newKey() *key {
@@ -77,7 +77,7 @@ func newKey() *key {
 	return k
 }
 
-// setPass reads where a location's requests go to.
+// setPass reads proxy_pass and its like.
 func setPass(k *key, parse func(text string) (*target, error)) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		pos := n.Args[0].Pos
@@ -85,7 +85,7 @@ func setPass(k *key, parse func(text string) (*target, error)) config.Setter {
 		c.passPos = pos
 		if strings.Contains(n.Arg(0), "$") {
 			if wantsTLS(n.Arg(0)) {
-				return &config.Error{Pos: pos, Msg: fmt.Sprintf("%s %q with variables is to use TLS, which is not here yet", n.Name, n.Arg(0))}
+				return &config.Error{Pos: pos, Msg: fmt.Sprintf("%s %q needs TLS, which is not here yet in a value with variables", n.Name, n.Arg(0))}
 			}
 			c.pass = &target{value: proxy.ParseTemplate(s.Load(), pos, n.Arg(0)), parse: parse, shown: proxy.ParseTemplate(s.Load(), pos, "$proxy_host")}
 			return nil
@@ -102,14 +102,14 @@ func setPass(k *key, parse func(text string) (*target, error)) config.Setter {
 	}
 }
 
-// wantsTLS reports whether the text of a target asks for TLS.
+// wantsTLS reports whether the text of a target is for a server with TLS.
 func wantsTLS(text string) bool {
 	_, https := cutScheme(text, "https")
 	_, suwsgi := cutScheme(text, "suwsgi")
 	return https || suwsgi
 }
 
-// framing are the fields that say which body a request has: they always say what is sent.
+// framing are the fields about the framing of the body. The encoder sets them itself.
 var framing = []string{"content-length", "transfer-encoding"}
 
 func setRequestHeader(k *key) config.Setter {
@@ -119,7 +119,7 @@ func setRequestHeader(k *key) config.Setter {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("invalid header field name %q", name)}
 		}
 		if slices.Contains(framing, strings.ToLower(name)) && n.Arg(1) != "" {
-			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("%s cannot be %q: it says what is sent; \"\" is allowed", name, n.Arg(1))}
+			return &config.Error{Pos: n.Args[1].Pos, Msg: fmt.Sprintf("invalid value %q of %s: the server sets this field itself; only \"\" is allowed", n.Arg(1), name)}
 		}
 		k.In(s).headers.Add(s, setHeader{name, proxy.ParseTemplate(s.Load(), n.Args[1].Pos, n.Arg(1))})
 		return nil
@@ -129,7 +129,7 @@ func setRequestHeader(k *key) config.Setter {
 func setMethod(k *key) config.Setter {
 	return func(s *config.Scope, n *config.Node) error {
 		if !strings.Contains(n.Arg(0), "$") && !proxy.IsToken(n.Arg(0)) {
-			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("proxy_method: %q is no method", n.Arg(0))}
+			return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("proxy_method: invalid method %q", n.Arg(0))}
 		}
 		k.In(s).method = proxy.ParseTemplate(s.Load(), n.Args[0].Pos, n.Arg(0))
 		return nil
@@ -185,7 +185,7 @@ func setNext(k *key) config.Setter {
 				}
 				return &config.Error{Pos: a.Pos, Msg: fmt.Sprintf("%s: %q is not one of %s", n.Name, a.Text, strings.Join(words, ", "))}
 			case a.Text == "off" && len(n.Args) > 1:
-				return &config.Error{Pos: a.Pos, Msg: n.Name + ": \"off\" stands alone"}
+				return &config.Error{Pos: a.Pos, Msg: n.Name + ": \"off\" must stand alone"}
 			case a.Text == nonIdempotent:
 				next.Begun = upstream.BegunAlways
 			}

@@ -11,23 +11,23 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// sticky binds clients to peers, as a sticky directive says. What it finds in a request is
-// the sid of a peer, or with learn the name of a session.
+// sticky binds clients to peers: a sticky directive. lookup returns the sid of a peer, or with
+// learn the name of a session.
 type sticky struct {
 	lookup   []proxy.Getter
-	create   []proxy.Getter // of learn: names of sessions in answers
-	atHead   bool           // of learn: an answer's head makes a session
-	sessions *sessions      // of learn; else nil
-	cookie   *stickyCookie  // of cookie; else nil
+	create   []proxy.Getter // of learn: return the name of a session in an answer
+	atHead   bool           // of learn: "header"
+	sessions *sessions      // of learn; otherwise nil
+	cookie   *stickyCookie  // of cookie; otherwise nil
 
-	text string // of the directive
+	text string // the arguments of the directive
 	zone string // of learn
 }
 
-// stickyCookie is the cookie that binds a client.
+// stickyCookie is the cookie that binds a client to a peer.
 type stickyCookie struct {
 	name     string
-	expires  time.Duration // 0: with the browser's session
+	expires  time.Duration // 0: at the end of the browser's session
 	forever  bool          // expires=max
 	path     string
 	domain   *proxy.Template
@@ -36,13 +36,13 @@ type stickyCookie struct {
 	secure   bool
 }
 
-// sidOf returns what names a peer without a route, as in nginx.
+// sidOf returns the sid of a peer without a route, as in nginx: the MD5 of its address.
 func sidOf(address string) string {
 	sum := md5.Sum([]byte(address))
 	return hex.EncodeToString(sum[:])
 }
 
-// hint returns the sid of the peer that x's request is bound to; "": of none.
+// hint returns the sid of the peer that x's request is bound to; "": none.
 func (s *sticky) hint(x *proxy.Exchange) string {
 	id := first(x, s.lookup)
 	if s.sessions == nil || len(id) == 0 {
@@ -61,7 +61,7 @@ func first(x *proxy.Exchange, of []proxy.Getter) (value []byte) {
 	return nil
 }
 
-// headCame gives the answer whose head has come the cookie of its peer, or makes a session.
+// headCame adds the peer's cookie to an answer whose head has come, or learns its session.
 func (s *sticky) headCame(x *proxy.Exchange, p *pass) {
 	if s.cookie != nil {
 		p.head.Fields = append(p.head.Fields, upstream.Field{ID: proxy.FieldSetCookie, Name: "Set-Cookie", Value: s.cookie.value(x, p.peer.sid)})
@@ -71,15 +71,15 @@ func (s *sticky) headCame(x *proxy.Exchange, p *pass) {
 	}
 }
 
-// ended notes an answer that has come from m.
+// ended learns the session of a complete answer from m.
 func (s *sticky) ended(x *proxy.Exchange, m *member) {
 	if s.sessions != nil && !s.atHead {
 		s.learn(x, m.sid)
 	}
 }
 
-// learn binds the session that an answer has made to the peer that sid names, and the one
-// of the request, where there is such a session.
+// learn binds the session of an answer to the peer with that sid. If the answer has none, it
+// binds the session of the request, if that is known.
 func (s *sticky) learn(x *proxy.Exchange, sid string) {
 	if id := first(x, s.create); len(id) > 0 {
 		s.sessions.set(id, sid, x.Now(), true)
@@ -88,10 +88,10 @@ func (s *sticky) learn(x *proxy.Exchange, sid string) {
 	}
 }
 
-// forever is how long a cookie with expires=max lives.
+// forever is the lifetime of a cookie with expires=max, as in nginx.
 const forever = 315360000 * time.Second
 
-// cookieDate is the form of a cookie's end: RFC 6265 section 4.1.1.
+// cookieDate is the format of a cookie's expires: RFC 6265 section 4.1.1.
 const cookieDate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 // value returns the value of Set-Cookie.
@@ -125,7 +125,7 @@ func (c *stickyCookie) value(x *proxy.Exchange, sid string) string {
 	return string(b)
 }
 
-// domainFor returns the value of domain, which variables may make; "" where it is none.
+// domainFor returns the value of domain, which may have variables; "": none, or an invalid one.
 func (c *stickyCookie) domainFor(x *proxy.Exchange) string {
 	if c.domain == nil {
 		return ""
@@ -142,7 +142,8 @@ func isAttribute(text string) bool {
 	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c >= 0x7f || c == ';' })
 }
 
-// site returns the value of samesite, which variables may make; what is none counts as strict.
+// site returns the value of samesite, which may have variables; "": none. An invalid value
+// counts as strict.
 func (c *stickyCookie) site(x *proxy.Exchange) string {
 	if c.sameSite == nil {
 		return ""

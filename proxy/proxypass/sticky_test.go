@@ -25,41 +25,41 @@ upstream forever { server P0 route=a; sticky cookie id expires=max samesite=$arg
 server { listen 127.0.0.1:80; location /n { proxy_pass http://named; } location /h { proxy_pass http://hashed; } location /f { proxy_pass http://full; } location /e { proxy_pass http://forever; } }`))
 	for i, route := range []string{"a", "b"} {
 		if body, cookie := asked(t, s, "/n"); body != fmt.Sprint(i) || cookie != "id="+route {
-			t.Errorf("first requests: %q %q", body, cookie)
+			t.Errorf("a request without a cookie: got %q, %q, want %d, id=%s", body, cookie, i, route)
 		}
 	}
 	for range 3 {
 		if body, cookie := asked(t, s, "/n", "Cookie: x=y; id=b"); body != "1" || cookie != "id=b" {
-			t.Errorf("bound to b: %q %q", body, cookie)
+			t.Errorf("a request bound to b: got %q, %q, want 1, id=b", body, cookie)
 		}
 	}
 	sid := fmt.Sprintf("%x", md5.Sum([]byte(ps.origins[1].addr)))
 	for range 3 {
 		if body, cookie := asked(t, s, "/h", "Cookie: id="+sid); body != "1" || cookie != "id="+sid+"; path=/" {
-			t.Errorf("bound by address: %q %q", body, cookie)
+			t.Errorf("a request bound by address: got %q, %q, want 1, id=%s; path=/", body, cookie, sid)
 		}
 	}
 	_, cookie := asked(t, s, "/f", "Cookie: srv-id=a")
 	if begin, rest, ok := strings.Cut(cookie, " GMT; "); !ok || !strings.HasPrefix(begin, "srv-id=a; expires=") || rest != "max-age=3600; domain=.site; httponly; secure; samesite=Lax; path=/x" {
-		t.Errorf("all attributes: %q", cookie)
+		t.Errorf("got %q, want all attributes", cookie)
 	}
 	for site, want := range map[string]string{"": "", "none": "; samesite=none", "x": "; samesite=strict"} {
 		if _, cookie := asked(t, s, "/e?s="+site); cookie != "id=a; expires=Thu, 31-Dec-37 23:55:55 GMT; max-age=315360000"+want {
-			t.Errorf("samesite %q: %q", site, cookie)
+			t.Errorf("samesite %q: got %q, want %q at the end", site, cookie, want)
 		}
 	}
 }
 
-// A peer that cannot take a request of a client that is bound to it gives it to another.
+// If a peer cannot take a request that is bound to it, another peer gets the request.
 func TestAClientWhosePeerFailsIsBoundToAnother(t *testing.T) {
 	ps := startPeers(t, 2)
 	s := newSite(t, ps.addressed(`upstream u { server `+deadAddress(t)+` route=dead fail_timeout=1h; server P0 route=a; server P1 route=b; sticky cookie id; }
 server { listen 127.0.0.1:80; location / { proxy_pass http://u; proxy_next_upstream error http_503; } }`))
 	if _, cookie := asked(t, s, "/", "Cookie: id=dead"); cookie != "id=a" && cookie != "id=b" {
-		t.Errorf("%q", cookie)
+		t.Errorf("a request bound to a peer that is down: got %q, want id=a or id=b", cookie)
 	}
 	if body, cookie := asked(t, s, "/fails/1", "Cookie: id=b"); body != "0" || cookie != "id=a" {
-		t.Errorf("where b answers 503: %q %q", body, cookie)
+		t.Errorf("a request bound to b, which answers 503: got %q, %q, want 0, id=a", body, cookie)
 	}
 }
 
@@ -71,7 +71,7 @@ server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }`))
 	for range 3 {
 		for _, c := range []struct{ target, cookie, want string }{{"/?r=b", "", "1"}, {"/?r=b", "a", "0"}, {"/", "b", "1"}, {"/?r=" + sid, "", "2"}} {
 			if body, cookie := asked(t, s, c.target, "Cookie: r="+c.cookie); body != c.want || cookie != "" {
-				t.Errorf("%+v: %q %q", c, body, cookie)
+				t.Errorf("%+v: got %q, %q, want no cookie", c, body, cookie)
 			}
 		}
 	}
@@ -81,11 +81,11 @@ server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }`))
 		counts[body]++
 	}
 	if counts["0"] < 8 || counts["1"] < 8 || counts["2"] < 8 {
-		t.Errorf("a route that no server has: %v", counts)
+		t.Errorf("a route that no server has: got %v, want at least 8 for each", counts)
 	}
 }
 
-// sessionServer sets the cookie session to what the argument make says.
+// sessionServer sets the cookie session to the argument make.
 func sessionServer(number string) func(c *peerConn) {
 	return func(c *peerConn) {
 		for r, _ := c.request(); r != nil; r, _ = c.request() {
@@ -140,9 +140,9 @@ func TestMistakesOfSticky(t *testing.T) {
 		"sticky cookie a domain=;":                                   `invalid value "" of "domain"`,
 		"sticky cookie a samesite=some;":                             `invalid value "some" of "samesite"; it is strict, lax, none or a variable`,
 		"sticky cookie a httponly=on;":                               `unknown parameter "httponly"`,
-		"sticky route a;":                                            `invalid variable name "a"; it begins with "$"`,
+		"sticky route a;":                                            `invalid variable name "a"; it must begin with "$"`,
 		"sticky route $nosuch;":                                      `unknown variable "$nosuch"`,
-		"sticky other a;":                                            `unknown parameter "other"; it takes cookie, route or learn first`,
+		"sticky other a;":                                            `unknown parameter "other"; the first one is cookie, route or learn`,
 		"sticky cookie;":                                             `takes at least 2 arguments`,
 		"sticky learn lookup=$arg_a zone=z:64k;":                     `"create" parameter is not specified`,
 		"sticky learn create=$arg_a zone=z:64k;":                     `"lookup" parameter is not specified`,

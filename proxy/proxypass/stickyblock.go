@@ -35,11 +35,12 @@ func setSticky(k *blockKey) config.Setter {
 			}
 			return nil
 		}
-		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("sticky: unknown parameter %q; it takes cookie, route or learn first", n.Arg(0))}
+		return &config.Error{Pos: n.Args[0].Pos, Msg: fmt.Sprintf("sticky: unknown parameter %q; the first one is cookie, route or learn", n.Arg(0))}
 	}
 }
 
-// learning returns another upstream that learns into the zone of st; nil where none does.
+// learning returns another upstream whose "sticky learn" has the zone of st; nil: there is
+// none.
 func (d *definitions) learning(st *sticky) *definition {
 	for _, o := range d.list {
 		if o.sticky != nil && o.sticky != st && st.zone != "" && o.sticky.zone == st.zone {
@@ -49,11 +50,11 @@ func (d *definitions) learning(st *sticky) *definition {
 	return nil
 }
 
-// addVariable adds the variable that text names, "$" and all, to a list.
+// addVariable adds the variable with the name text, which begins with "$", to a list.
 func addVariable(s *config.Scope, pos config.Pos, text string, list *[]proxy.Getter) error {
 	name, ok := strings.CutPrefix(text, "$")
 	if !ok || name == "" {
-		return &config.Error{Pos: pos, Msg: fmt.Sprintf("sticky: invalid variable name %q; it begins with \"$\"", text)}
+		return &config.Error{Pos: pos, Msg: fmt.Sprintf("sticky: invalid variable name %q; it must begin with \"$\"", text)}
 	}
 	i := len(*list)
 	*list = append(*list, nil)
@@ -127,9 +128,9 @@ func (c *stickyCookie) parameter(s *config.Scope, pos config.Pos, word, value st
 	return nil
 }
 
-// memory is how much "sticky learn" keeps, and for how long.
+// memory has the size and the timeout of "sticky learn".
 type memory struct {
-	size    int64
+	size    int64 // bytes
 	timeout time.Duration
 }
 

@@ -10,29 +10,30 @@ import (
 	"alicorn/proxy"
 )
 
-// target is what proxy_pass names.
+// target is the value of proxy_pass or its like.
 type target struct {
-	value *proxy.Template // that has variables, and what reads its values; the rest is not set then
-	parse func(text string) (*target, error)
-	shown *proxy.Template // of $proxy_host, then
+	// With variables only these are set:
+	value *proxy.Template
+	parse func(text string) (*target, error) // parses a value that was computed
+	shown *proxy.Template                    // $proxy_host
 
-	origin string // "http://127.0.0.1:8000": the URL without the URI
-	uri    string // that takes the place of the location's name; "": none was written
-	host   string // $proxy_host: the name, and the port where it is not the scheme's own
-	port   string // $proxy_port; "" for a unix socket
-	secure bool   // it is reached by TLS
-	name   string // as an upstream block may have it
+	origin string // the URL without the URI: "http://127.0.0.1:8000"
+	uri    string // replaces the location's name; "": the URL has no URI
+	host   string // $proxy_host: the name, with the port if it is not the scheme's default
+	port   string // $proxy_port; "": a unix socket
+	secure bool   // TLS
+	name   string // the name that an upstream block may have
 	addr   address
 }
 
-// address is where a server is: a host with a port, or the path of a unix socket.
+// address is the address of a server: a host with a port, or the path of a unix socket.
 type address struct {
 	host, port string
-	ported     bool // the port was written
-	path       string
+	ported     bool   // the configuration has the port
+	path       string // "": host and port are used
 }
 
-// Ports of servers that are named without one.
+// Default ports of servers.
 const (
 	defaultPort = "80"
 	securePort  = "443"
@@ -47,7 +48,7 @@ func parseTarget(text string) (*target, error) {
 		t.secure, port = true, securePort
 	}
 	if !ok {
-		return nil, fmt.Errorf("invalid URL %q of proxy_pass; it begins with \"http://\" or \"https://\"", text)
+		return nil, fmt.Errorf("invalid URL %q of proxy_pass; it must begin with \"http://\" or \"https://\"", text)
 	}
 	where := rest
 	if strings.HasPrefix(rest, "unix:") {
@@ -87,8 +88,7 @@ func cutScheme(text, scheme string) (rest string, ok bool) {
 	return text[n:], true
 }
 
-// parseAddress reads HOST[:PORT], [IPv6][:PORT] or unix:PATH. port is that of a host
-// without one.
+// parseAddress reads HOST[:PORT], [IPv6][:PORT] or unix:PATH. port is the default port.
 func parseAddress(text, port string) (address, error) {
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
 		if !strings.HasPrefix(path, "/") {
@@ -120,13 +120,13 @@ func parseAddress(text, port string) (address, error) {
 	return a, nil
 }
 
-// number is the port.
+// number returns the port.
 func (a address) number() uint16 {
 	port, _ := config.ParseInt(a.port, 1, 65535)
 	return uint16(port)
 }
 
-// written is the address as the configuration has it.
+// written returns the address of a host as the configuration has it.
 func (a address) written() string {
 	if !a.ported {
 		return a.host
@@ -134,7 +134,7 @@ func (a address) written() string {
 	return net.JoinHostPort(a.host, a.port)
 }
 
-// String is the address as $upstream_addr and the upstream block have it.
+// String returns the address as in $upstream_addr.
 func (a address) String() string {
 	if a.path != "" {
 		return "unix:" + a.path

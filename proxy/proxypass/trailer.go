@@ -8,7 +8,7 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// keepTrailer has the fields behind the answer's body kept, if the client is to get them.
+// keepTrailer makes p keep the answer's trailer, if the client may get it.
 func (p *pass) keepTrailer() {
 	if p.h.passTrailers {
 		p.trailer = p.trailer[:0]
@@ -16,8 +16,8 @@ func (p *pass) keepTrailer() {
 	}
 }
 
-// passTrailer gives the response the fields that have come behind the answer's body, but for
-// those that do not belong there (RFC 9110 section 6.5.1), and those that are hidden.
+// passTrailer adds the fields of the answer's trailer to the response's, without those that
+// must not be there (RFC 9110 section 6.5.1) and those that are hidden.
 func (p *pass) passTrailer(x *proxy.Exchange) {
 	if len(p.trailer) == 0 {
 		return
@@ -38,7 +38,8 @@ func (p *pass) passTrailer(x *proxy.Exchange) {
 	}
 }
 
-// respondWithTrailer gives a whole answer without its length, as fields come behind it.
+// respondWithTrailer sends the client a complete answer. It sends no length, because a trailer
+// follows.
 func (p *pass) respondWithTrailer(x *proxy.Exchange) error {
 	p.head.Apply(x, -1)
 	if err := x.Res.Send(); err != nil {

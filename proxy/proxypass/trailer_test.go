@@ -40,10 +40,10 @@ func TestTrailersArePassedOn(t *testing.T) {
 				}
 			}
 			if res, got := ask(t, s, get("/")); got != body || len(res.Trailer) > 0 {
-				t.Errorf("a client without TE: %d bytes, trailer %v", len(got), res.Trailer)
+				t.Errorf("a client without TE: got %d bytes, trailer %v, want %d bytes and none", len(got), res.Trailer, len(body))
 			}
 			if o.accepted() != 1 && !cfg.Goroutines {
-				t.Errorf("%d connections", o.accepted())
+				t.Errorf("got %d connections, want 1", o.accepted())
 			}
 		})
 	}

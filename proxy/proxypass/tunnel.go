@@ -11,12 +11,12 @@ import (
 	"alicorn/proxy/upstream"
 )
 
-// errUnasked is a peer that leaves HTTP though the client did not ask for that, or by
-// FastCGI, whose records do not end.
+// errUnasked is the failure of a peer that answers 101 although the client has not asked for
+// it, or by FastCGI, whose records cannot carry a tunnel.
 var errUnasked = &failure{kind: upstream.OnInvalidHeader, status: 502, reason: "upstream switched protocols, which the client did not ask for, " + whileReadingHead}
 
-// switchProtocols gives the client the peer's 101, and has bytes pass both ways from then
-// on, until both sides have ended or one was silent for too long.
+// switchProtocols sends the client the peer's 101, and starts a tunnel: bytes pass both ways,
+// until both sides have ended or one was silent for too long.
 func (p *pass) switchProtocols(x *proxy.Exchange) error {
 	if _, asked := x.Req.Header.Lookup(proxy.FieldUpgrade); !asked || p.h.protocol.records {
 		return errUnasked
@@ -50,7 +50,7 @@ func (p *pass) switchProtocols(x *proxy.Exchange) error {
 	err = x.Tunnel(&proxy.Tunnel{Client: client, Other: other, Early: early,
 		Silence: p.h.readTimeout, Room: p.h.sendTimeout, Then: p.tunneled})
 	if err != nil {
-		return err // it waits
+		return err // the tunnel runs, and calls tunneled at its end
 	}
 	return errDone
 }

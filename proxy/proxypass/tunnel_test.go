@@ -16,8 +16,8 @@ import (
 	"alicorn/proxy/proxytest"
 )
 
-// What follows a switch of protocols passes both ways, with what came early, until one
-// side has ended and the other has, too.
+// After a switch of protocols bytes pass both ways, those that came early first, until both
+// sides have ended.
 func TestProtocolsAreSwitched(t *testing.T) {
 	for _, network := range []string{"tcp", "tls"} {
 		t.Run(network, func(t *testing.T) { testSwitching(t, network) })
@@ -42,7 +42,7 @@ func testSwitching(t *testing.T, network string) {
 		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly ")
 		res, err := http.ReadResponse(r, nil)
 		if err != nil || res.StatusCode != 101 || res.Header.Get("Upgrade") != "echo" || res.Header.Get("X-A") != "b" {
-			t.Fatalf("%v %v", res, err)
+			t.Fatalf("got %v, %v, want 101 with Upgrade: echo and X-A: b", res, err)
 		}
 		long := strings.Repeat("x", 3<<20)
 		go func() {
@@ -51,10 +51,10 @@ func testSwitching(t *testing.T, network string) {
 		}()
 		got, err := io.ReadAll(r)
 		if err != nil || string(got) != "hello early "+long {
-			t.Errorf("%d bytes, %v", len(got), err)
+			t.Errorf("got %d bytes, %v, want the %d of the peer", len(got), err, len("hello early ")+len(long))
 		}
 		if res, _ := ask(t, s, get("/")); res.StatusCode != 200 {
-			t.Errorf("a request that does not ask for it: %d", res.StatusCode)
+			t.Errorf("a request without Upgrade: got %d, want 200", res.StatusCode)
 		}
 	})
 }
@@ -110,7 +110,7 @@ func TestAPeerThatResetsATunnelIsLogged(t *testing.T) {
 	s.Log.Wait(t, "error: upstream failed (104: Connection reset by peer) while proxying upgraded connection, ")
 }
 
-// A tunnel in which nothing passes ends.
+// A tunnel without traffic ends.
 func TestASilentTunnelEnds(t *testing.T) {
 	o := startOrigin(t, "unix", func(pc *peerConn) {
 		pc.request()
@@ -121,12 +121,12 @@ func TestASilentTunnelEnds(t *testing.T) {
 	nc := s.Dial("")
 	fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 	if answer, err := io.ReadAll(nc); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 101 ") {
-		t.Errorf("%q, %v", answer, err)
+		t.Errorf("got %q, %v, want a 101", answer, err)
 	}
 	s.Log.Wait(t, "upstream timed out")
 }
 
-// An idle tunnel holds no buffer, not that of its answer's head either.
+// An idle tunnel holds no buffer, not even that of its answer's head.
 func TestAnIdleTunnelHoldsNoBuffer(t *testing.T) {
 	const tunnels = 64
 	o := startOrigin(t, "unix", func(pc *peerConn) {
@@ -140,13 +140,13 @@ func TestAnIdleTunnelHoldsNoBuffer(t *testing.T) {
 		nc := s.Dial("")
 		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 		if res, err := http.ReadResponse(bufio.NewReader(nc), nil); err != nil || res.StatusCode != 101 {
-			t.Fatalf("%v, %v", res, err)
+			t.Fatalf("got %v, %v, want a 101", res, err)
 		}
 	}
 	each := (liveHeap() - before) / tunnels
 	t.Logf("%d bytes for each tunnel, with its client and its origin", each)
 	if each >= blockSize {
-		t.Errorf("a tunnel holds %d bytes, as much as a buffer", each)
+		t.Errorf("got %d bytes of memory for each tunnel, want less than a buffer of %d", each, blockSize)
 	}
 }
 
@@ -159,7 +159,7 @@ func liveHeap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// The deadlines with which a goroutine has waited for the answer are not the tunnel's.
+// The deadlines of a goroutine that has waited for the answer do not end the tunnel.
 func TestATunnelWithoutTimeoutsStays(t *testing.T) {
 	ways(t, func(t *testing.T, c proxytest.Config) {
 		t.Parallel()
@@ -174,13 +174,13 @@ func TestATunnelWithoutTimeoutsStays(t *testing.T) {
 		r := bufio.NewReader(nc)
 		fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 		if res, err := http.ReadResponse(r, nil); err != nil || res.StatusCode != 101 {
-			t.Fatalf("%v %v", res, err)
+			t.Fatalf("got %v, %v, want a 101", res, err)
 		}
 		due := time.Now().Add(2 * lookEvery)
 		proxytest.Eventually(t, func() bool { return time.Now().After(due) }, "what the goroutine waited at a time has passed")
 		fmt.Fprint(nc, "bytes")
 		if _, err := io.ReadFull(r, make([]byte, 5)); err != nil {
-			t.Errorf("%v\n%s", err, s.Log)
+			t.Errorf("got %v, want 5 bytes\n%s", err, s.Log)
 		}
 	})
 }

@@ -6,17 +6,17 @@ import (
 	"alicorn/proxy"
 )
 
-// uriOf is how a location's requests are named to its peers.
+// uriOf makes the URIs of a location's requests.
 type uriOf struct {
 	uri      string // of proxy_pass; "": none
-	location string // whose name uri replaces
+	location string // the location's name, which uri replaces
 }
 
-// append appends the URI of x's request, by the rules of nginx. Without a URI in
-// proxy_pass it is what the client has sent, or, once the request is for another path,
-// that path. With one it is the path with the location's name replaced, unless a rewrite
-// in the location itself has moved the path, so that the name is not there. The URI that
-// variables have made is the whole of it.
+// append appends the URI of x's request, by the rules of nginx. A URI in a proxy_pass with
+// variables is used as it is. Without a URI in proxy_pass it is the one that the client has
+// sent, or the path if that has changed. With a URI in proxy_pass it is the path, whose
+// beginning, the location's name, is replaced. A rewrite in the location may have changed the
+// path, so that it does not begin with the name: then the path is used without that.
 func (u *uriOf) append(dst []byte, x *proxy.Exchange, to place) []byte {
 	if to.uri != "" {
 		return appendGiven(dst, to.uri)
@@ -41,7 +41,7 @@ func (u *uriOf) append(dst []byte, x *proxy.Exchange, to place) []byte {
 	return dst
 }
 
-// appendGiven appends a URI that variables have made.
+// appendGiven appends the URI of a proxy_pass with variables.
 func appendGiven(dst []byte, uri string) []byte {
 	if uri[0] == '?' {
 		dst = append(dst, '/')
@@ -49,8 +49,8 @@ func appendGiven(dst []byte, uri string) []byte {
 	return appendEscaped(dst, uri)
 }
 
-// appendEscaped appends a text into which variables or rewriting may have put bytes that
-// cannot stand in a request line.
+// appendEscaped appends a text, and escapes bytes that are not allowed in a request line, which
+// variables or rewriting may have added.
 func appendEscaped(dst []byte, text string) []byte {
 	for i := range len(text) {
 		if c := text[i]; c <= ' ' || c == 0x7f {

@@ -116,10 +116,10 @@ func TestUWSGISeesWhatItSeesBehindNginx(t *testing.T) {
 	// A body of unknown length has a length when it comes; the coding is not the application's.
 	request := "POST /p HTTP/1.1\r\nHost: site\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
 	if got := seen(t, mine(), request); !strings.Contains(got, `CONTENT_LENGTH=3\n`) || !strings.Contains(got, "3 bytes") || strings.Contains(got, "TRANSFER_ENCODING") {
-		t.Error(got)
+		t.Errorf("got %q, want CONTENT_LENGTH=3, 3 bytes and no TRANSFER_ENCODING", got)
 	}
 	if got := seen(t, mine(), "GET /p HTTP/1.1\r\nHost: site\r\nProxy: x\r\nX-A: a\r\nX-A: b\r\nCookie: c\r\nCookie: d\r\n\r\n"); strings.Contains(got, "HTTP_PROXY") || !strings.Contains(got, "HTTP_X_A=a, b") || !strings.Contains(got, "HTTP_COOKIE=c; d") {
-		t.Error(got)
+		t.Errorf("got %q, want HTTP_X_A=a, b and HTTP_COOKIE=c; d, and no HTTP_PROXY", got)
 	}
 }
 
@@ -219,7 +219,7 @@ func TestFrameworksBehindUWSGIAnswerAsBehindNginx(t *testing.T) {
 			}
 			// Behind nginx Flask reads no such body: it sees the coding, too.
 			if got := seen(t, mine(), "POST /upload HTTP/1.1\r\nHost: site\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"); !strings.Contains(got, `"3\n"`) {
-				t.Error(got)
+				t.Errorf("got %q, want a body of 3 bytes", got)
 			}
 		})
 	}

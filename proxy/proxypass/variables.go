@@ -6,7 +6,7 @@ import (
 	"alicorn/proxy"
 )
 
-// variables are those of a request that is passed on.
+// variables returns the variables of a request that is passed on.
 func (st *state) variables() []proxy.Variable {
 	return []proxy.Variable{
 		{Name: "proxy_host", Get: st.ofTarget(func(t *target) string { return t.host })},
@@ -29,7 +29,8 @@ func (st *state) ofTarget(f func(t *target) string) proxy.Getter {
 	}
 }
 
-// addForwardedFor is the client's X-Forwarded-For with the address of the client behind it.
+// addForwardedFor is $proxy_add_x_forwarded_for: the client's X-Forwarded-For, and the client's
+// address.
 func addForwardedFor(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 	h := &x.Req.Header
 	if _, ok := h.Lookup(proxy.FieldXForwardedFor); ok {
@@ -42,8 +43,8 @@ func addForwardedFor(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 	return append(dst, x.RemoteAddr()...), true
 }
 
-// answerField is $upstream_http_NAME: every line of the field, joined by ", ", as the last
-// server has sent it.
+// answerField is $upstream_http_NAME: the lines of the field in the last server's answer,
+// joined by ", ".
 func (st *state) answerField(rest string) proxy.Getter {
 	name := strings.ReplaceAll(rest, "_", "-")
 	return func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
@@ -66,8 +67,8 @@ func (st *state) answerField(rest string) proxy.Getter {
 	}
 }
 
-// answerCookie is $upstream_cookie_NAME: the cookie of that name, without case, that the
-// last server has set.
+// answerCookie is $upstream_cookie_NAME: the cookie of that name, whose case does not matter,
+// in the last server's answer.
 func (st *state) answerCookie(name string) proxy.Getter {
 	if name == "" {
 		return nil
