@@ -352,7 +352,7 @@ func TestAStreamGoesOnForAClientThatHasHalfClosed(t *testing.T) {
 // watch returns a module that notes the request which the app of rt was given last.
 func watch(rt *Runtime) (m proxy.Module, last *atomic.Pointer[request]) {
 	last = new(atomic.Pointer[request])
-	m = proxy.Module{Name: "watch", Compile: func(s *config.Scope, l *proxy.Location) error {
+	m = proxy.Module{Name: "watch", Content: []string{"app_pass"}, Compile: func(s *config.Scope, l *proxy.Location) error {
 		if c := rt.key.In(s); c.pass != nil {
 			l.SetContent(&watched{newHandler(c, c.pass, rt), last})
 		}

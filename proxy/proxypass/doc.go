@@ -12,18 +12,12 @@
 //	pass       one request on its way to a peer and back: a proxy.Continuation
 //	encoder    writes the requests of a location
 //
-// A Group is a Resource: the Group and its connections live through reloads that do not change
-// its block. A lane has a lock of its own, so that loops do not wait for one another. If it has
-// no kept connection, it takes one of another lane.
+// A Group lives through reloads that do not change its block. A lane has a lock of its own,
+// and takes a kept connection of another lane if it has none.
 //
-// A request whose body is in memory and whose answer comes in one piece costs one write
-// and one read of the peer's connection, which is registered with its loop once, and no
-// goroutine. A longer answer is read by the loop into an upstream.WriteBehind, as fast as
-// the peer sends it, and given to the client as fast as that takes it. At its end the loop
-// lets go of the peer, also where the client takes nothing.
-//
-// HTTP/1.1 is the default, and connections are kept, as in nginx since 1.29.7. If a kept
-// connection turns out to be closed, its request is sent again, if the method allows that.
+// A request whose body is in memory and whose answer comes in one piece costs one write, one
+// read and no goroutine. The loop reads a longer answer into an upstream.WriteBehind, as fast
+// as the peer sends it, and lets go of the peer at its end, also if the client takes nothing.
 package proxypass
 
 // Files, in the order of the story:
