@@ -58,11 +58,16 @@ func (c *Conn) RemoteIP() (netip.Addr, bool) {
 	return addr.Unmap(), ok
 }
 
-// Nearby reports that the connection's peer is on a loopback or private address, or on a unix
-// socket, where permissions decide who can connect. Such a peer counts as a proxy, which may
-// say for whom a request is.
+// Nearby reports that who has sent the requests of the connection is on a loopback or private
+// address, or on a unix socket, where permissions decide who can connect. Such a sender counts
+// as a proxy, which may say for whom a request is. It is the connection's peer or, if that has
+// begun with a PROXY header, the source there: a peer that sends the header passes on the bytes
+// of its clients, with all fields that they have made up.
 func (c *Conn) Nearby() bool {
 	addr, ok := c.RemoteIP()
+	if h := c.ProxyProtocol; h != nil {
+		addr, ok = h.Source.Addr().Unmap(), true
+	}
 	if !ok {
 		return strings.HasPrefix(c.RemoteAddr, "unix:")
 	}
