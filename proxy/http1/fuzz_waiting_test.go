@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -177,6 +178,7 @@ type play struct {
 	server  *proxytest.Server
 	callers []*caller
 	pending sync.WaitGroup // reloads and shutdowns
+	reloads atomic.Bool    // a reload has not ended
 	ending  bool           // a shutdown has begun
 	stop    context.CancelFunc
 	cut     bool // and cuts what is left
@@ -234,11 +236,12 @@ func (c *caller) sendRest() {
 
 // reload does so, in the background: it lasts until no request uses the Generation of before.
 func (p *play) reload() {
-	if p.ending {
+	if p.ending || !p.reloads.CompareAndSwap(false, true) { // one at a time, as in the program
 		return
 	}
 	old := p.server.Engine.Current()
 	p.pending.Go(func() {
+		defer p.reloads.Store(false)
 		if err := p.server.Reload(playText); err != nil {
 			p.t.Error(err)
 		}
