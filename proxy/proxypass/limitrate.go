@@ -35,6 +35,26 @@ func (l *pacing) room(most int, now time.Time) (n int, wait time.Duration) {
 	return int(min(left, int64(most))), 0
 }
 
+// most returns how many bytes the next read may take. If proxy_limit_rate allows none yet, the
+// pass rests, and most returns 0: the caller does not have the connection any more.
+func (p *pass) most(t *eventloop.Turn) int {
+	if p.limit.rate == 0 {
+		return blockSize
+	}
+	var now time.Time
+	if t != nil {
+		now = t.Now()
+	} else {
+		now = time.Now()
+	}
+	most, wait := p.limit.room(blockSize, now)
+	if wait > 0 {
+		p.rests(t, wait)
+		return 0
+	}
+	return most
+}
+
 // rests stops reading from the connection for the time wait.
 func (p *pass) rests(t *eventloop.Turn, wait time.Duration) {
 	waker, c := p.waker, p.conn

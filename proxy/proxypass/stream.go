@@ -128,13 +128,9 @@ func (p *pass) Free(buffer *[]byte) { blocks.Put(buffer) }
 func (p *pass) produce(t *eventloop.Turn) {
 	c := p.conn
 	for room := readAhead; room > 0; {
-		most := blockSize
-		if p.limit.rate > 0 {
-			var wait time.Duration
-			if most, wait = p.limit.room(blockSize, t.Now()); wait > 0 {
-				p.rests(t, wait)
-				return
-			}
+		most := p.most(t)
+		if most == 0 {
+			return
 		}
 		buf := blocks.Get().(*[]byte)
 		n, err := c.read((*buf)[:most])
@@ -164,13 +160,9 @@ func (p *pass) produce(t *eventloop.Turn) {
 // connection.
 func (p *pass) produceAlone() {
 	for c, waker := p.conn, p.waker; ; waker.Wake() {
-		most := blockSize
-		if p.limit.rate > 0 {
-			var wait time.Duration
-			if most, wait = p.limit.room(blockSize, time.Now()); wait > 0 {
-				p.rests(nil, wait)
-				return
-			}
+		most := p.most(nil)
+		if most == 0 {
+			return
 		}
 		buf := blocks.Get().(*[]byte)
 		n, err := c.readWithin((*buf)[:most], p.h.readTimeout)
