@@ -58,11 +58,11 @@ func (c *Conn) RemoteIP() (netip.Addr, bool) {
 	return addr.Unmap(), ok
 }
 
-// Nearby reports that who has sent the requests of the connection is on a loopback or private
+// Nearby reports whether the sender of the connection's requests is on a loopback or private
 // address, or on a unix socket, where permissions decide who can connect. Such a sender counts
-// as a proxy, which may say for whom a request is. It is the connection's peer or, if that has
-// begun with a PROXY header, the source there: a peer that sends the header passes on the bytes
-// of its clients, with all fields that they have made up.
+// as a proxy, which may say for whom a request is. The sender is the source in the PROXY
+// header if there is one, and otherwise the connection's peer: a peer that sends a PROXY
+// header passes on the bytes of its clients, and these may make up any field.
 func (c *Conn) Nearby() bool {
 	addr, ok := c.RemoteIP()
 	if h := c.ProxyProtocol; h != nil {

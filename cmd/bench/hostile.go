@@ -66,9 +66,9 @@ type measured struct {
 	tries  int64
 	failed int
 	rounds [][]sample // p50 and p99 of each errand, by round
-	// elsewhere is the load during the same attacks on another server. Many attacks
-	// together want more than all processors, and delay everyone on the machine, whomever
-	// they attack: that much is not for the server to prevent. nil: quiet is compared with.
+	// elsewhere has the load during the same attacks on another server; nil: the attacks
+	// are compared with quiet. Many attacks together need more than all processors. They
+	// delay every server of the machine, and no server can prevent that.
 	elsewhere *measured
 }
 

@@ -155,9 +155,10 @@ func (c *conn) readRaw(p []byte) (int, error) {
 	return n, err
 }
 
-// behindHead returns the part of the head's buffer that nobody needs any more, for what
-// follows the body if that ends with its next n bytes. A read that does not fill it too has
-// read all there was, and the wait for the next request begins without one.
+// behindHead returns the part of the head's buffer that nobody needs any more, if the body
+// ends with its next n bytes; otherwise nil. A read of these bytes reads what follows them
+// into that part. If it does not fill the part, nothing else has come, and the connection
+// waits for the next request without another read.
 func (c *conn) behindHead(n int) []byte {
 	if c.headBuf != nil || c.buf == nil || !c.body.EndsWith(n) {
 		return nil

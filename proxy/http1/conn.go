@@ -216,8 +216,8 @@ func (c *conn) beginRequest() bool {
 }
 
 // nextRequest readies c to wait for another request. It returns false if the connection
-// is to be closed. c.x is left as it is: it is released or, if the next request is there
-// already, reset, and either happens before anything waits.
+// is to be closed. It leaves c.x as it is. If the next request has come already,
+// beginRequest resets c.x; otherwise c.x is released before the connection waits.
 func (c *conn) nextRequest() bool {
 	c.reset()
 	return c.state.CompareAndSwap(stateActive, stateIdle)
