@@ -89,6 +89,7 @@ func (h *handler) look(x *proxy.Exchange, r *request) (ready bool, err error) {
 			r.hint(x) // if it fails, so does the head
 		}
 		x.Upstream.Worker, x.Upstream.Queue = r.Worker(), r.Waited()
+		x.Upstream.Last().Queue = x.Upstream.Queue
 		x.Upstream.Key, x.Upstream.Number = r.RequestID()
 		return true, nil
 	case pool.StageFailed:

@@ -32,7 +32,7 @@ package proxy
 //     nginx's that are missing
 //   - listen.go listener.go tuning.go proxyprotocol.go accept.go: addresses and connections
 //   - engine.go counts.go generation.go lease.go location.go branch.go limitexcept.go: compiled configurations
-//   - wire.go exchange.go upstream.go header.go repeats.go token.go remote.go address.go prefixes.go forwarded.go uri.go basicauth.go coding.go: one request
+//   - wire.go exchange.go upstream.go header.go repeats.go token.go remote.go address.go prefixes.go forwarded.go uri.go basicauth.go coding.go requestbody.go: one request
 //   - serve.go route.go hosts.go cursor.go satisfy.go errorpage.go status.go: its phases
 //   - suspend.go waiting.go overruns.go subrequest.go own.go: how it waits
 //   - response.go pace.go file.go sendfile.go tunnel.go: responses and tunnels

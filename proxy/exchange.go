@@ -103,6 +103,8 @@ type served struct {
 	fault     error  // see Fault
 	changes   int    // see URIChanges
 	bodyRead  int64
+	bodyEnded bool         // the whole body was read
+	body      bodyCopy     // for $request_body
 	kept      *keptBody    // what ReadBody reads before the wire's bytes; nil: nothing
 	pending   Continuation // the Continuation of a suspended exchange; otherwise nil
 	parent    *Exchange    // the exchange whose subrequest this is; nil: it is the client's request
@@ -205,7 +207,7 @@ func (x *Exchange) ReadBody(p []byte) (int, error) {
 		return n, err
 	}
 	n, err := x.wire.ReadBody(p)
-	return x.countBody(n, err)
+	return x.countBody(p, n, err)
 }
 
 // TryReadBody is ReadBody, but instead of waiting for the client it returns ErrNotYet, and
@@ -221,7 +223,7 @@ func (x *Exchange) TryReadBody(p []byte) (int, error) {
 	for {
 		n, err := x.wire.TryReadBody(p)
 		if err != ErrNotYet {
-			return x.countBody(n, err)
+			return x.countBody(p, n, err)
 		}
 		x.waiting.watch() // before the event may come
 		if x.wire.AwaitBody() {
@@ -257,12 +259,16 @@ func (x *Exchange) dropKept() {
 	k.from.Close()
 }
 
-// countBody counts n bytes of the body, and returns an error if they are more than
+// countBody counts the n bytes of the body in p, and returns an error if it has more than
 // client_max_body_size.
-func (x *Exchange) countBody(n int, err error) (int, error) {
+func (x *Exchange) countBody(p []byte, n int, err error) (int, error) {
 	x.bodyRead += int64(n)
 	if limit := x.Core().MaxBodySize; limit > 0 && x.bodyRead > limit {
 		return 0, x.bodyTooLarge(x.bodyRead)
+	}
+	x.bodyEnded = err == io.EOF || !x.Req.Chunked && x.bodyRead == x.Req.ContentLength
+	if x.RemembersBody() {
+		x.body.add(p[:n], x.Core().BodyBufferSize)
 	}
 	return n, err
 }

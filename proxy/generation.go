@@ -23,6 +23,8 @@ type Generation struct {
 	ErrorLog  *slog.Logger
 	Resources *config.Resources
 
+	remembersBody bool // the configuration names $request_body
+
 	engine *Engine // the Engine that serves it; nil before
 	sites  map[*Listener]*listenerSites
 	all    []*Site
@@ -64,6 +66,7 @@ func Compile(l *config.Load, main *config.Scope, modules []Module) (*Generation,
 	for _, sv := range g.Servers {
 		sv.locations.index()
 	}
+	g.remembersBody = registryOf(l).remembersBody
 	return g, nil
 }
 

@@ -8,15 +8,12 @@ import (
 // nginxVariables are the variables of nginx that this program does not have, each group
 // with what to use instead; "": nothing. A name that ends in "_" is a family.
 var nginxVariables = []struct{ instead, names string }{
-	{"$upstream_connect_time is the time until a worker had time for the request", "upstream_queue_time"},
 	{"$upstream_addr has the names of all", "upstream_last_server_name"},
 	{"$upstream_http_NAME is a field of a server's answer", "upstream_trailer_"},
 	{"", "upstream_cache_status upstream_cache_age upstream_cache_key upstream_cache_key_zone"},
 	{"$http_user_agent with \"if\" tells browsers apart", "ancient_browser modern_browser msie"},
-	{"$msec and $time_iso8601 are the time", "date_gmt date_local"},
-	{"$server_protocol is the protocol", "http2 http3"},
-	{"", "connection_time gzip_ratio is_request_port jwt_claim_ jwt_header_ jwt_payload limit_conn_status memcached_key request_body request_body_file request_completion request_port secure_link " +
-		"secure_link_expires secure_link_expire sent_trailer_ session_log_id session_log_binary_id slice_range spdy spdy_request_priority tcpinfo_rtt tcpinfo_rttvar tcpinfo_snd_cwnd " +
+	{"", "jwt_claim_ jwt_header_ jwt_payload limit_conn_status memcached_key request_body_file secure_link " +
+		"secure_link_expires secure_link_expire session_log_id session_log_binary_id slice_range spdy spdy_request_priority tcpinfo_rtt tcpinfo_rttvar tcpinfo_snd_cwnd " +
 		"tcpinfo_rcv_space uid_got uid_set uid_reset quic ssl_ech_outer_server_name ssl_ech_status geoip_area_code geoip_city geoip_city_continent_code geoip_city_country_code geoip_city_country_code3 " +
 		"geoip_city_country_name geoip_country_code geoip_country_code3 geoip_country_name geoip_dma_code geoip_latitude geoip_longitude geoip_org geoip_postal_code geoip_region geoip_region_name " +
 		"otel_trace_id otel_span_id otel_parent_id otel_parent_sampled"},

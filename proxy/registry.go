@@ -17,6 +17,8 @@ type registry struct {
 	lacks    map[string]string
 	families []Variable
 	slots    map[string]*definition // by name in lower case
+	// remembersBody says that the configuration names $request_body.
+	remembersBody bool
 }
 
 // definition is a variable that the configuration defines.
@@ -128,6 +130,7 @@ func (r *registry) lookup(name string) (Getter, error) {
 		return d.getter(name, r.familyOf(name)), nil
 	}
 	if g, ok := r.fixed[name]; ok {
+		r.remembersBody = r.remembersBody || name == requestBody
 		return g, nil
 	}
 	if g := r.familyOf(name); g != nil {

@@ -32,6 +32,7 @@ type Response struct {
 	sent     bool  // the head was given to the wire
 	bodyless bool
 	done     bool // finished or aborted
+	complete bool // finished without an error: $request_completion
 	aborted  bool
 	filters  []BodyFilter
 	last     HeaderFilter // see FilterLast
@@ -210,10 +211,13 @@ func (r *Response) Finish() error {
 		}
 	}
 	r.close()
+	var trailer *Header
 	if r.Trailer.Len() > 0 && r.x.Req.Header.HasToken(FieldTE, "trailers") {
-		return r.x.wire.Finish(&r.Trailer)
+		trailer = &r.Trailer
 	}
-	return r.x.wire.Finish(nil)
+	err := r.x.wire.Finish(trailer)
+	r.complete = err == nil
+	return err
 }
 
 // Hint sends an interim response, 103 Early Hints, with these fields. It does nothing in a

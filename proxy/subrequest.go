@@ -96,7 +96,10 @@ func (s *subrequest) begin(path, args string) {
 	r, h := &x.Req, x.Req.Header
 	*r = p.Req
 	r.Header = h
-	if x.copied = s.answer == nil; !x.copied {
+	if x.copied = s.answer == nil; x.copied && p.bodyEnded {
+		x.body, x.bodyRead, x.bodyEnded = p.body, p.bodyRead, true
+	}
+	if !x.copied {
 		r.Method, r.ContentLength, r.Chunked = "GET", 0, false
 	}
 	for _, f := range p.Req.Header.fields {

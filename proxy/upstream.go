@@ -32,6 +32,7 @@ type Upstream struct {
 type Try struct {
 	Peer     string        // a worker, or a server's address
 	Status   int           // of the answer or of the failure; 0: there is none
+	Queue    time.Duration // in the queue until a peer had room for the request; -1: it did not wait
 	Connect  time.Duration // until the request was given to the peer; -1: it never was
 	Header   time.Duration // until the answer's head had come; -1: it never has
 	Response time.Duration // until the whole answer had come; -1: it never has
@@ -47,7 +48,7 @@ func (u *Upstream) Begin() { u.apart = len(u.tries) > 0 }
 
 // Try adds a try at peer. The result is valid until the next call.
 func (u *Upstream) Try(peer string) *Try {
-	u.tries = append(u.tries, Try{Peer: peer, Connect: -1, Header: -1, Response: -1, apart: u.apart})
+	u.tries = append(u.tries, Try{Peer: peer, Queue: -1, Connect: -1, Header: -1, Response: -1, apart: u.apart})
 	u.apart = false
 	return u.Last()
 }
@@ -71,6 +72,7 @@ func upstreamVariables() []Variable {
 			}
 			return strconv.AppendInt(dst, int64(t.Status), 10)
 		}),
+		tryVariable("queue_time", func(t *Try, dst []byte) []byte { return appendTime(dst, t.Queue) }),
 		tryVariable("connect_time", func(t *Try, dst []byte) []byte { return appendTime(dst, t.Connect) }),
 		tryVariable("header_time", func(t *Try, dst []byte) []byte { return appendTime(dst, t.Header) }),
 		tryVariable("response_time", func(t *Try, dst []byte) []byte { return appendTime(dst, t.Response) }),

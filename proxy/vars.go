@@ -39,7 +39,15 @@ func requestVariables() []Variable {
 		optionalVariable("request", func(x *Exchange) string { return x.Req.Line }),
 		textVariable("request_id", (*Exchange).RequestID),
 		fieldVariable("content_type", FieldContentType),
-		fieldVariable("content_length", FieldContentLength),
+		{Name: "content_length", Get: contentLength},
+		{Name: requestBody, Get: bodyText},
+		textVariable("request_port", portAsked),
+		textVariable("is_request_port", func(x *Exchange) string {
+			if portAsked(x) != "" {
+				return ":"
+			}
+			return ""
+		}),
 	}
 }
 
@@ -50,6 +58,8 @@ func connectionVariables() []Variable {
 		textVariable("server_addr", func(x *Exchange) string { return x.Conn.LocalAddr }),
 		textVariable("server_port", func(x *Exchange) string { return x.Conn.LocalPort }),
 		textVariable("server_protocol", func(x *Exchange) string { return x.Req.Proto }),
+		textVariable("http2", http2),
+		textVariable("http3", func(*Exchange) string { return "" }), // no connection is of HTTP/3
 		textVariable("remote_addr", (*Exchange).RemoteAddr),
 		textVariable("remote_port", (*Exchange).RemotePort),
 		textVariable("binary_remote_addr", (*Exchange).RemoteBinary),
@@ -84,6 +94,12 @@ func responseVariables() []Variable {
 		numberVariable("bytes_sent", (*Exchange).BytesSent),
 		numberVariable("body_bytes_sent", func(x *Exchange) int64 { return x.Res.Written }),
 		numberVariable("limit_rate", (*Exchange).LimitRate),
+		textVariable("request_completion", func(x *Exchange) string {
+			if x.Res.complete {
+				return "OK"
+			}
+			return ""
+		}),
 	}
 }
 
@@ -124,6 +140,15 @@ func timeVariables() []Variable {
 		{Name: "time_iso8601", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
 			return time.Now().AppendFormat(dst, "2006-01-02T15:04:05-07:00"), true
 		}},
+		{Name: "date_local", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+			return time.Now().AppendFormat(dst, "Monday, 02-Jan-2006 15:04:05 MST"), true
+		}},
+		{Name: "date_gmt", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+			return time.Now().UTC().AppendFormat(dst, "Monday, 02-Jan-2006 15:04:05 GMT"), true
+		}},
+		{Name: "connection_time", Get: func(x *Exchange, dst []byte) ([]byte, bool) {
+			return AppendMillis(dst, time.Since(x.Conn.Accepted)), true
+		}},
 	}
 }
 
@@ -139,6 +164,7 @@ func families() []Variable {
 	return []Variable{
 		{Name: "http_", Family: requestField},
 		{Name: "sent_http_", Family: sentField},
+		{Name: "sent_trailer_", Family: sentTrailer},
 		{Name: "arg_", Family: argument},
 		{Name: "cookie_", Family: cookie},
 	}
@@ -202,6 +228,14 @@ func sentField(rest string) Getter {
 	}
 	return func(x *Exchange, dst []byte) ([]byte, bool) {
 		return appendField(dst, &x.Res.Header, name, ", ")
+	}
+}
+
+// sentTrailer is $sent_trailer_NAME: a field behind the response's body.
+func sentTrailer(rest string) Getter {
+	name := strings.ReplaceAll(rest, "_", "-")
+	return func(x *Exchange, dst []byte) ([]byte, bool) {
+		return appendField(dst, &x.Res.Trailer, name, ", ")
 	}
 }
 

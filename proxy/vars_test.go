@@ -28,6 +28,8 @@ func TestVariablesHaveTheirValues(t *testing.T) {
 		{"$server_addr", "192.0.2.1"}, {"$server_port", "80"}, {"$server_protocol", "HTTP/1.1"},
 		{"$remote_addr", "192.0.2.9"}, {"$remote_port", "50000"}, {"$binary_remote_addr", "\xc0\x00\x02\x09"}, {"$remote_user", "user"},
 		{"$request", "POST /a%20b/../c//d?x=1&Y=2&x=3&empty=&flag HTTP/1.1"}, {"$content_type", "text/plain"}, {"$content_length", "5"},
+		{"$request_port", "8080"}, {"$is_request_port", ":"}, {"$http2", ""}, {"$http3", ""}, {"$request_completion", ""}, {"$request_body", ""}, {"$sent_trailer_x", ""}, {"$upstream_queue_time", ""},
+		{"$date_gmt", `~[A-Z][a-z]+day, \d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d GMT`}, {"$date_local", `~[A-Z][a-z]+day, \d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d \S+`}, {"$connection_time", `~\d+\.\d{3}`},
 		{"$http_x_one", "1, 2"}, {"$http_cookie", "a=b; session=s=1; c=d"}, {"$http_user_agent", "test/1"}, {"$http_nothing", ""}, {"$http_x_under", "u"},
 		{"$cookie_a", "b"}, {"$cookie_c", "d"}, {"$cookie_session", "s=1"}, {"$cookie_none", ""},
 		{"$connection", `~\d+`}, {"$connection_requests", "1"}, {"$pipe", "."}, {"$request_length", `~\d+`}, {"$status", "000"}, {"$body_bytes_sent", "0"}, {"$bytes_sent", "0"},
@@ -50,6 +52,9 @@ func TestVariablesOfABareRequest(t *testing.T) {
 		r              proxytest.Request
 	}{
 		{"$is_args|$args", "|", proxytest.Request{Target: "/?"}},
+		{"$host$is_request_port$request_port", "h", proxytest.Request{Host: "h"}},
+		{"$host$is_request_port$request_port", "[::1]:80", proxytest.Request{Host: "[::1]:80"}},
+		{"$host$is_request_port$request_port", "[::1]", proxytest.Request{Host: "[::1]"}},
 		{"$host", "first.example", proxytest.Request{Host: "-", HTTP10: true}},
 		{"$host", "h", proxytest.Request{Host: "h."}},
 		{"$host", "[::1]", proxytest.Request{Host: "[::1]:80"}},

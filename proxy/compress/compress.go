@@ -29,14 +29,18 @@ type settings struct {
 // Module returns the feature.
 func Module() proxy.Module {
 	k := config.NewKey(func() settings { return settings{level: 1, minLength: 20, minor: 1} })
-	pools := newPools()
+	pools, size := newPools(), new(proxy.ExchangeSlot[sizes])
 	return proxy.Module{
 		Name:       "compress",
 		Settings:   k,
 		Directives: directives(k),
+		State:      []proxy.Slot{size},
+		Variables: []proxy.Variable{{Name: "gzip_ratio", Get: func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
+			return size.In(x).appendRatio(dst)
+		}}},
 		Compile: func(s *config.Scope, l *proxy.Location) error {
 			if c := k.In(s); c.on {
-				l.FilterHeader(newFilter(c, pools).apply)
+				l.FilterHeader(newFilter(c, pools, size).apply)
 			}
 			return nil
 		},
@@ -53,11 +57,12 @@ type filter struct {
 	proxied   proxied
 	disabled  []agent
 	pools     *pools
+	size      *proxy.ExchangeSlot[sizes]
 }
 
-func newFilter(c *settings, p *pools) *filter {
+func newFilter(c *settings, p *pools, size *proxy.ExchangeSlot[sizes]) *filter {
 	f := &filter{level: c.level, minLength: c.minLength, minor: c.minor, vary: c.vary,
-		types: proxy.NewTypeSet(append([]string{"text/html"}, c.types.Items()...)...), disabled: c.disabled.Items(), pools: p}
+		types: proxy.NewTypeSet(append([]string{"text/html"}, c.types.Items()...)...), disabled: c.disabled.Items(), pools: p, size: size}
 	for _, flag := range c.proxied.Items() {
 		f.proxied |= flag
 	}
@@ -80,7 +85,10 @@ func (f *filter) apply(x *proxy.Exchange) error {
 	r.Header.Set("Content-Encoding", "gzip")
 	weaken(&r.Header)
 	if !r.Bodyless() {
-		r.Use(f.pools.take(f.level))
+		w := f.pools.take(f.level)
+		w.size = f.size.In(x)
+		*w.size = sizes{}
+		r.Use(w)
 	}
 	return nil
 }

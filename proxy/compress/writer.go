@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"strconv"
 	"sync"
 	"time"
 
@@ -32,19 +33,28 @@ type writer struct {
 	gzip *gzip.Writer
 	next proxy.BodyWriter // of the method that runs
 	pool *sync.Pool
+	size *sizes // of the exchange
 }
+
+// sizes are the bytes of a body before it was compressed, and after.
+type sizes struct{ in, out int64 }
 
 func (w *writer) out() *output { return (*output)(w) }
 
 // output is the io.Writer of a writer's gzip.Writer. It writes to next.
 type output writer
 
-func (o *output) Write(p []byte) (int, error) { return o.next.Write(p) }
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.next.Write(p)
+	o.size.out += int64(n)
+	return n, err
+}
 
 // Write compresses p.
 func (w *writer) Write(next proxy.BodyWriter, p []byte) error {
 	w.next = next
-	_, err := w.gzip.Write(p)
+	n, err := w.gzip.Write(p)
+	w.size.in += int64(n)
 	return err
 }
 
@@ -65,6 +75,17 @@ func (w *writer) Finish(next proxy.BodyWriter) error {
 
 // Close puts w back into its pool.
 func (w *writer) Close() {
-	w.next = nil
+	w.next, w.size = nil, nil
 	w.pool.Put(w)
+}
+
+// appendRatio appends $gzip_ratio: how many times larger the body was before, with two
+// decimals. As in nginx, there is none if nothing was compressed.
+func (s *sizes) appendRatio(dst []byte) ([]byte, bool) {
+	if s.out == 0 {
+		return dst, false
+	}
+	hundredths := (s.in*1000/s.out + 5) / 10
+	dst = strconv.AppendInt(dst, hundredths/100, 10)
+	return append(dst, '.', byte('0'+hundredths/10%10), byte('0'+hundredths%10)), true
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"alicorn/proxy"
+	"alicorn/proxy/header"
 	"alicorn/proxy/proxytest"
 	"alicorn/proxy/rewrite"
 	"alicorn/static"
@@ -60,7 +61,7 @@ func besideWith(t *testing.T, http, locations string) (theirs func() net.Conn, m
 	dir := proxytest.NginxDir(t)
 	text := "absolute_redirect off; proxy_http_version 1.1; proxy_set_header Connection ''; " + locations
 	proxytest.StartNginx(t, dir, "access_log off; default_type text/plain; "+http+" server { listen unix:DIR/s; "+text+" }")
-	s := site(t, proxytest.Config{Text: http + " server { listen 127.0.0.1:80; default_type text/plain; " + text + " }", Modules: []proxy.Module{rewrite.Module(), static.Module()}})
+	s := site(t, proxytest.Config{Text: http + " server { listen 127.0.0.1:80; default_type text/plain; " + text + " }", Modules: []proxy.Module{rewrite.Module(), header.Module(), static.Module()}})
 	theirs = func() net.Conn {
 		nc, err := net.Dial("unix", filepath.Join(dir, "s"))
 		if err != nil {

@@ -245,10 +245,15 @@ func (p *pass) giveBody(x *proxy.Exchange) {
 	case p.feed != nil:
 		p.feed.GiveBack(x)
 	case p.body.Length > 0 && p.stage > receiving:
-		body := p.body
-		x.KeepBody(body.Again(body.Close))
-		p.body = upstream.Body{}
+		p.keepBody(x)
 	}
+}
+
+// keepBody gives back the body that was read.
+func (p *pass) keepBody(x *proxy.Exchange) {
+	body := p.body
+	x.KeepBody(body.Again(body.Close))
+	p.body = upstream.Body{}
 }
 
 func (p *pass) step(x *proxy.Exchange) error {

@@ -14,7 +14,8 @@ type waiter struct {
 	waker  proxy.Waker
 	place  *list.Element // in roster.waiting; nil: it does not wait any more
 	member *member       // the member that it has got; nil: none yet
-	given  time.Time     // when it has got the member
+	began  time.Time
+	given  time.Time // when it has got the member
 	due    time.Time
 	timer  *time.Timer
 }
@@ -43,7 +44,7 @@ func (r *roster) enqueue(sel *selection, waker proxy.Waker, patience time.Durati
 	case r.waiting.Len() >= r.room:
 		return nil, nil, queueFull
 	}
-	w := &waiter{sel: sel, waker: waker, due: now.Add(patience)}
+	w := &waiter{sel: sel, waker: waker, began: now, due: now.Add(patience)}
 	w.place = r.waiting.PushBack(w)
 	w.timer = time.AfterFunc(patience, waker.Wake)
 	return nil, w, nil

@@ -8,13 +8,16 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"alicorn/config"
+	"alicorn/proxy"
 	"alicorn/proxy/proxytest"
+	"alicorn/proxy/rewrite"
 )
 
 // groupsOf returns the groups that r holds.
@@ -62,6 +65,22 @@ func read(t *testing.T, nc net.Conn) int {
 		t.Fatal(err)
 	}
 	return res.StatusCode
+}
+
+func TestTheWaitInTheQueueIsAVariable(t *testing.T) {
+	ps := startPeers(t, 1)
+	s := site(t, proxytest.Config{Modules: []proxy.Module{rewrite.Module()}, Text: ps.addressed("upstream u { server P0 max_conns=1; queue 5 timeout=1ms; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; error_page 502 = /waited; } " +
+		"location /waited { return 200 '$upstream_queue_time $upstream_status'; } }")})
+	hold(t, func() net.Conn { return s.Dial("") }, "/hold")
+	proxytest.Eventually(t, func() bool { return ps.heldNow()[0] == 1 }, "the peer holds no request")
+	if _, body := ask(t, s, get("/")); !regexp.MustCompile(`^0\.\d{3} 502$`).MatchString(body) || body == "0.000 502" {
+		t.Errorf("a request that has waited in vain: got %q, want its time and 502", body)
+	}
+	ps.release()
+	s = site(t, proxytest.Config{Modules: []proxy.Module{rewrite.Module()}, Text: "server { listen 127.0.0.1:80; location / { proxy_pass http://127.0.0.1:1; error_page 502 = /waited; } location /waited { return 200 '$upstream_queue_time $upstream_status'; } }"})
+	if _, body := ask(t, s, get("/")); body != "- 502" {
+		t.Errorf("a request that has not waited: got %q, want \"- 502\"", body)
+	}
 }
 
 func TestRequestsWaitForAPeerInTheirOrder(t *testing.T) {

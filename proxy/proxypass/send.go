@@ -24,23 +24,25 @@ func (p *pass) prepare(x *proxy.Exchange) error {
 	length := int64(noBody)
 	var err error
 	var own []byte
-	switch {
-	case h.settings.body != nil:
-		own = h.settings.body.Append(x, make([]byte, 0, 64))
-		length = int64(len(own))
-	case !h.passBody || !x.Req.Chunked && !hasLength(x):
-	case h.feeds(x):
+	switch passes := h.passBody && h.settings.body == nil; {
+	case passes && h.feeds(x):
 		length, err = p.beginFeed(x)
-	default:
-		core := x.Core()
-		s := upstream.Storage{Inline: inlineBody, Memory: core.BodyBufferSize, Dir: core.BodyTempPath, Space: h.space}
-		err = p.body.Read(x, &s)
+	case passes && (x.Req.Chunked || hasLength(x)):
+		err = p.readBody(x)
 		length = p.body.Length
+	case x.RemembersBody():
+		if err = p.readBody(x); err == nil && p.body.Length > 0 {
+			p.keepBody(x)
+		}
 	}
 	if err == proxy.ErrNotYet {
 		return errWaits
 	} else if err != nil {
 		return err
+	}
+	if h.settings.body != nil {
+		own = h.settings.body.Append(x, make([]byte, 0, 64))
+		length = int64(len(own))
 	}
 	if p.stage = choosing; p.lookup != nil {
 		p.stage = resolving
@@ -71,6 +73,12 @@ func (p *pass) prepare(x *proxy.Exchange) error {
 		p.request = h.encoder.body(p.request, p.body.Inline)
 	}
 	return nil
+}
+
+// readBody reads the whole body.
+func (p *pass) readBody(x *proxy.Exchange) error {
+	core := x.Core()
+	return p.body.Read(x, &upstream.Storage{Inline: inlineBody, Memory: core.BodyBufferSize, Dir: core.BodyTempPath, Space: p.h.space})
 }
 
 // beginFeed makes the body be passed on while it comes. If all of it has come already, it is
@@ -124,10 +132,14 @@ func (p *pass) queue(x *proxy.Exchange) error {
 	switch {
 	case m != nil:
 		p.waits = nil
-		return p.try(x, m, w.given)
+		err := p.try(x, m, w.given)
+		x.Upstream.Last().Queue = w.given.Sub(w.began)
+		return err
 	case over:
 		p.waits = nil
-		return p.noPeer(x, tooLong)
+		err := p.noPeer(x, tooLong)
+		x.Upstream.Last().Queue = x.Now().Sub(w.began)
+		return err
 	}
 	return errWaits
 }
