@@ -35,6 +35,8 @@ func (awake) Poll(*eventloop.Turn) bool {
 
 func (awake) Sleep(bool) bool { return false }
 
+func (awake) Expects() bool { return true }
+
 func ask(t *testing.T, nc net.Conn, r *bufio.Reader) string {
 	t.Helper()
 	fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -166,6 +168,8 @@ func (h *heldTurn) Poll(*eventloop.Turn) bool {
 }
 
 func (h *heldTurn) Sleep(bool) bool { return !h.done }
+
+func (h *heldTurn) Expects() bool { return !h.done }
 
 // sendAhead lets n requests wait at the first worker.
 func (s *site) sendAhead(t testing.TB, n int) {

@@ -58,6 +58,9 @@ func (w *worker) Sleep(asleep bool) (pending bool) {
 	return w.lane != nil && w.lane.Answered() || w.channel.Event.Readable() || w.streamsPending()
 }
 
+// Expects implements eventloop.Source: a worker that has requests will answer.
+func (w *worker) Expects() bool { return w.owes.Load() }
+
 // drain receives the last frames of a worker that has exited, and ends receiving.
 func (w *worker) drain() {
 	w.loop.RemoveSource(w)

@@ -511,6 +511,9 @@ func (c *turns) Poll(*eventloop.Turn) bool {
 // Sleep implements eventloop.Source.
 func (*turns) Sleep(bool) bool { return false }
 
+// Expects implements eventloop.Source.
+func (*turns) Expects() bool { return false }
+
 // A worker whose stream channel has ended is replaced unless it exits. The loop rests meanwhile.
 func TestAWorkerThatHasClosedItsStreamChannelIsReplaced(t *testing.T) {
 	closed := make(chan bool)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -52,6 +53,7 @@ type worker struct {
 	table
 	gait
 	passing
+	owes atomic.Bool // there are jobs in the table; it may be loaded without the lock
 
 	reader   // under its own lock
 	watch    // for the supervisor
@@ -289,6 +291,7 @@ func (w *worker) runningIn(j *Job) int {
 func (w *worker) add(j *Job) {
 	if w.outstanding == 0 {
 		w.begins(w.pool.now.Load())
+		w.owes.Store(true)
 	}
 	w.enter(j)
 	if w.streams != nil {
@@ -300,6 +303,9 @@ func (w *worker) add(j *Job) {
 // remove takes j from the table.
 func (w *worker) remove(j *Job) {
 	w.leave(j)
+	if w.outstanding == 0 {
+		w.owes.Store(false)
+	}
 	if j.slot >= 0 {
 		w.slots[j.slot].leave(j)
 	}

@@ -5,11 +5,13 @@ import "time"
 // hesitation decides for how long a Loop without work looks for more before it waits in the
 // system. Waking a Loop that waits takes tens of microseconds, on a virtual machine most of
 // all, and costs the goroutine or process that wakes it a system call. So a Loop whose waits
-// have been short looks for work for about that time. Between two looks it lets other threads
-// run, which may be the workers if there are few processors. A Loop whose waits have been long
-// waits at once. If other threads have run for long, the Loop waits at once for waitsOff
-// waits: they may belong to other programs, and the system lets a thread that has waited run
-// sooner than one that yields.
+// have been short looks for work for about that time. It does so only while a Source expects
+// work: looking for clients' requests gains nothing, and costs a twentieth of the rate if the
+// clients are on the same machine. Between two looks it lets other threads run, which may be
+// the workers if there are few processors. A Loop whose waits have been long waits at once. If
+// other threads have run for long, the Loop waits at once for waitsOff waits: they may belong
+// to other programs, and the system lets a thread that has waited run sooner than one that
+// yields.
 type hesitation struct {
 	limit time.Duration // how long the Loop looks for work; 0: it waits at once
 	began time.Duration // when it first found none, by the Loop's clock; 0: it has work

@@ -17,6 +17,9 @@ type Source interface {
 	// whether there is work already, and handles none. Before the first Poll
 	// of a Source Sleep is called with false, because a busy Loop may not wait for a long time.
 	Sleep(asleep bool) (pending bool)
+	// Expects reports whether work will soon be there: the Loop then looks for it for a short
+	// time before it waits. Any goroutine may call it.
+	Expects() bool
 }
 
 // Loop is one poller with its leader.
@@ -297,7 +300,7 @@ func (l *Loop) sleep() {
 func (l *Loop) hesitates() bool {
 	first := l.hesitation.began == 0
 	now := time.Duration(l.clock())
-	if !l.hesitation.lasts(now) {
+	if !l.hesitation.lasts(now) || !l.expects() {
 		return false
 	}
 	if !first {
@@ -305,6 +308,16 @@ func (l *Loop) hesitates() bool {
 		l.hesitation.yielded(time.Duration(l.clock()) - now)
 	}
 	return true
+}
+
+// expects reports whether one of the Sources expects work.
+func (l *Loop) expects() bool {
+	for _, s := range *l.sources.Load() {
+		if s.Expects() {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *Loop) wait() {

@@ -16,13 +16,14 @@ import (
 // counter is a Source fed through memory: a producer adds, and makes event
 // ready only when it was told that the Loop sleeps.
 type counter struct {
-	event  *Descriptor
-	added  atomic.Int64
-	taken  atomic.Int64
-	asleep atomic.Bool
-	rings  atomic.Int64
-	polls  atomic.Int64
-	slow   func(t *Turn) // done with each piece
+	event   *Descriptor
+	added   atomic.Int64
+	taken   atomic.Int64
+	asleep  atomic.Bool
+	rings   atomic.Int64
+	polls   atomic.Int64
+	expects atomic.Bool
+	slow    func(t *Turn) // done with each piece
 }
 
 func newCounter(t testing.TB, l *Loop) *counter {
@@ -76,30 +77,36 @@ func (c *counter) Sleep(asleep bool) (pending bool) {
 	return c.added.Load() != c.taken.Load()
 }
 
+// Expects returns whether the test expects work.
+func (c *counter) Expects() bool { return c.expects.Load() }
+
 func TestASourcesWorkIsNeverLost(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		slow func(t *Turn)
+		name    string
+		expects bool
+		slow    func(t *Turn)
 	}{
-		{"inline", nil},
-		{"detaching", func(t *Turn) {
+		{"inline", false, nil},
+		{"inline, expected", true, nil},
+		{"detaching", true, func(t *Turn) {
 			if rand.IntN(8) == 0 {
 				t.Detach()
 				time.Sleep(time.Microsecond)
 			}
 		}},
-		{"long", func(t *Turn) {
+		{"long", true, func(t *Turn) {
 			if rand.IntN(400) == 0 {
 				for end := time.Now().Add(12 * time.Millisecond); time.Now().Before(end); {
 				}
 			}
 		}},
-		{"readying others", func(t *Turn) { t.Readied() }},
+		{"readying others", false, func(t *Turn) { t.Readied() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newGroup(t, 2)
 			s := newCounter(t, g.Next())
 			s.slow = c.slow
+			s.expects.Store(c.expects)
 			for range 20000 {
 				s.add()
 				switch rand.IntN(400) {
@@ -159,6 +166,8 @@ func (busy) Poll(*Turn) bool {
 }
 
 func (busy) Sleep(bool) bool { return false }
+
+func (busy) Expects() bool { return true }
 
 func TestASourceOfALoopThatNeverWaitsIsAwake(t *testing.T) {
 	g := newGroup(t, 1)

@@ -84,6 +84,9 @@ func (c *courier) Sleep(bool) bool {
 	return len(c.bag) > 0
 }
 
+// Expects reports that errands wake the loop.
+func (c *courier) Expects() bool { return false }
+
 // errands is content that suspends its exchange. deliver makes an errand finish.
 type errands struct {
 	deliver func(e *errand)
